@@ -1,0 +1,5 @@
+#include "cli.h"
+
+const struct cli_command cli_commands[] = {
+	{0},
+};

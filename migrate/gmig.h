@@ -1,0 +1,257 @@
+/*
+ * libgmig: move the memory of a running guest between the NUMA nodes of its host.
+ *
+ * The engine owns a guest's RAM: it maps the windows that the VMM hands to KVM as userspace_addr, keeps the shadow
+ * table of where every block lies, and moves blocks under the running guest with userfaultfd. It knows nothing of
+ * KVM, JSON or sockets.
+ *
+ * Threads: every function may be called from any thread unless it says otherwise. The engine runs one fault thread
+ * a vnode and, for each job, one job thread and its copy workers. Callbacks run on these threads and must not call
+ * gmig_destroy() or gmig_job_wait().
+ *
+ * Errors: 0 or -errno; the text goes to the last argument (may be NULL). Units are in the names; addresses called
+ * gpa are guest-physical bytes.
+ *
+ * Sources of the ideas: Linux's page migration (Documentation/mm/page_migration.rst): migration entries, passes,
+ * putback; migrate_pages(2): node sets with the relative layout kept; move_pages(2): one status a page.
+ */
+#ifndef GMIG_H
+#define GMIG_H
+
+#include "gmig_error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GMIG_MAX_NODES	 64
+#define GMIG_MAX_VNODES	 8
+#define GMIG_MAX_WORKERS 16
+#define GMIG_MAX_PASSES	 10
+#define GMIG_BLOCK_BYTES (2ull << 20)
+#define GMIG_PAGE_BYTES	 4096ull
+#define GMIG_BLOCK_PAGES 512u
+#define GMIG_NO_NODE	 0xffu
+
+/* ---- Topology: the nodes of this host, or fake ones ---------------------------------------------------------- */
+
+struct gmig_topology;
+
+/*
+ * Read the host's nodes (libnuma). fake_nodes > 0: pretend that many nodes instead: all work is real, only the
+ * placement is pretended, and gmig_topology_is_fake() says so.
+ * -EINVAL fake_nodes > GMIG_MAX_NODES; -ENOSYS kernel without NUMA is not an error: it is one node, 0.
+ */
+int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out, struct gmig_error *err);
+void gmig_topology_destroy(struct gmig_topology *topology);
+bool gmig_topology_is_fake(const struct gmig_topology *topology);
+/* Bit n is set when node n is online and has memory. */
+uint64_t gmig_topology_nodes(const struct gmig_topology *topology);
+unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a, unsigned int b);
+/* Total and free memory of a node now, in bytes; 0 for a node that is not there. Fake nodes share the host's. */
+uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigned int node);
+uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node);
+/* Fill mask (bit n: CPU n, CPUs >= 64 * words are left out) with the node's CPUs. */
+void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask, size_t words);
+
+/* ---- Percentiles --------------------------------------------------------------------------------------------- */
+
+struct gmig_percentiles {
+	uint64_t count;
+	uint64_t p50_ns, p99_ns, p999_ns, max_ns;
+};
+
+/* ---- What this host can do ----------------------------------------------------------------------------------- */
+
+enum gmig_feature_state { GMIG_FEATURE_OK, GMIG_FEATURE_MISSING, GMIG_FEATURE_NO_RIGHT };
+
+struct gmig_features {
+	enum gmig_feature_state userfaultfd; /* may this process serve faults that the kernel (KVM) takes? */
+	enum gmig_feature_state move;	     /* UFFDIO_MOVE, Linux >= 6.8 */
+	enum gmig_feature_state write_protect;
+	enum gmig_feature_state pagemap_scan; /* PAGEMAP_SCAN, Linux >= 6.7 */
+	enum gmig_feature_state thp;	      /* transparent huge pages: MISSING when "never" */
+	char why[GMIG_ERROR_TEXT];	      /* "" or the one line that says what is missing and what to do */
+};
+
+/* Probe by trying; needs no engine. Returns 0 when migration works here, else the -errno that stands in its way. */
+int gmig_probe_features(struct gmig_features *features);
+
+/* ---- Engine -------------------------------------------------------------------------------------------------- */
+
+struct gmig;
+struct gmig_job;
+struct gmig_job_info;
+struct gmig_sys; /* system calls and the clock, migrate/sys.h; for tests */
+
+enum gmig_log_level { GMIG_LOG_ERROR, GMIG_LOG_WARNING, GMIG_LOG_INFO, GMIG_LOG_DEBUG };
+
+struct gmig_options {
+	const struct gmig_topology *topology; /* kept, not owned: must outlive the engine */
+	uint64_t pool_bytes_per_node;	      /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
+	bool small_pages;		      /* windows and pools without huge pages: every block is 4K */
+	bool plain;			      /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
+	bool off_if_unavailable;	      /* where migration cannot work: as `plain`, gmig_why_off() says why */
+	/*
+	 * Optional. Runs on a job's thread after each state change and at most ten times a second with progress.
+	 * *info is valid during the call only.
+	 */
+	void (*job_event)(void *opaque, const struct gmig_job_info *info);
+	/* Optional sink, one line without newline. Default: stderr for errors and warnings, nothing else. */
+	void (*log)(void *opaque, enum gmig_log_level level, const char *line);
+	/*
+	 * Optional. A failure after which a block's content cannot be put back: the guest must not run on. Called at
+	 * most once, from an engine thread; the VMM ends the guest. Sleepers on that block stay asleep.
+	 */
+	void (*fatal)(void *opaque, const struct gmig_error *err);
+	void *opaque;
+	const struct gmig_sys *sys; /* NULL: the system's */
+};
+
+/* May block (probes the kernel). -ENOSYS, -EPERM: migration cannot work here, text says why and what to do. */
+int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
+/* Cancels jobs and waits for them, stops the threads, unmaps the windows: no vCPU may run any more. NULL is legal. */
+void gmig_destroy(struct gmig *gmig);
+/* NULL when migration is on; else one line that says why it is off. */
+const char *gmig_why_off(const struct gmig *gmig);
+
+/*
+ * Map a window: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
+ * `host_node`. A vnode may have several windows (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
+ * -EINVAL alignment, overlap, vnode; -ENODEV host_node is not there; -ENOMEM.
+ */
+struct gmig_window_spec {
+	unsigned int vnode;
+	unsigned int host_node;
+	uint64_t gpa;
+	uint64_t bytes;
+};
+int gmig_window_add(struct gmig *gmig, const struct gmig_window_spec *spec, void **hva, struct gmig_error *err);
+
+/* ---- What is where ------------------------------------------------------------------------------------------- */
+
+/* bytes[n] = bytes of `vnode` that lie on host node n, by the shadow table. -EINVAL no such vnode. */
+int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES]);
+
+struct gmig_stats {
+	uint64_t page_bytes_2m, page_bytes_4k;	     /* mapped guest memory, by page size */
+	uint64_t pool_bytes[GMIG_MAX_NODES];	     /* frames no guest address uses */
+	uint64_t quarantine_bytes[GMIG_MAX_NODES];   /* frames never to be used again */
+	uint64_t sleepers;			     /* threads asleep on a fault that the engine has seen */
+	uint64_t faults, faults_known_thread;	     /* messages read; of these with a thread id the VMM named */
+	struct gmig_percentiles closed_read, closed_write, stall; /* since start, all jobs */
+};
+void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
+
+/* Name the threads (tids) that are vCPUs of `vnode`, for attribution of faults. -ENOSPC over 64. */
+int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
+
+/* ---- Jobs ---------------------------------------------------------------------------------------------------- */
+
+enum gmig_mode { GMIG_MODE_READABLE, GMIG_MODE_BLOCK };
+enum gmig_frames { GMIG_FRAMES_AUTO, GMIG_FRAMES_FRESH, GMIG_FRAMES_RECYCLED };
+
+enum gmig_job_state {
+	GMIG_JOB_CREATED,
+	GMIG_JOB_RUNNING,
+	GMIG_JOB_PAUSED,
+	GMIG_JOB_CANCELLING,
+	GMIG_JOB_COMPLETED, /* terminal states from here on */
+	GMIG_JOB_FAILED,
+	GMIG_JOB_CANCELLED,
+};
+
+struct gmig_job_spec {
+	/*
+	 * The i-th node of from goes to the i-th of to (modulo its size), as migrate_pages(2): relative layout is kept.
+	 * When the sizes differ, pages on a node that is in `to` already stay.
+	 */
+	uint8_t from[GMIG_MAX_NODES], to[GMIG_MAX_NODES];
+	unsigned int from_count, to_count;
+	uint32_t vnodes;		/* bit v: vnode v takes part; 0 = all */
+	enum gmig_mode mode;
+	enum gmig_frames frames;	/* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
+	const char *mover;		/* NULL or "uffd" */
+	uint64_t rate_bytes_per_second; /* 0 = no limit */
+	unsigned int threads;		/* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
+};
+
+struct gmig_left {
+	int error; /* positive errno */
+	uint64_t pages; /* 4K pages */
+};
+
+#define GMIG_MAX_LEFT 16
+
+struct gmig_job_info {
+	uint64_t id; /* unique in this engine, from 1 */
+	enum gmig_job_state state;
+	struct gmig_job_spec spec;
+	uint64_t total_bytes, moved_bytes, left_bytes;
+	struct gmig_left left[GMIG_MAX_LEFT]; /* why pages stayed; after the job ended */
+	unsigned int left_count;
+	unsigned int passes;
+	uint64_t huge_lost; /* blocks that were huge before and are not any more */
+	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
+	struct gmig_percentiles closed_read, closed_write, stall; /* of this job */
+	struct gmig_error error; /* GMIG_JOB_FAILED: why */
+};
+
+/*
+ * Plan and start. Several jobs may run on one engine; a block belongs to the job that claims it first, the other gets
+ * -EBUSY for it and tries again in its next pass.
+ * -EINVAL sets, mode, mover; -ENODEV a node is not there; -EOPNOTSUPP migration is off; -ESHUTDOWN engine ends.
+ * Nothing on `from` is not an error: the job completes at once.
+ */
+int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
+		   struct gmig_error *err);
+/* Handles are counted: each from gmig_job_start/_find is released with gmig_job_put (NULL is legal). */
+struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id);
+void gmig_job_put(struct gmig_job *job);
+/* Ids of all jobs that are remembered (all live, the last 64 ended), oldest first; returns how many there are. */
+size_t gmig_job_list(struct gmig *gmig, uint64_t *ids, size_t max);
+void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info);
+/* Blocks until the job has ended. */
+void gmig_job_wait(struct gmig_job *job);
+/* Each returns -EALREADY when it is so already and -ESRCH when the job has ended. Cancel does not wait. */
+int gmig_job_pause(struct gmig_job *job);
+int gmig_job_resume(struct gmig_job *job);
+int gmig_job_cancel(struct gmig_job *job);
+int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second);
+/*
+ * Results as move_pages(2) gives them: status[i] of the page at gpa + i * 4 KiB is the node it is on now, or -errno:
+ * -ENOENT not present, -EBUSY, -EAGAIN, -EPERM, -ENOMEM, -EIO, -EFAULT not guest RAM. -EINVAL gpa is not page aligned.
+ */
+int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status);
+
+const char *gmig_job_state_name(enum gmig_job_state state);
+const char *gmig_mode_name(enum gmig_mode mode);
+/* "EBUSY" for 16 or -16; "E<number>" for those not known. Static storage or thread-local. */
+const char *gmig_errno_name(int error);
+
+/* ---- Check --------------------------------------------------------------------------------------------------- */
+
+#define GMIG_INVARIANTS 5
+
+struct gmig_check {
+	bool breach[GMIG_INVARIANTS]; /* I1..I5 */
+	char detail[GMIG_INVARIANTS][GMIG_ERROR_TEXT];
+	uint64_t checked_pages;	  /* compared with the kernel */
+	uint64_t corrected_pages; /* belief was stale (somebody else moved the page), now mended: no breach */
+	uint64_t mapped_bytes, pool_bytes, in_flight_bytes, quarantine_bytes;
+};
+
+/*
+ * Verify I1..I5 now and correct stale beliefs (audit). May run while jobs run: what a job holds is then not compared.
+ * 0 and *check filled, also on a breach; -errno only when the check itself could not run.
+ */
+int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,93 @@
+/*
+ * The shadow table: gfn -> entry, what the VMM knows of each block. Four levels of 512-entry tables as EPT has them; a
+ * leaf at level 2 is a 2M block, split to level 1 on demand.
+ *
+ * Readers (shadow_lookup, shadow_walk) never lock: they walk under rcu_read_lock(), which the functions take
+ * themselves; the calling thread must be registered with liburcu (memb flavour: automatic is not enough, call
+ * rcu_register_thread()). Writers change one entry by compare-and-swap through shadow_change(), which is the only way to
+ * change a state; freed tables go through call_rcu.
+ *
+ *            first touch           claim            close              settle
+ *      NONE -----------> PRESENT --------> CLAIMED -------> COPYING -----------> PRESENT (target node)
+ *       ^                 ^  |               |                 |
+ *       |     discard     |  |               |     putback     |
+ *       +-----------------+--+               +--> PRESENT <----+
+ *
+ * A refused change (wrong state for the event) is -EPERM with a text that names gfn, state and event; -EAGAIN: the
+ * entry changed under us, look again.
+ */
+#ifndef GMIG_SHADOW_H
+#define GMIG_SHADOW_H
+
+#include "gmig.h"
+
+enum shadow_state { SHADOW_NONE, SHADOW_PRESENT, SHADOW_CLAIMED, SHADOW_COPYING, SHADOW_STATES };
+enum shadow_event {
+	SHADOW_TOUCH,	/* NONE -> PRESENT: a frame was put in */
+	SHADOW_CLAIM,	/* PRESENT -> CLAIMED: a job owns it */
+	SHADOW_CLOSE,	/* CLAIMED -> COPYING: a right is about to be taken away */
+	SHADOW_SETTLE,	/* COPYING -> PRESENT on the target node */
+	SHADOW_PUTBACK, /* CLAIMED, COPYING -> PRESENT on the source node */
+	SHADOW_DISCARD, /* PRESENT, CLAIMED -> NONE: the content is gone (hole, zero page, balloon) */
+	SHADOW_CORRECT, /* PRESENT -> PRESENT: node was believed wrongly (audit) */
+	SHADOW_EVENTS,
+};
+
+/* 64 bits in the table; unpacked here. order: 0 = 4K, 9 = 2M. */
+struct shadow_entry {
+	enum shadow_state state;
+	unsigned int order;
+	uint8_t node;	/* where the content lies; GMIG_NO_NODE in NONE */
+	uint8_t target; /* CLAIMED, COPYING: where it goes */
+	uint8_t generation;
+	uint8_t owner; /* CLAIMED, COPYING: low byte of the job's id, for error texts */
+};
+
+struct shadow;
+
+/* alloc(bytes) returns zeroed, page-aligned memory or NULL; release undoes it. NULL, NULL: the C library's. */
+struct shadow_alloc {
+	void *(*alloc)(size_t bytes);
+	void (*release)(void *memory, size_t bytes);
+};
+
+int shadow_create(const struct shadow_alloc *alloc, struct shadow **out);
+/* After the last reader; waits for pending call_rcu. */
+void shadow_destroy(struct shadow *shadow);
+
+/* Build the tables for gfn..gfn+pages (multiples of 512) with NONE 2M leaves. Before any other use of that range. -EEXIST overlap; -EINVAL alignment or beyond 2^36 pages; -ENOMEM. */
+int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages);
+
+/* The entry that covers gfn. -EFAULT: not guest RAM. */
+int shadow_lookup(const struct shadow *shadow, uint64_t gfn, struct shadow_entry *entry);
+
+/*
+ * Apply `event` to the entry at gfn, which must be the start of an entry of order `order` (-EAGAIN when it is of another
+ * order now). `arg`: TOUCH, CORRECT: the node; CLAIM: the target node; others: ignored. Returns 0 and the entry after the
+ * change in *after (may be NULL).
+ */
+struct shadow_change {
+	uint64_t gfn;
+	unsigned int order;
+	enum shadow_event event;
+	uint8_t node;
+	uint8_t owner;
+};
+int shadow_change(struct shadow *shadow, const struct shadow_change *change, struct shadow_entry *after,
+		  struct gmig_error *err);
+
+/* 2M leaf -> 512 4K entries with the same content, in any state; by its owner when claimed. -EEXIST: split already. */
+int shadow_split(struct shadow *shadow, uint64_t gfn);
+/* 512 4K entries -> one 2M leaf. All must be in the same state, node and owner, and CLAIMED, COPYING (caller owns them) or NONE. -EBUSY otherwise. */
+int shadow_collapse(struct shadow *shadow, uint64_t gfn);
+
+/* Call visit for each entry in gfn..gfn+pages, in order, under RCU; visit must not block. Stops and returns at the first non-zero result. Holes in the table are skipped. */
+typedef int shadow_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry);
+int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit, void *arg);
+
+/* Bytes of table memory now, for `scale` figures. */
+uint64_t shadow_table_bytes(const struct shadow *shadow);
+const char *shadow_state_name(enum shadow_state state);
+const char *shadow_event_name(enum shadow_event event);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * What gmig-vmm was asked to do, checked as a whole before anything starts. Pure: no KVM, no engine; only the files named
+ * are looked at. Every refusal has a text of its own.
+ */
+#ifndef VMM_OPTIONS_H
+#define VMM_OPTIONS_H
+
+#include "vmm.h"
+
+#include <stdbool.h>
+
+struct vmm_node_option {
+	uint64_t mem_bytes; /* multiple of 2 MiB */
+	uint64_t cpus;	    /* bit mask */
+	unsigned int host;  /* host node of first touch */
+};
+
+enum vmm_load { VMM_LOAD_WRITE, VMM_LOAD_IDLE, VMM_LOAD_RANDOM, VMM_LOAD_READ, VMM_LOAD_HALF };
+
+struct vmm_options {
+	char name[65];
+	unsigned int cpus;
+	uint64_t mem_bytes;
+	unsigned int node_count; /* 1..GMIG_MAX_VNODES */
+	struct vmm_node_option node[GMIG_MAX_VNODES];
+	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 10 on the diagonal, 20 unless told */
+	unsigned int fake_nodes;
+	bool plain;	   /* --memory plain */
+	bool small_pages;  /* --page 4K */
+	uint64_t pool_bytes; /* --pool SIZE per node, 0 = engine's default */
+	bool no_reboot;	   /* --no-reboot */
+	/* Linux guest; kernel NULL = probe guest */
+	const char *kernel, *initrd, *append;
+	const char *disk[VMM_MAX_DISKS];
+	bool disk_readonly[VMM_MAX_DISKS];
+	unsigned int disk_count;
+	const char *tap[VMM_MAX_NETS];
+	unsigned int net_count;
+	struct {
+		char name[32];
+		const char *path;
+	} port[VMM_MAX_PORTS];
+	unsigned int port_count;
+	const char *console; /* --console stdio | file:PATH | pty | none; NULL = stdio for Linux, none for probe */
+	/* probe guest */
+	enum vmm_load load;	  /* --load */
+	bool probe_interrupts;	  /* --interrupts */
+	unsigned int probe_touch_percent; /* --touch: how much of RAM the probe sweeps, 100 */
+	bool help, version;
+};
+
+/*
+ * 0 and *options; strings point into argv. -EINVAL and a text. `online` is the mask of host nodes (or fake ones once
+ * --fake-nodes was given: the caller passes a function because that is known only after parsing).
+ */
+int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err);
+/* Checks against the host: nodes there, files readable, sockets' directories; after parse. */
+int vmm_options_check_host(const struct vmm_options *options, const struct gmig_topology *topology,
+			   struct gmig_error *err);
+const char *vmm_options_help(void);
+
+/* "512M", "2G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
+int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes);
+
+#endif
