@@ -1,0 +1,155 @@
+# Shared by the integration scripts: cases, counting, guests under a time limit. Source it; bash.
+#
+# A case is a function whose name says what is seen: `run_case NAME`. It succeeds, fails (non-zero; the text it wrote is
+# shown) or calls `skip REASON`. Every script ends in `summary`, whose last line is `N passed, N failed, N skipped`.
+# shellcheck shell=bash
+
+set -u
+integration=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+root=$(realpath "$integration/../..")
+build=${GMIG_BUILD:-$root/build/release}
+bin=$build/bin
+export PATH=$bin:$PATH
+
+passed=0 failed=0 skipped=0
+work=$(mktemp -d "${TMPDIR:-/tmp}/gmig-test.XXXXXX")
+export XDG_RUNTIME_DIR=$work/run
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+vm_pids=()
+
+cleanup() {
+	local pid
+	for pid in "${vm_pids[@]:-}"; do
+		[ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null
+	done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+skip() {
+	echo "$*" >"$work/skip"
+	exit 0
+}
+
+fail() {
+	echo "$*"
+	exit 1
+}
+
+# run_case NAME [ARG..]: NAME is a function; it runs in a subshell with its output kept.
+run_case() {
+	local name=$1 title=$* start=$SECONDS rc
+	[ -z "${GMIG_ONLY:-}" ] || [[ $title == *${GMIG_ONLY}* ]] || return 0
+	rm -f "$work/skip"
+	("$@") >"$work/out" 2>&1
+	rc=$?
+	kill_vms
+	if [ -e "$work/skip" ]; then
+		skipped=$((skipped + 1))
+		echo "skip $title - $(cat "$work/skip")"
+	elif [ $rc -eq 0 ]; then
+		passed=$((passed + 1))
+		echo "ok $title ($((SECONDS - start)) s)$(sed -n 's/^NOTE /: /p' "$work/out" | tr '\n' ' ')"
+	else
+		failed=$((failed + 1))
+		echo "not ok $title"
+		tail -n 40 "$work/out" | sed 's/^/    /'
+	fi
+}
+
+summary() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" -eq 0 ]
+}
+
+# Whatever a case left running: its pids are in files, since cases run in subshells.
+kill_vms() {
+	local file pid
+	for file in "$work"/*.pid; do
+		[ -e "$file" ] || continue
+		pid=$(cat "$file")
+		kill -KILL "$pid" 2>/dev/null
+		rm -f "$file"
+	done
+	rm -f "$XDG_RUNTIME_DIR"/gmig/*.sock
+}
+
+# vm NAME OPTION..: start gmig-vmm in the background and wait for its socket. Output in $work/NAME.log.
+vm() {
+	local name=$1 i
+	shift
+	timeout -k 5 "${VM_LIMIT:-300}" gmig-vmm --name "$name" "$@" >"$work/$name.out" 2>"$work/$name.log" </dev/null &
+	echo $! >"$work/$name.pid"
+	for ((i = 0; i < 100; i++)); do
+		timeout 5 gmig show "$name" --json >/dev/null 2>&1 && return 0
+		kill -0 "$(cat "$work/$name.pid")" 2>/dev/null || break
+		sleep 0.1
+	done
+	echo "gmig-vmm $name did not come up:"
+	cat "$work/$name.log"
+	return 1
+}
+
+# The pid of gmig-vmm itself (timeout is its parent).
+vm_pid() {
+	show "$1" .pid
+}
+
+# show NAME FILTER: a value out of `gmig show --json`.
+show() {
+	timeout 20 gmig show "$1" --json | jq -r "$2"
+}
+
+# migrate NAME FROM TO [OPTION..]: the final JSON line on stdout; gmig's exit status.
+migrate() {
+	local name=$1 from=$2 to=$3
+	shift 3
+	timeout "${MIGRATE_LIMIT:-120}" gmig migrate "$name" --from "$from" --to "$to" --json "$@" | tail -n 1
+	return "${PIPESTATUS[0]}"
+}
+
+quit_vm() {
+	local name=$1 pid
+	pid=$(cat "$work/$name.pid")
+	timeout 20 gmig quit "$name" >/dev/null || return 1
+	wait_gone "$pid" 20 && rm -f "$work/$name.pid"
+}
+
+wait_gone() {
+	local pid=$1 limit=$2 i
+	for ((i = 0; i < limit * 10; i++)); do
+		kill -0 "$pid" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	echo "process $pid is still there after $limit s"
+	return 1
+}
+
+# healthy NAME: nothing lost, nobody asleep, invariants hold, and the guest still sweeps.
+healthy() {
+	local name=$1 before after i
+	[ "$(show "$name" .probe.errors)" = 0 ] || fail "the guest found $(show "$name" .probe.errors) lost or misplaced writes"
+	timeout 60 gmig check "$name" --json >"$work/check" || fail "gmig check: $(cat "$work/check")"
+	before=$(show "$name" .probe.sweeps)
+	for ((i = 0; i < 50; i++)); do
+		sleep 0.1
+		after=$(show "$name" .probe.sweeps)
+		[ "$after" -gt "$before" ] && break
+	done
+	[ "$after" -gt "$before" ] || fail "the guest does not sweep any more ($before sweeps)"
+	for ((i = 0; i < 50; i++)); do
+		[ "$(show "$name" .sleepers)" = 0 ] && return 0
+		sleep 0.05
+	done
+	fail "$(show "$name" .sleepers) threads are still asleep"
+}
+
+need_kvm() {
+	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip "/dev/kvm is missing or not allowed"
+}
+
+need_migration() {
+	need_kvm
+	gmig doctor >"$work/doctor" 2>&1 || skip "migration does not work here: $(grep -m 1 -iE 'userfaultfd|move' "$work/doctor")"
+}

@@ -1,0 +1,121 @@
+# The stages of test.sh: each prints what it likes and ends in a line `N passed, N failed, N skipped`, or is a plain
+# command that passes or fails as one. Sourced by test.sh, which sets `top` and runs from there. bash.
+# shellcheck shell=bash
+
+# Build a preset; quiet unless it fails.
+stage_build() {
+	cmake --preset "$1" >/dev/null && cmake --build --preset "$1"
+}
+
+# Unit tests of a preset; a test program that exits with 77 is skipped. Check prints its own cases; here a program counts.
+stage_unit() {
+	local preset=$1 out=build/$1/unit.log rc
+	timeout "${2:-900}" ctest --test-dir "build/$preset" --output-on-failure --timeout 300 >"$out" 2>&1
+	rc=$?
+	[ $rc -eq 0 ] || tail -n 80 "$out"
+	sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/skip \1 - exit 77, see its output/p' "$out"
+	awk '/ Passed /{p++} /\*\*\*Skipped/{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{f++}
+		END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$out"
+	return $rc
+}
+
+stage_probe() {
+	tests/integration/probe ${quick:+--quick}
+}
+
+stage_bad_input() {
+	tests/integration/bad-input
+}
+
+# The lab over numa-cases: stage_lab NODES SUITE GUEST_KERNEL LAB_OPTION..
+stage_lab() {
+	local nodes=$1 suite=$2 guest=$3 paths rc
+	shift 3
+	paths=$(tests/lab/guest --kernel "$guest" --out build/guest) || {
+		rc=$?
+		echo "the guest for the lab could not be made"
+		return $rc
+	}
+	# shellcheck disable=SC2086 # two paths
+	tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 840 "$@" -- tests/integration/numa-cases "$suite" $paths
+	rc=$?
+	[ $rc -lt 124 ] || echo "the lab itself ended with $rc"
+	return $rc
+}
+
+stage_lab_self() {
+	tests/lab/selftest
+}
+
+stage_headers() {
+	local header compiler bad=0 good=0
+	for compiler in gcc clang; do
+		for header in $(git ls-files '*.h'); do
+			if "$compiler" -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -x c "$header"; then
+				good=$((good + 1))
+			else
+				bad=$((bad + 1))
+			fi
+		done
+	done
+	echo "$good passed, $bad failed, 0 skipped"
+	[ $bad -eq 0 ]
+}
+
+stage_tidy() {
+	local bad=0 good=0 file
+	cmake --preset clang >/dev/null || return 1
+	for file in $(git ls-files '*.c' ':!tests/*'); do
+		if clang-tidy --quiet -p build/clang "$file" 2>/dev/null >build/tidy.out; then
+			good=$((good + 1))
+		else
+			bad=$((bad + 1))
+			cat build/tidy.out
+		fi
+	done
+	echo "$good passed, $bad failed, 0 skipped"
+	[ $bad -eq 0 ]
+}
+
+stage_cppcheck() {
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=.cppcheck -D_GNU_SOURCE migrate control vmm cli tests/bench
+}
+
+stage_scripts() {
+	local scripts
+	scripts=$(git ls-files | while read -r f; do head -c 64 "$f" | grep -aqE '^#!/bin/(ba)?sh' && echo "$f"; done)
+	# shellcheck disable=SC2086 # a list
+	shellcheck -x $scripts || return 1
+	for page in docs/*.[0-9]; do
+		mandoc -T lint -W warning "$page" || return 1
+	done
+}
+
+stage_mutants() {
+	tests/fault/mutants.sh
+}
+
+# What a packager and a user of the library see: install, pkg-config, the example, the .deb.
+stage_package() {
+	local where=build/stage deb
+	rm -rf "$where"
+	cmake --install build/release --prefix "$PWD/$where" >/dev/null || return 1
+	PKG_CONFIG_PATH=$where/lib/x86_64-linux-gnu/pkgconfig:$where/lib/pkgconfig \
+		sh -c 'gcc -Wall -Werror -o build/example examples/move.c $(pkg-config --define-prefix --cflags --libs --static gmig)' || return 1
+	timeout 60 build/example || [ $? -eq 77 ] || return 1
+	(cd build/release && cpack >/dev/null) || return 1
+	deb=$(find build/release -maxdepth 1 -name 'gmig_*.deb' | head -n 1)
+	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1'
+}
+
+stage_fuzz() {
+	tests/fuzz/run "$1"
+}
+
+stage_soak() {
+	local i
+	for ((i = 0; i < $1; i++)); do
+		tests/integration/probe || return 1
+	done
+}
