@@ -74,6 +74,7 @@ stage() {
 }
 
 quick=
+# shellcheck disable=SC2046 # two words or none
 stage packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package)
 case $tier in
 quick | full)

@@ -44,7 +44,7 @@ run_case() {
 	rm -f "$work/skip"
 	("$@") >"$work/out" 2>&1
 	rc=$?
-	kill_vms
+	[ -n "${keep_vms:-}" ] || kill_vms
 	if [ -e "$work/skip" ]; then
 		skipped=$((skipped + 1))
 		echo "skip $title - $(cat "$work/skip")"
