@@ -1,0 +1,161 @@
+#!/bin/bash
+# gmig's main job, seen in five minutes: a stock Linux guest with two vnodes runs memtester; its memory moves from host node
+# 0 to node 1 and back while it runs.
+# usage: ./demo.sh [--yes] [--clean] [--memory MIB]
+#   --yes          install what is missing without asking
+#   --clean        remove what this script cached (kernels, guests, builds) and end
+#   --memory MIB   what memtester tests in the guest (64)
+# Runs on this machine when it has two nodes, a /dev/kvm that boots Linux, and Linux >= 6.8; else in the lab, a NUMA host
+# emulated by QEMU, where everything is real but the clock. Exit status: 0 the guest's verdict is PASS and nothing stayed.
+set -euo pipefail
+cd "$(dirname "$(realpath "$0")")"
+yes='' memory=64 inside=''
+build=build/release
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/gmig
+
+die() {
+	echo "demo.sh: $*" >&2
+	echo "VERDICT: FAIL ($*)"
+	exit 1
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--yes) yes=--yes ;;
+	--clean)
+		rm -rf "$cache" build/release build/guest
+		echo "Removed $cache, build/release and build/guest. Packages stay installed."
+		exit 0
+		;;
+	--memory)
+		memory=${2:?--memory takes MiB}
+		shift
+		;;
+	--inside)
+		inside=$2
+		shift
+		;;
+	-h | --help)
+		sed -n '2,9s/^# \{0,1\}//p' "$0"
+		exit 0
+		;;
+	*)
+		echo "demo.sh: unknown option $1 (see --help)" >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+
+step() {
+	printf '\n== %s\n' "$*"
+}
+
+# ---- The part that runs on the NUMA host ---------------------------------------------------------------------------------
+
+residency() {
+	gmig show demo --json | jq -r '.vnodes[] | "   vnode \(.id): " + ([.resident | to_entries[] | select(.value > 0) |
+		"\(.value / 1048576 | floor) MiB on host node \(.key)"] | join(", "))'
+}
+
+move() {
+	step "Moving all of the guest's memory from host node $1 to host node $2 while it runs"
+	echo "before:"
+	residency
+	gmig migrate demo --from "$1" --to "$2" --json >"$tmp/result" || die "gmig migrate ended with $?: $(tail -n 1 "$tmp/result")"
+	echo "after:"
+	residency
+	tail -n 1 "$tmp/result" | jq -r '
+		def us: . / 1000 | if . >= 100 then round else (. * 10 | round / 10) end;
+		def row(name; h): "   \(name)  p50 \(h.p50 | us) us   p99 \(h.p99 | us) us   p99.9 \(h.p999 | us) us   longest \(h.max | us) us";
+		"moved \(.moved_bytes / 1048576 | floor) MiB in \(.seconds * 1000 | round / 1000) s = \(.bytes_per_second / 1e7 | round / 100) GB/s, \(.left_bytes) bytes stayed, \(.huge_lost) huge pages lost",
+		row("a block was closed to writers"; .closed_ns.write),
+		row("a block was closed to readers"; .closed_ns.read),
+		row("a thread of the guest stalled"; .stall_ns)'
+	[ "$(tail -n 1 "$tmp/result" | jq .left_bytes)" = 0 ] || die "some memory stayed on node $1"
+}
+
+wait_for() {
+	local pattern=$1 limit=$2 i
+	for ((i = 0; i < limit * 2; i++)); do
+		grep -qaE "$pattern" "$tmp/console" 2>/dev/null && return 0
+		kill -0 "$vmm" 2>/dev/null || break
+		sleep 0.5
+	done
+	grep -qaE "$pattern" "$tmp/console" && return 0
+	tail -n 20 "$tmp/console" "$tmp/log" >&2
+	die "the guest's console did not show '$pattern' within $limit s"
+}
+
+run_inside() {
+	local kernel=$1 initrd=$2
+	tmp=$(mktemp -d)
+	export XDG_RUNTIME_DIR=$tmp PATH=$PWD/$build/bin:$PATH
+	step "The host: $(uname -r), $(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l) NUMA nodes"
+	gmig doctor || die "migration does not work here"
+	step "Booting a stock Linux guest (vnode 0: 192 MiB, vnode 1: 128 MiB), both vnodes on host node 0"
+	timeout 900 gmig-vmm --name demo --node id=0,mem=192M,cpus=0,host=0 --node id=1,mem=128M,cpus=1,host=0 \
+		--kernel "$kernel" --initrd "$initrd" --console "file:$tmp/console" \
+		--append "console=ttyS0 quiet panic=-1 gmig.run=memtester:$memory:1" 2>"$tmp/log" &
+	vmm=$!
+	trap 'kill $vmm 2>/dev/null; rm -rf "$tmp"' EXIT
+	wait_for '[Ll]oop 1' 180
+	echo "memtester runs in the guest:"
+	grep -aE 'memtester version|[Ll]oop 1|want' "$tmp/console" | head -n 3 | tr -d '\r\b' | cut -c 1-100 | sed 's/^/   /'
+	move 0 1
+	grep -qa GUEST-VERDICT "$tmp/console" && die "memtester had ended before the second migration"
+	move 1 0
+	step "Checking the invariants, then waiting for memtester's verdict"
+	gmig check demo
+	wait_for GUEST-VERDICT 600
+	grep -a 'GUEST-VERDICT' "$tmp/console" | tr -d '\r' | sed 's/^/   /'
+	grep -qa 'GUEST-VERDICT: PASS' "$tmp/console" || die "the guest found an error"
+	wait $vmm || die "gmig-vmm ended with $?: $(tail -n 3 "$tmp/log")"
+	trap 'rm -rf "$tmp"' EXIT
+}
+
+if [ -n "$inside" ]; then
+	run_inside "${inside%%,*}" "${inside#*,}"
+	exit 0
+fi
+
+# ---- The part that prepares ----------------------------------------------------------------------------------------------
+
+# A /dev/kvm that boots a stock kernel needs VMX or SVM in the CPU; a paravirtual one has neither.
+runs_here() {
+	local nodes
+	nodes=$(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' 2>/dev/null | wc -l)
+	[ "$nodes" -ge 2 ] || { why="it has one NUMA node"; return 1; }
+	[ -w /dev/kvm ] || { why="/dev/kvm is missing or not allowed"; return 1; }
+	grep -qwE 'vmx|svm' /proc/cpuinfo || { why="its /dev/kvm cannot boot Linux"; return 1; }
+	[ "$(printf '6.8\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.8 ] || { why="its kernel is older than 6.8"; return 1; }
+}
+
+echo "gmig's demo: moves the memory of a running Linux guest between NUMA nodes."
+if runs_here; then
+	echo "It will run right on this machine."
+else
+	echo "It will run in the lab (a NUMA host emulated by QEMU), since this machine is not enough: $why."
+fi
+echo "It caches a kernel package (about 100 MB, twice that unpacked) in $cache; --clean removes it."
+step "Packages"
+packaging/install-packages $yes build test lab || die "packages are missing"
+step "Building"
+cmake --preset release >/dev/null && cmake --build --preset release | tail -n 1 || die "the build failed"
+step "Making the guest from the distribution's packages"
+paths=$(tests/lab/guest --kernel 6.12 --out build/guest) || die "the guest could not be made"
+{ read -r kernel && read -r initrd; } <<<"$paths"
+echo "   kernel $kernel"
+echo "   initrd $initrd"
+if runs_here; then
+	"./demo.sh" --memory "$memory" --inside "$kernel,$initrd"
+else
+	step "Booting the lab: 2 nodes"
+	tests/lab/lab --nodes 2 --cpus 2 --timeout 1500 -- ./demo.sh --memory "$memory" --inside "$kernel,$initrd" ||
+		die "the run in the lab ended with $?"
+	echo
+	echo "(These figures come from an emulated CPU: only their order means anything. ./build/release/bin/gmig-bench move"
+	echo "measures on the bare machine.)"
+fi
+echo
+echo "VERDICT: PASS (memtester found no error while all of its guest's memory moved to another node and back)"
