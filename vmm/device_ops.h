@@ -1,0 +1,32 @@
+/*
+ * How a device is hung into the machine: one const ops struct a kind, listed in devices.c. Created
+ * in the order of that list on the main thread before any vCPU runs, destroyed in reverse.
+ */
+#ifndef VMM_DEVICE_OPS_H
+#define VMM_DEVICE_OPS_H
+
+#include "device.h"
+
+struct pci_bus;
+
+struct device_context {
+	struct vmm *vmm;
+	const struct vmm_options *options;
+	struct pci_bus *pci;
+};
+
+struct device_ops {
+	const char *name;
+	/* How many of this kind the options ask for. NULL: always one. */
+	unsigned int (*count)(const struct vmm_options *options);
+	int (*create)(struct device_context *context, unsigned int index, void **state,
+		      struct gmig_error *err);
+	/* Back to power-on; vCPUs are parked, the I/O thread runs. */
+	void (*reset)(void *state);
+	/* vCPUs are gone, the I/O thread still runs. */
+	void (*destroy)(void *state);
+};
+
+extern const struct device_ops serial_device, power_device;
+
+#endif

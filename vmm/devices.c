@@ -1,0 +1,83 @@
+/* The list of devices, and what is done to all of them. */
+#include "device_ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static const struct device_ops *const kinds[] = {
+    &serial_device,
+    &power_device,
+};
+
+#define KIND_COUNT  (sizeof(kinds) / sizeof(kinds[0]))
+#define MAX_DEVICES 32
+
+struct vmm_devices {
+	struct device_context context;
+	struct {
+		const struct device_ops *ops;
+		void *state;
+	} device[MAX_DEVICES];
+	unsigned int count;
+};
+
+static int create_kind(struct vmm_devices *devices, const struct device_ops *ops,
+		       struct gmig_error *err)
+{
+	unsigned int wanted = ops->count ? ops->count(devices->context.options) : 1, i;
+	void *state;
+	int ret;
+
+	for (i = 0; i < wanted; i++) {
+		if (devices->count == MAX_DEVICES)
+			return gmig_fail(err, -ENOSPC, "more than %d devices", MAX_DEVICES);
+		ret = ops->create(&devices->context, i, &state, err);
+		if (ret)
+			return ret;
+		devices->device[devices->count].ops = ops;
+		devices->device[devices->count].state = state;
+		devices->count++;
+	}
+	return 0;
+}
+
+int vmm_devices_create(struct vmm *vmm, const struct vmm_options *options, struct vmm_devices **out,
+		       struct gmig_error *err)
+{
+	struct vmm_devices *devices = calloc(1, sizeof(*devices));
+	size_t i;
+	int ret;
+
+	if (!devices)
+		return gmig_fail(err, -ENOMEM, "devices: out of memory");
+	devices->context.vmm = vmm;
+	devices->context.options = options;
+	for (i = 0; i < KIND_COUNT; i++) {
+		ret = create_kind(devices, kinds[i], err);
+		if (ret) {
+			vmm_devices_destroy(devices);
+			return ret;
+		}
+	}
+	*out = devices;
+	return 0;
+}
+
+void vmm_devices_reset(struct vmm_devices *devices)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices->count; i++)
+		devices->device[i].ops->reset(devices->device[i].state);
+}
+
+void vmm_devices_destroy(struct vmm_devices *devices)
+{
+	if (!devices)
+		return;
+	while (devices->count) {
+		devices->count--;
+		devices->device[devices->count].ops->destroy(devices->device[devices->count].state);
+	}
+	free(devices);
+}

@@ -1,0 +1,24 @@
+/*
+ * A doorbell: any thread rings, a function runs on the I/O thread, once for any number of rings
+ * before it ran. No lock of its own; the function may ring again.
+ */
+#ifndef VMM_KICK_H
+#define VMM_KICK_H
+
+#include "vmm.h"
+
+struct kick {
+	struct vmm *vmm;
+	int fd; /* eventfd; -1: not created */
+	void (*run)(void *opaque);
+	void *opaque;
+};
+
+/* -EMFILE, -ENOMEM and what vmm_loop_add gives. *kick must stay where it is until kick_destroy. */
+int kick_create(struct kick *kick, struct vmm *vmm, void (*run)(void *opaque), void *opaque);
+/* Any thread, does not block. */
+void kick_ring(struct kick *kick);
+/* After return the function does not run any more. Legal on a struct whose fd is -1. */
+void kick_destroy(struct kick *kick);
+
+#endif
