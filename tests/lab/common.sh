@@ -76,7 +76,7 @@ fetch_deb()
 				say "apt-get update: $(grep -m1 -E '^(E|W):' "$dir/log")"
 		fi
 		if [[ $want =~ ^[0-9]+\.[0-9]+$ ]]; then
-			name=$(kernel_package "$want") || continue
+			name=$(kernel_package "$want") || { echo "E: no kernel package of that series" >"$dir/log" && continue; }
 		fi
 		say "downloading $name"
 		(cd "$dir" && apt-get "${APT[@]}" download "$name" >log 2>&1) && return
