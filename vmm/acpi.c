@@ -163,8 +163,8 @@ static void table_list(struct acpi_out *out, uint64_t gpa)
 static uint64_t put_dsdt(struct acpi_out *out)
 {
 	align(out);
-	put(out, dsdt_aml, sizeof(dsdt_aml));
-	return out->base_gpa + out->used - sizeof(dsdt_aml);
+	put(out, dsdt_aml, dsdt_aml_bytes);
+	return out->base_gpa + out->used - dsdt_aml_bytes;
 }
 
 /* Generic address structure of an I/O port. */

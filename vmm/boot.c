@@ -146,7 +146,7 @@ static int kernel_place(const char *path, uint64_t low_end, struct boot_plan *pl
 	const struct bzimage *image = &plan->image;
 	uint64_t lowest = align_up(ZEROPAGE_HIGH_GPA, image->align_bytes);
 
-	plan->kernel_gpa = image->preferred_gpa;
+	plan->kernel_gpa = align_up(image->preferred_gpa, image->align_bytes);
 	if (plan->kernel_gpa + image->init_bytes > low_end && image->relocatable)
 		plan->kernel_gpa = lowest;
 	if (plan->kernel_gpa + image->init_bytes <= low_end)

@@ -3,7 +3,7 @@
  * configuration space, the serial port, and how to power off. The numbers are those of vmm.h, device.h and boot.h;
  * tests/unit/test_acpi.c compares them.
  *
- * Compiled form: dsdt.h, made by `vmm/dsdt-compile vmm/dsdt.asl > vmm/dsdt.h`.
+ * Compiled form: dsdt.c, made by `vmm/dsdt-compile vmm/dsdt.asl > vmm/dsdt.c`.
  */
 DefinitionBlock ("", "DSDT", 2, "GMIG", "GMIGVMM", 1)
 {
