@@ -45,12 +45,15 @@ struct control_command {
 };
 
 struct control_server_options {
+	/* path and name are copied; commands must live as long as the server */
 	const char *path;	/* the socket, mode 0600; parent directories below /run/.. are made with mode 0700 */
 	const char *name;	/* for the greeting */
 	const struct control_command *commands; /* NULL-ended table; query-commands and qmp_capabilities are built in */
 	void *opaque;
 	size_t max_line_bytes;	/* 0 = 1 MiB */
-	size_t max_clients;	/* 0 = 64 */
+	size_t max_clients;	/* 0 = 64; one more is told so and closed */
+	size_t max_output_bytes; /* 0 = 4 MiB: a client whose unread output would pass it is dropped */
+	unsigned int stall_ms;	/* 0 = 30000: so is one that has unread output and takes none of it for so long */
 };
 
 struct control_server;
@@ -61,9 +64,9 @@ struct control_server;
  */
 int control_server_create(const struct control_server_options *options, struct control_server **out,
 			  struct gmig_error *err);
-/* Flushes what can be written at once, closes, removes the socket file. NULL is legal. */
+/* Flushes what can be written at once, closes, removes the socket file. Not from a command. NULL is legal. */
 void control_server_destroy(struct control_server *server);
-/* Queue an event for all clients; steals data. */
+/* Queue an event for all clients; steals data (NULL = {}). Never waits for a client. */
 void control_server_event(struct control_server *server, const char *name, json_t *data);
 
 /* ---- Client -------------------------------------------------------------------------------------------------- */
