@@ -12,7 +12,7 @@ struct pci_bus;
 struct device_context {
 	struct vmm *vmm;
 	const struct vmm_options *options;
-	struct pci_bus *pci;
+	struct pci_bus *pci; /* from `pci` on */
 };
 
 struct device_ops {
@@ -27,6 +27,6 @@ struct device_ops {
 	void (*destroy)(void *state);
 };
 
-extern const struct device_ops serial_device, power_device;
+extern const struct device_ops serial_device, power_device, pci_device, blk_device, rng_device;
 
 #endif

@@ -67,7 +67,8 @@ void vmm_devices_reset(struct vmm_devices *devices)
 {
 	unsigned int i;
 
-	for (i = 0; i < devices->count; i++)
+	/* Backwards: functions fall silent before the bus goes back to its first addresses. */
+	for (i = devices->count; i-- > 0;)
 		devices->device[i].ops->reset(devices->device[i].state);
 }
 

@@ -1,0 +1,73 @@
+/*
+ * PCI bus 0: host bridge at 00:00.0 and type 0 functions, one a slot. Configuration space through
+ * ECAM (VMM_ECAM_GPA) and ports 0xcf8/0xcfc; 64-bit memory BARs that the guest may move; MSI-X with
+ * a mask bit a vector. No INTx.
+ *
+ * Accesses come from vCPU threads; the bus lock guards configuration space and BAR addresses, each
+ * function's MSI-X lock its table. Lock order: bus, the device's own lock, MSI-X. So pci_msix_send
+ * may be called under a device's lock, and no device calls into configuration space.
+ *
+ * Source: PCI Local Bus 3.0 (chapter 6: configuration space, 6.8.2: MSI-X), PCI Express 7.2.2
+ * (ECAM).
+ */
+#ifndef VMM_PCI_H
+#define VMM_PCI_H
+
+#include "vmm.h"
+
+#define PCI_BARS	     3 /* 64-bit each: BAR register 2 * i and the one after it */
+#define PCI_MSIX_MAX_VECTORS 64
+#define PCI_MSIX_BAR	     1 /* the second of them, when msix_vectors > 0; served by pci.c */
+#define PCI_NO_VECTOR	     0xffff
+
+struct pci_bus;
+struct pci_function;
+
+struct pci_bar_spec {
+	uint64_t bytes; /* power of two >= 4096; 0: no such BAR */
+	void (*access)(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes,
+		       bool write);
+};
+
+struct pci_spec {
+	const char *name; /* kept, not copied */
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint32_t class_code; /* 24 bits: class, subclass, interface */
+	uint8_t revision;
+	unsigned int msix_vectors; /* 0: no MSI-X; at most PCI_MSIX_MAX_VECTORS */
+	struct pci_bar_spec bar[PCI_BARS];
+	/*
+	 * Optional: configuration space at `offset` (above the header) is about to be read, or has
+	 * been written. `config` is the whole of it. Bus lock held.
+	 */
+	void (*config_access)(void *opaque, uint8_t *config, unsigned int offset,
+			      unsigned int bytes, bool write);
+	void *opaque;
+};
+
+int pci_bus_create(struct vmm *vmm, struct pci_bus **out, struct gmig_error *err);
+/* Frees the functions, too. NULL is legal. */
+void pci_bus_destroy(struct pci_bus *bus);
+/* Power-on state of all functions: BARs at their first addresses, decoding off. vCPUs are parked.
+ */
+void pci_bus_reset(struct pci_bus *bus);
+
+/* In the next free slot. -ENOSPC no slot or no room for the BARs. Belongs to the bus. */
+int pci_function_create(struct pci_bus *bus, const struct pci_spec *spec, struct pci_function **out,
+			struct gmig_error *err);
+/*
+ * Append a capability: `body` is what follows id and next pointer. Before the first vCPU runs.
+ * Returns its offset in configuration space or -ENOSPC.
+ */
+int pci_add_capability(struct pci_function *function, uint8_t id, const void *body,
+		       unsigned int bytes);
+/* Let the guest write config[offset..+bytes). */
+void pci_make_writable(struct pci_function *function, unsigned int offset, unsigned int bytes);
+
+/* Any thread. A masked vector is remembered and sent when it is unmasked. Out of range: ignored. */
+void pci_msix_send(struct pci_function *function, unsigned int vector);
+/* True when the guest has switched MSI-X on. */
+bool pci_msix_enabled(struct pci_function *function);
+unsigned int pci_function_slot(const struct pci_function *function);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * A virtio 1.x device on PCI, modern transport only: what is common to blk, console, net and rng.
+ * The device's own file gives a const ops struct and takes chains off the queues.
+ *
+ * Threads: registers are accessed on vCPU threads; queues are served on the I/O thread or on the
+ * device's own. The device lock guards everything in struct virtio_device and what the device keeps
+ * beside it. While it is held: `start`, `stop`, `config_read` are called. `notify` is called
+ * without it and only rings a bell.
+ *
+ * Source: Virtual I/O Device 1.2, 2.1 (status), 2.2 (features), 4.1 (PCI).
+ */
+#ifndef VMM_VIRTIO_PCI_H
+#define VMM_VIRTIO_PCI_H
+
+#include "pci.h"
+#include "virtio_queue.h"
+
+#include <pthread.h>
+
+#define VIRTIO_MAX_QUEUES (2 * (VMM_MAX_PORTS + 2))
+
+struct virtio_ops {
+	const char *name;
+	uint16_t id;	     /* virtio device type */
+	uint32_t class_code; /* PCI, 24 bits */
+	/* The driver has set DRIVER_OK: features are settled, queues enabled. */
+	void (*start)(void *opaque);
+	/* Reset by the driver or the machine: forget chains; wait for what is in flight (may drop
+	 * the lock to wait). */
+	void (*stop)(void *opaque);
+	/* The driver has added to this queue. */
+	void (*notify)(void *opaque, unsigned int queue);
+};
+
+struct virtio_spec {
+	const struct virtio_ops *ops;
+	void *opaque;
+	uint64_t features;  /* besides those of the transport */
+	const void *config; /* device configuration, read-only for the guest; kept, not copied */
+	unsigned int config_bytes;
+	const uint16_t *queue_sizes;
+	unsigned int queue_count;
+};
+
+struct virtio_device {
+	const struct virtio_ops *ops;
+	void *opaque;
+	struct vmm *vmm;
+	struct pci_function *pci;
+	const uint8_t *config;
+	unsigned int config_bytes, config_capability, queue_count;
+	uint64_t offered;
+
+	pthread_mutex_t lock; /* guards all below */
+	uint64_t features;    /* accepted by the driver */
+	uint32_t device_feature_select, driver_feature_select;
+	uint16_t queue_select, config_vector;
+	uint8_t status, isr;
+	bool stopping; /* a reset waits for the device */
+	struct virtio_queue queue[VIRTIO_MAX_QUEUES];
+};
+
+/* Fills *device, which must stay where it is, and puts it on the bus. */
+int virtio_device_create(struct virtio_device *device, struct vmm *vmm, struct pci_bus *bus,
+			 const struct virtio_spec *spec, struct gmig_error *err);
+/* vCPUs are gone and the device's threads ended. */
+void virtio_device_destroy(struct virtio_device *device);
+/* As a reset by the driver. vCPUs are parked. Takes the lock. */
+void virtio_device_reset(struct virtio_device *device);
+
+/* ---- For the device's queue code; lock held
+ * -------------------------------------------------------------------- */
+
+/* The driver is ready and nothing is broken: queues may be served. */
+bool virtio_device_is_live(const struct virtio_device *device);
+static inline bool virtio_device_has(const struct virtio_device *device, unsigned int feature)
+{
+	return device->features >> feature & 1;
+}
+/* virtio_queue_pop; a broken queue puts the device in the state "needs reset". */
+int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct virtio_chain *chain);
+/* Push and, if the driver wants it, interrupt. */
+void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
+			uint32_t bytes);
+/* The driver sent nonsense in this queue: needs reset. */
+void virtio_device_fail(struct virtio_device *device, unsigned int queue, const char *why);
+
+#endif
