@@ -7,7 +7,8 @@
 
 #include "gmig.h"
 
-#define STATUS_NOT_TRIED (-4095) /* the page takes no part in the job or was not reached */
+#define STATUS_NOT_TRIED (-4095) /* the page takes no part in the job: what every page starts with */
+#define STATUS_PENDING	 (-4094) /* the plan has the page, no pass has reached it yet */
 
 struct status;
 
@@ -15,12 +16,19 @@ int status_create(struct status **out);
 void status_destroy(struct status *status);
 /* The range must be added before results are set in it. Multiples of 512 pages. */
 int status_add_range(struct status *status, uint64_t gfn, uint64_t pages);
-/* Set the result of pages within one block. -ENOMEM: nothing changed. -EFAULT: no such range. */
+/* Set the result of pages within one block. -ENOMEM: nothing changed. -EFAULT: no such range. -EINVAL: result or pages. */
 int status_set(struct status *status, uint64_t gfn, unsigned int pages, int result);
+/*
+ * Every page whose result is `old` (< 0) gets `result`; returns how many did. A cancelled job calls it with
+ * (STATUS_PENDING, -ECANCELED). Allocates nothing; takes some ms a TiB.
+ */
+uint64_t status_replace(struct status *status, int old, int result);
 /* -EFAULT in *result for a gfn outside. */
 void status_get(struct status *status, uint64_t gfn, size_t pages, int *result);
-/* Pages by -errno, most first; returns how many kinds (at most max). Not-tried pages and nodes are left out. */
+/* Pages by -errno, most first; returns how many kinds (at most max). Pages that are not tried, pending, or moved are left out. */
 unsigned int status_count_left(struct status *status, struct gmig_left *left, unsigned int max);
+/* Pages whose result is exactly this error. */
+uint64_t status_count(struct status *status, int result);
 /* Does any page of the block have a result of -EAGAIN or -EBUSY (worth another pass)? */
 bool status_block_wants_retry(struct status *status, uint64_t gfn);
 
