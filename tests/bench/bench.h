@@ -1,0 +1,24 @@
+/*
+ * gmig-bench's commands: one file each. Each returns the exit status.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include "options.h"
+
+enum bench_exit { BENCH_OK = 0, BENCH_FAILED = 1, BENCH_USAGE = 2, BENCH_CANNOT = 77 };
+
+/* directory: private, for sockets and logs; $XDG_RUNTIME_DIR points there. */
+struct bench_command {
+	const char *name;
+	int (*run)(const struct bench_options *options, const char *directory);
+};
+
+int bench_move(const struct bench_options *options, const char *directory);
+int bench_steady(const struct bench_options *options, const char *directory);
+int bench_memory(const struct bench_options *options, const char *directory);
+
+/* "gmig-bench: text" on stderr; returns BENCH_FAILED, or BENCH_CANNOT when the machine cannot. */
+int bench_failed(const struct gmig_error *err);
+
+#endif

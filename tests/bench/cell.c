@@ -1,0 +1,165 @@
+#include "cell.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+const char *const cell_percentiles[CELL_PERCENTILES] = { "p50", "p99", "p999", "max" };
+
+static const struct axis {
+	const char *name;
+	const char *values[8];
+} axes_allowed[] = {
+	{ "page", { "2M", "4K" } },
+	{ "frames", { "fresh", "recycled" } },
+	{ "load", { "idle", "write", "random", "read", "half" } },
+	{ "mode", { "readable", "block" } },
+};
+
+const char *cell_axis_name(const char *axis, const char *text)
+{
+	for (size_t i = 0; i < sizeof(axes_allowed) / sizeof(axes_allowed[0]); i++) {
+		if (strcmp(axes_allowed[i].name, axis))
+			continue;
+		for (const char *const *value = axes_allowed[i].values; *value; value++)
+			if (!strcmp(*value, text))
+				return *value;
+	}
+	return NULL;
+}
+
+void cell_name(const struct cell *cell, char *text, size_t bytes)
+{
+	int used = snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames, cell->mode, cell->load);
+
+	if (used > 0 && (size_t)used < bytes && (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
+		snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads, cell->vcpus, cell->jobs);
+}
+
+void sample_clear(struct sample *sample)
+{
+	for (unsigned int i = 0; i < METRIC_COUNT; i++)
+		sample->value[i] = NAN;
+}
+
+static void keep_larger(double *value, double other)
+{
+	if (isnan(*value) || other > *value)
+		*value = other;
+}
+
+void sample_add_percentiles(struct sample *sample, enum metric first, const json_t *percentiles)
+{
+	const json_t *count = json_object_get(percentiles, "count");
+
+	if (!json_is_object(percentiles) || (json_is_integer(count) && !json_integer_value(count)))
+		return;
+	for (unsigned int i = 0; i < CELL_PERCENTILES; i++) {
+		const json_t *value = json_object_get(percentiles, cell_percentiles[i]);
+
+		if (json_is_number(value))
+			keep_larger(&sample->value[first + i], json_number_value(value));
+	}
+}
+
+static void add_number(double *value, const json_t *number)
+{
+	if (json_is_number(number))
+		*value = (isnan(*value) ? 0 : *value) + json_number_value(number);
+}
+
+int sample_add_job(struct sample *sample, const json_t *job, struct gmig_error *err)
+{
+	const json_t *closed = json_object_get(job, "closed_ns");
+	const char *state = json_string_value(json_object_get(job, "state"));
+	json_int_t left = json_integer_value(json_object_get(job, "left_bytes"));
+
+	if (!state || strcmp(state, "completed"))
+		return gmig_fail(err, -EIO, "a migration ended as '%s'", state ? state : "nothing");
+	if (left)
+		return gmig_fail(err, -EIO, "a migration left %lld bytes where they were", (long long)left);
+	sample_add_percentiles(sample, METRIC_CLOSED_READ_NS, json_object_get(closed, "read"));
+	sample_add_percentiles(sample, METRIC_CLOSED_WRITE_NS, json_object_get(closed, "write"));
+	sample_add_percentiles(sample, METRIC_STALL_NS, json_object_get(job, "stall_ns"));
+	add_number(&sample->value[METRIC_HUGE_LOST], json_object_get(job, "huge_lost"));
+	if (json_is_number(json_object_get(job, "passes")))
+		keep_larger(&sample->value[METRIC_PASSES], json_number_value(json_object_get(job, "passes")));
+	return 0;
+}
+
+void cell_summary(const struct cell_result *result, enum metric metric, struct stats_summary *out)
+{
+	double values[BENCH_MAX_REPS];
+
+	for (unsigned int i = 0; i < result->count; i++)
+		values[i] = result->sample[i].value[metric];
+	stats_summarize(values, result->count, out);
+}
+
+double cell_median(const struct cell_result *result, enum metric metric)
+{
+	struct stats_summary summary;
+
+	cell_summary(result, metric, &summary);
+	return summary.median;
+}
+
+/* Names and numbers of an axis, with its default when none was asked for. */
+#define AXIS(list, count, fallback, i)	((count) ? (list)[i] : (fallback))
+#define AXIS_LENGTH(count)		((count) ? (count) : 1)
+
+size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cell *cells, size_t max)
+{
+	const unsigned int length[] = { AXIS_LENGTH(axes->pages), AXIS_LENGTH(axes->frame_kinds),
+					AXIS_LENGTH(axes->loads), AXIS_LENGTH(axes->modes),
+					AXIS_LENGTH(axes->thread_counts), AXIS_LENGTH(axes->vcpu_counts),
+					AXIS_LENGTH(axes->job_counts) };
+	size_t total = 1;
+
+	for (size_t a = 0; a < sizeof(length) / sizeof(length[0]); a++)
+		total *= length[a];
+	for (size_t n = 0; n < total && n < max; n++) {
+		unsigned int at[7];
+		size_t rest = n;
+
+		for (int a = 6; a >= 0; a--) {
+			at[a] = (unsigned int)(rest % length[a]);
+			rest /= length[a];
+		}
+		cells[n] = (struct cell){
+			.mover = "uffd",
+			.page = AXIS(axes->page, axes->pages, "2M", at[0]),
+			.frames = AXIS(axes->frames, axes->frame_kinds, "recycled", at[1]),
+			.load = AXIS(axes->load, axes->loads, "write", at[2]),
+			.mode = AXIS(axes->mode, axes->modes, "readable", at[3]),
+			.threads = AXIS(axes->threads, axes->thread_counts, 1, at[4]),
+			.vcpus = AXIS(axes->vcpus, axes->vcpu_counts, 1, at[5]),
+			.jobs = AXIS(axes->jobs, axes->job_counts, 1, at[6]),
+			.mem_bytes = mem_bytes,
+		};
+	}
+	return total;
+}
+
+size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
+{
+	static const struct cell preset[] = {
+		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable" },
+		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable" },
+		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "block" },
+		{ .page = "2M", .frames = "recycled", .load = "read", .mode = "readable" },
+		{ .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable" },
+		{ .page = "4K", .frames = "recycled", .load = "idle", .mode = "readable" },
+		{ .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
+		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable" },
+	};
+	size_t count = sizeof(preset) / sizeof(preset[0]);
+
+	for (size_t i = 0; i < count && i < max; i++) {
+		cells[i] = preset[i];
+		cells[i].mover = "uffd";
+		cells[i].threads = cells[i].vcpus = cells[i].jobs = 1;
+		cells[i].mem_bytes = mem_bytes;
+	}
+	return count;
+}

@@ -1,0 +1,84 @@
+/*
+ * What is measured, as data: a cell is one way to move a guest's memory, a sample is one repetition of it, a metric one
+ * figure of a sample. Everything else (runner, reports, targets) goes over these tables, so that a new mover or load is a
+ * new row. Pure; one thread.
+ */
+#ifndef BENCH_CELL_H
+#define BENCH_CELL_H
+
+#include "../../migrate/gmig_error.h"
+#include "stats.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+#define BENCH_MAX_CELLS 256
+#define BENCH_MAX_REPS	101
+
+/* Strings are static names, the same as in the JSON. */
+struct cell {
+	const char *mover, *mode, *page, *load, *frames;
+	unsigned int threads, vcpus, jobs;
+	uint64_t mem_bytes;
+};
+
+/* "2M recycled readable write" and what differs from one thread, vCPU, job. */
+void cell_name(const struct cell *cell, char *text, size_t bytes);
+
+enum metric {
+	METRIC_BYTES_PER_SECOND,      /* what the job reports: moved bytes over its seconds */
+	METRIC_WALL_BYTES_PER_SECOND, /* moved bytes over the client's clock, from the command to the last job's end */
+	METRIC_MEMCPY_BYTES_PER_SECOND,
+	METRIC_MEMCPY_RATIO,
+	METRIC_COLD_COPY_NS,
+	METRIC_CPU_SECONDS_PER_GB,
+	METRIC_MEMCPY_CPU_SECONDS_PER_GB,
+	METRIC_HUGE_LOST,
+	METRIC_PASSES,
+	/* Four each, in the order of cell_percentiles: p50, p99, p999, max */
+	METRIC_CLOSED_READ_NS,
+	METRIC_CLOSED_WRITE_NS = METRIC_CLOSED_READ_NS + 4,
+	METRIC_STALL_NS = METRIC_CLOSED_WRITE_NS + 4,
+	METRIC_GAP_NS = METRIC_STALL_NS + 4,
+	METRIC_COUNT = METRIC_GAP_NS + 4,
+};
+
+#define CELL_PERCENTILES 4
+extern const char *const cell_percentiles[CELL_PERCENTILES];
+
+struct sample {
+	double value[METRIC_COUNT]; /* NAN: not measured (nobody slept, say) */
+};
+
+void sample_clear(struct sample *sample);
+/* {"count","p50","p99","p999","max"} into value[first..first+4); count 0 or absent leaves NAN. Keeps the larger one. */
+void sample_add_percentiles(struct sample *sample, enum metric first, const json_t *percentiles);
+/* Closed, stall, huge_lost and passes of a job object as gmig-vmm gives it; several jobs of one repetition add up. */
+int sample_add_job(struct sample *sample, const json_t *job, struct gmig_error *err);
+
+struct cell_result {
+	struct cell cell;
+	unsigned int count;
+	struct sample sample[BENCH_MAX_REPS];
+};
+
+/* Summary of one metric over the repetitions. */
+void cell_summary(const struct cell_result *result, enum metric metric, struct stats_summary *out);
+double cell_median(const struct cell_result *result, enum metric metric);
+
+/* Lists of what to vary; a NULL or 0 count takes the default. Product in a fixed order. */
+struct cell_axes {
+	const char *page[4], *frames[4], *load[8], *mode[4];
+	unsigned int threads[8], vcpus[8], jobs[8];
+	unsigned int pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts;
+};
+
+/* Cells of the product, at most `max`; returns how many there are (more than max: not all were written). */
+size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cell *cells, size_t max);
+/* The cells that the targets are judged by. */
+size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
+
+/* The static name equal to text among those an axis allows; NULL: none. axis: "page", "frames", "load", "mode". */
+const char *cell_axis_name(const char *axis, const char *text);
+
+#endif

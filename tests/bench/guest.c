@@ -1,0 +1,458 @@
+#include "guest.h"
+#include "../../control/control.h"
+#include "host.h"
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define START_TIMEOUT_MS    20000
+#define QUIT_TIMEOUT_MS	    3000
+#define MIGRATE_TIMEOUT_MS  60000
+#define VCPU_THREAD_NAME    "vcpu"
+
+struct guest {
+	struct guest_config config;
+	char name[64], log_path[256];
+	pid_t pid;
+	struct control_client *client;
+	unsigned int node;
+	bool running;
+	char load[16];
+	/* the migration under way */
+	uint64_t begin_ns, begin_cpu_ns, begin_vcpu_ns;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void sleep_ms(unsigned int ms)
+{
+	struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+/* ---- Start and end ------------------------------------------------------------------------------------------- */
+
+/* The child's part of fork: output to the log, dies with the parent, becomes gmig-vmm. Never returns. */
+__attribute__((noreturn)) static void become_vmm(const struct guest *guest, const char *vmm_path, pid_t parent)
+{
+	const struct guest_config *config = &guest->config;
+	int log = open(guest->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	char mem[32], cpus[16], fake[16];
+	const char *argv[20];
+	int argc = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+		_exit(126);
+	snprintf(mem, sizeof(mem), "%lluM", (unsigned long long)(config->mem_bytes >> 20));
+	snprintf(cpus, sizeof(cpus), "%u", config->vcpus);
+	snprintf(fake, sizeof(fake), "%u", config->fake_nodes);
+	argv[argc++] = vmm_path;
+	argv[argc++] = "--name";
+	argv[argc++] = guest->name;
+	argv[argc++] = "--mem";
+	argv[argc++] = mem;
+	argv[argc++] = "--cpus";
+	argv[argc++] = cpus;
+	argv[argc++] = "--page";
+	argv[argc++] = config->page;
+	argv[argc++] = "--load";
+	argv[argc++] = "write";
+	if (config->fake_nodes) {
+		argv[argc++] = "--fake-nodes";
+		argv[argc++] = fake;
+	}
+	if (config->plain) {
+		argv[argc++] = "--memory";
+		argv[argc++] = "plain";
+	}
+	argv[argc] = NULL;
+	execv(vmm_path, (char **)argv);
+	dprintf(2, "%s: %s\n", vmm_path, strerror(errno));
+	_exit(127);
+}
+
+/* The last line the child wrote, to say why it ended. */
+static void last_log_line(const struct guest *guest, char *text, size_t bytes)
+{
+	FILE *file = fopen(guest->log_path, "re");
+	char line[256];
+
+	snprintf(text, bytes, "(it said nothing)");
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (*line)
+			snprintf(text, bytes, "%.*s", (int)bytes - 1, line);
+	}
+	if (file)
+		fclose(file);
+}
+
+static int child_ended(struct guest *guest, struct gmig_error *err)
+{
+	char text[200];
+	int status;
+
+	if (guest->pid <= 0 || waitpid(guest->pid, &status, WNOHANG) != guest->pid)
+		return 0;
+	guest->pid = -1;
+	last_log_line(guest, text, sizeof(text));
+	return gmig_fail(err, -ECHILD, "gmig-vmm ended %s %d: %s", WIFSIGNALED(status) ? "by signal" : "with status",
+			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), text);
+}
+
+static int wait_connect(struct guest *guest, struct gmig_error *err)
+{
+	uint64_t give_up = now_ns() + START_TIMEOUT_MS * 1000000ull;
+	char path[256];
+	int rc = control_socket_path(guest->name, path, sizeof(path), err);
+
+	if (rc)
+		return rc;
+	for (;;) {
+		rc = control_connect(path, 2000, &guest->client, err);
+		if (!rc)
+			return 0;
+		rc = child_ended(guest, err);
+		if (rc)
+			return rc;
+		if (now_ns() > give_up)
+			return gmig_fail(err, -ETIMEDOUT, "gmig-vmm does not answer on %s", path);
+		sleep_ms(5);
+	}
+}
+
+/* Every page is there and was written at least once. */
+static int wait_populated(struct guest *guest, struct gmig_error *err)
+{
+	uint64_t give_up = now_ns() + START_TIMEOUT_MS * 1000000ull;
+
+	for (;;) {
+		struct guest_state state;
+		uint64_t resident = 0;
+		int rc = guest_state(guest, &state, err);
+
+		if (rc)
+			return child_ended(guest, err) ? -ECHILD : rc;
+		json_decref(state.gap_ns);
+		for (unsigned int n = 0; n < 64; n++)
+			resident += state.resident_bytes[n];
+		if (state.sweeps >= 2 && (resident >= guest->config.mem_bytes || guest->config.plain))
+			return 0;
+		if (now_ns() > give_up)
+			return gmig_fail(err, -ETIMEDOUT, "the guest does not touch all of its memory: %llu of %llu MiB",
+					 (unsigned long long)(resident >> 20),
+					 (unsigned long long)(guest->config.mem_bytes >> 20));
+		sleep_ms(20);
+	}
+}
+
+static int start_guest(struct guest *guest, const char *vmm_path, struct gmig_error *err)
+{
+	pid_t parent = getpid();
+	int rc;
+
+	guest->pid = fork();
+	if (guest->pid < 0)
+		return gmig_fail(err, -errno, "fork: %s", strerror(errno));
+	if (!guest->pid)
+		become_vmm(guest, vmm_path, parent);
+	rc = wait_connect(guest, err);
+	if (!rc)
+		rc = wait_populated(guest, err);
+	if (!rc && guest->config.pin) {
+		rc = process_pin_threads(guest->pid, VCPU_THREAD_NAME, host_cpus());
+		if (rc)
+			gmig_fail(err, rc, "cannot pin the threads named %s* of gmig-vmm: %s", VCPU_THREAD_NAME,
+				  strerror(-rc));
+	}
+	return rc;
+}
+
+int guest_create(const struct guest_config *config, const char *vmm_path, const char *directory, struct guest **out,
+		 struct gmig_error *err)
+{
+	static unsigned int serial;
+	struct guest *guest = calloc(1, sizeof(*guest));
+	int rc;
+
+	if (!guest)
+		return gmig_fail(err, -ENOMEM, "no memory for a guest");
+	guest->config = *config;
+	guest->running = true;
+	snprintf(guest->load, sizeof(guest->load), "write");
+	snprintf(guest->name, sizeof(guest->name), "bench-%d-%u", getpid(), serial++);
+	snprintf(guest->log_path, sizeof(guest->log_path), "%s/%s.log", directory, guest->name);
+	rc = start_guest(guest, vmm_path, err);
+	if (rc) {
+		guest_destroy(guest);
+		return rc;
+	}
+	*out = guest;
+	return 0;
+}
+
+static bool reaped(struct guest *guest, unsigned int timeout_ms)
+{
+	uint64_t give_up = now_ns() + timeout_ms * 1000000ull;
+
+	while (waitpid(guest->pid, NULL, WNOHANG) == 0) {
+		if (now_ns() > give_up)
+			return false;
+		sleep_ms(5);
+	}
+	guest->pid = -1;
+	return true;
+}
+
+void guest_destroy(struct guest *guest)
+{
+	if (!guest)
+		return;
+	if (guest->client && guest->pid > 0)
+		control_call(guest->client, "quit", NULL, NULL, NULL);
+	control_client_destroy(guest->client);
+	if (guest->pid > 0 && !reaped(guest, guest->client ? QUIT_TIMEOUT_MS : 0)) {
+		kill(guest->pid, SIGTERM);
+		if (!reaped(guest, QUIT_TIMEOUT_MS)) {
+			kill(guest->pid, SIGKILL);
+			waitpid(guest->pid, NULL, 0);
+		}
+	}
+	unlink(guest->log_path);
+	free(guest);
+}
+
+const struct guest_config *guest_config(const struct guest *guest)
+{
+	return &guest->config;
+}
+
+pid_t guest_pid(const struct guest *guest)
+{
+	return guest->pid;
+}
+
+unsigned int guest_node(const struct guest *guest)
+{
+	return guest->node;
+}
+
+/* ---- Run, stop, look ----------------------------------------------------------------------------------------- */
+
+/* control_call without an answer that anybody wants. */
+static int command(struct guest *guest, const char *name, json_t *arguments, struct gmig_error *err)
+{
+	json_t *result = NULL;
+	int rc = control_call(guest->client, name, arguments, &result, err);
+
+	json_decref(result);
+	return rc;
+}
+
+int guest_run(struct guest *guest, const char *load, struct gmig_error *err)
+{
+	int rc = 0;
+
+	if (strcmp(guest->load, load))
+		rc = command(guest, "probe-set-load", json_pack("{s:s}", "load", load), err);
+	if (rc)
+		return rc;
+	snprintf(guest->load, sizeof(guest->load), "%s", load);
+	if (!guest->running)
+		rc = command(guest, "cont", NULL, err);
+	guest->running = guest->running || !rc;
+	return rc;
+}
+
+int guest_pause(struct guest *guest, struct gmig_error *err)
+{
+	int rc = guest->running ? command(guest, "stop", NULL, err) : 0;
+
+	if (!rc)
+		guest->running = false;
+	return rc;
+}
+
+int guest_reset_gaps(struct guest *guest, struct gmig_error *err)
+{
+	return command(guest, "probe-reset-gaps", NULL, err);
+}
+
+/* {"0": bytes, ..} added to per_node; returns the sum. */
+static uint64_t add_node_bytes(const json_t *object, uint64_t *per_node)
+{
+	uint64_t sum = 0;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, key, value)
+	{
+		unsigned long node = strtoul(key, NULL, 10);
+
+		if (node < 64 && per_node)
+			per_node[node] += (uint64_t)json_integer_value(value);
+		sum += (uint64_t)json_integer_value(value);
+	}
+	return sum;
+}
+
+int guest_state(struct guest *guest, struct guest_state *state, struct gmig_error *err)
+{
+	json_t *result = NULL, *probe, *vnode;
+	size_t index;
+	int rc;
+
+	memset(state, 0, sizeof(*state));
+	rc = control_call(guest->client, "query-residency", NULL, &result, err);
+	if (rc)
+		return rc;
+	probe = json_object_get(result, "probe");
+	state->sweeps = (uint64_t)json_integer_value(json_object_get(probe, "sweeps"));
+	state->errors = (uint64_t)json_integer_value(json_object_get(probe, "errors"));
+	state->gap_ns = json_incref(json_object_get(probe, "gap_ns"));
+	json_array_foreach(json_object_get(result, "vnodes"), index, vnode)
+	{
+		add_node_bytes(json_object_get(vnode, "resident"), state->resident_bytes);
+	}
+	state->pool_bytes = add_node_bytes(json_object_get(result, "pool"), NULL);
+	json_decref(result);
+	if (!probe)
+		return gmig_fail(err, -EPROTO, "gmig-vmm tells nothing of a probe guest");
+	return 0;
+}
+
+int guest_cpu_ns(const struct guest *guest, uint64_t *all_ns, uint64_t *vcpu_ns)
+{
+	int rc = process_cpu_ns(guest->pid, all_ns);
+
+	return rc ? rc : process_threads_cpu_ns(guest->pid, VCPU_THREAD_NAME, vcpu_ns);
+}
+
+/* ---- Migrate ------------------------------------------------------------------------------------------------- */
+
+void guest_outcome_clear(struct guest_outcome *outcome)
+{
+	for (unsigned int i = 0; i < outcome->jobs; i++)
+		json_decref(outcome->job[i]);
+	memset(outcome, 0, sizeof(*outcome));
+}
+
+static json_t *migrate_arguments(const struct guest *guest, const struct guest_migration *migration)
+{
+	json_t *arguments = json_pack("{s:[i], s:[i], s:s, s:s, s:i}", "from", (int)guest->node, "to",
+				      (int)!guest->node, "mode", migration->mode, "frames", migration->frames,
+				      "threads", (int)migration->threads);
+
+	if (migration->rate_bytes_per_second)
+		json_object_set_new(arguments, "rate", json_integer((json_int_t)migration->rate_bytes_per_second));
+	return arguments;
+}
+
+int guest_migrate_start(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
+			struct gmig_error *err)
+{
+	json_t *arguments = migrate_arguments(guest, migration);
+	int rc;
+
+	memset(outcome, 0, sizeof(*outcome));
+	rc = guest_cpu_ns(guest, &guest->begin_cpu_ns, &guest->begin_vcpu_ns);
+	if (rc)
+		gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
+	guest->begin_ns = now_ns();
+	while (!rc && outcome->jobs < migration->jobs && outcome->jobs < GUEST_MAX_JOBS) {
+		rc = control_call(guest->client, "migrate-pages", json_deep_copy(arguments),
+				  &outcome->job[outcome->jobs], err);
+		outcome->jobs += !rc;
+	}
+	json_decref(arguments);
+	if (rc)
+		guest_outcome_clear(outcome);
+	return rc;
+}
+
+static bool job_ended(const json_t *job)
+{
+	const char *state = json_string_value(json_object_get(job, "state"));
+
+	return state && (!strcmp(state, "completed") || !strcmp(state, "failed") || !strcmp(state, "cancelled"));
+}
+
+/* Replace what is known of a job by what the event says. */
+static void take_event(struct guest_outcome *outcome, json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "event"));
+	json_t *job = json_object_get(json_object_get(event, "data"), "job");
+
+	if (!name || strcmp(name, "JOB_STATUS_CHANGE"))
+		return;
+	for (unsigned int i = 0; i < outcome->jobs; i++) {
+		if (!json_equal(json_object_get(outcome->job[i], "id"), json_object_get(job, "id")) ||
+		    job_ended(outcome->job[i]))
+			continue;
+		json_decref(outcome->job[i]);
+		outcome->job[i] = json_incref(job);
+	}
+}
+
+static bool all_ended(const struct guest_outcome *outcome)
+{
+	for (unsigned int i = 0; i < outcome->jobs; i++)
+		if (!job_ended(outcome->job[i]))
+			return false;
+	return true;
+}
+
+int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int timeout_ms, struct gmig_error *err)
+{
+	uint64_t give_up = now_ns() + (uint64_t)timeout_ms * 1000000u, all_ns = 0, vcpu_ns = 0;
+	int rc;
+
+	while (!all_ended(outcome)) {
+		uint64_t now = now_ns();
+		json_t *event = NULL;
+
+		rc = control_next_event(guest->client, now < give_up ? (int)((give_up - now) / 1000000) : 0, &event,
+					err);
+		if (rc)
+			return child_ended(guest, err) ? -ECHILD : rc;
+		take_event(outcome, event);
+		json_decref(event);
+	}
+	outcome->wall_ns = now_ns() - guest->begin_ns;
+	rc = guest_cpu_ns(guest, &all_ns, &vcpu_ns);
+	if (rc)
+		return gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
+	outcome->cpu_ns = all_ns - guest->begin_cpu_ns - (vcpu_ns - guest->begin_vcpu_ns);
+	guest->node = !guest->node;
+	return 0;
+}
+
+int guest_migrate(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
+		  struct gmig_error *err)
+{
+	int rc = guest_migrate_start(guest, migration, outcome, err);
+
+	if (rc)
+		return rc;
+	rc = guest_migrate_wait(guest, outcome, MIGRATE_TIMEOUT_MS, err);
+	if (rc)
+		guest_outcome_clear(outcome);
+	return rc;
+}

@@ -1,0 +1,218 @@
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
+       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN };
+
+static const struct option long_options[] = {
+	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
+	{ "load", required_argument, NULL, OPT_LOAD },	   { "mode", required_argument, NULL, OPT_MODE },
+	{ "threads", required_argument, NULL, OPT_THREADS }, { "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ "jobs", required_argument, NULL, OPT_JOBS },	   { "mem", required_argument, NULL, OPT_MEM },
+	{ "reps", required_argument, NULL, OPT_REPS },	   { "gmig-vmm", required_argument, NULL, OPT_VMM },
+	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
+	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
+	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
+};
+
+const char *bench_options_help(void)
+{
+	return "usage: gmig-bench move|steady|memory [OPTION..]\n"
+	       "\n"
+	       "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
+	       "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
+	       "  memory   how much extra memory a migration takes, over time\n"
+	       "\n"
+	       "Lists are separated by commas; move measures their product. Without any, the cells of the targets.\n"
+	       "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
+	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
+	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
+	       "\n"
+	       "  --mem SIZE        guest memory: 512M, 2G (1G)\n"
+	       "  --reps N          repetitions (move 9, steady 20 pairs, memory 6)\n"
+	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1\n"
+	       "  --no-pin          leave the vCPU threads to the scheduler\n"
+	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
+	       "  --json            one JSON object on stdout\n"
+	       "  --check           judge the targets; exit 1 naming each shortfall\n"
+	       "  --help\n"
+	       "\n"
+	       "Exit status: 0 done, 1 failed or a target missed, 2 usage, 77 this machine cannot (reason on stderr).\n";
+}
+
+int bench_parse_mem(const char *text, uint64_t *bytes)
+{
+	unsigned long long value;
+	unsigned int shift = 20;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (*end == 'G' || *end == 'M')
+		shift = *end++ == 'G' ? 30 : 20;
+	if (errno || *end || !value || value > UINT64_MAX >> shift || ((value << shift) & ((2u << 20) - 1)))
+		return -EINVAL;
+	*bytes = (uint64_t)value << shift;
+	return 0;
+}
+
+static int parse_count(const char *option, const char *text, unsigned int min, unsigned int max, unsigned int *value,
+		       struct gmig_error *err)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || number < (long)min || number > (long)max)
+		return gmig_fail(err, -EINVAL, "--%s: '%s' is not a number from %u to %u", option, text, min, max);
+	*value = (unsigned int)number;
+	return 0;
+}
+
+/* One list option: names for a table of names, else numbers up to max. */
+struct list {
+	const char *option;
+	const char **names;
+	unsigned int *numbers;
+	unsigned int *count, room, max;
+};
+
+static int add_item(const struct list *list, const char *item, struct gmig_error *err)
+{
+	if (*list->count == list->room)
+		return gmig_fail(err, -EINVAL, "--%s: at most %u values", list->option, list->room);
+	if (list->numbers) {
+		int rc = parse_count(list->option, item, 1, list->max, &list->numbers[*list->count], err);
+
+		if (rc)
+			return rc;
+	} else {
+		const char *name = cell_axis_name(list->option, item);
+
+		if (!name)
+			return gmig_fail(err, -EINVAL, "--%s: '%s' is none of those there are", list->option, item);
+		list->names[*list->count] = name;
+	}
+	(*list->count)++;
+	return 0;
+}
+
+static int parse_list(const struct list *list, const char *text, struct gmig_error *err)
+{
+	char item[32];
+
+	*list->count = 0;
+	for (;;) {
+		size_t length = strcspn(text, ",");
+		int rc;
+
+		if (!length || length >= sizeof(item))
+			return gmig_fail(err, -EINVAL, "--%s: a list of values separated by commas", list->option);
+		snprintf(item, sizeof(item), "%.*s", (int)length, text);
+		rc = add_item(list, item, err);
+		if (rc || !text[length])
+			return rc;
+		text += length + 1;
+	}
+}
+
+static int parse_axis(struct cell_axes *axes, int option, const char *text, struct gmig_error *err)
+{
+	const struct list lists[] = {
+		[OPT_PAGE - OPT_PAGE] = { "page", axes->page, NULL, &axes->pages, 4, 0 },
+		[OPT_FRAMES - OPT_PAGE] = { "frames", axes->frames, NULL, &axes->frame_kinds, 4, 0 },
+		[OPT_LOAD - OPT_PAGE] = { "load", axes->load, NULL, &axes->loads, 8, 0 },
+		[OPT_MODE - OPT_PAGE] = { "mode", axes->mode, NULL, &axes->modes, 4, 0 },
+		[OPT_THREADS - OPT_PAGE] = { "threads", NULL, axes->threads, &axes->thread_counts, 8, 16 },
+		[OPT_VCPUS - OPT_PAGE] = { "vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8 },
+		[OPT_JOBS - OPT_PAGE] = { "jobs", NULL, axes->jobs, &axes->job_counts, 8, 8 },
+	};
+
+	return parse_list(&lists[option - OPT_PAGE], text, err);
+}
+
+/* gmig-vmm beside our own binary, else whatever $PATH has. */
+static void find_vmm(char *path, size_t bytes)
+{
+	ssize_t length = readlink("/proc/self/exe", path, bytes - 1);
+	char *slash;
+
+	if (length > 0) {
+		path[length] = '\0';
+		slash = strrchr(path, '/');
+		if (slash && (size_t)(slash - path) + sizeof("/gmig-vmm") <= bytes) {
+			strcpy(slash, "/gmig-vmm");
+			if (!access(path, X_OK))
+				return;
+		}
+	}
+	snprintf(path, bytes, "gmig-vmm");
+}
+
+static int parse_option(int option, struct bench_options *options, struct gmig_error *err)
+{
+	switch (option) {
+	case OPT_MEM:
+		if (bench_parse_mem(optarg, &options->mem_bytes))
+			return gmig_fail(err, -EINVAL, "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M",
+					 optarg);
+		return 0;
+	case OPT_REPS:
+		return parse_count("reps", optarg, 1, BENCH_MAX_REPS, &options->reps, err);
+	case OPT_FAKE:
+		if (!strcmp(optarg, "1"))
+			return gmig_fail(err, -EINVAL, "--fake-nodes: a migration needs at least 2 nodes");
+		return parse_count("fake-nodes", optarg, 0, 64, &options->fake_nodes, err);
+	case OPT_VMM:
+		snprintf(options->vmm_path, sizeof(options->vmm_path), "%s", optarg);
+		return 0;
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	case OPT_CHECK:
+		options->check = true;
+		return 0;
+	case OPT_NO_PIN:
+		options->pin = false;
+		return 0;
+	case 'h':
+		options->help = true;
+		return 0;
+	default:
+		return gmig_fail(err, -EINVAL, "option %d is not handled", option);
+	}
+}
+
+int bench_options_parse(int argc, char **argv, struct bench_options *options, struct gmig_error *err)
+{
+	int option, rc = 0;
+
+	memset(options, 0, sizeof(*options));
+	options->mem_bytes = 1ull << 30;
+	options->fake_nodes = 2;
+	options->pin = true;
+	find_vmm(options->vmm_path, sizeof(options->vmm_path));
+	optind = 0; /* GNU: scan anew, tests call this more than once */
+	opterr = 0;
+	while (!rc && (option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+		if (option == ':')
+			return gmig_fail(err, -EINVAL, "%s needs a value", argv[optind - 1]);
+		if (option == '?')
+			return gmig_fail(err, -EINVAL, "%s is no option of gmig-bench", argv[optind - 1]);
+		if (option >= OPT_PAGE && option <= OPT_JOBS) {
+			options->axes_given = true;
+			rc = parse_axis(&options->axes, option, optarg, err);
+		} else {
+			rc = parse_option(option, options, err);
+		}
+	}
+	if (!rc && optind < argc)
+		return gmig_fail(err, -EINVAL, "'%s' is one argument too many", argv[optind]);
+	return rc;
+}

@@ -1,0 +1,125 @@
+#include "process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+int process_cpu_ns(pid_t pid, uint64_t *ns)
+{
+	struct timespec time;
+	clockid_t clock;
+	int rc = clock_getcpuclockid(pid, &clock);
+
+	if (rc)
+		return -rc;
+	if (clock_gettime(clock, &time))
+		return -errno;
+	*ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+	return 0;
+}
+
+static int read_task_file(pid_t pid, pid_t tid, const char *name, char *text, size_t bytes)
+{
+	char path[64];
+	FILE *file;
+	char *got;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	got = fgets(text, (int)bytes, file);
+	fclose(file);
+	return got ? 0 : -EIO;
+}
+
+int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque)
+{
+	struct dirent *entry;
+	char path[64], name[64];
+	int rc = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (!rc && (entry = readdir(dir)) != NULL) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (!isdigit((unsigned char)entry->d_name[0]) || read_task_file(pid, tid, "comm", name, sizeof(name)))
+			continue; /* a thread that has just ended */
+		if (!strncmp(name, prefix, strlen(prefix)))
+			rc = visit(pid, tid, opaque);
+	}
+	closedir(dir);
+	return rc;
+}
+
+static int add_thread_ns(pid_t pid, pid_t tid, void *opaque)
+{
+	uint64_t *ns = opaque;
+	char text[128];
+
+	/* "nanoseconds on a CPU, nanoseconds waiting, timeslices" */
+	if (!read_task_file(pid, tid, "schedstat", text, sizeof(text)))
+		*ns += strtoull(text, NULL, 10);
+	return 0;
+}
+
+int process_threads_cpu_ns(pid_t pid, const char *prefix, uint64_t *ns)
+{
+	*ns = 0;
+	return process_each_thread(pid, prefix, add_thread_ns, ns);
+}
+
+struct pinning {
+	unsigned int cpus, done;
+};
+
+static int pin_thread(pid_t pid, pid_t tid, void *opaque)
+{
+	struct pinning *pinning = opaque;
+	cpu_set_t set;
+
+	(void)pid;
+	CPU_ZERO(&set);
+	CPU_SET(pinning->cpus - 1 - pinning->done % pinning->cpus, &set);
+	pinning->done++;
+	return sched_setaffinity(tid, sizeof(set), &set) ? -errno : 0;
+}
+
+int process_pin_threads(pid_t pid, const char *prefix, unsigned int cpus)
+{
+	struct pinning pinning = { .cpus = cpus };
+	int rc = process_each_thread(pid, prefix, pin_thread, &pinning);
+
+	return rc ? rc : pinning.done ? 0 : -ESRCH;
+}
+
+static uint64_t status_kib(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 10) << 10 : 0;
+}
+
+int process_memory_read(int status_fd, struct process_memory *out)
+{
+	char text[4096];
+	ssize_t got = pread(status_fd, text, sizeof(text) - 1, 0);
+
+	if (got <= 0)
+		return got ? -errno : -ESRCH;
+	text[got] = '\0';
+	out->rss_bytes = status_kib(text, "VmRSS:");
+	out->rss_anon_bytes = status_kib(text, "RssAnon:");
+	out->page_table_bytes = status_kib(text, "VmPTE:");
+	return 0;
+}

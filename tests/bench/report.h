@@ -1,0 +1,27 @@
+/*
+ * What a run found, for people and for scripts. Pure but for the stream written to. One thread.
+ */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "runner.h"
+#include "target.h"
+
+#include <stdio.h>
+
+/* The object of the contract, and besides "noise", "quartiles" and, when targets were judged, "targets". NULL: no memory. */
+json_t *report_json(const struct runner_report *report, const json_t *host, const struct target_judgement *targets,
+		    size_t target_count);
+/* One cell of it. */
+json_t *report_cell_json(const struct cell_result *result);
+
+void report_host(FILE *out, const json_t *host);
+void report_table(FILE *out, const struct runner_report *report);
+/* Returns how many targets were missed or not measured. */
+unsigned int report_targets(FILE *out, const struct target_judgement *targets, size_t count);
+void report_noise(FILE *out, const struct noise_verdict *noise);
+
+/* "9.87 us", "1.2 ms"; "-" for NAN. */
+void report_ns(double ns, char *text, size_t bytes);
+
+#endif

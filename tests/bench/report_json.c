@@ -1,0 +1,117 @@
+#include "report.h"
+
+#include <math.h>
+
+/* JSON has no NAN: what was not measured is null. */
+static json_t *number(double value)
+{
+	if (!isfinite(value))
+		return json_null();
+	/* Figures need no more than this; whole numbers stay whole. */
+	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
+}
+
+static json_t *rounded(double value)
+{
+	return number(isfinite(value) ? round(value) : value);
+}
+
+static json_t *percentiles(const struct cell_result *result, enum metric first)
+{
+	json_t *object = json_object();
+
+	for (unsigned int i = 0; i < CELL_PERCENTILES; i++)
+		json_object_set_new(object, cell_percentiles[i], rounded(cell_median(result, first + i)));
+	return object;
+}
+
+static json_t *quartiles(const struct cell_result *result, enum metric metric)
+{
+	struct stats_summary summary;
+
+	cell_summary(result, metric, &summary);
+	return json_pack("[o, o]", number(summary.q1), number(summary.q3));
+}
+
+json_t *report_cell_json(const struct cell_result *result)
+{
+	const struct cell *cell = &result->cell;
+	struct stats_summary lost;
+	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s}", "mover", cell->mover, "mode",
+				   cell->mode, "page", cell->page, "threads", (int)cell->threads, "vcpus",
+				   (int)cell->vcpus, "jobs", (int)cell->jobs, "load", cell->load, "frames",
+				   cell->frames);
+
+	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	json_object_set_new(object, "mem_bytes", json_integer((json_int_t)cell->mem_bytes));
+	json_object_set_new(object, "reps", json_integer(result->count));
+	/* A median would hide a lost huge page: the worst repetition. */
+	json_object_set_new(object, "huge_lost", number(lost.max));
+	json_object_set_new(object, "bytes_per_second", rounded(cell_median(result, METRIC_BYTES_PER_SECOND)));
+	json_object_set_new(object, "wall_bytes_per_second",
+			    rounded(cell_median(result, METRIC_WALL_BYTES_PER_SECOND)));
+	json_object_set_new(object, "memcpy_bytes_per_second",
+			    rounded(cell_median(result, METRIC_MEMCPY_BYTES_PER_SECOND)));
+	json_object_set_new(object, "memcpy_ratio", number(cell_median(result, METRIC_MEMCPY_RATIO)));
+	json_object_set_new(object, "cold_copy_ns", rounded(cell_median(result, METRIC_COLD_COPY_NS)));
+	json_object_set_new(object, "closed_ns",
+			    json_pack("{s:o, s:o}", "read", percentiles(result, METRIC_CLOSED_READ_NS), "write",
+				      percentiles(result, METRIC_CLOSED_WRITE_NS)));
+	json_object_set_new(object, "stall_ns", percentiles(result, METRIC_STALL_NS));
+	json_object_set_new(object, "gap_ns", percentiles(result, METRIC_GAP_NS));
+	json_object_set_new(object, "cpu_seconds_per_gb", number(cell_median(result, METRIC_CPU_SECONDS_PER_GB)));
+	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
+			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));
+	json_object_set_new(object, "passes", number(cell_median(result, METRIC_PASSES)));
+	json_object_set_new(object, "quartiles",
+			    json_pack("{s:o, s:o}", "bytes_per_second",
+				      quartiles(result, METRIC_BYTES_PER_SECOND), "memcpy_ratio",
+				      quartiles(result, METRIC_MEMCPY_RATIO)));
+	return object;
+}
+
+static json_t *noise_json(const struct noise_verdict *noise)
+{
+	json_t *why = json_array();
+
+	for (unsigned int i = 0; i < noise->count; i++)
+		json_array_append_new(why, json_string(noise->why[i]));
+	return json_pack("{s:b, s:o}", "noisy", noise->noisy, "why", why);
+}
+
+static json_t *target_json(const struct target_judgement *target)
+{
+	static const char *const outcome[] = { "met", "missed", "not measured" };
+	json_t *object = json_pack("{s:s, s:s, s:s, s:b}", "name", target->name, "outcome", outcome[target->outcome],
+				   "unit", target->unit, "at_least", target->at_least);
+
+	if (target->outcome != TARGET_NOT_MEASURED) {
+		json_object_set_new(object, "value", number(target->value));
+		json_object_set_new(object, "bound", number(target->bound));
+	}
+	return object;
+}
+
+json_t *report_json(const struct runner_report *report, const json_t *host, const struct target_judgement *targets,
+		    size_t target_count)
+{
+	json_t *object = json_object(), *cells = json_array(), *judged = json_array();
+
+	json_object_set_new(object, "host", json_deep_copy(host));
+	json_object_set_new(object, "fake_nodes", json_boolean(report->fake));
+	json_object_set_new(object, "seconds", number(report->seconds));
+	json_object_set_new(object, "memcpy_bytes_per_second",
+			    json_pack("{s:o, s:o, s:i}", "1", rounded(report->memcpy.one_thread), "best",
+				      rounded(report->memcpy.best), "best_threads",
+				      (int)report->memcpy.best_threads));
+	for (size_t i = 0; i < report->count; i++)
+		json_array_append_new(cells, report_cell_json(report->results[i]));
+	json_object_set_new(object, "cells", cells);
+	json_object_set_new(object, "noise", noise_json(&report->noise));
+	for (size_t i = 0; i < target_count; i++)
+		json_array_append_new(judged, target_json(&targets[i]));
+	if (target_count)
+		json_object_set(object, "targets", judged);
+	json_decref(judged);
+	return object;
+}

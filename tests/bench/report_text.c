@@ -1,0 +1,111 @@
+#include "report.h"
+
+#include <math.h>
+#include <string.h>
+
+void report_ns(double ns, char *text, size_t bytes)
+{
+	if (isnan(ns))
+		snprintf(text, bytes, "-");
+	else if (ns < 1e3)
+		snprintf(text, bytes, "%.0f ns", ns);
+	else if (ns < 1e6)
+		snprintf(text, bytes, ns < 99.95e3 ? "%.1f us" : "%.0f us", ns * 1e-3);
+	else if (ns < 1e9)
+		snprintf(text, bytes, ns < 99.95e6 ? "%.1f ms" : "%.0f ms", ns * 1e-6);
+	else
+		snprintf(text, bytes, "%.2f s", ns * 1e-9);
+}
+
+static const char *fact(const json_t *host, const char *key)
+{
+	const char *text = json_string_value(json_object_get(host, key));
+
+	return text ? text : "?";
+}
+
+void report_host(FILE *out, const json_t *host)
+{
+	const char *key;
+	json_t *value;
+	bool first = true;
+
+	fprintf(out, "%s, %lld CPUs%s, last-level cache %lld MiB, %.1f GiB, Linux %s\n", fact(host, "cpu"),
+		json_integer_value(json_object_get(host, "cpus")),
+		json_is_true(json_object_get(host, "virtual")) ? " (a virtual machine itself)" : "",
+		json_integer_value(json_object_get(host, "last_level_cache_bytes")) >> 20,
+		(double)json_integer_value(json_object_get(host, "memory_bytes")) / (1 << 30), fact(host, "kernel"));
+	fprintf(out, "nodes with memory: %s; huge pages: %s, defrag %s; AutoNUMA: %s\n", fact(host, "nodes"),
+		fact(host, "thp"), fact(host, "thp_defrag"), fact(host, "autonuma"));
+	fprintf(out, "mitigations: ");
+	json_object_foreach(json_object_get((json_t *)host, "mitigations"), key, value)
+	{
+		fprintf(out, "%s%s: %.60s", first ? "" : "; ", key, json_string_value(value));
+		first = false;
+	}
+	fprintf(out, "%s\n\n", first ? "none" : "");
+}
+
+static void print_cell(FILE *out, const struct cell_result *result)
+{
+	const struct cell *cell = &result->cell;
+	struct stats_summary rate, ratio, lost;
+	char text[7][32];
+	const enum metric times[] = { METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1, METRIC_CLOSED_READ_NS,
+				      METRIC_CLOSED_READ_NS + 1, METRIC_STALL_NS + 1, METRIC_GAP_NS + 1,
+				      METRIC_GAP_NS + 3 };
+
+	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
+	cell_summary(result, METRIC_MEMCPY_RATIO, &ratio);
+	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
+	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %5.2f %4.0f\n",
+		cell->page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
+		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
+		text[4], text[5], text[6], cell_median(result, METRIC_CPU_SECONDS_PER_GB), lost.max);
+}
+
+void report_table(FILE *out, const struct runner_report *report)
+{
+	fprintf(out, "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
+		report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9, report->memcpy.best_threads,
+		report->fake ? "; nodes are fake: all work is real, only the placement is pretended" : "");
+	fprintf(out, "%-3s %-8s %-8s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %5s %4s\n", "", "", "", "", "thr/",
+		"", "", "/mem", "closed for writers", "closed for readers", "stall", "gap in the guest", "CPU", "huge");
+	fprintf(out, "%-3s %-8s %-8s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %5s %4s\n", "pg", "frames",
+		"mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99", "max",
+		"s/GB", "lost");
+	for (size_t i = 0; i < report->count; i++)
+		print_cell(out, report->results[i]);
+	fprintf(out, "\nMedians of %u interleaved repetitions; %.1f s in all.\n",
+		report->count ? report->results[0]->count : 0, report->seconds);
+}
+
+unsigned int report_targets(FILE *out, const struct target_judgement *targets, size_t count)
+{
+	unsigned int short_of = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct target_judgement *target = &targets[i];
+
+		if (target->outcome == TARGET_NOT_MEASURED)
+			fprintf(out, "NOT MEASURED  %s\n", target->name);
+		else
+			fprintf(out, "%-12s  %s: %.3g %s, must be %s %.3g\n",
+				target->outcome == TARGET_MET ? "met" : "SHORT", target->name, target->value,
+				target->unit, target->at_least ? "at least" : "at most", target->bound);
+		short_of += target->outcome != TARGET_MET;
+	}
+	return short_of;
+}
+
+void report_noise(FILE *out, const struct noise_verdict *noise)
+{
+	if (!noise->noisy)
+		return;
+	fprintf(out, "TOO NOISY to be relied on:");
+	for (unsigned int i = 0; i < noise->count; i++)
+		fprintf(out, "%s %s", i ? ";" : "", noise->why[i]);
+	fprintf(out, "\n");
+}

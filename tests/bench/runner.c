@@ -1,0 +1,361 @@
+#include "runner.h"
+#include "copier.h"
+#include "guest.h"
+#include "host.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define COPY_BUFFER_BYTES (1ull << 30)
+#define MAX_GUESTS	  16
+#define SETTLE_MS	  20 /* a guest that was let go has refilled its TLB and caches long before */
+
+struct runner {
+	const struct runner_options *options;
+	struct copier *copier;
+	struct guest *guests[MAX_GUESTS];
+	size_t guest_count;
+	/* memcpy of the whole run, by thread count; beside a writing guest when any cell has one */
+	bool only_writing;
+	double one[STATS_MAX], many[STATS_MAX];
+	size_t one_count, many_count;
+	double cpu_seconds; /* of us and our children, not counting guests that ended */
+};
+
+static double clock_seconds(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void settle(void)
+{
+	struct timespec time = { .tv_nsec = SETTLE_MS * 1000000 };
+
+	nanosleep(&time, NULL);
+}
+
+static int check_memory(const struct cell *cells, size_t count, struct gmig_error *err)
+{
+	uint64_t need = 2 * COPY_BUFFER_BYTES, have = host_available_bytes();
+
+	for (size_t i = 0; i < count; i++) {
+		bool again = false;
+
+		for (size_t j = 0; j < i; j++)
+			again |= cells[j].page == cells[i].page && cells[j].frames == cells[i].frames &&
+				 cells[j].vcpus == cells[i].vcpus;
+		if (!again)
+			need += cells[i].mem_bytes * (strcmp(cells[i].frames, "recycled") ? 1 : 2);
+	}
+	if (need > have)
+		return gmig_fail(err, -ENOMEM, "these cells need %llu MiB of free memory, there are %llu",
+				 (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
+	return 0;
+}
+
+/* Twice over, so that the pools hold what recycling needs and both nodes have been seen. */
+static int warm_up(struct guest *guest, struct gmig_error *err)
+{
+	const struct guest_migration migration = { .mode = "readable", .frames = guest_config(guest)->frames,
+						   .threads = 1, .jobs = 1 };
+
+	for (int i = 0; i < 2; i++) {
+		struct guest_outcome outcome;
+		int rc = guest_migrate(guest, &migration, &outcome, err);
+
+		if (rc)
+			return rc;
+		guest_outcome_clear(&outcome);
+	}
+	return guest_pause(guest, err);
+}
+
+static int find_guest(struct runner *runner, const struct cell *cell, struct guest **out, struct gmig_error *err)
+{
+	const struct guest_config config = { .mem_bytes = cell->mem_bytes, .vcpus = cell->vcpus, .page = cell->page,
+					     .frames = cell->frames, .fake_nodes = runner->options->fake_nodes,
+					     .pin = runner->options->pin };
+	int rc;
+
+	for (size_t i = 0; i < runner->guest_count; i++) {
+		const struct guest_config *have = guest_config(runner->guests[i]);
+
+		if (have->mem_bytes == config.mem_bytes && have->vcpus == config.vcpus &&
+		    !strcmp(have->page, config.page) && !strcmp(have->frames, config.frames)) {
+			*out = runner->guests[i];
+			return 0;
+		}
+	}
+	if (runner->guest_count == MAX_GUESTS)
+		return gmig_fail(err, -E2BIG, "these cells need more than %d guests at once", MAX_GUESTS);
+	rc = guest_create(&config, runner->options->vmm_path, runner->options->directory, out, err);
+	if (rc)
+		return rc;
+	runner->guests[runner->guest_count++] = *out;
+	return warm_up(*out, err);
+}
+
+/* memcpy beside the guest; with all CPUs only where the figure is kept, because it costs time. */
+static int measure_memcpy(struct runner *runner, const struct cell *cell, struct sample *sample,
+			  struct gmig_error *err)
+{
+	struct copier_result one, many;
+	unsigned int cpus = host_cpus() < 16 ? host_cpus() : 16;
+	int rc = copier_measure(runner->copier, 1, &one, err);
+
+	if (rc)
+		return rc;
+	sample->value[METRIC_MEMCPY_BYTES_PER_SECOND] = one.bytes_per_second;
+	sample->value[METRIC_COLD_COPY_NS] = one.block_ns;
+	sample->value[METRIC_MEMCPY_CPU_SECONDS_PER_GB] = one.cpu_seconds_per_gb;
+	if ((runner->only_writing && strcmp(cell->load, "write")) || runner->one_count == STATS_MAX)
+		return 0;
+	runner->one[runner->one_count++] = one.bytes_per_second;
+	if (cpus == 1 || runner->many_count >= BENCH_MAX_REPS)
+		return 0;
+	rc = copier_measure(runner->copier, cpus, &many, err);
+	if (!rc)
+		runner->many[runner->many_count++] = many.bytes_per_second;
+	return rc;
+}
+
+/* The guest's own word: no error, it runs on, and all of it lies where it was sent. */
+static int judge_guest(struct guest *guest, const struct guest_state *before, const struct guest_state *after,
+		       struct gmig_error *err)
+{
+	uint64_t there = after->resident_bytes[guest_node(guest)];
+
+	if (after->errors)
+		return gmig_fail(err, -EIO, "the guest found %llu lost or misplaced writes",
+				 (unsigned long long)after->errors);
+	if (after->sweeps < before->sweeps)
+		return gmig_fail(err, -EIO, "the guest's sweeps went backwards");
+	if (there != guest_config(guest)->mem_bytes)
+		return gmig_fail(err, -EIO, "%llu of %llu MiB lie on the target node",
+				 (unsigned long long)(there >> 20),
+				 (unsigned long long)(guest_config(guest)->mem_bytes >> 20));
+	return 0;
+}
+
+static int fill_sample(struct sample *sample, const struct guest_outcome *outcome, const struct guest_state *after,
+		       struct gmig_error *err)
+{
+	double moved = 0, seconds = 0;
+
+	for (unsigned int i = 0; i < outcome->jobs; i++) {
+		double took = json_number_value(json_object_get(outcome->job[i], "seconds"));
+		int rc = sample_add_job(sample, outcome->job[i], err);
+
+		if (rc)
+			return rc;
+		moved += json_number_value(json_object_get(outcome->job[i], "moved_bytes"));
+		if (took > seconds)
+			seconds = took;
+	}
+	if (moved <= 0 || seconds <= 0)
+		return gmig_fail(err, -EIO, "a migration moved %.0f bytes in %g s", moved, seconds);
+	sample->value[METRIC_BYTES_PER_SECOND] = moved / seconds;
+	sample->value[METRIC_WALL_BYTES_PER_SECOND] = moved * 1e9 / (double)outcome->wall_ns;
+	sample->value[METRIC_MEMCPY_RATIO] = moved / seconds / sample->value[METRIC_MEMCPY_BYTES_PER_SECOND];
+	sample->value[METRIC_CPU_SECONDS_PER_GB] = (double)outcome->cpu_ns / moved;
+	sample_add_percentiles(sample, METRIC_GAP_NS, after->gap_ns);
+	return 0;
+}
+
+static int measure_migration(struct guest *guest, const struct cell *cell, struct sample *sample,
+			     struct gmig_error *err)
+{
+	const struct guest_migration migration = { .mode = cell->mode, .frames = cell->frames,
+						   .threads = cell->threads, .jobs = cell->jobs };
+	struct guest_state before = { 0 }, after = { 0 };
+	struct guest_outcome outcome = { 0 };
+	int rc = guest_reset_gaps(guest, err);
+
+	if (!rc)
+		rc = guest_state(guest, &before, err);
+	if (!rc)
+		rc = guest_migrate(guest, &migration, &outcome, err);
+	if (!rc)
+		rc = guest_state(guest, &after, err);
+	if (!rc)
+		rc = judge_guest(guest, &before, &after, err);
+	if (!rc)
+		rc = fill_sample(sample, &outcome, &after, err);
+	json_decref(before.gap_ns);
+	json_decref(after.gap_ns);
+	guest_outcome_clear(&outcome);
+	return rc;
+}
+
+static int measure(struct runner *runner, struct cell_result *result, struct gmig_error *err)
+{
+	struct sample *sample = &result->sample[result->count];
+	struct guest *guest;
+	int rc = find_guest(runner, &result->cell, &guest, err);
+
+	sample_clear(sample);
+	if (!rc)
+		rc = guest_run(guest, result->cell.load, err);
+	if (rc)
+		return rc;
+	settle();
+	rc = measure_memcpy(runner, &result->cell, sample, err);
+	if (!rc)
+		rc = measure_migration(guest, &result->cell, sample, err);
+	if (!rc)
+		rc = guest_pause(guest, err);
+	result->count += !rc;
+	return rc;
+}
+
+/* Starts at another cell each time: none always follows the same one. */
+static int run_repetitions(struct runner *runner, struct runner_report *report, struct gmig_error *err)
+{
+	unsigned int reps = runner->options->reps;
+
+	for (unsigned int rep = 0; rep < reps; rep++) {
+		for (size_t i = 0; i < report->count; i++) {
+			struct cell_result *result = report->results[(i + rep) % report->count];
+			char name[96];
+			int rc;
+
+			if (runner->options->progress)
+				runner->options->progress(runner->options->opaque, &result->cell, rep, reps);
+			rc = measure(runner, result, err);
+			if (!rc)
+				continue;
+			cell_name(&result->cell, name, sizeof(name));
+			if (err) {
+				char text[GMIG_ERROR_TEXT];
+
+				snprintf(text, sizeof(text), "%s", err->text);
+				gmig_fail(err, rc, "%s, repetition %u: %.200s", name, rep + 1, text);
+			}
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static double own_cpu_seconds(const struct runner *runner)
+{
+	double sum = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+
+	for (size_t i = 0; i < runner->guest_count; i++) {
+		uint64_t all_ns, vcpu_ns;
+
+		if (!guest_cpu_ns(runner->guests[i], &all_ns, &vcpu_ns))
+			sum += (double)all_ns * 1e-9;
+	}
+	return sum;
+}
+
+static void judge_noise(const struct runner *runner, const struct host_cpu *from, struct runner_report *report)
+{
+	struct noise_input input = { 0 };
+	struct host_cpu to;
+	char name[96] = "";
+
+	for (size_t i = 0; i < report->count; i++) {
+		struct stats_summary summary;
+
+		cell_summary(report->results[i], METRIC_MEMCPY_RATIO, &summary);
+		if (stats_spread(&summary) <= input.worst_spread)
+			continue;
+		input.worst_spread = stats_spread(&summary);
+		cell_name(&report->results[i]->cell, name, sizeof(name));
+	}
+	input.worst_name = name;
+	if (!host_cpu_read(&to) && to.total > from->total) {
+		double total = to.total - from->total;
+		double foreign = to.busy - from->busy - (own_cpu_seconds(runner) - runner->cpu_seconds);
+
+		input.foreign_cpu_share = foreign > 0 ? foreign / total : 0;
+		input.steal_share = (to.steal - from->steal) / total;
+	}
+	noise_judge(&input, &report->noise);
+}
+
+static void summarize_memcpy(const struct runner *runner, struct runner_report *report)
+{
+	struct stats_summary one, many;
+
+	stats_summarize(runner->one, runner->one_count, &one);
+	stats_summarize(runner->many, runner->many_count, &many);
+	report->memcpy.one_thread = one.median;
+	report->memcpy.best = one.median;
+	report->memcpy.best_threads = 1;
+	if (many.count && many.median > one.median) {
+		report->memcpy.best = many.median;
+		report->memcpy.best_threads = host_cpus();
+	}
+}
+
+static int prepare_report(const struct cell *cells, size_t count, struct runner_report *report,
+			  struct gmig_error *err)
+{
+	report->results = calloc(count, sizeof(struct cell_result *));
+	if (!report->results)
+		return gmig_fail(err, -ENOMEM, "no memory for %zu results", count);
+	for (report->count = 0; report->count < count; report->count++) {
+		struct cell_result *result = calloc(1, sizeof(*result));
+
+		if (!result)
+			return gmig_fail(err, -ENOMEM, "no memory for %zu results", count);
+		result->cell = cells[report->count];
+		report->results[report->count] = result;
+	}
+	return 0;
+}
+
+int runner_run(const struct runner_options *options, const struct cell *cells, size_t count,
+	       struct runner_report *report, struct gmig_error *err)
+{
+	double begin = clock_seconds(CLOCK_MONOTONIC);
+	struct runner *runner = calloc(1, sizeof(*runner));
+	struct host_cpu cpu = { 0 };
+	int rc;
+
+	memset(report, 0, sizeof(*report));
+	if (!runner)
+		return gmig_fail(err, -ENOMEM, "no memory");
+	runner->options = options;
+	for (size_t i = 0; i < count; i++)
+		runner->only_writing |= !strcmp(cells[i].load, "write");
+	report->fake = options->fake_nodes != 0;
+	runner->cpu_seconds = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+	host_cpu_read(&cpu);
+	rc = check_memory(cells, count, err);
+	if (!rc)
+		rc = prepare_report(cells, count, report, err);
+	if (!rc)
+		rc = copier_create(COPY_BUFFER_BYTES, &runner->copier, err);
+	if (!rc)
+		rc = run_repetitions(runner, report, err);
+	if (!rc) {
+		judge_noise(runner, &cpu, report);
+		summarize_memcpy(runner, report);
+	}
+	for (size_t i = 0; i < runner->guest_count; i++)
+		guest_destroy(runner->guests[i]);
+	copier_destroy(runner->copier);
+	free(runner);
+	report->seconds = clock_seconds(CLOCK_MONOTONIC) - begin;
+	if (rc)
+		runner_report_clear(report);
+	return rc;
+}
+
+void runner_report_clear(struct runner_report *report)
+{
+	for (size_t i = 0; report->results && i < report->count; i++)
+		free(report->results[i]);
+	free(report->results);
+	memset(report, 0, sizeof(*report));
+}

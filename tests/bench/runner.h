@@ -1,0 +1,39 @@
+/*
+ * Runs cells: one guest for each kind that the cells need, all but the measured one stopped; repetitions interleaved, so
+ * that a slow minute hits every cell alike. One thread.
+ */
+#ifndef BENCH_RUNNER_H
+#define BENCH_RUNNER_H
+
+#include "cell.h"
+
+struct runner_options {
+	const char *vmm_path;  /* gmig-vmm */
+	const char *directory; /* for logs */
+	unsigned int fake_nodes, reps;
+	bool pin;
+	/* Optional: called before each repetition of each cell. */
+	void (*progress)(void *opaque, const struct cell *cell, unsigned int rep, unsigned int reps);
+	void *opaque;
+};
+
+struct runner_memcpy {
+	double one_thread, best; /* medians over the run, bytes per second */
+	unsigned int best_threads;
+};
+
+struct runner_report {
+	struct cell_result **results; /* owned, one a cell */
+	size_t count;
+	struct runner_memcpy memcpy;
+	struct noise_verdict noise;
+	double seconds;
+	bool fake; /* nodes are pretended */
+};
+
+/* -errno and the text when a guest cannot start, a migration fails, or the guest finds an error in its memory. */
+int runner_run(const struct runner_options *options, const struct cell *cells, size_t count,
+	       struct runner_report *report, struct gmig_error *err);
+void runner_report_clear(struct runner_report *report);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * The targets and who falls short of them. Pure. A target speaks of the cells it matches; one that no measured cell matches
+ * is not judged, and the report says so.
+ */
+#ifndef BENCH_TARGET_H
+#define BENCH_TARGET_H
+
+#include "cell.h"
+
+enum target_outcome { TARGET_MET, TARGET_MISSED, TARGET_NOT_MEASURED };
+
+struct target_judgement {
+	const char *name;
+	enum target_outcome outcome;
+	double value, bound;
+	const char *unit; /* "x memcpy", "us", "pages" */
+	bool at_least;	  /* value must be >= bound, else <= */
+};
+
+#define TARGET_MAX 16
+
+/* Judge all; returns how many judgements were written (at most TARGET_MAX). */
+size_t target_judge(const struct cell_result *const *results, size_t count, struct target_judgement *out);
+
+#endif

@@ -1,0 +1,395 @@
+/* gmig-bench fed with known samples: cells, figures, targets, JSON and table. No guest. */
+#include "../bench/options.h"
+#include "../bench/report.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NEAR(a, b) ck_assert_double_eq_tol(a, b, 1e-9)
+
+static struct cell_result results[3];
+static const struct cell_result *pointers[3] = { &results[0], &results[1], &results[2] };
+
+/* A cell whose repetitions have a ratio of ratio - 2%, ratio, ratio + 2% and everything else alike. */
+static void set_result(struct cell_result *result, const char *page, const char *frames, const char *load,
+		       double ratio)
+{
+	memset(result, 0, sizeof(*result));
+	result->cell = (struct cell){ .mover = "uffd", .mode = "readable", .page = page, .frames = frames,
+				      .load = load, .threads = 1, .vcpus = 1, .jobs = 1, .mem_bytes = 1u << 30 };
+	result->count = 3;
+	for (int i = 0; i < 3; i++) {
+		struct sample *sample = &result->sample[i];
+
+		sample_clear(sample);
+		sample->value[METRIC_MEMCPY_RATIO] = ratio + 0.02 * ((i + 1) % 3 - 1);
+		sample->value[METRIC_MEMCPY_BYTES_PER_SECOND] = 20e9;
+		sample->value[METRIC_BYTES_PER_SECOND] = 20e9 * sample->value[METRIC_MEMCPY_RATIO];
+		sample->value[METRIC_COLD_COPY_NS] = 100e3;
+		sample->value[METRIC_HUGE_LOST] = 0;
+		sample->value[METRIC_CLOSED_WRITE_NS] = 240e3;
+		sample->value[METRIC_CLOSED_READ_NS] = 10e3;
+	}
+}
+
+static const struct target_judgement *judgement(const struct target_judgement *targets, size_t count,
+						const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(targets[i].name, name))
+			return &targets[i];
+	ck_abort_msg("no target '%s'", name);
+	return NULL;
+}
+
+static size_t judge_all(struct target_judgement *targets)
+{
+	return target_judge(pointers, 3, targets);
+}
+
+static void set_good(void)
+{
+	set_result(&results[0], "2M", "recycled", "write", 0.85);
+	set_result(&results[1], "2M", "fresh", "write", 0.6);
+	set_result(&results[2], "4K", "recycled", "idle", 0.41);
+}
+
+START_TEST(job_figures_land_in_the_sample)
+{
+	json_t *job = json_loads("{\"id\":\"1\",\"state\":\"completed\",\"left_bytes\":0,\"huge_lost\":2,\"passes\":1,"
+				 "\"closed_ns\":{\"read\":{\"count\":3,\"p50\":1,\"p99\":2,\"p999\":3,\"max\":4},"
+				 "\"write\":{\"count\":3,\"p50\":10,\"p99\":20,\"p999\":30,\"max\":40}},"
+				 "\"stall_ns\":{\"count\":0,\"p50\":0,\"p99\":0,\"p999\":0,\"max\":0}}",
+				 0, NULL);
+	struct gmig_error err;
+	struct sample sample;
+
+	sample_clear(&sample);
+	ck_assert_int_eq(sample_add_job(&sample, job, &err), 0);
+	NEAR(sample.value[METRIC_CLOSED_READ_NS], 1);
+	NEAR(sample.value[METRIC_CLOSED_READ_NS + 3], 4);
+	NEAR(sample.value[METRIC_CLOSED_WRITE_NS + 1], 20);
+	ck_assert(isnan(sample.value[METRIC_STALL_NS])); /* nobody slept: not a stall of 0 */
+	NEAR(sample.value[METRIC_HUGE_LOST], 2);
+	/* A second job of the same repetition: losses add up, of times the worse one counts. */
+	json_object_set_new(json_object_get(json_object_get(job, "closed_ns"), "read"), "p50", json_integer(7));
+	ck_assert_int_eq(sample_add_job(&sample, job, &err), 0);
+	NEAR(sample.value[METRIC_HUGE_LOST], 4);
+	NEAR(sample.value[METRIC_CLOSED_READ_NS], 7);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(job_that_failed_or_left_pages_is_refused)
+{
+	json_t *job = json_pack("{s:s, s:i}", "state", "failed", "left_bytes", 0);
+	struct gmig_error err;
+	struct sample sample;
+
+	sample_clear(&sample);
+	ck_assert_int_lt(sample_add_job(&sample, job, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.text, "failed"));
+	json_object_set_new(job, "state", json_string("completed"));
+	json_object_set_new(job, "left_bytes", json_integer(4096));
+	ck_assert_int_lt(sample_add_job(&sample, job, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.text, "4096"));
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(target_good_run_meets_what_it_measured)
+{
+	struct target_judgement targets[TARGET_MAX];
+	size_t count;
+
+	set_good();
+	count = judge_all(targets);
+	for (size_t i = 0; i < count; i++)
+		ck_assert_int_ne(targets[i].outcome, TARGET_MISSED);
+	NEAR(judgement(targets, count, "2M recycled, writing guest")->value, 0.85);
+	/* 1.5 cold copies of 100 us and 100 us */
+	NEAR(judgement(targets, count, "2M closed for writers, p50")->bound, 250);
+	NEAR(judgement(targets, count, "2M closed for writers, p50")->value, 240);
+	ck_assert_int_eq(judgement(targets, count, "4K recycled, writing guest")->outcome, TARGET_NOT_MEASURED);
+}
+END_TEST
+
+START_TEST(target_each_figure_can_fall_short)
+{
+	struct target_judgement targets[TARGET_MAX];
+	const struct {
+		const char *name;
+		unsigned int result;
+		enum metric metric;
+		double value;
+	} cases[] = {
+		{ "2M recycled, writing guest", 0, METRIC_MEMCPY_RATIO, 0.799 },
+		{ "2M fresh, writing guest", 1, METRIC_MEMCPY_RATIO, 0.499 },
+		{ "4K recycled, idle guest", 2, METRIC_MEMCPY_RATIO, 0.399 },
+		{ "2M closed for writers, p50", 0, METRIC_CLOSED_WRITE_NS, 251e3 },
+		{ "2M closed for readers, p50", 0, METRIC_CLOSED_READ_NS, 61e3 },
+		{ "2M recycled, huge pages lost", 0, METRIC_HUGE_LOST, 1 },
+		{ "2M fresh, huge pages lost", 1, METRIC_HUGE_LOST, 1 },
+	};
+
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		size_t count, missed = 0;
+
+		set_good();
+		for (int i = 0; i < 3; i++)
+			results[cases[c].result].sample[i].value[cases[c].metric] = cases[c].value;
+		count = judge_all(targets);
+		for (size_t i = 0; i < count; i++)
+			missed += targets[i].outcome == TARGET_MISSED;
+		ck_assert_uint_eq(missed, 1);
+		ck_assert_int_eq(judgement(targets, count, cases[c].name)->outcome, TARGET_MISSED);
+	}
+}
+END_TEST
+
+START_TEST(target_one_lost_huge_page_in_one_repetition_counts)
+{
+	struct target_judgement targets[TARGET_MAX];
+	size_t count;
+
+	set_good();
+	results[0].sample[1].value[METRIC_HUGE_LOST] = 1;
+	count = judge_all(targets);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, huge pages lost")->outcome, TARGET_MISSED);
+}
+END_TEST
+
+START_TEST(target_other_modes_and_threads_are_not_judged)
+{
+	struct target_judgement targets[TARGET_MAX];
+	size_t count;
+
+	set_good();
+	results[0].cell.threads = 2;
+	results[1].cell.mode = "block";
+	count = judge_all(targets);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, writing guest")->outcome, TARGET_NOT_MEASURED);
+	ck_assert_int_eq(judgement(targets, count, "2M fresh, writing guest")->outcome, TARGET_NOT_MEASURED);
+}
+END_TEST
+
+START_TEST(shortfalls_are_named_and_counted)
+{
+	struct target_judgement targets[TARGET_MAX];
+	char *text = NULL;
+	size_t bytes, count;
+	FILE *out;
+
+	set_good();
+	for (int i = 0; i < 3; i++)
+		results[1].sample[i].value[METRIC_MEMCPY_RATIO] = 0.3;
+	count = judge_all(targets);
+	out = open_memstream(&text, &bytes);
+	ck_assert_uint_eq(report_targets(out, targets, count), 2); /* fresh, and the one not measured */
+	fclose(out);
+	ck_assert_ptr_nonnull(strstr(text, "SHORT         2M fresh, writing guest: 0.3 x memcpy, must be at least 0.5"));
+	ck_assert_ptr_nonnull(strstr(text, "NOT MEASURED  4K recycled, writing guest"));
+	free(text);
+}
+END_TEST
+
+START_TEST(json_holds_the_contract)
+{
+	static const char *const keys[] = { "mover", "mode", "page", "threads", "vcpus", "jobs", "load", "frames",
+					    "huge_lost", "bytes_per_second", "memcpy_ratio", "closed_ns", "stall_ns",
+					    "gap_ns", "cpu_seconds_per_gb" };
+	struct cell_result *owned[] = { &results[0], &results[1], &results[2] };
+	const struct runner_report report = { .results = owned, .count = 3,
+					      .memcpy = { .one_thread = 20e9, .best = 22e9, .best_threads = 2 } };
+	json_t *host = json_pack("{s:s}", "cpu", "x"), *object, *cell;
+
+	set_good();
+	object = report_json(&report, host, NULL, 0);
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(object, "host"), "cpu")), "x");
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(object, "memcpy_bytes_per_second"), "1")),
+			 20000000000);
+	ck_assert_int_eq(
+		json_integer_value(json_object_get(json_object_get(object, "memcpy_bytes_per_second"), "best")),
+		22000000000);
+	ck_assert_uint_eq(json_array_size(json_object_get(object, "cells")), 3);
+	cell = json_array_get(json_object_get(object, "cells"), 0);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		ck_assert_msg(json_object_get(cell, keys[i]) != NULL, "no key %s", keys[i]);
+	ck_assert_int_eq(json_integer_value(json_object_get(cell, "bytes_per_second")), 17000000000);
+	NEAR(json_number_value(json_object_get(cell, "memcpy_ratio")), 0.85);
+	ck_assert_int_eq(json_integer_value(json_object_get(
+				 json_object_get(json_object_get(cell, "closed_ns"), "write"), "p50")),
+			 240000);
+	/* Nobody slept: null, not 0. */
+	ck_assert(json_is_null(json_object_get(json_object_get(cell, "stall_ns"), "p99")));
+	NEAR(json_number_value(json_array_get(json_object_get(json_object_get(cell, "quartiles"), "memcpy_ratio"), 0)),
+	     0.84);
+	json_decref(object);
+	json_decref(host);
+}
+END_TEST
+
+START_TEST(table_shows_each_cell_once)
+{
+	struct cell_result *owned[] = { &results[0], &results[1], &results[2] };
+	const struct runner_report report = { .results = owned, .count = 3,
+					      .memcpy = { .one_thread = 20e9, .best = 20e9, .best_threads = 1 } };
+	char *text = NULL;
+	size_t bytes;
+	FILE *out;
+
+	set_good();
+	out = open_memstream(&text, &bytes);
+	report_table(out, &report);
+	fclose(out);
+	ck_assert_ptr_nonnull(strstr(text, "2M  recycled readable write"));
+	ck_assert_ptr_nonnull(strstr(text, "17.00 16.80..17.20  0.85   240 us"));
+	ck_assert_ptr_nonnull(strstr(text, "Medians of 3"));
+	free(text);
+}
+END_TEST
+
+START_TEST(times_are_printed_with_a_fitting_unit)
+{
+	const struct {
+		double ns;
+		const char *text;
+	} cases[] = { { NAN, "-" },	     { 999, "999 ns" },	    { 1000, "1.0 us" },	 { 99949, "99.9 us" },
+		      { 123456, "123 us" }, { 1.5e6, "1.5 ms" }, { 250e6, "250 ms" }, { 2.25e9, "2.25 s" } };
+	char text[32];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		report_ns(cases[i].ns, text, sizeof(text));
+		ck_assert_str_eq(text, cases[i].text);
+	}
+}
+END_TEST
+
+START_TEST(product_varies_each_axis)
+{
+	struct cell_axes axes = { .page = { "2M", "4K" }, .pages = 2, .threads = { 1, 2, 4 }, .thread_counts = 3 };
+	struct cell cells[6];
+
+	ck_assert_uint_eq(cell_product(&axes, 1u << 30, cells, 6), 6);
+	ck_assert_str_eq(cells[0].page, "2M");
+	ck_assert_uint_eq(cells[2].threads, 4);
+	ck_assert_str_eq(cells[3].page, "4K");
+	ck_assert_str_eq(cells[5].load, "write");
+	ck_assert_str_eq(cells[5].frames, "recycled");
+	ck_assert_uint_eq(cells[5].jobs, 1);
+	/* More than there is room for: counted, not written. */
+	ck_assert_uint_eq(cell_product(&axes, 1u << 30, cells, 2), 6);
+}
+END_TEST
+
+START_TEST(preset_measures_every_target)
+{
+	static struct cell_result preset[BENCH_MAX_CELLS];
+	const struct cell_result *list[BENCH_MAX_CELLS];
+	struct target_judgement targets[TARGET_MAX];
+	struct cell cells[BENCH_MAX_CELLS];
+	size_t count = cell_target_preset(1u << 30, cells, BENCH_MAX_CELLS), judged;
+
+	for (size_t i = 0; i < count; i++) {
+		set_result(&preset[i], cells[i].page, cells[i].frames, cells[i].load, 1);
+		preset[i].cell = cells[i];
+		list[i] = &preset[i];
+	}
+	judged = target_judge(list, count, targets);
+	for (size_t i = 0; i < judged; i++)
+		ck_assert_msg(targets[i].outcome != TARGET_NOT_MEASURED, "%s", targets[i].name);
+}
+END_TEST
+
+/* The arguments up to the first NULL, behind the command's name. */
+static int parse(struct bench_options *options, struct gmig_error *err, const char *const *arguments)
+{
+	char *argv[20] = { (char *)"move" };
+	int argc = 1;
+
+	while (*arguments)
+		argv[argc++] = (char *)*arguments++;
+	argv[argc] = NULL;
+	return bench_options_parse(argc, argv, options, err);
+}
+
+#define PARSE(options, err, ...) parse(options, err, (const char *const[]){ __VA_ARGS__, NULL })
+
+START_TEST(options_lists_and_sizes_are_read)
+{
+	struct bench_options options;
+	struct gmig_error err;
+
+	ck_assert_int_eq(PARSE(&options, &err, "--page", "4K,2M", "--load=idle", "--threads", "1,2", "--mem", "512M",
+			       "--json", "--check", "--reps", "11", "--gmig-vmm", "/x/y", "--no-pin"),
+			 0);
+	ck_assert(options.axes_given && options.json && options.check && !options.pin);
+	ck_assert_uint_eq(options.axes.pages, 2);
+	ck_assert_str_eq(options.axes.page[0], "4K");
+	ck_assert_str_eq(options.axes.load[0], "idle");
+	ck_assert_uint_eq(options.axes.threads[1], 2);
+	ck_assert_uint_eq(options.mem_bytes, 512u << 20);
+	ck_assert_uint_eq(options.reps, 11);
+	ck_assert_str_eq(options.vmm_path, "/x/y");
+	ck_assert_int_eq(PARSE(&options, &err, "--json"), 0);
+	ck_assert(!options.axes_given);
+	ck_assert_uint_eq(options.fake_nodes, 2);
+	ck_assert_uint_eq(options.mem_bytes, 1u << 30);
+}
+END_TEST
+
+START_TEST(options_wrong_ones_are_refused_with_their_names)
+{
+	struct bench_options options;
+	struct gmig_error err;
+
+	const struct {
+		const char *option, *value, *text;
+	} cases[] = {
+		{ "--page", "8K", "'8K'" },	 { "--page", "2M,,4K", "commas" }, { "--load", "burn", "'burn'" },
+		{ "--threads", "0", "'0'" },	 { "--threads", "17", "'17'" },	   { "--vcpus", "x", "'x'" },
+		{ "--mem", "1T", "'1T'" },	 { "--mem", "3", "'3'" },	   { "--mem", "-2G", "'-2G'" },
+		{ "--reps", "1000", "'1000'" }, { "--fake-nodes", "1", "2 nodes" }, { "--nonsense", NULL, "--nonsense" },
+		{ "--mem", NULL, "--mem needs" }, { "stray", NULL, "'stray'" },
+		{ "--page", "2M,2M,2M,2M,2M", "at most 4" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&err, 0, sizeof(err));
+		ck_assert_int_lt(PARSE(&options, &err, cases[i].option, cases[i].value), 0);
+		ck_assert_msg(strstr(err.text, cases[i].text) != NULL, "%s %s: %s", cases[i].option,
+			      cases[i].value ? cases[i].value : "", err.text);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("bench_report");
+	TCase *tcase = tcase_create("report");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tcase, job_figures_land_in_the_sample);
+	tcase_add_test(tcase, job_that_failed_or_left_pages_is_refused);
+	tcase_add_test(tcase, target_good_run_meets_what_it_measured);
+	tcase_add_test(tcase, target_each_figure_can_fall_short);
+	tcase_add_test(tcase, target_one_lost_huge_page_in_one_repetition_counts);
+	tcase_add_test(tcase, target_other_modes_and_threads_are_not_judged);
+	tcase_add_test(tcase, shortfalls_are_named_and_counted);
+	tcase_add_test(tcase, json_holds_the_contract);
+	tcase_add_test(tcase, table_shows_each_cell_once);
+	tcase_add_test(tcase, times_are_printed_with_a_fitting_unit);
+	tcase_add_test(tcase, product_varies_each_axis);
+	tcase_add_test(tcase, preset_measures_every_target);
+	tcase_add_test(tcase, options_lists_and_sizes_are_read);
+	tcase_add_test(tcase, options_wrong_ones_are_refused_with_their_names);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
