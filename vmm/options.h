@@ -29,6 +29,7 @@ struct vmm_options {
 	bool small_pages;  /* --page 4K */
 	uint64_t pool_bytes; /* --pool SIZE per node, 0 = engine's default */
 	bool no_reboot;	   /* --no-reboot */
+	bool no_pin;	   /* --no-pin: vCPU threads may run anywhere */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];
@@ -50,14 +51,17 @@ struct vmm_options {
 };
 
 /*
- * 0 and *options; strings point into argv. -EINVAL and a text. `online` is the mask of host nodes (or fake ones once
- * --fake-nodes was given: the caller passes a function because that is known only after parsing).
+ * 0 and *options; strings point into argv, which is cut up at commas. -EINVAL and a text. With help or version set nothing
+ * else counts.
  */
 int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err);
 /* Checks against the host: nodes there, files readable, sockets' directories; after parse. */
 int vmm_options_check_host(const struct vmm_options *options, const struct gmig_topology *topology,
 			   struct gmig_error *err);
 const char *vmm_options_help(void);
+
+/* "write", "idle", .. -EINVAL. */
+int vmm_load_parse(const char *text, enum vmm_load *load, struct gmig_error *err);
 
 /* "512M", "2G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
 int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes);

@@ -70,7 +70,12 @@ struct vmm_io {
 /* Register before the first vCPU runs. -EBUSY overlap, -ENOSPC. Unclaimed reads give all ones, writes vanish. */
 int vmm_pio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *err);
 int vmm_mmio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *err);
-/* Ranges that move while the guest runs (PCI BARs): -EBUSY overlap. Thread-safe against dispatch. */
+/*
+ * Ranges that move while the guest runs (PCI BARs). *io as it was given to vmm_mmio_add: found by name, access, opaque and
+ * bytes. VMM_MMIO_NOWHERE (also as base in vmm_mmio_add): not decoded. -EBUSY overlap, -ENOENT. Thread-safe against
+ * dispatch; legal within an access handler.
+ */
+#define VMM_MMIO_NOWHERE UINT64_MAX
 int vmm_mmio_move(struct vmm *vmm, const struct vmm_io *io, uint64_t new_base);
 
 /* ---- Interrupts (machine.c) ---------------------------------------------------------------------------------- */

@@ -1,0 +1,550 @@
+/* The command line: one table of options, then the checks that need more than one of them. */
+#include "options.h"
+#include "options_text.h"
+#include "probe.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_MEM_BYTES (256ull << 20)
+
+/* What was said, before it is put together. */
+struct parse {
+	struct vmm_options *options;
+	uint64_t cpus, mem_bytes; /* 0: not given */
+	uint32_t nodes_given;	  /* bit id */
+	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 0: not given */
+};
+
+enum guest { ANY_GUEST, LINUX_GUEST, PROBE_GUEST };
+
+struct option_entry {
+	const char *name, *argument; /* argument NULL: takes none */
+	int (*set)(struct parse *parse, char *text, struct gmig_error *err);
+	bool repeatable;
+	enum guest guest;
+	const char *help;
+};
+
+/* ---- Simple ones --------------------------------------------------------------------------------------------- */
+
+static int set_name(struct parse *parse, char *text, struct gmig_error *err)
+{
+	size_t length = strlen(text);
+
+	if (!length)
+		return gmig_fail(err, -EINVAL, "--name: the name is empty");
+	if (length >= sizeof(parse->options->name))
+		return gmig_fail(err, -EINVAL, "--name: %zu characters are more than 64", length);
+	if (*text == '.')
+		return gmig_fail(err, -EINVAL, "--name: '%s' starts with a dot", text);
+	for (const char *c = text; *c; c++)
+		if (*c == '/' || (unsigned char)*c <= ' ' || *c == 0x7f)
+			return gmig_fail(err, -EINVAL, "--name: '%s' has a slash, a space or a control character",
+					 text);
+	memcpy(parse->options->name, text, length + 1);
+	return 0;
+}
+
+static int set_mem(struct parse *parse, char *text, struct gmig_error *err)
+{
+	return options_memory("--mem", text, &parse->mem_bytes, err);
+}
+
+static int set_cpus(struct parse *parse, char *text, struct gmig_error *err)
+{
+	return options_number("--cpus", text, (const uint64_t[]){1, VMM_MAX_VCPUS}, &parse->cpus, err);
+}
+
+static int set_fake_nodes(struct parse *parse, char *text, struct gmig_error *err)
+{
+	uint64_t value;
+	int ret = options_number("--fake-nodes", text, (const uint64_t[]){1, GMIG_MAX_NODES}, &value, err);
+
+	if (!ret)
+		parse->options->fake_nodes = (unsigned int)value;
+	return ret;
+}
+
+/* Index of text in a NULL-ended list. */
+static int choose(const char *what, const char *text, const char *const *words, struct gmig_error *err)
+{
+	char list[96] = "";
+
+	for (int i = 0; words[i]; i++) {
+		size_t length = strlen(list);
+
+		if (!strcmp(text, words[i]))
+			return i;
+		snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "", words[i]);
+	}
+	return gmig_fail(err, -EINVAL, "%s: '%s' is none of %s", what, text, list);
+}
+
+static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
+{
+	int i = choose("--memory", text, (const char *const[]){"uffd", "plain", NULL}, err);
+
+	parse->options->plain = i == 1;
+	return i < 0 ? i : 0;
+}
+
+static int set_page(struct parse *parse, char *text, struct gmig_error *err)
+{
+	int i = choose("--page", text, (const char *const[]){"2M", "4K", NULL}, err);
+
+	parse->options->small_pages = i == 1;
+	return i < 0 ? i : 0;
+}
+
+static int set_pool(struct parse *parse, char *text, struct gmig_error *err)
+{
+	return options_memory("--pool", text, &parse->options->pool_bytes, err);
+}
+
+int vmm_load_parse(const char *text, enum vmm_load *load, struct gmig_error *err)
+{
+	static const char *const names[] = {"write", "idle", "random", "read", "half", NULL};
+	int i = choose("load", text, names, err);
+
+	if (i < 0)
+		return i;
+	*load = (enum vmm_load)i;
+	return 0;
+}
+
+static int set_load(struct parse *parse, char *text, struct gmig_error *err)
+{
+	return vmm_load_parse(text, &parse->options->load, err);
+}
+
+static int set_touch(struct parse *parse, char *text, struct gmig_error *err)
+{
+	uint64_t value;
+	int ret = options_number("--touch", text, (const uint64_t[]){1, 100}, &value, err);
+
+	if (!ret)
+		parse->options->probe_touch_percent = (unsigned int)value;
+	return ret;
+}
+
+static int set_console(struct parse *parse, char *text, struct gmig_error *err)
+{
+	if (strcmp(text, "stdio") && strcmp(text, "pty") && strcmp(text, "none") &&
+	    (strncmp(text, "file:", 5) || !text[5]))
+		return gmig_fail(err, -EINVAL, "--console: '%s' is none of stdio, pty, none, file:PATH", text);
+	parse->options->console = text;
+	return 0;
+}
+
+#define FLAG_SETTER(name, field)                                                                   \
+	static int set_##name(struct parse *parse, char *text, struct gmig_error *err)             \
+	{                                                                                          \
+		(void)text;                                                                        \
+		(void)err;                                                                         \
+		parse->options->field = true;                                                      \
+		return 0;                                                                          \
+	}
+FLAG_SETTER(no_reboot, no_reboot)
+FLAG_SETTER(no_pin, no_pin)
+FLAG_SETTER(interrupts, probe_interrupts)
+FLAG_SETTER(help, help)
+FLAG_SETTER(version, version)
+
+/* What is said without a text is a mistake, not a wish for nothing. */
+#define PATH_SETTER(name, option)                                                                  \
+	static int set_##name(struct parse *parse, char *text, struct gmig_error *err)             \
+	{                                                                                          \
+		if (!*text)                                                                        \
+			return gmig_fail(err, -EINVAL, option ": the file name is empty");         \
+		parse->options->name = text;                                                       \
+		return 0;                                                                          \
+	}
+PATH_SETTER(kernel, "--kernel")
+PATH_SETTER(initrd, "--initrd")
+
+static int set_append(struct parse *parse, char *text, struct gmig_error *err)
+{
+	(void)err;
+	parse->options->append = text;
+	return 0;
+}
+
+/* ---- Devices ------------------------------------------------------------------------------------------------- */
+
+static int set_disk(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const char readonly[] = ",readonly";
+	struct vmm_options *options = parse->options;
+	unsigned int i = options->disk_count;
+	size_t length = strlen(text);
+
+	if (i == VMM_MAX_DISKS)
+		return gmig_fail(err, -EINVAL, "--disk: more than %d disks", VMM_MAX_DISKS);
+	if (length >= sizeof(readonly) - 1 && !strcmp(text + length - (sizeof(readonly) - 1), readonly)) {
+		options->disk_readonly[i] = true;
+		text[length - (sizeof(readonly) - 1)] = '\0';
+	}
+	if (!*text)
+		return gmig_fail(err, -EINVAL, "--disk: the file name is empty");
+	options->disk[i] = text;
+	options->disk_count++;
+	return 0;
+}
+
+static int net_tap(void *into, const char *value, struct gmig_error *err)
+{
+	struct vmm_options *options = into;
+
+	if (strlen(value) > 15)
+		return gmig_fail(err, -EINVAL, "--net: interface name '%s' is over 15 characters", value);
+	options->tap[options->net_count] = value;
+	return 0;
+}
+
+static int set_net(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const struct options_key keys[] = {{"tap", true, false, net_tap}, {0}};
+	int ret;
+
+	if (parse->options->net_count == VMM_MAX_NETS)
+		return gmig_fail(err, -EINVAL, "--net: more than %d interfaces", VMM_MAX_NETS);
+	ret = options_list("--net", text, keys, parse->options, err);
+	if (!ret)
+		parse->options->net_count++;
+	return ret;
+}
+
+static int port_name(void *into, const char *value, struct gmig_error *err)
+{
+	struct vmm_options *options = into;
+	char *name = options->port[options->port_count].name;
+
+	if (strlen(value) >= sizeof(options->port[0].name))
+		return gmig_fail(err, -EINVAL, "--port: name '%s' is over 31 characters", value);
+	for (unsigned int i = 0; i < options->port_count; i++)
+		if (!strcmp(options->port[i].name, value))
+			return gmig_fail(err, -EINVAL, "--port: two ports are named '%s'", value);
+	snprintf(name, sizeof(options->port[0].name), "%s", value);
+	return 0;
+}
+
+static int port_path(void *into, const char *value, struct gmig_error *err)
+{
+	struct vmm_options *options = into;
+
+	if (strlen(value) > 107)
+		return gmig_fail(err, -EINVAL, "--port: a socket's path has at most 107 characters: '%s'", value);
+	for (unsigned int i = 0; i < options->port_count; i++)
+		if (!strcmp(options->port[i].path, value))
+			return gmig_fail(err, -EINVAL, "--port: two ports have the path '%s'", value);
+	options->port[options->port_count].path = value;
+	return 0;
+}
+
+static int set_port(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const struct options_key keys[] = {
+	    {"name", true, false, port_name}, {"path", true, false, port_path}, {0}};
+	int ret;
+
+	if (parse->options->port_count == VMM_MAX_PORTS)
+		return gmig_fail(err, -EINVAL, "--port: more than %d ports", VMM_MAX_PORTS);
+	ret = options_list("--port", text, keys, parse->options, err);
+	if (!ret)
+		parse->options->port_count++;
+	return ret;
+}
+
+/* ---- vnodes -------------------------------------------------------------------------------------------------- */
+
+struct node_parse {
+	uint64_t id, host;
+	struct vmm_node_option node;
+};
+
+static int node_id(void *into, const char *value, struct gmig_error *err)
+{
+	struct node_parse *it = into;
+
+	return options_number("--node id", value, (const uint64_t[]){0, GMIG_MAX_VNODES - 1}, &it->id, err);
+}
+
+static int node_mem(void *into, const char *value, struct gmig_error *err)
+{
+	struct node_parse *it = into;
+
+	return options_memory("--node mem", value, &it->node.mem_bytes, err);
+}
+
+static int node_cpus(void *into, const char *value, struct gmig_error *err)
+{
+	struct node_parse *it = into;
+
+	return options_cpu_range("--node cpus", value, &it->node.cpus, err);
+}
+
+static int node_host(void *into, const char *value, struct gmig_error *err)
+{
+	struct node_parse *it = into;
+
+	return options_number("--node host", value, (const uint64_t[]){0, GMIG_MAX_NODES - 1}, &it->host, err);
+}
+
+static int set_node(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const struct options_key keys[] = {{"id", true, false, node_id},
+						  {"mem", true, false, node_mem},
+						  {"cpus", false, true, node_cpus},
+						  {"host", false, false, node_host},
+						  {0}};
+	struct vmm_options *options = parse->options;
+	struct node_parse it = {0};
+	int ret = options_list("--node", text, keys, &it, err);
+
+	if (ret)
+		return ret;
+	if (parse->nodes_given & 1u << it.id)
+		return gmig_fail(err, -EINVAL, "--node: vnode %u is given twice", (unsigned int)it.id);
+	it.node.host = (unsigned int)it.host;
+	parse->nodes_given |= 1u << it.id;
+	options->node[it.id] = it.node;
+	options->node_count++;
+	return 0;
+}
+
+static int set_dist(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const struct {
+		const char *what;
+		uint64_t range[2];
+	} parts[3] = {{"--dist vnode", {0, GMIG_MAX_VNODES - 1}},
+		      {"--dist vnode", {0, GMIG_MAX_VNODES - 1}},
+		      {"--dist distance", {10, 254}}};
+	uint64_t value[3];
+	char *item;
+	int count = 0, ret;
+
+	while ((item = strsep(&text, ","))) {
+		if (count == 3)
+			return gmig_fail(err, -EINVAL, "--dist: more than the three numbers FROM,TO,DISTANCE");
+		ret = options_number(parts[count].what, item, parts[count].range, &value[count], err);
+		if (ret)
+			return ret;
+		count++;
+	}
+	if (count < 3)
+		return gmig_fail(err, -EINVAL, "--dist: fewer than the three numbers FROM,TO,DISTANCE");
+	if (value[0] == value[1] && value[2] != 10)
+		return gmig_fail(err, -EINVAL, "--dist: vnode %u has distance 10 to itself, not %u",
+				 (unsigned int)value[0], (unsigned int)value[2]);
+	if (value[0] != value[1] && value[2] == 10)
+		return gmig_fail(err, -EINVAL, "--dist: 10 is the distance of a vnode to itself");
+	if (parse->distance[value[0]][value[1]])
+		return gmig_fail(err, -EINVAL, "--dist: %u,%u is given twice", (unsigned int)value[0],
+				 (unsigned int)value[1]);
+	parse->distance[value[0]][value[1]] = (uint8_t)value[2];
+	return 0;
+}
+
+/* ---- The table ----------------------------------------------------------------------------------------------- */
+
+static const struct option_entry entries[] = {
+    {"name", "NAME", set_name, false, ANY_GUEST, "the VM's name; its socket is NAME.sock (required)"},
+    {"mem", "SIZE", set_mem, false, ANY_GUEST, "guest memory, as 512M or 2G; a plain number is MiB [256M]"},
+    {"cpus", "N", set_cpus, false, ANY_GUEST, "number of vCPUs, 1 to 8 [1]"},
+    {"node", "id=I,mem=SIZE[,cpus=A-B][,host=H]", set_node, true, ANY_GUEST,
+     "a vnode: its memory, its vCPUs, the host node of its first touches [0]"},
+    {"dist", "A,B,D", set_dist, true, ANY_GUEST, "distance of vnode B from A, 11 to 254 [20]"},
+    {"fake-nodes", "N", set_fake_nodes, false, ANY_GUEST, "pretend that the host has N nodes"},
+    {"memory", "uffd|plain", set_memory, false, ANY_GUEST, "plain: ordinary memory, which gmig cannot move [uffd]"},
+    {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
+    {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
+    {"no-pin", NULL, set_no_pin, false, ANY_GUEST, "let vCPUs run on any CPU, not only those of their host node"},
+    {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
+    {"kernel", "FILE", set_kernel, false, ANY_GUEST, "boot this bzImage; without it the probe guest runs"},
+    {"initrd", "FILE", set_initrd, false, LINUX_GUEST, "its initial RAM disk"},
+    {"append", "TEXT", set_append, false, LINUX_GUEST, "its command line"},
+    {"disk", "FILE[,readonly]", set_disk, true, LINUX_GUEST, "virtio disk, raw (up to 4)"},
+    {"net", "tap=NAME", set_net, true, LINUX_GUEST, "virtio network interface on a tap (up to 2)"},
+    {"port", "name=NAME,path=PATH", set_port, true, LINUX_GUEST, "virtio console port on a UNIX socket (up to 8)"},
+    {"console", "stdio|file:PATH|pty|none", set_console, false, LINUX_GUEST, "where the serial console goes [stdio]"},
+    {"load", "write|idle|random|read|half", set_load, false, PROBE_GUEST, "what the probe guest does [write]"},
+    {"interrupts", NULL, set_interrupts, false, PROBE_GUEST, "run the probe guest with interrupts on"},
+    {"touch", "PERCENT", set_touch, false, PROBE_GUEST, "how much of its memory the probe guest uses [100]"},
+    {"help", NULL, set_help, true, ANY_GUEST, "print this and exit"},
+    {"version", NULL, set_version, true, ANY_GUEST, "print the version and exit"},
+};
+
+#define ENTRIES (sizeof(entries) / sizeof(entries[0]))
+
+const char *vmm_options_help(void)
+{
+	static char text[4096];
+	size_t used;
+
+	used = (size_t)snprintf(text, sizeof(text),
+				"usage: gmig-vmm --name NAME [OPTION]...\n"
+				"Run a guest whose memory gmig can move between the host's NUMA nodes.\n\n");
+	for (size_t i = 0; i < ENTRIES; i++) {
+		char option[64];
+
+		snprintf(option, sizeof(option), "--%s%s%s", entries[i].name, entries[i].argument ? " " : "",
+			 entries[i].argument ? entries[i].argument : "");
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %-34s%s%s\n", option,
+					 strlen(option) < 34 ? "" : "\n                                    ",
+					 entries[i].help);
+	}
+	return text;
+}
+
+/* ---- Putting it together ------------------------------------------------------------------------------------- */
+
+static int check_sums(const struct parse *parse, struct gmig_error *err)
+{
+	const struct vmm_options *options = parse->options;
+
+	if (parse->mem_bytes && parse->mem_bytes != options->mem_bytes)
+		return gmig_fail(err, -EINVAL, "--mem: %llu MiB, but the vnodes have %llu MiB together",
+				 (unsigned long long)parse->mem_bytes >> 20,
+				 (unsigned long long)options->mem_bytes >> 20);
+	if (parse->cpus && parse->cpus != options->cpus)
+		return gmig_fail(err, -EINVAL, "--cpus: %u, but the vnodes have %u CPUs together",
+				 (unsigned int)parse->cpus, options->cpus);
+	return 0;
+}
+
+static int join_nodes(const struct parse *parse, struct gmig_error *err)
+{
+	struct vmm_options *options = parse->options;
+	uint64_t cpus = 0;
+
+	for (unsigned int i = 0; i < options->node_count; i++) {
+		if (!(parse->nodes_given & 1u << i))
+			return gmig_fail(err, -EINVAL, "--node: %u vnodes, but none has id %u: ids run from 0 without a gap",
+					 options->node_count, i);
+		if (cpus & options->node[i].cpus)
+			return gmig_fail(err, -EINVAL, "--node: CPU %d is in two vnodes",
+					 __builtin_ctzll(cpus & options->node[i].cpus));
+		cpus |= options->node[i].cpus;
+		options->mem_bytes += options->node[i].mem_bytes;
+	}
+	if (!cpus)
+		return gmig_fail(err, -EINVAL, "--node: no vnode has a CPU");
+	options->cpus = (unsigned int)__builtin_popcountll(cpus);
+	if (cpus & (cpus + 1))
+		return gmig_fail(err, -EINVAL, "--node: CPU %d is in no vnode: CPUs run from 0 without a gap",
+				 __builtin_ctzll(~cpus));
+	return check_sums(parse, err);
+}
+
+static int join_distances(const struct parse *parse, struct gmig_error *err)
+{
+	struct vmm_options *options = parse->options;
+
+	for (unsigned int a = 0; a < GMIG_MAX_VNODES; a++)
+		for (unsigned int b = 0; b < GMIG_MAX_VNODES; b++) {
+			uint8_t told = parse->distance[a][b] ? parse->distance[a][b] : parse->distance[b][a];
+
+			if (told && (a >= options->node_count || b >= options->node_count))
+				return gmig_fail(err, -EINVAL, "--dist: there is no vnode %u", a > b ? a : b);
+			options->distance[a][b] = told ? told : a == b ? 10 : 20;
+		}
+	return 0;
+}
+
+static int join(const struct parse *parse, struct gmig_error *err)
+{
+	struct vmm_options *options = parse->options;
+	int ret;
+
+	if (!*options->name)
+		return gmig_fail(err, -EINVAL, "--name is missing");
+	if (parse->nodes_given) {
+		ret = join_nodes(parse, err);
+		if (ret)
+			return ret;
+	} else {
+		options->mem_bytes = parse->mem_bytes ? parse->mem_bytes : DEFAULT_MEM_BYTES;
+		options->cpus = parse->cpus ? (unsigned int)parse->cpus : 1;
+		options->node_count = 1;
+		options->node[0].mem_bytes = options->mem_bytes;
+		options->node[0].cpus = (1ull << options->cpus) - 1;
+	}
+	ret = join_distances(parse, err);
+	if (!ret && !options->kernel)
+		ret = probe_check(options, err);
+	return ret;
+}
+
+/* ---- Parsing ------------------------------------------------------------------------------------------------- */
+
+static int check_guest(const struct option_entry *entry, const struct vmm_options *options,
+		       struct gmig_error *err)
+{
+	if (entry->guest == LINUX_GUEST && !options->kernel)
+		return gmig_fail(err, -EINVAL, "--%s is for a Linux guest: --kernel is missing", entry->name);
+	if (entry->guest == PROBE_GUEST && options->kernel)
+		return gmig_fail(err, -EINVAL, "--%s is for the probe guest, not together with --kernel",
+				 entry->name);
+	return 0;
+}
+
+static int refuse_unknown(int option, char **argv, struct gmig_error *err)
+{
+	const char *word = argv[optind - 1];
+
+	if (option == ':')
+		return gmig_fail(err, -EINVAL, "%s needs an argument", word);
+	if (optopt > 0 && optopt < 256)
+		return gmig_fail(err, -EINVAL, "unknown option -%c", optopt);
+	if (optopt >= 256)
+		return gmig_fail(err, -EINVAL, "%s takes no argument", word);
+	return gmig_fail(err, -EINVAL, "unknown option %s", word);
+}
+
+static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_error *err)
+{
+	struct option table[ENTRIES + 1] = {0};
+	uint32_t seen = 0;
+	int option, ret = 0;
+
+	for (size_t i = 0; i < ENTRIES; i++)
+		table[i] = (struct option){
+		    entries[i].name, entries[i].argument ? required_argument : no_argument, NULL, 256 + (int)i};
+	optind = 0; /* glibc: start afresh */
+	opterr = 0;
+	while (!ret && (option = getopt_long(argc, argv, ":", table, NULL)) != -1) {
+		const struct option_entry *entry;
+
+		if (option < 256)
+			return refuse_unknown(option, argv, err);
+		entry = &entries[option - 256];
+		if (seen & 1u << (option - 256) && !entry->repeatable)
+			return gmig_fail(err, -EINVAL, "--%s is given twice", entry->name);
+		seen |= 1u << (option - 256);
+		ret = entry->set(parse, optarg, err);
+	}
+	if (ret || parse->options->help || parse->options->version)
+		return ret;
+	if (optind < argc)
+		return gmig_fail(err, -EINVAL, "stray word '%s'", argv[optind]);
+	for (size_t i = 0; i < ENTRIES && !ret; i++)
+		if (seen & 1u << i)
+			ret = check_guest(&entries[i], parse->options, err);
+	return ret;
+}
+
+int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err)
+{
+	struct parse parse = {.options = options};
+	int ret;
+
+	*options = (struct vmm_options){.probe_touch_percent = 100};
+	ret = parse_words(argc, argv, &parse, err);
+	if (ret || options->help || options->version)
+		return ret;
+	return join(&parse, err);
+}

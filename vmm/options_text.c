@@ -1,0 +1,132 @@
+#include "options_text.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_GUEST_BYTES (16ull << 40) /* KVM's guests have at least 44 bits of address */
+
+static bool all_digits(const char *text, size_t length)
+{
+	return length && strspn(text, "0123456789") >= length;
+}
+
+int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes)
+{
+	static const char units[] = "KMGT";
+	size_t digits = strspn(text, "0123456789");
+	unsigned int shift = plain_is_mib ? 20 : 0;
+	unsigned long long number;
+
+	if (!digits)
+		return -EINVAL;
+	if (text[digits]) {
+		const char *unit = strchr(units, text[digits]);
+
+		if (!unit || text[digits + 1])
+			return -EINVAL;
+		shift = 10 * (unsigned int)(unit - units + 1);
+	}
+	errno = 0;
+	number = strtoull(text, NULL, 10);
+	if (errno || number > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = (uint64_t)number << shift;
+	return 0;
+}
+
+int options_number(const char *what, const char *text, const uint64_t range[2], uint64_t *value,
+		   struct gmig_error *err)
+{
+	unsigned long long number;
+
+	if (!all_digits(text, strlen(text)))
+		return gmig_fail(err, -EINVAL, "%s: '%s' is not a number", what, text);
+	errno = 0;
+	number = strtoull(text, NULL, 10);
+	if (errno || number < range[0] || number > range[1])
+		return gmig_fail(err, -EINVAL, "%s: %s is not within %llu to %llu", what, text,
+				 (unsigned long long)range[0], (unsigned long long)range[1]);
+	*value = number;
+	return 0;
+}
+
+int options_memory(const char *what, const char *text, uint64_t *bytes, struct gmig_error *err)
+{
+	int ret = vmm_parse_size(text, true, bytes);
+
+	if (ret == -ERANGE)
+		return gmig_fail(err, -EINVAL, "%s: %s does not fit into 64 bits", what, text);
+	if (ret)
+		return gmig_fail(err, -EINVAL, "%s: '%s' is not a size (as 512M or 2G)", what, text);
+	if (!*bytes)
+		return gmig_fail(err, -EINVAL, "%s: a guest needs more than 0 bytes", what);
+	if (*bytes % GMIG_BLOCK_BYTES)
+		return gmig_fail(err, -EINVAL, "%s: %s is not a multiple of 2 MiB", what, text);
+	if (*bytes > MAX_GUEST_BYTES)
+		return gmig_fail(err, -EINVAL, "%s: %s is more than the 16 TiB that a guest can have", what, text);
+	return 0;
+}
+
+int options_cpu_range(const char *what, const char *text, uint64_t *mask, struct gmig_error *err)
+{
+	size_t first_digits = strspn(text, "0123456789");
+	const char *dash = text + first_digits;
+	unsigned long first, last;
+
+	if (!first_digits || (*dash && (*dash != '-' || !all_digits(dash + 1, strlen(dash + 1)))))
+		return gmig_fail(err, -EINVAL, "%s: '%s' is not a CPU or a range of CPUs (as 0-1)", what, text);
+	first = strtoul(text, NULL, 10);
+	last = *dash ? strtoul(dash + 1, NULL, 10) : first;
+	if (last < first)
+		return gmig_fail(err, -EINVAL, "%s: CPU range %s runs backwards", what, text);
+	if (last >= VMM_MAX_VCPUS)
+		return gmig_fail(err, -EINVAL, "%s: CPU %lu, but a guest has at most %d CPUs", what, last,
+				 VMM_MAX_VCPUS);
+	for (; first <= last; first++) {
+		if (*mask & 1ull << first)
+			return gmig_fail(err, -EINVAL, "%s: CPU %lu is given twice", what, first);
+		*mask |= 1ull << first;
+	}
+	return 0;
+}
+
+static int find_key(const struct options_key *keys, const char *name)
+{
+	for (int i = 0; keys[i].name; i++)
+		if (!strcmp(keys[i].name, name))
+			return i;
+	return -1;
+}
+
+int options_list(const char *what, char *text, const struct options_key *keys, void *into,
+		 struct gmig_error *err)
+{
+	unsigned int seen = 0;
+	char *item;
+
+	while ((item = strsep(&text, ","))) {
+		char *value = strchr(item, '=');
+		int key, ret;
+
+		if (!value)
+			return gmig_fail(err, -EINVAL, "%s: '%s' is not of the form key=value", what, item);
+		*value++ = '\0';
+		key = find_key(keys, item);
+		if (key < 0)
+			return gmig_fail(err, -EINVAL, "%s: unknown key '%s'", what, item);
+		if (seen & 1u << key && !keys[key].repeatable)
+			return gmig_fail(err, -EINVAL, "%s: %s is given twice", what, item);
+		if (!*value)
+			return gmig_fail(err, -EINVAL, "%s: %s= without a value", what, item);
+		seen |= 1u << key;
+		ret = keys[key].set(into, value, err);
+		if (ret)
+			return ret;
+	}
+	for (int i = 0; keys[i].name; i++)
+		if (keys[i].required && !(seen & 1u << i))
+			return gmig_fail(err, -EINVAL, "%s: %s= is missing", what, keys[i].name);
+	return 0;
+}

@@ -1,0 +1,332 @@
+/*
+ * vCPU threads: the gate at which they park, the run loop, and the dispatch of exits.
+ *
+ * Parking: who wants vCPUs parked sets the gate's order under its lock, then sets immediate_exit and sends the kick
+ * signal. A vCPU clears immediate_exit under the same lock before it looks at the order; so a kick is never lost: either
+ * the vCPU has not looked yet and will see the order, or it has, and immediate_exit makes its next KVM_RUN return.
+ */
+#include "machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
+{
+	if (!vcpu->started)
+		return;
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(vcpu->thread, VMM_KICK_SIGNAL);
+}
+
+/* Wait while parked. False: leave the run loop. */
+static bool gate_pass(struct vmm_vcpu *vcpu)
+{
+	struct vmm_gate *gate = &vcpu->vmm->gate;
+	bool run;
+
+	pthread_mutex_lock(&gate->lock);
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	/* An end that nobody has handled yet parks, too: a guest that powered off must not run on. */
+	while (gate->order == VMM_GATE_PARK ||
+	       (gate->order == VMM_GATE_RUN && atomic_load(&vcpu->vmm->end) != VMM_END_NONE)) {
+		vcpu->parked = true;
+		pthread_cond_broadcast(&gate->parked_changed);
+		pthread_cond_wait(&gate->order_changed, &gate->lock);
+	}
+	vcpu->parked = false;
+	run = gate->order == VMM_GATE_RUN;
+	pthread_mutex_unlock(&gate->lock);
+	return run;
+}
+
+/* ---- Exits --------------------------------------------------------------------------------------------------- */
+
+static void exit_io(struct vmm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size)
+		vmm_bus_access(&vcpu->vmm->pio, run->io.port, data, run->io.size,
+			       run->io.direction == KVM_EXIT_IO_OUT);
+}
+
+static void end_kvm_error(struct vmm_vcpu *vcpu, const char *what)
+{
+	struct kvm_regs regs = {0};
+	char text[GMIG_ERROR_TEXT], bytes[3 * 16 + 1] = "";
+	const uint8_t *code;
+
+	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
+	/* rip is a virtual address: these are the bytes only where the guest maps them one to one, as both guests start. */
+	code = vmm_guest_ptr(vcpu->vmm, regs.rip, 16);
+	for (unsigned int i = 0; code && i < 16; i++)
+		snprintf(bytes + 3 * i, 4, " %02x", code[i]);
+	snprintf(text, sizeof(text), "vcpu=%u %s rip=0x%llx bytes:%s", vcpu->id, what,
+		 (unsigned long long)regs.rip, code ? bytes : " not mapped");
+	vmm_end(vcpu->vmm, VMM_END_KVM_ERROR, text);
+}
+
+static void exit_internal_error(struct vmm_vcpu *vcpu)
+{
+	const struct kvm_run *run = vcpu->run;
+	char what[64];
+
+	snprintf(what, sizeof(what), "KVM internal error, suberror %u%s", run->internal.suberror,
+		 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ? " (cannot emulate)" : "");
+	end_kvm_error(vcpu, what);
+}
+
+static void exit_unknown(struct vmm_vcpu *vcpu)
+{
+	char what[64];
+
+	snprintf(what, sizeof(what), "unexpected exit %u", vcpu->run->exit_reason);
+	end_kvm_error(vcpu, what);
+}
+
+static void exit_shutdown(struct vmm_vcpu *vcpu)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "vcpu=%u triple fault", vcpu->id);
+	vmm_end(vcpu->vmm, VMM_END_TRIPLE_FAULT, text);
+}
+
+static void exit_system_event(struct vmm_vcpu *vcpu)
+{
+	if (vcpu->run->system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN)
+		vmm_end(vcpu->vmm, VMM_END_POWER_OFF, "the guest powered off");
+	else if (vcpu->run->system_event.type == KVM_SYSTEM_EVENT_RESET)
+		vmm_end(vcpu->vmm, VMM_END_REBOOT, "the guest asked for a reset");
+	else
+		exit_unknown(vcpu);
+}
+
+static void dispatch(struct vmm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		exit_io(vcpu);
+		break;
+	case KVM_EXIT_MMIO:
+		vmm_bus_access(&vcpu->vmm->mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+			       run->mmio.is_write);
+		break;
+	case KVM_EXIT_INTR:
+	case KVM_EXIT_IRQ_WINDOW_OPEN:
+		break;
+	case KVM_EXIT_SHUTDOWN:
+		exit_shutdown(vcpu);
+		break;
+	case KVM_EXIT_SYSTEM_EVENT:
+		exit_system_event(vcpu);
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		exit_internal_error(vcpu);
+		break;
+	default:
+		exit_unknown(vcpu);
+	}
+}
+
+static void run_failed(struct vmm_vcpu *vcpu, int error)
+{
+	char text[96];
+
+	if (error == EINTR || error == EAGAIN)
+		return;
+	if (error == EFAULT || error == EHWPOISON) {
+		snprintf(text, sizeof(text), "vcpu=%u guest memory cannot be read: %s", vcpu->id, strerror(error));
+		vmm_end(vcpu->vmm, VMM_END_MEMORY_LOST, text);
+		return;
+	}
+	snprintf(text, sizeof(text), "KVM_RUN: %s", strerror(error));
+	end_kvm_error(vcpu, text);
+}
+
+static void *vcpu_thread(void *opaque)
+{
+	struct vmm_vcpu *vcpu = opaque;
+	struct vmm_gate *gate = &vcpu->vmm->gate;
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
+	pthread_setname_np(pthread_self(), name);
+	atomic_store(&vcpu->tid, (int)syscall(SYS_gettid));
+	while (gate_pass(vcpu)) {
+		int ret = ioctl(vcpu->fd, KVM_RUN, 0);
+
+		atomic_fetch_add_explicit(&vcpu->exits, 1, memory_order_relaxed);
+		if (ret < 0)
+			run_failed(vcpu, errno);
+		else
+			dispatch(vcpu);
+	}
+	pthread_mutex_lock(&gate->lock);
+	vcpu->ended = true;
+	pthread_cond_broadcast(&gate->parked_changed);
+	pthread_mutex_unlock(&gate->lock);
+	return NULL;
+}
+
+/* ---- Gate, from outside -------------------------------------------------------------------------------------- */
+
+static void gate_order(struct vmm *vmm, enum vmm_gate_order order)
+{
+	pthread_mutex_lock(&vmm->gate.lock);
+	vmm->gate.order = order;
+	pthread_cond_broadcast(&vmm->gate.order_changed);
+	if (order != VMM_GATE_RUN)
+		for (unsigned int i = 0; i < vmm->options.cpus; i++)
+			vmm_vcpu_kick(&vmm->vcpu[i]);
+	pthread_mutex_unlock(&vmm->gate.lock);
+}
+
+/* Wait until every started vCPU is parked (ended: past its last run). Returns the one that is not, or NULL. */
+static struct vmm_vcpu *gate_wait(struct vmm *vmm, int timeout_ms, bool ended)
+{
+	struct vmm_vcpu *late = NULL;
+	struct timespec until;
+	int ret = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += timeout_ms % 1000 * 1000000l;
+	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&vmm->gate.lock);
+	do {
+		late = NULL;
+		for (unsigned int i = 0; i < vmm->options.cpus && !late; i++) {
+			struct vmm_vcpu *vcpu = &vmm->vcpu[i];
+
+			if (vcpu->started && !vcpu->ended && (ended || !vcpu->parked))
+				late = vcpu;
+		}
+		if (late && !ret)
+			ret = pthread_cond_timedwait(&vmm->gate.parked_changed, &vmm->gate.lock, &until);
+		else
+			break;
+	} while (true);
+	pthread_mutex_unlock(&vmm->gate.lock);
+	return late;
+}
+
+int vmm_vcpus_park(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
+{
+	struct vmm_vcpu *late;
+
+	gate_order(vmm, VMM_GATE_PARK);
+	late = gate_wait(vmm, timeout_ms, false);
+	if (late)
+		return gmig_fail(err, -ETIMEDOUT, "vCPU %u does not stop within %d ms: asleep on a page fault?", late->id,
+				 timeout_ms);
+	return 0;
+}
+
+void vmm_vcpus_resume(struct vmm *vmm)
+{
+	gate_order(vmm, VMM_GATE_RUN);
+}
+
+int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
+{
+	struct vmm_vcpu *late;
+
+	gate_order(vmm, VMM_GATE_LEAVE);
+	late = gate_wait(vmm, timeout_ms, true);
+	if (late)
+		return gmig_fail(err, -ETIMEDOUT, "vCPU %u does not end within %d ms: asleep on a page fault?", late->id,
+				 timeout_ms);
+	for (unsigned int i = 0; i < vmm->options.cpus; i++)
+		if (vmm->vcpu[i].started) {
+			pthread_join(vmm->vcpu[i].thread, NULL);
+			vmm->vcpu[i].started = false;
+		}
+	return 0;
+}
+
+/* ---- Threads ------------------------------------------------------------------------------------------------- */
+
+static void kick_handler(int signal)
+{
+	(void)signal;
+}
+
+static unsigned int vnode_of_cpu(const struct vmm_options *options, unsigned int cpu)
+{
+	for (unsigned int i = 0; i < options->node_count; i++)
+		if (options->node[i].cpus & 1ull << cpu)
+			return i;
+	return 0;
+}
+
+int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err)
+{
+	int run_bytes = ioctl(vmm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	if (run_bytes < (int)sizeof(struct kvm_run))
+		return gmig_fail(err, -EIO, "KVM_GET_VCPU_MMAP_SIZE gives %d", run_bytes);
+	for (unsigned int i = 0; i < vmm->options.cpus; i++) {
+		struct vmm_vcpu *vcpu = &vmm->vcpu[i];
+		int ret;
+
+		vcpu->vmm = vmm;
+		vcpu->id = i;
+		vcpu->vnode = vnode_of_cpu(&vmm->options, i);
+		vcpu->fd = ioctl(vmm->vm_fd, KVM_CREATE_VCPU, i);
+		if (vcpu->fd < 0)
+			return gmig_fail(err, -errno, "KVM_CREATE_VCPU %u: %s", i, strerror(errno));
+		vcpu->run_bytes = (size_t)run_bytes;
+		vcpu->run = mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+		if (vcpu->run == MAP_FAILED) {
+			vcpu->run = NULL;
+			return gmig_fail(err, -errno, "cannot map vCPU %u: %s", i, strerror(errno));
+		}
+		ret = vmm_cpuid_set(vcpu, err);
+		if (!ret)
+			ret = vmm_vcpu_save_power_on(vcpu, err);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+void vmm_vcpus_destroy(struct vmm *vmm)
+{
+	for (unsigned int i = 0; i < VMM_MAX_VCPUS; i++) {
+		struct vmm_vcpu *vcpu = &vmm->vcpu[i];
+
+		if (vcpu->run)
+			munmap(vcpu->run, vcpu->run_bytes);
+		if (vcpu->fd >= 0)
+			close(vcpu->fd);
+		vmm_vcpu_free_power_on(vcpu);
+		vcpu->run = NULL;
+		vcpu->fd = -1;
+	}
+}
+
+int vmm_vcpus_start(struct vmm *vmm, struct gmig_error *err)
+{
+	struct sigaction action = {.sa_handler = kick_handler};
+
+	sigaction(VMM_KICK_SIGNAL, &action, NULL);
+	for (unsigned int i = 0; i < vmm->options.cpus; i++) {
+		struct vmm_vcpu *vcpu = &vmm->vcpu[i];
+		int ret = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+
+		if (ret)
+			return gmig_fail(err, -ret, "cannot start vCPU %u: %s", i, strerror(ret));
+		vcpu->started = true;
+	}
+	return 0;
+}

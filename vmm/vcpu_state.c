@@ -1,0 +1,142 @@
+/*
+ * Registers of a vCPU: what it had at power-on, to go back to on a reset, and the way into long mode.
+ *
+ * Hosts differ in what they take: an MSR or a state that cannot be set is left as it is (a paravirtual KVM refuses some
+ * that it lists).
+ */
+#include "machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#define MAX_MSRS     512
+#define MSR_TSC	     0x10
+#define MSR_APICBASE 0x1b
+
+struct vcpu_power_on {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_xsave xsave;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debugregs;
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu_events events;
+	struct kvm_mp_state mp_state;
+	bool has_xsave, has_xcrs, has_debugregs;
+	uint32_t msr_count;
+	struct kvm_msr_entry msr[MAX_MSRS];
+};
+
+/* MSRs one at a time: a list stops at the first that the host refuses. */
+static bool msr_transfer(struct vmm_vcpu *vcpu, unsigned long request, struct kvm_msr_entry *entry)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} one = {.head.nmsrs = 1, .entry = *entry};
+
+	if (ioctl(vcpu->fd, request, &one) != 1)
+		return false;
+	*entry = one.entry;
+	return true;
+}
+
+static int save_msrs(struct vmm_vcpu *vcpu, struct vcpu_power_on *state, struct gmig_error *err)
+{
+	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
+
+	if (!list)
+		return gmig_fail(err, -ENOMEM, "no memory for MSRs");
+	list->nmsrs = MAX_MSRS;
+	if (ioctl(vcpu->vmm->kvm_fd, KVM_GET_MSR_INDEX_LIST, list)) {
+		free(list);
+		return gmig_fail(err, -errno, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
+	}
+	for (uint32_t i = 0; i < list->nmsrs; i++) {
+		struct kvm_msr_entry entry = {.index = list->indices[i]};
+
+		if (entry.index != MSR_TSC && msr_transfer(vcpu, KVM_GET_MSRS, &entry))
+			state->msr[state->msr_count++] = entry;
+	}
+	free(list);
+	return 0;
+}
+
+int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
+{
+	struct vcpu_power_on *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return gmig_fail(err, -ENOMEM, "no memory for vCPU %u", vcpu->id);
+	vcpu->power_on = state;
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) || ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) ||
+	    ioctl(vcpu->fd, KVM_GET_LAPIC, &state->lapic) ||
+	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &state->events) ||
+	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp_state))
+		return gmig_fail(err, -errno, "cannot read the registers of vCPU %u: %s", vcpu->id,
+				 strerror(errno));
+	state->has_xsave = !ioctl(vcpu->fd, KVM_GET_XSAVE, &state->xsave);
+	state->has_xcrs = !ioctl(vcpu->fd, KVM_GET_XCRS, &state->xcrs);
+	state->has_debugregs = !ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &state->debugregs);
+	return save_msrs(vcpu, state, err);
+}
+
+void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu)
+{
+	free(vcpu->power_on);
+	vcpu->power_on = NULL;
+}
+
+int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
+{
+	struct vcpu_power_on *state = vcpu->power_on;
+
+	/* MP state first: KVM takes the rest of an AP that waits for SIPI only when it is in that state. */
+	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) || ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) ||
+	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs))
+		return gmig_fail(err, -errno, "cannot reset vCPU %u: %s", vcpu->id, strerror(errno));
+	if (state->has_xcrs)
+		ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs);
+	if (state->has_xsave)
+		ioctl(vcpu->fd, KVM_SET_XSAVE, &state->xsave);
+	if (state->has_debugregs)
+		ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs);
+	for (uint32_t i = 0; i < state->msr_count; i++) {
+		struct kvm_msr_entry entry = state->msr[i];
+
+		msr_transfer(vcpu, KVM_SET_MSRS, &entry);
+	}
+	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) || ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events))
+		return gmig_fail(err, -errno, "cannot reset the interrupts of vCPU %u: %s", vcpu->id,
+				 strerror(errno));
+	return 0;
+}
+
+int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode, struct gmig_error *err)
+{
+	bool user = mode->cpl == 3;
+	struct kvm_segment code = {
+		.limit = 0xffffffff, .selector = user ? 0x33 : 0x10, .present = 1, .type = 11, .s = 1, .l = 1, .g = 1};
+	struct kvm_segment data = {
+		.limit = 0xffffffff, .selector = user ? 0x2b : 0x18, .present = 1, .type = 3, .s = 1, .db = 1, .g = 1};
+	struct kvm_sregs sregs;
+
+	code.dpl = data.dpl = user ? 3 : 0;
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
+		return gmig_fail(err, -errno, "KVM_GET_SREGS: %s", strerror(errno));
+	sregs.cs = code;
+	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
+	sregs.gdt.base = mode->gdt_gpa;
+	sregs.gdt.limit = mode->gdt_limit;
+	sregs.idt.base = mode->idt_gpa;
+	sregs.idt.limit = mode->idt_limit;
+	sregs.cr0 = 0x80050033; /* PG, AM, WP, NE, ET, MP, PE */
+	sregs.cr3 = mode->cr3;
+	sregs.cr4 = 0x620; /* PAE, OSFXSR, OSXMMEXCPT */
+	sregs.efer = 0x500; /* LME, LMA */
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs))
+		return gmig_fail(err, -errno, "KVM_SET_SREGS: %s", strerror(errno));
+	return 0;
+}
