@@ -223,6 +223,8 @@ static bool reaped(struct guest *guest, unsigned int timeout_ms)
 
 void guest_destroy(struct guest *guest)
 {
+	char socket[256];
+
 	if (!guest)
 		return;
 	if (guest->client && guest->pid > 0)
@@ -235,6 +237,9 @@ void guest_destroy(struct guest *guest)
 			waitpid(guest->pid, NULL, 0);
 		}
 	}
+	/* One that ended by force leaves its socket. */
+	if (!control_socket_path(guest->name, socket, sizeof(socket), NULL))
+		unlink(socket);
 	unlink(guest->log_path);
 	free(guest);
 }
