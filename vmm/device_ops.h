@@ -27,6 +27,7 @@ struct device_ops {
 	void (*destroy)(void *state);
 };
 
-extern const struct device_ops serial_device, power_device, pci_device, blk_device, rng_device;
+extern const struct device_ops serial_device, power_device, pci_device, blk_device, vconsole_device,
+    net_device, rng_device;
 
 #endif

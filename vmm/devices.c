@@ -4,10 +4,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* In start-up order. */
+/* clang-format off */
 static const struct device_ops *const kinds[] = {
-    &serial_device,
-    &power_device,
+	&serial_device,
+	&power_device,
+	&pci_device,
+	&blk_device,
+	&vconsole_device,
+	&net_device,
+	&rng_device,
 };
+/* clang-format on */
 
 #define KIND_COUNT  (sizeof(kinds) / sizeof(kinds[0]))
 #define MAX_DEVICES 32
