@@ -2,10 +2,10 @@
  * The shadow table: gfn -> entry, what the VMM knows of each block. Four levels of 512-entry tables as EPT has them; a
  * leaf at level 2 is a 2M block, split to level 1 on demand.
  *
- * Readers (shadow_lookup, shadow_walk) never lock: they walk under rcu_read_lock(), which the functions take
- * themselves; the calling thread must be registered with liburcu (memb flavour: automatic is not enough, call
- * rcu_register_thread()). Writers change one entry by compare-and-swap through shadow_change(), which is the only way to
- * change a state; freed tables go through call_rcu.
+ * Readers (shadow_lookup, shadow_walk) never lock: they walk inside RCU read-side sections, which the functions open and
+ * close themselves. Any thread may call: liburcu's bp flavour registers it at its first section. Writers change one
+ * entry by compare-and-swap through shadow_change(), which is the only way to change a state; freed tables go through
+ * call_rcu. How that holds together: top of shadow.c.
  *
  *            first touch           claim            close              settle
  *      NONE -----------> PRESENT --------> CLAIMED -------> COPYING -----------> PRESENT (target node)
@@ -14,7 +14,7 @@
  *       +-----------------+--+               +--> PRESENT <----+
  *
  * A refused change (wrong state for the event) is -EPERM with a text that names gfn, state and event; -EAGAIN: the
- * entry changed under us, look again.
+ * entry has another order than the caller thought, or is being joined with its neighbours now (some us): look again.
  */
 #ifndef GMIG_SHADOW_H
 #define GMIG_SHADOW_H
@@ -39,7 +39,7 @@ struct shadow_entry {
 	unsigned int order;
 	uint8_t node;	/* where the content lies; GMIG_NO_NODE in NONE */
 	uint8_t target; /* CLAIMED, COPYING: where it goes */
-	uint8_t generation;
+	uint8_t generation; /* changes so far, modulo 256: unchanged between two looks = nothing happened */
 	uint8_t owner; /* CLAIMED, COPYING: low byte of the job's id, for error texts */
 };
 
@@ -52,10 +52,13 @@ struct shadow_alloc {
 };
 
 int shadow_create(const struct shadow_alloc *alloc, struct shadow **out);
-/* After the last reader; waits for pending call_rcu. */
+/* After the last reader; waits for pending call_rcu, so not from a read-side section or an RCU callback. */
 void shadow_destroy(struct shadow *shadow);
 
-/* Build the tables for gfn..gfn+pages (multiples of 512) with NONE 2M leaves. Before any other use of that range. -EEXIST overlap; -EINVAL alignment or beyond 2^36 pages; -ENOMEM. */
+/*
+ * Build the tables for gfn..gfn+pages (multiples of 512) with NONE 2M leaves. Before any other use of that range. All or
+ * nothing. -EEXIST overlap; -EINVAL alignment, none, or beyond 2^36 pages; -ENOMEM.
+ */
 int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages);
 
 /* The entry that covers gfn. -EFAULT: not guest RAM. */
@@ -64,7 +67,8 @@ int shadow_lookup(const struct shadow *shadow, uint64_t gfn, struct shadow_entry
 /*
  * Apply `event` to the entry at gfn, which must be the start of an entry of order `order` (-EAGAIN when it is of another
  * order now). `arg`: TOUCH, CORRECT: the node; CLAIM: the target node; others: ignored. Returns 0 and the entry after the
- * change in *after (may be NULL).
+ * change in *after (may be NULL). -EPERM, -EAGAIN: above; -EFAULT: not guest RAM; -EINVAL: event, order, alignment or node.
+ * Applies to the entry as it is then: a change that was beaten by another one is tried again on the other's result.
  */
 struct shadow_change {
 	uint64_t gfn;
@@ -76,12 +80,19 @@ struct shadow_change {
 int shadow_change(struct shadow *shadow, const struct shadow_change *change, struct shadow_entry *after,
 		  struct gmig_error *err);
 
-/* 2M leaf -> 512 4K entries with the same content, in any state; by its owner when claimed. -EEXIST: split already. */
+/* 2M leaf -> 512 4K entries with the same content, in any state; by its owner when claimed. -EEXIST: split already; -EFAULT; -ENOMEM. */
 int shadow_split(struct shadow *shadow, uint64_t gfn);
-/* 512 4K entries -> one 2M leaf. All must be in the same state, node and owner, and CLAIMED, COPYING (caller owns them) or NONE. -EBUSY otherwise. */
+/*
+ * 512 4K entries -> one 2M leaf, with the first one's generation. All must be alike (state, node, target, owner) and
+ * CLAIMED, COPYING (caller owns them) or NONE, else -EBUSY and nothing changed. -EEXIST: a 2M leaf already; -EFAULT; -ENOMEM.
+ */
 int shadow_collapse(struct shadow *shadow, uint64_t gfn);
 
-/* Call visit for each entry in gfn..gfn+pages, in order, under RCU; visit must not block. Stops and returns at the first non-zero result. Holes in the table are skipped. */
+/*
+ * Call visit for each entry that covers pages in gfn..gfn+pages, in order, each with its own first gfn; visit must not
+ * block. Stops and returns at the first non-zero result. Holes in the table are skipped. Each block is read inside a
+ * section of its own: the walk is not a snapshot.
+ */
 typedef int shadow_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry);
 int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit, void *arg);
 

@@ -1,0 +1,633 @@
+/*
+ * The shadow table. A slot of a table is one 64-bit word, read and written atomically:
+ *
+ *    0                       hole: no guest RAM below this slot
+ *    table's address | TABLE tables are 4096-byte aligned: the low 12 bits are free
+ *    fields | LEAF           an entry: of order 9 in a level-2 table, of order 0 in a level-1 table
+ *
+ *    63   48 47   40 39        32 31    24 23  16 15        8 7   3   2      1      0
+ *   | unused| owner | generation | target | node |   state   |     |FROZEN| LEAF | TABLE |
+ *
+ * (A) A word changes only by compare-and-swap from the word that was looked at, so that of two
+ *     writers one sees the other's word and starts again from it: no update is lost. ABA does no
+ *     harm, as the word is all there is to an entry.
+ * (B) Split: the new table is filled from the leaf's word, then the slot is swapped from just that
+ *     word. Had the entry changed meanwhile, the swap fails and the table is filled anew.
+ * (C) Collapse cannot be one swap, since 512 words become one. It first sets FROZEN in each, by
+ *     (A). A frozen word reads as before, but nobody else changes it: writers get -EAGAIN and come
+ *     again from the root. When all 512 are frozen and alike, nothing can change below the slot,
+ *     and the slot is set to the leaf. A writer that still holds the old table finds its word
+ *     frozen for ever and comes again, too. When one differs, the frozen ones are thawed. So a
+ *     NONE page that is touched during a collapse is either seen by the collapse (-EBUSY), or the
+ *     touch is refused with -EAGAIN and finds the 2M leaf when it comes again.
+ * (D) A slot that points to a table is changed only by the collapse that froze the table's first
+ *     word; of two collapses, the second finds that word frozen (-EBUSY).
+ * (E) Only collapse unlinks tables, and they are freed after a grace period: who found a table in
+ *     a read-side section can use it to the section's end. What he reads there was true at some
+ *     time within the section, at the latest when the table was unlinked. A writer's section
+ *     also keeps the address from being used again under its compare-and-swap.
+ */
+#include "shadow.h"
+
+#include "shadow_tables.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The flavour that registers readers by itself, so that any thread may look up. Its read lock is
+ * inlined: some ns a lookup.
+ */
+#define _LGPL_SOURCE
+#include <urcu-bp.h>
+
+/*
+ * ThreadSanitizer does not see that a grace period orders readers before the reclaimer, since
+ * liburcu is not compiled with it. Tell it just that: what came before a section's end happens
+ * before a table is freed. A table that is used after the section's end is still reported.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define SHADOW_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHADOW_TSAN 1
+#endif
+#endif
+#ifdef SHADOW_TSAN
+#include <sanitizer/tsan_interface.h>
+#define BEFORE_RECLAIM(shadow) __tsan_release((void *)(uintptr_t)(shadow))
+#define RECLAIM(shadow)	       __tsan_acquire((void *)(uintptr_t)(shadow))
+#else
+#define BEFORE_RECLAIM(shadow) ((void)(shadow))
+#define RECLAIM(shadow)	       ((void)(shadow))
+#endif
+
+#define SLOTS	    512u
+#define LEVEL_BITS  9
+#define GFN_BITS    36
+#define BLOCK_ORDER 9
+#define ROOT_LEVEL  4
+
+#define TABLE  (1ull << 0)
+#define LEAF   (1ull << 1)
+#define FROZEN (1ull << 2)
+
+#define STATE_SHIFT	 8
+#define NODE_SHIFT	 16
+#define TARGET_SHIFT	 24
+#define GENERATION_SHIFT 32
+#define OWNER_SHIFT	 40
+
+struct table {
+	uint64_t slot[SLOTS]; /* RCU: writers compare and swap */
+};
+
+struct shadow {
+	struct table *root; /* const */
+	struct shadow_tables tables;
+	pthread_mutex_t reserve_lock; /* before tables.lock; one shadow_reserve at a time */
+};
+
+struct retired {
+	struct rcu_head head;
+	struct shadow *shadow;
+	struct table *table;
+};
+
+#define REFUSED UINT8_MAX
+
+/* The whole life of an entry: the state after [state][event]. */
+static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
+	[SHADOW_NONE] = {
+		[SHADOW_TOUCH] = SHADOW_PRESENT,
+		[SHADOW_CLAIM] = REFUSED,
+		[SHADOW_CLOSE] = REFUSED,
+		[SHADOW_SETTLE] = REFUSED,
+		[SHADOW_PUTBACK] = REFUSED,
+		[SHADOW_DISCARD] = REFUSED,
+		[SHADOW_CORRECT] = REFUSED,
+	},
+	[SHADOW_PRESENT] = {
+		[SHADOW_TOUCH] = REFUSED,
+		[SHADOW_CLAIM] = SHADOW_CLAIMED,
+		[SHADOW_CLOSE] = REFUSED,
+		[SHADOW_SETTLE] = REFUSED,
+		[SHADOW_PUTBACK] = REFUSED,
+		[SHADOW_DISCARD] = SHADOW_NONE,
+		[SHADOW_CORRECT] = SHADOW_PRESENT,
+	},
+	[SHADOW_CLAIMED] = {
+		[SHADOW_TOUCH] = REFUSED,
+		[SHADOW_CLAIM] = REFUSED,
+		[SHADOW_CLOSE] = SHADOW_COPYING,
+		[SHADOW_SETTLE] = REFUSED,
+		[SHADOW_PUTBACK] = SHADOW_PRESENT,
+		[SHADOW_DISCARD] = SHADOW_NONE,
+		[SHADOW_CORRECT] = REFUSED,
+	},
+	[SHADOW_COPYING] = {
+		[SHADOW_TOUCH] = REFUSED,
+		[SHADOW_CLAIM] = REFUSED,
+		[SHADOW_CLOSE] = REFUSED,
+		[SHADOW_SETTLE] = SHADOW_PRESENT,
+		[SHADOW_PUTBACK] = SHADOW_PRESENT,
+		[SHADOW_DISCARD] = REFUSED,
+		[SHADOW_CORRECT] = REFUSED,
+	},
+};
+
+const char *shadow_state_name(enum shadow_state state)
+{
+	static const char *const names[] = { "none", "present", "claimed", "copying" };
+
+	return (unsigned int)state < SHADOW_STATES ? names[state] : "unknown";
+}
+
+const char *shadow_event_name(enum shadow_event event)
+{
+	static const char *const names[] = { "touch",	"claim",   "close",  "settle",
+					     "putback", "discard", "correct" };
+
+	return (unsigned int)event < SHADOW_EVENTS ? names[event] : "unknown";
+}
+
+/* ---- Words ---------------------------------------------------------------------------------- */
+
+static uint64_t pack(const struct shadow_entry *entry)
+{
+	return LEAF | (uint64_t)entry->state << STATE_SHIFT | (uint64_t)entry->node << NODE_SHIFT |
+	       (uint64_t)entry->target << TARGET_SHIFT |
+	       (uint64_t)entry->generation << GENERATION_SHIFT |
+	       (uint64_t)entry->owner << OWNER_SHIFT;
+}
+
+static inline void unpack(uint64_t word, unsigned int order, struct shadow_entry *entry)
+{
+	entry->state = (enum shadow_state)(word >> STATE_SHIFT & 0xff);
+	entry->order = order;
+	entry->node = (uint8_t)(word >> NODE_SHIFT);
+	entry->target = (uint8_t)(word >> TARGET_SHIFT);
+	entry->generation = (uint8_t)(word >> GENERATION_SHIFT);
+	entry->owner = (uint8_t)(word >> OWNER_SHIFT);
+}
+
+/* What must be the same for entries to be one: all but the generation. */
+static uint64_t content(uint64_t word)
+{
+	return word & ~(0xffull << GENERATION_SHIFT);
+}
+
+static inline struct table *table_of(uint64_t word)
+{
+	return (struct table *)(uintptr_t)(word & ~(uint64_t)TABLE);
+}
+
+/*
+ * Acquire: a table's content, and what a changer did before the change, is seen with the word.
+ * Pairs with publish() and swap().
+ */
+static inline uint64_t load(const uint64_t *slot)
+{
+	return __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+}
+
+/* Only for a slot that nobody else can change: a hole under reserve_lock, or by (C) and (D). */
+static void publish(uint64_t *slot, uint64_t word)
+{
+	__atomic_store_n(slot, word, __ATOMIC_RELEASE);
+}
+
+static bool swap(uint64_t *slot, uint64_t *old, uint64_t new)
+{
+	return __atomic_compare_exchange_n(slot, old, new, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static inline unsigned int slot_index(uint64_t gfn, unsigned int level)
+{
+	return (unsigned int)(gfn >> (level - 1) * LEVEL_BITS) & (SLOTS - 1);
+}
+
+/* ---- Walk down ------------------------------------------------------------------------------ */
+
+static inline void section_begin(void)
+{
+	urcu_bp_read_lock();
+}
+
+static inline void section_end(const struct shadow *shadow)
+{
+	BEFORE_RECLAIM(shadow);
+	urcu_bp_read_unlock();
+}
+
+/* The level-2 table for gfn, or NULL and the level at which it is missing. Never freed. */
+static inline struct table *find_level2(const struct shadow *shadow, uint64_t gfn,
+					unsigned int *missing)
+{
+	struct table *table = shadow->root;
+	uint64_t word;
+
+	if (gfn >> GFN_BITS) {
+		*missing = ROOT_LEVEL + 1;
+		return NULL;
+	}
+	for (unsigned int level = ROOT_LEVEL; level > 2; level--) {
+		word = load(&table->slot[slot_index(gfn, level)]);
+		if (!word) {
+			*missing = level;
+			return NULL;
+		}
+		table = table_of(word);
+	}
+	return table;
+}
+
+/* The slot of the entry that covers gfn, its word and order. Inside a read-side section. */
+static inline uint64_t *find_entry(const struct shadow *shadow, uint64_t gfn, uint64_t *word,
+				   unsigned int *order)
+{
+	unsigned int missing;
+	struct table *table = find_level2(shadow, gfn, &missing);
+	uint64_t *slot;
+
+	if (!table)
+		return NULL;
+	slot = &table->slot[slot_index(gfn, 2)];
+	*word = load(slot);
+	*order = BLOCK_ORDER;
+	if (*word & TABLE) {
+		slot = &table_of(*word)->slot[slot_index(gfn, 1)];
+		*word = load(slot);
+		*order = 0;
+	}
+	return *word ? slot : NULL;
+}
+
+int shadow_lookup(const struct shadow *shadow, uint64_t gfn, struct shadow_entry *entry)
+{
+	unsigned int order;
+	uint64_t *slot, word;
+
+	section_begin();
+	slot = find_entry(shadow, gfn, &word, &order);
+	section_end(shadow);
+	if (!slot)
+		return -EFAULT;
+	unpack(word, order, entry);
+	return 0;
+}
+
+/* ---- Set-up --------------------------------------------------------------------------------- */
+
+int shadow_create(const struct shadow_alloc *alloc, struct shadow **out)
+{
+	struct shadow *shadow = calloc(1, sizeof(*shadow));
+
+	if (!shadow)
+		return -ENOMEM;
+	shadow_tables_init(&shadow->tables, alloc);
+	pthread_mutex_init(&shadow->reserve_lock, NULL);
+	shadow->root = shadow_tables_get(&shadow->tables);
+	if (!shadow->root) {
+		shadow_destroy(shadow);
+		return -ENOMEM;
+	}
+	*out = shadow;
+	return 0;
+}
+
+/* At most ROOT_LEVEL deep. */
+static void free_below(struct shadow *shadow, struct table *table)
+{
+	for (unsigned int i = 0; i < SLOTS; i++) {
+		if (table->slot[i] & TABLE)
+			free_below(shadow, table_of(table->slot[i]));
+	}
+	shadow_tables_put(&shadow->tables, table);
+}
+
+void shadow_destroy(struct shadow *shadow)
+{
+	if (!shadow)
+		return;
+	urcu_bp_barrier();
+	RECLAIM(shadow);
+	if (shadow->root)
+		free_below(shadow, shadow->root);
+	shadow_tables_fini(&shadow->tables);
+	pthread_mutex_destroy(&shadow->reserve_lock);
+	free(shadow);
+}
+
+/* The level-2 table for gfn, built if need be. Caller holds reserve_lock. */
+static struct table *build_level2(struct shadow *shadow, uint64_t gfn)
+{
+	struct table *table = shadow->root, *below;
+	uint64_t *slot;
+
+	for (unsigned int level = ROOT_LEVEL; level > 2; level--) {
+		slot = &table->slot[slot_index(gfn, level)];
+		if (!*slot) {
+			below = shadow_tables_get(&shadow->tables);
+			if (!below)
+				return NULL;
+			publish(slot, (uintptr_t)below | TABLE);
+		}
+		table = table_of(*slot);
+	}
+	return table;
+}
+
+/* Tables built before a failure stay, empty: they are used by a later attempt. */
+static int build_range(struct shadow *shadow, uint64_t gfn, uint64_t end)
+{
+	struct table *table = NULL;
+
+	for (uint64_t at = gfn; at < end; at += SLOTS) {
+		if (!table || !slot_index(at, 2))
+			table = build_level2(shadow, at);
+		if (!table)
+			return -ENOMEM;
+		if (load(&table->slot[slot_index(at, 2)]))
+			return -EEXIST;
+	}
+	return 0;
+}
+
+int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages)
+{
+	static const struct shadow_entry none = { .state = SHADOW_NONE,
+						  .node = GMIG_NO_NODE,
+						  .target = GMIG_NO_NODE };
+	uint64_t end = gfn + pages;
+	int ret;
+
+	if (!pages || gfn % SLOTS || pages % SLOTS || end < gfn || end > 1ull << GFN_BITS)
+		return -EINVAL;
+	pthread_mutex_lock(&shadow->reserve_lock);
+	ret = build_range(shadow, gfn, end);
+	for (uint64_t at = gfn; !ret && at < end; at += SLOTS)
+		publish(&build_level2(shadow, at)->slot[slot_index(at, 2)], pack(&none));
+	pthread_mutex_unlock(&shadow->reserve_lock);
+	return ret;
+}
+
+uint64_t shadow_table_bytes(const struct shadow *shadow)
+{
+	return __atomic_load_n(&shadow->tables.used_bytes, __ATOMIC_RELAXED);
+}
+
+/* ---- Change --------------------------------------------------------------------------------- */
+
+static bool takes_node(enum shadow_event event)
+{
+	return event == SHADOW_TOUCH || event == SHADOW_CLAIM || event == SHADOW_CORRECT;
+}
+
+/* The one function that changes a state. */
+static int apply(struct shadow_entry *entry, const struct shadow_change *change,
+		 struct gmig_error *err)
+{
+	uint8_t to = transitions[entry->state][change->event];
+
+	if (to == REFUSED)
+		return gmig_fail(err, -EPERM, "gfn 0x%llx (%s) is %s: refuses %s",
+				 (unsigned long long)change->gfn, entry->order ? "2M" : "4K",
+				 shadow_state_name(entry->state), shadow_event_name(change->event));
+	switch (change->event) {
+	case SHADOW_TOUCH:
+	case SHADOW_CORRECT:
+		entry->node = change->node;
+		break;
+	case SHADOW_CLAIM:
+		entry->target = change->node;
+		entry->owner = change->owner;
+		break;
+	case SHADOW_SETTLE:
+		entry->node = entry->target;
+		break;
+	case SHADOW_DISCARD:
+		entry->node = GMIG_NO_NODE;
+		break;
+	default:
+		break;
+	}
+	if (to == SHADOW_NONE || to == SHADOW_PRESENT) {
+		entry->target = GMIG_NO_NODE;
+		entry->owner = 0;
+	}
+	entry->state = (enum shadow_state)to;
+	entry->generation++;
+	return 0;
+}
+
+/* Inside a read-side section. */
+static int change_entry(struct shadow *shadow, const struct shadow_change *change,
+			struct shadow_entry *entry, struct gmig_error *err)
+{
+	unsigned int order;
+	uint64_t word, *slot = find_entry(shadow, change->gfn, &word, &order);
+	int ret;
+
+	if (!slot)
+		return gmig_fail(err, -EFAULT, "gfn 0x%llx is not guest RAM",
+				 (unsigned long long)change->gfn);
+	/* Again from the word that beat us, as long as it is an entry that may be changed. */
+	for (;;) {
+		if (order != change->order || word & (TABLE | FROZEN))
+			return gmig_fail(err, -EAGAIN,
+					 "gfn 0x%llx is being split or joined: look again",
+					 (unsigned long long)change->gfn);
+		unpack(word, order, entry);
+		ret = apply(entry, change, err);
+		if (ret || swap(slot, &word, pack(entry)))
+			return ret;
+	}
+}
+
+int shadow_change(struct shadow *shadow, const struct shadow_change *change,
+		  struct shadow_entry *after, struct gmig_error *err)
+{
+	struct shadow_entry entry;
+	int ret;
+
+	if ((unsigned int)change->event >= SHADOW_EVENTS ||
+	    (change->order && change->order != BLOCK_ORDER) ||
+	    (change->order && change->gfn % SLOTS) ||
+	    (takes_node(change->event) && change->node >= GMIG_MAX_NODES))
+		return gmig_fail(err, -EINVAL,
+				 "gfn 0x%llx: no such change: event %d, order %u, node %u",
+				 (unsigned long long)change->gfn, (int)change->event, change->order,
+				 change->node);
+	section_begin();
+	ret = change_entry(shadow, change, &entry, err);
+	section_end(shadow);
+	if (!ret && after)
+		*after = entry;
+	return ret;
+}
+
+/* ---- Split and collapse --------------------------------------------------------------------- */
+
+static uint64_t *find_block(const struct shadow *shadow, uint64_t gfn, uint64_t *word)
+{
+	unsigned int missing;
+	struct table *table = find_level2(shadow, gfn, &missing);
+	uint64_t *slot;
+
+	if (!table)
+		return NULL;
+	slot = &table->slot[slot_index(gfn, 2)];
+	*word = load(slot);
+	return *word ? slot : NULL;
+}
+
+int shadow_split(struct shadow *shadow, uint64_t gfn)
+{
+	struct table *table;
+	uint64_t word, *slot = find_block(shadow, gfn, &word);
+
+	if (!slot)
+		return -EFAULT;
+	if (word & TABLE)
+		return -EEXIST;
+	table = shadow_tables_get(&shadow->tables);
+	if (!table)
+		return -ENOMEM;
+	/* No read-side section: level-2 tables stay, and the new table is nobody else's. */
+	do {
+		if (word & TABLE) {
+			shadow_tables_put(&shadow->tables, table);
+			return -EEXIST;
+		}
+		for (unsigned int i = 0; i < SLOTS; i++)
+			table->slot[i] = word;
+	} while (!swap(slot, &word, (uintptr_t)table | TABLE));
+	return 0;
+}
+
+static bool may_collapse(uint64_t word)
+{
+	struct shadow_entry entry;
+
+	unpack(word, 0, &entry);
+	return entry.state != SHADOW_PRESENT;
+}
+
+/* Freeze all words, or none: false when they are not alike or somebody else is at it. */
+static bool freeze(struct table *table)
+{
+	uint64_t first = load(&table->slot[0]), word;
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++) {
+		word = load(&table->slot[i]);
+		if (word & FROZEN || content(word) != content(first) || !may_collapse(word) ||
+		    !swap(&table->slot[i], &word, word | FROZEN))
+			break;
+	}
+	if (i == SLOTS)
+		return true;
+	while (i-- > 0)
+		publish(&table->slot[i], load(&table->slot[i]) & ~FROZEN);
+	return false;
+}
+
+static void reclaim(struct rcu_head *head)
+{
+	struct retired *retired = caa_container_of(head, struct retired, head);
+
+	RECLAIM(retired->shadow);
+	shadow_tables_put(&retired->shadow->tables, retired->table);
+	free(retired);
+}
+
+int shadow_collapse(struct shadow *shadow, uint64_t gfn)
+{
+	struct retired *retired = malloc(sizeof(*retired));
+	uint64_t word, *slot;
+	int ret = 0;
+
+	if (!retired)
+		return -ENOMEM;
+	section_begin();
+	slot = find_block(shadow, gfn, &word);
+	if (!slot) {
+		ret = -EFAULT;
+	} else if (!(word & TABLE)) {
+		ret = -EEXIST;
+	} else if (!freeze(table_of(word))) {
+		ret = -EBUSY;
+	} else {
+		retired->shadow = shadow;
+		retired->table = table_of(word);
+		publish(slot, retired->table->slot[0] & ~FROZEN);
+	}
+	section_end(shadow);
+	if (ret) {
+		free(retired);
+		return ret;
+	}
+	BEFORE_RECLAIM(shadow);
+	urcu_bp_call_rcu(&retired->head, reclaim);
+	return 0;
+}
+
+/* ---- Visit all ------------------------------------------------------------------------------ */
+
+struct walk {
+	uint64_t end;
+	shadow_visit *visit;
+	void *arg;
+};
+
+static int visit_word(const struct walk *walk, uint64_t gfn, uint64_t word, unsigned int order)
+{
+	struct shadow_entry entry;
+
+	unpack(word, order, &entry);
+	return walk->visit(walk->arg, gfn, &entry);
+}
+
+/* One block: its 2M entry, or those of its 4K entries that are in gfn..end. */
+static int walk_block(const struct walk *walk, const uint64_t *slot, uint64_t gfn)
+{
+	uint64_t word = load(slot), last = gfn | (SLOTS - 1);
+	int ret = 0;
+
+	if (word & LEAF)
+		return visit_word(walk, gfn & ~(uint64_t)(SLOTS - 1), word, BLOCK_ORDER);
+	if (!word)
+		return 0;
+	for (; !ret && gfn <= last && gfn < walk->end; gfn++)
+		ret = visit_word(walk, gfn, load(&table_of(word)->slot[slot_index(gfn, 1)]), 0);
+	return ret;
+}
+
+int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+		void *arg)
+{
+	uint64_t end = gfn + pages < gfn ? UINT64_MAX : gfn + pages;
+	struct walk walk = { .end = end, .visit = visit, .arg = arg };
+	unsigned int missing = ROOT_LEVEL;
+	struct table *table;
+	int ret = 0;
+
+	if (walk.end > 1ull << GFN_BITS)
+		walk.end = 1ull << GFN_BITS;
+	while (!ret && gfn < walk.end) {
+		table = find_level2(shadow, gfn, &missing);
+		if (!table) {
+			gfn = ((gfn >> (missing - 1) * LEVEL_BITS) + 1) << (missing - 1) * LEVEL_BITS;
+			continue;
+		}
+		/* A section of its own for each block: grace periods need not wait for the whole walk. */
+		section_begin();
+		ret = walk_block(&walk, &table->slot[slot_index(gfn, 2)], gfn);
+		section_end(shadow);
+		gfn = (gfn | (SLOTS - 1)) + 1;
+	}
+	return ret;
+}
