@@ -1,6 +1,8 @@
 /*
- * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its name) and returns the exit
- * status: 0 done, 1 failed, 2 usage, 3 completed with pages left.
+ * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
+ * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed with pages left.
+ *
+ * Everything here runs on the main thread. Results go to stdout, all else to stderr.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -8,6 +10,7 @@
 #include "../control/control.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_LEFT = 3 };
 
@@ -19,5 +22,101 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_commands[]; /* NULL name ends it */
+/* NULL: there is none. */
+const struct cli_command *cli_find_command(const char *name);
+/* All of gmig but the process around it: argv[0] is the program. */
+int cli_main(int argc, char **argv);
+
+/* ---- Command lines (args.c) ------------------------------------------------------------------ */
+
+struct cli_option {
+	const char *name;	 /* without the dashes; NULL ends the table */
+	const char *placeholder; /* of its value; NULL: a flag */
+	const char *help;
+	bool *flag;	   /* set to true when given */
+	const char **text; /* set to the value */
+};
+
+#define CLI_MAX_WORDS 4
+
+struct cli_args {
+	const struct cli_option *options; /* besides --help; NULL: none */
+	int min_words, max_words;	  /* at most CLI_MAX_WORDS */
+	const char *words[CLI_MAX_WORDS + 1];
+	int word_count;
+};
+
+/* -1: go on. Else the command ends with this status: --help was printed, or a usage error was. */
+int cli_parse(int argc, char **argv, struct cli_args *args);
+/* "gmig: COMMAND: TEXT" and where help is, on stderr. Returns CLI_USAGE. */
+__attribute__((format(printf, 2, 3))) int cli_usage(const char *command, const char *format, ...);
+/* Usage of all commands, for `gmig --help`. */
+void cli_print_commands(FILE *out);
+void cli_print_help(FILE *out, const struct cli_command *command, const struct cli_option *options);
+
+/* ---- Talking to a VM (connect.c) ------------------------------------------------------------- */
+
+/* vm: a guest's name, or a socket's path when it has a slash. */
+int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err);
+/* Connect, call, disconnect. Steals arguments. */
+int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
+	    struct gmig_error *err);
+/* A command that is one call without arguments: stop, cont. */
+int cli_run_plain(int argc, char **argv, const char *command, const char *done);
+/* A command about one job: cancel, pause-job, resume-job. */
+int cli_run_job_verb(int argc, char **argv, const char *command);
+
+/* ---- Output (output.c) ----------------------------------------------------------------------- */
+
+/* The error on stderr, with json also as {"error": ..} on stdout. Returns CLI_FAILED. */
+int cli_fail(bool json, const struct gmig_error *err);
+/* On one line. Returns CLI_OK. */
+int cli_print_json(const json_t *json);
+/*
+ * Rows are lines of `text`, cells are ended by tabs; columns are lined up. A cell of the first row
+ * that begins with '>' makes its column flush right. Control characters become '?'.
+ */
+void cli_print_table(FILE *out, const char *text);
+
+static inline void cli_json_put(json_t **json)
+{
+	json_decref(*json);
+}
+
+static inline void cli_client_put(struct control_client **client)
+{
+	control_client_destroy(*client);
+}
+
+#define CLI_JSON   __attribute__((cleanup(cli_json_put))) json_t *
+#define CLI_CLIENT __attribute__((cleanup(cli_client_put))) struct control_client *
+
+/* Members of an answer, whatever the server sent: 0 and "-" when they are not there or of another
+ * type. */
+uint64_t cli_number(const json_t *object, const char *key);
+double cli_real(const json_t *object, const char *key);
+const char *cli_text(const json_t *object, const char *key);
+
+/* ---- Jobs in words (job.c, progress.c) ------------------------------------------------------- */
+
+/* What `gmig migrate --json` prints last, a new reference. */
+json_t *cli_job_result(const json_t *job);
+/* What people read at the end. */
+void cli_job_summary(FILE *out, const json_t *job);
+bool cli_job_ended(const json_t *job);
+enum cli_exit cli_job_exit(const json_t *job);
+/* "EBUSY" in words. */
+const char *cli_reason(const char *errno_name);
+/* Rows for cli_print_table: a heading, and one for each job. */
+void cli_job_table(FILE *rows, const json_t *jobs);
+/* Rows for closed_ns and stall_ns of a job or a guest. */
+void cli_times_table(FILE *rows, const json_t *object);
+void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles);
+
+/* The progress line without its end, cut to `columns`. */
+void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes);
+/* Draw over the last one on stderr; does nothing when stderr is no terminal. */
+void cli_progress_show(const json_t *job);
+void cli_progress_clear(void);
 
 #endif

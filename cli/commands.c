@@ -1,5 +1,46 @@
+/* The table of commands, and how one is found and run. */
+#include "commands.h"
 #include "cli.h"
 
+#include <string.h>
+
 const struct cli_command cli_commands[] = {
-	{0},
+    {"list", "[--json]", "list the guests that run here", cmd_list},
+    {"show", "VM [--json]",
+     "show where a guest's memory lies, its jobs, and how long it was held up", cmd_show},
+    {"migrate", "VM [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
+     "move a guest's memory between host nodes while it runs", cmd_migrate},
+    {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},
+    {"cancel", "VM JOB [--json]", "end a migration; what has moved stays moved", cmd_cancel},
+    {"pause-job", "VM JOB [--json]", "let a migration rest", cmd_pause_job},
+    {"resume-job", "VM JOB [--json]", "let it go on", cmd_resume_job},
+    {"set-rate", "VM JOB RATE [--json]",
+     "limit a running migration to RATE bytes a second, 0 for no limit", cmd_set_rate},
+    {"stop", "VM [--json]", "stop the guest's CPUs", cmd_stop},
+    {"cont", "VM [--json]", "let them go on", cmd_cont},
+    {"quit", "VM [--json]", "end the guest", cmd_quit},
+    {"check", "VM [--json]", "verify that no memory is lost and that nobody waits in vain",
+     cmd_check},
+    {"help", "[COMMAND]", "tell about gmig or one command", cmd_help},
+    {0},
 };
+
+int cli_main(int argc, char **argv)
+{
+	const struct cli_command *command;
+
+	if (argc < 2)
+		return cli_usage("", "no command given");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		cli_print_commands(stdout);
+		return CLI_OK;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		puts("gmig " GMIG_VERSION);
+		return CLI_OK;
+	}
+	command = cli_find_command(argv[1]);
+	if (!command)
+		return cli_usage("", "there is no command '%s'", argv[1]);
+	return command->run(argc - 1, argv + 1);
+}

@@ -1,6 +1,6 @@
 /*
- * The client: blocking calls over a non-blocking socket, events kept until they are asked for. Not thread-safe: one
- * thread owns a client.
+ * The client: blocking calls over a non-blocking socket, events kept until they are asked for. Not
+ * thread-safe: one thread owns a client.
  */
 #include "internal.h"
 #include "line.h"
@@ -53,9 +53,10 @@ static int wait_ready(int fd, short events, int64_t deadline_ms)
 	return rc ? 0 : -ETIMEDOUT;
 }
 
-/* ---- Lines in and out -------------------------------------------------------------------------------------------- */
+/* ---- Lines in and out ------------------------------------------------------------------------ */
 
-static int send_line(struct control_client *client, const char *line, size_t bytes, struct gmig_error *err)
+static int send_line(struct control_client *client, const char *line, size_t bytes,
+		     struct gmig_error *err)
 {
 	while (bytes) {
 		ssize_t sent = send(client->fd, line, bytes, MSG_NOSIGNAL);
@@ -83,11 +84,13 @@ static int parse_line(const struct control_client *client, json_t **message, str
 		return 0;
 	json_decref(*message);
 	*message = NULL;
-	return gmig_fail(err, -EPROTO, "the server does not speak the control protocol: '%.60s'", line);
+	return gmig_fail(err, -EPROTO, "the server does not speak the control protocol: '%.60s'",
+			 line);
 }
 
 /* The next message, a new reference. -EINTR, -ETIMEDOUT: nothing is lost, call again. */
-static int read_message(struct control_client *client, int64_t deadline_ms, json_t **message, struct gmig_error *err)
+static int read_message(struct control_client *client, int64_t deadline_ms, json_t **message,
+			struct gmig_error *err)
 {
 	for (;;) {
 		enum line_result result = LINE_NONE;
@@ -95,18 +98,22 @@ static int read_message(struct control_client *client, int64_t deadline_ms, json
 		int rc;
 
 		if (client->input_head < client->input_tail)
-			client->input_head += line_reader_feed(client->reader, client->input + client->input_head,
-							       client->input_tail - client->input_head, &result);
+			client->input_head +=
+			    line_reader_feed(client->reader, client->input + client->input_head,
+					     client->input_tail - client->input_head, &result);
 		if (result == LINE_READY)
 			return parse_line(client, message, err);
 		if (result == LINE_TOO_LONG)
-			return gmig_fail(err, -EMSGSIZE, "the server sent a line of more than %u bytes",
+			return gmig_fail(err, -EMSGSIZE,
+					 "the server sent a line of more than %u bytes",
 					 CLIENT_LINE_BYTES);
 		if (client->input_head < client->input_tail)
 			continue;
 		rc = wait_ready(client->fd, POLLIN, deadline_ms);
 		if (rc)
-			return gmig_fail(err, rc, rc == -EINTR ? "interrupted" : "the server does not answer in time");
+			return gmig_fail(err, rc,
+					 rc == -EINTR ? "interrupted"
+						      : "the server does not answer in time");
 		count = recv(client->fd, client->input, sizeof(client->input), 0);
 		if (!count || (count < 0 && errno != EAGAIN && errno != EINTR))
 			return gmig_fail(err, -EPIPE, "the server has closed the connection");
@@ -115,7 +122,7 @@ static int read_message(struct control_client *client, int64_t deadline_ms, json
 	}
 }
 
-/* ---- Errors that came over the line -------------------------------------------------------------------------------- */
+/* ---- Errors that came over the line ---------------------------------------------------------- */
 
 static int errno_of_name(const char *name)
 {
@@ -132,11 +139,11 @@ static int remote_error(const json_t *error, struct gmig_error *err)
 {
 	const char *text = json_string_value(json_object_get(error, "desc"));
 
-	return gmig_fail(err, errno_of_name(json_string_value(json_object_get(error, "errno"))), "%s",
-			 text ? text : "the server gave an error without a text");
+	return gmig_fail(err, errno_of_name(json_string_value(json_object_get(error, "errno"))),
+			 "%s", text ? text : "the server gave an error without a text");
 }
 
-/* ---- Connecting ------------------------------------------------------------------------------------------------------ */
+/* ---- Connecting ------------------------------------------------------------------------------ */
 
 /* EAGAIN is a full queue of a living server. */
 static int connect_until(int fd, const struct sockaddr_un *address, int64_t deadline_ms)
@@ -163,7 +170,8 @@ static int connect_failed(int rc, const char *path, struct gmig_error *err)
 	case -ECONNREFUSED:
 		return gmig_fail(err, rc, "nobody listens at '%s': the guest is gone", path);
 	case -EACCES:
-		return gmig_fail(err, rc, "no right to connect to '%s': it belongs to another user", path);
+		return gmig_fail(err, rc, "no right to connect to '%s': it belongs to another user",
+				 path);
 	case -ETIMEDOUT:
 		return gmig_fail(err, rc, "the server at '%s' takes no more connections", path);
 	default:
@@ -203,7 +211,8 @@ static struct control_client *client_alloc(void)
 	return NULL;
 }
 
-int control_connect(const char *path, int timeout_ms, struct control_client **out, struct gmig_error *err)
+int control_connect(const char *path, int timeout_ms, struct control_client **out,
+		    struct gmig_error *err)
 {
 	int64_t deadline_ms = deadline_of(timeout_ms);
 	struct control_client *client;
@@ -244,7 +253,7 @@ void control_client_destroy(struct control_client *client)
 	free(client);
 }
 
-/* ---- Calls and events ---------------------------------------------------------------------------------------------- */
+/* ---- Calls and events ------------------------------------------------------------------------ */
 
 static void keep_event(struct control_client *client, json_t *message)
 {
@@ -253,8 +262,10 @@ static void keep_event(struct control_client *client, json_t *message)
 	json_array_append(client->events, message);
 }
 
-/* The answer with our id, a new reference. Signals do not end the wait: the command has been given. */
-static int await_answer(struct control_client *client, json_int_t id, json_t **answer, struct gmig_error *err)
+/* The answer with our id, a new reference. Signals do not end the wait: the command has been given.
+ */
+static int await_answer(struct control_client *client, json_int_t id, json_t **answer,
+			struct gmig_error *err)
 {
 	for (;;) {
 		json_t *message CONTROL_CLEANUP(control_json_put) = NULL;
@@ -287,7 +298,8 @@ static int send_request(struct control_client *client, const char *command, json
 	int rc;
 
 	/* json_pack takes `arguments` over even when it fails. */
-	request = json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", client->next_id);
+	request = json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id",
+			    client->next_id);
 	line = request ? control_line_of(request, &bytes) : NULL;
 	if (!line)
 		return gmig_fail(err, -ENOMEM, "no memory for the request");
@@ -296,8 +308,8 @@ static int send_request(struct control_client *client, const char *command, json
 	return rc;
 }
 
-int control_call(struct control_client *client, const char *command, json_t *arguments, json_t **result,
-		 struct gmig_error *err)
+int control_call(struct control_client *client, const char *command, json_t *arguments,
+		 json_t **result, struct gmig_error *err)
 {
 	json_t *answer CONTROL_CLEANUP(control_json_put) = NULL;
 	json_int_t id = ++client->next_id;
@@ -311,13 +323,15 @@ int control_call(struct control_client *client, const char *command, json_t *arg
 	if (json_object_get(answer, "error"))
 		return remote_error(json_object_get(answer, "error"), err);
 	if (!json_object_get(answer, "return"))
-		return gmig_fail(err, -EPROTO, "the server's answer to '%s' has no result", command);
+		return gmig_fail(err, -EPROTO, "the server's answer to '%s' has no result",
+				 command);
 	if (result)
 		*result = json_incref(json_object_get(answer, "return"));
 	return 0;
 }
 
-int control_next_event(struct control_client *client, int timeout_ms, json_t **event, struct gmig_error *err)
+int control_next_event(struct control_client *client, int timeout_ms, json_t **event,
+		       struct gmig_error *err)
 {
 	int64_t deadline_ms = deadline_of(timeout_ms);
 

@@ -1,18 +1,21 @@
 /*
- * The control socket: QMP's shapes over a UNIX socket, strictly one JSON object a line. Server (vmm, gmigd) and client
- * (cli, bench, tests).
+ * The control socket: QMP's shapes over a UNIX socket, strictly one JSON object a line. Server
+ * (vmm, gmigd) and client (cli, bench, tests).
  *
  *   server -> {"QMP": {"version": {..}, "capabilities": []}}          greeting, once
  *   client -> {"execute": NAME, "arguments": {..}, "id": ANY}
  *   server -> {"return": .., "id": ANY}
  *          or {"error": {"class": "GenericError", "desc": "..", "errno": "EPERM"}, "id": ANY}
- *   server -> {"event": NAME, "data": {..}, "timestamp": {"seconds", "microseconds"}}   any time after the greeting
+ *   server -> {"event": NAME, "data": {..}, "timestamp": {"seconds", "microseconds"}}   any time
+ * after the greeting
  *
- * `qmp_capabilities` is answered with {} and is not required. Class CommandNotFound for an unknown command.
+ * `qmp_capabilities` is answered with {} and is not required. Class CommandNotFound for an unknown
+ * command.
  *
- * Server threads: one poll thread serves all clients; commands run on it, so a command must not block for long: one that
- * takes time starts a job. control_server_event may be called from any thread. Each client has a bounded output queue;
- * one that does not read loses its connection, never the server's time.
+ * Server threads: one poll thread serves all clients; commands run on it, so a command must not
+ * block for long: one that takes time starts a job. control_server_event may be called from any
+ * thread. Each client has a bounded output queue; one that does not read loses its connection,
+ * never the server's time.
  */
 #ifndef CONTROL_H
 #define CONTROL_H
@@ -24,7 +27,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* ---- Server -------------------------------------------------------------------------------------------------- */
+/* ---- Server ---------------------------------------------------------------------------------- */
 
 enum control_type { CONTROL_STRING, CONTROL_INTEGER, CONTROL_BOOL, CONTROL_ARRAY, CONTROL_OBJECT };
 
@@ -35,64 +38,80 @@ struct control_argument {
 };
 
 /*
- * Arguments have been checked against the table when run is called: unknown names, missing and mistyped ones are refused
- * with a text of their own. 0 and *result (a new reference; NULL = {}), or -errno and the text.
+ * Arguments have been checked against the table when run is called: unknown names, missing and
+ * mistyped ones are refused with a text of their own. 0 and *result (a new reference; NULL = {}),
+ * or -errno and the text.
  */
 struct control_command {
-	const char *name; /* NULL ends the table */
+	const char *name;			  /* NULL ends the table */
 	const struct control_argument *arguments; /* NULL: takes none */
 	int (*run)(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err);
 };
 
 struct control_server_options {
-	/* path and name are copied; commands must live as long as the server */
-	const char *path;	/* the socket, mode 0600; parent directories below /run/.. are made with mode 0700 */
-	const char *name;	/* for the greeting */
-	const struct control_command *commands; /* NULL-ended table; query-commands and qmp_capabilities are built in */
+	/* Of the socket, mode 0600; missing directories are made, mode 0700. Copied, as is name. */
+	const char *path;
+	const char *name; /* for the greeting */
+	/* NULL-ended, must live as long as the server; query-commands and qmp_capabilities are
+	 * built in. */
+	const struct control_command *commands;
 	void *opaque;
-	size_t max_line_bytes;	/* 0 = 1 MiB */
-	size_t max_clients;	/* 0 = 64; one more is told so and closed */
-	size_t max_output_bytes; /* 0 = 4 MiB: a client whose unread output would pass it is dropped */
-	unsigned int stall_ms;	/* 0 = 30000: so is one that has unread output and takes none of it for so long */
+	size_t max_line_bytes; /* 0 = 1 MiB */
+	size_t max_clients;    /* 0 = 64; one more is told so and closed */
+	/* A client is dropped when its unread output would pass max_output_bytes (0 = 4 MiB), or
+	 * when it has taken none of it for stall_ms (0 = 30000). */
+	size_t max_output_bytes;
+	unsigned int stall_ms;
 };
 
 struct control_server;
 
 /*
- * Listen and start the thread. A stale socket file (nobody listens) is taken over; a living one is -EADDRINUSE. Peers of
- * another uid (SO_PEERCRED; root is allowed) are refused with an error line. -ENAMETOOLONG path.
+ * Listen and start the thread. A stale socket file (nobody listens) is taken over; a living one is
+ * -EADDRINUSE. Peers of another uid (SO_PEERCRED; root is allowed) are refused with an error line.
+ * -ENAMETOOLONG path.
  */
 int control_server_create(const struct control_server_options *options, struct control_server **out,
 			  struct gmig_error *err);
-/* Flushes what can be written at once, closes, removes the socket file. Not from a command. NULL is legal. */
+/* Flushes what can be written at once, closes, removes the socket file. Not from a command. NULL is
+ * legal. */
 void control_server_destroy(struct control_server *server);
 /* Queue an event for all clients; steals data (NULL = {}). Never waits for a client. */
 void control_server_event(struct control_server *server, const char *name, json_t *data);
 
-/* ---- Client -------------------------------------------------------------------------------------------------- */
+/* ---- Client ---------------------------------------------------------------------------------- */
 
 struct control_client;
 
-/* Connect and read the greeting. -ENOENT no such socket, -ECONNREFUSED nobody listens, -EACCES, -ETIMEDOUT. timeout_ms < 0: for ever. */
-int control_connect(const char *path, int timeout_ms, struct control_client **out, struct gmig_error *err);
+/* Connect and read the greeting. -ENOENT no such socket, -ECONNREFUSED nobody listens, -EACCES,
+ * -ETIMEDOUT. timeout_ms < 0: for ever. */
+int control_connect(const char *path, int timeout_ms, struct control_client **out,
+		    struct gmig_error *err);
 void control_client_destroy(struct control_client *client);
 /*
- * Execute and wait for the answer; steals arguments (may be NULL). Events that come meanwhile are kept for
- * control_next_event. An error answer is -errno from its "errno" (-EREMOTEIO when it has none) with desc as text.
+ * Execute and wait for the answer; steals arguments (may be NULL). Events that come meanwhile are
+ * kept for control_next_event. An error answer is -errno from its "errno" (-EREMOTEIO when it has
+ * none) with desc as text.
  */
-int control_call(struct control_client *client, const char *command, json_t *arguments, json_t **result,
-		 struct gmig_error *err);
-/* The next event (new reference); waits timeout_ms. -ETIMEDOUT, -EPIPE the server is gone, -EINTR a signal came. */
-int control_next_event(struct control_client *client, int timeout_ms, json_t **event, struct gmig_error *err);
+int control_call(struct control_client *client, const char *command, json_t *arguments,
+		 json_t **result, struct gmig_error *err);
+/* The next event (new reference); waits timeout_ms. -ETIMEDOUT, -EPIPE the server is gone, -EINTR a
+ * signal came. */
+int control_next_event(struct control_client *client, int timeout_ms, json_t **event,
+		       struct gmig_error *err);
 int control_client_fd(const struct control_client *client);
 /* The peer's pid by SO_PEERCRED. */
 pid_t control_client_pid(const struct control_client *client);
 
-/* ---- Where a VM's socket is ---------------------------------------------------------------------------------- */
+/* An error as it goes over the line, {"error": ..}, a new reference. class NULL: GenericError;
+ * code: -errno. */
+json_t *control_error_json(const char *class, int code, const char *text);
+
+/* ---- Where a VM's socket is ------------------------------------------------------------------ */
 
 /*
- * $XDG_RUNTIME_DIR/gmig/NAME.sock; for root without that variable /run/gmig/NAME.sock. -EINVAL: NAME is empty, has a slash
- * or a leading dot, or is over 64 bytes; -ENOENT no directory to be had.
+ * $XDG_RUNTIME_DIR/gmig/NAME.sock; for root without that variable /run/gmig/NAME.sock. -EINVAL:
+ * NAME is empty, has a slash or a leading dot, or is over 64 bytes; -ENOENT no directory to be had.
  */
 int control_socket_path(const char *name, char *path, size_t bytes, struct gmig_error *err);
 int control_socket_dir(char *path, size_t bytes, struct gmig_error *err);

@@ -1,6 +1,6 @@
 /*
- * One request: decode, check, run, answer. Every way in which a line can be wrong has a text of its own; the connection
- * lives on, because the line framing tells where the next request begins.
+ * One request: decode, check, run, answer. Every way in which a line can be wrong has a text of its
+ * own; the connection lives on, because the line framing tells where the next request begins.
  */
 #include "internal.h"
 
@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const char *const type_names[] = {
-	[CONTROL_STRING] = "a string", [CONTROL_INTEGER] = "an integer", [CONTROL_BOOL] = "true or false",
-	[CONTROL_ARRAY] = "an array",  [CONTROL_OBJECT] = "an object",
+    [CONTROL_STRING] = "a string",    [CONTROL_INTEGER] = "an integer",
+    [CONTROL_BOOL] = "true or false", [CONTROL_ARRAY] = "an array",
+    [CONTROL_OBJECT] = "an object",
 };
 
 static const char *json_type_name(const json_t *json)
@@ -57,8 +58,8 @@ json_t *control_error_json(const char *class, int code, const char *text)
 {
 	const char *name = strerrorname_np(code < 0 ? -code : code);
 
-	return json_pack("{s:{s:s, s:o, s:s}}", "error", "class", class ? class : "GenericError", "desc",
-			 control_text_json(text), "errno", name ? name : "EIO");
+	return json_pack("{s:{s:s, s:o, s:s}}", "error", "class", class ? class : "GenericError",
+			 "desc", control_text_json(text), "errno", name ? name : "EIO");
 }
 
 char *control_line_of(const json_t *json, size_t *bytes)
@@ -80,7 +81,7 @@ char *control_line_of(const json_t *json, size_t *bytes)
 	return line;
 }
 
-/* ---- Decoding --------------------------------------------------------------------------------------------------- */
+/* ---- Decoding -------------------------------------------------------------------------------- */
 
 static int decode_failed(const json_error_t *error, struct gmig_error *err)
 {
@@ -88,23 +89,29 @@ static int decode_failed(const json_error_t *error, struct gmig_error *err)
 	case json_error_out_of_memory:
 		return gmig_fail(err, -ENOMEM, "no memory for the request");
 	case json_error_stack_overflow:
-		return gmig_fail(err, -E2BIG, "the request is nested too deeply, at byte %d", error->position);
+		return gmig_fail(err, -E2BIG, "the request is nested too deeply, at byte %d",
+				 error->position);
 	case json_error_invalid_utf8:
-		return gmig_fail(err, -EILSEQ, "the request is not UTF-8, at byte %d", error->position);
+		return gmig_fail(err, -EILSEQ, "the request is not UTF-8, at byte %d",
+				 error->position);
 	case json_error_null_character:
 	case json_error_null_byte_in_key:
-		return gmig_fail(err, -EINVAL, "\\u0000 is not allowed in the request, at byte %d", error->position);
+		return gmig_fail(err, -EINVAL, "\\u0000 is not allowed in the request, at byte %d",
+				 error->position);
 	case json_error_duplicate_key:
-		return gmig_fail(err, -EINVAL, "a member is there twice, at byte %d", error->position);
+		return gmig_fail(err, -EINVAL, "a member is there twice, at byte %d",
+				 error->position);
 	case json_error_numeric_overflow:
-		return gmig_fail(err, -ERANGE, "a number is out of range, at byte %d", error->position);
+		return gmig_fail(err, -ERANGE, "a number is out of range, at byte %d",
+				 error->position);
 	case json_error_premature_end_of_input:
 		return gmig_fail(err, -EINVAL, "the request ends too early: it must be one line");
 	case json_error_end_of_input_expected:
-		return gmig_fail(err, -EINVAL, "there is more after the request, at byte %d", error->position);
+		return gmig_fail(err, -EINVAL, "there is more after the request, at byte %d",
+				 error->position);
 	default:
-		return gmig_fail(err, -EINVAL, "the request is not JSON, at byte %d: %.160s", error->position,
-				 error->text);
+		return gmig_fail(err, -EINVAL, "the request is not JSON, at byte %d: %.160s",
+				 error->position, error->text);
 	}
 }
 
@@ -114,12 +121,14 @@ static int decode(const char *line, size_t length, json_t **request, struct gmig
 	json_error_t error;
 
 	if (nul)
-		return gmig_fail(err, -EINVAL, "the request has a NUL byte, at byte %zu", (size_t)(nul - line) + 1);
+		return gmig_fail(err, -EINVAL, "the request has a NUL byte, at byte %zu",
+				 (size_t)(nul - line) + 1);
 	*request = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (!*request)
 		return decode_failed(&error, err);
 	if (!json_is_object(*request))
-		return gmig_fail(err, -EINVAL, "a request is an object, this is %s", json_type_name(*request));
+		return gmig_fail(err, -EINVAL, "a request is an object, this is %s",
+				 json_type_name(*request));
 	return 0;
 }
 
@@ -139,15 +148,17 @@ static int open_envelope(json_t *request, struct envelope *envelope, struct gmig
 	envelope->id = json_object_get(request, "id");
 	envelope->name = NULL;
 	envelope->arguments = NULL;
-	json_object_foreach(request, key, value) {
+	json_object_foreach (request, key, value) {
 		if (!strcmp(key, "execute")) {
 			if (!json_is_string(value))
-				return gmig_fail(err, -EINVAL, "'execute' is a string, here it is %s",
+				return gmig_fail(err, -EINVAL,
+						 "'execute' is a string, here it is %s",
 						 json_type_name(value));
 			envelope->name = json_string_value(value);
 		} else if (!strcmp(key, "arguments")) {
 			if (!json_is_object(value))
-				return gmig_fail(err, -EINVAL, "'arguments' is an object, here it is %s",
+				return gmig_fail(err, -EINVAL,
+						 "'arguments' is an object, here it is %s",
 						 json_type_name(value));
 			envelope->arguments = value;
 		} else if (strcmp(key, "id")) {
@@ -159,7 +170,7 @@ static int open_envelope(json_t *request, struct envelope *envelope, struct gmig
 	return 0;
 }
 
-/* ---- Arguments -------------------------------------------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 static bool type_fits(const json_t *value, enum control_type type)
 {
@@ -178,40 +189,48 @@ static bool type_fits(const json_t *value, enum control_type type)
 	return false;
 }
 
-static const struct control_argument *find_argument(const struct control_command *command, const char *name)
+static const struct control_argument *find_argument(const struct control_command *command,
+						    const char *name)
 {
-	for (const struct control_argument *argument = command->arguments; argument && argument->name; argument++)
+	for (const struct control_argument *argument = command->arguments;
+	     argument && argument->name; argument++)
 		if (!strcmp(argument->name, name))
 			return argument;
 	return NULL;
 }
 
-static int check_arguments(const struct control_command *command, json_t *arguments, struct gmig_error *err)
+static int check_arguments(const struct control_command *command, json_t *arguments,
+			   struct gmig_error *err)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(arguments, key, value) {
+	json_object_foreach (arguments, key, value) {
 		const struct control_argument *argument = find_argument(command, key);
 
 		if (!argument && !command->arguments)
-			return gmig_fail(err, -EINVAL, "'%s' takes no arguments, here is '%.64s'", command->name, key);
+			return gmig_fail(err, -EINVAL, "'%s' takes no arguments, here is '%.64s'",
+					 command->name, key);
 		if (!argument)
-			return gmig_fail(err, -EINVAL, "'%s' has no argument '%.64s'", command->name, key);
+			return gmig_fail(err, -EINVAL, "'%s' has no argument '%.64s'",
+					 command->name, key);
 		if (!type_fits(value, argument->type))
-			return gmig_fail(err, -EINVAL, "argument '%s' of '%s' is %s, here it is %s", argument->name,
-					 command->name, type_names[argument->type], json_type_name(value));
+			return gmig_fail(err, -EINVAL, "argument '%s' of '%s' is %s, here it is %s",
+					 argument->name, command->name, type_names[argument->type],
+					 json_type_name(value));
 	}
-	for (const struct control_argument *argument = command->arguments; argument && argument->name; argument++)
+	for (const struct control_argument *argument = command->arguments;
+	     argument && argument->name; argument++)
 		if (argument->required && !json_object_get(arguments, argument->name))
-			return gmig_fail(err, -EINVAL, "argument '%s' of '%s' is missing", argument->name,
-					 command->name);
+			return gmig_fail(err, -EINVAL, "argument '%s' of '%s' is missing",
+					 argument->name, command->name);
 	return 0;
 }
 
-/* ---- Built-in commands ------------------------------------------------------------------------------------------- */
+/* ---- Built-in commands ----------------------------------------------------------------------- */
 
-static int run_capabilities(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+static int run_capabilities(void *opaque, const json_t *arguments, json_t **result,
+			    struct gmig_error *err)
 {
 	(void)opaque;
 	(void)result;
@@ -223,39 +242,43 @@ static int run_capabilities(void *opaque, const json_t *arguments, json_t **resu
 static json_t *describe_arguments(const struct control_argument *argument)
 {
 	static const char *const names[] = {
-		[CONTROL_STRING] = "string", [CONTROL_INTEGER] = "integer", [CONTROL_BOOL] = "boolean",
-		[CONTROL_ARRAY] = "array",   [CONTROL_OBJECT] = "object",
+	    [CONTROL_STRING] = "string", [CONTROL_INTEGER] = "integer", [CONTROL_BOOL] = "boolean",
+	    [CONTROL_ARRAY] = "array",	 [CONTROL_OBJECT] = "object",
 	};
 	json_t *list = json_array();
 
 	for (; argument && argument->name; argument++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", argument->name, "type",
-						      names[argument->type], "required", argument->required));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", argument->name,
+						      "type", names[argument->type], "required",
+						      argument->required));
 	return list;
 }
 
 static void describe_commands(const struct control_command *command, json_t *list)
 {
 	for (; command->name; command++)
-		json_array_append_new(list, json_pack("{s:s, s:o}", "name", command->name, "arguments",
-						      describe_arguments(command->arguments)));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o}", "name", command->name, "arguments",
+						describe_arguments(command->arguments)));
 }
 
-static int run_query_commands(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err);
+static int run_query_commands(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *err);
 
 static const struct control_argument capability_arguments[] = {
-	{.name = "enable", .type = CONTROL_ARRAY},
-	{0},
+    {.name = "enable", .type = CONTROL_ARRAY},
+    {0},
 };
 
 static const struct control_command built_in[] = {
-	{.name = "qmp_capabilities", .arguments = capability_arguments, .run = run_capabilities},
-	{.name = "query-commands", .run = run_query_commands},
-	{0},
+    {.name = "qmp_capabilities", .arguments = capability_arguments, .run = run_capabilities},
+    {.name = "query-commands", .run = run_query_commands},
+    {0},
 };
 
 /* opaque is the dispatch, not the server's. */
-static int run_query_commands(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+static int run_query_commands(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *err)
 {
 	const struct control_dispatch *dispatch = opaque;
 
@@ -268,9 +291,10 @@ static int run_query_commands(void *opaque, const json_t *arguments, json_t **re
 	return 0;
 }
 
-/* ---- Dispatch ------------------------------------------------------------------------------------------------------ */
+/* ---- Dispatch -------------------------------------------------------------------------------- */
 
-static const struct control_command *find_command(const struct control_command *command, const char *name)
+static const struct control_command *find_command(const struct control_command *command,
+						  const char *name)
 {
 	for (; command->name; command++)
 		if (!strcmp(command->name, name))
@@ -278,8 +302,8 @@ static const struct control_command *find_command(const struct control_command *
 	return NULL;
 }
 
-static int run_command(const struct control_dispatch *dispatch, struct envelope *envelope, json_t **result,
-		       struct gmig_error *err)
+static int run_command(const struct control_dispatch *dispatch, struct envelope *envelope,
+		       json_t **result, struct gmig_error *err)
 {
 	const struct control_command *command = find_command(built_in, envelope->name);
 	void *opaque = command ? (void *)dispatch : dispatch->opaque;
@@ -321,7 +345,8 @@ json_t *control_dispatch(const struct control_dispatch *dispatch, const char *li
 		reply = json_pack("{s:o}", "return", result ? result : json_object());
 	} else {
 		json_decref(result);
-		reply = control_error_json(envelope.unknown ? "CommandNotFound" : NULL, rc, err.text);
+		reply =
+		    control_error_json(envelope.unknown ? "CommandNotFound" : NULL, rc, err.text);
 	}
 	if (reply && envelope.id)
 		json_object_set(reply, "id", envelope.id);

@@ -1,5 +1,6 @@
 /*
- * What the files of control/ share. No threads here: dispatch and listen work on their arguments alone.
+ * What the files of control/ share. No threads here: dispatch and listen work on their arguments
+ * alone.
  */
 #ifndef CONTROL_INTERNAL_H
 #define CONTROL_INTERNAL_H
@@ -16,7 +17,7 @@ static inline void control_json_put(json_t **json)
 	json_decref(*json);
 }
 
-/* ---- dispatch.c: one line in, one answer out ------------------------------------------------------------------ */
+/* ---- dispatch.c: one line in, one answer out ------------------------------------------------- */
 
 struct control_dispatch {
 	const struct control_command *commands; /* NULL-ended */
@@ -24,18 +25,17 @@ struct control_dispatch {
 };
 
 /*
- * Decode the line, check the arguments against the command's table, run it. Always an answer, a new reference; NULL
- * only when there is no memory. Blocks as long as the command does.
+ * Decode the line, check the arguments against the command's table, run it. Always an answer, a new
+ * reference; NULL only when there is no memory. Blocks as long as the command does.
  */
 json_t *control_dispatch(const struct control_dispatch *dispatch, const char *line, size_t length);
-/* {"error": ..}, new reference; NULL class: GenericError. */
-json_t *control_error_json(const char *class, int code, const char *text);
-/* A JSON string of text that may have been cut within a character: what is not UTF-8 becomes '?'. */
+/* A JSON string of text that may have been cut within a character: what is not UTF-8 becomes '?'.
+ */
 json_t *control_text_json(const char *text);
 /* json on one line with its LF, from malloc; *bytes its length. NULL: no memory. */
 char *control_line_of(const json_t *json, size_t *bytes);
 
-/* ---- listen.c: the socket in the file system ------------------------------------------------------------------- */
+/* ---- listen.c: the socket in the file system ------------------------------------------------- */
 
 struct control_socket {
 	int fd;
@@ -44,7 +44,8 @@ struct control_socket {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
-/* Non-blocking listener. -EADDRINUSE somebody lives there, -EEXIST no socket, -ENAMETOOLONG, -EBUSY, .. */
+/* Non-blocking listener. -EADDRINUSE somebody lives there, -EEXIST no socket, -ENAMETOOLONG,
+ * -EBUSY, .. */
 int control_listen(const char *path, struct control_socket *out, struct gmig_error *err);
 /* Close, and remove the file if it is still the one that control_listen made. */
 void control_unlisten(struct control_socket *sock);

@@ -78,8 +78,9 @@ static bool line_reserve(struct line_reader *reader, size_t bytes)
 }
 
 /*
- * Append a run without ends. False when the line cannot fit any more: one byte over the limit is let in only as a CR,
- * because the LF that makes it an end may follow. A line there is no memory for is too long as well.
+ * Append a run without ends. False when the line cannot fit any more: one byte over the limit is
+ * let in only as a CR, because the LF that makes it an end may follow. A line there is no memory
+ * for is too long as well.
  */
 static bool line_append(struct line_reader *reader, const char *bytes, size_t count)
 {
@@ -117,7 +118,8 @@ static void line_end(struct line_reader *reader)
 	reader->ready = true;
 }
 
-size_t line_reader_feed(struct line_reader *reader, const char *bytes, size_t count, enum line_result *result)
+size_t line_reader_feed(struct line_reader *reader, const char *bytes, size_t count,
+			enum line_result *result)
 {
 	size_t taken = 0;
 

@@ -1,9 +1,10 @@
 /*
  * How a server takes its place in the file system.
  *
- * All of it happens under flock() of the directory, so that of two servers that start at once on a stale socket only one
- * removes it: the other sees a living one. The mode comes from fchmod() before bind(): the file is never more open
- * than 0600, and the process's umask is left alone (other threads create files, too).
+ * All of it happens under flock() of the directory, so that of two servers that start at once on a
+ * stale socket only one removes it: the other sees a living one. The mode comes from fchmod()
+ * before bind(): the file is never more open than 0600, and the process's umask is left alone
+ * (other threads create files, too).
  */
 #include "internal.h"
 
@@ -16,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LISTEN_BACKLOG	   64
-#define LISTEN_LOCK_TRIES  200
+#define LISTEN_BACKLOG	    64
+#define LISTEN_LOCK_TRIES   200
 #define LISTEN_LOCK_WAIT_NS 10000000
 
 static void close_fd(int *fd)
@@ -33,8 +34,10 @@ int control_address(const char *path, struct sockaddr_un *address, struct gmig_e
 	if (!length)
 		return gmig_fail(err, -EINVAL, "the socket's path is empty");
 	if (length >= sizeof(address->sun_path))
-		return gmig_fail(err, -ENAMETOOLONG, "a socket's path has at most %zu bytes, this one has %zu: '%.200s'",
-				 sizeof(address->sun_path) - 1, length, path);
+		return gmig_fail(
+		    err, -ENAMETOOLONG,
+		    "a socket's path has at most %zu bytes, this one has %zu: '%.200s'",
+		    sizeof(address->sun_path) - 1, length, path);
 	memset(address, 0, sizeof(*address));
 	address->sun_family = AF_UNIX;
 	memcpy(address->sun_path, path, length);
@@ -51,8 +54,8 @@ static int make_directories(char *directory, struct gmig_error *err)
 			continue;
 		*slash = '\0';
 		if (mkdir(directory, 0700) && errno != EEXIST)
-			return gmig_fail(err, -errno, "cannot make the directory '%.200s': %s", directory,
-					 strerror(errno));
+			return gmig_fail(err, -errno, "cannot make the directory '%.200s': %s",
+					 directory, strerror(errno));
 		*slash = kept;
 		if (!kept)
 			return 0;
@@ -75,13 +78,16 @@ static int lock_directory(const char *path, struct gmig_error *err)
 		return rc;
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return gmig_fail(err, -errno, "cannot open the directory '%s': %s", directory, strerror(errno));
+		return gmig_fail(err, -errno, "cannot open the directory '%s': %s", directory,
+				 strerror(errno));
 	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
 		const struct timespec wait = {.tv_nsec = LISTEN_LOCK_WAIT_NS};
 
 		if ((errno != EWOULDBLOCK && errno != EINTR) || i == LISTEN_LOCK_TRIES) {
 			close(fd);
-			return gmig_fail(err, -EBUSY, "the directory '%s' stays locked by another program", directory);
+			return gmig_fail(err, -EBUSY,
+					 "the directory '%s' stays locked by another program",
+					 directory);
 		}
 		nanosleep(&wait, NULL);
 	}
@@ -91,17 +97,19 @@ static int lock_directory(const char *path, struct gmig_error *err)
 /* -EADDRINUSE when a server accepts at the address, 0 when nobody does. */
 static int test_living(const struct sockaddr_un *address, struct gmig_error *err)
 {
-	int fd CONTROL_CLEANUP(close_fd) = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd CONTROL_CLEANUP(close_fd) =
+	    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return gmig_fail(err, -errno, "cannot create a socket: %s", strerror(errno));
 	/* EAGAIN: it listens, its queue is full. */
 	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) || errno == EAGAIN)
-		return gmig_fail(err, -EADDRINUSE, "a server lives at '%s' already", address->sun_path);
+		return gmig_fail(err, -EADDRINUSE, "a server lives at '%s' already",
+				 address->sun_path);
 	if (errno == ECONNREFUSED)
 		return 0;
-	return gmig_fail(err, -errno, "cannot tell whether a server lives at '%s': %s", address->sun_path,
-			 strerror(errno));
+	return gmig_fail(err, -errno, "cannot tell whether a server lives at '%s': %s",
+			 address->sun_path, strerror(errno));
 }
 
 /* Under the directory's lock: make room at the address. */
@@ -111,27 +119,32 @@ static int remove_stale(const struct sockaddr_un *address, struct gmig_error *er
 	int rc;
 
 	if (lstat(address->sun_path, &st))
-		return errno == ENOENT ? 0 : gmig_fail(err, -errno, "cannot look at '%s': %s", address->sun_path,
-						       strerror(errno));
+		return errno == ENOENT ? 0
+				       : gmig_fail(err, -errno, "cannot look at '%s': %s",
+						   address->sun_path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return gmig_fail(err, -EEXIST, "'%s' is there and is not a socket", address->sun_path);
+		return gmig_fail(err, -EEXIST, "'%s' is there and is not a socket",
+				 address->sun_path);
 	rc = test_living(address, err);
 	if (rc)
 		return rc;
 	if (unlink(address->sun_path))
-		return gmig_fail(err, -errno, "cannot remove the stale socket '%s': %s", address->sun_path,
-				 strerror(errno));
+		return gmig_fail(err, -errno, "cannot remove the stale socket '%s': %s",
+				 address->sun_path, strerror(errno));
 	return 0;
 }
 
-static int bind_and_listen(int fd, const struct sockaddr_un *address, struct stat *st, struct gmig_error *err)
+static int bind_and_listen(int fd, const struct sockaddr_un *address, struct stat *st,
+			   struct gmig_error *err)
 {
 	if (fchmod(fd, 0600))
 		return gmig_fail(err, -errno, "cannot set the socket's mode: %s", strerror(errno));
 	if (bind(fd, (const struct sockaddr *)address, sizeof(*address)))
-		return gmig_fail(err, -errno, "cannot bind '%s': %s", address->sun_path, strerror(errno));
+		return gmig_fail(err, -errno, "cannot bind '%s': %s", address->sun_path,
+				 strerror(errno));
 	if (lstat(address->sun_path, st) || listen(fd, LISTEN_BACKLOG)) {
-		int rc = gmig_fail(err, -errno, "cannot listen at '%s': %s", address->sun_path, strerror(errno));
+		int rc = gmig_fail(err, -errno, "cannot listen at '%s': %s", address->sun_path,
+				   strerror(errno));
 
 		unlink(address->sun_path);
 		return rc;
@@ -174,7 +187,8 @@ void control_unlisten(struct control_socket *sock)
 	struct stat st;
 
 	(void)lock; /* held until we return */
-	/* Whoever takes the place over sees a dead listener and removes the file: under the lock it is his or ours. */
+	/* Whoever takes the place over sees a dead listener and removes the file: under the lock it
+	 * is his or ours. */
 	close(sock->fd);
 	sock->fd = -1;
 	if (!lstat(sock->path, &st) && st.st_dev == sock->device && st.st_ino == sock->inode)

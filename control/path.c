@@ -16,9 +16,12 @@ int control_socket_dir(char *path, size_t bytes, struct gmig_error *err)
 	else if (geteuid() == 0)
 		length = snprintf(path, bytes, "/run/gmig");
 	else
-		return gmig_fail(err, -ENOENT, "XDG_RUNTIME_DIR is not set: there is no place for the control socket");
+		return gmig_fail(
+		    err, -ENOENT,
+		    "XDG_RUNTIME_DIR is not set: there is no place for the control socket");
 	if (length < 0 || (size_t)length >= bytes)
-		return gmig_fail(err, -ENAMETOOLONG, "the path of the control socket's directory is too long");
+		return gmig_fail(err, -ENAMETOOLONG,
+				 "the path of the control socket's directory is too long");
 	return 0;
 }
 
@@ -28,9 +31,12 @@ int control_socket_path(const char *name, char *path, size_t bytes, struct gmig_
 	int rc;
 
 	if (!length || length > 64)
-		return gmig_fail(err, -EINVAL, "a guest's name has 1 to 64 bytes, this one has %zu", length);
+		return gmig_fail(err, -EINVAL, "a guest's name has 1 to 64 bytes, this one has %zu",
+				 length);
 	if (name[0] == '.' || strchr(name, '/'))
-		return gmig_fail(err, -EINVAL, "a guest's name has no '/' and does not begin with '.': '%s'", name);
+		return gmig_fail(err, -EINVAL,
+				 "a guest's name has no '/' and does not begin with '.': '%s'",
+				 name);
 	rc = control_socket_dir(path, bytes, err);
 	if (rc)
 		return rc;

@@ -1,15 +1,17 @@
 /*
  * The server: one thread, poll(), a bounded output queue for each client.
  *
- * (a) No client costs the server time: sockets are non-blocking, a client whose queue would pass its bound, or that
- *     takes nothing of it for stall_ms, is dropped.
- * (b) A client that sends many requests at once and reads late is not dropped for that: while its queue is above the
- *     high-water mark its input is left where it is.
- * (c) Commands run on the server's thread without the lock, so they may send events. An event that a command sends
- *     comes before its answer.
+ * (a) No client costs the server time: sockets are non-blocking, a client whose queue would pass
+ *     its bound, or that takes nothing of it for stall_ms, is dropped.
  *
- * Lock: server->lock guards the clients' queues, the list of clients, and `ending`. Only the server's thread changes
- * the list and reads sockets. No other lock is taken under it.
+ * (b) A client that sends many requests at once and reads late is not dropped for that: while its
+ *     queue is above the high-water mark its input is left where it is.
+ *
+ * (c) Commands run on the server's thread without the lock, so they may send events. An event that
+ *     a command sends comes before its answer.
+ *
+ * Lock: server->lock guards the clients' queues, the list of clients, and `ending`. Only the
+ * server's thread changes the list and reads sockets. No other lock is taken under it.
  */
 #include "internal.h"
 #include "line.h"
@@ -33,9 +35,11 @@
 #define SERVER_STALL_MS	    30000
 #define SERVER_HIGH_WATER   (64u << 10)
 #define SERVER_INPUT_BYTES  (16u << 10)
-#define SERVER_TICK_MS	    100 /* how often stalls are looked for, and how long accept rests when it cannot */
 #define SERVER_MAX_CLIENTS  1024
 #define SERVER_ACCEPT_BATCH 64 /* then the others have their turn */
+
+/* How often stalls are looked for, and how long accept rests when it cannot. */
+#define SERVER_TICK_MS 100
 
 /* Bytes [head, tail) wait to be sent. */
 struct queue {
@@ -48,10 +52,10 @@ struct client {
 	struct line_reader *reader;
 	char input[SERVER_INPUT_BYTES]; /* [input_head, input_tail) is read, not yet looked at */
 	size_t input_head, input_tail;
-	bool input_ended;	 /* the peer has shut its side down: answer what is there, then close */
-	struct queue output;	 /* guarded by server->lock */
-	bool dead;		 /* guarded by server->lock; the server's thread frees it */
-	bool deaf;		 /* guarded by server->lock: the peer is gone, what it sent is still carried out */
+	bool input_ended;    /* the peer has shut its side down: answer what is there, then close */
+	struct queue output; /* guarded by server->lock */
+	bool dead;	     /* guarded by server->lock; the server's thread frees it */
+	bool deaf;	     /* guarded by server->lock: peer is gone, its requests still count */
 	uint64_t stalled_since_ns; /* guarded by server->lock; 0: has no unread output */
 };
 
@@ -83,8 +87,8 @@ static void unlock(pthread_mutex_t **lock)
 	pthread_mutex_unlock(*lock);
 }
 
-#define HOLD_LOCK(server)                                                                                              \
-	pthread_mutex_t *held CONTROL_CLEANUP(unlock) = &(server)->lock;                                               \
+#define HOLD_LOCK(server)                                                                          \
+	pthread_mutex_t *held CONTROL_CLEANUP(unlock) = &(server)->lock;                           \
 	pthread_mutex_lock(held)
 
 static void wake(struct control_server *server)
@@ -96,7 +100,7 @@ static void wake(struct control_server *server)
 		return;
 }
 
-/* ---- Output, all under the lock ---------------------------------------------------------------------------------- */
+/* ---- Output, all under the lock -------------------------------------------------------------- */
 
 /* Room for `count` bytes at the tail, first by moving what waits to the front, then by growing. */
 static bool queue_reserve(struct queue *queue, size_t count)
@@ -140,7 +144,8 @@ static size_t queue_waiting(const struct queue *queue)
 	return queue->tail - queue->head;
 }
 
-static void client_queue(struct control_server *server, struct client *client, const char *bytes, size_t count)
+static void client_queue(struct control_server *server, struct client *client, const char *bytes,
+			 size_t count)
 {
 	if (client->dead || client->deaf)
 		return;
@@ -180,7 +185,7 @@ static void client_flush(struct client *client)
 	*queue = (struct queue){0};
 }
 
-/* ---- Requests, on the server's thread ------------------------------------------------------------------------------ */
+/* ---- Requests, on the server's thread -------------------------------------------------------- */
 
 static void client_answer(struct control_server *server, struct client *client, json_t *reply)
 {
@@ -219,14 +224,16 @@ static void client_line_too_long(struct control_server *server, struct client *c
 {
 	char text[80];
 
-	snprintf(text, sizeof(text), "a request is one line of at most %zu bytes", server->options.max_line_bytes);
+	snprintf(text, sizeof(text), "a request is one line of at most %zu bytes",
+		 server->options.max_line_bytes);
 	client_answer(server, client, control_error_json(NULL, -E2BIG, text));
 }
 
 static bool client_may_go_on(struct control_server *server, struct client *client)
 {
 	HOLD_LOCK(server);
-	return !client->dead && !server->ending && queue_waiting(&client->output) <= SERVER_HIGH_WATER;
+	return !client->dead && !server->ending &&
+	       queue_waiting(&client->output) <= SERVER_HIGH_WATER;
 }
 
 /* Handle what has been read, as far as the high-water mark allows. */
@@ -235,8 +242,9 @@ static void client_handle_input(struct control_server *server, struct client *cl
 	while (client->input_head < client->input_tail && client_may_go_on(server, client)) {
 		enum line_result result;
 
-		client->input_head += line_reader_feed(client->reader, client->input + client->input_head,
-						       client->input_tail - client->input_head, &result);
+		client->input_head +=
+		    line_reader_feed(client->reader, client->input + client->input_head,
+				     client->input_tail - client->input_head, &result);
 		if (result == LINE_READY)
 			client_line(server, client);
 		else if (result == LINE_TOO_LONG)
@@ -278,7 +286,7 @@ static void client_serve(struct control_server *server, struct client *client, s
 	client_handle_input(server, client);
 }
 
-/* ---- Clients come and go, on the server's thread ---------------------------------------------------------------- */
+/* ---- Clients come and go, on the server's thread --------------------------------------------- */
 
 static void client_free(struct client *client)
 {
@@ -296,8 +304,9 @@ static json_t *greeting(const struct control_server *server)
 	int major = 0, minor = 0, micro = 0;
 
 	sscanf(GMIG_VERSION, "%d.%d.%d", &major, &minor, &micro);
-	return json_pack("{s:{s:{s:{s:i, s:i, s:i}, s:s}, s:[], s:o}}", "QMP", "version", "gmig", "major", major,
-			 "minor", minor, "micro", micro, "package", "gmig " GMIG_VERSION, "capabilities", "name",
+	return json_pack("{s:{s:{s:{s:i, s:i, s:i}, s:s}, s:[], s:o}}", "QMP", "version", "gmig",
+			 "major", major, "minor", minor, "micro", micro, "package",
+			 "gmig " GMIG_VERSION, "capabilities", "name",
 			 control_text_json(server->name));
 }
 
@@ -310,16 +319,19 @@ static int check_peer(struct control_server *server, int fd, struct gmig_error *
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
 		return gmig_fail(err, -errno, "the peer's uid cannot be told");
 	if (peer.uid != 0 && peer.uid != geteuid())
-		return gmig_fail(err, -EPERM, "uid %u may not control a guest of uid %u", peer.uid, geteuid());
+		return gmig_fail(err, -EPERM, "uid %u may not control a guest of uid %u", peer.uid,
+				 geteuid());
 	if (server->client_count >= server->options.max_clients)
-		return gmig_fail(err, -EBUSY, "there are %zu clients already", server->client_count);
+		return gmig_fail(err, -EBUSY, "there are %zu clients already",
+				 server->client_count);
 	return 0;
 }
 
 /* A fresh socket's buffer takes one line: no queue is needed. */
 static void refuse(int fd, const struct gmig_error *err)
 {
-	json_t *json CONTROL_CLEANUP(control_json_put) = control_error_json(NULL, err->code, err->text);
+	json_t *json CONTROL_CLEANUP(control_json_put) =
+	    control_error_json(NULL, err->code, err->text);
 	size_t bytes;
 	char *line = json ? control_line_of(json, &bytes) : NULL;
 
@@ -367,7 +379,8 @@ static void admit(struct control_server *server, int fd)
 		free(line);
 		return;
 	}
-	/* In the list and greeted in one go: no event can come before the greeting, none is missed after it. */
+	/* In the list and greeted in one go: no event can come before the greeting, none is missed
+	 * after it. */
 	HOLD_LOCK(server);
 	server->clients[server->client_count++] = client;
 	client_queue(server, client, line, bytes);
@@ -386,17 +399,20 @@ static void accept_clients(struct control_server *server)
 		}
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
-		/* EMFILE and its like leave the peer in the queue and poll ready: rest, or the loop would spin. */
+		/* EMFILE and its like leave the peer in the queue and poll ready: rest, or the loop
+		 * would spin. */
 		server->accept_rests = errno != EAGAIN;
 		return;
 	}
 }
 
-static bool client_is_done(const struct control_server *server, const struct client *client, uint64_t now)
+static bool client_is_done(const struct control_server *server, const struct client *client,
+			   uint64_t now)
 {
 	if (client->dead)
 		return true;
-	if (client->input_ended && client->input_head == client->input_tail && !queue_waiting(&client->output))
+	if (client->input_ended && client->input_head == client->input_tail &&
+	    !queue_waiting(&client->output))
 		return true;
 	return client->stalled_since_ns &&
 	       now - client->stalled_since_ns > (uint64_t)server->options.stall_ms * 1000000u;
@@ -420,14 +436,15 @@ static void reap(struct control_server *server)
 	server->client_count = kept;
 }
 
-/* ---- The thread ------------------------------------------------------------------------------------------------------ */
+/* ---- The thread ------------------------------------------------------------------------------ */
 
 static short client_events(const struct client *client)
 {
 	size_t waiting = queue_waiting(&client->output);
 	short events = waiting ? POLLOUT : 0;
 
-	if (!client->input_ended && client->input_head == client->input_tail && waiting <= SERVER_HIGH_WATER)
+	if (!client->input_ended && client->input_head == client->input_tail &&
+	    waiting <= SERVER_HIGH_WATER)
 		events |= POLLIN;
 	return events;
 }
@@ -439,13 +456,16 @@ static int prepare_polls(struct control_server *server)
 
 	HOLD_LOCK(server);
 	server->polls[0] = (struct pollfd){.fd = server->wake_fd, .events = POLLIN};
-	server->polls[1] = (struct pollfd){.fd = server->accept_rests ? -1 : server->socket.fd, .events = POLLIN};
+	server->polls[1] =
+	    (struct pollfd){.fd = server->accept_rests ? -1 : server->socket.fd, .events = POLLIN};
 	server->accept_rests = false;
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
 
-		server->polls[2 + i] = (struct pollfd){.fd = client->fd, .events = client_events(client)};
-		/* A peer that hung up makes poll ready whatever was asked for; its input may still wait for us. */
+		server->polls[2 + i] =
+		    (struct pollfd){.fd = client->fd, .events = client_events(client)};
+		/* A peer that hung up makes poll ready whatever was asked for; its input may still
+		 * wait for us. */
 		if (client->input_ended && !(server->polls[2 + i].events))
 			server->polls[2 + i].fd = -1;
 		if (queue_waiting(&client->output))
@@ -487,7 +507,7 @@ static void *server_thread(void *opaque)
 	return NULL;
 }
 
-/* ---- Public ---------------------------------------------------------------------------------------------------------- */
+/* ---- Public ---------------------------------------------------------------------------------- */
 
 void control_server_event(struct control_server *server, const char *name, json_t *data)
 {
@@ -497,8 +517,9 @@ void control_server_event(struct control_server *server, const char *name, json_
 	char *line;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	event = json_pack("{s:s, s:o, s:{s:I, s:I}}", "event", name, "data", data ? data : json_object(), "timestamp",
-			  "seconds", (json_int_t)now.tv_sec, "microseconds", (json_int_t)(now.tv_nsec / 1000));
+	event = json_pack("{s:s, s:o, s:{s:I, s:I}}", "event", name, "data",
+			  data ? data : json_object(), "timestamp", "seconds",
+			  (json_int_t)now.tv_sec, "microseconds", (json_int_t)(now.tv_nsec / 1000));
 	line = event ? control_line_of(event, &bytes) : NULL;
 	json_decref(event);
 	if (!line)
@@ -531,7 +552,8 @@ static struct control_server *server_alloc(const struct control_server_options *
 	server->options = *options;
 	server->options.path = NULL; /* the caller's strings need not live on */
 	server->options.name = NULL;
-	server->dispatch = (struct control_dispatch){.commands = options->commands, .opaque = options->opaque};
+	server->dispatch =
+	    (struct control_dispatch){.commands = options->commands, .opaque = options->opaque};
 	if (!options->max_line_bytes)
 		server->options.max_line_bytes = SERVER_LINE_BYTES;
 	if (!options->max_output_bytes)
@@ -583,7 +605,8 @@ int control_server_create(const struct control_server_options *options, struct c
 	if (rc) {
 		control_unlisten(&server->socket);
 		server_free(server);
-		return gmig_fail(err, rc, "cannot start the control server's thread: %s", strerror(-rc));
+		return gmig_fail(err, rc, "cannot start the control server's thread: %s",
+				 strerror(-rc));
 	}
 	*out = server;
 	return 0;

@@ -19,9 +19,10 @@ static char directory[64], path[96];
 static struct control_server *server;
 static struct gmig_error err;
 
-/* ---- Commands of the server under test ---------------------------------------------------------------------------- */
+/* ---- Commands of the server under test ------------------------------------------------------- */
 
-static int run_echo(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *error)
+static int run_echo(void *opaque, const json_t *arguments, json_t **result,
+		    struct gmig_error *error)
 {
 	(void)opaque;
 	(void)error;
@@ -29,14 +30,17 @@ static int run_echo(void *opaque, const json_t *arguments, json_t **result, stru
 	return 0;
 }
 
-static int run_fail(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *error)
+static int run_fail(void *opaque, const json_t *arguments, json_t **result,
+		    struct gmig_error *error)
 {
 	(void)opaque;
 	(void)result;
-	return gmig_fail(error, (int)-json_integer_value(json_object_get(arguments, "code")), "as was asked");
+	return gmig_fail(error, (int)-json_integer_value(json_object_get(arguments, "code")),
+			 "as was asked");
 }
 
-static int run_fail_silently(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *error)
+static int run_fail_silently(void *opaque, const json_t *arguments, json_t **result,
+			     struct gmig_error *error)
 {
 	(void)opaque;
 	(void)arguments;
@@ -45,7 +49,8 @@ static int run_fail_silently(void *opaque, const json_t *arguments, json_t **res
 	return -EBUSY;
 }
 
-static int run_shout(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *error)
+static int run_shout(void *opaque, const json_t *arguments, json_t **result,
+		     struct gmig_error *error)
 {
 	(void)opaque;
 	(void)arguments;
@@ -56,7 +61,8 @@ static int run_shout(void *opaque, const json_t *arguments, json_t **result, str
 }
 
 /* A text that ends in the first half of a character. */
-static int run_half_character(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *error)
+static int run_half_character(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *error)
 {
 	(void)opaque;
 	(void)arguments;
@@ -65,21 +71,21 @@ static int run_half_character(void *opaque, const json_t *arguments, json_t **re
 }
 
 static const struct control_argument echo_arguments[] = {
-	{.name = "text", .type = CONTROL_STRING},   {.name = "number", .type = CONTROL_INTEGER},
-	{.name = "flag", .type = CONTROL_BOOL},	    {.name = "list", .type = CONTROL_ARRAY},
-	{.name = "object", .type = CONTROL_OBJECT}, {0},
+    {.name = "text", .type = CONTROL_STRING},	{.name = "number", .type = CONTROL_INTEGER},
+    {.name = "flag", .type = CONTROL_BOOL},	{.name = "list", .type = CONTROL_ARRAY},
+    {.name = "object", .type = CONTROL_OBJECT}, {0},
 };
 static const struct control_argument fail_arguments[] = {
-	{.name = "code", .type = CONTROL_INTEGER, .required = true},
-	{0},
+    {.name = "code", .type = CONTROL_INTEGER, .required = true},
+    {0},
 };
 static const struct control_command commands[] = {
-	{.name = "echo", .arguments = echo_arguments, .run = run_echo},
-	{.name = "fail", .arguments = fail_arguments, .run = run_fail},
-	{.name = "fail-silently", .run = run_fail_silently},
-	{.name = "half-character", .run = run_half_character},
-	{.name = "shout", .run = run_shout},
-	{0},
+    {.name = "echo", .arguments = echo_arguments, .run = run_echo},
+    {.name = "fail", .arguments = fail_arguments, .run = run_fail},
+    {.name = "fail-silently", .run = run_fail_silently},
+    {.name = "half-character", .run = run_half_character},
+    {.name = "shout", .run = run_shout},
+    {0},
 };
 
 static struct control_server_options options(void)
@@ -118,7 +124,7 @@ static void setup_started(void)
 	start(options());
 }
 
-/* ---- A bare client: what is on the wire ----------------------------------------------------------------------------- */
+/* ---- A bare client: what is on the wire ------------------------------------------------------ */
 
 static int dial_quietly(void)
 {
@@ -196,7 +202,7 @@ static void ask(int fd, const char *line, const char *part)
 	ck_assert_msg(strstr(answer, part), "sent %s got %s wanted %s", line, answer, part);
 }
 
-/* ---- Framing and JSON ------------------------------------------------------------------------------------------------ */
+/* ---- Framing and JSON ------------------------------------------------------------------------ */
 
 START_TEST(greeting_names_version_and_guest)
 {
@@ -215,7 +221,9 @@ START_TEST(request_is_answered)
 	int fd = dial();
 
 	ask(fd, "{\"execute\":\"qmp_capabilities\"}", "{\"return\":{}}");
-	ask(fd, "{\"execute\":\"echo\",\"arguments\":{\"text\":\"h\xc3\xa9\",\"number\":-7,\"list\":[1]}}",
+	ask(fd,
+	    "{\"execute\":\"echo\",\"arguments\":{\"text\":\"h\xc3\xa9\",\"number\":-7,\"list\":[1]"
+	    "}}",
 	    "{\"return\":{\"text\":\"h\xc3\xa9\",\"number\":-7,\"list\":[1]}}");
 	close(fd);
 }
@@ -236,7 +244,8 @@ START_TEST(request_in_halves_is_answered_once_whole)
 	int fd = dial(), other = dial();
 
 	write_text(fd, "{\"execute\":");
-	ask(other, "{\"execute\":\"echo\",\"id\":1}", "\"id\":1"); /* the half line holds nobody up */
+	ask(other, "{\"execute\":\"echo\",\"id\":1}",
+	    "\"id\":1"); /* the half line holds nobody up */
 	write_text(fd, "\"echo\",\"id\":2}\n");
 	ck_assert_str_eq(read_line(fd), "{\"return\":{},\"id\":2}");
 	close(fd);
@@ -248,7 +257,8 @@ START_TEST(several_requests_in_one_write_are_answered_in_order)
 {
 	int fd = dial();
 
-	write_text(fd, "{\"execute\":\"echo\",\"id\":1}\n{\"execute\":\"nope\",\"id\":2}\n{\"execute\":\"echo\",\"id\":3}\n");
+	write_text(fd, "{\"execute\":\"echo\",\"id\":1}\n{\"execute\":\"nope\",\"id\":2}\n{"
+		       "\"execute\":\"echo\",\"id\":3}\n");
 	ck_assert_str_eq(read_line(fd), "{\"return\":{},\"id\":1}");
 	ck_assert_ptr_nonnull(strstr(read_line(fd), "\"id\":2"));
 	ck_assert_str_eq(read_line(fd), "{\"return\":{},\"id\":3}");
@@ -268,14 +278,16 @@ END_TEST
 
 START_TEST(id_of_any_type_is_echoed)
 {
-	static const char *const ids[] = {"1", "-1.5", "\"x\"", "true", "null", "[1,{\"a\":2}]", "{\"a\":[]}",
-					  "9223372036854775807"};
+	static const char *const ids[] = {
+	    "1",    "-1.5",	     "\"x\"",	   "true",
+	    "null", "[1,{\"a\":2}]", "{\"a\":[]}", "9223372036854775807"};
 	int fd = dial();
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		char line[128], part[64];
 
-		snprintf(line, sizeof(line), "{\"id\":%s,\"execute\":\"%s\"}", ids[i], i & 1 ? "echo" : "nope");
+		snprintf(line, sizeof(line), "{\"id\":%s,\"execute\":\"%s\"}", ids[i],
+			 i & 1 ? "echo" : "nope");
 		snprintf(part, sizeof(part), ",\"id\":%s}", ids[i]);
 		ask(fd, line, part);
 	}
@@ -286,38 +298,42 @@ END_TEST
 static const struct {
 	const char *line, *text;
 } bad_lines[] = {
-	{"garbage", "is not JSON"},
-	{"{\"execute\":\"echo\"", "ends too early"},
-	{"{\"execute\":\"echo\"} x", "there is more after the request"},
-	{"{'execute':'echo'}", "is not JSON"},
-	{"[]", "a request is an object, this is an array"},
-	{"7", "a request is an object, this is an integer"},
-	{"\"echo\"", "a request is an object, this is a string"},
-	{"null", "a request is an object, this is null"},
-	{"{\"execute\":\"echo\",\"execute\":\"fail\"}", "a member is there twice"},
-	{"{\"execute\":\"\xc3(\"}", "is not UTF-8"},
-	{"{\"execute\":\"a\\u0000b\"}", "\\u0000 is not allowed"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"number\":99999999999999999999}}", "a number is out of range"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"number\":1e999}}", "a number is out of range"},
-	{"{}", "has no member 'execute'"},
-	{"{\"execute\":5}", "'execute' is a string, here it is an integer"},
-	{"{\"execute\":\"echo\",\"arguments\":[]}", "'arguments' is an object, here it is an array"},
-	{"{\"execute\":\"echo\",\"arguments\":null}", "'arguments' is an object, here it is null"},
-	{"{\"execute\":\"echo\",\"when\":1}", "a request has no member 'when'"},
-	{"{\"execute\":\"\"}", "there is no command ''"},
-	{"{\"execute\":\"nope\"}", "there is no command 'nope'"},
-	{"{\"execute\":\"shout\",\"arguments\":{\"a\":1}}", "'shout' takes no arguments, here is 'a'"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"a\":1}}", "'echo' has no argument 'a'"},
-	{"{\"execute\":\"fail\"}", "argument 'code' of 'fail' is missing"},
-	{"{\"execute\":\"fail\",\"arguments\":{\"code\":\"1\"}}",
-	 "argument 'code' of 'fail' is an integer, here it is a string"},
-	{"{\"execute\":\"fail\",\"arguments\":{\"code\":1.5}}", "here it is a number with a fraction"},
-	{"{\"execute\":\"fail\",\"arguments\":{\"code\":null}}", "here it is null"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"text\":[]}}", "is a string, here it is an array"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"flag\":1}}", "is true or false, here it is an integer"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"list\":{}}}", "is an array, here it is an object"},
-	{"{\"execute\":\"echo\",\"arguments\":{\"object\":true}}", "is an object, here it is true or false"},
-	{"{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}", "no capability is offered"},
+    {"garbage", "is not JSON"},
+    {"{\"execute\":\"echo\"", "ends too early"},
+    {"{\"execute\":\"echo\"} x", "there is more after the request"},
+    {"{'execute':'echo'}", "is not JSON"},
+    {"[]", "a request is an object, this is an array"},
+    {"7", "a request is an object, this is an integer"},
+    {"\"echo\"", "a request is an object, this is a string"},
+    {"null", "a request is an object, this is null"},
+    {"{\"execute\":\"echo\",\"execute\":\"fail\"}", "a member is there twice"},
+    {"{\"execute\":\"\xc3(\"}", "is not UTF-8"},
+    {"{\"execute\":\"a\\u0000b\"}", "\\u0000 is not allowed"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"number\":99999999999999999999}}",
+     "a number is out of range"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"number\":1e999}}", "a number is out of range"},
+    {"{}", "has no member 'execute'"},
+    {"{\"execute\":5}", "'execute' is a string, here it is an integer"},
+    {"{\"execute\":\"echo\",\"arguments\":[]}", "'arguments' is an object, here it is an array"},
+    {"{\"execute\":\"echo\",\"arguments\":null}", "'arguments' is an object, here it is null"},
+    {"{\"execute\":\"echo\",\"when\":1}", "a request has no member 'when'"},
+    {"{\"execute\":\"\"}", "there is no command ''"},
+    {"{\"execute\":\"nope\"}", "there is no command 'nope'"},
+    {"{\"execute\":\"shout\",\"arguments\":{\"a\":1}}", "'shout' takes no arguments, here is 'a'"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"a\":1}}", "'echo' has no argument 'a'"},
+    {"{\"execute\":\"fail\"}", "argument 'code' of 'fail' is missing"},
+    {"{\"execute\":\"fail\",\"arguments\":{\"code\":\"1\"}}",
+     "argument 'code' of 'fail' is an integer, here it is a string"},
+    {"{\"execute\":\"fail\",\"arguments\":{\"code\":1.5}}", "here it is a number with a fraction"},
+    {"{\"execute\":\"fail\",\"arguments\":{\"code\":null}}", "here it is null"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"text\":[]}}", "is a string, here it is an array"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"flag\":1}}",
+     "is true or false, here it is an integer"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"list\":{}}}", "is an array, here it is an object"},
+    {"{\"execute\":\"echo\",\"arguments\":{\"object\":true}}",
+     "is an object, here it is true or false"},
+    {"{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}",
+     "no capability is offered"},
 };
 
 START_TEST(bad_line_gets_its_own_text_and_the_connection_lives)
@@ -364,7 +380,8 @@ START_TEST(line_of_ten_megabytes_is_refused_once)
 	for (int i = 0; i < 10; i++)
 		write_bytes(fd, chunk, sizeof(chunk));
 	write_text(fd, "\n");
-	ck_assert_ptr_nonnull(strstr(read_line(fd), "a request is one line of at most 1048576 bytes"));
+	ck_assert_ptr_nonnull(
+	    strstr(read_line(fd), "a request is one line of at most 1048576 bytes"));
 	ask(fd, "{\"execute\":\"echo\"}", "{\"return\":{}}");
 	close(fd);
 }
@@ -374,7 +391,8 @@ START_TEST(line_of_a_megabyte_is_answered)
 {
 	static char line[900000];
 	int fd = dial();
-	size_t length = (size_t)sprintf(line, "{\"execute\":\"echo\",\"arguments\":{\"text\":\"\"}");
+	size_t length =
+	    (size_t)sprintf(line, "{\"execute\":\"echo\",\"arguments\":{\"text\":\"\"}");
 
 	memset(line + length, ' ', sizeof(line) - length);
 	line[sizeof(line) - 2] = '}';
@@ -385,17 +403,19 @@ START_TEST(line_of_a_megabyte_is_answered)
 }
 END_TEST
 
-/* ---- Errors ---------------------------------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 START_TEST(error_has_class_desc_and_errno)
 {
 	int fd = dial();
 
 	ask(fd, "{\"execute\":\"fail\",\"arguments\":{\"code\":1}}",
-	    "{\"error\":{\"class\":\"GenericError\",\"desc\":\"as was asked\",\"errno\":\"EPERM\"}}");
+	    "{\"error\":{\"class\":\"GenericError\",\"desc\":\"as was "
+	    "asked\",\"errno\":\"EPERM\"}}");
 	ask(fd, "{\"execute\":\"nope\"}", "{\"error\":{\"class\":\"CommandNotFound\",");
 	/* a known command that fails with ENOSYS is not an unknown command */
-	ask(fd, "{\"execute\":\"fail\",\"arguments\":{\"code\":38}}", "{\"error\":{\"class\":\"GenericError\",");
+	ask(fd, "{\"execute\":\"fail\",\"arguments\":{\"code\":38}}",
+	    "{\"error\":{\"class\":\"GenericError\",");
 	close(fd);
 }
 END_TEST
@@ -427,20 +447,23 @@ START_TEST(query_commands_lists_built_ins_and_arguments)
 	line = read_line(fd);
 	ck_assert_ptr_nonnull(strstr(line, "\"query-commands\""));
 	ck_assert_ptr_nonnull(strstr(line, "\"qmp_capabilities\""));
-	ck_assert_ptr_nonnull(strstr(line, "{\"name\":\"fail\",\"arguments\":[{\"name\":\"code\",\"type\":\"integer\","
-					   "\"required\":true}]}"));
+	ck_assert_ptr_nonnull(strstr(
+	    line, "{\"name\":\"fail\",\"arguments\":[{\"name\":\"code\",\"type\":\"integer\","
+		  "\"required\":true}]}"));
 	close(fd);
 }
 END_TEST
 
-/* ---- Several clients, bad clients ------------------------------------------------------------------------------------- */
+/* ---- Several clients, bad clients ------------------------------------------------------------ */
 
 START_TEST(event_goes_to_all_clients_and_before_the_answer)
 {
 	int fd = dial(), other = dial();
 
 	write_text(fd, "{\"execute\":\"shout\",\"id\":1}\n");
-	ck_assert_ptr_nonnull(strstr(read_line(fd), "{\"event\":\"SHOUT\",\"data\":{\"loud\":1},\"timestamp\":{\"seconds\":"));
+	ck_assert_ptr_nonnull(
+	    strstr(read_line(fd),
+		   "{\"event\":\"SHOUT\",\"data\":{\"loud\":1},\"timestamp\":{\"seconds\":"));
 	ck_assert_str_eq(read_line(fd), "{\"return\":{},\"id\":1}");
 	ck_assert_ptr_nonnull(strstr(read_line(other), "\"SHOUT\""));
 	close(fd);
@@ -467,7 +490,8 @@ START_TEST(client_that_dies_with_half_a_line_harms_nobody)
 	for (int i = 0; i < 200; i++) {
 		int fd = dial();
 
-		write_text(fd, i & 1 ? "{\"execute\":" : "{\"execute\":\"shout\"}\n{\"execute\":\"shout\"}\n{");
+		write_text(fd, i & 1 ? "{\"execute\":"
+				     : "{\"execute\":\"shout\"}\n{\"execute\":\"shout\"}\n{");
 		close(fd);
 	}
 	for (int i = 0; i < 200; i++)
@@ -537,7 +561,8 @@ START_TEST(client_that_does_not_read_events_is_dropped_and_others_go_on)
 	start(opts);
 	slow = dial();
 	fd = dial();
-	data = json_pack("{s:s}", "text", "0123456789012345678901234567890123456789012345678901234567890123456789");
+	data = json_pack("{s:s}", "text",
+			 "0123456789012345678901234567890123456789012345678901234567890123456789");
 	for (int i = 0; i < 20000; i++) {
 		control_server_event(server, "FLOOD", json_incref(data));
 		ck_assert_ptr_nonnull(strstr(read_line(fd), "FLOOD"));
@@ -561,7 +586,9 @@ START_TEST(client_that_stalls_is_dropped_after_a_while)
 	fd = dial();
 	/* More than a socket's buffers hold, less than the queue's bound. */
 	for (int i = 0; i < 8000; i++) {
-		control_server_event(server, "FLOOD", json_pack("{s:s}", "t", "01234567890123456789012345678901234567"));
+		control_server_event(
+		    server, "FLOOD",
+		    json_pack("{s:s}", "t", "01234567890123456789012345678901234567"));
 		read_line(fd);
 	}
 	for (int i = 0; i < 1000; i++) {
@@ -589,7 +616,8 @@ START_TEST(client_that_pipelines_a_lot_and_reads_late_is_not_dropped)
 	fd = dial();
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
-	snprintf(line, sizeof(line), "{\"execute\":\"echo\",\"arguments\":{\"text\":\"%s\"}}\n", text);
+	snprintf(line, sizeof(line), "{\"execute\":\"echo\",\"arguments\":{\"text\":\"%s\"}}\n",
+		 text);
 	if (!fork()) {
 		for (; sent < want; sent++)
 			write_text(fd, line);
@@ -633,7 +661,8 @@ START_TEST(client_of_another_uid_is_refused)
 		fprintf(stderr, "skipped: needs root to become another user\n");
 		return;
 	}
-	/* The mode keeps others out; open everything, so that the check of the uid itself is seen. */
+	/* The mode keeps others out; open everything, so that the check of the uid itself is seen.
+	 */
 	start(options());
 	ck_assert_int_eq(chmod(path, 0666), 0);
 	ck_assert_int_eq(chmod(directory, 0755), 0);
@@ -648,14 +677,16 @@ START_TEST(client_of_another_uid_is_refused)
 		if (setgid(65534) || setuid(65534))
 			_exit(2);
 		rc = control_connect(path, 10000, &client, &err);
-		_exit(rc == -EPERM && strstr(err.text, "uid 65534 may not control a guest of uid 0") ? 0 : 1);
+		_exit(rc == -EPERM && strstr(err.text, "uid 65534 may not control a guest of uid 0")
+			  ? 0
+			  : 1);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_int_eq(status, 0);
 }
 END_TEST
 
-/* ---- The socket file -------------------------------------------------------------------------------------------------- */
+/* ---- The socket file ------------------------------------------------------------------------- */
 
 START_TEST(socket_has_mode_0600_whatever_the_umask_is)
 {
@@ -790,7 +821,7 @@ START_TEST(socket_path_too_long_or_empty_is_refused)
 }
 END_TEST
 
-/* ---- The client -------------------------------------------------------------------------------------------------------- */
+/* ---- The client ------------------------------------------------------------------------------ */
 
 START_TEST(call_returns_the_result_and_keeps_events)
 {
@@ -800,7 +831,8 @@ START_TEST(call_returns_the_result_and_keeps_events)
 	ck_assert_int_eq(control_connect(path, 10000, &client, &err), 0);
 	ck_assert_int_eq(control_client_pid(client), getpid());
 	ck_assert_int_eq(control_call(client, "shout", NULL, NULL, &err), 0);
-	ck_assert_int_eq(control_call(client, "echo", json_pack("{s:i}", "number", 3), &result, &err), 0);
+	ck_assert_int_eq(
+	    control_call(client, "echo", json_pack("{s:i}", "number", 3), &result, &err), 0);
 	ck_assert_int_eq(json_integer_value(json_object_get(result, "number")), 3);
 	json_decref(result);
 	ck_assert_int_eq(control_next_event(client, 10000, &event, &err), 0);
@@ -817,7 +849,9 @@ START_TEST(call_error_gives_errno_and_text)
 	json_t *result = NULL;
 
 	ck_assert_int_eq(control_connect(path, 10000, &client, &err), 0);
-	ck_assert_int_eq(control_call(client, "fail", json_pack("{s:i}", "code", ENOMEM), &result, &err), -ENOMEM);
+	ck_assert_int_eq(
+	    control_call(client, "fail", json_pack("{s:i}", "code", ENOMEM), &result, &err),
+	    -ENOMEM);
 	ck_assert_str_eq(err.text, "as was asked");
 	ck_assert_int_eq(control_call(client, "nope", NULL, &result, &err), -ENOSYS);
 	ck_assert_int_eq(control_call(client, "echo", NULL, &result, &err), 0);
@@ -835,7 +869,8 @@ START_TEST(client_of_a_server_that_ends_gets_epipe)
 	control_server_event(server, "LAST", NULL);
 	control_server_destroy(server);
 	server = NULL;
-	ck_assert_int_eq(control_next_event(client, 10000, &event, &err), 0); /* flushed at the end */
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &err),
+			 0); /* flushed at the end */
 	json_decref(event);
 	ck_assert_int_eq(control_next_event(client, 10000, &event, &err), -EPIPE);
 	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &err), -EPIPE);

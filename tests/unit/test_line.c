@@ -6,7 +6,8 @@
 #include <string.h>
 
 static struct line_reader *reader;
-static char seen[65536]; /* "line|line|!|" : each line and a bar, "!" a line that was too long, "^" a resynced one */
+static char seen[65536]; /* "line|line|!|" : each line and a bar, "!" a line that was too long, "^"
+			    a resynced one */
 
 static void setup(void)
 {
@@ -157,7 +158,8 @@ START_TEST(line_long_then_short_keeps_working)
 		enum line_result result;
 		size_t length;
 
-		ck_assert_uint_eq(line_reader_feed(reader, big, sizeof(big) - 1, &result), sizeof(big) - 1);
+		ck_assert_uint_eq(line_reader_feed(reader, big, sizeof(big) - 1, &result),
+				  sizeof(big) - 1);
 		ck_assert_int_eq(result, LINE_NONE);
 		ck_assert_uint_eq(line_reader_feed(reader, "\n", 1, &result), 1);
 		ck_assert_int_eq(result, LINE_READY);

@@ -1,0 +1,48 @@
+/* gmig check: do the invariants I1-I5 hold? */
+#include "cli.h"
+#include "commands.h"
+#include "units.h"
+
+static void print_check(const json_t *check)
+{
+	char mapped[UNITS_TEXT], pool[UNITS_TEXT], flight[UNITS_TEXT], quarantine[UNITS_TEXT];
+	const json_t *breaches = json_object_get(check, "breaches");
+	size_t i;
+	json_t *breach;
+
+	json_array_foreach (breaches, i, breach)
+		printf("%s is broken: %s\n", cli_text(breach, "invariant"),
+		       cli_text(breach, "detail"));
+	printf("%s: %llu pages of 4K compared with the kernel, %llu had been moved by others\n",
+	       json_is_true(json_object_get(check, "ok")) ? "ok, I1 to I5 hold" : "NOT OK",
+	       (unsigned long long)cli_number(check, "checked_pages"),
+	       (unsigned long long)cli_number(check, "corrected_pages"));
+	printf("mapped %s, pool %s, in flight %s, quarantine %s\n",
+	       units_size(cli_number(check, "mapped_bytes"), mapped),
+	       units_size(cli_number(check, "pool_bytes"), pool),
+	       units_size(cli_number(check, "in_flight_bytes"), flight),
+	       units_size(cli_number(check, "quarantine_bytes"), quarantine));
+}
+
+int cmd_check(int argc, char **argv)
+{
+	bool json = false;
+	const struct cli_option options[] = {
+	    {.name = "json", .help = "print the result as JSON", .flag = &json},
+	    {0},
+	};
+	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
+	CLI_JSON check = NULL;
+	struct gmig_error err = {0};
+	int status = cli_parse(argc, argv, &args);
+
+	if (status >= 0)
+		return status;
+	if (cli_ask(args.words[0], "check-invariants", NULL, &check, &err))
+		return cli_fail(json, &err);
+	if (json)
+		cli_print_json(check);
+	else
+		print_check(check);
+	return json_is_true(json_object_get(check, "ok")) ? CLI_OK : CLI_FAILED;
+}

@@ -1,0 +1,164 @@
+/* gmig list: the guests whose sockets lie in the socket directory. */
+#include "cli.h"
+#include "commands.h"
+#include "units.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A guest that does not greet in this time is shown as silent: one that hangs must not hide the
+ * others. */
+#define LIST_TIMEOUT_MS 1000
+
+static int is_socket_name(const struct dirent *entry)
+{
+	size_t length = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && length > strlen(".sock") &&
+	       !strcmp(entry->d_name + length - strlen(".sock"), ".sock");
+}
+
+static uint64_t sum_bytes(const json_t *vnodes)
+{
+	uint64_t bytes = 0;
+	size_t i;
+	json_t *vnode;
+
+	json_array_foreach (vnodes, i, vnode)
+		bytes += cli_number(vnode, "bytes");
+	return bytes;
+}
+
+/* What the guest says about itself, added to `entry`. */
+static int describe(struct control_client *client, json_t *entry, struct gmig_error *err)
+{
+	CLI_JSON status = NULL;
+	CLI_JSON numa = NULL;
+	const json_t *vnodes;
+	int rc;
+
+	rc = control_call(client, "query-status", NULL, &status, err);
+	if (!rc)
+		rc = control_call(client, "query-numa", NULL, &numa, err);
+	if (rc)
+		return rc;
+	vnodes = json_object_get(numa, "vnodes");
+	json_object_update(entry, status);
+	json_object_set_new(entry, "vnodes", json_integer((json_int_t)json_array_size(vnodes)));
+	json_object_set_new(entry, "bytes", json_integer((json_int_t)sum_bytes(vnodes)));
+	return 0;
+}
+
+/* Why a guest cannot be asked, as its state. */
+static const char *state_of_error(int rc)
+{
+	switch (rc) {
+	case -ECONNREFUSED:
+		return "stale";
+	case -ETIMEDOUT:
+		return "silent";
+	case -EACCES:
+	case -EPERM:
+		return "no right";
+	default:
+		return "gone";
+	}
+}
+
+static json_t *list_one(const char *directory, const char *file)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+	CLI_CLIENT client = NULL;
+	json_t *entry;
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, file);
+	entry = json_pack("{s:s%, s:s}", "name", file, (size_t)(strlen(file) - strlen(".sock")),
+			  "socket", path);
+	if (!entry)
+		return NULL;
+	rc = control_connect(path, LIST_TIMEOUT_MS, &client, NULL);
+	if (!rc)
+		rc = describe(client, entry, NULL);
+	if (rc)
+		json_object_set_new(entry, "state", json_string(state_of_error(rc)));
+	return entry;
+}
+
+/* All guests, sorted by name; a directory that is not there holds none. */
+static int list_all(json_t *list, struct gmig_error *err)
+{
+	struct dirent **entries;
+	char directory[PATH_MAX];
+	int count, rc;
+
+	rc = control_socket_dir(directory, sizeof(directory), err);
+	if (rc)
+		return rc;
+	count = scandir(directory, &entries, is_socket_name, alphasort);
+	if (count < 0 && errno == ENOENT)
+		return 0;
+	if (count < 0)
+		return gmig_fail(err, -errno, "cannot read the directory '%.200s': %s", directory,
+				 strerror(errno));
+	for (int i = 0; i < count; i++) {
+		json_array_append_new(list, list_one(directory, entries[i]->d_name));
+		free(entries[i]);
+	}
+	free(entries);
+	return 0;
+}
+
+static void print_list(const json_t *list)
+{
+	char *rows = NULL;
+	size_t bytes, i;
+	FILE *memory = open_memstream(&rows, &bytes);
+	json_t *entry;
+
+	if (!memory)
+		return;
+	fputs("name\t>pid\tstate\tguest\t>vnodes\t>memory\n", memory);
+	json_array_foreach (list, i, entry) {
+		char size[UNITS_TEXT];
+
+		if (!json_object_get(entry, "pid")) {
+			fprintf(memory, "%s\t-\t%s\t-\t-\t-\n", cli_text(entry, "name"),
+				cli_text(entry, "state"));
+			continue;
+		}
+		fprintf(memory, "%s\t%llu\t%s\t%s\t%llu\t%s\n", cli_text(entry, "name"),
+			(unsigned long long)cli_number(entry, "pid"), cli_text(entry, "state"),
+			cli_text(entry, "guest"), (unsigned long long)cli_number(entry, "vnodes"),
+			units_size(cli_number(entry, "bytes"), size));
+	}
+	fclose(memory);
+	if (json_array_size(list))
+		cli_print_table(stdout, rows);
+	free(rows);
+}
+
+int cmd_list(int argc, char **argv)
+{
+	bool json = false;
+	const struct cli_option options[] = {
+	    {.name = "json", .help = "print an array of guests", .flag = &json},
+	    {0},
+	};
+	struct cli_args args = {.options = options};
+	CLI_JSON list = json_array();
+	struct gmig_error err = {0};
+	int status = cli_parse(argc, argv, &args);
+
+	if (status >= 0)
+		return status;
+	if (list_all(list, &err))
+		return cli_fail(json, &err);
+	if (json)
+		return cli_print_json(list);
+	print_list(list);
+	return CLI_OK;
+}

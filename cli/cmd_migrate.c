@@ -1,0 +1,320 @@
+/*
+ * gmig migrate: start a job in the VMM and watch it to its end. The job is the VMM's: it goes on
+ * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
+ */
+#include "cli.h"
+#include "commands.h"
+#include "units.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#define MIGRATE_MAX_NODES   64
+#define MIGRATE_MAX_VNODE   7
+#define MIGRATE_MAX_THREADS 16
+#define MIGRATE_POLL_MS	    500 /* without events for so long, ask */
+
+struct request {
+	const char *vm;
+	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *frames;
+	bool detach, json;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* ---- From the command line to migrate-pages -------------------------------------------------- */
+
+static int one_of(const char *option, const char *value, const char *const *known)
+{
+	char list[80] = "";
+
+	for (size_t i = 0; known[i]; i++) {
+		if (!strcmp(known[i], value))
+			return -1;
+		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
+			 known[i]);
+	}
+	return cli_usage("migrate", "--%s is one of %s, not '%s'", option, list, value);
+}
+
+/* Add a string that the server knows. Each add_ function returns -1 or the exit status. */
+static int add_word(json_t *arguments, const char *name, const char *value,
+		    const char *const *known)
+{
+	int status = value ? one_of(name, value, known) : -1;
+
+	if (value && status < 0)
+		json_object_set_new(arguments, name, json_string(value));
+	return status;
+}
+
+static int add_nodes(json_t *arguments, const char *name, const char *text)
+{
+	uint8_t nodes[MIGRATE_MAX_NODES];
+	struct gmig_error err = {0};
+	json_t *list;
+	int count;
+
+	if (!text)
+		return cli_usage(
+		    "migrate", "--%s is missing: the host nodes, as in --from 0,1 --to 2,3", name);
+	count = units_parse_nodes(text, nodes, MIGRATE_MAX_NODES, &err);
+	if (count < 0)
+		return cli_usage("migrate", "--%s: %s", name, err.text);
+	list = json_array();
+	for (int i = 0; i < count; i++)
+		json_array_append_new(list, json_integer(nodes[i]));
+	json_object_set_new(arguments, name, list);
+	return -1;
+}
+
+static int add_count(json_t *arguments, const char *name, const char *text, uint64_t max)
+{
+	struct gmig_error err = {0};
+	uint64_t value;
+
+	if (!text)
+		return -1;
+	if (units_parse_count(text, max, &value, &err))
+		return cli_usage("migrate", "--%s: %s", name, err.text);
+	json_object_set_new(arguments, name, json_integer((json_int_t)value));
+	return -1;
+}
+
+static int add_rate(json_t *arguments, const char *text)
+{
+	struct gmig_error err = {0};
+	uint64_t rate;
+
+	if (!text)
+		return -1;
+	if (units_parse_size(text, &rate, &err))
+		return cli_usage("migrate", "--rate: %s", err.text);
+	if (rate > INT64_MAX)
+		return cli_usage("migrate", "--rate: '%s' is too big", text);
+	json_object_set_new(arguments, "rate", json_integer((json_int_t)rate));
+	return -1;
+}
+
+static int build_arguments(const struct request *request, json_t *arguments)
+{
+	static const char *const modes[] = {"readable", "block", NULL};
+	static const char *const movers[] = {"uffd", NULL};
+	static const char *const frames[] = {"auto", "fresh", "recycled", NULL};
+	int status = add_nodes(arguments, "from", request->from);
+
+	if (status < 0)
+		status = add_nodes(arguments, "to", request->to);
+	if (status < 0)
+		status = add_count(arguments, "vnode", request->vnode, MIGRATE_MAX_VNODE);
+	if (status < 0)
+		status = add_word(arguments, "mode", request->mode, modes);
+	if (status < 0)
+		status = add_word(arguments, "mover", request->mover, movers);
+	if (status < 0)
+		status = add_word(arguments, "frames", request->frames, frames);
+	if (status < 0)
+		status = add_rate(arguments, request->rate);
+	if (status < 0)
+		status = add_count(arguments, "threads", request->threads, MIGRATE_MAX_THREADS);
+	return status;
+}
+
+/* ---- Watching -------------------------------------------------------------------------------- */
+
+/* Take the newer picture of the job, if `candidate` is ours. */
+static void update(json_t **job, json_t *candidate)
+{
+	if (!json_is_object(candidate) ||
+	    strcmp(cli_text(candidate, "id"), cli_text(*job, "id")) != 0)
+		return;
+	json_incref(candidate);
+	json_decref(*job);
+	*job = candidate;
+	cli_progress_show(*job);
+}
+
+/* Events of a job that ended before we listened are gone: ask for its state. */
+static int poll_job(struct control_client *client, json_t **job, struct gmig_error *err)
+{
+	CLI_JSON jobs = NULL;
+	size_t i;
+	json_t *candidate;
+	int rc = control_call(client, "query-jobs", NULL, &jobs, err);
+
+	if (rc)
+		return rc;
+	json_array_foreach (jobs, i, candidate)
+		update(job, candidate);
+	return 0;
+}
+
+/* ESRCH, EALREADY: the job ended or was cancelled by somebody else first. */
+static int cancel_job(struct control_client *client, const json_t *job, struct gmig_error *err)
+{
+	int rc = control_call(client, "job-cancel", json_pack("{s:s}", "id", cli_text(job, "id")),
+			      NULL, err);
+
+	if (rc == -ESRCH || rc == -EALREADY)
+		return 0;
+	return rc;
+}
+
+/* One step of the wait: a cancel, an event, or a question. */
+static int watch_once(struct control_client *client, json_t **job, bool *cancelled,
+		      struct gmig_error *err)
+{
+	CLI_JSON event = NULL;
+	int rc;
+
+	if (interrupted && !*cancelled) {
+		*cancelled = true;
+		rc = cancel_job(client, *job, err);
+		if (rc)
+			return rc;
+	}
+	rc = control_next_event(client, MIGRATE_POLL_MS, &event, err);
+	if (!rc)
+		update(job, json_object_get(json_object_get(event, "data"), "job"));
+	else if (rc == -ETIMEDOUT)
+		return poll_job(client, job, err);
+	else if (rc != -EINTR)
+		return rc;
+	return 0;
+}
+
+/* Until the job has ended. */
+static int watch(struct control_client *client, json_t **job, struct gmig_error *err)
+{
+	/* Once: the second Ctrl-C has its usual effect. */
+	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction before;
+	bool cancelled = false;
+	int rc = 0;
+
+	interrupted = 0;
+	sigaction(SIGINT, NULL, &before);
+	/* A shell starts background jobs of a script with SIGINT ignored; it stays so. */
+	if (before.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &action, NULL);
+	cli_progress_show(*job);
+	while (!rc && !cli_job_ended(*job))
+		rc = watch_once(client, job, &cancelled, err);
+	cli_progress_clear();
+	sigaction(SIGINT, &before, NULL);
+	return rc;
+}
+
+/* The VMM went away in mid-job: the last picture, with the truth about its state. */
+static int report_lost(const struct request *request, json_t *job, const struct gmig_error *err)
+{
+	json_object_set_new(job, "state", json_string("failed"));
+	json_object_set_new(job, "error", json_string(err->text));
+	fprintf(stderr, "gmig: job %s: %s\n", cli_text(job, "id"), err->text);
+	if (request->json) {
+		CLI_JSON result = cli_job_result(job);
+
+		cli_print_json(result);
+	}
+	return CLI_FAILED;
+}
+
+static int report(const struct request *request, const json_t *job)
+{
+	if (request->json) {
+		CLI_JSON result = cli_job_result(job);
+
+		cli_print_json(result);
+	} else {
+		cli_job_summary(stdout, job);
+	}
+	return cli_job_exit(job);
+}
+
+static int report_detached(const struct request *request, const json_t *job)
+{
+	if (request->json)
+		return cli_print_json(job);
+	printf("%s\n", cli_text(job, "id"));
+	return CLI_OK;
+}
+
+static int migrate(const struct request *request, json_t *arguments)
+{
+	CLI_CLIENT client = NULL;
+	CLI_JSON job = NULL;
+	struct gmig_error err = {0};
+	int rc = cli_connect(request->vm, &client, &err);
+
+	if (rc) {
+		json_decref(arguments);
+		return cli_fail(request->json, &err);
+	}
+	if (control_call(client, "migrate-pages", arguments, &job, &err))
+		return cli_fail(request->json, &err);
+	if (request->detach)
+		return report_detached(request, job);
+	if (watch(client, &job, &err))
+		return report_lost(request, job, &err);
+	return report(request, job);
+}
+
+int cmd_migrate(int argc, char **argv)
+{
+	struct request r = {0};
+	const struct cli_option options[] = {
+	    {.name = "from",
+	     .placeholder = "NODES",
+	     .help = "host nodes to take memory from: 0 or 0,1 or 0-3",
+	     .text = &r.from},
+	    {.name = "to",
+	     .placeholder = "NODES",
+	     .help = "host nodes to bring it to; the i-th of --from goes to the i-th",
+	     .text = &r.to},
+	    {.name = "vnode",
+	     .placeholder = "V",
+	     .help = "only the memory of this vnode",
+	     .text = &r.vnode},
+	    {.name = "rate",
+	     .placeholder = "SIZE",
+	     .help = "at most so many bytes a second: 500M; default: no limit",
+	     .text = &r.rate},
+	    {.name = "mode",
+	     .placeholder = "MODE",
+	     .help = "readable (default): readers go on while a block is copied; block: they wait",
+	     .text = &r.mode},
+	    {.name = "mover", .placeholder = "MOVER", .help = "uffd", .text = &r.mover},
+	    {.name = "threads",
+	     .placeholder = "N",
+	     .help = "copy with N threads; default 1",
+	     .text = &r.threads},
+	    {.name = "frames",
+	     .placeholder = "KIND",
+	     .help = "auto (default), fresh or recycled target frames",
+	     .text = &r.frames},
+	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &r.detach},
+	    {.name = "json", .help = "print the result as one line of JSON", .flag = &r.json},
+	    {0},
+	};
+	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
+	int status = cli_parse(argc, argv, &args);
+	json_t *arguments;
+
+	if (status >= 0)
+		return status;
+	r.vm = args.words[0];
+	arguments = json_object();
+	status = build_arguments(&r, arguments);
+	if (status >= 0) {
+		json_decref(arguments);
+		return status;
+	}
+	return migrate(&r, arguments);
+}

@@ -1,0 +1,45 @@
+/* gmig quit: end the guest, and wait until its VMM has closed the socket. */
+#include "cli.h"
+#include "commands.h"
+
+#include <errno.h>
+
+#define QUIT_TIMEOUT_MS 30000
+
+/* Jobs are cancelled first, which takes a moment; events come until the end. */
+static int await_end(struct control_client *client, struct gmig_error *err)
+{
+	for (;;) {
+		CLI_JSON event = NULL;
+		int rc = control_next_event(client, QUIT_TIMEOUT_MS, &event, err);
+
+		if (rc == -EPIPE)
+			return 0;
+		if (rc && rc != -EINTR)
+			return rc;
+	}
+}
+
+int cmd_quit(int argc, char **argv)
+{
+	bool json = false;
+	const struct cli_option options[] = {
+	    {.name = "json", .help = "print the answer as JSON", .flag = &json},
+	    {0},
+	};
+	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
+	CLI_CLIENT client = NULL;
+	CLI_JSON result = NULL;
+	struct gmig_error err = {0};
+	int status = cli_parse(argc, argv, &args);
+
+	if (status >= 0)
+		return status;
+	if (cli_connect(args.words[0], &client, &err) ||
+	    control_call(client, "quit", NULL, &result, &err) || await_end(client, &err))
+		return cli_fail(json, &err);
+	if (json)
+		return cli_print_json(result);
+	printf("%s: ended\n", args.words[0]);
+	return CLI_OK;
+}

@@ -1,0 +1,177 @@
+/* gmig show: where a guest's memory lies, its jobs, and how long it was held up. */
+#include "cli.h"
+#include "commands.h"
+#include "units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SHOW_NODES 64
+
+/* Which host nodes any of the maps names: bit n for node n. */
+static uint64_t nodes_of(const json_t *map)
+{
+	uint64_t nodes = 0;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)map, key, value) {
+		unsigned long node = strtoul(key, NULL, 10);
+
+		if (node < SHOW_NODES)
+			nodes |= 1ull << node;
+	}
+	return nodes;
+}
+
+static uint64_t nodes_of_guest(const json_t *guest)
+{
+	const json_t *vnodes = json_object_get(guest, "vnodes");
+	uint64_t nodes = nodes_of(json_object_get(guest, "pool")) |
+			 nodes_of(json_object_get(guest, "quarantine"));
+	size_t i;
+	json_t *vnode;
+
+	json_array_foreach (vnodes, i, vnode)
+		nodes |= nodes_of(json_object_get(vnode, "resident"));
+	return nodes;
+}
+
+static uint64_t bytes_on(const json_t *map, int node)
+{
+	char key[8];
+
+	snprintf(key, sizeof(key), "%d", node);
+	return cli_number(map, key);
+}
+
+/* A row of bytes by node; the sum of it. */
+static uint64_t node_cells(FILE *rows, const json_t *map, uint64_t nodes)
+{
+	char size[UNITS_TEXT];
+	uint64_t sum = 0;
+
+	for (int node = 0; node < SHOW_NODES; node++) {
+		if (!(nodes >> node & 1))
+			continue;
+		fprintf(rows, "\t%s", units_size(bytes_on(map, node), size));
+		sum += bytes_on(map, node);
+	}
+	return sum;
+}
+
+static void residency_rows(FILE *rows, const json_t *guest)
+{
+	const json_t *vnodes = json_object_get(guest, "vnodes");
+	uint64_t nodes = nodes_of_guest(guest);
+	char size[UNITS_TEXT];
+	size_t i;
+	json_t *vnode;
+
+	fputs("memory\t>size", rows);
+	for (int node = 0; node < SHOW_NODES; node++)
+		if (nodes >> node & 1)
+			fprintf(rows, "\t>node %d", node);
+	fputs("\t>untouched\n", rows);
+	json_array_foreach (vnodes, i, vnode) {
+		uint64_t bytes = cli_number(vnode, "bytes"), sum;
+
+		fprintf(rows, "vnode %llu\t%s", (unsigned long long)cli_number(vnode, "id"),
+			units_size(bytes, size));
+		sum = node_cells(rows, json_object_get(vnode, "resident"), nodes);
+		fprintf(rows, "\t%s\n", units_size(bytes > sum ? bytes - sum : 0, size));
+	}
+	fputs("pool\t", rows);
+	node_cells(rows, json_object_get(guest, "pool"), nodes);
+	fputs("\t\n", rows);
+	if (!json_object_size(json_object_get(guest, "quarantine")))
+		return;
+	fputs("quarantine\t", rows);
+	node_cells(rows, json_object_get(guest, "quarantine"), nodes);
+	fputs("\t\n", rows);
+}
+
+/* Print a table that `fill` writes. */
+static void print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object)
+{
+	char *rows = NULL;
+	size_t bytes;
+	FILE *memory = open_memstream(&rows, &bytes);
+
+	if (!memory)
+		return;
+	fill(memory, object);
+	fclose(memory);
+	cli_print_table(stdout, rows);
+	free(rows);
+}
+
+static void times_rows(FILE *rows, const json_t *guest)
+{
+	const json_t *probe = json_object_get(guest, "probe");
+
+	cli_times_table(rows, guest);
+	if (probe)
+		cli_percentiles_row(rows, "gap in the guest", json_object_get(probe, "gap_ns"));
+}
+
+static void print_head(const json_t *guest)
+{
+	const json_t *pages = json_object_get(guest, "page_bytes");
+	char huge[UNITS_TEXT], small[UNITS_TEXT];
+
+	printf("%s, pid %llu, %s\n", cli_text(guest, "name"),
+	       (unsigned long long)cli_number(guest, "pid"), cli_text(guest, "state"));
+	if (cli_number(guest, "fake_nodes"))
+		printf("%llu fake nodes: the placement is pretended\n",
+		       (unsigned long long)cli_number(guest, "fake_nodes"));
+	if (json_object_get(guest, "migration") && strcmp(cli_text(guest, "migration"), "on") != 0)
+		printf("migration is off: %s\n", cli_text(guest, "migration"));
+	printf("%s in huge pages, %s in 4K pages, %llu faults served, %llu threads wait now\n",
+	       units_size(cli_number(pages, "2M"), huge),
+	       units_size(cli_number(pages, "4K"), small),
+	       (unsigned long long)cli_number(guest, "faults"),
+	       (unsigned long long)cli_number(guest, "sleepers"));
+}
+
+static void print_guest(const json_t *guest)
+{
+	const json_t *jobs = json_object_get(guest, "jobs"),
+		     *probe = json_object_get(guest, "probe");
+
+	print_head(guest);
+	putchar('\n');
+	print_rows(residency_rows, guest);
+	putchar('\n');
+	print_rows(times_rows, guest);
+	if (probe)
+		printf("\nprobe guest: %llu sweeps, %llu errors\n",
+		       (unsigned long long)cli_number(probe, "sweeps"),
+		       (unsigned long long)cli_number(probe, "errors"));
+	if (!json_array_size(jobs))
+		return;
+	putchar('\n');
+	print_rows(cli_job_table, jobs);
+}
+
+int cmd_show(int argc, char **argv)
+{
+	bool json = false;
+	const struct cli_option options[] = {
+	    {.name = "json", .help = "print everything as JSON", .flag = &json},
+	    {0},
+	};
+	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
+	CLI_JSON guest = NULL;
+	struct gmig_error err = {0};
+	int status = cli_parse(argc, argv, &args);
+
+	if (status >= 0)
+		return status;
+	if (cli_ask(args.words[0], "query-residency", NULL, &guest, &err))
+		return cli_fail(json, &err);
+	if (json)
+		return cli_print_json(guest);
+	print_guest(guest);
+	return CLI_OK;
+}

@@ -1,0 +1,20 @@
+/* What the table of commands lists: one function a file, cmd_<name>.c. Main thread. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+int cmd_list(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_jobs(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
+int cmd_pause_job(int argc, char **argv);
+int cmd_resume_job(int argc, char **argv);
+int cmd_set_rate(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_cont(int argc, char **argv);
+int cmd_quit(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+#endif

@@ -1,0 +1,162 @@
+/* Jobs: as the last line of `gmig migrate --json`, and in words. */
+#include "cli.h"
+#include "units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *cli_reason(const char *errno_name)
+{
+	static const struct {
+		const char *name, *words;
+	} reasons[] = {
+	    {"EBUSY", "pinned or in use by a device or the kernel; try again"},
+	    {"EAGAIN", "busy in every pass; try again"},
+	    {"EPERM", "pinned for good"},
+	    {"EACCES", "shared with another process"},
+	    {"ENOMEM", "no free memory on the target node"},
+	    {"ENOENT", "not present, the guest has not touched it"},
+	    {"EEXIST", "somebody else filled the address meanwhile"},
+	    {"EFAULT", "not memory of the guest"},
+	    {"EIO", "could not be read or written"},
+	    {"ECANCELED", "the job was cancelled first"},
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (!strcmp(reasons[i].name, errno_name))
+			return reasons[i].words;
+	return "see errno(3)";
+}
+
+bool cli_job_ended(const json_t *job)
+{
+	const char *state = cli_text(job, "state");
+
+	return !strcmp(state, "completed") || !strcmp(state, "failed") ||
+	       !strcmp(state, "cancelled");
+}
+
+enum cli_exit cli_job_exit(const json_t *job)
+{
+	if (strcmp(cli_text(job, "state"), "completed") != 0)
+		return CLI_FAILED;
+	return cli_number(job, "left_bytes") ? CLI_LEFT : CLI_OK;
+}
+
+json_t *cli_job_result(const json_t *job)
+{
+	static const char *const members[] = {
+	    "state",  "moved_bytes", "left_bytes", "left",	"seconds", "bytes_per_second",
+	    "passes", "closed_ns",   "stall_ns",   "huge_lost", "error"};
+	json_t *result = json_pack("{s:s}", "job", cli_text(job, "id"));
+
+	for (size_t i = 0; result && i < sizeof(members) / sizeof(members[0]); i++) {
+		json_t *value = json_object_get(job, members[i]);
+
+		if (value)
+			json_object_set(result, members[i], value);
+	}
+	return result;
+}
+
+/* ---- In words -------------------------------------------------------------------------------- */
+
+void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles)
+{
+	char p50[UNITS_TEXT], p99[UNITS_TEXT], p999[UNITS_TEXT], max[UNITS_TEXT];
+
+	fprintf(rows, "%s\t%llu\t%s\t%s\t%s\t%s\n", name,
+		(unsigned long long)cli_number(percentiles, "count"),
+		units_ns(cli_number(percentiles, "p50"), p50),
+		units_ns(cli_number(percentiles, "p99"), p99),
+		units_ns(cli_number(percentiles, "p999"), p999),
+		units_ns(cli_number(percentiles, "max"), max));
+}
+
+void cli_times_table(FILE *rows, const json_t *object)
+{
+	const json_t *closed = json_object_get(object, "closed_ns");
+
+	fputs("times\t>count\t>p50\t>p99\t>p99.9\t>longest\n", rows);
+	cli_percentiles_row(rows, "closed to readers", json_object_get(closed, "read"));
+	cli_percentiles_row(rows, "closed to writers", json_object_get(closed, "write"));
+	cli_percentiles_row(rows, "stall of a thread", json_object_get(object, "stall_ns"));
+}
+
+static void print_left(FILE *out, const json_t *job)
+{
+	json_t *left = json_object_get(job, "left");
+	uint64_t left_bytes = cli_number(job, "left_bytes");
+	char size[UNITS_TEXT];
+	const char *name;
+	json_t *pages;
+
+	if (!left_bytes && !json_object_size(left))
+		return;
+	fprintf(out, "%s left:\n", units_size(left_bytes, size));
+	json_object_foreach (left, name, pages)
+		fprintf(out, "  %lld pages of 4K: %s, %s\n", (long long)json_integer_value(pages),
+			name, cli_reason(name));
+}
+
+void cli_job_summary(FILE *out, const json_t *job)
+{
+	uint64_t lost = cli_number(job, "huge_lost"), passes = cli_number(job, "passes");
+	char size[UNITS_TEXT], rate[UNITS_TEXT], *rows = NULL;
+	size_t bytes;
+	FILE *memory;
+
+	fprintf(out, "job %s %s: %s moved in %.3f s, %s, %llu pass%s\n", cli_text(job, "id"),
+		cli_text(job, "state"), units_size(cli_number(job, "moved_bytes"), size),
+		cli_real(job, "seconds"), units_rate(cli_real(job, "bytes_per_second"), rate),
+		(unsigned long long)passes, passes == 1 ? "" : "es");
+	if (json_object_get(job, "error"))
+		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
+	print_left(out, job);
+	if (lost)
+		fprintf(out, "%llu huge page%s lost: now 4K pages\n", (unsigned long long)lost,
+			lost == 1 ? "" : "s");
+	if (!cli_number(job, "moved_bytes"))
+		return;
+	memory = open_memstream(&rows, &bytes);
+	if (!memory)
+		return;
+	cli_times_table(memory, job);
+	fclose(memory);
+	cli_print_table(out, rows);
+	free(rows);
+}
+
+/* [0,1] as "0,1" */
+static void print_nodes(FILE *rows, const json_t *nodes)
+{
+	size_t i;
+	json_t *node;
+
+	json_array_foreach (nodes, i, node)
+		fprintf(rows, "%s%lld", i ? "," : "", (long long)json_integer_value(node));
+}
+
+void cli_job_table(FILE *rows, const json_t *jobs)
+{
+	size_t i;
+	json_t *job;
+
+	fputs(">job\tstate\tfrom\tto\tmode\t>moved\t>of\t>left\t>rate\t>limit\t>seconds\n", rows);
+	json_array_foreach (jobs, i, job) {
+		char moved[UNITS_TEXT], total[UNITS_TEXT], left[UNITS_TEXT], rate[UNITS_TEXT],
+		    limit[UNITS_TEXT];
+
+		fprintf(rows, "%s\t%s\t", cli_text(job, "id"), cli_text(job, "state"));
+		print_nodes(rows, json_object_get(job, "from"));
+		fputc('\t', rows);
+		print_nodes(rows, json_object_get(job, "to"));
+		fprintf(rows, "\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\n", cli_text(job, "mode"),
+			units_size(cli_number(job, "moved_bytes"), moved),
+			units_size(cli_number(job, "total_bytes"), total),
+			units_size(cli_number(job, "left_bytes"), left),
+			units_rate(cli_real(job, "bytes_per_second"), rate),
+			cli_number(job, "rate") ? units_size(cli_number(job, "rate"), limit) : "-",
+			cli_real(job, "seconds"));
+	}
+}

@@ -1,0 +1,130 @@
+/* What goes to stdout, and errors. */
+#include "cli.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TABLE_COLUMNS 80
+
+int cli_fail(bool json, const struct gmig_error *err)
+{
+	CLI_JSON object = json ? control_error_json(NULL, err->code, err->text) : NULL;
+
+	fprintf(stderr, "gmig: %s\n", err->text);
+	if (object)
+		cli_print_json(object);
+	return CLI_FAILED;
+}
+
+int cli_print_json(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+	putchar('\n');
+	return CLI_OK;
+}
+
+/* ---- Tables ---------------------------------------------------------------------------------- */
+
+/* Characters, not bytes: continuation bytes take no room. */
+static int cell_width(const char *cell, size_t length)
+{
+	int width = 0;
+
+	for (size_t i = 0; i < length; i++)
+		width += ((unsigned char)cell[i] & 0xc0) != 0x80;
+	return width;
+}
+
+struct layout {
+	int width[TABLE_COLUMNS];
+	bool right[TABLE_COLUMNS];
+};
+
+static void measure(const char *text, struct layout *layout)
+{
+	bool first = true;
+
+	memset(layout, 0, sizeof(*layout));
+	for (const char *row = text; *row;
+	     row += strcspn(row, "\n"), row += *row == '\n', first = false) {
+		const char *end = row + strcspn(row, "\n"), *cell = row;
+
+		for (int column = 0; column < TABLE_COLUMNS && cell <= end; column++) {
+			size_t length = strcspn(cell, "\t\n");
+			int width = cell_width(cell, length);
+
+			if (first && *cell == '>') {
+				layout->right[column] = true;
+				width--;
+			}
+			if (width > layout->width[column])
+				layout->width[column] = width;
+			cell += length + 1;
+		}
+	}
+}
+
+static void print_cell(FILE *out, const char *cell, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		putc(iscntrl((unsigned char)cell[i]) ? '?' : cell[i], out);
+}
+
+static void print_row(FILE *out, const char *row, const struct layout *layout, bool first)
+{
+	const char *end = row + strcspn(row, "\n"), *cell = row;
+
+	for (int column = 0; column < TABLE_COLUMNS && cell <= end; column++) {
+		size_t length = strcspn(cell, "\t\n");
+		bool marked = first && *cell == '>';
+		int pad = layout->width[column] - cell_width(cell + marked, length - marked);
+		bool last = cell + length >= end;
+
+		if (column)
+			fputs("  ", out);
+		if (layout->right[column])
+			fprintf(out, "%*s", pad, "");
+		print_cell(out, cell + marked, length - marked);
+		if (!layout->right[column] && !last)
+			fprintf(out, "%*s", pad, "");
+		cell += length + 1;
+	}
+	putc('\n', out);
+}
+
+void cli_print_table(FILE *out, const char *text)
+{
+	struct layout layout;
+	bool first = true;
+
+	measure(text, &layout);
+	for (const char *row = text; *row;
+	     row += strcspn(row, "\n"), row += *row == '\n', first = false)
+		print_row(out, row, &layout, first);
+}
+
+/* ---- Members of answers ---------------------------------------------------------------------- */
+
+uint64_t cli_number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_integer(value) && json_integer_value(value) > 0)
+		return (uint64_t)json_integer_value(value);
+	if (json_is_real(value) && json_real_value(value) > 0 && json_real_value(value) < 1.8e19)
+		return (uint64_t)json_real_value(value);
+	return 0;
+}
+
+double cli_real(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+const char *cli_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "-";
+}

@@ -1,0 +1,164 @@
+/* Numbers with units, see units.h. */
+#include "units.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNITS_MAX_NODE 63
+
+static const char size_units[] = "KMGT";
+
+int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
+{
+	unsigned long long value;
+	const char *unit;
+	char *end;
+
+	if (!*text)
+		return gmig_fail(err, -EINVAL,
+				 "a size is a number and K, M, G or T, here it is empty");
+	if (!isdigit((unsigned char)*text))
+		return gmig_fail(err, -EINVAL,
+				 "a size is a number and K, M, G or T, as in 500M: '%.40s'", text);
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	unit = *end ? strchr(size_units, toupper((unsigned char)*end)) : NULL;
+	if (*end && (!unit || end[1]))
+		return gmig_fail(err, -EINVAL,
+				 "'%.40s' is no unit of a size: K, M, G or T in '%.40s'", end,
+				 text);
+	for (const char *power = size_units; unit && power <= unit; power++) {
+		if (value > UINT64_MAX / 1024)
+			errno = ERANGE;
+		value *= 1024;
+	}
+	if (errno)
+		return gmig_fail(err, -ERANGE, "the size '%.40s' is too big", text);
+	*bytes = value;
+	return 0;
+}
+
+int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err)
+{
+	unsigned long long parsed;
+	char *end;
+
+	if (!isdigit((unsigned char)*text))
+		return gmig_fail(err, -EINVAL, "'%.40s' is not a number", text);
+	errno = 0;
+	parsed = strtoull(text, &end, 10);
+	if (*end)
+		return gmig_fail(err, -EINVAL, "'%.40s' is not a number", text);
+	if (errno || parsed > max)
+		return gmig_fail(err, -ERANGE, "'%.40s' is over %llu", text,
+				 (unsigned long long)max);
+	*value = parsed;
+	return 0;
+}
+
+/* One number of a node list; *text is moved behind it. */
+static int parse_node(const char **text, const char *whole, unsigned int *node,
+		      struct gmig_error *err)
+{
+	unsigned long value;
+	char *end;
+
+	if (!isdigit((unsigned char)**text))
+		return gmig_fail(err, -EINVAL, "nodes are numbers, as in 0,2-3: '%.60s'", whole);
+	value = strtoul(*text, &end, 10);
+	if (value > UNITS_MAX_NODE)
+		return gmig_fail(err, -ERANGE, "nodes are numbered 0 to %d: '%.60s'",
+				 UNITS_MAX_NODE, whole);
+	*node = (unsigned int)value;
+	*text = end;
+	return 0;
+}
+
+int units_parse_nodes(const char *text, uint8_t *nodes, size_t max, struct gmig_error *err)
+{
+	const char *whole = text;
+	size_t count = 0;
+
+	for (;;) {
+		unsigned int first, last;
+		int rc = parse_node(&text, whole, &first, err);
+
+		last = first;
+		if (!rc && *text == '-') {
+			text++;
+			rc = parse_node(&text, whole, &last, err);
+		}
+		if (rc)
+			return rc;
+		if (last < first)
+			return gmig_fail(err, -EINVAL, "a range of nodes goes upwards: '%.60s'",
+					 whole);
+		for (unsigned int node = first; node <= last; node++) {
+			if (count == max)
+				return gmig_fail(err, -E2BIG, "more than %zu nodes: '%.60s'", max,
+						 whole);
+			nodes[count++] = (uint8_t)node;
+		}
+		if (!*text)
+			return (int)count;
+		if (*text++ != ',')
+			return gmig_fail(err, -EINVAL,
+					 "nodes are divided by commas, as in 0,2-3: '%.60s'",
+					 whole);
+	}
+}
+
+const char *units_size(uint64_t bytes, char *text)
+{
+	uint64_t unit = 1;
+	size_t power = 0;
+
+	while (power < strlen(size_units) && bytes / unit >= 1024) {
+		unit *= 1024;
+		power++;
+	}
+	if (bytes % unit == 0)
+		snprintf(text, UNITS_TEXT, "%llu%.1s", (unsigned long long)(bytes / unit),
+			 power ? &size_units[power - 1] : "");
+	else
+		snprintf(text, UNITS_TEXT, "%.1f%.1s", (double)bytes / (double)unit,
+			 &size_units[power - 1]);
+	return text;
+}
+
+/* Three digits: 1.65, 16.5, 165. */
+static void three_digits(double value, const char *unit, char *text)
+{
+	snprintf(text, UNITS_TEXT, "%.*f %s",
+		 value < 9.995	 ? 2
+		 : value < 99.95 ? 1
+				 : 0,
+		 value, unit);
+}
+
+const char *units_rate(double bytes_per_second, char *text)
+{
+	if (bytes_per_second >= 999.5e6)
+		three_digits(bytes_per_second / 1e9, "GB/s", text);
+	else if (bytes_per_second >= 999.5e3)
+		three_digits(bytes_per_second / 1e6, "MB/s", text);
+	else
+		three_digits(bytes_per_second / 1e3, "kB/s", text);
+	return text;
+}
+
+const char *units_ns(uint64_t ns, char *text)
+{
+	if (ns < 1000)
+		snprintf(text, UNITS_TEXT, "%llu ns", (unsigned long long)ns);
+	else if ((double)ns < 999.5e3)
+		three_digits((double)ns / 1e3, "us", text);
+	else if ((double)ns < 999.5e6)
+		three_digits((double)ns / 1e6, "ms", text);
+	else
+		three_digits((double)ns / 1e9, "s", text);
+	return text;
+}

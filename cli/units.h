@@ -1,0 +1,29 @@
+/*
+ * Numbers with units, as gmig reads and prints them: sizes are powers of two (2M, 1.5G), rates of
+ * finished work are powers of ten (GB/s). Any thread.
+ */
+#ifndef CLI_UNITS_H
+#define CLI_UNITS_H
+
+#include "../migrate/gmig_error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define UNITS_TEXT 32
+
+/* Bytes: digits and one of K M G T, upper or lower case, or none. -EINVAL not a size, -ERANGE over
+ * 64 bits. */
+int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err);
+/* A plain number, at most max. -EINVAL no number, -ERANGE over max. */
+int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err);
+/* A comma list of node numbers and ranges, 0,2-3; order is kept. -EINVAL, -ERANGE over 63, -E2BIG
+ * over max. */
+int units_parse_nodes(const char *text, uint8_t *nodes, size_t max, struct gmig_error *err);
+
+/* Each fills text[UNITS_TEXT] and returns it. */
+const char *units_size(uint64_t bytes, char *text);
+const char *units_rate(double bytes_per_second, char *text);
+const char *units_ns(uint64_t ns, char *text);
+
+#endif
