@@ -342,17 +342,12 @@ int console_create(struct vmm *vmm, const char *spec, const struct console_devic
 		gmig_fail(err, ret, "console: %s", strerror(-ret));
 		goto fail;
 	}
-	if (console->in_fd >= 0) {
-		console->in_loop = true;
-		ret = vmm_loop_add(vmm, console->in_fd, EPOLLIN, in_ready, console);
-		if (ret) {
-			/* stdin is a plain file or closed: the guest gets no input, which is no
-			 * reason to fail. */
-			console->in_loop = false;
-			vmm_log(GMIG_LOG_DEBUG, "device=console input=none reason=\"%s\"",
-				strerror(-ret));
-		}
-	}
+	/* Refused when stdin is a plain file or closed: the guest gets no input, no reason to fail.
+	 */
+	pthread_mutex_lock(&console->input_lock);
+	if (console->in_fd >= 0)
+		console->in_loop = !vmm_loop_add(vmm, console->in_fd, EPOLLIN, in_ready, console);
+	pthread_mutex_unlock(&console->input_lock);
 	*out = console;
 	return 0;
 fail:

@@ -20,15 +20,8 @@
 #define HOST_BRIDGE_VENDOR                                                                         \
 	0x1b36 /* Red Hat's, and its generic host bridge: known to need no quirk */
 #define HOST_BRIDGE_DEVICE 0x0008
-/* Where a BAR lies that is not decoded, or was put where something else is: no guest can address
- * this. */
-#define PARKED_GPA  0x8000000000000000ull
+/* No RAM reaches up here, and no physical address of ours beyond. */
 #define MAX_BAR_GPA 0x0000400000000000ull
-
-struct pci_bar {
-	struct vmm_io io; /* base: where it answers now */
-	uint64_t first_gpa, parked_gpa;
-};
 
 struct pci_msix {
 	pthread_mutex_t lock; /* guards all below but count and capability */
@@ -46,7 +39,7 @@ struct pci_function {
 	uint8_t power_on[CONFIG_BYTES]; /* constant once vCPUs run */
 	uint8_t writable[CONFIG_BYTES]; /* constant once vCPUs run */
 	unsigned int last_capability, free_config;
-	struct pci_bar bar[PCI_BARS];
+	struct vmm_io bar[PCI_BARS]; /* base: where it answers now */
 	struct pci_msix msix;
 };
 
@@ -219,7 +212,7 @@ static uint64_t bar_address(const struct pci_function *function, unsigned int ba
 
 static int bar_move(struct pci_function *function, unsigned int bar, uint64_t gpa)
 {
-	struct vmm_io *io = &function->bar[bar].io;
+	struct vmm_io *io = &function->bar[bar];
 	int ret = 0;
 
 	if (io->base == gpa)
@@ -234,7 +227,7 @@ static int bar_move(struct pci_function *function, unsigned int bar, uint64_t gp
  * anything can be there. */
 static void bar_update(struct pci_function *function, unsigned int bar)
 {
-	uint64_t parked = function->bar[bar].parked_gpa, gpa = parked;
+	uint64_t gpa = VMM_MMIO_NOWHERE;
 
 	if (!function->spec.bar[bar].bytes)
 		return;
@@ -242,7 +235,7 @@ static void bar_update(struct pci_function *function, unsigned int bar)
 	    bar_address(function, bar) < MAX_BAR_GPA)
 		gpa = bar_address(function, bar);
 	if (bar_move(function, bar, gpa))
-		bar_move(function, bar, parked);
+		bar_move(function, bar, VMM_MMIO_NOWHERE);
 }
 
 static void bar_update_all(struct pci_function *function)
@@ -397,7 +390,7 @@ static int add_bar(struct pci_function *function, unsigned int bar, struct gmig_
 {
 	struct pci_bus *bus = function->bus;
 	const struct pci_bar_spec *spec = &function->spec.bar[bar];
-	struct pci_bar *slot = &function->bar[bar];
+	struct vmm_io *io = &function->bar[bar];
 	uint64_t gpa = (bus->next_bar_gpa + spec->bytes - 1) & ~(spec->bytes - 1),
 		 mask = ~(spec->bytes - 1);
 
@@ -409,16 +402,12 @@ static int add_bar(struct pci_function *function, unsigned int bar, struct gmig_
 	if (gpa + spec->bytes > VMM_PCI_MMIO_GPA + VMM_PCI_MMIO_BYTES)
 		return gmig_fail(err, -ENOSPC, "%s: no room for a BAR", function->spec.name);
 	bus->next_bar_gpa = gpa + spec->bytes;
-	slot->first_gpa = gpa;
-	slot->parked_gpa = PARKED_GPA | (uint64_t)(function->slot * PCI_BARS + bar) << 32;
-	slot->io = (struct vmm_io){function->spec.name, slot->parked_gpa, spec->bytes, spec->access,
-				   function->spec.opaque};
-	if (spec->access == msix_access)
-		slot->io.opaque = function;
+	*io = (struct vmm_io){function->spec.name, VMM_MMIO_NOWHERE, spec->bytes, spec->access,
+			      spec->access == msix_access ? function : function->spec.opaque};
 	gpa |= PCI_BASE_ADDRESS_MEM_TYPE_64;
 	memcpy(function->config + PCI_BASE_ADDRESS_0 + 8 * bar, &gpa, sizeof(gpa));
 	memcpy(function->writable + PCI_BASE_ADDRESS_0 + 8 * bar, &mask, sizeof(mask));
-	return vmm_mmio_add(bus->vmm, &slot->io, err);
+	return vmm_mmio_add(bus->vmm, io, err);
 }
 
 static int add_msix(struct pci_function *function)

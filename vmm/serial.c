@@ -2,8 +2,9 @@
  * A 16550A at COM1. Register layout: the PC16550D data sheet, as <linux/serial_reg.h> names it.
  *
  * The transmitter is "empty" as long as the console has room, so that a kernel that polls never
- * waits; the interrupt that says so comes when the I/O thread has handed the bytes over, which
- * batches a driver's output 16 bytes at a time.
+ * waits. The interrupt that says so comes at once for TX_ROUNDS times, then when the I/O thread
+ * has handed the bytes over: a driver that finds room for ever in one interrupt takes the device
+ * for broken (Linux: "too much work for irq4") and leaves.
  */
 #include "console.h"
 #include "device_ops.h"
@@ -14,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RX_BYTES 64u
+#define RX_BYTES  64u
+#define TX_ROUNDS 64u
 
 struct serial {
 	struct vmm *vmm;
@@ -23,8 +25,9 @@ struct serial {
 	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
 	uint8_t rx[RX_BYTES];
 	unsigned int rx_head, rx_count;
-	bool tx_empty_pending; /* THRE interrupt not yet seen by the guest */
-	bool line;	       /* level of the interrupt line */
+	bool tx_empty_pending;	/* THRE interrupt not yet seen by the guest */
+	unsigned int tx_rounds; /* such interrupts since the I/O thread was last done */
+	bool line;		/* level of the interrupt line */
 };
 
 static uint8_t serial_iir(const struct serial *serial)
@@ -90,8 +93,10 @@ static uint8_t serial_read(struct serial *serial, unsigned int reg)
 		return serial->lcr & UART_LCR_DLAB ? serial->dlm : serial->ier;
 	case UART_IIR:
 		value = serial_iir(serial);
-		if ((value & UART_IIR_ID) == UART_IIR_THRI)
+		if ((value & UART_IIR_ID) == UART_IIR_THRI) {
 			serial->tx_empty_pending = false;
+			serial->tx_rounds++;
+		}
 		return value;
 	case UART_LCR:
 		return serial->lcr;
@@ -122,6 +127,8 @@ static void serial_write_tx(struct serial *serial, uint8_t value)
 		return;
 	}
 	console_put(serial->console, value);
+	serial->tx_empty_pending =
+	    serial->tx_rounds < TX_ROUNDS && console_has_room(serial->console);
 }
 
 static void serial_write(struct serial *serial, unsigned int reg, uint8_t value)
@@ -215,7 +222,13 @@ static void serial_drained(void *opaque)
 	struct serial *serial = opaque;
 
 	pthread_mutex_lock(&serial->lock);
+	serial->tx_rounds = 0;
 	serial->tx_empty_pending = true;
+	if (serial->line && (serial_iir(serial) & UART_IIR_ID) == UART_IIR_THRI) {
+		/* A driver that left in the middle needs an edge to come back. */
+		serial->line = false;
+		vmm_irq_line(serial->vmm, VMM_SERIAL_GSI, false);
+	}
 	serial_update_line(serial);
 	pthread_mutex_unlock(&serial->lock);
 }
@@ -230,6 +243,7 @@ static void serial_power_on(struct serial *serial)
 	serial->dll = 0x0c; /* 9600 baud */
 	serial->rx_head = serial->rx_count = 0;
 	serial->tx_empty_pending = false;
+	serial->tx_rounds = 0;
 	serial_update_line(serial);
 	pthread_mutex_unlock(&serial->lock);
 }
