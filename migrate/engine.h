@@ -1,0 +1,127 @@
+/*
+ * Inside of libgmig: the engine's own struct, shared by engine, fault, job, mover and audit. Not
+ * installed.
+ *
+ * Locks, outermost first; a thread takes them only downwards:
+ *   engine.lock    windows being added, the list of jobs, the fatal flag
+ *   job.lock       a job's state, rate and results (never held while a block is worked on)
+ *   engine.gate    read: whoever changes what lies where (a worker for one block, the fault thread
+ * for one fault); write: the audit while it counts. Readers first: a fault thread never waits for a
+ * waiting writer. stripe.lock    changes of the shadow entries of a block, and its sleepers
+ *   pool.lock      slots of one pool
+ * Nobody who holds stripe.lock or engine.gate for writing touches a window: the fault thread may
+ * need the lock to serve that touch.
+ */
+#ifndef GMIG_ENGINE_H
+#define GMIG_ENGINE_H
+
+#include "hist.h"
+#include "shadow.h"
+#include "sys.h"
+
+#include <stdatomic.h>
+
+#define ENGINE_WINDOWS	  32
+#define ENGINE_STRIPES	  256
+#define ENGINE_TIDS	  64
+#define ENGINE_ENDED	  64 /* ended jobs that are remembered */
+#define ENGINE_POOL_BYTES (16ull << 20)
+
+struct frames;
+struct fault;
+
+/* A thread asleep on a block that is being moved. guarded by stripe.lock */
+struct sleeper {
+	struct sleeper *next;
+	uint64_t gfn;
+	uint64_t since_ns;
+	int tid;
+};
+
+struct stripe {
+	pthread_mutex_t lock;
+	struct sleeper *sleepers;
+};
+
+/* Constant after gmig_window_add() but for home. */
+struct window {
+	unsigned int vnode;
+	uint64_t gfn, pages;
+	uint8_t *hva;
+	void *reserved;
+	atomic_uint home; /* host node that first touches are served from */
+};
+
+struct vnode {
+	int uffd; /* -1: no window yet, or plain */
+	struct fault *fault;
+	int tids[ENGINE_TIDS]; /* guarded by engine.lock to write; count is published last */
+	atomic_uint tid_count;
+};
+
+struct gmig {
+	struct gmig_options options;
+	const struct gmig_sys *sys;
+	bool fake;
+	bool plain;
+	char why_off[GMIG_ERROR_TEXT];
+
+	pthread_mutex_t lock;
+	struct window windows[ENGINE_WINDOWS]; /* published by window_count */
+	atomic_uint window_count;
+	struct vnode vnodes[GMIG_MAX_VNODES];
+
+	struct shadow *shadow;
+	struct frames *frames;
+	int pagemap;
+	struct stripe stripes[ENGINE_STRIPES];
+	pthread_rwlock_t gate;
+	atomic_uint gate_wanted; /* audits that wait: workers stay out */
+
+	struct gmig_job *jobs; /* guarded by lock; oldest first */
+	uint64_t next_job_id;  /* guarded by lock */
+	bool ending;	       /* guarded by lock */
+	atomic_bool fatal;
+
+	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read windows; 0 = free */
+
+	atomic_ullong sleepers, faults, faults_known_thread;
+	struct hist closed_read, closed_write, stall;
+};
+
+__attribute__((format(printf, 3, 4))) void engine_log(struct gmig *gmig, enum gmig_log_level level,
+						      const char *format, ...);
+/* Report the failure after which a block stays closed; once. Any thread. */
+__attribute__((format(printf, 3, 4))) void engine_fatal(struct gmig *gmig, int code,
+							const char *format, ...);
+
+/* NULL: not guest RAM. */
+struct window *engine_window_of_gfn(struct gmig *gmig, uint64_t gfn);
+struct window *engine_window_of_hva(struct gmig *gmig, uintptr_t hva);
+static inline uint8_t *window_hva(const struct window *window, uint64_t gfn)
+{
+	return window->hva + (gfn - window->gfn) * GMIG_PAGE_BYTES;
+}
+
+/* Host nodes that exist, by the topology. */
+static inline bool engine_node_exists(const struct gmig *gmig, unsigned int node)
+{
+	return node < GMIG_MAX_NODES && gmig_topology_nodes(gmig->options.topology) >> node & 1;
+}
+
+struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);
+/*
+ * Take the sleepers of gfn..gfn+pages off the list, because they have just been woken, and record
+ * their waits in the engine's histogram and in `also` (may be NULL). Caller holds stripe->lock.
+ */
+void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t gfn, uint64_t pages,
+			   struct hist *also);
+
+/* Workers: enter waits while an audit wants the gate. */
+void engine_gate_enter(struct gmig *gmig);
+void engine_gate_leave(struct gmig *gmig);
+
+/* First touches of the window are served from `node` from now on. */
+void engine_window_set_home(struct gmig *gmig, struct window *window, unsigned int node);
+
+#endif

@@ -1,0 +1,124 @@
+#include "uffd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void say(struct gmig_features *features, const char *why)
+{
+	if (!features->why[0])
+		snprintf(features->why, sizeof(features->why), "%s", why);
+}
+
+/* Register one page and move another into it: the only proof that UFFDIO_MOVE works here. */
+static int try_move(const struct gmig_sys *sys, int fd)
+{
+	size_t page = GMIG_PAGE_BYTES, done;
+	void *reserved, *memory;
+	int ret = gmig_sys_map_aligned(sys, GMIG_BLOCK_BYTES, &reserved, &memory);
+
+	if (ret)
+		return ret;
+	sys->advise(memory, GMIG_BLOCK_BYTES, MADV_NOHUGEPAGE);
+	*(volatile char *)memory = 1;
+	ret = uffd_register(sys, fd, (char *)memory + page, page, UFFDIO_REGISTER_MODE_MISSING);
+	if (!ret) {
+		struct uffd_move move = {fd, (char *)memory + page, memory, page, true};
+
+		ret = uffd_move(sys, &move, &done);
+	}
+	sys->unmap(reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
+	return ret;
+}
+
+static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *features)
+{
+	struct uffd_look look;
+	int fd = sys->pagemap();
+	int ret = fd;
+
+	if (fd >= 0) {
+		void *reserved, *memory;
+
+		ret = gmig_sys_map_aligned(sys, GMIG_BLOCK_BYTES, &reserved, &memory);
+		if (!ret) {
+			ret = uffd_look(sys, fd, memory, &look);
+			sys->unmap(reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
+		}
+		sys->close(fd);
+	}
+	features->pagemap_scan = ret == 0	  ? GMIG_FEATURE_OK
+				 : ret == -EACCES ? GMIG_FEATURE_NO_RIGHT
+						  : GMIG_FEATURE_MISSING;
+	if (ret)
+		say(features,
+		    "this kernel cannot list a process's pages (PAGEMAP_SCAN, Linux 6.7); "
+		    "use Linux 6.8 or later with /proc mounted");
+}
+
+static void probe_thp(struct gmig_features *features)
+{
+	char text[64] = "";
+	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+
+	features->thp = GMIG_FEATURE_MISSING;
+	if (file) {
+		if (fgets(text, sizeof(text), file) && !strstr(text, "[never]"))
+			features->thp = GMIG_FEATURE_OK;
+		fclose(file);
+	}
+}
+
+static int probe_open(const struct gmig_sys *sys, struct gmig_features *features, int *fd)
+{
+	int ret = uffd_open(sys, UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_PAGEFAULT_FLAG_WP, fd, NULL);
+
+	if (!ret)
+		return 0;
+	features->move = GMIG_FEATURE_MISSING;
+	features->write_protect = GMIG_FEATURE_MISSING;
+	if (ret == -EPERM || ret == -EACCES) {
+		features->userfaultfd = GMIG_FEATURE_NO_RIGHT;
+		say(features, "no right to use userfaultfd for faults taken in the kernel: install "
+			      "gmig's udev rule "
+			      "(60-gmig.rules) and join group kvm, or run: setfacl -m u:$USER:rw "
+			      "/dev/userfaultfd");
+		return -EPERM;
+	}
+	features->userfaultfd = GMIG_FEATURE_MISSING;
+	say(features,
+	    "this kernel has no userfaultfd (CONFIG_USERFAULTFD); use Linux 6.8 or later");
+	return -ENOSYS;
+}
+
+int gmig_probe_features(struct gmig_features *features)
+{
+	return gmig_probe_features_with(&gmig_sys_real, features);
+}
+
+int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *features)
+{
+	int fd, ret, result = 0;
+
+	memset(features, 0, sizeof(*features));
+	probe_thp(features);
+	ret = probe_open(sys, features, &fd);
+	if (ret) {
+		probe_pagemap(sys, features);
+		return ret;
+	}
+	ret = try_move(sys, fd);
+	if (ret) {
+		features->move = GMIG_FEATURE_MISSING;
+		result = -ENOSYS;
+		say(features, "this kernel cannot move pages with userfaultfd (UFFDIO_MOVE); use "
+			      "Linux 6.8 or later");
+	}
+	sys->close(fd);
+	probe_pagemap(sys, features);
+	if (!result && features->pagemap_scan != GMIG_FEATURE_OK)
+		result = features->pagemap_scan == GMIG_FEATURE_NO_RIGHT ? -EPERM : -ENOSYS;
+	return result;
+}

@@ -1,0 +1,490 @@
+#include "job.h"
+
+#include "audit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- States
+ * --------------------------------------------------------------------------------------------------
+ */
+
+#define NEXT(state) ((state) + 1) /* 0 = the event is refused */
+
+static const unsigned char job_next[GMIG_JOB_CANCELLED + 1][JOB_EVENTS] = {
+    [GMIG_JOB_CREATED] = {[JOB_RUN] = NEXT(GMIG_JOB_RUNNING),
+			  [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
+			  [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
+    [GMIG_JOB_RUNNING] = {[JOB_PAUSE] = NEXT(GMIG_JOB_PAUSED),
+			  [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
+			  [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
+			  [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
+    [GMIG_JOB_PAUSED] = {[JOB_RESUME] = NEXT(GMIG_JOB_RUNNING),
+			 [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
+			 /* the last block was under way */
+			 [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
+			 [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
+    [GMIG_JOB_CANCELLING] = {[JOB_RUN] = NEXT(GMIG_JOB_CANCELLING),
+			     [JOB_FINISH] = NEXT(GMIG_JOB_CANCELLED),
+			     [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
+};
+
+int job_change(struct gmig_job *job, enum job_event event)
+{
+	unsigned int next = job_next[job->state][event];
+	uint64_t now = job->gmig->sys->now_ns();
+
+	if (!next)
+		return job_is_over(job->state) ? -ESRCH : -EALREADY;
+	if (job->state == GMIG_JOB_PAUSED) {
+		job->paused_ns += now - job->pause_start_ns;
+		rate_skip(&job->rate, now);
+	}
+	job->state = next - 1;
+	if (job->state == GMIG_JOB_PAUSED)
+		job->pause_start_ns = now;
+	if (job_is_over(job->state))
+		job->end_ns = now;
+	job->announce = true;
+	pthread_cond_broadcast(&job->changed);
+	return 0;
+}
+
+bool job_admit(struct gmig_job *job, uint64_t bytes)
+{
+	const struct gmig_sys *sys = job->gmig->sys;
+	bool go = false;
+
+	pthread_mutex_lock(&job->lock);
+	while (job->state != GMIG_JOB_CANCELLING) {
+		uint64_t now = sys->now_ns(), wait;
+
+		if (job->state == GMIG_JOB_PAUSED) {
+			pthread_cond_wait(&job->changed, &job->lock);
+			continue;
+		}
+		wait = rate_take(&job->rate, bytes, now);
+		go = !wait;
+		if (go)
+			break;
+		sys->wait_until(&job->changed, &job->lock, now + wait);
+	}
+	pthread_mutex_unlock(&job->lock);
+	return go;
+}
+
+static int job_ask(struct gmig_job *job, enum job_event event)
+{
+	int ret;
+
+	pthread_mutex_lock(&job->lock);
+	ret = job_change(job, event);
+	pthread_mutex_unlock(&job->lock);
+	return ret;
+}
+
+int gmig_job_pause(struct gmig_job *job)
+{
+	return job_ask(job, JOB_PAUSE);
+}
+
+int gmig_job_resume(struct gmig_job *job)
+{
+	return job_ask(job, JOB_RESUME);
+}
+
+int gmig_job_cancel(struct gmig_job *job)
+{
+	return job_ask(job, JOB_CANCEL);
+}
+
+int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second)
+{
+	int ret = -ESRCH;
+
+	pthread_mutex_lock(&job->lock);
+	if (!job_is_over(job->state)) {
+		rate_set(&job->rate, bytes_per_second, job->gmig->sys->now_ns());
+		pthread_cond_broadcast(&job->changed);
+		ret = 0;
+	}
+	pthread_mutex_unlock(&job->lock);
+	return ret;
+}
+
+/* ---- The job's thread
+ * ---------------------------------------------------------------------------------------- */
+
+void job_tell(struct gmig_job *job)
+{
+	const struct gmig_options *options = &job->gmig->options;
+	struct gmig_job_info info;
+
+	pthread_mutex_lock(&job->lock);
+	job->announce = false;
+	pthread_mutex_unlock(&job->lock);
+	if (!options->job_event)
+		return;
+	gmig_job_info(job, &info);
+	options->job_event(options->opaque, &info);
+}
+
+static bool takes_part(const struct gmig_job *job, const struct window *window)
+{
+	return !job->spec.vnodes || job->spec.vnodes >> window->vnode & 1;
+}
+
+/* The audit first: the plan is only as good as the beliefs. */
+static int job_plan(struct gmig_job *job, struct gmig_error *err)
+{
+	struct plan_range ranges[ENGINE_WINDOWS];
+	struct gmig *gmig = job->gmig;
+	size_t count = 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->window_count) && !ret; i++) {
+		const struct window *window = &gmig->windows[i];
+
+		if (!takes_part(job, window))
+			continue;
+		audit_correct(gmig, window->gfn, window->pages, NULL);
+		ranges[count].gfn = window->gfn;
+		ranges[count++].pages = window->pages;
+		ret = status_add_range(job->status, window->gfn, window->pages);
+	}
+	if (!ret)
+		ret = plan_build(gmig->shadow, ranges, count, &job->map, &job->plan);
+	if (ret)
+		return gmig_fail(err, ret, "no memory for the plan");
+	atomic_store(&job->total_bytes, job->plan->total_bytes);
+	return 0;
+}
+
+/* Memory that the guest has not touched yet follows what it has. back: undo, for what the job set
+ * and nobody else since. */
+static void job_move_homes(struct gmig_job *job, uint8_t *homes, bool back)
+{
+	struct gmig *gmig = job->gmig;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->window_count); i++) {
+		struct window *window = &gmig->windows[i];
+		unsigned int home = atomic_load(&window->home);
+
+		if (!takes_part(job, window))
+			continue;
+		if (!back) {
+			homes[i] = (uint8_t)home;
+			if (job->map.to[home] != GMIG_NO_NODE)
+				engine_window_set_home(gmig, window, job->map.to[home]);
+		} else if (home == job->map.to[homes[i]]) {
+			engine_window_set_home(gmig, window, homes[i]);
+		}
+	}
+}
+
+static void job_finish(struct gmig_job *job, int ret, const struct gmig_error *err)
+{
+	struct gmig *gmig = job->gmig;
+	bool cancelled;
+
+	pthread_mutex_lock(&job->lock);
+	cancelled = job->state == GMIG_JOB_CANCELLING;
+	pthread_mutex_unlock(&job->lock);
+	if (job->plan && (ret || cancelled)) {
+		job->todo = job->plan->block_gfn;
+		for (size_t i = 0; i < job->plan->blocks; i++)
+			job_block_unreached(job, job->todo[i]);
+	}
+	for (unsigned int i = 0; job->plan && i < atomic_load(&gmig->window_count); i++)
+		if (takes_part(job, &gmig->windows[i]))
+			audit_correct(gmig, gmig->windows[i].gfn, gmig->windows[i].pages, NULL);
+	pthread_mutex_lock(&job->lock);
+	if (ret)
+		job->error = *err;
+	job_change(job, ret ? JOB_FAIL : JOB_FINISH);
+	pthread_mutex_unlock(&job->lock);
+}
+
+static void *job_thread(void *arg)
+{
+	struct gmig_job *job = arg;
+	struct gmig_error err = {0};
+	uint8_t homes[ENGINE_WINDOWS];
+	int ret;
+
+	job_ask(job, JOB_RUN);
+	job_tell(job);
+	ret = job_plan(job, &err);
+	if (!ret) {
+		job_move_homes(job, homes, false);
+		ret = job_run_passes(job, &err);
+		pthread_mutex_lock(&job->lock);
+		bool back = ret || job->state == GMIG_JOB_CANCELLING;
+		pthread_mutex_unlock(&job->lock);
+		if (back)
+			job_move_homes(job, homes, true);
+	}
+	job_finish(job, ret, &err);
+	job_tell(job);
+	gmig_job_put(job);
+	return NULL;
+}
+
+/* ---- Starting and finding
+ * ------------------------------------------------------------------------------------ */
+
+static int spec_check(const struct gmig *gmig, const struct gmig_job_spec *spec,
+		      struct gmig_error *err)
+{
+	if (gmig->plain)
+		return gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
+	if (spec->mode != GMIG_MODE_READABLE && spec->mode != GMIG_MODE_BLOCK)
+		return gmig_fail(err, -EINVAL, "mode %d is not known", (int)spec->mode);
+	if (spec->frames > GMIG_FRAMES_RECYCLED)
+		return gmig_fail(err, -EINVAL, "frames %d is not known", (int)spec->frames);
+	if (spec->threads > GMIG_MAX_WORKERS)
+		return gmig_fail(err, -EINVAL, "%u threads: at most %u", spec->threads,
+				 GMIG_MAX_WORKERS);
+	if (!mover_find(spec->mover))
+		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
+	if (atomic_load(&gmig->fatal))
+		return gmig_fail(err, -ESHUTDOWN, "the engine met a fatal error");
+	return 0;
+}
+
+static void job_free(struct gmig_job *job)
+{
+	plan_destroy(job->plan);
+	status_destroy(job->status);
+	pthread_cond_destroy(&job->changed);
+	pthread_mutex_destroy(&job->lock);
+	free(job);
+}
+
+static int job_create(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
+		      struct gmig_error *err)
+{
+	struct gmig_job *job = calloc(1, sizeof(*job));
+	int ret;
+
+	if (!job)
+		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	job->gmig = gmig;
+	job->spec = *spec;
+	job->mover = mover_find(spec->mover);
+	job->spec.mover = job->mover->name;
+	if (!job->spec.threads)
+		job->spec.threads = 1;
+	job->state = GMIG_JOB_CREATED;
+	pthread_mutex_init(&job->lock, NULL);
+	gmig_sys_cond_init(&job->changed);
+	job->start_ns = gmig->sys->now_ns();
+	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
+	ret = plan_map_build(spec, gmig_topology_nodes(gmig->options.topology), &job->map, err);
+	if (!ret && status_create(&job->status))
+		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
+	if (ret) {
+		job_free(job);
+		return ret;
+	}
+	*out = job;
+	return 0;
+}
+
+/* Forget the oldest ended jobs. Caller holds engine.lock. */
+static void jobs_forget(struct gmig *gmig)
+{
+	unsigned int ended = 0;
+
+	for (struct gmig_job *job = gmig->jobs; job; job = job->next)
+		ended += job->refs == 1;
+	for (struct gmig_job **link = &gmig->jobs; *link && ended > ENGINE_ENDED;) {
+		struct gmig_job *job = *link;
+
+		if (job->refs > 1) {
+			link = &job->next;
+			continue;
+		}
+		*link = job->next;
+		pthread_join(job->thread, NULL);
+		job_free(job);
+		ended--;
+	}
+}
+
+/* References: the list's, the thread's, the caller's. Caller holds engine.lock. */
+static int job_launch(struct gmig *gmig, struct gmig_job *job, struct gmig_error *err)
+{
+	struct gmig_job **link = &gmig->jobs;
+	int ret;
+
+	if (gmig->ending)
+		return gmig_fail(err, -ESHUTDOWN, "the engine ends");
+	job->id = gmig->next_job_id++;
+	job->refs = 3;
+	ret = -pthread_create(&job->thread, NULL, job_thread, job);
+	if (ret)
+		return gmig_fail(err, ret, "cannot start the job's thread: %s",
+				 gmig_errno_name(ret));
+	while (*link)
+		link = &(*link)->next;
+	*link = job;
+	jobs_forget(gmig);
+	return 0;
+}
+
+int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
+		   struct gmig_error *err)
+{
+	struct gmig_job *job = NULL;
+	int ret = spec_check(gmig, spec, err);
+
+	if (!ret)
+		ret = job_create(gmig, spec, &job, err);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&gmig->lock);
+	ret = job_launch(gmig, job, err);
+	pthread_mutex_unlock(&gmig->lock);
+	if (ret) {
+		job_free(job);
+		return ret;
+	}
+	*out = job;
+	return 0;
+}
+
+struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id)
+{
+	struct gmig_job *job;
+
+	pthread_mutex_lock(&gmig->lock);
+	for (job = gmig->jobs; job && job->id != id; job = job->next)
+		;
+	if (job)
+		job->refs++;
+	pthread_mutex_unlock(&gmig->lock);
+	return job;
+}
+
+void gmig_job_put(struct gmig_job *job)
+{
+	if (!job)
+		return;
+	pthread_mutex_lock(&job->gmig->lock);
+	job->refs--;
+	pthread_mutex_unlock(&job->gmig->lock);
+}
+
+size_t gmig_job_list(struct gmig *gmig, uint64_t *ids, size_t max)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&gmig->lock);
+	for (struct gmig_job *job = gmig->jobs; job; job = job->next) {
+		if (count < max)
+			ids[count] = job->id;
+		count++;
+	}
+	pthread_mutex_unlock(&gmig->lock);
+	return count;
+}
+
+void job_end_all(struct gmig *gmig)
+{
+	struct gmig_job *job, *next;
+
+	pthread_mutex_lock(&gmig->lock);
+	gmig->ending = true;
+	job = gmig->jobs;
+	gmig->jobs = NULL;
+	pthread_mutex_unlock(&gmig->lock);
+	for (struct gmig_job *each = job; each; each = each->next)
+		gmig_job_cancel(each);
+	for (; job; job = next) {
+		next = job->next;
+		pthread_join(job->thread, NULL);
+		job_free(job);
+	}
+}
+
+/* ---- Asking
+ * --------------------------------------------------------------------------------------------------
+ */
+
+void gmig_job_wait(struct gmig_job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	while (!job_is_over(job->state))
+		pthread_cond_wait(&job->changed, &job->lock);
+	pthread_mutex_unlock(&job->lock);
+}
+
+/* Pages that were discarded meanwhile did not stay anywhere. */
+static void info_left(struct gmig_job *job, struct gmig_job_info *info)
+{
+	struct gmig_left all[GMIG_MAX_LEFT + 1];
+	unsigned int count = status_count_left(job->status, all, GMIG_MAX_LEFT + 1);
+
+	info->left_bytes = 0;
+	for (unsigned int i = 0; i < count && info->left_count < GMIG_MAX_LEFT; i++) {
+		if (all[i].error == ENOENT)
+			continue;
+		info->left[info->left_count++] = all[i];
+		info->left_bytes += all[i].pages * GMIG_PAGE_BYTES;
+	}
+}
+
+void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
+{
+	uint64_t now = job->gmig->sys->now_ns();
+
+	memset(info, 0, sizeof(*info));
+	info->id = job->id;
+	info->spec = job->spec;
+	info->total_bytes = atomic_load(&job->total_bytes);
+	info->moved_bytes = atomic_load(&job->moved_bytes);
+	info->huge_lost = atomic_load(&job->huge_lost);
+	if (info->total_bytes > info->moved_bytes)
+		info->left_bytes = info->total_bytes - info->moved_bytes;
+	hist_summary(&job->closed_read, &info->closed_read);
+	hist_summary(&job->closed_write, &info->closed_write);
+	hist_summary(&job->stall, &info->stall);
+	pthread_mutex_lock(&job->lock);
+	info->state = job->state;
+	info->spec.rate_bytes_per_second = job->rate.bytes_per_second;
+	info->passes = job->passes;
+	info->start_ns = job->start_ns;
+	info->paused_ns = job->paused_ns;
+	if (job->state == GMIG_JOB_PAUSED)
+		info->paused_ns += now - job->pause_start_ns;
+	info->elapsed_ns =
+	    (job_is_over(job->state) ? job->end_ns : now) - job->start_ns - info->paused_ns;
+	info->error = job->error;
+	pthread_mutex_unlock(&job->lock);
+	if (job_is_over(info->state))
+		info_left(job, info);
+}
+
+/* Of a page that took no part: where it is. */
+static int page_now(struct gmig *gmig, uint64_t gfn)
+{
+	struct shadow_entry entry;
+
+	if (shadow_lookup(gmig->shadow, gfn, &entry))
+		return -EFAULT;
+	return entry.state == SHADOW_NONE ? -ENOENT : entry.node;
+}
+
+int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status)
+{
+	uint64_t gfn = gpa / GMIG_PAGE_BYTES;
+
+	if (gpa % GMIG_PAGE_BYTES)
+		return -EINVAL;
+	status_get(job->status, gfn, pages, status);
+	for (size_t i = 0; i < pages; i++)
+		if (status[i] == STATUS_NOT_TRIED || status[i] == -EFAULT || status[i] >= 0)
+			status[i] = page_now(job->gmig, gfn + i);
+	return 0;
+}

@@ -1,0 +1,379 @@
+/*
+ * One block: pick the pages that go from one node to one other, get the frames, claim, move,
+ * settle, note. A split block whose pages lie on several nodes takes several rounds.
+ */
+#include "job.h"
+#include "uffd.h"
+
+#include <errno.h>
+
+#define FULL_ENOUGH	 4 /* refusals in a row after which a node is not asked again in this pass */
+#define FRAGMENTED_BYTES (64ull << 20)
+
+/* What one round moves. */
+struct pick {
+	const struct gmig_job *job;
+	const struct bits *skip; /* pages that had their turn */
+	uint64_t block_gfn;
+	struct bits pages;
+	struct bits busy; /* claimed by another job */
+	uint8_t source, target;
+	bool huge;
+};
+
+static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct pick *pick = arg;
+	unsigned int first = (unsigned int)(gfn - pick->block_gfn);
+	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
+	uint8_t target = GMIG_NO_NODE;
+
+	if (bits_get(pick->skip, first) || entry->state == SHADOW_NONE)
+		return 0;
+	if (entry->node < GMIG_MAX_NODES)
+		target = pick->job->map.to[entry->node];
+	if (target == GMIG_NO_NODE)
+		return 0;
+	if (entry->state != SHADOW_PRESENT) {
+		bits_set_range(&pick->busy, first, count);
+		return 0;
+	}
+	if (bits_empty(&pick->pages)) {
+		pick->source = entry->node;
+		pick->target = target;
+		pick->huge = entry->order;
+	}
+	if (entry->node == pick->source && target == pick->target)
+		bits_set_range(&pick->pages, first, count);
+	return 0;
+}
+
+static bool pick_next(struct job_worker *worker, uint64_t block_gfn, const struct bits *skip,
+		      struct pick *pick)
+{
+	*pick = (struct pick){.job = worker->job, .skip = skip, .block_gfn = block_gfn};
+	shadow_walk(worker->job->gmig->shadow, block_gfn, GMIG_BLOCK_PAGES, pick_visit, pick);
+	return !bits_empty(&pick->pages) || !bits_empty(&pick->busy);
+}
+
+/* ---- Results
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pages, int result)
+{
+	unsigned int first = 0, count;
+
+	while ((count = bits_run(pages, &first))) {
+		status_set(job->status, block_gfn + first, count, result);
+		first += count;
+	}
+}
+
+static void note_errors(struct gmig_job *job, const struct pick *pick, const struct bits *pages,
+			const int16_t *error)
+{
+	unsigned int first = 0, count;
+
+	while ((count = bits_run(pages, &first))) {
+		unsigned int same = 1;
+
+		while (same < count && error[first + same] == error[first])
+			same++;
+		status_set(job->status, pick->block_gfn + first, same,
+			   error[first] ? error[first] : -EIO);
+		first += same;
+	}
+}
+
+static bool is_retried(int result)
+{
+	return result == STATUS_NOT_TRIED || result == -EAGAIN || result == -EBUSY ||
+	       result == -ENOMEM;
+}
+
+/* A later pass must not take up what an earlier one moved: its node may be one to leave, too. */
+static void skip_settled(struct gmig_job *job, uint64_t block_gfn, struct bits *skip)
+{
+	int result[GMIG_BLOCK_PAGES];
+
+	status_get(job->status, block_gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (!is_retried(result[i]))
+			bits_set(skip, i);
+}
+
+/* ---- Entries: callers hold stripe->lock
+ * ---------------------------------------------------------------------- */
+
+static int entry_change(struct gmig_job *job, const struct pick *pick, unsigned int page,
+			enum shadow_event event)
+{
+	struct shadow_change change = {.gfn = pick->block_gfn + page,
+				       .order = pick->huge ? 9 : 0,
+				       .event = event,
+				       .node = pick->target,
+				       .owner = (uint8_t)job->id};
+
+	return shadow_change(job->gmig->shadow, &change, NULL, NULL);
+}
+
+/* Apply to all pages of the set; returns those that refused. */
+static struct bits entries_change(struct gmig_job *job, const struct pick *pick,
+				  const struct bits *pages, enum shadow_event event)
+{
+	struct bits refused = {{0}};
+
+	if (bits_empty(pages))
+		return refused;
+	if (pick->huge) {
+		if (entry_change(job, pick, 0, event))
+			refused = *pages;
+		return refused;
+	}
+	for (unsigned int i = bits_next(pages, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(pages, i + 1, true))
+		if (entry_change(job, pick, i, event))
+			bits_set(&refused, i);
+	return refused;
+}
+
+/* Claim and close. What refuses is somebody else's by now and leaves the pick. */
+static void claim(struct gmig_job *job, struct pick *pick)
+{
+	struct stripe *stripe = engine_stripe(job->gmig, pick->block_gfn);
+	struct bits refused;
+
+	pthread_mutex_lock(&stripe->lock);
+	refused = entries_change(job, pick, &pick->pages, SHADOW_CLAIM);
+	bits_remove(&pick->pages, &refused);
+	entries_change(job, pick, &pick->pages, SHADOW_CLOSE);
+	pthread_mutex_unlock(&stripe->lock);
+	note(job, pick->block_gfn, &refused, -EBUSY);
+}
+
+/* The block is open again: entries become PRESENT (or NONE), and its sleepers, woken by now, leave
+ * the list. */
+static void settle(struct gmig_job *job, const struct pick *pick, const struct mover_result *result,
+		   const struct bits *stayed)
+{
+	struct stripe *stripe = engine_stripe(job->gmig, pick->block_gfn);
+	struct gmig *gmig = job->gmig;
+
+	pthread_mutex_lock(&stripe->lock);
+	entries_change(job, pick, &result->moved, SHADOW_SETTLE);
+	entries_change(job, pick, stayed, SHADOW_PUTBACK);
+	entries_change(job, pick, &result->gone, SHADOW_PUTBACK);
+	entries_change(job, pick, &result->gone, SHADOW_DISCARD);
+	engine_sleepers_woken(gmig, stripe, pick->block_gfn, GMIG_BLOCK_PAGES, &job->stall);
+	pthread_mutex_unlock(&stripe->lock);
+	if (bits_empty(&result->gone))
+		return;
+	frame_account(gmig->frames, pick->source, -(long)bits_count(&result->gone));
+	struct window *window = engine_window_of_gfn(gmig, pick->block_gfn);
+
+	uffd_wake(gmig->sys, gmig->vnodes[window->vnode].uffd, window_hva(window, pick->block_gfn),
+		  GMIG_BLOCK_BYTES);
+}
+
+/* The kernel broke the huge page up: so does the table. */
+static void split(struct gmig_job *job, uint64_t block_gfn)
+{
+	struct stripe *stripe = engine_stripe(job->gmig, block_gfn);
+	struct shadow_entry entry;
+
+	pthread_mutex_lock(&stripe->lock);
+	if (!shadow_lookup(job->gmig->shadow, block_gfn, &entry) && entry.order &&
+	    entry.state == SHADOW_PRESENT && !shadow_split(job->gmig->shadow, block_gfn))
+		atomic_fetch_add(&job->huge_lost, 1);
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+/* ---- Frames
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Small memory is there, a huge page is not: 4K pages are better than staying. */
+static bool is_fragmented(const struct gmig *gmig, unsigned int node)
+{
+	return gmig_topology_free_bytes(gmig->options.topology, node) > FRAGMENTED_BYTES;
+}
+
+static int take_target(struct job_worker *worker, struct pick *pick, struct slot **target)
+{
+	struct gmig_job *job = worker->job;
+	struct frame_want want = {.node = pick->target,
+				  .worker = worker->index,
+				  .huge = pick->huge,
+				  .clean = job->spec.frames == GMIG_FRAMES_FRESH,
+				  .need = pick->pages};
+	int ret;
+
+	if (atomic_load(&job->full[pick->target]) >= FULL_ENOUGH)
+		return -ENOMEM;
+	ret = frame_take(job->gmig->frames, &want, target);
+	if (pick->huge &&
+	    (ret == -EAGAIN || (ret == -ENOMEM && is_fragmented(job->gmig, pick->target)))) {
+		split(job, pick->block_gfn);
+		return -EAGAIN;
+	}
+	if (ret == -ENOMEM)
+		atomic_fetch_add(&job->full[pick->target], 1);
+	else if (!ret)
+		atomic_store(&job->full[pick->target], 0);
+	return ret;
+}
+
+static int take_frames(struct job_worker *worker, struct pick *pick, struct slot **target,
+		       struct slot **source)
+{
+	struct frame_want hole = {
+	    .node = pick->source, .worker = worker->index, .huge = pick->huge};
+	int ret = take_target(worker, pick, target);
+
+	if (ret)
+		return ret;
+	ret = frame_hole(worker->job->gmig->frames, &hole, source);
+	if (ret)
+		frame_give(worker->job->gmig->frames, *target);
+	return ret == -ENOBUFS ? -EAGAIN : ret;
+}
+
+static void give_frames(struct gmig_job *job, const struct pick *pick, struct slot *target,
+			struct slot *source)
+{
+	struct gmig *gmig = job->gmig;
+
+	frame_give(gmig->frames, target);
+	/* Placement is pretended: the frame that became free may serve as the next target. */
+	if (gmig->fake && job->spec.frames != GMIG_FRAMES_FRESH)
+		frame_relabel(gmig->frames, source, pick->target);
+	/* Pages of a huge page that was broken up may still be parts of it, or the zero page: no
+	 * good as frames. */
+	if (!pick->huge && !gmig->options.small_pages)
+		frame_drop(gmig->frames, source);
+	else
+		frame_give(gmig->frames, source);
+}
+
+/* ---- One round
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void check_huge(struct gmig_job *job, const struct pick *pick,
+		       const struct mover_request *request, const struct mover_result *result)
+{
+	struct uffd_look look;
+
+	if (!pick->huge)
+		return;
+	if (result->split) {
+		split(job, pick->block_gfn);
+		return;
+	}
+	if (!uffd_look(job->gmig->sys, job->gmig->pagemap,
+		       window_hva(request->window, pick->block_gfn), &look) &&
+	    !look.huge && !bits_empty(&look.present))
+		split(job, pick->block_gfn);
+}
+
+/* Both slots are ours. Returns how many pages moved. */
+static unsigned int round_move(struct job_worker *worker, struct pick *pick, struct slot *target,
+			       struct slot *source, struct mover_result *result)
+{
+	struct gmig_job *job = worker->job;
+	struct mover_request request = {
+	    .gmig = job->gmig,
+	    .window = engine_window_of_gfn(job->gmig, pick->block_gfn),
+	    .block_gfn = pick->block_gfn,
+	    .mode = job->spec.mode,
+	    .huge = pick->huge,
+	    .target = target,
+	    .source = source,
+	    .closed_read = &job->closed_read,
+	    .closed_write = &job->closed_write,
+	};
+	struct bits stayed;
+
+	claim(job, pick);
+	if (bits_empty(&pick->pages))
+		return 0;
+	request.pages = stayed = pick->pages;
+	job->mover->move(&request, result);
+	bits_remove(&stayed, &result->moved);
+	bits_remove(&stayed, &result->gone);
+	if (!result->lost)
+		settle(job, pick, result, &stayed);
+	note(job, pick->block_gfn, &result->moved, pick->target);
+	note(job, pick->block_gfn, &result->gone, -ENOENT);
+	note_errors(job, pick, &stayed, result->error);
+	if (!result->lost)
+		check_huge(job, pick, &request, result);
+	return bits_count(&result->moved);
+}
+
+static void round_run(struct job_worker *worker, struct pick *pick)
+{
+	struct gmig_job *job = worker->job;
+	struct mover_result result;
+	struct slot *target, *source;
+	int ret;
+
+	atomic_store(&worker->target, pick->target);
+	atomic_store(&worker->source, pick->source);
+	engine_gate_enter(job->gmig);
+	ret = take_frames(worker, pick, &target, &source);
+	if (ret) {
+		note(job, pick->block_gfn, &pick->pages, ret);
+	} else {
+		unsigned int moved;
+
+		memset(&result, 0, sizeof(result));
+		moved = round_move(worker, pick, target, source, &result);
+		if (result.lost)
+			goto out; /* a slot holds the guest's content: it is nobody's frame */
+		give_frames(job, pick, target, source);
+		atomic_fetch_add(&job->moved_bytes, moved * GMIG_PAGE_BYTES);
+		atomic_fetch_sub(&job->total_bytes, bits_count(&result.gone) * GMIG_PAGE_BYTES);
+	}
+out:
+	engine_gate_leave(job->gmig);
+}
+
+bool job_block(struct job_worker *worker, uint64_t block_gfn)
+{
+	struct bits skip = {{0}};
+	struct pick pick;
+
+	if (worker->again)
+		skip_settled(worker->job, block_gfn, &skip);
+	while (pick_next(worker, block_gfn, &skip, &pick)) {
+		note(worker->job, block_gfn, &pick.busy, -EBUSY);
+		bits_add(&skip, &pick.busy);
+		bits_add(&skip, &pick.pages);
+		if (bits_empty(&pick.pages))
+			continue;
+		if (!job_admit(worker->job, bits_count(&pick.pages) * GMIG_PAGE_BYTES))
+			return false;
+		round_run(worker, &pick);
+	}
+	return true;
+}
+
+void job_block_unreached(struct gmig_job *job, uint64_t block_gfn)
+{
+	struct job_worker worker = {.job = job};
+	struct bits skip = {{0}};
+	int result[GMIG_BLOCK_PAGES];
+	struct pick pick;
+
+	status_get(job->status, block_gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (result[i] != STATUS_NOT_TRIED)
+			bits_set(&skip, i);
+	while (pick_next(&worker, block_gfn, &skip, &pick)) {
+		bits_add(&pick.pages, &pick.busy);
+		note(job, block_gfn, &pick.pages, -ECANCELED);
+		bits_add(&skip, &pick.pages);
+	}
+}

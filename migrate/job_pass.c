@@ -1,0 +1,291 @@
+/*
+ * Passes over what is left, as Linux's page migration makes them: at most GMIG_MAX_PASSES, and only
+ * while another try makes sense: after -EAGAIN or -EBUSY, or after -ENOMEM if this pass moved
+ * something, since that made room.
+ */
+#include "audit.h"
+#include "fault.h"
+#include "job.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define TELL_NS	       100000000ull
+#define BACKOFF_NS     1000000ull
+#define BACKOFF_MAX_NS 100000000ull
+
+/* ---- The supplier: a thread beside a worker that has frames zeroed ahead, and gives back what is
+ * too much ----- */
+
+struct supplier {
+	struct job_worker *worker;
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;
+	pthread_cond_t wanted;
+	bool ending;	 /* guarded by lock */
+	unsigned blocks; /* guarded by lock: blocks that the worker has begun */
+};
+
+static unsigned int stock_size(struct gmig_job *job)
+{
+	size_t next = atomic_load(&job->todo_next);
+	size_t left = next < job->todo_count ? job->todo_count - next : 0;
+
+	return left < FRAME_BATCH ? (unsigned int)left : FRAME_BATCH;
+}
+
+/* One step of work; false: nothing to do until the worker begins another block. */
+static bool supply(struct supplier *supplier)
+{
+	struct job_worker *worker = supplier->worker;
+	struct gmig_job *job = worker->job;
+	unsigned int target = atomic_load(&worker->target), source = atomic_load(&worker->source);
+	struct frame_want want = {.node = target,
+				  .worker = worker->index,
+				  .huge = !job->gmig->options.small_pages,
+				  .clean = job->spec.frames == GMIG_FRAMES_FRESH};
+
+	if (target == GMIG_NO_NODE)
+		return false;
+	bits_fill(&want.need);
+	frame_trim(job->gmig->frames, source);
+	if (atomic_load(&job->full[target]))
+		return false;
+	return frame_stock(job->gmig->frames, &want, stock_size(job)) == 1;
+}
+
+static void *supplier_thread(void *arg)
+{
+	struct supplier *supplier = arg;
+	unsigned int seen;
+	bool ending = false;
+
+	while (!ending) {
+		pthread_mutex_lock(&supplier->lock);
+		seen = supplier->blocks;
+		pthread_mutex_unlock(&supplier->lock);
+		while (!ending && supply(supplier)) {
+			pthread_mutex_lock(&supplier->lock);
+			ending = supplier->ending;
+			pthread_mutex_unlock(&supplier->lock);
+		}
+		pthread_mutex_lock(&supplier->lock);
+		while (!supplier->ending && supplier->blocks == seen)
+			pthread_cond_wait(&supplier->wanted, &supplier->lock);
+		ending = supplier->ending;
+		pthread_mutex_unlock(&supplier->lock);
+	}
+	return NULL;
+}
+
+/* Frames that go round need none made ahead. A supplier that cannot be started is no loss but
+ * speed. */
+static void supplier_start(struct supplier *supplier, struct job_worker *worker)
+{
+	struct gmig_job *job = worker->job;
+
+	*supplier = (struct supplier){.worker = worker};
+	if (job->gmig->fake && job->spec.frames != GMIG_FRAMES_FRESH)
+		return;
+	pthread_mutex_init(&supplier->lock, NULL);
+	pthread_cond_init(&supplier->wanted, NULL);
+	supplier->started = !pthread_create(&supplier->thread, NULL, supplier_thread, supplier);
+}
+
+static void supplier_wake(struct supplier *supplier)
+{
+	if (!supplier->started)
+		return;
+	pthread_mutex_lock(&supplier->lock);
+	supplier->blocks++;
+	pthread_cond_signal(&supplier->wanted);
+	pthread_mutex_unlock(&supplier->lock);
+}
+
+static void supplier_stop(struct supplier *supplier)
+{
+	if (!supplier->started)
+		return;
+	pthread_mutex_lock(&supplier->lock);
+	supplier->ending = true;
+	pthread_cond_signal(&supplier->wanted);
+	pthread_mutex_unlock(&supplier->lock);
+	pthread_join(supplier->thread, NULL);
+	pthread_cond_destroy(&supplier->wanted);
+	pthread_mutex_destroy(&supplier->lock);
+}
+
+/* ---- Workers
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void worker_loop(struct job_worker *worker, struct supplier *supplier)
+{
+	struct gmig_job *job = worker->job;
+	size_t i;
+
+	while ((i = atomic_fetch_add(&job->todo_next, 1)) < job->todo_count) {
+		if (atomic_load(&job->gmig->fatal) || !job_block(worker, job->todo[i]))
+			break;
+		if (supplier->started)
+			supplier_wake(supplier);
+		else if (i % FRAME_BATCH == 0)
+			frame_trim(job->gmig->frames, atomic_load(&worker->source));
+	}
+}
+
+static void *worker_thread(void *arg)
+{
+	struct job_worker *worker = arg;
+	struct gmig_job *job = worker->job;
+	struct supplier supplier;
+
+	/* A worker that is not known could wait for ever on a hole that nobody knew of. */
+	if (!fault_worker_enter(job->gmig)) {
+		supplier_start(&supplier, worker);
+		worker_loop(worker, &supplier);
+		supplier_stop(&supplier);
+		fault_worker_leave(job->gmig);
+	}
+	pthread_mutex_lock(&job->lock);
+	job->working--;
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
+	return NULL;
+}
+
+/* Wait for the workers, telling progress. On the job's thread; nothing but waiting is done under
+ * the lock. */
+static void workers_wait(struct gmig_job *job)
+{
+	uint64_t tell_at = job->gmig->sys->now_ns() + TELL_NS;
+
+	pthread_mutex_lock(&job->lock);
+	while (job->working) {
+		int ret = job->announce
+			      ? 0
+			      : job->gmig->sys->wait_until(&job->changed, &job->lock, tell_at);
+
+		if (!job->announce && ret != -ETIMEDOUT)
+			continue;
+		tell_at = job->gmig->sys->now_ns() + TELL_NS;
+		pthread_mutex_unlock(&job->lock);
+		job_tell(job);
+		pthread_mutex_lock(&job->lock);
+	}
+	pthread_mutex_unlock(&job->lock);
+}
+
+static int pass_run(struct gmig_job *job, bool again)
+{
+	unsigned int threads = job->spec.threads;
+	struct job_worker workers[GMIG_MAX_WORKERS];
+	pthread_t ids[GMIG_MAX_WORKERS];
+	unsigned int started = 0;
+	int ret = 0;
+
+	atomic_store(&job->todo_next, 0);
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		atomic_store(&job->full[node], 0);
+	while (started < threads && !ret) {
+		struct job_worker *worker = &workers[started];
+
+		*worker = (struct job_worker){
+		    .job = job,
+		    /* Jobs start at different pools, so that they share none as long as there are
+		       enough. */
+		    .index = (unsigned int)((job->id * 5 + started) % GMIG_MAX_WORKERS),
+		    .again = again,
+		    .target = GMIG_NO_NODE,
+		    .source = GMIG_NO_NODE,
+		};
+		pthread_mutex_lock(&job->lock);
+		job->working++;
+		pthread_mutex_unlock(&job->lock);
+		ret = -pthread_create(&ids[started], NULL, worker_thread, worker);
+		if (ret) {
+			pthread_mutex_lock(&job->lock);
+			job->working--;
+			pthread_mutex_unlock(&job->lock);
+		} else {
+			started++;
+		}
+	}
+	workers_wait(job);
+	for (unsigned int i = 0; i < started; i++)
+		pthread_join(ids[i], NULL);
+	return started ? 0 : ret;
+}
+
+/* ---- Passes
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Keep the blocks that want another pass. */
+static void todo_reduce(struct gmig_job *job, bool room_was_made)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < job->todo_count; i++) {
+		int result[GMIG_BLOCK_PAGES];
+		bool keep = status_block_wants_retry(job->status, job->todo[i]);
+
+		if (!keep && room_was_made) {
+			status_get(job->status, job->todo[i], GMIG_BLOCK_PAGES, result);
+			for (unsigned int k = 0; k < GMIG_BLOCK_PAGES && !keep; k++)
+				keep = result[k] == -ENOMEM;
+		}
+		if (keep)
+			job->todo[kept++] = job->todo[i];
+	}
+	job->todo_count = kept;
+}
+
+/* false: cancelled meanwhile */
+static bool backoff(struct gmig_job *job, unsigned int pass)
+{
+	uint64_t ns = BACKOFF_NS << pass;
+	uint64_t until;
+	bool go;
+
+	until = job->gmig->sys->now_ns() + (ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
+	pthread_mutex_lock(&job->lock);
+	while (job->state != GMIG_JOB_CANCELLING)
+		if (job->gmig->sys->wait_until(&job->changed, &job->lock, until) == -ETIMEDOUT)
+			break;
+	go = job->state != GMIG_JOB_CANCELLING;
+	pthread_mutex_unlock(&job->lock);
+	return go;
+}
+
+static void trim_all(struct gmig_job *job)
+{
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		frame_trim(job->gmig->frames, node);
+}
+
+int job_run_passes(struct gmig_job *job, struct gmig_error *err)
+{
+	job->todo = job->plan->block_gfn;
+	job->todo_count = job->plan->blocks;
+	for (unsigned int pass = 0; pass < GMIG_MAX_PASSES && job->todo_count; pass++) {
+		unsigned long long moved = atomic_load(&job->moved_bytes);
+		int ret;
+
+		pthread_mutex_lock(&job->lock);
+		job->passes = pass + 1;
+		pthread_mutex_unlock(&job->lock);
+		ret = pass_run(job, pass > 0);
+		if (ret)
+			return gmig_fail(err, ret, "cannot start a copy worker: %s",
+					 gmig_errno_name(ret));
+		if (atomic_load(&job->gmig->fatal))
+			return gmig_fail(err, -EIO, "a block could not be put back: see the log");
+		todo_reduce(job, atomic_load(&job->moved_bytes) > moved);
+		if (job->todo_count && !backoff(job, pass))
+			break;
+	}
+	trim_all(job);
+	return 0;
+}

@@ -1,0 +1,13 @@
+#include "mover.h"
+
+const struct mover *const mover_all[] = {&mover_uffd, NULL};
+
+const struct mover *mover_find(const char *name)
+{
+	if (!name || !name[0])
+		return mover_all[0];
+	for (unsigned int i = 0; mover_all[i]; i++)
+		if (!strcmp(mover_all[i]->name, name))
+			return mover_all[i];
+	return NULL;
+}

@@ -1,0 +1,373 @@
+/*
+ * The mover `uffd`. A run is a range of pages of one block that are moved in one call each way.
+ *
+ * readable:  protect the run - look - copy window -> target - unmap - remap
+ * block:     look - unmap - copy source -> target - remap
+ *
+ * unmap is UFFDIO_MOVE window -> source slot, remap is UFFDIO_MOVE target slot -> window, which
+ * drops the protection and wakes whoever sleeps. What fails is put back: from the source slot if it
+ * was out, else by taking the protection away.
+ *
+ * (a) From unmap to remap the run is a hole of a registered window: whoever touches it sleeps, and
+ * the fault thread leaves it alone because the entries say COPYING. (b) Once protected, no write
+ * through the window reaches the old frame, so the copy is equal to it until the unmap. (c) The
+ * target's content is only ever remapped for pages that were moved out, so one frame at a time
+ * holds a gfn.
+ */
+#include "mover.h"
+
+#include "copy.h"
+#include "uffd.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define PUTBACK_TRIES 200
+#define PUTBACK_NS    1000000
+#define RUN_PAGES     512u
+
+struct run {
+	const struct mover_request *request;
+	struct mover_result *result;
+	unsigned int first, count;
+	int uffd;	       /* the vnode's */
+	uint64_t write_closed; /* when the right to write was taken, 0 = not */
+	uint64_t read_closed;
+};
+
+static uint64_t run_now(const struct run *run)
+{
+	return run->request->gmig->sys->now_ns();
+}
+
+static uint8_t *run_window(const struct run *run)
+{
+	return window_hva(run->request->window, run->request->block_gfn + run->first);
+}
+
+static uint8_t *run_at(const struct run *run, const struct slot *slot)
+{
+	return slot->hva + run->first * GMIG_PAGE_BYTES;
+}
+
+static void run_fail(const struct run *run, unsigned int first, unsigned int count, int error)
+{
+	for (unsigned int i = first; i < first + count; i++)
+		run->result->error[i] = (int16_t)error;
+}
+
+/* ---- The four moves; each returns the number of pages that moved and -errno in *error
+ * ------------------------ */
+
+static unsigned int pages_move(const struct run *run, const struct uffd_move *move, int *error)
+{
+	size_t done;
+
+	*error = uffd_move(run->request->gmig->sys, move, &done);
+	return (unsigned int)(done / GMIG_PAGE_BYTES);
+}
+
+static unsigned int unmap(const struct run *run, int *error)
+{
+	struct slot *source = run->request->source;
+	struct uffd_move move = {frame_uffd(run->request->gmig->frames), run_at(run, source),
+				 run_window(run), run->count * GMIG_PAGE_BYTES, false};
+	unsigned int done = pages_move(run, &move, error);
+
+	bits_set_range(&source->have, run->first, done);
+	return done;
+}
+
+/* slot -> window for `count` pages from page `first` of the block */
+static unsigned int map(const struct run *run, struct slot *slot, unsigned int first,
+			unsigned int count, int *error)
+{
+	size_t at = first * GMIG_PAGE_BYTES;
+	struct uffd_move move = {run->uffd,
+				 window_hva(run->request->window, run->request->block_gfn + first),
+				 slot->hva + at, count * GMIG_PAGE_BYTES, true};
+	unsigned int done = pages_move(run, &move, error);
+
+	bits_clear_range(&slot->have, first, done);
+	return done;
+}
+
+/*
+ * The kernel said that a page is there already. Either it is ours (a call that moved it and then
+ * failed), or somebody filled a hole that the engine had closed. true: ours.
+ */
+static bool is_ours(const struct run *run, const struct slot *slot, unsigned int page)
+{
+	struct gmig *gmig = run->request->gmig;
+	struct uffd_look window, place;
+
+	if (uffd_look(gmig->sys, gmig->pagemap,
+		      window_hva(run->request->window, run->request->block_gfn), &window) ||
+	    uffd_look(gmig->sys, gmig->pagemap, slot->hva, &place))
+		return false;
+	return bits_get(&window.present, page) && !bits_get(&place.present, page);
+}
+
+/*
+ * Pages first..first+count are out in the source slot: bring them in again, from `slot` (the target
+ * with the copy, or the source). Tries long, because there is no other way: asleep is better than
+ * lost. Returns the pages brought in.
+ */
+static unsigned int bring_in(const struct run *run, struct slot *slot, unsigned int first,
+			     unsigned int count, unsigned int tries)
+{
+	unsigned int done = 0;
+	int error = 0;
+
+	while (done < count) {
+		done += map(run, slot, first + done, count - done, &error);
+		if (done == count)
+			break;
+		if (error == -EEXIST && is_ours(run, slot, first + done)) {
+			bits_clear_range(&slot->have, first + done, 1);
+			done++;
+		} else if (tries-- == 0) {
+			break;
+		} else {
+			run->request->gmig->sys->sleep_ns(PUTBACK_NS);
+		}
+	}
+	if (done < count)
+		run_fail(run, first + done, count - done, error ? error : -EIO);
+	return done;
+}
+
+/* ---- Putback
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void lose(const struct run *run, unsigned int first, const char *what)
+{
+	int error = run->result->error[first];
+
+	run->result->lost = true;
+	engine_fatal(
+	    run->request->gmig, error, "gfn 0x%llx: %s failed with %s; the block stays closed",
+	    (unsigned long long)(run->request->block_gfn + first), what, gmig_errno_name(error));
+}
+
+/* Give writers their right back. A page that was unmapped has no protection any more. */
+static void unprotect(const struct run *run, unsigned int first, unsigned int count)
+{
+	struct gmig *gmig = run->request->gmig;
+	uint8_t *start = window_hva(run->request->window, run->request->block_gfn + first);
+	int ret = 0;
+
+	if (!count || !run->write_closed)
+		return;
+	for (unsigned int i = 0; i < PUTBACK_TRIES; i++) {
+		ret = uffd_protect(gmig->sys, run->uffd, start, count * GMIG_PAGE_BYTES, false);
+		if (!ret)
+			return;
+		gmig->sys->sleep_ns(PUTBACK_NS);
+	}
+	run_fail(run, first, count, ret);
+	lose(run, first, "giving the right to write back");
+}
+
+static void putback(const struct run *run, unsigned int first, unsigned int count, int error)
+{
+	unsigned int done = bring_in(run, run->request->source, first, count, PUTBACK_TRIES);
+
+	run_fail(run, first, done, error);
+	if (done < count)
+		lose(run, first + done, "putback");
+}
+
+/* ---- One run
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void closed_record(const struct run *run, uint64_t from, struct hist *engine,
+			  struct hist *job)
+{
+	uint64_t ns = run_now(run) - from;
+
+	if (!from)
+		return;
+	hist_record(engine, ns);
+	if (job)
+		hist_record(job, ns);
+}
+
+/*
+ * out pages are in the source slot and their copies in the target: remap. What cannot be remapped
+ * goes back. A huge block goes whole or not at all.
+ */
+static void remap(const struct run *run, unsigned int out, int error)
+{
+	struct slot *target = run->request->target;
+	unsigned int in = 0;
+
+	if (run->request->huge && out < run->count) {
+		putback(run, run->first, out, error);
+		return;
+	}
+	in = bring_in(run, target, run->first, out, 3);
+	bits_set_range(&run->result->moved, run->first, in);
+	if (in < out)
+		putback(run, run->first + in, out - in, run->result->error[run->first + in]);
+}
+
+static void run_move(struct run *run)
+{
+	const struct mover_request *request = run->request;
+	struct gmig *gmig = request->gmig;
+	unsigned int out;
+	int error;
+
+	if (request->mode == GMIG_MODE_READABLE)
+		copy_pages(run_at(run, request->target), run_window(run),
+			   run->count * GMIG_PAGE_BYTES);
+	run->read_closed = run_now(run);
+	out = unmap(run, &error);
+	if (request->mode == GMIG_MODE_BLOCK) {
+		run->write_closed = run->read_closed;
+		copy_pages(run_at(run, request->target), run_at(run, request->source),
+			   out * GMIG_PAGE_BYTES);
+	}
+	request->target->clean = false;
+	remap(run, out, error);
+	closed_record(run, run->read_closed, &gmig->closed_read, request->closed_read);
+	if (out < run->count) {
+		run_fail(run, run->first + out, run->count - out, error);
+		if (request->mode == GMIG_MODE_READABLE)
+			unprotect(run, run->first + out, run->count - out);
+	}
+	closed_record(run, run->write_closed, &gmig->closed_write, request->closed_write);
+}
+
+/* ---- Looking before moving
+ * ----------------------------------------------------------------------------------- */
+
+/* Pages without a frame of their own. A zero page may only be thrown away while it cannot be
+ * written. */
+static void discard_zero(const struct mover_request *request, struct mover_result *result, int uffd,
+			 const struct bits *zero)
+{
+	struct gmig *gmig = request->gmig;
+	uint8_t *block = window_hva(request->window, request->block_gfn);
+	unsigned int first = 0, count;
+	struct uffd_look look;
+
+	while ((count = bits_run(zero, &first))) {
+		struct run run = {request, result, first, count, uffd, 1, 0};
+		uint8_t *start = block + first * GMIG_PAGE_BYTES;
+		size_t bytes = count * GMIG_PAGE_BYTES;
+		struct bits written;
+		int ret = uffd_protect(gmig->sys, uffd, start, bytes, true);
+
+		bits_clear_all(&written);
+		bits_set_range(&written, first, count);
+		if (!ret)
+			ret = uffd_look(gmig->sys, gmig->pagemap, block, &look);
+		if (!ret)
+			bits_remove(&written, &look.zero);
+		if (!ret && bits_empty(&written))
+			ret = gmig->sys->advise(start, bytes, MADV_DONTNEED);
+		else if (!ret)
+			ret = -EAGAIN;
+		if (ret) {
+			run_fail(&run, first, count, ret);
+			unprotect(&run, first, count);
+		} else {
+			bits_set_range(&result->gone, first, count);
+		}
+		first += count;
+	}
+}
+
+/* What can be moved: *pages loses holes and zero pages, which are discarded. false: the block is
+ * not huge any more. */
+static bool look_first(const struct mover_request *request, struct mover_result *result, int uffd,
+		       struct bits *pages)
+{
+	struct gmig *gmig = request->gmig;
+	uint8_t *block = window_hva(request->window, request->block_gfn);
+	struct bits holes = *pages, zero = {{0}};
+	struct uffd_look look;
+
+	if (uffd_look(gmig->sys, gmig->pagemap, block, &look))
+		return true; /* believe the table: a wrong belief fails in the move */
+	if (request->huge) {
+		result->split = !look.huge;
+		return look.huge;
+	}
+	bits_remove(&holes, &look.present);
+	bits_add(&result->gone, &holes);
+	bits_remove(pages, &holes);
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		zero.word[i] = look.zero.word[i] & pages->word[i];
+	bits_remove(pages, &zero);
+	if (!bits_empty(&zero))
+		discard_zero(request, result, uffd, &zero);
+	return true;
+}
+
+static void huge_move(const struct mover_request *request, struct mover_result *result, int uffd)
+{
+	struct run run = {request, result, 0, GMIG_BLOCK_PAGES, uffd, 0, 0};
+	struct bits pages = request->pages;
+	int ret;
+
+	if (request->mode == GMIG_MODE_READABLE) {
+		run.write_closed = run_now(&run);
+		ret = uffd_protect(request->gmig->sys, uffd, run_window(&run), GMIG_BLOCK_BYTES,
+				   true);
+		if (ret || !look_first(request, result, uffd, &pages)) {
+			run_fail(&run, 0, GMIG_BLOCK_PAGES, ret ? ret : -EAGAIN);
+			unprotect(&run, 0, GMIG_BLOCK_PAGES);
+			return;
+		}
+	} else if (!look_first(request, result, uffd, &pages)) {
+		run_fail(&run, 0, GMIG_BLOCK_PAGES, -EAGAIN);
+		return;
+	}
+	run_move(&run);
+}
+
+static void small_move(const struct mover_request *request, struct mover_result *result, int uffd)
+{
+	struct bits pages = request->pages;
+	unsigned int first = 0, count;
+
+	look_first(request, result, uffd, &pages);
+	while ((count = bits_run(&pages, &first))) {
+		struct run run = {request, result, first, count, uffd, 0, 0};
+		int ret = 0;
+
+		if (count > RUN_PAGES)
+			run.count = count = RUN_PAGES;
+		if (request->mode == GMIG_MODE_READABLE) {
+			run.write_closed = run_now(&run);
+			ret = uffd_protect(request->gmig->sys, uffd, run_window(&run),
+					   count * GMIG_PAGE_BYTES, true);
+		}
+		if (ret) {
+			run_fail(&run, first, count, ret);
+			unprotect(&run, first, count);
+		} else {
+			run_move(&run);
+		}
+		first += count;
+		if (result->lost)
+			break;
+	}
+}
+
+static void uffd_move_block(const struct mover_request *request, struct mover_result *result)
+{
+	int uffd = request->gmig->vnodes[request->window->vnode].uffd;
+
+	if (request->huge)
+		huge_move(request, result, uffd);
+	else
+		small_move(request, result, uffd);
+}
+
+const struct mover mover_uffd = {.name = "uffd", .move = uffd_move_block};

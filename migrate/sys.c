@@ -1,0 +1,200 @@
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <numaif.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int real_map(size_t bytes, int protection, void *fixed, void **out)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (fixed ? MAP_FIXED : 0);
+	void *memory = mmap(fixed, bytes, protection, flags, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	*out = memory;
+	return 0;
+}
+
+static int real_unmap(void *memory, size_t bytes)
+{
+	return munmap(memory, bytes) ? -errno : 0;
+}
+
+static int real_advise(void *memory, size_t bytes, int advice)
+{
+	return madvise(memory, bytes, advice) ? -errno : 0;
+}
+
+static int real_prefer_node(void *memory, size_t bytes, int node)
+{
+	unsigned long mask = node < 0 ? 0 : 1ul << node;
+	int mode = node < 0 ? MPOL_DEFAULT : MPOL_PREFERRED;
+
+	if (mbind(memory, bytes, mode, node < 0 ? NULL : &mask, node < 0 ? 0 : 65, 0))
+		return -errno;
+	return 0;
+}
+
+static int real_query_nodes(size_t count, void **pages, int *status)
+{
+	return move_pages(0, count, pages, NULL, status, 0) < 0 ? -errno : 0;
+}
+
+/* Not known (no /proc): as if there were plenty. */
+static uint64_t real_available_bytes(void)
+{
+	unsigned long long kib;
+	char line[128];
+	uint64_t bytes = UINT64_MAX;
+	FILE *file = fopen("/proc/meminfo", "re");
+
+	if (!file)
+		return bytes;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
+			bytes = kib * 1024;
+			break;
+		}
+	}
+	fclose(file);
+	return bytes;
+}
+
+/* The device first: its file mode is how an administrator grants the right without root. */
+static int real_userfaultfd(void)
+{
+	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	int fd, error;
+
+	if (device >= 0) {
+		fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+		error = errno;
+		close(device);
+		if (fd >= 0)
+			return fd;
+		errno = error;
+	}
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static int real_pagemap(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int real_ioctl(int fd, unsigned long request, void *arg)
+{
+	int ret = ioctl(fd, request, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static ssize_t real_read(int fd, void *buffer, size_t bytes)
+{
+	ssize_t ret = read(fd, buffer, bytes);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static ssize_t real_pread(int fd, void *buffer, size_t bytes, off_t offset)
+{
+	ssize_t ret = pread(fd, buffer, bytes, offset);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int real_poll(struct pollfd *fds, unsigned int count, int timeout_ms)
+{
+	int ret = poll(fds, count, timeout_ms);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int real_close(int fd)
+{
+	return close(fd) ? -errno : 0;
+}
+
+static uint64_t real_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+static struct timespec timespec_of(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000ull),
+				 .tv_nsec = (long)(ns % 1000000000ull)};
+}
+
+static void real_sleep_ns(uint64_t ns)
+{
+	struct timespec pause = timespec_of(ns);
+
+	nanosleep(&pause, NULL);
+}
+
+static int real_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	struct timespec deadline = timespec_of(deadline_ns);
+
+	return -pthread_cond_timedwait(cond, mutex, &deadline);
+}
+
+const struct gmig_sys gmig_sys_real = {
+    .map = real_map,
+    .unmap = real_unmap,
+    .advise = real_advise,
+    .prefer_node = real_prefer_node,
+    .query_nodes = real_query_nodes,
+    .available_bytes = real_available_bytes,
+    .userfaultfd = real_userfaultfd,
+    .pagemap = real_pagemap,
+    .ioctl = real_ioctl,
+    .read = real_read,
+    .pread = real_pread,
+    .poll = real_poll,
+    .close = real_close,
+    .now_ns = real_now_ns,
+    .sleep_ns = real_sleep_ns,
+    .wait_until = real_wait_until,
+};
+
+int gmig_sys_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	int ret;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	ret = -pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+	return ret;
+}
+
+int gmig_sys_map_aligned(const struct gmig_sys *sys, size_t bytes, void **reserved, void **aligned)
+{
+	void *base, *start;
+	int ret = sys->map(bytes + GMIG_SYS_GUARD_BYTES, PROT_NONE, NULL, &base);
+
+	if (ret)
+		return ret;
+	start = (void *)(((uintptr_t)base + GMIG_BLOCK_BYTES) & ~(GMIG_BLOCK_BYTES - 1));
+	ret = sys->map(bytes, PROT_READ | PROT_WRITE, start, aligned);
+	if (ret) {
+		sys->unmap(base, bytes + GMIG_SYS_GUARD_BYTES);
+		return ret;
+	}
+	*reserved = base;
+	return 0;
+}

@@ -1,0 +1,127 @@
+/*
+ * The engine's only door to the system: every system call and the clock, behind one table of
+ * functions, so that a test can make the N-th call fail or move time by hand. And the kernel
+ * interfaces that Debian 12's headers (Linux 6.1) lack.
+ *
+ * All functions return 0 (or a count) or -errno, never errno. They may be called from any thread.
+ * The table is constant while an engine that uses it lives.
+ */
+#ifndef GMIG_SYS_H
+#define GMIG_SYS_H
+
+#include "gmig.h"
+
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+
+struct gmig_sys {
+	int (*map)(size_t bytes, int protection, void *fixed, void **out);
+	int (*unmap)(void *memory, size_t bytes);
+	int (*advise)(void *memory, size_t bytes, int advice);
+	/* MPOL_PREFERRED for one node; < 0: back to the default policy. */
+	int (*prefer_node)(void *memory, size_t bytes, int node);
+	/* move_pages(2) without target nodes: status[i] = node or -errno. */
+	int (*query_nodes)(size_t count, void **pages, int *status);
+	/* MemAvailable: what the host can still give without swapping. */
+	uint64_t (*available_bytes)(void);
+	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */
+	int (*userfaultfd)(void);
+	/* /proc/self/pagemap */
+	int (*pagemap)(void);
+	int (*ioctl)(int fd, unsigned long request, void *arg);
+	ssize_t (*read)(int fd, void *buffer, size_t bytes);
+	ssize_t (*pread)(int fd, void *buffer, size_t bytes, off_t offset);
+	int (*poll)(struct pollfd *fds, unsigned int count, int timeout_ms);
+	int (*close)(int fd);
+	uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC */
+	void (*sleep_ns)(uint64_t ns);
+	/* Wait on a condition variable created for CLOCK_MONOTONIC; -ETIMEDOUT after the deadline.
+	 */
+	int (*wait_until)(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+};
+
+extern const struct gmig_sys gmig_sys_real;
+
+/* gmig_probe_features() through a table of one's own. */
+int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *features);
+
+/* A condition variable whose deadlines are CLOCK_MONOTONIC's. */
+int gmig_sys_cond_init(pthread_cond_t *cond);
+
+/*
+ * Reserve `bytes` (a multiple of 2 MiB) of private anonymous memory at a 2 MiB boundary between two
+ * guard gaps, so that the kernel never merges it with a neighbour. *reserved is what to unmap:
+ * bytes + GMIG_SYS_GUARD_BYTES.
+ */
+#define GMIG_SYS_GUARD_BYTES (2 * GMIG_BLOCK_BYTES)
+int gmig_sys_map_aligned(const struct gmig_sys *sys, size_t bytes, void **reserved, void **aligned);
+
+/* ---- userfaultfd: Linux 6.8 and later
+ * ------------------------------------------------------------------------ */
+
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC	    0xAA
+#define USERFAULTFD_IOC_NEW _IO(USERFAULTFD_IOC, 0x00)
+#endif
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef UFFD_FEATURE_MOVE
+#define UFFD_FEATURE_MOVE (1 << 16)
+#endif
+#ifndef UFFDIO_MOVE
+#define _UFFDIO_MOVE			 0x05
+#define UFFDIO_MOVE			 _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
+#define UFFDIO_MOVE_MODE_DONTWAKE	 ((__u64)1 << 0)
+#define UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES ((__u64)1 << 1)
+struct uffdio_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	__s64 move; /* out: bytes moved, or -errno when none was */
+};
+#endif
+
+/* ---- PAGEMAP_SCAN: Linux 6.7 and later
+ * ----------------------------------------------------------------------- */
+
+#ifndef PAGEMAP_SCAN
+#define PAGE_IS_WPALLOWED  (1 << 0)
+#define PAGE_IS_WRITTEN	   (1 << 1) /* not write-protected by userfaultfd */
+#define PAGE_IS_FILE	   (1 << 2)
+#define PAGE_IS_PRESENT	   (1 << 3)
+#define PAGE_IS_SWAPPED	   (1 << 4)
+#define PAGE_IS_PFNZERO	   (1 << 5)
+#define PAGE_IS_HUGE	   (1 << 6)
+#define PAGE_IS_SOFT_DIRTY (1 << 7)
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#endif
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#endif

@@ -1,0 +1,165 @@
+#include "uffd.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#define AGAIN_TRIES 64
+#define AGAIN_SPIN  16
+#define AGAIN_NS    20000
+
+/* Between two tries after -EAGAIN: first give the other thread the processor, then wait. false:
+ * enough. */
+static bool again(const struct gmig_sys *sys, unsigned int *tries)
+{
+	if (++*tries > AGAIN_TRIES)
+		return false;
+	if (*tries <= AGAIN_SPIN)
+		sched_yield();
+	else
+		sys->sleep_ns(AGAIN_NS);
+	return true;
+}
+
+int uffd_open(const struct gmig_sys *sys, uint64_t features, int *out, uint64_t *have)
+{
+	struct uffdio_api api = {.api = UFFD_API, .features = features};
+	int fd = sys->userfaultfd();
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	ret = sys->ioctl(fd, UFFDIO_API, &api);
+	if (ret) {
+		sys->close(fd);
+		return ret;
+	}
+	if (have)
+		*have = api.features;
+	*out = fd;
+	return 0;
+}
+
+int uffd_register(const struct gmig_sys *sys, int fd, void *memory, size_t bytes, uint64_t mode)
+{
+	struct uffdio_register reg = {.range = {(uintptr_t)memory, bytes}, .mode = mode};
+
+	return sys->ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+int uffd_wake(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes)
+{
+	struct uffdio_range range = {(uintptr_t)memory, bytes};
+
+	return sys->ioctl(fd, UFFDIO_WAKE, &range);
+}
+
+int uffd_protect(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes, bool on)
+{
+	struct uffdio_writeprotect arg = {.range = {(uintptr_t)memory, bytes},
+					  .mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+	unsigned int tries = 0;
+	int ret;
+
+	do {
+		ret = sys->ioctl(fd, UFFDIO_WRITEPROTECT, &arg);
+	} while (ret == -EAGAIN && again(sys, &tries));
+	return ret;
+}
+
+int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, size_t bytes,
+	      size_t *done)
+{
+	unsigned int tries = 0;
+	int ret = 0;
+
+	*done = 0;
+	while (*done < bytes) {
+		struct uffdio_copy arg = {.dst = (uintptr_t)to + *done,
+					  .src = (uintptr_t)from + *done,
+					  .len = bytes - *done};
+
+		ret = sys->ioctl(fd, UFFDIO_COPY, &arg);
+		if (!ret)
+			arg.copy = (__s64)arg.len;
+		if (arg.copy > 0) {
+			*done += (size_t)arg.copy;
+			tries = 0;
+		} else if (ret != -EAGAIN || !again(sys, &tries)) {
+			return ret;
+		}
+	}
+	return 0;
+}
+
+int uffd_move(const struct gmig_sys *sys, const struct uffd_move *move, size_t *done)
+{
+	unsigned int tries = 0;
+	int ret = 0;
+
+	*done = 0;
+	while (*done < move->bytes) {
+		struct uffdio_move arg = {.dst = (uintptr_t)move->to + *done,
+					  .src = (uintptr_t)move->from + *done,
+					  .len = move->bytes - *done,
+					  .mode = move->wake ? 0 : UFFDIO_MOVE_MODE_DONTWAKE};
+
+		ret = sys->ioctl(move->fd, UFFDIO_MOVE, &arg);
+		if (!ret)
+			arg.move = (__s64)arg.len;
+		if (arg.move > 0) {
+			*done += (size_t)arg.move;
+			tries = 0;
+		} else if (ret != -EAGAIN || !again(sys, &tries)) {
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* Room for the worst case, every page a region of its own. */
+#define LOOK_REGIONS 64
+
+static void look_add(struct uffd_look *look, uintptr_t block, const struct page_region *region)
+{
+	unsigned int first = (unsigned int)((region->start - block) / GMIG_PAGE_BYTES);
+	unsigned int count = (unsigned int)((region->end - region->start) / GMIG_PAGE_BYTES);
+	bool zero = region->categories & PAGE_IS_PFNZERO;
+
+	bits_set_range(&look->present, first, count);
+	if (zero)
+		bits_set_range(&look->zero, first, count);
+	if (!(region->categories & PAGE_IS_WRITTEN))
+		bits_set_range(&look->protected, first, count);
+	if (count == GMIG_BLOCK_PAGES && region->categories & PAGE_IS_HUGE && !zero)
+		look->huge = true;
+}
+
+int uffd_look(const struct gmig_sys *sys, int pagemap, const void *block, struct uffd_look *look)
+{
+	struct page_region regions[LOOK_REGIONS];
+	uintptr_t start = (uintptr_t)block;
+	struct pm_scan_arg arg = {
+	    .size = sizeof(arg),
+	    .start = start,
+	    .end = start + GMIG_BLOCK_BYTES,
+	    .vec = (uintptr_t)regions,
+	    .vec_len = LOOK_REGIONS,
+	    .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	    .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | PAGE_IS_HUGE |
+			   PAGE_IS_WRITTEN,
+	};
+
+	memset(look, 0, sizeof(*look));
+	while (arg.start < arg.end) {
+		int found = sys->ioctl(pagemap, PAGEMAP_SCAN, &arg);
+
+		if (found < 0)
+			return found;
+		for (int i = 0; i < found; i++)
+			look_add(look, start, &regions[i]);
+		if (arg.walk_end <= arg.start)
+			break;
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}
