@@ -1,10 +1,10 @@
 /*
- * ACPI tables of a hardware-reduced machine: RSDP, XSDT, FADT, DSDT, MADT, SRAT, SLIT, MCFG. Hardware-reduced means that
- * there is no ACPI interrupt, no PM1 registers and no legacy PIC; only power-off, reset and the PM timer are named, as
- * I/O ports.
+ * ACPI tables of a hardware-reduced machine: RSDP, XSDT, FADT, DSDT, MADT, SRAT, SLIT, MCFG.
+ * Hardware-reduced means that there is no ACPI interrupt, no PM1 registers and no legacy PIC; only
+ * power-off, reset and the PM timer are named, as I/O ports.
  *
- * Source: ACPI Specification 6.5, chapters 4.1 (hardware-reduced), 5.2 (tables); PCI Firmware Specification 3.3, 4.1.2
- * (MCFG).
+ * Source: ACPI Specification 6.5, chapters 4.1 (hardware-reduced), 5.2 (tables); PCI Firmware
+ * Specification 3.3, 4.1.2 (MCFG).
  */
 #include "boot.h"
 #include "dsdt.h"
@@ -12,16 +12,16 @@
 #include <errno.h>
 #include <string.h>
 
-#define RSDP_BYTES	   36
-#define RSDP_V1_BYTES	   20 /* covered by the first of two checksums */
-#define HEADER_BYTES	   36
-#define HEADER_LENGTH	   4 /* offsets in the header */
-#define HEADER_CHECKSUM	   9
-#define TABLE_ALIGN	   16
-#define OEM_ID		   "GMIG\0"
-#define OEM_TABLE_ID	   "GMIGVMM" /* with its NUL: 8 bytes */
-#define IO_APIC_ID	   0
-#define MAX_TABLES	   5 /* in the XSDT */
+#define RSDP_BYTES	36
+#define RSDP_V1_BYTES	20 /* covered by the first of two checksums */
+#define HEADER_BYTES	36
+#define HEADER_LENGTH	4 /* offsets in the header */
+#define HEADER_CHECKSUM 9
+#define TABLE_ALIGN	16
+#define OEM_ID		"GMIG\0"
+#define OEM_TABLE_ID	"GMIGVMM" /* with its NUL: 8 bytes */
+#define IO_APIC_ID	0
+#define MAX_TABLES	5 /* in the XSDT */
 
 enum fadt_field {
 	FADT_DSDT = 40,
@@ -40,16 +40,16 @@ enum fadt_field {
 	FADT_BYTES = 276,
 };
 
-#define FADT_FLAG_WBINVD	 (1u << 0)
-#define FADT_FLAG_PROC_C1	 (1u << 2)
-#define FADT_FLAG_PWR_BUTTON	 (1u << 4) /* no fixed power button */
-#define FADT_FLAG_SLP_BUTTON	 (1u << 5)
-#define FADT_FLAG_TMR_VAL_EXT	 (1u << 8) /* the PM timer has 32 bits */
-#define FADT_FLAG_RESET_REG_SUP	 (1u << 10)
-#define FADT_FLAG_HW_REDUCED	 (1u << 20)
-#define IAPC_VGA_NOT_PRESENT	 (1u << 2)
+#define FADT_FLAG_WBINVD	  (1u << 0)
+#define FADT_FLAG_PROC_C1	  (1u << 2)
+#define FADT_FLAG_PWR_BUTTON	  (1u << 4) /* no fixed power button */
+#define FADT_FLAG_SLP_BUTTON	  (1u << 5)
+#define FADT_FLAG_TMR_VAL_EXT	  (1u << 8) /* the PM timer has 32 bits */
+#define FADT_FLAG_RESET_REG_SUP	  (1u << 10)
+#define FADT_FLAG_HW_REDUCED	  (1u << 20)
+#define IAPC_VGA_NOT_PRESENT	  (1u << 2)
 #define IAPC_CMOS_RTC_NOT_PRESENT (1u << 5)
-#define RESET_VALUE		 6
+#define RESET_VALUE		  6
 
 #define GAS_IO	       1
 #define GAS_BYTE       1
@@ -60,7 +60,8 @@ enum fadt_field {
 #define SRAT_MEMORY    1
 #define SRAT_X2APIC    2
 
-/* A cursor over the buffer. Running over its end is remembered in `full` and checked once, at the end. */
+/* A cursor over the buffer. Running over its end is remembered in `full` and checked once, at the
+ * end. */
 struct acpi_out {
 	uint8_t *buffer;
 	size_t bytes, used;
@@ -190,8 +191,8 @@ static void put_fadt(struct acpi_out *out, uint64_t dsdt_gpa)
 	fadt[FADT_PM_TMR_LEN] = 4;
 	fadt[FADT_IAPC_BOOT_ARCH] = IAPC_VGA_NOT_PRESENT | IAPC_CMOS_RTC_NOT_PRESENT;
 	set32(fadt + FADT_FLAGS, FADT_FLAG_WBINVD | FADT_FLAG_PROC_C1 | FADT_FLAG_PWR_BUTTON |
-					 FADT_FLAG_SLP_BUTTON | FADT_FLAG_TMR_VAL_EXT |
-					 FADT_FLAG_RESET_REG_SUP | FADT_FLAG_HW_REDUCED);
+				     FADT_FLAG_SLP_BUTTON | FADT_FLAG_TMR_VAL_EXT |
+				     FADT_FLAG_RESET_REG_SUP | FADT_FLAG_HW_REDUCED);
 	set_port(fadt + FADT_RESET_REG, VMM_PORT_RESET, 8, GAS_BYTE);
 	fadt[FADT_RESET_VALUE] = RESET_VALUE;
 	fadt[FADT_MINOR_VERSION] = 5;
@@ -230,7 +231,8 @@ static void put_madt(struct acpi_out *out, const struct acpi_input *input)
 	table_list(out, table_end(out, start));
 }
 
-static void put_srat_cpus(struct acpi_out *out, uint32_t node, uint64_t cpus, unsigned int cpu_count)
+static void put_srat_cpus(struct acpi_out *out, uint32_t node, uint64_t cpus,
+			  unsigned int cpu_count)
 {
 	for (unsigned int cpu = 0; cpu < cpu_count; cpu++) {
 		if (!(cpus >> cpu & 1))
@@ -245,7 +247,8 @@ static void put_srat_cpus(struct acpi_out *out, uint32_t node, uint64_t cpus, un
 	}
 }
 
-/* A node without CPUs has memory entries only; one that is split around the hole has two of them. */
+/* A node without CPUs has memory entries only; one that is split around the hole has two of them.
+ */
 static void put_srat(struct acpi_out *out, const struct acpi_input *input)
 {
 	size_t start = table_begin(out, "SRAT", 3);

@@ -4,14 +4,13 @@
  *   0x1000            GDT
  *   0x7000            zero page
  *   0x8000 .. 0x9000  stack, grows down
- *   0x9000 .. 0xf000  page tables: one PML4, one PDPT, four PDs; 4 GiB in 2 MiB pages, address = guest-physical
- *   0x20000 ..        command line
- *   0xe0000 ..        RSDP and ACPI tables
- *   16 MiB ..         kernel: where its header prefers to be, init_size bytes are kept free there
+ *   0x9000 .. 0xf000  page tables: one PML4, one PDPT, four PDs; 4 GiB in 2 MiB pages, address =
+ * guest-physical 0x20000 ..        command line 0xe0000 ..        RSDP and ACPI tables 16 MiB ..
+ * kernel: where its header prefers to be, init_size bytes are kept free there
  *   .. 3 GiB          initrd, as high as the kernel allows
  *
- * The kernel copies what it needs of the low part before it gives the rest out, and then brings page tables, GDT and
- * stack of its own.
+ * The kernel copies what it needs of the low part before it gives the rest out, and then brings
+ * page tables, GDT and stack of its own.
  */
 #include "boot.h"
 
@@ -126,8 +125,8 @@ static int command_line_check(struct boot_plan *plan, struct gmig_error *err)
 		room = plan->image.command_line_max;
 	if (length > room)
 		return gmig_fail(err, -E2BIG,
-				 "kernel command line of %zu characters: this kernel takes %llu", length,
-				 (unsigned long long)room);
+				 "kernel command line of %zu characters: this kernel takes %llu",
+				 length, (unsigned long long)room);
 	return 0;
 }
 
@@ -137,8 +136,8 @@ static uint64_t align_up(uint64_t value, uint64_t align)
 }
 
 /*
- * Where its header prefers to be, or, when the RAM ends before that and the kernel does not mind, as low as may be.
- * All sums stay far below 2^64: preferred_gpa < 2^52, init_bytes < 2^32.
+ * Where its header prefers to be, or, when the RAM ends before that and the kernel does not mind,
+ * as low as may be. All sums stay far below 2^64: preferred_gpa < 2^52, init_bytes < 2^32.
  */
 static int kernel_place(const char *path, uint64_t low_end, struct boot_plan *plan,
 			struct gmig_error *err)
@@ -151,11 +150,12 @@ static int kernel_place(const char *path, uint64_t low_end, struct boot_plan *pl
 		plan->kernel_gpa = lowest;
 	if (plan->kernel_gpa + image->init_bytes <= low_end)
 		return 0;
-	return gmig_fail(err, -ENOMEM,
-			 "kernel %s: wants %llu MiB of memory from %llu MiB on, the guest has %llu MiB "
-			 "(below 3 GiB)",
-			 path, (unsigned long long)(image->init_bytes + 0xfffff) >> 20,
-			 (unsigned long long)plan->kernel_gpa >> 20, (unsigned long long)low_end >> 20);
+	return gmig_fail(
+	    err, -ENOMEM,
+	    "kernel %s: wants %llu MiB of memory from %llu MiB on, the guest has %llu MiB "
+	    "(below 3 GiB)",
+	    path, (unsigned long long)(image->init_bytes + 0xfffff) >> 20,
+	    (unsigned long long)plan->kernel_gpa >> 20, (unsigned long long)low_end >> 20);
 }
 
 static int initrd_place(const char *path, uint64_t low_end, struct boot_plan *plan,
@@ -168,11 +168,12 @@ static int initrd_place(const char *path, uint64_t low_end, struct boot_plan *pl
 		plan->initrd_gpa = (end - plan->initrd_bytes) & ~0xfffull;
 		return 0;
 	}
-	return gmig_fail(err, -ENOMEM,
-			 "initrd %s: %llu KiB do not fit between the kernel, which ends at %llu MiB, and "
-			 "%llu MiB",
-			 path, (unsigned long long)(plan->initrd_bytes + 1023) >> 10,
-			 (unsigned long long)floor >> 20, (unsigned long long)end >> 20);
+	return gmig_fail(
+	    err, -ENOMEM,
+	    "initrd %s: %llu KiB do not fit between the kernel, which ends at %llu MiB, and "
+	    "%llu MiB",
+	    path, (unsigned long long)(plan->initrd_bytes + 1023) >> 10,
+	    (unsigned long long)floor >> 20, (unsigned long long)end >> 20);
 }
 
 /* low_end: where the RAM that starts at 0 ends. plan_close() is right whatever this returns. */
@@ -235,13 +236,13 @@ static int load_files(const struct bootram *ram, const struct vmm_options *optio
 static int write_zeropage(const struct bootram *ram, const struct boot_plan *plan)
 {
 	const struct zeropage_input input = {
-		.image = &plan->image,
-		.ram = *ram,
-		.kernel_gpa = plan->kernel_gpa,
-		.command_line_gpa = COMMAND_LINE_GPA,
-		.initrd_gpa = plan->initrd_gpa,
-		.initrd_bytes = plan->initrd_bytes,
-		.rsdp_gpa = VMM_ACPI_GPA,
+	    .image = &plan->image,
+	    .ram = *ram,
+	    .kernel_gpa = plan->kernel_gpa,
+	    .command_line_gpa = COMMAND_LINE_GPA,
+	    .initrd_gpa = plan->initrd_gpa,
+	    .initrd_bytes = plan->initrd_bytes,
+	    .rsdp_gpa = VMM_ACPI_GPA,
 	};
 	struct boot_params params;
 	int ret;
@@ -286,10 +287,10 @@ static int write_acpi(const struct bootram *ram, const struct vmm_options *optio
 		      struct gmig_error *err)
 {
 	struct acpi_input input = {
-		.cpus = options->cpus,
-		.node_count = options->node_count,
-		.windows = ram->windows,
-		.window_count = ram->count,
+	    .cpus = options->cpus,
+	    .node_count = options->node_count,
+	    .windows = ram->windows,
+	    .window_count = ram->count,
 	};
 	uint8_t *tables = calloc(1, VMM_ACPI_BYTES);
 	size_t used = 0;
@@ -332,12 +333,12 @@ int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options,
 	if (ret)
 		return gmig_fail(err, ret, "cannot write the boot data: %s", strerror(-ret));
 	*entry = (struct vmm_boot_entry){
-		.rip = plan.kernel_gpa + BZIMAGE_ENTRY_OFFSET,
-		.rsi = ZEROPAGE_GPA,
-		.rsp = STACK_TOP_GPA,
-		.cr3 = PAGE_TABLES_GPA,
-		.gdt_gpa = GDT_GPA,
-		.gdt_limit = GDT_ENTRIES * sizeof(uint64_t) - 1,
+	    .rip = plan.kernel_gpa + BZIMAGE_ENTRY_OFFSET,
+	    .rsi = ZEROPAGE_GPA,
+	    .rsp = STACK_TOP_GPA,
+	    .cr3 = PAGE_TABLES_GPA,
+	    .gdt_gpa = GDT_GPA,
+	    .gdt_limit = GDT_ENTRIES * sizeof(uint64_t) - 1,
 	};
 	return 0;
 }

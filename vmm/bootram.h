@@ -1,6 +1,7 @@
 /*
- * Guest RAM as the loader writes it: runs of guest-physical addresses that may cross the windows of several vnodes.
- * Runs on the main thread while no vCPU runs. A write may sleep for the first touch of a block.
+ * Guest RAM as the loader writes it: runs of guest-physical addresses that may cross the windows of
+ * several vnodes. Runs on the main thread while no vCPU runs. A write may sleep for the first touch
+ * of a block.
  */
 #ifndef VMM_BOOTRAM_H
 #define VMM_BOOTRAM_H
@@ -18,7 +19,8 @@ uint64_t bootram_run_end(const struct bootram *ram, uint64_t gpa);
 /* Each 0 or -EFAULT when gpa .. gpa+bytes is not all RAM. */
 int bootram_write(const struct bootram *ram, uint64_t gpa, const void *data, uint64_t bytes);
 int bootram_zero(const struct bootram *ram, uint64_t gpa, uint64_t bytes);
-/* bytes of fd from offset on. Also -ENODATA: the file is shorter than that by now; -errno of pread(2). */
+/* bytes of fd from offset on. Also -ENODATA: the file is shorter than that by now; -errno of
+ * pread(2). */
 int bootram_read(const struct bootram *ram, uint64_t gpa, int fd, uint64_t offset, uint64_t bytes);
 
 #endif

@@ -20,13 +20,15 @@ static const struct {
 	size_t bytes;
 	const char *what;
 } mistakes[] = {
-	{"\x7f" "ELF", 4, "an ELF file (vmlinux), which is not what a distribution boots: give its bzImage "
-			  "(/boot/vmlinuz-*) instead"},
-	{"\x1f\x8b", 2, "gzip-compressed: give the bzImage itself, not a compressed copy or an initrd"},
-	{"\xfd" "7zXZ", 5, "xz-compressed: give the bzImage itself, not a compressed copy"},
-	{"\x28\xb5\x2f\xfd", 4, "zstd-compressed: give the bzImage itself, not a compressed copy or an initrd"},
-	{"070701", 6, "a cpio archive: it looks like the initrd, not the kernel"},
-	{"!<arch>\n", 8, "a package or ar archive: unpack the bzImage from it first"},
+    {"\177ELF", 4,
+     "an ELF file (vmlinux), which is not what a distribution boots: give its bzImage "
+     "(/boot/vmlinuz-*) instead"},
+    {"\x1f\x8b", 2, "gzip-compressed: give the bzImage itself, not a compressed copy or an initrd"},
+    {"\3757zXZ", 5, "xz-compressed: give the bzImage itself, not a compressed copy"},
+    {"\x28\xb5\x2f\xfd", 4,
+     "zstd-compressed: give the bzImage itself, not a compressed copy or an initrd"},
+    {"070701", 6, "a cpio archive: it looks like the initrd, not the kernel"},
+    {"!<arch>\n", 8, "a package or ar archive: unpack the bzImage from it first"},
 };
 
 static int check_kind(const uint8_t *head, uint64_t file_bytes, struct gmig_error *err)
@@ -34,7 +36,8 @@ static int check_kind(const uint8_t *head, uint64_t file_bytes, struct gmig_erro
 	if (!file_bytes)
 		return gmig_fail(err, -ENOEXEC, "the file is empty");
 	for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
-		if (file_bytes < mistakes[i].bytes || memcmp(head, mistakes[i].magic, mistakes[i].bytes))
+		if (file_bytes < mistakes[i].bytes ||
+		    memcmp(head, mistakes[i].magic, mistakes[i].bytes))
 			continue;
 		return gmig_fail(err, -ENOEXEC, "this is %s", mistakes[i].what);
 	}
@@ -44,18 +47,21 @@ static int check_kind(const uint8_t *head, uint64_t file_bytes, struct gmig_erro
 static int check_protocol(const struct setup_header *hdr, struct gmig_error *err)
 {
 	if (hdr->boot_flag != BOOT_FLAG)
-		return gmig_fail(err, -ENOEXEC,
-				 "no boot sector: 0x%04x instead of 0xaa55 at byte 510, so no x86 kernel",
-				 hdr->boot_flag);
+		return gmig_fail(
+		    err, -ENOEXEC,
+		    "no boot sector: 0x%04x instead of 0xaa55 at byte 510, so no x86 kernel",
+		    hdr->boot_flag);
 	if (hdr->header != HEADER_MAGIC)
-		return gmig_fail(err, -ENOEXEC,
-				 "no \"HdrS\" at byte 0x202: a boot sector, but not a Linux kernel");
+		return gmig_fail(
+		    err, -ENOEXEC,
+		    "no \"HdrS\" at byte 0x202: a boot sector, but not a Linux kernel");
 	if (hdr->version < OLDEST_PROTOCOL)
 		return gmig_fail(err, -ENOEXEC,
 				 "boot protocol %u.%02u is too old, 2.12 (Linux 3.8) is needed",
 				 hdr->version >> 8, hdr->version & 0xff);
 	if (!(hdr->loadflags & LOADED_HIGH))
-		return gmig_fail(err, -ENOEXEC, "a zImage that loads below 1 MiB, a bzImage is needed");
+		return gmig_fail(err, -ENOEXEC,
+				 "a zImage that loads below 1 MiB, a bzImage is needed");
 	if (!(hdr->xloadflags & XLF_KERNEL_64))
 		return gmig_fail(err, -ENOEXEC,
 				 "no 64-bit entry point: a 32-bit kernel, give one for amd64");
@@ -71,16 +77,17 @@ static int check_extent(const struct setup_header *hdr, uint64_t file_bytes, str
 
 	image->code_offset = (sects + 1) * SECTOR_BYTES;
 	if (image->code_offset >= file_bytes)
-		return gmig_fail(err, -ENOEXEC,
-				 "truncated: %u setup sectors reach byte %llu, the file has %llu", sects,
-				 (unsigned long long)image->code_offset, (unsigned long long)file_bytes);
+		return gmig_fail(
+		    err, -ENOEXEC, "truncated: %u setup sectors reach byte %llu, the file has %llu",
+		    sects, (unsigned long long)image->code_offset, (unsigned long long)file_bytes);
 	image->code_bytes = file_bytes - image->code_offset;
 	if (!told_bytes)
-		return gmig_fail(err, -ENOEXEC, "the header says the kernel has no code (syssize 0)");
-	if (told_bytes > image->code_bytes)
 		return gmig_fail(err, -ENOEXEC,
-				 "truncated: the kernel has %llu bytes of code, the file %llu",
-				 (unsigned long long)told_bytes, (unsigned long long)image->code_bytes);
+				 "the header says the kernel has no code (syssize 0)");
+	if (told_bytes > image->code_bytes)
+		return gmig_fail(
+		    err, -ENOEXEC, "truncated: the kernel has %llu bytes of code, the file %llu",
+		    (unsigned long long)told_bytes, (unsigned long long)image->code_bytes);
 	if (told_bytes <= BZIMAGE_ENTRY_OFFSET)
 		return gmig_fail(err, -ENOEXEC,
 				 "the kernel's %llu bytes of code end before its entry point",
@@ -107,12 +114,12 @@ static int check_placement(const struct setup_header *hdr, struct bzimage *image
 				 "kernel alignment 0x%llx is not a power of two up to 1 GiB",
 				 (unsigned long long)image->align_bytes);
 	if (image->init_bytes < image->code_bytes)
-		return gmig_fail(err, -ENOEXEC,
-				 "wants %llu bytes of memory (init_size), less than its own %llu",
-				 (unsigned long long)image->init_bytes,
-				 (unsigned long long)image->code_bytes);
+		return gmig_fail(
+		    err, -ENOEXEC, "wants %llu bytes of memory (init_size), less than its own %llu",
+		    (unsigned long long)image->init_bytes, (unsigned long long)image->code_bytes);
 	if (image->preferred_gpa < LOWEST_LOAD_GPA || image->preferred_gpa >> 52)
-		return gmig_fail(err, -ENOEXEC, "wants to be loaded at 0x%llx, which is no RAM above 1 MiB",
+		return gmig_fail(err, -ENOEXEC,
+				 "wants to be loaded at 0x%llx, which is no RAM above 1 MiB",
 				 (unsigned long long)image->preferred_gpa);
 	if (!image->command_line_max)
 		return gmig_fail(err, -ENOEXEC, "takes no command line (cmdline_size 0)");
@@ -142,7 +149,8 @@ int bzimage_parse(const uint8_t *head, uint64_t file_bytes, struct bzimage *imag
 	if (header_end < HEADER_NEEDED_END)
 		return gmig_fail(err, -ENOEXEC,
 				 "boot header ends at byte 0x%llx, too early for protocol %u.%02u",
-				 (unsigned long long)header_end, hdr.version >> 8, hdr.version & 0xff);
+				 (unsigned long long)header_end, hdr.version >> 8,
+				 hdr.version & 0xff);
 	if (header_end > BZIMAGE_HEAD_BYTES)
 		header_end = BZIMAGE_HEAD_BYTES;
 	ret = check_extent(&hdr, file_bytes, image, err);

@@ -1,5 +1,6 @@
 /*
- * A Linux bzImage, as its boot header describes it. Pure: looks at the bytes it is given, opens nothing.
+ * A Linux bzImage, as its boot header describes it. Pure: looks at the bytes it is given, opens
+ * nothing.
  *
  * Source: Documentation/arch/x86/boot.rst (protocol 2.12 and later, 64-bit entry point).
  */
@@ -21,16 +22,18 @@ struct bzimage {
 	uint64_t code_bytes;
 	uint64_t preferred_gpa;
 	uint64_t align_bytes;
-	uint64_t init_bytes; /* memory the kernel wants at its load address before it knows of any other */
+	uint64_t init_bytes; /* memory the kernel wants at its load address before it knows of any
+				other */
 	bool relocatable;
 	uint64_t initrd_end_gpa;   /* an initrd must end at or below */
 	uint64_t command_line_max; /* characters without the final NUL */
-	uint8_t header[BZIMAGE_HEAD_BYTES - BZIMAGE_HEADER_OFFSET]; /* for the zero page, zero-padded */
+	uint8_t
+	    header[BZIMAGE_HEAD_BYTES - BZIMAGE_HEADER_OFFSET]; /* for the zero page, zero-padded */
 };
 
 /*
- * head: the first min(file_bytes, BZIMAGE_HEAD_BYTES) bytes of a file of file_bytes. -ENOEXEC: no kernel that can be
- * booted here, the text says why.
+ * head: the first min(file_bytes, BZIMAGE_HEAD_BYTES) bytes of a file of file_bytes. -ENOEXEC: no
+ * kernel that can be booted here, the text says why.
  */
 int bzimage_parse(const uint8_t *head, uint64_t file_bytes, struct bzimage *image,
 		  struct gmig_error *err);

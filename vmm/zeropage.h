@@ -1,5 +1,6 @@
 /*
- * The zero page (struct boot_params) that tells the kernel its memory, command line, initrd and ACPI tables. Pure.
+ * The zero page (struct boot_params) that tells the kernel its memory, command line, initrd and
+ * ACPI tables. Pure.
  *
  * Source: Documentation/arch/x86/zero-page.rst.
  */
@@ -11,8 +12,9 @@
 
 #include <asm/bootparam.h>
 
-#define ZEROPAGE_LOW_END_GPA 0x9fc00ull /* where a PC's extended BIOS data begins: the end of low RAM */
-#define ZEROPAGE_HIGH_GPA    0x100000ull
+#define ZEROPAGE_LOW_END_GPA                                                                       \
+	0x9fc00ull /* where a PC's extended BIOS data begins: the end of low RAM */
+#define ZEROPAGE_HIGH_GPA 0x100000ull
 
 struct zeropage_input {
 	const struct bzimage *image;

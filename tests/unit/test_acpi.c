@@ -1,7 +1,8 @@
-/* ACPI tables, parsed back as a guest would: found from the RSDP, checksums verified, numbers compared with the input. */
-#include "acpi_machines.h"
+/* ACPI tables, parsed back as a guest would: found from the RSDP, checksums verified, numbers
+ * compared with the input. */
 #include "../../vmm/device.h"
 #include "../../vmm/dsdt.h"
+#include "acpi_machines.h"
 
 #include <check.h>
 #include <errno.h>
@@ -204,7 +205,8 @@ START_TEST(slit_has_the_distances_that_were_asked_for)
 	ck_assert_uint_eq(get32(slit + 4), 44 + input.node_count * input.node_count);
 	for (unsigned int a = 0; a < input.node_count; a++) {
 		for (unsigned int b = 0; b < input.node_count; b++)
-			ck_assert_uint_eq(slit[44 + a * input.node_count + b], input.distance[a][b]);
+			ck_assert_uint_eq(slit[44 + a * input.node_count + b],
+					  input.distance[a][b]);
 	}
 }
 END_TEST
@@ -244,18 +246,39 @@ static bool dsdt_has(const void *bytes, size_t count)
 	return memmem(dsdt_aml, dsdt_aml_bytes, bytes, count);
 }
 
-/* The resource descriptors in dsdt.asl, built from the headers' numbers. ACPI 6.5, 6.4.2 and 6.4.3. */
+/* The resource descriptors in dsdt.asl, built from the headers' numbers. ACPI 6.5, 6.4.2 and 6.4.3.
+ */
 START_TEST(dsdt_has_the_addresses_of_the_headers)
 {
 	uint8_t ecam[12] = {0x86, 9, 0, 1};
 	uint8_t bars[26] = {0x87, 23, 0, 0, 0x0c, 1};
-	const uint8_t com1[] = {0x47, 1, VMM_SERIAL_PORT & 0xff, VMM_SERIAL_PORT >> 8,
-				VMM_SERIAL_PORT & 0xff, VMM_SERIAL_PORT >> 8, 1, 8,
-				0x89, 6, 0, 3, 1, VMM_SERIAL_GSI, 0, 0, 0};
-	const uint8_t sleep[] = {0x47, 1, VMM_PORT_SLEEP & 0xff, VMM_PORT_SLEEP >> 8,
-				 VMM_PORT_SLEEP & 0xff, VMM_PORT_SLEEP >> 8, 1, 2};
-	const uint32_t bar_range[] = {0, VMM_PCI_MMIO_GPA, VMM_PCI_MMIO_GPA + VMM_PCI_MMIO_BYTES - 1, 0,
-				      VMM_PCI_MMIO_BYTES};
+	const uint8_t com1[] = {0x47,
+				1,
+				VMM_SERIAL_PORT & 0xff,
+				VMM_SERIAL_PORT >> 8,
+				VMM_SERIAL_PORT & 0xff,
+				VMM_SERIAL_PORT >> 8,
+				1,
+				8,
+				0x89,
+				6,
+				0,
+				3,
+				1,
+				VMM_SERIAL_GSI,
+				0,
+				0,
+				0};
+	const uint8_t sleep[] = {0x47,
+				 1,
+				 VMM_PORT_SLEEP & 0xff,
+				 VMM_PORT_SLEEP >> 8,
+				 VMM_PORT_SLEEP & 0xff,
+				 VMM_PORT_SLEEP >> 8,
+				 1,
+				 2};
+	const uint32_t bar_range[] = {
+	    0, VMM_PCI_MMIO_GPA, VMM_PCI_MMIO_GPA + VMM_PCI_MMIO_BYTES - 1, 0, VMM_PCI_MMIO_BYTES};
 	const uint32_t ecam_range[] = {VMM_ECAM_GPA, VMM_ECAM_BYTES};
 
 	memcpy(ecam + 4, ecam_range, sizeof(ecam_range));
@@ -276,9 +299,11 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tcase, rsdp_leads_to_five_tables, 0, ACPI_MACHINES);
-	tcase_add_loop_test(tcase, fadt_names_the_ports_of_power_off_reset_and_timer, 0, ACPI_MACHINES);
+	tcase_add_loop_test(tcase, fadt_names_the_ports_of_power_off_reset_and_timer, 0,
+			    ACPI_MACHINES);
 	tcase_add_loop_test(tcase, madt_lists_every_cpu_once_and_one_ioapic, 0, ACPI_MACHINES);
-	tcase_add_loop_test(tcase, srat_says_of_which_node_each_cpu_and_window_is, 0, ACPI_MACHINES);
+	tcase_add_loop_test(tcase, srat_says_of_which_node_each_cpu_and_window_is, 0,
+			    ACPI_MACHINES);
 	tcase_add_loop_test(tcase, slit_has_the_distances_that_were_asked_for, 0, ACPI_MACHINES);
 	tcase_add_loop_test(tcase, mcfg_names_the_configuration_space, 0, ACPI_MACHINES);
 	tcase_add_test(tcase, tables_that_do_not_fit_are_refused_and_nothing_beyond_is_touched);

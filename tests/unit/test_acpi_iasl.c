@@ -1,9 +1,10 @@
 /*
- * ACPI tables before an outside judge: ACPICA's iasl disassembles each without a complaint, prints the numbers that went
- * in, and compiles dsdt.asl to the bytes that are checked in. Exit 77 where iasl is not installed.
+ * ACPI tables before an outside judge: ACPICA's iasl disassembles each without a complaint, prints
+ * the numbers that went in, and compiles dsdt.asl to the bytes that are checked in. Exit 77 where
+ * iasl is not installed.
  */
-#include "acpi_machines.h"
 #include "../../vmm/dsdt.h"
+#include "acpi_machines.h"
 
 #include <check.h>
 #include <libgen.h>
@@ -67,7 +68,7 @@ static const char *disassemble(const uint8_t *table)
 	snprintf(command, sizeof(command), "cat %s/%.4s.dsl", directory, (const char *)table);
 	said = output_of(command);
 	ck_assert_msg(!strstr(said, "****") && !strcasestr(said, "invalid") &&
-			      !strcasestr(said, "incorrect") && !strcasestr(said, "unknown"),
+			  !strcasestr(said, "incorrect") && !strcasestr(said, "unknown"),
 		      "%s", said);
 	return said;
 }
@@ -136,7 +137,8 @@ START_TEST(dsdt_disassembles_without_a_complaint)
 }
 END_TEST
 
-/* iasl writes its own version into the header, so bytes 28 to 35 and the checksum are not compared. */
+/* iasl writes its own version into the header, so bytes 28 to 35 and the checksum are not compared.
+ */
 START_TEST(dsdt_is_what_its_source_compiles_to)
 {
 	char here[] = __FILE__, command[4096], path[64];
@@ -144,8 +146,8 @@ START_TEST(dsdt_is_what_its_source_compiles_to)
 	size_t bytes;
 	FILE *file;
 
-	snprintf(command, sizeof(command), "iasl -vs -p %s/dsdt %s/../../vmm/dsdt.asl 2>&1", directory,
-		 dirname(here));
+	snprintf(command, sizeof(command), "iasl -vs -p %s/dsdt %s/../../vmm/dsdt.asl 2>&1",
+		 directory, dirname(here));
 	ck_assert_ptr_nonnull(strstr(output_of(command), "0 Errors, 0 Warnings"));
 	snprintf(path, sizeof(path), "%s/dsdt.aml", directory);
 	file = fopen(path, "r");

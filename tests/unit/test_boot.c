@@ -1,4 +1,5 @@
-/* bzImage parser, zero page, placement and loader, against crafted kernels and a guest RAM of plain memory. */
+/* bzImage parser, zero page, placement and loader, against crafted kernels and a guest RAM of plain
+ * memory. */
 #include "../../vmm/boot.h"
 #include "../../vmm/bootram.h"
 #include "../../vmm/bzimage.h"
@@ -46,8 +47,8 @@ static void make_kernel(void)
 	for (unsigned int i = 0; i < KERNEL_BYTES; i++)
 		kernel[i] = (uint8_t)(i * 7 + (i >> 8));
 	memset(kernel, 0, KERNEL_CODE);
-	poke(0x1f1, 1, 4);			       /* setup_sects */
-	poke(0x1f4, 4, KERNEL_CODE_BYTES / 16 - 16);   /* syssize: a signature may follow */
+	poke(0x1f1, 1, 4);			     /* setup_sects */
+	poke(0x1f4, 4, KERNEL_CODE_BYTES / 16 - 16); /* syssize: a signature may follow */
 	poke(0x1fe, 2, 0xaa55);
 	poke(0x200, 2, 0x6aeb); /* jump to 0x26c: the end of the header */
 	memcpy(kernel + 0x202, "HdrS", 4);
@@ -99,38 +100,38 @@ static const struct bad_kernel {
 	uint64_t value;
 	const char *text; /* a part of what must be said */
 } bad_kernels[] = {
-	{1, 0, 1, 0, "1 bytes cannot hold"},
-	{0x28f, 0, 1, 0, "655 bytes cannot hold"},
-	{0, 0, 4, 0x464c457f, "ELF"},
-	{3, 0, 3, 0x088b1f, "gzip"},
-	{0, 0, 6, 0x5a587a37fd, "xz-compressed"},
-	{0, 0, 4, 0xfd2fb528, "zstd"},
-	{0, 0, 6, 0x313037303730, "cpio"},
-	{0, 0, 8, 0x0a3e686372613c21, "ar archive"},
-	{0, 0x1fe, 2, 0x55aa, "0x55aa instead of 0xaa55"},
-	{0, 0x202, 4, 0x12345678, "HdrS"},
-	{0, 0x206, 2, 0x20b, "protocol 2.11 is too old"},
-	{0, 0x206, 2, 0, "protocol 0.00 is too old"},
-	{0, 0x211, 1, 0, "zImage"},
-	{0, 0x236, 2, 0x7e, "32-bit kernel"},
-	{0, 0x201, 1, 0x10, "header ends at byte 0x212"},
-	{0, 0x201, 1, 0x61, "header ends at byte 0x263"},
-	{0, 0x1f1, 1, 255, "255 setup sectors reach byte 131072"},
-	{0xa00, 0, 1, 0, "4 setup sectors reach byte 2560, the file has 2560"},
-	{0, 0x1f4, 4, 0, "syssize 0"},
-	{0, 0x1f4, 4, 0xffffffff, "68719476720 bytes of code"},
-	{KERNEL_BYTES - 4096, 0, 1, 0, "truncated: the kernel has 70912 bytes of code, the file 67072"},
-	{0, 0x1f4, 4, 32, "512 bytes of code end before its entry"},
-	{0, 0x248, 4, 0xffffffff, "payload of 4096 bytes at 4294967295"},
-	{0, 0x24c, 4, 0xfffffff0, "payload of 4294967280 bytes at 256"},
-	{0, 0x230, 4, 0, "alignment 0x0 "},
-	{0, 0x230, 4, 0x300000, "alignment 0x300000 "},
-	{0, 0x230, 4, 0x80000000, "alignment 0x80000000 "},
-	{0, 0x260, 4, 0, "wants 0 bytes of memory"},
-	{0, 0x260, 4, KERNEL_CODE_BYTES - 1, "less than its own 71168"},
-	{0, 0x258, 8, 0, "loaded at 0x0,"},
-	{0, 0x258, 8, 0xffffffffffe00000, "loaded at 0xffffffffffe00000,"},
-	{0, 0x238, 4, 0, "cmdline_size 0"},
+    {1, 0, 1, 0, "1 bytes cannot hold"},
+    {0x28f, 0, 1, 0, "655 bytes cannot hold"},
+    {0, 0, 4, 0x464c457f, "ELF"},
+    {3, 0, 3, 0x088b1f, "gzip"},
+    {0, 0, 6, 0x5a587a37fd, "xz-compressed"},
+    {0, 0, 4, 0xfd2fb528, "zstd"},
+    {0, 0, 6, 0x313037303730, "cpio"},
+    {0, 0, 8, 0x0a3e686372613c21, "ar archive"},
+    {0, 0x1fe, 2, 0x55aa, "0x55aa instead of 0xaa55"},
+    {0, 0x202, 4, 0x12345678, "HdrS"},
+    {0, 0x206, 2, 0x20b, "protocol 2.11 is too old"},
+    {0, 0x206, 2, 0, "protocol 0.00 is too old"},
+    {0, 0x211, 1, 0, "zImage"},
+    {0, 0x236, 2, 0x7e, "32-bit kernel"},
+    {0, 0x201, 1, 0x10, "header ends at byte 0x212"},
+    {0, 0x201, 1, 0x61, "header ends at byte 0x263"},
+    {0, 0x1f1, 1, 255, "255 setup sectors reach byte 131072"},
+    {0xa00, 0, 1, 0, "4 setup sectors reach byte 2560, the file has 2560"},
+    {0, 0x1f4, 4, 0, "syssize 0"},
+    {0, 0x1f4, 4, 0xffffffff, "68719476720 bytes of code"},
+    {KERNEL_BYTES - 4096, 0, 1, 0, "truncated: the kernel has 70912 bytes of code, the file 67072"},
+    {0, 0x1f4, 4, 32, "512 bytes of code end before its entry"},
+    {0, 0x248, 4, 0xffffffff, "payload of 4096 bytes at 4294967295"},
+    {0, 0x24c, 4, 0xfffffff0, "payload of 4294967280 bytes at 256"},
+    {0, 0x230, 4, 0, "alignment 0x0 "},
+    {0, 0x230, 4, 0x300000, "alignment 0x300000 "},
+    {0, 0x230, 4, 0x80000000, "alignment 0x80000000 "},
+    {0, 0x260, 4, 0, "wants 0 bytes of memory"},
+    {0, 0x260, 4, KERNEL_CODE_BYTES - 1, "less than its own 71168"},
+    {0, 0x258, 8, 0, "loaded at 0x0,"},
+    {0, 0x258, 8, 0xffffffffffe00000, "loaded at 0xffffffffffe00000,"},
+    {0, 0x238, 4, 0, "cmdline_size 0"},
 };
 
 static int parse_bad(const struct bad_kernel *bad, struct gmig_error *err)
@@ -346,22 +347,24 @@ static const struct {
 	int code;
 	const char *text;
 } bad_option_results[BAD_OPTIONS] = {
-	[KERNEL_MISSING] = {-ENOENT, "cannot open: No such file"},
-	[KERNEL_DIRECTORY] = {-EISDIR, "is a directory"},
-	[KERNEL_FIFO] = {-ENOEXEC, "is not a regular file"},
-	[KERNEL_EMPTY] = {-ENOEXEC, "the file is empty"},
-	[KERNEL_SPOILED] = {-ENOEXEC, "too old"},
-	[KERNEL_WANTS_ALL] = {-ENOMEM, "wants 4096 MiB of memory from 2 MiB on, the guest has 60 MiB"},
-	[KERNEL_WANTS_FAR] = {-ENOMEM, "wants 20 MiB of memory from 1048576 MiB on"},
-	[RAM_TOO_SMALL] = {-ENOMEM, "from 2 MiB on, the guest has 16 MiB"},
-	[INITRD_MISSING] = {-ENOENT, "initrd /nowhere/at/all: cannot open: No such file"},
-	[INITRD_DIRECTORY] = {-EISDIR, "initrd /: is a directory"},
-	[INITRD_FIFO] = {-ENOEXEC, "initrd: is not a regular file"},
-	[INITRD_EMPTY] = {-ENOEXEC, "initrd: the file is empty"},
-	[INITRD_TOO_BIG] = {-ENOMEM, "25600 KiB do not fit between the kernel, which ends at 36 MiB, and 60"},
-	[INITRD_NO_ROOM_BELOW_ITS_LIMIT] = {-ENOMEM, "1 KiB do not fit between the kernel, which ends at "
-						     "36 MiB, and 32"},
-	[COMMAND_LINE_TOO_LONG] = {-E2BIG, "2048 characters: this kernel takes 2047"},
+    [KERNEL_MISSING] = {-ENOENT, "cannot open: No such file"},
+    [KERNEL_DIRECTORY] = {-EISDIR, "is a directory"},
+    [KERNEL_FIFO] = {-ENOEXEC, "is not a regular file"},
+    [KERNEL_EMPTY] = {-ENOEXEC, "the file is empty"},
+    [KERNEL_SPOILED] = {-ENOEXEC, "too old"},
+    [KERNEL_WANTS_ALL] = {-ENOMEM, "wants 4096 MiB of memory from 2 MiB on, the guest has 60 MiB"},
+    [KERNEL_WANTS_FAR] = {-ENOMEM, "wants 20 MiB of memory from 1048576 MiB on"},
+    [RAM_TOO_SMALL] = {-ENOMEM, "from 2 MiB on, the guest has 16 MiB"},
+    [INITRD_MISSING] = {-ENOENT, "initrd /nowhere/at/all: cannot open: No such file"},
+    [INITRD_DIRECTORY] = {-EISDIR, "initrd /: is a directory"},
+    [INITRD_FIFO] = {-ENOEXEC, "initrd: is not a regular file"},
+    [INITRD_EMPTY] = {-ENOEXEC, "initrd: the file is empty"},
+    [INITRD_TOO_BIG] = {-ENOMEM,
+			"25600 KiB do not fit between the kernel, which ends at 36 MiB, and 60"},
+    [INITRD_NO_ROOM_BELOW_ITS_LIMIT] = {-ENOMEM,
+					"1 KiB do not fit between the kernel, which ends at "
+					"36 MiB, and 32"},
+    [COMMAND_LINE_TOO_LONG] = {-E2BIG, "2048 characters: this kernel takes 2047"},
 };
 
 static char long_line[2049];
@@ -507,13 +510,13 @@ END_TEST
 START_TEST(loader_tells_the_kernel_its_memory)
 {
 	static const struct boot_e820_entry wanted[] = {
-		{0, 0x9fc00, 1},
-		{0x9fc00, 0x400, 2},
-		{VMM_ACPI_GPA, VMM_ACPI_BYTES, 3},
-		{MIB, 59 * MIB, 1},
-		{VMM_HOLE_END_GPA, 4 * MIB, 1},
-		{VMM_ECAM_GPA, VMM_ECAM_BYTES, 2},
-		{VMM_TSS_GPA - 0x1000, 0x4000, 2},
+	    {0, 0x9fc00, 1},
+	    {0x9fc00, 0x400, 2},
+	    {VMM_ACPI_GPA, VMM_ACPI_BYTES, 3},
+	    {MIB, 59 * MIB, 1},
+	    {VMM_HOLE_END_GPA, 4 * MIB, 1},
+	    {VMM_ECAM_GPA, VMM_ECAM_BYTES, 2},
+	    {VMM_TSS_GPA - 0x1000, 0x4000, 2},
 	};
 	struct vmm_options options = options_for_60_mib();
 	struct vmm_boot_entry entry;
