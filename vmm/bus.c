@@ -1,6 +1,6 @@
 /*
- * Port and memory-mapped I/O: two small tables, searched in order. A handler is called without the lock, so that it may
- * register or move ranges itself.
+ * Port and memory-mapped I/O: two small tables, searched in order. A handler is called without the
+ * lock, so that it may register or move ranges itself.
  */
 #include "machine.h"
 
@@ -20,12 +20,13 @@ void vmm_bus_destroy(struct vmm_bus *bus)
 
 static bool overlaps(const struct vmm_io *io, uint64_t base, uint64_t bytes)
 {
-	return io->base != VMM_MMIO_NOWHERE && base < io->base + io->bytes && io->base < base + bytes;
+	return io->base != VMM_MMIO_NOWHERE && base < io->base + io->bytes &&
+	       io->base < base + bytes;
 }
 
 /* Somebody other than `self` at base? Caller holds the lock. */
-static const struct vmm_io *occupant(const struct vmm_bus *bus, const struct vmm_io *self, uint64_t base,
-				     uint64_t bytes)
+static const struct vmm_io *occupant(const struct vmm_bus *bus, const struct vmm_io *self,
+				     uint64_t base, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < bus->count; i++)
 		if (&bus->io[i] != self && overlaps(&bus->io[i], base, bytes))
@@ -33,13 +34,15 @@ static const struct vmm_io *occupant(const struct vmm_bus *bus, const struct vmm
 	return NULL;
 }
 
-static int bus_add(struct vmm_bus *bus, const struct vmm_io *io, uint64_t limit, struct gmig_error *err)
+static int bus_add(struct vmm_bus *bus, const struct vmm_io *io, uint64_t limit,
+		   struct gmig_error *err)
 {
 	const struct vmm_io *other;
 	int ret = 0;
 
 	if (!io->access || !io->bytes)
-		return gmig_fail(err, -EINVAL, "%s: an I/O range without bytes or handler", io->name);
+		return gmig_fail(err, -EINVAL, "%s: an I/O range without bytes or handler",
+				 io->name);
 	if (io->base != VMM_MMIO_NOWHERE && (io->base > limit || io->bytes - 1 > limit - io->base))
 		return gmig_fail(err, -EINVAL, "%s: I/O range beyond the address space", io->name);
 	pthread_rwlock_wrlock(&bus->lock);
@@ -70,8 +73,8 @@ static struct vmm_io *find_same(struct vmm_bus *bus, const struct vmm_io *io)
 	for (unsigned int i = 0; i < bus->count; i++) {
 		struct vmm_io *it = &bus->io[i];
 
-		if (it->access == io->access && it->opaque == io->opaque && it->bytes == io->bytes &&
-		    !strcmp(it->name, io->name))
+		if (it->access == io->access && it->opaque == io->opaque &&
+		    it->bytes == io->bytes && !strcmp(it->name, io->name))
 			return it;
 	}
 	return NULL;
@@ -111,7 +114,8 @@ static bool bus_find(struct vmm_bus *bus, uint64_t address, struct vmm_io *found
 	return hit;
 }
 
-bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes, bool write)
+bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes,
+		    bool write)
 {
 	struct vmm_io io;
 
@@ -119,7 +123,8 @@ bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsign
 		memset(data, 0xff, bytes);
 	if (!bus_find(bus, address, &io))
 		return false;
-	/* An access that runs over the range's end is nobody's: a device never sees an offset outside itself. */
+	/* An access that runs over the range's end is nobody's: a device never sees an offset
+	 * outside itself. */
 	if (bytes > io.bytes - (address - io.base))
 		return false;
 	io.access(io.opaque, address - io.base, data, bytes, write);

@@ -1,6 +1,7 @@
 /*
- * CPUID of a vCPU: what KVM supports, minus nested virtualization, with the topology of a machine in which every vCPU is
- * a package of its own. (Packages that span vnodes would make Linux distrust the SRAT.)
+ * CPUID of a vCPU: what KVM supports, minus nested virtualization, with the topology of a machine
+ * in which every vCPU is a package of its own. (Packages that span vnodes would make Linux distrust
+ * the SRAT.)
  */
 #include "machine.h"
 
@@ -67,7 +68,8 @@ static void fix_entry(struct vmm_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
 
 int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + MAX_ENTRIES * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid2 *cpuid =
+	    calloc(1, sizeof(*cpuid) + MAX_ENTRIES * sizeof(cpuid->entries[0]));
 	int ret = 0;
 
 	if (!cpuid)

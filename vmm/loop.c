@@ -1,6 +1,7 @@
 /*
- * The I/O thread: epoll over the devices' file descriptors. Handlers run without the lock, one at a time; `generation`
- * tells an event for a descriptor that was removed, and its number used again, from a live one.
+ * The I/O thread: epoll over the devices' file descriptors. Handlers run without the lock, one at a
+ * time; `generation` tells an event for a descriptor that was removed, and its number used again,
+ * from a live one.
  */
 #include "machine.h"
 
@@ -39,7 +40,7 @@ int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready
 		goto out;
 	}
 	*handler = (struct vmm_loop_handler){
-		.fd = fd, .generation = ++loop->next_generation, .ready = ready, .opaque = opaque};
+	    .fd = fd, .generation = ++loop->next_generation, .ready = ready, .opaque = opaque};
 	event.data.u64 = event_key(handler);
 	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
 		ret = -errno;

@@ -1,9 +1,9 @@
 /*
  * The machine as a whole: KVM's VM, its interrupt lines, its states, and how it ends.
  */
+#include "machine.h"
 #include "boot.h"
 #include "device.h"
-#include "machine.h"
 #include "probe.h"
 
 #include <errno.h>
@@ -32,6 +32,7 @@ int vmm_create(const struct vmm_options *options, struct vmm **out, struct gmig_
 		vmm->vcpu[i].fd = -1;
 	pthread_mutex_init(&vmm->state_lock, NULL);
 	pthread_mutex_init(&vmm->end_lock, NULL);
+	pthread_rwlock_init(&vmm->control_lock, NULL);
 	pthread_mutex_init(&vmm->gate.lock, NULL);
 	pthread_cond_init(&vmm->gate.order_changed, NULL);
 	pthread_cond_init(&vmm->gate.parked_changed, NULL);
@@ -63,6 +64,7 @@ void vmm_destroy(struct vmm *vmm)
 		close(vmm->end_fd);
 	vmm_bus_destroy(&vmm->pio);
 	vmm_bus_destroy(&vmm->mmio);
+	gmig_topology_destroy(vmm->topology);
 	free(vmm->irqchips);
 	free(vmm);
 }
@@ -78,10 +80,13 @@ static int open_kvm(struct gmig_error *err)
 		return gmig_fail(err, -ENOTSUP, "/dev/kvm speaks another API version");
 	}
 	if (errno == ENOENT)
-		return gmig_fail(err, -ENOENT, "/dev/kvm is not there: no hardware virtualization, or module kvm_amd "
-					       "or kvm_intel not loaded");
+		return gmig_fail(
+		    err, -ENOENT,
+		    "/dev/kvm is not there: no hardware virtualization, or module kvm_amd "
+		    "or kvm_intel not loaded");
 	if (errno == EACCES)
-		return gmig_fail(err, -EACCES, "/dev/kvm: permission denied: add yourself to group kvm");
+		return gmig_fail(err, -EACCES,
+				 "/dev/kvm: permission denied: add yourself to group kvm");
 	return gmig_fail(err, -errno, "/dev/kvm: %s", strerror(errno));
 }
 
@@ -91,10 +96,14 @@ static int check_capabilities(int kvm_fd, struct gmig_error *err)
 		int number;
 		const char *name;
 	} needed[] = {
-		{KVM_CAP_IRQCHIP, "irqchip"},		  {KVM_CAP_USER_MEMORY, "user-memory"},
-		{KVM_CAP_IMMEDIATE_EXIT, "immediate-exit"}, {KVM_CAP_SIGNAL_MSI, "signal-msi"},
-		{KVM_CAP_SET_TSS_ADDR, "set-tss-addr"},	  {KVM_CAP_EXT_CPUID, "ext-cpuid"},
-		{KVM_CAP_VCPU_EVENTS, "vcpu-events"},	  {KVM_CAP_MP_STATE, "mp-state"},
+	    {KVM_CAP_IRQCHIP, "irqchip"},
+	    {KVM_CAP_USER_MEMORY, "user-memory"},
+	    {KVM_CAP_IMMEDIATE_EXIT, "immediate-exit"},
+	    {KVM_CAP_SIGNAL_MSI, "signal-msi"},
+	    {KVM_CAP_SET_TSS_ADDR, "set-tss-addr"},
+	    {KVM_CAP_EXT_CPUID, "ext-cpuid"},
+	    {KVM_CAP_VCPU_EVENTS, "vcpu-events"},
+	    {KVM_CAP_MP_STATE, "mp-state"},
 	};
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
@@ -141,7 +150,8 @@ int vmm_kvm_create(struct vmm *vmm, struct gmig_error *err)
 	return irqchips_save(vmm, err);
 }
 
-/* ---- Interrupts ---------------------------------------------------------------------------------------------- */
+/* ---- Interrupts
+ * ---------------------------------------------------------------------------------------------- */
 
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
 {
@@ -154,20 +164,21 @@ void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
 int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)
 {
 	struct kvm_msi msi = {
-		.address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
+	    .address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
 
 	return ioctl(vmm->vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
 }
 
-/* ---- Loading the guest --------------------------------------------------------------------------------------- */
+/* ---- Loading the guest
+ * --------------------------------------------------------------------------------------- */
 
 static int load_acpi(struct vmm *vmm, struct gmig_error *err)
 {
 	struct acpi_input input = {
-		.cpus = vmm->options.cpus,
-		.node_count = vmm->options.node_count,
-		.windows = vmm->window,
-		.window_count = vmm->window_count,
+	    .cpus = vmm->options.cpus,
+	    .node_count = vmm->options.node_count,
+	    .windows = vmm->window,
+	    .window_count = vmm->window_count,
 	};
 	uint8_t *memory = vmm_guest_ptr(vmm, VMM_ACPI_GPA, VMM_ACPI_BYTES);
 	size_t used;
@@ -179,7 +190,8 @@ static int load_acpi(struct vmm *vmm, struct gmig_error *err)
 	if (!memory)
 		return gmig_fail(err, -ENOMEM, "no guest RAM for the ACPI tables");
 	ret = acpi_build(&input, VMM_ACPI_GPA, memory, VMM_ACPI_BYTES, &used);
-	return ret ? gmig_fail(err, ret, "ACPI tables do not fit into %llu bytes", VMM_ACPI_BYTES) : 0;
+	return ret ? gmig_fail(err, ret, "ACPI tables do not fit into %llu bytes", VMM_ACPI_BYTES)
+		   : 0;
 }
 
 static int load_linux(struct vmm *vmm, struct gmig_error *err)
@@ -194,7 +206,8 @@ static int load_linux(struct vmm *vmm, struct gmig_error *err)
 		ret = load_acpi(vmm, err);
 	if (ret)
 		return ret;
-	mode = (struct vmm_long_mode){.cr3 = entry.cr3, .gdt_gpa = entry.gdt_gpa, .gdt_limit = entry.gdt_limit};
+	mode = (struct vmm_long_mode){
+	    .cr3 = entry.cr3, .gdt_gpa = entry.gdt_gpa, .gdt_limit = entry.gdt_limit};
 	ret = vmm_vcpu_set_long_mode(&vmm->vcpu[0], &mode, err);
 	if (ret)
 		return ret;
@@ -211,7 +224,9 @@ int vmm_guest_load(struct vmm *vmm, struct gmig_error *err)
 	return vmm->options.kernel ? load_linux(vmm, err) : probe_load(vmm->probe, err);
 }
 
-/* ---- States -------------------------------------------------------------------------------------------------- */
+/* ---- States
+ * --------------------------------------------------------------------------------------------------
+ */
 
 enum vmm_state vmm_state(struct vmm *vmm)
 {
@@ -223,7 +238,8 @@ enum vmm_state vmm_state(struct vmm *vmm)
 	return state;
 }
 
-static int refuse_unless(struct vmm *vmm, enum vmm_state wanted, const char *event, struct gmig_error *err)
+static int refuse_unless(struct vmm *vmm, enum vmm_state wanted, const char *event,
+			 struct gmig_error *err)
 {
 	static const char *const names[] = {"starting", "running", "stopped", "shut down"};
 
@@ -252,13 +268,21 @@ int vmm_cont(struct vmm *vmm, struct gmig_error *err)
 	int ret;
 
 	pthread_mutex_lock(&vmm->state_lock);
-	ret = vmm->state == VMM_STATE_STARTING ? 0 : refuse_unless(vmm, VMM_STATE_STOPPED, "cont", err);
+	ret = vmm->state == VMM_STATE_STARTING ? 0
+					       : refuse_unless(vmm, VMM_STATE_STOPPED, "cont", err);
 	if (!ret) {
 		vmm->state = VMM_STATE_RUNNING;
 		vmm_vcpus_resume(vmm);
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
+}
+
+void vmm_shut_down(struct vmm *vmm)
+{
+	pthread_mutex_lock(&vmm->state_lock);
+	vmm->state = VMM_STATE_SHUTDOWN;
+	pthread_mutex_unlock(&vmm->state_lock);
 }
 
 static int power_on(struct vmm *vmm, struct gmig_error *err)
@@ -288,6 +312,7 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	if (!ret)
 		ret = vmm_guest_load(vmm, err);
 	if (!ret) {
+		atomic_store(&vmm->reset_asked, false);
 		vmm_end_clear(vmm);
 		if (vmm->state == VMM_STATE_RUNNING)
 			vmm_vcpus_resume(vmm);
@@ -296,9 +321,12 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	return ret;
 }
 
-/* ---- The end ------------------------------------------------------------------------------------------------- */
+/* ---- The end
+ * -------------------------------------------------------------------------------------------------
+ */
 
-/* First caller wins, but a reboot gives way to anything final: a SIGTERM during a reboot is still a SIGTERM. */
+/* First caller wins, but a reboot gives way to anything final: a SIGTERM during a reboot is still a
+ * SIGTERM. */
 static bool end_claim(struct vmm *vmm, enum vmm_end why)
 {
 	int old = atomic_load(&vmm->end);
@@ -341,14 +369,10 @@ void vmm_end_clear(struct vmm *vmm)
 const char *vmm_end_name(enum vmm_end why)
 {
 	static const char *const names[] = {
-		[VMM_END_NONE] = "none",
-		[VMM_END_POWER_OFF] = "power-off",
-		[VMM_END_REBOOT] = "reboot",
-		[VMM_END_QUIT] = "quit",
-		[VMM_END_SIGNAL] = "signal",
-		[VMM_END_TRIPLE_FAULT] = "triple-fault",
-		[VMM_END_KVM_ERROR] = "kvm-error",
-		[VMM_END_MEMORY_LOST] = "memory-lost",
+	    [VMM_END_NONE] = "none",	       [VMM_END_POWER_OFF] = "power-off",
+	    [VMM_END_REBOOT] = "reboot",       [VMM_END_QUIT] = "quit",
+	    [VMM_END_SIGNAL] = "signal",       [VMM_END_TRIPLE_FAULT] = "triple-fault",
+	    [VMM_END_KVM_ERROR] = "kvm-error", [VMM_END_MEMORY_LOST] = "memory-lost",
 	};
 
 	return names[why];

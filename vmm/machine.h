@@ -1,12 +1,12 @@
 /*
- * The inside of struct vmm: for the files that make up the machine (machine, memory, vcpu, bus, loop, probe, commands,
- * main). Devices and the loader use vmm.h only.
+ * The inside of struct vmm: for the files that make up the machine (machine, memory, vcpu, bus,
+ * loop, probe, commands, main). Devices and the loader use vmm.h only.
  *
  * Who may do what when:
- *   main thread     builds, resets and takes down; the only one that changes `guest`, windows and vCPU registers.
- *   vCPU threads    run the guest and dispatch its exits; park at the gate when asked to.
- *   control thread  runs commands.c: reads, stop and cont; asks main for reset and quit through vmm_end().
- * Lock order: state_lock, then gate.lock. bus and loop locks are leaves.
+ *   main thread     builds, resets and takes down; the only one that changes `guest`, windows and
+ * vCPU registers. vCPU threads    run the guest and dispatch its exits; park at the gate when asked
+ * to. control thread  runs commands.c: reads, stop and cont; asks main for reset and quit through
+ * vmm_end(). Lock order: state_lock, then gate.lock. control_lock, bus and loop locks are leaves.
  */
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
@@ -21,6 +21,8 @@
 #define VMM_MAX_IO	64
 #define VMM_MAX_FDS	64
 #define VMM_KICK_SIGNAL SIGUSR1
+#define VMM_JOB_STATES	64
+#define VMM_JOBS_END_MS 5000 /* how long cancelled jobs may take to put back what they hold */
 #define VMM_PARK_MS	2000 /* how long a vCPU may take to park before that is reported */
 
 struct control_server;
@@ -38,8 +40,8 @@ struct vmm_vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic int tid;
-	bool parked;	       /* guarded by gate.lock */
-	bool ended;	       /* guarded by gate.lock: the thread is past its last KVM_RUN */
+	bool parked;		/* guarded by gate.lock */
+	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
 };
 
@@ -70,7 +72,7 @@ struct vmm_loop {
 	pthread_cond_t idle;
 	int epoll_fd, stop_fd;
 	struct vmm_loop_handler handler[VMM_MAX_FDS]; /* guarded by lock */
-	int running_fd;				      /* guarded by lock: whose handler runs now, -1 none */
+	int running_fd; /* guarded by lock: whose handler runs now, -1 none */
 	uint32_t next_generation;
 	pthread_t thread;
 	bool started;
@@ -91,18 +93,24 @@ struct vmm {
 	struct vmm_loop loop;
 	struct vmm_devices *devices; /* Linux guest */
 	struct probe *probe;	     /* probe guest */
-	struct control_server *control;
+	pthread_rwlock_t control_lock;
+	struct control_server *control; /* guarded by control_lock */
+	_Atomic uint64_t
+	    job_state[VMM_JOB_STATES]; /* id << 8 | state, last told of job id % VMM_JOB_STATES */
 	struct vmm_irqchips *irqchips; /* power-on state, to go back to */
 
-	pthread_mutex_t state_lock; /* held over a whole stop, cont, reset */
-	enum vmm_state state;	    /* guarded by state_lock */
-	_Atomic int end;	    /* enum vmm_end */
+	pthread_mutex_t state_lock;	/* held over a whole stop, cont, reset */
+	enum vmm_state state;		/* guarded by state_lock */
+	_Atomic int end;		/* enum vmm_end */
 	char end_text[GMIG_ERROR_TEXT]; /* guarded by end_lock */
 	pthread_mutex_t end_lock;
-	int end_fd; /* eventfd: wakes main */
+	_Atomic bool reset_asked; /* over the control socket: also with --no-reboot */
+	int end_fd;		  /* eventfd: wakes main */
 };
 
-/* ---- memory.c ------------------------------------------------------------------------------------------------ */
+/* ---- memory.c
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /*
  * Lay vnodes out around the hole: windows without hva, sorted by gpa. Pure. Returns how many.
@@ -115,27 +123,34 @@ int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err);
 /* No vCPU runs, the VM's descriptors are closed. */
 void vmm_memory_destroy(struct vmm *vmm);
 
-/* ---- machine.c ----------------------------------------------------------------------------------------------- */
+/* ---- machine.c
+ * -----------------------------------------------------------------------------------------------
+ */
 
-/* Empty machine: locks, end_fd, options copied. Then in this order: memory, kvm, plug, vcpus, loop, guest. */
+/* Empty machine: locks, end_fd, options copied. Then in this order: memory, kvm, plug, vcpus, loop,
+ * guest. */
 int vmm_create(const struct vmm_options *options, struct vmm **out, struct gmig_error *err);
 void vmm_destroy(struct vmm *vmm);
 
 /*
- * /dev/kvm, the VM, its interrupt controllers. After the memory: when the process dies with a fault unanswered, its
- * files are closed in order of their numbers, and KVM's wait for asynchronous faults that sleep in the userfaultfd
- * ends only once that one is closed.
+ * /dev/kvm, the VM, its interrupt controllers. After the memory: when the process dies with a fault
+ * unanswered, its files are closed in order of their numbers, and KVM's wait for asynchronous
+ * faults that sleep in the userfaultfd ends only once that one is closed.
  */
 int vmm_kvm_create(struct vmm *vmm, struct gmig_error *err);
 
-/* Put the guest into RAM and the vCPUs at its start; vCPUs are parked or not started. Start-up and reset. */
+/* Put the guest into RAM and the vCPUs at its start; vCPUs are parked or not started. Start-up and
+ * reset. */
 int vmm_guest_load(struct vmm *vmm, struct gmig_error *err);
 
-/* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park (text names it; the others stay parked). */
+/* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park (text names it; the others stay
+ * parked). */
 int vmm_stop(struct vmm *vmm, struct gmig_error *err);
 int vmm_cont(struct vmm *vmm, struct gmig_error *err);
 /* Back to power-on and on again; RAM keeps its content, as on a warm reset. Main thread. */
 int vmm_reset(struct vmm *vmm, struct gmig_error *err);
+/* No command changes the state any more, no job starts. */
+void vmm_shut_down(struct vmm *vmm);
 enum vmm_state vmm_state(struct vmm *vmm);
 /* Why main was woken, and its text; VMM_END_NONE: it was not. */
 enum vmm_end vmm_ended(struct vmm *vmm, char *text, size_t bytes);
@@ -143,7 +158,9 @@ enum vmm_end vmm_ended(struct vmm *vmm, char *text, size_t bytes);
 void vmm_end_clear(struct vmm *vmm);
 const char *vmm_end_name(enum vmm_end why);
 
-/* ---- vcpu.c -------------------------------------------------------------------------------------------------- */
+/* ---- vcpu.c
+ * --------------------------------------------------------------------------------------------------
+ */
 
 int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err);
 void vmm_vcpus_destroy(struct vmm *vmm);
@@ -154,9 +171,11 @@ int vmm_vcpus_park(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
 void vmm_vcpus_resume(struct vmm *vmm);
 /* Make a vCPU that sits in KVM_RUN come out. */
 void vmm_vcpu_kick(struct vmm_vcpu *vcpu);
-/* End the threads. -ETIMEDOUT: one does not come back; then nothing below the threads may be taken down. */
+/* End the threads. -ETIMEDOUT: one does not come back; then nothing below the threads may be taken
+ * down. */
 int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
-/* ---- vcpu_state.c -------------------------------------------------------------------------------------------- */
+/* ---- vcpu_state.c
+ * -------------------------------------------------------------------------------------------- */
 
 int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err);
 void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu);
@@ -168,20 +187,36 @@ struct vmm_long_mode {
 	uint16_t gdt_limit, idt_limit;
 	unsigned int cpl;
 };
-int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode, struct gmig_error *err);
+int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode,
+			   struct gmig_error *err);
 
-/* ---- cpuid.c ------------------------------------------------------------------------------------------------- */
+/* ---- cpuid.c
+ * -------------------------------------------------------------------------------------------------
+ */
 
 int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err);
 
-/* ---- bus.c --------------------------------------------------------------------------------------------------- */
+/* ---- commands.c
+ * ---------------------------------------------------------------------------------------------- */
+
+/* From the engine: tell all clients. Jobs' threads. */
+void vmm_job_event(void *opaque, const struct gmig_job_info *info);
+/* Cancel all jobs and wait until they have ended. -ETIMEDOUT. */
+int vmm_jobs_end(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
+
+/* ---- bus.c
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 void vmm_bus_init(struct vmm_bus *bus);
 void vmm_bus_destroy(struct vmm_bus *bus);
 /* One access; false: nobody there (reads were filled with ones). */
-bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes, bool write);
+bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes,
+		    bool write);
 
-/* ---- loop.c -------------------------------------------------------------------------------------------------- */
+/* ---- loop.c
+ * --------------------------------------------------------------------------------------------------
+ */
 
 int vmm_loop_create(struct vmm_loop *loop, struct gmig_error *err);
 /* Ends the thread; handlers that are still there are forgotten. */

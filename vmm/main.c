@@ -1,8 +1,9 @@
 /*
- * gmig-vmm: start-up as a straight list, then wait for the end. Everything that can be refused is refused before the first
- * thread starts.
+ * gmig-vmm: start-up as a straight list, then wait for the end. Everything that can be refused is
+ * refused before the first thread starts.
  */
 #include "boot.h"
+#include "commands.h"
 #include "device.h"
 #include "machine.h"
 #include "probe.h"
@@ -16,7 +17,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_TRIPLE_FAULT = 3, EXIT_KVM = 4, EXIT_MEMORY = 5 };
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_TRIPLE_FAULT = 3,
+	EXIT_KVM = 4,
+	EXIT_MEMORY = 5
+};
 
 static int refuse(const struct gmig_error *err)
 {
@@ -24,7 +32,8 @@ static int refuse(const struct gmig_error *err)
 	return EXIT_FAILED;
 }
 
-/* Signals that end the guest arrive on a descriptor; before the first thread, so that all inherit the mask. */
+/* Signals that end the guest arrive on a descriptor; before the first thread, so that all inherit
+ * the mask. */
 static int open_signals(void)
 {
 	sigset_t set;
@@ -67,6 +76,8 @@ static int start(struct vmm *vmm, struct gmig_error *err)
 	if (!ret)
 		ret = vmm_vcpus_start(vmm, err);
 	if (!ret)
+		ret = commands_start(vmm, err);
+	if (!ret)
 		ret = vmm_cont(vmm, err);
 	return ret;
 }
@@ -85,7 +96,8 @@ static void read_signal(struct vmm *vmm, int signals)
 /* Until something final happens. */
 static enum vmm_end wait_for_end(struct vmm *vmm, int signals, char *text, size_t bytes)
 {
-	struct pollfd fds[] = {{.fd = signals, .events = POLLIN}, {.fd = vmm->end_fd, .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
+			       {.fd = vmm->end_fd, .events = POLLIN}};
 	struct gmig_error err;
 	enum vmm_end why;
 	eventfd_t wakes;
@@ -98,13 +110,15 @@ static enum vmm_end wait_for_end(struct vmm *vmm, int signals, char *text, size_
 		why = vmm_ended(vmm, text, bytes);
 		if (why == VMM_END_NONE)
 			continue;
-		if (why != VMM_END_REBOOT || vmm->options.no_reboot)
+		if (why != VMM_END_REBOOT ||
+		    (vmm->options.no_reboot && !atomic_load(&vmm->reset_asked)))
 			return why;
 		vmm_log(GMIG_LOG_INFO, "reset reason=\"%s\"", text);
 		if (vmm_reset(vmm, &err)) {
 			snprintf(text, bytes, "cannot reset: %.200s", err.text);
 			return VMM_END_KVM_ERROR;
 		}
+		commands_event(vmm, "RESET", NULL);
 	}
 }
 
@@ -122,31 +136,82 @@ static int exit_status(enum vmm_end why)
 	}
 }
 
+/*
+ * Jobs first, while faults are still answered; then the clients, so that they hear of both; then
+ * the vCPUs. What a thread in the kernel may still use is left to the end of the process.
+ */
+static int take_down(struct vmm *vmm, struct gmig_error *err)
+{
+	int ret = vmm_jobs_end(vmm, VMM_JOBS_END_MS, err);
+
+	return ret ? ret : vmm_vcpus_join(vmm, VMM_PARK_MS, err);
+}
+
 static int run(struct vmm *vmm, int signals)
 {
 	struct gmig_error err;
 	char text[GMIG_ERROR_TEXT];
 	enum vmm_end why;
+	int status;
 
 	why = wait_for_end(vmm, signals, text, sizeof(text));
-	vmm_log(exit_status(why) ? GMIG_LOG_ERROR : GMIG_LOG_INFO, "shutdown reason=%s text=\"%s\"",
+	status = exit_status(why);
+	vmm_shut_down(vmm);
+	vmm_log(status ? GMIG_LOG_ERROR : GMIG_LOG_INFO, "shutdown reason=%s text=\"%s\"",
 		vmm_end_name(why), text);
-	if (vmm_vcpus_join(vmm, VMM_PARK_MS, &err)) {
-		/* A vCPU that sleeps in the kernel still uses the machine: leave it to the process's end. */
+	if (take_down(vmm, &err)) {
 		vmm_log(GMIG_LOG_ERROR, "%s", err.text);
+		status = status ? status : EXIT_FAILED;
+		commands_event(vmm, "SHUTDOWN",
+			       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
+		commands_stop(vmm);
 		fflush(NULL);
-		_exit(exit_status(why) ? exit_status(why) : EXIT_FAILED);
+		_exit(status);
 	}
+	commands_event(vmm, "SHUTDOWN",
+		       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
+	commands_stop(vmm);
 	vmm_destroy(vmm);
-	return exit_status(why);
+	return status;
+}
+
+/* All that can be refused without starting anything. */
+static int check(const struct vmm_options *options, const struct gmig_topology *topology,
+		 struct gmig_error *err)
+{
+	int ret = vmm_options_check_host(options, topology, err);
+
+	if (!ret && options->kernel)
+		ret = vmm_boot_check(options, err);
+	return ret ? ret : commands_check_name(options->name, err);
+}
+
+static int run_vm(const struct vmm_options *options, int signals)
+{
+	struct gmig_topology *topology;
+	struct gmig_error err = {0};
+	struct vmm *vmm = NULL;
+
+	if (gmig_topology_create(options->fake_nodes, &topology, &err))
+		return refuse(&err);
+	if (check(options, topology, &err) || vmm_create(options, &vmm, &err)) {
+		gmig_topology_destroy(topology);
+		return refuse(&err);
+	}
+	vmm->topology = topology;
+	if (start(vmm, &err)) {
+		commands_stop(vmm);
+		vmm_vcpus_join(vmm, VMM_PARK_MS, NULL);
+		vmm_destroy(vmm);
+		return refuse(&err);
+	}
+	return run(vmm, signals);
 }
 
 int main(int argc, char **argv)
 {
 	struct vmm_options options;
 	struct gmig_error err = {0};
-	struct vmm *vmm = NULL;
-	int signals;
 
 	if (vmm_options_parse(argc, argv, &options, &err)) {
 		refuse(&err);
@@ -157,15 +222,5 @@ int main(int argc, char **argv)
 		fputs(options.help ? vmm_options_help() : "gmig-vmm " GMIG_VERSION "\n", stdout);
 		return EXIT_OK;
 	}
-	if (options.kernel && vmm_boot_check(&options, &err))
-		return refuse(&err);
-	signals = open_signals();
-	if (vmm_create(&options, &vmm, &err))
-		return refuse(&err);
-	if (start(vmm, &err)) {
-		vmm_vcpus_join(vmm, VMM_PARK_MS, NULL);
-		vmm_destroy(vmm);
-		return refuse(&err);
-	}
-	return run(vmm, signals);
+	return run_vm(&options, open_signals());
 }

@@ -1,13 +1,12 @@
 /*
- * Guest RAM: where each vnode lies in guest-physical space, who maps it, and the one way from a guest address to a
- * pointer.
+ * Guest RAM: where each vnode lies in guest-physical space, who maps it, and the one way from a
+ * guest address to a pointer.
  */
 #include "machine.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 
 size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_window *window)
 {
@@ -21,7 +20,8 @@ size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_window *w
 			uint64_t room = gpa < VMM_HOLE_GPA ? VMM_HOLE_GPA - gpa : UINT64_MAX;
 			uint64_t bytes = left < room ? left : room;
 
-			window[count++] = (struct vmm_window){.vnode = vnode, .gpa = gpa, .bytes = bytes};
+			window[count++] =
+			    (struct vmm_window){.vnode = vnode, .gpa = gpa, .bytes = bytes};
 			left -= bytes;
 			gpa += bytes;
 			if (gpa == VMM_HOLE_GPA)
@@ -49,32 +49,68 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 	return NULL;
 }
 
+/* ---- Engine
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static void engine_log(void *opaque, enum gmig_log_level level, const char *line)
+{
+	(void)opaque;
+	vmm_log(level, "%s", line);
+}
+
+static void engine_fatal(void *opaque, const struct gmig_error *err)
+{
+	vmm_end(opaque, VMM_END_MEMORY_LOST, err->text);
+}
+
+static int create_engine(struct vmm *vmm, struct gmig_error *err)
+{
+	struct gmig_options options = {
+	    .topology = vmm->topology,
+	    .pool_bytes_per_node = vmm->options.pool_bytes,
+	    .small_pages = vmm->options.small_pages,
+	    .plain = vmm->options.plain,
+	    .off_if_unavailable = true,
+	    .job_event = vmm_job_event,
+	    .log = engine_log,
+	    .fatal = engine_fatal,
+	    .opaque = vmm,
+	};
+	int ret = gmig_create(&options, &vmm->gmig, err);
+
+	if (!ret && !vmm->options.plain && gmig_why_off(vmm->gmig))
+		vmm_log(GMIG_LOG_WARNING, "migration is off: %s", gmig_why_off(vmm->gmig));
+	return ret;
+}
+
 static int map_window(struct vmm *vmm, struct vmm_window *window, struct gmig_error *err)
 {
-	uint8_t *raw;
+	struct gmig_window_spec spec = {
+	    .vnode = window->vnode,
+	    .host_node = vmm->options.node[window->vnode].host,
+	    .gpa = window->gpa,
+	    .bytes = window->bytes,
+	};
+	void *hva;
+	int ret = gmig_window_add(vmm->gmig, &spec, &hva, err);
 
-	(void)vmm;
-	raw = mmap(NULL, window->bytes + GMIG_BLOCK_BYTES, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (raw == MAP_FAILED)
-		return gmig_fail(err, -errno, "cannot map guest RAM: %s", strerror(errno));
-	window->hva = (uint8_t *)(((uintptr_t)raw + GMIG_BLOCK_BYTES - 1) & ~(GMIG_BLOCK_BYTES - 1));
-	madvise(window->hva, window->bytes, MADV_HUGEPAGE);
-	return 0;
+	if (!ret)
+		window->hva = hva;
+	return ret;
 }
 
 int vmm_memory_create(struct vmm *vmm, struct gmig_error *err)
 {
 	size_t count = vmm_memory_layout(&vmm->options, vmm->window);
+	int ret = create_engine(vmm, err);
 
-	for (size_t i = 0; i < count; i++) {
-		int ret = map_window(vmm, &vmm->window[i], err);
-
-		if (ret)
-			return ret;
-		vmm->window_count = i + 1;
+	for (size_t i = 0; i < count && !ret; i++) {
+		ret = map_window(vmm, &vmm->window[i], err);
+		if (!ret)
+			vmm->window_count = i + 1;
 	}
-	return 0;
+	return ret;
 }
 
 int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
@@ -82,10 +118,10 @@ int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
 	for (size_t i = 0; i < vmm->window_count; i++) {
 		const struct vmm_window *window = &vmm->window[i];
 		struct kvm_userspace_memory_region region = {
-			.slot = (uint32_t)i,
-			.guest_phys_addr = window->gpa,
-			.memory_size = window->bytes,
-			.userspace_addr = (uintptr_t)window->hva,
+		    .slot = (uint32_t)i,
+		    .guest_phys_addr = window->gpa,
+		    .memory_size = window->bytes,
+		    .userspace_addr = (uintptr_t)window->hva,
 		};
 
 		if (ioctl(vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region))
@@ -97,7 +133,7 @@ int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
 
 void vmm_memory_destroy(struct vmm *vmm)
 {
-	for (size_t i = 0; i < vmm->window_count; i++)
-		munmap(vmm->window[i].hva, vmm->window[i].bytes);
+	gmig_destroy(vmm->gmig);
+	vmm->gmig = NULL;
 	vmm->window_count = 0;
 }

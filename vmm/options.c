@@ -13,8 +13,8 @@
 /* What was said, before it is put together. */
 struct parse {
 	struct vmm_options *options;
-	uint64_t cpus, mem_bytes; /* 0: not given */
-	uint32_t nodes_given;	  /* bit id */
+	uint64_t cpus, mem_bytes;			    /* 0: not given */
+	uint32_t nodes_given;				    /* bit id */
 	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 0: not given */
 };
 
@@ -28,7 +28,8 @@ struct option_entry {
 	const char *help;
 };
 
-/* ---- Simple ones --------------------------------------------------------------------------------------------- */
+/* ---- Simple ones
+ * --------------------------------------------------------------------------------------------- */
 
 static int set_name(struct parse *parse, char *text, struct gmig_error *err)
 {
@@ -42,7 +43,8 @@ static int set_name(struct parse *parse, char *text, struct gmig_error *err)
 		return gmig_fail(err, -EINVAL, "--name: '%s' starts with a dot", text);
 	for (const char *c = text; *c; c++)
 		if (*c == '/' || (unsigned char)*c <= ' ' || *c == 0x7f)
-			return gmig_fail(err, -EINVAL, "--name: '%s' has a slash, a space or a control character",
+			return gmig_fail(err, -EINVAL,
+					 "--name: '%s' has a slash, a space or a control character",
 					 text);
 	memcpy(parse->options->name, text, length + 1);
 	return 0;
@@ -55,13 +57,15 @@ static int set_mem(struct parse *parse, char *text, struct gmig_error *err)
 
 static int set_cpus(struct parse *parse, char *text, struct gmig_error *err)
 {
-	return options_number("--cpus", text, (const uint64_t[]){1, VMM_MAX_VCPUS}, &parse->cpus, err);
+	return options_number("--cpus", text, (const uint64_t[]){1, VMM_MAX_VCPUS}, &parse->cpus,
+			      err);
 }
 
 static int set_fake_nodes(struct parse *parse, char *text, struct gmig_error *err)
 {
 	uint64_t value;
-	int ret = options_number("--fake-nodes", text, (const uint64_t[]){1, GMIG_MAX_NODES}, &value, err);
+	int ret = options_number("--fake-nodes", text, (const uint64_t[]){1, GMIG_MAX_NODES},
+				 &value, err);
 
 	if (!ret)
 		parse->options->fake_nodes = (unsigned int)value;
@@ -69,7 +73,8 @@ static int set_fake_nodes(struct parse *parse, char *text, struct gmig_error *er
 }
 
 /* Index of text in a NULL-ended list. */
-static int choose(const char *what, const char *text, const char *const *words, struct gmig_error *err)
+static int choose(const char *what, const char *text, const char *const *words,
+		  struct gmig_error *err)
 {
 	char list[96] = "";
 
@@ -104,10 +109,10 @@ static int set_pool(struct parse *parse, char *text, struct gmig_error *err)
 	return options_memory("--pool", text, &parse->options->pool_bytes, err);
 }
 
-int vmm_load_parse(const char *text, enum vmm_load *load, struct gmig_error *err)
+int vmm_load_parse(const char *what, const char *text, enum vmm_load *load, struct gmig_error *err)
 {
 	static const char *const names[] = {"write", "idle", "random", "read", "half", NULL};
-	int i = choose("load", text, names, err);
+	int i = choose(what, text, names, err);
 
 	if (i < 0)
 		return i;
@@ -117,7 +122,7 @@ int vmm_load_parse(const char *text, enum vmm_load *load, struct gmig_error *err
 
 static int set_load(struct parse *parse, char *text, struct gmig_error *err)
 {
-	return vmm_load_parse(text, &parse->options->load, err);
+	return vmm_load_parse("--load", text, &parse->options->load, err);
 }
 
 static int set_touch(struct parse *parse, char *text, struct gmig_error *err)
@@ -134,7 +139,8 @@ static int set_console(struct parse *parse, char *text, struct gmig_error *err)
 {
 	if (strcmp(text, "stdio") && strcmp(text, "pty") && strcmp(text, "none") &&
 	    (strncmp(text, "file:", 5) || !text[5]))
-		return gmig_fail(err, -EINVAL, "--console: '%s' is none of stdio, pty, none, file:PATH", text);
+		return gmig_fail(err, -EINVAL,
+				 "--console: '%s' is none of stdio, pty, none, file:PATH", text);
 	parse->options->console = text;
 	return 0;
 }
@@ -172,7 +178,9 @@ static int set_append(struct parse *parse, char *text, struct gmig_error *err)
 	return 0;
 }
 
-/* ---- Devices ------------------------------------------------------------------------------------------------- */
+/* ---- Devices
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static int set_disk(struct parse *parse, char *text, struct gmig_error *err)
 {
@@ -183,7 +191,8 @@ static int set_disk(struct parse *parse, char *text, struct gmig_error *err)
 
 	if (i == VMM_MAX_DISKS)
 		return gmig_fail(err, -EINVAL, "--disk: more than %d disks", VMM_MAX_DISKS);
-	if (length >= sizeof(readonly) - 1 && !strcmp(text + length - (sizeof(readonly) - 1), readonly)) {
+	if (length >= sizeof(readonly) - 1 &&
+	    !strcmp(text + length - (sizeof(readonly) - 1), readonly)) {
 		options->disk_readonly[i] = true;
 		text[length - (sizeof(readonly) - 1)] = '\0';
 	}
@@ -199,7 +208,8 @@ static int net_tap(void *into, const char *value, struct gmig_error *err)
 	struct vmm_options *options = into;
 
 	if (strlen(value) > 15)
-		return gmig_fail(err, -EINVAL, "--net: interface name '%s' is over 15 characters", value);
+		return gmig_fail(err, -EINVAL, "--net: interface name '%s' is over 15 characters",
+				 value);
 	options->tap[options->net_count] = value;
 	return 0;
 }
@@ -236,10 +246,12 @@ static int port_path(void *into, const char *value, struct gmig_error *err)
 	struct vmm_options *options = into;
 
 	if (strlen(value) > 107)
-		return gmig_fail(err, -EINVAL, "--port: a socket's path has at most 107 characters: '%s'", value);
+		return gmig_fail(err, -EINVAL,
+				 "--port: a socket's path has at most 107 characters: '%s'", value);
 	for (unsigned int i = 0; i < options->port_count; i++)
 		if (!strcmp(options->port[i].path, value))
-			return gmig_fail(err, -EINVAL, "--port: two ports have the path '%s'", value);
+			return gmig_fail(err, -EINVAL, "--port: two ports have the path '%s'",
+					 value);
 	options->port[options->port_count].path = value;
 	return 0;
 }
@@ -258,7 +270,9 @@ static int set_port(struct parse *parse, char *text, struct gmig_error *err)
 	return ret;
 }
 
-/* ---- vnodes -------------------------------------------------------------------------------------------------- */
+/* ---- vnodes
+ * --------------------------------------------------------------------------------------------------
+ */
 
 struct node_parse {
 	uint64_t id, host;
@@ -269,7 +283,8 @@ static int node_id(void *into, const char *value, struct gmig_error *err)
 {
 	struct node_parse *it = into;
 
-	return options_number("--node id", value, (const uint64_t[]){0, GMIG_MAX_VNODES - 1}, &it->id, err);
+	return options_number("--node id", value, (const uint64_t[]){0, GMIG_MAX_VNODES - 1},
+			      &it->id, err);
 }
 
 static int node_mem(void *into, const char *value, struct gmig_error *err)
@@ -290,7 +305,8 @@ static int node_host(void *into, const char *value, struct gmig_error *err)
 {
 	struct node_parse *it = into;
 
-	return options_number("--node host", value, (const uint64_t[]){0, GMIG_MAX_NODES - 1}, &it->host, err);
+	return options_number("--node host", value, (const uint64_t[]){0, GMIG_MAX_NODES - 1},
+			      &it->host, err);
 }
 
 static int set_node(struct parse *parse, char *text, struct gmig_error *err)
@@ -307,7 +323,8 @@ static int set_node(struct parse *parse, char *text, struct gmig_error *err)
 	if (ret)
 		return ret;
 	if (parse->nodes_given & 1u << it.id)
-		return gmig_fail(err, -EINVAL, "--node: vnode %u is given twice", (unsigned int)it.id);
+		return gmig_fail(err, -EINVAL, "--node: vnode %u is given twice",
+				 (unsigned int)it.id);
 	it.node.host = (unsigned int)it.host;
 	parse->nodes_given |= 1u << it.id;
 	options->node[it.id] = it.node;
@@ -329,51 +346,66 @@ static int set_dist(struct parse *parse, char *text, struct gmig_error *err)
 
 	while ((item = strsep(&text, ","))) {
 		if (count == 3)
-			return gmig_fail(err, -EINVAL, "--dist: more than the three numbers FROM,TO,DISTANCE");
-		ret = options_number(parts[count].what, item, parts[count].range, &value[count], err);
+			return gmig_fail(err, -EINVAL,
+					 "--dist: more than the three numbers FROM,TO,DISTANCE");
+		ret =
+		    options_number(parts[count].what, item, parts[count].range, &value[count], err);
 		if (ret)
 			return ret;
 		count++;
 	}
 	if (count < 3)
-		return gmig_fail(err, -EINVAL, "--dist: fewer than the three numbers FROM,TO,DISTANCE");
+		return gmig_fail(err, -EINVAL,
+				 "--dist: fewer than the three numbers FROM,TO,DISTANCE");
 	if (value[0] == value[1] && value[2] != 10)
 		return gmig_fail(err, -EINVAL, "--dist: vnode %u has distance 10 to itself, not %u",
 				 (unsigned int)value[0], (unsigned int)value[2]);
 	if (value[0] != value[1] && value[2] == 10)
 		return gmig_fail(err, -EINVAL, "--dist: 10 is the distance of a vnode to itself");
 	if (parse->distance[value[0]][value[1]])
-		return gmig_fail(err, -EINVAL, "--dist: %u,%u is given twice", (unsigned int)value[0],
-				 (unsigned int)value[1]);
+		return gmig_fail(err, -EINVAL, "--dist: %u,%u is given twice",
+				 (unsigned int)value[0], (unsigned int)value[1]);
 	parse->distance[value[0]][value[1]] = (uint8_t)value[2];
 	return 0;
 }
 
-/* ---- The table ----------------------------------------------------------------------------------------------- */
+/* ---- The table
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static const struct option_entry entries[] = {
-    {"name", "NAME", set_name, false, ANY_GUEST, "the VM's name; its socket is NAME.sock (required)"},
-    {"mem", "SIZE", set_mem, false, ANY_GUEST, "guest memory, as 512M or 2G; a plain number is MiB [256M]"},
+    {"name", "NAME", set_name, false, ANY_GUEST,
+     "the VM's name; its socket is NAME.sock (required)"},
+    {"mem", "SIZE", set_mem, false, ANY_GUEST,
+     "guest memory, as 512M or 2G; a plain number is MiB [256M]"},
     {"cpus", "N", set_cpus, false, ANY_GUEST, "number of vCPUs, 1 to 8 [1]"},
     {"node", "id=I,mem=SIZE[,cpus=A-B][,host=H]", set_node, true, ANY_GUEST,
      "a vnode: its memory, its vCPUs, the host node of its first touches [0]"},
     {"dist", "A,B,D", set_dist, true, ANY_GUEST, "distance of vnode B from A, 11 to 254 [20]"},
     {"fake-nodes", "N", set_fake_nodes, false, ANY_GUEST, "pretend that the host has N nodes"},
-    {"memory", "uffd|plain", set_memory, false, ANY_GUEST, "plain: ordinary memory, which gmig cannot move [uffd]"},
+    {"memory", "uffd|plain", set_memory, false, ANY_GUEST,
+     "plain: ordinary memory, which gmig cannot move [uffd]"},
     {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
-    {"no-pin", NULL, set_no_pin, false, ANY_GUEST, "let vCPUs run on any CPU, not only those of their host node"},
+    {"no-pin", NULL, set_no_pin, false, ANY_GUEST,
+     "let vCPUs run on any CPU, not only those of their host node"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
-    {"kernel", "FILE", set_kernel, false, ANY_GUEST, "boot this bzImage; without it the probe guest runs"},
+    {"kernel", "FILE", set_kernel, false, ANY_GUEST,
+     "boot this bzImage; without it the probe guest runs"},
     {"initrd", "FILE", set_initrd, false, LINUX_GUEST, "its initial RAM disk"},
     {"append", "TEXT", set_append, false, LINUX_GUEST, "its command line"},
     {"disk", "FILE[,readonly]", set_disk, true, LINUX_GUEST, "virtio disk, raw (up to 4)"},
     {"net", "tap=NAME", set_net, true, LINUX_GUEST, "virtio network interface on a tap (up to 2)"},
-    {"port", "name=NAME,path=PATH", set_port, true, LINUX_GUEST, "virtio console port on a UNIX socket (up to 8)"},
-    {"console", "stdio|file:PATH|pty|none", set_console, false, LINUX_GUEST, "where the serial console goes [stdio]"},
-    {"load", "write|idle|random|read|half", set_load, false, PROBE_GUEST, "what the probe guest does [write]"},
-    {"interrupts", NULL, set_interrupts, false, PROBE_GUEST, "run the probe guest with interrupts on"},
-    {"touch", "PERCENT", set_touch, false, PROBE_GUEST, "how much of its memory the probe guest uses [100]"},
+    {"port", "name=NAME,path=PATH", set_port, true, LINUX_GUEST,
+     "virtio console port on a UNIX socket (up to 8)"},
+    {"console", "stdio|file:PATH|pty|none", set_console, false, LINUX_GUEST,
+     "where the serial console goes [stdio]"},
+    {"load", "write|idle|random|read|half", set_load, false, PROBE_GUEST,
+     "what the probe guest does [write]"},
+    {"interrupts", NULL, set_interrupts, false, PROBE_GUEST,
+     "run the probe guest with interrupts on"},
+    {"touch", "PERCENT", set_touch, false, PROBE_GUEST,
+     "how much of its memory the probe guest uses [100]"},
     {"help", NULL, set_help, true, ANY_GUEST, "print this and exit"},
     {"version", NULL, set_version, true, ANY_GUEST, "print the version and exit"},
 };
@@ -385,29 +417,34 @@ const char *vmm_options_help(void)
 	static char text[4096];
 	size_t used;
 
-	used = (size_t)snprintf(text, sizeof(text),
-				"usage: gmig-vmm --name NAME [OPTION]...\n"
-				"Run a guest whose memory gmig can move between the host's NUMA nodes.\n\n");
+	used = (size_t)snprintf(
+	    text, sizeof(text),
+	    "usage: gmig-vmm --name NAME [OPTION]...\n"
+	    "Run a guest whose memory gmig can move between the host's NUMA nodes.\n\n");
 	for (size_t i = 0; i < ENTRIES; i++) {
 		char option[64];
 
-		snprintf(option, sizeof(option), "--%s%s%s", entries[i].name, entries[i].argument ? " " : "",
+		snprintf(option, sizeof(option), "--%s%s%s", entries[i].name,
+			 entries[i].argument ? " " : "",
 			 entries[i].argument ? entries[i].argument : "");
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %-34s%s%s\n", option,
-					 strlen(option) < 34 ? "" : "\n                                    ",
-					 entries[i].help);
+		used += (size_t)snprintf(
+		    text + used, sizeof(text) - used, "  %-34s%s%s\n", option,
+		    strlen(option) < 34 ? "" : "\n                                    ",
+		    entries[i].help);
 	}
 	return text;
 }
 
-/* ---- Putting it together ------------------------------------------------------------------------------------- */
+/* ---- Putting it together
+ * ------------------------------------------------------------------------------------- */
 
 static int check_sums(const struct parse *parse, struct gmig_error *err)
 {
 	const struct vmm_options *options = parse->options;
 
 	if (parse->mem_bytes && parse->mem_bytes != options->mem_bytes)
-		return gmig_fail(err, -EINVAL, "--mem: %llu MiB, but the vnodes have %llu MiB together",
+		return gmig_fail(err, -EINVAL,
+				 "--mem: %llu MiB, but the vnodes have %llu MiB together",
 				 (unsigned long long)parse->mem_bytes >> 20,
 				 (unsigned long long)options->mem_bytes >> 20);
 	if (parse->cpus && parse->cpus != options->cpus)
@@ -423,8 +460,10 @@ static int join_nodes(const struct parse *parse, struct gmig_error *err)
 
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		if (!(parse->nodes_given & 1u << i))
-			return gmig_fail(err, -EINVAL, "--node: %u vnodes, but none has id %u: ids run from 0 without a gap",
-					 options->node_count, i);
+			return gmig_fail(
+			    err, -EINVAL,
+			    "--node: %u vnodes, but none has id %u: ids run from 0 without a gap",
+			    options->node_count, i);
 		if (cpus & options->node[i].cpus)
 			return gmig_fail(err, -EINVAL, "--node: CPU %d is in two vnodes",
 					 __builtin_ctzll(cpus & options->node[i].cpus));
@@ -435,7 +474,8 @@ static int join_nodes(const struct parse *parse, struct gmig_error *err)
 		return gmig_fail(err, -EINVAL, "--node: no vnode has a CPU");
 	options->cpus = (unsigned int)__builtin_popcountll(cpus);
 	if (cpus & (cpus + 1))
-		return gmig_fail(err, -EINVAL, "--node: CPU %d is in no vnode: CPUs run from 0 without a gap",
+		return gmig_fail(err, -EINVAL,
+				 "--node: CPU %d is in no vnode: CPUs run from 0 without a gap",
 				 __builtin_ctzll(~cpus));
 	return check_sums(parse, err);
 }
@@ -446,10 +486,12 @@ static int join_distances(const struct parse *parse, struct gmig_error *err)
 
 	for (unsigned int a = 0; a < GMIG_MAX_VNODES; a++)
 		for (unsigned int b = 0; b < GMIG_MAX_VNODES; b++) {
-			uint8_t told = parse->distance[a][b] ? parse->distance[a][b] : parse->distance[b][a];
+			uint8_t told =
+			    parse->distance[a][b] ? parse->distance[a][b] : parse->distance[b][a];
 
 			if (told && (a >= options->node_count || b >= options->node_count))
-				return gmig_fail(err, -EINVAL, "--dist: there is no vnode %u", a > b ? a : b);
+				return gmig_fail(err, -EINVAL, "--dist: there is no vnode %u",
+						 a > b ? a : b);
 			options->distance[a][b] = told ? told : a == b ? 10 : 20;
 		}
 	return 0;
@@ -479,15 +521,19 @@ static int join(const struct parse *parse, struct gmig_error *err)
 	return ret;
 }
 
-/* ---- Parsing ------------------------------------------------------------------------------------------------- */
+/* ---- Parsing
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static int check_guest(const struct option_entry *entry, const struct vmm_options *options,
 		       struct gmig_error *err)
 {
 	if (entry->guest == LINUX_GUEST && !options->kernel)
-		return gmig_fail(err, -EINVAL, "--%s is for a Linux guest: --kernel is missing", entry->name);
+		return gmig_fail(err, -EINVAL, "--%s is for a Linux guest: --kernel is missing",
+				 entry->name);
 	if (entry->guest == PROBE_GUEST && options->kernel)
-		return gmig_fail(err, -EINVAL, "--%s is for the probe guest, not together with --kernel",
+		return gmig_fail(err, -EINVAL,
+				 "--%s is for the probe guest, not together with --kernel",
 				 entry->name);
 	return 0;
 }
@@ -512,8 +558,9 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 	int option, ret = 0;
 
 	for (size_t i = 0; i < ENTRIES; i++)
-		table[i] = (struct option){
-		    entries[i].name, entries[i].argument ? required_argument : no_argument, NULL, 256 + (int)i};
+		table[i] = (struct option){entries[i].name,
+					   entries[i].argument ? required_argument : no_argument,
+					   NULL, 256 + (int)i};
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;
 	while (!ret && (option = getopt_long(argc, argv, ":", table, NULL)) != -1) {

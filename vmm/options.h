@@ -1,6 +1,6 @@
 /*
- * What gmig-vmm was asked to do, checked as a whole before anything starts. Pure: no KVM, no engine; only the files named
- * are looked at. Every refusal has a text of its own.
+ * What gmig-vmm was asked to do, checked as a whole before anything starts. Pure: no KVM, no
+ * engine; only the files named are looked at. Every refusal has a text of its own.
  */
 #ifndef VMM_OPTIONS_H
 #define VMM_OPTIONS_H
@@ -25,11 +25,11 @@ struct vmm_options {
 	struct vmm_node_option node[GMIG_MAX_VNODES];
 	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 10 on the diagonal, 20 unless told */
 	unsigned int fake_nodes;
-	bool plain;	   /* --memory plain */
-	bool small_pages;  /* --page 4K */
+	bool plain;	     /* --memory plain */
+	bool small_pages;    /* --page 4K */
 	uint64_t pool_bytes; /* --pool SIZE per node, 0 = engine's default */
-	bool no_reboot;	   /* --no-reboot */
-	bool no_pin;	   /* --no-pin: vCPU threads may run anywhere */
+	bool no_reboot;	     /* --no-reboot */
+	bool no_pin;	     /* --no-pin: vCPU threads may run anywhere */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];
@@ -42,17 +42,18 @@ struct vmm_options {
 		const char *path;
 	} port[VMM_MAX_PORTS];
 	unsigned int port_count;
-	const char *console; /* --console stdio | file:PATH | pty | none; NULL = stdio for Linux, none for probe */
+	const char *console; /* --console stdio | file:PATH | pty | none; NULL = stdio for Linux,
+				none for probe */
 	/* probe guest */
-	enum vmm_load load;	  /* --load */
-	bool probe_interrupts;	  /* --interrupts */
+	enum vmm_load load;		  /* --load */
+	bool probe_interrupts;		  /* --interrupts */
 	unsigned int probe_touch_percent; /* --touch: how much of RAM the probe sweeps, 100 */
 	bool help, version;
 };
 
 /*
- * 0 and *options; strings point into argv, which is cut up at commas. -EINVAL and a text. With help or version set nothing
- * else counts.
+ * 0 and *options; strings point into argv, which is cut up at commas. -EINVAL and a text. With help
+ * or version set nothing else counts.
  */
 int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err);
 /* Checks against the host: nodes there, files readable, sockets' directories; after parse. */
@@ -60,8 +61,8 @@ int vmm_options_check_host(const struct vmm_options *options, const struct gmig_
 			   struct gmig_error *err);
 const char *vmm_options_help(void);
 
-/* "write", "idle", .. -EINVAL. */
-int vmm_load_parse(const char *text, enum vmm_load *load, struct gmig_error *err);
+/* "write", "idle", ..; `what` starts the text. -EINVAL. */
+int vmm_load_parse(const char *what, const char *text, enum vmm_load *load, struct gmig_error *err);
 
 /* "512M", "2G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
 int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes);

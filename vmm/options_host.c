@@ -17,10 +17,11 @@ static int check_nodes(const struct vmm_options *options, const struct gmig_topo
 
 	for (unsigned int i = 0; i < options->node_count; i++)
 		if (!(online & 1ull << options->node[i].host))
-			return gmig_fail(err, -EINVAL, "--node: vnode %u wants host node %u, which %s", i,
-					 options->node[i].host,
-					 gmig_topology_is_fake(topology) ? "--fake-nodes does not make"
-									 : "this host does not have");
+			return gmig_fail(
+			    err, -EINVAL, "--node: vnode %u wants host node %u, which %s", i,
+			    options->node[i].host,
+			    gmig_topology_is_fake(topology) ? "--fake-nodes does not make"
+							    : "this host does not have");
 	return 0;
 }
 
@@ -31,7 +32,8 @@ static int check_disk(const char *path, bool readonly, struct gmig_error *err)
 	if (stat(path, &st))
 		return gmig_fail(err, -errno, "--disk: %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return gmig_fail(err, -EINVAL, "--disk: %s is neither a file nor a block device", path);
+		return gmig_fail(err, -EINVAL, "--disk: %s is neither a file nor a block device",
+				 path);
 	if (access(path, readonly ? R_OK : R_OK | W_OK))
 		return gmig_fail(err, -errno, "--disk: %s: %s%s", path, strerror(errno),
 				 readonly ? "" : " (add ,readonly when it is not to be written)");
@@ -48,7 +50,8 @@ static int check_directory(const char *what, const char *path, struct gmig_error
 		return gmig_fail(err, -ENAMETOOLONG, "%s: the path is too long", what);
 	directory = dirname(copy);
 	if (access(directory, W_OK | X_OK))
-		return gmig_fail(err, -errno, "%s: directory %s: %s", what, directory, strerror(errno));
+		return gmig_fail(err, -errno, "%s: directory %s: %s", what, directory,
+				 strerror(errno));
 	return 0;
 }
 

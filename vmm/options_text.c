@@ -59,13 +59,16 @@ int options_memory(const char *what, const char *text, uint64_t *bytes, struct g
 	if (ret == -ERANGE)
 		return gmig_fail(err, -EINVAL, "%s: %s does not fit into 64 bits", what, text);
 	if (ret)
-		return gmig_fail(err, -EINVAL, "%s: '%s' is not a size (as 512M or 2G)", what, text);
+		return gmig_fail(err, -EINVAL, "%s: '%s' is not a size (as 512M or 2G)", what,
+				 text);
 	if (!*bytes)
 		return gmig_fail(err, -EINVAL, "%s: a guest needs more than 0 bytes", what);
 	if (*bytes % GMIG_BLOCK_BYTES)
 		return gmig_fail(err, -EINVAL, "%s: %s is not a multiple of 2 MiB", what, text);
 	if (*bytes > MAX_GUEST_BYTES)
-		return gmig_fail(err, -EINVAL, "%s: %s is more than the 16 TiB that a guest can have", what, text);
+		return gmig_fail(err, -EINVAL,
+				 "%s: %s is more than the 16 TiB that a guest can have", what,
+				 text);
 	return 0;
 }
 
@@ -76,14 +79,15 @@ int options_cpu_range(const char *what, const char *text, uint64_t *mask, struct
 	unsigned long first, last;
 
 	if (!first_digits || (*dash && (*dash != '-' || !all_digits(dash + 1, strlen(dash + 1)))))
-		return gmig_fail(err, -EINVAL, "%s: '%s' is not a CPU or a range of CPUs (as 0-1)", what, text);
+		return gmig_fail(err, -EINVAL, "%s: '%s' is not a CPU or a range of CPUs (as 0-1)",
+				 what, text);
 	first = strtoul(text, NULL, 10);
 	last = *dash ? strtoul(dash + 1, NULL, 10) : first;
 	if (last < first)
 		return gmig_fail(err, -EINVAL, "%s: CPU range %s runs backwards", what, text);
 	if (last >= VMM_MAX_VCPUS)
-		return gmig_fail(err, -EINVAL, "%s: CPU %lu, but a guest has at most %d CPUs", what, last,
-				 VMM_MAX_VCPUS);
+		return gmig_fail(err, -EINVAL, "%s: CPU %lu, but a guest has at most %d CPUs", what,
+				 last, VMM_MAX_VCPUS);
 	for (; first <= last; first++) {
 		if (*mask & 1ull << first)
 			return gmig_fail(err, -EINVAL, "%s: CPU %lu is given twice", what, first);
@@ -111,7 +115,8 @@ int options_list(const char *what, char *text, const struct options_key *keys, v
 		int key, ret;
 
 		if (!value)
-			return gmig_fail(err, -EINVAL, "%s: '%s' is not of the form key=value", what, item);
+			return gmig_fail(err, -EINVAL, "%s: '%s' is not of the form key=value",
+					 what, item);
 		*value++ = '\0';
 		key = find_key(keys, item);
 		if (key < 0)

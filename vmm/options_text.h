@@ -1,6 +1,6 @@
 /*
- * Pieces of option text: sizes, numbers, CPU lists, `key=value,key=value`. Pure; used by options.c only. Each refusal names
- * the option, and the text that was wrong.
+ * Pieces of option text: sizes, numbers, CPU lists, `key=value,key=value`. Pure; used by options.c
+ * only. Each refusal names the option, and the text that was wrong.
  */
 #ifndef VMM_OPTIONS_TEXT_H
 #define VMM_OPTIONS_TEXT_H
@@ -10,7 +10,8 @@
 /* Decimal digits only, low..high. -EINVAL with a text that starts with `what`. */
 int options_number(const char *what, const char *text, const uint64_t range[2], uint64_t *value,
 		   struct gmig_error *err);
-/* A size of guest memory: > 0, a multiple of 2 MiB, within the address space. Plain numbers are MiB. */
+/* A size of guest memory: > 0, a multiple of 2 MiB, within the address space. Plain numbers are
+ * MiB. */
 int options_memory(const char *what, const char *text, uint64_t *bytes, struct gmig_error *err);
 /* "0-1" or "3"; adds to *mask. */
 int options_cpu_range(const char *what, const char *text, uint64_t *mask, struct gmig_error *err);

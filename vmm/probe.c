@@ -27,15 +27,16 @@ extern const uint8_t probe_code_start[], probe_code_end[], probe_code_interrupt[
 #define PTE_BLOCK 0xe7ull /* present, write, user, accessed, dirty, 2M */
 #define PTE_PCD	  0x10ull
 
-#define GIB		     (1ull << 30)
-#define LAPIC_TIMER_PERIOD   4000000u /* KVM's bus clock is 1 GHz: 4 ms */
-#define IDLE_SLEEP_NS	     1000000l
-#define TABLE_BYTES	     4096ull
-#define MAX_PROBE_RAM_BYTES  (509 * GIB) /* one PML4 entry, and the hole and the APIC's block above the RAM */
+#define GIB		   (1ull << 30)
+#define LAPIC_TIMER_PERIOD 4000000u /* KVM's bus clock is 1 GHz: 4 ms */
+#define IDLE_SLEEP_NS	   1000000l
+#define TABLE_BYTES	   4096ull
+#define MAX_PROBE_RAM_BYTES                                                                        \
+	(509 * GIB) /* one PML4 entry, and the hole and the APIC's block above the RAM */
 
 /*
- * The guest's linear memory: RAM without the hole, one after the other. Linear address 3 GiB is gpa 4 GiB. Above it one
- * block is the local APIC.
+ * The guest's linear memory: RAM without the hole, one after the other. Linear address 3 GiB is gpa
+ * 4 GiB. Above it one block is the local APIC.
  */
 struct probe_layout {
 	uint64_t linear_bytes;
@@ -47,8 +48,10 @@ struct probe {
 	struct vmm *vmm;
 	struct probe_layout layout;
 	uint32_t tsc_khz;
+	bool populated;
 	pthread_mutex_t lock;
-	uint64_t gap_before[PROBE_GAP_BUCKETS]; /* guarded by lock: the histogram at the last reset of it */
+	uint64_t gap_before[PROBE_GAP_BUCKETS]; /* guarded by lock: the histogram at the last reset
+						   of it */
 };
 
 static void lay_out(const struct vmm_options *options, struct probe_layout *layout)
@@ -60,7 +63,8 @@ static void lay_out(const struct vmm_options *options, struct probe_layout *layo
 	layout->tables_bytes = (2 + directories) * TABLE_BYTES;
 	layout->expect_va = PROBE_TABLES_GPA + layout->tables_bytes;
 	layout->expect_bytes = options->mem_bytes / GMIG_PAGE_BYTES * 4;
-	layout->first_page = (layout->expect_va + layout->expect_bytes + GMIG_PAGE_BYTES - 1) / GMIG_PAGE_BYTES;
+	layout->first_page =
+	    (layout->expect_va + layout->expect_bytes + GMIG_PAGE_BYTES - 1) / GMIG_PAGE_BYTES;
 	layout->pages = 0;
 	if (options->mem_bytes / GMIG_PAGE_BYTES > layout->first_page)
 		layout->pages = options->mem_bytes / GMIG_PAGE_BYTES - layout->first_page;
@@ -71,7 +75,8 @@ int probe_check(const struct vmm_options *options, struct gmig_error *err)
 	struct probe_layout layout;
 
 	if (options->mem_bytes > MAX_PROBE_RAM_BYTES)
-		return gmig_fail(err, -EINVAL, "the probe guest has page tables for at most %llu GiB of memory",
+		return gmig_fail(err, -EINVAL,
+				 "the probe guest has page tables for at most %llu GiB of memory",
 				 MAX_PROBE_RAM_BYTES / GIB);
 	lay_out(options, &layout);
 	if (layout.pages < options->cpus)
@@ -80,14 +85,16 @@ int probe_check(const struct vmm_options *options, struct gmig_error *err)
 	return 0;
 }
 
-/* ---- From linear addresses to memory ------------------------------------------------------------------------- */
+/* ---- From linear addresses to memory
+ * ------------------------------------------------------------------------- */
 
 static uint64_t linear_to_gpa(uint64_t linear)
 {
 	return linear < VMM_HOLE_GPA ? linear : linear - VMM_HOLE_GPA + VMM_HOLE_END_GPA;
 }
 
-/* A window ends at a multiple of 2 MiB and so does the hole: what lies within a block is one piece. */
+/* A window ends at a multiple of 2 MiB and so does the hole: what lies within a block is one piece.
+ */
 static void *linear_ptr(const struct probe *probe, uint64_t linear, uint64_t bytes)
 {
 	return vmm_guest_ptr(probe->vmm, linear_to_gpa(linear), bytes);
@@ -95,7 +102,8 @@ static void *linear_ptr(const struct probe *probe, uint64_t linear, uint64_t byt
 
 static volatile struct probe_stats *stats_of(const struct probe *probe, unsigned int cpu)
 {
-	return linear_ptr(probe, PROBE_STATS_GPA + (uint64_t)cpu * PROBE_STATS_BYTES, sizeof(struct probe_stats));
+	return linear_ptr(probe, PROBE_STATS_GPA + (uint64_t)cpu * PROBE_STATS_BYTES,
+			  sizeof(struct probe_stats));
 }
 
 static volatile uint32_t *expect_of(const struct probe *probe, uint64_t page)
@@ -103,7 +111,8 @@ static volatile uint32_t *expect_of(const struct probe *probe, uint64_t page)
 	return linear_ptr(probe, probe->layout.expect_va + page * 4, 4);
 }
 
-/* ---- The sleep port ------------------------------------------------------------------------------------------ */
+/* ---- The sleep port
+ * ------------------------------------------------------------------------------------------ */
 
 static void sleep_port(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes, bool write)
 {
@@ -119,7 +128,8 @@ static void sleep_port(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 
 int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err)
 {
-	struct vmm_io port = {.name = "probe", .base = PROBE_SLEEP_PORT, .bytes = 1, .access = sleep_port};
+	struct vmm_io port = {
+	    .name = "probe", .base = PROBE_SLEEP_PORT, .bytes = 1, .access = sleep_port};
 	struct probe *probe = calloc(1, sizeof(*probe));
 	int khz = ioctl(vmm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
 	int ret;
@@ -150,7 +160,23 @@ void probe_destroy(struct probe *probe)
 	free(probe);
 }
 
-/* ---- Loading ------------------------------------------------------------------------------------------------- */
+/* ---- Loading
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * The first time, write all of what is not swept: then every page of RAM has content and the guest
+ * shows as resident what it was given. The counters start at zero because fresh RAM does; a reset
+ * keeps them, as it keeps the pages.
+ */
+static void populate(struct probe *probe)
+{
+	uint64_t end = probe->layout.first_page * GMIG_PAGE_BYTES;
+
+	for (uint64_t at = 0; at < end && !probe->populated; at += GMIG_PAGE_BYTES)
+		memset(linear_ptr(probe, at, GMIG_PAGE_BYTES), 0, GMIG_PAGE_BYTES);
+	probe->populated = true;
+}
 
 /* Tables lie in the first GiB but may cross blocks: each entry is looked up on its own. */
 static void set_entry(const struct probe *probe, uint64_t table_gpa, uint64_t index, uint64_t value)
@@ -162,7 +188,8 @@ static void set_entry(const struct probe *probe, uint64_t table_gpa, uint64_t in
 
 static void build_tables(const struct probe *probe)
 {
-	uint64_t pml4 = PROBE_TABLES_GPA, pdpt = pml4 + TABLE_BYTES, directories = pdpt + TABLE_BYTES;
+	uint64_t pml4 = PROBE_TABLES_GPA, pdpt = pml4 + TABLE_BYTES,
+		 directories = pdpt + TABLE_BYTES;
 	uint64_t blocks = probe->layout.linear_bytes / GMIG_BLOCK_BYTES;
 
 	set_entry(probe, pml4, 0, pdpt | PTE_TABLE);
@@ -183,7 +210,8 @@ static void build_segments(const struct probe *probe)
 	gdt[5] = 0x00cff3000000ffff; /* 0x28: data, ring 3 */
 	gdt[6] = 0x00affb000000ffff; /* 0x30: 64-bit code, ring 3 */
 	memset(idt, 0, 0x1000);
-	idt[2 * PROBE_VECTOR] = (handler & 0xffff) | 0x33ull << 16 | 0xee00ull << 32 | (handler >> 16 & 0xffff) << 48;
+	idt[2 * PROBE_VECTOR] =
+	    (handler & 0xffff) | 0x33ull << 16 | 0xee00ull << 32 | (handler >> 16 & 0xffff) << 48;
 	idt[2 * PROBE_VECTOR + 1] = handler >> 32;
 }
 
@@ -212,9 +240,9 @@ static int start_timer(struct vmm_vcpu *vcpu, struct gmig_error *err)
 		unsigned int offset;
 		uint32_t value;
 	} registers[] = {
-	    {0xf0, 0x1ff},				/* spurious vector; APIC on */
-	    {0x3e0, 0xb},				/* divide by 1 */
-	    {0x320, 1u << 17 | PROBE_VECTOR},		/* timer: periodic */
+	    {0xf0, 0x1ff},		      /* spurious vector; APIC on */
+	    {0x3e0, 0xb},		      /* divide by 1 */
+	    {0x320, 1u << 17 | PROBE_VECTOR}, /* timer: periodic */
 	    {0x380, LAPIC_TIMER_PERIOD},
 	};
 	struct kvm_lapic_state lapic;
@@ -264,6 +292,7 @@ int probe_load(struct probe *probe, struct gmig_error *err)
 	size_t code_bytes = (size_t)(probe_code_end - probe_code_start);
 	int ret = 0;
 
+	populate(probe);
 	memcpy(linear_ptr(probe, PROBE_CODE_GPA, code_bytes), probe_code_start, code_bytes);
 	build_tables(probe);
 	build_segments(probe);
@@ -280,7 +309,6 @@ int probe_load(struct probe *probe, struct gmig_error *err)
 void probe_mend(struct probe *probe)
 {
 	for (unsigned int i = 0; i < probe->vmm->options.cpus; i++) {
-		volatile struct probe_stats *stats = stats_of(probe, i);
 		volatile uint32_t *expect;
 		volatile uint64_t *word;
 		struct kvm_regs regs;
@@ -288,8 +316,9 @@ void probe_mend(struct probe *probe)
 
 		if (ioctl(probe->vmm->vcpu[i].fd, KVM_GET_REGS, &regs))
 			continue;
-		page = regs.r12;
-		if (page < stats->first_page || page - stats->first_page >= stats->pages)
+		page = regs.r12; /* the guest's word: check it */
+		if (page < probe->layout.first_page ||
+		    page - probe->layout.first_page >= probe->layout.pages)
 			continue;
 		expect = expect_of(probe, page);
 		word = linear_ptr(probe, page * GMIG_PAGE_BYTES + (page & 63) * 64, 8);
@@ -298,7 +327,8 @@ void probe_mend(struct probe *probe)
 	}
 }
 
-/* ---- Statistics ---------------------------------------------------------------------------------------------- */
+/* ---- Statistics
+ * ---------------------------------------------------------------------------------------------- */
 
 static uint64_t to_ns(const struct probe *probe, uint64_t ticks)
 {
@@ -328,7 +358,8 @@ static void sum_gaps(const struct probe *probe, uint64_t *gap)
 	}
 }
 
-static uint64_t quantile(const struct probe *probe, const uint64_t *gap, uint64_t count, unsigned int permille)
+static uint64_t quantile(const struct probe *probe, const uint64_t *gap, uint64_t count,
+			 unsigned int permille)
 {
 	uint64_t wanted = (count * permille + 999) / 1000, seen = 0;
 
@@ -370,7 +401,8 @@ void probe_summarise(const struct probe *probe, struct probe_summary *summary)
 	struct probe *mutable = (struct probe *)probe;
 	uint64_t max_tsc = 0;
 
-	*summary = (struct probe_summary){.filled = true};
+	*summary =
+	    (struct probe_summary){.filled = true, .load = (enum vmm_load)stats_of(probe, 0)->load};
 	pthread_mutex_lock(&mutable->lock);
 	for (unsigned int cpu = 0; cpu < probe->vmm->options.cpus; cpu++) {
 		volatile struct probe_stats *stats = stats_of(probe, cpu);
@@ -378,7 +410,8 @@ void probe_summarise(const struct probe *probe, struct probe_summary *summary)
 		if (stats->errors && !summary->errors)
 			snprintf(summary->first_error, sizeof(summary->first_error),
 				 "vcpu=%u page=0x%llx seen=0x%llx wanted=0x%llx", cpu,
-				 (unsigned long long)stats->error_page, (unsigned long long)stats->error_seen,
+				 (unsigned long long)stats->error_page,
+				 (unsigned long long)stats->error_seen,
 				 (unsigned long long)stats->error_wanted);
 		summary->visits += stats->visits;
 		summary->sweeps += stats->sweeps;

@@ -1,10 +1,11 @@
 /*
- * What the probe guest's code and the VMM agree on: where things are in guest RAM, and the fields of a vCPU's statistics.
- * Included by C and by assembly.
+ * What the probe guest's code and the VMM agree on: where things are in guest RAM, and the fields
+ * of a vCPU's statistics. Included by C and by assembly.
  *
  *   0x10000   code                     0x11000  GDT    0x12000  IDT
  *   0x20000   a stack for each vCPU    0x40000  statistics of each vCPU
- *   0x100000  page tables, then `expect`: 4 bytes for each page, its counter; then the pages that are swept
+ *   0x100000  page tables, then `expect`: 4 bytes for each page, its counter; then the pages that
+ * are swept
  */
 #ifndef VMM_PROBE_ABI_H
 #define VMM_PROBE_ABI_H
@@ -23,23 +24,23 @@
 #define PROBE_BATCH	 16 /* pages from one look at the clock to the next */
 
 /* Offsets into the statistics: struct probe_stats. */
-#define STATS_FIRST	  0
-#define STATS_PAGES	  8
-#define STATS_LOAD	  16
-#define STATS_THRESHOLD	  24
-#define STATS_EXPECT	  32
-#define STATS_LAPIC	  40
-#define STATS_RANDOM	  48
-#define STATS_FILLED	  56
-#define STATS_VISITS	  64
-#define STATS_SWEEPS	  72
-#define STATS_ERRORS	  80
-#define STATS_ERR_PAGE	  88
-#define STATS_ERR_SEEN	  96
-#define STATS_ERR_WANTED  104
-#define STATS_GAP_MAX	  112
-#define STATS_INTERRUPTS  120
-#define STATS_GAPS	  0x1000
+#define STATS_FIRST	 0
+#define STATS_PAGES	 8
+#define STATS_LOAD	 16
+#define STATS_THRESHOLD	 24
+#define STATS_EXPECT	 32
+#define STATS_LAPIC	 40
+#define STATS_RANDOM	 48
+#define STATS_FILLED	 56
+#define STATS_VISITS	 64
+#define STATS_SWEEPS	 72
+#define STATS_ERRORS	 80
+#define STATS_ERR_PAGE	 88
+#define STATS_ERR_SEEN	 96
+#define STATS_ERR_WANTED 104
+#define STATS_GAP_MAX	 112
+#define STATS_INTERRUPTS 120
+#define STATS_GAPS	 0x1000
 
 /* Log-linear buckets of the gap in TSC ticks, 32 to the doubling. */
 #define PROBE_GAP_SUB_BITS 5

@@ -1,13 +1,15 @@
 /*
  * vCPU threads: the gate at which they park, the run loop, and the dispatch of exits.
  *
- * Parking: who wants vCPUs parked sets the gate's order under its lock, then sets immediate_exit and sends the kick
- * signal. A vCPU clears immediate_exit under the same lock before it looks at the order; so a kick is never lost: either
- * the vCPU has not looked yet and will see the order, or it has, and immediate_exit makes its next KVM_RUN return.
+ * Parking: who wants vCPUs parked sets the gate's order under its lock, then sets immediate_exit
+ * and sends the kick signal. A vCPU clears immediate_exit under the same lock before it looks at
+ * the order; so a kick is never lost: either the vCPU has not looked yet and will see the order, or
+ * it has, and immediate_exit makes its next KVM_RUN return.
  */
 #include "machine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,7 +34,8 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 
 	pthread_mutex_lock(&gate->lock);
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	/* An end that nobody has handled yet parks, too: a guest that powered off must not run on. */
+	/* An end that nobody has handled yet parks, too: a guest that powered off must not run on.
+	 */
 	while (gate->order == VMM_GATE_PARK ||
 	       (gate->order == VMM_GATE_RUN && atomic_load(&vcpu->vmm->end) != VMM_END_NONE)) {
 		vcpu->parked = true;
@@ -45,7 +48,9 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 	return run;
 }
 
-/* ---- Exits --------------------------------------------------------------------------------------------------- */
+/* ---- Exits
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static void exit_io(struct vmm_vcpu *vcpu)
 {
@@ -64,7 +69,8 @@ static void end_kvm_error(struct vmm_vcpu *vcpu, const char *what)
 	const uint8_t *code;
 
 	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
-	/* rip is a virtual address: these are the bytes only where the guest maps them one to one, as both guests start. */
+	/* rip is a virtual address: these are the bytes only where the guest maps them one to one,
+	 * as both guests start. */
 	code = vmm_guest_ptr(vcpu->vmm, regs.rip, 16);
 	for (unsigned int i = 0; code && i < 16; i++)
 		snprintf(bytes + 3 * i, 4, " %02x", code[i]);
@@ -145,12 +151,43 @@ static void run_failed(struct vmm_vcpu *vcpu, int error)
 	if (error == EINTR || error == EAGAIN)
 		return;
 	if (error == EFAULT || error == EHWPOISON) {
-		snprintf(text, sizeof(text), "vcpu=%u guest memory cannot be read: %s", vcpu->id, strerror(error));
+		snprintf(text, sizeof(text), "vcpu=%u guest memory cannot be read: %s", vcpu->id,
+			 strerror(error));
 		vmm_end(vcpu->vmm, VMM_END_MEMORY_LOST, text);
 		return;
 	}
 	snprintf(text, sizeof(text), "KVM_RUN: %s", strerror(error));
 	end_kvm_error(vcpu, text);
+}
+
+/*
+ * On a host with several real nodes a vCPU keeps to the CPUs of its vnode's host node, as far as
+ * this process may use them. A machine whose CPUs are given out by somebody else (libvirt, cpusets)
+ * loses nothing by it.
+ */
+static void pin(const struct vmm_vcpu *vcpu)
+{
+	const struct vmm *vmm = vcpu->vmm;
+	uint64_t nodes = gmig_topology_nodes(vmm->topology), mask[CPU_SETSIZE / 64] = {0};
+	cpu_set_t mine, wanted;
+
+	if (vmm->options.no_pin || gmig_topology_is_fake(vmm->topology) || !(nodes & (nodes - 1)))
+		return;
+	gmig_topology_cpus(vmm->topology, vmm->options.node[vcpu->vnode].host, mask,
+			   CPU_SETSIZE / 64);
+	CPU_ZERO(&wanted);
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (mask[cpu / 64] >> (cpu % 64) & 1)
+			CPU_SET(cpu, &wanted);
+	if (sched_getaffinity(0, sizeof(mine), &mine))
+		return;
+	CPU_AND(&wanted, &wanted, &mine);
+	if (!CPU_COUNT(&wanted))
+		vmm_log(GMIG_LOG_WARNING,
+			"vcpu=%u is not pinned: none of host node %u's CPUs may be used", vcpu->id,
+			vmm->options.node[vcpu->vnode].host);
+	else if (sched_setaffinity(0, sizeof(wanted), &wanted))
+		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, strerror(errno));
 }
 
 static void *vcpu_thread(void *opaque)
@@ -162,6 +199,8 @@ static void *vcpu_thread(void *opaque)
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
 	atomic_store(&vcpu->tid, (int)syscall(SYS_gettid));
+	gmig_name_vcpu_thread(vcpu->vmm->gmig, vcpu->vnode, atomic_load(&vcpu->tid));
+	pin(vcpu);
 	while (gate_pass(vcpu)) {
 		int ret = ioctl(vcpu->fd, KVM_RUN, 0);
 
@@ -178,7 +217,8 @@ static void *vcpu_thread(void *opaque)
 	return NULL;
 }
 
-/* ---- Gate, from outside -------------------------------------------------------------------------------------- */
+/* ---- Gate, from outside
+ * -------------------------------------------------------------------------------------- */
 
 static void gate_order(struct vmm *vmm, enum vmm_gate_order order)
 {
@@ -191,7 +231,8 @@ static void gate_order(struct vmm *vmm, enum vmm_gate_order order)
 	pthread_mutex_unlock(&vmm->gate.lock);
 }
 
-/* Wait until every started vCPU is parked (ended: past its last run). Returns the one that is not, or NULL. */
+/* Wait until every started vCPU is parked (ended: past its last run). Returns the one that is not,
+ * or NULL. */
 static struct vmm_vcpu *gate_wait(struct vmm *vmm, int timeout_ms, bool ended)
 {
 	struct vmm_vcpu *late = NULL;
@@ -212,7 +253,8 @@ static struct vmm_vcpu *gate_wait(struct vmm *vmm, int timeout_ms, bool ended)
 				late = vcpu;
 		}
 		if (late && !ret)
-			ret = pthread_cond_timedwait(&vmm->gate.parked_changed, &vmm->gate.lock, &until);
+			ret = pthread_cond_timedwait(&vmm->gate.parked_changed, &vmm->gate.lock,
+						     &until);
 		else
 			break;
 	} while (true);
@@ -227,8 +269,9 @@ int vmm_vcpus_park(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
 	gate_order(vmm, VMM_GATE_PARK);
 	late = gate_wait(vmm, timeout_ms, false);
 	if (late)
-		return gmig_fail(err, -ETIMEDOUT, "vCPU %u does not stop within %d ms: asleep on a page fault?", late->id,
-				 timeout_ms);
+		return gmig_fail(err, -ETIMEDOUT,
+				 "vCPU %u does not stop within %d ms: asleep on a page fault?",
+				 late->id, timeout_ms);
 	return 0;
 }
 
@@ -244,8 +287,9 @@ int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
 	gate_order(vmm, VMM_GATE_LEAVE);
 	late = gate_wait(vmm, timeout_ms, true);
 	if (late)
-		return gmig_fail(err, -ETIMEDOUT, "vCPU %u does not end within %d ms: asleep on a page fault?", late->id,
-				 timeout_ms);
+		return gmig_fail(err, -ETIMEDOUT,
+				 "vCPU %u does not end within %d ms: asleep on a page fault?",
+				 late->id, timeout_ms);
 	for (unsigned int i = 0; i < vmm->options.cpus; i++)
 		if (vmm->vcpu[i].started) {
 			pthread_join(vmm->vcpu[i].thread, NULL);
@@ -254,7 +298,9 @@ int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
 	return 0;
 }
 
-/* ---- Threads ------------------------------------------------------------------------------------------------- */
+/* ---- Threads
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void kick_handler(int signal)
 {
@@ -286,7 +332,8 @@ int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err)
 		if (vcpu->fd < 0)
 			return gmig_fail(err, -errno, "KVM_CREATE_VCPU %u: %s", i, strerror(errno));
 		vcpu->run_bytes = (size_t)run_bytes;
-		vcpu->run = mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+		vcpu->run =
+		    mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 		if (vcpu->run == MAP_FAILED) {
 			vcpu->run = NULL;
 			return gmig_fail(err, -errno, "cannot map vCPU %u: %s", i, strerror(errno));

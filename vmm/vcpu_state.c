@@ -1,8 +1,9 @@
 /*
- * Registers of a vCPU: what it had at power-on, to go back to on a reset, and the way into long mode.
+ * Registers of a vCPU: what it had at power-on, to go back to on a reset, and the way into long
+ * mode.
  *
- * Hosts differ in what they take: an MSR or a state that cannot be set is left as it is (a paravirtual KVM refuses some
- * that it lists).
+ * Hosts differ in what they take: an MSR or a state that cannot be set is left as it is (a
+ * paravirtual KVM refuses some that it lists).
  */
 #include "machine.h"
 
@@ -71,7 +72,8 @@ int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 	if (!state)
 		return gmig_fail(err, -ENOMEM, "no memory for vCPU %u", vcpu->id);
 	vcpu->power_on = state;
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) || ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) ||
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &state->regs) ||
+	    ioctl(vcpu->fd, KVM_GET_SREGS, &state->sregs) ||
 	    ioctl(vcpu->fd, KVM_GET_LAPIC, &state->lapic) ||
 	    ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &state->events) ||
 	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp_state))
@@ -93,10 +95,13 @@ int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 {
 	struct vcpu_power_on *state = vcpu->power_on;
 
-	/* MP state first: KVM takes the rest of an AP that waits for SIPI only when it is in that state. */
-	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) || ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) ||
+	/* MP state first: KVM takes the rest of an AP that waits for SIPI only when it is in that
+	 * state. */
+	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) ||
+	    ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) ||
 	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs))
-		return gmig_fail(err, -errno, "cannot reset vCPU %u: %s", vcpu->id, strerror(errno));
+		return gmig_fail(err, -errno, "cannot reset vCPU %u: %s", vcpu->id,
+				 strerror(errno));
 	if (state->has_xcrs)
 		ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs);
 	if (state->has_xsave)
@@ -108,19 +113,31 @@ int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 
 		msr_transfer(vcpu, KVM_SET_MSRS, &entry);
 	}
-	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) || ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events))
-		return gmig_fail(err, -errno, "cannot reset the interrupts of vCPU %u: %s", vcpu->id,
-				 strerror(errno));
+	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) ||
+	    ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events))
+		return gmig_fail(err, -errno, "cannot reset the interrupts of vCPU %u: %s",
+				 vcpu->id, strerror(errno));
 	return 0;
 }
 
-int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode, struct gmig_error *err)
+int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode,
+			   struct gmig_error *err)
 {
 	bool user = mode->cpl == 3;
-	struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = user ? 0x33 : 0x10, .present = 1, .type = 11, .s = 1, .l = 1, .g = 1};
-	struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = user ? 0x2b : 0x18, .present = 1, .type = 3, .s = 1, .db = 1, .g = 1};
+	struct kvm_segment code = {.limit = 0xffffffff,
+				   .selector = user ? 0x33 : 0x10,
+				   .present = 1,
+				   .type = 11,
+				   .s = 1,
+				   .l = 1,
+				   .g = 1};
+	struct kvm_segment data = {.limit = 0xffffffff,
+				   .selector = user ? 0x2b : 0x18,
+				   .present = 1,
+				   .type = 3,
+				   .s = 1,
+				   .db = 1,
+				   .g = 1};
 	struct kvm_sregs sregs;
 
 	code.dpl = data.dpl = user ? 3 : 0;
@@ -134,7 +151,7 @@ int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mo
 	sregs.idt.limit = mode->idt_limit;
 	sregs.cr0 = 0x80050033; /* PG, AM, WP, NE, ET, MP, PE */
 	sregs.cr3 = mode->cr3;
-	sregs.cr4 = 0x620; /* PAE, OSFXSR, OSXMMEXCPT */
+	sregs.cr4 = 0x620;  /* PAE, OSFXSR, OSXMMEXCPT */
 	sregs.efer = 0x500; /* LME, LMA */
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs))
 		return gmig_fail(err, -errno, "KVM_SET_SREGS: %s", strerror(errno));

@@ -1,0 +1,275 @@
+/* What a VM tells of itself, as JSON: one function an object. */
+#include "commands.h"
+#include "probe.h"
+
+#include <unistd.h>
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *percentiles(const struct gmig_percentiles *p)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "count", integer(p->count), "p50",
+			 integer(p->p50_ns), "p99", integer(p->p99_ns), "p999", integer(p->p999_ns),
+			 "max", integer(p->max_ns));
+}
+
+static json_t *closed(const struct gmig_percentiles *read, const struct gmig_percentiles *write)
+{
+	return json_pack("{s:o, s:o}", "read", percentiles(read), "write", percentiles(write));
+}
+
+/* {"0": bytes, ..}: nodes of the host, and any other that has something. */
+static json_t *per_node(const struct vmm *vmm, const uint64_t *bytes, bool all)
+{
+	uint64_t online = gmig_topology_nodes(vmm->topology);
+	json_t *object = json_object();
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		char key[4];
+
+		if (!bytes[node] && !(all && online & 1ull << node))
+			continue;
+		snprintf(key, sizeof(key), "%u", node & 63);
+		json_object_set_new(object, key, integer(bytes[node]));
+	}
+	return object;
+}
+
+static const char *state_name(struct vmm *vmm)
+{
+	switch (vmm_state(vmm)) {
+	case VMM_STATE_STOPPED:
+		return "stopped";
+	case VMM_STATE_SHUTDOWN:
+		return "shutdown";
+	default:
+		return "running";
+	}
+}
+
+json_t *report_status(struct vmm *vmm)
+{
+	return json_pack("{s:s, s:i, s:s, s:s, s:s}", "name", vmm->options.name, "pid",
+			 (int)getpid(), "state", state_name(vmm), "guest",
+			 vmm->options.kernel ? "linux" : "probe", "version", GMIG_VERSION);
+}
+
+/* ---- NUMA
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static json_t *host_node(const struct gmig_topology *topology, unsigned int node)
+{
+	uint64_t online = gmig_topology_nodes(topology);
+	json_t *distance = json_array();
+
+	for (unsigned int other = 0; other < GMIG_MAX_NODES; other++)
+		if (online & 1ull << other)
+			json_array_append_new(
+			    distance, integer(gmig_topology_distance(topology, node, other)));
+	return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)node, "total_bytes",
+			 integer(gmig_topology_total_bytes(topology, node)), "free_bytes",
+			 integer(gmig_topology_free_bytes(topology, node)), "distance", distance);
+}
+
+static json_t *vnode_shape(const struct vmm_options *options, unsigned int vnode)
+{
+	json_t *cpus = json_array(), *distance = json_array();
+
+	for (unsigned int cpu = 0; cpu < options->cpus; cpu++)
+		if (options->node[vnode].cpus & 1ull << cpu)
+			json_array_append_new(cpus, integer(cpu));
+	for (unsigned int other = 0; other < options->node_count; other++)
+		json_array_append_new(distance, integer(options->distance[vnode][other]));
+	return json_pack("{s:i, s:o, s:o, s:i, s:o}", "id", (int)vnode, "bytes",
+			 integer(options->node[vnode].mem_bytes), "cpus", cpus, "host",
+			 (int)options->node[vnode].host, "distance", distance);
+}
+
+json_t *report_numa(struct vmm *vmm)
+{
+	uint64_t online = gmig_topology_nodes(vmm->topology);
+	json_t *nodes = json_array(), *vnodes = json_array();
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		if (online & 1ull << node)
+			json_array_append_new(nodes, host_node(vmm->topology, node));
+	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++)
+		json_array_append_new(vnodes, vnode_shape(&vmm->options, vnode));
+	return json_pack("{s:o, s:i, s:o}", "host_nodes", nodes, "fake_nodes",
+			 (int)vmm->options.fake_nodes, "vnodes", vnodes);
+}
+
+/* ---- Jobs
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static json_t *node_list(const uint8_t *nodes, unsigned int count)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(list, integer(nodes[i]));
+	return list;
+}
+
+static json_t *left_reasons(const struct gmig_job_info *info)
+{
+	json_t *object = json_object();
+
+	for (unsigned int i = 0; i < info->left_count; i++)
+		json_object_set_new(object, gmig_errno_name(info->left[i].error),
+				    integer(info->left[i].pages));
+	return object;
+}
+
+json_t *report_job(const struct gmig_job_info *info)
+{
+	static const char *const frames[] = {"auto", "fresh", "recycled"};
+	double seconds = (double)info->elapsed_ns / 1e9;
+	char id[24];
+	json_t *job;
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)info->id);
+	job = json_pack(
+	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:i, s:o, s:o, "
+	    "s:o}",
+	    "id", id, "state", gmig_job_state_name(info->state), "from",
+	    node_list(info->spec.from, info->spec.from_count), "to",
+	    node_list(info->spec.to, info->spec.to_count), "mode", gmig_mode_name(info->spec.mode),
+	    "mover", info->spec.mover ? info->spec.mover : "uffd", "frames",
+	    frames[info->spec.frames], "rate", integer(info->spec.rate_bytes_per_second),
+	    "total_bytes", integer(info->total_bytes), "moved_bytes", integer(info->moved_bytes),
+	    "left_bytes", integer(info->left_bytes), "left", left_reasons(info), "seconds", seconds,
+	    "bytes_per_second",
+	    integer(info->elapsed_ns ? (uint64_t)((double)info->moved_bytes / seconds) : 0),
+	    "passes", (int)info->passes, "closed_ns",
+	    closed(&info->closed_read, &info->closed_write), "stall_ns", percentiles(&info->stall),
+	    "huge_lost", integer(info->huge_lost));
+	if (job && info->state == GMIG_JOB_FAILED)
+		json_object_set_new(job, "error", json_string(info->error.text));
+	return job;
+}
+
+json_t *report_jobs(struct vmm *vmm)
+{
+	uint64_t ids[256];
+	size_t count = gmig_job_list(vmm->gmig, ids, 256);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count && i < 256; i++) {
+		struct gmig_job *job = gmig_job_find(vmm->gmig, ids[i]);
+		struct gmig_job_info info;
+
+		if (!job)
+			continue;
+		gmig_job_info(job, &info);
+		gmig_job_put(job);
+		json_array_append_new(list, report_job(&info));
+	}
+	return list;
+}
+
+/* ---- Residency
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static json_t *vnodes_residency(struct vmm *vmm)
+{
+	json_t *list = json_array();
+
+	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++) {
+		uint64_t bytes[GMIG_MAX_NODES] = {0};
+
+		gmig_residency(vmm->gmig, vnode, bytes);
+		json_array_append_new(list, json_pack("{s:i, s:o, s:o}", "id", (int)vnode, "bytes",
+						      integer(vmm->options.node[vnode].mem_bytes),
+						      "resident", per_node(vmm, bytes, true)));
+	}
+	return list;
+}
+
+static json_t *windows(const struct vmm *vmm)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < vmm->window_count; i++) {
+		const struct vmm_window *window = &vmm->window[i];
+
+		json_array_append_new(
+		    list, json_pack("{s:i, s:o, s:o, s:o}", "vnode", (int)window->vnode, "gpa",
+				    integer(window->gpa), "hva", integer((uintptr_t)window->hva),
+				    "bytes", integer(window->bytes)));
+	}
+	return list;
+}
+
+static json_t *probe_report(const struct vmm *vmm)
+{
+	static const char *const loads[] = {"write", "idle", "random", "read", "half"};
+	struct probe_summary summary;
+	json_t *object;
+
+	probe_summarise(vmm->probe, &summary);
+	object = json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s}", "sweeps", integer(summary.sweeps),
+			   "errors", integer(summary.errors), "gap_ns", percentiles(&summary.gap),
+			   "visits", integer(summary.visits), "interrupts",
+			   integer(summary.interrupts), "filled", (int)summary.filled, "load",
+			   summary.load <= VMM_LOAD_HALF ? loads[summary.load] : "unknown");
+	if (object && summary.errors)
+		json_object_set_new(object, "first_error", json_string(summary.first_error));
+	return object;
+}
+
+json_t *report_residency(struct vmm *vmm)
+{
+	const char *off = gmig_why_off(vmm->gmig);
+	struct gmig_stats stats;
+	json_t *result;
+
+	gmig_stats(vmm->gmig, &stats);
+	result = json_pack(
+	    "{s:s, s:i, s:s, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
+	    "name", vmm->options.name, "pid", (int)getpid(), "state", state_name(vmm), "fake_nodes",
+	    (int)vmm->options.fake_nodes, "page_bytes", "2M", integer(stats.page_bytes_2m), "4K",
+	    integer(stats.page_bytes_4k), "vnodes", vnodes_residency(vmm), "windows", windows(vmm),
+	    "pool", per_node(vmm, stats.pool_bytes, true), "quarantine",
+	    per_node(vmm, stats.quarantine_bytes, false), "sleepers", integer(stats.sleepers),
+	    "faults", integer(stats.faults), "closed_ns",
+	    closed(&stats.closed_read, &stats.closed_write), "stall_ns", percentiles(&stats.stall),
+	    "jobs", report_jobs(vmm), "migration", off ? off : "on");
+	if (result)
+		json_object_set_new(result, "faults_known_thread",
+				    integer(stats.faults_known_thread));
+	if (result && vmm->probe)
+		json_object_set_new(result, "probe", probe_report(vmm));
+	return result;
+}
+
+/* ---- Check
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+json_t *report_check(const struct gmig_check *check)
+{
+	json_t *breaches = json_array();
+
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++) {
+		char name[8];
+
+		if (!check->breach[i])
+			continue;
+		snprintf(name, sizeof(name), "I%u", i + 1);
+		json_array_append_new(breaches, json_pack("{s:s, s:s}", "invariant", name, "detail",
+							  check->detail[i]));
+	}
+	return json_pack(
+	    "{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ok", json_array_size(breaches) == 0,
+	    "breaches", breaches, "checked_pages", integer(check->checked_pages), "corrected_pages",
+	    integer(check->corrected_pages), "mapped_bytes", integer(check->mapped_bytes),
+	    "pool_bytes", integer(check->pool_bytes), "in_flight_bytes",
+	    integer(check->in_flight_bytes), "quarantine_bytes", integer(check->quarantine_bytes));
+}
