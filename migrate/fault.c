@@ -272,6 +272,7 @@ static void serve(const struct touch *touch, struct stripe *stripe)
 		if (!touch->protected && is_worker(gmig, touch->tid)) {
 			uffd_copy(gmig->sys, touch->fault->uffd, page, touch->fault->zeros,
 				  GMIG_PAGE_BYTES, &done);
+			uffd_wake(gmig->sys, touch->fault->uffd, page, GMIG_PAGE_BYTES);
 			return;
 		}
 		sleeper_note(touch, stripe);

@@ -114,8 +114,16 @@ static int entry_change(struct gmig_job *job, const struct pick *pick, unsigned 
 				       .event = event,
 				       .node = pick->target,
 				       .owner = (uint8_t)job->id};
+	struct shadow_entry after;
+	int ret = shadow_change(job->gmig->shadow, &change, &after, NULL);
 
-	return shadow_change(job->gmig->shadow, &change, NULL, NULL);
+	/* Another job may have moved it since it was picked. */
+	if (!ret && event == SHADOW_CLAIM && after.node != pick->source) {
+		change.event = SHADOW_PUTBACK;
+		shadow_change(job->gmig->shadow, &change, NULL, NULL);
+		return -EAGAIN;
+	}
+	return ret;
 }
 
 /* Apply to all pages of the set; returns those that refused. */

@@ -331,32 +331,51 @@ static void huge_move(const struct mover_request *request, struct mover_result *
 	run_move(&run);
 }
 
-static void small_move(const struct mover_request *request, struct mover_result *result, int uffd)
+/* After a page that does not move, the run goes on behind it; but not for ever, since each try
+ * copies the rest. */
+#define STUMBLES 8
+
+/* One run from `first` on; returns the pages that are done with, moved or not. */
+static unsigned int small_run(const struct mover_request *request, struct mover_result *result,
+			      int uffd, unsigned int first, unsigned int count)
 {
-	struct bits pages = request->pages;
-	unsigned int first = 0, count;
+	struct run run = {request, result, first, count, uffd, 0, 0};
+	int ret;
 
-	look_first(request, result, uffd, &pages);
-	while ((count = bits_run(&pages, &first))) {
-		struct run run = {request, result, first, count, uffd, 0, 0};
-		int ret = 0;
-
-		if (count > RUN_PAGES)
-			run.count = count = RUN_PAGES;
-		if (request->mode == GMIG_MODE_READABLE) {
-			run.write_closed = run_now(&run);
-			ret = uffd_protect(request->gmig->sys, uffd, run_window(&run),
-					   count * GMIG_PAGE_BYTES, true);
-		}
+	if (request->mode == GMIG_MODE_READABLE) {
+		run.write_closed = run_now(&run);
+		ret = uffd_protect(request->gmig->sys, uffd, run_window(&run),
+				   count * GMIG_PAGE_BYTES, true);
 		if (ret) {
 			run_fail(&run, first, count, ret);
 			unprotect(&run, first, count);
-		} else {
-			run_move(&run);
+			return count;
+		}
+	}
+	run_move(&run);
+	for (unsigned int i = 0; i < count; i++)
+		if (result->error[first + i])
+			return i + 1;
+	return count;
+}
+
+static void small_move(const struct mover_request *request, struct mover_result *result, int uffd)
+{
+	struct bits pages = request->pages;
+	unsigned int first = 0, count, stumbles = 0;
+
+	look_first(request, result, uffd, &pages);
+	while ((count = bits_run(&pages, &first)) && !result->lost) {
+		unsigned int done;
+
+		if (count > RUN_PAGES)
+			count = RUN_PAGES;
+		done = small_run(request, result, uffd, first, count);
+		if (done < count && ++stumbles < STUMBLES) {
+			run_fail(&(struct run){.result = result}, first + done, count - done, 0);
+			count = done; /* what follows may well move */
 		}
 		first += count;
-		if (result->lost)
-			break;
 	}
 }
 

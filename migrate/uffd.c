@@ -76,7 +76,8 @@ int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, si
 	while (*done < bytes) {
 		struct uffdio_copy arg = {.dst = (uintptr_t)to + *done,
 					  .src = (uintptr_t)from + *done,
-					  .len = bytes - *done};
+					  .len = bytes - *done,
+					  .mode = UFFDIO_COPY_MODE_DONTWAKE};
 
 		ret = sys->ioctl(fd, UFFDIO_COPY, &arg);
 		if (!ret)

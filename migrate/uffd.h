@@ -17,7 +17,7 @@ int uffd_register(const struct gmig_sys *sys, int fd, void *memory, size_t bytes
 int uffd_wake(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes);
 /* Setting never wakes; clearing does. Again on -EAGAIN, a bounded number of times. */
 int uffd_protect(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes, bool on);
-/* Fill a hole with a copy of `from`. *done: bytes filled, also on an error. Wakes. */
+/* Fill a hole with a copy of `from`. *done: bytes filled, also on an error. Wakes nobody. */
 int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, size_t bytes,
 	      size_t *done);
 

@@ -1,0 +1,258 @@
+/*
+ * A guest that is only threads: they write to a window while it moves, and check that each page
+ * still holds what they wrote last. Shared by the tests of the engine; needs userfaultfd, but no
+ * KVM.
+ *
+ * Every page holds its number, a counter (words 0 and 1), and a pattern made of the number in all
+ * other words.
+ */
+#ifndef TEST_RIG_H
+#define TEST_RIG_H
+
+#include "../../migrate/engine.h"
+#include "../../migrate/gmig.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define RIG_THREADS 4
+#define RIG_WORDS   (GMIG_PAGE_BYTES / sizeof(uint64_t))
+
+/* Volatile, atomic and unknown to sanitizers: the engine copies these words behind the compiler's
+ * back. */
+typedef _Atomic uint64_t rig_word;
+
+struct rig;
+
+struct rig_thread {
+	struct rig *rig;
+	unsigned int index;
+	pthread_t thread;
+	bool started;
+	atomic_ullong sweeps, errors;
+	atomic_ullong longest_ns;
+};
+
+struct rig {
+	struct gmig_topology *topology;
+	struct gmig *gmig;
+	rig_word *ram;
+	uint64_t pages;
+	uint64_t
+	    *counter; /* what each page's counter must be; owned by the thread index % threads */
+	struct rig_thread threads[RIG_THREADS];
+	unsigned int writers;
+	bool read_only;
+	atomic_bool stop;
+	atomic_int fatal;
+};
+
+struct rig_options {
+	uint64_t bytes;
+	bool small_pages;
+	unsigned int nodes; /* fake; 0 = 2 */
+	bool untouched;	    /* leave the memory NONE */
+	const struct gmig_sys *sys;
+};
+
+static inline void rig_fatal(void *opaque, const struct gmig_error *err)
+{
+	struct rig *rig = opaque;
+
+	(void)err;
+	atomic_fetch_add(&rig->fatal, 1);
+}
+
+static inline void rig_log(void *opaque, enum gmig_log_level level, const char *line)
+{
+	(void)opaque;
+	(void)level;
+	if (getenv("RIG_VERBOSE"))
+		fprintf(stderr, "%s\n", line);
+}
+
+static inline rig_word *rig_page(const struct rig *rig, uint64_t page)
+{
+	return rig->ram + page * RIG_WORDS;
+}
+
+static inline uint64_t rig_pattern(uint64_t page, uint64_t word)
+{
+	return (page + 1) * 0x9e3779b97f4a7c15ull ^ word;
+}
+
+static inline void rig_write_page(struct rig *rig, uint64_t page)
+{
+	rig_word *words = rig_page(rig, page);
+
+	atomic_store_explicit(&words[0], page, memory_order_relaxed);
+	atomic_store_explicit(&words[1], rig->counter[page], memory_order_relaxed);
+	for (uint64_t i = 2; i < RIG_WORDS; i++)
+		atomic_store_explicit(&words[i], rig_pattern(page, i), memory_order_relaxed);
+}
+
+/* Wrong words in the page. */
+static inline uint64_t rig_check_page(const struct rig *rig, uint64_t page)
+{
+	rig_word *words = rig_page(rig, page);
+	uint64_t wrong = 0;
+
+	wrong += atomic_load_explicit(&words[0], memory_order_relaxed) != page;
+	wrong += atomic_load_explicit(&words[1], memory_order_relaxed) != rig->counter[page];
+	for (uint64_t i = 2; i < RIG_WORDS; i++)
+		wrong +=
+		    atomic_load_explicit(&words[i], memory_order_relaxed) != rig_pattern(page, i);
+	return wrong;
+}
+
+static inline uint64_t rig_check_all(const struct rig *rig)
+{
+	uint64_t wrong = 0;
+
+	for (uint64_t page = 0; page < rig->pages; page++)
+		wrong += rig_check_page(rig, page);
+	return wrong;
+}
+
+static inline void rig_create(struct rig *rig, const struct rig_options *options)
+{
+	struct gmig_options engine = {.small_pages = options->small_pages,
+				      .fatal = rig_fatal,
+				      .log = rig_log,
+				      .opaque = rig,
+				      .sys = options->sys};
+	struct gmig_window_spec spec = {.bytes = options->bytes};
+	struct gmig_error err = {0};
+	void *ram;
+
+	memset(rig, 0, sizeof(*rig));
+	ck_assert_int_eq(
+	    gmig_topology_create(options->nodes ? options->nodes : 2, &rig->topology, &err), 0);
+	engine.topology = rig->topology;
+	ck_assert_msg(gmig_create(&engine, &rig->gmig, &err) == 0, "%s", err.text);
+	ck_assert_msg(gmig_window_add(rig->gmig, &spec, &ram, &err) == 0, "%s", err.text);
+	rig->ram = ram;
+	rig->pages = options->bytes / GMIG_PAGE_BYTES;
+	rig->counter = calloc(rig->pages, sizeof(*rig->counter));
+	if (!options->untouched)
+		for (uint64_t page = 0; page < rig->pages; page++)
+			rig_write_page(rig, page);
+}
+
+static inline void rig_destroy(struct rig *rig)
+{
+	gmig_destroy(rig->gmig);
+	gmig_topology_destroy(rig->topology);
+	free(rig->counter);
+}
+
+static inline void rig_step(struct rig_thread *thread, uint64_t page)
+{
+	rig_word *words = rig_page(thread->rig, page);
+	uint64_t expected = thread->rig->counter[page];
+
+	if (atomic_load_explicit(&words[1], memory_order_relaxed) != expected ||
+	    (atomic_load_explicit(&words[0], memory_order_relaxed) != page))
+		atomic_fetch_add(&thread->errors, 1);
+	if (thread->rig->read_only)
+		return;
+	thread->rig->counter[page] = expected + 1;
+	atomic_store_explicit(&words[1], expected + 1, memory_order_relaxed);
+}
+
+static inline void *rig_thread_main(void *arg)
+{
+	struct rig_thread *thread = arg;
+	struct rig *rig = thread->rig;
+
+	while (!atomic_load(&rig->stop)) {
+		for (uint64_t page = thread->index; page < rig->pages; page += rig->writers) {
+			rig_step(thread, page);
+			if (page % 64 == thread->index && atomic_load(&rig->stop))
+				break;
+		}
+		atomic_fetch_add(&thread->sweeps, 1);
+	}
+	return NULL;
+}
+
+static inline void rig_start(struct rig *rig, unsigned int writers)
+{
+	rig->writers = writers;
+	atomic_store(&rig->stop, false);
+	for (unsigned int i = 0; i < writers; i++) {
+		struct rig_thread *thread = &rig->threads[i];
+
+		thread->rig = rig;
+		thread->index = i;
+		ck_assert_int_eq(pthread_create(&thread->thread, NULL, rig_thread_main, thread), 0);
+		thread->started = true;
+	}
+}
+
+/* Stops the threads and returns the errors that they saw. They must all come back: nobody may sleep
+ * for ever. */
+static inline uint64_t rig_stop(struct rig *rig)
+{
+	uint64_t errors = 0;
+
+	atomic_store(&rig->stop, true);
+	for (unsigned int i = 0; i < RIG_THREADS; i++) {
+		if (!rig->threads[i].started)
+			continue;
+		pthread_join(rig->threads[i].thread, NULL);
+		rig->threads[i].started = false;
+		errors += atomic_load(&rig->threads[i].errors);
+	}
+	return errors;
+}
+
+static inline struct gmig_job_spec rig_spec(unsigned int from, unsigned int to)
+{
+	return (struct gmig_job_spec){
+	    .from = {(uint8_t)from}, .to = {(uint8_t)to}, .from_count = 1, .to_count = 1};
+}
+
+static inline void rig_move(struct rig *rig, const struct gmig_job_spec *spec,
+			    struct gmig_job_info *info)
+{
+	struct gmig_error err = {0};
+	struct gmig_job *job;
+
+	ck_assert_msg(gmig_job_start(rig->gmig, spec, &job, &err) == 0, "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, info);
+	gmig_job_put(job);
+}
+
+static inline void rig_assert_clean(struct rig *rig)
+{
+	struct gmig_check check;
+	struct gmig_error err = {0};
+
+	ck_assert_msg(gmig_check(rig->gmig, &check, &err) == 0, "%s", err.text);
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
+		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
+}
+
+/* 77 when this machine cannot, after saying why. */
+static inline int rig_main(Suite *suite)
+{
+	struct gmig_features features;
+	SRunner *runner;
+	int failed;
+
+	if (gmig_probe_features(&features)) {
+		printf("skipped: %s\n", features.why);
+		return 77;
+	}
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
+
+#endif

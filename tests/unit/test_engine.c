@@ -1,0 +1,640 @@
+/* The engine moves memory under threads that write to it. */
+#include "rig.h"
+
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define BYTES (16ull << 20)
+
+/* ---- Every mode, page size, source of frames, number of threads
+ * ----------------------------------------------- */
+
+struct cell {
+	enum gmig_mode mode;
+	bool small_pages;
+	enum gmig_frames frames;
+	unsigned int threads;
+};
+
+#define CELLS 24
+
+static struct cell cell_of(int i)
+{
+	static const unsigned int threads[] = {1, 3};
+
+	return (struct cell){.mode = i & 1 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE,
+			     .small_pages = i & 2,
+			     .threads = threads[i >> 2 & 1],
+			     .frames = (enum gmig_frames)(i >> 3)};
+}
+
+START_TEST(move_under_writers_loses_nothing)
+{
+	struct cell cell = cell_of(_i);
+	struct rig rig;
+	struct rig_options options = {.bytes = BYTES, .small_pages = cell.small_pages};
+	struct gmig_job_info info;
+	struct gmig_stats stats;
+
+	rig_create(&rig, &options);
+	rig_start(&rig, 2);
+	for (unsigned int i = 0; i < 6; i++) {
+		struct gmig_job_spec spec = rig_spec(i % 2, (i + 1) % 2);
+		uint64_t bytes[GMIG_MAX_NODES];
+
+		spec.mode = cell.mode;
+		spec.frames = cell.frames;
+		spec.threads = cell.threads;
+		rig_move(&rig, &spec, &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		ck_assert_uint_eq(info.moved_bytes, BYTES);
+		ck_assert_uint_eq(info.left_bytes, 0);
+		ck_assert_uint_eq(info.huge_lost, 0);
+		ck_assert_uint_gt(info.closed_write.count, 0);
+		ck_assert_uint_gt(info.closed_read.count, 0);
+		gmig_residency(rig.gmig, 0, bytes);
+		ck_assert_uint_eq(bytes[i % 2], 0);
+		ck_assert_uint_eq(bytes[(i + 1) % 2], BYTES);
+	}
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.sleepers, 0);
+	ck_assert_uint_eq(cell.small_pages ? stats.page_bytes_4k : stats.page_bytes_2m, BYTES);
+	for (unsigned int node = 0; node < 2; node++)
+		ck_assert_uint_le(stats.pool_bytes[node], 16ull << 20);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- First touch
+ * ---------------------------------------------------------------------------------------------- */
+
+START_TEST(first_touch_reads_as_zeros_and_is_counted)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .untouched = true};
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], 0);
+	ck_assert_uint_eq(rig_page(&rig, 700)[5], 0);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], GMIG_BLOCK_BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(first_touch_after_a_move_gets_no_old_content)
+{
+	struct rig_options options = {.bytes = BYTES, .untouched = true};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	for (uint64_t page = 0; page < 2 * GMIG_BLOCK_PAGES; page++)
+		rig_write_page(&rig, page);
+	rig_move(&rig, &spec, &info);
+	/* the pool holds used frames now; and the home has moved with the memory */
+	for (uint64_t page = 2 * GMIG_BLOCK_PAGES; page < rig.pages; page++)
+		for (unsigned int i = 0; i < RIG_WORDS; i += 64)
+			ck_assert_uint_eq(rig_page(&rig, page)[i], 0);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[1], BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(first_touch_by_many_threads_during_moves_loses_nothing)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i, .untouched = true};
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	/* counters of pages start at 0 and page numbers are written by no one: page 0's is right,
+	 * others' are set */
+	for (unsigned int i = 0; i < 8; i++) {
+		struct gmig_job_spec spec = rig_spec(i % 2, (i + 1) % 2);
+		uint64_t from = i * rig.pages / 8;
+
+		for (uint64_t page = from; page < from + rig.pages / 8; page++)
+			rig_write_page(&rig, page);
+		rig_move(&rig, &spec, &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	}
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Blocks that are not whole
+ * -------------------------------------------------------------------------------- */
+
+START_TEST(split_block_moves_as_small_pages_and_its_hole_stays_a_hole)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_info info;
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_stats stats;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	/* as a balloon would, were it not asked to tell the table */
+	ck_assert_int_eq(madvise((void *)rig_page(&rig, 700), 3 * GMIG_PAGE_BYTES, MADV_DONTNEED),
+			 0);
+	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.left_bytes, 0);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.page_bytes_2m, BYTES - GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(stats.page_bytes_4k, GMIG_BLOCK_BYTES - 3 * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(rig_page(&rig, 701)[100], 0);
+	for (uint64_t page = 700; page < 703; page++)
+		rig_write_page(&rig, page);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(discarded_page_under_writers_is_served_again)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	for (unsigned int i = 0; i < 10; i++) {
+		struct gmig_job_spec spec = rig_spec(i % 2, (i + 1) % 2);
+		uint64_t page = 100 + i * 313;
+
+		madvise((void *)rig_page(&rig, page), GMIG_PAGE_BYTES, MADV_DONTNEED);
+		if (i & 1)
+			ck_assert_uint_eq(rig_page(&rig, page)[9], 0);
+		rig_move(&rig, &spec, &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		rig_write_page(&rig, page);
+	}
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Pages that cannot move
+ * ----------------------------------------------------------------------------------- */
+
+/* Pin pages as a device would, for as long as the descriptor lives. -errno: this kernel lets
+ * nobody. */
+static int pin(void *memory, size_t bytes)
+{
+	struct io_uring_params params = {0};
+	struct iovec iov = {memory, bytes};
+	int ring = (int)syscall(SYS_io_uring_setup, 2, &params);
+
+	if (ring < 0)
+		return -errno;
+	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov, 1)) {
+		close(ring);
+		return -errno;
+	}
+	return ring;
+}
+
+START_TEST(pinned_page_stays_busy_and_moves_when_released)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct rig rig;
+	int ring;
+
+	rig_create(&rig, &options);
+	ring = pin((void *)rig_page(&rig, 1000), GMIG_PAGE_BYTES);
+	if (ring < 0) {
+		fprintf(stderr, "not tried: pages cannot be pinned here: %s\n", strerror(-ring));
+		rig_destroy(&rig);
+		return;
+	}
+	rig_start(&rig, 1);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.left_bytes, _i ? GMIG_PAGE_BYTES : GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(info.passes, GMIG_MAX_PASSES);
+	ck_assert_uint_eq(info.left_count, 1);
+	ck_assert_int_eq(info.left[0].error, EBUSY);
+	ck_assert_uint_eq(info.moved_bytes + info.left_bytes, BYTES);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	close(ring);
+	usleep(100000); /* the kernel lets go of the pages a little later */
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(info.left_bytes, 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Jobs
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+START_TEST(job_page_status_names_the_node_or_the_reason)
+{
+	struct rig_options options = {.bytes = BYTES, .untouched = true};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+	int status[4];
+
+	rig_create(&rig, &options);
+	rig_write_page(&rig, 0);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	ck_assert_int_eq(gmig_job_page_status(job, 0, 4, status), 0);
+	ck_assert_int_eq(status[3], 1);
+	ck_assert_int_eq(gmig_job_page_status(job, GMIG_BLOCK_BYTES, 1, status), 0);
+	ck_assert_int_eq(status[0], -ENOENT);
+	ck_assert_int_eq(gmig_job_page_status(job, BYTES, 1, status), 0);
+	ck_assert_int_eq(status[0], -EFAULT);
+	ck_assert_int_eq(gmig_job_page_status(job, 5, 1, status), -EINVAL);
+	gmig_job_put(job);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_of_a_swap_moves_each_page_once)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .nodes = 2};
+	struct gmig_job_spec half = rig_spec(0, 1), swap = {.from = {0, 1},
+							    .to = {1, 0},
+							    .from_count = 2,
+							    .to_count = 2,
+							    .threads = 2};
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	half.rate_bytes_per_second = 64ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &half, &job, &err), 0);
+	do {
+		gmig_job_info(job, &info);
+		usleep(1000);
+	} while (info.moved_bytes < BYTES / 2);
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	gmig_residency(rig.gmig, 0, bytes);
+	uint64_t before = bytes[0];
+
+	rig_move(&rig, &swap, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[1], before);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_cancelled_says_what_was_not_reached)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_start(&rig, 2);
+	spec.rate_bytes_per_second = 64ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	do {
+		usleep(1000);
+		gmig_job_info(job, &info);
+	} while (info.moved_bytes < BYTES);
+	ck_assert_int_eq(gmig_job_cancel(job), 0);
+	gmig_job_wait(job);
+	ck_assert_int_eq(gmig_job_cancel(job), -ESRCH);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert_uint_eq(info.left_count, 1);
+	ck_assert_int_eq(info.left[0].error, ECANCELED);
+	ck_assert_uint_eq(info.moved_bytes + info.left_bytes, 4 * BYTES);
+	gmig_job_put(job);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_paused_moves_nothing_until_resumed)
+{
+	struct rig_options options = {.bytes = 2 * BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info, later;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 16ull << 20;
+	spec.threads = 2;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	do
+		gmig_job_info(job, &info);
+	while (!info.moved_bytes);
+	ck_assert_int_eq(gmig_job_pause(job), 0);
+	ck_assert_int_eq(gmig_job_pause(job), -EALREADY);
+	usleep(50000); /* blocks under way end */
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_PAUSED);
+	usleep(300000);
+	gmig_job_info(job, &later);
+	ck_assert_uint_eq(info.moved_bytes, later.moved_bytes);
+	ck_assert_uint_ge(later.paused_ns, 300000000);
+	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
+	ck_assert_int_eq(gmig_job_resume(job), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, 2 * BYTES);
+	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_paused_can_be_cancelled)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 4ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	while (gmig_job_pause(job))
+		usleep(100);
+	ck_assert_int_eq(gmig_job_cancel(job), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_rate_is_kept_and_a_new_one_holds_at_once)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+	double expected;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 128ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	expected = (double)(4 * BYTES) / (128 << 20);
+	ck_assert_double_ge((double)info.elapsed_ns / 1e9, expected * 0.97);
+	ck_assert_double_le((double)info.elapsed_ns / 1e9, expected * 1.2 + 0.05);
+	gmig_job_put(job);
+
+	spec = rig_spec(1, 0);
+	spec.rate_bytes_per_second = 1ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	usleep(20000);
+	ck_assert_int_eq(gmig_job_set_rate(job, 1ull << 30), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_uint_eq(info.moved_bytes, 4 * BYTES);
+	ck_assert_double_le((double)info.elapsed_ns / 1e9, 2.0);
+	gmig_job_put(job);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(two_jobs_at_once_share_the_work_and_lose_nothing)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i, .nodes = 3};
+	struct gmig_job_spec a = rig_spec(0, 1), b = rig_spec(0, 2);
+	struct gmig_job_info info_a, info_b;
+	struct gmig_job *job_a, *job_b;
+	struct gmig_error err;
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_start(&rig, 2);
+	a.threads = b.threads = 2;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &a, &job_a, &err), 0);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &b, &job_b, &err), 0);
+	gmig_job_wait(job_a);
+	gmig_job_wait(job_b);
+	gmig_job_info(job_a, &info_a);
+	gmig_job_info(job_b, &info_b);
+	ck_assert_int_eq(info_a.state, GMIG_JOB_COMPLETED);
+	ck_assert_int_eq(info_b.state, GMIG_JOB_COMPLETED);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], 0);
+	ck_assert_uint_eq(bytes[1], info_a.moved_bytes);
+	ck_assert_uint_eq(bytes[2], info_b.moved_bytes);
+	ck_assert_uint_eq(bytes[1] + bytes[2], 4 * BYTES);
+	gmig_job_put(job_a);
+	gmig_job_put(job_b);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_with_nothing_to_do_completes_at_once)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(1, 0);
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.total_bytes, 0);
+	ck_assert_uint_eq(info.passes, 0);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_specs_that_make_no_sense_are_refused)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.to[0] = 7;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -ENODEV);
+	spec = rig_spec(0, 1);
+	spec.threads = GMIG_MAX_WORKERS + 1;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	spec = rig_spec(0, 1);
+	spec.mover = "camel";
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	spec = rig_spec(0, 1);
+	spec.from_count = 0;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(destroy_in_the_middle_of_jobs_ends_them)
+{
+	struct rig_options options = {.bytes = 4 * BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 32ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	usleep(50000);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(jobs_are_remembered_up_to_a_limit)
+{
+	struct rig_options options = {.bytes = GMIG_BLOCK_BYTES, .untouched = true};
+	struct gmig_job_info info;
+	uint64_t ids[200];
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	for (unsigned int i = 0; i < 150; i++) {
+		struct gmig_job_spec spec = rig_spec(i % 2, (i + 1) % 2);
+
+		rig_move(&rig, &spec, &info);
+		ck_assert_uint_eq(info.id, i + 1);
+	}
+	ck_assert_uint_le(gmig_job_list(rig.gmig, ids, 200), 66);
+	ck_assert_ptr_null(gmig_job_find(rig.gmig, 1));
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Without migration
+ * ---------------------------------------------------------------------------------------- */
+
+START_TEST(plain_engine_gives_memory_and_refuses_jobs)
+{
+	struct gmig_options options = {.plain = true};
+	struct gmig_window_spec window = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_topology *topology;
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct gmig *gmig;
+	void *ram;
+
+	ck_assert_int_eq(gmig_topology_create(2, &topology, &err), 0);
+	options.topology = topology;
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
+	ck_assert_int_eq(gmig_window_add(gmig, &window, &ram, &err), 0);
+	memset(ram, 1, BYTES);
+	ck_assert_ptr_nonnull(gmig_why_off(gmig));
+	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, &err), -EOPNOTSUPP);
+	ck_assert_int_eq(gmig_residency(gmig, 0, bytes), 0);
+	ck_assert_uint_eq(bytes[0], BYTES);
+	gmig_destroy(gmig);
+	gmig_topology_destroy(topology);
+}
+END_TEST
+
+START_TEST(windows_that_overlap_or_are_crooked_are_refused)
+{
+	struct rig_options options = {.bytes = BYTES, .untouched = true};
+	struct gmig_window_spec bad[] = {
+	    {.gpa = GMIG_BLOCK_BYTES, .bytes = GMIG_BLOCK_BYTES},
+	    {.gpa = BYTES + 4096, .bytes = GMIG_BLOCK_BYTES},
+	    {.gpa = BYTES, .bytes = 4096},
+	    {.gpa = BYTES, .bytes = 0},
+	    {.gpa = BYTES, .bytes = GMIG_BLOCK_BYTES, .vnode = GMIG_MAX_VNODES},
+	};
+	struct gmig_window_spec nowhere = {.gpa = BYTES, .bytes = GMIG_BLOCK_BYTES, .host_node = 9};
+	struct gmig_error err;
+	struct rig rig;
+	void *ram;
+
+	rig_create(&rig, &options);
+	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(gmig_window_add(rig.gmig, &bad[i], &ram, &err), -EINVAL);
+	ck_assert_int_eq(gmig_window_add(rig.gmig, &nowhere, &ram, &err), -ENODEV);
+	rig_destroy(&rig);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("engine");
+	TCase *tcase = tcase_create("moves");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, move_under_writers_loses_nothing, 0, CELLS);
+	tcase_add_loop_test(tcase, first_touch_reads_as_zeros_and_is_counted, 0, 2);
+	tcase_add_test(tcase, first_touch_after_a_move_gets_no_old_content);
+	tcase_add_loop_test(tcase, first_touch_by_many_threads_during_moves_loses_nothing, 0, 2);
+	tcase_add_loop_test(tcase, split_block_moves_as_small_pages_and_its_hole_stays_a_hole, 0,
+			    2);
+	tcase_add_loop_test(tcase, discarded_page_under_writers_is_served_again, 0, 2);
+	tcase_add_loop_test(tcase, pinned_page_stays_busy_and_moves_when_released, 0, 2);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("jobs");
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, job_page_status_names_the_node_or_the_reason);
+	tcase_add_loop_test(tcase, job_of_a_swap_moves_each_page_once, 0, 2);
+	tcase_add_loop_test(tcase, job_cancelled_says_what_was_not_reached, 0, 2);
+	tcase_add_test(tcase, job_paused_moves_nothing_until_resumed);
+	tcase_add_test(tcase, job_paused_can_be_cancelled);
+	tcase_add_loop_test(tcase, job_rate_is_kept_and_a_new_one_holds_at_once, 0, 2);
+	tcase_add_loop_test(tcase, two_jobs_at_once_share_the_work_and_lose_nothing, 0, 2);
+	tcase_add_test(tcase, job_with_nothing_to_do_completes_at_once);
+	tcase_add_test(tcase, job_specs_that_make_no_sense_are_refused);
+	tcase_add_test(tcase, destroy_in_the_middle_of_jobs_ends_them);
+	tcase_add_test(tcase, jobs_are_remembered_up_to_a_limit);
+	tcase_add_test(tcase, plain_engine_gives_memory_and_refuses_jobs);
+	tcase_add_test(tcase, windows_that_overlap_or_are_crooked_are_refused);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}
