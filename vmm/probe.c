@@ -23,12 +23,17 @@ _Static_assert((int)VMM_LOAD_WRITE == PROBE_WRITE && (int)VMM_LOAD_IDLE == PROBE
 
 extern const uint8_t probe_code_start[], probe_code_end[], probe_code_interrupt[];
 
+#define RFLAGS_FIXED  0x2ull
+#define RFLAGS_IF     0x200ull
+#define RFLAGS_IOPL_3 0x3000ull
+
 #define PTE_TABLE 0x27ull /* present, write, user, accessed */
 #define PTE_BLOCK 0xe7ull /* present, write, user, accessed, dirty, 2M */
 #define PTE_PCD	  0x10ull
 
 #define GIB		   (1ull << 30)
 #define LAPIC_TIMER_PERIOD 4000000u /* KVM's bus clock is 1 GHz: 4 ms */
+#define STI_BATCHES	   64 /* 1024 pages: some 20 us of a sweep, about twice what the exit costs */
 #define IDLE_SLEEP_NS	   1000000l
 #define TABLE_BYTES	   4096ull
 #define MAX_PROBE_RAM_BYTES                                                                        \
@@ -126,10 +131,35 @@ static void sleep_port(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 		nanosleep(&millisecond, NULL); /* a kick ends it early */
 }
 
+/*
+ * A paravirtual KVM that runs ring 3 natively forgets RFLAGS.IF as soon as the guest runs:
+ * hardware's IF is the host's. The guest asks for it back every so often. Elsewhere IF is set
+ * already.
+ */
+static void sti_port(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes, bool write)
+{
+	struct probe *probe = opaque;
+	struct vmm_vcpu *vcpu;
+	struct kvm_regs regs;
+
+	(void)offset;
+	(void)bytes;
+	if (!write || data[0] >= probe->vmm->options.cpus)
+		return;
+	vcpu = &probe->vmm->vcpu[data[0]];
+	if (!pthread_equal(vcpu->thread, pthread_self()) || ioctl(vcpu->fd, KVM_GET_REGS, &regs) ||
+	    regs.rflags & RFLAGS_IF)
+		return;
+	regs.rflags |= RFLAGS_IF;
+	ioctl(vcpu->fd, KVM_SET_REGS, &regs);
+}
+
 int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err)
 {
-	struct vmm_io port = {
-	    .name = "probe", .base = PROBE_SLEEP_PORT, .bytes = 1, .access = sleep_port};
+	struct vmm_io sleep_io = {
+	    .name = "probe-sleep", .base = PROBE_SLEEP_PORT, .bytes = 1, .access = sleep_port};
+	struct vmm_io sti_io = {
+	    .name = "probe-sti", .base = PROBE_STI_PORT, .bytes = 1, .access = sti_port};
 	struct probe *probe = calloc(1, sizeof(*probe));
 	int khz = ioctl(vmm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
 	int ret;
@@ -144,7 +174,10 @@ int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err)
 	probe->tsc_khz = (uint32_t)khz;
 	pthread_mutex_init(&probe->lock, NULL);
 	lay_out(&vmm->options, &probe->layout);
-	ret = vmm_pio_add(vmm, &port, err);
+	sti_io.opaque = probe;
+	ret = vmm_pio_add(vmm, &sleep_io, err);
+	if (!ret)
+		ret = vmm_pio_add(vmm, &sti_io, err);
 	if (ret) {
 		probe_destroy(probe);
 		return ret;
@@ -230,6 +263,8 @@ static void fill_stats(const struct probe *probe, unsigned int cpu)
 	stats->threshold_tsc = (uint64_t)PROBE_GAP_NS * probe->tsc_khz / 1000000;
 	stats->expect_va = probe->layout.expect_va;
 	stats->lapic_va = probe->layout.linear_bytes;
+	stats->cpu = cpu;
+	stats->sti = options->probe_interrupts ? STI_BATCHES : 0;
 	stats->random = 0x9e3779b97f4a7c15ull * (cpu + 1);
 }
 
@@ -271,12 +306,12 @@ static int load_vcpu(const struct probe *probe, struct vmm_vcpu *vcpu, struct gm
 	    .rip = PROBE_CODE_GPA,
 	    .rsp = PROBE_STACK_GPA + (vcpu->id + 1ull) * PROBE_STACK_BYTES - 16,
 	    .rdi = PROBE_STATS_GPA + (uint64_t)vcpu->id * PROBE_STATS_BYTES,
-	    .rflags = 0x3002, /* IOPL 3: OUT works in ring 3 */
+	    .rflags = RFLAGS_FIXED | RFLAGS_IOPL_3, /* OUT works in ring 3 */
 	};
 	int ret;
 
 	if (probe->vmm->options.probe_interrupts)
-		regs.rflags |= 0x200;
+		regs.rflags |= RFLAGS_IF;
 	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &runnable))
 		return gmig_fail(err, -errno, "KVM_SET_MP_STATE: %s", strerror(errno));
 	ret = vmm_vcpu_set_long_mode(vcpu, &mode, err);

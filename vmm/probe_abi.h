@@ -20,6 +20,7 @@
 #define PROBE_TABLES_GPA  0x100000
 
 #define PROBE_SLEEP_PORT 0x5f0 /* an OUT here sleeps for 1 ms */
+#define PROBE_STI_PORT	 0x5f1 /* an OUT of the vCPU number here sets RFLAGS.IF */
 #define PROBE_VECTOR	 0x40
 #define PROBE_BATCH	 16 /* pages from one look at the clock to the next */
 
@@ -40,6 +41,8 @@
 #define STATS_ERR_WANTED 104
 #define STATS_GAP_MAX	 112
 #define STATS_INTERRUPTS 120
+#define STATS_CPU	 128
+#define STATS_STI	 136
 #define STATS_GAPS	 0x1000
 
 /* Log-linear buckets of the gap in TSC ticks, 32 to the doubling. */
@@ -69,7 +72,10 @@ struct probe_stats {
 	uint64_t error_page, error_seen, error_wanted; /* the first error */
 	uint64_t gap_max_tsc;
 	uint64_t interrupts;
-	uint8_t unused[STATS_GAPS - 128];
+	/* The VMM writes these. */
+	uint64_t cpu;
+	uint64_t sti; /* batches from one OUT to PROBE_STI_PORT to the next, 0 = none */
+	uint8_t unused[STATS_GAPS - 144];
 	uint64_t gap[PROBE_GAP_BUCKETS];
 };
 #endif

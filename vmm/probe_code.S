@@ -6,6 +6,7 @@
  * the counter: a word that differs was lost or misplaced. A page never written is all zero and has counter zero.
  *
  *   r15 statistics   r14 expect   r12 page   r13 pages left in this sweep   ebx load   rbp last look at the clock
+ *   r8 batches until the next OUT to PROBE_STI_PORT
  */
 #include "probe_abi.h"
 
@@ -45,6 +46,7 @@
 probe_code_start:
 	mov	%rdi, %r15
 	mov	STATS_EXPECT(%r15), %r14
+	xor	%r8d, %r8d
 	clock	%rbp
 
 new_sweep:
@@ -70,6 +72,9 @@ batch:
 gap_done:
 	cmpl	%ebx, STATS_LOAD(%r15)
 	jne	new_sweep
+	cmpl	$0, STATS_STI(%r15)
+	jne	sti
+sti_done:
 	mov	$PROBE_BATCH, %ecx
 	cmp	%r13, %rcx
 	cmova	%r13, %rcx
@@ -174,6 +179,15 @@ gap:
 	add	%ecx, %eax
 	incq	STATS_GAPS(%r15,%rax,8)
 	jmp	gap_done
+
+sti:
+	dec	%r8d
+	jns	sti_done
+	mov	STATS_STI(%r15), %r8d
+	mov	STATS_CPU(%r15), %eax
+	mov	$PROBE_STI_PORT, %edx
+	out	%al, %dx
+	jmp	sti_done
 
 /* Page r12 at rdi does not hold rax. Keeps rax, rcx, rdx, rdi. */
 mismatch:
