@@ -238,10 +238,13 @@ static int report(const struct request *request, const json_t *job)
 	return cli_job_exit(job);
 }
 
-static int report_detached(const struct request *request, const json_t *job)
+static int report_detached(const struct request *request, json_t *job)
 {
-	if (request->json)
+	if (request->json) {
+		/* The id under the name that the result of a migration has, too. */
+		json_object_set(job, "job", json_object_get(job, "id"));
 		return cli_print_json(job);
+	}
 	printf("%s\n", cli_text(job, "id"));
 	return CLI_OK;
 }

@@ -113,19 +113,17 @@ int units_parse_nodes(const char *text, uint8_t *nodes, size_t max, struct gmig_
 
 const char *units_size(uint64_t bytes, char *text)
 {
+	char suffix[2] = "";
 	uint64_t unit = 1;
-	size_t power = 0;
 
-	while (power < strlen(size_units) && bytes / unit >= 1024) {
+	for (const char *power = size_units; *power && bytes / unit >= 1024; power++) {
+		suffix[0] = *power;
 		unit *= 1024;
-		power++;
 	}
 	if (bytes % unit == 0)
-		snprintf(text, UNITS_TEXT, "%llu%.1s", (unsigned long long)(bytes / unit),
-			 power ? &size_units[power - 1] : "");
+		snprintf(text, UNITS_TEXT, "%llu%s", (unsigned long long)(bytes / unit), suffix);
 	else
-		snprintf(text, UNITS_TEXT, "%.1f%.1s", (double)bytes / (double)unit,
-			 &size_units[power - 1]);
+		snprintf(text, UNITS_TEXT, "%.1f%s", (double)bytes / (double)unit, suffix);
 	return text;
 }
 

@@ -1,0 +1,388 @@
+/*
+ * A scripted VMM for the tests of gmig: control_server_create with commands that answer from
+ * memory, in this process, without KVM. Include once in a test program. The fake's thread runs the
+ * commands; a test changes the script before it calls gmig.
+ */
+#ifndef FAKE_VMM_H
+#define FAKE_VMM_H
+
+#include "../../cli/cli.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* What the fake does after it has answered migrate-pages, job-cancel or query-jobs. */
+static struct fake {
+	struct control_server *server;
+	char directory[64]; /* XDG_RUNTIME_DIR */
+	char socket[96];
+	json_t *arguments;	 /* of the last migrate-pages */
+	json_t *job;		 /* as query-jobs shows it */
+	json_t *last;		 /* how the job ends: becomes job by an event, NULL: runs on */
+	bool tell;		 /* send the end as an event; else only query-jobs knows */
+	bool interrupt_on_query; /* SIGINT to ourselves at the next query-jobs */
+	bool end_on_query;	 /* close the connection at the next query-jobs */
+	int refuse;		 /* errno for migrate-pages, 0: accept */
+	bool breach;		 /* check-invariants finds one */
+	char log[512];		 /* commands that came, each and a space */
+} fake;
+
+static json_t *fake_percentiles(int base)
+{
+	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "count", 7, "p50", base, "p99", base * 2,
+			 "p999", base * 3, "max", base * 4);
+}
+
+static json_t *fake_job(const char *state, json_int_t moved, json_int_t left)
+{
+	json_t *job = json_pack("{s:s, s:s, s:[i], s:[i], s:s, s:s, s:i, s:I, s:I, s:I, s:{}}",
+				"id", "1", "state", state, "from", 0, "to", 1, "mode", "readable",
+				"mover", "uffd", "rate", 0, "total_bytes", (json_int_t)(1 << 30),
+				"moved_bytes", moved, "left_bytes", left, "left");
+
+	json_object_set_new(job, "seconds", json_real(0.5));
+	json_object_set_new(job, "bytes_per_second", json_integer(2147483648));
+	json_object_set_new(job, "passes", json_integer(1));
+	json_object_set_new(job, "closed_ns",
+			    json_pack("{s:o, s:o}", "read", fake_percentiles(1000), "write",
+				      fake_percentiles(100000)));
+	json_object_set_new(job, "stall_ns", fake_percentiles(50000));
+	json_object_set_new(job, "huge_lost", json_integer(0));
+	if (left)
+		json_object_set_new(job, "left", json_pack("{s:I}", "EBUSY", left / 4096));
+	return job;
+}
+
+static void fake_log(const char *command)
+{
+	strncat(fake.log, command, sizeof(fake.log) - strlen(fake.log) - 2);
+	strcat(fake.log, " ");
+}
+
+static void fake_end_job(void)
+{
+	json_decref(fake.job);
+	fake.job = fake.last;
+	fake.last = NULL;
+	if (fake.tell)
+		control_server_event(fake.server, "JOB_STATUS_CHANGE",
+				     json_pack("{s:O}", "job", fake.job));
+}
+
+static int fake_migrate(void *opaque, const json_t *arguments, json_t **result,
+			struct gmig_error *err)
+{
+	(void)opaque;
+	fake_log("migrate-pages");
+	fake.arguments = json_deep_copy(arguments);
+	if (fake.refuse)
+		return gmig_fail(err, -fake.refuse, "host node 9 is not there");
+	*result = json_deep_copy(fake.job);
+	control_server_event(fake.server, "JOB_STATUS_CHANGE", json_pack("{s:O}", "job", fake.job));
+	control_server_event(fake.server, "JOB_PROGRESS", json_pack("{s:O}", "job", fake.job));
+	if (fake.last && fake.tell)
+		fake_end_job();
+	return 0;
+}
+
+static int fake_query_jobs(void *opaque, const json_t *arguments, json_t **result,
+			   struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	fake_log("query-jobs");
+	if (fake.end_on_query)
+		return gmig_fail(err, -EPIPE, "the VMM has ended");
+	if (fake.interrupt_on_query) {
+		fake.interrupt_on_query = false;
+		kill(getpid(), SIGINT);
+	} else if (fake.last && !fake.tell) {
+		fake_end_job();
+	}
+	*result = fake.job ? json_pack("[O]", fake.job) : json_array();
+	return 0;
+}
+
+static int fake_job_verb(const char *verb, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	fake_log(verb);
+	if (!fake.job || strcmp(cli_text(arguments, "id"), "1") != 0)
+		return gmig_fail(err, -ESRCH, "there is no job '%s'", cli_text(arguments, "id"));
+	if (!strcmp(verb, "job-cancel") && fake.last)
+		fake_end_job();
+	if (!strcmp(verb, "job-set-rate"))
+		json_object_set(fake.job, "rate", json_object_get(arguments, "rate"));
+	*result = json_deep_copy(fake.job);
+	return 0;
+}
+
+static int fake_cancel(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	return fake_job_verb("job-cancel", arguments, result, err);
+}
+
+static int fake_pause(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	(void)opaque;
+	return fake_job_verb("job-pause", arguments, result, err);
+}
+
+static int fake_resume(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	return fake_job_verb("job-resume", arguments, result, err);
+}
+
+static int fake_set_rate(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	(void)opaque;
+	return fake_job_verb("job-set-rate", arguments, result, err);
+}
+
+static int fake_status(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = json_pack("{s:s, s:i, s:s, s:s, s:s}", "name", "vm1", "pid", 4711, "state",
+			    "running", "guest", "probe", "version", "0.1.0");
+	return 0;
+}
+
+static int fake_numa(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = json_pack("{s:[], s:i, s:[{s:i, s:I}, {s:i, s:I}]}", "host_nodes", "fake_nodes",
+			    0, "vnodes", "id", 0, "bytes", (json_int_t)(1 << 30), "id", 1, "bytes",
+			    (json_int_t)(512 << 20));
+	return 0;
+}
+
+static json_t *fake_guest(void)
+{
+	json_t *guest = json_pack(
+	    "{s:s, s:i, s:s, s:i, s:s, s:{s:I, s:i}, s:[{s:i, s:I, s:{s:I, s:I}}]}", "name", "vm1",
+	    "pid", 4711, "state", "running", "fake_nodes", 2, "migration", "on", "page_bytes", "2M",
+	    (json_int_t)(768 << 20), "4K", 0, "vnodes", "id", 0, "bytes", (json_int_t)(1 << 30),
+	    "resident", "0", (json_int_t)(512 << 20), "1", (json_int_t)(256 << 20));
+
+	json_object_set_new(guest, "windows", json_array());
+	json_object_set_new(guest, "pool", json_pack("{s:i, s:i}", "0", 16 << 20, "3", 0));
+	json_object_set_new(guest, "quarantine", json_object());
+	json_object_set_new(guest, "sleepers", json_integer(0));
+	json_object_set_new(guest, "faults", json_integer(384));
+	json_object_set_new(guest, "closed_ns",
+			    json_pack("{s:o, s:o}", "read", fake_percentiles(1000), "write",
+				      fake_percentiles(100000)));
+	json_object_set_new(guest, "stall_ns", fake_percentiles(50000));
+	json_object_set_new(guest, "jobs", json_pack("[o]", fake_job("completed", 1 << 30, 0)));
+	json_object_set_new(guest, "probe",
+			    json_pack("{s:i, s:i, s:o}", "sweeps", 12, "errors", 0, "gap_ns",
+				      fake_percentiles(2000)));
+	return guest;
+}
+
+static int fake_residency(void *opaque, const json_t *arguments, json_t **result,
+			  struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = fake_guest();
+	return 0;
+}
+
+static int fake_check(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result =
+	    json_pack("{s:b, s:[], s:i, s:i, s:i, s:i, s:i, s:i}", "ok", !fake.breach, "breaches",
+		      "checked_pages", 1000, "corrected_pages", 3, "mapped_bytes", 1 << 30,
+		      "pool_bytes", 16 << 20, "in_flight_bytes", 0, "quarantine_bytes", 0);
+	if (fake.breach)
+		json_array_append_new(
+		    json_object_get(*result, "breaches"),
+		    json_pack("{s:s, s:s}", "invariant", "I3", "detail", "thread 7 sleeps"));
+	return 0;
+}
+
+static int fake_done(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)result;
+	(void)err;
+	fake_log("done");
+	return 0;
+}
+
+#define FAKE_ID                                                                                    \
+	{                                                                                          \
+		.name = "id", .type = CONTROL_STRING, .required = true                             \
+	}
+
+static const struct control_argument fake_id_arguments[] = {FAKE_ID, {0}};
+static const struct control_argument fake_rate_arguments[] = {
+    FAKE_ID,
+    {.name = "rate", .type = CONTROL_INTEGER, .required = true},
+    {0},
+};
+static const struct control_argument fake_migrate_arguments[] = {
+    {.name = "from", .type = CONTROL_ARRAY, .required = true},
+    {.name = "to", .type = CONTROL_ARRAY, .required = true},
+    {.name = "vnode", .type = CONTROL_INTEGER},
+    {.name = "mode", .type = CONTROL_STRING},
+    {.name = "mover", .type = CONTROL_STRING},
+    {.name = "rate", .type = CONTROL_INTEGER},
+    {.name = "threads", .type = CONTROL_INTEGER},
+    {.name = "frames", .type = CONTROL_STRING},
+    {0},
+};
+static const struct control_command fake_commands[] = {
+    {.name = "query-status", .run = fake_status},
+    {.name = "query-numa", .run = fake_numa},
+    {.name = "query-residency", .run = fake_residency},
+    {.name = "query-jobs", .run = fake_query_jobs},
+    {.name = "migrate-pages", .arguments = fake_migrate_arguments, .run = fake_migrate},
+    {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},
+    {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},
+    {.name = "job-resume", .arguments = fake_id_arguments, .run = fake_resume},
+    {.name = "job-set-rate", .arguments = fake_rate_arguments, .run = fake_set_rate},
+    {.name = "check-invariants", .run = fake_check},
+    {.name = "stop", .run = fake_done},
+    {.name = "cont", .run = fake_done},
+    {.name = "quit", .run = fake_done},
+    {0},
+};
+
+/* ---- Running gmig ---------------------------------------------------------------------------- */
+
+static char out_text[16384], err_text[16384];
+
+static void fake_read_back(int fd, char *text)
+{
+	ssize_t got = pread(fd, text, sizeof(out_text) - 1, 0);
+
+	text[got > 0 ? got : 0] = '\0';
+	close(fd);
+}
+
+/* Run gmig with these arguments in this process; its exit status, its output in out_, err_text. */
+static int gmig(const char *first, ...)
+{
+	char *argv[24] = {(char *)"gmig"};
+	int argc = 1, status, out, err, saved[2];
+	const char *next = first;
+	va_list args;
+
+	va_start(args, first);
+	for (; next && argc < 23; next = va_arg(args, const char *))
+		argv[argc++] = (char *)next;
+	va_end(args);
+	fflush(NULL);
+	saved[0] = dup(STDOUT_FILENO);
+	saved[1] = dup(STDERR_FILENO);
+	out = memfd_create("out", MFD_CLOEXEC);
+	err = memfd_create("err", MFD_CLOEXEC);
+	dup2(out, STDOUT_FILENO);
+	dup2(err, STDERR_FILENO);
+	status = cli_main(argc, argv);
+	fflush(NULL);
+	dup2(saved[0], STDOUT_FILENO);
+	dup2(saved[1], STDERR_FILENO);
+	close(saved[0]);
+	close(saved[1]);
+	fake_read_back(out, out_text);
+	fake_read_back(err, err_text);
+	return status;
+}
+
+/* stdout as JSON; its last line when there are several. */
+static json_t *out_json(void)
+{
+	char *line = out_text;
+	json_t *json;
+
+	ck_assert_int_gt(strlen(out_text), 0);
+	ck_assert_int_eq(out_text[strlen(out_text) - 1], '\n');
+	for (char *end = strchr(line, '\n'); end && end[1]; end = strchr(line, '\n'))
+		line = end + 1;
+	json = json_loads(line, 0, NULL);
+	ck_assert_msg(json != NULL, "no JSON: %s", out_text);
+	return json;
+}
+
+#define ck_has(text, part) ck_assert_msg(strstr(text, part) != NULL, "no '%s' in '%s'", part, text)
+
+static void fake_setup(void)
+{
+	struct control_server_options options = {
+	    .path = fake.socket, .name = "vm1", .commands = fake_commands};
+	struct gmig_error err = {0};
+
+	memset(&fake, 0, sizeof(fake));
+	strcpy(fake.directory, "/tmp/gmig-test-cli-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(fake.directory));
+	setenv("XDG_RUNTIME_DIR", fake.directory, 1);
+	snprintf(fake.socket, sizeof(fake.socket), "%s/gmig/vm1.sock", fake.directory);
+	ck_assert_msg(!control_server_create(&options, &fake.server, &err), "%s", err.text);
+	fake.tell = true;
+	fake.job = fake_job("running", 1 << 29, 1 << 29);
+}
+
+static void fake_teardown(void)
+{
+	char directory[96];
+
+	control_server_destroy(fake.server);
+	json_decref(fake.job);
+	json_decref(fake.last);
+	json_decref(fake.arguments);
+	snprintf(directory, sizeof(directory), "%s/gmig", fake.directory);
+	rmdir(directory);
+	rmdir(fake.directory);
+}
+
+static TCase *fake_case(Suite *suite, const char *name)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, fake_setup, fake_teardown);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
+static int fake_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif

@@ -1,0 +1,397 @@
+/* gmig's other commands against a scripted VMM, and how it reads and prints numbers. */
+#include "fake_vmm.h"
+
+#include "../../cli/units.h"
+
+#include <pthread.h>
+
+/* ---- Numbers --------------------------------------------------------------------------------- */
+
+START_TEST(size_is_read_with_its_unit)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} sizes[] = {
+	    {"0", 0},
+	    {"1", 1},
+	    {"4K", 4096},
+	    {"2M", 2 << 20},
+	    {"2m", 2 << 20},
+	    {"1G", 1 << 30},
+	    {"3T", 3ull << 40},
+	    {"18446744073709551615", UINT64_MAX},
+	    {"16777215T", 16777215ull << 40},
+	};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		uint64_t bytes = 7;
+
+		ck_assert_int_eq(units_parse_size(sizes[i].text, &bytes, NULL), 0);
+		ck_assert_uint_eq(bytes, sizes[i].bytes);
+	}
+}
+END_TEST
+
+START_TEST(size_that_is_none_is_refused)
+{
+	static const char *const bad[] = {"",  " 1",  "-1",  "+1",   "1.5G",
+					  "M", "1 M", "1MM", "0x10", "1\xc3"};
+	uint64_t bytes;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(units_parse_size(bad[i], &bytes, NULL), -EINVAL);
+	ck_assert_int_eq(units_parse_size("18446744073709551616", &bytes, NULL), -ERANGE);
+	ck_assert_int_eq(units_parse_size("16777216T", &bytes, NULL), -ERANGE);
+}
+END_TEST
+
+START_TEST(size_is_printed_short)
+{
+	char text[UNITS_TEXT];
+
+	ck_assert_str_eq(units_size(0, text), "0");
+	ck_assert_str_eq(units_size(1023, text), "1023");
+	ck_assert_str_eq(units_size(4096, text), "4K");
+	ck_assert_str_eq(units_size(2 << 20, text), "2M");
+	ck_assert_str_eq(units_size(1536ull << 20, text), "1.5G");
+	ck_assert_str_eq(units_size(5ull << 50, text), "5120T");
+	ck_assert_str_eq(units_size(UINT64_MAX, text), "16777216.0T");
+}
+END_TEST
+
+START_TEST(rates_and_times_are_printed_with_three_digits)
+{
+	char text[UNITS_TEXT];
+
+	ck_assert_str_eq(units_rate(1.654e9, text), "1.65 GB/s");
+	ck_assert_str_eq(units_rate(16.54e9, text), "16.5 GB/s");
+	ck_assert_str_eq(units_rate(165.4e9, text), "165 GB/s");
+	ck_assert_str_eq(units_rate(999.9e6, text), "1.00 GB/s");
+	ck_assert_str_eq(units_rate(0, text), "0.00 kB/s");
+	ck_assert_str_eq(units_ns(0, text), "0 ns");
+	ck_assert_str_eq(units_ns(999, text), "999 ns");
+	ck_assert_str_eq(units_ns(12345, text), "12.3 us");
+	ck_assert_str_eq(units_ns(999999, text), "1.00 ms");
+	ck_assert_str_eq(units_ns(2500000000ull, text), "2.50 s");
+}
+END_TEST
+
+START_TEST(table_lines_columns_up)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	cli_print_table(out, "name\t>size\tstate\nh\xc3\xa9\t12\trunning\nlonger\t1234567\tx\n");
+	fclose(out);
+	ck_assert_str_eq(text, "name       size  state\n"
+			       "h\xc3\xa9           12  running\n"
+			       "longer  1234567  x\n");
+	free(text);
+}
+END_TEST
+
+START_TEST(table_prints_no_control_characters)
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	cli_print_table(out, "a\033[2Jb\n");
+	fclose(out);
+	ck_assert_str_eq(text, "a?[2Jb\n");
+	free(text);
+}
+END_TEST
+
+/* ---- gmig itself ----------------------------------------------------------------------------- */
+
+START_TEST(help_goes_to_stdout)
+{
+	ck_assert_int_eq(gmig("--help", NULL), CLI_OK);
+	ck_has(out_text, "usage: gmig COMMAND");
+	ck_assert_str_eq(err_text, "");
+	ck_assert_int_eq(gmig("help", NULL), CLI_OK);
+	ck_has(out_text, "usage: gmig COMMAND");
+	ck_assert_int_eq(gmig("help", "migrate", NULL), CLI_OK);
+	ck_has(out_text, "usage: gmig migrate VM");
+	ck_has(out_text, "--from NODES");
+	ck_assert_int_eq(gmig("--version", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "gmig " GMIG_VERSION "\n");
+}
+END_TEST
+
+START_TEST(help_of_every_command_names_its_json)
+{
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		ck_assert_int_eq(gmig(command->name, "--help", NULL), CLI_OK);
+		ck_has(out_text, command->summary);
+		ck_assert_str_eq(err_text, "");
+		if (strcmp(command->name, "help") != 0)
+			ck_has(out_text, "--json");
+	}
+}
+END_TEST
+
+START_TEST(wrong_usage_goes_to_stderr_with_status_2)
+{
+	ck_assert_int_eq(gmig(NULL), CLI_USAGE);
+	ck_has(err_text, "gmig: no command given\ntry: gmig --help\n");
+	ck_assert_int_eq(gmig("frobnicate", NULL), CLI_USAGE);
+	ck_has(err_text, "there is no command 'frobnicate'");
+	ck_assert_int_eq(gmig("help", "frobnicate", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("show", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("show", "vm1", "vm2", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("list", "vm1", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("cancel", "vm1", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("set-rate", "vm1", "1", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("set-rate", "vm1", "1", "fast", NULL), CLI_USAGE);
+	ck_has(err_text, "set-rate: RATE: a size is a number");
+	ck_assert_str_eq(out_text, "");
+}
+END_TEST
+
+/* ---- list ------------------------------------------------------------------------------------ */
+
+static int bind_socket(const char *name, bool listening)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.60s/gmig/%s", fake.directory, name);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	if (listening)
+		ck_assert_int_eq(listen(fd, 4), 0);
+	return fd;
+}
+
+static void unlink_socket(const char *name, int fd)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/gmig/%s", fake.directory, name);
+	unlink(path);
+	close(fd);
+}
+
+START_TEST(list_shows_living_stale_and_silent_guests)
+{
+	int silent = bind_socket("silent.sock", true), stale = bind_socket("old.sock", false);
+	int other = bind_socket("other", false);
+	json_t *list;
+
+	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "name     pid  state    guest  vnodes  memory\n"
+				   "old        -  stale    -           -       -\n"
+				   "silent     -  silent   -           -       -\n"
+				   "vm1     4711  running  probe       2    1.5G\n");
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	list = out_json();
+	ck_assert_uint_eq(json_array_size(list), 3);
+	ck_assert_str_eq(cli_text(json_array_get(list, 0), "state"), "stale");
+	ck_assert_uint_eq(cli_number(json_array_get(list, 2), "bytes"), 1536ull << 20);
+	ck_assert_str_eq(cli_text(json_array_get(list, 2), "socket"), fake.socket);
+	json_decref(list);
+	unlink_socket("silent.sock", silent);
+	unlink_socket("old.sock", stale);
+	unlink_socket("other", other);
+}
+END_TEST
+
+START_TEST(list_without_a_directory_is_empty)
+{
+	setenv("XDG_RUNTIME_DIR", "/tmp/gmig-test-not-there", 1);
+	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "");
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "[]\n");
+}
+END_TEST
+
+/* ---- show ------------------------------------------------------------------------------------ */
+
+START_TEST(show_json_is_what_the_vmm_says)
+{
+	json_t *want = fake_guest(), *got;
+
+	ck_assert_int_eq(gmig("show", "vm1", "--json", NULL), CLI_OK);
+	got = out_json();
+	ck_assert_int_eq(json_equal(want, got), 1);
+	json_decref(got);
+	json_decref(want);
+}
+END_TEST
+
+START_TEST(show_for_people_has_memory_times_probe_and_jobs)
+{
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "vm1, pid 4711, running\n2 fake nodes: the placement is pretended\n");
+	ck_has(out_text,
+	       "768M in huge pages, 0 in 4K pages, 384 faults served, 0 threads wait now");
+	ck_has(out_text, "memory   size  node 0  node 1  node 3  untouched\n"
+			 "vnode 0    1G    512M    256M       0       256M\n"
+			 "pool              16M       0       0           \n");
+	ck_has(out_text, "gap in the guest       7  2.00 us  4.00 us  6.00 us  8.00 us\n");
+	ck_has(out_text, "probe guest: 12 sweeps, 0 errors\n");
+	ck_has(out_text, "job  state      from  to  mode");
+	ck_assert_ptr_null(strstr(out_text, "quarantine"));
+	ck_assert_ptr_null(strstr(out_text, "migration is off"));
+}
+END_TEST
+
+START_TEST(show_takes_a_socket_path)
+{
+	ck_assert_int_eq(gmig("show", fake.socket, NULL), CLI_OK);
+	ck_has(out_text, "vm1, pid 4711");
+}
+END_TEST
+
+START_TEST(show_of_nobody_says_what_is_wrong)
+{
+	json_t *answer;
+	int stale = bind_socket("old.sock", false);
+
+	ck_assert_int_eq(gmig("show", "nobody", "--json", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: there is no socket '");
+	answer = out_json();
+	ck_assert_str_eq(cli_text(json_object_get(answer, "error"), "errno"), "ENOENT");
+	json_decref(answer);
+	ck_assert_int_eq(gmig("show", "old", NULL), CLI_FAILED);
+	ck_has(err_text, "nobody listens at");
+	ck_assert_int_eq(gmig("show", ".x", NULL), CLI_FAILED);
+	ck_has(err_text, "a guest's name has no '/'");
+	unlink_socket("old.sock", stale);
+}
+END_TEST
+
+/* ---- Jobs ------------------------------------------------------------------------------------ */
+
+START_TEST(jobs_are_listed)
+{
+	json_t *jobs;
+
+	ck_assert_int_eq(gmig("jobs", "vm1", NULL), CLI_OK);
+	ck_has(out_text,
+	       "job  state    from  to  mode      moved  of  left       rate  limit  seconds\n"
+	       "  1  running  0     1   readable   512M  1G  512M  2.15 GB/s      -      0.5\n");
+	ck_assert_int_eq(gmig("jobs", "vm1", "--json", NULL), CLI_OK);
+	jobs = out_json();
+	ck_assert_int_eq(json_equal(json_array_get(jobs, 0), fake.job), 1);
+	json_decref(jobs);
+	json_decref(fake.job);
+	fake.job = NULL;
+	ck_assert_int_eq(gmig("jobs", "vm1", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "");
+}
+END_TEST
+
+START_TEST(job_verbs_name_the_job)
+{
+	json_t *job;
+
+	ck_assert_int_eq(gmig("pause-job", "vm1", "1", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "job 1: running\n");
+	ck_assert_int_eq(gmig("resume-job", "vm1", "1", NULL), CLI_OK);
+	ck_assert_int_eq(gmig("set-rate", "vm1", "1", "500M", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "job 1: at most 500M a second\n");
+	ck_assert_uint_eq(cli_number(fake.job, "rate"), 500 << 20);
+	ck_assert_int_eq(gmig("set-rate", "vm1", "1", "0", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "job 1: no limit\n");
+	fake.last = fake_job("cancelled", 0, 0);
+	ck_assert_int_eq(gmig("cancel", "vm1", "1", "--json", NULL), CLI_OK);
+	job = out_json();
+	ck_assert_str_eq(cli_text(job, "state"), "cancelled");
+	json_decref(job);
+	ck_assert_str_eq(fake.log, "job-pause job-resume job-set-rate job-set-rate job-cancel ");
+}
+END_TEST
+
+START_TEST(job_verb_on_an_unknown_job_fails)
+{
+	ck_assert_int_eq(gmig("cancel", "vm1", "4711", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: there is no job '4711'\n");
+}
+END_TEST
+
+/* ---- The rest -------------------------------------------------------------------------------- */
+
+START_TEST(stop_cont_do_as_they_say)
+{
+	ck_assert_int_eq(gmig("stop", "vm1", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "vm1: stopped\n");
+	ck_assert_int_eq(gmig("cont", "vm1", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "vm1: running\n");
+	ck_assert_int_eq(gmig("stop", "vm1", "--json", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "{}\n");
+}
+END_TEST
+
+static void *end_server(void *opaque)
+{
+	(void)opaque;
+	while (!strstr(fake.log, "done"))
+		usleep(1000);
+	control_server_destroy(fake.server);
+	fake.server = NULL;
+	return NULL;
+}
+
+START_TEST(quit_waits_until_the_vmm_has_closed)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, end_server, NULL);
+	ck_assert_int_eq(gmig("quit", "vm1", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "vm1: ended\n");
+	ck_assert_int_eq(access(fake.socket, F_OK), -1);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+START_TEST(check_is_0_when_all_holds_and_1_on_a_breach)
+{
+	json_t *check;
+
+	ck_assert_int_eq(gmig("check", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "ok, I1 to I5 hold: 1000 pages of 4K compared with the kernel, 3 had");
+	ck_has(out_text, "mapped 1G, pool 16M, in flight 0, quarantine 0\n");
+	fake.breach = true;
+	ck_assert_int_eq(gmig("check", "vm1", NULL), CLI_FAILED);
+	ck_has(out_text, "I3 is broken: thread 7 sleeps\nNOT OK: ");
+	ck_assert_int_eq(gmig("check", "vm1", "--json", NULL), CLI_FAILED);
+	check = out_json();
+	ck_assert_int_eq(json_is_false(json_object_get(check, "ok")), 1);
+	json_decref(check);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli");
+	TCase *numbers = fake_case(suite, "numbers");
+	TCase *tcase = fake_case(suite, "commands");
+
+	tcase_add_test(numbers, size_is_read_with_its_unit);
+	tcase_add_test(numbers, size_that_is_none_is_refused);
+	tcase_add_test(numbers, size_is_printed_short);
+	tcase_add_test(numbers, rates_and_times_are_printed_with_three_digits);
+	tcase_add_test(numbers, table_lines_columns_up);
+	tcase_add_test(numbers, table_prints_no_control_characters);
+	tcase_add_test(tcase, help_goes_to_stdout);
+	tcase_add_test(tcase, help_of_every_command_names_its_json);
+	tcase_add_test(tcase, wrong_usage_goes_to_stderr_with_status_2);
+	tcase_add_test(tcase, list_shows_living_stale_and_silent_guests);
+	tcase_add_test(tcase, list_without_a_directory_is_empty);
+	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
+	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
+	tcase_add_test(tcase, show_takes_a_socket_path);
+	tcase_add_test(tcase, show_of_nobody_says_what_is_wrong);
+	tcase_add_test(tcase, jobs_are_listed);
+	tcase_add_test(tcase, job_verbs_name_the_job);
+	tcase_add_test(tcase, job_verb_on_an_unknown_job_fails);
+	tcase_add_test(tcase, stop_cont_do_as_they_say);
+	tcase_add_test(tcase, quit_waits_until_the_vmm_has_closed);
+	tcase_add_test(tcase, check_is_0_when_all_holds_and_1_on_a_breach);
+	return fake_run(suite);
+}

@@ -1,0 +1,329 @@
+/* gmig migrate against a scripted VMM: what it asks for, how it waits, what it prints, how it ends.
+ */
+#include "fake_vmm.h"
+
+/* ---- Arguments ------------------------------------------------------------------------------- */
+
+START_TEST(migrate_passes_every_option_on)
+{
+	json_t *want;
+
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
+			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--threads",
+			      "2", "--frames", "fresh", NULL),
+			 CLI_OK);
+	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
+			  "\"uffd\",\"rate\":524288000,\"threads\":2,\"frames\":\"fresh\"}",
+			  0, NULL);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	json_decref(want);
+}
+END_TEST
+
+START_TEST(migrate_passes_no_more_than_was_given)
+{
+	json_t *want = json_loads("{\"from\":[0],\"to\":[1]}", 0, NULL);
+
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(gmig("migrate", "--from", "0", "--to", "1", "vm1", NULL), CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	json_decref(want);
+}
+END_TEST
+
+static const struct {
+	const char *name, *value, *text;
+} bad_options[] = {
+    {"--from", "", "--from: nodes are numbers"},
+    {"--from", "a", "--from: nodes are numbers, as in 0,2-3: 'a'"},
+    {"--from", "-1", "--from: nodes are numbers"},
+    {"--from", "0,", "--from: nodes are numbers"},
+    {"--from", "0;1", "--from: nodes are divided by commas"},
+    {"--from", "64", "--from: nodes are numbered 0 to 63"},
+    {"--from", "3-1", "--from: a range of nodes goes upwards"},
+    {"--from", "0-63,0", "--from: more than 64 nodes"},
+    {"--rate", "fast", "--rate: a size is a number and K, M, G or T"},
+    {"--rate", "5X", "--rate: 'X' is no unit of a size"},
+    {"--rate", "5MB", "--rate: 'MB' is no unit of a size"},
+    {"--rate", "", "--rate: a size is a number and K, M, G or T, here it is empty"},
+    {"--rate", "99999999999999999999", "--rate: the size '99999999999999999999' is too big"},
+    {"--rate", "99999999T", "--rate: the size '99999999T' is too big"},
+    {"--rate", "9000000T", "--rate: '9000000T' is too big"},
+    {"--vnode", "8", "--vnode: '8' is over 7"},
+    {"--vnode", "x", "--vnode: 'x' is not a number"},
+    {"--threads", "17", "--threads: '17' is over 16"},
+    {"--threads", "2M", "--threads: '2M' is not a number"},
+    {"--mode", "fast", "--mode is one of readable, block, not 'fast'"},
+    {"--mover", "dma", "--mover is one of uffd, not 'dma'"},
+    {"--frames", "used", "--frames is one of auto, fresh, recycled, not 'used'"},
+    {"--quickly", "1", "there is no option '--quickly'"},
+    {"--detach=1", "", "--detach takes no value"},
+    {"--to", "2", "--to is given twice"},
+    {"-f", "0", "there is no option '-f'"},
+    {"word", "word", "'word' is one word too many"},
+};
+
+START_TEST(migrate_with_a_bad_option_is_usage_and_asks_nothing)
+{
+	const char *from = strcmp(bad_options[_i].name, "--from") ? "--from=0" : "--json";
+
+	ck_assert_int_eq(gmig("migrate", "vm1", "--to", "1", from, bad_options[_i].name,
+			      bad_options[_i].value, NULL),
+			 CLI_USAGE);
+	ck_has(err_text, bad_options[_i].text);
+	ck_has(err_text, "\ntry: gmig migrate --help\n");
+	ck_assert_str_eq(out_text, "");
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+START_TEST(migrate_without_nodes_or_value_is_usage)
+{
+	ck_assert_int_eq(gmig("migrate", "vm1", "--to", "1", NULL), CLI_USAGE);
+	ck_has(err_text, "--from is missing");
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "1", NULL), CLI_USAGE);
+	ck_has(err_text, "--to is missing");
+	ck_assert_int_eq(gmig("migrate", "vm1", "--to", NULL), CLI_USAGE);
+	ck_has(err_text, "--to needs a value: NODES");
+	ck_assert_int_eq(gmig("migrate", "--from", "0", "--to", "1", NULL), CLI_USAGE);
+	ck_has(err_text, "too few words: gmig migrate VM");
+}
+END_TEST
+
+/* ---- Ends ------------------------------------------------------------------------------------ */
+
+static const char *const result_members[] = {
+    "job",    "state",	   "moved_bytes", "left_bytes", "left", "seconds", "bytes_per_second",
+    "passes", "closed_ns", "stall_ns",	  "huge_lost"};
+#define RESULT_MEMBERS (sizeof(result_members) / sizeof(result_members[0]))
+
+START_TEST(migrate_that_moves_all_is_0_and_prints_the_result)
+{
+	json_t *result;
+
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
+			 CLI_OK);
+	ck_assert_str_eq(err_text, "");
+	result = out_json();
+	for (size_t i = 0; i < RESULT_MEMBERS; i++)
+		ck_assert_msg(json_object_get(result, result_members[i]) != NULL, "no %s",
+			      result_members[i]);
+	ck_assert_uint_eq(json_object_size(result), RESULT_MEMBERS);
+	ck_assert_str_eq(cli_text(result, "job"), "1");
+	ck_assert_str_eq(cli_text(result, "state"), "completed");
+	ck_assert_uint_eq(cli_number(result, "moved_bytes"), 1 << 30);
+	ck_assert_uint_eq(
+	    cli_number(json_object_get(json_object_get(result, "closed_ns"), "write"), "p999"),
+	    300000);
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
+{
+	json_t *result;
+
+	fake.last = fake_job("completed", 1 << 29, 8192);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
+			 CLI_LEFT);
+	result = out_json();
+	ck_assert_uint_eq(cli_number(json_object_get(result, "left"), "EBUSY"), 2);
+	json_decref(result);
+	/* The job is at its end now, as the next answer will say. */
+	json_object_set_new(fake.job, "huge_lost", json_integer(3));
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_LEFT);
+	ck_has(out_text, "job 1 completed: 512M moved in 0.500 s, 2.15 GB/s, 1 pass\n");
+	ck_has(out_text, "8K left:\n  2 pages of 4K: EBUSY, pinned or in use");
+	ck_has(out_text, "3 huge pages lost");
+	ck_has(out_text, "closed to writers      7   100 us   200 us   300 us   400 us\n");
+	ck_has(out_text, "stall of a thread      7  50.0 us   100 us   150 us   200 us\n");
+}
+END_TEST
+
+START_TEST(migrate_that_fails_is_1_with_the_error)
+{
+	json_t *result;
+
+	fake.last = fake_job("failed", 0, 1 << 30);
+	json_object_set_new(fake.last, "error", json_string("no memory for a frame"));
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
+			 CLI_FAILED);
+	result = out_json();
+	ck_assert_str_eq(cli_text(result, "state"), "failed");
+	ck_assert_str_eq(cli_text(result, "error"), "no memory for a frame");
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(migrate_with_nothing_to_do_is_0)
+{
+	json_decref(fake.job);
+	fake.job = fake_job("completed", 0, 0);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_OK);
+	ck_has(out_text, "job 1 completed: 0 moved");
+	ck_assert_str_eq(fake.log, "migrate-pages ");
+}
+END_TEST
+
+START_TEST(migrate_that_misses_the_event_asks)
+{
+	fake.last = fake_job("completed", 1 << 30, 0);
+	fake.tell = false;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_OK);
+	ck_assert_str_eq(fake.log, "migrate-pages query-jobs ");
+}
+END_TEST
+
+START_TEST(migrate_that_is_refused_is_1_with_the_servers_text)
+{
+	json_t *answer;
+
+	fake.refuse = ENODEV;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "9", "--json", NULL),
+			 CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: host node 9 is not there\n");
+	answer = out_json();
+	ck_assert_str_eq(cli_text(json_object_get(answer, "error"), "errno"), "ENODEV");
+	json_decref(answer);
+}
+END_TEST
+
+START_TEST(migrate_interrupted_cancels_the_job_and_waits)
+{
+	json_t *result;
+
+	fake.last = fake_job("cancelled", 1 << 29, 1 << 29);
+	fake.tell = false;
+	fake.interrupt_on_query = true;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
+			 CLI_FAILED);
+	ck_has(fake.log, "query-jobs job-cancel ");
+	result = out_json();
+	ck_assert_str_eq(cli_text(result, "state"), "cancelled");
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(migrate_whose_vmm_ends_is_1_and_says_failed)
+{
+	json_t *result;
+
+	fake.end_on_query = true;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
+			 CLI_FAILED);
+	ck_has(err_text, "gmig: job 1: the VMM has ended");
+	result = out_json();
+	ck_assert_str_eq(cli_text(result, "state"), "failed");
+	ck_assert_str_eq(cli_text(result, "error"), "the VMM has ended");
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(migrate_detached_prints_the_id_and_does_not_wait)
+{
+	json_t *job;
+
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--detach", NULL),
+			 CLI_OK);
+	ck_assert_str_eq(out_text, "1\n");
+	ck_assert_int_eq(
+	    gmig("migrate", "vm1", "--from", "0", "--to", "1", "--detach", "--json", NULL), CLI_OK);
+	job = out_json();
+	ck_assert_str_eq(cli_text(job, "id"), "1");
+	ck_assert_str_eq(cli_text(job, "job"), "1");
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(migrate_of_an_absent_guest_is_1)
+{
+	ck_assert_int_eq(gmig("migrate", "vm2", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: there is no socket '");
+}
+END_TEST
+
+/* ---- The progress bar ------------------------------------------------------------------------ */
+
+START_TEST(progress_line_shows_moved_total_rate_eta_and_stall)
+{
+	json_t *job = fake_job("running", 1 << 29, 0);
+	char line[256];
+
+	cli_progress_line(job, 200, line, sizeof(line));
+	ck_assert_str_eq(
+	    line, "[############............] 512M of 1G  2.15 GB/s  ETA 0:00  stall 200 us");
+	json_object_set_new(job, "bytes_per_second", json_integer(1 << 20));
+	json_object_set_new(job, "state", json_string("paused"));
+	cli_progress_line(job, 200, line, sizeof(line));
+	ck_has(line, "1.05 MB/s  ETA 8:32  stall 200 us  paused");
+	json_object_set_new(job, "bytes_per_second", json_integer(100000));
+	cli_progress_line(job, 200, line, sizeof(line));
+	ck_has(line, "ETA 1:29:29");
+	json_object_set_new(job, "bytes_per_second", json_integer(0));
+	cli_progress_line(job, 200, line, sizeof(line));
+	ck_has(line, "ETA -");
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(progress_line_fits_the_terminal)
+{
+	json_t *job = fake_job("running", 1 << 29, 0);
+	char line[256];
+
+	cli_progress_line(job, 40, line, sizeof(line));
+	ck_assert_uint_eq(strlen(line), 39);
+	cli_progress_line(job, 1, line, sizeof(line));
+	ck_assert_str_eq(line, "");
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(progress_line_survives_odd_numbers)
+{
+	static const char *const odd[] = {
+	    "{}",
+	    "{\"total_bytes\":0,\"moved_bytes\":5,\"bytes_per_second\":-1}",
+	    "{\"total_bytes\":-1,\"moved_bytes\":\"x\",\"bytes_per_second\":1e300}",
+	    "{\"total_bytes\":10,\"moved_bytes\":9223372036854775807,\"stall_ns\":[]}",
+	};
+	char line[256];
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		json_t *job = json_loads(odd[i], 0, NULL);
+
+		ck_assert_ptr_nonnull(job);
+		cli_progress_line(job, 80, line, sizeof(line));
+		ck_assert_int_eq(line[0], '[');
+		json_decref(job);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli_migrate");
+	TCase *tcase = fake_case(suite, "migrate");
+
+	tcase_add_test(tcase, migrate_passes_every_option_on);
+	tcase_add_test(tcase, migrate_passes_no_more_than_was_given);
+	tcase_add_loop_test(tcase, migrate_with_a_bad_option_is_usage_and_asks_nothing, 0,
+			    sizeof(bad_options) / sizeof(bad_options[0]));
+	tcase_add_test(tcase, migrate_without_nodes_or_value_is_usage);
+	tcase_add_test(tcase, migrate_that_moves_all_is_0_and_prints_the_result);
+	tcase_add_test(tcase, migrate_that_leaves_pages_is_3_and_says_why);
+	tcase_add_test(tcase, migrate_that_fails_is_1_with_the_error);
+	tcase_add_test(tcase, migrate_with_nothing_to_do_is_0);
+	tcase_add_test(tcase, migrate_that_misses_the_event_asks);
+	tcase_add_test(tcase, migrate_that_is_refused_is_1_with_the_servers_text);
+	tcase_add_test(tcase, migrate_interrupted_cancels_the_job_and_waits);
+	tcase_add_test(tcase, migrate_whose_vmm_ends_is_1_and_says_failed);
+	tcase_add_test(tcase, migrate_detached_prints_the_id_and_does_not_wait);
+	tcase_add_test(tcase, migrate_of_an_absent_guest_is_1);
+	tcase_add_test(tcase, progress_line_shows_moved_total_rate_eta_and_stall);
+	tcase_add_test(tcase, progress_line_fits_the_terminal);
+	tcase_add_test(tcase, progress_line_survives_odd_numbers);
+	return fake_run(suite);
+}
