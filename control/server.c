@@ -36,7 +36,6 @@
 #define SERVER_HIGH_WATER   (64u << 10)
 #define SERVER_INPUT_BYTES  (16u << 10)
 #define SERVER_MAX_CLIENTS  1024
-#define SERVER_ACCEPT_BATCH 64 /* then the others have their turn */
 
 /* How often stalls are looked for, and how long accept rests when it cannot. */
 #define SERVER_TICK_MS 100
@@ -388,22 +387,21 @@ static void admit(struct control_server *server, int fd)
 	free(line);
 }
 
-static void accept_clients(struct control_server *server)
+/*
+ * One a turn: between two, every client that has gone is noticed. A row of short visits could fill
+ * the list with the dead otherwise.
+ */
+static void accept_client(struct control_server *server)
 {
-	for (int i = 0; i < SERVER_ACCEPT_BATCH; i++) {
-		int fd = accept4(server->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(server->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd >= 0) {
-			admit(server, fd);
-			continue;
-		}
-		if (errno == EINTR || errno == ECONNABORTED)
-			continue;
-		/* EMFILE and its like leave the peer in the queue and poll ready: rest, or the loop
-		 * would spin. */
-		server->accept_rests = errno != EAGAIN;
+	if (fd >= 0) {
+		admit(server, fd);
 		return;
 	}
+	/* EMFILE and its like leave the peer in the queue and poll ready: rest, or we would spin.
+	 */
+	server->accept_rests = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
 }
 
 static bool client_is_done(const struct control_server *server, const struct client *client,
@@ -494,7 +492,7 @@ static void serve_once(struct control_server *server)
 		client_serve(server, server->clients[i], server->polls[2 + i].revents);
 	reap(server);
 	if (server->polls[1].revents)
-		accept_clients(server);
+		accept_client(server);
 }
 
 static void *server_thread(void *opaque)

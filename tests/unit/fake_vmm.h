@@ -83,6 +83,7 @@ static int fake_migrate(void *opaque, const json_t *arguments, json_t **result,
 {
 	(void)opaque;
 	fake_log("migrate-pages");
+	json_decref(fake.arguments);
 	fake.arguments = json_deep_copy(arguments);
 	if (fake.refuse)
 		return gmig_fail(err, -fake.refuse, "host node 9 is not there");
