@@ -83,7 +83,7 @@ static int probe_open(const struct gmig_sys *sys, struct gmig_features *features
 		features->userfaultfd = GMIG_FEATURE_NO_RIGHT;
 		say(features, "no right to use userfaultfd for faults taken in the kernel: install "
 			      "gmig's udev rule "
-			      "(60-gmig.rules) and join group kvm, or run: setfacl -m u:$USER:rw "
+			      "(60-gmig-userfaultfd.rules) and join group kvm, or run: setfacl -m u:$USER:rw "
 			      "/dev/userfaultfd");
 		return -EPERM;
 	}

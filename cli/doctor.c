@@ -1,0 +1,382 @@
+/* The checks of gmig doctor, see doctor.h. */
+#include "doctor.h"
+#include "../control/control.h"
+#include "units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DOCTOR_TEXT	    512
+#define DOCTOR_MAX_MAPS_LOW 16384
+
+struct finding {
+	const char *state; /* ok, note, fail */
+	char text[DOCTOR_TEXT], todo[DOCTOR_TEXT];
+};
+
+/* ---- Small parts ----------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static void say(struct finding *finding, const char *state,
+						      const char *format, ...)
+{
+	va_list args;
+
+	finding->state = state;
+	va_start(args, format);
+	vsnprintf(finding->text, sizeof(finding->text), format, args);
+	va_end(args);
+}
+
+__attribute__((format(printf, 2, 3))) static void advise(struct finding *finding,
+							 const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(finding->todo, sizeof(finding->todo), format, args);
+	va_end(args);
+}
+
+static void path_of(const struct doctor_host *host, const char *path, char *full)
+{
+	snprintf(full, PATH_MAX, "%s%s", host->root, path);
+}
+
+/* The first line of a file, without its end. False when it cannot be read. */
+static bool read_line(const struct doctor_host *host, const char *path, char *line, size_t bytes)
+{
+	char full[PATH_MAX];
+	FILE *file;
+	bool got;
+
+	path_of(host, path, full);
+	line[0] = '\0';
+	file = fopen(full, "re");
+	if (!file)
+		return false;
+	got = fgets(line, (int)bytes, file) != NULL;
+	fclose(file);
+	line[strcspn(line, "\n")] = '\0';
+	return got;
+}
+
+/* -1: cannot be read. */
+static long read_number(const struct doctor_host *host, const char *path)
+{
+	char line[64];
+
+	return read_line(host, path, line, sizeof(line)) ? strtol(line, NULL, 10) : -1;
+}
+
+/* "always [madvise] never": what is in the brackets. */
+static void chosen(const char *line, char *word, size_t bytes)
+{
+	const char *open = strchr(line, '[');
+
+	snprintf(word, bytes, "%.*s", open ? (int)strcspn(open + 1, "]") : 0, open ? open + 1 : "");
+}
+
+/* 0 or errno of opening a device for reading and writing. */
+static int try_device(const struct doctor_host *host, const char *path)
+{
+	char full[PATH_MAX];
+	int fd;
+
+	path_of(host, path, full);
+	fd = open(full, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+/* ---- What migration cannot do without -------------------------------------------------------- */
+
+static void check_kernel(const struct doctor_host *host, struct finding *finding)
+{
+	int major = 0, minor = 0;
+
+	sscanf(host->release, "%d.%d", &major, &minor);
+	if (major > 6 || (major == 6 && minor >= 8)) {
+		say(finding, "ok", "Linux %s", host->release);
+		return;
+	}
+	/* A vendor's kernel may have more than its number says: what was tried counts. */
+	if (host->features->move == GMIG_FEATURE_OK) {
+		say(finding, "ok", "Linux %s, with UFFDIO_MOVE", host->release);
+		return;
+	}
+	say(finding, "fail", "Linux %s: guests run, their memory cannot be moved", host->release);
+	advise(finding,
+	       "boot Linux 6.8 or later (Debian 12: linux-image-amd64 of bookworm-backports)");
+}
+
+static void check_userfaultfd(const struct doctor_host *host, struct finding *finding)
+{
+	int error = try_device(host, "/dev/userfaultfd");
+	long sysctl = read_number(host, "/proc/sys/vm/unprivileged_userfaultfd");
+
+	switch (host->features->userfaultfd) {
+	case GMIG_FEATURE_OK:
+		say(finding, "ok", "faults of KVM can be served, %s",
+		    !error	  ? "by /dev/userfaultfd"
+		    : sysctl == 1 ? "vm.unprivileged_userfaultfd is 1"
+				  : "by privilege");
+		return;
+	case GMIG_FEATURE_NO_RIGHT:
+		say(finding, "fail",
+		    "user %s has no right to /dev/userfaultfd (%s), and "
+		    "vm.unprivileged_userfaultfd is %ld",
+		    host->user, strerror(error ? error : EPERM), sysctl);
+		advise(finding,
+		       "install 60-gmig-userfaultfd.rules into /etc/udev/rules.d, then as root: "
+		       "udevadm trigger /dev/userfaultfd; usermod -aG kvm %s; log in again",
+		       host->user);
+		return;
+	default:
+		say(finding, "fail", "this kernel has no userfaultfd");
+		advise(finding, "use a kernel with CONFIG_USERFAULTFD, Linux 6.8 or later");
+	}
+}
+
+/* A feature that the engine has tried. */
+static void feature(struct finding *finding, enum gmig_feature_state state, const char *what,
+		    const char *todo)
+{
+	if (state == GMIG_FEATURE_OK) {
+		say(finding, "ok", "%s: works", what);
+		return;
+	}
+	say(finding, "fail", "%s: %s", what,
+	    state == GMIG_FEATURE_NO_RIGHT ? "no right" : "does not work here");
+	advise(finding, "%s", todo);
+}
+
+/* One that needs a userfaultfd to be tried with. */
+static void uffd_feature(const struct doctor_host *host, struct finding *finding,
+			 enum gmig_feature_state state, const char *what)
+{
+	if (state != GMIG_FEATURE_OK && host->features->userfaultfd != GMIG_FEATURE_OK)
+		say(finding, "fail", "%s: not tried, userfaultfd comes first", what);
+	else
+		feature(finding, state, what, "use Linux 6.8 or later for x86-64");
+}
+
+static void check_move(const struct doctor_host *host, struct finding *finding)
+{
+	uffd_feature(host, finding, host->features->move,
+		     "UFFDIO_MOVE, moving pages under the guest");
+}
+
+static void check_write_protect(const struct doctor_host *host, struct finding *finding)
+{
+	uffd_feature(host, finding, host->features->write_protect,
+		     "write protection by userfaultfd");
+}
+
+static void check_pagemap(const struct doctor_host *host, struct finding *finding)
+{
+	feature(finding, host->features->pagemap_scan, "PAGEMAP_SCAN, looking pages up",
+		host->features->pagemap_scan == GMIG_FEATURE_NO_RIGHT
+		    ? "mount /proc so that a process may open its own /proc/self/pagemap"
+		    : "use Linux 6.7 or later");
+}
+
+static void check_kvm(const struct doctor_host *host, struct finding *finding)
+{
+	int error = try_device(host, "/dev/kvm");
+
+	if (!error) {
+		say(finding, "ok", "/dev/kvm can be used");
+		return;
+	}
+	say(finding, "fail", "/dev/kvm: %s", strerror(error));
+	if (error == ENOENT || error == ENXIO || error == ENODEV)
+		advise(finding,
+		       "turn virtualization on in the firmware and load kvm_intel or kvm_amd");
+	else
+		advise(finding, "as root: usermod -aG kvm %s; log in again", host->user);
+}
+
+/* ---- What makes it slower or partial --------------------------------------------------------- */
+
+static void check_huge_pages(const struct doctor_host *host, struct finding *finding)
+{
+	char line[128], enabled[32], defrag[32];
+
+	read_line(host, "/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line));
+	chosen(line, enabled, sizeof(enabled));
+	read_line(host, "/sys/kernel/mm/transparent_hugepage/defrag", line, sizeof(line));
+	chosen(line, defrag, sizeof(defrag));
+	if (!enabled[0] || !strcmp(enabled, "never")) {
+		say(finding, "note",
+		    "transparent huge pages are %s: guests get 4K pages, which move "
+		    "several times slower",
+		    enabled[0] ? "off" : "not in this kernel");
+		advise(finding, "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
+	} else if (!strcmp(defrag, "never")) {
+		say(finding, "note", "huge pages are %s, but not made room for (defrag is never)",
+		    enabled);
+		advise(finding, "echo madvise > /sys/kernel/mm/transparent_hugepage/defrag");
+	} else {
+		say(finding, "ok", "huge pages: %s, defrag: %s", enabled, defrag);
+	}
+}
+
+static void check_nodes(const struct doctor_host *host, struct finding *finding)
+{
+	uint64_t nodes = gmig_topology_nodes(host->topology);
+	char text[DOCTOR_TEXT] = "", size[UNITS_TEXT];
+	unsigned int count = 0;
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		size_t used = strlen(text);
+
+		if (!(nodes >> node & 1))
+			continue;
+		snprintf(text + used, sizeof(text) - used, "%s node %u %s", count++ ? "," : "",
+			 node, units_size(gmig_topology_free_bytes(host->topology, node), size));
+	}
+	say(finding, count > 1 ? "ok" : "note", "%u NUMA node%s, free:%.400s", count,
+	    count == 1 ? "" : "s", text);
+	if (count < 2)
+		advise(finding, "nothing to move between: gmig-vmm --fake-nodes 2 pretends, "
+				"tests/lab/lab makes a host with nodes");
+}
+
+/* The line of /proc/self/status that begins with key; its value. */
+static bool read_status(const struct doctor_host *host, const char *key, char *value, size_t bytes)
+{
+	char full[PATH_MAX], line[512];
+	bool found = false;
+	FILE *file;
+
+	path_of(host, "/proc/self/status", full);
+	file = fopen(full, "re");
+	if (!file)
+		return false;
+	while (!found && fgets(line, sizeof(line), file)) {
+		found = !strncmp(line, key, strlen(key));
+		if (found)
+			snprintf(value, bytes, "%s", line + strlen(key));
+	}
+	fclose(file);
+	value[strcspn(value, "\n")] = '\0';
+	return found;
+}
+
+static void check_cpuset(const struct doctor_host *host, struct finding *finding)
+{
+	uint64_t nodes = gmig_topology_nodes(host->topology), allowed = 0;
+	uint8_t list[GMIG_MAX_NODES];
+	char value[512];
+	int count;
+
+	if (!read_status(host, "Mems_allowed_list:\t", value, sizeof(value))) {
+		say(finding, "ok", "no cpuset");
+		return;
+	}
+	count = units_parse_nodes(value, list, GMIG_MAX_NODES, NULL);
+	for (int i = 0; i < count; i++)
+		allowed |= 1ull << list[i];
+	if (count < 0 || !(nodes & ~allowed)) {
+		say(finding, "ok", "memory of every node may be used");
+		return;
+	}
+	say(finding, "note", "this cpuset allows memory of the nodes %.300s only", value);
+	advise(finding, "start gmig-vmm in a cgroup whose cpuset.mems names all nodes");
+}
+
+static void check_autonuma(const struct doctor_host *host, struct finding *finding)
+{
+	long on = read_number(host, "/proc/sys/kernel/numa_balancing");
+
+	say(finding, "ok",
+	    on > 0 ? "AutoNUMA is on: the memory of gmig-vmm is bound, so it is left alone"
+		   : "AutoNUMA is off");
+}
+
+static void check_ksm(const struct doctor_host *host, struct finding *finding)
+{
+	if (read_number(host, "/sys/kernel/mm/ksm/run") != 1) {
+		say(finding, "ok", "KSM does not run");
+		return;
+	}
+	say(finding, "note", "KSM runs: pages that it merges cannot be moved (EBUSY)");
+	advise(finding,
+	       "no process that starts gmig-vmm may set PR_SET_MEMORY_MERGE; else: echo 2 > "
+	       "/sys/kernel/mm/ksm/run");
+}
+
+static void check_maps(const struct doctor_host *host, struct finding *finding)
+{
+	long maps = read_number(host, "/proc/sys/vm/max_map_count");
+
+	if (maps < 0 || maps >= DOCTOR_MAX_MAPS_LOW) {
+		say(finding, "ok", "vm.max_map_count is %ld", maps);
+		return;
+	}
+	say(finding, "note", "vm.max_map_count is %ld: big guests may not start", maps);
+	advise(finding, "sysctl vm.max_map_count=65530");
+}
+
+static void check_memlock(const struct doctor_host *host, struct finding *finding)
+{
+	(void)host;
+	say(finding, "ok", "not needed: nothing is locked in memory");
+}
+
+static void check_sockets(const struct doctor_host *host, struct finding *finding)
+{
+	char directory[PATH_MAX];
+	struct gmig_error err = {0};
+
+	(void)host;
+	if (!control_socket_dir(directory, sizeof(directory), &err)) {
+		say(finding, "ok", "control sockets are in %.400s", directory);
+		return;
+	}
+	say(finding, "fail", "%s", err.text);
+	advise(finding,
+	       "export XDG_RUNTIME_DIR=/run/user/$(id -u), or another directory of your own");
+}
+
+/* ---- All of them ----------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*check)(const struct doctor_host *host, struct finding *finding);
+} checks[] = {
+    {"kernel", check_kernel},	   {"userfaultfd", check_userfaultfd},
+    {"move", check_move},	   {"write-protect", check_write_protect},
+    {"pagemap", check_pagemap},	   {"kvm", check_kvm},
+    {"sockets", check_sockets},	   {"huge-pages", check_huge_pages},
+    {"nodes", check_nodes},	   {"cpuset", check_cpuset},
+    {"autonuma", check_autonuma},  {"ksm", check_ksm},
+    {"max-map-count", check_maps}, {"memlock", check_memlock},
+};
+
+json_t *doctor_examine(const struct doctor_host *host)
+{
+	json_t *list = json_array();
+	bool ok = true;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		struct finding finding = {.state = "ok"};
+		json_t *check;
+
+		checks[i].check(host, &finding);
+		check = json_pack("{s:s, s:s, s:s}", "name", checks[i].name, "state", finding.state,
+				  "text", finding.text);
+		if (check && finding.todo[0])
+			json_object_set_new(check, "todo", json_string(finding.todo));
+		ok = ok && strcmp(finding.state, "fail") != 0;
+		json_array_append_new(list, check);
+	}
+	return json_pack("{s:b, s:o}", "ok", ok, "checks", list);
+}

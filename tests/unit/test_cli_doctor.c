@@ -1,0 +1,250 @@
+/* gmig doctor: each state of a host is told apart, and comes with what to do. */
+#include "../../cli/doctor.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[64];
+static struct gmig_features features;
+static struct gmig_topology *topology;
+static struct doctor_host host;
+static json_t *report;
+
+/* Make a file below the root, and its directories. */
+static void put(const char *path, const char *text)
+{
+	char full[256];
+	FILE *file;
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	for (char *slash = strchr(full + strlen(root) + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(full, 0700);
+		*slash = '/';
+	}
+	file = fopen(full, "w");
+	ck_assert_ptr_nonnull(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* A healthy host with two (fake) nodes. */
+static void setup(void)
+{
+	strcpy(root, "/tmp/gmig-test-doctor-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(root));
+	setenv("XDG_RUNTIME_DIR", root, 1);
+	put("/dev/kvm", "");
+	put("/dev/userfaultfd", "");
+	put("/proc/sys/vm/unprivileged_userfaultfd", "0\n");
+	put("/proc/sys/vm/max_map_count", "65530\n");
+	put("/proc/sys/kernel/numa_balancing", "1\n");
+	put("/proc/self/status", "Name:\tx\nMems_allowed_list:\t0-1\n");
+	put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
+	put("/sys/kernel/mm/transparent_hugepage/defrag", "always defer [madvise] never\n");
+	put("/sys/kernel/mm/ksm/run", "0\n");
+	memset(&features, 0, sizeof(features));
+	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
+	host = (struct doctor_host){root, "6.12.1-amd64", "alice", &features, topology};
+	report = NULL;
+}
+
+static void teardown(void)
+{
+	char command[128];
+
+	gmig_topology_destroy(topology);
+	json_decref(report);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static const json_t *check_of(const char *name)
+{
+	const json_t *list = json_object_get(report, "checks");
+	size_t i;
+	json_t *check;
+
+	json_array_foreach (list, i, check)
+		if (!strcmp(json_string_value(json_object_get(check, "name")), name))
+			return check;
+	ck_abort_msg("no check '%s'", name);
+	return NULL;
+}
+
+/* Examine; the check must have this state, and its text and advice these parts. */
+static void expect(const char *name, const char *state, const char *text, const char *todo)
+{
+	const json_t *check;
+	const char *its_text, *its_todo;
+
+	json_decref(report);
+	report = doctor_examine(&host);
+	check = check_of(name);
+	its_text = json_string_value(json_object_get(check, "text"));
+	its_todo = json_string_value(json_object_get(check, "todo"));
+	ck_assert_str_eq(json_string_value(json_object_get(check, "state")), state);
+	ck_assert_msg(strstr(its_text, text) != NULL, "no '%s' in '%s'", text, its_text);
+	if (!todo)
+		ck_assert_msg(!its_todo, "needless advice '%s'", its_todo);
+	else
+		ck_assert_msg(its_todo && strstr(its_todo, todo), "no '%s' in '%s'", todo,
+			      its_todo);
+	/* Exactly a failed check makes the host unfit. */
+	if (!strcmp(state, "fail"))
+		ck_assert_int_eq(json_is_false(json_object_get(report, "ok")), 1);
+}
+
+START_TEST(doctor_healthy_host_is_ok_without_advice)
+{
+	const json_t *list;
+	size_t i;
+	json_t *check;
+
+	report = doctor_examine(&host);
+	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
+	list = json_object_get(report, "checks");
+	ck_assert_uint_ge(json_array_size(list), 14);
+	json_array_foreach (list, i, check) {
+		ck_assert_str_eq(json_string_value(json_object_get(check, "state")), "ok");
+		ck_assert_ptr_null(json_object_get(check, "todo"));
+	}
+	expect("userfaultfd", "ok", "by /dev/userfaultfd", NULL);
+	expect("huge-pages", "ok", "huge pages: madvise, defrag: madvise", NULL);
+	expect("nodes", "ok", "2 NUMA nodes, free: node 0 ", NULL);
+	expect("autonuma", "ok", "AutoNUMA is on", NULL);
+}
+END_TEST
+
+START_TEST(doctor_old_kernel_fails_and_names_6_8)
+{
+	host.release = "6.1.0-18-amd64";
+	features.move = GMIG_FEATURE_MISSING;
+	features.pagemap_scan = GMIG_FEATURE_MISSING;
+	expect("kernel", "fail", "Linux 6.1.0-18-amd64: guests run", "6.8");
+	expect("move", "fail", "does not work here", "6.8");
+	expect("pagemap", "fail", "does not work here", "6.7");
+}
+END_TEST
+
+START_TEST(doctor_old_number_with_the_feature_is_ok)
+{
+	host.release = "5.14.0-503.el9";
+	expect("kernel", "ok", "with UFFDIO_MOVE", NULL);
+	host.release = "7.0.1";
+	expect("kernel", "ok", "Linux 7.0.1", NULL);
+}
+END_TEST
+
+START_TEST(doctor_no_right_to_userfaultfd_names_the_rule_and_the_user)
+{
+	features.userfaultfd = GMIG_FEATURE_NO_RIGHT;
+	features.move = features.write_protect = GMIG_FEATURE_MISSING;
+	expect("userfaultfd", "fail", "user alice has no right", "60-gmig-userfaultfd.rules");
+	expect("userfaultfd", "fail", "unprivileged_userfaultfd is 0", "usermod -aG kvm alice");
+	expect("move", "fail", "not tried, userfaultfd comes first", NULL);
+	expect("write-protect", "fail", "not tried, userfaultfd comes first", NULL);
+}
+END_TEST
+
+START_TEST(doctor_kernel_without_userfaultfd_says_so)
+{
+	features.userfaultfd = GMIG_FEATURE_MISSING;
+	expect("userfaultfd", "fail", "has no userfaultfd", "CONFIG_USERFAULTFD");
+}
+END_TEST
+
+START_TEST(doctor_pagemap_without_right_names_proc)
+{
+	features.pagemap_scan = GMIG_FEATURE_NO_RIGHT;
+	expect("pagemap", "fail", "no right", "/proc/self/pagemap");
+}
+END_TEST
+
+START_TEST(doctor_kvm_absent_or_not_allowed_fails)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/dev/kvm", root);
+	unlink(path);
+	expect("kvm", "fail", "No such file", "load kvm_intel or kvm_amd");
+	mkdir(path, 0700); /* cannot be opened for writing, not even by root */
+	expect("kvm", "fail", "/dev/kvm: ", "usermod -aG kvm alice");
+}
+END_TEST
+
+START_TEST(doctor_slow_settings_are_notes)
+{
+	put("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n");
+	expect("huge-pages", "note", "are off", "echo madvise");
+	put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
+	put("/sys/kernel/mm/transparent_hugepage/defrag", "always madvise [never]\n");
+	expect("huge-pages", "note", "huge pages are always, but not made room for", "defrag");
+	put("/sys/kernel/mm/transparent_hugepage/enabled", "");
+	expect("huge-pages", "note", "not in this kernel", "echo madvise");
+	put("/sys/kernel/mm/ksm/run", "1\n");
+	expect("ksm", "note", "KSM runs", "echo 2");
+	put("/proc/sys/vm/max_map_count", "1024\n");
+	expect("max-map-count", "note", "is 1024", "65530");
+	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
+}
+END_TEST
+
+START_TEST(doctor_cpuset_that_hides_a_node_is_a_note)
+{
+	put("/proc/self/status", "Mems_allowed_list:\t0\n");
+	expect("cpuset", "note", "allows memory of the nodes 0 only", "cpuset.mems");
+	put("/proc/self/status", "Name:\tx\n");
+	expect("cpuset", "ok", "no cpuset", NULL);
+}
+END_TEST
+
+START_TEST(doctor_one_node_is_a_note)
+{
+	gmig_topology_destroy(topology);
+	ck_assert_int_eq(gmig_topology_create(1, &topology, NULL), 0);
+	host.topology = topology;
+	expect("nodes", "note", "1 NUMA node, free: node 0 ", "--fake-nodes 2");
+}
+END_TEST
+
+START_TEST(doctor_without_a_runtime_directory_fails_unless_root)
+{
+	unsetenv("XDG_RUNTIME_DIR");
+	if (geteuid() == 0)
+		expect("sockets", "ok", "/run/gmig", NULL);
+	else
+		expect("sockets", "fail", "XDG_RUNTIME_DIR is not set", "export XDG_RUNTIME_DIR");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli_doctor");
+	TCase *tcase = tcase_create("doctor");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, doctor_healthy_host_is_ok_without_advice);
+	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
+	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
+	tcase_add_test(tcase, doctor_no_right_to_userfaultfd_names_the_rule_and_the_user);
+	tcase_add_test(tcase, doctor_kernel_without_userfaultfd_says_so);
+	tcase_add_test(tcase, doctor_pagemap_without_right_names_proc);
+	tcase_add_test(tcase, doctor_kvm_absent_or_not_allowed_fails);
+	tcase_add_test(tcase, doctor_slow_settings_are_notes);
+	tcase_add_test(tcase, doctor_cpuset_that_hides_a_node_is_a_note);
+	tcase_add_test(tcase, doctor_one_node_is_a_note);
+	tcase_add_test(tcase, doctor_without_a_runtime_directory_fails_unless_root);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
