@@ -1,0 +1,299 @@
+/*
+ * A machine for tests of devices: guest RAM in two plain buffers that adjoin in guest-physical
+ * space only, tables of I/O ranges, a loop that runs when told to, and a record of what was asked
+ * of the machine. Include in one file a program: it stands in for memory.c, bus.c, loop.c and
+ * machine.c.
+ */
+#ifndef FAKE_MACHINE_H
+#define FAKE_MACHINE_H
+
+#include "../../vmm/device_ops.h"
+#include "../../vmm/vmm.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAKE_WINDOW_BYTES (4ull << 20)
+#define FAKE_RAM_BYTES	  (2 * FAKE_WINDOW_BYTES)
+#define FAKE_MAX	  64
+
+struct fake_fd {
+	int fd; /* -1: free */
+	uint32_t events;
+	vmm_loop_ready *ready;
+	void *opaque;
+};
+
+struct vmm {
+	struct vmm_window window[2];
+	struct vmm_io pio[FAKE_MAX], mmio[FAKE_MAX];
+	unsigned int pio_count, mmio_count;
+	pthread_mutex_t lock; /* fds and the records below */
+	struct fake_fd fd[FAKE_MAX];
+	unsigned int msi_count;
+	uint64_t msi_address;
+	uint32_t msi_data;
+	bool line[24];
+	unsigned int edges[24];
+	enum vmm_end end;
+};
+
+static inline void fake_vmm_init(struct vmm *vmm)
+{
+	*vmm = (struct vmm){.pio_count = 0};
+	pthread_mutex_init(&vmm->lock, NULL);
+	for (unsigned int i = 0; i < 2; i++)
+		vmm->window[i] = (struct vmm_window){.vnode = i,
+						     .gpa = i * FAKE_WINDOW_BYTES,
+						     .bytes = FAKE_WINDOW_BYTES,
+						     .hva = calloc(1, FAKE_WINDOW_BYTES)};
+	for (unsigned int i = 0; i < FAKE_MAX; i++)
+		vmm->fd[i].fd = -1;
+}
+
+static inline void fake_vmm_destroy(struct vmm *vmm)
+{
+	free(vmm->window[0].hva);
+	free(vmm->window[1].hva);
+	pthread_mutex_destroy(&vmm->lock);
+}
+
+size_t vmm_windows(const struct vmm *vmm, const struct vmm_window **windows)
+{
+	*windows = vmm->window;
+	return 2;
+}
+
+void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct vmm_window *window = &vmm->window[i];
+
+		if (gpa >= window->gpa && gpa - window->gpa < window->bytes &&
+		    bytes <= window->bytes - (gpa - window->gpa))
+			return window->hva + (gpa - window->gpa);
+	}
+	return NULL;
+}
+
+/* ---- I/O ranges
+ * ---------------------------------------------------------------------------------------------- */
+
+static inline struct vmm_io *fake_find(struct vmm_io *io, unsigned int count, uint64_t address,
+				       uint64_t bytes)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (io[i].base != VMM_MMIO_NOWHERE && address < io[i].base + io[i].bytes &&
+		    io[i].base < address + bytes)
+			return &io[i];
+	return NULL;
+}
+
+int vmm_pio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *err)
+{
+	if (fake_find(vmm->pio, vmm->pio_count, io->base, io->bytes))
+		return gmig_fail(err, -EBUSY, "%s: ports taken", io->name);
+	vmm->pio[vmm->pio_count++] = *io;
+	return 0;
+}
+
+int vmm_mmio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *err)
+{
+	(void)err;
+	vmm->mmio[vmm->mmio_count++] = *io;
+	return 0;
+}
+
+int vmm_mmio_move(struct vmm *vmm, const struct vmm_io *io, uint64_t new_base)
+{
+	for (unsigned int i = 0; i < vmm->mmio_count; i++) {
+		struct vmm_io *mine = &vmm->mmio[i], *other;
+
+		if (mine->access != io->access || mine->opaque != io->opaque)
+			continue;
+		other = new_base == VMM_MMIO_NOWHERE
+			    ? NULL
+			    : fake_find(vmm->mmio, vmm->mmio_count, new_base, io->bytes);
+		if (other && other != mine)
+			return -EBUSY;
+		mine->base = new_base;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static inline void fake_access(struct vmm_io *found, uint64_t address, void *data,
+			       unsigned int bytes, bool write)
+{
+	if (!write)
+		memset(data, 0xff, bytes);
+	if (found && bytes <= found->bytes - (address - found->base))
+		found->access(found->opaque, address - found->base, data, bytes, write);
+}
+
+static inline void fake_pio(struct vmm *vmm, uint64_t port, void *data, unsigned int bytes,
+			    bool write)
+{
+	fake_access(fake_find(vmm->pio, vmm->pio_count, port, 1), port, data, bytes, write);
+}
+
+static inline void fake_mmio(struct vmm *vmm, uint64_t gpa, void *data, unsigned int bytes,
+			     bool write)
+{
+	fake_access(fake_find(vmm->mmio, vmm->mmio_count, gpa, 1), gpa, data, bytes, write);
+}
+
+static inline uint8_t fake_in(struct vmm *vmm, uint16_t port)
+{
+	uint8_t value;
+
+	fake_pio(vmm, port, &value, 1, false);
+	return value;
+}
+
+static inline void fake_out(struct vmm *vmm, uint16_t port, uint8_t value)
+{
+	fake_pio(vmm, port, &value, 1, true);
+}
+
+static inline uint32_t fake_read(struct vmm *vmm, uint64_t gpa, unsigned int bytes)
+{
+	uint32_t value = 0;
+
+	fake_mmio(vmm, gpa, &value, bytes, false);
+	return value;
+}
+
+static inline void fake_write(struct vmm *vmm, uint64_t gpa, unsigned int bytes, uint32_t value)
+{
+	fake_mmio(vmm, gpa, &value, bytes, true);
+}
+
+/* ---- Interrupts, the end
+ * ------------------------------------------------------------------------------------- */
+
+void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
+{
+	pthread_mutex_lock(&vmm->lock);
+	vmm->edges[gsi] += level && !vmm->line[gsi];
+	vmm->line[gsi] = level;
+	pthread_mutex_unlock(&vmm->lock);
+}
+
+int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)
+{
+	pthread_mutex_lock(&vmm->lock);
+	vmm->msi_count++;
+	vmm->msi_address = address;
+	vmm->msi_data = data;
+	pthread_mutex_unlock(&vmm->lock);
+	return 0;
+}
+
+void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text)
+{
+	(void)text;
+	vmm->end = why;
+}
+
+/* ---- Loop: handlers run in fake_loop_run() only, on the test's thread
+ * ------------------------------------------- */
+
+static inline struct fake_fd *fake_find_fd(struct vmm *vmm, int fd)
+{
+	for (unsigned int i = 0; i < FAKE_MAX; i++)
+		if (vmm->fd[i].fd == fd)
+			return &vmm->fd[i];
+	return NULL;
+}
+
+int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready, void *opaque)
+{
+	struct fake_fd *slot;
+	int ret = -ENOSPC;
+
+	pthread_mutex_lock(&vmm->lock);
+	slot = fake_find_fd(vmm, fd) ? NULL : fake_find_fd(vmm, -1);
+	if (slot) {
+		*slot = (struct fake_fd){fd, events, ready, opaque};
+		ret = 0;
+	}
+	pthread_mutex_unlock(&vmm->lock);
+	return ret;
+}
+
+int vmm_loop_modify(struct vmm *vmm, int fd, uint32_t events)
+{
+	struct fake_fd *slot;
+
+	pthread_mutex_lock(&vmm->lock);
+	slot = fake_find_fd(vmm, fd);
+	if (slot)
+		slot->events = events;
+	pthread_mutex_unlock(&vmm->lock);
+	return slot ? 0 : -ENOENT;
+}
+
+void vmm_loop_remove(struct vmm *vmm, int fd)
+{
+	struct fake_fd *slot;
+
+	pthread_mutex_lock(&vmm->lock);
+	slot = fake_find_fd(vmm, fd);
+	if (slot && fd >= 0)
+		slot->fd = -1;
+	pthread_mutex_unlock(&vmm->lock);
+}
+
+/* Call handlers until none is ready. Returns false when that does not end: a handler that spins. */
+static inline bool fake_loop_run(struct vmm *vmm)
+{
+	for (unsigned int round = 0; round < 10000; round++) {
+		bool any = false;
+
+		for (unsigned int i = 0; i < FAKE_MAX; i++) {
+			struct fake_fd copy = vmm->fd[i];
+			struct pollfd pfd = {.fd = copy.fd, .events = (short)copy.events};
+
+			if (copy.fd < 0 || poll(&pfd, 1, 0) != 1 || pfd.revents & POLLNVAL)
+				continue;
+			any = true;
+			copy.ready(copy.opaque, (uint32_t)pfd.revents);
+		}
+		if (!any)
+			return true;
+	}
+	return false;
+}
+
+/* ---- Check
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/* All tests in one case with one fixture; what main() returns. */
+static inline int fake_run_suite(const char *name, SFun setup, SFun teardown,
+				 const TTest *const *tests, size_t count)
+{
+	Suite *suite = suite_create(name);
+	TCase *tcase = tcase_create(name);
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 30);
+	for (size_t i = 0; i < count; i++)
+		tcase_add_test(tcase, tests[i]);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif

@@ -1,0 +1,346 @@
+/* The 16550 and its host end, on pipes and files; what Linux's 8250 driver relies on. */
+#include "fake_machine.h"
+
+#include <fcntl.h>
+#include <linux/serial_reg.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define PORT VMM_SERIAL_PORT
+
+static struct vmm vmm;
+static struct vmm_options options;
+static struct device_context context;
+static void *serial;
+static int to_guest, from_guest; /* our ends of stdin and stdout */
+static char path[] = "/tmp/gmig-test-serial-XXXXXX";
+
+static void setup(void)
+{
+	int fd = mkstemp(path);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	fake_vmm_init(&vmm);
+	context = (struct device_context){.vmm = &vmm, .options = &options};
+}
+
+static void teardown(void)
+{
+	serial_device.destroy(serial);
+	unlink(path);
+	fake_vmm_destroy(&vmm);
+}
+
+static void start_on(const char *console)
+{
+	options.console = console;
+	ck_assert_int_eq(serial_device.create(&context, 0, &serial, NULL), 0);
+}
+
+/* stdin and stdout of this (forked) test become pipes. */
+static void start_on_pipes(void)
+{
+	int in[2], out[2];
+
+	ck_assert_int_eq(pipe(in), 0);
+	ck_assert_int_eq(pipe(out), 0);
+	dup2(in[0], STDIN_FILENO);
+	dup2(out[1], STDOUT_FILENO);
+	close(in[0]);
+	close(out[1]);
+	to_guest = in[1];
+	from_guest = out[0];
+	start_on("stdio");
+}
+
+static void type(const char *text)
+{
+	ck_assert_int_eq(write(to_guest, text, strlen(text)), (ssize_t)strlen(text));
+	ck_assert(fake_loop_run(&vmm));
+}
+
+static void send(const char *text)
+{
+	for (; *text; text++)
+		fake_out(&vmm, PORT + UART_TX, (uint8_t)*text);
+}
+
+static void expect_file(const char *want)
+{
+	char got[256] = "";
+	int fd = open(path, O_RDONLY);
+
+	ck_assert_int_ge(read(fd, got, sizeof(got) - 1), 0);
+	close(fd);
+	ck_assert_str_eq(got, want);
+}
+
+START_TEST(output_to_file_arrives_in_order)
+{
+	char spec[64];
+
+	snprintf(spec, sizeof(spec), "file:%s", path);
+	start_on(spec);
+	send("hello, ");
+	ck_assert(fake_loop_run(&vmm));
+	send("world");
+	ck_assert(fake_loop_run(&vmm));
+	expect_file("hello, world");
+}
+END_TEST
+
+START_TEST(reset_writes_what_is_buffered)
+{
+	char spec[64];
+
+	snprintf(spec, sizeof(spec), "file:%s", path);
+	start_on(spec);
+	send("last words");
+	serial_device.reset(serial);
+	expect_file("last words");
+}
+END_TEST
+
+START_TEST(detection_sees_a_16550a)
+{
+	start_on("none");
+	/* As 8250 autoconfig does: interrupt enable bits, loop-back modem lines, FIFO bits,
+	 * scratch. */
+	fake_out(&vmm, PORT + UART_IER, 0x0f);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IER), 0x0f);
+	fake_out(&vmm, PORT + UART_IER, 0);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IER), 0);
+	fake_out(&vmm, PORT + UART_MCR, UART_MCR_LOOP | 0x0a);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_MSR) & 0xf0, 0x90);
+	fake_out(&vmm, PORT + UART_MCR, 0);
+	fake_out(&vmm, PORT + UART_FCR, UART_FCR_ENABLE_FIFO);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IIR) >> 6, 3);
+	fake_out(&vmm, PORT + UART_SCR, 0xa5);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_SCR), 0xa5);
+	fake_out(&vmm, PORT + UART_LCR, UART_LCR_DLAB);
+	fake_out(&vmm, PORT + UART_DLL, 1);
+	fake_out(&vmm, PORT + UART_DLM, 2);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_DLL), 1);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_DLM), 2);
+	fake_out(&vmm, PORT + UART_LCR, UART_LCR_WLEN8);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IER), 0);
+}
+END_TEST
+
+START_TEST(loopback_returns_the_byte)
+{
+	start_on("none");
+	fake_out(&vmm, PORT + UART_MCR, UART_MCR_LOOP);
+	fake_out(&vmm, PORT + UART_TX, 'x');
+	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_DR, 0);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), 'x');
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_DR, 0);
+}
+END_TEST
+
+START_TEST(transmit_interrupt_comes_when_enabled_and_goes_when_read)
+{
+	start_on("none");
+	ck_assert(!vmm.line[VMM_SERIAL_GSI]);
+	fake_out(&vmm, PORT + UART_IER, UART_IER_THRI);
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IIR) & UART_IIR_ID, UART_IIR_THRI);
+	ck_assert(!vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_IIR) & UART_IIR_NO_INT, 0);
+	/* Again: Linux tests for chips that do not (UART_BUG_THRE). */
+	fake_out(&vmm, PORT + UART_IER, 0);
+	fake_out(&vmm, PORT + UART_IER, UART_IER_THRI);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IIR) & UART_IIR_ID, UART_IIR_THRI);
+	send("x");
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+}
+END_TEST
+
+/* A driver's interrupt handler: fill while there is room, but no more than `rounds` times. */
+static unsigned int handler(unsigned int rounds)
+{
+	unsigned int round;
+
+	for (round = 0; round < rounds; round++) {
+		if ((fake_in(&vmm, PORT + UART_IIR) & UART_IIR_ID) != UART_IIR_THRI)
+			break;
+		send("0123456789abcdef");
+	}
+	return round;
+}
+
+START_TEST(driver_with_much_to_send_gets_a_pause_and_then_an_edge)
+{
+	unsigned int edges;
+
+	start_on("none");
+	fake_out(&vmm, PORT + UART_IER, UART_IER_THRI);
+	ck_assert_uint_lt(handler(512), 512); /* Linux leaves for good after 512 rounds */
+	edges = vmm.edges[VMM_SERIAL_GSI];
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(vmm.edges[VMM_SERIAL_GSI], edges + 1);
+	/* One that leaves in the middle, with the line up, is called again, too. */
+	ck_assert_uint_eq(handler(3), 3);
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	edges = vmm.edges[VMM_SERIAL_GSI];
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(vmm.edges[VMM_SERIAL_GSI], edges + 1);
+}
+END_TEST
+
+START_TEST(input_raises_the_line_until_it_is_read)
+{
+	start_on_pipes();
+	fake_out(&vmm, PORT + UART_IER, UART_IER_RDI);
+	type("ab");
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IIR) & UART_IIR_ID, UART_IIR_RDI);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), 'a');
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), 'b');
+	ck_assert(!vmm.line[VMM_SERIAL_GSI]);
+}
+END_TEST
+
+START_TEST(input_beyond_the_fifo_is_not_lost)
+{
+	char want[2000];
+	unsigned int i, got = 0;
+
+	start_on_pipes();
+	for (i = 0; i < sizeof(want); i++)
+		want[i] = (char)('a' + i % 23);
+	ck_assert_int_eq(write(to_guest, want, sizeof(want)), sizeof(want));
+	close(to_guest); /* a hang-up must not drop what is still in the pipe, nor spin */
+	while (got < sizeof(want)) {
+		ck_assert(fake_loop_run(&vmm));
+		ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_DR, 0);
+		for (i = 0; i < 7 && fake_in(&vmm, PORT + UART_LSR) & UART_LSR_DR; i++)
+			ck_assert_int_eq(fake_in(&vmm, PORT + UART_RX), want[got++]);
+	}
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_DR, 0);
+}
+END_TEST
+
+START_TEST(input_cleared_by_the_driver_makes_room)
+{
+	start_on_pipes();
+	type("0123456789012345678901234567890123456789012345678901234567890123456789");
+	fake_out(&vmm, PORT + UART_FCR, UART_FCR_CLEAR_RCVR);
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), '4'); /* the 65th byte waited outside */
+}
+END_TEST
+
+START_TEST(output_to_slow_reader_waits_and_is_complete)
+{
+	unsigned int sent = 0, got = 0, turn = 0;
+	uint8_t byte;
+
+	start_on_pipes();
+	/* The pipe takes 64 KiB, the console as much; then the transmitter says that it is not
+	 * empty. */
+	while (fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE) {
+		ck_assert_uint_lt(sent, 1 << 20);
+		fake_out(&vmm, PORT + UART_TX, (uint8_t)(sent++ % 251));
+		if (sent % 1000 == 0)
+			ck_assert(fake_loop_run(&vmm));
+	}
+	ck_assert_uint_gt(sent, 65536);
+	fcntl(from_guest, F_SETFL, O_NONBLOCK);
+	while (got < sent) {
+		if (read(from_guest, &byte, 1) == 1) {
+			ck_assert_uint_eq(byte, got++ % 251);
+			continue;
+		}
+		ck_assert_uint_lt(turn++, 1000);
+		ck_assert(fake_loop_run(&vmm));
+	}
+	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE, 0);
+}
+END_TEST
+
+START_TEST(output_to_vanished_reader_is_dropped)
+{
+	unsigned int i;
+
+	signal(SIGPIPE, SIG_IGN); /* as main() does */
+	start_on_pipes();
+	close(from_guest);
+	for (i = 0; i < 200000; i++) {
+		fake_out(&vmm, PORT + UART_TX, 'x');
+		if (i % 1000 == 0)
+			ck_assert(fake_loop_run(&vmm));
+	}
+	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE, 0);
+}
+END_TEST
+
+START_TEST(reset_clears_registers_and_input)
+{
+	start_on_pipes();
+	fake_out(&vmm, PORT + UART_IER, UART_IER_RDI | UART_IER_THRI);
+	fake_out(&vmm, PORT + UART_SCR, 7);
+	type("old");
+	serial_device.reset(serial);
+	ck_assert(!vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_IER), 0);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_SCR), 0);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_DR, 0);
+	type("n");
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), 'n');
+}
+END_TEST
+
+START_TEST(pty_without_reader_never_holds_the_guest_up)
+{
+	unsigned int i;
+
+	start_on("pty");
+	for (i = 0; i < 300000; i++) {
+		ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE, 0);
+		fake_out(&vmm, PORT + UART_TX, 'x');
+		if (i % 1000 == 0)
+			ck_assert(fake_loop_run(&vmm));
+	}
+}
+END_TEST
+
+START_TEST(unknown_console_is_refused)
+{
+	static const char *const bad[] = {"file:", "file:/no/such/dir/x", "tty", "", "stdio "};
+	struct gmig_error err;
+
+	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		options.console = bad[i];
+		err.text[0] = 0;
+		ck_assert_int_lt(serial_device.create(&context, 0, &serial, &err), 0);
+		ck_assert_str_ne(err.text, "");
+	}
+	start_on("none");
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    output_to_file_arrives_in_order,
+	    reset_writes_what_is_buffered,
+	    detection_sees_a_16550a,
+	    loopback_returns_the_byte,
+	    transmit_interrupt_comes_when_enabled_and_goes_when_read,
+	    driver_with_much_to_send_gets_a_pause_and_then_an_edge,
+	    input_raises_the_line_until_it_is_read,
+	    input_beyond_the_fifo_is_not_lost,
+	    input_cleared_by_the_driver_makes_room,
+	    output_to_slow_reader_waits_and_is_complete,
+	    output_to_vanished_reader_is_dropped,
+	    reset_clears_registers_and_input,
+	    pty_without_reader_never_holds_the_guest_up,
+	    unknown_console_is_refused,
+	};
+
+	return fake_run_suite("serial", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
