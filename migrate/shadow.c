@@ -516,16 +516,31 @@ static bool may_collapse(uint64_t word)
 	return entry.state != SHADOW_PRESENT;
 }
 
+static bool alike(const struct table *table)
+{
+	uint64_t first = load(&table->slot[0]);
+	unsigned int i = 0;
+
+	if (!may_collapse(first))
+		return false;
+	while (i < SLOTS && content(load(&table->slot[i])) == content(first))
+		i++;
+	return i == SLOTS;
+}
+
 /* Freeze all words, or none: false when they are not alike or somebody else is at it. */
 static bool freeze(struct table *table)
 {
-	uint64_t first = load(&table->slot[0]), word;
+	uint64_t first = load(&table->slot[0]) & ~FROZEN, word;
 	unsigned int i;
 
+	/* Looked at first: a collapse that has no chance disturbs nobody. */
+	if (!alike(table) || !may_collapse(first))
+		return false;
 	for (i = 0; i < SLOTS; i++) {
 		word = load(&table->slot[i]);
-		if (word & FROZEN || content(word) != content(first) || !may_collapse(word) ||
-		    !swap(&table->slot[i], &word, word | FROZEN))
+		/* A word with FROZEN is never like the first. */
+		if (content(word) != content(first) || !swap(&table->slot[i], &word, word | FROZEN))
 			break;
 	}
 	if (i == SLOTS)

@@ -85,6 +85,7 @@ int shadow_split(struct shadow *shadow, uint64_t gfn);
 /*
  * 512 4K entries -> one 2M leaf, with the first one's generation. All must be alike (state, node, target, owner) and
  * CLAIMED, COPYING (caller owns them) or NONE, else -EBUSY and nothing changed. -EEXIST: a 2M leaf already; -EFAULT; -ENOMEM.
+ * Until it returns, changes to the 512 entries are -EAGAIN: so do not collapse what another one claimed.
  */
 int shadow_collapse(struct shadow *shadow, uint64_t gfn);
 

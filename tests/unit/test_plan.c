@@ -1,0 +1,414 @@
+#include "../../migrate/plan.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCKS = 64, PAGES = BLOCKS * 512 };
+#define STAY GMIG_NO_NODE
+
+static struct shadow *shadow;
+static struct plan *plan;
+
+static void setup(void)
+{
+	ck_assert_int_eq(shadow_create(NULL, &shadow), 0);
+	ck_assert_int_eq(shadow_reserve(shadow, 0, PAGES), 0);
+	plan = NULL;
+	srand(11);
+}
+
+static void teardown(void)
+{
+	plan_destroy(plan);
+	shadow_destroy(shadow);
+}
+
+static void put(uint64_t gfn, unsigned int order, unsigned int node)
+{
+	struct shadow_change touch = { gfn, order, SHADOW_TOUCH, (uint8_t)node, 0 };
+
+	ck_assert_int_eq(shadow_change(shadow, &touch, NULL, NULL), 0);
+}
+
+static struct gmig_job_spec spec_of(const char *from, const char *to)
+{
+	struct gmig_job_spec spec = { .from_count = 0 };
+
+	for (; *from; from++)
+		spec.from[spec.from_count++] = (uint8_t)(*from - '0');
+	for (; *to; to++)
+		spec.to[spec.to_count++] = (uint8_t)(*to - '0');
+	return spec;
+}
+
+static struct plan_map map_of(const char *from, const char *to)
+{
+	struct gmig_job_spec spec = spec_of(from, to);
+	struct gmig_error err = { 0 };
+	struct plan_map map;
+
+	ck_assert_msg(!plan_map_build(&spec, 0xff, &map, &err), "%s", err.text);
+	return map;
+}
+
+static void build(const struct plan_map *map)
+{
+	struct plan_range all = { 0, PAGES };
+
+	ck_assert_int_eq(plan_build(shadow, &all, 1, map, &plan), 0);
+}
+
+/* ---- The node map --------------------------------------------------------------------------- */
+
+/* to: for nodes 0 to 7, '-' = stays. As do_migrate_pages() would pair them. */
+static const struct {
+	const char *from, *to, *expected;
+} maps[] = {
+	{ "0", "1", "1-------" },
+	{ "0", "0", "--------" },
+	{ "01", "23", "23------" },
+	{ "01", "32", "32------" },
+	{ "10", "23", "32------" }, /* lists keep the order in which they were given */
+	{ "01", "10", "10------" },
+	{ "234", "345", "--345---" }, /* same size: everything shifts */
+	{ "01234567", "345", "345---34" }, /* other size: what is in `to` stays */
+	{ "0123", "45", "4545----" },
+	{ "01", "456", "45------" },
+	{ "012", "1", "1-1-----" },
+	{ "7", "0123", "-------0" },
+	{ "01", "11", "1-------" },
+};
+
+START_TEST(map_pairs_nodes_as_migrate_pages_does)
+{
+	struct plan_map map = map_of(maps[_i].from, maps[_i].to);
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		char sign = node < 8 ? maps[_i].expected[node] : '-';
+		unsigned int expected = sign == '-' ? STAY : (unsigned int)(sign - '0');
+
+		ck_assert_uint_eq(map.to[node], expected);
+	}
+}
+END_TEST
+
+static const struct {
+	const char *from, *to;
+	int code;
+	const char *names; /* what the text must name */
+} refused[] = {
+	{ "", "1", -EINVAL, "'from'" },	      { "0", "", -EINVAL, "'to'" },
+	{ "010", "123", -EINVAL, "node 0" },  { "08", "1", -ENODEV, "node 8 in 'from'" },
+	{ "0", "19", -ENODEV, "node 9 in 'to'" }, { "o", "1", -ENODEV, "node 63" },
+	{ "p", "1", -ENODEV, "node 64" },
+};
+
+START_TEST(map_of_bad_sets_is_refused_and_names_the_node)
+{
+	struct gmig_job_spec spec = spec_of(refused[_i].from, refused[_i].to);
+	struct gmig_error err = { 0 };
+	struct plan_map map;
+
+	ck_assert_int_eq(plan_map_build(&spec, 0xff, &map, &err), refused[_i].code);
+	ck_assert_int_eq(err.code, refused[_i].code);
+	ck_assert_msg(strstr(err.text, refused[_i].names), "%s", err.text);
+	ck_assert_int_eq(plan_map_build(&spec, 0xff, &map, NULL), refused[_i].code);
+}
+END_TEST
+
+START_TEST(map_of_more_nodes_than_there_can_be_is_refused)
+{
+	struct gmig_job_spec spec = spec_of("0", "1");
+	struct plan_map map;
+
+	spec.to_count = GMIG_MAX_NODES + 1;
+	ck_assert_int_eq(plan_map_build(&spec, UINT64_MAX, &map, NULL), -EINVAL);
+}
+END_TEST
+
+START_TEST(map_of_all_64_nodes_shifts_round)
+{
+	struct gmig_job_spec spec = { .from_count = 64, .to_count = 64 };
+	struct plan_map map;
+
+	for (unsigned int i = 0; i < 64; i++) {
+		spec.from[i] = (uint8_t)i;
+		spec.to[i] = (uint8_t)((i + 1) % 64);
+	}
+	ck_assert_int_eq(plan_map_build(&spec, UINT64_MAX, &map, NULL), 0);
+	for (unsigned int i = 0; i < 64; i++)
+		ck_assert_uint_eq(map.to[i], (i + 1) % 64);
+}
+END_TEST
+
+/* ---- Which blocks --------------------------------------------------------------------------- */
+
+START_TEST(plan_without_anything_to_move_is_empty)
+{
+	struct plan_map map = map_of("0", "1");
+
+	put(0, 9, 1);
+	build(&map);
+	ck_assert_uint_eq(plan->blocks, 0);
+	ck_assert_uint_eq(plan->total_bytes, 0);
+	plan_destroy(plan);
+	ck_assert_int_eq(plan_build(shadow, NULL, 0, &map, &plan), 0);
+	ck_assert_uint_eq(plan->blocks, 0);
+	plan_destroy(NULL);
+}
+END_TEST
+
+START_TEST(plan_takes_only_pages_that_are_present_on_a_from_node)
+{
+	struct plan_map map = map_of("0", "1");
+	struct shadow_change claim = { 1024, 9, SHADOW_CLAIM, 1, 5 };
+
+	put(512, 9, 0);
+	put(1024, 9, 0);
+	ck_assert_int_eq(shadow_change(shadow, &claim, NULL, NULL), 0);
+	put(1536, 9, 2);
+	ck_assert_int_eq(shadow_split(shadow, 2048), 0);
+	put(2048 + 300, 0, 0);
+	put(2048 + 301, 0, 1);
+	put(2048 + 302, 0, 0);
+	build(&map);
+	ck_assert_uint_eq(plan->blocks, 2);
+	ck_assert_uint_eq(plan->block_gfn[0], 512);
+	ck_assert_uint_eq(plan->block_gfn[1], 2048);
+	ck_assert_uint_eq(plan->total_bytes, (512 + 2) * 4096);
+	ck_assert_mem_eq(&plan->map, &map, sizeof(map));
+}
+END_TEST
+
+START_TEST(plan_takes_only_the_ranges_that_take_part)
+{
+	struct plan_map map = map_of("0", "1");
+	struct plan_range ranges[] = { { 1536, 512 }, { 0, 1024 } };
+
+	for (uint64_t gfn = 0; gfn < 2560; gfn += 512)
+		put(gfn, 9, 0);
+	ck_assert_int_eq(plan_build(shadow, ranges, 2, &map, &plan), 0);
+	ck_assert_uint_eq(plan->blocks, 3);
+	/* By address, in whichever order the ranges came. */
+	ck_assert_uint_eq(plan->block_gfn[0], 0);
+	ck_assert_uint_eq(plan->block_gfn[1], 512);
+	ck_assert_uint_eq(plan->block_gfn[2], 1536);
+	ck_assert_uint_eq(plan->total_bytes, 3 * GMIG_BLOCK_BYTES);
+}
+END_TEST
+
+START_TEST(block_on_several_nodes_goes_with_most_of_its_pages)
+{
+	struct plan_map map = map_of("01", "12");
+
+	/* Node 1 leaves before node 0 arrives there. Block 0: mostly node 0; block 1: mostly node 1. */
+	for (unsigned int block = 0; block < 2; block++) {
+		ck_assert_int_eq(shadow_split(shadow, block * 512), 0);
+		for (unsigned int i = 0; i < 512; i++)
+			put(block * 512 + i, 0, i < 500 ? block : 1 - block);
+	}
+	build(&map);
+	ck_assert_uint_eq(plan->blocks, 2);
+	ck_assert_uint_eq(plan->block_gfn[0], 512);
+	ck_assert_uint_eq(plan->block_gfn[1], 0);
+	ck_assert_uint_eq(plan->total_bytes, 1024 * 4096);
+}
+END_TEST
+
+/* ---- In which order ------------------------------------------------------------------------- */
+
+static unsigned int node_now[BLOCKS]; /* of each block, in whole blocks */
+
+static void fill(unsigned int nodes)
+{
+	for (unsigned int block = 0; block < BLOCKS; block++) {
+		node_now[block] = (unsigned int)rand() % nodes;
+		put(block * 512, 9, node_now[block]);
+	}
+}
+
+/* Carry the plan out; the most blocks that node ever had over its start, and each block but once. */
+static unsigned int most_extra(const struct plan_map *map, unsigned int node)
+{
+	unsigned int before[BLOCKS], extra = 0;
+	int count = 0;
+
+	memcpy(before, node_now, sizeof(before));
+	for (size_t i = 0; i < plan->blocks; i++) {
+		unsigned int block = (unsigned int)(plan->block_gfn[i] / 512);
+
+		ck_assert_uint_eq(before[block], node_now[block]);
+		/* The copy is made before the old frame is free. */
+		count += map->to[before[block]] == node;
+		extra = count > (int)extra ? (unsigned int)count : extra;
+		count -= before[block] == node;
+		before[block] = map->to[before[block]];
+		ck_assert_uint_ne(before[block], STAY);
+		node_now[block] |= 0x100; /* moved: not a second time */
+	}
+	for (unsigned int block = 0; block < BLOCKS; block++) {
+		if (!(node_now[block] & 0x100))
+			ck_assert_uint_eq(map->to[node_now[block]], STAY);
+		node_now[block] &= 0xff;
+	}
+	return extra;
+}
+
+START_TEST(full_nodes_shift_without_spare_memory)
+{
+	struct plan_map map = map_of("0123", "1234");
+
+	fill(4);
+	build(&map);
+	for (unsigned int node = 0; node < 4; node++) {
+		unsigned int had = 0, gets = 0;
+
+		for (unsigned int block = 0; block < BLOCKS; block++) {
+			had += node_now[block] == node;
+			gets += map.to[node_now[block]] == node;
+		}
+		/* All have left before the first arrives. */
+		ck_assert_uint_eq(most_extra(&map, node), gets > had ? gets - had : 0);
+	}
+}
+END_TEST
+
+START_TEST(full_nodes_that_change_places_need_one_block_to_spare)
+{
+	static const struct {
+		const char *from, *to;
+		unsigned int nodes;
+	} cycles[] = { { "01", "10", 2 }, { "012", "120", 3 }, { "0123", "1032", 4 } };
+	struct plan_map map = map_of(cycles[_i].from, cycles[_i].to);
+
+	/* As many blocks on each: full nodes. */
+	for (unsigned int block = 0; block < 60; block++) {
+		node_now[block] = block * cycles[_i].nodes / 60;
+		put(block * 512, 9, node_now[block]);
+	}
+	for (unsigned int block = 60; block < BLOCKS; block++)
+		node_now[block] = 7;
+	build(&map);
+	ck_assert_uint_eq(plan->blocks, 60);
+	for (unsigned int node = 0; node < cycles[_i].nodes; node++)
+		ck_assert_uint_le(most_extra(&map, node), 1);
+}
+END_TEST
+
+START_TEST(nodes_that_feed_a_cycle_wait_until_it_has_turned)
+{
+	struct plan_map map = { .to = { 0 } };
+	size_t last_of_cycle = 0, first_feeder = BLOCKS;
+
+	/* 2 -> 0 <-> 1, which no list of nodes says, but a policy may. */
+	memset(map.to, STAY, sizeof(map.to));
+	map.to[0] = 1;
+	map.to[1] = 0;
+	map.to[2] = 0;
+	fill(3);
+	build(&map);
+	ck_assert_uint_eq(plan->blocks, BLOCKS);
+	for (size_t i = 0; i < plan->blocks; i++) {
+		if (node_now[plan->block_gfn[i] / 512] != 2)
+			last_of_cycle = i;
+		else if (first_feeder == BLOCKS)
+			first_feeder = i;
+	}
+	ck_assert_uint_lt(last_of_cycle, first_feeder);
+}
+END_TEST
+
+static bool in_cycle(const struct plan_map *map, unsigned int start)
+{
+	unsigned int node = start;
+
+	for (unsigned int i = 0; i < GMIG_MAX_NODES && map->to[node] != STAY; i++) {
+		node = map->to[node];
+		if (node == start)
+			return true;
+	}
+	return false;
+}
+
+/* Random maps: a node is left before others arrive, unless a cycle runs through it. */
+START_TEST(random_map_is_ordered_and_complete)
+{
+	struct plan_map map;
+	size_t last[8] = { 0 }, first[8];
+
+	srand(100 + (unsigned int)_i);
+	memset(map.to, STAY, sizeof(map.to));
+	for (unsigned int node = 0; node < 8; node++) {
+		unsigned int to = (unsigned int)rand() % 9;
+
+		map.to[node] = to == 8 || to == node ? STAY : (uint8_t)to;
+		first[node] = BLOCKS;
+	}
+	fill(8);
+	build(&map);
+	most_extra(&map, 0); /* each block once, none missing */
+	for (size_t i = 0; i < plan->blocks; i++) {
+		unsigned int node = node_now[plan->block_gfn[i] / 512];
+
+		last[node] = i;
+		first[node] = first[node] == BLOCKS ? i : first[node];
+	}
+	for (unsigned int node = 0; node < 8; node++) {
+		unsigned int to = map.to[node];
+
+		if (to == STAY || map.to[to] == STAY || in_cycle(&map, node) ||
+		    first[to] == BLOCKS || first[node] == BLOCKS)
+			continue;
+		ck_assert_uint_lt(last[to], first[node]);
+	}
+}
+END_TEST
+
+START_TEST(blocks_of_a_node_go_by_address)
+{
+	struct plan_map map = map_of("01", "10");
+	uint64_t next[2] = { 0, 0 };
+
+	fill(2);
+	build(&map);
+	for (size_t i = 0; i < plan->blocks; i++) {
+		unsigned int node = node_now[plan->block_gfn[i] / 512];
+
+		ck_assert_uint_ge(plan->block_gfn[i], next[node]);
+		next[node] = plan->block_gfn[i] + 512;
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("plan");
+	TCase *tcase = tcase_create("plan");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, map_pairs_nodes_as_migrate_pages_does, 0,
+			    sizeof(maps) / sizeof(maps[0]));
+	tcase_add_loop_test(tcase, map_of_bad_sets_is_refused_and_names_the_node, 0,
+			    sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tcase, map_of_more_nodes_than_there_can_be_is_refused);
+	tcase_add_test(tcase, map_of_all_64_nodes_shifts_round);
+	tcase_add_test(tcase, plan_without_anything_to_move_is_empty);
+	tcase_add_test(tcase, plan_takes_only_pages_that_are_present_on_a_from_node);
+	tcase_add_test(tcase, plan_takes_only_the_ranges_that_take_part);
+	tcase_add_test(tcase, block_on_several_nodes_goes_with_most_of_its_pages);
+	tcase_add_test(tcase, full_nodes_shift_without_spare_memory);
+	tcase_add_loop_test(tcase, full_nodes_that_change_places_need_one_block_to_spare, 0, 3);
+	tcase_add_test(tcase, nodes_that_feed_a_cycle_wait_until_it_has_turned);
+	tcase_add_loop_test(tcase, random_map_is_ordered_and_complete, 0, 60);
+	tcase_add_test(tcase, blocks_of_a_node_go_by_address);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
