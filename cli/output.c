@@ -19,7 +19,7 @@ int cli_fail(bool json, const struct gmig_error *err)
 
 int cli_print_json(const json_t *json)
 {
-	json_dumpf(json, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+	json_dumpf(json, stdout, CONTROL_DUMP_FLAGS);
 	putchar('\n');
 	return CLI_OK;
 }

@@ -33,7 +33,7 @@ static void print_eta(const json_t *job, char *text, size_t bytes)
 static void print_bar(const json_t *job, char *bar)
 {
 	uint64_t total = cli_number(job, "total_bytes"), moved = cli_number(job, "moved_bytes");
-	size_t full = total ? (size_t)((double)moved / (double)total * BAR_CELLS) : BAR_CELLS;
+	size_t full = total ? (size_t)((double)moved / (double)total * BAR_CELLS) : 0;
 
 	if (full > BAR_CELLS)
 		full = BAR_CELLS;

@@ -103,6 +103,8 @@ int control_client_fd(const struct control_client *client);
 /* The peer's pid by SO_PEERCRED. */
 pid_t control_client_pid(const struct control_client *client);
 
+/* How all programs print JSON: 15 digits say 0.246 where 17 say 0.24600000000000001. */
+#define CONTROL_DUMP_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
 /* An error as it goes over the line, {"error": ..}, a new reference. class NULL: GenericError;
  * code: -errno. */
 json_t *control_error_json(const char *class, int code, const char *text);

@@ -64,7 +64,7 @@ json_t *control_error_json(const char *class, int code, const char *text)
 
 char *control_line_of(const json_t *json, size_t *bytes)
 {
-	size_t length = json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+	size_t length = json_dumpb(json, NULL, 0, CONTROL_DUMP_FLAGS);
 	char *line;
 
 	if (!length)
@@ -72,7 +72,7 @@ char *control_line_of(const json_t *json, size_t *bytes)
 	line = malloc(length + 1);
 	if (!line)
 		return NULL;
-	if (json_dumpb(json, line, length, JSON_COMPACT | JSON_ENCODE_ANY) != length) {
+	if (json_dumpb(json, line, length, CONTROL_DUMP_FLAGS) != length) {
 		free(line);
 		return NULL;
 	}
