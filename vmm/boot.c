@@ -4,9 +4,11 @@
  *   0x1000            GDT
  *   0x7000            zero page
  *   0x8000 .. 0x9000  stack, grows down
- *   0x9000 .. 0xf000  page tables: one PML4, one PDPT, four PDs; 4 GiB in 2 MiB pages, address =
- * guest-physical 0x20000 ..        command line 0xe0000 ..        RSDP and ACPI tables 16 MiB ..
- * kernel: where its header prefers to be, init_size bytes are kept free there
+ *   0x9000 .. 0xf000  page tables: 4 GiB in 2 MiB pages, each at its own address
+ *   0x20000 ..        command line
+ *   0xe0000 ..        RSDP and ACPI tables
+ *   0xffff0           where a PC's firmware starts: a few instructions that ask for a reset
+ *   16 MiB ..         kernel: where its header prefers to be; init_size bytes are kept free there
  *   .. 3 GiB          initrd, as high as the kernel allows
  *
  * The kernel copies what it needs of the low part before it gives the rest out, and then brings
@@ -31,6 +33,7 @@
 #define PAGE_TABLES_GPA	     0x9000ull
 #define COMMAND_LINE_GPA     0x20000ull
 #define COMMAND_LINE_ROOM    0x10000ull
+#define RESET_VECTOR_GPA     0xffff0ull
 #define DEFAULT_COMMAND_LINE "console=ttyS0"
 
 #define PAGE_DIRECTORIES 4 /* 1 GiB each */
@@ -283,6 +286,26 @@ static int write_gdt(const struct bootram *ram)
 	return bootram_write(ram, GDT_GPA, gdt, sizeof(gdt));
 }
 
+/*
+ * A hardware-reduced machine without EFI is restarted by Linux the way a PC without ACPI is: it
+ * goes to real mode and jumps to F000:FFF0. Nothing but these instructions is there.
+ */
+static int write_reset_vector(const struct bootram *ram)
+{
+	/* clang-format off */
+	static const uint8_t code[] = {
+		0xba, VMM_PORT_RESET & 0xff, VMM_PORT_RESET >> 8, /* mov dx, VMM_PORT_RESET */
+		0xb0, 0x06,	/* mov al, 6 */
+		0xee,		/* out dx, al */
+		0xfa,		/* cli */
+		0xf4,		/* hlt */
+		0xeb, 0xfc,	/* jmp to cli */
+	};
+	/* clang-format on */
+
+	return bootram_write(ram, RESET_VECTOR_GPA, code, sizeof(code));
+}
+
 static int write_acpi(const struct bootram *ram, const struct vmm_options *options,
 		      struct gmig_error *err)
 {
@@ -301,7 +324,7 @@ static int write_acpi(const struct bootram *ram, const struct vmm_options *optio
 	for (unsigned int i = 0; i < options->node_count; i++)
 		input.cpus_of_node[i] = options->node[i].cpus;
 	memcpy(input.distance, options->distance, sizeof(input.distance));
-	ret = acpi_build(&input, VMM_ACPI_GPA, tables, VMM_ACPI_BYTES, &used);
+	ret = acpi_build(&input, VMM_ACPI_GPA, tables, RESET_VECTOR_GPA - VMM_ACPI_GPA, &used);
 	if (!ret)
 		ret = bootram_write(ram, VMM_ACPI_GPA, tables, used);
 	free(tables);
@@ -330,6 +353,8 @@ int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options,
 		ret = write_page_tables(&ram);
 	if (!ret)
 		ret = write_gdt(&ram);
+	if (!ret)
+		ret = write_reset_vector(&ram);
 	if (ret)
 		return gmig_fail(err, ret, "cannot write the boot data: %s", strerror(-ret));
 	*entry = (struct vmm_boot_entry){

@@ -172,28 +172,6 @@ int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)
 /* ---- Loading the guest
  * --------------------------------------------------------------------------------------- */
 
-static int load_acpi(struct vmm *vmm, struct gmig_error *err)
-{
-	struct acpi_input input = {
-	    .cpus = vmm->options.cpus,
-	    .node_count = vmm->options.node_count,
-	    .windows = vmm->window,
-	    .window_count = vmm->window_count,
-	};
-	uint8_t *memory = vmm_guest_ptr(vmm, VMM_ACPI_GPA, VMM_ACPI_BYTES);
-	size_t used;
-	int ret;
-
-	for (unsigned int i = 0; i < input.node_count; i++)
-		input.cpus_of_node[i] = vmm->options.node[i].cpus;
-	memcpy(input.distance, vmm->options.distance, sizeof(input.distance));
-	if (!memory)
-		return gmig_fail(err, -ENOMEM, "no guest RAM for the ACPI tables");
-	ret = acpi_build(&input, VMM_ACPI_GPA, memory, VMM_ACPI_BYTES, &used);
-	return ret ? gmig_fail(err, ret, "ACPI tables do not fit into %llu bytes", VMM_ACPI_BYTES)
-		   : 0;
-}
-
 static int load_linux(struct vmm *vmm, struct gmig_error *err)
 {
 	struct vmm_boot_entry entry;
@@ -202,8 +180,6 @@ static int load_linux(struct vmm *vmm, struct gmig_error *err)
 	int ret;
 
 	ret = vmm_boot_load(vmm, &vmm->options, &entry, err);
-	if (!ret)
-		ret = load_acpi(vmm, err);
 	if (ret)
 		return ret;
 	mode = (struct vmm_long_mode){

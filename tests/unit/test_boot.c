@@ -533,6 +533,19 @@ START_TEST(loader_tells_the_kernel_its_memory)
 }
 END_TEST
 
+/* mov dx, 0xcf9; mov al, 6; out dx, al */
+START_TEST(loader_leaves_a_reset_where_firmware_would_start)
+{
+	static const uint8_t code[] = {0xba, 0xf9, 0x0c, 0xb0, 6, 0xee};
+	struct vmm_options options = options_for_60_mib();
+	struct vmm_boot_entry entry;
+
+	write_file(kernel_path, kernel, sizeof(kernel));
+	ck_assert_int_eq(vmm_boot_load(&guest, &options, &entry, NULL), 0);
+	ck_assert_mem_eq(at(0xffff0), code, sizeof(code));
+}
+END_TEST
+
 START_TEST(loader_moves_a_relocatable_kernel_down_when_ram_ends_early)
 {
 	struct vmm_options options = options_for_60_mib();
@@ -609,6 +622,7 @@ int main(void)
 	tcase_add_test(load, loader_puts_kernel_and_initrd_where_the_header_wants_them);
 	tcase_add_test(load, loader_maps_four_gib_at_their_own_addresses);
 	tcase_add_test(load, loader_tells_the_kernel_its_memory);
+	tcase_add_test(load, loader_leaves_a_reset_where_firmware_would_start);
 	tcase_add_test(load, loader_moves_a_relocatable_kernel_down_when_ram_ends_early);
 	tcase_add_test(load, loader_leaves_guest_alone_when_the_file_went_bad_since_the_check);
 	suite_add_tcase(suite, load);
