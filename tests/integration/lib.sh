@@ -15,13 +15,9 @@ passed=0 failed=0 skipped=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/gmig-test.XXXXXX")
 export XDG_RUNTIME_DIR=$work/run
 mkdir -m 700 "$XDG_RUNTIME_DIR"
-vm_pids=()
 
 cleanup() {
-	local pid
-	for pid in "${vm_pids[@]:-}"; do
-		[ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null
-	done
+	kill_vms
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -69,6 +65,8 @@ kill_vms() {
 	for file in "$work"/*.pid; do
 		[ -e "$file" ] || continue
 		pid=$(cat "$file")
+		# The guest is timeout's child: killed alone, timeout would leave it behind.
+		pkill -KILL -P "$pid" 2>/dev/null
 		kill -KILL "$pid" 2>/dev/null
 		rm -f "$file"
 	done
@@ -89,6 +87,16 @@ vm() {
 	echo "gmig-vmm $name did not come up:"
 	cat "$work/$name.log"
 	return 1
+}
+
+# warm NAME: wait until the probe guest has touched all of its memory and swept it once.
+warm() {
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ "$(show "$1" '([.vnodes[].bytes] | add) == ([.vnodes[].resident[]] | add) and .probe.sweeps > 0')" = true ] && return 0
+		sleep 0.1
+	done
+	fail "the guest has not touched all of its memory within a minute: $(show "$1" .vnodes)"
 }
 
 # The pid of gmig-vmm itself (timeout is its parent).
@@ -132,7 +140,7 @@ healthy() {
 	[ "$(show "$name" .probe.errors)" = 0 ] || fail "the guest found $(show "$name" .probe.errors) lost or misplaced writes"
 	timeout 60 gmig check "$name" --json >"$work/check" || fail "gmig check: $(cat "$work/check")"
 	before=$(show "$name" .probe.sweeps)
-	for ((i = 0; i < 50; i++)); do
+	for ((i = 0; i < 300; i++)); do
 		sleep 0.1
 		after=$(show "$name" .probe.sweeps)
 		[ "$after" -gt "$before" ] && break
@@ -149,7 +157,12 @@ need_kvm() {
 	[ -r /dev/kvm ] && [ -w /dev/kvm ] || skip "/dev/kvm is missing or not allowed"
 }
 
+# Only doctor's own "no" (exit 1) is a reason to skip; a doctor that breaks is a failure.
 need_migration() {
+	local rc
 	need_kvm
-	gmig doctor >"$work/doctor" 2>&1 || skip "migration does not work here: $(grep -m 1 -iE 'userfaultfd|move' "$work/doctor")"
+	gmig doctor >"$work/doctor" 2>&1
+	rc=$?
+	[ $rc -ne 1 ] || skip "migration does not work here: $(grep -m 1 -iE 'userfaultfd|move' "$work/doctor")"
+	[ $rc -eq 0 ] || fail "gmig doctor ended with $rc: $(cat "$work/doctor")"
 }
