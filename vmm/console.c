@@ -158,9 +158,7 @@ void console_flush(struct console *console, int timeout_ms)
 	pthread_mutex_unlock(&console->write_lock);
 }
 
-/* ---- Input
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Input ----------------------------------------------------------------------------------- */
 
 /* Take Ctrl-A sequences out; returns what is left. */
 static size_t filter_escape(struct console *console, uint8_t *data, size_t bytes)
@@ -234,8 +232,7 @@ void console_resume_input(struct console *console)
 	pthread_mutex_unlock(&console->input_lock);
 }
 
-/* ---- Start and end
- * ------------------------------------------------------------------------------------------- */
+/* ---- Start and end --------------------------------------------------------------------------- */
 
 /* Only in the foreground: a background job that touches the terminal is stopped. */
 static void make_raw(struct console *console)

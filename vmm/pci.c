@@ -74,9 +74,7 @@ static bool overlaps(unsigned int a, unsigned int a_bytes, unsigned int b, unsig
 	return a < b + b_bytes && b < a + a_bytes;
 }
 
-/* ---- MSI-X
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- MSI-X ----------------------------------------------------------------------------------- */
 
 /* Lock held. */
 static void msix_fire(struct pci_function *function, unsigned int vector)
@@ -199,8 +197,7 @@ static void msix_reset(struct pci_msix *msix)
 	pthread_mutex_unlock(&msix->lock);
 }
 
-/* ---- BARs: bus lock held, or vCPUs parked
- * ---------------------------------------------------------------------- */
+/* ---- BARs: bus lock held, or vCPUs parked ---------------------------------------------------- */
 
 static uint64_t bar_address(const struct pci_function *function, unsigned int bar)
 {
@@ -246,8 +243,7 @@ static void bar_update_all(struct pci_function *function)
 		bar_update(function, bar);
 }
 
-/* ---- Configuration space
- * --------------------------------------------------------------------------------------- */
+/* ---- Configuration space --------------------------------------------------------------------- */
 
 static void config_write(struct pci_function *function, unsigned int offset, const uint8_t *data,
 			 unsigned int bytes)
@@ -358,8 +354,7 @@ static void port_access(void *opaque, uint64_t offset, uint8_t *data, unsigned i
 	}
 }
 
-/* ---- Building a function
- * --------------------------------------------------------------------------------------- */
+/* ---- Building a function --------------------------------------------------------------------- */
 
 void pci_make_writable(struct pci_function *function, unsigned int offset, unsigned int bytes)
 {
@@ -488,9 +483,7 @@ unsigned int pci_function_slot(const struct pci_function *function)
 	return function->slot;
 }
 
-/* ---- The bus
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- The bus --------------------------------------------------------------------------------- */
 
 int pci_bus_create(struct vmm *vmm, struct pci_bus **out, struct gmig_error *err)
 {

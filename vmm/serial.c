@@ -191,8 +191,7 @@ static void serial_access(void *opaque, uint64_t offset, uint8_t *data, unsigned
 		console_resume_input(serial->console);
 }
 
-/* ---- The console's calls: I/O thread
- * ------------------------------------------------------------------------- */
+/* ---- The console's calls: I/O thread --------------------------------------------------------- */
 
 static size_t serial_room(void *opaque)
 {
@@ -233,8 +232,7 @@ static void serial_drained(void *opaque)
 	pthread_mutex_unlock(&serial->lock);
 }
 
-/* ---- Start, reset, end
- * --------------------------------------------------------------------------------------- */
+/* ---- Start, reset, end ----------------------------------------------------------------------- */
 
 static void serial_power_on(struct serial *serial)
 {

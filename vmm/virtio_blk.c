@@ -46,8 +46,7 @@ struct blk_request {
 	uint8_t *status; /* in guest RAM */
 };
 
-/* ---- Requests: worker thread, no lock
- * ---------------------------------------------------------------------------- */
+/* ---- Requests: worker thread, no lock -------------------------------------------------------- */
 
 /* preadv or pwritev until all is done. 0 or -errno; the end of the file is an error. */
 static int transfer(const struct blk *blk, const struct blk_request *request, bool write)
@@ -158,9 +157,7 @@ static const char *parse(struct virtio_chain *chain, struct blk_request *request
 	return NULL;
 }
 
-/* ---- Worker
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- Worker ---------------------------------------------------------------------------------- */
 
 /* Lock held; dropped while the request is worked on. */
 static void serve_chain(struct blk *blk)
@@ -233,9 +230,7 @@ static const struct virtio_ops blk_ops = {
     .notify = blk_notify,
 };
 
-/* ---- Start and end
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Start and end --------------------------------------------------------------------------- */
 
 /* Two guests on one disk destroy it. The lock belongs to the open file and goes with it, also when
  * we are killed. */

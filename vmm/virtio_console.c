@@ -30,9 +30,7 @@ struct vconsole {
 	struct virtio_chain chain;
 };
 
-/* ---- Control
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- Control --------------------------------------------------------------------------------- */
 
 /* False: the driver has no buffer for it now. */
 static bool send_control(struct vconsole *console, unsigned int index, uint16_t event,
@@ -128,9 +126,7 @@ static bool serve_control(struct vconsole *console)
 	return left >= 0;
 }
 
-/* ---- The device
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- The device ------------------------------------------------------------------------------ */
 
 /* Returns false when there may be more. */
 static bool discard_port0(struct vconsole *console)

@@ -161,9 +161,7 @@ static const struct virtio_ops net_ops = {
     .notify = net_notify,
 };
 
-/* ---- Start and end
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Start and end --------------------------------------------------------------------------- */
 
 static int open_tap(struct net *net, struct gmig_error *err)
 {

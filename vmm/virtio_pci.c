@@ -27,8 +27,7 @@
 	(FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |                      \
 	 FEATURE(VIRTIO_RING_F_EVENT_IDX))
 
-/* ---- For the device's queue code
- * ------------------------------------------------------------------------------- */
+/* ---- For the device's queue code ------------------------------------------------------------- */
 
 bool virtio_device_is_live(const struct virtio_device *device)
 {
@@ -75,9 +74,7 @@ void virtio_device_fail(struct virtio_device *device, unsigned int queue, const 
 	needs_reset(device);
 }
 
-/* ---- Status
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- Status ---------------------------------------------------------------------------------- */
 
 /* Lock held. Registers may be read and written while `stop` waits; that harms nobody but the driver
  * that does it. */
@@ -142,8 +139,7 @@ static void write_status(struct virtio_device *device, uint8_t value)
 		start_device(device);
 }
 
-/* ---- Common configuration
- * ------------------------------------------------------------------------------------- */
+/* ---- Common configuration -------------------------------------------------------------------- */
 
 static struct virtio_queue *selected_queue(struct virtio_device *device)
 {
@@ -277,9 +273,7 @@ static void write_common(struct virtio_device *device, uint32_t offset, uint32_t
 	}
 }
 
-/* ---- BAR 0
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- BAR 0 ----------------------------------------------------------------------------------- */
 
 static void common_access(struct virtio_device *device, uint32_t offset, uint8_t *data,
 			  unsigned int bytes, bool write)
@@ -348,9 +342,7 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 	pthread_mutex_unlock(&device->lock);
 }
 
-/* ---- Capabilities
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Capabilities ---------------------------------------------------------------------------- */
 
 /*
  * The window through configuration space, for firmware that cannot reach BARs: an access to the

@@ -68,8 +68,7 @@ void virtio_device_destroy(struct virtio_device *device);
 /* As a reset by the driver. vCPUs are parked. Takes the lock. */
 void virtio_device_reset(struct virtio_device *device);
 
-/* ---- For the device's queue code; lock held
- * -------------------------------------------------------------------- */
+/* ---- For the device's queue code; lock held -------------------------------------------------- */
 
 /* The driver is ready and nothing is broken: queues may be served. */
 bool virtio_device_is_live(const struct virtio_device *device);

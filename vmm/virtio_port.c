@@ -16,9 +16,7 @@ static struct vmm *port_vmm(const struct virtio_port *port)
 	return port->device->vmm;
 }
 
-/* ---- The client
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- The client ------------------------------------------------------------------------------ */
 
 static void listen_ready(void *opaque, uint32_t events);
 static void client_ready(void *opaque, uint32_t events);
@@ -112,8 +110,7 @@ static void watch_client(struct virtio_port *port, bool readable, bool writable)
 	vmm_loop_modify(port_vmm(port), port->client_fd, events);
 }
 
-/* ---- Guest to client
- * --------------------------------------------------------------------------------------------- */
+/* ---- Guest to client ------------------------------------------------------------------------- */
 
 /* 1: a chain is held; 0: the guest has none. */
 static int take_tx(struct virtio_port *port)
@@ -170,8 +167,7 @@ static bool serve_tx(struct virtio_port *port, bool *blocked)
 	return false;
 }
 
-/* ---- Client to guest
- * --------------------------------------------------------------------------------------------- */
+/* ---- Client to guest ------------------------------------------------------------------------- */
 
 /* Fill one buffer of the guest. 1: went; 0: the client has nothing now, or ever. */
 static int receive_one(struct virtio_port *port)
@@ -243,9 +239,7 @@ void virtio_port_stop(struct virtio_port *port)
 	watch_client(port, false, false);
 }
 
-/* ---- The socket
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- The socket ------------------------------------------------------------------------------ */
 
 /* A socket that nobody listens on any more was left by a guest that was killed. */
 static int remove_stale(const struct sockaddr_un *address, struct gmig_error *err)

@@ -66,9 +66,7 @@ int virtio_queue_break(struct virtio_queue *queue, const char *why)
 	return -EIO;
 }
 
-/* ---- Chains
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Chains ---------------------------------------------------------------------------------- */
 
 /* Add guest memory to the chain; NULL or what is wrong with it. */
 static const char *add_piece(struct virtio_chain *chain, void *base, uint64_t bytes, bool writable)
@@ -193,9 +191,7 @@ static const char *walk_chain(const struct virtio_queue *queue, struct virtio_ch
 	return walk_table(queue, chain, table, entries, NULL);
 }
 
-/* ---- Rings
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- Rings ----------------------------------------------------------------------------------- */
 
 static bool is_empty(const struct virtio_queue *queue)
 {
@@ -276,9 +272,7 @@ bool virtio_queue_must_signal(struct virtio_queue *queue)
 	return vring_need_event(event, new, old);
 }
 
-/* ---- Pieces
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
 size_t virtio_read_pieces(const struct iovec *iov, unsigned int count, size_t offset, void *buffer,
 			  size_t bytes)

@@ -10,7 +10,6 @@
 #include "../../vmm/device_ops.h"
 #include "../../vmm/vmm.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -18,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef FAKE_WINDOW_BYTES
 #define FAKE_WINDOW_BYTES (4ull << 20)
-#define FAKE_RAM_BYTES	  (2 * FAKE_WINDOW_BYTES)
-#define FAKE_MAX	  64
+#endif
+#define FAKE_RAM_BYTES (2 * FAKE_WINDOW_BYTES)
+#define FAKE_MAX       64
 
 struct fake_fd {
 	int fd; /* -1: free */
@@ -81,8 +82,7 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 	return NULL;
 }
 
-/* ---- I/O ranges
- * ---------------------------------------------------------------------------------------------- */
+/* ---- I/O ranges ------------------------------------------------------------------------------ */
 
 static inline struct vmm_io *fake_find(struct vmm_io *io, unsigned int count, uint64_t address,
 				       uint64_t bytes)
@@ -174,8 +174,7 @@ static inline void fake_write(struct vmm *vmm, uint64_t gpa, unsigned int bytes,
 	fake_mmio(vmm, gpa, &value, bytes, true);
 }
 
-/* ---- Interrupts, the end
- * ------------------------------------------------------------------------------------- */
+/* ---- Interrupts, the end --------------------------------------------------------------------- */
 
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
 {
@@ -201,8 +200,7 @@ void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text)
 	vmm->end = why;
 }
 
-/* ---- Loop: handlers run in fake_loop_run() only, on the test's thread
- * ------------------------------------------- */
+/* ---- Loop: handlers run in fake_loop_run() only, on the test's thread ------------------------ */
 
 static inline struct fake_fd *fake_find_fd(struct vmm *vmm, int fd)
 {
@@ -271,9 +269,10 @@ static inline bool fake_loop_run(struct vmm *vmm)
 	return false;
 }
 
-/* ---- Check
- * -----------------------------------------------------------------------------------------------------
- */
+#ifndef FAKE_WITHOUT_CHECK
+/* ---- Check ----------------------------------------------------------------------------------- */
+
+#include <check.h>
 
 /* All tests in one case with one fixture; what main() returns. */
 static inline int fake_run_suite(const char *name, SFun setup, SFun teardown,
@@ -295,5 +294,6 @@ static inline int fake_run_suite(const char *name, SFun setup, SFun teardown,
 	srunner_free(runner);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
+#endif
 
 #endif

@@ -58,9 +58,7 @@ static void turn(void)
 	ck_assert(fake_loop_run(&vmm));
 }
 
-/* ---- The driver
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- The driver ------------------------------------------------------------------------------ */
 
 static void give_buffers(unsigned int queue, unsigned int count, uint32_t bytes)
 {
@@ -204,9 +202,7 @@ static void guest_gets_nothing(unsigned int port)
 	ck_assert(!driver_take_used(&driver, RX(port), &elem));
 }
 
-/* ---- Tests
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 START_TEST(ports_are_added_named_and_silent_without_client)
 {

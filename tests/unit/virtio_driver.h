@@ -1,4 +1,5 @@
-/* The guest's half of a virtio device on PCI, small enough for tests. Include after fake_machine.h. */
+/* The guest's half of a virtio device on PCI, small enough for tests. Include after fake_machine.h.
+ */
 #ifndef VIRTIO_DRIVER_H
 #define VIRTIO_DRIVER_H
 
