@@ -62,9 +62,11 @@ static int read_nodes(const json_t *arguments, const char *name, uint8_t *nodes,
 	{
 		json_int_t node = json_integer_value(item);
 
-		if (!json_is_integer(item) || node < 0 || node >= GMIG_MAX_NODES)
-			return gmig_fail(err, -EINVAL, "%s: item %zu is not the number of a node",
-					 name, i);
+		if (!json_is_integer(item))
+			return gmig_fail(err, -EINVAL, "%s: item %zu is not a number", name, i);
+		if (node < 0 || node >= GMIG_MAX_NODES)
+			return gmig_fail(err, -EINVAL, "%s: node %lld is not within 0 to %d", name,
+					 (long long)node, GMIG_MAX_NODES - 1);
 		nodes[i] = (uint8_t)node;
 	}
 	*count = (unsigned int)json_array_size(list);

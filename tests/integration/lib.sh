@@ -73,14 +73,16 @@ kill_vms() {
 	rm -f "$XDG_RUNTIME_DIR"/gmig/*.sock
 }
 
-# vm NAME OPTION..: start gmig-vmm in the background and wait for its socket. Output in $work/NAME.log.
+# vm NAME OPTION..: start gmig-vmm in the background and wait for its socket, and for a probe guest's first sweep, which
+# fills its memory (not with VM_EARLY=1). Output in $work/NAME.log.
 vm() {
 	local name=$1 i
 	shift
 	timeout -k 5 "${VM_LIMIT:-300}" gmig-vmm --name "$name" "$@" >"$work/$name.out" 2>"$work/$name.log" </dev/null &
 	echo $! >"$work/$name.pid"
-	for ((i = 0; i < 100; i++)); do
-		timeout 5 gmig show "$name" --json >/dev/null 2>&1 && return 0
+	for ((i = 0; i < 300; i++)); do
+		timeout 5 gmig show "$name" --json 2>/dev/null |
+			jq -e "${VM_EARLY:-0} == 1 or .probe.filled != false" >/dev/null 2>&1 && return 0
 		kill -0 "$(cat "$work/$name.pid")" 2>/dev/null || break
 		sleep 0.1
 	done
