@@ -83,7 +83,7 @@ int units_parse_nodes(const char *text, uint8_t *nodes, size_t max, struct gmig_
 	size_t count = 0;
 
 	for (;;) {
-		unsigned int first, last;
+		unsigned int first = 0, last;
 		int rc = parse_node(&text, whole, &first, err);
 
 		last = first;

@@ -80,7 +80,7 @@ static int parse_line(const struct control_client *client, json_t **message, str
 	json_error_t error;
 
 	*message = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
-	if (*message && json_is_object(*message))
+	if (json_is_object(*message))
 		return 0;
 	json_decref(*message);
 	*message = NULL;

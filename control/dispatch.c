@@ -142,31 +142,30 @@ struct envelope {
 
 static int open_envelope(json_t *request, struct envelope *envelope, struct gmig_error *err)
 {
-	const char *key;
+	const char *key, *name = NULL;
 	json_t *value;
 
 	envelope->id = json_object_get(request, "id");
-	envelope->name = NULL;
-	envelope->arguments = NULL;
 	json_object_foreach (request, key, value) {
 		if (!strcmp(key, "execute")) {
 			if (!json_is_string(value))
 				return gmig_fail(err, -EINVAL,
 						 "'execute' is a string, here it is %s",
 						 json_type_name(value));
-			envelope->name = json_string_value(value);
+			name = json_string_value(value);
 		} else if (!strcmp(key, "arguments")) {
 			if (!json_is_object(value))
 				return gmig_fail(err, -EINVAL,
 						 "'arguments' is an object, here it is %s",
 						 json_type_name(value));
 			envelope->arguments = value;
-		} else if (strcmp(key, "id")) {
+		} else if (strcmp(key, "id") != 0) {
 			return gmig_fail(err, -EINVAL, "a request has no member '%.64s'", key);
 		}
 	}
-	if (!envelope->name)
+	if (!name)
 		return gmig_fail(err, -EINVAL, "the request has no member 'execute'");
+	envelope->name = name;
 	return 0;
 }
 
@@ -331,7 +330,7 @@ static int run_command(const struct control_dispatch *dispatch, struct envelope 
 json_t *control_dispatch(const struct control_dispatch *dispatch, const char *line, size_t length)
 {
 	json_t *request CONTROL_CLEANUP(control_json_put) = NULL;
-	struct envelope envelope = {0};
+	struct envelope envelope = {.name = ""};
 	struct gmig_error err = {0};
 	json_t *result = NULL, *reply;
 	int rc;

@@ -6,7 +6,7 @@
 
 #define LINE_FIRST_BYTES 512
 #define LINE_KEEP_BYTES	 (64 * 1024)
-#define LINE_RESYNC	 ((char)0xff)
+#define LINE_RESYNC	 0xff
 
 struct line_reader {
 	size_t max_bytes;
@@ -138,7 +138,7 @@ size_t line_reader_feed(struct line_reader *reader, const char *bytes, size_t co
 		taken += run;
 		if (taken == count)
 			break;
-		if (bytes[taken++] == LINE_RESYNC) {
+		if ((unsigned char)bytes[taken++] == LINE_RESYNC) {
 			reader->skipping = false;
 			reader->length = 0;
 			reader->resynced = true;

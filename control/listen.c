@@ -44,6 +44,15 @@ int control_address(const char *path, struct sockaddr_un *address, struct gmig_e
 	return 0;
 }
 
+/* The caller closes it from now on. */
+static int keep_fd(int *fd)
+{
+	int kept = *fd;
+
+	*fd = -1;
+	return kept;
+}
+
 /* mkdir -p, mode 0700 for what is missing. */
 static int make_directories(char *directory, struct gmig_error *err)
 {
@@ -175,9 +184,8 @@ int control_listen(const char *path, struct control_socket *out, struct gmig_err
 	rc = bind_and_listen(fd, &address, &st, err);
 	if (rc)
 		return rc;
-	*out = (struct control_socket){.fd = fd, .device = st.st_dev, .inode = st.st_ino};
+	*out = (struct control_socket){.fd = keep_fd(&fd), .device = st.st_dev, .inode = st.st_ino};
 	memcpy(out->path, address.sun_path, sizeof(out->path));
-	fd = -1;
 	return 0;
 }
 

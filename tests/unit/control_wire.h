@@ -1,0 +1,234 @@
+/*
+ * For the tests of the control socket: a server with commands that echo or fail, in a directory of
+ * its own, and a bare client that sees what is on the wire. Include once in a test program.
+ */
+#ifndef CONTROL_WIRE_H
+#define CONTROL_WIRE_H
+
+#include "../../control/control.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char directory[64], path[96];
+static struct control_server *server;
+static struct gmig_error err;
+
+/* ---- Commands of the server under test ------------------------------------------------------- */
+
+static int run_echo(void *opaque, const json_t *arguments, json_t **result,
+		    struct gmig_error *error)
+{
+	(void)opaque;
+	(void)error;
+	*result = json_deep_copy(arguments);
+	return 0;
+}
+
+static int run_fail(void *opaque, const json_t *arguments, json_t **result,
+		    struct gmig_error *error)
+{
+	(void)opaque;
+	(void)result;
+	return gmig_fail(error, (int)-json_integer_value(json_object_get(arguments, "code")),
+			 "as was asked");
+}
+
+static int run_fail_silently(void *opaque, const json_t *arguments, json_t **result,
+			     struct gmig_error *error)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)result;
+	(void)error;
+	return -EBUSY;
+}
+
+static int run_shout(void *opaque, const json_t *arguments, json_t **result,
+		     struct gmig_error *error)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)result;
+	(void)error;
+	control_server_event(server, "SHOUT", json_pack("{s:i}", "loud", 1));
+	return 0;
+}
+
+/* A text that ends in the first half of a character. */
+static int run_half_character(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *error)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)result;
+	return gmig_fail(error, -EINVAL, "half a letter: \xc3");
+}
+
+static const struct control_argument echo_arguments[] = {
+    {.name = "text", .type = CONTROL_STRING},	{.name = "number", .type = CONTROL_INTEGER},
+    {.name = "flag", .type = CONTROL_BOOL},	{.name = "list", .type = CONTROL_ARRAY},
+    {.name = "object", .type = CONTROL_OBJECT}, {0},
+};
+static const struct control_argument fail_arguments[] = {
+    {.name = "code", .type = CONTROL_INTEGER, .required = true},
+    {0},
+};
+static const struct control_command commands[] = {
+    {.name = "echo", .arguments = echo_arguments, .run = run_echo},
+    {.name = "fail", .arguments = fail_arguments, .run = run_fail},
+    {.name = "fail-silently", .run = run_fail_silently},
+    {.name = "half-character", .run = run_half_character},
+    {.name = "shout", .run = run_shout},
+    {0},
+};
+
+static __attribute__((unused)) struct control_server_options options(void)
+{
+	return (struct control_server_options){.path = path, .name = "vm1", .commands = commands};
+}
+
+static __attribute__((unused)) void start(struct control_server_options opts)
+{
+	ck_assert_msg(!control_server_create(&opts, &server, &err), "%s", err.text);
+}
+
+static __attribute__((unused)) void setup(void)
+{
+	strcpy(directory, "/tmp/gmig-test-control-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/run/vm1.sock", directory);
+	memset(&err, 0, sizeof(err));
+	server = NULL;
+}
+
+static void teardown(void)
+{
+	char run[96];
+
+	control_server_destroy(server);
+	unlink(path);
+	snprintf(run, sizeof(run), "%s/run", directory);
+	rmdir(run);
+	rmdir(directory);
+}
+
+static __attribute__((unused)) void setup_started(void)
+{
+	setup();
+	start(options());
+}
+
+/* ---- A bare client: what is on the wire ------------------------------------------------------ */
+
+static __attribute__((unused)) int dial_quietly(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, path);
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* One line, without its LF; fails when none comes in 10 s. "" at the end of the stream. */
+static __attribute__((unused)) const char *read_line(int fd)
+{
+	static char line[8192];
+	size_t length = 0;
+
+	for (;;) {
+		struct pollfd poller = {.fd = fd, .events = POLLIN};
+		const char *end;
+		ssize_t got;
+
+		ck_assert_msg(poll(&poller, 1, 10000) == 1, "no line came");
+		got = recv(fd, line + length, sizeof(line) - 1 - length, MSG_PEEK);
+		if (got <= 0)
+			return "";
+		end = memchr(line + length, '\n', (size_t)got);
+		if (end)
+			got = end - (line + length) + 1;
+		ck_assert_int_eq(recv(fd, line + length, (size_t)got, 0), got);
+		length += (size_t)got;
+		if (end)
+			break;
+		ck_assert_uint_lt(length, sizeof(line) - 1);
+	}
+	line[length - 1] = '\0';
+	return line;
+}
+
+static __attribute__((unused)) void write_bytes(int fd, const char *bytes, size_t count)
+{
+	while (count) {
+		ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
+
+		ck_assert_int_gt(sent, 0);
+		bytes += sent;
+		count -= (size_t)sent;
+	}
+}
+
+static __attribute__((unused)) void write_text(int fd, const char *text)
+{
+	write_bytes(fd, text, strlen(text));
+}
+
+static __attribute__((unused)) int dial(void)
+{
+	int fd = dial_quietly();
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_ptr_nonnull(strstr(read_line(fd), "\"QMP\""));
+	return fd;
+}
+
+/* Send a line, the answer must hold `part`. */
+static __attribute__((unused)) void ask(int fd, const char *line, const char *part)
+{
+	const char *answer;
+
+	write_text(fd, line);
+	write_text(fd, "\n");
+	answer = read_line(fd);
+	ck_assert_msg(strstr(answer, part), "sent %s got %s wanted %s", line, answer, part);
+}
+
+static __attribute__((unused)) TCase *case_with(Suite *suite, const char *name,
+						void (*before)(void))
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, before, teardown);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
+/* Run the suite; the exit status of the test program. */
+static int run_suite(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+#endif

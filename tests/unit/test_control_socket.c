@@ -1,0 +1,151 @@
+/* The control socket's file: mode, stale and living ones, who removes it. */
+#include "control_wire.h"
+
+START_TEST(socket_has_mode_0600_whatever_the_umask_is)
+{
+	struct stat st;
+
+	umask(0);
+	start(options());
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 07777, 0600);
+	*strrchr(path, '/') = '\0';
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 07777, 0700);
+	path[strlen(path)] = '/';
+}
+END_TEST
+
+START_TEST(socket_living_is_refused_and_lives_on)
+{
+	struct control_server_options opts = options();
+	struct control_server *second = NULL;
+	int fd;
+
+	start(opts);
+	ck_assert_int_eq(control_server_create(&opts, &second, &err), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(err.text, "a server lives at"));
+	fd = dial();
+	ask(fd, "{\"execute\":\"echo\"}", "{\"return\":{}}");
+	close(fd);
+}
+END_TEST
+
+START_TEST(socket_stale_is_taken_over)
+{
+	pid_t child = fork();
+	int fd;
+
+	if (!child) {
+		start(options());
+		_exit(0); /* leaves the file behind, as SIGKILL would */
+	}
+	waitpid(child, NULL, 0);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	start(options());
+	fd = dial();
+	close(fd);
+}
+END_TEST
+
+START_TEST(socket_stale_taken_by_many_at_once_has_one_owner)
+{
+	int winners = 0, status;
+	int gate[2];
+	pid_t child = fork();
+
+	if (!child) {
+		start(options());
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	ck_assert_int_eq(pipe(gate), 0);
+	for (int i = 0; i < 8; i++) {
+		char byte;
+
+		if (fork())
+			continue;
+		close(gate[1]);
+		if (read(gate[0], &byte, 1) != 0)
+			_exit(2);
+		struct control_server_options opts = options();
+		int rc = control_server_create(&opts, &server, &err);
+
+		if (!rc)
+			usleep(500000); /* alive until all have tried */
+		_exit(rc == -EADDRINUSE ? 1 : rc ? 3 : 0);
+	}
+	close(gate[0]);
+	close(gate[1]);
+	while (wait(&status) > 0) {
+		ck_assert_int_le(WEXITSTATUS(status), 1);
+		winners += WEXITSTATUS(status) == 0;
+	}
+	ck_assert_int_eq(winners, 1);
+}
+END_TEST
+
+START_TEST(socket_is_removed_at_the_end)
+{
+	start(options());
+	control_server_destroy(server);
+	server = NULL;
+	ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(socket_of_somebody_else_is_not_removed_at_the_end)
+{
+	start(options());
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_ge(open(path, O_CREAT | O_WRONLY, 0600), 0);
+	control_server_destroy(server);
+	server = NULL;
+	ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(socket_path_that_is_a_file_is_left_alone)
+{
+	struct control_server_options opts = options();
+
+	start(opts);
+	control_server_destroy(server);
+	server = NULL;
+	ck_assert_int_ge(open(path, O_CREAT | O_WRONLY, 0600), 0);
+	ck_assert_int_eq(control_server_create(&opts, &server, &err), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(err.text, "is not a socket"));
+	ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(socket_path_too_long_or_empty_is_refused)
+{
+	struct control_server_options opts = options();
+	char longer[200];
+
+	memset(longer, 'a', sizeof(longer) - 1);
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	opts.path = longer;
+	ck_assert_int_eq(control_server_create(&opts, &server, &err), -ENAMETOOLONG);
+	opts.path = "";
+	ck_assert_int_eq(control_server_create(&opts, &server, &err), -EINVAL);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control_socket");
+	TCase *tcase = case_with(suite, "files", setup);
+
+	tcase_add_test(tcase, socket_has_mode_0600_whatever_the_umask_is);
+	tcase_add_test(tcase, socket_living_is_refused_and_lives_on);
+	tcase_add_test(tcase, socket_stale_is_taken_over);
+	tcase_add_test(tcase, socket_stale_taken_by_many_at_once_has_one_owner);
+	tcase_add_test(tcase, socket_is_removed_at_the_end);
+	tcase_add_test(tcase, socket_of_somebody_else_is_not_removed_at_the_end);
+	tcase_add_test(tcase, socket_path_that_is_a_file_is_left_alone);
+	tcase_add_test(tcase, socket_path_too_long_or_empty_is_refused);
+	return run_suite(suite);
+}
