@@ -1,0 +1,40 @@
+/*
+ * What the host may ask for: /etc/gmig/agent.conf, lines of `key = value`, '#' begins a comment.
+ *
+ *   commands = all | NAME..            commands that are carried out; guest-* always are
+ *   users = all | UID..                processes of these users alone
+ *   cgroups = all | /PATH..            processes in these cgroups or below, and these cgroups
+ *   programs = all | NAME..            processes with these names (/proc/PID/comm)
+ *   max-rate = SIZE                    bytes a second of a job, 0: no limit
+ *
+ * Several values have spaces between them. Without the file all is allowed. Kernel threads and the
+ * agent itself are never touched, whatever the file says. Read once, before any thread; read only.
+ */
+#ifndef AGENT_CONF_H
+#define AGENT_CONF_H
+
+#include "proc.h"
+
+#define AGENT_CONF_PATH "/etc/gmig/agent.conf"
+
+struct agent_conf {
+	char *commands, *users, *cgroups, *programs; /* words with spaces; NULL: all */
+	uint64_t max_rate;			     /* bytes a second; 0: no limit */
+};
+
+/* A missing file is none. -EINVAL names line and word; -EACCES. */
+int agent_conf_read(const char *path, struct agent_conf *conf, struct gmig_error *err);
+/* text is changed. Fuzzed. */
+int agent_conf_parse(char *text, struct agent_conf *conf, struct gmig_error *err);
+void agent_conf_free(struct agent_conf *conf);
+
+bool agent_conf_allows_command(const struct agent_conf *conf, const char *name);
+/* -EPERM with the reason: a kernel thread, ourselves, or not on the list. */
+int agent_conf_check_process(const struct agent_conf *conf, const struct agent_process *process,
+			     struct gmig_error *err);
+int agent_conf_check_cgroup(const struct agent_conf *conf, const char *cgroup,
+			    struct gmig_error *err);
+/* The rate that is kept to when `rate` was asked for. */
+uint64_t agent_conf_rate(const struct agent_conf *conf, uint64_t rate);
+
+#endif

@@ -1,0 +1,449 @@
+/* Moving pages, see move.h. */
+#include "move.h"
+#include "maps.h"
+#include "proc.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_PAGES   4096
+#define HUGE_PAGES    (AGENT_HUGE_BYTES / AGENT_PAGE_BYTES)
+#define FULL_AFTER    8 /* single pages in a row that found the node full: it is */
+#define PASS_PAUSE_NS 10000000ull
+
+/* ---- move_pages(2), exact -------------------------------------------------------------------- */
+
+struct exact {
+	pid_t pid;
+	size_t count, done, span;
+	void **pages;
+	const int *nodes;
+	int *status;
+	int flags;
+	unsigned int full; /* single pages in a row that found no memory */
+};
+
+/* One page alone, and the kernel gave no status: it may have moved all the same. */
+static void settle_one(struct exact *exact, long rc)
+{
+	size_t i = exact->done++;
+	int where;
+
+	exact->full = rc == -ENOMEM ? exact->full + 1 : 0;
+	exact->status[i] = rc == -ENOMEM ? -ENOMEM : -EBUSY;
+	if (!agent_sys->move_pages(exact->pid, 1, &exact->pages[i], NULL, &where, exact->flags) &&
+	    where == exact->nodes[i])
+		exact->status[i] = where;
+}
+
+/* The node is full: no use to try each page that is still to go there. */
+static void give_up_full(struct exact *exact)
+{
+	int node = exact->nodes[exact->done - 1];
+
+	while (exact->done < exact->count && exact->nodes[exact->done] == node)
+		exact->status[exact->done++] = -ENOMEM;
+	exact->full = 0;
+}
+
+static int exact_step(struct exact *exact)
+{
+	size_t first = exact->done, n = exact->count - first;
+	long rc;
+
+	if (n > exact->span)
+		n = exact->span;
+	for (size_t i = first; i < first + n; i++)
+		exact->status[i] = AGENT_STATUS_UNSET;
+	rc = agent_sys->move_pages(exact->pid, n, exact->pages + first, exact->nodes + first,
+				   exact->status + first, exact->flags);
+	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN)
+		return (int)rc;
+	while (exact->done < first + n && exact->status[exact->done] != AGENT_STATUS_UNSET)
+		exact->done++;
+	if (exact->done > first)
+		exact->full = 0;
+	if (exact->done == first + n) {
+		exact->span *= 2;
+		return 0;
+	}
+	if (n == 1)
+		settle_one(exact, rc);
+	exact->span = n > 1 ? n / 2 : 1;
+	if (exact->full >= FULL_AFTER)
+		give_up_full(exact);
+	return 0;
+}
+
+int agent_move_exact(pid_t pid, size_t count, void **pages, const int *nodes, int *status,
+		     int flags)
+{
+	struct exact exact = {.pid = pid,
+			      .count = count,
+			      .span = count,
+			      .pages = pages,
+			      .nodes = nodes,
+			      .status = status,
+			      .flags = flags};
+	int rc = 0;
+
+	if (!count)
+		return 0;
+	if (!nodes)
+		return (int)agent_sys->move_pages(pid, count, pages, NULL, status, flags);
+	for (size_t i = 0; i < count; i++)
+		status[i] = AGENT_STATUS_UNSET;
+	while (!rc && exact.done < count)
+		rc = exact_step(&exact);
+	return rc;
+}
+
+/* ---- A process, mapping by mapping ----------------------------------------------------------- */
+
+struct range {
+	uint64_t start, end, page_bytes;
+	bool huge; /* has transparent huge pages */
+};
+
+struct walk {
+	struct agent_job *job;
+	const struct agent_move *move;
+	pid_t pid;
+	int flags;
+	int target[AGENT_MAX_NODES]; /* by source node; -1: stays */
+	struct agent_job_counts counts;
+	struct agent_left left; /* of this pass over this process */
+	bool retry;		/* some of it may move in another pass */
+	struct range *ranges;
+	size_t range_count, range_capacity;
+	/* One chunk. */
+	void *pages[CHUNK_PAGES];
+	int where[CHUNK_PAGES], nodes[CHUNK_PAGES], status[CHUNK_PAGES];
+	void *todo[CHUNK_PAGES];
+	size_t index[CHUNK_PAGES]; /* of todo in pages */
+};
+
+static int target_of(const struct walk *walk, int node)
+{
+	return node >= 0 && node < AGENT_MAX_NODES ? walk->target[node] : -1;
+}
+
+static uint64_t bytes_to_move(const struct walk *walk, const struct agent_vma *vma)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < vma->node_count; i++)
+		if (target_of(walk, vma->node[i].node) >= 0)
+			bytes += vma->node[i].pages * vma->page_bytes;
+	return bytes;
+}
+
+static int add_range(struct walk *walk, const struct agent_vma *vma)
+{
+	if (walk->range_count == walk->range_capacity) {
+		size_t capacity = walk->range_capacity ? 2 * walk->range_capacity : 64;
+		struct range *bigger = realloc(walk->ranges, capacity * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		walk->ranges = bigger;
+		walk->range_capacity = capacity;
+	}
+	walk->ranges[walk->range_count++] = (struct range){.start = vma->start,
+							   .end = vma->end,
+							   .page_bytes = vma->page_bytes,
+							   .huge = vma->huge_bytes > 0};
+	return 0;
+}
+
+/* Which mappings have pages that are to move? *bytes: how much. */
+static int find_ranges(struct walk *walk, uint64_t *bytes, struct gmig_error *err)
+{
+	struct agent_vma *vma;
+	AGENT_MAPS maps = NULL;
+	int rc = agent_maps_open(walk->pid, true, &maps, err);
+
+	*bytes = 0;
+	walk->range_count = 0;
+	if (rc)
+		return rc;
+	vma = malloc(sizeof(*vma));
+	while (vma && !rc && agent_maps_next(maps, vma)) {
+		uint64_t there = bytes_to_move(walk, vma);
+
+		if (there)
+			rc = add_range(walk, vma);
+		*bytes += there;
+	}
+	if (!vma || rc)
+		rc = gmig_fail(err, -ENOMEM, "out of memory");
+	free(vma);
+	return rc;
+}
+
+/* ---- A chunk --------------------------------------------------------------------------------- */
+
+/* All pages of a huge page's room on one node: moving its head moves it whole, if it is one. */
+static bool whole_block(const struct walk *walk, size_t i, size_t count)
+{
+	if ((uintptr_t)walk->pages[i] % AGENT_HUGE_BYTES || i + HUGE_PAGES > count)
+		return false;
+	for (size_t j = 1; j < HUGE_PAGES; j++)
+		if (walk->where[i + j] != walk->where[i])
+			return false;
+	return true;
+}
+
+/* Fill todo with what is to move; heads: first pages of possible huge pages alone. */
+static size_t choose(struct walk *walk, size_t count, bool heads)
+{
+	size_t chosen = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int target = target_of(walk, walk->where[i]);
+
+		if (target < 0 || (heads && !whole_block(walk, i, count)))
+			continue;
+		walk->todo[chosen] = walk->pages[i];
+		walk->nodes[chosen] = target;
+		walk->index[chosen++] = i;
+	}
+	return chosen;
+}
+
+static int ask(struct walk *walk, size_t count)
+{
+	return agent_move_exact(walk->pid, count, walk->pages, NULL, walk->where, walk->flags);
+}
+
+/*
+ * Pages that did not reach their node, by reason. A page with -EBUSY may be the tail of a huge page
+ * that went with its head, so the kernel is asked again where it is.
+ */
+static uint64_t account(struct walk *walk, size_t chosen, uint64_t page_bytes)
+{
+	uint64_t moved = 0;
+
+	for (size_t i = 0; i < chosen; i++) {
+		int status = walk->status[i];
+		int now = walk->where[walk->index[i]];
+
+		if (now == walk->nodes[i]) {
+			moved += page_bytes;
+			continue;
+		}
+		if (now < 0)
+			continue; /* gone meanwhile: nothing is left */
+		if (status >= 0 || status == AGENT_STATUS_UNSET)
+			status = -EBUSY;
+		walk->retry |= status == -EBUSY || status == -EAGAIN;
+		agent_left_add(&walk->left, status, page_bytes / AGENT_PAGE_BYTES);
+	}
+	return moved;
+}
+
+/* Huge pages by their heads first: one call a head instead of 512 pages. *moved in bytes. */
+static int move_heads(struct walk *walk, size_t count, uint64_t *moved)
+{
+	size_t chosen = choose(walk, count, true), whole = 0;
+	int target[CHUNK_PAGES / HUGE_PAGES + 1], rc;
+
+	if (!chosen)
+		return 0;
+	rc =
+	    agent_move_exact(walk->pid, chosen, walk->todo, walk->nodes, walk->status, walk->flags);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < chosen; i++)
+		target[i] = walk->nodes[i];
+	rc = ask(walk, count);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < chosen; i++)
+		for (size_t j = 0; j < HUGE_PAGES; j++)
+			whole += walk->where[walk->index[i] + j] == target[i];
+	*moved += whole * AGENT_PAGE_BYTES;
+	return 0;
+}
+
+/* *moved: bytes that reached their node. -errno: the call as a whole was refused. */
+static int move_chunk(struct walk *walk, const struct range *range, size_t count, uint64_t *moved)
+{
+	size_t chosen;
+	int rc = ask(walk, count);
+
+	if (!rc && range->huge && range->page_bytes == AGENT_PAGE_BYTES)
+		rc = move_heads(walk, count, moved);
+	if (rc)
+		return rc;
+	chosen = choose(walk, count, false);
+	if (!chosen)
+		return 0;
+	rc =
+	    agent_move_exact(walk->pid, chosen, walk->todo, walk->nodes, walk->status, walk->flags);
+	if (!rc)
+		rc = ask(walk, count);
+	if (!rc)
+		*moved += account(walk, chosen, range->page_bytes);
+	return rc;
+}
+
+static void publish(struct walk *walk)
+{
+	struct agent_job_counts counts = walk->counts;
+
+	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
+		counts.left.pages[i] += walk->left.pages[i];
+	counts.done_bytes = counts.moved_bytes + agent_left_total(&counts.left) * AGENT_PAGE_BYTES;
+	/* A process that grows meanwhile must not look more than done. */
+	if (counts.total_bytes < counts.done_bytes)
+		counts.total_bytes = counts.done_bytes;
+	agent_job_publish(walk->job, &counts);
+}
+
+/* Where the chunk that begins at `at` ends: whole huge pages where there are some, however slow the
+ * job, because half of one cannot move. */
+static uint64_t chunk_end(const struct walk *walk, const struct range *range, uint64_t at)
+{
+	uint64_t step = agent_job_step_bytes(walk->job, CHUNK_PAGES * AGENT_PAGE_BYTES);
+	uint64_t end = at + step;
+
+	if (range->huge && step < AGENT_HUGE_BYTES)
+		end = at + AGENT_HUGE_BYTES - at % AGENT_HUGE_BYTES;
+	else if (range->huge)
+		end -= end % AGENT_HUGE_BYTES;
+	if (end < at + range->page_bytes)
+		end = at + range->page_bytes;
+	return end < range->end ? end : range->end;
+}
+
+static int move_range(struct walk *walk, const struct range *range)
+{
+	uint64_t at = range->start;
+	int rc = 0;
+
+	while (!rc && at < range->end && !agent_job_cancelled(walk->job)) {
+		uint64_t end = chunk_end(walk, range, at), moved = 0;
+		size_t count = 0;
+
+		for (; count < CHUNK_PAGES && at < end; at += range->page_bytes)
+			walk->pages[count++] = (void *)(uintptr_t)at; // NOLINT
+		rc = move_chunk(walk, range, count, &moved);
+		walk->counts.moved_bytes += moved;
+		publish(walk);
+		if (moved)
+			agent_job_pace(walk->job, moved);
+	}
+	return rc;
+}
+
+/* ---- Passes ---------------------------------------------------------------------------------- */
+
+static int pass_by_pages(struct walk *walk, struct gmig_error *err)
+{
+	uint64_t bytes;
+	int rc = find_ranges(walk, &bytes, err);
+
+	for (size_t i = 0; !rc && i < walk->range_count; i++) {
+		rc = move_range(walk, &walk->ranges[i]);
+		if (rc)
+			agent_call_failed_pid(err, AGENT_CALL_MOVE_PAGES, rc, walk->pid);
+	}
+	return rc;
+}
+
+/* One call moves all; what it could not, it counts without a reason. */
+static int pass_by_process(struct walk *walk, struct gmig_error *err)
+{
+	uint64_t before, after;
+	long rc = find_ranges(walk, &before, err);
+
+	if (rc || !before)
+		return (int)rc;
+	rc =
+	    agent_sys->migrate_pages(walk->pid, &walk->move->mapping.from, &walk->move->mapping.to);
+	if (rc < 0)
+		return agent_call_failed_pid(err, AGENT_CALL_MIGRATE_PAGES, (int)rc, walk->pid);
+	if (find_ranges(walk, &after, NULL))
+		return 0; /* it has ended, and was moved before */
+	walk->counts.moved_bytes += before > after ? before - after : 0;
+	agent_left_add(&walk->left, -EBUSY, after / AGENT_PAGE_BYTES);
+	walk->retry = rc > 0;
+	publish(walk);
+	agent_job_pace(walk->job, before > after ? before - after : 0);
+	return 0;
+}
+
+static int move_process(struct walk *walk, const struct agent_victim *victim,
+			struct gmig_error *err)
+{
+	int rc = 0;
+
+	walk->pid = victim->pid;
+	for (int pass = 0; pass < AGENT_MOVE_PASSES && !rc; pass++) {
+		if (!agent_process_same(victim->pid, victim->start_time))
+			return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)",
+					 (int)victim->pid, ESRCH);
+		memset(&walk->left, 0, sizeof(walk->left));
+		walk->retry = false;
+		rc = walk->move->by_process ? pass_by_process(walk, err) : pass_by_pages(walk, err);
+		if (!walk->retry || agent_job_cancelled(walk->job))
+			break;
+		agent_sys->sleep_ns(PASS_PAUSE_NS);
+	}
+	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
+		walk->counts.left.pages[i] += walk->left.pages[i];
+	memset(&walk->left, 0, sizeof(walk->left));
+	publish(walk);
+	return rc;
+}
+
+/* How much there is to do, before it begins; a process that cannot be read counts nothing. */
+static void measure(struct walk *walk, const struct agent_victim *victims, size_t count)
+{
+	for (size_t i = 0; i < count && !agent_job_cancelled(walk->job); i++) {
+		uint64_t bytes;
+
+		walk->pid = victims[i].pid;
+		if (!find_ranges(walk, &bytes, NULL))
+			walk->counts.total_bytes += bytes;
+	}
+	publish(walk);
+}
+
+int agent_move_processes(struct agent_job *job, const struct agent_move *move,
+			 const struct agent_victim *victims, size_t count, struct gmig_error *err)
+{
+	struct walk *walk = calloc(1, sizeof(*walk));
+	int rc = 0;
+
+	if (!walk)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	walk->job = job;
+	walk->move = move;
+	walk->flags = move->shared ? AGENT_MPOL_MF_MOVE_ALL : AGENT_MPOL_MF_MOVE;
+	for (int node = 0; node < AGENT_MAX_NODES; node++)
+		walk->target[node] = agent_mapping_of(&move->mapping, node);
+	measure(walk, victims, count);
+	for (size_t i = 0; i < count && !agent_job_cancelled(job); i++) {
+		struct gmig_error reason = {0};
+
+		rc = move_process(walk, &victims[i], &reason);
+		/* Of many, one that ends or is not allowed to go there holds up nobody. */
+		if (rc && count == 1) {
+			gmig_fail(err, rc, "%s", reason.text);
+		} else if (rc) {
+			uint64_t bytes = 0;
+
+			if (rc != -ESRCH && !find_ranges(walk, &bytes, NULL))
+				agent_left_add(&walk->counts.left, rc, bytes / AGENT_PAGE_BYTES);
+			rc = 0;
+		}
+	}
+	publish(walk);
+	free(walk->ranges);
+	free(walk);
+	return rc;
+}

@@ -1,0 +1,44 @@
+/*
+ * Moving pages: move_pages(2) with a status for every page, and a walk that brings a process's
+ * memory from some nodes to others. No state but the caller's; any thread.
+ */
+#ifndef AGENT_MOVE_H
+#define AGENT_MOVE_H
+
+#include "job.h"
+#include "nodes.h"
+
+#include <sys/types.h>
+
+#define AGENT_MOVE_PASSES 10
+
+/*
+ * move_pages(2), made exact. The kernel stops at the first batch in which a page fails, and then
+ * says only how many pages it did not move or never tried: this goes on behind it, page by page
+ * where it must, until each has its node or -errno (-EBUSY or -ENOMEM for what the kernel gives no
+ * reason for). nodes NULL: ask only. Returns 0, or -errno when the call as a whole is refused;
+ * statuses that are not known then are AGENT_STATUS_UNSET.
+ */
+#define AGENT_STATUS_UNSET (-4096)
+int agent_move_exact(pid_t pid, size_t count, void **pages, const int *nodes, int *status,
+		     int flags);
+
+struct agent_move {
+	struct agent_mapping mapping;
+	bool shared;	 /* pages that other processes map, too */
+	bool by_process; /* migrate_pages(2): one call a process, no progress within it */
+};
+
+/*
+ * Move the memory of each of these processes; what the walk finds is added to *counts and published
+ * as it goes. start_time: of each, a pid that has changed hands is left out. Ends early when the
+ * job is cancelled. 0, or -errno when nothing at all could be done and there is one process.
+ */
+struct agent_victim {
+	pid_t pid;
+	uint64_t start_time;
+};
+int agent_move_processes(struct agent_job *job, const struct agent_move *move,
+			 const struct agent_victim *victims, size_t count, struct gmig_error *err);
+
+#endif

@@ -1,0 +1,368 @@
+/*
+ * The port: finds it, reads lines from it, writes answers to it, and never blocks. One thread.
+ *
+ * A virtio port without a host at its other end reads as an end of file and polls as hung up, for
+ * as long as nobody is there: then SIGIO tells of the change, with a look every second besides. A
+ * host that comes anew gets a fresh beginning: what was half read and what nobody took is dropped.
+ * A host that is there but does not read stops us from reading more, once AGENT_OUTPUT_BYTES of
+ * answers wait: so it costs a bounded amount of memory, and no time.
+ */
+#include "../control/line.h"
+#include "agent.h"
+#include "sys.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define LINE_BYTES	   (1024ul * 1024)
+#define OUTPUT_BYTES	   (1024ul * 1024)
+#define OUTPUT_KEPT_BYTES  65536ul
+#define INPUT_BYTES	   16384
+#define LOOK_AGAIN_MS	   1000
+#define CLASS_VIRTIO_PORTS "class/virtio-ports"
+
+struct port {
+	struct agent *agent;
+	const struct agent_port_options *options;
+	int fd, end_signals, io_signals;
+	bool absent; /* nobody is at the other end */
+	bool ended;  /* SIGTERM, or the end of a descriptor that was given */
+	struct line_reader *reader;
+	char input[INPUT_BYTES];
+	size_t input_head, input_tail;
+	char *output;
+	size_t output_head, output_tail, output_capacity;
+};
+
+/* ---- Finding it ------------------------------------------------------------------------------ */
+
+static bool has_name(const char *entry, const char *wanted)
+{
+	char path[PATH_MAX], name[256];
+
+	snprintf(path, sizeof(path), "%s/" CLASS_VIRTIO_PORTS "/%s/name", agent_sys->sys, entry);
+	if (agent_read_text(path, name, sizeof(name)) < 0)
+		return false;
+	name[strcspn(name, "\n")] = '\0';
+	return !strcmp(name, wanted);
+}
+
+/* /dev/vportNpM of the port with that name: udev's links are not there in an initramfs. */
+static int find_port(const char *wanted, char *path, size_t bytes, struct gmig_error *err)
+{
+	char class[PATH_MAX];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(class, sizeof(class), "%s/" CLASS_VIRTIO_PORTS, agent_sys->sys);
+	dir = opendir(class);
+	while (dir && !found && (entry = readdir(dir))) {
+		found = entry->d_name[0] != '.' && has_name(entry->d_name, wanted);
+		if (found)
+			snprintf(path, bytes, "/dev/%s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	if (!found)
+		return gmig_fail(
+		    err, -ENOENT,
+		    "there is no virtio port '%s': give the machine one (docs/agent.md "
+		    "has libvirt's <channel>), and load virtio_console",
+		    wanted);
+	return 0;
+}
+
+static int open_port(struct port *port, struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	int rc;
+
+	if (port->options->path)
+		snprintf(path, sizeof(path), "%s", port->options->path);
+	else {
+		rc = find_port(port->options->name, path, sizeof(path), err);
+		if (rc)
+			return rc;
+	}
+	port->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (port->fd < 0)
+		return gmig_fail(err, -errno, "%s: %s%s", path, strerror(errno),
+				 errno == EBUSY ? ": another agent has it open" : "");
+	fcntl(port->fd, F_SETOWN, getpid());
+	fcntl(port->fd, F_SETFL, O_NONBLOCK | O_ASYNC);
+	return 0;
+}
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+static size_t unsent(const struct port *port)
+{
+	return port->output_tail - port->output_head;
+}
+
+/* An answer that there is no memory for is not given; the host's next guest-sync will do. */
+static void queue(struct port *port, const char *bytes, size_t count)
+{
+	if (port->output_tail + count > port->output_capacity) {
+		size_t capacity = unsent(port) + count;
+		char *bigger;
+
+		memmove(port->output, port->output + port->output_head, unsent(port));
+		port->output_tail -= port->output_head;
+		port->output_head = 0;
+		if (capacity > port->output_capacity) {
+			bigger = realloc(port->output, capacity);
+			if (!bigger)
+				return;
+			port->output = bigger;
+			port->output_capacity = capacity;
+		}
+	}
+	memcpy(port->output + port->output_tail, bytes, count);
+	port->output_tail += count;
+}
+
+static void drop_output(struct port *port)
+{
+	port->output_head = port->output_tail = 0;
+	if (port->output_capacity <= OUTPUT_KEPT_BYTES)
+		return;
+	free(port->output);
+	port->output = NULL;
+	port->output_capacity = 0;
+}
+
+/* -errno: the port is gone. */
+static int write_some(struct port *port)
+{
+	while (unsent(port)) {
+		ssize_t wrote = write(port->fd, port->output + port->output_head, unsent(port));
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		port->output_head += (size_t)wrote;
+	}
+	drop_output(port);
+	return 0;
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static void reply(struct port *port, char *line, size_t bytes)
+{
+	if (!line)
+		return;
+	queue(port, line, bytes);
+	free(line);
+}
+
+/* Lines that have been read, as long as the host takes the answers. */
+static void answer_lines(struct port *port)
+{
+	while (port->input_head < port->input_tail && unsent(port) < OUTPUT_BYTES) {
+		enum line_result result;
+		size_t length, bytes = 0;
+		const char *line;
+		char *text;
+
+		port->input_head += line_reader_feed(port->reader, port->input + port->input_head,
+						     port->input_tail - port->input_head, &result);
+		if (result == LINE_TOO_LONG) {
+			text = agent_answer_too_long(LINE_BYTES, &bytes);
+			reply(port, text, bytes);
+		}
+		if (result != LINE_READY)
+			continue;
+		line = line_reader_line(port->reader, &length);
+		if (!length)
+			continue;
+		text = agent_answer(port->agent, line, length, &bytes);
+		reply(port, text, bytes);
+	}
+}
+
+/* Nobody is at the other end: forget what the last one left. */
+static int host_left(struct port *port)
+{
+	struct line_reader *fresh = line_reader_create(LINE_BYTES);
+
+	if (fresh) {
+		line_reader_destroy(port->reader);
+		port->reader = fresh;
+	}
+	port->input_head = port->input_tail = 0;
+	drop_output(port);
+	port->absent = port->options->fd < 0;
+	port->ended = !port->absent;
+	return 0;
+}
+
+/* -errno: the port is gone. */
+static int read_some(struct port *port)
+{
+	ssize_t got;
+
+	if (port->input_head < port->input_tail)
+		return 0;
+	got = read(port->fd, port->input, sizeof(port->input));
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (!got)
+		return host_left(port);
+	port->absent = false;
+	port->input_head = 0;
+	port->input_tail = (size_t)got;
+	return 0;
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+static void drain(int signals)
+{
+	struct signalfd_siginfo info;
+
+	while (read(signals, &info, sizeof(info)) == sizeof(info))
+		;
+}
+
+/* A second, a signal that ends us, or a change at the port. */
+static void wait_for_host(struct port *port)
+{
+	struct pollfd polled[] = {{.fd = port->end_signals, .events = POLLIN},
+				  {.fd = port->io_signals, .events = POLLIN}};
+
+	if (poll(polled, 2, LOOK_AGAIN_MS) < 0)
+		return;
+	port->ended |= polled[0].revents != 0;
+	drain(port->io_signals);
+}
+
+static int serve_once(struct port *port)
+{
+	bool full = unsent(port) >= OUTPUT_BYTES;
+	struct pollfd polled[] = {
+	    {.fd = port->end_signals, .events = POLLIN},
+	    {.fd = port->fd,
+	     .events = (short)((full ? 0 : POLLIN) | (unsent(port) ? POLLOUT : 0))}};
+	int rc = 0;
+
+	if (port->absent) {
+		wait_for_host(port);
+		return read_some(port);
+	}
+	if (poll(polled, 2, -1) < 0)
+		return errno == EINTR ? 0 : -errno;
+	port->ended |= polled[0].revents != 0;
+	/* With a host gone, write() would wait for one: reading comes first and tells. */
+	if (polled[1].revents & (POLLIN | POLLHUP | POLLERR))
+		rc = full && !(polled[1].revents & POLLIN) ? host_left(port) : read_some(port);
+	if (!rc && unsent(port))
+		rc = write_some(port);
+	answer_lines(port);
+	if (!rc && unsent(port))
+		rc = write_some(port);
+	return rc;
+}
+
+/* ---- The life of a port ---------------------------------------------------------------------- */
+
+static int open_signals(struct port *port)
+{
+	sigset_t end, io;
+
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigaddset(&end, SIGINT);
+	sigemptyset(&io);
+	sigaddset(&io, SIGIO);
+	signal(SIGPIPE, SIG_IGN);
+	pthread_sigmask(SIG_BLOCK, &end, NULL);
+	pthread_sigmask(SIG_BLOCK, &io, NULL);
+	port->end_signals = signalfd(-1, &end, SFD_CLOEXEC | SFD_NONBLOCK);
+	port->io_signals = signalfd(-1, &io, SFD_CLOEXEC | SFD_NONBLOCK);
+	return port->end_signals < 0 || port->io_signals < 0 ? -errno : 0;
+}
+
+/* It may be plugged in late, or out and in again. */
+static int open_or_wait(struct port *port, struct gmig_error *err)
+{
+	bool told = false;
+
+	for (;;) {
+		int rc = open_port(port, err);
+
+		if (rc != -ENOENT || !port->options->wait || port->ended)
+			return rc;
+		if (!told)
+			fprintf(stderr, "gmig-agent: %s; waiting for it\n", err->text);
+		told = true;
+		wait_for_host(port);
+	}
+}
+
+static int serve_port(struct port *port, struct gmig_error *err)
+{
+	int rc = 0;
+
+	if (port->options->fd >= 0) {
+		port->fd = port->options->fd;
+		fcntl(port->fd, F_SETFL, O_NONBLOCK);
+	} else {
+		rc = open_or_wait(port, err);
+	}
+	if (rc || port->ended)
+		return rc;
+	while (!rc && !port->ended)
+		rc = serve_once(port);
+	host_left(port);
+	close(port->fd);
+	port->fd = -1;
+	if (rc)
+		gmig_fail(err, rc, "the port is gone: %s", strerror(-rc));
+	return rc;
+}
+
+int agent_port_serve(struct agent *agent, const struct agent_port_options *options,
+		     struct gmig_error *err)
+{
+	struct port *port = calloc(1, sizeof(*port));
+	int rc;
+
+	if (!port)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	port->agent = agent;
+	port->options = options;
+	port->reader = line_reader_create(LINE_BYTES);
+	rc = port->reader ? open_signals(port) : -ENOMEM;
+	if (rc)
+		gmig_fail(err, rc, "cannot start: %s", strerror(-rc));
+	while (!rc) {
+		bool ended;
+
+		rc = serve_port(port, err);
+		ended = port->ended;
+		/* Unplugged: wait for another, if that is wanted. */
+		if (ended || options->fd >= 0 || !options->wait)
+			break;
+		if (rc == -ENODEV || rc == -EIO || rc == -ENXIO) {
+			fprintf(stderr, "gmig-agent: %s; waiting for another\n", err->text);
+			rc = 0;
+			port->absent = false;
+		}
+	}
+	line_reader_destroy(port->reader);
+	free(port->output);
+	free(port);
+	return rc;
+}

@@ -1,0 +1,320 @@
+/* Processes by /proc, see proc.h. */
+#include "proc.h"
+#include "sys.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STAT_FLAGS	7 /* fields behind the name's bracket: the state is 1 */
+#define STAT_START_TIME 20
+#define STAT_CPU	37
+#define PF_KTHREAD	0x00200000ul
+#define CGROUP_DEPTH	32
+
+ssize_t agent_read_text(const char *path, char *text, size_t bytes)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		got = read(fd, text + used, bytes - 1 - used);
+		if (got > 0)
+			used += (size_t)got;
+	} while ((got > 0 && used < bytes - 1) || (got < 0 && errno == EINTR));
+	got = got < 0 ? -errno : (ssize_t)used;
+	text[used] = '\0';
+	close(fd);
+	return got;
+}
+
+/* ---- Parsers --------------------------------------------------------------------------------- */
+
+/* The name stands between the first '(' and the last ')' and may hold anything. */
+int agent_parse_stat(const char *text, struct agent_process *process)
+{
+	const char *open = strchr(text, '('), *close = strrchr(text, ')');
+	unsigned long long flags = 0;
+	int field = 0;
+	size_t length;
+
+	if (!open || !close || close < open)
+		return -EINVAL;
+	length = (size_t)(close - open - 1);
+	if (length >= sizeof(process->comm))
+		length = sizeof(process->comm) - 1;
+	memcpy(process->comm, open + 1, length);
+	process->comm[length] = '\0';
+	for (const char *at = close + 1; *at;) {
+		unsigned long long value;
+
+		at += strspn(at, " \n");
+		if (!*at)
+			break;
+		field++;
+		value = strtoull(at, NULL, 10);
+		if (field == STAT_FLAGS)
+			flags = value;
+		else if (field == STAT_START_TIME)
+			process->start_time = value;
+		else if (field == STAT_CPU)
+			process->last_cpu = (int)(value & INT_MAX);
+		at += strcspn(at, " \n");
+	}
+	process->kernel = flags & PF_KTHREAD;
+	return field >= STAT_CPU ? 0 : -EINVAL;
+}
+
+int agent_parse_status(const char *text, struct agent_process *process)
+{
+	bool has_memory = false, has_group = false;
+	const char *next;
+
+	for (const char *line = text; *line; line = next) {
+		const char *value = strchr(line, ':'), *end = strchrnul(line, '\n');
+		size_t length;
+
+		next = *end ? end + 1 : end;
+		if (!value || value > end)
+			continue;
+		length = (size_t)(value - line);
+		value += 1 + strspn(value + 1, "\t ");
+		if (length == 4 && !strncmp(line, "Tgid", 4)) {
+			process->tgid = (pid_t)strtol(value, NULL, 10);
+			has_group = true;
+		} else if (length == 3 && !strncmp(line, "Uid", 3)) {
+			process->uid = (uid_t)strtoul(value, NULL, 10);
+		} else if (length == 6 && !strncmp(line, "VmSize", 6)) {
+			has_memory = true;
+		} else if (length == 17 && !strncmp(line, "Cpus_allowed_list", 17)) {
+			agent_set_parse(value, AGENT_SET_MAX, &process->cpus, NULL);
+		} else if (length == 17 && !strncmp(line, "Mems_allowed_list", 17)) {
+			agent_set_parse(value, AGENT_MAX_NODES, &process->mems, NULL);
+		}
+	}
+	process->kernel |= !has_memory;
+	return has_group ? 0 : -EINVAL;
+}
+
+/* The line "0::/path"; version 1 has one line a controller, of which cpuset's counts. */
+void agent_parse_cgroup(const char *text, struct agent_process *process)
+{
+	const char *next;
+
+	strcpy(process->cgroup, "/");
+	for (const char *line = text; *line; line = next) {
+		const char *end = strchrnul(line, '\n'), *path = NULL, *controllers;
+		size_t length;
+
+		next = *end ? end + 1 : end;
+		controllers = memchr(line, ':', (size_t)(end - line));
+		if (!controllers)
+			continue;
+		controllers++;
+		path = memchr(controllers, ':', (size_t)(end - controllers));
+		if (!path || (path != controllers && strncmp(controllers, "cpuset:", 7) != 0))
+			continue;
+		length = (size_t)(end - ++path);
+		if (!length || length >= sizeof(process->cgroup))
+			continue;
+		memcpy(process->cgroup, path, length);
+		process->cgroup[length] = '\0';
+		if (path - controllers > 1)
+			return;
+	}
+}
+
+/* ---- One process ----------------------------------------------------------------------------- */
+
+static ssize_t read_proc(pid_t pid, const char *file, char *text, size_t bytes)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%d/%s", agent_sys->proc, (int)pid, file);
+	return agent_read_text(path, text, bytes);
+}
+
+int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err)
+{
+	char text[16384];
+	ssize_t got;
+
+	memset(process, 0, sizeof(*process));
+	process->pid = pid;
+	got = read_proc(pid, "stat", text, sizeof(text));
+	if (got < 0 || agent_parse_stat(text, process))
+		return gmig_fail(err, -ESRCH, "there is no process %d: ESRCH (%d)", (int)pid,
+				 ESRCH);
+	got = read_proc(pid, "status", text, sizeof(text));
+	if (got < 0 || agent_parse_status(text, process))
+		return gmig_fail(err, -ESRCH, "process %d has just ended: ESRCH (%d)", (int)pid,
+				 ESRCH);
+	got = read_proc(pid, "cgroup", text, sizeof(text));
+	agent_parse_cgroup(got > 0 ? text : "", process);
+	return 0;
+}
+
+bool agent_process_same(pid_t pid, uint64_t start_time)
+{
+	struct agent_process process;
+	char text[4096];
+
+	return read_proc(pid, "stat", text, sizeof(text)) > 0 &&
+	       !agent_parse_stat(text, &process) && process.start_time == start_time;
+}
+
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+int agent_pids_add(struct agent_pids *pids, pid_t pid)
+{
+	if (pids->count == pids->capacity) {
+		size_t capacity = pids->capacity ? 2 * pids->capacity : 64;
+		pid_t *bigger = realloc(pids->pid, capacity * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		pids->pid = bigger;
+		pids->capacity = capacity;
+	}
+	pids->pid[pids->count++] = pid;
+	return 0;
+}
+
+/* The directories of `path` whose names are numbers. */
+static int list_numbers(const char *path, struct agent_pids *pids)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir)
+		return -errno;
+	while (!rc && (entry = readdir(dir)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			rc = agent_pids_add(pids, (pid_t)strtol(entry->d_name, NULL, 10));
+	closedir(dir);
+	return rc;
+}
+
+int agent_pids_all(struct agent_pids *pids, struct gmig_error *err)
+{
+	int rc = list_numbers(agent_sys->proc, pids);
+
+	if (rc)
+		return agent_call_failed(err, AGENT_CALL_READ, rc, agent_sys->proc);
+	return 0;
+}
+
+int agent_pids_threads(pid_t pid, struct agent_pids *pids, struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%d/task", agent_sys->proc, (int)pid);
+	rc = list_numbers(path, pids);
+	if (rc == -ENOENT)
+		rc = -ESRCH;
+	if (rc)
+		return agent_call_failed_pid(err, AGENT_CALL_READ, rc, pid);
+	return 0;
+}
+
+/* ---- Cgroups --------------------------------------------------------------------------------- */
+
+static bool has_parent_step(const char *path)
+{
+	for (const char *at = path; (at = strstr(at, "..")); at += 2)
+		if ((at == path || at[-1] == '/') && (!at[2] || at[2] == '/'))
+			return true;
+	return false;
+}
+
+int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t bytes,
+		      struct gmig_error *err)
+{
+	const char *version1 = "";
+	char test[PATH_MAX];
+	int length;
+
+	if (cgroup[0] != '/' || has_parent_step(cgroup))
+		return gmig_fail(err, -EINVAL,
+				 "'%.80s' is no cgroup: it begins with '/' and has no '..', as in "
+				 "/proc/PID/cgroup",
+				 cgroup);
+	snprintf(test, sizeof(test), "%s/cpuset/cgroup.procs", agent_sys->cgroup);
+	if (!access(test, F_OK))
+		version1 = "/cpuset";
+	length = snprintf(path, bytes, "%s%s%s/%s", agent_sys->cgroup, version1, cgroup, file);
+	if (length < 0 || (size_t)length >= bytes)
+		return gmig_fail(err, -ENAMETOOLONG, "the cgroup's name is too long");
+	return 0;
+}
+
+static int read_members(const char *dir, struct agent_pids *pids)
+{
+	char path[PATH_MAX + 16];
+	FILE *file;
+	long pid;
+	int rc = 0;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	while (!rc && fscanf(file, "%9ld", &pid) == 1)
+		rc = agent_pids_add(pids, (pid_t)pid);
+	/* A threaded cgroup gives no processes: EOPNOTSUPP at the first read. */
+	if (!rc && ferror(file))
+		rc = -EOPNOTSUPP;
+	fclose(file);
+	return rc;
+}
+
+static int walk_cgroup(char *path, size_t bytes, int depth, struct agent_pids *pids)
+{
+	size_t length = strlen(path);
+	struct dirent *entry;
+	DIR *dir;
+	int rc = read_members(path, pids);
+
+	if (rc || depth == CGROUP_DEPTH)
+		return rc;
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (!rc && (entry = readdir(dir))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+		    length + strlen(entry->d_name) + 2 > bytes)
+			continue;
+		snprintf(path + length, bytes - length, "/%s", entry->d_name);
+		rc = walk_cgroup(path, bytes, depth + 1, pids);
+		if (rc == -ENOENT || rc == -ENODEV || rc == -EOPNOTSUPP)
+			rc = 0; /* removed meanwhile, or threaded */
+		path[length] = '\0';
+	}
+	closedir(dir);
+	return rc;
+}
+
+int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	int rc = agent_cgroup_path(cgroup, "", path, sizeof(path), err);
+
+	if (rc)
+		return rc;
+	while (strlen(path) > 1 && path[strlen(path) - 1] == '/')
+		path[strlen(path) - 1] = '\0';
+	rc = walk_cgroup(path, sizeof(path), 0, pids);
+	if (rc)
+		return agent_call_failed(err, AGENT_CALL_READ, rc, path);
+	return 0;
+}

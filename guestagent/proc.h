@@ -1,0 +1,64 @@
+/*
+ * Processes as /proc tells of them: who one is, its threads, who is in a cgroup. The parsers take
+ * text and are fuzzed. No state, any thread.
+ */
+#ifndef AGENT_PROC_H
+#define AGENT_PROC_H
+
+#include "set.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define AGENT_COMM_BYTES   64
+#define AGENT_CGROUP_BYTES 512
+
+struct agent_process {
+	pid_t pid;   /* as asked for */
+	pid_t tgid;  /* its thread group: equal to pid unless pid is another thread's */
+	uid_t uid;   /* real */
+	bool kernel; /* a kernel thread, or without memory of its own */
+	int last_cpu;
+	uint64_t start_time; /* in clock ticks since boot: tells a recycled pid */
+	char comm[AGENT_COMM_BYTES];
+	char cgroup[AGENT_CGROUP_BYTES]; /* of the unified hierarchy, "/" if there is none */
+	struct agent_set cpus, mems;	 /* allowed */
+};
+
+/* /proc/PID/stat, status and cgroup; each fills its fields. -EINVAL: not such a text. */
+int agent_parse_stat(const char *text, struct agent_process *process);
+int agent_parse_status(const char *text, struct agent_process *process);
+void agent_parse_cgroup(const char *text, struct agent_process *process);
+
+/* -ESRCH. */
+int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err);
+/* Is it still the process that was read then? */
+bool agent_process_same(pid_t pid, uint64_t start_time);
+
+/* Pids, a growing list; free() them. */
+struct agent_pids {
+	pid_t *pid;
+	size_t count, capacity;
+};
+int agent_pids_add(struct agent_pids *pids, pid_t pid);
+/* All processes, in the order of /proc. */
+int agent_pids_all(struct agent_pids *pids, struct gmig_error *err);
+/* All threads of one. */
+int agent_pids_threads(pid_t pid, struct agent_pids *pids, struct gmig_error *err);
+/* All processes of a cgroup and the cgroups below it. */
+int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_error *err);
+/* The directory of a cgroup with a cpuset, in version 1 and 2. -EINVAL the name has a ".." or does
+ * not begin with '/'; -ENAMETOOLONG; -ENOENT no cgroups. */
+int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t bytes,
+		      struct gmig_error *err);
+
+static inline void agent_pids_free(struct agent_pids *pids)
+{
+	__builtin_free(pids->pid);
+}
+#define AGENT_PIDS __attribute__((cleanup(agent_pids_free))) struct agent_pids
+
+/* A small file as text with a NUL; its length or -errno. */
+ssize_t agent_read_text(const char *path, char *text, size_t bytes);
+
+#endif
