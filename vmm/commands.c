@@ -14,9 +14,7 @@ static int no_memory(struct gmig_error *err)
 	return gmig_fail(err, -ENOMEM, "no memory for the answer");
 }
 
-/* ---- Queries
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Queries --------------------------------------------------------------------------------- */
 
 #define QUERY(name, report)                                                                        \
 	static int name(void *opaque, const json_t *arguments, json_t **result,                    \
@@ -46,9 +44,7 @@ static int check_invariants(void *opaque, const json_t *arguments, json_t **resu
 	return *result ? 0 : no_memory(err);
 }
 
-/* ---- Jobs
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 static int read_nodes(const json_t *arguments, const char *name, uint8_t *nodes,
 		      unsigned int *count, struct gmig_error *err)
@@ -243,9 +239,7 @@ static int job_set_rate(void *opaque, const json_t *arguments, json_t **result,
 	return gmig_fail(err, ret, "the job has ended");
 }
 
-/* ---- Machine
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Machine --------------------------------------------------------------------------------- */
 
 static int stop(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
@@ -290,8 +284,7 @@ static int quit(void *opaque, const json_t *arguments, json_t **result, struct g
 	return 0;
 }
 
-/* ---- Probe guest
- * --------------------------------------------------------------------------------------------- */
+/* ---- Probe guest ----------------------------------------------------------------------------- */
 
 static int need_probe(const struct vmm *vmm, struct gmig_error *err)
 {
@@ -326,9 +319,7 @@ static int reset_gaps(void *opaque, const json_t *arguments, json_t **result,
 	return ret;
 }
 
-/* ---- Table
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Table ----------------------------------------------------------------------------------- */
 
 static const struct control_argument migrate_arguments[] = {
     {"from", CONTROL_ARRAY, true},
@@ -366,8 +357,7 @@ static const struct control_command commands[] = {
     {0},
 };
 
-/* ---- Server and events
- * --------------------------------------------------------------------------------------- */
+/* ---- Server and events ----------------------------------------------------------------------- */
 
 int commands_check_name(const char *name, struct gmig_error *err)
 {

@@ -19,8 +19,7 @@ void commands_event(struct vmm *vmm, const char *name, json_t *data);
 /* Close the socket; no command runs afterwards. Not from a command. */
 void commands_stop(struct vmm *vmm);
 
-/* ---- report.c: what a VM tells of itself
- * --------------------------------------------------------------------- */
+/* ---- report.c: what a VM tells of itself ----------------------------------------------------- */
 
 json_t *report_status(struct vmm *vmm);
 json_t *report_numa(struct vmm *vmm);

@@ -150,8 +150,7 @@ int vmm_kvm_create(struct vmm *vmm, struct gmig_error *err)
 	return irqchips_save(vmm, err);
 }
 
-/* ---- Interrupts
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
 {
@@ -169,8 +168,7 @@ int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)
 	return ioctl(vmm->vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
 }
 
-/* ---- Loading the guest
- * --------------------------------------------------------------------------------------- */
+/* ---- Loading the guest ----------------------------------------------------------------------- */
 
 static int load_linux(struct vmm *vmm, struct gmig_error *err)
 {
@@ -200,9 +198,7 @@ int vmm_guest_load(struct vmm *vmm, struct gmig_error *err)
 	return vmm->options.kernel ? load_linux(vmm, err) : probe_load(vmm->probe, err);
 }
 
-/* ---- States
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- States ---------------------------------------------------------------------------------- */
 
 enum vmm_state vmm_state(struct vmm *vmm)
 {
@@ -297,9 +293,7 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	return ret;
 }
 
-/* ---- The end
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 /* First caller wins, but a reboot gives way to anything final: a SIGTERM during a reboot is still a
  * SIGTERM. */

@@ -108,9 +108,7 @@ struct vmm {
 	int end_fd;		  /* eventfd: wakes main */
 };
 
-/* ---- memory.c
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- memory.c -------------------------------------------------------------------------------- */
 
 /*
  * Lay vnodes out around the hole: windows without hva, sorted by gpa. Pure. Returns how many.
@@ -123,9 +121,7 @@ int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err);
 /* No vCPU runs, the VM's descriptors are closed. */
 void vmm_memory_destroy(struct vmm *vmm);
 
-/* ---- machine.c
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- machine.c ------------------------------------------------------------------------------- */
 
 /* Empty machine: locks, end_fd, options copied. Then in this order: memory, kvm, plug, vcpus, loop,
  * guest. */
@@ -158,9 +154,7 @@ enum vmm_end vmm_ended(struct vmm *vmm, char *text, size_t bytes);
 void vmm_end_clear(struct vmm *vmm);
 const char *vmm_end_name(enum vmm_end why);
 
-/* ---- vcpu.c
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- vcpu.c ---------------------------------------------------------------------------------- */
 
 int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err);
 void vmm_vcpus_destroy(struct vmm *vmm);
@@ -174,8 +168,7 @@ void vmm_vcpu_kick(struct vmm_vcpu *vcpu);
 /* End the threads. -ETIMEDOUT: one does not come back; then nothing below the threads may be taken
  * down. */
 int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
-/* ---- vcpu_state.c
- * -------------------------------------------------------------------------------------------- */
+/* ---- vcpu_state.c ---------------------------------------------------------------------------- */
 
 int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err);
 void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu);
@@ -190,23 +183,18 @@ struct vmm_long_mode {
 int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode,
 			   struct gmig_error *err);
 
-/* ---- cpuid.c
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- cpuid.c --------------------------------------------------------------------------------- */
 
 int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err);
 
-/* ---- commands.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- commands.c ------------------------------------------------------------------------------ */
 
 /* From the engine: tell all clients. Jobs' threads. */
 void vmm_job_event(void *opaque, const struct gmig_job_info *info);
 /* Cancel all jobs and wait until they have ended. -ETIMEDOUT. */
 int vmm_jobs_end(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
 
-/* ---- bus.c
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- bus.c ----------------------------------------------------------------------------------- */
 
 void vmm_bus_init(struct vmm_bus *bus);
 void vmm_bus_destroy(struct vmm_bus *bus);
@@ -214,9 +202,7 @@ void vmm_bus_destroy(struct vmm_bus *bus);
 bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes,
 		    bool write);
 
-/* ---- loop.c
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- loop.c ---------------------------------------------------------------------------------- */
 
 int vmm_loop_create(struct vmm_loop *loop, struct gmig_error *err);
 /* Ends the thread; handlers that are still there are forgotten. */

@@ -49,9 +49,7 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 	return NULL;
 }
 
-/* ---- Engine
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Engine ---------------------------------------------------------------------------------- */
 
 static void engine_log(void *opaque, enum gmig_log_level level, const char *line)
 {

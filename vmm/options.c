@@ -1,22 +1,12 @@
 /* The command line: one table of options, then the checks that need more than one of them. */
 #include "options.h"
+#include "options_parse.h"
 #include "options_text.h"
-#include "probe.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define DEFAULT_MEM_BYTES (256ull << 20)
-
-/* What was said, before it is put together. */
-struct parse {
-	struct vmm_options *options;
-	uint64_t cpus, mem_bytes;			    /* 0: not given */
-	uint32_t nodes_given;				    /* bit id */
-	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 0: not given */
-};
 
 enum guest { ANY_GUEST, LINUX_GUEST, PROBE_GUEST };
 
@@ -28,8 +18,7 @@ struct option_entry {
 	const char *help;
 };
 
-/* ---- Simple ones
- * --------------------------------------------------------------------------------------------- */
+/* ---- Simple ones ----------------------------------------------------------------------------- */
 
 static int set_name(struct parse *parse, char *text, struct gmig_error *err)
 {
@@ -178,200 +167,7 @@ static int set_append(struct parse *parse, char *text, struct gmig_error *err)
 	return 0;
 }
 
-/* ---- Devices
- * -------------------------------------------------------------------------------------------------
- */
-
-static int set_disk(struct parse *parse, char *text, struct gmig_error *err)
-{
-	static const char readonly[] = ",readonly";
-	struct vmm_options *options = parse->options;
-	unsigned int i = options->disk_count;
-	size_t length = strlen(text);
-
-	if (i == VMM_MAX_DISKS)
-		return gmig_fail(err, -EINVAL, "--disk: more than %d disks", VMM_MAX_DISKS);
-	if (length >= sizeof(readonly) - 1 &&
-	    !strcmp(text + length - (sizeof(readonly) - 1), readonly)) {
-		options->disk_readonly[i] = true;
-		text[length - (sizeof(readonly) - 1)] = '\0';
-	}
-	if (!*text)
-		return gmig_fail(err, -EINVAL, "--disk: the file name is empty");
-	options->disk[i] = text;
-	options->disk_count++;
-	return 0;
-}
-
-static int net_tap(void *into, const char *value, struct gmig_error *err)
-{
-	struct vmm_options *options = into;
-
-	if (strlen(value) > 15)
-		return gmig_fail(err, -EINVAL, "--net: interface name '%s' is over 15 characters",
-				 value);
-	options->tap[options->net_count] = value;
-	return 0;
-}
-
-static int set_net(struct parse *parse, char *text, struct gmig_error *err)
-{
-	static const struct options_key keys[] = {{"tap", true, false, net_tap}, {0}};
-	int ret;
-
-	if (parse->options->net_count == VMM_MAX_NETS)
-		return gmig_fail(err, -EINVAL, "--net: more than %d interfaces", VMM_MAX_NETS);
-	ret = options_list("--net", text, keys, parse->options, err);
-	if (!ret)
-		parse->options->net_count++;
-	return ret;
-}
-
-static int port_name(void *into, const char *value, struct gmig_error *err)
-{
-	struct vmm_options *options = into;
-	char *name = options->port[options->port_count].name;
-
-	if (strlen(value) >= sizeof(options->port[0].name))
-		return gmig_fail(err, -EINVAL, "--port: name '%s' is over 31 characters", value);
-	for (unsigned int i = 0; i < options->port_count; i++)
-		if (!strcmp(options->port[i].name, value))
-			return gmig_fail(err, -EINVAL, "--port: two ports are named '%s'", value);
-	snprintf(name, sizeof(options->port[0].name), "%s", value);
-	return 0;
-}
-
-static int port_path(void *into, const char *value, struct gmig_error *err)
-{
-	struct vmm_options *options = into;
-
-	if (strlen(value) > 107)
-		return gmig_fail(err, -EINVAL,
-				 "--port: a socket's path has at most 107 characters: '%s'", value);
-	for (unsigned int i = 0; i < options->port_count; i++)
-		if (!strcmp(options->port[i].path, value))
-			return gmig_fail(err, -EINVAL, "--port: two ports have the path '%s'",
-					 value);
-	options->port[options->port_count].path = value;
-	return 0;
-}
-
-static int set_port(struct parse *parse, char *text, struct gmig_error *err)
-{
-	static const struct options_key keys[] = {
-	    {"name", true, false, port_name}, {"path", true, false, port_path}, {0}};
-	int ret;
-
-	if (parse->options->port_count == VMM_MAX_PORTS)
-		return gmig_fail(err, -EINVAL, "--port: more than %d ports", VMM_MAX_PORTS);
-	ret = options_list("--port", text, keys, parse->options, err);
-	if (!ret)
-		parse->options->port_count++;
-	return ret;
-}
-
-/* ---- vnodes
- * --------------------------------------------------------------------------------------------------
- */
-
-struct node_parse {
-	uint64_t id, host;
-	struct vmm_node_option node;
-};
-
-static int node_id(void *into, const char *value, struct gmig_error *err)
-{
-	struct node_parse *it = into;
-
-	return options_number("--node id", value, (const uint64_t[]){0, GMIG_MAX_VNODES - 1},
-			      &it->id, err);
-}
-
-static int node_mem(void *into, const char *value, struct gmig_error *err)
-{
-	struct node_parse *it = into;
-
-	return options_memory("--node mem", value, &it->node.mem_bytes, err);
-}
-
-static int node_cpus(void *into, const char *value, struct gmig_error *err)
-{
-	struct node_parse *it = into;
-
-	return options_cpu_range("--node cpus", value, &it->node.cpus, err);
-}
-
-static int node_host(void *into, const char *value, struct gmig_error *err)
-{
-	struct node_parse *it = into;
-
-	return options_number("--node host", value, (const uint64_t[]){0, GMIG_MAX_NODES - 1},
-			      &it->host, err);
-}
-
-static int set_node(struct parse *parse, char *text, struct gmig_error *err)
-{
-	static const struct options_key keys[] = {{"id", true, false, node_id},
-						  {"mem", true, false, node_mem},
-						  {"cpus", false, true, node_cpus},
-						  {"host", false, false, node_host},
-						  {0}};
-	struct vmm_options *options = parse->options;
-	struct node_parse it = {0};
-	int ret = options_list("--node", text, keys, &it, err);
-
-	if (ret)
-		return ret;
-	if (parse->nodes_given & 1u << it.id)
-		return gmig_fail(err, -EINVAL, "--node: vnode %u is given twice",
-				 (unsigned int)it.id);
-	it.node.host = (unsigned int)it.host;
-	parse->nodes_given |= 1u << it.id;
-	options->node[it.id] = it.node;
-	options->node_count++;
-	return 0;
-}
-
-static int set_dist(struct parse *parse, char *text, struct gmig_error *err)
-{
-	static const struct {
-		const char *what;
-		uint64_t range[2];
-	} parts[3] = {{"--dist vnode", {0, GMIG_MAX_VNODES - 1}},
-		      {"--dist vnode", {0, GMIG_MAX_VNODES - 1}},
-		      {"--dist distance", {10, 254}}};
-	uint64_t value[3];
-	char *item;
-	int count = 0, ret;
-
-	while ((item = strsep(&text, ","))) {
-		if (count == 3)
-			return gmig_fail(err, -EINVAL,
-					 "--dist: more than the three numbers FROM,TO,DISTANCE");
-		ret =
-		    options_number(parts[count].what, item, parts[count].range, &value[count], err);
-		if (ret)
-			return ret;
-		count++;
-	}
-	if (count < 3)
-		return gmig_fail(err, -EINVAL,
-				 "--dist: fewer than the three numbers FROM,TO,DISTANCE");
-	if (value[0] == value[1] && value[2] != 10)
-		return gmig_fail(err, -EINVAL, "--dist: vnode %u has distance 10 to itself, not %u",
-				 (unsigned int)value[0], (unsigned int)value[2]);
-	if (value[0] != value[1] && value[2] == 10)
-		return gmig_fail(err, -EINVAL, "--dist: 10 is the distance of a vnode to itself");
-	if (parse->distance[value[0]][value[1]])
-		return gmig_fail(err, -EINVAL, "--dist: %u,%u is given twice",
-				 (unsigned int)value[0], (unsigned int)value[1]);
-	parse->distance[value[0]][value[1]] = (uint8_t)value[2];
-	return 0;
-}
-
-/* ---- The table
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 static const struct option_entry entries[] = {
     {"name", "NAME", set_name, false, ANY_GUEST,
@@ -379,9 +175,9 @@ static const struct option_entry entries[] = {
     {"mem", "SIZE", set_mem, false, ANY_GUEST,
      "guest memory, as 512M or 2G; a plain number is MiB [256M]"},
     {"cpus", "N", set_cpus, false, ANY_GUEST, "number of vCPUs, 1 to 8 [1]"},
-    {"node", "id=I,mem=SIZE[,cpus=A-B][,host=H]", set_node, true, ANY_GUEST,
+    {"node", "id=I,mem=SIZE[,cpus=A-B][,host=H]", options_node, true, ANY_GUEST,
      "a vnode: its memory, its vCPUs, the host node of its first touches [0]"},
-    {"dist", "A,B,D", set_dist, true, ANY_GUEST, "distance of vnode B from A, 11 to 254 [20]"},
+    {"dist", "A,B,D", options_dist, true, ANY_GUEST, "distance of vnode B from A, 11 to 254 [20]"},
     {"fake-nodes", "N", set_fake_nodes, false, ANY_GUEST, "pretend that the host has N nodes"},
     {"memory", "uffd|plain", set_memory, false, ANY_GUEST,
      "plain: ordinary memory, which gmig cannot move [uffd]"},
@@ -394,9 +190,10 @@ static const struct option_entry entries[] = {
      "boot this bzImage; without it the probe guest runs"},
     {"initrd", "FILE", set_initrd, false, LINUX_GUEST, "its initial RAM disk"},
     {"append", "TEXT", set_append, false, LINUX_GUEST, "its command line"},
-    {"disk", "FILE[,readonly]", set_disk, true, LINUX_GUEST, "virtio disk, raw (up to 4)"},
-    {"net", "tap=NAME", set_net, true, LINUX_GUEST, "virtio network interface on a tap (up to 2)"},
-    {"port", "name=NAME,path=PATH", set_port, true, LINUX_GUEST,
+    {"disk", "FILE[,readonly]", options_disk, true, LINUX_GUEST, "virtio disk, raw (up to 4)"},
+    {"net", "tap=NAME", options_net, true, LINUX_GUEST,
+     "virtio network interface on a tap (up to 2)"},
+    {"port", "name=NAME,path=PATH", options_port, true, LINUX_GUEST,
      "virtio console port on a UNIX socket (up to 8)"},
     {"console", "stdio|file:PATH|pty|none", set_console, false, LINUX_GUEST,
      "where the serial console goes [stdio]"},
@@ -435,95 +232,7 @@ const char *vmm_options_help(void)
 	return text;
 }
 
-/* ---- Putting it together
- * ------------------------------------------------------------------------------------- */
-
-static int check_sums(const struct parse *parse, struct gmig_error *err)
-{
-	const struct vmm_options *options = parse->options;
-
-	if (parse->mem_bytes && parse->mem_bytes != options->mem_bytes)
-		return gmig_fail(err, -EINVAL,
-				 "--mem: %llu MiB, but the vnodes have %llu MiB together",
-				 (unsigned long long)parse->mem_bytes >> 20,
-				 (unsigned long long)options->mem_bytes >> 20);
-	if (parse->cpus && parse->cpus != options->cpus)
-		return gmig_fail(err, -EINVAL, "--cpus: %u, but the vnodes have %u CPUs together",
-				 (unsigned int)parse->cpus, options->cpus);
-	return 0;
-}
-
-static int join_nodes(const struct parse *parse, struct gmig_error *err)
-{
-	struct vmm_options *options = parse->options;
-	uint64_t cpus = 0;
-
-	for (unsigned int i = 0; i < options->node_count; i++) {
-		if (!(parse->nodes_given & 1u << i))
-			return gmig_fail(
-			    err, -EINVAL,
-			    "--node: %u vnodes, but none has id %u: ids run from 0 without a gap",
-			    options->node_count, i);
-		if (cpus & options->node[i].cpus)
-			return gmig_fail(err, -EINVAL, "--node: CPU %d is in two vnodes",
-					 __builtin_ctzll(cpus & options->node[i].cpus));
-		cpus |= options->node[i].cpus;
-		options->mem_bytes += options->node[i].mem_bytes;
-	}
-	if (!cpus)
-		return gmig_fail(err, -EINVAL, "--node: no vnode has a CPU");
-	options->cpus = (unsigned int)__builtin_popcountll(cpus);
-	if (cpus & (cpus + 1))
-		return gmig_fail(err, -EINVAL,
-				 "--node: CPU %d is in no vnode: CPUs run from 0 without a gap",
-				 __builtin_ctzll(~cpus));
-	return check_sums(parse, err);
-}
-
-static int join_distances(const struct parse *parse, struct gmig_error *err)
-{
-	struct vmm_options *options = parse->options;
-
-	for (unsigned int a = 0; a < GMIG_MAX_VNODES; a++)
-		for (unsigned int b = 0; b < GMIG_MAX_VNODES; b++) {
-			uint8_t told =
-			    parse->distance[a][b] ? parse->distance[a][b] : parse->distance[b][a];
-
-			if (told && (a >= options->node_count || b >= options->node_count))
-				return gmig_fail(err, -EINVAL, "--dist: there is no vnode %u",
-						 a > b ? a : b);
-			options->distance[a][b] = told ? told : a == b ? 10 : 20;
-		}
-	return 0;
-}
-
-static int join(const struct parse *parse, struct gmig_error *err)
-{
-	struct vmm_options *options = parse->options;
-	int ret;
-
-	if (!*options->name)
-		return gmig_fail(err, -EINVAL, "--name is missing");
-	if (parse->nodes_given) {
-		ret = join_nodes(parse, err);
-		if (ret)
-			return ret;
-	} else {
-		options->mem_bytes = parse->mem_bytes ? parse->mem_bytes : DEFAULT_MEM_BYTES;
-		options->cpus = parse->cpus ? (unsigned int)parse->cpus : 1;
-		options->node_count = 1;
-		options->node[0].mem_bytes = options->mem_bytes;
-		options->node[0].cpus = (1ull << options->cpus) - 1;
-	}
-	ret = join_distances(parse, err);
-	if (!ret && !options->kernel)
-		ret = probe_check(options, err);
-	return ret;
-}
-
-/* ---- Parsing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Parsing --------------------------------------------------------------------------------- */
 
 static int check_guest(const struct option_entry *entry, const struct vmm_options *options,
 		       struct gmig_error *err)
@@ -593,5 +302,5 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 	ret = parse_words(argc, argv, &parse, err);
 	if (ret || options->help || options->version)
 		return ret;
-	return join(&parse, err);
+	return options_join(&parse, err);
 }

@@ -110,6 +110,8 @@ int options_list(const char *what, char *text, const struct options_key *keys, v
 	unsigned int seen = 0;
 	char *item;
 
+	if (!*text)
+		return gmig_fail(err, -EINVAL, "%s: the list of keys is empty", what);
 	while ((item = strsep(&text, ","))) {
 		char *value = strchr(item, '=');
 		int key, ret;

@@ -90,8 +90,7 @@ int probe_check(const struct vmm_options *options, struct gmig_error *err)
 	return 0;
 }
 
-/* ---- From linear addresses to memory
- * ------------------------------------------------------------------------- */
+/* ---- From linear addresses to memory --------------------------------------------------------- */
 
 static uint64_t linear_to_gpa(uint64_t linear)
 {
@@ -116,8 +115,7 @@ static volatile uint32_t *expect_of(const struct probe *probe, uint64_t page)
 	return linear_ptr(probe, probe->layout.expect_va + page * 4, 4);
 }
 
-/* ---- The sleep port
- * ------------------------------------------------------------------------------------------ */
+/* ---- The sleep port -------------------------------------------------------------------------- */
 
 static void sleep_port(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes, bool write)
 {
@@ -193,9 +191,7 @@ void probe_destroy(struct probe *probe)
 	free(probe);
 }
 
-/* ---- Loading
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Loading --------------------------------------------------------------------------------- */
 
 /*
  * The first time, write all of what is not swept: then every page of RAM has content and the guest
@@ -362,8 +358,7 @@ void probe_mend(struct probe *probe)
 	}
 }
 
-/* ---- Statistics
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Statistics ------------------------------------------------------------------------------ */
 
 static uint64_t to_ns(const struct probe *probe, uint64_t ticks)
 {

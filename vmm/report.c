@@ -57,9 +57,7 @@ json_t *report_status(struct vmm *vmm)
 			 vmm->options.kernel ? "linux" : "probe", "version", GMIG_VERSION);
 }
 
-/* ---- NUMA
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- NUMA ------------------------------------------------------------------------------------ */
 
 static json_t *host_node(const struct gmig_topology *topology, unsigned int node)
 {
@@ -103,9 +101,7 @@ json_t *report_numa(struct vmm *vmm)
 			 (int)vmm->options.fake_nodes, "vnodes", vnodes);
 }
 
-/* ---- Jobs
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Jobs ------------------------------------------------------------------------------------ */
 
 static json_t *node_list(const uint8_t *nodes, unsigned int count)
 {
@@ -173,9 +169,7 @@ json_t *report_jobs(struct vmm *vmm)
 	return list;
 }
 
-/* ---- Residency
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- Residency ------------------------------------------------------------------------------- */
 
 static json_t *vnodes_residency(struct vmm *vmm)
 {
@@ -249,9 +243,7 @@ json_t *report_residency(struct vmm *vmm)
 	return result;
 }
 
-/* ---- Check
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Check ----------------------------------------------------------------------------------- */
 
 json_t *report_check(const struct gmig_check *check)
 {

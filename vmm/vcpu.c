@@ -48,9 +48,7 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 	return run;
 }
 
-/* ---- Exits
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Exits ----------------------------------------------------------------------------------- */
 
 static void exit_io(struct vmm_vcpu *vcpu)
 {
@@ -217,8 +215,7 @@ static void *vcpu_thread(void *opaque)
 	return NULL;
 }
 
-/* ---- Gate, from outside
- * -------------------------------------------------------------------------------------- */
+/* ---- Gate, from outside ---------------------------------------------------------------------- */
 
 static void gate_order(struct vmm *vmm, enum vmm_gate_order order)
 {
@@ -298,9 +295,7 @@ int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
 	return 0;
 }
 
-/* ---- Threads
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 static void kick_handler(int signal)
 {

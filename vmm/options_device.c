@@ -1,0 +1,94 @@
+/* --disk, --net, --port. */
+#include "options_parse.h"
+#include "options_text.h"
+
+#include <errno.h>
+#include <string.h>
+
+int options_disk(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const char readonly[] = ",readonly";
+	struct vmm_options *options = parse->options;
+	unsigned int i = options->disk_count;
+	size_t length = strlen(text);
+
+	if (i == VMM_MAX_DISKS)
+		return gmig_fail(err, -EINVAL, "--disk: more than %d disks", VMM_MAX_DISKS);
+	if (length >= sizeof(readonly) - 1 &&
+	    !strcmp(text + length - (sizeof(readonly) - 1), readonly)) {
+		options->disk_readonly[i] = true;
+		text[length - (sizeof(readonly) - 1)] = '\0';
+	}
+	if (!*text)
+		return gmig_fail(err, -EINVAL, "--disk: the file name is empty");
+	options->disk[i] = text;
+	options->disk_count++;
+	return 0;
+}
+
+static int net_tap(void *into, const char *value, struct gmig_error *err)
+{
+	struct vmm_options *options = into;
+
+	if (strlen(value) > 15)
+		return gmig_fail(err, -EINVAL, "--net: interface name '%s' is over 15 characters",
+				 value);
+	options->tap[options->net_count] = value;
+	return 0;
+}
+
+int options_net(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const struct options_key keys[] = {{"tap", true, false, net_tap}, {0}};
+	int ret;
+
+	if (parse->options->net_count == VMM_MAX_NETS)
+		return gmig_fail(err, -EINVAL, "--net: more than %d interfaces", VMM_MAX_NETS);
+	ret = options_list("--net", text, keys, parse->options, err);
+	if (!ret)
+		parse->options->net_count++;
+	return ret;
+}
+
+static int port_name(void *into, const char *value, struct gmig_error *err)
+{
+	struct vmm_options *options = into;
+	char *name = options->port[options->port_count].name;
+
+	if (strlen(value) >= sizeof(options->port[0].name))
+		return gmig_fail(err, -EINVAL, "--port: name '%s' is over 31 characters", value);
+	for (unsigned int i = 0; i < options->port_count; i++)
+		if (!strcmp(options->port[i].name, value))
+			return gmig_fail(err, -EINVAL, "--port: two ports are named '%s'", value);
+	snprintf(name, sizeof(options->port[0].name), "%s", value);
+	return 0;
+}
+
+static int port_path(void *into, const char *value, struct gmig_error *err)
+{
+	struct vmm_options *options = into;
+
+	if (strlen(value) > 107)
+		return gmig_fail(err, -EINVAL,
+				 "--port: a socket's path has at most 107 characters: '%s'", value);
+	for (unsigned int i = 0; i < options->port_count; i++)
+		if (!strcmp(options->port[i].path, value))
+			return gmig_fail(err, -EINVAL, "--port: two ports have the path '%s'",
+					 value);
+	options->port[options->port_count].path = value;
+	return 0;
+}
+
+int options_port(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const struct options_key keys[] = {
+	    {"name", true, false, port_name}, {"path", true, false, port_path}, {0}};
+	int ret;
+
+	if (parse->options->port_count == VMM_MAX_PORTS)
+		return gmig_fail(err, -EINVAL, "--port: more than %d ports", VMM_MAX_PORTS);
+	ret = options_list("--port", text, keys, parse->options, err);
+	if (!ret)
+		parse->options->port_count++;
+	return ret;
+}
