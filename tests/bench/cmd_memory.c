@@ -223,9 +223,11 @@ int bench_memory(const struct bench_options *options, const char *directory)
 {
 	const struct cell_axes *axes = &options->axes;
 	const struct guest_config config = { .mem_bytes = options->mem_bytes, .fake_nodes = options->fake_nodes,
-					     .page = axes->pages ? axes->page[0] : "2M", .frames = "auto",
+					     .page = axes->pages ? axes->page[0] : "2M", .frames = "",
 					     .vcpus = axes->vcpu_counts ? axes->vcpus[0] : 1, .pin = options->pin };
-	const struct guest_migration migration = { .mode = axes->modes ? axes->mode[0] : "readable", .frames = "auto",
+	/* A one-way move by default: the source's frames go back to the kernel, the target's come from it. */
+	const struct guest_migration migration = { .mode = axes->modes ? axes->mode[0] : "readable",
+						   .frames = axes->frame_kinds ? axes->frames[0] : "fresh",
 						   .threads = axes->thread_counts ? axes->threads[0] : 1,
 						   .jobs = axes->job_counts ? axes->jobs[0] : 1 };
 	const uint64_t bound = POOL_NODES * (uint64_t)POOL_BYTES + BATCH_BYTES + SLACK_BYTES;
