@@ -306,8 +306,18 @@ static int run_populate(struct frames *frames, struct slot *slot, unsigned int f
 {
 	uint8_t *start = slot->hva + first * GMIG_PAGE_BYTES;
 	size_t bytes = count * GMIG_PAGE_BYTES;
-	int ret = frames->sys->advise(start, bytes, MADV_POPULATE_WRITE);
+	int ret = 0;
 
+	/*
+	 * The kernel zeroes a huge page towards the 4K page that was touched, so that it ends in the
+	 * cache. From the far end to the first page means downwards, which takes 2.7 times as long as
+	 * upwards (Zen 4, rep stosb). Hence the last page first.
+	 */
+	if (slot->huge)
+		ret = frames->sys->advise(start + bytes - GMIG_PAGE_BYTES, GMIG_PAGE_BYTES,
+					  MADV_POPULATE_WRITE);
+	if (!ret)
+		ret = frames->sys->advise(start, bytes, MADV_POPULATE_WRITE);
 	if (!ret)
 		ret = placement_check(frames, slot, first, count);
 	if (ret) {
