@@ -23,4 +23,10 @@ void copier_destroy(struct copier *copier);
 /* Copies a whole buffer once. 1 <= threads <= 16. */
 int copier_measure(struct copier *copier, unsigned int threads, struct copier_result *result, struct gmig_error *err);
 
+/*
+ * Touch that much free memory and free it again. A host that is a virtual machine itself may have lent it back to its own
+ * host; the faults that bring it back cost milliseconds a block, are none of the migration's work, and memcpy has none.
+ */
+int copier_warm_free_memory(uint64_t bytes, struct gmig_error *err);
+
 #endif

@@ -51,8 +51,10 @@ static int check_memory(const struct cell *cells, size_t count, struct gmig_erro
 			again |= cells[j].page == cells[i].page && cells[j].frames == cells[i].frames &&
 				 cells[j].vcpus == cells[i].vcpus;
 		if (!again)
-			need += cells[i].mem_bytes * (strcmp(cells[i].frames, "recycled") ? 1 : 2);
+			need += cells[i].mem_bytes;
 	}
+	/* For recycled frames, or to warm what fresh ones are made of. */
+	need += 2 * cells[0].mem_bytes;
 	if (need > have)
 		return gmig_fail(err, -ENOMEM, "these cells need %llu MiB of free memory, there are %llu",
 				 (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
@@ -206,6 +208,8 @@ static int measure(struct runner *runner, struct cell_result *result, struct gmi
 		return rc;
 	settle();
 	rc = measure_memcpy(runner, &result->cell, sample, err);
+	if (!rc && !strcmp(result->cell.frames, "fresh"))
+		rc = copier_warm_free_memory(result->cell.mem_bytes * 3 / 2, err);
 	if (!rc)
 		rc = measure_migration(guest, &result->cell, sample, err);
 	if (!rc)
