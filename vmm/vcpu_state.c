@@ -19,7 +19,6 @@
 struct vcpu_power_on {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
-	struct kvm_xsave xsave;
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debugregs;
 	struct kvm_lapic_state lapic;
@@ -28,15 +27,16 @@ struct vcpu_power_on {
 	bool has_xsave, has_xcrs, has_debugregs;
 	uint32_t msr_count;
 	struct kvm_msr_entry msr[MAX_MSRS];
+	struct kvm_xsave xsave; /* last: its size is open */
 };
 
 /* MSRs one at a time: a list stops at the first that the host refuses. */
 static bool msr_transfer(struct vmm_vcpu *vcpu, unsigned long request, struct kvm_msr_entry *entry)
 {
-	struct {
-		struct kvm_msrs head;
+	struct { /* struct kvm_msrs with one entry */
+		uint32_t nmsrs, pad;
 		struct kvm_msr_entry entry;
-	} one = {.head.nmsrs = 1, .entry = *entry};
+	} one = {.nmsrs = 1, .entry = *entry};
 
 	if (ioctl(vcpu->fd, request, &one) != 1)
 		return false;
