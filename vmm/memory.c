@@ -78,7 +78,7 @@ static int create_engine(struct vmm *vmm, struct gmig_error *err)
 	int ret = gmig_create(&options, &vmm->gmig, err);
 
 	if (!ret && !vmm->options.plain && gmig_why_off(vmm->gmig))
-		vmm_log(GMIG_LOG_WARNING, "migration is off: %s", gmig_why_off(vmm->gmig));
+		vmm_log(GMIG_LOG_WARNING, "%s", gmig_why_off(vmm->gmig));
 	return ret;
 }
 
