@@ -4,7 +4,8 @@
 
 #define SUB_COUNT (1u << HIST_SUB_BITS)
 
-/* Values below SUB_COUNT have a bucket each; above, each octave has SUB_COUNT buckets of equal width. */
+/* Values below SUB_COUNT have a bucket each; above, each octave has SUB_COUNT buckets of equal
+ * width. */
 static unsigned int bucket_of(uint64_t ns)
 {
 	unsigned int shift;
@@ -60,7 +61,8 @@ void hist_merge(struct hist *into, const struct hist *from)
 {
 	uint64_t count, sum = 0;
 
-	/* The sum of what was seen in the buckets, not from->count: values recorded meanwhile must not split. */
+	/* The sum of what was seen in the buckets, not from->count: values recorded meanwhile must
+	 * not split. */
 	raise_max(into, load(&from->max_ns));
 	for (unsigned int i = 0; i < HIST_BUCKETS; i++) {
 		count = load(&from->bucket[i]);
@@ -83,7 +85,8 @@ static uint64_t count_buckets(const struct hist *hist)
 	return sum;
 }
 
-/* How many of `count` values make up the share: rounded up, at least one, never all but by asking for 1. */
+/* How many of `count` values make up the share: rounded up, at least one, never all but by asking
+ * for 1. */
 static uint64_t rank_of(double quantile, uint64_t count)
 {
 	double exact = quantile * (double)count;
@@ -125,7 +128,7 @@ uint64_t hist_quantile_ns(const struct hist *hist, double quantile)
 
 void hist_summary(const struct hist *hist, struct gmig_percentiles *out)
 {
-	static const double wanted[] = { 0.5, 0.99, 0.999 };
+	static const double wanted[] = {0.5, 0.99, 0.999};
 	uint64_t ns[3];
 
 	quantiles(hist, wanted, ns, 3);

@@ -7,10 +7,10 @@
 const char *gmig_job_state_name(enum gmig_job_state state)
 {
 	static const char *const names[] = {
-		[GMIG_JOB_CREATED] = "created",	      [GMIG_JOB_RUNNING] = "running",
-		[GMIG_JOB_PAUSED] = "paused",	      [GMIG_JOB_CANCELLING] = "cancelling",
-		[GMIG_JOB_COMPLETED] = "completed",   [GMIG_JOB_FAILED] = "failed",
-		[GMIG_JOB_CANCELLED] = "cancelled",
+	    [GMIG_JOB_CREATED] = "created",	[GMIG_JOB_RUNNING] = "running",
+	    [GMIG_JOB_PAUSED] = "paused",	[GMIG_JOB_CANCELLING] = "cancelling",
+	    [GMIG_JOB_COMPLETED] = "completed", [GMIG_JOB_FAILED] = "failed",
+	    [GMIG_JOB_CANCELLED] = "cancelled",
 	};
 
 	return (unsigned int)state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
@@ -19,8 +19,8 @@ const char *gmig_job_state_name(enum gmig_job_state state)
 const char *gmig_mode_name(enum gmig_mode mode)
 {
 	static const char *const names[] = {
-		[GMIG_MODE_READABLE] = "readable",
-		[GMIG_MODE_BLOCK] = "block",
+	    [GMIG_MODE_READABLE] = "readable",
+	    [GMIG_MODE_BLOCK] = "block",
 	};
 
 	return (unsigned int)mode < sizeof(names) / sizeof(names[0]) ? names[mode] : "unknown";

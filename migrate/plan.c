@@ -16,7 +16,8 @@ static int check_set(const uint8_t *set, unsigned int count, const char *name, u
 				 GMIG_MAX_NODES);
 	for (unsigned int i = 0; i < count; i++) {
 		if (set[i] >= GMIG_MAX_NODES || !(online >> set[i] & 1))
-			return gmig_fail(err, -ENODEV, "node %u in '%s' is not there", set[i], name);
+			return gmig_fail(err, -ENODEV, "node %u in '%s' is not there", set[i],
+					 name);
 	}
 	return 0;
 }
@@ -153,7 +154,8 @@ static uint64_t next_sources(const struct plan_map *map, uint64_t remaining)
 		if (!(remaining >> map->to[node] & 1))
 			return 1ull << node;
 	}
-	/* Every remaining node goes to a remaining one: whoever follows the arrows ends in a cycle. */
+	/* Every remaining node goes to a remaining one: whoever follows the arrows ends in a cycle.
+	 */
 	node = (unsigned int)__builtin_ctzll(remaining);
 	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++)
 		node = map->to[node];
@@ -166,8 +168,8 @@ static uint64_t next_sources(const struct plan_map *map, uint64_t remaining)
 }
 
 struct queues {
-	uint64_t *gfn;			   /* all blocks, a node's together, by address */
-	size_t next[GMIG_MAX_NODES];	   /* index into gfn */
+	uint64_t *gfn;		     /* all blocks, a node's together, by address */
+	size_t next[GMIG_MAX_NODES]; /* index into gfn */
 	size_t end[GMIG_MAX_NODES];
 };
 
@@ -192,8 +194,9 @@ static int sort_by_source(const struct found *found, struct queues *queues)
 }
 
 /*
- * A node by itself goes whole. The nodes of a cycle take turns, block by block: what leaves one makes room for what
- * comes next, so that full nodes can change places with a block or two to spare.
+ * A node by itself goes whole. The nodes of a cycle take turns, block by block: what leaves one
+ * makes room for what comes next, so that full nodes can change places with a block or two to
+ * spare.
  */
 static size_t emit(struct queues *queues, uint64_t sources, uint64_t *out)
 {
@@ -256,8 +259,8 @@ int plan_build(const struct shadow *shadow, const struct plan_range *ranges, siz
 	       const struct plan_map *map, struct plan **out)
 {
 	struct plan *plan = calloc(1, sizeof(*plan));
-	struct found found = { .map = map };
-	struct queues queues = { .gfn = NULL };
+	struct found found = {.map = map};
+	struct queues queues = {.gfn = NULL};
 	int ret;
 
 	if (!plan)

@@ -1,6 +1,6 @@
 /*
- * Which page goes where: the node map of migrate_pages(2), and the blocks that have pages to move, in the order in which
- * they are moved. Built once by the job's thread; read-only afterwards.
+ * Which page goes where: the node map of migrate_pages(2), and the blocks that have pages to move,
+ * in the order in which they are moved. Built once by the job's thread; read-only afterwards.
  *
  * Source of the rules: do_migrate_pages() in Linux's mm/mempolicy.c.
  */
@@ -16,10 +16,12 @@ struct plan_map {
 };
 
 /*
- * i-th of from -> i-th of to, modulo to's size. When the sizes differ, nodes of `from` that are in `to` stay. A node that
- * maps to itself stays. -EINVAL: an empty set, a node twice in from; -ENODEV: not in `online`; text names the node.
+ * i-th of from -> i-th of to, modulo to's size. When the sizes differ, nodes of `from` that are in
+ * `to` stay. A node that maps to itself stays. -EINVAL: an empty set, a node twice in from;
+ * -ENODEV: not in `online`; text names the node.
  */
-int plan_map_build(const struct gmig_job_spec *spec, uint64_t online, struct plan_map *map, struct gmig_error *err);
+int plan_map_build(const struct gmig_job_spec *spec, uint64_t online, struct plan_map *map,
+		   struct gmig_error *err);
 
 struct plan_range {
 	uint64_t gfn, pages; /* a window that takes part */
@@ -33,11 +35,13 @@ struct plan {
 };
 
 /*
- * Order: a node's pages leave it before others' pages arrive there, as far as the map allows (no cycle), so that two full
- * nodes can shift; within a node by address. -ENOMEM.
+ * Order: a node's pages leave it before others' pages arrive there, so that full nodes can shift
+ * without spare memory. Nodes that change places (a cycle) take turns block by block: one block to
+ * spare is enough. Within a node by address. A block with pages of several nodes goes with the node
+ * that has most of them. -ENOMEM.
  */
-int plan_build(const struct shadow *shadow, const struct plan_range *ranges, size_t count, const struct plan_map *map,
-	       struct plan **out);
+int plan_build(const struct shadow *shadow, const struct plan_range *ranges, size_t count,
+	       const struct plan_map *map, struct plan **out);
 void plan_destroy(struct plan *plan);
 
 #endif

@@ -27,248 +27,71 @@
  *     time within the section, at the latest when the table was unlinked. A writer's section
  *     also keeps the address from being used again under its compare-and-swap.
  */
-#include "shadow.h"
-
-#include "shadow_tables.h"
+#include "shadow_words.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-/*
- * The flavour that registers readers by itself, so that any thread may look up. Its read lock is
- * inlined, which saves some 8 ns a lookup; but not where a sanitizer would judge liburcu's code.
- */
-#ifndef GMIG_SANITIZED
-#define _LGPL_SOURCE
-#endif
-#include <urcu-bp.h>
-
-/*
- * ThreadSanitizer does not see what liburcu orders, since liburcu is not compiled with it. Tell it
- * just that: what came before a section's end happens before a table is freed, and what came before
- * call_rcu happens before the callback. A table that is used after the section's end is reported.
- */
-#if defined(__SANITIZE_THREAD__)
-#define SHADOW_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SHADOW_TSAN 1
-#endif
-#endif
-#ifdef SHADOW_TSAN
-#include <sanitizer/tsan_interface.h>
-#define HAPPENS_BEFORE(object) __tsan_release((void *)(uintptr_t)(object))
-#define HAPPENS_AFTER(object)  __tsan_acquire((void *)(uintptr_t)(object))
-#else
-#define HAPPENS_BEFORE(object) ((void)(object))
-#define HAPPENS_AFTER(object)  ((void)(object))
-#endif
-
-#define SLOTS	    512u
-#define LEVEL_BITS  9
-#define GFN_BITS    36
-#define BLOCK_ORDER 9
-#define ROOT_LEVEL  4
-
-#define TABLE  (1ull << 0)
-#define LEAF   (1ull << 1)
-#define FROZEN (1ull << 2)
-
-#define STATE_SHIFT	 8
-#define NODE_SHIFT	 16
-#define TARGET_SHIFT	 24
-#define GENERATION_SHIFT 32
-#define OWNER_SHIFT	 40
-
-struct table {
-	uint64_t slot[SLOTS]; /* RCU: writers compare and swap */
-};
-
-struct shadow {
-	struct table *root; /* const */
-	struct shadow_tables tables;
-	pthread_mutex_t reserve_lock; /* before tables.lock; one shadow_reserve at a time */
-	pthread_mutex_t retired_lock; /* innermost; guards the two below */
-	pthread_cond_t none_retired;
-	unsigned long retired; /* tables that wait for the end of their grace period */
-};
-
-struct retired {
-	struct rcu_head head;
-	struct shadow *shadow;
-	struct table *table;
-};
 
 #define REFUSED UINT8_MAX
 
 /* The whole life of an entry: the state after [state][event]. */
 static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
-	[SHADOW_NONE] = {
-		[SHADOW_TOUCH] = SHADOW_PRESENT,
-		[SHADOW_CLAIM] = REFUSED,
-		[SHADOW_CLOSE] = REFUSED,
-		[SHADOW_SETTLE] = REFUSED,
-		[SHADOW_PUTBACK] = REFUSED,
-		[SHADOW_DISCARD] = REFUSED,
-		[SHADOW_CORRECT] = REFUSED,
+    [SHADOW_NONE] =
+	{
+	    [SHADOW_TOUCH] = SHADOW_PRESENT,
+	    [SHADOW_CLAIM] = REFUSED,
+	    [SHADOW_CLOSE] = REFUSED,
+	    [SHADOW_SETTLE] = REFUSED,
+	    [SHADOW_PUTBACK] = REFUSED,
+	    [SHADOW_DISCARD] = REFUSED,
+	    [SHADOW_CORRECT] = REFUSED,
 	},
-	[SHADOW_PRESENT] = {
-		[SHADOW_TOUCH] = REFUSED,
-		[SHADOW_CLAIM] = SHADOW_CLAIMED,
-		[SHADOW_CLOSE] = REFUSED,
-		[SHADOW_SETTLE] = REFUSED,
-		[SHADOW_PUTBACK] = REFUSED,
-		[SHADOW_DISCARD] = SHADOW_NONE,
-		[SHADOW_CORRECT] = SHADOW_PRESENT,
+    [SHADOW_PRESENT] =
+	{
+	    [SHADOW_TOUCH] = REFUSED,
+	    [SHADOW_CLAIM] = SHADOW_CLAIMED,
+	    [SHADOW_CLOSE] = REFUSED,
+	    [SHADOW_SETTLE] = REFUSED,
+	    [SHADOW_PUTBACK] = REFUSED,
+	    [SHADOW_DISCARD] = SHADOW_NONE,
+	    [SHADOW_CORRECT] = SHADOW_PRESENT,
 	},
-	[SHADOW_CLAIMED] = {
-		[SHADOW_TOUCH] = REFUSED,
-		[SHADOW_CLAIM] = REFUSED,
-		[SHADOW_CLOSE] = SHADOW_COPYING,
-		[SHADOW_SETTLE] = REFUSED,
-		[SHADOW_PUTBACK] = SHADOW_PRESENT,
-		[SHADOW_DISCARD] = SHADOW_NONE,
-		[SHADOW_CORRECT] = REFUSED,
+    [SHADOW_CLAIMED] =
+	{
+	    [SHADOW_TOUCH] = REFUSED,
+	    [SHADOW_CLAIM] = REFUSED,
+	    [SHADOW_CLOSE] = SHADOW_COPYING,
+	    [SHADOW_SETTLE] = REFUSED,
+	    [SHADOW_PUTBACK] = SHADOW_PRESENT,
+	    [SHADOW_DISCARD] = SHADOW_NONE,
+	    [SHADOW_CORRECT] = REFUSED,
 	},
-	[SHADOW_COPYING] = {
-		[SHADOW_TOUCH] = REFUSED,
-		[SHADOW_CLAIM] = REFUSED,
-		[SHADOW_CLOSE] = REFUSED,
-		[SHADOW_SETTLE] = SHADOW_PRESENT,
-		[SHADOW_PUTBACK] = SHADOW_PRESENT,
-		[SHADOW_DISCARD] = REFUSED,
-		[SHADOW_CORRECT] = REFUSED,
+    [SHADOW_COPYING] =
+	{
+	    [SHADOW_TOUCH] = REFUSED,
+	    [SHADOW_CLAIM] = REFUSED,
+	    [SHADOW_CLOSE] = REFUSED,
+	    [SHADOW_SETTLE] = SHADOW_PRESENT,
+	    [SHADOW_PUTBACK] = SHADOW_PRESENT,
+	    [SHADOW_DISCARD] = REFUSED,
+	    [SHADOW_CORRECT] = REFUSED,
 	},
 };
 
 const char *shadow_state_name(enum shadow_state state)
 {
-	static const char *const names[] = { "none", "present", "claimed", "copying" };
+	static const char *const names[] = {"none", "present", "claimed", "copying"};
 
 	return (unsigned int)state < SHADOW_STATES ? names[state] : "unknown";
 }
 
 const char *shadow_event_name(enum shadow_event event)
 {
-	static const char *const names[] = { "touch",	"claim",   "close",  "settle",
-					     "putback", "discard", "correct" };
+	static const char *const names[] = {"touch",   "claim",	  "close",  "settle",
+					    "putback", "discard", "correct"};
 
 	return (unsigned int)event < SHADOW_EVENTS ? names[event] : "unknown";
-}
-
-/* ---- Words ---------------------------------------------------------------------------------- */
-
-static uint64_t pack(const struct shadow_entry *entry)
-{
-	return LEAF | (uint64_t)entry->state << STATE_SHIFT | (uint64_t)entry->node << NODE_SHIFT |
-	       (uint64_t)entry->target << TARGET_SHIFT |
-	       (uint64_t)entry->generation << GENERATION_SHIFT |
-	       (uint64_t)entry->owner << OWNER_SHIFT;
-}
-
-static inline void unpack(uint64_t word, unsigned int order, struct shadow_entry *entry)
-{
-	entry->state = (enum shadow_state)(word >> STATE_SHIFT & 0xff);
-	entry->order = order;
-	entry->node = (uint8_t)(word >> NODE_SHIFT);
-	entry->target = (uint8_t)(word >> TARGET_SHIFT);
-	entry->generation = (uint8_t)(word >> GENERATION_SHIFT);
-	entry->owner = (uint8_t)(word >> OWNER_SHIFT);
-}
-
-/* What must be the same for entries to be one: all but the generation. */
-static uint64_t content(uint64_t word)
-{
-	return word & ~(0xffull << GENERATION_SHIFT);
-}
-
-static inline struct table *table_of(uint64_t word)
-{
-	return (struct table *)(uintptr_t)(word & ~(uint64_t)TABLE);
-}
-
-/*
- * Acquire: a table's content, and what a changer did before the change, is seen with the word.
- * Pairs with publish() and swap().
- */
-static inline uint64_t load(const uint64_t *slot)
-{
-	return __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-}
-
-/* Only for a slot that nobody else can change: a hole under reserve_lock, or by (C) and (D). */
-static void publish(uint64_t *slot, uint64_t word)
-{
-	__atomic_store_n(slot, word, __ATOMIC_RELEASE);
-}
-
-static bool swap(uint64_t *slot, uint64_t *old, uint64_t new)
-{
-	return __atomic_compare_exchange_n(slot, old, new, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_ACQUIRE);
-}
-
-static inline unsigned int slot_index(uint64_t gfn, unsigned int level)
-{
-	return (unsigned int)(gfn >> (level - 1) * LEVEL_BITS) & (SLOTS - 1);
-}
-
-/* ---- Walk down ------------------------------------------------------------------------------ */
-
-static inline void section_begin(void)
-{
-	urcu_bp_read_lock();
-}
-
-static inline void section_end(const struct shadow *shadow)
-{
-	HAPPENS_BEFORE(shadow);
-	urcu_bp_read_unlock();
-}
-
-/* The level-2 table for gfn, or NULL and the level at which it is missing. Never freed. */
-static inline struct table *find_level2(const struct shadow *shadow, uint64_t gfn,
-					unsigned int *missing)
-{
-	struct table *table = shadow->root;
-	uint64_t word;
-
-	if (gfn >> GFN_BITS) {
-		*missing = ROOT_LEVEL + 1;
-		return NULL;
-	}
-	for (unsigned int level = ROOT_LEVEL; level > 2; level--) {
-		word = load(&table->slot[slot_index(gfn, level)]);
-		if (!word) {
-			*missing = level;
-			return NULL;
-		}
-		table = table_of(word);
-	}
-	return table;
-}
-
-/* The slot of the entry that covers gfn, its word and order. Inside a read-side section. */
-static inline uint64_t *find_entry(const struct shadow *shadow, uint64_t gfn, uint64_t *word,
-				   unsigned int *order)
-{
-	unsigned int missing;
-	struct table *table = find_level2(shadow, gfn, &missing);
-	uint64_t *slot;
-
-	if (!table)
-		return NULL;
-	slot = &table->slot[slot_index(gfn, 2)];
-	*word = load(slot);
-	*order = BLOCK_ORDER;
-	if (*word & TABLE) {
-		slot = &table_of(*word)->slot[slot_index(gfn, 1)];
-		*word = load(slot);
-		*order = 0;
-	}
-	return *word ? slot : NULL;
 }
 
 int shadow_lookup(const struct shadow *shadow, uint64_t gfn, struct shadow_entry *entry)
@@ -371,9 +194,8 @@ static int build_range(struct shadow *shadow, uint64_t gfn, uint64_t end)
 
 int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages)
 {
-	static const struct shadow_entry none = { .state = SHADOW_NONE,
-						  .node = GMIG_NO_NODE,
-						  .target = GMIG_NO_NODE };
+	static const struct shadow_entry none = {
+	    .state = SHADOW_NONE, .node = GMIG_NO_NODE, .target = GMIG_NO_NODE};
 	uint64_t end = gfn + pages;
 	int ret;
 
@@ -482,143 +304,6 @@ int shadow_change(struct shadow *shadow, const struct shadow_change *change,
 	return ret;
 }
 
-/* ---- Split and collapse --------------------------------------------------------------------- */
-
-static uint64_t *find_block(const struct shadow *shadow, uint64_t gfn, uint64_t *word)
-{
-	unsigned int missing;
-	struct table *table = find_level2(shadow, gfn, &missing);
-	uint64_t *slot;
-
-	if (!table)
-		return NULL;
-	slot = &table->slot[slot_index(gfn, 2)];
-	*word = load(slot);
-	return *word ? slot : NULL;
-}
-
-int shadow_split(struct shadow *shadow, uint64_t gfn)
-{
-	struct table *table;
-	uint64_t word, *slot = find_block(shadow, gfn, &word);
-
-	if (!slot)
-		return -EFAULT;
-	if (word & TABLE)
-		return -EEXIST;
-	table = shadow_tables_get(&shadow->tables);
-	if (!table)
-		return -ENOMEM;
-	/* No read-side section: level-2 tables stay, and the new table is nobody else's. */
-	do {
-		if (word & TABLE) {
-			shadow_tables_put(&shadow->tables, table);
-			return -EEXIST;
-		}
-		for (unsigned int i = 0; i < SLOTS; i++)
-			table->slot[i] = word;
-	} while (!swap(slot, &word, (uintptr_t)table | TABLE));
-	return 0;
-}
-
-static bool may_collapse(uint64_t word)
-{
-	struct shadow_entry entry;
-
-	unpack(word, 0, &entry);
-	return entry.state != SHADOW_PRESENT;
-}
-
-static bool alike(const struct table *table)
-{
-	uint64_t first = load(&table->slot[0]);
-	unsigned int i = 0;
-
-	if (!may_collapse(first))
-		return false;
-	while (i < SLOTS && content(load(&table->slot[i])) == content(first))
-		i++;
-	return i == SLOTS;
-}
-
-/* Freeze all words, or none: false when they are not alike or somebody else is at it. */
-static bool freeze(struct table *table)
-{
-	uint64_t first = load(&table->slot[0]) & ~FROZEN, word;
-	unsigned int i;
-
-	/* Looked at first: a collapse that has no chance disturbs nobody. */
-	if (!alike(table) || !may_collapse(first))
-		return false;
-	for (i = 0; i < SLOTS; i++) {
-		word = load(&table->slot[i]);
-		/* A word with FROZEN is never like the first. */
-		if (content(word) != content(first) || !swap(&table->slot[i], &word, word | FROZEN))
-			break;
-	}
-	if (i == SLOTS)
-		return true;
-	while (i-- > 0)
-		publish(&table->slot[i], load(&table->slot[i]) & ~FROZEN);
-	return false;
-}
-
-/* Runs in call_rcu's thread. */
-static void reclaim(struct rcu_head *head)
-{
-	struct retired *retired = caa_container_of(head, struct retired, head);
-	struct shadow *shadow;
-
-	HAPPENS_AFTER(head);
-	shadow = retired->shadow;
-	HAPPENS_AFTER(shadow);
-	shadow_tables_put(&shadow->tables, retired->table);
-	free(retired);
-	pthread_mutex_lock(&shadow->retired_lock);
-	if (!--shadow->retired)
-		pthread_cond_signal(&shadow->none_retired);
-	pthread_mutex_unlock(&shadow->retired_lock);
-}
-
-static void retire(struct retired *retired)
-{
-	pthread_mutex_lock(&retired->shadow->retired_lock);
-	retired->shadow->retired++;
-	pthread_mutex_unlock(&retired->shadow->retired_lock);
-	HAPPENS_BEFORE(&retired->head);
-	urcu_bp_call_rcu(&retired->head, reclaim);
-}
-
-int shadow_collapse(struct shadow *shadow, uint64_t gfn)
-{
-	struct retired *retired = malloc(sizeof(*retired));
-	uint64_t word, *slot;
-	int ret = 0;
-
-	if (!retired)
-		return -ENOMEM;
-	section_begin();
-	slot = find_block(shadow, gfn, &word);
-	if (!slot) {
-		ret = -EFAULT;
-	} else if (!(word & TABLE)) {
-		ret = -EEXIST;
-	} else if (!freeze(table_of(word))) {
-		ret = -EBUSY;
-	} else {
-		retired->shadow = shadow;
-		retired->table = table_of(word);
-		publish(slot, retired->table->slot[0] & ~FROZEN);
-	}
-	section_end(shadow);
-	if (ret) {
-		free(retired);
-		return ret;
-	}
-	retire(retired);
-	return 0;
-}
-
 /* ---- Visit all ------------------------------------------------------------------------------ */
 
 struct walk {
@@ -654,7 +339,7 @@ int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shado
 		void *arg)
 {
 	uint64_t end = gfn + pages < gfn ? UINT64_MAX : gfn + pages;
-	struct walk walk = { .end = end, .visit = visit, .arg = arg };
+	struct walk walk = {.end = end, .visit = visit, .arg = arg};
 	unsigned int missing = ROOT_LEVEL;
 	struct table *table;
 	int ret = 0;
@@ -664,10 +349,12 @@ int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shado
 	while (!ret && gfn < walk.end) {
 		table = find_level2(shadow, gfn, &missing);
 		if (!table) {
-			gfn = ((gfn >> (missing - 1) * LEVEL_BITS) + 1) << (missing - 1) * LEVEL_BITS;
+			gfn = ((gfn >> (missing - 1) * LEVEL_BITS) + 1)
+			      << (missing - 1) * LEVEL_BITS;
 			continue;
 		}
-		/* A section of its own for each block: grace periods need not wait for the whole walk. */
+		/* A section of its own for each block: grace periods need not wait for the whole
+		 * walk. */
 		section_begin();
 		ret = walk_block(&walk, &table->slot[slot_index(gfn, 2)], gfn);
 		section_end(shadow);

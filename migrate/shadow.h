@@ -1,20 +1,23 @@
 /*
- * The shadow table: gfn -> entry, what the VMM knows of each block. Four levels of 512-entry tables as EPT has them; a
- * leaf at level 2 is a 2M block, split to level 1 on demand.
+ * The shadow table: gfn -> entry, what the VMM knows of each block. Four levels of 512-entry tables
+ * as EPT has them; a leaf at level 2 is a 2M block, split to level 1 on demand.
  *
- * Readers (shadow_lookup, shadow_walk) never lock: they walk inside RCU read-side sections, which the functions open and
- * close themselves. Any thread may call: liburcu's bp flavour registers it at its first section. Writers change one
- * entry by compare-and-swap through shadow_change(), which is the only way to change a state; freed tables go through
- * call_rcu. How that holds together: top of shadow.c.
+ * Readers (shadow_lookup, shadow_walk) never lock: they walk inside RCU read-side sections, which
+ * the functions open and close themselves. Any thread may call: liburcu's bp flavour registers it
+ * at its first section. Writers change one entry by compare-and-swap through shadow_change(), which
+ * is the only way to change a state; freed tables go through call_rcu. How that holds together: top
+ * of shadow.c.
  *
- *            first touch           claim            close              settle
- *      NONE -----------> PRESENT --------> CLAIMED -------> COPYING -----------> PRESENT (target node)
- *       ^                 ^  |               |                 |
- *       |     discard     |  |               |     putback     |
- *       +-----------------+--+               +--> PRESENT <----+
+ *        touch              claim               close               settle
+ *   NONE -------> PRESENT ----------> CLAIMED ----------> COPYING ----------> PRESENT (target node)
+ *    ^            ^  |                |   |                 |
+ *    |   discard  |  |    discard     |   |    putback      |
+ *    +------------|--+----------------+   |                 |
+ *                 +-----------------------+-----------------+
  *
- * A refused change (wrong state for the event) is -EPERM with a text that names gfn, state and event; -EAGAIN: the
- * entry has another order than the caller thought, or is being joined with its neighbours now (some us): look again.
+ * A refused change (wrong state for the event) is -EPERM with a text that names gfn, state and
+ * event; -EAGAIN: the entry has another order than the caller thought, or is being joined with its
+ * neighbours now (some us): look again.
  */
 #ifndef GMIG_SHADOW_H
 #define GMIG_SHADOW_H
@@ -28,7 +31,7 @@ enum shadow_event {
 	SHADOW_CLOSE,	/* CLAIMED -> COPYING: a right is about to be taken away */
 	SHADOW_SETTLE,	/* COPYING -> PRESENT on the target node */
 	SHADOW_PUTBACK, /* CLAIMED, COPYING -> PRESENT on the source node */
-	SHADOW_DISCARD, /* PRESENT, CLAIMED -> NONE: the content is gone (hole, zero page, balloon) */
+	SHADOW_DISCARD, /* PRESENT, CLAIMED -> NONE: the content is gone (hole, balloon) */
 	SHADOW_CORRECT, /* PRESENT -> PRESENT: node was believed wrongly (audit) */
 	SHADOW_EVENTS,
 };
@@ -37,27 +40,29 @@ enum shadow_event {
 struct shadow_entry {
 	enum shadow_state state;
 	unsigned int order;
-	uint8_t node;	/* where the content lies; GMIG_NO_NODE in NONE */
-	uint8_t target; /* CLAIMED, COPYING: where it goes */
-	uint8_t generation; /* changes so far, modulo 256: unchanged between two looks = nothing happened */
-	uint8_t owner; /* CLAIMED, COPYING: low byte of the job's id, for error texts */
+	uint8_t node;	    /* where the content lies; GMIG_NO_NODE in NONE */
+	uint8_t target;	    /* CLAIMED, COPYING: where it goes */
+	uint8_t generation; /* changes so far, modulo 256 */
+	uint8_t owner;	    /* CLAIMED, COPYING: low byte of the job's id, for error texts */
 };
 
 struct shadow;
 
-/* alloc(bytes) returns zeroed, page-aligned memory or NULL; release undoes it. NULL, NULL: the C library's. */
+/* alloc(bytes) returns zeroed, page-aligned memory or NULL; release undoes it. Called a table. */
 struct shadow_alloc {
 	void *(*alloc)(size_t bytes);
 	void (*release)(void *memory, size_t bytes);
 };
 
+/* alloc NULL: chunks of anonymous memory. */
 int shadow_create(const struct shadow_alloc *alloc, struct shadow **out);
-/* After the last reader; waits for pending call_rcu, so not from a read-side section or an RCU callback. */
+/* After the last reader. Waits for a grace period: not from an RCU callback. */
 void shadow_destroy(struct shadow *shadow);
 
 /*
- * Build the tables for gfn..gfn+pages (multiples of 512) with NONE 2M leaves. Before any other use of that range. All or
- * nothing. -EEXIST overlap; -EINVAL alignment, none, or beyond 2^36 pages; -ENOMEM.
+ * Build the tables for gfn..gfn+pages (multiples of 512) with NONE 2M leaves. Before any other use
+ * of that range. All or nothing. -EEXIST overlap; -EINVAL alignment, none, or beyond 2^36 pages;
+ * -ENOMEM.
  */
 int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages);
 
@@ -65,37 +70,43 @@ int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages);
 int shadow_lookup(const struct shadow *shadow, uint64_t gfn, struct shadow_entry *entry);
 
 /*
- * Apply `event` to the entry at gfn, which must be the start of an entry of order `order` (-EAGAIN when it is of another
- * order now). `arg`: TOUCH, CORRECT: the node; CLAIM: the target node; others: ignored. Returns 0 and the entry after the
- * change in *after (may be NULL). -EPERM, -EAGAIN: above; -EFAULT: not guest RAM; -EINVAL: event, order, alignment or node.
- * Applies to the entry as it is then: a change that was beaten by another one is tried again on the other's result.
+ * Apply `event` to the entry at gfn, which must be the start of an entry of order `order` (-EAGAIN
+ * when it is of another order now). It applies to the entry as it is then: a change that was beaten
+ * by another one is tried again on the other's result. Returns 0 and the entry after the change in
+ * *after (may be NULL). -EPERM, -EAGAIN: above; -EFAULT: not guest RAM; -EINVAL: event, order,
+ * alignment or node.
  */
 struct shadow_change {
 	uint64_t gfn;
 	unsigned int order;
 	enum shadow_event event;
-	uint8_t node;
-	uint8_t owner;
+	uint8_t node;  /* TOUCH, CORRECT: where it lies; CLAIM: where it goes; others: ignored */
+	uint8_t owner; /* CLAIM; others: ignored */
 };
-int shadow_change(struct shadow *shadow, const struct shadow_change *change, struct shadow_entry *after,
-		  struct gmig_error *err);
+int shadow_change(struct shadow *shadow, const struct shadow_change *change,
+		  struct shadow_entry *after, struct gmig_error *err);
 
-/* 2M leaf -> 512 4K entries with the same content, in any state; by its owner when claimed. -EEXIST: split already; -EFAULT; -ENOMEM. */
+/*
+ * 2M leaf -> 512 4K entries with the same content, in any state; by its owner when claimed.
+ * -EEXIST: split already; -EFAULT; -ENOMEM.
+ */
 int shadow_split(struct shadow *shadow, uint64_t gfn);
 /*
- * 512 4K entries -> one 2M leaf, with the first one's generation. All must be alike (state, node, target, owner) and
- * CLAIMED, COPYING (caller owns them) or NONE, else -EBUSY and nothing changed. -EEXIST: a 2M leaf already; -EFAULT; -ENOMEM.
- * Until it returns, changes to the 512 entries are -EAGAIN: so do not collapse what another one claimed.
+ * 512 4K entries -> one 2M leaf, with the first one's generation. All must be alike (state, node,
+ * target, owner) and CLAIMED, COPYING (caller owns them) or NONE, else -EBUSY and nothing changed.
+ * -EEXIST: a 2M leaf already; -EFAULT; -ENOMEM. Until it returns, changes to the 512 entries are
+ * -EAGAIN: so do not collapse what another one claimed.
  */
 int shadow_collapse(struct shadow *shadow, uint64_t gfn);
 
 /*
- * Call visit for each entry that covers pages in gfn..gfn+pages, in order, each with its own first gfn; visit must not
- * block. Stops and returns at the first non-zero result. Holes in the table are skipped. Each block is read inside a
- * section of its own: the walk is not a snapshot.
+ * Call visit for each entry that covers pages in gfn..gfn+pages, in order, each with its own first
+ * gfn; visit must not block. Stops and returns at the first non-zero result. Holes in the table are
+ * skipped. Each block is read inside a section of its own: the walk is not a snapshot.
  */
 typedef int shadow_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry);
-int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit, void *arg);
+int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+		void *arg);
 
 /* Bytes of table memory now, for `scale` figures. */
 uint64_t shadow_table_bytes(const struct shadow *shadow);

@@ -41,8 +41,8 @@ static bool add_chunk(struct shadow_tables *tables)
 	if (!chunk)
 		return false;
 	chunk->bytes = tables->chunk_bytes;
-	chunk->memory = mmap(NULL, chunk->bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	chunk->memory =
+	    mmap(NULL, chunk->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (chunk->memory == MAP_FAILED) {
 		free(chunk);
 		return false;

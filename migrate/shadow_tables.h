@@ -1,6 +1,7 @@
 /*
- * Memory for the shadow table's tables: 4096 bytes each, page-aligned. By default out of chunks that grow with the
- * number of tables (64 KiB to 2 MiB), so that a table costs its 4096 bytes and no memory mapping of its own.
+ * Memory for the shadow table's tables: 4096 bytes each, page-aligned. By default out of chunks
+ * that grow with the number of tables (64 KiB to 2 MiB), so that a table costs its 4096 bytes and
+ * no memory mapping of its own.
  *
  * Any thread may call; guarded by a lock inside.
  */

@@ -1,6 +1,7 @@
 /*
- * A range keeps one 16-bit word a block. MIXED in it says that the block's 512 results are spelled out in a `detail`,
- * found through a directory with one pointer a GiB of guest, so that nobody pays for details he does not have.
+ * A range keeps one 16-bit word a block. MIXED in it says that the block's 512 results are spelled
+ * out in a `detail`, found through a directory with one pointer a GiB of guest, so that nobody pays
+ * for details he does not have.
  */
 #include "status.h"
 
@@ -9,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ERRORS	    4096 /* results lie above -ERRORS, as the kernel's do */
-#define MIXED	    INT16_MIN
-#define DIRECTORY   512 /* blocks */
+#define ERRORS	  4096 /* results lie above -ERRORS, as the kernel's do */
+#define MIXED	  INT16_MIN
+#define DIRECTORY 512 /* blocks */
 
 struct directory {
 	int16_t *detail[DIRECTORY];
@@ -89,7 +90,7 @@ int status_add_range(struct status *status, uint64_t gfn, uint64_t pages)
 	range->blocks = blocks;
 	range->result = malloc(blocks * sizeof(*range->result));
 	range->directories =
-		calloc((blocks + DIRECTORY - 1) / DIRECTORY, sizeof(*range->directories));
+	    calloc((blocks + DIRECTORY - 1) / DIRECTORY, sizeof(struct directory *));
 	if (!range->result || !range->directories) {
 		range_free(range);
 		return -ENOMEM;
@@ -99,7 +100,8 @@ int status_add_range(struct status *status, uint64_t gfn, uint64_t pages)
 
 	pthread_mutex_lock(&status->lock);
 	for (at = &status->ranges; *at; at = &(*at)->next) {
-		if (first < (*at)->first_block + (*at)->blocks && (*at)->first_block < first + blocks) {
+		if (first < (*at)->first_block + (*at)->blocks &&
+		    (*at)->first_block < first + blocks) {
 			pthread_mutex_unlock(&status->lock);
 			range_free(range);
 			return -EEXIST;
@@ -161,7 +163,8 @@ static void pack(struct range *range, uint64_t block)
 {
 	int16_t **detail = detail_of(range, block), first = (*detail)[0];
 
-	/* Results mostly come in rising order: the last page tells early that it is not time yet. */
+	/* Results mostly come in rising order: the last page tells early that it is not time yet.
+	 */
 	for (unsigned int page = GMIG_BLOCK_PAGES - 1; page > 0; page--) {
 		if ((*detail)[page] != first)
 			return;
@@ -298,7 +301,7 @@ unsigned int status_count_left(struct status *status, struct gmig_left *left, un
 	pthread_mutex_lock(&status->lock);
 	for (int error = 1; error < -STATUS_PENDING && kinds < GMIG_MAX_LEFT * 4; error++) {
 		if (status->pages_by_error[error])
-			all[kinds++] = (struct gmig_left){ error, status->pages_by_error[error] };
+			all[kinds++] = (struct gmig_left){error, status->pages_by_error[error]};
 	}
 	pthread_mutex_unlock(&status->lock);
 	qsort(all, kinds, sizeof(all[0]), by_pages);

@@ -1,13 +1,14 @@
 /*
- * One result a page, as move_pages(2) gives them, kept for a job: a node number >= 0 or -errno. Compact: a block whose
- * pages all have one result costs 2 bytes. Writers: the worker that owns the block; guarded by a lock inside.
+ * One result a page, as move_pages(2) gives them, kept for a job: a node number >= 0 or -errno.
+ * Compact: a block whose pages all have one result costs 2 bytes. Writers: the worker that owns the
+ * block; guarded by a lock inside.
  */
 #ifndef GMIG_STATUS_H
 #define GMIG_STATUS_H
 
 #include "gmig.h"
 
-#define STATUS_NOT_TRIED (-4095) /* the page takes no part in the job: what every page starts with */
+#define STATUS_NOT_TRIED (-4095) /* takes no part in the job: what every page starts with */
 #define STATUS_PENDING	 (-4094) /* the plan has the page, no pass has reached it yet */
 
 struct status;
@@ -16,16 +17,22 @@ int status_create(struct status **out);
 void status_destroy(struct status *status);
 /* The range must be added before results are set in it. Multiples of 512 pages. */
 int status_add_range(struct status *status, uint64_t gfn, uint64_t pages);
-/* Set the result of pages within one block. -ENOMEM: nothing changed. -EFAULT: no such range. -EINVAL: result or pages. */
+/*
+ * Set the result of pages within one block. -ENOMEM: nothing changed. -EFAULT: no such range.
+ * -EINVAL: result or pages.
+ */
 int status_set(struct status *status, uint64_t gfn, unsigned int pages, int result);
 /*
- * Every page whose result is `old` (< 0) gets `result`; returns how many did. A cancelled job calls it with
- * (STATUS_PENDING, -ECANCELED). Allocates nothing; takes some ms a TiB.
+ * Every page whose result is `old` (< 0) gets `result`; returns how many did. A cancelled job calls
+ * it with (STATUS_PENDING, -ECANCELED). Allocates nothing; takes some ms a TiB.
  */
 uint64_t status_replace(struct status *status, int old, int result);
 /* -EFAULT in *result for a gfn outside. */
 void status_get(struct status *status, uint64_t gfn, size_t pages, int *result);
-/* Pages by -errno, most first; returns how many kinds (at most max). Pages that are not tried, pending, or moved are left out. */
+/*
+ * Pages by -errno, most first; returns how many kinds (at most max). Pages that are not tried,
+ * pending, or moved are left out.
+ */
 unsigned int status_count_left(struct status *status, struct gmig_left *left, unsigned int max);
 /* Pages whose result is exactly this error. */
 uint64_t status_count(struct status *status, int result);

@@ -1,6 +1,6 @@
 /*
- * What does not change while a guest runs (which nodes, how far, which CPUs) is read once; libnuma's functions for it
- * are not all thread-safe. Free memory is read each time.
+ * What does not change while a guest runs (which nodes, how far, which CPUs) is read once;
+ * libnuma's functions for it are not all thread-safe. Free memory is read each time.
  */
 #include "gmig.h"
 
@@ -89,8 +89,8 @@ static int read_host(struct gmig_topology *topology)
 		if (ret)
 			return ret;
 		for (int other = 0; other <= max && other < GMIG_MAX_NODES; other++)
-			topology->distance[node][other] = read_distance((unsigned int)node,
-									(unsigned int)other);
+			topology->distance[node][other] =
+			    read_distance((unsigned int)node, (unsigned int)other);
 	}
 	return topology->nodes ? 0 : -ENODEV;
 }
@@ -113,7 +113,7 @@ static void spread_cpus(struct gmig_topology *topology, const uint64_t *host, un
 
 static void pretend(struct gmig_topology *topology, unsigned int count)
 {
-	uint64_t host[CPU_WORDS] = { 0 };
+	uint64_t host[CPU_WORDS] = {0};
 
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
 		for (unsigned int word = 0; word < CPU_WORDS; word++)
@@ -145,8 +145,9 @@ int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
 	ret = read_host(topology);
 	if (ret) {
 		free(topology);
-		return gmig_fail(err, ret, ret == -ENOMEM ? "no memory for the list of nodes" :
-							    "this host shows no node with memory");
+		return gmig_fail(err, ret,
+				 ret == -ENOMEM ? "no memory for the list of nodes"
+						: "this host shows no node with memory");
 	}
 	if (fake_nodes)
 		pretend(topology, fake_nodes);

@@ -35,7 +35,7 @@ END_TEST
 
 START_TEST(single_value_is_every_quantile)
 {
-	static const uint64_t values[] = { 0, 1, 63, 64, 65, 127, 128, 1000003, UINT64_MAX };
+	static const uint64_t values[] = {0, 1, 63, 64, 65, 127, 128, 1000003, UINT64_MAX};
 
 	for (unsigned int i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		hist_reset(&hist);
@@ -102,7 +102,7 @@ static int by_value(const void *a, const void *b)
 START_TEST(quantiles_of_random_values_are_within_a_64th_above_the_exact_ones)
 {
 	enum { COUNT = 20000 };
-	static const double wanted[] = { 0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 1 };
+	static const double wanted[] = {0.001, 0.1, 0.5, 0.9, 0.99, 0.999, 1};
 	static uint64_t value[COUNT];
 	uint64_t seed = 1, exact, got;
 
@@ -220,6 +220,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, quantile_of_nothing_is_zero);
 	tcase_add_test(tcase, single_value_is_every_quantile);

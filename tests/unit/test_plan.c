@@ -27,14 +27,14 @@ static void teardown(void)
 
 static void put(uint64_t gfn, unsigned int order, unsigned int node)
 {
-	struct shadow_change touch = { gfn, order, SHADOW_TOUCH, (uint8_t)node, 0 };
+	struct shadow_change touch = {gfn, order, SHADOW_TOUCH, (uint8_t)node, 0};
 
 	ck_assert_int_eq(shadow_change(shadow, &touch, NULL, NULL), 0);
 }
 
 static struct gmig_job_spec spec_of(const char *from, const char *to)
 {
-	struct gmig_job_spec spec = { .from_count = 0 };
+	struct gmig_job_spec spec = {.from_count = 0};
 
 	for (; *from; from++)
 		spec.from[spec.from_count++] = (uint8_t)(*from - '0');
@@ -46,7 +46,7 @@ static struct gmig_job_spec spec_of(const char *from, const char *to)
 static struct plan_map map_of(const char *from, const char *to)
 {
 	struct gmig_job_spec spec = spec_of(from, to);
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct plan_map map;
 
 	ck_assert_msg(!plan_map_build(&spec, 0xff, &map, &err), "%s", err.text);
@@ -55,7 +55,7 @@ static struct plan_map map_of(const char *from, const char *to)
 
 static void build(const struct plan_map *map)
 {
-	struct plan_range all = { 0, PAGES };
+	struct plan_range all = {0, PAGES};
 
 	ck_assert_int_eq(plan_build(shadow, &all, 1, map, &plan), 0);
 }
@@ -66,19 +66,13 @@ static void build(const struct plan_map *map)
 static const struct {
 	const char *from, *to, *expected;
 } maps[] = {
-	{ "0", "1", "1-------" },
-	{ "0", "0", "--------" },
-	{ "01", "23", "23------" },
-	{ "01", "32", "32------" },
-	{ "10", "23", "32------" }, /* lists keep the order in which they were given */
-	{ "01", "10", "10------" },
-	{ "234", "345", "--345---" }, /* same size: everything shifts */
-	{ "01234567", "345", "345---34" }, /* other size: what is in `to` stays */
-	{ "0123", "45", "4545----" },
-	{ "01", "456", "45------" },
-	{ "012", "1", "1-1-----" },
-	{ "7", "0123", "-------0" },
-	{ "01", "11", "1-------" },
+    {"0", "1", "1-------"},	     {"0", "0", "--------"},	 {"01", "23", "23------"},
+    {"01", "32", "32------"},	     {"10", "23", "32------"}, /* lists keep the order in which they
+								  were given */
+    {"01", "10", "10------"},	     {"234", "345", "--345---"}, /* same size: everything shifts */
+    {"01234567", "345", "345---34"}, /* other size: what is in `to` stays */
+    {"0123", "45", "4545----"},	     {"01", "456", "45------"},	 {"012", "1", "1-1-----"},
+    {"7", "0123", "-------0"},	     {"01", "11", "1-------"},
 };
 
 START_TEST(map_pairs_nodes_as_migrate_pages_does)
@@ -99,16 +93,16 @@ static const struct {
 	int code;
 	const char *names; /* what the text must name */
 } refused[] = {
-	{ "", "1", -EINVAL, "'from'" },	      { "0", "", -EINVAL, "'to'" },
-	{ "010", "123", -EINVAL, "node 0" },  { "08", "1", -ENODEV, "node 8 in 'from'" },
-	{ "0", "19", -ENODEV, "node 9 in 'to'" }, { "o", "1", -ENODEV, "node 63" },
-	{ "p", "1", -ENODEV, "node 64" },
+    {"", "1", -EINVAL, "'from'"},	    {"0", "", -EINVAL, "'to'"},
+    {"010", "123", -EINVAL, "node 0"},	    {"08", "1", -ENODEV, "node 8 in 'from'"},
+    {"0", "19", -ENODEV, "node 9 in 'to'"}, {"o", "1", -ENODEV, "node 63"},
+    {"p", "1", -ENODEV, "node 64"},
 };
 
 START_TEST(map_of_bad_sets_is_refused_and_names_the_node)
 {
 	struct gmig_job_spec spec = spec_of(refused[_i].from, refused[_i].to);
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct plan_map map;
 
 	ck_assert_int_eq(plan_map_build(&spec, 0xff, &map, &err), refused[_i].code);
@@ -130,7 +124,7 @@ END_TEST
 
 START_TEST(map_of_all_64_nodes_shifts_round)
 {
-	struct gmig_job_spec spec = { .from_count = 64, .to_count = 64 };
+	struct gmig_job_spec spec = {.from_count = 64, .to_count = 64};
 	struct plan_map map;
 
 	for (unsigned int i = 0; i < 64; i++) {
@@ -163,7 +157,7 @@ END_TEST
 START_TEST(plan_takes_only_pages_that_are_present_on_a_from_node)
 {
 	struct plan_map map = map_of("0", "1");
-	struct shadow_change claim = { 1024, 9, SHADOW_CLAIM, 1, 5 };
+	struct shadow_change claim = {1024, 9, SHADOW_CLAIM, 1, 5};
 
 	put(512, 9, 0);
 	put(1024, 9, 0);
@@ -185,7 +179,7 @@ END_TEST
 START_TEST(plan_takes_only_the_ranges_that_take_part)
 {
 	struct plan_map map = map_of("0", "1");
-	struct plan_range ranges[] = { { 1536, 512 }, { 0, 1024 } };
+	struct plan_range ranges[] = {{1536, 512}, {0, 1024}};
 
 	for (uint64_t gfn = 0; gfn < 2560; gfn += 512)
 		put(gfn, 9, 0);
@@ -203,7 +197,8 @@ START_TEST(block_on_several_nodes_goes_with_most_of_its_pages)
 {
 	struct plan_map map = map_of("01", "12");
 
-	/* Node 1 leaves before node 0 arrives there. Block 0: mostly node 0; block 1: mostly node 1. */
+	/* Node 1 leaves before node 0 arrives there. Block 0: mostly node 0; block 1: mostly
+	 * node 1. */
 	for (unsigned int block = 0; block < 2; block++) {
 		ck_assert_int_eq(shadow_split(shadow, block * 512), 0);
 		for (unsigned int i = 0; i < 512; i++)
@@ -229,7 +224,8 @@ static void fill(unsigned int nodes)
 	}
 }
 
-/* Carry the plan out; the most blocks that node ever had over its start, and each block but once. */
+/* Carry the plan out; the most blocks that node ever had over its start, and each block but once.
+ */
 static unsigned int most_extra(const struct plan_map *map, unsigned int node)
 {
 	unsigned int before[BLOCKS], extra = 0;
@@ -280,7 +276,7 @@ START_TEST(full_nodes_that_change_places_need_one_block_to_spare)
 	static const struct {
 		const char *from, *to;
 		unsigned int nodes;
-	} cycles[] = { { "01", "10", 2 }, { "012", "120", 3 }, { "0123", "1032", 4 } };
+	} cycles[] = {{"01", "10", 2}, {"012", "120", 3}, {"0123", "1032", 4}};
 	struct plan_map map = map_of(cycles[_i].from, cycles[_i].to);
 
 	/* As many blocks on each: full nodes. */
@@ -299,7 +295,7 @@ END_TEST
 
 START_TEST(nodes_that_feed_a_cycle_wait_until_it_has_turned)
 {
-	struct plan_map map = { .to = { 0 } };
+	struct plan_map map = {.to = {0}};
 	size_t last_of_cycle = 0, first_feeder = BLOCKS;
 
 	/* 2 -> 0 <-> 1, which no list of nodes says, but a policy may. */
@@ -336,7 +332,7 @@ static bool in_cycle(const struct plan_map *map, unsigned int start)
 START_TEST(random_map_is_ordered_and_complete)
 {
 	struct plan_map map;
-	size_t last[8] = { 0 }, first[8];
+	size_t last[8] = {0}, first[8];
 
 	srand(100 + (unsigned int)_i);
 	memset(map.to, STAY, sizeof(map.to));
@@ -369,7 +365,7 @@ END_TEST
 START_TEST(blocks_of_a_node_go_by_address)
 {
 	struct plan_map map = map_of("01", "10");
-	uint64_t next[2] = { 0, 0 };
+	uint64_t next[2] = {0, 0};
 
 	fill(2);
 	build(&map);

@@ -34,7 +34,7 @@ static void counting_release(void *memory, size_t bytes)
 	__atomic_fetch_sub(&outstanding, 1, __ATOMIC_RELAXED);
 }
 
-static const struct shadow_alloc counting = { counting_alloc, counting_release };
+static const struct shadow_alloc counting = {counting_alloc, counting_release};
 
 /* ---- Helpers -------------------------------------------------------------------------------- */
 
@@ -61,7 +61,7 @@ static struct shadow_entry at(uint64_t gfn)
 
 static int change(uint64_t gfn, unsigned int order, enum shadow_event event, uint8_t node)
 {
-	struct shadow_change what = { gfn, order, event, node, 77 };
+	struct shadow_change what = {gfn, order, event, node, 77};
 
 	return shadow_change(shadow, &what, NULL, NULL);
 }
@@ -92,28 +92,32 @@ struct step {
 };
 
 #define NO_NODE GMIG_NO_NODE
-#define REFUSED { false, SHADOW_NONE, 0, 0, 0 }
+#define REFUSED                                                                                    \
+	{                                                                                          \
+		false, SHADOW_NONE, 0, 0, 0                                                        \
+	}
 
-/* What DESIGN says, told without the table: [state][event], from node 1, bound for 2, with argument 3. */
+/* What DESIGN says, told without the table: [state][event], from node 1, bound for 2, with
+ * argument 3. */
 static const struct step model[SHADOW_STATES][SHADOW_EVENTS] = {
-	[SHADOW_NONE] = { [SHADOW_TOUCH] = { true, SHADOW_PRESENT, 3, NO_NODE, 0 } },
-	[SHADOW_PRESENT] = { [SHADOW_CLAIM] = { true, SHADOW_CLAIMED, 1, 3, 77 },
-			     [SHADOW_DISCARD] = { true, SHADOW_NONE, NO_NODE, NO_NODE, 0 },
-			     [SHADOW_CORRECT] = { true, SHADOW_PRESENT, 3, NO_NODE, 0 } },
-	[SHADOW_CLAIMED] = { [SHADOW_CLOSE] = { true, SHADOW_COPYING, 1, 2, 77 },
-			     [SHADOW_PUTBACK] = { true, SHADOW_PRESENT, 1, NO_NODE, 0 },
-			     [SHADOW_DISCARD] = { true, SHADOW_NONE, NO_NODE, NO_NODE, 0 } },
-	[SHADOW_COPYING] = { [SHADOW_SETTLE] = { true, SHADOW_PRESENT, 2, NO_NODE, 0 },
-			     [SHADOW_PUTBACK] = { true, SHADOW_PRESENT, 1, NO_NODE, 0 } },
+    [SHADOW_NONE] = {[SHADOW_TOUCH] = {true, SHADOW_PRESENT, 3, NO_NODE, 0}},
+    [SHADOW_PRESENT] = {[SHADOW_CLAIM] = {true, SHADOW_CLAIMED, 1, 3, 77},
+			[SHADOW_DISCARD] = {true, SHADOW_NONE, NO_NODE, NO_NODE, 0},
+			[SHADOW_CORRECT] = {true, SHADOW_PRESENT, 3, NO_NODE, 0}},
+    [SHADOW_CLAIMED] = {[SHADOW_CLOSE] = {true, SHADOW_COPYING, 1, 2, 77},
+			[SHADOW_PUTBACK] = {true, SHADOW_PRESENT, 1, NO_NODE, 0},
+			[SHADOW_DISCARD] = {true, SHADOW_NONE, NO_NODE, NO_NODE, 0}},
+    [SHADOW_COPYING] = {[SHADOW_SETTLE] = {true, SHADOW_PRESENT, 2, NO_NODE, 0},
+			[SHADOW_PUTBACK] = {true, SHADOW_PRESENT, 1, NO_NODE, 0}},
 };
 
 static void check_step(unsigned int order, enum shadow_state state, enum shadow_event event)
 {
 	uint64_t gfn = (uint64_t)order * 4 * BLOCK_PAGES / 9;
-	struct shadow_change what = { gfn, order, event, 3, 77 };
+	struct shadow_change what = {gfn, order, event, 3, 77};
 	const struct step *step = &model[state][event];
-	struct shadow_entry before, after = { 0 }, now;
-	struct gmig_error err = { 0 };
+	struct shadow_entry before, after = {0}, now;
+	struct gmig_error err = {0};
 	int ret;
 
 	bring_to(gfn, order, state);
@@ -154,7 +158,7 @@ END_TEST
 START_TEST(change_of_what_does_not_exist_is_einval)
 {
 	ck_assert_int_eq(change(0, 9, SHADOW_EVENTS, 0), -EINVAL);
-	ck_assert_int_eq(change(0, 9, (enum shadow_event)-1, 0), -EINVAL);
+	ck_assert_int_eq(change(0, 9, (enum shadow_event) - 1, 0), -EINVAL);
 	ck_assert_int_eq(change(0, 3, SHADOW_TOUCH, 0), -EINVAL);
 	ck_assert_int_eq(change(1, 9, SHADOW_TOUCH, 0), -EINVAL);
 	ck_assert_int_eq(change(0, 9, SHADOW_TOUCH, GMIG_MAX_NODES), -EINVAL);
@@ -165,8 +169,8 @@ END_TEST
 
 START_TEST(change_outside_guest_ram_is_efault)
 {
-	struct gmig_error err = { 0 };
-	struct shadow_change what = { 8 * BLOCK_PAGES, 9, SHADOW_TOUCH, 0, 0 };
+	struct gmig_error err = {0};
+	struct shadow_change what = {8 * BLOCK_PAGES, 9, SHADOW_TOUCH, 0, 0};
 
 	ck_assert_int_eq(shadow_change(shadow, &what, NULL, &err), -EFAULT);
 	ck_assert_ptr_nonnull(strstr(err.text, "0x1000"));
@@ -207,8 +211,8 @@ END_TEST
 
 START_TEST(lookup_outside_guest_ram_is_efault)
 {
-	static const uint64_t outside[] = { 8 * BLOCK_PAGES, 1 << 18,	 1 << 27,   1ull << 35,
-					    1ull << 36,	     1ull << 40, UINT64_MAX };
+	static const uint64_t outside[] = {8 * BLOCK_PAGES, 1 << 18,	1 << 27,   1ull << 35,
+					   1ull << 36,	    1ull << 40, UINT64_MAX};
 	struct shadow_entry entry;
 
 	for (unsigned int i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
@@ -245,7 +249,7 @@ END_TEST
 
 START_TEST(entries_far_apart_do_not_touch_each_other)
 {
-	static const uint64_t gfn[] = { 1 << 18, 1 << 27, 1ull << 35, (1ull << 36) - 512 };
+	static const uint64_t gfn[] = {1 << 18, 1 << 27, 1ull << 35, (1ull << 36) - 512};
 
 	for (unsigned int i = 0; i < 4; i++)
 		ck_assert_int_eq(shadow_reserve(shadow, gfn[i], 512), 0);
@@ -326,10 +330,10 @@ END_TEST
 /* The odd one out differs in state, node, target or owner; first, last or in the middle. */
 START_TEST(collapse_of_entries_that_differ_leaves_all_as_they_were)
 {
-	static const uint64_t odd_ones[] = { 0, 255, 511 };
+	static const uint64_t odd_ones[] = {0, 255, 511};
 	uint64_t odd = odd_ones[_i / 4];
-	struct shadow_change claim = { odd, 0, SHADOW_CLAIM, _i % 4 == 2 ? 9 : 2,
-				       _i % 4 == 3 ? 78 : 77 };
+	struct shadow_change claim = {odd, 0, SHADOW_CLAIM, _i % 4 == 2 ? 9 : 2,
+				      _i % 4 == 3 ? 78 : 77};
 
 	ck_assert_int_eq(shadow_split(shadow, 0), 0);
 	for (uint64_t gfn = 0; gfn < 512; gfn++) {
@@ -421,7 +425,7 @@ END_TEST
 
 START_TEST(walk_skips_holes_of_every_size)
 {
-	static const uint64_t gfn[] = { 0x2000, 1 << 18, 1 << 27, (1ull << 36) - 512 };
+	static const uint64_t gfn[] = {0x2000, 1 << 18, 1 << 27, (1ull << 36) - 512};
 
 	for (unsigned int i = 0; i < 4; i++)
 		ck_assert_int_eq(shadow_reserve(shadow, gfn[i], 512), 0);

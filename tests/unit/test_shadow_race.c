@@ -1,6 +1,7 @@
 /*
- * The shadow table under threads. Every page has a plain counter that only whoever holds the page's claim may raise:
- * two owners at once, or a change that got lost, show as a wrong sum here and as a data race under ThreadSanitizer.
+ * The shadow table under threads. Every page has a plain counter that only whoever holds the page's
+ * claim may raise: two owners at once, or a change that got lost, show as a wrong sum here and as a
+ * data race under ThreadSanitizer.
  */
 #include "../../migrate/shadow.h"
 
@@ -43,7 +44,7 @@ static void table_release(void *memory, size_t bytes)
 	free(memory);
 }
 
-static const struct shadow_alloc table_memory = { table_alloc, table_release };
+static const struct shadow_alloc table_memory = {table_alloc, table_release};
 
 static void setup(void)
 {
@@ -77,8 +78,8 @@ static uint64_t pick(struct writer *writer, uint64_t below)
 
 static int change(struct writer *writer, uint64_t gfn, unsigned int order, enum shadow_event event)
 {
-	struct shadow_change what = { gfn, order, event, (uint8_t)pick(writer, NODES),
-				      (uint8_t)writer->me };
+	struct shadow_change what = {gfn, order, event, (uint8_t)pick(writer, NODES),
+				     (uint8_t)writer->me};
 
 	return shadow_change(shadow, &what, NULL, NULL);
 }
@@ -156,10 +157,10 @@ static void gather_block(struct writer *writer, uint64_t gfn)
 	bool ours[BLOCK_PAGES];
 	unsigned int count = 0;
 	uint8_t target = (uint8_t)pick(writer, NODES);
-	struct shadow_change what = { gfn, 0, SHADOW_CLAIM, target, (uint8_t)writer->me };
+	struct shadow_change what = {gfn, 0, SHADOW_CLAIM, target, (uint8_t)writer->me};
 
 	for (unsigned int i = 0; i < BLOCK_PAGES; i++) {
-		struct shadow_change put = { gfn + i, 0, SHADOW_CORRECT, 1, 0 };
+		struct shadow_change put = {gfn + i, 0, SHADOW_CORRECT, 1, 0};
 
 		change(writer, gfn + i, 0, SHADOW_TOUCH);
 		shadow_change(shadow, &put, NULL, NULL);
@@ -302,7 +303,8 @@ START_TEST(writers_and_readers_together_lose_no_change)
 }
 END_TEST
 
-/* ---- First touches against splits and collapses of their block -------------------------------- */
+/* ---- First touches against splits and collapses of their block --------------------------------
+ */
 
 struct toucher {
 	pthread_t thread;
@@ -324,7 +326,7 @@ static bool met_all(const struct toucher *toucher)
 
 static int change_first(uint64_t gfn, unsigned int order, enum shadow_event event)
 {
-	struct shadow_change what = { gfn, order, event, 1, 0 };
+	struct shadow_change what = {gfn, order, event, 1, 0};
 
 	return shadow_change(shadow, &what, NULL, NULL);
 }
@@ -384,7 +386,7 @@ static void *touch_all(void *arg)
 
 START_TEST(first_touch_during_split_or_collapse_is_kept_or_sent_back)
 {
-	struct toucher toucher = { .kept = { 0 } };
+	struct toucher toucher = {.kept = {0}};
 	uint64_t rounds = 0, joined = 0;
 	int ret;
 
@@ -402,7 +404,8 @@ START_TEST(first_touch_during_split_or_collapse_is_kept_or_sent_back)
 }
 END_TEST
 
-/* ---- Two who split and join the same block ---------------------------------------------------- */
+/* ---- Two who split and join the same block ----------------------------------------------------
+ */
 
 static void *split_and_join(void *arg)
 {
@@ -418,7 +421,7 @@ static void *split_and_join(void *arg)
 START_TEST(splits_and_collapses_of_two_threads_pair_up)
 {
 	pthread_t thread[2];
-	uint64_t count[2][2] = { { 0 } };
+	uint64_t count[2][2] = {{0}};
 	struct shadow_entry entry;
 
 	for (unsigned int i = 0; i < 2; i++)

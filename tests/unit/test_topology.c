@@ -13,7 +13,7 @@ static struct gmig_topology *topology;
 
 static void create(unsigned int fake_nodes)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 
 	ck_assert_msg(!gmig_topology_create(fake_nodes, &topology, &err), "%s", err.text);
 }
@@ -74,7 +74,7 @@ END_TEST
 
 START_TEST(host_node_has_memory_and_is_near_itself)
 {
-	uint64_t nodes, all[WORDS] = { 0 };
+	uint64_t nodes, all[WORDS] = {0};
 
 	create(0);
 	nodes = gmig_topology_nodes(topology);
@@ -128,7 +128,7 @@ END_TEST
 
 START_TEST(every_fake_node_has_cpus_and_every_cpu_a_node)
 {
-	uint64_t host[WORDS] = { 0 }, fake[WORDS] = { 0 };
+	uint64_t host[WORDS] = {0}, fake[WORDS] = {0};
 	unsigned int cpus = 0, sum = 0;
 
 	create(0);
@@ -148,7 +148,7 @@ END_TEST
 
 START_TEST(sixty_four_fake_nodes_are_the_most)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 
 	create(GMIG_MAX_NODES);
 	ck_assert_uint_eq(gmig_topology_nodes(topology), UINT64_MAX);
@@ -161,7 +161,7 @@ END_TEST
 
 START_TEST(cpu_mask_of_few_words_is_not_overrun)
 {
-	uint64_t mask[3] = { 1, 2, 3 };
+	uint64_t mask[3] = {1, 2, 3};
 
 	create(1);
 	gmig_topology_cpus(topology, 0, mask + 1, 1);
@@ -204,6 +204,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_test(tcase, host_nodes_are_those_that_sysfs_says_have_memory);
 	tcase_add_test(tcase, host_node_has_memory_and_is_near_itself);
