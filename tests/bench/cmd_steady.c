@@ -11,8 +11,9 @@
 #include <time.h>
 
 #define DEFAULT_PAIRS 20
-#define MEASURE_NS    2000000000u
-#define SETTLE_NS     100000000u
+#define SLICES	      20
+#define SLICE_NS      100000000u /* 20 of them: two seconds */
+#define SETTLE_NS     15000000u
 #define TARGET	      0.01
 #define CONFIDENCE    0.95
 
@@ -20,7 +21,8 @@ enum { ENGINE, PLAIN, KINDS };
 
 struct steady {
 	unsigned int pairs;
-	double rate[KINDS][BENCH_MAX_REPS]; /* sweeps per second */
+	double rate[KINDS][BENCH_MAX_REPS]; /* pages visited per second */
+	double seconds, waited;		    /* of both guests, all pairs */
 	double ratio[BENCH_MAX_REPS];
 	struct stats_summary summary;
 	double low, high, confidence;
@@ -34,76 +36,108 @@ static void sleep_ns(uint64_t ns)
 	nanosleep(&time, NULL);
 }
 
-static int read_sweeps(struct guest *guest, uint64_t *sweeps, double *seconds, struct gmig_error *err)
+/* One look: pages visited, and the time that there was a CPU to visit them on. */
+struct look {
+	uint64_t visits;
+	double seconds, waited;
+};
+
+static int look_at(struct guest *guest, struct look *look, struct gmig_error *err)
 {
 	struct guest_state state;
 	struct timespec now;
+	uint64_t waited_ns;
 	int rc = guest_state(guest, &state, err);
 
 	if (rc)
 		return rc;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	json_decref(state.gap_ns);
-	*sweeps = state.sweeps;
-	*seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-	return state.errors ? gmig_fail(err, -EIO, "the guest found %llu lost or misplaced writes",
-					(unsigned long long)state.errors)
-			    : 0;
+	if (state.errors)
+		return gmig_fail(err, -EIO, "the guest found %llu lost or misplaced writes",
+				 (unsigned long long)state.errors);
+	rc = guest_vcpu_waited_ns(guest, &waited_ns);
+	if (rc)
+		return gmig_fail(err, rc, "the time of the vCPU threads cannot be read: %s", strerror(-rc));
+	look->visits = state.visits;
+	look->seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	look->waited = (double)waited_ns * 1e-9 / guest_config(guest)->vcpus;
+	return 0;
 }
 
-/* Two seconds of this guest alone. */
-static int measure(struct guest *guest, const char *load, double *rate, struct gmig_error *err)
+/* One slice of this guest alone; adds to sum[KIND]. */
+static int measure_slice(struct guest *guest, const char *load, struct look *sum, struct gmig_error *err)
 {
-	uint64_t from = 0, to = 0;
-	double begin = 0, end = 0;
+	struct look from, to;
 	int rc = guest_run(guest, load, err);
 
 	if (rc)
 		return rc;
 	sleep_ns(SETTLE_NS);
-	rc = read_sweeps(guest, &from, &begin, err);
+	rc = look_at(guest, &from, err);
 	if (rc)
 		return rc;
-	sleep_ns(MEASURE_NS);
-	rc = read_sweeps(guest, &to, &end, err);
+	sleep_ns(SLICE_NS);
+	rc = look_at(guest, &to, err);
 	if (rc)
 		return rc;
-	*rate = (double)(to - from) / (end - begin);
-	if (to - from < 100)
-		return gmig_fail(err, -ERANGE, "only %llu sweeps in two seconds: take a smaller --mem",
-				 (unsigned long long)(to - from));
+	sum->visits += to.visits - from.visits;
+	sum->seconds += to.seconds - from.seconds;
+	sum->waited += to.waited - from.waited;
 	return guest_pause(guest, err);
 }
 
-/* Who goes first changes from pair to pair, so that a drift of the machine cancels out. */
+/*
+ * A pair: two seconds of each, in slices that take turns, so that what else happens on the machine hits both. Who goes first
+ * changes from slice to slice: a drift cancels out. Time in which the vCPU stood in line behind others does not count.
+ */
+static int run_pair(struct guest *const *guests, const char *load, struct steady *steady, unsigned int pair,
+		    struct gmig_error *err)
+{
+	struct look sum[KINDS] = { 0 };
+	int rc = 0;
+
+	for (unsigned int slice = 0; !rc && slice < SLICES; slice++) {
+		int first = slice % 2;
+
+		rc = measure_slice(guests[first], load, &sum[first], err);
+		if (!rc)
+			rc = measure_slice(guests[!first], load, &sum[!first], err);
+	}
+	if (rc)
+		return rc;
+	for (int kind = 0; kind < KINDS; kind++) {
+		double seconds = sum[kind].seconds - sum[kind].waited;
+
+		if (!sum[kind].visits || seconds <= 0)
+			return gmig_fail(err, -ERANGE, "the guest with load %s does not visit pages", load);
+		steady->rate[kind][pair] = (double)sum[kind].visits / seconds;
+		steady->waited += sum[kind].waited;
+		steady->seconds += sum[kind].seconds;
+	}
+	steady->ratio[pair] = steady->rate[ENGINE][pair] / steady->rate[PLAIN][pair];
+	return 0;
+}
+
 static int run_pairs(struct guest *const *guests, const char *load, struct steady *steady, struct gmig_error *err)
 {
+	struct noise_input input = { .worst_name = "ratio" };
 	struct host_cpu from, to;
-	double idle;
 	int rc = host_cpu_read(&from);
 
-	for (unsigned int i = 0; !rc && i < steady->pairs; i++) {
-		int first = i % 2 ? PLAIN : ENGINE;
-
-		rc = measure(guests[first], load, &steady->rate[first][i], err);
-		if (!rc)
-			rc = measure(guests[!first], load, &steady->rate[!first][i], err);
-		steady->ratio[i] = steady->rate[ENGINE][i] / steady->rate[PLAIN][i];
-	}
+	for (unsigned int i = 0; !rc && i < steady->pairs; i++)
+		rc = run_pair(guests, load, steady, i, err);
 	if (rc)
 		return rc;
 	stats_summarize(steady->ratio, steady->pairs, &steady->summary);
 	steady->confidence = stats_median_interval(steady->ratio, steady->pairs, CONFIDENCE, &steady->low,
 						   &steady->high);
-	if (!host_cpu_read(&to)) {
-		/* One vCPU thread a guest is all the work there is. */
-		struct noise_input input = { .worst_name = "steady", .worst_spread = stats_spread(&steady->summary) };
-
-		idle = (to.total - from.total) / host_cpus() * guest_config(guests[ENGINE])->vcpus;
-		input.foreign_cpu_share = fmax(0, (to.busy - from.busy - idle) / (to.total - from.total));
+	input.worst_spread = stats_spread(&steady->summary);
+	/* Whoever else ran has either kept the vCPU waiting, or used a CPU that it does not need. */
+	input.foreign_cpu_share = steady->waited / steady->seconds;
+	if (!host_cpu_read(&to) && to.total > from.total)
 		input.steal_share = (to.steal - from.steal) / (to.total - from.total);
-		noise_judge(&input, &steady->noise);
-	}
+	noise_judge(&input, &steady->noise);
 	return 0;
 }
 
@@ -121,12 +155,12 @@ static void print_text(const struct steady *steady, const struct bench_options *
 		stats_summarize(steady->rate[kind], steady->pairs, &rate[kind]);
 	report_host(stdout, host);
 	json_decref(host);
-	printf("A guest of %llu MiB that nobody moves, sweeps per second, %u alternating pairs of 2 s\n",
+	printf("A guest of %llu MiB that nobody moves, million pages visited per second,\n%u alternating pairs of 2 s, in slices of 0.1 s\n",
 	       (unsigned long long)(options->mem_bytes >> 20), steady->pairs);
-	printf("  gmig's memory   %9.2f  (quartiles %.2f .. %.2f)\n", rate[ENGINE].median, rate[ENGINE].q1,
-	       rate[ENGINE].q3);
-	printf("  plain memory    %9.2f  (quartiles %.2f .. %.2f)\n", rate[PLAIN].median, rate[PLAIN].q1,
-	       rate[PLAIN].q3);
+	printf("  gmig's memory   %9.3f  (quartiles %.3f .. %.3f)\n", rate[ENGINE].median * 1e-6,
+	       rate[ENGINE].q1 * 1e-6, rate[ENGINE].q3 * 1e-6);
+	printf("  plain memory    %9.3f  (quartiles %.3f .. %.3f)\n", rate[PLAIN].median * 1e-6,
+	       rate[PLAIN].q1 * 1e-6, rate[PLAIN].q3 * 1e-6);
 	printf("  ratio           %9.4f  interval %.4f .. %.4f (%.1f%%)\n", steady->summary.median, steady->low,
 	       steady->high, steady->confidence * 100);
 	printf("%s: the median is %.2f%% off, %.0f%% is allowed; the interval lies %s\n",

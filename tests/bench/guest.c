@@ -329,6 +329,7 @@ int guest_state(struct guest *guest, struct guest_state *state, struct gmig_erro
 	if (rc)
 		return rc;
 	probe = json_object_get(result, "probe");
+	state->visits = (uint64_t)json_integer_value(json_object_get(probe, "visits"));
 	state->sweeps = (uint64_t)json_integer_value(json_object_get(probe, "sweeps"));
 	state->errors = (uint64_t)json_integer_value(json_object_get(probe, "errors"));
 	state->gap_ns = json_incref(json_object_get(probe, "gap_ns"));
@@ -347,7 +348,14 @@ int guest_cpu_ns(const struct guest *guest, uint64_t *all_ns, uint64_t *vcpu_ns)
 {
 	int rc = process_cpu_ns(guest->pid, all_ns);
 
-	return rc ? rc : process_threads_cpu_ns(guest->pid, VCPU_THREAD_NAME, vcpu_ns);
+	return rc ? rc : process_threads_cpu_ns(guest->pid, VCPU_THREAD_NAME, vcpu_ns, NULL);
+}
+
+int guest_vcpu_waited_ns(const struct guest *guest, uint64_t *waited_ns)
+{
+	uint64_t cpu_ns;
+
+	return process_threads_cpu_ns(guest->pid, VCPU_THREAD_NAME, &cpu_ns, waited_ns);
 }
 
 /* ---- Migrate ------------------------------------------------------------------------------------------------- */

@@ -42,6 +42,7 @@ int guest_pause(struct guest *guest, struct gmig_error *err);
 
 struct guest_state {
 	uint64_t sweeps, errors;
+	uint64_t visits; /* pages; finer than sweeps */
 	uint64_t resident_bytes[64], pool_bytes; /* pools of all nodes together */
 	json_t *gap_ns;				 /* owned: json_decref */
 };
@@ -72,5 +73,7 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 
 /* CPU time of the child so far: all threads, and of these the vCPUs'. */
 int guest_cpu_ns(const struct guest *guest, uint64_t *all_ns, uint64_t *vcpu_ns);
+/* How long the vCPU threads stood in line for a CPU so far, all together. */
+int guest_vcpu_waited_ns(const struct guest *guest, uint64_t *waited_ns);
 
 #endif

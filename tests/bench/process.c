@@ -62,21 +62,32 @@ int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, p
 	return rc;
 }
 
+struct thread_time {
+	uint64_t cpu_ns, waited_ns;
+};
+
 static int add_thread_ns(pid_t pid, pid_t tid, void *opaque)
 {
-	uint64_t *ns = opaque;
-	char text[128];
+	struct thread_time *time = opaque;
+	char text[128], *end;
 
-	/* "nanoseconds on a CPU, nanoseconds waiting, timeslices" */
-	if (!read_task_file(pid, tid, "schedstat", text, sizeof(text)))
-		*ns += strtoull(text, NULL, 10);
+	/* "nanoseconds on a CPU, nanoseconds waiting for one, timeslices" */
+	if (!read_task_file(pid, tid, "schedstat", text, sizeof(text))) {
+		time->cpu_ns += strtoull(text, &end, 10);
+		time->waited_ns += strtoull(end, NULL, 10);
+	}
 	return 0;
 }
 
-int process_threads_cpu_ns(pid_t pid, const char *prefix, uint64_t *ns)
+int process_threads_cpu_ns(pid_t pid, const char *prefix, uint64_t *ns, uint64_t *waited_ns)
 {
-	*ns = 0;
-	return process_each_thread(pid, prefix, add_thread_ns, ns);
+	struct thread_time time = { 0 };
+	int rc = process_each_thread(pid, prefix, add_thread_ns, &time);
+
+	*ns = time.cpu_ns;
+	if (waited_ns)
+		*waited_ns = time.waited_ns;
+	return rc;
 }
 
 struct pinning {

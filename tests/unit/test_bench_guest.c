@@ -344,7 +344,7 @@ START_TEST(process_time_of_named_threads_is_told_apart)
 	ck_assert_int_eq(pthread_create(&thread, NULL, burn, (void *)&burnt), 0);
 	while (!burnt)
 		usleep(1000);
-	ck_assert_int_eq(process_threads_cpu_ns(getpid(), "vcpu", &vcpu), 0);
+	ck_assert_int_eq(process_threads_cpu_ns(getpid(), "vcpu", &vcpu, NULL), 0);
 	ck_assert_int_eq(process_cpu_ns(getpid(), &all), 0);
 	ck_assert_uint_ge(vcpu, 29000000);
 	ck_assert_uint_ge(all - all_before, vcpu - 1000000);
