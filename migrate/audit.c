@@ -20,8 +20,7 @@ __attribute__((format(printf, 3, 4))) static void breach(struct gmig_check *chec
 	va_end(args);
 }
 
-/* ---- One block: callers hold the gate and stripe->lock
- * ------------------------------------------------------- */
+/* ---- One block: callers hold the gate and stripe->lock ------------------------------------- */
 
 struct block {
 	struct gmig *gmig;
@@ -169,8 +168,7 @@ void audit_correct(struct gmig *gmig, uint64_t gfn, uint64_t pages, struct gmig_
 	}
 }
 
-/* ---- Counting: the gate is held for writing, so that nothing is under way
- * ------------------------------------ */
+/* ---- Counting: the gate is held for writing, so that nothing is under way ------------------ */
 
 struct census {
 	long pages[GMIG_MAX_NODES];
@@ -265,8 +263,7 @@ int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *e
 	return 0;
 }
 
-/* ---- What is where
- * ------------------------------------------------------------------------------------------- */
+/* ---- What is where ------------------------------------------------------------------------- */
 
 /* Plain windows: nobody told the table, the kernel has to be asked. */
 static void plain_residency(struct gmig *gmig, const struct window *window, uint64_t *bytes)

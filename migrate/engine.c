@@ -112,9 +112,7 @@ void engine_gate_leave(struct gmig *gmig)
 	pthread_rwlock_unlock(&gmig->gate);
 }
 
-/* ---- Windows
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Windows ------------------------------------------------------------------------------- */
 
 /* An explicit policy keeps AutoNUMA out; on fake nodes all memory is on the real node that the
  * process prefers. */
@@ -251,9 +249,7 @@ int gmig_window_add(struct gmig *gmig, const struct gmig_window_spec *spec, void
 	return ret;
 }
 
-/* ---- Creation
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Creation ------------------------------------------------------------------------------ */
 
 static int engine_init_locks(struct gmig *gmig)
 {

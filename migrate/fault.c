@@ -32,8 +32,7 @@ struct touch {
 	bool protected; /* it met a write protection, not a hole */
 };
 
-/* ---- Workers that read windows
- * ------------------------------------------------------------------------------- */
+/* ---- Workers that read windows ------------------------------------------------------------- */
 
 int fault_worker_enter(struct gmig *gmig)
 {
@@ -68,9 +67,7 @@ static bool is_worker(struct gmig *gmig, int tid)
 	return false;
 }
 
-/* ---- Sleepers
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Sleepers ------------------------------------------------------------------------------ */
 
 /* A thread that was interrupted by a signal faults again: it is still one sleeper. Caller holds
  * stripe->lock. */
@@ -92,8 +89,7 @@ static void sleeper_note(const struct touch *touch, struct stripe *stripe)
 	atomic_fetch_add(&gmig->sleepers, 1);
 }
 
-/* ---- First touch: callers hold stripe->lock
- * ------------------------------------------------------------------ */
+/* ---- First touch: callers hold stripe->lock ------------------------------------------------ */
 
 static void entry_event(const struct touch *touch, uint64_t gfn, unsigned int order,
 			enum shadow_event event, unsigned int node)
@@ -193,7 +189,7 @@ static int fill_huge_somewhere(const struct touch *touch)
 	int ret = fill_huge(touch, home);
 
 	left &= ~(1ull << home);
-	while (ret == -ENOMEM && left) {
+	while ((ret == -ENOMEM || ret == -ENOSPC) && left) {
 		unsigned int best = (unsigned int)__builtin_ctzll(left);
 
 		for (unsigned int node = best; node < GMIG_MAX_NODES; node++)
@@ -223,9 +219,7 @@ static void fill(const struct touch *touch, const struct shadow_entry *entry)
 			   (unsigned long long)touch->gfn, gmig_errno_name(ret));
 }
 
-/* ---- Messages
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Messages ------------------------------------------------------------------------------ */
 
 /* The entry says PRESENT, and yet somebody slept on it. Caller holds stripe->lock. */
 static void mend_present(const struct touch *touch, const struct shadow_entry *entry)

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #define RESERVE_BYTES	 (64ull << 20) /* what the host must still have before a pool grows */
+#define POPULATE_TRIES	 10
 #define RESERVE_CHECK_NS 10000000ull
 
 /* All but lock and the constants: guarded by lock. */
@@ -36,9 +37,7 @@ struct frames {
 	_Atomic uint64_t short_until_ns, plenty_until_ns;
 };
 
-/* ---- Pools
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Pools --------------------------------------------------------------------------------- */
 
 int frame_create(const struct frame_config *config, struct frames **out, struct gmig_error *err)
 {
@@ -173,8 +172,7 @@ static int pool_of(struct frames *frames, const struct frame_want *want, struct 
 	return ret;
 }
 
-/* ---- Slots; callers hold pool->lock
- * -------------------------------------------------------------------------- */
+/* ---- Slots; callers hold pool->lock -------------------------------------------------------- */
 
 static struct slot **slot_list(struct slot *slot)
 {
@@ -257,9 +255,7 @@ static void slot_release(struct frames *frames, struct slot *slot)
 	pthread_mutex_unlock(&slot->pool->lock);
 }
 
-/* ---- Growing
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Growing ------------------------------------------------------------------------------- */
 
 /* Asked at most every 10 ms: reading /proc/meminfo costs as much as a frame. */
 static bool host_is_short(struct frames *frames)
@@ -301,6 +297,17 @@ static int placement_check(struct frames *frames, const struct slot *slot, unsig
 	return 0;
 }
 
+static int populate(struct frames *frames, uint8_t *start, size_t bytes)
+{
+	unsigned int tries = 0;
+	int ret;
+
+	do {
+		ret = frames->sys->advise(start, bytes, MADV_POPULATE_WRITE);
+	} while (ret == -EAGAIN && ++tries < POPULATE_TRIES);
+	return ret;
+}
+
 static int run_populate(struct frames *frames, struct slot *slot, unsigned int first,
 			unsigned int count)
 {
@@ -314,10 +321,9 @@ static int run_populate(struct frames *frames, struct slot *slot, unsigned int f
 	 * upwards (Zen 4, rep stosb). Hence the last page first.
 	 */
 	if (slot->huge)
-		ret = frames->sys->advise(start + bytes - GMIG_PAGE_BYTES, GMIG_PAGE_BYTES,
-					  MADV_POPULATE_WRITE);
+		ret = populate(frames, start + bytes - GMIG_PAGE_BYTES, GMIG_PAGE_BYTES);
 	if (!ret)
-		ret = frames->sys->advise(start, bytes, MADV_POPULATE_WRITE);
+		ret = populate(frames, start, bytes);
 	if (!ret)
 		ret = placement_check(frames, slot, first, count);
 	if (ret) {
@@ -342,7 +348,7 @@ static int huge_populate(struct frames *frames, struct slot *slot)
 	if (!ret && look.huge)
 		return 0;
 	slot_release(frames, slot);
-	return ret ? ret : -EAGAIN;
+	return ret ? ret : -ENOSPC;
 }
 
 /* Fill what `need` wants and the (taken) slot has not. On failure the slot keeps what it has. */
@@ -379,7 +385,7 @@ static struct slot *slot_to_grow(struct frames *frames, struct pool *pool,
 	if (!pool->huge)
 		for (struct slot **link = want->clean ? &pool->clean : &pool->used; *link;
 		     link = &(*link)->next)
-			if ((*link)->node == want->node) {
+			if ((*link)->node == want->node && !slot_has(*link, want)) {
 				slot = *link;
 				slot_unlink(frames, link);
 				break;
@@ -409,8 +415,7 @@ static int pool_grow(struct frames *frames, struct pool *pool, const struct fram
 	return 0;
 }
 
-/* ---- Taking and giving
- * --------------------------------------------------------------------------------------- */
+/* ---- Taking and giving --------------------------------------------------------------------- */
 
 /* What other workers left on that node: used frames lie there for anyone. */
 static struct slot *steal(struct frames *frames, const struct frame_want *want)
@@ -507,8 +512,7 @@ void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)
 	slot->node = (uint8_t)node;
 }
 
-/* ---- Giving back
- * --------------------------------------------------------------------------------------------- */
+/* ---- Giving back --------------------------------------------------------------------------- */
 
 /* Unlink up to FRAME_BATCH slots of `node` that exceed the watermark. */
 static unsigned int trim_pick(struct frames *frames, struct pool *pool, unsigned int node,
@@ -587,9 +591,7 @@ int frame_stock(struct frames *frames, const struct frame_want *want, unsigned i
 	return 1;
 }
 
-/* ---- Books
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Books --------------------------------------------------------------------------------- */
 
 void frame_account(struct frames *frames, unsigned int node, long pages)
 {

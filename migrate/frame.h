@@ -59,7 +59,7 @@ struct frame_want {
 
 /*
  * A slot with the memory wanted: out of a pool, else from the kernel (blocks while it is zeroed).
- * -ENOMEM: the node has none; -ENOBUFS: no slot; -EAGAIN: the kernel had memory, but no huge page.
+ * -ENOMEM: the node has none; -ENOBUFS: no slot; -ENOSPC: the kernel had memory, but no huge page.
  */
 int frame_take(struct frames *frames, const struct frame_want *want, struct slot **out);
 /* A slot without memory, to move a block into. -ENOBUFS. */

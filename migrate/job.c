@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- States
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- States -------------------------------------------------------------------------------- */
 
 #define NEXT(state) ((state) + 1) /* 0 = the event is refused */
 
@@ -112,8 +110,7 @@ int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second)
 	return ret;
 }
 
-/* ---- The job's thread
- * ---------------------------------------------------------------------------------------- */
+/* ---- The job's thread ---------------------------------------------------------------------- */
 
 void job_tell(struct gmig_job *job)
 {
@@ -230,8 +227,7 @@ static void *job_thread(void *arg)
 	return NULL;
 }
 
-/* ---- Starting and finding
- * ------------------------------------------------------------------------------------ */
+/* ---- Starting and finding ------------------------------------------------------------------ */
 
 static int spec_check(const struct gmig *gmig, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
@@ -408,9 +404,7 @@ void job_end_all(struct gmig *gmig)
 	}
 }
 
-/* ---- Asking
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Asking -------------------------------------------------------------------------------- */
 
 void gmig_job_wait(struct gmig_job *job)
 {

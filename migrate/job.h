@@ -76,14 +76,14 @@ bool job_admit(struct gmig_job *job, uint64_t bytes);
 /* Cancel all jobs of the engine, wait for them, release them. No job can be started any more. */
 void job_end_all(struct gmig *gmig);
 
-/* ---- job_pass.c ---- */
+/* ---- job_pass.c ---------------------------------------------------------------------------- */
 
 /* Run the passes. On the job's thread. */
 int job_run_passes(struct gmig_job *job, struct gmig_error *err);
 /* Tell job_event what there is to tell; called by the job's thread only. */
 void job_tell(struct gmig_job *job);
 
-/* ---- job_block.c ---- */
+/* ---- job_block.c --------------------------------------------------------------------------- */
 
 struct job_worker {
 	struct gmig_job *job;

@@ -56,9 +56,7 @@ static bool pick_next(struct job_worker *worker, uint64_t block_gfn, const struc
 	return !bits_empty(&pick->pages) || !bits_empty(&pick->busy);
 }
 
-/* ---- Results
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Results ------------------------------------------------------------------------------- */
 
 static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pages, int result)
 {
@@ -103,8 +101,7 @@ static void skip_settled(struct gmig_job *job, uint64_t block_gfn, struct bits *
 			bits_set(skip, i);
 }
 
-/* ---- Entries: callers hold stripe->lock
- * ---------------------------------------------------------------------- */
+/* ---- Entries: callers hold stripe->lock ---------------------------------------------------- */
 
 static int entry_change(struct gmig_job *job, const struct pick *pick, unsigned int page,
 			enum shadow_event event)
@@ -184,7 +181,7 @@ static void settle(struct gmig_job *job, const struct pick *pick, const struct m
 		  GMIG_BLOCK_BYTES);
 }
 
-/* The kernel broke the huge page up: so does the table. */
+/* The block is no longer one huge page: so says the table now. */
 static void split(struct gmig_job *job, uint64_t block_gfn)
 {
 	struct stripe *stripe = engine_stripe(job->gmig, block_gfn);
@@ -197,9 +194,7 @@ static void split(struct gmig_job *job, uint64_t block_gfn)
 	pthread_mutex_unlock(&stripe->lock);
 }
 
-/* ---- Frames
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Frames -------------------------------------------------------------------------------- */
 
 /* Small memory is there, a huge page is not: 4K pages are better than staying. */
 static bool is_fragmented(const struct gmig *gmig, unsigned int node)
@@ -221,9 +216,13 @@ static int take_target(struct job_worker *worker, struct pick *pick, struct slot
 		return -ENOMEM;
 	ret = frame_take(job->gmig->frames, &want, target);
 	if (pick->huge &&
-	    (ret == -EAGAIN || (ret == -ENOMEM && is_fragmented(job->gmig, pick->target)))) {
-		split(job, pick->block_gfn);
-		return -EAGAIN;
+	    (ret == -ENOSPC || (ret == -ENOMEM && is_fragmented(job->gmig, pick->target)))) {
+		want.huge = false;
+		ret = frame_take(job->gmig->frames, &want, target);
+		if (!ret) {
+			split(job, pick->block_gfn);
+			pick->huge = false;
+		}
 	}
 	if (ret == -ENOMEM)
 		atomic_fetch_add(&job->full[pick->target], 1);
@@ -244,7 +243,7 @@ static int take_frames(struct job_worker *worker, struct pick *pick, struct slot
 	ret = frame_hole(worker->job->gmig->frames, &hole, source);
 	if (ret)
 		frame_give(worker->job->gmig->frames, *target);
-	return ret == -ENOBUFS ? -EAGAIN : ret;
+	return ret;
 }
 
 static void give_frames(struct gmig_job *job, const struct pick *pick, struct slot *target,
@@ -264,9 +263,7 @@ static void give_frames(struct gmig_job *job, const struct pick *pick, struct sl
 		frame_give(gmig->frames, source);
 }
 
-/* ---- One round
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- One round ----------------------------------------------------------------------------- */
 
 static void check_huge(struct gmig_job *job, const struct pick *pick,
 		       const struct mover_request *request, const struct mover_result *result)
@@ -332,7 +329,7 @@ static void round_run(struct job_worker *worker, struct pick *pick)
 	engine_gate_enter(job->gmig);
 	ret = take_frames(worker, pick, &target, &source);
 	if (ret) {
-		note(job, pick->block_gfn, &pick->pages, ret);
+		note(job, pick->block_gfn, &pick->pages, ret == -ENOMEM ? ret : -EAGAIN);
 	} else {
 		unsigned int moved;
 

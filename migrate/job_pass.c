@@ -14,8 +14,7 @@
 #define BACKOFF_NS     1000000ull
 #define BACKOFF_MAX_NS 100000000ull
 
-/* ---- The supplier: a thread beside a worker that has frames zeroed ahead, and gives back what is
- * too much ----- */
+/* ---- The supplier: a thread beside a worker that has frames zeroed ahead, and gives back what is too much  */
 
 struct supplier {
 	struct job_worker *worker;
@@ -116,9 +115,7 @@ static void supplier_stop(struct supplier *supplier)
 	pthread_mutex_destroy(&supplier->lock);
 }
 
-/* ---- Workers
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Workers ------------------------------------------------------------------------------- */
 
 static void worker_loop(struct job_worker *worker, struct supplier *supplier)
 {
@@ -218,9 +215,7 @@ static int pass_run(struct gmig_job *job, bool again)
 	return started ? 0 : ret;
 }
 
-/* ---- Passes
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Passes -------------------------------------------------------------------------------- */
 
 /* Keep the blocks that want another pass. */
 static void todo_reduce(struct gmig_job *job, bool room_was_made)

@@ -50,14 +50,19 @@ static uint8_t *run_at(const struct run *run, const struct slot *slot)
 	return slot->hva + run->first * GMIG_PAGE_BYTES;
 }
 
+/*
+ * ENOENT is a hole that came up since we looked, or a page that the kernel itself is migrating;
+ * EEXIST the same on the other side. The next pass looks again.
+ */
 static void run_fail(const struct run *run, unsigned int first, unsigned int count, int error)
 {
+	if (error == -ENOENT || error == -EEXIST)
+		error = -EAGAIN;
 	for (unsigned int i = first; i < first + count; i++)
 		run->result->error[i] = (int16_t)error;
 }
 
-/* ---- The four moves; each returns the number of pages that moved and -errno in *error
- * ------------------------ */
+/* ---- The four moves; each returns the number of pages that moved and -errno in *error ------ */
 
 static unsigned int pages_move(const struct run *run, const struct uffd_move *move, int *error)
 {
@@ -137,9 +142,7 @@ static unsigned int bring_in(const struct run *run, struct slot *slot, unsigned 
 	return done;
 }
 
-/* ---- Putback
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Putback ------------------------------------------------------------------------------- */
 
 static void lose(const struct run *run, unsigned int first, const char *what)
 {
@@ -179,9 +182,7 @@ static void putback(const struct run *run, unsigned int first, unsigned int coun
 		lose(run, first + done, "putback");
 }
 
-/* ---- One run
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- One run ------------------------------------------------------------------------------- */
 
 static void closed_record(const struct run *run, uint64_t from, struct hist *engine,
 			  struct hist *job)
@@ -242,8 +243,7 @@ static void run_move(struct run *run)
 	closed_record(run, run->write_closed, &gmig->closed_write, request->closed_write);
 }
 
-/* ---- Looking before moving
- * ----------------------------------------------------------------------------------- */
+/* ---- Looking before moving ----------------------------------------------------------------- */
 
 /* Pages without a frame of their own. A zero page may only be thrown away while it cannot be
  * written. */

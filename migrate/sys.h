@@ -59,8 +59,7 @@ int gmig_sys_cond_init(pthread_cond_t *cond);
 #define GMIG_SYS_GUARD_BYTES (2 * GMIG_BLOCK_BYTES)
 int gmig_sys_map_aligned(const struct gmig_sys *sys, size_t bytes, void **reserved, void **aligned);
 
-/* ---- userfaultfd: Linux 6.8 and later
- * ------------------------------------------------------------------------ */
+/* ---- userfaultfd: Linux 6.8 and later ------------------------------------------------------ */
 
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC	    0xAA
@@ -86,8 +85,7 @@ struct uffdio_move {
 };
 #endif
 
-/* ---- PAGEMAP_SCAN: Linux 6.7 and later
- * ----------------------------------------------------------------------- */
+/* ---- PAGEMAP_SCAN: Linux 6.7 and later ----------------------------------------------------- */
 
 #ifndef PAGEMAP_SCAN
 #define PAGE_IS_WPALLOWED  (1 << 0)

@@ -46,11 +46,17 @@ int uffd_register(const struct gmig_sys *sys, int fd, void *memory, size_t bytes
 	return sys->ioctl(fd, UFFDIO_REGISTER, &reg);
 }
 
+/* Whoever is not woken sleeps for ever: no error is final. */
 int uffd_wake(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes)
 {
 	struct uffdio_range range = {(uintptr_t)memory, bytes};
+	unsigned int tries = 0;
+	int ret;
 
-	return sys->ioctl(fd, UFFDIO_WAKE, &range);
+	do {
+		ret = sys->ioctl(fd, UFFDIO_WAKE, &range);
+	} while (ret && again(sys, &tries));
+	return ret;
 }
 
 int uffd_protect(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes, bool on)

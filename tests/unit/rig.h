@@ -47,6 +47,7 @@ struct rig {
 	bool read_only;
 	atomic_bool stop;
 	atomic_int fatal;
+	atomic_int warnings; /* lines that the engine logged as error or warning */
 };
 
 struct rig_options {
@@ -67,8 +68,10 @@ static inline void rig_fatal(void *opaque, const struct gmig_error *err)
 
 static inline void rig_log(void *opaque, enum gmig_log_level level, const char *line)
 {
-	(void)opaque;
-	(void)level;
+	struct rig *rig = opaque;
+
+	if (level <= GMIG_LOG_WARNING)
+		atomic_fetch_add(&rig->warnings, 1);
 	if (getenv("RIG_VERBOSE"))
 		fprintf(stderr, "%s\n", line);
 }
@@ -235,6 +238,8 @@ static inline void rig_assert_clean(struct rig *rig)
 	ck_assert_msg(gmig_check(rig->gmig, &check, &err) == 0, "%s", err.text);
 	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
 		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
+	ck_assert_int_eq(atomic_load(&rig->fatal), 0);
+	ck_assert_int_eq(atomic_load(&rig->warnings), 0);
 }
 
 /* 77 when this machine cannot, after saying why. */
