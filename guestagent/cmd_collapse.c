@@ -14,7 +14,6 @@
 
 struct collapse {
 	pid_t pid;
-	uint64_t start_time;
 	int pidfd;
 	struct agent_range *ranges;
 	size_t count, capacity;
@@ -149,7 +148,6 @@ static int parse_collapse(struct agent *agent, const json_t *arguments, struct c
 	if (rc)
 		return rc;
 	collapse->pid = process.pid;
-	collapse->start_time = process.start_time;
 	collapse->pidfd = agent_sys->pidfd_open(process.pid);
 	if (collapse->pidfd < 0)
 		return agent_call_failed_pid(err, AGENT_CALL_MADVISE, collapse->pidfd, process.pid);

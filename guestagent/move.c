@@ -111,6 +111,7 @@ struct walk {
 	struct agent_job *job;
 	const struct agent_move *move;
 	pid_t pid;
+	uint64_t start_time;
 	int flags;
 	int target[AGENT_MAX_NODES]; /* by source node; -1: stays */
 	struct agent_job_counts counts;
@@ -328,6 +329,8 @@ static int move_range(struct walk *walk, const struct range *range)
 		uint64_t end = chunk_end(walk, range, at), moved = 0;
 		size_t count = 0;
 
+		if (!agent_process_same(walk->pid, walk->start_time))
+			return -ESRCH;
 		for (; count < CHUNK_PAGES && at < end; at += range->page_bytes)
 			walk->pages[count++] = (void *)(uintptr_t)at; // NOLINT
 		rc = move_chunk(walk, range, count, &moved);
@@ -382,6 +385,7 @@ static int move_process(struct walk *walk, const struct agent_victim *victim,
 	int rc = 0;
 
 	walk->pid = victim->pid;
+	walk->start_time = victim->start_time;
 	for (int pass = 0; pass < AGENT_MOVE_PASSES && !rc; pass++) {
 		if (!agent_process_same(victim->pid, victim->start_time))
 			return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)",

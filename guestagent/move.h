@@ -29,15 +29,16 @@ struct agent_move {
 	bool by_process; /* migrate_pages(2): one call a process, no progress within it */
 };
 
-/*
- * Move the memory of each of these processes; what the walk finds is added to *counts and published
- * as it goes. start_time: of each, a pid that has changed hands is left out. Ends early when the
- * job is cancelled. 0, or -errno when nothing at all could be done and there is one process.
- */
 struct agent_victim {
 	pid_t pid;
-	uint64_t start_time;
+	uint64_t start_time; /* a pid that has changed hands is left alone */
 };
+
+/*
+ * Move the memory of each of these processes; what the walk finds is added to *counts and published
+ * as it goes. Ends early when the job is cancelled. 0, or -errno when nothing at all could be done
+ * and there is one process.
+ */
 int agent_move_processes(struct agent_job *job, const struct agent_move *move,
 			 const struct agent_victim *victims, size_t count, struct gmig_error *err);
 

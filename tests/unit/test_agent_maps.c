@@ -1,0 +1,331 @@
+/* What the agent reads of a process: numa_maps, smaps, stat, status, cgroup; the allow-list. */
+#include "../../guestagent/conf.h"
+#include "../../guestagent/maps.h"
+#include "agent_fake.h"
+
+static struct agent_vma vma;
+
+START_TEST(numa_line_gives_policy_file_nodes_and_page_size)
+{
+	ck_assert_int_eq(
+	    agent_parse_numa_line("7f00aa000000 bind:0-1 file=/usr/bin/a\\040b mapped=9 "
+				  "mapmax=2 N0=4 N12=5 kernelpagesize_kB=4\n",
+				  &vma),
+	    0);
+	ck_assert_uint_eq(vma.start, 0x7f00aa000000);
+	ck_assert_str_eq(vma.policy, "bind:0-1");
+	ck_assert_str_eq(vma.what, "/usr/bin/a\\040b");
+	ck_assert(!vma.anonymous);
+	ck_assert_uint_eq(vma.node_count, 2);
+	ck_assert_int_eq(vma.node[1].node, 12);
+	ck_assert_uint_eq(vma.node[1].pages, 5);
+	ck_assert_uint_eq(vma.page_bytes, 4096);
+}
+END_TEST
+
+START_TEST(numa_line_of_hugetlb_and_heap_is_understood)
+{
+	ck_assert_int_eq(agent_parse_numa_line("400000 default huge anon=3 dirty=3 N1=3 "
+					       "kernelpagesize_kB=2048",
+					       &vma),
+			 0);
+	ck_assert_uint_eq(vma.page_bytes, 2 << 20);
+	ck_assert_int_eq(agent_parse_numa_line("55d0 prefer (many):0-1 heap anon=1 N0=1", &vma), 0);
+	ck_assert_str_eq(vma.policy, "prefer (many):0-1");
+	ck_assert_str_eq(vma.what, "heap");
+	ck_assert_int_eq(agent_parse_numa_line("55d0 weighted interleave:0 stack", &vma), 0);
+	ck_assert_str_eq(vma.policy, "weighted interleave:0");
+	ck_assert_uint_eq(vma.node_count, 0);
+}
+END_TEST
+
+START_TEST(numa_line_nonsense_is_refused_or_left_out)
+{
+	ck_assert_int_eq(agent_parse_numa_line("", &vma), -EINVAL);
+	ck_assert_int_eq(agent_parse_numa_line("xyz default", &vma), -EINVAL);
+	ck_assert_int_eq(agent_parse_numa_line("7f00", &vma), -EINVAL);
+	ck_assert_int_eq(agent_parse_numa_line("7f00 ", &vma), -EINVAL);
+	ck_assert_int_eq(agent_parse_numa_line("7f00 default N=3 N1= N1=x N1024=1 N1=3x "
+					       "N1=99999999999999999999 kernelpagesize_kB=3",
+					       &vma),
+			 0);
+	ck_assert_uint_eq(vma.node_count, 0);
+	ck_assert_uint_eq(vma.page_bytes, 4096);
+}
+END_TEST
+
+START_TEST(smaps_heads_and_huge_pages_are_told_apart)
+{
+	uint64_t start = 0, end = 0, huge = 0;
+
+	ck_assert_int_eq(
+	    agent_parse_smaps_line("7f00-8f00 rw-p 0 00:00 0  [heap]\n", &start, &end, &huge), 1);
+	ck_assert_uint_eq(start, 0x7f00);
+	ck_assert_uint_eq(end, 0x8f00);
+	ck_assert_int_eq(
+	    agent_parse_smaps_line("AnonHugePages:      2048 kB\n", &start, &end, &huge), 0);
+	ck_assert_int_eq(agent_parse_smaps_line("FilePmdMapped: 2 kB\n", &start, &end, &huge), 0);
+	ck_assert_uint_eq(huge, 2050 << 10);
+	ck_assert_int_eq(agent_parse_smaps_line("8f00-7f00 rw-p\n", &start, &end, &huge), 0);
+	ck_assert_int_eq(agent_parse_smaps_line("Anonymous: 3 kB\n", &start, &end, &huge), 0);
+	ck_assert_uint_eq(start, 0x7f00);
+}
+END_TEST
+
+START_TEST(maps_of_two_moments_are_joined_by_address)
+{
+	struct agent_usage usage;
+
+	fake_file("proc/77/numa_maps", "1000 default N0=1 kernelpagesize_kB=4\n"
+				       "3000 default N1=2 kernelpagesize_kB=4\n"
+				       "8000 default N1=4 kernelpagesize_kB=4\n"
+				       "400000 default N0=600 kernelpagesize_kB=4\n"
+				       "40000000 default huge N1=3 kernelpagesize_kB=2048\n");
+	fake_file("proc/77/smaps", "1000-2000 rw-p 0 0 0\nAnonHugePages: 0 kB\n"
+				   "2000-3000 rw-p 0 0 0\n"
+				   "8000-c000 rw-p 0 0 0\n"
+				   "400000-800000 rw-p 0 0 0\nAnonHugePages: 2048 kB\n"
+				   "40000000-50000000 rw-p 0 0 0\n");
+	ck_assert_int_eq(agent_usage_read(FAKE_PID, true, &usage, NULL), 0);
+	/* 3000 is in one file alone. */
+	ck_assert_uint_eq(usage.small_bytes[0], (1 + 600 - 512) * 4096);
+	ck_assert_uint_eq(usage.huge_bytes[0], 2 << 20);
+	ck_assert_uint_eq(usage.small_bytes[1], 4 * 4096);
+	ck_assert_uint_eq(usage.huge_bytes[1], 6 << 20);
+	ck_assert_uint_eq(usage.total_bytes, 605 * 4096 + (6 << 20));
+	ck_assert(!usage.huge_estimated);
+}
+END_TEST
+
+START_TEST(maps_mixed_over_nodes_are_estimated_and_say_so)
+{
+	struct agent_usage usage;
+
+	fake_file("proc/77/numa_maps", "400000 default N0=1536 N1=512 kernelpagesize_kB=4\n");
+	fake_file("proc/77/smaps", "400000-c00000 rw-p 0 0 0\nAnonHugePages: 4096 kB\n");
+	ck_assert_int_eq(agent_usage_read(FAKE_PID, true, &usage, NULL), 0);
+	ck_assert(usage.huge_estimated);
+	ck_assert_uint_eq(usage.total_bytes, 2048 * 4096);
+	ck_assert_uint_eq(agent_usage_on(&usage, 0), 1536 * 4096);
+}
+END_TEST
+
+START_TEST(maps_of_nobody_and_of_a_kernel_without_numa_are_told_apart)
+{
+	struct gmig_error err = {0};
+	struct agent_usage usage;
+	char path[PATH_MAX + 32];
+
+	ck_assert_int_eq(agent_usage_read(78, true, &usage, &err), -ESRCH);
+	snprintf(path, sizeof(path), "%s/proc/77/numa_maps", fake_root);
+	unlink(path);
+	ck_assert_int_eq(agent_usage_read(FAKE_PID, true, &usage, &err), -ENOSYS);
+	ck_assert_ptr_nonnull(strstr(err.text, "NUMA"));
+}
+END_TEST
+
+START_TEST(process_is_read_whatever_its_name)
+{
+	struct agent_process process;
+
+	ck_assert_int_eq(agent_process_read(FAKE_PID, &process, NULL), 0);
+	ck_assert_str_eq(process.comm, "worker (x) y");
+	ck_assert_uint_eq(process.start_time, 500);
+	ck_assert_int_eq(process.last_cpu, 1);
+	ck_assert_uint_eq(process.uid, 1000);
+	ck_assert(!process.kernel);
+	ck_assert_str_eq(process.cgroup, "/work.slice/a");
+	ck_assert_int_eq(agent_set_count(&process.cpus), 2);
+	ck_assert(agent_process_same(FAKE_PID, 500));
+	ck_assert(!agent_process_same(FAKE_PID, 501));
+	ck_assert_int_eq(agent_process_read(78, &process, NULL), -ESRCH);
+}
+END_TEST
+
+START_TEST(kernel_threads_are_known_by_flag_or_lack_of_memory)
+{
+	struct agent_process process = {0};
+
+	ck_assert_int_eq(
+	    agent_parse_stat("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 "
+			     "0 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 0",
+			     &process),
+	    0);
+	ck_assert(process.kernel);
+	memset(&process, 0, sizeof(process));
+	ck_assert_int_eq(agent_parse_status("Name:\tx\nTgid:\t2\nUid:\t0\t0\n", &process), 0);
+	ck_assert(process.kernel);
+	ck_assert_int_eq(agent_parse_stat("2 (short) S 0", &process), -EINVAL);
+	ck_assert_int_eq(agent_parse_stat("garbage", &process), -EINVAL);
+	ck_assert_int_eq(agent_parse_stat(")(", &process), -EINVAL);
+	ck_assert_int_eq(agent_parse_status("no group", &process), -EINVAL);
+}
+END_TEST
+
+START_TEST(cgroup_of_version_one_is_cpusets)
+{
+	struct agent_process process;
+
+	agent_parse_cgroup("4:memory:/m\n3:cpuset:/c/d\n0::/u\n", &process);
+	ck_assert_str_eq(process.cgroup, "/c/d");
+	agent_parse_cgroup("1:name=systemd:/x\n0::/u\n", &process);
+	ck_assert_str_eq(process.cgroup, "/u");
+	agent_parse_cgroup("garbage\n::\n", &process);
+	ck_assert_str_eq(process.cgroup, "/");
+}
+END_TEST
+
+START_TEST(cgroup_members_below_are_found)
+{
+	AGENT_PIDS pids = {0};
+
+	fake_file("cgroup/a/cgroup.procs", "1\n2\n");
+	fake_file("cgroup/a/b/cgroup.procs", "3\n");
+	fake_file("cgroup/a/b/c/cgroup.procs", "4\n");
+	fake_file("cgroup/ab/cgroup.procs", "9\n");
+	ck_assert_int_eq(agent_pids_cgroup("/a/", &pids, NULL), 0);
+	ck_assert_uint_eq(pids.count, 4);
+	ck_assert_int_eq(agent_pids_cgroup("/nix", &pids, NULL), -ENOENT);
+	ck_assert_int_eq(agent_pids_cgroup("/a/../b", &pids, NULL), -EINVAL);
+	ck_assert_int_eq(agent_pids_cgroup("a", &pids, NULL), -EINVAL);
+}
+END_TEST
+
+/* ---- The allow-list -------------------------------------------------------------------------- */
+
+static int parse(const char *text, struct agent_conf *conf, struct gmig_error *err)
+{
+	char copy[512];
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	return agent_conf_parse(copy, conf, err);
+}
+
+static int check(const char *text, const char *user_cgroup_comm)
+{
+	struct agent_process process = {.pid = 5, .tgid = 5};
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+	int rc, uid;
+
+	ck_assert_int_eq(
+	    sscanf(user_cgroup_comm, "%d %511s %63s", &uid, process.cgroup, process.comm), 3);
+	process.uid = (uid_t)uid;
+	ck_assert_int_eq(parse(text, &conf, &err), 0);
+	rc = agent_conf_check_process(&conf, &process, NULL);
+	agent_conf_free(&conf);
+	return rc;
+}
+
+START_TEST(conf_lets_only_those_on_the_list_be_touched)
+{
+	ck_assert_int_eq(check("", "0 / init"), 0);
+	ck_assert_int_eq(check("users = all\ncgroups=all\n# users = 7\n", "0 / init"), 0);
+	ck_assert_int_eq(check("users = 7 8", "8 / x"), 0);
+	ck_assert_int_eq(check("users = 7 8", "9 / x"), -EPERM);
+	ck_assert_int_eq(check("users = 70", "7 / x"), -EPERM);
+	ck_assert_int_eq(check("programs = db web # two", "1 / web"), 0);
+	ck_assert_int_eq(check("programs = db web", "1 / we"), -EPERM);
+	ck_assert_int_eq(check("cgroups = /a/ /b", "1 /a/x y"), 0);
+	ck_assert_int_eq(check("cgroups = /a", "1 /a y"), 0);
+	ck_assert_int_eq(check("cgroups = /a", "1 /ab y"), -EPERM);
+	ck_assert_int_eq(check("cgroups = /a\nusers = 1\n", "2 /a y"), -EPERM);
+}
+END_TEST
+
+START_TEST(conf_never_lets_kernel_threads_or_ourselves_be_touched)
+{
+	struct agent_process process = {.pid = 5, .tgid = 5, .kernel = true};
+	const struct agent_conf conf = {0};
+
+	ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), -EPERM);
+	process.kernel = false;
+	ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), 0);
+	process.tgid = getpid();
+	ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), -EPERM);
+}
+END_TEST
+
+START_TEST(conf_commands_and_rate_are_limited)
+{
+	struct agent_conf conf;
+
+	ck_assert_int_eq(parse("commands = numa-maps processes\nmax-rate = 2M", &conf, NULL), 0);
+	ck_assert(agent_conf_allows_command(&conf, "numa-maps"));
+	ck_assert(agent_conf_allows_command(&conf, "guest-ping"));
+	ck_assert(!agent_conf_allows_command(&conf, "migrate-pages"));
+	ck_assert_uint_eq(agent_conf_rate(&conf, 0), 2 << 20);
+	ck_assert_uint_eq(agent_conf_rate(&conf, 5), 5);
+	ck_assert_uint_eq(agent_conf_rate(&conf, 9 << 20), 2 << 20);
+	agent_conf_free(&conf);
+}
+END_TEST
+
+START_TEST(conf_mistakes_name_the_line)
+{
+	static const struct {
+		const char *text, *says;
+	} bad[] = {
+	    {"\nwhat", "line 2"},
+	    {"what = 1", "there is no 'what'"},
+	    {"users =", "needs a value"},
+	    {"users = 1\nusers = all", "twice"},
+	    {"users = root", "'root' is not allowed"},
+	    {"cgroups = a", "'a' is not allowed"},
+	    {"max-rate = fast", "no size"},
+	    {"max-rate = 1X", "no size"},
+	    {"max-rate = 99999999999T", "too big"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct gmig_error err = {0};
+		struct agent_conf conf;
+
+		ck_assert_msg(parse(bad[i].text, &conf, &err) < 0, "'%s'", bad[i].text);
+		ck_assert_msg(strstr(err.text, bad[i].says) != NULL, "'%s': %s", bad[i].text,
+			      err.text);
+	}
+}
+END_TEST
+
+START_TEST(conf_file_missing_allows_all_and_a_directory_is_an_error)
+{
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+
+	ck_assert_int_eq(agent_conf_read("/nonexistent/agent.conf", &conf, &err), 0);
+	ck_assert(agent_conf_allows_command(&conf, "collapse"));
+	ck_assert_int_eq(agent_conf_read(fake_root, &conf, &err), -EISDIR);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("agent_maps");
+	TCase *tcase = tcase_create("all");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tcase, fake_setup, fake_teardown);
+	tcase_add_test(tcase, numa_line_gives_policy_file_nodes_and_page_size);
+	tcase_add_test(tcase, numa_line_of_hugetlb_and_heap_is_understood);
+	tcase_add_test(tcase, numa_line_nonsense_is_refused_or_left_out);
+	tcase_add_test(tcase, smaps_heads_and_huge_pages_are_told_apart);
+	tcase_add_test(tcase, maps_of_two_moments_are_joined_by_address);
+	tcase_add_test(tcase, maps_mixed_over_nodes_are_estimated_and_say_so);
+	tcase_add_test(tcase, maps_of_nobody_and_of_a_kernel_without_numa_are_told_apart);
+	tcase_add_test(tcase, process_is_read_whatever_its_name);
+	tcase_add_test(tcase, kernel_threads_are_known_by_flag_or_lack_of_memory);
+	tcase_add_test(tcase, cgroup_of_version_one_is_cpusets);
+	tcase_add_test(tcase, cgroup_members_below_are_found);
+	tcase_add_test(tcase, conf_lets_only_those_on_the_list_be_touched);
+	tcase_add_test(tcase, conf_never_lets_kernel_threads_or_ourselves_be_touched);
+	tcase_add_test(tcase, conf_commands_and_rate_are_limited);
+	tcase_add_test(tcase, conf_mistakes_name_the_line);
+	tcase_add_test(tcase, conf_file_missing_allows_all_and_a_directory_is_an_error);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
