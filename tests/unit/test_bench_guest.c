@@ -19,7 +19,7 @@
 /* ---- The stand-in -------------------------------------------------------------------------------------------- */
 
 static struct {
-	struct control_server *server;
+	_Atomic(struct control_server *) server; /* set after its thread has started */
 	int node, jobs, resets;
 	bool running;
 	char load[16];
@@ -57,6 +57,8 @@ static int run_migrate(void *opaque, const json_t *arguments, json_t **result, s
 	int to = (int)json_integer_value(json_array_get(json_object_get(arguments, "to"), 0));
 
 	(void)opaque;
+	while (!fake.server)
+		usleep(100);
 	if (to == fake.node)
 		return gmig_fail(err, -EINVAL, "already there");
 	fake.jobs++;
@@ -151,6 +153,7 @@ static int be_gmig_vmm(int argc, char **argv)
 	const char *page = "";
 	char path[256];
 	static volatile unsigned int spin;
+	struct control_server *server;
 	pthread_t thread;
 
 	for (int i = 1; i + 1 < argc; i++) {
@@ -168,11 +171,12 @@ static int be_gmig_vmm(int argc, char **argv)
 		pthread_create(&thread, NULL, idle_vcpu, (void *)&spin);
 		pthread_setname_np(thread, "vcpu0");
 	}
-	if (control_server_create(&options, &fake.server, NULL))
+	if (control_server_create(&options, &server, NULL))
 		return 3;
+	fake.server = server;
 	while (!fake_quit || !strcmp(page, "stubborn"))
 		usleep(1000);
-	control_server_destroy(fake.server);
+	control_server_destroy(server);
 	return 0;
 }
 
