@@ -112,6 +112,14 @@ void engine_gate_leave(struct gmig *gmig)
 	pthread_rwlock_unlock(&gmig->gate);
 }
 
+void engine_settle_faults(struct gmig *gmig)
+{
+	atomic_fetch_add(&gmig->gate_wanted, 1);
+	pthread_rwlock_wrlock(&gmig->gate);
+	pthread_rwlock_unlock(&gmig->gate);
+	atomic_fetch_sub(&gmig->gate_wanted, 1);
+}
+
 /* ---- Windows ------------------------------------------------------------------------------- */
 
 /* An explicit policy keeps AutoNUMA out; on fake nodes all memory is on the real node that the

@@ -120,6 +120,8 @@ void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t gf
 /* Workers: enter waits while an audit wants the gate. */
 void engine_gate_enter(struct gmig *gmig);
 void engine_gate_leave(struct gmig *gmig);
+/* Returns when every first touch that was being served has its frame. Not with the gate held. */
+void engine_settle_faults(struct gmig *gmig);
 
 /* First touches of the window are served from `node` from now on. */
 void engine_window_set_home(struct gmig *gmig, struct window *window, unsigned int node);

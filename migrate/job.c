@@ -207,20 +207,23 @@ static void *job_thread(void *arg)
 	struct gmig_job *job = arg;
 	struct gmig_error err = {0};
 	uint8_t homes[ENGINE_WINDOWS];
+	bool back;
 	int ret;
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
+	/* The homes first: what is touched after the plan was made must not land where the job moves
+	 * memory away from. */
+	job_move_homes(job, homes, false);
+	engine_settle_faults(job->gmig);
 	ret = job_plan(job, &err);
-	if (!ret) {
-		job_move_homes(job, homes, false);
+	if (!ret)
 		ret = job_run_passes(job, &err);
-		pthread_mutex_lock(&job->lock);
-		bool back = ret || job->state == GMIG_JOB_CANCELLING;
-		pthread_mutex_unlock(&job->lock);
-		if (back)
-			job_move_homes(job, homes, true);
-	}
+	pthread_mutex_lock(&job->lock);
+	back = ret || job->state == GMIG_JOB_CANCELLING;
+	pthread_mutex_unlock(&job->lock);
+	if (back)
+		job_move_homes(job, homes, true);
 	job_finish(job, ret, &err);
 	job_tell(job);
 	gmig_job_put(job);

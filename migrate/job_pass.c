@@ -217,6 +217,39 @@ static int pass_run(struct gmig_job *job, bool again)
 
 /* ---- Passes -------------------------------------------------------------------------------- */
 
+struct others {
+	struct gmig_job *job;
+	uint64_t pages;
+};
+
+static int others_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct others *others = arg;
+	struct gmig_job *job = others->job;
+	unsigned int pages = entry->order ? GMIG_BLOCK_PAGES : 1;
+	int result;
+
+	status_get(job->status, gfn, 1, &result);
+	if (result != -EBUSY && result != -EAGAIN)
+		return 0;
+	if (entry->state != SHADOW_PRESENT || job->map.to[entry->node] != GMIG_NO_NODE)
+		return 0;
+	status_set(job->status, gfn, pages, entry->node);
+	others->pages += pages;
+	return 0;
+}
+
+/* What another job held is where it should be by now, if that job moved it: nothing is left to do
+ * there, and it was never this job's to move. */
+static void note_moved_by_others(struct gmig_job *job, uint64_t block_gfn)
+{
+	struct others others = {.job = job};
+
+	shadow_walk(job->gmig->shadow, block_gfn, GMIG_BLOCK_PAGES, others_visit, &others);
+	if (others.pages)
+		atomic_fetch_sub(&job->total_bytes, others.pages * GMIG_PAGE_BYTES);
+}
+
 /* Keep the blocks that want another pass. */
 static void todo_reduce(struct gmig_job *job, bool room_was_made)
 {
@@ -226,6 +259,10 @@ static void todo_reduce(struct gmig_job *job, bool room_was_made)
 		int result[GMIG_BLOCK_PAGES];
 		bool keep = status_block_wants_retry(job->status, job->todo[i]);
 
+		if (keep) {
+			note_moved_by_others(job, job->todo[i]);
+			keep = status_block_wants_retry(job->status, job->todo[i]);
+		}
 		if (!keep && room_was_made) {
 			status_get(job->status, job->todo[i], GMIG_BLOCK_PAGES, result);
 			for (unsigned int k = 0; k < GMIG_BLOCK_PAGES && !keep; k++)
