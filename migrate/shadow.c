@@ -202,7 +202,9 @@ int shadow_reserve(struct shadow *shadow, uint64_t gfn, uint64_t pages)
 	if (!pages || gfn % SLOTS || pages % SLOTS || end < gfn || end > 1ull << GFN_BITS)
 		return -EINVAL;
 	pthread_mutex_lock(&shadow->reserve_lock);
+	shadow_tables_expect(&shadow->tables, pages >> 2 * LEVEL_BITS);
 	ret = build_range(shadow, gfn, end);
+	shadow_tables_expect(&shadow->tables, 0);
 	for (uint64_t at = gfn; !ret && at < end; at += SLOTS)
 		publish(&build_level2(shadow, at)->slot[slot_index(at, 2)], pack(&none));
 	pthread_mutex_unlock(&shadow->reserve_lock);

@@ -6,6 +6,7 @@
 
 #define CHUNK_BYTES_MIN (64u << 10)
 #define CHUNK_BYTES_MAX (2u << 20)
+#define HUGE_BYTES	((size_t)2 << 20)
 
 struct shadow_chunk {
 	struct shadow_chunk *next;
@@ -34,16 +35,55 @@ void shadow_tables_fini(struct shadow_tables *tables)
 	pthread_mutex_destroy(&tables->lock);
 }
 
+void shadow_tables_expect(struct shadow_tables *tables, uint64_t count)
+{
+	pthread_mutex_lock(&tables->lock);
+	tables->expected_bytes = (size_t)count * SHADOW_TABLE_BYTES;
+	pthread_mutex_unlock(&tables->lock);
+}
+
+static void *map(size_t bytes)
+{
+	void *memory =
+	    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* bytes: a multiple of HUGE_BYTES; at such an address, so that huge pages fit. */
+static void *map_huge(size_t bytes)
+{
+	char *memory = map(bytes + HUGE_BYTES), *aligned;
+	size_t before;
+
+	if (!memory)
+		return NULL;
+	before = -(uintptr_t)memory % HUGE_BYTES;
+	aligned = memory + before;
+	if (before)
+		munmap(memory, before);
+	munmap(aligned + bytes, HUGE_BYTES - before);
+	/* Without huge pages it is as good as any other memory. */
+	madvise(aligned, bytes, MADV_HUGEPAGE);
+	return aligned;
+}
+
 static bool add_chunk(struct shadow_tables *tables)
 {
 	struct shadow_chunk *chunk = malloc(sizeof(*chunk));
 
 	if (!chunk)
 		return false;
-	chunk->bytes = tables->chunk_bytes;
-	chunk->memory =
-	    mmap(NULL, chunk->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (chunk->memory == MAP_FAILED) {
+	chunk->bytes = tables->expected_bytes - tables->expected_bytes % HUGE_BYTES;
+	if (chunk->bytes) {
+		chunk->memory = map_huge(chunk->bytes);
+	} else {
+		chunk->bytes = tables->chunk_bytes;
+		chunk->memory = map(chunk->bytes);
+		if (tables->chunk_bytes < CHUNK_BYTES_MAX)
+			tables->chunk_bytes *= 2;
+	}
+	if (!chunk->memory) {
 		free(chunk);
 		return false;
 	}
@@ -51,8 +91,6 @@ static bool add_chunk(struct shadow_tables *tables)
 	tables->chunks = chunk;
 	tables->fresh = chunk->memory;
 	tables->fresh_bytes = chunk->bytes;
-	if (tables->chunk_bytes < CHUNK_BYTES_MAX)
-		tables->chunk_bytes *= 2;
 	return true;
 }
 
@@ -71,6 +109,8 @@ static void *take(struct shadow_tables *tables, bool *zeroed)
 	table = tables->fresh;
 	tables->fresh += SHADOW_TABLE_BYTES;
 	tables->fresh_bytes -= SHADOW_TABLE_BYTES;
+	if (tables->expected_bytes)
+		tables->expected_bytes -= SHADOW_TABLE_BYTES;
 	return table;
 }
 

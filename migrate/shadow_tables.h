@@ -24,12 +24,18 @@ struct shadow_tables {
 	char *fresh;  /* the newest chunk's part that was never given out */
 	size_t fresh_bytes;
 	size_t chunk_bytes;
-	uint64_t used_bytes; /* of tables given out; atomic */
+	size_t expected_bytes; /* announced and not yet taken */
+	uint64_t used_bytes;   /* of tables given out; atomic */
 };
 
 void shadow_tables_init(struct shadow_tables *tables, const struct shadow_alloc *alloc);
 /* Unmaps the chunks. With an allocator of the caller's, all tables must have been given back. */
 void shadow_tables_fini(struct shadow_tables *tables);
+/*
+ * So many tables will be asked for at once: they get huge pages, where they fill them, since a walk
+ * down a big guest's tables otherwise misses the TLB at each level.
+ */
+void shadow_tables_expect(struct shadow_tables *tables, uint64_t count);
 /* A zeroed table or NULL. */
 void *shadow_tables_get(struct shadow_tables *tables);
 void shadow_tables_put(struct shadow_tables *tables, void *table);

@@ -232,40 +232,6 @@ int status_set(struct status *status, uint64_t gfn, unsigned int pages, int resu
 	return ret;
 }
 
-static void replace_in_block(struct range *range, uint64_t block, int old, int result)
-{
-	int16_t *word = result_of(range, block), *detail;
-
-	if (*word == old)
-		*word = (int16_t)result;
-	if (*word != MIXED)
-		return;
-	detail = *detail_of(range, block);
-	for (unsigned int page = 0; page < GMIG_BLOCK_PAGES; page++) {
-		if (detail[page] == old)
-			detail[page] = (int16_t)result;
-	}
-	pack(range, block);
-}
-
-uint64_t status_replace(struct status *status, int old, int result)
-{
-	uint64_t pages;
-
-	if (old >= 0 || old <= -ERRORS || result <= -ERRORS || result >= GMIG_MAX_NODES)
-		return 0;
-	pthread_mutex_lock(&status->lock);
-	pages = status->pages_by_error[-old];
-	for (struct range *range = status->ranges; range && pages; range = range->next) {
-		for (uint64_t i = 0; i < range->blocks; i++)
-			replace_in_block(range, range->first_block + i, old, result);
-	}
-	account(status, old, -(int64_t)pages);
-	account(status, result, (int64_t)pages);
-	pthread_mutex_unlock(&status->lock);
-	return pages;
-}
-
 void status_get(struct status *status, uint64_t gfn, size_t pages, int *result)
 {
 	struct range *range;
@@ -299,7 +265,7 @@ unsigned int status_count_left(struct status *status, struct gmig_left *left, un
 	unsigned int kinds = 0;
 
 	pthread_mutex_lock(&status->lock);
-	for (int error = 1; error < -STATUS_PENDING && kinds < GMIG_MAX_LEFT * 4; error++) {
+	for (int error = 1; error < -STATUS_NOT_TRIED && kinds < GMIG_MAX_LEFT * 4; error++) {
 		if (status->pages_by_error[error])
 			all[kinds++] = (struct gmig_left){error, status->pages_by_error[error]};
 	}
@@ -309,18 +275,6 @@ unsigned int status_count_left(struct status *status, struct gmig_left *left, un
 		kinds = max;
 	memcpy(left, all, kinds * sizeof(all[0]));
 	return kinds;
-}
-
-uint64_t status_count(struct status *status, int result)
-{
-	uint64_t pages;
-
-	if (result >= 0 || result <= -ERRORS)
-		return 0;
-	pthread_mutex_lock(&status->lock);
-	pages = status->pages_by_error[-result];
-	pthread_mutex_unlock(&status->lock);
-	return pages;
 }
 
 static bool wants_retry(int result)

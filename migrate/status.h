@@ -9,7 +9,6 @@
 #include "gmig.h"
 
 #define STATUS_NOT_TRIED (-4095) /* takes no part in the job: what every page starts with */
-#define STATUS_PENDING	 (-4094) /* the plan has the page, no pass has reached it yet */
 
 struct status;
 
@@ -22,20 +21,13 @@ int status_add_range(struct status *status, uint64_t gfn, uint64_t pages);
  * -EINVAL: result or pages.
  */
 int status_set(struct status *status, uint64_t gfn, unsigned int pages, int result);
-/*
- * Every page whose result is `old` (< 0) gets `result`; returns how many did. A cancelled job calls
- * it with (STATUS_PENDING, -ECANCELED). Allocates nothing; takes some ms a TiB.
- */
-uint64_t status_replace(struct status *status, int old, int result);
 /* -EFAULT in *result for a gfn outside. */
 void status_get(struct status *status, uint64_t gfn, size_t pages, int *result);
 /*
- * Pages by -errno, most first; returns how many kinds (at most max). Pages that are not tried,
- * pending, or moved are left out.
+ * Pages by -errno, most first; returns how many kinds (at most max). Pages that are not tried
+ * or moved are left out.
  */
 unsigned int status_count_left(struct status *status, struct gmig_left *left, unsigned int max);
-/* Pages whose result is exactly this error. */
-uint64_t status_count(struct status *status, int result);
 /* Does any page of the block have a result of -EAGAIN or -EBUSY (worth another pass)? */
 bool status_block_wants_retry(struct status *status, uint64_t gfn);
 
