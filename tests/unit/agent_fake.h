@@ -2,7 +2,7 @@
  * A kernel for the agent's tests: one process, pid 77, with FAKE_PAGES pages from FAKE_START on, of
  * which each has a node or is a hole, may be busy, shared or unmovable; a /proc and a /sys in a
  * directory. It moves pages as Linux does: a call stops at the first batch in which a page fails.
- * One test program includes it, one thread at a time moves.
+ * One test program includes it; jobs may move at the same time.
  */
 #ifndef AGENT_FAKE_H
 #define AGENT_FAKE_H
@@ -12,6 +12,7 @@
 #include <check.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct fake_page {
 	int busy_times;		 /* busy, but only so often */
 };
 
+static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fake_page fake_page[FAKE_PAGES];
 static size_t fake_node_free[4]; /* pages that still fit */
 static unsigned int fake_calls;	 /* of move_pages that move */
@@ -40,7 +42,7 @@ static char fake_proc[PATH_MAX], fake_sys[PATH_MAX], fake_cgroup[PATH_MAX];
 __attribute__((format(printf, 2, 3))) static inline void fake_file(const char *name,
 								   const char *format, ...)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], aside[PATH_MAX + 8];
 	va_list args;
 	FILE *file;
 
@@ -50,12 +52,15 @@ __attribute__((format(printf, 2, 3))) static inline void fake_file(const char *n
 		mkdir(path, 0700);
 		*slash = '/';
 	}
-	file = fopen(path, "w");
+	/* Readers see the old file or the new one. */
+	snprintf(aside, sizeof(aside), "%s.new", path);
+	file = fopen(aside, "w");
 	ck_assert_ptr_nonnull(file);
 	va_start(args, format);
 	vfprintf(file, format, args);
 	va_end(args);
 	fclose(file);
+	ck_assert_int_eq(rename(aside, path), 0);
 }
 
 static inline struct fake_page *fake_find(void *address)
@@ -149,8 +154,8 @@ static inline long fake_query(unsigned long count, void **pages, int *status)
 	return 0;
 }
 
-static inline long fake_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
-				   int *status, int flags)
+static inline long fake_move_pages_locked(pid_t pid, unsigned long count, void **pages,
+					  const int *nodes, int *status, int flags)
 {
 	size_t first = 0; /* of the batch: one target node, all isolated */
 	long rc = 0;
@@ -187,6 +192,17 @@ static inline long fake_move_pages(pid_t pid, unsigned long count, void **pages,
 	}
 	rc = fake_flush(first, count, pages, nodes, status);
 	fake_write_maps();
+	return rc;
+}
+
+static inline long fake_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
+				   int *status, int flags)
+{
+	long rc;
+
+	pthread_mutex_lock(&fake_lock);
+	rc = fake_move_pages_locked(pid, count, pages, nodes, status, flags);
+	pthread_mutex_unlock(&fake_lock);
 	return rc;
 }
 

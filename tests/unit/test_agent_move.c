@@ -119,7 +119,7 @@ static void really_sleep(uint64_t ns)
 static void teardown(void)
 {
 	fake_sys_calls.sleep_ns = really_sleep;
-	ck_assert(agent_jobs_destroy(agent.jobs, 2000));
+	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
 	agent_conf_free(&agent.conf);
 	fake_teardown();
 }

@@ -37,7 +37,7 @@ static void teardown(void)
 {
 	close(host);
 	pthread_join(server, NULL);
-	ck_assert(agent_jobs_destroy(agent.jobs, 2000));
+	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
 	fake_teardown();
 }
 
