@@ -2,12 +2,13 @@
  * gmig migrate: start a job in the VMM and watch it to its end. The job is the VMM's: it goes on
  * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
  */
-#include "cli.h"
+#include "agent.h"
 #include "commands.h"
 #include "units.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MIGRATE_MAX_NODES   64
@@ -18,7 +19,13 @@
 struct request {
 	const char *vm;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *frames;
-	bool detach, json;
+	bool detach, json, with_guest;
+};
+
+/* The guest's part, with --with-guest: planned before, carried out after the host's. */
+struct guest_part {
+	struct cli_agent *agent;
+	json_t *plan;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -226,16 +233,39 @@ static int report_lost(const struct request *request, json_t *job, const struct 
 	return CLI_FAILED;
 }
 
-static int report(const struct request *request, const json_t *job)
+/* After the host's part, so that what the guest copies lands where it is to stay. */
+static int finish_guest(const struct request *request, struct guest_part *guest)
 {
+	struct gmig_error err = {0};
+	uint64_t rate = 0;
+
+	if (!guest->plan)
+		return 0;
+	if (request->rate)
+		units_parse_size(request->rate, &rate, &err);
+	if (!cli_gather_run(guest->agent, guest->plan, rate, &err))
+		return 0;
+	fprintf(stderr, "gmig: in the guest: %s\n", err.text);
+	return -1;
+}
+
+static int report(const struct request *request, const json_t *job, struct guest_part *guest)
+{
+	int failed;
+
+	if (!request->json)
+		cli_job_summary(stdout, job);
+	failed = finish_guest(request, guest);
 	if (request->json) {
 		CLI_JSON result = cli_job_result(job);
 
+		if (guest->plan)
+			json_object_set(result, "guest", guest->plan);
 		cli_print_json(result);
-	} else {
-		cli_job_summary(stdout, job);
+	} else if (guest->plan) {
+		cli_gather_report(stdout, guest->plan);
 	}
-	return cli_job_exit(job);
+	return failed ? CLI_FAILED : (int)cli_job_exit(job);
 }
 
 static int report_detached(const struct request *request, json_t *job)
@@ -249,7 +279,20 @@ static int report_detached(const struct request *request, json_t *job)
 	return CLI_OK;
 }
 
-static int migrate(const struct request *request, json_t *arguments)
+static int plan_guest(const struct request *request, struct guest_part *guest)
+{
+	struct gmig_error err = {0};
+
+	if (cli_agent_connect_vm(request->vm, &guest->agent, &err) ||
+	    cli_gather_plan(guest->agent, request->vnode ? atoi(request->vnode) : -1, &guest->plan,
+			    &err))
+		return cli_fail(request->json, &err);
+	if (!request->json)
+		cli_gather_print(stdout, guest->plan);
+	return -1;
+}
+
+static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
 	CLI_CLIENT client = NULL;
 	CLI_JSON job = NULL;
@@ -266,7 +309,21 @@ static int migrate(const struct request *request, json_t *arguments)
 		return report_detached(request, job);
 	if (watch(client, &job, &err))
 		return report_lost(request, job, &err);
-	return report(request, job);
+	return report(request, job, guest);
+}
+
+static int migrate(const struct request *request, json_t *arguments)
+{
+	struct guest_part guest = {0};
+	int status = request->with_guest ? plan_guest(request, &guest) : -1;
+
+	if (status < 0)
+		status = run_job(request, arguments, &guest);
+	else
+		json_decref(arguments);
+	json_decref(guest.plan);
+	cli_agent_destroy(guest.agent);
+	return status;
 }
 
 int cmd_migrate(int argc, char **argv)
@@ -302,6 +359,9 @@ int cmd_migrate(int argc, char **argv)
 	     .placeholder = "KIND",
 	     .help = "auto (default), fresh or recycled target frames",
 	     .text = &r.frames},
+	    {.name = "with-guest",
+	     .help = "and bring processes in the guest together with their memory, by its agent",
+	     .flag = &r.with_guest},
 	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &r.detach},
 	    {.name = "json", .help = "print the result as one line of JSON", .flag = &r.json},
 	    {0},
@@ -313,6 +373,9 @@ int cmd_migrate(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	r.vm = args.words[0];
+	if (r.detach && r.with_guest)
+		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
+					    "comes after the host's");
 	arguments = json_object();
 	status = build_arguments(&r, arguments);
 	if (status >= 0) {

@@ -23,6 +23,10 @@ const struct cli_command cli_commands[] = {
      cmd_check},
     {"doctor", "[--json]", "tell whether migration works on this host, and what to do if not",
      cmd_doctor},
+    {"agent", "VM VERB [OPTION]..",
+     "ask the agent in a guest: ping info topology ps maps migrate move affinity collapse "
+     "stall-probe jobs job cancel set-rate",
+     cmd_agent},
     {"help", "[COMMAND]", "tell about gmig or one command", cmd_help},
     {0},
 };

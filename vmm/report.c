@@ -2,6 +2,8 @@
 #include "commands.h"
 #include "probe.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static json_t *integer(uint64_t value)
@@ -50,11 +52,27 @@ static const char *state_name(struct vmm *vmm)
 	}
 }
 
+/* Clients connect to a port's socket by themselves; their directory need not be ours. */
+static json_t *ports(const struct vmm_options *options)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < options->port_count; i++) {
+		char absolute[PATH_MAX];
+		const char *path = realpath(options->port[i].path, absolute);
+
+		json_array_append_new(list, json_pack("{s:s, s:s}", "name", options->port[i].name,
+						      "path", path ? path : options->port[i].path));
+	}
+	return list;
+}
+
 json_t *report_status(struct vmm *vmm)
 {
-	return json_pack("{s:s, s:i, s:s, s:s, s:s}", "name", vmm->options.name, "pid",
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o}", "name", vmm->options.name, "pid",
 			 (int)getpid(), "state", state_name(vmm), "guest",
-			 vmm->options.kernel ? "linux" : "probe", "version", GMIG_VERSION);
+			 vmm->options.kernel ? "linux" : "probe", "version", GMIG_VERSION, "ports",
+			 ports(&vmm->options));
 }
 
 /* ---- NUMA ------------------------------------------------------------------------------------ */

@@ -1,0 +1,200 @@
+/*
+ * Both levels: the host moves a vnode's memory, and in the guest processes come together with their
+ * memory on one vnode, so that a vnode is worth moving. A process's vnode is the one that has most
+ * of its memory already, because the rest is what must be copied.
+ */
+#include "agent.h"
+#include "units.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GATHER_PROCESSES 1000
+/* Less than that out of place is not worth tying a process to a vnode: shared libraries alone. */
+#define GATHER_MIN_BYTES (16ull << 20)
+
+struct spread {
+	int vnode;	      /* with most of the memory */
+	uint64_t there_bytes; /* on it */
+	uint64_t total_bytes;
+	bool on_wanted; /* some of it is on the vnode that was asked for */
+};
+
+static struct spread spread_of(const json_t *process, int wanted)
+{
+	struct spread spread = {.vnode = -1, .on_wanted = wanted < 0};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (json_object_get(process, "nodes"), key, value) {
+		uint64_t bytes =
+		    json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
+		int vnode = atoi(key);
+
+		spread.total_bytes += bytes;
+		spread.on_wanted |= vnode == wanted && bytes >= GATHER_MIN_BYTES;
+		if (bytes <= spread.there_bytes)
+			continue;
+		spread.there_bytes = bytes;
+		spread.vnode = vnode;
+	}
+	return spread;
+}
+
+static bool runs_on(const json_t *process, int vnode)
+{
+	const json_t *home = json_object_get(process, "home");
+
+	return json_array_size(home) == 1 && json_integer_value(json_array_get(home, 0)) == vnode;
+}
+
+/* The CPUs of a vnode, a borrowed array; NULL: it has none. */
+static json_t *cpus_of(const json_t *topology, int vnode)
+{
+	size_t i;
+	json_t *node;
+
+	json_array_foreach (json_object_get(topology, "nodes"), i, node)
+		if (json_integer_value(json_object_get(node, "id")) == vnode &&
+		    json_array_size(json_object_get(node, "cpus")))
+			return json_object_get(node, "cpus");
+	return NULL;
+}
+
+static json_t *others(const json_t *process, int vnode)
+{
+	json_t *list = json_array();
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (json_object_get(process, "nodes"), key, value)
+		if (atoi(key) != vnode && json_integer_value(value) > 0)
+			json_array_append_new(list, json_integer(atoi(key)));
+	return list;
+}
+
+static void plan_process(const json_t *process, const json_t *topology, int wanted, json_t *plan)
+{
+	struct spread spread = spread_of(process, wanted);
+	uint64_t away = spread.total_bytes - spread.there_bytes;
+	json_t *cpus = NULL;
+
+	if (!spread.on_wanted || spread.vnode < 0)
+		return;
+	if (!runs_on(process, spread.vnode) && spread.total_bytes >= GATHER_MIN_BYTES)
+		cpus = cpus_of(topology, spread.vnode);
+	/* It may run anywhere, and happens to run there: only with all of its memory is that well.
+	 */
+	if (away < GATHER_MIN_BYTES && !cpus)
+		return;
+	json_array_append_new(plan, json_pack("{s:O, s:O, s:i, s:I, s:o, s:O*}", "pid",
+					      json_object_get(process, "pid"), "comm",
+					      json_object_get(process, "comm"), "vnode",
+					      spread.vnode, "bytes", (json_int_t)away, "from",
+					      others(process, spread.vnode), "cpus", cpus));
+}
+
+int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gmig_error *err)
+{
+	CLI_JSON topology = NULL;
+	CLI_JSON result = NULL;
+	size_t i;
+	json_t *process;
+	int rc = cli_agent_call(agent, "numa-topology", NULL, &topology, err);
+
+	if (!rc)
+		rc = cli_agent_call(agent, "processes",
+				    json_pack("{s:i}", "count", GATHER_PROCESSES), &result, err);
+	if (rc)
+		return rc;
+	*plan = json_array();
+	json_array_foreach (json_object_get(result, "processes"), i, process)
+		plan_process(process, topology, vnode, *plan);
+	return 0;
+}
+
+void cli_gather_print(FILE *out, const json_t *plan)
+{
+	size_t i;
+	json_t *process;
+
+	json_array_foreach (plan, i, process) {
+		char size[UNITS_TEXT];
+
+		fprintf(out,
+			"in the guest: process %llu (%s), %s to its other memory on vnode %llu%s\n",
+			(unsigned long long)cli_number(process, "pid"), cli_text(process, "comm"),
+			units_size(cli_number(process, "bytes"), size),
+			(unsigned long long)cli_number(process, "vnode"),
+			json_object_get(process, "cpus") ? ", and to that vnode's CPUs" : "");
+	}
+	if (!json_array_size(plan))
+		fputs("in the guest: all processes are together with their memory\n", out);
+}
+
+static int gather_one(struct cli_agent *agent, json_t *process, uint64_t rate,
+		      struct gmig_error *err)
+{
+	json_t *pid = json_object_get(process, "pid"), *cpus = json_object_get(process, "cpus");
+	CLI_JSON job = NULL;
+	int rc = 0;
+
+	/* First where it runs, so that what it allocates meanwhile is there as well. */
+	if (cpus)
+		rc = cli_agent_call(agent, "set-affinity",
+				    json_pack("{s:O, s:O}", "pid", pid, "cpus", cpus), NULL, err);
+	if (rc || !json_array_size(json_object_get(process, "from")))
+		return rc;
+	rc = cli_agent_run_job(agent, "migrate-pages",
+			       json_pack("{s:O, s:O, s:[O], s:b, s:I}", "pid", pid, "from",
+					 json_object_get(process, "from"), "to",
+					 json_object_get(process, "vnode"), "shared", 0, "rate",
+					 (json_int_t)rate),
+			       &job, err);
+	if (rc)
+		return rc;
+	json_object_set(process, "moved_bytes", json_object_get(job, "moved_bytes"));
+	json_object_set(process, "left", json_object_get(job, "left"));
+	if (json_object_get(job, "error"))
+		json_object_set(process, "error", json_object_get(job, "error"));
+	return 0;
+}
+
+int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct gmig_error *err)
+{
+	size_t i;
+	json_t *process;
+
+	json_array_foreach (plan, i, process) {
+		struct gmig_error reason = {0};
+		int rc = gather_one(agent, process, rate, &reason);
+
+		/* Without the agent there is no use in going on; a process may end or refuse. */
+		if (rc == -EPIPE || rc == -ETIMEDOUT)
+			return gmig_fail(err, rc, "%s", reason.text);
+		if (rc)
+			json_object_set_new(
+			    process, "error",
+			    json_pack("{s:s, s:i}", "desc", reason.text, "number", -rc));
+	}
+	return 0;
+}
+
+void cli_gather_report(FILE *out, const json_t *plan)
+{
+	size_t i;
+	json_t *process;
+
+	json_array_foreach (plan, i, process) {
+		json_t *error = json_object_get(process, "error");
+		char size[UNITS_TEXT];
+
+		fprintf(out, "in the guest: process %llu (%s): %s moved to vnode %llu%s%s\n",
+			(unsigned long long)cli_number(process, "pid"), cli_text(process, "comm"),
+			units_size(cli_number(process, "moved_bytes"), size),
+			(unsigned long long)cli_number(process, "vnode"), error ? "; " : "",
+			error ? cli_text(error, "desc") : "");
+		cli_agent_print_left(out, process);
+	}
+}

@@ -1,0 +1,366 @@
+/* gmig agent: asks the agent in a guest. One table of verbs; each makes arguments of its options.
+ */
+#include "agent.h"
+#include "commands.h"
+#include "units.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_STALL_SECONDS "10"
+
+/* All that can be given; a verb takes what it knows. */
+struct options {
+	const char *socket, *pid, *cgroup, *from, *to, *rate, *method, *addresses, *range, *nodes;
+	const char *cpus, *mems, *seconds, *bytes, *vnode, *threshold, *count, *word;
+	bool all, private, shared, mappings, detach, json;
+};
+
+struct verb {
+	const char *name, *command;
+	/* Fill arguments: -1, or the exit status of a usage error. NULL: it has none. */
+	int (*build)(const struct options *options, json_t *arguments);
+	void (*print)(const json_t *result);
+	bool is_job;
+	bool takes_word; /* a job's id behind the verb */
+};
+
+/* ---- Arguments: each returns -1 or the exit status ------------------------------------------- */
+
+static int add_number(json_t *arguments, const char *key, const char *option, const char *text)
+{
+	struct gmig_error err = {0};
+	uint64_t value;
+
+	if (!text)
+		return -1;
+	if (units_parse_count(text, INT64_MAX, &value, &err))
+		return cli_usage("agent", "--%s: %s", option, err.text);
+	json_object_set_new(arguments, key, json_integer((json_int_t)value));
+	return -1;
+}
+
+static int add_size(json_t *arguments, const char *key, const char *option, const char *text)
+{
+	struct gmig_error err = {0};
+	uint64_t value;
+
+	if (!text)
+		return -1;
+	if (units_parse_size(text, &value, &err))
+		return cli_usage("agent", "--%s: %s", option, err.text);
+	if (value > INT64_MAX)
+		return cli_usage("agent", "--%s: '%s' is too big", option, text);
+	json_object_set_new(arguments, key, json_integer((json_int_t)value));
+	return -1;
+}
+
+static void add_text(json_t *arguments, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(arguments, key, json_string(text));
+}
+
+/* --pid, --cgroup or --all; which goes with which is the agent's to say. */
+static int add_target(const struct options *options, json_t *arguments)
+{
+	if (!options->pid && !options->cgroup && !options->all)
+		return cli_usage("agent", "say whose memory: --pid N, --cgroup PATH or --all");
+	add_text(arguments, "cgroup", options->cgroup);
+	if (options->all)
+		json_object_set_new(arguments, "all", json_true());
+	return add_number(arguments, "pid", "pid", options->pid);
+}
+
+static int need_pid(const struct options *options, json_t *arguments)
+{
+	if (!options->pid)
+		return cli_usage("agent", "--pid is missing");
+	return add_number(arguments, "pid", "pid", options->pid);
+}
+
+static int build_maps(const struct options *options, json_t *arguments)
+{
+	if (options->mappings)
+		json_object_set_new(arguments, "mappings", json_true());
+	return need_pid(options, arguments);
+}
+
+static int build_processes(const struct options *options, json_t *arguments)
+{
+	return add_number(arguments, "count", "count", options->count);
+}
+
+static int build_migrate(const struct options *options, json_t *arguments)
+{
+	int status = add_target(options, arguments);
+
+	if (status >= 0)
+		return status;
+	if (!options->from || !options->to)
+		return cli_usage("agent", "--%s-vnode is missing", options->from ? "to" : "from");
+	add_text(arguments, "from", options->from);
+	add_text(arguments, "to", options->to);
+	add_text(arguments, "method", options->method);
+	if (options->private)
+		json_object_set_new(arguments, "shared", json_false());
+	return add_size(arguments, "rate", "rate", options->rate);
+}
+
+/* A,B as an array of `parse`d words. */
+static json_t *split(const char *text, json_t *(*parse)(const char *word))
+{
+	json_t *list = json_array();
+	char *copy = strdup(text), *save = NULL;
+
+	for (char *word = copy ? strtok_r(copy, ",", &save) : NULL; word;
+	     word = strtok_r(NULL, ",", &save))
+		json_array_append_new(list, parse(word));
+	free(copy);
+	return list;
+}
+
+static json_t *plain_text(const char *word)
+{
+	return json_string(word);
+}
+
+static json_t *node_number(const char *word)
+{
+	char *end;
+	long node = strtol(word, &end, 10);
+
+	/* What is no number stays a string, and the agent says so. */
+	return end == word || *end ? json_string(word) : json_integer(node);
+}
+
+/* START+SIZE */
+static json_t *one_range(const char *word)
+{
+	const char *plus = strchr(word, '+');
+	uint64_t bytes = 0;
+	char start[40];
+
+	if (plus && units_parse_size(plus + 1, &bytes, NULL))
+		bytes = 0;
+	snprintf(start, sizeof(start), "%.*s", plus ? (int)(plus - word) : 39, word);
+	return json_pack("{s:s, s:I}", "start", start, "bytes", (json_int_t)bytes);
+}
+
+static int build_move(const struct options *options, json_t *arguments)
+{
+	json_t *nodes = options->nodes ? split(options->nodes, node_number) : NULL;
+
+	if (!options->addresses == !options->range) {
+		json_decref(nodes);
+		return cli_usage("agent", "give one of --addresses A,B and --range START+SIZE,..");
+	}
+	if (options->addresses)
+		json_object_set_new(arguments, "addresses", split(options->addresses, plain_text));
+	else
+		json_object_set_new(arguments, "ranges", split(options->range, one_range));
+	if (json_array_size(nodes) == 1)
+		json_object_set(arguments, "nodes", json_array_get(nodes, 0));
+	else if (nodes)
+		json_object_set(arguments, "nodes", nodes);
+	json_decref(nodes);
+	if (options->shared)
+		json_object_set_new(arguments, "shared", json_true());
+	return need_pid(options, arguments);
+}
+
+static int build_affinity(const struct options *options, json_t *arguments)
+{
+	add_text(arguments, "cgroup", options->cgroup);
+	add_text(arguments, "cpus", options->cpus);
+	add_text(arguments, "mems", options->mems);
+	return add_number(arguments, "pid", "pid", options->pid);
+}
+
+static int build_collapse(const struct options *options, json_t *arguments)
+{
+	int status = need_pid(options, arguments);
+
+	if (status < 0 && options->range)
+		json_object_set_new(arguments, "ranges", split(options->range, one_range));
+	return status < 0 ? add_size(arguments, "rate", "rate", options->rate) : status;
+}
+
+static int build_stall(const struct options *options, json_t *arguments)
+{
+	int status = add_number(arguments, "seconds", "seconds",
+				options->seconds ? options->seconds : DEFAULT_STALL_SECONDS);
+
+	if (status < 0)
+		status = add_size(arguments, "bytes", "bytes", options->bytes);
+	if (status < 0)
+		status = add_number(arguments, "node", "vnode", options->vnode);
+	if (status < 0)
+		status = add_number(arguments, "threshold_ns", "threshold-ns", options->threshold);
+	return status;
+}
+
+static int build_job(const struct options *options, json_t *arguments)
+{
+	add_text(arguments, "id", options->word);
+	return -1;
+}
+
+static int build_set_rate(const struct options *options, json_t *arguments)
+{
+	if (!options->rate)
+		return cli_usage("agent", "--rate is missing: bytes a second, 0 for no limit");
+	add_text(arguments, "id", options->word);
+	return add_size(arguments, "rate", "rate", options->rate);
+}
+
+static void print_alive(const json_t *result)
+{
+	(void)result;
+	puts("the agent answers");
+}
+
+static void print_affinity(const json_t *result)
+{
+	if (json_object_get(result, "cpus"))
+		printf("process %llu may run on CPUs %s\n",
+		       (unsigned long long)cli_number(result, "pid"), cli_text(result, "cpus"));
+	else
+		puts("the cgroup is set");
+}
+
+static const struct verb verbs[] = {
+    {"ping", "guest-ping", NULL, print_alive, false, false},
+    {"info", "guest-info", NULL, cli_agent_print_info, false, false},
+    {"topology", "numa-topology", NULL, cli_agent_print_topology, false, false},
+    {"ps", "processes", build_processes, cli_agent_print_processes, false, false},
+    {"maps", "numa-maps", build_maps, cli_agent_print_maps, false, false},
+    {"migrate", "migrate-pages", build_migrate, cli_agent_print_job, true, false},
+    {"move", "move-pages", build_move, cli_agent_print_moves, false, false},
+    {"affinity", "set-affinity", build_affinity, print_affinity, false, false},
+    {"collapse", "collapse", build_collapse, cli_agent_print_job, true, false},
+    {"stall-probe", "stall-probe", build_stall, cli_agent_print_job, true, false},
+    {"jobs", "query-jobs", NULL, cli_agent_print_jobs, false, false},
+    {"job", "job-status", build_job, cli_agent_print_job, false, true},
+    {"cancel", "job-cancel", build_job, cli_agent_print_job, false, true},
+    {"set-rate", "job-set-rate", build_set_rate, cli_agent_print_job, false, true},
+    {0},
+};
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static int run_verb(struct cli_agent *agent, const struct verb *verb, const struct options *options,
+		    json_t *arguments)
+{
+	bool watched = verb->is_job && !options->detach;
+	struct gmig_error err = {0};
+	CLI_JSON result = NULL;
+	int rc;
+
+	if (watched)
+		rc = cli_agent_run_job(agent, verb->command, arguments, &result, &err);
+	else
+		rc = cli_agent_call(agent, verb->command, arguments, &result, &err);
+	if (rc)
+		return cli_fail(options->json, &err);
+	if (options->json)
+		cli_print_json(result);
+	else if (verb->is_job && options->detach)
+		printf("%s\n", cli_text(result, "id"));
+	else
+		verb->print(result);
+	return watched ? cli_agent_job_exit(result) : CLI_OK;
+}
+
+static int run(const char *vm, const struct verb *verb, const struct options *options)
+{
+	json_t *arguments = json_object();
+	struct gmig_error err = {0};
+	CLI_AGENT agent = NULL;
+	int status = verb->build ? verb->build(options, arguments) : -1;
+	int rc;
+
+	if (status >= 0) {
+		json_decref(arguments);
+		return status;
+	}
+	if (options->socket)
+		rc = cli_agent_connect(options->socket, &agent, &err);
+	else
+		rc = cli_agent_connect_vm(vm, &agent, &err);
+	if (rc) {
+		json_decref(arguments);
+		return cli_fail(options->json, &err);
+	}
+	return run_verb(agent, verb, options, arguments);
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (const struct verb *verb = verbs; verb->name; verb++)
+		if (!strcmp(verb->name, name))
+			return verb;
+	return NULL;
+}
+
+/* [VM] VERB [JOB]: with --socket the VM may be left out. */
+static int dispatch(const struct cli_args *args, struct options *options)
+{
+	int at = options->socket && find_verb(args->words[0]) ? 0 : 1;
+	const struct verb *verb = at < args->word_count ? find_verb(args->words[at]) : NULL;
+	int behind = args->word_count - at - 1;
+
+	if (at >= args->word_count)
+		return cli_usage("agent", "say which guest, and what: gmig agent VM ping");
+	if (!verb)
+		return cli_usage("agent",
+				 "'%s' is none of ping, info, topology, ps, maps, migrate, move, "
+				 "affinity, collapse, stall-probe, jobs, job, cancel, set-rate",
+				 args->words[at]);
+	if (behind != verb->takes_word)
+		return cli_usage("agent",
+				 verb->takes_word ? "'%s' takes a job's id"
+						  : "'%s' takes no word behind it",
+				 verb->name);
+	options->word = verb->takes_word ? args->words[at + 1] : NULL;
+	return run(args->words[0], verb, options);
+}
+
+int cmd_agent(int argc, char **argv)
+{
+	struct options o = {0};
+	const struct cli_option options[] = {
+	    {"socket", "PATH", "the host's end of the agent's port, for guests of QEMU and libvirt",
+	     NULL, &o.socket},
+	    {"pid", "N", "a process of the guest", NULL, &o.pid},
+	    {"cgroup", "PATH", "a cgroup of the guest, with those below it", NULL, &o.cgroup},
+	    {"all", NULL, "all processes that the guest's allow-list has", &o.all, NULL},
+	    {"from-vnode", "LIST", "migrate: vnodes to take memory from", NULL, &o.from},
+	    {"to-vnode", "LIST", "migrate: vnodes to bring it to", NULL, &o.to},
+	    {"rate", "SIZE", "at most so many bytes a second", NULL, &o.rate},
+	    {"method", "NAME", "migrate: move_pages (default) or migrate_pages", NULL, &o.method},
+	    {"private", NULL, "migrate: leave pages alone that others map, too", &o.private, NULL},
+	    {"addresses", "LIST", "move: addresses of pages, 0x7f..,0x7f..", NULL, &o.addresses},
+	    {"range", "LIST", "move, collapse: START+SIZE,..", NULL, &o.range},
+	    {"nodes", "LIST", "move: where to, one for all or one each; without: only ask", NULL,
+	     &o.nodes},
+	    {"shared", NULL, "move: also pages that others map", &o.shared, NULL},
+	    {"cpus", "LIST", "affinity: CPUs of the guest", NULL, &o.cpus},
+	    {"mems", "LIST", "affinity: vnodes, for a cgroup", NULL, &o.mems},
+	    {"seconds", "N", "stall-probe: how long (" DEFAULT_STALL_SECONDS ")", NULL, &o.seconds},
+	    {"bytes", "SIZE", "stall-probe: memory to write to (16M)", NULL, &o.bytes},
+	    {"vnode", "V", "stall-probe: where", NULL, &o.vnode},
+	    {"threshold-ns", "N", "stall-probe: what is longer is a gap (20000)", NULL,
+	     &o.threshold},
+	    {"count", "N", "ps: so many (20)", NULL, &o.count},
+	    {"mappings", NULL, "maps: each mapping", &o.mappings, NULL},
+	    {"detach", NULL, "print the job's id and do not wait", &o.detach, NULL},
+	    {"json", NULL, "print the answer as one line of JSON", &o.json, NULL},
+	    {0},
+	};
+	struct cli_args args = {.options = options, .min_words = 1, .max_words = 3};
+	int status = cli_parse(argc, argv, &args);
+
+	return status >= 0 ? status : dispatch(&args, &o);
+}
