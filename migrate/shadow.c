@@ -96,13 +96,22 @@ const char *shadow_event_name(enum shadow_event event)
 
 int shadow_lookup(const struct shadow *shadow, uint64_t gfn, struct shadow_entry *entry)
 {
-	unsigned int order;
+	unsigned int order = BLOCK_ORDER, missing;
+	struct table *table = find_level2(shadow, gfn, &missing);
 	uint64_t *slot, word;
 
-	section_begin();
-	slot = find_entry(shadow, gfn, &word, &order);
-	section_end(shadow);
-	if (!slot)
+	if (!table)
+		return -EFAULT;
+	word = load(&table->slot[slot_index(gfn, 2)]);
+	/* Only level-1 tables are ever freed: a 2M entry needs no section. */
+	if (word & TABLE) {
+		section_begin();
+		slot = find_entry(shadow, gfn, &word, &order);
+		section_end(shadow);
+		if (!slot)
+			return -EFAULT;
+	}
+	if (!word)
 		return -EFAULT;
 	unpack(word, order, entry);
 	return 0;
