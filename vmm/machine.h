@@ -23,7 +23,7 @@
 #define VMM_KICK_SIGNAL SIGUSR1
 #define VMM_JOB_STATES	64
 #define VMM_JOBS_END_MS 5000 /* how long cancelled jobs may take to put back what they hold */
-#define VMM_PARK_MS	2000 /* how long a vCPU may take to park before that is reported */
+#define VMM_PARK_MS	5000 /* how long a vCPU may take to park before that is reported */
 
 struct control_server;
 struct probe;

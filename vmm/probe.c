@@ -31,11 +31,10 @@ extern const uint8_t probe_code_start[], probe_code_end[], probe_code_interrupt[
 #define PTE_BLOCK 0xe7ull /* present, write, user, accessed, dirty, 2M */
 #define PTE_PCD	  0x10ull
 
-#define GIB		   (1ull << 30)
-#define LAPIC_TIMER_PERIOD 4000000u /* KVM's bus clock is 1 GHz: 4 ms */
-#define STI_BATCHES	   64 /* 1024 pages: some 20 us of a sweep, about twice what the exit costs */
-#define IDLE_SLEEP_NS	   1000000l
-#define TABLE_BYTES	   4096ull
+#define GIB	      (1ull << 30)
+#define STI_BATCHES   64 /* 1024 pages: some 20 us of a sweep, about twice what the exit costs */
+#define IDLE_SLEEP_NS 1000000l
+#define TABLE_BYTES   4096ull
 #define MAX_PROBE_RAM_BYTES                                                                        \
 	(509 * GIB) /* one PML4 entry, and the hole and the APIC's block above the RAM */
 
@@ -258,33 +257,10 @@ static void fill_stats(const struct probe *probe, unsigned int cpu)
 	stats->load = options->load;
 	stats->threshold_tsc = (uint64_t)PROBE_GAP_NS * probe->tsc_khz / 1000000;
 	stats->expect_va = probe->layout.expect_va;
-	stats->lapic_va = probe->layout.linear_bytes;
+	stats->lapic_va = options->probe_interrupts ? probe->layout.linear_bytes : 0;
 	stats->cpu = cpu;
 	stats->sti = options->probe_interrupts ? STI_BATCHES : 0;
 	stats->random = 0x9e3779b97f4a7c15ull * (cpu + 1);
-}
-
-/* A periodic timer on the local APIC, which is otherwise as after a reset. */
-static int start_timer(struct vmm_vcpu *vcpu, struct gmig_error *err)
-{
-	static const struct {
-		unsigned int offset;
-		uint32_t value;
-	} registers[] = {
-	    {0xf0, 0x1ff},		      /* spurious vector; APIC on */
-	    {0x3e0, 0xb},		      /* divide by 1 */
-	    {0x320, 1u << 17 | PROBE_VECTOR}, /* timer: periodic */
-	    {0x380, LAPIC_TIMER_PERIOD},
-	};
-	struct kvm_lapic_state lapic;
-
-	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic))
-		return gmig_fail(err, -errno, "KVM_GET_LAPIC: %s", strerror(errno));
-	for (size_t i = 0; i < sizeof(registers) / sizeof(registers[0]); i++)
-		memcpy(lapic.regs + registers[i].offset, &registers[i].value, 4);
-	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic))
-		return gmig_fail(err, -errno, "KVM_SET_LAPIC: %s", strerror(errno));
-	return 0;
 }
 
 static int load_vcpu(const struct probe *probe, struct vmm_vcpu *vcpu, struct gmig_error *err)
@@ -315,7 +291,7 @@ static int load_vcpu(const struct probe *probe, struct vmm_vcpu *vcpu, struct gm
 		return ret;
 	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs))
 		return gmig_fail(err, -errno, "KVM_SET_REGS: %s", strerror(errno));
-	return probe->vmm->options.probe_interrupts ? start_timer(vcpu, err) : 0;
+	return 0;
 }
 
 int probe_load(struct probe *probe, struct gmig_error *err)

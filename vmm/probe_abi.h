@@ -19,10 +19,11 @@
 #define PROBE_STATS_BYTES 0x8000
 #define PROBE_TABLES_GPA  0x100000
 
-#define PROBE_SLEEP_PORT 0x5f0 /* an OUT here sleeps for 1 ms */
-#define PROBE_STI_PORT	 0x5f1 /* an OUT of the vCPU number here sets RFLAGS.IF */
-#define PROBE_VECTOR	 0x40
-#define PROBE_BATCH	 16 /* pages from one look at the clock to the next */
+#define PROBE_SLEEP_PORT  0x5f0 /* an OUT here sleeps for 1 ms */
+#define PROBE_STI_PORT	  0x5f1 /* an OUT of the vCPU number here sets RFLAGS.IF */
+#define PROBE_VECTOR	  0x40
+#define PROBE_TIMER_TICKS 4000000 /* KVM's bus clock is 1 GHz: 4 ms */
+#define PROBE_BATCH	  16	  /* pages from one look at the clock to the next */
 
 /* Offsets into the statistics: struct probe_stats. */
 #define STATS_FIRST	 0
