@@ -22,6 +22,7 @@ struct runner {
 	bool only_writing;
 	double one[STATS_MAX], many[STATS_MAX];
 	size_t one_count, many_count;
+	double begin;
 	double cpu_seconds; /* of us and our children, not counting guests that ended */
 };
 
@@ -218,12 +219,22 @@ static int measure(struct runner *runner, struct cell_result *result, struct gmi
 	return rc;
 }
 
+/* Would another repetition, as long as those so far, exceed the budget? */
+static bool out_of_time(const struct runner *runner, double begin, unsigned int done)
+{
+	double now = clock_seconds(CLOCK_MONOTONIC);
+
+	return runner->options->budget_seconds > 0 && done >= runner->options->min_reps &&
+	       now - runner->begin + (now - begin) / done > runner->options->budget_seconds;
+}
+
 /* Starts at another cell each time: none always follows the same one. */
 static int run_repetitions(struct runner *runner, struct runner_report *report, struct gmig_error *err)
 {
+	double begin = clock_seconds(CLOCK_MONOTONIC);
 	unsigned int reps = runner->options->reps;
 
-	for (unsigned int rep = 0; rep < reps; rep++) {
+	for (unsigned int rep = 0; rep < reps && !(rep && out_of_time(runner, begin, rep)); rep++) {
 		for (size_t i = 0; i < report->count; i++) {
 			struct cell_result *result = report->results[(i + rep) % report->count];
 			char name[96];
@@ -330,6 +341,7 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 	if (!runner)
 		return gmig_fail(err, -ENOMEM, "no memory");
 	runner->options = options;
+	runner->begin = begin;
 	for (size_t i = 0; i < count; i++)
 		runner->only_writing |= !strcmp(cells[i].load, "write");
 	report->fake = options->fake_nodes != 0;

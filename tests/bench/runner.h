@@ -11,6 +11,8 @@ struct runner_options {
 	const char *vmm_path;  /* gmig-vmm */
 	const char *directory; /* for logs */
 	unsigned int fake_nodes, reps;
+	double budget_seconds; /* 0: none; else fewer repetitions, but not fewer than min_reps, when time runs out */
+	unsigned int min_reps;
 	bool pin;
 	/* Optional: called before each repetition of each cell. */
 	void (*progress)(void *opaque, const struct cell *cell, unsigned int rep, unsigned int reps);
