@@ -514,9 +514,9 @@ void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)
 
 /* ---- Giving back --------------------------------------------------------------------------- */
 
-/* Unlink up to FRAME_BATCH slots of `node` that exceed the watermark. */
+/* Unlink up to FRAME_BATCH slots of `node` that exceed what is to be kept. */
 static unsigned int trim_pick(struct frames *frames, struct pool *pool, unsigned int node,
-			      struct slot **picked)
+			      long keep_pages, struct slot **picked)
 {
 	struct slot **lists[] = {&pool->used, &pool->clean};
 	unsigned int count = 0;
@@ -525,7 +525,7 @@ static unsigned int trim_pick(struct frames *frames, struct pool *pool, unsigned
 		struct slot **link = lists[i];
 
 		while (*link && count < FRAME_BATCH &&
-		       frames->free_pages[node] > frames->watermark_pages) {
+		       frames->free_pages[node] > keep_pages) {
 			if ((*link)->node != node) {
 				link = &(*link)->next;
 				continue;
@@ -537,33 +537,51 @@ static unsigned int trim_pick(struct frames *frames, struct pool *pool, unsigned
 	return count;
 }
 
-static void pool_trim(struct frames *frames, struct pool *pool, unsigned int node)
+static void pool_trim(struct frames *frames, struct pool *pool, unsigned int node, long keep_pages)
 {
 	struct slot *picked[FRAME_BATCH];
 	unsigned int count;
 
 	do {
 		pthread_mutex_lock(&pool->lock);
-		count = trim_pick(frames, pool, node, picked);
+		count = trim_pick(frames, pool, node, keep_pages, picked);
 		pthread_mutex_unlock(&pool->lock);
 		for (unsigned int i = 0; i < count; i++)
 			frame_drop(frames, picked[i]);
 	} while (count == FRAME_BATCH);
 }
 
-void frame_trim(struct frames *frames, unsigned int node)
+static void node_trim(struct frames *frames, unsigned int node, long keep_pages)
 {
 	unsigned int place = frames->fake ? 0 : node;
 
-	if (frames->free_pages[node] <= frames->watermark_pages)
+	if (frames->free_pages[node] <= keep_pages)
 		return;
 	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++)
 		for (unsigned int huge = 0; huge < 2; huge++) {
 			struct pool *pool = atomic_load(&frames->pools[place][worker][huge]);
 
 			if (pool)
-				pool_trim(frames, pool, node);
+				pool_trim(frames, pool, node, keep_pages);
 		}
+}
+
+void frame_trim(struct frames *frames, unsigned int node)
+{
+	node_trim(frames, node, frames->watermark_pages);
+}
+
+void frame_trim_late(struct frames *frames, unsigned int node)
+{
+	long late = FRAME_BATCH / 2 * (long)GMIG_BLOCK_PAGES;
+
+	if (frames->free_pages[node] > frames->watermark_pages + late)
+		node_trim(frames, node, frames->watermark_pages);
+}
+
+void frame_drain(struct frames *frames, unsigned int node)
+{
+	node_trim(frames, node, 0);
 }
 
 int frame_stock(struct frames *frames, const struct frame_want *want, unsigned int count)

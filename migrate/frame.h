@@ -74,6 +74,10 @@ void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node);
 /* Give the kernel back what a node's pools hold above the watermark. Call between blocks, never
  * while one is closed. */
 void frame_trim(struct frames *frames, unsigned int node);
+/* The same, once they hold half a batch more: for who has a supplier that should have done it. */
+void frame_trim_late(struct frames *frames, unsigned int node);
+/* All that a node's pools hold. */
+void frame_drain(struct frames *frames, unsigned int node);
 /* Make clean frames ahead, until want's pool holds `count`. 0: it does; 1: one was made; else as
  * frame_take. */
 int frame_stock(struct frames *frames, const struct frame_want *want, unsigned int count);

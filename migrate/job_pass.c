@@ -125,10 +125,12 @@ static void worker_loop(struct job_worker *worker, struct supplier *supplier)
 	while ((i = atomic_fetch_add(&job->todo_next, 1)) < job->todo_count) {
 		if (atomic_load(&job->gmig->fatal) || !job_block(worker, job->todo[i]))
 			break;
-		if (supplier->started)
+		if (supplier->started) {
 			supplier_wake(supplier);
-		else if (i % FRAME_BATCH == 0)
+			frame_trim_late(job->gmig->frames, atomic_load(&worker->source));
+		} else if (i % FRAME_BATCH == 0) {
 			frame_trim(job->gmig->frames, atomic_load(&worker->source));
+		}
 	}
 }
 
@@ -297,8 +299,18 @@ static void trim_all(struct gmig_job *job)
 		frame_trim(job->gmig->frames, node);
 }
 
+/* A job that wants fresh frames has no use for the target's pool: it would only be memory on top. */
+static void drain_targets(struct gmig_job *job)
+{
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		if (job->map.to[node] != GMIG_NO_NODE)
+			frame_drain(job->gmig->frames, job->map.to[node]);
+}
+
 int job_run_passes(struct gmig_job *job, struct gmig_error *err)
 {
+	if (job->spec.frames == GMIG_FRAMES_FRESH)
+		drain_targets(job);
 	job->todo = job->plan->block_gfn;
 	job->todo_count = job->plan->blocks;
 	for (unsigned int pass = 0; pass < GMIG_MAX_PASSES && job->todo_count; pass++) {
