@@ -54,8 +54,7 @@ static int read_nodes(const json_t *arguments, const char *name, uint8_t *nodes,
 
 	if (json_array_size(list) > GMIG_MAX_NODES)
 		return gmig_fail(err, -EINVAL, "%s: more than %d nodes", name, GMIG_MAX_NODES);
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		json_int_t node = json_integer_value(item);
 
 		if (!json_is_integer(item))
@@ -99,7 +98,7 @@ static int read_integer(const json_t *arguments, const char *name, uint64_t max,
 static int read_vnodes(struct vmm *vmm, const json_t *arguments, uint32_t *vnodes,
 		       struct gmig_error *err)
 {
-	uint64_t vnode;
+	uint64_t vnode = 0;
 	int ret = read_integer(arguments, "vnode", GMIG_MAX_VNODES - 1, &vnode, err);
 
 	if (ret || !json_object_get(arguments, "vnode"))
@@ -118,7 +117,7 @@ static int read_spec(struct vmm *vmm, const json_t *arguments, struct gmig_job_s
 	int frames = word_index(arguments, "frames",
 				(const char *const[]){"auto", "fresh", "recycled", NULL}, err);
 	int mover = word_index(arguments, "mover", (const char *const[]){"uffd", NULL}, err);
-	uint64_t threads;
+	uint64_t threads = 0;
 	int ret;
 
 	if (mode < 0 || frames < 0 || mover < 0)
@@ -190,7 +189,7 @@ static int change_job(struct vmm *vmm, const json_t *arguments, int (*change)(st
 		      json_t **result, struct gmig_error *err)
 {
 	struct gmig_job_info info;
-	struct gmig_job *job;
+	struct gmig_job *job = NULL;
 	int ret = find_job(vmm, arguments, &job, err);
 
 	if (ret)
@@ -224,8 +223,8 @@ static int job_cancel(void *opaque, const json_t *arguments, json_t **result,
 static int job_set_rate(void *opaque, const json_t *arguments, json_t **result,
 			struct gmig_error *err)
 {
-	struct gmig_job *job;
-	uint64_t rate;
+	struct gmig_job *job = NULL;
+	uint64_t rate = 0;
 	int ret = read_integer(arguments, "rate", INT64_MAX, &rate, err);
 
 	if (!ret)

@@ -126,8 +126,10 @@ static int set_touch(struct parse *parse, char *text, struct gmig_error *err)
 
 static int set_console(struct parse *parse, char *text, struct gmig_error *err)
 {
-	if (strcmp(text, "stdio") && strcmp(text, "pty") && strcmp(text, "none") &&
-	    (strncmp(text, "file:", 5) || !text[5]))
+	bool file = strncmp(text, "file:", 5) == 0 && text[5];
+
+	if (!file && strcmp(text, "stdio") != 0 && strcmp(text, "pty") != 0 &&
+	    strcmp(text, "none") != 0)
 		return gmig_fail(err, -EINVAL,
 				 "--console: '%s' is none of stdio, pty, none, file:PATH", text);
 	parse->options->console = text;

@@ -21,7 +21,8 @@ _Static_assert((int)VMM_LOAD_WRITE == PROBE_WRITE && (int)VMM_LOAD_IDLE == PROBE
 		   (int)VMM_LOAD_HALF == PROBE_HALF,
 	       "probe_abi.h");
 
-extern const uint8_t probe_code_start[], probe_code_end[], probe_code_interrupt[];
+extern const uint8_t probe_code[];
+extern const uint64_t probe_code_bytes, probe_code_interrupt;
 
 #define RFLAGS_FIXED  0x2ull
 #define RFLAGS_IF     0x200ull
@@ -232,7 +233,7 @@ static void build_segments(const struct probe *probe)
 {
 	uint64_t *gdt = linear_ptr(probe, PROBE_GDT_GPA, 0x1000);
 	uint64_t *idt = linear_ptr(probe, PROBE_IDT_GPA, 0x1000);
-	uint64_t handler = PROBE_CODE_GPA + (uint64_t)(probe_code_interrupt - probe_code_start);
+	uint64_t handler = PROBE_CODE_GPA + probe_code_interrupt;
 
 	memset(gdt, 0, 0x1000);
 	gdt[5] = 0x00cff3000000ffff; /* 0x28: data, ring 3 */
@@ -296,11 +297,10 @@ static int load_vcpu(const struct probe *probe, struct vmm_vcpu *vcpu, struct gm
 
 int probe_load(struct probe *probe, struct gmig_error *err)
 {
-	size_t code_bytes = (size_t)(probe_code_end - probe_code_start);
 	int ret = 0;
 
 	populate(probe);
-	memcpy(linear_ptr(probe, PROBE_CODE_GPA, code_bytes), probe_code_start, code_bytes);
+	memcpy(linear_ptr(probe, PROBE_CODE_GPA, probe_code_bytes), probe_code, probe_code_bytes);
 	build_tables(probe);
 	build_segments(probe);
 	pthread_mutex_lock(&probe->lock);

@@ -11,7 +11,7 @@
 #include "probe_abi.h"
 
 	.section .rodata
-	.globl probe_code_start, probe_code_end, probe_code_interrupt
+	.globl probe_code, probe_code_bytes, probe_code_interrupt
 	.p2align 4
 
 /* rdi = where the word of page r12 lies, rax = the word it should hold, edx = its counter. */
@@ -43,7 +43,7 @@
 	mov	%rax, \into
 .endm
 
-probe_code_start:
+probe_code:
 	mov	%rdi, %r15
 	mov	STATS_EXPECT(%r15), %r14
 	xor	%r8d, %r8d
@@ -218,13 +218,19 @@ mismatch:
 3:	ret
 
 /* The timer's interrupt, taken in ring 3 (the gate names a ring-3 segment): count it, acknowledge it. */
-probe_code_interrupt:
+interrupt:
 	push	%rax
 	incq	STATS_INTERRUPTS(%r15)
 	mov	STATS_LAPIC(%r15), %rax
 	movl	$0, 0xb0(%rax)
 	pop	%rax
 	iretq
-probe_code_end:
+code_end:
+
+	.p2align 3
+probe_code_bytes:
+	.quad	code_end - probe_code
+probe_code_interrupt:			/* where the handler is, from the start of the code */
+	.quad	interrupt - probe_code
 
 	.section .note.GNU-stack, "", @progbits
