@@ -193,9 +193,18 @@ static const char *walk_chain(const struct virtio_queue *queue, struct virtio_ch
 
 /* ---- Rings ----------------------------------------------------------------------------------- */
 
+/*
+ * Acquire: the ring's entry and the descriptors must not be read before the index said that they
+ * are there. Pairs with the driver's write barrier before it moves the index.
+ */
+static uint16_t avail_index(const struct virtio_queue *queue)
+{
+	return __atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE);
+}
+
 static bool is_empty(const struct virtio_queue *queue)
 {
-	return LOAD16(queue->avail->idx) == queue->next_avail;
+	return avail_index(queue) == queue->next_avail;
 }
 
 int virtio_queue_pop(struct virtio_queue *queue, struct virtio_chain *chain)
@@ -220,12 +229,9 @@ int virtio_queue_pop(struct virtio_queue *queue, struct virtio_chain *chain)
 		if (is_empty(queue))
 			return 0;
 	}
-	waiting = (uint16_t)(LOAD16(queue->avail->idx) - queue->next_avail);
+	waiting = (uint16_t)(avail_index(queue) - queue->next_avail);
 	if (waiting > queue->size)
 		return virtio_queue_break(queue, "available index runs away");
-	/* The ring's entry and the descriptors must not be read before the index said that they are
-	 * there. */
-	atomic_thread_fence(memory_order_acquire);
 	chain->out_count = chain->in_count = 0;
 	chain->out_bytes = chain->in_bytes = 0;
 	chain->head = LOAD16(queue->avail->ring[queue->next_avail % queue->size]);
@@ -249,9 +255,9 @@ void virtio_queue_push(struct virtio_queue *queue, uint16_t head, uint32_t bytes
 
 	elem->id = head;
 	elem->len = bytes;
-	/* The driver must find the entry, and the data before it, once it sees the index. */
-	atomic_thread_fence(memory_order_release);
-	STORE16(queue->used->idx, ++queue->next_used);
+	/* Release: the driver must find the entry, and the data before it, once it sees the index.
+	 */
+	__atomic_store_n(&queue->used->idx, ++queue->next_used, __ATOMIC_RELEASE);
 }
 
 bool virtio_queue_must_signal(struct virtio_queue *queue)
