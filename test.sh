@@ -85,8 +85,8 @@ quick | full)
 	stage "native bad input" 300 stage_bad_input
 	stage "build asan" 600 stage_build asan
 	stage "unit asan+ubsan" 900 stage_unit asan
-	stage "lab 2 nodes" 900 stage_lab 2 two 6.12
-	stage "lab 4 nodes" 900 stage_lab 4 four 6.12 --mem-per-node 1G
+	stage "lab 2 nodes" 1200 stage_lab 2 "numa-cases two" 6.12
+	stage "lab 4 nodes" 1200 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
 	;;
 soak)
 	stage "build gcc" 600 stage_build release
@@ -96,8 +96,11 @@ fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
 esac
 if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
-	stage "lab guest 6.1" 900 stage_lab 2 devices 6.1
-	stage "lab host 6.1" 600 stage_lab 2 old 6.12 --kernel 6.1
+	stage "lab topologies 6.12" 1200 stage_lab 2 topologies 6.12 --mem-per-node 2560M
+	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
+	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
+	stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
+	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 600 stage_unit clang
 	stage "build tsan" 600 stage_build tsan

@@ -27,17 +27,18 @@ stage_bad_input() {
 	tests/integration/bad-input
 }
 
-# The lab over numa-cases: stage_lab NODES SUITE GUEST_KERNEL LAB_OPTION..
+# Cases in the lab: stage_lab NODES "CASES [ARG..]" GUEST_KERNEL LAB_OPTION..; CASES is a script of tests/integration, which
+# gets the guest's kernel and initrd after its own arguments.
 stage_lab() {
-	local nodes=$1 suite=$2 guest=$3 paths rc
+	local nodes=$1 cases=$2 guest=$3 paths rc
 	shift 3
 	paths=$(tests/lab/guest --kernel "$guest" --out build/guest) || {
 		rc=$?
 		echo "the guest for the lab could not be made"
 		return $rc
 	}
-	# shellcheck disable=SC2086 # two paths
-	tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 840 "$@" -- tests/integration/numa-cases "$suite" $paths
+	# shellcheck disable=SC2086 # words
+	tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 1100 "$@" -- tests/integration/$cases $paths
 	rc=$?
 	[ $rc -lt 124 ] || echo "the lab itself ended with $rc"
 	return $rc
