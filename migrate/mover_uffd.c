@@ -24,7 +24,7 @@
 
 #define PUTBACK_TRIES 200
 #define PUTBACK_NS    1000000
-#define RUN_PAGES     512u
+#define PART_PAGES    128
 
 struct run {
 	const struct mover_request *request;
@@ -215,32 +215,59 @@ static void remap(const struct run *run, unsigned int out, int error)
 		putback(run, run->first + in, out - in, run->result->error[run->first + in]);
 }
 
-static void run_move(struct run *run)
+/* Unmap, remap. Returns the pages that left their old frame or were put back; fewer than count:
+ * error says why. */
+static unsigned int exchange(struct run *run, int *error)
 {
 	const struct mover_request *request = run->request;
-	struct gmig *gmig = request->gmig;
 	unsigned int out;
-	int error;
 
-	if (request->mode == GMIG_MODE_READABLE)
-		copy_pages(run_at(run, request->target), run_window(run),
-			   run->count * GMIG_PAGE_BYTES);
 	run->read_closed = run_now(run);
-	out = unmap(run, &error);
+	out = unmap(run, error);
 	if (request->mode == GMIG_MODE_BLOCK) {
 		run->write_closed = run->read_closed;
 		copy_pages(run_at(run, request->target), run_at(run, request->source),
 			   out * GMIG_PAGE_BYTES);
 	}
+	remap(run, out, *error);
+	closed_record(run, run->read_closed, &request->gmig->closed_read, request->closed_read);
+	return out;
+}
+
+/*
+ * readable: the run has been protected. Small pages are exchanged in parts, since each page costs:
+ * so many that the calls do not count, so few that readers do not wait long.
+ */
+static void run_move(struct run *run)
+{
+	const struct mover_request *request = run->request;
+	bool readable = request->mode == GMIG_MODE_READABLE;
+	unsigned int part_pages = readable && !request->huge ? PART_PAGES : run->count;
+	unsigned int done = 0;
+	int error = 0;
+
+	if (readable)
+		copy_pages(run_at(run, request->target), run_window(run),
+			   run->count * GMIG_PAGE_BYTES);
 	request->target->clean = false;
-	remap(run, out, error);
-	closed_record(run, run->read_closed, &gmig->closed_read, request->closed_read);
-	if (out < run->count) {
-		run_fail(run, run->first + out, run->count - out, error);
-		if (request->mode == GMIG_MODE_READABLE)
-			unprotect(run, run->first + out, run->count - out);
+	while (done < run->count) {
+		struct run part = *run;
+		unsigned int out;
+
+		part.first += done;
+		part.count = run->count - done < part_pages ? run->count - done : part_pages;
+		out = exchange(&part, &error);
+		run->write_closed = part.write_closed;
+		done += out;
+		if (out < part.count)
+			break;
 	}
-	closed_record(run, run->write_closed, &gmig->closed_write, request->closed_write);
+	if (done < run->count) {
+		run_fail(run, run->first + done, run->count - done, error);
+		if (readable)
+			unprotect(run, run->first + done, run->count - done);
+	}
+	closed_record(run, run->write_closed, &request->gmig->closed_write, request->closed_write);
 }
 
 /* ---- Looking before moving ----------------------------------------------------------------- */
@@ -368,8 +395,6 @@ static void small_move(const struct mover_request *request, struct mover_result 
 	while ((count = bits_run(&pages, &first)) && !result->lost) {
 		unsigned int done;
 
-		if (count > RUN_PAGES)
-			count = RUN_PAGES;
 		done = small_run(request, result, uffd, first, count);
 		if (done < count && ++stumbles < STUMBLES) {
 			run_fail(&(struct run){.result = result}, first + done, count - done, 0);
