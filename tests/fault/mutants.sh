@@ -1,0 +1,114 @@
+#!/bin/bash
+# Each patch in mutants/ puts one deliberate bug into the engine; the tests must fail with it, or they prove nothing.
+# usage: mutants.sh [NAME..]     exit 0: every mutant was caught; 77: userfaultfd is not there
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0 skipped=0
+limit=${MUTANT_SECONDS:-300} # for one test program
+
+libs=$(pkg-config --cflags --libs check liburcu liburcu-bp numa) || exit 1
+
+# Build the two test programs of a source tree straight from its files: seconds, not minutes.
+build()
+{
+	local tree=$1 name
+	mkdir -p "$tree/o"
+	for source in "$tree"/migrate/*.c; do
+		name=$(basename "$source" .c)
+		# Only what the patch changed is compiled again.
+		if [ -f "$work/clean/o/$name.o" ] && cmp -s "$source" "$work/clean/migrate/$name.c"; then
+			cp "$work/clean/o/$name.o" "$tree/o/"
+		else
+			${CC:-cc} -std=gnu11 -O1 -D_GNU_SOURCE -DGMIG_VERSION='""' -pthread -c "$source" \
+				-o "$tree/o/$name.o" || return 1
+		fi
+	done
+	for test in unit/test_engine fault/test_fault; do
+		# shellcheck disable=SC2086
+		${CC:-cc} -std=gnu11 -O1 -D_GNU_SOURCE -pthread "$tree/tests/$test.c" "$tree"/o/*.o \
+			-o "$tree/$(basename $test)" $libs || return 1
+	done
+}
+
+copy_tree()
+{
+	mkdir -p "$1/tests"
+	cp -r "$root/migrate" "$1/" && cp -r "$root/tests/unit" "$root/tests/fault" "$1/tests/"
+}
+
+# Run one program; ends it at its first failed test. 0: all passed.
+run_one()
+{
+	local tree=$1 program=$2 pid status
+	: >"$tree/tap"
+	CK_TAP_LOG_FILE_NAME=$tree/tap timeout -k 2 "$limit" "$tree/$program" >"$tree/log" 2>&1 &
+	pid=$!
+	while kill -0 $pid 2>/dev/null; do
+		if grep -q '^not ok' "$tree/tap"; then
+			kill $pid 2>/dev/null
+			break
+		fi
+		sleep 0.2
+	done
+	wait $pid
+	status=$?
+	grep -q '^not ok' "$tree/tap" && return 1
+	return $status
+}
+
+# 0: the tests pass, 77: they cannot run here, else they fail. A mutant needs to be seen by one program only.
+run_tests()
+{
+	run_one "$1" test_engine || return $?
+	run_one "$1" test_fault
+}
+
+mutant()
+{
+	local name=$1 tree=$work/$1 status
+	copy_tree "$tree"
+	if ! patch -s -d "$tree" -p1 <"$here/mutants/$name.patch" || ! build "$tree" 2>"$tree/errors"; then
+		echo "FAIL $name: the patch does not apply or build any more"
+		failed=$((failed + 1))
+		return
+	fi
+	run_tests "$tree"
+	status=$?
+	if [ $status -eq 0 ]; then
+		echo "FAIL $name: the tests did not notice"
+		failed=$((failed + 1))
+	elif [ $status -ge 124 ]; then
+		echo "FAIL $name: no test failed within $limit s"
+		failed=$((failed + 1))
+	else
+		echo "ok   $name: $(grep -m1 '^not ok' "$tree/tap" | sed 's/.*:\([a-z_]*: \)/\1/' | cut -c1-110)"
+		passed=$((passed + 1))
+	fi
+	rm -rf "$tree"
+}
+
+copy_tree "$work/clean" && build "$work/clean" || { echo "the engine does not build"; exit 1; }
+if [ $# -eq 0 ]; then
+	set -- $(cd "$here/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||')
+fi
+status=0; true
+status=$?
+export CK_TIMEOUT_MULTIPLIER=0.25 # of a test's own limit; a test that hangs is one that fails
+if [ $status -eq 77 ]; then
+	echo "skipped: userfaultfd is not there"
+	echo "0 passed, 0 failed, $# skipped"
+	exit 77
+elif [ $status -ne 0 ]; then
+	echo "FAIL without a mutant:"
+	tail -5 "$work/clean/log"
+	failed=1
+else
+	for name in "$@"; do
+		mutant "$name"
+	done
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed -eq 0 ]
