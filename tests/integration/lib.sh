@@ -101,6 +101,11 @@ warm() {
 	fail "the guest has not touched all of its memory within a minute: $(show "$1" .vnodes)"
 }
 
+# send NAME JSON: one command line to the socket, the answer on stdout.
+send() {
+	printf '%s\n' "$2" | timeout 10 socat -t 5 - "UNIX-CONNECT:$XDG_RUNTIME_DIR/gmig/$1.sock" | sed -n 2p
+}
+
 # The pid of gmig-vmm itself (timeout is its parent).
 vm_pid() {
 	show "$1" .pid
