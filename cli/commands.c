@@ -21,6 +21,8 @@ const struct cli_command cli_commands[] = {
     {"quit", "VM [--json]", "end the guest", cmd_quit},
     {"check", "VM [--json]", "verify that no memory is lost and that nobody waits in vain",
      cmd_check},
+    {"histogram", "VM [--json]", "draw how long blocks were closed and how long threads stalled",
+     cmd_histogram},
     {"doctor", "[--json]", "tell whether migration works on this host, and what to do if not",
      cmd_doctor},
     {"agent", "VM VERB [OPTION]..",

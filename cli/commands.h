@@ -14,6 +14,7 @@ int cmd_stop(int argc, char **argv);
 int cmd_cont(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_histogram(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_help(int argc, char **argv);

@@ -328,3 +328,14 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 	hist_summary(&gmig->closed_write, &stats->closed_write);
 	hist_summary(&gmig->stall, &stats->stall);
 }
+
+void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS])
+{
+	const struct hist *const hists[] = {&gmig->closed_read, &gmig->closed_write, &gmig->stall};
+	uint64_t low, high, seen;
+
+	memset(count, 0, GMIG_TIME_BUCKETS * sizeof(*count));
+	for (unsigned int i = 0; i < HIST_BUCKETS; i++)
+		if (hist_bucket(hists[which], i, &low, &high, &seen))
+			count[low ? 63 - __builtin_clzll(low) : 0] += seen;
+}

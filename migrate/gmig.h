@@ -147,6 +147,11 @@ struct gmig_stats {
 };
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
 
+/* The whole distribution behind the percentiles: count[i] times from 2^i ns to under 2^(i+1) ns. */
+enum gmig_times { GMIG_TIMES_CLOSED_READ, GMIG_TIMES_CLOSED_WRITE, GMIG_TIMES_STALL };
+#define GMIG_TIME_BUCKETS 64
+void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS]);
+
 /* Name the threads (tids) that are vCPUs of `vnode`, for attribution of faults. -ENOSPC over 64. */
 int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
 

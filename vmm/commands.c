@@ -28,6 +28,7 @@ QUERY(query_status, report_status)
 QUERY(query_numa, report_numa)
 QUERY(query_residency, report_residency)
 QUERY(query_jobs, report_jobs)
+QUERY(query_histograms, report_histograms)
 
 static int check_invariants(void *opaque, const json_t *arguments, json_t **result,
 			    struct gmig_error *err)
@@ -341,6 +342,7 @@ static const struct control_command commands[] = {
     {"query-numa", NULL, query_numa},
     {"query-residency", NULL, query_residency},
     {"query-jobs", NULL, query_jobs},
+    {"query-histograms", NULL, query_histograms},
     {"check-invariants", NULL, check_invariants},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"job-pause", job_arguments, job_pause},

@@ -26,6 +26,7 @@ json_t *report_numa(struct vmm *vmm);
 /* NULL when there is no memory. */
 json_t *report_residency(struct vmm *vmm);
 json_t *report_jobs(struct vmm *vmm);
+json_t *report_histograms(struct vmm *vmm);
 json_t *report_job(const struct gmig_job_info *info);
 json_t *report_check(const struct gmig_check *check);
 

@@ -283,3 +283,24 @@ json_t *report_check(const struct gmig_check *check)
 	    "pool_bytes", integer(check->pool_bytes), "in_flight_bytes",
 	    integer(check->in_flight_bytes), "quarantine_bytes", integer(check->quarantine_bytes));
 }
+
+static json_t *buckets_of(struct vmm *vmm, enum gmig_times which)
+{
+	uint64_t count[GMIG_TIME_BUCKETS];
+	json_t *list = json_array();
+
+	gmig_histogram(vmm->gmig, which, count);
+	for (unsigned int i = 0; i < GMIG_TIME_BUCKETS; i++)
+		if (count[i])
+			json_array_append_new(list, json_pack("[I, I]", (json_int_t)(1ull << i),
+							      (json_int_t)count[i]));
+	return list;
+}
+
+json_t *report_histograms(struct vmm *vmm)
+{
+	return json_pack("{s:{s:o, s:o}, s:o}", "closed_ns", "read",
+			 buckets_of(vmm, GMIG_TIMES_CLOSED_READ), "write",
+			 buckets_of(vmm, GMIG_TIMES_CLOSED_WRITE), "stall_ns",
+			 buckets_of(vmm, GMIG_TIMES_STALL));
+}
