@@ -116,7 +116,8 @@ static void queue(struct port *port, const char *bytes, size_t count)
 		size_t capacity = unsent(port) + count;
 		char *bigger;
 
-		memmove(port->output, port->output + port->output_head, unsent(port));
+		if (unsent(port))
+			memmove(port->output, port->output + port->output_head, unsent(port));
 		port->output_tail -= port->output_head;
 		port->output_head = 0;
 		if (capacity > port->output_capacity) {

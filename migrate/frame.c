@@ -555,7 +555,8 @@ static void node_trim(struct frames *frames, unsigned int node, long keep_pages)
 {
 	unsigned int place = frames->fake ? 0 : node;
 
-	if (frames->free_pages[node] <= keep_pages)
+	/* A worker that has moved nothing yet knows no node. */
+	if (node >= GMIG_MAX_NODES || frames->free_pages[node] <= keep_pages)
 		return;
 	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++)
 		for (unsigned int huge = 0; huge < 2; huge++) {
@@ -575,7 +576,7 @@ void frame_trim_late(struct frames *frames, unsigned int node)
 {
 	long late = FRAME_BATCH / 2 * (long)GMIG_BLOCK_PAGES;
 
-	if (frames->free_pages[node] > frames->watermark_pages + late)
+	if (node < GMIG_MAX_NODES && frames->free_pages[node] > frames->watermark_pages + late)
 		node_trim(frames, node, frames->watermark_pages);
 }
 
