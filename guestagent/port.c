@@ -249,28 +249,41 @@ static void wait_for_host(struct port *port)
 	drain(port->io_signals);
 }
 
-static int serve_once(struct port *port)
+/* Until there is something to do at the port. *ready: what poll says of it. */
+static int wait_for_port(struct port *port, bool full, short *ready)
 {
-	bool full = unsent(port) >= OUTPUT_BYTES;
+	/* Lines that were left until the host had taken some answers do not make it readable. */
+	bool pending = port->input_head < port->input_tail && !full;
 	struct pollfd polled[] = {
 	    {.fd = port->end_signals, .events = POLLIN},
 	    {.fd = port->fd,
 	     .events = (short)((full ? 0 : POLLIN) | (unsent(port) ? POLLOUT : 0))}};
-	int rc = 0;
 
-	if (port->absent) {
-		wait_for_host(port);
-		return read_some(port);
-	}
-	if (poll(polled, 2, -1) < 0)
+	*ready = 0;
+	if (poll(polled, 2, pending ? 0 : -1) < 0)
 		return errno == EINTR ? 0 : -errno;
 	port->ended |= polled[0].revents != 0;
+	*ready = polled[1].revents;
+	return 0;
+}
+
+static int serve_once(struct port *port)
+{
+	bool full = unsent(port) >= OUTPUT_BYTES;
+	short ready = POLLIN;
+	int rc = 0;
+
+	if (port->absent)
+		wait_for_host(port);
+	else
+		rc = wait_for_port(port, full, &ready);
 	/* With a host gone, write() would wait for one: reading comes first and tells. */
-	if (polled[1].revents & (POLLIN | POLLHUP | POLLERR))
-		rc = full && !(polled[1].revents & POLLIN) ? host_left(port) : read_some(port);
+	if (!rc && ready & (POLLIN | POLLHUP | POLLERR))
+		rc = full && !(ready & POLLIN) ? host_left(port) : read_some(port);
 	if (!rc && unsent(port))
 		rc = write_some(port);
-	answer_lines(port);
+	if (!rc)
+		answer_lines(port);
 	if (!rc && unsent(port))
 		rc = write_some(port);
 	return rc;

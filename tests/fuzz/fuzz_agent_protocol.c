@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static long no_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
 			  int *status, int flags)
@@ -84,8 +85,6 @@ static void setup(void)
 	agent.conf.commands = strdup("numa-topology numa-maps processes migrate-pages move-pages "
 				     "set-affinity collapse query-jobs job-status job-cancel "
 				     "job-set-rate");
-	if (agent_jobs_create(&agent.jobs, NULL))
-		abort();
 }
 
 static void answer(const struct line_reader *reader)
@@ -104,8 +103,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t piece = size ? data[0] + 1u : 1;
 	struct line_reader *reader;
 
-	if (!agent.jobs)
+	if (!agent.conf.commands)
 		setup();
+	if (agent_jobs_create(&agent.jobs, NULL))
+		abort();
 	reader = line_reader_create(2048);
 	for (size_t at = 1; at < size;) {
 		size_t count = size - at < piece ? size - at : piece;
@@ -116,5 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			answer(reader);
 	}
 	line_reader_destroy(reader);
+	/* A job that ran into the next input would look like a leak. */
+	while (!agent_jobs_destroy(agent.jobs, 1000))
+		usleep(100);
 	return 0;
 }

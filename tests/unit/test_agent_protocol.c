@@ -228,6 +228,33 @@ START_TEST(a_host_that_never_reads_costs_bounded_memory)
 }
 END_TEST
 
+static void *ask_20000_times(void *opaque)
+{
+	char line[64];
+
+	for (int i = 0; i < 20000; i++) {
+		snprintf(line, sizeof(line), "{\"execute\":\"guest-info\",\"id\":%d}\n", i);
+		put(line);
+	}
+	return opaque;
+}
+
+START_TEST(a_host_that_reads_late_gets_every_answer)
+{
+	pthread_t asker;
+
+	ck_assert_int_eq(pthread_create(&asker, NULL, ask_20000_times, NULL), 0);
+	usleep(200000);
+	for (int i = 0; i < 20000; i++) {
+		char id[32];
+
+		snprintf(id, sizeof(id), "\"id\":%d}", i);
+		ck_assert_ptr_nonnull(strstr(get(), id));
+	}
+	pthread_join(asker, NULL);
+}
+END_TEST
+
 START_TEST(memory_stays_constant_over_10000_mixed_commands)
 {
 	static const char *const lines[] = {
@@ -312,6 +339,7 @@ int main(void)
 	tcase_add_test(tcase, half_a_line_ends_at_the_next_hosts_resync);
 	tcase_add_test(tcase, a_line_of_10_megabytes_is_refused_once);
 	tcase_add_test(tcase, a_host_that_never_reads_costs_bounded_memory);
+	tcase_add_test(tcase, a_host_that_reads_late_gets_every_answer);
 	tcase_add_test(tcase, memory_stays_constant_over_10000_mixed_commands);
 	tcase_add_test(tcase, allow_list_refuses_commands_by_name);
 	tcase_add_test(tcase, processes_and_maps_tell_what_is_where);

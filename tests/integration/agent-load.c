@@ -1,0 +1,248 @@
+/*
+ * What runs in the guest of the agent's tests, beside the agent.
+ *   agent-load load MIB NODE          memory on NODE that is written and checked until SIGTERM
+ *   agent-load twin NAME              a process with a window of pages of every kind, see below
+ *   agent-load direct PID NODE [all]  move_pages(2) on the window of twin PID; prints each status
+ *   agent-load ask PID                where the pages of its window are
+ * Static, libc alone: it goes into an initrd.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE   4096ul
+#define HUGE   (2ul << 20)
+#define WINDOW 0x100000000000ul /* of a twin: small pages, and a huge one 4 MiB further on */
+#define SMALL  64
+#define PAGES  (SMALL + HUGE / PAGE)
+#define UNSET  (-4096)
+
+static volatile sig_atomic_t ended;
+
+static void on_term(int number)
+{
+	(void)number;
+	ended = 1;
+}
+
+static void die(const char *what)
+{
+	printf("agent-load: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void set_policy(int node)
+{
+	unsigned long mask = node >= 0 ? 1ul << node : 0;
+
+	/* MPOL_BIND, MPOL_DEFAULT */
+	if (syscall(SYS_set_mempolicy, node >= 0 ? 2 : 0, node >= 0 ? &mask : NULL,
+		    node >= 0 ? 65ul : 0ul))
+		die("set_mempolicy");
+}
+
+static char *map(unsigned long at, size_t bytes, int flags)
+{
+	char *memory = mmap((void *)at, bytes, PROT_READ | PROT_WRITE,
+			    flags | MAP_ANONYMOUS | (at ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	return memory;
+}
+
+/* ---- load ------------------------------------------------------------------------------------ */
+
+/* Every page holds its number and how often it has been written, in each of 512 words. */
+static uint64_t word_of(size_t page, uint64_t round, size_t i)
+{
+	return (page * 0x9e3779b97f4a7c15ull) ^ (round << 32) ^ i;
+}
+
+static void write_page(char *memory, size_t page, uint64_t round)
+{
+	uint64_t *word = (uint64_t *)(memory + page * PAGE);
+
+	for (size_t i = 0; i < PAGE / 8; i++)
+		word[i] = word_of(page, round, i);
+}
+
+static size_t check_page(const char *memory, size_t page, uint64_t round)
+{
+	const uint64_t *word = (const uint64_t *)(memory + page * PAGE);
+	size_t bad = 0;
+
+	for (size_t i = 0; i < PAGE / 8; i++)
+		bad += word[i] != word_of(page, round, i);
+	return bad;
+}
+
+static int run_load(size_t mib, int node)
+{
+	size_t pages = mib << 8, bad = 0;
+	const struct timespec rest = {.tv_nsec = 2000000};
+	uint64_t round = 0;
+	char *memory;
+
+	signal(SIGTERM, on_term);
+	memory = map(0, pages * PAGE, MAP_PRIVATE);
+	set_policy(node);
+	for (size_t page = 0; page < pages; page++)
+		write_page(memory, page, round);
+	set_policy(-1);
+	printf("LOAD-READY pid=%d mib=%zu node=%d\n", getpid(), mib, node);
+	while (!ended) {
+		for (size_t page = 0; page < pages; page++) {
+			bad += check_page(memory, page, round);
+			write_page(memory, page, round + 1);
+			if (page % 1024 == 0)
+				nanosleep(&rest, NULL);
+		}
+		round++;
+	}
+	for (size_t page = 0; page < pages; page++)
+		bad += check_page(memory, page, round);
+	printf("LOAD-VERDICT: %s mib=%zu rounds=%llu bad=%zu\n", bad ? "FAIL" : "PASS", mib,
+	       (unsigned long long)round, bad);
+	return bad != 0;
+}
+
+/* ---- twin ------------------------------------------------------------------------------------ */
+
+static void touch(unsigned long first, unsigned long count)
+{
+	for (unsigned long page = first; page < first + count; page++)
+		*(volatile char *)(WINDOW + page * PAGE) = (char)page;
+}
+
+/* The other half of what is shared: a child that has it mapped, and sleeps. */
+static void fork_child(void)
+{
+	int done[2];
+	char byte = 0;
+
+	if (pipe(done))
+		die("pipe");
+	if (!fork()) {
+		touch(24, 4);
+		if (write(done[1], &byte, 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	if (read(done[0], &byte, 1) != 1)
+		die("child");
+}
+
+/* All small pages in 4K, whatever the guest thinks of huge ones. */
+static void make_small(void)
+{
+	map(WINDOW, 24 * PAGE, MAP_PRIVATE);
+	map(WINDOW + 24 * PAGE, 4 * PAGE, MAP_SHARED);
+	map(WINDOW + 28 * PAGE, 28 * PAGE, MAP_PRIVATE);
+	madvise((void *)WINDOW, 56 * PAGE, MADV_NOHUGEPAGE);
+	set_policy(0);
+	touch(24, 8); /* 24: shared memory; 28: shared by fork */
+	fork_child();
+	touch(0, 16); /* 0: of its own; 16: never touched */
+	for (unsigned long page = 20; page < 24; page++)
+		(void)*(volatile char *)(WINDOW + page * PAGE); /* 20: the zero page */
+	set_policy(1);
+	touch(32, 8); /* 32: there already */
+	set_policy(0);
+	touch(40, 8); /* 40: locked */
+	if (mlock((void *)(WINDOW + 40 * PAGE), 8 * PAGE))
+		die("mlock");
+	munmap((void *)(WINDOW + 48 * PAGE), 8 * PAGE); /* 48: nobody's */
+}
+
+static void make_file(void)
+{
+	int fd = memfd_create("twin", 0);
+
+	if (fd < 0 || ftruncate(fd, 8 * PAGE) ||
+	    mmap((void *)(WINDOW + 56 * PAGE), 8 * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == MAP_FAILED)
+		die("memfd");
+	touch(56, 8); /* 56: of a file */
+}
+
+static bool make_huge(void)
+{
+	char *huge = map(WINDOW + 2 * HUGE, HUGE, MAP_PRIVATE);
+
+	madvise(huge, HUGE, MADV_HUGEPAGE);
+	memset(huge, 7, HUGE);
+	for (int i = 0; i < 20; i++)
+		if (!madvise(huge, HUGE, 25 /* MADV_COLLAPSE */))
+			return true;
+	return false;
+}
+
+static int run_twin(const char *name)
+{
+	bool huge;
+
+	signal(SIGTERM, on_term);
+	make_small();
+	make_file();
+	huge = make_huge();
+	set_policy(-1);
+	printf("TWIN %s pid=%d huge=%s\n", name, getpid(), huge ? "yes" : "no");
+	while (!ended)
+		pause();
+	return 0;
+}
+
+static void *address(size_t i)
+{
+	return (void *)(i < SMALL ? WINDOW + i * PAGE : WINDOW + 2 * HUGE + (i - SMALL) * PAGE);
+}
+
+static int run_direct(int pid, const int *node, int all)
+{
+	static void *pages[PAGES];
+	static int nodes[PAGES], status[PAGES];
+	long rc;
+
+	for (size_t i = 0; i < PAGES; i++) {
+		pages[i] = address(i);
+		nodes[i] = node ? *node : 0;
+		status[i] = UNSET;
+	}
+	rc = syscall(SYS_move_pages, pid, PAGES, pages, node ? nodes : NULL, status,
+		     all ? 4 /* MPOL_MF_MOVE_ALL */ : 2 /* MPOL_MF_MOVE */);
+	printf("DIRECT pid=%d node=%d all=%d rc=%ld error=%s status=", pid, node ? *node : -1, all,
+	       rc, rc < 0 ? strerrorname_np(errno) : "0");
+	for (size_t i = 0; i < PAGES; i++)
+		printf("%s%d", i ? "," : "", status[i]);
+	putchar('\n');
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 8192);
+	if (argc == 4 && !strcmp(argv[1], "load"))
+		return run_load((size_t)atoi(argv[2]), atoi(argv[3]));
+	if (argc == 3 && !strcmp(argv[1], "twin"))
+		return run_twin(argv[2]);
+	if (argc >= 4 && !strcmp(argv[1], "direct")) {
+		int node = atoi(argv[3]);
+
+		return run_direct(atoi(argv[2]), &node, argc > 4);
+	}
+	if (argc == 3 && !strcmp(argv[1], "ask"))
+		return run_direct(atoi(argv[2]), NULL, 0);
+	fprintf(stderr,
+		"usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | ask PID\n");
+	return 2;
+}
