@@ -2,8 +2,11 @@
  * The port: finds it, reads lines from it, writes answers to it, and never blocks. One thread.
  *
  * A virtio port without a host at its other end reads as an end of file and polls as hung up, for
- * as long as nobody is there: then SIGIO tells of the change, with a look every second besides. A
- * host that comes anew gets a fresh beginning: what was half read and what nobody took is dropped.
+ * as long as nobody is there: then SIGIO tells of the change, with a look every second besides. The
+ * guest's kernel may hand out a new host's first bytes before it knows of the host, so for
+ * GRACE_NS the end of file means nothing; after that, what was half read and what nobody took is
+ * dropped. A host that comes sooner may find the rest of an earlier conversation: that is what
+ * guest-sync is for.
  * A host that is there but does not read stops us from reading more, once AGENT_OUTPUT_BYTES of
  * answers wait: so it costs a bounded amount of memory, and no time.
  */
@@ -27,14 +30,17 @@
 #define OUTPUT_KEPT_BYTES  65536ul
 #define INPUT_BYTES	   16384
 #define LOOK_AGAIN_MS	   1000
+#define GRACE_NS	   2000000000ull
 #define CLASS_VIRTIO_PORTS "class/virtio-ports"
 
 struct port {
 	struct agent *agent;
 	const struct agent_port_options *options;
 	int fd, end_signals, io_signals;
-	bool absent; /* nobody is at the other end */
-	bool ended;  /* SIGTERM, or the end of a descriptor that was given */
+	bool absent;	   /* nobody is at the other end, as it seems */
+	bool forgotten;	   /* ... and for so long that what it left is dropped */
+	uint64_t since_ns; /* when absent began */
+	bool ended;	   /* SIGTERM, or the end of a descriptor that was given */
 	struct line_reader *reader;
 	char input[INPUT_BYTES];
 	size_t input_head, input_tail;
@@ -193,8 +199,8 @@ static void answer_lines(struct port *port)
 	}
 }
 
-/* Nobody is at the other end: forget what the last one left. */
-static int host_left(struct port *port)
+/* What an earlier host left half said, and what it did not take. */
+static void forget(struct port *port)
 {
 	struct line_reader *fresh = line_reader_create(LINE_BYTES);
 
@@ -204,26 +210,53 @@ static int host_left(struct port *port)
 	}
 	port->input_head = port->input_tail = 0;
 	drop_output(port);
-	port->absent = port->options->fd < 0;
-	port->ended = !port->absent;
-	return 0;
+	port->forgotten = true;
 }
 
-/* -errno: the port is gone. */
-static int read_some(struct port *port)
+/* An end of file: a descriptor's is final, a port's may pass. */
+static void host_left(struct port *port)
 {
-	ssize_t got;
+	uint64_t now_ns = agent_sys->now_ns();
 
-	if (port->input_head < port->input_tail)
+	if (port->options->fd >= 0) {
+		port->ended = true;
+		return;
+	}
+	if (!port->absent) {
+		port->absent = true;
+		port->forgotten = false;
+		port->since_ns = now_ns;
+	}
+	if (!port->forgotten && now_ns - port->since_ns > GRACE_NS)
+		forget(port);
+}
+
+/* ready: what poll says of the port. -errno: it is gone. */
+static int read_some(struct port *port, short ready)
+{
+	bool pending = port->input_head < port->input_tail;
+	ssize_t got = -1;
+
+	if (pending && ready & POLLHUP) {
+		host_left(port);
 		return 0;
-	got = read(port->fd, port->input, sizeof(port->input));
-	if (got < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (!got)
-		return host_left(port);
+	}
+	errno = EAGAIN;
+	if (!pending)
+		got = read(port->fd, port->input, sizeof(port->input));
+	if (!got) {
+		host_left(port);
+		return 0;
+	}
+	if (got < 0 && errno == EINTR)
+		return 0;
+	if (got < 0 && errno != EAGAIN)
+		return -errno;
 	port->absent = false;
+	if (pending)
+		return 0;
 	port->input_head = 0;
-	port->input_tail = (size_t)got;
+	port->input_tail = got > 0 ? (size_t)got : 0;
 	return 0;
 }
 
@@ -250,8 +283,9 @@ static void wait_for_host(struct port *port)
 }
 
 /* Until there is something to do at the port. *ready: what poll says of it. */
-static int wait_for_port(struct port *port, bool full, short *ready)
+static int wait_for_port(struct port *port, short *ready)
 {
+	bool full = unsent(port) >= OUTPUT_BYTES;
 	/* Lines that were left until the host had taken some answers do not make it readable. */
 	bool pending = port->input_head < port->input_tail && !full;
 	struct pollfd polled[] = {
@@ -260,7 +294,9 @@ static int wait_for_port(struct port *port, bool full, short *ready)
 	     .events = (short)((full ? 0 : POLLIN) | (unsent(port) ? POLLOUT : 0))}};
 
 	*ready = 0;
-	if (poll(polled, 2, pending ? 0 : -1) < 0)
+	if (port->absent)
+		wait_for_host(port);
+	if (poll(polled, 2, pending || port->absent ? 0 : -1) < 0)
 		return errno == EINTR ? 0 : -errno;
 	port->ended |= polled[0].revents != 0;
 	*ready = polled[1].revents;
@@ -269,17 +305,12 @@ static int wait_for_port(struct port *port, bool full, short *ready)
 
 static int serve_once(struct port *port)
 {
-	bool full = unsent(port) >= OUTPUT_BYTES;
-	short ready = POLLIN;
-	int rc = 0;
+	short ready;
+	int rc = wait_for_port(port, &ready);
 
-	if (port->absent)
-		wait_for_host(port);
-	else
-		rc = wait_for_port(port, full, &ready);
 	/* With a host gone, write() would wait for one: reading comes first and tells. */
-	if (!rc && ready & (POLLIN | POLLHUP | POLLERR))
-		rc = full && !(ready & POLLIN) ? host_left(port) : read_some(port);
+	if (!rc && (port->absent || ready & (POLLIN | POLLHUP | POLLERR)))
+		rc = read_some(port, ready);
 	if (!rc && unsent(port))
 		rc = write_some(port);
 	if (!rc)
@@ -339,7 +370,8 @@ static int serve_port(struct port *port, struct gmig_error *err)
 		return rc;
 	while (!rc && !port->ended)
 		rc = serve_once(port);
-	host_left(port);
+	forget(port);
+	port->absent = false;
 	close(port->fd);
 	port->fd = -1;
 	if (rc)
@@ -372,7 +404,6 @@ int agent_port_serve(struct agent *agent, const struct agent_port_options *optio
 		if (rc == -ENODEV || rc == -EIO || rc == -ENXIO) {
 			fprintf(stderr, "gmig-agent: %s; waiting for another\n", err->text);
 			rc = 0;
-			port->absent = false;
 		}
 	}
 	line_reader_destroy(port->reader);
