@@ -14,7 +14,8 @@
 #define BACKOFF_NS     1000000ull
 #define BACKOFF_MAX_NS 100000000ull
 
-/* ---- The supplier: a thread beside a worker that has frames zeroed ahead, and gives back what is too much  */
+/* ---- The supplier: a thread beside a worker that has frames zeroed ahead, and gives back what is
+ * too much  */
 
 struct supplier {
 	struct job_worker *worker;
@@ -120,16 +121,20 @@ static void supplier_stop(struct supplier *supplier)
 static void worker_loop(struct job_worker *worker, struct supplier *supplier)
 {
 	struct gmig_job *job = worker->job;
+	unsigned int source;
 	size_t i;
 
 	while ((i = atomic_fetch_add(&job->todo_next, 1)) < job->todo_count) {
 		if (atomic_load(&job->gmig->fatal) || !job_block(worker, job->todo[i]))
 			break;
+		source = atomic_load(&worker->source);
+		if (source == GMIG_NO_NODE)
+			continue; /* nothing was to be moved yet: others were faster */
 		if (supplier->started) {
 			supplier_wake(supplier);
-			frame_trim_late(job->gmig->frames, atomic_load(&worker->source));
+			frame_trim_late(job->gmig->frames, source);
 		} else if (i % FRAME_BATCH == 0) {
-			frame_trim(job->gmig->frames, atomic_load(&worker->source));
+			frame_trim(job->gmig->frames, source);
 		}
 	}
 }
@@ -299,7 +304,8 @@ static void trim_all(struct gmig_job *job)
 		frame_trim(job->gmig->frames, node);
 }
 
-/* A job that wants fresh frames has no use for the target's pool: it would only be memory on top. */
+/* A job that wants fresh frames has no use for the target's pool: it would only be memory on top.
+ */
 static void drain_targets(struct gmig_job *job)
 {
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)

@@ -94,7 +94,7 @@ copy_tree "$work/clean" && build "$work/clean" || { echo "the engine does not bu
 if [ $# -eq 0 ]; then
 	set -- $(cd "$here/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||')
 fi
-status=0; true
+limit=600 CK_TIMEOUT_MULTIPLIER=3 run_tests "$work/clean"
 status=$?
 export CK_TIMEOUT_MULTIPLIER=0.25 # of a test's own limit; a test that hangs is one that fails
 if [ $status -eq 77 ]; then

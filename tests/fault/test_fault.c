@@ -258,14 +258,16 @@ static void wait_for_fatal(struct rig *rig)
  * the test's process. */
 START_TEST(putback_that_never_works_is_fatal_and_shows_no_zeros)
 {
-	struct gmig_sys sys = trap_sys();
+	/* Static: the engine's threads outlive the test, until its process ends. */
+	static struct gmig_sys sys;
+	static struct rig rig;
 	struct rig_options options = {.bytes = BYTES, .small_pages = _i & 1, .sys = &sys};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 	struct gmig_error err;
 	struct gmig_job *job;
-	struct rig rig;
 
+	sys = trap_sys();
 	rig_create(&rig, &options);
 	rig_start(&rig, 2);
 	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;

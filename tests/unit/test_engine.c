@@ -191,6 +191,61 @@ START_TEST(discarded_page_under_writers_is_served_again)
 }
 END_TEST
 
+/* Between looking and discarding, a guest writes. */
+static struct {
+	atomic_uintptr_t page;
+	atomic_bool go;
+} late;
+
+static int advise_late(void *memory, size_t bytes, int advice)
+{
+	if (advice == MADV_DONTNEED && (uintptr_t)memory == atomic_load(&late.page)) {
+		atomic_store(&late.go, true);
+		usleep(20000);
+	}
+	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
+static void *write_late(void *arg)
+{
+	rig_word *word = arg;
+
+	while (!atomic_load(&late.go))
+		usleep(50);
+	atomic_store(word, 4711);
+	return NULL;
+}
+
+START_TEST(zero_page_that_is_written_while_discarded_keeps_the_write)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = true, .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct uffdio_zeropage zero = {.range.len = GMIG_PAGE_BYTES};
+	struct gmig_job_info info;
+	pthread_t writer;
+	struct rig rig;
+
+	sys.advise = advise_late;
+	rig_create(&rig, &options);
+	zero.range.start = (uintptr_t)rig_page(&rig, 300);
+	madvise((void *)rig_page(&rig, 300), GMIG_PAGE_BYTES, MADV_DONTNEED);
+	ck_assert_int_eq(ioctl(rig.gmig->vnodes[0].uffd, UFFDIO_ZEROPAGE, &zero), 0);
+	atomic_store(&late.page, (uintptr_t)rig_page(&rig, 300));
+	pthread_create(&writer, NULL, write_late, (void *)(rig_page(&rig, 300) + 9));
+	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	ck_assert(atomic_load(&late.go));
+	pthread_join(writer, NULL);
+	ck_assert_uint_eq(rig_page(&rig, 300)[9], 4711);
+	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
+	rig_write_page(&rig, 300);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* ---- Pages that cannot move ---------------------------------------------------------------- */
 
 /* Pin pages as a device would, for as long as the descriptor lives. -errno: this kernel lets
@@ -209,6 +264,33 @@ static int pin(void *memory, size_t bytes)
 	}
 	return ring;
 }
+
+START_TEST(swap_with_a_pinned_page_moves_nothing_back)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = true};
+	struct gmig_job_spec swap = {.from = {0, 1}, .to = {1, 0}, .from_count = 2, .to_count = 2};
+	struct gmig_job_info info;
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct rig rig;
+	int ring;
+
+	rig_create(&rig, &options);
+	ring = pin((void *)rig_page(&rig, 1000), GMIG_PAGE_BYTES);
+	if (ring < 0) {
+		fprintf(stderr, "not tried: pages cannot be pinned here: %s\n", strerror(-ring));
+		rig_destroy(&rig);
+		return;
+	}
+	rig_move(&rig, &swap, &info);
+	ck_assert_uint_eq(info.passes, GMIG_MAX_PASSES);
+	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], GMIG_PAGE_BYTES);
+	close(ring);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
 
 START_TEST(pinned_page_stays_busy_and_moves_when_released)
 {
@@ -419,7 +501,8 @@ START_TEST(job_rate_is_kept_and_a_new_one_holds_at_once)
 	gmig_job_info(job, &info);
 	expected = (double)(4 * BYTES) / (128 << 20);
 	ck_assert_double_ge((double)info.elapsed_ns / 1e9, expected * 0.97);
-	ck_assert_double_le((double)info.elapsed_ns / 1e9, expected * 4 + 1); /* others may keep the machine busy */
+	ck_assert_double_le((double)info.elapsed_ns / 1e9,
+			    expected * 4 + 1); /* others may keep the machine busy */
 	gmig_job_put(job);
 
 	spec = rig_spec(1, 0);
@@ -612,6 +695,8 @@ int main(void)
 			    2);
 	tcase_add_loop_test(tcase, discarded_page_under_writers_is_served_again, 0, 2);
 	tcase_add_loop_test(tcase, pinned_page_stays_busy_and_moves_when_released, 0, 2);
+	tcase_add_test(tcase, swap_with_a_pinned_page_moves_nothing_back);
+	tcase_add_loop_test(tcase, zero_page_that_is_written_while_discarded_keeps_the_write, 0, 2);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("jobs");
 	tcase_set_timeout(tcase, 60);

@@ -1,0 +1,262 @@
+/* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
+#include "../../migrate/frame.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define WATERMARK (4 * GMIG_BLOCK_BYTES)
+
+static struct gmig_sys sys;
+static struct gmig_topology *topology;
+static struct frames *frames;
+static int pagemap;
+static atomic_int wrong_node, refuse_release;
+static atomic_ullong available;
+
+static int query_maybe_wrong(size_t count, void **pages, int *status)
+{
+	(void)pages;
+	for (size_t i = 0; i < count; i++)
+		status[i] = atomic_load(&wrong_node);
+	return 0;
+}
+
+static int advise_maybe_refused(void *memory, size_t bytes, int advice)
+{
+	if (advice == MADV_DONTNEED && atomic_load(&refuse_release))
+		return -EAGAIN;
+	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
+static uint64_t available_bytes(void)
+{
+	return atomic_load(&available);
+}
+
+/* nodes: fake ones; 0 = the host's own, of which only node 0 is used */
+static void start(unsigned int nodes)
+{
+	struct gmig_error err = {0};
+
+	sys = gmig_sys_real;
+	sys.query_nodes = query_maybe_wrong;
+	sys.advise = advise_maybe_refused;
+	sys.available_bytes = available_bytes;
+	atomic_store(&available, UINT64_MAX);
+	pagemap = sys.pagemap();
+	ck_assert_int_eq(gmig_topology_create(nodes, &topology, &err), 0);
+	struct frame_config config = {&sys, topology, pagemap, WATERMARK};
+
+	ck_assert_msg(frame_create(&config, &frames, &err) == 0, "%s", err.text);
+}
+
+static void stop(void)
+{
+	struct frame_audit audit;
+
+	frame_audit(frames, true, &audit);
+	ck_assert_uint_eq(audit.wrong_slots, 0);
+	ck_assert_uint_eq(audit.written_slots, 0);
+	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++)
+		ck_assert_int_eq(audit.total_pages[i], audit.free_pages[i] + audit.busy_pages[i]);
+	frame_destroy(frames);
+	gmig_topology_destroy(topology);
+	sys.close(pagemap);
+}
+
+static struct frame_want want_huge(unsigned int node)
+{
+	return (struct frame_want){.node = node, .huge = true};
+}
+
+START_TEST(huge_frame_is_huge_zeroed_and_reused)
+{
+	struct frame_want want = want_huge(1);
+	struct slot *slot, *again;
+
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert(slot->clean);
+	ck_assert_uint_eq(slot->node, 1);
+	ck_assert_uint_eq(bits_count(&slot->have), GMIG_BLOCK_PAGES);
+	for (size_t i = 0; i < GMIG_BLOCK_BYTES; i += 512)
+		ck_assert_uint_eq(slot->hva[i], 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), 0);
+	frame_give(frames, slot);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(frame_take(frames, &want, &again), 0);
+	ck_assert_ptr_eq(slot, again);
+	frame_drop(frames, again);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), 0);
+	stop();
+}
+END_TEST
+
+START_TEST(used_frame_is_never_given_as_clean)
+{
+	struct frame_want want = want_huge(0), clean = want;
+	struct slot *used, *fresh;
+
+	clean.clean = true;
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &used), 0);
+	used->hva[77] = 1;
+	used->clean = false;
+	frame_give(frames, used);
+	ck_assert_int_eq(frame_take(frames, &clean, &fresh), 0);
+	ck_assert_ptr_ne(used, fresh);
+	frame_give(frames, fresh);
+	stop();
+}
+END_TEST
+
+START_TEST(frame_of_another_node_is_not_given)
+{
+	struct frame_want zero = want_huge(0), one = want_huge(1);
+	struct slot *slot, *other;
+
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &zero, &slot), 0);
+	frame_give(frames, slot);
+	ck_assert_int_eq(frame_take(frames, &one, &other), 0);
+	ck_assert_ptr_ne(slot, other);
+	frame_relabel(frames, other, 0);
+	frame_give(frames, other);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 2 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), 0);
+	stop();
+}
+END_TEST
+
+START_TEST(small_slot_is_filled_where_it_is_needed)
+{
+	struct frame_want want = {.node = 0};
+	struct slot *slot;
+
+	start(2);
+	bits_set_range(&want.need, 5, 3);
+	bits_set_range(&want.need, 500, 12);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert_uint_eq(bits_count(&slot->have), 15);
+	frame_give(frames, slot);
+	bits_set_range(&want.need, 100, 1);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert(bits_get(&slot->have, 100));
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+START_TEST(stock_makes_as_many_as_asked_and_then_rests)
+{
+	struct frame_want want = {.node = 0, .huge = _i & 1, .clean = _i & 2};
+
+	bits_fill(&want.need);
+	start(2);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(frame_stock(frames, &want, 4), 1);
+	ck_assert_int_eq(frame_stock(frames, &want, 4), 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 4 * GMIG_BLOCK_BYTES);
+	stop();
+}
+END_TEST
+
+START_TEST(trim_gives_back_what_exceeds_the_watermark)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slots[10];
+
+	start(2);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(frame_take(frames, &want, &slots[i]), 0);
+	for (int i = 0; i < 10; i++)
+		frame_give(frames, slots[i]);
+	atomic_store(&refuse_release, 1);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 10 * GMIG_BLOCK_BYTES);
+	atomic_store(&refuse_release, 0);
+	frame_trim(frames, 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), WATERMARK);
+	stop();
+}
+END_TEST
+
+START_TEST(frame_that_cannot_be_released_stays_in_the_books)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slot;
+
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	atomic_store(&refuse_release, 1);
+	frame_drop(frames, slot);
+	atomic_store(&refuse_release, 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), GMIG_BLOCK_BYTES);
+	stop();
+}
+END_TEST
+
+START_TEST(hole_has_no_memory_even_when_all_slots_had)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slot;
+	int count = 0;
+
+	start(2);
+	while (frame_stock(frames, &want, 1000) == 1)
+		ck_assert_int_lt(count++, 200);
+	ck_assert_int_eq(frame_hole(frames, &want, &slot), 0);
+	ck_assert(bits_empty(&slot->have));
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+START_TEST(memory_from_the_wrong_node_is_given_back_as_enomem)
+{
+	struct frame_want want = {.node = 0, .huge = _i};
+	struct slot *slot;
+
+	bits_fill(&want.need);
+	start(0);
+	atomic_store(&wrong_node, 1);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), -ENOMEM);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0);
+	atomic_store(&wrong_node, 0);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+START_TEST(host_short_of_memory_grows_no_pool)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slot;
+
+	start(2);
+	atomic_store(&available, 1 << 20);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), -ENOMEM);
+	stop();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("frame");
+	TCase *tcase = tcase_create("pools");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, huge_frame_is_huge_zeroed_and_reused);
+	tcase_add_test(tcase, used_frame_is_never_given_as_clean);
+	tcase_add_test(tcase, frame_of_another_node_is_not_given);
+	tcase_add_test(tcase, small_slot_is_filled_where_it_is_needed);
+	tcase_add_loop_test(tcase, stock_makes_as_many_as_asked_and_then_rests, 0, 4);
+	tcase_add_test(tcase, trim_gives_back_what_exceeds_the_watermark);
+	tcase_add_test(tcase, frame_that_cannot_be_released_stays_in_the_books);
+	tcase_add_test(tcase, hole_has_no_memory_even_when_all_slots_had);
+	tcase_add_loop_test(tcase, memory_from_the_wrong_node_is_given_back_as_enomem, 0, 2);
+	tcase_add_test(tcase, host_short_of_memory_grows_no_pool);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}

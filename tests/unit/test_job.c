@@ -1,0 +1,106 @@
+/* The states of a job: which event leads where, and what is refused. */
+#include "../../migrate/job.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static uint64_t now;
+
+static uint64_t now_by_hand(void)
+{
+	return now;
+}
+
+static struct gmig_sys sys = {.now_ns = now_by_hand};
+static struct gmig gmig = {.sys = &sys};
+
+static void job_make(struct gmig_job *job, enum gmig_job_state state)
+{
+	memset(job, 0, sizeof(*job));
+	job->gmig = &gmig;
+	job->state = state;
+	pthread_cond_init(&job->changed, NULL);
+}
+
+/* -1: refused because it is so already or makes no sense; -2: because the job is over */
+static const signed char expected[GMIG_JOB_CANCELLED + 1][JOB_EVENTS] = {
+    /* RUN, PAUSE, RESUME, CANCEL, FINISH, FAIL */
+    [GMIG_JOB_CREATED] = {GMIG_JOB_RUNNING, -1, -1, GMIG_JOB_CANCELLING, -1, GMIG_JOB_FAILED},
+    [GMIG_JOB_RUNNING] = {-1, GMIG_JOB_PAUSED, -1, GMIG_JOB_CANCELLING, GMIG_JOB_COMPLETED,
+			  GMIG_JOB_FAILED},
+    [GMIG_JOB_PAUSED] = {-1, -1, GMIG_JOB_RUNNING, GMIG_JOB_CANCELLING, GMIG_JOB_COMPLETED,
+			 GMIG_JOB_FAILED},
+    [GMIG_JOB_CANCELLING] = {GMIG_JOB_CANCELLING, -1, -1, -1, GMIG_JOB_CANCELLED, GMIG_JOB_FAILED},
+    [GMIG_JOB_COMPLETED] = {-2, -2, -2, -2, -2, -2},
+    [GMIG_JOB_FAILED] = {-2, -2, -2, -2, -2, -2},
+    [GMIG_JOB_CANCELLED] = {-2, -2, -2, -2, -2, -2},
+};
+
+START_TEST(event_in_each_state_leads_where_it_must)
+{
+	for (int event = 0; event < JOB_EVENTS; event++) {
+		int want = expected[_i][event], ret;
+		struct gmig_job *job = malloc(sizeof(*job));
+
+		job_make(job, (enum gmig_job_state)_i);
+		ret = job_change(job, (enum job_event)event);
+		ck_assert_int_eq(ret, want == -1 ? -EALREADY : want == -2 ? -ESRCH : 0);
+		ck_assert_int_eq(job->state, want < 0 ? _i : want);
+		ck_assert_int_eq(job->announce, want >= 0);
+		pthread_cond_destroy(&job->changed);
+		free(job);
+	}
+}
+END_TEST
+
+START_TEST(pause_is_measured_and_the_end_is_noted)
+{
+	struct gmig_job *job = malloc(sizeof(*job));
+
+	job_make(job, GMIG_JOB_RUNNING);
+	now = 1000;
+	job_change(job, JOB_PAUSE);
+	now = 4000;
+	job_change(job, JOB_RESUME);
+	now = 5000;
+	job_change(job, JOB_PAUSE);
+	now = 5500;
+	job_change(job, JOB_CANCEL);
+	now = 6000;
+	job_change(job, JOB_FINISH);
+	ck_assert_int_eq(job->state, GMIG_JOB_CANCELLED);
+	ck_assert_uint_eq(job->paused_ns, 3500);
+	ck_assert_uint_eq(job->end_ns, 6000);
+	pthread_cond_destroy(&job->changed);
+	free(job);
+}
+END_TEST
+
+START_TEST(mover_is_found_by_name_and_default)
+{
+	ck_assert_ptr_eq(mover_find(NULL), &mover_uffd);
+	ck_assert_ptr_eq(mover_find(""), &mover_uffd);
+	ck_assert_ptr_eq(mover_find("uffd"), &mover_uffd);
+	ck_assert_ptr_null(mover_find("camel"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("job");
+	TCase *tcase = tcase_create("states");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_loop_test(tcase, event_in_each_state_leads_where_it_must, 0,
+			    GMIG_JOB_CANCELLED + 1);
+	tcase_add_test(tcase, pause_is_measured_and_the_end_is_noted);
+	tcase_add_test(tcase, mover_is_found_by_name_and_default);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
