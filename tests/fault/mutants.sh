@@ -11,7 +11,7 @@ limit=${MUTANT_SECONDS:-300} # for one test program
 
 libs=$(pkg-config --cflags --libs check liburcu liburcu-bp numa) || exit 1
 
-# Build the two test programs of a source tree straight from its files: seconds, not minutes.
+# Build the test programs of a source tree straight from its files: seconds, not minutes.
 build()
 {
 	local tree=$1 name
@@ -26,7 +26,7 @@ build()
 				-o "$tree/o/$name.o" || return 1
 		fi
 	done
-	for test in unit/test_engine fault/test_fault; do
+	for test in unit/test_engine unit/test_engine_jobs fault/test_fault; do
 		# shellcheck disable=SC2086
 		${CC:-cc} -std=gnu11 -O1 -D_GNU_SOURCE -pthread "$tree/tests/$test.c" "$tree"/o/*.o \
 			-o "$tree/$(basename $test)" $libs || return 1
@@ -63,6 +63,7 @@ run_one()
 run_tests()
 {
 	run_one "$1" test_engine || return $?
+	run_one "$1" test_engine_jobs || return $?
 	run_one "$1" test_fault
 }
 

@@ -54,6 +54,7 @@ struct rig_options {
 	uint64_t bytes;
 	bool small_pages;
 	unsigned int nodes; /* fake; 0 = 2 */
+	bool real;	    /* the host's own nodes */
 	bool untouched;	    /* leave the memory NONE */
 	const struct gmig_sys *sys;
 };
@@ -127,12 +128,12 @@ static inline void rig_create(struct rig *rig, const struct rig_options *options
 				      .opaque = rig,
 				      .sys = options->sys};
 	struct gmig_window_spec spec = {.bytes = options->bytes};
+	unsigned int nodes = options->real ? 0 : options->nodes ? options->nodes : 2;
 	struct gmig_error err = {0};
 	void *ram;
 
 	memset(rig, 0, sizeof(*rig));
-	ck_assert_int_eq(
-	    gmig_topology_create(options->nodes ? options->nodes : 2, &rig->topology, &err), 0);
+	ck_assert_int_eq(gmig_topology_create(nodes, &rig->topology, &err), 0);
 	engine.topology = rig->topology;
 	ck_assert_msg(gmig_create(&engine, &rig->gmig, &err) == 0, "%s", err.text);
 	ck_assert_msg(gmig_window_add(rig->gmig, &spec, &ram, &err) == 0, "%s", err.text);

@@ -1,0 +1,331 @@
+/* Jobs as their users see them: status, cancel, pause, rate, several at once, the end of the
+ * engine. */
+#include "rig.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define BYTES (16ull << 20)
+
+START_TEST(job_page_status_names_the_node_or_the_reason)
+{
+	struct rig_options options = {.bytes = BYTES, .untouched = true};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+	int status[4];
+
+	rig_create(&rig, &options);
+	rig_write_page(&rig, 0);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	ck_assert_int_eq(gmig_job_page_status(job, 0, 4, status), 0);
+	ck_assert_int_eq(status[3], 1);
+	ck_assert_int_eq(gmig_job_page_status(job, GMIG_BLOCK_BYTES, 1, status), 0);
+	ck_assert_int_eq(status[0], -ENOENT);
+	ck_assert_int_eq(gmig_job_page_status(job, BYTES, 1, status), 0);
+	ck_assert_int_eq(status[0], -EFAULT);
+	ck_assert_int_eq(gmig_job_page_status(job, 5, 1, status), -EINVAL);
+	gmig_job_put(job);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_of_a_swap_moves_each_page_once)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .nodes = 2};
+	struct gmig_job_spec half = rig_spec(0, 1), swap = {.from = {0, 1},
+							    .to = {1, 0},
+							    .from_count = 2,
+							    .to_count = 2,
+							    .threads = 2};
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	half.rate_bytes_per_second = 64ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &half, &job, &err), 0);
+	do {
+		gmig_job_info(job, &info);
+		usleep(1000);
+	} while (info.moved_bytes < BYTES / 2);
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	gmig_residency(rig.gmig, 0, bytes);
+	uint64_t before = bytes[0];
+
+	rig_move(&rig, &swap, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[1], before);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_cancelled_says_what_was_not_reached)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_start(&rig, 2);
+	spec.rate_bytes_per_second = 64ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	do {
+		usleep(1000);
+		gmig_job_info(job, &info);
+	} while (info.moved_bytes < BYTES);
+	ck_assert_int_eq(gmig_job_cancel(job), 0);
+	gmig_job_wait(job);
+	ck_assert_int_eq(gmig_job_cancel(job), -ESRCH);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert_uint_eq(info.left_count, 1);
+	ck_assert_int_eq(info.left[0].error, ECANCELED);
+	ck_assert_uint_eq(info.moved_bytes + info.left_bytes, 4 * BYTES);
+	gmig_job_put(job);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_paused_moves_nothing_until_resumed)
+{
+	struct rig_options options = {.bytes = 2 * BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info, later;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 16ull << 20;
+	spec.threads = 2;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	do
+		gmig_job_info(job, &info);
+	while (!info.moved_bytes);
+	ck_assert_int_eq(gmig_job_pause(job), 0);
+	ck_assert_int_eq(gmig_job_pause(job), -EALREADY);
+	usleep(50000); /* blocks under way end */
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_PAUSED);
+	usleep(300000);
+	gmig_job_info(job, &later);
+	ck_assert_uint_eq(info.moved_bytes, later.moved_bytes);
+	ck_assert_uint_ge(later.paused_ns, 300000000);
+	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
+	ck_assert_int_eq(gmig_job_resume(job), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, 2 * BYTES);
+	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_paused_can_be_cancelled)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 4ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	while (gmig_job_pause(job))
+		usleep(100);
+	ck_assert_int_eq(gmig_job_cancel(job), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_rate_is_kept_and_a_new_one_holds_at_once)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+	double expected;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 128ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	expected = (double)(4 * BYTES) / (128 << 20);
+	ck_assert_double_ge((double)info.elapsed_ns / 1e9, expected * 0.97);
+	ck_assert_double_le((double)info.elapsed_ns / 1e9,
+			    expected * 4 + 1); /* others may keep the machine busy */
+	gmig_job_put(job);
+
+	spec = rig_spec(1, 0);
+	spec.rate_bytes_per_second = 1ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	usleep(20000);
+	ck_assert_int_eq(gmig_job_set_rate(job, 1ull << 30), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_uint_eq(info.moved_bytes, 4 * BYTES);
+	ck_assert_double_le((double)info.elapsed_ns / 1e9, 10.0);
+	gmig_job_put(job);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(two_jobs_at_once_share_the_work_and_lose_nothing)
+{
+	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i, .nodes = 3};
+	struct gmig_job_spec a = rig_spec(0, 1), b = rig_spec(0, 2);
+	struct gmig_job_info info_a, info_b;
+	struct gmig_job *job_a, *job_b;
+	struct gmig_error err;
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_start(&rig, 2);
+	a.threads = b.threads = 2;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &a, &job_a, &err), 0);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &b, &job_b, &err), 0);
+	gmig_job_wait(job_a);
+	gmig_job_wait(job_b);
+	gmig_job_info(job_a, &info_a);
+	gmig_job_info(job_b, &info_b);
+	ck_assert_int_eq(info_a.state, GMIG_JOB_COMPLETED);
+	ck_assert_int_eq(info_b.state, GMIG_JOB_COMPLETED);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], 0);
+	ck_assert_uint_eq(bytes[1], info_a.moved_bytes);
+	ck_assert_uint_eq(bytes[2], info_b.moved_bytes);
+	ck_assert_uint_eq(bytes[1] + bytes[2], 4 * BYTES);
+	gmig_job_put(job_a);
+	gmig_job_put(job_b);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_with_nothing_to_do_completes_at_once)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(1, 0);
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.total_bytes, 0);
+	ck_assert_uint_eq(info.passes, 0);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(job_specs_that_make_no_sense_are_refused)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.to[0] = 7;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -ENODEV);
+	spec = rig_spec(0, 1);
+	spec.threads = GMIG_MAX_WORKERS + 1;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	spec = rig_spec(0, 1);
+	spec.mover = "camel";
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	spec = rig_spec(0, 1);
+	spec.from_count = 0;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(destroy_in_the_middle_of_jobs_ends_them)
+{
+	struct rig_options options = {.bytes = 4 * BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 32ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	usleep(50000);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(jobs_are_remembered_up_to_a_limit)
+{
+	struct rig_options options = {.bytes = GMIG_BLOCK_BYTES, .untouched = true};
+	struct gmig_job_info info;
+	uint64_t ids[200];
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	for (unsigned int i = 0; i < 150; i++) {
+		struct gmig_job_spec spec = rig_spec(i % 2, (i + 1) % 2);
+
+		rig_move(&rig, &spec, &info);
+		ck_assert_uint_eq(info.id, i + 1);
+	}
+	ck_assert_uint_le(gmig_job_list(rig.gmig, ids, 200), 66);
+	ck_assert_ptr_null(gmig_job_find(rig.gmig, 1));
+	rig_destroy(&rig);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("engine_jobs");
+	TCase *tcase = tcase_create("jobs");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, job_page_status_names_the_node_or_the_reason);
+	tcase_add_loop_test(tcase, job_of_a_swap_moves_each_page_once, 0, 2);
+	tcase_add_loop_test(tcase, job_cancelled_says_what_was_not_reached, 0, 2);
+	tcase_add_test(tcase, job_paused_moves_nothing_until_resumed);
+	tcase_add_test(tcase, job_paused_can_be_cancelled);
+	tcase_add_loop_test(tcase, job_rate_is_kept_and_a_new_one_holds_at_once, 0, 2);
+	tcase_add_loop_test(tcase, two_jobs_at_once_share_the_work_and_lose_nothing, 0, 2);
+	tcase_add_test(tcase, job_with_nothing_to_do_completes_at_once);
+	tcase_add_test(tcase, job_specs_that_make_no_sense_are_refused);
+	tcase_add_test(tcase, destroy_in_the_middle_of_jobs_ends_them);
+	tcase_add_test(tcase, jobs_are_remembered_up_to_a_limit);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}
