@@ -10,4 +10,18 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_STRIP_FILES ON)
+# Two packages: gmig for hosts, gmig-agent for guests. "Unspecified" is what has no component.
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_ALL Unspecified agent)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME gmig)
+set(CPACK_COMPONENT_UNSPECIFIED_DESCRIPTION ${PROJECT_DESCRIPTION})
+set(CPACK_DEBIAN_AGENT_PACKAGE_NAME gmig-agent)
+set(CPACK_COMPONENT_AGENT_DESCRIPTION
+	"Agent for guests: moves processes' memory between the guest's nodes when the host asks")
+# Static: it needs nothing.
+set(CPACK_DEBIAN_AGENT_PACKAGE_SHLIBDEPS OFF)
+set(agent_control ${PROJECT_SOURCE_DIR}/packaging/agent)
+set(CPACK_DEBIAN_AGENT_PACKAGE_CONTROL_EXTRA
+	"${agent_control}/postinst;${agent_control}/prerm;${agent_control}/postrm;${agent_control}/conffiles")
 include(CPack)

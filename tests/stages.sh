@@ -97,6 +97,18 @@ stage_mutants() {
 	tests/fault/mutants.sh
 }
 
+# The guest's package: static, under 2 MiB, with its allow-list in /etc, and nothing of the host's.
+stage_package_agent() {
+	local deb root=build/stage-agent
+	deb=$(find build/release -maxdepth 1 -name 'gmig-agent_*.deb' | head -n 1)
+	rm -rf "$root" && dpkg-deb -x "$deb" "$root" || return 1
+	[ "$(stat -c %s "$root/usr/sbin/gmig-agent")" -lt 2097152 ] || return 1
+	! readelf -d "$root/usr/sbin/gmig-agent" | grep -q NEEDED || return 1
+	[ -e "$root/usr/lib/systemd/system/gmig-agent.service" ] && [ ! -e "$root/usr/bin" ] || return 1
+	dpkg-deb -I "$deb" conffiles | grep -qx /etc/gmig/agent.conf || return 1
+	"$root/usr/sbin/gmig-agent" --config "$root/etc/gmig/agent.conf" --check-config
+}
+
 # What a packager and a user of the library see: install, pkg-config, the example, the .deb.
 stage_package() {
 	local where=build/stage deb
@@ -107,7 +119,8 @@ stage_package() {
 	timeout 60 build/example || [ $? -eq 77 ] || return 1
 	(cd build/release && cpack >/dev/null) || return 1
 	deb=$(find build/release -maxdepth 1 -name 'gmig_*.deb' | head -n 1)
-	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1'
+	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1' || return 1
+	stage_package_agent
 }
 
 stage_fuzz() {
