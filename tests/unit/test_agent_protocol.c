@@ -224,7 +224,11 @@ START_TEST(a_host_that_never_reads_costs_bounded_memory)
 		idle++;
 	}
 	ck_assert_msg(sent < 200000, "the agent took everything");
+#ifndef GMIG_SANITIZED /* a sanitizer keeps what was freed */
 	ck_assert_uint_lt(resident_bytes() - before, 16u << 20);
+#else
+	(void)before;
+#endif
 }
 END_TEST
 
