@@ -93,7 +93,9 @@ mutant()
 
 copy_tree "$work/clean" && build "$work/clean" || { echo "the engine does not build"; exit 1; }
 if [ $# -eq 0 ]; then
-	set -- $(cd "$here/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||')
+	for file in "$here"/mutants/*.patch; do
+		set -- "$@" "$(basename "$file" .patch)"
+	done
 fi
 limit=600 CK_TIMEOUT_MULTIPLIER=3 run_tests "$work/clean"
 status=$?
