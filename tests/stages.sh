@@ -30,17 +30,23 @@ stage_bad_input() {
 # Cases in the lab: stage_lab NODES "CASES [ARG..]" GUEST_KERNEL LAB_OPTION..; CASES is a script of tests/integration, which
 # gets the guest's kernel and initrd after its own arguments.
 stage_lab() {
-	local nodes=$1 cases=$2 guest=$3 paths rc
+	local nodes=$1 cases=$2 guest=$3 paths rc try
 	shift 3
 	paths=$(tests/lab/guest --kernel "$guest" --out build/guest) || {
 		rc=$?
 		echo "the guest for the lab could not be made"
 		return $rc
 	}
-	# shellcheck disable=SC2086 # words
-	tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 1100 "$@" -- tests/integration/$cases $paths
-	rc=$?
-	[ $rc -lt 124 ] || echo "the lab itself ended with $rc"
+	# A lab that breaks (125) says nothing about gmig: QEMU's threads race with the lab kernel's own code patching, and once
+	# in some dozens of boots that ends in a panic (docs/lab.md). It gets a second try, in plain sight.
+	for try in first second; do
+		# shellcheck disable=SC2086 # words
+		tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 1100 "$@" -- tests/integration/$cases $paths
+		rc=$?
+		[ $rc -ge 124 ] || break
+		echo "the lab itself ended with $rc in its $try try"
+		[ $rc -eq 125 ] || break
+	done
 	return $rc
 }
 
