@@ -176,7 +176,7 @@ int agent_maps_open(pid_t pid, bool with_huge, struct agent_maps **out, struct g
 	if (maps->numa)
 		maps->smaps = open_proc(pid, with_huge ? "smaps" : "maps");
 	if (!maps->smaps) {
-		rc = open_failed(pid, -errno, err);
+		rc = open_failed(pid, errno ? -errno : -EIO, err);
 		agent_maps_close(maps);
 		return rc;
 	}
@@ -293,20 +293,18 @@ void agent_usage_add(struct agent_usage *usage, const struct agent_vma *vma)
 
 int agent_usage_read(pid_t pid, bool with_huge, struct agent_usage *usage, struct gmig_error *err)
 {
-	AGENT_MAPS maps = NULL;
-	struct agent_vma *vma;
-	int rc = agent_maps_open(pid, with_huge, &maps, err);
+	struct agent_vma *vma = malloc(sizeof(*vma));
+	struct agent_maps *maps = NULL;
+	int rc;
 
 	memset(usage, 0, sizeof(*usage));
-	if (rc)
-		return rc;
-	vma = malloc(sizeof(*vma));
-	if (!vma)
-		return gmig_fail(err, -ENOMEM, "out of memory");
-	while (agent_maps_next(maps, vma))
+	rc = vma ? agent_maps_open(pid, with_huge, &maps, err)
+		 : gmig_fail(err, -ENOMEM, "out of memory");
+	while (maps && agent_maps_next(maps, vma))
 		agent_usage_add(usage, vma);
+	agent_maps_close(maps);
 	free(vma);
-	return 0;
+	return rc;
 }
 
 uint64_t agent_usage_on(const struct agent_usage *usage, int node)

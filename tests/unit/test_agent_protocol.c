@@ -268,8 +268,8 @@ START_TEST(memory_stays_constant_over_10000_mixed_commands)
 	    "{\"execute\":\"numa-topology\"}",
 	    "{\"execute\":\"numa-maps\",\"arguments\":{\"pid\":77,\"mappings\":true}}",
 	    "{\"execute\":\"processes\"}",
-	    "{\"execute\":\"move-pages\",\"arguments\":{\"pid\":77,\"nodes\":1,\"ranges\":[{"
-	    "\"start\":\"0x7f0000000000\",\"bytes\":40960}]}}",
+	    ("{\"execute\":\"move-pages\",\"arguments\":{\"pid\":77,\"nodes\":1,\"ranges\":[{"
+	     "\"start\":\"0x7f0000000000\",\"bytes\":40960}]}}"),
 	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"pid\":78,\"from\":[0],\"to\":[1]}}",
 	    "{\"execute\":\"query-jobs\"}",
 	    "{\"execute\":\"nothing\"}",
