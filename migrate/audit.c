@@ -28,6 +28,7 @@ struct block {
 	uint64_t gfn;
 	struct gmig_check *check;
 	bool whole;				     /* one 2M entry */
+	struct bits present, none;		     /* pages, by the table */
 	struct shadow_entry entry[GMIG_BLOCK_PAGES]; /* whole: the first only */
 	struct uffd_look look;
 };
@@ -35,15 +36,37 @@ struct block {
 static int block_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 {
 	struct block *block = arg;
+	unsigned int page = (unsigned int)(gfn - block->gfn);
 
 	block->whole = entry->order;
-	block->entry[gfn - block->gfn] = *entry;
+	block->entry[page] = *entry;
+	if (entry->state == SHADOW_PRESENT)
+		bits_set(&block->present, page);
+	else if (entry->state == SHADOW_NONE)
+		bits_set(&block->none, page);
+	if (block->whole && entry->state == SHADOW_PRESENT)
+		bits_fill(&block->present);
+	else if (block->whole && entry->state == SHADOW_NONE)
+		bits_fill(&block->none);
 	return 0;
 }
 
 static void block_read(struct block *block)
 {
+	bits_clear_all(&block->present);
+	bits_clear_all(&block->none);
 	shadow_walk(block->gmig->shadow, block->gfn, GMIG_BLOCK_PAGES, block_visit, block);
+}
+
+/* Does the kernel show what the table says, so that there is nothing to look at page by page? */
+static bool block_agrees(const struct block *block)
+{
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		if (block->present.word[i] & ~block->look.present.word[i] ||
+		    block->present.word[i] & block->look.protected.word[i] ||
+		    block->none.word[i] & block->look.present.word[i])
+			return false;
+	return true;
 }
 
 static void corrected(const struct block *block, uint64_t pages)
@@ -100,15 +123,17 @@ static void check_placement(struct block *block)
 	int status[GMIG_BLOCK_PAGES];
 	uint16_t index[GMIG_BLOCK_PAGES];
 
+	if (block->check)
+		block->check->checked_pages += bits_count(&block->present);
+	if (block->gmig->fake)
+		return;
 	for (unsigned int i = 0; i < count; i++) {
 		if (block->entry[i].state != SHADOW_PRESENT)
 			continue;
 		index[asked] = (uint16_t)i;
 		pages[asked++] = window_hva(block->window, block->gfn + i);
 	}
-	if (block->check)
-		block->check->checked_pages += asked * pages_each;
-	if (block->gmig->fake || !asked || block->gmig->sys->query_nodes(asked, pages, status))
+	if (!asked || block->gmig->sys->query_nodes(asked, pages, status))
 		return;
 	for (unsigned int i = 0; i < asked; i++) {
 		uint8_t node = block->entry[index[i]].node;
@@ -140,12 +165,14 @@ static void check_block(struct block *block)
 		corrected(block, GMIG_BLOCK_PAGES);
 		block_read(block);
 	}
-	if (block->whole)
-		check_presence(block, 0, GMIG_BLOCK_PAGES);
-	else
-		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-			check_presence(block, i, 1);
-	block_read(block);
+	if (!block_agrees(block)) {
+		if (block->whole)
+			check_presence(block, 0, GMIG_BLOCK_PAGES);
+		else
+			for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+				check_presence(block, i, 1);
+		block_read(block);
+	}
 	check_placement(block);
 }
 
@@ -156,7 +183,11 @@ void audit_correct(struct gmig *gmig, uint64_t gfn, uint64_t pages, struct gmig_
 	for (uint64_t at = gfn; at < gfn + pages; at += GMIG_BLOCK_PAGES) {
 		struct stripe *stripe = engine_stripe(gmig, at);
 
-		block = (struct block){.gmig = gmig, .gfn = at, .check = check};
+		/* The rest of it is read from the table: too large to be cleared for each block. */
+		block.gmig = gmig;
+		block.gfn = at;
+		block.check = check;
+		block.whole = false;
 		block.window = engine_window_of_gfn(gmig, at);
 		if (!block.window)
 			continue;
