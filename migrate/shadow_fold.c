@@ -140,7 +140,7 @@ int shadow_collapse(struct shadow *shadow, uint64_t gfn)
 	} else {
 		retired->shadow = shadow;
 		retired->table = table_of(word);
-		publish(slot, retired->table->slot[0] & ~FROZEN);
+		publish(slot, load(&retired->table->slot[0]) & ~FROZEN);
 	}
 	section_end(shadow);
 	if (ret) {

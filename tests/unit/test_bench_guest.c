@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -332,8 +333,8 @@ static void *burn(void *opaque)
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 		ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	}
-	*(volatile bool *)opaque = true;
-	while (*(volatile bool *)opaque)
+	atomic_store((atomic_bool *)opaque, true);
+	while (atomic_load((atomic_bool *)opaque))
 		usleep(100);
 	return NULL;
 }
@@ -341,18 +342,18 @@ static void *burn(void *opaque)
 START_TEST(process_time_of_named_threads_is_told_apart)
 {
 	uint64_t all_before, all, vcpu;
-	volatile bool burnt = false;
+	atomic_bool burnt = false;
 	pthread_t thread;
 
 	ck_assert_int_eq(process_cpu_ns(getpid(), &all_before), 0);
-	ck_assert_int_eq(pthread_create(&thread, NULL, burn, (void *)&burnt), 0);
-	while (!burnt)
+	ck_assert_int_eq(pthread_create(&thread, NULL, burn, &burnt), 0);
+	while (!atomic_load(&burnt))
 		usleep(1000);
 	ck_assert_int_eq(process_threads_cpu_ns(getpid(), "vcpu", &vcpu, NULL), 0);
 	ck_assert_int_eq(process_cpu_ns(getpid(), &all), 0);
 	ck_assert_uint_ge(vcpu, 29000000);
 	ck_assert_uint_ge(all - all_before, vcpu - 1000000);
-	burnt = false;
+	atomic_store(&burnt, false);
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(process_pin_threads(getpid(), "vcpu", 1), -ESRCH);
 }
