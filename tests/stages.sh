@@ -39,8 +39,8 @@ stage_lab() {
 		return $rc
 	}
 	# A lab that breaks (125) says nothing about gmig: QEMU's threads race with the lab kernel's own code patching, and once
-	# in some dozens of boots that ends in a panic (docs/lab.md). It gets a second try, in plain sight.
-	for try in first second; do
+	# in some dozens of boots that ends in a panic (docs/lab.md). It is tried again, in plain sight.
+	for try in first second third; do
 		# shellcheck disable=SC2086 # words
 		tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 1100 "$@" -- tests/integration/$cases $paths
 		rc=$?
