@@ -18,19 +18,29 @@ struct gmig_error {
 	char text[GMIG_ERROR_TEXT];
 };
 
-/* Fill *err and return code, so that a failing function can end in `return gmig_fail(err, -EINVAL, "..")`. */
-__attribute__((format(printf, 3, 4))) static inline int gmig_fail(struct gmig_error *err, int code,
-								  const char *format, ...)
+__attribute__((format(printf, 3, 4))) static inline void gmig_error_set(struct gmig_error *err, int code,
+									const char *format, ...)
 {
 	va_list args;
 
 	if (!err)
-		return code;
+		return;
 	err->code = code;
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
-	return code;
 }
+
+/*
+ * Fill *err and give code back, so that a failing function can end in `return gmig_fail(err, -EINVAL, "..")`. code is
+ * evaluated first and once. A macro, because a static analyzer does not look into functions with "..." and would take the
+ * result for any number.
+ */
+#define gmig_fail(err, code, ...)                                                                  \
+	__extension__({                                                                            \
+		const int gmig_fail_code_ = (code);                                                \
+		gmig_error_set(err, gmig_fail_code_, __VA_ARGS__);                                 \
+		gmig_fail_code_;                                                                   \
+	})
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- States -------------------------------------------------------------------------------- */
 
@@ -173,7 +174,7 @@ static void job_move_homes(struct gmig_job *job, uint8_t *homes, bool back)
 			homes[i] = (uint8_t)home;
 			if (job->map.to[home] != GMIG_NO_NODE)
 				engine_window_set_home(gmig, window, job->map.to[home]);
-		} else if (home == job->map.to[homes[i]]) {
+		} else if (homes[i] != GMIG_NO_NODE && home == job->map.to[homes[i]]) {
 			engine_window_set_home(gmig, window, homes[i]);
 		}
 	}
@@ -212,6 +213,7 @@ static void *job_thread(void *arg)
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
+	memset(homes, GMIG_NO_NODE, sizeof(homes)); /* a window that is added meanwhile has none */
 	/* The homes first: what is touched after the plan was made must not land where the job moves
 	 * memory away from. */
 	job_move_homes(job, homes, false);

@@ -298,7 +298,7 @@ static void set_rsdp(uint8_t *rsdp, uint64_t xsdt_gpa)
 {
 	const uint32_t length = RSDP_BYTES;
 
-	memcpy(rsdp, "RSD PTR ", 8);
+	memcpy(rsdp, "RSD PTR ", 8); /* NOLINT(bugprone-not-null-terminated-result): no text */
 	memcpy(rsdp + 9, OEM_ID, 6);
 	rsdp[15] = 2; /* revision */
 	memcpy(rsdp + 20, &length, sizeof(length));

@@ -92,7 +92,7 @@ static int kernel_open(const char *path, struct boot_plan *plan, struct gmig_err
 {
 	uint8_t head[BZIMAGE_HEAD_BYTES] = {0};
 	struct gmig_error why;
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	ssize_t want, got;
 	int ret;
 

@@ -37,7 +37,7 @@ static int check_kind(const uint8_t *head, uint64_t file_bytes, struct gmig_erro
 		return gmig_fail(err, -ENOEXEC, "the file is empty");
 	for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
 		if (file_bytes < mistakes[i].bytes ||
-		    memcmp(head, mistakes[i].magic, mistakes[i].bytes))
+		    memcmp(head, mistakes[i].magic, mistakes[i].bytes) != 0)
 			continue;
 		return gmig_fail(err, -ENOEXEC, "this is %s", mistakes[i].what);
 	}

@@ -294,7 +294,7 @@ static int open_spec(struct console *console, const char *spec, struct gmig_erro
 	}
 	if (!strcmp(spec, "pty"))
 		return open_pty(console, err);
-	if (strncmp(spec, "file:", 5) || !spec[5])
+	if (strncmp(spec, "file:", 5) != 0 || !spec[5])
 		return gmig_fail(err, -EINVAL,
 				 "console '%s' is none of stdio, file:PATH, pty, none", spec);
 	console->own_fds = true;
