@@ -105,6 +105,8 @@ run_inside() {
 	move 0 1
 	grep -qa GUEST-VERDICT "$tmp/console" && die "memtester had ended before the second migration"
 	move 1 0
+	step "How long blocks were closed and threads stalled, both migrations together"
+	gmig histogram demo
 	step "Checking the invariants, then waiting for memtester's verdict"
 	gmig check demo
 	wait_for GUEST-VERDICT 600
