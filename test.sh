@@ -67,7 +67,7 @@ stage() {
 	while read -r line; do
 		skips+=("$name: ${line#skip }")
 	done < <(grep -E '^skip ' "$log")
-	grep -E '^(not ok|FAIL|skip) ' "$log" | head -n 20
+	grep -E '^(not ok|FAIL|skip|retry) |^the lab itself' "$log" | head -n 20
 	[ "$f" -eq 0 ] || tail -n 40 "$log"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" $((SECONDS - start)) "$p" "$f" "$s")")
@@ -92,12 +92,13 @@ soak)
 	stage "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
+	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
 	;;
 fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
 esac
 if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
-	stage "lab topologies 6.12" 1200 stage_lab 2 topologies 6.12 --mem-per-node 2560M
+	stage "lab topologies 6.12" 1200 stage_lab 2 "topologies --quick" 6.12
 	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
 	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
 	GMIG_ONLY=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1

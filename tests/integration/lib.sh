@@ -40,6 +40,16 @@ run_case() {
 	rm -f "$work/skip"
 	("$@") >"$work/out" 2>&1
 	rc=$?
+	# Twice in some 80 boots a stock guest triple-faulted in its first seconds, before anything moved; not explained yet
+	# (docs/lab.md). Such a case is tried once more, and the line below says so.
+	if [ $rc -ne 0 ] && [ ! -e "$work/skip" ] && grep -qs 'reason=triple-fault' "$work/out" &&
+		! grep -qs 'GUEST-READY' "$work/console" "$work"/*.console; then
+		echo "retry $title - the guest triple-faulted before it was up"
+		kill_vms
+		rm -f "$work"/*.console "$work/console"
+		("$@") >"$work/out" 2>&1
+		rc=$?
+	fi
 	[ -n "${keep_vms:-}" ] || kill_vms
 	if [ -e "$work/skip" ]; then
 		skipped=$((skipped + 1))
