@@ -5,21 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Print a table that `fill` writes. */
-static void print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object)
-{
-	char *rows = NULL;
-	size_t bytes;
-	FILE *memory = open_memstream(&rows, &bytes);
-
-	if (!memory)
-		return;
-	fill(memory, object);
-	fclose(memory);
-	cli_print_table(stdout, rows);
-	free(rows);
-}
-
 static void print_numbers(FILE *rows, const json_t *list, const char *between)
 {
 	size_t i;
@@ -53,7 +38,7 @@ static void topology_rows(FILE *rows, const json_t *result)
 
 void cli_agent_print_topology(const json_t *result)
 {
-	print_rows(topology_rows, result);
+	cli_print_rows(topology_rows, result);
 }
 
 static void nodes_cell(FILE *rows, const json_t *nodes)
@@ -94,7 +79,7 @@ static void process_rows(FILE *rows, const json_t *result)
 
 void cli_agent_print_processes(const json_t *result)
 {
-	print_rows(process_rows, result);
+	cli_print_rows(process_rows, result);
 	if (json_is_false(json_object_get(result, "complete")))
 		puts("there was no time to look at all of them");
 }
@@ -139,13 +124,13 @@ void cli_agent_print_maps(const json_t *result)
 
 	printf("process %llu (%s), %s\n\n", (unsigned long long)cli_number(result, "pid"),
 	       cli_text(result, "comm"), units_size(cli_number(result, "bytes"), size));
-	print_rows(maps_rows, result);
+	cli_print_rows(maps_rows, result);
 	if (json_is_true(json_object_get(result, "huge_estimated")))
 		puts("which of them are huge is estimated: mappings have both on several vnodes");
 	if (!json_object_get(result, "mappings"))
 		return;
 	putchar('\n');
-	print_rows(mapping_rows, result);
+	cli_print_rows(mapping_rows, result);
 }
 
 static void command_rows(FILE *rows, const json_t *result)
@@ -169,7 +154,7 @@ void cli_agent_print_info(const json_t *result)
 		printf("its jobs move at most %s a second\n",
 		       units_size(cli_number(result, "max_rate"), rate));
 	putchar('\n');
-	print_rows(command_rows, result);
+	cli_print_rows(command_rows, result);
 }
 
 /* ---- Jobs and moves -------------------------------------------------------------------------- */
@@ -200,7 +185,7 @@ static void print_stall(const json_t *job)
 	       (unsigned long long)cli_number(job, "sweeps"),
 	       (unsigned long long)cli_number(job, "preempted"),
 	       units_ns(cli_number(job, "threshold_ns"), threshold));
-	print_rows(stall_rows, job);
+	cli_print_rows(stall_rows, job);
 }
 
 void cli_agent_print_job(const json_t *job)
@@ -242,7 +227,7 @@ static void job_rows(FILE *rows, const json_t *jobs)
 
 void cli_agent_print_jobs(const json_t *jobs)
 {
-	print_rows(job_rows, jobs);
+	cli_print_rows(job_rows, jobs);
 }
 
 void cli_agent_print_moves(const json_t *result)

@@ -77,6 +77,8 @@ int cli_print_json(const json_t *json);
  * that begins with '>' makes its column flush right. Control characters become '?'.
  */
 void cli_print_table(FILE *out, const char *text);
+/* A table on stdout whose text `fill` writes. */
+void cli_print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object);
 
 static inline void cli_json_put(json_t **json)
 {

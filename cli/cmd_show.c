@@ -91,21 +91,6 @@ static void residency_rows(FILE *rows, const json_t *guest)
 	fputs("\t\n", rows);
 }
 
-/* Print a table that `fill` writes. */
-static void print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object)
-{
-	char *rows = NULL;
-	size_t bytes;
-	FILE *memory = open_memstream(&rows, &bytes);
-
-	if (!memory)
-		return;
-	fill(memory, object);
-	fclose(memory);
-	cli_print_table(stdout, rows);
-	free(rows);
-}
-
 static void times_rows(FILE *rows, const json_t *guest)
 {
 	const json_t *probe = json_object_get(guest, "probe");
@@ -141,9 +126,9 @@ static void print_guest(const json_t *guest)
 
 	print_head(guest);
 	putchar('\n');
-	print_rows(residency_rows, guest);
+	cli_print_rows(residency_rows, guest);
 	putchar('\n');
-	print_rows(times_rows, guest);
+	cli_print_rows(times_rows, guest);
 	if (probe)
 		printf("\nprobe guest: %llu sweeps, %llu errors\n",
 		       (unsigned long long)cli_number(probe, "sweeps"),
@@ -151,7 +136,7 @@ static void print_guest(const json_t *guest)
 	if (!json_array_size(jobs))
 		return;
 	putchar('\n');
-	print_rows(cli_job_table, jobs);
+	cli_print_rows(cli_job_table, jobs);
 }
 
 int cmd_show(int argc, char **argv)

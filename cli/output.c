@@ -128,3 +128,17 @@ const char *cli_text(const json_t *object, const char *key)
 
 	return text ? text : "-";
 }
+
+void cli_print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object)
+{
+	char *rows = NULL;
+	size_t bytes;
+	FILE *memory = open_memstream(&rows, &bytes);
+
+	if (!memory)
+		return;
+	fill(memory, object);
+	fclose(memory);
+	cli_print_table(stdout, rows);
+	free(rows);
+}
