@@ -4,7 +4,7 @@
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, headers, mutants, packages, every lab (under 60 minutes)
 #   --soak   the native probe tests 20 times, every mutant        --fuzz   ten minutes for each fuzz target
-#   --yes    install what is missing without asking       --only   stages whose name contains STAGE
+#   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # Ends in a table, the verdict, and `N passed, N failed, N skipped`. Exit status 0: nothing failed.
 set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
@@ -37,13 +37,24 @@ done
 
 logs=build/test-logs
 mkdir -p $logs
-rows=() passed=0 failed=0 skipped=0 skips=()
+rows=() passed=0 failed=0 skipped=0 skips=() failures=()
+
+# Each failed case with what it said (indented below it), or the end of the log where no case says "not ok". At the end
+# of all, each is named again.
+show_failures() {
+	local cases
+	cases=$(awk '/^not ok /{p=1; print; next} p && /^    /{print; next} {p=0}' "$1" | head -n 120)
+	printf '%s\n' "${cases:-$(tail -n 40 "$1")}"
+	while read -r line; do
+		failures+=("$2: ${line#not ok }")
+	done < <(grep -E '^not ok ' "$1" || echo "not ok see $1")
+}
 
 # stage NAME LIMIT_S FUNCTION [ARG..]
 stage() {
 	local name=$1 limit=$2 start=$SECONDS log rc counts p f s
 	shift 2
-	[ -z "$only" ] || [[ $name == *$only* ]] || [ "$name" = packages ] || return 0
+	[ -z "$only" ] || [ "$name" = "$only" ] || [ "$name" = packages ] || return 0
 	if [ -n "$list" ]; then
 		echo "$name"
 		return 0
@@ -67,8 +78,8 @@ stage() {
 	while read -r line; do
 		skips+=("$name: ${line#skip }")
 	done < <(grep -E '^skip ' "$log")
-	grep -E '^(not ok|FAIL|skip|retry) |^the lab itself' "$log" | head -n 20
-	[ "$f" -eq 0 ] || tail -n 40 "$log"
+	grep -E '^(skip|retry) |^the lab itself' "$log" | head -n 20
+	[ "$f" -eq 0 ] || show_failures "$log" "$name"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" $((SECONDS - start)) "$p" "$f" "$s")")
 }
@@ -115,10 +126,15 @@ if [ $tier = full ]; then
 	stage "install and packages" 300 stage_package
 fi
 [ -z "$list" ] || exit 0
+if [ -n "$only" ] && [[ ! "${rows[*]}" =~ (^|\ )"$only"\ +[0-9] ]]; then
+	echo "test.sh: no stage '$only' in this tier (./test.sh --full --list names all)" >&2
+	exit 2
+fi
 
 printf '\n%-34s %7s %7s %7s %7s\n' stage seconds passed failed skipped
 printf '%s\n' "${rows[@]}"
-[ ${#skips[@]} -eq 0 ] || printf '\nSkipped:\n' && printf '  %s\n' "${skips[@]}"
+[ ${#skips[@]} -eq 0 ] || printf '\nSkipped:\n%s\n' "$(printf '  %s\n' "${skips[@]}")"
+[ ${#failures[@]} -eq 0 ] || printf '\nFailed:\n%s\n' "$(printf '  %s\n' "${failures[@]}")"
 printf '\n'
 if [ $failed -eq 0 ] && [ $passed -gt 0 ]; then
 	verdict=PASS

@@ -2,14 +2,23 @@
 # command that passes or fails as one. Sourced by test.sh, which sets `top` and runs from there. bash.
 # shellcheck shell=bash
 
-# Build a preset; quiet unless it fails.
 stage_build() {
 	cmake --preset "$1" >/dev/null && cmake --build --preset "$1"
+}
+
+# For a stage that needs a build, which was made before it unless it runs alone (--only). Quiet unless it fails.
+need_build() {
+	local log
+	log=$(stage_build "$1" 2>&1) || {
+		printf '%s\n' "$log" | tail -n 60
+		return 1
+	}
 }
 
 # Unit tests of a preset; a test program that exits with 77 is skipped. Check prints its own cases; here a program counts.
 stage_unit() {
 	local preset=$1 out=build/$1/unit.log rc
+	need_build "$preset" || return 1
 	# Check's own limits are for an optimised build.
 	CK_TIMEOUT_MULTIPLIER=5 timeout "${2:-900}" ctest --test-dir "build/$preset" --output-on-failure --timeout 300 >"$out" 2>&1
 	rc=$?
@@ -21,11 +30,11 @@ stage_unit() {
 }
 
 stage_probe() {
-	tests/integration/probe ${quick:+--quick}
+	need_build release && tests/integration/probe ${quick:+--quick}
 }
 
 stage_bad_input() {
-	tests/integration/bad-input
+	need_build release && tests/integration/bad-input
 }
 
 # Cases in the lab: stage_lab NODES "CASES [ARG..]" GUEST_KERNEL LAB_OPTION..; CASES is a script of tests/integration, which
@@ -33,6 +42,7 @@ stage_bad_input() {
 stage_lab() {
 	local nodes=$1 cases=$2 guest=$3 paths rc try
 	shift 3
+	need_build release || return 1
 	paths=$(tests/lab/guest --kernel "$guest" --out build/guest) || {
 		rc=$?
 		echo "the guest for the lab could not be made"
@@ -120,6 +130,7 @@ stage_package_agent() {
 # What a packager and a user of the library see: install, pkg-config, the example, the .deb.
 stage_package() {
 	local where=build/stage deb
+	need_build release || return 1
 	rm -rf "$where"
 	cmake --install build/release --prefix "$PWD/$where" >/dev/null || return 1
 	PKG_CONFIG_PATH=$where/lib/x86_64-linux-gnu/pkgconfig:$where/lib/pkgconfig \

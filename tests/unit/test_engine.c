@@ -2,10 +2,7 @@
 #include "rig.h"
 
 #include <errno.h>
-#include <linux/io_uring.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define BYTES (16ull << 20)
@@ -246,86 +243,6 @@ START_TEST(zero_page_that_is_written_while_discarded_keeps_the_write)
 }
 END_TEST
 
-/* ---- Pages that cannot move ---------------------------------------------------------------- */
-
-/* Pin pages as a device would, for as long as the descriptor lives. -errno: this kernel lets
- * nobody. */
-static int pin(void *memory, size_t bytes)
-{
-	struct io_uring_params params = {0};
-	struct iovec iov = {memory, bytes};
-	int ring = (int)syscall(SYS_io_uring_setup, 2, &params);
-
-	if (ring < 0)
-		return -errno;
-	if (syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov, 1)) {
-		close(ring);
-		return -errno;
-	}
-	return ring;
-}
-
-START_TEST(swap_with_a_pinned_page_moves_nothing_back)
-{
-	struct rig_options options = {.bytes = BYTES, .small_pages = true};
-	struct gmig_job_spec swap = {.from = {0, 1}, .to = {1, 0}, .from_count = 2, .to_count = 2};
-	struct gmig_job_info info;
-	uint64_t bytes[GMIG_MAX_NODES];
-	struct rig rig;
-	int ring;
-
-	rig_create(&rig, &options);
-	ring = pin((void *)rig_page(&rig, 1000), GMIG_PAGE_BYTES);
-	if (ring < 0) {
-		fprintf(stderr, "not tried: pages cannot be pinned here: %s\n", strerror(-ring));
-		rig_destroy(&rig);
-		return;
-	}
-	rig_move(&rig, &swap, &info);
-	ck_assert_uint_eq(info.passes, GMIG_MAX_PASSES);
-	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
-	gmig_residency(rig.gmig, 0, bytes);
-	ck_assert_uint_eq(bytes[0], GMIG_PAGE_BYTES);
-	close(ring);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
-}
-END_TEST
-
-START_TEST(pinned_page_stays_busy_and_moves_when_released)
-{
-	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
-	struct gmig_job_spec spec = rig_spec(0, 1);
-	struct gmig_job_info info;
-	struct rig rig;
-	int ring;
-
-	rig_create(&rig, &options);
-	ring = pin((void *)rig_page(&rig, 1000), GMIG_PAGE_BYTES);
-	if (ring < 0) {
-		fprintf(stderr, "not tried: pages cannot be pinned here: %s\n", strerror(-ring));
-		rig_destroy(&rig);
-		return;
-	}
-	rig_start(&rig, 1);
-	rig_move(&rig, &spec, &info);
-	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.left_bytes, _i ? GMIG_PAGE_BYTES : GMIG_BLOCK_BYTES);
-	ck_assert_uint_eq(info.passes, GMIG_MAX_PASSES);
-	ck_assert_uint_eq(info.left_count, 1);
-	ck_assert_int_eq(info.left[0].error, EBUSY);
-	ck_assert_uint_eq(info.moved_bytes + info.left_bytes, BYTES);
-	ck_assert_uint_eq(rig_stop(&rig), 0);
-	close(ring);
-	usleep(100000); /* the kernel lets go of the pages a little later */
-	rig_move(&rig, &spec, &info);
-	ck_assert_uint_eq(info.left_bytes, 0);
-	ck_assert_uint_eq(rig_check_all(&rig), 0);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
-}
-END_TEST
-
 /* ---- Without migration --------------------------------------------------------------------- */
 
 START_TEST(plain_engine_gives_memory_and_refuses_jobs)
@@ -474,8 +391,6 @@ int main(void)
 	tcase_add_loop_test(tcase, split_block_moves_as_small_pages_and_its_hole_stays_a_hole, 0,
 			    2);
 	tcase_add_loop_test(tcase, discarded_page_under_writers_is_served_again, 0, 2);
-	tcase_add_loop_test(tcase, pinned_page_stays_busy_and_moves_when_released, 0, 2);
-	tcase_add_test(tcase, swap_with_a_pinned_page_moves_nothing_back);
 	tcase_add_loop_test(tcase, zero_page_that_is_written_while_discarded_keeps_the_write, 0, 2);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("beliefs");
