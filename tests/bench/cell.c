@@ -6,6 +6,38 @@
 
 const char *const cell_percentiles[CELL_PERCENTILES] = { "p50", "p99", "p999", "max" };
 
+/* clang-format off */
+#define PERCENTILES_OF(first, name) \
+	[first] = name "_p50_ns", [first + 1] = name "_p99_ns", [first + 2] = name "_p999_ns", [first + 3] = name "_max_ns"
+
+static const char *const metric_names[METRIC_COUNT] = {
+	[METRIC_BYTES_PER_SECOND] = "bytes_per_second",
+	[METRIC_WALL_BYTES_PER_SECOND] = "wall_bytes_per_second",
+	[METRIC_MEMCPY_BYTES_PER_SECOND] = "memcpy_bytes_per_second",
+	[METRIC_MEMCPY_RATIO] = "memcpy_ratio",
+	[METRIC_COLD_COPY_NS] = "cold_copy_ns",
+	[METRIC_CPU_SECONDS_PER_GB] = "cpu_seconds_per_gb",
+	[METRIC_USER_SECONDS_PER_GB] = "user_seconds_per_gb",
+	[METRIC_SYSTEM_SECONDS_PER_GB] = "system_seconds_per_gb",
+	[METRIC_MEMCPY_CPU_SECONDS_PER_GB] = "memcpy_cpu_seconds_per_gb",
+	[METRIC_HUGE_LOST] = "huge_lost",
+	[METRIC_PASSES] = "passes",
+	[METRIC_GUEST_BEFORE] = "guest_pages_per_second_before",
+	[METRIC_GUEST_DURING] = "guest_pages_per_second_during",
+	[METRIC_GUEST_AFTER] = "guest_pages_per_second_after",
+	[METRIC_EXTRA_BYTES] = "extra_bytes",
+	PERCENTILES_OF(METRIC_CLOSED_READ_NS, "closed_read"),
+	PERCENTILES_OF(METRIC_CLOSED_WRITE_NS, "closed_write"),
+	PERCENTILES_OF(METRIC_STALL_NS, "stall"),
+	PERCENTILES_OF(METRIC_GAP_NS, "gap"),
+};
+/* clang-format on */
+
+const char *metric_name(enum metric metric)
+{
+	return metric_names[metric];
+}
+
 static const struct axis {
 	const char *name;
 	const char *values[8];
@@ -102,6 +134,19 @@ double cell_median(const struct cell_result *result, enum metric metric)
 
 	cell_summary(result, metric, &summary);
 	return summary.median;
+}
+
+double cell_system_share(const struct cell_result *result)
+{
+	double user = 0, system = 0;
+
+	for (unsigned int i = 0; i < result->count; i++) {
+		const double *value = result->sample[i].value;
+
+		user += isnan(value[METRIC_USER_SECONDS_PER_GB]) ? 0 : value[METRIC_USER_SECONDS_PER_GB];
+		system += isnan(value[METRIC_SYSTEM_SECONDS_PER_GB]) ? 0 : value[METRIC_SYSTEM_SECONDS_PER_GB];
+	}
+	return user + system > 0 ? system / (user + system) : NAN;
 }
 
 /* Names and numbers of an axis, with its default when none was asked for. */

@@ -32,9 +32,15 @@ enum metric {
 	METRIC_MEMCPY_RATIO,
 	METRIC_COLD_COPY_NS,
 	METRIC_CPU_SECONDS_PER_GB,
+	METRIC_USER_SECONDS_PER_GB, /* the same in two, by the kernel's clock ticks of 10 ms: */
+	METRIC_SYSTEM_SECONDS_PER_GB, /* only the sums over many repetitions mean something */
 	METRIC_MEMCPY_CPU_SECONDS_PER_GB,
 	METRIC_HUGE_LOST,
 	METRIC_PASSES,
+	METRIC_GUEST_BEFORE, /* pages that the guest visits per second: for 20 ms before, */
+	METRIC_GUEST_DURING, /* from the command to the last job's end, */
+	METRIC_GUEST_AFTER,  /* and for 20 ms after */
+	METRIC_EXTRA_BYTES,  /* largest resident set meanwhile, above that before the guest's first migration */
 	/* Four each, in the order of cell_percentiles: p50, p99, p999, max */
 	METRIC_CLOSED_READ_NS,
 	METRIC_CLOSED_WRITE_NS = METRIC_CLOSED_READ_NS + 4,
@@ -45,6 +51,8 @@ enum metric {
 
 #define CELL_PERCENTILES 4
 extern const char *const cell_percentiles[CELL_PERCENTILES];
+/* "memcpy_ratio", "closed_read_p99_ns": column names. Static. */
+const char *metric_name(enum metric metric);
 
 struct sample {
 	double value[METRIC_COUNT]; /* NAN: not measured (nobody slept, say) */
@@ -56,8 +64,15 @@ void sample_add_percentiles(struct sample *sample, enum metric first, const json
 /* Closed, stall, huge_lost and passes of a job object as gmig-vmm gives it; several jobs of one repetition add up. */
 int sample_add_job(struct sample *sample, const json_t *job, struct gmig_error *err);
 
+/* How many times lasted from 2^i ns to under 2^(i+1) ns. */
+#define CELL_BUCKETS 64
+struct cell_times {
+	uint64_t closed_read[CELL_BUCKETS], closed_write[CELL_BUCKETS], stall[CELL_BUCKETS];
+};
+
 struct cell_result {
 	struct cell cell;
+	struct cell_times times; /* of all repetitions */
 	unsigned int count;
 	struct sample sample[BENCH_MAX_REPS];
 };
@@ -65,6 +80,8 @@ struct cell_result {
 /* Summary of one metric over the repetitions. */
 void cell_summary(const struct cell_result *result, enum metric metric, struct stats_summary *out);
 double cell_median(const struct cell_result *result, enum metric metric);
+/* Share of the CPU time that was spent in the kernel, all repetitions together; NAN: not enough to tell. */
+double cell_system_share(const struct cell_result *result);
 
 /* Lists of what to vary; a NULL or 0 count takes the default. Product in a fixed order. */
 struct cell_axes {

@@ -1,10 +1,13 @@
 /* gmig-bench move: how fast each way of moving is, next to memcpy. */
 #include "bench.h"
+#include "csv.h"
 #include "host.h"
 #include "report.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define DEFAULT_REPS   9
@@ -67,6 +70,22 @@ static unsigned int print(const struct runner_report *report, const struct bench
 	return missed;
 }
 
+/* Files are opened before anything is measured: nobody wants to hear of a wrong path two minutes later. */
+static int open_output(const char *path, FILE **out, struct gmig_error *err)
+{
+	*out = path ? fopen(path, "we") : NULL;
+	return path && !*out ? gmig_fail(err, -errno, "%s cannot be written: %s", path, strerror(errno)) : 0;
+}
+
+static int close_output(const char *path, FILE *out, struct gmig_error *err)
+{
+	bool failed = out && ferror(out);
+
+	if (out && (fclose(out) || failed))
+		return gmig_fail(err, -EIO, "%s could not be written", path);
+	return 0;
+}
+
 int bench_move(const struct bench_options *options, const char *directory)
 {
 	struct runner_options run = { .vmm_path = options->vmm_path, .directory = directory,
@@ -75,6 +94,7 @@ int bench_move(const struct bench_options *options, const char *directory)
 	static struct cell cells[BENCH_MAX_CELLS];
 	struct runner_report report;
 	struct gmig_error err = { 0 };
+	FILE *csv = NULL;
 	unsigned int missed;
 	size_t count;
 
@@ -90,14 +110,22 @@ int bench_move(const struct bench_options *options, const char *directory)
 		return BENCH_USAGE;
 	}
 	warn_about(options, run.reps);
+	if (open_output(options->csv_path, &csv, &err))
+		return bench_failed(&err);
 	if (isatty(STDERR_FILENO))
 		run.progress = show_progress;
 	if (runner_run(&run, cells, count, &report, &err)) {
 		end_progress(&run);
+		if (csv)
+			fclose(csv);
 		return bench_failed(&err);
 	}
 	end_progress(&run);
 	missed = print(&report, options);
+	if (csv)
+		csv_samples(csv, &report);
+	if (close_output(options->csv_path, csv, &err))
+		missed += (unsigned int)bench_failed(&err);
 	runner_report_clear(&report);
 	return missed ? BENCH_FAILED : BENCH_OK;
 }

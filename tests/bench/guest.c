@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,9 @@ struct guest {
 	bool running;
 	char load[16];
 	/* the migration under way */
-	uint64_t begin_ns, begin_cpu_ns, begin_vcpu_ns;
+	uint64_t begin_ns, begin_cpu_ns, begin_vcpu_ns, begin_visits, begin_visits_ns;
+	struct process_split begin_split;
+	uint64_t base_bytes; /* resident before the first migration */
 };
 
 static uint64_t now_ns(void)
@@ -163,8 +166,23 @@ static int wait_populated(struct guest *guest, struct gmig_error *err)
 	}
 }
 
+static int read_memory(const struct guest *guest, struct process_memory *memory)
+{
+	char path[64];
+	int fd, rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", guest->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = process_memory_read(fd, memory);
+	close(fd);
+	return rc;
+}
+
 static int start_guest(struct guest *guest, const char *vmm_path, struct gmig_error *err)
 {
+	struct process_memory memory;
 	pid_t parent = getpid();
 	int rc;
 
@@ -182,6 +200,8 @@ static int start_guest(struct guest *guest, const char *vmm_path, struct gmig_er
 			gmig_fail(err, rc, "cannot pin the threads named %s* of gmig-vmm: %s", VCPU_THREAD_NAME,
 				  strerror(-rc));
 	}
+	if (!rc && !read_memory(guest, &memory))
+		guest->base_bytes = memory.rss_bytes;
 	return rc;
 }
 
@@ -344,6 +364,64 @@ int guest_state(struct guest *guest, struct guest_state *state, struct gmig_erro
 	return 0;
 }
 
+static int read_visits(struct guest *guest, uint64_t *visits, uint64_t *at_ns, struct gmig_error *err)
+{
+	struct guest_state state;
+	int rc = guest_state(guest, &state, err);
+
+	*at_ns = now_ns();
+	if (rc)
+		return rc;
+	json_decref(state.gap_ns);
+	*visits = state.visits;
+	return 0;
+}
+
+int guest_throughput(struct guest *guest, unsigned int ms, double *visits_per_second, struct gmig_error *err)
+{
+	uint64_t from, to, from_ns, to_ns;
+	int rc = read_visits(guest, &from, &from_ns, err);
+
+	if (rc)
+		return rc;
+	sleep_ms(ms);
+	rc = read_visits(guest, &to, &to_ns, err);
+	if (!rc)
+		*visits_per_second = (double)(to - from) * 1e9 / (double)(to_ns - from_ns);
+	return rc;
+}
+
+/* [[from, count], ..] */
+static void read_buckets(const json_t *list, uint64_t *count)
+{
+	size_t index;
+	json_t *pair;
+
+	json_array_foreach((json_t *)list, index, pair)
+	{
+		uint64_t from = (uint64_t)json_integer_value(json_array_get(pair, 0));
+
+		if (from)
+			count[63 - __builtin_clzll(from)] += (uint64_t)json_integer_value(json_array_get(pair, 1));
+	}
+}
+
+int guest_times(struct guest *guest, struct guest_times *times, struct gmig_error *err)
+{
+	json_t *result = NULL, *closed;
+	int rc = control_call(guest->client, "query-histograms", NULL, &result, err);
+
+	memset(times, 0, sizeof(*times));
+	if (rc)
+		return rc;
+	closed = json_object_get(result, "closed_ns");
+	read_buckets(json_object_get(closed, "read"), times->closed_read);
+	read_buckets(json_object_get(closed, "write"), times->closed_write);
+	read_buckets(json_object_get(result, "stall_ns"), times->stall);
+	json_decref(result);
+	return 0;
+}
+
 int guest_cpu_ns(const struct guest *guest, uint64_t *all_ns, uint64_t *vcpu_ns)
 {
 	int rc = process_cpu_ns(guest->pid, all_ns);
@@ -385,6 +463,13 @@ int guest_migrate_start(struct guest *guest, const struct guest_migration *migra
 	int rc;
 
 	memset(outcome, 0, sizeof(*outcome));
+	process_memory_forget_peak(guest->pid);
+	rc = read_visits(guest, &guest->begin_visits, &guest->begin_visits_ns, err);
+	if (rc) {
+		json_decref(arguments);
+		return rc;
+	}
+	process_split_read(guest->pid, VCPU_THREAD_NAME, &guest->begin_split);
 	rc = guest_cpu_ns(guest, &guest->begin_cpu_ns, &guest->begin_vcpu_ns);
 	if (rc)
 		gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
@@ -432,6 +517,26 @@ static bool all_ended(const struct guest_outcome *outcome)
 	return true;
 }
 
+/* What is asked for when the time has been taken. */
+static int look_after(struct guest *guest, struct guest_outcome *outcome, struct gmig_error *err)
+{
+	struct process_split split;
+	struct process_memory memory;
+	uint64_t visits, visits_ns;
+	int rc = process_split_read(guest->pid, VCPU_THREAD_NAME, &split);
+
+	outcome->user_seconds = rc ? NAN : fmax(split.user_seconds - guest->begin_split.user_seconds, 0);
+	outcome->system_seconds = rc ? NAN : fmax(split.system_seconds - guest->begin_split.system_seconds, 0);
+	outcome->extra_bytes = NAN;
+	if (guest->base_bytes && !read_memory(guest, &memory))
+		outcome->extra_bytes = fmax((double)memory.peak_bytes - (double)guest->base_bytes, 0);
+	rc = read_visits(guest, &visits, &visits_ns, err);
+	if (!rc)
+		outcome->visits_per_second =
+			(double)(visits - guest->begin_visits) * 1e9 / (double)(visits_ns - guest->begin_visits_ns);
+	return rc;
+}
+
 int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int timeout_ms, struct gmig_error *err)
 {
 	uint64_t give_up = now_ns() + (uint64_t)timeout_ms * 1000000u, all_ns = 0, vcpu_ns = 0;
@@ -454,7 +559,7 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 		return gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
 	outcome->cpu_ns = all_ns - guest->begin_cpu_ns - (vcpu_ns - guest->begin_vcpu_ns);
 	guest->node = !guest->node;
-	return 0;
+	return look_after(guest, outcome, err);
 }
 
 int guest_migrate(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,

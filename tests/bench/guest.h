@@ -48,6 +48,15 @@ struct guest_state {
 };
 int guest_state(struct guest *guest, struct guest_state *state, struct gmig_error *err);
 int guest_reset_gaps(struct guest *guest, struct gmig_error *err);
+/* Pages that the running guest visits per second, watched for that long. */
+int guest_throughput(struct guest *guest, unsigned int ms, double *visits_per_second, struct gmig_error *err);
+
+/* How often each time occurred since the guest's start, all migrations: [i] from 2^i ns to under twice that. */
+#define GUEST_BUCKETS 64
+struct guest_times {
+	uint64_t closed_read[GUEST_BUCKETS], closed_write[GUEST_BUCKETS], stall[GUEST_BUCKETS];
+};
+int guest_times(struct guest *guest, struct guest_times *times, struct gmig_error *err);
 
 struct guest_migration {
 	const char *mode, *frames;
@@ -60,6 +69,9 @@ struct guest_outcome {
 	unsigned int jobs;
 	uint64_t wall_ns; /* from the first command to the last end, by our clock */
 	uint64_t cpu_ns;  /* CPU time of the child in it, without its vCPU threads */
+	double user_seconds, system_seconds; /* the same as the kernel's clock ticks saw it: coarse */
+	double visits_per_second; /* pages that the guest visited meanwhile */
+	double extra_bytes; /* the child's largest resident set, above that before its first migration; NAN: unknown */
 };
 void guest_outcome_clear(struct guest_outcome *outcome);
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
-       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN };
+       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV };
 
 static const struct option long_options[] = {
 	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
@@ -17,6 +17,7 @@ static const struct option long_options[] = {
 	{ "reps", required_argument, NULL, OPT_REPS },	   { "gmig-vmm", required_argument, NULL, OPT_VMM },
 	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
 	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
+	{ "csv", required_argument, NULL, OPT_CSV },
 	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
 };
 
@@ -39,6 +40,7 @@ const char *bench_options_help(void)
 	       "  --no-pin          leave the vCPU threads to the scheduler\n"
 	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
 	       "  --json            one JSON object on stdout\n"
+	       "  --csv FILE        every repetition's figures, as comma-separated values (move)\n"
 	       "  --check           judge the targets; exit 1 naming each shortfall\n"
 	       "  --help\n"
 	       "\n"
@@ -174,6 +176,9 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return 0;
 	case OPT_JSON:
 		options->json = true;
+		return 0;
+	case OPT_CSV:
+		options->csv_path = optarg;
 		return 0;
 	case OPT_CHECK:
 		options->check = true;

@@ -15,6 +15,7 @@ struct bench_options {
 	unsigned int reps; /* 0: the command's own number */
 	unsigned int fake_nodes;
 	bool json, check, pin, help;
+	const char *csv_path; /* NULL: not asked for; points into argv */
 	char vmm_path[4096];
 };
 

@@ -39,6 +39,49 @@ static int read_task_file(pid_t pid, pid_t tid, const char *name, char *text, si
 	return got ? 0 : -EIO;
 }
 
+/* Fields 14 and 15; the name in field 2 may hold blanks and parentheses. */
+static int parse_split(const char *stat, struct process_split *out)
+{
+	const char *at = strrchr(stat, ')');
+	unsigned long long user, system;
+	double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
+
+	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+		return -EIO;
+	out->user_seconds = (double)user * tick;
+	out->system_seconds = (double)system * tick;
+	return 0;
+}
+
+static int subtract_split(pid_t pid, pid_t tid, void *opaque)
+{
+	struct process_split *sum = opaque, own;
+	char text[1024];
+
+	if (!read_task_file(pid, tid, "stat", text, sizeof(text)) && !parse_split(text, &own)) {
+		sum->user_seconds -= own.user_seconds;
+		sum->system_seconds -= own.system_seconds;
+	}
+	return 0;
+}
+
+int process_split_read(pid_t pid, const char *prefix, struct process_split *out)
+{
+	char path[64], text[1024];
+	FILE *file;
+	char *got;
+	int rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	got = fgets(text, sizeof(text), file);
+	fclose(file);
+	rc = got ? parse_split(text, out) : -EIO;
+	return rc ? rc : process_each_thread(pid, prefix, subtract_split, out);
+}
+
 int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque)
 {
 	struct dirent *entry;
@@ -132,5 +175,22 @@ int process_memory_read(int status_fd, struct process_memory *out)
 	out->rss_bytes = status_kib(text, "VmRSS:");
 	out->rss_anon_bytes = status_kib(text, "RssAnon:");
 	out->page_table_bytes = status_kib(text, "VmPTE:");
+	out->peak_bytes = status_kib(text, "VmHWM:");
 	return 0;
+}
+
+int process_memory_forget_peak(pid_t pid)
+{
+	char path[64];
+	FILE *file;
+	int rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
+	file = fopen(path, "we");
+	if (!file)
+		return -errno;
+	rc = fputs("5", file) < 0 ? -EIO : 0;
+	if (fclose(file))
+		rc = -errno;
+	return rc;
 }

@@ -36,6 +36,7 @@ static json_t *quartiles(const struct cell_result *result, enum metric metric)
 json_t *report_cell_json(const struct cell_result *result)
 {
 	const struct cell *cell = &result->cell;
+	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB);
 	struct stats_summary lost;
 	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s}", "mover", cell->mover, "mode",
 				   cell->mode, "page", cell->page, "threads", (int)cell->threads, "vcpus",
@@ -60,6 +61,13 @@ json_t *report_cell_json(const struct cell_result *result)
 	json_object_set_new(object, "stall_ns", percentiles(result, METRIC_STALL_NS));
 	json_object_set_new(object, "gap_ns", percentiles(result, METRIC_GAP_NS));
 	json_object_set_new(object, "cpu_seconds_per_gb", number(cell_median(result, METRIC_CPU_SECONDS_PER_GB)));
+	json_object_set_new(object, "user_seconds_per_gb", number(cpu * (1 - cell_system_share(result))));
+	json_object_set_new(object, "system_seconds_per_gb", number(cpu * cell_system_share(result)));
+	json_object_set_new(object, "guest_pages_per_second",
+			    json_pack("{s:o, s:o, s:o}", "before", rounded(cell_median(result, METRIC_GUEST_BEFORE)),
+				      "during", rounded(cell_median(result, METRIC_GUEST_DURING)), "after",
+				      rounded(cell_median(result, METRIC_GUEST_AFTER))));
+	json_object_set_new(object, "extra_bytes", rounded(cell_median(result, METRIC_EXTRA_BYTES)));
 	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
 			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));
 	json_object_set_new(object, "passes", number(cell_median(result, METRIC_PASSES)));

@@ -11,6 +11,7 @@
 
 #define COPY_BUFFER_BYTES (1ull << 30)
 #define MAX_GUESTS	  16
+#define LOOK_MS		  20
 #define SETTLE_MS	  20 /* a guest that was let go has refilled its TLB and caches long before */
 
 struct runner {
@@ -167,8 +168,25 @@ static int fill_sample(struct sample *sample, const struct guest_outcome *outcom
 	sample->value[METRIC_WALL_BYTES_PER_SECOND] = moved * 1e9 / (double)outcome->wall_ns;
 	sample->value[METRIC_MEMCPY_RATIO] = moved / seconds / sample->value[METRIC_MEMCPY_BYTES_PER_SECOND];
 	sample->value[METRIC_CPU_SECONDS_PER_GB] = (double)outcome->cpu_ns / moved;
+	sample->value[METRIC_USER_SECONDS_PER_GB] = outcome->user_seconds * 1e9 / moved;
+	sample->value[METRIC_SYSTEM_SECONDS_PER_GB] = outcome->system_seconds * 1e9 / moved;
+	sample->value[METRIC_GUEST_DURING] = outcome->visits_per_second;
+	sample->value[METRIC_EXTRA_BYTES] = outcome->extra_bytes;
 	sample_add_percentiles(sample, METRIC_GAP_NS, after->gap_ns);
 	return 0;
+}
+
+static void add_buckets(uint64_t *sum, const uint64_t *from, const uint64_t *to)
+{
+	for (unsigned int i = 0; i < CELL_BUCKETS; i++)
+		sum[i] += to[i] - from[i];
+}
+
+static void add_times(struct cell_times *sum, const struct guest_times *from, const struct guest_times *to)
+{
+	add_buckets(sum->closed_read, from->closed_read, to->closed_read);
+	add_buckets(sum->closed_write, from->closed_write, to->closed_write);
+	add_buckets(sum->stall, from->stall, to->stall);
 }
 
 static int measure_migration(struct guest *guest, const struct cell *cell, struct sample *sample,
@@ -196,6 +214,26 @@ static int measure_migration(struct guest *guest, const struct cell *cell, struc
 	return rc;
 }
 
+/* measure_migration with what is looked at before and after it. */
+static int measure_around(struct guest *guest, struct cell_result *result, struct sample *sample,
+			  struct gmig_error *err)
+{
+	struct guest_times from, to;
+	int rc = guest_throughput(guest, LOOK_MS, &sample->value[METRIC_GUEST_BEFORE], err);
+
+	if (!rc)
+		rc = guest_times(guest, &from, err);
+	if (!rc)
+		rc = measure_migration(guest, &result->cell, sample, err);
+	if (!rc)
+		rc = guest_times(guest, &to, err);
+	if (!rc)
+		rc = guest_throughput(guest, LOOK_MS, &sample->value[METRIC_GUEST_AFTER], err);
+	if (!rc)
+		add_times(&result->times, &from, &to);
+	return rc;
+}
+
 static int measure(struct runner *runner, struct cell_result *result, struct gmig_error *err)
 {
 	struct sample *sample = &result->sample[result->count];
@@ -212,7 +250,7 @@ static int measure(struct runner *runner, struct cell_result *result, struct gmi
 	if (!rc && !strcmp(result->cell.frames, "fresh"))
 		rc = copier_warm_free_memory(result->cell.mem_bytes * 3 / 2, err);
 	if (!rc)
-		rc = measure_migration(guest, &result->cell, sample, err);
+		rc = measure_around(guest, result, sample, err);
 	if (!rc)
 		rc = guest_pause(guest, err);
 	result->count += !rc;
