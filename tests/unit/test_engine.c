@@ -243,6 +243,51 @@ START_TEST(zero_page_that_is_written_while_discarded_keeps_the_write)
 }
 END_TEST
 
+/* A host without free huge pages: what the engine asks for its frames comes in small ones. */
+static atomic_bool fragmented;
+
+static int advise_fragmented(void *memory, size_t bytes, int advice)
+{
+	if (advice == MADV_HUGEPAGE && atomic_load(&fragmented))
+		advice = MADV_NOHUGEPAGE;
+	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
+START_TEST(without_huge_frames_blocks_move_as_small_pages)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1), back = rig_spec(1, 0);
+	struct gmig_job_info info;
+	struct gmig_stats stats;
+	struct rig rig;
+
+	sys.advise = advise_fragmented;
+	rig_create(&rig, &options);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.page_bytes_2m, BYTES);
+	rig_start(&rig, 2);
+	atomic_store(&fragmented, true);
+	spec.frames = GMIG_FRAMES_FRESH;
+	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(info.left_bytes, 0);
+	ck_assert_uint_eq(info.huge_lost, BYTES / GMIG_BLOCK_BYTES);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.page_bytes_2m, 0);
+	atomic_store(&fragmented, false);
+	rig_move(&rig, &back, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(info.huge_lost, 0);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* ---- Without migration --------------------------------------------------------------------- */
 
 START_TEST(plain_engine_gives_memory_and_refuses_jobs)
@@ -392,6 +437,7 @@ int main(void)
 			    2);
 	tcase_add_loop_test(tcase, discarded_page_under_writers_is_served_again, 0, 2);
 	tcase_add_loop_test(tcase, zero_page_that_is_written_while_discarded_keeps_the_write, 0, 2);
+	tcase_add_loop_test(tcase, without_huge_frames_blocks_move_as_small_pages, 0, 2);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("beliefs");
 	tcase_set_timeout(tcase, 60);
