@@ -183,6 +183,7 @@ struct gmig_job_spec {
 	const char *mover;		/* NULL or "uffd" */
 	uint64_t rate_bytes_per_second; /* 0 = no limit */
 	unsigned int threads;		/* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
+	bool trace;			/* keep a record of each block, for gmig_job_trace() */
 };
 
 struct gmig_left {
@@ -232,6 +233,28 @@ int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second);
  * -ENOENT not present, -EBUSY, -EAGAIN, -EPERM, -ENOMEM, -EIO, -EFAULT not guest RAM. -EINVAL gpa is not page aligned.
  */
 int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status);
+
+/*
+ * One round of one block: its pages that went from one node to one other. A block of several nodes, or one that is
+ * tried again, has several records.
+ */
+struct gmig_trace_record {
+	uint64_t gpa;
+	uint64_t begin_ns, end_ns; /* since the job's start: before frames were taken; all given back */
+	/* Longest time that a right was away, of the runs of pages in this round; 0: it was not taken */
+	uint64_t closed_read_ns, closed_write_ns;
+	uint32_t pages, moved_pages; /* 4K pages; tried, and of these moved */
+	uint8_t from, to;
+	uint8_t worker;
+	bool huge; /* tried as one huge page */
+	int error; /* -errno of the first page that stayed, 0 when none did */
+};
+
+/*
+ * Copy records first..first+max in the order in which they ended, as far as there are any; returns how many there are in
+ * all by now. 0 for a job that was started without `trace`. The records go with the job.
+ */
+size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records, size_t max);
 
 const char *gmig_job_state_name(enum gmig_job_state state);
 const char *gmig_mode_name(enum gmig_mode mode);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TRACE_RECORDS 1024 /* to begin with */
+
 /* ---- States -------------------------------------------------------------------------------- */
 
 #define NEXT(state) ((state) + 1) /* 0 = the event is refused */
@@ -257,6 +259,7 @@ static void job_free(struct gmig_job *job)
 {
 	plan_destroy(job->plan);
 	status_destroy(job->status);
+	trace_destroy(job->trace);
 	pthread_cond_destroy(&job->changed);
 	pthread_mutex_destroy(&job->lock);
 	free(job);
@@ -282,7 +285,8 @@ static int job_create(struct gmig *gmig, const struct gmig_job_spec *spec, struc
 	job->start_ns = gmig->sys->now_ns();
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
 	ret = plan_map_build(spec, gmig_topology_nodes(gmig->options.topology), &job->map, err);
-	if (!ret && status_create(&job->status))
+	if (!ret && (status_create(&job->status) ||
+		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
 	if (ret) {
 		job_free(job);
@@ -473,6 +477,12 @@ static int page_now(struct gmig *gmig, uint64_t gfn)
 	if (shadow_lookup(gmig->shadow, gfn, &entry))
 		return -EFAULT;
 	return entry.state == SHADOW_NONE ? -ENOENT : entry.node;
+}
+
+size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records,
+		      size_t max)
+{
+	return job->trace ? trace_copy(job->trace, first, records, max) : 0;
 }
 
 int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status)

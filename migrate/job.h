@@ -14,6 +14,7 @@
 #include "plan.h"
 #include "rate.h"
 #include "status.h"
+#include "trace.h"
 
 enum job_event {
 	JOB_RUN,    /* the job's thread starts */
@@ -36,6 +37,7 @@ struct gmig_job {
 	struct plan_map map;
 	struct plan *plan;
 	struct status *status;
+	struct trace *trace; /* NULL: not asked for */
 	pthread_t thread;
 
 	pthread_mutex_t lock;

@@ -317,13 +317,53 @@ static unsigned int round_move(struct job_worker *worker, struct pick *pick, str
 	return bits_count(&result->moved);
 }
 
+/* What stayed of the pages that were picked says why in `result`, unless nothing was tried. */
+static int first_error(const struct bits *pages, const struct mover_result *result)
+{
+	unsigned int i = bits_next(pages, 0, true);
+
+	if (bits_empty(pages))
+		return -EBUSY; /* another job was faster */
+	while (i < GMIG_BLOCK_PAGES && (bits_get(&result->moved, i) || bits_get(&result->gone, i)))
+		i = bits_next(pages, i + 1, true);
+	if (i >= GMIG_BLOCK_PAGES)
+		return 0;
+	return result->error[i] ? result->error[i] : -EIO;
+}
+
+/* ret: why no frames were had. */
+static void round_trace(const struct job_worker *worker, const struct pick *pick,
+			const struct mover_result *result, uint64_t begin_ns, int ret)
+{
+	struct gmig_job *job = worker->job;
+	const struct gmig_trace_record record = {
+	    .gpa = pick->block_gfn * GMIG_PAGE_BYTES,
+	    .begin_ns = begin_ns - job->start_ns,
+	    .end_ns = job->gmig->sys->now_ns() - job->start_ns,
+	    .closed_read_ns = result->closed_read_ns,
+	    .closed_write_ns = result->closed_write_ns,
+	    .pages = bits_count(&pick->pages),
+	    .moved_pages = bits_count(&result->moved),
+	    .from = pick->source,
+	    .to = pick->target,
+	    /* from 0 in each job, while the index goes by pools */
+	    .worker = (uint8_t)((worker->index - job->id * 5) % GMIG_MAX_WORKERS),
+	    .huge = pick->huge,
+	    .error = ret ? ret : first_error(&pick->pages, result),
+	};
+
+	trace_add(job->trace, &record);
+}
+
 static void round_run(struct job_worker *worker, struct pick *pick)
 {
 	struct gmig_job *job = worker->job;
+	uint64_t begin_ns = job->trace ? job->gmig->sys->now_ns() : 0;
 	struct mover_result result;
 	struct slot *target, *source;
 	int ret;
 
+	memset(&result, 0, sizeof(result));
 	atomic_store(&worker->target, pick->target);
 	atomic_store(&worker->source, pick->source);
 	engine_gate_enter(job->gmig);
@@ -333,7 +373,6 @@ static void round_run(struct job_worker *worker, struct pick *pick)
 	} else {
 		unsigned int moved;
 
-		memset(&result, 0, sizeof(result));
 		moved = round_move(worker, pick, target, source, &result);
 		if (result.lost)
 			goto out; /* a slot holds the guest's content: it is nobody's frame */
@@ -343,6 +382,8 @@ static void round_run(struct job_worker *worker, struct pick *pick)
 	}
 out:
 	engine_gate_leave(job->gmig);
+	if (job->trace)
+		round_trace(worker, pick, &result, begin_ns, ret);
 }
 
 bool job_block(struct job_worker *worker, uint64_t block_gfn)

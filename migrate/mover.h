@@ -30,6 +30,7 @@ struct mover_result {
 	struct bits moved;
 	struct bits gone; /* a hole or the shared zero page: nothing to move, discarded */
 	bool lost;
+	uint64_t closed_read_ns, closed_write_ns; /* longest time that a right was away */
 	bool split;			 /* the kernel shows the block no longer as one huge page */
 	int16_t error[GMIG_BLOCK_PAGES]; /* -errno of each page that stayed */
 };

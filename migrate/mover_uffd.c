@@ -185,12 +185,14 @@ static void putback(const struct run *run, unsigned int first, unsigned int coun
 /* ---- One run ------------------------------------------------------------------------------- */
 
 static void closed_record(const struct run *run, uint64_t from, struct hist *engine,
-			  struct hist *job)
+			  struct hist *job, uint64_t *longest_ns)
 {
 	uint64_t ns = run_now(run) - from;
 
 	if (!from)
 		return;
+	if (ns > *longest_ns)
+		*longest_ns = ns;
 	hist_record(engine, ns);
 	if (job)
 		hist_record(job, ns);
@@ -230,7 +232,8 @@ static unsigned int exchange(struct run *run, int *error)
 			   out * GMIG_PAGE_BYTES);
 	}
 	remap(run, out, *error);
-	closed_record(run, run->read_closed, &request->gmig->closed_read, request->closed_read);
+	closed_record(run, run->read_closed, &request->gmig->closed_read, request->closed_read,
+		      &run->result->closed_read_ns);
 	return out;
 }
 
@@ -267,7 +270,8 @@ static void run_move(struct run *run)
 		if (readable)
 			unprotect(run, run->first + done, run->count - done);
 	}
-	closed_record(run, run->write_closed, &request->gmig->closed_write, request->closed_write);
+	closed_record(run, run->write_closed, &request->gmig->closed_write, request->closed_write,
+		      &run->result->closed_write_ns);
 }
 
 /* ---- Looking before moving ----------------------------------------------------------------- */

@@ -136,6 +136,7 @@ static int read_spec(struct vmm *vmm, const json_t *arguments, struct gmig_job_s
 		ret = read_integer(arguments, "threads", GMIG_MAX_WORKERS, &threads, err);
 	if (!ret)
 		spec->threads = (unsigned int)threads;
+	spec->trace = json_is_true(json_object_get(arguments, "trace"));
 	return ret;
 }
 
@@ -219,6 +220,30 @@ static int job_cancel(void *opaque, const json_t *arguments, json_t **result,
 		      struct gmig_error *err)
 {
 	return change_job(opaque, arguments, gmig_job_cancel, result, err);
+}
+
+#define TRACE_MAX 2048 /* records in one answer, some 400 KB */
+
+static int query_job_trace(void *opaque, const json_t *arguments, json_t **result,
+			   struct gmig_error *err)
+{
+	struct gmig_trace_record *records;
+	struct gmig_job *job = NULL;
+	uint64_t first = 0;
+	size_t total;
+	int ret = read_integer(arguments, "first", INT64_MAX, &first, err);
+
+	if (!ret)
+		ret = find_job(opaque, arguments, &job, err);
+	if (ret)
+		return ret;
+	records = calloc(TRACE_MAX, sizeof(*records));
+	total = records ? gmig_job_trace(job, first, records, TRACE_MAX) : 0;
+	gmig_job_put(job);
+	if (records)
+		*result = report_trace(records, first, total, TRACE_MAX);
+	free(records);
+	return *result ? 0 : no_memory(err);
 }
 
 static int job_set_rate(void *opaque, const json_t *arguments, json_t **result,
@@ -330,9 +355,12 @@ static const struct control_argument migrate_arguments[] = {
     {"rate", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
     {"frames", CONTROL_STRING, false},
+    {"trace", CONTROL_BOOL, false},
     {0},
 };
 static const struct control_argument job_arguments[] = {{"id", CONTROL_STRING, true}, {0}};
+static const struct control_argument trace_arguments[] = {
+    {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
 static const struct control_argument rate_arguments[] = {
     {"id", CONTROL_STRING, true}, {"rate", CONTROL_INTEGER, true}, {0}};
 static const struct control_argument load_arguments[] = {{"load", CONTROL_STRING, true}, {0}};
@@ -343,6 +371,7 @@ static const struct control_command commands[] = {
     {"query-residency", NULL, query_residency},
     {"query-jobs", NULL, query_jobs},
     {"query-histograms", NULL, query_histograms},
+    {"query-job-trace", trace_arguments, query_job_trace},
     {"check-invariants", NULL, check_invariants},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"job-pause", job_arguments, job_pause},

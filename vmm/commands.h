@@ -28,6 +28,9 @@ json_t *report_residency(struct vmm *vmm);
 json_t *report_jobs(struct vmm *vmm);
 json_t *report_histograms(struct vmm *vmm);
 json_t *report_job(const struct gmig_job_info *info);
+/* records[0] is record number `first`; there are `total`, at most `max` of them in records. */
+json_t *report_trace(const struct gmig_trace_record *records, uint64_t first, uint64_t total,
+		     size_t max);
 json_t *report_check(const struct gmig_check *check);
 
 #endif

@@ -187,6 +187,32 @@ json_t *report_jobs(struct vmm *vmm)
 	return list;
 }
 
+static json_t *trace_record(const struct gmig_trace_record *record)
+{
+	json_t *object = json_pack(
+	    "{s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:b}", "gpa", integer(record->gpa),
+	    "begin_ns", integer(record->begin_ns), "end_ns", integer(record->end_ns),
+	    "closed_read_ns", integer(record->closed_read_ns), "closed_write_ns",
+	    integer(record->closed_write_ns), "pages", (int)record->pages, "moved_pages",
+	    (int)record->moved_pages, "from", (int)record->from, "to", (int)record->to, "worker",
+	    (int)record->worker, "huge", (int)record->huge);
+
+	if (object && record->error)
+		json_object_set_new(object, "error", json_string(gmig_errno_name(record->error)));
+	return object;
+}
+
+json_t *report_trace(const struct gmig_trace_record *records, uint64_t first, uint64_t total,
+		     size_t max)
+{
+	json_t *list = json_array();
+
+	for (uint64_t i = 0; first + i < total && i < max; i++)
+		json_array_append_new(list, trace_record(&records[i]));
+	return json_pack("{s:o, s:o, s:o}", "total", integer(total), "first", integer(first),
+			 "records", list);
+}
+
 /* ---- Residency ------------------------------------------------------------------------------- */
 
 static json_t *vnodes_residency(struct vmm *vmm)

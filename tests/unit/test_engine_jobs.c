@@ -249,6 +249,66 @@ START_TEST(job_with_nothing_to_do_completes_at_once)
 }
 END_TEST
 
+START_TEST(job_trace_has_a_record_for_each_block)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
+	struct gmig_trace_record records[2 * BYTES / GMIG_BLOCK_BYTES];
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	uint64_t moved = 0, seen = 0;
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+	size_t count;
+
+	rig_create(&rig, &options);
+	spec.trace = true;
+	spec.threads = 2;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	count = gmig_job_trace(job, 0, records, 2 * BYTES / GMIG_BLOCK_BYTES);
+	ck_assert_uint_ge(count, BYTES / GMIG_BLOCK_BYTES);
+	ck_assert_uint_le(count, 2 * BYTES / GMIG_BLOCK_BYTES);
+	for (size_t i = 0; i < count; i++) {
+		const struct gmig_trace_record *record = &records[i];
+
+		ck_assert_uint_eq(record->gpa % GMIG_BLOCK_BYTES, 0);
+		ck_assert_uint_lt(record->gpa, BYTES);
+		ck_assert_uint_le(record->begin_ns, record->end_ns);
+		ck_assert_uint_le(record->end_ns, info.elapsed_ns);
+		ck_assert_uint_eq(record->from, 0);
+		ck_assert_uint_eq(record->to, 1);
+		ck_assert_uint_lt(record->worker, 2);
+		ck_assert_int_eq(record->error != 0, record->moved_pages < record->pages);
+		if (record->moved_pages) {
+			ck_assert_uint_gt(record->closed_read_ns, 0);
+			ck_assert_uint_ge(record->closed_write_ns, record->closed_read_ns);
+			ck_assert_uint_le(record->closed_write_ns,
+					  record->end_ns - record->begin_ns);
+		}
+		moved += record->moved_pages * GMIG_PAGE_BYTES;
+		seen |= 1ull << record->gpa / GMIG_BLOCK_BYTES;
+	}
+	ck_assert_uint_eq(moved, info.moved_bytes);
+	ck_assert_uint_eq(seen, (1ull << BYTES / GMIG_BLOCK_BYTES) - 1);
+	/* The second half alone, and nothing behind the end. */
+	records[0].end_ns = 0;
+	ck_assert_uint_eq(gmig_job_trace(job, count - 1, records, 1), count);
+	ck_assert_uint_gt(records[0].end_ns, 0);
+	records[0].end_ns = 0;
+	ck_assert_uint_eq(gmig_job_trace(job, count, records, 1), count);
+	ck_assert_uint_eq(records[0].end_ns, 0);
+	gmig_job_put(job);
+	spec = rig_spec(1, 0);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	ck_assert_uint_eq(gmig_job_trace(job, 0, records, 1), 0); /* not asked for */
+	gmig_job_put(job);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(job_specs_that_make_no_sense_are_refused)
 {
 	struct rig_options options = {.bytes = BYTES};
@@ -324,6 +384,7 @@ int main(void)
 	tcase_add_loop_test(tcase, job_rate_is_kept_and_a_new_one_holds_at_once, 0, 2);
 	tcase_add_loop_test(tcase, two_jobs_at_once_share_the_work_and_lose_nothing, 0, 2);
 	tcase_add_test(tcase, job_with_nothing_to_do_completes_at_once);
+	tcase_add_loop_test(tcase, job_trace_has_a_record_for_each_block, 0, 2);
 	tcase_add_test(tcase, job_specs_that_make_no_sense_are_refused);
 	tcase_add_test(tcase, destroy_in_the_middle_of_jobs_ends_them);
 	tcase_add_test(tcase, jobs_are_remembered_up_to_a_limit);
