@@ -15,6 +15,9 @@ struct bench_command {
 };
 
 int bench_move(const struct bench_options *options, const char *directory);
+int bench_quick(const struct bench_options *options, const char *directory);
+int bench_paper(const struct bench_options *options, const char *directory);
+int bench_full(const struct bench_options *options, const char *directory);
 int bench_steady(const struct bench_options *options, const char *directory);
 int bench_memory(const struct bench_options *options, const char *directory);
 

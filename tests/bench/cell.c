@@ -65,7 +65,10 @@ void cell_name(const struct cell *cell, char *text, size_t bytes)
 	int used = snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames, cell->mode, cell->load);
 
 	if (used > 0 && (size_t)used < bytes && (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
-		snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads, cell->vcpus, cell->jobs);
+		used += snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads, cell->vcpus,
+				 cell->jobs);
+	if (used > 0 && (size_t)used < bytes && cell->mem_bytes != 1ull << 30)
+		snprintf(text + used, bytes - (size_t)used, " %lluM", (unsigned long long)(cell->mem_bytes >> 20));
 }
 
 void sample_clear(struct sample *sample)
@@ -146,7 +149,7 @@ double cell_system_share(const struct cell_result *result)
 		user += isnan(value[METRIC_USER_SECONDS_PER_GB]) ? 0 : value[METRIC_USER_SECONDS_PER_GB];
 		system += isnan(value[METRIC_SYSTEM_SECONDS_PER_GB]) ? 0 : value[METRIC_SYSTEM_SECONDS_PER_GB];
 	}
-	return user + system > 0 ? system / (user + system) : NAN;
+	return user + system > 0 ? fmin(fmax(system / (user + system), 0), 1) : NAN;
 }
 
 /* Names and numbers of an axis, with its default when none was asked for. */
@@ -158,16 +161,16 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 	const unsigned int length[] = { AXIS_LENGTH(axes->pages), AXIS_LENGTH(axes->frame_kinds),
 					AXIS_LENGTH(axes->loads), AXIS_LENGTH(axes->modes),
 					AXIS_LENGTH(axes->thread_counts), AXIS_LENGTH(axes->vcpu_counts),
-					AXIS_LENGTH(axes->job_counts) };
+					AXIS_LENGTH(axes->job_counts), AXIS_LENGTH(axes->mems) };
 	size_t total = 1;
 
 	for (size_t a = 0; a < sizeof(length) / sizeof(length[0]); a++)
 		total *= length[a];
 	for (size_t n = 0; n < total && n < max; n++) {
-		unsigned int at[7];
+		unsigned int at[8];
 		size_t rest = n;
 
-		for (int a = 6; a >= 0; a--) {
+		for (int a = 7; a >= 0; a--) {
 			at[a] = (unsigned int)(rest % length[a]);
 			rest /= length[a];
 		}
@@ -180,10 +183,24 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 			.threads = AXIS(axes->threads, axes->thread_counts, 1, at[4]),
 			.vcpus = AXIS(axes->vcpus, axes->vcpu_counts, 1, at[5]),
 			.jobs = AXIS(axes->jobs, axes->job_counts, 1, at[6]),
-			.mem_bytes = mem_bytes,
+			.mem_bytes = AXIS(axes->mem_bytes, axes->mems, mem_bytes, at[7]),
 		};
 	}
 	return total;
+}
+
+/* What a row leaves out is one thread, one vCPU, one job. */
+static size_t fill(const struct cell *preset, size_t count, uint64_t mem_bytes, struct cell *cells, size_t max)
+{
+	for (size_t i = 0; i < count && i < max; i++) {
+		cells[i] = preset[i];
+		cells[i].mover = "uffd";
+		cells[i].threads = preset[i].threads ? preset[i].threads : 1;
+		cells[i].vcpus = preset[i].vcpus ? preset[i].vcpus : 1;
+		cells[i].jobs = preset[i].jobs ? preset[i].jobs : 1;
+		cells[i].mem_bytes = mem_bytes;
+	}
+	return count;
 }
 
 size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
@@ -198,13 +215,45 @@ size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 		{ .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
 		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable" },
 	};
-	size_t count = sizeof(preset) / sizeof(preset[0]);
 
-	for (size_t i = 0; i < count && i < max; i++) {
-		cells[i] = preset[i];
-		cells[i].mover = "uffd";
-		cells[i].threads = cells[i].vcpus = cells[i].jobs = 1;
-		cells[i].mem_bytes = mem_bytes;
-	}
-	return count;
+	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
+}
+
+size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
+{
+	static const struct cell preset[] = {
+		{ .name = "one-way move", .page = "2M", .frames = "fresh", .load = "write", .mode = "readable" },
+		{ .name = "one-way, two workers", .page = "2M", .frames = "fresh", .load = "write",
+		  .mode = "readable", .threads = 2 },
+		{ .name = "back and forth", .page = "2M", .frames = "recycled", .load = "write", .mode = "readable" },
+		{ .name = "readers shut out too", .page = "2M", .frames = "recycled", .load = "write",
+		  .mode = "block" },
+		{ .name = "four jobs at once", .page = "2M", .frames = "recycled", .load = "write",
+		  .mode = "readable", .jobs = 4 },
+		{ .name = "reading guest", .page = "2M", .frames = "recycled", .load = "read", .mode = "readable" },
+		{ .name = "idle guest", .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable" },
+		{ .name = "idle, two workers", .page = "2M", .frames = "recycled", .load = "idle",
+		  .mode = "readable", .threads = 2 },
+		{ .name = "small pages", .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
+		{ .name = "small pages, one-way", .page = "4K", .frames = "fresh", .load = "write",
+		  .mode = "readable" },
+	};
+
+	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
+}
+
+size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
+{
+	static const struct cell preset[] = {
+		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 1 },
+		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 4 },
+		{ .page = "4K", .frames = "fresh", .load = "idle", .mode = "block", .jobs = 1 },
+		{ .page = "4K", .frames = "fresh", .load = "idle", .mode = "block", .jobs = 4 },
+		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 1 },
+		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 4 },
+		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 1 },
+		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 4 },
+	};
+
+	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
 }

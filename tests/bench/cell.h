@@ -20,9 +20,10 @@ struct cell {
 	const char *mover, *mode, *page, *load, *frames;
 	unsigned int threads, vcpus, jobs;
 	uint64_t mem_bytes;
+	const char *name; /* NULL, or what a preset calls it */
 };
 
-/* "2M recycled readable write" and what differs from one thread, vCPU, job. */
+/* "2M recycled readable write" and what differs from one thread, vCPU, job, and from a guest of 1 GiB. */
 void cell_name(const struct cell *cell, char *text, size_t bytes);
 
 enum metric {
@@ -87,13 +88,18 @@ double cell_system_share(const struct cell_result *result);
 struct cell_axes {
 	const char *page[4], *frames[4], *load[8], *mode[4];
 	unsigned int threads[8], vcpus[8], jobs[8];
-	unsigned int pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts;
+	uint64_t mem_bytes[8];
+	unsigned int pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts, mems;
 };
 
-/* Cells of the product, at most `max`; returns how many there are (more than max: not all were written). */
+/* mem_bytes: for axes without one. Cells of the product, at most `max`; returns how many there are (more than max: not all were written). */
 size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cell *cells, size_t max);
 /* The cells that the targets are judged by. */
 size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
+/* Ten that show the range: what helps, what costs. */
+size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
+/* One job and four at once, in pairs: cells[i], cells[i + 1]. */
+size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
 
 /* The static name equal to text among those an axis allows; NULL: none. axis: "page", "frames", "load", "mode". */
 const char *cell_axis_name(const char *axis, const char *text);

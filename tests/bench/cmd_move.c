@@ -1,131 +1,218 @@
-/* gmig-bench move: how fast each way of moving is, next to memcpy. */
-#include "bench.h"
-#include "csv.h"
+/*
+ * The studies: which cells, how often, and what the figures say beyond themselves.
+ *
+ * paper: what Christoph Lameter wrote to linux-mm in 2006 ("The current state and the future of
+ * page migration"): with swap entries 600-900 MB/s for one migration and around 250 MB/s for 4
+ * concurrent ones; with migration entries 800 MB/s to 1 GB/s, which "only slightly degrades for 4
+ * concurrent processes".
+ */
 #include "host.h"
-#include "report.h"
+#include "study.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#define DEFAULT_REPS   9
-#define MIN_REPS       7
-#define BUDGET_SECONDS 110
-
-static void show_progress(void *opaque, const struct cell *cell, unsigned int rep, unsigned int reps)
+static int no_lists(const struct bench_options *options, const char *command)
 {
-	char name[96];
-
-	(void)opaque;
-	cell_name(cell, name, sizeof(name));
-	fprintf(stderr, "\r\033[K%u/%u %s", rep + 1, reps, name);
+	if (!options->axes_given)
+		return 0;
+	fprintf(stderr, "gmig-bench: %s has cells of its own; lists are for move\n", command);
+	return BENCH_USAGE;
 }
 
-static void end_progress(const struct runner_options *options)
-{
-	if (options->progress)
-		fprintf(stderr, "\r\033[K");
-}
-
-/* Fewer repetitions than a median needs, or a guest that the cache could hold. */
-static void warn_about(const struct bench_options *options, unsigned int reps)
-{
-	uint64_t cache = host_last_level_cache_bytes();
-
-	if (reps < MIN_REPS)
-		fprintf(stderr, "gmig-bench: %u repetitions: a median worth the name takes %d\n", reps, MIN_REPS);
-	if (options->mem_bytes < 4 * cache)
-		fprintf(stderr, "gmig-bench: the guest is smaller than 4 times the last-level cache (%llu MiB)\n",
-			(unsigned long long)(cache >> 20));
-}
-
-static unsigned int print(const struct runner_report *report, const struct bench_options *options)
-{
-	struct target_judgement targets[TARGET_MAX];
-	size_t count = options->check ? target_judge((const struct cell_result *const *)report->results,
-						     report->count, targets)
-				      : 0;
-	json_t *host = host_facts();
-	unsigned int missed;
-
-	if (options->json) {
-		json_t *object = report_json(report, host, targets, count);
-
-		json_dumpf(object, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-		printf("\n");
-		json_decref(object);
-		missed = report_targets(stderr, targets, count);
-		report_noise(stderr, &report->noise);
-	} else {
-		report_host(stdout, host);
-		report_table(stdout, report);
-		if (count)
-			printf("\n");
-		missed = report_targets(stdout, targets, count);
-		report_noise(stdout, &report->noise);
-	}
-	json_decref(host);
-	return missed;
-}
-
-/* Files are opened before anything is measured: nobody wants to hear of a wrong path two minutes later. */
-static int open_output(const char *path, FILE **out, struct gmig_error *err)
-{
-	*out = path ? fopen(path, "we") : NULL;
-	return path && !*out ? gmig_fail(err, -errno, "%s cannot be written: %s", path, strerror(errno)) : 0;
-}
-
-static int close_output(const char *path, FILE *out, struct gmig_error *err)
-{
-	bool failed = out && ferror(out);
-
-	if (out && (fclose(out) || failed))
-		return gmig_fail(err, -EIO, "%s could not be written", path);
-	return 0;
-}
+/* ---- move, quick ----------------------------------------------------------------------------- */
 
 int bench_move(const struct bench_options *options, const char *directory)
 {
-	struct runner_options run = { .vmm_path = options->vmm_path, .directory = directory,
-				      .fake_nodes = options->fake_nodes, .pin = options->pin,
-				      .reps = options->reps ? options->reps : DEFAULT_REPS };
 	static struct cell cells[BENCH_MAX_CELLS];
-	struct runner_report report;
-	struct gmig_error err = { 0 };
-	FILE *csv = NULL;
-	unsigned int missed;
-	size_t count;
+	struct study study = {.title = "Moving a guest's memory",
+			      .groups = 1,
+			      .reps = 9,
+			      .min_reps = 7,
+			      .judge = true};
+	size_t count =
+	    options->axes_given
+		? cell_product(&options->axes, options->mem_bytes, cells, BENCH_MAX_CELLS)
+		: cell_target_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
 
-	/* The targets are judged within two minutes, also on a slow day. */
-	if (!options->axes_given && !options->reps) {
-		run.budget_seconds = BUDGET_SECONDS;
-		run.min_reps = MIN_REPS;
-	}
-	count = options->axes_given ? cell_product(&options->axes, options->mem_bytes, cells, BENCH_MAX_CELLS)
-				    : cell_target_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
 	if (count > BENCH_MAX_CELLS) {
 		fprintf(stderr, "gmig-bench: %zu cells are more than %d\n", count, BENCH_MAX_CELLS);
 		return BENCH_USAGE;
 	}
-	warn_about(options, run.reps);
-	if (open_output(options->csv_path, &csv, &err))
-		return bench_failed(&err);
-	if (isatty(STDERR_FILENO))
-		run.progress = show_progress;
-	if (runner_run(&run, cells, count, &report, &err)) {
-		end_progress(&run);
-		if (csv)
-			fclose(csv);
-		return bench_failed(&err);
+	/* The targets are judged within two minutes, also on a slow day. */
+	if (!options->axes_given)
+		study.budget_seconds = 105;
+	study.group[0].cells = cells;
+	study.group[0].count = count;
+	return study_run(&study, options, directory);
+}
+
+int bench_quick(const struct bench_options *options, const char *directory)
+{
+	uint64_t mem_bytes = options->mem_given ? options->mem_bytes : 512ull << 20;
+	static struct cell cells[BENCH_MAX_CELLS];
+	struct study study = {.title = "Ten ways to move a guest's memory",
+			      .groups = 1,
+			      .reps = 5,
+			      .min_reps = 1,
+			      .budget_seconds = 42};
+	int usage = no_lists(options, "quick");
+
+	if (usage)
+		return usage;
+	study.group[0].cells = cells;
+	study.group[0].count = cell_quick_preset(mem_bytes, cells, BENCH_MAX_CELLS);
+	return study_run(&study, options, directory);
+}
+
+/* ---- paper ----------------------------------------------------------------------------------- */
+
+#define SLIGHTLY 0.75 /* each of four has at least this share of the rate of one alone */
+
+/* One pair of the preset: alone, and four at once. */
+struct pair {
+	const struct cell_result *one, *four;
+	double one_rate, each_rate; /* bytes per second of one job */
+};
+
+static bool take_pair(const struct runner_report *report, size_t i, struct pair *pair)
+{
+	if (i + 1 >= report->count || report->results[i]->cell.jobs != 1 ||
+	    report->results[i + 1]->cell.jobs != 4)
+		return false;
+	pair->one = report->results[i];
+	pair->four = report->results[i + 1];
+	pair->one_rate = cell_median(pair->one, METRIC_BYTES_PER_SECOND);
+	pair->each_rate = cell_median(pair->four, METRIC_BYTES_PER_SECOND) / 4;
+	return true;
+}
+
+static void conclude_paper(FILE *out, const struct runner_report *report)
+{
+	unsigned int cpus = host_cpus();
+	struct pair pair;
+	char name[96];
+
+	fprintf(out,
+		"\nOne migration against four at once, GB/s\n"
+		"  %-34s %6s %9s %9s %9s %11s\n",
+		"", "one", "each of 4", "4 in all", "each/one", "in all/one");
+	fprintf(out, "  %-34s %6s %9s %9s %9s %11s\n", "2006, swap entries (Linux)", "0.6-0.9",
+		"~0.25", "~1.0", "0.3-0.4", "1.1-1.7");
+	fprintf(out, "  %-34s %6s %9s %9s %9s %11s\n", "2006, migration entries (Linux)", "0.8-1.0",
+		"slightly less than one", "", "", "");
+	for (size_t i = 0; i < report->count; i += 2) {
+		if (!take_pair(report, i, &pair))
+			continue;
+		cell_name(&pair.one->cell, name, sizeof(name));
+		fprintf(out, "  %-34s %6.2f %9.2f %9.2f %9.2f %11.2f  %s\n", name,
+			pair.one_rate * 1e-9, pair.each_rate * 1e-9, pair.each_rate * 4e-9,
+			pair.each_rate / pair.one_rate, pair.each_rate * 4 / pair.one_rate,
+			pair.each_rate >= SLIGHTLY * pair.one_rate
+			    ? "the claim of 2006 holds: each slows only slightly"
+			: pair.each_rate * 4 >= 0.95 * pair.one_rate
+			    ? "each slows, all together do not: they share what one had"
+			    : "four together are slower than one");
 	}
-	end_progress(&run);
-	missed = print(&report, options);
-	if (csv)
-		csv_samples(csv, &report);
-	if (close_output(options->csv_path, csv, &err))
-		missed += (unsigned int)bench_failed(&err);
-	runner_report_clear(&report);
-	return missed ? BENCH_FAILED : BENCH_OK;
+	fprintf(out,
+		"2006: four processes on a machine with CPUs for all; here: four jobs on one "
+		"guest, %u CPU%s "
+		"for four workers and the guest.\n"
+		"Direct against swap-based migration: not measured. The mover `swap` does not "
+		"exist here; "
+		"neither does `kernel`.\n",
+		cpus, cpus == 1 ? "" : "s");
+}
+
+static json_t *conclude_paper_json(const struct runner_report *report)
+{
+	json_t *pairs = json_array();
+	struct pair pair;
+	char name[96];
+
+	for (size_t i = 0; i < report->count; i += 2) {
+		if (!take_pair(report, i, &pair))
+			continue;
+		cell_name(&pair.one->cell, name, sizeof(name));
+		json_array_append_new(
+		    pairs,
+		    json_pack("{s:s, s:f, s:f, s:f, s:f}", "cell", name, "one_bytes_per_second",
+			      pair.one_rate, "each_of_four_bytes_per_second", pair.each_rate,
+			      "each_ratio", pair.each_rate / pair.one_rate, "aggregate_ratio",
+			      pair.each_rate * 4 / pair.one_rate));
+	}
+	return json_pack("{s:o, s:[s, s]}", "one_against_four", pairs, "movers_missing", "swap",
+			 "kernel");
+}
+
+int bench_paper(const struct bench_options *options, const char *directory)
+{
+	static struct cell cells[BENCH_MAX_CELLS];
+	struct study study = {.title = "What was said of page migration in 2006, and now",
+			      .groups = 1,
+			      .reps = 7,
+			      .conclude = conclude_paper,
+			      .conclude_json = conclude_paper_json};
+	int usage = no_lists(options, "paper");
+
+	if (usage)
+		return usage;
+	study.group[0].cells = cells;
+	study.group[0].count = cell_paper_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
+	return study_run(&study, options, directory);
+}
+
+/* ---- full ------------------------------------------------------------------------------------ */
+
+/* Each group varies what belongs together; their guests come and go with the group. */
+static const struct cell_axes full_groups[] = {
+    {.page = {"2M"},
+     .frames = {"recycled", "fresh"},
+     .load = {"idle", "write", "random", "read", "half"},
+     .mode = {"readable", "block"},
+     .pages = 1,
+     .frame_kinds = 2,
+     .loads = 5,
+     .modes = 2},
+    {.page = {"4K"},
+     .frames = {"recycled", "fresh"},
+     .load = {"idle", "write", "random", "read", "half"},
+     .mode = {"readable", "block"},
+     .pages = 1,
+     .frame_kinds = 2,
+     .loads = 5,
+     .modes = 2},
+    {.page = {"2M", "4K"},
+     .frames = {"recycled", "fresh"},
+     .threads = {1, 2, 4},
+     .jobs = {1, 2, 4},
+     .pages = 2,
+     .frame_kinds = 2,
+     .thread_counts = 3,
+     .job_counts = 3},
+    {.page = {"2M", "4K"}, .vcpus = {1, 2, 4}, .pages = 2, .vcpu_counts = 3},
+    {.mem_bytes = {256ull << 20, 512ull << 20, 1ull << 30, 2ull << 30, 4ull << 30}, .mems = 5},
+    {.mem_bytes = {8ull << 30}, .mems = 1},
+};
+
+int bench_full(const struct bench_options *options, const char *directory)
+{
+	static struct cell cells[BENCH_MAX_CELLS];
+	struct study study = {
+	    .title = "Every way to move a guest's memory", .reps = 7, .judge = true};
+	int usage = no_lists(options, "full");
+	size_t used = 0;
+
+	if (usage)
+		return usage;
+	for (size_t g = 0; g < sizeof(full_groups) / sizeof(full_groups[0]); g++) {
+		size_t count = cell_product(&full_groups[g], options->mem_bytes, cells + used,
+					    BENCH_MAX_CELLS - used);
+
+		study.group[g].cells = cells + used;
+		study.group[g].count = count;
+		used += count;
+	}
+	study.groups = sizeof(full_groups) / sizeof(full_groups[0]);
+	return study_run(&study, options, directory);
 }

@@ -56,3 +56,34 @@ void csv_samples(FILE *out, const struct runner_report *report)
 		}
 	}
 }
+
+/* What a record lacks (its error, when it has none) is an empty field. */
+static void print_member(FILE *out, const json_t *value)
+{
+	if (json_is_string(value))
+		csv_text(out, json_string_value(value));
+	else if (json_is_boolean(value))
+		fputs(json_is_true(value) ? "1" : "0", out);
+	else if (json_is_integer(value))
+		fprintf(out, "%lld", json_integer_value(value));
+}
+
+void csv_trace(FILE *out, const json_t *records)
+{
+	static const char *const columns[] = {
+	    "job",   "gpa",	    "begin_ns", "end_ns", "closed_read_ns", "closed_write_ns",
+	    "pages", "moved_pages", "from",	"to",	  "worker",	    "huge",
+	    "error"};
+	const size_t count = sizeof(columns) / sizeof(columns[0]);
+	const json_t *record;
+	size_t index;
+
+	for (size_t i = 0; i < count; i++)
+		fprintf(out, "%s%s", columns[i], i + 1 < count ? "," : "\n");
+	json_array_foreach ((json_t *)records, index, record) {
+		for (size_t i = 0; i < count; i++) {
+			print_member(out, json_object_get(record, columns[i]));
+			fputc(i + 1 < count ? ',' : '\n', out);
+		}
+	}
+}

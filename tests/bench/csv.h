@@ -15,5 +15,7 @@
 void csv_text(FILE *out, const char *text);
 /* One line a repetition of a cell: what the cell is, which repetition, then every metric. */
 void csv_samples(FILE *out, const struct runner_report *report);
+/* One line a record of query-job-trace. */
+void csv_trace(FILE *out, const json_t *records);
 
 #endif

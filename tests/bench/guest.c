@@ -453,6 +453,8 @@ static json_t *migrate_arguments(const struct guest *guest, const struct guest_m
 
 	if (migration->rate_bytes_per_second)
 		json_object_set_new(arguments, "rate", json_integer((json_int_t)migration->rate_bytes_per_second));
+	if (migration->trace)
+		json_object_set_new(arguments, "trace", json_true());
 	return arguments;
 }
 
@@ -525,8 +527,8 @@ static int look_after(struct guest *guest, struct guest_outcome *outcome, struct
 	uint64_t visits, visits_ns;
 	int rc = process_split_read(guest->pid, VCPU_THREAD_NAME, &split);
 
-	outcome->user_seconds = rc ? NAN : fmax(split.user_seconds - guest->begin_split.user_seconds, 0);
-	outcome->system_seconds = rc ? NAN : fmax(split.system_seconds - guest->begin_split.system_seconds, 0);
+	outcome->user_seconds = rc ? NAN : split.user_seconds - guest->begin_split.user_seconds;
+	outcome->system_seconds = rc ? NAN : split.system_seconds - guest->begin_split.system_seconds;
 	outcome->extra_bytes = NAN;
 	if (guest->base_bytes && !read_memory(guest, &memory))
 		outcome->extra_bytes = fmax((double)memory.peak_bytes - (double)guest->base_bytes, 0);
@@ -573,4 +575,41 @@ int guest_migrate(struct guest *guest, const struct guest_migration *migration, 
 	if (rc)
 		guest_outcome_clear(outcome);
 	return rc;
+}
+
+/* One answer's worth, from record `first` on; *total: how many there are. */
+static int trace_part(struct guest *guest, json_t *id, size_t first, json_t *records, size_t *total,
+		      struct gmig_error *err)
+{
+	json_t *result = NULL, *record;
+	size_t index;
+	int rc = control_call(guest->client, "query-job-trace",
+			      json_pack("{s:O, s:I}", "id", id, "first", (json_int_t)first), &result, err);
+
+	if (rc)
+		return rc;
+	*total = (size_t)json_integer_value(json_object_get(result, "total"));
+	json_array_foreach(json_object_get(result, "records"), index, record)
+	{
+		json_object_set(record, "job", id);
+		json_array_append(records, record);
+	}
+	json_decref(result);
+	return 0;
+}
+
+int guest_trace(struct guest *guest, const json_t *job, json_t *records, struct gmig_error *err)
+{
+	size_t before = json_array_size(records), have = 0, total = 1;
+
+	while (have < total) {
+		int rc = trace_part(guest, json_object_get(job, "id"), have, records, &total, err);
+
+		if (rc)
+			return rc;
+		if (have < total && json_array_size(records) - before == have)
+			return gmig_fail(err, -EPROTO, "the trace ends at record %zu of %zu", have, total);
+		have = json_array_size(records) - before;
+	}
+	return 0;
 }

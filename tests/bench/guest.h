@@ -62,6 +62,7 @@ struct guest_migration {
 	const char *mode, *frames;
 	unsigned int threads, jobs;
 	uint64_t rate_bytes_per_second; /* 0: none */
+	bool trace;
 };
 
 struct guest_outcome {
@@ -82,6 +83,9 @@ int guest_migrate(struct guest *guest, const struct guest_migration *migration, 
 int guest_migrate_start(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 			struct gmig_error *err);
 int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int timeout_ms, struct gmig_error *err);
+
+/* Append the records of a job that was started with `trace`, each with the job's id added as "job". */
+int guest_trace(struct guest *guest, const json_t *job, json_t *records, struct gmig_error *err);
 
 /* CPU time of the child so far: all threads, and of these the vCPUs'. */
 int guest_cpu_ns(const struct guest *guest, uint64_t *all_ns, uint64_t *vcpu_ns);

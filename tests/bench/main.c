@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 static const struct bench_command commands[] = {
+	{ "quick", bench_quick },
 	{ "move", bench_move },
+	{ "paper", bench_paper },
+	{ "full", bench_full },
 	{ "steady", bench_steady },
 	{ "memory", bench_memory },
 };

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
-       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV };
+       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE };
 
 static const struct option long_options[] = {
 	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
@@ -17,15 +17,18 @@ static const struct option long_options[] = {
 	{ "reps", required_argument, NULL, OPT_REPS },	   { "gmig-vmm", required_argument, NULL, OPT_VMM },
 	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
 	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
-	{ "csv", required_argument, NULL, OPT_CSV },
+	{ "csv", required_argument, NULL, OPT_CSV },	   { "trace", required_argument, NULL, OPT_TRACE },
 	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
 };
 
 const char *bench_options_help(void)
 {
-	return "usage: gmig-bench move|steady|memory [OPTION..]\n"
+	return "usage: gmig-bench quick|move|paper|full|steady|memory [OPTION..]\n"
 	       "\n"
+	       "  quick    ten ways to move a guest's memory, in under a minute\n"
 	       "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
+	       "  paper    one migration against four at once: what was said in 2006, and now\n"
+	       "  full     every way, and guests from 256M to 8G: many minutes\n"
 	       "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
 	       "  memory   how much extra memory a migration takes, over time\n"
 	       "\n"
@@ -34,13 +37,14 @@ const char *bench_options_help(void)
 	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
 	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
 	       "\n"
-	       "  --mem SIZE        guest memory: 512M, 2G (1G)\n"
-	       "  --reps N          repetitions (move 9, steady 20 pairs, memory 6)\n"
+	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 512M); only move takes several\n"
+	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 pairs, memory 6)\n"
 	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1\n"
 	       "  --no-pin          leave the vCPU threads to the scheduler\n"
 	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
 	       "  --json            one JSON object on stdout\n"
-	       "  --csv FILE        every repetition's figures, as comma-separated values (move)\n"
+	       "  --csv FILE        every repetition's figures, as comma-separated values\n"
+	       "  --trace FILE      one more migration of the first cell, a line for each block\n"
 	       "  --check           judge the targets; exit 1 naming each shortfall\n"
 	       "  --help\n"
 	       "\n"
@@ -157,14 +161,36 @@ static void find_vmm(char *path, size_t bytes)
 	snprintf(path, bytes, "gmig-vmm");
 }
 
+static int parse_mems(struct bench_options *options, const char *text, struct gmig_error *err)
+{
+	struct cell_axes *axes = &options->axes;
+	char item[32];
+
+	for (axes->mems = 0;; text++) {
+		size_t length = strcspn(text, ",");
+
+		if (axes->mems == sizeof(axes->mem_bytes) / sizeof(axes->mem_bytes[0]))
+			return gmig_fail(err, -EINVAL, "--mem: at most %u values", axes->mems);
+		snprintf(item, sizeof(item), "%.*s", (int)(length < sizeof(item) ? length : sizeof(item)), text);
+		if (bench_parse_mem(item, &axes->mem_bytes[axes->mems]))
+			return gmig_fail(err, -EINVAL, "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M",
+					 item);
+		axes->mems++;
+		text += length;
+		if (!*text)
+			break;
+	}
+	options->mem_bytes = axes->mem_bytes[0];
+	options->mem_given = true;
+	options->axes_given |= axes->mems > 1;
+	return 0;
+}
+
 static int parse_option(int option, struct bench_options *options, struct gmig_error *err)
 {
 	switch (option) {
 	case OPT_MEM:
-		if (bench_parse_mem(optarg, &options->mem_bytes))
-			return gmig_fail(err, -EINVAL, "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M",
-					 optarg);
-		return 0;
+		return parse_mems(options, optarg, err);
 	case OPT_REPS:
 		return parse_count("reps", optarg, 1, BENCH_MAX_REPS, &options->reps, err);
 	case OPT_FAKE:
@@ -176,6 +202,9 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return 0;
 	case OPT_JSON:
 		options->json = true;
+		return 0;
+	case OPT_TRACE:
+		options->trace_path = optarg;
 		return 0;
 	case OPT_CSV:
 		options->csv_path = optarg;

@@ -11,11 +11,12 @@
 struct bench_options {
 	struct cell_axes axes;
 	bool axes_given; /* else the command's own cells */
-	uint64_t mem_bytes;
+	uint64_t mem_bytes; /* the first one given */
+	bool mem_given;
 	unsigned int reps; /* 0: the command's own number */
 	unsigned int fake_nodes;
 	bool json, check, pin, help;
-	const char *csv_path; /* NULL: not asked for; points into argv */
+	const char *csv_path, *trace_path; /* NULL: not asked for; they point into argv */
 	char vmm_path[4096];
 };
 

@@ -43,6 +43,8 @@ json_t *report_cell_json(const struct cell_result *result)
 				   (int)cell->vcpus, "jobs", (int)cell->jobs, "load", cell->load, "frames",
 				   cell->frames);
 
+	if (cell->name)
+		json_object_set_new(object, "name", json_string(cell->name));
 	cell_summary(result, METRIC_HUGE_LOST, &lost);
 	json_object_set_new(object, "mem_bytes", json_integer((json_int_t)cell->mem_bytes));
 	json_object_set_new(object, "reps", json_integer(result->count));

@@ -66,10 +66,11 @@ static void print_cell(FILE *out, const struct cell_result *result)
 		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %4.2f+%-4.2f %5s %5s %4.0f\n",
+	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %4.2f+%-4.2f %5s %5s %4.0f%s%s\n",
 		cell->page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
 		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
-		text[4], text[5], text[6], cpu * (1 - system), cpu * system, kept, extra, lost.max);
+		text[4], text[5], text[6], cpu * (1 - system), cpu * system, kept, extra, lost.max,
+		cell->name ? "  " : "", cell->name ? cell->name : "");
 }
 
 void report_table(FILE *out, const struct runner_report *report)

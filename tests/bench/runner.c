@@ -51,7 +51,7 @@ static int check_memory(const struct cell *cells, size_t count, struct gmig_erro
 
 		for (size_t j = 0; j < i; j++)
 			again |= cells[j].page == cells[i].page && cells[j].frames == cells[i].frames &&
-				 cells[j].vcpus == cells[i].vcpus;
+				 cells[j].vcpus == cells[i].vcpus && cells[j].mem_bytes == cells[i].mem_bytes;
 		if (!again)
 			need += cells[i].mem_bytes;
 	}

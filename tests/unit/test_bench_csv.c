@@ -124,6 +124,33 @@ START_TEST(samples_come_back_as_they_went_out)
 }
 END_TEST
 
+START_TEST(trace_has_a_line_for_each_record)
+{
+	json_t *records = json_pack("[{s:s, s:I, s:i, s:i, s:b}, {s:s, s:i, s:s}]", "job", "1", "gpa", (json_int_t)1 << 40,
+				    "begin_ns", 5, "end_ns", 9, "huge", 1, "job", "2", "gpa", 0, "error", "EBUSY");
+	char *text = NULL, *at, *field[MAX_FIELDS];
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	csv_trace(out, records);
+	fclose(out);
+	at = text;
+	ck_assert_uint_eq(read_line(&at, field), 13);
+	ck_assert_str_eq(field[12], "error");
+	ck_assert_uint_eq(read_line(&at, field), 13);
+	ck_assert_str_eq(field[1], "1099511627776");
+	ck_assert_str_eq(field[3], "9");
+	ck_assert_str_eq(field[11], "1");
+	ck_assert_str_eq(field[12], "");
+	ck_assert_uint_eq(read_line(&at, field), 13);
+	ck_assert_str_eq(field[0], "2");
+	ck_assert_str_eq(field[12], "EBUSY");
+	ck_assert_str_eq(at, "");
+	json_decref(records);
+	free(text);
+}
+END_TEST
+
 START_TEST(columns_each_have_a_name_of_their_own)
 {
 	for (unsigned int a = 0; a < METRIC_COUNT; a++) {
@@ -144,6 +171,7 @@ int main(void)
 
 	tcase_add_test(tcase, text_is_quoted_only_when_it_must);
 	tcase_add_test(tcase, samples_come_back_as_they_went_out);
+	tcase_add_test(tcase, trace_has_a_line_for_each_record);
 	tcase_add_test(tcase, columns_each_have_a_name_of_their_own);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

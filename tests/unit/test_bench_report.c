@@ -284,6 +284,72 @@ START_TEST(product_varies_each_axis)
 }
 END_TEST
 
+START_TEST(product_varies_memory_too)
+{
+	struct cell_axes axes = { .mem_bytes = { 256u << 20, 512u << 20 }, .mems = 2, .page = { "2M", "4K" }, .pages = 2 };
+	struct cell cells[4];
+	char name[96];
+
+	ck_assert_uint_eq(cell_product(&axes, 1u << 30, cells, 4), 4);
+	ck_assert_uint_eq(cells[0].mem_bytes, 256u << 20);
+	ck_assert_uint_eq(cells[3].mem_bytes, 512u << 20);
+	cell_name(&cells[3], name, sizeof(name));
+	ck_assert_str_eq(name, "4K recycled readable write 512M");
+	cells[3].jobs = 4;
+	cell_name(&cells[3], name, sizeof(name));
+	ck_assert_str_eq(name, "4K recycled readable write 1t 1v 4j 512M");
+}
+END_TEST
+
+START_TEST(preset_quick_has_ten_named_cells_all_different)
+{
+	struct cell cells[BENCH_MAX_CELLS];
+	size_t count = cell_quick_preset(512u << 20, cells, BENCH_MAX_CELLS);
+	char name[96], other[96];
+
+	ck_assert_uint_eq(count, 10);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_ptr_nonnull(cells[i].name);
+		cell_name(&cells[i], name, sizeof(name));
+		for (size_t j = 0; j < i; j++) {
+			cell_name(&cells[j], other, sizeof(other));
+			ck_assert_str_ne(name, other);
+			ck_assert_str_ne(cells[i].name, cells[j].name);
+		}
+	}
+}
+END_TEST
+
+START_TEST(preset_paper_pairs_one_job_with_four)
+{
+	struct cell cells[BENCH_MAX_CELLS];
+	size_t count = cell_paper_preset(1u << 30, cells, BENCH_MAX_CELLS);
+
+	ck_assert_uint_eq(count % 2, 0);
+	for (size_t i = 0; i < count; i += 2) {
+		ck_assert_uint_eq(cells[i].jobs, 1);
+		ck_assert_uint_eq(cells[i + 1].jobs, 4);
+		cells[i + 1].jobs = 1;
+		ck_assert_mem_eq(&cells[i], &cells[i + 1], sizeof(cells[i]));
+	}
+}
+END_TEST
+
+START_TEST(system_share_is_of_all_repetitions_together)
+{
+	set_good();
+	ck_assert(isnan(cell_system_share(&results[0])));
+	/* Ticks are coarse: one repetition may show none, or less than none. */
+	results[0].sample[0].value[METRIC_USER_SECONDS_PER_GB] = 0.1;
+	results[0].sample[0].value[METRIC_SYSTEM_SECONDS_PER_GB] = -0.01;
+	results[0].sample[1].value[METRIC_USER_SECONDS_PER_GB] = 0.05;
+	results[0].sample[1].value[METRIC_SYSTEM_SECONDS_PER_GB] = 0.06;
+	NEAR(cell_system_share(&results[0]), 0.25);
+	results[0].sample[1].value[METRIC_SYSTEM_SECONDS_PER_GB] = -0.01;
+	NEAR(cell_system_share(&results[0]), 0);
+}
+END_TEST
+
 START_TEST(preset_measures_every_target)
 {
 	static struct cell_result preset[BENCH_MAX_CELLS];
@@ -337,6 +403,15 @@ START_TEST(options_lists_and_sizes_are_read)
 	ck_assert(!options.axes_given);
 	ck_assert_uint_eq(options.fake_nodes, 2);
 	ck_assert_uint_eq(options.mem_bytes, 1u << 30);
+	ck_assert(!options.mem_given);
+	ck_assert_int_eq(PARSE(&options, &err, "--mem", "512M"), 0);
+	ck_assert(options.mem_given && !options.axes_given);
+	ck_assert_int_eq(PARSE(&options, &err, "--mem", "256M,1G", "--csv", "a", "--trace", "b"), 0);
+	ck_assert(options.axes_given);
+	ck_assert_uint_eq(options.axes.mems, 2);
+	ck_assert_uint_eq(options.axes.mem_bytes[1], 1u << 30);
+	ck_assert_str_eq(options.csv_path, "a");
+	ck_assert_str_eq(options.trace_path, "b");
 }
 END_TEST
 
@@ -351,6 +426,7 @@ START_TEST(options_wrong_ones_are_refused_with_their_names)
 		{ "--page", "8K", "'8K'" },	 { "--page", "2M,,4K", "commas" }, { "--load", "burn", "'burn'" },
 		{ "--threads", "0", "'0'" },	 { "--threads", "17", "'17'" },	   { "--vcpus", "x", "'x'" },
 		{ "--mem", "1T", "'1T'" },	 { "--mem", "3", "'3'" },	   { "--mem", "-2G", "'-2G'" },
+		{ "--mem", "1G,", "''" },	 { "--mem", "2M,2M,2M,2M,2M,2M,2M,2M,2M", "at most 8" },
 		{ "--reps", "1000", "'1000'" }, { "--fake-nodes", "1", "2 nodes" }, { "--nonsense", NULL, "--nonsense" },
 		{ "--mem", NULL, "--mem needs" }, { "stray", NULL, "'stray'" },
 		{ "--page", "2M,2M,2M,2M,2M", "at most 4" },
@@ -383,6 +459,10 @@ int main(void)
 	tcase_add_test(tcase, table_shows_each_cell_once);
 	tcase_add_test(tcase, times_are_printed_with_a_fitting_unit);
 	tcase_add_test(tcase, product_varies_each_axis);
+	tcase_add_test(tcase, product_varies_memory_too);
+	tcase_add_test(tcase, preset_quick_has_ten_named_cells_all_different);
+	tcase_add_test(tcase, preset_paper_pairs_one_job_with_four);
+	tcase_add_test(tcase, system_share_is_of_all_repetitions_together);
 	tcase_add_test(tcase, preset_measures_every_target);
 	tcase_add_test(tcase, options_lists_and_sizes_are_read);
 	tcase_add_test(tcase, options_wrong_ones_are_refused_with_their_names);

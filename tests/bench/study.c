@@ -1,0 +1,246 @@
+#include "study.h"
+#include "csv.h"
+#include "host.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORTHY_REPS   7		   /* repetitions that a median needs to be worth the name */
+#define BESIDES_BYTES (2ull << 30) /* what a run needs besides its guests: memcpy's buffers */
+
+/* ---- Files: opened before anything is measured, since a wrong path is better known early ----- */
+
+enum output { OUTPUT_CSV, OUTPUT_TRACE, OUTPUTS };
+
+struct outputs {
+	const char *path[OUTPUTS];
+	FILE *file[OUTPUTS];
+};
+
+static int open_outputs(struct outputs *outputs, const struct bench_options *options,
+			struct gmig_error *err)
+{
+	outputs->path[OUTPUT_CSV] = options->csv_path;
+	outputs->path[OUTPUT_TRACE] = options->trace_path;
+	for (unsigned int i = 0; i < OUTPUTS; i++) {
+		if (!outputs->path[i])
+			continue;
+		outputs->file[i] = fopen(outputs->path[i], "we");
+		if (!outputs->file[i])
+			return gmig_fail(err, -errno, "%s cannot be written: %s", outputs->path[i],
+					 strerror(errno));
+	}
+	return 0;
+}
+
+static int close_outputs(struct outputs *outputs, struct gmig_error *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < OUTPUTS; i++) {
+		bool failed = outputs->file[i] && ferror(outputs->file[i]);
+
+		if (outputs->file[i] && (fclose(outputs->file[i]) || failed))
+			rc = gmig_fail(err, -EIO, "%s could not be written", outputs->path[i]);
+		outputs->file[i] = NULL;
+	}
+	return rc;
+}
+
+/* ---- Running --------------------------------------------------------------------------------- */
+
+static void show_progress(void *opaque, const struct cell *cell, unsigned int rep,
+			  unsigned int reps)
+{
+	char name[96];
+
+	(void)opaque;
+	cell_name(cell, name, sizeof(name));
+	fprintf(stderr, "\r\033[K%u/%u %s", rep + 1, reps, name);
+}
+
+/* Fewer repetitions than a median needs, or a guest that the cache could hold. */
+static void warn_about(const struct runner_report *report)
+{
+	uint64_t cache = host_last_level_cache_bytes();
+	unsigned int reps = UINT_MAX;
+	bool small = false;
+
+	for (size_t i = 0; i < report->count; i++) {
+		small |= report->results[i]->cell.mem_bytes < 4 * cache;
+		if (report->results[i]->count < reps)
+			reps = report->results[i]->count;
+	}
+	if (reps < WORTHY_REPS)
+		fprintf(stderr, "gmig-bench: %u repetition%s: a median worth the name takes %d\n", reps,
+			reps == 1 ? "" : "s", WORTHY_REPS);
+	if (small)
+		fprintf(stderr,
+			"gmig-bench: a guest is smaller than 4 times the last-level cache (%llu MiB)\n",
+			(unsigned long long)(cache >> 20));
+}
+
+/* Drop cells whose guest does not fit, twice over for its pools; returns how many are left. */
+static size_t keep_what_fits(struct cell *cells, size_t count)
+{
+	uint64_t have = host_available_bytes();
+	size_t kept = 0;
+	char name[96];
+
+	for (size_t i = 0; i < count; i++) {
+		if (count > 1 && 3 * cells[i].mem_bytes + BESIDES_BYTES > have) {
+			cell_name(&cells[i], name, sizeof(name));
+			fprintf(stderr, "gmig-bench: left out for want of memory: %s\n", name);
+			continue;
+		}
+		cells[kept++] = cells[i];
+	}
+	return kept;
+}
+
+/* Takes over what `more` holds. */
+static int merge(struct runner_report *report, struct runner_report *more, struct gmig_error *err)
+{
+	size_t count = report->count + more->count;
+	struct cell_result **results = reallocarray(report->results, count, sizeof(*results));
+
+	if (!results)
+		return gmig_fail(err, -ENOMEM, "no memory for %zu results", count);
+	memcpy(results + report->count, more->results, more->count * sizeof(*results));
+	if (!report->count) {
+		report->memcpy = more->memcpy;
+		report->fake = more->fake;
+	}
+	if (!report->noise.noisy)
+		report->noise = more->noise;
+	report->results = results;
+	report->count = count;
+	report->seconds += more->seconds;
+	free(more->results);
+	more->results = NULL;
+	return 0;
+}
+
+static int run_groups(const struct study *study, const struct runner_options *run,
+		      struct runner_report *report, struct gmig_error *err)
+{
+	int rc = 0;
+
+	for (size_t g = 0; !rc && g < study->groups; g++) {
+		struct cell *cells = study->group[g].cells;
+		size_t count = keep_what_fits(cells, study->group[g].count);
+		struct runner_report more;
+
+		if (!count)
+			continue;
+		rc = runner_run(run, cells, count, &more, err);
+		if (rc)
+			break;
+		rc = merge(report, &more, err);
+		if (rc)
+			runner_report_clear(&more);
+	}
+	return rc;
+}
+
+/* ---- Putting out ----------------------------------------------------------------------------- */
+
+static unsigned int print(const struct study *study, const struct runner_report *report,
+			  const struct bench_options *options, const json_t *host)
+{
+	struct target_judgement targets[TARGET_MAX];
+	size_t count = options->check && study->judge
+			   ? target_judge((const struct cell_result *const *)report->results,
+					  report->count, targets)
+			   : 0;
+	unsigned int missed;
+
+	if (options->json) {
+		json_t *object = report_json(report, host, targets, count);
+
+		if (study->conclude_json)
+			json_object_set_new(object, "conclusions", study->conclude_json(report));
+		json_dumpf(object, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+		printf("\n");
+		json_decref(object);
+		missed = report_targets(stderr, targets, count);
+		report_noise(stderr, &report->noise);
+		return missed;
+	}
+	report_host(stdout, host);
+	report_table(stdout, report);
+	if (study->conclude)
+		study->conclude(stdout, report);
+	if (count)
+		printf("\n");
+	missed = report_targets(stdout, targets, count);
+	report_noise(stdout, &report->noise);
+	return missed;
+}
+
+static int put_out(const struct study *study, const struct runner_report *report,
+		   const struct watch *watch, const struct bench_options *options,
+		   const struct outputs *outputs)
+{
+	json_t *host = host_facts();
+	unsigned int missed = print(study, report, options, host);
+
+	if (outputs->file[OUTPUT_CSV])
+		csv_samples(outputs->file[OUTPUT_CSV], report);
+	if (outputs->file[OUTPUT_TRACE])
+		csv_trace(outputs->file[OUTPUT_TRACE], watch->records);
+	json_decref(host);
+	return missed ? BENCH_FAILED : BENCH_OK;
+}
+
+static int run_all(const struct study *study, const struct runner_options *run,
+		   const struct outputs *outputs, struct runner_report *report, struct watch *watch,
+		   struct gmig_error *err)
+{
+	int rc = run_groups(study, run, report, err);
+
+	if (!rc && !report->count)
+		rc = gmig_fail(err, -ENOMEM, "there is no memory for any of the cells");
+	if (!rc && outputs->file[OUTPUT_TRACE])
+		rc = watch_migration(run, &report->results[0]->cell, watch, err);
+	if (run->progress)
+		fprintf(stderr, "\r\033[K");
+	return rc;
+}
+
+int study_run(const struct study *study, const struct bench_options *options, const char *directory)
+{
+	struct runner_options run = {.vmm_path = options->vmm_path,
+				     .directory = directory,
+				     .fake_nodes = options->fake_nodes,
+				     .pin = options->pin,
+				     .reps = options->reps ? options->reps : study->reps};
+	struct runner_report report = {0};
+	static struct watch watch;
+	struct outputs outputs = {{NULL}, {NULL}};
+	struct gmig_error err = {0};
+	int rc, status = BENCH_FAILED;
+
+	if (!options->reps) {
+		run.budget_seconds = study->budget_seconds;
+		run.min_reps = study->min_reps;
+	}
+	if (isatty(STDERR_FILENO))
+		run.progress = show_progress;
+	rc = open_outputs(&outputs, options, &err);
+	if (!rc)
+		rc = run_all(study, &run, &outputs, &report, &watch, &err);
+	if (!rc) {
+		status = put_out(study, &report, &watch, options, &outputs);
+		warn_about(&report);
+	}
+	if (close_outputs(&outputs, rc ? NULL : &err) && !rc)
+		rc = -EIO;
+	watch_clear(&watch);
+	runner_report_clear(&report);
+	return rc ? bench_failed(&err) : status;
+}
