@@ -12,12 +12,15 @@ enum bench_exit { BENCH_OK = 0, BENCH_FAILED = 1, BENCH_USAGE = 2, BENCH_CANNOT 
 struct bench_command {
 	const char *name;
 	int (*run)(const struct bench_options *options, const char *directory);
+	bool no_guest; /* needs neither KVM nor userfaultfd */
+	bool files;    /* knows --csv and --trace */
 };
 
 int bench_move(const struct bench_options *options, const char *directory);
 int bench_quick(const struct bench_options *options, const char *directory);
 int bench_paper(const struct bench_options *options, const char *directory);
 int bench_full(const struct bench_options *options, const char *directory);
+int bench_scale(const struct bench_options *options, const char *directory);
 int bench_steady(const struct bench_options *options, const char *directory);
 int bench_memory(const struct bench_options *options, const char *directory);
 

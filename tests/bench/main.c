@@ -9,12 +9,13 @@
 #include <unistd.h>
 
 static const struct bench_command commands[] = {
-	{ "quick", bench_quick },
-	{ "move", bench_move },
-	{ "paper", bench_paper },
-	{ "full", bench_full },
-	{ "steady", bench_steady },
-	{ "memory", bench_memory },
+	{ .name = "quick", .run = bench_quick, .files = true },
+	{ .name = "move", .run = bench_move, .files = true },
+	{ .name = "paper", .run = bench_paper, .files = true },
+	{ .name = "full", .run = bench_full, .files = true },
+	{ .name = "steady", .run = bench_steady },
+	{ .name = "memory", .run = bench_memory },
+	{ .name = "scale", .run = bench_scale, .no_guest = true },
 };
 
 int bench_failed(const struct gmig_error *err)
@@ -74,7 +75,11 @@ int main(int argc, char **argv)
 		fputs(bench_options_help(), stdout);
 		return BENCH_OK;
 	}
-	if (host_check(&err)) {
+	if (!command->files && (options.csv_path || options.trace_path)) {
+		fprintf(stderr, "gmig-bench: %s writes no files; quick, move, paper and full do\n", command->name);
+		return BENCH_USAGE;
+	}
+	if (!command->no_guest && host_check(&err)) {
 		fprintf(stderr, "gmig-bench: cannot measure here: %s\n", err.text);
 		return BENCH_CANNOT;
 	}

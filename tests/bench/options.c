@@ -23,7 +23,7 @@ static const struct option long_options[] = {
 
 const char *bench_options_help(void)
 {
-	return "usage: gmig-bench quick|move|paper|full|steady|memory [OPTION..]\n"
+	return "usage: gmig-bench quick|move|paper|full|steady|memory|scale [OPTION..]\n"
 	       "\n"
 	       "  quick    ten ways to move a guest's memory, in under a minute\n"
 	       "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
@@ -31,6 +31,7 @@ const char *bench_options_help(void)
 	       "  full     every way, and guests from 256M to 8G: many minutes\n"
 	       "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
 	       "  memory   how much extra memory a migration takes, over time\n"
+	       "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
 	       "\n"
 	       "Lists are separated by commas; move measures their product. Without any, the cells of the targets.\n"
 	       "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
