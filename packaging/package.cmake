@@ -19,6 +19,8 @@ set(CPACK_COMPONENT_UNSPECIFIED_DESCRIPTION ${PROJECT_DESCRIPTION})
 set(CPACK_DEBIAN_AGENT_PACKAGE_NAME gmig-agent)
 set(CPACK_COMPONENT_AGENT_DESCRIPTION
 	"Agent for guests: moves processes' memory between the guest's nodes when the host asks")
+# gmig-bench --html draws with it.
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SUGGESTS gnuplot-nox)
 # Static: it needs nothing.
 set(CPACK_DEBIAN_AGENT_PACKAGE_SHLIBDEPS OFF)
 set(agent_control ${PROJECT_SOURCE_DIR}/packaging/agent)

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 		fputs(bench_options_help(), stdout);
 		return BENCH_OK;
 	}
-	if (!command->files && (options.csv_path || options.trace_path)) {
+	if (!command->files && (options.csv_path || options.trace_path || options.html_path)) {
 		fprintf(stderr, "gmig-bench: %s writes no files; quick, move, paper and full do\n", command->name);
 		return BENCH_USAGE;
 	}

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
-       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE };
+       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML };
 
 static const struct option long_options[] = {
 	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
@@ -18,6 +18,7 @@ static const struct option long_options[] = {
 	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
 	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
 	{ "csv", required_argument, NULL, OPT_CSV },	   { "trace", required_argument, NULL, OPT_TRACE },
+	{ "html", required_argument, NULL, OPT_HTML },
 	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
 };
 
@@ -46,6 +47,7 @@ const char *bench_options_help(void)
 	       "  --json            one JSON object on stdout\n"
 	       "  --csv FILE        every repetition's figures, as comma-separated values\n"
 	       "  --trace FILE      one more migration of the first cell, a line for each block\n"
+	       "  --html FILE       a report with plots, in one file (needs gnuplot)\n"
 	       "  --check           judge the targets; exit 1 naming each shortfall\n"
 	       "  --help\n"
 	       "\n"
@@ -203,6 +205,9 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return 0;
 	case OPT_JSON:
 		options->json = true;
+		return 0;
+	case OPT_HTML:
+		options->html_path = optarg;
 		return 0;
 	case OPT_TRACE:
 		options->trace_path = optarg;

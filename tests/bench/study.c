@@ -1,6 +1,8 @@
 #include "study.h"
 #include "csv.h"
 #include "host.h"
+#include "plot.h"
+#include "report_html.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -14,7 +16,7 @@
 
 /* ---- Files: opened before anything is measured, since a wrong path is better known early ----- */
 
-enum output { OUTPUT_CSV, OUTPUT_TRACE, OUTPUTS };
+enum output { OUTPUT_CSV, OUTPUT_TRACE, OUTPUT_HTML, OUTPUTS };
 
 struct outputs {
 	const char *path[OUTPUTS];
@@ -26,6 +28,9 @@ static int open_outputs(struct outputs *outputs, const struct bench_options *opt
 {
 	outputs->path[OUTPUT_CSV] = options->csv_path;
 	outputs->path[OUTPUT_TRACE] = options->trace_path;
+	outputs->path[OUTPUT_HTML] = options->html_path;
+	if (options->html_path && plot_check(err))
+		return err->code;
 	for (unsigned int i = 0; i < OUTPUTS; i++) {
 		if (!outputs->path[i])
 			continue;
@@ -76,12 +81,13 @@ static void warn_about(const struct runner_report *report)
 			reps = report->results[i]->count;
 	}
 	if (reps < WORTHY_REPS)
-		fprintf(stderr, "gmig-bench: %u repetition%s: a median worth the name takes %d\n", reps,
-			reps == 1 ? "" : "s", WORTHY_REPS);
+		fprintf(stderr, "gmig-bench: %u repetition%s: a median worth the name takes %d\n",
+			reps, reps == 1 ? "" : "s", WORTHY_REPS);
 	if (small)
-		fprintf(stderr,
-			"gmig-bench: a guest is smaller than 4 times the last-level cache (%llu MiB)\n",
-			(unsigned long long)(cache >> 20));
+		fprintf(
+		    stderr,
+		    "gmig-bench: a guest is smaller than 4 times the last-level cache (%llu MiB)\n",
+		    (unsigned long long)(cache >> 20));
 }
 
 /* Drop cells whose guest does not fit, twice over for its pools; returns how many are left. */
@@ -147,6 +153,20 @@ static int run_groups(const struct study *study, const struct runner_options *ru
 	return rc;
 }
 
+/* As it was called, blanks between the words; cut off where there is no room. */
+static void own_command_line(char *text, size_t bytes)
+{
+	FILE *file = fopen("/proc/self/cmdline", "re");
+	size_t got = file ? fread(text, 1, bytes - 1, file) : 0;
+
+	if (file)
+		fclose(file);
+	for (size_t i = 0; i < got; i++)
+		if (!text[i])
+			text[i] = ' ';
+	text[got] = '\0';
+}
+
 /* ---- Putting out ----------------------------------------------------------------------------- */
 
 static unsigned int print(const struct study *study, const struct runner_report *report,
@@ -182,18 +202,46 @@ static unsigned int print(const struct study *study, const struct runner_report 
 	return missed;
 }
 
+static int put_out_html(const struct study *study, const struct runner_report *report,
+			const struct watch *watch, const json_t *host, FILE *out,
+			struct gmig_error *err)
+{
+	struct html_input input = {
+	    .title = study->title, .report = report, .watch = watch, .host = host};
+	char *conclusions = NULL, command[512];
+	size_t bytes;
+	FILE *memory = study->conclude ? open_memstream(&conclusions, &bytes) : NULL;
+	int rc;
+
+	if (memory) {
+		study->conclude(memory, report);
+		fclose(memory);
+	}
+	own_command_line(command, sizeof(command));
+	input.command = command;
+	input.conclusions = conclusions;
+	rc = report_html(out, &input, err);
+	free(conclusions);
+	return rc;
+}
+
 static int put_out(const struct study *study, const struct runner_report *report,
 		   const struct watch *watch, const struct bench_options *options,
-		   const struct outputs *outputs)
+		   const struct outputs *outputs, struct gmig_error *err)
 {
 	json_t *host = host_facts();
 	unsigned int missed = print(study, report, options, host);
+	int rc = 0;
 
 	if (outputs->file[OUTPUT_CSV])
 		csv_samples(outputs->file[OUTPUT_CSV], report);
 	if (outputs->file[OUTPUT_TRACE])
 		csv_trace(outputs->file[OUTPUT_TRACE], watch->records);
+	if (outputs->file[OUTPUT_HTML])
+		rc = put_out_html(study, report, watch, host, outputs->file[OUTPUT_HTML], err);
 	json_decref(host);
+	if (rc)
+		return bench_failed(err);
 	return missed ? BENCH_FAILED : BENCH_OK;
 }
 
@@ -205,7 +253,7 @@ static int run_all(const struct study *study, const struct runner_options *run,
 
 	if (!rc && !report->count)
 		rc = gmig_fail(err, -ENOMEM, "there is no memory for any of the cells");
-	if (!rc && outputs->file[OUTPUT_TRACE])
+	if (!rc && (outputs->file[OUTPUT_TRACE] || outputs->file[OUTPUT_HTML]))
 		rc = watch_migration(run, &report->results[0]->cell, watch, err);
 	if (run->progress)
 		fprintf(stderr, "\r\033[K");
@@ -235,7 +283,7 @@ int study_run(const struct study *study, const struct bench_options *options, co
 	if (!rc)
 		rc = run_all(study, &run, &outputs, &report, &watch, &err);
 	if (!rc) {
-		status = put_out(study, &report, &watch, options, &outputs);
+		status = put_out(study, &report, &watch, options, &outputs, &err);
 		warn_about(&report);
 	}
 	if (close_outputs(&outputs, rc ? NULL : &err) && !rc)
