@@ -102,7 +102,7 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    "EOD\n"
 	    "stats $d using 4 nooutput\n"
 	    "top = STATS_max > %g ? STATS_max : %g\n"
-	    "set xrange [0:top * 1.3]\nset yrange [%zu - 0.4:-0.6]\n"
+	    "set xrange [0:top * 1.42]\nset yrange [%zu - 0.4:-0.6]\n"
 	    "set lmargin 44\nset tmargin 2.5\nset xlabel \"GB/s, median and quartiles\"\n"
 	    "set border 3\nset xtics nomirror\nset ytics nomirror scale 0\n"
 	    "set grid xtics lc rgb \"#dddddd\"\nset style fill solid 0.9 noborder\n"
@@ -117,7 +117,7 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    memcpy_rate, memcpy_rate, report->count, memcpy_rate, memcpy_rate, memcpy_rate,
 	    memcpy_rate);
 	free(order);
-	return script_draw(&script, "throughput", (unsigned int)(110 + 27 * report->count), svg,
+	return script_draw(&script, "throughput", (unsigned int)(130 + 27 * report->count), svg,
 			   err);
 }
 

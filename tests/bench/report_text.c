@@ -46,7 +46,8 @@ void report_host(FILE *out, const json_t *host)
 	fprintf(out, "%s\n\n", first ? "none" : "");
 }
 
-static void print_cell(FILE *out, const struct cell_result *result)
+/* size: say how big the guest was. */
+static void print_cell(FILE *out, const struct cell_result *result, bool size)
 {
 	const struct cell *cell = &result->cell;
 	struct stats_summary rate, ratio, lost;
@@ -66,15 +67,22 @@ static void print_cell(FILE *out, const struct cell_result *result)
 		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %4.2f+%-4.2f %5s %5s %4.0f%s%s\n",
+	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %4.2f+%-4.2f %5s %5s %4.0f%s%s",
 		cell->page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
 		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
 		text[4], text[5], text[6], cpu * (1 - system), cpu * system, kept, extra, lost.max,
 		cell->name ? "  " : "", cell->name ? cell->name : "");
+	if (size)
+		fprintf(out, "  %lluM", (unsigned long long)(cell->mem_bytes >> 20));
+	fputc('\n', out);
 }
 
 void report_table(FILE *out, const struct runner_report *report)
 {
+	bool sizes = false;
+
+	for (size_t i = 1; i < report->count; i++)
+		sizes |= report->results[i]->cell.mem_bytes != report->results[0]->cell.mem_bytes;
 	fprintf(out, "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
 		report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9, report->memcpy.best_threads,
 		report->fake ? "; nodes are fake: all work is real, only the placement is pretended" : "");
@@ -85,7 +93,7 @@ void report_table(FILE *out, const struct runner_report *report)
 		"mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99", "max",
 		"user+sys", "kept", "", "lost");
 	for (size_t i = 0; i < report->count; i++)
-		print_cell(out, report->results[i]);
+		print_cell(out, report->results[i], sizes);
 	fprintf(out, "\nMedians of %u interleaved repetitions; %.1f s in all.\n",
 		report->count ? report->results[0]->count : 0, report->seconds);
 }

@@ -251,6 +251,44 @@ START_TEST(table_shows_each_cell_once)
 }
 END_TEST
 
+START_TEST(table_says_sizes_that_differ)
+{
+	struct cell_result *owned[] = { &results[0], &results[1], &results[2] };
+	const struct runner_report report = { .results = owned, .count = 3 };
+	char *text = NULL;
+	size_t bytes;
+	FILE *out;
+
+	set_good();
+	results[1].cell.mem_bytes = 256u << 20;
+	out = open_memstream(&text, &bytes);
+	report_table(out, &report);
+	fclose(out);
+	ck_assert_ptr_nonnull(strstr(text, "  256M\n"));
+	ck_assert_ptr_nonnull(strstr(text, "  1024M\n"));
+	free(text);
+}
+END_TEST
+
+START_TEST(cell_summary_of_known_samples_is_known)
+{
+	const double values[] = { 7, NAN, 1, 3, 5, 9 };
+	struct stats_summary summary;
+
+	set_good();
+	results[0].count = 6;
+	for (int i = 0; i < 6; i++)
+		results[0].sample[i].value[METRIC_STALL_NS + 1] = values[i];
+	cell_summary(&results[0], METRIC_STALL_NS + 1, &summary);
+	ck_assert_uint_eq(summary.count, 5);
+	NEAR(summary.q1, 3);
+	NEAR(summary.median, 5);
+	NEAR(summary.q3, 7);
+	NEAR(stats_spread(&summary), 0.8);
+	NEAR(cell_median(&results[0], METRIC_STALL_NS + 1), 5);
+}
+END_TEST
+
 START_TEST(times_are_printed_with_a_fitting_unit)
 {
 	const struct {
@@ -457,6 +495,8 @@ int main(void)
 	tcase_add_test(tcase, shortfalls_are_named_and_counted);
 	tcase_add_test(tcase, json_holds_the_contract);
 	tcase_add_test(tcase, table_shows_each_cell_once);
+	tcase_add_test(tcase, table_says_sizes_that_differ);
+	tcase_add_test(tcase, cell_summary_of_known_samples_is_known);
 	tcase_add_test(tcase, times_are_printed_with_a_fitting_unit);
 	tcase_add_test(tcase, product_varies_each_axis);
 	tcase_add_test(tcase, product_varies_memory_too);

@@ -146,6 +146,45 @@ START_TEST(noise_quiet_machine_is_not_noisy)
 }
 END_TEST
 
+START_TEST(noise_at_its_limits_is_not_noisy_and_just_above_is)
+{
+	const struct noise_input at = { .worst_spread = NOISE_MAX_SPREAD, .foreign_cpu_share = NOISE_MAX_FOREIGN,
+					.steal_share = NOISE_MAX_STEAL };
+	const struct noise_input above = { .worst_spread = NOISE_MAX_SPREAD * 1.001,
+					   .foreign_cpu_share = NOISE_MAX_FOREIGN * 1.001,
+					   .steal_share = NOISE_MAX_STEAL * 1.001 };
+	struct noise_verdict verdict;
+
+	noise_judge(&at, &verdict);
+	ck_assert(!verdict.noisy);
+	noise_judge(&above, &verdict);
+	ck_assert(verdict.noisy);
+	ck_assert_uint_eq(verdict.count, 3);
+}
+END_TEST
+
+START_TEST(noise_of_known_samples_is_as_their_quartiles)
+{
+	/* Quartiles 9.2 and 10.8, then 9.6 and 10.4: 16% and 8% of the median. */
+	const double values[] = { 8.4, 9.2, 10, 10.8, 11.6 }, calm[] = { 9.2, 9.6, 10, 10.4, 10.8 };
+	struct noise_input input = { .worst_name = "x" };
+	struct stats_summary summary;
+	struct noise_verdict verdict;
+
+	stats_summarize(values, 5, &summary);
+	input.worst_spread = stats_spread(&summary);
+	NEAR(input.worst_spread, 0.16);
+	noise_judge(&input, &verdict);
+	ck_assert(verdict.noisy);
+	ck_assert_ptr_nonnull(strstr(verdict.why[0], "16%"));
+	stats_summarize(calm, 5, &summary);
+	input.worst_spread = stats_spread(&summary);
+	NEAR(input.worst_spread, 0.08);
+	noise_judge(&input, &verdict);
+	ck_assert(!verdict.noisy);
+}
+END_TEST
+
 START_TEST(noise_each_cause_is_named)
 {
 	struct noise_input input = { .worst_spread = 0.4, .worst_name = "2M fresh" };
@@ -185,6 +224,8 @@ int main(void)
 	tcase_add_test(tcase, interval_of_few_is_the_range_and_says_how_sure);
 	tcase_add_test(tcase, interval_covers_median_as_often_as_it_says);
 	tcase_add_test(tcase, noise_quiet_machine_is_not_noisy);
+	tcase_add_test(tcase, noise_at_its_limits_is_not_noisy_and_just_above_is);
+	tcase_add_test(tcase, noise_of_known_samples_is_as_their_quartiles);
 	tcase_add_test(tcase, noise_each_cause_is_named);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
