@@ -74,6 +74,7 @@ struct cell_times {
 struct cell_result {
 	struct cell cell;
 	struct cell_times times; /* of all repetitions */
+	double syscalls_per_mib; /* of gmig-vmm without its vCPUs, in a migration of its own; NAN: not counted */
 	unsigned int count;
 	struct sample sample[BENCH_MAX_REPS];
 };

@@ -41,7 +41,7 @@ int bench_move(const struct bench_options *options, const char *directory)
 	}
 	/* The targets are judged within two minutes, also on a slow day. */
 	if (!options->axes_given)
-		study.budget_seconds = 105;
+		study.budget_seconds = 100;
 	study.group[0].cells = cells;
 	study.group[0].count = count;
 	return study_run(&study, options, directory);
@@ -55,7 +55,7 @@ int bench_quick(const struct bench_options *options, const char *directory)
 			      .groups = 1,
 			      .reps = 5,
 			      .min_reps = 1,
-			      .budget_seconds = 42};
+			      .budget_seconds = 38};
 	int usage = no_lists(options, "quick");
 
 	if (usage)

@@ -2,6 +2,7 @@
 #include "../../control/control.h"
 #include "host.h"
 #include "process.h"
+#include "syscalls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@ struct guest {
 	/* the migration under way */
 	uint64_t begin_ns, begin_cpu_ns, begin_vcpu_ns, begin_visits, begin_visits_ns;
 	struct process_split begin_split;
+	struct syscalls *syscalls; /* NULL: not counted */
 	uint64_t base_bytes; /* resident before the first migration */
 };
 
@@ -250,6 +252,7 @@ void guest_destroy(struct guest *guest)
 	if (guest->client && guest->pid > 0)
 		control_call(guest->client, "quit", NULL, NULL, NULL);
 	control_client_destroy(guest->client);
+	syscalls_destroy(guest->syscalls);
 	if (guest->pid > 0 && !reaped(guest, guest->client ? QUIT_TIMEOUT_MS : 0)) {
 		kill(guest->pid, SIGTERM);
 		if (!reaped(guest, QUIT_TIMEOUT_MS)) {
@@ -472,6 +475,8 @@ int guest_migrate_start(struct guest *guest, const struct guest_migration *migra
 		return rc;
 	}
 	process_split_read(guest->pid, VCPU_THREAD_NAME, &guest->begin_split);
+	if (migration->count_syscalls && syscalls_create(guest->pid, VCPU_THREAD_NAME, &guest->syscalls))
+		guest->syscalls = NULL;
 	rc = guest_cpu_ns(guest, &guest->begin_cpu_ns, &guest->begin_vcpu_ns);
 	if (rc)
 		gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
@@ -529,6 +534,9 @@ static int look_after(struct guest *guest, struct guest_outcome *outcome, struct
 
 	outcome->user_seconds = rc ? NAN : split.user_seconds - guest->begin_split.user_seconds;
 	outcome->system_seconds = rc ? NAN : split.system_seconds - guest->begin_split.system_seconds;
+	outcome->syscalls = guest->syscalls ? (double)syscalls_count(guest->syscalls) : NAN;
+	syscalls_destroy(guest->syscalls);
+	guest->syscalls = NULL;
 	outcome->extra_bytes = NAN;
 	if (guest->base_bytes && !read_memory(guest, &memory))
 		outcome->extra_bytes = fmax((double)memory.peak_bytes - (double)guest->base_bytes, 0);

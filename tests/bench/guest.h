@@ -62,7 +62,7 @@ struct guest_migration {
 	const char *mode, *frames;
 	unsigned int threads, jobs;
 	uint64_t rate_bytes_per_second; /* 0: none */
-	bool trace;
+	bool trace, count_syscalls;
 };
 
 struct guest_outcome {
@@ -72,6 +72,7 @@ struct guest_outcome {
 	uint64_t cpu_ns;  /* CPU time of the child in it, without its vCPU threads */
 	double user_seconds, system_seconds; /* the same as the kernel's clock ticks saw it: coarse */
 	double visits_per_second; /* pages that the guest visited meanwhile */
+	double syscalls; /* of the child without its vCPU threads; NAN when not asked for, or not to be had */
 	double extra_bytes; /* the child's largest resident set, above that before its first migration; NAN: unknown */
 };
 void guest_outcome_clear(struct guest_outcome *outcome);

@@ -105,6 +105,15 @@ int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, p
 	return rc;
 }
 
+int process_thread_name(pid_t pid, pid_t tid, char *name, size_t bytes)
+{
+	int rc = read_task_file(pid, tid, "comm", name, bytes);
+
+	if (!rc)
+		name[strcspn(name, "\n")] = '\0';
+	return rc;
+}
+
 struct thread_time {
 	uint64_t cpu_ns, waited_ns;
 };

@@ -4,6 +4,7 @@
 #ifndef BENCH_PROCESS_H
 #define BENCH_PROCESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,6 +22,8 @@ int process_split_read(pid_t pid, const char *prefix, struct process_split *out)
 
 /* Calls visit(tid) for each thread whose name begins with prefix; stops at a non-zero result and returns it. */
 int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque);
+/* -ESRCH and the like for a thread that has ended. */
+int process_thread_name(pid_t pid, pid_t tid, char *name, size_t bytes);
 /* CPU time of the living threads whose name begins with prefix, and how long they waited for a CPU (may be NULL). */
 int process_threads_cpu_ns(pid_t pid, const char *prefix, uint64_t *ns, uint64_t *waited_ns);
 /* Thread i of that name runs on CPU (last - i) alone, wrapping. -ESRCH no such thread. */

@@ -69,6 +69,7 @@ json_t *report_cell_json(const struct cell_result *result)
 			    json_pack("{s:o, s:o, s:o}", "before", rounded(cell_median(result, METRIC_GUEST_BEFORE)),
 				      "during", rounded(cell_median(result, METRIC_GUEST_DURING)), "after",
 				      rounded(cell_median(result, METRIC_GUEST_AFTER))));
+	json_object_set_new(object, "syscalls_per_mib", number(result->syscalls_per_mib));
 	json_object_set_new(object, "extra_bytes", rounded(cell_median(result, METRIC_EXTRA_BYTES)));
 	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
 			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));

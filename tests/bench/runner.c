@@ -296,6 +296,41 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 	return 0;
 }
 
+/* A migration of its own for each cell: counting makes each call dearer. Where it is not to be had, no time is lost. */
+static int count_syscalls(struct runner *runner, struct cell_result *result, bool *possible, struct gmig_error *err)
+{
+	const struct guest_migration migration = { .mode = result->cell.mode, .frames = result->cell.frames,
+						   .threads = result->cell.threads, .jobs = result->cell.jobs,
+						   .count_syscalls = true };
+	struct guest_outcome outcome = { 0 };
+	double moved = 0;
+	struct guest *guest;
+	int rc = find_guest(runner, &result->cell, &guest, err);
+
+	if (!rc)
+		rc = guest_run(guest, result->cell.load, err);
+	if (!rc)
+		rc = guest_migrate(guest, &migration, &outcome, err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < outcome.jobs; i++)
+		moved += json_number_value(json_object_get(outcome.job[i], "moved_bytes"));
+	result->syscalls_per_mib = moved > 0 ? outcome.syscalls * (1 << 20) / moved : NAN;
+	*possible = !isnan(outcome.syscalls);
+	guest_outcome_clear(&outcome);
+	return guest_pause(guest, err);
+}
+
+static int count_all_syscalls(struct runner *runner, struct runner_report *report, struct gmig_error *err)
+{
+	bool possible = true;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < report->count && possible; i++)
+		rc = count_syscalls(runner, report->results[i], &possible, err);
+	return rc;
+}
+
 static double own_cpu_seconds(const struct runner *runner)
 {
 	double sum = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
@@ -362,6 +397,7 @@ static int prepare_report(const struct cell *cells, size_t count, struct runner_
 		if (!result)
 			return gmig_fail(err, -ENOMEM, "no memory for %zu results", count);
 		result->cell = cells[report->count];
+		result->syscalls_per_mib = NAN;
 		report->results[report->count] = result;
 	}
 	return 0;
@@ -392,6 +428,8 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 		rc = copier_create(COPY_BUFFER_BYTES, &runner->copier, err);
 	if (!rc)
 		rc = run_repetitions(runner, report, err);
+	if (!rc)
+		rc = count_all_syscalls(runner, report, err);
 	if (!rc) {
 		judge_noise(runner, &cpu, report);
 		summarize_memcpy(runner, report);
