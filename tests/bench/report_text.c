@@ -53,7 +53,7 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	struct stats_summary rate, ratio, lost;
 	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB), system = cell_system_share(result);
 	double before = cell_median(result, METRIC_GUEST_BEFORE);
-	char text[7][32], kept[16] = "-", extra[16] = "-", calls[16] = "-";
+	char text[7][32], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-";
 	const enum metric times[] = { METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1, METRIC_CLOSED_READ_NS,
 				      METRIC_CLOSED_READ_NS + 1, METRIC_STALL_NS + 1, METRIC_GAP_NS + 1,
 				      METRIC_GAP_NS + 3 };
@@ -61,6 +61,10 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	cell_summary(result, METRIC_MEMCPY_RATIO, &ratio);
 	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	if (isnan(system))
+		snprintf(cost, sizeof(cost), "%.2f", cpu);
+	else
+		snprintf(cost, sizeof(cost), "%.2f+%.2f", cpu * (1 - system), cpu * system);
 	if (before > 0)
 		snprintf(kept, sizeof(kept), "%.0f%%", 100 * cell_median(result, METRIC_GUEST_DURING) / before);
 	if (!isnan(result->syscalls_per_mib))
@@ -69,10 +73,10 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %4.2f+%-4.2f %5s %5s %5s %4.0f%s%s",
+	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4.0f%s%s",
 		cell->page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
 		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
-		text[4], text[5], text[6], cpu * (1 - system), cpu * system, kept, calls, extra, lost.max,
+		text[4], text[5], text[6], cost, kept, calls, extra, lost.max,
 		cell->name ? "  " : "", cell->name ? cell->name : "");
 	if (size)
 		fprintf(out, "  %lluM", (unsigned long long)(cell->mem_bytes >> 20));

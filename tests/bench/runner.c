@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define COPY_BUFFER_BYTES (1ull << 30)
+#define SPARE_BYTES	  (128ull << 20)
 #define MAX_GUESTS	  16
 #define LOOK_MS		  20
 #define SETTLE_MS	  20 /* a guest that was let go has refilled its TLB and caches long before */
@@ -42,9 +43,20 @@ static void settle(void)
 	nanosleep(&time, NULL);
 }
 
-static int check_memory(const struct cell *cells, size_t count, struct gmig_error *err)
+/*
+ * What a cell needs while it is measured, besides its guest: fresh frames are made of memory that is warmed first; recycled
+ * ones on real nodes are all kept, on fake ones they go round.
+ */
+static uint64_t extra_bytes(const struct cell *cell, bool fake)
 {
-	uint64_t need = 2 * COPY_BUFFER_BYTES, have = host_available_bytes();
+	if (!strcmp(cell->frames, "fresh"))
+		return cell->mem_bytes * 3 / 2;
+	return fake ? SPARE_BYTES : cell->mem_bytes + SPARE_BYTES;
+}
+
+uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
+{
+	uint64_t need = 2 * COPY_BUFFER_BYTES, extra = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		bool again = false;
@@ -54,9 +66,16 @@ static int check_memory(const struct cell *cells, size_t count, struct gmig_erro
 				 cells[j].vcpus == cells[i].vcpus && cells[j].mem_bytes == cells[i].mem_bytes;
 		if (!again)
 			need += cells[i].mem_bytes;
+		if (extra_bytes(&cells[i], fake) > extra)
+			extra = extra_bytes(&cells[i], fake);
 	}
-	/* For recycled frames, or to warm what fresh ones are made of. */
-	need += 2 * cells[0].mem_bytes;
+	return need + extra;
+}
+
+static int check_memory(const struct cell *cells, size_t count, bool fake, struct gmig_error *err)
+{
+	uint64_t need = runner_need_bytes(cells, count, fake), have = host_available_bytes();
+
 	if (need > have)
 		return gmig_fail(err, -ENOMEM, "these cells need %llu MiB of free memory, there are %llu",
 				 (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
@@ -421,7 +440,7 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 	report->fake = options->fake_nodes != 0;
 	runner->cpu_seconds = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
 	host_cpu_read(&cpu);
-	rc = check_memory(cells, count, err);
+	rc = check_memory(cells, count, report->fake, err);
 	if (!rc)
 		rc = prepare_report(cells, count, report, err);
 	if (!rc)

@@ -33,6 +33,8 @@ struct runner_report {
 	bool fake; /* nodes are pretended */
 };
 
+/* Free memory that these cells take when they are run together; fake: on pretended nodes. */
+uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake);
 /* -errno and the text when a guest cannot start, a migration fails, or the guest finds an error in its memory. */
 int runner_run(const struct runner_options *options, const struct cell *cells, size_t count,
 	       struct runner_report *report, struct gmig_error *err);

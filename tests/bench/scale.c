@@ -176,7 +176,7 @@ static int look_up(struct field *field, struct scale_lookups *lookups, bool rand
 	}
 	while (!rc && started < lookups->readers) {
 		readers[started] = (struct reader){
-		    .field = field, .random = random, .seed = 0x2545f4914f6cdd1d * (started + 1)};
+		    .field = field, .random = random, .seed = 0x2545f4914f6cdd1dull * (started + 1)};
 		rc = start(&readers[started].thread, reader_thread, &readers[started], err);
 		started += !rc;
 	}

@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WORTHY_REPS   7		   /* repetitions that a median needs to be worth the name */
-#define BESIDES_BYTES (2ull << 30) /* what a run needs besides its guests: memcpy's buffers */
+#define WORTHY_REPS 7 /* repetitions that a median needs to be worth the name */
 
 /* ---- Files: opened before anything is measured, since a wrong path is better known early ----- */
 
@@ -90,20 +89,22 @@ static void warn_about(const struct runner_report *report)
 		    (unsigned long long)(cache >> 20));
 }
 
-/* Drop cells whose guest does not fit, twice over for its pools; returns how many are left. */
-static size_t keep_what_fits(struct cell *cells, size_t count)
+/* Drop cells whose guests do not fit beside those of the cells before them; returns how many are
+ * left. */
+static size_t keep_what_fits(struct cell *cells, size_t count, bool fake)
 {
 	uint64_t have = host_available_bytes();
 	size_t kept = 0;
 	char name[96];
 
 	for (size_t i = 0; i < count; i++) {
-		if (count > 1 && 3 * cells[i].mem_bytes + BESIDES_BYTES > have) {
-			cell_name(&cells[i], name, sizeof(name));
-			fprintf(stderr, "gmig-bench: left out for want of memory: %s\n", name);
+		cells[kept] = cells[i];
+		if (runner_need_bytes(cells, kept + 1, fake) <= have) {
+			kept++;
 			continue;
 		}
-		cells[kept++] = cells[i];
+		cell_name(&cells[kept], name, sizeof(name));
+		fprintf(stderr, "gmig-bench: left out for want of memory: %s\n", name);
 	}
 	return kept;
 }
@@ -112,11 +113,12 @@ static size_t keep_what_fits(struct cell *cells, size_t count)
 static int merge(struct runner_report *report, struct runner_report *more, struct gmig_error *err)
 {
 	size_t count = report->count + more->count;
-	struct cell_result **results = reallocarray(report->results, count, sizeof(*results));
+	struct cell_result **results =
+	    reallocarray(report->results, count, sizeof(struct cell_result *));
 
 	if (!results)
 		return gmig_fail(err, -ENOMEM, "no memory for %zu results", count);
-	memcpy(results + report->count, more->results, more->count * sizeof(*results));
+	memcpy(results + report->count, more->results, more->count * sizeof(struct cell_result *));
 	if (!report->count) {
 		report->memcpy = more->memcpy;
 		report->fake = more->fake;
@@ -138,9 +140,12 @@ static int run_groups(const struct study *study, const struct runner_options *ru
 
 	for (size_t g = 0; !rc && g < study->groups; g++) {
 		struct cell *cells = study->group[g].cells;
-		size_t count = keep_what_fits(cells, study->group[g].count);
+		size_t count = study->group[g].count;
 		struct runner_report more;
 
+		/* A study of one group is asked for cell by cell: it fails instead. */
+		if (study->groups > 1)
+			count = keep_what_fits(cells, count, run->fake_nodes != 0);
 		if (!count)
 			continue;
 		rc = runner_run(run, cells, count, &more, err);

@@ -339,6 +339,24 @@ START_TEST(product_varies_memory_too)
 }
 END_TEST
 
+START_TEST(memory_is_asked_for_each_guest_once)
+{
+	const struct cell_axes axes = { .load = { "idle", "write" }, .loads = 2, .mem_bytes = { 1u << 30, 2ull << 30 },
+					.mems = 2 };
+	struct cell cells[4];
+	uint64_t need;
+
+	cell_product(&axes, 1u << 30, cells, 4);
+	/* Two guests for four cells; memcpy's buffers; and what goes round. */
+	need = runner_need_bytes(cells, 4, true);
+	ck_assert_uint_ge(need, 5ull << 30);
+	ck_assert_uint_lt(need, 6ull << 30);
+	ck_assert_uint_gt(runner_need_bytes(cells, 4, false), need + (1u << 30)); /* both nodes keep frames */
+	cells[3].frames = "fresh";
+	ck_assert_uint_ge(runner_need_bytes(cells, 4, true), 10ull << 30); /* a guest more, and memory to warm */
+}
+END_TEST
+
 START_TEST(preset_quick_has_ten_named_cells_all_different)
 {
 	struct cell cells[BENCH_MAX_CELLS];
@@ -500,6 +518,7 @@ int main(void)
 	tcase_add_test(tcase, times_are_printed_with_a_fitting_unit);
 	tcase_add_test(tcase, product_varies_each_axis);
 	tcase_add_test(tcase, product_varies_memory_too);
+	tcase_add_test(tcase, memory_is_asked_for_each_guest_once);
 	tcase_add_test(tcase, preset_quick_has_ten_named_cells_all_different);
 	tcase_add_test(tcase, preset_paper_pairs_one_job_with_four);
 	tcase_add_test(tcase, system_share_is_of_all_repetitions_together);
