@@ -480,7 +480,7 @@ int guest_migrate_start(struct guest *guest, const struct guest_migration *migra
 	rc = guest_cpu_ns(guest, &guest->begin_cpu_ns, &guest->begin_vcpu_ns);
 	if (rc)
 		gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
-	guest->begin_ns = now_ns();
+	guest->begin_ns = outcome->begin_ns = now_ns();
 	while (!rc && outcome->jobs < migration->jobs && outcome->jobs < GUEST_MAX_JOBS) {
 		rc = control_call(guest->client, "migrate-pages", json_deep_copy(arguments),
 				  &outcome->job[outcome->jobs], err);

@@ -68,6 +68,7 @@ struct guest_migration {
 struct guest_outcome {
 	json_t *job[GUEST_MAX_JOBS]; /* owned, as gmig-vmm gave them at their end */
 	unsigned int jobs;
+	uint64_t begin_ns; /* CLOCK_MONOTONIC, just before the first command */
 	uint64_t wall_ns; /* from the first command to the last end, by our clock */
 	uint64_t cpu_ns;  /* CPU time of the child in it, without its vCPU threads */
 	double user_seconds, system_seconds; /* the same as the kernel's clock ticks saw it: coarse */

@@ -33,6 +33,17 @@ static json_t *quartiles(const struct cell_result *result, enum metric metric)
 	return json_pack("[o, o]", number(summary.q1), number(summary.q3));
 }
 
+/* [[from, count], ..] as query-histograms gives them, of all repetitions. */
+static json_t *buckets(const uint64_t *count)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < CELL_BUCKETS; i++)
+		if (count[i])
+			json_array_append_new(list, json_pack("[I, I]", (json_int_t)(1ull << i), (json_int_t)count[i]));
+	return list;
+}
+
 json_t *report_cell_json(const struct cell_result *result)
 {
 	const struct cell *cell = &result->cell;
@@ -74,6 +85,10 @@ json_t *report_cell_json(const struct cell_result *result)
 	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
 			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));
 	json_object_set_new(object, "passes", number(cell_median(result, METRIC_PASSES)));
+	json_object_set_new(object, "histograms",
+			    json_pack("{s:{s:o, s:o}, s:o}", "closed_ns", "read", buckets(result->times.closed_read),
+				      "write", buckets(result->times.closed_write), "stall_ns",
+				      buckets(result->times.stall)));
 	json_object_set_new(object, "quartiles",
 			    json_pack("{s:o, s:o}", "bytes_per_second",
 				      quartiles(result, METRIC_BYTES_PER_SECOND), "memcpy_ratio",

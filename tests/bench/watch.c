@@ -84,23 +84,21 @@ static int migrate_watched(struct guest *guest, const struct guest_migration *mi
 {
 	struct guest_outcome outcome = {0};
 	struct look last = {0};
-	double begin;
 	int rc = look_for(guest, MARGIN, watch, &last, err);
 
 	if (rc)
 		return rc;
-	begin = now_seconds();
 	rc = guest_migrate_start(guest, migration, &outcome, err);
 	if (rc)
 		return rc;
 	rc = look_until_end(guest, &outcome, watch, &last, err);
-	watch->seconds = now_seconds() - begin;
+	watch->seconds = (double)outcome.wall_ns * 1e-9;
 	if (!rc)
 		rc = look_for(guest, MARGIN, watch, &last, err);
 	if (!rc)
 		rc = take_records(guest, &outcome, watch, err);
 	for (size_t i = 0; i < watch->count; i++)
-		watch->point[i].seconds -= begin;
+		watch->point[i].seconds -= (double)outcome.begin_ns * 1e-9;
 	guest_outcome_clear(&outcome);
 	return rc;
 }

@@ -206,6 +206,7 @@ START_TEST(json_holds_the_contract)
 	json_t *host = json_pack("{s:s}", "cpu", "x"), *object, *cell;
 
 	set_good();
+	results[0].times.stall[17] = 3;
 	object = report_json(&report, host, NULL, 0);
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(object, "host"), "cpu")), "x");
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(object, "memcpy_bytes_per_second"), "1")),
@@ -222,6 +223,9 @@ START_TEST(json_holds_the_contract)
 	ck_assert_int_eq(json_integer_value(json_object_get(
 				 json_object_get(json_object_get(cell, "closed_ns"), "write"), "p50")),
 			 240000);
+	ck_assert_int_eq(json_integer_value(json_array_get(
+				 json_array_get(json_object_get(json_object_get(cell, "histograms"), "stall_ns"), 0), 0)),
+			 1 << 17);
 	/* Nobody slept: null, not 0. */
 	ck_assert(json_is_null(json_object_get(json_object_get(cell, "stall_ns"), "p99")));
 	NEAR(json_number_value(json_array_get(json_object_get(json_object_get(cell, "quartiles"), "memcpy_ratio"), 0)),
