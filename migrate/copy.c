@@ -1,7 +1,13 @@
 #include "copy.h"
 
 #include <immintrin.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+
+#define PAGE_BYTES 4096
 
 #define NOT_SANITIZED __attribute__((no_sanitize("thread", "address")))
 
@@ -92,7 +98,67 @@ const char *copy_way_name(void)
 	return best()->name;
 }
 
-void copy_pages(void *restrict to, const void *restrict from, size_t bytes)
+/* ---- Memory that cannot be read ------------------------------------------------------------ */
+
+static struct sigaction previous;
+static _Thread_local sigjmp_buf *guard; /* where to go on after a SIGBUS of this thread's copy */
+
+static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
+	if (guard)
+		siglongjmp(*guard, 1);
+	if (previous.sa_flags & SA_SIGINFO) {
+		previous.sa_sigaction(signal, info, context);
+	} else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+		previous.sa_handler(signal);
+	} else {
+		/* As if we were not there: the instruction faults again, and this time it counts.
+		 */
+		sigaction(SIGBUS, &previous, NULL);
+	}
+}
+
+static void guard_install(void)
+{
+	/* SA_NODEFER: the handler is left by a jump that restores no mask. */
+	struct sigaction action = {.sa_sigaction = on_sigbus,
+				   .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+
+	sigaction(SIGBUS, &action, &previous);
+}
+
+void copy_guard(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, guard_install);
+}
+
+/* false: some of it cannot be read. */
+static bool copy_guarded(void *restrict to, const void *restrict from, size_t bytes)
+{
+	sigjmp_buf here;
+
+	if (sigsetjmp(here, 0)) {
+		guard = NULL;
+		return false;
+	}
+	guard = &here;
+	atomic_signal_fence(memory_order_seq_cst);
 	best()->copy(to, from, bytes);
+	atomic_signal_fence(memory_order_seq_cst);
+	guard = NULL;
+	return true;
+}
+
+size_t copy_pages(void *restrict to, const void *restrict from, size_t bytes)
+{
+	size_t done = 0;
+
+	if (copy_guarded(to, from, bytes))
+		return bytes;
+	while (done < bytes &&
+	       copy_guarded((char *)to + done, (const char *)from + done, PAGE_BYTES))
+		done += PAGE_BYTES;
+	return done;
 }

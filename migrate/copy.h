@@ -3,6 +3,9 @@
  * (docs/performance.md has the figures). Source and target are multiples of 4 KiB and do not
  * overlap.
  *
+ * Memory may be broken (an uncorrectable error, or userfaultfd's poison): to read it raises SIGBUS.
+ * After copy_guard() such a read ends the copy and not the process.
+ *
  * The guest may write to the source of a copy that is thrown away afterwards; so these functions
  * are hidden from the thread sanitizer, which would call it a race.
  */
@@ -11,7 +14,14 @@
 
 #include <stddef.h>
 
-void copy_pages(void *restrict to, const void *restrict from, size_t bytes);
+/* The bytes copied: all, or those of the whole pages before the first that cannot be read. */
+size_t copy_pages(void *restrict to, const void *restrict from, size_t bytes);
+
+/*
+ * Have SIGBUS handled, once for the process. A SIGBUS that no copy raised goes to the handler that
+ * was there before.
+ */
+void copy_guard(void);
 
 struct copy_way {
 	const char *name;

@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "copy.h"
 #include "fault.h"
 #include "frame.h"
 #include "job.h"
@@ -339,6 +340,7 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		gmig->vnodes[i].uffd = -1;
 	engine_init_locks(gmig);
+	copy_guard();
 	ret = engine_init(gmig, err);
 	if (ret) {
 		gmig_destroy(gmig);

@@ -112,7 +112,11 @@ struct gmig_options {
 	const struct gmig_sys *sys; /* NULL: the system's */
 };
 
-/* May block (probes the kernel). -ENOSYS, -EPERM: migration cannot work here, text says why and what to do. */
+/*
+ * May block (probes the kernel). The first call has SIGBUS handled in this process, so that copying broken memory ends
+ * in a page that stays (-EIO); a SIGBUS from elsewhere goes on to the handler that was there. -ENOSYS, -EPERM: migration
+ * cannot work here, text says why and what to do.
+ */
 int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
 /* Cancels jobs and waits for them, stops the threads, unmaps the windows: no vCPU may run any more. NULL is legal. */
 void gmig_destroy(struct gmig *gmig);

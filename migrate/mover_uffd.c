@@ -52,14 +52,25 @@ static uint8_t *run_at(const struct run *run, const struct slot *slot)
 
 /*
  * ENOENT is a hole that came up since we looked, or a page that the kernel itself is migrating;
- * EEXIST the same on the other side. The next pass looks again.
+ * EEXIST the same on the other side. The next pass looks again. EFAULT is a place that the kernel
+ * keeps for broken memory.
  */
 static void run_fail(const struct run *run, unsigned int first, unsigned int count, int error)
 {
 	if (error == -ENOENT || error == -EEXIST)
 		error = -EAGAIN;
+	else if (error == -EFAULT)
+		error = -EIO;
 	for (unsigned int i = first; i < first + count; i++)
 		run->result->error[i] = (int16_t)error;
+}
+
+/* Copy the run's pages into the target, as far as they can be read: how many. */
+static unsigned int copy_run(const struct run *run, const void *from, unsigned int count)
+{
+	size_t done = copy_pages(run_at(run, run->request->target), from, count * GMIG_PAGE_BYTES);
+
+	return (unsigned int)(done / GMIG_PAGE_BYTES);
 }
 
 /* ---- The four moves; each returns the number of pages that moved and -errno in *error ------ */
@@ -199,22 +210,26 @@ static void closed_record(const struct run *run, uint64_t from, struct hist *eng
 }
 
 /*
- * out pages are in the source slot and their copies in the target: remap. What cannot be remapped
- * goes back. A huge block goes whole or not at all.
+ * out pages are in the source slot and copies of the first `copied` of them in the target: remap.
+ * What cannot be remapped goes back. A huge block goes whole or not at all.
  */
-static void remap(const struct run *run, unsigned int out, int error)
+static void remap(const struct run *run, unsigned int out, unsigned int copied, int error)
 {
 	struct slot *target = run->request->target;
 	unsigned int in = 0;
 
-	if (run->request->huge && out < run->count) {
+	if (copied < out)
+		error = -EIO;
+	if (run->request->huge && copied < run->count) {
 		putback(run, run->first, out, error);
 		return;
 	}
-	in = bring_in(run, target, run->first, out, 3);
+	in = bring_in(run, target, run->first, copied, 3);
 	bits_set_range(&run->result->moved, run->first, in);
+	if (in < copied)
+		error = run->result->error[run->first + in];
 	if (in < out)
-		putback(run, run->first + in, out - in, run->result->error[run->first + in]);
+		putback(run, run->first + in, out - in, error);
 }
 
 /* Unmap, remap. Returns the pages that left their old frame or were put back; fewer than count:
@@ -222,16 +237,15 @@ static void remap(const struct run *run, unsigned int out, int error)
 static unsigned int exchange(struct run *run, int *error)
 {
 	const struct mover_request *request = run->request;
-	unsigned int out;
+	unsigned int out, copied;
 
 	run->read_closed = run_now(run);
-	out = unmap(run, error);
+	out = copied = unmap(run, error);
 	if (request->mode == GMIG_MODE_BLOCK) {
 		run->write_closed = run->read_closed;
-		copy_pages(run_at(run, request->target), run_at(run, request->source),
-			   out * GMIG_PAGE_BYTES);
+		copied = copy_run(run, run_at(run, request->source), out);
 	}
-	remap(run, out, *error);
+	remap(run, out, copied, *error);
 	closed_record(run, run->read_closed, &request->gmig->closed_read, request->closed_read,
 		      &run->result->closed_read_ns);
 	return out;
@@ -246,19 +260,20 @@ static void run_move(struct run *run)
 	const struct mover_request *request = run->request;
 	bool readable = request->mode == GMIG_MODE_READABLE;
 	unsigned int part_pages = readable && !request->huge ? PART_PAGES : run->count;
-	unsigned int done = 0;
+	unsigned int done = 0, count = run->count;
 	int error = 0;
 
 	if (readable)
-		copy_pages(run_at(run, request->target), run_window(run),
-			   run->count * GMIG_PAGE_BYTES);
+		count = copy_run(run, run_window(run), run->count);
+	if (count < run->count && request->huge)
+		count = 0;
 	request->target->clean = false;
-	while (done < run->count) {
+	while (done < count) {
 		struct run part = *run;
 		unsigned int out;
 
 		part.first += done;
-		part.count = run->count - done < part_pages ? run->count - done : part_pages;
+		part.count = count - done < part_pages ? count - done : part_pages;
 		out = exchange(&part, &error);
 		run->write_closed = part.write_closed;
 		done += out;
@@ -266,6 +281,8 @@ static void run_move(struct run *run)
 			break;
 	}
 	if (done < run->count) {
+		if (!error)
+			error = -EIO; /* the copy ended here */
 		run_fail(run, run->first + done, run->count - done, error);
 		if (readable)
 			unprotect(run, run->first + done, run->count - done);

@@ -86,8 +86,8 @@ END_TEST
 /* Whether pages can be pinned here at all. */
 static int pin_one(void)
 {
-	void *memory = mmap(NULL, GMIG_PAGE_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+	    mmap(NULL, GMIG_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int ring = memory == MAP_FAILED ? -errno : pin(memory, GMIG_PAGE_BYTES);
 
 	if (memory != MAP_FAILED)
