@@ -117,6 +117,30 @@ static int run_reset(void *opaque, const json_t *arguments, json_t **result, str
 	return 0;
 }
 
+/* Five records, at most two an answer. */
+static int run_trace(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	json_int_t first = json_integer_value(json_object_get(arguments, "first"));
+	json_t *records = json_array();
+
+	(void)opaque;
+	(void)err;
+	for (json_int_t i = first; i < first + 2 && i < 5; i++)
+		json_array_append_new(records, json_pack("{s:I}", "gpa", i << 21));
+	*result = json_pack("{s:i, s:I, s:o}", "total", 5, "first", first, "records", records);
+	return 0;
+}
+
+static int run_histograms(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = json_pack("{s:{s:[[i,i]], s:[[i,i],[i,i]]}, s:[]}", "closed_ns", "read", 1, 3, "write", 4096, 5, 65536, 7,
+			    "stall_ns");
+	return 0;
+}
+
 static int run_quit(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
 	(void)opaque;
@@ -141,13 +165,18 @@ static int be_gmig_vmm(int argc, char **argv)
 {
 	static const struct control_argument migrate_arguments[] = {
 		{ "from", CONTROL_ARRAY, true },     { "to", CONTROL_ARRAY, true },	 { "mode", CONTROL_STRING, false },
-		{ "frames", CONTROL_STRING, false }, { "threads", CONTROL_INTEGER, false }, { NULL, 0, false },
+		{ "frames", CONTROL_STRING, false }, { "threads", CONTROL_INTEGER, false },
+		{ "trace", CONTROL_BOOL, false },    { NULL, 0, false },
+	};
+	static const struct control_argument trace_arguments[] = {
+		{ "id", CONTROL_STRING, true }, { "first", CONTROL_INTEGER, false }, { NULL, 0, false },
 	};
 	static const struct control_argument load_arguments[] = { { "load", CONTROL_STRING, true },
 								  { NULL, 0, false } };
 	static const struct control_command commands[] = {
 		{ "query-residency", NULL, run_residency }, { "migrate-pages", migrate_arguments, run_migrate },
 		{ "probe-set-load", load_arguments, run_load }, { "probe-reset-gaps", NULL, run_reset },
+		{ "query-job-trace", trace_arguments, run_trace }, { "query-histograms", NULL, run_histograms },
 		{ "stop", NULL, run_stop }, { "cont", NULL, run_cont }, { "quit", NULL, run_quit }, { NULL, NULL, NULL },
 	};
 	struct control_server_options options = { .commands = commands, .name = "fake" };
@@ -231,6 +260,49 @@ START_TEST(guest_goes_back_and_forth_and_quits)
 	ck_assert_uint_eq(state.resident_bytes[0], 0);
 	ck_assert_uint_eq(state.pool_bytes, 12288);
 	json_decref(state.gap_ns);
+	guest_destroy(guest);
+}
+END_TEST
+
+START_TEST(guest_trace_is_read_to_its_end)
+{
+	const struct guest_migration one = { .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1,
+					     .trace = true };
+	struct guest_outcome outcome;
+	struct gmig_error err = { 0 };
+	json_t *records = json_array();
+	struct guest *guest;
+
+	ck_assert_msg(!create("2M", &guest, &err), "%s", err.text);
+	ck_assert_msg(!guest_migrate(guest, &one, &outcome, &err), "%s", err.text);
+	ck_assert_uint_gt(outcome.begin_ns, 0);
+	ck_assert_msg(!guest_trace(guest, outcome.job[0], records, &err), "%s", err.text);
+	ck_assert_uint_eq(json_array_size(records), 5);
+	for (size_t i = 0; i < 5; i++) {
+		const json_t *record = json_array_get(records, i);
+
+		ck_assert_int_eq(json_integer_value(json_object_get(record, "gpa")), (json_int_t)i << 21);
+		ck_assert_str_eq(json_string_value(json_object_get(record, "job")), "1");
+	}
+	json_decref(records);
+	guest_outcome_clear(&outcome);
+	guest_destroy(guest);
+}
+END_TEST
+
+START_TEST(guest_times_land_in_their_buckets)
+{
+	struct gmig_error err = { 0 };
+	struct guest_times times;
+	struct guest *guest;
+
+	ck_assert_msg(!create("2M", &guest, &err), "%s", err.text);
+	ck_assert_int_eq(guest_times(guest, &times, &err), 0);
+	ck_assert_uint_eq(times.closed_read[0], 3);
+	ck_assert_uint_eq(times.closed_write[12], 5);
+	ck_assert_uint_eq(times.closed_write[16], 7);
+	for (unsigned int i = 0; i < GUEST_BUCKETS; i++)
+		ck_assert_uint_eq(times.stall[i], 0);
 	guest_destroy(guest);
 }
 END_TEST
@@ -373,6 +445,8 @@ int main(int argc, char **argv)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, make_directory, remove_directory);
 	tcase_add_test(tcase, guest_goes_back_and_forth_and_quits);
+	tcase_add_test(tcase, guest_trace_is_read_to_its_end);
+	tcase_add_test(tcase, guest_times_land_in_their_buckets);
 	tcase_add_test(tcase, guest_several_jobs_are_all_waited_for);
 	tcase_add_test(tcase, guest_migration_that_does_not_end_times_out);
 	tcase_add_test(tcase, guest_run_and_pause_reach_the_child_once);
