@@ -101,7 +101,8 @@ const char *copy_way_name(void)
 /* ---- Memory that cannot be read ------------------------------------------------------------ */
 
 static struct sigaction previous;
-static _Thread_local sigjmp_buf *guard; /* where to go on after a SIGBUS of this thread's copy */
+static _Thread_local sigjmp_buf
+    *volatile guard; /* where to go on after a SIGBUS of this thread's copy */
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
@@ -134,6 +135,20 @@ void copy_guard(void)
 	pthread_once(&once, guard_install);
 }
 
+/* A SIGBUS that is blocked kills. Threads of a program that blocks signals inherit that. */
+static void unblock(void)
+{
+	static _Thread_local bool done;
+	sigset_t set;
+
+	if (done)
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	done = true;
+}
+
 /* false: some of it cannot be read. */
 static bool copy_guarded(void *restrict to, const void *restrict from, size_t bytes)
 {
@@ -155,6 +170,7 @@ size_t copy_pages(void *restrict to, const void *restrict from, size_t bytes)
 {
 	size_t done = 0;
 
+	unblock();
 	if (copy_guarded(to, from, bytes))
 		return bytes;
 	while (done < bytes &&

@@ -43,6 +43,8 @@ struct vmm_vcpu {
 	bool parked;		/* guarded by gate.lock */
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
+	_Atomic uintptr_t
+	    broken_hva; /* guest memory that cannot be read any more, as SIGBUS said */
 };
 
 /* What the vCPU threads are to do; they look each time they come back from KVM_RUN. */
@@ -156,6 +158,8 @@ const char *vmm_end_name(enum vmm_end why);
 
 /* ---- vcpu.c ---------------------------------------------------------------------------------- */
 
+/* Before the engine is created, whose own handler passes on to this one what it does not know. */
+void vmm_vcpus_handle_sigbus(void);
 int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err);
 void vmm_vcpus_destroy(struct vmm *vmm);
 /* Start the threads; they park until the gate opens. */

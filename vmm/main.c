@@ -61,8 +61,10 @@ static int create_guest(struct vmm *vmm, struct gmig_error *err)
 /* The order matters; machine.h says what must come before what. */
 static int start(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret = vmm_memory_create(vmm, err);
+	int ret;
 
+	vmm_vcpus_handle_sigbus();
+	ret = vmm_memory_create(vmm, err);
 	if (!ret)
 		ret = vmm_kvm_create(vmm, err);
 	if (!ret)

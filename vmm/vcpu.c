@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -142,6 +143,48 @@ static void dispatch(struct vmm_vcpu *vcpu)
 	}
 }
 
+/* ---- Broken memory ------------------------------------------------------------------------- */
+
+/* volatile: the compiler believes that nobody looks at it during a system call. */
+static _Thread_local struct vmm_vcpu *volatile in_kvm_run;
+
+/*
+ * KVM tells of broken guest memory by a signal to the thread in KVM_RUN, and would try again for
+ * ever. Memory that broke and that nobody has touched (BUS_MCEERR_AO) is no reason to end yet. All
+ * else is a bus error of our own.
+ */
+static void on_sigbus(int signal, siginfo_t *info, void *context)
+{
+	struct vmm_vcpu *vcpu = in_kvm_run;
+
+	(void)context;
+	if (info->si_code == BUS_MCEERR_AO)
+		return;
+	if (vcpu && info->si_code == BUS_MCEERR_AR) {
+		atomic_store(&vcpu->broken_hva, (uintptr_t)info->si_addr);
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+}
+
+void vmm_vcpus_handle_sigbus(void)
+{
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+
+	sigaction(SIGBUS, &action, NULL);
+}
+
+static void end_memory_broken(struct vmm_vcpu *vcpu)
+{
+	uintptr_t hva = atomic_exchange(&vcpu->broken_hva, 0);
+	char text[96];
+
+	snprintf(text, sizeof(text), "vcpu=%u guest memory at hva 0x%llx is broken", vcpu->id,
+		 (unsigned long long)hva);
+	vmm_end(vcpu->vmm, VMM_END_MEMORY_LOST, text);
+}
+
 static void run_failed(struct vmm_vcpu *vcpu, int error)
 {
 	char text[96];
@@ -200,11 +243,17 @@ static void *vcpu_thread(void *opaque)
 	gmig_name_vcpu_thread(vcpu->vmm->gmig, vcpu->vnode, atomic_load(&vcpu->tid));
 	pin(vcpu);
 	while (gate_pass(vcpu)) {
-		int ret = ioctl(vcpu->fd, KVM_RUN, 0);
+		int ret, error;
 
+		in_kvm_run = vcpu;
+		ret = ioctl(vcpu->fd, KVM_RUN, 0);
+		error = errno;
+		in_kvm_run = NULL;
 		atomic_fetch_add_explicit(&vcpu->exits, 1, memory_order_relaxed);
-		if (ret < 0)
-			run_failed(vcpu, errno);
+		if (atomic_load_explicit(&vcpu->broken_hva, memory_order_relaxed))
+			end_memory_broken(vcpu);
+		else if (ret < 0)
+			run_failed(vcpu, error);
 		else
 			dispatch(vcpu);
 	}

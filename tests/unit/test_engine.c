@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -347,8 +348,12 @@ START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 	uint64_t wrong = 0;
+	sigset_t all;
 	struct rig rig;
 
+	/* as in a program whose threads leave signals to one of them */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	sys.ioctl = ioctl_breaking;
 	rig_create(&rig, &options);
 	breaking.uffd = rig.gmig->vnodes[0].uffd;
