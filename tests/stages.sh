@@ -22,7 +22,8 @@ stage_unit() {
 	# Check's own limits are for an optimised build.
 	CK_TIMEOUT_MULTIPLIER=5 timeout "${2:-900}" ctest --test-dir "build/$preset" --output-on-failure --timeout 300 >"$out" 2>&1
 	rc=$?
-	[ $rc -eq 0 ] || tail -n 80 "$out"
+	awk '/\*\*\*(Failed|Timeout|Exception|Not Run)/ { p = 1; sub(/^.*Test *#[0-9]*: /, ""); print "not ok " $0; next }
+		/^ +Start |^ *[0-9]+\/[0-9]+ Test/ { p = 0 } p { print "    " $0 }' "$out"
 	sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/skip \1 - exit 77, see its output/p' "$out"
 	awk '/ Passed /{p++} /\*\*\*Skipped/{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{f++}
 		END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$out"
