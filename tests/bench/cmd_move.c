@@ -49,7 +49,7 @@ int bench_move(const struct bench_options *options, const char *directory)
 
 int bench_quick(const struct bench_options *options, const char *directory)
 {
-	uint64_t mem_bytes = options->mem_given ? options->mem_bytes : 512ull << 20;
+	uint64_t mem_bytes = options->mem_given ? options->mem_bytes : 256ull << 20;
 	static struct cell cells[BENCH_MAX_CELLS];
 	struct study study = {.title = "Ten ways to move a guest's memory",
 			      .groups = 1,

@@ -39,7 +39,7 @@ const char *bench_options_help(void)
 	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
 	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
 	       "\n"
-	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 512M); only move takes several\n"
+	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes several\n"
 	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 pairs, memory 6)\n"
 	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1\n"
 	       "  --no-pin          leave the vCPU threads to the scheduler\n"

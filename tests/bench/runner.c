@@ -9,7 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#define COPY_BUFFER_BYTES (1ull << 30)
+#define COPY_MIN_BYTES	  (256ull << 20)
+#define COPY_MAX_BYTES	  (1ull << 30)
 #define SPARE_BYTES	  (128ull << 20)
 #define MAX_GUESTS	  16
 #define LOOK_MS		  20
@@ -54,9 +55,20 @@ static uint64_t extra_bytes(const struct cell *cell, bool fake)
 	return fake ? SPARE_BYTES : cell->mem_bytes + SPARE_BYTES;
 }
 
+/* memcpy's buffers are as large as the largest guest, within bounds: memory that is new to the machine is dear to touch. */
+static uint64_t copy_bytes(const struct cell *cells, size_t count)
+{
+	uint64_t bytes = COPY_MIN_BYTES;
+
+	for (size_t i = 0; i < count; i++)
+		if (cells[i].mem_bytes > bytes)
+			bytes = cells[i].mem_bytes;
+	return bytes < COPY_MAX_BYTES ? bytes : COPY_MAX_BYTES;
+}
+
 uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
 {
-	uint64_t need = 2 * COPY_BUFFER_BYTES, extra = 0;
+	uint64_t need = 2 * copy_bytes(cells, count), extra = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		bool again = false;
@@ -444,7 +456,7 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 	if (!rc)
 		rc = prepare_report(cells, count, report, err);
 	if (!rc)
-		rc = copier_create(COPY_BUFFER_BYTES, &runner->copier, err);
+		rc = copier_create(copy_bytes(cells, count), &runner->copier, err);
 	if (!rc)
 		rc = run_repetitions(runner, report, err);
 	if (!rc)
