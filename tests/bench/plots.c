@@ -106,13 +106,15 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    "set lmargin 44\nset tmargin 2.5\nset xlabel \"GB/s, median and quartiles\"\n"
 	    "set border 3\nset xtics nomirror\nset ytics nomirror scale 0\n"
 	    "set grid xtics lc rgb \"#dddddd\"\nset style fill solid 0.9 noborder\n"
-	    "set arrow from %g, graph 0 to %g, graph 1 nohead dt 2 lw 2 lc rgb \"#aa3300\" front\n"
+	    "set arrow from %g, graph 0 to %g, graph 1 nohead dt 2 lw 2 lc rgb \"#aa3300\" back\n"
+	    "set style textbox opaque noborder fc rgb \"#ffffff\" margins 0.2,0.2\n"
 	    "set label \"memcpy, one thread: %.2f GB/s\" at %g, graph 1.03 center tc rgb "
 	    "\"#aa3300\"\n"
 	    "plot $d using 2:0:(0):2:($0 - 0.34):($0 + 0.34):ytic(1) with boxxyerror lc rgb "
 	    "\"#4c8fb5\" notitle, "
 	    "$d using 2:0:3:4 with xerrorbars pt 0 lw 1.5 lc rgb \"#1d3c4d\" notitle, "
-	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy\", $2, $5)) with labels left offset "
+	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy\", $2, $5)) with labels left boxed "
+	    "offset "
 	    "1,0 notitle\n",
 	    memcpy_rate, memcpy_rate, report->count, memcpy_rate, memcpy_rate, memcpy_rate,
 	    memcpy_rate);

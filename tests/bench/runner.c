@@ -297,6 +297,17 @@ static bool out_of_time(const struct runner *runner, double begin, unsigned int 
 	       now - runner->begin + (now - begin) / done > runner->options->budget_seconds;
 }
 
+/* All of them first, so that the time of a repetition is that of the next one, too. */
+static int start_guests(struct runner *runner, const struct runner_report *report, struct gmig_error *err)
+{
+	struct guest *guest;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < report->count; i++)
+		rc = find_guest(runner, &report->results[i]->cell, &guest, err);
+	return rc;
+}
+
 /* Starts at another cell each time: none always follows the same one. */
 static int run_repetitions(struct runner *runner, struct runner_report *report, struct gmig_error *err)
 {
@@ -457,6 +468,8 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 		rc = prepare_report(cells, count, report, err);
 	if (!rc)
 		rc = copier_create(copy_bytes(cells, count), &runner->copier, err);
+	if (!rc)
+		rc = start_guests(runner, report, err);
 	if (!rc)
 		rc = run_repetitions(runner, report, err);
 	if (!rc)

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-#define STEP_NS	    2000000u
-#define MARGIN	    0.06 /* seconds before and after */
-#define MAX_SECONDS 60
+#define STEP_NS	      2000000u
+#define MARGIN	      0.06 /* seconds before and after */
+#define MARGIN_POINTS 10
+#define MAX_SECONDS   60
 
 struct look {
 	double at;
@@ -46,9 +47,11 @@ static int look_for(struct guest *guest, double seconds, struct watch *watch, st
 		    struct gmig_error *err)
 {
 	double end = now_seconds() + seconds;
+	size_t enough = watch->count + MARGIN_POINTS;
 	int rc = 0;
 
-	while (!rc && now_seconds() < end)
+	/* On a busy machine one look may take all of the time. */
+	while (!rc && (now_seconds() < end || watch->count < enough) && watch->count < WATCH_POINTS)
 		rc = look(guest, watch, last, err);
 	return rc;
 }
