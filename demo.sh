@@ -143,7 +143,11 @@ echo "It caches a kernel package (about 100 MB, twice that unpacked) in $cache; 
 step "Packages"
 packaging/install-packages $yes build test lab || die "packages are missing"
 step "Building"
-cmake --preset release >/dev/null && cmake --build --preset release | tail -n 1 || die "the build failed"
+built=$(cmake --preset release 2>&1 && cmake --build --preset release 2>&1) || {
+	printf '%s\n' "$built" | tail -n 40
+	die "the build failed"
+}
+printf '%s\n' "$built" | tail -n 1
 step "Making the guest from the distribution's packages"
 paths=$(tests/lab/guest --kernel 6.12 --out build/guest) || die "the guest could not be made"
 { read -r kernel && read -r initrd; } <<<"$paths"

@@ -11,6 +11,7 @@
 
 #include "gmig.h"
 
+#include <linux/fs.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
