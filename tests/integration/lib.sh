@@ -33,10 +33,10 @@ fail() {
 	exit 1
 }
 
-# A stock guest triple-faulted or panicked, and had not got as far as its first line of user space.
-broke_before_up() {
-	grep -qs 'reason=triple-fault' "$work/out" "$work"/*.log || grep -qsa 'Kernel panic' "$work/console" "$work"/*.console || return 1
-	! grep -qsa 'GUEST-READY' "$work/console" "$work"/*.console
+# The guest triple-faulted, or panicked before its first line of user space.
+guest_broke() {
+	grep -qs 'reason=triple-fault' "$work/out" "$work"/*.log && return 0
+	grep -qsa 'Kernel panic' "$work/console" "$work"/*.console && ! grep -qsa 'GUEST-READY' "$work/console" "$work"/*.console
 }
 
 # run_case NAME [ARG..]: NAME is a function; it runs in a subshell with its output kept.
@@ -49,8 +49,8 @@ run_case() {
 	rc=$?
 	# In the lab QEMU itself breaks a guest now and then, mostly while it prints its first lines (docs/lab.md). Such a case is
 	# tried once more, and the line below says so.
-	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ ! -e "$work/skip" ] && broke_before_up; then
-		echo "retry $title - the guest broke before it was up"
+	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ ! -e "$work/skip" ] && guest_broke; then
+		echo "retry $title - the guest broke: $(grep -hos 'reason=triple-fault.*' "$work/out" "$work"/*.log | head -n 1)"
 		kill_vms
 		rm -f "$work"/*.console "$work/console"
 		("$@") >"$work/out" 2>&1
