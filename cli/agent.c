@@ -15,10 +15,11 @@
 #include <unistd.h>
 
 #define LINE_BYTES	(16u << 20)
-#define SYNC_TIMEOUT_MS 10000
 #define CALL_TIMEOUT_MS 60000
 #define JOB_POLL_NS	200000000
 #define RESYNC		"\xff"
+
+int cli_agent_sync_ms = 10000;
 
 struct cli_agent {
 	int fd;
@@ -143,7 +144,7 @@ static int open_socket(const char *path, struct gmig_error *err)
 /* The 0xFF ends what an earlier client may have left half said. */
 static int synchronize(struct cli_agent *agent, struct gmig_error *err)
 {
-	int64_t deadline_ms = now_ms() + SYNC_TIMEOUT_MS;
+	int64_t deadline_ms = now_ms() + cli_agent_sync_ms;
 	uint32_t id = 0;
 	char line[128];
 	int rc;

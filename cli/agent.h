@@ -11,6 +11,9 @@
 
 struct cli_agent;
 
+/* How long an agent may take to answer a new client. */
+extern int cli_agent_sync_ms;
+
 /*
  * Connect and resynchronise: what an earlier client left unread is thrown away. -ENOENT,
  * -ECONNREFUSED, -EACCES; -ETIMEDOUT: no agent runs in the guest, or another client has the port.
@@ -49,6 +52,8 @@ int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gm
 void cli_gather_print(FILE *out, const json_t *plan);
 /* After cli_gather_run: what became of it. */
 void cli_gather_report(FILE *out, const json_t *plan);
+/* After cli_gather_run: has a process refused? */
+bool cli_gather_refused(const json_t *plan);
 /* Carry it out: each process's object gets "moved_bytes" and "left", or "error". */
 int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct gmig_error *err);
 

@@ -170,13 +170,13 @@ int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct 
 		struct gmig_error reason = {0};
 		int rc = gather_one(agent, process, rate, &reason);
 
-		/* Without the agent there is no use in going on; a process may end or refuse. */
-		if (rc == -EPIPE || rc == -ETIMEDOUT)
-			return gmig_fail(err, rc, "%s", reason.text);
 		if (rc)
 			json_object_set_new(
 			    process, "error",
 			    json_pack("{s:s, s:i}", "desc", reason.text, "number", -rc));
+		/* Without the agent there is no use in going on; a process may end or refuse. */
+		if (rc == -EPIPE || rc == -ETIMEDOUT)
+			return gmig_fail(err, rc, "%s", reason.text);
 	}
 	return 0;
 }
@@ -197,4 +197,15 @@ void cli_gather_report(FILE *out, const json_t *plan)
 			error ? cli_text(error, "desc") : "");
 		cli_agent_print_left(out, process);
 	}
+}
+
+bool cli_gather_refused(const json_t *plan)
+{
+	size_t i;
+	json_t *process;
+
+	json_array_foreach (plan, i, process)
+		if (json_object_get(process, "error"))
+			return true;
+	return false;
 }

@@ -233,39 +233,44 @@ static int report_lost(const struct request *request, json_t *job, const struct 
 	return CLI_FAILED;
 }
 
-/* After the host's part, so that what the guest copies lands where it is to stay. */
+/* After the host's part, so that what the guest copies lands where it is to stay; the exit status.
+ */
 static int finish_guest(const struct request *request, struct guest_part *guest)
 {
 	struct gmig_error err = {0};
 	uint64_t rate = 0;
 
-	if (!guest->plan)
-		return 0;
 	if (request->rate)
 		units_parse_size(request->rate, &rate, &err);
-	if (!cli_gather_run(guest->agent, guest->plan, rate, &err))
-		return 0;
-	fprintf(stderr, "gmig: in the guest: %s\n", err.text);
-	return -1;
+	if (cli_gather_run(guest->agent, guest->plan, rate, &err)) {
+		fprintf(stderr, "gmig: in the guest: %s\n", err.text);
+		return CLI_FAILED;
+	}
+	return cli_gather_refused(guest->plan) ? CLI_LEFT : CLI_OK;
 }
 
 static int report(const struct request *request, const json_t *job, struct guest_part *guest)
 {
-	int failed;
+	/* Cancelled or failed on the host, nothing is begun in the guest. */
+	bool go_on = guest->plan && !strcmp(cli_text(job, "state"), "completed");
+	int status = (int)cli_job_exit(job), guest_status = CLI_OK;
 
 	if (!request->json)
 		cli_job_summary(stdout, job);
-	failed = finish_guest(request, guest);
+	if (go_on)
+		guest_status = finish_guest(request, guest);
 	if (request->json) {
 		CLI_JSON result = cli_job_result(job);
 
-		if (guest->plan)
+		if (go_on)
 			json_object_set(result, "guest", guest->plan);
 		cli_print_json(result);
-	} else if (guest->plan) {
+	} else if (go_on) {
 		cli_gather_report(stdout, guest->plan);
+	} else if (guest->plan) {
+		puts("in the guest: nothing was done");
 	}
-	return failed ? CLI_FAILED : (int)cli_job_exit(job);
+	return guest_status == CLI_FAILED || status == CLI_OK ? guest_status : status;
 }
 
 static int report_detached(const struct request *request, json_t *job)

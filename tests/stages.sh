@@ -39,12 +39,14 @@ stage_bad_input() {
 }
 
 # Cases in the lab: stage_lab NODES "CASES [ARG..]" GUEST_KERNEL LAB_OPTION..; CASES is a script of tests/integration, which
-# gets the guest's kernel and initrd after its own arguments.
+# gets the guest's kernel and initrd after its own arguments. GUEST_ADDS, words, are programs for the initrd, GUEST_DIR is
+# where it goes.
 stage_lab() {
 	local nodes=$1 cases=$2 guest=$3 paths rc try
 	shift 3
 	need_build release || return 1
-	paths=$(tests/lab/guest --kernel "$guest" --out build/guest) || {
+	# shellcheck disable=SC2086 # words
+	paths=$(tests/lab/guest --kernel "$guest" --out "${GUEST_DIR:-build/guest}" ${GUEST_ADDS:-}) || {
 		rc=$?
 		echo "the guest for the lab could not be made"
 		return $rc
@@ -60,6 +62,21 @@ stage_lab() {
 		[ $rc -eq 125 ] || break
 	done
 	return $rc
+}
+
+# The guest agent: stage_lab_agent SUITES LAB_OPTION... Its guest has the agent, what it moves, and migratepages in it.
+stage_lab_agent() {
+	local suites=$1 tool GUEST_DIR=build/guest-agent GUEST_ADDS=
+	shift
+	need_build release || return 1
+	mkdir -p $GUEST_DIR && strip -o $GUEST_DIR/gmig-agent build/release/bin/gmig-agent || return 1
+	tool=$(PATH=$PATH:/usr/sbin:/sbin command -v migratepages) || {
+		echo "migratepages is not installed (package numactl)"
+		return 77
+	}
+	GUEST_ADDS="--add $GUEST_DIR/gmig-agent:/bin/gmig-agent --add build/release/tests/agent-load:/bin/agent-load"
+	GUEST_ADDS+=" --add tests/integration/agent-guest:/bin/agent-guest --add $tool:/bin/migratepages"
+	stage_lab 2 "agent-cases $suites" 6.12 "$@"
 }
 
 stage_lab_self() {

@@ -33,6 +33,7 @@ static struct fake {
 	bool end_on_query;	 /* close the connection at the next query-jobs */
 	int refuse;		 /* errno for migrate-pages, 0: accept */
 	bool breach;		 /* check-invariants finds one */
+	json_t *ports;		 /* of query-status */
 	char log[512];		 /* commands that came, each and a space */
 } fake;
 
@@ -161,8 +162,8 @@ static int fake_status(void *opaque, const json_t *arguments, json_t **result,
 	(void)opaque;
 	(void)arguments;
 	(void)err;
-	*result = json_pack("{s:s, s:i, s:s, s:s, s:s}", "name", "vm1", "pid", 4711, "state",
-			    "running", "guest", "probe", "version", "0.1.0");
+	*result = json_pack("{s:s, s:i, s:s, s:s, s:s, s:O*}", "name", "vm1", "pid", 4711, "state",
+			    "running", "guest", "probe", "version", "0.1.0", "ports", fake.ports);
 	return 0;
 }
 
@@ -360,6 +361,7 @@ static void fake_teardown(void)
 	json_decref(fake.job);
 	json_decref(fake.last);
 	json_decref(fake.arguments);
+	json_decref(fake.ports);
 	snprintf(directory, sizeof(directory), "%s/gmig", fake.directory);
 	rmdir(directory);
 	rmdir(fake.directory);

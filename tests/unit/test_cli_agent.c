@@ -1,0 +1,564 @@
+/* gmig agent, and gmig migrate --with-guest, against a scripted agent: what is asked, what is
+ * printed, how it ends. */
+#include "fake_vmm.h"
+
+#include "fake_agent.h"
+
+#define JOB(state, moved, more)                                                                    \
+	"{\"return\":{\"id\":\"3\",\"kind\":\"migrate-pages\",\"state\":\"" state                  \
+	"\",\"rate\":0,\"total_bytes\":8388608,\"done_bytes\":" moved ",\"moved_bytes\":" moved    \
+	",\"seconds\":2.0," more "}}"
+
+/* ---- What is asked for ----------------------------------------------------------------------- */
+
+static const struct {
+	const char *words[14]; /* behind `gmig agent vm1` */
+	const char *command, *arguments;
+} requests[] = {
+    {{"ping"}, "guest-ping", "{}"},
+    {{"info"}, "guest-info", "{}"},
+    {{"topology"}, "numa-topology", "{}"},
+    {{"ps", "--count", "3"}, "processes", "{\"count\":3}"},
+    {{"maps", "--pid", "7"}, "numa-maps", "{\"pid\":7}"},
+    {{"maps", "--pid=7", "--mappings"}, "numa-maps", "{\"pid\":7,\"mappings\":true}"},
+    {{"migrate", "--pid", "7", "--from-vnode", "0", "--to-vnode", "1", "--detach"},
+     "migrate-pages",
+     "{\"pid\":7,\"from\":\"0\",\"to\":\"1\"}"},
+    {{"migrate", "--cgroup", "/a", "--from-vnode", "0-1", "--to-vnode", "2,3", "--rate", "2M",
+      "--method", "migrate_pages", "--private", "--detach"},
+     "migrate-pages",
+     "{\"cgroup\":\"/a\",\"from\":\"0-1\",\"to\":\"2,3\",\"rate\":2097152,"
+     "\"method\":\"migrate_pages\",\"shared\":false}"},
+    {{"migrate", "--all", "--from-vnode", "0", "--to-vnode", "1", "--detach"},
+     "migrate-pages",
+     "{\"all\":true,\"from\":\"0\",\"to\":\"1\"}"},
+    {{"move", "--pid", "7", "--addresses", "0x1000,8192", "--nodes", "0,1"},
+     "move-pages",
+     "{\"pid\":7,\"addresses\":[\"0x1000\",\"8192\"],\"nodes\":[0,1]}"},
+    {{"move", "--pid", "7", "--range", "0x1000+8K,0x200000+2M", "--nodes", "1", "--shared"},
+     "move-pages",
+     "{\"pid\":7,\"ranges\":[{\"start\":\"0x1000\",\"bytes\":8192},{\"start\":\"0x200000\","
+     "\"bytes\":2097152}],\"nodes\":1,\"shared\":true}"},
+    {{"move", "--pid", "7", "--addresses", "0x1000"},
+     "move-pages",
+     "{\"pid\":7,\"addresses\":[\"0x1000\"]}"},
+    {{"move", "--pid", "7", "--range", "0x1000", "--nodes", "one"},
+     "move-pages",
+     "{\"pid\":7,\"ranges\":[{\"start\":\"0x1000\",\"bytes\":0}],\"nodes\":\"one\"}"},
+    {{"affinity", "--pid", "7", "--cpus", "0-1"}, "set-affinity", "{\"pid\":7,\"cpus\":\"0-1\"}"},
+    {{"affinity", "--cgroup", "/a", "--mems", "1"},
+     "set-affinity",
+     "{\"cgroup\":\"/a\",\"mems\":\"1\"}"},
+    {{"collapse", "--pid", "7", "--range", "0x200000+2M", "--rate", "1G", "--detach"},
+     "collapse",
+     "{\"pid\":7,\"ranges\":[{\"start\":\"0x200000\",\"bytes\":2097152}],\"rate\":1073741824}"},
+    {{"stall-probe", "--detach"}, "stall-probe", "{\"seconds\":10}"},
+    {{"stall-probe", "--seconds", "2", "--bytes", "64M", "--vnode", "1", "--threshold-ns", "500",
+      "--detach"},
+     "stall-probe",
+     "{\"seconds\":2,\"bytes\":67108864,\"node\":1,\"threshold_ns\":500}"},
+    {{"jobs"}, "query-jobs", "{}"},
+    {{"job", "3"}, "job-status", "{\"id\":\"3\"}"},
+    {{"cancel", "3"}, "job-cancel", "{\"id\":\"3\"}"},
+    {{"set-rate", "3", "--rate", "0"}, "job-set-rate", "{\"id\":\"3\",\"rate\":0}"},
+};
+#define REQUESTS (sizeof(requests) / sizeof(requests[0]))
+
+#define WORDS(w)                                                                                   \
+	w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11], w[12], w[13]
+
+START_TEST(verb_asks_for_what_the_options_say)
+{
+	const char *const *words = requests[_i].words;
+
+	fake_agent_answer(requests[_i].command, "{\"return\":{\"id\":\"3\",\"kind\":\"x\"}}");
+	ck_assert_int_eq(gmig("agent", "vm1", WORDS(words), NULL), CLI_OK);
+	ck_assert_str_eq(err_text, "");
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 1);
+	ck_asked(0, requests[_i].command, requests[_i].arguments);
+}
+END_TEST
+
+START_TEST(verb_with_json_prints_the_answer_on_one_line)
+{
+	const char *const *words = requests[_i].words;
+	json_t *want = json_loads("{\"id\":\"3\",\"kind\":\"x\"}", 0, NULL), *got;
+
+	fake_agent_answer(requests[_i].command, "{\"return\":{\"id\":\"3\",\"kind\":\"x\"}}");
+	ck_assert_int_eq(gmig("agent", "--json", "vm1", WORDS(words), NULL), CLI_OK);
+	ck_assert_ptr_eq(strchr(out_text, '\n'), out_text + strlen(out_text) - 1);
+	got = out_json();
+	ck_assert(json_equal(want, got));
+	json_decref(want);
+	json_decref(got);
+}
+END_TEST
+
+static const struct {
+	const char *words[14];
+	const char *text;
+} mistakes[] = {
+    {{NULL}, "say which guest, and what: gmig agent VM ping"},
+    {{"fly"}, "'fly' is none of ping, info,"},
+    {{"ping", "twice"}, "'ping' takes no word behind it"},
+    {{"job"}, "'job' takes a job's id"},
+    {{"maps"}, "--pid is missing"},
+    {{"maps", "--pid", "x"}, "--pid: 'x' is not a number"},
+    {{"ps", "--count", "-1"}, "--count: '-1' is not a number"},
+    {{"migrate", "--from-vnode", "0", "--to-vnode", "1"}, "say whose memory: --pid N,"},
+    {{"migrate", "--pid", "7", "--to-vnode", "1"}, "--from-vnode is missing"},
+    {{"migrate", "--pid", "7", "--from-vnode", "1"}, "--to-vnode is missing"},
+    {{"migrate", "--pid", "7", "--from-vnode", "1", "--to-vnode", "1", "--rate", "fast"},
+     "--rate: a size is a number"},
+    {{"collapse", "--pid", "7", "--rate", "9000000T"}, "--rate: '9000000T' is too big"},
+    {{"move", "--pid", "7"}, "give one of --addresses A,B and --range"},
+    {{"move", "--pid", "7", "--addresses", "1", "--range", "1+4K"}, "give one of --addresses"},
+    {{"move", "--addresses", "1"}, "--pid is missing"},
+    {{"collapse"}, "--pid is missing"},
+    {{"stall-probe", "--seconds", "long"}, "--seconds: 'long' is not a number"},
+    {{"stall-probe", "--bytes", "big"}, "--bytes: a size is a number"},
+    {{"set-rate", "3"}, "--rate is missing: bytes a second, 0 for no limit"},
+};
+#define MISTAKES (sizeof(mistakes) / sizeof(mistakes[0]))
+
+START_TEST(mistake_is_usage_and_asks_nothing)
+{
+	const char *const *words = mistakes[_i].words;
+
+	ck_assert_int_eq(gmig("agent", "vm1", WORDS(words), NULL), CLI_USAGE);
+	ck_has(err_text, mistakes[_i].text);
+	ck_assert_str_eq(out_text, "");
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 0);
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+/* ---- What people read ------------------------------------------------------------------------ */
+
+static const struct {
+	const char *words[14];
+	const char *command, *answer, *text;
+} pictures[] = {
+    {{"ping"}, "guest-ping", "{}", "the agent answers\n"},
+    {{"info"},
+     "guest-info",
+     "{\"version\":\"0.1\",\"agent\":\"gmig-agent\",\"kernel\":\"6.12\",\"max_rate\":1048576,"
+     "\"supported_commands\":[{\"name\":\"guest-ping\",\"enabled\":true},{\"name\":\"collapse\","
+     "\"enabled\":false}]}",
+     "gmig-agent 0.1, Linux 6.12\n"
+     "its jobs move at most 1M a second\n\n"
+     "command     allowed by the guest\n"
+     "guest-ping  yes\n"
+     "collapse    no\n"},
+    {{"topology"},
+     "numa-topology",
+     "{\"nodes\":[{\"id\":0,\"cpus\":[0,1],\"total_bytes\":1073741824,\"free_bytes\":1048576,"
+     "\"distance\":[10,20]},{\"id\":1,\"cpus\":[],\"total_bytes\":0,\"free_bytes\":0,"
+     "\"distance\":[20,10]}]}",
+     "vnode  CPUs  size  free  distances\n"
+     "    0  0,1     1G    1M  10 20\n"
+     "    1  -        0     0  20 10\n"},
+    {{"ps"},
+     "processes",
+     "{\"processes\":[{\"pid\":7,\"comm\":\"a\\tb\",\"bytes\":3145728,\"remote_bytes\":1048576,"
+     "\"home\":[0],\"nodes\":{\"0\":2097152,\"1\":1048576}}],\"complete\":false}",
+     "there was no time to look at all of them\n"},
+    {{"maps", "--pid", "7"},
+     "numa-maps",
+     "{\"pid\":7,\"comm\":\"x\",\"bytes\":2101248,\"nodes\":{\"1\":{\"4K\":1,\"2M\":1}},"
+     "\"huge_estimated\":true,\"mappings\":[{\"start\":\"0x1\",\"end\":\"0x2\",\"policy\":"
+     "\"default\",\"what\":\"heap\",\"pages\":{\"0\":3,\"1\":4}}]}",
+     "0x1    0x2  default  0: 3, 1: 4      heap\n"},
+    {{"move", "--pid", "7", "--addresses", "1,2"},
+     "move-pages",
+     "{\"status\":[1,-16],\"errors\":{\"EBUSY\":1}}",
+     "1 -16\n1 pages: EBUSY, "},
+    {{"affinity", "--pid", "7", "--cpus", "1"},
+     "set-affinity",
+     "{\"pid\":7,\"cpus\":\"1\"}",
+     "process 7 may run on CPUs 1\n"},
+    {{"affinity", "--cgroup", "/a", "--cpus", "1"}, "set-affinity", "{}", "the cgroup is set\n"},
+    {{"jobs"},
+     "query-jobs",
+     "[{\"id\":\"1\",\"kind\":\"collapse\",\"state\":\"running\",\"moved_bytes\":2097152,"
+     "\"total_bytes\":4194304,\"rate\":0,\"seconds\":1.5}]",
+     "  1  collapse  running     2M  4M      -      1.5\n"},
+    {{"job", "1"},
+     "job-status",
+     "{\"id\":\"1\",\"kind\":\"collapse\",\"state\":\"completed\",\"moved_bytes\":2097152,"
+     "\"seconds\":1.0,\"left\":{\"EINVAL\":512}}",
+     "512 pages stay: EINVAL, "},
+    {{"job", "1"},
+     "job-status",
+     "{\"id\":\"1\",\"kind\":\"stall-probe\",\"state\":\"completed\",\"seconds\":2.0,\"sweeps\":9,"
+     "\"preempted\":4,\"threshold_ns\":20000,\"gap_ns\":{\"count\":2,\"p50\":30000,\"p99\":40000,"
+     "\"p999\":40000,\"max\":40000},\"touch_ns\":{\"count\":9000,\"p50\":100,\"p99\":200,"
+     "\"p999\":300,\"max\":40000}}",
+     "completed: 2.0 s, 9 sweeps, 4 times off the CPU; gaps are over 20.0 us\n"},
+};
+#define PICTURES (sizeof(pictures) / sizeof(pictures[0]))
+
+START_TEST(answer_is_shown_for_people)
+{
+	const char *const *words = pictures[_i].words;
+	char answer[2048];
+
+	snprintf(answer, sizeof(answer), "{\"return\":%s}", pictures[_i].answer);
+	fake_agent_answer(pictures[_i].command, answer);
+	ck_assert_int_eq(gmig("agent", "vm1", WORDS(words), NULL), CLI_OK);
+	ck_has(out_text, pictures[_i].text);
+}
+END_TEST
+
+START_TEST(answer_of_other_types_ends_in_dashes_not_in_a_crash)
+{
+	static const char *const odd[] = {"null",
+					  "7",
+					  "[]",
+					  "[1,\"x\",null]",
+					  "{\"nodes\":7}",
+					  "{\"nodes\":[1],\"processes\":{\"a\":1}}"};
+	const char *const *words = pictures[_i].words;
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		char answer[128];
+
+		snprintf(answer, sizeof(answer), "{\"return\":%s}", odd[i]);
+		fake_agent_answer(pictures[_i].command, answer);
+		ck_assert_int_eq(gmig("agent", "vm1", WORDS(words), NULL), CLI_OK);
+	}
+}
+END_TEST
+
+/* ---- The connection -------------------------------------------------------------------------- */
+
+START_TEST(socket_needs_no_vm)
+{
+	fake_agent_answer("guest-ping", "{\"return\":{}}");
+	ck_assert_int_eq(gmig("agent", "--socket", fake_agent.path, "ping", NULL), CLI_OK);
+	ck_assert_int_eq(gmig("agent", "nobody", "ping", "--socket", fake_agent.path, NULL),
+			 CLI_OK);
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+START_TEST(guest_without_the_port_is_told_how_to_get_one)
+{
+	json_decref(fake.ports);
+	fake.ports = json_pack("[{s:s, s:s}]", "name", "org.example.0", "path", "/nowhere");
+	ck_assert_int_eq(gmig("agent", "vm1", "ping", NULL), CLI_FAILED);
+	ck_has(err_text, "guest 'vm1' has no port for an agent: start it with --port "
+			 "name=org.gmig.agent.0,path=SOCKET");
+}
+END_TEST
+
+START_TEST(socket_that_is_not_there_fails_by_name)
+{
+	char path[160], text[400];
+
+	snprintf(path, sizeof(path), "%s/none.sock", fake.directory);
+	ck_assert_int_eq(gmig("agent", "--socket", path, "ping", NULL), CLI_FAILED);
+	snprintf(text, sizeof(text),
+		 "cannot connect to the agent's port at '%s': No such file or directory", path);
+	ck_has(err_text, text);
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	ck_assert_int_eq(gmig("agent", "--socket", path, "ping", NULL), CLI_FAILED);
+	ck_has(err_text, "is too long for a socket");
+}
+END_TEST
+
+START_TEST(agent_that_is_silent_is_given_up)
+{
+	cli_agent_sync_ms = 50;
+	fake_agent.silent = true;
+	ck_assert_int_eq(gmig("agent", "vm1", "ping", "--json", NULL), CLI_FAILED);
+	ck_has(err_text, "the guest's agent does not answer: it does not run, or another client");
+	ck_has(out_text, "ETIMEDOUT");
+}
+END_TEST
+
+START_TEST(agent_that_goes_away_fails_the_call)
+{
+	fake_agent.end_at = "guest-ping";
+	ck_assert_int_eq(gmig("agent", "vm1", "ping", NULL), CLI_FAILED);
+	ck_has(err_text, "the connection to the guest's agent has ended");
+}
+END_TEST
+
+START_TEST(answers_to_others_are_skipped)
+{
+	fake_agent.stale = "half a li\n{\"return\":{},\"id\":1}\n\xff{\"return\":1}\n[1]\n";
+	fake_agent.before = "{\"return\":{\"x\":1},\"id\":77}\nnoise\n{\"return\":{}}\n";
+	fake_agent_answer("guest-info", "{\"return\":{\"right\":true}}");
+	ck_assert_int_eq(gmig("agent", "vm1", "info", "--json", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "{\"right\":true}\n");
+}
+END_TEST
+
+START_TEST(error_of_the_agent_keeps_name_number_and_text)
+{
+	json_t *result;
+
+	fake_agent_answer("numa-maps",
+			  "{\"error\":{\"class\":\"GenericError\",\"desc\":\"there is "
+			  "no process 7: ESRCH (3)\",\"errno\":\"ESRCH\",\"number\":3}}");
+	ck_assert_int_eq(gmig("agent", "vm1", "maps", "--pid", "7", "--json", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: there is no process 7: ESRCH (3)\n");
+	result = json_object_get(out_json(), "error");
+	ck_assert_str_eq(cli_text(result, "errno"), "ESRCH");
+	ck_has(cli_text(result, "desc"), "there is no process 7");
+}
+END_TEST
+
+START_TEST(error_without_text_or_number_is_an_error)
+{
+	fake_agent_answer("guest-ping", "{\"error\":{}}");
+	ck_assert_int_eq(gmig("agent", "vm1", "ping", NULL), CLI_FAILED);
+	ck_has(err_text, "the agent gave an error without a text");
+	fake_agent_answer("guest-info", "{\"error\":{\"desc\":\"no\",\"number\":-99999999}}");
+	ck_assert_int_eq(gmig("agent", "vm1", "info", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: no\n");
+}
+END_TEST
+
+/* ---- Jobs ------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *last;
+	int status;
+	const char *text;
+} ends[] = {
+    {JOB("completed", "8388608", "\"left\":{}"), CLI_OK,
+     "job 3 completed: 8M moved in 2.000 s, 4.19 MB/s\n"},
+    {JOB("completed", "4194304", "\"left\":{\"EBUSY\":1024}"), CLI_LEFT,
+     "1024 pages stay: EBUSY, "},
+    {JOB("cancelled", "4194304", "\"left\":{}"), CLI_FAILED, "job 3 cancelled: 4M moved"},
+    {JOB("failed", "0", "\"left\":{},\"error\":{\"desc\":\"it has ended: ESRCH (3)\"}"), CLI_FAILED,
+     "it failed: it has ended: ESRCH (3)\njob 3 failed: 0 moved"},
+};
+#define ENDS (sizeof(ends) / sizeof(ends[0]))
+
+START_TEST(job_is_watched_to_its_end)
+{
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"left\":{}"));
+	fake_agent_answer("job-status", JOB("running", "2097152", "\"left\":{}"));
+	fake_agent_answer("job-status", ends[_i].last);
+	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
+			      "--to-vnode", "1", NULL),
+			 ends[_i].status);
+	ck_has(out_text, ends[_i].text);
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 3);
+	ck_asked(2, "job-status", "{\"id\":\"3\"}");
+}
+END_TEST
+
+START_TEST(job_detached_prints_its_id_and_is_not_watched)
+{
+	fake_agent_answer("collapse", JOB("running", "0", "\"left\":{}"));
+	ck_assert_int_eq(gmig("agent", "vm1", "collapse", "--pid", "7", "--detach", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "3\n");
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 1);
+}
+END_TEST
+
+START_TEST(job_interrupted_is_cancelled_and_waited_for)
+{
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"left\":{}"));
+	fake_agent_answer("job-status", JOB("running", "0", "\"left\":{}"));
+	fake_agent_answer("job-status", JOB("cancelled", "4096", "\"left\":{}"));
+	fake_agent_answer("job-cancel", JOB("running", "0", "\"left\":{}"));
+	fake_agent.signal_at = "job-status";
+	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
+			      "--to-vnode", "1", NULL),
+			 CLI_FAILED);
+	ck_has(out_text, "job 3 cancelled: 4K moved");
+	ck_asked(2, "job-cancel", "{\"id\":\"3\"}");
+}
+END_TEST
+
+START_TEST(job_whose_agent_goes_away_is_a_failure)
+{
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"left\":{}"));
+	fake_agent.end_at = "job-status";
+	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
+			      "--to-vnode", "1", NULL),
+			 CLI_FAILED);
+	ck_has(err_text, "the connection to the guest's agent has ended");
+}
+END_TEST
+
+/* ---- migrate --with-guest -------------------------------------------------------------------- */
+
+#define TOPOLOGY                                                                                   \
+	"{\"return\":{\"nodes\":[{\"id\":0,\"cpus\":[0,1]},{\"id\":1,\"cpus\":[2,3]},{\"id\":2,"   \
+	"\"cpus\":[]}]}}"
+/* 7: most on 0, some on 1, runs anywhere; 8: on vnode 1 alone and runs there; 9: little; 10: most
+ * on 2, which has no CPUs. */
+#define PROCESSES                                                                                  \
+	"{\"return\":{\"processes\":[{\"pid\":7,\"comm\":\"db\",\"home\":[1],\"nodes\":{\"0\":"    \
+	"90000000,\"1\":50000000}},{\"pid\":8,\"comm\":\"web\",\"home\":[1],\"nodes\":{\"1\":"     \
+	"90000000}},{\"pid\":9,\"comm\":\"sh\",\"home\":[1],\"nodes\":{\"0\":400000}},{\"pid\":"   \
+	"10,\"comm\":\"far\",\"home\":[1],\"nodes\":{\"2\":70000000,\"1\":30000000}}]}}"
+
+static int with_guest(const char *vnode, const char *option)
+{
+	fake.last = fake_job("completed", 1 << 30, 0);
+	fake_agent_answer("numa-topology", TOPOLOGY);
+	fake_agent_answer("processes", PROCESSES);
+	return gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-guest", "--vnode", vnode,
+		    option, NULL);
+}
+
+START_TEST(with_guest_brings_cpus_first_and_then_memory)
+{
+	fake_agent_answer("set-affinity", "{\"return\":{\"pid\":7,\"cpus\":\"0-1\"}}");
+	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"left\":{\"EACCES\":2}"));
+	ck_assert_int_eq(with_guest("0", NULL), CLI_OK);
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 4);
+	ck_asked(1, "processes", "{\"count\":1000}");
+	ck_asked(2, "set-affinity", "{\"pid\":7,\"cpus\":[0,1]}");
+	ck_asked(3, "migrate-pages",
+		 "{\"pid\":7,\"from\":[1],\"to\":[0],\"shared\":false,\"rate\":0}");
+	ck_has(out_text, "in the guest: process 7 (db), 47.7M to its other memory on vnode 0, "
+			 "and to that vnode's CPUs\n");
+	ck_has(out_text, "in the guest: process 7 (db): 47.7M moved to vnode 0\n");
+	ck_has(out_text, "2 pages stay: EACCES, ");
+}
+END_TEST
+
+START_TEST(with_guest_plans_those_alone_that_have_memory_on_the_vnode)
+{
+	fake_agent_answer("migrate-pages", JOB("completed", "30000000", "\"left\":{}"));
+	ck_assert_int_eq(with_guest("2", "--rate=1M"), CLI_OK);
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 3);
+	ck_asked(2, "migrate-pages",
+		 "{\"pid\":10,\"from\":[1],\"to\":[2],\"shared\":false,\"rate\":1048576}");
+}
+END_TEST
+
+START_TEST(with_guest_and_nothing_out_of_place_says_so)
+{
+	fake_agent_answer("processes", "{\"return\":{\"processes\":[]}}");
+	ck_assert_int_eq(with_guest("0", NULL), CLI_OK);
+	ck_has(out_text, "in the guest: all processes are together with their memory\n");
+}
+END_TEST
+
+START_TEST(with_guest_puts_the_guests_part_into_the_result)
+{
+	json_t *result, *process;
+
+	fake_agent_answer("set-affinity", "{\"return\":{}}");
+	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"left\":{}"));
+	ck_assert_int_eq(with_guest("0", "--json"), CLI_OK);
+	result = out_json();
+	ck_assert_uint_eq(json_array_size(json_object_get(result, "guest")), 1);
+	process = json_array_get(json_object_get(result, "guest"), 0);
+	ck_assert_uint_eq(cli_number(process, "pid"), 7);
+	ck_assert_uint_eq(cli_number(process, "moved_bytes"), 50000000);
+	ck_assert_str_eq(cli_text(result, "state"), "completed");
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(with_guest_without_an_agent_moves_nothing)
+{
+	json_decref(fake.ports);
+	fake.ports = NULL;
+	ck_assert_int_eq(with_guest("0", NULL), CLI_FAILED);
+	ck_has(err_text, "has no port for an agent");
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+START_TEST(with_guest_after_a_host_that_did_not_finish_leaves_the_guest_alone)
+{
+	static const char *const states[] = {"cancelled", "failed"};
+
+	fake_agent_answer("numa-topology", TOPOLOGY);
+	fake_agent_answer("processes", PROCESSES);
+	fake.last = fake_job(states[_i], 1 << 29, 1 << 29);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-guest",
+			      "--vnode", "0", NULL),
+			 CLI_FAILED);
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 2);
+	ck_has(out_text, "in the guest: nothing was done\n");
+}
+END_TEST
+
+START_TEST(with_guest_a_process_that_refuses_is_left_and_told)
+{
+	fake_agent_answer("set-affinity", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"CPU 0 "
+					  "is not allowed: EINVAL (22)\",\"number\":22}}");
+	ck_assert_int_eq(with_guest("0", NULL), CLI_LEFT);
+	ck_has(out_text, "process 7 (db): 0 moved to vnode 0; CPU 0 is not allowed: EINVAL (22)\n");
+}
+END_TEST
+
+START_TEST(with_guest_whose_agent_goes_away_is_a_failure_after_the_hosts_part)
+{
+	fake_agent.end_at = "set-affinity";
+	ck_assert_int_eq(with_guest("0", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: in the guest: the connection to the guest's agent has ended");
+	ck_has(out_text, "job 1 completed: 1G moved");
+	ck_has(out_text, "0 moved to vnode 0; the connection to the guest's agent has ended");
+}
+END_TEST
+
+START_TEST(with_guest_cannot_be_detached)
+{
+	ck_assert_int_eq(
+	    gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-guest", "--detach", NULL),
+	    CLI_USAGE);
+	ck_has(err_text, "--with-guest cannot be detached");
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+static TCase *agent_case(Suite *suite, const char *name)
+{
+	TCase *tcase = fake_case(suite, name);
+
+	tcase_add_checked_fixture(tcase, fake_agent_setup, fake_agent_teardown);
+	return tcase;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("cli-agent");
+	TCase *tcase = agent_case(suite, "verbs");
+
+	tcase_add_loop_test(tcase, verb_asks_for_what_the_options_say, 0, REQUESTS);
+	tcase_add_loop_test(tcase, verb_with_json_prints_the_answer_on_one_line, 0, REQUESTS);
+	tcase_add_loop_test(tcase, mistake_is_usage_and_asks_nothing, 0, MISTAKES);
+	tcase_add_loop_test(tcase, answer_is_shown_for_people, 0, PICTURES);
+	tcase_add_loop_test(tcase, answer_of_other_types_ends_in_dashes_not_in_a_crash, 0,
+			    PICTURES);
+	tcase = agent_case(suite, "connection");
+	tcase_add_test(tcase, socket_needs_no_vm);
+	tcase_add_test(tcase, guest_without_the_port_is_told_how_to_get_one);
+	tcase_add_test(tcase, socket_that_is_not_there_fails_by_name);
+	tcase_add_test(tcase, agent_that_is_silent_is_given_up);
+	tcase_add_test(tcase, agent_that_goes_away_fails_the_call);
+	tcase_add_test(tcase, answers_to_others_are_skipped);
+	tcase_add_test(tcase, error_of_the_agent_keeps_name_number_and_text);
+	tcase_add_test(tcase, error_without_text_or_number_is_an_error);
+	tcase = agent_case(suite, "jobs");
+	tcase_add_loop_test(tcase, job_is_watched_to_its_end, 0, ENDS);
+	tcase_add_test(tcase, job_detached_prints_its_id_and_is_not_watched);
+	tcase_add_test(tcase, job_interrupted_is_cancelled_and_waited_for);
+	tcase_add_test(tcase, job_whose_agent_goes_away_is_a_failure);
+	tcase = agent_case(suite, "with-guest");
+	tcase_add_test(tcase, with_guest_brings_cpus_first_and_then_memory);
+	tcase_add_test(tcase, with_guest_plans_those_alone_that_have_memory_on_the_vnode);
+	tcase_add_test(tcase, with_guest_and_nothing_out_of_place_says_so);
+	tcase_add_test(tcase, with_guest_puts_the_guests_part_into_the_result);
+	tcase_add_test(tcase, with_guest_without_an_agent_moves_nothing);
+	tcase_add_loop_test(
+	    tcase, with_guest_after_a_host_that_did_not_finish_leaves_the_guest_alone, 0, 2);
+	tcase_add_test(tcase, with_guest_a_process_that_refuses_is_left_and_told);
+	tcase_add_test(tcase, with_guest_whose_agent_goes_away_is_a_failure_after_the_hosts_part);
+	tcase_add_test(tcase, with_guest_cannot_be_detached);
+	return fake_run(suite);
+}
