@@ -113,12 +113,14 @@ if [ $tier = full ]; then
 	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
 	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
 	GMIG_ONLY=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
+	stage "lab agent" 1200 stage_lab_agent two+qemu+four
 	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 600 stage_unit clang
 	stage "build tsan" 600 stage_build tsan
 	stage "unit tsan" 900 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
+	stage "fuzz agent" 300 stage_fuzz_agent 60
 	stage "headers alone" 300 stage_headers
 	stage "clang-tidy" 900 stage_tidy
 	stage "cppcheck" 600 stage_cppcheck

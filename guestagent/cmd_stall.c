@@ -137,6 +137,22 @@ static json_t *times_json(const struct agent_hist *hist)
 			 (json_int_t)hist->max_ns, "sum", (json_int_t)hist->sum_ns);
 }
 
+/* [[from, count]], as the host's query-histograms has it. */
+static json_t *octaves_json(const struct agent_hist *hist)
+{
+	json_t *list = json_array();
+
+	for (unsigned int octave = 0; octave < 64; octave++) {
+		uint64_t count = agent_hist_octave(hist, octave);
+
+		if (count)
+			json_array_append_new(
+			    list,
+			    json_pack("[I, I]", (json_int_t)(1ull << octave), (json_int_t)count));
+	}
+	return list;
+}
+
 static void stall_describe(const void *context, json_t *object)
 {
 	const struct stall *stall = context;
@@ -147,6 +163,7 @@ static void stall_describe(const void *context, json_t *object)
 	json_object_set_new(object, "preempted", json_integer(stall->preempted));
 	json_object_set_new(object, "gap_ns", times_json(&stall->gaps));
 	json_object_set_new(object, "touch_ns", times_json(&stall->touches));
+	json_object_set_new(object, "gaps", octaves_json(&stall->gaps));
 }
 
 static const struct agent_job_ops stall_ops = {

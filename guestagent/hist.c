@@ -42,3 +42,14 @@ uint64_t agent_hist_quantile(const struct agent_hist *hist, double quantile)
 	}
 	return hist->max_ns;
 }
+
+uint64_t agent_hist_octave(const struct agent_hist *hist, unsigned int octave)
+{
+	unsigned int first = octave ? bucket_of(1ull << octave) : 0;
+	unsigned int end = octave < 63 ? bucket_of(2ull << octave) : AGENT_HIST_BUCKETS;
+	uint64_t count = 0;
+
+	for (unsigned int i = first; i < end; i++)
+		count += hist->bucket[i];
+	return count;
+}

@@ -18,5 +18,7 @@ void agent_hist_record(struct agent_hist *hist, uint64_t ns);
 /* The upper end of the bucket in which the quantile (0..1) lies, never over the longest; 0 when
  * empty. */
 uint64_t agent_hist_quantile(const struct agent_hist *hist, double quantile);
+/* How many lasted from 2^octave ns to under twice that, 0 to 63; 0 and 1 ns are in octave 0. */
+uint64_t agent_hist_octave(const struct agent_hist *hist, unsigned int octave);
 
 #endif

@@ -164,6 +164,18 @@ stage_fuzz() {
 	tests/fuzz/run "$1"
 }
 
+# What the agent reads, so many seconds each, both at once.
+stage_fuzz_agent() {
+	local protocol proc
+	tests/fuzz/run "$1" agent_protocol &
+	tests/fuzz/run "$1" agent_proc
+	proc=$?
+	wait $!
+	protocol=$?
+	[ $proc -eq 0 ] || return $proc
+	return $protocol
+}
+
 stage_soak() {
 	local i
 	for ((i = 0; i < $1; i++)); do

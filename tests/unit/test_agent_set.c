@@ -181,6 +181,28 @@ START_TEST(hist_quantiles_are_within_a_bucket)
 }
 END_TEST
 
+START_TEST(hist_octaves_add_up)
+{
+	struct agent_hist *hist = calloc(1, sizeof(*hist));
+	uint64_t sum = 0;
+
+	ck_assert_ptr_nonnull(hist);
+	for (uint64_t ns = 0; ns < 100000; ns++)
+		agent_hist_record(hist, ns);
+	agent_hist_record(hist, UINT64_MAX);
+	ck_assert_uint_eq(agent_hist_octave(hist, 0), 2);
+	for (unsigned int octave = 1; octave < 16; octave++)
+		ck_assert_uint_eq(agent_hist_octave(hist, octave), 1u << octave);
+	ck_assert_uint_eq(agent_hist_octave(hist, 16), 100000 - 65536);
+	ck_assert_uint_eq(agent_hist_octave(hist, 62), 0);
+	ck_assert_uint_eq(agent_hist_octave(hist, 63), 1);
+	for (unsigned int octave = 0; octave < 64; octave++)
+		sum += agent_hist_octave(hist, octave);
+	ck_assert_uint_eq(sum, hist->count);
+	free(hist);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent_set");
@@ -196,6 +218,7 @@ int main(void)
 	tcase_add_test(tcase, mapping_keeps_relative_layout_as_migrate_pages_does);
 	tcase_add_test(tcase, ranges_are_rounded_to_pages_and_checked);
 	tcase_add_test(tcase, hist_quantiles_are_within_a_bucket);
+	tcase_add_test(tcase, hist_octaves_add_up);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
