@@ -4,6 +4,8 @@
  *   agent-load twin NAME              a process with a window of pages of every kind, see below
  *   agent-load direct PID NODE [all]  move_pages(2) on the window of twin PID; prints each status
  *   agent-load ask PID                where the pages of its window are
+ *   agent-load migrate PID FROM TO    migrate_pages(2); prints its error
+ *   agent-load as UID PROGRAM ARG..   runs a program as a user without rights
  * Static, libc alone: it goes into an initrd.
  */
 #include <errno.h>
@@ -228,6 +230,26 @@ static int run_direct(int pid, const int *node, int all)
 	return 0;
 }
 
+static int run_migrate(int pid, int from, int to)
+{
+	unsigned long old_nodes = 1ul << from, new_nodes = 1ul << to;
+	long rc = syscall(SYS_migrate_pages, pid, 65ul, &old_nodes, &new_nodes);
+
+	printf("DIRECT pid=%d rc=%ld error=%s\n", pid, rc, rc < 0 ? strerrorname_np(errno) : "0");
+	return 0;
+}
+
+static int run_as(const char *uid, char **command)
+{
+	unsigned int id = (unsigned int)strtoul(uid, NULL, 10);
+
+	if (setgid(id) || setuid(id))
+		die("setuid");
+	execvp(command[0], command);
+	die(command[0]);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 8192);
@@ -242,7 +264,11 @@ int main(int argc, char **argv)
 	}
 	if (argc == 3 && !strcmp(argv[1], "ask"))
 		return run_direct(atoi(argv[2]), NULL, 0);
-	fprintf(stderr,
-		"usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | ask PID\n");
+	if (argc == 5 && !strcmp(argv[1], "migrate"))
+		return run_migrate(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
+	if (argc > 3 && !strcmp(argv[1], "as"))
+		return run_as(argv[2], argv + 3);
+	fprintf(stderr, "usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | "
+			"ask PID | migrate PID FROM TO | as UID PROGRAM ARG..\n");
 	return 2;
 }
