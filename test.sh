@@ -113,7 +113,7 @@ if [ $tier = full ]; then
 	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
 	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
 	GMIG_ONLY=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
-	stage "lab agent" 1200 stage_lab_agent two+qemu+four
+	stage "lab agent" 1800 stage_lab_agent two+qemu+four
 	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 600 stage_unit clang
