@@ -49,6 +49,44 @@ static bool runs_on(const json_t *process, int vnode)
 	return json_array_size(home) == 1 && json_integer_value(json_array_get(home, 0)) == vnode;
 }
 
+static bool has_number(const json_t *list, long number)
+{
+	size_t i;
+	json_t *one;
+
+	json_array_foreach (list, i, one)
+		if (json_integer_value(one) == number)
+			return true;
+	return false;
+}
+
+/* Are all CPUs of a list as "0-3,8" among these? */
+static bool all_among(const char *text, const json_t *cpus)
+{
+	const char *at = text;
+
+	do {
+		char *end;
+		long first = strtol(at, &end, 10), last = first;
+
+		if (end == at)
+			return false;
+		if (*end == '-') {
+			at = end + 1;
+			last = strtol(at, &end, 10);
+			if (end == at)
+				return false;
+		}
+		for (; first <= last; first++)
+			if (!has_number(cpus, first))
+				return false;
+		at = end + 1;
+		if (!*end)
+			return true;
+	} while (at[-1] == ',');
+	return false;
+}
+
 /* The CPUs of a vnode, a borrowed array; NULL: it has none. */
 static json_t *cpus_of(const json_t *topology, int vnode)
 {
@@ -80,12 +118,13 @@ static void plan_process(const json_t *process, const json_t *topology, int want
 	uint64_t away = spread.total_bytes - spread.there_bytes;
 	json_t *cpus = NULL;
 
-	if (!spread.on_wanted || spread.vnode < 0)
+	if (!spread.on_wanted || spread.vnode < 0 || spread.total_bytes < GATHER_MIN_BYTES)
 		return;
-	if (!runs_on(process, spread.vnode) && spread.total_bytes >= GATHER_MIN_BYTES)
+	/* With all of its memory where it happens to run all is well; what is moved is to stay. */
+	if (away >= GATHER_MIN_BYTES || !runs_on(process, spread.vnode))
 		cpus = cpus_of(topology, spread.vnode);
-	/* It may run anywhere, and happens to run there: only with all of its memory is that well.
-	 */
+	if (cpus && all_among(cli_text(process, "cpus"), cpus))
+		cpus = NULL;
 	if (away < GATHER_MIN_BYTES && !cpus)
 		return;
 	json_array_append_new(plan, json_pack("{s:O, s:O, s:i, s:I, s:o, s:O*}", "pid",

@@ -427,6 +427,31 @@ START_TEST(with_guest_brings_cpus_first_and_then_memory)
 }
 END_TEST
 
+static const struct {
+	const char *cpus, *home;
+	bool tied;
+} allowed[] = {{"0-3", "0", true}, /* may run elsewhere, too */
+	       {"0-1", "0", false},  {"0,1", "0", false}, {"1", "0", false},
+	       {"0-1,3", "0", true}, {"2-3", "1", true},  {"", "0", true},
+	       {"x", "0", true},     {"0-", "0", true},	  {"0-9999999", "0", true}};
+#define ALLOWED (sizeof(allowed) / sizeof(allowed[0]))
+
+START_TEST(with_guest_ties_what_it_moves_to_the_vnode)
+{
+	char processes[400];
+
+	snprintf(processes, sizeof(processes),
+		 "{\"return\":{\"processes\":[{\"pid\":7,\"comm\":\"db\",\"home\":[%s],\"cpus\":"
+		 "\"%s\",\"nodes\":{\"0\":90000000,\"1\":50000000}}]}}",
+		 allowed[_i].home, allowed[_i].cpus);
+	fake_agent_answer("processes", processes);
+	fake_agent_answer("set-affinity", "{\"return\":{}}");
+	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"left\":{}"));
+	ck_assert_int_eq(with_guest("0", NULL), CLI_OK);
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), allowed[_i].tied ? 4 : 3);
+}
+END_TEST
+
 START_TEST(with_guest_plans_those_alone_that_have_memory_on_the_vnode)
 {
 	fake_agent_answer("migrate-pages", JOB("completed", "30000000", "\"left\":{}"));
@@ -551,6 +576,7 @@ int main(void)
 	tcase_add_test(tcase, job_whose_agent_goes_away_is_a_failure);
 	tcase = agent_case(suite, "with-guest");
 	tcase_add_test(tcase, with_guest_brings_cpus_first_and_then_memory);
+	tcase_add_loop_test(tcase, with_guest_ties_what_it_moves_to_the_vnode, 0, ALLOWED);
 	tcase_add_test(tcase, with_guest_plans_those_alone_that_have_memory_on_the_vnode);
 	tcase_add_test(tcase, with_guest_and_nothing_out_of_place_says_so);
 	tcase_add_test(tcase, with_guest_puts_the_guests_part_into_the_result);
