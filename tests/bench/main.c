@@ -1,11 +1,18 @@
-/* gmig-bench: a private directory for the children, one command, and away with the directory. */
+/*
+ * gmig-bench: a private directory for the guests, one command, and away with the directory. The command runs in a child,
+ * so that the directory goes whatever ends it: Ctrl-C, SIGTERM, a crash.
+ */
 #include "bench.h"
 #include "host.h"
 
 #include <errno.h>
+#include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct bench_command commands[] = {
@@ -24,11 +31,40 @@ int bench_failed(const struct gmig_error *err)
 	return err->code == -EOPNOTSUPP ? BENCH_CANNOT : BENCH_FAILED;
 }
 
+static volatile pid_t child;
+
+static void pass_on(int number)
+{
+	if (child > 0)
+		kill(child, number);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
+/* The guests end after the child: each is told by the kernel, and removes its socket itself. */
+static void remove_directory(const char *directory)
+{
+	for (unsigned int tries = 0; tries < 50; tries++) {
+		if (!nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS))
+			return;
+		usleep(100000);
+	}
+	fprintf(stderr, "gmig-bench: %s is left behind: %s\n", directory, strerror(errno));
+}
+
 static int run_in_directory(const struct bench_command *command, const struct bench_options *options)
 {
 	const char *base = getenv("TMPDIR");
-	char directory[256], sockets[300];
-	int status;
+	struct sigaction action = { .sa_handler = pass_on };
+	pid_t parent = getpid();
+	char directory[256];
+	int status = 0;
 
 	if (snprintf(directory, sizeof(directory), "%s/gmig-bench.XXXXXX", base && *base ? base : "/tmp") >=
 		    (int)sizeof(directory) ||
@@ -37,12 +73,28 @@ static int run_in_directory(const struct bench_command *command, const struct be
 		return BENCH_FAILED;
 	}
 	setenv("XDG_RUNTIME_DIR", directory, 1);
-	status = command->run(options, directory);
-	snprintf(sockets, sizeof(sockets), "%s/gmig", directory);
-	rmdir(sockets);
-	if (rmdir(directory))
-		fprintf(stderr, "gmig-bench: %s is left behind: %s\n", directory, strerror(errno));
-	return status;
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != parent)
+			_exit(BENCH_FAILED);
+		exit(command->run(options, directory));
+	}
+	if (child < 0) {
+		fprintf(stderr, "gmig-bench: %s\n", strerror(errno));
+		remove_directory(directory);
+		return BENCH_FAILED;
+	}
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	remove_directory(directory);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	fprintf(stderr, "gmig-bench: ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return 128 + WTERMSIG(status);
 }
 
 int main(int argc, char **argv)
