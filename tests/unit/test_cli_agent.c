@@ -298,16 +298,18 @@ END_TEST
 
 START_TEST(error_of_the_agent_keeps_name_number_and_text)
 {
-	json_t *result;
+	json_t *result, *error;
 
 	fake_agent_answer("numa-maps",
 			  "{\"error\":{\"class\":\"GenericError\",\"desc\":\"there is "
 			  "no process 7: ESRCH (3)\",\"errno\":\"ESRCH\",\"number\":3}}");
 	ck_assert_int_eq(gmig("agent", "vm1", "maps", "--pid", "7", "--json", NULL), CLI_FAILED);
 	ck_has(err_text, "gmig: there is no process 7: ESRCH (3)\n");
-	result = json_object_get(out_json(), "error");
-	ck_assert_str_eq(cli_text(result, "errno"), "ESRCH");
-	ck_has(cli_text(result, "desc"), "there is no process 7");
+	result = out_json();
+	error = json_object_get(result, "error");
+	ck_assert_str_eq(cli_text(error, "errno"), "ESRCH");
+	ck_has(cli_text(error, "desc"), "there is no process 7");
+	json_decref(result);
 }
 END_TEST
 
