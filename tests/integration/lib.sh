@@ -53,7 +53,7 @@ run_case() {
 	rc=$?
 	# In the lab QEMU itself breaks a guest now and then, mostly while it prints its first lines (docs/lab.md). Such a case is
 	# tried once more, and the line below says so.
-	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ ! -e "$work/skip" ] && guest_broke; then
+	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ -z "${keep_vms:-}" ] && [ ! -e "$work/skip" ] && guest_broke; then
 		echo "retry $title - the guest broke: $(grep -hos 'reason=triple-fault.*' "$work/out" "$work"/*.log | head -n 1)"
 		kill_vms
 		rm -f "$work"/*.console "$work/console"
