@@ -138,15 +138,11 @@ void copy_guard(void)
 /* A SIGBUS that is blocked kills. Threads of a program that blocks signals inherit that. */
 static void unblock(void)
 {
-	static _Thread_local bool done;
 	sigset_t set;
 
-	if (done)
-		return;
 	sigemptyset(&set);
 	sigaddset(&set, SIGBUS);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-	done = true;
 }
 
 /* false: some of it cannot be read. */
@@ -156,6 +152,7 @@ static bool copy_guarded(void *restrict to, const void *restrict from, size_t by
 
 	if (sigsetjmp(here, 0)) {
 		guard = NULL;
+		unblock(); /* the thread sanitizer runs handlers with all signals blocked */
 		return false;
 	}
 	guard = &here;
@@ -168,9 +165,12 @@ static bool copy_guarded(void *restrict to, const void *restrict from, size_t by
 
 size_t copy_pages(void *restrict to, const void *restrict from, size_t bytes)
 {
+	static _Thread_local bool unblocked;
 	size_t done = 0;
 
-	unblock();
+	if (!unblocked)
+		unblock();
+	unblocked = true;
 	if (copy_guarded(to, from, bytes))
 		return bytes;
 	while (done < bytes &&
