@@ -83,10 +83,15 @@ stage_lab_self() {
 	tests/lab/selftest
 }
 
+# Our own files by name, whether this is a clone or an unpacked archive: sources PATTERN
+sources() {
+	find . \( -path ./build -o -path ./.git \) -prune -o -type f -name "$1" -printf '%P\n' | sort
+}
+
 stage_headers() {
 	local header compiler bad=0 good=0
 	for compiler in gcc clang; do
-		for header in $(git ls-files '*.h' ':!tests/unit'); do
+		for header in $(sources '*.h' | grep -v '^tests/unit/'); do
 			if echo "#include \"$header\"" |
 				"$compiler" -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only -x c -; then
 				good=$((good + 1))
@@ -96,13 +101,13 @@ stage_headers() {
 		done
 	done
 	echo "$good passed, $bad failed, 0 skipped"
-	[ $bad -eq 0 ]
+	[ $bad -eq 0 ] && [ $good -gt 0 ]
 }
 
 stage_tidy() {
 	local bad=0 good=0 file
 	cmake --preset clang >/dev/null || return 1
-	for file in $(git ls-files '*.c' ':!tests/*' ':!examples/*'); do
+	for file in $(sources '*.c' | grep -vE '^(tests|examples)/'); do
 		if clang-tidy --quiet -p build/clang "$file" 2>/dev/null >build/tidy.out; then
 			good=$((good + 1))
 		else
@@ -111,7 +116,7 @@ stage_tidy() {
 		fi
 	done
 	echo "$good passed, $bad failed, 0 skipped"
-	[ $bad -eq 0 ]
+	[ $bad -eq 0 ] && [ $good -gt 0 ]
 }
 
 stage_cppcheck() {
@@ -121,7 +126,7 @@ stage_cppcheck() {
 
 stage_scripts() {
 	local scripts
-	scripts=$(git ls-files | while read -r f; do head -c 64 "$f" | grep -aqE '^#!/bin/(ba)?sh' && echo "$f"; done)
+	scripts=$(sources '*' | while read -r f; do head -c 64 "$f" | grep -aqE '^#!/bin/(ba)?sh' && echo "$f"; done)
 	# shellcheck disable=SC2086 # a list
 	shellcheck -x $scripts || return 1
 	for page in docs/*.[0-9]; do
