@@ -3,7 +3,8 @@
 # usage: ./test.sh [--full] [--soak] [--fuzz] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, headers, mutants, packages, every lab (under 60 minutes)
-#   --soak   the native probe tests 20 times, every mutant        --fuzz   ten minutes for each fuzz target
+#   --soak   the native probe tests 20 times, every mutant, what compares times in the lab
+#   --fuzz   ten minutes for each fuzz target
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # Ends in a table, the verdict, and `N passed, N failed, N skipped`. Exit status 0: nothing failed.
 set -u
@@ -23,7 +24,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,9s/^# \{0,1\}//p' "$0"
+		sed -n '2,10s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -103,6 +104,7 @@ soak)
 	stage "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
+	stage "lab agent, stalls" 1200 stage_lab_agent stall
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
 	;;
 fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
