@@ -89,6 +89,7 @@ void job_tell(struct gmig_job *job);
 
 struct job_worker {
 	struct gmig_job *job;
+	unsigned int number;	    /* in its job, from 0 */
 	unsigned int index;	    /* of its pools */
 	bool again;		    /* a later pass: only pages that are worth another try */
 	atomic_uint target, source; /* nodes of the current block, for the supplier */

@@ -346,8 +346,7 @@ static void round_trace(const struct job_worker *worker, const struct pick *pick
 	    .moved_pages = bits_count(&result->moved),
 	    .from = pick->source,
 	    .to = pick->target,
-	    /* from 0 in each job, while the index goes by pools */
-	    .worker = (uint8_t)((worker->index - job->id * 5) % GMIG_MAX_WORKERS),
+	    .worker = (uint8_t)worker->number,
 	    .huge = pick->huge,
 	    .error = ret ? ret : first_error(&pick->pages, result),
 	};

@@ -197,6 +197,7 @@ static int pass_run(struct gmig_job *job, bool again)
 
 		*worker = (struct job_worker){
 		    .job = job,
+		    .number = started,
 		    /* Jobs start at different pools, so that they share none as long as there are
 		       enough. */
 		    .index = (unsigned int)((job->id * 5 + started) % GMIG_MAX_WORKERS),

@@ -193,3 +193,26 @@ need_migration() {
 	[ $rc -ne 1 ] || skip "migration does not work here: $(grep -m 1 -iE 'userfaultfd|move' "$work/doctor")"
 	[ $rc -eq 0 ] || fail "gmig doctor ended with $rc: $(cat "$work/doctor")"
 }
+
+# await_console NAME PATTERN SECONDS: wait until the guest's console, in $work/NAME.console, shows a line that matches.
+await_console() {
+	local name=$1 pattern=$2 limit=$3 since=$SECONDS
+	while ((SECONDS - since < limit)); do
+		grep -qaE "$pattern" "$work/$name.console" 2>/dev/null && return 0
+		kill -0 "$(cat "$work/$name.pid")" 2>/dev/null || break
+		sleep $NAP
+	done
+	grep -qaE "$pattern" "$work/$name.console" 2>/dev/null && return 0
+	echo "no '$pattern' on the console of $name within $limit s:"
+	tail -n 25 "$work/$name.console" "$work/$name.log"
+	return 1
+}
+
+# For a script that is nothing without KVM: in a lab its absence is a failure, no skip.
+need_kvm_here() {
+	[ -w /dev/kvm ] || {
+		echo "not ok /dev/kvm is missing in the lab"
+		echo "0 passed, 1 failed, 0 skipped"
+		exit 1
+	}
+}
