@@ -51,8 +51,8 @@ stage_lab() {
 		echo "the guest for the lab could not be made"
 		return $rc
 	}
-	# A lab that breaks (125) says nothing about gmig: QEMU's threads race with the lab kernel's own code patching, and once
-	# in some dozens of boots that ends in a panic (docs/lab.md). It is tried again, in plain sight.
+	# A lab that breaks (125) says nothing about gmig: QEMU's threads race with a kernel's patching of its own code, and seldom
+	# that ends in a panic (docs/lab.md). It is tried again, in plain sight.
 	for try in first second third; do
 		# shellcheck disable=SC2086 # words
 		tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 1100 "$@" -- tests/integration/$cases $paths

@@ -37,10 +37,11 @@ fail() {
 	exit 1
 }
 
-# The guest triple-faulted, or panicked before its first line of user space.
+# The guest triple-faulted, or panicked or stopped before its first line of user space.
 guest_broke() {
 	grep -qs 'reason=triple-fault' "$work/out" "$work"/*.log && return 0
-	grep -qsa 'Kernel panic' "$work/console" "$work"/*.console && ! grep -qsa 'GUEST-READY' "$work/console" "$work"/*.console
+	! grep -qsa 'GUEST-READY' "$work/console" "$work"/*.console || return 1
+	grep -qsa 'Kernel panic' "$work/console" "$work"/*.console || grep -qs '^exit 124:' "$work/out"
 }
 
 # run_case NAME [ARG..]: NAME is a function; it runs in a subshell with its output kept.
