@@ -57,7 +57,11 @@ static inline unsigned int bits_count(const struct bits *bits)
 
 static inline bool bits_empty(const struct bits *bits)
 {
-	return bits_count(bits) == 0;
+	uint64_t any = 0;
+
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		any |= bits->word[i];
+	return !any;
 }
 
 /* into |= other */

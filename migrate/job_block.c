@@ -103,43 +103,20 @@ static void skip_settled(struct gmig_job *job, uint64_t block_gfn, struct bits *
 
 /* ---- Entries: callers hold stripe->lock ---------------------------------------------------- */
 
-static int entry_change(struct gmig_job *job, const struct pick *pick, unsigned int page,
-			enum shadow_event event)
-{
-	struct shadow_change change = {.gfn = pick->block_gfn + page,
-				       .order = pick->huge ? 9 : 0,
-				       .event = event,
-				       .node = pick->target,
-				       .owner = (uint8_t)job->id};
-	struct shadow_entry after;
-	int ret = shadow_change(job->gmig->shadow, &change, &after, NULL);
-
-	/* Another job may have moved it since it was picked. */
-	if (!ret && event == SHADOW_CLAIM && after.node != pick->source) {
-		change.event = SHADOW_PUTBACK;
-		shadow_change(job->gmig->shadow, &change, NULL, NULL);
-		return -EAGAIN;
-	}
-	return ret;
-}
-
 /* Apply to all pages of the set; returns those that refused. */
 static struct bits entries_change(struct gmig_job *job, const struct pick *pick,
 				  const struct bits *pages, enum shadow_event event)
 {
+	struct shadow_change change = {.gfn = pick->block_gfn,
+				       .order = pick->huge ? 9 : 0,
+				       .event = event,
+				       .node = pick->target,
+				       .owner = (uint8_t)job->id};
 	struct bits refused = {{0}};
 
-	if (bits_empty(pages))
-		return refused;
-	if (pick->huge) {
-		if (entry_change(job, pick, 0, event))
-			refused = *pages;
-		return refused;
-	}
-	for (unsigned int i = bits_next(pages, 0, true); i < GMIG_BLOCK_PAGES;
-	     i = bits_next(pages, i + 1, true))
-		if (entry_change(job, pick, i, event))
-			bits_set(&refused, i);
+	/* Another job may have moved it since it was picked: only what still lies there is claimed. */
+	if (!bits_empty(pages))
+		shadow_change_block(job->gmig->shadow, &change, pick->source, pages, &refused);
 	return refused;
 }
 

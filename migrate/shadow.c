@@ -232,6 +232,13 @@ static bool takes_node(enum shadow_event event)
 	return event == SHADOW_TOUCH || event == SHADOW_CLAIM || event == SHADOW_CORRECT;
 }
 
+static bool is_change(const struct shadow_change *change)
+{
+	return (unsigned int)change->event < SHADOW_EVENTS &&
+	       (!change->order || (change->order == BLOCK_ORDER && change->gfn % SLOTS == 0)) &&
+	       (!takes_node(change->event) || change->node < GMIG_MAX_NODES);
+}
+
 /* The one function that changes a state. */
 static int apply(struct shadow_entry *entry, const struct shadow_change *change,
 		 struct gmig_error *err)
@@ -269,27 +276,63 @@ static int apply(struct shadow_entry *entry, const struct shadow_change *change,
 	return 0;
 }
 
-/* Inside a read-side section. */
-static int change_entry(struct shadow *shadow, const struct shadow_change *change,
-			struct shadow_entry *entry, struct gmig_error *err)
+/*
+ * `word` is what the slot held, as an entry of `order`. Again from the word that beat us, as long as
+ * it is an entry that may be changed. from: CLAIM only what lies there; GMIG_NO_NODE: anywhere.
+ */
+static int change_slot(uint64_t *slot, uint64_t word, unsigned int order,
+		       const struct shadow_change *change, uint8_t from, struct shadow_entry *entry,
+		       struct gmig_error *err)
 {
-	unsigned int order;
-	uint64_t word, *slot = find_entry(shadow, change->gfn, &word, &order);
 	int ret;
 
-	if (!slot)
-		return gmig_fail(err, -EFAULT, "gfn 0x%llx is not guest RAM",
-				 (unsigned long long)change->gfn);
-	/* Again from the word that beat us, as long as it is an entry that may be changed. */
 	for (;;) {
 		if (order != change->order || word & (TABLE | FROZEN))
 			return gmig_fail(err, -EAGAIN,
 					 "gfn 0x%llx is being split or joined: look again",
 					 (unsigned long long)change->gfn);
 		unpack(word, order, entry);
+		if (change->event == SHADOW_CLAIM && from != GMIG_NO_NODE && entry->node != from)
+			return gmig_fail(err, -EAGAIN, "gfn 0x%llx lies on node %u, not %u",
+					 (unsigned long long)change->gfn, entry->node, from);
 		ret = apply(entry, change, err);
 		if (ret || swap(slot, &word, pack(entry)))
 			return ret;
+	}
+}
+
+/* Inside a read-side section. */
+static int change_entry(struct shadow *shadow, const struct shadow_change *change,
+			struct shadow_entry *entry, struct gmig_error *err)
+{
+	unsigned int order;
+	uint64_t word, *slot = find_entry(shadow, change->gfn, &word, &order);
+
+	if (!slot)
+		return gmig_fail(err, -EFAULT, "gfn 0x%llx is not guest RAM",
+				 (unsigned long long)change->gfn);
+	return change_slot(slot, word, order, change, GMIG_NO_NODE, entry, err);
+}
+
+/* Inside a read-side section. The table stays readable in it, also when it is folded meanwhile. */
+static void change_block(struct shadow *shadow, const struct shadow_change *change, uint8_t from,
+			 const struct bits *pages, struct bits *refused)
+{
+	struct shadow_change one = *change;
+	struct shadow_entry entry;
+	unsigned int order;
+	uint64_t word, *slot = find_entry(shadow, change->gfn, &word, &order);
+
+	if (!slot || order || change->order) {
+		if (!slot || change_slot(slot, word, order, change, from, &entry, NULL))
+			*refused = *pages;
+		return;
+	}
+	for (unsigned int i = bits_next(pages, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(pages, i + 1, true)) {
+		one.gfn = change->gfn + i;
+		if (change_slot(slot + i, load(slot + i), 0, &one, from, &entry, NULL))
+			bits_set(refused, i);
 	}
 }
 
@@ -299,10 +342,7 @@ int shadow_change(struct shadow *shadow, const struct shadow_change *change,
 	struct shadow_entry entry;
 	int ret;
 
-	if ((unsigned int)change->event >= SHADOW_EVENTS ||
-	    (change->order && change->order != BLOCK_ORDER) ||
-	    (change->order && change->gfn % SLOTS) ||
-	    (takes_node(change->event) && change->node >= GMIG_MAX_NODES))
+	if (!is_change(change))
 		return gmig_fail(err, -EINVAL,
 				 "gfn 0x%llx: no such change: event %d, order %u, node %u",
 				 (unsigned long long)change->gfn, (int)change->event, change->order,
@@ -313,6 +353,19 @@ int shadow_change(struct shadow *shadow, const struct shadow_change *change,
 	if (!ret && after)
 		*after = entry;
 	return ret;
+}
+
+void shadow_change_block(struct shadow *shadow, const struct shadow_change *change, uint8_t from,
+			 const struct bits *pages, struct bits *refused)
+{
+	bits_clear_all(refused);
+	if (!is_change(change) || change->gfn % SLOTS) {
+		*refused = *pages;
+		return;
+	}
+	section_begin();
+	change_block(shadow, change, from, pages, refused);
+	section_end(shadow);
 }
 
 /* ---- Visit all ------------------------------------------------------------------------------ */

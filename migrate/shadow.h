@@ -22,7 +22,7 @@
 #ifndef GMIG_SHADOW_H
 #define GMIG_SHADOW_H
 
-#include "gmig.h"
+#include "bits.h"
 
 enum shadow_state { SHADOW_NONE, SHADOW_PRESENT, SHADOW_CLAIMED, SHADOW_COPYING, SHADOW_STATES };
 enum shadow_event {
@@ -85,6 +85,13 @@ struct shadow_change {
 };
 int shadow_change(struct shadow *shadow, const struct shadow_change *change,
 		  struct shadow_entry *after, struct gmig_error *err);
+/*
+ * The same for a block, which begins at change->gfn: its 2M entry (order 9), or one by one those of its 4K entries that are
+ * in `pages`, in one walk. CLAIM takes only what lies on node `from`. Pages of entries that refused, for whatever reason,
+ * are in *refused.
+ */
+void shadow_change_block(struct shadow *shadow, const struct shadow_change *change, uint8_t from,
+			 const struct bits *pages, struct bits *refused);
 
 /*
  * 2M leaf -> 512 4K entries with the same content, in any state; by its owner when claimed.

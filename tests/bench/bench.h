@@ -13,7 +13,7 @@ struct bench_command {
 	const char *name;
 	int (*run)(const struct bench_options *options, const char *directory);
 	bool no_guest; /* needs neither KVM nor userfaultfd */
-	bool files;    /* knows --csv, --trace and --html */
+	bool files;    /* knows --csv, --trace, --html and --kernel-rate */
 };
 
 int bench_move(const struct bench_options *options, const char *directory);

@@ -60,6 +60,13 @@ const char *cell_axis_name(const char *axis, const char *text)
 	return NULL;
 }
 
+bool cell_same_kind(const struct cell *a, const struct cell *b)
+{
+	return !strcmp(a->mover, b->mover) && !strcmp(a->page, b->page) && !strcmp(a->frames, b->frames) &&
+	       !strcmp(a->load, b->load) && !strcmp(a->mode, b->mode) && a->threads == b->threads &&
+	       a->vcpus == b->vcpus;
+}
+
 void cell_name(const struct cell *cell, char *text, size_t bytes)
 {
 	int used = snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames, cell->mode, cell->load);
@@ -214,6 +221,9 @@ size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 		{ .page = "4K", .frames = "recycled", .load = "idle", .mode = "readable" },
 		{ .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
 		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable" },
+		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .threads = 2 },
+		{ .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable", .threads = 2 },
+		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 4 },
 	};
 
 	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);

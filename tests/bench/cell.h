@@ -23,6 +23,8 @@ struct cell {
 	const char *name; /* NULL, or what a preset calls it */
 };
 
+/* All alike but the number of jobs and the guest's size. */
+bool cell_same_kind(const struct cell *a, const struct cell *b);
 /* "2M recycled readable write" and what differs from one thread, vCPU, job, and from a guest of 1 GiB. */
 void cell_name(const struct cell *cell, char *text, size_t bytes);
 

@@ -4,6 +4,7 @@
  */
 #include "bench.h"
 #include "host.h"
+#include "kernel_rate.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -127,9 +128,14 @@ int main(int argc, char **argv)
 		fputs(bench_options_help(), stdout);
 		return BENCH_OK;
 	}
-	if (!command->files && (options.csv_path || options.trace_path || options.html_path)) {
-		fprintf(stderr, "gmig-bench: %s writes no files; quick, move, paper and full do\n", command->name);
+	if (!command->files && (options.csv_path || options.trace_path || options.html_path || options.kernel_rate)) {
+		fprintf(stderr, "gmig-bench: %s has no --csv, --trace, --html and --kernel-rate; quick, move, paper and full do\n",
+			command->name);
 		return BENCH_USAGE;
+	}
+	if (options.kernel_rate && kernel_rate_check(&err)) {
+		fprintf(stderr, "gmig-bench: %s\n", err.text);
+		return BENCH_CANNOT;
 	}
 	if (!command->no_guest && host_check(&err)) {
 		fprintf(stderr, "gmig-bench: cannot measure here: %s\n", err.text);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
-       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML };
+       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML, OPT_KERNEL_RATE };
 
 static const struct option long_options[] = {
 	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
@@ -18,7 +18,7 @@ static const struct option long_options[] = {
 	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
 	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
 	{ "csv", required_argument, NULL, OPT_CSV },	   { "trace", required_argument, NULL, OPT_TRACE },
-	{ "html", required_argument, NULL, OPT_HTML },
+	{ "html", required_argument, NULL, OPT_HTML },	   { "kernel-rate", no_argument, NULL, OPT_KERNEL_RATE },
 	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
 };
 
@@ -48,6 +48,8 @@ const char *bench_options_help(void)
 	       "  --csv FILE        every repetition's figures, as comma-separated values\n"
 	       "  --trace FILE      one more migration of the first cell, a line for each block\n"
 	       "  --html FILE       a report with plots, in one file (needs gnuplot)\n"
+	       "  --kernel-rate     also Linux's own migration, forced by asking for 1 GiB pages: root, and most of the\n"
+	       "                    free memory for a minute\n"
 	       "  --check           judge the targets; exit 1 naming each shortfall\n"
 	       "  --help\n"
 	       "\n"
@@ -217,6 +219,9 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return 0;
 	case OPT_CHECK:
 		options->check = true;
+		return 0;
+	case OPT_KERNEL_RATE:
+		options->kernel_rate = true;
 		return 0;
 	case OPT_NO_PIN:
 		options->pin = false;

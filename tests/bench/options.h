@@ -15,7 +15,7 @@ struct bench_options {
 	bool mem_given;
 	unsigned int reps; /* 0: the command's own number */
 	unsigned int fake_nodes;
-	bool json, check, pin, help;
+	bool json, check, pin, kernel_rate, help;
 	const char *csv_path, *trace_path, *html_path; /* NULL: not asked for; they point into argv */
 	char vmm_path[4096];
 };

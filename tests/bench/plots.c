@@ -78,10 +78,27 @@ static void bar(FILE *out, const struct cell_result *result)
 		cell_median(result, METRIC_MEMCPY_RATIO));
 }
 
+/* Linux's own migration, where it was measured. */
+static size_t kernel_bar(FILE *out, const struct runner_report *report, unsigned int page)
+{
+	struct stats_summary rate;
+	char label[64];
+
+	kernel_rate_summary(&report->kernel[page], &rate);
+	if (!rate.count)
+		return 0;
+	snprintf(label, sizeof(label), "Linux's own migration, %s", kernel_rate_page_names[page]);
+	plot_text(out, label);
+	fprintf(out, " %g %g %g %g\n", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
+		rate.median / report->memcpy.one_thread);
+	return 1;
+}
+
 int plots_throughput(const struct runner_report *report, char **svg, struct gmig_error *err)
 {
 	double memcpy_rate = report->memcpy.one_thread * 1e-9;
 	size_t *order = calloc(report->count + 1, sizeof(*order));
+	size_t bars = report->count;
 	struct script script;
 	int rc;
 
@@ -97,6 +114,8 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	fprintf(script.out, "$d << EOD\n");
 	for (size_t i = 0; i < report->count; i++)
 		bar(script.out, report->results[order[i]]);
+	for (unsigned int p = 0; p < KERNEL_RATE_PAGES; p++)
+		bars += kernel_bar(script.out, report, p);
 	fprintf(
 	    script.out,
 	    "EOD\n"
@@ -116,10 +135,10 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy\", $2, $5)) with labels left boxed "
 	    "offset "
 	    "1,0 notitle\n",
-	    memcpy_rate, memcpy_rate, report->count, memcpy_rate, memcpy_rate, memcpy_rate,
+	    memcpy_rate, memcpy_rate, bars, memcpy_rate, memcpy_rate, memcpy_rate,
 	    memcpy_rate);
 	free(order);
-	return script_draw(&script, "throughput", (unsigned int)(130 + 27 * report->count), svg,
+	return script_draw(&script, "throughput", (unsigned int)(130 + 27 * bars), svg,
 			   err);
 }
 
@@ -273,13 +292,6 @@ int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err)
 
 /* ---- Growth ---------------------------------------------------------------------------------- */
 
-static bool same_but_for_size(const struct cell *a, const struct cell *b)
-{
-	return !strcmp(a->page, b->page) && !strcmp(a->frames, b->frames) &&
-	       !strcmp(a->mode, b->mode) && !strcmp(a->load, b->load) && a->threads == b->threads &&
-	       a->vcpus == b->vcpus && a->jobs == b->jobs;
-}
-
 /* Cells that are measured with the most sizes, three at least; returns how many. */
 static size_t growth_cells(const struct runner_report *report, size_t *cells)
 {
@@ -291,8 +303,8 @@ static size_t growth_cells(const struct runner_report *report, size_t *cells)
 		for (size_t j = 0; j < report->count && count < MAX_CURVES; j++) {
 			bool again = false;
 
-			if (!same_but_for_size(&report->results[i]->cell,
-					       &report->results[j]->cell))
+			if (report->results[i]->cell.jobs != report->results[j]->cell.jobs ||
+			    !cell_same_kind(&report->results[i]->cell, &report->results[j]->cell))
 				continue;
 			for (size_t k = 0; k < count; k++)
 				again |= report->results[found[k]]->cell.mem_bytes ==

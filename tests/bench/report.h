@@ -17,6 +17,8 @@ json_t *report_cell_json(const struct cell_result *result);
 
 void report_host(FILE *out, const json_t *host);
 void report_table(FILE *out, const struct runner_report *report);
+/* Linux's own migration beside the cells; prints nothing where it was not measured. */
+void report_kernel(FILE *out, const struct runner_report *report);
 /* Returns how many targets were missed or not measured. */
 unsigned int report_targets(FILE *out, const struct target_judgement *targets, size_t count);
 void report_noise(FILE *out, const struct noise_verdict *noise);

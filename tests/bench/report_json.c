@@ -105,6 +105,31 @@ static json_t *noise_json(const struct noise_verdict *noise)
 	return json_pack("{s:b, s:o}", "noisy", noise->noisy, "why", why);
 }
 
+/* null: not measured */
+static json_t *kernel_json(const struct runner_report *report)
+{
+	json_t *list = json_array();
+
+	for (unsigned int p = 0; p < KERNEL_RATE_PAGES; p++) {
+		const struct kernel_rate *kernel = &report->kernel[p];
+		struct stats_summary rate;
+
+		kernel_rate_summary(kernel, &rate);
+		if (kernel->moved_bytes)
+			json_array_append_new(
+				list, json_pack("{s:s, s:o, s:[o, o], s:o, s:i, s:I, s:I}", "page", kernel_rate_page_names[p],
+						"bytes_per_second", rounded(rate.median), "quartiles", rounded(rate.q1),
+						rounded(rate.q3), "memcpy_ratio",
+						number(rate.median / report->memcpy.one_thread), "reps",
+						(int)kernel->count, "moved_bytes", (json_int_t)kernel->moved_bytes,
+						"failed_pages", (json_int_t)kernel->failed_pages));
+	}
+	if (json_array_size(list))
+		return list;
+	json_decref(list);
+	return json_null();
+}
+
 static json_t *target_json(const struct target_judgement *target)
 {
 	static const char *const outcome[] = { "met", "missed", "not measured" };
@@ -133,6 +158,7 @@ json_t *report_json(const struct runner_report *report, const json_t *host, cons
 	for (size_t i = 0; i < report->count; i++)
 		json_array_append_new(cells, report_cell_json(report->results[i]));
 	json_object_set_new(object, "cells", cells);
+	json_object_set_new(object, "linux_migration", kernel_json(report));
 	json_object_set_new(object, "noise", noise_json(&report->noise));
 	for (size_t i = 0; i < target_count; i++)
 		json_array_append_new(judged, target_json(&targets[i]));

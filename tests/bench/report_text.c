@@ -104,6 +104,25 @@ void report_table(FILE *out, const struct runner_report *report)
 		report->count ? report->results[0]->count : 0, report->seconds);
 }
 
+void report_kernel(FILE *out, const struct runner_report *report)
+{
+	for (unsigned int p = 0; p < KERNEL_RATE_PAGES; p++) {
+		const struct kernel_rate *kernel = &report->kernel[p];
+		struct stats_summary rate;
+
+		kernel_rate_summary(kernel, &rate);
+		if (!kernel->moved_bytes)
+			continue;
+		fprintf(out, "%sLinux's own migration, %s: ", p ? "" : "\n", kernel_rate_page_names[p]);
+		if (rate.count)
+			fprintf(out, "%.2f GB/s (%.2f..%.2f), %.2f of memcpy; ", rate.median * 1e-9, rate.q1 * 1e-9,
+				rate.q3 * 1e-9, rate.median / report->memcpy.one_thread);
+		fprintf(out, "%u of %d times it moved enough, %llu MiB in all, %llu pages could not be moved\n",
+			kernel->count, KERNEL_RATE_REPS, (unsigned long long)(kernel->moved_bytes >> 20),
+			(unsigned long long)kernel->failed_pages);
+	}
+}
+
 unsigned int report_targets(FILE *out, const struct target_judgement *targets, size_t count)
 {
 	unsigned int short_of = 0;

@@ -6,6 +6,7 @@
 #define BENCH_RUNNER_H
 
 #include "cell.h"
+#include "kernel_rate.h"
 
 struct runner_options {
 	const char *vmm_path;  /* gmig-vmm */
@@ -28,6 +29,7 @@ struct runner_report {
 	struct cell_result **results; /* owned, one a cell */
 	size_t count;
 	struct runner_memcpy memcpy;
+	struct kernel_rate kernel[KERNEL_RATE_PAGES]; /* Linux's own migration, where it was asked for */
 	struct noise_verdict noise;
 	double seconds;
 	bool fake; /* nodes are pretended */

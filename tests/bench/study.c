@@ -179,8 +179,7 @@ static unsigned int print(const struct study *study, const struct runner_report 
 {
 	struct target_judgement targets[TARGET_MAX];
 	size_t count = options->check && study->judge
-			   ? target_judge((const struct cell_result *const *)report->results,
-					  report->count, targets)
+			   ? target_judge(report, targets)
 			   : 0;
 	unsigned int missed;
 
@@ -198,6 +197,7 @@ static unsigned int print(const struct study *study, const struct runner_report 
 	}
 	report_host(stdout, host);
 	report_table(stdout, report);
+	report_kernel(stdout, report);
 	if (study->conclude)
 		study->conclude(stdout, report);
 	if (count)
@@ -250,7 +250,7 @@ static int put_out(const struct study *study, const struct runner_report *report
 	return missed ? BENCH_FAILED : BENCH_OK;
 }
 
-static int run_all(const struct study *study, const struct runner_options *run,
+static int run_all(const struct study *study, const struct runner_options *run, bool kernel_rate,
 		   const struct outputs *outputs, struct runner_report *report, struct watch *watch,
 		   struct gmig_error *err)
 {
@@ -258,6 +258,8 @@ static int run_all(const struct study *study, const struct runner_options *run,
 
 	if (!rc && !report->count)
 		rc = gmig_fail(err, -ENOMEM, "there is no memory for any of the cells");
+	for (unsigned int p = 0; !rc && kernel_rate && p < KERNEL_RATE_PAGES; p++)
+		rc = kernel_rate_measure((enum kernel_rate_page)p, &report->kernel[p], err);
 	if (!rc && (outputs->file[OUTPUT_TRACE] || outputs->file[OUTPUT_HTML]))
 		rc = watch_migration(run, &report->results[0]->cell, watch, err);
 	if (run->progress)
@@ -286,7 +288,7 @@ int study_run(const struct study *study, const struct bench_options *options, co
 		run.progress = show_progress;
 	rc = open_outputs(&outputs, options, &err);
 	if (!rc)
-		rc = run_all(study, &run, &outputs, &report, &watch, &err);
+		rc = run_all(study, &run, options->kernel_rate, &outputs, &report, &watch, &err);
 	if (!rc) {
 		status = put_out(study, &report, &watch, options, &outputs, &err);
 		warn_about(&report);

@@ -1,75 +1,178 @@
 #include "target.h"
+#include "plots.h"
 
 #include <math.h>
 #include <string.h>
 
+/* One figure of one cell; NAN: this cell does not have it. */
+typedef double figure(const struct runner_report *report, const struct cell_result *result);
+
+static double memcpy_ratio(const struct runner_report *report, const struct cell_result *result)
+{
+	(void)report;
+	return cell_median(result, METRIC_MEMCPY_RATIO);
+}
+
+/* Against the memcpy of as many threads as are best. */
+static double best_memcpy_ratio(const struct runner_report *report, const struct cell_result *result)
+{
+	return cell_median(result, METRIC_BYTES_PER_SECOND) / report->memcpy.best;
+}
+
+static double cpu_ratio(const struct runner_report *report, const struct cell_result *result)
+{
+	(void)report;
+	return cell_median(result, METRIC_CPU_SECONDS_PER_GB) /
+	       cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB);
+}
+
+static double closed_write_p50(const struct runner_report *report, const struct cell_result *result)
+{
+	(void)report;
+	return cell_median(result, METRIC_CLOSED_WRITE_NS) / cell_median(result, METRIC_COLD_COPY_NS);
+}
+
+static double closed_write_p99(const struct runner_report *report, const struct cell_result *result)
+{
+	(void)report;
+	return cell_median(result, METRIC_CLOSED_WRITE_NS + 1) / cell_median(result, METRIC_COLD_COPY_NS);
+}
+
+static double closed_read_p99(const struct runner_report *report, const struct cell_result *result)
+{
+	(void)report;
+	return cell_median(result, METRIC_CLOSED_READ_NS + 1) * 1e-3;
+}
+
+/* A median would hide a loss: the worst repetition. */
+static double huge_lost(const struct runner_report *report, const struct cell_result *result)
+{
+	struct stats_summary lost;
+
+	(void)report;
+	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	return lost.max;
+}
+
+/* Of a cell with several jobs: all together against the same cell with one. */
+static double jobs_ratio(const struct runner_report *report, const struct cell_result *result)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (report->results[i]->cell.jobs == 1 && report->results[i]->cell.mem_bytes == result->cell.mem_bytes &&
+		    cell_same_kind(&report->results[i]->cell, &result->cell))
+			return cell_median(result, METRIC_BYTES_PER_SECOND) /
+			       cell_median(report->results[i], METRIC_BYTES_PER_SECOND);
+	return NAN;
+}
+
+static double kernel_ratio(const struct runner_report *report, const struct cell_result *result)
+{
+	struct stats_summary rate;
+
+	kernel_rate_summary(&report->kernel[strcmp(result->cell.page, "2M") ? KERNEL_RATE_4K : KERNEL_RATE_2M], &rate);
+	return rate.count ? cell_median(result, METRIC_BYTES_PER_SECOND) / rate.median : NAN;
+}
+
 /*
- * bound = fixed + share * (median cold 2 MiB copy of the same cell), in the metric's own unit. Cells are matched by page,
- * frames, load ("" = any) and mode `readable` with one thread, one vCPU, one job: what the targets speak of.
+ * Cells are matched by page, frames, load ("" = any) and jobs, mode `readable`, one vCPU, and one thread unless `threads` is
+ * ANY. Of several that match, the best one counts with ANY (whatever helps), else the worst.
  */
+enum threads { ONE, ANY };
 static const struct target {
 	const char *name;
 	const char *page, *frames, *load;
-	enum metric metric;
+	enum threads threads;
+	unsigned int jobs;
+	figure *value;
 	bool at_least;
-	bool worst; /* judge the worst repetition, not the median */
-	double fixed, share;
-	double scale; /* from the metric's unit to the printed one */
+	double bound;
 	const char *unit;
+	bool optional;
 } targets[] = {
-	{ "2M recycled, writing guest", "2M", "recycled", "write", METRIC_MEMCPY_RATIO, true, false, 0.8, 0, 1, "x memcpy" },
-	{ "2M fresh, writing guest", "2M", "fresh", "write", METRIC_MEMCPY_RATIO, true, false, 0.5, 0, 1, "x memcpy" },
-	{ "4K recycled, idle guest", "4K", "recycled", "idle", METRIC_MEMCPY_RATIO, true, false, 0.4, 0, 1, "x memcpy" },
-	{ "4K recycled, writing guest", "4K", "recycled", "write", METRIC_MEMCPY_RATIO, true, false, 0.2, 0, 1, "x memcpy" },
-	{ "2M closed for writers, p50", "2M", "recycled", "write", METRIC_CLOSED_WRITE_NS, false, false, 100e3, 1.5, 1e-3, "us" },
-	{ "2M closed for readers, p50", "2M", "recycled", "write", METRIC_CLOSED_READ_NS, false, false, 60e3, 0, 1e-3, "us" },
-	{ "2M recycled, huge pages lost", "2M", "recycled", "", METRIC_HUGE_LOST, false, true, 0, 0, 1, "blocks" },
-	{ "2M fresh, huge pages lost", "2M", "fresh", "", METRIC_HUGE_LOST, false, true, 0, 0, 1, "blocks" },
+	{ "2M recycled, writing guest", "2M", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.9, "x memcpy", false },
+	{ "2M fresh, writing guest, best thread count", "2M", "fresh", "write", ANY, 1, memcpy_ratio, true, 0.65,
+	  "x memcpy", false },
+	{ "2M fresh, writing guest, CPU", "2M", "fresh", "write", ANY, 1, cpu_ratio, false, 2.2, "x memcpy's", false },
+	{ "2M recycled, idle guest, best thread count", "2M", "recycled", "idle", ANY, 1, best_memcpy_ratio, true, 0.9,
+	  "x best memcpy", false },
+	{ "4K recycled, idle guest", "4K", "recycled", "idle", ONE, 1, memcpy_ratio, true, 0.5, "x memcpy", false },
+	{ "4K recycled, writing guest", "4K", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.25, "x memcpy", false },
+	{ "2M closed for writers, p50", "2M", "recycled", "write", ONE, 1, closed_write_p50, false, 1.5,
+	  "x a cold copy", false },
+	{ "2M closed for writers, p99", "2M", "recycled", "write", ONE, 1, closed_write_p99, false, 3,
+	  "x a cold copy", false },
+	{ "2M closed for readers, reading guest, p99", "2M", "recycled", "read", ONE, 1, closed_read_p99, false, 40, "us",
+	  false },
+	{ "2M recycled, huge pages lost", "2M", "recycled", "", ONE, 1, huge_lost, false, 0, "blocks", false },
+	{ "2M fresh, huge pages lost", "2M", "fresh", "", ONE, 1, huge_lost, false, 0, "blocks", false },
+	{ "2M recycled, four jobs at once", "2M", "recycled", "write", ONE, 4, jobs_ratio, true, 0.95, "x one job",
+	  false },
+	{ "2M fresh against Linux's own migration", "2M", "fresh", "write", ANY, 1, kernel_ratio, true, 1.2, "x Linux",
+	  true },
+	{ "2M recycled against Linux's own migration", "2M", "recycled", "write", ONE, 1, kernel_ratio, true, 1.5,
+	  "x Linux", true },
+	{ "4K, writing guest, against Linux's own migration", "4K", "recycled", "write", ONE, 1, kernel_ratio, true, 3,
+	  "x Linux", true },
+	{ "4K, idle guest, against Linux's own migration", "4K", "recycled", "idle", ONE, 1, kernel_ratio, true, 6,
+	  "x Linux", true },
 };
+
+#define TARGETS (sizeof(targets) / sizeof(targets[0]))
 
 static bool matches(const struct target *target, const struct cell *cell)
 {
 	return !strcmp(cell->page, target->page) && !strcmp(cell->frames, target->frames) &&
 	       (!*target->load || !strcmp(cell->load, target->load)) && !strcmp(cell->mode, "readable") &&
-	       cell->threads == 1 && cell->vcpus == 1 && cell->jobs == 1;
+	       (target->threads == ANY || cell->threads == 1) && cell->vcpus == 1 && cell->jobs == target->jobs;
 }
 
-/* Of several matching cells the one that does worst counts. */
-static void judge_cell(const struct target *target, const struct cell_result *result, struct target_judgement *out)
+static void judge_cell(const struct target *target, const struct runner_report *report,
+		       const struct cell_result *result, struct target_judgement *out)
 {
-	struct stats_summary summary;
-	double value, bound;
-	bool met, first = out->outcome == TARGET_NOT_MEASURED;
+	double value = target->value(report, result);
+	bool better;
 
-	cell_summary(result, target->metric, &summary);
-	if (!summary.count)
+	if (isnan(value))
 		return;
-	value = target->worst ? (target->at_least ? summary.min : summary.max) : summary.median;
-	bound = target->fixed + (target->share ? target->share * cell_median(result, METRIC_COLD_COPY_NS) : 0);
-	met = target->at_least ? value >= bound : value <= bound;
-	value *= target->scale;
-	bound *= target->scale;
-	if (!first && (target->at_least ? value - bound >= out->value - out->bound
-					: value - bound <= out->value - out->bound))
+	better = target->at_least ? value > out->value : value < out->value;
+	if (out->outcome != TARGET_NOT_MEASURED && better != (target->threads == ANY))
 		return;
 	out->value = value;
-	out->bound = bound;
-	out->outcome = met ? TARGET_MET : TARGET_MISSED;
+	out->bound = target->bound;
+	out->outcome = (target->at_least ? value >= target->bound : value <= target->bound) ? TARGET_MET : TARGET_MISSED;
 }
 
-size_t target_judge(const struct cell_result *const *results, size_t count, struct target_judgement *out)
-{
-	size_t total = sizeof(targets) / sizeof(targets[0]);
+/* Growth: bytes per second hardly depend on the guest's size. */
+#define GROWTH_MAX_SPREAD 0.10
 
-	_Static_assert(sizeof(targets) / sizeof(targets[0]) <= TARGET_MAX, "TARGET_MAX holds all targets");
-	for (size_t t = 0; t < total; t++) {
-		out[t] = (struct target_judgement){ .name = targets[t].name,
-						    .unit = targets[t].unit,
-						    .at_least = targets[t].at_least,
-						    .outcome = TARGET_NOT_MEASURED };
-		for (size_t i = 0; i < count; i++)
-			if (matches(&targets[t], &results[i]->cell))
-				judge_cell(&targets[t], results[i], &out[t]);
+static bool judge_growth(const struct runner_report *report, struct target_judgement *out)
+{
+	double spread = plots_growth_spread(report);
+
+	if (isnan(spread))
+		return false;
+	*out = (struct target_judgement){ .name = "bytes per second from the smallest guest to the largest",
+					  .outcome = spread <= GROWTH_MAX_SPREAD ? TARGET_MET : TARGET_MISSED,
+					  .value = spread,
+					  .bound = GROWTH_MAX_SPREAD,
+					  .unit = "of the median apart" };
+	return true;
+}
+
+size_t target_judge(const struct runner_report *report, struct target_judgement *out)
+{
+	size_t count = 0;
+
+	_Static_assert(TARGETS + 1 <= TARGET_MAX, "TARGET_MAX holds all targets");
+	for (size_t t = 0; t < TARGETS; t++) {
+		out[count] = (struct target_judgement){ .name = targets[t].name,
+							.unit = targets[t].unit,
+							.at_least = targets[t].at_least,
+							.outcome = TARGET_NOT_MEASURED };
+		for (size_t i = 0; i < report->count; i++)
+			if (matches(&targets[t], &report->results[i]->cell))
+				judge_cell(&targets[t], report, report->results[i], &out[count]);
+		count += out[count].outcome != TARGET_NOT_MEASURED || !targets[t].optional;
 	}
-	return total;
+	return count + judge_growth(report, &out[count]);
 }

@@ -302,6 +302,62 @@ START_TEST(change_by_the_wrong_order_is_eagain)
 }
 END_TEST
 
+START_TEST(change_of_a_block_takes_the_pages_that_may)
+{
+	struct shadow_change what = {0, 0, SHADOW_CLAIM, 3, 7};
+	struct bits pages = {{0}}, refused;
+
+	ck_assert_int_eq(shadow_split(shadow, 0), 0);
+	for (uint64_t gfn = 0; gfn < 5; gfn++)
+		must(gfn, 0, SHADOW_TOUCH, gfn == 2 ? 1 : 0); /* the others were never touched */
+	bits_set_range(&pages, 1, 6);
+	shadow_change_block(shadow, &what, 0, &pages, &refused);
+	/* 2 lies elsewhere, 5 and 6 are nowhere, 0 was not asked for */
+	ck_assert_uint_eq(bits_count(&refused), 3);
+	ck_assert(bits_get(&refused, 2) && bits_get(&refused, 5) && bits_get(&refused, 6));
+	ck_assert_int_eq(at(0).state, SHADOW_PRESENT);
+	ck_assert_int_eq(at(1).state, SHADOW_CLAIMED);
+	ck_assert_uint_eq(at(1).owner, 7);
+	ck_assert_int_eq(at(2).state, SHADOW_PRESENT);
+	ck_assert_int_eq(at(4).state, SHADOW_CLAIMED);
+	/* By another order, of another place, at another start: nothing changes. */
+	what.event = SHADOW_PUTBACK;
+	what.order = 9;
+	shadow_change_block(shadow, &what, NO_NODE, &pages, &refused);
+	ck_assert_mem_eq(&refused, &pages, sizeof(pages));
+	what.order = 0;
+	what.gfn = 8 * BLOCK_PAGES;
+	shadow_change_block(shadow, &what, NO_NODE, &pages, &refused);
+	ck_assert_mem_eq(&refused, &pages, sizeof(pages));
+	what.gfn = 1;
+	shadow_change_block(shadow, &what, NO_NODE, &pages, &refused);
+	ck_assert_mem_eq(&refused, &pages, sizeof(pages));
+	ck_assert_int_eq(at(4).state, SHADOW_CLAIMED);
+}
+END_TEST
+
+START_TEST(change_of_a_huge_block_is_one_change)
+{
+	struct shadow_change what = {BLOCK_PAGES, 9, SHADOW_CLAIM, 3, 7};
+	struct bits pages, refused;
+
+	bits_fill(&pages);
+	must(BLOCK_PAGES, 9, SHADOW_TOUCH, 1);
+	shadow_change_block(shadow, &what, 0, &pages, &refused);
+	ck_assert_mem_eq(&refused, &pages, sizeof(pages)); /* it lies on node 1 */
+	ck_assert_int_eq(at(BLOCK_PAGES).state, SHADOW_PRESENT);
+	shadow_change_block(shadow, &what, 1, &pages, &refused);
+	ck_assert(bits_empty(&refused));
+	ck_assert_int_eq(at(BLOCK_PAGES + 9).state, SHADOW_CLAIMED);
+	ck_assert_uint_eq(at(BLOCK_PAGES).generation, 2);
+	what.order = 0; /* of 4K entries, which it has none of */
+	what.event = SHADOW_CLOSE;
+	shadow_change_block(shadow, &what, NO_NODE, &pages, &refused);
+	ck_assert_mem_eq(&refused, &pages, sizeof(pages));
+	ck_assert_int_eq(at(BLOCK_PAGES).state, SHADOW_CLAIMED);
+}
+END_TEST
+
 START_TEST(collapse_joins_entries_that_are_alike)
 {
 	enum shadow_state state = (enum shadow_state)_i;
@@ -546,6 +602,8 @@ static void add_tests(TCase *tcase)
 	tcase_add_loop_test(tcase, split_keeps_the_content_in_every_state, 0, SHADOW_STATES);
 	tcase_add_test(tcase, split_of_what_is_split_is_eexist);
 	tcase_add_test(tcase, change_by_the_wrong_order_is_eagain);
+	tcase_add_test(tcase, change_of_a_block_takes_the_pages_that_may);
+	tcase_add_test(tcase, change_of_a_huge_block_is_one_change);
 	tcase_add_loop_test(tcase, collapse_joins_entries_that_are_alike, 0, SHADOW_STATES);
 	tcase_add_loop_test(tcase, collapse_of_entries_that_differ_leaves_all_as_they_were, 0, 12);
 	tcase_add_test(tcase, split_and_collapse_again_and_again_give_the_tables_back);
