@@ -79,6 +79,21 @@ stage_lab_agent() {
 	stage_lab 2 "agent-cases $suites" 6.12 "$@"
 }
 
+# The image of examples/agent-image, made and booted. Needs the network, and root to make it.
+stage_agent_image() {
+	local dir=build/agent-image
+	[ "$(id -u)" = 0 ] || {
+		echo "the image can only be made by root"
+		return 77
+	}
+	command -v mmdebstrap >/dev/null || {
+		echo "mmdebstrap is not installed"
+		return 77
+	}
+	need_build release && (cd build/release && cpack >/dev/null) && examples/agent-image $dir >/dev/null || return 1
+	tests/lab/lab --nodes 2 --cpus 2 --mem-per-node 2G --timeout 900 -- tests/integration/agent-image $dir
+}
+
 stage_lab_self() {
 	tests/lab/selftest
 }
