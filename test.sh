@@ -87,7 +87,7 @@ stage() {
 
 quick=
 # shellcheck disable=SC2046 # two words or none
-stage packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package) $([ $tier != soak ] || echo image)
+stage packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package) $([ $tier != soak ] || echo soak)
 case $tier in
 quick | full)
 	[ $tier = full ] || quick=1
@@ -104,7 +104,8 @@ soak)
 	stage "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
-	stage "lab agent, stalls" 1800 stage_lab_agent stall
+	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
+	stage "agent under libvirt" 1200 stage_agent_libvirt
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
 	;;
@@ -116,7 +117,7 @@ if [ $tier = full ]; then
 	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
 	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
 	GMIG_ONLY=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
-	stage "lab agent" 1500 stage_lab_agent two+qemu+four
+	stage "lab agent" 1500 stage_lab_agent "agent-cases two+qemu+four"
 	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 600 stage_unit clang

@@ -64,9 +64,9 @@ stage_lab() {
 	return $rc
 }
 
-# The guest agent: stage_lab_agent SUITES LAB_OPTION... Its guest has the agent, what it moves, and migratepages in it.
+# The guest agent: stage_lab_agent "CASES [ARG..]" LAB_OPTION... Its guest has the agent, what it moves, and migratepages in it.
 stage_lab_agent() {
-	local suites=$1 tool GUEST_DIR=build/guest-agent GUEST_ADDS=
+	local cases=$1 tool GUEST_DIR=build/guest-agent GUEST_ADDS=
 	shift
 	need_build release || return 1
 	mkdir -p $GUEST_DIR && strip -o $GUEST_DIR/gmig-agent build/release/bin/gmig-agent || return 1
@@ -76,7 +76,15 @@ stage_lab_agent() {
 	}
 	GUEST_ADDS="--add $GUEST_DIR/gmig-agent:/bin/gmig-agent --add build/release/tests/agent-load:/bin/agent-load"
 	GUEST_ADDS+=" --add tests/integration/agent-guest:/bin/agent-guest --add $tool:/bin/migratepages"
-	stage_lab 2 "agent-cases $suites" 6.12 "$@"
+	stage_lab 2 "$cases" 6.12 "$@"
+}
+
+stage_agent_libvirt() {
+	[ -x /usr/sbin/libvirtd ] || {
+		echo "libvirtd is not installed"
+		return 77
+	}
+	stage_lab_agent agent-libvirt
 }
 
 # The image of examples/agent-image, made and booted. Needs the network, and root to make it.

@@ -1,4 +1,5 @@
 #include "cell.h"
+#include "kernel_mover.h"
 
 #include <errno.h>
 #include <math.h>
@@ -46,6 +47,7 @@ static const struct axis {
 	{ "frames", { "fresh", "recycled" } },
 	{ "load", { "idle", "write", "random", "read", "half" } },
 	{ "mode", { "readable", "block" } },
+	{ "mover", { "uffd", "move_pages", "migratepages" } },
 };
 
 const char *cell_axis_name(const char *axis, const char *text)
@@ -194,6 +196,54 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 		};
 	}
 	return total;
+}
+
+bool cell_needs_nodes(const struct cell *cells, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (kernel_mover_is(cells[i].mover))
+			return true;
+	return false;
+}
+
+/* Modes, frames, workers and jobs are gmig's own. */
+static struct cell peer_of(const struct cell *cell, const char *mover)
+{
+	return (struct cell){ .mover = mover, .mode = mover, .page = cell->page, .load = cell->load, .frames = "kernel",
+			      .threads = 1, .vcpus = cell->vcpus, .jobs = 1, .mem_bytes = cell->mem_bytes };
+}
+
+size_t cell_add_peers(struct cell *cells, size_t count, const char *mover, size_t max)
+{
+	size_t total = count;
+
+	for (size_t i = 0; i < count && total < max; i++) {
+		struct cell peer = peer_of(&cells[i], mover);
+		bool there = kernel_mover_is(cells[i].mover);
+
+		for (size_t j = count; j < total; j++)
+			there |= cell_same_kind(&cells[j], &peer) && cells[j].mem_bytes == peer.mem_bytes;
+		if (!there)
+			cells[total++] = peer;
+	}
+	return total;
+}
+
+size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size_t count, size_t max)
+{
+	size_t own = count, total = count;
+	bool keep = !axes->movers;
+
+	for (unsigned int m = 0; m < axes->movers; m++) {
+		if (kernel_mover_is(axes->mover[m]))
+			total = cell_add_peers(cells, total, axes->mover[m], max);
+		else
+			keep = true;
+	}
+	if (keep)
+		return total;
+	memmove(cells, cells + own, (total - own) * sizeof(*cells));
+	return total - own;
 }
 
 /* What a row leaves out is one thread, one vCPU, one job. */

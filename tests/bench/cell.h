@@ -89,10 +89,10 @@ double cell_system_share(const struct cell_result *result);
 
 /* Lists of what to vary; a NULL or 0 count takes the default. Product in a fixed order. */
 struct cell_axes {
-	const char *page[4], *frames[4], *load[8], *mode[4];
+	const char *mover[4], *page[4], *frames[4], *load[8], *mode[4];
 	unsigned int threads[8], vcpus[8], jobs[8];
 	uint64_t mem_bytes[8];
-	unsigned int pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts, mems;
+	unsigned int movers, pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts, mems;
 };
 
 /* mem_bytes: for axes without one. Cells of the product, at most `max`; returns how many there are (more than max: not all were written). */
@@ -104,7 +104,18 @@ size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
 /* One job and four at once, in pairs: cells[i], cells[i + 1]. */
 size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
 
-/* The static name equal to text among those an axis allows; NULL: none. axis: "page", "frames", "load", "mode". */
+/* Does any of them need two real nodes? */
+bool cell_needs_nodes(const struct cell *cells, size_t count);
+/*
+ * Append the kernel's own movers (kernel_mover.h), each once for each page size, load, number of vCPUs and size of guest
+ * among the first `count` cells; returns how many there are then, at most max.
+ */
+size_t cell_add_peers(struct cell *cells, size_t count, const char *mover, size_t max);
+
+/* The movers of the axes (none: gmig's) for cells that are gmig's; returns how many cells there are then. */
+size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size_t count, size_t max);
+
+/* The static name equal to text among those an axis allows; NULL: none. axis: "mover", "page", "frames", "load", "mode". */
 const char *cell_axis_name(const char *axis, const char *text);
 
 #endif

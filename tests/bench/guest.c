@@ -1,6 +1,7 @@
 #include "guest.h"
 #include "../../control/control.h"
 #include "host.h"
+#include "kernel_mover.h"
 #include "process.h"
 #include "syscalls.h"
 
@@ -461,19 +462,17 @@ static json_t *migrate_arguments(const struct guest *guest, const struct guest_m
 	return arguments;
 }
 
-int guest_migrate_start(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
-			struct gmig_error *err)
+/* What is noted before the time is taken. */
+static int look_before(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
+		       struct gmig_error *err)
 {
-	json_t *arguments = migrate_arguments(guest, migration);
 	int rc;
 
 	memset(outcome, 0, sizeof(*outcome));
 	process_memory_forget_peak(guest->pid);
 	rc = read_visits(guest, &guest->begin_visits, &guest->begin_visits_ns, err);
-	if (rc) {
-		json_decref(arguments);
+	if (rc)
 		return rc;
-	}
 	process_split_read(guest->pid, VCPU_THREAD_NAME, &guest->begin_split);
 	if (migration->count_syscalls && syscalls_create(guest->pid, VCPU_THREAD_NAME, &guest->syscalls))
 		guest->syscalls = NULL;
@@ -481,6 +480,15 @@ int guest_migrate_start(struct guest *guest, const struct guest_migration *migra
 	if (rc)
 		gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
 	guest->begin_ns = outcome->begin_ns = now_ns();
+	return rc;
+}
+
+int guest_migrate_start(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
+			struct gmig_error *err)
+{
+	json_t *arguments = migrate_arguments(guest, migration);
+	int rc = look_before(guest, migration, outcome, err);
+
 	while (!rc && outcome->jobs < migration->jobs && outcome->jobs < GUEST_MAX_JOBS) {
 		rc = control_call(guest->client, "migrate-pages", json_deep_copy(arguments),
 				  &outcome->job[outcome->jobs], err);
@@ -547,9 +555,24 @@ static int look_after(struct guest *guest, struct guest_outcome *outcome, struct
 	return rc;
 }
 
+/* The time has been taken: what it cost. */
+static int take_cost(struct guest *guest, struct guest_outcome *outcome, struct gmig_error *err)
+{
+	uint64_t all_ns = 0, vcpu_ns = 0;
+	int rc;
+
+	outcome->wall_ns = now_ns() - guest->begin_ns;
+	rc = guest_cpu_ns(guest, &all_ns, &vcpu_ns);
+	if (rc)
+		return gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
+	outcome->cpu_ns = all_ns - guest->begin_cpu_ns - (vcpu_ns - guest->begin_vcpu_ns);
+	guest->node = !guest->node;
+	return look_after(guest, outcome, err);
+}
+
 int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int timeout_ms, struct gmig_error *err)
 {
-	uint64_t give_up = now_ns() + (uint64_t)timeout_ms * 1000000u, all_ns = 0, vcpu_ns = 0;
+	uint64_t give_up = now_ns() + (uint64_t)timeout_ms * 1000000u;
 	int rc;
 
 	while (!all_ended(outcome)) {
@@ -563,20 +586,41 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 		take_event(outcome, event);
 		json_decref(event);
 	}
-	outcome->wall_ns = now_ns() - guest->begin_ns;
-	rc = guest_cpu_ns(guest, &all_ns, &vcpu_ns);
+	return take_cost(guest, outcome, err);
+}
+
+/* The work is done by this thread, in the kernel. */
+static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
+			     struct gmig_error *err)
+{
+	struct kernel_move move;
+	int rc = look_before(guest, migration, outcome, err);
+
+	if (!rc)
+		rc = kernel_move(migration->mover, guest->pid, !strcmp(guest->config.page, "2M"), guest->node, !guest->node,
+				 &move, err);
+	if (!rc)
+		rc = take_cost(guest, outcome, err);
 	if (rc)
-		return gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
-	outcome->cpu_ns = all_ns - guest->begin_cpu_ns - (vcpu_ns - guest->begin_vcpu_ns);
-	guest->node = !guest->node;
-	return look_after(guest, outcome, err);
+		return rc;
+	outcome->moved_bytes = move.moved_bytes;
+	outcome->seconds = move.seconds;
+	outcome->huge_lost = move.huge_lost;
+	outcome->cpu_ns += (uint64_t)(move.cpu_seconds * 1e9);
+	outcome->user_seconds = outcome->system_seconds = NAN;
+	if (migration->count_syscalls)
+		outcome->syscalls = move.calls;
+	return 0;
 }
 
 int guest_migrate(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 		  struct gmig_error *err)
 {
-	int rc = guest_migrate_start(guest, migration, outcome, err);
+	int rc;
 
+	if (migration->mover && kernel_mover_is(migration->mover))
+		return migrate_by_kernel(guest, migration, outcome, err);
+	rc = guest_migrate_start(guest, migration, outcome, err);
 	if (rc)
 		return rc;
 	rc = guest_migrate_wait(guest, outcome, MIGRATE_TIMEOUT_MS, err);

@@ -20,7 +20,7 @@ struct guest_config {
 	unsigned int fake_nodes; /* 0: the host's own nodes 0 and 1 */
 	const char *page;	 /* "2M", "4K" */
 	const char *frames;	 /* not told to gmig-vmm; guests of different kinds keep their pools apart */
-	bool plain;		 /* --memory plain: nothing can be migrated */
+	bool plain;		 /* --memory plain: only the kernel can move it */
 	bool pin;		 /* a vCPU thread a CPU, from the last one down */
 };
 
@@ -59,6 +59,7 @@ struct guest_times {
 int guest_times(struct guest *guest, struct guest_times *times, struct gmig_error *err);
 
 struct guest_migration {
+	const char *mover; /* NULL: gmig's; else kernel_mover.h's, of a plain guest on real nodes, not with guest_migrate_start */
 	const char *mode, *frames;
 	unsigned int threads, jobs;
 	uint64_t rate_bytes_per_second; /* 0: none */
@@ -67,7 +68,8 @@ struct guest_migration {
 
 struct guest_outcome {
 	json_t *job[GUEST_MAX_JOBS]; /* owned, as gmig-vmm gave them at their end */
-	unsigned int jobs;
+	unsigned int jobs; /* 0: the kernel moved it, and this is what it did: */
+	double moved_bytes, seconds, huge_lost;
 	uint64_t begin_ns; /* CLOCK_MONOTONIC, just before the first command */
 	uint64_t wall_ns; /* from the first command to the last end, by our clock */
 	uint64_t cpu_ns;  /* CPU time of the child in it, without its vCPU threads */

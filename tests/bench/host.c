@@ -124,6 +124,11 @@ static json_t *mitigations(void)
 	return found;
 }
 
+bool host_is_lab(void)
+{
+	return getenv("GMIG_IN_LAB") != NULL;
+}
+
 json_t *host_facts(void)
 {
 	json_t *facts = json_object(), *caches = json_object();
@@ -146,7 +151,8 @@ json_t *host_facts(void)
 	if (!uname(&kernel))
 		json_object_set_new(facts, "kernel", json_string(kernel.release));
 	if (!read_keyed("/proc/cpuinfo", "flags", flags, sizeof(flags)))
-		json_object_set_new(facts, "virtual", json_boolean(strstr(flags, " hypervisor") != NULL));
+		json_object_set_new(facts, "lab", json_boolean(host_is_lab()));
+	json_object_set_new(facts, "virtual", json_boolean(strstr(flags, " hypervisor") != NULL));
 	set_line(facts, "nodes", "/sys/devices/system/node/has_memory");
 	set_line(facts, "thp", "/sys/kernel/mm/transparent_hugepage/enabled");
 	set_line(facts, "thp_defrag", "/sys/kernel/mm/transparent_hugepage/defrag");

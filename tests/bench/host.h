@@ -8,6 +8,7 @@
 #include "../../migrate/gmig_error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* {"cpu","cpus","caches":{"L1d":bytes,..},"last_level_cache_bytes",...}; NULL when there is no memory. */
@@ -15,6 +16,8 @@ json_t *host_facts(void);
 uint64_t host_last_level_cache_bytes(void);
 uint64_t host_available_bytes(void);
 unsigned int host_cpus(void);
+/* An emulated machine (docs/lab.md). */
+bool host_is_lab(void);
 
 /* CPU time of the machine since boot, in seconds, all CPUs together. */
 struct host_cpu {

@@ -6,13 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
+enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_MOVER, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
        OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML, OPT_KERNEL_RATE };
 
 static const struct option long_options[] = {
 	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
 	{ "load", required_argument, NULL, OPT_LOAD },	   { "mode", required_argument, NULL, OPT_MODE },
 	{ "threads", required_argument, NULL, OPT_THREADS }, { "vcpus", required_argument, NULL, OPT_VCPUS },
+	{ "mover", required_argument, NULL, OPT_MOVER },
 	{ "jobs", required_argument, NULL, OPT_JOBS },	   { "mem", required_argument, NULL, OPT_MEM },
 	{ "reps", required_argument, NULL, OPT_REPS },	   { "gmig-vmm", required_argument, NULL, OPT_VMM },
 	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
@@ -38,10 +39,12 @@ const char *bench_options_help(void)
 	       "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
 	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
 	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
+	       "  --mover uffd,move_pages,migratepages   gmig's; the kernel's own, on plain memory (with --fake-nodes 0)\n"
 	       "\n"
 	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes several\n"
 	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 pairs, memory 6)\n"
-	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1\n"
+	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1, and the\n"
+	       "                    kernel's own movers beside gmig's in quick and move\n"
 	       "  --no-pin          leave the vCPU threads to the scheduler\n"
 	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
 	       "  --json            one JSON object on stdout\n"
@@ -140,6 +143,7 @@ static int parse_axis(struct cell_axes *axes, int option, const char *text, stru
 		[OPT_FRAMES - OPT_PAGE] = { "frames", axes->frames, NULL, &axes->frame_kinds, 4, 0 },
 		[OPT_LOAD - OPT_PAGE] = { "load", axes->load, NULL, &axes->loads, 8, 0 },
 		[OPT_MODE - OPT_PAGE] = { "mode", axes->mode, NULL, &axes->modes, 4, 0 },
+		[OPT_MOVER - OPT_PAGE] = { "mover", axes->mover, NULL, &axes->movers, 4, 0 },
 		[OPT_THREADS - OPT_PAGE] = { "threads", NULL, axes->threads, &axes->thread_counts, 8, 16 },
 		[OPT_VCPUS - OPT_PAGE] = { "vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8 },
 		[OPT_JOBS - OPT_PAGE] = { "jobs", NULL, axes->jobs, &axes->job_counts, 8, 8 },

@@ -30,6 +30,8 @@ void report_host(FILE *out, const json_t *host)
 	json_t *value;
 	bool first = true;
 
+	if (json_is_true(json_object_get(host, "lab")))
+		fprintf(out, "In the LAB, an emulated machine: seconds and GB/s hold nowhere else\n");
 	fprintf(out, "%s, %lld CPUs%s, last-level cache %lld MiB, %.1f GiB, Linux %s\n", fact(host, "cpu"),
 		json_integer_value(json_object_get(host, "cpus")),
 		json_is_true(json_object_get(host, "virtual")) ? " (a virtual machine itself)" : "",

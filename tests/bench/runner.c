@@ -2,6 +2,7 @@
 #include "copier.h"
 #include "guest.h"
 #include "host.h"
+#include "kernel_mover.h"
 
 #include <errno.h>
 #include <math.h>
@@ -75,7 +76,8 @@ uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
 
 		for (size_t j = 0; j < i; j++)
 			again |= cells[j].page == cells[i].page && cells[j].frames == cells[i].frames &&
-				 cells[j].vcpus == cells[i].vcpus && cells[j].mem_bytes == cells[i].mem_bytes;
+				 cells[j].vcpus == cells[i].vcpus && cells[j].mem_bytes == cells[i].mem_bytes &&
+				 cells[j].mover == cells[i].mover;
 		if (!again)
 			need += cells[i].mem_bytes;
 		if (extra_bytes(&cells[i], fake) > extra)
@@ -97,7 +99,8 @@ static int check_memory(const struct cell *cells, size_t count, bool fake, struc
 /* Twice over, so that the pools hold what recycling needs and both nodes have been seen. */
 static int warm_up(struct guest *guest, struct gmig_error *err)
 {
-	const struct guest_migration migration = { .mode = "readable", .frames = guest_config(guest)->frames,
+	const struct guest_migration migration = { .mover = guest_config(guest)->plain ? kernel_mover_move_pages : NULL,
+						   .mode = "readable", .frames = guest_config(guest)->frames,
 						   .threads = 1, .jobs = 1 };
 
 	for (int i = 0; i < 2; i++) {
@@ -115,14 +118,15 @@ static int find_guest(struct runner *runner, const struct cell *cell, struct gue
 {
 	const struct guest_config config = { .mem_bytes = cell->mem_bytes, .vcpus = cell->vcpus, .page = cell->page,
 					     .frames = cell->frames, .fake_nodes = runner->options->fake_nodes,
-					     .pin = runner->options->pin };
+					     .plain = kernel_mover_is(cell->mover), .pin = runner->options->pin };
 	int rc;
 
 	for (size_t i = 0; i < runner->guest_count; i++) {
 		const struct guest_config *have = guest_config(runner->guests[i]);
 
 		if (have->mem_bytes == config.mem_bytes && have->vcpus == config.vcpus &&
-		    !strcmp(have->page, config.page) && !strcmp(have->frames, config.frames)) {
+		    have->plain == config.plain && !strcmp(have->page, config.page) &&
+		    !strcmp(have->frames, config.frames)) {
 			*out = runner->guests[i];
 			return 0;
 		}
@@ -164,7 +168,8 @@ static int measure_memcpy(struct runner *runner, const struct cell *cell, struct
 static int judge_guest(struct guest *guest, const struct guest_state *before, const struct guest_state *after,
 		       struct gmig_error *err)
 {
-	uint64_t there = after->resident_bytes[guest_node(guest)];
+	uint64_t there = guest_config(guest)->plain ? guest_config(guest)->mem_bytes :
+						      after->resident_bytes[guest_node(guest)];
 
 	if (after->errors)
 		return gmig_fail(err, -EIO, "the guest found %llu lost or misplaced writes",
@@ -192,6 +197,11 @@ static int fill_sample(struct sample *sample, const struct guest_outcome *outcom
 		moved += json_number_value(json_object_get(outcome->job[i], "moved_bytes"));
 		if (took > seconds)
 			seconds = took;
+	}
+	if (!outcome->jobs) {
+		moved = outcome->moved_bytes;
+		seconds = outcome->seconds;
+		sample->value[METRIC_HUGE_LOST] = outcome->huge_lost;
 	}
 	if (moved <= 0 || seconds <= 0)
 		return gmig_fail(err, -EIO, "a migration moved %.0f bytes in %g s", moved, seconds);
@@ -223,7 +233,7 @@ static void add_times(struct cell_times *sum, const struct guest_times *from, co
 static int measure_migration(struct guest *guest, const struct cell *cell, struct sample *sample,
 			     struct gmig_error *err)
 {
-	const struct guest_migration migration = { .mode = cell->mode, .frames = cell->frames,
+	const struct guest_migration migration = { .mover = cell->mover, .mode = cell->mode, .frames = cell->frames,
 						   .threads = cell->threads, .jobs = cell->jobs };
 	struct guest_state before = { 0 }, after = { 0 };
 	struct guest_outcome outcome = { 0 };
@@ -341,7 +351,8 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 /* A migration of its own for each cell: counting makes each call dearer. Where it is not to be had, no time is lost. */
 static int count_syscalls(struct runner *runner, struct cell_result *result, bool *possible, struct gmig_error *err)
 {
-	const struct guest_migration migration = { .mode = result->cell.mode, .frames = result->cell.frames,
+	const struct guest_migration migration = { .mover = result->cell.mover, .mode = result->cell.mode,
+						   .frames = result->cell.frames,
 						   .threads = result->cell.threads, .jobs = result->cell.jobs,
 						   .count_syscalls = true };
 	struct guest_outcome outcome = { 0 };
@@ -357,6 +368,7 @@ static int count_syscalls(struct runner *runner, struct cell_result *result, boo
 		return rc;
 	for (unsigned int i = 0; i < outcome.jobs; i++)
 		moved += json_number_value(json_object_get(outcome.job[i], "moved_bytes"));
+	moved += outcome.moved_bytes;
 	result->syscalls_per_mib = moved > 0 ? outcome.syscalls * (1 << 20) / moved : NAN;
 	*possible = !isnan(outcome.syscalls);
 	guest_outcome_clear(&outcome);
@@ -402,6 +414,7 @@ static void judge_noise(const struct runner *runner, const struct host_cpu *from
 		cell_name(&report->results[i]->cell, name, sizeof(name));
 	}
 	input.worst_name = name;
+	input.lab = host_is_lab();
 	if (!host_cpu_read(&to) && to.total > from->total) {
 		double total = to.total - from->total;
 		double foreign = to.busy - from->busy - (own_cpu_seconds(runner) - runner->cpu_seconds);

@@ -112,6 +112,8 @@ __attribute__((format(printf, 2, 3))) static void add_reason(struct noise_verdic
 void noise_judge(const struct noise_input *input, struct noise_verdict *verdict)
 {
 	memset(verdict, 0, sizeof(*verdict));
+	if (input->lab)
+		add_reason(verdict, "this is the lab, an emulated machine: its seconds, and so its GB/s, hold nowhere else");
 	if (input->worst_spread > NOISE_MAX_SPREAD)
 		add_reason(verdict, "repetitions of '%s' lie %.0f%% apart (quartiles over median; %.0f%% is the limit)",
 			   input->worst_name ? input->worst_name : "?", input->worst_spread * 100,

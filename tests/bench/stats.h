@@ -35,6 +35,7 @@ struct noise_input {
 	const char *worst_name;	    /* the cell it belongs to */
 	double foreign_cpu_share;   /* CPU time of others / all CPU time there was */
 	double steal_share;	    /* taken by the hypervisor below / all CPU time there was */
+	bool lab;		    /* an emulated machine, whose clock is not its own */
 };
 
 #define NOISE_MAX_SPREAD  0.15
@@ -43,7 +44,7 @@ struct noise_input {
 
 struct noise_verdict {
 	bool noisy;
-	char why[3][160];
+	char why[4][160];
 	unsigned int count;
 };
 

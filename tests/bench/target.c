@@ -121,7 +121,7 @@ static const struct target {
 
 static bool matches(const struct target *target, const struct cell *cell)
 {
-	return !strcmp(cell->page, target->page) && !strcmp(cell->frames, target->frames) &&
+	return !strcmp(cell->mover, "uffd") && !strcmp(cell->page, target->page) && !strcmp(cell->frames, target->frames) &&
 	       (!*target->load || !strcmp(cell->load, target->load)) && !strcmp(cell->mode, "readable") &&
 	       (target->threads == ANY || cell->threads == 1) && cell->vcpus == 1 && cell->jobs == target->jobs;
 }

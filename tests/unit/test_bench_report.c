@@ -525,6 +525,60 @@ START_TEST(system_share_is_of_all_repetitions_together)
 }
 END_TEST
 
+START_TEST(peers_are_added_once_for_what_they_know)
+{
+	struct cell cells[BENCH_MAX_CELLS];
+	const struct cell_axes axes = { .page = { "2M", "4K" }, .pages = 2, .mode = { "readable", "block" }, .modes = 2,
+					.jobs = { 1, 4 }, .job_counts = 2 };
+	size_t count = cell_product(&axes, 1u << 30, cells, BENCH_MAX_CELLS);
+
+	ck_assert_uint_eq(count, 8);
+	ck_assert(!cell_needs_nodes(cells, count));
+	/* Modes and jobs are gmig's own: two are left. */
+	count = cell_add_peers(cells, count, "move_pages", BENCH_MAX_CELLS);
+	ck_assert_uint_eq(count, 10);
+	ck_assert(cell_needs_nodes(cells, count));
+	ck_assert_str_eq(cells[8].page, "2M");
+	ck_assert_str_eq(cells[9].page, "4K");
+	ck_assert_uint_eq(cells[9].jobs, 1);
+	/* Of gmig's cells, not of another peer's. */
+	ck_assert_uint_eq(cell_add_peers(cells, count, "migratepages", BENCH_MAX_CELLS), 12);
+	ck_assert_uint_eq(cell_add_peers(cells, count, "migratepages", 11), 11);
+}
+END_TEST
+
+START_TEST(movers_are_those_asked_for)
+{
+	struct cell cells[BENCH_MAX_CELLS];
+	struct cell_axes axes = { .mover = { "move_pages", "uffd" }, .movers = 2 };
+	size_t count = cell_product(&axes, 1u << 30, cells, BENCH_MAX_CELLS);
+
+	ck_assert_uint_eq(cell_choose_movers(&axes, cells, count, BENCH_MAX_CELLS), 2);
+	ck_assert_str_eq(cells[0].mover, "uffd");
+	ck_assert_str_eq(cells[1].mover, "move_pages");
+	axes.movers = 1;
+	count = cell_product(&axes, 1u << 30, cells, BENCH_MAX_CELLS);
+	ck_assert_uint_eq(cell_choose_movers(&axes, cells, count, BENCH_MAX_CELLS), 1);
+	ck_assert_str_eq(cells[0].mover, "move_pages");
+	axes.movers = 0;
+	count = cell_product(&axes, 1u << 30, cells, BENCH_MAX_CELLS);
+	ck_assert_uint_eq(cell_choose_movers(&axes, cells, count, BENCH_MAX_CELLS), 1);
+	ck_assert_str_eq(cells[0].mover, "uffd");
+}
+END_TEST
+
+START_TEST(target_of_gmig_is_not_met_by_the_kernel)
+{
+	struct target_judgement targets[TARGET_MAX];
+	size_t count;
+
+	set_good();
+	results[0].cell.mover = "move_pages";
+	count = judge_all(targets);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, writing guest")->outcome, TARGET_NOT_MEASURED);
+}
+END_TEST
+
 START_TEST(preset_measures_every_target)
 {
 	static struct cell_result preset[BENCH_MAX_CELLS];
@@ -550,7 +604,7 @@ END_TEST
 /* The arguments up to the first NULL, behind the command's name. */
 static int parse(struct bench_options *options, struct gmig_error *err, const char *const *arguments)
 {
-	char *argv[20] = { (char *)"move" };
+	char *argv[24] = { (char *)"move" };
 	int argc = 1;
 
 	while (*arguments)
@@ -567,10 +621,12 @@ START_TEST(options_lists_and_sizes_are_read)
 	struct gmig_error err;
 
 	ck_assert_int_eq(PARSE(&options, &err, "--page", "4K,2M", "--load=idle", "--threads", "1,2", "--mem", "512M",
-			       "--json", "--check", "--reps", "11", "--gmig-vmm", "/x/y", "--no-pin", "--kernel-rate"),
+			       "--json", "--check", "--reps", "11", "--gmig-vmm", "/x/y", "--no-pin", "--kernel-rate", "--mover", "uffd,migratepages"),
 			 0);
 	ck_assert(options.axes_given && options.json && options.check && options.kernel_rate && !options.pin);
 	ck_assert_uint_eq(options.axes.pages, 2);
+	ck_assert_uint_eq(options.axes.movers, 2);
+	ck_assert_str_eq(options.axes.mover[1], "migratepages");
 	ck_assert_str_eq(options.axes.page[0], "4K");
 	ck_assert_str_eq(options.axes.load[0], "idle");
 	ck_assert_uint_eq(options.axes.threads[1], 2);
@@ -601,7 +657,7 @@ START_TEST(options_wrong_ones_are_refused_with_their_names)
 	const struct {
 		const char *option, *value, *text;
 	} cases[] = {
-		{ "--page", "8K", "'8K'" },	 { "--page", "2M,,4K", "commas" }, { "--load", "burn", "'burn'" },
+		{ "--mover", "swap", "'swap'" }, { "--page", "8K", "'8K'" },	 { "--page", "2M,,4K", "commas" }, { "--load", "burn", "'burn'" },
 		{ "--threads", "0", "'0'" },	 { "--threads", "17", "'17'" },	   { "--vcpus", "x", "'x'" },
 		{ "--mem", "1T", "'1T'" },	 { "--mem", "3", "'3'" },	   { "--mem", "-2G", "'-2G'" },
 		{ "--mem", "1G,", "''" },	 { "--mem", "2M,2M,2M,2M,2M,2M,2M,2M,2M", "at most 8" },
@@ -650,6 +706,9 @@ int main(void)
 	tcase_add_test(tcase, preset_paper_pairs_one_job_with_four);
 	tcase_add_test(tcase, system_share_is_of_all_repetitions_together);
 	tcase_add_test(tcase, preset_measures_every_target);
+	tcase_add_test(tcase, peers_are_added_once_for_what_they_know);
+	tcase_add_test(tcase, movers_are_those_asked_for);
+	tcase_add_test(tcase, target_of_gmig_is_not_met_by_the_kernel);
 	tcase_add_test(tcase, options_lists_and_sizes_are_read);
 	tcase_add_test(tcase, options_wrong_ones_are_refused_with_their_names);
 	suite_add_tcase(suite, tcase);

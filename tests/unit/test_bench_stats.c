@@ -204,6 +204,10 @@ START_TEST(noise_each_cause_is_named)
 	noise_judge(&input, &verdict);
 	ck_assert_uint_eq(verdict.count, 3);
 	ck_assert_ptr_nonnull(strstr(verdict.why[2], "hypervisor"));
+	input.lab = true;
+	noise_judge(&input, &verdict);
+	ck_assert_uint_eq(verdict.count, 4);
+	ck_assert_ptr_nonnull(strstr(verdict.why[0], "lab"));
 }
 END_TEST
 
