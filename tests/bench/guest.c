@@ -589,15 +589,35 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 	return take_cost(guest, outcome, err);
 }
 
+/* Where the guest's memory, one window, lies in the child. */
+static int find_window(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
+{
+	json_t *result = NULL, *window;
+	int rc = control_call(guest->client, "query-residency", NULL, &result, err);
+
+	if (rc)
+		return rc;
+	window = json_array_get(json_object_get(result, "windows"), 0);
+	range->start = (uint64_t)json_integer_value(json_object_get(window, "hva"));
+	range->end = range->start + (uint64_t)json_integer_value(json_object_get(window, "bytes"));
+	json_decref(result);
+	if (range->end - range->start == guest->config.mem_bytes)
+		return 0;
+	return gmig_fail(err, -EPROTO, "gmig-vmm does not tell where the guest's memory lies");
+}
+
 /* The work is done by this thread, in the kernel. */
 static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 			     struct gmig_error *err)
 {
+	struct kernel_range range;
 	struct kernel_move move;
-	int rc = look_before(guest, migration, outcome, err);
+	int rc = find_window(guest, &range, err);
 
 	if (!rc)
-		rc = kernel_move(migration->mover, guest->pid, !strcmp(guest->config.page, "2M"), guest->node, !guest->node,
+		rc = look_before(guest, migration, outcome, err);
+	if (!rc)
+		rc = kernel_move(migration->mover, guest->pid, &range, !strcmp(guest->config.page, "2M"), guest->node, !guest->node,
 				 &move, err);
 	if (!rc)
 		rc = take_cost(guest, outcome, err);

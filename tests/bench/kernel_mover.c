@@ -1,6 +1,7 @@
 #include "kernel_mover.h"
 
 #include <errno.h>
+#include <math.h>
 #include <numa.h>
 #include <numaif.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #define PAGE_BYTES  4096ull
 #define HUGE_BYTES  (2ull << 20)
+#define ENOUGH	    0.9 /* of the memory: the rate of less would be that of something else */
 #define BATCH	    1024 /* addresses in a call of move_pages(2) */
 
 const char kernel_mover_move_pages[] = "move_pages", kernel_mover_migratepages[] = "migratepages";
@@ -20,28 +22,6 @@ bool kernel_mover_is(const char *mover)
 }
 
 /* ---- What /proc tells ------------------------------------------------------------------------ */
-
-struct range {
-	uint64_t start, end;
-};
-
-static int find_memory(pid_t pid, struct range *out, struct gmig_error *err)
-{
-	unsigned long long start, end, offset, inode;
-	char path[64], line[512], rights[8];
-	FILE *file;
-
-	memset(out, 0, sizeof(*out));
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%llx-%llx %7s %llx %*s %llu", &start, &end, rights, &offset, &inode) == 5 && !inode &&
-		    !strncmp(rights, "rw", 2) && end - start > out->end - out->start)
-			*out = (struct range){ start, end };
-	if (file)
-		fclose(file);
-	return out->end ? 0 : gmig_fail(err, -ENOENT, "%s shows no anonymous memory", path);
-}
 
 static double huge_pages(pid_t pid)
 {
@@ -62,7 +42,7 @@ static double huge_pages(pid_t pid)
 /* ---- move_pages(2) --------------------------------------------------------------------------- */
 
 /* to < 0: only ask. Adds pages of `step` bytes that lie on node `counted` afterwards; calls are counted. */
-static int each_page(pid_t pid, const struct range *range, uint64_t step, int to, int counted, uint64_t *pages,
+static int each_page(pid_t pid, const struct kernel_range *range, uint64_t step, int to, int counted, uint64_t *pages,
 		     unsigned int *calls)
 {
 	static void *address[BATCH];
@@ -86,7 +66,7 @@ static int each_page(pid_t pid, const struct range *range, uint64_t step, int to
 	return 0;
 }
 
-static int bytes_on(pid_t pid, const struct range *range, unsigned int node, double *bytes)
+static int bytes_on(pid_t pid, const struct kernel_range *range, unsigned int node, double *bytes)
 {
 	unsigned int calls = 0;
 	uint64_t pages = 0;
@@ -119,33 +99,33 @@ static double clock_of(clockid_t clock)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-int kernel_move(const char *mover, pid_t pid, bool huge, unsigned int from, unsigned int to, struct kernel_move *out,
-		struct gmig_error *err)
+int kernel_move(const char *mover, pid_t pid, const struct kernel_range *range, bool huge, unsigned int from,
+		unsigned int to, struct kernel_move *out, struct gmig_error *err)
 {
 	double before = 0, after = 0, huge_before = huge_pages(pid);
-	struct range range;
-	uint64_t ignored = 0;
-	int rc = find_memory(pid, &range, err);
+	bool all_huge = huge && huge_before * (double)HUGE_BYTES >= (double)(range->end - range->start);
+	uint64_t ignored = 0; /* what is asked afterwards counts */
+	int rc = bytes_on(pid, range, to, &before);
 
 	memset(out, 0, sizeof(*out));
-	if (rc)
-		return rc;
-	rc = bytes_on(pid, &range, to, &before);
 	out->seconds = clock_of(CLOCK_MONOTONIC);
 	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID);
 	if (!rc && !strcmp(mover, kernel_mover_migratepages)) {
 		out->calls = 1;
 		rc = migrate_process(pid, from, to);
 	} else if (!rc) {
-		rc = each_page(pid, &range, huge ? HUGE_BYTES : PAGE_BYTES, (int)to, (int)to, &ignored, &out->calls);
+		rc = each_page(pid, range, all_huge ? HUGE_BYTES : PAGE_BYTES, (int)to, (int)to, &ignored, &out->calls);
 	}
 	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID) - out->cpu_seconds;
 	out->seconds = clock_of(CLOCK_MONOTONIC) - out->seconds;
 	if (!rc)
-		rc = bytes_on(pid, &range, to, &after);
+		rc = bytes_on(pid, range, to, &after);
 	if (rc)
 		return gmig_fail(err, rc, "%s: %s", mover, strerror(-rc));
 	out->moved_bytes = after - before;
-	out->huge_lost = huge_before - huge_pages(pid);
+	if (out->moved_bytes < ENOUGH * (double)(range->end - range->start))
+		return gmig_fail(err, -EIO, "%s moved %.0f of %.0f MiB", mover, out->moved_bytes / (1 << 20),
+				 (double)(range->end - range->start) / (1 << 20));
+	out->huge_lost = fmax(huge_before - huge_pages(pid), 0); /* khugepaged may have made some */
 	return 0;
 }

@@ -23,11 +23,15 @@ struct kernel_move {
 	unsigned int calls;
 };
 
+struct kernel_range {
+	uint64_t start, end; /* in the process */
+};
+
 /*
- * The guest's memory is the largest anonymous mapping of the process. huge: it is huge pages, one address each; else every
- * 4 KiB page. -ENOENT no such mapping; what the system call says: EPERM, ENODEV.
+ * migratepages moves all of the process, but only the range is counted. huge: one address for each 2 MiB if all of the range is
+ * huge pages; else every 4 KiB page. What the system call says: -EPERM, -ENODEV; -EIO a tenth of the range or more did not move.
  */
-int kernel_move(const char *mover, pid_t pid, bool huge, unsigned int from, unsigned int to, struct kernel_move *out,
-		struct gmig_error *err);
+int kernel_move(const char *mover, pid_t pid, const struct kernel_range *range, bool huge, unsigned int from,
+		unsigned int to, struct kernel_move *out, struct gmig_error *err);
 
 #endif
