@@ -24,7 +24,7 @@ static int no_lists(const struct bench_options *options, const char *command)
 /* On real nodes the kernel can move a process, too: the same guest on plain memory. */
 static size_t add_peers(const struct bench_options *options, struct cell *cells, size_t count)
 {
-	if (options->fake_nodes || options->axes_given || count > BENCH_MAX_CELLS)
+	if (options->fake_nodes || options->axes_given)
 		return count;
 	count = cell_add_peers(cells, count, kernel_mover_move_pages, BENCH_MAX_CELLS);
 	return cell_add_peers(cells, count, kernel_mover_migratepages, BENCH_MAX_CELLS);
@@ -45,16 +45,16 @@ int bench_move(const struct bench_options *options, const char *directory)
 		? cell_product(&options->axes, options->mem_bytes, cells, BENCH_MAX_CELLS)
 		: cell_target_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
 
+	if (count > BENCH_MAX_CELLS) {
+		fprintf(stderr, "gmig-bench: %zu cells are more than %d\n", count, BENCH_MAX_CELLS);
+		return BENCH_USAGE;
+	}
 	if (options->axes.movers)
 		count = cell_choose_movers(&options->axes, cells, count, BENCH_MAX_CELLS);
 	else
 		count = add_peers(options, cells, count);
 	if (options->fake_nodes && cell_needs_nodes(cells, count)) {
 		fprintf(stderr, "gmig-bench: move_pages and migratepages move between real nodes: --fake-nodes 0\n");
-		return BENCH_USAGE;
-	}
-	if (count > BENCH_MAX_CELLS) {
-		fprintf(stderr, "gmig-bench: %zu cells are more than %d\n", count, BENCH_MAX_CELLS);
 		return BENCH_USAGE;
 	}
 	/* The targets are judged within two minutes, also on a slow day. */
