@@ -14,11 +14,12 @@
 #define MIGRATE_MAX_NODES   64
 #define MIGRATE_MAX_VNODE   7
 #define MIGRATE_MAX_THREADS 16
+#define MIGRATE_MAX_BATCH   512
 #define MIGRATE_POLL_MS	    500 /* without events for so long, ask */
 
 struct request {
 	const char *vm;
-	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *frames;
+	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames;
 	bool detach, json, with_guest;
 };
 
@@ -131,6 +132,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		status = add_rate(arguments, request->rate);
 	if (status < 0)
 		status = add_count(arguments, "threads", request->threads, MIGRATE_MAX_THREADS);
+	if (status < 0)
+		status = add_count(arguments, "batch", request->batch, MIGRATE_MAX_BATCH);
 	return status;
 }
 
@@ -360,6 +363,10 @@ int cmd_migrate(int argc, char **argv)
 	     .placeholder = "N",
 	     .help = "copy with N threads; default 1",
 	     .text = &r.threads},
+	    {.name = "batch",
+	     .placeholder = "N",
+	     .help = "exchange N small pages at a time, 1 to 512; default 256",
+	     .text = &r.batch},
 	    {.name = "frames",
 	     .placeholder = "KIND",
 	     .help = "auto (default), fresh or recycled target frames",

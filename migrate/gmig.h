@@ -187,6 +187,11 @@ struct gmig_job_spec {
 	const char *mover;		/* NULL or "uffd" */
 	uint64_t rate_bytes_per_second; /* 0 = no limit */
 	unsigned int threads;		/* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
+	/*
+	 * Small pages that are exchanged at a time, and out of everybody's reach meanwhile: 0 = default (readable: 256,
+	 * block: all of a block), at most 512. Fewer: readers wait less; more: fewer calls. Huge pages go whole.
+	 */
+	unsigned int batch_pages;
 	bool trace;			/* keep a record of each block, for gmig_job_trace() */
 };
 

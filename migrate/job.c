@@ -248,6 +248,9 @@ static int spec_check(const struct gmig *gmig, const struct gmig_job_spec *spec,
 	if (spec->threads > GMIG_MAX_WORKERS)
 		return gmig_fail(err, -EINVAL, "%u threads: at most %u", spec->threads,
 				 GMIG_MAX_WORKERS);
+	if (spec->batch_pages > GMIG_BLOCK_PAGES)
+		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu", spec->batch_pages,
+				 (unsigned long long)GMIG_BLOCK_PAGES);
 	if (!mover_find(spec->mover))
 		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
 	if (atomic_load(&gmig->fatal))

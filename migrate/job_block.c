@@ -269,6 +269,7 @@ static unsigned int round_move(struct job_worker *worker, struct pick *pick, str
 	    .window = engine_window_of_gfn(job->gmig, pick->block_gfn),
 	    .block_gfn = pick->block_gfn,
 	    .mode = job->spec.mode,
+	    .batch_pages = job->spec.batch_pages,
 	    .huge = pick->huge,
 	    .target = target,
 	    .source = source,

@@ -19,6 +19,7 @@ struct mover_request {
 	struct window *window;
 	uint64_t block_gfn;
 	enum gmig_mode mode;
+	unsigned int batch_pages;		 /* small pages that are out of reach together; 0: mover's choice */
 	bool huge;				 /* the whole block as one 2M page */
 	struct bits pages;			 /* which pages; huge: all */
 	struct slot *target;			 /* has those pages */

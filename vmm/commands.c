@@ -118,7 +118,7 @@ static int read_spec(struct vmm *vmm, const json_t *arguments, struct gmig_job_s
 	int frames = word_index(arguments, "frames",
 				(const char *const[]){"auto", "fresh", "recycled", NULL}, err);
 	int mover = word_index(arguments, "mover", (const char *const[]){"uffd", NULL}, err);
-	uint64_t threads = 0;
+	uint64_t threads = 0, batch = 0;
 	int ret;
 
 	if (mode < 0 || frames < 0 || mover < 0)
@@ -135,7 +135,9 @@ static int read_spec(struct vmm *vmm, const json_t *arguments, struct gmig_job_s
 	if (!ret)
 		ret = read_integer(arguments, "threads", GMIG_MAX_WORKERS, &threads, err);
 	if (!ret)
-		spec->threads = (unsigned int)threads;
+		ret = read_integer(arguments, "batch", GMIG_BLOCK_PAGES, &batch, err);
+	spec->threads = (unsigned int)threads;
+	spec->batch_pages = (unsigned int)batch;
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
 	return ret;
 }
@@ -354,6 +356,7 @@ static const struct control_argument migrate_arguments[] = {
     {"mover", CONTROL_STRING, false},
     {"rate", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
+    {"batch", CONTROL_INTEGER, false},
     {"frames", CONTROL_STRING, false},
     {"trace", CONTROL_BOOL, false},
     {0},

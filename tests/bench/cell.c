@@ -66,7 +66,7 @@ bool cell_same_kind(const struct cell *a, const struct cell *b)
 {
 	return !strcmp(a->mover, b->mover) && !strcmp(a->page, b->page) && !strcmp(a->frames, b->frames) &&
 	       !strcmp(a->load, b->load) && !strcmp(a->mode, b->mode) && a->threads == b->threads &&
-	       a->vcpus == b->vcpus;
+	       a->vcpus == b->vcpus && a->batch == b->batch;
 }
 
 void cell_name(const struct cell *cell, char *text, size_t bytes)
@@ -76,6 +76,8 @@ void cell_name(const struct cell *cell, char *text, size_t bytes)
 	if (used > 0 && (size_t)used < bytes && (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
 		used += snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads, cell->vcpus,
 				 cell->jobs);
+	if (used > 0 && (size_t)used < bytes && cell->batch)
+		used += snprintf(text + used, bytes - (size_t)used, " batch %u", cell->batch);
 	if (used > 0 && (size_t)used < bytes && cell->mem_bytes != 1ull << 30)
 		snprintf(text + used, bytes - (size_t)used, " %lluM", (unsigned long long)(cell->mem_bytes >> 20));
 }
@@ -170,16 +172,17 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 	const unsigned int length[] = { AXIS_LENGTH(axes->pages), AXIS_LENGTH(axes->frame_kinds),
 					AXIS_LENGTH(axes->loads), AXIS_LENGTH(axes->modes),
 					AXIS_LENGTH(axes->thread_counts), AXIS_LENGTH(axes->vcpu_counts),
-					AXIS_LENGTH(axes->job_counts), AXIS_LENGTH(axes->mems) };
+					AXIS_LENGTH(axes->job_counts), AXIS_LENGTH(axes->batches),
+					AXIS_LENGTH(axes->mems) };
 	size_t total = 1;
 
 	for (size_t a = 0; a < sizeof(length) / sizeof(length[0]); a++)
 		total *= length[a];
 	for (size_t n = 0; n < total && n < max; n++) {
-		unsigned int at[8];
+		unsigned int at[9];
 		size_t rest = n;
 
-		for (int a = 7; a >= 0; a--) {
+		for (int a = 8; a >= 0; a--) {
 			at[a] = (unsigned int)(rest % length[a]);
 			rest /= length[a];
 		}
@@ -192,7 +195,8 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 			.threads = AXIS(axes->threads, axes->thread_counts, 1, at[4]),
 			.vcpus = AXIS(axes->vcpus, axes->vcpu_counts, 1, at[5]),
 			.jobs = AXIS(axes->jobs, axes->job_counts, 1, at[6]),
-			.mem_bytes = AXIS(axes->mem_bytes, axes->mems, mem_bytes, at[7]),
+			.batch = AXIS(axes->batch, axes->batches, 0, at[7]),
+			.mem_bytes = AXIS(axes->mem_bytes, axes->mems, mem_bytes, at[8]),
 		};
 	}
 	return total;
@@ -206,11 +210,12 @@ bool cell_needs_nodes(const struct cell *cells, size_t count)
 	return false;
 }
 
-/* Modes, frames, workers and jobs are gmig's own. */
+/* Modes, frames, workers and jobs are gmig's own; migratepages is one call. */
 static struct cell peer_of(const struct cell *cell, const char *mover)
 {
 	return (struct cell){ .mover = mover, .mode = mover, .page = cell->page, .load = cell->load, .frames = "kernel",
-			      .threads = 1, .vcpus = cell->vcpus, .jobs = 1, .mem_bytes = cell->mem_bytes };
+			      .threads = 1, .vcpus = cell->vcpus, .jobs = 1, .mem_bytes = cell->mem_bytes,
+			      .batch = strcmp(mover, kernel_mover_move_pages) ? 0 : cell->batch };
 }
 
 size_t cell_add_peers(struct cell *cells, size_t count, const char *mover, size_t max)
@@ -269,6 +274,8 @@ size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 		{ .page = "2M", .frames = "recycled", .load = "read", .mode = "readable" },
 		{ .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable" },
 		{ .page = "4K", .frames = "recycled", .load = "idle", .mode = "readable" },
+		{ .page = "4K", .frames = "recycled", .load = "idle", .mode = "readable", .threads = 2,
+		  .batch = 512 },
 		{ .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
 		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable" },
 		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .threads = 2 },

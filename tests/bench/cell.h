@@ -19,6 +19,7 @@
 struct cell {
 	const char *mover, *mode, *page, *load, *frames;
 	unsigned int threads, vcpus, jobs;
+	unsigned int batch; /* small pages exchanged at a time; of move_pages: addresses in a call; 0: the default */
 	uint64_t mem_bytes;
 	const char *name; /* NULL, or what a preset calls it */
 };
@@ -90,9 +91,9 @@ double cell_system_share(const struct cell_result *result);
 /* Lists of what to vary; a NULL or 0 count takes the default. Product in a fixed order. */
 struct cell_axes {
 	const char *mover[4], *page[4], *frames[4], *load[8], *mode[4];
-	unsigned int threads[8], vcpus[8], jobs[8];
+	unsigned int threads[8], vcpus[8], jobs[8], batch[8];
 	uint64_t mem_bytes[8];
-	unsigned int movers, pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts, mems;
+	unsigned int movers, pages, frame_kinds, loads, modes, thread_counts, vcpu_counts, job_counts, batches, mems;
 };
 
 /* mem_bytes: for axes without one. Cells of the product, at most `max`; returns how many there are (more than max: not all were written). */

@@ -34,13 +34,13 @@ static void print_cell(FILE *out, const struct cell *cell)
 		csv_text(out, names[i]);
 		fputc(',', out);
 	}
-	fprintf(out, "%u,%u,%u,%llu", cell->threads, cell->vcpus, cell->jobs,
+	fprintf(out, "%u,%u,%u,%u,%llu", cell->threads, cell->vcpus, cell->jobs, cell->batch,
 		(unsigned long long)cell->mem_bytes);
 }
 
 void csv_samples(FILE *out, const struct runner_report *report)
 {
-	fputs("mover,page,frames,mode,load,threads,vcpus,jobs,mem_bytes,repetition", out);
+	fputs("mover,page,frames,mode,load,threads,vcpus,jobs,batch,mem_bytes,repetition", out);
 	for (unsigned int m = 0; m < METRIC_COUNT; m++)
 		fprintf(out, ",%s", metric_name((enum metric)m));
 	fputc('\n', out);

@@ -455,6 +455,8 @@ static json_t *migrate_arguments(const struct guest *guest, const struct guest_m
 				      (int)!guest->node, "mode", migration->mode, "frames", migration->frames,
 				      "threads", (int)migration->threads);
 
+	if (migration->batch)
+		json_object_set_new(arguments, "batch", json_integer(migration->batch));
 	if (migration->rate_bytes_per_second)
 		json_object_set_new(arguments, "rate", json_integer((json_int_t)migration->rate_bytes_per_second));
 	if (migration->trace)

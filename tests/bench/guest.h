@@ -62,6 +62,7 @@ struct guest_migration {
 	const char *mover; /* NULL: gmig's; else kernel_mover.h's, of a plain guest on real nodes, not with guest_migrate_start */
 	const char *mode, *frames;
 	unsigned int threads, jobs;
+	unsigned int batch; /* 0: the mover's default */
 	uint64_t rate_bytes_per_second; /* 0: none */
 	bool trace, count_syscalls;
 };

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_MOVER, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_MEM, OPT_REPS, OPT_VMM,
+enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_MOVER, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_BATCH, OPT_MEM, OPT_REPS, OPT_VMM,
        OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML, OPT_KERNEL_RATE };
 
 static const struct option long_options[] = {
@@ -14,6 +14,7 @@ static const struct option long_options[] = {
 	{ "load", required_argument, NULL, OPT_LOAD },	   { "mode", required_argument, NULL, OPT_MODE },
 	{ "threads", required_argument, NULL, OPT_THREADS }, { "vcpus", required_argument, NULL, OPT_VCPUS },
 	{ "mover", required_argument, NULL, OPT_MOVER },
+	{ "batch", required_argument, NULL, OPT_BATCH },
 	{ "jobs", required_argument, NULL, OPT_JOBS },	   { "mem", required_argument, NULL, OPT_MEM },
 	{ "reps", required_argument, NULL, OPT_REPS },	   { "gmig-vmm", required_argument, NULL, OPT_VMM },
 	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
@@ -39,6 +40,7 @@ const char *bench_options_help(void)
 	       "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
 	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
 	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
+	       "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: addresses in a call\n"
 	       "  --mover uffd,move_pages,migratepages   gmig's; the kernel's own, on plain memory (with --fake-nodes 0)\n"
 	       "\n"
 	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes several\n"
@@ -147,6 +149,7 @@ static int parse_axis(struct cell_axes *axes, int option, const char *text, stru
 		[OPT_THREADS - OPT_PAGE] = { "threads", NULL, axes->threads, &axes->thread_counts, 8, 16 },
 		[OPT_VCPUS - OPT_PAGE] = { "vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8 },
 		[OPT_JOBS - OPT_PAGE] = { "jobs", NULL, axes->jobs, &axes->job_counts, 8, 8 },
+		[OPT_BATCH - OPT_PAGE] = { "batch", NULL, axes->batch, &axes->batches, 8, 512 },
 	};
 
 	return parse_list(&lists[option - OPT_PAGE], text, err);
@@ -254,7 +257,7 @@ int bench_options_parse(int argc, char **argv, struct bench_options *options, st
 			return gmig_fail(err, -EINVAL, "%s needs a value", argv[optind - 1]);
 		if (option == '?')
 			return gmig_fail(err, -EINVAL, "%s is no option of gmig-bench", argv[optind - 1]);
-		if (option >= OPT_PAGE && option <= OPT_JOBS) {
+		if (option >= OPT_PAGE && option <= OPT_BATCH) {
 			options->axes_given = true;
 			rc = parse_axis(&options->axes, option, optarg, err);
 		} else {

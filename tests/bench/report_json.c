@@ -57,6 +57,7 @@ json_t *report_cell_json(const struct cell_result *result)
 	if (cell->name)
 		json_object_set_new(object, "name", json_string(cell->name));
 	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	json_object_set_new(object, "batch", cell->batch ? json_integer(cell->batch) : json_null());
 	json_object_set_new(object, "mem_bytes", json_integer((json_int_t)cell->mem_bytes));
 	json_object_set_new(object, "reps", json_integer(result->count));
 	/* A median would hide a lost huge page: the worst repetition. */

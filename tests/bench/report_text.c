@@ -55,7 +55,7 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	struct stats_summary rate, ratio, lost;
 	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB), system = cell_system_share(result);
 	double before = cell_median(result, METRIC_GUEST_BEFORE);
-	char text[7][32], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-";
+	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-";
 	const enum metric times[] = { METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1, METRIC_CLOSED_READ_NS,
 				      METRIC_CLOSED_READ_NS + 1, METRIC_STALL_NS + 1, METRIC_GAP_NS + 1,
 				      METRIC_GAP_NS + 3 };
@@ -67,6 +67,9 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 		snprintf(cost, sizeof(cost), "%.2f", cpu);
 	else
 		snprintf(cost, sizeof(cost), "%.2f+%.2f", cpu * (1 - system), cpu * system);
+	snprintf(page, sizeof(page), "%s", cell->page);
+	if (cell->batch)
+		snprintf(page, sizeof(page), "%s/%u", cell->page, cell->batch);
 	if (before > 0)
 		snprintf(kept, sizeof(kept), "%.0f%%", 100 * cell_median(result, METRIC_GUEST_DURING) / before);
 	if (!isnan(result->syscalls_per_mib))
@@ -75,8 +78,8 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-3s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4.0f%s%s",
-		cell->page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
+	fprintf(out, "%-6s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4.0f%s%s",
+		page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
 		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
 		text[4], text[5], text[6], cost, kept, calls, extra, lost.max,
 		cell->name ? "  " : "", cell->name ? cell->name : "");
@@ -94,10 +97,10 @@ void report_table(FILE *out, const struct runner_report *report)
 	fprintf(out, "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
 		report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9, report->memcpy.best_threads,
 		report->fake ? "; nodes are fake: all work is real, only the placement is pretended" : "");
-	fprintf(out, "%-3s %-8s %-8s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %5s %4s\n", "", "", "", "", "thr/",
+	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %5s %4s\n", "page/", "", "", "", "thr/",
 		"", "", "/mem", "closed for writers", "closed for readers", "stall", "gap in the guest", "CPU s/GB",
 		"guest", "calls", "extra", "huge");
-	fprintf(out, "%-3s %-8s %-8s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4s\n", "pg", "frames",
+	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4s\n", "batch", "frames",
 		"mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99", "max",
 		"user+sys", "kept", "/MiB", "", "lost");
 	for (size_t i = 0; i < report->count; i++)

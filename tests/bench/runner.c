@@ -234,7 +234,8 @@ static int measure_migration(struct guest *guest, const struct cell *cell, struc
 			     struct gmig_error *err)
 {
 	const struct guest_migration migration = { .mover = cell->mover, .mode = cell->mode, .frames = cell->frames,
-						   .threads = cell->threads, .jobs = cell->jobs };
+						   .threads = cell->threads, .jobs = cell->jobs,
+						   .batch = cell->batch };
 	struct guest_state before = { 0 }, after = { 0 };
 	struct guest_outcome outcome = { 0 };
 	int rc = guest_reset_gaps(guest, err);
@@ -354,6 +355,7 @@ static int count_syscalls(struct runner *runner, struct cell_result *result, boo
 	const struct guest_migration migration = { .mover = result->cell.mover, .mode = result->cell.mode,
 						   .frames = result->cell.frames,
 						   .threads = result->cell.threads, .jobs = result->cell.jobs,
+						   .batch = result->cell.batch,
 						   .count_syscalls = true };
 	struct guest_outcome outcome = { 0 };
 	double moved = 0;

@@ -258,6 +258,7 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "mover", .type = CONTROL_STRING},
     {.name = "rate", .type = CONTROL_INTEGER},
     {.name = "threads", .type = CONTROL_INTEGER},
+    {.name = "batch", .type = CONTROL_INTEGER},
     {.name = "frames", .type = CONTROL_STRING},
     {0},
 };
@@ -293,13 +294,13 @@ static void fake_read_back(int fd, char *text)
 /* Run gmig with these arguments in this process; its exit status, its output in out_, err_text. */
 static int gmig(const char *first, ...)
 {
-	char *argv[24] = {(char *)"gmig"};
+	char *argv[32] = {(char *)"gmig"};
 	int argc = 1, status, out, err, saved[2];
 	const char *next = first;
 	va_list args;
 
 	va_start(args, first);
-	for (; next && argc < 23; next = va_arg(args, const char *))
+	for (; next && argc < 31; next = va_arg(args, const char *))
 		argv[argc++] = (char *)next;
 	va_end(args);
 	fflush(NULL);

@@ -91,6 +91,7 @@ START_TEST(samples_come_back_as_they_went_out)
 						.threads = 1,
 						.vcpus = 2,
 						.jobs = 4,
+						.batch = 64,
 						.mem_bytes = 1ull << 30};
 		results[i].count = 3;
 		for (unsigned int rep = 0; rep < 3; rep++) {
@@ -103,14 +104,15 @@ START_TEST(samples_come_back_as_they_went_out)
 	fclose(out);
 	at = text;
 	columns = read_line(&at, name);
-	ck_assert_uint_eq(columns, 10 + METRIC_COUNT);
+	ck_assert_uint_eq(columns, 11 + METRIC_COUNT);
 	for (unsigned int line = 0; line < 6; line++) {
 		ck_assert_uint_eq(read_line(&at, field), columns);
 		ck_assert_str_eq(field[1], line < 3 ? "2M" : "4K");
 		ck_assert_str_eq(field[2], "a,\"b\"");
 		ck_assert_str_eq(field[7], "4");
-		ck_assert_int_eq(atoi(field[9]), (int)(line % 3 + 1));
-		for (size_t c = 10; c < columns; c++) {
+		ck_assert_str_eq(field[8], "64");
+		ck_assert_int_eq(atoi(field[10]), (int)(line % 3 + 1));
+		for (size_t c = 11; c < columns; c++) {
 			if (!strcmp(name[c], "memcpy_ratio"))
 				ck_assert(strtod(field[c], NULL) == 0.1 + line % 3 / 3.0);
 			else if (!strcmp(name[c], "bytes_per_second"))

@@ -141,8 +141,8 @@ START_TEST(target_linux_itself_is_judged_when_measured)
 	NEAR(judgement(targets, count, "2M recycled against Linux's own migration")->value, 1.9);
 	report.kernel[KERNEL_RATE_4K] = (struct kernel_rate){ .count = 1, .bytes_per_second = { 2e9 }, .moved_bytes = 1 };
 	count = judge_all(targets);
-	NEAR(judgement(targets, count, "4K, idle guest, against Linux's own migration")->value, 5.1);
-	ck_assert_int_eq(judgement(targets, count, "4K, idle guest, against Linux's own migration")->outcome,
+	NEAR(judgement(targets, count, "4K, idle guest, against Linux's own migration, best thread count")->value, 5.1);
+	ck_assert_int_eq(judgement(targets, count, "4K, idle guest, against Linux's own migration, best thread count")->outcome,
 			 TARGET_MISSED);
 }
 END_TEST
@@ -164,6 +164,17 @@ START_TEST(target_of_the_best_thread_count_takes_the_best)
 	count = judge_all(targets);
 	NEAR(judgement(targets, count, "2M recycled, idle guest, best thread count")->value, 0.88);
 	ck_assert_int_eq(judgement(targets, count, "2M recycled, idle guest, best thread count")->outcome, TARGET_MISSED);
+}
+END_TEST
+
+START_TEST(target_of_one_thread_leaves_other_batches_out)
+{
+	struct target_judgement targets[TARGET_MAX];
+
+	set_good();
+	set_result(&results[1], "4K", "recycled", "idle", 0.1); /* of the cells that match, the worst would count */
+	results[1].cell.batch = 1;
+	NEAR(judgement(targets, judge_all(targets), "4K recycled, idle guest")->value, 0.51);
 }
 END_TEST
 
@@ -345,7 +356,7 @@ START_TEST(table_shows_each_cell_once)
 	report_kernel(out, &report); /* not measured: nothing */
 	fclose(out);
 	ck_assert_ptr_null(strstr(text, "Linux"));
-	ck_assert_ptr_nonnull(strstr(text, "2M  recycled readable write"));
+	ck_assert_ptr_nonnull(strstr(text, "2M     recycled readable write"));
 	ck_assert_ptr_nonnull(strstr(text, "19.00 18.80..19.20  0.95   145 us"));
 	ck_assert_ptr_nonnull(strstr(text, "Medians of 3"));
 	free(text);
@@ -688,6 +699,7 @@ int main(void)
 	tcase_add_test(tcase, target_each_figure_can_fall_short);
 	tcase_add_test(tcase, target_linux_itself_is_judged_when_measured);
 	tcase_add_test(tcase, target_of_the_best_thread_count_takes_the_best);
+	tcase_add_test(tcase, target_of_one_thread_leaves_other_batches_out);
 	tcase_add_test(tcase, target_jobs_are_compared_with_one_job_of_the_same_kind);
 	tcase_add_test(tcase, target_growth_is_judged_with_three_sizes);
 	tcase_add_test(tcase, linux_itself_is_printed_when_measured);

@@ -11,10 +11,10 @@ START_TEST(migrate_passes_every_option_on)
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
 			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--threads",
-			      "2", "--frames", "fresh", NULL),
+			      "2", "--batch", "64", "--frames", "fresh", NULL),
 			 CLI_OK);
 	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
-			  "\"uffd\",\"rate\":524288000,\"threads\":2,\"frames\":\"fresh\"}",
+			  "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"frames\":\"fresh\"}",
 			  0, NULL);
 	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
 	json_decref(want);
@@ -54,6 +54,7 @@ static const struct {
     {"--vnode", "x", "--vnode: 'x' is not a number"},
     {"--threads", "17", "--threads: '17' is over 16"},
     {"--threads", "2M", "--threads: '2M' is not a number"},
+    {"--batch", "513", "--batch: '513' is over 512"},
     {"--mode", "fast", "--mode is one of readable, block, not 'fast'"},
     {"--mover", "dma", "--mover is one of uffd, not 'dma'"},
     {"--frames", "used", "--frames is one of auto, fresh, recycled, not 'used'"},

@@ -69,6 +69,35 @@ START_TEST(move_under_writers_loses_nothing)
 }
 END_TEST
 
+/* 512 is no multiple of 100: the last batch of a block is a smaller one. */
+START_TEST(batch_is_what_is_out_of_reach_at_a_time)
+{
+	static const unsigned int batches[] = {0, 1, 100, GMIG_BLOCK_PAGES};
+	unsigned int batch = batches[_i >> 1], blocks = (unsigned int)(BYTES / GMIG_BLOCK_BYTES);
+	bool readable = _i & 1;
+	unsigned int each = batch ? batch : readable ? 256 : GMIG_BLOCK_PAGES;
+
+	for (unsigned int small = 0; small < 2; small++) {
+		struct rig_options options = {.bytes = BYTES, .small_pages = small};
+		struct gmig_job_spec spec = rig_spec(0, 1);
+		struct gmig_job_info info;
+		struct rig rig;
+
+		rig_create(&rig, &options);
+		spec.mode = readable ? GMIG_MODE_READABLE : GMIG_MODE_BLOCK;
+		spec.batch_pages = batch;
+		rig_move(&rig, &spec, &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		ck_assert_uint_eq(info.moved_bytes, BYTES);
+		ck_assert_uint_eq(info.closed_read.count,
+				  blocks * (small ? (GMIG_BLOCK_PAGES + each - 1) / each : 1));
+		ck_assert_uint_eq(rig_check_all(&rig), 0);
+		rig_assert_clean(&rig);
+		rig_destroy(&rig);
+	}
+}
+END_TEST
+
 /* ---- First touch --------------------------------------------------------------------------- */
 
 START_TEST(first_touch_reads_as_zeros_and_is_counted)
@@ -518,6 +547,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, move_under_writers_loses_nothing, 0, CELLS);
+	tcase_add_loop_test(tcase, batch_is_what_is_out_of_reach_at_a_time, 0, 8);
 	tcase_add_loop_test(tcase, first_touch_reads_as_zeros_and_is_counted, 0, 2);
 	tcase_add_test(tcase, first_touch_after_a_move_gets_no_old_content);
 	tcase_add_loop_test(tcase, first_touch_by_many_threads_during_moves_loses_nothing, 0, 2);

@@ -324,6 +324,9 @@ START_TEST(job_specs_that_make_no_sense_are_refused)
 	spec.threads = GMIG_MAX_WORKERS + 1;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
 	spec = rig_spec(0, 1);
+	spec.batch_pages = GMIG_BLOCK_PAGES + 1;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	spec = rig_spec(0, 1);
 	spec.mover = "camel";
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
 	spec = rig_spec(0, 1);
