@@ -78,6 +78,8 @@ struct cell_result {
 	struct cell cell;
 	struct cell_times times; /* of all repetitions */
 	double syscalls_per_mib; /* of gmig-vmm without its vCPUs, in a migration of its own; NAN: not counted */
+	double instructions_per_page;	/* of 4 KiB, in another, with the guest paused; NAN: not counted */
+	const char *instructions_by;	/* "pmu", "lab"; NULL: not counted */
 	unsigned int count;
 	struct sample sample[BENCH_MAX_REPS];
 };

@@ -1,9 +1,10 @@
 #include "guest.h"
 #include "../../control/control.h"
+#include "counters.h"
 #include "host.h"
+#include "instructions.h"
 #include "kernel_mover.h"
 #include "process.h"
-#include "syscalls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,8 @@ struct guest {
 	/* the migration under way */
 	uint64_t begin_ns, begin_cpu_ns, begin_vcpu_ns, begin_visits, begin_visits_ns;
 	struct process_split begin_split;
-	struct syscalls *syscalls; /* NULL: not counted */
+	struct counters *syscalls;	   /* NULL: not counted */
+	struct instructions *instructions; /* the same */
 	uint64_t base_bytes; /* resident before the first migration */
 };
 
@@ -169,6 +171,37 @@ static int wait_populated(struct guest *guest, struct gmig_error *err)
 	}
 }
 
+/* Where the guest's memory, one window, lies in the child. */
+static int find_window(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
+{
+	json_t *result = NULL, *window;
+	int rc = control_call(guest->client, "query-residency", NULL, &result, err);
+
+	if (rc)
+		return rc;
+	window = json_array_get(json_object_get(result, "windows"), 0);
+	range->start = (uint64_t)json_integer_value(json_object_get(window, "hva"));
+	range->end = range->start + (uint64_t)json_integer_value(json_object_get(window, "bytes"));
+	json_decref(result);
+	if (range->end - range->start == guest->config.mem_bytes)
+		return 0;
+	return gmig_fail(err, -EPROTO, "gmig-vmm does not tell where the guest's memory lies");
+}
+
+/* What is to move in huge pages shall be some. */
+static int make_huge(struct guest *guest, struct gmig_error *err)
+{
+	struct kernel_range range;
+	int rc = guest_pause(guest, err);
+
+	if (!rc)
+		rc = find_window(guest, &range, err);
+	if (rc)
+		return rc;
+	kernel_make_huge(guest->pid, &range);
+	return guest_run(guest, guest->load, err);
+}
+
 static int read_memory(const struct guest *guest, struct process_memory *memory)
 {
 	char path[64];
@@ -197,6 +230,8 @@ static int start_guest(struct guest *guest, const char *vmm_path, struct gmig_er
 	rc = wait_connect(guest, err);
 	if (!rc)
 		rc = wait_populated(guest, err);
+	if (!rc && guest->config.plain && !strcmp(guest->config.page, "2M"))
+		rc = make_huge(guest, err);
 	if (!rc && guest->config.pin) {
 		rc = process_pin_threads(guest->pid, VCPU_THREAD_NAME, host_cpus());
 		if (rc)
@@ -253,7 +288,8 @@ void guest_destroy(struct guest *guest)
 	if (guest->client && guest->pid > 0)
 		control_call(guest->client, "quit", NULL, NULL, NULL);
 	control_client_destroy(guest->client);
-	syscalls_destroy(guest->syscalls);
+	counters_destroy(guest->syscalls);
+	instructions_destroy(guest->instructions);
 	if (guest->pid > 0 && !reaped(guest, guest->client ? QUIT_TIMEOUT_MS : 0)) {
 		kill(guest->pid, SIGTERM);
 		if (!reaped(guest, QUIT_TIMEOUT_MS)) {
@@ -464,6 +500,18 @@ static json_t *migrate_arguments(const struct guest *guest, const struct guest_m
 	return arguments;
 }
 
+/* The kernel's own movers work in this process; for their system calls, kernel_move counts them. */
+static void create_counters(struct guest *guest, const struct guest_migration *migration)
+{
+	bool by_kernel = migration->mover && kernel_mover_is(migration->mover);
+
+	if (migration->count_syscalls && counters_of_syscalls(guest->pid, VCPU_THREAD_NAME, &guest->syscalls))
+		guest->syscalls = NULL;
+	if (migration->count_instructions &&
+	    instructions_create(by_kernel ? getpid() : guest->pid, by_kernel ? NULL : VCPU_THREAD_NAME, &guest->instructions))
+		guest->instructions = NULL;
+}
+
 /* What is noted before the time is taken. */
 static int look_before(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 		       struct gmig_error *err)
@@ -476,11 +524,11 @@ static int look_before(struct guest *guest, const struct guest_migration *migrat
 	if (rc)
 		return rc;
 	process_split_read(guest->pid, VCPU_THREAD_NAME, &guest->begin_split);
-	if (migration->count_syscalls && syscalls_create(guest->pid, VCPU_THREAD_NAME, &guest->syscalls))
-		guest->syscalls = NULL;
+	create_counters(guest, migration);
 	rc = guest_cpu_ns(guest, &guest->begin_cpu_ns, &guest->begin_vcpu_ns);
 	if (rc)
 		gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
+	instructions_start(guest->instructions);
 	guest->begin_ns = outcome->begin_ns = now_ns();
 	return rc;
 }
@@ -544,9 +592,13 @@ static int look_after(struct guest *guest, struct guest_outcome *outcome, struct
 
 	outcome->user_seconds = rc ? NAN : split.user_seconds - guest->begin_split.user_seconds;
 	outcome->system_seconds = rc ? NAN : split.system_seconds - guest->begin_split.system_seconds;
-	outcome->syscalls = guest->syscalls ? (double)syscalls_count(guest->syscalls) : NAN;
-	syscalls_destroy(guest->syscalls);
+	outcome->syscalls = guest->syscalls ? (double)counters_sum(guest->syscalls) : NAN;
+	counters_destroy(guest->syscalls);
 	guest->syscalls = NULL;
+	outcome->instructions = instructions_count(guest->instructions);
+	outcome->instructions_by = guest->instructions ? instructions_source(guest->instructions) : NULL;
+	instructions_destroy(guest->instructions);
+	guest->instructions = NULL;
 	outcome->extra_bytes = NAN;
 	if (guest->base_bytes && !read_memory(guest, &memory))
 		outcome->extra_bytes = fmax((double)memory.peak_bytes - (double)guest->base_bytes, 0);
@@ -588,39 +640,24 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 		take_event(outcome, event);
 		json_decref(event);
 	}
+	instructions_stop(guest->instructions);
 	return take_cost(guest, outcome, err);
-}
-
-/* Where the guest's memory, one window, lies in the child. */
-static int find_window(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
-{
-	json_t *result = NULL, *window;
-	int rc = control_call(guest->client, "query-residency", NULL, &result, err);
-
-	if (rc)
-		return rc;
-	window = json_array_get(json_object_get(result, "windows"), 0);
-	range->start = (uint64_t)json_integer_value(json_object_get(window, "hva"));
-	range->end = range->start + (uint64_t)json_integer_value(json_object_get(window, "bytes"));
-	json_decref(result);
-	if (range->end - range->start == guest->config.mem_bytes)
-		return 0;
-	return gmig_fail(err, -EPROTO, "gmig-vmm does not tell where the guest's memory lies");
 }
 
 /* The work is done by this thread, in the kernel. */
 static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 			     struct gmig_error *err)
 {
-	struct kernel_range range;
+	struct kernel_order order = { .mover = migration->mover, .pid = guest->pid,
+				      .huge = !strcmp(guest->config.page, "2M"), .from = guest->node, .to = !guest->node };
 	struct kernel_move move;
-	int rc = find_window(guest, &range, err);
+	int rc = find_window(guest, &order.range, err);
 
 	if (!rc)
 		rc = look_before(guest, migration, outcome, err);
+	order.instructions = guest->instructions;
 	if (!rc)
-		rc = kernel_move(migration->mover, guest->pid, &range, !strcmp(guest->config.page, "2M"), guest->node, !guest->node,
-				 &move, err);
+		rc = kernel_move(&order, &move, err);
 	if (!rc)
 		rc = take_cost(guest, outcome, err);
 	if (rc)

@@ -64,7 +64,7 @@ struct guest_migration {
 	unsigned int threads, jobs;
 	unsigned int batch; /* 0: the mover's default */
 	uint64_t rate_bytes_per_second; /* 0: none */
-	bool trace, count_syscalls;
+	bool trace, count_syscalls, count_instructions;
 };
 
 struct guest_outcome {
@@ -77,6 +77,8 @@ struct guest_outcome {
 	double user_seconds, system_seconds; /* the same as the kernel's clock ticks saw it: coarse */
 	double visits_per_second; /* pages that the guest visited meanwhile */
 	double syscalls; /* of the child without its vCPU threads; NAN when not asked for, or not to be had */
+	double instructions; /* the same; in the lab of the whole machine, so the guest must be paused */
+	const char *instructions_by; /* instructions_source(), or NULL */
 	double extra_bytes; /* the child's largest resident set, above that before its first migration; NAN: unknown */
 };
 void guest_outcome_clear(struct guest_outcome *outcome);

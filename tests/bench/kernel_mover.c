@@ -7,12 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PAGE_BYTES  4096ull
 #define HUGE_BYTES  (2ull << 20)
 #define ENOUGH	    0.9 /* of the memory: the rate of less would be that of something else */
 #define BATCH	    1024 /* addresses in a call of move_pages(2) */
+/* glibc 2.36 lacks it. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 const char kernel_mover_move_pages[] = "move_pages", kernel_mover_migratepages[] = "migratepages";
 
@@ -37,6 +45,21 @@ static double huge_pages(pid_t pid)
 	if (file)
 		fclose(file);
 	return (double)kib / 2048;
+}
+
+void kernel_make_huge(pid_t pid, const struct kernel_range *range)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	/* Block by block: one that fails stops nothing. kernel_move looks how many there are. */
+	for (uint64_t at = (range->start + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+	     pidfd >= 0 && at + HUGE_BYTES <= range->end; at += HUGE_BYTES) {
+		struct iovec block = { (void *)(uintptr_t)at, HUGE_BYTES }; /* NOLINT(performance-no-int-to-ptr) */
+
+		syscall(SYS_process_madvise, pidfd, &block, 1, MADV_COLLAPSE, 0);
+	}
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 /* ---- move_pages(2) --------------------------------------------------------------------------- */
@@ -99,33 +122,42 @@ static double clock_of(clockid_t clock)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-int kernel_move(const char *mover, pid_t pid, const struct kernel_range *range, bool huge, unsigned int from,
-		unsigned int to, struct kernel_move *out, struct gmig_error *err)
+/* The calls themselves. */
+static int move(const struct kernel_order *order, bool all_huge, unsigned int *calls)
 {
-	double before = 0, after = 0, huge_before = huge_pages(pid);
-	bool all_huge = huge && huge_before * (double)HUGE_BYTES >= (double)(range->end - range->start);
 	uint64_t ignored = 0; /* what is asked afterwards counts */
-	int rc = bytes_on(pid, range, to, &before);
+
+	if (strcmp(order->mover, kernel_mover_migratepages))
+		return each_page(order->pid, &order->range, all_huge ? HUGE_BYTES : PAGE_BYTES, (int)order->to, (int)order->to,
+				 &ignored, calls);
+	*calls = 1;
+	return migrate_process(order->pid, order->from, order->to);
+}
+
+int kernel_move(const struct kernel_order *order, struct kernel_move *out, struct gmig_error *err)
+{
+	double bytes = (double)(order->range.end - order->range.start);
+	double before = 0, after = 0, huge_before = huge_pages(order->pid);
+	bool all_huge = order->huge && huge_before * (double)HUGE_BYTES >= bytes;
+	int rc = bytes_on(order->pid, &order->range, order->to, &before);
 
 	memset(out, 0, sizeof(*out));
+	instructions_start(order->instructions);
 	out->seconds = clock_of(CLOCK_MONOTONIC);
 	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID);
-	if (!rc && !strcmp(mover, kernel_mover_migratepages)) {
-		out->calls = 1;
-		rc = migrate_process(pid, from, to);
-	} else if (!rc) {
-		rc = each_page(pid, range, all_huge ? HUGE_BYTES : PAGE_BYTES, (int)to, (int)to, &ignored, &out->calls);
-	}
+	if (!rc)
+		rc = move(order, all_huge, &out->calls);
 	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID) - out->cpu_seconds;
 	out->seconds = clock_of(CLOCK_MONOTONIC) - out->seconds;
+	instructions_stop(order->instructions);
 	if (!rc)
-		rc = bytes_on(pid, range, to, &after);
+		rc = bytes_on(order->pid, &order->range, order->to, &after);
 	if (rc)
-		return gmig_fail(err, rc, "%s: %s", mover, strerror(-rc));
+		return gmig_fail(err, rc, "%s: %s", order->mover, strerror(-rc));
 	out->moved_bytes = after - before;
-	if (out->moved_bytes < ENOUGH * (double)(range->end - range->start))
-		return gmig_fail(err, -EIO, "%s moved %.0f of %.0f MiB", mover, out->moved_bytes / (1 << 20),
-				 (double)(range->end - range->start) / (1 << 20));
-	out->huge_lost = fmax(huge_before - huge_pages(pid), 0); /* khugepaged may have made some */
+	if (out->moved_bytes < ENOUGH * bytes)
+		return gmig_fail(err, -EIO, "%s moved %.0f of %.0f MiB", order->mover, out->moved_bytes / (1 << 20),
+				 bytes / (1 << 20));
+	out->huge_lost = fmax(huge_before - huge_pages(order->pid), 0); /* khugepaged may have made some */
 	return 0;
 }

@@ -6,6 +6,7 @@
 #define BENCH_KERNEL_MOVER_H
 
 #include "../../migrate/gmig_error.h"
+#include "instructions.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,10 +29,24 @@ struct kernel_range {
 };
 
 /*
- * migratepages moves all of the process, but only the range is counted. huge: one address for each 2 MiB if all of the range is
- * huge pages; else every 4 KiB page. What the system call says: -EPERM, -ENODEV; -EIO a tenth of the range or more did not move.
+ * As many huge pages as the kernel makes of it. Of memory that is read before it is written kernels before 6.13 make small ones:
+ * they split the huge zero page.
  */
-int kernel_move(const char *mover, pid_t pid, const struct kernel_range *range, bool huge, unsigned int from,
-		unsigned int to, struct kernel_move *out, struct gmig_error *err);
+void kernel_make_huge(pid_t pid, const struct kernel_range *range);
+
+struct kernel_order {
+	const char *mover;
+	pid_t pid;
+	struct kernel_range range;
+	bool huge; /* one address for each 2 MiB if all of the range is huge pages; else every 4 KiB page */
+	unsigned int from, to;
+	struct instructions *instructions; /* NULL, or started and stopped around the calls */
+};
+
+/*
+ * migratepages moves all of the process, but only the range is counted. What the system call says: -EPERM, -ENODEV; -EIO a tenth
+ * of the range or more did not move.
+ */
+int kernel_move(const struct kernel_order *order, struct kernel_move *out, struct gmig_error *err);
 
 #endif

@@ -226,6 +226,7 @@ static void row(FILE *out, const struct cell_result *result)
 	number_column(out, share, "%.0f%%", share * 100);
 	number_column(out, kept, "%.0f%%", kept);
 	number_column(out, result->syscalls_per_mib, "%.1f", result->syscalls_per_mib);
+	number_column(out, result->instructions_per_page, "%.0f", result->instructions_per_page);
 	number_column(out, extra, "%.0f MiB", extra);
 	number_column(out, lost.max, "%.0f", lost.max);
 	fputs("</tr>\n", out);
@@ -241,7 +242,7 @@ static void table(FILE *out, const struct runner_report *report, const size_t *o
 	      "guest</th>"
 	      "<th rowspan=\"2\">CPU s/GB</th><th rowspan=\"2\">in kernel</th><th "
 	      "rowspan=\"2\">guest kept</th>"
-	      "<th rowspan=\"2\">calls/MiB</th><th rowspan=\"2\">extra memory</th><th "
+	      "<th rowspan=\"2\">calls/MiB</th><th rowspan=\"2\">instructions/page</th><th rowspan=\"2\">extra memory</th><th "
 	      "rowspan=\"2\">huge lost</th></tr>\n"
 	      "<tr><th>p50</th><th>p99</th><th>p50</th><th>p99</th><th>p99</th><th>p99</"
 	      "th><th>max</th></tr>\n",

@@ -82,6 +82,9 @@ json_t *report_cell_json(const struct cell_result *result)
 				      "during", rounded(cell_median(result, METRIC_GUEST_DURING)), "after",
 				      rounded(cell_median(result, METRIC_GUEST_AFTER))));
 	json_object_set_new(object, "syscalls_per_mib", number(result->syscalls_per_mib));
+	json_object_set_new(object, "instructions_per_page", number(result->instructions_per_page));
+	json_object_set_new(object, "instructions_by",
+			    result->instructions_by ? json_string(result->instructions_by) : json_null());
 	json_object_set_new(object, "extra_bytes", rounded(cell_median(result, METRIC_EXTRA_BYTES)));
 	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
 			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));

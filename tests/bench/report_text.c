@@ -55,7 +55,7 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	struct stats_summary rate, ratio, lost;
 	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB), system = cell_system_share(result);
 	double before = cell_median(result, METRIC_GUEST_BEFORE);
-	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-";
+	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-", instructions[16] = "-";
 	const enum metric times[] = { METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1, METRIC_CLOSED_READ_NS,
 				      METRIC_CLOSED_READ_NS + 1, METRIC_STALL_NS + 1, METRIC_GAP_NS + 1,
 				      METRIC_GAP_NS + 3 };
@@ -74,14 +74,16 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 		snprintf(kept, sizeof(kept), "%.0f%%", 100 * cell_median(result, METRIC_GUEST_DURING) / before);
 	if (!isnan(result->syscalls_per_mib))
 		snprintf(calls, sizeof(calls), "%.1f", result->syscalls_per_mib);
+	if (!isnan(result->instructions_per_page))
+		snprintf(instructions, sizeof(instructions), "%.0f", result->instructions_per_page);
 	if (!isnan(cell_median(result, METRIC_EXTRA_BYTES)))
 		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-6s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4.0f%s%s",
+	fprintf(out, "%-6s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4.0f%s%s",
 		page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
 		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
-		text[4], text[5], text[6], cost, kept, calls, extra, lost.max,
+		text[4], text[5], text[6], cost, kept, calls, instructions, extra, lost.max,
 		cell->name ? "  " : "", cell->name ? cell->name : "");
 	if (size)
 		fprintf(out, "  %lluM", (unsigned long long)(cell->mem_bytes >> 20));
@@ -97,12 +99,12 @@ void report_table(FILE *out, const struct runner_report *report)
 	fprintf(out, "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
 		report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9, report->memcpy.best_threads,
 		report->fake ? "; nodes are fake: all work is real, only the placement is pretended" : "");
-	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %5s %4s\n", "page/", "", "", "", "thr/",
+	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %6s %5s %4s\n", "page/", "", "", "", "thr/",
 		"", "", "/mem", "closed for writers", "closed for readers", "stall", "gap in the guest", "CPU s/GB",
-		"guest", "calls", "extra", "huge");
-	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %5s %4s\n", "batch", "frames",
+		"guest", "calls", "instr", "extra", "huge");
+	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4s\n", "batch", "frames",
 		"mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99", "max",
-		"user+sys", "kept", "/MiB", "", "lost");
+		"user+sys", "kept", "/MiB", "/page", "", "lost");
 	for (size_t i = 0; i < report->count; i++)
 		print_cell(out, report->results[i], sizes);
 	fprintf(out, "\nMedians of %u interleaved repetitions; %.1f s in all.\n",

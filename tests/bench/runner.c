@@ -14,6 +14,7 @@
 #define COPY_MAX_BYTES	  (1ull << 30)
 #define SPARE_BYTES	  (128ull << 20)
 #define MAX_GUESTS	  16
+#define PAGE_BYTES	  4096
 #define LOOK_MS		  20
 #define SETTLE_MS	  20 /* a guest that was let go has refilled its TLB and caches long before */
 
@@ -183,10 +184,19 @@ static int judge_guest(struct guest *guest, const struct guest_state *before, co
 	return 0;
 }
 
+static double moved_bytes(const struct guest_outcome *outcome)
+{
+	double moved = outcome->moved_bytes;
+
+	for (unsigned int i = 0; i < outcome->jobs; i++)
+		moved += json_number_value(json_object_get(outcome->job[i], "moved_bytes"));
+	return moved;
+}
+
 static int fill_sample(struct sample *sample, const struct guest_outcome *outcome, const struct guest_state *after,
 		       struct gmig_error *err)
 {
-	double moved = 0, seconds = 0;
+	double moved = moved_bytes(outcome), seconds = 0;
 
 	for (unsigned int i = 0; i < outcome->jobs; i++) {
 		double took = json_number_value(json_object_get(outcome->job[i], "seconds"));
@@ -194,12 +204,10 @@ static int fill_sample(struct sample *sample, const struct guest_outcome *outcom
 
 		if (rc)
 			return rc;
-		moved += json_number_value(json_object_get(outcome->job[i], "moved_bytes"));
 		if (took > seconds)
 			seconds = took;
 	}
 	if (!outcome->jobs) {
-		moved = outcome->moved_bytes;
 		seconds = outcome->seconds;
 		sample->value[METRIC_HUGE_LOST] = outcome->huge_lost;
 	}
@@ -349,41 +357,46 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 	return 0;
 }
 
-/* A migration of its own for each cell: counting makes each call dearer. Where it is not to be had, no time is lost. */
-static int count_syscalls(struct runner *runner, struct cell_result *result, bool *possible, struct gmig_error *err)
+/* Migrations of their own for each cell, for what cannot be counted while time is taken. */
+static int count(struct runner *runner, struct cell_result *result, bool instructions, struct gmig_error *err)
 {
 	const struct guest_migration migration = { .mover = result->cell.mover, .mode = result->cell.mode,
 						   .frames = result->cell.frames,
 						   .threads = result->cell.threads, .jobs = result->cell.jobs,
 						   .batch = result->cell.batch,
-						   .count_syscalls = true };
+						   .count_syscalls = !instructions, .count_instructions = instructions };
 	struct guest_outcome outcome = { 0 };
-	double moved = 0;
 	struct guest *guest;
+	double moved;
 	int rc = find_guest(runner, &result->cell, &guest, err);
 
+	/* The lab counts all that it executes, and a guest would be most of it. */
 	if (!rc)
-		rc = guest_run(guest, result->cell.load, err);
+		rc = instructions ? guest_pause(guest, err) : guest_run(guest, result->cell.load, err);
 	if (!rc)
 		rc = guest_migrate(guest, &migration, &outcome, err);
 	if (rc)
 		return rc;
-	for (unsigned int i = 0; i < outcome.jobs; i++)
-		moved += json_number_value(json_object_get(outcome.job[i], "moved_bytes"));
-	moved += outcome.moved_bytes;
-	result->syscalls_per_mib = moved > 0 ? outcome.syscalls * (1 << 20) / moved : NAN;
-	*possible = !isnan(outcome.syscalls);
+	moved = moved_bytes(&outcome) > 0 ? moved_bytes(&outcome) : NAN;
+	if (instructions) {
+		result->instructions_per_page = outcome.instructions * PAGE_BYTES / moved;
+		result->instructions_by = isnan(outcome.instructions) ? NULL : outcome.instructions_by;
+	} else {
+		result->syscalls_per_mib = outcome.syscalls * (1 << 20) / moved;
+	}
 	guest_outcome_clear(&outcome);
 	return guest_pause(guest, err);
 }
 
-static int count_all_syscalls(struct runner *runner, struct runner_report *report, struct gmig_error *err)
+/* Where something is not to be had, one migration shows it, and no more time is lost. */
+static int count_all(struct runner *runner, struct runner_report *report, struct gmig_error *err)
 {
-	bool possible = true;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < report->count && possible; i++)
-		rc = count_syscalls(runner, report->results[i], &possible, err);
+	for (size_t i = 0; !rc && i < report->count && (!i || !isnan(report->results[i - 1]->syscalls_per_mib)); i++)
+		rc = count(runner, report->results[i], false, err);
+	for (size_t i = 0; !rc && i < report->count && (!i || !isnan(report->results[i - 1]->instructions_per_page)); i++)
+		rc = count(runner, report->results[i], true, err);
 	return rc;
 }
 
@@ -455,6 +468,7 @@ static int prepare_report(const struct cell *cells, size_t count, struct runner_
 			return gmig_fail(err, -ENOMEM, "no memory for %zu results", count);
 		result->cell = cells[report->count];
 		result->syscalls_per_mib = NAN;
+		result->instructions_per_page = NAN;
 		report->results[report->count] = result;
 	}
 	return 0;
@@ -488,7 +502,7 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 	if (!rc)
 		rc = run_repetitions(runner, report, err);
 	if (!rc)
-		rc = count_all_syscalls(runner, report, err);
+		rc = count_all(runner, report, err);
 	if (!rc) {
 		judge_noise(runner, &cpu, report);
 		summarize_memcpy(runner, report);

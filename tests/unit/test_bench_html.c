@@ -32,6 +32,7 @@ static void set_report(const double *gb_per_second)
 						.vcpus = 1,
 						.jobs = 1,
 						.mem_bytes = 256ull << (20 + i)};
+		results[i].instructions_per_page = i ? 4321 + i : NAN;
 		results[i].count = 3;
 		results[i].times.stall[17] = 9; /* 131 us and more */
 		results[i].times.stall[20] = 1;
@@ -178,6 +179,8 @@ START_TEST(report_needs_nothing_else)
 		ck_assert_ptr_nonnull(
 		    strstr(text, "The fastest is 1.2 times as fast as the slowest."));
 		ck_assert_ptr_nonnull(strstr(text, "lie 20% apart"));
+		ck_assert_uint_eq(count_of(text, "<td>4323</td>"), 1); /* instructions per page */
+		ck_assert_uint_eq(count_of(text, "<td>nan"), 0);
 		ck_assert_ptr_nonnull(strstr(text, "</html>"));
 	}
 	watch_clear(&watch);

@@ -1,6 +1,6 @@
 /* What gmig-bench reads of a process in /proc and by perf, against this very process. */
+#include "../bench/counters.h"
 #include "../bench/process.h"
-#include "../bench/syscalls.h"
 
 #include <check.h>
 #include <errno.h>
@@ -77,10 +77,10 @@ static void *make_calls(void *arg)
 
 START_TEST(calls_of_threads_to_come_are_counted)
 {
-	struct syscalls *syscalls;
+	struct counters *syscalls;
 	pthread_t thread;
 	uint64_t count;
-	int rc = syscalls_create(getpid(), "no such", &syscalls);
+	int rc = counters_of_syscalls(getpid(), "no such", &syscalls);
 
 	if (rc) {
 		printf("skip calls_of_threads_to_come_are_counted - %s\n", strerror(-rc));
@@ -89,8 +89,8 @@ START_TEST(calls_of_threads_to_come_are_counted)
 	pthread_create(&thread, NULL, make_calls, NULL);
 	pthread_join(thread, NULL);
 	make_calls(NULL);
-	count = syscalls_count(syscalls);
-	syscalls_destroy(syscalls);
+	count = counters_sum(syscalls);
+	counters_destroy(syscalls);
 	ck_assert_uint_ge(count, 2000);
 	ck_assert_uint_le(count, 2200);
 }

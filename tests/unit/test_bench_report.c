@@ -310,6 +310,9 @@ START_TEST(json_holds_the_contract)
 	report.kernel[KERNEL_RATE_4K] = (struct kernel_rate){ .count = 2, .bytes_per_second = { 1e9, 3e9 },
 							      .moved_bytes = 4096, .failed_pages = 7 };
 	results[0].times.stall[17] = 3;
+	results[0].instructions_per_page = 1234.5;
+	results[0].instructions_by = "lab";
+	results[1].instructions_per_page = NAN;
 	object = report_json(&report, host, NULL, 0);
 	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(object, "host"), "cpu")), "x");
 	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(object, "memcpy_bytes_per_second"), "1")),
@@ -329,7 +332,11 @@ START_TEST(json_holds_the_contract)
 	ck_assert_int_eq(json_integer_value(json_array_get(
 				 json_array_get(json_object_get(json_object_get(cell, "histograms"), "stall_ns"), 0), 0)),
 			 1 << 17);
-	/* Nobody slept: null, not 0. */
+	NEAR(json_number_value(json_object_get(cell, "instructions_per_page")), 1234.5);
+	ck_assert_str_eq(json_string_value(json_object_get(cell, "instructions_by")), "lab");
+	/* Nobody slept, nobody counted: null, not 0. */
+	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(object, "cells"), 1), "instructions_per_page")));
+	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(object, "cells"), 1), "instructions_by")));
 	ck_assert(json_is_null(json_object_get(json_object_get(cell, "stall_ns"), "p99")));
 	NEAR(json_number_value(json_array_get(json_object_get(json_object_get(cell, "quartiles"), "memcpy_ratio"), 0)),
 	     0.94);
@@ -351,6 +358,9 @@ START_TEST(table_shows_each_cell_once)
 	FILE *out;
 
 	set_good();
+	results[0].syscalls_per_mib = 7.25;
+	results[0].instructions_per_page = 1234.6;
+	results[1].syscalls_per_mib = results[1].instructions_per_page = NAN;
 	out = open_memstream(&text, &bytes);
 	report_table(out, &report);
 	report_kernel(out, &report); /* not measured: nothing */
@@ -358,6 +368,8 @@ START_TEST(table_shows_each_cell_once)
 	ck_assert_ptr_null(strstr(text, "Linux"));
 	ck_assert_ptr_nonnull(strstr(text, "2M     recycled readable write"));
 	ck_assert_ptr_nonnull(strstr(text, "19.00 18.80..19.20  0.95   145 us"));
+	ck_assert_ptr_nonnull(strstr(text, "   7.2   1235     - ")); /* calls, instructions, extra */
+	ck_assert_ptr_nonnull(strstr(text, "     -      -     - "));
 	ck_assert_ptr_nonnull(strstr(text, "Medians of 3"));
 	free(text);
 }
