@@ -590,8 +590,9 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 }
 
 /* Where the guest's memory, one window, lies in the child. */
-static int find_window(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
+static int find_window(struct guest *guest, struct kernel_memory *memory, struct gmig_error *err)
 {
+	struct kernel_range *range = &memory->range[0];
 	json_t *result = NULL, *window;
 	int rc = control_call(guest->client, "query-residency", NULL, &result, err);
 
@@ -601,6 +602,8 @@ static int find_window(struct guest *guest, struct kernel_range *range, struct g
 	range->start = (uint64_t)json_integer_value(json_object_get(window, "hva"));
 	range->end = range->start + (uint64_t)json_integer_value(json_object_get(window, "bytes"));
 	json_decref(result);
+	memory->pid = guest->pid;
+	memory->ranges = 1;
 	if (range->end - range->start == guest->config.mem_bytes)
 		return 0;
 	return gmig_fail(err, -EPROTO, "gmig-vmm does not tell where the guest's memory lies");
@@ -610,20 +613,20 @@ static int find_window(struct guest *guest, struct kernel_range *range, struct g
 static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 			     struct gmig_error *err)
 {
-	struct kernel_range range;
+	struct kernel_memory memory;
 	struct kernel_move move;
-	int rc = find_window(guest, &range, err);
+	int rc = find_window(guest, &memory, err);
 
 	if (!rc)
 		rc = look_before(guest, migration, outcome, err);
 	if (!rc)
-		rc = kernel_move(migration->mover, guest->pid, &range, !strcmp(guest->config.page, "2M"), guest->node, !guest->node,
-				 &move, err);
+		rc = kernel_move(migration->mover, &memory, guest->node, !guest->node, &move, err);
 	if (!rc)
 		rc = take_cost(guest, outcome, err);
 	if (rc)
 		return rc;
 	outcome->moved_bytes = move.moved_bytes;
+	outcome->moved_ratio = move.moved_ratio;
 	outcome->seconds = move.seconds;
 	outcome->huge_lost = move.huge_lost;
 	outcome->cpu_ns += (uint64_t)(move.cpu_seconds * 1e9);
