@@ -105,7 +105,7 @@ soak)
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
-	stage "agent under libvirt" 1200 stage_agent_libvirt
+	stage "lab libvirt" 2400 stage_libvirt
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
 	;;

@@ -25,7 +25,9 @@ stage_unit() {
 	awk '/\*\*\*(Failed|Timeout|Exception|Not Run)/ { p = 1; sub(/^.*Test *#[0-9]*: /, ""); print "not ok " $0; next }
 		/^ +Start |^ *[0-9]+\/[0-9]+ Test/ { p = 0 } p { print "    " $0 }' "$out"
 	sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/skip \1 - exit 77, see its output/p' "$out"
-	awk '/ Passed /{p++} /\*\*\*Skipped/{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{f++}
+	# A case that could not run says so in a line of its own, which only the log of all output has.
+	grep '^skip ' "build/$preset/Testing/Temporary/LastTest.log" | tee -a "$out"
+	awk '/ Passed /{p++} /\*\*\*Skipped|^skip /{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{f++}
 		END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$out"
 	return $rc
 }
@@ -79,12 +81,13 @@ stage_lab_agent() {
 	stage_lab 2 "$cases" 6.12 "$@"
 }
 
-stage_agent_libvirt() {
+# What runs under libvirt: the agent's channel, and virsh among the benchmark's movers.
+stage_libvirt() {
 	[ -x /usr/sbin/libvirtd ] || {
 		echo "libvirtd is not installed"
 		return 77
 	}
-	stage_lab_agent agent-libvirt
+	stage_lab_agent libvirt-cases
 }
 
 # The image of examples/agent-image, made and booted. Needs the network, and root to make it.

@@ -14,6 +14,7 @@ struct bench_command {
 	int (*run)(const struct bench_options *options, const char *directory);
 	bool no_guest; /* needs neither KVM nor userfaultfd */
 	bool files;    /* knows --csv, --trace, --html and --kernel-rate */
+	bool domain;   /* knows --domain */
 };
 
 int bench_move(const struct bench_options *options, const char *directory);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+const char cell_mover_virsh[] = "virsh";
 const char *const cell_percentiles[CELL_PERCENTILES] = { "p50", "p99", "p999", "max" };
 
 /* clang-format off */
@@ -16,6 +17,7 @@ static const char *const metric_names[METRIC_COUNT] = {
 	[METRIC_WALL_BYTES_PER_SECOND] = "wall_bytes_per_second",
 	[METRIC_MEMCPY_BYTES_PER_SECOND] = "memcpy_bytes_per_second",
 	[METRIC_MEMCPY_RATIO] = "memcpy_ratio",
+	[METRIC_MOVED_RATIO] = "moved_ratio",
 	[METRIC_COLD_COPY_NS] = "cold_copy_ns",
 	[METRIC_CPU_SECONDS_PER_GB] = "cpu_seconds_per_gb",
 	[METRIC_USER_SECONDS_PER_GB] = "user_seconds_per_gb",
@@ -47,7 +49,7 @@ static const struct axis {
 	{ "frames", { "fresh", "recycled" } },
 	{ "load", { "idle", "write", "random", "read", "half" } },
 	{ "mode", { "readable", "block" } },
-	{ "mover", { "uffd", "move_pages", "migratepages" } },
+	{ "mover", { "uffd", "move_pages", "migratepages", cell_mover_virsh } },
 };
 
 const char *cell_axis_name(const char *axis, const char *text)
@@ -71,9 +73,10 @@ bool cell_same_kind(const struct cell *a, const struct cell *b)
 
 void cell_name(const struct cell *cell, char *text, size_t bytes)
 {
-	int used = snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames, cell->mode, cell->load);
+	int used = cell->domain ? snprintf(text, bytes, "domain by %s, %s", cell->mover, cell->page) :
+				  snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames, cell->mode, cell->load);
 
-	if (used > 0 && (size_t)used < bytes && (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
+	if (!cell->domain && used > 0 && (size_t)used < bytes && (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
 		used += snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads, cell->vcpus,
 				 cell->jobs);
 	if (used > 0 && (size_t)used < bytes && cell->batch)
@@ -86,6 +89,15 @@ void sample_clear(struct sample *sample)
 {
 	for (unsigned int i = 0; i < METRIC_COUNT; i++)
 		sample->value[i] = NAN;
+}
+
+void sample_set_rate(struct sample *sample, double moved_bytes, double seconds, double wall_seconds)
+{
+	double rate = moved_bytes > 0 ? moved_bytes / seconds : 0;
+
+	sample->value[METRIC_BYTES_PER_SECOND] = rate;
+	sample->value[METRIC_WALL_BYTES_PER_SECOND] = moved_bytes > 0 ? moved_bytes / wall_seconds : 0;
+	sample->value[METRIC_MEMCPY_RATIO] = rate / sample->value[METRIC_MEMCPY_BYTES_PER_SECOND];
 }
 
 static void keep_larger(double *value, double other)
@@ -243,7 +255,7 @@ size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size
 		if (kernel_mover_is(axes->mover[m]))
 			total = cell_add_peers(cells, total, axes->mover[m], max);
 		else
-			keep = true;
+			keep |= strcmp(axes->mover[m], cell_mover_virsh) != 0;
 	}
 	if (keep)
 		return total;

@@ -22,11 +22,15 @@ struct cell {
 	unsigned int batch; /* small pages exchanged at a time; of move_pages: addresses in a call; 0: the default */
 	uint64_t mem_bytes;
 	const char *name; /* NULL, or what a preset calls it */
+	const char *domain; /* NULL: a probe guest of ours; else that domain of libvirt (domain.h), load "own" */
 };
 
 /* All alike but the number of jobs and the guest's size. */
 bool cell_same_kind(const struct cell *a, const struct cell *b);
-/* "2M recycled readable write" and what differs from one thread, vCPU, job, and from a guest of 1 GiB. */
+/*
+ * "2M recycled readable write" and what differs from one thread, vCPU, job, and from a guest of 1 GiB. A domain's:
+ * "domain by virsh, 2M" without its name, which may be as long as it likes.
+ */
 void cell_name(const struct cell *cell, char *text, size_t bytes);
 
 enum metric {
@@ -34,6 +38,7 @@ enum metric {
 	METRIC_WALL_BYTES_PER_SECOND, /* moved bytes over the client's clock, from the command to the last job's end */
 	METRIC_MEMCPY_BYTES_PER_SECOND,
 	METRIC_MEMCPY_RATIO,
+	METRIC_MOVED_RATIO, /* of what lay elsewhere: a peer may leave some of it behind */
 	METRIC_COLD_COPY_NS,
 	METRIC_CPU_SECONDS_PER_GB,
 	METRIC_USER_SECONDS_PER_GB, /* the same in two, by the kernel's clock ticks of 10 ms: */
@@ -63,6 +68,8 @@ struct sample {
 };
 
 void sample_clear(struct sample *sample);
+/* The three rates, from memcpy's in the sample; 0 when nothing moved. */
+void sample_set_rate(struct sample *sample, double moved_bytes, double seconds, double wall_seconds);
 /* {"count","p50","p99","p999","max"} into value[first..first+4); count 0 or absent leaves NAN. Keeps the larger one. */
 void sample_add_percentiles(struct sample *sample, enum metric first, const json_t *percentiles);
 /* Closed, stall, huge_lost and passes of a job object as gmig-vmm gives it; several jobs of one repetition add up. */
@@ -107,6 +114,8 @@ size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
 /* One job and four at once, in pairs: cells[i], cells[i + 1]. */
 size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
 
+/* Moves domains only; domain.h. */
+extern const char cell_mover_virsh[];
 /* Does any of them need two real nodes? */
 bool cell_needs_nodes(const struct cell *cells, size_t count);
 /*
@@ -115,7 +124,10 @@ bool cell_needs_nodes(const struct cell *cells, size_t count);
  */
 size_t cell_add_peers(struct cell *cells, size_t count, const char *mover, size_t max);
 
-/* The movers of the axes (none: gmig's) for cells that are gmig's; returns how many cells there are then. */
+/*
+ * The movers of the axes (none: gmig's) for cells that are gmig's; virsh has none of these. Returns how many cells there are
+ * then.
+ */
 size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size_t count, size_t max);
 
 /* The static name equal to text among those an axis allows; NULL: none. axis: "mover", "page", "frames", "load", "mode". */

@@ -6,12 +6,13 @@
  * concurrent ones; with migration entries 800 MB/s to 1 GB/s, which "only slightly degrades for 4
  * concurrent processes".
  */
+#include "domain.h"
 #include "host.h"
-#include "kernel_mover.h"
 #include "study.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static int no_lists(const struct bench_options *options, const char *command)
 {
@@ -30,6 +31,31 @@ static size_t add_peers(const struct bench_options *options, struct cell *cells,
 	return cell_add_peers(cells, count, kernel_mover_migratepages, BENCH_MAX_CELLS);
 }
 
+static size_t add_domain(const struct bench_options *options, struct cell *cells, size_t count)
+{
+	if (!options->domain)
+		return count;
+	return domain_add_cells(domain_facts(options->domain), &options->axes, cells, count, BENCH_MAX_CELLS);
+}
+
+/* Movers that were asked for, and have nothing to move here; NULL: none. */
+static const char *mover_misused(const struct bench_options *options, size_t own, size_t all)
+{
+	bool virsh = false, peers_only = options->axes.movers > 0;
+
+	for (unsigned int m = 0; m < options->axes.movers; m++) {
+		virsh |= !strcmp(options->axes.mover[m], cell_mover_virsh);
+		peers_only &= strcmp(options->axes.mover[m], "uffd") != 0;
+	}
+	if (peers_only && options->trace_path)
+		return "--trace follows gmig's own, uffd";
+	if (virsh && !options->domain)
+		return "virsh moves a domain of libvirt: --domain NAME";
+	if (options->domain && own == all)
+		return "none of these movers moves a domain";
+	return NULL;
+}
+
 /* ---- move, quick ----------------------------------------------------------------------------- */
 
 int bench_move(const struct bench_options *options, const char *directory)
@@ -40,7 +66,8 @@ int bench_move(const struct bench_options *options, const char *directory)
 			      .reps = 9,
 			      .min_reps = 7,
 			      .judge = true};
-	size_t count =
+	const char *misused;
+	size_t own, count =
 	    options->axes_given
 		? cell_product(&options->axes, options->mem_bytes, cells, BENCH_MAX_CELLS)
 		: cell_target_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
@@ -60,6 +87,13 @@ int bench_move(const struct bench_options *options, const char *directory)
 	/* The targets are judged within two minutes, also on a slow day. */
 	if (!options->axes_given)
 		study.budget_seconds = 100;
+	own = count;
+	count = add_domain(options, cells, count);
+	misused = mover_misused(options, own, count);
+	if (misused) {
+		fprintf(stderr, "gmig-bench: --mover: %s\n", misused);
+		return BENCH_USAGE;
+	}
 	study.group[0].cells = cells;
 	study.group[0].count = count;
 	return study_run(&study, options, directory);
@@ -75,12 +109,13 @@ int bench_quick(const struct bench_options *options, const char *directory)
 			      .min_reps = 1,
 			      .budget_seconds = 38};
 	int usage = no_lists(options, "quick");
+	size_t count;
 
 	if (usage)
 		return usage;
+	count = add_peers(options, cells, cell_quick_preset(mem_bytes, cells, BENCH_MAX_CELLS));
 	study.group[0].cells = cells;
-	study.group[0].count =
-	    add_peers(options, cells, cell_quick_preset(mem_bytes, cells, BENCH_MAX_CELLS));
+	study.group[0].count = add_domain(options, cells, count);
 	return study_run(&study, options, directory);
 }
 

@@ -648,10 +648,11 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
 			     struct gmig_error *err)
 {
-	struct kernel_order order = { .mover = migration->mover, .pid = guest->pid,
-				      .huge = !strcmp(guest->config.page, "2M"), .from = guest->node, .to = !guest->node };
+	struct kernel_memory memory = { .pid = guest->pid, .ranges = 1 };
+	struct kernel_order order = { .mover = migration->mover, .memory = &memory, .from = guest->node, .to = !guest->node,
+				      .batch = migration->batch };
 	struct kernel_move move;
-	int rc = find_window(guest, &order.range, err);
+	int rc = find_window(guest, &memory.range[0], err);
 
 	if (!rc)
 		rc = look_before(guest, migration, outcome, err);
@@ -663,6 +664,7 @@ static int migrate_by_kernel(struct guest *guest, const struct guest_migration *
 	if (rc)
 		return rc;
 	outcome->moved_bytes = move.moved_bytes;
+	outcome->moved_ratio = move.moved_ratio;
 	outcome->seconds = move.seconds;
 	outcome->huge_lost = move.huge_lost;
 	outcome->cpu_ns += (uint64_t)(move.cpu_seconds * 1e9);

@@ -70,7 +70,7 @@ struct guest_migration {
 struct guest_outcome {
 	json_t *job[GUEST_MAX_JOBS]; /* owned, as gmig-vmm gave them at their end */
 	unsigned int jobs; /* 0: the kernel moved it, and this is what it did: */
-	double moved_bytes, seconds, huge_lost;
+	double moved_bytes, moved_ratio, seconds, huge_lost;
 	uint64_t begin_ns; /* CLOCK_MONOTONIC, just before the first command */
 	uint64_t wall_ns; /* from the first command to the last end, by our clock */
 	uint64_t cpu_ns;  /* CPU time of the child in it, without its vCPU threads */

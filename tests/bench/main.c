@@ -3,6 +3,7 @@
  * so that the directory goes whatever ends it: Ctrl-C, SIGTERM, a crash.
  */
 #include "bench.h"
+#include "domain.h"
 #include "host.h"
 #include "kernel_rate.h"
 
@@ -17,8 +18,8 @@
 #include <unistd.h>
 
 static const struct bench_command commands[] = {
-	{ .name = "quick", .run = bench_quick, .files = true },
-	{ .name = "move", .run = bench_move, .files = true },
+	{ .name = "quick", .run = bench_quick, .files = true, .domain = true },
+	{ .name = "move", .run = bench_move, .files = true, .domain = true },
 	{ .name = "paper", .run = bench_paper, .files = true },
 	{ .name = "full", .run = bench_full, .files = true },
 	{ .name = "steady", .run = bench_steady },
@@ -98,6 +99,31 @@ static int run_in_directory(const struct bench_command *command, const struct be
 	return 128 + WTERMSIG(status);
 }
 
+static int run_command(const struct bench_command *command, struct bench_options *options)
+{
+	struct gmig_error err = { 0 };
+	int status;
+
+	if (options->domain_name && domain_open(options->domain_name, &options->domain, &err))
+		return bench_failed(&err);
+	status = run_in_directory(command, options);
+	/* Here, not in the child: whatever ended that one. */
+	if (domain_close(options->domain, &err)) {
+		bench_failed(&err);
+		status = status ? status : BENCH_FAILED;
+	}
+	return status;
+}
+
+static const char *domain_misused(const struct bench_command *command, const struct bench_options *options)
+{
+	if (!options->domain_name)
+		return NULL;
+	if (!command->domain)
+		return "--domain is for quick and move";
+	return options->fake_nodes ? "--domain moves memory between real nodes: --fake-nodes 0" : NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const struct bench_command *command = NULL;
@@ -133,6 +159,10 @@ int main(int argc, char **argv)
 			command->name);
 		return BENCH_USAGE;
 	}
+	if (domain_misused(command, &options)) {
+		fprintf(stderr, "gmig-bench: %s\n", domain_misused(command, &options));
+		return BENCH_USAGE;
+	}
 	if (options.kernel_rate && kernel_rate_check(&err)) {
 		fprintf(stderr, "gmig-bench: %s\n", err.text);
 		return BENCH_CANNOT;
@@ -141,5 +171,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "gmig-bench: cannot measure here: %s\n", err.text);
 		return BENCH_CANNOT;
 	}
-	return run_in_directory(command, &options);
+	return run_command(command, &options);
 }

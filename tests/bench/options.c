@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_MOVER, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_BATCH, OPT_MEM, OPT_REPS, OPT_VMM,
-       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML, OPT_KERNEL_RATE };
+       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML, OPT_KERNEL_RATE, OPT_DOMAIN };
 
 static const struct option long_options[] = {
 	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
@@ -21,6 +21,7 @@ static const struct option long_options[] = {
 	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
 	{ "csv", required_argument, NULL, OPT_CSV },	   { "trace", required_argument, NULL, OPT_TRACE },
 	{ "html", required_argument, NULL, OPT_HTML },	   { "kernel-rate", no_argument, NULL, OPT_KERNEL_RATE },
+	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
 };
 
@@ -41,12 +42,16 @@ const char *bench_options_help(void)
 	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
 	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
 	       "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: addresses in a call\n"
-	       "  --mover uffd,move_pages,migratepages   gmig's; the kernel's own, on plain memory (with --fake-nodes 0)\n"
+	       "  --mover uffd,move_pages,migratepages,virsh   gmig's; the kernel's own, on plain memory, and libvirt's, of\n"
+	       "                    a domain (all but gmig's with --fake-nodes 0)\n"
 	       "\n"
 	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes several\n"
 	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 pairs, memory 6)\n"
 	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1, and the\n"
 	       "                    kernel's own movers beside gmig's in quick and move\n"
+	       "  --domain NAME     quick and move: beside the guests, move this running domain of qemu:///system, which must\n"
+	       "                    be `restrictive`, between nodes 0 and 1: by virsh numatune --live, and by the kernel's\n"
+	       "                    movers (with --fake-nodes 0)\n"
 	       "  --no-pin          leave the vCPU threads to the scheduler\n"
 	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
 	       "  --json            one JSON object on stdout\n"
@@ -229,6 +234,11 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return 0;
 	case OPT_KERNEL_RATE:
 		options->kernel_rate = true;
+		return 0;
+	case OPT_DOMAIN:
+		if (!*optarg || strchr(optarg, '/'))
+			return gmig_fail(err, -EINVAL, "--domain: '%s' is no name of a domain", optarg);
+		options->domain_name = optarg;
 		return 0;
 	case OPT_NO_PIN:
 		options->pin = false;

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+struct domain;
+
 struct bench_options {
 	struct cell_axes axes;
 	bool axes_given; /* else the command's own cells */
@@ -18,6 +20,8 @@ struct bench_options {
 	bool json, check, pin, kernel_rate, help;
 	const char *csv_path, *trace_path, *html_path; /* NULL: not asked for; they point into argv */
 	char vmm_path[4096];
+	const char *domain_name; /* NULL: none; points into argv */
+	struct domain *domain;	 /* the same, opened: main's to close */
 };
 
 /* argv[0] is the command's name. -EINVAL and a text of its own for each thing that is wrong. */

@@ -1,5 +1,6 @@
 #include "plots.h"
 #include "plot.h"
+#include "report.h"
 
 #include <errno.h>
 #include <math.h>
@@ -66,6 +67,17 @@ void plots_order(const struct runner_report *report, size_t *order)
 	}
 }
 
+/* What stands behind a bar whose mover left memory behind. */
+static void moved_text(const struct cell_result *result, char *text, size_t bytes)
+{
+	char share[16];
+
+	report_share(report_moved(result), share, sizeof(share));
+	*text = '\0';
+	if (report_moved(result) < 1)
+		snprintf(text, bytes, ", moved %s", share);
+}
+
 static void bar(FILE *out, const struct cell_result *result)
 {
 	struct stats_summary rate;
@@ -74,8 +86,12 @@ static void bar(FILE *out, const struct cell_result *result)
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	plots_label(&result->cell, label, sizeof(label));
 	plot_text(out, label);
-	fprintf(out, " %g %g %g %g\n", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
+	fprintf(out, " %g %g %g %g", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
 		cell_median(result, METRIC_MEMCPY_RATIO));
+	moved_text(result, label, sizeof(label));
+	fputc(' ', out);
+	plot_text(out, label);
+	fputc('\n', out);
 }
 
 /* Linux's own migration, where it was measured. */
@@ -89,7 +105,7 @@ static size_t kernel_bar(FILE *out, const struct runner_report *report, unsigned
 		return 0;
 	snprintf(label, sizeof(label), "Linux's own migration, %s", kernel_rate_page_names[page]);
 	plot_text(out, label);
-	fprintf(out, " %g %g %g %g\n", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
+	fprintf(out, " %g %g %g %g \"\"\n", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
 		rate.median / report->memcpy.one_thread);
 	return 1;
 }
@@ -99,6 +115,7 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	double memcpy_rate = report->memcpy.one_thread * 1e-9;
 	size_t *order = calloc(report->count + 1, sizeof(*order));
 	size_t bars = report->count;
+	double room = 1.42; /* for what stands behind the bars */
 	struct script script;
 	int rc;
 
@@ -112,8 +129,11 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	}
 	plots_order(report, order);
 	fprintf(script.out, "$d << EOD\n");
-	for (size_t i = 0; i < report->count; i++)
+	for (size_t i = 0; i < report->count; i++) {
 		bar(script.out, report->results[order[i]]);
+		if (report_moved(report->results[i]) < 1)
+			room = 1.62;
+	}
 	for (unsigned int p = 0; p < KERNEL_RATE_PAGES; p++)
 		bars += kernel_bar(script.out, report, p);
 	fprintf(
@@ -121,7 +141,7 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    "EOD\n"
 	    "stats $d using 4 nooutput\n"
 	    "top = STATS_max > %g ? STATS_max : %g\n"
-	    "set xrange [0:top * 1.42]\nset yrange [%zu - 0.4:-0.6]\n"
+	    "set xrange [0:top * %g]\nset yrange [%zu - 0.4:-0.6]\n"
 	    "set lmargin 44\nset tmargin 2.5\nset xlabel \"GB/s, median and quartiles\"\n"
 	    "set border 3\nset xtics nomirror\nset ytics nomirror scale 0\n"
 	    "set grid xtics lc rgb \"#dddddd\"\nset style fill solid 0.9 noborder\n"
@@ -132,10 +152,10 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    "plot $d using 2:0:(0):2:($0 - 0.34):($0 + 0.34):ytic(1) with boxxyerror lc rgb "
 	    "\"#4c8fb5\" notitle, "
 	    "$d using 2:0:3:4 with xerrorbars pt 0 lw 1.5 lc rgb \"#1d3c4d\" notitle, "
-	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy\", $2, $5)) with labels left boxed "
+	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy%%s\", $2, $5, strcol(6))) with labels left boxed "
 	    "offset "
 	    "1,0 notitle\n",
-	    memcpy_rate, memcpy_rate, bars, memcpy_rate, memcpy_rate, memcpy_rate,
+	    memcpy_rate, memcpy_rate, room, bars, memcpy_rate, memcpy_rate, memcpy_rate,
 	    memcpy_rate);
 	free(order);
 	return script_draw(&script, "throughput", (unsigned int)(130 + 27 * bars), svg,

@@ -25,5 +25,11 @@ void report_noise(FILE *out, const struct noise_verdict *noise);
 
 /* "9.87 us", "1.2 ms"; "-" for NAN. */
 void report_ns(double ns, char *text, size_t bytes);
+/* "100%" only of all of it, "0%" only of nothing: else "<1%", ">99%"; "-" for NAN. */
+void report_share(double ratio, char *text, size_t bytes);
+/* What moved in the worst repetition, as a share of what was to move. */
+double report_moved(const struct cell_result *result);
+/* A sentence about the domain among the cells; false, and nothing: none is. */
+bool report_domain(const struct runner_report *report, char *text, size_t bytes);
 
 #endif

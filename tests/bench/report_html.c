@@ -70,12 +70,15 @@ static void head(FILE *out, const char *title)
 
 static void cell_sentence(FILE *out, const char *what, const struct cell_result *result)
 {
-	char label[128], text[256];
+	char label[128], share[16], moved[64] = "", text[320];
 
 	plots_label(&result->cell, label, sizeof(label));
-	snprintf(text, sizeof(text), "%s: %s, %.2f GB/s, %.2f times memcpy.", what, label,
+	report_share(report_moved(result), share, sizeof(share));
+	if (report_moved(result) < 1)
+		snprintf(moved, sizeof(moved), "; it moved %s of the memory", share);
+	snprintf(text, sizeof(text), "%s: %s, %.2f GB/s, %.2f times memcpy%s.", what, label,
 		 cell_median(result, METRIC_BYTES_PER_SECOND) * 1e-9,
-		 cell_median(result, METRIC_MEMCPY_RATIO));
+		 cell_median(result, METRIC_MEMCPY_RATIO), moved);
 	element(out, "p", text);
 }
 
@@ -87,8 +90,10 @@ static void verdict(FILE *out, const struct runner_report *report, const size_t 
 
 	fputs("<div class=\"verdict\">\n", out);
 	cell_sentence(out, "Fastest", first);
-	if (report->count > 1) {
+	if (report->count > 1)
 		cell_sentence(out, "Slowest", last);
+	/* A peer that moved nothing is not slower by a factor. */
+	if (report->count > 1 && cell_median(last, METRIC_BYTES_PER_SECOND) > 0) {
 		snprintf(text, sizeof(text), "The fastest is %.1f times as fast as the slowest.",
 			 cell_median(first, METRIC_BYTES_PER_SECOND) /
 			     cell_median(last, METRIC_BYTES_PER_SECOND));
@@ -208,7 +213,7 @@ static void row(FILE *out, const struct cell_result *result)
 	double kept = before > 0 ? 100 * cell_median(result, METRIC_GUEST_DURING) / before : NAN;
 	double extra = cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20);
 	struct stats_summary rate, lost;
-	char label[128], name[96];
+	char label[128], name[96], moved[16];
 
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	cell_summary(result, METRIC_HUGE_LOST, &lost);
@@ -229,6 +234,8 @@ static void row(FILE *out, const struct cell_result *result)
 	number_column(out, result->instructions_per_page, "%.0f", result->instructions_per_page);
 	number_column(out, extra, "%.0f MiB", extra);
 	number_column(out, lost.max, "%.0f", lost.max);
+	report_share(report_moved(result), moved, sizeof(moved));
+	element(out, "td", moved);
 	fputs("</tr>\n", out);
 }
 
@@ -243,7 +250,7 @@ static void table(FILE *out, const struct runner_report *report, const size_t *o
 	      "<th rowspan=\"2\">CPU s/GB</th><th rowspan=\"2\">in kernel</th><th "
 	      "rowspan=\"2\">guest kept</th>"
 	      "<th rowspan=\"2\">calls/MiB</th><th rowspan=\"2\">instructions/page</th><th rowspan=\"2\">extra memory</th><th "
-	      "rowspan=\"2\">huge lost</th></tr>\n"
+	      "rowspan=\"2\">huge lost</th><th rowspan=\"2\">moved</th></tr>\n"
 	      "<tr><th>p50</th><th>p99</th><th>p50</th><th>p99</th><th>p99</th><th>p99</"
 	      "th><th>max</th></tr>\n",
 	      out);
@@ -271,7 +278,7 @@ static void machine(FILE *out, const struct html_input *input)
 {
 	const struct runner_report *report = input->report;
 	unsigned int reps = UINT_MAX;
-	char text[200];
+	char text[256];
 
 	for (size_t i = 0; i < report->count; i++)
 		if (report->results[i]->count < reps)
@@ -285,6 +292,8 @@ static void machine(FILE *out, const struct html_input *input)
 	    report->fake ? " Nodes are fake: all work is real, only the placement is pretended."
 			 : "");
 	element(out, "p", text);
+	if (report_domain(report, text, sizeof(text)))
+		element(out, "p", text);
 }
 
 int report_html(FILE *out, const struct html_input *input, struct gmig_error *err)

@@ -56,6 +56,8 @@ json_t *report_cell_json(const struct cell_result *result)
 
 	if (cell->name)
 		json_object_set_new(object, "name", json_string(cell->name));
+	if (cell->domain)
+		json_object_set_new(object, "domain", json_string(cell->domain));
 	cell_summary(result, METRIC_HUGE_LOST, &lost);
 	json_object_set_new(object, "batch", cell->batch ? json_integer(cell->batch) : json_null());
 	json_object_set_new(object, "mem_bytes", json_integer((json_int_t)cell->mem_bytes));
@@ -68,6 +70,7 @@ json_t *report_cell_json(const struct cell_result *result)
 	json_object_set_new(object, "memcpy_bytes_per_second",
 			    rounded(cell_median(result, METRIC_MEMCPY_BYTES_PER_SECOND)));
 	json_object_set_new(object, "memcpy_ratio", number(cell_median(result, METRIC_MEMCPY_RATIO)));
+	json_object_set_new(object, "moved_ratio", number(report_moved(result)));
 	json_object_set_new(object, "cold_copy_ns", rounded(cell_median(result, METRIC_COLD_COPY_NS)));
 	json_object_set_new(object, "closed_ns",
 			    json_pack("{s:o, s:o}", "read", percentiles(result, METRIC_CLOSED_READ_NS), "write",

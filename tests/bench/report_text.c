@@ -17,6 +17,45 @@ void report_ns(double ns, char *text, size_t bytes)
 		snprintf(text, bytes, "%.2f s", ns * 1e-9);
 }
 
+void report_share(double ratio, char *text, size_t bytes)
+{
+	double percent = floor(ratio * 100 + 0.5);
+
+	if (isnan(ratio))
+		snprintf(text, bytes, "-");
+	else if (ratio > 0 && percent < 1)
+		snprintf(text, bytes, "<1%%");
+	else if (ratio < 1 && percent >= 100)
+		snprintf(text, bytes, ">99%%");
+	else
+		snprintf(text, bytes, "%.0f%%", percent);
+}
+
+double report_moved(const struct cell_result *result)
+{
+	struct stats_summary moved;
+
+	cell_summary(result, METRIC_MOVED_RATIO, &moved);
+	return moved.min;
+}
+
+bool report_domain(const struct runner_report *report, char *text, size_t bytes)
+{
+	for (size_t i = 0; i < report->count; i++) {
+		const struct cell *cell = &report->results[i]->cell;
+
+		if (!cell->domain)
+			continue;
+		snprintf(text, bytes,
+			 "Load own: the libvirt domain '%.64s' of %llu MiB with %u vCPU%s, which did what it does, also "
+			 "while others were measured; what its guest noticed is not measured.",
+			 cell->domain, (unsigned long long)(cell->mem_bytes >> 20), cell->vcpus,
+			 cell->vcpus == 1 ? "" : "s");
+		return true;
+	}
+	return false;
+}
+
 static const char *fact(const json_t *host, const char *key)
 {
 	const char *text = json_string_value(json_object_get(host, key));
@@ -48,14 +87,27 @@ void report_host(FILE *out, const json_t *host)
 	fprintf(out, "%s\n\n", first ? "none" : "");
 }
 
+/* CPU seconds for each GB, in user and in system mode where that is known. */
+static void cost_text(const struct cell_result *result, char *text, size_t bytes)
+{
+	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB), system = cell_system_share(result);
+
+	if (isnan(cpu))
+		snprintf(text, bytes, "-");
+	else if (isnan(system))
+		snprintf(text, bytes, "%.2f", cpu);
+	else
+		snprintf(text, bytes, "%.2f+%.2f", cpu * (1 - system), cpu * system);
+}
+
 /* size: say how big the guest was. */
 static void print_cell(FILE *out, const struct cell_result *result, bool size)
 {
 	const struct cell *cell = &result->cell;
 	struct stats_summary rate, ratio, lost;
-	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB), system = cell_system_share(result);
-	double before = cell_median(result, METRIC_GUEST_BEFORE);
+	double before = cell_median(result, METRIC_GUEST_BEFORE), moved = report_moved(result);
 	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-", instructions[16] = "-";
+	char share[16], huge[16] = "-";
 	const enum metric times[] = { METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1, METRIC_CLOSED_READ_NS,
 				      METRIC_CLOSED_READ_NS + 1, METRIC_STALL_NS + 1, METRIC_GAP_NS + 1,
 				      METRIC_GAP_NS + 3 };
@@ -63,10 +115,10 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	cell_summary(result, METRIC_MEMCPY_RATIO, &ratio);
 	cell_summary(result, METRIC_HUGE_LOST, &lost);
-	if (isnan(system))
-		snprintf(cost, sizeof(cost), "%.2f", cpu);
-	else
-		snprintf(cost, sizeof(cost), "%.2f+%.2f", cpu * (1 - system), cpu * system);
+	cost_text(result, cost, sizeof(cost));
+	report_share(moved, share, sizeof(share));
+	if (lost.count)
+		snprintf(huge, sizeof(huge), "%.0f", lost.max);
 	snprintf(page, sizeof(page), "%s", cell->page);
 	if (cell->batch)
 		snprintf(page, sizeof(page), "%s/%u", cell->page, cell->batch);
@@ -80,11 +132,14 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-6s %-8s %-8s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4.0f%s%s",
+	fprintf(out, "%-6s %-8s %-12s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4s %5s",
 		page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
 		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
-		text[4], text[5], text[6], cost, kept, calls, instructions, extra, lost.max,
-		cell->name ? "  " : "", cell->name ? cell->name : "");
+		text[4], text[5], text[6], cost, kept, calls, instructions, extra, huge, share);
+	if (cell->name)
+		fprintf(out, "  %s", cell->name);
+	if (moved <= 0)
+		fprintf(out, "  NOTHING MOVED");
 	if (size)
 		fprintf(out, "  %lluM", (unsigned long long)(cell->mem_bytes >> 20));
 	fputc('\n', out);
@@ -93,20 +148,23 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 void report_table(FILE *out, const struct runner_report *report)
 {
 	bool sizes = false;
+	char domain[256];
 
 	for (size_t i = 1; i < report->count; i++)
 		sizes |= report->results[i]->cell.mem_bytes != report->results[0]->cell.mem_bytes;
 	fprintf(out, "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
 		report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9, report->memcpy.best_threads,
 		report->fake ? "; nodes are fake: all work is real, only the placement is pretended" : "");
-	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %6s %5s %4s\n", "page/", "", "", "", "thr/",
-		"", "", "/mem", "closed for writers", "closed for readers", "stall", "gap in the guest", "CPU s/GB",
-		"guest", "calls", "instr", "extra", "huge");
-	fprintf(out, "%-6s %-8s %-8s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4s\n", "batch", "frames",
-		"mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99", "max",
-		"user+sys", "kept", "/MiB", "/page", "", "lost");
+	fprintf(out, "%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %6s %5s %4s %5s\n", "page/", "", "", "",
+		"thr/", "", "", "/mem", "closed for writers", "closed for readers", "stall", "gap in the guest", "CPU s/GB",
+		"guest", "calls", "instr", "extra", "huge", "");
+	fprintf(out, "%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4s %5s\n", "batch",
+		"frames", "mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99",
+		"max", "user+sys", "kept", "/MiB", "/page", "", "lost", "moved");
 	for (size_t i = 0; i < report->count; i++)
 		print_cell(out, report->results[i], sizes);
+	if (report_domain(report, domain, sizeof(domain)))
+		fprintf(out, "\n%s", domain);
 	fprintf(out, "\nMedians of %u interleaved repetitions; %.1f s in all.\n",
 		report->count ? report->results[0]->count : 0, report->seconds);
 }

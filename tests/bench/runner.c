@@ -1,5 +1,7 @@
 #include "runner.h"
 #include "copier.h"
+#include "counters.h"
+#include "domain.h"
 #include "guest.h"
 #include "host.h"
 #include "kernel_mover.h"
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define COPY_MIN_BYTES	  (256ull << 20)
 #define COPY_MAX_BYTES	  (1ull << 30)
@@ -63,7 +66,7 @@ static uint64_t copy_bytes(const struct cell *cells, size_t count)
 	uint64_t bytes = COPY_MIN_BYTES;
 
 	for (size_t i = 0; i < count; i++)
-		if (cells[i].mem_bytes > bytes)
+		if (!cells[i].domain && cells[i].mem_bytes > bytes)
 			bytes = cells[i].mem_bytes;
 	return bytes < COPY_MAX_BYTES ? bytes : COPY_MAX_BYTES;
 }
@@ -73,7 +76,7 @@ uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
 	uint64_t need = 2 * copy_bytes(cells, count), extra = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		bool again = false;
+		bool again = cells[i].domain != NULL; /* has its memory */
 
 		for (size_t j = 0; j < i; j++)
 			again |= cells[j].page == cells[i].page && cells[j].frames == cells[i].frames &&
@@ -81,7 +84,7 @@ uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
 				 cells[j].mover == cells[i].mover;
 		if (!again)
 			need += cells[i].mem_bytes;
-		if (extra_bytes(&cells[i], fake) > extra)
+		if (!cells[i].domain && extra_bytes(&cells[i], fake) > extra)
 			extra = extra_bytes(&cells[i], fake);
 	}
 	return need + extra;
@@ -210,15 +213,16 @@ static int fill_sample(struct sample *sample, const struct guest_outcome *outcom
 	if (!outcome->jobs) {
 		seconds = outcome->seconds;
 		sample->value[METRIC_HUGE_LOST] = outcome->huge_lost;
+		sample->value[METRIC_MOVED_RATIO] = outcome->moved_ratio;
 	}
-	if (moved <= 0 || seconds <= 0)
+	if ((outcome->jobs && moved <= 0) || seconds <= 0)
 		return gmig_fail(err, -EIO, "a migration moved %.0f bytes in %g s", moved, seconds);
-	sample->value[METRIC_BYTES_PER_SECOND] = moved / seconds;
-	sample->value[METRIC_WALL_BYTES_PER_SECOND] = moved * 1e9 / (double)outcome->wall_ns;
-	sample->value[METRIC_MEMCPY_RATIO] = moved / seconds / sample->value[METRIC_MEMCPY_BYTES_PER_SECOND];
-	sample->value[METRIC_CPU_SECONDS_PER_GB] = (double)outcome->cpu_ns / moved;
-	sample->value[METRIC_USER_SECONDS_PER_GB] = outcome->user_seconds * 1e9 / moved;
-	sample->value[METRIC_SYSTEM_SECONDS_PER_GB] = outcome->system_seconds * 1e9 / moved;
+	sample_set_rate(sample, moved, seconds, (double)outcome->wall_ns * 1e-9);
+	if (moved > 0) {
+		sample->value[METRIC_CPU_SECONDS_PER_GB] = (double)outcome->cpu_ns / moved;
+		sample->value[METRIC_USER_SECONDS_PER_GB] = outcome->user_seconds * 1e9 / moved;
+		sample->value[METRIC_SYSTEM_SECONDS_PER_GB] = outcome->system_seconds * 1e9 / moved;
+	}
 	sample->value[METRIC_GUEST_DURING] = outcome->visits_per_second;
 	sample->value[METRIC_EXTRA_BYTES] = outcome->extra_bytes;
 	sample_add_percentiles(sample, METRIC_GAP_NS, after->gap_ns);
@@ -256,6 +260,9 @@ static int measure_migration(struct guest *guest, const struct cell *cell, struc
 		rc = guest_state(guest, &after, err);
 	if (!rc)
 		rc = judge_guest(guest, &before, &after, err);
+	if (!rc && outcome.jobs) /* by the audit at the end, not by the job's own count */
+		sample->value[METRIC_MOVED_RATIO] = (double)after.resident_bytes[guest_node(guest)] /
+						    (double)guest_config(guest)->mem_bytes;
 	if (!rc)
 		rc = fill_sample(sample, &outcome, &after, err);
 	json_decref(before.gap_ns);
@@ -284,12 +291,37 @@ static int measure_around(struct guest *guest, struct cell_result *result, struc
 	return rc;
 }
 
+/* The domain does what it does meanwhile; guests of ours are stopped. */
+static int measure_domain(struct runner *runner, struct cell_result *result, struct gmig_error *err)
+{
+	struct sample *sample = &result->sample[result->count];
+	struct domain *domain = runner->options->domain;
+	struct kernel_move move;
+	int rc = domain_prepare(domain, result->cell.mover, err);
+
+	sample_clear(sample);
+	if (!rc)
+		rc = measure_memcpy(runner, &result->cell, sample, err);
+	if (!rc)
+		rc = domain_move(domain, result->cell.mover, &move, err);
+	if (rc)
+		return rc;
+	domain_fill_sample(&move, sample);
+	if (move.calls && move.moved_bytes > 0)
+		result->syscalls_per_mib = move.calls * (double)(1 << 20) / move.moved_bytes;
+	result->count++;
+	return 0;
+}
+
 static int measure(struct runner *runner, struct cell_result *result, struct gmig_error *err)
 {
 	struct sample *sample = &result->sample[result->count];
 	struct guest *guest;
-	int rc = find_guest(runner, &result->cell, &guest, err);
+	int rc;
 
+	if (result->cell.domain)
+		return measure_domain(runner, result, err);
+	rc = find_guest(runner, &result->cell, &guest, err);
 	sample_clear(sample);
 	if (!rc)
 		rc = guest_run(guest, result->cell.load, err);
@@ -320,10 +352,11 @@ static bool out_of_time(const struct runner *runner, double begin, unsigned int 
 static int start_guests(struct runner *runner, const struct runner_report *report, struct gmig_error *err)
 {
 	struct guest *guest;
-	int rc = 0;
+	int rc = runner->options->domain ? domain_gather(runner->options->domain, err) : 0;
 
 	for (size_t i = 0; !rc && i < report->count; i++)
-		rc = find_guest(runner, &report->results[i]->cell, &guest, err);
+		if (!report->results[i]->cell.domain)
+			rc = find_guest(runner, &report->results[i]->cell, &guest, err);
 	return rc;
 }
 
@@ -388,16 +421,34 @@ static int count(struct runner *runner, struct cell_result *result, bool instruc
 	return guest_pause(guest, err);
 }
 
-/* Where something is not to be had, one migration shows it, and no more time is lost. */
-static int count_all(struct runner *runner, struct runner_report *report, struct gmig_error *err)
+/* Of all guests of ours: where it is not to be had, one migration shows it, and no more time is lost. */
+static int count_each(struct runner *runner, struct runner_report *report, bool instructions, struct gmig_error *err)
 {
+	bool possible = true;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < report->count && (!i || !isnan(report->results[i - 1]->syscalls_per_mib)); i++)
-		rc = count(runner, report->results[i], false, err);
-	for (size_t i = 0; !rc && i < report->count && (!i || !isnan(report->results[i - 1]->instructions_per_page)); i++)
-		rc = count(runner, report->results[i], true, err);
+	for (size_t i = 0; !rc && i < report->count && possible; i++) {
+		struct cell_result *result = report->results[i];
+
+		if (result->cell.domain)
+			continue;
+		rc = count(runner, result, instructions, err);
+		possible = !isnan(instructions ? result->instructions_per_page : result->syscalls_per_mib);
+	}
 	return rc;
+}
+
+static int count_all(struct runner *runner, struct runner_report *report, struct gmig_error *err)
+{
+	struct counters *ours = NULL;
+	int rc;
+
+	/* The first to count and the last one have the kernel patch itself: once in all, not for each cell. */
+	if (counters_of_syscalls(getpid(), NULL, &ours))
+		ours = NULL;
+	rc = count_each(runner, report, false, err);
+	counters_destroy(ours);
+	return rc ? rc : count_each(runner, report, true, err);
 }
 
 static double own_cpu_seconds(const struct runner *runner)

@@ -8,6 +8,8 @@
 #include "cell.h"
 #include "kernel_rate.h"
 
+struct domain;
+
 struct runner_options {
 	const char *vmm_path;  /* gmig-vmm */
 	const char *directory; /* for logs */
@@ -15,6 +17,7 @@ struct runner_options {
 	double budget_seconds; /* 0: none; else fewer repetitions, but not fewer than min_reps, when time runs out */
 	unsigned int min_reps;
 	bool pin;
+	struct domain *domain; /* of the cells that have one; NULL when none does */
 	/* Optional: called before each repetition of each cell. */
 	void (*progress)(void *opaque, const struct cell *cell, unsigned int rep, unsigned int reps);
 	void *opaque;

@@ -1,6 +1,7 @@
 #include "study.h"
 #include "csv.h"
 #include "host.h"
+#include "kernel_mover.h"
 #include "plot.h"
 #include "report_html.h"
 #include "watch.h"
@@ -250,6 +251,15 @@ static int put_out(const struct study *study, const struct runner_report *report
 	return missed ? BENCH_FAILED : BENCH_OK;
 }
 
+/* What a migration of ours can be watched of; NULL: only peers were measured. */
+static const struct cell *first_own(const struct runner_report *report)
+{
+	for (size_t i = 0; i < report->count; i++)
+		if (!report->results[i]->cell.domain && !kernel_mover_is(report->results[i]->cell.mover))
+			return &report->results[i]->cell;
+	return NULL;
+}
+
 static int run_all(const struct study *study, const struct runner_options *run, bool kernel_rate,
 		   const struct outputs *outputs, struct runner_report *report, struct watch *watch,
 		   struct gmig_error *err)
@@ -260,8 +270,8 @@ static int run_all(const struct study *study, const struct runner_options *run, 
 		rc = gmig_fail(err, -ENOMEM, "there is no memory for any of the cells");
 	for (unsigned int p = 0; !rc && kernel_rate && p < KERNEL_RATE_PAGES; p++)
 		rc = kernel_rate_measure((enum kernel_rate_page)p, &report->kernel[p], err);
-	if (!rc && (outputs->file[OUTPUT_TRACE] || outputs->file[OUTPUT_HTML]))
-		rc = watch_migration(run, &report->results[0]->cell, watch, err);
+	if (!rc && (outputs->file[OUTPUT_TRACE] || outputs->file[OUTPUT_HTML]) && first_own(report))
+		rc = watch_migration(run, first_own(report), watch, err);
 	if (run->progress)
 		fprintf(stderr, "\r\033[K");
 	return rc;
@@ -273,6 +283,7 @@ int study_run(const struct study *study, const struct bench_options *options, co
 				     .directory = directory,
 				     .fake_nodes = options->fake_nodes,
 				     .pin = options->pin,
+				     .domain = options->domain,
 				     .reps = options->reps ? options->reps : study->reps};
 	struct runner_report report = {0};
 	static struct watch watch;

@@ -366,7 +366,7 @@ START_TEST(table_shows_each_cell_once)
 	report_kernel(out, &report); /* not measured: nothing */
 	fclose(out);
 	ck_assert_ptr_null(strstr(text, "Linux"));
-	ck_assert_ptr_nonnull(strstr(text, "2M     recycled readable write"));
+	ck_assert_ptr_nonnull(strstr(text, "2M     recycled readable     write"));
 	ck_assert_ptr_nonnull(strstr(text, "19.00 18.80..19.20  0.95   145 us"));
 	ck_assert_ptr_nonnull(strstr(text, "   7.2   1235     - ")); /* calls, instructions, extra */
 	ck_assert_ptr_nonnull(strstr(text, "     -      -     - "));

@@ -1,0 +1,71 @@
+# Shared by the scripts that need libvirt: a daemon of the lab's own, and its domains. Source it after lib.sh; bash.
+# shellcheck shell=bash
+
+# The daemon writes to /etc/libvirt and the like: only where these are the lab's.
+need_lab_for_libvirt() {
+	[ -n "${GMIG_IN_LAB:-}" ] || {
+		echo "skip everything - it writes to /etc/libvirt, which must be the lab's own"
+		echo "0 passed, 0 failed, 1 skipped"
+		exit 0
+	}
+	need_kvm_here
+}
+
+# virsh waits for a daemon that does not answer: not here.
+virsh() {
+	timeout 60 virsh -q -c qemu:///system "$@"
+}
+
+libvirtd_starts() {
+	local i
+	mkdir -p /etc/libvirt /run/libvirt /var/lib/libvirt /var/log/libvirt
+	printf '%s\n' 'stdio_handler = "file"' 'security_driver = "none"' 'user = "root"' 'group = "root"' 'namespaces = []' \
+		'remember_owner = 0' >/etc/libvirt/qemu.conf
+	echo 'auth_unix_rw = "none"' >/etc/libvirt/libvirtd.conf
+	# Debian's libvirt-daemon-system would have made it.
+	getent passwd libvirt-qemu >/dev/null || {
+		echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin' >>/etc/passwd
+		echo 'libvirt-qemu:x:64055:' >>/etc/group
+	}
+	libvirtd >"$work/libvirtd.log" 2>&1 &
+	echo $! >"$work/libvirtd.daemon"
+	for ((i = 0; i < 60; i++)); do
+		virsh list >/dev/null 2>&1 && break
+		sleep 1
+	done
+	virsh list >/dev/null || fail "libvirtd: $(tail -n 5 "$work/libvirtd.log")"
+}
+
+# domain NAME MEM_MIB VCPUS [MODE] [DEVICE_XML] [CPU_XML]: the XML of a domain on host node 0, booting $kernel and $initrd with
+# $run as gmig.run=, its console in $work/NAME.console.
+domain() {
+	cat <<XML
+<domain type='kvm'>
+  <name>$1</name><memory unit='MiB'>$2</memory><vcpu>$3</vcpu>
+  <numatune><memory mode='${4:-restrictive}' nodeset='0'/></numatune>
+  <os><type arch='x86_64' machine='pc'>hvm</type><kernel>$kernel</kernel><initrd>$initrd</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1 numa_balancing=disable gmig.run=$run</cmdline></os>
+  <features><acpi/></features>
+  ${6:-<cpu mode='host-passthrough'/>}
+  <on_reboot>destroy</on_reboot>
+  <devices>
+    <controller type='usb' model='none'/><memballoon model='none'/>
+    ${5:-}
+    <serial type='file'><source path='$work/$1.console'/></serial>
+  </devices>
+</domain>
+XML
+}
+
+# domain_starts NAME ..: as above.
+domain_starts() {
+	domain "$@" >"$work/$1.xml"
+	virsh create "$work/$1.xml" || fail "virsh create: $(tail -n 5 "/var/log/libvirt/qemu/$1.log")"
+	cp "/run/libvirt/qemu/$1.pid" "$work/$1.pid"
+}
+
+libvirtd_ends() {
+	local pid
+	pid=$(cat "$work/libvirtd.daemon")
+	kill "$pid" && wait_gone "$pid" 20
+}
