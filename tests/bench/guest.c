@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define START_TIMEOUT_MS    20000
+#define GIB_TIMEOUT_MS	 15000
 #define QUIT_TIMEOUT_MS	    3000
 #define MIGRATE_TIMEOUT_MS  60000
 #define VCPU_THREAD_NAME    "vcpu"
@@ -149,7 +150,9 @@ static int wait_connect(struct guest *guest, struct gmig_error *err)
 /* Every page is there and was written at least once. */
 static int wait_populated(struct guest *guest, struct gmig_error *err)
 {
-	uint64_t give_up = now_ns() + START_TIMEOUT_MS * 1000000ull;
+	/* Memory that a host below has to find first was seen to take 2.5 s a GiB. */
+	uint64_t limit_ms = START_TIMEOUT_MS + (guest->config.mem_bytes >> 30) * GIB_TIMEOUT_MS;
+	uint64_t give_up = now_ns() + limit_ms * 1000000;
 
 	for (;;) {
 		struct guest_state state;

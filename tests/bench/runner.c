@@ -242,12 +242,16 @@ static void add_times(struct cell_times *sum, const struct guest_times *from, co
 	add_buckets(sum->stall, from->stall, to->stall);
 }
 
+static struct guest_migration migration_of(const struct cell *cell)
+{
+	return (struct guest_migration){ .mover = cell->mover, .mode = cell->mode, .frames = cell->frames,
+					 .threads = cell->threads, .jobs = cell->jobs, .batch = cell->batch };
+}
+
 static int measure_migration(struct guest *guest, const struct cell *cell, struct sample *sample,
 			     struct gmig_error *err)
 {
-	const struct guest_migration migration = { .mover = cell->mover, .mode = cell->mode, .frames = cell->frames,
-						   .threads = cell->threads, .jobs = cell->jobs,
-						   .batch = cell->batch };
+	const struct guest_migration migration = migration_of(cell);
 	struct guest_state before = { 0 }, after = { 0 };
 	struct guest_outcome outcome = { 0 };
 	int rc = guest_reset_gaps(guest, err);
@@ -313,6 +317,25 @@ static int measure_domain(struct runner *runner, struct cell_result *result, str
 	return 0;
 }
 
+/*
+ * A host below may have taken all memory that was free for some seconds: its first touch would be measured. fresh: all that frames
+ * are made of is touched first. recycled: the guest moves once more, so that what pools gave up since is in use again.
+ */
+static int warm_frames(struct guest *guest, const struct cell *cell, struct gmig_error *err)
+{
+	const struct guest_migration migration = migration_of(cell);
+	struct guest_outcome outcome = { 0 };
+	int rc;
+
+	if (!strcmp(cell->frames, "fresh"))
+		return copier_warm_free_memory(cell->mem_bytes * 3 / 2, err);
+	if (kernel_mover_is(cell->mover))
+		return 0;
+	rc = guest_migrate(guest, &migration, &outcome, err);
+	guest_outcome_clear(&outcome);
+	return rc;
+}
+
 static int measure(struct runner *runner, struct cell_result *result, struct gmig_error *err)
 {
 	struct sample *sample = &result->sample[result->count];
@@ -329,8 +352,8 @@ static int measure(struct runner *runner, struct cell_result *result, struct gmi
 		return rc;
 	settle();
 	rc = measure_memcpy(runner, &result->cell, sample, err);
-	if (!rc && !strcmp(result->cell.frames, "fresh"))
-		rc = copier_warm_free_memory(result->cell.mem_bytes * 3 / 2, err);
+	if (!rc)
+		rc = warm_frames(guest, &result->cell, err);
 	if (!rc)
 		rc = measure_around(guest, result, sample, err);
 	if (!rc)
@@ -393,16 +416,14 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 /* Migrations of their own for each cell, for what cannot be counted while time is taken. */
 static int count(struct runner *runner, struct cell_result *result, bool instructions, struct gmig_error *err)
 {
-	const struct guest_migration migration = { .mover = result->cell.mover, .mode = result->cell.mode,
-						   .frames = result->cell.frames,
-						   .threads = result->cell.threads, .jobs = result->cell.jobs,
-						   .batch = result->cell.batch,
-						   .count_syscalls = !instructions, .count_instructions = instructions };
+	struct guest_migration migration = migration_of(&result->cell);
 	struct guest_outcome outcome = { 0 };
 	struct guest *guest;
 	double moved;
 	int rc = find_guest(runner, &result->cell, &guest, err);
 
+	migration.count_syscalls = !instructions;
+	migration.count_instructions = instructions;
 	/* The lab counts all that it executes, and a guest would be most of it. */
 	if (!rc)
 		rc = instructions ? guest_pause(guest, err) : guest_run(guest, result->cell.load, err);
