@@ -360,6 +360,14 @@ START_TEST(move_is_judged_by_what_left)
 }
 END_TEST
 
+/* Beside a memcpy of 12 GB/s. */
+static void fill(struct sample *sample, const struct kernel_move *move)
+{
+	sample_clear(sample);
+	sample->value[METRIC_MEMCPY_BYTES_PER_SECOND] = 12e9;
+	domain_fill_sample(move, sample);
+}
+
 START_TEST(sample_of_a_partial_move_has_its_rate_and_share)
 {
 	const struct kernel_move
@@ -367,17 +375,13 @@ START_TEST(sample_of_a_partial_move_has_its_rate_and_share)
 	    none = {.seconds = 0.5, .cpu_seconds = NAN, .moved_ratio = 0, .huge_lost = 1};
 	struct sample sample;
 
-	sample_clear(&sample);
-	sample.value[METRIC_MEMCPY_BYTES_PER_SECOND] = 12e9;
-	domain_fill_sample(&some, &sample);
+	fill(&sample, &some);
 	NEAR(sample.value[METRIC_BYTES_PER_SECOND], 6e9);
 	NEAR(sample.value[METRIC_MEMCPY_RATIO], 0.5);
 	NEAR(sample.value[METRIC_MOVED_RATIO], 0.75);
 	NEAR(sample.value[METRIC_CPU_SECONDS_PER_GB], 0.1);
 	ck_assert(isnan(sample.value[METRIC_GUEST_DURING]));
-	sample_clear(&sample);
-	sample.value[METRIC_MEMCPY_BYTES_PER_SECOND] = 12e9;
-	domain_fill_sample(&none, &sample);
+	fill(&sample, &none);
 	NEAR(sample.value[METRIC_BYTES_PER_SECOND], 0);
 	NEAR(sample.value[METRIC_MOVED_RATIO], 0);
 	NEAR(sample.value[METRIC_HUGE_LOST], 1);
