@@ -34,7 +34,7 @@ int cli_agent_run_job(struct cli_agent *agent, const char *command, json_t *argu
 /* As migrations end: 0, 1 failed or cancelled, 3 pages are left. */
 enum cli_exit cli_agent_job_exit(const json_t *job);
 /* "3 pages stay: EBUSY (..)", a line each. */
-void cli_agent_print_left(FILE *out, const json_t *job);
+void cli_agent_print_remaining(FILE *out, const json_t *job);
 
 static inline void cli_agent_put(struct cli_agent **agent)
 {
@@ -54,7 +54,7 @@ void cli_gather_print(FILE *out, const json_t *plan);
 void cli_gather_report(FILE *out, const json_t *plan);
 /* After cli_gather_run: has a process refused? */
 bool cli_gather_refused(const json_t *plan);
-/* Carry it out: each process's object gets "moved_bytes" and "left", or "error". */
+/* Carry it out: each process's object gets "moved_bytes" and "remaining", or "error". */
 int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct gmig_error *err);
 
 /* ---- agent_print.c --------------------------------------------------------------------------- */

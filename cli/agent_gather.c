@@ -194,7 +194,7 @@ static int gather_one(struct cli_agent *agent, json_t *process, uint64_t rate,
 	if (rc)
 		return rc;
 	json_object_set(process, "moved_bytes", json_object_get(job, "moved_bytes"));
-	json_object_set(process, "left", json_object_get(job, "left"));
+	json_object_set(process, "remaining", json_object_get(job, "remaining"));
 	if (json_object_get(job, "error"))
 		json_object_set(process, "error", json_object_get(job, "error"));
 	return 0;
@@ -234,7 +234,7 @@ void cli_gather_report(FILE *out, const json_t *plan)
 			units_size(cli_number(process, "moved_bytes"), size),
 			(unsigned long long)cli_number(process, "vnode"), error ? "; " : "",
 			error ? cli_text(error, "desc") : "");
-		cli_agent_print_left(out, process);
+		cli_agent_print_remaining(out, process);
 	}
 }
 

@@ -159,12 +159,12 @@ void cli_agent_print_info(const json_t *result)
 
 /* ---- Jobs and moves -------------------------------------------------------------------------- */
 
-void cli_agent_print_left(FILE *out, const json_t *job)
+void cli_agent_print_remaining(FILE *out, const json_t *job)
 {
 	const char *key;
 	json_t *pages;
 
-	json_object_foreach (json_object_get(job, "left"), key, pages)
+	json_object_foreach (json_object_get(job, "remaining"), key, pages)
 		fprintf(out, "%lld pages stay: %s, %s\n", (long long)json_integer_value(pages), key,
 			cli_reason(key));
 }
@@ -204,7 +204,7 @@ void cli_agent_print_job(const json_t *job)
 	    units_size(cli_number(job, "moved_bytes"), moved),
 	    strcmp(cli_text(job, "kind"), "collapse") ? "moved" : "in huge pages", seconds,
 	    units_rate(seconds > 0 ? (double)cli_number(job, "moved_bytes") / seconds : 0, rate));
-	cli_agent_print_left(stdout, job);
+	cli_agent_print_remaining(stdout, job);
 }
 
 static void job_rows(FILE *rows, const json_t *jobs)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_LEFT = 3 };
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REMAINING = 3 };
 
 struct cli_command {
 	const char *name;
@@ -111,7 +111,7 @@ enum cli_exit cli_job_exit(const json_t *job);
 const char *cli_reason(const char *errno_name);
 /* Rows for cli_print_table: a heading, and one for each job. */
 void cli_job_table(FILE *rows, const json_t *jobs);
-/* Rows for closed_ns and stall_ns of a job or a guest. */
+/* Rows for blackout_ns and stall_ns of a job or a guest. */
 void cli_times_table(FILE *rows, const json_t *object);
 void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles);
 

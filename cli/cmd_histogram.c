@@ -61,7 +61,7 @@ int cmd_histogram(int argc, char **argv)
 		return cli_fail(json, &err);
 	if (json)
 		return cli_print_json(result);
-	closed = json_object_get(result, "closed_ns");
+	closed = json_object_get(result, "blackout_ns");
 	print_buckets("a block was closed to readers", json_object_get(closed, "read"));
 	print_buckets("a block was closed to writers", json_object_get(closed, "write"));
 	print_buckets("a thread of the guest stalled", json_object_get(result, "stall_ns"));

@@ -249,7 +249,7 @@ static int finish_guest(const struct request *request, struct guest_part *guest)
 		fprintf(stderr, "gmig: in the guest: %s\n", err.text);
 		return CLI_FAILED;
 	}
-	return cli_gather_refused(guest->plan) ? CLI_LEFT : CLI_OK;
+	return cli_gather_refused(guest->plan) ? CLI_REMAINING : CLI_OK;
 }
 
 static int report(const struct request *request, const json_t *job, struct guest_part *guest)

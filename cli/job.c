@@ -40,14 +40,14 @@ enum cli_exit cli_job_exit(const json_t *job)
 {
 	if (strcmp(cli_text(job, "state"), "completed") != 0)
 		return CLI_FAILED;
-	return cli_number(job, "left_bytes") ? CLI_LEFT : CLI_OK;
+	return cli_number(job, "remaining_bytes") ? CLI_REMAINING : CLI_OK;
 }
 
 json_t *cli_job_result(const json_t *job)
 {
 	static const char *const members[] = {
-	    "state",  "moved_bytes", "left_bytes", "left",	"seconds", "bytes_per_second",
-	    "passes", "closed_ns",   "stall_ns",   "huge_lost", "error"};
+	    "state",  "moved_bytes", "remaining_bytes", "remaining", "seconds", "bytes_per_second",
+	    "passes", "blackout_ns", "stall_ns",	"thp_split", "error"};
 	json_t *result = json_pack("{s:s}", "job", cli_text(job, "id"));
 
 	for (size_t i = 0; result && i < sizeof(members) / sizeof(members[0]); i++) {
@@ -75,7 +75,7 @@ void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles
 
 void cli_times_table(FILE *rows, const json_t *object)
 {
-	const json_t *closed = json_object_get(object, "closed_ns");
+	const json_t *closed = json_object_get(object, "blackout_ns");
 
 	fputs("times\t>count\t>p50\t>p99\t>p99.9\t>longest\n", rows);
 	cli_percentiles_row(rows, "closed to readers", json_object_get(closed, "read"));
@@ -83,17 +83,17 @@ void cli_times_table(FILE *rows, const json_t *object)
 	cli_percentiles_row(rows, "stall of a thread", json_object_get(object, "stall_ns"));
 }
 
-static void print_left(FILE *out, const json_t *job)
+static void print_remaining(FILE *out, const json_t *job)
 {
-	json_t *left = json_object_get(job, "left");
-	uint64_t left_bytes = cli_number(job, "left_bytes");
+	json_t *left = json_object_get(job, "remaining");
+	uint64_t remaining_bytes = cli_number(job, "remaining_bytes");
 	char size[UNITS_TEXT];
 	const char *name;
 	json_t *pages;
 
-	if (!left_bytes && !json_object_size(left))
+	if (!remaining_bytes && !json_object_size(left))
 		return;
-	fprintf(out, "%s left:\n", units_size(left_bytes, size));
+	fprintf(out, "%s left:\n", units_size(remaining_bytes, size));
 	json_object_foreach (left, name, pages)
 		fprintf(out, "  %lld pages of 4K: %s, %s\n", (long long)json_integer_value(pages),
 			name, cli_reason(name));
@@ -101,7 +101,7 @@ static void print_left(FILE *out, const json_t *job)
 
 void cli_job_summary(FILE *out, const json_t *job)
 {
-	uint64_t lost = cli_number(job, "huge_lost"), passes = cli_number(job, "passes");
+	uint64_t lost = cli_number(job, "thp_split"), passes = cli_number(job, "passes");
 	char size[UNITS_TEXT], rate[UNITS_TEXT], *rows = NULL;
 	size_t bytes;
 	FILE *memory;
@@ -112,7 +112,7 @@ void cli_job_summary(FILE *out, const json_t *job)
 		(unsigned long long)passes, passes == 1 ? "" : "es");
 	if (json_object_get(job, "error"))
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
-	print_left(out, job);
+	print_remaining(out, job);
 	if (lost)
 		fprintf(out, "%llu huge page%s lost: now 4K pages\n", (unsigned long long)lost,
 			lost == 1 ? "" : "s");
@@ -154,7 +154,7 @@ void cli_job_table(FILE *rows, const json_t *jobs)
 		fprintf(rows, "\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\n", cli_text(job, "mode"),
 			units_size(cli_number(job, "moved_bytes"), moved),
 			units_size(cli_number(job, "total_bytes"), total),
-			units_size(cli_number(job, "left_bytes"), left),
+			units_size(cli_number(job, "remaining_bytes"), left),
 			units_rate(cli_real(job, "bytes_per_second"), rate),
 			cli_number(job, "rate") ? units_size(cli_number(job, "rate"), limit) : "-",
 			cli_real(job, "seconds"));

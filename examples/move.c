@@ -12,7 +12,8 @@
 
 int main(void)
 {
-	struct gmig_window_spec window = {.vnode = 0, .host_node = 0, .gpa = 0, .bytes = GUEST_BYTES};
+	struct gmig_region_spec region = {
+	    .vnode = 0, .host_node = 0, .gpa = 0, .bytes = GUEST_BYTES};
 	struct gmig_job_spec move = {.from = {0}, .to = {1}, .from_count = 1, .to_count = 1};
 	struct gmig_topology *topology = NULL;
 	uint64_t bytes[GMIG_MAX_NODES] = {0};
@@ -33,7 +34,7 @@ int main(void)
 		gmig_topology_destroy(topology);
 		return 77;
 	}
-	if (rc || gmig_window_add(gmig, &window, &ram, &err))
+	if (rc || gmig_region_add(gmig, &region, &ram, &err))
 		goto out;
 	memset(ram, 0x5a, GUEST_BYTES); /* a real VMM hands `ram` to KVM as userspace_addr */
 	if (gmig_job_start(gmig, &move, &job, &err))
@@ -42,8 +43,9 @@ int main(void)
 	gmig_job_info(job, &info);
 	gmig_residency(gmig, 0, bytes);
 	printf("%s: %llu MiB moved in %u pass(es), %llu MiB now on node 1, the content is %s\n",
-	       gmig_job_state_name(info.state), (unsigned long long)info.moved_bytes >> 20, info.passes,
-	       (unsigned long long)bytes[1] >> 20, *(char *)ram == 0x5a ? "there" : "LOST");
+	       gmig_job_state_name(info.state), (unsigned long long)info.moved_bytes >> 20,
+	       info.passes, (unsigned long long)bytes[1] >> 20,
+	       *(char *)ram == 0x5a ? "there" : "LOST");
 out:
 	if (err.code)
 		fprintf(stderr, "move: %s\n", err.text);

@@ -105,7 +105,7 @@ static int collapse_run(struct agent_job *job, void *context, struct gmig_error 
 			if (rc > 0)
 				counts.moved_bytes += AGENT_HUGE_BYTES;
 			else if (rc < 0)
-				agent_left_add(&counts.left, (int)rc, BLOCK_PAGES);
+				agent_remaining_add(&counts.remaining, (int)rc, BLOCK_PAGES);
 			counts.done_bytes += AGENT_HUGE_BYTES;
 			agent_job_publish(job, &counts);
 			if (rc > 0)

@@ -228,14 +228,14 @@ static int take_moves(const json_t *arguments, struct moves *moves, struct gmig_
 static json_t *status_json(const struct moves *moves)
 {
 	json_t *list = json_array();
-	struct agent_left left = {0};
+	struct agent_remaining left = {0};
 
 	for (size_t i = 0; i < moves->count; i++) {
 		json_array_append_new(list, json_integer(moves->status[i]));
 		if (moves->status[i] < 0)
-			agent_left_add(&left, moves->status[i], 1);
+			agent_remaining_add(&left, moves->status[i], 1);
 	}
-	return json_pack("{s:o, s:o}", "status", list, "errors", agent_left_json(&left));
+	return json_pack("{s:o, s:o}", "status", list, "errors", agent_remaining_json(&left));
 }
 
 AGENT_RUN(agent_run_move_pages)

@@ -207,7 +207,7 @@ static json_t *job_json(struct agent_job *job)
 	    "state", state_names[job->state], "rate", (json_int_t)atomic_load(&job->rate),
 	    "total_bytes", (json_int_t)job->counts.total_bytes, "done_bytes",
 	    (json_int_t)job->counts.done_bytes, "moved_bytes", (json_int_t)job->counts.moved_bytes,
-	    "left", agent_left_json(&job->counts.left), "seconds",
+	    "remaining", agent_remaining_json(&job->counts.remaining), "seconds",
 	    (double)(end_ns - job->start_ns) / 1e9);
 	if (object && job->ops->describe)
 		job->ops->describe(job->context, object);
@@ -337,7 +337,7 @@ int agent_jobs_set_rate(struct agent_jobs *jobs, uint64_t id, uint64_t rate, jso
 	return job_result(job, out, err);
 }
 
-json_t *agent_left_json(const struct agent_left *left)
+json_t *agent_remaining_json(const struct agent_remaining *left)
 {
 	json_t *object = json_object();
 

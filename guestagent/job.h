@@ -32,14 +32,14 @@ struct agent_job_ops {
 	void (*free)(void *context);
 };
 
-/* Pages that stay, by reason: left[n] of 4K each for errno n. */
-struct agent_left {
+/* Pages that stay, by reason: pages[n] of 4K each for errno n. */
+struct agent_remaining {
 	uint64_t pages[AGENT_MAX_ERRNO];
 };
 
 struct agent_job_counts {
 	uint64_t total_bytes, done_bytes, moved_bytes;
-	struct agent_left left;
+	struct agent_remaining remaining;
 };
 
 int agent_jobs_create(struct agent_jobs **out, struct gmig_error *err);
@@ -70,19 +70,19 @@ void agent_job_lock(struct agent_job *job);
 void agent_job_unlock(struct agent_job *job);
 
 /* {"EBUSY": 3}, a new reference. */
-json_t *agent_left_json(const struct agent_left *left);
-static inline void agent_left_add(struct agent_left *left, int code, uint64_t pages)
+json_t *agent_remaining_json(const struct agent_remaining *remaining);
+static inline void agent_remaining_add(struct agent_remaining *remaining, int code, uint64_t pages)
 {
 	int number = code < 0 ? -code : code;
 
-	left->pages[number < AGENT_MAX_ERRNO ? number : 5] += pages; /* 5: EIO */
+	remaining->pages[number < AGENT_MAX_ERRNO ? number : 5] += pages; /* 5: EIO */
 }
-static inline uint64_t agent_left_total(const struct agent_left *left)
+static inline uint64_t agent_remaining_total(const struct agent_remaining *remaining)
 {
 	uint64_t total = 0;
 
 	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
-		total += left->pages[i];
+		total += remaining->pages[i];
 	return total;
 }
 

@@ -115,8 +115,8 @@ struct walk {
 	int flags;
 	int target[AGENT_MAX_NODES]; /* by source node; -1: stays */
 	struct agent_job_counts counts;
-	struct agent_left left; /* of this pass over this process */
-	bool retry;		/* some of it may move in another pass */
+	struct agent_remaining remaining; /* of this pass over this process */
+	bool retry;		     /* some of it may move in another pass */
 	struct range *ranges;
 	size_t range_count, range_capacity;
 	/* One chunk. */
@@ -240,7 +240,7 @@ static uint64_t account(struct walk *walk, size_t chosen, uint64_t page_bytes)
 		if (status >= 0 || status == AGENT_STATUS_UNSET)
 			status = -EBUSY;
 		walk->retry |= status == -EBUSY || status == -EAGAIN;
-		agent_left_add(&walk->left, status, page_bytes / AGENT_PAGE_BYTES);
+		agent_remaining_add(&walk->remaining, status, page_bytes / AGENT_PAGE_BYTES);
 	}
 	return moved;
 }
@@ -296,8 +296,9 @@ static void publish(struct walk *walk)
 	struct agent_job_counts counts = walk->counts;
 
 	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
-		counts.left.pages[i] += walk->left.pages[i];
-	counts.done_bytes = counts.moved_bytes + agent_left_total(&counts.left) * AGENT_PAGE_BYTES;
+		counts.remaining.pages[i] += walk->remaining.pages[i];
+	counts.done_bytes =
+	    counts.moved_bytes + agent_remaining_total(&counts.remaining) * AGENT_PAGE_BYTES;
 	/* A process that grows meanwhile must not look more than done. */
 	if (counts.total_bytes < counts.done_bytes)
 		counts.total_bytes = counts.done_bytes;
@@ -372,7 +373,7 @@ static int pass_by_process(struct walk *walk, struct gmig_error *err)
 	if (find_ranges(walk, &after, NULL))
 		return 0; /* it has ended, and was moved before */
 	walk->counts.moved_bytes += before > after ? before - after : 0;
-	agent_left_add(&walk->left, -EBUSY, after / AGENT_PAGE_BYTES);
+	agent_remaining_add(&walk->remaining, -EBUSY, after / AGENT_PAGE_BYTES);
 	walk->retry = rc > 0;
 	publish(walk);
 	agent_job_pace(walk->job, before > after ? before - after : 0);
@@ -390,7 +391,7 @@ static int move_process(struct walk *walk, const struct agent_victim *victim,
 		if (!agent_process_same(victim->pid, victim->start_time))
 			return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)",
 					 (int)victim->pid, ESRCH);
-		memset(&walk->left, 0, sizeof(walk->left));
+		memset(&walk->remaining, 0, sizeof(walk->remaining));
 		walk->retry = false;
 		rc = walk->move->by_process ? pass_by_process(walk, err) : pass_by_pages(walk, err);
 		if (!walk->retry || agent_job_cancelled(walk->job))
@@ -398,8 +399,8 @@ static int move_process(struct walk *walk, const struct agent_victim *victim,
 		agent_sys->sleep_ns(PASS_PAUSE_NS);
 	}
 	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
-		walk->counts.left.pages[i] += walk->left.pages[i];
-	memset(&walk->left, 0, sizeof(walk->left));
+		walk->counts.remaining.pages[i] += walk->remaining.pages[i];
+	memset(&walk->remaining, 0, sizeof(walk->remaining));
 	publish(walk);
 	return rc;
 }
@@ -442,7 +443,8 @@ int agent_move_processes(struct agent_job *job, const struct agent_move *move,
 			uint64_t bytes = 0;
 
 			if (rc != -ESRCH && !find_ranges(walk, &bytes, NULL))
-				agent_left_add(&walk->counts.left, rc, bytes / AGENT_PAGE_BYTES);
+				agent_remaining_add(&walk->counts.remaining, rc,
+						    bytes / AGENT_PAGE_BYTES);
 			rc = 0;
 		}
 	}

@@ -1,7 +1,7 @@
 /*
  * libgmig: move the memory of a running guest between the NUMA nodes of its host.
  *
- * The engine owns a guest's RAM: it maps the windows that the VMM hands to KVM as userspace_addr, keeps the shadow
+ * The engine owns a guest's RAM: it maps the regions that the VMM hands to KVM as userspace_addr, keeps the shadow
  * table of where every block lies, and moves blocks under the running guest with userfaultfd. It knows nothing of
  * KVM, JSON or sockets.
  *
@@ -46,17 +46,20 @@ struct gmig_topology;
  * placement is pretended, and gmig_topology_is_fake() says so.
  * -EINVAL fake_nodes > GMIG_MAX_NODES; -ENOSYS kernel without NUMA is not an error: it is one node, 0.
  */
-int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out, struct gmig_error *err);
+int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
+			 struct gmig_error *err);
 void gmig_topology_destroy(struct gmig_topology *topology);
 bool gmig_topology_is_fake(const struct gmig_topology *topology);
 /* Bit n is set when node n is online and has memory. */
 uint64_t gmig_topology_nodes(const struct gmig_topology *topology);
-unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a, unsigned int b);
+unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a,
+				    unsigned int b);
 /* Total and free memory of a node now, in bytes; 0 for a node that is not there. Fake nodes share the host's. */
 uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigned int node);
 uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node);
 /* Fill mask (bit n: CPU n, CPUs >= 64 * words are left out) with the node's CPUs. */
-void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask, size_t words);
+void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask,
+			size_t words);
 
 /* ---- Percentiles --------------------------------------------------------------------------------------------- */
 
@@ -70,12 +73,13 @@ struct gmig_percentiles {
 enum gmig_feature_state { GMIG_FEATURE_OK, GMIG_FEATURE_MISSING, GMIG_FEATURE_NO_RIGHT };
 
 struct gmig_features {
-	enum gmig_feature_state userfaultfd; /* may this process serve faults that the kernel (KVM) takes? */
-	enum gmig_feature_state move;	     /* UFFDIO_MOVE, Linux >= 6.8 */
+	enum gmig_feature_state
+	    userfaultfd; /* may this process serve faults that the kernel (KVM) takes? */
+	enum gmig_feature_state move; /* UFFDIO_MOVE, Linux >= 6.8 */
 	enum gmig_feature_state write_protect;
 	enum gmig_feature_state pagemap_scan; /* PAGEMAP_SCAN, Linux >= 6.7 */
 	enum gmig_feature_state thp;	      /* transparent huge pages: MISSING when "never" */
-	char why[GMIG_ERROR_TEXT];	      /* "" or the one line that says what is missing and what to do */
+	char why[GMIG_ERROR_TEXT]; /* "" or the one line that says what is missing and what to do */
 };
 
 /* Probe by trying; needs no engine. Returns 0 when migration works here, else the -errno that stands in its way. */
@@ -92,10 +96,12 @@ enum gmig_log_level { GMIG_LOG_ERROR, GMIG_LOG_WARNING, GMIG_LOG_INFO, GMIG_LOG_
 
 struct gmig_options {
 	const struct gmig_topology *topology; /* kept, not owned: must outlive the engine */
-	uint64_t pool_bytes_per_node;	      /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
-	bool small_pages;		      /* windows and pools without huge pages: every block is 4K */
-	bool plain;			      /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
-	bool off_if_unavailable;	      /* where migration cannot work: as `plain`, gmig_why_off() says why */
+	uint64_t
+	    pool_bytes_per_node; /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
+	bool small_pages;	 /* regions and pools without huge pages: every block is 4K */
+	bool plain; /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
+	bool
+	    off_if_unavailable; /* where migration cannot work: as `plain`, gmig_why_off() says why */
 	/*
 	 * Optional. Runs on a job's thread after each state change and at most ten times a second with progress.
 	 * *info is valid during the call only.
@@ -118,23 +124,24 @@ struct gmig_options {
  * cannot work here, text says why and what to do.
  */
 int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
-/* Cancels jobs and waits for them, stops the threads, unmaps the windows: no vCPU may run any more. NULL is legal. */
+/* Cancels jobs and waits for them, stops the threads, unmaps the regions: no vCPU may run any more. NULL is legal. */
 void gmig_destroy(struct gmig *gmig);
 /* NULL when migration is on; else one line that says why it is off. */
 const char *gmig_why_off(const struct gmig *gmig);
 
 /*
- * Map a window: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
- * `host_node`. A vnode may have several windows (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
+ * Map a region: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
+ * `host_node`. A vnode may have several regions (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
  * -EINVAL alignment, overlap, vnode; -ENODEV host_node is not there; -ENOMEM.
  */
-struct gmig_window_spec {
+struct gmig_region_spec {
 	unsigned int vnode;
 	unsigned int host_node;
 	uint64_t gpa;
 	uint64_t bytes;
 };
-int gmig_window_add(struct gmig *gmig, const struct gmig_window_spec *spec, void **hva, struct gmig_error *err);
+int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
+		    struct gmig_error *err);
 
 /* ---- What is where ------------------------------------------------------------------------------------------- */
 
@@ -142,17 +149,18 @@ int gmig_window_add(struct gmig *gmig, const struct gmig_window_spec *spec, void
 int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES]);
 
 struct gmig_stats {
-	uint64_t page_bytes_2m, page_bytes_4k;	     /* mapped guest memory, by page size */
-	uint64_t pool_bytes[GMIG_MAX_NODES];	     /* frames no guest address uses */
-	uint64_t quarantine_bytes[GMIG_MAX_NODES];   /* frames never to be used again */
-	uint64_t sleepers;			     /* threads asleep on a fault that the engine has seen */
-	uint64_t faults, faults_known_thread;	     /* messages read; of these with a thread id the VMM named */
-	struct gmig_percentiles closed_read, closed_write, stall; /* since start, all jobs */
+	uint64_t page_bytes_2m, page_bytes_4k;	   /* mapped guest memory, by page size */
+	uint64_t pool_bytes[GMIG_MAX_NODES];	   /* frames no guest address uses */
+	uint64_t quarantine_bytes[GMIG_MAX_NODES]; /* frames never to be used again */
+	uint64_t sleepers; /* threads asleep on a fault that the engine has seen */
+	uint64_t faults,
+	    faults_known_thread; /* messages read; of these with a thread id the VMM named */
+	struct gmig_percentiles blackout_read, blackout_write, stall; /* since start, all jobs */
 };
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
 
 /* The whole distribution behind the percentiles: count[i] times from 2^i ns to under 2^(i+1) ns. */
-enum gmig_times { GMIG_TIMES_CLOSED_READ, GMIG_TIMES_CLOSED_WRITE, GMIG_TIMES_STALL };
+enum gmig_times { GMIG_TIMES_BLACKOUT_READ, GMIG_TIMES_BLACKOUT_WRITE, GMIG_TIMES_STALL };
 #define GMIG_TIME_BUCKETS 64
 void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS]);
 
@@ -181,39 +189,41 @@ struct gmig_job_spec {
 	 */
 	uint8_t from[GMIG_MAX_NODES], to[GMIG_MAX_NODES];
 	unsigned int from_count, to_count;
-	uint32_t vnodes;		/* bit v: vnode v takes part; 0 = all */
+	uint32_t vnodes; /* bit v: vnode v takes part; 0 = all */
 	enum gmig_mode mode;
-	enum gmig_frames frames;	/* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
+	enum gmig_frames
+	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
 	const char *mover;		/* NULL or "uffd" */
 	uint64_t rate_bytes_per_second; /* 0 = no limit */
-	unsigned int threads;		/* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
+	unsigned int threads; /* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
 	/*
 	 * Small pages that are exchanged at a time, and out of everybody's reach meanwhile: 0 = default (readable: 256,
 	 * block: all of a block), at most 512. Fewer: readers wait less; more: fewer calls. Huge pages go whole.
 	 */
 	unsigned int batch_pages;
-	bool trace;			/* keep a record of each block, for gmig_job_trace() */
+	bool trace; /* keep a record of each block, for gmig_job_trace() */
 };
 
-struct gmig_left {
-	int error; /* positive errno */
+struct gmig_remaining {
+	int error;	/* positive errno */
 	uint64_t pages; /* 4K pages */
 };
 
-#define GMIG_MAX_LEFT 16
+#define GMIG_MAX_REMAINING 16
 
 struct gmig_job_info {
 	uint64_t id; /* unique in this engine, from 1 */
 	enum gmig_job_state state;
 	struct gmig_job_spec spec;
-	uint64_t total_bytes, moved_bytes, left_bytes;
-	struct gmig_left left[GMIG_MAX_LEFT]; /* why pages stayed; after the job ended */
-	unsigned int left_count;
+	uint64_t total_bytes, moved_bytes, remaining_bytes;
+	struct gmig_remaining
+	    remaining[GMIG_MAX_REMAINING]; /* why pages stayed; after the job ended */
+	unsigned int remaining_count;
 	unsigned int passes;
-	uint64_t huge_lost; /* blocks that were huge before and are not any more */
+	uint64_t thp_split; /* blocks that were huge before and are not any more */
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
-	struct gmig_percentiles closed_read, closed_write, stall; /* of this job */
-	struct gmig_error error; /* GMIG_JOB_FAILED: why */
+	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
+	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */
 };
 
 /*
@@ -249,9 +259,10 @@ int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *
  */
 struct gmig_trace_record {
 	uint64_t gpa;
-	uint64_t begin_ns, end_ns; /* since the job's start: before frames were taken; all given back */
+	uint64_t begin_ns,
+	    end_ns; /* since the job's start: before frames were taken; all given back */
 	/* Longest time that a right was away, of the runs of pages in this round; 0: it was not taken */
-	uint64_t closed_read_ns, closed_write_ns;
+	uint64_t blackout_read_ns, blackout_write_ns;
 	uint32_t pages, moved_pages; /* 4K pages; tried, and of these moved */
 	uint8_t from, to;
 	uint8_t worker;
@@ -263,7 +274,8 @@ struct gmig_trace_record {
  * Copy records first..first+max in the order in which they ended, as far as there are any; returns how many there are in
  * all by now. 0 for a job that was started without `trace`. The records go with the job.
  */
-size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records, size_t max);
+size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records,
+		      size_t max);
 
 const char *gmig_job_state_name(enum gmig_job_state state);
 const char *gmig_mode_name(enum gmig_mode mode);
@@ -277,8 +289,9 @@ const char *gmig_errno_name(int error);
 struct gmig_check {
 	bool breach[GMIG_INVARIANTS]; /* I1..I5 */
 	char detail[GMIG_INVARIANTS][GMIG_ERROR_TEXT];
-	uint64_t checked_pages;	  /* compared with the kernel */
-	uint64_t corrected_pages; /* belief was stale (somebody else moved the page), now mended: no breach */
+	uint64_t checked_pages; /* compared with the kernel */
+	uint64_t
+	    corrected_pages; /* belief was stale (somebody else moved the page), now repaired: no breach */
 	uint64_t mapped_bytes, pool_bytes, in_flight_bytes, quarantine_bytes;
 };
 

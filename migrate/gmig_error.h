@@ -18,8 +18,8 @@ struct gmig_error {
 	char text[GMIG_ERROR_TEXT];
 };
 
-__attribute__((format(printf, 3, 4))) static inline void gmig_error_set(struct gmig_error *err, int code,
-									const char *format, ...)
+__attribute__((format(printf, 3, 4))) static inline void
+gmig_error_set(struct gmig_error *err, int code, const char *format, ...)
 {
 	va_list args;
 

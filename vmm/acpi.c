@@ -257,13 +257,13 @@ static void put_srat(struct acpi_out *out, const struct acpi_input *input)
 	put_zeros(out, 8);
 	for (unsigned int node = 0; node < input->node_count; node++)
 		put_srat_cpus(out, node, input->cpus_of_node[node], input->cpus);
-	for (size_t i = 0; i < input->window_count; i++) {
+	for (size_t i = 0; i < input->region_count; i++) {
 		put8(out, SRAT_MEMORY);
 		put8(out, 40);
-		put32(out, input->windows[i].vnode);
+		put32(out, input->regions[i].vnode);
 		put16(out, 0);
-		put64(out, input->windows[i].gpa);
-		put64(out, input->windows[i].bytes);
+		put64(out, input->regions[i].gpa);
+		put64(out, input->regions[i].bytes);
 		put32(out, 0);
 		put32(out, 1); /* enabled */
 		put_zeros(out, 8);

@@ -312,8 +312,8 @@ static int write_acpi(const struct bootram *ram, const struct vmm_options *optio
 	struct acpi_input input = {
 	    .cpus = options->cpus,
 	    .node_count = options->node_count,
-	    .windows = ram->windows,
-	    .window_count = ram->count,
+	    .regions = ram->regions,
+	    .region_count = ram->count,
 	};
 	uint8_t *tables = calloc(1, VMM_ACPI_BYTES);
 	size_t used = 0;
@@ -340,7 +340,7 @@ int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options,
 	struct bootram ram;
 	int ret;
 
-	ram.count = vmm_windows(vmm, &ram.windows);
+	ram.count = vmm_regions(vmm, &ram.regions);
 	ret = plan_make(options, bootram_run_end(&ram, 0), &plan, err);
 	if (!ret)
 		ret = load_files(&ram, options, &plan, err);

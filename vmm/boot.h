@@ -21,8 +21,8 @@ struct vmm_boot_entry {
  * trusted. -ENOEXEC not a kernel (text says why: truncated, no boot sector, too old a protocol, no 64-bit entry, ELF and
  * what to give instead), -ENOMEM does not fit, -EIO.
  */
-int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options, struct vmm_boot_entry *entry,
-		  struct gmig_error *err);
+int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options,
+		  struct vmm_boot_entry *entry, struct gmig_error *err);
 /* Checks the files as far as that goes without a guest: called before anything starts. */
 int vmm_boot_check(const struct vmm_options *options, struct gmig_error *err);
 
@@ -32,11 +32,12 @@ struct acpi_input {
 	unsigned int node_count;
 	uint64_t cpus_of_node[GMIG_MAX_VNODES];
 	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES];
-	const struct vmm_window *windows;
-	size_t window_count;
+	const struct vmm_region *regions;
+	size_t region_count;
 };
 /* -ENOSPC: does not fit into bytes. *used: bytes written. Physical addresses assume buffer[0] is at base_gpa. */
-int acpi_build(const struct acpi_input *input, uint64_t base_gpa, uint8_t *buffer, size_t bytes, size_t *used);
+int acpi_build(const struct acpi_input *input, uint64_t base_gpa, uint8_t *buffer, size_t bytes,
+	       size_t *used);
 
 /* Fixed hardware (power.c): ports named in the FADT. */
 #define VMM_PORT_SLEEP 0x600 /* sleep control; status at +1 */

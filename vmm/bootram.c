@@ -7,18 +7,18 @@
 /* pread(2) takes and returns a ssize_t and never does more than about 2 GiB at once. */
 #define READ_MAX_BYTES (64ull << 20)
 
-/* Host pointer of gpa, and in *bytes no more than the window has from there on. NULL: not RAM. */
+/* Host pointer of gpa, and in *bytes no more than the region has from there on. NULL: not RAM. */
 static uint8_t *piece(const struct bootram *ram, uint64_t gpa, uint64_t *bytes)
 {
 	for (size_t i = 0; i < ram->count; i++) {
-		const struct vmm_window *window = &ram->windows[i];
-		uint64_t offset = gpa - window->gpa;
+		const struct vmm_region *region = &ram->regions[i];
+		uint64_t offset = gpa - region->gpa;
 
-		if (gpa < window->gpa || offset >= window->bytes)
+		if (gpa < region->gpa || offset >= region->bytes)
 			continue;
-		if (*bytes > window->bytes - offset)
-			*bytes = window->bytes - offset;
-		return window->hva + offset;
+		if (*bytes > region->bytes - offset)
+			*bytes = region->bytes - offset;
+		return region->hva + offset;
 	}
 	return NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * Guest RAM as the loader writes it: runs of guest-physical addresses that may cross the windows of
+ * Guest RAM as the loader writes it: runs of guest-physical addresses that may cross the regions of
  * several vnodes. Runs on the main thread while no vCPU runs. A write may sleep for the first touch
  * of a block.
  */
@@ -9,7 +9,7 @@
 #include "vmm.h"
 
 struct bootram {
-	const struct vmm_window *windows; /* sorted by gpa */
+	const struct vmm_region *regions; /* sorted by gpa */
 	size_t count;
 };
 

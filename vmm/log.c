@@ -7,8 +7,8 @@
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
-__attribute__((format(printf, 2, 0))) static void write_line(enum gmig_log_level level, const char *format,
-							     va_list args)
+__attribute__((format(printf, 2, 0))) static void write_line(enum gmig_log_level level,
+							     const char *format, va_list args)
 {
 	char line[512];
 

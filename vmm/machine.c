@@ -278,7 +278,7 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	pthread_mutex_lock(&vmm->state_lock);
 	ret = vmm_vcpus_park(vmm, VMM_PARK_MS, err);
 	if (!ret && vmm->probe)
-		probe_mend(vmm->probe);
+		probe_repair(vmm->probe);
 	if (!ret)
 		ret = power_on(vmm, err);
 	if (!ret)

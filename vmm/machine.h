@@ -3,7 +3,7 @@
  * loop, probe, commands, main). Devices and the loader use vmm.h only.
  *
  * Who may do what when:
- *   main thread     builds, resets and takes down; the only one that changes `guest`, windows and
+ *   main thread     builds, resets and takes down; the only one that changes `guest`, regions and
  * vCPU registers. vCPU threads    run the guest and dispatch its exits; park at the gate when asked
  * to. control thread  runs commands.c: reads, stop and cont; asks main for reset and quit through
  * vmm_end(). Lock order: state_lock, then gate.lock. control_lock, bus and loop locks are leaves.
@@ -17,7 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define VMM_MAX_WINDOWS (GMIG_MAX_VNODES + 1) /* one vnode lies around the hole */
+#define VMM_MAX_REGIONS (GMIG_MAX_VNODES + 1) /* one vnode lies around the hole */
 #define VMM_MAX_IO	64
 #define VMM_MAX_FDS	64
 #define VMM_KICK_SIGNAL SIGUSR1
@@ -87,8 +87,8 @@ struct vmm {
 	struct gmig_topology *topology;
 	struct gmig *gmig; /* NULL until vmm_memory_create */
 	int kvm_fd, vm_fd;
-	struct vmm_window window[VMM_MAX_WINDOWS]; /* read-only after vmm_memory_create */
-	size_t window_count;
+	struct vmm_region region[VMM_MAX_REGIONS]; /* read-only after vmm_memory_create */
+	size_t region_count;
 	struct vmm_vcpu vcpu[VMM_MAX_VCPUS];
 	struct vmm_gate gate;
 	struct vmm_bus pio, mmio;
@@ -113,12 +113,12 @@ struct vmm {
 /* ---- memory.c -------------------------------------------------------------------------------- */
 
 /*
- * Lay vnodes out around the hole: windows without hva, sorted by gpa. Pure. Returns how many.
+ * Lay vnodes out around the hole: regions without hva, sorted by gpa. Pure. Returns how many.
  */
-size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_window *window);
-/* Engine and windows. Before vmm_kvm_create: see there for why. */
+size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *region);
+/* Engine and regions. Before vmm_kvm_create: see there for why. */
 int vmm_memory_create(struct vmm *vmm, struct gmig_error *err);
-/* Tell KVM about the windows: one slot each. */
+/* Tell KVM about the regions: one slot each. */
 int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err);
 /* No vCPU runs, the VM's descriptors are closed. */
 void vmm_memory_destroy(struct vmm *vmm);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_window *window)
+size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *region)
 {
 	uint64_t gpa = 0;
 	size_t count = 0;
@@ -20,8 +20,8 @@ size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_window *w
 			uint64_t room = gpa < VMM_HOLE_GPA ? VMM_HOLE_GPA - gpa : UINT64_MAX;
 			uint64_t bytes = left < room ? left : room;
 
-			window[count++] =
-			    (struct vmm_window){.vnode = vnode, .gpa = gpa, .bytes = bytes};
+			region[count++] =
+			    (struct vmm_region){.vnode = vnode, .gpa = gpa, .bytes = bytes};
 			left -= bytes;
 			gpa += bytes;
 			if (gpa == VMM_HOLE_GPA)
@@ -31,20 +31,20 @@ size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_window *w
 	return count;
 }
 
-size_t vmm_windows(const struct vmm *vmm, const struct vmm_window **windows)
+size_t vmm_regions(const struct vmm *vmm, const struct vmm_region **regions)
 {
-	*windows = vmm->window;
-	return vmm->window_count;
+	*regions = vmm->region;
+	return vmm->region_count;
 }
 
 void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 {
-	for (size_t i = 0; i < vmm->window_count; i++) {
-		const struct vmm_window *window = &vmm->window[i];
-		uint64_t offset = gpa - window->gpa; /* wraps to something large below the window */
+	for (size_t i = 0; i < vmm->region_count; i++) {
+		const struct vmm_region *region = &vmm->region[i];
+		uint64_t offset = gpa - region->gpa; /* wraps to something large below the region */
 
-		if (offset < window->bytes && bytes <= window->bytes - offset)
-			return window->hva + offset;
+		if (offset < region->bytes && bytes <= region->bytes - offset)
+			return region->hva + offset;
 	}
 	return NULL;
 }
@@ -82,49 +82,49 @@ static int create_engine(struct vmm *vmm, struct gmig_error *err)
 	return ret;
 }
 
-static int map_window(struct vmm *vmm, struct vmm_window *window, struct gmig_error *err)
+static int map_region(struct vmm *vmm, struct vmm_region *region, struct gmig_error *err)
 {
-	struct gmig_window_spec spec = {
-	    .vnode = window->vnode,
-	    .host_node = vmm->options.node[window->vnode].host,
-	    .gpa = window->gpa,
-	    .bytes = window->bytes,
+	struct gmig_region_spec spec = {
+	    .vnode = region->vnode,
+	    .host_node = vmm->options.node[region->vnode].host,
+	    .gpa = region->gpa,
+	    .bytes = region->bytes,
 	};
 	void *hva;
-	int ret = gmig_window_add(vmm->gmig, &spec, &hva, err);
+	int ret = gmig_region_add(vmm->gmig, &spec, &hva, err);
 
 	if (!ret)
-		window->hva = hva;
+		region->hva = hva;
 	return ret;
 }
 
 int vmm_memory_create(struct vmm *vmm, struct gmig_error *err)
 {
-	size_t count = vmm_memory_layout(&vmm->options, vmm->window);
+	size_t count = vmm_memory_layout(&vmm->options, vmm->region);
 	int ret = create_engine(vmm, err);
 
 	for (size_t i = 0; i < count && !ret; i++) {
-		ret = map_window(vmm, &vmm->window[i], err);
+		ret = map_region(vmm, &vmm->region[i], err);
 		if (!ret)
-			vmm->window_count = i + 1;
+			vmm->region_count = i + 1;
 	}
 	return ret;
 }
 
 int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
 {
-	for (size_t i = 0; i < vmm->window_count; i++) {
-		const struct vmm_window *window = &vmm->window[i];
-		struct kvm_userspace_memory_region region = {
+	for (size_t i = 0; i < vmm->region_count; i++) {
+		const struct vmm_region *region = &vmm->region[i];
+		struct kvm_userspace_memory_region slot = {
 		    .slot = (uint32_t)i,
-		    .guest_phys_addr = window->gpa,
-		    .memory_size = window->bytes,
-		    .userspace_addr = (uintptr_t)window->hva,
+		    .guest_phys_addr = region->gpa,
+		    .memory_size = region->bytes,
+		    .userspace_addr = (uintptr_t)region->hva,
 		};
 
-		if (ioctl(vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region))
+		if (ioctl(vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
 			return gmig_fail(err, -errno, "KVM refuses guest RAM at 0x%llx: %s",
-					 (unsigned long long)window->gpa, strerror(errno));
+					 (unsigned long long)region->gpa, strerror(errno));
 	}
 	return 0;
 }
@@ -133,5 +133,5 @@ void vmm_memory_destroy(struct vmm *vmm)
 {
 	gmig_destroy(vmm->gmig);
 	vmm->gmig = NULL;
-	vmm->window_count = 0;
+	vmm->region_count = 0;
 }

@@ -97,7 +97,7 @@ static uint64_t linear_to_gpa(uint64_t linear)
 	return linear < VMM_HOLE_GPA ? linear : linear - VMM_HOLE_GPA + VMM_HOLE_END_GPA;
 }
 
-/* A window ends at a multiple of 2 MiB and so does the hole: what lies within a block is one piece.
+/* A region ends at a multiple of 2 MiB and so does the hole: what lies within a block is one piece.
  */
 static void *linear_ptr(const struct probe *probe, uint64_t linear, uint64_t bytes)
 {
@@ -313,7 +313,7 @@ int probe_load(struct probe *probe, struct gmig_error *err)
 	return ret;
 }
 
-void probe_mend(struct probe *probe)
+void probe_repair(struct probe *probe)
 {
 	for (unsigned int i = 0; i < probe->vmm->options.cpus; i++) {
 		volatile uint32_t *expect;

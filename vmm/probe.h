@@ -39,7 +39,7 @@ int probe_load(struct probe *probe, struct gmig_error *err);
  * Before a reset takes the registers away: a vCPU may have been parked between the two stores of a
  * visit. Complete it, or the page would look like a lost write. vCPUs are parked.
  */
-void probe_mend(struct probe *probe);
+void probe_repair(struct probe *probe);
 
 void probe_summarise(const struct probe *probe, struct probe_summary *summary);
 /* Change the load of a running guest; each vCPU starts a new sweep. */

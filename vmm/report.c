@@ -130,13 +130,13 @@ static json_t *node_list(const uint8_t *nodes, unsigned int count)
 	return list;
 }
 
-static json_t *left_reasons(const struct gmig_job_info *info)
+static json_t *remaining_reasons(const struct gmig_job_info *info)
 {
 	json_t *object = json_object();
 
-	for (unsigned int i = 0; i < info->left_count; i++)
-		json_object_set_new(object, gmig_errno_name(info->left[i].error),
-				    integer(info->left[i].pages));
+	for (unsigned int i = 0; i < info->remaining_count; i++)
+		json_object_set_new(object, gmig_errno_name(info->remaining[i].error),
+				    integer(info->remaining[i].pages));
 	return object;
 }
 
@@ -157,12 +157,12 @@ json_t *report_job(const struct gmig_job_info *info)
 	    "mover", info->spec.mover ? info->spec.mover : "uffd", "frames",
 	    frames[info->spec.frames], "rate", integer(info->spec.rate_bytes_per_second),
 	    "total_bytes", integer(info->total_bytes), "moved_bytes", integer(info->moved_bytes),
-	    "left_bytes", integer(info->left_bytes), "left", left_reasons(info), "seconds", seconds,
-	    "bytes_per_second",
+	    "remaining_bytes", integer(info->remaining_bytes), "remaining", remaining_reasons(info),
+	    "seconds", seconds, "bytes_per_second",
 	    integer(info->elapsed_ns ? (uint64_t)((double)info->moved_bytes / seconds) : 0),
-	    "passes", (int)info->passes, "closed_ns",
-	    closed(&info->closed_read, &info->closed_write), "stall_ns", percentiles(&info->stall),
-	    "huge_lost", integer(info->huge_lost));
+	    "passes", (int)info->passes, "blackout_ns",
+	    closed(&info->blackout_read, &info->blackout_write), "stall_ns",
+	    percentiles(&info->stall), "thp_split", integer(info->thp_split));
 	if (job && info->state == GMIG_JOB_FAILED)
 		json_object_set_new(job, "error", json_string(info->error.text));
 	return job;
@@ -192,8 +192,8 @@ static json_t *trace_record(const struct gmig_trace_record *record)
 	json_t *object = json_pack(
 	    "{s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:b}", "gpa", integer(record->gpa),
 	    "begin_ns", integer(record->begin_ns), "end_ns", integer(record->end_ns),
-	    "closed_read_ns", integer(record->closed_read_ns), "closed_write_ns",
-	    integer(record->closed_write_ns), "pages", (int)record->pages, "moved_pages",
+	    "blackout_read_ns", integer(record->blackout_read_ns), "blackout_write_ns",
+	    integer(record->blackout_write_ns), "pages", (int)record->pages, "moved_pages",
 	    (int)record->moved_pages, "from", (int)record->from, "to", (int)record->to, "worker",
 	    (int)record->worker, "huge", (int)record->huge);
 
@@ -230,17 +230,17 @@ static json_t *vnodes_residency(struct vmm *vmm)
 	return list;
 }
 
-static json_t *windows(const struct vmm *vmm)
+static json_t *regions(const struct vmm *vmm)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < vmm->window_count; i++) {
-		const struct vmm_window *window = &vmm->window[i];
+	for (size_t i = 0; i < vmm->region_count; i++) {
+		const struct vmm_region *region = &vmm->region[i];
 
 		json_array_append_new(
-		    list, json_pack("{s:i, s:o, s:o, s:o}", "vnode", (int)window->vnode, "gpa",
-				    integer(window->gpa), "hva", integer((uintptr_t)window->hva),
-				    "bytes", integer(window->bytes)));
+		    list, json_pack("{s:i, s:o, s:o, s:o}", "vnode", (int)region->vnode, "gpa",
+				    integer(region->gpa), "hva", integer((uintptr_t)region->hva),
+				    "bytes", integer(region->bytes)));
 	}
 	return list;
 }
@@ -273,12 +273,12 @@ json_t *report_residency(struct vmm *vmm)
 	    "{s:s, s:i, s:s, s:i, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
 	    "name", vmm->options.name, "pid", (int)getpid(), "state", state_name(vmm), "fake_nodes",
 	    (int)vmm->options.fake_nodes, "page_bytes", "2M", integer(stats.page_bytes_2m), "4K",
-	    integer(stats.page_bytes_4k), "vnodes", vnodes_residency(vmm), "windows", windows(vmm),
+	    integer(stats.page_bytes_4k), "vnodes", vnodes_residency(vmm), "regions", regions(vmm),
 	    "pool", per_node(vmm, stats.pool_bytes, true), "quarantine",
 	    per_node(vmm, stats.quarantine_bytes, false), "sleepers", integer(stats.sleepers),
-	    "faults", integer(stats.faults), "closed_ns",
-	    closed(&stats.closed_read, &stats.closed_write), "stall_ns", percentiles(&stats.stall),
-	    "jobs", report_jobs(vmm), "migration", off ? off : "on");
+	    "faults", integer(stats.faults), "blackout_ns",
+	    closed(&stats.blackout_read, &stats.blackout_write), "stall_ns",
+	    percentiles(&stats.stall), "jobs", report_jobs(vmm), "migration", off ? off : "on");
 	if (result)
 		json_object_set_new(result, "faults_known_thread",
 				    integer(stats.faults_known_thread));
@@ -325,8 +325,8 @@ static json_t *buckets_of(struct vmm *vmm, enum gmig_times which)
 
 json_t *report_histograms(struct vmm *vmm)
 {
-	return json_pack("{s:{s:o, s:o}, s:o}", "closed_ns", "read",
-			 buckets_of(vmm, GMIG_TIMES_CLOSED_READ), "write",
-			 buckets_of(vmm, GMIG_TIMES_CLOSED_WRITE), "stall_ns",
+	return json_pack("{s:{s:o, s:o}, s:o}", "blackout_ns", "read",
+			 buckets_of(vmm, GMIG_TIMES_BLACKOUT_READ), "write",
+			 buckets_of(vmm, GMIG_TIMES_BLACKOUT_WRITE), "stall_ns",
 			 buckets_of(vmm, GMIG_TIMES_STALL));
 }

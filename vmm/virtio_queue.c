@@ -88,15 +88,15 @@ static const char *add_piece(struct virtio_chain *chain, void *base, uint64_t by
 	return NULL;
 }
 
-/* How much of gpa.. lies in the window it starts in; 0: not RAM. */
-static uint64_t bytes_in_window(const struct vmm *vmm, uint64_t gpa)
+/* How much of gpa.. lies in the region it starts in; 0: not RAM. */
+static uint64_t bytes_in_region(const struct vmm *vmm, uint64_t gpa)
 {
-	const struct vmm_window *windows;
-	size_t count = vmm_windows(vmm, &windows), i;
+	const struct vmm_region *regions;
+	size_t count = vmm_regions(vmm, &regions), i;
 
 	for (i = 0; i < count; i++)
-		if (gpa >= windows[i].gpa && gpa - windows[i].gpa < windows[i].bytes)
-			return windows[i].bytes - (gpa - windows[i].gpa);
+		if (gpa >= regions[i].gpa && gpa - regions[i].gpa < regions[i].bytes)
+			return regions[i].bytes - (gpa - regions[i].gpa);
 	return 0;
 }
 
@@ -112,7 +112,7 @@ static const char *add_buffer(const struct virtio_queue *queue, struct virtio_ch
 		void *base = vmm_guest_ptr(queue->vmm, gpa, part);
 
 		if (!base) {
-			part = bytes_in_window(queue->vmm, gpa);
+			part = bytes_in_region(queue->vmm, gpa);
 			if (!part || part >= bytes)
 				return "buffer outside RAM";
 			base = vmm_guest_ptr(queue->vmm, gpa, part);

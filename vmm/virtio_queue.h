@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 #define VIRTIO_QUEUE_MAX_SIZE 256u
-/* Pieces a chain may have: a descriptor each, and some to spare for buffers that cross windows. */
+/* Pieces a chain may have: a descriptor each, and some to spare for buffers that cross regions. */
 #define VIRTIO_CHAIN_PIECES (VIRTIO_QUEUE_MAX_SIZE + GMIG_MAX_VNODES)
 
 struct virtio_queue {

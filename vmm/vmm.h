@@ -29,30 +29,30 @@
  *   3 GiB .. 4 GiB            hole: ECAM, BARs, IOAPIC, LAPIC
  *   4 GiB ..                  RAM that did not fit below 3 GiB
  */
-#define VMM_HOLE_GPA	    0xc0000000ull
-#define VMM_HOLE_END_GPA    0x100000000ull
-#define VMM_ECAM_GPA	    0xe0000000ull /* 1 bus: 1 MiB */
-#define VMM_ECAM_BYTES	    0x100000ull
-#define VMM_PCI_MMIO_GPA    0xe1000000ull /* BARs */
-#define VMM_PCI_MMIO_BYTES  0x01000000ull
-#define VMM_IOAPIC_GPA	    0xfec00000ull
-#define VMM_LAPIC_GPA	    0xfee00000ull
-#define VMM_TSS_GPA	    0xfffbd000ull /* KVM_SET_TSS_ADDR, 3 pages; identity map page below it */
-#define VMM_ACPI_GPA	    0xe0000ull	  /* RSDP, then the tables, up to 1 MiB */
-#define VMM_ACPI_BYTES	    0x20000ull
+#define VMM_HOLE_GPA	   0xc0000000ull
+#define VMM_HOLE_END_GPA   0x100000000ull
+#define VMM_ECAM_GPA	   0xe0000000ull /* 1 bus: 1 MiB */
+#define VMM_ECAM_BYTES	   0x100000ull
+#define VMM_PCI_MMIO_GPA   0xe1000000ull /* BARs */
+#define VMM_PCI_MMIO_BYTES 0x01000000ull
+#define VMM_IOAPIC_GPA	   0xfec00000ull
+#define VMM_LAPIC_GPA	   0xfee00000ull
+#define VMM_TSS_GPA	   0xfffbd000ull /* KVM_SET_TSS_ADDR, 3 pages; identity map page below it */
+#define VMM_ACPI_GPA	   0xe0000ull	 /* RSDP, then the tables, up to 1 MiB */
+#define VMM_ACPI_BYTES	   0x20000ull
 
 struct vmm;
 
-/* A run of guest RAM that is contiguous in gpa and hva: what libgmig calls a window. Sorted by gpa. */
-struct vmm_window {
+/* A run of guest RAM that is contiguous in gpa and hva: what libgmig calls a region. Sorted by gpa. */
+struct vmm_region {
 	unsigned int vnode;
 	uint64_t gpa, bytes;
 	uint8_t *hva;
 };
-size_t vmm_windows(const struct vmm *vmm, const struct vmm_window **windows);
+size_t vmm_regions(const struct vmm *vmm, const struct vmm_region **regions);
 
 /*
- * THE way from a guest address to a pointer: NULL unless gpa .. gpa+bytes is guest RAM and lies within one window. Valid
+ * THE way from a guest address to a pointer: NULL unless gpa .. gpa+bytes is guest RAM and lies within one region. Valid
  * from vmm_memory_create to vmm_memory_destroy. The pointed-to memory may be migrated at any time: an access may sleep
  * for the closed time of a block, and no access may pin the page over a system call (no O_DIRECT, no vhost).
  */
@@ -64,7 +64,8 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes);
 struct vmm_io {
 	const char *name;
 	uint64_t base, bytes; /* port or gpa range */
-	void (*access)(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes, bool write);
+	void (*access)(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes,
+		       bool write);
 	void *opaque;
 };
 /* Register before the first vCPU runs. -EBUSY overlap, -ENOSPC. Unclaimed reads give all ones, writes vanish. */
@@ -90,8 +91,8 @@ int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data);
 /* Why the guest ended; each is reported on stderr, over the control socket (event SHUTDOWN) and as exit status. */
 enum vmm_end {
 	VMM_END_NONE,
-	VMM_END_POWER_OFF,    /* guest asked: exit 0 */
-	VMM_END_REBOOT,	      /* guest asked for a reset: the machine starts anew, or exit 0 with --no-reboot */
+	VMM_END_POWER_OFF, /* guest asked: exit 0 */
+	VMM_END_REBOOT, /* guest asked for a reset: the machine starts anew, or exit 0 with --no-reboot */
 	VMM_END_QUIT,	      /* control socket: exit 0 */
 	VMM_END_SIGNAL,	      /* SIGTERM, SIGINT, SIGHUP: exit 0 after cancelling jobs */
 	VMM_END_TRIPLE_FAULT, /* exit 3 */
@@ -113,7 +114,9 @@ void vmm_loop_remove(struct vmm *vmm, int fd);
 /* ---- Log ----------------------------------------------------------------------------------------------------- */
 
 /* `key=value` text after the level; guest-triggered lines go through vmm_log_guest, which lets 10 a second pass. */
-__attribute__((format(printf, 2, 3))) void vmm_log(enum gmig_log_level level, const char *format, ...);
-__attribute__((format(printf, 2, 3))) void vmm_log_guest(enum gmig_log_level level, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void vmm_log(enum gmig_log_level level, const char *format,
+						   ...);
+__attribute__((format(printf, 2, 3))) void vmm_log_guest(enum gmig_log_level level,
+							 const char *format, ...);
 
 #endif

@@ -23,17 +23,17 @@ static int e820_add(struct boot_params *params, uint64_t gpa, uint64_t end, uint
 	return 0;
 }
 
-/* Runs of RAM from `gpa` on: windows that touch become one entry, whatever vnode they are of (SRAT
+/* Runs of RAM from `gpa` on: regions that touch become one entry, whatever vnode they are of (SRAT
  * tells that). */
 static int e820_add_ram(struct boot_params *params, const struct bootram *ram, uint64_t gpa)
 {
 	for (size_t i = 0; i < ram->count; i++) {
-		const struct vmm_window *window = &ram->windows[i];
-		uint64_t start = window->gpa > gpa ? window->gpa : gpa;
+		const struct vmm_region *region = &ram->regions[i];
+		uint64_t start = region->gpa > gpa ? region->gpa : gpa;
 		uint64_t end;
 		int ret;
 
-		if (window->gpa + window->bytes <= start)
+		if (region->gpa + region->bytes <= start)
 			continue;
 		end = bootram_run_end(ram, start);
 		ret = e820_add(params, start, end, E820_RAM);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 const char cell_mover_virsh[] = "virsh";
-const char *const cell_percentiles[CELL_PERCENTILES] = { "p50", "p99", "p999", "max" };
+const char *const cell_percentiles[CELL_PERCENTILES] = {"p50", "p99", "p999", "max"};
 
 /* clang-format off */
 #define PERCENTILES_OF(first, name) \
@@ -23,14 +23,14 @@ static const char *const metric_names[METRIC_COUNT] = {
 	[METRIC_USER_SECONDS_PER_GB] = "user_seconds_per_gb",
 	[METRIC_SYSTEM_SECONDS_PER_GB] = "system_seconds_per_gb",
 	[METRIC_MEMCPY_CPU_SECONDS_PER_GB] = "memcpy_cpu_seconds_per_gb",
-	[METRIC_HUGE_LOST] = "huge_lost",
+	[METRIC_THP_SPLIT] = "thp_split",
 	[METRIC_PASSES] = "passes",
 	[METRIC_GUEST_BEFORE] = "guest_pages_per_second_before",
 	[METRIC_GUEST_DURING] = "guest_pages_per_second_during",
 	[METRIC_GUEST_AFTER] = "guest_pages_per_second_after",
 	[METRIC_EXTRA_BYTES] = "extra_bytes",
-	PERCENTILES_OF(METRIC_CLOSED_READ_NS, "closed_read"),
-	PERCENTILES_OF(METRIC_CLOSED_WRITE_NS, "closed_write"),
+	PERCENTILES_OF(METRIC_BLACKOUT_READ_NS, "blackout_read"),
+	PERCENTILES_OF(METRIC_BLACKOUT_WRITE_NS, "blackout_write"),
 	PERCENTILES_OF(METRIC_STALL_NS, "stall"),
 	PERCENTILES_OF(METRIC_GAP_NS, "gap"),
 };
@@ -45,11 +45,11 @@ static const struct axis {
 	const char *name;
 	const char *values[8];
 } axes_allowed[] = {
-	{ "page", { "2M", "4K" } },
-	{ "frames", { "fresh", "recycled" } },
-	{ "load", { "idle", "write", "random", "read", "half" } },
-	{ "mode", { "readable", "block" } },
-	{ "mover", { "uffd", "move_pages", "migratepages", cell_mover_virsh } },
+    {"page", {"2M", "4K"}},
+    {"frames", {"fresh", "recycled"}},
+    {"load", {"idle", "write", "random", "read", "half"}},
+    {"mode", {"readable", "block"}},
+    {"mover", {"uffd", "move_pages", "migratepages", cell_mover_virsh}},
 };
 
 const char *cell_axis_name(const char *axis, const char *text)
@@ -66,23 +66,27 @@ const char *cell_axis_name(const char *axis, const char *text)
 
 bool cell_same_kind(const struct cell *a, const struct cell *b)
 {
-	return !strcmp(a->mover, b->mover) && !strcmp(a->page, b->page) && !strcmp(a->frames, b->frames) &&
-	       !strcmp(a->load, b->load) && !strcmp(a->mode, b->mode) && a->threads == b->threads &&
-	       a->vcpus == b->vcpus && a->batch == b->batch;
+	return !strcmp(a->mover, b->mover) && !strcmp(a->page, b->page) &&
+	       !strcmp(a->frames, b->frames) && !strcmp(a->load, b->load) &&
+	       !strcmp(a->mode, b->mode) && a->threads == b->threads && a->vcpus == b->vcpus &&
+	       a->batch == b->batch;
 }
 
 void cell_name(const struct cell *cell, char *text, size_t bytes)
 {
-	int used = cell->domain ? snprintf(text, bytes, "domain by %s, %s", cell->mover, cell->page) :
-				  snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames, cell->mode, cell->load);
+	int used = cell->domain ? snprintf(text, bytes, "domain by %s, %s", cell->mover, cell->page)
+				: snprintf(text, bytes, "%s %s %s %s", cell->page, cell->frames,
+					   cell->mode, cell->load);
 
-	if (!cell->domain && used > 0 && (size_t)used < bytes && (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
-		used += snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads, cell->vcpus,
-				 cell->jobs);
+	if (!cell->domain && used > 0 && (size_t)used < bytes &&
+	    (cell->threads > 1 || cell->vcpus > 1 || cell->jobs > 1))
+		used += snprintf(text + used, bytes - (size_t)used, " %ut %uv %uj", cell->threads,
+				 cell->vcpus, cell->jobs);
 	if (used > 0 && (size_t)used < bytes && cell->batch)
 		used += snprintf(text + used, bytes - (size_t)used, " batch %u", cell->batch);
 	if (used > 0 && (size_t)used < bytes && cell->mem_bytes != 1ull << 30)
-		snprintf(text + used, bytes - (size_t)used, " %lluM", (unsigned long long)(cell->mem_bytes >> 20));
+		snprintf(text + used, bytes - (size_t)used, " %lluM",
+			 (unsigned long long)(cell->mem_bytes >> 20));
 }
 
 void sample_clear(struct sample *sample)
@@ -96,7 +100,8 @@ void sample_set_rate(struct sample *sample, double moved_bytes, double seconds, 
 	double rate = moved_bytes > 0 ? moved_bytes / seconds : 0;
 
 	sample->value[METRIC_BYTES_PER_SECOND] = rate;
-	sample->value[METRIC_WALL_BYTES_PER_SECOND] = moved_bytes > 0 ? moved_bytes / wall_seconds : 0;
+	sample->value[METRIC_WALL_BYTES_PER_SECOND] =
+	    moved_bytes > 0 ? moved_bytes / wall_seconds : 0;
 	sample->value[METRIC_MEMCPY_RATIO] = rate / sample->value[METRIC_MEMCPY_BYTES_PER_SECOND];
 }
 
@@ -128,20 +133,22 @@ static void add_number(double *value, const json_t *number)
 
 int sample_add_job(struct sample *sample, const json_t *job, struct gmig_error *err)
 {
-	const json_t *closed = json_object_get(job, "closed_ns");
+	const json_t *closed = json_object_get(job, "blackout_ns");
 	const char *state = json_string_value(json_object_get(job, "state"));
-	json_int_t left = json_integer_value(json_object_get(job, "left_bytes"));
+	json_int_t left = json_integer_value(json_object_get(job, "remaining_bytes"));
 
 	if (!state || strcmp(state, "completed"))
 		return gmig_fail(err, -EIO, "a migration ended as '%s'", state ? state : "nothing");
 	if (left)
-		return gmig_fail(err, -EIO, "a migration left %lld bytes where they were", (long long)left);
-	sample_add_percentiles(sample, METRIC_CLOSED_READ_NS, json_object_get(closed, "read"));
-	sample_add_percentiles(sample, METRIC_CLOSED_WRITE_NS, json_object_get(closed, "write"));
+		return gmig_fail(err, -EIO, "a migration left %lld bytes where they were",
+				 (long long)left);
+	sample_add_percentiles(sample, METRIC_BLACKOUT_READ_NS, json_object_get(closed, "read"));
+	sample_add_percentiles(sample, METRIC_BLACKOUT_WRITE_NS, json_object_get(closed, "write"));
 	sample_add_percentiles(sample, METRIC_STALL_NS, json_object_get(job, "stall_ns"));
-	add_number(&sample->value[METRIC_HUGE_LOST], json_object_get(job, "huge_lost"));
+	add_number(&sample->value[METRIC_THP_SPLIT], json_object_get(job, "thp_split"));
 	if (json_is_number(json_object_get(job, "passes")))
-		keep_larger(&sample->value[METRIC_PASSES], json_number_value(json_object_get(job, "passes")));
+		keep_larger(&sample->value[METRIC_PASSES],
+			    json_number_value(json_object_get(job, "passes")));
 	return 0;
 }
 
@@ -169,23 +176,29 @@ double cell_system_share(const struct cell_result *result)
 	for (unsigned int i = 0; i < result->count; i++) {
 		const double *value = result->sample[i].value;
 
-		user += isnan(value[METRIC_USER_SECONDS_PER_GB]) ? 0 : value[METRIC_USER_SECONDS_PER_GB];
-		system += isnan(value[METRIC_SYSTEM_SECONDS_PER_GB]) ? 0 : value[METRIC_SYSTEM_SECONDS_PER_GB];
+		user += isnan(value[METRIC_USER_SECONDS_PER_GB])
+			    ? 0
+			    : value[METRIC_USER_SECONDS_PER_GB];
+		system += isnan(value[METRIC_SYSTEM_SECONDS_PER_GB])
+			      ? 0
+			      : value[METRIC_SYSTEM_SECONDS_PER_GB];
 	}
 	return user + system > 0 ? fmin(fmax(system / (user + system), 0), 1) : NAN;
 }
 
 /* Names and numbers of an axis, with its default when none was asked for. */
-#define AXIS(list, count, fallback, i)	((count) ? (list)[i] : (fallback))
-#define AXIS_LENGTH(count)		((count) ? (count) : 1)
+#define AXIS(list, count, fallback, i) ((count) ? (list)[i] : (fallback))
+#define AXIS_LENGTH(count)	       ((count) ? (count) : 1)
 
-size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cell *cells, size_t max)
+size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cell *cells,
+		    size_t max)
 {
-	const unsigned int length[] = { AXIS_LENGTH(axes->pages), AXIS_LENGTH(axes->frame_kinds),
-					AXIS_LENGTH(axes->loads), AXIS_LENGTH(axes->modes),
-					AXIS_LENGTH(axes->thread_counts), AXIS_LENGTH(axes->vcpu_counts),
-					AXIS_LENGTH(axes->job_counts), AXIS_LENGTH(axes->batches),
-					AXIS_LENGTH(axes->mems) };
+	const unsigned int length[] = {
+	    AXIS_LENGTH(axes->pages),	      AXIS_LENGTH(axes->frame_kinds),
+	    AXIS_LENGTH(axes->loads),	      AXIS_LENGTH(axes->modes),
+	    AXIS_LENGTH(axes->thread_counts), AXIS_LENGTH(axes->vcpu_counts),
+	    AXIS_LENGTH(axes->job_counts),    AXIS_LENGTH(axes->batches),
+	    AXIS_LENGTH(axes->mems)};
 	size_t total = 1;
 
 	for (size_t a = 0; a < sizeof(length) / sizeof(length[0]); a++)
@@ -199,16 +212,16 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 			rest /= length[a];
 		}
 		cells[n] = (struct cell){
-			.mover = "uffd",
-			.page = AXIS(axes->page, axes->pages, "2M", at[0]),
-			.frames = AXIS(axes->frames, axes->frame_kinds, "recycled", at[1]),
-			.load = AXIS(axes->load, axes->loads, "write", at[2]),
-			.mode = AXIS(axes->mode, axes->modes, "readable", at[3]),
-			.threads = AXIS(axes->threads, axes->thread_counts, 1, at[4]),
-			.vcpus = AXIS(axes->vcpus, axes->vcpu_counts, 1, at[5]),
-			.jobs = AXIS(axes->jobs, axes->job_counts, 1, at[6]),
-			.batch = AXIS(axes->batch, axes->batches, 0, at[7]),
-			.mem_bytes = AXIS(axes->mem_bytes, axes->mems, mem_bytes, at[8]),
+		    .mover = "uffd",
+		    .page = AXIS(axes->page, axes->pages, "2M", at[0]),
+		    .frames = AXIS(axes->frames, axes->frame_kinds, "recycled", at[1]),
+		    .load = AXIS(axes->load, axes->loads, "write", at[2]),
+		    .mode = AXIS(axes->mode, axes->modes, "readable", at[3]),
+		    .threads = AXIS(axes->threads, axes->thread_counts, 1, at[4]),
+		    .vcpus = AXIS(axes->vcpus, axes->vcpu_counts, 1, at[5]),
+		    .jobs = AXIS(axes->jobs, axes->job_counts, 1, at[6]),
+		    .batch = AXIS(axes->batch, axes->batches, 0, at[7]),
+		    .mem_bytes = AXIS(axes->mem_bytes, axes->mems, mem_bytes, at[8]),
 		};
 	}
 	return total;
@@ -225,9 +238,16 @@ bool cell_needs_nodes(const struct cell *cells, size_t count)
 /* Modes, frames, workers and jobs are gmig's own; migratepages is one call. */
 static struct cell peer_of(const struct cell *cell, const char *mover)
 {
-	return (struct cell){ .mover = mover, .mode = mover, .page = cell->page, .load = cell->load, .frames = "kernel",
-			      .threads = 1, .vcpus = cell->vcpus, .jobs = 1, .mem_bytes = cell->mem_bytes,
-			      .batch = strcmp(mover, kernel_mover_move_pages) ? 0 : cell->batch };
+	return (struct cell){.mover = mover,
+			     .mode = mover,
+			     .page = cell->page,
+			     .load = cell->load,
+			     .frames = "kernel",
+			     .threads = 1,
+			     .vcpus = cell->vcpus,
+			     .jobs = 1,
+			     .mem_bytes = cell->mem_bytes,
+			     .batch = strcmp(mover, kernel_mover_move_pages) ? 0 : cell->batch};
 }
 
 size_t cell_add_peers(struct cell *cells, size_t count, const char *mover, size_t max)
@@ -239,14 +259,16 @@ size_t cell_add_peers(struct cell *cells, size_t count, const char *mover, size_
 		bool there = kernel_mover_is(cells[i].mover);
 
 		for (size_t j = count; j < total; j++)
-			there |= cell_same_kind(&cells[j], &peer) && cells[j].mem_bytes == peer.mem_bytes;
+			there |= cell_same_kind(&cells[j], &peer) &&
+				 cells[j].mem_bytes == peer.mem_bytes;
 		if (!there)
 			cells[total++] = peer;
 	}
 	return total;
 }
 
-size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size_t count, size_t max)
+size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size_t count,
+			  size_t max)
 {
 	size_t own = count, total = count;
 	bool keep = !axes->movers;
@@ -264,7 +286,8 @@ size_t cell_choose_movers(const struct cell_axes *axes, struct cell *cells, size
 }
 
 /* What a row leaves out is one thread, one vCPU, one job. */
-static size_t fill(const struct cell *preset, size_t count, uint64_t mem_bytes, struct cell *cells, size_t max)
+static size_t fill(const struct cell *preset, size_t count, uint64_t mem_bytes, struct cell *cells,
+		   size_t max)
 {
 	for (size_t i = 0; i < count && i < max; i++) {
 		cells[i] = preset[i];
@@ -280,19 +303,23 @@ static size_t fill(const struct cell *preset, size_t count, uint64_t mem_bytes, 
 size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 {
 	static const struct cell preset[] = {
-		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable" },
-		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable" },
-		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "block" },
-		{ .page = "2M", .frames = "recycled", .load = "read", .mode = "readable" },
-		{ .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable" },
-		{ .page = "4K", .frames = "recycled", .load = "idle", .mode = "readable" },
-		{ .page = "4K", .frames = "recycled", .load = "idle", .mode = "readable", .threads = 2,
-		  .batch = 512 },
-		{ .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
-		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable" },
-		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .threads = 2 },
-		{ .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable", .threads = 2 },
-		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 4 },
+	    {.page = "2M", .frames = "recycled", .load = "write", .mode = "readable"},
+	    {.page = "2M", .frames = "fresh", .load = "write", .mode = "readable"},
+	    {.page = "2M", .frames = "recycled", .load = "write", .mode = "block"},
+	    {.page = "2M", .frames = "recycled", .load = "read", .mode = "readable"},
+	    {.page = "2M", .frames = "recycled", .load = "idle", .mode = "readable"},
+	    {.page = "4K", .frames = "recycled", .load = "idle", .mode = "readable"},
+	    {.page = "4K",
+	     .frames = "recycled",
+	     .load = "idle",
+	     .mode = "readable",
+	     .threads = 2,
+	     .batch = 512},
+	    {.page = "4K", .frames = "recycled", .load = "write", .mode = "readable"},
+	    {.page = "4K", .frames = "fresh", .load = "write", .mode = "readable"},
+	    {.page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .threads = 2},
+	    {.page = "2M", .frames = "recycled", .load = "idle", .mode = "readable", .threads = 2},
+	    {.page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 4},
 	};
 
 	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
@@ -301,21 +328,59 @@ size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 {
 	static const struct cell preset[] = {
-		{ .name = "one-way move", .page = "2M", .frames = "fresh", .load = "write", .mode = "readable" },
-		{ .name = "one-way, two workers", .page = "2M", .frames = "fresh", .load = "write",
-		  .mode = "readable", .threads = 2 },
-		{ .name = "back and forth", .page = "2M", .frames = "recycled", .load = "write", .mode = "readable" },
-		{ .name = "readers shut out too", .page = "2M", .frames = "recycled", .load = "write",
-		  .mode = "block" },
-		{ .name = "four jobs at once", .page = "2M", .frames = "recycled", .load = "write",
-		  .mode = "readable", .jobs = 4 },
-		{ .name = "reading guest", .page = "2M", .frames = "recycled", .load = "read", .mode = "readable" },
-		{ .name = "idle guest", .page = "2M", .frames = "recycled", .load = "idle", .mode = "readable" },
-		{ .name = "idle, two workers", .page = "2M", .frames = "recycled", .load = "idle",
-		  .mode = "readable", .threads = 2 },
-		{ .name = "small pages", .page = "4K", .frames = "recycled", .load = "write", .mode = "readable" },
-		{ .name = "small pages, one-way", .page = "4K", .frames = "fresh", .load = "write",
-		  .mode = "readable" },
+	    {.name = "one-way move",
+	     .page = "2M",
+	     .frames = "fresh",
+	     .load = "write",
+	     .mode = "readable"},
+	    {.name = "one-way, two workers",
+	     .page = "2M",
+	     .frames = "fresh",
+	     .load = "write",
+	     .mode = "readable",
+	     .threads = 2},
+	    {.name = "back and forth",
+	     .page = "2M",
+	     .frames = "recycled",
+	     .load = "write",
+	     .mode = "readable"},
+	    {.name = "readers shut out too",
+	     .page = "2M",
+	     .frames = "recycled",
+	     .load = "write",
+	     .mode = "block"},
+	    {.name = "four jobs at once",
+	     .page = "2M",
+	     .frames = "recycled",
+	     .load = "write",
+	     .mode = "readable",
+	     .jobs = 4},
+	    {.name = "reading guest",
+	     .page = "2M",
+	     .frames = "recycled",
+	     .load = "read",
+	     .mode = "readable"},
+	    {.name = "idle guest",
+	     .page = "2M",
+	     .frames = "recycled",
+	     .load = "idle",
+	     .mode = "readable"},
+	    {.name = "idle, two workers",
+	     .page = "2M",
+	     .frames = "recycled",
+	     .load = "idle",
+	     .mode = "readable",
+	     .threads = 2},
+	    {.name = "small pages",
+	     .page = "4K",
+	     .frames = "recycled",
+	     .load = "write",
+	     .mode = "readable"},
+	    {.name = "small pages, one-way",
+	     .page = "4K",
+	     .frames = "fresh",
+	     .load = "write",
+	     .mode = "readable"},
 	};
 
 	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
@@ -324,14 +389,14 @@ size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 {
 	static const struct cell preset[] = {
-		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 1 },
-		{ .page = "4K", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 4 },
-		{ .page = "4K", .frames = "fresh", .load = "idle", .mode = "block", .jobs = 1 },
-		{ .page = "4K", .frames = "fresh", .load = "idle", .mode = "block", .jobs = 4 },
-		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 1 },
-		{ .page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 4 },
-		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 1 },
-		{ .page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 4 },
+	    {.page = "4K", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 1},
+	    {.page = "4K", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 4},
+	    {.page = "4K", .frames = "fresh", .load = "idle", .mode = "block", .jobs = 1},
+	    {.page = "4K", .frames = "fresh", .load = "idle", .mode = "block", .jobs = 4},
+	    {.page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 1},
+	    {.page = "2M", .frames = "fresh", .load = "write", .mode = "readable", .jobs = 4},
+	    {.page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 1},
+	    {.page = "2M", .frames = "recycled", .load = "write", .mode = "readable", .jobs = 4},
 	};
 
 	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);

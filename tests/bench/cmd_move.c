@@ -35,7 +35,8 @@ static size_t add_domain(const struct bench_options *options, struct cell *cells
 {
 	if (!options->domain)
 		return count;
-	return domain_add_cells(domain_facts(options->domain), &options->axes, cells, count, BENCH_MAX_CELLS);
+	return domain_add_cells(domain_facts(options->domain), &options->axes, cells, count,
+				BENCH_MAX_CELLS);
 }
 
 /* Movers that were asked for, and have nothing to move here; NULL: none. */
@@ -67,10 +68,10 @@ int bench_move(const struct bench_options *options, const char *directory)
 			      .min_reps = 7,
 			      .judge = true};
 	const char *misused;
-	size_t own, count =
-	    options->axes_given
-		? cell_product(&options->axes, options->mem_bytes, cells, BENCH_MAX_CELLS)
-		: cell_target_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
+	size_t own,
+	    count = options->axes_given
+			? cell_product(&options->axes, options->mem_bytes, cells, BENCH_MAX_CELLS)
+			: cell_target_preset(options->mem_bytes, cells, BENCH_MAX_CELLS);
 
 	if (count > BENCH_MAX_CELLS) {
 		fprintf(stderr, "gmig-bench: %zu cells are more than %d\n", count, BENCH_MAX_CELLS);
@@ -81,7 +82,8 @@ int bench_move(const struct bench_options *options, const char *directory)
 	else
 		count = add_peers(options, cells, count);
 	if (options->fake_nodes && cell_needs_nodes(cells, count)) {
-		fprintf(stderr, "gmig-bench: move_pages and migratepages move between real nodes: --fake-nodes 0\n");
+		fprintf(stderr, "gmig-bench: move_pages and migratepages move between real nodes: "
+				"--fake-nodes 0\n");
 		return BENCH_USAGE;
 	}
 	/* The targets are judged within two minutes, also on a slow day. */

@@ -31,7 +31,8 @@ struct steady {
 
 static void sleep_ns(uint64_t ns)
 {
-	struct timespec time = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u),
+				.tv_nsec = (long)(ns % 1000000000u)};
 
 	nanosleep(&time, NULL);
 }
@@ -58,7 +59,8 @@ static int look_at(struct guest *guest, struct look *look, struct gmig_error *er
 				 (unsigned long long)state.errors);
 	rc = guest_vcpu_waited_ns(guest, &waited_ns);
 	if (rc)
-		return gmig_fail(err, rc, "the time of the vCPU threads cannot be read: %s", strerror(-rc));
+		return gmig_fail(err, rc, "the time of the vCPU threads cannot be read: %s",
+				 strerror(-rc));
 	look->visits = state.visits;
 	look->seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 	look->waited = (double)waited_ns * 1e-9 / guest_config(guest)->vcpus;
@@ -66,7 +68,8 @@ static int look_at(struct guest *guest, struct look *look, struct gmig_error *er
 }
 
 /* One slice of this guest alone; adds to sum[KIND]. */
-static int measure_slice(struct guest *guest, const char *load, struct look *sum, struct gmig_error *err)
+static int measure_slice(struct guest *guest, const char *load, struct look *sum,
+			 struct gmig_error *err)
 {
 	struct look from, to;
 	int rc = guest_run(guest, load, err);
@@ -91,10 +94,10 @@ static int measure_slice(struct guest *guest, const char *load, struct look *sum
  * A pair: two seconds of each, in slices that take turns, so that what else happens on the machine hits both. Who goes first
  * changes from slice to slice: a drift cancels out. Time in which the vCPU stood in line behind others does not count.
  */
-static int run_pair(struct guest *const *guests, const char *load, struct steady *steady, unsigned int pair,
-		    struct gmig_error *err)
+static int run_pair(struct guest *const *guests, const char *load, struct steady *steady,
+		    unsigned int pair, struct gmig_error *err)
 {
-	struct look sum[KINDS] = { 0 };
+	struct look sum[KINDS] = {0};
 	int rc = 0;
 
 	for (unsigned int slice = 0; !rc && slice < SLICES; slice++) {
@@ -110,7 +113,8 @@ static int run_pair(struct guest *const *guests, const char *load, struct steady
 		double seconds = sum[kind].seconds - sum[kind].waited;
 
 		if (!sum[kind].visits || seconds <= 0)
-			return gmig_fail(err, -ERANGE, "the guest with load %s does not visit pages", load);
+			return gmig_fail(err, -ERANGE,
+					 "the guest with load %s does not visit pages", load);
 		steady->rate[kind][pair] = (double)sum[kind].visits / seconds;
 		steady->waited += sum[kind].waited;
 		steady->seconds += sum[kind].seconds;
@@ -123,15 +127,18 @@ static int run_pair(struct guest *const *guests, const char *load, struct steady
  * Each pair has guests of its own: where the frames of one happen to lie in the caches makes a per cent or two between two
  * guests of the same kind. Who is started first changes from pair to pair.
  */
-static int run_new_pair(const struct bench_options *options, const char *directory, struct steady *steady,
-			unsigned int pair, struct gmig_error *err)
+static int run_new_pair(const struct bench_options *options, const char *directory,
+			struct steady *steady, unsigned int pair, struct gmig_error *err)
 {
-	struct guest_config config = { .mem_bytes = options->mem_bytes, .fake_nodes = options->fake_nodes,
-				       .page = options->axes.pages ? options->axes.page[0] : "2M",
-				       .frames = "fresh", .pin = options->pin,
-				       .vcpus = options->axes.vcpu_counts ? options->axes.vcpus[0] : 1 };
+	struct guest_config config = {.mem_bytes = options->mem_bytes,
+				      .fake_nodes = options->fake_nodes,
+				      .page = options->axes.pages ? options->axes.page[0] : "2M",
+				      .frames = "fresh",
+				      .pin = options->pin,
+				      .vcpus =
+					  options->axes.vcpu_counts ? options->axes.vcpus[0] : 1};
 	const char *load = options->axes.loads ? options->axes.load[0] : "write";
-	struct guest *guests[KINDS] = { NULL };
+	struct guest *guests[KINDS] = {NULL};
 	int rc = 0;
 
 	for (unsigned int i = 0; !rc && i < KINDS; i++) {
@@ -149,10 +156,10 @@ static int run_new_pair(const struct bench_options *options, const char *directo
 	return rc;
 }
 
-static int run_pairs(const struct bench_options *options, const char *directory, struct steady *steady,
-		     struct gmig_error *err)
+static int run_pairs(const struct bench_options *options, const char *directory,
+		     struct steady *steady, struct gmig_error *err)
 {
-	struct noise_input input = { .worst_name = "ratio" };
+	struct noise_input input = {.worst_name = "ratio"};
 	struct host_cpu from, to;
 	int rc = host_cpu_read(&from);
 
@@ -161,8 +168,8 @@ static int run_pairs(const struct bench_options *options, const char *directory,
 	if (rc)
 		return rc;
 	stats_summarize(steady->ratio, steady->pairs, &steady->summary);
-	steady->confidence = stats_median_interval(steady->ratio, steady->pairs, CONFIDENCE, &steady->low,
-						   &steady->high);
+	steady->confidence = stats_median_interval(steady->ratio, steady->pairs, CONFIDENCE,
+						   &steady->low, &steady->high);
 	input.worst_spread = stats_spread(&steady->summary);
 	/* Whoever else ran has either kept the vCPU waiting, or used a CPU that it does not need. */
 	input.foreign_cpu_share = steady->waited / steady->seconds;
@@ -186,17 +193,20 @@ static void print_text(const struct steady *steady, const struct bench_options *
 		stats_summarize(steady->rate[kind], steady->pairs, &rate[kind]);
 	report_host(stdout, host);
 	json_decref(host);
-	printf("A guest of %llu MiB that nobody moves, million pages visited per second,\n%u pairs of guests, 2 s of each by turns, in slices of 0.1 s\n",
+	printf("A guest of %llu MiB that nobody moves, million pages visited per second,\n%u pairs "
+	       "of guests, 2 s of each by turns, in slices of 0.1 s\n",
 	       (unsigned long long)(options->mem_bytes >> 20), steady->pairs);
 	printf("  gmig's memory   %9.3f  (quartiles %.3f .. %.3f)\n", rate[ENGINE].median * 1e-6,
 	       rate[ENGINE].q1 * 1e-6, rate[ENGINE].q3 * 1e-6);
 	printf("  plain memory    %9.3f  (quartiles %.3f .. %.3f)\n", rate[PLAIN].median * 1e-6,
 	       rate[PLAIN].q1 * 1e-6, rate[PLAIN].q3 * 1e-6);
-	printf("  ratio           %9.4f  interval %.4f .. %.4f (%.1f%%)\n", steady->summary.median, steady->low,
-	       steady->high, steady->confidence * 100);
+	printf("  ratio           %9.4f  interval %.4f .. %.4f (%.1f%%)\n", steady->summary.median,
+	       steady->low, steady->high, steady->confidence * 100);
 	printf("%s: the median is %.2f%% off, %.0f%% is allowed; the interval lies %s\n",
-	       within_target(steady) ? "met" : "SHORT", (steady->summary.median - 1) * 100, TARGET * 100,
-	       steady->low >= 1 - TARGET && steady->high <= 1 + TARGET ? "within that, too" : "partly outside");
+	       within_target(steady) ? "met" : "SHORT", (steady->summary.median - 1) * 100,
+	       TARGET * 100,
+	       steady->low >= 1 - TARGET && steady->high <= 1 + TARGET ? "within that, too"
+								       : "partly outside");
 	report_noise(stdout, &steady->noise);
 }
 
@@ -206,10 +216,11 @@ static void print_json(const struct steady *steady, const struct bench_options *
 
 	for (unsigned int i = 0; i < steady->pairs; i++)
 		json_array_append_new(ratios, json_real(steady->ratio[i]));
-	object = json_pack("{s:o, s:I, s:i, s:o, s:f, s:[f, f], s:f, s:b, s:b}", "host", host, "mem_bytes",
-			   (json_int_t)options->mem_bytes, "pairs", (int)steady->pairs, "ratios", ratios, "ratio",
-			   steady->summary.median, "interval", steady->low, steady->high, "confidence",
-			   steady->confidence, "met", within_target(steady), "noisy", steady->noise.noisy);
+	object = json_pack("{s:o, s:I, s:i, s:o, s:f, s:[f, f], s:f, s:b, s:b}", "host", host,
+			   "mem_bytes", (json_int_t)options->mem_bytes, "pairs", (int)steady->pairs,
+			   "ratios", ratios, "ratio", steady->summary.median, "interval",
+			   steady->low, steady->high, "confidence", steady->confidence, "met",
+			   within_target(steady), "noisy", steady->noise.noisy);
 	json_dumpf(object, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7));
 	printf("\n");
 	json_decref(object);
@@ -218,7 +229,7 @@ static void print_json(const struct steady *steady, const struct bench_options *
 int bench_steady(const struct bench_options *options, const char *directory)
 {
 	static struct steady steady;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 
 	steady.pairs = options->reps ? options->reps : DEFAULT_PAIRS;
 	if (run_pairs(options, directory, &steady, &err))

@@ -37,7 +37,8 @@ static uint64_t clock_ns(clockid_t clock)
 
 static int map_buffer(uint64_t bytes, void **mapping, char **start)
 {
-	void *at = mmap(NULL, bytes + BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *at = mmap(NULL, bytes + BLOCK_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (at == MAP_FAILED)
 		return -errno;
@@ -134,11 +135,12 @@ static int run_parts(struct part *parts, unsigned int threads, uint64_t *ns)
 	return rc;
 }
 
-int copier_measure(struct copier *copier, unsigned int threads, struct copier_result *result, struct gmig_error *err)
+int copier_measure(struct copier *copier, unsigned int threads, struct copier_result *result,
+		   struct gmig_error *err)
 {
 	size_t blocks = copier->bytes / BLOCK_BYTES;
 	double *ns = calloc(blocks, sizeof(*ns));
-	struct part parts[MAX_THREADS] = { 0 };
+	struct part parts[MAX_THREADS] = {0};
 	uint64_t cpu_ns = 0, all_ns = 0;
 	size_t done = 0;
 	char *swap;
@@ -146,7 +148,8 @@ int copier_measure(struct copier *copier, unsigned int threads, struct copier_re
 
 	if (!ns || threads < 1 || threads > MAX_THREADS || blocks < threads) {
 		free(ns);
-		return gmig_fail(err, ns ? -EINVAL : -ENOMEM, "cannot measure memcpy with %u threads", threads);
+		return gmig_fail(err, ns ? -EINVAL : -ENOMEM,
+				 "cannot measure memcpy with %u threads", threads);
 	}
 	for (unsigned int i = 0; i < threads; i++) {
 		size_t end = blocks * (i + 1) / threads;
@@ -163,8 +166,9 @@ int copier_measure(struct copier *copier, unsigned int threads, struct copier_re
 			cpu_ns += parts[i].cpu_ns;
 		qsort(ns, blocks, sizeof(*ns), compare_doubles);
 		result->block_ns = stats_quantile(ns, blocks, 0.5);
-		result->bytes_per_second = threads == 1 ? (double)BLOCK_BYTES * 1e9 / result->block_ns
-							: (double)copier->bytes * 1e9 / (double)all_ns;
+		result->bytes_per_second = threads == 1
+					       ? (double)BLOCK_BYTES * 1e9 / result->block_ns
+					       : (double)copier->bytes * 1e9 / (double)all_ns;
 		result->cpu_seconds_per_gb = (double)cpu_ns / (double)copier->bytes;
 		/* Back and forth, as a ping-pong migration goes. */
 		swap = copier->source;
@@ -172,5 +176,6 @@ int copier_measure(struct copier *copier, unsigned int threads, struct copier_re
 		copier->target = swap;
 	}
 	free(ns);
-	return rc ? gmig_fail(err, rc, "cannot start %u copy threads: %s", threads, strerror(-rc)) : 0;
+	return rc ? gmig_fail(err, rc, "cannot start %u copy threads: %s", threads, strerror(-rc))
+		  : 0;
 }

@@ -12,8 +12,9 @@
 struct copier;
 
 struct copier_result {
-	double bytes_per_second; /* one thread: 2 MiB over the median copy; more: all bytes over the time of all */
-	double block_ns;	 /* median time of one copy */
+	double
+	    bytes_per_second; /* one thread: 2 MiB over the median copy; more: all bytes over the time of all */
+	double block_ns; /* median time of one copy */
 	double cpu_seconds_per_gb;
 };
 
@@ -21,7 +22,8 @@ struct copier_result {
 int copier_create(uint64_t bytes, struct copier **out, struct gmig_error *err);
 void copier_destroy(struct copier *copier);
 /* Copies a whole buffer once. 1 <= threads <= 16. */
-int copier_measure(struct copier *copier, unsigned int threads, struct copier_result *result, struct gmig_error *err);
+int copier_measure(struct copier *copier, unsigned int threads, struct copier_result *result,
+		   struct gmig_error *err);
 
 /*
  * Touch that much free memory and free it again. A host that is a virtual machine itself may have lent it back to its own

@@ -36,7 +36,8 @@ static int add_thread(pid_t pid, pid_t tid, void *opaque)
 	return 0;
 }
 
-static int create(uint32_t type, uint64_t config, pid_t pid, const char *without, struct counters **out)
+static int create(uint32_t type, uint64_t config, pid_t pid, const char *without,
+		  struct counters **out)
 {
 	struct counters *counters = calloc(1, sizeof(*counters));
 	int rc;
@@ -44,11 +45,11 @@ static int create(uint32_t type, uint64_t config, pid_t pid, const char *without
 	if (!counters)
 		return -ENOMEM;
 	counters->attr = (struct perf_event_attr){
-		.type = type,
-		.size = sizeof(counters->attr),
-		.config = config,
-		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
-		.inherit = 1,
+	    .type = type,
+	    .size = sizeof(counters->attr),
+	    .config = config,
+	    .read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
+	    .inherit = 1,
 	};
 	counters->without = without;
 	rc = process_each_thread(pid, "", add_thread, counters);

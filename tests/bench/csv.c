@@ -71,8 +71,8 @@ static void print_member(FILE *out, const json_t *value)
 void csv_trace(FILE *out, const json_t *records)
 {
 	static const char *const columns[] = {
-	    "job",   "gpa",	    "begin_ns", "end_ns", "closed_read_ns", "closed_write_ns",
-	    "pages", "moved_pages", "from",	"to",	  "worker",	    "huge",
+	    "job",   "gpa",	    "begin_ns", "end_ns", "blackout_read_ns", "blackout_write_ns",
+	    "pages", "moved_pages", "from",	"to",	  "worker",	      "huge",
 	    "error"};
 	const size_t count = sizeof(columns) / sizeof(columns[0]);
 	const json_t *record;

@@ -285,10 +285,8 @@ static int move_by_virsh(struct domain *domain, struct kernel_move *out, struct 
 int domain_move(struct domain *domain, const char *mover, struct kernel_move *out,
 		struct gmig_error *err)
 {
-	const struct kernel_order order = {.mover = mover,
-					   .memory = &domain->memory,
-					   .from = domain->node,
-					   .to = !domain->node};
+	const struct kernel_order order = {
+	    .mover = mover, .memory = &domain->memory, .from = domain->node, .to = !domain->node};
 	int rc;
 
 	if (!kernel_mover_is(mover)) {
@@ -334,7 +332,7 @@ void domain_fill_sample(const struct kernel_move *move, struct sample *sample)
 {
 	sample_set_rate(sample, move->moved_bytes, move->seconds, move->seconds);
 	sample->value[METRIC_MOVED_RATIO] = move->moved_ratio;
-	sample->value[METRIC_HUGE_LOST] = move->huge_lost;
+	sample->value[METRIC_THP_SPLIT] = move->thp_split;
 	if (move->moved_bytes > 0)
 		sample->value[METRIC_CPU_SECONDS_PER_GB] =
 		    move->cpu_seconds * 1e9 / move->moved_bytes;

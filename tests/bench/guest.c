@@ -17,11 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_TIMEOUT_MS    20000
-#define GIB_TIMEOUT_MS	 15000
-#define QUIT_TIMEOUT_MS	    3000
-#define MIGRATE_TIMEOUT_MS  60000
-#define VCPU_THREAD_NAME    "vcpu"
+#define START_TIMEOUT_MS   20000
+#define GIB_TIMEOUT_MS	   15000
+#define QUIT_TIMEOUT_MS	   3000
+#define MIGRATE_TIMEOUT_MS 60000
+#define VCPU_THREAD_NAME   "vcpu"
 
 struct guest {
 	struct guest_config config;
@@ -36,7 +36,7 @@ struct guest {
 	struct process_split begin_split;
 	struct counters *syscalls;	   /* NULL: not counted */
 	struct instructions *instructions; /* the same */
-	uint64_t base_bytes; /* resident before the first migration */
+	uint64_t base_bytes;		   /* resident before the first migration */
 };
 
 static uint64_t now_ns(void)
@@ -49,7 +49,7 @@ static uint64_t now_ns(void)
 
 static void sleep_ms(unsigned int ms)
 {
-	struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
 	nanosleep(&time, NULL);
 }
@@ -57,7 +57,8 @@ static void sleep_ms(unsigned int ms)
 /* ---- Start and end ------------------------------------------------------------------------------------------- */
 
 /* The child's part of fork: output to the log, dies with the parent, becomes gmig-vmm. Never returns. */
-__attribute__((noreturn)) static void become_vmm(const struct guest *guest, const char *vmm_path, pid_t parent)
+__attribute__((noreturn)) static void become_vmm(const struct guest *guest, const char *vmm_path,
+						 pid_t parent)
 {
 	const struct guest_config *config = &guest->config;
 	int log = open(guest->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -67,7 +68,8 @@ __attribute__((noreturn)) static void become_vmm(const struct guest *guest, cons
 	int argc = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+	if (getppid() != parent || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 ||
+	    dup2(log, 2) < 0)
 		_exit(126);
 	snprintf(mem, sizeof(mem), "%lluM", (unsigned long long)(config->mem_bytes >> 20));
 	snprintf(cpus, sizeof(cpus), "%u", config->vcpus);
@@ -122,7 +124,8 @@ static int child_ended(struct guest *guest, struct gmig_error *err)
 		return 0;
 	guest->pid = -1;
 	last_log_line(guest, text, sizeof(text));
-	return gmig_fail(err, -ECHILD, "gmig-vmm ended %s %d: %s", WIFSIGNALED(status) ? "by signal" : "with status",
+	return gmig_fail(err, -ECHILD, "gmig-vmm ended %s %d: %s",
+			 WIFSIGNALED(status) ? "by signal" : "with status",
 			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), text);
 }
 
@@ -164,27 +167,30 @@ static int wait_populated(struct guest *guest, struct gmig_error *err)
 		json_decref(state.gap_ns);
 		for (unsigned int n = 0; n < 64; n++)
 			resident += state.resident_bytes[n];
-		if (state.sweeps >= 2 && (resident >= guest->config.mem_bytes || guest->config.plain))
+		if (state.sweeps >= 2 &&
+		    (resident >= guest->config.mem_bytes || guest->config.plain))
 			return 0;
 		if (now_ns() > give_up)
-			return gmig_fail(err, -ETIMEDOUT, "the guest does not touch all of its memory: %llu of %llu MiB",
-					 (unsigned long long)(resident >> 20),
-					 (unsigned long long)(guest->config.mem_bytes >> 20));
+			return gmig_fail(
+			    err, -ETIMEDOUT,
+			    "the guest does not touch all of its memory: %llu of %llu MiB",
+			    (unsigned long long)(resident >> 20),
+			    (unsigned long long)(guest->config.mem_bytes >> 20));
 		sleep_ms(20);
 	}
 }
 
-/* Where the guest's memory, one window, lies in the child. */
+/* Where the guest's memory, one region, lies in the child. */
 static int find_window(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
 {
-	json_t *result = NULL, *window;
+	json_t *result = NULL, *region;
 	int rc = control_call(guest->client, "query-residency", NULL, &result, err);
 
 	if (rc)
 		return rc;
-	window = json_array_get(json_object_get(result, "windows"), 0);
-	range->start = (uint64_t)json_integer_value(json_object_get(window, "hva"));
-	range->end = range->start + (uint64_t)json_integer_value(json_object_get(window, "bytes"));
+	region = json_array_get(json_object_get(result, "regions"), 0);
+	range->start = (uint64_t)json_integer_value(json_object_get(region, "hva"));
+	range->end = range->start + (uint64_t)json_integer_value(json_object_get(region, "bytes"));
 	json_decref(result);
 	if (range->end - range->start == guest->config.mem_bytes)
 		return 0;
@@ -238,16 +244,16 @@ static int start_guest(struct guest *guest, const char *vmm_path, struct gmig_er
 	if (!rc && guest->config.pin) {
 		rc = process_pin_threads(guest->pid, VCPU_THREAD_NAME, host_cpus());
 		if (rc)
-			gmig_fail(err, rc, "cannot pin the threads named %s* of gmig-vmm: %s", VCPU_THREAD_NAME,
-				  strerror(-rc));
+			gmig_fail(err, rc, "cannot pin the threads named %s* of gmig-vmm: %s",
+				  VCPU_THREAD_NAME, strerror(-rc));
 	}
 	if (!rc && !read_memory(guest, &memory))
 		guest->base_bytes = memory.rss_bytes;
 	return rc;
 }
 
-int guest_create(const struct guest_config *config, const char *vmm_path, const char *directory, struct guest **out,
-		 struct gmig_error *err)
+int guest_create(const struct guest_config *config, const char *vmm_path, const char *directory,
+		 struct guest **out, struct gmig_error *err)
 {
 	static unsigned int serial;
 	struct guest *guest = calloc(1, sizeof(*guest));
@@ -370,8 +376,7 @@ static uint64_t add_node_bytes(const json_t *object, uint64_t *per_node)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)object, key, value)
-	{
+	json_object_foreach ((json_t *)object, key, value) {
 		unsigned long node = strtoul(key, NULL, 10);
 
 		if (node < 64 && per_node)
@@ -396,8 +401,7 @@ int guest_state(struct guest *guest, struct guest_state *state, struct gmig_erro
 	state->sweeps = (uint64_t)json_integer_value(json_object_get(probe, "sweeps"));
 	state->errors = (uint64_t)json_integer_value(json_object_get(probe, "errors"));
 	state->gap_ns = json_incref(json_object_get(probe, "gap_ns"));
-	json_array_foreach(json_object_get(result, "vnodes"), index, vnode)
-	{
+	json_array_foreach (json_object_get(result, "vnodes"), index, vnode) {
 		add_node_bytes(json_object_get(vnode, "resident"), state->resident_bytes);
 	}
 	state->pool_bytes = add_node_bytes(json_object_get(result, "pool"), NULL);
@@ -407,7 +411,8 @@ int guest_state(struct guest *guest, struct guest_state *state, struct gmig_erro
 	return 0;
 }
 
-static int read_visits(struct guest *guest, uint64_t *visits, uint64_t *at_ns, struct gmig_error *err)
+static int read_visits(struct guest *guest, uint64_t *visits, uint64_t *at_ns,
+		       struct gmig_error *err)
 {
 	struct guest_state state;
 	int rc = guest_state(guest, &state, err);
@@ -420,7 +425,8 @@ static int read_visits(struct guest *guest, uint64_t *visits, uint64_t *at_ns, s
 	return 0;
 }
 
-int guest_throughput(struct guest *guest, unsigned int ms, double *visits_per_second, struct gmig_error *err)
+int guest_throughput(struct guest *guest, unsigned int ms, double *visits_per_second,
+		     struct gmig_error *err)
 {
 	uint64_t from, to, from_ns, to_ns;
 	int rc = read_visits(guest, &from, &from_ns, err);
@@ -440,12 +446,12 @@ static void read_buckets(const json_t *list, uint64_t *count)
 	size_t index;
 	json_t *pair;
 
-	json_array_foreach((json_t *)list, index, pair)
-	{
+	json_array_foreach ((json_t *)list, index, pair) {
 		uint64_t from = (uint64_t)json_integer_value(json_array_get(pair, 0));
 
 		if (from)
-			count[63 - __builtin_clzll(from)] += (uint64_t)json_integer_value(json_array_get(pair, 1));
+			count[63 - __builtin_clzll(from)] +=
+			    (uint64_t)json_integer_value(json_array_get(pair, 1));
 	}
 }
 
@@ -457,9 +463,9 @@ int guest_times(struct guest *guest, struct guest_times *times, struct gmig_erro
 	memset(times, 0, sizeof(*times));
 	if (rc)
 		return rc;
-	closed = json_object_get(result, "closed_ns");
-	read_buckets(json_object_get(closed, "read"), times->closed_read);
-	read_buckets(json_object_get(closed, "write"), times->closed_write);
+	closed = json_object_get(result, "blackout_ns");
+	read_buckets(json_object_get(closed, "read"), times->blackout_read);
+	read_buckets(json_object_get(closed, "write"), times->blackout_write);
 	read_buckets(json_object_get(result, "stall_ns"), times->stall);
 	json_decref(result);
 	return 0;
@@ -490,14 +496,15 @@ void guest_outcome_clear(struct guest_outcome *outcome)
 
 static json_t *migrate_arguments(const struct guest *guest, const struct guest_migration *migration)
 {
-	json_t *arguments = json_pack("{s:[i], s:[i], s:s, s:s, s:i}", "from", (int)guest->node, "to",
-				      (int)!guest->node, "mode", migration->mode, "frames", migration->frames,
-				      "threads", (int)migration->threads);
+	json_t *arguments = json_pack("{s:[i], s:[i], s:s, s:s, s:i}", "from", (int)guest->node,
+				      "to", (int)!guest->node, "mode", migration->mode, "frames",
+				      migration->frames, "threads", (int)migration->threads);
 
 	if (migration->batch)
 		json_object_set_new(arguments, "batch", json_integer(migration->batch));
 	if (migration->rate_bytes_per_second)
-		json_object_set_new(arguments, "rate", json_integer((json_int_t)migration->rate_bytes_per_second));
+		json_object_set_new(arguments, "rate",
+				    json_integer((json_int_t)migration->rate_bytes_per_second));
 	if (migration->trace)
 		json_object_set_new(arguments, "trace", json_true());
 	return arguments;
@@ -508,16 +515,18 @@ static void create_counters(struct guest *guest, const struct guest_migration *m
 {
 	bool by_kernel = migration->mover && kernel_mover_is(migration->mover);
 
-	if (migration->count_syscalls && counters_of_syscalls(guest->pid, VCPU_THREAD_NAME, &guest->syscalls))
+	if (migration->count_syscalls &&
+	    counters_of_syscalls(guest->pid, VCPU_THREAD_NAME, &guest->syscalls))
 		guest->syscalls = NULL;
 	if (migration->count_instructions &&
-	    instructions_create(by_kernel ? getpid() : guest->pid, by_kernel ? NULL : VCPU_THREAD_NAME, &guest->instructions))
+	    instructions_create(by_kernel ? getpid() : guest->pid,
+				by_kernel ? NULL : VCPU_THREAD_NAME, &guest->instructions))
 		guest->instructions = NULL;
 }
 
 /* What is noted before the time is taken. */
-static int look_before(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
-		       struct gmig_error *err)
+static int look_before(struct guest *guest, const struct guest_migration *migration,
+		       struct guest_outcome *outcome, struct gmig_error *err)
 {
 	int rc;
 
@@ -536,8 +545,8 @@ static int look_before(struct guest *guest, const struct guest_migration *migrat
 	return rc;
 }
 
-int guest_migrate_start(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
-			struct gmig_error *err)
+int guest_migrate_start(struct guest *guest, const struct guest_migration *migration,
+			struct guest_outcome *outcome, struct gmig_error *err)
 {
 	json_t *arguments = migrate_arguments(guest, migration);
 	int rc = look_before(guest, migration, outcome, err);
@@ -557,7 +566,8 @@ static bool job_ended(const json_t *job)
 {
 	const char *state = json_string_value(json_object_get(job, "state"));
 
-	return state && (!strcmp(state, "completed") || !strcmp(state, "failed") || !strcmp(state, "cancelled"));
+	return state && (!strcmp(state, "completed") || !strcmp(state, "failed") ||
+			 !strcmp(state, "cancelled"));
 }
 
 /* Replace what is known of a job by what the event says. */
@@ -569,7 +579,8 @@ static void take_event(struct guest_outcome *outcome, json_t *event)
 	if (!name || strcmp(name, "JOB_STATUS_CHANGE"))
 		return;
 	for (unsigned int i = 0; i < outcome->jobs; i++) {
-		if (!json_equal(json_object_get(outcome->job[i], "id"), json_object_get(job, "id")) ||
+		if (!json_equal(json_object_get(outcome->job[i], "id"),
+				json_object_get(job, "id")) ||
 		    job_ended(outcome->job[i]))
 			continue;
 		json_decref(outcome->job[i]);
@@ -594,21 +605,24 @@ static int look_after(struct guest *guest, struct guest_outcome *outcome, struct
 	int rc = process_split_read(guest->pid, VCPU_THREAD_NAME, &split);
 
 	outcome->user_seconds = rc ? NAN : split.user_seconds - guest->begin_split.user_seconds;
-	outcome->system_seconds = rc ? NAN : split.system_seconds - guest->begin_split.system_seconds;
+	outcome->system_seconds =
+	    rc ? NAN : split.system_seconds - guest->begin_split.system_seconds;
 	outcome->syscalls = guest->syscalls ? (double)counters_sum(guest->syscalls) : NAN;
 	counters_destroy(guest->syscalls);
 	guest->syscalls = NULL;
 	outcome->instructions = instructions_count(guest->instructions);
-	outcome->instructions_by = guest->instructions ? instructions_source(guest->instructions) : NULL;
+	outcome->instructions_by =
+	    guest->instructions ? instructions_source(guest->instructions) : NULL;
 	instructions_destroy(guest->instructions);
 	guest->instructions = NULL;
 	outcome->extra_bytes = NAN;
 	if (guest->base_bytes && !read_memory(guest, &memory))
-		outcome->extra_bytes = fmax((double)memory.peak_bytes - (double)guest->base_bytes, 0);
+		outcome->extra_bytes =
+		    fmax((double)memory.peak_bytes - (double)guest->base_bytes, 0);
 	rc = read_visits(guest, &visits, &visits_ns, err);
 	if (!rc)
-		outcome->visits_per_second =
-			(double)(visits - guest->begin_visits) * 1e9 / (double)(visits_ns - guest->begin_visits_ns);
+		outcome->visits_per_second = (double)(visits - guest->begin_visits) * 1e9 /
+					     (double)(visits_ns - guest->begin_visits_ns);
 	return rc;
 }
 
@@ -621,13 +635,15 @@ static int take_cost(struct guest *guest, struct guest_outcome *outcome, struct 
 	outcome->wall_ns = now_ns() - guest->begin_ns;
 	rc = guest_cpu_ns(guest, &all_ns, &vcpu_ns);
 	if (rc)
-		return gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s", strerror(-rc));
+		return gmig_fail(err, rc, "the CPU time of gmig-vmm cannot be read: %s",
+				 strerror(-rc));
 	outcome->cpu_ns = all_ns - guest->begin_cpu_ns - (vcpu_ns - guest->begin_vcpu_ns);
 	guest->node = !guest->node;
 	return look_after(guest, outcome, err);
 }
 
-int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int timeout_ms, struct gmig_error *err)
+int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int timeout_ms,
+		       struct gmig_error *err)
 {
 	uint64_t give_up = now_ns() + (uint64_t)timeout_ms * 1000000u;
 	int rc;
@@ -636,8 +652,9 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 		uint64_t now = now_ns();
 		json_t *event = NULL;
 
-		rc = control_next_event(guest->client, now < give_up ? (int)((give_up - now) / 1000000) : 0, &event,
-					err);
+		rc = control_next_event(guest->client,
+					now < give_up ? (int)((give_up - now) / 1000000) : 0,
+					&event, err);
 		if (rc)
 			return child_ended(guest, err) ? -ECHILD : rc;
 		take_event(outcome, event);
@@ -648,12 +665,15 @@ int guest_migrate_wait(struct guest *guest, struct guest_outcome *outcome, int t
 }
 
 /* The work is done by this thread, in the kernel. */
-static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
-			     struct gmig_error *err)
+static int migrate_by_kernel(struct guest *guest, const struct guest_migration *migration,
+			     struct guest_outcome *outcome, struct gmig_error *err)
 {
-	struct kernel_memory memory = { .pid = guest->pid, .ranges = 1 };
-	struct kernel_order order = { .mover = migration->mover, .memory = &memory, .from = guest->node, .to = !guest->node,
-				      .batch = migration->batch };
+	struct kernel_memory memory = {.pid = guest->pid, .ranges = 1};
+	struct kernel_order order = {.mover = migration->mover,
+				     .memory = &memory,
+				     .from = guest->node,
+				     .to = !guest->node,
+				     .batch = migration->batch};
 	struct kernel_move move;
 	int rc = find_window(guest, &memory.range[0], err);
 
@@ -669,7 +689,7 @@ static int migrate_by_kernel(struct guest *guest, const struct guest_migration *
 	outcome->moved_bytes = move.moved_bytes;
 	outcome->moved_ratio = move.moved_ratio;
 	outcome->seconds = move.seconds;
-	outcome->huge_lost = move.huge_lost;
+	outcome->thp_split = move.thp_split;
 	outcome->cpu_ns += (uint64_t)(move.cpu_seconds * 1e9);
 	outcome->user_seconds = outcome->system_seconds = NAN;
 	if (migration->count_syscalls)
@@ -677,8 +697,8 @@ static int migrate_by_kernel(struct guest *guest, const struct guest_migration *
 	return 0;
 }
 
-int guest_migrate(struct guest *guest, const struct guest_migration *migration, struct guest_outcome *outcome,
-		  struct gmig_error *err)
+int guest_migrate(struct guest *guest, const struct guest_migration *migration,
+		  struct guest_outcome *outcome, struct gmig_error *err)
 {
 	int rc;
 
@@ -700,13 +720,13 @@ static int trace_part(struct guest *guest, json_t *id, size_t first, json_t *rec
 	json_t *result = NULL, *record;
 	size_t index;
 	int rc = control_call(guest->client, "query-job-trace",
-			      json_pack("{s:O, s:I}", "id", id, "first", (json_int_t)first), &result, err);
+			      json_pack("{s:O, s:I}", "id", id, "first", (json_int_t)first),
+			      &result, err);
 
 	if (rc)
 		return rc;
 	*total = (size_t)json_integer_value(json_object_get(result, "total"));
-	json_array_foreach(json_object_get(result, "records"), index, record)
-	{
+	json_array_foreach (json_object_get(result, "records"), index, record) {
 		json_object_set(record, "job", id);
 		json_array_append(records, record);
 	}
@@ -724,7 +744,8 @@ int guest_trace(struct guest *guest, const json_t *job, json_t *records, struct 
 		if (rc)
 			return rc;
 		if (have < total && json_array_size(records) - before == have)
-			return gmig_fail(err, -EPROTO, "the trace ends at record %zu of %zu", have, total);
+			return gmig_fail(err, -EPROTO, "the trace ends at record %zu of %zu", have,
+					 total);
 		have = json_array_size(records) - before;
 	}
 	return 0;

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <linux/userfaultfd.h>
 #include <unistd.h>
 
 #ifndef USERFAULTFD_IOC_NEW
@@ -73,7 +73,10 @@ static uint64_t cache_bytes(unsigned int index, char *name, size_t name_bytes)
 	read_line(path, level, sizeof(level));
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%u/type", index);
 	read_line(path, type, sizeof(type));
-	snprintf(name, name_bytes, "L%s%s", level, !strcmp(type, "Data") ? "d" : !strcmp(type, "Instruction") ? "i" : "");
+	snprintf(name, name_bytes, "L%s%s", level,
+		 !strcmp(type, "Data")		? "d"
+		 : !strcmp(type, "Instruction") ? "i"
+						: "");
 	bytes = strtoull(size, &end, 10);
 	return *end == 'K' ? bytes << 10 : *end == 'M' ? bytes << 20 : bytes;
 }
@@ -110,14 +113,26 @@ unsigned int host_cpus(void)
 
 static json_t *mitigations(void)
 {
-	static const char *const names[] = { "spectre_v1", "spectre_v2", "spec_store_bypass", "spec_rstack_overflow",
-					     "retbleed", "meltdown", "mds", "l1tf", "itlb_multihit", "vmscape",
-					     "tsa", "gather_data_sampling", "indirect_target_selection", "srso" };
+	static const char *const names[] = {"spectre_v1",
+					    "spectre_v2",
+					    "spec_store_bypass",
+					    "spec_rstack_overflow",
+					    "retbleed",
+					    "meltdown",
+					    "mds",
+					    "l1tf",
+					    "itlb_multihit",
+					    "vmscape",
+					    "tsa",
+					    "gather_data_sampling",
+					    "indirect_target_selection",
+					    "srso"};
 	json_t *found = json_object();
 	char path[128], text[256];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "/sys/devices/system/cpu/vulnerabilities/%s", names[i]);
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/vulnerabilities/%s",
+			 names[i]);
 		if (!read_line(path, text, sizeof(text)) && strcmp(text, "Not affected"))
 			json_object_set_new(found, names[i], json_string(text));
 	}
@@ -145,9 +160,11 @@ json_t *host_facts(void)
 			json_object_set_new(caches, text, json_integer((json_int_t)bytes));
 	}
 	json_object_set_new(facts, "caches", caches);
-	json_object_set_new(facts, "last_level_cache_bytes", json_integer((json_int_t)host_last_level_cache_bytes()));
+	json_object_set_new(facts, "last_level_cache_bytes",
+			    json_integer((json_int_t)host_last_level_cache_bytes()));
 	if (!read_keyed("/proc/meminfo", "MemTotal", text, sizeof(text)))
-		json_object_set_new(facts, "memory_bytes", json_integer((json_int_t)(strtoull(text, NULL, 10) << 10)));
+		json_object_set_new(facts, "memory_bytes",
+				    json_integer((json_int_t)(strtoull(text, NULL, 10) << 10)));
 	if (!uname(&kernel))
 		json_object_set_new(facts, "kernel", json_string(kernel.release));
 	if (!read_keyed("/proc/cpuinfo", "flags", flags, sizeof(flags)))
@@ -173,8 +190,8 @@ int host_cpu_read(struct host_cpu *out)
 
 	if (rc)
 		return rc;
-	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &iowait, &irq,
-		   &softirq, &steal) != 8)
+	if (sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system,
+		   &idle, &iowait, &irq, &softirq, &steal) != 8)
 		return -EIO;
 	out->busy = (double)(user + nice + system + irq + softirq) * tick;
 	out->steal = (double)steal * tick;
@@ -207,7 +224,8 @@ int host_check(struct gmig_error *err)
 	fd = open_userfaultfd();
 	if (fd < 0)
 		return gmig_fail(err, -errno,
-				 "no userfaultfd for KVM's faults (needs root or access to /dev/userfaultfd): %s",
+				 "no userfaultfd for KVM's faults (needs root or access to "
+				 "/dev/userfaultfd): %s",
 				 strerror(errno));
 	close(fd);
 	return 0;

@@ -86,7 +86,8 @@ void instructions_stop(struct instructions *instructions)
 
 static void sleep_seconds(double seconds)
 {
-	struct timespec time = { .tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - floor(seconds)) * 1e9) };
+	struct timespec time = {.tv_sec = (time_t)seconds,
+				.tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
 
 	nanosleep(&time, NULL);
 }
@@ -112,6 +113,7 @@ double instructions_count(struct instructions *instructions)
 		return NAN;
 	count = (double)(instructions->stop.count - instructions->start.count);
 	if (!instructions->counters)
-		count -= idle_count(instructions, instructions->stop.seconds - instructions->start.seconds);
+		count -= idle_count(instructions,
+				    instructions->stop.seconds - instructions->start.seconds);
 	return isnan(count) ? NAN : fmax(count, 0);
 }

@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE_BYTES  4096ull
-#define HUGE_BYTES  (2ull << 20)
-#define BATCH	    1024 /* addresses in a call of move_pages(2) */
+#define PAGE_BYTES 4096ull
+#define HUGE_BYTES (2ull << 20)
+#define BATCH	   1024 /* addresses in a call of move_pages(2) */
 /* glibc 2.36 lacks it. */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -75,7 +75,8 @@ void kernel_make_huge(pid_t pid, const struct kernel_range *range)
 	/* Block by block: one that fails stops nothing. kernel_move looks how many there are. */
 	for (uint64_t at = (range->start + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
 	     pidfd >= 0 && at + HUGE_BYTES <= range->end; at += HUGE_BYTES) {
-		struct iovec block = { (void *)(uintptr_t)at, HUGE_BYTES }; /* NOLINT(performance-no-int-to-ptr) */
+		struct iovec block = {(void *)(uintptr_t)at,
+				      HUGE_BYTES}; /* NOLINT(performance-no-int-to-ptr) */
 
 		syscall(SYS_process_madvise, pidfd, &block, 1, MADV_COLLAPSE, 0);
 	}
@@ -88,9 +89,9 @@ void kernel_make_huge(pid_t pid, const struct kernel_range *range)
 /* What a walk over the memory does and finds. */
 struct walk {
 	uint64_t step;
-	int to;	     /* < 0: only ask */
-	int counted; /* the node that is asked about */
-	unsigned int batch; /* addresses in a call; 0, or too many: BATCH */
+	int to;			/* < 0: only ask */
+	int counted;		/* the node that is asked about */
+	unsigned int batch;	/* addresses in a call; 0, or too many: BATCH */
 	uint64_t on, elsewhere; /* steps */
 	unsigned int calls;
 };
@@ -106,11 +107,13 @@ static int walk_range(pid_t pid, const struct kernel_range *range, struct walk *
 		unsigned long count = 0;
 
 		for (; count < batch && at + walk->step <= range->end; at += walk->step) {
-			address[count] = (void *)(uintptr_t)at; /* NOLINT(performance-no-int-to-ptr): another process's */
+			address[count] = (void *)(uintptr_t)
+			    at; /* NOLINT(performance-no-int-to-ptr): another process's */
 			node[count++] = walk->to;
 		}
 		/* > 0: so many did not move; the status says which. */
-		if (move_pages(pid, count, address, walk->to < 0 ? NULL : node, status, MPOL_MF_MOVE) < 0)
+		if (move_pages(pid, count, address, walk->to < 0 ? NULL : node, status,
+			       MPOL_MF_MOVE) < 0)
 			return -errno;
 		walk->calls++;
 		for (unsigned long i = 0; i < count; i++) {
@@ -132,7 +135,7 @@ static int walk_memory(const struct kernel_memory *memory, struct walk *walk)
 
 int kernel_place(const struct kernel_memory *memory, unsigned int node, struct kernel_place *out)
 {
-	struct walk walk = { .step = PAGE_BYTES, .to = -1, .counted = (int)node };
+	struct walk walk = {.step = PAGE_BYTES, .to = -1, .counted = (int)node};
 	int rc = walk_memory(memory, &walk);
 
 	out->on_bytes = (double)(walk.on * PAGE_BYTES);
@@ -142,11 +145,12 @@ int kernel_place(const struct kernel_memory *memory, unsigned int node, struct k
 }
 
 /* Huge pages first: named by each of their small ones they would be split into batches of one. */
-static int move_each(const struct kernel_order *order, const struct kernel_place *before, unsigned int *calls)
+static int move_each(const struct kernel_order *order, const struct kernel_place *before,
+		     unsigned int *calls)
 {
 	int to = (int)order->to;
-	struct walk huge = { .step = HUGE_BYTES, .to = to, .counted = to, .batch = order->batch };
-	struct walk small = { .step = PAGE_BYTES, .to = to, .counted = to, .batch = order->batch };
+	struct walk huge = {.step = HUGE_BYTES, .to = to, .counted = to, .batch = order->batch};
+	struct walk small = {.step = PAGE_BYTES, .to = to, .counted = to, .batch = order->batch};
 	int rc = before->huge_bytes > 0 ? walk_memory(order->memory, &huge) : 0;
 
 	if (!rc && before->huge_bytes < before->on_bytes + before->elsewhere_bytes)
@@ -179,7 +183,8 @@ static double clock_of(clockid_t clock)
 }
 
 /* The calls themselves. */
-static int move(const struct kernel_order *order, const struct kernel_place *before, unsigned int *calls)
+static int move(const struct kernel_order *order, const struct kernel_place *before,
+		unsigned int *calls)
 {
 	if (strcmp(order->mover, kernel_mover_migratepages))
 		return move_each(order, before, calls);
@@ -187,12 +192,14 @@ static int move(const struct kernel_order *order, const struct kernel_place *bef
 	return migrate_process(order->memory->pid, order->from, order->to);
 }
 
-void kernel_move_judge(const struct kernel_place *before, const struct kernel_place *after, struct kernel_move *out)
+void kernel_move_judge(const struct kernel_place *before, const struct kernel_place *after,
+		       struct kernel_move *out)
 {
 	out->moved_bytes = fmax(before->elsewhere_bytes - after->elsewhere_bytes, 0);
-	out->moved_ratio = before->elsewhere_bytes > 0 ? out->moved_bytes / before->elsewhere_bytes : NAN;
+	out->moved_ratio =
+	    before->elsewhere_bytes > 0 ? out->moved_bytes / before->elsewhere_bytes : NAN;
 	/* khugepaged may have made some */
-	out->huge_lost = fmax((before->huge_bytes - after->huge_bytes) / (double)HUGE_BYTES, 0);
+	out->thp_split = fmax((before->huge_bytes - after->huge_bytes) / (double)HUGE_BYTES, 0);
 }
 
 int kernel_move(const struct kernel_order *order, struct kernel_move *out, struct gmig_error *err)

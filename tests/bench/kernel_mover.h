@@ -43,12 +43,13 @@ struct kernel_move {
 	double seconds, cpu_seconds; /* of the calls; CPU time of this thread in them */
 	double moved_bytes;	     /* fewer on nodes that are not the target */
 	double moved_ratio;	     /* of what lay there; NAN: nothing did */
-	double huge_lost;	     /* huge pages fewer than before */
+	double thp_split;	     /* huge pages fewer than before */
 	unsigned int calls;
 };
 
-/* From where all lay before the move and lies after it, both asked with the target: moved_* and huge_lost. */
-void kernel_move_judge(const struct kernel_place *before, const struct kernel_place *after, struct kernel_move *out);
+/* From where all lay before the move and lies after it, both asked with the target: moved_* and thp_split. */
+void kernel_move_judge(const struct kernel_place *before, const struct kernel_place *after,
+		       struct kernel_move *out);
 /*
  * As many huge pages as the kernel makes of it. Of memory that is read before it is written kernels before 6.13 make small ones:
  * they split the huge zero page.

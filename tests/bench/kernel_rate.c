@@ -11,16 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GIB	      (1ull << 30)
-#define CHUNK_BYTES   (2 * GIB)
-#define MAX_CHUNKS    64
-#define GIANT_PAGES   2		       /* asked for at a time */
-#define ENOUGH_BYTES  (256ull << 20)   /* a repetition that moved less says nothing */
-#define SPARE_BYTES   (7 * GIB / 2)    /* left free: the giant pages, and what the machine needs besides */
-#define MIN_FREE      (6 * GIB)
-#define GIANT_SYSFS   "/sys/kernel/mm/hugepages/hugepages-1048576kB/"
+#define GIB	     (1ull << 30)
+#define CHUNK_BYTES  (2 * GIB)
+#define MAX_CHUNKS   64
+#define GIANT_PAGES  2		    /* asked for at a time */
+#define ENOUGH_BYTES (256ull << 20) /* a repetition that moved less says nothing */
+#define SPARE_BYTES                                                                                \
+	(7 * GIB / 2) /* left free: the giant pages, and what the machine needs besides */
+#define MIN_FREE    (6 * GIB)
+#define GIANT_SYSFS "/sys/kernel/mm/hugepages/hugepages-1048576kB/"
 
-const char *const kernel_rate_page_names[KERNEL_RATE_PAGES] = { "2M", "4K" };
+const char *const kernel_rate_page_names[KERNEL_RATE_PAGES] = {"2M", "4K"};
 
 /* ---- What the kernel tells and is told ------------------------------------------------------- */
 
@@ -66,13 +67,18 @@ int kernel_rate_check(struct gmig_error *err)
 	unsigned long long there;
 
 	if (geteuid())
-		return gmig_fail(err, -EPERM, "--kernel-rate needs root: it asks the kernel for 1 GiB pages");
+		return gmig_fail(err, -EPERM,
+				 "--kernel-rate needs root: it asks the kernel for 1 GiB pages");
 	if (read_number(GIANT_SYSFS "nr_hugepages", &there))
-		return gmig_fail(err, -EOPNOTSUPP, "--kernel-rate: this machine has no 1 GiB pages");
+		return gmig_fail(err, -EOPNOTSUPP,
+				 "--kernel-rate: this machine has no 1 GiB pages");
 	if (there)
-		return gmig_fail(err, -EBUSY, "--kernel-rate: somebody keeps %llu pages of 1 GiB already", there);
+		return gmig_fail(err, -EBUSY,
+				 "--kernel-rate: somebody keeps %llu pages of 1 GiB already",
+				 there);
 	if (host_available_bytes() < MIN_FREE)
-		return gmig_fail(err, -ENOMEM, "--kernel-rate needs 6 GiB of free memory, there are %.1f",
+		return gmig_fail(err, -ENOMEM,
+				 "--kernel-rate needs 6 GiB of free memory, there are %.1f",
 				 (double)host_available_bytes() / (double)GIB);
 	return 0;
 }
@@ -104,7 +110,8 @@ static int fill_machine(struct filling *filling, struct gmig_error *err)
 	char *all = fill(bytes, KERNEL_RATE_2M);
 
 	if (!all)
-		return gmig_fail(err, -ENOMEM, "no room for %llu MiB", (unsigned long long)(bytes >> 20));
+		return gmig_fail(err, -ENOMEM, "no room for %llu MiB",
+				 (unsigned long long)(bytes >> 20));
 	munmap(all, bytes);
 	while (filling->chunks < MAX_CHUNKS && host_available_bytes() > SPARE_BYTES + CHUNK_BYTES) {
 		filling->chunk[filling->chunks] = fill(CHUNK_BYTES, filling->page);
@@ -113,7 +120,8 @@ static int fill_machine(struct filling *filling, struct gmig_error *err)
 		filling->chunks++;
 	}
 	if (!filling->chunks)
-		return gmig_fail(err, -ENOMEM, "--kernel-rate: too little memory is free to stand in the way");
+		return gmig_fail(err, -ENOMEM,
+				 "--kernel-rate: too little memory is free to stand in the way");
 	return 0;
 }
 
@@ -134,7 +142,8 @@ static double seconds(void)
 }
 
 /* Another chunk makes room each time, and what was moved together last time is taken. */
-static int measure_once(struct filling *filling, unsigned int rep, struct kernel_rate *out, struct gmig_error *err)
+static int measure_once(struct filling *filling, unsigned int rep, struct kernel_rate *out,
+			struct gmig_error *err)
 {
 	uint64_t moved = vmstat("pgmigrate_success"), failed = vmstat("pgmigrate_fail");
 	char **chunk = &filling->chunk[rep % filling->chunks], *anew;
@@ -147,7 +156,8 @@ static int measure_once(struct filling *filling, unsigned int rep, struct kernel
 	back = ask_for_giants(0);
 	rc = rc ? rc : back;
 	if (rc)
-		return gmig_fail(err, rc, "the number of 1 GiB pages cannot be set: %s", strerror(-rc));
+		return gmig_fail(err, rc, "the number of 1 GiB pages cannot be set: %s",
+				 strerror(-rc));
 	if (moved >= ENOUGH_BYTES)
 		out->bytes_per_second[out->count++] = (double)moved / took;
 	out->moved_bytes += moved;
@@ -161,7 +171,7 @@ static int measure_once(struct filling *filling, unsigned int rep, struct kernel
 
 int kernel_rate_measure(enum kernel_rate_page page, struct kernel_rate *out, struct gmig_error *err)
 {
-	struct filling filling = { .page = page };
+	struct filling filling = {.page = page};
 	sigset_t signals, before;
 	int rc;
 

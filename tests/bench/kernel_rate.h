@@ -29,7 +29,8 @@ extern const char *const kernel_rate_page_names[KERNEL_RATE_PAGES];
  */
 int kernel_rate_check(struct gmig_error *err);
 /* SIGINT and SIGTERM wait until what was asked for is given back. */
-int kernel_rate_measure(enum kernel_rate_page page, struct kernel_rate *out, struct gmig_error *err);
+int kernel_rate_measure(enum kernel_rate_page page, struct kernel_rate *out,
+			struct gmig_error *err);
 void kernel_rate_summary(const struct kernel_rate *rate, struct stats_summary *out);
 
 #endif

@@ -55,7 +55,7 @@ static int read_lines(int fd, char *text, size_t bytes)
 	size_t have = 0;
 
 	do {
-		struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+		struct pollfd pollfd = {.fd = fd, .events = POLLIN};
 		int ready = poll(&pollfd, 1, ANSWER_TIMEOUT_MS);
 		ssize_t got;
 

@@ -18,13 +18,13 @@
 #include <unistd.h>
 
 static const struct bench_command commands[] = {
-	{ .name = "quick", .run = bench_quick, .files = true, .domain = true },
-	{ .name = "move", .run = bench_move, .files = true, .domain = true },
-	{ .name = "paper", .run = bench_paper, .files = true },
-	{ .name = "full", .run = bench_full, .files = true },
-	{ .name = "steady", .run = bench_steady },
-	{ .name = "memory", .run = bench_memory },
-	{ .name = "scale", .run = bench_scale, .no_guest = true },
+    {.name = "quick", .run = bench_quick, .files = true, .domain = true},
+    {.name = "move", .run = bench_move, .files = true, .domain = true},
+    {.name = "paper", .run = bench_paper, .files = true},
+    {.name = "full", .run = bench_full, .files = true},
+    {.name = "steady", .run = bench_steady},
+    {.name = "memory", .run = bench_memory},
+    {.name = "scale", .run = bench_scale, .no_guest = true},
 };
 
 int bench_failed(const struct gmig_error *err)
@@ -60,16 +60,17 @@ static void remove_directory(const char *directory)
 	fprintf(stderr, "gmig-bench: %s is left behind: %s\n", directory, strerror(errno));
 }
 
-static int run_in_directory(const struct bench_command *command, const struct bench_options *options)
+static int run_in_directory(const struct bench_command *command,
+			    const struct bench_options *options)
 {
 	const char *base = getenv("TMPDIR");
-	struct sigaction action = { .sa_handler = pass_on };
+	struct sigaction action = {.sa_handler = pass_on};
 	pid_t parent = getpid();
 	char directory[256];
 	int status = 0;
 
-	if (snprintf(directory, sizeof(directory), "%s/gmig-bench.XXXXXX", base && *base ? base : "/tmp") >=
-		    (int)sizeof(directory) ||
+	if (snprintf(directory, sizeof(directory), "%s/gmig-bench.XXXXXX",
+		     base && *base ? base : "/tmp") >= (int)sizeof(directory) ||
 	    !mkdtemp(directory)) {
 		fprintf(stderr, "gmig-bench: no directory of our own: %s\n", strerror(errno));
 		return BENCH_FAILED;
@@ -95,13 +96,14 @@ static int run_in_directory(const struct bench_command *command, const struct be
 	remove_directory(directory);
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
-	fprintf(stderr, "gmig-bench: ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	fprintf(stderr, "gmig-bench: ended by signal %d (%s)\n", WTERMSIG(status),
+		strsignal(WTERMSIG(status)));
 	return 128 + WTERMSIG(status);
 }
 
 static int run_command(const struct bench_command *command, struct bench_options *options)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	int status;
 
 	if (options->domain_name && domain_open(options->domain_name, &options->domain, &err))
@@ -115,20 +117,22 @@ static int run_command(const struct bench_command *command, struct bench_options
 	return status;
 }
 
-static const char *domain_misused(const struct bench_command *command, const struct bench_options *options)
+static const char *domain_misused(const struct bench_command *command,
+				  const struct bench_options *options)
 {
 	if (!options->domain_name)
 		return NULL;
 	if (!command->domain)
 		return "--domain is for quick and move";
-	return options->fake_nodes ? "--domain moves memory between real nodes: --fake-nodes 0" : NULL;
+	return options->fake_nodes ? "--domain moves memory between real nodes: --fake-nodes 0"
+				   : NULL;
 }
 
 int main(int argc, char **argv)
 {
 	const struct bench_command *command = NULL;
 	struct bench_options options;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		fputs(bench_options_help(), stdout);
@@ -142,8 +146,9 @@ int main(int argc, char **argv)
 		if (!strcmp(commands[i].name, argv[1]))
 			command = &commands[i];
 	if (!command) {
-		fprintf(stderr, "gmig-bench: %s%s\n%s", argc >= 2 ? "no command " : "which command?",
-			argc >= 2 ? argv[1] : "", bench_options_help());
+		fprintf(stderr, "gmig-bench: %s%s\n%s",
+			argc >= 2 ? "no command " : "which command?", argc >= 2 ? argv[1] : "",
+			bench_options_help());
 		return BENCH_USAGE;
 	}
 	if (bench_options_parse(argc - 1, argv + 1, &options, &err)) {
@@ -154,8 +159,11 @@ int main(int argc, char **argv)
 		fputs(bench_options_help(), stdout);
 		return BENCH_OK;
 	}
-	if (!command->files && (options.csv_path || options.trace_path || options.html_path || options.kernel_rate)) {
-		fprintf(stderr, "gmig-bench: %s has no --csv, --trace, --html and --kernel-rate; quick, move, paper and full do\n",
+	if (!command->files &&
+	    (options.csv_path || options.trace_path || options.html_path || options.kernel_rate)) {
+		fprintf(stderr,
+			"gmig-bench: %s has no --csv, --trace, --html and --kernel-rate; quick, "
+			"move, paper and full do\n",
 			command->name);
 		return BENCH_USAGE;
 	}

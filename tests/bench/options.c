@@ -6,23 +6,54 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_PAGE = 256, OPT_FRAMES, OPT_LOAD, OPT_MODE, OPT_MOVER, OPT_THREADS, OPT_VCPUS, OPT_JOBS, OPT_BATCH, OPT_MEM, OPT_REPS, OPT_VMM,
-       OPT_FAKE, OPT_JSON, OPT_CHECK, OPT_NO_PIN, OPT_CSV, OPT_TRACE, OPT_HTML, OPT_KERNEL_RATE, OPT_DOMAIN };
+enum {
+	OPT_PAGE = 256,
+	OPT_FRAMES,
+	OPT_LOAD,
+	OPT_MODE,
+	OPT_MOVER,
+	OPT_THREADS,
+	OPT_VCPUS,
+	OPT_JOBS,
+	OPT_BATCH,
+	OPT_MEM,
+	OPT_REPS,
+	OPT_VMM,
+	OPT_FAKE,
+	OPT_JSON,
+	OPT_CHECK,
+	OPT_NO_PIN,
+	OPT_CSV,
+	OPT_TRACE,
+	OPT_HTML,
+	OPT_KERNEL_RATE,
+	OPT_DOMAIN
+};
 
 static const struct option long_options[] = {
-	{ "page", required_argument, NULL, OPT_PAGE },	   { "frames", required_argument, NULL, OPT_FRAMES },
-	{ "load", required_argument, NULL, OPT_LOAD },	   { "mode", required_argument, NULL, OPT_MODE },
-	{ "threads", required_argument, NULL, OPT_THREADS }, { "vcpus", required_argument, NULL, OPT_VCPUS },
-	{ "mover", required_argument, NULL, OPT_MOVER },
-	{ "batch", required_argument, NULL, OPT_BATCH },
-	{ "jobs", required_argument, NULL, OPT_JOBS },	   { "mem", required_argument, NULL, OPT_MEM },
-	{ "reps", required_argument, NULL, OPT_REPS },	   { "gmig-vmm", required_argument, NULL, OPT_VMM },
-	{ "fake-nodes", required_argument, NULL, OPT_FAKE }, { "json", no_argument, NULL, OPT_JSON },
-	{ "check", no_argument, NULL, OPT_CHECK },	   { "no-pin", no_argument, NULL, OPT_NO_PIN },
-	{ "csv", required_argument, NULL, OPT_CSV },	   { "trace", required_argument, NULL, OPT_TRACE },
-	{ "html", required_argument, NULL, OPT_HTML },	   { "kernel-rate", no_argument, NULL, OPT_KERNEL_RATE },
-	{ "domain", required_argument, NULL, OPT_DOMAIN },
-	{ "help", no_argument, NULL, 'h' },		   { NULL, 0, NULL, 0 },
+    {"page", required_argument, NULL, OPT_PAGE},
+    {"frames", required_argument, NULL, OPT_FRAMES},
+    {"load", required_argument, NULL, OPT_LOAD},
+    {"mode", required_argument, NULL, OPT_MODE},
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"vcpus", required_argument, NULL, OPT_VCPUS},
+    {"mover", required_argument, NULL, OPT_MOVER},
+    {"batch", required_argument, NULL, OPT_BATCH},
+    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"mem", required_argument, NULL, OPT_MEM},
+    {"reps", required_argument, NULL, OPT_REPS},
+    {"gmig-vmm", required_argument, NULL, OPT_VMM},
+    {"fake-nodes", required_argument, NULL, OPT_FAKE},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"check", no_argument, NULL, OPT_CHECK},
+    {"no-pin", no_argument, NULL, OPT_NO_PIN},
+    {"csv", required_argument, NULL, OPT_CSV},
+    {"trace", required_argument, NULL, OPT_TRACE},
+    {"html", required_argument, NULL, OPT_HTML},
+    {"kernel-rate", no_argument, NULL, OPT_KERNEL_RATE},
+    {"domain", required_argument, NULL, OPT_DOMAIN},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 const char *bench_options_help(void)
@@ -30,27 +61,38 @@ const char *bench_options_help(void)
 	return "usage: gmig-bench quick|move|paper|full|steady|memory|scale [OPTION..]\n"
 	       "\n"
 	       "  quick    ten ways to move a guest's memory, in under a minute\n"
-	       "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
+	       "  move     move a probe guest's memory back and forth, next to memcpy in the same "
+	       "run\n"
 	       "  paper    one migration against four at once: what was said in 2006, and now\n"
 	       "  full     every way, and guests from 256M to 8G: many minutes\n"
-	       "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
+	       "  steady   what gmig costs a guest that nobody moves: against plain anonymous "
+	       "memory\n"
 	       "  memory   how much extra memory a migration takes, over time\n"
-	       "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
+	       "  scale    the shadow tables of guests of terabytes, without their memory; no "
+	       "guest runs\n"
 	       "\n"
-	       "Lists are separated by commas; move measures their product. Without any, the cells of the targets.\n"
+	       "Lists are separated by commas; move measures their product. Without any, the cells "
+	       "of the targets.\n"
 	       "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
 	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
 	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
-	       "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: addresses in a call\n"
-	       "  --mover uffd,move_pages,migratepages,virsh   gmig's; the kernel's own, on plain memory, and libvirt's, of\n"
+	       "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: "
+	       "addresses in a call\n"
+	       "  --mover uffd,move_pages,migratepages,virsh   gmig's; the kernel's own, on plain "
+	       "memory, and libvirt's, of\n"
 	       "                    a domain (all but gmig's with --fake-nodes 0)\n"
 	       "\n"
-	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes several\n"
-	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 pairs, memory 6)\n"
-	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1, and the\n"
+	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes "
+	       "several\n"
+	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 "
+	       "pairs, memory 6)\n"
+	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own "
+	       "nodes 0 and 1, and the\n"
 	       "                    kernel's own movers beside gmig's in quick and move\n"
-	       "  --domain NAME     quick and move: beside the guests, move this running domain of qemu:///system, which must\n"
-	       "                    be `restrictive`, between nodes 0 and 1: by virsh numatune --live, and by the kernel's\n"
+	       "  --domain NAME     quick and move: beside the guests, move this running domain of "
+	       "qemu:///system, which must\n"
+	       "                    be `restrictive`, between nodes 0 and 1: by virsh numatune "
+	       "--live, and by the kernel's\n"
 	       "                    movers (with --fake-nodes 0)\n"
 	       "  --no-pin          leave the vCPU threads to the scheduler\n"
 	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
@@ -58,12 +100,14 @@ const char *bench_options_help(void)
 	       "  --csv FILE        every repetition's figures, as comma-separated values\n"
 	       "  --trace FILE      one more migration of the first cell, a line for each block\n"
 	       "  --html FILE       a report with plots, in one file (needs gnuplot)\n"
-	       "  --kernel-rate     also Linux's own migration, forced by asking for 1 GiB pages: root, and most of the\n"
+	       "  --kernel-rate     also Linux's own migration, forced by asking for 1 GiB pages: "
+	       "root, and most of the\n"
 	       "                    free memory for a minute\n"
 	       "  --check           judge the targets; exit 1 naming each shortfall\n"
 	       "  --help\n"
 	       "\n"
-	       "Exit status: 0 done, 1 failed or a target missed, 2 usage, 77 this machine cannot (reason on stderr).\n";
+	       "Exit status: 0 done, 1 failed or a target missed, 2 usage, 77 this machine cannot "
+	       "(reason on stderr).\n";
 }
 
 int bench_parse_mem(const char *text, uint64_t *bytes)
@@ -78,20 +122,22 @@ int bench_parse_mem(const char *text, uint64_t *bytes)
 	value = strtoull(text, &end, 10);
 	if (*end == 'G' || *end == 'M')
 		shift = *end++ == 'G' ? 30 : 20;
-	if (errno || *end || !value || value > UINT64_MAX >> shift || ((value << shift) & ((2u << 20) - 1)))
+	if (errno || *end || !value || value > UINT64_MAX >> shift ||
+	    ((value << shift) & ((2u << 20) - 1)))
 		return -EINVAL;
 	*bytes = (uint64_t)value << shift;
 	return 0;
 }
 
-static int parse_count(const char *option, const char *text, unsigned int min, unsigned int max, unsigned int *value,
-		       struct gmig_error *err)
+static int parse_count(const char *option, const char *text, unsigned int min, unsigned int max,
+		       unsigned int *value, struct gmig_error *err)
 {
 	char *end;
 	long number = strtol(text, &end, 10);
 
 	if (*text < '0' || *text > '9' || *end || number < (long)min || number > (long)max)
-		return gmig_fail(err, -EINVAL, "--%s: '%s' is not a number from %u to %u", option, text, min, max);
+		return gmig_fail(err, -EINVAL, "--%s: '%s' is not a number from %u to %u", option,
+				 text, min, max);
 	*value = (unsigned int)number;
 	return 0;
 }
@@ -109,7 +155,8 @@ static int add_item(const struct list *list, const char *item, struct gmig_error
 	if (*list->count == list->room)
 		return gmig_fail(err, -EINVAL, "--%s: at most %u values", list->option, list->room);
 	if (list->numbers) {
-		int rc = parse_count(list->option, item, 1, list->max, &list->numbers[*list->count], err);
+		int rc = parse_count(list->option, item, 1, list->max, &list->numbers[*list->count],
+				     err);
 
 		if (rc)
 			return rc;
@@ -117,7 +164,8 @@ static int add_item(const struct list *list, const char *item, struct gmig_error
 		const char *name = cell_axis_name(list->option, item);
 
 		if (!name)
-			return gmig_fail(err, -EINVAL, "--%s: '%s' is none of those there are", list->option, item);
+			return gmig_fail(err, -EINVAL, "--%s: '%s' is none of those there are",
+					 list->option, item);
 		list->names[*list->count] = name;
 	}
 	(*list->count)++;
@@ -134,7 +182,8 @@ static int parse_list(const struct list *list, const char *text, struct gmig_err
 		int rc;
 
 		if (!length || length >= sizeof(item))
-			return gmig_fail(err, -EINVAL, "--%s: a list of values separated by commas", list->option);
+			return gmig_fail(err, -EINVAL, "--%s: a list of values separated by commas",
+					 list->option);
 		snprintf(item, sizeof(item), "%.*s", (int)length, text);
 		rc = add_item(list, item, err);
 		if (rc || !text[length])
@@ -146,15 +195,16 @@ static int parse_list(const struct list *list, const char *text, struct gmig_err
 static int parse_axis(struct cell_axes *axes, int option, const char *text, struct gmig_error *err)
 {
 	const struct list lists[] = {
-		[OPT_PAGE - OPT_PAGE] = { "page", axes->page, NULL, &axes->pages, 4, 0 },
-		[OPT_FRAMES - OPT_PAGE] = { "frames", axes->frames, NULL, &axes->frame_kinds, 4, 0 },
-		[OPT_LOAD - OPT_PAGE] = { "load", axes->load, NULL, &axes->loads, 8, 0 },
-		[OPT_MODE - OPT_PAGE] = { "mode", axes->mode, NULL, &axes->modes, 4, 0 },
-		[OPT_MOVER - OPT_PAGE] = { "mover", axes->mover, NULL, &axes->movers, 4, 0 },
-		[OPT_THREADS - OPT_PAGE] = { "threads", NULL, axes->threads, &axes->thread_counts, 8, 16 },
-		[OPT_VCPUS - OPT_PAGE] = { "vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8 },
-		[OPT_JOBS - OPT_PAGE] = { "jobs", NULL, axes->jobs, &axes->job_counts, 8, 8 },
-		[OPT_BATCH - OPT_PAGE] = { "batch", NULL, axes->batch, &axes->batches, 8, 512 },
+	    [OPT_PAGE - OPT_PAGE] = {"page", axes->page, NULL, &axes->pages, 4, 0},
+	    [OPT_FRAMES - OPT_PAGE] = {"frames", axes->frames, NULL, &axes->frame_kinds, 4, 0},
+	    [OPT_LOAD - OPT_PAGE] = {"load", axes->load, NULL, &axes->loads, 8, 0},
+	    [OPT_MODE - OPT_PAGE] = {"mode", axes->mode, NULL, &axes->modes, 4, 0},
+	    [OPT_MOVER - OPT_PAGE] = {"mover", axes->mover, NULL, &axes->movers, 4, 0},
+	    [OPT_THREADS -
+		OPT_PAGE] = {"threads", NULL, axes->threads, &axes->thread_counts, 8, 16},
+	    [OPT_VCPUS - OPT_PAGE] = {"vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8},
+	    [OPT_JOBS - OPT_PAGE] = {"jobs", NULL, axes->jobs, &axes->job_counts, 8, 8},
+	    [OPT_BATCH - OPT_PAGE] = {"batch", NULL, axes->batch, &axes->batches, 8, 512},
 	};
 
 	return parse_list(&lists[option - OPT_PAGE], text, err);
@@ -188,10 +238,12 @@ static int parse_mems(struct bench_options *options, const char *text, struct gm
 
 		if (axes->mems == sizeof(axes->mem_bytes) / sizeof(axes->mem_bytes[0]))
 			return gmig_fail(err, -EINVAL, "--mem: at most %u values", axes->mems);
-		snprintf(item, sizeof(item), "%.*s", (int)(length < sizeof(item) ? length : sizeof(item)), text);
+		snprintf(item, sizeof(item), "%.*s",
+			 (int)(length < sizeof(item) ? length : sizeof(item)), text);
 		if (bench_parse_mem(item, &axes->mem_bytes[axes->mems]))
-			return gmig_fail(err, -EINVAL, "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M",
-					 item);
+			return gmig_fail(
+			    err, -EINVAL,
+			    "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M", item);
 		axes->mems++;
 		text += length;
 		if (!*text)
@@ -212,7 +264,8 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return parse_count("reps", optarg, 1, BENCH_MAX_REPS, &options->reps, err);
 	case OPT_FAKE:
 		if (!strcmp(optarg, "1"))
-			return gmig_fail(err, -EINVAL, "--fake-nodes: a migration needs at least 2 nodes");
+			return gmig_fail(err, -EINVAL,
+					 "--fake-nodes: a migration needs at least 2 nodes");
 		return parse_count("fake-nodes", optarg, 0, 64, &options->fake_nodes, err);
 	case OPT_VMM:
 		snprintf(options->vmm_path, sizeof(options->vmm_path), "%s", optarg);
@@ -237,7 +290,8 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 		return 0;
 	case OPT_DOMAIN:
 		if (!*optarg || strchr(optarg, '/'))
-			return gmig_fail(err, -EINVAL, "--domain: '%s' is no name of a domain", optarg);
+			return gmig_fail(err, -EINVAL, "--domain: '%s' is no name of a domain",
+					 optarg);
 		options->domain_name = optarg;
 		return 0;
 	case OPT_NO_PIN:
@@ -251,7 +305,8 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 	}
 }
 
-int bench_options_parse(int argc, char **argv, struct bench_options *options, struct gmig_error *err)
+int bench_options_parse(int argc, char **argv, struct bench_options *options,
+			struct gmig_error *err)
 {
 	int option, rc = 0;
 
@@ -266,7 +321,8 @@ int bench_options_parse(int argc, char **argv, struct bench_options *options, st
 		if (option == ':')
 			return gmig_fail(err, -EINVAL, "%s needs a value", argv[optind - 1]);
 		if (option == '?')
-			return gmig_fail(err, -EINVAL, "%s is no option of gmig-bench", argv[optind - 1]);
+			return gmig_fail(err, -EINVAL, "%s is no option of gmig-bench",
+					 argv[optind - 1]);
 		if (option >= OPT_PAGE && option <= OPT_BATCH) {
 			options->axes_given = true;
 			rc = parse_axis(&options->axes, option, optarg, err);

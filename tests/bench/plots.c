@@ -152,14 +152,14 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	    "plot $d using 2:0:(0):2:($0 - 0.34):($0 + 0.34):ytic(1) with boxxyerror lc rgb "
 	    "\"#4c8fb5\" notitle, "
 	    "$d using 2:0:3:4 with xerrorbars pt 0 lw 1.5 lc rgb \"#1d3c4d\" notitle, "
-	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy%%s\", $2, $5, strcol(6))) with labels left boxed "
+	    "$d using 4:0:(sprintf(\"%%.2f   %%.2f x memcpy%%s\", $2, $5, strcol(6))) with labels "
+	    "left boxed "
 	    "offset "
 	    "1,0 notitle\n",
 	    memcpy_rate, memcpy_rate, room, bars, memcpy_rate, memcpy_rate, memcpy_rate,
 	    memcpy_rate);
 	free(order);
-	return script_draw(&script, "throughput", (unsigned int)(130 + 27 * bars), svg,
-			   err);
+	return script_draw(&script, "throughput", (unsigned int)(130 + 27 * bars), svg, err);
 }
 
 /* ---- Distributions --------------------------------------------------------------------------- */
@@ -239,9 +239,9 @@ int plots_stall(const struct runner_report *report, char **svg, struct gmig_erro
 			    "how long a vCPU waited for a block", svg, err);
 }
 
-int plots_closed(const struct runner_report *report, char **svg, struct gmig_error *err)
+int plots_blackout(const struct runner_report *report, char **svg, struct gmig_error *err)
 {
-	return distribution(report, offsetof(struct cell_times, closed_write), "closed",
+	return distribution(report, offsetof(struct cell_times, blackout_write), "closed",
 			    "how long writers were shut out of a block", svg, err);
 }
 
@@ -293,8 +293,8 @@ int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err)
 	fprintf(script.out, "$d << EOD\n");
 	json_array_foreach ((json_t *)watch->records, index, record) {
 		double begin = json_number_value(json_object_get(record, "begin_ns"));
-		double write = json_number_value(json_object_get(record, "closed_write_ns"));
-		double read = json_number_value(json_object_get(record, "closed_read_ns"));
+		double write = json_number_value(json_object_get(record, "blackout_write_ns"));
+		double read = json_number_value(json_object_get(record, "blackout_read_ns"));
 
 		if (write > 0 && read > 0)
 			fprintf(script.out, "%g %g %g\n", begin * 1e-6, write * 1e-9, read * 1e-9);

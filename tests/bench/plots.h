@@ -9,7 +9,7 @@
 /* Each gives one SVG (owned: free), or NULL in *svg when there is nothing to show. */
 int plots_throughput(const struct runner_report *report, char **svg, struct gmig_error *err);
 int plots_stall(const struct runner_report *report, char **svg, struct gmig_error *err);
-int plots_closed(const struct runner_report *report, char **svg, struct gmig_error *err);
+int plots_blackout(const struct runner_report *report, char **svg, struct gmig_error *err);
 /* What the guest gets done through one migration, and how long each block was closed in it. */
 int plots_timeline(const struct watch *watch, char **svg, struct gmig_error *err);
 int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err);

@@ -46,7 +46,8 @@ static int parse_split(const char *stat, struct process_split *out)
 	unsigned long long user, system;
 	double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
 
-	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+			  &system) != 2)
 		return -EIO;
 	out->user_seconds = (double)user * tick;
 	out->system_seconds = (double)system * tick;
@@ -82,7 +83,8 @@ int process_split_read(pid_t pid, const char *prefix, struct process_split *out)
 	return rc ? rc : process_each_thread(pid, prefix, subtract_split, out);
 }
 
-int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque)
+int process_each_thread(pid_t pid, const char *prefix,
+			int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque)
 {
 	struct dirent *entry;
 	char path[64], name[64];
@@ -96,7 +98,8 @@ int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, p
 	while (!rc && (entry = readdir(dir)) != NULL) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (!isdigit((unsigned char)entry->d_name[0]) || read_task_file(pid, tid, "comm", name, sizeof(name)))
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    read_task_file(pid, tid, "comm", name, sizeof(name)))
 			continue; /* a thread that has just ended */
 		if (!strncmp(name, prefix, strlen(prefix)))
 			rc = visit(pid, tid, opaque);
@@ -133,7 +136,7 @@ static int add_thread_ns(pid_t pid, pid_t tid, void *opaque)
 
 int process_threads_cpu_ns(pid_t pid, const char *prefix, uint64_t *ns, uint64_t *waited_ns)
 {
-	struct thread_time time = { 0 };
+	struct thread_time time = {0};
 	int rc = process_each_thread(pid, prefix, add_thread_ns, &time);
 
 	*ns = time.cpu_ns;
@@ -160,7 +163,7 @@ static int pin_thread(pid_t pid, pid_t tid, void *opaque)
 
 int process_pin_threads(pid_t pid, const char *prefix, unsigned int cpus)
 {
-	struct pinning pinning = { .cpus = cpus };
+	struct pinning pinning = {.cpus = cpus};
 	int rc = process_each_thread(pid, prefix, pin_thread, &pinning);
 
 	return rc ? rc : pinning.done ? 0 : -ESRCH;

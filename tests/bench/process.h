@@ -21,7 +21,8 @@ struct process_split {
 int process_split_read(pid_t pid, const char *prefix, struct process_split *out);
 
 /* Calls visit(tid) for each thread whose name begins with prefix; stops at a non-zero result and returns it. */
-int process_each_thread(pid_t pid, const char *prefix, int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque);
+int process_each_thread(pid_t pid, const char *prefix,
+			int (*visit)(pid_t pid, pid_t tid, void *opaque), void *opaque);
 /* -ESRCH and the like for a thread that has ended. */
 int process_thread_name(pid_t pid, pid_t tid, char *name, size_t bytes);
 /* CPU time of the living threads whose name begins with prefix, and how long they waited for a CPU (may be NULL). */

@@ -10,8 +10,8 @@
 #include <stdio.h>
 
 /* The object of the contract, and besides "noise", "quartiles" and, when targets were judged, "targets". NULL: no memory. */
-json_t *report_json(const struct runner_report *report, const json_t *host, const struct target_judgement *targets,
-		    size_t target_count);
+json_t *report_json(const struct runner_report *report, const json_t *host,
+		    const struct target_judgement *targets, size_t target_count);
 /* One cell of it. */
 json_t *report_cell_json(const struct cell_result *result);
 

@@ -144,7 +144,7 @@ static int show_cells(FILE *out, const struct runner_report *report, struct gmig
 		"Waits of vCPUs on a block that was being moved, of all repetitions. Further left "
 		"is better.",
 		svg);
-	rc = plots_closed(report, &svg, err);
+	rc = plots_blackout(report, &svg, err);
 	if (rc)
 		return rc;
 	section(out, "How long a block is closed for writers", "Further left is better.", svg);
@@ -203,9 +203,9 @@ __attribute__((format(printf, 3, 4))) static void number_column(FILE *out, doubl
 
 static void row(FILE *out, const struct cell_result *result)
 {
-	static const unsigned int times[] = {METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1,
-					     METRIC_CLOSED_READ_NS,  METRIC_CLOSED_READ_NS + 1,
-					     METRIC_STALL_NS + 1,    METRIC_GAP_NS + 1,
+	static const unsigned int times[] = {METRIC_BLACKOUT_WRITE_NS, METRIC_BLACKOUT_WRITE_NS + 1,
+					     METRIC_BLACKOUT_READ_NS,  METRIC_BLACKOUT_READ_NS + 1,
+					     METRIC_STALL_NS + 1,      METRIC_GAP_NS + 1,
 					     METRIC_GAP_NS + 3};
 	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB),
 	       share = cell_system_share(result);
@@ -216,7 +216,7 @@ static void row(FILE *out, const struct cell_result *result)
 	char label[128], name[96], moved[16];
 
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
-	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	cell_summary(result, METRIC_THP_SPLIT, &lost);
 	cell_name(&result->cell, name, sizeof(name));
 	snprintf(label, sizeof(label), "%s%s%s", result->cell.name ? result->cell.name : "",
 		 result->cell.name ? ": " : "", name);
@@ -249,7 +249,8 @@ static void table(FILE *out, const struct runner_report *report, const size_t *o
 	      "guest</th>"
 	      "<th rowspan=\"2\">CPU s/GB</th><th rowspan=\"2\">in kernel</th><th "
 	      "rowspan=\"2\">guest kept</th>"
-	      "<th rowspan=\"2\">calls/MiB</th><th rowspan=\"2\">instructions/page</th><th rowspan=\"2\">extra memory</th><th "
+	      "<th rowspan=\"2\">calls/MiB</th><th rowspan=\"2\">instructions/page</th><th "
+	      "rowspan=\"2\">extra memory</th><th "
 	      "rowspan=\"2\">huge lost</th><th rowspan=\"2\">moved</th></tr>\n"
 	      "<tr><th>p50</th><th>p99</th><th>p50</th><th>p99</th><th>p99</th><th>p99</"
 	      "th><th>max</th></tr>\n",

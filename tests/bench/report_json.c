@@ -8,7 +8,8 @@ static json_t *number(double value)
 	if (!isfinite(value))
 		return json_null();
 	/* Figures need no more than this; whole numbers stay whole. */
-	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
+	return value == floor(value) && fabs(value) < 1e15 ? json_integer((json_int_t)value)
+							   : json_real(value);
 }
 
 static json_t *rounded(double value)
@@ -21,7 +22,8 @@ static json_t *percentiles(const struct cell_result *result, enum metric first)
 	json_t *object = json_object();
 
 	for (unsigned int i = 0; i < CELL_PERCENTILES; i++)
-		json_object_set_new(object, cell_percentiles[i], rounded(cell_median(result, first + i)));
+		json_object_set_new(object, cell_percentiles[i],
+				    rounded(cell_median(result, first + i)));
 	return object;
 }
 
@@ -40,7 +42,8 @@ static json_t *buckets(const uint64_t *count)
 
 	for (unsigned int i = 0; i < CELL_BUCKETS; i++)
 		if (count[i])
-			json_array_append_new(list, json_pack("[I, I]", (json_int_t)(1ull << i), (json_int_t)count[i]));
+			json_array_append_new(list, json_pack("[I, I]", (json_int_t)(1ull << i),
+							      (json_int_t)count[i]));
 	return list;
 }
 
@@ -49,52 +52,63 @@ json_t *report_cell_json(const struct cell_result *result)
 	const struct cell *cell = &result->cell;
 	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB);
 	struct stats_summary lost;
-	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s}", "mover", cell->mover, "mode",
-				   cell->mode, "page", cell->page, "threads", (int)cell->threads, "vcpus",
-				   (int)cell->vcpus, "jobs", (int)cell->jobs, "load", cell->load, "frames",
-				   cell->frames);
+	json_t *object = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s}", "mover", cell->mover,
+				   "mode", cell->mode, "page", cell->page, "threads",
+				   (int)cell->threads, "vcpus", (int)cell->vcpus, "jobs",
+				   (int)cell->jobs, "load", cell->load, "frames", cell->frames);
 
 	if (cell->name)
 		json_object_set_new(object, "name", json_string(cell->name));
 	if (cell->domain)
 		json_object_set_new(object, "domain", json_string(cell->domain));
-	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	cell_summary(result, METRIC_THP_SPLIT, &lost);
 	json_object_set_new(object, "batch", cell->batch ? json_integer(cell->batch) : json_null());
 	json_object_set_new(object, "mem_bytes", json_integer((json_int_t)cell->mem_bytes));
 	json_object_set_new(object, "reps", json_integer(result->count));
 	/* A median would hide a lost huge page: the worst repetition. */
-	json_object_set_new(object, "huge_lost", number(lost.max));
-	json_object_set_new(object, "bytes_per_second", rounded(cell_median(result, METRIC_BYTES_PER_SECOND)));
+	json_object_set_new(object, "thp_split", number(lost.max));
+	json_object_set_new(object, "bytes_per_second",
+			    rounded(cell_median(result, METRIC_BYTES_PER_SECOND)));
 	json_object_set_new(object, "wall_bytes_per_second",
 			    rounded(cell_median(result, METRIC_WALL_BYTES_PER_SECOND)));
 	json_object_set_new(object, "memcpy_bytes_per_second",
 			    rounded(cell_median(result, METRIC_MEMCPY_BYTES_PER_SECOND)));
-	json_object_set_new(object, "memcpy_ratio", number(cell_median(result, METRIC_MEMCPY_RATIO)));
+	json_object_set_new(object, "memcpy_ratio",
+			    number(cell_median(result, METRIC_MEMCPY_RATIO)));
 	json_object_set_new(object, "moved_ratio", number(report_moved(result)));
-	json_object_set_new(object, "cold_copy_ns", rounded(cell_median(result, METRIC_COLD_COPY_NS)));
-	json_object_set_new(object, "closed_ns",
-			    json_pack("{s:o, s:o}", "read", percentiles(result, METRIC_CLOSED_READ_NS), "write",
-				      percentiles(result, METRIC_CLOSED_WRITE_NS)));
+	json_object_set_new(object, "cold_copy_ns",
+			    rounded(cell_median(result, METRIC_COLD_COPY_NS)));
+	json_object_set_new(object, "blackout_ns",
+			    json_pack("{s:o, s:o}", "read",
+				      percentiles(result, METRIC_BLACKOUT_READ_NS), "write",
+				      percentiles(result, METRIC_BLACKOUT_WRITE_NS)));
 	json_object_set_new(object, "stall_ns", percentiles(result, METRIC_STALL_NS));
 	json_object_set_new(object, "gap_ns", percentiles(result, METRIC_GAP_NS));
-	json_object_set_new(object, "cpu_seconds_per_gb", number(cell_median(result, METRIC_CPU_SECONDS_PER_GB)));
-	json_object_set_new(object, "user_seconds_per_gb", number(cpu * (1 - cell_system_share(result))));
-	json_object_set_new(object, "system_seconds_per_gb", number(cpu * cell_system_share(result)));
+	json_object_set_new(object, "cpu_seconds_per_gb",
+			    number(cell_median(result, METRIC_CPU_SECONDS_PER_GB)));
+	json_object_set_new(object, "user_seconds_per_gb",
+			    number(cpu * (1 - cell_system_share(result))));
+	json_object_set_new(object, "system_seconds_per_gb",
+			    number(cpu * cell_system_share(result)));
 	json_object_set_new(object, "guest_pages_per_second",
-			    json_pack("{s:o, s:o, s:o}", "before", rounded(cell_median(result, METRIC_GUEST_BEFORE)),
-				      "during", rounded(cell_median(result, METRIC_GUEST_DURING)), "after",
+			    json_pack("{s:o, s:o, s:o}", "before",
+				      rounded(cell_median(result, METRIC_GUEST_BEFORE)), "during",
+				      rounded(cell_median(result, METRIC_GUEST_DURING)), "after",
 				      rounded(cell_median(result, METRIC_GUEST_AFTER))));
 	json_object_set_new(object, "syscalls_per_mib", number(result->syscalls_per_mib));
 	json_object_set_new(object, "instructions_per_page", number(result->instructions_per_page));
 	json_object_set_new(object, "instructions_by",
-			    result->instructions_by ? json_string(result->instructions_by) : json_null());
-	json_object_set_new(object, "extra_bytes", rounded(cell_median(result, METRIC_EXTRA_BYTES)));
+			    result->instructions_by ? json_string(result->instructions_by)
+						    : json_null());
+	json_object_set_new(object, "extra_bytes",
+			    rounded(cell_median(result, METRIC_EXTRA_BYTES)));
 	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
 			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));
 	json_object_set_new(object, "passes", number(cell_median(result, METRIC_PASSES)));
 	json_object_set_new(object, "histograms",
-			    json_pack("{s:{s:o, s:o}, s:o}", "closed_ns", "read", buckets(result->times.closed_read),
-				      "write", buckets(result->times.closed_write), "stall_ns",
+			    json_pack("{s:{s:o, s:o}, s:o}", "blackout_ns", "read",
+				      buckets(result->times.blackout_read), "write",
+				      buckets(result->times.blackout_write), "stall_ns",
 				      buckets(result->times.stall)));
 	json_object_set_new(object, "quartiles",
 			    json_pack("{s:o, s:o}", "bytes_per_second",
@@ -124,12 +138,14 @@ static json_t *kernel_json(const struct runner_report *report)
 		kernel_rate_summary(kernel, &rate);
 		if (kernel->moved_bytes)
 			json_array_append_new(
-				list, json_pack("{s:s, s:o, s:[o, o], s:o, s:i, s:I, s:I}", "page", kernel_rate_page_names[p],
-						"bytes_per_second", rounded(rate.median), "quartiles", rounded(rate.q1),
-						rounded(rate.q3), "memcpy_ratio",
-						number(rate.median / report->memcpy.one_thread), "reps",
-						(int)kernel->count, "moved_bytes", (json_int_t)kernel->moved_bytes,
-						"failed_pages", (json_int_t)kernel->failed_pages));
+			    list, json_pack("{s:s, s:o, s:[o, o], s:o, s:i, s:I, s:I}", "page",
+					    kernel_rate_page_names[p], "bytes_per_second",
+					    rounded(rate.median), "quartiles", rounded(rate.q1),
+					    rounded(rate.q3), "memcpy_ratio",
+					    number(rate.median / report->memcpy.one_thread), "reps",
+					    (int)kernel->count, "moved_bytes",
+					    (json_int_t)kernel->moved_bytes, "failed_pages",
+					    (json_int_t)kernel->failed_pages));
 	}
 	if (json_array_size(list))
 		return list;
@@ -139,9 +155,10 @@ static json_t *kernel_json(const struct runner_report *report)
 
 static json_t *target_json(const struct target_judgement *target)
 {
-	static const char *const outcome[] = { "met", "missed", "not measured" };
-	json_t *object = json_pack("{s:s, s:s, s:s, s:b}", "name", target->name, "outcome", outcome[target->outcome],
-				   "unit", target->unit, "at_least", target->at_least);
+	static const char *const outcome[] = {"met", "missed", "not measured"};
+	json_t *object =
+	    json_pack("{s:s, s:s, s:s, s:b}", "name", target->name, "outcome",
+		      outcome[target->outcome], "unit", target->unit, "at_least", target->at_least);
 
 	if (target->outcome != TARGET_NOT_MEASURED) {
 		json_object_set_new(object, "value", number(target->value));
@@ -150,8 +167,8 @@ static json_t *target_json(const struct target_judgement *target)
 	return object;
 }
 
-json_t *report_json(const struct runner_report *report, const json_t *host, const struct target_judgement *targets,
-		    size_t target_count)
+json_t *report_json(const struct runner_report *report, const json_t *host,
+		    const struct target_judgement *targets, size_t target_count)
 {
 	json_t *object = json_object(), *cells = json_array(), *judged = json_array();
 
@@ -159,8 +176,8 @@ json_t *report_json(const struct runner_report *report, const json_t *host, cons
 	json_object_set_new(object, "fake_nodes", json_boolean(report->fake));
 	json_object_set_new(object, "seconds", number(report->seconds));
 	json_object_set_new(object, "memcpy_bytes_per_second",
-			    json_pack("{s:o, s:o, s:i}", "1", rounded(report->memcpy.one_thread), "best",
-				      rounded(report->memcpy.best), "best_threads",
+			    json_pack("{s:o, s:o, s:i}", "1", rounded(report->memcpy.one_thread),
+				      "best", rounded(report->memcpy.best), "best_threads",
 				      (int)report->memcpy.best_threads));
 	for (size_t i = 0; i < report->count; i++)
 		json_array_append_new(cells, report_cell_json(report->results[i]));

@@ -47,7 +47,8 @@ bool report_domain(const struct runner_report *report, char *text, size_t bytes)
 		if (!cell->domain)
 			continue;
 		snprintf(text, bytes,
-			 "Load own: the libvirt domain '%.64s' of %llu MiB with %u vCPU%s, which did what it does, also "
+			 "Load own: the libvirt domain '%.64s' of %llu MiB with %u vCPU%s, which "
+			 "did what it does, also "
 			 "while others were measured; what its guest noticed is not measured.",
 			 cell->domain, (unsigned long long)(cell->mem_bytes >> 20), cell->vcpus,
 			 cell->vcpus == 1 ? "" : "s");
@@ -70,17 +71,19 @@ void report_host(FILE *out, const json_t *host)
 	bool first = true;
 
 	if (json_is_true(json_object_get(host, "lab")))
-		fprintf(out, "In the LAB, an emulated machine: seconds and GB/s hold nowhere else\n");
-	fprintf(out, "%s, %lld CPUs%s, last-level cache %lld MiB, %.1f GiB, Linux %s\n", fact(host, "cpu"),
-		json_integer_value(json_object_get(host, "cpus")),
+		fprintf(out,
+			"In the LAB, an emulated machine: seconds and GB/s hold nowhere else\n");
+	fprintf(out, "%s, %lld CPUs%s, last-level cache %lld MiB, %.1f GiB, Linux %s\n",
+		fact(host, "cpu"), json_integer_value(json_object_get(host, "cpus")),
 		json_is_true(json_object_get(host, "virtual")) ? " (a virtual machine itself)" : "",
 		json_integer_value(json_object_get(host, "last_level_cache_bytes")) >> 20,
-		(double)json_integer_value(json_object_get(host, "memory_bytes")) / (1 << 30), fact(host, "kernel"));
-	fprintf(out, "nodes with memory: %s; huge pages: %s, defrag %s; AutoNUMA: %s\n", fact(host, "nodes"),
-		fact(host, "thp"), fact(host, "thp_defrag"), fact(host, "autonuma"));
+		(double)json_integer_value(json_object_get(host, "memory_bytes")) / (1 << 30),
+		fact(host, "kernel"));
+	fprintf(out, "nodes with memory: %s; huge pages: %s, defrag %s; AutoNUMA: %s\n",
+		fact(host, "nodes"), fact(host, "thp"), fact(host, "thp_defrag"),
+		fact(host, "autonuma"));
 	fprintf(out, "mitigations: ");
-	json_object_foreach(json_object_get((json_t *)host, "mitigations"), key, value)
-	{
+	json_object_foreach (json_object_get((json_t *)host, "mitigations"), key, value) {
 		fprintf(out, "%s%s: %.60s", first ? "" : "; ", key, json_string_value(value));
 		first = false;
 	}
@@ -90,7 +93,8 @@ void report_host(FILE *out, const json_t *host)
 /* CPU seconds for each GB, in user and in system mode where that is known. */
 static void cost_text(const struct cell_result *result, char *text, size_t bytes)
 {
-	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB), system = cell_system_share(result);
+	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB),
+	       system = cell_system_share(result);
 
 	if (isnan(cpu))
 		snprintf(text, bytes, "-");
@@ -106,15 +110,17 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	const struct cell *cell = &result->cell;
 	struct stats_summary rate, ratio, lost;
 	double before = cell_median(result, METRIC_GUEST_BEFORE), moved = report_moved(result);
-	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-", instructions[16] = "-";
+	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-",
+				    instructions[16] = "-";
 	char share[16], huge[16] = "-";
-	const enum metric times[] = { METRIC_CLOSED_WRITE_NS, METRIC_CLOSED_WRITE_NS + 1, METRIC_CLOSED_READ_NS,
-				      METRIC_CLOSED_READ_NS + 1, METRIC_STALL_NS + 1, METRIC_GAP_NS + 1,
-				      METRIC_GAP_NS + 3 };
+	const enum metric times[] = {METRIC_BLACKOUT_WRITE_NS, METRIC_BLACKOUT_WRITE_NS + 1,
+				     METRIC_BLACKOUT_READ_NS,  METRIC_BLACKOUT_READ_NS + 1,
+				     METRIC_STALL_NS + 1,      METRIC_GAP_NS + 1,
+				     METRIC_GAP_NS + 3};
 
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	cell_summary(result, METRIC_MEMCPY_RATIO, &ratio);
-	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	cell_summary(result, METRIC_THP_SPLIT, &lost);
 	cost_text(result, cost, sizeof(cost));
 	report_share(moved, share, sizeof(share));
 	if (lost.count)
@@ -123,19 +129,24 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	if (cell->batch)
 		snprintf(page, sizeof(page), "%s/%u", cell->page, cell->batch);
 	if (before > 0)
-		snprintf(kept, sizeof(kept), "%.0f%%", 100 * cell_median(result, METRIC_GUEST_DURING) / before);
+		snprintf(kept, sizeof(kept), "%.0f%%",
+			 100 * cell_median(result, METRIC_GUEST_DURING) / before);
 	if (!isnan(result->syscalls_per_mib))
 		snprintf(calls, sizeof(calls), "%.1f", result->syscalls_per_mib);
 	if (!isnan(result->instructions_per_page))
 		snprintf(instructions, sizeof(instructions), "%.0f", result->instructions_per_page);
 	if (!isnan(cell_median(result, METRIC_EXTRA_BYTES)))
-		snprintf(extra, sizeof(extra), "%.0fM", cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
+		snprintf(extra, sizeof(extra), "%.0fM",
+			 cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
 		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
-	fprintf(out, "%-6s %-8s %-12s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4s %5s",
+	fprintf(out,
+		"%-6s %-8s %-12s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s "
+		"%8s %9s %5s %5s %6s %5s %4s %5s",
 		page, cell->frames, cell->mode, cell->load, cell->threads, cell->vcpus, cell->jobs,
-		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1], text[2], text[3],
-		text[4], text[5], text[6], cost, kept, calls, instructions, extra, huge, share);
+		rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9, ratio.median, text[0], text[1],
+		text[2], text[3], text[4], text[5], text[6], cost, kept, calls, instructions, extra,
+		huge, share);
 	if (cell->name)
 		fprintf(out, "  %s", cell->name);
 	if (moved <= 0)
@@ -152,15 +163,25 @@ void report_table(FILE *out, const struct runner_report *report)
 
 	for (size_t i = 1; i < report->count; i++)
 		sizes |= report->results[i]->cell.mem_bytes != report->results[0]->cell.mem_bytes;
-	fprintf(out, "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
-		report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9, report->memcpy.best_threads,
-		report->fake ? "; nodes are fake: all work is real, only the placement is pretended" : "");
-	fprintf(out, "%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %6s %5s %4s %5s\n", "page/", "", "", "",
-		"thr/", "", "", "/mem", "closed for writers", "closed for readers", "stall", "gap in the guest", "CPU s/GB",
-		"guest", "calls", "instr", "extra", "huge", "");
-	fprintf(out, "%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s %6s %5s %4s %5s\n", "batch",
-		"frames", "mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50", "p99", "p50", "p99", "p99", "p99",
-		"max", "user+sys", "kept", "/MiB", "/page", "", "lost", "moved");
+	fprintf(
+	    out,
+	    "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
+	    report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9,
+	    report->memcpy.best_threads,
+	    report->fake ? "; nodes are fake: all work is real, only the placement is pretended"
+			 : "");
+	fprintf(out,
+		"%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %6s %5s %4s "
+		"%5s\n",
+		"page/", "", "", "", "thr/", "", "", "/mem", "closed for writers",
+		"closed for readers", "stall", "gap in the guest", "CPU s/GB", "guest", "calls",
+		"instr", "extra", "huge", "");
+	fprintf(out,
+		"%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s "
+		"%6s %5s %4s %5s\n",
+		"batch", "frames", "mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50",
+		"p99", "p50", "p99", "p99", "p99", "max", "user+sys", "kept", "/MiB", "/page", "",
+		"lost", "moved");
 	for (size_t i = 0; i < report->count; i++)
 		print_cell(out, report->results[i], sizes);
 	if (report_domain(report, domain, sizeof(domain)))
@@ -178,12 +199,17 @@ void report_kernel(FILE *out, const struct runner_report *report)
 		kernel_rate_summary(kernel, &rate);
 		if (!kernel->moved_bytes)
 			continue;
-		fprintf(out, "%sLinux's own migration, %s: ", p ? "" : "\n", kernel_rate_page_names[p]);
+		fprintf(out, "%sLinux's own migration, %s: ", p ? "" : "\n",
+			kernel_rate_page_names[p]);
 		if (rate.count)
-			fprintf(out, "%.2f GB/s (%.2f..%.2f), %.2f of memcpy; ", rate.median * 1e-9, rate.q1 * 1e-9,
-				rate.q3 * 1e-9, rate.median / report->memcpy.one_thread);
-		fprintf(out, "%u of %d times it moved enough, %llu MiB in all, %llu pages could not be moved\n",
-			kernel->count, KERNEL_RATE_REPS, (unsigned long long)(kernel->moved_bytes >> 20),
+			fprintf(out, "%.2f GB/s (%.2f..%.2f), %.2f of memcpy; ", rate.median * 1e-9,
+				rate.q1 * 1e-9, rate.q3 * 1e-9,
+				rate.median / report->memcpy.one_thread);
+		fprintf(out,
+			"%u of %d times it moved enough, %llu MiB in all, %llu pages could not be "
+			"moved\n",
+			kernel->count, KERNEL_RATE_REPS,
+			(unsigned long long)(kernel->moved_bytes >> 20),
 			(unsigned long long)kernel->failed_pages);
 	}
 }
@@ -199,8 +225,9 @@ unsigned int report_targets(FILE *out, const struct target_judgement *targets, s
 			fprintf(out, "NOT MEASURED  %s\n", target->name);
 		else
 			fprintf(out, "%-12s  %s: %.3g %s, must be %s %.3g\n",
-				target->outcome == TARGET_MET ? "met" : "SHORT", target->name, target->value,
-				target->unit, target->at_least ? "at least" : "at most", target->bound);
+				target->outcome == TARGET_MET ? "met" : "SHORT", target->name,
+				target->value, target->unit,
+				target->at_least ? "at least" : "at most", target->bound);
 		short_of += target->outcome != TARGET_MET;
 	}
 	return short_of;

@@ -13,13 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COPY_MIN_BYTES	  (256ull << 20)
-#define COPY_MAX_BYTES	  (1ull << 30)
-#define SPARE_BYTES	  (128ull << 20)
-#define MAX_GUESTS	  16
-#define PAGE_BYTES	  4096
-#define LOOK_MS		  20
-#define SETTLE_MS	  20 /* a guest that was let go has refilled its TLB and caches long before */
+#define COPY_MIN_BYTES (256ull << 20)
+#define COPY_MAX_BYTES (1ull << 30)
+#define SPARE_BYTES    (128ull << 20)
+#define MAX_GUESTS     16
+#define PAGE_BYTES     4096
+#define LOOK_MS	       20
+#define SETTLE_MS      20 /* a guest that was let go has refilled its TLB and caches long before */
 
 struct runner {
 	const struct runner_options *options;
@@ -44,7 +44,7 @@ static double clock_seconds(clockid_t clock)
 
 static void settle(void)
 {
-	struct timespec time = { .tv_nsec = SETTLE_MS * 1000000 };
+	struct timespec time = {.tv_nsec = SETTLE_MS * 1000000};
 
 	nanosleep(&time, NULL);
 }
@@ -79,8 +79,10 @@ uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
 		bool again = cells[i].domain != NULL; /* has its memory */
 
 		for (size_t j = 0; j < i; j++)
-			again |= cells[j].page == cells[i].page && cells[j].frames == cells[i].frames &&
-				 cells[j].vcpus == cells[i].vcpus && cells[j].mem_bytes == cells[i].mem_bytes &&
+			again |= cells[j].page == cells[i].page &&
+				 cells[j].frames == cells[i].frames &&
+				 cells[j].vcpus == cells[i].vcpus &&
+				 cells[j].mem_bytes == cells[i].mem_bytes &&
 				 cells[j].mover == cells[i].mover;
 		if (!again)
 			need += cells[i].mem_bytes;
@@ -95,17 +97,21 @@ static int check_memory(const struct cell *cells, size_t count, bool fake, struc
 	uint64_t need = runner_need_bytes(cells, count, fake), have = host_available_bytes();
 
 	if (need > have)
-		return gmig_fail(err, -ENOMEM, "these cells need %llu MiB of free memory, there are %llu",
-				 (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
+		return gmig_fail(
+		    err, -ENOMEM, "these cells need %llu MiB of free memory, there are %llu",
+		    (unsigned long long)(need >> 20), (unsigned long long)(have >> 20));
 	return 0;
 }
 
 /* Twice over, so that the pools hold what recycling needs and both nodes have been seen. */
 static int warm_up(struct guest *guest, struct gmig_error *err)
 {
-	const struct guest_migration migration = { .mover = guest_config(guest)->plain ? kernel_mover_move_pages : NULL,
-						   .mode = "readable", .frames = guest_config(guest)->frames,
-						   .threads = 1, .jobs = 1 };
+	const struct guest_migration migration = {
+	    .mover = guest_config(guest)->plain ? kernel_mover_move_pages : NULL,
+	    .mode = "readable",
+	    .frames = guest_config(guest)->frames,
+	    .threads = 1,
+	    .jobs = 1};
 
 	for (int i = 0; i < 2; i++) {
 		struct guest_outcome outcome;
@@ -118,11 +124,16 @@ static int warm_up(struct guest *guest, struct gmig_error *err)
 	return guest_pause(guest, err);
 }
 
-static int find_guest(struct runner *runner, const struct cell *cell, struct guest **out, struct gmig_error *err)
+static int find_guest(struct runner *runner, const struct cell *cell, struct guest **out,
+		      struct gmig_error *err)
 {
-	const struct guest_config config = { .mem_bytes = cell->mem_bytes, .vcpus = cell->vcpus, .page = cell->page,
-					     .frames = cell->frames, .fake_nodes = runner->options->fake_nodes,
-					     .plain = kernel_mover_is(cell->mover), .pin = runner->options->pin };
+	const struct guest_config config = {.mem_bytes = cell->mem_bytes,
+					    .vcpus = cell->vcpus,
+					    .page = cell->page,
+					    .frames = cell->frames,
+					    .fake_nodes = runner->options->fake_nodes,
+					    .plain = kernel_mover_is(cell->mover),
+					    .pin = runner->options->pin};
 	int rc;
 
 	for (size_t i = 0; i < runner->guest_count; i++) {
@@ -136,7 +147,8 @@ static int find_guest(struct runner *runner, const struct cell *cell, struct gue
 		}
 	}
 	if (runner->guest_count == MAX_GUESTS)
-		return gmig_fail(err, -E2BIG, "these cells need more than %d guests at once", MAX_GUESTS);
+		return gmig_fail(err, -E2BIG, "these cells need more than %d guests at once",
+				 MAX_GUESTS);
 	rc = guest_create(&config, runner->options->vmm_path, runner->options->directory, out, err);
 	if (rc)
 		return rc;
@@ -169,11 +181,11 @@ static int measure_memcpy(struct runner *runner, const struct cell *cell, struct
 }
 
 /* The guest's own word: no error, it runs on, and all of it lies where it was sent. */
-static int judge_guest(struct guest *guest, const struct guest_state *before, const struct guest_state *after,
-		       struct gmig_error *err)
+static int judge_guest(struct guest *guest, const struct guest_state *before,
+		       const struct guest_state *after, struct gmig_error *err)
 {
-	uint64_t there = guest_config(guest)->plain ? guest_config(guest)->mem_bytes :
-						      after->resident_bytes[guest_node(guest)];
+	uint64_t there = guest_config(guest)->plain ? guest_config(guest)->mem_bytes
+						    : after->resident_bytes[guest_node(guest)];
 
 	if (after->errors)
 		return gmig_fail(err, -EIO, "the guest found %llu lost or misplaced writes",
@@ -196,8 +208,8 @@ static double moved_bytes(const struct guest_outcome *outcome)
 	return moved;
 }
 
-static int fill_sample(struct sample *sample, const struct guest_outcome *outcome, const struct guest_state *after,
-		       struct gmig_error *err)
+static int fill_sample(struct sample *sample, const struct guest_outcome *outcome,
+		       const struct guest_state *after, struct gmig_error *err)
 {
 	double moved = moved_bytes(outcome), seconds = 0;
 
@@ -212,7 +224,7 @@ static int fill_sample(struct sample *sample, const struct guest_outcome *outcom
 	}
 	if (!outcome->jobs) {
 		seconds = outcome->seconds;
-		sample->value[METRIC_HUGE_LOST] = outcome->huge_lost;
+		sample->value[METRIC_THP_SPLIT] = outcome->thp_split;
 		sample->value[METRIC_MOVED_RATIO] = outcome->moved_ratio;
 	}
 	if ((outcome->jobs && moved <= 0) || seconds <= 0)
@@ -235,25 +247,30 @@ static void add_buckets(uint64_t *sum, const uint64_t *from, const uint64_t *to)
 		sum[i] += to[i] - from[i];
 }
 
-static void add_times(struct cell_times *sum, const struct guest_times *from, const struct guest_times *to)
+static void add_times(struct cell_times *sum, const struct guest_times *from,
+		      const struct guest_times *to)
 {
-	add_buckets(sum->closed_read, from->closed_read, to->closed_read);
-	add_buckets(sum->closed_write, from->closed_write, to->closed_write);
+	add_buckets(sum->blackout_read, from->blackout_read, to->blackout_read);
+	add_buckets(sum->blackout_write, from->blackout_write, to->blackout_write);
 	add_buckets(sum->stall, from->stall, to->stall);
 }
 
 static struct guest_migration migration_of(const struct cell *cell)
 {
-	return (struct guest_migration){ .mover = cell->mover, .mode = cell->mode, .frames = cell->frames,
-					 .threads = cell->threads, .jobs = cell->jobs, .batch = cell->batch };
+	return (struct guest_migration){.mover = cell->mover,
+					.mode = cell->mode,
+					.frames = cell->frames,
+					.threads = cell->threads,
+					.jobs = cell->jobs,
+					.batch = cell->batch};
 }
 
 static int measure_migration(struct guest *guest, const struct cell *cell, struct sample *sample,
 			     struct gmig_error *err)
 {
 	const struct guest_migration migration = migration_of(cell);
-	struct guest_state before = { 0 }, after = { 0 };
-	struct guest_outcome outcome = { 0 };
+	struct guest_state before = {0}, after = {0};
+	struct guest_outcome outcome = {0};
 	int rc = guest_reset_gaps(guest, err);
 
 	if (!rc)
@@ -265,8 +282,9 @@ static int measure_migration(struct guest *guest, const struct cell *cell, struc
 	if (!rc)
 		rc = judge_guest(guest, &before, &after, err);
 	if (!rc && outcome.jobs) /* by the audit at the end, not by the job's own count */
-		sample->value[METRIC_MOVED_RATIO] = (double)after.resident_bytes[guest_node(guest)] /
-						    (double)guest_config(guest)->mem_bytes;
+		sample->value[METRIC_MOVED_RATIO] =
+		    (double)after.resident_bytes[guest_node(guest)] /
+		    (double)guest_config(guest)->mem_bytes;
 	if (!rc)
 		rc = fill_sample(sample, &outcome, &after, err);
 	json_decref(before.gap_ns);
@@ -324,7 +342,7 @@ static int measure_domain(struct runner *runner, struct cell_result *result, str
 static int warm_frames(struct guest *guest, const struct cell *cell, struct gmig_error *err)
 {
 	const struct guest_migration migration = migration_of(cell);
-	struct guest_outcome outcome = { 0 };
+	struct guest_outcome outcome = {0};
 	int rc;
 
 	if (!strcmp(cell->frames, "fresh"))
@@ -372,7 +390,8 @@ static bool out_of_time(const struct runner *runner, double begin, unsigned int 
 }
 
 /* All of them first, so that the time of a repetition is that of the next one, too. */
-static int start_guests(struct runner *runner, const struct runner_report *report, struct gmig_error *err)
+static int start_guests(struct runner *runner, const struct runner_report *report,
+			struct gmig_error *err)
 {
 	struct guest *guest;
 	int rc = runner->options->domain ? domain_gather(runner->options->domain, err) : 0;
@@ -384,7 +403,8 @@ static int start_guests(struct runner *runner, const struct runner_report *repor
 }
 
 /* Starts at another cell each time: none always follows the same one. */
-static int run_repetitions(struct runner *runner, struct runner_report *report, struct gmig_error *err)
+static int run_repetitions(struct runner *runner, struct runner_report *report,
+			   struct gmig_error *err)
 {
 	double begin = clock_seconds(CLOCK_MONOTONIC);
 	unsigned int reps = runner->options->reps;
@@ -396,7 +416,8 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 			int rc;
 
 			if (runner->options->progress)
-				runner->options->progress(runner->options->opaque, &result->cell, rep, reps);
+				runner->options->progress(runner->options->opaque, &result->cell,
+							  rep, reps);
 			rc = measure(runner, result, err);
 			if (!rc)
 				continue;
@@ -405,7 +426,8 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 				char text[GMIG_ERROR_TEXT];
 
 				snprintf(text, sizeof(text), "%s", err->text);
-				gmig_fail(err, rc, "%s, repetition %u: %.200s", name, rep + 1, text);
+				gmig_fail(err, rc, "%s, repetition %u: %.200s", name, rep + 1,
+					  text);
 			}
 			return rc;
 		}
@@ -414,10 +436,11 @@ static int run_repetitions(struct runner *runner, struct runner_report *report, 
 }
 
 /* Migrations of their own for each cell, for what cannot be counted while time is taken. */
-static int count(struct runner *runner, struct cell_result *result, bool instructions, struct gmig_error *err)
+static int count(struct runner *runner, struct cell_result *result, bool instructions,
+		 struct gmig_error *err)
 {
 	struct guest_migration migration = migration_of(&result->cell);
-	struct guest_outcome outcome = { 0 };
+	struct guest_outcome outcome = {0};
 	struct guest *guest;
 	double moved;
 	int rc = find_guest(runner, &result->cell, &guest, err);
@@ -426,7 +449,8 @@ static int count(struct runner *runner, struct cell_result *result, bool instruc
 	migration.count_instructions = instructions;
 	/* The lab counts all that it executes, and a guest would be most of it. */
 	if (!rc)
-		rc = instructions ? guest_pause(guest, err) : guest_run(guest, result->cell.load, err);
+		rc = instructions ? guest_pause(guest, err)
+				  : guest_run(guest, result->cell.load, err);
 	if (!rc)
 		rc = guest_migrate(guest, &migration, &outcome, err);
 	if (rc)
@@ -434,7 +458,8 @@ static int count(struct runner *runner, struct cell_result *result, bool instruc
 	moved = moved_bytes(&outcome) > 0 ? moved_bytes(&outcome) : NAN;
 	if (instructions) {
 		result->instructions_per_page = outcome.instructions * PAGE_BYTES / moved;
-		result->instructions_by = isnan(outcome.instructions) ? NULL : outcome.instructions_by;
+		result->instructions_by =
+		    isnan(outcome.instructions) ? NULL : outcome.instructions_by;
 	} else {
 		result->syscalls_per_mib = outcome.syscalls * (1 << 20) / moved;
 	}
@@ -443,7 +468,8 @@ static int count(struct runner *runner, struct cell_result *result, bool instruc
 }
 
 /* Of all guests of ours: where it is not to be had, one migration shows it, and no more time is lost. */
-static int count_each(struct runner *runner, struct runner_report *report, bool instructions, struct gmig_error *err)
+static int count_each(struct runner *runner, struct runner_report *report, bool instructions,
+		      struct gmig_error *err)
 {
 	bool possible = true;
 	int rc = 0;
@@ -454,7 +480,8 @@ static int count_each(struct runner *runner, struct runner_report *report, bool 
 		if (result->cell.domain)
 			continue;
 		rc = count(runner, result, instructions, err);
-		possible = !isnan(instructions ? result->instructions_per_page : result->syscalls_per_mib);
+		possible =
+		    !isnan(instructions ? result->instructions_per_page : result->syscalls_per_mib);
 	}
 	return rc;
 }
@@ -485,9 +512,10 @@ static double own_cpu_seconds(const struct runner *runner)
 	return sum;
 }
 
-static void judge_noise(const struct runner *runner, const struct host_cpu *from, struct runner_report *report)
+static void judge_noise(const struct runner *runner, const struct host_cpu *from,
+			struct runner_report *report)
 {
-	struct noise_input input = { 0 };
+	struct noise_input input = {0};
 	struct host_cpu to;
 	char name[96] = "";
 
@@ -504,7 +532,8 @@ static void judge_noise(const struct runner *runner, const struct host_cpu *from
 	input.lab = host_is_lab();
 	if (!host_cpu_read(&to) && to.total > from->total) {
 		double total = to.total - from->total;
-		double foreign = to.busy - from->busy - (own_cpu_seconds(runner) - runner->cpu_seconds);
+		double foreign =
+		    to.busy - from->busy - (own_cpu_seconds(runner) - runner->cpu_seconds);
 
 		input.foreign_cpu_share = foreign > 0 ? foreign / total : 0;
 		input.steal_share = (to.steal - from->steal) / total;
@@ -551,7 +580,7 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 {
 	double begin = clock_seconds(CLOCK_MONOTONIC);
 	struct runner *runner = calloc(1, sizeof(*runner));
-	struct host_cpu cpu = { 0 };
+	struct host_cpu cpu = {0};
 	int rc;
 
 	memset(report, 0, sizeof(*report));

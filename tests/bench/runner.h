@@ -14,12 +14,14 @@ struct runner_options {
 	const char *vmm_path;  /* gmig-vmm */
 	const char *directory; /* for logs */
 	unsigned int fake_nodes, reps;
-	double budget_seconds; /* 0: none; else fewer repetitions, but not fewer than min_reps, when time runs out */
+	double
+	    budget_seconds; /* 0: none; else fewer repetitions, but not fewer than min_reps, when time runs out */
 	unsigned int min_reps;
 	bool pin;
 	struct domain *domain; /* of the cells that have one; NULL when none does */
 	/* Optional: called before each repetition of each cell. */
-	void (*progress)(void *opaque, const struct cell *cell, unsigned int rep, unsigned int reps);
+	void (*progress)(void *opaque, const struct cell *cell, unsigned int rep,
+			 unsigned int reps);
 	void *opaque;
 };
 
@@ -32,7 +34,8 @@ struct runner_report {
 	struct cell_result **results; /* owned, one a cell */
 	size_t count;
 	struct runner_memcpy memcpy;
-	struct kernel_rate kernel[KERNEL_RATE_PAGES]; /* Linux's own migration, where it was asked for */
+	struct kernel_rate
+	    kernel[KERNEL_RATE_PAGES]; /* Linux's own migration, where it was asked for */
 	struct noise_verdict noise;
 	double seconds;
 	bool fake; /* nodes are pretended */

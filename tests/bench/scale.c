@@ -1,6 +1,6 @@
 #include "scale.h"
-#include "../../migrate/plan.h"
-#include "../../migrate/shadow.h"
+#include "../../migrate/jobs/plan.h"
+#include "../../migrate/memory/shadow.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -175,8 +175,9 @@ static int look_up(struct field *field, struct scale_lookups *lookups, bool rand
 		writes = !rc;
 	}
 	while (!rc && started < lookups->readers) {
-		readers[started] = (struct reader){
-		    .field = field, .random = random, .seed = 0x2545f4914f6cdd1dull * (started + 1)};
+		readers[started] = (struct reader){.field = field,
+						   .random = random,
+						   .seed = 0x2545f4914f6cdd1dull * (started + 1)};
 		rc = start(&readers[started].thread, reader_thread, &readers[started], err);
 		started += !rc;
 	}

@@ -66,12 +66,13 @@ static double binomial_tail(size_t n, size_t k)
 	double sum = 0;
 
 	for (size_t i = 0; i <= k; i++)
-		sum += exp(lgamma((double)n + 1) - lgamma((double)i + 1) - lgamma((double)(n - i) + 1) -
-			   (double)n * log(2));
+		sum += exp(lgamma((double)n + 1) - lgamma((double)i + 1) -
+			   lgamma((double)(n - i) + 1) - (double)n * log(2));
 	return sum;
 }
 
-double stats_median_interval(const double *values, size_t count, double confidence, double *low, double *high)
+double stats_median_interval(const double *values, size_t count, double confidence, double *low,
+			     double *high)
 {
 	double sorted[STATS_MAX], reached;
 	size_t skip = 0;
@@ -97,8 +98,8 @@ double stats_median_interval(const double *values, size_t count, double confiden
 	return reached < 0 ? 0 : reached;
 }
 
-__attribute__((format(printf, 2, 3))) static void add_reason(struct noise_verdict *verdict, const char *format,
-							     ...)
+__attribute__((format(printf, 2, 3))) static void add_reason(struct noise_verdict *verdict,
+							     const char *format, ...)
 {
 	va_list args;
 
@@ -113,15 +114,20 @@ void noise_judge(const struct noise_input *input, struct noise_verdict *verdict)
 {
 	memset(verdict, 0, sizeof(*verdict));
 	if (input->lab)
-		add_reason(verdict, "this is the lab, an emulated machine: its seconds, and so its GB/s, hold nowhere else");
+		add_reason(verdict, "this is the lab, an emulated machine: its seconds, and so its "
+				    "GB/s, hold nowhere else");
 	if (input->worst_spread > NOISE_MAX_SPREAD)
-		add_reason(verdict, "repetitions of '%s' lie %.0f%% apart (quartiles over median; %.0f%% is the limit)",
+		add_reason(verdict,
+			   "repetitions of '%s' lie %.0f%% apart (quartiles over median; %.0f%% is "
+			   "the limit)",
 			   input->worst_name ? input->worst_name : "?", input->worst_spread * 100,
 			   NOISE_MAX_SPREAD * 100);
 	if (input->foreign_cpu_share > NOISE_MAX_FOREIGN)
-		add_reason(verdict, "other processes took %.1f%% of the CPU time (%.0f%% is the limit)",
+		add_reason(verdict,
+			   "other processes took %.1f%% of the CPU time (%.0f%% is the limit)",
 			   input->foreign_cpu_share * 100, NOISE_MAX_FOREIGN * 100);
 	if (input->steal_share > NOISE_MAX_STEAL)
-		add_reason(verdict, "the hypervisor below took %.1f%% of the CPU time (%.0f%% is the limit)",
+		add_reason(verdict,
+			   "the hypervisor below took %.1f%% of the CPU time (%.0f%% is the limit)",
 			   input->steal_share * 100, NOISE_MAX_STEAL * 100);
 }

@@ -11,7 +11,7 @@
 #define STATS_MAX 1024 /* values in one sample; more are refused */
 
 struct stats_summary {
-	size_t count; /* values that are not NAN */
+	size_t count;			 /* values that are not NAN */
 	double median, q1, q3, min, max; /* NAN when count is 0 */
 };
 
@@ -27,15 +27,16 @@ double stats_spread(const struct stats_summary *summary);
  * for which the binomial probability of covering the median is at least `confidence`. Returns the probability reached; when
  * even the whole range does not reach it, that range and its probability (0 for no values).
  */
-double stats_median_interval(const double *values, size_t count, double confidence, double *low, double *high);
+double stats_median_interval(const double *values, size_t count, double confidence, double *low,
+			     double *high);
 
 /* What else ran on the machine while it measured, and how far repetitions lay apart. */
 struct noise_input {
-	double worst_spread;	    /* the largest stats_spread of the figures that matter */
-	const char *worst_name;	    /* the cell it belongs to */
-	double foreign_cpu_share;   /* CPU time of others / all CPU time there was */
-	double steal_share;	    /* taken by the hypervisor below / all CPU time there was */
-	bool lab;		    /* an emulated machine, whose clock is not its own */
+	double worst_spread;	  /* the largest stats_spread of the figures that matter */
+	const char *worst_name;	  /* the cell it belongs to */
+	double foreign_cpu_share; /* CPU time of others / all CPU time there was */
+	double steal_share;	  /* taken by the hypervisor below / all CPU time there was */
+	bool lab;		  /* an emulated machine, whose clock is not its own */
 };
 
 #define NOISE_MAX_SPREAD  0.15

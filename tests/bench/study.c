@@ -179,9 +179,7 @@ static unsigned int print(const struct study *study, const struct runner_report 
 			  const struct bench_options *options, const json_t *host)
 {
 	struct target_judgement targets[TARGET_MAX];
-	size_t count = options->check && study->judge
-			   ? target_judge(report, targets)
-			   : 0;
+	size_t count = options->check && study->judge ? target_judge(report, targets) : 0;
 	unsigned int missed;
 
 	if (options->json) {
@@ -255,7 +253,8 @@ static int put_out(const struct study *study, const struct runner_report *report
 static const struct cell *first_own(const struct runner_report *report)
 {
 	for (size_t i = 0; i < report->count; i++)
-		if (!report->results[i]->cell.domain && !kernel_mover_is(report->results[i]->cell.mover))
+		if (!report->results[i]->cell.domain &&
+		    !kernel_mover_is(report->results[i]->cell.mover))
 			return &report->results[i]->cell;
 	return NULL;
 }

@@ -14,7 +14,8 @@ static double memcpy_ratio(const struct runner_report *report, const struct cell
 }
 
 /* Against the memcpy of as many threads as are best. */
-static double best_memcpy_ratio(const struct runner_report *report, const struct cell_result *result)
+static double best_memcpy_ratio(const struct runner_report *report,
+				const struct cell_result *result)
 {
 	return cell_median(result, METRIC_BYTES_PER_SECOND) / report->memcpy.best;
 }
@@ -26,31 +27,36 @@ static double cpu_ratio(const struct runner_report *report, const struct cell_re
 	       cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB);
 }
 
-static double closed_write_p50(const struct runner_report *report, const struct cell_result *result)
+static double blackout_write_p50(const struct runner_report *report,
+				 const struct cell_result *result)
 {
 	(void)report;
-	return cell_median(result, METRIC_CLOSED_WRITE_NS) / cell_median(result, METRIC_COLD_COPY_NS);
+	return cell_median(result, METRIC_BLACKOUT_WRITE_NS) /
+	       cell_median(result, METRIC_COLD_COPY_NS);
 }
 
-static double closed_write_p99(const struct runner_report *report, const struct cell_result *result)
+static double blackout_write_p99(const struct runner_report *report,
+				 const struct cell_result *result)
 {
 	(void)report;
-	return cell_median(result, METRIC_CLOSED_WRITE_NS + 1) / cell_median(result, METRIC_COLD_COPY_NS);
+	return cell_median(result, METRIC_BLACKOUT_WRITE_NS + 1) /
+	       cell_median(result, METRIC_COLD_COPY_NS);
 }
 
-static double closed_read_p99(const struct runner_report *report, const struct cell_result *result)
+static double blackout_read_p99(const struct runner_report *report,
+				const struct cell_result *result)
 {
 	(void)report;
-	return cell_median(result, METRIC_CLOSED_READ_NS + 1) * 1e-3;
+	return cell_median(result, METRIC_BLACKOUT_READ_NS + 1) * 1e-3;
 }
 
 /* A median would hide a loss: the worst repetition. */
-static double huge_lost(const struct runner_report *report, const struct cell_result *result)
+static double thp_split(const struct runner_report *report, const struct cell_result *result)
 {
 	struct stats_summary lost;
 
 	(void)report;
-	cell_summary(result, METRIC_HUGE_LOST, &lost);
+	cell_summary(result, METRIC_THP_SPLIT, &lost);
 	return lost.max;
 }
 
@@ -58,7 +64,8 @@ static double huge_lost(const struct runner_report *report, const struct cell_re
 static double jobs_ratio(const struct runner_report *report, const struct cell_result *result)
 {
 	for (size_t i = 0; i < report->count; i++)
-		if (report->results[i]->cell.jobs == 1 && report->results[i]->cell.mem_bytes == result->cell.mem_bytes &&
+		if (report->results[i]->cell.jobs == 1 &&
+		    report->results[i]->cell.mem_bytes == result->cell.mem_bytes &&
 		    cell_same_kind(&report->results[i]->cell, &result->cell))
 			return cell_median(result, METRIC_BYTES_PER_SECOND) /
 			       cell_median(report->results[i], METRIC_BYTES_PER_SECOND);
@@ -69,7 +76,9 @@ static double kernel_ratio(const struct runner_report *report, const struct cell
 {
 	struct stats_summary rate;
 
-	kernel_rate_summary(&report->kernel[strcmp(result->cell.page, "2M") ? KERNEL_RATE_4K : KERNEL_RATE_2M], &rate);
+	kernel_rate_summary(
+	    &report->kernel[strcmp(result->cell.page, "2M") ? KERNEL_RATE_4K : KERNEL_RATE_2M],
+	    &rate);
 	return rate.count ? cell_median(result, METRIC_BYTES_PER_SECOND) / rate.median : NAN;
 }
 
@@ -89,41 +98,49 @@ static const struct target {
 	const char *unit;
 	bool optional;
 } targets[] = {
-	{ "2M recycled, writing guest", "2M", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.9, "x memcpy", false },
-	{ "2M fresh, writing guest, best thread count", "2M", "fresh", "write", ANY, 1, memcpy_ratio, true, 0.65,
-	  "x memcpy", false },
-	{ "2M fresh, writing guest, CPU", "2M", "fresh", "write", ANY, 1, cpu_ratio, false, 2.2, "x memcpy's", false },
-	{ "2M recycled, idle guest, best thread count", "2M", "recycled", "idle", ANY, 1, best_memcpy_ratio, true, 0.9,
-	  "x best memcpy", false },
-	{ "4K recycled, idle guest", "4K", "recycled", "idle", ONE, 1, memcpy_ratio, true, 0.5, "x memcpy", false },
-	{ "4K recycled, writing guest", "4K", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.25, "x memcpy", false },
-	{ "2M closed for writers, p50", "2M", "recycled", "write", ONE, 1, closed_write_p50, false, 1.5,
-	  "x a cold copy", false },
-	{ "2M closed for writers, p99", "2M", "recycled", "write", ONE, 1, closed_write_p99, false, 3,
-	  "x a cold copy", false },
-	{ "2M closed for readers, reading guest, p99", "2M", "recycled", "read", ONE, 1, closed_read_p99, false, 40, "us",
-	  false },
-	{ "2M recycled, huge pages lost", "2M", "recycled", "", ONE, 1, huge_lost, false, 0, "blocks", false },
-	{ "2M fresh, huge pages lost", "2M", "fresh", "", ONE, 1, huge_lost, false, 0, "blocks", false },
-	{ "2M recycled, four jobs at once", "2M", "recycled", "write", ONE, 4, jobs_ratio, true, 0.95, "x one job",
-	  false },
-	{ "2M fresh against Linux's own migration", "2M", "fresh", "write", ANY, 1, kernel_ratio, true, 1.2, "x Linux",
-	  true },
-	{ "2M recycled against Linux's own migration", "2M", "recycled", "write", ONE, 1, kernel_ratio, true, 1.5,
-	  "x Linux", true },
-	{ "4K, writing guest, against Linux's own migration", "4K", "recycled", "write", ONE, 1, kernel_ratio, true, 3,
-	  "x Linux", true },
-	{ "4K, idle guest, against Linux's own migration, best thread count", "4K", "recycled", "idle", ANY, 1,
-	  kernel_ratio, true, 6, "x Linux", true },
+    {"2M recycled, writing guest", "2M", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.9,
+     "x memcpy", false},
+    {"2M fresh, writing guest, best thread count", "2M", "fresh", "write", ANY, 1, memcpy_ratio,
+     true, 0.65, "x memcpy", false},
+    {"2M fresh, writing guest, CPU", "2M", "fresh", "write", ANY, 1, cpu_ratio, false, 2.2,
+     "x memcpy's", false},
+    {"2M recycled, idle guest, best thread count", "2M", "recycled", "idle", ANY, 1,
+     best_memcpy_ratio, true, 0.9, "x best memcpy", false},
+    {"4K recycled, idle guest", "4K", "recycled", "idle", ONE, 1, memcpy_ratio, true, 0.5,
+     "x memcpy", false},
+    {"4K recycled, writing guest", "4K", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.25,
+     "x memcpy", false},
+    {"2M closed for writers, p50", "2M", "recycled", "write", ONE, 1, blackout_write_p50, false,
+     1.5, "x a cold copy", false},
+    {"2M closed for writers, p99", "2M", "recycled", "write", ONE, 1, blackout_write_p99, false, 3,
+     "x a cold copy", false},
+    {"2M closed for readers, reading guest, p99", "2M", "recycled", "read", ONE, 1,
+     blackout_read_p99, false, 40, "us", false},
+    {"2M recycled, huge pages lost", "2M", "recycled", "", ONE, 1, thp_split, false, 0, "blocks",
+     false},
+    {"2M fresh, huge pages lost", "2M", "fresh", "", ONE, 1, thp_split, false, 0, "blocks", false},
+    {"2M recycled, four jobs at once", "2M", "recycled", "write", ONE, 4, jobs_ratio, true, 0.95,
+     "x one job", false},
+    {"2M fresh against Linux's own migration", "2M", "fresh", "write", ANY, 1, kernel_ratio, true,
+     1.2, "x Linux", true},
+    {"2M recycled against Linux's own migration", "2M", "recycled", "write", ONE, 1, kernel_ratio,
+     true, 1.5, "x Linux", true},
+    {"4K, writing guest, against Linux's own migration", "4K", "recycled", "write", ONE, 1,
+     kernel_ratio, true, 3, "x Linux", true},
+    {"4K, idle guest, against Linux's own migration, best thread count", "4K", "recycled", "idle",
+     ANY, 1, kernel_ratio, true, 6, "x Linux", true},
 };
 
 #define TARGETS (sizeof(targets) / sizeof(targets[0]))
 
 static bool matches(const struct target *target, const struct cell *cell)
 {
-	return !strcmp(cell->mover, "uffd") && !strcmp(cell->page, target->page) && !strcmp(cell->frames, target->frames) &&
-	       (!*target->load || !strcmp(cell->load, target->load)) && !strcmp(cell->mode, "readable") &&
-	       (target->threads == ANY || (cell->threads == 1 && !cell->batch)) && cell->vcpus == 1 && cell->jobs == target->jobs;
+	return !strcmp(cell->mover, "uffd") && !strcmp(cell->page, target->page) &&
+	       !strcmp(cell->frames, target->frames) &&
+	       (!*target->load || !strcmp(cell->load, target->load)) &&
+	       !strcmp(cell->mode, "readable") &&
+	       (target->threads == ANY || (cell->threads == 1 && !cell->batch)) &&
+	       cell->vcpus == 1 && cell->jobs == target->jobs;
 }
 
 static void judge_cell(const struct target *target, const struct runner_report *report,
@@ -139,7 +156,9 @@ static void judge_cell(const struct target *target, const struct runner_report *
 		return;
 	out->value = value;
 	out->bound = target->bound;
-	out->outcome = (target->at_least ? value >= target->bound : value <= target->bound) ? TARGET_MET : TARGET_MISSED;
+	out->outcome = (target->at_least ? value >= target->bound : value <= target->bound)
+			   ? TARGET_MET
+			   : TARGET_MISSED;
 }
 
 /* Growth: bytes per second hardly depend on the guest's size. */
@@ -151,11 +170,12 @@ static bool judge_growth(const struct runner_report *report, struct target_judge
 
 	if (isnan(spread))
 		return false;
-	*out = (struct target_judgement){ .name = "bytes per second from the smallest guest to the largest",
-					  .outcome = spread <= GROWTH_MAX_SPREAD ? TARGET_MET : TARGET_MISSED,
-					  .value = spread,
-					  .bound = GROWTH_MAX_SPREAD,
-					  .unit = "of the median apart" };
+	*out = (struct target_judgement){
+	    .name = "bytes per second from the smallest guest to the largest",
+	    .outcome = spread <= GROWTH_MAX_SPREAD ? TARGET_MET : TARGET_MISSED,
+	    .value = spread,
+	    .bound = GROWTH_MAX_SPREAD,
+	    .unit = "of the median apart"};
 	return true;
 }
 
@@ -165,10 +185,10 @@ size_t target_judge(const struct runner_report *report, struct target_judgement 
 
 	_Static_assert(TARGETS + 1 <= TARGET_MAX, "TARGET_MAX holds all targets");
 	for (size_t t = 0; t < TARGETS; t++) {
-		out[count] = (struct target_judgement){ .name = targets[t].name,
-							.unit = targets[t].unit,
-							.at_least = targets[t].at_least,
-							.outcome = TARGET_NOT_MEASURED };
+		out[count] = (struct target_judgement){.name = targets[t].name,
+						       .unit = targets[t].unit,
+						       .at_least = targets[t].at_least,
+						       .outcome = TARGET_NOT_MEASURED};
 		for (size_t i = 0; i < report->count; i++)
 			if (matches(&targets[t], &report->results[i]->cell))
 				judge_cell(&targets[t], report, report->results[i], &out[count]);

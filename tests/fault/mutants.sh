@@ -16,10 +16,10 @@ build()
 {
 	local tree=$1 name
 	mkdir -p "$tree/o"
-	for source in "$tree"/migrate/*.c; do
+	for source in "$tree"/migrate/*/*.c; do
 		name=$(basename "$source" .c)
 		# Only what the patch changed is compiled again.
-		if [ -f "$work/clean/o/$name.o" ] && cmp -s "$source" "$work/clean/migrate/$name.c"; then
+		if [ -f "$work/clean/o/$name.o" ] && cmp -s "$source" "$work/clean/${source#"$tree"/}"; then
 			cp "$work/clean/o/$name.o" "$tree/o/"
 		else
 			${CC:-cc} -std=gnu11 -O1 -D_GNU_SOURCE -DGMIG_VERSION='""' -pthread -c "$source" \

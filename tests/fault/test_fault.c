@@ -3,7 +3,7 @@
  * lost, every sleeper must wake, the invariants hold, and a second job without failures moves what
  * the first one left.
  */
-#include "../../migrate/sys.h"
+#include "../../migrate/core/sys.h"
 #include "../unit/rig.h"
 
 #include <errno.h>
@@ -28,9 +28,9 @@ static struct {
 	atomic_int fail_at, count; /* fail calls fail_at .. fail_at + count - 1 */
 	atomic_int error;
 	atomic_ulong only;   /* 0: any call; else this ioctl */
-	atomic_bool only_in; /* only moves into the window at `window` */
+	atomic_bool only_in; /* only moves into the region at `region` */
 	atomic_bool partial; /* moves do half before they fail */
-	uintptr_t window;
+	uintptr_t region;
 } trap;
 
 static bool trip(unsigned long request)
@@ -78,7 +78,7 @@ static int trap_ioctl(int fd, unsigned long request, void *arg)
 	if (request == UFFDIO_MOVE && atomic_load(&trap.only_in)) {
 		struct uffdio_move *move = arg;
 
-		if (move->dst - trap.window >= BYTES)
+		if (move->dst - trap.region >= BYTES)
 			return gmig_sys_real.ioctl(fd, request, arg);
 	}
 	if (!trip(request))
@@ -165,12 +165,12 @@ static int ping(struct rig *rig, const struct cell *cell, unsigned int from, int
 	atomic_store(&trap.armed, false);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_int_eq(atomic_load(&rig->fatal), 0);
-	if (info.left_bytes) {
+	if (info.remaining_bytes) {
 		rig_move(rig, &spec, &info);
 		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	}
-	ck_assert_msg(!info.left_bytes, "call %d: %llu bytes left, first %d", fail_at,
-		      (unsigned long long)info.left_bytes, info.left[0].error);
+	ck_assert_msg(!info.remaining_bytes, "call %d: %llu bytes left, first %d", fail_at,
+		      (unsigned long long)info.remaining_bytes, info.remaining[0].error);
 	gmig_residency(rig->gmig, 0, bytes);
 	ck_assert_uint_eq(bytes[!from], BYTES);
 	return calls;
@@ -278,7 +278,7 @@ START_TEST(putback_that_never_works_is_fatal_and_shows_no_zeros)
 	rig_create(&rig, &options);
 	rig_start(&rig, 2);
 	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
-	trap.window = (uintptr_t)rig.ram;
+	trap.region = (uintptr_t)rig.ram;
 	atomic_store(&trap.only, UFFDIO_MOVE);
 	atomic_store(&trap.only_in, true);
 	trap_arm(0, 1 << 30, EBUSY);
@@ -319,8 +319,8 @@ START_TEST(node_without_memory_ends_the_job_quickly_and_says_enomem)
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_uint_eq(info.moved_bytes, 0);
-	ck_assert_uint_eq(info.left_count, 1);
-	ck_assert_int_eq(info.left[0].error, ENOMEM);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, ENOMEM);
 	ck_assert_uint_eq(info.passes, 1);
 	ck_assert_uint_lt(info.elapsed_ns, 2000000000);
 	atomic_store(&trap.armed, false);

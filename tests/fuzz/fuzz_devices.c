@@ -5,7 +5,7 @@
  * machine is built once and reset between inputs.
  */
 #define FAKE_WITHOUT_CHECK
-#define FAKE_WINDOW_BYTES (256ull << 10)
+#define FAKE_REGION_BYTES (256ull << 10)
 #include "../unit/fake_machine.h"
 
 #include "../../vmm/virtio_pci.h"
@@ -256,7 +256,7 @@ static void reset(void)
 		kinds[i]->reset(state[i]);
 	run_loop();
 	for (unsigned int i = 0; i < 2; i++)
-		memset(vmm.window[i].hva, 0, FAKE_WINDOW_BYTES);
+		memset(vmm.region[i].hva, 0, FAKE_REGION_BYTES);
 	while (recv(wire, (char[4096]){0}, 4096, 0) > 0)
 		;
 }

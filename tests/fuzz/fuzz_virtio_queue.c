@@ -4,7 +4,7 @@
  * that a wild pointer is found.
  */
 #define FAKE_WITHOUT_CHECK
-#define FAKE_WINDOW_BYTES (64ull << 10)
+#define FAKE_REGION_BYTES (64ull << 10)
 #include "../unit/fake_machine.h"
 
 #include "../../vmm/virtio_queue.h"
@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memcpy(&shape, data, sizeof(shape));
 	fake_vmm_init(&vmm);
 	left = bytes - sizeof(shape);
-	memcpy(vmm.window[0].hva, data + sizeof(shape), left < RING_BYTES ? left : RING_BYTES);
+	memcpy(vmm.region[0].hva, data + sizeof(shape), left < RING_BYTES ? left : RING_BYTES);
 	virtio_queue_init(&queue, &vmm, "fuzz", VIRTIO_QUEUE_MAX_SIZE);
 	queue.size = (uint16_t)(1u << (shape.log_size & 15));
 	queue.event_idx = shape.event_idx & 1;

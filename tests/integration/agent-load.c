@@ -1,9 +1,9 @@
 /*
  * What runs in the guest of the agent's tests, beside the agent.
  *   agent-load load MIB NODE          memory on NODE that is written and checked until SIGTERM
- *   agent-load twin NAME              a process with a window of pages of every kind, see below
- *   agent-load direct PID NODE [all]  move_pages(2) on the window of twin PID; prints each status
- *   agent-load ask PID                where the pages of its window are
+ *   agent-load twin NAME              a process with a region of pages of every kind, see below
+ *   agent-load direct PID NODE [all]  move_pages(2) on the region of twin PID; prints each status
+ *   agent-load ask PID                where the pages of its region are
  *   agent-load migrate PID FROM TO    migrate_pages(2); prints its error
  *   agent-load as UID PROGRAM ARG..   runs a program as a user without rights
  * Static, libc alone: it goes into an initrd.
@@ -22,7 +22,7 @@
 
 #define PAGE   4096ul
 #define HUGE   (2ul << 20)
-#define WINDOW 0x100000000000ul /* of a twin: small pages, and a huge one 4 MiB further on */
+#define REGION 0x100000000000ul /* of a twin: small pages, and a huge one 4 MiB further on */
 #define SMALL  64
 #define PAGES  (SMALL + HUGE / PAGE)
 #define UNSET  (-4096)
@@ -122,7 +122,7 @@ static int run_load(size_t mib, int node)
 static void touch(unsigned long first, unsigned long count)
 {
 	for (unsigned long page = first; page < first + count; page++)
-		*(volatile char *)(WINDOW + page * PAGE) = (char)page;
+		*(volatile char *)(REGION + page * PAGE) = (char)page;
 }
 
 /* The other half of what is shared: a child that has it mapped, and sleeps. */
@@ -147,23 +147,23 @@ static void fork_child(void)
 /* All small pages in 4K, whatever the guest thinks of huge ones. */
 static void make_small(void)
 {
-	map(WINDOW, 24 * PAGE, MAP_PRIVATE);
-	map(WINDOW + 24 * PAGE, 4 * PAGE, MAP_SHARED);
-	map(WINDOW + 28 * PAGE, 28 * PAGE, MAP_PRIVATE);
-	madvise((void *)WINDOW, 56 * PAGE, MADV_NOHUGEPAGE);
+	map(REGION, 24 * PAGE, MAP_PRIVATE);
+	map(REGION + 24 * PAGE, 4 * PAGE, MAP_SHARED);
+	map(REGION + 28 * PAGE, 28 * PAGE, MAP_PRIVATE);
+	madvise((void *)REGION, 56 * PAGE, MADV_NOHUGEPAGE);
 	set_policy(0);
 	touch(24, 8); /* 24: shared memory; 28: shared by fork */
 	fork_child();
 	touch(0, 16); /* 0: of its own; 16: never touched */
 	for (unsigned long page = 20; page < 24; page++)
-		(void)*(volatile char *)(WINDOW + page * PAGE); /* 20: the zero page */
+		(void)*(volatile char *)(REGION + page * PAGE); /* 20: the zero page */
 	set_policy(1);
 	touch(32, 8); /* 32: there already */
 	set_policy(0);
 	touch(40, 8); /* 40: locked */
-	if (mlock((void *)(WINDOW + 40 * PAGE), 8 * PAGE))
+	if (mlock((void *)(REGION + 40 * PAGE), 8 * PAGE))
 		die("mlock");
-	munmap((void *)(WINDOW + 48 * PAGE), 8 * PAGE); /* 48: nobody's */
+	munmap((void *)(REGION + 48 * PAGE), 8 * PAGE); /* 48: nobody's */
 }
 
 static void make_file(void)
@@ -171,7 +171,7 @@ static void make_file(void)
 	int fd = memfd_create("twin", 0);
 
 	if (fd < 0 || ftruncate(fd, 8 * PAGE) ||
-	    mmap((void *)(WINDOW + 56 * PAGE), 8 * PAGE, PROT_READ | PROT_WRITE,
+	    mmap((void *)(REGION + 56 * PAGE), 8 * PAGE, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == MAP_FAILED)
 		die("memfd");
 	touch(56, 8); /* 56: of a file */
@@ -179,7 +179,7 @@ static void make_file(void)
 
 static bool make_huge(void)
 {
-	char *huge = map(WINDOW + 2 * HUGE, HUGE, MAP_PRIVATE);
+	char *huge = map(REGION + 2 * HUGE, HUGE, MAP_PRIVATE);
 
 	madvise(huge, HUGE, MADV_HUGEPAGE);
 	memset(huge, 7, HUGE);
@@ -206,7 +206,7 @@ static int run_twin(const char *name)
 
 static void *address(size_t i)
 {
-	return (void *)(i < SMALL ? WINDOW + i * PAGE : WINDOW + 2 * HUGE + (i - SMALL) * PAGE);
+	return (void *)(i < SMALL ? REGION + i * PAGE : REGION + 2 * HUGE + (i - SMALL) * PAGE);
 }
 
 static int run_direct(int pid, const int *node, int all)

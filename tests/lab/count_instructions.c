@@ -27,8 +27,9 @@
 int qemu_plugin_version = GMIG_PLUGIN_API;
 
 struct cpu {
-	_Alignas(CACHE_LINE) uint64_t instructions; /* written by its CPU's thread alone, read by answer() */
-	bool repeating;				    /* its last block ended in a step of a string instruction */
+	_Alignas(CACHE_LINE) uint64_t
+	    instructions; /* written by its CPU's thread alone, read by answer() */
+	bool repeating;	  /* its last block ended in a step of a string instruction */
 };
 
 static struct cpu *cpus;
@@ -46,7 +47,8 @@ static void block_executed(unsigned int cpu, void *opaque)
 
 	/* Not an atomic addition: nobody else writes it. */
 	if (!own->repeating || !(block & ONLY_REPEAT))
-		__atomic_store_n(&own->instructions, own->instructions + (block >> COUNT_SHIFT), __ATOMIC_RELAXED);
+		__atomic_store_n(&own->instructions, own->instructions + (block >> COUNT_SHIFT),
+				 __ATOMIC_RELAXED);
 	own->repeating = block & ENDS_IN_REPEAT;
 }
 
@@ -58,7 +60,8 @@ static bool repeats(const struct qemu_plugin_insn *instruction)
 #else
 	uint8_t code[16];
 
-	bytes = qemu_plugin_insn_data(instruction, code, bytes < sizeof(code) ? bytes : sizeof(code));
+	bytes =
+	    qemu_plugin_insn_data(instruction, code, bytes < sizeof(code) ? bytes : sizeof(code));
 #endif
 	return x86_repeats(code, bytes);
 }
@@ -71,8 +74,9 @@ static void block_translated(uint64_t id, struct qemu_plugin_tb *tb)
 	(void)id;
 	if (count && repeats(qemu_plugin_tb_get_insn(tb, count - 1)))
 		block |= count == 1 ? ENDS_IN_REPEAT | ONLY_REPEAT : ENDS_IN_REPEAT;
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, block_executed, QEMU_PLUGIN_CB_NO_REGS,
-					     (void *)block); /* NOLINT(performance-no-int-to-ptr): a number */
+	qemu_plugin_register_vcpu_tb_exec_cb(
+	    tb, block_executed, QEMU_PLUGIN_CB_NO_REGS,
+	    (void *)block); /* NOLINT(performance-no-int-to-ptr): a number */
 }
 
 static uint64_t total(void)
@@ -146,8 +150,10 @@ int qemu_plugin_install(uint64_t id, const struct qemu_plugin_info *info, int ar
 {
 	int rc;
 
-	if (argc != 1 || strncmp(argv[0], "pipe=", 5) || !info->system_emulation || info->max_vcpus < 1) {
-		fprintf(stderr, "count-instructions: one argument, pipe=PATH, and a whole machine\n");
+	if (argc != 1 || strncmp(argv[0], "pipe=", 5) || !info->system_emulation ||
+	    info->max_vcpus < 1) {
+		fprintf(stderr,
+			"count-instructions: one argument, pipe=PATH, and a whole machine\n");
 		return -EINVAL;
 	}
 	rc = start(info, argv[0] + 5);

@@ -26,14 +26,18 @@ struct qemu_plugin_info {
 
 /* What QEMU looks for in the plugin. */
 extern QEMU_EXPORT int qemu_plugin_version;
-QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_plugin_info *info, int argc, char **argv);
+QEMU_EXPORT int qemu_plugin_install(uint64_t id, const struct qemu_plugin_info *info, int argc,
+				    char **argv);
 
 enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
 
 /* visit: called, by the thread of that CPU, for each block of code that is translated. */
-void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, void (*visit)(uint64_t id, struct qemu_plugin_tb *block));
+void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id,
+					   void (*visit)(uint64_t id,
+							 struct qemu_plugin_tb *block));
 /* visit: called each time the block begins, by the thread of the CPU that executes it. */
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block, void (*visit)(unsigned int cpu, void *opaque),
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block,
+					  void (*visit)(unsigned int cpu, void *opaque),
 					  enum qemu_plugin_cb_flags flags, void *opaque);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *block, size_t index);

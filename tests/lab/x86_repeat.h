@@ -36,7 +36,8 @@ static inline bool x86_repeats(const uint8_t *code, size_t bytes)
 		if (code[i] == 0xf2 || code[i] == 0xf3)
 			repeat = true;
 		else if (!x86_is_prefix(code[i]))
-			return repeat && ((code[i] >= 0xa4 && code[i] <= 0xaf && code[i] != 0xa8 && code[i] != 0xa9) ||
+			return repeat && ((code[i] >= 0xa4 && code[i] <= 0xaf && code[i] != 0xa8 &&
+					   code[i] != 0xa9) ||
 					  (code[i] >= 0x6c && code[i] <= 0x6f));
 	}
 	return false;

@@ -11,16 +11,16 @@
 
 static inline struct acpi_input acpi_machine(unsigned int which)
 {
-	static const struct vmm_window one[] = {{0, 0, 512 * TEST_MIB, NULL}};
+	static const struct vmm_region one[] = {{0, 0, 512 * TEST_MIB, NULL}};
 	/* Node 1 is split around the hole, node 2 has no CPUs. */
-	static const struct vmm_window split[] = {
+	static const struct vmm_region split[] = {
 	    {0, 0, 2 * TEST_GIB, NULL},
 	    {1, 2 * TEST_GIB, TEST_GIB, NULL},
 	    {1, VMM_HOLE_END_GPA, 3 * TEST_GIB, NULL},
 	    {2, VMM_HOLE_END_GPA + 3 * TEST_GIB, 2 * TEST_MIB, NULL},
 	    {3, VMM_HOLE_END_GPA + 3 * TEST_GIB + 2 * TEST_MIB, TEST_GIB, NULL},
 	};
-	static const struct vmm_window eight[] = {
+	static const struct vmm_region eight[] = {
 	    {0, 0, TEST_MIB * 2, NULL},
 	    {1, TEST_MIB * 2, TEST_MIB * 2, NULL},
 	    {2, TEST_MIB * 4, TEST_MIB * 2, NULL},
@@ -48,7 +48,7 @@ static inline struct acpi_input acpi_machine(unsigned int which)
 		break;
 	default:
 		input = (struct acpi_input){
-		    .cpus = 8, .node_count = 8, .windows = eight, .window_count = 8};
+		    .cpus = 8, .node_count = 8, .regions = eight, .region_count = 8};
 		for (unsigned int a = 0; a < 8; a++) {
 			input.cpus_of_node[a] = 0x80ull >> a;
 			for (unsigned int b = 0; b < 8; b++)

@@ -17,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef FAKE_WINDOW_BYTES
-#define FAKE_WINDOW_BYTES (4ull << 20)
+#ifndef FAKE_REGION_BYTES
+#define FAKE_REGION_BYTES (4ull << 20)
 #endif
-#define FAKE_RAM_BYTES (2 * FAKE_WINDOW_BYTES)
+#define FAKE_RAM_BYTES (2 * FAKE_REGION_BYTES)
 #define FAKE_MAX       64
 
 struct fake_fd {
@@ -31,7 +31,7 @@ struct fake_fd {
 };
 
 struct vmm {
-	struct vmm_window window[2];
+	struct vmm_region region[2];
 	struct vmm_io pio[FAKE_MAX], mmio[FAKE_MAX];
 	unsigned int pio_count, mmio_count;
 	pthread_mutex_t lock; /* fds and the records below */
@@ -49,35 +49,35 @@ static inline void fake_vmm_init(struct vmm *vmm)
 	*vmm = (struct vmm){.pio_count = 0};
 	pthread_mutex_init(&vmm->lock, NULL);
 	for (unsigned int i = 0; i < 2; i++)
-		vmm->window[i] = (struct vmm_window){.vnode = i,
-						     .gpa = i * FAKE_WINDOW_BYTES,
-						     .bytes = FAKE_WINDOW_BYTES,
-						     .hva = calloc(1, FAKE_WINDOW_BYTES)};
+		vmm->region[i] = (struct vmm_region){.vnode = i,
+						     .gpa = i * FAKE_REGION_BYTES,
+						     .bytes = FAKE_REGION_BYTES,
+						     .hva = calloc(1, FAKE_REGION_BYTES)};
 	for (unsigned int i = 0; i < FAKE_MAX; i++)
 		vmm->fd[i].fd = -1;
 }
 
 static inline void fake_vmm_destroy(struct vmm *vmm)
 {
-	free(vmm->window[0].hva);
-	free(vmm->window[1].hva);
+	free(vmm->region[0].hva);
+	free(vmm->region[1].hva);
 	pthread_mutex_destroy(&vmm->lock);
 }
 
-size_t vmm_windows(const struct vmm *vmm, const struct vmm_window **windows)
+size_t vmm_regions(const struct vmm *vmm, const struct vmm_region **regions)
 {
-	*windows = vmm->window;
+	*regions = vmm->region;
 	return 2;
 }
 
 void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		const struct vmm_window *window = &vmm->window[i];
+		const struct vmm_region *region = &vmm->region[i];
 
-		if (gpa >= window->gpa && gpa - window->gpa < window->bytes &&
-		    bytes <= window->bytes - (gpa - window->gpa))
-			return window->hva + (gpa - window->gpa);
+		if (gpa >= region->gpa && gpa - region->gpa < region->bytes &&
+		    bytes <= region->bytes - (gpa - region->gpa))
+			return region->hva + (gpa - region->gpa);
 	}
 	return NULL;
 }

@@ -48,18 +48,18 @@ static json_t *fake_job(const char *state, json_int_t moved, json_int_t left)
 	json_t *job = json_pack("{s:s, s:s, s:[i], s:[i], s:s, s:s, s:i, s:I, s:I, s:I, s:{}}",
 				"id", "1", "state", state, "from", 0, "to", 1, "mode", "readable",
 				"mover", "uffd", "rate", 0, "total_bytes", (json_int_t)(1 << 30),
-				"moved_bytes", moved, "left_bytes", left, "left");
+				"moved_bytes", moved, "remaining_bytes", left, "remaining");
 
 	json_object_set_new(job, "seconds", json_real(0.5));
 	json_object_set_new(job, "bytes_per_second", json_integer(2147483648));
 	json_object_set_new(job, "passes", json_integer(1));
-	json_object_set_new(job, "closed_ns",
+	json_object_set_new(job, "blackout_ns",
 			    json_pack("{s:o, s:o}", "read", fake_percentiles(1000), "write",
 				      fake_percentiles(100000)));
 	json_object_set_new(job, "stall_ns", fake_percentiles(50000));
-	json_object_set_new(job, "huge_lost", json_integer(0));
+	json_object_set_new(job, "thp_split", json_integer(0));
 	if (left)
-		json_object_set_new(job, "left", json_pack("{s:I}", "EBUSY", left / 4096));
+		json_object_set_new(job, "remaining", json_pack("{s:I}", "EBUSY", left / 4096));
 	return job;
 }
 
@@ -186,12 +186,12 @@ static json_t *fake_guest(void)
 	    (json_int_t)(768 << 20), "4K", 0, "vnodes", "id", 0, "bytes", (json_int_t)(1 << 30),
 	    "resident", "0", (json_int_t)(512 << 20), "1", (json_int_t)(256 << 20));
 
-	json_object_set_new(guest, "windows", json_array());
+	json_object_set_new(guest, "regions", json_array());
 	json_object_set_new(guest, "pool", json_pack("{s:i, s:i}", "0", 16 << 20, "3", 0));
 	json_object_set_new(guest, "quarantine", json_object());
 	json_object_set_new(guest, "sleepers", json_integer(0));
 	json_object_set_new(guest, "faults", json_integer(384));
-	json_object_set_new(guest, "closed_ns",
+	json_object_set_new(guest, "blackout_ns",
 			    json_pack("{s:o, s:o}", "read", fake_percentiles(1000), "write",
 				      fake_percentiles(100000)));
 	json_object_set_new(guest, "stall_ns", fake_percentiles(50000));

@@ -1,5 +1,5 @@
 /*
- * A guest that is only threads: they write to a window while it moves, and check that each page
+ * A guest that is only threads: they write to a region while it moves, and check that each page
  * still holds what they wrote last. Shared by the tests of the engine; needs userfaultfd, but no
  * KVM.
  *
@@ -9,8 +9,8 @@
 #ifndef TEST_RIG_H
 #define TEST_RIG_H
 
-#include "../../migrate/engine.h"
 #include "../../migrate/gmig.h"
+#include "../../migrate/memory/engine.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -127,7 +127,7 @@ static inline void rig_create(struct rig *rig, const struct rig_options *options
 				      .log = rig_log,
 				      .opaque = rig,
 				      .sys = options->sys};
-	struct gmig_window_spec spec = {.bytes = options->bytes};
+	struct gmig_region_spec spec = {.bytes = options->bytes};
 	unsigned int nodes = options->real ? 0 : options->nodes ? options->nodes : 2;
 	struct gmig_error err = {0};
 	void *ram;
@@ -136,7 +136,7 @@ static inline void rig_create(struct rig *rig, const struct rig_options *options
 	ck_assert_int_eq(gmig_topology_create(nodes, &rig->topology, &err), 0);
 	engine.topology = rig->topology;
 	ck_assert_msg(gmig_create(&engine, &rig->gmig, &err) == 0, "%s", err.text);
-	ck_assert_msg(gmig_window_add(rig->gmig, &spec, &ram, &err) == 0, "%s", err.text);
+	ck_assert_msg(gmig_region_add(rig->gmig, &spec, &ram, &err) == 0, "%s", err.text);
 	rig->ram = ram;
 	rig->pages = options->bytes / GMIG_PAGE_BYTES;
 	rig->counter = calloc(rig->pages, sizeof(*rig->counter));

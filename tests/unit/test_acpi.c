@@ -158,19 +158,19 @@ END_TEST
 
 static void check_memory(const uint8_t *entry, size_t i)
 {
-	ck_assert_uint_lt(i, input.window_count);
+	ck_assert_uint_lt(i, input.region_count);
 	ck_assert_uint_eq(entry[1], 40);
-	ck_assert_uint_eq(get32(entry + 2), input.windows[i].vnode);
-	ck_assert_uint_eq(get64(entry + 8), input.windows[i].gpa);
-	ck_assert_uint_eq(get64(entry + 16), input.windows[i].bytes);
+	ck_assert_uint_eq(get32(entry + 2), input.regions[i].vnode);
+	ck_assert_uint_eq(get64(entry + 8), input.regions[i].gpa);
+	ck_assert_uint_eq(get64(entry + 16), input.regions[i].bytes);
 	ck_assert_uint_eq(get32(entry + 28), 1);
 }
 
-START_TEST(srat_says_of_which_node_each_cpu_and_window_is)
+START_TEST(srat_says_of_which_node_each_cpu_and_region_is)
 {
 	const uint8_t *srat, *entry, *end;
 	uint64_t cpus[GMIG_MAX_VNODES] = {0};
-	size_t windows = 0;
+	size_t regions = 0;
 
 	build((unsigned int)_i);
 	srat = find("SRAT");
@@ -179,7 +179,7 @@ START_TEST(srat_says_of_which_node_each_cpu_and_window_is)
 	for (entry = srat + 48; entry < end; entry += entry[1]) {
 		ck_assert_uint_ge(entry[1], 2);
 		if (entry[0] == 1) {
-			check_memory(entry, windows++);
+			check_memory(entry, regions++);
 			continue;
 		}
 		ck_assert_uint_eq(entry[0], 2);
@@ -190,7 +190,7 @@ START_TEST(srat_says_of_which_node_each_cpu_and_window_is)
 		cpus[get32(entry + 4)] ^= 1ull << get32(entry + 8);
 	}
 	ck_assert_ptr_eq(entry, end);
-	ck_assert_uint_eq(windows, input.window_count);
+	ck_assert_uint_eq(regions, input.region_count);
 	ck_assert_mem_eq(cpus, input.cpus_of_node, sizeof(cpus));
 }
 END_TEST
@@ -302,7 +302,7 @@ int main(void)
 	tcase_add_loop_test(tcase, fadt_names_the_ports_of_power_off_reset_and_timer, 0,
 			    ACPI_MACHINES);
 	tcase_add_loop_test(tcase, madt_lists_every_cpu_once_and_one_ioapic, 0, ACPI_MACHINES);
-	tcase_add_loop_test(tcase, srat_says_of_which_node_each_cpu_and_window_is, 0,
+	tcase_add_loop_test(tcase, srat_says_of_which_node_each_cpu_and_region_is, 0,
 			    ACPI_MACHINES);
 	tcase_add_loop_test(tcase, slit_has_the_distances_that_were_asked_for, 0, ACPI_MACHINES);
 	tcase_add_loop_test(tcase, mcfg_names_the_configuration_space, 0, ACPI_MACHINES);

@@ -92,10 +92,10 @@ static void check_listing(const char *signature, const char *text, const struct 
 		ck_assert_uint_eq(times(text, "[Processor Local APIC]"), input->cpus);
 	} else if (!strncmp(signature, "SRAT", 4)) {
 		ck_assert_uint_eq(times(text, "[Processor Local x2APIC Affinity]"), input->cpus);
-		ck_assert_uint_eq(times(text, "[Memory Affinity]"), input->window_count);
-		for (size_t i = 0; i < input->window_count; i++) {
+		ck_assert_uint_eq(times(text, "[Memory Affinity]"), input->region_count);
+		for (size_t i = 0; i < input->region_count; i++) {
 			snprintf(line, sizeof(line), "Address Length : %016llX",
-				 (unsigned long long)input->windows[i].bytes);
+				 (unsigned long long)input->regions[i].bytes);
 			ck_assert_msg(strstr(text, line), "no '%s' in %s", line, text);
 		}
 	} else if (!strncmp(signature, "SLIT", 4)) {

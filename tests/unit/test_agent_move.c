@@ -194,7 +194,7 @@ START_TEST(job_moves_all_and_counts_it)
 	ck_assert_int_eq(number_of(json, "return", "total_bytes"), FAKE_PAGES * 4096);
 	ck_assert_int_eq(number_of(json, "return", "done_bytes"), FAKE_PAGES * 4096);
 	ck_assert_uint_eq(
-	    json_object_size(json_object_get(json_object_get(json, "return"), "left")), 0);
+	    json_object_size(json_object_get(json_object_get(json, "return"), "remaining")), 0);
 	for (size_t i = 0; i < FAKE_PAGES; i++)
 		ck_assert_int_eq(fake_page[i].node, 1);
 	json_decref(json);
@@ -211,7 +211,7 @@ START_TEST(job_leaves_what_cannot_move_and_says_why)
 	fake_page[6000].busy_times = 3; /* a later pass gets it */
 	fake_write_maps();
 	json = run(MIGRATE ",\"shared\":false}}");
-	left = json_object_get(json_object_get(json, "return"), "left");
+	left = json_object_get(json_object_get(json, "return"), "remaining");
 	ck_assert_str_eq(text_of(json, "return", "state"), "completed");
 	ck_assert_int_eq(json_integer_value(json_object_get(left, "EBUSY")), 1);
 	ck_assert_int_eq(json_integer_value(json_object_get(left, "EACCES")), 1);
@@ -232,7 +232,7 @@ START_TEST(job_moves_huge_pages_by_their_heads)
 	json = run(MIGRATE "}}");
 	ck_assert_int_eq(number_of(json, "return", "moved_bytes"), FAKE_PAGES * 4096);
 	ck_assert_uint_eq(
-	    json_object_size(json_object_get(json_object_get(json, "return"), "left")), 0);
+	    json_object_size(json_object_get(json_object_get(json, "return"), "remaining")), 0);
 	json_decref(json);
 }
 END_TEST

@@ -128,8 +128,9 @@ END_TEST
 
 START_TEST(trace_has_a_line_for_each_record)
 {
-	json_t *records = json_pack("[{s:s, s:I, s:i, s:i, s:b}, {s:s, s:i, s:s}]", "job", "1", "gpa", (json_int_t)1 << 40,
-				    "begin_ns", 5, "end_ns", 9, "huge", 1, "job", "2", "gpa", 0, "error", "EBUSY");
+	json_t *records = json_pack("[{s:s, s:I, s:i, s:i, s:b}, {s:s, s:i, s:s}]", "job", "1",
+				    "gpa", (json_int_t)1 << 40, "begin_ns", 5, "end_ns", 9, "huge",
+				    1, "job", "2", "gpa", 0, "error", "EBUSY");
 	char *text = NULL, *at, *field[MAX_FIELDS];
 	size_t bytes;
 	FILE *out = open_memstream(&text, &bytes);
@@ -160,7 +161,7 @@ START_TEST(columns_each_have_a_name_of_their_own)
 		for (unsigned int b = 0; b < a; b++)
 			ck_assert_str_ne(metric_name((enum metric)a), metric_name((enum metric)b));
 	}
-	ck_assert_str_eq(metric_name(METRIC_CLOSED_WRITE_NS + 1), "closed_write_p99_ns");
+	ck_assert_str_eq(metric_name(METRIC_BLACKOUT_WRITE_NS + 1), "blackout_write_p99_ns");
 }
 END_TEST
 

@@ -349,12 +349,12 @@ START_TEST(move_is_judged_by_what_left)
 	kernel_move_judge(&before, &after, &move);
 	NEAR(move.moved_bytes, 300e6); /* 140 MB of what is there now is new */
 	NEAR(move.moved_ratio, 0.75);
-	NEAR(move.huge_lost, 3);
+	NEAR(move.thp_split, 3);
 	after.elsewhere_bytes = 500e6;
 	after.huge_bytes = 20 * 2 * MIB;
 	kernel_move_judge(&before, &after, &move);
 	NEAR(move.moved_bytes, 0);
-	NEAR(move.huge_lost, 0);
+	NEAR(move.thp_split, 0);
 	kernel_move_judge(&(struct kernel_place){.on_bytes = 1}, &after, &move);
 	ck_assert(isnan(move.moved_ratio)); /* there was nothing to move */
 }
@@ -372,7 +372,7 @@ START_TEST(sample_of_a_partial_move_has_its_rate_and_share)
 {
 	const struct kernel_move
 	    some = {.seconds = 0.5, .cpu_seconds = 0.3, .moved_bytes = 3e9, .moved_ratio = 0.75},
-	    none = {.seconds = 0.5, .cpu_seconds = NAN, .moved_ratio = 0, .huge_lost = 1};
+	    none = {.seconds = 0.5, .cpu_seconds = NAN, .moved_ratio = 0, .thp_split = 1};
 	struct sample sample;
 
 	fill(&sample, &some);
@@ -384,7 +384,7 @@ START_TEST(sample_of_a_partial_move_has_its_rate_and_share)
 	fill(&sample, &none);
 	NEAR(sample.value[METRIC_BYTES_PER_SECOND], 0);
 	NEAR(sample.value[METRIC_MOVED_RATIO], 0);
-	NEAR(sample.value[METRIC_HUGE_LOST], 1);
+	NEAR(sample.value[METRIC_THP_SPLIT], 1);
 	ck_assert(isnan(sample.value[METRIC_CPU_SECONDS_PER_GB]));
 }
 END_TEST

@@ -25,35 +25,39 @@ static struct {
 	bool running;
 	char load[16];
 	bool slow; /* ends no job */
-} fake = { .running = true };
+} fake = {.running = true};
 
 static volatile sig_atomic_t fake_quit;
 
 static json_t *percentiles(int value)
 {
-	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "count", 1, "p50", value, "p99", value, "p999", value, "max",
-			 value);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i}", "count", 1, "p50", value, "p99", value,
+			 "p999", value, "max", value);
 }
 
-static int run_residency(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+static int run_residency(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
 {
 	(void)opaque;
 	(void)arguments;
 	(void)err;
-	*result = json_pack("{s:[{s:i, s:I, s:{s:I, s:I}}], s:{s:i, s:i}, s:{s:i, s:i, s:o}}", "vnodes", "id", 0, "bytes",
-			    (json_int_t)MEM_BYTES, "resident", "0", (json_int_t)(fake.node ? 0 : MEM_BYTES), "1",
-			    (json_int_t)(fake.node ? MEM_BYTES : 0), "pool", "0", 4096, "1", 8192, "probe", "sweeps",
-			    fake.running ? 7 : 3, "errors", 0, "gap_ns", percentiles(fake.resets));
+	*result = json_pack("{s:[{s:i, s:I, s:{s:I, s:I}}], s:{s:i, s:i}, s:{s:i, s:i, s:o}}",
+			    "vnodes", "id", 0, "bytes", (json_int_t)MEM_BYTES, "resident", "0",
+			    (json_int_t)(fake.node ? 0 : MEM_BYTES), "1",
+			    (json_int_t)(fake.node ? MEM_BYTES : 0), "pool", "0", 4096, "1", 8192,
+			    "probe", "sweeps", fake.running ? 7 : 3, "errors", 0, "gap_ns",
+			    percentiles(fake.resets));
 	return 0;
 }
 
 static json_t *job_object(int id, const char *state, int moved)
 {
-	return json_pack("{s:s#, s:s, s:I, s:i, s:f}", "id", id == 1 ? "1" : "2", 1, "state", state, "moved_bytes",
-			 (json_int_t)moved, "left_bytes", 0, "seconds", 0.25);
+	return json_pack("{s:s#, s:s, s:I, s:i, s:f}", "id", id == 1 ? "1" : "2", 1, "state", state,
+			 "moved_bytes", (json_int_t)moved, "remaining_bytes", 0, "seconds", 0.25);
 }
 
-static int run_migrate(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+static int run_migrate(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
 {
 	int to = (int)json_integer_value(json_array_get(json_object_get(arguments, "to"), 0));
 
@@ -68,8 +72,9 @@ static int run_migrate(void *opaque, const json_t *arguments, json_t **result, s
 			     json_pack("{s:o}", "job", job_object(fake.jobs, "running", 1)));
 	control_server_event(fake.server, "OTHER", json_object());
 	if (!fake.slow)
-		control_server_event(fake.server, "JOB_STATUS_CHANGE",
-				     json_pack("{s:o}", "job", job_object(fake.jobs, "completed", 1 << 20)));
+		control_server_event(
+		    fake.server, "JOB_STATUS_CHANGE",
+		    json_pack("{s:o}", "job", job_object(fake.jobs, "completed", 1 << 20)));
 	*result = job_object(fake.jobs, "created", 0);
 	if (fake.jobs == 2 || json_integer_value(json_object_get(arguments, "threads")) == 1) {
 		fake.node = to;
@@ -83,7 +88,8 @@ static int run_load(void *opaque, const json_t *arguments, json_t **result, stru
 	(void)opaque;
 	(void)result;
 	(void)err;
-	snprintf(fake.load, sizeof(fake.load), "%s", json_string_value(json_object_get(arguments, "load")));
+	snprintf(fake.load, sizeof(fake.load), "%s",
+		 json_string_value(json_object_get(arguments, "load")));
 	return 0;
 }
 
@@ -131,13 +137,14 @@ static int run_trace(void *opaque, const json_t *arguments, json_t **result, str
 	return 0;
 }
 
-static int run_histograms(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+static int run_histograms(void *opaque, const json_t *arguments, json_t **result,
+			  struct gmig_error *err)
 {
 	(void)opaque;
 	(void)arguments;
 	(void)err;
-	*result = json_pack("{s:{s:[[i,i]], s:[[i,i],[i,i]]}, s:[]}", "closed_ns", "read", 1, 3, "write", 4096, 5, 65536, 7,
-			    "stall_ns");
+	*result = json_pack("{s:{s:[[i,i]], s:[[i,i],[i,i]]}, s:[]}", "blackout_ns", "read", 1, 3,
+			    "write", 4096, 5, 65536, 7, "stall_ns");
 	return 0;
 }
 
@@ -164,22 +171,34 @@ static void *idle_vcpu(void *opaque)
 static int be_gmig_vmm(int argc, char **argv)
 {
 	static const struct control_argument migrate_arguments[] = {
-		{ "from", CONTROL_ARRAY, true },     { "to", CONTROL_ARRAY, true },	 { "mode", CONTROL_STRING, false },
-		{ "frames", CONTROL_STRING, false }, { "threads", CONTROL_INTEGER, false },
-		{ "trace", CONTROL_BOOL, false },    { NULL, 0, false },
+	    {"from", CONTROL_ARRAY, true},
+	    {"to", CONTROL_ARRAY, true},
+	    {"mode", CONTROL_STRING, false},
+	    {"frames", CONTROL_STRING, false},
+	    {"threads", CONTROL_INTEGER, false},
+	    {"trace", CONTROL_BOOL, false},
+	    {NULL, 0, false},
 	};
 	static const struct control_argument trace_arguments[] = {
-		{ "id", CONTROL_STRING, true }, { "first", CONTROL_INTEGER, false }, { NULL, 0, false },
+	    {"id", CONTROL_STRING, true},
+	    {"first", CONTROL_INTEGER, false},
+	    {NULL, 0, false},
 	};
-	static const struct control_argument load_arguments[] = { { "load", CONTROL_STRING, true },
-								  { NULL, 0, false } };
+	static const struct control_argument load_arguments[] = {{"load", CONTROL_STRING, true},
+								 {NULL, 0, false}};
 	static const struct control_command commands[] = {
-		{ "query-residency", NULL, run_residency }, { "migrate-pages", migrate_arguments, run_migrate },
-		{ "probe-set-load", load_arguments, run_load }, { "probe-reset-gaps", NULL, run_reset },
-		{ "query-job-trace", trace_arguments, run_trace }, { "query-histograms", NULL, run_histograms },
-		{ "stop", NULL, run_stop }, { "cont", NULL, run_cont }, { "quit", NULL, run_quit }, { NULL, NULL, NULL },
+	    {"query-residency", NULL, run_residency},
+	    {"migrate-pages", migrate_arguments, run_migrate},
+	    {"probe-set-load", load_arguments, run_load},
+	    {"probe-reset-gaps", NULL, run_reset},
+	    {"query-job-trace", trace_arguments, run_trace},
+	    {"query-histograms", NULL, run_histograms},
+	    {"stop", NULL, run_stop},
+	    {"cont", NULL, run_cont},
+	    {"quit", NULL, run_quit},
+	    {NULL, NULL, NULL},
 	};
-	struct control_server_options options = { .commands = commands, .name = "fake" };
+	struct control_server_options options = {.commands = commands, .name = "fake"};
 	const char *page = "";
 	char path[256];
 	static volatile unsigned int spin;
@@ -187,7 +206,8 @@ static int be_gmig_vmm(int argc, char **argv)
 	pthread_t thread;
 
 	for (int i = 1; i + 1 < argc; i++) {
-		if (!strcmp(argv[i], "--name") && !control_socket_path(argv[i + 1], path, sizeof(path), NULL))
+		if (!strcmp(argv[i], "--name") &&
+		    !control_socket_path(argv[i + 1], path, sizeof(path), NULL))
 			options.path = path;
 		if (!strcmp(argv[i], "--page"))
 			page = argv[i + 1];
@@ -232,18 +252,23 @@ static void remove_directory(void)
 
 static int create(const char *page, struct guest **guest, struct gmig_error *err)
 {
-	const struct guest_config config = { .mem_bytes = MEM_BYTES, .vcpus = 1, .fake_nodes = 2, .page = page,
-					     .frames = "fresh", .pin = true };
+	const struct guest_config config = {.mem_bytes = MEM_BYTES,
+					    .vcpus = 1,
+					    .fake_nodes = 2,
+					    .page = page,
+					    .frames = "fresh",
+					    .pin = true};
 
 	return guest_create(&config, "/proc/self/exe", directory, guest, err);
 }
 
 START_TEST(guest_goes_back_and_forth_and_quits)
 {
-	const struct guest_migration one = { .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1 };
+	const struct guest_migration one = {
+	    .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1};
 	struct guest_outcome outcome;
 	struct guest_state state;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 
 	ck_assert_msg(!create("2M", &guest, &err), "%s", err.text);
@@ -251,7 +276,8 @@ START_TEST(guest_goes_back_and_forth_and_quits)
 		ck_assert_uint_eq(guest_node(guest), i % 2);
 		ck_assert_msg(!guest_migrate(guest, &one, &outcome, &err), "%s", err.text);
 		ck_assert_uint_eq(outcome.jobs, 1);
-		ck_assert_int_eq(json_integer_value(json_object_get(outcome.job[0], "moved_bytes")), 1 << 20);
+		ck_assert_int_eq(json_integer_value(json_object_get(outcome.job[0], "moved_bytes")),
+				 1 << 20);
 		ck_assert_uint_gt(outcome.wall_ns, 0);
 		guest_outcome_clear(&outcome);
 	}
@@ -266,10 +292,10 @@ END_TEST
 
 START_TEST(guest_trace_is_read_to_its_end)
 {
-	const struct guest_migration one = { .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1,
-					     .trace = true };
+	const struct guest_migration one = {
+	    .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1, .trace = true};
 	struct guest_outcome outcome;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	json_t *records = json_array();
 	struct guest *guest;
 
@@ -281,7 +307,8 @@ START_TEST(guest_trace_is_read_to_its_end)
 	for (size_t i = 0; i < 5; i++) {
 		const json_t *record = json_array_get(records, i);
 
-		ck_assert_int_eq(json_integer_value(json_object_get(record, "gpa")), (json_int_t)i << 21);
+		ck_assert_int_eq(json_integer_value(json_object_get(record, "gpa")),
+				 (json_int_t)i << 21);
 		ck_assert_str_eq(json_string_value(json_object_get(record, "job")), "1");
 	}
 	json_decref(records);
@@ -292,15 +319,15 @@ END_TEST
 
 START_TEST(guest_times_land_in_their_buckets)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest_times times;
 	struct guest *guest;
 
 	ck_assert_msg(!create("2M", &guest, &err), "%s", err.text);
 	ck_assert_int_eq(guest_times(guest, &times, &err), 0);
-	ck_assert_uint_eq(times.closed_read[0], 3);
-	ck_assert_uint_eq(times.closed_write[12], 5);
-	ck_assert_uint_eq(times.closed_write[16], 7);
+	ck_assert_uint_eq(times.blackout_read[0], 3);
+	ck_assert_uint_eq(times.blackout_write[12], 5);
+	ck_assert_uint_eq(times.blackout_write[16], 7);
 	for (unsigned int i = 0; i < GUEST_BUCKETS; i++)
 		ck_assert_uint_eq(times.stall[i], 0);
 	guest_destroy(guest);
@@ -309,16 +336,18 @@ END_TEST
 
 START_TEST(guest_several_jobs_are_all_waited_for)
 {
-	const struct guest_migration two = { .mode = "block", .frames = "fresh", .threads = 2, .jobs = 2 };
+	const struct guest_migration two = {
+	    .mode = "block", .frames = "fresh", .threads = 2, .jobs = 2};
 	struct guest_outcome outcome;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 
 	ck_assert_int_eq(create("2M", &guest, &err), 0);
 	ck_assert_msg(!guest_migrate(guest, &two, &outcome, &err), "%s", err.text);
 	ck_assert_uint_eq(outcome.jobs, 2);
 	for (int i = 0; i < 2; i++)
-		ck_assert_str_eq(json_string_value(json_object_get(outcome.job[i], "state")), "completed");
+		ck_assert_str_eq(json_string_value(json_object_get(outcome.job[i], "state")),
+				 "completed");
 	guest_outcome_clear(&outcome);
 	guest_destroy(guest);
 }
@@ -326,9 +355,10 @@ END_TEST
 
 START_TEST(guest_migration_that_does_not_end_times_out)
 {
-	const struct guest_migration one = { .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1 };
+	const struct guest_migration one = {
+	    .mode = "readable", .frames = "fresh", .threads = 1, .jobs = 1};
 	struct guest_outcome outcome;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 
 	ck_assert_int_eq(create("slow", &guest, &err), 0);
@@ -342,7 +372,7 @@ END_TEST
 START_TEST(guest_run_and_pause_reach_the_child_once)
 {
 	struct guest_state state;
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 
 	ck_assert_int_eq(create("2M", &guest, &err), 0);
@@ -362,17 +392,18 @@ END_TEST
 
 START_TEST(guest_that_refuses_is_quoted)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 
 	ck_assert_int_eq(create("refuse", &guest, &err), -ECHILD);
-	ck_assert_msg(strstr(err.text, "status 2: error what=\"no such page\"") != NULL, "%s", err.text);
+	ck_assert_msg(strstr(err.text, "status 2: error what=\"no such page\"") != NULL, "%s",
+		      err.text);
 }
 END_TEST
 
 START_TEST(guest_without_vcpu_threads_is_refused)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 
 	ck_assert_int_eq(create("nameless", &guest, &err), -ESRCH);
@@ -382,7 +413,7 @@ END_TEST
 
 START_TEST(guest_that_does_not_quit_is_ended)
 {
-	struct gmig_error err = { 0 };
+	struct gmig_error err = {0};
 	struct guest *guest;
 	pid_t pid;
 

@@ -36,7 +36,7 @@ static void set_report(const double *gb_per_second)
 		results[i].count = 3;
 		results[i].times.stall[17] = 9; /* 131 us and more */
 		results[i].times.stall[20] = 1;
-		results[i].times.closed_write[16] = 100;
+		results[i].times.blackout_write[16] = 100;
 		for (unsigned int rep = 0; rep < 3; rep++) {
 			sample_clear(&results[i].sample[rep]);
 			results[i].sample[rep].value[METRIC_BYTES_PER_SECOND] =
@@ -153,8 +153,8 @@ START_TEST(report_needs_nothing_else)
 	set_report(rates);
 	report.noise = (struct noise_verdict){.noisy = true, .why = {"a busy <day>"}, .count = 1};
 	watch.records = json_pack("[{s:i, s:i, s:i}, {s:i, s:i, s:i}]", "begin_ns", 1,
-				  "closed_read_ns", 10, "closed_write_ns", 100, "begin_ns", 2,
-				  "closed_read_ns", 20, "closed_write_ns", 200);
+				  "blackout_read_ns", 10, "blackout_write_ns", 100, "begin_ns", 2,
+				  "blackout_read_ns", 20, "blackout_write_ns", 200);
 	text = html_of(&input, &rc, &err);
 	if (plot_check(NULL)) {
 		ck_assert_int_lt(rc,

@@ -152,7 +152,8 @@ END_TEST
 
 struct peer {
 	int fd;
-	const char *before, *after; /* sent around the question it was asked, with the number; NULL: it hangs up */
+	const char *before,
+	    *after; /* sent around the question it was asked, with the number; NULL: it hangs up */
 };
 
 static void *answer(void *opaque)
@@ -171,7 +172,7 @@ static void *answer(void *opaque)
 
 static int ask(const char *before, const char *after, uint64_t *count)
 {
-	struct peer peer = { .before = before, .after = after };
+	struct peer peer = {.before = before, .after = after};
 	pthread_t thread;
 	int ends[2], rc;
 
@@ -220,28 +221,29 @@ START_TEST(string_instructions_repeat_behind_the_prefix)
 		size_t bytes;
 		bool repeats;
 	} cases[] = {
-		{ { 0xf3, 0xa4 }, 2, true },		  /* rep movsb */
-		{ { 0xf3, 0x48, 0xa5 }, 3, true },	  /* rep movsq */
-		{ { 0xf3, 0xaa }, 2, true },		  /* rep stosb */
-		{ { 0x67, 0xf3, 0x48, 0xab }, 4, true },  /* rep stosq, 32-bit addresses */
-		{ { 0xf2, 0xae }, 2, true },		  /* repnz scasb */
-		{ { 0x66, 0xf3, 0xa7 }, 3, true },	  /* repz cmpsw */
-		{ { 0xf3, 0xac }, 2, true },		  /* rep lodsb */
-		{ { 0xf3, 0x6e }, 2, true },		  /* rep outsb */
-		{ { 0xa4 }, 1, false },			  /* movsb */
-		{ { 0x48, 0xa5 }, 2, false },		  /* movsq */
-		{ { 0xf3, 0xc3 }, 2, false },		  /* rep ret */
-		{ { 0xf3, 0x90 }, 2, false },		  /* pause */
-		{ { 0xf3, 0xa8, 0x01 }, 3, false },	  /* test al, 1 with a prefix of no meaning */
-		{ { 0xf3, 0x0f, 0x10, 0xc1 }, 4, false }, /* movss */
-		{ { 0xf3, 0x0f, 0xa5, 0xc1 }, 4, false }, /* shld */
-		{ { 0xb0, 0xf3, 0xa4 }, 3, false },	  /* mov al, 0xf3 */
-		{ { 0xf3 }, 1, false },
-		{ { 0 }, 0, false },
+	    {{0xf3, 0xa4}, 2, true},		  /* rep movsb */
+	    {{0xf3, 0x48, 0xa5}, 3, true},	  /* rep movsq */
+	    {{0xf3, 0xaa}, 2, true},		  /* rep stosb */
+	    {{0x67, 0xf3, 0x48, 0xab}, 4, true},  /* rep stosq, 32-bit addresses */
+	    {{0xf2, 0xae}, 2, true},		  /* repnz scasb */
+	    {{0x66, 0xf3, 0xa7}, 3, true},	  /* repz cmpsw */
+	    {{0xf3, 0xac}, 2, true},		  /* rep lodsb */
+	    {{0xf3, 0x6e}, 2, true},		  /* rep outsb */
+	    {{0xa4}, 1, false},			  /* movsb */
+	    {{0x48, 0xa5}, 2, false},		  /* movsq */
+	    {{0xf3, 0xc3}, 2, false},		  /* rep ret */
+	    {{0xf3, 0x90}, 2, false},		  /* pause */
+	    {{0xf3, 0xa8, 0x01}, 3, false},	  /* test al, 1 with a prefix of no meaning */
+	    {{0xf3, 0x0f, 0x10, 0xc1}, 4, false}, /* movss */
+	    {{0xf3, 0x0f, 0xa5, 0xc1}, 4, false}, /* shld */
+	    {{0xb0, 0xf3, 0xa4}, 3, false},	  /* mov al, 0xf3 */
+	    {{0xf3}, 1, false},
+	    {{0}, 0, false},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		ck_assert_msg(x86_repeats(cases[i].code, cases[i].bytes) == cases[i].repeats, "case %zu", i);
+		ck_assert_msg(x86_repeats(cases[i].code, cases[i].bytes) == cases[i].repeats,
+			      "case %zu", i);
 }
 END_TEST
 

@@ -10,16 +10,23 @@
 #define NEAR(a, b) ck_assert_double_eq_tol(a, b, 1e-9)
 
 static struct cell_result results[3];
-static struct cell_result *pointers[3] = { &results[0], &results[1], &results[2] };
+static struct cell_result *pointers[3] = {&results[0], &results[1], &results[2]};
 static struct runner_report report;
 
 /* A cell whose repetitions have a ratio of ratio - 2%, ratio, ratio + 2% and everything else alike. */
-static void set_result(struct cell_result *result, const char *page, const char *frames, const char *load,
-		       double ratio)
+static void set_result(struct cell_result *result, const char *page, const char *frames,
+		       const char *load, double ratio)
 {
 	memset(result, 0, sizeof(*result));
-	result->cell = (struct cell){ .mover = "uffd", .mode = "readable", .page = page, .frames = frames,
-				      .load = load, .threads = 1, .vcpus = 1, .jobs = 1, .mem_bytes = 1u << 30 };
+	result->cell = (struct cell){.mover = "uffd",
+				     .mode = "readable",
+				     .page = page,
+				     .frames = frames,
+				     .load = load,
+				     .threads = 1,
+				     .vcpus = 1,
+				     .jobs = 1,
+				     .mem_bytes = 1u << 30};
 	result->count = 3;
 	for (int i = 0; i < 3; i++) {
 		struct sample *sample = &result->sample[i];
@@ -29,18 +36,18 @@ static void set_result(struct cell_result *result, const char *page, const char 
 		sample->value[METRIC_MEMCPY_BYTES_PER_SECOND] = 20e9;
 		sample->value[METRIC_BYTES_PER_SECOND] = 20e9 * sample->value[METRIC_MEMCPY_RATIO];
 		sample->value[METRIC_COLD_COPY_NS] = 100e3;
-		sample->value[METRIC_HUGE_LOST] = 0;
-		sample->value[METRIC_CLOSED_WRITE_NS] = 145e3;
-		sample->value[METRIC_CLOSED_WRITE_NS + 1] = 290e3;
-		sample->value[METRIC_CLOSED_READ_NS] = 10e3;
-		sample->value[METRIC_CLOSED_READ_NS + 1] = 39e3;
+		sample->value[METRIC_THP_SPLIT] = 0;
+		sample->value[METRIC_BLACKOUT_WRITE_NS] = 145e3;
+		sample->value[METRIC_BLACKOUT_WRITE_NS + 1] = 290e3;
+		sample->value[METRIC_BLACKOUT_READ_NS] = 10e3;
+		sample->value[METRIC_BLACKOUT_READ_NS + 1] = 39e3;
 		sample->value[METRIC_CPU_SECONDS_PER_GB] = 0.2;
 		sample->value[METRIC_MEMCPY_CPU_SECONDS_PER_GB] = 0.1;
 	}
 }
 
-static const struct target_judgement *judgement(const struct target_judgement *targets, size_t count,
-						const char *name)
+static const struct target_judgement *judgement(const struct target_judgement *targets,
+						size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!strcmp(targets[i].name, name))
@@ -59,39 +66,44 @@ static void set_good(void)
 	set_result(&results[0], "2M", "recycled", "write", 0.95);
 	set_result(&results[1], "2M", "fresh", "write", 0.7);
 	set_result(&results[2], "4K", "recycled", "idle", 0.51);
-	report = (struct runner_report){ .results = pointers, .count = 3,
-					 .memcpy = { .one_thread = 20e9, .best = 20e9, .best_threads = 1 } };
+	report =
+	    (struct runner_report){.results = pointers,
+				   .count = 3,
+				   .memcpy = {.one_thread = 20e9, .best = 20e9, .best_threads = 1}};
 }
 
 START_TEST(job_figures_land_in_the_sample)
 {
-	json_t *job = json_loads("{\"id\":\"1\",\"state\":\"completed\",\"left_bytes\":0,\"huge_lost\":2,\"passes\":1,"
-				 "\"closed_ns\":{\"read\":{\"count\":3,\"p50\":1,\"p99\":2,\"p999\":3,\"max\":4},"
-				 "\"write\":{\"count\":3,\"p50\":10,\"p99\":20,\"p999\":30,\"max\":40}},"
-				 "\"stall_ns\":{\"count\":0,\"p50\":0,\"p99\":0,\"p999\":0,\"max\":0}}",
-				 0, NULL);
+	json_t *job = json_loads(
+	    "{\"id\":\"1\",\"state\":\"completed\",\"remaining_bytes\":0,\"thp_split\":2,"
+	    "\"passes\":1,"
+	    "\"blackout_ns\":{\"read\":{\"count\":3,\"p50\":1,\"p99\":2,\"p999\":3,\"max\":4},"
+	    "\"write\":{\"count\":3,\"p50\":10,\"p99\":20,\"p999\":30,\"max\":40}},"
+	    "\"stall_ns\":{\"count\":0,\"p50\":0,\"p99\":0,\"p999\":0,\"max\":0}}",
+	    0, NULL);
 	struct gmig_error err;
 	struct sample sample;
 
 	sample_clear(&sample);
 	ck_assert_int_eq(sample_add_job(&sample, job, &err), 0);
-	NEAR(sample.value[METRIC_CLOSED_READ_NS], 1);
-	NEAR(sample.value[METRIC_CLOSED_READ_NS + 3], 4);
-	NEAR(sample.value[METRIC_CLOSED_WRITE_NS + 1], 20);
+	NEAR(sample.value[METRIC_BLACKOUT_READ_NS], 1);
+	NEAR(sample.value[METRIC_BLACKOUT_READ_NS + 3], 4);
+	NEAR(sample.value[METRIC_BLACKOUT_WRITE_NS + 1], 20);
 	ck_assert(isnan(sample.value[METRIC_STALL_NS])); /* nobody slept: not a stall of 0 */
-	NEAR(sample.value[METRIC_HUGE_LOST], 2);
+	NEAR(sample.value[METRIC_THP_SPLIT], 2);
 	/* A second job of the same repetition: losses add up, of times the worse one counts. */
-	json_object_set_new(json_object_get(json_object_get(job, "closed_ns"), "read"), "p50", json_integer(7));
+	json_object_set_new(json_object_get(json_object_get(job, "blackout_ns"), "read"), "p50",
+			    json_integer(7));
 	ck_assert_int_eq(sample_add_job(&sample, job, &err), 0);
-	NEAR(sample.value[METRIC_HUGE_LOST], 4);
-	NEAR(sample.value[METRIC_CLOSED_READ_NS], 7);
+	NEAR(sample.value[METRIC_THP_SPLIT], 4);
+	NEAR(sample.value[METRIC_BLACKOUT_READ_NS], 7);
 	json_decref(job);
 }
 END_TEST
 
 START_TEST(job_that_failed_or_left_pages_is_refused)
 {
-	json_t *job = json_pack("{s:s, s:i}", "state", "failed", "left_bytes", 0);
+	json_t *job = json_pack("{s:s, s:i}", "state", "failed", "remaining_bytes", 0);
 	struct gmig_error err;
 	struct sample sample;
 
@@ -99,7 +111,7 @@ START_TEST(job_that_failed_or_left_pages_is_refused)
 	ck_assert_int_lt(sample_add_job(&sample, job, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "failed"));
 	json_object_set_new(job, "state", json_string("completed"));
-	json_object_set_new(job, "left_bytes", json_integer(4096));
+	json_object_set_new(job, "remaining_bytes", json_integer(4096));
 	ck_assert_int_lt(sample_add_job(&sample, job, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "4096"));
 	json_decref(job);
@@ -119,8 +131,10 @@ START_TEST(target_good_run_meets_what_it_measured)
 	NEAR(judgement(targets, count, "2M fresh, writing guest, CPU")->value, 2);
 	/* In cold copies of 100 us */
 	NEAR(judgement(targets, count, "2M closed for writers, p50")->value, 1.45);
-	ck_assert_int_eq(judgement(targets, count, "4K recycled, writing guest")->outcome, TARGET_NOT_MEASURED);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, four jobs at once")->outcome, TARGET_NOT_MEASURED);
+	ck_assert_int_eq(judgement(targets, count, "4K recycled, writing guest")->outcome,
+			 TARGET_NOT_MEASURED);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, four jobs at once")->outcome,
+			 TARGET_NOT_MEASURED);
 	/* What takes an option is left out, not held against anybody. */
 	for (size_t i = 0; i < count; i++)
 		ck_assert_ptr_null(strstr(targets[i].name, "Linux"));
@@ -133,17 +147,26 @@ START_TEST(target_linux_itself_is_judged_when_measured)
 	size_t count;
 
 	set_good();
-	report.kernel[KERNEL_RATE_2M] = (struct kernel_rate){ .count = 3, .bytes_per_second = { 9e9, 10e9, 14e9 },
-							      .moved_bytes = 1 };
+	report.kernel[KERNEL_RATE_2M] = (struct kernel_rate){
+	    .count = 3, .bytes_per_second = {9e9, 10e9, 14e9}, .moved_bytes = 1};
 	count = judge_all(targets);
 	NEAR(judgement(targets, count, "2M fresh against Linux's own migration")->value, 1.4);
-	ck_assert_int_eq(judgement(targets, count, "2M fresh against Linux's own migration")->outcome, TARGET_MET);
+	ck_assert_int_eq(
+	    judgement(targets, count, "2M fresh against Linux's own migration")->outcome,
+	    TARGET_MET);
 	NEAR(judgement(targets, count, "2M recycled against Linux's own migration")->value, 1.9);
-	report.kernel[KERNEL_RATE_4K] = (struct kernel_rate){ .count = 1, .bytes_per_second = { 2e9 }, .moved_bytes = 1 };
+	report.kernel[KERNEL_RATE_4K] =
+	    (struct kernel_rate){.count = 1, .bytes_per_second = {2e9}, .moved_bytes = 1};
 	count = judge_all(targets);
-	NEAR(judgement(targets, count, "4K, idle guest, against Linux's own migration, best thread count")->value, 5.1);
-	ck_assert_int_eq(judgement(targets, count, "4K, idle guest, against Linux's own migration, best thread count")->outcome,
-			 TARGET_MISSED);
+	NEAR(judgement(targets, count,
+		       "4K, idle guest, against Linux's own migration, best thread count")
+		 ->value,
+	     5.1);
+	ck_assert_int_eq(
+	    judgement(targets, count,
+		      "4K, idle guest, against Linux's own migration, best thread count")
+		->outcome,
+	    TARGET_MISSED);
 }
 END_TEST
 
@@ -163,7 +186,9 @@ START_TEST(target_of_the_best_thread_count_takes_the_best)
 	report.memcpy.best = 25e9;
 	count = judge_all(targets);
 	NEAR(judgement(targets, count, "2M recycled, idle guest, best thread count")->value, 0.88);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, idle guest, best thread count")->outcome, TARGET_MISSED);
+	ck_assert_int_eq(
+	    judgement(targets, count, "2M recycled, idle guest, best thread count")->outcome,
+	    TARGET_MISSED);
 }
 END_TEST
 
@@ -172,7 +197,8 @@ START_TEST(target_of_one_thread_leaves_other_batches_out)
 	struct target_judgement targets[TARGET_MAX];
 
 	set_good();
-	set_result(&results[1], "4K", "recycled", "idle", 0.1); /* of the cells that match, the worst would count */
+	set_result(&results[1], "4K", "recycled", "idle",
+		   0.1); /* of the cells that match, the worst would count */
 	results[1].cell.batch = 1;
 	NEAR(judgement(targets, judge_all(targets), "4K recycled, idle guest")->value, 0.51);
 }
@@ -188,10 +214,12 @@ START_TEST(target_jobs_are_compared_with_one_job_of_the_same_kind)
 	results[1].cell.jobs = 4;
 	count = judge_all(targets);
 	NEAR(judgement(targets, count, "2M recycled, four jobs at once")->value, 0.9 / 0.95);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, four jobs at once")->outcome, TARGET_MISSED);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, four jobs at once")->outcome,
+			 TARGET_MISSED);
 	results[1].cell.vcpus = 2;
 	count = judge_all(targets);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, four jobs at once")->outcome, TARGET_NOT_MEASURED);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, four jobs at once")->outcome,
+			 TARGET_NOT_MEASURED);
 }
 END_TEST
 
@@ -226,14 +254,14 @@ START_TEST(target_each_figure_can_fall_short)
 		enum metric metric;
 		double value;
 	} cases[] = {
-		{ "2M recycled, writing guest", 0, METRIC_MEMCPY_RATIO, 0.899 },
-		{ "2M fresh, writing guest, best thread count", 1, METRIC_MEMCPY_RATIO, 0.649 },
-		{ "2M fresh, writing guest, CPU", 1, METRIC_CPU_SECONDS_PER_GB, 0.221 },
-		{ "4K recycled, idle guest", 2, METRIC_MEMCPY_RATIO, 0.499 },
-		{ "2M closed for writers, p50", 0, METRIC_CLOSED_WRITE_NS, 151e3 },
-		{ "2M closed for writers, p99", 0, METRIC_CLOSED_WRITE_NS + 1, 301e3 },
-		{ "2M recycled, huge pages lost", 0, METRIC_HUGE_LOST, 1 },
-		{ "2M fresh, huge pages lost", 1, METRIC_HUGE_LOST, 1 },
+	    {"2M recycled, writing guest", 0, METRIC_MEMCPY_RATIO, 0.899},
+	    {"2M fresh, writing guest, best thread count", 1, METRIC_MEMCPY_RATIO, 0.649},
+	    {"2M fresh, writing guest, CPU", 1, METRIC_CPU_SECONDS_PER_GB, 0.221},
+	    {"4K recycled, idle guest", 2, METRIC_MEMCPY_RATIO, 0.499},
+	    {"2M closed for writers, p50", 0, METRIC_BLACKOUT_WRITE_NS, 151e3},
+	    {"2M closed for writers, p99", 0, METRIC_BLACKOUT_WRITE_NS + 1, 301e3},
+	    {"2M recycled, huge pages lost", 0, METRIC_THP_SPLIT, 1},
+	    {"2M fresh, huge pages lost", 1, METRIC_THP_SPLIT, 1},
 	};
 
 	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
@@ -257,9 +285,10 @@ START_TEST(target_one_lost_huge_page_in_one_repetition_counts)
 	size_t count;
 
 	set_good();
-	results[0].sample[1].value[METRIC_HUGE_LOST] = 1;
+	results[0].sample[1].value[METRIC_THP_SPLIT] = 1;
 	count = judge_all(targets);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, huge pages lost")->outcome, TARGET_MISSED);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, huge pages lost")->outcome,
+			 TARGET_MISSED);
 }
 END_TEST
 
@@ -272,8 +301,11 @@ START_TEST(target_other_modes_and_threads_are_not_judged)
 	results[0].cell.threads = 2;
 	results[1].cell.mode = "block";
 	count = judge_all(targets);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, writing guest")->outcome, TARGET_NOT_MEASURED);
-	ck_assert_int_eq(judgement(targets, count, "2M fresh, writing guest, best thread count")->outcome, TARGET_NOT_MEASURED);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, writing guest")->outcome,
+			 TARGET_NOT_MEASURED);
+	ck_assert_int_eq(
+	    judgement(targets, count, "2M fresh, writing guest, best thread count")->outcome,
+	    TARGET_NOT_MEASURED);
 }
 END_TEST
 
@@ -289,10 +321,11 @@ START_TEST(shortfalls_are_named_and_counted)
 		results[1].sample[i].value[METRIC_MEMCPY_RATIO] = 0.3;
 	count = judge_all(targets);
 	out = open_memstream(&text, &bytes);
-	ck_assert_uint_eq(report_targets(out, targets, count), 5); /* fresh, and those not measured */
+	ck_assert_uint_eq(report_targets(out, targets, count),
+			  5); /* fresh, and those not measured */
 	fclose(out);
-	ck_assert_ptr_nonnull(strstr(
-		text, "SHORT         2M fresh, writing guest, best thread count: 0.3 x memcpy, must be at least 0.65"));
+	ck_assert_ptr_nonnull(strstr(text, "SHORT         2M fresh, writing guest, best thread "
+					   "count: 0.3 x memcpy, must be at least 0.65"));
 	ck_assert_ptr_nonnull(strstr(text, "NOT MEASURED  4K recycled, writing guest"));
 	free(text);
 }
@@ -300,45 +333,55 @@ END_TEST
 
 START_TEST(json_holds_the_contract)
 {
-	static const char *const keys[] = { "mover", "mode", "page", "threads", "vcpus", "jobs", "load", "frames",
-					    "huge_lost", "bytes_per_second", "memcpy_ratio", "closed_ns", "stall_ns",
-					    "gap_ns", "cpu_seconds_per_gb" };
+	static const char *const keys[] = {
+	    "mover",	    "mode",	   "page",     "threads",   "vcpus",
+	    "jobs",	    "load",	   "frames",   "thp_split", "bytes_per_second",
+	    "memcpy_ratio", "blackout_ns", "stall_ns", "gap_ns",    "cpu_seconds_per_gb"};
 	json_t *host = json_pack("{s:s}", "cpu", "x"), *object, *cell;
 
 	set_good();
-	report.memcpy = (struct runner_memcpy){ .one_thread = 20e9, .best = 22e9, .best_threads = 2 };
-	report.kernel[KERNEL_RATE_4K] = (struct kernel_rate){ .count = 2, .bytes_per_second = { 1e9, 3e9 },
-							      .moved_bytes = 4096, .failed_pages = 7 };
+	report.memcpy = (struct runner_memcpy){.one_thread = 20e9, .best = 22e9, .best_threads = 2};
+	report.kernel[KERNEL_RATE_4K] = (struct kernel_rate){
+	    .count = 2, .bytes_per_second = {1e9, 3e9}, .moved_bytes = 4096, .failed_pages = 7};
 	results[0].times.stall[17] = 3;
 	results[0].instructions_per_page = 1234.5;
 	results[0].instructions_by = "lab";
 	results[1].instructions_per_page = NAN;
 	object = report_json(&report, host, NULL, 0);
-	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(object, "host"), "cpu")), "x");
-	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(object, "memcpy_bytes_per_second"), "1")),
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(object, "host"), "cpu")),
+			 "x");
+	ck_assert_int_eq(json_integer_value(json_object_get(
+			     json_object_get(object, "memcpy_bytes_per_second"), "1")),
 			 20000000000);
-	ck_assert_int_eq(
-		json_integer_value(json_object_get(json_object_get(object, "memcpy_bytes_per_second"), "best")),
-		22000000000);
+	ck_assert_int_eq(json_integer_value(json_object_get(
+			     json_object_get(object, "memcpy_bytes_per_second"), "best")),
+			 22000000000);
 	ck_assert_uint_eq(json_array_size(json_object_get(object, "cells")), 3);
 	cell = json_array_get(json_object_get(object, "cells"), 0);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		ck_assert_msg(json_object_get(cell, keys[i]) != NULL, "no key %s", keys[i]);
-	ck_assert_int_eq(json_integer_value(json_object_get(cell, "bytes_per_second")), 19000000000);
+	ck_assert_int_eq(json_integer_value(json_object_get(cell, "bytes_per_second")),
+			 19000000000);
 	NEAR(json_number_value(json_object_get(cell, "memcpy_ratio")), 0.95);
-	ck_assert_int_eq(json_integer_value(json_object_get(
-				 json_object_get(json_object_get(cell, "closed_ns"), "write"), "p50")),
-			 145000);
-	ck_assert_int_eq(json_integer_value(json_array_get(
-				 json_array_get(json_object_get(json_object_get(cell, "histograms"), "stall_ns"), 0), 0)),
-			 1 << 17);
+	ck_assert_int_eq(
+	    json_integer_value(json_object_get(
+		json_object_get(json_object_get(cell, "blackout_ns"), "write"), "p50")),
+	    145000);
+	ck_assert_int_eq(
+	    json_integer_value(json_array_get(
+		json_array_get(json_object_get(json_object_get(cell, "histograms"), "stall_ns"), 0),
+		0)),
+	    1 << 17);
 	NEAR(json_number_value(json_object_get(cell, "instructions_per_page")), 1234.5);
 	ck_assert_str_eq(json_string_value(json_object_get(cell, "instructions_by")), "lab");
 	/* Nobody slept, nobody counted: null, not 0. */
-	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(object, "cells"), 1), "instructions_per_page")));
-	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(object, "cells"), 1), "instructions_by")));
+	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(object, "cells"), 1),
+					       "instructions_per_page")));
+	ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(object, "cells"), 1),
+					       "instructions_by")));
 	ck_assert(json_is_null(json_object_get(json_object_get(cell, "stall_ns"), "p99")));
-	NEAR(json_number_value(json_array_get(json_object_get(json_object_get(cell, "quartiles"), "memcpy_ratio"), 0)),
+	NEAR(json_number_value(json_array_get(
+		 json_object_get(json_object_get(cell, "quartiles"), "memcpy_ratio"), 0)),
 	     0.94);
 	cell = json_object_get(object, "linux_migration");
 	ck_assert_uint_eq(json_array_size(cell), 1); /* 2M was not measured */
@@ -368,7 +411,8 @@ START_TEST(table_shows_each_cell_once)
 	ck_assert_ptr_null(strstr(text, "Linux"));
 	ck_assert_ptr_nonnull(strstr(text, "2M     recycled readable     write"));
 	ck_assert_ptr_nonnull(strstr(text, "19.00 18.80..19.20  0.95   145 us"));
-	ck_assert_ptr_nonnull(strstr(text, "   7.2   1235     - ")); /* calls, instructions, extra */
+	ck_assert_ptr_nonnull(
+	    strstr(text, "   7.2   1235     - ")); /* calls, instructions, extra */
 	ck_assert_ptr_nonnull(strstr(text, "     -      -     - "));
 	ck_assert_ptr_nonnull(strstr(text, "Medians of 3"));
 	free(text);
@@ -382,15 +426,21 @@ START_TEST(linux_itself_is_printed_when_measured)
 	FILE *out;
 
 	set_good();
-	report.kernel[KERNEL_RATE_2M] = (struct kernel_rate){ .count = 3, .bytes_per_second = { 4e9, 5e9, 6e9 },
-							      .moved_bytes = 3ull << 30, .failed_pages = 9 };
-	report.kernel[KERNEL_RATE_4K] = (struct kernel_rate){ .moved_bytes = 1 << 20 }; /* never enough to speak of */
+	report.kernel[KERNEL_RATE_2M] = (struct kernel_rate){.count = 3,
+							     .bytes_per_second = {4e9, 5e9, 6e9},
+							     .moved_bytes = 3ull << 30,
+							     .failed_pages = 9};
+	report.kernel[KERNEL_RATE_4K] =
+	    (struct kernel_rate){.moved_bytes = 1 << 20}; /* never enough to speak of */
 	out = open_memstream(&text, &bytes);
 	report_kernel(out, &report);
 	fclose(out);
-	ck_assert_ptr_nonnull(strstr(text, "Linux's own migration, 2M: 5.00 GB/s (4.50..5.50), 0.25 of memcpy; 3 of 5 times"));
+	ck_assert_ptr_nonnull(strstr(
+	    text,
+	    "Linux's own migration, 2M: 5.00 GB/s (4.50..5.50), 0.25 of memcpy; 3 of 5 times"));
 	ck_assert_ptr_nonnull(strstr(text, "3072 MiB in all, 9 pages could not be moved"));
-	ck_assert_ptr_nonnull(strstr(text, "Linux's own migration, 4K: 0 of 5 times it moved enough"));
+	ck_assert_ptr_nonnull(
+	    strstr(text, "Linux's own migration, 4K: 0 of 5 times it moved enough"));
 	free(text);
 }
 END_TEST
@@ -414,7 +464,7 @@ END_TEST
 
 START_TEST(cell_summary_of_known_samples_is_known)
 {
-	const double values[] = { 7, NAN, 1, 3, 5, 9 };
+	const double values[] = {7, NAN, 1, 3, 5, 9};
 	struct stats_summary summary;
 
 	set_good();
@@ -436,8 +486,8 @@ START_TEST(times_are_printed_with_a_fitting_unit)
 	const struct {
 		double ns;
 		const char *text;
-	} cases[] = { { NAN, "-" },	     { 999, "999 ns" },	    { 1000, "1.0 us" },	 { 99949, "99.9 us" },
-		      { 123456, "123 us" }, { 1.5e6, "1.5 ms" }, { 250e6, "250 ms" }, { 2.25e9, "2.25 s" } };
+	} cases[] = {{NAN, "-"},	 {999, "999 ns"},   {1000, "1.0 us"},  {99949, "99.9 us"},
+		     {123456, "123 us"}, {1.5e6, "1.5 ms"}, {250e6, "250 ms"}, {2.25e9, "2.25 s"}};
 	char text[32];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -449,7 +499,8 @@ END_TEST
 
 START_TEST(product_varies_each_axis)
 {
-	struct cell_axes axes = { .page = { "2M", "4K" }, .pages = 2, .threads = { 1, 2, 4 }, .thread_counts = 3 };
+	struct cell_axes axes = {
+	    .page = {"2M", "4K"}, .pages = 2, .threads = {1, 2, 4}, .thread_counts = 3};
 	struct cell cells[6];
 
 	ck_assert_uint_eq(cell_product(&axes, 1u << 30, cells, 6), 6);
@@ -466,7 +517,8 @@ END_TEST
 
 START_TEST(product_varies_memory_too)
 {
-	struct cell_axes axes = { .mem_bytes = { 256u << 20, 512u << 20 }, .mems = 2, .page = { "2M", "4K" }, .pages = 2 };
+	struct cell_axes axes = {
+	    .mem_bytes = {256u << 20, 512u << 20}, .mems = 2, .page = {"2M", "4K"}, .pages = 2};
 	struct cell cells[4];
 	char name[96];
 
@@ -483,8 +535,8 @@ END_TEST
 
 START_TEST(memory_is_asked_for_each_guest_once)
 {
-	const struct cell_axes axes = { .load = { "idle", "write" }, .loads = 2, .mem_bytes = { 1u << 30, 2ull << 30 },
-					.mems = 2 };
+	const struct cell_axes axes = {
+	    .load = {"idle", "write"}, .loads = 2, .mem_bytes = {1u << 30, 2ull << 30}, .mems = 2};
 	struct cell cells[4];
 	uint64_t need;
 
@@ -493,9 +545,11 @@ START_TEST(memory_is_asked_for_each_guest_once)
 	need = runner_need_bytes(cells, 4, true);
 	ck_assert_uint_ge(need, 5ull << 30);
 	ck_assert_uint_lt(need, 6ull << 30);
-	ck_assert_uint_gt(runner_need_bytes(cells, 4, false), need + (1u << 30)); /* both nodes keep frames */
+	ck_assert_uint_gt(runner_need_bytes(cells, 4, false),
+			  need + (1u << 30)); /* both nodes keep frames */
 	cells[3].frames = "fresh";
-	ck_assert_uint_ge(runner_need_bytes(cells, 4, true), 10ull << 30); /* a guest more, and memory to warm */
+	ck_assert_uint_ge(runner_need_bytes(cells, 4, true),
+			  10ull << 30); /* a guest more, and memory to warm */
 }
 END_TEST
 
@@ -551,8 +605,12 @@ END_TEST
 START_TEST(peers_are_added_once_for_what_they_know)
 {
 	struct cell cells[BENCH_MAX_CELLS];
-	const struct cell_axes axes = { .page = { "2M", "4K" }, .pages = 2, .mode = { "readable", "block" }, .modes = 2,
-					.jobs = { 1, 4 }, .job_counts = 2 };
+	const struct cell_axes axes = {.page = {"2M", "4K"},
+				       .pages = 2,
+				       .mode = {"readable", "block"},
+				       .modes = 2,
+				       .jobs = {1, 4},
+				       .job_counts = 2};
 	size_t count = cell_product(&axes, 1u << 30, cells, BENCH_MAX_CELLS);
 
 	ck_assert_uint_eq(count, 8);
@@ -573,7 +631,7 @@ END_TEST
 START_TEST(movers_are_those_asked_for)
 {
 	struct cell cells[BENCH_MAX_CELLS];
-	struct cell_axes axes = { .mover = { "move_pages", "uffd" }, .movers = 2 };
+	struct cell_axes axes = {.mover = {"move_pages", "uffd"}, .movers = 2};
 	size_t count = cell_product(&axes, 1u << 30, cells, BENCH_MAX_CELLS);
 
 	ck_assert_uint_eq(cell_choose_movers(&axes, cells, count, BENCH_MAX_CELLS), 2);
@@ -598,7 +656,8 @@ START_TEST(target_of_gmig_is_not_met_by_the_kernel)
 	set_good();
 	results[0].cell.mover = "move_pages";
 	count = judge_all(targets);
-	ck_assert_int_eq(judgement(targets, count, "2M recycled, writing guest")->outcome, TARGET_NOT_MEASURED);
+	ck_assert_int_eq(judgement(targets, count, "2M recycled, writing guest")->outcome,
+			 TARGET_NOT_MEASURED);
 }
 END_TEST
 
@@ -625,9 +684,10 @@ START_TEST(preset_measures_every_target)
 END_TEST
 
 /* The arguments up to the first NULL, behind the command's name. */
-static int parse(struct bench_options *options, struct gmig_error *err, const char *const *arguments)
+static int parse(struct bench_options *options, struct gmig_error *err,
+		 const char *const *arguments)
 {
-	char *argv[24] = { (char *)"move" };
+	char *argv[24] = {(char *)"move"};
 	int argc = 1;
 
 	while (*arguments)
@@ -636,17 +696,19 @@ static int parse(struct bench_options *options, struct gmig_error *err, const ch
 	return bench_options_parse(argc, argv, options, err);
 }
 
-#define PARSE(options, err, ...) parse(options, err, (const char *const[]){ __VA_ARGS__, NULL })
+#define PARSE(options, err, ...) parse(options, err, (const char *const[]){__VA_ARGS__, NULL})
 
 START_TEST(options_lists_and_sizes_are_read)
 {
 	struct bench_options options;
 	struct gmig_error err;
 
-	ck_assert_int_eq(PARSE(&options, &err, "--page", "4K,2M", "--load=idle", "--threads", "1,2", "--mem", "512M",
-			       "--json", "--check", "--reps", "11", "--gmig-vmm", "/x/y", "--no-pin", "--kernel-rate", "--mover", "uffd,migratepages"),
+	ck_assert_int_eq(PARSE(&options, &err, "--page", "4K,2M", "--load=idle", "--threads", "1,2",
+			       "--mem", "512M", "--json", "--check", "--reps", "11", "--gmig-vmm",
+			       "/x/y", "--no-pin", "--kernel-rate", "--mover", "uffd,migratepages"),
 			 0);
-	ck_assert(options.axes_given && options.json && options.check && options.kernel_rate && !options.pin);
+	ck_assert(options.axes_given && options.json && options.check && options.kernel_rate &&
+		  !options.pin);
 	ck_assert_uint_eq(options.axes.pages, 2);
 	ck_assert_uint_eq(options.axes.movers, 2);
 	ck_assert_str_eq(options.axes.mover[1], "migratepages");
@@ -663,7 +725,8 @@ START_TEST(options_lists_and_sizes_are_read)
 	ck_assert(!options.mem_given);
 	ck_assert_int_eq(PARSE(&options, &err, "--mem", "512M"), 0);
 	ck_assert(options.mem_given && !options.axes_given);
-	ck_assert_int_eq(PARSE(&options, &err, "--mem", "256M,1G", "--csv", "a", "--trace", "b"), 0);
+	ck_assert_int_eq(PARSE(&options, &err, "--mem", "256M,1G", "--csv", "a", "--trace", "b"),
+			 0);
 	ck_assert(options.axes_given);
 	ck_assert_uint_eq(options.axes.mems, 2);
 	ck_assert_uint_eq(options.axes.mem_bytes[1], 1u << 30);
@@ -680,13 +743,24 @@ START_TEST(options_wrong_ones_are_refused_with_their_names)
 	const struct {
 		const char *option, *value, *text;
 	} cases[] = {
-		{ "--mover", "swap", "'swap'" }, { "--page", "8K", "'8K'" },	 { "--page", "2M,,4K", "commas" }, { "--load", "burn", "'burn'" },
-		{ "--threads", "0", "'0'" },	 { "--threads", "17", "'17'" },	   { "--vcpus", "x", "'x'" },
-		{ "--mem", "1T", "'1T'" },	 { "--mem", "3", "'3'" },	   { "--mem", "-2G", "'-2G'" },
-		{ "--mem", "1G,", "''" },	 { "--mem", "2M,2M,2M,2M,2M,2M,2M,2M,2M", "at most 8" },
-		{ "--reps", "1000", "'1000'" }, { "--fake-nodes", "1", "2 nodes" }, { "--nonsense", NULL, "--nonsense" },
-		{ "--mem", NULL, "--mem needs" }, { "stray", NULL, "'stray'" },
-		{ "--page", "2M,2M,2M,2M,2M", "at most 4" },
+	    {"--mover", "swap", "'swap'"},
+	    {"--page", "8K", "'8K'"},
+	    {"--page", "2M,,4K", "commas"},
+	    {"--load", "burn", "'burn'"},
+	    {"--threads", "0", "'0'"},
+	    {"--threads", "17", "'17'"},
+	    {"--vcpus", "x", "'x'"},
+	    {"--mem", "1T", "'1T'"},
+	    {"--mem", "3", "'3'"},
+	    {"--mem", "-2G", "'-2G'"},
+	    {"--mem", "1G,", "''"},
+	    {"--mem", "2M,2M,2M,2M,2M,2M,2M,2M,2M", "at most 8"},
+	    {"--reps", "1000", "'1000'"},
+	    {"--fake-nodes", "1", "2 nodes"},
+	    {"--nonsense", NULL, "--nonsense"},
+	    {"--mem", NULL, "--mem needs"},
+	    {"stray", NULL, "'stray'"},
+	    {"--page", "2M,2M,2M,2M,2M", "at most 4"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -11,7 +11,7 @@
 
 START_TEST(summary_odd_count_median_is_middle)
 {
-	const double values[] = { 9, 1, 5, 3, 7 };
+	const double values[] = {9, 1, 5, 3, 7};
 	struct stats_summary summary;
 
 	ck_assert_int_eq(stats_summarize(values, 5, &summary), 0);
@@ -26,7 +26,7 @@ END_TEST
 
 START_TEST(summary_even_count_interpolates)
 {
-	const double values[] = { 4, 1, 3, 2 };
+	const double values[] = {4, 1, 3, 2};
 	struct stats_summary summary;
 
 	ck_assert_int_eq(stats_summarize(values, 4, &summary), 0);
@@ -39,7 +39,7 @@ END_TEST
 
 START_TEST(summary_not_measured_is_left_out)
 {
-	const double values[] = { NAN, 2, NAN, 4, 6 };
+	const double values[] = {NAN, 2, NAN, 4, 6};
 	struct stats_summary summary;
 
 	ck_assert_int_eq(stats_summarize(values, 5, &summary), 0);
@@ -54,7 +54,7 @@ END_TEST
 
 START_TEST(summary_leaves_sample_in_order)
 {
-	const double values[] = { 3, 1, 2 };
+	const double values[] = {3, 1, 2};
 	struct stats_summary summary;
 
 	stats_summarize(values, 3, &summary);
@@ -80,7 +80,7 @@ END_TEST
 
 START_TEST(spread_is_quartiles_over_median)
 {
-	struct stats_summary summary = { .count = 5, .median = 10, .q1 = 9, .q3 = 11.5 };
+	struct stats_summary summary = {.count = 5, .median = 10, .q1 = 9, .q3 = 11.5};
 
 	NEAR(stats_spread(&summary), 0.25);
 	summary.count = 0;
@@ -104,7 +104,7 @@ END_TEST
 
 START_TEST(interval_of_few_is_the_range_and_says_how_sure)
 {
-	const double values[] = { 5, 1, 3 };
+	const double values[] = {5, 1, 3};
 	double low, high;
 
 	ck_assert_double_eq_tol(stats_median_interval(values, 3, 0.95, &low, &high), 0.75, 1e-9);
@@ -137,7 +137,8 @@ END_TEST
 
 START_TEST(noise_quiet_machine_is_not_noisy)
 {
-	const struct noise_input input = { .worst_spread = 0.05, .worst_name = "a", .foreign_cpu_share = 0.01 };
+	const struct noise_input input = {
+	    .worst_spread = 0.05, .worst_name = "a", .foreign_cpu_share = 0.01};
 	struct noise_verdict verdict;
 
 	noise_judge(&input, &verdict);
@@ -148,11 +149,12 @@ END_TEST
 
 START_TEST(noise_at_its_limits_is_not_noisy_and_just_above_is)
 {
-	const struct noise_input at = { .worst_spread = NOISE_MAX_SPREAD, .foreign_cpu_share = NOISE_MAX_FOREIGN,
-					.steal_share = NOISE_MAX_STEAL };
-	const struct noise_input above = { .worst_spread = NOISE_MAX_SPREAD * 1.001,
-					   .foreign_cpu_share = NOISE_MAX_FOREIGN * 1.001,
-					   .steal_share = NOISE_MAX_STEAL * 1.001 };
+	const struct noise_input at = {.worst_spread = NOISE_MAX_SPREAD,
+				       .foreign_cpu_share = NOISE_MAX_FOREIGN,
+				       .steal_share = NOISE_MAX_STEAL};
+	const struct noise_input above = {.worst_spread = NOISE_MAX_SPREAD * 1.001,
+					  .foreign_cpu_share = NOISE_MAX_FOREIGN * 1.001,
+					  .steal_share = NOISE_MAX_STEAL * 1.001};
 	struct noise_verdict verdict;
 
 	noise_judge(&at, &verdict);
@@ -166,8 +168,8 @@ END_TEST
 START_TEST(noise_of_known_samples_is_as_their_quartiles)
 {
 	/* Quartiles 9.2 and 10.8, then 9.6 and 10.4: 16% and 8% of the median. */
-	const double values[] = { 8.4, 9.2, 10, 10.8, 11.6 }, calm[] = { 9.2, 9.6, 10, 10.4, 10.8 };
-	struct noise_input input = { .worst_name = "x" };
+	const double values[] = {8.4, 9.2, 10, 10.8, 11.6}, calm[] = {9.2, 9.6, 10, 10.4, 10.8};
+	struct noise_input input = {.worst_name = "x"};
 	struct stats_summary summary;
 	struct noise_verdict verdict;
 
@@ -187,7 +189,7 @@ END_TEST
 
 START_TEST(noise_each_cause_is_named)
 {
-	struct noise_input input = { .worst_spread = 0.4, .worst_name = "2M fresh" };
+	struct noise_input input = {.worst_spread = 0.4, .worst_name = "2M fresh"};
 	struct noise_verdict verdict;
 
 	noise_judge(&input, &verdict);

@@ -23,13 +23,13 @@
 
 /* The guest: these stand in for memory.c's, so that no engine and no KVM is needed. */
 struct vmm {
-	struct vmm_window window[3];
+	struct vmm_region region[3];
 	size_t count;
 };
 
-size_t vmm_windows(const struct vmm *vmm, const struct vmm_window **windows)
+size_t vmm_regions(const struct vmm *vmm, const struct vmm_region **regions)
 {
-	*windows = vmm->window;
+	*regions = vmm->region;
 	return vmm->count;
 }
 
@@ -224,13 +224,13 @@ END_TEST
 
 static struct vmm guest;
 
-static void map_window(unsigned int vnode, uint64_t gpa, uint64_t bytes)
+static void map_region(unsigned int vnode, uint64_t gpa, uint64_t bytes)
 {
 	void *hva = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	ck_assert_ptr_ne(hva, MAP_FAILED);
-	guest.window[guest.count++] = (struct vmm_window){vnode, gpa, bytes, hva};
+	guest.region[guest.count++] = (struct vmm_region){vnode, gpa, bytes, hva};
 }
 
 /* Low RAM of 60 MiB in two vnodes, the border in the middle of the kernel; 4 MiB above the hole. */
@@ -238,16 +238,16 @@ static void guest_setup(void)
 {
 	setup();
 	guest.count = 0;
-	map_window(0, 0, 16 * MIB + 0x8000);
-	map_window(1, 16 * MIB + 0x8000, 44 * MIB - 0x8000);
-	map_window(1, VMM_HOLE_END_GPA, 4 * MIB);
+	map_region(0, 0, 16 * MIB + 0x8000);
+	map_region(1, 16 * MIB + 0x8000, 44 * MIB - 0x8000);
+	map_region(1, VMM_HOLE_END_GPA, 4 * MIB);
 }
 
 static void guest_teardown(void)
 {
 	while (guest.count) {
 		guest.count--;
-		munmap(guest.window[guest.count].hva, guest.window[guest.count].bytes);
+		munmap(guest.region[guest.count].hva, guest.region[guest.count].bytes);
 	}
 	teardown();
 }
@@ -255,8 +255,8 @@ static void guest_teardown(void)
 static uint8_t *at(uint64_t gpa)
 {
 	for (size_t i = 0; i < guest.count; i++) {
-		if (gpa - guest.window[i].gpa < guest.window[i].bytes)
-			return guest.window[i].hva + (gpa - guest.window[i].gpa);
+		if (gpa - guest.region[i].gpa < guest.region[i].bytes)
+			return guest.region[i].hva + (gpa - guest.region[i].gpa);
 	}
 	ck_abort_msg("0x%llx is no RAM", (unsigned long long)gpa);
 	return NULL;
@@ -264,7 +264,7 @@ static uint8_t *at(uint64_t gpa)
 
 static struct bootram guest_ram(void)
 {
-	return (struct bootram){guest.window, guest.count};
+	return (struct bootram){guest.region, guest.count};
 }
 
 START_TEST(ram_run_ends_at_the_first_gap)
@@ -290,7 +290,7 @@ START_TEST(ram_write_over_the_end_writes_nothing)
 }
 END_TEST
 
-START_TEST(ram_write_crosses_windows)
+START_TEST(ram_write_crosses_regions)
 {
 	const struct bootram ram = guest_ram();
 	uint8_t data[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -468,7 +468,7 @@ START_TEST(loader_puts_kernel_and_initrd_where_the_header_wants_them)
 	options.append = "console=ttyS0 quiet";
 	ck_assert_int_eq(vmm_boot_load(&guest, &options, &entry, NULL), 0);
 	ck_assert_uint_eq(entry.rip, 16 * MIB + 0x200);
-	for (unsigned int i = 0; i < KERNEL_CODE_BYTES; i++) /* crosses the windows' border */
+	for (unsigned int i = 0; i < KERNEL_CODE_BYTES; i++) /* crosses the regions' border */
 		ck_assert_uint_eq(*at(16 * MIB + i), kernel[KERNEL_CODE + i]);
 	memcpy(&params, at(entry.rsi), sizeof(params));
 	ck_assert_uint_eq(params.hdr.ramdisk_image, 60 * MIB - 8192);
@@ -579,13 +579,13 @@ END_TEST
 
 START_TEST(zeropage_with_more_runs_than_it_can_name_is_refused)
 {
-	static struct vmm_window windows[200];
-	struct zeropage_input input = {.ram = {windows, 200}};
+	static struct vmm_region regions[200];
+	struct zeropage_input input = {.ram = {regions, 200}};
 	struct boot_params params;
 	struct bzimage image;
 
 	for (unsigned int i = 0; i < 200; i++)
-		windows[i] = (struct vmm_window){0, i * 4 * MIB, 2 * MIB, (uint8_t *)1};
+		regions[i] = (struct vmm_region){0, i * 4 * MIB, 2 * MIB, (uint8_t *)1};
 	ck_assert_int_eq(bzimage_parse(kernel, KERNEL_BYTES, &image, NULL), 0);
 	input.image = &image;
 	ck_assert_int_eq(zeropage_build(&input, &params), -E2BIG);
@@ -618,7 +618,7 @@ int main(void)
 	tcase_add_checked_fixture(load, guest_setup, guest_teardown);
 	tcase_add_test(load, ram_run_ends_at_the_first_gap);
 	tcase_add_test(load, ram_write_over_the_end_writes_nothing);
-	tcase_add_test(load, ram_write_crosses_windows);
+	tcase_add_test(load, ram_write_crosses_regions);
 	tcase_add_test(load, loader_puts_kernel_and_initrd_where_the_header_wants_them);
 	tcase_add_test(load, loader_maps_four_gib_at_their_own_addresses);
 	tcase_add_test(load, loader_tells_the_kernel_its_memory);

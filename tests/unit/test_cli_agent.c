@@ -186,7 +186,7 @@ static const struct {
     {{"job", "1"},
      "job-status",
      "{\"id\":\"1\",\"kind\":\"collapse\",\"state\":\"completed\",\"moved_bytes\":2097152,"
-     "\"seconds\":1.0,\"left\":{\"EINVAL\":512}}",
+     "\"seconds\":1.0,\"remaining\":{\"EINVAL\":512}}",
      "512 pages stay: EINVAL, "},
     {{"job", "1"},
      "job-status",
@@ -331,20 +331,20 @@ static const struct {
 	int status;
 	const char *text;
 } ends[] = {
-    {JOB("completed", "8388608", "\"left\":{}"), CLI_OK,
+    {JOB("completed", "8388608", "\"remaining\":{}"), CLI_OK,
      "job 3 completed: 8M moved in 2.000 s, 4.19 MB/s\n"},
-    {JOB("completed", "4194304", "\"left\":{\"EBUSY\":1024}"), CLI_LEFT,
+    {JOB("completed", "4194304", "\"remaining\":{\"EBUSY\":1024}"), CLI_REMAINING,
      "1024 pages stay: EBUSY, "},
-    {JOB("cancelled", "4194304", "\"left\":{}"), CLI_FAILED, "job 3 cancelled: 4M moved"},
-    {JOB("failed", "0", "\"left\":{},\"error\":{\"desc\":\"it has ended: ESRCH (3)\"}"), CLI_FAILED,
-     "it failed: it has ended: ESRCH (3)\njob 3 failed: 0 moved"},
+    {JOB("cancelled", "4194304", "\"remaining\":{}"), CLI_FAILED, "job 3 cancelled: 4M moved"},
+    {JOB("failed", "0", "\"remaining\":{},\"error\":{\"desc\":\"it has ended: ESRCH (3)\"}"),
+     CLI_FAILED, "it failed: it has ended: ESRCH (3)\njob 3 failed: 0 moved"},
 };
 #define ENDS (sizeof(ends) / sizeof(ends[0]))
 
 START_TEST(job_is_watched_to_its_end)
 {
-	fake_agent_answer("migrate-pages", JOB("running", "0", "\"left\":{}"));
-	fake_agent_answer("job-status", JOB("running", "2097152", "\"left\":{}"));
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"remaining\":{}"));
+	fake_agent_answer("job-status", JOB("running", "2097152", "\"remaining\":{}"));
 	fake_agent_answer("job-status", ends[_i].last);
 	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
 			      "--to-vnode", "1", NULL),
@@ -357,7 +357,7 @@ END_TEST
 
 START_TEST(job_detached_prints_its_id_and_is_not_watched)
 {
-	fake_agent_answer("collapse", JOB("running", "0", "\"left\":{}"));
+	fake_agent_answer("collapse", JOB("running", "0", "\"remaining\":{}"));
 	ck_assert_int_eq(gmig("agent", "vm1", "collapse", "--pid", "7", "--detach", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "3\n");
 	ck_assert_uint_eq(json_array_size(fake_agent.asked), 1);
@@ -366,10 +366,10 @@ END_TEST
 
 START_TEST(job_interrupted_is_cancelled_and_waited_for)
 {
-	fake_agent_answer("migrate-pages", JOB("running", "0", "\"left\":{}"));
-	fake_agent_answer("job-status", JOB("running", "0", "\"left\":{}"));
-	fake_agent_answer("job-status", JOB("cancelled", "4096", "\"left\":{}"));
-	fake_agent_answer("job-cancel", JOB("running", "0", "\"left\":{}"));
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"remaining\":{}"));
+	fake_agent_answer("job-status", JOB("running", "0", "\"remaining\":{}"));
+	fake_agent_answer("job-status", JOB("cancelled", "4096", "\"remaining\":{}"));
+	fake_agent_answer("job-cancel", JOB("running", "0", "\"remaining\":{}"));
 	fake_agent.signal_at = "job-status";
 	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
 			      "--to-vnode", "1", NULL),
@@ -381,7 +381,7 @@ END_TEST
 
 START_TEST(job_whose_agent_goes_away_is_a_failure)
 {
-	fake_agent_answer("migrate-pages", JOB("running", "0", "\"left\":{}"));
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"remaining\":{}"));
 	fake_agent.end_at = "job-status";
 	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
 			      "--to-vnode", "1", NULL),
@@ -415,7 +415,8 @@ static int with_guest(const char *vnode, const char *option)
 START_TEST(with_guest_brings_cpus_first_and_then_memory)
 {
 	fake_agent_answer("set-affinity", "{\"return\":{\"pid\":7,\"cpus\":\"0-1\"}}");
-	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"left\":{\"EACCES\":2}"));
+	fake_agent_answer("migrate-pages",
+			  JOB("completed", "50000000", "\"remaining\":{\"EACCES\":2}"));
 	ck_assert_int_eq(with_guest("0", NULL), CLI_OK);
 	ck_assert_uint_eq(json_array_size(fake_agent.asked), 4);
 	ck_asked(1, "processes", "{\"count\":1000}");
@@ -448,7 +449,7 @@ START_TEST(with_guest_ties_what_it_moves_to_the_vnode)
 		 allowed[_i].home, allowed[_i].cpus);
 	fake_agent_answer("processes", processes);
 	fake_agent_answer("set-affinity", "{\"return\":{}}");
-	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"left\":{}"));
+	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"remaining\":{}"));
 	ck_assert_int_eq(with_guest("0", NULL), CLI_OK);
 	ck_assert_uint_eq(json_array_size(fake_agent.asked), allowed[_i].tied ? 4 : 3);
 }
@@ -456,7 +457,7 @@ END_TEST
 
 START_TEST(with_guest_plans_those_alone_that_have_memory_on_the_vnode)
 {
-	fake_agent_answer("migrate-pages", JOB("completed", "30000000", "\"left\":{}"));
+	fake_agent_answer("migrate-pages", JOB("completed", "30000000", "\"remaining\":{}"));
 	ck_assert_int_eq(with_guest("2", "--rate=1M"), CLI_OK);
 	ck_assert_uint_eq(json_array_size(fake_agent.asked), 3);
 	ck_asked(2, "migrate-pages",
@@ -477,7 +478,7 @@ START_TEST(with_guest_puts_the_guests_part_into_the_result)
 	json_t *result, *process;
 
 	fake_agent_answer("set-affinity", "{\"return\":{}}");
-	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"left\":{}"));
+	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"remaining\":{}"));
 	ck_assert_int_eq(with_guest("0", "--json"), CLI_OK);
 	result = out_json();
 	ck_assert_uint_eq(json_array_size(json_object_get(result, "guest")), 1);
@@ -518,7 +519,7 @@ START_TEST(with_guest_a_process_that_refuses_is_left_and_told)
 {
 	fake_agent_answer("set-affinity", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"CPU 0 "
 					  "is not allowed: EINVAL (22)\",\"number\":22}}");
-	ck_assert_int_eq(with_guest("0", NULL), CLI_LEFT);
+	ck_assert_int_eq(with_guest("0", NULL), CLI_REMAINING);
 	ck_has(out_text, "process 7 (db): 0 moved to vnode 0; CPU 0 is not allowed: EINVAL (22)\n");
 }
 END_TEST

@@ -13,9 +13,10 @@ START_TEST(migrate_passes_every_option_on)
 			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--threads",
 			      "2", "--batch", "64", "--frames", "fresh", NULL),
 			 CLI_OK);
-	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
-			  "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"frames\":\"fresh\"}",
-			  0, NULL);
+	want = json_loads(
+	    "{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
+	    "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"frames\":\"fresh\"}",
+	    0, NULL);
 	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
 	json_decref(want);
 }
@@ -95,8 +96,9 @@ END_TEST
 /* ---- Ends ------------------------------------------------------------------------------------ */
 
 static const char *const result_members[] = {
-    "job",    "state",	   "moved_bytes", "left_bytes", "left", "seconds", "bytes_per_second",
-    "passes", "closed_ns", "stall_ns",	  "huge_lost"};
+    "job",	   "state",    "moved_bytes",	   "remaining_bytes",
+    "remaining",   "seconds",  "bytes_per_second", "passes",
+    "blackout_ns", "stall_ns", "thp_split"};
 #define RESULT_MEMBERS (sizeof(result_members) / sizeof(result_members[0]))
 
 START_TEST(migrate_that_moves_all_is_0_and_prints_the_result)
@@ -116,7 +118,7 @@ START_TEST(migrate_that_moves_all_is_0_and_prints_the_result)
 	ck_assert_str_eq(cli_text(result, "state"), "completed");
 	ck_assert_uint_eq(cli_number(result, "moved_bytes"), 1 << 30);
 	ck_assert_uint_eq(
-	    cli_number(json_object_get(json_object_get(result, "closed_ns"), "write"), "p999"),
+	    cli_number(json_object_get(json_object_get(result, "blackout_ns"), "write"), "p999"),
 	    300000);
 	json_decref(result);
 }
@@ -128,13 +130,13 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 
 	fake.last = fake_job("completed", 1 << 29, 8192);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
-			 CLI_LEFT);
+			 CLI_REMAINING);
 	result = out_json();
-	ck_assert_uint_eq(cli_number(json_object_get(result, "left"), "EBUSY"), 2);
+	ck_assert_uint_eq(cli_number(json_object_get(result, "remaining"), "EBUSY"), 2);
 	json_decref(result);
 	/* The job is at its end now, as the next answer will say. */
-	json_object_set_new(fake.job, "huge_lost", json_integer(3));
-	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_LEFT);
+	json_object_set_new(fake.job, "thp_split", json_integer(3));
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_REMAINING);
 	ck_has(out_text, "job 1 completed: 512M moved in 0.500 s, 2.15 GB/s, 1 pass\n");
 	ck_has(out_text, "8K left:\n  2 pages of 4K: EBUSY, pinned or in use");
 	ck_has(out_text, "3 huge pages lost");

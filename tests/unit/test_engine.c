@@ -49,10 +49,10 @@ START_TEST(move_under_writers_loses_nothing)
 		rig_move(&rig, &spec, &info);
 		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 		ck_assert_uint_eq(info.moved_bytes, BYTES);
-		ck_assert_uint_eq(info.left_bytes, 0);
-		ck_assert_uint_eq(info.huge_lost, 0);
-		ck_assert_uint_gt(info.closed_write.count, 0);
-		ck_assert_uint_gt(info.closed_read.count, 0);
+		ck_assert_uint_eq(info.remaining_bytes, 0);
+		ck_assert_uint_eq(info.thp_split, 0);
+		ck_assert_uint_gt(info.blackout_write.count, 0);
+		ck_assert_uint_gt(info.blackout_read.count, 0);
 		gmig_residency(rig.gmig, 0, bytes);
 		ck_assert_uint_eq(bytes[i % 2], 0);
 		ck_assert_uint_eq(bytes[(i + 1) % 2], BYTES);
@@ -89,7 +89,7 @@ START_TEST(batch_is_what_is_out_of_reach_at_a_time)
 		rig_move(&rig, &spec, &info);
 		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 		ck_assert_uint_eq(info.moved_bytes, BYTES);
-		ck_assert_uint_eq(info.closed_read.count,
+		ck_assert_uint_eq(info.blackout_read.count,
 				  blocks * (small ? (GMIG_BLOCK_PAGES + each - 1) / each : 1));
 		ck_assert_uint_eq(rig_check_all(&rig), 0);
 		rig_assert_clean(&rig);
@@ -129,7 +129,7 @@ START_TEST(first_touch_after_a_move_gets_no_old_content)
 	for (uint64_t page = 0; page < 2 * GMIG_BLOCK_PAGES; page++)
 		rig_write_page(&rig, page);
 	rig_move(&rig, &spec, &info);
-	/* the pool holds used frames now; and the home has moved with the memory */
+	/* the pool holds used frames now; and the preferred_node has moved with the memory */
 	for (uint64_t page = 2 * GMIG_BLOCK_PAGES; page < rig.pages; page++)
 		for (unsigned int i = 0; i < RIG_WORDS; i += 64)
 			ck_assert_uint_eq(rig_page(&rig, page)[i], 0);
@@ -181,7 +181,7 @@ START_TEST(split_block_moves_as_small_pages_and_its_hole_stays_a_hole)
 	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.left_bytes, 0);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
 	gmig_stats(rig.gmig, &stats);
 	ck_assert_uint_eq(stats.page_bytes_2m, BYTES - GMIG_BLOCK_BYTES);
 	ck_assert_uint_eq(stats.page_bytes_4k, GMIG_BLOCK_BYTES - 3 * GMIG_PAGE_BYTES);
@@ -303,14 +303,14 @@ START_TEST(without_huge_frames_blocks_move_as_small_pages)
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_uint_eq(info.moved_bytes, BYTES);
-	ck_assert_uint_eq(info.left_bytes, 0);
-	ck_assert_uint_eq(info.huge_lost, BYTES / GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert_uint_eq(info.thp_split, BYTES / GMIG_BLOCK_BYTES);
 	gmig_stats(rig.gmig, &stats);
 	ck_assert_uint_eq(stats.page_bytes_2m, 0);
 	atomic_store(&fragmented, false);
 	rig_move(&rig, &back, &info);
 	ck_assert_uint_eq(info.moved_bytes, BYTES);
-	ck_assert_uint_eq(info.huge_lost, 0);
+	ck_assert_uint_eq(info.thp_split, 0);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	rig_assert_clean(&rig);
@@ -393,9 +393,9 @@ START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 	ck_assert_uint_eq(atomic_load(&breaking.page), 0);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.left_bytes, GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.left_count, 1);
-	ck_assert_int_eq(info.left[0].error, EIO);
+	ck_assert_uint_eq(info.remaining_bytes, GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, EIO);
 	ck_assert_uint_eq(atomic_load(&rig.fatal), 0);
 	for (uint64_t page = 0; page < rig.pages; page++)
 		if (page != 300)
@@ -410,7 +410,7 @@ END_TEST
 START_TEST(plain_engine_gives_memory_and_refuses_jobs)
 {
 	struct gmig_options options = {.plain = true};
-	struct gmig_window_spec window = {.bytes = BYTES};
+	struct gmig_region_spec region = {.bytes = BYTES};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_topology *topology;
 	uint64_t bytes[GMIG_MAX_NODES];
@@ -422,7 +422,7 @@ START_TEST(plain_engine_gives_memory_and_refuses_jobs)
 	ck_assert_int_eq(gmig_topology_create(2, &topology, &err), 0);
 	options.topology = topology;
 	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
-	ck_assert_int_eq(gmig_window_add(gmig, &window, &ram, &err), 0);
+	ck_assert_int_eq(gmig_region_add(gmig, &region, &ram, &err), 0);
 	memset(ram, 1, BYTES);
 	ck_assert_ptr_nonnull(gmig_why_off(gmig));
 	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, &err), -EOPNOTSUPP);
@@ -455,7 +455,7 @@ START_TEST(host_that_cannot_move_is_told_or_runs_plain)
 	static const char *const says[] = {"userfaultfd", "udev", "6.8"};
 	struct gmig_sys sys = gmig_sys_real;
 	struct gmig_options options = {.sys = &sys};
-	struct gmig_window_spec window = {.bytes = BYTES};
+	struct gmig_region_spec region = {.bytes = BYTES};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_topology *topology;
 	struct gmig_error err = {0};
@@ -474,7 +474,7 @@ START_TEST(host_that_cannot_move_is_told_or_runs_plain)
 	options.off_if_unavailable = true;
 	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
 	ck_assert_ptr_nonnull(strstr(gmig_why_off(gmig), says[_i]));
-	ck_assert_int_eq(gmig_window_add(gmig, &window, &ram, &err), 0);
+	ck_assert_int_eq(gmig_region_add(gmig, &region, &ram, &err), 0);
 	memset(ram, 1, BYTES);
 	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, &err), -EOPNOTSUPP);
 	gmig_destroy(gmig);
@@ -517,25 +517,25 @@ START_TEST(memory_moved_by_somebody_else_is_noticed_and_no_breach)
 }
 END_TEST
 
-START_TEST(windows_that_overlap_or_are_crooked_are_refused)
+START_TEST(regions_that_overlap_or_are_crooked_are_refused)
 {
 	struct rig_options options = {.bytes = BYTES, .untouched = true};
-	struct gmig_window_spec bad[] = {
+	struct gmig_region_spec bad[] = {
 	    {.gpa = GMIG_BLOCK_BYTES, .bytes = GMIG_BLOCK_BYTES},
 	    {.gpa = BYTES + 4096, .bytes = GMIG_BLOCK_BYTES},
 	    {.gpa = BYTES, .bytes = 4096},
 	    {.gpa = BYTES, .bytes = 0},
 	    {.gpa = BYTES, .bytes = GMIG_BLOCK_BYTES, .vnode = GMIG_MAX_VNODES},
 	};
-	struct gmig_window_spec nowhere = {.gpa = BYTES, .bytes = GMIG_BLOCK_BYTES, .host_node = 9};
+	struct gmig_region_spec nowhere = {.gpa = BYTES, .bytes = GMIG_BLOCK_BYTES, .host_node = 9};
 	struct gmig_error err;
 	struct rig rig;
 	void *ram;
 
 	rig_create(&rig, &options);
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ck_assert_int_eq(gmig_window_add(rig.gmig, &bad[i], &ram, &err), -EINVAL);
-	ck_assert_int_eq(gmig_window_add(rig.gmig, &nowhere, &ram, &err), -ENODEV);
+		ck_assert_int_eq(gmig_region_add(rig.gmig, &bad[i], &ram, &err), -EINVAL);
+	ck_assert_int_eq(gmig_region_add(rig.gmig, &nowhere, &ram, &err), -ENODEV);
 	rig_destroy(&rig);
 }
 END_TEST
@@ -563,7 +563,7 @@ int main(void)
 	tcase_add_test(tcase, plain_engine_gives_memory_and_refuses_jobs);
 	tcase_add_loop_test(tcase, host_that_cannot_move_is_told_or_runs_plain, 0, 3);
 	tcase_add_loop_test(tcase, memory_moved_by_somebody_else_is_noticed_and_no_breach, 0, 2);
-	tcase_add_test(tcase, windows_that_overlap_or_are_crooked_are_refused);
+	tcase_add_test(tcase, regions_that_overlap_or_are_crooked_are_refused);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

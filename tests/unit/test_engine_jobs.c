@@ -91,9 +91,9 @@ START_TEST(job_cancelled_says_what_was_not_reached)
 	ck_assert_int_eq(gmig_job_cancel(job), -ESRCH);
 	gmig_job_info(job, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
-	ck_assert_uint_eq(info.left_count, 1);
-	ck_assert_int_eq(info.left[0].error, ECANCELED);
-	ck_assert_uint_eq(info.moved_bytes + info.left_bytes, 4 * BYTES);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, ECANCELED);
+	ck_assert_uint_eq(info.moved_bytes + info.remaining_bytes, 4 * BYTES);
 	gmig_job_put(job);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
@@ -282,9 +282,9 @@ START_TEST(job_trace_has_a_record_for_each_block)
 		ck_assert_uint_lt(record->worker, 2);
 		ck_assert_int_eq(record->error != 0, record->moved_pages < record->pages);
 		if (record->moved_pages) {
-			ck_assert_uint_gt(record->closed_read_ns, 0);
-			ck_assert_uint_ge(record->closed_write_ns, record->closed_read_ns);
-			ck_assert_uint_le(record->closed_write_ns,
+			ck_assert_uint_gt(record->blackout_read_ns, 0);
+			ck_assert_uint_ge(record->blackout_write_ns, record->blackout_read_ns);
+			ck_assert_uint_le(record->blackout_write_ns,
 					  record->end_ns - record->begin_ns);
 		}
 		moved += record->moved_pages * GMIG_PAGE_BYTES;

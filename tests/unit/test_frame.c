@@ -1,5 +1,5 @@
 /* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
-#include "../../migrate/frame.h"
+#include "../../migrate/memory/frame.h"
 #include "rig.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "../../migrate/hist.h"
+#include "../../migrate/core/hist.h"
 
 #include <check.h>
 #include <pthread.h>

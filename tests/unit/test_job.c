@@ -1,5 +1,5 @@
 /* The states of a job: which event leads where, and what is refused. */
-#include "../../migrate/job.h"
+#include "../../migrate/jobs/job.h"
 
 #include <check.h>
 #include <errno.h>

@@ -10,7 +10,7 @@
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
 
-static struct vmm_window window[VMM_MAX_WINDOWS];
+static struct vmm_region region[VMM_MAX_REGIONS];
 
 static size_t lay_out(const uint64_t *bytes, unsigned int nodes)
 {
@@ -18,65 +18,65 @@ static size_t lay_out(const uint64_t *bytes, unsigned int nodes)
 
 	for (unsigned int i = 0; i < nodes; i++)
 		options.node[i].mem_bytes = bytes[i];
-	memset(window, 0, sizeof(window));
-	return vmm_memory_layout(&options, window);
+	memset(region, 0, sizeof(region));
+	return vmm_memory_layout(&options, region);
 }
 
 /* ---- Layout ---------------------------------------------------------------------------------- */
 
-START_TEST(small_guest_is_one_window_at_zero)
+START_TEST(small_guest_is_one_region_at_zero)
 {
 	ck_assert_uint_eq(lay_out((const uint64_t[]){256 * MIB}, 1), 1);
-	ck_assert_uint_eq(window[0].gpa, 0);
-	ck_assert_uint_eq(window[0].bytes, 256 * MIB);
+	ck_assert_uint_eq(region[0].gpa, 0);
+	ck_assert_uint_eq(region[0].bytes, 256 * MIB);
 }
 END_TEST
 
 START_TEST(vnodes_follow_one_another)
 {
 	ck_assert_uint_eq(lay_out((const uint64_t[]){64 * MIB, 2 * MIB, 128 * MIB}, 3), 3);
-	ck_assert_uint_eq(window[1].gpa, 64 * MIB);
-	ck_assert_uint_eq(window[1].vnode, 1);
-	ck_assert_uint_eq(window[2].gpa, 66 * MIB);
-	ck_assert_uint_eq(window[2].bytes, 128 * MIB);
+	ck_assert_uint_eq(region[1].gpa, 64 * MIB);
+	ck_assert_uint_eq(region[1].vnode, 1);
+	ck_assert_uint_eq(region[2].gpa, 66 * MIB);
+	ck_assert_uint_eq(region[2].bytes, 128 * MIB);
 }
 END_TEST
 
-START_TEST(ram_that_ends_at_the_hole_has_one_window)
+START_TEST(ram_that_ends_at_the_hole_has_one_region)
 {
 	ck_assert_uint_eq(lay_out((const uint64_t[]){3 * GIB}, 1), 1);
-	ck_assert_uint_eq(window[0].bytes, VMM_HOLE_GPA);
+	ck_assert_uint_eq(region[0].bytes, VMM_HOLE_GPA);
 }
 END_TEST
 
-START_TEST(vnode_around_the_hole_has_two_windows)
+START_TEST(vnode_around_the_hole_has_two_regions)
 {
 	ck_assert_uint_eq(lay_out((const uint64_t[]){2 * GIB, 2 * GIB, GIB}, 3), 4);
-	ck_assert_uint_eq(window[1].vnode, 1);
-	ck_assert_uint_eq(window[1].gpa, 2 * GIB);
-	ck_assert_uint_eq(window[1].bytes, GIB);
-	ck_assert_uint_eq(window[2].vnode, 1);
-	ck_assert_uint_eq(window[2].gpa, 4 * GIB);
-	ck_assert_uint_eq(window[2].bytes, GIB);
-	ck_assert_uint_eq(window[3].vnode, 2);
-	ck_assert_uint_eq(window[3].gpa, 5 * GIB);
+	ck_assert_uint_eq(region[1].vnode, 1);
+	ck_assert_uint_eq(region[1].gpa, 2 * GIB);
+	ck_assert_uint_eq(region[1].bytes, GIB);
+	ck_assert_uint_eq(region[2].vnode, 1);
+	ck_assert_uint_eq(region[2].gpa, 4 * GIB);
+	ck_assert_uint_eq(region[2].bytes, GIB);
+	ck_assert_uint_eq(region[3].vnode, 2);
+	ck_assert_uint_eq(region[3].gpa, 5 * GIB);
 }
 END_TEST
 
 START_TEST(next_vnode_after_the_hole_starts_at_4_gib)
 {
 	ck_assert_uint_eq(lay_out((const uint64_t[]){3 * GIB, GIB}, 2), 2);
-	ck_assert_uint_eq(window[1].gpa, 4 * GIB);
+	ck_assert_uint_eq(region[1].gpa, 4 * GIB);
 }
 END_TEST
 
-START_TEST(most_windows_fit)
+START_TEST(most_regions_fit)
 {
 	const uint64_t bytes[GMIG_MAX_VNODES] = {GIB, GIB, 2 * GIB, GIB, GIB, GIB, GIB, GIB};
 
-	ck_assert_uint_eq(lay_out(bytes, GMIG_MAX_VNODES), VMM_MAX_WINDOWS);
-	for (unsigned int i = 1; i < VMM_MAX_WINDOWS; i++)
-		ck_assert_uint_ge(window[i].gpa, window[i - 1].gpa + window[i - 1].bytes);
+	ck_assert_uint_eq(lay_out(bytes, GMIG_MAX_VNODES), VMM_MAX_REGIONS);
+	for (unsigned int i = 1; i < VMM_MAX_REGIONS; i++)
+		ck_assert_uint_ge(region[i].gpa, region[i - 1].gpa + region[i - 1].bytes);
 }
 END_TEST
 
@@ -84,9 +84,9 @@ END_TEST
 
 /* Never followed: 0 .. 2 MiB and, behind a hole, 4 .. 6 MiB. */
 static struct vmm vmm = {
-    .window = {{.vnode = 0, .gpa = 0, .bytes = 2 * MIB, .hva = (uint8_t *)0x10000000},
+    .region = {{.vnode = 0, .gpa = 0, .bytes = 2 * MIB, .hva = (uint8_t *)0x10000000},
 	       {.vnode = 1, .gpa = 4 * MIB, .bytes = 2 * MIB, .hva = (uint8_t *)0x20000000}},
-    .window_count = 2,
+    .region_count = 2,
 };
 
 START_TEST(address_in_ram_becomes_a_pointer)
@@ -126,23 +126,23 @@ START_TEST(address_outside_ram_is_null)
 }
 END_TEST
 
-START_TEST(run_over_two_windows_is_null)
+START_TEST(run_over_two_regions_is_null)
 {
 	struct vmm two = vmm;
 
 	/* Neighbours in gpa, not in hva. */
-	two.window[1].gpa = 2 * MIB;
+	two.region[1].gpa = 2 * MIB;
 	ck_assert_ptr_null(vmm_guest_ptr(&two, 2 * MIB - 4, 8));
 	ck_assert_ptr_eq(vmm_guest_ptr(&two, 2 * MIB, 8), (void *)0x20000000);
 }
 END_TEST
 
-START_TEST(windows_are_told_as_they_are)
+START_TEST(regions_are_told_as_they_are)
 {
-	const struct vmm_window *windows;
+	const struct vmm_region *regions;
 
-	ck_assert_uint_eq(vmm_windows(&vmm, &windows), 2);
-	ck_assert_ptr_eq(windows, vmm.window);
+	ck_assert_uint_eq(vmm_regions(&vmm, &regions), 2);
+	ck_assert_ptr_eq(regions, vmm.region);
 }
 END_TEST
 
@@ -177,16 +177,16 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_test(tcase, small_guest_is_one_window_at_zero);
+	tcase_add_test(tcase, small_guest_is_one_region_at_zero);
 	tcase_add_test(tcase, vnodes_follow_one_another);
-	tcase_add_test(tcase, ram_that_ends_at_the_hole_has_one_window);
-	tcase_add_test(tcase, vnode_around_the_hole_has_two_windows);
+	tcase_add_test(tcase, ram_that_ends_at_the_hole_has_one_region);
+	tcase_add_test(tcase, vnode_around_the_hole_has_two_regions);
 	tcase_add_test(tcase, next_vnode_after_the_hole_starts_at_4_gib);
-	tcase_add_test(tcase, most_windows_fit);
+	tcase_add_test(tcase, most_regions_fit);
 	tcase_add_test(tcase, address_in_ram_becomes_a_pointer);
 	tcase_add_test(tcase, address_outside_ram_is_null);
-	tcase_add_test(tcase, run_over_two_windows_is_null);
-	tcase_add_test(tcase, windows_are_told_as_they_are);
+	tcase_add_test(tcase, run_over_two_regions_is_null);
+	tcase_add_test(tcase, regions_are_told_as_they_are);
 	tcase_add_test(tcase, probe_guest_must_fit);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -67,16 +67,16 @@ START_TEST(pinned_page_stays_busy_and_moves_when_released)
 	rig_start(&rig, 1);
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.left_bytes, _i ? GMIG_PAGE_BYTES : GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, _i ? GMIG_PAGE_BYTES : GMIG_BLOCK_BYTES);
 	ck_assert_uint_eq(info.passes, GMIG_MAX_PASSES);
-	ck_assert_uint_eq(info.left_count, 1);
-	ck_assert_int_eq(info.left[0].error, EBUSY);
-	ck_assert_uint_eq(info.moved_bytes + info.left_bytes, BYTES);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, EBUSY);
+	ck_assert_uint_eq(info.moved_bytes + info.remaining_bytes, BYTES);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	close(ring);
 	usleep(100000); /* the kernel lets go of the pages a little later */
 	rig_move(&rig, &spec, &info);
-	ck_assert_uint_eq(info.left_bytes, 0);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);

@@ -1,4 +1,4 @@
-#include "../../migrate/plan.h"
+#include "../../migrate/jobs/plan.h"
 
 #include <check.h>
 #include <errno.h>

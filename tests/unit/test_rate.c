@@ -1,5 +1,5 @@
 /* The token bucket, with time moved by hand. */
-#include "../../migrate/rate.h"
+#include "../../migrate/core/rate.h"
 
 #include <check.h>
 #include <stdlib.h>

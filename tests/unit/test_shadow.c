@@ -1,4 +1,4 @@
-#include "../../migrate/shadow.h"
+#include "../../migrate/memory/shadow.h"
 
 #include <check.h>
 #include <errno.h>

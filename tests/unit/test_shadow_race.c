@@ -3,7 +3,7 @@
  * claim may raise: two owners at once, or a change that got lost, show as a wrong sum here and as a
  * data race under ThreadSanitizer.
  */
-#include "../../migrate/shadow.h"
+#include "../../migrate/memory/shadow.h"
 
 #include <check.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "../../migrate/status.h"
+#include "../../migrate/jobs/status.h"
 
 #include <check.h>
 #include <errno.h>
@@ -93,32 +93,32 @@ END_TEST
 
 START_TEST(pages_left_are_counted_by_error_most_first)
 {
-	struct gmig_left left[GMIG_MAX_LEFT];
+	struct gmig_remaining left[GMIG_MAX_REMAINING];
 
 	ck_assert_int_eq(status_set(status, base, 512, -ENOENT), 0);
 	ck_assert_int_eq(status_set(status, base + 512, 512, -EBUSY), 0);
 	ck_assert_int_eq(status_set(status, base + 1024, 100, -EBUSY), 0);
 	ck_assert_int_eq(status_set(status, base + 1124, 1, -ENOMEM), 0);
 	ck_assert_int_eq(status_set(status, base + 1536, 512, 2), 0);
-	ck_assert_uint_eq(status_count_left(status, left, GMIG_MAX_LEFT), 3);
+	ck_assert_uint_eq(status_count_remaining(status, left, GMIG_MAX_REMAINING), 3);
 	ck_assert_int_eq(left[0].error, EBUSY);
 	ck_assert_uint_eq(left[0].pages, 612);
 	ck_assert_int_eq(left[1].error, ENOENT);
 	ck_assert_uint_eq(left[1].pages, 512);
 	ck_assert_int_eq(left[2].error, ENOMEM);
 	ck_assert_uint_eq(left[2].pages, 1);
-	ck_assert_uint_eq(status_count_left(status, left, 2), 2);
+	ck_assert_uint_eq(status_count_remaining(status, left, 2), 2);
 }
 END_TEST
 
 START_TEST(later_result_takes_the_earlier_ones_place_in_the_count)
 {
-	struct gmig_left left[GMIG_MAX_LEFT];
+	struct gmig_remaining left[GMIG_MAX_REMAINING];
 
 	ck_assert_int_eq(status_set(status, base, 512, -EAGAIN), 0);
 	ck_assert_int_eq(status_set(status, base + 3, 2, -EBUSY), 0);
 	ck_assert_int_eq(status_set(status, base, 512, 1), 0);
-	ck_assert_uint_eq(status_count_left(status, left, GMIG_MAX_LEFT), 0);
+	ck_assert_uint_eq(status_count_remaining(status, left, GMIG_MAX_REMAINING), 0);
 }
 END_TEST
 
@@ -143,7 +143,7 @@ START_TEST(random_results_agree_with_one_word_a_page)
 	static int model[PAGES], got[PAGES];
 	unsigned int first, pages, kept, busy = 0;
 	uint64_t counted = 0;
-	struct gmig_left left[GMIG_MAX_LEFT];
+	struct gmig_remaining left[GMIG_MAX_REMAINING];
 	int result;
 
 	srand(3);
@@ -165,7 +165,7 @@ START_TEST(random_results_agree_with_one_word_a_page)
 	ck_assert_mem_eq(got, model, sizeof(model));
 	for (unsigned int i = 0; i < PAGES; i++)
 		busy += model[i] == -EBUSY;
-	kept = status_count_left(status, left, GMIG_MAX_LEFT);
+	kept = status_count_remaining(status, left, GMIG_MAX_REMAINING);
 	for (unsigned int i = 0; i < kept; i++) {
 		if (left[i].error == EBUSY)
 			counted = left[i].pages;

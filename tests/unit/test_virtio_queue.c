@@ -117,9 +117,9 @@ START_TEST(pop_of_direct_then_indirect_gives_both)
 }
 END_TEST
 
-START_TEST(pop_of_buffer_across_windows_splits_it)
+START_TEST(pop_of_buffer_across_regions_splits_it)
 {
-	uint64_t gpa = FAKE_WINDOW_BYTES - 100;
+	uint64_t gpa = FAKE_REGION_BYTES - 100;
 
 	put(&desc[0], gpa, 300, VRING_DESC_F_WRITE, 0);
 	offer(0);
@@ -127,7 +127,7 @@ START_TEST(pop_of_buffer_across_windows_splits_it)
 	ck_assert_uint_eq(chain.in_count, 2);
 	ck_assert_uint_eq(chain.iov[0].iov_len, 100);
 	ck_assert_uint_eq(chain.iov[1].iov_len, 200);
-	ck_assert_ptr_eq(chain.iov[1].iov_base, vmm.window[1].hva);
+	ck_assert_ptr_eq(chain.iov[1].iov_base, vmm.region[1].hva);
 }
 END_TEST
 
@@ -259,9 +259,9 @@ START_TEST(pop_of_oversize_chain_breaks_queue)
 {
 	unsigned int i;
 
-	/* As many pieces as fit, each across both windows: twice as many as fit. */
+	/* As many pieces as fit, each across both regions: twice as many as fit. */
 	for (i = 0; i < VIRTIO_CHAIN_PIECES; i++)
-		put(&table[i], FAKE_WINDOW_BYTES - 8, 16, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+		put(&table[i], FAKE_REGION_BYTES - 8, 16, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
 		    (uint16_t)(i + 1));
 	put(&desc[0], TABLE_GPA, VIRTIO_CHAIN_PIECES * 16, VRING_DESC_F_INDIRECT, 0);
 	offer(0);
@@ -284,7 +284,7 @@ START_TEST(enable_of_bad_rings_is_refused)
 	    {FAKE_RAM_BYTES - 16, AVAIL_GPA, USED_GPA, SIZE},
 	    {DESC_GPA, UINT64_MAX - 1, USED_GPA, SIZE},
 	    {DESC_GPA, AVAIL_GPA, VMM_HOLE_GPA, SIZE},
-	    {FAKE_WINDOW_BYTES - 16, AVAIL_GPA, USED_GPA, SIZE},
+	    {FAKE_REGION_BYTES - 16, AVAIL_GPA, USED_GPA, SIZE},
 	};
 
 	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -435,7 +435,7 @@ int main(void)
 	    pop_of_chain_gives_readable_then_writable_pieces,
 	    pop_of_indirect_chain_gives_the_tables_pieces,
 	    pop_of_direct_then_indirect_gives_both,
-	    pop_of_buffer_across_windows_splits_it,
+	    pop_of_buffer_across_regions_splits_it,
 	    pop_of_empty_descriptor_skips_it,
 	    pop_of_loop_breaks_queue,
 	    pop_of_loop_of_empty_descriptors_breaks_queue,

@@ -22,7 +22,7 @@
 #ifndef GMIG_SHADOW_H
 #define GMIG_SHADOW_H
 
-#include "bits.h"
+#include "../core/bits.h"
 
 enum shadow_state { SHADOW_NONE, SHADOW_PRESENT, SHADOW_CLAIMED, SHADOW_COPYING, SHADOW_STATES };
 enum shadow_event {

@@ -1,6 +1,6 @@
 #include "frame.h"
 
-#include "uffd.h"
+#include "../core/uffd.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -339,13 +339,13 @@ static int run_populate(struct frames *frames, struct slot *slot, unsigned int f
 
 static int huge_populate(struct frames *frames, struct slot *slot)
 {
-	struct uffd_look look;
+	struct uffd_scan scan;
 	int ret = run_populate(frames, slot, 0, GMIG_BLOCK_PAGES);
 
 	if (ret)
 		return ret;
-	ret = uffd_look(frames->sys, frames->pagemap, slot->hva, &look);
-	if (!ret && look.huge)
+	ret = uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan);
+	if (!ret && scan.huge)
 		return 0;
 	slot_release(frames, slot);
 	return ret ? ret : -ENOSPC;
@@ -524,8 +524,7 @@ static unsigned int trim_pick(struct frames *frames, struct pool *pool, unsigned
 	for (unsigned int i = 0; i < 2; i++) {
 		struct slot **link = lists[i];
 
-		while (*link && count < FRAME_BATCH &&
-		       frames->free_pages[node] > keep_pages) {
+		while (*link && count < FRAME_BATCH && frames->free_pages[node] > keep_pages) {
 			if ((*link)->node != node) {
 				link = &(*link)->next;
 				continue;
@@ -633,11 +632,11 @@ uint64_t frame_quarantine_bytes(const struct frames *frames, unsigned int node)
 
 static bool slot_is_wrong(struct frames *frames, const struct slot *slot)
 {
-	struct uffd_look look;
+	struct uffd_scan scan;
 
-	if (uffd_look(frames->sys, frames->pagemap, slot->hva, &look))
+	if (uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan))
 		return false;
-	return memcmp(&look.present, &slot->have, sizeof(look.present)) != 0;
+	return memcmp(&scan.present, &slot->have, sizeof(scan.present)) != 0;
 }
 
 /* A sample: the first word of each page. */

@@ -1,7 +1,7 @@
 #include "audit.h"
 
+#include "../core/uffd.h"
 #include "frame.h"
-#include "uffd.h"
 
 #include <errno.h>
 
@@ -24,13 +24,13 @@ __attribute__((format(printf, 3, 4))) static void breach(struct gmig_check *chec
 
 struct block {
 	struct gmig *gmig;
-	struct window *window;
+	struct region *region;
 	uint64_t gfn;
 	struct gmig_check *check;
 	bool whole;				     /* one 2M entry */
 	struct bits present, none;		     /* pages, by the table */
 	struct shadow_entry entry[GMIG_BLOCK_PAGES]; /* whole: the first only */
-	struct uffd_look look;
+	struct uffd_scan scan;
 };
 
 static int block_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
@@ -62,9 +62,9 @@ static void block_read(struct block *block)
 static bool block_agrees(const struct block *block)
 {
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
-		if (block->present.word[i] & ~block->look.present.word[i] ||
-		    block->present.word[i] & block->look.protected.word[i] ||
-		    block->none.word[i] & block->look.present.word[i])
+		if (block->present.word[i] & ~block->scan.present.word[i] ||
+		    block->present.word[i] & block->scan.protected.word[i] ||
+		    block->none.word[i] & block->scan.present.word[i])
 			return false;
 	return true;
 }
@@ -91,26 +91,26 @@ static void change(const struct block *block, unsigned int page, enum shadow_eve
 static void check_presence(const struct block *block, unsigned int page, unsigned int pages)
 {
 	const struct shadow_entry *entry = &block->entry[page];
-	bool present = bits_get(&block->look.present, page);
+	bool present = bits_get(&block->scan.present, page);
 
 	if (entry->state == SHADOW_PRESENT && !present) {
 		change(block, page, SHADOW_DISCARD, 0);
 		frame_account(block->gmig->frames, entry->node, -(long)pages);
 		corrected(block, pages);
 	} else if (entry->state == SHADOW_NONE && present) {
-		unsigned int home = atomic_load(&block->window->home);
+		unsigned int preferred_node = atomic_load(&block->region->preferred_node);
 
 		breach(block->check, I1, "gfn 0x%llx has memory that the table does not know of",
 		       (unsigned long long)(block->gfn + page));
-		change(block, page, SHADOW_TOUCH, home);
-		frame_account(block->gmig->frames, home, pages);
+		change(block, page, SHADOW_TOUCH, preferred_node);
+		frame_account(block->gmig->frames, preferred_node, pages);
 	}
-	if (entry->state == SHADOW_PRESENT && bits_get(&block->look.protected, page)) {
-		uint8_t *hva = window_hva(block->window, block->gfn + page);
+	if (entry->state == SHADOW_PRESENT && bits_get(&block->scan.protected, page)) {
+		uint8_t *hva = region_hva(block->region, block->gfn + page);
 
 		breach(block->check, I3, "gfn 0x%llx was left write-protected",
 		       (unsigned long long)(block->gfn + page));
-		uffd_protect(block->gmig->sys, block->gmig->vnodes[block->window->vnode].uffd, hva,
+		uffd_protect(block->gmig->sys, block->gmig->vnodes[block->region->vnode].uffd, hva,
 			     pages * GMIG_PAGE_BYTES, false);
 	}
 }
@@ -131,7 +131,7 @@ static void check_placement(struct block *block)
 		if (block->entry[i].state != SHADOW_PRESENT)
 			continue;
 		index[asked] = (uint16_t)i;
-		pages[asked++] = window_hva(block->window, block->gfn + i);
+		pages[asked++] = region_hva(block->region, block->gfn + i);
 	}
 	if (!asked || block->gmig->sys->query_nodes(asked, pages, status))
 		return;
@@ -151,15 +151,15 @@ static void check_placement(struct block *block)
 static void check_block(struct block *block)
 {
 	struct gmig *gmig = block->gmig;
-	const void *hva = window_hva(block->window, block->gfn);
+	const void *hva = region_hva(block->region, block->gfn);
 
 	block_read(block);
 	if (block->whole &&
 	    (block->entry[0].state == SHADOW_CLAIMED || block->entry[0].state == SHADOW_COPYING))
 		return;
-	if (uffd_look(gmig->sys, gmig->pagemap, hva, &block->look))
+	if (uffd_scan(gmig->sys, gmig->pagemap, hva, &block->scan))
 		return;
-	if (block->whole && !block->look.huge && !bits_empty(&block->look.present)) {
+	if (block->whole && !block->scan.huge && !bits_empty(&block->scan.present)) {
 		if (shadow_split(gmig->shadow, block->gfn))
 			return;
 		corrected(block, GMIG_BLOCK_PAGES);
@@ -188,8 +188,8 @@ void audit_correct(struct gmig *gmig, uint64_t gfn, uint64_t pages, struct gmig_
 		block.gfn = at;
 		block.check = check;
 		block.whole = false;
-		block.window = engine_window_of_gfn(gmig, at);
-		if (!block.window)
+		block.region = engine_region_of_gfn(gmig, at);
+		if (!block.region)
 			continue;
 		engine_gate_enter(gmig);
 		pthread_mutex_lock(&stripe->lock);
@@ -230,11 +230,11 @@ static int census_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 static void census_take(struct gmig *gmig, int vnode, struct census *census)
 {
 	memset(census, 0, sizeof(*census));
-	for (unsigned int i = 0; i < atomic_load(&gmig->window_count); i++) {
-		const struct window *window = &gmig->windows[i];
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
 
-		if (vnode < 0 || (unsigned int)vnode == window->vnode)
-			shadow_walk(gmig->shadow, window->gfn, window->pages, census_visit, census);
+		if (vnode < 0 || (unsigned int)vnode == region->vnode)
+			shadow_walk(gmig->shadow, region->gfn, region->pages, census_visit, census);
 	}
 }
 
@@ -289,27 +289,27 @@ int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *e
 	if (gmig->plain)
 		return gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
 	check_counts(gmig, check);
-	for (unsigned int i = 0; i < atomic_load(&gmig->window_count); i++)
-		audit_correct(gmig, gmig->windows[i].gfn, gmig->windows[i].pages, check);
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		audit_correct(gmig, gmig->regions[i].gfn, gmig->regions[i].pages, check);
 	return 0;
 }
 
 /* ---- What is where ------------------------------------------------------------------------- */
 
-/* Plain windows: nobody told the table, the kernel has to be asked. */
-static void plain_residency(struct gmig *gmig, const struct window *window, uint64_t *bytes)
+/* Plain regions: nobody told the table, the kernel has to be asked. */
+static void plain_residency(struct gmig *gmig, const struct region *region, uint64_t *bytes)
 {
 	void *pages[GMIG_BLOCK_PAGES];
 	int status[GMIG_BLOCK_PAGES];
 
-	for (uint64_t at = 0; at < window->pages; at += GMIG_BLOCK_PAGES) {
+	for (uint64_t at = 0; at < region->pages; at += GMIG_BLOCK_PAGES) {
 		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-			pages[i] = window->hva + (at + i) * GMIG_PAGE_BYTES;
+			pages[i] = region->hva + (at + i) * GMIG_PAGE_BYTES;
 		if (gmig->sys->query_nodes(GMIG_BLOCK_PAGES, pages, status))
 			continue;
 		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++) {
-			unsigned int node =
-			    gmig->fake ? atomic_load(&window->home) : (unsigned int)status[i];
+			unsigned int node = gmig->fake ? atomic_load(&region->preferred_node)
+						       : (unsigned int)status[i];
 
 			if (status[i] >= 0 && node < GMIG_MAX_NODES)
 				bytes[node] += GMIG_PAGE_BYTES;
@@ -323,12 +323,12 @@ int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MA
 	bool found = false;
 
 	memset(bytes, 0, GMIG_MAX_NODES * sizeof(bytes[0]));
-	for (unsigned int i = 0; i < atomic_load(&gmig->window_count); i++) {
-		if (gmig->windows[i].vnode != vnode)
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		if (gmig->regions[i].vnode != vnode)
 			continue;
 		found = true;
 		if (gmig->plain)
-			plain_residency(gmig, &gmig->windows[i], bytes);
+			plain_residency(gmig, &gmig->regions[i], bytes);
 	}
 	if (!found)
 		return -EINVAL;
@@ -355,14 +355,15 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 	stats->sleepers = atomic_load(&gmig->sleepers);
 	stats->faults = atomic_load(&gmig->faults);
 	stats->faults_known_thread = atomic_load(&gmig->faults_known_thread);
-	hist_summary(&gmig->closed_read, &stats->closed_read);
-	hist_summary(&gmig->closed_write, &stats->closed_write);
+	hist_summary(&gmig->blackout_read, &stats->blackout_read);
+	hist_summary(&gmig->blackout_write, &stats->blackout_write);
 	hist_summary(&gmig->stall, &stats->stall);
 }
 
 void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS])
 {
-	const struct hist *const hists[] = {&gmig->closed_read, &gmig->closed_write, &gmig->stall};
+	const struct hist *const hists[] = {&gmig->blackout_read, &gmig->blackout_write,
+					    &gmig->stall};
 	uint64_t low, high, seen;
 
 	memset(count, 0, GMIG_TIME_BUCKETS * sizeof(*count));

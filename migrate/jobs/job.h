@@ -1,6 +1,6 @@
 /*
  * A job carries a plan out: a thread of its own that runs passes, copy workers that move one block
- * at a time, and, where frames come from the kernel, a supplier beside each worker that has them
+ * at a time, and, where frames come from the kernel, a zeroer beside each worker that has them
  * zeroed ahead.
  *
  * job.lock guards state, rate and the counts of the job's threads; it is never held while a block
@@ -9,10 +9,10 @@
 #ifndef GMIG_JOB_H
 #define GMIG_JOB_H
 
-#include "engine.h"
-#include "mover.h"
+#include "../core/rate.h"
+#include "../memory/engine.h"
+#include "../movers/mover.h"
 #include "plan.h"
-#include "rate.h"
 #include "status.h"
 #include "trace.h"
 
@@ -58,8 +58,8 @@ struct gmig_job {
 	atomic_size_t todo_next;
 	atomic_uint full[GMIG_MAX_NODES]; /* times in a row that a node had no frame */
 
-	atomic_ullong total_bytes, moved_bytes, huge_lost;
-	struct hist closed_read, closed_write, stall;
+	atomic_ullong total_bytes, moved_bytes, thp_split;
+	struct hist blackout_read, blackout_write, stall;
 };
 
 /* Change the state; -EPERM for an event that the state does not know, -EALREADY when it is so
@@ -92,7 +92,7 @@ struct job_worker {
 	unsigned int number;	    /* in its job, from 0 */
 	unsigned int index;	    /* of its pools */
 	bool again;		    /* a later pass: only pages that are worth another try */
-	atomic_uint target, source; /* nodes of the current block, for the supplier */
+	atomic_uint target, source; /* nodes of the current block, for the zeroer */
 };
 
 /* Move what is to be moved of one block and note the results. false: the job is being cancelled. */

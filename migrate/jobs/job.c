@@ -1,6 +1,6 @@
 #include "job.h"
 
-#include "audit.h"
+#include "../memory/audit.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -129,28 +129,28 @@ void job_tell(struct gmig_job *job)
 	options->job_event(options->opaque, &info);
 }
 
-static bool takes_part(const struct gmig_job *job, const struct window *window)
+static bool takes_part(const struct gmig_job *job, const struct region *region)
 {
-	return !job->spec.vnodes || job->spec.vnodes >> window->vnode & 1;
+	return !job->spec.vnodes || job->spec.vnodes >> region->vnode & 1;
 }
 
 /* The audit first: the plan is only as good as the beliefs. */
 static int job_plan(struct gmig_job *job, struct gmig_error *err)
 {
-	struct plan_range ranges[ENGINE_WINDOWS];
+	struct plan_range ranges[ENGINE_REGIONS];
 	struct gmig *gmig = job->gmig;
 	size_t count = 0;
 	int ret = 0;
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->window_count) && !ret; i++) {
-		const struct window *window = &gmig->windows[i];
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
+		const struct region *region = &gmig->regions[i];
 
-		if (!takes_part(job, window))
+		if (!takes_part(job, region))
 			continue;
-		audit_correct(gmig, window->gfn, window->pages, NULL);
-		ranges[count].gfn = window->gfn;
-		ranges[count++].pages = window->pages;
-		ret = status_add_range(job->status, window->gfn, window->pages);
+		audit_correct(gmig, region->gfn, region->pages, NULL);
+		ranges[count].gfn = region->gfn;
+		ranges[count++].pages = region->pages;
+		ret = status_add_range(job->status, region->gfn, region->pages);
 	}
 	if (!ret)
 		ret = plan_build(gmig->shadow, ranges, count, &job->map, &job->plan);
@@ -162,22 +162,24 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 
 /* Memory that the guest has not touched yet follows what it has. back: undo, for what the job set
  * and nobody else since. */
-static void job_move_homes(struct gmig_job *job, uint8_t *homes, bool back)
+static void job_move_preferred(struct gmig_job *job, uint8_t *preferred, bool back)
 {
 	struct gmig *gmig = job->gmig;
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->window_count); i++) {
-		struct window *window = &gmig->windows[i];
-		unsigned int home = atomic_load(&window->home);
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		struct region *region = &gmig->regions[i];
+		unsigned int preferred_node = atomic_load(&region->preferred_node);
 
-		if (!takes_part(job, window))
+		if (!takes_part(job, region))
 			continue;
 		if (!back) {
-			homes[i] = (uint8_t)home;
-			if (job->map.to[home] != GMIG_NO_NODE)
-				engine_window_set_home(gmig, window, job->map.to[home]);
-		} else if (homes[i] != GMIG_NO_NODE && home == job->map.to[homes[i]]) {
-			engine_window_set_home(gmig, window, homes[i]);
+			preferred[i] = (uint8_t)preferred_node;
+			if (job->map.to[preferred_node] != GMIG_NO_NODE)
+				region_set_preferred_node(gmig, region,
+							  job->map.to[preferred_node]);
+		} else if (preferred[i] != GMIG_NO_NODE &&
+			   preferred_node == job->map.to[preferred[i]]) {
+			region_set_preferred_node(gmig, region, preferred[i]);
 		}
 	}
 }
@@ -195,9 +197,9 @@ static void job_finish(struct gmig_job *job, int ret, const struct gmig_error *e
 		for (size_t i = 0; i < job->plan->blocks; i++)
 			job_block_unreached(job, job->todo[i]);
 	}
-	for (unsigned int i = 0; job->plan && i < atomic_load(&gmig->window_count); i++)
-		if (takes_part(job, &gmig->windows[i]))
-			audit_correct(gmig, gmig->windows[i].gfn, gmig->windows[i].pages, NULL);
+	for (unsigned int i = 0; job->plan && i < atomic_load(&gmig->region_count); i++)
+		if (takes_part(job, &gmig->regions[i]))
+			audit_correct(gmig, gmig->regions[i].gfn, gmig->regions[i].pages, NULL);
 	pthread_mutex_lock(&job->lock);
 	if (ret)
 		job->error = *err;
@@ -209,16 +211,17 @@ static void *job_thread(void *arg)
 {
 	struct gmig_job *job = arg;
 	struct gmig_error err = {0};
-	uint8_t homes[ENGINE_WINDOWS];
+	uint8_t preferred[ENGINE_REGIONS];
 	bool back;
 	int ret;
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
-	memset(homes, GMIG_NO_NODE, sizeof(homes)); /* a window that is added meanwhile has none */
-	/* The homes first: what is touched after the plan was made must not land where the job moves
+	memset(preferred, GMIG_NO_NODE,
+	       sizeof(preferred)); /* a region that is added meanwhile has none */
+	/* The preferred first: what is touched after the plan was made must not land where the job moves
 	 * memory away from. */
-	job_move_homes(job, homes, false);
+	job_move_preferred(job, preferred, false);
 	engine_settle_faults(job->gmig);
 	ret = job_plan(job, &err);
 	if (!ret)
@@ -227,7 +230,7 @@ static void *job_thread(void *arg)
 	back = ret || job->state == GMIG_JOB_CANCELLING;
 	pthread_mutex_unlock(&job->lock);
 	if (back)
-		job_move_homes(job, homes, true);
+		job_move_preferred(job, preferred, true);
 	job_finish(job, ret, &err);
 	job_tell(job);
 	gmig_job_put(job);
@@ -249,8 +252,8 @@ static int spec_check(const struct gmig *gmig, const struct gmig_job_spec *spec,
 		return gmig_fail(err, -EINVAL, "%u threads: at most %u", spec->threads,
 				 GMIG_MAX_WORKERS);
 	if (spec->batch_pages > GMIG_BLOCK_PAGES)
-		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu", spec->batch_pages,
-				 (unsigned long long)GMIG_BLOCK_PAGES);
+		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
+				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
 	if (!mover_find(spec->mover))
 		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
 	if (atomic_load(&gmig->fatal))
@@ -427,17 +430,17 @@ void gmig_job_wait(struct gmig_job *job)
 }
 
 /* Pages that were discarded meanwhile did not stay anywhere. */
-static void info_left(struct gmig_job *job, struct gmig_job_info *info)
+static void info_remaining(struct gmig_job *job, struct gmig_job_info *info)
 {
-	struct gmig_left all[GMIG_MAX_LEFT + 1];
-	unsigned int count = status_count_left(job->status, all, GMIG_MAX_LEFT + 1);
+	struct gmig_remaining all[GMIG_MAX_REMAINING + 1];
+	unsigned int count = status_count_remaining(job->status, all, GMIG_MAX_REMAINING + 1);
 
-	info->left_bytes = 0;
-	for (unsigned int i = 0; i < count && info->left_count < GMIG_MAX_LEFT; i++) {
+	info->remaining_bytes = 0;
+	for (unsigned int i = 0; i < count && info->remaining_count < GMIG_MAX_REMAINING; i++) {
 		if (all[i].error == ENOENT)
 			continue;
-		info->left[info->left_count++] = all[i];
-		info->left_bytes += all[i].pages * GMIG_PAGE_BYTES;
+		info->remaining[info->remaining_count++] = all[i];
+		info->remaining_bytes += all[i].pages * GMIG_PAGE_BYTES;
 	}
 }
 
@@ -450,11 +453,11 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->spec = job->spec;
 	info->total_bytes = atomic_load(&job->total_bytes);
 	info->moved_bytes = atomic_load(&job->moved_bytes);
-	info->huge_lost = atomic_load(&job->huge_lost);
+	info->thp_split = atomic_load(&job->thp_split);
 	if (info->total_bytes > info->moved_bytes)
-		info->left_bytes = info->total_bytes - info->moved_bytes;
-	hist_summary(&job->closed_read, &info->closed_read);
-	hist_summary(&job->closed_write, &info->closed_write);
+		info->remaining_bytes = info->total_bytes - info->moved_bytes;
+	hist_summary(&job->blackout_read, &info->blackout_read);
+	hist_summary(&job->blackout_write, &info->blackout_write);
 	hist_summary(&job->stall, &info->stall);
 	pthread_mutex_lock(&job->lock);
 	info->state = job->state;
@@ -469,7 +472,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->error = job->error;
 	pthread_mutex_unlock(&job->lock);
 	if (job_is_over(info->state))
-		info_left(job, info);
+		info_remaining(job, info);
 }
 
 /* Of a page that took no part: where it is. */

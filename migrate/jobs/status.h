@@ -6,7 +6,7 @@
 #ifndef GMIG_STATUS_H
 #define GMIG_STATUS_H
 
-#include "gmig.h"
+#include "../gmig.h"
 
 #define STATUS_NOT_TRIED (-4095) /* takes no part in the job: what every page starts with */
 
@@ -27,7 +27,8 @@ void status_get(struct status *status, uint64_t gfn, size_t pages, int *result);
  * Pages by -errno, most first; returns how many kinds (at most max). Pages that are not tried
  * or moved are left out.
  */
-unsigned int status_count_left(struct status *status, struct gmig_left *left, unsigned int max);
+unsigned int status_count_remaining(struct status *status, struct gmig_remaining *left,
+				    unsigned int max);
 /* Does any page of the block have a result of -EAGAIN or -EBUSY (worth another pass)? */
 bool status_block_wants_retry(struct status *status, uint64_t gfn);
 

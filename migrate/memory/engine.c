@@ -1,10 +1,10 @@
 #include "engine.h"
 
-#include "copy.h"
+#include "../core/copy.h"
+#include "../core/uffd.h"
+#include "../jobs/job.h"
 #include "fault.h"
 #include "frame.h"
-#include "job.h"
-#include "uffd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,29 +47,29 @@ void engine_fatal(struct gmig *gmig, int code, const char *format, ...)
 		gmig->options.fatal(gmig->options.opaque, &err);
 }
 
-struct window *engine_window_of_gfn(struct gmig *gmig, uint64_t gfn)
+struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn)
 {
-	unsigned int count = atomic_load(&gmig->window_count);
+	unsigned int count = atomic_load(&gmig->region_count);
 
 	for (unsigned int i = 0; i < count; i++) {
-		struct window *window = &gmig->windows[i];
+		struct region *region = &gmig->regions[i];
 
-		if (gfn >= window->gfn && gfn - window->gfn < window->pages)
-			return window;
+		if (gfn >= region->gfn && gfn - region->gfn < region->pages)
+			return region;
 	}
 	return NULL;
 }
 
-struct window *engine_window_of_hva(struct gmig *gmig, uintptr_t hva)
+struct region *engine_region_of_hva(struct gmig *gmig, uintptr_t hva)
 {
-	unsigned int count = atomic_load(&gmig->window_count);
+	unsigned int count = atomic_load(&gmig->region_count);
 
 	for (unsigned int i = 0; i < count; i++) {
-		struct window *window = &gmig->windows[i];
-		uintptr_t start = (uintptr_t)window->hva;
+		struct region *region = &gmig->regions[i];
+		uintptr_t start = (uintptr_t)region->hva;
 
-		if (hva >= start && hva - start < window->pages * GMIG_PAGE_BYTES)
-			return window;
+		if (hva >= start && hva - start < region->pages * GMIG_PAGE_BYTES)
+			return region;
 	}
 	return NULL;
 }
@@ -121,13 +121,13 @@ void engine_settle_faults(struct gmig *gmig)
 	atomic_fetch_sub(&gmig->gate_wanted, 1);
 }
 
-/* ---- Windows ------------------------------------------------------------------------------- */
+/* ---- Regions ------------------------------------------------------------------------------- */
 
 /* An explicit policy keeps AutoNUMA out; on fake nodes all memory is on the real node that the
  * process prefers. */
-static void window_bind(struct gmig *gmig, const struct window *window, unsigned int node)
+static void region_bind(struct gmig *gmig, const struct region *region, unsigned int node)
 {
-	int ret = gmig->sys->prefer_node(window->hva, window->pages * GMIG_PAGE_BYTES,
+	int ret = gmig->sys->prefer_node(region->hva, region->pages * GMIG_PAGE_BYTES,
 					 gmig->fake ? 0 : (int)node);
 
 	if (ret && ret != -ENOSYS)
@@ -135,21 +135,21 @@ static void window_bind(struct gmig *gmig, const struct window *window, unsigned
 			   gmig_errno_name(ret));
 }
 
-void engine_window_set_home(struct gmig *gmig, struct window *window, unsigned int node)
+void region_set_preferred_node(struct gmig *gmig, struct region *region, unsigned int node)
 {
-	if (atomic_exchange(&window->home, node) != node)
-		window_bind(gmig, window, node);
+	if (atomic_exchange(&region->preferred_node, node) != node)
+		region_bind(gmig, region, node);
 }
 
-static int window_check(struct gmig *gmig, const struct gmig_window_spec *spec,
+static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 			struct gmig_error *err)
 {
 	uint64_t gfn = spec->gpa / GMIG_PAGE_BYTES, pages = spec->bytes / GMIG_PAGE_BYTES;
-	unsigned int count = atomic_load(&gmig->window_count);
+	unsigned int count = atomic_load(&gmig->region_count);
 
 	if (spec->gpa % GMIG_BLOCK_BYTES || spec->bytes % GMIG_BLOCK_BYTES || !spec->bytes)
 		return gmig_fail(err, -EINVAL,
-				 "window at 0x%llx: address and size must be multiples of 2 MiB",
+				 "region at 0x%llx: address and size must be multiples of 2 MiB",
 				 (unsigned long long)spec->gpa);
 	if (spec->vnode >= GMIG_MAX_VNODES)
 		return gmig_fail(err, -EINVAL, "vnode %u: at most %u vnodes", spec->vnode,
@@ -157,30 +157,30 @@ static int window_check(struct gmig *gmig, const struct gmig_window_spec *spec,
 	if (!engine_node_exists(gmig, spec->host_node))
 		return gmig_fail(err, -ENODEV, "host node %u is not there or has no memory",
 				 spec->host_node);
-	if (count == ENGINE_WINDOWS)
-		return gmig_fail(err, -EINVAL, "more than %u windows", ENGINE_WINDOWS);
+	if (count == ENGINE_REGIONS)
+		return gmig_fail(err, -EINVAL, "more than %u regions", ENGINE_REGIONS);
 	for (unsigned int i = 0; i < count; i++) {
-		const struct window *other = &gmig->windows[i];
+		const struct region *other = &gmig->regions[i];
 
 		if (gfn < other->gfn + other->pages && other->gfn < gfn + pages)
 			return gmig_fail(err, -EINVAL,
-					 "window at 0x%llx overlaps the one at 0x%llx",
+					 "region at 0x%llx overlaps the one at 0x%llx",
 					 (unsigned long long)spec->gpa,
 					 (unsigned long long)(other->gfn * GMIG_PAGE_BYTES));
 	}
 	return 0;
 }
 
-static int window_map(struct gmig *gmig, struct window *window, struct gmig_error *err)
+static int region_map(struct gmig *gmig, struct region *region, struct gmig_error *err)
 {
-	size_t bytes = window->pages * GMIG_PAGE_BYTES;
+	size_t bytes = region->pages * GMIG_PAGE_BYTES;
 	void *hva;
-	int ret = gmig_sys_map_aligned(gmig->sys, bytes, &window->reserved, &hva);
+	int ret = gmig_sys_map_aligned(gmig->sys, bytes, &region->reserved, &hva);
 
 	if (ret)
 		return gmig_fail(err, ret, "cannot map %llu MiB of guest memory: %s",
 				 (unsigned long long)(bytes >> 20), gmig_errno_name(ret));
-	window->hva = hva;
+	region->hva = hva;
 	/* A kernel without huge pages refuses these two; small pages are then what there is. */
 	gmig->sys->advise(hva, bytes, gmig->options.small_pages ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	gmig->sys->advise(hva, bytes, MADV_UNMERGEABLE);
@@ -188,18 +188,18 @@ static int window_map(struct gmig *gmig, struct window *window, struct gmig_erro
 	if (ret)
 		return gmig_fail(err, ret, "cannot keep guest memory out of fork: %s",
 				 gmig_errno_name(ret));
-	window_bind(gmig, window, atomic_load(&window->home));
+	region_bind(gmig, region, atomic_load(&region->preferred_node));
 	return 0;
 }
 
-static int window_guard(struct gmig *gmig, struct window *window, struct gmig_error *err)
+static int region_guard(struct gmig *gmig, struct region *region, struct gmig_error *err)
 {
-	struct vnode *vnode = &gmig->vnodes[window->vnode];
+	struct vnode *vnode = &gmig->vnodes[region->vnode];
 	int ret;
 
-	ret = shadow_reserve(gmig->shadow, window->gfn, window->pages);
+	ret = shadow_reserve(gmig->shadow, region->gfn, region->pages);
 	if (ret)
-		return gmig_fail(err, ret, "no shadow table for the window: %s",
+		return gmig_fail(err, ret, "no shadow table for the region: %s",
 				 gmig_errno_name(ret));
 	if (gmig->plain)
 		return 0;
@@ -210,50 +210,50 @@ static int window_guard(struct gmig *gmig, struct window *window, struct gmig_er
 			return gmig_fail(err, ret, "cannot open a userfaultfd: %s",
 					 gmig_errno_name(ret));
 	}
-	ret = uffd_register(gmig->sys, vnode->uffd, window->hva, window->pages * GMIG_PAGE_BYTES,
+	ret = uffd_register(gmig->sys, vnode->uffd, region->hva, region->pages * GMIG_PAGE_BYTES,
 			    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
 	if (ret)
-		return gmig_fail(err, ret, "cannot register the window with userfaultfd: %s",
+		return gmig_fail(err, ret, "cannot register the region with userfaultfd: %s",
 				 gmig_errno_name(ret));
 	if (vnode->fault)
 		return 0;
-	return fault_start(gmig, window->vnode, &vnode->fault, err);
+	return fault_start(gmig, region->vnode, &vnode->fault, err);
 }
 
-static int window_add(struct gmig *gmig, const struct gmig_window_spec *spec, void **hva,
+static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		      struct gmig_error *err)
 {
-	unsigned int count = atomic_load(&gmig->window_count);
-	struct window *window = &gmig->windows[count];
-	int ret = window_check(gmig, spec, err);
+	unsigned int count = atomic_load(&gmig->region_count);
+	struct region *region = &gmig->regions[count];
+	int ret = region_check(gmig, spec, err);
 
 	if (ret)
 		return ret;
-	window->vnode = spec->vnode;
-	window->gfn = spec->gpa / GMIG_PAGE_BYTES;
-	window->pages = spec->bytes / GMIG_PAGE_BYTES;
-	window->reserved = NULL;
-	atomic_store(&window->home, spec->host_node);
-	ret = window_map(gmig, window, err);
+	region->vnode = spec->vnode;
+	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
+	region->pages = spec->bytes / GMIG_PAGE_BYTES;
+	region->reserved = NULL;
+	atomic_store(&region->preferred_node, spec->host_node);
+	ret = region_map(gmig, region, err);
 	if (!ret)
-		ret = window_guard(gmig, window, err);
+		ret = region_guard(gmig, region, err);
 	if (ret) {
-		if (window->reserved)
-			gmig->sys->unmap(window->reserved, spec->bytes + GMIG_SYS_GUARD_BYTES);
+		if (region->reserved)
+			gmig->sys->unmap(region->reserved, spec->bytes + GMIG_SYS_GUARD_BYTES);
 		return ret;
 	}
-	atomic_store(&gmig->window_count, count + 1);
-	*hva = window->hva;
+	atomic_store(&gmig->region_count, count + 1);
+	*hva = region->hva;
 	return 0;
 }
 
-int gmig_window_add(struct gmig *gmig, const struct gmig_window_spec *spec, void **hva,
+int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		    struct gmig_error *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&gmig->lock);
-	ret = window_add(gmig, spec, hva, err);
+	ret = region_add(gmig, spec, hva, err);
 	pthread_mutex_unlock(&gmig->lock);
 	return ret;
 }
@@ -352,7 +352,7 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 
 /*
  * Order matters: jobs first (they may hold a block), then the fault threads, then the mappings, the
- * descriptors last: a closed userfaultfd would let the window's holes read as zeros.
+ * descriptors last: a closed userfaultfd would let the region's holes read as zeros.
  */
 void gmig_destroy(struct gmig *gmig)
 {
@@ -361,9 +361,9 @@ void gmig_destroy(struct gmig *gmig)
 	job_end_all(gmig);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		fault_stop(gmig->vnodes[i].fault);
-	for (unsigned int i = 0; i < atomic_load(&gmig->window_count); i++)
-		gmig->sys->unmap(gmig->windows[i].reserved,
-				 gmig->windows[i].pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		gmig->sys->unmap(gmig->regions[i].reserved,
+				 gmig->regions[i].pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		if (gmig->vnodes[i].uffd >= 0)
 			gmig->sys->close(gmig->vnodes[i].uffd);

@@ -1,7 +1,7 @@
 #include "fault.h"
 
+#include "../core/uffd.h"
 #include "frame.h"
-#include "uffd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ struct fault {
 /* One message, looked up. */
 struct touch {
 	struct fault *fault;
-	struct window *window;
+	struct region *region;
 	uint64_t gfn;	    /* of the page */
 	uint64_t block_gfn; /* of its block */
 	int tid;
@@ -32,7 +32,7 @@ struct touch {
 	bool protected; /* it met a write protection, not a hole */
 };
 
-/* ---- Workers that read windows ------------------------------------------------------------- */
+/* ---- Workers that read regions ------------------------------------------------------------- */
 
 int fault_worker_enter(struct gmig *gmig)
 {
@@ -107,7 +107,7 @@ static void entry_event(const struct touch *touch, uint64_t gfn, unsigned int or
 static unsigned int node_of(const struct touch *touch, uint64_t gfn, unsigned int hoped)
 {
 	struct gmig *gmig = touch->fault->gmig;
-	void *page = window_hva(touch->window, gfn);
+	void *page = region_hva(touch->region, gfn);
 	int status = -ENOENT;
 
 	if (gmig->fake || gmig->sys->query_nodes(1, &page, &status) || status < 0 ||
@@ -136,7 +136,7 @@ static int fill_huge(const struct touch *touch, unsigned int node)
 	if (!slot->clean)
 		memset(slot->hva, 0, GMIG_BLOCK_BYTES);
 	slot->clean = true;
-	struct uffd_move move = {touch->fault->uffd, window_hva(touch->window, touch->block_gfn),
+	struct uffd_move move = {touch->fault->uffd, region_hva(touch->region, touch->block_gfn),
 				 slot->hva, GMIG_BLOCK_BYTES, false};
 
 	ret = uffd_move(gmig->sys, &move, &done);
@@ -153,14 +153,14 @@ static int fill_huge(const struct touch *touch, unsigned int node)
 }
 
 /*
- * Single pages, placed by the window's policy (home node preferred, any other when that is full).
+ * Single pages, placed by the region's policy (preferred_node node preferred, any other when that is full).
  * The entry of an untouched block is split first. *filled: pages that are there now, though their
  * sleepers are not woken yet.
  */
 static int fill_small(const struct touch *touch, uint64_t gfn, unsigned int pages)
 {
 	struct gmig *gmig = touch->fault->gmig;
-	unsigned int home = atomic_load(&touch->window->home);
+	unsigned int preferred_node = atomic_load(&touch->region->preferred_node);
 	struct shadow_entry entry;
 	size_t done;
 	int ret = shadow_lookup(gmig->shadow, gfn, &entry);
@@ -169,10 +169,10 @@ static int fill_small(const struct touch *touch, uint64_t gfn, unsigned int page
 		ret = shadow_split(gmig->shadow, touch->block_gfn);
 	if (ret)
 		return ret;
-	ret = uffd_copy(gmig->sys, touch->fault->uffd, window_hva(touch->window, gfn),
+	ret = uffd_copy(gmig->sys, touch->fault->uffd, region_hva(touch->region, gfn),
 			touch->fault->zeros, pages * GMIG_PAGE_BYTES, &done);
 	for (uint64_t i = 0; i < done / GMIG_PAGE_BYTES; i++) {
-		unsigned int node = node_of(touch, gfn + i, home);
+		unsigned int node = node_of(touch, gfn + i, preferred_node);
 
 		frame_account(gmig->frames, node, 1);
 		entry_event(touch, gfn + i, 0, SHADOW_TOUCH, node);
@@ -180,21 +180,22 @@ static int fill_small(const struct touch *touch, uint64_t gfn, unsigned int page
 	return done ? 0 : ret;
 }
 
-/* Nodes by distance from the home; each is tried for a whole block. */
+/* Nodes by distance from the preferred_node; each is tried for a whole block. */
 static int fill_huge_somewhere(const struct touch *touch)
 {
 	const struct gmig_topology *topology = touch->fault->gmig->options.topology;
-	unsigned int home = atomic_load(&touch->window->home);
+	unsigned int preferred_node = atomic_load(&touch->region->preferred_node);
 	uint64_t left = gmig_topology_nodes(topology);
-	int ret = fill_huge(touch, home);
+	int ret = fill_huge(touch, preferred_node);
 
-	left &= ~(1ull << home);
+	left &= ~(1ull << preferred_node);
 	while ((ret == -ENOMEM || ret == -ENOSPC) && left) {
 		unsigned int best = (unsigned int)__builtin_ctzll(left);
 
 		for (unsigned int node = best; node < GMIG_MAX_NODES; node++)
-			if (left >> node & 1 && gmig_topology_distance(topology, home, node) <
-						    gmig_topology_distance(topology, home, best))
+			if (left >> node & 1 &&
+			    gmig_topology_distance(topology, preferred_node, node) <
+				gmig_topology_distance(topology, preferred_node, best))
 				best = node;
 		left &= ~(1ull << best);
 		ret = fill_huge(touch, best);
@@ -222,26 +223,26 @@ static void fill(const struct touch *touch, const struct shadow_entry *entry)
 /* ---- Messages ------------------------------------------------------------------------------ */
 
 /* The entry says PRESENT, and yet somebody slept on it. Caller holds stripe->lock. */
-static void mend_present(const struct touch *touch, const struct shadow_entry *entry)
+static void repair_present(const struct touch *touch, const struct shadow_entry *entry)
 {
 	struct gmig *gmig = touch->fault->gmig;
 	unsigned int page = (unsigned int)(touch->gfn - touch->block_gfn);
-	uint8_t *block = window_hva(touch->window, touch->block_gfn);
+	uint8_t *block = region_hva(touch->region, touch->block_gfn);
 	struct shadow_entry none = *entry;
-	struct uffd_look look;
+	struct uffd_scan scan;
 
-	if (uffd_look(gmig->sys, gmig->pagemap, block, &look))
+	if (uffd_scan(gmig->sys, gmig->pagemap, block, &scan))
 		return;
-	if (bits_get(&look.protected, page)) {
+	if (bits_get(&scan.protected, page)) {
 		engine_log(gmig, GMIG_LOG_WARNING, "event=left-protected gfn=0x%llx",
 			   (unsigned long long)touch->gfn);
 		uffd_protect(gmig->sys, touch->fault->uffd, block + page * GMIG_PAGE_BYTES,
 			     GMIG_PAGE_BYTES, false);
 		return;
 	}
-	if (bits_get(&look.present, page))
+	if (bits_get(&scan.present, page))
 		return;
-	if (entry->order && !bits_empty(&look.present)) {
+	if (entry->order && !bits_empty(&scan.present)) {
 		if (shadow_split(gmig->shadow, touch->block_gfn))
 			return;
 		none.order = 0;
@@ -256,7 +257,7 @@ static void mend_present(const struct touch *touch, const struct shadow_entry *e
 static void serve(const struct touch *touch, struct stripe *stripe)
 {
 	struct gmig *gmig = touch->fault->gmig;
-	void *page = window_hva(touch->window, touch->gfn);
+	void *page = region_hva(touch->region, touch->gfn);
 	struct shadow_entry entry;
 	size_t done;
 
@@ -275,7 +276,7 @@ static void serve(const struct touch *touch, struct stripe *stripe)
 	if (entry.state == SHADOW_NONE)
 		fill(touch, &entry);
 	else
-		mend_present(touch, &entry);
+		repair_present(touch, &entry);
 	uffd_wake(gmig->sys, touch->fault->uffd, page, GMIG_PAGE_BYTES);
 }
 
@@ -295,17 +296,17 @@ static void handle(struct fault *fault, const struct uffd_msg *msg)
 	struct gmig *gmig = fault->gmig;
 	struct touch touch = {
 	    .fault = fault,
-	    .window = engine_window_of_hva(gmig, (uintptr_t)msg->arg.pagefault.address),
+	    .region = engine_region_of_hva(gmig, (uintptr_t)msg->arg.pagefault.address),
 	    .tid = (int)msg->arg.pagefault.feat.ptid,
 	    .write = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,
 	    .protected = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP,
 	};
 	struct stripe *stripe;
 
-	if (msg->event != UFFD_EVENT_PAGEFAULT || !touch.window)
+	if (msg->event != UFFD_EVENT_PAGEFAULT || !touch.region)
 		return;
-	touch.gfn = touch.window->gfn +
-		    ((uintptr_t)msg->arg.pagefault.address - (uintptr_t)touch.window->hva) /
+	touch.gfn = touch.region->gfn +
+		    ((uintptr_t)msg->arg.pagefault.address - (uintptr_t)touch.region->hva) /
 			GMIG_PAGE_BYTES;
 	touch.block_gfn = touch.gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES;
 	atomic_fetch_add(&gmig->faults, 1);

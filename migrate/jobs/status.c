@@ -252,22 +252,24 @@ void status_get(struct status *status, uint64_t gfn, size_t pages, int *result)
 
 static int by_pages(const void *a, const void *b)
 {
-	const struct gmig_left *left = a, *right = b;
+	const struct gmig_remaining *left = a, *right = b;
 
 	if (left->pages != right->pages)
 		return left->pages < right->pages ? 1 : -1;
 	return left->error - right->error;
 }
 
-unsigned int status_count_left(struct status *status, struct gmig_left *left, unsigned int max)
+unsigned int status_count_remaining(struct status *status, struct gmig_remaining *left,
+				    unsigned int max)
 {
-	struct gmig_left all[GMIG_MAX_LEFT * 4];
+	struct gmig_remaining all[GMIG_MAX_REMAINING * 4];
 	unsigned int kinds = 0;
 
 	pthread_mutex_lock(&status->lock);
-	for (int error = 1; error < -STATUS_NOT_TRIED && kinds < GMIG_MAX_LEFT * 4; error++) {
+	for (int error = 1; error < -STATUS_NOT_TRIED && kinds < GMIG_MAX_REMAINING * 4; error++) {
 		if (status->pages_by_error[error])
-			all[kinds++] = (struct gmig_left){error, status->pages_by_error[error]};
+			all[kinds++] =
+			    (struct gmig_remaining){error, status->pages_by_error[error]};
 	}
 	pthread_mutex_unlock(&status->lock);
 	qsort(all, kinds, sizeof(all[0]), by_pages);

@@ -1,27 +1,27 @@
 /*
- * Inside of libgmig: the engine's own struct, shared by engine, fault, job, mover and audit. Not
- * installed.
+ * Inside of libgmig: the engine's own struct, shared by memory, movers and jobs. Not installed.
  *
  * Locks, outermost first; a thread takes them only downwards:
- *   engine.lock    windows being added, the list of jobs, the fatal flag
+ *   engine.lock    regions being added, the list of jobs, the fatal flag
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
- *   engine.gate    read: whoever changes what lies where (a worker for one block, the fault thread
- * for one fault); write: the audit while it counts. Readers first: a fault thread never waits for a
- * waiting writer. stripe.lock    changes of the shadow entries of a block, and its sleepers
+ *   engine.gate    read: whoever changes what lies where (a worker for one block, the fault thread for
+ *                  one fault); write: the audit while it counts. Readers first: a fault thread never
+ *                  waits for a waiting writer.
+ *   stripe.lock    changes of the shadow entries of a block, and its sleepers
  *   pool.lock      slots of one pool
- * Nobody who holds stripe.lock or engine.gate for writing touches a window: the fault thread may
- * need the lock to serve that touch.
+ * A thread that holds stripe.lock, or engine.gate for writing, never touches a region: the fault
+ * thread may need the lock to serve that touch.
  */
 #ifndef GMIG_ENGINE_H
 #define GMIG_ENGINE_H
 
-#include "hist.h"
+#include "../core/hist.h"
+#include "../core/sys.h"
 #include "shadow.h"
-#include "sys.h"
 
 #include <stdatomic.h>
 
-#define ENGINE_WINDOWS	  32
+#define ENGINE_REGIONS	  32
 #define ENGINE_STRIPES	  256
 #define ENGINE_TIDS	  64
 #define ENGINE_ENDED	  64 /* ended jobs that are remembered */
@@ -43,17 +43,17 @@ struct stripe {
 	struct sleeper *sleepers;
 };
 
-/* Constant after gmig_window_add() but for home. */
-struct window {
+/* Constant after gmig_region_add() but for preferred_node. */
+struct region {
 	unsigned int vnode;
 	uint64_t gfn, pages;
 	uint8_t *hva;
 	void *reserved;
-	atomic_uint home; /* host node that first touches are served from */
+	atomic_uint preferred_node; /* host node that first touches are served from */
 };
 
 struct vnode {
-	int uffd; /* -1: no window yet, or plain */
+	int uffd; /* -1: no region yet, or plain */
 	struct fault *fault;
 	int tids[ENGINE_TIDS]; /* guarded by engine.lock to write; count is published last */
 	atomic_uint tid_count;
@@ -67,8 +67,8 @@ struct gmig {
 	char why_off[GMIG_ERROR_TEXT];
 
 	pthread_mutex_t lock;
-	struct window windows[ENGINE_WINDOWS]; /* published by window_count */
-	atomic_uint window_count;
+	struct region regions[ENGINE_REGIONS]; /* published by region_count */
+	atomic_uint region_count;
 	struct vnode vnodes[GMIG_MAX_VNODES];
 
 	struct shadow *shadow;
@@ -83,10 +83,10 @@ struct gmig {
 	bool ending;	       /* guarded by lock */
 	atomic_bool fatal;
 
-	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read windows; 0 = free */
+	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read regions; 0 = free */
 
 	atomic_ullong sleepers, faults, faults_known_thread;
-	struct hist closed_read, closed_write, stall;
+	struct hist blackout_read, blackout_write, stall;
 };
 
 __attribute__((format(printf, 3, 4))) void engine_log(struct gmig *gmig, enum gmig_log_level level,
@@ -96,11 +96,11 @@ __attribute__((format(printf, 3, 4))) void engine_fatal(struct gmig *gmig, int c
 							const char *format, ...);
 
 /* NULL: not guest RAM. */
-struct window *engine_window_of_gfn(struct gmig *gmig, uint64_t gfn);
-struct window *engine_window_of_hva(struct gmig *gmig, uintptr_t hva);
-static inline uint8_t *window_hva(const struct window *window, uint64_t gfn)
+struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn);
+struct region *engine_region_of_hva(struct gmig *gmig, uintptr_t hva);
+static inline uint8_t *region_hva(const struct region *region, uint64_t gfn)
 {
-	return window->hva + (gfn - window->gfn) * GMIG_PAGE_BYTES;
+	return region->hva + (gfn - region->gfn) * GMIG_PAGE_BYTES;
 }
 
 /* Host nodes that exist, by the topology. */
@@ -123,7 +123,7 @@ void engine_gate_leave(struct gmig *gmig);
 /* Returns when every first touch that was being served has its frame. Not with the gate held. */
 void engine_settle_faults(struct gmig *gmig);
 
-/* First touches of the window are served from `node` from now on. */
-void engine_window_set_home(struct gmig *gmig, struct window *window, unsigned int node);
+/* First touches of the region are served from `node` from now on. */
+void region_set_preferred_node(struct gmig *gmig, struct region *region, unsigned int node);
 
 #endif

@@ -2,8 +2,8 @@
  * One block: pick the pages that go from one node to one other, get the frames, claim, move,
  * settle, note. A split block whose pages lie on several nodes takes several rounds.
  */
+#include "../core/uffd.h"
 #include "job.h"
-#include "uffd.h"
 
 #include <errno.h>
 
@@ -152,9 +152,9 @@ static void settle(struct gmig_job *job, const struct pick *pick, const struct m
 	if (bits_empty(&result->gone))
 		return;
 	frame_account(gmig->frames, pick->source, -(long)bits_count(&result->gone));
-	struct window *window = engine_window_of_gfn(gmig, pick->block_gfn);
+	struct region *region = engine_region_of_gfn(gmig, pick->block_gfn);
 
-	uffd_wake(gmig->sys, gmig->vnodes[window->vnode].uffd, window_hva(window, pick->block_gfn),
+	uffd_wake(gmig->sys, gmig->vnodes[region->vnode].uffd, region_hva(region, pick->block_gfn),
 		  GMIG_BLOCK_BYTES);
 }
 
@@ -167,7 +167,7 @@ static void split(struct gmig_job *job, uint64_t block_gfn)
 	pthread_mutex_lock(&stripe->lock);
 	if (!shadow_lookup(job->gmig->shadow, block_gfn, &entry) && entry.order &&
 	    entry.state == SHADOW_PRESENT && !shadow_split(job->gmig->shadow, block_gfn))
-		atomic_fetch_add(&job->huge_lost, 1);
+		atomic_fetch_add(&job->thp_split, 1);
 	pthread_mutex_unlock(&stripe->lock);
 }
 
@@ -245,7 +245,7 @@ static void give_frames(struct gmig_job *job, const struct pick *pick, struct sl
 static void check_huge(struct gmig_job *job, const struct pick *pick,
 		       const struct mover_request *request, const struct mover_result *result)
 {
-	struct uffd_look look;
+	struct uffd_scan scan;
 
 	if (!pick->huge)
 		return;
@@ -253,9 +253,9 @@ static void check_huge(struct gmig_job *job, const struct pick *pick,
 		split(job, pick->block_gfn);
 		return;
 	}
-	if (!uffd_look(job->gmig->sys, job->gmig->pagemap,
-		       window_hva(request->window, pick->block_gfn), &look) &&
-	    !look.huge && !bits_empty(&look.present))
+	if (!uffd_scan(job->gmig->sys, job->gmig->pagemap,
+		       region_hva(request->region, pick->block_gfn), &scan) &&
+	    !scan.huge && !bits_empty(&scan.present))
 		split(job, pick->block_gfn);
 }
 
@@ -266,15 +266,15 @@ static unsigned int round_move(struct job_worker *worker, struct pick *pick, str
 	struct gmig_job *job = worker->job;
 	struct mover_request request = {
 	    .gmig = job->gmig,
-	    .window = engine_window_of_gfn(job->gmig, pick->block_gfn),
+	    .region = engine_region_of_gfn(job->gmig, pick->block_gfn),
 	    .block_gfn = pick->block_gfn,
 	    .mode = job->spec.mode,
 	    .batch_pages = job->spec.batch_pages,
 	    .huge = pick->huge,
 	    .target = target,
 	    .source = source,
-	    .closed_read = &job->closed_read,
-	    .closed_write = &job->closed_write,
+	    .blackout_read = &job->blackout_read,
+	    .blackout_write = &job->blackout_write,
 	};
 	struct bits stayed;
 
@@ -318,8 +318,8 @@ static void round_trace(const struct job_worker *worker, const struct pick *pick
 	    .gpa = pick->block_gfn * GMIG_PAGE_BYTES,
 	    .begin_ns = begin_ns - job->start_ns,
 	    .end_ns = job->gmig->sys->now_ns() - job->start_ns,
-	    .closed_read_ns = result->closed_read_ns,
-	    .closed_write_ns = result->closed_write_ns,
+	    .blackout_read_ns = result->blackout_read_ns,
+	    .blackout_write_ns = result->blackout_write_ns,
 	    .pages = bits_count(&pick->pages),
 	    .moved_pages = bits_count(&result->moved),
 	    .from = pick->source,

@@ -35,7 +35,7 @@ static int try_move(const struct gmig_sys *sys, int fd)
 
 static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *features)
 {
-	struct uffd_look look;
+	struct uffd_scan scan;
 	int fd = sys->pagemap();
 	int ret = fd;
 
@@ -44,7 +44,7 @@ static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *feat
 
 		ret = gmig_sys_map_aligned(sys, GMIG_BLOCK_BYTES, &reserved, &memory);
 		if (!ret) {
-			ret = uffd_look(sys, fd, memory, &look);
+			ret = uffd_scan(sys, fd, memory, &scan);
 			sys->unmap(reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
 		}
 		sys->close(fd);
@@ -81,10 +81,11 @@ static int probe_open(const struct gmig_sys *sys, struct gmig_features *features
 	features->write_protect = GMIG_FEATURE_MISSING;
 	if (ret == -EPERM || ret == -EACCES) {
 		features->userfaultfd = GMIG_FEATURE_NO_RIGHT;
-		say(features, "no right to use userfaultfd for faults taken in the kernel: install "
-			      "gmig's udev rule "
-			      "(60-gmig-userfaultfd.rules) and join group kvm, or run: setfacl -m u:$USER:rw "
-			      "/dev/userfaultfd");
+		say(features,
+		    "no right to use userfaultfd for faults taken in the kernel: install "
+		    "gmig's udev rule "
+		    "(60-gmig-userfaultfd.rules) and join group kvm, or run: setfacl -m u:$USER:rw "
+		    "/dev/userfaultfd");
 		return -EPERM;
 	}
 	features->userfaultfd = GMIG_FEATURE_MISSING;

@@ -124,46 +124,46 @@ int uffd_move(const struct gmig_sys *sys, const struct uffd_move *move, size_t *
 }
 
 /* Room for the worst case, every page a region of its own. */
-#define LOOK_REGIONS 64
+#define scan_regions 64
 
-static void look_add(struct uffd_look *look, uintptr_t block, const struct page_region *region)
+static void scan_add(struct uffd_scan *scan, uintptr_t block, const struct page_region *region)
 {
 	unsigned int first = (unsigned int)((region->start - block) / GMIG_PAGE_BYTES);
 	unsigned int count = (unsigned int)((region->end - region->start) / GMIG_PAGE_BYTES);
 	bool zero = region->categories & PAGE_IS_PFNZERO;
 
-	bits_set_range(&look->present, first, count);
+	bits_set_range(&scan->present, first, count);
 	if (zero)
-		bits_set_range(&look->zero, first, count);
+		bits_set_range(&scan->zero, first, count);
 	if (!(region->categories & PAGE_IS_WRITTEN))
-		bits_set_range(&look->protected, first, count);
+		bits_set_range(&scan->protected, first, count);
 	if (count == GMIG_BLOCK_PAGES && region->categories & PAGE_IS_HUGE && !zero)
-		look->huge = true;
+		scan->huge = true;
 }
 
-int uffd_look(const struct gmig_sys *sys, int pagemap, const void *block, struct uffd_look *look)
+int uffd_scan(const struct gmig_sys *sys, int pagemap, const void *block, struct uffd_scan *scan)
 {
-	struct page_region regions[LOOK_REGIONS];
+	struct page_region regions[scan_regions];
 	uintptr_t start = (uintptr_t)block;
 	struct pm_scan_arg arg = {
 	    .size = sizeof(arg),
 	    .start = start,
 	    .end = start + GMIG_BLOCK_BYTES,
 	    .vec = (uintptr_t)regions,
-	    .vec_len = LOOK_REGIONS,
+	    .vec_len = scan_regions,
 	    .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 	    .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | PAGE_IS_HUGE |
 			   PAGE_IS_WRITTEN,
 	};
 
-	memset(look, 0, sizeof(*look));
+	memset(scan, 0, sizeof(*scan));
 	while (arg.start < arg.end) {
 		int found = sys->ioctl(pagemap, PAGEMAP_SCAN, &arg);
 
 		if (found < 0)
 			return found;
 		for (int i = 0; i < found; i++)
-			look_add(look, start, &regions[i]);
+			scan_add(scan, start, &regions[i]);
 		if (arg.walk_end <= arg.start)
 			break;
 		arg.start = arg.walk_end;

@@ -6,7 +6,7 @@
 #ifndef GMIG_HIST_H
 #define GMIG_HIST_H
 
-#include "gmig.h"
+#include "../gmig.h"
 
 #define HIST_SUB_BITS 6
 #define HIST_BUCKETS  ((64 - HIST_SUB_BITS + 1) << HIST_SUB_BITS)

@@ -1,7 +1,7 @@
 /*
- * The audit compares what the engine believes with what the kernel shows, and mends beliefs:
+ * The audit compares what the engine believes with what the kernel shows, and repairs beliefs:
  * khugepaged, cpusets, migratepages and swap-in change placement behind the engine's back. Any
- * thread that touches no window meanwhile.
+ * thread that touches no region meanwhile.
  *
  * Blocks that a job holds are not compared. See engine.h for the locks.
  */

@@ -9,7 +9,7 @@
 #ifndef GMIG_SYS_H
 #define GMIG_SYS_H
 
-#include "gmig.h"
+#include "../gmig.h"
 
 #include <linux/fs.h>
 #include <linux/userfaultfd.h>

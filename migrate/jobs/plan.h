@@ -7,8 +7,8 @@
 #ifndef GMIG_PLAN_H
 #define GMIG_PLAN_H
 
-#include "gmig.h"
-#include "shadow.h"
+#include "../gmig.h"
+#include "../memory/shadow.h"
 
 /* to[n]: where a page on node n goes; GMIG_NO_NODE: it stays. */
 struct plan_map {
@@ -24,7 +24,7 @@ int plan_map_build(const struct gmig_job_spec *spec, uint64_t online, struct pla
 		   struct gmig_error *err);
 
 struct plan_range {
-	uint64_t gfn, pages; /* a window that takes part */
+	uint64_t gfn, pages; /* a region that takes part */
 };
 
 struct plan {

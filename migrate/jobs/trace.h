@@ -6,7 +6,7 @@
 #ifndef GMIG_TRACE_H
 #define GMIG_TRACE_H
 
-#include "gmig.h"
+#include "../gmig.h"
 
 struct trace;
 

@@ -4,7 +4,7 @@
 #ifndef GMIG_BITS_H
 #define GMIG_BITS_H
 
-#include "gmig.h"
+#include "../gmig.h"
 
 #include <string.h>
 

@@ -15,8 +15,8 @@
 #ifndef GMIG_FRAME_H
 #define GMIG_FRAME_H
 
-#include "bits.h"
-#include "sys.h"
+#include "../core/bits.h"
+#include "../core/sys.h"
 
 #define FRAME_WORKERS                                                                              \
 	(GMIG_MAX_WORKERS + GMIG_MAX_VNODES) /* copy workers, then the fault threads */
@@ -47,7 +47,7 @@ int frame_create(const struct frame_config *config, struct frames **out, struct 
 /* No slot may be taken any more. NULL is legal. */
 void frame_destroy(struct frames *frames);
 /* The userfaultfd with which all pools are registered (write-protect only): move frames out of a
- * window with it. */
+ * region with it. */
 int frame_uffd(const struct frames *frames);
 
 struct frame_want {
@@ -74,7 +74,7 @@ void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node);
 /* Give the kernel back what a node's pools hold above the watermark. Call between blocks, never
  * while one is closed. */
 void frame_trim(struct frames *frames, unsigned int node);
-/* The same, once they hold half a batch more: for who has a supplier that should have done it. */
+/* The same, once they hold half a batch more: for who has a zeroer that should have done it. */
 void frame_trim_late(struct frames *frames, unsigned int node);
 /* All that a node's pools hold. */
 void frame_drain(struct frames *frames, unsigned int node);

@@ -2,7 +2,7 @@
  * What does not change while a guest runs (which nodes, how far, which CPUs) is read once;
  * libnuma's functions for it are not all thread-safe. Free memory is read each time.
  */
-#include "gmig.h"
+#include "../gmig.h"
 
 #include <errno.h>
 #include <numa.h>

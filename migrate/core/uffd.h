@@ -36,13 +36,13 @@ struct uffd_move {
 int uffd_move(const struct gmig_sys *sys, const struct uffd_move *move, size_t *done);
 
 /* What the kernel shows of a block. */
-struct uffd_look {
+struct uffd_scan {
 	bool huge;	       /* one whole huge page */
 	struct bits present;   /* mapped, or in swap */
 	struct bits zero;      /* the shared zero page: no frame */
 	struct bits protected; /* write-protected by userfaultfd */
 };
 /* PAGEMAP_SCAN of one block (2 MiB aligned). -ENOTTY, -EINVAL: the kernel has none. */
-int uffd_look(const struct gmig_sys *sys, int pagemap, const void *block, struct uffd_look *look);
+int uffd_scan(const struct gmig_sys *sys, int pagemap, const void *block, struct uffd_scan *scan);
 
 #endif

@@ -1,23 +1,23 @@
 /*
  * The mover `uffd`. A run is a range of pages of one block that are moved in one call each way.
  *
- * readable:  protect the run - look - copy window -> target - unmap - remap
+ * readable:  protect the run - look - copy region -> target - unmap - remap
  * block:     look - unmap - copy source -> target - remap
  *
- * unmap is UFFDIO_MOVE window -> source slot, remap is UFFDIO_MOVE target slot -> window, which
+ * unmap is UFFDIO_MOVE region -> source slot, remap is UFFDIO_MOVE target slot -> region, which
  * drops the protection and wakes whoever sleeps. What fails is put back: from the source slot if it
  * was out, else by taking the protection away.
  *
- * (a) From unmap to remap the run is a hole of a registered window: whoever touches it sleeps, and
+ * (a) From unmap to remap the run is a hole of a registered region: whoever touches it sleeps, and
  * the fault thread leaves it alone because the entries say COPYING. (b) Once protected, no write
- * through the window reaches the old frame, so the copy is equal to it until the unmap. (c) The
+ * through the region reaches the old frame, so the copy is equal to it until the unmap. (c) The
  * target's content is only ever remapped for pages that were moved out, so one frame at a time
  * holds a gfn.
  */
 #include "mover.h"
 
-#include "copy.h"
-#include "uffd.h"
+#include "../core/copy.h"
+#include "../core/uffd.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -32,9 +32,9 @@ struct run {
 	const struct mover_request *request;
 	struct mover_result *result;
 	unsigned int first, count;
-	int uffd;	       /* the vnode's */
-	uint64_t write_closed; /* when the right to write was taken, 0 = not */
-	uint64_t read_closed;
+	int uffd;		      /* the vnode's */
+	uint64_t write_blackout_from; /* when the right to write was taken, 0 = not */
+	uint64_t read_blackout_from;
 };
 
 static uint64_t run_now(const struct run *run)
@@ -42,9 +42,9 @@ static uint64_t run_now(const struct run *run)
 	return run->request->gmig->sys->now_ns();
 }
 
-static uint8_t *run_window(const struct run *run)
+static uint8_t *run_region(const struct run *run)
 {
-	return window_hva(run->request->window, run->request->block_gfn + run->first);
+	return region_hva(run->request->region, run->request->block_gfn + run->first);
 }
 
 static uint8_t *run_at(const struct run *run, const struct slot *slot)
@@ -89,20 +89,20 @@ static unsigned int unmap(const struct run *run, int *error)
 {
 	struct slot *source = run->request->source;
 	struct uffd_move move = {frame_uffd(run->request->gmig->frames), run_at(run, source),
-				 run_window(run), run->count * GMIG_PAGE_BYTES, false};
+				 run_region(run), run->count * GMIG_PAGE_BYTES, false};
 	unsigned int done = pages_move(run, &move, error);
 
 	bits_set_range(&source->have, run->first, done);
 	return done;
 }
 
-/* slot -> window for `count` pages from page `first` of the block */
+/* slot -> region for `count` pages from page `first` of the block */
 static unsigned int map(const struct run *run, struct slot *slot, unsigned int first,
 			unsigned int count, int *error)
 {
 	size_t at = first * GMIG_PAGE_BYTES;
 	struct uffd_move move = {run->uffd,
-				 window_hva(run->request->window, run->request->block_gfn + first),
+				 region_hva(run->request->region, run->request->block_gfn + first),
 				 slot->hva + at, count * GMIG_PAGE_BYTES, true};
 	unsigned int done = pages_move(run, &move, error);
 
@@ -117,13 +117,13 @@ static unsigned int map(const struct run *run, struct slot *slot, unsigned int f
 static bool is_ours(const struct run *run, const struct slot *slot, unsigned int page)
 {
 	struct gmig *gmig = run->request->gmig;
-	struct uffd_look window, place;
+	struct uffd_scan region, place;
 
-	if (uffd_look(gmig->sys, gmig->pagemap,
-		      window_hva(run->request->window, run->request->block_gfn), &window) ||
-	    uffd_look(gmig->sys, gmig->pagemap, slot->hva, &place))
+	if (uffd_scan(gmig->sys, gmig->pagemap,
+		      region_hva(run->request->region, run->request->block_gfn), &region) ||
+	    uffd_scan(gmig->sys, gmig->pagemap, slot->hva, &place))
 		return false;
-	return bits_get(&window.present, page) && !bits_get(&place.present, page);
+	return bits_get(&region.present, page) && !bits_get(&place.present, page);
 }
 
 /*
@@ -171,10 +171,10 @@ static void lose(const struct run *run, unsigned int first, const char *what)
 static void unprotect(const struct run *run, unsigned int first, unsigned int count)
 {
 	struct gmig *gmig = run->request->gmig;
-	uint8_t *start = window_hva(run->request->window, run->request->block_gfn + first);
+	uint8_t *start = region_hva(run->request->region, run->request->block_gfn + first);
 	int ret = 0;
 
-	if (!count || !run->write_closed)
+	if (!count || !run->write_blackout_from)
 		return;
 	for (unsigned int i = 0; i < PUTBACK_TRIES; i++) {
 		ret = uffd_protect(gmig->sys, run->uffd, start, count * GMIG_PAGE_BYTES, false);
@@ -197,8 +197,8 @@ static void putback(const struct run *run, unsigned int first, unsigned int coun
 
 /* ---- One run ------------------------------------------------------------------------------- */
 
-static void closed_record(const struct run *run, uint64_t from, struct hist *engine,
-			  struct hist *job, uint64_t *longest_ns)
+static void blackout_record(const struct run *run, uint64_t from, struct hist *engine,
+			    struct hist *job, uint64_t *longest_ns)
 {
 	uint64_t ns = run_now(run) - from;
 
@@ -241,15 +241,15 @@ static unsigned int exchange(struct run *run, int *error)
 	const struct mover_request *request = run->request;
 	unsigned int out, copied;
 
-	run->read_closed = run_now(run);
+	run->read_blackout_from = run_now(run);
 	out = copied = unmap(run, error);
 	if (request->mode == GMIG_MODE_BLOCK) {
-		run->write_closed = run->read_closed;
+		run->write_blackout_from = run->read_blackout_from;
 		copied = copy_run(run, run_at(run, request->source), out);
 	}
 	remap(run, out, copied, *error);
-	closed_record(run, run->read_closed, &request->gmig->closed_read, request->closed_read,
-		      &run->result->closed_read_ns);
+	blackout_record(run, run->read_blackout_from, &request->gmig->blackout_read,
+			request->blackout_read, &run->result->blackout_read_ns);
 	return out;
 }
 
@@ -275,7 +275,7 @@ static void run_move(struct run *run)
 	int error = 0;
 
 	if (readable)
-		count = copy_run(run, run_window(run), run->count);
+		count = copy_run(run, run_region(run), run->count);
 	if (count < run->count && request->huge)
 		count = 0;
 	request->target->clean = false;
@@ -286,7 +286,7 @@ static void run_move(struct run *run)
 		part.first += done;
 		part.count = count - done < part_pages ? count - done : part_pages;
 		out = exchange(&part, &error);
-		run->write_closed = part.write_closed;
+		run->write_blackout_from = part.write_blackout_from;
 		done += out;
 		if (out < part.count)
 			break;
@@ -298,8 +298,8 @@ static void run_move(struct run *run)
 		if (readable)
 			unprotect(run, run->first + done, run->count - done);
 	}
-	closed_record(run, run->write_closed, &request->gmig->closed_write, request->closed_write,
-		      &run->result->closed_write_ns);
+	blackout_record(run, run->write_blackout_from, &request->gmig->blackout_write,
+			request->blackout_write, &run->result->blackout_write_ns);
 }
 
 /* ---- Looking before moving ----------------------------------------------------------------- */
@@ -310,9 +310,9 @@ static void discard_zero(const struct mover_request *request, struct mover_resul
 			 const struct bits *zero)
 {
 	struct gmig *gmig = request->gmig;
-	uint8_t *block = window_hva(request->window, request->block_gfn);
+	uint8_t *block = region_hva(request->region, request->block_gfn);
 	unsigned int first = 0, count;
-	struct uffd_look look;
+	struct uffd_scan scan;
 
 	while ((count = bits_run(zero, &first))) {
 		struct run run = {request, result, first, count, uffd, 1, 0};
@@ -324,9 +324,9 @@ static void discard_zero(const struct mover_request *request, struct mover_resul
 		bits_clear_all(&written);
 		bits_set_range(&written, first, count);
 		if (!ret)
-			ret = uffd_look(gmig->sys, gmig->pagemap, block, &look);
+			ret = uffd_scan(gmig->sys, gmig->pagemap, block, &scan);
 		if (!ret)
-			bits_remove(&written, &look.zero);
+			bits_remove(&written, &scan.zero);
 		if (!ret && bits_empty(&written))
 			ret = gmig->sys->advise(start, bytes, MADV_DONTNEED);
 		else if (!ret)
@@ -343,25 +343,25 @@ static void discard_zero(const struct mover_request *request, struct mover_resul
 
 /* What can be moved: *pages loses holes and zero pages, which are discarded. false: the block is
  * not huge any more. */
-static bool look_first(const struct mover_request *request, struct mover_result *result, int uffd,
+static bool scan_first(const struct mover_request *request, struct mover_result *result, int uffd,
 		       struct bits *pages)
 {
 	struct gmig *gmig = request->gmig;
-	uint8_t *block = window_hva(request->window, request->block_gfn);
+	uint8_t *block = region_hva(request->region, request->block_gfn);
 	struct bits holes = *pages, zero = {{0}};
-	struct uffd_look look;
+	struct uffd_scan scan;
 
-	if (uffd_look(gmig->sys, gmig->pagemap, block, &look))
+	if (uffd_scan(gmig->sys, gmig->pagemap, block, &scan))
 		return true; /* believe the table: a wrong belief fails in the move */
 	if (request->huge) {
-		result->split = !look.huge;
-		return look.huge;
+		result->split = !scan.huge;
+		return scan.huge;
 	}
-	bits_remove(&holes, &look.present);
+	bits_remove(&holes, &scan.present);
 	bits_add(&result->gone, &holes);
 	bits_remove(pages, &holes);
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
-		zero.word[i] = look.zero.word[i] & pages->word[i];
+		zero.word[i] = scan.zero.word[i] & pages->word[i];
 	bits_remove(pages, &zero);
 	if (!bits_empty(&zero))
 		discard_zero(request, result, uffd, &zero);
@@ -375,15 +375,15 @@ static void huge_move(const struct mover_request *request, struct mover_result *
 	int ret;
 
 	if (request->mode == GMIG_MODE_READABLE) {
-		run.write_closed = run_now(&run);
-		ret = uffd_protect(request->gmig->sys, uffd, run_window(&run), GMIG_BLOCK_BYTES,
+		run.write_blackout_from = run_now(&run);
+		ret = uffd_protect(request->gmig->sys, uffd, run_region(&run), GMIG_BLOCK_BYTES,
 				   true);
-		if (ret || !look_first(request, result, uffd, &pages)) {
+		if (ret || !scan_first(request, result, uffd, &pages)) {
 			run_fail(&run, 0, GMIG_BLOCK_PAGES, ret ? ret : -EAGAIN);
 			unprotect(&run, 0, GMIG_BLOCK_PAGES);
 			return;
 		}
-	} else if (!look_first(request, result, uffd, &pages)) {
+	} else if (!scan_first(request, result, uffd, &pages)) {
 		run_fail(&run, 0, GMIG_BLOCK_PAGES, -EAGAIN);
 		return;
 	}
@@ -402,8 +402,8 @@ static unsigned int small_run(const struct mover_request *request, struct mover_
 	int ret;
 
 	if (request->mode == GMIG_MODE_READABLE) {
-		run.write_closed = run_now(&run);
-		ret = uffd_protect(request->gmig->sys, uffd, run_window(&run),
+		run.write_blackout_from = run_now(&run);
+		ret = uffd_protect(request->gmig->sys, uffd, run_region(&run),
 				   count * GMIG_PAGE_BYTES, true);
 		if (ret) {
 			run_fail(&run, first, count, ret);
@@ -423,7 +423,7 @@ static void small_move(const struct mover_request *request, struct mover_result 
 	struct bits pages = request->pages;
 	unsigned int first = 0, count, stumbles = 0;
 
-	look_first(request, result, uffd, &pages);
+	scan_first(request, result, uffd, &pages);
 	while ((count = bits_run(&pages, &first)) && !result->lost) {
 		unsigned int done;
 
@@ -438,7 +438,7 @@ static void small_move(const struct mover_request *request, struct mover_result 
 
 static void uffd_move_block(const struct mover_request *request, struct mover_result *result)
 {
-	int uffd = request->gmig->vnodes[request->window->vnode].uffd;
+	int uffd = request->gmig->vnodes[request->region->vnode].uffd;
 
 	if (request->huge)
 		huge_move(request, result, uffd);

@@ -3,8 +3,8 @@
  * while another try makes sense: after -EAGAIN or -EBUSY, or after -ENOMEM if this pass moved
  * something, since that made room.
  */
-#include "audit.h"
-#include "fault.h"
+#include "../memory/audit.h"
+#include "../memory/fault.h"
 #include "job.h"
 
 #include <errno.h>
@@ -14,10 +14,10 @@
 #define BACKOFF_NS     1000000ull
 #define BACKOFF_MAX_NS 100000000ull
 
-/* ---- The supplier: a thread beside a worker that has frames zeroed ahead, and gives back what is
+/* ---- The zeroer: a thread beside a worker that has frames zeroed ahead, and gives back what is
  * too much  */
 
-struct supplier {
+struct zeroer {
 	struct job_worker *worker;
 	pthread_t thread;
 	bool started;
@@ -36,9 +36,9 @@ static unsigned int stock_size(struct gmig_job *job)
 }
 
 /* One step of work; false: nothing to do until the worker begins another block. */
-static bool supply(struct supplier *supplier)
+static bool supply(struct zeroer *zeroer)
 {
-	struct job_worker *worker = supplier->worker;
+	struct job_worker *worker = zeroer->worker;
 	struct gmig_job *job = worker->job;
 	unsigned int target = atomic_load(&worker->target), source = atomic_load(&worker->source);
 	struct frame_want want = {.node = target,
@@ -55,70 +55,70 @@ static bool supply(struct supplier *supplier)
 	return frame_stock(job->gmig->frames, &want, stock_size(job)) == 1;
 }
 
-static void *supplier_thread(void *arg)
+static void *zeroer_thread(void *arg)
 {
-	struct supplier *supplier = arg;
+	struct zeroer *zeroer = arg;
 	unsigned int seen;
 	bool ending = false;
 
 	while (!ending) {
-		pthread_mutex_lock(&supplier->lock);
-		seen = supplier->blocks;
-		pthread_mutex_unlock(&supplier->lock);
-		while (!ending && supply(supplier)) {
-			pthread_mutex_lock(&supplier->lock);
-			ending = supplier->ending;
-			pthread_mutex_unlock(&supplier->lock);
+		pthread_mutex_lock(&zeroer->lock);
+		seen = zeroer->blocks;
+		pthread_mutex_unlock(&zeroer->lock);
+		while (!ending && supply(zeroer)) {
+			pthread_mutex_lock(&zeroer->lock);
+			ending = zeroer->ending;
+			pthread_mutex_unlock(&zeroer->lock);
 		}
-		pthread_mutex_lock(&supplier->lock);
-		while (!supplier->ending && supplier->blocks == seen)
-			pthread_cond_wait(&supplier->wanted, &supplier->lock);
-		ending = supplier->ending;
-		pthread_mutex_unlock(&supplier->lock);
+		pthread_mutex_lock(&zeroer->lock);
+		while (!zeroer->ending && zeroer->blocks == seen)
+			pthread_cond_wait(&zeroer->wanted, &zeroer->lock);
+		ending = zeroer->ending;
+		pthread_mutex_unlock(&zeroer->lock);
 	}
 	return NULL;
 }
 
-/* Frames that go round need none made ahead. A supplier that cannot be started is no loss but
+/* Frames that go round need none made ahead. A zeroer that cannot be started is no loss but
  * speed. */
-static void supplier_start(struct supplier *supplier, struct job_worker *worker)
+static void zeroer_start(struct zeroer *zeroer, struct job_worker *worker)
 {
 	struct gmig_job *job = worker->job;
 
-	*supplier = (struct supplier){.worker = worker};
+	*zeroer = (struct zeroer){.worker = worker};
 	if (job->gmig->fake && job->spec.frames != GMIG_FRAMES_FRESH)
 		return;
-	pthread_mutex_init(&supplier->lock, NULL);
-	pthread_cond_init(&supplier->wanted, NULL);
-	supplier->started = !pthread_create(&supplier->thread, NULL, supplier_thread, supplier);
+	pthread_mutex_init(&zeroer->lock, NULL);
+	pthread_cond_init(&zeroer->wanted, NULL);
+	zeroer->started = !pthread_create(&zeroer->thread, NULL, zeroer_thread, zeroer);
 }
 
-static void supplier_wake(struct supplier *supplier)
+static void zeroer_wake(struct zeroer *zeroer)
 {
-	if (!supplier->started)
+	if (!zeroer->started)
 		return;
-	pthread_mutex_lock(&supplier->lock);
-	supplier->blocks++;
-	pthread_cond_signal(&supplier->wanted);
-	pthread_mutex_unlock(&supplier->lock);
+	pthread_mutex_lock(&zeroer->lock);
+	zeroer->blocks++;
+	pthread_cond_signal(&zeroer->wanted);
+	pthread_mutex_unlock(&zeroer->lock);
 }
 
-static void supplier_stop(struct supplier *supplier)
+static void zeroer_stop(struct zeroer *zeroer)
 {
-	if (!supplier->started)
+	if (!zeroer->started)
 		return;
-	pthread_mutex_lock(&supplier->lock);
-	supplier->ending = true;
-	pthread_cond_signal(&supplier->wanted);
-	pthread_mutex_unlock(&supplier->lock);
-	pthread_join(supplier->thread, NULL);
-	pthread_cond_destroy(&supplier->wanted);
-	pthread_mutex_destroy(&supplier->lock);
+	pthread_mutex_lock(&zeroer->lock);
+	zeroer->ending = true;
+	pthread_cond_signal(&zeroer->wanted);
+	pthread_mutex_unlock(&zeroer->lock);
+	pthread_join(zeroer->thread, NULL);
+	pthread_cond_destroy(&zeroer->wanted);
+	pthread_mutex_destroy(&zeroer->lock);
 }
 
 /* ---- Workers ------------------------------------------------------------------------------- */
 
-static void worker_loop(struct job_worker *worker, struct supplier *supplier)
+static void worker_loop(struct job_worker *worker, struct zeroer *zeroer)
 {
 	struct gmig_job *job = worker->job;
 	unsigned int source;
@@ -130,8 +130,8 @@ static void worker_loop(struct job_worker *worker, struct supplier *supplier)
 		source = atomic_load(&worker->source);
 		if (source == GMIG_NO_NODE)
 			continue; /* nothing was to be moved yet: others were faster */
-		if (supplier->started) {
-			supplier_wake(supplier);
+		if (zeroer->started) {
+			zeroer_wake(zeroer);
 			frame_trim_late(job->gmig->frames, source);
 		} else if (i % FRAME_BATCH == 0) {
 			frame_trim(job->gmig->frames, source);
@@ -143,13 +143,13 @@ static void *worker_thread(void *arg)
 {
 	struct job_worker *worker = arg;
 	struct gmig_job *job = worker->job;
-	struct supplier supplier;
+	struct zeroer zeroer;
 
 	/* A worker that is not known could wait for ever on a hole that nobody knew of. */
 	if (!fault_worker_enter(job->gmig)) {
-		supplier_start(&supplier, worker);
-		worker_loop(worker, &supplier);
-		supplier_stop(&supplier);
+		zeroer_start(&zeroer, worker);
+		worker_loop(worker, &zeroer);
+		zeroer_stop(&zeroer);
 		fault_worker_leave(job->gmig);
 	}
 	pthread_mutex_lock(&job->lock);

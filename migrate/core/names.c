@@ -1,5 +1,5 @@
 /* Names of the public enums and of error numbers, as users see them. */
-#include "gmig.h"
+#include "../gmig.h"
 
 #include <stdlib.h>
 #include <string.h>
