@@ -234,7 +234,10 @@ struct gmig_job_info {
  */
 int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
 		   struct gmig_error *err);
-/* Handles are counted: each from gmig_job_start/_find is released with gmig_job_put (NULL is legal). */
+/*
+ * Handles are counted: each from gmig_job_start/_find is released with gmig_job_put (NULL is legal). A handle may
+ * outlive the engine: what the job did can still be asked, gmig_job_page_status() and all that changes a job say -ESRCH.
+ */
 struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id);
 void gmig_job_put(struct gmig_job *job);
 /* Ids of all jobs that are remembered (all live, the last 64 ended), oldest first; returns how many there are. */
@@ -249,7 +252,8 @@ int gmig_job_cancel(struct gmig_job *job);
 int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second);
 /*
  * Results as move_pages(2) gives them: status[i] of the page at gpa + i * 4 KiB is the node it is on now, or -errno:
- * -ENOENT not present, -EBUSY, -EAGAIN, -EPERM, -ENOMEM, -EIO, -EFAULT not guest RAM. -EINVAL gpa is not page aligned.
+ * -ENOENT not present, -EBUSY, -EAGAIN, -EPERM, -ENOMEM, -EIO, -EFAULT not guest RAM. -EINVAL gpa is not page aligned;
+ * -ESRCH the engine is gone, and with it the memory.
  */
 int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status);
 

@@ -26,17 +26,20 @@ static const unsigned char job_next[GMIG_JOB_CANCELLED + 1][JOB_EVENTS] = {
 			 [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
 			 [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
     [GMIG_JOB_CANCELLING] = {[JOB_RUN] = NEXT(GMIG_JOB_CANCELLING),
-			     [JOB_FINISH] = NEXT(GMIG_JOB_CANCELLED),
+			     /* the request came too late to stop anything */
+			     [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
+			     [JOB_STOP] = NEXT(GMIG_JOB_CANCELLED),
 			     [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
 };
 
 int job_change(struct gmig_job *job, enum job_event event)
 {
 	unsigned int next = job_next[job->state][event];
-	uint64_t now = job->gmig->sys->now_ns();
+	uint64_t now;
 
 	if (!next)
 		return job_is_over(job->state) ? -ESRCH : -EALREADY;
+	now = job->gmig->sys->now_ns();
 	if (job->state == GMIG_JOB_PAUSED) {
 		job->paused_ns += now - job->pause_start_ns;
 		rate_skip(&job->rate, now);
@@ -184,26 +187,40 @@ static void job_move_preferred(struct gmig_job *job, uint8_t *preferred, bool ba
 	}
 }
 
-static void job_finish(struct gmig_job *job, int ret, const struct gmig_error *err)
+static uint64_t pages_remaining(struct gmig_job *job);
+
+/*
+ * The work is over: what became of it. A cancel that arrives from here on has nothing left to stop,
+ * and one that came before, but after the last page, stopped nothing either.
+ */
+static enum job_event job_outcome(struct gmig_job *job, int ret)
 {
-	struct gmig *gmig = job->gmig;
 	bool cancelled;
 
 	pthread_mutex_lock(&job->lock);
 	cancelled = job->state == GMIG_JOB_CANCELLING;
 	pthread_mutex_unlock(&job->lock);
-	if (job->plan && (ret || cancelled)) {
-		job->todo = job->plan->block_gfn;
-		for (size_t i = 0; i < job->plan->blocks; i++)
-			job_block_unreached(job, job->todo[i]);
-	}
+	for (size_t i = 0; job->plan && (ret || cancelled) && i < job->plan->blocks; i++)
+		job_block_unreached(job, job->plan->block_gfn[i]);
+	if (ret)
+		return JOB_FAIL;
+	return cancelled && pages_remaining(job) ? JOB_STOP : JOB_FINISH;
+}
+
+static void job_finish(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
+{
+	struct gmig *gmig = job->gmig;
+
 	for (unsigned int i = 0; job->plan && i < atomic_load(&gmig->region_count); i++)
 		if (takes_part(job, &gmig->regions[i]))
 			audit_correct(gmig, gmig->regions[i].gfn, gmig->regions[i].pages, NULL);
+	/* Eight bytes a block, which nobody reads once the job has ended. */
+	plan_destroy(job->plan);
+	job->plan = NULL;
 	pthread_mutex_lock(&job->lock);
-	if (ret)
+	if (outcome == JOB_FAIL)
 		job->error = *err;
-	job_change(job, ret ? JOB_FAIL : JOB_FINISH);
+	job_change(job, outcome);
 	pthread_mutex_unlock(&job->lock);
 }
 
@@ -212,7 +229,7 @@ static void *job_thread(void *arg)
 	struct gmig_job *job = arg;
 	struct gmig_error err = {0};
 	uint8_t preferred[ENGINE_REGIONS];
-	bool back;
+	enum job_event outcome;
 	int ret;
 
 	job_ask(job, JOB_RUN);
@@ -226,12 +243,10 @@ static void *job_thread(void *arg)
 	ret = job_plan(job, &err);
 	if (!ret)
 		ret = job_run_passes(job, &err);
-	pthread_mutex_lock(&job->lock);
-	back = ret || job->state == GMIG_JOB_CANCELLING;
-	pthread_mutex_unlock(&job->lock);
-	if (back)
+	outcome = job_outcome(job, ret);
+	if (outcome != JOB_FINISH)
 		job_move_preferred(job, preferred, true);
-	job_finish(job, ret, &err);
+	job_finish(job, outcome, &err);
 	job_tell(job);
 	gmig_job_put(job);
 	return NULL;
@@ -261,6 +276,7 @@ static int spec_check(const struct gmig *gmig, const struct gmig_job_spec *spec,
 	return 0;
 }
 
+/* Needs no engine: the last handle may outlive it. */
 static void job_free(struct gmig_job *job)
 {
 	plan_destroy(job->plan);
@@ -308,11 +324,11 @@ static void jobs_forget(struct gmig *gmig)
 	unsigned int ended = 0;
 
 	for (struct gmig_job *job = gmig->jobs; job; job = job->next)
-		ended += job->refs == 1;
+		ended += atomic_load(&job->refs) == 1;
 	for (struct gmig_job **link = &gmig->jobs; *link && ended > ENGINE_ENDED;) {
 		struct gmig_job *job = *link;
 
-		if (job->refs > 1) {
+		if (atomic_load(&job->refs) > 1) {
 			link = &job->next;
 			continue;
 		}
@@ -332,7 +348,7 @@ static int job_launch(struct gmig *gmig, struct gmig_job *job, struct gmig_error
 	if (gmig->ending)
 		return gmig_fail(err, -ESHUTDOWN, "the engine ends");
 	job->id = gmig->next_job_id++;
-	job->refs = 3;
+	atomic_store(&job->refs, 3);
 	ret = -pthread_create(&job->thread, NULL, job_thread, job);
 	if (ret)
 		return gmig_fail(err, ret, "cannot start the job's thread: %s",
@@ -373,18 +389,15 @@ struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id)
 	for (job = gmig->jobs; job && job->id != id; job = job->next)
 		;
 	if (job)
-		job->refs++;
+		atomic_fetch_add(&job->refs, 1);
 	pthread_mutex_unlock(&gmig->lock);
 	return job;
 }
 
 void gmig_job_put(struct gmig_job *job)
 {
-	if (!job)
-		return;
-	pthread_mutex_lock(&job->gmig->lock);
-	job->refs--;
-	pthread_mutex_unlock(&job->gmig->lock);
+	if (job && atomic_fetch_sub(&job->refs, 1) == 1)
+		job_free(job);
 }
 
 size_t gmig_job_list(struct gmig *gmig, uint64_t *ids, size_t max)
@@ -415,7 +428,11 @@ void job_end_all(struct gmig *gmig)
 	for (; job; job = next) {
 		next = job->next;
 		pthread_join(job->thread, NULL);
-		job_free(job);
+		/* Whoever looks through the job at the engine's memory holds this lock. */
+		pthread_mutex_lock(&job->lock);
+		job->gmig = NULL;
+		pthread_mutex_unlock(&job->lock);
+		gmig_job_put(job);
 	}
 }
 
@@ -444,10 +461,28 @@ static void info_remaining(struct gmig_job *job, struct gmig_job_info *info)
 	}
 }
 
+static uint64_t pages_remaining(struct gmig_job *job)
+{
+	struct gmig_job_info info = {0};
+
+	info_remaining(job, &info);
+	return info.remaining_bytes / GMIG_PAGE_BYTES;
+}
+
+/* Caller holds lock: a clock read before it could lie before the pause or the end. */
+static void info_times(const struct gmig_job *job, struct gmig_job_info *info)
+{
+	uint64_t end = job_is_over(job->state) ? job->end_ns : job->gmig->sys->now_ns();
+
+	info->start_ns = job->start_ns;
+	info->paused_ns = job->paused_ns;
+	if (job->state == GMIG_JOB_PAUSED)
+		info->paused_ns += end - job->pause_start_ns;
+	info->elapsed_ns = end - job->start_ns - info->paused_ns;
+}
+
 void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 {
-	uint64_t now = job->gmig->sys->now_ns();
-
 	memset(info, 0, sizeof(*info));
 	info->id = job->id;
 	info->spec = job->spec;
@@ -463,12 +498,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->state = job->state;
 	info->spec.rate_bytes_per_second = job->rate.bytes_per_second;
 	info->passes = job->passes;
-	info->start_ns = job->start_ns;
-	info->paused_ns = job->paused_ns;
-	if (job->state == GMIG_JOB_PAUSED)
-		info->paused_ns += now - job->pause_start_ns;
-	info->elapsed_ns =
-	    (job_is_over(job->state) ? job->end_ns : now) - job->start_ns - info->paused_ns;
+	info_times(job, info);
 	info->error = job->error;
 	pthread_mutex_unlock(&job->lock);
 	if (job_is_over(info->state))
@@ -494,12 +524,20 @@ size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_reco
 int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status)
 {
 	uint64_t gfn = gpa / GMIG_PAGE_BYTES;
+	int ret = 0;
 
 	if (gpa % GMIG_PAGE_BYTES)
 		return -EINVAL;
 	status_get(job->status, gfn, pages, status);
-	for (size_t i = 0; i < pages; i++)
-		if (status[i] == STATUS_NOT_TRIED || status[i] == -EFAULT || status[i] >= 0)
-			status[i] = page_now(job->gmig, gfn + i);
-	return 0;
+	for (size_t i = 0; i < pages && !ret; i += GMIG_BLOCK_PAGES) {
+		size_t end = pages - i < GMIG_BLOCK_PAGES ? pages : i + GMIG_BLOCK_PAGES;
+
+		pthread_mutex_lock(&job->lock);
+		ret = job->gmig ? 0 : -ESRCH;
+		for (size_t k = i; k < end && !ret; k++)
+			if (status[k] == STATUS_NOT_TRIED || status[k] == -EFAULT || status[k] >= 0)
+				status[k] = page_now(job->gmig, gfn + k);
+		pthread_mutex_unlock(&job->lock);
+	}
+	return ret;
 }

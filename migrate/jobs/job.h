@@ -21,15 +21,17 @@ enum job_event {
 	JOB_PAUSE,  /* asked for */
 	JOB_RESUME, /* asked for */
 	JOB_CANCEL, /* asked for */
-	JOB_FINISH, /* nothing left to do */
+	JOB_FINISH, /* nothing left to do, or to try */
+	JOB_STOP,   /* ended by a cancel, with work left */
 	JOB_FAIL,
 	JOB_EVENTS,
 };
 
 struct gmig_job {
+	/* NULL once the engine is gone, written then under lock; the job's own threads have ended. */
 	struct gmig *gmig;
 	struct gmig_job *next; /* guarded by engine.lock */
-	unsigned int refs;     /* guarded by engine.lock */
+	atomic_uint refs;      /* the list's, the thread's, and callers'; the last one frees */
 	/* Constant once started */
 	uint64_t id;
 	struct gmig_job_spec spec;
@@ -75,7 +77,10 @@ static inline bool job_is_over(enum gmig_job_state state)
  */
 bool job_admit(struct gmig_job *job, uint64_t bytes);
 
-/* Cancel all jobs of the engine, wait for them, release them. No job can be started any more. */
+/*
+ * Cancel all jobs of the engine, wait for them, release them. No job can be started any more. Jobs
+ * that a caller holds live on without the engine until their last put.
+ */
 void job_end_all(struct gmig *gmig);
 
 /* ---- job_pass.c ---------------------------------------------------------------------------- */

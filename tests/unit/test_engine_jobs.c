@@ -1,5 +1,6 @@
 /* Jobs as their users see them: status, cancel, pause, rate, several at once, the end of the
  * engine. */
+#include "../../migrate/jobs/job.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -97,6 +98,50 @@ START_TEST(job_cancelled_says_what_was_not_reached)
 	gmig_job_put(job);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+static _Atomic(struct gmig_job *) cancel_late;
+
+/* Cancels the job when all is moved and the kernel is asked once more. */
+static int ioctl_cancelling(int fd, unsigned long request, void *arg)
+{
+	struct gmig_job *job = atomic_load(&cancel_late);
+
+	if (request == PAGEMAP_SCAN && job && atomic_load(&job->moved_bytes) == BYTES) {
+		atomic_store(&cancel_late, NULL);
+		ck_assert_int_eq(gmig_job_cancel(job), 0);
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+START_TEST(job_cancelled_when_all_is_moved_has_completed)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	sys.ioctl = ioctl_cancelling;
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 1ull << 20; /* not done before the trap is set */
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	atomic_store(&cancel_late, job);
+	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
+	gmig_job_wait(job);
+	ck_assert_ptr_null(atomic_load(&cancel_late));
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	/* as it does for every job that completes */
+	ck_assert_uint_eq(atomic_load(&rig.gmig->regions[0].preferred_node), 1);
+	gmig_job_put(job);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
 }
@@ -349,6 +394,49 @@ START_TEST(destroy_in_the_middle_of_jobs_ends_them)
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
 	usleep(50000);
 	rig_destroy(&rig);
+	gmig_job_put(job);
+}
+END_TEST
+
+START_TEST(handle_held_past_the_engines_end_still_tells_what_the_job_did)
+{
+	struct rig_options options = {.bytes = 4 * BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_trace_record record;
+	struct gmig_job *running, *ended, *again;
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct rig rig;
+	int status;
+
+	rig_create(&rig, &options);
+	spec.trace = true;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &ended, &err), 0);
+	gmig_job_wait(ended);
+	spec = rig_spec(1, 0);
+	spec.rate_bytes_per_second = 1ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &running, &err), 0);
+	again = gmig_job_find(rig.gmig, 1);
+	ck_assert_ptr_eq(again, ended);
+	rig_destroy(&rig);
+
+	gmig_job_wait(running);
+	gmig_job_info(running, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert_uint_eq(info.moved_bytes + info.remaining_bytes, 4 * BYTES);
+	ck_assert_int_eq(gmig_job_pause(running), -ESRCH);
+	ck_assert_int_eq(gmig_job_resume(running), -ESRCH);
+	ck_assert_int_eq(gmig_job_cancel(running), -ESRCH);
+	ck_assert_int_eq(gmig_job_set_rate(running, 1), -ESRCH);
+	ck_assert_int_eq(gmig_job_page_status(running, 0, 1, &status), -ESRCH);
+	gmig_job_put(running);
+
+	gmig_job_put(again);
+	gmig_job_info(ended, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, 4 * BYTES);
+	ck_assert_uint_gt(gmig_job_trace(ended, 0, &record, 1), 0);
+	gmig_job_put(ended);
 }
 END_TEST
 
@@ -382,6 +470,7 @@ int main(void)
 	tcase_add_test(tcase, job_page_status_names_the_node_or_the_reason);
 	tcase_add_loop_test(tcase, job_of_a_swap_moves_each_page_once, 0, 2);
 	tcase_add_loop_test(tcase, job_cancelled_says_what_was_not_reached, 0, 2);
+	tcase_add_loop_test(tcase, job_cancelled_when_all_is_moved_has_completed, 0, 2);
 	tcase_add_test(tcase, job_paused_moves_nothing_until_resumed);
 	tcase_add_test(tcase, job_paused_can_be_cancelled);
 	tcase_add_loop_test(tcase, job_rate_is_kept_and_a_new_one_holds_at_once, 0, 2);
@@ -390,6 +479,7 @@ int main(void)
 	tcase_add_loop_test(tcase, job_trace_has_a_record_for_each_block, 0, 2);
 	tcase_add_test(tcase, job_specs_that_make_no_sense_are_refused);
 	tcase_add_test(tcase, destroy_in_the_middle_of_jobs_ends_them);
+	tcase_add_test(tcase, handle_held_past_the_engines_end_still_tells_what_the_job_did);
 	tcase_add_test(tcase, jobs_are_remembered_up_to_a_limit);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
