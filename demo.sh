@@ -96,6 +96,8 @@ run_inside() {
 	local kernel=$1 initrd=$2
 	tmp=$(mktemp -d)
 	export XDG_RUNTIME_DIR=$tmp PATH=$PWD/$build/bin:$PATH
+	# The guest holds nothing of value: it migrates also on a kernel that doctor finds unsafe, and doctor says so.
+	export GMIG_UNSAFE_KERNEL=1
 	step "The host: $(uname -r), $(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l) NUMA nodes"
 	gmig doctor || die "migration does not work here"
 	step "Booting a stock Linux guest (vnode 0: 192 MiB, vnode 1: 128 MiB), both vnodes on host node 0"

@@ -45,6 +45,7 @@ int cmd_doctor(int argc, char **argv)
 	struct gmig_error err = {0};
 	struct utsname name;
 	const struct passwd *user = getpwuid(geteuid());
+	const char *unsafe = getenv("GMIG_UNSAFE_KERNEL");
 	struct doctor_host host = {.root = "", .user = user ? user->pw_name : "USER"};
 	CLI_JSON report = NULL;
 	int status = cli_parse(argc, argv, &args);
@@ -58,6 +59,7 @@ int cmd_doctor(int argc, char **argv)
 	host.release = name.release;
 	host.features = &features;
 	host.topology = topology;
+	host.unsafe_kernel = unsafe && !strcmp(unsafe, "1");
 	report = doctor_examine(&host);
 	if (json)
 		cli_print_json(report);

@@ -116,6 +116,30 @@ static void check_kernel(const struct doctor_host *host, struct finding *finding
 	       "boot Linux 6.8 or later (Debian 12: linux-image-amd64 of bookworm-backports)");
 }
 
+/* Faults of the kernel that no probe can show: it would have to damage memory. */
+static void check_kernel_faults(const struct doctor_host *host, struct finding *finding)
+{
+	const struct gmig_features *features = host->features;
+
+	if (features->kernel == GMIG_FEATURE_OK) {
+		say(finding, "ok", "this kernel's UFFDIO_MOVE has no known fault");
+		return;
+	}
+	if (features->kernel == GMIG_FEATURE_UNSAFE && host->unsafe_kernel) {
+		say(finding, "note", "%s (GMIG_UNSAFE_KERNEL is 1: migration is on nevertheless)",
+		    features->kernel_fault);
+		return;
+	}
+	say(finding, features->kernel == GMIG_FEATURE_UNSAFE ? "fail" : "note", "%s",
+	    features->kernel_fault);
+	if (features->kernel == GMIG_FEATURE_UNSAFE)
+		advise(finding, "boot a kernel that has the fix; gmig-vmm keeps migration off here "
+				"unless it is started with --unsafe-kernel");
+	else
+		advise(finding,
+		       "update the kernel, or look in its changelog whether it has the fix");
+}
+
 static void check_userfaultfd(const struct doctor_host *host, struct finding *finding)
 {
 	int error = try_device(host, "/dev/userfaultfd");
@@ -352,13 +376,21 @@ static const struct {
 	const char *name;
 	void (*check)(const struct doctor_host *host, struct finding *finding);
 } checks[] = {
-    {"kernel", check_kernel},	   {"userfaultfd", check_userfaultfd},
-    {"move", check_move},	   {"write-protect", check_write_protect},
-    {"pagemap", check_pagemap},	   {"kvm", check_kvm},
-    {"sockets", check_sockets},	   {"huge-pages", check_huge_pages},
-    {"nodes", check_nodes},	   {"cpuset", check_cpuset},
-    {"autonuma", check_autonuma},  {"ksm", check_ksm},
-    {"max-map-count", check_maps}, {"memlock", check_memlock},
+    {"kernel", check_kernel},
+    {"kernel-faults", check_kernel_faults},
+    {"userfaultfd", check_userfaultfd},
+    {"move", check_move},
+    {"write-protect", check_write_protect},
+    {"pagemap", check_pagemap},
+    {"kvm", check_kvm},
+    {"sockets", check_sockets},
+    {"huge-pages", check_huge_pages},
+    {"nodes", check_nodes},
+    {"cpuset", check_cpuset},
+    {"autonuma", check_autonuma},
+    {"ksm", check_ksm},
+    {"max-map-count", check_maps},
+    {"memlock", check_memlock},
 };
 
 json_t *doctor_examine(const struct doctor_host *host)

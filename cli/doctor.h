@@ -15,6 +15,7 @@ struct doctor_host {
 	const char *user;
 	const struct gmig_features *features;
 	const struct gmig_topology *topology;
+	bool unsafe_kernel; /* GMIG_UNSAFE_KERNEL: an unsafe kernel is used knowingly */
 };
 
 /*

@@ -70,7 +70,13 @@ struct gmig_percentiles {
 
 /* ---- What this host can do ----------------------------------------------------------------------------------- */
 
-enum gmig_feature_state { GMIG_FEATURE_OK, GMIG_FEATURE_MISSING, GMIG_FEATURE_NO_RIGHT };
+enum gmig_feature_state {
+	GMIG_FEATURE_OK,
+	GMIG_FEATURE_MISSING,
+	GMIG_FEATURE_NO_RIGHT,
+	GMIG_FEATURE_DOUBTFUL, /* `kernel`: may be faulty, or can crash the host in a rare case */
+	GMIG_FEATURE_UNSAFE,   /* `kernel`: its UFFDIO_MOVE is known to damage memory */
+};
 
 struct gmig_features {
 	enum gmig_feature_state
@@ -79,10 +85,15 @@ struct gmig_features {
 	enum gmig_feature_state write_protect;
 	enum gmig_feature_state pagemap_scan; /* PAGEMAP_SCAN, Linux >= 6.7 */
 	enum gmig_feature_state thp;	      /* transparent huge pages: MISSING when "never" */
+	enum gmig_feature_state kernel;	      /* judged by its name: OK, DOUBTFUL or UNSAFE */
+	char kernel_fault[GMIG_ERROR_TEXT];   /* "" or what is wrong with it, and what fixes it */
 	char why[GMIG_ERROR_TEXT]; /* "" or the one line that says what is missing and what to do */
 };
 
-/* Probe by trying; needs no engine. Returns 0 when migration works here, else the -errno that stands in its way. */
+/*
+ * Probe by trying; needs no engine. Returns 0 when migration works here, else the -errno that stands in its way. A kernel
+ * that is UNSAFE is no error here: gmig_create() refuses it.
+ */
 int gmig_probe_features(struct gmig_features *features);
 
 /* ---- Engine -------------------------------------------------------------------------------------------------- */
@@ -100,6 +111,8 @@ struct gmig_options {
 	    pool_bytes_per_node; /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
 	bool small_pages;	 /* regions and pools without huge pages: every block is 4K */
 	bool plain; /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
+	bool
+	    unsafe_kernel; /* migrate also where the kernel's UFFDIO_MOVE is known to damage memory */
 	bool
 	    off_if_unavailable; /* where migration cannot work: as `plain`, gmig_why_off() says why */
 	/*
@@ -121,7 +134,7 @@ struct gmig_options {
 /*
  * May block (probes the kernel). The first call has SIGBUS handled in this process, so that copying broken memory ends
  * in a page that stays (-EIO); a SIGBUS from elsewhere goes on to the handler that was there. -ENOSYS, -EPERM: migration
- * cannot work here, text says why and what to do.
+ * cannot work here, -EOPNOTSUPP: the kernel is unsafe (see `unsafe_kernel`); text says why and what to do.
  */
 int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
 /* Cancels jobs and waits for them, stops the threads, unmaps the regions: no vCPU may run any more. NULL is legal. */

@@ -62,6 +62,21 @@ static void engine_fatal(void *opaque, const struct gmig_error *err)
 	vmm_end(opaque, VMM_END_MEMORY_LOST, err->text);
 }
 
+/* What an operator should know of migration here, before the first one. */
+static void warn(const struct vmm *vmm)
+{
+	struct gmig_features features;
+
+	gmig_probe_features(&features);
+	if (gmig_why_off(vmm->gmig))
+		vmm_log(GMIG_LOG_WARNING, "%s%s", gmig_why_off(vmm->gmig),
+			features.kernel == GMIG_FEATURE_UNSAFE
+			    ? " (--unsafe-kernel migrates nevertheless)"
+			    : "");
+	else if (features.kernel != GMIG_FEATURE_OK)
+		vmm_log(GMIG_LOG_WARNING, "%s", features.kernel_fault);
+}
+
 static int create_engine(struct vmm *vmm, struct gmig_error *err)
 {
 	struct gmig_options options = {
@@ -69,6 +84,7 @@ static int create_engine(struct vmm *vmm, struct gmig_error *err)
 	    .pool_bytes_per_node = vmm->options.pool_bytes,
 	    .small_pages = vmm->options.small_pages,
 	    .plain = vmm->options.plain,
+	    .unsafe_kernel = vmm->options.unsafe_kernel,
 	    .off_if_unavailable = true,
 	    .job_event = vmm_job_event,
 	    .log = engine_log,
@@ -77,8 +93,8 @@ static int create_engine(struct vmm *vmm, struct gmig_error *err)
 	};
 	int ret = gmig_create(&options, &vmm->gmig, err);
 
-	if (!ret && !vmm->options.plain && gmig_why_off(vmm->gmig))
-		vmm_log(GMIG_LOG_WARNING, "%s", gmig_why_off(vmm->gmig));
+	if (!ret && !vmm->options.plain)
+		warn(vmm);
 	return ret;
 }
 

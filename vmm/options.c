@@ -144,6 +144,7 @@ static int set_console(struct parse *parse, char *text, struct gmig_error *err)
 		parse->options->field = true;                                                      \
 		return 0;                                                                          \
 	}
+FLAG_SETTER(unsafe_kernel, unsafe_kernel)
 FLAG_SETTER(no_reboot, no_reboot)
 FLAG_SETTER(no_pin, no_pin)
 FLAG_SETTER(interrupts, probe_interrupts)
@@ -185,6 +186,8 @@ static const struct option_entry entries[] = {
      "plain: ordinary memory, which gmig cannot move [uffd]"},
     {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
+    {"unsafe-kernel", NULL, set_unsafe_kernel, false, ANY_GUEST,
+     "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,
      "let vCPUs run on any CPU, not only those of their host node"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
@@ -298,9 +301,12 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err)
 {
 	struct parse parse = {.options = options};
+	const char *unsafe = getenv("GMIG_UNSAFE_KERNEL");
 	int ret;
 
 	*options = (struct vmm_options){.probe_touch_percent = 100};
+	/* For tests, whose guests hold nothing of value: they need not know the host's kernel. */
+	options->unsafe_kernel = unsafe && !strcmp(unsafe, "1");
 	ret = parse_words(argc, argv, &parse, err);
 	if (ret || options->help || options->version)
 		return ret;

@@ -28,6 +28,7 @@ struct vmm_options {
 	bool plain;	     /* --memory plain */
 	bool small_pages;    /* --page 4K */
 	uint64_t pool_bytes; /* --pool SIZE per node, 0 = engine's default */
+	bool unsafe_kernel;  /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	     /* --no-reboot */
 	bool no_pin;	     /* --no-pin: vCPU threads may run anywhere */
 	/* Linux guest; kernel NULL = probe guest */

@@ -1,3 +1,4 @@
+#include "kernels.h"
 #include "uffd.h"
 
 #include <errno.h>
@@ -71,6 +72,23 @@ static void probe_thp(struct gmig_features *features)
 	}
 }
 
+static void judge_kernel(const struct gmig_sys *sys, struct gmig_features *features)
+{
+	struct kernel_name name;
+
+	sys->kernel_name(&name);
+	switch (kernel_judge(&name, features->kernel_fault)) {
+	case KERNEL_SAFE:
+		features->kernel = GMIG_FEATURE_OK;
+		break;
+	case KERNEL_UNSAFE:
+		features->kernel = GMIG_FEATURE_UNSAFE;
+		break;
+	default:
+		features->kernel = GMIG_FEATURE_DOUBTFUL;
+	}
+}
+
 static int probe_open(const struct gmig_sys *sys, struct gmig_features *features, int *fd)
 {
 	int ret = uffd_open(sys, UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_PAGEFAULT_FLAG_WP, fd, NULL);
@@ -105,6 +123,7 @@ int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *f
 
 	memset(features, 0, sizeof(*features));
 	probe_thp(features);
+	judge_kernel(sys, features);
 	ret = probe_open(sys, features, &fd);
 	if (ret) {
 		probe_pagemap(sys, features);

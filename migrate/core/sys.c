@@ -1,11 +1,14 @@
 #include "sys.h"
+#include "kernels.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <numaif.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,6 +93,23 @@ static int real_pagemap(void)
 	return fd < 0 ? -errno : fd;
 }
 
+static void real_kernel_name(struct kernel_name *name)
+{
+	FILE *file = fopen("/proc/version_signature", "re");
+	struct utsname uts;
+
+	memset(name, 0, sizeof(*name));
+	if (!uname(&uts)) {
+		snprintf(name->release, sizeof(name->release), "%s", uts.release);
+		snprintf(name->version, sizeof(name->version), "%s", uts.version);
+	}
+	if (!file)
+		return;
+	if (!fgets(name->signature, sizeof(name->signature), file))
+		name->signature[0] = '\0';
+	fclose(file);
+}
+
 static int real_ioctl(int fd, unsigned long request, void *arg)
 {
 	int ret = ioctl(fd, request, arg);
@@ -160,6 +180,7 @@ const struct gmig_sys gmig_sys_real = {
     .available_bytes = real_available_bytes,
     .userfaultfd = real_userfaultfd,
     .pagemap = real_pagemap,
+    .kernel_name = real_kernel_name,
     .ioctl = real_ioctl,
     .read = real_read,
     .pread = real_pread,

@@ -18,6 +18,8 @@
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
+struct kernel_name; /* kernels.h */
+
 struct gmig_sys {
 	int (*map)(size_t bytes, int protection, void *fixed, void **out);
 	int (*unmap)(void *memory, size_t bytes);
@@ -32,6 +34,8 @@ struct gmig_sys {
 	int (*userfaultfd)(void);
 	/* /proc/self/pagemap */
 	int (*pagemap)(void);
+	/* What this kernel calls itself: uname(2), /proc/version_signature. */
+	void (*kernel_name)(struct kernel_name *name);
 	int (*ioctl)(int fd, unsigned long request, void *arg);
 	ssize_t (*read)(int fd, void *buffer, size_t bytes);
 	ssize_t (*pread)(int fd, void *buffer, size_t bytes, off_t offset);

@@ -287,6 +287,10 @@ static int engine_choose(struct gmig *gmig, struct gmig_error *err)
 		return 0;
 	}
 	ret = gmig_probe_features_with(gmig->sys, &features);
+	if (!ret && features.kernel == GMIG_FEATURE_UNSAFE && !gmig->options.unsafe_kernel) {
+		ret = -EOPNOTSUPP;
+		memcpy(features.why, features.kernel_fault, sizeof(features.why));
+	}
 	if (!ret)
 		return 0;
 	if (!gmig->options.off_if_unavailable)

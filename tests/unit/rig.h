@@ -123,6 +123,7 @@ static inline uint64_t rig_check_all(const struct rig *rig)
 static inline void rig_create(struct rig *rig, const struct rig_options *options)
 {
 	struct gmig_options engine = {.small_pages = options->small_pages,
+				      .unsafe_kernel = true, /* nothing here is worth its care */
 				      .fatal = rig_fatal,
 				      .log = rig_log,
 				      .opaque = rig,

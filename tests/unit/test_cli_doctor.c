@@ -49,7 +49,7 @@ static void setup(void)
 	put("/sys/kernel/mm/ksm/run", "0\n");
 	memset(&features, 0, sizeof(features));
 	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
-	host = (struct doctor_host){root, "6.12.1-amd64", "alice", &features, topology};
+	host = (struct doctor_host){root, "6.12.1-amd64", "alice", &features, topology, false};
 	report = NULL;
 }
 
@@ -108,7 +108,7 @@ START_TEST(doctor_healthy_host_is_ok_without_advice)
 	report = doctor_examine(&host);
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
 	list = json_object_get(report, "checks");
-	ck_assert_uint_ge(json_array_size(list), 14);
+	ck_assert_uint_ge(json_array_size(list), 15);
 	json_array_foreach (list, i, check) {
 		ck_assert_str_eq(json_string_value(json_object_get(check, "state")), "ok");
 		ck_assert_ptr_null(json_object_get(check, "todo"));
@@ -137,6 +137,19 @@ START_TEST(doctor_old_number_with_the_feature_is_ok)
 	expect("kernel", "ok", "with UFFDIO_MOVE", NULL);
 	host.release = "7.0.1";
 	expect("kernel", "ok", "Linux 7.0.1", NULL);
+}
+END_TEST
+
+START_TEST(doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note)
+{
+	features.kernel = GMIG_FEATURE_UNSAFE;
+	strcpy(features.kernel_fault, "Linux 6.18.3: its UFFDIO_MOVE damages memory");
+	expect("kernel-faults", "fail", "Linux 6.18.3: its UFFDIO_MOVE", "--unsafe-kernel");
+	host.unsafe_kernel = true;
+	expect("kernel-faults", "note", "migration is on nevertheless", NULL);
+	features.kernel = GMIG_FEATURE_DOUBTFUL;
+	expect("kernel-faults", "note", "its UFFDIO_MOVE", "changelog");
+	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
 }
 END_TEST
 
@@ -233,6 +246,7 @@ int main(void)
 	tcase_add_test(tcase, doctor_healthy_host_is_ok_without_advice);
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
 	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
+	tcase_add_test(tcase, doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note);
 	tcase_add_test(tcase, doctor_no_right_to_userfaultfd_names_the_rule_and_the_user);
 	tcase_add_test(tcase, doctor_kernel_without_userfaultfd_says_so);
 	tcase_add_test(tcase, doctor_pagemap_without_right_names_proc);

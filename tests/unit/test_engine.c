@@ -1,4 +1,5 @@
 /* The engine moves memory under threads that write to it. */
+#include "../../migrate/core/kernels.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -482,6 +483,36 @@ START_TEST(host_that_cannot_move_is_told_or_runs_plain)
 }
 END_TEST
 
+static void kernel_that_damages(struct kernel_name *name)
+{
+	*name = (struct kernel_name){.release = "6.18.19"};
+}
+
+START_TEST(kernel_that_damages_memory_is_refused_unless_asked_for)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_options options = {.sys = &sys};
+	struct gmig_topology *topology;
+	struct gmig_error err = {0};
+	struct gmig *gmig;
+
+	sys.kernel_name = kernel_that_damages;
+	ck_assert_int_eq(gmig_topology_create(2, &topology, &err), 0);
+	options.topology = topology;
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), -EOPNOTSUPP);
+	ck_assert_msg(strstr(err.text, "CVE-2026-31397") != NULL, "%s", err.text);
+	options.off_if_unavailable = true;
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
+	ck_assert_ptr_nonnull(strstr(gmig_why_off(gmig), "6.18.20"));
+	gmig_destroy(gmig);
+	options.unsafe_kernel = true;
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
+	ck_assert_ptr_null(gmig_why_off(gmig));
+	gmig_destroy(gmig);
+	gmig_topology_destroy(topology);
+}
+END_TEST
+
 /* ---- Beliefs ------------------------------------------------------------------------------- */
 
 static atomic_int real_node;
@@ -562,6 +593,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, plain_engine_gives_memory_and_refuses_jobs);
 	tcase_add_loop_test(tcase, host_that_cannot_move_is_told_or_runs_plain, 0, 3);
+	tcase_add_test(tcase, kernel_that_damages_memory_is_refused_unless_asked_for);
 	tcase_add_loop_test(tcase, memory_moved_by_somebody_else_is_noticed_and_no_breach, 0, 2);
 	tcase_add_test(tcase, regions_that_overlap_or_are_crooked_are_refused);
 	suite_add_tcase(suite, tcase);

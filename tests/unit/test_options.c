@@ -160,6 +160,25 @@ START_TEST(probe_guest_takes_its_load)
 }
 END_TEST
 
+START_TEST(unsafe_kernel_is_allowed_by_option_or_environment_only)
+{
+	struct vmm_options options;
+
+	unsetenv("GMIG_UNSAFE_KERNEL");
+	accept("--name t", &options);
+	ck_assert(!options.unsafe_kernel);
+	accept("--name t --unsafe-kernel", &options);
+	ck_assert(options.unsafe_kernel);
+	setenv("GMIG_UNSAFE_KERNEL", "0", 1);
+	accept("--name t", &options);
+	ck_assert(!options.unsafe_kernel);
+	setenv("GMIG_UNSAFE_KERNEL", "1", 1);
+	accept("--name t", &options);
+	ck_assert(options.unsafe_kernel);
+	unsetenv("GMIG_UNSAFE_KERNEL");
+}
+END_TEST
+
 START_TEST(help_wins_over_anything_else)
 {
 	struct vmm_options options;
@@ -416,6 +435,7 @@ int main(void)
 	tcase_add_test(accepts, distance_one_way_counts_for_both);
 	tcase_add_test(accepts, linux_guest_takes_its_devices);
 	tcase_add_test(accepts, probe_guest_takes_its_load);
+	tcase_add_test(accepts, unsafe_kernel_is_allowed_by_option_or_environment_only);
 	tcase_add_test(accepts, help_wins_over_anything_else);
 	tcase_add_test(accepts, size_units_are_powers_of_1024);
 	tcase_add_loop_test(refuses, bad_line_is_refused_and_says_why, 0, REFUSED);
