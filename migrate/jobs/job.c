@@ -142,15 +142,16 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 {
 	struct plan_range ranges[ENGINE_REGIONS];
 	struct gmig *gmig = job->gmig;
+	const struct audit audit = {0};
 	size_t count = 0;
 	int ret = 0;
 
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
-		const struct region *region = &gmig->regions[i];
+		struct region *region = &gmig->regions[i];
 
 		if (!takes_part(job, region))
 			continue;
-		audit_correct(gmig, region->gfn, region->pages, NULL);
+		audit_run(gmig, region, region->gfn, region->pages, &audit);
 		ranges[count].gfn = region->gfn;
 		ranges[count++].pages = region->pages;
 		ret = status_add_range(job->status, region->gfn, region->pages);
@@ -163,28 +164,32 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 	return 0;
 }
 
-/* Memory that the guest has not touched yet follows what it has. back: undo, for what the job set
- * and nobody else since. */
-static void job_move_preferred(struct gmig_job *job, uint8_t *preferred, bool back)
+/* Memory that the guest has not touched yet follows what it has. *preferred: where each region pointed
+ * before; GMIG_NO_NODE: it does not take part. */
+static int job_prefer(struct gmig_job *job, unsigned int *preferred, struct gmig_error *err)
 {
 	struct gmig *gmig = job->gmig;
+	int ret = 0;
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
 		struct region *region = &gmig->regions[i];
-		unsigned int preferred_node = atomic_load(&region->preferred_node);
+		unsigned int node = atomic_load(&region->preferred_node);
 
-		if (!takes_part(job, region))
+		if (!takes_part(job, region) || job->map.to[node] == GMIG_NO_NODE)
 			continue;
-		if (!back) {
-			preferred[i] = (uint8_t)preferred_node;
-			if (job->map.to[preferred_node] != GMIG_NO_NODE)
-				region_set_preferred_node(gmig, region,
-							  job->map.to[preferred_node]);
-		} else if (preferred[i] != GMIG_NO_NODE &&
-			   preferred_node == job->map.to[preferred[i]]) {
-			region_set_preferred_node(gmig, region, preferred[i]);
-		}
+		ret = region_prefer(gmig, region, job->id, job->map.to[node], err);
+		if (!ret)
+			preferred[i] = node;
 	}
+	return ret;
+}
+
+static void job_prefer_end(struct gmig_job *job, const unsigned int *preferred, bool keep)
+{
+	for (unsigned int i = 0; i < ENGINE_REGIONS; i++)
+		if (preferred[i] != GMIG_NO_NODE)
+			region_prefer_end(job->gmig, &job->gmig->regions[i], job->id,
+					  job->map.to[preferred[i]], keep);
 }
 
 static uint64_t pages_remaining(struct gmig_job *job);
@@ -210,10 +215,12 @@ static enum job_event job_outcome(struct gmig_job *job, int ret)
 static void job_finish(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
 {
 	struct gmig *gmig = job->gmig;
+	const struct audit audit = {0};
 
 	for (unsigned int i = 0; job->plan && i < atomic_load(&gmig->region_count); i++)
 		if (takes_part(job, &gmig->regions[i]))
-			audit_correct(gmig, gmig->regions[i].gfn, gmig->regions[i].pages, NULL);
+			audit_run(gmig, &gmig->regions[i], gmig->regions[i].gfn,
+				  gmig->regions[i].pages, &audit);
 	/* Eight bytes a block, which nobody reads once the job has ended. */
 	plan_destroy(job->plan);
 	job->plan = NULL;
@@ -228,24 +235,24 @@ static void *job_thread(void *arg)
 {
 	struct gmig_job *job = arg;
 	struct gmig_error err = {0};
-	uint8_t preferred[ENGINE_REGIONS];
+	unsigned int preferred[ENGINE_REGIONS];
 	enum job_event outcome;
 	int ret;
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
-	memset(preferred, GMIG_NO_NODE,
-	       sizeof(preferred)); /* a region that is added meanwhile has none */
-	/* The preferred first: what is touched after the plan was made must not land where the job moves
+	for (unsigned int i = 0; i < ENGINE_REGIONS; i++)
+		preferred[i] = GMIG_NO_NODE; /* so has a region that is added meanwhile */
+	/* The preferred nodes first: what is touched after the plan was made must not land where the job moves
 	 * memory away from. */
-	job_move_preferred(job, preferred, false);
+	ret = job_prefer(job, preferred, &err);
 	engine_settle_faults(job->gmig);
-	ret = job_plan(job, &err);
+	if (!ret)
+		ret = job_plan(job, &err);
 	if (!ret)
 		ret = job_run_passes(job, &err);
 	outcome = job_outcome(job, ret);
-	if (outcome != JOB_FINISH)
-		job_move_preferred(job, preferred, true);
+	job_prefer_end(job, preferred, outcome == JOB_FINISH);
 	job_finish(job, outcome, &err);
 	job_tell(job);
 	gmig_job_put(job);

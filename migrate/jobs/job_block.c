@@ -3,6 +3,7 @@
  * settle, note. A split block whose pages lie on several nodes takes several rounds.
  */
 #include "../core/uffd.h"
+#include "../memory/claim.h"
 #include "job.h"
 
 #include <errno.h>
@@ -101,63 +102,6 @@ static void skip_settled(struct gmig_job *job, uint64_t block_gfn, struct bits *
 			bits_set(skip, i);
 }
 
-/* ---- Entries: callers hold stripe->lock ---------------------------------------------------- */
-
-/* Apply to all pages of the set; returns those that refused. */
-static struct bits entries_change(struct gmig_job *job, const struct pick *pick,
-				  const struct bits *pages, enum shadow_event event)
-{
-	struct shadow_change change = {.gfn = pick->block_gfn,
-				       .order = pick->huge ? 9 : 0,
-				       .event = event,
-				       .node = pick->target,
-				       .owner = (uint8_t)job->id};
-	struct bits refused = {{0}};
-
-	/* Another job may have moved it since it was picked: only what still lies there is claimed. */
-	if (!bits_empty(pages))
-		shadow_change_block(job->gmig->shadow, &change, pick->source, pages, &refused);
-	return refused;
-}
-
-/* Claim and close. What refuses is somebody else's by now and leaves the pick. */
-static void claim(struct gmig_job *job, struct pick *pick)
-{
-	struct stripe *stripe = engine_stripe(job->gmig, pick->block_gfn);
-	struct bits refused;
-
-	pthread_mutex_lock(&stripe->lock);
-	refused = entries_change(job, pick, &pick->pages, SHADOW_CLAIM);
-	bits_remove(&pick->pages, &refused);
-	entries_change(job, pick, &pick->pages, SHADOW_CLOSE);
-	pthread_mutex_unlock(&stripe->lock);
-	note(job, pick->block_gfn, &refused, -EBUSY);
-}
-
-/* The block is open again: entries become PRESENT (or NONE), and its sleepers, woken by now, leave
- * the list. */
-static void settle(struct gmig_job *job, const struct pick *pick, const struct mover_result *result,
-		   const struct bits *stayed)
-{
-	struct stripe *stripe = engine_stripe(job->gmig, pick->block_gfn);
-	struct gmig *gmig = job->gmig;
-
-	pthread_mutex_lock(&stripe->lock);
-	entries_change(job, pick, &result->moved, SHADOW_SETTLE);
-	entries_change(job, pick, stayed, SHADOW_PUTBACK);
-	entries_change(job, pick, &result->gone, SHADOW_PUTBACK);
-	entries_change(job, pick, &result->gone, SHADOW_DISCARD);
-	engine_sleepers_woken(gmig, stripe, pick->block_gfn, GMIG_BLOCK_PAGES, &job->stall);
-	pthread_mutex_unlock(&stripe->lock);
-	if (bits_empty(&result->gone))
-		return;
-	frame_account(gmig->frames, pick->source, -(long)bits_count(&result->gone));
-	struct region *region = engine_region_of_gfn(gmig, pick->block_gfn);
-
-	uffd_wake(gmig->sys, gmig->vnodes[region->vnode].uffd, region_hva(region, pick->block_gfn),
-		  GMIG_BLOCK_BYTES);
-}
-
 /* The block is no longer one huge page: so says the table now. */
 static void split(struct gmig_job *job, uint64_t block_gfn)
 {
@@ -166,7 +110,8 @@ static void split(struct gmig_job *job, uint64_t block_gfn)
 
 	pthread_mutex_lock(&stripe->lock);
 	if (!shadow_lookup(job->gmig->shadow, block_gfn, &entry) && entry.order &&
-	    entry.state == SHADOW_PRESENT && !shadow_split(job->gmig->shadow, block_gfn))
+	    entry.state == SHADOW_PRESENT &&
+	    !books_split(job->gmig, engine_region_of_gfn(job->gmig, block_gfn), block_gfn))
 		atomic_fetch_add(&job->thp_split, 1);
 	pthread_mutex_unlock(&stripe->lock);
 }
@@ -276,17 +221,32 @@ static unsigned int round_move(struct job_worker *worker, struct pick *pick, str
 	    .blackout_read = &job->blackout_read,
 	    .blackout_write = &job->blackout_write,
 	};
-	struct bits stayed;
+	struct claim claim = {
+	    .gmig = job->gmig,
+	    .region = request.region,
+	    .block_gfn = pick->block_gfn,
+	    .huge = pick->huge,
+	    .from = pick->source,
+	    .to = pick->target,
+	    .owner = job->id,
+	    .memory = BOOKS_SLOT,
+	    .pages = pick->pages,
+	};
+	struct bits refused, stayed;
 
-	claim(job, pick);
-	if (bits_empty(&pick->pages))
+	claim_take(&claim, &refused);
+	note(job, pick->block_gfn, &refused, -EBUSY);
+	request.pages = stayed = pick->pages = claim.pages;
+	if (bits_empty(&claim.pages))
 		return 0;
-	request.pages = stayed = pick->pages;
 	job->mover->move(&request, result);
 	bits_remove(&stayed, &result->moved);
 	bits_remove(&stayed, &result->gone);
-	if (!result->lost)
-		settle(job, pick, result, &stayed);
+	if (result->lost)
+		claim_abandon(&claim);
+	else
+		claim_settle(&claim,
+			     &(struct claim_result){result->moved, result->gone, &job->stall});
 	note(job, pick->block_gfn, &result->moved, pick->target);
 	note(job, pick->block_gfn, &result->gone, -ENOENT);
 	note_errors(job, pick, &stayed, result->error);
@@ -343,7 +303,6 @@ static void round_run(struct job_worker *worker, struct pick *pick)
 	memset(&result, 0, sizeof(result));
 	atomic_store(&worker->target, pick->target);
 	atomic_store(&worker->source, pick->source);
-	engine_gate_enter(job->gmig);
 	ret = take_frames(worker, pick, &target, &source);
 	if (ret) {
 		note(job, pick->block_gfn, &pick->pages, ret == -ENOMEM ? ret : -EAGAIN);
@@ -352,13 +311,11 @@ static void round_run(struct job_worker *worker, struct pick *pick)
 
 		moved = round_move(worker, pick, target, source, &result);
 		if (result.lost)
-			goto out; /* a slot holds the guest's content: it is nobody's frame */
+			return; /* a slot holds the guest's content: it is nobody's frame */
 		give_frames(job, pick, target, source);
 		atomic_fetch_add(&job->moved_bytes, moved * GMIG_PAGE_BYTES);
 		atomic_fetch_sub(&job->total_bytes, bits_count(&result.gone) * GMIG_PAGE_BYTES);
 	}
-out:
-	engine_gate_leave(job->gmig);
 	if (job->trace)
 		round_trace(worker, pick, &result, begin_ns, ret);
 }

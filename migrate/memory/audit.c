@@ -1,9 +1,12 @@
 #include "audit.h"
 
-#include "../core/uffd.h"
+#include "books.h"
+#include "claim.h"
 #include "frame.h"
+#include "ledger.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { I1, I2, I3, I4, I5 };
 
@@ -20,15 +23,16 @@ __attribute__((format(printf, 3, 4))) static void breach(struct gmig_check *chec
 	va_end(args);
 }
 
-/* ---- One block: callers hold the gate and stripe->lock ------------------------------------- */
+/* ---- One block: callers hold stripe->lock ---------------------------------------------------- */
 
 struct block {
 	struct gmig *gmig;
 	struct region *region;
+	struct stripe *stripe;
 	uint64_t gfn;
 	struct gmig_check *check;
 	bool whole;				     /* one 2M entry */
-	struct bits present, none;		     /* pages, by the table */
+	struct bits present, none, held;	     /* pages, by the table */
 	struct shadow_entry entry[GMIG_BLOCK_PAGES]; /* whole: the first only */
 	struct uffd_scan scan;
 };
@@ -37,17 +41,16 @@ static int block_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 {
 	struct block *block = arg;
 	unsigned int page = (unsigned int)(gfn - block->gfn);
+	struct bits *bits = entry->state == SHADOW_PRESENT ? &block->present
+			    : entry->state == SHADOW_NONE  ? &block->none
+							   : &block->held;
 
 	block->whole = entry->order;
 	block->entry[page] = *entry;
-	if (entry->state == SHADOW_PRESENT)
-		bits_set(&block->present, page);
-	else if (entry->state == SHADOW_NONE)
-		bits_set(&block->none, page);
-	if (block->whole && entry->state == SHADOW_PRESENT)
-		bits_fill(&block->present);
-	else if (block->whole && entry->state == SHADOW_NONE)
-		bits_fill(&block->none);
+	if (block->whole)
+		bits_fill(bits);
+	else
+		bits_set(bits, page);
 	return 0;
 }
 
@@ -55,10 +58,16 @@ static void block_read(struct block *block)
 {
 	bits_clear_all(&block->present);
 	bits_clear_all(&block->none);
+	bits_clear_all(&block->held);
 	shadow_walk(block->gmig->shadow, block->gfn, GMIG_BLOCK_PAGES, block_visit, block);
 }
 
-/* Does the kernel show what the table says, so that there is nothing to look at page by page? */
+static unsigned int block_entries(const struct block *block)
+{
+	return block->whole ? 1 : GMIG_BLOCK_PAGES;
+}
+
+/* Does the kernel show what the table says, so that page by page there is nothing to see? */
 static bool block_agrees(const struct block *block)
 {
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
@@ -78,13 +87,17 @@ static void corrected(const struct block *block, uint64_t pages)
 static void change(const struct block *block, unsigned int page, enum shadow_event event,
 		   unsigned int node)
 {
-	struct shadow_change change = {.gfn = block->gfn + page,
-				       .order = block->whole ? 9 : 0,
-				       .event = event,
-				       .node = (uint8_t)node};
+	struct books_event books = {
+	    .region = block->region,
+	    .change = {.gfn = block->gfn + page,
+		       .order = block->whole ? 9 : 0,
+		       .event = event,
+		       .node = (uint8_t)node},
+	    .memory = BOOKS_KERNEL,
+	};
 	struct gmig_error err;
 
-	if (shadow_change(block->gmig->shadow, &change, NULL, &err))
+	if (books_change(block->gmig, &books, &err))
 		engine_log(block->gmig, GMIG_LOG_ERROR, "event=audit text=\"%s\"", err.text);
 }
 
@@ -95,15 +108,11 @@ static void check_presence(const struct block *block, unsigned int page, unsigne
 
 	if (entry->state == SHADOW_PRESENT && !present) {
 		change(block, page, SHADOW_DISCARD, 0);
-		frame_account(block->gmig->frames, entry->node, -(long)pages);
 		corrected(block, pages);
 	} else if (entry->state == SHADOW_NONE && present) {
-		unsigned int preferred_node = atomic_load(&block->region->preferred_node);
-
 		breach(block->check, I1, "gfn 0x%llx has memory that the table does not know of",
 		       (unsigned long long)(block->gfn + page));
-		change(block, page, SHADOW_TOUCH, preferred_node);
-		frame_account(block->gmig->frames, preferred_node, pages);
+		change(block, page, SHADOW_TOUCH, atomic_load(&block->region->preferred_node));
 	}
 	if (entry->state == SHADOW_PRESENT && bits_get(&block->scan.protected, page)) {
 		uint8_t *hva = region_hva(block->region, block->gfn + page);
@@ -117,257 +126,183 @@ static void check_presence(const struct block *block, unsigned int page, unsigne
 
 static void check_placement(struct block *block)
 {
-	unsigned int count = block->whole ? 1 : GMIG_BLOCK_PAGES, asked = 0;
-	unsigned int pages_each = block->whole ? GMIG_BLOCK_PAGES : 1;
-	void *pages[GMIG_BLOCK_PAGES];
+	unsigned int asked = 0, pages_each = block->whole ? GMIG_BLOCK_PAGES : 1;
+	uint64_t gfns[GMIG_BLOCK_PAGES];
 	int status[GMIG_BLOCK_PAGES];
-	uint16_t index[GMIG_BLOCK_PAGES];
 
 	if (block->check)
 		block->check->checked_pages += bits_count(&block->present);
 	if (block->gmig->fake)
 		return;
-	for (unsigned int i = 0; i < count; i++) {
-		if (block->entry[i].state != SHADOW_PRESENT)
-			continue;
-		index[asked] = (uint16_t)i;
-		pages[asked++] = region_hva(block->region, block->gfn + i);
-	}
-	if (!asked || block->gmig->sys->query_nodes(asked, pages, status))
+	for (unsigned int i = 0; i < block_entries(block); i++)
+		if (block->entry[i].state == SHADOW_PRESENT)
+			gfns[asked++] = block->gfn + i;
+	if (!asked || block->region->kind->query(block->gmig, block->region, asked, gfns, status))
 		return;
 	for (unsigned int i = 0; i < asked; i++) {
-		uint8_t node = block->entry[index[i]].node;
+		unsigned int page = (unsigned int)(gfns[i] - block->gfn);
 
 		/* The zero page and what is in swap have no node. */
-		if (status[i] < 0 || status[i] >= GMIG_MAX_NODES || status[i] == node)
+		if (status[i] < 0 || status[i] >= GMIG_MAX_NODES ||
+		    status[i] == block->entry[page].node)
 			continue;
-		change(block, index[i], SHADOW_CORRECT, (unsigned int)status[i]);
-		frame_account(block->gmig->frames, node, -(long)pages_each);
-		frame_account(block->gmig->frames, (unsigned int)status[i], pages_each);
+		change(block, page, SHADOW_CORRECT, (unsigned int)status[i]);
 		corrected(block, pages_each);
+	}
+}
+
+/* Whatever is held is held by a claim, and whoever sleeps sleeps on something that is held. */
+static void check_holders(const struct block *block)
+{
+	for (unsigned int i = 0; i < block_entries(block); i++)
+		if (bits_get(&block->held, i) && !claim_holds(block->stripe, block->gfn + i))
+			breach(block->check, I5, "gfn 0x%llx is %s and nobody holds it",
+			       (unsigned long long)(block->gfn + i),
+			       shadow_state_name(block->entry[i].state));
+	for (const struct sleeper *sleeper = block->stripe->sleepers; sleeper;
+	     sleeper = sleeper->next) {
+		uint64_t page = sleeper->gfn - block->gfn;
+
+		if (page < GMIG_BLOCK_PAGES && !bits_get(&block->held, (unsigned int)page))
+			breach(block->check, I3, "a thread sleeps on gfn 0x%llx, which is open",
+			       (unsigned long long)sleeper->gfn);
+	}
+}
+
+/* Count the block, once all is corrected. Whatever changes in it from now on is counted by the books. */
+static void count(const struct block *block)
+{
+	struct gmig *gmig = block->gmig;
+	unsigned int run = 0, entries = block_entries(block), node = GMIG_NO_NODE;
+	long pages_each = block->whole ? GMIG_BLOCK_PAGES : 1;
+
+	for (unsigned int i = 0; i <= entries; i++) {
+		unsigned int here = i < entries && block->entry[i].state != SHADOW_NONE
+					? block->entry[i].node
+					: GMIG_NO_NODE;
+
+		if (i < entries && here == node) {
+			run++;
+			continue;
+		}
+		if (node != GMIG_NO_NODE)
+			ledger_tally_add(gmig->ledger, node, run * pages_each);
+		node = here;
+		run = 1;
+	}
+	atomic_store(&gmig->audit_cursor,
+		     engine_position(gmig, block->region, block->gfn + GMIG_BLOCK_PAGES));
+}
+
+/* What the kernel made one huge page again is one entry again. */
+static void join(struct block *block)
+{
+	if (!block->whole && block->scan.huge &&
+	    !books_join(block->gmig, block->region, block->gfn)) {
+		corrected(block, GMIG_BLOCK_PAGES);
+		block_read(block);
 	}
 }
 
 static void check_block(struct block *block)
 {
 	struct gmig *gmig = block->gmig;
-	const void *hva = region_hva(block->region, block->gfn);
 
 	block_read(block);
-	if (block->whole &&
-	    (block->entry[0].state == SHADOW_CLAIMED || block->entry[0].state == SHADOW_COPYING))
-		return;
-	if (uffd_scan(gmig->sys, gmig->pagemap, hva, &block->scan))
+	check_holders(block);
+	if (bits_count(&block->held) == GMIG_BLOCK_PAGES ||
+	    block->region->kind->scan(gmig, block->region, block->gfn, &block->scan))
 		return;
 	if (block->whole && !block->scan.huge && !bits_empty(&block->scan.present)) {
-		if (shadow_split(gmig->shadow, block->gfn))
+		if (books_split(gmig, block->region, block->gfn))
 			return;
 		corrected(block, GMIG_BLOCK_PAGES);
 		block_read(block);
 	}
 	if (!block_agrees(block)) {
-		if (block->whole)
-			check_presence(block, 0, GMIG_BLOCK_PAGES);
-		else
-			for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-				check_presence(block, i, 1);
+		for (unsigned int i = 0; i < block_entries(block); i++)
+			check_presence(block, i, block->whole ? GMIG_BLOCK_PAGES : 1);
 		block_read(block);
 	}
 	check_placement(block);
+	block_read(block);
+	join(block);
 }
 
-void audit_correct(struct gmig *gmig, uint64_t gfn, uint64_t pages, struct gmig_check *check)
+void audit_run(struct gmig *gmig, struct region *region, uint64_t gfn, uint64_t pages,
+	       const struct audit *audit)
 {
-	struct block block;
+	struct block block; /* too large to be cleared for each block: block_read() fills it */
 
+	block.gmig = gmig;
+	block.region = region;
+	block.check = audit->check;
+	block.whole = false;
 	for (uint64_t at = gfn; at < gfn + pages; at += GMIG_BLOCK_PAGES) {
-		struct stripe *stripe = engine_stripe(gmig, at);
-
-		/* The rest of it is read from the table: too large to be cleared for each block. */
-		block.gmig = gmig;
+		if (audit->stop && audit->stop(audit->arg))
+			return;
 		block.gfn = at;
-		block.check = check;
-		block.whole = false;
-		block.region = engine_region_of_gfn(gmig, at);
-		if (!block.region)
-			continue;
-		engine_gate_enter(gmig);
-		pthread_mutex_lock(&stripe->lock);
+		block.stripe = engine_stripe(gmig, at);
+		pthread_mutex_lock(&block.stripe->lock);
 		check_block(&block);
-		pthread_mutex_unlock(&stripe->lock);
-		engine_gate_leave(gmig);
+		if (audit->count)
+			count(&block);
+		pthread_mutex_unlock(&block.stripe->lock);
 	}
 }
 
-/* ---- Counting: the gate is held for writing, so that nothing is under way ------------------ */
+/* ---- All of memory ----------------------------------------------------------------------------- */
 
-struct census {
-	long pages[GMIG_MAX_NODES];
-	uint64_t pages_2m, pages_4k;
-	uint64_t held; /* pages of entries that somebody owns */
-	uint64_t held_gfn;
-};
-
-static int census_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
-{
-	struct census *census = arg;
-	unsigned int pages = entry->order ? GMIG_BLOCK_PAGES : 1;
-
-	if (entry->state == SHADOW_NONE || entry->node >= GMIG_MAX_NODES)
-		return 0;
-	census->pages[entry->node] += pages;
-	if (entry->order)
-		census->pages_2m += pages;
-	else
-		census->pages_4k += pages;
-	if (entry->state != SHADOW_PRESENT) {
-		census->held += pages;
-		census->held_gfn = gfn;
-	}
-	return 0;
-}
-
-static void census_take(struct gmig *gmig, int vnode, struct census *census)
-{
-	memset(census, 0, sizeof(*census));
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
-		const struct region *region = &gmig->regions[i];
-
-		if (vnode < 0 || (unsigned int)vnode == region->vnode)
-			shadow_walk(gmig->shadow, region->gfn, region->pages, census_visit, census);
-	}
-}
-
-static void check_books(const struct census *census, const struct frame_audit *frames,
-			struct gmig_check *check)
-{
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
-		long mapped = census->pages[node], free = frames->free_pages[node],
-		     busy = frames->busy_pages[node];
-
-		check->mapped_bytes += (uint64_t)mapped * GMIG_PAGE_BYTES;
-		check->pool_bytes += (uint64_t)free * GMIG_PAGE_BYTES;
-		check->in_flight_bytes += (uint64_t)busy * GMIG_PAGE_BYTES;
-		if (mapped + free + busy != frames->total_pages[node])
-			breach(check, I4,
-			       "node %u: %ld pages mapped, %ld in pools, %ld in flight, but %ld in "
-			       "the books",
-			       node, mapped, free, busy, frames->total_pages[node]);
-	}
-}
-
-static void check_counts(struct gmig *gmig, struct gmig_check *check)
+/*
+ * The accounts against the things themselves. Entries change while they are counted: a change behind
+ * the count's position is added to the tally by books.c, one ahead of it is met later. So at the end
+ * the tally is what an instantaneous count would have been.
+ */
+static void check_accounts(struct gmig *gmig, struct gmig_check *check)
 {
 	struct frame_audit frames;
-	struct census census;
-	unsigned long long sleepers;
+	long tally, mapped;
+	unsigned int node = ledger_tally_end(gmig->ledger, &tally, &mapped);
 
-	atomic_fetch_add(&gmig->gate_wanted, 1);
-	pthread_rwlock_wrlock(&gmig->gate);
-	census_take(gmig, -1, &census);
+	if (node != GMIG_NO_NODE)
+		breach(check, I4, "node %u: %ld pages by the shadow table, but %ld in the books",
+		       node, tally, mapped);
 	frame_audit(gmig->frames, true, &frames);
-	sleepers = atomic_load(&gmig->sleepers);
-	pthread_rwlock_unlock(&gmig->gate);
-	atomic_fetch_sub(&gmig->gate_wanted, 1);
-
 	if (frames.wrong_slots)
 		breach(check, I1, "%u free slots do not hold what the books say",
 		       frames.wrong_slots);
 	if (frames.written_slots)
 		breach(check, I2, "%u clean frames were written to", frames.written_slots);
-	if (sleepers && !atomic_load(&gmig->fatal))
-		breach(check, I3, "%llu threads sleep and no block is closed", sleepers);
-	check_books(&census, &frames, check);
-	if (census.held)
-		breach(check, I5, "%llu pages are held by nobody, one of them gfn 0x%llx",
-		       (unsigned long long)census.held, (unsigned long long)census.held_gfn);
+	for (node = 0; node < GMIG_MAX_NODES; node++) {
+		if (frames.free_pages[node] != frames.pool_pages[node])
+			breach(check, I4, "node %u: %ld pages in free slots, but %ld in the books",
+			       node, frames.free_pages[node], frames.pool_pages[node]);
+		if (!frames.busy_slots && frames.flight_pages[node])
+			breach(check, I4, "node %u: %ld pages in flight, but no slot is taken",
+			       node, frames.flight_pages[node]);
+		check->mapped_bytes +=
+		    (uint64_t)ledger_pages(gmig->ledger, node, LEDGER_MAPPED) * GMIG_PAGE_BYTES;
+		check->pool_bytes += (uint64_t)frames.pool_pages[node] * GMIG_PAGE_BYTES;
+		check->in_flight_bytes += (uint64_t)frames.flight_pages[node] * GMIG_PAGE_BYTES;
+		check->quarantine_bytes +=
+		    (uint64_t)ledger_pages(gmig->ledger, node, LEDGER_QUARANTINE) * GMIG_PAGE_BYTES;
+	}
 }
 
 int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *err)
 {
+	struct audit audit = {.check = check, .count = true};
+
 	memset(check, 0, sizeof(*check));
 	if (gmig->plain)
 		return gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
-	check_counts(gmig, check);
+	pthread_mutex_lock(&gmig->check_lock);
+	ledger_tally_start(gmig->ledger);
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
-		audit_correct(gmig, gmig->regions[i].gfn, gmig->regions[i].pages, check);
+		audit_run(gmig, &gmig->regions[i], gmig->regions[i].gfn, gmig->regions[i].pages,
+			  &audit);
+	check_accounts(gmig, check);
+	atomic_store(&gmig->audit_cursor, 0);
+	pthread_mutex_unlock(&gmig->check_lock);
 	return 0;
-}
-
-/* ---- What is where ------------------------------------------------------------------------- */
-
-/* Plain regions: nobody told the table, the kernel has to be asked. */
-static void plain_residency(struct gmig *gmig, const struct region *region, uint64_t *bytes)
-{
-	void *pages[GMIG_BLOCK_PAGES];
-	int status[GMIG_BLOCK_PAGES];
-
-	for (uint64_t at = 0; at < region->pages; at += GMIG_BLOCK_PAGES) {
-		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-			pages[i] = region->hva + (at + i) * GMIG_PAGE_BYTES;
-		if (gmig->sys->query_nodes(GMIG_BLOCK_PAGES, pages, status))
-			continue;
-		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++) {
-			unsigned int node = gmig->fake ? atomic_load(&region->preferred_node)
-						       : (unsigned int)status[i];
-
-			if (status[i] >= 0 && node < GMIG_MAX_NODES)
-				bytes[node] += GMIG_PAGE_BYTES;
-		}
-	}
-}
-
-int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES])
-{
-	struct census census;
-	bool found = false;
-
-	memset(bytes, 0, GMIG_MAX_NODES * sizeof(bytes[0]));
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
-		if (gmig->regions[i].vnode != vnode)
-			continue;
-		found = true;
-		if (gmig->plain)
-			plain_residency(gmig, &gmig->regions[i], bytes);
-	}
-	if (!found)
-		return -EINVAL;
-	if (gmig->plain)
-		return 0;
-	census_take(gmig, (int)vnode, &census);
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		bytes[node] = (uint64_t)census.pages[node] * GMIG_PAGE_BYTES;
-	return 0;
-}
-
-void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
-{
-	struct census census;
-
-	memset(stats, 0, sizeof(*stats));
-	census_take(gmig, -1, &census);
-	stats->page_bytes_2m = census.pages_2m * GMIG_PAGE_BYTES;
-	stats->page_bytes_4k = census.pages_4k * GMIG_PAGE_BYTES;
-	for (unsigned int node = 0; gmig->frames && node < GMIG_MAX_NODES; node++) {
-		stats->pool_bytes[node] = frame_pool_bytes(gmig->frames, node);
-		stats->quarantine_bytes[node] = frame_quarantine_bytes(gmig->frames, node);
-	}
-	stats->sleepers = atomic_load(&gmig->sleepers);
-	stats->faults = atomic_load(&gmig->faults);
-	stats->faults_known_thread = atomic_load(&gmig->faults_known_thread);
-	hist_summary(&gmig->blackout_read, &stats->blackout_read);
-	hist_summary(&gmig->blackout_write, &stats->blackout_write);
-	hist_summary(&gmig->stall, &stats->stall);
-}
-
-void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS])
-{
-	const struct hist *const hists[] = {&gmig->blackout_read, &gmig->blackout_write,
-					    &gmig->stall};
-	uint64_t low, high, seen;
-
-	memset(count, 0, GMIG_TIME_BUCKETS * sizeof(*count));
-	for (unsigned int i = 0; i < HIST_BUCKETS; i++)
-		if (hist_bucket(hists[which], i, &low, &high, &seen))
-			count[low ? 63 - __builtin_clzll(low) : 0] += seen;
 }

@@ -1,16 +1,26 @@
 /*
- * The audit compares what the engine believes with what the kernel shows, and repairs beliefs:
- * khugepaged, cpusets, migratepages and swap-in change placement behind the engine's back. Any
- * thread that touches no region meanwhile.
+ * The audit compares what the engine believes with what the kernel shows, block by block, and repairs
+ * beliefs: khugepaged, cpusets, migratepages and swap-in change placement behind the engine's back.
+ * Any thread that touches no region meanwhile.
  *
- * Blocks that a job holds are not compared. See engine.h for the locks.
+ * It holds one block's stripe.lock at a time, for as long as two system calls take. Pages that a job
+ * holds are not compared.
  */
 #ifndef GMIG_AUDIT_H
 #define GMIG_AUDIT_H
 
-#include "engine.h"
+#include "region.h"
 
-/* check (may be NULL) gets the counts and the breaches that were found. Multiples of 512 pages. */
-void audit_correct(struct gmig *gmig, uint64_t gfn, uint64_t pages, struct gmig_check *check);
+struct audit {
+	struct gmig_check *check; /* gets counts and breaches; may be NULL */
+	bool count;		  /* the whole of memory is being counted: see gmig_check() */
+	/* Asked before each block; true: enough. May be NULL. */
+	bool (*stop)(void *arg);
+	void *arg;
+};
+
+/* Multiples of 512 pages, of one region. */
+void audit_run(struct gmig *gmig, struct region *region, uint64_t gfn, uint64_t pages,
+	       const struct audit *audit);
 
 #endif

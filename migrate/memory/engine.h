@@ -4,13 +4,12 @@
  * Locks, outermost first; a thread takes them only downwards:
  *   engine.lock    regions being added, the list of jobs, the fatal flag
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
- *   engine.gate    read: whoever changes what lies where (a worker for one block, the fault thread for
- *                  one fault); write: the audit while it counts. Readers first: a fault thread never
- *                  waits for a waiting writer.
- *   stripe.lock    changes of the shadow entries of a block, and its sleepers
+ *   engine.check_lock   one audit that counts at a time
+ *   stripe.lock    the shadow entries of a block, its sleepers and its claims
  *   pool.lock      slots of one pool
- * A thread that holds stripe.lock, or engine.gate for writing, never touches a region: the fault
- * thread may need the lock to serve that touch.
+ *   ledger's lock
+ * A thread that holds stripe.lock never touches a region: the fault thread may need the lock to serve
+ * that touch. Nothing is held for longer than one block takes.
  */
 #ifndef GMIG_ENGINE_H
 #define GMIG_ENGINE_H
@@ -27,8 +26,11 @@
 #define ENGINE_ENDED	  64 /* ended jobs that are remembered */
 #define ENGINE_POOL_BYTES (16ull << 20)
 
-struct frames;
+struct claim;
 struct fault;
+struct frames;
+struct ledger;
+struct region_kind;
 
 /* A thread asleep on a block that is being moved. guarded by stripe.lock */
 struct sleeper {
@@ -41,20 +43,27 @@ struct sleeper {
 struct stripe {
 	pthread_mutex_t lock;
 	struct sleeper *sleepers;
+	struct claim *claims;
 };
 
 /* Constant after gmig_region_add() but for preferred_node. */
 struct region {
+	const struct region_kind *kind;
 	unsigned int vnode;
 	uint64_t gfn, pages;
 	uint8_t *hva;
 	void *reserved;
-	atomic_uint preferred_node; /* host node that first touches are served from */
+	atomic_uint preferred_node;  /* host node that first touches are served from; written under
+				     * engine.lock, like the next two */
+	uint64_t preferred_owner;    /* the job that set it last and still runs; 0: none */
+	unsigned int preferred_base; /* what it was before the jobs that run set it */
 };
 
 struct vnode {
 	int uffd; /* -1: no region yet, or plain */
 	struct fault *fault;
+	atomic_uint
+	    serving; /* odd: its fault thread serves a message; see engine_settle_faults() */
 	int tids[ENGINE_TIDS]; /* guarded by engine.lock to write; count is published last */
 	atomic_uint tid_count;
 };
@@ -74,9 +83,11 @@ struct gmig {
 	struct shadow *shadow;
 	struct frames *frames;
 	int pagemap;
+	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];
-	pthread_rwlock_t gate;
-	atomic_uint gate_wanted; /* audits that wait: workers stay out */
+	pthread_mutex_t check_lock;
+	atomic_ullong
+	    audit_cursor; /* engine_position() up to which a running count has come; 0: none runs */
 
 	struct gmig_job *jobs; /* guarded by lock; oldest first */
 	uint64_t next_job_id;  /* guarded by lock */
@@ -117,13 +128,14 @@ struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);
 void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t gfn, uint64_t pages,
 			   struct hist *also);
 
-/* Workers: enter waits while an audit wants the gate. */
-void engine_gate_enter(struct gmig *gmig);
-void engine_gate_leave(struct gmig *gmig);
-/* Returns when every first touch that was being served has its frame. Not with the gate held. */
-void engine_settle_faults(struct gmig *gmig);
+/* Where a page comes in the audit's order: regions as they were added, then by gfn. */
+static inline uint64_t engine_position(const struct gmig *gmig, const struct region *region,
+				       uint64_t gfn)
+{
+	return (uint64_t)(region - gmig->regions) << 36 | gfn;
+}
 
-/* First touches of the region are served from `node` from now on. */
-void region_set_preferred_node(struct gmig *gmig, struct region *region, unsigned int node);
+/* Returns when every fault that is being served now has been served. Not from a fault thread. */
+void engine_settle_faults(struct gmig *gmig);
 
 #endif

@@ -1,6 +1,7 @@
 #include "fault.h"
 
 #include "../core/uffd.h"
+#include "books.h"
 #include "frame.h"
 
 #include <errno.h>
@@ -92,13 +93,16 @@ static void sleeper_note(const struct touch *touch, struct stripe *stripe)
 /* ---- First touch: callers hold stripe->lock ------------------------------------------------ */
 
 static void entry_event(const struct touch *touch, uint64_t gfn, unsigned int order,
-			enum shadow_event event, unsigned int node)
+			enum shadow_event event, unsigned int node, enum books_memory memory)
 {
-	struct shadow_change change = {gfn, order, event, (uint8_t)node, 0};
+	struct books_event books = {
+	    .region = touch->region,
+	    .change = {gfn, order, event, (uint8_t)node, 0},
+	    .memory = memory,
+	};
 	struct gmig_error err;
-	int ret = shadow_change(touch->fault->gmig->shadow, &change, NULL, &err);
 
-	if (ret)
+	if (books_change(touch->fault->gmig, &books, &err))
 		engine_log(touch->fault->gmig, GMIG_LOG_ERROR, "event=first-touch text=\"%s\"",
 			   err.text);
 }
@@ -142,7 +146,7 @@ static int fill_huge(const struct touch *touch, unsigned int node)
 	ret = uffd_move(gmig->sys, &move, &done);
 	bits_clear_range(&slot->have, 0, (unsigned int)(done / GMIG_PAGE_BYTES));
 	if (!ret)
-		entry_event(touch, touch->block_gfn, 9, SHADOW_TOUCH, node);
+		entry_event(touch, touch->block_gfn, 9, SHADOW_TOUCH, node, BOOKS_SLOT);
 	else if (done)
 		ret = -EIO;
 	if (ret)
@@ -166,7 +170,7 @@ static int fill_small(const struct touch *touch, uint64_t gfn, unsigned int page
 	int ret = shadow_lookup(gmig->shadow, gfn, &entry);
 
 	if (!ret && entry.order)
-		ret = shadow_split(gmig->shadow, touch->block_gfn);
+		ret = books_split(gmig, touch->region, touch->block_gfn);
 	if (ret)
 		return ret;
 	ret = uffd_copy(gmig->sys, touch->fault->uffd, region_hva(touch->region, gfn),
@@ -174,8 +178,7 @@ static int fill_small(const struct touch *touch, uint64_t gfn, unsigned int page
 	for (uint64_t i = 0; i < done / GMIG_PAGE_BYTES; i++) {
 		unsigned int node = node_of(touch, gfn + i, preferred_node);
 
-		frame_account(gmig->frames, node, 1);
-		entry_event(touch, gfn + i, 0, SHADOW_TOUCH, node);
+		entry_event(touch, gfn + i, 0, SHADOW_TOUCH, node, BOOKS_KERNEL);
 	}
 	return done ? 0 : ret;
 }
@@ -243,13 +246,12 @@ static void repair_present(const struct touch *touch, const struct shadow_entry 
 	if (bits_get(&scan.present, page))
 		return;
 	if (entry->order && !bits_empty(&scan.present)) {
-		if (shadow_split(gmig->shadow, touch->block_gfn))
+		if (books_split(gmig, touch->region, touch->block_gfn))
 			return;
 		none.order = 0;
 	}
 	entry_event(touch, none.order ? touch->block_gfn : touch->gfn, none.order, SHADOW_DISCARD,
-		    0);
-	frame_account(gmig->frames, entry->node, none.order ? -(long)GMIG_BLOCK_PAGES : -1);
+		    0, BOOKS_KERNEL);
 	none.state = SHADOW_NONE;
 	fill(touch, &none);
 }
@@ -313,11 +315,9 @@ static void handle(struct fault *fault, const struct uffd_msg *msg)
 	if (names_vcpu(gmig, fault->vnode, touch.tid))
 		atomic_fetch_add(&gmig->faults_known_thread, 1);
 	stripe = engine_stripe(gmig, touch.gfn);
-	pthread_rwlock_rdlock(&gmig->gate);
 	pthread_mutex_lock(&stripe->lock);
 	serve(&touch, stripe);
 	pthread_mutex_unlock(&stripe->lock);
-	pthread_rwlock_unlock(&gmig->gate);
 }
 
 static void *fault_thread(void *arg)
@@ -327,6 +327,7 @@ static void *fault_thread(void *arg)
 	struct pollfd fds[2] = {{.fd = fault->uffd, .events = POLLIN},
 				{.fd = fault->stop, .events = POLLIN}};
 	struct uffd_msg messages[MESSAGES];
+	atomic_uint *serving = &fault->gmig->vnodes[fault->vnode].serving;
 
 	while (!(fds[1].revents & POLLIN)) {
 		ssize_t got;
@@ -334,8 +335,12 @@ static void *fault_thread(void *arg)
 		if (sys->poll(fds, 2, -1) <= 0 || !(fds[0].revents & POLLIN))
 			continue;
 		got = sys->read(fault->uffd, messages, sizeof(messages));
-		for (ssize_t i = 0; i < got / (ssize_t)sizeof(messages[0]); i++)
+		for (ssize_t i = 0; i < got / (ssize_t)sizeof(messages[0]); i++) {
+			/* Before anything of the region is read: see engine_settle_faults(). */
+			atomic_fetch_add(serving, 1);
 			handle(fault, &messages[i]);
+			atomic_fetch_add(serving, 1);
+		}
 	}
 	return NULL;
 }

@@ -5,8 +5,7 @@
  *   NONE               first touch: a frame of the region's preferred node, else 4K pages, else any node
  *   PRESENT            a stale message: wake. But scan first: a page that somebody discarded is a first
  *                      touch, one that was left write-protected is released
- * It takes engine.gate for reading and stripe.lock, never touches a region, and never waits for a
- * thread that might.
+ * It takes stripe.lock, never touches a region, and never waits for a thread that might.
  */
 #ifndef GMIG_FAULT_H
 #define GMIG_FAULT_H

@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include "../core/uffd.h"
+#include "ledger.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -25,15 +26,13 @@ struct pool {
 struct frames {
 	const struct gmig_sys *sys;
 	const struct gmig_topology *topology;
+	struct ledger *ledger;
 	bool fake;
 	int uffd, pagemap;
 	unsigned int slots_per_pool;
 	long watermark_pages;
 	pthread_mutex_t lock; /* creation of pools */
 	_Atomic(struct pool *) pools[GMIG_MAX_NODES][FRAME_WORKERS][2];
-	_Atomic long
-	    total_pages[GMIG_MAX_NODES]; /* changed under some pool's lock, or by frame_account */
-	_Atomic long free_pages[GMIG_MAX_NODES];
 	_Atomic uint64_t short_until_ns, plenty_until_ns;
 };
 
@@ -48,6 +47,7 @@ int frame_create(const struct frame_config *config, struct frames **out, struct 
 		return gmig_fail(err, -ENOMEM, "no memory for the frame pools");
 	frames->sys = config->sys;
 	frames->topology = config->topology;
+	frames->ledger = config->ledger;
 	frames->fake = gmig_topology_is_fake(config->topology);
 	frames->pagemap = config->pagemap;
 	frames->watermark_pages = (long)(config->watermark_bytes / GMIG_PAGE_BYTES);
@@ -172,6 +172,12 @@ static int pool_of(struct frames *frames, const struct frame_want *want, struct 
 	return ret;
 }
 
+/* What all pools of a node hold. */
+static long pool_pages(const struct frames *frames, unsigned int node)
+{
+	return ledger_pages(frames->ledger, node, LEDGER_POOL);
+}
+
 /* ---- Slots; callers hold pool->lock -------------------------------------------------------- */
 
 static struct slot **slot_list(struct slot *slot)
@@ -188,7 +194,8 @@ static void slot_put(struct frames *frames, struct slot *slot)
 	slot->next = *list;
 	*list = slot;
 	slot->busy = false;
-	frames->free_pages[slot->node] += bits_count(&slot->have);
+	ledger_post(frames->ledger, slot->node, LEDGER_FLIGHT, LEDGER_POOL,
+		    bits_count(&slot->have));
 }
 
 static void slot_unlink(struct frames *frames, struct slot **link)
@@ -198,7 +205,8 @@ static void slot_unlink(struct frames *frames, struct slot **link)
 	*link = slot->next;
 	slot->next = NULL;
 	slot->busy = true;
-	frames->free_pages[slot->node] -= bits_count(&slot->have);
+	ledger_post(frames->ledger, slot->node, LEDGER_POOL, LEDGER_FLIGHT,
+		    bits_count(&slot->have));
 }
 
 static bool slot_has(const struct slot *slot, const struct frame_want *want)
@@ -249,7 +257,8 @@ static void slot_release(struct frames *frames, struct slot *slot)
 	if (frames->sys->advise(slot->hva, GMIG_BLOCK_BYTES, MADV_DONTNEED))
 		return; /* it keeps its memory and stays in the books */
 	pthread_mutex_lock(&slot->pool->lock);
-	frames->total_pages[slot->node] -= bits_count(&slot->have);
+	ledger_post(frames->ledger, slot->node, LEDGER_FLIGHT, LEDGER_OUTSIDE,
+		    bits_count(&slot->have));
 	bits_clear_all(&slot->have);
 	slot->clean = false;
 	pthread_mutex_unlock(&slot->pool->lock);
@@ -332,7 +341,7 @@ static int run_populate(struct frames *frames, struct slot *slot, unsigned int f
 	}
 	pthread_mutex_lock(&slot->pool->lock);
 	bits_set_range(&slot->have, first, count);
-	frames->total_pages[slot->node] += count;
+	ledger_post(frames->ledger, slot->node, LEDGER_OUTSIDE, LEDGER_FLIGHT, count);
 	pthread_mutex_unlock(&slot->pool->lock);
 	return 0;
 }
@@ -422,7 +431,7 @@ static struct slot *steal(struct frames *frames, const struct frame_want *want)
 {
 	unsigned int node = frames->fake ? 0 : want->node;
 
-	if (frames->free_pages[want->node] <= 0)
+	if (pool_pages(frames, want->node) <= 0)
 		return NULL;
 	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++) {
 		struct pool *pool = atomic_load(&frames->pools[node][worker][want->huge]);
@@ -505,10 +514,7 @@ void frame_drop(struct frames *frames, struct slot *slot)
 
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)
 {
-	long pages = bits_count(&slot->have);
-
-	frames->total_pages[slot->node] -= pages;
-	frames->total_pages[node] += pages;
+	ledger_relabel(frames->ledger, slot->node, node, bits_count(&slot->have));
 	slot->node = (uint8_t)node;
 }
 
@@ -524,7 +530,7 @@ static unsigned int trim_pick(struct frames *frames, struct pool *pool, unsigned
 	for (unsigned int i = 0; i < 2; i++) {
 		struct slot **link = lists[i];
 
-		while (*link && count < FRAME_BATCH && frames->free_pages[node] > keep_pages) {
+		while (*link && count < FRAME_BATCH && pool_pages(frames, node) > keep_pages) {
 			if ((*link)->node != node) {
 				link = &(*link)->next;
 				continue;
@@ -555,7 +561,7 @@ static void node_trim(struct frames *frames, unsigned int node, long keep_pages)
 	unsigned int place = frames->fake ? 0 : node;
 
 	/* A worker that has moved nothing yet knows no node. */
-	if (node >= GMIG_MAX_NODES || frames->free_pages[node] <= keep_pages)
+	if (node >= GMIG_MAX_NODES || pool_pages(frames, node) <= keep_pages)
 		return;
 	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++)
 		for (unsigned int huge = 0; huge < 2; huge++) {
@@ -575,7 +581,7 @@ void frame_trim_late(struct frames *frames, unsigned int node)
 {
 	long late = FRAME_BATCH / 2 * (long)GMIG_BLOCK_PAGES;
 
-	if (node < GMIG_MAX_NODES && frames->free_pages[node] > frames->watermark_pages + late)
+	if (node < GMIG_MAX_NODES && pool_pages(frames, node) > frames->watermark_pages + late)
 		node_trim(frames, node, frames->watermark_pages);
 }
 
@@ -611,23 +617,11 @@ int frame_stock(struct frames *frames, const struct frame_want *want, unsigned i
 
 /* ---- Books --------------------------------------------------------------------------------- */
 
-void frame_account(struct frames *frames, unsigned int node, long pages)
-{
-	frames->total_pages[node] += pages;
-}
-
 uint64_t frame_pool_bytes(const struct frames *frames, unsigned int node)
 {
-	long pages = frames->free_pages[node];
+	long pages = pool_pages(frames, node);
 
 	return pages > 0 ? (uint64_t)pages * GMIG_PAGE_BYTES : 0;
-}
-
-uint64_t frame_quarantine_bytes(const struct frames *frames, unsigned int node)
-{
-	(void)frames;
-	(void)node;
-	return 0; /* nothing puts a frame there before hardware errors are handled */
 }
 
 static bool slot_is_wrong(struct frames *frames, const struct slot *slot)
@@ -656,10 +650,13 @@ static void pool_audit(struct frames *frames, struct pool *pool, bool look,
 {
 	for (unsigned int i = 0; i < pool->count; i++) {
 		struct slot *slot = &pool->slots[i];
-		long *pages = slot->busy ? audit->busy_pages : audit->free_pages;
 
-		pages[slot->node] += bits_count(&slot->have);
-		if (look && !slot->busy) {
+		if (slot->busy) {
+			audit->busy_slots++;
+			continue;
+		}
+		audit->free_pages[slot->node] += bits_count(&slot->have);
+		if (look) {
 			audit->wrong_slots += slot_is_wrong(frames, slot);
 			audit->written_slots += slot_is_written(slot);
 		}
@@ -676,8 +673,10 @@ void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
 	for (unsigned int i = 0; i < count; i++)
 		if (all[i])
 			pthread_mutex_lock(&all[i]->lock);
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		audit->total_pages[node] = frames->total_pages[node];
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		audit->pool_pages[node] = pool_pages(frames, node);
+		audit->flight_pages[node] = ledger_pages(frames->ledger, node, LEDGER_FLIGHT);
+	}
 	for (unsigned int i = 0; i < count; i++)
 		if (all[i])
 			pool_audit(frames, all[i], look, audit);

@@ -36,8 +36,11 @@ struct slot {
 	struct slot *next;
 };
 
+struct ledger;
+
 struct frame_config {
 	const struct gmig_sys *sys;
+	struct ledger *ledger; /* not owned */
 	const struct gmig_topology *topology;
 	int pagemap;		  /* for looking; not owned */
 	uint64_t watermark_bytes; /* free memory of a node above this goes back to the kernel */
@@ -82,17 +85,14 @@ void frame_drain(struct frames *frames, unsigned int node);
  * frame_take. */
 int frame_stock(struct frames *frames, const struct frame_want *want, unsigned int count);
 
-/* Memory of a node came or went by other doors: filled in place, discarded, or moved by the kernel.
- */
-void frame_account(struct frames *frames, unsigned int node, long pages);
-
+/* What the pools of a node hold, in bytes. */
 uint64_t frame_pool_bytes(const struct frames *frames, unsigned int node);
-uint64_t frame_quarantine_bytes(const struct frames *frames, unsigned int node);
 
 struct frame_audit {
-	long total_pages[GMIG_MAX_NODES]; /* everything that the books know of */
-	long free_pages[GMIG_MAX_NODES];
-	long busy_pages[GMIG_MAX_NODES];
+	long free_pages[GMIG_MAX_NODES]; /* in free slots, as counted */
+	long pool_pages[GMIG_MAX_NODES]; /* POOL, and FLIGHT, by the ledger */
+	long flight_pages[GMIG_MAX_NODES];
+	unsigned int busy_slots;
 	unsigned int wrong_slots;   /* free, and the kernel shows other pages than the books */
 	unsigned int written_slots; /* free and clean, and do not read as zeros */
 };

@@ -1,5 +1,6 @@
 /* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
 #include "../../migrate/memory/frame.h"
+#include "../../migrate/memory/ledger.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 static struct gmig_sys sys;
 static struct gmig_topology *topology;
 static struct frames *frames;
+static struct ledger *ledger;
 static int pagemap;
 static atomic_int wrong_node, refuse_release;
 static atomic_ullong available;
@@ -46,7 +48,8 @@ static void start(unsigned int nodes)
 	atomic_store(&available, UINT64_MAX);
 	pagemap = sys.pagemap();
 	ck_assert_int_eq(gmig_topology_create(nodes, &topology, &err), 0);
-	struct frame_config config = {&sys, topology, pagemap, WATERMARK};
+	ck_assert_int_eq(ledger_create(&ledger), 0);
+	struct frame_config config = {&sys, ledger, topology, pagemap, WATERMARK};
 
 	ck_assert_msg(frame_create(&config, &frames, &err) == 0, "%s", err.text);
 }
@@ -58,9 +61,14 @@ static void stop(void)
 	frame_audit(frames, true, &audit);
 	ck_assert_uint_eq(audit.wrong_slots, 0);
 	ck_assert_uint_eq(audit.written_slots, 0);
-	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++)
-		ck_assert_int_eq(audit.total_pages[i], audit.free_pages[i] + audit.busy_pages[i]);
+	ck_assert_uint_eq(audit.busy_slots, 0);
+	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++) {
+		ck_assert_int_eq(audit.pool_pages[i], audit.free_pages[i]);
+		ck_assert_int_eq(audit.flight_pages[i], 0);
+		ck_assert_int_eq(ledger_pages(ledger, i, LEDGER_OUTSIDE), -audit.pool_pages[i]);
+	}
 	frame_destroy(frames);
+	ledger_destroy(ledger);
 	gmig_topology_destroy(topology);
 	sys.close(pagemap);
 }

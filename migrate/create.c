@@ -1,0 +1,169 @@
+/* The engine as a whole: the one file that knows all rooms. */
+#include "core/copy.h"
+#include "core/uffd.h"
+#include "jobs/job.h"
+#include "memory/claim.h"
+#include "memory/fault.h"
+#include "memory/frame.h"
+#include "memory/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void engine_init_locks(struct gmig *gmig)
+{
+	pthread_mutex_init(&gmig->lock, NULL);
+	pthread_mutex_init(&gmig->check_lock, NULL);
+	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
+		pthread_mutex_init(&gmig->stripes[i].lock, NULL);
+}
+
+/* Decide whether migration works here; `plain` and `off_if_unavailable` make it no error. */
+static int engine_choose(struct gmig *gmig, struct gmig_error *err)
+{
+	struct gmig_features features;
+	int ret;
+
+	if (gmig->options.plain) {
+		gmig->plain = true;
+		snprintf(gmig->why_off, sizeof(gmig->why_off),
+			 "migration is off: plain memory was asked for");
+		return 0;
+	}
+	ret = gmig_probe_features_with(gmig->sys, &features);
+	if (!ret && features.kernel == GMIG_FEATURE_UNSAFE && !gmig->options.unsafe_kernel) {
+		ret = -EOPNOTSUPP;
+		memcpy(features.why, features.kernel_fault, sizeof(features.why));
+	}
+	if (!ret)
+		return 0;
+	if (!gmig->options.off_if_unavailable)
+		return gmig_fail(err, ret, "%s", features.why);
+	gmig->plain = true;
+	snprintf(gmig->why_off, sizeof(gmig->why_off), "migration is off: %.250s", features.why);
+	return 0;
+}
+
+static int engine_init(struct gmig *gmig, struct gmig_error *err)
+{
+	int ret = engine_choose(gmig, err);
+
+	if (ret)
+		return ret;
+	ret = shadow_create(NULL, &gmig->shadow);
+	if (!ret)
+		ret = ledger_create(&gmig->ledger);
+	if (ret)
+		return gmig_fail(err, ret, "no memory for the shadow table");
+	if (gmig->plain)
+		return 0;
+	gmig->pagemap = gmig->sys->pagemap();
+	if (gmig->pagemap < 0)
+		return gmig_fail(err, gmig->pagemap, "cannot open /proc/self/pagemap: %s",
+				 gmig_errno_name(gmig->pagemap));
+	struct frame_config config = {
+	    .sys = gmig->sys,
+	    .topology = gmig->options.topology,
+	    .ledger = gmig->ledger,
+	    .pagemap = gmig->pagemap,
+	    .watermark_bytes = gmig->options.pool_bytes_per_node,
+	};
+	return frame_create(&config, &gmig->frames, err);
+}
+
+int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err)
+{
+	struct gmig *gmig;
+	int ret;
+
+	if (!options->topology)
+		return gmig_fail(err, -EINVAL, "no topology given");
+	gmig = calloc(1, sizeof(*gmig));
+	if (!gmig)
+		return gmig_fail(err, -ENOMEM, "no memory for the engine");
+	gmig->options = *options;
+	if (!gmig->options.pool_bytes_per_node)
+		gmig->options.pool_bytes_per_node = ENGINE_POOL_BYTES;
+	gmig->sys = options->sys ? options->sys : &gmig_sys_real;
+	gmig->fake = gmig_topology_is_fake(options->topology);
+	gmig->pagemap = -1;
+	gmig->next_job_id = 1;
+	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
+		gmig->vnodes[i].uffd = -1;
+	engine_init_locks(gmig);
+	copy_guard();
+	ret = engine_init(gmig, err);
+	if (ret) {
+		gmig_destroy(gmig);
+		return ret;
+	}
+	*out = gmig;
+	return 0;
+}
+
+/* What sleeps still, or could never be put back, is of no use to anyone now. */
+static void stripe_destroy(struct stripe *stripe)
+{
+	while (stripe->sleepers) {
+		struct sleeper *sleeper = stripe->sleepers;
+
+		stripe->sleepers = sleeper->next;
+		free(sleeper);
+	}
+	claim_forget_all(stripe);
+	pthread_mutex_destroy(&stripe->lock);
+}
+
+/*
+ * Order matters: jobs first (they may hold a block), then the fault threads, then the mappings, the
+ * descriptors last: a closed userfaultfd would let the region's holes read as zeros.
+ */
+void gmig_destroy(struct gmig *gmig)
+{
+	if (!gmig)
+		return;
+	job_end_all(gmig);
+	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
+		fault_stop(gmig->vnodes[i].fault);
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		gmig->sys->unmap(gmig->regions[i].reserved,
+				 gmig->regions[i].pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
+	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
+		if (gmig->vnodes[i].uffd >= 0)
+			gmig->sys->close(gmig->vnodes[i].uffd);
+	frame_destroy(gmig->frames);
+	if (gmig->pagemap >= 0)
+		gmig->sys->close(gmig->pagemap);
+	shadow_destroy(gmig->shadow);
+	ledger_destroy(gmig->ledger);
+	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
+		stripe_destroy(&gmig->stripes[i]);
+	pthread_mutex_destroy(&gmig->check_lock);
+	pthread_mutex_destroy(&gmig->lock);
+	free(gmig);
+}
+
+const char *gmig_why_off(const struct gmig *gmig)
+{
+	return gmig->plain ? gmig->why_off : NULL;
+}
+
+int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid)
+{
+	struct vnode *v;
+	unsigned int count;
+	int ret = -ENOSPC;
+
+	if (vnode >= GMIG_MAX_VNODES)
+		return -EINVAL;
+	v = &gmig->vnodes[vnode];
+	pthread_mutex_lock(&gmig->lock);
+	count = atomic_load(&v->tid_count);
+	if (count < ENGINE_TIDS) {
+		v->tids[count] = tid;
+		atomic_store(&v->tid_count, count + 1);
+		ret = 0;
+	}
+	pthread_mutex_unlock(&gmig->lock);
+	return ret;
+}

@@ -1,0 +1,104 @@
+#include "claim.h"
+
+#include "../core/uffd.h"
+
+#include <stdlib.h>
+
+static struct bits change(const struct claim *claim, const struct bits *pages,
+			  enum shadow_event event)
+{
+	struct books_event books = {
+	    .region = claim->region,
+	    .change = {.gfn = claim->block_gfn,
+		       .order = claim->huge ? 9 : 0,
+		       .event = event,
+		       .node = (uint8_t)claim->to,
+		       .owner = (uint8_t)claim->owner},
+	    .memory = event == SHADOW_DISCARD ? BOOKS_KERNEL : claim->memory,
+	};
+	struct bits refused;
+
+	books_change_block(claim->gmig, &books, claim->from, pages, &refused);
+	return refused;
+}
+
+void claim_take(struct claim *claim, struct bits *refused)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+
+	pthread_mutex_lock(&stripe->lock);
+	*refused = change(claim, &claim->pages, SHADOW_CLAIM);
+	bits_remove(&claim->pages, refused);
+	change(claim, &claim->pages, SHADOW_CLOSE);
+	if (!bits_empty(&claim->pages)) {
+		claim->next = stripe->claims;
+		stripe->claims = claim;
+	}
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+static void unlist(struct stripe *stripe, const struct claim *claim)
+{
+	struct claim **link = &stripe->claims;
+
+	while (*link && *link != claim)
+		link = &(*link)->next;
+	if (*link)
+		*link = claim->next;
+}
+
+void claim_settle(struct claim *claim, const struct claim_result *result)
+{
+	struct gmig *gmig = claim->gmig;
+	struct stripe *stripe = engine_stripe(gmig, claim->block_gfn);
+	struct bits stayed = claim->pages;
+
+	bits_remove(&stayed, &result->moved);
+	pthread_mutex_lock(&stripe->lock);
+	change(claim, &result->moved, SHADOW_SETTLE);
+	change(claim, &stayed, SHADOW_PUTBACK);
+	change(claim, &result->gone, SHADOW_DISCARD);
+	engine_sleepers_woken(gmig, stripe, claim->block_gfn, GMIG_BLOCK_PAGES, result->stall);
+	unlist(stripe, claim);
+	pthread_mutex_unlock(&stripe->lock);
+	if (!bits_empty(&result->gone))
+		uffd_wake(gmig->sys, gmig->vnodes[claim->region->vnode].uffd,
+			  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
+}
+
+void claim_abandon(struct claim *claim)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+	struct claim *kept = malloc(sizeof(*kept));
+
+	pthread_mutex_lock(&stripe->lock);
+	unlist(stripe, claim);
+	/* Without memory for it the audit will call the pages forgotten, which is not far from true. */
+	if (kept) {
+		*kept = *claim;
+		kept->abandoned = true;
+		kept->next = stripe->claims;
+		stripe->claims = kept;
+	}
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+void claim_forget_all(struct stripe *stripe)
+{
+	while (stripe->claims) {
+		struct claim *claim = stripe->claims;
+
+		stripe->claims = claim->next;
+		if (claim->abandoned)
+			free(claim);
+	}
+}
+
+bool claim_holds(const struct stripe *stripe, uint64_t gfn)
+{
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
+		if (gfn - claim->block_gfn < GMIG_BLOCK_PAGES &&
+		    bits_get(&claim->pages, (unsigned int)(gfn - claim->block_gfn)))
+			return true;
+	return false;
+}

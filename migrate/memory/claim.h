@@ -1,0 +1,50 @@
+/*
+ * A claim: pages of one block that a job holds, from the moment it claims them until it settles them,
+ * once. While it lives it is listed with the block's stripe, so that the audit can tell a page that
+ * somebody holds from one that was forgotten.
+ *
+ *   claim_take     PRESENT -> CLAIMED -> COPYING; what refuses leaves the claim
+ *   claim_settle   COPYING -> PRESENT on the target or the source, or NONE; sleepers leave the list
+ *
+ * A block that could not be put back is never settled: claim_abandon() keeps its claim listed, since
+ * its pages are held for ever, on purpose.
+ */
+#ifndef GMIG_CLAIM_H
+#define GMIG_CLAIM_H
+
+#include "books.h"
+
+struct claim {
+	struct gmig *gmig;
+	const struct region *region;
+	uint64_t block_gfn;
+	bool huge;		  /* the block's one 2M entry */
+	unsigned int from, to;	  /* nodes; all pages lie on `from` */
+	uint64_t owner;		  /* a job's id */
+	enum books_memory memory; /* by frames of our own, or by the kernel in place */
+	struct bits pages;
+	/* guarded by stripe.lock */
+	struct claim *next;
+	bool abandoned; /* lies on the heap */
+};
+
+/* *refused: pages that somebody else holds or moved meanwhile; they have left claim->pages. */
+void claim_take(struct claim *claim, struct bits *refused);
+
+struct claim_result {
+	struct bits moved;  /* now on `to` */
+	struct bits gone;   /* had no frame of their own: discarded */
+	struct hist *stall; /* waits of those who slept are recorded here too; may be NULL */
+};
+/* All other pages stay on `from`. Wakes whoever waits for a page that is gone. */
+void claim_settle(struct claim *claim, const struct claim_result *result);
+
+/* Instead of settling; the claim itself may go out of scope. Its sleepers sleep on. */
+void claim_abandon(struct claim *claim);
+/* The engine ends. */
+void claim_forget_all(struct stripe *stripe);
+
+/* Does any claim hold this page? Caller holds stripe.lock. */
+bool claim_holds(const struct stripe *stripe, uint64_t gfn);
+
+#endif

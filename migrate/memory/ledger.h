@@ -1,0 +1,83 @@
+/*
+ * Where the pages of each node are: a ledger with double entry. Every page that the engine knows of
+ * is in one account of one node, and each posting takes pages out of one account and puts them into
+ * another: no account can change alone.
+ *
+ *   OUTSIDE      the kernel's: never asked for, or given back. Runs negative.
+ *   MAPPED       at a guest address, by the shadow table; a claimed page counts where it lay
+ *   POOL         in a free slot of a pool
+ *   FLIGHT       in a slot that somebody has taken
+ *   QUARANTINE   broken frames, never used again
+ *
+ * Invariant I4: what the engine took from the kernel on a node (-OUTSIDE) is what it has there in
+ * the other accounts. Double entry makes the sum true by construction, so the audit compares the
+ * accounts with the things themselves: MAPPED with the shadow table, POOL and FLIGHT with the slots.
+ *
+ * MAPPED pages are also kept by vnode and by page size, so that statistics cost nothing per block.
+ *
+ * Any thread; guarded by a lock inside, a leaf. Single numbers are read without it.
+ */
+#ifndef GMIG_LEDGER_H
+#define GMIG_LEDGER_H
+
+#include "../gmig.h"
+
+enum ledger_account {
+	LEDGER_OUTSIDE,
+	LEDGER_MAPPED,
+	LEDGER_POOL,
+	LEDGER_FLIGHT,
+	LEDGER_QUARANTINE,
+	LEDGER_ACCOUNTS,
+};
+
+struct ledger;
+
+/* -ENOMEM. */
+int ledger_create(struct ledger **out);
+/* NULL is legal. */
+void ledger_destroy(struct ledger *ledger);
+/* Before a vnode's first page. -ENOMEM. */
+int ledger_add_vnode(struct ledger *ledger, unsigned int vnode);
+
+/* `pages` of `node` leave one account for another; not MAPPED, which goes through ledger_map(). */
+void ledger_post(struct ledger *ledger, unsigned int node, enum ledger_account from,
+		 enum ledger_account to, long pages);
+/* Pages of FLIGHT that lie on another node than was thought. */
+void ledger_relabel(struct ledger *ledger, unsigned int from, unsigned int to, long pages);
+
+/*
+ * Pages of a vnode change place: out of MAPPED of node `from` into `from_to`, and out of `to_from`
+ * into MAPPED of node `to`. GMIG_NO_NODE: that half does not happen (a first touch, a discard). Both
+ * halves at once.
+ */
+struct ledger_map {
+	unsigned int vnode;
+	unsigned int from, to;
+	enum ledger_account from_to, to_from;
+	long pages;
+	bool huge;    /* by page size: of one 2M entry */
+	bool counted; /* the audit has been here already: its tally follows */
+};
+void ledger_map(struct ledger *ledger, const struct ledger_map *map);
+/* MAPPED pages change size, not place: a 2M entry was split (pages > 0) or joined (< 0). */
+void ledger_split(struct ledger *ledger, long pages);
+
+long ledger_pages(const struct ledger *ledger, unsigned int node, enum ledger_account account);
+/* MAPPED pages of a vnode on a node; 0 for a vnode that has none. */
+long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned int node);
+/* MAPPED pages of 2M and of 4K entries. */
+void ledger_sizes(const struct ledger *ledger, uint64_t *pages_2m, uint64_t *pages_4k);
+
+/* ---- For the audit: counting while entries change --------------------------------------------- */
+
+/* The tally is 0 from now on. One count at a time: the caller sees to that. */
+void ledger_tally_start(struct ledger *ledger);
+void ledger_tally_add(struct ledger *ledger, unsigned int node, long pages);
+/*
+ * The first node whose tally differs from MAPPED, all of one moment; GMIG_NO_NODE: none does. *tally
+ * and *mapped (pages) say how.
+ */
+unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, guarded, scanned,
+ * discarded and asked about; faults and the audit reach memory through it only. Today there is `ram`
+ * (private anonymous memory); memfd, hugetlb and rom have their seats in the enum.
+ *
+ * The idea of operations per mapping is Linux's: vm_operations_struct.migrate of 2006.
+ */
+#ifndef GMIG_REGION_H
+#define GMIG_REGION_H
+
+#include "../core/uffd.h"
+#include "engine.h"
+
+enum region_mover { REGION_MOVER_UFFD = 1, REGION_MOVER_KERNEL = 2 };
+
+struct region_kind {
+	const char *name;
+	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
+	unsigned int movers;	 /* enum region_mover, or'ed: which may move it */
+	/* Memory for region->pages; sets region->hva and ->reserved. */
+	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
+	/* Faults on it are ours from here on. */
+	int (*guard)(struct gmig *gmig, struct region *region, struct gmig_error *err);
+	/* What the kernel shows of one block. */
+	int (*scan)(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
+		    struct uffd_scan *scan);
+	/* Pages back to the kernel; they read as zeros when touched again. */
+	int (*discard)(struct gmig *gmig, const struct region *region, uint64_t gfn,
+		       uint64_t pages);
+	/* status[i]: the node of page gfns[i], or -errno; -errno: it could not be asked. At most
+	 * GMIG_BLOCK_PAGES. */
+	int (*query)(struct gmig *gmig, const struct region *region, size_t count,
+		     const uint64_t *gfns, int *status);
+};
+
+extern const struct region_kind region_ram;
+
+/*
+ * First touches of the region are served from `node` from now on, for the job `owner`. -EACCES: the
+ * process may not use that node; -ENODEV: it is not there; -EPERM: mbind(2) is refused. On an error
+ * nothing has changed.
+ */
+int region_prefer(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int node,
+		  struct gmig_error *err);
+/*
+ * That job has ended; node: the one that it asked for. keep: its memory lies there now. Else the region goes back to
+ * where it was before any of the jobs that run, unless another one has set it since.
+ */
+void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int node,
+		       bool keep);
+
+#endif

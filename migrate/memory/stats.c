@@ -1,0 +1,82 @@
+/* What is where, and how long things took: read from counters, whatever the guest's size. */
+#include "ledger.h"
+#include "region.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Plain regions: nobody told the table, the kernel has to be asked. */
+static void plain_residency(struct gmig *gmig, const struct region *region, uint64_t *bytes)
+{
+	uint64_t gfns[GMIG_BLOCK_PAGES];
+	int status[GMIG_BLOCK_PAGES];
+
+	for (uint64_t at = region->gfn; at < region->gfn + region->pages; at += GMIG_BLOCK_PAGES) {
+		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+			gfns[i] = at + i;
+		if (region->kind->query(gmig, region, GMIG_BLOCK_PAGES, gfns, status))
+			continue;
+		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++) {
+			unsigned int node = gmig->fake ? atomic_load(&region->preferred_node)
+						       : (unsigned int)status[i];
+
+			if (status[i] >= 0 && node < GMIG_MAX_NODES)
+				bytes[node] += GMIG_PAGE_BYTES;
+		}
+	}
+}
+
+static uint64_t bytes_of(long pages)
+{
+	return pages > 0 ? (uint64_t)pages * GMIG_PAGE_BYTES : 0;
+}
+
+int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES])
+{
+	bool found = false;
+
+	memset(bytes, 0, GMIG_MAX_NODES * sizeof(bytes[0]));
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		if (gmig->regions[i].vnode != vnode)
+			continue;
+		found = true;
+		if (gmig->plain)
+			plain_residency(gmig, &gmig->regions[i], bytes);
+	}
+	if (!found)
+		return -EINVAL;
+	for (unsigned int node = 0; !gmig->plain && node < GMIG_MAX_NODES; node++)
+		bytes[node] = bytes_of(ledger_resident(gmig->ledger, vnode, node));
+	return 0;
+}
+
+void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	ledger_sizes(gmig->ledger, &stats->page_bytes_2m, &stats->page_bytes_4k);
+	stats->page_bytes_2m *= GMIG_PAGE_BYTES;
+	stats->page_bytes_4k *= GMIG_PAGE_BYTES;
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		stats->pool_bytes[node] = bytes_of(ledger_pages(gmig->ledger, node, LEDGER_POOL));
+		stats->quarantine_bytes[node] =
+		    bytes_of(ledger_pages(gmig->ledger, node, LEDGER_QUARANTINE));
+	}
+	stats->sleepers = atomic_load(&gmig->sleepers);
+	stats->faults = atomic_load(&gmig->faults);
+	stats->faults_known_thread = atomic_load(&gmig->faults_known_thread);
+	hist_summary(&gmig->blackout_read, &stats->blackout_read);
+	hist_summary(&gmig->blackout_write, &stats->blackout_write);
+	hist_summary(&gmig->stall, &stats->stall);
+}
+
+void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS])
+{
+	const struct hist *const hists[] = {&gmig->blackout_read, &gmig->blackout_write,
+					    &gmig->stall};
+	uint64_t low, high, seen;
+
+	memset(count, 0, GMIG_TIME_BUCKETS * sizeof(*count));
+	for (unsigned int i = 0; i < HIST_BUCKETS; i++)
+		if (hist_bucket(hists[which], i, &low, &high, &seen))
+			count[low ? 63 - __builtin_clzll(low) : 0] += seen;
+}
