@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRACE_RECORDS 1024 /* to begin with */
+#define TRACE_RECORDS 1024	    /* to begin with */
+#define ADMIT_LOOK_NS 1000000000ull /* who waits longer looks whether it is still worth it */
 
 /* ---- States -------------------------------------------------------------------------------- */
 
@@ -42,11 +43,13 @@ int job_change(struct gmig_job *job, enum job_event event)
 	now = job->gmig->sys->now_ns();
 	if (job->state == GMIG_JOB_PAUSED) {
 		job->paused_ns += now - job->pause_start_ns;
-		rate_skip(&job->rate, now);
+		rate_resume(&job->rate, now);
 	}
 	job->state = next - 1;
-	if (job->state == GMIG_JOB_PAUSED)
+	if (job->state == GMIG_JOB_PAUSED) {
 		job->pause_start_ns = now;
+		rate_pause(&job->rate, now);
+	}
 	if (job_is_over(job->state))
 		job->end_ns = now;
 	job->announce = true;
@@ -54,27 +57,47 @@ int job_change(struct gmig_job *job, enum job_event event)
 	return 0;
 }
 
-bool job_admit(struct gmig_job *job, uint64_t bytes)
+enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted)(void *),
+			     void *arg)
 {
 	const struct gmig_sys *sys = job->gmig->sys;
-	bool go = false;
+	enum job_admission admission = JOB_UNWANTED;
+	struct rate_ticket ticket;
 
 	pthread_mutex_lock(&job->lock);
-	while (job->state != GMIG_JOB_CANCELLING) {
+	rate_join(&job->rate, &ticket, bytes, sys->now_ns());
+	do {
 		uint64_t now = sys->now_ns(), wait;
 
-		if (job->state == GMIG_JOB_PAUSED) {
+		if (job->state == GMIG_JOB_CANCELLING) {
+			admission = JOB_REFUSED;
+		} else if (job->state == GMIG_JOB_PAUSED) {
 			pthread_cond_wait(&job->changed, &job->lock);
-			continue;
+		} else if (!(wait = rate_turn(&job->rate, &ticket, now))) {
+			admission = JOB_ADMITTED;
+		} else {
+			sys->wait_until(&job->changed, &job->lock,
+					now + (wait < ADMIT_LOOK_NS ? wait : ADMIT_LOOK_NS));
+			if (wait > ADMIT_LOOK_NS && !wanted(arg))
+				break;
 		}
-		wait = rate_take(&job->rate, bytes, now);
-		go = !wait;
-		if (go)
-			break;
-		sys->wait_until(&job->changed, &job->lock, now + wait);
+	} while (admission == JOB_UNWANTED);
+	if (admission != JOB_ADMITTED) {
+		rate_leave(&job->rate, &ticket, sys->now_ns());
+		pthread_cond_broadcast(&job->changed);
 	}
 	pthread_mutex_unlock(&job->lock);
-	return go;
+	return admission;
+}
+
+void job_unspent(struct gmig_job *job, uint64_t bytes)
+{
+	if (!bytes)
+		return;
+	pthread_mutex_lock(&job->lock);
+	rate_give_back(&job->rate, bytes, job->gmig->sys->now_ns());
+	pthread_cond_broadcast(&job->changed);
+	pthread_mutex_unlock(&job->lock);
 }
 
 static int job_ask(struct gmig_job *job, enum job_event event)

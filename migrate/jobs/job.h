@@ -71,11 +71,16 @@ static inline bool job_is_over(enum gmig_job_state state)
 {
 	return state >= GMIG_JOB_COMPLETED;
 }
+enum job_admission { JOB_ADMITTED, JOB_UNWANTED, JOB_REFUSED };
 /*
- * Before a block is claimed: wait while the job is paused or over its rate. false: the job is being
- * cancelled.
+ * Before a block is claimed: wait while the job is paused or over its rate. UNWANTED: wanted(arg),
+ * asked once a second under job.lock, said that nothing is left to move, as when another job was
+ * faster; REFUSED: the job is being cancelled. Neither has used up any of the rate.
  */
-bool job_admit(struct gmig_job *job, uint64_t bytes);
+enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted)(void *),
+			     void *arg);
+/* Of what was admitted, these bytes were not tried: others had moved them, or there was no frame. */
+void job_unspent(struct gmig_job *job, uint64_t bytes);
 
 /*
  * Cancel all jobs of the engine, wait for them, release them. No job can be started any more. Jobs

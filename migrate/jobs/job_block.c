@@ -57,6 +57,23 @@ static bool pick_next(struct job_worker *worker, uint64_t block_gfn, const struc
 	return !bits_empty(&pick->pages) || !bits_empty(&pick->busy);
 }
 
+static int wanted_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct pick *pick = arg;
+
+	return bits_get(&pick->pages, (unsigned int)(gfn - pick->block_gfn)) &&
+	       entry->state != SHADOW_NONE && entry->node == pick->source;
+}
+
+/* Does any page of the pick still lie where it was? */
+static bool pick_wanted(void *arg)
+{
+	struct pick *pick = arg;
+
+	return shadow_walk(pick->job->gmig->shadow, pick->block_gfn, GMIG_BLOCK_PAGES, wanted_visit,
+			   pick);
+}
+
 /* ---- Results ------------------------------------------------------------------------------- */
 
 static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pages, int result)
@@ -292,7 +309,9 @@ static void round_trace(const struct job_worker *worker, const struct pick *pick
 	trace_add(job->trace, &record);
 }
 
-static void round_run(struct job_worker *worker, struct pick *pick)
+/* Returns how many pages were tried: pages that another job was faster with, or that no frame was
+ * had for, were not. */
+static unsigned int round_run(struct job_worker *worker, struct pick *pick)
 {
 	struct gmig_job *job = worker->job;
 	uint64_t begin_ns = job->trace ? job->gmig->sys->now_ns() : 0;
@@ -310,19 +329,21 @@ static void round_run(struct job_worker *worker, struct pick *pick)
 		unsigned int moved;
 
 		moved = round_move(worker, pick, target, source, &result);
-		if (result.lost)
-			return; /* a slot holds the guest's content: it is nobody's frame */
+		if (result.lost) /* a slot holds the guest's content: it is nobody's frame */
+			return bits_count(&pick->pages);
 		give_frames(job, pick, target, source);
 		atomic_fetch_add(&job->moved_bytes, moved * GMIG_PAGE_BYTES);
 		atomic_fetch_sub(&job->total_bytes, bits_count(&result.gone) * GMIG_PAGE_BYTES);
 	}
 	if (job->trace)
 		round_trace(worker, pick, &result, begin_ns, ret);
+	return ret ? 0 : bits_count(&pick->pages);
 }
 
 bool job_block(struct job_worker *worker, uint64_t block_gfn)
 {
 	struct bits skip = {{0}};
+	unsigned int pages;
 	struct pick pick;
 
 	if (worker->again)
@@ -333,9 +354,18 @@ bool job_block(struct job_worker *worker, uint64_t block_gfn)
 		bits_add(&skip, &pick.pages);
 		if (bits_empty(&pick.pages))
 			continue;
-		if (!job_admit(worker->job, bits_count(&pick.pages) * GMIG_PAGE_BYTES))
+		pages = bits_count(&pick.pages);
+		switch (job_admit(worker->job, pages * GMIG_PAGE_BYTES, pick_wanted, &pick)) {
+		case JOB_REFUSED:
 			return false;
-		round_run(worker, &pick);
+		case JOB_UNWANTED:
+			note(worker->job, block_gfn, &pick.pages, -EBUSY);
+			continue;
+		case JOB_ADMITTED:
+			break;
+		}
+		pages -= round_run(worker, &pick);
+		job_unspent(worker->job, pages * GMIG_PAGE_BYTES);
 	}
 	return true;
 }

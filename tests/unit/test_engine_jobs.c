@@ -243,6 +243,45 @@ START_TEST(job_rate_is_kept_and_a_new_one_holds_at_once)
 }
 END_TEST
 
+/* Nobody waits longer than 10 ms before looking again. */
+static int wait_shortly(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	uint64_t soon = gmig_sys_real.now_ns() + 10000000;
+
+	return gmig_sys_real.wait_until(cond, mutex, deadline_ns < soon ? deadline_ns : soon);
+}
+
+START_TEST(job_that_waits_for_its_rate_ends_when_others_did_its_work)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .sys = &sys};
+	struct gmig_job_spec slow = rig_spec(0, 1), fast = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	sys.wait_until = wait_shortly;
+	rig_create(&rig, &options);
+	slow.rate_bytes_per_second = 1000; /* its first block has its turn in half an hour */
+	slow.threads = 4;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &slow, &job, &err), 0);
+	do
+		gmig_job_info(job, &info);
+	while (!info.passes);
+	rig_move(&rig, &fast, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(two_jobs_at_once_share_the_work_and_lose_nothing)
 {
 	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i, .nodes = 3};
@@ -474,6 +513,7 @@ int main(void)
 	tcase_add_test(tcase, job_paused_moves_nothing_until_resumed);
 	tcase_add_test(tcase, job_paused_can_be_cancelled);
 	tcase_add_loop_test(tcase, job_rate_is_kept_and_a_new_one_holds_at_once, 0, 2);
+	tcase_add_loop_test(tcase, job_that_waits_for_its_rate_ends_when_others_did_its_work, 0, 2);
 	tcase_add_loop_test(tcase, two_jobs_at_once_share_the_work_and_lose_nothing, 0, 2);
 	tcase_add_test(tcase, job_with_nothing_to_do_completes_at_once);
 	tcase_add_loop_test(tcase, job_trace_has_a_record_for_each_block, 0, 2);
