@@ -2,6 +2,7 @@
  * gmig migrate: start a job in the VMM and watch it to its end. The job is the VMM's: it goes on
  * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
  */
+#include "../migrate/gmig_nodes.h"
 #include "agent.h"
 #include "commands.h"
 #include "units.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIGRATE_MAX_NODES   64
 #define MIGRATE_MAX_VNODE   7
 #define MIGRATE_MAX_THREADS 16
 #define MIGRATE_MAX_BATCH   512
@@ -65,7 +65,7 @@ static int add_word(json_t *arguments, const char *name, const char *value,
 
 static int add_nodes(json_t *arguments, const char *name, const char *text)
 {
-	uint8_t nodes[MIGRATE_MAX_NODES];
+	uint16_t nodes[GMIG_MAX_NODES];
 	struct gmig_error err = {0};
 	json_t *list;
 	int count;
@@ -73,7 +73,7 @@ static int add_nodes(json_t *arguments, const char *name, const char *text)
 	if (!text)
 		return cli_usage(
 		    "migrate", "--%s is missing: the host nodes, as in --from 0,1 --to 2,3", name);
-	count = units_parse_nodes(text, nodes, MIGRATE_MAX_NODES, &err);
+	count = gmig_node_list_parse(text, nodes, GMIG_MAX_NODES, &err);
 	if (count < 0)
 		return cli_usage("migrate", "--%s: %s", name, err.text);
 	list = json_array();

@@ -1,4 +1,5 @@
 /* gmig show: where a guest's memory lies, its jobs, and how long it was held up. */
+#include "../migrate/gmig_nodes.h"
 #include "cli.h"
 #include "commands.h"
 #include "units.h"
@@ -6,54 +7,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHOW_NODES 64
-
-/* Which host nodes any of the maps names: bit n for node n. */
-static uint64_t nodes_of(const json_t *map)
+/* Which host nodes the map names. */
+static void add_nodes_of(const json_t *map, struct gmig_node_set *nodes)
 {
-	uint64_t nodes = 0;
 	const char *key;
 	json_t *value;
 
-	json_object_foreach ((json_t *)map, key, value) {
-		unsigned long node = strtoul(key, NULL, 10);
-
-		if (node < SHOW_NODES)
-			nodes |= 1ull << node;
-	}
-	return nodes;
+	json_object_foreach ((json_t *)map, key, value)
+		gmig_node_set_add(nodes, (unsigned int)strtoul(key, NULL, 10));
 }
 
-static uint64_t nodes_of_guest(const json_t *guest)
+static struct gmig_node_set nodes_of_guest(const json_t *guest)
 {
 	const json_t *vnodes = json_object_get(guest, "vnodes");
-	uint64_t nodes = nodes_of(json_object_get(guest, "pool")) |
-			 nodes_of(json_object_get(guest, "quarantine"));
+	struct gmig_node_set nodes = {{0}};
 	size_t i;
 	json_t *vnode;
 
+	add_nodes_of(json_object_get(guest, "pool"), &nodes);
+	add_nodes_of(json_object_get(guest, "quarantine"), &nodes);
 	json_array_foreach (vnodes, i, vnode)
-		nodes |= nodes_of(json_object_get(vnode, "resident"));
+		add_nodes_of(json_object_get(vnode, "resident"), &nodes);
 	return nodes;
 }
 
-static uint64_t bytes_on(const json_t *map, int node)
+static uint64_t bytes_on(const json_t *map, unsigned int node)
 {
-	char key[8];
+	char key[16];
 
-	snprintf(key, sizeof(key), "%d", node);
+	snprintf(key, sizeof(key), "%u", node);
 	return cli_number(map, key);
 }
 
 /* A row of bytes by node; the sum of it. */
-static uint64_t node_cells(FILE *rows, const json_t *map, uint64_t nodes)
+static uint64_t node_cells(FILE *rows, const json_t *map, const struct gmig_node_set *nodes)
 {
 	char size[UNITS_TEXT];
 	uint64_t sum = 0;
 
-	for (int node = 0; node < SHOW_NODES; node++) {
-		if (!(nodes >> node & 1))
-			continue;
+	gmig_node_set_each (node, nodes) {
 		fprintf(rows, "\t%s", units_size(bytes_on(map, node), size));
 		sum += bytes_on(map, node);
 	}
@@ -63,31 +55,30 @@ static uint64_t node_cells(FILE *rows, const json_t *map, uint64_t nodes)
 static void residency_rows(FILE *rows, const json_t *guest)
 {
 	const json_t *vnodes = json_object_get(guest, "vnodes");
-	uint64_t nodes = nodes_of_guest(guest);
+	struct gmig_node_set nodes = nodes_of_guest(guest);
 	char size[UNITS_TEXT];
 	size_t i;
 	json_t *vnode;
 
 	fputs("memory\t>size", rows);
-	for (int node = 0; node < SHOW_NODES; node++)
-		if (nodes >> node & 1)
-			fprintf(rows, "\t>node %d", node);
+	gmig_node_set_each (node, &nodes)
+		fprintf(rows, "\t>node %u", node);
 	fputs("\t>untouched\n", rows);
 	json_array_foreach (vnodes, i, vnode) {
 		uint64_t bytes = cli_number(vnode, "bytes"), sum;
 
 		fprintf(rows, "vnode %llu\t%s", (unsigned long long)cli_number(vnode, "id"),
 			units_size(bytes, size));
-		sum = node_cells(rows, json_object_get(vnode, "resident"), nodes);
+		sum = node_cells(rows, json_object_get(vnode, "resident"), &nodes);
 		fprintf(rows, "\t%s\n", units_size(bytes > sum ? bytes - sum : 0, size));
 	}
 	fputs("pool\t", rows);
-	node_cells(rows, json_object_get(guest, "pool"), nodes);
+	node_cells(rows, json_object_get(guest, "pool"), &nodes);
 	fputs("\t\n", rows);
 	if (!json_object_size(json_object_get(guest, "quarantine")))
 		return;
 	fputs("quarantine\t", rows);
-	node_cells(rows, json_object_get(guest, "quarantine"), nodes);
+	node_cells(rows, json_object_get(guest, "quarantine"), &nodes);
 	fputs("\t\n", rows);
 }
 

@@ -254,15 +254,13 @@ static void check_huge_pages(const struct doctor_host *host, struct finding *fin
 
 static void check_nodes(const struct doctor_host *host, struct finding *finding)
 {
-	uint64_t nodes = gmig_topology_nodes(host->topology);
+	const struct gmig_node_set *nodes = gmig_topology_nodes(host->topology);
 	char text[DOCTOR_TEXT] = "", size[UNITS_TEXT];
 	unsigned int count = 0;
 
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+	gmig_node_set_each (node, nodes) {
 		size_t used = strlen(text);
 
-		if (!(nodes >> node & 1))
-			continue;
 		snprintf(text + used, sizeof(text) - used, "%s node %u %s", count++ ? "," : "",
 			 node, units_size(gmig_topology_free_bytes(host->topology, node), size));
 	}
@@ -296,19 +294,17 @@ static bool read_status(const struct doctor_host *host, const char *key, char *v
 
 static void check_cpuset(const struct doctor_host *host, struct finding *finding)
 {
-	uint64_t nodes = gmig_topology_nodes(host->topology), allowed = 0;
-	uint8_t list[GMIG_MAX_NODES];
+	struct gmig_node_set denied = *gmig_topology_nodes(host->topology), allowed;
 	char value[512];
-	int count;
 
 	if (!read_status(host, "Mems_allowed_list:\t", value, sizeof(value))) {
 		say(finding, "ok", "no cpuset");
 		return;
 	}
-	count = units_parse_nodes(value, list, GMIG_MAX_NODES, NULL);
-	for (int i = 0; i < count; i++)
-		allowed |= 1ull << list[i];
-	if (count < 0 || !(nodes & ~allowed)) {
+	if (gmig_node_set_parse(value, &allowed, NULL))
+		allowed = denied;
+	gmig_node_set_minus(&denied, &allowed);
+	if (gmig_node_set_empty(&denied)) {
 		say(finding, "ok", "memory of every node may be used");
 		return;
 	}

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNITS_MAX_NODE 63
-
 static const char size_units[] = "KMGT";
 
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
@@ -57,58 +55,6 @@ int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gm
 				 (unsigned long long)max);
 	*value = parsed;
 	return 0;
-}
-
-/* One number of a node list; *text is moved behind it. */
-static int parse_node(const char **text, const char *whole, unsigned int *node,
-		      struct gmig_error *err)
-{
-	unsigned long value;
-	char *end;
-
-	if (!isdigit((unsigned char)**text))
-		return gmig_fail(err, -EINVAL, "nodes are numbers, as in 0,2-3: '%.60s'", whole);
-	value = strtoul(*text, &end, 10);
-	if (value > UNITS_MAX_NODE)
-		return gmig_fail(err, -ERANGE, "nodes are numbered 0 to %d: '%.60s'",
-				 UNITS_MAX_NODE, whole);
-	*node = (unsigned int)value;
-	*text = end;
-	return 0;
-}
-
-int units_parse_nodes(const char *text, uint8_t *nodes, size_t max, struct gmig_error *err)
-{
-	const char *whole = text;
-	size_t count = 0;
-
-	for (;;) {
-		unsigned int first = 0, last;
-		int rc = parse_node(&text, whole, &first, err);
-
-		last = first;
-		if (!rc && *text == '-') {
-			text++;
-			rc = parse_node(&text, whole, &last, err);
-		}
-		if (rc)
-			return rc;
-		if (last < first)
-			return gmig_fail(err, -EINVAL, "a range of nodes goes upwards: '%.60s'",
-					 whole);
-		for (unsigned int node = first; node <= last; node++) {
-			if (count == max)
-				return gmig_fail(err, -E2BIG, "more than %zu nodes: '%.60s'", max,
-						 whole);
-			nodes[count++] = (uint8_t)node;
-		}
-		if (!*text)
-			return (int)count;
-		if (*text++ != ',')
-			return gmig_fail(err, -EINVAL,
-					 "nodes are divided by commas, as in 0,2-3: '%.60s'",
-					 whole);
-	}
 }
 
 const char *units_size(uint64_t bytes, char *text)

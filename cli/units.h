@@ -17,9 +17,6 @@
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err);
 /* A plain number, at most max. -EINVAL no number, -ERANGE over max. */
 int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err);
-/* A comma list of node numbers and ranges, 0,2-3; order is kept. -EINVAL, -ERANGE over 63, -E2BIG
- * over max. */
-int units_parse_nodes(const char *text, uint8_t *nodes, size_t max, struct gmig_error *err);
 
 /* Each fills text[UNITS_TEXT] and returns it. */
 const char *units_size(uint64_t bytes, char *text);

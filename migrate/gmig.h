@@ -19,6 +19,7 @@
 #define GMIG_H
 
 #include "gmig_error.h"
+#include "gmig_nodes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,14 +29,12 @@
 extern "C" {
 #endif
 
-#define GMIG_MAX_NODES	 64
-#define GMIG_MAX_VNODES	 8
+#define GMIG_MAX_VNODES	 64
 #define GMIG_MAX_WORKERS 16
 #define GMIG_MAX_PASSES	 10
 #define GMIG_BLOCK_BYTES (2ull << 20)
 #define GMIG_PAGE_BYTES	 4096ull
 #define GMIG_BLOCK_PAGES 512u
-#define GMIG_NO_NODE	 0xffu
 
 /* ---- Topology: the nodes of this host, or fake ones ---------------------------------------------------------- */
 
@@ -50,8 +49,8 @@ int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
 			 struct gmig_error *err);
 void gmig_topology_destroy(struct gmig_topology *topology);
 bool gmig_topology_is_fake(const struct gmig_topology *topology);
-/* Bit n is set when node n is online and has memory. */
-uint64_t gmig_topology_nodes(const struct gmig_topology *topology);
+/* The nodes that are online and have memory. Valid as long as the topology. */
+const struct gmig_node_set *gmig_topology_nodes(const struct gmig_topology *topology);
 unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a,
 				    unsigned int b);
 /* Total and free memory of a node now, in bytes; 0 for a node that is not there. Fake nodes share the host's. */
@@ -200,9 +199,9 @@ struct gmig_job_spec {
 	 * The i-th node of from goes to the i-th of to (modulo its size), as migrate_pages(2): relative layout is kept.
 	 * When the sizes differ, pages on a node that is in `to` already stay.
 	 */
-	uint8_t from[GMIG_MAX_NODES], to[GMIG_MAX_NODES];
+	uint16_t from[GMIG_MAX_NODES], to[GMIG_MAX_NODES];
 	unsigned int from_count, to_count;
-	uint32_t vnodes; /* bit v: vnode v takes part; 0 = all */
+	uint64_t vnodes; /* bit v: vnode v takes part; 0 = all */
 	enum gmig_mode mode;
 	enum gmig_frames
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
@@ -281,7 +280,7 @@ struct gmig_trace_record {
 	/* Longest time that a right was away, of the runs of pages in this round; 0: it was not taken */
 	uint64_t blackout_read_ns, blackout_write_ns;
 	uint32_t pages, moved_pages; /* 4K pages; tried, and of these moved */
-	uint8_t from, to;
+	uint16_t from, to;
 	uint8_t worker;
 	bool huge; /* tried as one huge page */
 	int error; /* -errno of the first page that stayed, 0 when none did */

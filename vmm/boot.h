@@ -30,8 +30,8 @@ int vmm_boot_check(const struct vmm_options *options, struct gmig_error *err);
 struct acpi_input {
 	unsigned int cpus;
 	unsigned int node_count;
-	uint64_t cpus_of_node[GMIG_MAX_VNODES];
-	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES];
+	uint64_t cpus_of_node[VMM_MAX_VNODES];
+	uint8_t distance[VMM_MAX_VNODES][VMM_MAX_VNODES];
 	const struct vmm_region *regions;
 	size_t region_count;
 };

@@ -47,23 +47,23 @@ static int check_invariants(void *opaque, const json_t *arguments, json_t **resu
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-static int read_nodes(const json_t *arguments, const char *name, uint8_t *nodes,
+static int read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
 		      unsigned int *count, struct gmig_error *err)
 {
 	const json_t *list = json_object_get(arguments, name), *item;
 	size_t i;
 
 	if (json_array_size(list) > GMIG_MAX_NODES)
-		return gmig_fail(err, -EINVAL, "%s: more than %d nodes", name, GMIG_MAX_NODES);
+		return gmig_fail(err, -EINVAL, "%s: more than %u nodes", name, GMIG_MAX_NODES);
 	json_array_foreach (list, i, item) {
 		json_int_t node = json_integer_value(item);
 
 		if (!json_is_integer(item))
 			return gmig_fail(err, -EINVAL, "%s: item %zu is not a number", name, i);
-		if (node < 0 || node >= GMIG_MAX_NODES)
-			return gmig_fail(err, -EINVAL, "%s: node %lld is not within 0 to %d", name,
+		if (node < 0 || node >= (json_int_t)GMIG_MAX_NODES)
+			return gmig_fail(err, -EINVAL, "%s: node %lld is not within 0 to %u", name,
 					 (long long)node, GMIG_MAX_NODES - 1);
-		nodes[i] = (uint8_t)node;
+		nodes[i] = (uint16_t)node;
 	}
 	*count = (unsigned int)json_array_size(list);
 	return 0;
@@ -96,17 +96,17 @@ static int read_integer(const json_t *arguments, const char *name, uint64_t max,
 	return 0;
 }
 
-static int read_vnodes(struct vmm *vmm, const json_t *arguments, uint32_t *vnodes,
+static int read_vnodes(struct vmm *vmm, const json_t *arguments, uint64_t *vnodes,
 		       struct gmig_error *err)
 {
 	uint64_t vnode = 0;
-	int ret = read_integer(arguments, "vnode", GMIG_MAX_VNODES - 1, &vnode, err);
+	int ret = read_integer(arguments, "vnode", VMM_MAX_VNODES - 1, &vnode, err);
 
 	if (ret || !json_object_get(arguments, "vnode"))
 		return ret;
 	if (vnode >= vmm->options.node_count)
 		return gmig_fail(err, -EINVAL, "vnode: there is no vnode %u", (unsigned int)vnode);
-	*vnodes = 1u << vnode;
+	*vnodes = 1ull << vnode;
 	return 0;
 }
 

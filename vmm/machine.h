@@ -17,7 +17,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define VMM_MAX_REGIONS (GMIG_MAX_VNODES + 1) /* one vnode lies around the hole */
+#define VMM_MAX_REGIONS (VMM_MAX_VNODES + 1) /* one vnode lies around the hole */
 #define VMM_MAX_IO	64
 #define VMM_MAX_FDS	64
 #define VMM_KICK_SIGNAL SIGUSR1

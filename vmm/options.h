@@ -21,9 +21,9 @@ struct vmm_options {
 	char name[65];
 	unsigned int cpus;
 	uint64_t mem_bytes;
-	unsigned int node_count; /* 1..GMIG_MAX_VNODES */
-	struct vmm_node_option node[GMIG_MAX_VNODES];
-	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 10 on the diagonal, 20 unless told */
+	unsigned int node_count; /* 1..VMM_MAX_VNODES */
+	struct vmm_node_option node[VMM_MAX_VNODES];
+	uint8_t distance[VMM_MAX_VNODES][VMM_MAX_VNODES]; /* 10 on the diagonal, 20 unless told */
 	unsigned int fake_nodes;
 	bool plain;	     /* --memory plain */
 	bool small_pages;    /* --page 4K */

@@ -13,10 +13,10 @@
 static int check_nodes(const struct vmm_options *options, const struct gmig_topology *topology,
 		       struct gmig_error *err)
 {
-	uint64_t online = gmig_topology_nodes(topology);
+	const struct gmig_node_set *online = gmig_topology_nodes(topology);
 
 	for (unsigned int i = 0; i < options->node_count; i++)
-		if (!(online & 1ull << options->node[i].host))
+		if (!gmig_node_set_has(online, options->node[i].host))
 			return gmig_fail(
 			    err, -EINVAL, "--node: vnode %u wants host node %u, which %s", i,
 			    options->node[i].host,

@@ -17,7 +17,7 @@ static int node_id(void *into, const char *value, struct gmig_error *err)
 {
 	struct node_parse *it = into;
 
-	return options_number("--node id", value, (const uint64_t[]){0, GMIG_MAX_VNODES - 1},
+	return options_number("--node id", value, (const uint64_t[]){0, VMM_MAX_VNODES - 1},
 			      &it->id, err);
 }
 
@@ -71,8 +71,8 @@ int options_dist(struct parse *parse, char *text, struct gmig_error *err)
 	static const struct {
 		const char *what;
 		uint64_t range[2];
-	} parts[3] = {{"--dist vnode", {0, GMIG_MAX_VNODES - 1}},
-		      {"--dist vnode", {0, GMIG_MAX_VNODES - 1}},
+	} parts[3] = {{"--dist vnode", {0, VMM_MAX_VNODES - 1}},
+		      {"--dist vnode", {0, VMM_MAX_VNODES - 1}},
 		      {"--dist distance", {10, 254}}};
 	uint64_t value[3];
 	char *item;
@@ -151,8 +151,8 @@ static int join_distances(const struct parse *parse, struct gmig_error *err)
 {
 	struct vmm_options *options = parse->options;
 
-	for (unsigned int a = 0; a < GMIG_MAX_VNODES; a++)
-		for (unsigned int b = 0; b < GMIG_MAX_VNODES; b++) {
+	for (unsigned int a = 0; a < VMM_MAX_VNODES; a++)
+		for (unsigned int b = 0; b < VMM_MAX_VNODES; b++) {
 			uint8_t told =
 			    parse->distance[a][b] ? parse->distance[a][b] : parse->distance[b][a];
 

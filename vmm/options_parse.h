@@ -9,9 +9,9 @@
 
 struct parse {
 	struct vmm_options *options;
-	uint64_t cpus, mem_bytes;			    /* 0: not given */
-	uint32_t nodes_given;				    /* bit id */
-	uint8_t distance[GMIG_MAX_VNODES][GMIG_MAX_VNODES]; /* 0: not given */
+	uint64_t cpus, mem_bytes;			  /* 0: not given */
+	uint32_t nodes_given;				  /* bit id */
+	uint8_t distance[VMM_MAX_VNODES][VMM_MAX_VNODES]; /* 0: not given */
 };
 
 /* Each takes the text after its option, which it may cut up. */

@@ -26,15 +26,15 @@ static json_t *closed(const struct gmig_percentiles *read, const struct gmig_per
 /* {"0": bytes, ..}: nodes of the host, and any other that has something. */
 static json_t *per_node(const struct vmm *vmm, const uint64_t *bytes, bool all)
 {
-	uint64_t online = gmig_topology_nodes(vmm->topology);
+	const struct gmig_node_set *online = gmig_topology_nodes(vmm->topology);
 	json_t *object = json_object();
 
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
-		char key[4];
+		char key[16];
 
-		if (!bytes[node] && !(all && online & 1ull << node))
+		if (!bytes[node] && !(all && gmig_node_set_has(online, node)))
 			continue;
-		snprintf(key, sizeof(key), "%u", node & 63);
+		snprintf(key, sizeof(key), "%u", node);
 		json_object_set_new(object, key, integer(bytes[node]));
 	}
 	return object;
@@ -79,13 +79,11 @@ json_t *report_status(struct vmm *vmm)
 
 static json_t *host_node(const struct gmig_topology *topology, unsigned int node)
 {
-	uint64_t online = gmig_topology_nodes(topology);
 	json_t *distance = json_array();
 
-	for (unsigned int other = 0; other < GMIG_MAX_NODES; other++)
-		if (online & 1ull << other)
-			json_array_append_new(
-			    distance, integer(gmig_topology_distance(topology, node, other)));
+	gmig_node_set_each (other, gmig_topology_nodes(topology))
+		json_array_append_new(distance,
+				      integer(gmig_topology_distance(topology, node, other)));
 	return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)node, "total_bytes",
 			 integer(gmig_topology_total_bytes(topology, node)), "free_bytes",
 			 integer(gmig_topology_free_bytes(topology, node)), "distance", distance);
@@ -107,12 +105,10 @@ static json_t *vnode_shape(const struct vmm_options *options, unsigned int vnode
 
 json_t *report_numa(struct vmm *vmm)
 {
-	uint64_t online = gmig_topology_nodes(vmm->topology);
 	json_t *nodes = json_array(), *vnodes = json_array();
 
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		if (online & 1ull << node)
-			json_array_append_new(nodes, host_node(vmm->topology, node));
+	gmig_node_set_each (node, gmig_topology_nodes(vmm->topology))
+		json_array_append_new(nodes, host_node(vmm->topology, node));
 	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++)
 		json_array_append_new(vnodes, vnode_shape(&vmm->options, vnode));
 	return json_pack("{s:o, s:i, s:o}", "host_nodes", nodes, "fake_nodes",
@@ -121,7 +117,7 @@ json_t *report_numa(struct vmm *vmm)
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-static json_t *node_list(const uint8_t *nodes, unsigned int count)
+static json_t *node_list(const uint16_t *nodes, unsigned int count)
 {
 	json_t *list = json_array();
 

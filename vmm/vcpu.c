@@ -209,10 +209,11 @@ static void run_failed(struct vmm_vcpu *vcpu, int error)
 static void pin(const struct vmm_vcpu *vcpu)
 {
 	const struct vmm *vmm = vcpu->vmm;
-	uint64_t nodes = gmig_topology_nodes(vmm->topology), mask[CPU_SETSIZE / 64] = {0};
+	uint64_t mask[CPU_SETSIZE / 64] = {0};
 	cpu_set_t mine, wanted;
 
-	if (vmm->options.no_pin || gmig_topology_is_fake(vmm->topology) || !(nodes & (nodes - 1)))
+	if (vmm->options.no_pin || gmig_topology_is_fake(vmm->topology) ||
+	    gmig_node_set_count(gmig_topology_nodes(vmm->topology)) < 2)
 		return;
 	gmig_topology_cpus(vmm->topology, vmm->options.node[vcpu->vnode].host, mask,
 			   CPU_SETSIZE / 64);

@@ -18,7 +18,7 @@
 
 #define VIRTIO_QUEUE_MAX_SIZE 256u
 /* Pieces a chain may have: a descriptor each, and some to spare for buffers that cross regions. */
-#define VIRTIO_CHAIN_PIECES (VIRTIO_QUEUE_MAX_SIZE + GMIG_MAX_VNODES)
+#define VIRTIO_CHAIN_PIECES (VIRTIO_QUEUE_MAX_SIZE + VMM_MAX_VNODES)
 
 struct virtio_queue {
 	const struct vmm *vmm;

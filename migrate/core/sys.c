@@ -35,12 +35,20 @@ static int real_advise(void *memory, size_t bytes, int advice)
 
 static int real_prefer_node(void *memory, size_t bytes, int node)
 {
-	unsigned long mask = node < 0 ? 0 : 1ul << node;
+	struct gmig_node_set set = {{0}};
 	int mode = node < 0 ? MPOL_DEFAULT : MPOL_PREFERRED;
+	long ret;
 
-	if (mbind(memory, bytes, mode, node < 0 ? NULL : &mask, node < 0 ? 0 : 65, 0))
-		return -errno;
-	return 0;
+	if (node >= (int)GMIG_MAX_NODES)
+		return -EINVAL;
+	if (node < 0) {
+		ret = mbind(memory, bytes, mode, NULL, 0, 0);
+	} else {
+		gmig_node_set_add(&set, (unsigned int)node);
+		/* The kernel takes one bit less than it is told. */
+		ret = mbind(memory, bytes, mode, (unsigned long *)set.word, GMIG_MAX_NODES + 1, 0);
+	}
+	return ret ? -errno : 0;
 }
 
 static int real_query_nodes(size_t count, void **pages, int *status)

@@ -18,7 +18,7 @@
 struct gmig_topology {
 	bool fake;
 	bool host_has_numa;
-	uint64_t nodes;
+	struct gmig_node_set nodes;
 	uint8_t distance[GMIG_MAX_NODES][GMIG_MAX_NODES];
 	uint64_t cpus[GMIG_MAX_NODES][CPU_WORDS];
 };
@@ -38,7 +38,7 @@ static void read_flat(struct gmig_topology *topology)
 {
 	long count = sysconf(_SC_NPROCESSORS_CONF);
 
-	topology->nodes = 1;
+	gmig_node_set_add(&topology->nodes, 0);
 	topology->distance[0][0] = LOCAL_DISTANCE;
 	for (long cpu = 0; cpu < count && cpu < CPUS; cpu++)
 		set_cpu(topology->cpus[0], (unsigned int)cpu);
@@ -80,19 +80,19 @@ static int read_host(struct gmig_topology *topology)
 		return 0;
 	}
 	max = numa_max_node();
-	for (int node = 0; node <= max && node < GMIG_MAX_NODES; node++) {
+	for (int node = 0; node <= max && node < (int)GMIG_MAX_NODES; node++) {
 		if (!numa_bitmask_isbitset(numa_nodes_ptr, (unsigned int)node) ||
 		    numa_node_size64(node, NULL) <= 0)
 			continue;
-		topology->nodes |= 1ull << node;
+		gmig_node_set_add(&topology->nodes, (unsigned int)node);
 		ret = read_cpus((unsigned int)node, topology->cpus[node]);
 		if (ret)
 			return ret;
-		for (int other = 0; other <= max && other < GMIG_MAX_NODES; other++)
+		for (int other = 0; other <= max && other < (int)GMIG_MAX_NODES; other++)
 			topology->distance[node][other] =
 			    read_distance((unsigned int)node, (unsigned int)other);
 	}
-	return topology->nodes ? 0 : -ENODEV;
+	return gmig_node_set_empty(&topology->nodes) ? -ENODEV : 0;
 }
 
 /* Spread the host's CPUs over the fake nodes; with fewer CPUs than nodes, nodes share one. */
@@ -122,7 +122,9 @@ static void pretend(struct gmig_topology *topology, unsigned int count)
 	memset(topology->cpus, 0, sizeof(topology->cpus));
 	memset(topology->distance, 0, sizeof(topology->distance));
 	topology->fake = true;
-	topology->nodes = count == 64 ? UINT64_MAX : (1ull << count) - 1;
+	memset(&topology->nodes, 0, sizeof(topology->nodes));
+	for (unsigned int node = 0; node < count; node++)
+		gmig_node_set_add(&topology->nodes, node);
 	for (unsigned int a = 0; a < count; a++) {
 		for (unsigned int b = 0; b < count; b++)
 			topology->distance[a][b] = a == b ? LOCAL_DISTANCE : REMOTE_DISTANCE;
@@ -137,7 +139,7 @@ int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
 	int ret;
 
 	if (fake_nodes > GMIG_MAX_NODES)
-		return gmig_fail(err, -EINVAL, "%u fake nodes are more than %d", fake_nodes,
+		return gmig_fail(err, -EINVAL, "%u fake nodes are more than %u", fake_nodes,
 				 GMIG_MAX_NODES);
 	topology = calloc(1, sizeof(*topology));
 	if (!topology)
@@ -165,14 +167,14 @@ bool gmig_topology_is_fake(const struct gmig_topology *topology)
 	return topology->fake;
 }
 
-uint64_t gmig_topology_nodes(const struct gmig_topology *topology)
+const struct gmig_node_set *gmig_topology_nodes(const struct gmig_topology *topology)
 {
-	return topology->nodes;
+	return &topology->nodes;
 }
 
 static bool is_there(const struct gmig_topology *topology, unsigned int node)
 {
-	return node < GMIG_MAX_NODES && (topology->nodes >> node & 1);
+	return gmig_node_set_has(&topology->nodes, node);
 }
 
 unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a,

@@ -18,7 +18,7 @@ struct pick {
 	uint64_t block_gfn;
 	struct bits pages;
 	struct bits busy; /* claimed by another job */
-	uint8_t source, target;
+	uint16_t source, target;
 	bool huge;
 };
 
@@ -27,7 +27,7 @@ static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	struct pick *pick = arg;
 	unsigned int first = (unsigned int)(gfn - pick->block_gfn);
 	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
-	uint8_t target = GMIG_NO_NODE;
+	uint16_t target = GMIG_NO_NODE;
 
 	if (bits_get(pick->skip, first) || entry->state == SHADOW_NONE)
 		return 0;

@@ -6,58 +6,58 @@
 
 /* ---- Node map ------------------------------------------------------------------------------- */
 
-static int check_set(const uint8_t *set, unsigned int count, const char *name, uint64_t online,
-		     struct gmig_error *err)
+static int check_set(const uint16_t *set, unsigned int count, const char *name,
+		     const struct gmig_node_set *online, struct gmig_error *err)
 {
 	if (!count)
 		return gmig_fail(err, -EINVAL, "no node is named in '%s'", name);
 	if (count > GMIG_MAX_NODES)
-		return gmig_fail(err, -EINVAL, "%u nodes in '%s' are more than %d", count, name,
+		return gmig_fail(err, -EINVAL, "%u nodes in '%s' are more than %u", count, name,
 				 GMIG_MAX_NODES);
 	for (unsigned int i = 0; i < count; i++) {
-		if (set[i] >= GMIG_MAX_NODES || !(online >> set[i] & 1))
+		if (!gmig_node_set_has(online, set[i]))
 			return gmig_fail(err, -ENODEV, "node %u in '%s' is not there", set[i],
 					 name);
 	}
 	return 0;
 }
 
-static uint64_t mask_of(const uint8_t *set, unsigned int count)
+static int check_twice(const uint16_t *set, unsigned int count, const char *name,
+		       struct gmig_error *err)
 {
-	uint64_t mask = 0;
+	struct gmig_node_set seen = {{0}};
 
-	for (unsigned int i = 0; i < count; i++)
-		mask |= 1ull << set[i];
-	return mask;
+	for (unsigned int i = 0; i < count; i++) {
+		if (gmig_node_set_has(&seen, set[i]))
+			return gmig_fail(err, -EINVAL, "node %u is twice in '%s'", set[i], name);
+		gmig_node_set_add(&seen, set[i]);
+	}
+	return 0;
 }
 
-int plan_map_build(const struct gmig_job_spec *spec, uint64_t online, struct plan_map *map,
-		   struct gmig_error *err)
+int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_node_set *online,
+		   struct plan_map *map, struct gmig_error *err)
 {
-	uint64_t in_to;
+	struct gmig_node_set in_to = {{0}};
 	unsigned int node;
 	int ret;
 
 	ret = check_set(spec->from, spec->from_count, "from", online, err);
 	if (!ret)
 		ret = check_set(spec->to, spec->to_count, "to", online, err);
+	if (!ret)
+		ret = check_twice(spec->from, spec->from_count, "from", err);
 	if (ret)
 		return ret;
-	if ((unsigned int)__builtin_popcountll(mask_of(spec->from, spec->from_count)) !=
-	    spec->from_count) {
-		for (unsigned int i = 1; i < spec->from_count; i++) {
-			if (mask_of(spec->from, i) >> spec->from[i] & 1)
-				return gmig_fail(err, -EINVAL, "node %u is twice in 'from'",
-						 spec->from[i]);
-		}
-	}
 
-	memset(map->to, GMIG_NO_NODE, sizeof(map->to));
-	in_to = mask_of(spec->to, spec->to_count);
+	for (node = 0; node < GMIG_MAX_NODES; node++)
+		map->to[node] = GMIG_NO_NODE;
+	for (unsigned int i = 0; i < spec->to_count; i++)
+		gmig_node_set_add(&in_to, spec->to[i]);
 	for (unsigned int i = 0; i < spec->from_count; i++) {
 		node = spec->from[i];
 		/* [2,3,4] -> [3,4,5] shifts all; [0-7] -> [3,4,5] moves 0, 1, 2, 6 and 7 only. */
-		if (spec->from_count != spec->to_count && in_to >> node & 1)
+		if (spec->from_count != spec->to_count && gmig_node_set_has(&in_to, node))
 			continue;
 		if (spec->to[i % spec->to_count] != node)
 			map->to[node] = spec->to[i % spec->to_count];
@@ -71,29 +71,33 @@ int plan_map_build(const struct gmig_job_spec *spec, uint64_t online, struct pla
 struct found {
 	const struct plan_map *map;
 	uint64_t *block_gfn;
-	uint8_t *source;
+	uint16_t *source;
 	size_t blocks, room;
 	uint64_t total_bytes;
 	/* The block that is being looked at; gfn of its first page to move. */
 	uint64_t gfn;
 	uint16_t pages[GMIG_MAX_NODES];
+	struct gmig_node_set nodes; /* those that have some of pages */
 	unsigned int any;
 };
 
 static void close_block(struct found *found)
 {
-	unsigned int best = 0;
+	unsigned int best = 0, most = 0;
 
 	if (!found->any)
 		return;
-	for (unsigned int node = 1; node < GMIG_MAX_NODES; node++) {
-		if (found->pages[node] > found->pages[best])
+	gmig_node_set_each (node, &found->nodes) {
+		if (found->pages[node] > most) {
 			best = node;
+			most = found->pages[node];
+		}
+		found->pages[node] = 0;
 	}
 	found->block_gfn[found->blocks] = found->gfn;
-	found->source[found->blocks++] = (uint8_t)best;
+	found->source[found->blocks++] = (uint16_t)best;
 	found->total_bytes += (uint64_t)found->any * GMIG_PAGE_BYTES;
-	memset(found->pages, 0, sizeof(found->pages));
+	found->nodes = (struct gmig_node_set){{0}};
 	found->any = 0;
 }
 
@@ -114,6 +118,7 @@ static int look(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	if (pages > GMIG_BLOCK_PAGES - found->any)
 		pages = GMIG_BLOCK_PAGES - found->any;
 	found->gfn = block;
+	gmig_node_set_add(&found->nodes, entry->node);
 	found->pages[entry->node] = (uint16_t)(found->pages[entry->node] + pages);
 	found->any += pages;
 	return 0;
@@ -144,27 +149,28 @@ static int look_everywhere(const struct shadow *shadow, const struct plan_range 
 /* ---- Order ---------------------------------------------------------------------------------- */
 
 /* The nodes whose pages go next: one node, or all of a cycle. */
-static uint64_t next_sources(const struct plan_map *map, uint64_t remaining)
+static struct gmig_node_set next_sources(const struct plan_map *map,
+					 const struct gmig_node_set *remaining)
 {
-	unsigned int node, start;
-	uint64_t cycle = 0;
+	struct gmig_node_set sources = {{0}};
+	unsigned int at;
 
-	for (uint64_t left = remaining; left; left &= left - 1) {
-		node = (unsigned int)__builtin_ctzll(left);
-		if (!(remaining >> map->to[node] & 1))
-			return 1ull << node;
+	gmig_node_set_each (node, remaining) {
+		if (!gmig_node_set_has(remaining, map->to[node])) {
+			gmig_node_set_add(&sources, node);
+			return sources;
+		}
 	}
 	/* Every remaining node goes to a remaining one: whoever follows the arrows ends in a cycle.
 	 */
-	node = (unsigned int)__builtin_ctzll(remaining);
+	at = gmig_node_set_next(remaining, 0);
 	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++)
-		node = map->to[node];
-	start = node;
-	do {
-		cycle |= 1ull << node;
-		node = map->to[node];
-	} while (node != start);
-	return cycle;
+		at = map->to[at];
+	while (!gmig_node_set_has(&sources, at)) {
+		gmig_node_set_add(&sources, at);
+		at = map->to[at];
+	}
+	return sources;
 }
 
 struct queues {
@@ -198,37 +204,41 @@ static int sort_by_source(const struct found *found, struct queues *queues)
  * makes room for what comes next, so that full nodes can change places with a block or two to
  * spare.
  */
-static size_t emit(struct queues *queues, uint64_t sources, uint64_t *out)
+static size_t emit(struct queues *queues, const struct gmig_node_set *sources, uint64_t *out)
 {
-	size_t count = 0;
-	unsigned int node;
+	uint16_t source[GMIG_MAX_NODES];
+	unsigned int count = 0;
+	size_t emitted = 0;
 	bool more = true;
 
+	gmig_node_set_each (node, sources)
+		source[count++] = (uint16_t)node;
 	while (more) {
 		more = false;
-		for (uint64_t left = sources; left; left &= left - 1) {
-			node = (unsigned int)__builtin_ctzll(left);
-			if (queues->next[node] == queues->end[node])
+		for (unsigned int i = 0; i < count; i++) {
+			size_t *next = &queues->next[source[i]];
+
+			if (*next == queues->end[source[i]])
 				continue;
-			out[count++] = queues->gfn[queues->next[node]++];
+			out[emitted++] = queues->gfn[(*next)++];
 			more = true;
 		}
 	}
-	return count;
+	return emitted;
 }
 
 static void order(const struct plan_map *map, struct queues *queues, uint64_t *out)
 {
-	uint64_t remaining = 0, sources;
+	struct gmig_node_set remaining = {{0}}, sources;
 
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
 		if (map->to[node] != GMIG_NO_NODE)
-			remaining |= 1ull << node;
+			gmig_node_set_add(&remaining, node);
 	}
-	while (remaining) {
-		sources = next_sources(map, remaining);
-		out += emit(queues, sources, out);
-		remaining &= ~sources;
+	while (!gmig_node_set_empty(&remaining)) {
+		sources = next_sources(map, &remaining);
+		out += emit(queues, &sources, out);
+		gmig_node_set_minus(&remaining, &sources);
 	}
 }
 

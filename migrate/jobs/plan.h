@@ -12,7 +12,7 @@
 
 /* to[n]: where a page on node n goes; GMIG_NO_NODE: it stays. */
 struct plan_map {
-	uint8_t to[GMIG_MAX_NODES];
+	uint16_t to[GMIG_MAX_NODES];
 };
 
 /*
@@ -20,8 +20,8 @@ struct plan_map {
  * `to` stay. A node that maps to itself stays. -EINVAL: an empty set, a node twice in from;
  * -ENODEV: not in `online`; text names the node.
  */
-int plan_map_build(const struct gmig_job_spec *spec, uint64_t online, struct plan_map *map,
-		   struct gmig_error *err);
+int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_node_set *online,
+		   struct plan_map *map, struct gmig_error *err);
 
 struct plan_range {
 	uint64_t gfn, pages; /* a region that takes part */

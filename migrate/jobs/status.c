@@ -218,7 +218,7 @@ int status_set(struct status *status, uint64_t gfn, unsigned int pages, int resu
 	int ret = 0;
 
 	if (!pages || pages > GMIG_BLOCK_PAGES - gfn % GMIG_BLOCK_PAGES || result <= -ERRORS ||
-	    result >= GMIG_MAX_NODES)
+	    result >= (int)GMIG_MAX_NODES)
 		return -EINVAL;
 	pthread_mutex_lock(&status->lock);
 	range = find(status, gfn / GMIG_BLOCK_PAGES);

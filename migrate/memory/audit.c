@@ -92,7 +92,7 @@ static void change(const struct block *block, unsigned int page, enum shadow_eve
 	    .change = {.gfn = block->gfn + page,
 		       .order = block->whole ? 9 : 0,
 		       .event = event,
-		       .node = (uint8_t)node},
+		       .node = (uint16_t)node},
 	    .memory = BOOKS_KERNEL,
 	};
 	struct gmig_error err;
@@ -143,7 +143,7 @@ static void check_placement(struct block *block)
 		unsigned int page = (unsigned int)(gfns[i] - block->gfn);
 
 		/* The zero page and what is in swap have no node. */
-		if (status[i] < 0 || status[i] >= GMIG_MAX_NODES ||
+		if (status[i] < 0 || status[i] >= (int)GMIG_MAX_NODES ||
 		    status[i] == block->entry[page].node)
 			continue;
 		change(block, page, SHADOW_CORRECT, (unsigned int)status[i]);

@@ -68,7 +68,7 @@ void books_change_block(struct gmig *gmig, const struct books_event *event, unsi
 	bits_clear_all(refused);
 	if (bits_empty(pages))
 		return;
-	shadow_change_block(gmig->shadow, &event->change, (uint8_t)from, pages, refused);
+	shadow_change_block(gmig->shadow, &event->change, (uint16_t)from, pages, refused);
 	bits_remove(&done, refused);
 	post(gmig, event, from, bits_count(&done));
 }

@@ -12,7 +12,7 @@ static struct bits change(const struct claim *claim, const struct bits *pages,
 	    .change = {.gfn = claim->block_gfn,
 		       .order = claim->huge ? 9 : 0,
 		       .event = event,
-		       .node = (uint8_t)claim->to,
+		       .node = (uint16_t)claim->to,
 		       .owner = (uint8_t)claim->owner},
 	    .memory = event == SHADOW_DISCARD ? BOOKS_KERNEL : claim->memory,
 	};

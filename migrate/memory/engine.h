@@ -20,7 +20,7 @@
 
 #include <stdatomic.h>
 
-#define ENGINE_REGIONS	  32
+#define ENGINE_REGIONS	  (2 * GMIG_MAX_VNODES) /* a vnode may lie around the PCI hole */
 #define ENGINE_STRIPES	  256
 #define ENGINE_TIDS	  64
 #define ENGINE_ENDED	  64 /* ended jobs that are remembered */
@@ -117,7 +117,7 @@ static inline uint8_t *region_hva(const struct region *region, uint64_t gfn)
 /* Host nodes that exist, by the topology. */
 static inline bool engine_node_exists(const struct gmig *gmig, unsigned int node)
 {
-	return node < GMIG_MAX_NODES && gmig_topology_nodes(gmig->options.topology) >> node & 1;
+	return gmig_node_set_has(gmig_topology_nodes(gmig->options.topology), node);
 }
 
 struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);

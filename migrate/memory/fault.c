@@ -97,7 +97,7 @@ static void entry_event(const struct touch *touch, uint64_t gfn, unsigned int or
 {
 	struct books_event books = {
 	    .region = touch->region,
-	    .change = {gfn, order, event, (uint8_t)node, 0},
+	    .change = {gfn, order, event, (uint16_t)node, 0},
 	    .memory = memory,
 	};
 	struct gmig_error err;
@@ -115,7 +115,7 @@ static unsigned int node_of(const struct touch *touch, uint64_t gfn, unsigned in
 	int status = -ENOENT;
 
 	if (gmig->fake || gmig->sys->query_nodes(1, &page, &status) || status < 0 ||
-	    status >= GMIG_MAX_NODES)
+	    status >= (int)GMIG_MAX_NODES)
 		return hoped;
 	return (unsigned int)status;
 }
@@ -188,19 +188,18 @@ static int fill_huge_somewhere(const struct touch *touch)
 {
 	const struct gmig_topology *topology = touch->fault->gmig->options.topology;
 	unsigned int preferred_node = atomic_load(&touch->region->preferred_node);
-	uint64_t left = gmig_topology_nodes(topology);
+	struct gmig_node_set left = *gmig_topology_nodes(topology);
 	int ret = fill_huge(touch, preferred_node);
 
-	left &= ~(1ull << preferred_node);
-	while ((ret == -ENOMEM || ret == -ENOSPC) && left) {
-		unsigned int best = (unsigned int)__builtin_ctzll(left);
+	gmig_node_set_remove(&left, preferred_node);
+	while ((ret == -ENOMEM || ret == -ENOSPC) && !gmig_node_set_empty(&left)) {
+		unsigned int best = gmig_node_set_next(&left, 0);
 
-		for (unsigned int node = best; node < GMIG_MAX_NODES; node++)
-			if (left >> node & 1 &&
-			    gmig_topology_distance(topology, preferred_node, node) <
-				gmig_topology_distance(topology, preferred_node, best))
+		gmig_node_set_each (node, &left)
+			if (gmig_topology_distance(topology, preferred_node, node) <
+			    gmig_topology_distance(topology, preferred_node, best))
 				best = node;
-		left &= ~(1ull << best);
+		gmig_node_set_remove(&left, best);
 		ret = fill_huge(touch, best);
 	}
 	return ret;

@@ -23,6 +23,11 @@ struct pool {
 	struct slot *clean, *used, *empty; /* lists of slots that are not taken */
 };
 
+/* Of one node; made at its first use, since most of the nodes that may exist do not. */
+struct node_pools {
+	_Atomic(struct pool *) pool[FRAME_WORKERS][2];
+};
+
 struct frames {
 	const struct gmig_sys *sys;
 	const struct gmig_topology *topology;
@@ -32,7 +37,7 @@ struct frames {
 	unsigned int slots_per_pool;
 	long watermark_pages;
 	pthread_mutex_t lock; /* creation of pools */
-	_Atomic(struct pool *) pools[GMIG_MAX_NODES][FRAME_WORKERS][2];
+	_Atomic(struct node_pools *) nodes[GMIG_MAX_NODES];
 	_Atomic uint64_t short_until_ns, plenty_until_ns;
 };
 
@@ -81,10 +86,14 @@ void frame_destroy(struct frames *frames)
 {
 	if (!frames)
 		return;
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++)
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		struct node_pools *pools = frames->nodes[node];
+
+		for (unsigned int worker = 0; pools && worker < FRAME_WORKERS; worker++)
 			for (unsigned int huge = 0; huge < 2; huge++)
-				pool_destroy(frames, frames->pools[node][worker][huge]);
+				pool_destroy(frames, pools->pool[worker][huge]);
+		free(pools);
+	}
 	if (frames->uffd >= 0)
 		frames->sys->close(frames->uffd);
 	pthread_mutex_destroy(&frames->lock);
@@ -150,22 +159,47 @@ static int pool_create(struct frames *frames, unsigned int node, bool huge, stru
 	return 0;
 }
 
+/* NULL: none was made yet. */
+static struct pool *pool_at(struct frames *frames, unsigned int node, unsigned int worker,
+			    bool huge)
+{
+	struct node_pools *pools = atomic_load(&frames->nodes[node]);
+
+	return pools ? atomic_load(&pools->pool[worker][huge]) : NULL;
+}
+
+/* Caller holds frames->lock. */
+static int pool_add(struct frames *frames, unsigned int node, unsigned int worker, bool huge,
+		    struct pool **out)
+{
+	struct node_pools *pools = atomic_load(&frames->nodes[node]);
+	int ret;
+
+	if (!pools) {
+		pools = calloc(1, sizeof(*pools));
+		if (!pools)
+			return -ENOMEM;
+		atomic_store(&frames->nodes[node], pools);
+	}
+	ret = pool_create(frames, node, huge, out);
+	if (!ret)
+		atomic_store(&pools->pool[worker][huge], *out);
+	return ret;
+}
+
 /* The pool that serves want; made at its first use. On fake nodes all nodes share a worker's pool.
  */
 static int pool_of(struct frames *frames, const struct frame_want *want, struct pool **out)
 {
 	unsigned int node = frames->fake ? 0 : want->node;
-	_Atomic(struct pool *) *place = &frames->pools[node][want->worker][want->huge];
-	struct pool *pool = atomic_load(place);
+	struct pool *pool = pool_at(frames, node, want->worker, want->huge);
 	int ret = 0;
 
 	if (!pool) {
 		pthread_mutex_lock(&frames->lock);
-		pool = atomic_load(place);
+		pool = pool_at(frames, node, want->worker, want->huge);
 		if (!pool)
-			ret = pool_create(frames, node, want->huge, &pool);
-		if (!ret)
-			atomic_store(place, pool);
+			ret = pool_add(frames, node, want->worker, want->huge, &pool);
 		pthread_mutex_unlock(&frames->lock);
 	}
 	*out = pool;
@@ -370,7 +404,7 @@ static int slot_populate(struct frames *frames, struct slot *slot, const struct 
 	if (host_is_short(frames))
 		return -ENOMEM;
 	if (bits_empty(&slot->have)) {
-		slot->node = (uint8_t)want->node;
+		slot->node = (uint16_t)want->node;
 		slot->clean = true;
 	}
 	if (slot->huge)
@@ -434,7 +468,7 @@ static struct slot *steal(struct frames *frames, const struct frame_want *want)
 	if (pool_pages(frames, want->node) <= 0)
 		return NULL;
 	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++) {
-		struct pool *pool = atomic_load(&frames->pools[node][worker][want->huge]);
+		struct pool *pool = pool_at(frames, node, worker, want->huge);
 		struct slot *slot = pool ? pool_take(frames, pool, want) : NULL;
 
 		if (slot)
@@ -489,7 +523,7 @@ int frame_hole(struct frames *frames, const struct frame_want *want, struct slot
 		frame_give(frames, slot);
 		return -ENOBUFS;
 	}
-	slot->node = (uint8_t)want->node;
+	slot->node = (uint16_t)want->node;
 	slot->clean = false;
 	*out = slot;
 	return 0;
@@ -515,7 +549,7 @@ void frame_drop(struct frames *frames, struct slot *slot)
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)
 {
 	ledger_relabel(frames->ledger, slot->node, node, bits_count(&slot->have));
-	slot->node = (uint8_t)node;
+	slot->node = (uint16_t)node;
 }
 
 /* ---- Giving back --------------------------------------------------------------------------- */
@@ -565,7 +599,7 @@ static void node_trim(struct frames *frames, unsigned int node, long keep_pages)
 		return;
 	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++)
 		for (unsigned int huge = 0; huge < 2; huge++) {
-			struct pool *pool = atomic_load(&frames->pools[place][worker][huge]);
+			struct pool *pool = pool_at(frames, place, worker, huge);
 
 			if (pool)
 				pool_trim(frames, pool, node, keep_pages);
@@ -645,9 +679,47 @@ static bool slot_is_written(const struct slot *slot)
 	return false;
 }
 
-static void pool_audit(struct frames *frames, struct pool *pool, bool look,
-		       struct frame_audit *audit)
+/* What a visit of all pools carries along. */
+struct audit_walk {
+	struct frames *frames;
+	struct frame_audit *audit;
+	bool look;
+};
+
+typedef void pool_visit(struct audit_walk *walk, struct pool *pool);
+
+/* All pools, in the order in which their locks are taken. Caller holds frames->lock. */
+static void pools_visit(struct audit_walk *walk, pool_visit *visit)
 {
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		if (!walk->frames->nodes[node])
+			continue;
+		for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++)
+			for (unsigned int huge = 0; huge < 2; huge++) {
+				struct pool *pool = pool_at(walk->frames, node, worker, huge);
+
+				if (pool)
+					visit(walk, pool);
+			}
+	}
+}
+
+static void pool_lock(struct audit_walk *walk, struct pool *pool)
+{
+	(void)walk;
+	pthread_mutex_lock(&pool->lock);
+}
+
+static void pool_unlock(struct audit_walk *walk, struct pool *pool)
+{
+	(void)walk;
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void pool_audit(struct audit_walk *walk, struct pool *pool)
+{
+	struct frame_audit *audit = walk->audit;
+
 	for (unsigned int i = 0; i < pool->count; i++) {
 		struct slot *slot = &pool->slots[i];
 
@@ -656,8 +728,8 @@ static void pool_audit(struct frames *frames, struct pool *pool, bool look,
 			continue;
 		}
 		audit->free_pages[slot->node] += bits_count(&slot->have);
-		if (look) {
-			audit->wrong_slots += slot_is_wrong(frames, slot);
+		if (walk->look) {
+			audit->wrong_slots += slot_is_wrong(walk->frames, slot);
 			audit->written_slots += slot_is_written(slot);
 		}
 	}
@@ -665,23 +737,16 @@ static void pool_audit(struct frames *frames, struct pool *pool, bool look,
 
 void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
 {
-	_Atomic(struct pool *) *all = &frames->pools[0][0][0];
-	const unsigned int count = GMIG_MAX_NODES * FRAME_WORKERS * 2;
+	struct audit_walk walk = {.frames = frames, .audit = audit, .look = look};
 
 	memset(audit, 0, sizeof(*audit));
 	pthread_mutex_lock(&frames->lock);
-	for (unsigned int i = 0; i < count; i++)
-		if (all[i])
-			pthread_mutex_lock(&all[i]->lock);
+	pools_visit(&walk, pool_lock);
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
 		audit->pool_pages[node] = pool_pages(frames, node);
 		audit->flight_pages[node] = ledger_pages(frames->ledger, node, LEDGER_FLIGHT);
 	}
-	for (unsigned int i = 0; i < count; i++)
-		if (all[i])
-			pool_audit(frames, all[i], look, audit);
-	for (unsigned int i = count; i-- > 0;)
-		if (all[i])
-			pthread_mutex_unlock(&all[i]->lock);
+	pools_visit(&walk, pool_audit);
+	pools_visit(&walk, pool_unlock);
 	pthread_mutex_unlock(&frames->lock);
 }

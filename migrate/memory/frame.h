@@ -29,7 +29,7 @@ struct slot {
 	struct pool *pool;
 	uint8_t *hva;
 	struct bits have; /* pages that hold memory; a huge slot: all or none */
-	uint8_t node;
+	uint16_t node;
 	bool huge;
 	bool clean; /* what it has was never used and reads as zeros */
 	bool busy;  /* taken; guarded by pool->lock like next */

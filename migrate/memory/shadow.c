@@ -281,8 +281,8 @@ static int apply(struct shadow_entry *entry, const struct shadow_change *change,
  * it is an entry that may be changed. from: CLAIM only what lies there; GMIG_NO_NODE: anywhere.
  */
 static int change_slot(uint64_t *slot, uint64_t word, unsigned int order,
-		       const struct shadow_change *change, uint8_t from, struct shadow_entry *entry,
-		       struct gmig_error *err)
+		       const struct shadow_change *change, uint16_t from,
+		       struct shadow_entry *entry, struct gmig_error *err)
 {
 	int ret;
 
@@ -315,7 +315,7 @@ static int change_entry(struct shadow *shadow, const struct shadow_change *chang
 }
 
 /* Inside a read-side section. The table stays readable in it, also when it is folded meanwhile. */
-static void change_block(struct shadow *shadow, const struct shadow_change *change, uint8_t from,
+static void change_block(struct shadow *shadow, const struct shadow_change *change, uint16_t from,
 			 const struct bits *pages, struct bits *refused)
 {
 	struct shadow_change one = *change;
@@ -355,7 +355,7 @@ int shadow_change(struct shadow *shadow, const struct shadow_change *change,
 	return ret;
 }
 
-void shadow_change_block(struct shadow *shadow, const struct shadow_change *change, uint8_t from,
+void shadow_change_block(struct shadow *shadow, const struct shadow_change *change, uint16_t from,
 			 const struct bits *pages, struct bits *refused)
 {
 	bits_clear_all(refused);

@@ -40,8 +40,8 @@ enum shadow_event {
 struct shadow_entry {
 	enum shadow_state state;
 	unsigned int order;
-	uint8_t node;	    /* where the content lies; GMIG_NO_NODE in NONE */
-	uint8_t target;	    /* CLAIMED, COPYING: where it goes */
+	uint16_t node;	    /* where the content lies; GMIG_NO_NODE in NONE */
+	uint16_t target;    /* CLAIMED, COPYING: where it goes */
 	uint8_t generation; /* changes so far, modulo 256 */
 	uint8_t owner;	    /* CLAIMED, COPYING: low byte of the job's id, for error texts */
 };
@@ -80,7 +80,7 @@ struct shadow_change {
 	uint64_t gfn;
 	unsigned int order;
 	enum shadow_event event;
-	uint8_t node;  /* TOUCH, CORRECT: where it lies; CLAIM: where it goes; others: ignored */
+	uint16_t node; /* TOUCH, CORRECT: where it lies; CLAIM: where it goes; others: ignored */
 	uint8_t owner; /* CLAIM; others: ignored */
 };
 int shadow_change(struct shadow *shadow, const struct shadow_change *change,
@@ -90,7 +90,7 @@ int shadow_change(struct shadow *shadow, const struct shadow_change *change,
  * in `pages`, in one walk. CLAIM takes only what lies on node `from`. Pages of entries that refused, for whatever reason,
  * are in *refused.
  */
-void shadow_change_block(struct shadow *shadow, const struct shadow_change *change, uint8_t from,
+void shadow_change_block(struct shadow *shadow, const struct shadow_change *change, uint16_t from,
 			 const struct bits *pages, struct bits *refused);
 
 /*

@@ -53,9 +53,9 @@
 
 #define STATE_SHIFT	 8
 #define NODE_SHIFT	 16
-#define TARGET_SHIFT	 24
-#define GENERATION_SHIFT 32
-#define OWNER_SHIFT	 40
+#define TARGET_SHIFT	 32
+#define GENERATION_SHIFT 48
+#define OWNER_SHIFT	 56
 
 struct table {
 	uint64_t slot[SLOTS]; /* RCU: writers compare and swap */
@@ -84,8 +84,8 @@ static inline void unpack(uint64_t word, unsigned int order, struct shadow_entry
 {
 	entry->state = (enum shadow_state)(word >> STATE_SHIFT & 0xff);
 	entry->order = order;
-	entry->node = (uint8_t)(word >> NODE_SHIFT);
-	entry->target = (uint8_t)(word >> TARGET_SHIFT);
+	entry->node = (uint16_t)(word >> NODE_SHIFT);
+	entry->target = (uint16_t)(word >> TARGET_SHIFT);
 	entry->generation = (uint8_t)(word >> GENERATION_SHIFT);
 	entry->owner = (uint8_t)(word >> OWNER_SHIFT);
 }

@@ -275,7 +275,8 @@ static int plan_all(const struct field *field, struct scale_result *result, stru
 	struct plan *plan;
 	int rc;
 
-	memset(&map, GMIG_NO_NODE, sizeof(map));
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		map.to[node] = GMIG_NO_NODE;
 	map.to[0] = 1;
 	rc = plan_build(field->shadow, &range, 1, &map, &plan);
 	if (rc)

@@ -169,7 +169,7 @@ static void check_memory(const uint8_t *entry, size_t i)
 START_TEST(srat_says_of_which_node_each_cpu_and_region_is)
 {
 	const uint8_t *srat, *entry, *end;
-	uint64_t cpus[GMIG_MAX_VNODES] = {0};
+	uint64_t cpus[VMM_MAX_VNODES] = {0};
 	size_t regions = 0;
 
 	build((unsigned int)_i);

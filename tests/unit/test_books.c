@@ -25,7 +25,7 @@ static int change(uint64_t gfn, unsigned int order, enum shadow_event event, uns
 {
 	struct books_event books = {
 	    .region = &rig.gmig->regions[0],
-	    .change = {.gfn = gfn, .order = order, .event = event, .node = (uint8_t)node},
+	    .change = {.gfn = gfn, .order = order, .event = event, .node = (uint16_t)node},
 	    .memory = BOOKS_KERNEL,
 	};
 

@@ -72,9 +72,9 @@ END_TEST
 
 START_TEST(most_regions_fit)
 {
-	const uint64_t bytes[GMIG_MAX_VNODES] = {GIB, GIB, 2 * GIB, GIB, GIB, GIB, GIB, GIB};
+	const uint64_t bytes[VMM_MAX_VNODES] = {GIB, GIB, 2 * GIB, GIB, GIB, GIB, GIB, GIB};
 
-	ck_assert_uint_eq(lay_out(bytes, GMIG_MAX_VNODES), VMM_MAX_REGIONS);
+	ck_assert_uint_eq(lay_out(bytes, VMM_MAX_VNODES), VMM_MAX_REGIONS);
 	for (unsigned int i = 1; i < VMM_MAX_REGIONS; i++)
 		ck_assert_uint_ge(region[i].gpa, region[i - 1].gpa + region[i - 1].bytes);
 }

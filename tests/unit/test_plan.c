@@ -27,9 +27,18 @@ static void teardown(void)
 
 static void put(uint64_t gfn, unsigned int order, unsigned int node)
 {
-	struct shadow_change touch = {gfn, order, SHADOW_TOUCH, (uint8_t)node, 0};
+	struct shadow_change touch = {gfn, order, SHADOW_TOUCH, (uint16_t)node, 0};
 
 	ck_assert_int_eq(shadow_change(shadow, &touch, NULL, NULL), 0);
+}
+
+static struct gmig_node_set first_nodes(unsigned int count)
+{
+	struct gmig_node_set set = {{0}};
+
+	for (unsigned int node = 0; node < count; node++)
+		gmig_node_set_add(&set, node);
+	return set;
 }
 
 static struct gmig_job_spec spec_of(const char *from, const char *to)
@@ -46,10 +55,11 @@ static struct gmig_job_spec spec_of(const char *from, const char *to)
 static struct plan_map map_of(const char *from, const char *to)
 {
 	struct gmig_job_spec spec = spec_of(from, to);
+	const struct gmig_node_set online = first_nodes(8);
 	struct gmig_error err = {0};
 	struct plan_map map;
 
-	ck_assert_msg(!plan_map_build(&spec, 0xff, &map, &err), "%s", err.text);
+	ck_assert_msg(!plan_map_build(&spec, &online, &map, &err), "%s", err.text);
 	return map;
 }
 
@@ -102,38 +112,41 @@ static const struct {
 START_TEST(map_of_bad_sets_is_refused_and_names_the_node)
 {
 	struct gmig_job_spec spec = spec_of(refused[_i].from, refused[_i].to);
+	const struct gmig_node_set online = first_nodes(8);
 	struct gmig_error err = {0};
 	struct plan_map map;
 
-	ck_assert_int_eq(plan_map_build(&spec, 0xff, &map, &err), refused[_i].code);
+	ck_assert_int_eq(plan_map_build(&spec, &online, &map, &err), refused[_i].code);
 	ck_assert_int_eq(err.code, refused[_i].code);
 	ck_assert_msg(strstr(err.text, refused[_i].names), "%s", err.text);
-	ck_assert_int_eq(plan_map_build(&spec, 0xff, &map, NULL), refused[_i].code);
+	ck_assert_int_eq(plan_map_build(&spec, &online, &map, NULL), refused[_i].code);
 }
 END_TEST
 
 START_TEST(map_of_more_nodes_than_there_can_be_is_refused)
 {
 	struct gmig_job_spec spec = spec_of("0", "1");
+	const struct gmig_node_set online = first_nodes(GMIG_MAX_NODES);
 	struct plan_map map;
 
 	spec.to_count = GMIG_MAX_NODES + 1;
-	ck_assert_int_eq(plan_map_build(&spec, UINT64_MAX, &map, NULL), -EINVAL);
+	ck_assert_int_eq(plan_map_build(&spec, &online, &map, NULL), -EINVAL);
 }
 END_TEST
 
-START_TEST(map_of_all_64_nodes_shifts_round)
+START_TEST(map_of_all_nodes_that_can_be_shifts_round)
 {
-	struct gmig_job_spec spec = {.from_count = 64, .to_count = 64};
+	struct gmig_job_spec spec = {.from_count = GMIG_MAX_NODES, .to_count = GMIG_MAX_NODES};
+	const struct gmig_node_set online = first_nodes(GMIG_MAX_NODES);
 	struct plan_map map;
 
-	for (unsigned int i = 0; i < 64; i++) {
-		spec.from[i] = (uint8_t)i;
-		spec.to[i] = (uint8_t)((i + 1) % 64);
+	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++) {
+		spec.from[i] = (uint16_t)i;
+		spec.to[i] = (uint16_t)((i + 1) % GMIG_MAX_NODES);
 	}
-	ck_assert_int_eq(plan_map_build(&spec, UINT64_MAX, &map, NULL), 0);
-	for (unsigned int i = 0; i < 64; i++)
-		ck_assert_uint_eq(map.to[i], (i + 1) % 64);
+	ck_assert_int_eq(plan_map_build(&spec, &online, &map, NULL), 0);
+	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++)
+		ck_assert_uint_eq(map.to[i], (i + 1) % GMIG_MAX_NODES);
 }
 END_TEST
 
@@ -299,7 +312,8 @@ START_TEST(nodes_that_feed_a_cycle_wait_until_it_has_turned)
 	size_t last_of_cycle = 0, first_feeder = BLOCKS;
 
 	/* 2 -> 0 <-> 1, which no list of nodes says, but a policy may. */
-	memset(map.to, STAY, sizeof(map.to));
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		map.to[node] = STAY;
 	map.to[0] = 1;
 	map.to[1] = 0;
 	map.to[2] = 0;
@@ -335,11 +349,12 @@ START_TEST(random_map_is_ordered_and_complete)
 	size_t last[8] = {0}, first[8];
 
 	srand(100 + (unsigned int)_i);
-	memset(map.to, STAY, sizeof(map.to));
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		map.to[node] = STAY;
 	for (unsigned int node = 0; node < 8; node++) {
 		unsigned int to = (unsigned int)rand() % 9;
 
-		map.to[node] = to == 8 || to == node ? STAY : (uint8_t)to;
+		map.to[node] = to == 8 || to == node ? STAY : (uint16_t)to;
 		first[node] = BLOCKS;
 	}
 	fill(8);
@@ -392,7 +407,7 @@ int main(void)
 	tcase_add_loop_test(tcase, map_of_bad_sets_is_refused_and_names_the_node, 0,
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, map_of_more_nodes_than_there_can_be_is_refused);
-	tcase_add_test(tcase, map_of_all_64_nodes_shifts_round);
+	tcase_add_test(tcase, map_of_all_nodes_that_can_be_shifts_round);
 	tcase_add_test(tcase, plan_without_anything_to_move_is_empty);
 	tcase_add_test(tcase, plan_takes_only_pages_that_are_present_on_a_from_node);
 	tcase_add_test(tcase, plan_takes_only_the_ranges_that_take_part);

@@ -156,7 +156,7 @@ static void gather_block(struct writer *writer, uint64_t gfn)
 {
 	bool ours[BLOCK_PAGES];
 	unsigned int count = 0;
-	uint8_t target = (uint8_t)pick(writer, NODES);
+	uint16_t target = (uint16_t)pick(writer, NODES);
 	struct shadow_change what = {gfn, 0, SHADOW_CLAIM, target, (uint8_t)writer->me};
 
 	for (unsigned int i = 0; i < BLOCK_PAGES; i++) {

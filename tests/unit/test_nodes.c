@@ -1,0 +1,183 @@
+/* Sets and lists of nodes: the helpers of gmig_nodes.h, and their text. */
+#include "../../migrate/gmig_nodes.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct gmig_node_set set_of(const char *text)
+{
+	struct gmig_node_set set = {{0}};
+	struct gmig_error err = {0};
+
+	ck_assert_msg(!gmig_node_set_parse(text, &set, &err), "%s: %s", text, err.text);
+	return set;
+}
+
+START_TEST(set_has_what_was_added_at_both_ends_of_every_word)
+{
+	struct gmig_node_set set = {{0}};
+	unsigned int count = 0, last = 0;
+
+	ck_assert(gmig_node_set_empty(&set));
+	ck_assert_uint_eq(gmig_node_set_next(&set, 0), GMIG_MAX_NODES);
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node += node % 64 ? 1 : 63)
+		gmig_node_set_add(&set, node);
+	gmig_node_set_each (node, &set) {
+		ck_assert(node % 64 == 0 || node % 64 == 63);
+		ck_assert(gmig_node_set_has(&set, node));
+		ck_assert(!count || node > last);
+		last = node;
+		count++;
+	}
+	ck_assert_uint_eq(count, 2 * GMIG_NODE_WORDS);
+	ck_assert_uint_eq(gmig_node_set_count(&set), count);
+	ck_assert_uint_eq(gmig_node_set_next(&set, 64), 64);
+	ck_assert_uint_eq(gmig_node_set_next(&set, 65), 127);
+	gmig_node_set_remove(&set, 1023);
+	ck_assert_uint_eq(gmig_node_set_next(&set, 961), GMIG_MAX_NODES);
+}
+END_TEST
+
+START_TEST(set_knows_no_number_that_is_not_a_node)
+{
+	struct gmig_node_set set = {{0}};
+
+	gmig_node_set_add(&set, GMIG_MAX_NODES);
+	gmig_node_set_add(&set, GMIG_NO_NODE);
+	ck_assert(gmig_node_set_empty(&set));
+	memset(&set, 0xff, sizeof(set));
+	gmig_node_set_remove(&set, GMIG_MAX_NODES);
+	ck_assert_uint_eq(gmig_node_set_count(&set), GMIG_MAX_NODES);
+	ck_assert(!gmig_node_set_has(&set, GMIG_MAX_NODES));
+	ck_assert(!gmig_node_set_has(&set, GMIG_NO_NODE));
+	ck_assert_uint_eq(gmig_node_set_next(&set, GMIG_NO_NODE), GMIG_MAX_NODES);
+}
+END_TEST
+
+START_TEST(sets_combine_as_sets_do)
+{
+	struct gmig_node_set a = set_of("0-2,1000"), b = set_of("2-3,1000-1001"), c;
+	char text[64];
+
+	c = a;
+	gmig_node_set_and(&c, &b);
+	ck_assert_str_eq(gmig_node_set_print(&c, text, sizeof(text)), "2,1000");
+	c = a;
+	gmig_node_set_or(&c, &b);
+	ck_assert_str_eq(gmig_node_set_print(&c, text, sizeof(text)), "0-3,1000-1001");
+	c = a;
+	gmig_node_set_minus(&c, &b);
+	ck_assert_str_eq(gmig_node_set_print(&c, text, sizeof(text)), "0-1");
+}
+END_TEST
+
+/* ---- Text ------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *text, *printed;
+} texts[] = {
+    {"", ""},
+    {"\n", ""},
+    {"0", "0"},
+    {"0\n", "0"},
+    {"3,1,2", "1-3"},
+    {"0,8,255,1023", "0,8,255,1023"},
+    {"0-1023", "0-1023"},
+    {"62-65,127-128", "62-65,127-128"},
+    {"5,5,4-6", "4-6"},
+};
+
+START_TEST(set_of_text_prints_as_the_kernel_does)
+{
+	struct gmig_node_set set = set_of(texts[_i].text);
+	char text[64];
+
+	ck_assert_str_eq(gmig_node_set_print(&set, text, sizeof(text)), texts[_i].printed);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	int code;
+	const char *says;
+} refused[] = {
+    {"a", -EINVAL, "nodes are numbers"},    {" 1", -EINVAL, "nodes are numbers"},
+    {"-1", -EINVAL, "nodes are numbers"},   {"1,", -EINVAL, "nodes are numbers"},
+    {"1,\n", -EINVAL, "nodes are numbers"}, {"1-", -EINVAL, "nodes are numbers"},
+    {"1\n2", -EINVAL, "divided by commas"}, {"1;2", -EINVAL, "divided by commas"},
+    {"3-1", -EINVAL, "goes upwards"},	    {"1024", -ERANGE, "0 to 1023"},
+    {"0-1024", -ERANGE, "0 to 1023"},	    {"99999999999999999999999", -ERANGE, "0 to 1023"},
+};
+
+START_TEST(bad_text_is_refused_and_leaves_the_set_alone)
+{
+	struct gmig_node_set set = set_of("7");
+	struct gmig_error err = {0};
+	uint16_t list[4];
+
+	ck_assert_int_eq(gmig_node_set_parse(refused[_i].text, &set, &err), refused[_i].code);
+	ck_assert_msg(strstr(err.text, refused[_i].says), "%s", err.text);
+	ck_assert_uint_eq(gmig_node_set_count(&set), 1);
+	ck_assert(gmig_node_set_has(&set, 7));
+	ck_assert_int_lt(gmig_node_list_parse(refused[_i].text, list, 4, NULL), 0);
+}
+END_TEST
+
+START_TEST(list_keeps_order_and_repetition)
+{
+	struct gmig_error err = {0};
+	uint16_t list[4] = {0};
+
+	ck_assert_int_eq(gmig_node_list_parse("1023,0-1,0", list, 4, &err), 4);
+	ck_assert_uint_eq(list[0], 1023);
+	ck_assert_uint_eq(list[1], 0);
+	ck_assert_uint_eq(list[2], 1);
+	ck_assert_uint_eq(list[3], 0);
+	ck_assert_int_eq(gmig_node_list_parse("0-4", list, 4, &err), -E2BIG);
+	ck_assert_int_eq(gmig_node_list_parse("", list, 4, &err), -EINVAL);
+}
+END_TEST
+
+START_TEST(text_without_room_is_cut_at_a_comma)
+{
+	const struct gmig_node_set set = set_of("0-1,8,255,1023");
+	const char *const by_size[] = {NULL,  "",	".",	  "..",	      "...",	 "...",
+				       "...", "0-1...", "0-1...", "0-1,8...", "0-1,8..."};
+	char text[16];
+
+	for (size_t bytes = 1; bytes <= 10; bytes++) {
+		memset(text, 'x', sizeof(text));
+		gmig_node_set_print(&set, text, bytes);
+		ck_assert_str_eq(text, by_size[bytes]);
+		ck_assert_int_eq(text[bytes], 'x');
+	}
+	/* Just enough: "0-1,8,255,1023" has 14 characters. */
+	ck_assert_str_eq(gmig_node_set_print(&set, text, 15), "0-1,8,255,1023");
+	ck_assert_str_eq(gmig_node_set_print(&set, text, 14), "0-1,8,255...");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("nodes");
+	TCase *tcase = tcase_create("nodes");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tcase, set_has_what_was_added_at_both_ends_of_every_word);
+	tcase_add_test(tcase, set_knows_no_number_that_is_not_a_node);
+	tcase_add_test(tcase, sets_combine_as_sets_do);
+	tcase_add_loop_test(tcase, set_of_text_prints_as_the_kernel_does, 0,
+			    sizeof(texts) / sizeof(texts[0]));
+	tcase_add_loop_test(tcase, bad_text_is_refused_and_leaves_the_set_alone, 0,
+			    sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tcase, list_keeps_order_and_repetition);
+	tcase_add_test(tcase, text_without_room_is_cut_at_a_comma);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
