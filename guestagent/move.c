@@ -8,96 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_PAGES   4096
-#define HUGE_PAGES    (AGENT_HUGE_BYTES / AGENT_PAGE_BYTES)
-#define FULL_AFTER    8 /* single pages in a row that found the node full: it is */
+#define CHUNK_PAGES   MOVEPAGES_CHUNK_UNITS
 #define PASS_PAUSE_NS 10000000ull
 
-/* ---- move_pages(2), exact -------------------------------------------------------------------- */
-
-struct exact {
-	pid_t pid;
-	size_t count, done, span;
-	void **pages;
-	const int *nodes;
-	int *status;
-	int flags;
-	unsigned int full; /* single pages in a row that found no memory */
-};
-
-/* One page alone, and the kernel gave no status: it may have moved all the same. */
-static void settle_one(struct exact *exact, long rc)
-{
-	size_t i = exact->done++;
-	int where;
-
-	exact->full = rc == -ENOMEM ? exact->full + 1 : 0;
-	exact->status[i] = rc == -ENOMEM ? -ENOMEM : -EBUSY;
-	if (!agent_sys->move_pages(exact->pid, 1, &exact->pages[i], NULL, &where, exact->flags) &&
-	    where == exact->nodes[i])
-		exact->status[i] = where;
-}
-
-/* The node is full: no use to try each page that is still to go there. */
-static void give_up_full(struct exact *exact)
-{
-	int node = exact->nodes[exact->done - 1];
-
-	while (exact->done < exact->count && exact->nodes[exact->done] == node)
-		exact->status[exact->done++] = -ENOMEM;
-	exact->full = 0;
-}
-
-static int exact_step(struct exact *exact)
-{
-	size_t first = exact->done, n = exact->count - first;
-	long rc;
-
-	if (n > exact->span)
-		n = exact->span;
-	for (size_t i = first; i < first + n; i++)
-		exact->status[i] = AGENT_STATUS_UNSET;
-	rc = agent_sys->move_pages(exact->pid, n, exact->pages + first, exact->nodes + first,
-				   exact->status + first, exact->flags);
-	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN)
-		return (int)rc;
-	while (exact->done < first + n && exact->status[exact->done] != AGENT_STATUS_UNSET)
-		exact->done++;
-	if (exact->done > first)
-		exact->full = 0;
-	if (exact->done == first + n) {
-		exact->span *= 2;
-		return 0;
-	}
-	if (n == 1)
-		settle_one(exact, rc);
-	exact->span = n > 1 ? n / 2 : 1;
-	if (exact->full >= FULL_AFTER)
-		give_up_full(exact);
-	return 0;
-}
+/* ---- move_pages(2) --------------------------------------------------------------------------- */
 
 int agent_move_exact(pid_t pid, size_t count, void **pages, const int *nodes, int *status,
 		     int flags)
 {
-	struct exact exact = {.pid = pid,
-			      .count = count,
-			      .span = count,
-			      .pages = pages,
-			      .nodes = nodes,
-			      .status = status,
-			      .flags = flags};
-	int rc = 0;
+	const struct movepages by = {.call = agent_sys->move_pages, .pid = pid, .flags = flags};
 
-	if (!count)
-		return 0;
-	if (!nodes)
-		return (int)agent_sys->move_pages(pid, count, pages, NULL, status, flags);
-	for (size_t i = 0; i < count; i++)
-		status[i] = AGENT_STATUS_UNSET;
-	while (!rc && exact.done < count)
-		rc = exact_step(&exact);
-	return rc;
+	return nodes ? movepages_exact(&by, count, pages, nodes, status)
+		     : movepages_ask(&by, count, pages, status);
 }
 
 /* ---- A process, mapping by mapping ----------------------------------------------------------- */
@@ -116,19 +38,21 @@ struct walk {
 	int target[AGENT_MAX_NODES]; /* by source node; -1: stays */
 	struct agent_job_counts counts;
 	struct agent_remaining remaining; /* of this pass over this process */
-	bool retry;		     /* some of it may move in another pass */
+	bool retry;			  /* some of it may move in another pass */
 	struct range *ranges;
 	size_t range_count, range_capacity;
-	/* One chunk. */
-	void *pages[CHUNK_PAGES];
-	int where[CHUNK_PAGES], nodes[CHUNK_PAGES], status[CHUNK_PAGES];
-	void *todo[CHUNK_PAGES];
-	size_t index[CHUNK_PAGES]; /* of todo in pages */
+	struct movepages_chunk chunk;
 };
 
 static int target_of(const struct walk *walk, int node)
 {
 	return node >= 0 && node < AGENT_MAX_NODES ? walk->target[node] : -1;
+}
+
+static int want_target(const void *opaque, uint64_t address, int node)
+{
+	(void)address;
+	return target_of(opaque, node);
 }
 
 static uint64_t bytes_to_move(const struct walk *walk, const struct agent_vma *vma)
@@ -186,109 +110,25 @@ static int find_ranges(struct walk *walk, uint64_t *bytes, struct gmig_error *er
 
 /* ---- A chunk --------------------------------------------------------------------------------- */
 
-/* All pages of a huge page's room on one node: moving its head moves it whole, if it is one. */
-static bool whole_block(const struct walk *walk, size_t i, size_t count)
+/* -errno: the call as a whole was refused. */
+static int move_chunk(struct walk *walk, const struct range *range)
 {
-	if ((uintptr_t)walk->pages[i] % AGENT_HUGE_BYTES || i + HUGE_PAGES > count)
-		return false;
-	for (size_t j = 1; j < HUGE_PAGES; j++)
-		if (walk->where[i + j] != walk->where[i])
-			return false;
-	return true;
-}
+	struct movepages_chunk *chunk = &walk->chunk;
+	const struct movepages by = {
+	    .call = agent_sys->move_pages, .pid = walk->pid, .flags = walk->flags};
+	const struct movepages_want want = {.target = want_target,
+					    .opaque = walk,
+					    .guess_huge = range->huge &&
+							  range->page_bytes == AGENT_PAGE_BYTES};
+	int rc = movepages_chunk_move(&by, chunk, &want);
 
-/* Fill todo with what is to move; heads: first pages of possible huge pages alone. */
-static size_t choose(struct walk *walk, size_t count, bool heads)
-{
-	size_t chosen = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		int target = target_of(walk, walk->where[i]);
-
-		if (target < 0 || (heads && !whole_block(walk, i, count)))
-			continue;
-		walk->todo[chosen] = walk->pages[i];
-		walk->nodes[chosen] = target;
-		walk->index[chosen++] = i;
-	}
-	return chosen;
-}
-
-static int ask(struct walk *walk, size_t count)
-{
-	return agent_move_exact(walk->pid, count, walk->pages, NULL, walk->where, walk->flags);
-}
-
-/*
- * Pages that did not reach their node, by reason. A page with -EBUSY may be the tail of a huge page
- * that went with its head, so the kernel is asked again where it is.
- */
-static uint64_t account(struct walk *walk, size_t chosen, uint64_t page_bytes)
-{
-	uint64_t moved = 0;
-
-	for (size_t i = 0; i < chosen; i++) {
-		int status = walk->status[i];
-		int now = walk->where[walk->index[i]];
-
-		if (now == walk->nodes[i]) {
-			moved += page_bytes;
-			continue;
-		}
-		if (now < 0)
-			continue; /* gone meanwhile: nothing is left */
-		if (status >= 0 || status == AGENT_STATUS_UNSET)
-			status = -EBUSY;
-		walk->retry |= status == -EBUSY || status == -EAGAIN;
-		agent_remaining_add(&walk->remaining, status, page_bytes / AGENT_PAGE_BYTES);
-	}
-	return moved;
-}
-
-/* Huge pages by their heads first: one call a head instead of 512 pages. *moved in bytes. */
-static int move_heads(struct walk *walk, size_t count, uint64_t *moved)
-{
-	size_t chosen = choose(walk, count, true), whole = 0;
-	int target[CHUNK_PAGES / HUGE_PAGES + 1], rc;
-
-	if (!chosen)
-		return 0;
-	rc =
-	    agent_move_exact(walk->pid, chosen, walk->todo, walk->nodes, walk->status, walk->flags);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < chosen; i++)
-		target[i] = walk->nodes[i];
-	rc = ask(walk, count);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < chosen; i++)
-		for (size_t j = 0; j < HUGE_PAGES; j++)
-			whole += walk->where[walk->index[i] + j] == target[i];
-	*moved += whole * AGENT_PAGE_BYTES;
+	for (size_t i = 0; i < chunk->count; i++)
+		if (chunk->result[i] == MOVEPAGES_REMAINS)
+			agent_remaining_add(&walk->remaining, chunk->why[i], chunk->pages[i]);
+	walk->retry |= chunk->retry;
 	return 0;
-}
-
-/* *moved: bytes that reached their node. -errno: the call as a whole was refused. */
-static int move_chunk(struct walk *walk, const struct range *range, size_t count, uint64_t *moved)
-{
-	size_t chosen;
-	int rc = ask(walk, count);
-
-	if (!rc && range->huge && range->page_bytes == AGENT_PAGE_BYTES)
-		rc = move_heads(walk, count, moved);
-	if (rc)
-		return rc;
-	chosen = choose(walk, count, false);
-	if (!chosen)
-		return 0;
-	rc =
-	    agent_move_exact(walk->pid, chosen, walk->todo, walk->nodes, walk->status, walk->flags);
-	if (!rc)
-		rc = ask(walk, count);
-	if (!rc)
-		*moved += account(walk, chosen, range->page_bytes);
-	return rc;
 }
 
 static void publish(struct walk *walk)
@@ -323,18 +163,24 @@ static uint64_t chunk_end(const struct walk *walk, const struct range *range, ui
 
 static int move_range(struct walk *walk, const struct range *range)
 {
+	struct movepages_chunk *chunk = &walk->chunk;
 	uint64_t at = range->start;
 	int rc = 0;
 
 	while (!rc && at < range->end && !agent_job_cancelled(walk->job)) {
 		uint64_t end = chunk_end(walk, range, at), moved = 0;
-		size_t count = 0;
 
 		if (!agent_process_same(walk->pid, walk->start_time))
 			return -ESRCH;
-		for (; count < CHUNK_PAGES && at < end; at += range->page_bytes)
-			walk->pages[count++] = (void *)(uintptr_t)at; // NOLINT
-		rc = move_chunk(walk, range, count, &moved);
+		for (chunk->count = 0; chunk->count < CHUNK_PAGES && at < end;
+		     at += range->page_bytes) {
+			chunk->pages[chunk->count] =
+			    (uint32_t)(range->page_bytes / AGENT_PAGE_BYTES);
+			chunk->address[chunk->count++] = (void *)(uintptr_t)at; // NOLINT
+		}
+		rc = move_chunk(walk, range);
+		if (!rc)
+			moved = chunk->moved_pages * AGENT_PAGE_BYTES;
 		walk->counts.moved_bytes += moved;
 		publish(walk);
 		if (moved)

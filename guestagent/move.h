@@ -5,6 +5,7 @@
 #ifndef AGENT_MOVE_H
 #define AGENT_MOVE_H
 
+#include "../migrate/core/movepages.h"
 #include "job.h"
 #include "nodes.h"
 
@@ -13,13 +14,8 @@
 #define AGENT_MOVE_PASSES 10
 
 /*
- * move_pages(2), made exact. The kernel stops at the first batch in which a page fails, and then
- * says only how many pages it did not move or never tried: this goes on behind it, page by page
- * where it must, until each has its node or -errno (-EBUSY or -ENOMEM for what the kernel gives no
- * reason for). nodes NULL: ask only. Returns 0, or -errno when the call as a whole is refused;
- * statuses that are not known then are AGENT_STATUS_UNSET.
+ * movepages_exact() by the agent's system calls; nodes NULL: movepages_ask(). flags: MPOL_MF_*.
  */
-#define AGENT_STATUS_UNSET (-4096)
 int agent_move_exact(pid_t pid, size_t count, void **pages, const int *nodes, int *status,
 		     int flags);
 

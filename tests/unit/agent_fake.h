@@ -1,13 +1,12 @@
 /*
- * A kernel for the agent's tests: one process, pid 77, with FAKE_PAGES pages from FAKE_START on, of
- * which each has a node or is a hole, may be busy, shared or unmovable; a /proc and a /sys in a
- * directory. It moves pages as Linux does: a call stops at the first batch in which a page fails.
- * One test program includes it; jobs may move at the same time.
+ * A kernel for the agent's tests: the process of fake_pages.h, and a /proc and a /sys in a
+ * directory. One test program includes it; jobs may move at the same time.
  */
 #ifndef AGENT_FAKE_H
 #define AGENT_FAKE_H
 
 #include "../../guestagent/sys.h"
+#include "fake_pages.h"
 
 #include <check.h>
 #include <errno.h>
@@ -19,22 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FAKE_PID   77
-#define FAKE_START 0x7f0000000000ull
-#define FAKE_PAGES 10000
-#define FAKE_HOLE  (-2) /* -ENOENT */
-
-struct fake_page {
-	int node;
-	bool busy, shared, huge; /* huge: 512 of them go together, with the first of 2 MiB */
-	int busy_times;		 /* busy, but only so often */
-};
-
-static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct fake_page fake_page[FAKE_PAGES];
-static size_t fake_node_free[4]; /* pages that still fit */
-static unsigned int fake_calls;	 /* of move_pages that move */
-static int fake_refuse;		 /* -errno of the whole call */
 static uint64_t fake_now_ns;
 static char fake_root[64];
 static char fake_proc[PATH_MAX], fake_sys[PATH_MAX], fake_cgroup[PATH_MAX];
@@ -63,15 +46,6 @@ __attribute__((format(printf, 2, 3))) static inline void fake_file(const char *n
 	ck_assert_int_eq(rename(aside, path), 0);
 }
 
-static inline struct fake_page *fake_find(void *address)
-{
-	uint64_t at = (uint64_t)(uintptr_t)address;
-
-	if (at < FAKE_START || at >= FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES)
-		return NULL;
-	return &fake_page[(at - FAKE_START) / AGENT_PAGE_BYTES];
-}
-
 /* The files follow what has been moved. */
 static inline void fake_write_maps(void)
 {
@@ -94,116 +68,6 @@ static inline void fake_write_maps(void)
 		  FAKE_START, FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES, huge * 4);
 	fake_file("proc/77/maps", "%llx-%llx rw-p 00000000 00:00 0 \n", FAKE_START,
 		  FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES);
-}
-
-/* 0 it went, > 0 it did not, -ENOMEM. */
-static inline int fake_move_one(struct fake_page *page, int node)
-{
-	if (page->busy || page->busy_times > 0) {
-		page->busy_times--;
-		return 1;
-	}
-	if (!fake_node_free[node])
-		return -ENOMEM;
-	for (size_t i = 0; i < (page->huge ? 512u : 1u); i++) {
-		page[i].node = node;
-		fake_node_free[node]--;
-	}
-	return 0;
-}
-
-/* The page is taken off its list: not the tail of a huge page. 1 yes, 0 it is there already. */
-static inline int fake_isolate(const struct fake_page *page, int node, bool all)
-{
-	if (!page)
-		return -EFAULT;
-	if (page->node == FAKE_HOLE)
-		return -ENOENT;
-	if (page->node == node)
-		return 0;
-	if (page->shared && !all)
-		return -EACCES;
-	if (page->huge && (page - fake_page) % 512)
-		return -EBUSY;
-	return 1;
-}
-
-static inline long fake_flush(size_t first, size_t end, void **pages, const int *nodes, int *status)
-{
-	long failed = 0;
-
-	for (size_t i = first; i < end; i++) {
-		int rc = fake_move_one(fake_find(pages[i]), nodes[i]);
-
-		if (rc < 0)
-			return rc;
-		failed += rc;
-	}
-	for (size_t i = first; !failed && i < end; i++)
-		status[i] = nodes[i];
-	return failed;
-}
-
-static inline long fake_query(unsigned long count, void **pages, int *status)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct fake_page *page = fake_find(pages[i]);
-
-		status[i] = page ? page->node == FAKE_HOLE ? -ENOENT : page->node : -EFAULT;
-	}
-	return 0;
-}
-
-static inline long fake_move_pages_locked(pid_t pid, unsigned long count, void **pages,
-					  const int *nodes, int *status, int flags)
-{
-	size_t first = 0; /* of the batch: one target node, all isolated */
-	long rc = 0;
-
-	if (pid != FAKE_PID)
-		return -ESRCH;
-	if (!nodes)
-		return fake_query(count, pages, status);
-	fake_calls++;
-	if (fake_refuse)
-		return fake_refuse;
-	for (size_t i = 0; i < count; i++) {
-		int isolated;
-
-		if (nodes[i] < 0 || nodes[i] >= 4) {
-			rc = fake_flush(first, i, pages, nodes, status);
-			return rc ? rc : -ENODEV;
-		}
-		if (i > first && nodes[i] != nodes[first]) {
-			rc = fake_flush(first, i, pages, nodes, status);
-			if (rc)
-				return rc > 0 ? rc + (long)(count - i) : rc;
-			first = i;
-		}
-		isolated =
-		    fake_isolate(fake_find(pages[i]), nodes[i], flags & AGENT_MPOL_MF_MOVE_ALL);
-		if (isolated == 1)
-			continue;
-		status[i] = isolated ? isolated : nodes[i];
-		rc = fake_flush(first, i, pages, nodes, status);
-		if (rc)
-			return rc > 0 ? rc + (long)(count - i - 1) : rc;
-		first = i + 1;
-	}
-	rc = fake_flush(first, count, pages, nodes, status);
-	fake_write_maps();
-	return rc;
-}
-
-static inline long fake_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
-				   int *status, int flags)
-{
-	long rc;
-
-	pthread_mutex_lock(&fake_lock);
-	rc = fake_move_pages_locked(pid, count, pages, nodes, status, flags);
-	pthread_mutex_unlock(&fake_lock);
-	return rc;
 }
 
 static inline long fake_migrate_pages(pid_t pid, const struct agent_set *from,
@@ -268,11 +132,8 @@ static inline void fake_setup(void)
 		fake_file(name, "Node %d MemTotal:  1000 kB\nNode %d MemFree:  200 kB\n", node,
 			  node);
 	}
-	memset(fake_page, 0, sizeof(fake_page));
-	for (int node = 0; node < 4; node++)
-		fake_node_free[node] = SIZE_MAX / 2;
-	fake_calls = 0;
-	fake_refuse = 0;
+	fake_pages_reset();
+	fake_after_move = fake_write_maps;
 	fake_write_maps();
 	fake_sys_calls = agent_sys_real;
 	fake_sys_calls.proc = fake_proc;

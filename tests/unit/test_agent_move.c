@@ -80,10 +80,10 @@ START_TEST(exact_refused_call_keeps_what_is_known)
 	nodes[5] = 7;
 	ck_assert_int_eq(move(10), -ENODEV);
 	ck_assert_int_eq(status[4], 1);
-	ck_assert_int_eq(status[5], AGENT_STATUS_UNSET);
+	ck_assert_int_eq(status[5], MOVEPAGES_UNSET);
 	fake_refuse = -EPERM;
 	ck_assert_int_eq(move(10), -EPERM);
-	ck_assert_int_eq(status[0], AGENT_STATUS_UNSET);
+	ck_assert_int_eq(status[0], MOVEPAGES_UNSET);
 	ck_assert_int_eq(move(0), 0);
 }
 END_TEST

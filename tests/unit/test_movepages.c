@@ -1,0 +1,374 @@
+/* move_pages(2) made exact, on a kernel that fails as Linux does, and on our own memory. */
+#include "../../migrate/core/movepages.h"
+#include "fake_pages.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HUGE MOVEPAGES_HUGE_PAGES
+
+static const struct movepages fake = {
+    .call = fake_move_pages, .pid = FAKE_PID, .flags = MPOL_MF_MOVE};
+
+static void *pages[FAKE_PAGES + 1];
+static int nodes[FAKE_PAGES + 1], status[FAKE_PAGES + 1];
+static struct movepages_chunk chunk;
+
+/* The first `count` pages, all to node 1. */
+static void want(size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		pages[i] = (void *)(uintptr_t)(FAKE_START + i * FAKE_PAGE_BYTES);
+		nodes[i] = 1;
+		status[i] = 77;
+	}
+}
+
+static int move(size_t count)
+{
+	return movepages_exact(&fake, count, pages, nodes, status);
+}
+
+/* ---- Addresses ------------------------------------------------------------------------------- */
+
+START_TEST(exact_all_free_takes_one_call)
+{
+	want(1000);
+	ck_assert_int_eq(move(1000), 0);
+	ck_assert_uint_eq(fake_calls, 1);
+	for (size_t i = 0; i < 1000; i++)
+		ck_assert_int_eq(status[i], 1);
+}
+END_TEST
+
+START_TEST(exact_one_busy_page_keeps_only_itself_and_is_not_tried_alone)
+{
+	fake_page[333].busy = true;
+	want(1000);
+	ck_assert_int_eq(move(1000), 0);
+	for (size_t i = 0; i < 1000; i++)
+		ck_assert_int_eq(status[i], i == 333 ? -EBUSY : 1);
+	ck_assert_uint_eq(fake_calls, 1);
+}
+END_TEST
+
+/* The second batch has another node, and a hole divides it: neither was tried in the first call. */
+START_TEST(exact_behind_a_failed_batch_is_tried)
+{
+	fake_page[3].busy = true;
+	fake_page[70].node = FAKE_HOLE;
+	want(100);
+	for (size_t i = 50; i < 100; i++)
+		nodes[i] = 2;
+	ck_assert_int_eq(move(100), 0);
+	for (size_t i = 0; i < 100; i++)
+		ck_assert_int_eq(status[i], i == 3 ? -EBUSY : i == 70 ? -ENOENT : nodes[i]);
+	ck_assert_uint_eq(fake_calls, 2);
+}
+END_TEST
+
+START_TEST(exact_page_that_closes_a_failed_batch_keeps_its_own_reason)
+{
+	fake_page[3].busy = true;
+	fake_page[4].shared = true;
+	want(8);
+	ck_assert_int_eq(move(8), 0);
+	ck_assert_int_eq(status[2], 1);
+	ck_assert_int_eq(status[3], -EBUSY);
+	ck_assert_int_eq(status[4], -EACCES);
+	ck_assert_int_eq(status[7], 1);
+}
+END_TEST
+
+START_TEST(exact_full_node_is_not_tried_page_by_page)
+{
+	want(4000);
+	fake_node_free[1] = 1000;
+	ck_assert_int_eq(move(4000), 0);
+	for (size_t i = 0; i < 4000; i++)
+		ck_assert_int_eq(status[i], i < 1000 ? 1 : -ENOMEM);
+	ck_assert_uint_eq(fake_calls, 2);
+}
+END_TEST
+
+START_TEST(exact_full_node_does_not_hold_up_another)
+{
+	want(100);
+	fake_node_free[1] = 10;
+	for (size_t i = 50; i < 100; i++)
+		nodes[i] = 2;
+	ck_assert_int_eq(move(100), 0);
+	for (size_t i = 0; i < 100; i++)
+		ck_assert_int_eq(status[i], i < 10 ? 1 : i < 50 ? -ENOMEM : 2);
+}
+END_TEST
+
+START_TEST(exact_refused_call_keeps_what_is_known)
+{
+	want(10);
+	nodes[5] = 7;
+	ck_assert_int_eq(move(10), -ENODEV);
+	ck_assert_int_eq(status[4], 1);
+	ck_assert_int_eq(status[5], MOVEPAGES_UNSET);
+	fake_allowed = 1;
+	want(10);
+	ck_assert_int_eq(move(10), -EACCES);
+	ck_assert_int_eq(status[0], MOVEPAGES_UNSET);
+	ck_assert_int_eq(move(0), 0);
+}
+END_TEST
+
+/* A kernel that returns 0 and has written nothing: what was in the array is no answer. */
+static long silent(pid_t pid, unsigned long count, void **addresses, const int *to, int *out,
+		   int flags)
+{
+	(void)pid, (void)count, (void)addresses, (void)to, (void)out, (void)flags;
+	return 0;
+}
+
+START_TEST(ask_status_that_was_not_written_is_no_answer)
+{
+	const struct movepages by = {.call = silent, .pid = FAKE_PID};
+
+	want(3);
+	ck_assert_int_eq(movepages_ask(&by, 3, pages, status), -EIO);
+	ck_assert_int_eq(movepages_exact(&by, 3, pages, nodes, status), -EIO);
+}
+END_TEST
+
+/* ---- Chunks ---------------------------------------------------------------------------------- */
+
+/* 0 to 1 and 1 to 0; what lies on 2 stays. */
+static int swapped(const void *opaque, uint64_t address, int node)
+{
+	(void)opaque, (void)address;
+	return node < 2 ? !node : -1;
+}
+
+static int from_0_to_1(const void *opaque, uint64_t address, int node)
+{
+	(void)opaque, (void)address;
+	return node ? -1 : 1;
+}
+
+static void fill(size_t first, size_t count)
+{
+	chunk.count = count;
+	for (size_t i = 0; i < count; i++) {
+		chunk.address[i] = (void *)(uintptr_t)(FAKE_START + (first + i) * FAKE_PAGE_BYTES);
+		chunk.pages[i] = 1;
+	}
+}
+
+START_TEST(chunk_says_for_each_page_what_became_of_it)
+{
+	const struct movepages_want swap = {.target = swapped};
+
+	fill(0, 10);
+	fake_page[1].node = 1;
+	fake_page[2].node = 2;
+	fake_page[3].node = FAKE_HOLE;
+	fake_page[4].node = FAKE_ZERO;
+	fake_page[5].busy = true;
+	fake_page[6].shared = true;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &swap), 0);
+	ck_assert_int_eq(chunk.result[0], MOVEPAGES_MOVED);
+	ck_assert_int_eq(chunk.after[0], 1);
+	ck_assert_int_eq(chunk.result[1], MOVEPAGES_MOVED);
+	ck_assert_int_eq(chunk.after[1], 0);
+	for (size_t i = 2; i < 5; i++)
+		ck_assert_int_eq(chunk.result[i], MOVEPAGES_NOT_WANTED);
+	ck_assert_int_eq(chunk.result[5], MOVEPAGES_REMAINS);
+	ck_assert_int_eq(chunk.why[5], -EBUSY);
+	ck_assert_int_eq(chunk.result[6], MOVEPAGES_REMAINS);
+	ck_assert_int_eq(chunk.why[6], -EACCES);
+	ck_assert_uint_eq(chunk.moved_pages, 5);
+	ck_assert_uint_eq(chunk.remaining_pages, 2);
+	ck_assert(chunk.retry);
+}
+END_TEST
+
+START_TEST(chunk_that_only_others_hold_is_not_worth_another_pass)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fill(0, 4);
+	fake_page[1].shared = true;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(chunk.remaining_pages, 1);
+	ck_assert(!chunk.retry);
+}
+END_TEST
+
+START_TEST(chunk_guessed_huge_pages_move_by_their_heads)
+{
+	const struct movepages_want want = {.target = from_0_to_1, .guess_huge = true};
+	const size_t count = 4 * HUGE;
+
+	for (size_t i = HUGE; i < 3 * HUGE; i++)
+		fake_page[i].huge = true;
+	fake_page[3 * HUGE + 5].node = 2;
+	fill(0, count);
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(chunk.moved_pages, count - 1);
+	ck_assert_uint_eq(chunk.remaining_pages, 0);
+	/* One call for the heads, one for the pages that no head took along. */
+	ck_assert_uint_eq(fake_calls, 2);
+}
+END_TEST
+
+START_TEST(chunk_known_huge_page_counts_all_its_pages)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	for (size_t i = 0; i < 2 * HUGE; i++)
+		fake_page[i].huge = true;
+	fake_page[HUGE].busy = true;
+	chunk.count = 2;
+	for (size_t i = 0; i < 2; i++) {
+		chunk.address[i] = (void *)(uintptr_t)(FAKE_START + i * HUGE * FAKE_PAGE_BYTES);
+		chunk.pages[i] = HUGE;
+	}
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(chunk.moved_pages, HUGE);
+	ck_assert_uint_eq(chunk.remaining_pages, HUGE);
+	ck_assert_uint_eq(fake_calls, 1);
+}
+END_TEST
+
+static void page_5_goes_and_6_is_moved_on(void)
+{
+	fake_page[5].node = FAKE_HOLE;
+	fake_page[6].node = 3;
+}
+
+START_TEST(chunk_pages_that_change_meanwhile_are_gone_or_moved_by_others)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fake_after_move = page_5_goes_and_6_is_moved_on;
+	fill(0, 8);
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_int_eq(chunk.result[5], MOVEPAGES_GONE);
+	ck_assert_int_eq(chunk.result[6], MOVEPAGES_BY_OTHERS);
+	ck_assert_uint_eq(chunk.moved_pages, 6);
+	ck_assert_uint_eq(chunk.remaining_pages, 0);
+}
+END_TEST
+
+static void page_5_comes_back(void)
+{
+	fake_page[5].node = 0;
+}
+
+START_TEST(chunk_page_that_came_back_is_not_called_moved)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fake_after_move = page_5_comes_back;
+	fill(0, 8);
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_int_eq(chunk.result[5], MOVEPAGES_REMAINS);
+	ck_assert_int_eq(chunk.why[5], -EBUSY);
+	ck_assert(chunk.retry);
+}
+END_TEST
+
+START_TEST(chunk_holes_of_older_kernels_are_holes)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fake_holes_are_bad = true;
+	fake_page[2].node = FAKE_HOLE;
+	fill(0, 4);
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_int_eq(chunk.result[2], MOVEPAGES_NOT_WANTED);
+	ck_assert_uint_eq(chunk.moved_pages, 3);
+	ck_assert_uint_eq(chunk.remaining_pages, 0);
+}
+END_TEST
+
+START_TEST(chunk_refused_as_a_whole_is_an_error)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fill(0, 4);
+	fake_refuse = -EPERM;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), -EPERM);
+}
+END_TEST
+
+/* ---- The kernel of this machine -------------------------------------------------------------- */
+
+static long real(pid_t pid, unsigned long count, void **addresses, const int *to, int *out,
+		 int flags)
+{
+	long rc = syscall(SYS_move_pages, pid, count, addresses, to, out, flags);
+
+	return rc < 0 ? -errno : rc;
+}
+
+START_TEST(real_own_pages_lie_and_stay_on_their_node)
+{
+	const struct movepages by = {.call = real, .flags = MPOL_MF_MOVE};
+	const size_t count = 64;
+	char *at = mmap(NULL, count * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int node;
+
+	ck_assert_ptr_ne(at, MAP_FAILED);
+	for (size_t i = 0; i < count; i++)
+		pages[i] = at + i * FAKE_PAGE_BYTES;
+	memset(at, 1, (count - 1) * FAKE_PAGE_BYTES); /* the last stays a hole */
+	ck_assert_int_eq(movepages_ask(&by, count, pages, status), 0);
+	node = status[0];
+	ck_assert_int_ge(node, 0);
+	ck_assert(status[count - 1] == -ENOENT || status[count - 1] == -EFAULT);
+	for (size_t i = 0; i < count; i++)
+		nodes[i] = node;
+	ck_assert_int_eq(movepages_exact(&by, count, pages, nodes, status), 0);
+	for (size_t i = 0; i < count - 1; i++)
+		ck_assert_int_eq(status[i], node);
+	ck_assert(status[count - 1] == -ENOENT || status[count - 1] == -EFAULT);
+	nodes[0] = 1023; /* no machine here has so many */
+	ck_assert_int_eq(movepages_exact(&by, count, pages, nodes, status), -ENODEV);
+	munmap(at, count * FAKE_PAGE_BYTES);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("movepages");
+	TCase *exact = tcase_create("exact"), *chunks = tcase_create("chunks");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(exact, fake_pages_reset, NULL);
+	tcase_add_test(exact, exact_all_free_takes_one_call);
+	tcase_add_test(exact, exact_one_busy_page_keeps_only_itself_and_is_not_tried_alone);
+	tcase_add_test(exact, exact_behind_a_failed_batch_is_tried);
+	tcase_add_test(exact, exact_page_that_closes_a_failed_batch_keeps_its_own_reason);
+	tcase_add_test(exact, exact_full_node_is_not_tried_page_by_page);
+	tcase_add_test(exact, exact_full_node_does_not_hold_up_another);
+	tcase_add_test(exact, exact_refused_call_keeps_what_is_known);
+	tcase_add_test(exact, ask_status_that_was_not_written_is_no_answer);
+	tcase_add_test(exact, real_own_pages_lie_and_stay_on_their_node);
+	suite_add_tcase(suite, exact);
+	tcase_add_checked_fixture(chunks, fake_pages_reset, NULL);
+	tcase_add_test(chunks, chunk_says_for_each_page_what_became_of_it);
+	tcase_add_test(chunks, chunk_that_only_others_hold_is_not_worth_another_pass);
+	tcase_add_test(chunks, chunk_guessed_huge_pages_move_by_their_heads);
+	tcase_add_test(chunks, chunk_known_huge_page_counts_all_its_pages);
+	tcase_add_test(chunks, chunk_pages_that_change_meanwhile_are_gone_or_moved_by_others);
+	tcase_add_test(chunks, chunk_page_that_came_back_is_not_called_moved);
+	tcase_add_test(chunks, chunk_holes_of_older_kernels_are_holes);
+	tcase_add_test(chunks, chunk_refused_as_a_whole_is_an_error);
+	suite_add_tcase(suite, chunks);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
