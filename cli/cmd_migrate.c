@@ -2,7 +2,7 @@
  * gmig migrate: start a job in the VMM and watch it to its end. The job is the VMM's: it goes on
  * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
  */
-#include "../migrate/gmig_nodes.h"
+#include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
 #include "units.h"
@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIGRATE_MAX_VNODE   7
-#define MIGRATE_MAX_THREADS 16
-#define MIGRATE_MAX_BATCH   512
-#define MIGRATE_POLL_MS	    500 /* without events for so long, ask */
+#define MIGRATE_POLL_MS 500 /* without events for so long, ask */
 
 struct request {
 	const char *vm;
@@ -39,28 +36,18 @@ static void on_interrupt(int number)
 
 /* ---- From the command line to migrate-pages -------------------------------------------------- */
 
-static int one_of(const char *option, const char *value, const char *const *known)
-{
-	char list[80] = "";
-
-	for (size_t i = 0; known[i]; i++) {
-		if (!strcmp(known[i], value))
-			return -1;
-		snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "",
-			 known[i]);
-	}
-	return cli_usage("migrate", "--%s is one of %s, not '%s'", option, list, value);
-}
-
-/* Add a string that the server knows. Each add_ function returns -1 or the exit status. */
+/* Add one of libgmig's words. Each add_ function returns -1 or the exit status. */
 static int add_word(json_t *arguments, const char *name, const char *value,
 		    const char *const *known)
 {
-	int status = value ? one_of(name, value, known) : -1;
+	struct gmig_error err = {0};
 
-	if (value && status < 0)
-		json_object_set_new(arguments, name, json_string(value));
-	return status;
+	if (!value)
+		return -1;
+	if (gmig_name_index(name, known, value, &err) < 0)
+		return cli_usage("migrate", "--%s", err.text);
+	json_object_set_new(arguments, name, json_string(value));
+	return -1;
 }
 
 static int add_nodes(json_t *arguments, const char *name, const char *text)
@@ -113,27 +100,24 @@ static int add_rate(json_t *arguments, const char *text)
 
 static int build_arguments(const struct request *request, json_t *arguments)
 {
-	static const char *const modes[] = {"readable", "block", NULL};
-	static const char *const movers[] = {"uffd", NULL};
-	static const char *const frames[] = {"auto", "fresh", "recycled", NULL};
 	int status = add_nodes(arguments, "from", request->from);
 
 	if (status < 0)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
-		status = add_count(arguments, "vnode", request->vnode, MIGRATE_MAX_VNODE);
+		status = add_count(arguments, "vnode", request->vnode, GMIG_MAX_VNODES - 1);
 	if (status < 0)
-		status = add_word(arguments, "mode", request->mode, modes);
+		status = add_word(arguments, "mode", request->mode, gmig_mode_names());
 	if (status < 0)
-		status = add_word(arguments, "mover", request->mover, movers);
+		status = add_word(arguments, "mover", request->mover, gmig_mover_names());
 	if (status < 0)
-		status = add_word(arguments, "frames", request->frames, frames);
+		status = add_word(arguments, "frames", request->frames, gmig_frames_names());
 	if (status < 0)
 		status = add_rate(arguments, request->rate);
 	if (status < 0)
-		status = add_count(arguments, "threads", request->threads, MIGRATE_MAX_THREADS);
+		status = add_count(arguments, "threads", request->threads, GMIG_MAX_WORKERS);
 	if (status < 0)
-		status = add_count(arguments, "batch", request->batch, MIGRATE_MAX_BATCH);
+		status = add_count(arguments, "batch", request->batch, GMIG_BLOCK_PAGES);
 	return status;
 }
 

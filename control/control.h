@@ -48,6 +48,11 @@ struct control_command {
 	int (*run)(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err);
 };
 
+struct control_table {
+	const struct control_command *commands;
+	void *opaque; /* for their run */
+};
+
 struct control_server_options {
 	/* Of the socket, mode 0600; missing directories are made, mode 0700. Copied, as is name. */
 	const char *path;
@@ -56,6 +61,8 @@ struct control_server_options {
 	 * built in. */
 	const struct control_command *commands;
 	void *opaque;
+	/* A second table, as guest_commands (guest.h); commands NULL: there is none. */
+	struct control_table more;
 	size_t max_line_bytes; /* 0 = 1 MiB */
 	size_t max_clients;    /* 0 = 64; one more is told so and closed */
 	/* A client is dropped when its unread output would pass max_output_bytes (0 = 4 MiB), or

@@ -255,7 +255,7 @@ static json_t *describe_arguments(const struct control_argument *argument)
 
 static void describe_commands(const struct control_command *command, json_t *list)
 {
-	for (; command->name; command++)
+	for (; command && command->name; command++)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:o}", "name", command->name, "arguments",
 						describe_arguments(command->arguments)));
@@ -286,7 +286,8 @@ static int run_query_commands(void *opaque, const json_t *arguments, json_t **re
 	if (!*result)
 		return gmig_fail(err, -ENOMEM, "no memory for the answer");
 	describe_commands(built_in, *result);
-	describe_commands(dispatch->commands, *result);
+	for (int i = 0; i < CONTROL_TABLES; i++)
+		describe_commands(dispatch->tables[i].commands, *result);
 	return 0;
 }
 
@@ -295,22 +296,34 @@ static int run_query_commands(void *opaque, const json_t *arguments, json_t **re
 static const struct control_command *find_command(const struct control_command *command,
 						  const char *name)
 {
-	for (; command->name; command++)
+	for (; command && command->name; command++)
 		if (!strcmp(command->name, name))
 			return command;
 	return NULL;
 }
 
+/* In our own table, whose opaque is the dispatch, and then the server's. */
+static const struct control_command *look_up(const struct control_dispatch *dispatch,
+					     const char *name, void **opaque)
+{
+	const struct control_command *command = find_command(built_in, name);
+
+	*opaque = (void *)dispatch;
+	for (int i = 0; i < CONTROL_TABLES && !command; i++) {
+		command = find_command(dispatch->tables[i].commands, name);
+		*opaque = dispatch->tables[i].opaque;
+	}
+	return command;
+}
+
 static int run_command(const struct control_dispatch *dispatch, struct envelope *envelope,
 		       json_t **result, struct gmig_error *err)
 {
-	const struct control_command *command = find_command(built_in, envelope->name);
-	void *opaque = command ? (void *)dispatch : dispatch->opaque;
+	void *opaque;
+	const struct control_command *command = look_up(dispatch, envelope->name, &opaque);
 	json_t *arguments CONTROL_CLEANUP(control_json_put) = json_incref(envelope->arguments);
 	int rc;
 
-	if (!command)
-		command = find_command(dispatch->commands, envelope->name);
 	envelope->unknown = !command;
 	if (!command)
 		return gmig_fail(err, -ENOSYS, "there is no command '%.64s'", envelope->name);

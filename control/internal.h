@@ -19,9 +19,10 @@ static inline void control_json_put(json_t **json)
 
 /* ---- dispatch.c: one line in, one answer out ------------------------------------------------- */
 
+#define CONTROL_TABLES 2
+
 struct control_dispatch {
-	const struct control_command *commands; /* NULL-ended */
-	void *opaque;
+	struct control_table tables[CONTROL_TABLES]; /* commands NULL: empty */
 };
 
 /*

@@ -551,7 +551,7 @@ static struct control_server *server_alloc(const struct control_server_options *
 	server->options.path = NULL; /* the caller's strings need not live on */
 	server->options.name = NULL;
 	server->dispatch =
-	    (struct control_dispatch){.commands = options->commands, .opaque = options->opaque};
+	    (struct control_dispatch){{{options->commands, options->opaque}, options->more}};
 	if (!options->max_line_bytes)
 		server->options.max_line_bytes = SERVER_LINE_BYTES;
 	if (!options->max_output_bytes)

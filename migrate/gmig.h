@@ -293,6 +293,17 @@ struct gmig_trace_record {
 size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records,
 		      size_t max);
 
+/* ---- Words: the choices of a job, as users write and read them ----------------------------------------------- */
+
+/* Lists that end with NULL. A word's index is its enum's value, where there is one; the first mover is the default. */
+const char *const *gmig_job_state_names(void);
+const char *const *gmig_mode_names(void);
+const char *const *gmig_frames_names(void);
+const char *const *gmig_mover_names(void);
+/* The index of `word`. -EINVAL: it is not in the list; the text begins with `what` and has all of them. */
+int gmig_name_index(const char *what, const char *const *names, const char *word,
+		    struct gmig_error *err);
+
 const char *gmig_job_state_name(enum gmig_job_state state);
 const char *gmig_mode_name(enum gmig_mode mode);
 /* "EBUSY" for 16 or -16; "E<number>" for those not known. Static storage or thread-local. */

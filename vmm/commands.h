@@ -5,9 +5,8 @@
 #ifndef VMM_COMMANDS_H
 #define VMM_COMMANDS_H
 
+#include "../control/guest.h"
 #include "machine.h"
-
-#include <jansson.h>
 
 /* Listen on the VM's socket. The machine is complete; its vCPUs may still be parked. */
 int commands_start(struct vmm *vmm, struct gmig_error *err);
@@ -21,16 +20,7 @@ void commands_stop(struct vmm *vmm);
 
 /* ---- report.c: what a VM tells of itself ----------------------------------------------------- */
 
-json_t *report_status(struct vmm *vmm);
-json_t *report_numa(struct vmm *vmm);
-/* NULL when there is no memory. */
-json_t *report_residency(struct vmm *vmm);
-json_t *report_jobs(struct vmm *vmm);
-json_t *report_histograms(struct vmm *vmm);
-json_t *report_job(const struct gmig_job_info *info);
-/* records[0] is record number `first`; there are `total`, at most `max` of them in records. */
-json_t *report_trace(const struct gmig_trace_record *records, uint64_t first, uint64_t total,
-		     size_t max);
-json_t *report_check(const struct gmig_check *check);
+/* For struct guest_ops; guest->opaque is the vmm. */
+void report_describe(const struct guest *guest, enum guest_view view, json_t *object);
 
 #endif

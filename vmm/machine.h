@@ -11,6 +11,7 @@
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
 
+#include "../control/guest.h"
 #include "options.h"
 #include "vmm.h"
 
@@ -21,7 +22,6 @@
 #define VMM_MAX_IO	64
 #define VMM_MAX_FDS	64
 #define VMM_KICK_SIGNAL SIGUSR1
-#define VMM_JOB_STATES	64
 #define VMM_JOBS_END_MS 5000 /* how long cancelled jobs may take to put back what they hold */
 #define VMM_PARK_MS	5000 /* how long a vCPU may take to park before that is reported */
 
@@ -96,10 +96,10 @@ struct vmm {
 	struct vmm_devices *devices; /* Linux guest */
 	struct probe *probe;	     /* probe guest */
 	pthread_rwlock_t control_lock;
-	struct control_server *control; /* guarded by control_lock */
-	_Atomic uint64_t
-	    job_state[VMM_JOB_STATES]; /* id << 8 | state, last told of job id % VMM_JOB_STATES */
-	struct vmm_irqchips *irqchips; /* power-on state, to go back to */
+	struct control_server *control;	    /* guarded by control_lock */
+	struct guest_server guest_server;   /* for the commands over libgmig */
+	struct guest_job_states job_states; /* last told to clients */
+	struct vmm_irqchips *irqchips;	    /* power-on state, to go back to */
 
 	pthread_mutex_t state_lock;	/* held over a whole stop, cont, reset */
 	enum vmm_state state;		/* guarded by state_lock */
@@ -195,8 +195,6 @@ int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err);
 
 /* From the engine: tell all clients. Jobs' threads. */
 void vmm_job_event(void *opaque, const struct gmig_job_info *info);
-/* Cancel all jobs and wait until they have ended. -ETIMEDOUT. */
-int vmm_jobs_end(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
 
 /* ---- bus.c ----------------------------------------------------------------------------------- */
 

@@ -144,7 +144,7 @@ static int exit_status(enum vmm_end why)
  */
 static int take_down(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret = vmm_jobs_end(vmm, VMM_JOBS_END_MS, err);
+	int ret = guest_jobs_end(vmm->gmig, VMM_JOBS_END_MS, err);
 
 	return ret ? ret : vmm_vcpus_join(vmm, VMM_PARK_MS, err);
 }

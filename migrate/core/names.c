@@ -1,29 +1,73 @@
 /* Names of the public enums and of error numbers, as users see them. */
 #include "../gmig.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const job_states[] = {
+    [GMIG_JOB_CREATED] = "created",	[GMIG_JOB_RUNNING] = "running",
+    [GMIG_JOB_PAUSED] = "paused",	[GMIG_JOB_CANCELLING] = "cancelling",
+    [GMIG_JOB_COMPLETED] = "completed", [GMIG_JOB_FAILED] = "failed",
+    [GMIG_JOB_CANCELLED] = "cancelled", [GMIG_JOB_CANCELLED + 1] = NULL,
+};
+
+static const char *const modes[] = {
+    [GMIG_MODE_READABLE] = "readable", [GMIG_MODE_BLOCK] = "block", [GMIG_MODE_BLOCK + 1] = NULL};
+
+static const char *const frames[] = {
+    [GMIG_FRAMES_AUTO] = "auto",
+    [GMIG_FRAMES_FRESH] = "fresh",
+    [GMIG_FRAMES_RECYCLED] = "recycled",
+    [GMIG_FRAMES_RECYCLED + 1] = NULL,
+};
+
+const char *const *gmig_job_state_names(void)
+{
+	return job_states;
+}
+
+const char *const *gmig_mode_names(void)
+{
+	return modes;
+}
+
+const char *const *gmig_frames_names(void)
+{
+	return frames;
+}
+
+static const char *name_of(const char *const *names, unsigned int index)
+{
+	for (unsigned int i = 0; names[i]; i++)
+		if (i == index)
+			return names[i];
+	return "unknown";
+}
+
 const char *gmig_job_state_name(enum gmig_job_state state)
 {
-	static const char *const names[] = {
-	    [GMIG_JOB_CREATED] = "created",	[GMIG_JOB_RUNNING] = "running",
-	    [GMIG_JOB_PAUSED] = "paused",	[GMIG_JOB_CANCELLING] = "cancelling",
-	    [GMIG_JOB_COMPLETED] = "completed", [GMIG_JOB_FAILED] = "failed",
-	    [GMIG_JOB_CANCELLED] = "cancelled",
-	};
-
-	return (unsigned int)state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+	return name_of(job_states, (unsigned int)state);
 }
 
 const char *gmig_mode_name(enum gmig_mode mode)
 {
-	static const char *const names[] = {
-	    [GMIG_MODE_READABLE] = "readable",
-	    [GMIG_MODE_BLOCK] = "block",
-	};
+	return name_of(modes, (unsigned int)mode);
+}
 
-	return (unsigned int)mode < sizeof(names) / sizeof(names[0]) ? names[mode] : "unknown";
+int gmig_name_index(const char *what, const char *const *names, const char *word,
+		    struct gmig_error *err)
+{
+	char list[GMIG_ERROR_TEXT / 2] = "";
+
+	for (int i = 0; names[i]; i++) {
+		size_t used = strlen(list);
+
+		if (!strcmp(names[i], word))
+			return i;
+		snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
+	}
+	return gmig_fail(err, -EINVAL, "%s: '%.60s' is none of %s", what, word, list);
 }
 
 const char *gmig_errno_name(int error)

@@ -96,7 +96,7 @@ static void check_answer(const char *line, size_t length, const json_t *answer)
 
 static void handle_line(const char *line, size_t length)
 {
-	const struct control_dispatch dispatch = {.commands = commands};
+	const struct control_dispatch dispatch = {.tables = {{commands, NULL}}};
 	json_t *answer = control_dispatch(&dispatch, line, length), *again;
 	size_t bytes = 0;
 	char *text;

@@ -150,6 +150,11 @@ START_TEST(mover_is_found_by_name_and_default)
 	ck_assert_ptr_eq(mover_find(""), &mover_uffd);
 	ck_assert_ptr_eq(mover_find("uffd"), &mover_uffd);
 	ck_assert_ptr_null(mover_find("camel"));
+	for (unsigned int m = 0; mover_all[m]; m++) {
+		ck_assert_ptr_nonnull(gmig_mover_names()[m]);
+		ck_assert_str_eq(gmig_mover_names()[m], mover_all[m]->name);
+		ck_assert(mover_all[m + 1] || !gmig_mover_names()[m + 1]);
+	}
 }
 END_TEST
 

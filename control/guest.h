@@ -1,0 +1,93 @@
+/*
+ * The commands over libgmig that a server of guests offers: query-*, check-invariants, migrate-pages, job-*. Written once,
+ * for gmig-vmm, which has one guest, and for a daemon that has several. The server says which guest a command is about,
+ * and adds what only it knows.
+ *
+ * The commands run on the control server's thread. Everything else here may be called from any thread.
+ */
+#ifndef CONTROL_GUEST_H
+#define CONTROL_GUEST_H
+
+#include "../migrate/gmig.h"
+#include "control.h"
+
+#include <stdatomic.h>
+
+/* ---- What a server provides ------------------------------------------------------------------ */
+
+struct guest {
+	const char *name;
+	struct gmig *gmig;
+	const struct gmig_topology *topology; /* of its host */
+	unsigned int vnode_count;
+	uint64_t vnode_bytes[GMIG_MAX_VNODES];
+	void *opaque; /* the server's */
+};
+
+/* The answers to which a server adds members. */
+enum guest_view { GUEST_STATUS, GUEST_NUMA, GUEST_RESIDENCY };
+
+struct guest_ops {
+	/* The guest that a command is about: it stays until `put`. -ESRCH, -EINVAL and a text. */
+	int (*get)(void *opaque, const json_t *arguments, struct guest *guest,
+		   struct gmig_error *err);
+	void (*put)(struct guest *guest); /* NULL: nothing to do */
+	/* STATUS: pid, state. NUMA: vnodes, as far as their shape is known. RESIDENCY: pid, state. */
+	void (*describe)(const struct guest *guest, enum guest_view view, json_t *object);
+	/* gmig_job_start(), or -ESHUTDOWN while the guest ends: no job may start behind its end. */
+	int (*start_job)(const struct guest *guest, const struct gmig_job_spec *spec,
+			 struct gmig_job **job, struct gmig_error *err);
+};
+
+/* `opaque` of guest_commands. */
+struct guest_server {
+	const struct guest_ops *ops;
+	void *opaque; /* for ops->get */
+};
+
+/* ---- Commands (guest_commands.c) ------------------------------------------------------------- */
+
+/* NULL-ended, for struct control_table. */
+extern const struct control_command guest_commands[];
+
+/* ---- Arguments (guest_spec.c) ---------------------------------------------------------------- */
+
+/* The arguments of migrate-pages. -EINVAL and a text that begins with the argument's name. */
+int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
+		    struct gmig_error *err);
+/* An integer argument, 0..max, that may be missing: 0 then. -EINVAL. */
+int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, uint64_t *value,
+		       struct gmig_error *err);
+
+/* ---- Answers (guest_report.c): new references, NULL when there is no memory ------------------ */
+
+json_t *guest_report_job(const struct gmig_job_info *info);
+json_t *guest_report_jobs(struct gmig *gmig);
+json_t *guest_report_host_nodes(const struct gmig_topology *topology);
+/* What the engine knows of where memory lies, how long it was out of reach, and its jobs. */
+json_t *guest_report_residency(const struct guest *guest);
+json_t *guest_report_histograms(struct gmig *gmig);
+json_t *guest_report_check(const struct gmig_check *check);
+/* records[0] is record number `first`; there are `total`, at most `max` of them in records. */
+json_t *guest_report_trace(const struct gmig_trace_record *records, uint64_t first, uint64_t total,
+			   size_t max);
+json_t *guest_report_percentiles(const struct gmig_percentiles *percentiles);
+
+/* ---- Jobs (guest_jobs.c) --------------------------------------------------------------------- */
+
+#define GUEST_JOB_STATES 64
+
+/* The state that clients were last told of job id % GUEST_JOB_STATES: id << 8 | state. Zeroed. */
+struct guest_job_states {
+	_Atomic uint64_t last[GUEST_JOB_STATES];
+};
+/*
+ * The event that tells of *info, "JOB_STATUS_CHANGE" or "JOB_PROGRESS", and its data, a new reference (NULL: no memory).
+ * For gmig_options.job_event, which does not say whether the state has changed.
+ */
+const char *guest_job_event(struct guest_job_states *states, const struct gmig_job_info *info,
+			    json_t **data);
+/* Cancel all jobs and wait until they have ended. -ETIMEDOUT: one holds on to what it has. */
+int guest_jobs_end(struct gmig *gmig, int timeout_ms, struct gmig_error *err);
+
+#endif

@@ -1,0 +1,275 @@
+/* The commands over libgmig, see guest.h. */
+#include "guest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define TRACE_MAX 2048 /* records in one answer, some 400 KB */
+
+/* The guest of one command, held while it runs. */
+struct held_guest {
+	const struct guest_ops *ops;
+	struct guest guest;
+};
+
+static int hold(void *opaque, const json_t *arguments, struct held_guest *held,
+		struct gmig_error *err)
+{
+	const struct guest_server *server = opaque;
+	int ret = server->ops->get(server->opaque, arguments, &held->guest, err);
+
+	if (!ret)
+		held->ops = server->ops;
+	return ret;
+}
+
+static void release(struct held_guest *held)
+{
+	if (held->ops && held->ops->put)
+		held->ops->put(&held->guest);
+}
+
+#define HELD_GUEST __attribute__((cleanup(release))) struct held_guest
+
+static int answer(json_t *json, json_t **result, struct gmig_error *err)
+{
+	*result = json;
+	return json ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
+}
+
+/* ---- Queries --------------------------------------------------------------------------------- */
+
+static int query_status(void *opaque, const json_t *arguments, json_t **result,
+			struct gmig_error *err)
+{
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = answer(
+		    json_pack("{s:s, s:s}", "name", held.guest.name, "version", GMIG_VERSION),
+		    result, err);
+	if (!ret)
+		held.ops->describe(&held.guest, GUEST_STATUS, *result);
+	return ret;
+}
+
+static int query_numa(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = answer(guest_report_host_nodes(held.guest.topology), result, err);
+	if (!ret)
+		held.ops->describe(&held.guest, GUEST_NUMA, *result);
+	return ret;
+}
+
+static int query_residency(void *opaque, const json_t *arguments, json_t **result,
+			   struct gmig_error *err)
+{
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = answer(guest_report_residency(&held.guest), result, err);
+	if (!ret)
+		held.ops->describe(&held.guest, GUEST_RESIDENCY, *result);
+	return ret;
+}
+
+static int query_jobs(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	return ret ? ret : answer(guest_report_jobs(held.guest.gmig), result, err);
+}
+
+static int query_histograms(void *opaque, const json_t *arguments, json_t **result,
+			    struct gmig_error *err)
+{
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	return ret ? ret : answer(guest_report_histograms(held.guest.gmig), result, err);
+}
+
+static int check_invariants(void *opaque, const json_t *arguments, json_t **result,
+			    struct gmig_error *err)
+{
+	struct gmig_check check = {0};
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = gmig_check(held.guest.gmig, &check, err);
+	return ret ? ret : answer(guest_report_check(&check), result, err);
+}
+
+/* ---- Jobs ------------------------------------------------------------------------------------ */
+
+static int answer_with_job(struct gmig_job *job, json_t **result, struct gmig_error *err)
+{
+	struct gmig_job_info info;
+
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	return answer(guest_report_job(&info), result, err);
+}
+
+static int migrate_pages(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	struct gmig_job_spec spec = {0};
+	struct gmig_job *job = NULL;
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = guest_read_spec(&held.guest, arguments, &spec, err);
+	if (!ret)
+		ret = held.ops->start_job(&held.guest, &spec, &job, err);
+	return ret ? ret : answer_with_job(job, result, err);
+}
+
+static int find_job(const struct guest *guest, const json_t *arguments, struct gmig_job **job,
+		    struct gmig_error *err)
+{
+	const char *text = json_string_value(json_object_get(arguments, "id"));
+	char *end;
+	unsigned long long id;
+
+	errno = 0;
+	id = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno)
+		return gmig_fail(err, -EINVAL, "id: '%s' is not the id of a job", text);
+	*job = gmig_job_find(guest->gmig, id);
+	return *job ? 0 : gmig_fail(err, -ESRCH, "there is no job %llu", id);
+}
+
+/* pause, resume, cancel: one shape. */
+static int change_job(void *opaque, const json_t *arguments, int (*change)(struct gmig_job *),
+		      json_t **result, struct gmig_error *err)
+{
+	struct gmig_job_info info;
+	struct gmig_job *job = NULL;
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = find_job(&held.guest, arguments, &job, err);
+	if (ret)
+		return ret;
+	ret = change(job);
+	if (!ret)
+		return answer_with_job(job, result, err);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	return gmig_fail(err, ret, "job %llu is %s", (unsigned long long)info.id,
+			 gmig_job_state_name(info.state));
+}
+
+static int job_pause(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	return change_job(opaque, arguments, gmig_job_pause, result, err);
+}
+
+static int job_resume(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	return change_job(opaque, arguments, gmig_job_resume, result, err);
+}
+
+static int job_cancel(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	return change_job(opaque, arguments, gmig_job_cancel, result, err);
+}
+
+static int job_set_rate(void *opaque, const json_t *arguments, json_t **result,
+			struct gmig_error *err)
+{
+	struct gmig_job *job = NULL;
+	HELD_GUEST held = {0};
+	uint64_t rate = 0;
+	int ret = guest_read_integer(arguments, "rate", INT64_MAX, &rate, err);
+
+	if (!ret)
+		ret = hold(opaque, arguments, &held, err);
+	if (!ret)
+		ret = find_job(&held.guest, arguments, &job, err);
+	if (ret)
+		return ret;
+	ret = gmig_job_set_rate(job, rate);
+	if (!ret)
+		return answer_with_job(job, result, err);
+	gmig_job_put(job);
+	return gmig_fail(err, ret, "the job has ended");
+}
+
+static int query_job_trace(void *opaque, const json_t *arguments, json_t **result,
+			   struct gmig_error *err)
+{
+	struct gmig_trace_record *records;
+	struct gmig_job *job = NULL;
+	HELD_GUEST held = {0};
+	uint64_t first = 0;
+	json_t *trace = NULL;
+	size_t total;
+	int ret = guest_read_integer(arguments, "first", INT64_MAX, &first, err);
+
+	if (!ret)
+		ret = hold(opaque, arguments, &held, err);
+	if (!ret)
+		ret = find_job(&held.guest, arguments, &job, err);
+	if (ret)
+		return ret;
+	records = calloc(TRACE_MAX, sizeof(*records));
+	total = records ? gmig_job_trace(job, first, records, TRACE_MAX) : 0;
+	gmig_job_put(job);
+	if (records)
+		trace = guest_report_trace(records, first, total, TRACE_MAX);
+	free(records);
+	return answer(trace, result, err);
+}
+
+/* ---- Table ----------------------------------------------------------------------------------- */
+
+static const struct control_argument migrate_arguments[] = {
+    {"from", CONTROL_ARRAY, true},
+    {"to", CONTROL_ARRAY, true},
+    {"vnode", CONTROL_INTEGER, false},
+    {"mode", CONTROL_STRING, false},
+    {"mover", CONTROL_STRING, false},
+    {"rate", CONTROL_INTEGER, false},
+    {"threads", CONTROL_INTEGER, false},
+    {"batch", CONTROL_INTEGER, false},
+    {"frames", CONTROL_STRING, false},
+    {"trace", CONTROL_BOOL, false},
+    {0},
+};
+static const struct control_argument job_arguments[] = {{"id", CONTROL_STRING, true}, {0}};
+static const struct control_argument trace_arguments[] = {
+    {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
+static const struct control_argument rate_arguments[] = {
+    {"id", CONTROL_STRING, true}, {"rate", CONTROL_INTEGER, true}, {0}};
+
+const struct control_command guest_commands[] = {
+    {"query-status", NULL, query_status},
+    {"query-numa", NULL, query_numa},
+    {"query-residency", NULL, query_residency},
+    {"query-jobs", NULL, query_jobs},
+    {"query-histograms", NULL, query_histograms},
+    {"query-job-trace", trace_arguments, query_job_trace},
+    {"check-invariants", NULL, check_invariants},
+    {"migrate-pages", migrate_arguments, migrate_pages},
+    {"job-pause", job_arguments, job_pause},
+    {"job-resume", job_arguments, job_resume},
+    {"job-cancel", job_arguments, job_cancel},
+    {"job-set-rate", rate_arguments, job_set_rate},
+    {0},
+};

@@ -1,0 +1,237 @@
+/* libgmig's structs as JSON: one function an object. */
+#include "guest.h"
+
+#define MAX_JOBS 256
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+json_t *guest_report_percentiles(const struct gmig_percentiles *p)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "count", integer(p->count), "p50",
+			 integer(p->p50_ns), "p99", integer(p->p99_ns), "p999", integer(p->p999_ns),
+			 "max", integer(p->max_ns));
+}
+
+static json_t *blackout(const struct gmig_percentiles *read, const struct gmig_percentiles *write)
+{
+	return json_pack("{s:o, s:o}", "read", guest_report_percentiles(read), "write",
+			 guest_report_percentiles(write));
+}
+
+/* ---- Nodes ----------------------------------------------------------------------------------- */
+
+static json_t *host_node(const struct gmig_topology *topology, unsigned int node)
+{
+	json_t *distance = json_array();
+
+	gmig_node_set_each (other, gmig_topology_nodes(topology))
+		json_array_append_new(distance,
+				      integer(gmig_topology_distance(topology, node, other)));
+	return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)node, "total_bytes",
+			 integer(gmig_topology_total_bytes(topology, node)), "free_bytes",
+			 integer(gmig_topology_free_bytes(topology, node)), "distance", distance);
+}
+
+json_t *guest_report_host_nodes(const struct gmig_topology *topology)
+{
+	json_t *nodes = json_array();
+
+	gmig_node_set_each (node, gmig_topology_nodes(topology))
+		json_array_append_new(nodes, host_node(topology, node));
+	return json_pack("{s:o}", "host_nodes", nodes);
+}
+
+/* {"0": bytes, ..}: nodes of the host, and any other that has something. */
+static json_t *per_node(const struct gmig_topology *topology, const uint64_t *bytes, bool all)
+{
+	const struct gmig_node_set *online = gmig_topology_nodes(topology);
+	json_t *object = json_object();
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		char key[16];
+
+		if (!bytes[node] && !(all && gmig_node_set_has(online, node)))
+			continue;
+		snprintf(key, sizeof(key), "%u", node);
+		json_object_set_new(object, key, integer(bytes[node]));
+	}
+	return object;
+}
+
+/* ---- Jobs ------------------------------------------------------------------------------------ */
+
+static json_t *node_list(const uint16_t *nodes, unsigned int count)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(list, integer(nodes[i]));
+	return list;
+}
+
+static json_t *remaining_reasons(const struct gmig_job_info *info)
+{
+	json_t *object = json_object();
+
+	for (unsigned int i = 0; i < info->remaining_count; i++)
+		json_object_set_new(object, gmig_errno_name(info->remaining[i].error),
+				    integer(info->remaining[i].pages));
+	return object;
+}
+
+json_t *guest_report_job(const struct gmig_job_info *info)
+{
+	double seconds = (double)info->elapsed_ns / 1e9;
+	char id[24];
+	json_t *job;
+
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)info->id);
+	job = json_pack(
+	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:i, s:o, s:o, "
+	    "s:o}",
+	    "id", id, "state", gmig_job_state_name(info->state), "from",
+	    node_list(info->spec.from, info->spec.from_count), "to",
+	    node_list(info->spec.to, info->spec.to_count), "mode", gmig_mode_name(info->spec.mode),
+	    "mover", info->spec.mover ? info->spec.mover : gmig_mover_names()[0], "frames",
+	    gmig_frames_names()[info->spec.frames], "rate",
+	    integer(info->spec.rate_bytes_per_second), "total_bytes", integer(info->total_bytes),
+	    "moved_bytes", integer(info->moved_bytes), "remaining_bytes",
+	    integer(info->remaining_bytes), "remaining", remaining_reasons(info), "seconds",
+	    seconds, "bytes_per_second",
+	    integer(info->elapsed_ns ? (uint64_t)((double)info->moved_bytes / seconds) : 0),
+	    "passes", (int)info->passes, "blackout_ns",
+	    blackout(&info->blackout_read, &info->blackout_write), "stall_ns",
+	    guest_report_percentiles(&info->stall), "thp_split", integer(info->thp_split));
+	if (job && info->state == GMIG_JOB_FAILED)
+		json_object_set_new(job, "error", json_string(info->error.text));
+	return job;
+}
+
+json_t *guest_report_jobs(struct gmig *gmig)
+{
+	uint64_t ids[MAX_JOBS];
+	size_t count = gmig_job_list(gmig, ids, MAX_JOBS);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < count && i < MAX_JOBS; i++) {
+		struct gmig_job *job = gmig_job_find(gmig, ids[i]);
+		struct gmig_job_info info;
+
+		if (!job)
+			continue;
+		gmig_job_info(job, &info);
+		gmig_job_put(job);
+		json_array_append_new(list, guest_report_job(&info));
+	}
+	return list;
+}
+
+static json_t *trace_record(const struct gmig_trace_record *record)
+{
+	json_t *object = json_pack(
+	    "{s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:i, s:i, s:b}", "gpa", integer(record->gpa),
+	    "begin_ns", integer(record->begin_ns), "end_ns", integer(record->end_ns),
+	    "blackout_read_ns", integer(record->blackout_read_ns), "blackout_write_ns",
+	    integer(record->blackout_write_ns), "pages", (int)record->pages, "moved_pages",
+	    (int)record->moved_pages, "from", (int)record->from, "to", (int)record->to, "worker",
+	    (int)record->worker, "huge", (int)record->huge);
+
+	if (object && record->error)
+		json_object_set_new(object, "error", json_string(gmig_errno_name(record->error)));
+	return object;
+}
+
+json_t *guest_report_trace(const struct gmig_trace_record *records, uint64_t first, uint64_t total,
+			   size_t max)
+{
+	json_t *list = json_array();
+
+	for (uint64_t i = 0; first + i < total && i < max; i++)
+		json_array_append_new(list, trace_record(&records[i]));
+	return json_pack("{s:o, s:o, s:o}", "total", integer(total), "first", integer(first),
+			 "records", list);
+}
+
+/* ---- Residency ------------------------------------------------------------------------------- */
+
+static json_t *vnodes_residency(const struct guest *guest)
+{
+	json_t *list = json_array();
+
+	for (unsigned int vnode = 0; vnode < guest->vnode_count; vnode++) {
+		uint64_t bytes[GMIG_MAX_NODES] = {0};
+
+		gmig_residency(guest->gmig, vnode, bytes);
+		json_array_append_new(list,
+				      json_pack("{s:i, s:o, s:o}", "id", (int)vnode, "bytes",
+						integer(guest->vnode_bytes[vnode]), "resident",
+						per_node(guest->topology, bytes, true)));
+	}
+	return list;
+}
+
+json_t *guest_report_residency(const struct guest *guest)
+{
+	const struct gmig_topology *topology = guest->topology;
+	const char *off = gmig_why_off(guest->gmig);
+	struct gmig_stats stats;
+
+	gmig_stats(guest->gmig, &stats);
+	return json_pack(
+	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+	    guest->name, "migration", off ? off : "on", "page_bytes", "2M",
+	    integer(stats.page_bytes_2m), "4K", integer(stats.page_bytes_4k), "vnodes",
+	    vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
+	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "sleepers",
+	    integer(stats.sleepers), "faults", integer(stats.faults), "faults_known_thread",
+	    integer(stats.faults_known_thread), "blackout_ns",
+	    blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
+	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest->gmig));
+}
+
+/* ---- Check ----------------------------------------------------------------------------------- */
+
+json_t *guest_report_check(const struct gmig_check *check)
+{
+	json_t *breaches = json_array();
+
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++) {
+		char name[8];
+
+		if (!check->breach[i])
+			continue;
+		snprintf(name, sizeof(name), "I%u", i + 1);
+		json_array_append_new(breaches, json_pack("{s:s, s:s}", "invariant", name, "detail",
+							  check->detail[i]));
+	}
+	return json_pack(
+	    "{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ok", json_array_size(breaches) == 0,
+	    "breaches", breaches, "checked_pages", integer(check->checked_pages), "corrected_pages",
+	    integer(check->corrected_pages), "mapped_bytes", integer(check->mapped_bytes),
+	    "pool_bytes", integer(check->pool_bytes), "in_flight_bytes",
+	    integer(check->in_flight_bytes), "quarantine_bytes", integer(check->quarantine_bytes));
+}
+
+static json_t *buckets_of(struct gmig *gmig, enum gmig_times which)
+{
+	uint64_t count[GMIG_TIME_BUCKETS];
+	json_t *list = json_array();
+
+	gmig_histogram(gmig, which, count);
+	for (unsigned int i = 0; i < GMIG_TIME_BUCKETS; i++)
+		if (count[i])
+			json_array_append_new(list, json_pack("[I, I]", (json_int_t)(1ull << i),
+							      (json_int_t)count[i]));
+	return list;
+}
+
+json_t *guest_report_histograms(struct gmig *gmig)
+{
+	return json_pack("{s:{s:o, s:o}, s:o}", "blackout_ns", "read",
+			 buckets_of(gmig, GMIG_TIMES_BLACKOUT_READ), "write",
+			 buckets_of(gmig, GMIG_TIMES_BLACKOUT_WRITE), "stall_ns",
+			 buckets_of(gmig, GMIG_TIMES_STALL));
+}

@@ -1,0 +1,113 @@
+/* What migrate-pages was asked for, as libgmig takes it. */
+#include "guest.h"
+
+#include <errno.h>
+
+static int read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
+		      unsigned int *count, struct gmig_error *err)
+{
+	const json_t *list = json_object_get(arguments, name), *item;
+	size_t i;
+
+	if (json_array_size(list) > GMIG_MAX_NODES)
+		return gmig_fail(err, -EINVAL, "%s: more than %u nodes", name, GMIG_MAX_NODES);
+	json_array_foreach (list, i, item) {
+		json_int_t node = json_integer_value(item);
+
+		if (!json_is_integer(item))
+			return gmig_fail(err, -EINVAL, "%s: item %zu is not a number", name, i);
+		if (node < 0 || node >= (json_int_t)GMIG_MAX_NODES)
+			return gmig_fail(err, -EINVAL, "%s: node %lld is not within 0 to %u", name,
+					 (long long)node, GMIG_MAX_NODES - 1);
+		nodes[i] = (uint16_t)node;
+	}
+	*count = (unsigned int)json_array_size(list);
+	return 0;
+}
+
+/* The index of one of libgmig's words; the first one when the argument is missing. */
+static int read_word(const json_t *arguments, const char *name, const char *const *names,
+		     unsigned int *index, struct gmig_error *err)
+{
+	const char *word = json_string_value(json_object_get(arguments, name));
+	int found = word ? gmig_name_index(name, names, word, err) : 0;
+
+	if (found < 0)
+		return found;
+	*index = (unsigned int)found;
+	return 0;
+}
+
+int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, uint64_t *value,
+		       struct gmig_error *err)
+{
+	const json_t *item = json_object_get(arguments, name);
+	json_int_t number = json_integer_value(item);
+
+	if (item && (number < 0 || (uint64_t)number > max))
+		return gmig_fail(err, -EINVAL, "%s: %lld is not within 0 to %llu", name,
+				 (long long)number, (unsigned long long)max);
+	*value = (uint64_t)number;
+	return 0;
+}
+
+static int read_vnodes(const struct guest *guest, const json_t *arguments, uint64_t *vnodes,
+		       struct gmig_error *err)
+{
+	uint64_t vnode = 0;
+	int ret = guest_read_integer(arguments, "vnode", GMIG_MAX_VNODES - 1, &vnode, err);
+
+	if (ret || !json_object_get(arguments, "vnode"))
+		return ret;
+	if (vnode >= guest->vnode_count)
+		return gmig_fail(err, -EINVAL, "vnode: there is no vnode %u", (unsigned int)vnode);
+	*vnodes = 1ull << vnode;
+	return 0;
+}
+
+static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
+{
+	unsigned int mode = 0, frames = 0, mover = 0;
+	int ret = read_word(arguments, "mode", gmig_mode_names(), &mode, err);
+
+	if (!ret)
+		ret = read_word(arguments, "frames", gmig_frames_names(), &frames, err);
+	if (!ret)
+		ret = read_word(arguments, "mover", gmig_mover_names(), &mover, err);
+	spec->mode = (enum gmig_mode)mode;
+	spec->frames = (enum gmig_frames)frames;
+	spec->mover = gmig_mover_names()[mover];
+	return ret;
+}
+
+static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
+{
+	uint64_t threads = 0, batch = 0;
+	int ret =
+	    guest_read_integer(arguments, "rate", INT64_MAX, &spec->rate_bytes_per_second, err);
+
+	if (!ret)
+		ret = guest_read_integer(arguments, "threads", GMIG_MAX_WORKERS, &threads, err);
+	if (!ret)
+		ret = guest_read_integer(arguments, "batch", GMIG_BLOCK_PAGES, &batch, err);
+	spec->threads = (unsigned int)threads;
+	spec->batch_pages = (unsigned int)batch;
+	return ret;
+}
+
+int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
+		    struct gmig_error *err)
+{
+	int ret = read_words(arguments, spec, err);
+
+	if (!ret)
+		ret = read_nodes(arguments, "from", spec->from, &spec->from_count, err);
+	if (!ret)
+		ret = read_nodes(arguments, "to", spec->to, &spec->to_count, err);
+	if (!ret)
+		ret = read_vnodes(guest, arguments, &spec->vnodes, err);
+	if (!ret)
+		ret = read_limits(arguments, spec, err);
+	spec->trace = json_is_true(json_object_get(arguments, "trace"));
+	return ret;
+}

@@ -1,0 +1,316 @@
+/*
+ * The commands over libgmig, by a server of two guests, as a daemon has them: plain memory is enough to ask about, jobs
+ * need userfaultfd.
+ */
+#include "../../control/guest.h"
+#include "../../control/internal.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUESTS 2
+#define BYTES  (4 * GMIG_BLOCK_BYTES)
+
+static struct gmig_topology *topology;
+static struct gmig *engines[GUESTS];
+static int held;     /* gets without their puts */
+static bool closing; /* start_job refuses */
+static json_t *answer;
+
+static unsigned int asked; /* the guest that the next command is about */
+
+static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
+		     struct gmig_error *err)
+{
+	static const char *const names[GUESTS] = {"ada", "bob"};
+
+	(void)arguments;
+	ck_assert_ptr_eq(opaque, engines);
+	if (asked >= GUESTS)
+		return gmig_fail(err, -ESRCH, "there is no guest %u", asked);
+	*guest = (struct guest){.name = names[asked],
+				.gmig = engines[asked],
+				.topology = topology,
+				.vnode_count = 1,
+				.vnode_bytes = {BYTES}};
+	held++;
+	return 0;
+}
+
+static void put_guest(struct guest *guest)
+{
+	ck_assert_ptr_eq(guest->gmig, engines[asked]);
+	held--;
+}
+
+static void describe(const struct guest *guest, enum guest_view view, json_t *object)
+{
+	ck_assert_ptr_eq(guest->gmig, engines[asked]);
+	json_object_set_new(object, "view", json_integer(view));
+}
+
+static int start_job(const struct guest *guest, const struct gmig_job_spec *spec,
+		     struct gmig_job **job, struct gmig_error *err)
+{
+	if (closing)
+		return gmig_fail(err, -ESHUTDOWN, "the guest ends");
+	return gmig_job_start(guest->gmig, spec, job, err);
+}
+
+static const struct guest_ops ops = {get_guest, put_guest, describe, start_job};
+static struct guest_server server = {&ops, engines};
+
+static void setup(void)
+{
+	struct gmig_options options = {.unsafe_kernel = true, .off_if_unavailable = true};
+	struct gmig_region_spec region = {.bytes = BYTES};
+	void *ram;
+
+	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
+	options.topology = topology;
+	for (unsigned int i = 0; i < GUESTS; i++) {
+		ck_assert_int_eq(gmig_create(&options, &engines[i], NULL), 0);
+		ck_assert_int_eq(gmig_region_add(engines[i], &region, &ram, NULL), 0);
+		memset(ram, 1, BYTES);
+	}
+	asked = 0;
+	closing = false;
+	answer = NULL;
+}
+
+static void teardown(void)
+{
+	ck_assert_int_eq(held, 0);
+	json_decref(answer);
+	for (unsigned int i = 0; i < GUESTS; i++)
+		gmig_destroy(engines[i]);
+	gmig_topology_destroy(topology);
+}
+
+static const json_t *ask(const char *request)
+{
+	const struct control_dispatch dispatch = {
+	    .tables = {{NULL, NULL}, {guest_commands, &server}}};
+
+	json_decref(answer);
+	answer = control_dispatch(&dispatch, request, strlen(request));
+	ck_assert_ptr_nonnull(answer);
+	return json_object_get(answer, "return");
+}
+
+static void expect_error(const char *request, const char *name, const char *text)
+{
+	const json_t *error;
+
+	ask(request);
+	error = json_object_get(answer, "error");
+	ck_assert_msg(error != NULL, "%s: no error", request);
+	ck_assert_str_eq(json_string_value(json_object_get(error, "errno")), name);
+	ck_assert_msg(strstr(json_string_value(json_object_get(error, "desc")), text) != NULL,
+		      "no '%s' in '%s'", text, json_string_value(json_object_get(error, "desc")));
+}
+
+static json_int_t number(const json_t *object, const char *name)
+{
+	const json_t *value = json_object_get(object, name);
+
+	ck_assert_msg(json_is_integer(value), "no integer '%s'", name);
+	return json_integer_value(value);
+}
+
+START_TEST(query_is_answered_for_the_guest_that_is_meant)
+{
+	const json_t *status = ask("{\"execute\":\"query-status\"}");
+
+	ck_assert_str_eq(json_string_value(json_object_get(status, "name")), "ada");
+	ck_assert_int_eq(number(status, "view"), GUEST_STATUS);
+	asked = 1;
+	status = ask("{\"execute\":\"query-status\"}");
+	ck_assert_str_eq(json_string_value(json_object_get(status, "name")), "bob");
+	ck_assert_int_eq(number(ask("{\"execute\":\"query-numa\"}"), "view"), GUEST_NUMA);
+	asked = GUESTS;
+	expect_error("{\"execute\":\"query-status\"}", "ESRCH", "there is no guest 2");
+	expect_error("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1\"}}", "ESRCH",
+		     "there is no guest 2");
+}
+END_TEST
+
+START_TEST(residency_has_the_engines_members_and_the_servers)
+{
+	static const char *const members[] = {"name",
+					      "migration",
+					      "page_bytes",
+					      "vnodes",
+					      "pool",
+					      "quarantine",
+					      "sleepers",
+					      "blackout_ns",
+					      "stall_ns",
+					      "faults",
+					      "faults_known_thread",
+					      "jobs"};
+	const json_t *residency = ask("{\"execute\":\"query-residency\"}");
+	const json_t *vnode = json_array_get(json_object_get(residency, "vnodes"), 0);
+
+	for (unsigned int i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		ck_assert_msg(json_object_get(residency, members[i]) != NULL, "no '%s'",
+			      members[i]);
+	ck_assert_int_eq(number(residency, "view"), GUEST_RESIDENCY);
+	ck_assert_int_eq(number(vnode, "bytes"), BYTES);
+	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "0"), BYTES);
+	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "1"), 0);
+}
+END_TEST
+
+START_TEST(host_nodes_have_memory_and_distances)
+{
+	const json_t *nodes = json_object_get(ask("{\"execute\":\"query-numa\"}"), "host_nodes");
+
+	ck_assert_uint_eq(json_array_size(nodes), 2);
+	ck_assert_int_eq(number(json_array_get(nodes, 1), "id"), 1);
+	ck_assert_int_gt(number(json_array_get(nodes, 1), "total_bytes"), 0);
+	ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(nodes, 0), "distance")),
+			  2);
+}
+END_TEST
+
+static const struct {
+	const char *arguments, *text;
+} refused[] = {
+    {"\"from\":[0],\"to\":[1],\"mode\":\"fast\"", "mode: 'fast' is none of readable, block"},
+    {"\"from\":[0],\"to\":[1],\"frames\":\"old\"",
+     "frames: 'old' is none of auto, fresh, recycled"},
+    {"\"from\":[0],\"to\":[1],\"mover\":\"van\"", "mover: 'van' is none of uffd"},
+    {"\"from\":[\"x\"],\"to\":[1]", "from: item 0 is not a number"},
+    {"\"from\":[0],\"to\":[-1]", "to: node -1 is not within 0 to"},
+    {"\"from\":[0],\"to\":[1],\"vnode\":1", "vnode: there is no vnode 1"},
+    {"\"from\":[0],\"to\":[1],\"threads\":-1", "threads: -1 is not within"},
+    {"\"from\":[0],\"to\":[1],\"batch\":513", "batch: 513 is not within 0 to 512"},
+    {"\"from\":[0],\"to\":[1],\"rate\":-5", "rate: -5 is not within"},
+};
+
+START_TEST(argument_that_makes_no_sense_is_refused_by_name)
+{
+	char request[256];
+
+	snprintf(request, sizeof(request), "{\"execute\":\"migrate-pages\",\"arguments\":{%s}}",
+		 refused[_i].arguments);
+	expect_error(request, "EINVAL", refused[_i].text);
+}
+END_TEST
+
+START_TEST(job_lives_in_its_guest_alone)
+{
+	static const char migrate[] = "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[0],"
+				      "\"to\":[1],\"trace\":true}}";
+	struct gmig_job *job;
+	const json_t *info;
+
+	closing = true;
+	expect_error(migrate, "ESHUTDOWN", "the guest ends");
+	closing = false;
+	if (gmig_why_off(engines[0])) {
+		expect_error(migrate, "EOPNOTSUPP", "off");
+		return;
+	}
+	info = ask(migrate);
+	ck_assert_str_eq(json_string_value(json_object_get(info, "id")), "1");
+	ck_assert_str_eq(json_string_value(json_object_get(info, "mode")), "readable");
+	ck_assert_str_eq(json_string_value(json_object_get(info, "frames")), "auto");
+	ck_assert_str_eq(json_string_value(json_object_get(info, "mover")), "uffd");
+	job = gmig_job_find(engines[0], 1);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), "completed");
+	ck_assert_int_eq(number(info, "moved_bytes"), BYTES);
+	info = ask("{\"execute\":\"query-job-trace\",\"arguments\":{\"id\":\"1\",\"first\":1}}");
+	ck_assert_int_eq(number(info, "first"), 1);
+	ck_assert_int_eq(number(info, "total"), BYTES / GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(json_array_size(json_object_get(info, "records")),
+			  BYTES / GMIG_BLOCK_BYTES - 1);
+	expect_error("{\"execute\":\"job-pause\",\"arguments\":{\"id\":\"1\"}}", "ESRCH",
+		     "job 1 is completed");
+	asked = 1;
+	ck_assert_uint_eq(json_array_size(ask("{\"execute\":\"query-jobs\"}")), 0);
+	expect_error("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1\"}}", "ESRCH",
+		     "there is no job 1");
+	expect_error("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1x\"}}", "EINVAL",
+		     "'1x' is not the id of a job");
+}
+END_TEST
+
+START_TEST(check_says_ok_and_what_it_compared)
+{
+	const json_t *check = ask("{\"execute\":\"check-invariants\"}");
+
+	ck_assert(json_is_true(json_object_get(check, "ok")));
+	ck_assert_int_eq(number(check, "mapped_bytes"), BYTES);
+}
+END_TEST
+
+START_TEST(event_tells_a_new_state_from_progress)
+{
+	struct guest_job_states states = {0};
+	struct gmig_job_info info = {.id = 7, .state = GMIG_JOB_RUNNING};
+	json_t *data;
+
+	ck_assert_str_eq(guest_job_event(&states, &info, &data), "JOB_STATUS_CHANGE");
+	json_decref(data);
+	ck_assert_str_eq(guest_job_event(&states, &info, &data), "JOB_PROGRESS");
+	json_decref(data);
+	info.state = GMIG_JOB_COMPLETED;
+	ck_assert_str_eq(guest_job_event(&states, &info, &data), "JOB_STATUS_CHANGE");
+	ck_assert_str_eq(json_string_value(json_object_get(json_object_get(data, "job"), "state")),
+			 "completed");
+	json_decref(data);
+}
+END_TEST
+
+START_TEST(jobs_are_cancelled_and_waited_for)
+{
+	struct gmig_job_spec spec = {.from_count = 1,
+				     .to = {1},
+				     .to_count = 1,
+				     .rate_bytes_per_second = GMIG_BLOCK_BYTES / 8};
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+
+	ck_assert_int_eq(guest_jobs_end(engines[0], 0, &err), 0);
+	if (gmig_why_off(engines[0]))
+		return;
+	ck_assert_int_eq(gmig_job_start(engines[0], &spec, &job, &err), 0);
+	ck_assert_int_eq(guest_jobs_end(engines[0], 10000, &err), 0);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	gmig_job_put(job);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control_guest");
+	TCase *tcase = tcase_create("commands");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, query_is_answered_for_the_guest_that_is_meant);
+	tcase_add_test(tcase, residency_has_the_engines_members_and_the_servers);
+	tcase_add_test(tcase, host_nodes_have_memory_and_distances);
+	tcase_add_loop_test(tcase, argument_that_makes_no_sense_is_refused_by_name, 0,
+			    sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tcase, job_lives_in_its_guest_alone);
+	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
+	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
+	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
