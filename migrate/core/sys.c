@@ -56,6 +56,32 @@ static int real_query_nodes(size_t count, void **pages, int *status)
 	return move_pages(0, count, pages, NULL, status, 0) < 0 ? -errno : 0;
 }
 
+static long real_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			    int *status, int flags)
+{
+	long ret = syscall(SYS_move_pages, pid, count, pages, nodes, status, flags);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static int real_pidfd_open(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int real_open_proc(pid_t pid, const char *name)
+{
+	char path[64];
+	int fd;
+
+	if (snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* Not known (no /proc): as if there were plenty. */
 static uint64_t real_available_bytes(void)
 {
@@ -185,6 +211,9 @@ const struct gmig_sys gmig_sys_real = {
     .advise = real_advise,
     .prefer_node = real_prefer_node,
     .query_nodes = real_query_nodes,
+    .move_pages = real_move_pages,
+    .pidfd_open = real_pidfd_open,
+    .open_proc = real_open_proc,
     .available_bytes = real_available_bytes,
     .userfaultfd = real_userfaultfd,
     .pagemap = real_pagemap,

@@ -28,6 +28,12 @@ struct gmig_sys {
 	int (*prefer_node)(void *memory, size_t bytes, int node);
 	/* move_pages(2) without target nodes: status[i] = node or -errno. */
 	int (*query_nodes)(size_t count, void **pages, int *status);
+	/* move_pages(2) as it is: > 0 counts pages that did not move or were never tried; see movepages.h. */
+	long (*move_pages)(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			   int *status, int flags);
+	int (*pidfd_open)(pid_t pid);
+	/* /proc/PID/NAME to read, a file or a directory. */
+	int (*open_proc)(pid_t pid, const char *name);
 	/* MemAvailable: what the host can still give without swapping. */
 	uint64_t (*available_bytes)(void);
 	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */

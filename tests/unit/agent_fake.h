@@ -7,6 +7,7 @@
 
 #include "../../guestagent/sys.h"
 #include "fake_pages.h"
+#include "fake_proc.h"
 
 #include <check.h>
 #include <errno.h>
@@ -19,32 +20,7 @@
 #include <unistd.h>
 
 static uint64_t fake_now_ns;
-static char fake_root[64];
 static char fake_proc[PATH_MAX], fake_sys[PATH_MAX], fake_cgroup[PATH_MAX];
-
-__attribute__((format(printf, 2, 3))) static inline void fake_file(const char *name,
-								   const char *format, ...)
-{
-	char path[PATH_MAX], aside[PATH_MAX + 8];
-	va_list args;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", fake_root, name);
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		mkdir(path, 0700);
-		*slash = '/';
-	}
-	/* Readers see the old file or the new one. */
-	snprintf(aside, sizeof(aside), "%s.new", path);
-	file = fopen(aside, "w");
-	ck_assert_ptr_nonnull(file);
-	va_start(args, format);
-	vfprintf(file, format, args);
-	va_end(args);
-	fclose(file);
-	ck_assert_int_eq(rename(aside, path), 0);
-}
 
 /* The files follow what has been moved. */
 static inline void fake_write_maps(void)
@@ -113,8 +89,7 @@ static inline void fake_process(unsigned long long start_time)
 
 static inline void fake_setup(void)
 {
-	strcpy(fake_root, "/tmp/gmig-agent-test.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(fake_root));
+	fake_proc_begin();
 	snprintf(fake_proc, sizeof(fake_proc), "%s/proc", fake_root);
 	snprintf(fake_sys, sizeof(fake_sys), "%s/sys", fake_root);
 	snprintf(fake_cgroup, sizeof(fake_cgroup), "%s/cgroup", fake_root);
@@ -148,11 +123,8 @@ static inline void fake_setup(void)
 
 static inline void fake_teardown(void)
 {
-	char command[128];
-
 	agent_sys = &agent_sys_real;
-	snprintf(command, sizeof(command), "rm -rf '%s'", fake_root);
-	ck_assert_int_eq(system(command), 0);
+	fake_proc_end();
 }
 
 #endif

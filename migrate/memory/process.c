@@ -1,0 +1,197 @@
+#include "process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/mempolicy.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STAT_START_TIME 20 /* field behind the name's bracket: the state is 1 */
+
+/* ---- /proc ----------------------------------------------------------------------------------- */
+
+static ssize_t read_text(const struct gmig_sys *sys, pid_t pid, const char *file, char *text,
+			 size_t bytes)
+{
+	int fd = sys->open_proc(pid, file);
+	size_t used = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return fd;
+	do {
+		got = sys->read(fd, text + used, bytes - 1 - used);
+		if (got > 0)
+			used += (size_t)got;
+	} while ((got > 0 && used < bytes - 1) || got == -EINTR);
+	text[used] = '\0';
+	sys->close(fd);
+	return got < 0 ? got : (ssize_t)used;
+}
+
+ssize_t process_read_text(const struct process *process, const char *file, char *text, size_t bytes)
+{
+	return read_text(process->sys, process->pid, file, text, bytes);
+}
+
+/* A line "Key:\tvalue" of /proc/PID/status as a number; -1: there is none. */
+static long status_number(const struct gmig_sys *sys, pid_t pid, const char *key)
+{
+	char text[8192];
+	const char *line = text;
+
+	if (read_text(sys, pid, "status", text, sizeof(text)) <= 0)
+		return -1;
+	while ((line = strstr(line, key))) {
+		if (line == text || line[-1] == '\n')
+			return strtol(line + strlen(key), NULL, 10);
+		line++;
+	}
+	return -1;
+}
+
+/* Name and start time. The name stands between the first '(' and the last ')', and may hold any
+ * character. */
+static int read_stat(const struct gmig_sys *sys, pid_t pid, char name[PROCESS_NAME_BYTES],
+		     uint64_t *start_time)
+{
+	char text[4096];
+	const char *open, *at;
+	size_t length;
+
+	if (read_text(sys, pid, "stat", text, sizeof(text)) <= 0)
+		return -ESRCH;
+	open = strchr(text, '(');
+	at = strrchr(text, ')');
+	if (!open || !at || at < open)
+		return -ESRCH;
+	length = (size_t)(at - open - 1);
+	if (length >= PROCESS_NAME_BYTES)
+		length = PROCESS_NAME_BYTES - 1;
+	for (size_t i = 0; i < length; i++)
+		name[i] = open[1 + i] >= ' ' && open[1 + i] != 127 ? open[1 + i] : '?';
+	name[length] = '\0';
+	for (int field = 0; field < STAT_START_TIME && at; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return -ESRCH;
+	*start_time = strtoull(at + 1, NULL, 10);
+	return 0;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static int no_process(pid_t pid, struct gmig_error *err)
+{
+	return gmig_fail(err, -ESRCH, "there is no process %d", (int)pid);
+}
+
+static int open_pidfd(struct process *process, struct gmig_error *err)
+{
+	long group;
+
+	process->pidfd = process->sys->pidfd_open(process->pid);
+	if (process->pidfd >= 0 || process->pidfd == -ENOSYS || process->pidfd == -EPERM)
+		return 0;
+	if (process->pidfd == -ESRCH)
+		return no_process(process->pid, err);
+	/* Of a thread that leads no process: -EINVAL, from Linux 6.9 on -ENOENT. */
+	group = status_number(process->sys, process->pid, "Tgid:");
+	if (group > 0 && group != process->pid)
+		return gmig_fail(err, -EINVAL, "%d is a thread of the process %ld: give that one",
+				 (int)process->pid, group);
+	return no_process(process->pid, err);
+}
+
+static long ask_nothing(const struct process *process, pid_t pid, int flags)
+{
+	return process->sys->move_pages(pid, 0, NULL, NULL, NULL, flags);
+}
+
+/* A call without addresses is refused as one with some would be. */
+static int check_rights(struct process *process, struct gmig_error *err)
+{
+	long ret = ask_nothing(process, process->pid, MPOL_MF_MOVE);
+
+	if (!ret) {
+		process->can_shared = !ask_nothing(process, process->pid, MPOL_MF_MOVE_ALL);
+		return 0;
+	}
+	if (ret == -ESRCH)
+		return no_process(process->pid, err);
+	if (ret == -EINVAL)
+		return gmig_fail(err, -EINVAL,
+				 "process %d (%s) has no memory: it is a kernel thread, or ending",
+				 (int)process->pid, process->name);
+	if (ret == -EPERM && ask_nothing(process, 0, MPOL_MF_MOVE) == -EPERM)
+		return gmig_fail(
+		    err, -EPERM,
+		    "move_pages(2) is forbidden here, even for our own memory: allow it in the "
+		    "container's seccomp profile, or give CAP_SYS_NICE");
+	if (ret == -EPERM)
+		return gmig_fail(err, -EPERM,
+				 "process %d (%s) belongs to user %ld: moving its memory needs "
+				 "CAP_SYS_PTRACE, or to be that user",
+				 (int)process->pid, process->name,
+				 status_number(process->sys, process->pid, "Uid:"));
+	return gmig_fail(err, (int)ret, "move_pages(2) on process %d: %s", (int)process->pid,
+			 strerror((int)-ret));
+}
+
+int process_open(const struct gmig_sys *sys, pid_t pid, struct process **out,
+		 struct gmig_error *err)
+{
+	struct process *process;
+	int ret;
+
+	if (pid <= 0)
+		return gmig_fail(err, -EINVAL, "%d is no process id", (int)pid);
+	process = calloc(1, sizeof(*process));
+	if (!process)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	process->sys = sys ? sys : &gmig_sys_real;
+	process->pid = pid;
+	process->pagemap = process->pidfd = -1;
+	ret = open_pidfd(process, err);
+	if (!ret && read_stat(process->sys, pid, process->name, &process->start_time))
+		ret = no_process(pid, err);
+	if (!ret)
+		ret = process_check(process, err);
+	if (!ret)
+		ret = check_rights(process, err);
+	if (ret)
+		process_close(process);
+	else
+		*out = process;
+	return ret;
+}
+
+void process_close(struct process *process)
+{
+	if (!process)
+		return;
+	if (process->pagemap >= 0)
+		process->sys->close(process->pagemap);
+	if (process->pidfd >= 0)
+		process->sys->close(process->pidfd);
+	free(process);
+}
+
+int process_check(const struct process *process, struct gmig_error *err)
+{
+	struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
+	char name[PROCESS_NAME_BYTES];
+	uint64_t start_time = 0;
+	bool ended;
+
+	if (process->pidfd >= 0)
+		ended = process->sys->poll(&poll_fd, 1, 0) == 1;
+	else
+		ended = read_stat(process->sys, process->pid, name, &start_time) ||
+			start_time != process->start_time;
+	if (ended)
+		return gmig_fail(err, -ESRCH, "process %d (%s) has ended", (int)process->pid,
+				 process->name);
+	return 0;
+}
