@@ -27,45 +27,63 @@ bool kernel_mover_is(const char *mover)
 	return !strcmp(mover, kernel_mover_move_pages) || !strcmp(mover, kernel_mover_migratepages);
 }
 
-/* ---- What /proc tells ------------------------------------------------------------------------ */
+/* ---- Where it lies --------------------------------------------------------------------------- */
 
-static bool touches(const struct kernel_memory *memory, uint64_t start, uint64_t end)
+/* Of the mappings, what a range has of them. */
+void kernel_clip(struct process_maps *maps, const struct kernel_memory *memory)
 {
-	for (unsigned int i = 0; i < memory->ranges; i++)
-		if (start < memory->range[i].end && end > memory->range[i].start)
-			return true;
-	return false;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < maps->count; i++) {
+		struct process_mapping *mapping = &maps->mapping[i];
+
+		for (unsigned int r = 0; r < memory->ranges; r++) {
+			const struct kernel_range *range = &memory->range[r];
+
+			if (mapping->start >= range->end || mapping->end <= range->start)
+				continue;
+			if (mapping->start < range->start)
+				mapping->start = range->start;
+			if (mapping->end > range->end)
+				mapping->end = range->end;
+			maps->mapping[kept++] = *mapping;
+			break;
+		}
+	}
+	maps->count = kept;
 }
 
-double kernel_huge_bytes(FILE *smaps, const struct kernel_memory *memory)
+static void sum(const struct process_usage *usage, const struct process_maps *maps,
+		unsigned int node, struct kernel_place *out)
 {
-	unsigned long long start, end, kib;
-	bool counts = false;
-	double bytes = 0;
-	char line[512];
-
-	while (fgets(line, sizeof(line), smaps)) {
-		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
-			counts = touches(memory, start, end);
-		else if (counts && sscanf(line, "AnonHugePages: %llu", &kib) == 1)
-			bytes += (double)kib * 1024;
-	}
-	return bytes;
+	memset(out, 0, sizeof(*out));
+	for (unsigned int n = 0; n < GMIG_MAX_NODES; n++)
+		*(n == node ? &out->on_bytes : &out->elsewhere_bytes) +=
+		    (double)process_usage_on(usage, n);
+	for (size_t i = 0; i < maps->count; i++)
+		out->huge_bytes += (double)maps->mapping[i].huge_bytes;
 }
 
-static double huge_bytes(const struct kernel_memory *memory)
+int kernel_place(const struct kernel_memory *memory, unsigned int node, struct kernel_place *out)
 {
-	double bytes = 0;
-	char path[64];
-	FILE *file;
+	struct process_maps maps = {0};
+	struct process_usage usage;
+	struct process *process;
+	int rc = process_open(NULL, memory->pid, &process, NULL);
 
-	snprintf(path, sizeof(path), "/proc/%d/smaps", memory->pid);
-	file = fopen(path, "re");
-	if (file) {
-		bytes = kernel_huge_bytes(file, memory);
-		fclose(file);
+	memset(out, 0, sizeof(*out));
+	if (rc)
+		return rc;
+	rc = process_maps_read(process, &maps, NULL);
+	if (!rc) {
+		kernel_clip(&maps, memory);
+		rc = process_usage_read(process, &maps, &usage, NULL);
 	}
-	return bytes;
+	if (!rc)
+		sum(&usage, &maps, node, out);
+	process_maps_free(&maps);
+	process_close(process);
+	return rc;
 }
 
 void kernel_make_huge(pid_t pid, const struct kernel_range *range)
@@ -86,76 +104,56 @@ void kernel_make_huge(pid_t pid, const struct kernel_range *range)
 
 /* ---- move_pages(2) --------------------------------------------------------------------------- */
 
-/* What a walk over the memory does and finds. */
-struct walk {
-	uint64_t step;
-	int to;			/* < 0: only ask */
-	int counted;		/* the node that is asked about */
-	unsigned int batch;	/* addresses in a call; 0, or too many: BATCH */
-	uint64_t on, elsewhere; /* steps */
-	unsigned int calls;
-};
+static unsigned int calls_made;
 
-static int walk_range(pid_t pid, const struct kernel_range *range, struct walk *walk)
+static long counted_call(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			 int *status, int flags)
+{
+	calls_made += nodes != NULL;
+	return gmig_sys_real.move_pages(pid, count, pages, nodes, status, flags);
+}
+
+/* All of it to a node, named by the first address of each `step` bytes. */
+static int walk_range(const struct kernel_order *order, const struct kernel_range *range,
+		      uint64_t step)
 {
 	static void *address[BATCH];
 	static int node[BATCH], status[BATCH];
-	unsigned int batch = walk->batch && walk->batch < BATCH ? walk->batch : BATCH;
-	uint64_t at = (range->start + walk->step - 1) / walk->step * walk->step;
-
-	while (at + walk->step <= range->end) {
-		unsigned long count = 0;
-
-		for (; count < batch && at + walk->step <= range->end; at += walk->step) {
-			address[count] = (void *)(uintptr_t)
-			    at; /* NOLINT(performance-no-int-to-ptr): another process's */
-			node[count++] = walk->to;
-		}
-		/* > 0: so many did not move; the status says which. */
-		if (move_pages(pid, count, address, walk->to < 0 ? NULL : node, status,
-			       MPOL_MF_MOVE) < 0)
-			return -errno;
-		walk->calls++;
-		for (unsigned long i = 0; i < count; i++) {
-			walk->on += status[i] == walk->counted;
-			walk->elsewhere += status[i] >= 0 && status[i] != walk->counted;
-		}
-	}
-	return 0;
-}
-
-static int walk_memory(const struct kernel_memory *memory, struct walk *walk)
-{
+	const struct movepages by = {
+	    .call = counted_call, .pid = order->memory->pid, .flags = MPOL_MF_MOVE};
+	unsigned int batch = order->batch && order->batch < BATCH ? order->batch : BATCH;
+	uint64_t at = (range->start + step - 1) / step * step;
 	int rc = 0;
 
-	for (unsigned int i = 0; !rc && i < memory->ranges; i++)
-		rc = walk_range(memory->pid, &memory->range[i], walk);
+	while (!rc && at + step <= range->end) {
+		size_t count = 0;
+
+		for (; count < batch && at + step <= range->end; at += step) {
+			address[count] = (void *)(uintptr_t)
+			    at; /* NOLINT(performance-no-int-to-ptr): another process's */
+			node[count++] = (int)order->to;
+		}
+		rc = movepages_exact(&by, count, address, node, status);
+	}
 	return rc;
 }
 
-int kernel_place(const struct kernel_memory *memory, unsigned int node, struct kernel_place *out)
+static int walk_memory(const struct kernel_order *order, uint64_t step)
 {
-	struct walk walk = {.step = PAGE_BYTES, .to = -1, .counted = (int)node};
-	int rc = walk_memory(memory, &walk);
+	int rc = 0;
 
-	out->on_bytes = (double)(walk.on * PAGE_BYTES);
-	out->elsewhere_bytes = (double)(walk.elsewhere * PAGE_BYTES);
-	out->huge_bytes = huge_bytes(memory);
+	for (unsigned int i = 0; !rc && i < order->memory->ranges; i++)
+		rc = walk_range(order, &order->memory->range[i], step);
 	return rc;
 }
 
 /* Huge pages first: named by each of their small ones they would be split into batches of one. */
-static int move_each(const struct kernel_order *order, const struct kernel_place *before,
-		     unsigned int *calls)
+static int move_each(const struct kernel_order *order, const struct kernel_place *before)
 {
-	int to = (int)order->to;
-	struct walk huge = {.step = HUGE_BYTES, .to = to, .counted = to, .batch = order->batch};
-	struct walk small = {.step = PAGE_BYTES, .to = to, .counted = to, .batch = order->batch};
-	int rc = before->huge_bytes > 0 ? walk_memory(order->memory, &huge) : 0;
+	int rc = before->huge_bytes > 0 ? walk_memory(order, HUGE_BYTES) : 0;
 
 	if (!rc && before->huge_bytes < before->on_bytes + before->elsewhere_bytes)
-		rc = walk_memory(order->memory, &small);
-	*calls = huge.calls + small.calls;
+		rc = walk_memory(order, PAGE_BYTES);
 	return rc;
 }
 
@@ -183,12 +181,12 @@ static double clock_of(clockid_t clock)
 }
 
 /* The calls themselves. */
-static int move(const struct kernel_order *order, const struct kernel_place *before,
-		unsigned int *calls)
+static int move(const struct kernel_order *order, const struct kernel_place *before)
 {
+	calls_made = 0;
 	if (strcmp(order->mover, kernel_mover_migratepages))
-		return move_each(order, before, calls);
-	*calls = 1;
+		return move_each(order, before);
+	calls_made = 1;
 	return migrate_process(order->memory->pid, order->from, order->to);
 }
 
@@ -212,7 +210,8 @@ int kernel_move(const struct kernel_order *order, struct kernel_move *out, struc
 	out->seconds = clock_of(CLOCK_MONOTONIC);
 	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID);
 	if (!rc)
-		rc = move(order, &before, &out->calls);
+		rc = move(order, &before);
+	out->calls = calls_made;
 	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID) - out->cpu_seconds;
 	out->seconds = clock_of(CLOCK_MONOTONIC) - out->seconds;
 	instructions_stop(order->instructions);

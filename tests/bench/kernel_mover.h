@@ -5,13 +5,8 @@
 #ifndef BENCH_KERNEL_MOVER_H
 #define BENCH_KERNEL_MOVER_H
 
-#include "../../migrate/gmig_error.h"
+#include "../../migrate/memory/process.h"
 #include "instructions.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <sys/types.h>
 
 /* What cells call them. */
 extern const char kernel_mover_move_pages[], kernel_mover_migratepages[];
@@ -36,8 +31,9 @@ struct kernel_place {
 };
 /* Asks move_pages(2), which says for other users' processes -EPERM, for one that has ended -ESRCH. */
 int kernel_place(const struct kernel_memory *memory, unsigned int node, struct kernel_place *out);
-/* AnonHugePages of the mappings that a range touches, in the text of /proc/PID/smaps. */
-double kernel_huge_bytes(FILE *smaps, const struct kernel_memory *memory);
+/* Keep of the mappings what a range has of them, the first that touches it; huge_bytes and the other
+ * sums stay the mapping's. */
+void kernel_clip(struct process_maps *maps, const struct kernel_memory *memory);
 
 struct kernel_move {
 	double seconds, cpu_seconds; /* of the calls; CPU time of this thread in them */

@@ -269,8 +269,15 @@ START_TEST(smaps_huge_pages_count_where_the_memory_is)
 	    .range = {{0x7f1000200000, 0x7f1020000000}, {0x7f2000000000, 0x7f2001000000}},
 	    .ranges = 2};
 	FILE *smaps = text_file(text);
+	struct process_maps maps;
 
-	NEAR(kernel_huge_bytes(smaps, &memory), 10240 * 1024.0);
+	ck_assert_int_eq(process_maps_parse(smaps, &maps), 0);
+	kernel_clip(&maps, &memory);
+	ck_assert_uint_eq(maps.count, 2);
+	ck_assert_uint_eq(maps.mapping[0].start, 0x7f1000200000);
+	ck_assert_uint_eq(maps.mapping[1].end, 0x7f2001000000);
+	NEAR((double)(maps.mapping[0].huge_bytes + maps.mapping[1].huge_bytes), 10240 * 1024.0);
+	process_maps_free(&maps);
 	fclose(smaps);
 }
 END_TEST
