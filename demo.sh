@@ -72,10 +72,10 @@ move() {
 	tail -n 1 "$tmp/result" | jq -r '
 		def us: . / 1000 | if . >= 100 then round else (. * 10 | round / 10) end;
 		def row(name; h): "   \(name)  p50 \(h.p50 | us) us   p99 \(h.p99 | us) us   p99.9 \(h.p999 | us) us   longest \(h.max | us) us";
-		"moved \(.moved_bytes / 1048576 | floor) MiB in \(.seconds * 1000 | round / 1000) s = \(.bytes_per_second / 1e7 | round / 100) GB/s, \(.remaining_bytes) bytes stayed, \(.thp_split) huge pages lost",
-		row("a block was closed to writers"; .blackout_ns.write),
-		row("a block was closed to readers"; .blackout_ns.read),
-		row("a thread of the guest stalled"; .stall_ns)'
+		"moved \(.moved_bytes / 1048576 | floor) MiB in \(.seconds * 1000 | round / 1000) s = \(.bytes_per_second / 1e7 | round / 100) GB/s, \(.remaining_bytes) bytes stayed, \(.thp_split) huge pages split",
+		row("blackout of writers"; .blackout_ns.write),
+		row("blackout of readers"; .blackout_ns.read),
+		row("stall of a thread of the guest"; .stall_ns)'
 	[ "$(tail -n 1 "$tmp/result" | jq .remaining_bytes)" = 0 ] || die "some memory stayed on node $1"
 }
 
@@ -112,7 +112,7 @@ run_inside() {
 	move 0 1
 	grep -qa GUEST-VERDICT "$tmp/console" && die "memtester had ended before the second migration"
 	move 1 0
-	step "How long blocks were closed and threads stalled, both migrations together"
+	step "How long blocks were out of reach and threads stalled, both migrations together"
 	gmig histogram demo
 	step "Checking the invariants, then waiting for memtester's verdict"
 	gmig check demo

@@ -1,4 +1,5 @@
 /* Command lines: options from a table, words, help, usage errors. */
+#include "../migrate/gmig.h"
 #include "cli.h"
 
 #include <stdarg.h>
@@ -38,26 +39,49 @@ void cli_print_commands(FILE *out)
 	fputs("\n"
 	      "A VM is a guest's name, or the path of its control socket.\n"
 	      "gmig COMMAND --help tells more; --json gives every result to scripts; --version.\n"
-	      "exit status: 0 done, 1 failed, 2 wrong usage, 3 completed with pages left\n",
+	      "exit status: 0 done, 1 failed, 2 wrong usage, 3 completed, but pages remain\n",
 	      out);
 }
 
-static void print_option(FILE *out, const char *name, const char *placeholder, const char *help)
+static void print_option(FILE *out, const struct cli_option *option)
 {
 	char left[48];
 
-	snprintf(left, sizeof(left), "--%s%s%s", name, placeholder ? " " : "",
-		 placeholder ? placeholder : "");
-	fprintf(out, "  %-22s %s\n", left, help);
+	snprintf(left, sizeof(left), "--%s%s%s", option->name, option->placeholder ? " " : "",
+		 option->placeholder ? option->placeholder : "");
+	fprintf(out, "  %-22s %s\n", left, option->help);
 }
 
-void cli_print_help(FILE *out, const struct cli_command *command, const struct cli_option *options)
+static void print_list(FILE *out, const char *const *names)
 {
-	fprintf(out, "usage: gmig %s%s%s\n\n%s\n\noptions:\n", command->name,
-		*command->usage ? " " : "", command->usage, command->summary);
-	for (; options && options->name; options++)
-		print_option(out, options->name, options->placeholder, options->help);
-	print_option(out, "help", NULL, "print this");
+	for (int i = 0; names[i]; i++)
+		fprintf(out, "%s%s", i ? ", " : "", names[i]);
+	putc('\n', out);
+}
+
+static void print_help(FILE *out, const struct cli_command *command, const struct cli_args *args)
+{
+	static const struct cli_option help = {.name = "help", .help = "print this"};
+	const struct cli_option json = {.name = "json", .help = args->json_help};
+
+	fprintf(out, "usage: gmig %s%s%s\n\n%s\n\n", command->name, *command->usage ? " " : "",
+		command->usage, command->summary);
+	if (args->verbs) {
+		fputs("VERB: ", out);
+		print_list(out, args->verbs());
+		putc('\n', out);
+	}
+	fputs("options:\n", out);
+	for (const struct cli_option *option = args->options; option && option->name; option++) {
+		print_option(out, option);
+		if (option->choices) {
+			fprintf(out, "  %-22s one of ", "");
+			print_list(out, option->choices());
+		}
+	}
+	if (args->json_help)
+		print_option(out, &json);
+	print_option(out, &help);
 }
 
 /* The option of argument "--name" or "--name=value"; *value is what follows the '=' or NULL. */
@@ -73,28 +97,45 @@ static const struct cli_option *find_option(const struct cli_option *option, con
 	return NULL;
 }
 
-/* One option at argv[*i]; -1 or the exit status. */
-static int take_option(char **argv, int *i, const struct cli_option *options)
+static int take_value(const char *command, const struct cli_option *option, const char *value)
 {
-	const char *value, *command = argv[0];
-	const struct cli_option *option = find_option(options, argv[*i], &value);
+	struct gmig_error err = {0};
 
-	if (!option)
-		return cli_usage(command, "there is no option '%s'", argv[*i]);
-	if (option->flag) {
-		if (value)
-			return cli_usage(command, "--%s takes no value", option->name);
-		*option->flag = true;
-		return -1;
-	}
 	if (*option->text)
 		return cli_usage(command, "--%s is given twice", option->name);
 	if (!value)
-		value = argv[++*i];
-	if (!value)
 		return cli_usage(command, "--%s needs a value: %s", option->name,
 				 option->placeholder);
+	if (option->choices && gmig_name_index(option->name, option->choices(), value, &err) < 0)
+		return cli_usage(command, "--%s", err.text);
 	*option->text = value;
+	return -1;
+}
+
+/* One option at argv[*i]; -1 or the exit status. */
+static int take_option(char **argv, int *i, struct cli_args *args)
+{
+	const struct cli_option json = {.name = "json", .flag = &args->json};
+	const char *value, *command = argv[0];
+	const struct cli_option *option = find_option(args->options, argv[*i], &value);
+
+	if (!option && args->json_help && !strncmp(argv[*i], "--json", strlen("--json")))
+		option = find_option(&json, argv[*i], &value);
+	if (!option)
+		return cli_usage(command, "there is no option '%s'", argv[*i]);
+	if (!option->flag)
+		return take_value(command, option, value ? value : argv[++*i]);
+	if (value)
+		return cli_usage(command, "--%s takes no value", option->name);
+	*option->flag = true;
+	return -1;
+}
+
+static int take_word(const char *command, const char *word, struct cli_args *args)
+{
+	if (args->word_count == args->max_words)
+		return cli_usage(command, "'%s' is one word too many", word);
+	args->words[args->word_count++] = word;
 	return -1;
 }
 
@@ -102,32 +143,28 @@ int cli_parse(int argc, char **argv, struct cli_args *args)
 {
 	const struct cli_command *command = cli_find_command(argv[0]);
 	bool options_end = false;
+	int status = -1;
 
 	args->word_count = 0;
-	for (int i = 1; i < argc; i++) {
-		int status;
-
-		if (!options_end && (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))) {
-			cli_print_help(stdout, command, args->options);
-			return CLI_OK;
-		}
-		if (!options_end && !strcmp(argv[i], "--")) {
-			options_end = true;
-			continue;
-		}
-		if (options_end || argv[i][0] != '-' || !argv[i][1]) {
-			if (args->word_count == args->max_words)
-				return cli_usage(argv[0], "'%s' is one word too many", argv[i]);
-			args->words[args->word_count++] = argv[i];
-			continue;
-		}
-		if (argv[i][1] != '-')
-			return cli_usage(argv[0], "there is no option '%s'", argv[i]);
-		status = take_option(argv, &i, args->options);
-		if (status >= 0)
-			return status;
+	if (argc == 2 && !strcmp(argv[1], CLI_COMPLETE)) {
+		cli_print_completion(stdout, argv[0], args);
+		return CLI_OK;
 	}
-	if (args->word_count < args->min_words)
+	for (int i = 1; i < argc && status < 0; i++) {
+		if (options_end || argv[i][0] != '-' || !argv[i][1]) {
+			status = take_word(argv[0], argv[i], args);
+		} else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+			print_help(stdout, command, args);
+			return CLI_OK;
+		} else if (!strcmp(argv[i], "--")) {
+			options_end = true;
+		} else if (argv[i][1] != '-') {
+			status = cli_usage(argv[0], "there is no option '%s'", argv[i]);
+		} else {
+			status = take_option(argv, &i, args);
+		}
+	}
+	if (status < 0 && args->word_count < args->min_words)
 		return cli_usage(argv[0], "too few words: gmig %s %s", argv[0], command->usage);
-	return -1;
+	return status;
 }

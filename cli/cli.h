@@ -1,6 +1,6 @@
 /*
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
- * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed with pages left.
+ * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain.
  *
  * Everything here runs on the main thread. Results go to stdout, all else to stderr.
  */
@@ -35,24 +35,49 @@ struct cli_option {
 	const char *help;
 	bool *flag;	   /* set to true when given */
 	const char **text; /* set to the value */
+	const char *const *(*choices)(
+	    void); /* all that the value may be, NULL-ended; NULL: anything */
 };
+
+/* What a word, which is no option, stands for. */
+enum cli_word { CLI_WORD_TEXT, CLI_WORD_VM, CLI_WORD_JOB, CLI_WORD_COMMAND, CLI_WORD_VERB };
 
 #define CLI_MAX_WORDS 4
 
+/* What a command takes, and what it was given. All take --help; those with a json_help --json, too. */
 struct cli_args {
-	const struct cli_option *options; /* besides --help; NULL: none */
-	int min_words, max_words;	  /* at most CLI_MAX_WORDS */
+	const struct cli_option *options; /* NULL: no others */
+	const char *json_help;
+	enum cli_word kinds[CLI_MAX_WORDS];
+	const char *const *(*verbs)(void); /* for CLI_WORD_VERB, NULL-ended */
+	int min_words, max_words;	   /* at most CLI_MAX_WORDS */
+
 	const char *words[CLI_MAX_WORDS + 1];
 	int word_count;
+	bool json;
 };
 
-/* -1: go on. Else the command ends with this status: --help was printed, or a usage error was. */
+/* The words of a command about one guest, and of one about a job. */
+#define CLI_VM	   .kinds = {CLI_WORD_VM}, .min_words = 1, .max_words = 1
+#define CLI_VM_JOB .kinds = {CLI_WORD_VM, CLI_WORD_JOB}, .min_words = 2, .max_words = 2
+
+/*
+ * -1: go on. Else the command ends with this status: --help was printed, or a usage error was. A value that is none of its
+ * option's choices is such an error.
+ */
 int cli_parse(int argc, char **argv, struct cli_args *args);
 /* "gmig: COMMAND: TEXT" and where help is, on stderr. Returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const char *command, const char *format, ...);
 /* Usage of all commands, for `gmig --help`. */
 void cli_print_commands(FILE *out);
-void cli_print_help(FILE *out, const struct cli_command *command, const struct cli_option *options);
+
+/* ---- For the shell's completion (complete.c) ------------------------------------------------- */
+
+/* The one argument that makes cli_parse print what the command takes; not for people. */
+#define CLI_COMPLETE "--complete"
+void cli_print_completion(FILE *out, const char *command, const struct cli_args *args);
+/* `gmig --complete-tables`: what packaging/gmig.bash-completion.in is completed with. */
+int cli_print_completion_tables(void);
 
 /* ---- Talking to a VM (connect.c) ------------------------------------------------------------- */
 
@@ -61,10 +86,19 @@ int cli_connect(const char *vm, struct control_client **client, struct gmig_erro
 /* Connect, call, disconnect. Steals arguments. */
 int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
 	    struct gmig_error *err);
-/* A command that is one call without arguments: stop, cont. */
-int cli_run_plain(int argc, char **argv, const char *command, const char *done);
-/* A command about one job: cancel, pause-job, resume-job. */
-int cli_run_job_verb(int argc, char **argv, const char *command);
+
+/* A command that is one question to a guest, which its first word names. */
+struct cli_query {
+	const char *command; /* of the control protocol */
+	struct cli_args args;
+	/* Add the question's arguments: -1, or the exit status of a usage error. NULL: it has none. */
+	int (*ask)(const struct cli_args *args, json_t *arguments);
+	/* The answer in words, on stdout; --json prints it as it came. */
+	void (*print)(const struct cli_args *args, const json_t *answer);
+	enum cli_exit (*status)(const json_t *answer); /* NULL: CLI_OK */
+};
+/* Parse, ask, print; the exit status. */
+int cli_run_query(int argc, char **argv, struct cli_query *query);
 
 /* ---- Output (output.c) ----------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* gmig agent: asks the agent in a guest. One table of verbs; each makes arguments of its options.
  */
+#include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
 #include "units.h"
@@ -296,6 +297,16 @@ static int run(const char *vm, const struct verb *verb, const struct options *op
 	return run_verb(agent, verb, options, arguments);
 }
 
+/* All verbs; the table ends with a NULL name, as this list does. */
+static const char *const *verb_names(void)
+{
+	static const char *names[sizeof(verbs) / sizeof(verbs[0])];
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		names[i] = verbs[i].name;
+	return names;
+}
+
 static const struct verb *find_verb(const char *name)
 {
 	for (const struct verb *verb = verbs; verb->name; verb++)
@@ -310,14 +321,14 @@ static int dispatch(const struct cli_args *args, struct options *options)
 	int at = options->socket && find_verb(args->words[0]) ? 0 : 1;
 	const struct verb *verb = at < args->word_count ? find_verb(args->words[at]) : NULL;
 	int behind = args->word_count - at - 1;
+	struct gmig_error err = {0};
 
 	if (at >= args->word_count)
 		return cli_usage("agent", "say which guest, and what: gmig agent VM ping");
-	if (!verb)
-		return cli_usage("agent",
-				 "'%s' is none of ping, info, topology, ps, maps, migrate, move, "
-				 "affinity, collapse, stall-probe, jobs, job, cancel, set-rate",
-				 args->words[at]);
+	if (!verb) {
+		gmig_name_index("VERB", verb_names(), args->words[at], &err);
+		return cli_usage("agent", "%s", err.text);
+	}
 	if (behind != verb->takes_word)
 		return cli_usage("agent",
 				 verb->takes_word ? "'%s' takes a job's id"
@@ -327,40 +338,54 @@ static int dispatch(const struct cli_args *args, struct options *options)
 	return run(args->words[0], verb, options);
 }
 
+#define FLAG(option, text_of_help, variable)                                                       \
+	{                                                                                          \
+		.name = option, .help = text_of_help, .flag = variable                             \
+	}
+#define VALUE(option, value, text_of_help, variable)                                               \
+	{                                                                                          \
+		.name = option, .placeholder = value, .help = text_of_help, .text = variable       \
+	}
+
 int cmd_agent(int argc, char **argv)
 {
 	struct options o = {0};
 	const struct cli_option options[] = {
-	    {"socket", "PATH", "the host's end of the agent's port, for guests of QEMU and libvirt",
-	     NULL, &o.socket},
-	    {"pid", "N", "a process of the guest", NULL, &o.pid},
-	    {"cgroup", "PATH", "a cgroup of the guest, with those below it", NULL, &o.cgroup},
-	    {"all", NULL, "all processes that the guest's allow-list has", &o.all, NULL},
-	    {"from-vnode", "LIST", "migrate: vnodes to take memory from", NULL, &o.from},
-	    {"to-vnode", "LIST", "migrate: vnodes to bring it to", NULL, &o.to},
-	    {"rate", "SIZE", "at most so many bytes a second", NULL, &o.rate},
-	    {"method", "NAME", "migrate: move_pages (default) or migrate_pages", NULL, &o.method},
-	    {"private", NULL, "migrate: leave pages alone that others map, too", &o.private, NULL},
-	    {"addresses", "LIST", "move: addresses of pages, 0x7f..,0x7f..", NULL, &o.addresses},
-	    {"range", "LIST", "move, collapse: START+SIZE,..", NULL, &o.range},
-	    {"nodes", "LIST", "move: where to, one for all or one each; without: only ask", NULL,
-	     &o.nodes},
-	    {"shared", NULL, "move: also pages that others map", &o.shared, NULL},
-	    {"cpus", "LIST", "affinity: CPUs of the guest", NULL, &o.cpus},
-	    {"mems", "LIST", "affinity: vnodes, for a cgroup", NULL, &o.mems},
-	    {"seconds", "N", "stall-probe: how long (" DEFAULT_STALL_SECONDS ")", NULL, &o.seconds},
-	    {"bytes", "SIZE", "stall-probe: memory to write to (16M)", NULL, &o.bytes},
-	    {"vnode", "V", "stall-probe: where", NULL, &o.vnode},
-	    {"threshold-ns", "N", "stall-probe: what is longer is a gap (20000)", NULL,
-	     &o.threshold},
-	    {"count", "N", "ps: so many (20)", NULL, &o.count},
-	    {"mappings", NULL, "maps: each mapping", &o.mappings, NULL},
-	    {"detach", NULL, "print the job's id and do not wait", &o.detach, NULL},
-	    {"json", NULL, "print the answer as one line of JSON", &o.json, NULL},
+	    VALUE("socket", "PATH",
+		  "the host's end of the agent's port, for guests of QEMU and libvirt", &o.socket),
+	    VALUE("pid", "N", "a process of the guest", &o.pid),
+	    VALUE("cgroup", "PATH", "a cgroup of the guest, with those below it", &o.cgroup),
+	    FLAG("all", "all processes that the guest's allow-list has", &o.all),
+	    VALUE("from-vnode", "LIST", "migrate: vnodes to take memory from", &o.from),
+	    VALUE("to-vnode", "LIST", "migrate: vnodes to bring it to", &o.to),
+	    VALUE("rate", "SIZE", "at most so many bytes a second", &o.rate),
+	    VALUE("method", "NAME", "migrate: move_pages (default) or migrate_pages", &o.method),
+	    FLAG("private", "migrate: leave pages alone that others map, too", &o.private),
+	    VALUE("addresses", "LIST", "move: addresses of pages, 0x7f..,0x7f..", &o.addresses),
+	    VALUE("range", "LIST", "move, collapse: START+SIZE,..", &o.range),
+	    VALUE("nodes", "LIST", "move: where to, one for all or one each; without: only ask",
+		  &o.nodes),
+	    FLAG("shared", "move: also pages that others map", &o.shared),
+	    VALUE("cpus", "LIST", "affinity: CPUs of the guest", &o.cpus),
+	    VALUE("mems", "LIST", "affinity: vnodes, for a cgroup", &o.mems),
+	    VALUE("seconds", "N", "stall-probe: how long (" DEFAULT_STALL_SECONDS ")", &o.seconds),
+	    VALUE("bytes", "SIZE", "stall-probe: memory to write to (16M)", &o.bytes),
+	    VALUE("vnode", "V", "stall-probe: where", &o.vnode),
+	    VALUE("threshold-ns", "N", "stall-probe: what is longer is a gap (20000)",
+		  &o.threshold),
+	    VALUE("count", "N", "ps: so many (20)", &o.count),
+	    FLAG("mappings", "maps: each mapping", &o.mappings),
+	    FLAG("detach", "print the job's id and do not wait", &o.detach),
 	    {0},
 	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 3};
+	struct cli_args args = {.options = options,
+				.json_help = "print the answer as one line of JSON",
+				.kinds = {CLI_WORD_VM, CLI_WORD_VERB, CLI_WORD_TEXT},
+				.verbs = verb_names,
+				.min_words = 1,
+				.max_words = 3};
 	int status = cli_parse(argc, argv, &args);
 
+	o.json = args.json;
 	return status >= 0 ? status : dispatch(&args, &o);
 }

@@ -3,13 +3,14 @@
 #include "commands.h"
 #include "units.h"
 
-static void print_check(const json_t *check)
+static void print_check(const struct cli_args *args, const json_t *check)
 {
 	char mapped[UNITS_TEXT], pool[UNITS_TEXT], flight[UNITS_TEXT], quarantine[UNITS_TEXT];
 	const json_t *breaches = json_object_get(check, "breaches");
 	size_t i;
 	json_t *breach;
 
+	(void)args;
 	json_array_foreach (breaches, i, breach)
 		printf("%s is broken: %s\n", cli_text(breach, "invariant"),
 		       cli_text(breach, "detail"));
@@ -24,25 +25,17 @@ static void print_check(const json_t *check)
 	       units_size(cli_number(check, "quarantine_bytes"), quarantine));
 }
 
+static enum cli_exit status_of(const json_t *check)
+{
+	return json_is_true(json_object_get(check, "ok")) ? CLI_OK : CLI_FAILED;
+}
+
 int cmd_check(int argc, char **argv)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print the result as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
-	CLI_JSON check = NULL;
-	struct gmig_error err = {0};
-	int status = cli_parse(argc, argv, &args);
+	struct cli_query query = {.command = "check-invariants",
+				  .args = {CLI_VM, .json_help = "print the result as JSON"},
+				  .print = print_check,
+				  .status = status_of};
 
-	if (status >= 0)
-		return status;
-	if (cli_ask(args.words[0], "check-invariants", NULL, &check, &err))
-		return cli_fail(json, &err);
-	if (json)
-		cli_print_json(check);
-	else
-		print_check(check);
-	return json_is_true(json_object_get(check, "ok")) ? CLI_OK : CLI_FAILED;
+	return cli_run_query(argc, argv, &query);
 }

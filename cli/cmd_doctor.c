@@ -34,12 +34,7 @@ static void print_report(const json_t *report)
 
 int cmd_doctor(int argc, char **argv)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print the findings as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options};
+	struct cli_args args = {.json_help = "print the findings as JSON"};
 	__attribute__((cleanup(topology_put))) struct gmig_topology *topology = NULL;
 	struct gmig_features features;
 	struct gmig_error err = {0};
@@ -53,7 +48,7 @@ int cmd_doctor(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (gmig_topology_create(0, &topology, &err))
-		return cli_fail(json, &err);
+		return cli_fail(args.json, &err);
 	uname(&name);
 	gmig_probe_features(&features);
 	host.release = name.release;
@@ -61,7 +56,7 @@ int cmd_doctor(int argc, char **argv)
 	host.topology = topology;
 	host.unsafe_kernel = unsafe && !strcmp(unsafe, "1");
 	report = doctor_examine(&host);
-	if (json)
+	if (args.json)
 		cli_print_json(report);
 	else
 		print_report(report);

@@ -4,7 +4,7 @@
 
 int cmd_help(int argc, char **argv)
 {
-	struct cli_args args = {.max_words = 1};
+	struct cli_args args = {.kinds = {CLI_WORD_COMMAND}, .max_words = 1};
 	const struct cli_command *command;
 	int status = cli_parse(argc, argv, &args);
 	char help[] = "--help";

@@ -1,4 +1,4 @@
-/* gmig histogram: how long blocks were closed, and how long threads stalled. */
+/* gmig histogram: how long a right was away from blocks, and how long threads stalled. */
 #include "cli.h"
 #include "commands.h"
 #include "units.h"
@@ -42,28 +42,22 @@ static void print_buckets(const char *title, const json_t *buckets)
 	}
 }
 
+static void print_histograms(const struct cli_args *args, const json_t *answer)
+{
+	const json_t *blackout = json_object_get(answer, "blackout_ns");
+
+	(void)args;
+	print_buckets("blackout of readers", json_object_get(blackout, "read"));
+	print_buckets("blackout of writers", json_object_get(blackout, "write"));
+	print_buckets("stall of a thread of the guest", json_object_get(answer, "stall_ns"));
+}
+
 int cmd_histogram(int argc, char **argv)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print [from_ns, count] pairs as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
-	CLI_JSON result = NULL;
-	struct gmig_error err = {0};
-	int status = cli_parse(argc, argv, &args);
-	const json_t *closed;
+	struct cli_query query = {
+	    .command = "query-histograms",
+	    .args = {CLI_VM, .json_help = "print [from_ns, count] pairs as JSON"},
+	    .print = print_histograms};
 
-	if (status >= 0)
-		return status;
-	if (cli_ask(args.words[0], "query-histograms", NULL, &result, &err))
-		return cli_fail(json, &err);
-	if (json)
-		return cli_print_json(result);
-	closed = json_object_get(result, "blackout_ns");
-	print_buckets("a block was closed to readers", json_object_get(closed, "read"));
-	print_buckets("a block was closed to writers", json_object_get(closed, "write"));
-	print_buckets("a thread of the guest stalled", json_object_get(result, "stall_ns"));
-	return CLI_OK;
+	return cli_run_query(argc, argv, &query);
 }

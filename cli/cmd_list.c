@@ -143,12 +143,7 @@ static void print_list(const json_t *list)
 
 int cmd_list(int argc, char **argv)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print an array of guests", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options};
+	struct cli_args args = {.json_help = "print an array of guests"};
 	CLI_JSON list = json_array();
 	struct gmig_error err = {0};
 	int status = cli_parse(argc, argv, &args);
@@ -156,8 +151,8 @@ int cmd_list(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (list_all(list, &err))
-		return cli_fail(json, &err);
-	if (json)
+		return cli_fail(args.json, &err);
+	if (args.json)
 		return cli_print_json(list);
 	print_list(list);
 	return CLI_OK;

@@ -36,18 +36,11 @@ static void on_interrupt(int number)
 
 /* ---- From the command line to migrate-pages -------------------------------------------------- */
 
-/* Add one of libgmig's words. Each add_ function returns -1 or the exit status. */
-static int add_word(json_t *arguments, const char *name, const char *value,
-		    const char *const *known)
+/* Each add_ function returns -1 or the exit status of a usage error. */
+static void add_word(json_t *arguments, const char *name, const char *value)
 {
-	struct gmig_error err = {0};
-
-	if (!value)
-		return -1;
-	if (gmig_name_index(name, known, value, &err) < 0)
-		return cli_usage("migrate", "--%s", err.text);
-	json_object_set_new(arguments, name, json_string(value));
-	return -1;
+	if (value)
+		json_object_set_new(arguments, name, json_string(value));
 }
 
 static int add_nodes(json_t *arguments, const char *name, const char *text)
@@ -102,16 +95,13 @@ static int build_arguments(const struct request *request, json_t *arguments)
 {
 	int status = add_nodes(arguments, "from", request->from);
 
+	add_word(arguments, "mode", request->mode);
+	add_word(arguments, "mover", request->mover);
+	add_word(arguments, "frames", request->frames);
 	if (status < 0)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
 		status = add_count(arguments, "vnode", request->vnode, GMIG_MAX_VNODES - 1);
-	if (status < 0)
-		status = add_word(arguments, "mode", request->mode, gmig_mode_names());
-	if (status < 0)
-		status = add_word(arguments, "mover", request->mover, gmig_mover_names());
-	if (status < 0)
-		status = add_word(arguments, "frames", request->frames, gmig_frames_names());
 	if (status < 0)
 		status = add_rate(arguments, request->rate);
 	if (status < 0)
@@ -341,8 +331,13 @@ int cmd_migrate(int argc, char **argv)
 	    {.name = "mode",
 	     .placeholder = "MODE",
 	     .help = "readable (default): readers go on while a block is copied; block: they wait",
-	     .text = &r.mode},
-	    {.name = "mover", .placeholder = "MOVER", .help = "uffd", .text = &r.mover},
+	     .text = &r.mode,
+	     .choices = gmig_mode_names},
+	    {.name = "mover",
+	     .placeholder = "MOVER",
+	     .help = "what moves the memory",
+	     .text = &r.mover,
+	     .choices = gmig_mover_names},
 	    {.name = "threads",
 	     .placeholder = "N",
 	     .help = "copy with N threads; default 1",
@@ -353,22 +348,24 @@ int cmd_migrate(int argc, char **argv)
 	     .text = &r.batch},
 	    {.name = "frames",
 	     .placeholder = "KIND",
-	     .help = "auto (default), fresh or recycled target frames",
-	     .text = &r.frames},
+	     .help = "target frames: what the pool has (auto, default), new ones, or those alone",
+	     .text = &r.frames,
+	     .choices = gmig_frames_names},
 	    {.name = "with-guest",
 	     .help = "and bring processes in the guest together with their memory, by its agent",
 	     .flag = &r.with_guest},
 	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &r.detach},
-	    {.name = "json", .help = "print the result as one line of JSON", .flag = &r.json},
 	    {0},
 	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
+	struct cli_args args = {CLI_VM, .options = options,
+				.json_help = "print the result as one line of JSON"};
 	int status = cli_parse(argc, argv, &args);
 	json_t *arguments;
 
 	if (status >= 0)
 		return status;
 	r.vm = args.words[0];
+	r.json = args.json;
 	if (r.detach && r.with_guest)
 		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
 					    "comes after the host's");

@@ -22,12 +22,7 @@ static int await_end(struct control_client *client, struct gmig_error *err)
 
 int cmd_quit(int argc, char **argv)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print the answer as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
+	struct cli_args args = {CLI_VM, .json_help = "print the answer as JSON"};
 	CLI_CLIENT client = NULL;
 	CLI_JSON result = NULL;
 	struct gmig_error err = {0};
@@ -37,8 +32,8 @@ int cmd_quit(int argc, char **argv)
 		return status;
 	if (cli_connect(args.words[0], &client, &err) ||
 	    control_call(client, "quit", NULL, &result, &err) || await_end(client, &err))
-		return cli_fail(json, &err);
-	if (json)
+		return cli_fail(args.json, &err);
+	if (args.json)
 		return cli_print_json(result);
 	printf("%s: ended\n", args.words[0]);
 	return CLI_OK;

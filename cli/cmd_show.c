@@ -110,11 +110,12 @@ static void print_head(const json_t *guest)
 	       (unsigned long long)cli_number(guest, "sleepers"));
 }
 
-static void print_guest(const json_t *guest)
+static void print_guest(const struct cli_args *args, const json_t *guest)
 {
 	const json_t *jobs = json_object_get(guest, "jobs"),
 		     *probe = json_object_get(guest, "probe");
 
+	(void)args;
 	print_head(guest);
 	putchar('\n');
 	cli_print_rows(residency_rows, guest);
@@ -132,22 +133,9 @@ static void print_guest(const json_t *guest)
 
 int cmd_show(int argc, char **argv)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print everything as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
-	CLI_JSON guest = NULL;
-	struct gmig_error err = {0};
-	int status = cli_parse(argc, argv, &args);
+	struct cli_query query = {.command = "query-residency",
+				  .args = {CLI_VM, .json_help = "print everything as JSON"},
+				  .print = print_guest};
 
-	if (status >= 0)
-		return status;
-	if (cli_ask(args.words[0], "query-residency", NULL, &guest, &err))
-		return cli_fail(json, &err);
-	if (json)
-		return cli_print_json(guest);
-	print_guest(guest);
-	return CLI_OK;
+	return cli_run_query(argc, argv, &query);
 }

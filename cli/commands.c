@@ -12,23 +12,21 @@ const struct cli_command cli_commands[] = {
      "move a guest's memory between host nodes while it runs", cmd_migrate},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},
     {"cancel", "VM JOB [--json]", "end a migration; what has moved stays moved", cmd_cancel},
-    {"pause-job", "VM JOB [--json]", "let a migration rest", cmd_pause_job},
-    {"resume-job", "VM JOB [--json]", "let it go on", cmd_resume_job},
+    {"pause-job", "VM JOB [--json]", "pause a migration", cmd_pause_job},
+    {"resume-job", "VM JOB [--json]", "resume a paused migration", cmd_resume_job},
     {"set-rate", "VM JOB RATE [--json]",
      "limit a running migration to RATE bytes a second, 0 for no limit", cmd_set_rate},
     {"stop", "VM [--json]", "stop the guest's CPUs", cmd_stop},
-    {"cont", "VM [--json]", "let them go on", cmd_cont},
+    {"cont", "VM [--json]", "resume the guest's CPUs", cmd_cont},
     {"quit", "VM [--json]", "end the guest", cmd_quit},
-    {"check", "VM [--json]", "verify that no memory is lost and that nobody waits in vain",
+    {"check", "VM [--json]", "verify that no memory is lost and that no thread waits forever",
      cmd_check},
-    {"histogram", "VM [--json]", "draw how long blocks were closed and how long threads stalled",
-     cmd_histogram},
+    {"histogram", "VM [--json]",
+     "draw how long blocks were out of reach and how long threads stalled", cmd_histogram},
     {"doctor", "[--json]", "tell whether migration works on this host, and what to do if not",
      cmd_doctor},
     {"agent", "VM VERB [OPTION]..",
-     "ask the agent in a guest: ping info topology ps maps migrate move affinity collapse "
-     "stall-probe jobs job cancel set-rate",
-     cmd_agent},
+     "ask the agent in a guest, or have it move processes between the guest's nodes", cmd_agent},
     {"help", "[COMMAND]", "tell about gmig or one command", cmd_help},
     {0},
 };
@@ -47,6 +45,8 @@ int cli_main(int argc, char **argv)
 		puts("gmig " GMIG_VERSION);
 		return CLI_OK;
 	}
+	if (!strcmp(argv[1], "--complete-tables"))
+		return cli_print_completion_tables();
 	command = cli_find_command(argv[1]);
 	if (!command)
 		return cli_usage("", "there is no command '%s'", argv[1]);

@@ -33,46 +33,29 @@ int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **res
 	return control_call(client, command, arguments, result, err);
 }
 
-int cli_run_plain(int argc, char **argv, const char *command, const char *done)
+static int print_answer(const struct cli_query *query, const json_t *answer)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print the answer as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options, .min_words = 1, .max_words = 1};
-	CLI_JSON result = NULL;
-	struct gmig_error err = {0};
-	int status = cli_parse(argc, argv, &args);
-
-	if (status >= 0)
-		return status;
-	if (cli_ask(args.words[0], command, NULL, &result, &err))
-		return cli_fail(json, &err);
-	if (json)
-		return cli_print_json(result);
-	printf("%s: %s\n", args.words[0], done);
-	return CLI_OK;
+	if (query->args.json)
+		cli_print_json(answer);
+	else
+		query->print(&query->args, answer);
+	return query->status ? (int)query->status(answer) : CLI_OK;
 }
 
-int cli_run_job_verb(int argc, char **argv, const char *command)
+int cli_run_query(int argc, char **argv, struct cli_query *query)
 {
-	bool json = false;
-	const struct cli_option options[] = {
-	    {.name = "json", .help = "print the job as JSON", .flag = &json},
-	    {0},
-	};
-	struct cli_args args = {.options = options, .min_words = 2, .max_words = 2};
-	CLI_JSON job = NULL;
+	int status = cli_parse(argc, argv, &query->args);
 	struct gmig_error err = {0};
-	int status = cli_parse(argc, argv, &args);
+	CLI_JSON arguments = NULL;
+	CLI_JSON answer = NULL;
 
 	if (status >= 0)
 		return status;
-	if (cli_ask(args.words[0], command, json_pack("{s:s}", "id", args.words[1]), &job, &err))
-		return cli_fail(json, &err);
-	if (json)
-		return cli_print_json(job);
-	printf("job %s: %s\n", args.words[1], cli_text(job, "state"));
-	return CLI_OK;
+	arguments = json_object();
+	status = query->ask ? query->ask(&query->args, arguments) : -1;
+	if (status >= 0)
+		return status;
+	if (cli_ask(query->args.words[0], query->command, json_incref(arguments), &answer, &err))
+		return cli_fail(query->args.json, &err);
+	return print_answer(query, answer);
 }

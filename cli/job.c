@@ -75,33 +75,33 @@ void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles
 
 void cli_times_table(FILE *rows, const json_t *object)
 {
-	const json_t *closed = json_object_get(object, "blackout_ns");
+	const json_t *blackout = json_object_get(object, "blackout_ns");
 
 	fputs("times\t>count\t>p50\t>p99\t>p99.9\t>longest\n", rows);
-	cli_percentiles_row(rows, "closed to readers", json_object_get(closed, "read"));
-	cli_percentiles_row(rows, "closed to writers", json_object_get(closed, "write"));
+	cli_percentiles_row(rows, "blackout of readers", json_object_get(blackout, "read"));
+	cli_percentiles_row(rows, "blackout of writers", json_object_get(blackout, "write"));
 	cli_percentiles_row(rows, "stall of a thread", json_object_get(object, "stall_ns"));
 }
 
 static void print_remaining(FILE *out, const json_t *job)
 {
-	json_t *left = json_object_get(job, "remaining");
+	json_t *reasons = json_object_get(job, "remaining");
 	uint64_t remaining_bytes = cli_number(job, "remaining_bytes");
 	char size[UNITS_TEXT];
 	const char *name;
 	json_t *pages;
 
-	if (!remaining_bytes && !json_object_size(left))
+	if (!remaining_bytes && !json_object_size(reasons))
 		return;
-	fprintf(out, "%s left:\n", units_size(remaining_bytes, size));
-	json_object_foreach (left, name, pages)
+	fprintf(out, "%s remaining:\n", units_size(remaining_bytes, size));
+	json_object_foreach (reasons, name, pages)
 		fprintf(out, "  %lld pages of 4K: %s, %s\n", (long long)json_integer_value(pages),
 			name, cli_reason(name));
 }
 
 void cli_job_summary(FILE *out, const json_t *job)
 {
-	uint64_t lost = cli_number(job, "thp_split"), passes = cli_number(job, "passes");
+	uint64_t split = cli_number(job, "thp_split"), passes = cli_number(job, "passes");
 	char size[UNITS_TEXT], rate[UNITS_TEXT], *rows = NULL;
 	size_t bytes;
 	FILE *memory;
@@ -113,9 +113,9 @@ void cli_job_summary(FILE *out, const json_t *job)
 	if (json_object_get(job, "error"))
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
-	if (lost)
-		fprintf(out, "%llu huge page%s lost: now 4K pages\n", (unsigned long long)lost,
-			lost == 1 ? "" : "s");
+	if (split)
+		fprintf(out, "%llu huge page%s split into 4K pages\n", (unsigned long long)split,
+			split == 1 ? "" : "s");
 	if (!cli_number(job, "moved_bytes"))
 		return;
 	memory = open_memstream(&rows, &bytes);
@@ -142,9 +142,10 @@ void cli_job_table(FILE *rows, const json_t *jobs)
 	size_t i;
 	json_t *job;
 
-	fputs(">job\tstate\tfrom\tto\tmode\t>moved\t>of\t>left\t>rate\t>limit\t>seconds\n", rows);
+	fputs(">job\tstate\tfrom\tto\tmode\t>moved\t>of\t>remaining\t>rate\t>limit\t>seconds\n",
+	      rows);
 	json_array_foreach (jobs, i, job) {
-		char moved[UNITS_TEXT], total[UNITS_TEXT], left[UNITS_TEXT], rate[UNITS_TEXT],
+		char moved[UNITS_TEXT], total[UNITS_TEXT], remaining[UNITS_TEXT], rate[UNITS_TEXT],
 		    limit[UNITS_TEXT];
 
 		fprintf(rows, "%s\t%s\t", cli_text(job, "id"), cli_text(job, "state"));
@@ -154,7 +155,7 @@ void cli_job_table(FILE *rows, const json_t *jobs)
 		fprintf(rows, "\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f\n", cli_text(job, "mode"),
 			units_size(cli_number(job, "moved_bytes"), moved),
 			units_size(cli_number(job, "total_bytes"), total),
-			units_size(cli_number(job, "remaining_bytes"), left),
+			units_size(cli_number(job, "remaining_bytes"), remaining),
 			units_rate(cli_real(job, "bytes_per_second"), rate),
 			cli_number(job, "rate") ? units_size(cli_number(job, "rate"), limit) : "-",
 			cli_real(job, "seconds"));

@@ -1,6 +1,16 @@
 # What is installed besides programs and libraries, and the Debian packages that cpack makes.
 install(FILES packaging/60-gmig-userfaultfd.rules DESTINATION lib/udev/rules.d)
-install(FILES packaging/gmig.bash-completion RENAME gmig
+set(completion ${CMAKE_BINARY_DIR}/gmig.bash-completion)
+add_custom_command(OUTPUT ${completion}
+	COMMAND ${CMAKE_COMMAND} -DGMIG=$<TARGET_FILE:gmig-cli> -DOUTPUT=${completion}
+		-DTEMPLATE=${PROJECT_SOURCE_DIR}/packaging/gmig.bash-completion.in
+		-P ${PROJECT_SOURCE_DIR}/packaging/completion.cmake
+	DEPENDS gmig-cli packaging/gmig.bash-completion.in packaging/completion.cmake)
+add_custom_target(completion ALL DEPENDS ${completion})
+if(BUILD_TESTING)
+	add_test(NAME unit/completion COMMAND bash ${PROJECT_SOURCE_DIR}/tests/unit/completion.sh ${completion})
+endif()
+install(FILES ${completion} RENAME gmig
 	DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME gmig)

@@ -232,7 +232,7 @@ START_TEST(show_for_people_has_memory_times_probe_and_jobs)
 	ck_has(out_text, "memory   size  node 0  node 1  node 3  untouched\n"
 			 "vnode 0    1G    512M    256M       0       256M\n"
 			 "pool              16M       0       0           \n");
-	ck_has(out_text, "gap in the guest       7  2.00 us  4.00 us  6.00 us  8.00 us\n");
+	ck_has(out_text, "gap in the guest         7  2.00 us  4.00 us  6.00 us  8.00 us\n");
 	ck_has(out_text, "probe guest: 12 sweeps, 0 errors\n");
 	ck_has(out_text, "job  state      from  to  mode");
 	ck_assert_ptr_null(strstr(out_text, "quarantine"));
@@ -272,9 +272,10 @@ START_TEST(jobs_are_listed)
 	json_t *jobs;
 
 	ck_assert_int_eq(gmig("jobs", "vm1", NULL), CLI_OK);
-	ck_has(out_text,
-	       "job  state    from  to  mode      moved  of  left       rate  limit  seconds\n"
-	       "  1  running  0     1   readable   512M  1G  512M  2.15 GB/s      -      0.5\n");
+	ck_has(
+	    out_text,
+	    "job  state    from  to  mode      moved  of  remaining       rate  limit  seconds\n"
+	    "  1  running  0     1   readable   512M  1G       512M  2.15 GB/s      -      0.5\n");
 	ck_assert_int_eq(gmig("jobs", "vm1", "--json", NULL), CLI_OK);
 	jobs = out_json();
 	ck_assert_int_eq(json_equal(json_array_get(jobs, 0), fake.job), 1);

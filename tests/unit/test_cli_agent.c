@@ -99,7 +99,7 @@ static const struct {
 	const char *text;
 } mistakes[] = {
     {{NULL}, "say which guest, and what: gmig agent VM ping"},
-    {{"fly"}, "'fly' is none of ping, info,"},
+    {{"fly"}, "VERB: 'fly' is none of ping, info,"},
     {{"ping", "twice"}, "'ping' takes no word behind it"},
     {{"job"}, "'job' takes a job's id"},
     {{"maps"}, "--pid is missing"},

@@ -138,10 +138,10 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 	json_object_set_new(fake.job, "thp_split", json_integer(3));
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_REMAINING);
 	ck_has(out_text, "job 1 completed: 512M moved in 0.500 s, 2.15 GB/s, 1 pass\n");
-	ck_has(out_text, "8K left:\n  2 pages of 4K: EBUSY, pinned or in use");
-	ck_has(out_text, "3 huge pages lost");
-	ck_has(out_text, "closed to writers      7   100 us   200 us   300 us   400 us\n");
-	ck_has(out_text, "stall of a thread      7  50.0 us   100 us   150 us   200 us\n");
+	ck_has(out_text, "8K remaining:\n  2 pages of 4K: EBUSY, pinned or in use");
+	ck_has(out_text, "3 huge pages split into 4K pages");
+	ck_has(out_text, "blackout of writers      7   100 us   200 us   300 us   400 us\n");
+	ck_has(out_text, "stall of a thread        7  50.0 us   100 us   150 us   200 us\n");
 }
 END_TEST
 

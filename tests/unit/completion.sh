@@ -1,0 +1,57 @@
+#!/bin/bash
+# The shell's completion, as it was built: completion.sh FILE
+set -u
+# shellcheck source=/dev/null
+. "$1" || exit 1
+XDG_RUNTIME_DIR=$(mktemp -d)
+trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
+mkdir "$XDG_RUNTIME_DIR/gmig"
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$XDG_RUNTIME_DIR/gmig/vm1.sock" || exit 77
+# shellcheck disable=SC2317 # the completion calls it
+gmig() {
+	[ "$*" = 'jobs vm1 --json' ] && echo '[{"id":"7"},{"id":"12"}]'
+}
+failed=0
+
+# expect 'WORDS SO FAR' WANTED..: all that completing the last word offers; '..' at the end: among others.
+expect() {
+	local line=$1 want got
+	shift
+	read -ra COMP_WORDS <<<"$line"
+	[[ $line != *' ' ]] || COMP_WORDS+=('')
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	COMPREPLY=()
+	_gmig
+	want=" $* " got=" ${COMPREPLY[*]} "
+	if [ "${*: -1}" = .. ]; then
+		want=" ${*:1:$#-1} "
+		[[ $got == *"$want"* ]] && return
+	else
+		[ "$got" = "$want" ] && return
+	fi
+	echo "not ok '$line': offers '${COMPREPLY[*]}', not '$*'"
+	failed=1
+}
+
+expect 'gmig mig' migrate
+expect 'gmig ' list show migrate ..
+expect 'gmig --' --help --version
+expect 'gmig migrate ' vm1
+expect 'gmig migrate --from 0 ' vm1
+expect 'gmig migrate vm1 '
+expect 'gmig migrate vm1 --mode ' readable block
+expect 'gmig migrate vm1 --frames r' recycled
+expect 'gmig migrate vm1 --mover ' uffd ..
+expect 'gmig migrate vm1 --ba' --batch
+expect 'gmig migrate vm1 --with' --with-guest
+expect 'gmig migrate vm1 --rate ' 100M 500M 1G
+expect 'gmig migrate vm1 --from ' 0 ..
+expect 'gmig cancel vm1 ' 7 12
+expect 'gmig cancel --json vm1 1' 12
+expect 'gmig set-rate vm1 7 '
+expect 'gmig list '
+expect 'gmig agent vm1 st' stall-probe
+expect 'gmig agent vm1 ps --mapp' --mappings
+expect 'gmig help hist' histogram
+[ $failed = 0 ] && echo ok
+exit $failed
