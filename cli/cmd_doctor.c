@@ -11,7 +11,7 @@
 
 static void topology_put(struct gmig_topology **topology)
 {
-	gmig_topology_destroy(*topology);
+	gmig_topology_put(*topology);
 }
 
 static void print_report(const json_t *report)

@@ -31,7 +31,7 @@ int main(void)
 	rc = gmig_create(&options, &gmig, &err);
 	if (rc == -ENOSYS || rc == -EPERM) {
 		printf("skipped: %s\n", err.text);
-		gmig_topology_destroy(topology);
+		gmig_topology_put(topology);
 		return 77;
 	}
 	if (rc || gmig_region_add(gmig, &region, &ram, &err))
@@ -51,6 +51,6 @@ out:
 		fprintf(stderr, "move: %s\n", err.text);
 	gmig_job_put(job);
 	gmig_destroy(gmig);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 	return err.code || info.moved_bytes != GUEST_BYTES;
 }

@@ -82,6 +82,7 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	if (!gmig)
 		return gmig_fail(err, -ENOMEM, "no memory for the engine");
 	gmig->options = *options;
+	gmig_topology_get(options->topology);
 	if (!gmig->options.pool_bytes_per_node)
 		gmig->options.pool_bytes_per_node = ENGINE_POOL_BYTES;
 	gmig->sys = options->sys ? options->sys : &gmig_sys_real;
@@ -138,6 +139,7 @@ void gmig_destroy(struct gmig *gmig)
 	ledger_destroy(gmig->ledger);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		stripe_destroy(&gmig->stripes[i]);
+	gmig_topology_put(gmig->options.topology);
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->lock);
 	free(gmig);

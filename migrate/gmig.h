@@ -41,19 +41,48 @@ extern "C" {
 struct gmig_topology;
 
 /*
- * Read the host's nodes (libnuma). fake_nodes > 0: pretend that many nodes instead: all work is real, only the
- * placement is pretended, and gmig_topology_is_fake() says so.
- * -EINVAL fake_nodes > GMIG_MAX_NODES; -ENOSYS kernel without NUMA is not an error: it is one node, 0.
+ * One look at the host's nodes (sysfs, Documentation/ABI/stable/sysfs-devices-node): constant, so that any thread may
+ * read it, and counted: it goes with its last reference. Nodes and memory that come or go later are seen by
+ * gmig_topology_refresh() only.
+ *
+ * fake_nodes > 0: pretend that many nodes instead: all work is real, only the placement is pretended, and
+ * gmig_topology_is_fake() says so. A kernel without NUMA has one node, 0.
+ * -EINVAL fake_nodes > GMIG_MAX_NODES; -ENODEV no node has memory; -EIO sysfs makes no sense; -ENOMEM.
  */
 int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
 			 struct gmig_error *err);
-void gmig_topology_destroy(struct gmig_topology *topology);
+/* Another reference, to be put like the first. NULL is legal for both. */
+struct gmig_topology *gmig_topology_get(struct gmig_topology *topology);
+void gmig_topology_put(struct gmig_topology *topology);
+/*
+ * Look again. *out is a new reference: to `topology` itself when nothing has changed, else to a new topology with the
+ * next generation. The caller's reference to `topology` stays. Errors as gmig_topology_create().
+ */
+int gmig_topology_refresh(struct gmig_topology *topology, struct gmig_topology **out,
+			  struct gmig_error *err);
+/* 1 at first; one more for each refresh that found a change. */
+uint64_t gmig_topology_generation(const struct gmig_topology *topology);
 bool gmig_topology_is_fake(const struct gmig_topology *topology);
-/* The nodes that are online and have memory. Valid as long as the topology. */
+
+/* Sets of nodes, valid as long as the topology: nodes that are online and have memory; */
 const struct gmig_node_set *gmig_topology_nodes(const struct gmig_topology *topology);
+/* that are online, with memory or only with CPUs; */
+const struct gmig_node_set *gmig_topology_online(const struct gmig_topology *topology);
+/* whose ids can ever come online on this host; */
+const struct gmig_node_set *gmig_topology_possible(const struct gmig_topology *topology);
+/* on which this process's cpuset allows memory (Mems_allowed of proc_pid_status(5)), online or not. */
+const struct gmig_node_set *gmig_topology_allowed(const struct gmig_topology *topology);
+
+/* As ACPI's SLIT has it: 10 is local, 255 is out of reach. 0: one of them is not online. */
 unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a,
 				    unsigned int b);
-/* Total and free memory of a node now, in bytes; 0 for a node that is not there. Fake nodes share the host's. */
+/*
+ * The node of `among` that is nearest to `node`: itself when it is one of them, the lower id when two are equally far.
+ * GMIG_NO_NODE: the set is empty.
+ */
+unsigned int gmig_topology_nearest(const struct gmig_topology *topology, unsigned int node,
+				   const struct gmig_node_set *among);
+/* Memory of a node in bytes: all of it, and what is free now. 0 for a node that is not online. Fake nodes share the host's. */
 uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigned int node);
 uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node);
 /* Fill mask (bit n: CPU n, CPUs >= 64 * words are left out) with the node's CPUs. */
@@ -105,7 +134,7 @@ struct gmig_sys; /* system calls and the clock, migrate/sys.h; for tests */
 enum gmig_log_level { GMIG_LOG_ERROR, GMIG_LOG_WARNING, GMIG_LOG_INFO, GMIG_LOG_DEBUG };
 
 struct gmig_options {
-	const struct gmig_topology *topology; /* kept, not owned: must outlive the engine */
+	struct gmig_topology *topology; /* the engine takes a reference of its own */
 	uint64_t
 	    pool_bytes_per_node; /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
 	bool small_pages;	 /* regions and pools without huge pages: every block is 4K */

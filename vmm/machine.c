@@ -64,7 +64,7 @@ void vmm_destroy(struct vmm *vmm)
 		close(vmm->end_fd);
 	vmm_bus_destroy(&vmm->pio);
 	vmm_bus_destroy(&vmm->mmio);
-	gmig_topology_destroy(vmm->topology);
+	gmig_topology_put(vmm->topology);
 	free(vmm->irqchips);
 	free(vmm);
 }

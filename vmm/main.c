@@ -197,7 +197,7 @@ static int run_vm(const struct vmm_options *options, int signals)
 	if (gmig_topology_create(options->fake_nodes, &topology, &err))
 		return refuse(&err);
 	if (check(options, topology, &err) || vmm_create(options, &vmm, &err)) {
-		gmig_topology_destroy(topology);
+		gmig_topology_put(topology);
 		return refuse(&err);
 	}
 	vmm->topology = topology;

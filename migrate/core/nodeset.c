@@ -1,44 +1,50 @@
 /* Sets and lists of nodes as text. Needs only gmig_nodes.h, so that the agent may have it without the engine. */
-#include "../gmig_nodes.h"
+#include "nodeset.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* One number; *text moves behind it. */
-static int parse_node(const char **text, const char *whole, unsigned int *node,
-		      struct gmig_error *err)
+/* A list that is being read: what is left of it, and all of it for error texts. */
+struct list {
+	const char *text, *whole;
+	unsigned int limit;
+};
+
+static int parse_number(struct list *list, unsigned int *number, struct gmig_error *err)
 {
 	unsigned long value;
 	char *end;
 
-	if (!isdigit((unsigned char)**text))
-		return gmig_fail(err, -EINVAL, "nodes are numbers, as in 0,2-3: '%.60s'", whole);
-	value = strtoul(*text, &end, 10);
-	if (value >= GMIG_MAX_NODES)
+	if (!isdigit((unsigned char)*list->text))
+		return gmig_fail(err, -EINVAL, "nodes are numbers, as in 0,2-3: '%.60s'",
+				 list->whole);
+	value = strtoul(list->text, &end, 10);
+	if (value >= list->limit)
 		return gmig_fail(err, -ERANGE, "nodes are numbered 0 to %u: '%.60s'",
-				 GMIG_MAX_NODES - 1, whole);
-	*node = (unsigned int)value;
-	*text = end;
+				 list->limit - 1, list->whole);
+	*number = (unsigned int)value;
+	list->text = end;
 	return 0;
 }
 
 /* "2" or "2-3" */
-static int parse_range(const char **text, const char *whole, unsigned int *first,
-		       unsigned int *last, struct gmig_error *err)
+static int parse_range(struct list *list, unsigned int *first, unsigned int *last,
+		       struct gmig_error *err)
 {
-	int ret = parse_node(text, whole, first, err);
+	int ret = parse_number(list, first, err);
 
 	if (ret)
 		return ret;
 	*last = *first;
-	if (**text == '-') {
-		(*text)++;
-		ret = parse_node(text, whole, last, err);
+	if (*list->text == '-') {
+		list->text++;
+		ret = parse_number(list, last, err);
 	}
 	if (!ret && *last < *first)
-		return gmig_fail(err, -EINVAL, "a range of nodes goes upwards: '%.60s'", whole);
+		return gmig_fail(err, -EINVAL, "a range of nodes goes upwards: '%.60s'",
+				 list->whole);
 	return ret;
 }
 
@@ -48,53 +54,62 @@ static bool is_end(const char *text)
 }
 
 /* After a range: 1 another one follows, 0 the end. */
-static int parse_comma(const char **text, const char *whole, struct gmig_error *err)
+static int parse_comma(struct list *list, struct gmig_error *err)
 {
-	if (is_end(*text))
+	if (is_end(list->text))
 		return 0;
-	if (*(*text)++ != ',')
+	if (*list->text++ != ',')
 		return gmig_fail(err, -EINVAL, "nodes are divided by commas, as in 0,2-3: '%.60s'",
-				 whole);
+				 list->whole);
 	return 1;
 }
 
 int gmig_node_list_parse(const char *text, uint16_t *nodes, size_t max, struct gmig_error *err)
 {
-	const char *whole = text;
+	struct list list = {text, text, GMIG_MAX_NODES};
 	unsigned int first, last;
 	size_t count = 0;
 	int ret;
 
 	do {
-		ret = parse_range(&text, whole, &first, &last, err);
+		ret = parse_range(&list, &first, &last, err);
 		if (ret)
 			return ret;
 		for (; first <= last; first++) {
 			if (count == max)
 				return gmig_fail(err, -E2BIG, "more than %zu nodes: '%.60s'", max,
-						 whole);
+						 text);
 			nodes[count++] = (uint16_t)first;
 		}
-		ret = parse_comma(&text, whole, err);
+		ret = parse_comma(&list, err);
 	} while (ret > 0);
 	return ret ? ret : (int)count;
 }
 
-int gmig_node_set_parse(const char *text, struct gmig_node_set *set, struct gmig_error *err)
+int nodeset_parse_bits(const char *text, unsigned int limit, uint64_t *words,
+		       struct gmig_error *err)
 {
-	struct gmig_node_set parsed = {{0}};
-	const char *whole = text;
+	struct list list = {text, text, limit};
 	unsigned int first, last;
 	int ret = !is_end(text);
 
+	memset(words, 0, limit / 64 * sizeof(*words));
 	while (ret > 0) {
-		ret = parse_range(&text, whole, &first, &last, err);
+		ret = parse_range(&list, &first, &last, err);
 		if (ret)
 			return ret;
 		for (; first <= last; first++)
-			gmig_node_set_add(&parsed, first);
-		ret = parse_comma(&text, whole, err);
+			words[first / 64] |= 1ull << (first % 64);
+		ret = parse_comma(&list, err);
 	}
+	return ret;
+}
+
+int gmig_node_set_parse(const char *text, struct gmig_node_set *set, struct gmig_error *err)
+{
+	struct gmig_node_set parsed;
+	int ret = nodeset_parse_bits(text, GMIG_MAX_NODES, parsed.word, err);
+
 	if (!ret)
 		*set = parsed;
 	return ret;

@@ -1,139 +1,67 @@
-/*
- * What does not change while a guest runs (which nodes, how far, which CPUs) is read once;
- * libnuma's functions for it are not all thread-safe. Free memory is read each time.
- */
-#include "../gmig.h"
+#include "topology.h"
 
 #include <errno.h>
-#include <numa.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define LOCAL_DISTANCE	10 /* as ACPI's SLIT has them */
-#define REMOTE_DISTANCE 20
-#define CPU_WORDS	128 /* 8192 CPUs, Linux's limit on x86 */
-#define CPUS		(CPU_WORDS * 64)
+/* ---- Fake nodes ------------------------------------------------------------------------------ */
 
-struct gmig_topology {
-	bool fake;
-	bool host_has_numa;
-	struct gmig_node_set nodes;
-	uint8_t distance[GMIG_MAX_NODES][GMIG_MAX_NODES];
-	uint64_t cpus[GMIG_MAX_NODES][CPU_WORDS];
-};
-
-static void set_cpu(uint64_t *mask, unsigned int cpu)
+static bool has_cpu(const struct topology_cpus *cpus, unsigned int cpu)
 {
-	mask[cpu / 64] |= 1ull << (cpu % 64);
-}
-
-static bool has_cpu(const uint64_t *mask, unsigned int cpu)
-{
-	return mask[cpu / 64] >> (cpu % 64) & 1;
-}
-
-/* Without NUMA in the kernel: one node with everything. */
-static void read_flat(struct gmig_topology *topology)
-{
-	long count = sysconf(_SC_NPROCESSORS_CONF);
-
-	gmig_node_set_add(&topology->nodes, 0);
-	topology->distance[0][0] = LOCAL_DISTANCE;
-	for (long cpu = 0; cpu < count && cpu < CPUS; cpu++)
-		set_cpu(topology->cpus[0], (unsigned int)cpu);
-}
-
-static uint8_t read_distance(unsigned int a, unsigned int b)
-{
-	int distance = numa_distance((int)a, (int)b);
-
-	/* 0: the kernel does not say. */
-	if (distance <= 0 || distance > UINT8_MAX)
-		return a == b ? LOCAL_DISTANCE : REMOTE_DISTANCE;
-	return (uint8_t)distance;
-}
-
-static int read_cpus(unsigned int node, uint64_t *mask)
-{
-	struct bitmask *cpus = numa_allocate_cpumask();
-
-	if (!cpus)
-		return -ENOMEM;
-	if (!numa_node_to_cpus((int)node, cpus)) {
-		for (unsigned int cpu = 0; cpu < cpus->size && cpu < CPUS; cpu++) {
-			if (numa_bitmask_isbitset(cpus, cpu))
-				set_cpu(mask, cpu);
-		}
-	}
-	numa_free_cpumask(cpus);
-	return 0;
-}
-
-static int read_host(struct gmig_topology *topology)
-{
-	int max, ret;
-
-	topology->host_has_numa = numa_available() >= 0;
-	if (!topology->host_has_numa) {
-		read_flat(topology);
-		return 0;
-	}
-	max = numa_max_node();
-	for (int node = 0; node <= max && node < (int)GMIG_MAX_NODES; node++) {
-		if (!numa_bitmask_isbitset(numa_nodes_ptr, (unsigned int)node) ||
-		    numa_node_size64(node, NULL) <= 0)
-			continue;
-		gmig_node_set_add(&topology->nodes, (unsigned int)node);
-		ret = read_cpus((unsigned int)node, topology->cpus[node]);
-		if (ret)
-			return ret;
-		for (int other = 0; other <= max && other < (int)GMIG_MAX_NODES; other++)
-			topology->distance[node][other] =
-			    read_distance((unsigned int)node, (unsigned int)other);
-	}
-	return gmig_node_set_empty(&topology->nodes) ? -ENODEV : 0;
+	return cpus->word[cpu / 64] >> (cpu % 64) & 1;
 }
 
 /* Spread the host's CPUs over the fake nodes; with fewer CPUs than nodes, nodes share one. */
-static void spread_cpus(struct gmig_topology *topology, const uint64_t *host, unsigned int count)
+static void spread_cpus(struct gmig_topology *topology, const struct topology_cpus *host)
 {
 	unsigned int cpus = 0, nth = 0;
 
-	for (unsigned int cpu = 0; cpu < CPUS; cpu++)
-		cpus += has_cpu(host, cpu);
-	for (unsigned int cpu = 0; cpu < CPUS; cpu++) {
+	for (unsigned int i = 0; i < TOPOLOGY_CPU_WORDS; i++)
+		cpus += (unsigned int)__builtin_popcountll(host->word[i]);
+	for (unsigned int cpu = 0; cpu < TOPOLOGY_CPUS && cpus; cpu++) {
 		if (!has_cpu(host, cpu))
 			continue;
-		for (unsigned int node = nth % count; node < count; node += cpus)
-			set_cpu(topology->cpus[node], cpu);
+		for (unsigned int node = nth % topology->count; node < topology->count;
+		     node += cpus)
+			topology->cpus[node].word[cpu / 64] |= 1ull << (cpu % 64);
 		nth++;
 	}
 }
 
-static void pretend(struct gmig_topology *topology, unsigned int count)
+static int pretend(struct gmig_topology *topology, unsigned int count)
 {
-	uint64_t host[CPU_WORDS] = {0};
+	struct topology_cpus host = {{0}};
+	unsigned int nodes;
+	uint64_t free_now;
 
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
-		for (unsigned int word = 0; word < CPU_WORDS; word++)
-			host[word] |= topology->cpus[node][word];
-	}
-	memset(topology->cpus, 0, sizeof(topology->cpus));
-	memset(topology->distance, 0, sizeof(topology->distance));
-	topology->fake = true;
-	memset(&topology->nodes, 0, sizeof(topology->nodes));
+	for (unsigned int i = 0; i < topology->count; i++)
+		for (unsigned int word = 0; word < TOPOLOGY_CPU_WORDS; word++)
+			host.word[word] |= topology->cpus[i].word[word];
+	topology_drop_nodes(topology);
+	topology->fake_nodes = count;
+	topology->online = (struct gmig_node_set){{0}};
 	for (unsigned int node = 0; node < count; node++)
-		gmig_node_set_add(&topology->nodes, node);
-	for (unsigned int a = 0; a < count; a++) {
-		for (unsigned int b = 0; b < count; b++)
-			topology->distance[a][b] = a == b ? LOCAL_DISTANCE : REMOTE_DISTANCE;
+		gmig_node_set_add(&topology->online, node);
+	topology->possible = topology->online;
+	topology->memory = topology->online;
+	topology->allowed = topology->online;
+	if (topology_add_nodes(topology))
+		return -ENOMEM;
+	nodes = topology->count;
+	for (unsigned int a = 0; a < nodes; a++) {
+		topology_node_memory(topology, a, &topology->total_bytes[a], &free_now);
+		for (unsigned int b = 0; b < nodes; b++)
+			topology->distance[(size_t)a * nodes + b] =
+			    a == b ? TOPOLOGY_LOCAL : TOPOLOGY_REMOTE;
 	}
-	spread_cpus(topology, host, count);
+	spread_cpus(topology, &host);
+	return 0;
 }
 
-int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
-			 struct gmig_error *err)
+/* ---- Creating, holding, refreshing ----------------------------------------------------------- */
+
+int topology_create_at(const char *root, unsigned int fake_nodes, struct gmig_topology **out,
+		       struct gmig_error *err)
 {
 	struct gmig_topology *topology;
 	int ret;
@@ -141,91 +69,159 @@ int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
 	if (fake_nodes > GMIG_MAX_NODES)
 		return gmig_fail(err, -EINVAL, "%u fake nodes are more than %u", fake_nodes,
 				 GMIG_MAX_NODES);
+	if (strlen(root) >= sizeof(topology->root))
+		return gmig_fail(err, -ENAMETOOLONG, "the path of the host's files is too long");
 	topology = calloc(1, sizeof(*topology));
 	if (!topology)
 		return gmig_fail(err, -ENOMEM, "no memory for the list of nodes");
-	ret = read_host(topology);
+	atomic_store(&topology->refs, 1);
+	topology->generation = 1;
+	strcpy(topology->root, root);
+	ret = topology_read(topology, err);
+	if (!ret && fake_nodes && pretend(topology, fake_nodes))
+		ret = gmig_fail(err, -ENOMEM, "no memory for the list of nodes");
 	if (ret) {
-		free(topology);
-		return gmig_fail(err, ret,
-				 ret == -ENOMEM ? "no memory for the list of nodes"
-						: "this host shows no node with memory");
+		gmig_topology_put(topology);
+		return ret;
 	}
-	if (fake_nodes)
-		pretend(topology, fake_nodes);
 	*out = topology;
 	return 0;
 }
 
-void gmig_topology_destroy(struct gmig_topology *topology)
+int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
+			 struct gmig_error *err)
 {
+	return topology_create_at("", fake_nodes, out, err);
+}
+
+struct gmig_topology *gmig_topology_get(struct gmig_topology *topology)
+{
+	/* Relaxed: the caller has a reference, so that nobody frees it meanwhile. */
+	if (topology)
+		atomic_fetch_add_explicit(&topology->refs, 1, memory_order_relaxed);
+	return topology;
+}
+
+void gmig_topology_put(struct gmig_topology *topology)
+{
+	/* Acquire and release: what others read of it came before it is freed. */
+	if (!topology || atomic_fetch_sub_explicit(&topology->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	topology_drop_nodes(topology);
 	free(topology);
+}
+
+static bool same_set(const struct gmig_node_set *a, const struct gmig_node_set *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+static bool same_host(const struct gmig_topology *a, const struct gmig_topology *b)
+{
+	size_t count = a->count;
+
+	return same_set(&a->online, &b->online) && same_set(&a->possible, &b->possible) &&
+	       same_set(&a->memory, &b->memory) && same_set(&a->allowed, &b->allowed) &&
+	       !memcmp(a->total_bytes, b->total_bytes, count * sizeof(*a->total_bytes)) &&
+	       !memcmp(a->distance, b->distance, count * count * sizeof(*a->distance)) &&
+	       !memcmp(a->cpus, b->cpus, count * sizeof(*a->cpus));
+}
+
+int gmig_topology_refresh(struct gmig_topology *topology, struct gmig_topology **out,
+			  struct gmig_error *err)
+{
+	struct gmig_topology *fresh;
+	int ret = topology_create_at(topology->root, topology->fake_nodes, &fresh, err);
+
+	if (ret)
+		return ret;
+	if (same_host(topology, fresh)) {
+		gmig_topology_put(fresh);
+		fresh = gmig_topology_get(topology);
+	} else {
+		fresh->generation = topology->generation + 1;
+	}
+	*out = fresh;
+	return 0;
+}
+
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
+uint64_t gmig_topology_generation(const struct gmig_topology *topology)
+{
+	return topology->generation;
 }
 
 bool gmig_topology_is_fake(const struct gmig_topology *topology)
 {
-	return topology->fake;
+	return topology->fake_nodes;
 }
 
 const struct gmig_node_set *gmig_topology_nodes(const struct gmig_topology *topology)
 {
-	return &topology->nodes;
+	return &topology->memory;
 }
 
-static bool is_there(const struct gmig_topology *topology, unsigned int node)
+const struct gmig_node_set *gmig_topology_online(const struct gmig_topology *topology)
 {
-	return gmig_node_set_has(&topology->nodes, node);
+	return &topology->online;
+}
+
+const struct gmig_node_set *gmig_topology_possible(const struct gmig_topology *topology)
+{
+	return &topology->possible;
+}
+
+const struct gmig_node_set *gmig_topology_allowed(const struct gmig_topology *topology)
+{
+	return &topology->allowed;
+}
+
+static bool is_online(const struct gmig_topology *topology, unsigned int node)
+{
+	return gmig_node_set_has(&topology->online, node);
 }
 
 unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsigned int a,
 				    unsigned int b)
 {
-	if (!is_there(topology, a) || !is_there(topology, b))
+	if (!is_online(topology, a) || !is_online(topology, b))
 		return 0;
-	return topology->distance[a][b];
+	return topology->distance[(size_t)topology->rank[a] * topology->count + topology->rank[b]];
 }
 
-static void host_memory(uint64_t *total, uint64_t *free_now)
+unsigned int gmig_topology_nearest(const struct gmig_topology *topology, unsigned int node,
+				   const struct gmig_node_set *among)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	unsigned int best = GMIG_NO_NODE, best_distance = UINT_MAX;
 
-	*total = (uint64_t)sysconf(_SC_PHYS_PAGES) * page;
-	*free_now = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * page;
-}
+	if (gmig_node_set_has(among, node))
+		return node;
+	gmig_node_set_each (other, among) {
+		unsigned int distance = gmig_topology_distance(topology, node, other);
 
-static void node_memory(const struct gmig_topology *topology, unsigned int node, uint64_t *total,
-			uint64_t *free_now)
-{
-	long long node_free = 0, size;
-
-	*total = 0;
-	*free_now = 0;
-	if (!is_there(topology, node))
-		return;
-	if (topology->fake || !topology->host_has_numa) {
-		host_memory(total, free_now);
-		return;
+		/* Of a node that is not there nothing is known: all are equally far. */
+		if (!distance)
+			distance = UINT8_MAX;
+		if (distance < best_distance) {
+			best = other;
+			best_distance = distance;
+		}
 	}
-	size = numa_node_size64((int)node, &node_free);
-	if (size > 0) {
-		*total = (uint64_t)size;
-		*free_now = node_free > 0 ? (uint64_t)node_free : 0;
-	}
+	return best;
 }
 
 uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigned int node)
 {
-	uint64_t total, free_now;
-
-	node_memory(topology, node, &total, &free_now);
-	return total;
+	return is_online(topology, node) ? topology->total_bytes[topology->rank[node]] : 0;
 }
 
 uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node)
 {
-	uint64_t total, free_now;
+	uint64_t total, free_now = 0;
 
-	node_memory(topology, node, &total, &free_now);
+	if (is_online(topology, node))
+		topology_node_memory(topology, node, &total, &free_now);
 	return free_now;
 }
 
@@ -233,7 +229,7 @@ void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node,
 			size_t words)
 {
 	memset(mask, 0, words * sizeof(*mask));
-	if (is_there(topology, node))
-		memcpy(mask, topology->cpus[node],
-		       (words < CPU_WORDS ? words : CPU_WORDS) * sizeof(*mask));
+	if (is_online(topology, node))
+		memcpy(mask, topology->cpus[topology->rank[node]].word,
+		       (words < TOPOLOGY_CPU_WORDS ? words : TOPOLOGY_CPU_WORDS) * sizeof(*mask));
 }

@@ -149,7 +149,7 @@ static inline void rig_create(struct rig *rig, const struct rig_options *options
 static inline void rig_destroy(struct rig *rig)
 {
 	gmig_destroy(rig->gmig);
-	gmig_topology_destroy(rig->topology);
+	gmig_topology_put(rig->topology);
 	free(rig->counter);
 }
 

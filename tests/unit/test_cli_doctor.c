@@ -57,7 +57,7 @@ static void teardown(void)
 {
 	char command[128];
 
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 	json_decref(report);
 	snprintf(command, sizeof(command), "rm -rf %s", root);
 	ck_assert_int_eq(system(command), 0);
@@ -218,7 +218,7 @@ END_TEST
 
 START_TEST(doctor_one_node_is_a_note)
 {
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 	ck_assert_int_eq(gmig_topology_create(1, &topology, NULL), 0);
 	host.topology = topology;
 	expect("nodes", "note", "1 NUMA node, free: node 0 ", "--fake-nodes 2");

@@ -86,7 +86,7 @@ static void teardown(void)
 	json_decref(answer);
 	for (unsigned int i = 0; i < GUESTS; i++)
 		gmig_destroy(engines[i]);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 }
 
 static const json_t *ask(const char *request)

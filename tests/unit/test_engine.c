@@ -430,7 +430,7 @@ START_TEST(plain_engine_gives_memory_and_refuses_jobs)
 	ck_assert_int_eq(gmig_residency(gmig, 0, bytes), 0);
 	ck_assert_uint_eq(bytes[0], BYTES);
 	gmig_destroy(gmig);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 }
 END_TEST
 
@@ -479,7 +479,7 @@ START_TEST(host_that_cannot_move_is_told_or_runs_plain)
 	memset(ram, 1, BYTES);
 	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, &err), -EOPNOTSUPP);
 	gmig_destroy(gmig);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 }
 END_TEST
 
@@ -509,7 +509,7 @@ START_TEST(kernel_that_damages_memory_is_refused_unless_asked_for)
 	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
 	ck_assert_ptr_null(gmig_why_off(gmig));
 	gmig_destroy(gmig);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 }
 END_TEST
 

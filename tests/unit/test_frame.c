@@ -69,7 +69,7 @@ static void stop(void)
 	}
 	frame_destroy(frames);
 	ledger_destroy(ledger);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 	sys.close(pagemap);
 }
 

@@ -387,7 +387,7 @@ static int check_host(const char *words, struct gmig_error *err)
 	accept(words, &options);
 	ck_assert_int_eq(gmig_topology_create(options.fake_nodes, &topology, err), 0);
 	ret = vmm_options_check_host(&options, topology, err);
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 	return ret;
 }
 

@@ -20,7 +20,7 @@ static void create(unsigned int fake_nodes)
 
 static void teardown(void)
 {
-	gmig_topology_destroy(topology);
+	gmig_topology_put(topology);
 	topology = NULL;
 }
 

@@ -1,0 +1,434 @@
+/* Hosts that no machine at hand is: with holes, without memory, without CPUs, changing under us. */
+#include "../../migrate/core/topology.h"
+#include "host_tree.h"
+
+#include <errno.h>
+
+#define MIB (1ull << 20)
+
+static struct gmig_topology *topology;
+
+static void create(unsigned int fake_nodes)
+{
+	struct gmig_error err = {0};
+
+	ck_assert_msg(!topology_create_at(tree_root, fake_nodes, &topology, &err), "%s", err.text);
+}
+
+static void teardown(void)
+{
+	gmig_topology_put(topology);
+	topology = NULL;
+	tree_remove();
+}
+
+static void ck_set(const struct gmig_node_set *set, const char *expected)
+{
+	char text[64];
+
+	ck_assert_str_eq(gmig_node_set_print(set, text, sizeof(text)), expected);
+}
+
+static bool has_cpu(unsigned int node, unsigned int cpu)
+{
+	uint64_t mask[TOPOLOGY_CPU_WORDS];
+
+	gmig_topology_cpus(topology, node, mask, TOPOLOGY_CPU_WORDS);
+	return mask[cpu / 64] >> (cpu % 64) & 1;
+}
+
+static unsigned int cpu_count(unsigned int node)
+{
+	uint64_t mask[TOPOLOGY_CPU_WORDS];
+	unsigned int count = 0;
+
+	gmig_topology_cpus(topology, node, mask, TOPOLOGY_CPU_WORDS);
+	for (unsigned int i = 0; i < TOPOLOGY_CPU_WORDS; i++)
+		count += (unsigned int)__builtin_popcountll(mask[i]);
+	return count;
+}
+
+/* ---- Shapes ---------------------------------------------------------------------------------- */
+
+static const struct tree_node two[] = {{0, 1024, 100, "0-1", "10 20"},
+				       {1, 1024, 200, "2-3", "20 10"}};
+
+START_TEST(sparse_ids_are_kept_and_distances_found_by_rank)
+{
+	static const struct tree_node nodes[] = {{0, 100, 1, "0-63", "10 11 12 13"},
+						 {8, 200, 1, "64-127", "21 10 23 24"},
+						 {255, 300, 1, "8000", "31 32 10 34"},
+						 {1023, 400, 1, "8191", "41 42 43 10"}};
+	static const unsigned int id[] = {0, 8, 255, 1023};
+
+	tree_nodes("0-1023", nodes, 4);
+	create(0);
+	ck_set(gmig_topology_nodes(topology), "0,8,255,1023");
+	ck_set(gmig_topology_online(topology), "0,8,255,1023");
+	ck_set(gmig_topology_possible(topology), "0-1023");
+	for (unsigned int i = 0; i < 4; i++) {
+		ck_assert_uint_eq(gmig_topology_total_bytes(topology, id[i]), nodes[i].mib * MIB);
+		for (unsigned int k = 0; k < 4; k++)
+			ck_assert_uint_eq(gmig_topology_distance(topology, id[i], id[k]),
+					  i == k ? 10 : 10 * (i + 1) + k + (i > 0));
+	}
+	ck_assert_uint_eq(gmig_topology_distance(topology, 8, 9), 0);
+	ck_assert_uint_eq(cpu_count(8), 64);
+	ck_assert(has_cpu(255, 8000));
+	ck_assert(has_cpu(1023, 8191));
+	ck_assert_uint_eq(cpu_count(1023), 1);
+	ck_assert_uint_eq(cpu_count(7), 0);
+}
+END_TEST
+
+/* FACTS of the field: a fixture that catches most bugs. The distances are not symmetric. */
+START_TEST(one_two_three_gib_host_reads_as_it_is)
+{
+	static const struct tree_node nodes[] = {{0, 1024, 10, "0-2,9", "10 15 20"},
+						 {1, 2048, 20, "3-4,6-8", "20 10 25"},
+						 {2, 3072, 30, "5,10-11", "25 30 10"}};
+	static const unsigned int distance[3][3] = {{10, 15, 20}, {20, 10, 25}, {25, 30, 10}};
+	static const unsigned int node_of_cpu[] = {0, 0, 0, 1, 1, 2, 1, 1, 1, 0, 2, 2};
+
+	tree_nodes("0-2", nodes, 3);
+	create(0);
+	for (unsigned int a = 0; a < 3; a++) {
+		ck_assert_uint_eq(gmig_topology_total_bytes(topology, a), (a + 1) * 1024 * MIB);
+		ck_assert_uint_eq(gmig_topology_free_bytes(topology, a), (a + 1) * 10 * MIB);
+		for (unsigned int b = 0; b < 3; b++)
+			ck_assert_uint_eq(gmig_topology_distance(topology, a, b), distance[a][b]);
+		for (unsigned int cpu = 0; cpu < 12; cpu++)
+			ck_assert_int_eq(has_cpu(a, cpu), node_of_cpu[cpu] == a);
+	}
+	ck_assert_uint_eq(cpu_count(0) + cpu_count(1) + cpu_count(2), 12);
+}
+END_TEST
+
+START_TEST(node_without_memory_is_online_but_no_place_for_memory)
+{
+	static const struct tree_node nodes[] = {{0, 0, 0, "0-3", "10 12 30"},
+						 {1, 1024, 1, "4-7", "12 10 30"},
+						 {2, 2048, 1, "8-9", "30 30 10"}};
+
+	tree_nodes("0-2", nodes, 3);
+	create(0);
+	ck_set(gmig_topology_nodes(topology), "1-2");
+	ck_set(gmig_topology_online(topology), "0-2");
+	ck_assert_uint_eq(gmig_topology_total_bytes(topology, 0), 0);
+	ck_assert_uint_eq(cpu_count(0), 4);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, 2), 30);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 0, gmig_topology_nodes(topology)), 1);
+}
+END_TEST
+
+START_TEST(node_that_says_it_has_memory_but_has_none_is_no_place_for_it)
+{
+	tree_nodes("0-1", two, 2);
+	tree_node(&(struct tree_node){1, 0, 0, "2-3", "20 10"});
+	create(0);
+	ck_set(gmig_topology_nodes(topology), "0");
+}
+END_TEST
+
+START_TEST(node_without_cpus_is_a_place_for_memory)
+{
+	static const struct tree_node nodes[] = {{0, 1024, 1, "0-3", "10 50"},
+						 {4, 8192, 1, "", "50 10"}};
+
+	tree_nodes("0-7", nodes, 2);
+	create(0);
+	ck_set(gmig_topology_nodes(topology), "0,4");
+	ck_assert_uint_eq(cpu_count(4), 0);
+	ck_assert_uint_eq(gmig_topology_total_bytes(topology, 4), 8192 * MIB);
+}
+END_TEST
+
+START_TEST(host_without_numa_is_one_node_with_everything)
+{
+	create(0);
+	ck_set(gmig_topology_nodes(topology), "0");
+	ck_set(gmig_topology_possible(topology), "0");
+	ck_set(gmig_topology_allowed(topology), "0");
+	ck_assert_uint_gt(gmig_topology_total_bytes(topology, 0), 0);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, 0), 10);
+	ck_assert_uint_gt(cpu_count(0), 0);
+}
+END_TEST
+
+START_TEST(fake_nodes_share_the_cpus_of_a_sparse_host)
+{
+	static const struct tree_node nodes[] = {{3, 100, 1, "0-1", "10 20"},
+						 {700, 200, 1, "100-102", "20 10"}};
+
+	tree_nodes("0-1023", nodes, 2);
+	tree_cpuset("3");
+	create(2);
+	ck_set(gmig_topology_nodes(topology), "0-1");
+	ck_set(gmig_topology_possible(topology), "0-1");
+	ck_set(gmig_topology_allowed(topology), "0-1");
+	ck_assert_uint_eq(cpu_count(0), 3);
+	ck_assert_uint_eq(cpu_count(1), 2);
+	ck_assert(has_cpu(1, 101));
+}
+END_TEST
+
+/* ---- Nearest --------------------------------------------------------------------------------- */
+
+START_TEST(nearest_node_is_by_distance_then_by_id)
+{
+	static const struct tree_node nodes[] = {{0, 1, 1, "0", "10 30 20 20"},
+						 {1, 1, 1, "1", "30 10 20 20"},
+						 {2, 1, 1, "2", "20 20 10 30"},
+						 {3, 1, 1, "3", "20 20 30 10"}};
+	struct gmig_node_set among;
+
+	tree_nodes("0-3", nodes, 4);
+	create(0);
+	among = *gmig_topology_nodes(topology);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 2, &among), 2);
+	gmig_node_set_remove(&among, 0);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 0, &among), 2);
+	gmig_node_set_remove(&among, 2);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 0, &among), 3);
+	gmig_node_set_remove(&among, 3);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 0, &among), 1);
+	gmig_node_set_remove(&among, 1);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 0, &among), GMIG_NO_NODE);
+}
+END_TEST
+
+START_TEST(nearest_to_a_node_that_is_not_there_is_the_lowest)
+{
+	tree_nodes("0-7", two, 2);
+	create(0);
+	ck_assert_uint_eq(gmig_topology_nearest(topology, 7, gmig_topology_nodes(topology)), 0);
+	ck_assert_uint_eq(
+	    gmig_topology_nearest(topology, GMIG_NO_NODE, gmig_topology_nodes(topology)), 0);
+}
+END_TEST
+
+/* ---- The cpuset ------------------------------------------------------------------------------ */
+
+START_TEST(cpuset_of_the_process_is_its_own_set)
+{
+	tree_nodes("0-7", two, 2);
+	tree_cpuset("1,5-6");
+	create(0);
+	ck_set(gmig_topology_allowed(topology), "1,5-6");
+	ck_set(gmig_topology_nodes(topology), "0-1");
+}
+END_TEST
+
+START_TEST(process_without_cpusets_may_have_memory_everywhere)
+{
+	tree_nodes("0-7", two, 2);
+	tree_write("Name:\ttest\n", "/proc/self/status");
+	create(0);
+	ck_assert_uint_eq(gmig_node_set_count(gmig_topology_allowed(topology)), GMIG_MAX_NODES);
+}
+END_TEST
+
+/* ---- Changes --------------------------------------------------------------------------------- */
+
+static struct gmig_topology *refresh(uint64_t generation)
+{
+	struct gmig_topology *fresh = NULL;
+	struct gmig_error err = {0};
+
+	ck_assert_msg(!gmig_topology_refresh(topology, &fresh, &err), "%s", err.text);
+	ck_assert_uint_eq(gmig_topology_generation(fresh), generation);
+	return fresh;
+}
+
+START_TEST(refresh_without_a_change_gives_the_same_topology)
+{
+	struct gmig_topology *fresh;
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	ck_assert_uint_eq(gmig_topology_generation(topology), 1);
+	fresh = refresh(1);
+	ck_assert_ptr_eq(fresh, topology);
+	/* Free memory changes all the time and is not part of it. */
+	tree_node(&(struct tree_node){1, 1024, 5, "2-3", "20 10"});
+	ck_assert_uint_eq(gmig_topology_free_bytes(topology, 1), 5 * MIB);
+	gmig_topology_put(fresh);
+	fresh = refresh(1);
+	gmig_topology_put(fresh);
+}
+END_TEST
+
+static const struct tree_node three[] = {{0, 1024, 100, "0-1", "10 20 40"},
+					 {1, 1024, 200, "2-3", "20 10 40"},
+					 {2, 4096, 300, "", "40 40 10"}};
+
+START_TEST(node_that_comes_and_goes_makes_new_generations_and_spares_the_old)
+{
+	struct gmig_topology *fresh, *last;
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	tree_nodes("0-3", three, 3);
+	fresh = refresh(2);
+	ck_set(gmig_topology_nodes(fresh), "0-2");
+	ck_assert_uint_eq(gmig_topology_distance(fresh, 2, 0), 40);
+	/* Who holds the first look still sees what it saw. */
+	ck_set(gmig_topology_nodes(topology), "0-1");
+	ck_assert_uint_eq(gmig_topology_distance(topology, 2, 0), 0);
+	gmig_topology_put(topology);
+	topology = fresh;
+	tree_nodes("0-3", two, 2);
+	last = refresh(3);
+	ck_set(gmig_topology_nodes(last), "0-1");
+	ck_set(gmig_topology_nodes(topology), "0-2");
+	gmig_topology_put(last);
+}
+END_TEST
+
+static void more_memory(void)
+{
+	tree_node(&(struct tree_node){1, 2048, 200, "2-3", "20 10"});
+}
+
+static void fewer_cpus(void)
+{
+	tree_node(&(struct tree_node){1, 1024, 200, "2", "20 10"});
+}
+
+static void other_distance(void)
+{
+	tree_node(&(struct tree_node){1, 1024, 200, "2-3", "21 10"});
+}
+
+static void narrower_cpuset(void)
+{
+	tree_cpuset("0");
+}
+
+static void more_possible(void)
+{
+	tree_write("0-4", TREE_NODES "/possible");
+}
+
+static void (*const changes[])(void) = {more_memory, fewer_cpus, other_distance, narrower_cpuset,
+					more_possible};
+
+START_TEST(change_of_the_host_makes_a_new_generation)
+{
+	struct gmig_topology *fresh;
+
+	tree_nodes("0-3", two, 2);
+	tree_cpuset("0-1");
+	create(0);
+	changes[_i]();
+	fresh = refresh(2);
+	ck_assert_ptr_ne(fresh, topology);
+	gmig_topology_put(fresh);
+}
+END_TEST
+
+START_TEST(topology_lives_until_its_last_reference_is_put)
+{
+	struct gmig_topology *other;
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	other = gmig_topology_get(topology);
+	ck_assert_ptr_eq(other, topology);
+	gmig_topology_put(topology);
+	ck_set(gmig_topology_nodes(other), "0-1");
+	ck_assert_ptr_null(gmig_topology_get(NULL));
+	gmig_topology_put(NULL);
+}
+END_TEST
+
+/* ---- Files that make no sense ---------------------------------------------------------------- */
+
+static const struct {
+	const char *file, *text;
+	int code;
+	const char *says;
+} broken[] = {
+    {TREE_NODES "/online", "none", -EIO, "/node/online"},
+    {TREE_NODES "/online", "0,2000", -EIO, "/node/online"},
+    {TREE_NODES "/possible", "0-", -EIO, "/node/possible"},
+    {TREE_NODES "/has_memory", "x", -EIO, "/node/has_memory"},
+    {TREE_NODES "/has_memory", "\n", -ENODEV, "no node with memory"},
+    {TREE_NODES "/node1/cpulist", "2-9000", -EIO, "/node1/cpulist"},
+    {"/proc/self/status", "Name:\tx\nMems_allowed_list:\tall\n", -EIO, "/proc/self/status"},
+};
+
+START_TEST(broken_file_is_refused_and_named)
+{
+	struct gmig_error err = {0};
+
+	tree_nodes("0-3", two, 2);
+	tree_write(broken[_i].text, "%s", broken[_i].file);
+	ck_assert_int_eq(topology_create_at(tree_root, 0, &topology, &err), broken[_i].code);
+	ck_assert_int_eq(err.code, broken[_i].code);
+	ck_assert_msg(strstr(err.text, broken[_i].says) != NULL, "%s", err.text);
+	ck_assert_ptr_null(topology);
+}
+END_TEST
+
+START_TEST(refresh_that_fails_leaves_the_topology_alone)
+{
+	struct gmig_topology *fresh = NULL;
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	tree_write("nonsense", TREE_NODES "/online");
+	ck_assert_int_eq(gmig_topology_refresh(topology, &fresh, NULL), -EIO);
+	ck_assert_ptr_null(fresh);
+	ck_set(gmig_topology_nodes(topology), "0-1");
+}
+END_TEST
+
+/* As when a node goes between two files; or a kernel that does not say. */
+static const char *const distances[] = {"", "20", "20 10 10", "0 10", "300 10"};
+
+START_TEST(distance_that_is_not_said_is_10_or_20)
+{
+	tree_nodes("0-3", two, 2);
+	tree_node(&(struct tree_node){1, 1024, 200, "2-3", distances[_i]});
+	create(0);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 1, 0), 20);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 1, 1), 10);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("topology_read");
+	TCase *tcase = tcase_create("topology_read");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(tcase, tree_create, teardown);
+	tcase_add_test(tcase, sparse_ids_are_kept_and_distances_found_by_rank);
+	tcase_add_test(tcase, one_two_three_gib_host_reads_as_it_is);
+	tcase_add_test(tcase, node_without_memory_is_online_but_no_place_for_memory);
+	tcase_add_test(tcase, node_that_says_it_has_memory_but_has_none_is_no_place_for_it);
+	tcase_add_test(tcase, node_without_cpus_is_a_place_for_memory);
+	tcase_add_test(tcase, host_without_numa_is_one_node_with_everything);
+	tcase_add_test(tcase, fake_nodes_share_the_cpus_of_a_sparse_host);
+	tcase_add_test(tcase, nearest_node_is_by_distance_then_by_id);
+	tcase_add_test(tcase, nearest_to_a_node_that_is_not_there_is_the_lowest);
+	tcase_add_test(tcase, cpuset_of_the_process_is_its_own_set);
+	tcase_add_test(tcase, process_without_cpusets_may_have_memory_everywhere);
+	tcase_add_test(tcase, refresh_without_a_change_gives_the_same_topology);
+	tcase_add_test(tcase, node_that_comes_and_goes_makes_new_generations_and_spares_the_old);
+	tcase_add_loop_test(tcase, change_of_the_host_makes_a_new_generation, 0,
+			    sizeof(changes) / sizeof(changes[0]));
+	tcase_add_test(tcase, topology_lives_until_its_last_reference_is_put);
+	tcase_add_loop_test(tcase, broken_file_is_refused_and_named, 0,
+			    sizeof(broken) / sizeof(broken[0]));
+	tcase_add_test(tcase, refresh_that_fails_leaves_the_topology_alone);
+	tcase_add_loop_test(tcase, distance_that_is_not_said_is_10_or_20, 0,
+			    sizeof(distances) / sizeof(distances[0]));
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
