@@ -5,6 +5,7 @@
 #include "memory/claim.h"
 #include "memory/fault.h"
 #include "memory/frame.h"
+#include "memory/guest.h"
 #include "memory/ledger.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ static void engine_init_locks(struct gmig *gmig)
 {
 	pthread_mutex_init(&gmig->lock, NULL);
 	pthread_mutex_init(&gmig->check_lock, NULL);
+	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		pthread_mutex_init(&gmig->stripes[i].lock, NULL);
 }
@@ -88,9 +90,16 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	gmig->sys = options->sys ? options->sys : &gmig_sys_real;
 	gmig->fake = gmig_topology_is_fake(options->topology);
 	gmig->pagemap = -1;
-	gmig->next_job_id = 1;
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		gmig->vnodes[i].uffd = -1;
+	gmig->memory = (struct memory){
+	    .ops = &guest_ops,
+	    .sys = gmig->sys,
+	    .topology = options->topology,
+	    .job_event = options->job_event,
+	    .opaque = options->opaque,
+	    .next_job_id = 1,
+	};
 	engine_init_locks(gmig);
 	copy_guard();
 	ret = engine_init(gmig, err);
@@ -123,7 +132,7 @@ void gmig_destroy(struct gmig *gmig)
 {
 	if (!gmig)
 		return;
-	job_end_all(gmig);
+	job_end_all(&gmig->memory);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		fault_stop(gmig->vnodes[i].fault);
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
@@ -141,6 +150,7 @@ void gmig_destroy(struct gmig *gmig)
 		stripe_destroy(&gmig->stripes[i]);
 	gmig_topology_put(gmig->options.topology);
 	pthread_mutex_destroy(&gmig->check_lock);
+	pthread_mutex_destroy(&gmig->memory.jobs_lock);
 	pthread_mutex_destroy(&gmig->lock);
 	free(gmig);
 }
@@ -168,4 +178,22 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid)
 	}
 	pthread_mutex_unlock(&gmig->lock);
 	return ret;
+}
+
+/* ---- Jobs on a guest ------------------------------------------------------------------------- */
+
+int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
+		   struct gmig_error *err)
+{
+	return job_start(&gmig->memory, spec, out, err);
+}
+
+struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id)
+{
+	return job_find(&gmig->memory, id);
+}
+
+size_t gmig_job_list(struct gmig *gmig, uint64_t *ids, size_t max)
+{
+	return job_list(&gmig->memory, ids, max);
 }

@@ -256,12 +256,19 @@ struct gmig_job_info {
 	uint64_t id; /* unique in this engine, from 1 */
 	enum gmig_job_state state;
 	struct gmig_job_spec spec;
-	uint64_t total_bytes, moved_bytes, remaining_bytes;
+	/*
+	 * Of the pages that the plan meant: total = moved + remaining + gone + by_others. gone: their memory was given back
+	 * meanwhile; by_others: another job, or the kernel, took them off the nodes to be left.
+	 */
+	uint64_t total_bytes, moved_bytes, remaining_bytes, gone_bytes, by_others_bytes;
+	/* At the end: what lies on the nodes to be left, that is those in from that are in no to. Whoever brought it there. */
+	uint64_t bytes_on_source;
 	struct gmig_remaining
 	    remaining[GMIG_MAX_REMAINING]; /* why pages stayed; after the job ended */
 	unsigned int remaining_count;
 	unsigned int passes;
-	uint64_t thp_split; /* blocks that were huge before and are not any more */
+	uint64_t thp_joined; /* blocks that became huge */
+	uint64_t thp_split;  /* blocks that were huge before and are not any more */
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */

@@ -1,221 +1,151 @@
+/* The job's thread: plan, passes, a second look, the end. */
 #include "job.h"
-
-#include "../memory/audit.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define TRACE_RECORDS 1024	    /* to begin with */
-#define ADMIT_LOOK_NS 1000000000ull /* who waits longer looks whether it is still worth it */
+#define LATE_ROUNDS 2
 
-/* ---- States -------------------------------------------------------------------------------- */
-
-#define NEXT(state) ((state) + 1) /* 0 = the event is refused */
-
-static const unsigned char job_next[GMIG_JOB_CANCELLED + 1][JOB_EVENTS] = {
-    [GMIG_JOB_CREATED] = {[JOB_RUN] = NEXT(GMIG_JOB_RUNNING),
-			  [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
-			  [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
-    [GMIG_JOB_RUNNING] = {[JOB_PAUSE] = NEXT(GMIG_JOB_PAUSED),
-			  [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
-			  [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
-			  [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
-    [GMIG_JOB_PAUSED] = {[JOB_RESUME] = NEXT(GMIG_JOB_RUNNING),
-			 [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
-			 /* the last block was under way */
-			 [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
-			 [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
-    [GMIG_JOB_CANCELLING] = {[JOB_RUN] = NEXT(GMIG_JOB_CANCELLING),
-			     /* the request came too late to stop anything */
-			     [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
-			     [JOB_STOP] = NEXT(GMIG_JOB_CANCELLED),
-			     [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
-};
-
-int job_change(struct gmig_job *job, enum job_event event)
+static unsigned int follow_target(void *arg, unsigned int node)
 {
-	unsigned int next = job_next[job->state][event];
-	uint64_t now;
+	const struct gmig_job *job = arg;
 
-	if (!next)
-		return job_is_over(job->state) ? -ESRCH : -EALREADY;
-	now = job->gmig->sys->now_ns();
-	if (job->state == GMIG_JOB_PAUSED) {
-		job->paused_ns += now - job->pause_start_ns;
-		rate_resume(&job->rate, now);
-	}
-	job->state = next - 1;
-	if (job->state == GMIG_JOB_PAUSED) {
-		job->pause_start_ns = now;
-		rate_pause(&job->rate, now);
-	}
-	if (job_is_over(job->state))
-		job->end_ns = now;
-	job->announce = true;
-	pthread_cond_broadcast(&job->changed);
-	return 0;
+	return plan_target(&job->plan, 0, node);
 }
 
-enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted)(void *),
-			     void *arg)
+static struct memory_follow follow_of(struct gmig_job *job)
 {
-	const struct gmig_sys *sys = job->gmig->sys;
-	enum job_admission admission = JOB_UNWANTED;
-	struct rate_ticket ticket;
-
-	pthread_mutex_lock(&job->lock);
-	rate_join(&job->rate, &ticket, bytes, sys->now_ns());
-	do {
-		uint64_t now = sys->now_ns(), wait;
-
-		if (job->state == GMIG_JOB_CANCELLING) {
-			admission = JOB_REFUSED;
-		} else if (job->state == GMIG_JOB_PAUSED) {
-			pthread_cond_wait(&job->changed, &job->lock);
-		} else if (!(wait = rate_turn(&job->rate, &ticket, now))) {
-			admission = JOB_ADMITTED;
-		} else {
-			sys->wait_until(&job->changed, &job->lock,
-					now + (wait < ADMIT_LOOK_NS ? wait : ADMIT_LOOK_NS));
-			if (wait > ADMIT_LOOK_NS && !wanted(arg))
-				break;
-		}
-	} while (admission == JOB_UNWANTED);
-	if (admission != JOB_ADMITTED) {
-		rate_leave(&job->rate, &ticket, sys->now_ns());
-		pthread_cond_broadcast(&job->changed);
-	}
-	pthread_mutex_unlock(&job->lock);
-	return admission;
+	return (struct memory_follow){
+	    .owner = job->work.id,
+	    .spec = &job->work.spec,
+	    .target = follow_target,
+	    .arg = job,
+	};
 }
 
-void job_unspent(struct gmig_job *job, uint64_t bytes)
+static int walk_memory(void *arg, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+		       void *visit_arg)
 {
-	if (!bytes)
-		return;
-	pthread_mutex_lock(&job->lock);
-	rate_give_back(&job->rate, bytes, job->gmig->sys->now_ns());
-	pthread_cond_broadcast(&job->changed);
-	pthread_mutex_unlock(&job->lock);
+	struct memory *memory = arg;
+
+	return memory->ops->walk(memory, gfn, pages, visit, visit_arg);
 }
 
-static int job_ask(struct gmig_job *job, enum job_event event)
+/* What is known is made true first: a plan is only as good as the beliefs. */
+static void refresh(struct gmig_job *job)
 {
+	for (size_t i = 0; i < job->range_count && !job_is_cancelled(job); i++)
+		job->memory->ops->refresh(job->memory, &job->ranges[i], job_is_cancelled, job);
+}
+
+/* -ECANCELED is no error: the set is empty then, and nothing was reached. */
+static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
+{
+	const struct workset_options options = {
+	    .ranges = job->ranges,
+	    .range_count = job->range_count,
+	    .walk = walk_memory,
+	    .walk_arg = job->memory,
+	    .late = late,
+	    .stop = job_is_cancelled,
+	    .stop_arg = job,
+	};
 	int ret;
 
-	pthread_mutex_lock(&job->lock);
-	ret = job_change(job, event);
-	pthread_mutex_unlock(&job->lock);
-	return ret;
-}
-
-int gmig_job_pause(struct gmig_job *job)
-{
-	return job_ask(job, JOB_PAUSE);
-}
-
-int gmig_job_resume(struct gmig_job *job)
-{
-	return job_ask(job, JOB_RESUME);
-}
-
-int gmig_job_cancel(struct gmig_job *job)
-{
-	return job_ask(job, JOB_CANCEL);
-}
-
-int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second)
-{
-	int ret = -ESRCH;
-
-	pthread_mutex_lock(&job->lock);
-	if (!job_is_over(job->state)) {
-		rate_set(&job->rate, bytes_per_second, job->gmig->sys->now_ns());
-		pthread_cond_broadcast(&job->changed);
-		ret = 0;
-	}
-	pthread_mutex_unlock(&job->lock);
-	return ret;
-}
-
-/* ---- The job's thread ---------------------------------------------------------------------- */
-
-void job_tell(struct gmig_job *job)
-{
-	const struct gmig_options *options = &job->gmig->options;
-	struct gmig_job_info info;
-
-	pthread_mutex_lock(&job->lock);
-	job->announce = false;
-	pthread_mutex_unlock(&job->lock);
-	if (!options->job_event)
-		return;
-	gmig_job_info(job, &info);
-	options->job_event(options->opaque, &info);
-}
-
-static bool takes_part(const struct gmig_job *job, const struct region *region)
-{
-	return !job->spec.vnodes || job->spec.vnodes >> region->vnode & 1;
-}
-
-/* The audit first: the plan is only as good as the beliefs. */
-static int job_plan(struct gmig_job *job, struct gmig_error *err)
-{
-	struct plan_range ranges[ENGINE_REGIONS];
-	struct gmig *gmig = job->gmig;
-	const struct audit audit = {0};
-	size_t count = 0;
-	int ret = 0;
-
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
-		struct region *region = &gmig->regions[i];
-
-		if (!takes_part(job, region))
-			continue;
-		audit_run(gmig, region, region->gfn, region->pages, &audit);
-		ranges[count].gfn = region->gfn;
-		ranges[count++].pages = region->pages;
-		ret = status_add_range(job->status, region->gfn, region->pages);
-	}
-	if (!ret)
-		ret = plan_build(gmig->shadow, ranges, count, &job->map, &job->plan);
-	if (ret)
+	workset_free(&job->set);
+	ret = workset_build(&job->plan, &options, &job->set);
+	job->is_planned |= !ret;
+	if (ret && ret != -ECANCELED)
 		return gmig_fail(err, ret, "no memory for the plan");
-	atomic_store(&job->total_bytes, job->plan->total_bytes);
 	return 0;
 }
 
-/* Memory that the guest has not touched yet follows what it has. *preferred: where each region pointed
- * before; GMIG_NO_NODE: it does not take part. */
-static int job_prefer(struct gmig_job *job, unsigned int *preferred, struct gmig_error *err)
+/* By the counters, without a walk. */
+static uint64_t bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes)
 {
-	struct gmig *gmig = job->gmig;
+	struct memory *memory = job->memory;
+	uint64_t bytes = 0;
+
+	if (memory->ops->on_node)
+		gmig_node_set_each (node, nodes)
+			bytes += memory->ops->on_node(memory, &job->work.spec, node);
+	return bytes;
+}
+
+static int job_plan(struct gmig_job *job, struct gmig_error *err)
+{
+	struct memory *memory = job->memory;
+	int ret = memory->ops->ranges(memory, &job->work.spec, &job->ranges, &job->range_count);
+
+	if (ret)
+		return gmig_fail(err, ret, "cannot list the memory to move: %s",
+				 gmig_errno_name(ret));
+	for (size_t i = 0; i < job->range_count && !ret; i++)
+		ret = status_add_range(job->status, job->ranges[i].gfn, job->ranges[i].pages);
+	if (ret)
+		return gmig_fail(err, ret, "no memory for the plan");
+	/* Until the set is made, or for a job that is cancelled before. */
+	atomic_store(&job->planned, bytes_on(job, &job->plan.sources) / GMIG_PAGE_BYTES);
+	refresh(job);
+	ret = make_set(job, false, err);
+	if (job->is_planned)
+		atomic_store(&job->planned, job->set.pages);
+	return ret;
+}
+
+/*
+ * Of the blocks that were visited already, those that have something new. Their pages were counted
+ * then; what is new counts when it is found.
+ */
+static void keep_new(struct gmig_job *job)
+{
+	struct workset *set = &job->set;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (job_block_is_new(job, set->word[i]))
+			set->word[kept++] = set->word[i] - workset_pages(set->word[i]);
+	set->count = kept;
+}
+
+/*
+ * Memory may have come to a node that was to be left: a first touch that found no room elsewhere, a
+ * block that another job held and put back, the kernel. So the kernel is asked again, and what is there
+ * is moved, too.
+ */
+static int second_look(struct gmig_job *job, struct gmig_error *err)
+{
 	int ret = 0;
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
-		struct region *region = &gmig->regions[i];
-		unsigned int node = atomic_load(&region->preferred_node);
+	for (unsigned int i = 0; i < LATE_ROUNDS && !ret && !job_is_cancelled(job); i++) {
+		unsigned long long moved = atomic_load(&job->moved);
 
-		if (!takes_part(job, region) || job->map.to[node] == GMIG_NO_NODE)
-			continue;
-		ret = region_prefer(gmig, region, job->id, job->map.to[node], err);
-		if (!ret)
-			preferred[i] = node;
+		refresh(job);
+		ret = make_set(job, true, err);
+		keep_new(job);
+		if (ret || !job->set.count)
+			break;
+		ret = job_run_passes(job, err);
+		if (atomic_load(&job->moved) == moved)
+			break;
 	}
 	return ret;
 }
 
-static void job_prefer_end(struct gmig_job *job, const unsigned int *preferred, bool keep)
+static int job_work(struct gmig_job *job, struct gmig_error *err)
 {
-	for (unsigned int i = 0; i < ENGINE_REGIONS; i++)
-		if (preferred[i] != GMIG_NO_NODE)
-			region_prefer_end(job->gmig, &job->gmig->regions[i], job->id,
-					  job->map.to[preferred[i]], keep);
-}
+	int ret = job_plan(job, err);
 
-static uint64_t pages_remaining(struct gmig_job *job);
+	if (!ret)
+		ret = job->mover->begin(&job->work, err);
+	if (ret)
+		return ret;
+	ret = job_run_passes(job, err);
+	if (!ret)
+		ret = second_look(job, err);
+	job->mover->end(&job->work);
+	return ret;
+}
 
 /*
  * The work is over: what became of it. A cancel that arrives from here on has nothing left to stop,
@@ -223,351 +153,59 @@ static uint64_t pages_remaining(struct gmig_job *job);
  */
 static enum job_event job_outcome(struct gmig_job *job, int ret)
 {
-	bool cancelled;
+	struct job_account pages;
 
-	pthread_mutex_lock(&job->lock);
-	cancelled = job->state == GMIG_JOB_CANCELLING;
-	pthread_mutex_unlock(&job->lock);
-	for (size_t i = 0; job->plan && (ret || cancelled) && i < job->plan->blocks; i++)
-		job_block_unreached(job, job->plan->block_gfn[i]);
+	job_account(job, &pages);
 	if (ret)
 		return JOB_FAIL;
-	return cancelled && pages_remaining(job) ? JOB_STOP : JOB_FINISH;
+	if (!job_is_cancelled(job))
+		return JOB_FINISH;
+	return !job->is_planned || pages.remaining + pages.unreached ? JOB_STOP : JOB_FINISH;
 }
 
-static void job_finish(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
+static void job_end(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
 {
-	struct gmig *gmig = job->gmig;
-	const struct audit audit = {0};
+	uint64_t on_source = bytes_on(job, &job->plan.left) / GMIG_PAGE_BYTES;
 
-	for (unsigned int i = 0; job->plan && i < atomic_load(&gmig->region_count); i++)
-		if (takes_part(job, &gmig->regions[i]))
-			audit_run(gmig, &gmig->regions[i], gmig->regions[i].gfn,
-				  gmig->regions[i].pages, &audit);
-	/* Eight bytes a block, which nobody reads once the job has ended. */
-	plan_destroy(job->plan);
-	job->plan = NULL;
+	/* Nobody reads these once the job has ended. */
+	workset_free(&job->set);
+	free(job->ranges);
+	job->ranges = NULL;
 	pthread_mutex_lock(&job->lock);
 	if (outcome == JOB_FAIL)
 		job->error = *err;
+	job->on_source = on_source;
 	job_change(job, outcome);
 	pthread_mutex_unlock(&job->lock);
 }
 
-static void *job_thread(void *arg)
+/*
+ * Where new memory goes changes first: what is touched after the plan was made must not land where the
+ * job moves memory away from.
+ */
+void *job_thread(void *arg)
 {
 	struct gmig_job *job = arg;
+	struct memory *memory = job->memory;
+	const struct memory_follow follow = follow_of(job);
 	struct gmig_error err = {0};
-	unsigned int preferred[ENGINE_REGIONS];
 	enum job_event outcome;
-	int ret;
+	bool follows = false;
+	int ret = 0;
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
-	for (unsigned int i = 0; i < ENGINE_REGIONS; i++)
-		preferred[i] = GMIG_NO_NODE; /* so has a region that is added meanwhile */
-	/* The preferred nodes first: what is touched after the plan was made must not land where the job moves
-	 * memory away from. */
-	ret = job_prefer(job, preferred, &err);
-	engine_settle_faults(job->gmig);
+	if (memory->ops->follow) {
+		ret = memory->ops->follow(memory, &follow, &err);
+		follows = !ret;
+	}
 	if (!ret)
-		ret = job_plan(job, &err);
-	if (!ret)
-		ret = job_run_passes(job, &err);
+		ret = job_work(job, &err);
 	outcome = job_outcome(job, ret);
-	job_prefer_end(job, preferred, outcome == JOB_FINISH);
-	job_finish(job, outcome, &err);
+	if (follows)
+		memory->ops->follow_end(memory, &follow, outcome == JOB_FINISH);
+	job_end(job, outcome, &err);
 	job_tell(job);
 	gmig_job_put(job);
 	return NULL;
-}
-
-/* ---- Starting and finding ------------------------------------------------------------------ */
-
-static int spec_check(const struct gmig *gmig, const struct gmig_job_spec *spec,
-		      struct gmig_error *err)
-{
-	if (gmig->plain)
-		return gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
-	if (spec->mode != GMIG_MODE_READABLE && spec->mode != GMIG_MODE_BLOCK)
-		return gmig_fail(err, -EINVAL, "mode %d is not known", (int)spec->mode);
-	if (spec->frames > GMIG_FRAMES_RECYCLED)
-		return gmig_fail(err, -EINVAL, "frames %d is not known", (int)spec->frames);
-	if (spec->threads > GMIG_MAX_WORKERS)
-		return gmig_fail(err, -EINVAL, "%u threads: at most %u", spec->threads,
-				 GMIG_MAX_WORKERS);
-	if (spec->batch_pages > GMIG_BLOCK_PAGES)
-		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
-				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
-	if (!mover_find(spec->mover))
-		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
-	if (atomic_load(&gmig->fatal))
-		return gmig_fail(err, -ESHUTDOWN, "the engine met a fatal error");
-	return 0;
-}
-
-/* Needs no engine: the last handle may outlive it. */
-static void job_free(struct gmig_job *job)
-{
-	plan_destroy(job->plan);
-	status_destroy(job->status);
-	trace_destroy(job->trace);
-	pthread_cond_destroy(&job->changed);
-	pthread_mutex_destroy(&job->lock);
-	free(job);
-}
-
-static int job_create(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
-		      struct gmig_error *err)
-{
-	struct gmig_job *job = calloc(1, sizeof(*job));
-	int ret;
-
-	if (!job)
-		return gmig_fail(err, -ENOMEM, "no memory for a job");
-	job->gmig = gmig;
-	job->spec = *spec;
-	job->mover = mover_find(spec->mover);
-	job->spec.mover = job->mover->name;
-	if (!job->spec.threads)
-		job->spec.threads = 1;
-	job->state = GMIG_JOB_CREATED;
-	pthread_mutex_init(&job->lock, NULL);
-	gmig_sys_cond_init(&job->changed);
-	job->start_ns = gmig->sys->now_ns();
-	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
-	ret = plan_map_build(spec, gmig_topology_nodes(gmig->options.topology), &job->map, err);
-	if (!ret && (status_create(&job->status) ||
-		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
-		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
-	if (ret) {
-		job_free(job);
-		return ret;
-	}
-	*out = job;
-	return 0;
-}
-
-/* Forget the oldest ended jobs. Caller holds engine.lock. */
-static void jobs_forget(struct gmig *gmig)
-{
-	unsigned int ended = 0;
-
-	for (struct gmig_job *job = gmig->jobs; job; job = job->next)
-		ended += atomic_load(&job->refs) == 1;
-	for (struct gmig_job **link = &gmig->jobs; *link && ended > ENGINE_ENDED;) {
-		struct gmig_job *job = *link;
-
-		if (atomic_load(&job->refs) > 1) {
-			link = &job->next;
-			continue;
-		}
-		*link = job->next;
-		pthread_join(job->thread, NULL);
-		job_free(job);
-		ended--;
-	}
-}
-
-/* References: the list's, the thread's, the caller's. Caller holds engine.lock. */
-static int job_launch(struct gmig *gmig, struct gmig_job *job, struct gmig_error *err)
-{
-	struct gmig_job **link = &gmig->jobs;
-	int ret;
-
-	if (gmig->ending)
-		return gmig_fail(err, -ESHUTDOWN, "the engine ends");
-	job->id = gmig->next_job_id++;
-	atomic_store(&job->refs, 3);
-	ret = -pthread_create(&job->thread, NULL, job_thread, job);
-	if (ret)
-		return gmig_fail(err, ret, "cannot start the job's thread: %s",
-				 gmig_errno_name(ret));
-	while (*link)
-		link = &(*link)->next;
-	*link = job;
-	jobs_forget(gmig);
-	return 0;
-}
-
-int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
-		   struct gmig_error *err)
-{
-	struct gmig_job *job = NULL;
-	int ret = spec_check(gmig, spec, err);
-
-	if (!ret)
-		ret = job_create(gmig, spec, &job, err);
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&gmig->lock);
-	ret = job_launch(gmig, job, err);
-	pthread_mutex_unlock(&gmig->lock);
-	if (ret) {
-		job_free(job);
-		return ret;
-	}
-	*out = job;
-	return 0;
-}
-
-struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id)
-{
-	struct gmig_job *job;
-
-	pthread_mutex_lock(&gmig->lock);
-	for (job = gmig->jobs; job && job->id != id; job = job->next)
-		;
-	if (job)
-		atomic_fetch_add(&job->refs, 1);
-	pthread_mutex_unlock(&gmig->lock);
-	return job;
-}
-
-void gmig_job_put(struct gmig_job *job)
-{
-	if (job && atomic_fetch_sub(&job->refs, 1) == 1)
-		job_free(job);
-}
-
-size_t gmig_job_list(struct gmig *gmig, uint64_t *ids, size_t max)
-{
-	size_t count = 0;
-
-	pthread_mutex_lock(&gmig->lock);
-	for (struct gmig_job *job = gmig->jobs; job; job = job->next) {
-		if (count < max)
-			ids[count] = job->id;
-		count++;
-	}
-	pthread_mutex_unlock(&gmig->lock);
-	return count;
-}
-
-void job_end_all(struct gmig *gmig)
-{
-	struct gmig_job *job, *next;
-
-	pthread_mutex_lock(&gmig->lock);
-	gmig->ending = true;
-	job = gmig->jobs;
-	gmig->jobs = NULL;
-	pthread_mutex_unlock(&gmig->lock);
-	for (struct gmig_job *each = job; each; each = each->next)
-		gmig_job_cancel(each);
-	for (; job; job = next) {
-		next = job->next;
-		pthread_join(job->thread, NULL);
-		/* Whoever looks through the job at the engine's memory holds this lock. */
-		pthread_mutex_lock(&job->lock);
-		job->gmig = NULL;
-		pthread_mutex_unlock(&job->lock);
-		gmig_job_put(job);
-	}
-}
-
-/* ---- Asking -------------------------------------------------------------------------------- */
-
-void gmig_job_wait(struct gmig_job *job)
-{
-	pthread_mutex_lock(&job->lock);
-	while (!job_is_over(job->state))
-		pthread_cond_wait(&job->changed, &job->lock);
-	pthread_mutex_unlock(&job->lock);
-}
-
-/* Pages that were discarded meanwhile did not stay anywhere. */
-static void info_remaining(struct gmig_job *job, struct gmig_job_info *info)
-{
-	struct gmig_remaining all[GMIG_MAX_REMAINING + 1];
-	unsigned int count = status_count_remaining(job->status, all, GMIG_MAX_REMAINING + 1);
-
-	info->remaining_bytes = 0;
-	for (unsigned int i = 0; i < count && info->remaining_count < GMIG_MAX_REMAINING; i++) {
-		if (all[i].error == ENOENT)
-			continue;
-		info->remaining[info->remaining_count++] = all[i];
-		info->remaining_bytes += all[i].pages * GMIG_PAGE_BYTES;
-	}
-}
-
-static uint64_t pages_remaining(struct gmig_job *job)
-{
-	struct gmig_job_info info = {0};
-
-	info_remaining(job, &info);
-	return info.remaining_bytes / GMIG_PAGE_BYTES;
-}
-
-/* Caller holds lock: a clock read before it could lie before the pause or the end. */
-static void info_times(const struct gmig_job *job, struct gmig_job_info *info)
-{
-	uint64_t end = job_is_over(job->state) ? job->end_ns : job->gmig->sys->now_ns();
-
-	info->start_ns = job->start_ns;
-	info->paused_ns = job->paused_ns;
-	if (job->state == GMIG_JOB_PAUSED)
-		info->paused_ns += end - job->pause_start_ns;
-	info->elapsed_ns = end - job->start_ns - info->paused_ns;
-}
-
-void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
-{
-	memset(info, 0, sizeof(*info));
-	info->id = job->id;
-	info->spec = job->spec;
-	info->total_bytes = atomic_load(&job->total_bytes);
-	info->moved_bytes = atomic_load(&job->moved_bytes);
-	info->thp_split = atomic_load(&job->thp_split);
-	if (info->total_bytes > info->moved_bytes)
-		info->remaining_bytes = info->total_bytes - info->moved_bytes;
-	hist_summary(&job->blackout_read, &info->blackout_read);
-	hist_summary(&job->blackout_write, &info->blackout_write);
-	hist_summary(&job->stall, &info->stall);
-	pthread_mutex_lock(&job->lock);
-	info->state = job->state;
-	info->spec.rate_bytes_per_second = job->rate.bytes_per_second;
-	info->passes = job->passes;
-	info_times(job, info);
-	info->error = job->error;
-	pthread_mutex_unlock(&job->lock);
-	if (job_is_over(info->state))
-		info_remaining(job, info);
-}
-
-/* Of a page that took no part: where it is. */
-static int page_now(struct gmig *gmig, uint64_t gfn)
-{
-	struct shadow_entry entry;
-
-	if (shadow_lookup(gmig->shadow, gfn, &entry))
-		return -EFAULT;
-	return entry.state == SHADOW_NONE ? -ENOENT : entry.node;
-}
-
-size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records,
-		      size_t max)
-{
-	return job->trace ? trace_copy(job->trace, first, records, max) : 0;
-}
-
-int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status)
-{
-	uint64_t gfn = gpa / GMIG_PAGE_BYTES;
-	int ret = 0;
-
-	if (gpa % GMIG_PAGE_BYTES)
-		return -EINVAL;
-	status_get(job->status, gfn, pages, status);
-	for (size_t i = 0; i < pages && !ret; i += GMIG_BLOCK_PAGES) {
-		size_t end = pages - i < GMIG_BLOCK_PAGES ? pages : i + GMIG_BLOCK_PAGES;
-
-		pthread_mutex_lock(&job->lock);
-		ret = job->gmig ? 0 : -ESRCH;
-		for (size_t k = i; k < end && !ret; k++)
-			if (status[k] == STATUS_NOT_TRIED || status[k] == -EFAULT || status[k] >= 0)
-				status[k] = page_now(job->gmig, gfn + k);
-		pthread_mutex_unlock(&job->lock);
-	}
-	return ret;
 }

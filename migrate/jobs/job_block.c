@@ -1,80 +1,23 @@
 /*
- * One block: pick the pages that go from one node to one other, get the frames, claim, move,
- * settle, note. A split block whose pages lie on several nodes takes several rounds.
+ * The blocks of one round: pick the pages that go from one node to one other, have the mover prepare,
+ * claim, move, settle, note. A block whose pages lie on several nodes takes several rounds.
+ *
+ * Every page that belongs to the work when its block is opened leaves here with a result, or counted
+ * as somebody else's doing.
  */
-#include "../core/uffd.h"
-#include "../memory/claim.h"
 #include "job.h"
 
 #include <errno.h>
 
-#define FULL_ENOUGH	 4 /* refusals in a row after which a node is not asked again in this pass */
-#define FRAGMENTED_BYTES (64ull << 20)
-
-/* What one round moves. */
-struct pick {
-	const struct gmig_job *job;
-	const struct bits *skip; /* pages that had their turn */
-	uint64_t block_gfn;
-	struct bits pages;
-	struct bits busy; /* claimed by another job */
-	uint16_t source, target;
-	bool huge;
+/* A block that is worked on. */
+struct block {
+	struct gmig_job *job;
+	uint64_t gfn;
+	const struct bits *only; /* NULL: all pages */
+	struct bits work;	 /* pages that belong to the work and are not done with */
 };
 
-static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
-{
-	struct pick *pick = arg;
-	unsigned int first = (unsigned int)(gfn - pick->block_gfn);
-	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
-	uint16_t target = GMIG_NO_NODE;
-
-	if (bits_get(pick->skip, first) || entry->state == SHADOW_NONE)
-		return 0;
-	if (entry->node < GMIG_MAX_NODES)
-		target = pick->job->map.to[entry->node];
-	if (target == GMIG_NO_NODE)
-		return 0;
-	if (entry->state != SHADOW_PRESENT) {
-		bits_set_range(&pick->busy, first, count);
-		return 0;
-	}
-	if (bits_empty(&pick->pages)) {
-		pick->source = entry->node;
-		pick->target = target;
-		pick->huge = entry->order;
-	}
-	if (entry->node == pick->source && target == pick->target)
-		bits_set_range(&pick->pages, first, count);
-	return 0;
-}
-
-static bool pick_next(struct job_worker *worker, uint64_t block_gfn, const struct bits *skip,
-		      struct pick *pick)
-{
-	*pick = (struct pick){.job = worker->job, .skip = skip, .block_gfn = block_gfn};
-	shadow_walk(worker->job->gmig->shadow, block_gfn, GMIG_BLOCK_PAGES, pick_visit, pick);
-	return !bits_empty(&pick->pages) || !bits_empty(&pick->busy);
-}
-
-static int wanted_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
-{
-	struct pick *pick = arg;
-
-	return bits_get(&pick->pages, (unsigned int)(gfn - pick->block_gfn)) &&
-	       entry->state != SHADOW_NONE && entry->node == pick->source;
-}
-
-/* Does any page of the pick still lie where it was? */
-static bool pick_wanted(void *arg)
-{
-	struct pick *pick = arg;
-
-	return shadow_walk(pick->job->gmig->shadow, pick->block_gfn, GMIG_BLOCK_PAGES, wanted_visit,
-			   pick);
-}
-
-/* ---- Results ------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 
 static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pages, int result)
 {
@@ -86,9 +29,10 @@ static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pa
 	}
 }
 
-static void note_errors(struct gmig_job *job, const struct pick *pick, const struct bits *pages,
-			const int16_t *error)
+static void note_errors(struct gmig_job *job, const struct mover_ticket *ticket,
+			const struct bits *pages)
 {
+	const int16_t *error = ticket->error;
 	unsigned int first = 0, count;
 
 	while ((count = bits_run(pages, &first))) {
@@ -96,7 +40,7 @@ static void note_errors(struct gmig_job *job, const struct pick *pick, const str
 
 		while (same < count && error[first + same] == error[first])
 			same++;
-		status_set(job->status, pick->block_gfn + first, same,
+		status_set(job->status, ticket->block_gfn + first, same,
 			   error[first] ? error[first] : -EIO);
 		first += same;
 	}
@@ -104,286 +48,370 @@ static void note_errors(struct gmig_job *job, const struct pick *pick, const str
 
 static bool is_retried(int result)
 {
-	return result == STATUS_NOT_TRIED || result == -EAGAIN || result == -EBUSY ||
-	       result == -ENOMEM;
+	return result == -EAGAIN || result == -EBUSY || result == -ENOMEM;
 }
 
-/* A later pass must not take up what an earlier one moved: its node may be one to leave, too. */
-static void skip_settled(struct gmig_job *job, uint64_t block_gfn, struct bits *skip)
-{
-	int result[GMIG_BLOCK_PAGES];
+/* ---- What belongs to the work ------------------------------------------------------------------ */
 
-	status_get(job->status, block_gfn, GMIG_BLOCK_PAGES, result);
-	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-		if (!is_retried(result[i]))
-			bits_set(skip, i);
+/* Where the pages of a block are, against the plan. */
+struct survey {
+	const struct block *block;
+	struct bits wanted; /* on a node that the plan moves from */
+	struct bits none;   /* no memory */
+};
+
+static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct survey *survey = arg;
+	const struct plan *plan = &survey->block->job->plan;
+	unsigned int first = (unsigned int)(gfn - survey->block->gfn);
+	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
+
+	if (entry->state == SHADOW_NONE)
+		bits_set_range(&survey->none, first, count);
+	else if (plan_target(plan, gfn, entry->node) != GMIG_NO_NODE &&
+		 (!survey->block->only || bits_get(survey->block->only, first) ||
+		  !gmig_node_set_has(&plan->targets, entry->node)))
+		bits_set_range(&survey->wanted, first, count);
+	return 0;
 }
 
-/* The block is no longer one huge page: so says the table now. */
-static void split(struct gmig_job *job, uint64_t block_gfn)
+static void survey_block(const struct block *block, struct survey *survey)
 {
-	struct stripe *stripe = engine_stripe(job->gmig, block_gfn);
-	struct shadow_entry entry;
+	struct memory *memory = block->job->memory;
 
-	pthread_mutex_lock(&stripe->lock);
-	if (!shadow_lookup(job->gmig->shadow, block_gfn, &entry) && entry.order &&
-	    entry.state == SHADOW_PRESENT &&
-	    !books_split(job->gmig, engine_region_of_gfn(job->gmig, block_gfn), block_gfn))
-		atomic_fetch_add(&job->thp_split, 1);
-	pthread_mutex_unlock(&stripe->lock);
+	*survey = (struct survey){.block = block};
+	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, survey);
 }
 
-/* ---- Frames -------------------------------------------------------------------------------- */
-
-/* Small memory is there, a huge page is not: 4K pages are better than staying. */
-static bool is_fragmented(const struct gmig *gmig, unsigned int node)
+/*
+ * Pages that belong to the work and that nobody moves any more: what became of them. rest: note
+ * -EAGAIN for those that are where they were.
+ */
+static void review(const struct block *block, const struct bits *pages, bool rest)
 {
-	return gmig_topology_free_bytes(gmig->options.topology, node) > FRAGMENTED_BYTES;
-}
-
-static int take_target(struct job_worker *worker, struct pick *pick, struct slot **target)
-{
-	struct gmig_job *job = worker->job;
-	struct frame_want want = {.node = pick->target,
-				  .worker = worker->index,
-				  .huge = pick->huge,
-				  .clean = job->spec.frames == GMIG_FRAMES_FRESH,
-				  .need = pick->pages};
-	int ret;
-
-	if (atomic_load(&job->full[pick->target]) >= FULL_ENOUGH)
-		return -ENOMEM;
-	ret = frame_take(job->gmig->frames, &want, target);
-	if (pick->huge &&
-	    (ret == -ENOSPC || (ret == -ENOMEM && is_fragmented(job->gmig, pick->target)))) {
-		want.huge = false;
-		ret = frame_take(job->gmig->frames, &want, target);
-		if (!ret) {
-			split(job, pick->block_gfn);
-			pick->huge = false;
-		}
-	}
-	if (ret == -ENOMEM)
-		atomic_fetch_add(&job->full[pick->target], 1);
-	else if (!ret)
-		atomic_store(&job->full[pick->target], 0);
-	return ret;
-}
-
-static int take_frames(struct job_worker *worker, struct pick *pick, struct slot **target,
-		       struct slot **source)
-{
-	struct frame_want hole = {
-	    .node = pick->source, .worker = worker->index, .huge = pick->huge};
-	int ret = take_target(worker, pick, target);
-
-	if (ret)
-		return ret;
-	ret = frame_hole(worker->job->gmig->frames, &hole, source);
-	if (ret)
-		frame_give(worker->job->gmig->frames, *target);
-	return ret;
-}
-
-static void give_frames(struct gmig_job *job, const struct pick *pick, struct slot *target,
-			struct slot *source)
-{
-	struct gmig *gmig = job->gmig;
-
-	frame_give(gmig->frames, target);
-	/* Placement is pretended: the frame that became free may serve as the next target. */
-	if (gmig->fake && job->spec.frames != GMIG_FRAMES_FRESH)
-		frame_relabel(gmig->frames, source, pick->target);
-	/* Pages of a huge page that was broken up may still be parts of it, or the zero page: no
-	 * good as frames. */
-	if (!pick->huge && !gmig->options.small_pages)
-		frame_drop(gmig->frames, source);
-	else
-		frame_give(gmig->frames, source);
-}
-
-/* ---- One round ----------------------------------------------------------------------------- */
-
-static void check_huge(struct gmig_job *job, const struct pick *pick,
-		       const struct mover_request *request, const struct mover_result *result)
-{
-	struct uffd_scan scan;
-
-	if (!pick->huge)
-		return;
-	if (result->split) {
-		split(job, pick->block_gfn);
-		return;
-	}
-	if (!uffd_scan(job->gmig->sys, job->gmig->pagemap,
-		       region_hva(request->region, pick->block_gfn), &scan) &&
-	    !scan.huge && !bits_empty(&scan.present))
-		split(job, pick->block_gfn);
-}
-
-/* Both slots are ours. Returns how many pages moved. */
-static unsigned int round_move(struct job_worker *worker, struct pick *pick, struct slot *target,
-			       struct slot *source, struct mover_result *result)
-{
-	struct gmig_job *job = worker->job;
-	struct mover_request request = {
-	    .gmig = job->gmig,
-	    .region = engine_region_of_gfn(job->gmig, pick->block_gfn),
-	    .block_gfn = pick->block_gfn,
-	    .mode = job->spec.mode,
-	    .batch_pages = job->spec.batch_pages,
-	    .huge = pick->huge,
-	    .target = target,
-	    .source = source,
-	    .blackout_read = &job->blackout_read,
-	    .blackout_write = &job->blackout_write,
-	};
-	struct claim claim = {
-	    .gmig = job->gmig,
-	    .region = request.region,
-	    .block_gfn = pick->block_gfn,
-	    .huge = pick->huge,
-	    .from = pick->source,
-	    .to = pick->target,
-	    .owner = job->id,
-	    .memory = BOOKS_SLOT,
-	    .pages = pick->pages,
-	};
-	struct bits refused, stayed;
-
-	claim_take(&claim, &refused);
-	note(job, pick->block_gfn, &refused, -EBUSY);
-	request.pages = stayed = pick->pages = claim.pages;
-	if (bits_empty(&claim.pages))
-		return 0;
-	job->mover->move(&request, result);
-	bits_remove(&stayed, &result->moved);
-	bits_remove(&stayed, &result->gone);
-	if (result->lost)
-		claim_abandon(&claim);
-	else
-		claim_settle(&claim,
-			     &(struct claim_result){result->moved, result->gone, &job->stall});
-	note(job, pick->block_gfn, &result->moved, pick->target);
-	note(job, pick->block_gfn, &result->gone, -ENOENT);
-	note_errors(job, pick, &stayed, result->error);
-	if (!result->lost)
-		check_huge(job, pick, &request, result);
-	return bits_count(&result->moved);
-}
-
-/* What stayed of the pages that were picked says why in `result`, unless nothing was tried. */
-static int first_error(const struct bits *pages, const struct mover_result *result)
-{
-	unsigned int i = bits_next(pages, 0, true);
+	struct gmig_job *job = block->job;
+	struct bits gone = {{0}}, elsewhere = *pages, stay;
+	struct survey survey;
 
 	if (bits_empty(pages))
-		return -EBUSY; /* another job was faster */
-	while (i < GMIG_BLOCK_PAGES && (bits_get(&result->moved, i) || bits_get(&result->gone, i)))
-		i = bits_next(pages, i + 1, true);
-	if (i >= GMIG_BLOCK_PAGES)
-		return 0;
-	return result->error[i] ? result->error[i] : -EIO;
+		return;
+	survey_block(block, &survey);
+	for (unsigned int i = 0; i < BITS_WORDS; i++) {
+		gone.word[i] = pages->word[i] & survey.none.word[i];
+		stay.word[i] = pages->word[i] & survey.wanted.word[i];
+	}
+	bits_remove(&elsewhere, &gone);
+	bits_remove(&elsewhere, &stay);
+	note(job, block->gfn, &gone, -ENOENT);
+	atomic_fetch_add(&job->gone, bits_count(&gone));
+	note(job, block->gfn, &elsewhere, STATUS_NOT_TRIED);
+	atomic_fetch_add(&job->by_others, bits_count(&elsewhere));
+	if (rest)
+		note(job, block->gfn, &stay, -EAGAIN);
 }
 
-/* ret: why no frames were had. */
-static void round_trace(const struct job_worker *worker, const struct pick *pick,
-			const struct mover_result *result, uint64_t begin_ns, int ret)
+void job_block_review(struct gmig_job *job, uint64_t word)
+{
+	struct block block = {
+	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
+	int result[GMIG_BLOCK_PAGES];
+	struct bits pages = {{0}};
+
+	status_get(job->status, block.gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (is_retried(result[i]))
+			bits_set(&pages, i);
+	review(&block, &pages, false);
+}
+
+bool job_block_is_new(struct gmig_job *job, uint64_t word)
+{
+	struct block block = {.job = job, .gfn = workset_gfn(word)};
+	int result[GMIG_BLOCK_PAGES];
+	struct survey survey;
+	unsigned int i;
+
+	survey_block(&block, &survey);
+	status_get(job->status, block.gfn, GMIG_BLOCK_PAGES, result);
+	i = bits_next(&survey.wanted, 0, true);
+	while (i < GMIG_BLOCK_PAGES && result[i] != STATUS_NOT_TRIED)
+		i = bits_next(&survey.wanted, i + 1, true);
+	return i < GMIG_BLOCK_PAGES;
+}
+
+/* What the plan counted on and is not there any more went, or was moved by somebody else. */
+static void account_missing(struct gmig_job *job, const struct survey *survey, unsigned int planned,
+			    unsigned int found)
+{
+	unsigned int missing, none = bits_count(&survey->none);
+
+	if (found >= planned) {
+		atomic_fetch_add(&job->more, found - planned);
+		return;
+	}
+	missing = planned - found;
+	if (none > missing)
+		none = missing;
+	atomic_fetch_add(&job->gone, none);
+	atomic_fetch_add(&job->by_others, missing - none);
+}
+
+/*
+ * A first visit takes all that is wanted; a later one only what is worth another try, and what came
+ * since. What an earlier pass moved is never taken up again: its node may be one to leave, too.
+ */
+static void open_block(struct gmig_job *job, uint64_t word, bool again, struct block *block)
+{
+	int result[GMIG_BLOCK_PAGES];
+	struct survey survey;
+	unsigned int new = 0;
+
+	*block = (struct block){
+	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
+	if (again)
+		job_block_review(job, word);
+	survey_block(block, &survey);
+	status_get(job->status, block->gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = bits_next(&survey.wanted, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&survey.wanted, i + 1, true)) {
+		if (result[i] == STATUS_NOT_TRIED)
+			new ++;
+		else if (!again || !is_retried(result[i]))
+			continue;
+		bits_set(&block->work, i);
+	}
+	account_missing(job, &survey, again ? 0 : workset_pages(word), new);
+}
+
+/* ---- Picking ----------------------------------------------------------------------------------- */
+
+struct pick {
+	struct block *block;
+	struct mover_ticket *ticket;
+	struct bits busy; /* claimed by another job */
+	bool found;
+};
+
+static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct pick *pick = arg;
+	struct mover_ticket *ticket = pick->ticket;
+	unsigned int first = (unsigned int)(gfn - pick->block->gfn);
+	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
+	unsigned int target = GMIG_NO_NODE;
+
+	if (entry->state == SHADOW_NONE || !bits_get(&pick->block->work, first))
+		return 0;
+	target = plan_target(&pick->block->job->plan, gfn, entry->node);
+	if (target == GMIG_NO_NODE)
+		return 0;
+	if (entry->state != SHADOW_PRESENT) {
+		bits_set_range(&pick->busy, first, count);
+		return 0;
+	}
+	if (!pick->found) {
+		pick->found = true;
+		ticket->from = entry->node;
+		ticket->to = target;
+		ticket->huge = entry->order;
+	}
+	if (entry->node == ticket->from && target == ticket->to)
+		bits_set_range(&ticket->pages, first, count);
+	return 0;
+}
+
+/* false: nothing of the block is left to move now. */
+static bool pick_next(struct block *block, struct mover_ticket *ticket)
+{
+	struct memory *memory = block->job->memory;
+	struct pick pick = {.block = block, .ticket = ticket};
+
+	memset(ticket, 0, sizeof(*ticket));
+	ticket->block_gfn = block->gfn;
+	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, pick_visit, &pick);
+	note(block->job, block->gfn, &pick.busy, -EBUSY);
+	bits_remove(&block->work, &pick.busy);
+	return pick.found;
+}
+
+/* ---- One round --------------------------------------------------------------------------------- */
+
+/* Why the first page stayed, unless nothing was tried. */
+static int first_error(const struct mover_ticket *ticket)
+{
+	unsigned int i = bits_next(&ticket->pages, 0, true);
+
+	if (bits_empty(&ticket->pages))
+		return -EBUSY; /* another job was faster */
+	while (i < GMIG_BLOCK_PAGES && (bits_get(&ticket->moved, i) || bits_get(&ticket->gone, i)))
+		i = bits_next(&ticket->pages, i + 1, true);
+	if (i >= GMIG_BLOCK_PAGES)
+		return 0;
+	return ticket->error[i] ? ticket->error[i] : -EIO;
+}
+
+static void round_trace(const struct job_worker *worker, const struct mover_ticket *ticket,
+			uint64_t begin_ns, int ret)
 {
 	struct gmig_job *job = worker->job;
 	const struct gmig_trace_record record = {
-	    .gpa = pick->block_gfn * GMIG_PAGE_BYTES,
+	    .gpa = ticket->block_gfn * GMIG_PAGE_BYTES,
 	    .begin_ns = begin_ns - job->start_ns,
-	    .end_ns = job->gmig->sys->now_ns() - job->start_ns,
-	    .blackout_read_ns = result->blackout_read_ns,
-	    .blackout_write_ns = result->blackout_write_ns,
-	    .pages = bits_count(&pick->pages),
-	    .moved_pages = bits_count(&result->moved),
-	    .from = pick->source,
-	    .to = pick->target,
-	    .worker = (uint8_t)worker->number,
-	    .huge = pick->huge,
-	    .error = ret ? ret : first_error(&pick->pages, result),
+	    .end_ns = job->memory->sys->now_ns() - job->start_ns,
+	    .blackout_read_ns = ticket->blackout_read_ns,
+	    .blackout_write_ns = ticket->blackout_write_ns,
+	    .pages = bits_count(&ticket->pages),
+	    .moved_pages = bits_count(&ticket->moved),
+	    .from = (uint16_t)ticket->from,
+	    .to = (uint16_t)ticket->to,
+	    .worker = (uint8_t)worker->mover.number,
+	    .huge = ticket->huge,
+	    .error = ret ? ret : first_error(ticket),
 	};
 
-	trace_add(job->trace, &record);
+	if (job->trace)
+		trace_add(job->trace, &record);
+}
+
+/* Claim what the ticket names. false: all of it is somebody else's. */
+static bool round_claim(struct job_worker *worker, struct mover_ticket *ticket)
+{
+	struct gmig_job *job = worker->job;
+	struct bits refused;
+
+	ticket->claim.block_gfn = ticket->block_gfn;
+	ticket->claim.huge = ticket->huge;
+	ticket->claim.from = ticket->from;
+	ticket->claim.to = ticket->to;
+	ticket->claim.owner = job->work.id;
+	ticket->claim.memory = job->mover->memory;
+	ticket->claim.pages = ticket->pages;
+	job->memory->ops->claim(job->memory, &ticket->claim, &refused);
+	note(job, ticket->block_gfn, &refused, -EBUSY);
+	ticket->pages = ticket->claim.pages;
+	return !bits_empty(&ticket->pages);
+}
+
+static void round_settle(struct job_worker *worker, struct mover_ticket *ticket)
+{
+	const struct claim_result result = {ticket->moved, ticket->gone, &worker->job->work.stall};
+	struct gmig_job *job = worker->job;
+	struct bits stayed = ticket->pages;
+
+	bits_remove(&stayed, &ticket->moved);
+	bits_remove(&stayed, &ticket->gone);
+	if (ticket->lost)
+		job->memory->ops->abandon(&ticket->claim);
+	else
+		job->memory->ops->settle(&ticket->claim, &result);
+	note(job, ticket->block_gfn, &ticket->moved, (int)ticket->to);
+	note(job, ticket->block_gfn, &ticket->gone, -ENOENT);
+	note_errors(job, ticket, &stayed);
+	atomic_fetch_add(&job->moved, bits_count(&ticket->moved));
+	atomic_fetch_add(&job->gone, bits_count(&ticket->gone));
 }
 
 /* Returns how many pages were tried: pages that another job was faster with, or that no frame was
  * had for, were not. */
-static unsigned int round_run(struct job_worker *worker, struct pick *pick)
+static unsigned int round_run(struct job_worker *worker, unsigned int count)
+{
+	uint64_t begin_ns = worker->job->trace ? worker->job->memory->sys->now_ns() : 0;
+	struct mover_ticket *moving[MOVER_TICKETS];
+	unsigned int tried = 0, n = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct mover_ticket *ticket = &worker->tickets[i];
+		int ret = worker->job->mover->prepare(&worker->mover, ticket);
+
+		if (ret) {
+			note(worker->job, ticket->block_gfn, &ticket->pages, ret);
+			round_trace(worker, ticket, begin_ns, ret);
+		} else if (round_claim(worker, ticket)) {
+			moving[n++] = ticket;
+		} else {
+			worker->job->mover->finish(&worker->mover, ticket);
+			round_trace(worker, ticket, begin_ns, 0);
+		}
+	}
+	if (n)
+		worker->job->mover->move(&worker->mover, moving, n);
+	for (unsigned int i = 0; i < n; i++) {
+		round_settle(worker, moving[i]);
+		worker->job->mover->finish(&worker->mover, moving[i]);
+		round_trace(worker, moving[i], begin_ns, 0);
+		tried += bits_count(&moving[i]->pages);
+	}
+	return tried;
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------------ */
+
+struct batch {
+	struct job_worker *worker;
+	struct block block[MOVER_TICKETS];
+	unsigned int count;
+};
+
+static unsigned int batch_pick(struct batch *batch, uint64_t *bytes)
+{
+	unsigned int n = 0;
+
+	*bytes = 0;
+	for (unsigned int i = 0; i < batch->count; i++) {
+		struct mover_ticket *ticket = &batch->worker->tickets[n];
+
+		if (!pick_next(&batch->block[i], ticket))
+			continue;
+		bits_remove(&batch->block[i].work, &ticket->pages);
+		*bytes += bits_count(&ticket->pages) * GMIG_PAGE_BYTES;
+		n++;
+	}
+	return n;
+}
+
+/* For a job that waits for its turn: is any of it still to be moved? */
+static bool batch_wanted(void *arg)
+{
+	struct batch *batch = arg;
+
+	for (unsigned int i = 0; i < batch->count; i++) {
+		struct survey survey;
+
+		survey_block(&batch->block[i], &survey);
+		if (!bits_empty(&survey.wanted))
+			return true;
+	}
+	return false;
+}
+
+/* Tickets that had no turn: their pages count as not done with. */
+static void batch_unpick(struct batch *batch, unsigned int count)
+{
+	for (unsigned int i = 0; i < batch->count; i++)
+		for (unsigned int k = 0; k < count; k++)
+			if (batch->worker->tickets[k].block_gfn == batch->block[i].gfn)
+				bits_add(&batch->block[i].work, &batch->worker->tickets[k].pages);
+}
+
+bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
 {
 	struct gmig_job *job = worker->job;
-	uint64_t begin_ns = job->trace ? job->gmig->sys->now_ns() : 0;
-	struct mover_result result;
-	struct slot *target, *source;
-	int ret;
+	struct batch batch = {.worker = worker, .count = count};
+	enum job_admission admission = JOB_ADMITTED;
+	unsigned int picked;
+	uint64_t bytes;
 
-	memset(&result, 0, sizeof(result));
-	atomic_store(&worker->target, pick->target);
-	atomic_store(&worker->source, pick->source);
-	ret = take_frames(worker, pick, &target, &source);
-	if (ret) {
-		note(job, pick->block_gfn, &pick->pages, ret == -ENOMEM ? ret : -EAGAIN);
-	} else {
-		unsigned int moved;
-
-		moved = round_move(worker, pick, target, source, &result);
-		if (result.lost) /* a slot holds the guest's content: it is nobody's frame */
-			return bits_count(&pick->pages);
-		give_frames(job, pick, target, source);
-		atomic_fetch_add(&job->moved_bytes, moved * GMIG_PAGE_BYTES);
-		atomic_fetch_sub(&job->total_bytes, bits_count(&result.gone) * GMIG_PAGE_BYTES);
+	for (unsigned int i = 0; i < count; i++)
+		open_block(job, words[i], worker->again, &batch.block[i]);
+	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
+		admission = job_admit(job, bytes, batch_wanted, &batch);
+		if (admission == JOB_ADMITTED)
+			job_unspent(job, bytes - round_run(worker, picked) * GMIG_PAGE_BYTES);
+		else
+			batch_unpick(&batch, picked);
 	}
-	if (job->trace)
-		round_trace(worker, pick, &result, begin_ns, ret);
-	return ret ? 0 : bits_count(&pick->pages);
-}
-
-bool job_block(struct job_worker *worker, uint64_t block_gfn)
-{
-	struct bits skip = {{0}};
-	unsigned int pages;
-	struct pick pick;
-
-	if (worker->again)
-		skip_settled(worker->job, block_gfn, &skip);
-	while (pick_next(worker, block_gfn, &skip, &pick)) {
-		note(worker->job, block_gfn, &pick.busy, -EBUSY);
-		bits_add(&skip, &pick.busy);
-		bits_add(&skip, &pick.pages);
-		if (bits_empty(&pick.pages))
-			continue;
-		pages = bits_count(&pick.pages);
-		switch (job_admit(worker->job, pages * GMIG_PAGE_BYTES, pick_wanted, &pick)) {
-		case JOB_REFUSED:
-			return false;
-		case JOB_UNWANTED:
-			note(worker->job, block_gfn, &pick.pages, -EBUSY);
-			continue;
-		case JOB_ADMITTED:
-			break;
-		}
-		pages -= round_run(worker, &pick);
-		job_unspent(worker->job, pages * GMIG_PAGE_BYTES);
-	}
-	return true;
-}
-
-void job_block_unreached(struct gmig_job *job, uint64_t block_gfn)
-{
-	struct job_worker worker = {.job = job};
-	struct bits skip = {{0}};
-	int result[GMIG_BLOCK_PAGES];
-	struct pick pick;
-
-	status_get(job->status, block_gfn, GMIG_BLOCK_PAGES, result);
-	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-		if (result[i] != STATUS_NOT_TRIED)
-			bits_set(&skip, i);
-	while (pick_next(&worker, block_gfn, &skip, &pick)) {
-		bits_add(&pick.pages, &pick.busy);
-		note(job, block_gfn, &pick.pages, -ECANCELED);
-		bits_add(&skip, &pick.pages);
-	}
+	for (unsigned int i = 0; i < count && admission != JOB_REFUSED; i++)
+		review(&batch.block[i], &batch.block[i].work, true);
+	return admission != JOB_REFUSED;
 }

@@ -1,6 +1,6 @@
 /*
- * Which page goes where: the node map of migrate_pages(2), and the blocks that have pages to move,
- * in the order in which they are moved. Built once by the job's thread; read-only afterwards.
+ * Which page goes where: today by the node map of migrate_pages(2). Built once by the job's thread;
+ * read-only afterwards. What a job has to do with it is its work set (workset.h).
  *
  * Source of the rules: do_migrate_pages() in Linux's mm/mempolicy.c.
  */
@@ -8,7 +8,6 @@
 #define GMIG_PLAN_H
 
 #include "../gmig.h"
-#include "../memory/shadow.h"
 
 /* to[n]: where a page on node n goes; GMIG_NO_NODE: it stays. */
 struct plan_map {
@@ -23,25 +22,21 @@ struct plan_map {
 int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_node_set *online,
 		   struct plan_map *map, struct gmig_error *err);
 
-struct plan_range {
-	uint64_t gfn, pages; /* a region that takes part */
-};
-
+/* Where each page goes. Read-only after plan_create(): any thread. */
 struct plan {
 	struct plan_map map;
-	uint64_t *block_gfn; /* first gfn of each 2M block with at least one PRESENT page to move */
-	size_t blocks;
-	uint64_t total_bytes; /* PRESENT, on a from node, with a target */
+	struct gmig_node_set sources; /* nodes whose pages have a target */
+	struct gmig_node_set targets;
+	struct gmig_node_set left; /* sources that are nobody's target: empty when all goes well */
 };
 
-/*
- * Order: a node's pages leave it before others' pages arrive there, so that full nodes can shift
- * without spare memory. Nodes that change places (a cycle) take turns block by block: one block to
- * spare is enough. Within a node by address. A block with pages of several nodes goes with the node
- * that has most of them. -ENOMEM.
- */
-int plan_build(const struct shadow *shadow, const struct plan_range *ranges, size_t count,
-	       const struct plan_map *map, struct plan **out);
-void plan_destroy(struct plan *plan);
+void plan_create(const struct plan_map *map, struct plan *plan);
+
+/* The node to which the page at gfn, which lies on `node` now, goes; GMIG_NO_NODE: it stays. */
+static inline unsigned int plan_target(const struct plan *plan, uint64_t gfn, unsigned int node)
+{
+	(void)gfn; /* a node map does not ask which page it is */
+	return node < GMIG_MAX_NODES ? plan->map.to[node] : GMIG_NO_NODE;
+}
 
 #endif

@@ -55,6 +55,10 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 
 	bits_remove(&stayed, &result->moved);
 	pthread_mutex_lock(&stripe->lock);
+	/* Halfway: no longer one entry. A split without memory leaves it to the audit to say where its pages are. */
+	if (claim->huge && !bits_empty(&result->moved) && !bits_empty(&stayed) &&
+	    !books_split(gmig, claim->region, claim->block_gfn))
+		claim->huge = false;
 	change(claim, &result->moved, SHADOW_SETTLE);
 	change(claim, &stayed, SHADOW_PUTBACK);
 	change(claim, &result->gone, SHADOW_DISCARD);

@@ -35,7 +35,7 @@ void engine_fatal(struct gmig *gmig, int code, const char *format, ...)
 	va_end(args);
 	engine_log(gmig, GMIG_LOG_ERROR, "event=fatal errno=%s text=\"%s\"", gmig_errno_name(code),
 		   err.text);
-	if (atomic_exchange(&gmig->fatal, true))
+	if (atomic_exchange(&gmig->memory.fatal, true))
 		return;
 	if (gmig->options.fatal)
 		gmig->options.fatal(gmig->options.opaque, &err);
@@ -98,11 +98,14 @@ void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t gf
 #define SERVING_NS 20000
 
 /* A fault thread that begins to serve after this sees what its caller stored before. */
-void engine_settle_faults(struct gmig *gmig)
+void engine_settle_faults(struct gmig *gmig, uint64_t vnodes)
 {
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++) {
-		unsigned int seen = atomic_load(&gmig->vnodes[i].serving);
+		unsigned int seen;
 
+		if (vnodes && !(vnodes >> i & 1))
+			continue;
+		seen = atomic_load(&gmig->vnodes[i].serving);
 		while (seen & 1 && atomic_load(&gmig->vnodes[i].serving) == seen)
 			gmig->sys->sleep_ns(SERVING_NS);
 	}

@@ -16,6 +16,7 @@
 
 #include "../core/hist.h"
 #include "../core/sys.h"
+#include "memory.h"
 #include "shadow.h"
 
 #include <stdatomic.h>
@@ -23,7 +24,6 @@
 #define ENGINE_REGIONS	  (2 * GMIG_MAX_VNODES) /* a vnode may lie around the PCI hole */
 #define ENGINE_STRIPES	  256
 #define ENGINE_TIDS	  64
-#define ENGINE_ENDED	  64 /* ended jobs that are remembered */
 #define ENGINE_POOL_BYTES (16ull << 20)
 
 struct claim;
@@ -69,6 +69,7 @@ struct vnode {
 };
 
 struct gmig {
+	struct memory memory; /* what jobs see */
 	struct gmig_options options;
 	const struct gmig_sys *sys;
 	bool fake;
@@ -89,16 +90,16 @@ struct gmig {
 	atomic_ullong
 	    audit_cursor; /* engine_position() up to which a running count has come; 0: none runs */
 
-	struct gmig_job *jobs; /* guarded by lock; oldest first */
-	uint64_t next_job_id;  /* guarded by lock */
-	bool ending;	       /* guarded by lock */
-	atomic_bool fatal;
-
 	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read regions; 0 = free */
 
 	atomic_ullong sleepers, faults, faults_known_thread;
 	struct hist blackout_read, blackout_write, stall;
 };
+
+static inline struct gmig *engine_of(struct memory *memory)
+{
+	return (struct gmig *)memory;
+}
 
 __attribute__((format(printf, 3, 4))) void engine_log(struct gmig *gmig, enum gmig_log_level level,
 						      const char *format, ...);
@@ -135,7 +136,10 @@ static inline uint64_t engine_position(const struct gmig *gmig, const struct reg
 	return (uint64_t)(region - gmig->regions) << 36 | gfn;
 }
 
-/* Returns when every fault that is being served now has been served. Not from a fault thread. */
-void engine_settle_faults(struct gmig *gmig);
+/*
+ * Returns when every fault of these vnodes (bit v: vnode v; 0: all) that is being served now has been
+ * served. Not from a fault thread.
+ */
+void engine_settle_faults(struct gmig *gmig, uint64_t vnodes);
 
 #endif

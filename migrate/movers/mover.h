@@ -1,51 +1,89 @@
 /*
- * A mover takes claimed pages of one block from the frames they are in to others. The backends are
- * constant tables of functions, listed in mover_all[].
+ * Movers: how pages get to another node. A mover is one const struct of operations; jobs know no more
+ * of it.
  *
- * Runs on a copy worker, which holds engine.gate for reading and owns the claimed entries and both
- * slots. The mover takes no lock; it changes no shadow entry. Whatever happens, on return each page
- * is accessible and not write-protected in the region: on its target frame (moved), on its old one
- * (the rest), or absent (gone) - unless `lost` is set, when a putback was not possible: the block
- * then stays closed.
+ *   check          may this mover do that to this memory?
+ *   begin, end     a job: what its workers share
+ *   worker_begin, worker_end   one thread of the job
+ *   prepare        a ticket: frames and staging, all that may wait or fail, before anything is claimed
+ *   move           claimed pages move, or stay with a reason
+ *   finish         the ticket's rest, after the entries were settled; also when nothing was claimed
+ *
+ * Of prepare, move and finish, each gets all tickets of a round: at most `tickets` of them.
  */
 #ifndef GMIG_MOVER_H
 #define GMIG_MOVER_H
 
-#include "../memory/engine.h"
-#include "../memory/frame.h"
+#include "../core/hist.h"
+#include "../memory/claim.h"
+#include "../memory/memory.h"
 
-struct mover_request {
-	struct gmig *gmig;
-	struct region *region;
-	uint64_t block_gfn;
-	enum gmig_mode mode;
-	unsigned int
-	    batch_pages;     /* small pages that are out of reach together; 0: mover's choice */
-	bool huge;	     /* the whole block as one 2M page */
-	struct bits pages;   /* which pages; huge: all */
-	struct slot *target; /* has those pages */
-	struct slot *source; /* has none: they are moved out into it */
-	struct hist *blackout_read, *blackout_write; /* of the job; recorded beside the engine's */
+#define MOVER_TICKETS 32 /* the most that a mover takes in one round */
+
+struct slot;
+
+/* A job, as its mover sees it. */
+struct mover_job {
+	struct memory *memory;
+	struct gmig_job_spec spec;
+	uint64_t id;
+	struct hist blackout_read, blackout_write, stall;
+	atomic_ullong thp_split;  /* blocks that were huge before and are not any more */
+	atomic_ullong thp_joined; /* blocks that became huge */
+	atomic_size_t ahead;	  /* blocks that no worker has begun */
+	void *state;		  /* the mover's, from begin */
 };
 
-struct mover_result {
+struct mover_worker {
+	struct mover_job *job;
+	unsigned int number; /* in its job, from 0 */
+	void *state;	     /* the mover's, from worker_begin */
+};
+
+/* One block's pages that go from one node to one other. */
+struct mover_ticket {
+	/* the job's; prepare may change huge from true to false, and take pages away that it notes an error for */
+	uint64_t block_gfn;
+	unsigned int from, to;
+	bool huge; /* as one 2M page: then pages are all */
+	struct bits pages;
+	struct claim claim; /* memory's */
+
+	/* results: of each page of `pages` one of moved, gone, or an error */
 	struct bits moved;
 	struct bits gone; /* a hole or the shared zero page: nothing to move, discarded */
-	bool lost;
+	bool lost;	  /* could be neither moved nor put back: stays claimed for ever */
 	uint64_t blackout_read_ns, blackout_write_ns; /* longest time that a right was away */
-	bool split;			 /* the kernel shows the block no longer as one huge page */
-	int16_t error[GMIG_BLOCK_PAGES]; /* -errno of each page that stayed */
+	int16_t error[GMIG_BLOCK_PAGES];	      /* -errno of each page that stayed */
+
+	/* the mover's */
+	struct slot *target, *source;
+	bool split; /* the kernel shows the block no longer as one huge page */
 };
 
 struct mover {
 	const char *name;
-	/* result is zeroed. The slots' `have` follow what was moved. */
-	void (*move)(const struct mover_request *request, struct mover_result *result);
+	unsigned int id;      /* enum region_mover */
+	unsigned int tickets; /* in one round */
+	enum books_memory memory;
+	/* -EINVAL, -EOPNOTSUPP: a combination of memory, mode and options that is not legal */
+	int (*check)(const struct memory *memory, const struct gmig_job_spec *spec,
+		     struct gmig_error *err);
+	int (*begin)(struct mover_job *job, struct gmig_error *err);
+	void (*end)(struct mover_job *job);
+	/* -EAGAIN: no room for another worker now. The thread will read the memory until worker_end. */
+	int (*worker_begin)(struct mover_worker *worker);
+	void (*worker_end)(struct mover_worker *worker);
+	/* Each ticket: 0, or -errno for all of its pages in error[0]; such a ticket goes no further. */
+	int (*prepare)(struct mover_worker *worker, struct mover_ticket *ticket);
+	void (*move)(struct mover_worker *worker, struct mover_ticket **tickets,
+		     unsigned int count);
+	void (*finish)(struct mover_worker *worker, struct mover_ticket *ticket);
 };
 
 extern const struct mover mover_uffd;
 extern const struct mover *const mover_all[]; /* ends with NULL */
-/* NULL or "" is the default. NULL result: no such mover. */
+/* NULL or "": the first one. NULL result: no such mover. */
 const struct mover *mover_find(const char *name);
 
 #endif

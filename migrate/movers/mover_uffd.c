@@ -14,10 +14,11 @@
  * target's content is only ever remapped for pages that were moved out, so one frame at a time
  * holds a gfn.
  */
-#include "mover.h"
-
 #include "../core/copy.h"
 #include "../core/uffd.h"
+#include "../memory/frame.h"
+#include "../memory/region.h"
+#include "uffd_frames.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -28,9 +29,23 @@
  * waits least, on average, with this one (docs/performance.md). */
 #define BATCH_PAGES 256
 
+/* A ticket with what it takes to carry it out. */
+struct request {
+	struct gmig *gmig;
+	const struct region *region;
+	uint64_t block_gfn;
+	enum gmig_mode mode;
+	unsigned int batch_pages; /* small pages that are out of reach together; 0: our choice */
+	bool huge;
+	struct bits pages;
+	struct slot *target;			     /* has those pages */
+	struct slot *source;			     /* has none: they are moved out into it */
+	struct hist *blackout_read, *blackout_write; /* of the job; recorded beside the engine's */
+};
+
 struct run {
-	const struct mover_request *request;
-	struct mover_result *result;
+	const struct request *request;
+	struct mover_ticket *result;
 	unsigned int first, count;
 	int uffd;		      /* the vnode's */
 	uint64_t write_blackout_from; /* when the right to write was taken, 0 = not */
@@ -119,8 +134,8 @@ static bool is_ours(const struct run *run, const struct slot *slot, unsigned int
 	struct gmig *gmig = run->request->gmig;
 	struct uffd_scan region, place;
 
-	if (uffd_scan(gmig->sys, gmig->pagemap,
-		      region_hva(run->request->region, run->request->block_gfn), &region) ||
+	if (run->request->region->kind->scan(gmig, run->request->region, run->request->block_gfn,
+					     &region) ||
 	    uffd_scan(gmig->sys, gmig->pagemap, slot->hva, &place))
 		return false;
 	return bits_get(&region.present, page) && !bits_get(&place.present, page);
@@ -238,25 +253,27 @@ static void remap(const struct run *run, unsigned int out, unsigned int copied, 
  * error says why. */
 static unsigned int exchange(struct run *run, int *error)
 {
-	const struct mover_request *request = run->request;
+	const struct request *request = run->request;
 	unsigned int out, copied;
 
 	run->read_blackout_from = run_now(run);
 	out = copied = unmap(run, error);
 	if (request->mode == GMIG_MODE_BLOCK) {
-		run->write_blackout_from = run->read_blackout_from;
 		copied = copy_run(run, run_at(run, request->source), out);
 	}
 	remap(run, out, copied, *error);
 	blackout_record(run, run->read_blackout_from, &request->gmig->blackout_read,
 			request->blackout_read, &run->result->blackout_read_ns);
+	if (request->mode == GMIG_MODE_BLOCK)
+		blackout_record(run, run->read_blackout_from, &request->gmig->blackout_write,
+				request->blackout_write, &run->result->blackout_write_ns);
 	return out;
 }
 
 /* Small pages are exchanged in parts, since each page costs time in which nobody reaches it. */
 static unsigned int part_size(const struct run *run)
 {
-	const struct mover_request *request = run->request;
+	const struct request *request = run->request;
 
 	if (request->huge)
 		return run->count;
@@ -268,7 +285,7 @@ static unsigned int part_size(const struct run *run)
 /* readable: the run has been protected. */
 static void run_move(struct run *run)
 {
-	const struct mover_request *request = run->request;
+	const struct request *request = run->request;
 	bool readable = request->mode == GMIG_MODE_READABLE;
 	unsigned int part_pages = part_size(run);
 	unsigned int done = 0, count = run->count;
@@ -286,7 +303,6 @@ static void run_move(struct run *run)
 		part.first += done;
 		part.count = count - done < part_pages ? count - done : part_pages;
 		out = exchange(&part, &error);
-		run->write_blackout_from = part.write_blackout_from;
 		done += out;
 		if (out < part.count)
 			break;
@@ -306,7 +322,7 @@ static void run_move(struct run *run)
 
 /* Pages without a frame of their own. A zero page may only be thrown away while it cannot be
  * written. */
-static void discard_zero(const struct mover_request *request, struct mover_result *result, int uffd,
+static void discard_zero(const struct request *request, struct mover_ticket *result, int uffd,
 			 const struct bits *zero)
 {
 	struct gmig *gmig = request->gmig;
@@ -324,11 +340,13 @@ static void discard_zero(const struct mover_request *request, struct mover_resul
 		bits_clear_all(&written);
 		bits_set_range(&written, first, count);
 		if (!ret)
-			ret = uffd_scan(gmig->sys, gmig->pagemap, block, &scan);
+			ret = request->region->kind->scan(gmig, request->region, request->block_gfn,
+							  &scan);
 		if (!ret)
 			bits_remove(&written, &scan.zero);
 		if (!ret && bits_empty(&written))
-			ret = gmig->sys->advise(start, bytes, MADV_DONTNEED);
+			ret = request->region->kind->discard(gmig, request->region,
+							     request->block_gfn + first, count);
 		else if (!ret)
 			ret = -EAGAIN;
 		if (ret) {
@@ -343,15 +361,14 @@ static void discard_zero(const struct mover_request *request, struct mover_resul
 
 /* What can be moved: *pages loses holes and zero pages, which are discarded. false: the block is
  * not huge any more. */
-static bool scan_first(const struct mover_request *request, struct mover_result *result, int uffd,
+static bool scan_first(const struct request *request, struct mover_ticket *result, int uffd,
 		       struct bits *pages)
 {
 	struct gmig *gmig = request->gmig;
-	uint8_t *block = region_hva(request->region, request->block_gfn);
 	struct bits holes = *pages, zero = {{0}};
 	struct uffd_scan scan;
 
-	if (uffd_scan(gmig->sys, gmig->pagemap, block, &scan))
+	if (request->region->kind->scan(gmig, request->region, request->block_gfn, &scan))
 		return true; /* believe the table: a wrong belief fails in the move */
 	if (request->huge) {
 		result->split = !scan.huge;
@@ -368,7 +385,7 @@ static bool scan_first(const struct mover_request *request, struct mover_result 
 	return true;
 }
 
-static void huge_move(const struct mover_request *request, struct mover_result *result, int uffd)
+static void huge_move(const struct request *request, struct mover_ticket *result, int uffd)
 {
 	struct run run = {request, result, 0, GMIG_BLOCK_PAGES, uffd, 0, 0};
 	struct bits pages = request->pages;
@@ -394,9 +411,8 @@ static void huge_move(const struct mover_request *request, struct mover_result *
  * copies the rest. */
 #define STUMBLES 8
 
-/* One run from `first` on; returns the pages that are done with, moved or not. */
-static unsigned int small_run(const struct mover_request *request, struct mover_result *result,
-			      int uffd, unsigned int first, unsigned int count)
+static void small_run(const struct request *request, struct mover_ticket *result, int uffd,
+		      unsigned int first, unsigned int count)
 {
 	struct run run = {request, result, first, count, uffd, 0, 0};
 	int ret;
@@ -408,42 +424,104 @@ static unsigned int small_run(const struct mover_request *request, struct mover_
 		if (ret) {
 			run_fail(&run, first, count, ret);
 			unprotect(&run, first, count);
-			return count;
+			return;
 		}
 	}
 	run_move(&run);
-	for (unsigned int i = 0; i < count; i++)
-		if (result->error[first + i])
-			return i + 1;
-	return count;
 }
 
-static void small_move(const struct mover_request *request, struct mover_result *result, int uffd)
+/* The first page of the run that stayed; first + count: none did. */
+static unsigned int first_failed(const struct mover_ticket *result, unsigned int first,
+				 unsigned int count)
+{
+	for (unsigned int i = first; i < first + count; i++)
+		if (!bits_get(&result->moved, i) && result->error[i])
+			return i;
+	return first + count;
+}
+
+/*
+ * Run by run. A page that stays ends its run, and those behind it that stayed because of it are tried
+ * again, but not for ever. A page that moved is never taken up again.
+ */
+static void small_move(const struct request *request, struct mover_ticket *result, int uffd)
 {
 	struct bits pages = request->pages;
 	unsigned int first = 0, count, stumbles = 0;
 
 	scan_first(request, result, uffd, &pages);
 	while ((count = bits_run(&pages, &first)) && !result->lost) {
-		unsigned int done;
+		unsigned int failed;
 
-		done = small_run(request, result, uffd, first, count);
-		if (done < count && ++stumbles < STUMBLES) {
-			run_fail(&(struct run){.result = result}, first + done, count - done, 0);
-			count = done; /* what follows may well move */
+		small_run(request, result, uffd, first, count);
+		bits_remove(&pages, &result->moved);
+		failed = first_failed(result, first, count);
+		if (failed == first + count || ++stumbles == STUMBLES) {
+			first += count;
+			continue;
 		}
-		first += count;
+		bits_clear_range(&pages, first, failed + 1 - first);
+		for (unsigned int i = failed + 1; i < first + count; i++)
+			result->error[i] = 0;
+		first = failed + 1;
 	}
 }
 
-static void uffd_move_block(const struct mover_request *request, struct mover_result *result)
+static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 {
-	int uffd = request->gmig->vnodes[request->region->vnode].uffd;
+	struct gmig *gmig = engine_of(worker->job->memory);
+	const struct request request = {
+	    .gmig = gmig,
+	    .region = ticket->claim.region,
+	    .block_gfn = ticket->block_gfn,
+	    .mode = worker->job->spec.mode,
+	    .batch_pages = worker->job->spec.batch_pages,
+	    .huge = ticket->huge,
+	    .pages = ticket->pages,
+	    .target = ticket->target,
+	    .source = ticket->source,
+	    .blackout_read = &worker->job->blackout_read,
+	    .blackout_write = &worker->job->blackout_write,
+	};
+	int uffd = gmig->vnodes[request.region->vnode].uffd;
 
-	if (request->huge)
-		huge_move(request, result, uffd);
+	if (request.huge)
+		huge_move(&request, ticket, uffd);
 	else
-		small_move(request, result, uffd);
+		small_move(&request, ticket, uffd);
 }
 
-const struct mover mover_uffd = {.name = "uffd", .move = uffd_move_block};
+static void uffd_move_all(struct mover_worker *worker, struct mover_ticket **tickets,
+			  unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		uffd_move_ticket(worker, tickets[i]);
+}
+
+static int uffd_check(const struct memory *memory, const struct gmig_job_spec *spec,
+		      struct gmig_error *err)
+{
+	if (memory->pid)
+		return gmig_fail(err, -EINVAL,
+				 "mover uffd moves guests of our own only: use mover kernel");
+	if (spec->mode != GMIG_MODE_READABLE && spec->mode != GMIG_MODE_BLOCK)
+		return gmig_fail(err, -EINVAL, "mode %d is not known", (int)spec->mode);
+	if (spec->frames > GMIG_FRAMES_RECYCLED)
+		return gmig_fail(err, -EINVAL, "frames %d is not known", (int)spec->frames);
+	return 0;
+}
+
+const struct mover mover_uffd = {
+    .name = "uffd",
+    .id = REGION_MOVER_UFFD,
+    .tickets = 1,
+    .memory = BOOKS_SLOT,
+    .check = uffd_check,
+    .begin = uffd_frames_begin,
+    .end = uffd_frames_end,
+    .worker_begin = uffd_frames_worker_begin,
+    .worker_end = uffd_frames_worker_end,
+    .prepare = uffd_frames_prepare,
+    .move = uffd_move_all,
+    .finish = uffd_frames_finish,
+};

@@ -1,5 +1,5 @@
 #include "scale.h"
-#include "../../migrate/jobs/plan.h"
+#include "../../migrate/jobs/workset.h"
 #include "../../migrate/memory/shadow.h"
 #include "stats.h"
 
@@ -267,31 +267,40 @@ static int count_residency(const struct field *field, struct scale_result *resul
 	return 0;
 }
 
+static int walk_field(void *arg, uint64_t gfn, uint64_t pages, shadow_visit *visit, void *visit_arg)
+{
+	return shadow_walk(arg, gfn, pages, visit, visit_arg);
+}
+
 static int plan_all(const struct field *field, struct scale_result *result, struct gmig_error *err)
 {
-	const struct plan_range range = {.gfn = 0, .pages = field->pages};
+	const struct memory_range range = {.gfn = 0, .pages = field->pages};
+	const struct workset_options options = {
+	    .ranges = &range, .range_count = 1, .walk = walk_field, .walk_arg = field->shadow};
 	double begin = thread_seconds();
 	struct plan_map map;
-	struct plan *plan;
+	struct workset set;
+	struct plan plan;
 	int rc;
 
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
 		map.to[node] = GMIG_NO_NODE;
 	map.to[0] = 1;
-	rc = plan_build(field->shadow, &range, 1, &map, &plan);
+	plan_create(&map, &plan);
+	rc = workset_build(&plan, &options, &set);
 	if (rc)
 		return gmig_fail(err, rc, "no plan: %s", strerror(-rc));
 	result->plan_seconds = thread_seconds() - begin;
-	result->plan_blocks = plan->blocks;
-	plan_destroy(plan);
+	result->plan_blocks = set.count;
+	workset_free(&set);
 	return 0;
 }
 
 uint64_t scale_need_bytes(uint64_t guest_bytes, bool small)
 {
-	/* A word a leaf; and of the plan 17 bytes a block, when it is made. */
+	/* A word a leaf; and of the plan 18 bytes a block, when it is made. */
 	return guest_bytes / (small ? GMIG_PAGE_BYTES : GMIG_BLOCK_BYTES) * 8 +
-	       guest_bytes / GMIG_BLOCK_BYTES * 25 + (64ull << 20);
+	       guest_bytes / GMIG_BLOCK_BYTES * 26 + (64ull << 20);
 }
 
 int scale_measure(uint64_t guest_bytes, bool small, unsigned int milliseconds,

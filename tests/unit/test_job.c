@@ -13,13 +13,14 @@ static uint64_t now_by_hand(void)
 }
 
 static struct gmig_sys sys = {.now_ns = now_by_hand};
-static struct gmig gmig = {.sys = &sys};
+static struct memory memory = {.sys = &sys};
 
 static void job_make(struct gmig_job *job, enum gmig_job_state state)
 {
 	memset(job, 0, sizeof(*job));
-	job->gmig = &gmig;
+	job->memory = &memory;
 	job->state = state;
+	ck_assert_int_eq(status_create(&job->status), 0);
 	pthread_cond_init(&job->changed, NULL);
 }
 
@@ -50,6 +51,7 @@ START_TEST(event_in_each_state_leads_where_it_must)
 		ck_assert_int_eq(job->state, want < 0 ? _i : want);
 		ck_assert_int_eq(job->announce, want >= 0);
 		pthread_cond_destroy(&job->changed);
+		status_destroy(job->status);
 		free(job);
 	}
 }
@@ -74,6 +76,7 @@ START_TEST(pause_is_measured_and_the_end_is_noted)
 	ck_assert_uint_eq(job->paused_ns, 3500);
 	ck_assert_uint_eq(job->end_ns, 6000);
 	pthread_cond_destroy(&job->changed);
+	status_destroy(job->status);
 	free(job);
 }
 END_TEST
@@ -99,13 +102,13 @@ static uint64_t now_then_pause(void)
 START_TEST(info_asked_while_a_pause_begins_has_times_that_make_sense)
 {
 	struct gmig_sys late = {.now_ns = now_then_pause};
-	struct gmig engine = {.sys = &late};
+	struct memory slow = {.sys = &late};
 	struct gmig_job *job = malloc(sizeof(*job));
 	struct gmig_job_info info;
 
 	job_make(job, GMIG_JOB_RUNNING);
 	pthread_mutex_init(&job->lock, NULL);
-	job->gmig = &engine;
+	job->memory = &slow;
 	job->start_ns = now = 5000;
 	now = 8000;
 	slow_to_ask = job;
@@ -114,6 +117,7 @@ START_TEST(info_asked_while_a_pause_begins_has_times_that_make_sense)
 	ck_assert_uint_eq(info.elapsed_ns, 3000);
 	pthread_mutex_destroy(&job->lock);
 	pthread_cond_destroy(&job->changed);
+	status_destroy(job->status);
 	free(job);
 }
 END_TEST
@@ -140,6 +144,7 @@ START_TEST(info_during_and_after_a_pause_counts_it_once)
 	ck_assert_uint_eq(info.elapsed_ns, 3000);
 	pthread_mutex_destroy(&job->lock);
 	pthread_cond_destroy(&job->changed);
+	status_destroy(job->status);
 	free(job);
 }
 END_TEST

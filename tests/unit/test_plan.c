@@ -1,4 +1,4 @@
-#include "../../migrate/jobs/plan.h"
+#include "../../migrate/jobs/workset.h"
 
 #include <check.h>
 #include <errno.h>
@@ -9,19 +9,20 @@ enum { BLOCKS = 64, PAGES = BLOCKS * 512 };
 #define STAY GMIG_NO_NODE
 
 static struct shadow *shadow;
-static struct plan *plan;
+static struct plan plan;
+static struct workset work;
 
 static void setup(void)
 {
 	ck_assert_int_eq(shadow_create(NULL, &shadow), 0);
 	ck_assert_int_eq(shadow_reserve(shadow, 0, PAGES), 0);
-	plan = NULL;
+	work = (struct workset){.word = NULL};
 	srand(11);
 }
 
 static void teardown(void)
 {
-	plan_destroy(plan);
+	workset_free(&work);
 	shadow_destroy(shadow);
 }
 
@@ -63,11 +64,27 @@ static struct plan_map map_of(const char *from, const char *to)
 	return map;
 }
 
+static int walk(void *arg, uint64_t gfn, uint64_t pages, shadow_visit *visit, void *visit_arg)
+{
+	return shadow_walk(arg, gfn, pages, visit, visit_arg);
+}
+
+static void build_ranges(const struct plan_map *map, const struct memory_range *ranges,
+			 size_t count, bool late)
+{
+	const struct workset_options options = {
+	    .ranges = ranges, .range_count = count, .walk = walk, .walk_arg = shadow, .late = late};
+
+	workset_free(&work);
+	plan_create(map, &plan);
+	ck_assert_int_eq(workset_build(&plan, &options, &work), 0);
+}
+
 static void build(const struct plan_map *map)
 {
-	struct plan_range all = {0, PAGES};
+	const struct memory_range all = {0, PAGES};
 
-	ck_assert_int_eq(plan_build(shadow, &all, 1, map, &plan), 0);
+	build_ranges(map, &all, 1, false);
 }
 
 /* ---- The node map --------------------------------------------------------------------------- */
@@ -158,16 +175,14 @@ START_TEST(plan_without_anything_to_move_is_empty)
 
 	put(0, 9, 1);
 	build(&map);
-	ck_assert_uint_eq(plan->blocks, 0);
-	ck_assert_uint_eq(plan->total_bytes, 0);
-	plan_destroy(plan);
-	ck_assert_int_eq(plan_build(shadow, NULL, 0, &map, &plan), 0);
-	ck_assert_uint_eq(plan->blocks, 0);
-	plan_destroy(NULL);
+	ck_assert_uint_eq(work.count, 0);
+	ck_assert_uint_eq(work.pages, 0);
+	build_ranges(&map, NULL, 0, false);
+	ck_assert_uint_eq(work.count, 0);
 }
 END_TEST
 
-START_TEST(plan_takes_only_pages_that_are_present_on_a_from_node)
+START_TEST(set_has_what_lies_on_a_from_node_also_when_another_job_holds_it)
 {
 	struct plan_map map = map_of("0", "1");
 	struct shadow_change claim = {1024, 9, SHADOW_CLAIM, 1, 5};
@@ -181,28 +196,30 @@ START_TEST(plan_takes_only_pages_that_are_present_on_a_from_node)
 	put(2048 + 301, 0, 1);
 	put(2048 + 302, 0, 0);
 	build(&map);
-	ck_assert_uint_eq(plan->blocks, 2);
-	ck_assert_uint_eq(plan->block_gfn[0], 512);
-	ck_assert_uint_eq(plan->block_gfn[1], 2048);
-	ck_assert_uint_eq(plan->total_bytes, (512 + 2) * 4096);
-	ck_assert_mem_eq(&plan->map, &map, sizeof(map));
+	ck_assert_uint_eq(work.count, 3);
+	ck_assert_uint_eq(workset_gfn(work.word[0]), 512);
+	ck_assert_uint_eq(workset_gfn(work.word[1]), 1024);
+	ck_assert_uint_eq(workset_gfn(work.word[2]), 2048);
+	ck_assert_uint_eq(workset_pages(work.word[2]), 2);
+	ck_assert_ptr_null(workset_only(&work, work.word[2]));
+	ck_assert_uint_eq(work.pages, 2 * 512 + 2);
+	ck_assert_mem_eq(&plan.map, &map, sizeof(map));
 }
 END_TEST
 
 START_TEST(plan_takes_only_the_ranges_that_take_part)
 {
 	struct plan_map map = map_of("0", "1");
-	struct plan_range ranges[] = {{1536, 512}, {0, 1024}};
+	const struct memory_range ranges[] = {{0, 1024}, {1536, 512}};
 
 	for (uint64_t gfn = 0; gfn < 2560; gfn += 512)
 		put(gfn, 9, 0);
-	ck_assert_int_eq(plan_build(shadow, ranges, 2, &map, &plan), 0);
-	ck_assert_uint_eq(plan->blocks, 3);
-	/* By address, in whichever order the ranges came. */
-	ck_assert_uint_eq(plan->block_gfn[0], 0);
-	ck_assert_uint_eq(plan->block_gfn[1], 512);
-	ck_assert_uint_eq(plan->block_gfn[2], 1536);
-	ck_assert_uint_eq(plan->total_bytes, 3 * GMIG_BLOCK_BYTES);
+	build_ranges(&map, ranges, 2, false);
+	ck_assert_uint_eq(work.count, 3);
+	ck_assert_uint_eq(workset_gfn(work.word[0]), 0);
+	ck_assert_uint_eq(workset_gfn(work.word[1]), 512);
+	ck_assert_uint_eq(workset_gfn(work.word[2]), 1536);
+	ck_assert_uint_eq(work.pages, 3 * 512);
 }
 END_TEST
 
@@ -218,10 +235,54 @@ START_TEST(block_on_several_nodes_goes_with_most_of_its_pages)
 			put(block * 512 + i, 0, i < 500 ? block : 1 - block);
 	}
 	build(&map);
-	ck_assert_uint_eq(plan->blocks, 2);
-	ck_assert_uint_eq(plan->block_gfn[0], 512);
-	ck_assert_uint_eq(plan->block_gfn[1], 0);
-	ck_assert_uint_eq(plan->total_bytes, 1024 * 4096);
+	ck_assert_uint_eq(work.count, 2);
+	ck_assert_uint_eq(workset_gfn(work.word[0]), 512);
+	ck_assert_uint_eq(workset_gfn(work.word[1]), 0);
+	ck_assert_uint_eq(work.pages, 1024);
+}
+END_TEST
+
+/* What is touched while nodes change places is at home where it lies. */
+START_TEST(holes_in_a_cycle_are_remembered)
+{
+	struct plan_map swap = map_of("01", "10"), leave = map_of("0", "1");
+	const struct bits *only;
+
+	ck_assert_int_eq(shadow_split(shadow, 0), 0);
+	for (unsigned int i = 0; i < 512; i++)
+		if (i != 77)
+			put(i, 0, i & 1);
+	put(512, 9, 1);
+	build(&swap);
+	ck_assert_uint_eq(work.count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		only = workset_only(&work, work.word[i]);
+		if (workset_gfn(work.word[i])) {
+			ck_assert_ptr_null(only);
+			continue;
+		}
+		ck_assert_ptr_nonnull(only);
+		ck_assert_uint_eq(bits_count(only), 511);
+		ck_assert(!bits_get(only, 77));
+	}
+	build(&leave);
+	ck_assert_uint_eq(work.count, 1);
+	ck_assert_ptr_null(workset_only(&work, work.word[0]));
+}
+END_TEST
+
+START_TEST(second_look_leaves_alone_what_lies_on_a_target)
+{
+	struct plan_map swap = map_of("01", "10"), shift = map_of("01", "12");
+	const struct memory_range all = {0, PAGES};
+
+	put(0, 9, 0);
+	put(512, 9, 1);
+	build_ranges(&swap, &all, 1, true);
+	ck_assert_uint_eq(work.count, 0);
+	build_ranges(&shift, &all, 1, true);
+	ck_assert_uint_eq(work.count, 1);
+	ck_assert_uint_eq(workset_gfn(work.word[0]), 0);
 }
 END_TEST
 
@@ -245,8 +306,8 @@ static unsigned int most_extra(const struct plan_map *map, unsigned int node)
 	int count = 0;
 
 	memcpy(before, node_now, sizeof(before));
-	for (size_t i = 0; i < plan->blocks; i++) {
-		unsigned int block = (unsigned int)(plan->block_gfn[i] / 512);
+	for (size_t i = 0; i < work.count; i++) {
+		unsigned int block = (unsigned int)(workset_gfn(work.word[i]) / 512);
 
 		ck_assert_uint_eq(before[block], node_now[block]);
 		/* The copy is made before the old frame is free. */
@@ -300,7 +361,7 @@ START_TEST(full_nodes_that_change_places_need_one_block_to_spare)
 	for (unsigned int block = 60; block < BLOCKS; block++)
 		node_now[block] = 7;
 	build(&map);
-	ck_assert_uint_eq(plan->blocks, 60);
+	ck_assert_uint_eq(work.count, 60);
 	for (unsigned int node = 0; node < cycles[_i].nodes; node++)
 		ck_assert_uint_le(most_extra(&map, node), 1);
 }
@@ -319,9 +380,9 @@ START_TEST(nodes_that_feed_a_cycle_wait_until_it_has_turned)
 	map.to[2] = 0;
 	fill(3);
 	build(&map);
-	ck_assert_uint_eq(plan->blocks, BLOCKS);
-	for (size_t i = 0; i < plan->blocks; i++) {
-		if (node_now[plan->block_gfn[i] / 512] != 2)
+	ck_assert_uint_eq(work.count, BLOCKS);
+	for (size_t i = 0; i < work.count; i++) {
+		if (node_now[workset_gfn(work.word[i]) / 512] != 2)
 			last_of_cycle = i;
 		else if (first_feeder == BLOCKS)
 			first_feeder = i;
@@ -360,8 +421,8 @@ START_TEST(random_map_is_ordered_and_complete)
 	fill(8);
 	build(&map);
 	most_extra(&map, 0); /* each block once, none missing */
-	for (size_t i = 0; i < plan->blocks; i++) {
-		unsigned int node = node_now[plan->block_gfn[i] / 512];
+	for (size_t i = 0; i < work.count; i++) {
+		unsigned int node = node_now[workset_gfn(work.word[i]) / 512];
 
 		last[node] = i;
 		first[node] = first[node] == BLOCKS ? i : first[node];
@@ -384,11 +445,11 @@ START_TEST(blocks_of_a_node_go_by_address)
 
 	fill(2);
 	build(&map);
-	for (size_t i = 0; i < plan->blocks; i++) {
-		unsigned int node = node_now[plan->block_gfn[i] / 512];
+	for (size_t i = 0; i < work.count; i++) {
+		unsigned int node = node_now[workset_gfn(work.word[i]) / 512];
 
-		ck_assert_uint_ge(plan->block_gfn[i], next[node]);
-		next[node] = plan->block_gfn[i] + 512;
+		ck_assert_uint_ge(workset_gfn(work.word[i]), next[node]);
+		next[node] = workset_gfn(work.word[i]) + 512;
 	}
 }
 END_TEST
@@ -409,9 +470,11 @@ int main(void)
 	tcase_add_test(tcase, map_of_more_nodes_than_there_can_be_is_refused);
 	tcase_add_test(tcase, map_of_all_nodes_that_can_be_shifts_round);
 	tcase_add_test(tcase, plan_without_anything_to_move_is_empty);
-	tcase_add_test(tcase, plan_takes_only_pages_that_are_present_on_a_from_node);
+	tcase_add_test(tcase, set_has_what_lies_on_a_from_node_also_when_another_job_holds_it);
 	tcase_add_test(tcase, plan_takes_only_the_ranges_that_take_part);
 	tcase_add_test(tcase, block_on_several_nodes_goes_with_most_of_its_pages);
+	tcase_add_test(tcase, holes_in_a_cycle_are_remembered);
+	tcase_add_test(tcase, second_look_leaves_alone_what_lies_on_a_target);
 	tcase_add_test(tcase, full_nodes_shift_without_spare_memory);
 	tcase_add_loop_test(tcase, full_nodes_that_change_places_need_one_block_to_spare, 0, 3);
 	tcase_add_test(tcase, nodes_that_feed_a_cycle_wait_until_it_has_turned);

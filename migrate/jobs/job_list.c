@@ -1,0 +1,193 @@
+/* Starting jobs, finding them, forgetting them. */
+#include "job.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define TRACE_RECORDS 1024 /* to begin with */
+
+static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
+		      struct gmig_error *err)
+{
+	const struct mover *mover = mover_find(spec->mover);
+	int ret = memory->ops->ready(memory, spec, err);
+
+	if (ret)
+		return ret;
+	if (spec->threads > GMIG_MAX_WORKERS)
+		return gmig_fail(err, -EINVAL, "%u threads: at most %u", spec->threads,
+				 GMIG_MAX_WORKERS);
+	if (spec->batch_pages > GMIG_BLOCK_PAGES)
+		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
+				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
+	if (!mover)
+		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
+	ret = mover->check(memory, spec, err);
+	if (!ret && atomic_load(&memory->fatal))
+		ret = gmig_fail(err, -ESHUTDOWN, "the engine met a fatal error");
+	return ret;
+}
+
+/* Needs no memory: the last handle may outlive it. */
+static void job_free(struct gmig_job *job)
+{
+	workset_free(&job->set);
+	free(job->ranges);
+	status_destroy(job->status);
+	trace_destroy(job->trace);
+	pthread_cond_destroy(&job->changed);
+	pthread_mutex_destroy(&job->lock);
+	free(job);
+}
+
+void gmig_job_put(struct gmig_job *job)
+{
+	if (job && atomic_fetch_sub(&job->refs, 1) == 1)
+		job_free(job);
+}
+
+static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
+		      struct gmig_job **out, struct gmig_error *err)
+{
+	struct gmig_job *job = calloc(1, sizeof(*job));
+	struct plan_map map;
+	int ret;
+
+	if (!job)
+		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	job->memory = memory;
+	job->mover = mover_find(spec->mover);
+	job->work.memory = memory;
+	job->work.spec = *spec;
+	job->work.spec.mover = job->mover->name;
+	if (!job->work.spec.threads)
+		job->work.spec.threads = 1;
+	job->state = GMIG_JOB_CREATED;
+	pthread_mutex_init(&job->lock, NULL);
+	gmig_sys_cond_init(&job->changed);
+	job->start_ns = memory->sys->now_ns();
+	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
+	ret = plan_map_build(spec, gmig_topology_nodes(memory->topology), &map, err);
+	if (!ret && (status_create(&job->status) ||
+		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
+		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
+	if (ret) {
+		job_free(job);
+		return ret;
+	}
+	plan_create(&map, &job->plan);
+	*out = job;
+	return 0;
+}
+
+/* Forget the oldest ended jobs. Caller holds jobs_lock. */
+static void jobs_forget(struct memory *memory)
+{
+	unsigned int ended = 0;
+
+	for (struct gmig_job *job = memory->jobs; job; job = job->next)
+		ended += atomic_load(&job->refs) == 1;
+	for (struct gmig_job **link = &memory->jobs; *link && ended > JOB_ENDED;) {
+		struct gmig_job *job = *link;
+
+		if (atomic_load(&job->refs) > 1) {
+			link = &job->next;
+			continue;
+		}
+		*link = job->next;
+		pthread_join(job->thread, NULL);
+		job_free(job);
+		ended--;
+	}
+}
+
+/* References: the list's, the thread's, the caller's. Caller holds jobs_lock. */
+static int job_launch(struct memory *memory, struct gmig_job *job, struct gmig_error *err)
+{
+	struct gmig_job **link = &memory->jobs;
+	int ret;
+
+	if (memory->ending)
+		return gmig_fail(err, -ESHUTDOWN, "the engine ends");
+	job->work.id = memory->next_job_id++;
+	atomic_store(&job->refs, 3);
+	ret = -pthread_create(&job->thread, NULL, job_thread, job);
+	if (ret)
+		return gmig_fail(err, ret, "cannot start the job's thread: %s",
+				 gmig_errno_name(ret));
+	while (*link)
+		link = &(*link)->next;
+	*link = job;
+	jobs_forget(memory);
+	return 0;
+}
+
+int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gmig_job **out,
+	      struct gmig_error *err)
+{
+	struct gmig_job *job = NULL;
+	int ret = spec_check(memory, spec, err);
+
+	if (!ret)
+		ret = job_create(memory, spec, &job, err);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&memory->jobs_lock);
+	ret = job_launch(memory, job, err);
+	pthread_mutex_unlock(&memory->jobs_lock);
+	if (ret) {
+		job_free(job);
+		return ret;
+	}
+	*out = job;
+	return 0;
+}
+
+struct gmig_job *job_find(struct memory *memory, uint64_t id)
+{
+	struct gmig_job *job;
+
+	pthread_mutex_lock(&memory->jobs_lock);
+	for (job = memory->jobs; job && job->work.id != id; job = job->next)
+		;
+	if (job)
+		atomic_fetch_add(&job->refs, 1);
+	pthread_mutex_unlock(&memory->jobs_lock);
+	return job;
+}
+
+size_t job_list(struct memory *memory, uint64_t *ids, size_t max)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&memory->jobs_lock);
+	for (struct gmig_job *job = memory->jobs; job; job = job->next) {
+		if (count < max)
+			ids[count] = job->work.id;
+		count++;
+	}
+	pthread_mutex_unlock(&memory->jobs_lock);
+	return count;
+}
+
+void job_end_all(struct memory *memory)
+{
+	struct gmig_job *job, *next;
+
+	pthread_mutex_lock(&memory->jobs_lock);
+	memory->ending = true;
+	job = memory->jobs;
+	memory->jobs = NULL;
+	pthread_mutex_unlock(&memory->jobs_lock);
+	for (struct gmig_job *each = job; each; each = each->next)
+		gmig_job_cancel(each);
+	for (; job; job = next) {
+		next = job->next;
+		pthread_join(job->thread, NULL);
+		/* Whoever looks through the job at the memory holds this lock. */
+		pthread_mutex_lock(&job->lock);
+		job->memory = NULL;
+		pthread_mutex_unlock(&job->lock);
+		gmig_job_put(job);
+	}
+}

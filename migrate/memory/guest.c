@@ -1,0 +1,135 @@
+#include "guest.h"
+
+#include "audit.h"
+#include "claim.h"
+#include "ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static bool takes_part(const struct gmig_job_spec *spec, const struct region *region)
+{
+	return !spec->vnodes || spec->vnodes >> region->vnode & 1;
+}
+
+static int by_gfn(const void *a, const void *b)
+{
+	const struct memory_range *left = a, *right = b;
+
+	return left->gfn < right->gfn ? -1 : left->gfn > right->gfn;
+}
+
+static int guest_ranges(struct memory *memory, const struct gmig_job_spec *spec,
+			struct memory_range **ranges, size_t *count)
+{
+	struct gmig *gmig = engine_of(memory);
+	unsigned int regions = atomic_load(&gmig->region_count);
+
+	*count = 0;
+	*ranges = calloc(regions + 1, sizeof(**ranges));
+	if (!*ranges)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < regions; i++)
+		if (takes_part(spec, &gmig->regions[i]))
+			(*ranges)[(*count)++] =
+			    (struct memory_range){gmig->regions[i].gfn, gmig->regions[i].pages};
+	qsort(*ranges, *count, sizeof(**ranges), by_gfn);
+	return 0;
+}
+
+static void guest_refresh(struct memory *memory, const struct memory_range *range,
+			  bool (*stop)(void *arg), void *arg)
+{
+	const struct audit audit = {.stop = stop, .arg = arg};
+	struct gmig *gmig = engine_of(memory);
+	struct region *region = engine_region_of_gfn(gmig, range->gfn);
+
+	if (region)
+		audit_run(gmig, region, range->gfn, range->pages, &audit);
+}
+
+static int guest_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+		      void *arg)
+{
+	return shadow_walk(engine_of(memory)->shadow, gfn, pages, visit, arg);
+}
+
+/* ---- Memory that is not there yet ---------------------------------------------------------------- */
+
+static void guest_follow_end(struct memory *memory, const struct memory_follow *follow, bool keep)
+{
+	struct gmig *gmig = engine_of(memory);
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		region_prefer_end(gmig, &gmig->regions[i], follow->owner, keep);
+}
+
+static int guest_follow(struct memory *memory, const struct memory_follow *follow,
+			struct gmig_error *err)
+{
+	struct gmig *gmig = engine_of(memory);
+	int ret = 0;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
+		struct region *region = &gmig->regions[i];
+		unsigned int to = follow->target(follow->arg, atomic_load(&region->preferred_node));
+
+		if (takes_part(follow->spec, region) && to != GMIG_NO_NODE)
+			ret = region_prefer(gmig, region, follow->owner, to, err);
+	}
+	if (ret)
+		guest_follow_end(memory, follow, false);
+	else
+		engine_settle_faults(gmig, follow->spec->vnodes);
+	return ret;
+}
+
+/* ---- Claims and counts --------------------------------------------------------------------------- */
+
+static void guest_claim(struct memory *memory, struct claim *claim, struct bits *refused)
+{
+	claim->gmig = engine_of(memory);
+	claim->region = engine_region_of_gfn(claim->gmig, claim->block_gfn);
+	claim_take(claim, refused);
+}
+
+static uint64_t guest_on_node(struct memory *memory, const struct gmig_job_spec *spec,
+			      unsigned int node)
+{
+	struct gmig *gmig = engine_of(memory);
+	uint64_t bytes = 0;
+
+	for (unsigned int vnode = 0; vnode < GMIG_MAX_VNODES; vnode++) {
+		long pages = !spec->vnodes || spec->vnodes >> vnode & 1
+				 ? ledger_resident(gmig->ledger, vnode, node)
+				 : 0;
+
+		bytes += pages > 0 ? (uint64_t)pages * GMIG_PAGE_BYTES : 0;
+	}
+	return bytes;
+}
+
+static int guest_ready(struct memory *memory, const struct gmig_job_spec *spec,
+		       struct gmig_error *err)
+{
+	struct gmig *gmig = engine_of(memory);
+
+	(void)spec;
+	if (gmig->plain)
+		return gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
+	return 0;
+}
+
+const struct memory_ops guest_ops = {
+    .name = "guest",
+    .ranges = guest_ranges,
+    .refresh = guest_refresh,
+    .walk = guest_walk,
+    .follow = guest_follow,
+    .follow_end = guest_follow_end,
+    .on_node = guest_on_node,
+    .claim = guest_claim,
+    .settle = claim_settle,
+    .abandon = claim_abandon,
+    .ready = guest_ready,
+};

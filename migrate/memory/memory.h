@@ -1,0 +1,82 @@
+/*
+ * A memory: what a job moves. A guest's RAM (struct gmig, regions and a shadow table) or another
+ * process's mappings (struct gmig_process). A job reaches it through these operations only.
+ *
+ * Pages are numbered: a guest's by gfn, a process's by virtual address / 4096. A block is 512 of them,
+ * aligned.
+ */
+#ifndef GMIG_MEMORY_H
+#define GMIG_MEMORY_H
+
+#include "../core/sys.h"
+#include "shadow.h"
+
+#include <stdatomic.h>
+
+struct claim;
+struct claim_result;
+struct memory;
+
+struct memory_range {
+	uint64_t gfn, pages; /* multiples of 512 */
+};
+
+/* Where each node's pages go, for memory that is not there yet: to[n], GMIG_NO_NODE: nothing changes. */
+struct memory_follow {
+	uint64_t owner; /* the job's id */
+	const struct gmig_job_spec *spec;
+	unsigned int (*target)(void *arg, unsigned int node);
+	void *arg;
+};
+
+struct memory_ops {
+	const char *name;
+	/*
+	 * The ranges that spec selects, sorted by gfn and apart from each other; *ranges is the caller's to free. -ENOMEM, -ESRCH.
+	 */
+	int (*ranges)(struct memory *memory, const struct gmig_job_spec *spec,
+		      struct memory_range **ranges, size_t *count);
+	/* Make what walk says true, block by block; stop (may be NULL) ends it early. */
+	void (*refresh)(struct memory *memory, const struct memory_range *range,
+			bool (*stop)(void *arg), void *arg);
+	/* As shadow_walk(): where the pages are. */
+	int (*walk)(struct memory *memory, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+		    void *arg);
+	/*
+	 * Memory that is touched from now on goes where follow says. Returns when every touch that is under way is through.
+	 * On an error nothing has changed. May be NULL: nothing follows.
+	 */
+	int (*follow)(struct memory *memory, const struct memory_follow *follow,
+		      struct gmig_error *err);
+	/* The job has ended. keep: its memory lies there now; else it goes back to where it was. */
+	void (*follow_end)(struct memory *memory, const struct memory_follow *follow, bool keep);
+	/* Bytes on a node of what spec selects, without a walk. May be NULL. */
+	uint64_t (*on_node)(struct memory *memory, const struct gmig_job_spec *spec,
+			    unsigned int node);
+	/* As claim.h has them; *refused: pages that are somebody else's now. */
+	void (*claim)(struct memory *memory, struct claim *claim, struct bits *refused);
+	void (*settle)(struct claim *claim, const struct claim_result *result);
+	void (*abandon)(struct claim *claim);
+	/* -EAGAIN..: no job can be started, why is in *err. */
+	int (*ready)(struct memory *memory, const struct gmig_job_spec *spec,
+		     struct gmig_error *err);
+};
+
+/* The part that all memories have; the first member of each. */
+struct memory {
+	const struct memory_ops *ops;
+	const struct gmig_sys *sys;
+	const struct gmig_topology *topology;
+	pid_t pid; /* whose address space it is in; 0: our own */
+	void (*job_event)(void *opaque, const struct gmig_job_info *info);
+	void *opaque;
+	atomic_bool fatal; /* a block could not be put back */
+
+	/* The jobs room's; see jobs/job_list.c. */
+	pthread_mutex_t jobs_lock;
+	struct gmig_job *jobs; /* guarded by jobs_lock, like the next two; oldest first */
+	uint64_t next_job_id;
+	bool ending;
+};
+
+#endif

@@ -1,0 +1,248 @@
+#include "uffd_frames.h"
+
+#include "../core/uffd.h"
+#include "../memory/fault.h"
+#include "../memory/frame.h"
+#include "../memory/region.h"
+#include "uffd_zeroer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FULL_ENOUGH	 4 /* refusals in a row after which a node is not asked again in this pass */
+#define FRAGMENTED_BYTES (64ull << 20)
+
+/* A job's. */
+struct uffd_job {
+	atomic_uint full[GMIG_MAX_NODES]; /* times in a row that a node had no frame */
+};
+
+/* A worker's. */
+struct uffd_worker {
+	unsigned int index; /* of its pools */
+	struct uffd_zeroer *zeroer;
+	unsigned int blocks;
+};
+
+static struct frames *frames_of(const struct mover_job *job)
+{
+	return engine_of(job->memory)->frames;
+}
+
+/* ---- A job --------------------------------------------------------------------------------------- */
+
+/* Frames of another job are no use to one that wants fresh ones: they would only be memory on top. */
+int uffd_frames_begin(struct mover_job *job, struct gmig_error *err)
+{
+	job->state = calloc(1, sizeof(struct uffd_job));
+	if (!job->state)
+		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	if (job->spec.frames == GMIG_FRAMES_FRESH)
+		for (unsigned int i = 0; i < job->spec.to_count; i++)
+			frame_drain(frames_of(job), job->spec.to[i]);
+	return 0;
+}
+
+void uffd_frames_end(struct mover_job *job)
+{
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		frame_trim(frames_of(job), node);
+	free(job->state);
+	job->state = NULL;
+}
+
+/* ---- A worker ------------------------------------------------------------------------------------ */
+
+int uffd_frames_worker_begin(struct mover_worker *worker)
+{
+	struct mover_job *job = worker->job;
+	struct uffd_job *shared = job->state;
+	struct uffd_worker *own = calloc(1, sizeof(*own));
+	int ret;
+
+	if (!own)
+		return -ENOMEM;
+	/* A worker that is not known could wait for ever on a hole that nobody knew of. */
+	ret = fault_worker_enter(engine_of(job->memory));
+	if (ret) {
+		free(own);
+		return ret;
+	}
+	/* Jobs start at different pools, so that they share none as long as there are enough. */
+	own->index = (unsigned int)((job->id * 5 + worker->number) % GMIG_MAX_WORKERS);
+	for (unsigned int i = 0; worker->number == 0 && i < job->spec.to_count; i++)
+		atomic_store(&shared->full[job->spec.to[i]], 0);
+	own->zeroer = uffd_zeroer_start(job, own->index);
+	worker->state = own;
+	return 0;
+}
+
+void uffd_frames_worker_end(struct mover_worker *worker)
+{
+	struct uffd_worker *own = worker->state;
+
+	uffd_zeroer_stop(own->zeroer);
+	fault_worker_leave(engine_of(worker->job->memory));
+	free(own);
+	worker->state = NULL;
+}
+
+/* ---- Frames for a ticket --------------------------------------------------------------------------- */
+
+/* Small memory is there, a huge page is not: 4K pages are better than staying. */
+static bool is_fragmented(const struct mover_job *job, unsigned int node)
+{
+	return gmig_topology_free_bytes(job->memory->topology, node) > FRAGMENTED_BYTES;
+}
+
+/* The block is no longer one huge page: so says the table now. */
+static int split(struct mover_job *job, uint64_t block_gfn)
+{
+	struct gmig *gmig = engine_of(job->memory);
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+	struct shadow_entry entry;
+	int ret;
+
+	pthread_mutex_lock(&stripe->lock);
+	ret = shadow_lookup(gmig->shadow, block_gfn, &entry);
+	if (!ret && entry.order && entry.state == SHADOW_PRESENT)
+		ret = books_split(gmig, engine_region_of_gfn(gmig, block_gfn), block_gfn);
+	else if (!ret && entry.order)
+		ret = -EBUSY;
+	pthread_mutex_unlock(&stripe->lock);
+	if (!ret)
+		atomic_fetch_add(&job->thp_split, 1);
+	return ret;
+}
+
+static int take_target(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct mover_job *job = worker->job;
+	struct uffd_job *shared = job->state;
+	struct uffd_worker *own = worker->state;
+	struct frame_want want = {.node = ticket->to,
+				  .worker = own->index,
+				  .huge = ticket->huge,
+				  .clean = job->spec.frames == GMIG_FRAMES_FRESH,
+				  .need = ticket->pages};
+	int ret;
+
+	if (atomic_load(&shared->full[ticket->to]) >= FULL_ENOUGH)
+		return -ENOMEM;
+	ret = frame_take(frames_of(job), &want, &ticket->target);
+	if (ticket->huge &&
+	    (ret == -ENOSPC || (ret == -ENOMEM && is_fragmented(job, ticket->to)))) {
+		want.huge = false;
+		ret = frame_take(frames_of(job), &want, &ticket->target);
+		ticket->split = !ret;
+	}
+	if (ret == -ENOMEM)
+		atomic_fetch_add(&shared->full[ticket->to], 1);
+	else if (!ret)
+		atomic_store(&shared->full[ticket->to], 0);
+	return ret;
+}
+
+/*
+ * The entry is split last, when all that a small move needs is there: a lost race or a missing slot
+ * must not cost the guest a huge page.
+ */
+static int take_frames(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct uffd_worker *own = worker->state;
+	struct frame_want hole = {.node = ticket->from, .worker = own->index, .huge = ticket->huge};
+	int ret = take_target(worker, ticket);
+
+	if (ret)
+		return ret;
+	hole.huge = ticket->huge && !ticket->split;
+	ret = frame_hole(frames_of(worker->job), &hole, &ticket->source);
+	if (!ret && ticket->split) {
+		ret = split(worker->job, ticket->block_gfn);
+		ticket->huge = false;
+		ticket->split = false;
+		if (ret)
+			frame_give(frames_of(worker->job), ticket->source);
+	}
+	if (ret) {
+		frame_give(frames_of(worker->job), ticket->target);
+		ticket->target = ticket->source = NULL;
+	}
+	return ret;
+}
+
+int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct uffd_worker *own = worker->state;
+	int ret = take_frames(worker, ticket);
+
+	if (own->zeroer)
+		uffd_zeroer_wake(own->zeroer, ticket->from, ticket->to, ret == -ENOMEM);
+	return ret == 0 || ret == -ENOMEM ? ret : -EAGAIN;
+}
+
+/* ---- After the move ---------------------------------------------------------------------------------- */
+
+/* Is the block still one huge page? Not by what was done, but by what the kernel shows. */
+static void check_huge(struct mover_job *job, const struct mover_ticket *ticket)
+{
+	struct gmig *gmig = engine_of(job->memory);
+	const struct region *region = ticket->claim.region;
+	struct uffd_scan scan;
+
+	if (!ticket->huge || bits_empty(&ticket->pages))
+		return;
+	if (ticket->split || (!region->kind->scan(gmig, region, ticket->block_gfn, &scan) &&
+			      !scan.huge && !bits_empty(&scan.present)))
+		split(job, ticket->block_gfn);
+}
+
+/* A huge slot is whole or empty; what a move that failed halfway left in it serves nobody. */
+static void give(struct frames *frames, struct slot *slot, bool whole)
+{
+	if (whole || bits_empty(&slot->have))
+		frame_give(frames, slot);
+	else
+		frame_drop(frames, slot);
+}
+
+static bool is_whole(const struct slot *slot)
+{
+	return !slot->huge || bits_count(&slot->have) == GMIG_BLOCK_PAGES;
+}
+
+static void give_frames(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct mover_job *job = worker->job;
+	struct gmig *gmig = engine_of(job->memory);
+	struct frames *frames = gmig->frames;
+	bool small_block = !ticket->huge && !gmig->options.small_pages;
+
+	give(frames, ticket->target, is_whole(ticket->target));
+	/* Placement is pretended: the frame that became free may serve as the next target. */
+	if (gmig->fake && job->spec.frames != GMIG_FRAMES_FRESH)
+		frame_relabel(frames, ticket->source, ticket->to);
+	/* Pages of a huge page that was broken up may still be parts of it, or the zero page: no
+	 * good as frames. */
+	give(frames, ticket->source, is_whole(ticket->source) && !small_block);
+}
+
+static void trim(struct mover_worker *worker, const struct mover_ticket *ticket)
+{
+	struct uffd_worker *own = worker->state;
+
+	if (own->zeroer)
+		frame_trim_late(frames_of(worker->job), ticket->from);
+	else if (own->blocks++ % FRAME_BATCH == 0)
+		frame_trim(frames_of(worker->job), ticket->from);
+}
+
+void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	/* A slot that holds what could not be put back holds the guest's content: it is nobody's frame. */
+	if (!ticket->target || ticket->lost)
+		return;
+	check_huge(worker->job, ticket);
+	give_frames(worker, ticket);
+	trim(worker, ticket);
+}

@@ -1,0 +1,19 @@
+/*
+ * What the mover `uffd` does around a move: frames for the target, an empty slot for what leaves, the
+ * pre-zeroing thread, and the table's view of a block that is huge no more.
+ *
+ * Called by job threads and workers as mover.h says.
+ */
+#ifndef GMIG_UFFD_FRAMES_H
+#define GMIG_UFFD_FRAMES_H
+
+#include "mover.h"
+
+int uffd_frames_begin(struct mover_job *job, struct gmig_error *err);
+void uffd_frames_end(struct mover_job *job);
+int uffd_frames_worker_begin(struct mover_worker *worker);
+void uffd_frames_worker_end(struct mover_worker *worker);
+int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket);
+void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket);
+
+#endif
