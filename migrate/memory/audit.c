@@ -190,8 +190,8 @@ static void count(const struct block *block)
 		node = here;
 		run = 1;
 	}
-	atomic_store(&gmig->audit_cursor,
-		     engine_position(gmig, block->region, block->gfn + GMIG_BLOCK_PAGES));
+	ledger_tally_reached(gmig->ledger,
+			     engine_position(gmig, block->region, block->gfn + GMIG_BLOCK_PAGES));
 }
 
 /* What the kernel made one huge page again is one entry again. */
@@ -302,7 +302,6 @@ int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *e
 		audit_run(gmig, &gmig->regions[i], gmig->regions[i].gfn, gmig->regions[i].pages,
 			  &audit);
 	check_accounts(gmig, check);
-	atomic_store(&gmig->audit_cursor, 0);
 	pthread_mutex_unlock(&gmig->check_lock);
 	return 0;
 }

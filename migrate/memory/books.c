@@ -4,12 +4,6 @@
 
 #include <errno.h>
 
-/* Has a running audit counted this block already? Regions in their order, then by gfn. */
-static bool is_counted(struct gmig *gmig, const struct region *region, uint64_t gfn)
-{
-	return engine_position(gmig, region, gfn) < atomic_load(&gmig->audit_cursor);
-}
-
 /* What an event does to the accounts; from: where the pages lie now. */
 static void post(struct gmig *gmig, const struct books_event *event, unsigned int from, long pages)
 {
@@ -23,7 +17,7 @@ static void post(struct gmig *gmig, const struct books_event *event, unsigned in
 	    .to_from = other,
 	    .pages = pages,
 	    .huge = change->order,
-	    .counted = is_counted(gmig, event->region, change->gfn),
+	    .position = engine_position(gmig, event->region, change->gfn),
 	};
 
 	switch (change->event) {

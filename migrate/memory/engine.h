@@ -87,8 +87,6 @@ struct gmig {
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];
 	pthread_mutex_t check_lock;
-	atomic_ullong
-	    audit_cursor; /* engine_position() up to which a running count has come; 0: none runs */
 
 	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read regions; 0 = free */
 

@@ -11,7 +11,8 @@ struct ledger {
 	atomic_long pages[GMIG_MAX_NODES][LEDGER_ACCOUNTS];
 	atomic_long sizes[2];				  /* MAPPED pages of 4K and of 2M entries */
 	_Atomic(atomic_long *) resident[GMIG_MAX_VNODES]; /* by node */
-	long tally[GMIG_MAX_NODES];			  /* guarded by lock */
+	uint64_t reached;	    /* guarded by lock, like the tally; 0: no count runs */
+	long tally[GMIG_MAX_NODES]; /* guarded by lock */
 };
 
 int ledger_create(struct ledger **out)
@@ -83,20 +84,22 @@ int ledger_add_vnode(struct ledger *ledger, unsigned int vnode)
 void ledger_map(struct ledger *ledger, const struct ledger_map *map)
 {
 	atomic_long *resident = atomic_load(&ledger->resident[map->vnode]);
+	bool counted;
 
 	pthread_mutex_lock(&ledger->lock);
+	counted = map->position < ledger->reached;
 	if (map->from != GMIG_NO_NODE) {
 		transfer(ledger, map->from, LEDGER_MAPPED, map->from_to, map->pages);
 		add(&resident[map->from], -map->pages);
 		add(&ledger->sizes[map->huge], -map->pages);
-		if (map->counted)
+		if (counted)
 			ledger->tally[map->from] -= map->pages;
 	}
 	if (map->to != GMIG_NO_NODE) {
 		transfer(ledger, map->to, map->to_from, LEDGER_MAPPED, map->pages);
 		add(&resident[map->to], map->pages);
 		add(&ledger->sizes[map->huge], map->pages);
-		if (map->counted)
+		if (counted)
 			ledger->tally[map->to] += map->pages;
 	}
 	pthread_mutex_unlock(&ledger->lock);
@@ -140,6 +143,7 @@ void ledger_tally_start(struct ledger *ledger)
 	pthread_mutex_lock(&ledger->lock);
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
 		ledger->tally[node] = 0;
+	ledger->reached = 0;
 	pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -147,6 +151,13 @@ void ledger_tally_add(struct ledger *ledger, unsigned int node, long pages)
 {
 	pthread_mutex_lock(&ledger->lock);
 	ledger->tally[node] += pages;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_tally_reached(struct ledger *ledger, uint64_t position)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->reached = position;
 	pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -164,6 +175,7 @@ unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped)
 	} else {
 		node = GMIG_NO_NODE;
 	}
+	ledger->reached = 0;
 	pthread_mutex_unlock(&ledger->lock);
 	return node;
 }

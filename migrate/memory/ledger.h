@@ -56,8 +56,8 @@ struct ledger_map {
 	unsigned int from, to;
 	enum ledger_account from_to, to_from;
 	long pages;
-	bool huge;    /* by page size: of one 2M entry */
-	bool counted; /* the audit has been here already: its tally follows */
+	bool huge;	   /* by page size: of one 2M entry */
+	uint64_t position; /* in the audit's order: once that is behind it, its tally follows */
 };
 void ledger_map(struct ledger *ledger, const struct ledger_map *map);
 /* MAPPED pages change size, not place: a 2M entry was split (pages > 0) or joined (< 0). */
@@ -71,12 +71,15 @@ void ledger_sizes(const struct ledger *ledger, uint64_t *pages_2m, uint64_t *pag
 
 /* ---- For the audit: counting while entries change --------------------------------------------- */
 
-/* The tally is 0 from now on. One count at a time: the caller sees to that. */
+/* The tally is 0 from now on, and nothing is counted. One count at a time: the caller sees to that. */
 void ledger_tally_start(struct ledger *ledger);
+/* Pages found on a node. */
 void ledger_tally_add(struct ledger *ledger, unsigned int node, long pages);
+/* Everything before `position` has been counted: what changes there from now on changes the tally. */
+void ledger_tally_reached(struct ledger *ledger, uint64_t position);
 /*
  * The first node whose tally differs from MAPPED, all of one moment; GMIG_NO_NODE: none does. *tally
- * and *mapped (pages) say how.
+ * and *mapped (pages) say how. The count has ended.
  */
 unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped);
 
