@@ -29,6 +29,9 @@
 extern "C" {
 #endif
 
+/* Exported; all else in the library is hidden (-fvisibility=hidden). */
+#pragma GCC visibility push(default)
+
 #define GMIG_MAX_VNODES	 64
 #define GMIG_MAX_WORKERS 16
 #define GMIG_MAX_PASSES	 10
@@ -139,8 +142,8 @@ struct gmig_options {
 	    pool_bytes_per_node; /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
 	bool small_pages;	 /* regions and pools without huge pages: every block is 4K */
 	bool plain; /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
-	bool
-	    unsafe_kernel; /* migrate also where the kernel's UFFDIO_MOVE is known to damage memory */
+	/* Migrate also where the kernel's UFFDIO_MOVE is known to damage memory. */
+	bool unsafe_kernel;
 	bool
 	    off_if_unavailable; /* where migration cannot work: as `plain`, gmig_why_off() says why */
 	/*
@@ -363,6 +366,8 @@ struct gmig_check {
  * 0 and *check filled, also on a breach; -errno only when the check itself could not run.
  */
 int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *err);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,9 @@
 extern "C" {
 #endif
 
+/* Exported; all else in the library is hidden (-fvisibility=hidden). */
+#pragma GCC visibility push(default)
+
 #define GMIG_MAX_NODES	1024u
 #define GMIG_NO_NODE	0xffffu
 #define GMIG_NODE_WORDS (GMIG_MAX_NODES / 64)
@@ -116,6 +119,8 @@ int gmig_node_set_parse(const char *text, struct gmig_node_set *set, struct gmig
 int gmig_node_list_parse(const char *text, uint16_t *nodes, size_t max, struct gmig_error *err);
 /* "0,2-3", "" for the empty set; cut at a comma and ended by "..." when it does not fit. Returns text. */
 const char *gmig_node_set_print(const struct gmig_node_set *set, char *text, size_t bytes);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -176,6 +176,18 @@ stage_package_agent() {
 	"$root/usr/sbin/gmig-agent" --config "$root/etc/gmig/agent.conf" --check-config
 }
 
+# The installed library gives a program that links it no names but gmig_*, and those: only_gmig_symbols ARCHIVE..
+only_gmig_symbols() {
+	local archive names found=1
+	for archive in "$@"; do
+		[ -e "$archive" ] || continue
+		names=$(nm -g --defined-only "$archive" | awk 'NF == 3 { print $3 }') || return 1
+		! grep -v '^gmig_' <<<"$names" || return 1
+		grep -qx gmig_job_start <<<"$names" && found=0
+	done
+	return $found
+}
+
 # What a packager and a user of the library see: install, pkg-config, the example, the .deb.
 stage_package() {
 	local where=build/stage deb
@@ -185,6 +197,7 @@ stage_package() {
 	PKG_CONFIG_PATH=$where/lib/x86_64-linux-gnu/pkgconfig:$where/lib/pkgconfig \
 		sh -c 'gcc -Wall -Werror -o build/example examples/move.c $(pkg-config --define-prefix --cflags --libs --static gmig)' || return 1
 	timeout 60 build/example || [ $? -eq 77 ] || return 1
+	only_gmig_symbols "$where"/lib/libgmig.a "$where"/lib/*/libgmig.a || return 1
 	(cd build/release && cpack >/dev/null) || return 1
 	deb=$(find build/release -maxdepth 1 -name 'gmig_*.deb' | head -n 1)
 	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1' || return 1
