@@ -228,8 +228,11 @@ enum gmig_job_state {
 
 struct gmig_job_spec {
 	/*
-	 * The i-th node of from goes to the i-th of to (modulo its size), as migrate_pages(2): relative layout is kept.
-	 * When the sizes differ, pages on a node that is in `to` already stay.
+	 * Two sets of host nodes, in an order: the i-th of from goes to the i-th of to (modulo its size), so that the relative
+	 * layout is kept. When the sizes differ, pages on a node that is in `to` already stay.
+	 *
+	 * As migrate_pages(2), but for the order: there {0,1} to {1,0} is the set {0,1} twice, and nothing moves. Here the two
+	 * nodes change places. A node that is absent has nothing to move; that is no error as long as it can come.
 	 */
 	uint16_t from[GMIG_MAX_NODES], to[GMIG_MAX_NODES];
 	unsigned int from_count, to_count;
@@ -280,7 +283,9 @@ struct gmig_job_info {
 /*
  * Plan and start. Several jobs may run on one engine; a block belongs to the job that claims it first, the other gets
  * -EBUSY for it and tries again in its next pass.
- * -EINVAL sets, mode, mover; -ENODEV a node is not there; -EOPNOTSUPP migration is off; -ESHUTDOWN engine ends.
+ * -EINVAL a set is empty or has a node twice, mode, mover; -ENODEV a node of `from` can never exist on this host, or one
+ * of `to` is offline or has no memory; -EACCES one of `to` is outside the cpuset, which the text names; -EOPNOTSUPP
+ * migration is off; -ESHUTDOWN engine ends.
  * Nothing on `from` is not an error: the job completes at once.
  */
 int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,

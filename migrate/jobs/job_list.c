@@ -67,7 +67,7 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 	gmig_sys_cond_init(&job->changed);
 	job->start_ns = memory->sys->now_ns();
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
-	ret = plan_map_build(spec, gmig_topology_nodes(memory->topology), &map, err);
+	ret = plan_map_build(spec, memory->topology, NULL, &map, err);
 	if (!ret && (status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");

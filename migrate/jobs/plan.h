@@ -16,11 +16,14 @@ struct plan_map {
 
 /*
  * i-th of from -> i-th of to, modulo to's size. When the sizes differ, nodes of `from` that are in
- * `to` stay. A node that maps to itself stays. -EINVAL: an empty set, a node twice in from;
- * -ENODEV: not in `online`; text names the node.
+ * `to` stay. A node that maps to itself stays. allowed: where the memory may be put; NULL: as this
+ * process's cpuset says. The text of an error names the node.
+ * -EINVAL: an empty set, a node twice in one; -ENODEV: a node of `from` that can never exist, one of
+ * `to` that is offline or has no memory; -EACCES: one of `to` that is not allowed.
  */
-int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_node_set *online,
-		   struct plan_map *map, struct gmig_error *err);
+int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_topology *topology,
+		   const struct gmig_node_set *allowed, struct plan_map *map,
+		   struct gmig_error *err);
 
 /* Where each page goes. Read-only after plan_create(): any thread. */
 struct plan {
