@@ -31,14 +31,9 @@ static uint64_t bucket_high(unsigned int i)
 	return i + 1 < HIST_BUCKETS ? bucket_low(i + 1) - 1 : UINT64_MAX;
 }
 
-static uint64_t load(const uint64_t *value)
-{
-	return __atomic_load_n(value, __ATOMIC_RELAXED);
-}
-
 static void raise_max(struct hist *hist, uint64_t ns)
 {
-	uint64_t max = load(&hist->max_ns);
+	uint64_t max = __atomic_load_n(&hist->max_ns, __ATOMIC_RELAXED);
 
 	while (ns > max && !__atomic_compare_exchange_n(&hist->max_ns, &max, ns, true,
 							__ATOMIC_RELAXED, __ATOMIC_RELAXED))
@@ -53,36 +48,29 @@ void hist_reset(struct hist *hist)
 void hist_record(struct hist *hist, uint64_t ns)
 {
 	raise_max(hist, ns);
-	__atomic_fetch_add(&hist->bucket[bucket_of(ns)], 1, __ATOMIC_RELAXED);
-	__atomic_fetch_add(&hist->count, 1, __ATOMIC_RELAXED);
+	/* Release: who sees the value in its bucket sees a maximum that is not below it. Pairs with
+	 * the acquire in snapshot_take(). */
+	__atomic_fetch_add(&hist->bucket[bucket_of(ns)], 1, __ATOMIC_RELEASE);
 }
 
-void hist_merge(struct hist *into, const struct hist *from)
-{
-	uint64_t count, sum = 0;
+/*
+ * The buckets as they were read once. All numbers of a summary come from one, so that they agree with
+ * each other however many values are recorded meanwhile.
+ */
+struct snapshot {
+	uint64_t count, max_ns;
+	uint64_t bucket[HIST_BUCKETS];
+};
 
-	/* The sum of what was seen in the buckets, not from->count: values recorded meanwhile must
-	 * not split. */
-	raise_max(into, load(&from->max_ns));
+static void snapshot_take(const struct hist *hist, struct snapshot *snapshot)
+{
+	snapshot->count = 0;
 	for (unsigned int i = 0; i < HIST_BUCKETS; i++) {
-		count = load(&from->bucket[i]);
-		if (!count)
-			continue;
-		__atomic_fetch_add(&into->bucket[i], count, __ATOMIC_RELAXED);
-		sum += count;
+		snapshot->bucket[i] = __atomic_load_n(&hist->bucket[i], __ATOMIC_ACQUIRE);
+		snapshot->count += snapshot->bucket[i];
 	}
-	__atomic_fetch_add(&into->count, sum, __ATOMIC_RELAXED);
-	/* A value that came between the first look at the maximum and its bucket. */
-	raise_max(into, load(&from->max_ns));
-}
-
-static uint64_t count_buckets(const struct hist *hist)
-{
-	uint64_t sum = 0;
-
-	for (unsigned int i = 0; i < HIST_BUCKETS; i++)
-		sum += load(&hist->bucket[i]);
-	return sum;
+	/* A maximum whose value is not in the buckets yet is left out, when there is nothing else. */
+	snapshot->max_ns = snapshot->count ? __atomic_load_n(&hist->max_ns, __ATOMIC_RELAXED) : 0;
 }
 
 /* How many of `count` values make up the share: rounded up, at least one, never all but by asking
@@ -103,40 +91,45 @@ static uint64_t rank_of(double quantile, uint64_t count)
 }
 
 /* One pass for several quantiles, in rising order. */
-static void quantiles(const struct hist *hist, const double *wanted, uint64_t *out, unsigned int n)
+static void quantiles(const struct snapshot *snapshot, const double *wanted, uint64_t *out,
+		      unsigned int n)
 {
-	uint64_t count = count_buckets(hist), max = load(&hist->max_ns), seen = 0, high;
+	uint64_t seen = 0, high;
 	unsigned int q = 0;
 
-	for (unsigned int i = 0; i < HIST_BUCKETS && q < n && count; i++) {
-		seen += load(&hist->bucket[i]);
+	for (unsigned int i = 0; i < HIST_BUCKETS && q < n && snapshot->count; i++) {
+		seen += snapshot->bucket[i];
 		high = bucket_high(i);
-		while (q < n && seen >= rank_of(wanted[q], count))
-			out[q++] = high < max ? high : max;
+		while (q < n && seen >= rank_of(wanted[q], snapshot->count))
+			out[q++] = high < snapshot->max_ns ? high : snapshot->max_ns;
 	}
 	while (q < n)
-		out[q++] = count ? max : 0;
+		out[q++] = 0;
 }
 
 uint64_t hist_quantile_ns(const struct hist *hist, double quantile)
 {
+	struct snapshot snapshot;
 	uint64_t ns;
 
-	quantiles(hist, &quantile, &ns, 1);
+	snapshot_take(hist, &snapshot);
+	quantiles(&snapshot, &quantile, &ns, 1);
 	return ns;
 }
 
 void hist_summary(const struct hist *hist, struct gmig_percentiles *out)
 {
 	static const double wanted[] = {0.5, 0.99, 0.999};
+	struct snapshot snapshot;
 	uint64_t ns[3];
 
-	quantiles(hist, wanted, ns, 3);
-	out->count = load(&hist->count);
-	out->p50_ns = ns[0];
-	out->p99_ns = ns[1];
-	out->p999_ns = ns[2];
-	out->max_ns = load(&hist->max_ns);
+	snapshot_take(hist, &snapshot);
+	quantiles(&snapshot, wanted, ns, 3);
+	*out = (struct gmig_percentiles){.count = snapshot.count,
+					 .p50_ns = ns[0],
+					 .p99_ns = ns[1],
+					 .p999_ns = ns[2],
+					 .max_ns = snapshot.max_ns};
 }
 
 bool hist_bucket(const struct hist *hist, unsigned int i, uint64_t *low_ns, uint64_t *high_ns,
@@ -146,7 +139,7 @@ bool hist_bucket(const struct hist *hist, unsigned int i, uint64_t *low_ns, uint
 
 	if (i >= HIST_BUCKETS)
 		return false;
-	seen = load(&hist->bucket[i]);
+	seen = __atomic_load_n(&hist->bucket[i], __ATOMIC_RELAXED);
 	if (!seen)
 		return false;
 	*low_ns = bucket_low(i);

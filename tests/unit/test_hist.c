@@ -4,12 +4,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static struct hist hist, other;
+static struct hist hist;
 
 static void setup(void)
 {
 	hist_reset(&hist);
-	hist_reset(&other);
 }
 
 /* xorshift, the same sequence in each run. */
@@ -154,19 +153,43 @@ START_TEST(summary_of_a_thousand_names_the_right_ranks)
 }
 END_TEST
 
-START_TEST(merge_of_two_equals_recording_all_in_one)
+/* A thread is between the steps of recording. */
+START_TEST(value_that_is_half_recorded_does_not_split_the_summary)
 {
-	static struct hist all;
-	uint64_t seed = 7, ns;
+	struct gmig_percentiles all;
 
-	hist_reset(&all);
-	for (unsigned int i = 0; i < 5000; i++) {
-		ns = next_random(&seed) >> 30;
-		hist_record(i % 3 ? &hist : &other, ns);
-		hist_record(&all, ns);
-	}
-	hist_merge(&hist, &other);
-	ck_assert_mem_eq(&hist, &all, sizeof(all));
+	hist_record(&hist, 1000);
+	hist.max_ns = 5000; /* in no bucket yet */
+	hist_summary(&hist, &all);
+	ck_assert_uint_eq(all.count, 1);
+	ck_assert_uint_ge(all.p50_ns, 1000);
+	ck_assert_uint_le(all.p999_ns, 1000 + 1000 / 64);
+	hist_reset(&hist);
+	hist.max_ns = 5000;
+	hist_summary(&hist, &all);
+	ck_assert_uint_eq(all.count, 0);
+	ck_assert_uint_eq(all.max_ns, 0);
+	ck_assert_uint_eq(all.p999_ns, 0);
+}
+END_TEST
+
+START_TEST(counts_beyond_what_a_double_tells_apart_keep_their_ranks)
+{
+	uint64_t low, high, count;
+	unsigned int i = 0, k;
+
+	hist_record(&hist, 10);
+	while (!hist_bucket(&hist, i, &low, &high, &count))
+		i++;
+	hist_record(&hist, 1000);
+	for (k = i + 1; !hist_bucket(&hist, k, &low, &high, &count);)
+		k++;
+	hist.bucket[i] = (1ull << 60) - 1;
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.999), 10);
+	ck_assert_uint_ge(hist_quantile_ns(&hist, 1), 1000);
+	hist.bucket[k] = 1ull << 62;
+	ck_assert_uint_ge(hist_quantile_ns(&hist, 0.5), 1000);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.1), 10);
 }
 END_TEST
 
@@ -185,7 +208,7 @@ START_TEST(records_of_four_threads_are_all_counted)
 {
 	pthread_t thread[THREADS];
 	struct gmig_percentiles seen;
-	uint64_t low, high, count, sum = 0, max = 0, seed, ns;
+	uint64_t low, high, count, sum = 0, max = 0, before = 0, seed, ns;
 
 	for (uintptr_t i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&thread[i], NULL, record_many, (void *)(i + 1)), 0);
@@ -194,6 +217,8 @@ START_TEST(records_of_four_threads_are_all_counted)
 		ck_assert_uint_le(seen.p50_ns, seen.p99_ns);
 		ck_assert_uint_le(seen.p99_ns, seen.p999_ns);
 		ck_assert_uint_le(seen.p999_ns, seen.max_ns);
+		ck_assert_uint_ge(seen.count, before);
+		before = seen.count;
 	}
 	for (unsigned int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
@@ -230,7 +255,8 @@ int main(void)
 	tcase_add_test(tcase, quantiles_of_random_values_are_within_a_64th_above_the_exact_ones);
 	tcase_add_test(tcase, quantile_is_never_over_the_maximum);
 	tcase_add_test(tcase, summary_of_a_thousand_names_the_right_ranks);
-	tcase_add_test(tcase, merge_of_two_equals_recording_all_in_one);
+	tcase_add_test(tcase, value_that_is_half_recorded_does_not_split_the_summary);
+	tcase_add_test(tcase, counts_beyond_what_a_double_tells_apart_keep_their_ranks);
 	tcase_add_test(tcase, records_of_four_threads_are_all_counted);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
