@@ -216,6 +216,7 @@ static int query_job_trace(void *opaque, const json_t *arguments, json_t **resul
 {
 	struct gmig_trace_record *records;
 	struct gmig_job *job = NULL;
+	struct gmig_job_info info;
 	HELD_GUEST held = {0};
 	uint64_t first = 0;
 	json_t *trace = NULL;
@@ -230,9 +231,12 @@ static int query_job_trace(void *opaque, const json_t *arguments, json_t **resul
 		return ret;
 	records = calloc(TRACE_MAX, sizeof(*records));
 	total = records ? gmig_job_trace(job, first, records, TRACE_MAX) : 0;
+	gmig_job_info(job, &info);
 	gmig_job_put(job);
 	if (records)
 		trace = guest_report_trace(records, first, total, TRACE_MAX);
+	if (trace)
+		json_object_set_new(trace, "dropped", json_integer((json_int_t)info.trace_dropped));
 	free(records);
 	return answer(trace, result, err);
 }

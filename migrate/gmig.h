@@ -273,8 +273,9 @@ struct gmig_job_info {
 	    remaining[GMIG_MAX_REMAINING]; /* why pages stayed; after the job ended */
 	unsigned int remaining_count;
 	unsigned int passes;
-	uint64_t thp_joined; /* blocks that became huge */
-	uint64_t thp_split;  /* blocks that were huge before and are not any more */
+	uint64_t thp_joined;	/* blocks that became huge */
+	uint64_t thp_split;	/* blocks that were huge before and are not any more */
+	uint64_t trace_dropped; /* records that gmig_job_trace() could not keep */
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */
@@ -332,7 +333,8 @@ struct gmig_trace_record {
 
 /*
  * Copy records first..first+max in the order in which they ended, as far as there are any; returns how many there are in
- * all by now. 0 for a job that was started without `trace`. The records go with the job.
+ * all by now. 0 for a job that was started without `trace`. The records go with the job. The first 65,536 are kept, and
+ * while there is memory for them; gmig_job_info.trace_dropped counts the others.
  */
 size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records,
 		      size_t max);

@@ -78,6 +78,8 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->spec = job->work.spec;
 	info->thp_split = atomic_load(&job->work.thp_split);
 	info->thp_joined = atomic_load(&job->work.thp_joined);
+	if (job->trace)
+		info->trace_dropped = trace_dropped(job->trace);
 	hist_summary(&job->work.blackout_read, &info->blackout_read);
 	hist_summary(&job->work.blackout_write, &info->blackout_write);
 	hist_summary(&job->work.stall, &info->stall);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TRACE_RECORDS 1024 /* to begin with */
+#define TRACE_RECORDS (64u << 10) /* kept at most: 4 MiB */
 
 static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)

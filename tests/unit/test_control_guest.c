@@ -229,6 +229,7 @@ START_TEST(job_lives_in_its_guest_alone)
 	info = ask("{\"execute\":\"query-job-trace\",\"arguments\":{\"id\":\"1\",\"first\":1}}");
 	ck_assert_int_eq(number(info, "first"), 1);
 	ck_assert_int_eq(number(info, "total"), BYTES / GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(number(info, "dropped"), 0);
 	ck_assert_uint_eq(json_array_size(json_object_get(info, "records")),
 			  BYTES / GMIG_BLOCK_BYTES - 1);
 	expect_error("{\"execute\":\"job-pause\",\"arguments\":{\"id\":\"1\"}}", "ESRCH",

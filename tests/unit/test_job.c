@@ -149,6 +149,28 @@ START_TEST(info_during_and_after_a_pause_counts_it_once)
 }
 END_TEST
 
+START_TEST(info_of_a_traced_job_counts_records_that_were_dropped)
+{
+	struct gmig_job *job = malloc(sizeof(*job));
+	struct gmig_trace_record record = {0};
+	struct gmig_job_info info;
+
+	job_make(job, GMIG_JOB_RUNNING);
+	pthread_mutex_init(&job->lock, NULL);
+	ck_assert_int_eq(trace_create(1, &job->trace), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		trace_add(job->trace, &record);
+	gmig_job_info(job, &info);
+	ck_assert_uint_eq(info.trace_dropped, 2);
+	ck_assert_uint_eq(gmig_job_trace(job, 0, &record, 1), 1);
+	trace_destroy(job->trace);
+	pthread_mutex_destroy(&job->lock);
+	pthread_cond_destroy(&job->changed);
+	status_destroy(job->status);
+	free(job);
+}
+END_TEST
+
 START_TEST(mover_is_found_by_name_and_default)
 {
 	ck_assert_ptr_eq(mover_find(NULL), &mover_uffd);
@@ -175,6 +197,7 @@ int main(void)
 	tcase_add_test(tcase, pause_is_measured_and_the_end_is_noted);
 	tcase_add_test(tcase, info_asked_while_a_pause_begins_has_times_that_make_sense);
 	tcase_add_test(tcase, info_during_and_after_a_pause_counts_it_once);
+	tcase_add_test(tcase, info_of_a_traced_job_counts_records_that_were_dropped);
 	tcase_add_test(tcase, mover_is_found_by_name_and_default);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
