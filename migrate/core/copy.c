@@ -5,7 +5,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
+#include <string.h>
 
 #define PAGE_BYTES 4096
 
@@ -145,11 +145,14 @@ static void unblock(void)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* false: some of it cannot be read. */
-static bool copy_guarded(void *restrict to, const void *restrict from, size_t bytes)
+bool copy_try(void (*touch)(void *arg), void *arg)
 {
+	static _Thread_local bool unblocked;
 	sigjmp_buf here;
 
+	if (!unblocked)
+		unblock();
+	unblocked = true;
 	if (sigsetjmp(here, 0)) {
 		guard = NULL;
 		unblock(); /* the thread sanitizer runs handlers with all signals blocked */
@@ -157,24 +160,51 @@ static bool copy_guarded(void *restrict to, const void *restrict from, size_t by
 	}
 	guard = &here;
 	atomic_signal_fence(memory_order_seq_cst);
-	best()->copy(to, from, bytes);
+	touch(arg);
 	atomic_signal_fence(memory_order_seq_cst);
 	guard = NULL;
 	return true;
 }
 
-size_t copy_pages(void *restrict to, const void *restrict from, size_t bytes)
+struct part {
+	char *to;
+	const char *from; /* NULL: zeros */
+	size_t bytes;
+};
+
+NOT_SANITIZED static void part_write(void *arg)
 {
-	static _Thread_local bool unblocked;
+	const struct part *part = arg;
+
+	if (part->from)
+		best()->copy(part->to, part->from, part->bytes);
+	else
+		memset(part->to, 0, part->bytes);
+}
+
+/* All at once; page by page only when that failed, so as to know how far it went. */
+static size_t write_guarded(struct part whole)
+{
+	struct part page = {whole.to, whole.from, PAGE_BYTES};
 	size_t done = 0;
 
-	if (!unblocked)
-		unblock();
-	unblocked = true;
-	if (copy_guarded(to, from, bytes))
-		return bytes;
-	while (done < bytes &&
-	       copy_guarded((char *)to + done, (const char *)from + done, PAGE_BYTES))
+	if (copy_try(part_write, &whole))
+		return whole.bytes;
+	while (done < whole.bytes && copy_try(part_write, &page)) {
 		done += PAGE_BYTES;
+		page.to += PAGE_BYTES;
+		if (page.from)
+			page.from += PAGE_BYTES;
+	}
 	return done;
+}
+
+size_t copy_pages(void *restrict to, const void *restrict from, size_t bytes)
+{
+	return write_guarded((struct part){to, from, bytes});
+}
+
+size_t copy_zero(void *to, size_t bytes)
+{
+	return write_guarded((struct part){to, NULL, bytes});
 }

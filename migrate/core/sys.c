@@ -1,5 +1,6 @@
 #include "sys.h"
 #include "kernels.h"
+#include "room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,24 +83,15 @@ static int real_open_proc(pid_t pid, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Not known (no /proc): as if there were plenty. */
-static uint64_t real_available_bytes(void)
+/* One source for the process: its cgroups are found once, and again when they change. */
+static void real_room(struct room *room)
 {
-	unsigned long long kib;
-	char line[128];
-	uint64_t bytes = UINT64_MAX;
-	FILE *file = fopen("/proc/meminfo", "re");
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct room_source source = {.root = ""};
 
-	if (!file)
-		return bytes;
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) {
-			bytes = kib * 1024;
-			break;
-		}
-	}
-	fclose(file);
-	return bytes;
+	pthread_mutex_lock(&lock);
+	room_read(&source, room);
+	pthread_mutex_unlock(&lock);
 }
 
 /* The device first: its file mode is how an administrator grants the right without root. */
@@ -214,7 +206,7 @@ const struct gmig_sys gmig_sys_real = {
     .move_pages = real_move_pages,
     .pidfd_open = real_pidfd_open,
     .open_proc = real_open_proc,
-    .available_bytes = real_available_bytes,
+    .room = real_room,
     .userfaultfd = real_userfaultfd,
     .pagemap = real_pagemap,
     .kernel_name = real_kernel_name,

@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 struct kernel_name; /* kernels.h */
+struct room;	    /* room.h */
 
 struct gmig_sys {
 	int (*map)(size_t bytes, int protection, void *fixed, void **out);
@@ -34,8 +35,8 @@ struct gmig_sys {
 	int (*pidfd_open)(pid_t pid);
 	/* /proc/PID/NAME to read, a file or a directory. */
 	int (*open_proc)(pid_t pid, const char *name);
-	/* MemAvailable: what the host can still give without swapping. */
-	uint64_t (*available_bytes)(void);
+	/* What this process may still ask for: see room.h. */
+	void (*room)(struct room *room);
 	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */
 	int (*userfaultfd)(void);
 	/* /proc/self/pagemap */

@@ -1,5 +1,6 @@
 #include "frame.h"
 
+#include "../core/room.h"
 #include "../core/uffd.h"
 #include "ledger.h"
 
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define RESERVE_BYTES	 (64ull << 20) /* what the host must still have before a pool grows */
 #define POPULATE_TRIES	 10
 #define RESERVE_CHECK_NS 10000000ull
 
@@ -304,12 +304,14 @@ static void slot_release(struct frames *frames, struct slot *slot)
 static bool host_is_short(struct frames *frames)
 {
 	uint64_t now = frames->sys->now_ns();
+	struct room room;
 
 	if (now < frames->plenty_until_ns)
 		return false;
 	if (now < frames->short_until_ns)
 		return true;
-	if (frames->sys->available_bytes() < RESERVE_BYTES) {
+	frames->sys->room(&room);
+	if (room.bytes < GMIG_BLOCK_BYTES) {
 		frames->short_until_ns = now + RESERVE_CHECK_NS;
 		return true;
 	}

@@ -1,4 +1,5 @@
 /* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
+#include "../../migrate/core/room.h"
 #include "../../migrate/memory/frame.h"
 #include "../../migrate/memory/ledger.h"
 #include "rig.h"
@@ -31,9 +32,9 @@ static int advise_maybe_refused(void *memory, size_t bytes, int advice)
 	return gmig_sys_real.advise(memory, bytes, advice);
 }
 
-static uint64_t available_bytes(void)
+static void room(struct room *room)
 {
-	return atomic_load(&available);
+	*room = (struct room){.bytes = atomic_load(&available), .total_bytes = 1ull << 30};
 }
 
 /* nodes: fake ones; 0 = the host's own, of which only node 0 is used */
@@ -44,7 +45,7 @@ static void start(unsigned int nodes)
 	sys = gmig_sys_real;
 	sys.query_nodes = query_maybe_wrong;
 	sys.advise = advise_maybe_refused;
-	sys.available_bytes = available_bytes;
+	sys.room = room;
 	atomic_store(&available, UINT64_MAX);
 	pagemap = sys.pagemap();
 	ck_assert_int_eq(gmig_topology_create(nodes, &topology, &err), 0);

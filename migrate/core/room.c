@@ -1,0 +1,264 @@
+#include "room.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RESERVE_PART 256
+#define RESERVE_MIN  (2ull << 20)
+#define RESERVE_MAX  (64ull << 20)
+#define NO_LIMIT     (1ull << 62)   /* v1 writes "none" as the largest multiple of a page */
+#define NEAR_BYTES   (256ull << 20) /* nearer than this to a limit, droppable page cache matters */
+
+uint64_t room_reserve(uint64_t total_bytes)
+{
+	uint64_t part = total_bytes / RESERVE_PART;
+
+	return part < RESERVE_MIN ? RESERVE_MIN : part > RESERVE_MAX ? RESERVE_MAX : part;
+}
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static void tighten(struct room *room, uint64_t available, uint64_t total, const char *limit)
+{
+	uint64_t bytes = minus(available, room_reserve(total));
+
+	if (bytes >= room->bytes)
+		return;
+	room->bytes = bytes;
+	room->total_bytes = total;
+	snprintf(room->limit, sizeof(room->limit), "%s", limit);
+}
+
+static FILE *open_under(const char *directory, const char *name)
+{
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return fopen(path, "re");
+}
+
+/* ---- The host ---------------------------------------------------------------------------------- */
+
+static void host_read(const char *root, struct room *room)
+{
+	unsigned long long kib, available = 0, total = 0;
+	char line[128];
+	FILE *file = open_under(root, "proc/meminfo");
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "MemTotal: %llu kB", &kib) == 1)
+			total = kib * 1024;
+		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+			available = kib * 1024;
+	}
+	fclose(file);
+	if (total)
+		tighten(room, available, total, "host");
+}
+
+/* ---- One cgroup -------------------------------------------------------------------------------- */
+
+/* false: there is no such file, or it says that there is no limit. */
+static bool number_read(const char *directory, const char *name, uint64_t *number)
+{
+	FILE *file = open_under(directory, name);
+	unsigned long long value;
+	bool found;
+
+	if (!file)
+		return false;
+	found = fscanf(file, "%llu", &value) == 1 && value < NO_LIMIT;
+	fclose(file);
+	if (found)
+		*number = value;
+	return found;
+}
+
+struct cache {
+	uint64_t file, busy;
+};
+
+static void cache_add(struct cache *cache, const char *name, uint64_t bytes)
+{
+	if (!strncmp(name, "total_", 6)) /* v1: with those below it */
+		name += 6;
+	if (!strncmp(name, "file_", 5)) /* v2 */
+		name += 5;
+	if (!strcmp(name, "inactive_file") || !strcmp(name, "active_file"))
+		cache->file += bytes;
+	if (!strcmp(name, "dirty") || !strcmp(name, "writeback"))
+		cache->busy += bytes;
+}
+
+/* Page cache that the kernel would drop before it kills: half of what is clean. */
+static uint64_t droppable(const char *directory, bool v1)
+{
+	FILE *file = open_under(directory, "memory.stat");
+	struct cache cache = {0, 0};
+	unsigned long long bytes;
+	char line[128], name[64];
+
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %llu", name, &bytes) == 2 &&
+		    (!v1 || !strncmp(name, "total_", 6)))
+			cache_add(&cache, name, bytes);
+	fclose(file);
+	return minus(cache.file, cache.busy) / 2;
+}
+
+static void limit_read(const char *directory, bool v1, const char *limit, const char *usage,
+		       struct room *room)
+{
+	uint64_t most, used = 0, left;
+
+	if (!number_read(directory, limit, &most))
+		return;
+	number_read(directory, usage, &used);
+	left = minus(most, used);
+	if (left < NEAR_BYTES)
+		left = minus(most + droppable(directory, v1), used);
+	tighten(room, left, most, directory);
+}
+
+static void cgroup_read(const char *directory, bool v1, struct room *room)
+{
+	if (v1) {
+		limit_read(directory, v1, "memory.limit_in_bytes", "memory.usage_in_bytes", room);
+		limit_read(directory, v1, "memory.memsw.limit_in_bytes",
+			   "memory.memsw.usage_in_bytes", room);
+	} else {
+		limit_read(directory, v1, "memory.max", "memory.current", room);
+		limit_read(directory, v1, "memory.high", "memory.current", room);
+	}
+}
+
+/* ---- Which cgroups ----------------------------------------------------------------------------- */
+
+static bool has_option(const char *options, const char *option)
+{
+	size_t length = strlen(option);
+
+	for (const char *at = options; (at = strstr(at, option)); at += length)
+		if ((at == options || at[-1] == ',') && (!at[length] || at[length] == ','))
+			return true;
+	return false;
+}
+
+struct mount {
+	char root[PATH_MAX], point[PATH_MAX];
+	bool v1;
+};
+
+/*
+ * A line of mountinfo: "36 35 98:0 ROOT POINT options [fields] - TYPE source OPTIONS". true: it mounts a
+ * hierarchy that has memory limits.
+ */
+static bool mount_parse(const char *line, struct mount *mount)
+{
+	const char *rest = strstr(line, " - ");
+	char type[32], options[256];
+
+	if (!rest || sscanf(line, "%*s %*s %*s %4095s %4095s", mount->root, mount->point) != 2 ||
+	    sscanf(rest, " - %31s %*s %255s", type, options) != 2)
+		return false;
+	mount->v1 = !strcmp(type, "cgroup");
+	return !strcmp(type, "cgroup2") || (mount->v1 && has_option(options, "memory"));
+}
+
+/* Lines of /proc/self/cgroup: "0::PATH" (v2), "N:CONTROLLERS:PATH" (v1). */
+static bool cgroup_path(const char *text, bool v1, char *path, size_t bytes)
+{
+	while (text && *text) {
+		const char *controllers = strchr(text, ':'), *end = strchr(text, '\n');
+		const char *start = controllers ? strchr(controllers + 1, ':') : NULL;
+		char names[256];
+
+		if (!start)
+			return false;
+		snprintf(names, sizeof(names), "%.*s", (int)(start - controllers - 1),
+			 controllers + 1);
+		if (v1 ? has_option(names, "memory") : !names[0]) {
+			start++;
+			snprintf(path, bytes, "%.*s", end ? (int)(end - start) : (int)strlen(start),
+				 start);
+			return true;
+		}
+		text = end ? end + 1 : NULL;
+	}
+	return false;
+}
+
+/* The process's directory of that mount and those above it, as far as the mount shows them. */
+static void dirs_add(struct room_source *source, const struct mount *mount, const char *path)
+{
+	size_t root = strlen(mount->root), top;
+	char directory[PATH_MAX];
+
+	if (root > 1 && !strncmp(path, mount->root, root) && (!path[root] || path[root] == '/'))
+		path += root;
+	if (strstr(path, "..")) /* outside of this cgroup namespace: only the mount can be seen */
+		path = "";
+	top = (size_t)snprintf(directory, sizeof(directory), "%s%s", source->root, mount->point);
+	if (top + strlen(path) >= sizeof(directory))
+		return;
+	memcpy(directory + top, path, strlen(path) + 1);
+	while (source->dirs < ROOM_DIRS) {
+		char *slash = strrchr(directory, '/');
+
+		snprintf(source->dir[source->dirs], PATH_MAX, "%s", directory);
+		source->v1[source->dirs++] = mount->v1;
+		if (!slash || (size_t)(slash - directory) < top)
+			break;
+		*slash = '\0';
+	}
+}
+
+static void dirs_find(struct room_source *source)
+{
+	FILE *file = open_under(source->root, "proc/self/mountinfo");
+	char line[2 * PATH_MAX + 512], path[PATH_MAX];
+	struct mount mount;
+
+	source->dirs = 0;
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		if (mount_parse(line, &mount) &&
+		    cgroup_path(source->cgroup, mount.v1, path, sizeof(path)))
+			dirs_add(source, &mount, path);
+	fclose(file);
+}
+
+/* A process may be put into another cgroup at any time. */
+static void dirs_update(struct room_source *source)
+{
+	char now[sizeof(source->cgroup)] = "";
+	FILE *file = open_under(source->root, "proc/self/cgroup");
+	size_t got = file ? fread(now, 1, sizeof(now) - 1, file) : 0;
+
+	now[got] = '\0';
+	if (file)
+		fclose(file);
+	if (!strcmp(now, source->cgroup))
+		return;
+	memcpy(source->cgroup, now, sizeof(now));
+	dirs_find(source);
+}
+
+void room_read(struct room_source *source, struct room *room)
+{
+	room->bytes = UINT64_MAX;
+	room->total_bytes = UINT64_MAX;
+	room->limit[0] = '\0';
+	host_read(source->root, room);
+	dirs_update(source);
+	for (unsigned int i = 0; i < source->dirs; i++)
+		cgroup_read(source->dir[i], source->v1[i], room);
+}

@@ -1,0 +1,46 @@
+/*
+ * How much memory this process may still ask for: what the host has (MemAvailable), and what every
+ * memory cgroup leaves that the process is in (v1 and v2, with all ancestors), each less a reserve.
+ * To go over a cgroup's limit is not refused but ends in its OOM killer; hence the reserve, and hence
+ * the look at every limit before memory is asked for.
+ *
+ * memory.high counts as a limit: who is above it is made to wait by the kernel, and that would be the
+ * guest. Page cache that a cgroup could drop counts as free by half, as MemAvailable has it. Limits on
+ * swap do not matter: they refuse nothing that can be had without swap.
+ *
+ * Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux;
+ * si_mem_available() in its mm/page_alloc.c.
+ *
+ * A source belongs to its caller; one thread at a time.
+ */
+#ifndef GMIG_ROOM_H
+#define GMIG_ROOM_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct room {
+	uint64_t bytes;	      /* that may be asked for; UINT64_MAX: no limit is known */
+	uint64_t total_bytes; /* of what limits it */
+	char limit[PATH_MAX]; /* "host", or the directory of the cgroup that is tightest */
+};
+
+/* What is kept back of `total_bytes`: 1/256 of it, at least 2 MiB and at most 64 MiB. */
+uint64_t room_reserve(uint64_t total_bytes);
+
+#define ROOM_DIRS 32 /* cgroups above a process that are looked at */
+
+/* Where to look. Zeroed, but for `root`, before the first call. */
+struct room_source {
+	const char *root;  /* "", or a directory with a /proc and a /sys of its own */
+	char cgroup[4096]; /* /proc/self/cgroup as it was when the directories were found */
+	char dir[ROOM_DIRS][PATH_MAX];
+	bool v1[ROOM_DIRS];
+	unsigned int dirs;
+};
+
+/* Always succeeds: a file that is not there limits nothing. About 50 us. */
+void room_read(struct room_source *source, struct room *room);
+
+#endif
