@@ -3,6 +3,7 @@
 #include "fake_pages.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -339,6 +340,63 @@ START_TEST(real_own_pages_lie_and_stay_on_their_node)
 }
 END_TEST
 
+/* Another node with memory than `node`; -1: there is none. */
+static int another_node(int node)
+{
+	char path[64];
+
+	for (int other = 0; other < 64; other++) {
+		int wanted = other, result;
+		void *page = pages[0];
+		const struct movepages by = {.call = real, .flags = MPOL_MF_MOVE};
+
+		snprintf(path, sizeof(path), "/sys/devices/system/node/node%d", other);
+		if (other == node || access(path, F_OK))
+			continue;
+		if (!movepages_exact(&by, 1, &page, &wanted, &result) && result == other)
+			return other;
+	}
+	return -1;
+}
+
+/* In the lab: half of it is a huge page, the last page is a hole. */
+START_TEST(real_chunk_goes_to_another_node_and_back)
+{
+	const struct movepages by = {.call = real, .flags = MPOL_MF_MOVE};
+	const struct movepages_want want = {.target = swapped, .guess_huge = true};
+	const size_t count = 2 * HUGE;
+	char *base = mmap(NULL, (count + HUGE) * FAKE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = (char *)(((uintptr_t)base + HUGE * FAKE_PAGE_BYTES - 1) &
+			    ~(HUGE * FAKE_PAGE_BYTES - 1));
+	int node;
+
+	ck_assert_ptr_ne(base, MAP_FAILED);
+	madvise(at, HUGE * FAKE_PAGE_BYTES, MADV_HUGEPAGE);
+	madvise(at + HUGE * FAKE_PAGE_BYTES, HUGE * FAKE_PAGE_BYTES, MADV_NOHUGEPAGE);
+	memset(at, 1, (count - 1) * FAKE_PAGE_BYTES);
+	chunk.count = count;
+	for (size_t i = 0; i < count; i++) {
+		chunk.address[i] = at + i * FAKE_PAGE_BYTES;
+		chunk.pages[i] = 1;
+	}
+	pages[0] = at + HUGE * FAKE_PAGE_BYTES;
+	node = another_node(0);
+	if (node != 1) {
+		puts("skip real_chunk_goes_to_another_node_and_back - this host has no nodes 0 and "
+		     "1");
+		return;
+	}
+	for (int round = 0; round < 2; round++) {
+		ck_assert_int_eq(movepages_chunk_move(&by, &chunk, &want), 0);
+		ck_assert_uint_eq(chunk.moved_pages, count - 1);
+		ck_assert_uint_eq(chunk.remaining_pages, 0);
+		ck_assert_int_eq(chunk.result[count - 1], MOVEPAGES_NOT_WANTED);
+	}
+	munmap(base, (count + HUGE) * FAKE_PAGE_BYTES);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("movepages");
@@ -356,6 +414,7 @@ int main(void)
 	tcase_add_test(exact, exact_refused_call_keeps_what_is_known);
 	tcase_add_test(exact, ask_status_that_was_not_written_is_no_answer);
 	tcase_add_test(exact, real_own_pages_lie_and_stay_on_their_node);
+	tcase_add_test(exact, real_chunk_goes_to_another_node_and_back);
 	suite_add_tcase(suite, exact);
 	tcase_add_checked_fixture(chunks, fake_pages_reset, NULL);
 	tcase_add_test(chunks, chunk_says_for_each_page_what_became_of_it);
