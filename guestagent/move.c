@@ -49,9 +49,9 @@ static int target_of(const struct walk *walk, int node)
 	return node >= 0 && node < AGENT_MAX_NODES ? walk->target[node] : -1;
 }
 
-static int want_target(const void *opaque, uint64_t address, int node)
+static int want_target(const void *opaque, size_t unit, int node)
 {
-	(void)address;
+	(void)unit;
 	return target_of(opaque, node);
 }
 

@@ -240,7 +240,7 @@ struct gmig_job_spec {
 	enum gmig_mode mode;
 	enum gmig_frames
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
-	const char *mover;		/* NULL or "uffd" */
+	const char *mover;		/* NULL: the memory's own, "uffd" or "kernel" */
 	uint64_t rate_bytes_per_second; /* 0 = no limit */
 	unsigned int threads; /* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
 	/*
@@ -338,6 +338,43 @@ struct gmig_trace_record {
  */
 size_t gmig_job_trace(struct gmig_job *job, size_t first, struct gmig_trace_record *records,
 		      size_t max);
+
+/* ---- Other processes ----------------------------------------------------------------------------------------- */
+
+/*
+ * The memory of a process that is not ours: QEMU, or any other. Jobs on it are carried out by the kernel
+ * (move_pages(2)); what is said above of jobs holds for them, with virtual addresses in the place of gpa.
+ */
+struct gmig_process;
+
+struct gmig_process_options {
+	int pid;			/* of the process, not of one of its threads */
+	struct gmig_topology *topology; /* not a fake one; gets a reference of its own */
+	bool shared; /* also pages that other processes map, too: needs CAP_SYS_NICE */
+	void (*job_event)(void *opaque, const struct gmig_job_info *info); /* as in gmig_options */
+	void *opaque;
+	const struct gmig_sys *sys; /* NULL: the system's */
+};
+
+/*
+ * -EINVAL no pid, a thread's or a kernel thread's, or a fake topology; -ESRCH no such process; -EPERM its memory is not
+ * ours to move, as ptrace(2) decides it, or `shared` without the right to it; the text says whose it is.
+ */
+int gmig_process_open(const struct gmig_process_options *options, struct gmig_process **out,
+		      struct gmig_error *err);
+/* Cancels jobs and waits for them. The process goes on. NULL is legal. */
+void gmig_process_close(struct gmig_process *process);
+/* As the kernel has it: up to 15 characters, without control characters. */
+const char *gmig_process_name(const struct gmig_process *process);
+/*
+ * As gmig_job_start(). mover: NULL or "kernel"; mode, frames, vnodes and batch_pages stay 0. All that is mapped and not
+ * a device's is moved; what remains has -EACCES when another process maps it, too (see `shared`). Mappings that are made
+ * later take no part, and new memory of the process lies where its own policy says.
+ * -EACCES a node of `to` is in no thread's cpuset, the text names the set; -ESRCH. A job on a process that ends in the
+ * meantime fails with -ESRCH.
+ */
+int gmig_process_job_start(struct gmig_process *process, const struct gmig_job_spec *spec,
+			   struct gmig_job **out, struct gmig_error *err);
 
 /* ---- Words: the choices of a job, as users write and read them ----------------------------------------------- */
 

@@ -136,10 +136,9 @@ static bool may_be_huge(const struct movepages_chunk *chunk, size_t i)
 	return true;
 }
 
-static int target_of(const struct movepages_chunk *chunk, const struct movepages_want *want,
-		     size_t i, int node)
+static int target_of(const struct movepages_want *want, size_t i, int node)
 {
-	int target = node < 0 ? -1 : want->target(want->opaque, (uintptr_t)chunk->address[i], node);
+	int target = node < 0 ? -1 : want->target(want->opaque, i, node);
 
 	return target == node ? -1 : target;
 }
@@ -153,7 +152,7 @@ static void choose(struct movepages_chunk *chunk, const struct movepages_want *w
 
 		/* One that came to where it was wanted is not sent on: A to B, B to A is a swap. */
 		if (chunk->after[i] == chunk->before[i])
-			target = target_of(chunk, want, i, chunk->before[i]);
+			target = target_of(want, i, chunk->before[i]);
 		if (target < 0 || (heads && !may_be_huge(chunk, i)))
 			continue;
 		chunk->todo[chunk->chosen] = chunk->address[i];
@@ -187,7 +186,7 @@ static enum movepages_result judge(struct movepages_chunk *chunk, const struct m
 		return MOVEPAGES_GONE;
 	if (after == target)
 		return MOVEPAGES_MOVED;
-	if (after != chunk->before[i] && target_of(chunk, want, i, after) < 0)
+	if (after != chunk->before[i] && target_of(want, i, after) < 0)
 		return MOVEPAGES_BY_OTHERS;
 	/* The kernel said that it went, and it lies elsewhere: moved back or on meanwhile. */
 	if (chunk->why[i] >= 0)
@@ -200,7 +199,7 @@ static void account(struct movepages_chunk *chunk, const struct movepages_want *
 	chunk->moved_pages = chunk->remaining_pages = 0;
 	chunk->retry = false;
 	for (size_t i = 0; i < chunk->count; i++) {
-		int target = target_of(chunk, want, i, chunk->before[i]);
+		int target = target_of(want, i, chunk->before[i]);
 
 		chunk->result[i] = MOVEPAGES_NOT_WANTED;
 		if (target < 0)

@@ -84,8 +84,8 @@ struct movepages_chunk {
 };
 
 struct movepages_want {
-	/* The node for what lies at `address` on `node`; < 0: it may stay. */
-	int (*target)(const void *opaque, uint64_t address, int node);
+	/* The node for the unit of that index when it lies on `node`; < 0: it may stay. */
+	int (*target)(const void *opaque, size_t unit, int node);
 	const void *opaque;
 	/*
 	 * Nobody knows which of the units (of one page each) are huge pages: move the heads of what

@@ -56,11 +56,12 @@ static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 	ret = workset_build(&job->plan, &options, &job->set);
 	job->is_planned |= !ret;
 	if (ret && ret != -ECANCELED)
-		return gmig_fail(err, ret, "no memory for the plan");
+		return gmig_fail(err, ret, "cannot tell where the memory lies: %s",
+				 gmig_errno_name(ret));
 	return 0;
 }
 
-/* By the counters, without a walk. */
+/* By the counters, without a walk; 0 for a memory that has none. */
 static uint64_t bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes)
 {
 	struct memory *memory = job->memory;
@@ -70,6 +71,37 @@ static uint64_t bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes
 		gmig_node_set_each (node, nodes)
 			bytes += memory->ops->on_node(memory, &job->work.spec, node);
 	return bytes;
+}
+
+struct count_on {
+	const struct gmig_node_set *nodes;
+	uint64_t bytes;
+};
+
+static int count_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct count_on *count = arg;
+
+	(void)gfn;
+	if (entry->state != SHADOW_NONE && gmig_node_set_has(count->nodes, entry->node))
+		count->bytes += entry->order ? GMIG_BLOCK_BYTES : GMIG_PAGE_BYTES;
+	return 0;
+}
+
+/* By a walk over all that is there now, also what came after the plan. */
+static uint64_t walk_bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes)
+{
+	struct memory *memory = job->memory;
+	struct count_on count = {.nodes = nodes};
+	struct memory_range *ranges = NULL;
+	size_t range_count = 0;
+
+	if (!memory->ops->ranges(memory, &job->work.spec, &ranges, &range_count))
+		for (size_t i = 0; i < range_count; i++)
+			memory->ops->walk(memory, ranges[i].gfn, ranges[i].pages, count_visit,
+					  &count);
+	free(ranges);
+	return count.bytes;
 }
 
 static int job_plan(struct gmig_job *job, struct gmig_error *err)
@@ -143,6 +175,9 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 	ret = job_run_passes(job, err);
 	if (!ret)
 		ret = second_look(job, err);
+	/* What could not be found is not done with: the memory may be gone as a whole. */
+	if (!ret)
+		ret = job->memory->ops->ready(job->memory, &job->work.spec, err);
 	job->mover->end(&job->work);
 	return ret;
 }
@@ -165,7 +200,8 @@ static enum job_event job_outcome(struct gmig_job *job, int ret)
 
 static void job_end(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
 {
-	uint64_t on_source = bytes_on(job, &job->plan.left) / GMIG_PAGE_BYTES;
+	uint64_t bytes = job->memory->ops->on_node ? bytes_on(job, &job->plan.left)
+						   : walk_bytes_on(job, &job->plan.left);
 
 	/* Nobody reads these once the job has ended. */
 	workset_free(&job->set);
@@ -174,7 +210,7 @@ static void job_end(struct gmig_job *job, enum job_event outcome, const struct g
 	pthread_mutex_lock(&job->lock);
 	if (outcome == JOB_FAIL)
 		job->error = *err;
-	job->on_source = on_source;
+	job->on_source = bytes / GMIG_PAGE_BYTES;
 	job_change(job, outcome);
 	pthread_mutex_unlock(&job->lock);
 }

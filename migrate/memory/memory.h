@@ -50,14 +50,14 @@ struct memory_ops {
 		      struct gmig_error *err);
 	/* The job has ended. keep: its memory lies there now; else it goes back to where it was. */
 	void (*follow_end)(struct memory *memory, const struct memory_follow *follow, bool keep);
-	/* Bytes on a node of what spec selects, without a walk. May be NULL. */
+	/* Bytes on a node of what spec selects, without a walk. NULL: there are no such counters. */
 	uint64_t (*on_node)(struct memory *memory, const struct gmig_job_spec *spec,
 			    unsigned int node);
 	/* As claim.h has them; *refused: pages that are somebody else's now. */
 	void (*claim)(struct memory *memory, struct claim *claim, struct bits *refused);
 	void (*settle)(struct claim *claim, const struct claim_result *result);
 	void (*abandon)(struct claim *claim);
-	/* -EAGAIN..: no job can be started, why is in *err. */
+	/* -EAGAIN..: no job can be started, or one that runs cannot go on; why is in *err. */
 	int (*ready)(struct memory *memory, const struct gmig_job_spec *spec,
 		     struct gmig_error *err);
 };

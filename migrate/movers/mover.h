@@ -81,7 +81,7 @@ struct mover {
 	void (*finish)(struct mover_worker *worker, struct mover_ticket *ticket);
 };
 
-extern const struct mover mover_uffd;
+extern const struct mover mover_uffd, mover_kernel;
 extern const struct mover *const mover_all[]; /* ends with NULL */
 /* NULL or "": the first one. NULL result: no such mover. */
 const struct mover *mover_find(const char *name);

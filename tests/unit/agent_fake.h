@@ -89,10 +89,10 @@ static inline void fake_process(unsigned long long start_time)
 
 static inline void fake_setup(void)
 {
-	fake_proc_begin();
-	snprintf(fake_proc, sizeof(fake_proc), "%s/proc", fake_root);
-	snprintf(fake_sys, sizeof(fake_sys), "%s/sys", fake_root);
-	snprintf(fake_cgroup, sizeof(fake_cgroup), "%s/cgroup", fake_root);
+	tree_create();
+	snprintf(fake_proc, sizeof(fake_proc), "%s/proc", tree_root);
+	snprintf(fake_sys, sizeof(fake_sys), "%s/sys", tree_root);
+	snprintf(fake_cgroup, sizeof(fake_cgroup), "%s/cgroup", tree_root);
 	fake_process(500);
 	fake_file("sys/devices/system/node/online", "0-1\n");
 	fake_file("sys/devices/system/node/has_memory", "0-1\n");
@@ -124,7 +124,7 @@ static inline void fake_setup(void)
 static inline void fake_teardown(void)
 {
 	agent_sys = &agent_sys_real;
-	fake_proc_end();
+	tree_remove();
 }
 
 #endif

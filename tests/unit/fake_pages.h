@@ -38,6 +38,8 @@ static unsigned int fake_allowed;	  /* bit n: the process's cpuset has node n */
 static bool fake_holes_are_bad;		  /* -EFAULT for a hole: Linux 4.3 to 6.11 */
 static unsigned int fake_calls;		  /* of move_pages that move */
 static int fake_refuse;			  /* -errno of the whole call */
+static pid_t fake_thread_pid;		  /* another thread of the process; 0: there is none */
+static pid_t fake_named;		  /* by the last call that moved */
 static void (*fake_after_move)(void);	  /* lock held */
 
 static inline void fake_pages_reset(void)
@@ -49,6 +51,7 @@ static inline void fake_pages_reset(void)
 	fake_holes_are_bad = false;
 	fake_calls = 0;
 	fake_refuse = 0;
+	fake_thread_pid = fake_named = 0;
 	fake_after_move = NULL;
 }
 
@@ -170,7 +173,7 @@ static inline long fake_move_pages_locked(pid_t pid, unsigned long count, void *
 {
 	long rc;
 
-	if (pid != FAKE_PID)
+	if (pid != FAKE_PID && (!fake_thread_pid || pid != fake_thread_pid))
 		return -ESRCH;
 	if (!nodes) {
 		for (size_t i = 0; i < count; i++)
@@ -178,6 +181,7 @@ static inline long fake_move_pages_locked(pid_t pid, unsigned long count, void *
 		return 0;
 	}
 	fake_calls++;
+	fake_named = pid;
 	if (fake_refuse)
 		return fake_refuse;
 	rc = fake_move(count, pages, nodes, status, flags);

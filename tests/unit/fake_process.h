@@ -35,7 +35,7 @@ static inline int fake_open_proc(pid_t pid, const char *name)
 	int fd;
 
 	fake_opens++;
-	snprintf(path, sizeof(path), "%s/%d/%s", fake_root, (int)pid, name);
+	snprintf(path, sizeof(path), "%s/%d/%s", tree_root, (int)pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -131,7 +131,7 @@ static inline void fake_thread(int tid, const char *nodes)
 static inline void fake_process_setup(void)
 {
 	fake_pages_reset();
-	fake_proc_begin();
+	tree_create();
 	fake_no_pidfd = fake_no_scan = false;
 	fake_alive = eventfd(0, EFD_CLOEXEC);
 	fake_ns = 1000;
@@ -161,7 +161,7 @@ static inline void fake_process_ends(void)
 static inline void fake_process_teardown(void)
 {
 	close(fake_alive);
-	fake_proc_end();
+	tree_remove();
 }
 
 #endif

@@ -117,7 +117,7 @@ START_TEST(maps_of_nobody_and_of_a_kernel_without_numa_are_told_apart)
 	char path[PATH_MAX + 32];
 
 	ck_assert_int_eq(agent_usage_read(78, true, &usage, &err), -ESRCH);
-	snprintf(path, sizeof(path), "%s/proc/77/numa_maps", fake_root);
+	snprintf(path, sizeof(path), "%s/proc/77/numa_maps", tree_root);
 	unlink(path);
 	ck_assert_int_eq(agent_usage_read(FAKE_PID, true, &usage, &err), -ENOSYS);
 	ck_assert_ptr_nonnull(strstr(err.text, "NUMA"));
@@ -295,7 +295,7 @@ START_TEST(conf_file_missing_allows_all_and_a_directory_is_an_error)
 
 	ck_assert_int_eq(agent_conf_read("/nonexistent/agent.conf", &conf, &err), 0);
 	ck_assert(agent_conf_allows_command(&conf, "collapse"));
-	ck_assert_int_eq(agent_conf_read(fake_root, &conf, &err), -EISDIR);
+	ck_assert_int_eq(agent_conf_read(tree_root, &conf, &err), -EISDIR);
 }
 END_TEST
 

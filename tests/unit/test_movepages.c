@@ -143,15 +143,15 @@ END_TEST
 /* ---- Chunks ---------------------------------------------------------------------------------- */
 
 /* 0 to 1 and 1 to 0; what lies on 2 stays. */
-static int swapped(const void *opaque, uint64_t address, int node)
+static int swapped(const void *opaque, size_t unit, int node)
 {
-	(void)opaque, (void)address;
+	(void)opaque, (void)unit;
 	return node < 2 ? !node : -1;
 }
 
-static int from_0_to_1(const void *opaque, uint64_t address, int node)
+static int from_0_to_1(const void *opaque, size_t unit, int node)
 {
-	(void)opaque, (void)address;
+	(void)opaque, (void)unit;
 	return node ? -1 : 1;
 }
 

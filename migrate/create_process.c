@@ -1,0 +1,74 @@
+/* Another process as a memory with jobs: what create.c is for guests. */
+#include "jobs/job.h"
+#include "memory/process_memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int gmig_process_open(const struct gmig_process_options *options, struct gmig_process **out,
+		      struct gmig_error *err)
+{
+	struct gmig_process *process;
+	int ret;
+
+	if (!options->topology || gmig_topology_is_fake(options->topology))
+		return gmig_fail(err, -EINVAL,
+				 "processes are moved between real nodes only, not fake ones");
+	process = calloc(1, sizeof(*process));
+	if (!process)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	process->shared = options->shared;
+	process->memory = (struct memory){
+	    .ops = &process_ops,
+	    .sys = options->sys ? options->sys : &gmig_sys_real,
+	    .pid = options->pid,
+	    .job_event = options->job_event,
+	    .opaque = options->opaque,
+	    .next_job_id = 1,
+	};
+	ret = process_open(process->memory.sys, options->pid, &process->process, err);
+	if (!ret && options->shared && !process->process->can_shared) {
+		process_close(process->process);
+		ret = gmig_fail(
+		    err, -EPERM,
+		    "pages that other processes map, too, are moved with CAP_SYS_NICE only");
+	}
+	if (ret) {
+		free(process);
+		return ret;
+	}
+	process->topology = gmig_topology_get(options->topology);
+	process->memory.topology = process->topology;
+	pthread_mutex_init(&process->memory.jobs_lock, NULL);
+	pthread_rwlock_init(&process->lock, NULL);
+	*out = process;
+	return 0;
+}
+
+void gmig_process_close(struct gmig_process *process)
+{
+	if (!process)
+		return;
+	job_end_all(&process->memory);
+	process_close(process->process);
+	process_maps_free(&process->maps);
+	gmig_topology_put(process->topology);
+	pthread_rwlock_destroy(&process->lock);
+	pthread_mutex_destroy(&process->memory.jobs_lock);
+	free(process);
+}
+
+const char *gmig_process_name(const struct gmig_process *process)
+{
+	return process->process->name;
+}
+
+int gmig_process_job_start(struct gmig_process *process, const struct gmig_job_spec *spec,
+			   struct gmig_job **out, struct gmig_error *err)
+{
+	struct gmig_job_spec own = *spec;
+
+	if (!own.mover || !own.mover[0])
+		own.mover = mover_kernel.name;
+	return job_start(&process->memory, &own, out, err);
+}

@@ -1,0 +1,273 @@
+/*
+ * The mover `kernel`: move_pages(2). The kernel unmaps, copies and remaps by itself, for any process
+ * whose memory the caller may move; nobody needs userfaultfd, frames or claims.
+ *
+ * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far: pause,
+ * cancel and rate are heard between rounds, and while a call lasts the CPUs' caches of pages are off
+ * for the whole host (lru_cache_disable() in mm/migrate.c). What a call says is checked by asking where
+ * the pages are. A block that was huge and moved as small pages counts as split.
+ */
+#include "../core/movepages.h"
+#include "../memory/process_memory.h"
+#include "../memory/region.h"
+#include "mover.h"
+
+#include <errno.h>
+#include <linux/mempolicy.h>
+#include <stdlib.h>
+
+#define CALL_NS		20000000ull
+#define FIRST_NS_A_PAGE 10000u /* of a call before the first: slower than any host that was seen */
+
+struct kernel_job {
+	struct movepages by;
+	bool guess_huge; /* no PAGEMAP_SCAN: huge pages look like small ones */
+};
+
+struct kernel_worker {
+	const struct kernel_job *job;
+	uint64_t ns_a_page;			    /* of the calls so far */
+	struct mover_ticket *ticket[MOVER_TICKETS]; /* of this call */
+	unsigned int tickets;
+	struct movepages_chunk chunk;
+	uint8_t of[MOVEPAGES_CHUNK_UNITS]; /* index of a unit's ticket */
+};
+
+static int kernel_check(const struct memory *memory, const struct gmig_job_spec *spec,
+			struct gmig_error *err)
+{
+	if (!process_of(memory))
+		return gmig_fail(
+		    err, -EOPNOTSUPP,
+		    "mover kernel moves other processes: a guest of ours is moved by uffd");
+	if (spec->mode != GMIG_MODE_READABLE)
+		return gmig_fail(err, -EINVAL, "mover kernel has no mode %s",
+				 gmig_mode_name(spec->mode));
+	if (spec->frames != GMIG_FRAMES_AUTO)
+		return gmig_fail(err, -EINVAL,
+				 "mover kernel takes its frames from the kernel alone");
+	if (spec->batch_pages)
+		return gmig_fail(err, -EINVAL, "mover kernel chooses its batches itself");
+	if (spec->vnodes)
+		return gmig_fail(err, -EINVAL, "a process has no vnodes");
+	return 0;
+}
+
+static int kernel_begin(struct mover_job *job, struct gmig_error *err)
+{
+	const struct gmig_node_set targets = process_targets(&job->spec);
+	struct gmig_process *process = process_of(job->memory);
+	struct kernel_job *kernel = calloc(1, sizeof(*kernel));
+	int ret;
+
+	if (!kernel)
+		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	kernel->by.call = job->memory->sys->move_pages;
+	kernel->by.flags = process->shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
+	kernel->guess_huge = !process->process->can_scan;
+	ret = process_thread_for(process->process, &targets, &kernel->by.pid, err);
+	if (ret)
+		free(kernel);
+	else
+		job->state = kernel;
+	return ret;
+}
+
+static void kernel_end(struct mover_job *job)
+{
+	free(job->state);
+}
+
+static int kernel_worker_begin(struct mover_worker *worker)
+{
+	struct kernel_worker *kernel = calloc(1, sizeof(*kernel));
+
+	if (!kernel)
+		return -EAGAIN;
+	kernel->job = worker->job->state;
+	kernel->ns_a_page = FIRST_NS_A_PAGE;
+	worker->state = kernel;
+	return 0;
+}
+
+static void kernel_worker_end(struct mover_worker *worker)
+{
+	free(worker->state);
+}
+
+static int kernel_prepare(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	(void)worker, (void)ticket;
+	return 0;
+}
+
+static void kernel_finish(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	(void)worker, (void)ticket;
+}
+
+/* ---- A call ---------------------------------------------------------------------------------- */
+
+static int target_of_unit(const void *opaque, size_t unit, int node)
+{
+	const struct kernel_worker *kernel = opaque;
+	const struct mover_ticket *ticket = kernel->ticket[kernel->of[unit]];
+
+	return node == (int)ticket->from ? (int)ticket->to : -1;
+}
+
+static void add_unit(struct kernel_worker *kernel, uint64_t gfn, uint32_t pages)
+{
+	struct movepages_chunk *chunk = &kernel->chunk;
+
+	kernel->of[chunk->count] = (uint8_t)kernel->tickets;
+	chunk->pages[chunk->count] = pages;
+	chunk->address[chunk->count++] = (void *)(uintptr_t)(gfn * GMIG_PAGE_BYTES); // NOLINT
+}
+
+static void add_ticket(struct kernel_worker *kernel, struct mover_ticket *ticket)
+{
+	if (ticket->huge) {
+		add_unit(kernel, ticket->block_gfn, GMIG_BLOCK_PAGES);
+	} else {
+		for (unsigned int i = bits_next(&ticket->pages, 0, true); i < GMIG_BLOCK_PAGES;
+		     i = bits_next(&ticket->pages, i + 1, true))
+			add_unit(kernel, ticket->block_gfn + i, 1);
+	}
+	kernel->ticket[kernel->tickets++] = ticket;
+}
+
+/* A page lies where it was to come to, nowhere, or it stayed. */
+static void take_page(struct mover_ticket *ticket, unsigned int page, int node, int why)
+{
+	if (node == (int)ticket->to)
+		bits_set(&ticket->moved, page);
+	else if (node < 0)
+		bits_set(&ticket->gone, page);
+	else if (node == (int)ticket->from)
+		ticket->error[page] = (int16_t)(why < 0 ? why : -EBUSY);
+	else
+		ticket->error[page] = -EAGAIN; /* moved by others: the job looks for it */
+}
+
+struct whole {
+	struct mover_ticket *ticket;
+	int why;
+	bool huge;
+	struct bits seen;
+};
+
+static int take_entry(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct whole *whole = arg;
+	unsigned int first = (unsigned int)(gfn - whole->ticket->block_gfn);
+	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
+	int node = entry->state == SHADOW_NONE ? -ENOENT : entry->node;
+
+	whole->huge |= entry->order && entry->state != SHADOW_NONE;
+	bits_set_range(&whole->seen, first, count);
+	for (unsigned int i = first; i < first + count; i++)
+		take_page(whole->ticket, i, node, whole->why);
+	return 0;
+}
+
+/*
+ * A block that went as one page: the kernel may have split it, when the target had no huge page to give,
+ * and moved some of it.
+ */
+static void take_block(struct mover_worker *worker, struct mover_ticket *ticket, int why)
+{
+	struct memory *memory = worker->job->memory;
+	struct whole whole = {.ticket = ticket, .why = why};
+	int ret =
+	    memory->ops->walk(memory, ticket->block_gfn, GMIG_BLOCK_PAGES, take_entry, &whole);
+
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (!bits_get(&whole.seen, i))
+			ticket->error[i] = (int16_t)(ret < 0 ? ret : -EAGAIN);
+	ticket->split = !ret && !whole.huge && bits_count(&ticket->gone) < GMIG_BLOCK_PAGES;
+	if (ticket->split)
+		atomic_fetch_add(&worker->job->thp_split, 1);
+}
+
+static void take_results(struct mover_worker *worker)
+{
+	struct kernel_worker *kernel = worker->state;
+	struct movepages_chunk *chunk = &kernel->chunk;
+
+	for (size_t i = 0; i < chunk->count; i++) {
+		struct mover_ticket *ticket = kernel->ticket[kernel->of[i]];
+		uint64_t gfn = (uint64_t)(uintptr_t)chunk->address[i] / GMIG_PAGE_BYTES;
+
+		if (ticket->huge)
+			take_block(worker, ticket, chunk->why[i]);
+		else
+			take_page(ticket, (unsigned int)(gfn - ticket->block_gfn), chunk->after[i],
+				  chunk->why[i]);
+	}
+}
+
+/* The call as a whole was refused: the process has ended, or may not go there any more. */
+static void refuse_all(struct kernel_worker *kernel, int error)
+{
+	for (unsigned int t = 0; t < kernel->tickets; t++)
+		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+			if (bits_get(&kernel->ticket[t]->pages, i))
+				kernel->ticket[t]->error[i] = (int16_t)error;
+}
+
+static void call(struct mover_worker *worker)
+{
+	struct kernel_worker *kernel = worker->state;
+	const struct gmig_sys *sys = worker->job->memory->sys;
+	const struct movepages_want want = {
+	    .target = target_of_unit, .opaque = kernel, .guess_huge = kernel->job->guess_huge};
+	uint64_t begin_ns = sys->now_ns();
+	int ret = movepages_chunk_move(&kernel->job->by, &kernel->chunk, &want);
+
+	if (ret)
+		refuse_all(kernel, ret);
+	else
+		take_results(worker);
+	if (kernel->chunk.moved_pages)
+		kernel->ns_a_page = (sys->now_ns() - begin_ns) / kernel->chunk.moved_pages;
+	kernel->tickets = 0;
+	kernel->chunk.count = kernel->chunk.moved_pages = 0;
+}
+
+static bool is_full(const struct kernel_worker *kernel, uint64_t pages)
+{
+	return kernel->chunk.count + GMIG_BLOCK_PAGES > MOVEPAGES_CHUNK_UNITS ||
+	       pages * kernel->ns_a_page >= CALL_NS;
+}
+
+static void kernel_move(struct mover_worker *worker, struct mover_ticket **tickets,
+			unsigned int count)
+{
+	struct kernel_worker *kernel = worker->state;
+	uint64_t pages = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		add_ticket(kernel, tickets[i]);
+		pages += bits_count(&tickets[i]->pages);
+		if (i + 1 == count || is_full(kernel, pages)) {
+			call(worker);
+			pages = 0;
+		}
+	}
+}
+
+const struct mover mover_kernel = {
+    .name = "kernel",
+    .id = REGION_MOVER_KERNEL,
+    .tickets = MOVER_TICKETS,
+    .memory = BOOKS_KERNEL,
+    .check = kernel_check,
+    .begin = kernel_begin,
+    .end = kernel_end,
+    .worker_begin = kernel_worker_begin,
+    .worker_end = kernel_worker_end,
+    .prepare = kernel_prepare,
+    .move = kernel_move,
+    .finish = kernel_finish,
+};

@@ -1,0 +1,459 @@
+/* Jobs on another process's memory, carried out by the kernel: here one that fails as Linux does. */
+#include "../../migrate/core/topology.h"
+#include "../../migrate/movers/mover.h"
+#include "fake_process.h"
+
+#include <check.h>
+
+#define HUGE_PAGES MOVEPAGES_HUGE_PAGES
+#define PAGE	   FAKE_PAGE_BYTES
+
+static struct gmig_topology *topology;
+static struct gmig_process *process;
+static struct gmig_job_info info;
+static struct gmig_error err;
+
+static void setup(void)
+{
+	const struct tree_node nodes[] = {{0, 1024, 512, "0", "10 20 20 20"},
+					  {1, 1024, 512, "1", "20 10 20 20"},
+					  {2, 1024, 512, "2", "20 20 10 20"},
+					  {3, 1024, 512, "3", "20 20 20 10"}};
+
+	fake_process_setup();
+	tree_nodes("0-3", nodes, 4);
+	tree_cpuset("0-3");
+	fake_thread(FAKE_PID, "0-3");
+	/* Workers wait in real time. */
+	fake_sys.now_ns = gmig_sys_real.now_ns;
+	fake_sys.sleep_ns = gmig_sys_real.sleep_ns;
+	ck_assert_msg(!topology_create_at(tree_root, 0, &topology, &err), "%s", err.text);
+	process = NULL;
+}
+
+static void teardown(void)
+{
+	gmig_process_close(process);
+	gmig_topology_put(topology);
+	fake_process_teardown();
+}
+
+static int open_process(bool shared)
+{
+	const struct gmig_process_options options = {
+	    .pid = FAKE_PID, .topology = topology, .shared = shared, .sys = &fake_sys};
+
+	return gmig_process_open(&options, &process, &err);
+}
+
+static const struct gmig_job_spec to_1 = {.from = {0}, .from_count = 1, .to = {1}, .to_count = 1};
+
+static struct gmig_job *start(const struct gmig_job_spec *spec)
+{
+	struct gmig_job *job = NULL;
+
+	if (!process)
+		ck_assert_msg(!open_process(false), "%s", err.text);
+	ck_assert_msg(!gmig_process_job_start(process, spec, &job, &err), "%s", err.text);
+	return job;
+}
+
+/* To its end; `info` has the result, whose sum is checked. */
+static struct gmig_job *run(const struct gmig_job_spec *spec)
+{
+	struct gmig_job *job = start(spec);
+	uint64_t remaining = 0;
+
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	for (unsigned int i = 0; i < info.remaining_count; i++)
+		remaining += info.remaining[i].pages * PAGE;
+	ck_assert_uint_eq(remaining, info.remaining_bytes);
+	ck_assert_uint_eq(info.total_bytes, info.moved_bytes + info.remaining_bytes +
+						info.gone_bytes + info.by_others_bytes);
+	return job;
+}
+
+static void run_to_1(void)
+{
+	gmig_job_put(run(&to_1));
+}
+
+static uint64_t pages_on(int node)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		count += fake_page[i].node == node;
+	return count;
+}
+
+static uint64_t remaining(int error)
+{
+	for (unsigned int i = 0; i < info.remaining_count; i++)
+		if (info.remaining[i].error == error)
+			return info.remaining[i].pages;
+	return 0;
+}
+
+/* ---- What moves, and what remains ------------------------------------------------------------ */
+
+START_TEST(job_moves_all_and_nothing_remains)
+{
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_str_eq(info.spec.mover, "kernel");
+	ck_assert_uint_eq(info.total_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.bytes_on_source, 0);
+	ck_assert_uint_eq(pages_on(1), FAKE_PAGES);
+	ck_assert_int_eq(fake_named, FAKE_PID);
+	/* 20 blocks. */
+	ck_assert_uint_le(fake_calls, 20);
+}
+END_TEST
+
+START_TEST(job_without_scan_moves_the_same)
+{
+	fake_no_scan = fake_holes_are_bad = true;
+	for (size_t i = 0; i < 2 * HUGE_PAGES; i++)
+		fake_page[i].huge = true;
+	fake_page[5000].node = FAKE_HOLE;
+	run_to_1();
+	ck_assert_uint_eq(info.moved_bytes, (FAKE_PAGES - 1) * PAGE);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert(fake_page[0].huge && fake_page[HUGE_PAGES].huge);
+}
+END_TEST
+
+START_TEST(job_what_remains_says_why)
+{
+	struct gmig_job *job;
+	int status[4];
+
+	fake_page[100].busy = true;
+	fake_page[101].node = FAKE_HOLE;
+	fake_page[102].node = FAKE_ZERO;
+	fake_page[5000].shared = fake_page[5001].shared = true;
+	fake_page[6000].busy_times = 3; /* a later pass moves it */
+	fake_page[7000].node = 2;
+	job = run(&to_1);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(remaining(EBUSY), 1);
+	ck_assert_uint_eq(remaining(EACCES), 2);
+	ck_assert_uint_eq(info.moved_bytes, (FAKE_PAGES - 6) * PAGE);
+	ck_assert_uint_eq(info.bytes_on_source, 3 * PAGE);
+	ck_assert_int_eq(fake_page[6000].node, 1);
+	ck_assert_int_eq(fake_page[7000].node, 2);
+	ck_assert_uint_gt(info.passes, 1);
+	ck_assert_int_eq(gmig_job_page_status(job, FAKE_START + 99 * PAGE, 4, status), 0);
+	ck_assert_int_eq(status[0], 1);
+	ck_assert_int_eq(status[1], -EBUSY);
+	ck_assert_int_eq(status[2], -ENOENT);
+	gmig_job_put(job);
+}
+END_TEST
+
+START_TEST(job_shared_pages_move_when_asked_for)
+{
+	fake_page[5000].shared = true;
+	ck_assert_int_eq(open_process(true), 0);
+	run_to_1();
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+}
+END_TEST
+
+START_TEST(job_huge_pages_are_one_address_and_count_whole)
+{
+	for (size_t i = 0; i < 16 * HUGE_PAGES; i++)
+		fake_page[i].huge = true;
+	run_to_1();
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.thp_split, 0);
+	ck_assert(fake_page[0].huge);
+	ck_assert_uint_le(fake_calls, 10);
+}
+END_TEST
+
+START_TEST(job_huge_page_that_the_kernel_splits_is_counted)
+{
+	for (size_t i = 0; i < 4 * HUGE_PAGES; i++)
+		fake_page[i].huge = true;
+	for (size_t i = 4 * HUGE_PAGES; i < FAKE_PAGES; i++)
+		fake_page[i].node = FAKE_HOLE;
+	fake_node_free[1] = 2 * HUGE_PAGES + 100;
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_ge(info.thp_split, 1);
+	ck_assert_uint_eq(info.moved_bytes, pages_on(1) * PAGE);
+	ck_assert_uint_eq(remaining(ENOMEM), pages_on(0));
+	ck_assert_uint_gt(pages_on(1), 2 * HUGE_PAGES);
+}
+END_TEST
+
+START_TEST(job_full_node_ends_with_enomem)
+{
+	fake_node_free[1] = 3000;
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, 3000 * PAGE);
+	ck_assert_uint_eq(remaining(ENOMEM), FAKE_PAGES - 3000);
+	ck_assert_uint_lt(fake_calls, 200);
+}
+END_TEST
+
+START_TEST(job_swaps_two_nodes)
+{
+	const struct gmig_job_spec swap = {
+	    .from = {0, 1}, .from_count = 2, .to = {1, 0}, .to_count = 2};
+
+	for (size_t i = 0; i < FAKE_PAGES; i += 3)
+		fake_page[i].node = 1;
+	fake_page[1].busy_times = 2; /* so that there are several passes */
+	gmig_job_put(run(&swap));
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		ck_assert_int_eq(fake_page[i].node, i % 3 != 0);
+}
+END_TEST
+
+START_TEST(job_with_threads_moves_each_page_once)
+{
+	struct gmig_job_spec spec = to_1;
+
+	spec.threads = 4;
+	fake_node_free[1] = FAKE_PAGES;
+	gmig_job_put(run(&spec));
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(fake_node_free[1], 0);
+}
+END_TEST
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+static unsigned long longest_call;
+
+static long measured_move(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			  int *status, int flags)
+{
+	if (nodes && count > longest_call)
+		longest_call = count;
+	return fake_timed_move(pid, count, pages, nodes, status, flags);
+}
+
+static int no_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	const struct timespec soon = {.tv_nsec = 1000};
+
+	(void)cond, (void)deadline_ns;
+	pthread_mutex_unlock(mutex);
+	nanosleep(&soon, NULL);
+	pthread_mutex_lock(mutex);
+	return -ETIMEDOUT;
+}
+
+/* 20 us a page: 2500 pages would be 50 ms. */
+START_TEST(calls_on_a_slow_host_are_short)
+{
+	fake_sys.now_ns = fake_clock;
+	fake_sys.wait_until = no_wait;
+	fake_sys.move_pages = measured_move;
+	fake_ns_a_page = 20000;
+	run_to_1();
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_ge(longest_call, HUGE_PAGES);
+	ck_assert_uint_le(longest_call * fake_ns_a_page, 50000000);
+}
+END_TEST
+
+/* ---- Refusals and ends ------------------------------------------------------------------------ */
+
+static int refused(const struct gmig_job_spec *spec)
+{
+	struct gmig_job *job = NULL;
+
+	if (!process)
+		ck_assert_int_eq(open_process(false), 0);
+	return gmig_process_job_start(process, spec, &job, &err);
+}
+
+START_TEST(job_outside_the_cpuset_is_eacces_with_the_set)
+{
+	fake_thread(FAKE_PID, "0,2");
+	ck_assert_int_eq(refused(&to_1), -EACCES);
+	ck_assert_ptr_nonnull(strstr(err.text, "nodes 0,2, not on 1"));
+	ck_assert_uint_eq(fake_calls, 0);
+}
+END_TEST
+
+START_TEST(job_names_the_thread_whose_cpuset_has_the_node)
+{
+	fake_thread(FAKE_PID, "0");
+	fake_thread(81, "0-1");
+	fake_thread_pid = 81;
+	run_to_1();
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_int_eq(fake_named, 81);
+}
+END_TEST
+
+START_TEST(job_absent_node_is_enodev)
+{
+	struct gmig_job_spec spec = to_1;
+
+	spec.to[0] = 7;
+	fake_thread(FAKE_PID, "0-7");
+	ck_assert_int_eq(refused(&spec), -ENODEV);
+}
+END_TEST
+
+START_TEST(job_options_of_another_mover_are_refused)
+{
+	struct gmig_job_spec spec = to_1;
+
+	spec.mover = "uffd";
+	ck_assert_int_eq(refused(&spec), -EINVAL);
+	spec = to_1;
+	spec.mode = GMIG_MODE_BLOCK;
+	ck_assert_int_eq(refused(&spec), -EINVAL);
+	spec = to_1;
+	spec.frames = GMIG_FRAMES_RECYCLED;
+	ck_assert_int_eq(refused(&spec), -EINVAL);
+	spec = to_1;
+	spec.batch_pages = 64;
+	ck_assert_int_eq(refused(&spec), -EINVAL);
+	spec = to_1;
+	spec.vnodes = 1;
+	ck_assert_int_eq(refused(&spec), -EINVAL);
+}
+END_TEST
+
+START_TEST(open_on_fake_nodes_is_refused)
+{
+	struct gmig_topology *fake_nodes;
+	const struct gmig_process_options options = {.pid = FAKE_PID, .sys = &fake_sys};
+	struct gmig_process_options with = options;
+
+	ck_assert_int_eq(gmig_process_open(&options, &process, &err), -EINVAL);
+	ck_assert_int_eq(gmig_topology_create(2, &fake_nodes, &err), 0);
+	with.topology = fake_nodes;
+	ck_assert_int_eq(gmig_process_open(&with, &process, &err), -EINVAL);
+	gmig_topology_put(fake_nodes);
+}
+END_TEST
+
+static long no_right_to_shared(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			       int *status, int flags)
+{
+	if (flags & MPOL_MF_MOVE_ALL)
+		return -EPERM;
+	return fake_move_pages(pid, count, pages, nodes, status, flags);
+}
+
+START_TEST(open_for_shared_pages_without_the_right_is_eperm)
+{
+	fake_sys.move_pages = no_right_to_shared;
+	ck_assert_int_eq(open_process(true), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "CAP_SYS_NICE"));
+	ck_assert_int_eq(open_process(false), 0);
+}
+END_TEST
+
+START_TEST(job_of_a_process_that_ends_fails_with_esrch)
+{
+	fake_after_move = fake_process_ends;
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_FAILED);
+	ck_assert_int_eq(info.error.code, -ESRCH);
+	ck_assert_ptr_nonnull(strstr(info.error.text, "has ended"));
+}
+END_TEST
+
+static void narrow(void)
+{
+	fake_thread(FAKE_PID, "0");
+	fake_allowed = 1;
+}
+
+START_TEST(job_whose_cpuset_narrows_fails_with_the_set)
+{
+	fake_after_move = narrow;
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_FAILED);
+	ck_assert_int_eq(info.error.code, -EACCES);
+	ck_assert_ptr_nonnull(strstr(info.error.text, "nodes 0, not on 1"));
+	ck_assert_uint_gt(info.moved_bytes, 0);
+}
+END_TEST
+
+START_TEST(job_cancelled_tells_what_it_did)
+{
+	struct gmig_job_spec spec = to_1;
+	struct gmig_job *job;
+
+	/* The first 32 blocks would have their turn after an hour. */
+	spec.rate_bytes_per_second = FAKE_PAGES * PAGE / 3600;
+	job = start(&spec);
+	ck_assert_int_eq(gmig_job_cancel(job), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert_uint_eq(info.moved_bytes + remaining(ECANCELED) * PAGE, info.total_bytes);
+}
+END_TEST
+
+START_TEST(close_ends_a_job_that_runs)
+{
+	struct gmig_job_spec spec = to_1;
+	struct gmig_job *job;
+
+	spec.rate_bytes_per_second = 4096;
+	job = start(&spec);
+	gmig_process_close(process);
+	process = NULL;
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert_int_eq(gmig_job_cancel(job), -ESRCH);
+	gmig_job_put(job);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("mover_kernel");
+	TCase *moves = tcase_create("moves"), *ends = tcase_create("ends");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(moves, setup, teardown);
+	tcase_set_timeout(moves, 30);
+	tcase_add_test(moves, job_moves_all_and_nothing_remains);
+	tcase_add_test(moves, job_without_scan_moves_the_same);
+	tcase_add_test(moves, job_what_remains_says_why);
+	tcase_add_test(moves, job_shared_pages_move_when_asked_for);
+	tcase_add_test(moves, job_huge_pages_are_one_address_and_count_whole);
+	tcase_add_test(moves, job_huge_page_that_the_kernel_splits_is_counted);
+	tcase_add_test(moves, job_full_node_ends_with_enomem);
+	tcase_add_test(moves, job_swaps_two_nodes);
+	tcase_add_test(moves, job_with_threads_moves_each_page_once);
+	tcase_add_test(moves, calls_on_a_slow_host_are_short);
+	suite_add_tcase(suite, moves);
+	tcase_add_checked_fixture(ends, setup, teardown);
+	tcase_set_timeout(ends, 30);
+	tcase_add_test(ends, job_outside_the_cpuset_is_eacces_with_the_set);
+	tcase_add_test(ends, job_names_the_thread_whose_cpuset_has_the_node);
+	tcase_add_test(ends, job_absent_node_is_enodev);
+	tcase_add_test(ends, job_options_of_another_mover_are_refused);
+	tcase_add_test(ends, open_on_fake_nodes_is_refused);
+	tcase_add_test(ends, open_for_shared_pages_without_the_right_is_eperm);
+	tcase_add_test(ends, job_of_a_process_that_ends_fails_with_esrch);
+	tcase_add_test(ends, job_whose_cpuset_narrows_fails_with_the_set);
+	tcase_add_test(ends, job_cancelled_tells_what_it_did);
+	tcase_add_test(ends, close_ends_a_job_that_runs);
+	suite_add_tcase(suite, ends);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
