@@ -16,6 +16,7 @@ static void engine_init_locks(struct gmig *gmig)
 	pthread_mutex_init(&gmig->lock, NULL);
 	pthread_mutex_init(&gmig->check_lock, NULL);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
+	pthread_mutex_init(&gmig->memory.topology_lock, NULL);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		pthread_mutex_init(&gmig->stripes[i].lock, NULL);
 }
@@ -65,7 +66,7 @@ static int engine_init(struct gmig *gmig, struct gmig_error *err)
 				 gmig_errno_name(gmig->pagemap));
 	struct frame_config config = {
 	    .sys = gmig->sys,
-	    .topology = gmig->options.topology,
+	    .topology = gmig->memory.topology,
 	    .ledger = gmig->ledger,
 	    .pagemap = gmig->pagemap,
 	    .watermark_bytes = gmig->options.pool_bytes_per_node,
@@ -84,7 +85,7 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	if (!gmig)
 		return gmig_fail(err, -ENOMEM, "no memory for the engine");
 	gmig->options = *options;
-	gmig_topology_get(options->topology);
+	gmig->options.topology = NULL; /* memory_topology() has the newest */
 	if (!gmig->options.pool_bytes_per_node)
 		gmig->options.pool_bytes_per_node = ENGINE_POOL_BYTES;
 	gmig->sys = options->sys ? options->sys : &gmig_sys_real;
@@ -95,7 +96,7 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	gmig->memory = (struct memory){
 	    .ops = &guest_ops,
 	    .sys = gmig->sys,
-	    .topology = options->topology,
+	    .topology = gmig_topology_get(options->topology),
 	    .job_event = options->job_event,
 	    .opaque = options->opaque,
 	    .next_job_id = 1,
@@ -148,7 +149,8 @@ void gmig_destroy(struct gmig *gmig)
 	ledger_destroy(gmig->ledger);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		stripe_destroy(&gmig->stripes[i]);
-	gmig_topology_put(gmig->options.topology);
+	gmig_topology_put(gmig->memory.topology);
+	pthread_mutex_destroy(&gmig->memory.topology_lock);
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->memory.jobs_lock);
 	pthread_mutex_destroy(&gmig->lock);
@@ -177,6 +179,15 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid)
 		ret = 0;
 	}
 	pthread_mutex_unlock(&gmig->lock);
+	return ret;
+}
+
+int gmig_refresh_topology(struct gmig *gmig, struct gmig_topology **out, struct gmig_error *err)
+{
+	int ret = memory_topology_refresh(&gmig->memory, err);
+
+	if (!ret)
+		*out = memory_topology(&gmig->memory);
 	return ret;
 }
 

@@ -170,13 +170,18 @@ struct gmig_options {
 int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
 /* Cancels jobs and waits for them, stops the threads, unmaps the regions: no vCPU may run any more. NULL is legal. */
 void gmig_destroy(struct gmig *gmig);
+/*
+ * Look at the host again: nodes and memory that came or went are known to regions, first touches and jobs from then on (a
+ * job also looks when it is started). *out: a reference to the newest topology. Errors as gmig_topology_refresh().
+ */
+int gmig_refresh_topology(struct gmig *gmig, struct gmig_topology **out, struct gmig_error *err);
 /* NULL when migration is on; else one line that says why it is off. */
 const char *gmig_why_off(const struct gmig *gmig);
 
 /*
  * Map a region: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
  * `host_node`. A vnode may have several regions (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
- * -EINVAL alignment, overlap, vnode; -ENODEV host_node is not there; -ENOMEM.
+ * -EINVAL alignment, overlap, vnode; -ENODEV host_node is offline or has no memory; -EACCES it is outside the cpuset; -ENOMEM.
  */
 struct gmig_region_spec {
 	unsigned int vnode;

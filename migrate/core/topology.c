@@ -233,3 +233,39 @@ void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node,
 		memcpy(mask, topology->cpus[topology->rank[node]].word,
 		       (words < TOPOLOGY_CPU_WORDS ? words : TOPOLOGY_CPU_WORDS) * sizeof(*mask));
 }
+
+/* ---- May memory be put there? ---------------------------------------------------------------- */
+
+#define SET_TEXT 64 /* of a set in an error's text */
+
+int topology_check_possible(const struct gmig_topology *topology, unsigned int node,
+			    const char *what, struct gmig_error *err)
+{
+	char text[SET_TEXT];
+
+	if (gmig_node_set_has(&topology->possible, node))
+		return 0;
+	return gmig_fail(err, -ENODEV, "%s cannot exist on this host, which has room for %s", what,
+			 gmig_node_set_print(&topology->possible, text, sizeof(text)));
+}
+
+int topology_check_target(const struct gmig_topology *topology, const struct gmig_node_set *allowed,
+			  unsigned int node, const char *what, struct gmig_error *err)
+{
+	char text[SET_TEXT];
+	int ret = topology_check_possible(topology, node, what, err);
+
+	if (ret)
+		return ret;
+	if (!is_online(topology, node))
+		return gmig_fail(err, -ENODEV, "%s is offline", what);
+	if (!gmig_node_set_has(&topology->memory, node))
+		return gmig_fail(err, -ENODEV, "%s has no memory", what);
+	if (!allowed)
+		allowed = &topology->allowed;
+	if (!gmig_node_set_has(allowed, node))
+		return gmig_fail(err, -EACCES,
+				 "%s is outside the cpuset, which allows memory on %s only", what,
+				 gmig_node_set_print(allowed, text, sizeof(text)));
+	return 0;
+}

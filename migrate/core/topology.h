@@ -48,6 +48,15 @@ struct gmig_topology {
 int topology_create_at(const char *root, unsigned int fake_nodes, struct gmig_topology **out,
 		       struct gmig_error *err);
 
+/*
+ * Can the node ever exist, and may memory be put there now? allowed NULL: as this process's cpuset says. what ("node 3 in
+ * 'to'") begins the text. -ENODEV, -EACCES.
+ */
+int topology_check_possible(const struct gmig_topology *topology, unsigned int node,
+			    const char *what, struct gmig_error *err);
+int topology_check_target(const struct gmig_topology *topology, const struct gmig_node_set *allowed,
+			  unsigned int node, const char *what, struct gmig_error *err);
+
 /* ---- Reading (topology_read.c) --------------------------------------------------------------- */
 
 /* Fill an empty topology whose root is set. -ENODEV no node has memory; -ENOMEM; -EIO a file says nonsense. */

@@ -31,6 +31,7 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 /* Needs no memory: the last handle may outlive it. */
 static void job_free(struct gmig_job *job)
 {
+	gmig_topology_put(job->work.topology);
 	workset_free(&job->set);
 	free(job->ranges);
 	status_destroy(job->status);
@@ -58,6 +59,8 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 	job->memory = memory;
 	job->mover = mover_find(spec->mover);
 	job->work.memory = memory;
+	memory_topology_refresh(memory, NULL); /* else the last look has to do */
+	job->work.topology = memory_topology(memory);
 	job->work.spec = *spec;
 	job->work.spec.mover = job->mover->name;
 	if (!job->work.spec.threads)
@@ -67,7 +70,7 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 	gmig_sys_cond_init(&job->changed);
 	job->start_ns = memory->sys->now_ns();
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
-	ret = plan_map_build(spec, memory->topology, NULL, &map, err);
+	ret = plan_map_build(spec, job->work.topology, NULL, &map, err);
 	if (!ret && (status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");

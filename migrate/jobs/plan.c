@@ -1,12 +1,12 @@
 #include "plan.h"
 
+#include "../core/topology.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Node map ------------------------------------------------------------------------------- */
-
-#define SET_TEXT 64 /* of a set in an error's text */
 
 /* Both are sets: each node once. Their order only says who goes with whom. */
 static int check_set(const uint16_t *list, unsigned int count, const char *name,
@@ -27,52 +27,23 @@ static int check_set(const uint16_t *list, unsigned int count, const char *name,
 	return 0;
 }
 
-static int check_possible(const struct gmig_topology *topology, unsigned int node, const char *name,
-			  struct gmig_error *err)
-{
-	const struct gmig_node_set *possible = gmig_topology_possible(topology);
-	char text[SET_TEXT];
-
-	if (gmig_node_set_has(possible, node))
-		return 0;
-	return gmig_fail(err, -ENODEV,
-			 "node %u in '%s' cannot exist on this host, which has room for %s", node,
-			 name, gmig_node_set_print(possible, text, sizeof(text)));
-}
-
-static int check_target(const struct gmig_topology *topology, const struct gmig_node_set *allowed,
-			unsigned int node, struct gmig_error *err)
-{
-	char text[SET_TEXT];
-	int ret = check_possible(topology, node, "to", err);
-
-	if (ret)
-		return ret;
-	if (!gmig_node_set_has(gmig_topology_nodes(topology), node))
-		return gmig_fail(err, -ENODEV, "node %u in 'to' %s", node,
-				 gmig_node_set_has(gmig_topology_online(topology), node)
-				     ? "has no memory"
-				     : "is offline");
-	if (!gmig_node_set_has(allowed, node))
-		return gmig_fail(err, -EACCES,
-				 "node %u in 'to' is outside the cpuset, which allows memory on %s "
-				 "only",
-				 node, gmig_node_set_print(allowed, text, sizeof(text)));
-	return 0;
-}
-
 static int check_spec(const struct gmig_job_spec *spec, const struct gmig_topology *topology,
 		      const struct gmig_node_set *allowed, struct gmig_error *err)
 {
 	int ret = check_set(spec->from, spec->from_count, "from", err);
+	char what[32];
 
 	if (!ret)
 		ret = check_set(spec->to, spec->to_count, "to", err);
 	/* A node that is absent now has nothing to move, that is all. */
-	for (unsigned int i = 0; i < spec->from_count && !ret; i++)
-		ret = check_possible(topology, spec->from[i], "from", err);
-	for (unsigned int i = 0; i < spec->to_count && !ret; i++)
-		ret = check_target(topology, allowed, spec->to[i], err);
+	for (unsigned int i = 0; i < spec->from_count && !ret; i++) {
+		snprintf(what, sizeof(what), "node %u in 'from'", spec->from[i]);
+		ret = topology_check_possible(topology, spec->from[i], what, err);
+	}
+	for (unsigned int i = 0; i < spec->to_count && !ret; i++) {
+		snprintf(what, sizeof(what), "node %u in 'to'", spec->to[i]);
+		ret = topology_check_target(topology, allowed, spec->to[i], what, err);
+	}
 	return ret;
 }
 
@@ -84,7 +55,7 @@ int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_topology 
 	unsigned int node;
 	int ret;
 
-	ret = check_spec(spec, topology, allowed ? allowed : gmig_topology_allowed(topology), err);
+	ret = check_spec(spec, topology, allowed, err);
 	if (ret)
 		return ret;
 

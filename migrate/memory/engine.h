@@ -113,12 +113,6 @@ static inline uint8_t *region_hva(const struct region *region, uint64_t gfn)
 	return region->hva + (gfn - region->gfn) * GMIG_PAGE_BYTES;
 }
 
-/* Host nodes that exist, by the topology. */
-static inline bool engine_node_exists(const struct gmig *gmig, unsigned int node)
-{
-	return gmig_node_set_has(gmig_topology_nodes(gmig->options.topology), node);
-}
-
 struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);
 /*
  * Take the sleepers of gfn..gfn+pages off the list, because they have just been woken, and record

@@ -183,26 +183,31 @@ static int fill_small(const struct touch *touch, uint64_t gfn, unsigned int page
 	return done ? 0 : ret;
 }
 
-/* Nodes by distance from the preferred_node; each is tried for a whole block. */
-static int fill_huge_somewhere(const struct touch *touch)
+/* Nodes by distance from the preferred node; each is tried for a whole block. */
+static int fill_huge_elsewhere(const struct touch *touch, unsigned int preferred_node)
 {
-	const struct gmig_topology *topology = touch->fault->gmig->options.topology;
-	unsigned int preferred_node = atomic_load(&touch->region->preferred_node);
+	struct gmig_topology *topology = memory_topology(&touch->fault->gmig->memory);
 	struct gmig_node_set left = *gmig_topology_nodes(topology);
-	int ret = fill_huge(touch, preferred_node);
+	int ret = -ENOMEM;
 
+	gmig_node_set_and(&left, gmig_topology_allowed(topology));
 	gmig_node_set_remove(&left, preferred_node);
 	while ((ret == -ENOMEM || ret == -ENOSPC) && !gmig_node_set_empty(&left)) {
-		unsigned int best = gmig_node_set_next(&left, 0);
+		unsigned int node = gmig_topology_nearest(topology, preferred_node, &left);
 
-		gmig_node_set_each (node, &left)
-			if (gmig_topology_distance(topology, preferred_node, node) <
-			    gmig_topology_distance(topology, preferred_node, best))
-				best = node;
-		gmig_node_set_remove(&left, best);
-		ret = fill_huge(touch, best);
+		gmig_node_set_remove(&left, node);
+		ret = fill_huge(touch, node);
 	}
+	gmig_topology_put(topology);
 	return ret;
+}
+
+static int fill_huge_somewhere(const struct touch *touch)
+{
+	unsigned int preferred_node = atomic_load(&touch->region->preferred_node);
+	int ret = fill_huge(touch, preferred_node);
+
+	return ret == -ENOMEM || ret == -ENOSPC ? fill_huge_elsewhere(touch, preferred_node) : ret;
 }
 
 /* A hole that nobody fills otherwise. The toucher is woken by the caller. */

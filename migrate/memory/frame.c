@@ -30,7 +30,6 @@ struct node_pools {
 
 struct frames {
 	const struct gmig_sys *sys;
-	const struct gmig_topology *topology;
 	struct ledger *ledger;
 	bool fake;
 	int uffd, pagemap;
@@ -51,7 +50,6 @@ int frame_create(const struct frame_config *config, struct frames **out, struct 
 	if (!frames)
 		return gmig_fail(err, -ENOMEM, "no memory for the frame pools");
 	frames->sys = config->sys;
-	frames->topology = config->topology;
 	frames->ledger = config->ledger;
 	frames->fake = gmig_topology_is_fake(config->topology);
 	frames->pagemap = config->pagemap;

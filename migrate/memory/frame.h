@@ -40,9 +40,9 @@ struct ledger;
 
 struct frame_config {
 	const struct gmig_sys *sys;
-	struct ledger *ledger; /* not owned */
-	const struct gmig_topology *topology;
-	int pagemap;		  /* for looking; not owned */
+	struct ledger *ledger;		      /* not owned */
+	const struct gmig_topology *topology; /* read by frame_create() only */
+	int pagemap;			      /* for looking; not owned */
 	uint64_t watermark_bytes; /* free memory of a node above this goes back to the kernel */
 };
 

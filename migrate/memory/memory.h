@@ -66,7 +66,9 @@ struct memory_ops {
 struct memory {
 	const struct memory_ops *ops;
 	const struct gmig_sys *sys;
-	const struct gmig_topology *topology;
+	/* The newest look at the host; a reference. guarded by topology_lock, a leaf */
+	struct gmig_topology *topology;
+	pthread_mutex_t topology_lock;
 	pid_t pid; /* whose address space it is in; 0: our own */
 	void (*job_event)(void *opaque, const struct gmig_job_info *info);
 	void *opaque;
@@ -78,5 +80,16 @@ struct memory {
 	uint64_t next_job_id;
 	bool ending;
 };
+
+/* A reference to the newest look at the host, for the caller to put. */
+struct gmig_topology *memory_topology(struct memory *memory);
+/* Look again. On an error the last look stands. Reads some files for each node: 0.1 ms and more. */
+int memory_topology_refresh(struct memory *memory, struct gmig_error *err);
+/*
+ * May memory be put on that node? what ("host node 3 of vnode 1") begins the text. -ENODEV: it cannot exist, is offline or
+ * has no memory; -EACCES: this process's cpuset, which the text names, leaves it out.
+ */
+int memory_check_target(struct memory *memory, unsigned int node, const char *what,
+			struct gmig_error *err);
 
 #endif

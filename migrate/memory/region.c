@@ -16,20 +16,28 @@ static int region_bind(struct gmig *gmig, const struct region *region, unsigned 
 {
 	int ret = gmig->sys->prefer_node(region->hva, region->pages * GMIG_PAGE_BYTES,
 					 gmig->fake ? 0 : (int)node);
+	char what[32];
 
-	if (!ret || ret == -ENOSYS)
+	/* Of fake nodes no memory has to lie anywhere: not on node 0 either, where that has none. */
+	if (!ret || ret == -ENOSYS || (gmig->fake && ret == -EINVAL))
 		return 0;
 	if (ret == -EPERM)
 		return gmig_fail(
 		    err, ret,
 		    "mbind(2) is refused (EPERM), as seccomp filters of containers do: "
 		    "allow mbind, set_mempolicy and move_pages, or add CAP_SYS_NICE");
-	if (ret == -EINVAL)
+	if (ret == -EINVAL) {
+		memory_topology_refresh(&gmig->memory, NULL);
+		snprintf(what, sizeof(what), "node %u", node);
+		ret = memory_check_target(&gmig->memory, node, what, err);
+		if (ret)
+			return ret;
 		return gmig_fail(
-		    err, engine_node_exists(gmig, node) ? -EACCES : -ENODEV,
-		    "memory cannot be placed on node %u: it is offline, or outside this "
-		    "process's cpuset (Mems_allowed in /proc/self/status)",
+		    err, -EACCES,
+		    "memory cannot be placed on node %u: this thread's cpuset leaves it "
+		    "out (Mems_allowed in /proc/thread-self/status)",
 		    node);
+	}
 	return gmig_fail(err, ret, "mbind(2) to node %u: %s", node, gmig_errno_name(ret));
 }
 
@@ -70,6 +78,8 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 {
 	uint64_t gfn = spec->gpa / GMIG_PAGE_BYTES, pages = spec->bytes / GMIG_PAGE_BYTES;
 	unsigned int count = atomic_load(&gmig->region_count);
+	char what[48];
+	int ret;
 
 	if (spec->gpa % GMIG_BLOCK_BYTES || spec->bytes % GMIG_BLOCK_BYTES || !spec->bytes)
 		return gmig_fail(err, -EINVAL,
@@ -78,9 +88,11 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 	if (spec->vnode >= GMIG_MAX_VNODES)
 		return gmig_fail(err, -EINVAL, "vnode %u: at most %u vnodes", spec->vnode,
 				 GMIG_MAX_VNODES);
-	if (!engine_node_exists(gmig, spec->host_node))
-		return gmig_fail(err, -ENODEV, "host node %u is not there or has no memory",
-				 spec->host_node);
+	memory_topology_refresh(&gmig->memory, NULL); /* else the last look has to do */
+	snprintf(what, sizeof(what), "host node %u of vnode %u", spec->host_node, spec->vnode);
+	ret = memory_check_target(&gmig->memory, spec->host_node, what, err);
+	if (ret)
+		return ret;
 	if (count == ENGINE_REGIONS)
 		return gmig_fail(err, -EINVAL, "more than %u regions", ENGINE_REGIONS);
 	for (unsigned int i = 0; i < count; i++) {

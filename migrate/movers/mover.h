@@ -25,6 +25,8 @@ struct slot;
 /* A job, as its mover sees it. */
 struct mover_job {
 	struct memory *memory;
+	struct gmig_topology
+	    *topology; /* the host as it was when the job was started; a reference */
 	struct gmig_job_spec spec;
 	uint64_t id;
 	struct hist blackout_read, blackout_write, stall;

@@ -92,7 +92,7 @@ void uffd_frames_worker_end(struct mover_worker *worker)
 /* Small memory is there, a huge page is not: 4K pages are better than staying. */
 static bool is_fragmented(const struct mover_job *job, unsigned int node)
 {
-	return gmig_topology_free_bytes(job->memory->topology, node) > FRAGMENTED_BYTES;
+	return gmig_topology_free_bytes(job->topology, node) > FRAGMENTED_BYTES;
 }
 
 /* The block is no longer one huge page: so says the table now. */

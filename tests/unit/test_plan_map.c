@@ -84,6 +84,7 @@ START_TEST(map_of_all_nodes_that_can_be_shifts_round)
 	struct plan_map map;
 
 	memset(&host.possible, 0xff, sizeof(host.possible));
+	memset(&host.online, 0xff, sizeof(host.online));
 	memset(&host.memory, 0xff, sizeof(host.memory));
 	memset(&host.allowed, 0xff, sizeof(host.allowed));
 	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++) {
