@@ -242,6 +242,8 @@ void *job_thread(void *arg)
 		memory->ops->follow_end(memory, &follow, outcome == JOB_FINISH);
 	job_end(job, outcome, &err);
 	job_tell(job);
+	/* Nobody waits for this: who asks meanwhile gets the same answers. */
+	status_end(job->status);
 	gmig_job_put(job);
 	return NULL;
 }

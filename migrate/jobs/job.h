@@ -68,6 +68,7 @@ struct gmig_job {
 	bool is_planned; /* the set is complete; the job's thread only */
 	atomic_size_t next_block;
 	atomic_uint refused_workers; /* that could not begin in this pass */
+	atomic_bool no_memory;	     /* a block's results could not be reserved: the job fails */
 
 	/*
 	 * The work set in pages. planned: when it was made; more: what turned out to belong to it when a
@@ -122,7 +123,10 @@ struct job_worker {
 	struct mover_ticket *tickets; /* as many as the mover takes in a round */
 };
 
-/* Move what is to be moved of these blocks and note the results. false: the job is being cancelled. */
+/*
+ * Move what is to be moved of these blocks and note the results. false: the job is being cancelled, or
+ * sets no_memory; nothing of these blocks was touched then.
+ */
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count);
 /* Does the block have pages to move that no pass has tried? */
 bool job_block_is_new(struct gmig_job *job, uint64_t word);

@@ -19,6 +19,7 @@ struct block {
 
 /* ---- Results --------------------------------------------------------------------------------- */
 
+/* Cannot fail: the block is prepared. */
 static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pages, int result)
 {
 	unsigned int first = 0, count;
@@ -111,18 +112,28 @@ static void review(const struct block *block, const struct bits *pages, bool res
 		note(job, block->gfn, &stay, -EAGAIN);
 }
 
+static void review_retried(const struct block *block)
+{
+	int result[GMIG_BLOCK_PAGES];
+	struct bits pages = {{0}};
+
+	status_get(block->job->status, block->gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (is_retried(result[i]))
+			bits_set(&pages, i);
+	review(block, &pages, false);
+}
+
+/* Without memory the pages keep their reasons: another pass looks again. */
 void job_block_review(struct gmig_job *job, uint64_t word)
 {
 	struct block block = {
 	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
-	int result[GMIG_BLOCK_PAGES];
-	struct bits pages = {{0}};
 
-	status_get(job->status, block.gfn, GMIG_BLOCK_PAGES, result);
-	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-		if (is_retried(result[i]))
-			bits_set(&pages, i);
-	review(&block, &pages, false);
+	if (status_prepare(job->status, block.gfn))
+		return;
+	review_retried(&block);
+	status_finish(job->status, block.gfn);
 }
 
 bool job_block_is_new(struct gmig_job *job, uint64_t word)
@@ -170,7 +181,7 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 	*block = (struct block){
 	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
 	if (again)
-		job_block_review(job, word);
+		review_retried(block);
 	survey_block(block, &survey);
 	status_get(job->status, block->gfn, GMIG_BLOCK_PAGES, result);
 	for (unsigned int i = bits_next(&survey.wanted, 0, true); i < GMIG_BLOCK_PAGES;
@@ -394,16 +405,45 @@ static void batch_unpick(struct batch *batch, unsigned int count)
 				bits_add(&batch->block[i].work, &batch->worker->tickets[k].pages);
 }
 
+/* All that results may need is reserved before anything is claimed. */
+static bool batch_open(struct batch *batch, const uint64_t *words, unsigned int count)
+{
+	struct gmig_job *job = batch->worker->job;
+	unsigned int ready = 0;
+
+	while (ready < count && !status_prepare(job->status, workset_gfn(words[ready])))
+		ready++;
+	if (ready < count) {
+		atomic_store(&job->no_memory, true);
+		while (ready--)
+			status_finish(job->status, workset_gfn(words[ready]));
+		return false;
+	}
+	for (batch->count = 0; batch->count < count; batch->count++)
+		open_block(job, words[batch->count], batch->worker->again,
+			   &batch->block[batch->count]);
+	return true;
+}
+
+static void batch_close(struct batch *batch, bool rest)
+{
+	for (unsigned int i = 0; i < batch->count; i++) {
+		if (rest)
+			review(&batch->block[i], &batch->block[i].work, true);
+		status_finish(batch->worker->job->status, batch->block[i].gfn);
+	}
+}
+
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
 {
 	struct gmig_job *job = worker->job;
-	struct batch batch = {.worker = worker, .count = count};
+	struct batch batch = {.worker = worker};
 	enum job_admission admission = JOB_ADMITTED;
 	unsigned int picked;
 	uint64_t bytes;
 
-	for (unsigned int i = 0; i < count; i++)
-		open_block(job, words[i], worker->again, &batch.block[i]);
+	if (!batch_open(&batch, words, count))
+		return false;
 	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
 		admission = job_admit(job, bytes, batch_wanted, &batch);
 		if (admission == JOB_ADMITTED)
@@ -411,7 +451,6 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 		else
 			batch_unpick(&batch, picked);
 	}
-	for (unsigned int i = 0; i < count && admission != JOB_REFUSED; i++)
-		review(&batch.block[i], &batch.block[i].work, true);
+	batch_close(&batch, admission != JOB_REFUSED);
 	return admission != JOB_REFUSED;
 }

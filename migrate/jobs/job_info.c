@@ -2,21 +2,16 @@
 
 #include <errno.h>
 
-/* Why pages stayed; returns how many did. Pages that were discarded meanwhile stayed nowhere. */
+/* Why pages stayed; returns how many did, also for reasons that found no room in the list. */
 static uint64_t reasons(struct gmig_job *job, struct gmig_job_info *info)
 {
-	struct gmig_remaining all[GMIG_MAX_REMAINING + 1];
-	unsigned int count = status_count_remaining(job->status, all, GMIG_MAX_REMAINING + 1);
-	uint64_t pages = 0;
+	struct status_sum sum;
 
-	for (unsigned int i = 0; i < count; i++) {
-		if (all[i].error == ENOENT)
-			continue;
-		pages += all[i].pages;
-		if (info && info->remaining_count < GMIG_MAX_REMAINING)
-			info->remaining[info->remaining_count++] = all[i];
-	}
-	return pages;
+	if (info)
+		info->remaining_count =
+		    status_count_remaining(job->status, info->remaining, GMIG_MAX_REMAINING);
+	status_sum(job->status, &sum);
+	return sum.remaining;
 }
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -147,7 +142,7 @@ static int page_status(struct gmig_job *job, uint64_t gfn, int result)
 {
 	int now;
 
-	if (result != STATUS_NOT_TRIED && result != -EFAULT && result < 0)
+	if (status_is_reason(result) && result != -EFAULT)
 		return result;
 	now = page_now(job->memory, gfn);
 	return was_cut_off(job, result, now) ? -ECANCELED : now;

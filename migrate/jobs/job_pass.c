@@ -24,7 +24,7 @@ static void worker_loop(struct job_worker *worker)
 		size_t count = job->set.count - first < each ? job->set.count - first : each;
 
 		atomic_store(&job->work.ahead, job->set.count - first - count);
-		if (atomic_load(&job->memory->fatal) ||
+		if (atomic_load(&job->memory->fatal) || atomic_load(&job->no_memory) ||
 		    !job_blocks(worker, &job->set.word[first], (unsigned int)count))
 			break;
 	}
@@ -188,6 +188,8 @@ int job_run_passes(struct gmig_job *job, struct gmig_error *err)
 					 gmig_errno_name(ret));
 		if (atomic_load(&job->memory->fatal))
 			return gmig_fail(err, -EIO, "a block could not be put back: see the log");
+		if (atomic_load(&job->no_memory))
+			return gmig_fail(err, -ENOMEM, "no memory for the results of a block");
 		/* Nobody could begin: nothing of this pass was tried, and all of it is to be. */
 		if (atomic_load(&job->refused_workers) < job->work.spec.threads) {
 			set_reduce(job, atomic_load(&job->moved) > moved);

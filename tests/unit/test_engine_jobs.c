@@ -479,6 +479,32 @@ START_TEST(handle_held_past_the_engines_end_still_tells_what_the_job_did)
 }
 END_TEST
 
+START_TEST(job_that_has_ended_keeps_less_than_a_mebibyte)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = true};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+	int status[2];
+
+	rig_create(&rig, &options);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	while (atomic_load(&job->refs) > 2) /* its thread */
+		usleep(1000);
+	ck_assert_int_eq(status_set(job->status, 0, 1, 0), -EINVAL); /* squeezed */
+	ck_assert_ptr_null(job->set.word);
+	ck_assert_ptr_null(job->ranges);
+	/* 64 KiB: the status itself, with a counter for each errno */
+	ck_assert_uint_le(sizeof(*job) + STATUS_ENDED_BYTES + (64 << 10), 1 << 20);
+	ck_assert_int_eq(gmig_job_page_status(job, BYTES - 2 * GMIG_PAGE_BYTES, 2, status), 0);
+	ck_assert_int_eq(status[1], 1);
+	gmig_job_put(job);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(jobs_are_remembered_up_to_a_limit)
 {
 	struct rig_options options = {.bytes = GMIG_BLOCK_BYTES, .untouched = true};
@@ -520,6 +546,7 @@ int main(void)
 	tcase_add_test(tcase, job_specs_that_make_no_sense_are_refused);
 	tcase_add_test(tcase, destroy_in_the_middle_of_jobs_ends_them);
 	tcase_add_test(tcase, handle_held_past_the_engines_end_still_tells_what_the_job_did);
+	tcase_add_test(tcase, job_that_has_ended_keeps_less_than_a_mebibyte);
 	tcase_add_test(tcase, jobs_are_remembered_up_to_a_limit);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
