@@ -188,7 +188,7 @@ static int check(const struct vmm_options *options, const struct gmig_topology *
 	return ret ? ret : commands_check_name(options->name, err);
 }
 
-static int run_vm(const struct vmm_options *options, int signals)
+static int run_vm(struct vmm_options *options, int signals)
 {
 	struct gmig_topology *topology;
 	struct gmig_error err = {0};
@@ -196,6 +196,9 @@ static int run_vm(const struct vmm_options *options, int signals)
 
 	if (gmig_topology_create(options->fake_nodes, &topology, &err))
 		return refuse(&err);
+	vmm_options_place(options, topology, &err);
+	if (*err.text)
+		vmm_log(GMIG_LOG_WARNING, "%s", err.text);
 	if (check(options, topology, &err) || vmm_create(options, &vmm, &err)) {
 		gmig_topology_put(topology);
 		return refuse(&err);

@@ -13,6 +13,7 @@ struct vmm_node_option {
 	uint64_t mem_bytes; /* multiple of 2 MiB */
 	uint64_t cpus;	    /* bit mask */
 	unsigned int host;  /* host node of first touch */
+	bool host_given;    /* else vmm_options_place() may take another than 0 */
 };
 
 enum vmm_load { VMM_LOAD_WRITE, VMM_LOAD_IDLE, VMM_LOAD_RANDOM, VMM_LOAD_READ, VMM_LOAD_HALF };
@@ -57,6 +58,12 @@ struct vmm_options {
  * or version set nothing else counts.
  */
 int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err);
+/*
+ * vnodes for which no host node was given: 0, or the nearest one that has memory which this process may use. said: "", or
+ * one line that tells of those that are not on node 0.
+ */
+void vmm_options_place(struct vmm_options *options, const struct gmig_topology *topology,
+		       struct gmig_error *said);
 /* Checks against the host: nodes there, files readable, sockets' directories; after parse. */
 int vmm_options_check_host(const struct vmm_options *options, const struct gmig_topology *topology,
 			   struct gmig_error *err);

@@ -10,18 +10,59 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void vmm_options_place(struct vmm_options *options, const struct gmig_topology *topology,
+		       struct gmig_error *said)
+{
+	struct gmig_node_set usable = *gmig_topology_nodes(topology);
+	unsigned int host;
+
+	gmig_error_set(said, 0, "%s", "");
+	gmig_node_set_and(&usable, gmig_topology_allowed(topology));
+	host = gmig_topology_nearest(topology, 0, &usable);
+	/* None at all: the check of the nodes says why. */
+	if (host == 0 || host == GMIG_NO_NODE)
+		return;
+	for (unsigned int i = 0; i < options->node_count; i++) {
+		if (options->node[i].host_given)
+			continue;
+		options->node[i].host = host;
+		gmig_error_set(said, 0,
+			       "host node 0 has no memory that this process may use: vnodes "
+			       "without host= are on node %u, the nearest that has",
+			       host);
+	}
+}
+
+/* Why memory of this node cannot be had, after "host node N, which"; NULL: it can. */
+static const char *why_not(const struct gmig_topology *topology, unsigned int node)
+{
+	if (!gmig_node_set_has(gmig_topology_online(topology), node))
+		return gmig_topology_is_fake(topology) ? "--fake-nodes does not make"
+						       : "this host does not have";
+	if (!gmig_node_set_has(gmig_topology_nodes(topology), node))
+		return "has no memory";
+	if (!gmig_node_set_has(gmig_topology_allowed(topology), node))
+		return "this process's cpuset does not allow";
+	return NULL;
+}
+
 static int check_nodes(const struct vmm_options *options, const struct gmig_topology *topology,
 		       struct gmig_error *err)
 {
-	const struct gmig_node_set *online = gmig_topology_nodes(topology);
+	struct gmig_node_set usable = *gmig_topology_nodes(topology);
+	char list[96];
 
-	for (unsigned int i = 0; i < options->node_count; i++)
-		if (!gmig_node_set_has(online, options->node[i].host))
-			return gmig_fail(
-			    err, -EINVAL, "--node: vnode %u wants host node %u, which %s", i,
-			    options->node[i].host,
-			    gmig_topology_is_fake(topology) ? "--fake-nodes does not make"
-							    : "this host does not have");
+	gmig_node_set_and(&usable, gmig_topology_allowed(topology));
+	gmig_node_set_print(&usable, list, sizeof(list));
+	for (unsigned int i = 0; i < options->node_count; i++) {
+		const char *why = why_not(topology, options->node[i].host);
+
+		if (why)
+			return gmig_fail(err, -EINVAL,
+					 "--node: vnode %u wants host node %u, which %s; there is "
+					 "memory on %s",
+					 i, options->node[i].host, why, *list ? list : "none");
+	}
 	return 0;
 }
 

@@ -39,6 +39,7 @@ static int node_host(void *into, const char *value, struct gmig_error *err)
 {
 	struct node_parse *it = into;
 
+	it->node.host_given = true;
 	return options_number("--node host", value, (const uint64_t[]){0, GMIG_MAX_NODES - 1},
 			      &it->host, err);
 }

@@ -1,7 +1,9 @@
 /* The command line of gmig-vmm: what it accepts means what it says, what it refuses has a text of
  * its own. */
+#include "../../migrate/core/topology.h"
 #include "../../vmm/options.h"
 #include "../../vmm/options_text.h"
+#include "host_tree.h"
 
 #include <check.h>
 #include <errno.h>
@@ -378,6 +380,74 @@ END_TEST
 
 /* ---- Against the host ------------------------------------------------------------------------ */
 
+/* A host of three nodes: CPUs alone on node 0, the cpuset does not allow node 2, node 3 is far. */
+static struct gmig_topology *odd_host(void)
+{
+	static const struct tree_node nodes[] = {{0, 0, 0, "0-1", "10 31 21 41"},
+						 {1, 64, 60, "2", "31 10 21 21"},
+						 {2, 64, 60, "3", "21 21 10 21"},
+						 {3, 64, 60, "", "41 21 21 10"}};
+	struct gmig_topology *topology;
+	struct gmig_error err;
+
+	tree_create();
+	tree_nodes("0-3", nodes, 4);
+	tree_cpuset("0-1,3");
+	ck_assert_msg(!topology_create_at(tree_root, 0, &topology, &err), "%s", err.text);
+	tree_remove();
+	return topology;
+}
+
+START_TEST(vnode_without_host_goes_to_the_nearest_node_with_memory)
+{
+	struct gmig_topology *topology = odd_host();
+	struct vmm_options options;
+	struct gmig_error said;
+
+	accept("--name t --node id=0,mem=4M,cpus=0 --node id=1,mem=4M,host=3", &options);
+	vmm_options_place(&options, topology, &said);
+	ck_assert_uint_eq(options.node[0].host, 1);
+	ck_assert_uint_eq(options.node[1].host, 3);
+	ck_assert_msg(strstr(said.text, "on node 1, the nearest") != NULL, "%s", said.text);
+	ck_assert_int_eq(vmm_options_check_host(&options, topology, &said), 0);
+	accept("--name t --mem 4M", &options);
+	vmm_options_place(&options, topology, &said);
+	ck_assert_uint_eq(options.node[0].host, 1);
+	gmig_topology_put(topology);
+	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
+	accept("--name t --mem 4M", &options);
+	vmm_options_place(&options, topology, &said);
+	ck_assert_uint_eq(options.node[0].host, 0);
+	ck_assert_str_eq(said.text, "");
+	gmig_topology_put(topology);
+}
+END_TEST
+
+START_TEST(host_node_that_cannot_be_used_is_refused_with_the_reason)
+{
+	static const struct {
+		const char *words, *says;
+	} unusable[] = {
+	    {"--name t --node id=0,mem=4M,cpus=0,host=0", "host node 0, which has no memory"},
+	    {"--name t --node id=0,mem=4M,cpus=0,host=2",
+	     "host node 2, which this process's cpuset does not allow; there is memory on 1,3"},
+	    {"--name t --node id=0,mem=4M,cpus=0,host=7",
+	     "host node 7, which this host does not have"},
+	};
+	struct gmig_topology *topology = odd_host();
+	struct vmm_options options;
+	struct gmig_error err;
+
+	for (size_t i = 0; i < sizeof(unusable) / sizeof(unusable[0]); i++) {
+		accept(unusable[i].words, &options);
+		vmm_options_place(&options, topology, &err);
+		ck_assert_int_eq(vmm_options_check_host(&options, topology, &err), -EINVAL);
+		ck_assert_msg(strstr(err.text, unusable[i].says) != NULL, "%s", err.text);
+	}
+	gmig_topology_put(topology);
+}
+END_TEST
+
 static int check_host(const char *words, struct gmig_error *err)
 {
 	struct gmig_topology *topology;
@@ -441,6 +511,8 @@ int main(void)
 	tcase_add_loop_test(refuses, bad_line_is_refused_and_says_why, 0, REFUSED);
 	tcase_add_test(refuses, texts_of_refusals_are_distinct);
 	tcase_add_test(refuses, too_many_ports_are_refused);
+	tcase_add_test(refuses, vnode_without_host_goes_to_the_nearest_node_with_memory);
+	tcase_add_test(refuses, host_node_that_cannot_be_used_is_refused_with_the_reason);
 	tcase_add_test(refuses, absent_host_node_is_refused);
 	tcase_add_test(refuses, absent_files_are_refused_by_name);
 	suite_add_tcase(suite, accepts);
