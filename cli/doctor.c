@@ -211,6 +211,40 @@ static void check_pagemap(const struct doctor_host *host, struct finding *findin
 		    : "use Linux 6.7 or later");
 }
 
+static void check_placement(const struct doctor_host *host, struct finding *finding)
+{
+	const struct gmig_features *features = host->features;
+	const struct {
+		const char *name;
+		enum gmig_feature_state state;
+	} calls[] = {{"mbind", features->mbind},
+		     {"move_pages", features->move_pages},
+		     {"set_mempolicy", features->set_mempolicy}};
+	char refused[64] = "";
+	bool missing = false;
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		size_t used = strlen(refused);
+
+		missing |= calls[i].state == GMIG_FEATURE_MISSING;
+		if (calls[i].state == GMIG_FEATURE_NO_RIGHT)
+			snprintf(refused + used, sizeof(refused) - used, "%s%s", used ? ", " : "",
+				 calls[i].name);
+	}
+	if (!*refused && missing) {
+		say(finding, "note", "this kernel has no NUMA (CONFIG_NUMA): one node");
+	} else if (!*refused) {
+		say(finding, "ok", "mbind, move_pages and set_mempolicy may be called");
+	} else {
+		/* set_mempolicy alone is not needed. */
+		say(finding, strcmp(refused, "set_mempolicy") != 0 ? "fail" : "note",
+		    "refused (EPERM), as by a container's seccomp filter: %s", refused);
+		advise(finding,
+		       "docker, podman: --cap-add SYS_NICE; systemd: let SystemCallFilter= have "
+		       "@resources; else allow mbind, move_pages, set_mempolicy in the profile");
+	}
+}
+
 static void check_kvm(const struct doctor_host *host, struct finding *finding)
 {
 	int error = try_device(host, "/dev/kvm");
@@ -379,6 +413,7 @@ static const struct {
     {"write-protect", check_write_protect},
     {"pagemap", check_pagemap},
     {"kvm", check_kvm},
+    {"placement", check_placement},
     {"sockets", check_sockets},
     {"huge-pages", check_huge_pages},
     {"nodes", check_nodes},

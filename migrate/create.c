@@ -21,6 +21,24 @@ static void engine_init_locks(struct gmig *gmig)
 		pthread_mutex_init(&gmig->stripes[i].lock, NULL);
 }
 
+/* What makes migration wrong here, though it would work: 0, or -errno and features->why. */
+static int engine_refuse(const struct gmig *gmig, struct gmig_features *features)
+{
+	bool mbind_refused = features->mbind == GMIG_FEATURE_NO_RIGHT;
+
+	if (features->kernel == GMIG_FEATURE_UNSAFE && !gmig->options.unsafe_kernel) {
+		memcpy(features->why, features->kernel_fault, sizeof(features->why));
+		return -EOPNOTSUPP;
+	}
+	if (gmig->fake || (!mbind_refused && features->move_pages != GMIG_FEATURE_NO_RIGHT))
+		return 0;
+	snprintf(features->why, sizeof(features->why),
+		 "%s is refused (EPERM), as seccomp filters of containers do: allow mbind, "
+		 "move_pages and set_mempolicy, or add CAP_SYS_NICE",
+		 mbind_refused ? "mbind(2)" : "move_pages(2)");
+	return -EPERM;
+}
+
 /* Decide whether migration works here; `plain` and `off_if_unavailable` make it no error. */
 static int engine_choose(struct gmig *gmig, struct gmig_error *err)
 {
@@ -34,10 +52,8 @@ static int engine_choose(struct gmig *gmig, struct gmig_error *err)
 		return 0;
 	}
 	ret = gmig_probe_features_with(gmig->sys, &features);
-	if (!ret && features.kernel == GMIG_FEATURE_UNSAFE && !gmig->options.unsafe_kernel) {
-		ret = -EOPNOTSUPP;
-		memcpy(features.why, features.kernel_fault, sizeof(features.why));
-	}
+	if (!ret)
+		ret = engine_refuse(gmig, &features);
 	if (!ret)
 		return 0;
 	if (!gmig->options.off_if_unavailable)

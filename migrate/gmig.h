@@ -116,14 +116,17 @@ struct gmig_features {
 	enum gmig_feature_state write_protect;
 	enum gmig_feature_state pagemap_scan; /* PAGEMAP_SCAN, Linux >= 6.7 */
 	enum gmig_feature_state thp;	      /* transparent huge pages: MISSING when "never" */
-	enum gmig_feature_state kernel;	      /* judged by its name: OK, DOUBTFUL or UNSAFE */
-	char kernel_fault[GMIG_ERROR_TEXT];   /* "" or what is wrong with it, and what fixes it */
+	/* Placing memory: NO_RIGHT refused, as seccomp filters of containers do; MISSING: kernel without NUMA */
+	enum gmig_feature_state mbind, move_pages, set_mempolicy;
+	enum gmig_feature_state kernel;	    /* judged by its name: OK, DOUBTFUL or UNSAFE */
+	char kernel_fault[GMIG_ERROR_TEXT]; /* "" or what is wrong with it, and what fixes it */
 	char why[GMIG_ERROR_TEXT]; /* "" or the one line that says what is missing and what to do */
 };
 
 /*
  * Probe by trying; needs no engine. Returns 0 when migration works here, else the -errno that stands in its way. A kernel
- * that is UNSAFE is no error here: gmig_create() refuses it.
+ * that is UNSAFE, and calls that place memory but are refused, are no errors here: gmig_create() refuses them. Fake nodes
+ * need no placement.
  */
 int gmig_probe_features(struct gmig_features *features);
 
@@ -165,7 +168,8 @@ struct gmig_options {
 /*
  * May block (probes the kernel). The first call has SIGBUS handled in this process, so that copying broken memory ends
  * in a page that stays (-EIO); a SIGBUS from elsewhere goes on to the handler that was there. -ENOSYS, -EPERM: migration
- * cannot work here, -EOPNOTSUPP: the kernel is unsafe (see `unsafe_kernel`); text says why and what to do.
+ * cannot work here, or mbind(2) or move_pages(2) are refused; -EOPNOTSUPP: the kernel is unsafe (see `unsafe_kernel`);
+ * text says why and what to do.
  */
 int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
 /* Cancels jobs and waits for them, stops the threads, unmaps the regions: no vCPU may run any more. NULL is legal. */

@@ -72,6 +72,27 @@ static void probe_thp(struct gmig_features *features)
 	}
 }
 
+static enum gmig_feature_state allowed(int ret)
+{
+	return ret == -EPERM	? GMIG_FEATURE_NO_RIGHT
+	       : ret == -ENOSYS ? GMIG_FEATURE_MISSING
+				: GMIG_FEATURE_OK;
+}
+
+/* Only whether the calls are let through: a node that a cpuset forbids is another matter. */
+static void probe_placement(const struct gmig_sys *sys, struct gmig_features *features)
+{
+	void *reserved, *memory;
+	int status;
+
+	features->set_mempolicy = allowed(sys->set_policy(-1));
+	if (gmig_sys_map_aligned(sys, GMIG_BLOCK_BYTES, &reserved, &memory))
+		return;
+	features->mbind = allowed(sys->prefer_node(memory, GMIG_BLOCK_BYTES, 0));
+	features->move_pages = allowed(sys->query_nodes(1, &memory, &status));
+	sys->unmap(reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
+}
+
 static void judge_kernel(const struct gmig_sys *sys, struct gmig_features *features)
 {
 	struct kernel_name name;
@@ -124,6 +145,7 @@ int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *f
 	memset(features, 0, sizeof(*features));
 	probe_thp(features);
 	judge_kernel(sys, features);
+	probe_placement(sys, features);
 	ret = probe_open(sys, features, &fd);
 	if (ret) {
 		probe_pagemap(sys, features);

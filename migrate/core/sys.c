@@ -52,6 +52,11 @@ static int real_prefer_node(void *memory, size_t bytes, int node)
 	return ret ? -errno : 0;
 }
 
+static int real_set_policy(int mode)
+{
+	return syscall(SYS_set_mempolicy, mode, NULL, 0) ? -errno : 0;
+}
+
 static int real_query_nodes(size_t count, void **pages, int *status)
 {
 	return move_pages(0, count, pages, NULL, status, 0) < 0 ? -errno : 0;
@@ -202,6 +207,7 @@ const struct gmig_sys gmig_sys_real = {
     .unmap = real_unmap,
     .advise = real_advise,
     .prefer_node = real_prefer_node,
+    .set_policy = real_set_policy,
     .query_nodes = real_query_nodes,
     .move_pages = real_move_pages,
     .pidfd_open = real_pidfd_open,

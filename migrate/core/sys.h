@@ -27,6 +27,8 @@ struct gmig_sys {
 	int (*advise)(void *memory, size_t bytes, int advice);
 	/* MPOL_PREFERRED for one node; < 0: back to the default policy. */
 	int (*prefer_node)(void *memory, size_t bytes, int node);
+	/* set_mempolicy(2) of this thread, without nodes: one that is no mode shows only whether the call is allowed. */
+	int (*set_policy)(int mode);
 	/* move_pages(2) without target nodes: status[i] = node or -errno. */
 	int (*query_nodes)(size_t count, void **pages, int *status);
 	/* move_pages(2) as it is: > 0 counts pages that did not move or were never tried; see movepages.h. */

@@ -108,7 +108,7 @@ START_TEST(doctor_healthy_host_is_ok_without_advice)
 	report = doctor_examine(&host);
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
 	list = json_object_get(report, "checks");
-	ck_assert_uint_ge(json_array_size(list), 15);
+	ck_assert_uint_ge(json_array_size(list), 16);
 	json_array_foreach (list, i, check) {
 		ck_assert_str_eq(json_string_value(json_object_get(check, "state")), "ok");
 		ck_assert_ptr_null(json_object_get(check, "todo"));
@@ -150,6 +150,19 @@ START_TEST(doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note)
 	features.kernel = GMIG_FEATURE_DOUBTFUL;
 	expect("kernel-faults", "note", "its UFFDIO_MOVE", "changelog");
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
+}
+END_TEST
+
+START_TEST(doctor_names_the_placement_calls_that_are_refused)
+{
+	features.mbind = features.move_pages = GMIG_FEATURE_NO_RIGHT;
+	expect("placement", "fail", "seccomp filter: mbind, move_pages", "--cap-add SYS_NICE");
+	features.mbind = features.move_pages = GMIG_FEATURE_OK;
+	features.set_mempolicy = GMIG_FEATURE_NO_RIGHT;
+	expect("placement", "note", "seccomp filter: set_mempolicy", "@resources");
+	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
+	features.mbind = features.move_pages = features.set_mempolicy = GMIG_FEATURE_MISSING;
+	expect("placement", "note", "no NUMA", NULL);
 }
 END_TEST
 
@@ -247,6 +260,7 @@ int main(void)
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
 	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
 	tcase_add_test(tcase, doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note);
+	tcase_add_test(tcase, doctor_names_the_placement_calls_that_are_refused);
 	tcase_add_test(tcase, doctor_no_right_to_userfaultfd_names_the_rule_and_the_user);
 	tcase_add_test(tcase, doctor_kernel_without_userfaultfd_says_so);
 	tcase_add_test(tcase, doctor_pagemap_without_right_names_proc);
