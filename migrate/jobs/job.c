@@ -150,7 +150,7 @@ static int second_look(struct gmig_job *job, struct gmig_error *err)
 	int ret = 0;
 
 	for (unsigned int i = 0; i < LATE_ROUNDS && !ret && !job_is_cancelled(job); i++) {
-		unsigned long long moved = atomic_load(&job->moved);
+		uint64_t moved = job_moved(job);
 
 		refresh(job);
 		ret = make_set(job, true, err);
@@ -158,7 +158,7 @@ static int second_look(struct gmig_job *job, struct gmig_error *err)
 		if (ret || !job->set.count)
 			break;
 		ret = job_run_passes(job, err);
-		if (atomic_load(&job->moved) == moved)
+		if (job_moved(job) == moved)
 			break;
 	}
 	return ret;
@@ -207,6 +207,7 @@ static void job_end(struct gmig_job *job, enum job_event outcome, const struct g
 	workset_free(&job->set);
 	free(job->ranges);
 	job->ranges = NULL;
+	status_end(job->status);
 	pthread_mutex_lock(&job->lock);
 	if (outcome == JOB_FAIL)
 		job->error = *err;

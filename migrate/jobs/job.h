@@ -72,10 +72,10 @@ struct gmig_job {
 
 	/*
 	 * The work set in pages. planned: when it was made; more: what turned out to belong to it when a
-	 * block's turn came. Each of them ends as one of moved, gone, by_others, or as a result in
-	 * status; the rest was never reached. See job_account().
+	 * block's turn came; early: of the planned, what was not there any more then. What became of
+	 * the others is in status; the rest was never reached. See job_account().
 	 */
-	atomic_ullong planned, more, moved, gone, by_others;
+	atomic_ullong planned, more, early_gone, early_by_others;
 	uint64_t on_source; /* pages on the nodes to be left, at the end; guarded by lock */
 };
 
@@ -111,6 +111,8 @@ struct job_account {
 };
 /* Where the work set's pages are by now. unreached is what no other number has: total is their sum. */
 void job_account(struct gmig_job *job, struct job_account *account);
+/* Pages moved so far. */
+uint64_t job_moved(struct gmig_job *job);
 /* Tell job_event what there is to tell; called by the job's thread only. */
 void job_tell(struct gmig_job *job);
 

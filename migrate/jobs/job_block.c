@@ -57,8 +57,9 @@ static bool is_retried(int result)
 /* Where the pages of a block are, against the plan. */
 struct survey {
 	const struct block *block;
-	struct bits wanted; /* on a node that the plan moves from */
-	struct bits none;   /* no memory */
+	struct bits wanted;		 /* on a node that the plan moves from */
+	struct bits none;		 /* no memory */
+	uint16_t node[GMIG_BLOCK_PAGES]; /* of each page that is not in none */
 };
 
 static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
@@ -68,11 +69,14 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 	unsigned int first = (unsigned int)(gfn - survey->block->gfn);
 	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
 
+	for (unsigned int i = first; i < first + count; i++)
+		survey->node[i] = (uint16_t)entry->node;
 	if (entry->state == SHADOW_NONE)
-		bits_set_range(&survey->none, first, count);
-	else if (plan_target(plan, gfn, entry->node) != GMIG_NO_NODE &&
-		 (!survey->block->only || bits_get(survey->block->only, first) ||
-		  !gmig_node_set_has(&plan->targets, entry->node)))
+		return 0;
+	bits_clear_range(&survey->none, first, count);
+	if (plan_target(plan, gfn, entry->node) != GMIG_NO_NODE &&
+	    (!survey->block->only || bits_get(survey->block->only, first) ||
+	     !gmig_node_set_has(&plan->targets, entry->node)))
 		bits_set_range(&survey->wanted, first, count);
 	return 0;
 }
@@ -81,7 +85,9 @@ static void survey_block(const struct block *block, struct survey *survey)
 {
 	struct memory *memory = block->job->memory;
 
-	*survey = (struct survey){.block = block};
+	survey->block = block;
+	bits_clear_all(&survey->wanted);
+	bits_fill(&survey->none); /* but for what the walk finds */
 	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, survey);
 }
 
@@ -105,9 +111,9 @@ static void review(const struct block *block, const struct bits *pages, bool res
 	bits_remove(&elsewhere, &gone);
 	bits_remove(&elsewhere, &stay);
 	note(job, block->gfn, &gone, -ENOENT);
-	atomic_fetch_add(&job->gone, bits_count(&gone));
-	note(job, block->gfn, &elsewhere, STATUS_NOT_TRIED);
-	atomic_fetch_add(&job->by_others, bits_count(&elsewhere));
+	for (unsigned int i = bits_next(&elsewhere, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&elsewhere, i + 1, true))
+		status_set(job->status, block->gfn + i, 1, STATUS_BY_OTHERS(survey.node[i]));
 	if (rest)
 		note(job, block->gfn, &stay, -EAGAIN);
 }
@@ -164,8 +170,8 @@ static void account_missing(struct gmig_job *job, const struct survey *survey, u
 	missing = planned - found;
 	if (none > missing)
 		none = missing;
-	atomic_fetch_add(&job->gone, none);
-	atomic_fetch_add(&job->by_others, missing - none);
+	atomic_fetch_add(&job->early_gone, none);
+	atomic_fetch_add(&job->early_by_others, missing - none);
 }
 
 /*
@@ -176,7 +182,7 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 {
 	int result[GMIG_BLOCK_PAGES];
 	struct survey survey;
-	unsigned int new = 0;
+	struct bits unseen = {{0}};
 
 	*block = (struct block){
 	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
@@ -187,12 +193,13 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 	for (unsigned int i = bits_next(&survey.wanted, 0, true); i < GMIG_BLOCK_PAGES;
 	     i = bits_next(&survey.wanted, i + 1, true)) {
 		if (result[i] == STATUS_NOT_TRIED)
-			new ++;
+			bits_set(&unseen, i);
 		else if (!again || !is_retried(result[i]))
 			continue;
 		bits_set(&block->work, i);
 	}
-	account_missing(job, &survey, again ? 0 : workset_pages(word), new);
+	note(job, block->gfn, &unseen, STATUS_WANTED);
+	account_missing(job, &survey, again ? 0 : workset_pages(word), bits_count(&unseen));
 }
 
 /* ---- Picking ----------------------------------------------------------------------------------- */
@@ -319,8 +326,6 @@ static void round_settle(struct job_worker *worker, struct mover_ticket *ticket)
 	note(job, ticket->block_gfn, &ticket->moved, (int)ticket->to);
 	note(job, ticket->block_gfn, &ticket->gone, -ENOENT);
 	note_errors(job, ticket, &stayed);
-	atomic_fetch_add(&job->moved, bits_count(&ticket->moved));
-	atomic_fetch_add(&job->gone, bits_count(&ticket->gone));
 }
 
 /* Returns how many pages were tried: pages that another job was faster with, or that no frame was

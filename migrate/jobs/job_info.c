@@ -2,38 +2,32 @@
 
 #include <errno.h>
 
-/* Why pages stayed; returns how many did, also for reasons that found no room in the list. */
-static uint64_t reasons(struct gmig_job *job, struct gmig_job_info *info)
-{
-	struct status_sum sum;
-
-	if (info)
-		info->remaining_count =
-		    status_count_remaining(job->status, info->remaining, GMIG_MAX_REMAINING);
-	status_sum(job->status, &sum);
-	return sum.remaining;
-}
-
 static uint64_t minus(uint64_t a, uint64_t b)
 {
 	return a > b ? a - b : 0;
 }
 
-/* The sum first: what is counted while we read makes `unreached` too large by it, never too small. */
-static void account(struct gmig_job *job, struct job_account *account, struct gmig_job_info *info)
+/* The total last: what is counted while we read makes `unreached` too large by it, never too small. */
+void job_account(struct gmig_job *job, struct job_account *account)
 {
-	account->moved = atomic_load(&job->moved);
-	account->gone = atomic_load(&job->gone);
-	account->by_others = atomic_load(&job->by_others);
-	account->remaining = reasons(job, info);
+	struct status_sum sum;
+
+	status_sum(job->status, &sum);
+	account->moved = sum.moved;
+	account->remaining = sum.remaining;
+	account->gone = sum.gone + atomic_load(&job->early_gone);
+	account->by_others = sum.by_others + atomic_load(&job->early_by_others);
 	account->total = atomic_load(&job->planned) + atomic_load(&job->more);
 	account->unreached = minus(account->total, account->moved + account->gone +
 						       account->by_others + account->remaining);
 }
 
-void job_account(struct gmig_job *job, struct job_account *result)
+uint64_t job_moved(struct gmig_job *job)
 {
-	account(job, result, NULL);
+	struct status_sum sum;
+
+	status_sum(job->status, &sum);
+	return sum.moved;
 }
 
 /* What was not reached says why the job ended before it. */
@@ -86,7 +80,10 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->error = job->error;
 	info->bytes_on_source = job->on_source * GMIG_PAGE_BYTES;
 	pthread_mutex_unlock(&job->lock);
-	account(job, &pages, job_is_over(info->state) ? info : NULL);
+	job_account(job, &pages);
+	if (job_is_over(info->state))
+		info->remaining_count =
+		    status_count_remaining(job->status, info->remaining, GMIG_MAX_REMAINING);
 	if (job_is_over(info->state) && pages.unreached)
 		add_unreached(info, pages.unreached);
 	info->total_bytes = pages.total * GMIG_PAGE_BYTES;
@@ -133,7 +130,7 @@ static int page_now(struct memory *memory, uint64_t gfn)
 /* A page that the job meant to move and did not reach. Caller holds lock. */
 static bool was_cut_off(const struct gmig_job *job, int result, int now)
 {
-	return result == STATUS_NOT_TRIED && now >= 0 &&
+	return (result == STATUS_NOT_TRIED || result == STATUS_WANTED) && now >= 0 &&
 	       (job->state == GMIG_JOB_CANCELLED || job->state == GMIG_JOB_FAILED) &&
 	       plan_target(&job->plan, 0, (unsigned int)now) != GMIG_NO_NODE;
 }

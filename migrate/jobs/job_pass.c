@@ -179,7 +179,7 @@ int job_run_passes(struct gmig_job *job, struct gmig_error *err)
 	bool again = false;
 
 	while (job->set.count && job->passes < GMIG_MAX_PASSES && !job_is_cancelled(job)) {
-		unsigned long long moved = atomic_load(&job->moved);
+		uint64_t moved = job_moved(job);
 		unsigned int pass = pass_begin(job);
 		int ret = pass_run(job, again);
 
@@ -192,7 +192,7 @@ int job_run_passes(struct gmig_job *job, struct gmig_error *err)
 			return gmig_fail(err, -ENOMEM, "no memory for the results of a block");
 		/* Nobody could begin: nothing of this pass was tried, and all of it is to be. */
 		if (atomic_load(&job->refused_workers) < job->work.spec.threads) {
-			set_reduce(job, atomic_load(&job->moved) > moved);
+			set_reduce(job, job_moved(job) > moved);
 			again = true;
 		}
 		if (job->set.count && !backoff(job, pass))

@@ -110,7 +110,7 @@ static int ioctl_cancelling(int fd, unsigned long request, void *arg)
 {
 	struct gmig_job *job = atomic_load(&cancel_late);
 
-	if (request == PAGEMAP_SCAN && job && atomic_load(&job->moved) * GMIG_PAGE_BYTES == BYTES) {
+	if (request == PAGEMAP_SCAN && job && job_moved(job) * GMIG_PAGE_BYTES == BYTES) {
 		atomic_store(&cancel_late, NULL);
 		ck_assert_int_eq(gmig_job_cancel(job), 0);
 	}
