@@ -56,12 +56,37 @@ static int guest_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shado
 
 /* ---- Memory that is not there yet ---------------------------------------------------------------- */
 
+/* Where the region's new memory goes when no job that runs has a say. */
+static unsigned int base_node(struct gmig *gmig, const struct region *region)
+{
+	unsigned int node;
+
+	pthread_mutex_lock(&gmig->lock);
+	node =
+	    region->preferred_owner ? region->preferred_base : atomic_load(&region->preferred_node);
+	pthread_mutex_unlock(&gmig->lock);
+	return node;
+}
+
+/* GMIG_NO_NODE: the region takes no part, or stays where it is. */
+static unsigned int follow_target(struct gmig *gmig, const struct region *region,
+				  const struct memory_follow *follow)
+{
+	if (!takes_part(follow->spec, region))
+		return GMIG_NO_NODE;
+	return follow->target(follow->arg, base_node(gmig, region));
+}
+
 static void guest_follow_end(struct memory *memory, const struct memory_follow *follow, bool keep)
 {
 	struct gmig *gmig = engine_of(memory);
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
-		region_prefer_end(gmig, &gmig->regions[i], follow->owner, keep);
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		struct region *region = &gmig->regions[i];
+
+		region_prefer_end(gmig, region, follow->owner,
+				  keep ? follow_target(gmig, region, follow) : GMIG_NO_NODE);
+	}
 }
 
 static int guest_follow(struct memory *memory, const struct memory_follow *follow,
@@ -72,9 +97,9 @@ static int guest_follow(struct memory *memory, const struct memory_follow *follo
 
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
 		struct region *region = &gmig->regions[i];
-		unsigned int to = follow->target(follow->arg, atomic_load(&region->preferred_node));
+		unsigned int to = follow_target(gmig, region, follow);
 
-		if (takes_part(follow->spec, region) && to != GMIG_NO_NODE)
+		if (to != GMIG_NO_NODE)
 			ret = region_prefer(gmig, region, follow->owner, to, err);
 	}
 	if (ret)

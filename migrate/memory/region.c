@@ -63,15 +63,18 @@ int region_prefer(struct gmig *gmig, struct region *region, uint64_t owner, unsi
 	return ret;
 }
 
-void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, bool keep)
+void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int keep)
 {
 	struct gmig_error err;
 
 	pthread_mutex_lock(&gmig->lock);
 	if (region->preferred_owner == owner) {
 		region->preferred_owner = 0;
-		if (!keep && !region_bind(gmig, region, region->preferred_base, &err))
+		if (keep == GMIG_NO_NODE &&
+		    !region_bind(gmig, region, region->preferred_base, &err))
 			atomic_store(&region->preferred_node, region->preferred_base);
+	} else if (keep != GMIG_NO_NODE) {
+		region->preferred_base = keep;
 	}
 	pthread_mutex_unlock(&gmig->lock);
 }

@@ -43,9 +43,9 @@ extern const struct region_kind region_ram;
 int region_prefer(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int node,
 		  struct gmig_error *err);
 /*
- * That job has ended. keep: its memory lies there now. Else the region goes back to where it was before
- * any of the jobs that run, unless another one has set it since.
+ * That job has ended. keep: the node on which its memory lies now; GMIG_NO_NODE: it was not moved, and the
+ * region goes back to where it was before any of the jobs that run, unless another one has set it since.
  */
-void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, bool keep);
+void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int keep);
 
 #endif
