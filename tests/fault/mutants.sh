@@ -16,7 +16,7 @@ build()
 {
 	local tree=$1 name
 	mkdir -p "$tree/o"
-	for source in "$tree"/migrate/*/*.c; do
+	for source in "$tree"/migrate/*/*.c "$tree"/tests/support/{suite,rig}.c; do
 		name=$(basename "$source" .c)
 		# Only what the patch changed is compiled again.
 		if [ -f "$work/clean/o/$name.o" ] && cmp -s "$source" "$work/clean/${source#"$tree"/}"; then
@@ -28,7 +28,7 @@ build()
 	done
 	for test in unit/test_engine unit/test_engine_jobs fault/test_fault; do
 		# shellcheck disable=SC2086
-		${CC:-cc} -std=gnu11 -O1 -D_GNU_SOURCE -pthread "$tree/tests/$test.c" "$tree"/o/*.o \
+		${CC:-cc} -std=gnu11 -O1 -D_GNU_SOURCE -pthread "-I$tree/tests/support" "$tree/tests/$test.c" "$tree"/o/*.o \
 			-o "$tree/$(basename $test)" $libs || return 1
 	done
 }
@@ -36,7 +36,7 @@ build()
 copy_tree()
 {
 	mkdir -p "$1/tests"
-	cp -r "$root/migrate" "$1/" && cp -r "$root/tests/unit" "$root/tests/fault" "$1/tests/"
+	cp -r "$root/migrate" "$1/" && cp -r "$root"/tests/{unit,support,fault} "$1/tests/"
 }
 
 # Run one program; ends it at its first failed test. 0: all passed.

@@ -4,7 +4,7 @@
  * the first one left.
  */
 #include "../../migrate/core/sys.h"
-#include "../unit/rig.h"
+#include "rig.h"
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -4,9 +4,7 @@
  * of them do what a well-meaning driver would, so that the fuzzer gets past the handshakes. The
  * machine is built once and reset between inputs.
  */
-#define FAKE_WITHOUT_CHECK
-#define FAKE_REGION_BYTES (256ull << 10)
-#include "../unit/fake_machine.h"
+#include "../support/fake_machine.h"
 
 #include "../../vmm/virtio_pci.h"
 
@@ -18,10 +16,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define DEVICES	   4 /* blk, console, net, rng in slots 1 to 4 */
-#define MAX_OPS	   200
-#define QUEUE_SIZE 8
-#define BAR_BYTES  0x4000u
+#define REGION_BYTES (256ull << 10)
+#define DEVICES	     4 /* blk, console, net, rng in slots 1 to 4 */
+#define MAX_OPS	     200
+#define QUEUE_SIZE   8
+#define BAR_BYTES    0x4000u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int __wrap_open(const char *path, int flags, ...);
@@ -241,7 +240,7 @@ static void build(void)
 	close(fd);
 	options.disk[0] = disk_path;
 	options.console = "none";
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, REGION_BYTES);
 	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (kinds[i]->create(&context, 0, &state[i], NULL))
 			abort();
@@ -256,7 +255,7 @@ static void reset(void)
 		kinds[i]->reset(state[i]);
 	run_loop();
 	for (unsigned int i = 0; i < 2; i++)
-		memset(vmm.region[i].hva, 0, FAKE_REGION_BYTES);
+		memset(vmm.region[i].hva, 0, REGION_BYTES);
 	while (recv(wire, (char[4096]){0}, 4096, 0) > 0)
 		;
 }

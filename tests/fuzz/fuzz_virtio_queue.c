@@ -3,14 +3,13 @@
  * and what the device does with the queue. Every piece that comes out is touched at both ends, so
  * that a wild pointer is found.
  */
-#define FAKE_WITHOUT_CHECK
-#define FAKE_REGION_BYTES (64ull << 10)
-#include "../unit/fake_machine.h"
+#include "../support/fake_machine.h"
 
 #include "../../vmm/virtio_queue.h"
 
-#define RING_BYTES 0x3000u /* descriptors, available and used ring: what the input can fill */
-#define ROUNDS	   64
+#define REGION_BYTES (64ull << 10)
+#define RING_BYTES   0x3000u /* descriptors, available and used ring: what the input can fill */
+#define ROUNDS	     64
 
 struct shape {
 	uint8_t log_size, event_idx;
@@ -84,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (bytes < sizeof(shape))
 		return 0;
 	memcpy(&shape, data, sizeof(shape));
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, REGION_BYTES);
 	left = bytes - sizeof(shape);
 	memcpy(vmm.region[0].hva, data + sizeof(shape), left < RING_BYTES ? left : RING_BYTES);
 	virtio_queue_init(&queue, &vmm, "fuzz", VIRTIO_QUEUE_MAX_SIZE);

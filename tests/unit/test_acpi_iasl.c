@@ -7,7 +7,6 @@
 #include "acpi_machines.h"
 
 #include <check.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -141,13 +140,13 @@ END_TEST
  */
 START_TEST(dsdt_is_what_its_source_compiles_to)
 {
-	char here[] = __FILE__, command[4096], path[64];
+	char command[4096], path[64];
 	static uint8_t aml[4096];
 	size_t bytes;
 	FILE *file;
 
-	snprintf(command, sizeof(command), "iasl -vs -p %s/dsdt %s/../../vmm/dsdt.asl 2>&1",
-		 directory, dirname(here));
+	snprintf(command, sizeof(command),
+		 "iasl -vs -p %s/dsdt " TEST_SOURCE_DIR "/vmm/dsdt.asl 2>&1", directory);
 	ck_assert_ptr_nonnull(strstr(output_of(command), "0 Errors, 0 Warnings"));
 	snprintf(path, sizeof(path), "%s/dsdt.aml", directory);
 	file = fopen(path, "r");

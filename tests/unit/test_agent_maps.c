@@ -1,7 +1,7 @@
 /* What the agent reads of a process: numa_maps, smaps, stat, status, cgroup; the allow-list. */
 #include "../../guestagent/conf.h"
 #include "../../guestagent/maps.h"
-#include "agent_fake.h"
+#include "fake_kernel.h"
 
 static struct agent_vma vma;
 
@@ -306,7 +306,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	tcase_add_checked_fixture(tcase, fake_setup, fake_teardown);
+	tcase_add_checked_fixture(tcase, fake_kernel_setup, fake_kernel_teardown);
 	tcase_add_test(tcase, numa_line_gives_policy_file_nodes_and_page_size);
 	tcase_add_test(tcase, numa_line_of_hugetlb_and_heap_is_understood);
 	tcase_add_test(tcase, numa_line_nonsense_is_refused_or_left_out);

@@ -4,7 +4,7 @@
 
 #include "../../guestagent/agent.h"
 #include "../../guestagent/move.h"
-#include "agent_fake.h"
+#include "fake_kernel.h"
 
 static void *pages[FAKE_PAGES + 1];
 static int nodes[FAKE_PAGES + 1], status[FAKE_PAGES + 1];
@@ -107,7 +107,7 @@ static void setup(void)
 {
 	struct gmig_error err = {0};
 
-	fake_setup();
+	fake_kernel_setup();
 	memset(&agent, 0, sizeof(agent));
 	ck_assert_int_eq(agent_jobs_create(&agent.jobs, &err), 0);
 }
@@ -134,7 +134,7 @@ static void teardown(void)
 	fake_sys_calls.sleep_ns = really_sleep;
 	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
 	agent_conf_free(&agent.conf);
-	fake_teardown();
+	fake_kernel_teardown();
 }
 
 /* One line to the agent; its answer. */
@@ -441,7 +441,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	tcase_add_checked_fixture(exact, fake_setup, fake_teardown);
+	tcase_add_checked_fixture(exact, fake_kernel_setup, fake_kernel_teardown);
 	tcase_add_test(exact, exact_all_free_takes_one_call);
 	tcase_add_test(exact, exact_one_busy_page_keeps_only_itself);
 	tcase_add_test(exact, exact_each_reason_is_told);

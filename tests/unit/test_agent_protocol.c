@@ -1,6 +1,6 @@
 /* The agent's lines: shapes, resynchronisation, garbage, hosts that misbehave, memory. */
 #include "../../guestagent/agent.h"
-#include "agent_fake.h"
+#include "fake_kernel.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -24,7 +24,7 @@ static void setup(void)
 {
 	int pair[2];
 
-	fake_setup();
+	fake_kernel_setup();
 	memset(&agent, 0, sizeof(agent));
 	ck_assert_int_eq(agent_jobs_create(&agent.jobs, NULL), 0);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -38,7 +38,7 @@ static void teardown(void)
 	close(host);
 	pthread_join(server, NULL);
 	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
-	fake_teardown();
+	fake_kernel_teardown();
 }
 
 static void put_bytes(const char *bytes, size_t count)

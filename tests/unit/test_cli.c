@@ -394,5 +394,5 @@ int main(void)
 	tcase_add_test(tcase, stop_cont_do_as_they_say);
 	tcase_add_test(tcase, quit_waits_until_the_vmm_has_closed);
 	tcase_add_test(tcase, check_is_0_when_all_holds_and_1_on_a_breach);
-	return fake_run(suite);
+	return run_suite(suite);
 }

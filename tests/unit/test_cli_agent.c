@@ -589,5 +589,5 @@ int main(void)
 	tcase_add_test(tcase, with_guest_a_process_that_refuses_is_left_and_told);
 	tcase_add_test(tcase, with_guest_whose_agent_goes_away_is_a_failure_after_the_hosts_part);
 	tcase_add_test(tcase, with_guest_cannot_be_detached);
-	return fake_run(suite);
+	return run_suite(suite);
 }

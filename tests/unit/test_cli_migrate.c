@@ -328,5 +328,5 @@ int main(void)
 	tcase_add_test(tcase, progress_line_shows_moved_total_rate_eta_and_stall);
 	tcase_add_test(tcase, progress_line_fits_the_terminal);
 	tcase_add_test(tcase, progress_line_survives_odd_numbers);
-	return fake_run(suite);
+	return run_suite(suite);
 }

@@ -256,7 +256,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("control");
-	TCase *tcase = case_with(suite, "wire", setup_started);
+	TCase *tcase = case_with(suite, "wire", wire_setup_started);
 
 	tcase_add_test(tcase, greeting_names_version_and_guest);
 	tcase_add_test(tcase, request_is_answered);

@@ -22,9 +22,9 @@ START_TEST(event_without_clients_or_data_is_legal)
 {
 	int fd;
 
-	control_server_event(server, "NOBODY", NULL);
+	control_server_event(wire.server, "NOBODY", NULL);
 	fd = dial();
-	control_server_event(server, "PLAIN", NULL);
+	control_server_event(wire.server, "PLAIN", NULL);
 	ck_assert_ptr_nonnull(strstr(read_line(fd), "{\"event\":\"PLAIN\",\"data\":{}"));
 	close(fd);
 }
@@ -100,18 +100,18 @@ static size_t drain(int fd)
 
 START_TEST(client_that_does_not_read_events_is_dropped_and_others_go_on)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 	int slow, fd;
 	json_t *data;
 
 	opts.max_output_bytes = 256 << 10;
-	start(opts);
+	wire_start(opts);
 	slow = dial();
 	fd = dial();
 	data = json_pack("{s:s}", "text",
 			 "0123456789012345678901234567890123456789012345678901234567890123456789");
 	for (int i = 0; i < 20000; i++) {
-		control_server_event(server, "FLOOD", json_incref(data));
+		control_server_event(wire.server, "FLOOD", json_incref(data));
 		ck_assert_ptr_nonnull(strstr(read_line(fd), "FLOOD"));
 	}
 	json_decref(data);
@@ -124,17 +124,17 @@ END_TEST
 
 START_TEST(client_that_stalls_is_dropped_after_a_while)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 	int slow, fd;
 
 	opts.stall_ms = 300;
-	start(opts);
+	wire_start(opts);
 	slow = dial();
 	fd = dial();
 	/* More than a socket's buffers hold, less than the queue's bound. */
 	for (int i = 0; i < 8000; i++) {
 		control_server_event(
-		    server, "FLOOD",
+		    wire.server, "FLOOD",
 		    json_pack("{s:s}", "t", "01234567890123456789012345678901234567"));
 		read_line(fd);
 	}
@@ -154,12 +154,12 @@ END_TEST
 /* One process writes all requests, then reads: the server must stop reading, not drop it. */
 START_TEST(client_that_pipelines_a_lot_and_reads_late_is_not_dropped)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 	char text[512], line[640];
 	int fd, sent = 0, got = 0, want = 20000;
 
 	opts.max_output_bytes = 256 << 10;
-	start(opts);
+	wire_start(opts);
 	fd = dial();
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
@@ -180,18 +180,18 @@ END_TEST
 
 START_TEST(client_over_the_limit_is_told_so)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 	struct control_client *client = NULL;
 	int fds[3];
 
 	opts.max_clients = 3;
-	start(opts);
+	wire_start(opts);
 	for (int i = 0; i < 3; i++)
 		fds[i] = dial();
-	ck_assert_int_eq(control_connect(path, 10000, &client, &err), -EBUSY);
-	ck_assert_str_eq(err.text, "there are 3 clients already");
+	ck_assert_int_eq(control_connect(wire.path, 10000, &client, &wire.err), -EBUSY);
+	ck_assert_str_eq(wire.err.text, "there are 3 clients already");
 	close(fds[0]);
-	for (int i = 0; control_connect(path, 10000, &client, &err); i++)
+	for (int i = 0; control_connect(wire.path, 10000, &client, &wire.err); i++)
 		ck_assert_int_lt(i, 100);
 	control_client_destroy(client);
 	close(fds[1]);
@@ -205,17 +205,17 @@ START_TEST(call_returns_the_result_and_keeps_events)
 	struct control_client *client;
 	json_t *result, *event;
 
-	ck_assert_int_eq(control_connect(path, 10000, &client, &err), 0);
+	ck_assert_int_eq(control_connect(wire.path, 10000, &client, &wire.err), 0);
 	ck_assert_int_eq(control_client_pid(client), getpid());
-	ck_assert_int_eq(control_call(client, "shout", NULL, NULL, &err), 0);
+	ck_assert_int_eq(control_call(client, "shout", NULL, NULL, &wire.err), 0);
 	ck_assert_int_eq(
-	    control_call(client, "echo", json_pack("{s:i}", "number", 3), &result, &err), 0);
+	    control_call(client, "echo", json_pack("{s:i}", "number", 3), &result, &wire.err), 0);
 	ck_assert_int_eq(json_integer_value(json_object_get(result, "number")), 3);
 	json_decref(result);
-	ck_assert_int_eq(control_next_event(client, 10000, &event, &err), 0);
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &wire.err), 0);
 	ck_assert_str_eq(json_string_value(json_object_get(event, "event")), "SHOUT");
 	json_decref(event);
-	ck_assert_int_eq(control_next_event(client, 10, &event, &err), -ETIMEDOUT);
+	ck_assert_int_eq(control_next_event(client, 10, &event, &wire.err), -ETIMEDOUT);
 	control_client_destroy(client);
 }
 END_TEST
@@ -225,13 +225,13 @@ START_TEST(call_error_gives_errno_and_text)
 	struct control_client *client;
 	json_t *result = NULL;
 
-	ck_assert_int_eq(control_connect(path, 10000, &client, &err), 0);
+	ck_assert_int_eq(control_connect(wire.path, 10000, &client, &wire.err), 0);
 	ck_assert_int_eq(
-	    control_call(client, "fail", json_pack("{s:i}", "code", ENOMEM), &result, &err),
+	    control_call(client, "fail", json_pack("{s:i}", "code", ENOMEM), &result, &wire.err),
 	    -ENOMEM);
-	ck_assert_str_eq(err.text, "as was asked");
-	ck_assert_int_eq(control_call(client, "nope", NULL, &result, &err), -ENOSYS);
-	ck_assert_int_eq(control_call(client, "echo", NULL, &result, &err), 0);
+	ck_assert_str_eq(wire.err.text, "as was asked");
+	ck_assert_int_eq(control_call(client, "nope", NULL, &result, &wire.err), -ENOSYS);
+	ck_assert_int_eq(control_call(client, "echo", NULL, &result, &wire.err), 0);
 	json_decref(result);
 	control_client_destroy(client);
 }
@@ -242,15 +242,15 @@ START_TEST(client_of_a_server_that_ends_gets_epipe)
 	struct control_client *client;
 	json_t *event;
 
-	ck_assert_int_eq(control_connect(path, 10000, &client, &err), 0);
-	control_server_event(server, "LAST", NULL);
-	control_server_destroy(server);
-	server = NULL;
-	ck_assert_int_eq(control_next_event(client, 10000, &event, &err),
+	ck_assert_int_eq(control_connect(wire.path, 10000, &client, &wire.err), 0);
+	control_server_event(wire.server, "LAST", NULL);
+	control_server_destroy(wire.server);
+	wire.server = NULL;
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &wire.err),
 			 0); /* flushed at the end */
 	json_decref(event);
-	ck_assert_int_eq(control_next_event(client, 10000, &event, &err), -EPIPE);
-	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &err), -EPIPE);
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &wire.err), -EPIPE);
+	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &wire.err), -EPIPE);
 	control_client_destroy(client);
 }
 END_TEST
@@ -261,13 +261,13 @@ START_TEST(connect_tells_absent_from_stale_from_silent)
 	struct control_client *client;
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	ck_assert_int_eq(control_connect(path, 1000, &client, &err), -ENOENT);
-	snprintf(path, sizeof(path), "%s/x.sock", directory);
-	strcpy(address.sun_path, path);
+	ck_assert_int_eq(control_connect(wire.path, 1000, &client, &wire.err), -ENOENT);
+	snprintf(wire.path, sizeof(wire.path), "%s/x.sock", wire.directory);
+	strcpy(address.sun_path, wire.path);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(control_connect(path, 1000, &client, &err), -ECONNREFUSED);
+	ck_assert_int_eq(control_connect(wire.path, 1000, &client, &wire.err), -ECONNREFUSED);
 	ck_assert_int_eq(listen(fd, 1), 0);
-	ck_assert_int_eq(control_connect(path, 50, &client, &err), -ETIMEDOUT);
+	ck_assert_int_eq(control_connect(wire.path, 50, &client, &wire.err), -ETIMEDOUT);
 	close(fd);
 }
 END_TEST
@@ -283,12 +283,12 @@ START_TEST(next_event_is_interrupted_by_a_signal)
 	struct control_client *client;
 	json_t *event;
 
-	ck_assert_int_eq(control_connect(path, 10000, &client, &err), 0);
+	ck_assert_int_eq(control_connect(wire.path, 10000, &client, &wire.err), 0);
 	sigaction(SIGALRM, &action, NULL);
 	ualarm(20000, 20000);
-	ck_assert_int_eq(control_next_event(client, 10000, &event, &err), -EINTR);
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &wire.err), -EINTR);
 	ualarm(0, 0);
-	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &err), 0);
+	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &wire.err), 0);
 	control_client_destroy(client);
 }
 END_TEST
@@ -298,23 +298,23 @@ START_TEST(socket_path_checks_the_name)
 	char longer[80], out[200];
 
 	setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
-	ck_assert_int_eq(control_socket_path("vm1", out, sizeof(out), &err), 0);
+	ck_assert_int_eq(control_socket_path("vm1", out, sizeof(out), &wire.err), 0);
 	ck_assert_str_eq(out, "/run/user/7/gmig/vm1.sock");
 	memset(longer, 'x', sizeof(longer));
 	longer[65] = '\0';
-	ck_assert_int_eq(control_socket_path(longer, out, sizeof(out), &err), -EINVAL);
-	ck_assert_int_eq(control_socket_path("", out, sizeof(out), &err), -EINVAL);
-	ck_assert_int_eq(control_socket_path(".x", out, sizeof(out), &err), -EINVAL);
-	ck_assert_int_eq(control_socket_path("a/b", out, sizeof(out), &err), -EINVAL);
-	ck_assert_int_eq(control_socket_path("vm1", out, 20, &err), -ENAMETOOLONG);
+	ck_assert_int_eq(control_socket_path(longer, out, sizeof(out), &wire.err), -EINVAL);
+	ck_assert_int_eq(control_socket_path("", out, sizeof(out), &wire.err), -EINVAL);
+	ck_assert_int_eq(control_socket_path(".x", out, sizeof(out), &wire.err), -EINVAL);
+	ck_assert_int_eq(control_socket_path("a/b", out, sizeof(out), &wire.err), -EINVAL);
+	ck_assert_int_eq(control_socket_path("vm1", out, 20, &wire.err), -ENAMETOOLONG);
 }
 END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("control_clients");
-	TCase *tcase = case_with(suite, "clients", setup_started);
-	TCase *own = case_with(suite, "limits", setup);
+	TCase *tcase = case_with(suite, "clients", wire_setup_started);
+	TCase *own = case_with(suite, "limits", wire_setup);
 
 	tcase_add_test(tcase, event_goes_to_all_clients_and_before_the_answer);
 	tcase_add_test(tcase, event_without_clients_or_data_is_legal);

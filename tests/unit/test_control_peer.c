@@ -9,12 +9,12 @@ START_TEST(client_of_another_uid_is_refused)
 
 	/* The mode keeps others out; open everything, so that the check of the uid itself is seen.
 	 */
-	start(options());
-	ck_assert_int_eq(chmod(path, 0666), 0);
-	ck_assert_int_eq(chmod(directory, 0755), 0);
-	*strrchr(path, '/') = '\0';
-	ck_assert_int_eq(chmod(path, 0755), 0);
-	path[strlen(path)] = '/';
+	wire_start(wire_options());
+	ck_assert_int_eq(chmod(wire.path, 0666), 0);
+	ck_assert_int_eq(chmod(wire.directory, 0755), 0);
+	*strrchr(wire.path, '/') = '\0';
+	ck_assert_int_eq(chmod(wire.path, 0755), 0);
+	wire.path[strlen(wire.path)] = '/';
 	child = fork();
 	if (!child) {
 		struct control_client *client;
@@ -22,8 +22,9 @@ START_TEST(client_of_another_uid_is_refused)
 
 		if (setgid(65534) || setuid(65534))
 			_exit(2);
-		rc = control_connect(path, 10000, &client, &err);
-		_exit(rc == -EPERM && strstr(err.text, "uid 65534 may not control a guest of uid 0")
+		rc = control_connect(wire.path, 10000, &client, &wire.err);
+		_exit(rc == -EPERM &&
+			      strstr(wire.err.text, "uid 65534 may not control a guest of uid 0")
 			  ? 0
 			  : 1);
 	}
@@ -35,7 +36,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("control_peer");
-	TCase *tcase = case_with(suite, "peer", setup);
+	TCase *tcase = case_with(suite, "peer", wire_setup);
 
 	if (geteuid() != 0) {
 		puts("skipped: only root can become another user");

@@ -6,25 +6,25 @@ START_TEST(socket_has_mode_0600_whatever_the_umask_is)
 	struct stat st;
 
 	umask(0);
-	start(options());
-	ck_assert_int_eq(stat(path, &st), 0);
+	wire_start(wire_options());
+	ck_assert_int_eq(stat(wire.path, &st), 0);
 	ck_assert_int_eq(st.st_mode & 07777, 0600);
-	*strrchr(path, '/') = '\0';
-	ck_assert_int_eq(stat(path, &st), 0);
+	*strrchr(wire.path, '/') = '\0';
+	ck_assert_int_eq(stat(wire.path, &st), 0);
 	ck_assert_int_eq(st.st_mode & 07777, 0700);
-	path[strlen(path)] = '/';
+	wire.path[strlen(wire.path)] = '/';
 }
 END_TEST
 
 START_TEST(socket_living_is_refused_and_lives_on)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 	struct control_server *second = NULL;
 	int fd;
 
-	start(opts);
-	ck_assert_int_eq(control_server_create(&opts, &second, &err), -EADDRINUSE);
-	ck_assert_ptr_nonnull(strstr(err.text, "a server lives at"));
+	wire_start(opts);
+	ck_assert_int_eq(control_server_create(&opts, &second, &wire.err), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(wire.err.text, "a server lives at"));
 	fd = dial();
 	ask(fd, "{\"execute\":\"echo\"}", "{\"return\":{}}");
 	close(fd);
@@ -37,12 +37,12 @@ START_TEST(socket_stale_is_taken_over)
 	int fd;
 
 	if (!child) {
-		start(options());
+		wire_start(wire_options());
 		_exit(0); /* leaves the file behind, as SIGKILL would */
 	}
 	waitpid(child, NULL, 0);
-	ck_assert_int_eq(access(path, F_OK), 0);
-	start(options());
+	ck_assert_int_eq(access(wire.path, F_OK), 0);
+	wire_start(wire_options());
 	fd = dial();
 	close(fd);
 }
@@ -55,7 +55,7 @@ START_TEST(socket_stale_taken_by_many_at_once_has_one_owner)
 	pid_t child = fork();
 
 	if (!child) {
-		start(options());
+		wire_start(wire_options());
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
@@ -68,8 +68,8 @@ START_TEST(socket_stale_taken_by_many_at_once_has_one_owner)
 		close(gate[1]);
 		if (read(gate[0], &byte, 1) != 0)
 			_exit(2);
-		struct control_server_options opts = options();
-		int rc = control_server_create(&opts, &server, &err);
+		struct control_server_options opts = wire_options();
+		int rc = control_server_create(&opts, &wire.server, &wire.err);
 
 		if (!rc)
 			usleep(500000); /* alive until all have tried */
@@ -87,57 +87,57 @@ END_TEST
 
 START_TEST(socket_is_removed_at_the_end)
 {
-	start(options());
-	control_server_destroy(server);
-	server = NULL;
-	ck_assert_int_eq(access(path, F_OK), -1);
+	wire_start(wire_options());
+	control_server_destroy(wire.server);
+	wire.server = NULL;
+	ck_assert_int_eq(access(wire.path, F_OK), -1);
 }
 END_TEST
 
 START_TEST(socket_of_somebody_else_is_not_removed_at_the_end)
 {
-	start(options());
-	ck_assert_int_eq(unlink(path), 0);
-	ck_assert_int_ge(open(path, O_CREAT | O_WRONLY, 0600), 0);
-	control_server_destroy(server);
-	server = NULL;
-	ck_assert_int_eq(access(path, F_OK), 0);
+	wire_start(wire_options());
+	ck_assert_int_eq(unlink(wire.path), 0);
+	ck_assert_int_ge(open(wire.path, O_CREAT | O_WRONLY, 0600), 0);
+	control_server_destroy(wire.server);
+	wire.server = NULL;
+	ck_assert_int_eq(access(wire.path, F_OK), 0);
 }
 END_TEST
 
 START_TEST(socket_path_that_is_a_file_is_left_alone)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 
-	start(opts);
-	control_server_destroy(server);
-	server = NULL;
-	ck_assert_int_ge(open(path, O_CREAT | O_WRONLY, 0600), 0);
-	ck_assert_int_eq(control_server_create(&opts, &server, &err), -EEXIST);
-	ck_assert_ptr_nonnull(strstr(err.text, "is not a socket"));
-	ck_assert_int_eq(access(path, F_OK), 0);
+	wire_start(opts);
+	control_server_destroy(wire.server);
+	wire.server = NULL;
+	ck_assert_int_ge(open(wire.path, O_CREAT | O_WRONLY, 0600), 0);
+	ck_assert_int_eq(control_server_create(&opts, &wire.server, &wire.err), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(wire.err.text, "is not a socket"));
+	ck_assert_int_eq(access(wire.path, F_OK), 0);
 }
 END_TEST
 
 START_TEST(socket_path_too_long_or_empty_is_refused)
 {
-	struct control_server_options opts = options();
+	struct control_server_options opts = wire_options();
 	char longer[200];
 
 	memset(longer, 'a', sizeof(longer) - 1);
 	longer[0] = '/';
 	longer[sizeof(longer) - 1] = '\0';
 	opts.path = longer;
-	ck_assert_int_eq(control_server_create(&opts, &server, &err), -ENAMETOOLONG);
+	ck_assert_int_eq(control_server_create(&opts, &wire.server, &wire.err), -ENAMETOOLONG);
 	opts.path = "";
-	ck_assert_int_eq(control_server_create(&opts, &server, &err), -EINVAL);
+	ck_assert_int_eq(control_server_create(&opts, &wire.server, &wire.err), -EINVAL);
 }
 END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("control_socket");
-	TCase *tcase = case_with(suite, "files", setup);
+	TCase *tcase = case_with(suite, "files", wire_setup);
 
 	tcase_add_test(tcase, socket_has_mode_0600_whatever_the_umask_is);
 	tcase_add_test(tcase, socket_living_is_refused_and_lives_on);

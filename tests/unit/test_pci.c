@@ -1,5 +1,6 @@
 /* Configuration space by both ways, BARs that move, MSI-X masks; power and reset ports. */
 #include "fake_machine.h"
+#include "suite.h"
 
 #include "../../vmm/boot.h"
 #include "../../vmm/pci.h"
@@ -27,7 +28,7 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 
 static void setup(void)
 {
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	touched[0] = touched[1] = 0;
 	context = (struct device_context){.vmm = &vmm, .options = &options};
 	ck_assert_int_eq(power_device.create(&context, 0, &power, NULL), 0);
@@ -413,5 +414,5 @@ int main(void)
 	    pm_timer_counts_at_its_rate_and_wraps,
 	};
 
-	return fake_run_suite("pci", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+	return run_tests("pci", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
 }

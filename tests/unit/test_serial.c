@@ -1,5 +1,6 @@
 /* The 16550 and its host end, on pipes and files; what Linux's 8250 driver relies on. */
 #include "fake_machine.h"
+#include "suite.h"
 
 #include <fcntl.h>
 #include <linux/serial_reg.h>
@@ -21,7 +22,7 @@ static void setup(void)
 
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	context = (struct device_context){.vmm = &vmm, .options = &options};
 }
 
@@ -342,5 +343,5 @@ int main(void)
 	    unknown_console_is_refused,
 	};
 
-	return fake_run_suite("serial", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+	return run_tests("serial", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
 }

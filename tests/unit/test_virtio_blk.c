@@ -1,5 +1,6 @@
 /* virtio-blk on a file: data, flush, errors; system calls are counted and made to fail. */
 #include "fake_machine.h"
+#include "suite.h"
 #include "virtio_driver.h"
 
 #include <fcntl.h>
@@ -102,7 +103,7 @@ static void setup(void)
 
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	context = (struct device_context){.vmm = &vmm, .options = &options};
 	ck_assert_int_eq(pci_device.create(&context, 0, &bus, NULL), 0);
 }
@@ -436,6 +437,5 @@ int main(void)
 	    end_of_guest_flushes,
 	};
 
-	return fake_run_suite("virtio_blk", setup, teardown, tests,
-			      sizeof(tests) / sizeof(tests[0]));
+	return run_tests("virtio_blk", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
 }

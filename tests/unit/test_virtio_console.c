@@ -1,5 +1,6 @@
 /* Named ports: control messages, data both ways with flow control, clients that come and go. */
 #include "fake_machine.h"
+#include "suite.h"
 #include "virtio_driver.h"
 
 #include <linux/virtio_console.h>
@@ -31,7 +32,7 @@ static char path[PORTS][64];
 static void setup(void)
 {
 	ck_assert_ptr_nonnull(mkdtemp(directory));
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	options.port_count = PORTS;
 	for (unsigned int i = 0; i < PORTS; i++) {
 		snprintf(path[i], sizeof(path[i]), "%s/%u", directory, i);
@@ -545,6 +546,6 @@ int main(void)
 	    stale_socket_is_taken_over_and_living_one_refused,
 	};
 
-	return fake_run_suite("virtio_console", setup, teardown, tests,
-			      sizeof(tests) / sizeof(tests[0]));
+	return run_tests("virtio_console", setup, teardown, tests,
+			 sizeof(tests) / sizeof(tests[0]));
 }

@@ -1,5 +1,6 @@
 /* virtio-net with a datagram socket in the tap's place. */
 #include "fake_machine.h"
+#include "suite.h"
 #include "virtio_driver.h"
 
 #include <fcntl.h>
@@ -60,7 +61,7 @@ int ioctl(int fd, unsigned long request, ...)
 
 static void setup(void)
 {
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	context = (struct device_context){.vmm = &vmm, .options = &options};
 	ck_assert_int_eq(pci_device.create(&context, 0, &bus, NULL), 0);
 	ck_assert_int_eq(net_device.create(&context, 0, &net, NULL), 0);
@@ -280,6 +281,5 @@ int main(void)
 	    tap_without_right_is_refused_with_advice,
 	};
 
-	return fake_run_suite("virtio_net", setup, teardown, tests,
-			      sizeof(tests) / sizeof(tests[0]));
+	return run_tests("virtio_net", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
 }

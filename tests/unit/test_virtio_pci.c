@@ -1,6 +1,7 @@
 /* The virtio transport as a driver sees it, on the rng device, which has one queue and no
  * configuration. */
 #include "fake_machine.h"
+#include "suite.h"
 #include "virtio_driver.h"
 
 #include <linux/virtio_ids.h>
@@ -16,7 +17,7 @@ static struct driver driver;
 
 static void setup(void)
 {
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	context = (struct device_context){.vmm = &vmm, .options = &options};
 	ck_assert_int_eq(pci_device.create(&context, 0, &bus, NULL), 0);
 	ck_assert_int_eq(rng_device.create(&context, 0, &rng, NULL), 0);
@@ -282,6 +283,5 @@ int main(void)
 	    window_in_configuration_space_reaches_the_registers,
 	};
 
-	return fake_run_suite("virtio_pci", setup, teardown, tests,
-			      sizeof(tests) / sizeof(tests[0]));
+	return run_tests("virtio_pci", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -1,5 +1,6 @@
 /* Split rings against drivers that mean well and drivers that do not. */
 #include "fake_machine.h"
+#include "suite.h"
 
 #include "../../vmm/virtio_queue.h"
 
@@ -21,7 +22,7 @@ static struct vring_used *used;
 
 static void setup(void)
 {
-	fake_vmm_init(&vmm);
+	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
 	virtio_queue_init(&queue, &vmm, "test", SIZE);
 	queue.desc_gpa = DESC_GPA;
 	queue.avail_gpa = AVAIL_GPA;
@@ -459,6 +460,5 @@ int main(void)
 	    cut_pieces_leaves_exactly_the_range,
 	};
 
-	return fake_run_suite("virtio_queue", setup, teardown, tests,
-			      sizeof(tests) / sizeof(tests[0]));
+	return run_tests("virtio_queue", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -1,36 +1,11 @@
-/* The guest's half of a virtio device on PCI, small enough for tests. Include after fake_machine.h.
- */
-#ifndef VIRTIO_DRIVER_H
-#define VIRTIO_DRIVER_H
+#include "virtio_driver.h"
 
-#include "../../vmm/virtio_pci.h"
-
-#include <check.h>
-#include <linux/pci_regs.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_pci.h>
-
-#define DRIVER_QUEUE_SIZE   16
-#define DRIVER_RING_GPA	    0x10000ull /* rings of queue n: 64 KiB a queue */
-#define DRIVER_NO_VERSION_1 (1ull << 63)
-
-struct driver {
-	struct vmm *vmm;
-	uint64_t config_gpa; /* of the function, in the ECAM */
-	uint64_t common, isr, device, notify;
-	uint32_t notify_multiplier;
-	unsigned int msix;
-	uint16_t next_desc[VIRTIO_MAX_QUEUES], next_avail[VIRTIO_MAX_QUEUES],
-	    next_used[VIRTIO_MAX_QUEUES];
-	uint8_t next_free;
-};
-
-static inline uint64_t driver_ecam(unsigned int slot)
+static uint64_t driver_ecam(unsigned int slot)
 {
 	return VMM_ECAM_GPA + ((uint64_t)slot << 15);
 }
 
-static inline uint64_t driver_bar(struct driver *driver, unsigned int bar)
+static uint64_t driver_bar(struct driver *driver, unsigned int bar)
 {
 	uint64_t at = driver->config_gpa + PCI_BASE_ADDRESS_0 + 4 * bar;
 
@@ -38,7 +13,7 @@ static inline uint64_t driver_bar(struct driver *driver, unsigned int bar)
 	       (uint64_t)fake_read(driver->vmm, at + 4, 4) << 32;
 }
 
-static inline void driver_capability(struct driver *driver, uint64_t at)
+static void driver_capability(struct driver *driver, uint64_t at)
 {
 	uint64_t where = driver_bar(driver, fake_read(driver->vmm, at + VIRTIO_PCI_CAP_BAR, 1)) +
 			 fake_read(driver->vmm, at + VIRTIO_PCI_CAP_OFFSET, 4);
@@ -61,9 +36,7 @@ static inline void driver_capability(struct driver *driver, uint64_t at)
 	}
 }
 
-/* Find the device of this virtio type, decode its BARs, switch MSI-X on with vector n = data 0x40 +
- * n. */
-static inline void driver_probe(struct driver *driver, struct vmm *vmm, uint16_t type)
+void driver_probe(struct driver *driver, struct vmm *vmm, uint16_t type)
 {
 	unsigned int slot, at, vector, steps = 0;
 
@@ -95,17 +68,17 @@ static inline void driver_probe(struct driver *driver, struct vmm *vmm, uint16_t
 	}
 }
 
-static inline uint8_t driver_status(struct driver *driver)
+uint8_t driver_status(struct driver *driver)
 {
 	return (uint8_t)fake_read(driver->vmm, driver->common + VIRTIO_PCI_COMMON_STATUS, 1);
 }
 
-static inline void driver_set_status(struct driver *driver, uint8_t status)
+void driver_set_status(struct driver *driver, uint8_t status)
 {
 	fake_write(driver->vmm, driver->common + VIRTIO_PCI_COMMON_STATUS, 1, status);
 }
 
-static inline uint64_t driver_offered(struct driver *driver)
+uint64_t driver_offered(struct driver *driver)
 {
 	uint64_t features;
 
@@ -115,8 +88,7 @@ static inline uint64_t driver_offered(struct driver *driver)
 	return features | fake_read(driver->vmm, driver->common + VIRTIO_PCI_COMMON_DF, 4);
 }
 
-/* Up to FEATURES_OK; false: the device refused. */
-static inline bool driver_negotiate(struct driver *driver, uint64_t features)
+bool driver_negotiate(struct driver *driver, uint64_t features)
 {
 	driver_set_status(driver, 0);
 	ck_assert_uint_eq(driver_status(driver), 0);
@@ -131,27 +103,27 @@ static inline bool driver_negotiate(struct driver *driver, uint64_t features)
 	return driver_status(driver) & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 
-static inline uint64_t driver_desc_gpa(unsigned int queue)
+static uint64_t driver_desc_gpa(unsigned int queue)
 {
 	return DRIVER_RING_GPA + queue * 0x10000ull;
 }
 
-static inline struct vring_desc *driver_desc(struct driver *driver, unsigned int queue)
+struct vring_desc *driver_desc(struct driver *driver, unsigned int queue)
 {
 	return vmm_guest_ptr(driver->vmm, driver_desc_gpa(queue), 0x1000);
 }
 
-static inline struct vring_avail *driver_avail(struct driver *driver, unsigned int queue)
+struct vring_avail *driver_avail(struct driver *driver, unsigned int queue)
 {
 	return vmm_guest_ptr(driver->vmm, driver_desc_gpa(queue) + 0x1000, 0x1000);
 }
 
-static inline struct vring_used *driver_used_ring(struct driver *driver, unsigned int queue)
+struct vring_used *driver_used_ring(struct driver *driver, unsigned int queue)
 {
 	return vmm_guest_ptr(driver->vmm, driver_desc_gpa(queue) + 0x2000, 0x1000);
 }
 
-static inline void driver_setup_queue(struct driver *driver, unsigned int queue)
+void driver_setup_queue(struct driver *driver, unsigned int queue)
 {
 	struct vmm *vmm = driver->vmm;
 	uint64_t common = driver->common, gpa = driver_desc_gpa(queue);
@@ -167,8 +139,7 @@ static inline void driver_setup_queue(struct driver *driver, unsigned int queue)
 	fake_write(vmm, common + VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
 }
 
-/* Everything up to DRIVER_OK, with `features` besides VERSION_1. */
-static inline void driver_start(struct driver *driver, uint64_t features, unsigned int queues)
+void driver_start(struct driver *driver, uint64_t features, unsigned int queues)
 {
 	ck_assert(driver_negotiate(driver, features | 1ull << VIRTIO_F_VERSION_1));
 	fake_write(driver->vmm, driver->common + VIRTIO_PCI_COMMON_MSIX, 2, 0);
@@ -178,15 +149,8 @@ static inline void driver_start(struct driver *driver, uint64_t features, unsign
 	ck_assert(driver_status(driver) & VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
-struct driver_piece {
-	uint64_t gpa;
-	uint32_t bytes;
-	bool writable;
-};
-
-/* Put a chain of `count` pieces into the available ring; no notification. Returns its head. */
-static inline uint16_t driver_add(struct driver *driver, unsigned int queue,
-				  const struct driver_piece *piece, unsigned int count)
+uint16_t driver_add(struct driver *driver, unsigned int queue, const struct driver_piece *piece,
+		    unsigned int count)
 {
 	struct vring_desc *desc = driver_desc(driver, queue);
 	struct vring_avail *avail = driver_avail(driver, queue);
@@ -208,14 +172,12 @@ static inline uint16_t driver_add(struct driver *driver, unsigned int queue,
 	return head;
 }
 
-static inline void driver_notify(struct driver *driver, unsigned int queue)
+void driver_notify(struct driver *driver, unsigned int queue)
 {
 	fake_write(driver->vmm, driver->notify + queue * driver->notify_multiplier, 2, queue);
 }
 
-/* True and *elem: the device has given a chain back. */
-static inline bool driver_take_used(struct driver *driver, unsigned int queue,
-				    struct vring_used_elem *elem)
+bool driver_take_used(struct driver *driver, unsigned int queue, struct vring_used_elem *elem)
 {
 	struct vring_used *used = driver_used_ring(driver, queue);
 
@@ -225,8 +187,7 @@ static inline bool driver_take_used(struct driver *driver, unsigned int queue,
 	return true;
 }
 
-/* For devices with a thread of their own. */
-static inline struct vring_used_elem driver_wait_used(struct driver *driver, unsigned int queue)
+struct vring_used_elem driver_wait_used(struct driver *driver, unsigned int queue)
 {
 	struct vring_used_elem elem = {0};
 
@@ -236,5 +197,3 @@ static inline struct vring_used_elem driver_wait_used(struct driver *driver, uns
 	}
 	return elem;
 }
-
-#endif

@@ -1,15 +1,6 @@
-/* Machines that the ACPI tests describe: shared by test_acpi.c (parsed back) and test_acpi_iasl.c
- * (disassembled). */
-#ifndef TEST_ACPI_MACHINES_H
-#define TEST_ACPI_MACHINES_H
+#include "acpi_machines.h"
 
-#include "../../vmm/boot.h"
-
-#define ACPI_MACHINES 3
-#define TEST_MIB      (1ull << 20)
-#define TEST_GIB      (1ull << 30)
-
-static inline struct acpi_input acpi_machine(unsigned int which)
+struct acpi_input acpi_machine(unsigned int which)
 {
 	static const struct vmm_region one[] = {{0, 0, 512 * TEST_MIB, NULL}};
 	/* Node 1 is split around the hole, node 2 has no CPUs. */
@@ -58,5 +49,3 @@ static inline struct acpi_input acpi_machine(unsigned int which)
 	}
 	return input;
 }
-
-#endif

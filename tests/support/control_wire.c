@@ -1,29 +1,6 @@
-/*
- * For the tests of the control socket: a server with commands that echo or fail, in a directory of
- * its own, and a bare client that sees what is on the wire. Include once in a test program.
- */
-#ifndef CONTROL_WIRE_H
-#define CONTROL_WIRE_H
+#include "control_wire.h"
 
-#include "../../control/control.h"
-
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char directory[64], path[96];
-static struct control_server *server;
-static struct gmig_error err;
+struct control_wire wire;
 
 /* ---- Commands of the server under test ------------------------------------------------------- */
 
@@ -62,7 +39,7 @@ static int run_shout(void *opaque, const json_t *arguments, json_t **result,
 	(void)arguments;
 	(void)result;
 	(void)error;
-	control_server_event(server, "SHOUT", json_pack("{s:i}", "loud", 1));
+	control_server_event(wire.server, "SHOUT", json_pack("{s:i}", "loud", 1));
 	return 0;
 }
 
@@ -81,10 +58,12 @@ static const struct control_argument echo_arguments[] = {
     {.name = "flag", .type = CONTROL_BOOL},	{.name = "list", .type = CONTROL_ARRAY},
     {.name = "object", .type = CONTROL_OBJECT}, {0},
 };
+
 static const struct control_argument fail_arguments[] = {
     {.name = "code", .type = CONTROL_INTEGER, .required = true},
     {0},
 };
+
 static const struct control_command commands[] = {
     {.name = "echo", .arguments = echo_arguments, .run = run_echo},
     {.name = "fail", .arguments = fail_arguments, .run = run_fail},
@@ -94,58 +73,58 @@ static const struct control_command commands[] = {
     {0},
 };
 
-static __attribute__((unused)) struct control_server_options options(void)
+struct control_server_options wire_options(void)
 {
-	return (struct control_server_options){.path = path, .name = "vm1", .commands = commands};
+	return (struct control_server_options){
+	    .path = wire.path, .name = "vm1", .commands = commands};
 }
 
-static __attribute__((unused)) void start(struct control_server_options opts)
+void wire_start(struct control_server_options opts)
 {
-	ck_assert_msg(!control_server_create(&opts, &server, &err), "%s", err.text);
+	ck_assert_msg(!control_server_create(&opts, &wire.server, &wire.err), "%s", wire.err.text);
 }
 
-static __attribute__((unused)) void setup(void)
+void wire_setup(void)
 {
-	strcpy(directory, "/tmp/gmig-test-control-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/run/vm1.sock", directory);
-	memset(&err, 0, sizeof(err));
-	server = NULL;
+	strcpy(wire.directory, "/tmp/gmig-test-control-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(wire.directory));
+	snprintf(wire.path, sizeof(wire.path), "%s/run/vm1.sock", wire.directory);
+	memset(&wire.err, 0, sizeof(wire.err));
+	wire.server = NULL;
 }
 
-static void teardown(void)
+void wire_teardown(void)
 {
 	char run[96];
 
-	control_server_destroy(server);
-	unlink(path);
-	snprintf(run, sizeof(run), "%s/run", directory);
+	control_server_destroy(wire.server);
+	unlink(wire.path);
+	snprintf(run, sizeof(run), "%s/run", wire.directory);
 	rmdir(run);
-	rmdir(directory);
+	rmdir(wire.directory);
 }
 
-static __attribute__((unused)) void setup_started(void)
+void wire_setup_started(void)
 {
-	setup();
-	start(options());
+	wire_setup();
+	wire_start(wire_options());
 }
 
 /* ---- A bare client: what is on the wire ------------------------------------------------------ */
 
-static __attribute__((unused)) int dial_quietly(void)
+int dial_quietly(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(address.sun_path, path);
+	strcpy(address.sun_path, wire.path);
 	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
 	close(fd);
 	return -1;
 }
 
-/* One line, without its LF; fails when none comes in 10 s. "" at the end of the stream. */
-static __attribute__((unused)) const char *read_line(int fd)
+const char *read_line(int fd)
 {
 	static char line[8192];
 	size_t length = 0;
@@ -172,7 +151,7 @@ static __attribute__((unused)) const char *read_line(int fd)
 	return line;
 }
 
-static __attribute__((unused)) void write_bytes(int fd, const char *bytes, size_t count)
+void write_bytes(int fd, const char *bytes, size_t count)
 {
 	while (count) {
 		ssize_t sent = send(fd, bytes, count, MSG_NOSIGNAL);
@@ -183,12 +162,12 @@ static __attribute__((unused)) void write_bytes(int fd, const char *bytes, size_
 	}
 }
 
-static __attribute__((unused)) void write_text(int fd, const char *text)
+void write_text(int fd, const char *text)
 {
 	write_bytes(fd, text, strlen(text));
 }
 
-static __attribute__((unused)) int dial(void)
+int dial(void)
 {
 	int fd = dial_quietly();
 
@@ -197,8 +176,7 @@ static __attribute__((unused)) int dial(void)
 	return fd;
 }
 
-/* Send a line, the answer must hold `part`. */
-static __attribute__((unused)) void ask(int fd, const char *line, const char *part)
+void ask(int fd, const char *line, const char *part)
 {
 	const char *answer;
 
@@ -208,27 +186,12 @@ static __attribute__((unused)) void ask(int fd, const char *line, const char *pa
 	ck_assert_msg(strstr(answer, part), "sent %s got %s wanted %s", line, answer, part);
 }
 
-static __attribute__((unused)) TCase *case_with(Suite *suite, const char *name,
-						void (*before)(void))
+TCase *case_with(Suite *suite, const char *name, void (*before)(void))
 {
 	TCase *tcase = tcase_create(name);
 
-	tcase_add_checked_fixture(tcase, before, teardown);
+	tcase_add_checked_fixture(tcase, before, wire_teardown);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return tcase;
 }
-
-/* Run the suite; the exit status of the test program. */
-static int run_suite(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-#endif

@@ -1,65 +1,6 @@
-/*
- * A guest that is only threads: they write to a region while it moves, and check that each page
- * still holds what they wrote last. Shared by the tests of the engine; needs userfaultfd, but no
- * KVM.
- *
- * Every page holds its number, a counter (words 0 and 1), and a pattern made of the number in all
- * other words.
- */
-#ifndef TEST_RIG_H
-#define TEST_RIG_H
+#include "rig.h"
 
-#include "../../migrate/gmig.h"
-#include "../../migrate/memory/engine.h"
-
-#include <check.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-
-#define RIG_THREADS 4
-#define RIG_WORDS   (GMIG_PAGE_BYTES / sizeof(uint64_t))
-
-/* Volatile, atomic and unknown to sanitizers: the engine copies these words behind the compiler's
- * back. */
-typedef _Atomic uint64_t rig_word;
-
-struct rig;
-
-struct rig_thread {
-	struct rig *rig;
-	unsigned int index;
-	pthread_t thread;
-	bool started;
-	atomic_ullong sweeps, errors;
-	atomic_ullong longest_ns;
-};
-
-struct rig {
-	struct gmig_topology *topology;
-	struct gmig *gmig;
-	rig_word *ram;
-	uint64_t pages;
-	uint64_t
-	    *counter; /* what each page's counter must be; owned by the thread index % threads */
-	struct rig_thread threads[RIG_THREADS];
-	unsigned int writers;
-	bool read_only;
-	atomic_bool stop;
-	atomic_int fatal;
-	atomic_int warnings; /* lines that the engine logged as error or warning */
-};
-
-struct rig_options {
-	uint64_t bytes;
-	bool small_pages;
-	unsigned int nodes; /* fake; 0 = 2 */
-	bool real;	    /* the host's own nodes */
-	bool untouched;	    /* leave the memory NONE */
-	const struct gmig_sys *sys;
-};
-
-static inline void rig_fatal(void *opaque, const struct gmig_error *err)
+static void rig_fatal(void *opaque, const struct gmig_error *err)
 {
 	struct rig *rig = opaque;
 
@@ -67,7 +8,7 @@ static inline void rig_fatal(void *opaque, const struct gmig_error *err)
 	atomic_fetch_add(&rig->fatal, 1);
 }
 
-static inline void rig_log(void *opaque, enum gmig_log_level level, const char *line)
+static void rig_log(void *opaque, enum gmig_log_level level, const char *line)
 {
 	struct rig *rig = opaque;
 
@@ -77,17 +18,17 @@ static inline void rig_log(void *opaque, enum gmig_log_level level, const char *
 		fprintf(stderr, "%s\n", line);
 }
 
-static inline rig_word *rig_page(const struct rig *rig, uint64_t page)
+rig_word *rig_page(const struct rig *rig, uint64_t page)
 {
 	return rig->ram + page * RIG_WORDS;
 }
 
-static inline uint64_t rig_pattern(uint64_t page, uint64_t word)
+static uint64_t rig_pattern(uint64_t page, uint64_t word)
 {
 	return (page + 1) * 0x9e3779b97f4a7c15ull ^ word;
 }
 
-static inline void rig_write_page(struct rig *rig, uint64_t page)
+void rig_write_page(struct rig *rig, uint64_t page)
 {
 	rig_word *words = rig_page(rig, page);
 
@@ -97,8 +38,7 @@ static inline void rig_write_page(struct rig *rig, uint64_t page)
 		atomic_store_explicit(&words[i], rig_pattern(page, i), memory_order_relaxed);
 }
 
-/* Wrong words in the page. */
-static inline uint64_t rig_check_page(const struct rig *rig, uint64_t page)
+uint64_t rig_check_page(const struct rig *rig, uint64_t page)
 {
 	rig_word *words = rig_page(rig, page);
 	uint64_t wrong = 0;
@@ -111,7 +51,7 @@ static inline uint64_t rig_check_page(const struct rig *rig, uint64_t page)
 	return wrong;
 }
 
-static inline uint64_t rig_check_all(const struct rig *rig)
+uint64_t rig_check_all(const struct rig *rig)
 {
 	uint64_t wrong = 0;
 
@@ -120,7 +60,7 @@ static inline uint64_t rig_check_all(const struct rig *rig)
 	return wrong;
 }
 
-static inline void rig_create(struct rig *rig, const struct rig_options *options)
+void rig_create(struct rig *rig, const struct rig_options *options)
 {
 	struct gmig_options engine = {.small_pages = options->small_pages,
 				      .unsafe_kernel = true, /* nothing here is worth its care */
@@ -146,14 +86,14 @@ static inline void rig_create(struct rig *rig, const struct rig_options *options
 			rig_write_page(rig, page);
 }
 
-static inline void rig_destroy(struct rig *rig)
+void rig_destroy(struct rig *rig)
 {
 	gmig_destroy(rig->gmig);
 	gmig_topology_put(rig->topology);
 	free(rig->counter);
 }
 
-static inline void rig_step(struct rig_thread *thread, uint64_t page)
+static void rig_step(struct rig_thread *thread, uint64_t page)
 {
 	rig_word *words = rig_page(thread->rig, page);
 	uint64_t expected = thread->rig->counter[page];
@@ -167,7 +107,7 @@ static inline void rig_step(struct rig_thread *thread, uint64_t page)
 	atomic_store_explicit(&words[1], expected + 1, memory_order_relaxed);
 }
 
-static inline void *rig_thread_main(void *arg)
+static void *rig_thread_main(void *arg)
 {
 	struct rig_thread *thread = arg;
 	struct rig *rig = thread->rig;
@@ -183,7 +123,7 @@ static inline void *rig_thread_main(void *arg)
 	return NULL;
 }
 
-static inline void rig_start(struct rig *rig, unsigned int writers)
+void rig_start(struct rig *rig, unsigned int writers)
 {
 	rig->writers = writers;
 	atomic_store(&rig->stop, false);
@@ -197,9 +137,7 @@ static inline void rig_start(struct rig *rig, unsigned int writers)
 	}
 }
 
-/* Stops the threads and returns the errors that they saw. They must all come back: nobody may sleep
- * for ever. */
-static inline uint64_t rig_stop(struct rig *rig)
+uint64_t rig_stop(struct rig *rig)
 {
 	uint64_t errors = 0;
 
@@ -214,14 +152,13 @@ static inline uint64_t rig_stop(struct rig *rig)
 	return errors;
 }
 
-static inline struct gmig_job_spec rig_spec(unsigned int from, unsigned int to)
+struct gmig_job_spec rig_spec(unsigned int from, unsigned int to)
 {
 	return (struct gmig_job_spec){
 	    .from = {(uint8_t)from}, .to = {(uint8_t)to}, .from_count = 1, .to_count = 1};
 }
 
-static inline void rig_move(struct rig *rig, const struct gmig_job_spec *spec,
-			    struct gmig_job_info *info)
+void rig_move(struct rig *rig, const struct gmig_job_spec *spec, struct gmig_job_info *info)
 {
 	struct gmig_error err = {0};
 	struct gmig_job *job;
@@ -232,7 +169,7 @@ static inline void rig_move(struct rig *rig, const struct gmig_job_spec *spec,
 	gmig_job_put(job);
 }
 
-static inline void rig_assert_clean(struct rig *rig)
+void rig_assert_clean(struct rig *rig)
 {
 	struct gmig_check check;
 	struct gmig_error err = {0};
@@ -244,22 +181,13 @@ static inline void rig_assert_clean(struct rig *rig)
 	ck_assert_int_eq(atomic_load(&rig->warnings), 0);
 }
 
-/* 77 when this machine cannot, after saying why. */
-static inline int rig_main(Suite *suite)
+int rig_main(Suite *suite)
 {
 	struct gmig_features features;
-	SRunner *runner;
-	int failed;
 
 	if (gmig_probe_features(&features)) {
 		printf("skipped: %s\n", features.why);
 		return 77;
 	}
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }
-
-#endif

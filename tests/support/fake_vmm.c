@@ -1,41 +1,6 @@
-/*
- * A scripted VMM for the tests of gmig: control_server_create with commands that answer from
- * memory, in this process, without KVM. Include once in a test program. The fake's thread runs the
- * commands; a test changes the script before it calls gmig.
- */
-#ifndef FAKE_VMM_H
-#define FAKE_VMM_H
+#include "fake_vmm.h"
 
-#include "../../cli/cli.h"
-
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-/* What the fake does after it has answered migrate-pages, job-cancel or query-jobs. */
-static struct fake {
-	struct control_server *server;
-	char directory[64]; /* XDG_RUNTIME_DIR */
-	char socket[96];
-	json_t *arguments;	 /* of the last migrate-pages */
-	json_t *job;		 /* as query-jobs shows it */
-	json_t *last;		 /* how the job ends: becomes job by an event, NULL: runs on */
-	bool tell;		 /* send the end as an event; else only query-jobs knows */
-	bool interrupt_on_query; /* SIGINT to ourselves at the next query-jobs */
-	bool end_on_query;	 /* close the connection at the next query-jobs */
-	int refuse;		 /* errno for migrate-pages, 0: accept */
-	bool breach;		 /* check-invariants finds one */
-	json_t *ports;		 /* of query-status */
-	char log[512];		 /* commands that came, each and a space */
-} fake;
+struct fake fake;
 
 static json_t *fake_percentiles(int base)
 {
@@ -43,7 +8,7 @@ static json_t *fake_percentiles(int base)
 			 "p999", base * 3, "max", base * 4);
 }
 
-static json_t *fake_job(const char *state, json_int_t moved, json_int_t left)
+json_t *fake_job(const char *state, json_int_t moved, json_int_t left)
 {
 	json_t *job = json_pack("{s:s, s:s, s:[i], s:[i], s:s, s:s, s:i, s:I, s:I, s:I, s:{}}",
 				"id", "1", "state", state, "from", 0, "to", 1, "mode", "readable",
@@ -178,7 +143,7 @@ static int fake_numa(void *opaque, const json_t *arguments, json_t **result, str
 	return 0;
 }
 
-static json_t *fake_guest(void)
+json_t *fake_guest(void)
 {
 	json_t *guest = json_pack(
 	    "{s:s, s:i, s:s, s:i, s:s, s:{s:I, s:i}, s:[{s:i, s:I, s:{s:I, s:I}}]}", "name", "vm1",
@@ -245,11 +210,13 @@ static int fake_done(void *opaque, const json_t *arguments, json_t **result, str
 	}
 
 static const struct control_argument fake_id_arguments[] = {FAKE_ID, {0}};
+
 static const struct control_argument fake_rate_arguments[] = {
     FAKE_ID,
     {.name = "rate", .type = CONTROL_INTEGER, .required = true},
     {0},
 };
+
 static const struct control_argument fake_migrate_arguments[] = {
     {.name = "from", .type = CONTROL_ARRAY, .required = true},
     {.name = "to", .type = CONTROL_ARRAY, .required = true},
@@ -262,6 +229,7 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "frames", .type = CONTROL_STRING},
     {0},
 };
+
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
     {.name = "query-numa", .run = fake_numa},
@@ -281,7 +249,7 @@ static const struct control_command fake_commands[] = {
 
 /* ---- Running gmig ---------------------------------------------------------------------------- */
 
-static char out_text[16384], err_text[16384];
+char out_text[16384], err_text[16384];
 
 static void fake_read_back(int fd, char *text)
 {
@@ -291,8 +259,7 @@ static void fake_read_back(int fd, char *text)
 	close(fd);
 }
 
-/* Run gmig with these arguments in this process; its exit status, its output in out_, err_text. */
-static int gmig(const char *first, ...)
+int gmig(const char *first, ...)
 {
 	char *argv[32] = {(char *)"gmig"};
 	int argc = 1, status, out, err, saved[2];
@@ -321,8 +288,7 @@ static int gmig(const char *first, ...)
 	return status;
 }
 
-/* stdout as JSON; its last line when there are several. */
-static json_t *out_json(void)
+json_t *out_json(void)
 {
 	char *line = out_text;
 	json_t *json;
@@ -336,9 +302,7 @@ static json_t *out_json(void)
 	return json;
 }
 
-#define ck_has(text, part) ck_assert_msg(strstr(text, part) != NULL, "no '%s' in '%s'", part, text)
-
-static void fake_setup(void)
+void fake_setup(void)
 {
 	struct control_server_options options = {
 	    .path = fake.socket, .name = "vm1", .commands = fake_commands};
@@ -354,7 +318,7 @@ static void fake_setup(void)
 	fake.job = fake_job("running", 1 << 29, 1 << 29);
 }
 
-static void fake_teardown(void)
+void fake_teardown(void)
 {
 	char directory[96];
 
@@ -368,7 +332,7 @@ static void fake_teardown(void)
 	rmdir(fake.directory);
 }
 
-static TCase *fake_case(Suite *suite, const char *name)
+TCase *fake_case(Suite *suite, const char *name)
 {
 	TCase *tcase = tcase_create(name);
 
@@ -377,16 +341,3 @@ static TCase *fake_case(Suite *suite, const char *name)
 	suite_add_tcase(suite, tcase);
 	return tcase;
 }
-
-static int fake_run(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-#endif

@@ -1,48 +1,16 @@
-/*
- * A kernel's move_pages(2) over the pages of one process, for tests: FAKE_PAGES pages from
- * FAKE_START on, of which each has a node or is a hole, may be busy, shared or part of a huge page.
- * It moves as Linux does (do_pages_move() in mm/migrate.c): batch by batch, and a call stops at the
- * first batch in which a page fails, without a status for any page of that batch. One test program
- * includes it; threads may move at the same time.
- */
-#ifndef FAKE_PAGES_H
-#define FAKE_PAGES_H
-
-#include <errno.h>
-#include <linux/mempolicy.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/types.h>
-
-#define FAKE_PID	77
-#define FAKE_START	0x7f0000000000ull
-#define FAKE_PAGES	10000
-#define FAKE_PAGE_BYTES 4096ull
-#define FAKE_NODES	4
-#define FAKE_HOLE	(-2) /* -ENOENT */
-#define FAKE_ZERO	(-3) /* the shared zero page */
-
-struct fake_page {
-	int node;
-	bool busy, shared, huge; /* huge: 512 of them go together, with the first of 2 MiB */
-	int busy_times;		 /* busy, but only so often */
-};
+#include "fake_pages.h"
 
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct fake_page fake_page[FAKE_PAGES];
-static size_t fake_node_free[FAKE_NODES]; /* pages that still fit */
-static unsigned int fake_allowed;	  /* bit n: the process's cpuset has node n */
-static bool fake_holes_are_bad;		  /* -EFAULT for a hole: Linux 4.3 to 6.11 */
-static unsigned int fake_calls;		  /* of move_pages that move */
-static int fake_refuse;			  /* -errno of the whole call */
-static pid_t fake_thread_pid;		  /* another thread of the process; 0: there is none */
-static pid_t fake_named;		  /* by the last call that moved */
-static void (*fake_after_move)(void);	  /* lock held */
+struct fake_page fake_page[FAKE_PAGES];
+size_t fake_node_free[FAKE_NODES];
+unsigned int fake_allowed;
+bool fake_holes_are_bad;
+unsigned int fake_calls;
+int fake_refuse;
+pid_t fake_thread_pid, fake_named;
+void (*fake_after_move)(void);
 
-static inline void fake_pages_reset(void)
+void fake_pages_reset(void)
 {
 	memset(fake_page, 0, sizeof(fake_page));
 	for (int node = 0; node < FAKE_NODES; node++)
@@ -55,7 +23,7 @@ static inline void fake_pages_reset(void)
 	fake_after_move = NULL;
 }
 
-static inline struct fake_page *fake_find(void *address)
+static struct fake_page *fake_find(void *address)
 {
 	uint64_t at = (uint64_t)(uintptr_t)address;
 
@@ -65,14 +33,13 @@ static inline struct fake_page *fake_find(void *address)
 }
 
 /* A huge page that finds no room goes on as small ones. */
-static inline void fake_split(struct fake_page *page)
+static void fake_split(struct fake_page *page)
 {
 	for (size_t i = 0; i < 512; i++)
 		page[i].huge = false;
 }
 
-/* 0 it went, > 0 it did not, -ENOMEM. */
-static inline int fake_move_one(struct fake_page *page, int node)
+int fake_move_one(struct fake_page *page, int node)
 {
 	size_t count = 1;
 
@@ -94,7 +61,7 @@ static inline int fake_move_one(struct fake_page *page, int node)
 }
 
 /* The page is taken off its list: not the tail of a huge page. 1 yes, 0 it is there already. */
-static inline int fake_isolate(const struct fake_page *page, int node, bool all)
+static int fake_isolate(const struct fake_page *page, int node, bool all)
 {
 	if (!page || page->node == FAKE_ZERO)
 		return -EFAULT;
@@ -109,7 +76,7 @@ static inline int fake_isolate(const struct fake_page *page, int node, bool all)
 	return 1;
 }
 
-static inline long fake_flush(size_t first, size_t end, void **pages, const int *nodes, int *status)
+static long fake_flush(size_t first, size_t end, void **pages, const int *nodes, int *status)
 {
 	long failed = 0;
 
@@ -125,7 +92,7 @@ static inline long fake_flush(size_t first, size_t end, void **pages, const int 
 	return failed;
 }
 
-static inline int fake_where(const struct fake_page *page)
+static int fake_where(const struct fake_page *page)
 {
 	if (!page || page->node == FAKE_ZERO)
 		return -EFAULT;
@@ -135,8 +102,7 @@ static inline int fake_where(const struct fake_page *page)
 }
 
 /* Batches of a call that moves; each ends where the node changes or a page is settled at once. */
-static inline long fake_move(unsigned long count, void **pages, const int *nodes, int *status,
-			     int flags)
+static long fake_move(unsigned long count, void **pages, const int *nodes, int *status, int flags)
 {
 	size_t first = 0;
 	long rc;
@@ -168,8 +134,8 @@ static inline long fake_move(unsigned long count, void **pages, const int *nodes
 	return fake_flush(first, count, pages, nodes, status);
 }
 
-static inline long fake_move_pages_locked(pid_t pid, unsigned long count, void **pages,
-					  const int *nodes, int *status, int flags)
+static long fake_move_pages_locked(pid_t pid, unsigned long count, void **pages, const int *nodes,
+				   int *status, int flags)
 {
 	long rc;
 
@@ -190,8 +156,8 @@ static inline long fake_move_pages_locked(pid_t pid, unsigned long count, void *
 	return rc;
 }
 
-static inline long fake_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
-				   int *status, int flags)
+long fake_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
+		     int flags)
 {
 	long rc;
 
@@ -200,5 +166,3 @@ static inline long fake_move_pages(pid_t pid, unsigned long count, void **pages,
 	pthread_mutex_unlock(&fake_lock);
 	return rc;
 }
-
-#endif

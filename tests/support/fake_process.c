@@ -1,46 +1,28 @@
-/*
- * The process of fake_pages.h as libgmig's struct process sees it: a system whose /proc is a
- * directory, whose pidfd ends when a test says so, and whose clock is a number. One test program
- * includes it.
- */
-#ifndef FAKE_PROCESS_H
-#define FAKE_PROCESS_H
+#include "fake_process.h"
 
-#include "../../migrate/memory/process.h"
-#include "fake_pages.h"
-#include "fake_proc.h"
+struct gmig_sys fake_sys;
+bool fake_no_pidfd, fake_no_scan;
+uint64_t fake_ns, fake_ns_a_page;
+static int fake_alive = -1; /* an eventfd: readable once the process has ended */
 
-#include <fcntl.h>
-#include <sys/eventfd.h>
-
-#define FAKE_END (FAKE_START + FAKE_PAGES * FAKE_PAGE_BYTES)
-
-static struct gmig_sys fake_sys;
-static int fake_alive = -1;		 /* an eventfd: readable once the process has ended */
-static bool fake_no_pidfd;		 /* as on Linux before 5.3 */
-static bool fake_no_scan;		 /* as on Linux before 6.7 */
-static unsigned int fake_opens;		 /* of files in /proc */
-static uint64_t fake_ns, fake_ns_a_page; /* the clock; what moving a page costs */
-
-static inline int fake_pidfd_open(pid_t pid)
+static int fake_pidfd_open(pid_t pid)
 {
 	if (fake_no_pidfd)
 		return -ENOSYS;
 	return pid == FAKE_PID ? dup(fake_alive) : -ESRCH;
 }
 
-static inline int fake_open_proc(pid_t pid, const char *name)
+static int fake_open_proc(pid_t pid, const char *name)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	fake_opens++;
 	snprintf(path, sizeof(path), "%s/%d/%s", tree_root, (int)pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-static inline __u64 fake_categories(size_t i)
+static __u64 fake_categories(size_t i)
 {
 	__u64 is = 0;
 
@@ -55,7 +37,7 @@ static inline __u64 fake_categories(size_t i)
 }
 
 /* PAGEMAP_SCAN, as far as process_scan() uses it. */
-static inline int fake_ioctl(int fd, unsigned long request, void *argument)
+static int fake_ioctl(int fd, unsigned long request, void *argument)
 {
 	struct pm_scan_arg *arg = argument;
 	struct page_region *region = (struct page_region *)(uintptr_t)arg->vec;
@@ -85,41 +67,39 @@ static inline int fake_ioctl(int fd, unsigned long request, void *argument)
 	return found;
 }
 
-static inline uint64_t fake_clock(void)
+uint64_t fake_clock(void)
 {
 	return __atomic_add_fetch(&fake_ns, 1, __ATOMIC_RELAXED);
 }
 
-static inline void fake_nap(uint64_t ns)
+static void fake_nap(uint64_t ns)
 {
 	__atomic_add_fetch(&fake_ns, ns, __ATOMIC_RELAXED);
 }
 
-static inline long fake_timed_move(pid_t pid, unsigned long count, void **pages, const int *nodes,
-				   int *status, int flags)
+long fake_timed_move(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
+		     int flags)
 {
 	if (nodes)
 		fake_nap(count * fake_ns_a_page);
 	return fake_move_pages(pid, count, pages, nodes, status, flags);
 }
 
-/* One mapping over all pages; more: what else smaps says of it. */
-static inline void fake_smaps(const char *more)
+void fake_smaps(const char *more)
 {
 	fake_file("77/smaps",
 		  "%llx-%llx rw-p 00000000 00:00 0 \nRss: %llu kB\nKernelPageSize: 4 kB\n%s",
 		  FAKE_START, FAKE_END, (FAKE_END - FAKE_START) / 1024, more);
 }
 
-static inline void fake_stat(unsigned long long start_time)
+void fake_stat(unsigned long long start_time)
 {
 	fake_file("77/stat",
 		  "77 (worker (x) y) S 1 77 77 0 -1 0 1 0 0 0 5 5 0 0 20 0 1 0 %llu 1 1\n",
 		  start_time);
 }
 
-/* The cpuset of a thread. */
-static inline void fake_thread(int tid, const char *nodes)
+void fake_thread(int tid, const char *nodes)
 {
 	char name[64];
 
@@ -128,7 +108,7 @@ static inline void fake_thread(int tid, const char *nodes)
 		  nodes);
 }
 
-static inline void fake_process_setup(void)
+void fake_process_setup(void)
 {
 	fake_pages_reset();
 	tree_create();
@@ -151,17 +131,15 @@ static inline void fake_process_setup(void)
 	fake_smaps("");
 }
 
-static inline void fake_process_ends(void)
+void fake_process_ends(void)
 {
 	uint64_t one = 1;
 
 	ck_assert_int_eq(write(fake_alive, &one, sizeof(one)), sizeof(one));
 }
 
-static inline void fake_process_teardown(void)
+void fake_process_teardown(void)
 {
 	close(fake_alive);
 	tree_remove();
 }
-
-#endif

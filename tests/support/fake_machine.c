@@ -1,63 +1,19 @@
-/*
- * A machine for tests of devices: guest RAM in two plain buffers that adjoin in guest-physical
- * space only, tables of I/O ranges, a loop that runs when told to, and a record of what was asked
- * of the machine. Include in one file a program: it stands in for memory.c, bus.c, loop.c and
- * machine.c.
- */
-#ifndef FAKE_MACHINE_H
-#define FAKE_MACHINE_H
+#include "fake_machine.h"
 
-#include "../../vmm/device_ops.h"
-#include "../../vmm/vmm.h"
-
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#ifndef FAKE_REGION_BYTES
-#define FAKE_REGION_BYTES (4ull << 20)
-#endif
-#define FAKE_RAM_BYTES (2 * FAKE_REGION_BYTES)
-#define FAKE_MAX       64
-
-struct fake_fd {
-	int fd; /* -1: free */
-	uint32_t events;
-	vmm_loop_ready *ready;
-	void *opaque;
-};
-
-struct vmm {
-	struct vmm_region region[2];
-	struct vmm_io pio[FAKE_MAX], mmio[FAKE_MAX];
-	unsigned int pio_count, mmio_count;
-	pthread_mutex_t lock; /* fds and the records below */
-	struct fake_fd fd[FAKE_MAX];
-	unsigned int msi_count;
-	uint64_t msi_address;
-	uint32_t msi_data;
-	bool line[24];
-	unsigned int edges[24];
-	enum vmm_end end;
-};
-
-static inline void fake_vmm_init(struct vmm *vmm)
+void fake_vmm_init(struct vmm *vmm, uint64_t region_bytes)
 {
 	*vmm = (struct vmm){.pio_count = 0};
 	pthread_mutex_init(&vmm->lock, NULL);
 	for (unsigned int i = 0; i < 2; i++)
 		vmm->region[i] = (struct vmm_region){.vnode = i,
-						     .gpa = i * FAKE_REGION_BYTES,
-						     .bytes = FAKE_REGION_BYTES,
-						     .hva = calloc(1, FAKE_REGION_BYTES)};
+						     .gpa = i * region_bytes,
+						     .bytes = region_bytes,
+						     .hva = calloc(1, region_bytes)};
 	for (unsigned int i = 0; i < FAKE_MAX; i++)
 		vmm->fd[i].fd = -1;
 }
 
-static inline void fake_vmm_destroy(struct vmm *vmm)
+void fake_vmm_destroy(struct vmm *vmm)
 {
 	free(vmm->region[0].hva);
 	free(vmm->region[1].hva);
@@ -84,8 +40,8 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 
 /* ---- I/O ranges ------------------------------------------------------------------------------ */
 
-static inline struct vmm_io *fake_find(struct vmm_io *io, unsigned int count, uint64_t address,
-				       uint64_t bytes)
+static struct vmm_io *fake_find(struct vmm_io *io, unsigned int count, uint64_t address,
+				uint64_t bytes)
 {
 	for (unsigned int i = 0; i < count; i++)
 		if (io[i].base != VMM_MMIO_NOWHERE && address < io[i].base + io[i].bytes &&
@@ -127,8 +83,8 @@ int vmm_mmio_move(struct vmm *vmm, const struct vmm_io *io, uint64_t new_base)
 	return -ENOENT;
 }
 
-static inline void fake_access(struct vmm_io *found, uint64_t address, void *data,
-			       unsigned int bytes, bool write)
+static void fake_access(struct vmm_io *found, uint64_t address, void *data, unsigned int bytes,
+			bool write)
 {
 	if (!write)
 		memset(data, 0xff, bytes);
@@ -136,19 +92,17 @@ static inline void fake_access(struct vmm_io *found, uint64_t address, void *dat
 		found->access(found->opaque, address - found->base, data, bytes, write);
 }
 
-static inline void fake_pio(struct vmm *vmm, uint64_t port, void *data, unsigned int bytes,
-			    bool write)
+void fake_pio(struct vmm *vmm, uint64_t port, void *data, unsigned int bytes, bool write)
 {
 	fake_access(fake_find(vmm->pio, vmm->pio_count, port, 1), port, data, bytes, write);
 }
 
-static inline void fake_mmio(struct vmm *vmm, uint64_t gpa, void *data, unsigned int bytes,
-			     bool write)
+void fake_mmio(struct vmm *vmm, uint64_t gpa, void *data, unsigned int bytes, bool write)
 {
 	fake_access(fake_find(vmm->mmio, vmm->mmio_count, gpa, 1), gpa, data, bytes, write);
 }
 
-static inline uint8_t fake_in(struct vmm *vmm, uint16_t port)
+uint8_t fake_in(struct vmm *vmm, uint16_t port)
 {
 	uint8_t value;
 
@@ -156,12 +110,12 @@ static inline uint8_t fake_in(struct vmm *vmm, uint16_t port)
 	return value;
 }
 
-static inline void fake_out(struct vmm *vmm, uint16_t port, uint8_t value)
+void fake_out(struct vmm *vmm, uint16_t port, uint8_t value)
 {
 	fake_pio(vmm, port, &value, 1, true);
 }
 
-static inline uint32_t fake_read(struct vmm *vmm, uint64_t gpa, unsigned int bytes)
+uint32_t fake_read(struct vmm *vmm, uint64_t gpa, unsigned int bytes)
 {
 	uint32_t value = 0;
 
@@ -169,7 +123,7 @@ static inline uint32_t fake_read(struct vmm *vmm, uint64_t gpa, unsigned int byt
 	return value;
 }
 
-static inline void fake_write(struct vmm *vmm, uint64_t gpa, unsigned int bytes, uint32_t value)
+void fake_write(struct vmm *vmm, uint64_t gpa, unsigned int bytes, uint32_t value)
 {
 	fake_mmio(vmm, gpa, &value, bytes, true);
 }
@@ -202,7 +156,7 @@ void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text)
 
 /* ---- Loop: handlers run in fake_loop_run() only, on the test's thread ------------------------ */
 
-static inline struct fake_fd *fake_find_fd(struct vmm *vmm, int fd)
+static struct fake_fd *fake_find_fd(struct vmm *vmm, int fd)
 {
 	for (unsigned int i = 0; i < FAKE_MAX; i++)
 		if (vmm->fd[i].fd == fd)
@@ -248,8 +202,7 @@ void vmm_loop_remove(struct vmm *vmm, int fd)
 	pthread_mutex_unlock(&vmm->lock);
 }
 
-/* Call handlers until none is ready. Returns false when that does not end: a handler that spins. */
-static inline bool fake_loop_run(struct vmm *vmm)
+bool fake_loop_run(struct vmm *vmm)
 {
 	for (unsigned int round = 0; round < 10000; round++) {
 		bool any = false;
@@ -268,32 +221,3 @@ static inline bool fake_loop_run(struct vmm *vmm)
 	}
 	return false;
 }
-
-#ifndef FAKE_WITHOUT_CHECK
-/* ---- Check ----------------------------------------------------------------------------------- */
-
-#include <check.h>
-
-/* All tests in one case with one fixture; what main() returns. */
-static inline int fake_run_suite(const char *name, SFun setup, SFun teardown,
-				 const TTest *const *tests, size_t count)
-{
-	Suite *suite = suite_create(name);
-	TCase *tcase = tcase_create(name);
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 30);
-	for (size_t i = 0; i < count; i++)
-		tcase_add_test(tcase, tests[i]);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-#endif
-
-#endif

@@ -1,36 +1,8 @@
-/*
- * A scripted agent for the tests of gmig: the host's end of its port, a UNIX socket in the fake
- * VMM's directory, served by a thread that has one client at a time. A test sets the answers before
- * it calls gmig; the last answer to a command stays. Include after fake_vmm.h, once.
- */
-#ifndef FAKE_AGENT_H
-#define FAKE_AGENT_H
+#include "fake_agent.h"
 
-#include "../../cli/agent.h"
-#include "../../control/line.h"
+struct fake_agent fake_agent;
 
-#include <pthread.h>
-
-#define FAKE_AGENT_ANSWERS 16
-
-static struct fake_agent {
-	pthread_t thread;
-	int listener;
-	char path[108];
-	struct {
-		const char *command;
-		json_t *answers; /* of them, each a whole answer without its id */
-		size_t given;
-	} answer[FAKE_AGENT_ANSWERS];
-	json_t *asked;	       /* [{"execute", "arguments"}], without the sync */
-	const char *stale;     /* sent before the first answer to a client */
-	const char *before;    /* sent before each answer */
-	const char *end_at;    /* at this command the connection ends */
-	const char *signal_at; /* at this command, SIGINT to ourselves */
-	bool silent;	       /* takes all and says nothing */
-} fake_agent;
-
-static void fake_agent_answer(const char *command, const char *json)
+void fake_agent_answer(const char *command, const char *json)
 {
 	json_t *answer = json_loads(json, 0, NULL);
 
@@ -160,8 +132,7 @@ static void *fake_agent_main(void *opaque)
 	return opaque;
 }
 
-/* After fake_setup: the fake VMM tells of the port. */
-static void fake_agent_setup(void)
+void fake_agent_setup(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -179,7 +150,7 @@ static void fake_agent_setup(void)
 	ck_assert_int_eq(pthread_create(&fake_agent.thread, NULL, fake_agent_main, NULL), 0);
 }
 
-static void fake_agent_teardown(void)
+void fake_agent_teardown(void)
 {
 	shutdown(fake_agent.listener, SHUT_RDWR);
 	pthread_join(fake_agent.thread, NULL);
@@ -190,8 +161,7 @@ static void fake_agent_teardown(void)
 		json_decref(fake_agent.answer[i].answers);
 }
 
-/* The i-th thing that was asked for: the command, and its arguments as JSON. */
-static void ck_asked(size_t i, const char *command, const char *arguments)
+void ck_asked(size_t i, const char *command, const char *arguments)
 {
 	const json_t *request = json_array_get(fake_agent.asked, i);
 	json_t *want = json_loads(arguments, 0, NULL);
@@ -204,5 +174,3 @@ static void ck_asked(size_t i, const char *command, const char *arguments)
 	free(got);
 	json_decref(want);
 }
-
-#endif

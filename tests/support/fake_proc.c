@@ -1,17 +1,8 @@
-/*
- * Files of a process in the tree of host_tree.h, written so that threads which read them meanwhile
- * see the old one or the new one. One test program includes it.
- */
-#ifndef FAKE_PROC_H
-#define FAKE_PROC_H
-
-#include "host_tree.h"
+#include "fake_proc.h"
 
 #include <limits.h>
 
-/* Write a file below tree_root, and the directories above it. */
-__attribute__((format(printf, 2, 3))) static inline void fake_file(const char *name,
-								   const char *format, ...)
+void fake_file(const char *name, const char *format, ...)
 {
 	char path[PATH_MAX], aside[PATH_MAX + 8];
 	va_list args;
@@ -33,5 +24,3 @@ __attribute__((format(printf, 2, 3))) static inline void fake_file(const char *n
 	fclose(file);
 	ck_assert_int_eq(rename(aside, path), 0);
 }
-
-#endif

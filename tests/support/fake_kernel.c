@@ -1,29 +1,10 @@
-/*
- * A kernel for the agent's tests: the process of fake_pages.h, and a /proc and a /sys in a
- * directory. One test program includes it; jobs may move at the same time.
- */
-#ifndef AGENT_FAKE_H
-#define AGENT_FAKE_H
+#include "fake_kernel.h"
 
-#include "../../guestagent/sys.h"
-#include "fake_pages.h"
-#include "fake_proc.h"
-
-#include <check.h>
-#include <errno.h>
-#include <limits.h>
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static uint64_t fake_now_ns;
+uint64_t fake_now_ns;
+struct agent_sys fake_sys_calls;
 static char fake_proc[PATH_MAX], fake_sys[PATH_MAX], fake_cgroup[PATH_MAX];
 
-/* The files follow what has been moved. */
-static inline void fake_write_maps(void)
+void fake_write_maps(void)
 {
 	size_t on[4] = {0}, huge = 0;
 	char text[256] = "";
@@ -46,8 +27,7 @@ static inline void fake_write_maps(void)
 		  FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES);
 }
 
-static inline long fake_migrate_pages(pid_t pid, const struct agent_set *from,
-				      const struct agent_set *to)
+static long fake_migrate_pages(pid_t pid, const struct agent_set *from, const struct agent_set *to)
 {
 	long failed = 0;
 
@@ -60,21 +40,18 @@ static inline long fake_migrate_pages(pid_t pid, const struct agent_set *from,
 	return failed;
 }
 
-static inline uint64_t fake_clock(void)
+static uint64_t fake_clock(void)
 {
 	return __atomic_add_fetch(&fake_now_ns, 1000, __ATOMIC_RELAXED);
 }
 
-static inline void fake_sleep(uint64_t ns)
+void fake_sleep(uint64_t ns)
 {
 	__atomic_add_fetch(&fake_now_ns, ns, __ATOMIC_RELAXED);
 	sched_yield();
 }
 
-static struct agent_sys fake_sys_calls;
-
-/* The process, with `start_time`, and two nodes with memory. */
-static inline void fake_process(unsigned long long start_time)
+void fake_process(unsigned long long start_time)
 {
 	fake_file("proc/77/stat",
 		  "77 (worker (x) y) S 1 77 77 0 -1 4194304 1 0 0 0 5 5 0 0 20 0 1 0 %llu 1 1 1 1 "
@@ -87,7 +64,7 @@ static inline void fake_process(unsigned long long start_time)
 	fake_file("proc/77/task/77/x", "x");
 }
 
-static inline void fake_setup(void)
+void fake_kernel_setup(void)
 {
 	tree_create();
 	snprintf(fake_proc, sizeof(fake_proc), "%s/proc", tree_root);
@@ -121,10 +98,8 @@ static inline void fake_setup(void)
 	agent_sys = &fake_sys_calls;
 }
 
-static inline void fake_teardown(void)
+void fake_kernel_teardown(void)
 {
 	agent_sys = &agent_sys_real;
 	tree_remove();
 }
-
-#endif

@@ -1,37 +1,14 @@
-/*
- * A host's /sys and /proc as files in a temporary directory, with whatever nodes a test wants. One tree a process; Check
- * runs each case in its own.
- */
-#ifndef TEST_HOST_TREE_H
-#define TEST_HOST_TREE_H
+#include "host_tree.h"
 
-#include <check.h>
-#include <ftw.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+char tree_root[64];
 
-#define TREE_NODES "/sys/devices/system/node"
-
-struct tree_node {
-	unsigned int id;
-	unsigned int mib, free_mib;
-	const char *cpus;     /* "0-2,9", "": none */
-	const char *distance; /* to each online node, "10 15 20" */
-};
-
-static char tree_root[64];
-
-static inline void tree_create(void)
+void tree_create(void)
 {
 	strcpy(tree_root, "/tmp/gmig-test-host-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(tree_root));
 }
 
-static inline int tree_unlink(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static int tree_unlink(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;
 	(void)type;
@@ -39,16 +16,14 @@ static inline int tree_unlink(const char *path, const struct stat *st, int type,
 	return remove(path);
 }
 
-static inline void tree_remove(void)
+void tree_remove(void)
 {
 	if (*tree_root)
 		nftw(tree_root, tree_unlink, 16, FTW_DEPTH | FTW_PHYS);
 	*tree_root = '\0';
 }
 
-/* The file at the path that format gives, and the directories above it. */
-__attribute__((format(printf, 2, 3))) static inline void tree_write(const char *text,
-								    const char *format, ...)
+void tree_write(const char *text, const char *format, ...)
 {
 	char path[512];
 	size_t root = strlen(tree_root);
@@ -70,7 +45,7 @@ __attribute__((format(printf, 2, 3))) static inline void tree_write(const char *
 	ck_assert_int_eq(fclose(file), 0);
 }
 
-static inline void tree_node(const struct tree_node *node)
+void tree_node(const struct tree_node *node)
 {
 	char text[512];
 
@@ -85,8 +60,7 @@ static inline void tree_node(const struct tree_node *node)
 	tree_write(text, TREE_NODES "/node%u/distance", node->id);
 }
 
-/* The files of the whole host: these nodes are online, in this order ascending. */
-static inline void tree_nodes(const char *possible, const struct tree_node *nodes, size_t count)
+void tree_nodes(const char *possible, const struct tree_node *nodes, size_t count)
 {
 	char online[256] = "", memory[256] = "";
 
@@ -103,8 +77,7 @@ static inline void tree_nodes(const char *possible, const struct tree_node *node
 	tree_write(memory, TREE_NODES "/has_memory");
 }
 
-/* mems: of the process, as in a cpuset. */
-static inline void tree_cpuset(const char *mems)
+void tree_cpuset(const char *mems)
 {
 	char text[256];
 
@@ -114,5 +87,3 @@ static inline void tree_cpuset(const char *mems)
 		 mems);
 	tree_write(text, "/proc/self/status");
 }
-
-#endif

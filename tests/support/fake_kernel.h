@@ -1,0 +1,37 @@
+/*
+ * A kernel for the agent's tests: the process of fake_pages.h, and a /proc and a /sys in a
+ * directory. Jobs may move at the same time.
+ */
+#ifndef FAKE_KERNEL_H
+#define FAKE_KERNEL_H
+
+#include "../../guestagent/sys.h"
+#include "fake_pages.h"
+#include "fake_proc.h"
+
+#include <check.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern uint64_t fake_now_ns;
+extern struct agent_sys fake_sys_calls; /* agent_sys, between setup and teardown */
+
+/* The files follow what has been moved. */
+void fake_write_maps(void);
+
+/* Time passes, and other threads run. */
+void fake_sleep(uint64_t ns);
+
+/* The process, with `start_time`, and two nodes with memory. */
+void fake_process(unsigned long long start_time);
+
+void fake_kernel_setup(void);
+void fake_kernel_teardown(void);
+
+#endif

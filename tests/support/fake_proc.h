@@ -1,0 +1,11 @@
+/* Files of a process in the tree of host_tree.h. */
+#ifndef FAKE_PROC_H
+#define FAKE_PROC_H
+
+#include "host_tree.h"
+
+/* Write a file below tree_root, and the directories above it. Threads that read it meanwhile see the
+ * old one or the new one. */
+__attribute__((format(printf, 2, 3))) void fake_file(const char *name, const char *format, ...);
+
+#endif
