@@ -131,11 +131,33 @@ static void print_guest(const struct cli_args *args, const json_t *guest)
 	cli_print_rows(cli_job_table, jobs);
 }
 
+static bool fresh;
+
+static int ask_guest(const struct cli_args *args, json_t *arguments)
+{
+	(void)args;
+	/* Not said to a guest that need not know it: an older one refuses what it does not know. */
+	if (fresh)
+		json_object_set_new(arguments, "fresh", json_true());
+	return -1;
+}
+
 int cmd_show(int argc, char **argv)
 {
-	struct cli_query query = {.command = "query-residency",
-				  .args = {CLI_VM, .json_help = "print everything as JSON"},
-				  .print = print_guest};
+	const struct cli_option options[] = {
+	    {.name = "fresh",
+	     .help = "compare with the kernel first: others may have moved pages",
+	     .flag = &fresh},
+	    {0},
+	};
+	struct cli_query query = {
+	    .command = "query-residency",
+	    .args = {CLI_VM, .options = options, .json_help = "print everything as JSON"},
+	    .ask = ask_guest,
+	    .print = print_guest,
+	};
+
+	fresh = false;
 
 	return cli_run_query(argc, argv, &query);
 }

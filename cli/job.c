@@ -45,9 +45,21 @@ enum cli_exit cli_job_exit(const json_t *job)
 
 json_t *cli_job_result(const json_t *job)
 {
-	static const char *const members[] = {
-	    "state",  "moved_bytes", "remaining_bytes", "remaining", "seconds", "bytes_per_second",
-	    "passes", "blackout_ns", "stall_ns",	"thp_split", "error"};
+	static const char *const members[] = {"state",
+					      "moved_bytes",
+					      "remaining_bytes",
+					      "gone_bytes",
+					      "moved_by_others_bytes",
+					      "bytes_on_source",
+					      "remaining",
+					      "seconds",
+					      "bytes_per_second",
+					      "passes",
+					      "blackout_ns",
+					      "stall_ns",
+					      "thp_split",
+					      "thp_joined",
+					      "error"};
 	json_t *result = json_pack("{s:s}", "job", cli_text(job, "id"));
 
 	for (size_t i = 0; result && i < sizeof(members) / sizeof(members[0]); i++) {
@@ -99,6 +111,27 @@ static void print_remaining(FILE *out, const json_t *job)
 			name, cli_reason(name));
 }
 
+/* "8M given back by the guest" and the like, when there is any. */
+static void print_bytes(FILE *out, uint64_t bytes, const char *what)
+{
+	char size[UNITS_TEXT];
+
+	if (bytes)
+		fprintf(out, "%s %s\n", units_size(bytes, size), what);
+}
+
+static void print_elsewhere(FILE *out, const json_t *job)
+{
+	uint64_t remaining = cli_number(job, "remaining_bytes");
+	uint64_t on_source = cli_number(job, "bytes_on_source");
+
+	print_bytes(out, cli_number(job, "gone_bytes"), "given back by the guest meanwhile");
+	print_bytes(out, cli_number(job, "moved_by_others_bytes"), "moved by others meanwhile");
+	if (on_source > remaining)
+		print_bytes(out, on_source - remaining,
+			    "more on the nodes to be left: brought there meanwhile");
+}
+
 void cli_job_summary(FILE *out, const json_t *job)
 {
 	uint64_t split = cli_number(job, "thp_split"), passes = cli_number(job, "passes");
@@ -113,6 +146,7 @@ void cli_job_summary(FILE *out, const json_t *job)
 	if (json_object_get(job, "error"))
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
+	print_elsewhere(out, job);
 	if (split)
 		fprintf(out, "%llu huge page%s split into 4K pages\n", (unsigned long long)split,
 			split == 1 ? "" : "s");

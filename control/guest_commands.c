@@ -67,12 +67,22 @@ static int query_numa(void *opaque, const json_t *arguments, json_t **result,
 	return ret;
 }
 
+/* Compare what the engine believes with the kernel. Plain memory is asked about each time. */
+static int refresh(const struct guest *guest, struct gmig_error *err)
+{
+	struct gmig_check check;
+
+	return gmig_why_off(guest->gmig) ? 0 : gmig_check(guest->gmig, &check, err);
+}
+
 static int query_residency(void *opaque, const json_t *arguments, json_t **result,
 			   struct gmig_error *err)
 {
 	HELD_GUEST held = {0};
 	int ret = hold(opaque, arguments, &held, err);
 
+	if (!ret && json_is_true(json_object_get(arguments, "fresh")))
+		ret = refresh(&held.guest, err);
 	if (!ret)
 		ret = answer(guest_report_residency(&held.guest), result, err);
 	if (!ret)
@@ -256,6 +266,7 @@ static const struct control_argument migrate_arguments[] = {
     {"trace", CONTROL_BOOL, false},
     {0},
 };
+static const struct control_argument residency_arguments[] = {{"fresh", CONTROL_BOOL, false}, {0}};
 static const struct control_argument job_arguments[] = {{"id", CONTROL_STRING, true}, {0}};
 static const struct control_argument trace_arguments[] = {
     {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
@@ -265,7 +276,7 @@ static const struct control_argument rate_arguments[] = {
 const struct control_command guest_commands[] = {
     {"query-status", NULL, query_status},
     {"query-numa", NULL, query_numa},
-    {"query-residency", NULL, query_residency},
+    {"query-residency", residency_arguments, query_residency},
     {"query-jobs", NULL, query_jobs},
     {"query-histograms", NULL, query_histograms},
     {"query-job-trace", trace_arguments, query_job_trace},

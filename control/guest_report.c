@@ -82,30 +82,65 @@ static json_t *remaining_reasons(const struct gmig_job_info *info)
 	return object;
 }
 
-json_t *guest_report_job(const struct gmig_job_info *info)
+/* What was asked for. */
+static json_t *job_request(const struct gmig_job_info *info)
 {
-	double seconds = (double)info->elapsed_ns / 1e9;
+	const struct gmig_job_spec *spec = &info->spec;
 	char id[24];
-	json_t *job;
 
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)info->id);
-	job = json_pack(
-	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:i, s:o, s:o, "
-	    "s:o}",
-	    "id", id, "state", gmig_job_state_name(info->state), "from",
-	    node_list(info->spec.from, info->spec.from_count), "to",
-	    node_list(info->spec.to, info->spec.to_count), "mode", gmig_mode_name(info->spec.mode),
-	    "mover", info->spec.mover ? info->spec.mover : gmig_mover_names()[0], "frames",
-	    gmig_frames_names()[info->spec.frames], "rate",
-	    integer(info->spec.rate_bytes_per_second), "total_bytes", integer(info->total_bytes),
-	    "moved_bytes", integer(info->moved_bytes), "remaining_bytes",
-	    integer(info->remaining_bytes), "remaining", remaining_reasons(info), "seconds",
-	    seconds, "bytes_per_second",
-	    integer(info->elapsed_ns ? (uint64_t)((double)info->moved_bytes / seconds) : 0),
-	    "passes", (int)info->passes, "blackout_ns",
-	    blackout(&info->blackout_read, &info->blackout_write), "stall_ns",
-	    guest_report_percentiles(&info->stall), "thp_split", integer(info->thp_split));
-	if (job && info->state == GMIG_JOB_FAILED)
+	return json_pack(
+	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o}", "id", id, "state",
+	    gmig_job_state_name(info->state), "from", node_list(spec->from, spec->from_count), "to",
+	    node_list(spec->to, spec->to_count), "mode", gmig_mode_name(spec->mode), "mover",
+	    spec->mover ? spec->mover : gmig_mover_names()[0], "frames",
+	    gmig_frames_names()[spec->frames], "rate", integer(spec->rate_bytes_per_second));
+}
+
+/* Where each page of the plan is: total = moved + remaining + gone + moved by others, once the job has ended. */
+static void add_pages(json_t *job, const struct gmig_job_info *info)
+{
+	const struct {
+		const char *name;
+		uint64_t bytes;
+	} sums[] = {
+	    {"total_bytes", info->total_bytes},
+	    {"moved_bytes", info->moved_bytes},
+	    {"remaining_bytes", info->remaining_bytes},
+	    {"gone_bytes", info->gone_bytes},
+	    {"moved_by_others_bytes", info->by_others_bytes},
+	    {"bytes_on_source", info->bytes_on_source},
+	};
+
+	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+		json_object_set_new(job, sums[i].name, integer(sums[i].bytes));
+	json_object_set_new(job, "remaining", remaining_reasons(info));
+	json_object_set_new(job, "thp_split", integer(info->thp_split));
+	json_object_set_new(job, "thp_joined", integer(info->thp_joined));
+}
+
+static void add_times(json_t *job, const struct gmig_job_info *info)
+{
+	double seconds = (double)info->elapsed_ns / 1e9;
+	uint64_t rate = info->elapsed_ns ? (uint64_t)((double)info->moved_bytes / seconds) : 0;
+
+	json_object_set_new(job, "seconds", json_real(seconds));
+	json_object_set_new(job, "bytes_per_second", integer(rate));
+	json_object_set_new(job, "passes", integer(info->passes));
+	json_object_set_new(job, "blackout_ns",
+			    blackout(&info->blackout_read, &info->blackout_write));
+	json_object_set_new(job, "stall_ns", guest_report_percentiles(&info->stall));
+}
+
+json_t *guest_report_job(const struct gmig_job_info *info)
+{
+	json_t *job = job_request(info);
+
+	if (!job)
+		return NULL;
+	add_pages(job, info);
+	add_times(job, info);
+	if (info->state == GMIG_JOB_FAILED)
 		json_object_set_new(job, "error", json_string(info->error.text));
 	return job;
 }

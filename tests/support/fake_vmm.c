@@ -171,8 +171,8 @@ static int fake_residency(void *opaque, const json_t *arguments, json_t **result
 			  struct gmig_error *err)
 {
 	(void)opaque;
-	(void)arguments;
 	(void)err;
+	fake_log(json_is_true(json_object_get(arguments, "fresh")) ? "fresh" : "residency");
 	*result = fake_guest();
 	return 0;
 }
@@ -209,6 +209,8 @@ static int fake_done(void *opaque, const json_t *arguments, json_t **result, str
 		.name = "id", .type = CONTROL_STRING, .required = true                             \
 	}
 
+static const struct control_argument fake_fresh_arguments[] = {
+    {.name = "fresh", .type = CONTROL_BOOL}, {0}};
 static const struct control_argument fake_id_arguments[] = {FAKE_ID, {0}};
 
 static const struct control_argument fake_rate_arguments[] = {
@@ -233,7 +235,7 @@ static const struct control_argument fake_migrate_arguments[] = {
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
     {.name = "query-numa", .run = fake_numa},
-    {.name = "query-residency", .run = fake_residency},
+    {.name = "query-residency", .arguments = fake_fresh_arguments, .run = fake_residency},
     {.name = "query-jobs", .run = fake_query_jobs},
     {.name = "migrate-pages", .arguments = fake_migrate_arguments, .run = fake_migrate},
     {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},

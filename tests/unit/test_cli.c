@@ -240,6 +240,15 @@ START_TEST(show_for_people_has_memory_times_probe_and_jobs)
 }
 END_TEST
 
+START_TEST(show_asks_the_kernel_first_when_told_to)
+{
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_assert_int_eq(gmig("show", "vm1", "--fresh", NULL), CLI_OK);
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_assert_str_eq(fake.log, "residency fresh residency ");
+}
+END_TEST
+
 START_TEST(show_takes_a_socket_path)
 {
 	ck_assert_int_eq(gmig("show", fake.socket, NULL), CLI_OK);
@@ -386,6 +395,7 @@ int main(void)
 	tcase_add_test(tcase, list_without_a_directory_is_empty);
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
+	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);
 	tcase_add_test(tcase, show_takes_a_socket_path);
 	tcase_add_test(tcase, show_of_nobody_says_what_is_wrong);
 	tcase_add_test(tcase, jobs_are_listed);

@@ -136,9 +136,14 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 	json_decref(result);
 	/* The job is at its end now, as the next answer will say. */
 	json_object_set_new(fake.job, "thp_split", json_integer(3));
+	json_object_set_new(fake.job, "gone_bytes", json_integer(4096));
+	json_object_set_new(fake.job, "moved_by_others_bytes", json_integer(2 << 20));
+	json_object_set_new(fake.job, "bytes_on_source", json_integer(12288));
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_REMAINING);
 	ck_has(out_text, "job 1 completed: 512M moved in 0.500 s, 2.15 GB/s, 1 pass\n");
 	ck_has(out_text, "8K remaining:\n  2 pages of 4K: EBUSY, pinned or in use");
+	ck_has(out_text, "4K given back by the guest meanwhile\n2M moved by others meanwhile\n"
+			 "4K more on the nodes to be left: brought there meanwhile\n");
 	ck_has(out_text, "3 huge pages split into 4K pages");
 	ck_has(out_text, "blackout of writers      7   100 us   200 us   300 us   400 us\n");
 	ck_has(out_text, "stall of a thread        7  50.0 us   100 us   150 us   200 us\n");

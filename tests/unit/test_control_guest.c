@@ -4,6 +4,7 @@
  */
 #include "../../control/guest.h"
 #include "../../control/internal.h"
+#include "../../migrate/core/sys.h"
 
 #include <check.h>
 #include <errno.h>
@@ -164,6 +165,53 @@ START_TEST(residency_has_the_engines_members_and_the_servers)
 }
 END_TEST
 
+static int told_node; /* where the kernel says that all memory is */
+
+static int query_told(size_t count, void **pages, int *status)
+{
+	(void)pages;
+	for (size_t i = 0; i < count; i++)
+		status[i] = told_node;
+	return 0;
+}
+
+/* On real nodes: on fake ones the kernel is not asked. */
+START_TEST(residency_is_compared_with_the_kernel_when_asked_fresh)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_options options = {
+	    .unsafe_kernel = true, .off_if_unavailable = true, .sys = &sys};
+	struct gmig_region_spec region = {.bytes = BYTES};
+	struct gmig_topology *real, *fake = topology;
+	struct gmig *engine = engines[0];
+	const json_t *vnode;
+	void *ram;
+
+	sys.query_nodes = query_told;
+	ck_assert_int_eq(gmig_topology_create(0, &real, NULL), 0);
+	told_node = (int)gmig_node_set_next(gmig_topology_nodes(real), 0);
+	options.topology = topology = real;
+	region.host_node = (unsigned int)told_node;
+	ck_assert_int_eq(gmig_create(&options, &engines[0], NULL), 0);
+	ck_assert_int_eq(gmig_region_add(engines[0], &region, &ram, NULL), 0);
+	memset(ram, 1, BYTES);
+	told_node = 77;
+	vnode =
+	    json_array_get(json_object_get(ask("{\"execute\":\"query-residency\"}"), "vnodes"), 0);
+	if (!gmig_why_off(engines[0]))
+		ck_assert_ptr_null(json_object_get(json_object_get(vnode, "resident"), "77"));
+	vnode = json_array_get(
+	    json_object_get(ask("{\"execute\":\"query-residency\",\"arguments\":{\"fresh\":true}}"),
+			    "vnodes"),
+	    0);
+	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "77"), BYTES);
+	gmig_destroy(engines[0]);
+	gmig_topology_put(real);
+	engines[0] = engine;
+	topology = fake;
+}
+END_TEST
+
 START_TEST(host_nodes_have_memory_and_distances)
 {
 	const json_t *nodes = json_object_get(ask("{\"execute\":\"query-numa\"}"), "host_nodes");
@@ -226,6 +274,9 @@ START_TEST(job_lives_in_its_guest_alone)
 	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), 0);
 	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), "completed");
 	ck_assert_int_eq(number(info, "moved_bytes"), BYTES);
+	ck_assert_int_eq(number(info, "gone_bytes"), 0);
+	ck_assert_int_eq(number(info, "moved_by_others_bytes"), 0);
+	ck_assert_int_eq(number(info, "bytes_on_source"), 0);
 	info = ask("{\"execute\":\"query-job-trace\",\"arguments\":{\"id\":\"1\",\"first\":1}}");
 	ck_assert_int_eq(number(info, "first"), 1);
 	ck_assert_int_eq(number(info, "total"), BYTES / GMIG_BLOCK_BYTES);
@@ -245,8 +296,13 @@ END_TEST
 
 START_TEST(check_says_ok_and_what_it_compared)
 {
-	const json_t *check = ask("{\"execute\":\"check-invariants\"}");
+	const json_t *check;
 
+	if (gmig_why_off(engines[0])) {
+		expect_error("{\"execute\":\"check-invariants\"}", "EOPNOTSUPP", "off");
+		return;
+	}
+	check = ask("{\"execute\":\"check-invariants\"}");
 	ck_assert(json_is_true(json_object_get(check, "ok")));
 	ck_assert_int_eq(number(check, "mapped_bytes"), BYTES);
 }
@@ -301,6 +357,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, query_is_answered_for_the_guest_that_is_meant);
 	tcase_add_test(tcase, residency_has_the_engines_members_and_the_servers);
+	tcase_add_test(tcase, residency_is_compared_with_the_kernel_when_asked_fresh);
 	tcase_add_test(tcase, host_nodes_have_memory_and_distances);
 	tcase_add_loop_test(tcase, argument_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused) / sizeof(refused[0]));
