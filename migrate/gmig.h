@@ -249,8 +249,12 @@ struct gmig_job_spec {
 	enum gmig_mode mode;
 	enum gmig_frames
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
-	const char *mover;		/* NULL: the memory's own, "uffd" or "kernel" */
-	uint64_t rate_bytes_per_second; /* 0 = no limit */
+	const char *mover; /* NULL: the memory's own, "uffd" or "kernel" */
+	/*
+	 * 0 = no limit. Bytes are paid for before they are moved: at 10 KiB/s the first 2 MiB block moves after 205 s, and a
+	 * job lasts total / rate at least. Workers take turns in the order in which they asked.
+	 */
+	uint64_t rate_bytes_per_second;
 	unsigned int threads; /* copy workers, 0 = default (1); at most GMIG_MAX_WORKERS */
 	/*
 	 * Small pages that are exchanged at a time, and out of everybody's reach meanwhile: 0 = default (readable: 256,
