@@ -134,7 +134,7 @@ static int take_option(char **argv, int *i, struct cli_args *args)
 static int take_word(const char *command, const char *word, struct cli_args *args)
 {
 	if (args->word_count == args->max_words)
-		return cli_usage(command, "'%s' is one word too many", word);
+		return cli_usage(command, "unexpected argument '%s'", word);
 	args->words[args->word_count++] = word;
 	return -1;
 }
@@ -165,6 +165,6 @@ int cli_parse(int argc, char **argv, struct cli_args *args)
 		}
 	}
 	if (status < 0 && args->word_count < args->min_words)
-		return cli_usage(argv[0], "too few words: gmig %s %s", argv[0], command->usage);
+		return cli_usage(argv[0], "missing arguments: gmig %s %s", argv[0], command->usage);
 	return status;
 }

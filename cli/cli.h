@@ -2,7 +2,7 @@
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
  * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain.
  *
- * Everything here runs on the main thread. Results go to stdout, all else to stderr.
+ * Everything here runs on the main thread. Results go to stdout, everything else to stderr.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -22,9 +22,9 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_commands[]; /* NULL name ends it */
-/* NULL: there is none. */
+/* NULL: there is no such command. */
 const struct cli_command *cli_find_command(const char *name);
-/* All of gmig but the process around it: argv[0] is the program. */
+/* All of gmig except main(): argv[0] is the program. */
 int cli_main(int argc, char **argv);
 
 /* ---- Command lines (args.c) ------------------------------------------------------------------ */
@@ -39,7 +39,7 @@ struct cli_option {
 	    void); /* all that the value may be, NULL-ended; NULL: anything */
 };
 
-/* What a word, which is no option, stands for. */
+/* What a word that is not an option stands for. */
 enum cli_word { CLI_WORD_TEXT, CLI_WORD_VM, CLI_WORD_JOB, CLI_WORD_COMMAND, CLI_WORD_VERB };
 
 #define CLI_MAX_WORDS 4
@@ -62,8 +62,8 @@ struct cli_args {
 #define CLI_VM_JOB .kinds = {CLI_WORD_VM, CLI_WORD_JOB}, .min_words = 2, .max_words = 2
 
 /*
- * -1: go on. Else the command ends with this status: --help was printed, or a usage error was. A value that is none of its
- * option's choices is such an error.
+ * -1: continue. Otherwise the command ends with this status: --help or a usage error was printed. A value that is not one
+ * of its option's choices is a usage error.
  */
 int cli_parse(int argc, char **argv, struct cli_args *args);
 /* "gmig: COMMAND: TEXT" and where help is, on stderr. Returns CLI_USAGE. */
@@ -91,9 +91,9 @@ int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **res
 struct cli_query {
 	const char *command; /* of the control protocol */
 	struct cli_args args;
-	/* Add the question's arguments: -1, or the exit status of a usage error. NULL: it has none. */
+	/* Add the command's arguments: -1, or the exit status of a usage error. NULL: no arguments. */
 	int (*ask)(const struct cli_args *args, json_t *arguments);
-	/* The answer in words, on stdout; --json prints it as it came. */
+	/* Print the answer for people on stdout. With --json it is printed as received. */
 	void (*print)(const struct cli_args *args, const json_t *answer);
 	enum cli_exit (*status)(const json_t *answer); /* NULL: CLI_OK */
 };
@@ -127,7 +127,7 @@ static inline void cli_client_put(struct control_client **client)
 #define CLI_JSON   __attribute__((cleanup(cli_json_put))) json_t *
 #define CLI_CLIENT __attribute__((cleanup(cli_client_put))) struct control_client *
 
-/* Members of an answer, whatever the server sent: 0 and "-" when they are not there or of another
+/* Members of an answer, whatever the server sent: 0 and "-" when they are missing or of another
  * type. */
 uint64_t cli_number(const json_t *object, const char *key);
 double cli_real(const json_t *object, const char *key);
@@ -137,7 +137,7 @@ const char *cli_text(const json_t *object, const char *key);
 
 /* What `gmig migrate --json` prints last, a new reference. */
 json_t *cli_job_result(const json_t *job);
-/* What people read at the end. */
+/* The summary for people. */
 void cli_job_summary(FILE *out, const json_t *job);
 bool cli_job_ended(const json_t *job);
 enum cli_exit cli_job_exit(const json_t *job);
@@ -151,7 +151,7 @@ void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles
 
 /* The progress line without its end, cut to `columns`. */
 void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes);
-/* Draw over the last one on stderr; does nothing when stderr is no terminal. */
+/* Redraw the line on stderr; does nothing when stderr is not a terminal. */
 void cli_progress_show(const json_t *job);
 void cli_progress_clear(void);
 

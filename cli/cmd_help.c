@@ -18,6 +18,6 @@ int cmd_help(int argc, char **argv)
 	command = cli_find_command(args.words[0]);
 	if (!command)
 		return cli_usage(argv[0], "there is no command '%s'", args.words[0]);
-	/* The command knows its own options. */
+	/* Only the command itself knows its options. */
 	return command->run(2, (char *[]){(char *)command->name, help, NULL});
 }

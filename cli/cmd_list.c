@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A guest that does not greet in this time is shown as silent: one that hangs must not hide the
+/* A guest that sends no greeting within this time is shown as silent: one that hangs must not hide the
  * others. */
 #define LIST_TIMEOUT_MS 1000
 
@@ -88,7 +88,7 @@ static json_t *list_one(const char *directory, const char *file)
 	return entry;
 }
 
-/* All guests, sorted by name; a directory that is not there holds none. */
+/* All guests, sorted by name. No directory: no guests. */
 static int list_all(json_t *list, struct gmig_error *err)
 {
 	struct dirent **entries;

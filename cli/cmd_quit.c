@@ -6,7 +6,7 @@
 
 #define QUIT_TIMEOUT_MS 30000
 
-/* Jobs are cancelled first, which takes a moment; events come until the end. */
+/* The VMM cancels its jobs first, which takes a moment, and sends events until it ends. */
 static int await_end(struct control_client *client, struct gmig_error *err)
 {
 	for (;;) {

@@ -1,4 +1,4 @@
-/* gmig show: where a guest's memory lies, its jobs, and how long it was held up. */
+/* gmig show: where a guest's memory lies, its jobs, and how long it was delayed. */
 #include "../migrate/gmig_nodes.h"
 #include "cli.h"
 #include "commands.h"
@@ -136,7 +136,7 @@ static bool fresh;
 static int ask_guest(const struct cli_args *args, json_t *arguments)
 {
 	(void)args;
-	/* Not said to a guest that need not know it: an older one refuses what it does not know. */
+	/* Only when asked for: an older VMM refuses arguments that it does not know. */
 	if (fresh)
 		json_object_set_new(arguments, "fresh", json_true());
 	return -1;

@@ -7,7 +7,7 @@
 const struct cli_command cli_commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
     {"show", "VM [--fresh] [--json]",
-     "show where a guest's memory lies, its jobs, and how long it was held up", cmd_show},
+     "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
     {"migrate", "VM [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
      "move a guest's memory between host nodes while it runs", cmd_migrate},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},

@@ -1,7 +1,7 @@
 /*
- * What the shell completes, out of the tables that the parser has: arrays of bash, which the build puts into
- * packaging/gmig.bash-completion.in. The index of a value is "COMMAND --OPTION"; a value that begins with '@' is a
- * placeholder, for which the script has a function.
+ * Tables for the shell's completion, from the same tables that the parser uses: bash arrays, which the build inserts into
+ * packaging/gmig.bash-completion.in. A value's index is "COMMAND --OPTION" or "COMMAND N" for the N-th word; a value that
+ * begins with '@' is a placeholder, which the script expands.
  */
 #include "cli.h"
 #include "commands.h"

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* A VMM that has been stopped or hangs accepts, but does not greet. */
+/* A VMM that is stopped or hangs still accepts connections, but sends no greeting. */
 #define CONNECT_TIMEOUT_MS 10000
 
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err)

@@ -106,7 +106,7 @@ static void check_kernel(const struct doctor_host *host, struct finding *finding
 		say(finding, "ok", "Linux %s", host->release);
 		return;
 	}
-	/* A vendor's kernel may have more than its number says: what was tried counts. */
+	/* A vendor's kernel may have more than its version suggests: the probe decides. */
 	if (host->features->move == GMIG_FEATURE_OK) {
 		say(finding, "ok", "Linux %s, with UFFDIO_MOVE", host->release);
 		return;
@@ -116,7 +116,7 @@ static void check_kernel(const struct doctor_host *host, struct finding *finding
 	       "boot Linux 6.8 or later (Debian 12: linux-image-amd64 of bookworm-backports)");
 }
 
-/* Faults of the kernel that no probe can show: it would have to damage memory. */
+/* Faults of the kernel that no probe can show without damaging memory. */
 static void check_kernel_faults(const struct doctor_host *host, struct finding *finding)
 {
 	const struct gmig_features *features = host->features;
@@ -181,7 +181,7 @@ static void feature(struct finding *finding, enum gmig_feature_state state, cons
 	advise(finding, "%s", todo);
 }
 
-/* One that needs a userfaultfd to be tried with. */
+/* A feature whose probe needs a userfaultfd. */
 static void uffd_feature(const struct doctor_host *host, struct finding *finding,
 			 enum gmig_feature_state state, const char *what)
 {
@@ -194,7 +194,7 @@ static void uffd_feature(const struct doctor_host *host, struct finding *finding
 static void check_move(const struct doctor_host *host, struct finding *finding)
 {
 	uffd_feature(host, finding, host->features->move,
-		     "UFFDIO_MOVE, moving pages under the guest");
+		     "UFFDIO_MOVE, moving pages of a running guest");
 }
 
 static void check_write_protect(const struct doctor_host *host, struct finding *finding)
@@ -205,7 +205,7 @@ static void check_write_protect(const struct doctor_host *host, struct finding *
 
 static void check_pagemap(const struct doctor_host *host, struct finding *finding)
 {
-	feature(finding, host->features->pagemap_scan, "PAGEMAP_SCAN, looking pages up",
+	feature(finding, host->features->pagemap_scan, "PAGEMAP_SCAN, scanning pages",
 		host->features->pagemap_scan == GMIG_FEATURE_NO_RIGHT
 		    ? "mount /proc so that a process may open its own /proc/self/pagemap"
 		    : "use Linux 6.7 or later");
@@ -278,7 +278,8 @@ static void check_huge_pages(const struct doctor_host *host, struct finding *fin
 		    enabled[0] ? "off" : "not in this kernel");
 		advise(finding, "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
 	} else if (!strcmp(defrag, "never")) {
-		say(finding, "note", "huge pages are %s, but not made room for (defrag is never)",
+		say(finding, "note",
+		    "huge pages are %s, but the kernel makes no room for them (defrag is never)",
 		    enabled);
 		advise(finding, "echo madvise > /sys/kernel/mm/transparent_hugepage/defrag");
 	} else {
@@ -301,7 +302,7 @@ static void check_nodes(const struct doctor_host *host, struct finding *finding)
 	say(finding, count > 1 ? "ok" : "note", "%u NUMA node%s, free:%.400s", count,
 	    count == 1 ? "" : "s", text);
 	if (count < 2)
-		advise(finding, "nothing to move between: gmig-vmm --fake-nodes 2 pretends, "
+		advise(finding, "nowhere to move memory to: gmig-vmm --fake-nodes 2 pretends, "
 				"tests/lab/lab makes a host with nodes");
 }
 
@@ -351,7 +352,7 @@ static void check_autonuma(const struct doctor_host *host, struct finding *findi
 	long on = read_number(host, "/proc/sys/kernel/numa_balancing");
 
 	say(finding, "ok",
-	    on > 0 ? "AutoNUMA is on: the memory of gmig-vmm is bound, so it is left alone"
+	    on > 0 ? "AutoNUMA is on, but leaves the memory of gmig-vmm alone, since that is bound"
 		   : "AutoNUMA is off");
 }
 
@@ -382,7 +383,7 @@ static void check_maps(const struct doctor_host *host, struct finding *finding)
 static void check_memlock(const struct doctor_host *host, struct finding *finding)
 {
 	(void)host;
-	say(finding, "ok", "not needed: nothing is locked in memory");
+	say(finding, "ok", "not needed: no memory is locked");
 }
 
 static void check_sockets(const struct doctor_host *host, struct finding *finding)

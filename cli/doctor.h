@@ -1,5 +1,5 @@
 /*
- * What of this host lets migration work, what stands in its way, and what to do about it. Reads
+ * Whether migration works on this host, what prevents it, and how to fix that. Reads
  * files below a root that tests can set; main thread.
  */
 #ifndef CLI_DOCTOR_H

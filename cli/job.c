@@ -16,7 +16,7 @@ const char *cli_reason(const char *errno_name)
 	    {"EACCES", "shared with another process"},
 	    {"ENOMEM", "no free memory on the target node"},
 	    {"ENOENT", "not present, the guest has not touched it"},
-	    {"EEXIST", "somebody else filled the address meanwhile"},
+	    {"EEXIST", "somebody else filled the address in the meantime"},
 	    {"EFAULT", "not memory of the guest"},
 	    {"EIO", "could not be read or written"},
 	    {"ECANCELED", "the job was cancelled first"},
@@ -111,7 +111,7 @@ static void print_remaining(FILE *out, const json_t *job)
 			name, cli_reason(name));
 }
 
-/* "8M given back by the guest" and the like, when there is any. */
+/* As "8M given back by the guest"; nothing for 0 bytes. */
 static void print_bytes(FILE *out, uint64_t bytes, const char *what)
 {
 	char size[UNITS_TEXT];
@@ -125,11 +125,12 @@ static void print_elsewhere(FILE *out, const json_t *job)
 	uint64_t remaining = cli_number(job, "remaining_bytes");
 	uint64_t on_source = cli_number(job, "bytes_on_source");
 
-	print_bytes(out, cli_number(job, "gone_bytes"), "given back by the guest meanwhile");
-	print_bytes(out, cli_number(job, "moved_by_others_bytes"), "moved by others meanwhile");
+	print_bytes(out, cli_number(job, "gone_bytes"), "given back by the guest in the meantime");
+	print_bytes(out, cli_number(job, "moved_by_others_bytes"),
+		    "moved by others in the meantime");
 	if (on_source > remaining)
 		print_bytes(out, on_source - remaining,
-			    "more on the nodes to be left: brought there meanwhile");
+			    "more on the source nodes: brought there in the meantime");
 }
 
 void cli_job_summary(FILE *out, const json_t *job)

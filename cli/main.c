@@ -8,7 +8,7 @@ int main(int argc, char **argv)
 {
 	int status;
 
-	/* A reader of our output that goes away is an error like any other, and not one to die of
+	/* A reader of our output that goes away is an ordinary error, and no reason to die
 	 * in mid-job. */
 	signal(SIGPIPE, SIG_IGN);
 	status = cli_main(argc, argv);

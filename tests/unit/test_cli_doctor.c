@@ -209,7 +209,8 @@ START_TEST(doctor_slow_settings_are_notes)
 	expect("huge-pages", "note", "are off", "echo madvise");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
 	put("/sys/kernel/mm/transparent_hugepage/defrag", "always madvise [never]\n");
-	expect("huge-pages", "note", "huge pages are always, but not made room for", "defrag");
+	expect("huge-pages", "note", "huge pages are always, but the kernel makes no room",
+	       "defrag");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "");
 	expect("huge-pages", "note", "not in this kernel", "echo madvise");
 	put("/sys/kernel/mm/ksm/run", "1\n");
