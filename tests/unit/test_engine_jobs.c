@@ -77,6 +77,8 @@ START_TEST(job_cancelled_says_what_was_not_reached)
 	struct gmig_job_info info;
 	struct gmig_error err;
 	struct gmig_job *job;
+	static int status[4 * BYTES / GMIG_PAGE_BYTES];
+	uint64_t cancelled = 0;
 	struct rig rig;
 
 	rig_create(&rig, &options);
@@ -95,6 +97,11 @@ START_TEST(job_cancelled_says_what_was_not_reached)
 	ck_assert_uint_eq(info.remaining_count, 1);
 	ck_assert_int_eq(info.remaining[0].error, ECANCELED);
 	ck_assert_uint_eq(info.moved_bytes + info.remaining_bytes, 4 * BYTES);
+	/* Page by page, too: also those whose block was waiting for its turn. */
+	ck_assert_int_eq(gmig_job_page_status(job, 0, 4 * BYTES / GMIG_PAGE_BYTES, status), 0);
+	for (unsigned int i = 0; i < 4 * BYTES / GMIG_PAGE_BYTES; i++)
+		cancelled += status[i] == -ECANCELED;
+	ck_assert_uint_eq(cancelled * GMIG_PAGE_BYTES, info.remaining_bytes);
 	gmig_job_put(job);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
