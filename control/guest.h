@@ -18,7 +18,7 @@
 struct guest {
 	const char *name;
 	struct gmig *gmig;
-	const struct gmig_topology *topology; /* of its host */
+	struct gmig_topology *topology; /* of its host; put with the guest, if it was got for it */
 	unsigned int vnode_count;
 	uint64_t vnode_bytes[GMIG_MAX_VNODES];
 	void *opaque; /* the server's */

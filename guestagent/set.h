@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define AGENT_SET_MAX	4096 /* CPUs; x86-64 kernels have up to 8192 possible, far fewer online */
+#define AGENT_SET_MAX	8192 /* CPUs; Linux's limit on x86-64 */
 #define AGENT_MAX_NODES 1024 /* the kernel's own limit on x86-64 */
 #define AGENT_LONG_BITS (8 * (int)sizeof(unsigned long))
 

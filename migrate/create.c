@@ -198,13 +198,14 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid)
 	return ret;
 }
 
-int gmig_refresh_topology(struct gmig *gmig, struct gmig_topology **out, struct gmig_error *err)
+int gmig_refresh_topology(struct gmig *gmig, struct gmig_error *err)
 {
-	int ret = memory_topology_refresh(&gmig->memory, err);
+	return memory_topology_refresh(&gmig->memory, err);
+}
 
-	if (!ret)
-		*out = memory_topology(&gmig->memory);
-	return ret;
+struct gmig_topology *gmig_get_topology(struct gmig *gmig)
+{
+	return memory_topology(&gmig->memory);
 }
 
 /* ---- Jobs on a guest ------------------------------------------------------------------------- */

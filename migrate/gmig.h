@@ -34,6 +34,7 @@ extern "C" {
 
 #define GMIG_MAX_VNODES	 64
 #define GMIG_MAX_WORKERS 16
+#define GMIG_MAX_CPUS	 8192 /* Linux's limit on x86 */
 #define GMIG_MAX_PASSES	 10
 #define GMIG_BLOCK_BYTES (2ull << 20)
 #define GMIG_PAGE_BYTES	 4096ull
@@ -176,9 +177,11 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 void gmig_destroy(struct gmig *gmig);
 /*
  * Look at the host again: nodes and memory that came or went are known to regions, first touches and jobs from then on (a
- * job also looks when it is started). *out: a reference to the newest topology. Errors as gmig_topology_refresh().
+ * job also looks when it is started). Errors as gmig_topology_refresh(); the last look stands then.
  */
-int gmig_refresh_topology(struct gmig *gmig, struct gmig_topology **out, struct gmig_error *err);
+int gmig_refresh_topology(struct gmig *gmig, struct gmig_error *err);
+/* The newest look at the host; a reference, to be put. */
+struct gmig_topology *gmig_get_topology(struct gmig *gmig);
 /* NULL when migration is on; else one line that says why it is off. */
 const char *gmig_why_off(const struct gmig *gmig);
 

@@ -14,16 +14,22 @@ static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
 
 	(void)arguments;
 	(void)err;
+	gmig_refresh_topology(vmm->gmig, NULL); /* else the last look has to do */
 	*guest = (struct guest){
 	    .name = vmm->options.name,
 	    .gmig = vmm->gmig,
-	    .topology = vmm->topology,
+	    .topology = gmig_get_topology(vmm->gmig),
 	    .vnode_count = vmm->options.node_count,
 	    .opaque = vmm,
 	};
 	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++)
 		guest->vnode_bytes[vnode] = vmm->options.node[vnode].mem_bytes;
 	return 0;
+}
+
+static void put_guest(struct guest *guest)
+{
+	gmig_topology_put(guest->topology);
 }
 
 /* Under the lock, so that a machine that shuts down finds every job when it cancels them. */
@@ -43,7 +49,7 @@ static int start_job(const struct guest *guest, const struct gmig_job_spec *spec
 }
 
 static const struct guest_ops guest_ops = {
-    .get = get_guest, .describe = report_describe, .start_job = start_job};
+    .get = get_guest, .put = put_guest, .describe = report_describe, .start_job = start_job};
 
 /* ---- Machine --------------------------------------------------------------------------------- */
 

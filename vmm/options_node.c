@@ -16,9 +16,14 @@ struct node_parse {
 static int node_id(void *into, const char *value, struct gmig_error *err)
 {
 	struct node_parse *it = into;
+	int ret = options_number("--node id", value, (const uint64_t[]){0, GMIG_MAX_VNODES - 1},
+				 &it->id, err);
 
-	return options_number("--node id", value, (const uint64_t[]){0, VMM_MAX_VNODES - 1},
-			      &it->id, err);
+	if (!ret && it->id >= VMM_MAX_VNODES)
+		return gmig_fail(err, -EINVAL,
+				 "--node: vnode %s, but a guest of gmig-vmm has at most %d vnodes",
+				 value, VMM_MAX_VNODES);
+	return ret;
 }
 
 static int node_mem(void *into, const char *value, struct gmig_error *err)

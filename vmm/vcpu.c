@@ -7,9 +7,9 @@
  * it has, and immediate_exit makes its next KVM_RUN return.
  */
 #include "machine.h"
+#include "pin.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,27 +209,13 @@ static void run_failed(struct vmm_vcpu *vcpu, int error)
 static void pin(const struct vmm_vcpu *vcpu)
 {
 	const struct vmm *vmm = vcpu->vmm;
-	uint64_t mask[CPU_SETSIZE / 64] = {0};
-	cpu_set_t mine, wanted;
+	struct gmig_error err;
 
 	if (vmm->options.no_pin || gmig_topology_is_fake(vmm->topology) ||
-	    gmig_node_set_count(gmig_topology_nodes(vmm->topology)) < 2)
+	    gmig_node_set_count(gmig_topology_online(vmm->topology)) < 2)
 		return;
-	gmig_topology_cpus(vmm->topology, vmm->options.node[vcpu->vnode].host, mask,
-			   CPU_SETSIZE / 64);
-	CPU_ZERO(&wanted);
-	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (mask[cpu / 64] >> (cpu % 64) & 1)
-			CPU_SET(cpu, &wanted);
-	if (sched_getaffinity(0, sizeof(mine), &mine))
-		return;
-	CPU_AND(&wanted, &wanted, &mine);
-	if (!CPU_COUNT(&wanted))
-		vmm_log(GMIG_LOG_WARNING,
-			"vcpu=%u is not pinned: none of host node %u's CPUs may be used", vcpu->id,
-			vmm->options.node[vcpu->vnode].host);
-	else if (sched_setaffinity(0, sizeof(wanted), &wanted))
-		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, strerror(errno));
+	if (vmm_pin(vmm->topology, vmm->options.node[vcpu->vnode].host, &err))
+		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, err.text);
 }
 
 static void *vcpu_thread(void *opaque)

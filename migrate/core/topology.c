@@ -18,7 +18,7 @@ static void spread_cpus(struct gmig_topology *topology, const struct topology_cp
 
 	for (unsigned int i = 0; i < TOPOLOGY_CPU_WORDS; i++)
 		cpus += (unsigned int)__builtin_popcountll(host->word[i]);
-	for (unsigned int cpu = 0; cpu < TOPOLOGY_CPUS && cpus; cpu++) {
+	for (unsigned int cpu = 0; cpu < GMIG_MAX_CPUS && cpus; cpu++) {
 		if (!has_cpu(host, cpu))
 			continue;
 		for (unsigned int node = nth % topology->count; node < topology->count;

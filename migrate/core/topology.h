@@ -14,8 +14,7 @@
 #include <limits.h>
 #include <stdatomic.h>
 
-#define TOPOLOGY_CPUS	   8192 /* Linux's limit on x86 */
-#define TOPOLOGY_CPU_WORDS (TOPOLOGY_CPUS / 64)
+#define TOPOLOGY_CPU_WORDS (GMIG_MAX_CPUS / 64)
 
 #define TOPOLOGY_LOCAL	10 /* distances as ACPI's SLIT has them */
 #define TOPOLOGY_REMOTE 20

@@ -163,7 +163,7 @@ static int read_node(struct look *look, unsigned int node)
 	if (!topology->total_bytes[rank])
 		gmig_node_set_remove(&topology->memory, node);
 	if (!read_file(look, NODES "node%u/cpulist", node) &&
-	    nodeset_parse_bits(look->text, TOPOLOGY_CPUS, topology->cpus[rank].word, NULL))
+	    nodeset_parse_bits(look->text, GMIG_MAX_CPUS, topology->cpus[rank].word, NULL))
 		return nonsense(look);
 	return read_distances(look, node);
 }
@@ -210,7 +210,7 @@ static int read_flat(struct look *look)
 		return gmig_fail(look->err, -ENOMEM, "no memory for the list of nodes");
 	host_memory(&topology->total_bytes[0], &free_now);
 	topology->distance[0] = TOPOLOGY_LOCAL;
-	for (long cpu = 0; cpu < cpus && cpu < TOPOLOGY_CPUS; cpu++)
+	for (long cpu = 0; cpu < cpus && cpu < GMIG_MAX_CPUS; cpu++)
 		topology->cpus[0].word[cpu / 64] |= 1ull << (cpu % 64);
 	return 0;
 }

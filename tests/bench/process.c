@@ -1,5 +1,7 @@
 #include "process.h"
 
+#include "../../migrate/gmig.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -152,13 +154,15 @@ struct pinning {
 static int pin_thread(pid_t pid, pid_t tid, void *opaque)
 {
 	struct pinning *pinning = opaque;
-	cpu_set_t set;
+	unsigned int cpu = pinning->cpus - 1 - pinning->done % pinning->cpus;
+	uint64_t set[GMIG_MAX_CPUS / 64] = {0}; /* a cpu_set_t ends at CPU 1023 */
 
 	(void)pid;
-	CPU_ZERO(&set);
-	CPU_SET(pinning->cpus - 1 - pinning->done % pinning->cpus, &set);
+	if (cpu >= GMIG_MAX_CPUS)
+		return -EINVAL;
+	set[cpu / 64] = 1ull << (cpu % 64);
 	pinning->done++;
-	return sched_setaffinity(tid, sizeof(set), &set) ? -errno : 0;
+	return sched_setaffinity(tid, sizeof(set), (const cpu_set_t *)set) ? -errno : 0;
 }
 
 int process_pin_threads(pid_t pid, const char *prefix, unsigned int cpus)
