@@ -61,25 +61,10 @@ static int set_fake_nodes(struct parse *parse, char *text, struct gmig_error *er
 	return ret;
 }
 
-/* Index of text in a NULL-ended list. */
-static int choose(const char *what, const char *text, const char *const *words,
-		  struct gmig_error *err)
-{
-	char list[96] = "";
-
-	for (int i = 0; words[i]; i++) {
-		size_t length = strlen(list);
-
-		if (!strcmp(text, words[i]))
-			return i;
-		snprintf(list + length, sizeof(list) - length, "%s%s", i ? ", " : "", words[i]);
-	}
-	return gmig_fail(err, -EINVAL, "%s: '%s' is none of %s", what, text, list);
-}
-
 static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 {
-	int i = choose("--memory", text, (const char *const[]){"uffd", "plain", NULL}, err);
+	int i =
+	    gmig_name_index("--memory", (const char *const[]){"uffd", "plain", NULL}, text, err);
 
 	parse->options->plain = i == 1;
 	return i < 0 ? i : 0;
@@ -87,7 +72,7 @@ static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 
 static int set_page(struct parse *parse, char *text, struct gmig_error *err)
 {
-	int i = choose("--page", text, (const char *const[]){"2M", "4K", NULL}, err);
+	int i = gmig_name_index("--page", (const char *const[]){"2M", "4K", NULL}, text, err);
 
 	parse->options->small_pages = i == 1;
 	return i < 0 ? i : 0;
@@ -98,10 +83,19 @@ static int set_pool(struct parse *parse, char *text, struct gmig_error *err)
 	return options_memory("--pool", text, &parse->options->pool_bytes, err);
 }
 
+const char *const *vmm_load_names(void)
+{
+	static const char *const names[] = {
+	    [VMM_LOAD_WRITE] = "write", [VMM_LOAD_IDLE] = "idle", [VMM_LOAD_RANDOM] = "random",
+	    [VMM_LOAD_READ] = "read",	[VMM_LOAD_HALF] = "half", [VMM_LOAD_HALF + 1] = NULL,
+	};
+
+	return names;
+}
+
 int vmm_load_parse(const char *what, const char *text, enum vmm_load *load, struct gmig_error *err)
 {
-	static const char *const names[] = {"write", "idle", "random", "read", "half", NULL};
-	int i = choose(what, text, names, err);
+	int i = gmig_name_index(what, vmm_load_names(), text, err);
 
 	if (i < 0)
 		return i;

@@ -69,7 +69,9 @@ int vmm_options_check_host(const struct vmm_options *options, const struct gmig_
 			   struct gmig_error *err);
 const char *vmm_options_help(void);
 
-/* "write", "idle", ..; `what` starts the text. -EINVAL. */
+/* "write", "idle", ..: a word's index is its enum's value; NULL-ended. */
+const char *const *vmm_load_names(void);
+/* One of them; `what` starts the text. -EINVAL. */
 int vmm_load_parse(const char *what, const char *text, enum vmm_load *load, struct gmig_error *err);
 
 /* "512M", "2G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */

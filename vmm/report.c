@@ -91,17 +91,16 @@ static json_t *regions(const struct vmm *vmm)
 
 static json_t *probe_report(const struct vmm *vmm)
 {
-	static const char *const loads[] = {"write", "idle", "random", "read", "half"};
 	struct probe_summary summary;
 	json_t *object;
 
 	probe_summarise(vmm->probe, &summary);
-	object =
-	    json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:s}", "sweeps", integer(summary.sweeps),
-		      "errors", integer(summary.errors), "gap_ns",
-		      guest_report_percentiles(&summary.gap), "visits", integer(summary.visits),
-		      "interrupts", integer(summary.interrupts), "filled", (int)summary.filled,
-		      "load", summary.load <= VMM_LOAD_HALF ? loads[summary.load] : "unknown");
+	object = json_pack(
+	    "{s:o, s:o, s:o, s:o, s:o, s:b, s:s}", "sweeps", integer(summary.sweeps), "errors",
+	    integer(summary.errors), "gap_ns", guest_report_percentiles(&summary.gap), "visits",
+	    integer(summary.visits), "interrupts", integer(summary.interrupts), "filled",
+	    (int)summary.filled, "load",
+	    summary.load <= VMM_LOAD_HALF ? vmm_load_names()[summary.load] : "unknown");
 	if (object && summary.errors)
 		json_object_set_new(object, "first_error", json_string(summary.first_error));
 	return object;
