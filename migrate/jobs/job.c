@@ -198,6 +198,15 @@ static enum job_event job_outcome(struct gmig_job *job, int ret)
 	return !job->is_planned || pages.remaining + pages.unreached ? JOB_STOP : JOB_FINISH;
 }
 
+/* Does new memory go on to where the job moved what there was? Not when others moved all of it. */
+static bool job_keeps(struct gmig_job *job, enum job_event outcome)
+{
+	struct job_account pages;
+
+	job_account(job, &pages);
+	return outcome == JOB_FINISH && (pages.moved || !pages.by_others);
+}
+
 static void job_end(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
 {
 	uint64_t bytes = job->memory->ops->on_node ? bytes_on(job, &job->plan.left)
@@ -239,7 +248,7 @@ void *job_thread(void *arg)
 		ret = job_work(job, &err);
 	outcome = job_outcome(job, ret);
 	if (follows)
-		memory->ops->follow_end(memory, &follow, outcome == JOB_FINISH);
+		memory->ops->follow_end(memory, &follow, job_keeps(job, outcome));
 	job_end(job, outcome, &err);
 	job_tell(job);
 	/* After the end was told, since it may take a while: 70 ms at 12 TiB if each GiB has a page

@@ -2,7 +2,7 @@
  * Inside of libgmig: the engine's own struct, shared by memory, movers and jobs. Not installed.
  *
  * Locks, outermost first; a thread takes them only downwards:
- *   engine.lock    regions being added, the list of jobs, the fatal flag
+ *   engine.lock    regions being added, and where their new memory goes
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
  *   engine.check_lock   one audit that counts at a time
  *   stripe.lock    the shadow entries of a block, its sleepers and its claims
@@ -30,6 +30,7 @@ struct claim;
 struct fault;
 struct frames;
 struct ledger;
+struct preference;
 struct region_kind;
 
 /* A thread asleep on a block that is being moved. guarded by stripe.lock */
@@ -53,10 +54,10 @@ struct region {
 	uint64_t gfn, pages;
 	uint8_t *hva;
 	void *reserved;
-	atomic_uint preferred_node;  /* host node that first touches are served from; written under
-				     * engine.lock, like the next two */
-	uint64_t preferred_owner;    /* the job that set it last and still runs; 0: none */
-	unsigned int preferred_base; /* what it was before the jobs that run set it */
+	/* Host node that first touches are served from; written under engine.lock, like the next two. */
+	atomic_uint preferred_node;
+	struct preference *preferences; /* of jobs that run, the newest first: it decides */
+	unsigned int base_node;		/* decides when no job that runs has one */
 };
 
 struct vnode {

@@ -56,37 +56,13 @@ static int guest_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shado
 
 /* ---- Memory that is not there yet ---------------------------------------------------------------- */
 
-/* Where the region's new memory goes when no job that runs has a say. */
-static unsigned int base_node(struct gmig *gmig, const struct region *region)
-{
-	unsigned int node;
-
-	pthread_mutex_lock(&gmig->lock);
-	node =
-	    region->preferred_owner ? region->preferred_base : atomic_load(&region->preferred_node);
-	pthread_mutex_unlock(&gmig->lock);
-	return node;
-}
-
-/* GMIG_NO_NODE: the region takes no part, or stays where it is. */
-static unsigned int follow_target(struct gmig *gmig, const struct region *region,
-				  const struct memory_follow *follow)
-{
-	if (!takes_part(follow->spec, region))
-		return GMIG_NO_NODE;
-	return follow->target(follow->arg, base_node(gmig, region));
-}
-
 static void guest_follow_end(struct memory *memory, const struct memory_follow *follow, bool keep)
 {
 	struct gmig *gmig = engine_of(memory);
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
-		struct region *region = &gmig->regions[i];
-
-		region_prefer_end(gmig, region, follow->owner,
-				  keep ? follow_target(gmig, region, follow) : GMIG_NO_NODE);
-	}
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		if (takes_part(follow->spec, &gmig->regions[i]))
+			region_prefer_end(gmig, &gmig->regions[i], follow, keep);
 }
 
 static int guest_follow(struct memory *memory, const struct memory_follow *follow,
@@ -95,13 +71,9 @@ static int guest_follow(struct memory *memory, const struct memory_follow *follo
 	struct gmig *gmig = engine_of(memory);
 	int ret = 0;
 
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++) {
-		struct region *region = &gmig->regions[i];
-		unsigned int to = follow_target(gmig, region, follow);
-
-		if (to != GMIG_NO_NODE)
-			ret = region_prefer(gmig, region, follow->owner, to, err);
-	}
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++)
+		if (takes_part(follow->spec, &gmig->regions[i]))
+			ret = region_prefer(gmig, &gmig->regions[i], follow, err);
 	if (ret)
 		guest_follow_end(memory, follow, false);
 	else

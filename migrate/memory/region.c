@@ -5,6 +5,7 @@
 #include "ledger.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 /*
@@ -44,40 +45,93 @@ static int region_bind(struct gmig *gmig, const struct region *region, unsigned 
 	return gmig_fail(err, ret, "mbind(2) to node %u: %s", node, gmig_errno_name(ret));
 }
 
-int region_prefer(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int node,
+/* ---- Where new memory goes: callers hold engine.lock ------------------------------------------ */
+
+/* A job's say. Kept until the job ends: the one below it counts again then. */
+struct preference {
+	struct preference *next;
+	uint64_t owner;
+	unsigned int node;
+};
+
+static int preference_apply(struct gmig *gmig, struct region *region, struct gmig_error *err)
+{
+	unsigned int node = region->preferences ? region->preferences->node : region->base_node;
+	int ret = 0;
+
+	if (node != atomic_load(&region->preferred_node))
+		ret = region_bind(gmig, region, node, err);
+	if (!ret)
+		atomic_store(&region->preferred_node, node);
+	return ret;
+}
+
+static int preference_add(struct gmig *gmig, struct region *region, uint64_t owner,
+			  unsigned int node, struct gmig_error *err)
+{
+	struct preference *own = malloc(sizeof(*own));
+	int ret;
+
+	if (!own)
+		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	*own = (struct preference){region->preferences, owner, node};
+	region->preferences = own;
+	ret = preference_apply(gmig, region, err);
+	if (ret) {
+		region->preferences = own->next;
+		free(own);
+	}
+	return ret;
+}
+
+/* GMIG_NO_NODE: the job had none. */
+static unsigned int preference_remove(struct region *region, uint64_t owner)
+{
+	struct preference **link = &region->preferences, *own;
+	unsigned int node = GMIG_NO_NODE;
+
+	while (*link && (*link)->owner != owner)
+		link = &(*link)->next;
+	own = *link;
+	if (own) {
+		node = own->node;
+		*link = own->next;
+		free(own);
+	}
+	return node;
+}
+
+int region_prefer(struct gmig *gmig, struct region *region, const struct memory_follow *follow,
 		  struct gmig_error *err)
 {
-	unsigned int before = atomic_load(&region->preferred_node);
+	unsigned int node;
 	int ret = 0;
 
 	pthread_mutex_lock(&gmig->lock);
-	if (before != node)
-		ret = region_bind(gmig, region, node, err);
-	if (!ret) {
-		if (!region->preferred_owner)
-			region->preferred_base = before;
-		region->preferred_owner = owner;
-		atomic_store(&region->preferred_node, node);
-	}
+	node = follow->target(follow->arg, region->base_node);
+	if (node != GMIG_NO_NODE)
+		ret = preference_add(gmig, region, follow->owner, node, err);
 	pthread_mutex_unlock(&gmig->lock);
 	return ret;
 }
 
-void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int keep)
+void region_prefer_end(struct gmig *gmig, struct region *region, const struct memory_follow *follow,
+		       bool keep)
 {
-	struct gmig_error err;
+	unsigned int node;
 
 	pthread_mutex_lock(&gmig->lock);
-	if (region->preferred_owner == owner) {
-		region->preferred_owner = 0;
-		if (keep == GMIG_NO_NODE &&
-		    !region_bind(gmig, region, region->preferred_base, &err))
-			atomic_store(&region->preferred_node, region->preferred_base);
-	} else if (keep != GMIG_NO_NODE) {
-		region->preferred_base = keep;
-	}
+	node = preference_remove(region, follow->owner);
+	if (node == GMIG_NO_NODE)
+		node = follow->target(follow->arg, region->base_node);
+	if (keep && node != GMIG_NO_NODE)
+		region->base_node = node;
+	/* A node that is not to be had any more: what serves now goes on to. */
+	preference_apply(gmig, region, NULL);
 	pthread_mutex_unlock(&gmig->lock);
 }
+
+/* ---- Regions ----------------------------------------------------------------------------------- */
 
 static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 			struct gmig_error *err)
@@ -223,6 +277,7 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;
 	region->reserved = NULL;
+	region->base_node = spec->host_node;
 	atomic_store(&region->preferred_node, spec->host_node);
 	ret = region_build(gmig, region, err);
 	if (ret) {

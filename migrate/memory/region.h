@@ -36,16 +36,17 @@ struct region_kind {
 extern const struct region_kind region_ram;
 
 /*
- * First touches of the region are served from `node` from now on, for the job `owner`. -EACCES: the
- * process may not use that node; -ENODEV: it is not there; -EPERM: mbind(2) is refused. On an error
- * nothing has changed.
+ * First touches of the region are served from where its pages go by `follow`, as long as that job runs
+ * and no later one says otherwise. 0 also when nothing changes. -EACCES: the process may not use that
+ * node; -ENODEV: it is not there; -EPERM: mbind(2) is refused; -ENOMEM. On an error nothing has changed.
  */
-int region_prefer(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int node,
+int region_prefer(struct gmig *gmig, struct region *region, const struct memory_follow *follow,
 		  struct gmig_error *err);
 /*
- * That job has ended. keep: the node on which its memory lies now; GMIG_NO_NODE: it was not moved, and the
- * region goes back to where it was before any of the jobs that run, unless another one has set it since.
+ * That job has ended; it may have preferred nothing. keep: the region's memory lies by now where it goes
+ * by `follow`, and so shall what is new, once no job says otherwise. Else as if the job had never been.
  */
-void region_prefer_end(struct gmig *gmig, struct region *region, uint64_t owner, unsigned int keep);
+void region_prefer_end(struct gmig *gmig, struct region *region, const struct memory_follow *follow,
+		       bool keep);
 
 #endif
