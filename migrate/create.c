@@ -52,6 +52,7 @@ static int engine_choose(struct gmig *gmig, struct gmig_error *err)
 		return 0;
 	}
 	ret = gmig_probe_features_with(gmig->sys, &features);
+	gmig->thp = features.thp == GMIG_FEATURE_OK && !gmig->options.small_pages;
 	if (!ret)
 		ret = engine_refuse(gmig, &features);
 	if (!ret)

@@ -204,6 +204,9 @@ int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void
 /* bytes[n] = bytes of `vnode` that lie on host node n, by the shadow table. -EINVAL no such vnode. */
 int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES]);
 
+/* Bytes of `vnode` that are in swap, and so on no node. -EINVAL no such vnode. */
+int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes);
+
 struct gmig_stats {
 	uint64_t page_bytes_2m, page_bytes_4k;	   /* mapped guest memory, by page size */
 	uint64_t pool_bytes[GMIG_MAX_NODES];	   /* frames no guest address uses */
@@ -227,6 +230,11 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
 
 enum gmig_mode { GMIG_MODE_READABLE, GMIG_MODE_BLOCK };
 enum gmig_frames { GMIG_FRAMES_AUTO, GMIG_FRAMES_FRESH, GMIG_FRAMES_RECYCLED };
+
+/* Huge pages: PREFER: small pages where the target node has no huge one; KEEP: -ENOMEM then; SPLIT: small pages only. */
+enum gmig_huge { GMIG_HUGE_PREFER, GMIG_HUGE_KEEP, GMIG_HUGE_SPLIT };
+/* Pages in swap: MOVE: they are read in, on the target node, at the job's rate; SKIP: they stay, -ENODATA. */
+enum gmig_swapped { GMIG_SWAPPED_MOVE, GMIG_SWAPPED_SKIP };
 
 enum gmig_job_state {
 	GMIG_JOB_CREATED,
@@ -252,6 +260,8 @@ struct gmig_job_spec {
 	enum gmig_mode mode;
 	enum gmig_frames
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
+	enum gmig_huge huge;
+	enum gmig_swapped swapped;
 	const char *mover; /* NULL: the memory's own, "uffd" or "kernel" */
 	/*
 	 * 0 = no limit. Bytes are paid for before they are moved: at 10 KiB/s the first 2 MiB block moves after 205 s, and a

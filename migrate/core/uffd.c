@@ -133,6 +133,8 @@ static void scan_add(struct uffd_scan *scan, uintptr_t block, const struct page_
 	bool zero = region->categories & PAGE_IS_PFNZERO;
 
 	bits_set_range(&scan->present, first, count);
+	if (region->categories & PAGE_IS_SWAPPED)
+		bits_set_range(&scan->swapped, first, count);
 	if (zero)
 		bits_set_range(&scan->zero, first, count);
 	if (!(region->categories & PAGE_IS_WRITTEN))

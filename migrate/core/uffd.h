@@ -39,6 +39,7 @@ int uffd_move(const struct gmig_sys *sys, const struct uffd_move *move, size_t *
 struct uffd_scan {
 	bool huge;	       /* one whole huge page */
 	struct bits present;   /* mapped, or in swap */
+	struct bits swapped;   /* of these, in swap */
 	struct bits zero;      /* the shared zero page: no frame */
 	struct bits protected; /* write-protected by userfaultfd */
 };

@@ -207,7 +207,8 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 struct pick {
 	struct block *block;
 	struct mover_ticket *ticket;
-	struct bits busy; /* claimed by another job */
+	struct bits busy;    /* claimed by another job */
+	struct bits skipped; /* in swap, and to be left there */
 	bool found;
 };
 
@@ -224,7 +225,12 @@ static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	target = plan_target(&pick->block->job->plan, gfn, entry->node);
 	if (target == GMIG_NO_NODE)
 		return 0;
-	if (entry->state != SHADOW_PRESENT) {
+	if (entry->state == SHADOW_SWAPPED &&
+	    pick->block->job->work.spec.swapped == GMIG_SWAPPED_SKIP) {
+		bits_set_range(&pick->skipped, first, count);
+		return 0;
+	}
+	if (entry->state != SHADOW_PRESENT && entry->state != SHADOW_SWAPPED) {
 		bits_set_range(&pick->busy, first, count);
 		return 0;
 	}
@@ -250,6 +256,8 @@ static bool pick_next(struct block *block, struct mover_ticket *ticket)
 	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, pick_visit, &pick);
 	note(block->job, block->gfn, &pick.busy, -EBUSY);
 	bits_remove(&block->work, &pick.busy);
+	note(block->job, block->gfn, &pick.skipped, -ENODATA);
+	bits_remove(&block->work, &pick.skipped);
 	return pick.found;
 }
 
@@ -328,6 +336,19 @@ static void round_settle(struct job_worker *worker, struct mover_ticket *ticket)
 	note_errors(job, ticket, &stayed);
 }
 
+static int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
+{
+	struct gmig_job *job = worker->job;
+	struct bits put_off = ticket->pages;
+	int ret = job->mover->prepare(&worker->mover, ticket);
+
+	note(job, ticket->block_gfn, &ticket->brought, (int)ticket->to);
+	bits_remove(&put_off, &ticket->pages);
+	bits_remove(&put_off, &ticket->brought);
+	note(job, ticket->block_gfn, &put_off, -EAGAIN);
+	return ret;
+}
+
 /* Returns how many pages were tried: pages that another job was faster with, or that no frame was
  * had for, were not. */
 static unsigned int round_run(struct job_worker *worker, unsigned int count)
@@ -338,7 +359,7 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 
 	for (unsigned int i = 0; i < count; i++) {
 		struct mover_ticket *ticket = &worker->tickets[i];
-		int ret = worker->job->mover->prepare(&worker->mover, ticket);
+		int ret = round_prepare(worker, ticket);
 
 		if (ret) {
 			note(worker->job, ticket->block_gfn, &ticket->pages, ret);

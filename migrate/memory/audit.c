@@ -32,7 +32,7 @@ struct block {
 	uint64_t gfn;
 	struct gmig_check *check;
 	bool whole;				     /* one 2M entry */
-	struct bits present, none, held;	     /* pages, by the table */
+	struct bits present, none, held, swapped;    /* pages, by the table */
 	struct shadow_entry entry[GMIG_BLOCK_PAGES]; /* whole: the first only */
 	struct uffd_scan scan;
 };
@@ -41,9 +41,10 @@ static int block_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 {
 	struct block *block = arg;
 	unsigned int page = (unsigned int)(gfn - block->gfn);
-	struct bits *bits = entry->state == SHADOW_PRESENT ? &block->present
-			    : entry->state == SHADOW_NONE  ? &block->none
-							   : &block->held;
+	struct bits *bits = entry->state == SHADOW_PRESENT   ? &block->present
+			    : entry->state == SHADOW_NONE    ? &block->none
+			    : entry->state == SHADOW_SWAPPED ? &block->swapped
+							     : &block->held;
 
 	block->whole = entry->order;
 	block->entry[page] = *entry;
@@ -59,6 +60,7 @@ static void block_read(struct block *block)
 	bits_clear_all(&block->present);
 	bits_clear_all(&block->none);
 	bits_clear_all(&block->held);
+	bits_clear_all(&block->swapped);
 	shadow_walk(block->gmig->shadow, block->gfn, GMIG_BLOCK_PAGES, block_visit, block);
 }
 
@@ -73,7 +75,8 @@ static bool block_agrees(const struct block *block)
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
 		if (block->present.word[i] & ~block->scan.present.word[i] ||
 		    block->present.word[i] & block->scan.protected.word[i] ||
-		    block->none.word[i] & block->scan.present.word[i])
+		    block->none.word[i] & block->scan.present.word[i] ||
+		    block->present.word[i] & block->scan.swapped.word[i] || block->swapped.word[i])
 			return false;
 	return true;
 }
@@ -101,18 +104,36 @@ static void change(const struct block *block, unsigned int page, enum shadow_eve
 		engine_log(block->gmig, GMIG_LOG_ERROR, "event=audit text=\"%s\"", err.text);
 }
 
+/* What is in swap lies on no node; what came back lies where the kernel put it. */
+static void check_swap(const struct block *block, unsigned int page, unsigned int pages)
+{
+	const struct shadow_entry *entry = &block->entry[page];
+	bool swapped = bits_get(&block->scan.swapped, page);
+
+	if (entry->state == SHADOW_PRESENT && swapped)
+		change(block, page, SHADOW_SWAP_OUT, 0);
+	else if (entry->state == SHADOW_SWAPPED && !swapped)
+		/* check_placement() asks which node it is */
+		change(block, page, SHADOW_CORRECT, entry->node);
+	else
+		return;
+	corrected(block, pages);
+}
+
 static void check_presence(const struct block *block, unsigned int page, unsigned int pages)
 {
 	const struct shadow_entry *entry = &block->entry[page];
 	bool present = bits_get(&block->scan.present, page);
 
-	if (entry->state == SHADOW_PRESENT && !present) {
+	if ((entry->state == SHADOW_PRESENT || entry->state == SHADOW_SWAPPED) && !present) {
 		change(block, page, SHADOW_DISCARD, 0);
 		corrected(block, pages);
 	} else if (entry->state == SHADOW_NONE && present) {
 		breach(block->check, I1, "gfn 0x%llx has memory that the table does not know of",
 		       (unsigned long long)(block->gfn + page));
 		change(block, page, SHADOW_TOUCH, atomic_load(&block->region->preferred_node));
+	} else {
+		check_swap(block, page, pages);
 	}
 	if (entry->state == SHADOW_PRESENT && bits_get(&block->scan.protected, page)) {
 		uint8_t *hva = region_hva(block->region, block->gfn + page);
@@ -177,7 +198,8 @@ static void count(const struct block *block)
 	long pages_each = block->whole ? GMIG_BLOCK_PAGES : 1;
 
 	for (unsigned int i = 0; i <= entries; i++) {
-		unsigned int here = i < entries && block->entry[i].state != SHADOW_NONE
+		unsigned int here = i < entries && block->entry[i].state != SHADOW_NONE &&
+					    block->entry[i].state != SHADOW_SWAPPED
 					? block->entry[i].node
 					: GMIG_NO_NODE;
 

@@ -5,7 +5,8 @@
 #include <errno.h>
 
 /* What an event does to the accounts; from: where the pages lie now. */
-static void post(struct gmig *gmig, const struct books_event *event, unsigned int from, long pages)
+static void post(struct gmig *gmig, const struct books_event *event, unsigned int from,
+		 bool swapped, long pages)
 {
 	const struct shadow_change *change = &event->change;
 	enum ledger_account other = event->memory == BOOKS_SLOT ? LEDGER_FLIGHT : LEDGER_OUTSIDE;
@@ -13,6 +14,7 @@ static void post(struct gmig *gmig, const struct books_event *event, unsigned in
 	    .vnode = event->region->vnode,
 	    .from = GMIG_NO_NODE,
 	    .to = GMIG_NO_NODE,
+	    .from_of = swapped ? LEDGER_SWAPPED : LEDGER_MAPPED,
 	    .from_to = other,
 	    .to_from = other,
 	    .pages = pages,
@@ -32,6 +34,10 @@ static void post(struct gmig *gmig, const struct books_event *event, unsigned in
 	case SHADOW_DISCARD:
 		map.from = from;
 		break;
+	case SHADOW_SWAP_OUT:
+		map.from = from;
+		map.from_to = LEDGER_SWAPPED;
+		break;
 	default:
 		return; /* it stays where it is */
 	}
@@ -50,7 +56,8 @@ int books_change(struct gmig *gmig, const struct books_event *event, struct gmig
 	/* Nobody else changes it between the two: the caller holds stripe.lock. */
 	ret = shadow_change(gmig->shadow, &event->change, NULL, err);
 	if (!ret)
-		post(gmig, event, before.node, event->change.order ? GMIG_BLOCK_PAGES : 1);
+		post(gmig, event, before.node, before.state == SHADOW_SWAPPED,
+		     event->change.order ? GMIG_BLOCK_PAGES : 1);
 	return ret;
 }
 
@@ -64,7 +71,7 @@ void books_change_block(struct gmig *gmig, const struct books_event *event, unsi
 		return;
 	shadow_change_block(gmig->shadow, &event->change, (uint16_t)from, pages, refused);
 	bits_remove(&done, refused);
-	post(gmig, event, from, bits_count(&done));
+	post(gmig, event, from, false, bits_count(&done));
 }
 
 int books_split(struct gmig *gmig, const struct region *region, uint64_t block_gfn)

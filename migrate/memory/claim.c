@@ -70,6 +70,19 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 			  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
 }
 
+int claim_split(struct claim *claim)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+	int ret;
+
+	pthread_mutex_lock(&stripe->lock);
+	ret = books_split(claim->gmig, claim->region, claim->block_gfn);
+	if (!ret)
+		claim->huge = false;
+	pthread_mutex_unlock(&stripe->lock);
+	return ret;
+}
+
 void claim_abandon(struct claim *claim)
 {
 	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);

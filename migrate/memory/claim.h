@@ -39,6 +39,8 @@ struct claim_result {
 /* All other pages stay on `from`. Wakes whoever waits for a page that is gone. */
 void claim_settle(struct claim *claim, const struct claim_result *result);
 
+/* A huge claim becomes one of 512 pages, and its entry 512. -ENOMEM: as it was. */
+int claim_split(struct claim *claim);
 /* Instead of settling; the claim itself may go out of scope. Its sleepers sleep on. */
 void claim_abandon(struct claim *claim);
 /* The engine ends. */

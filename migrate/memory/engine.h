@@ -75,6 +75,7 @@ struct gmig {
 	const struct gmig_sys *sys;
 	bool fake;
 	bool plain;
+	bool thp; /* huge pages are wanted, and the host has them */
 	char why_off[GMIG_ERROR_TEXT];
 
 	pthread_mutex_t lock;

@@ -11,6 +11,7 @@ struct ledger {
 	atomic_long pages[GMIG_MAX_NODES][LEDGER_ACCOUNTS];
 	atomic_long sizes[2];				  /* MAPPED pages of 4K and of 2M entries */
 	_Atomic(atomic_long *) resident[GMIG_MAX_VNODES]; /* by node */
+	atomic_long swapped[GMIG_MAX_VNODES];
 	uint64_t reached;	    /* guarded by lock, like the tally; 0: no count runs */
 	long tally[GMIG_MAX_NODES]; /* guarded by lock */
 };
@@ -89,11 +90,17 @@ void ledger_map(struct ledger *ledger, const struct ledger_map *map)
 	pthread_mutex_lock(&ledger->lock);
 	counted = map->position < ledger->reached;
 	if (map->from != GMIG_NO_NODE) {
-		transfer(ledger, map->from, LEDGER_MAPPED, map->from_to, map->pages);
-		add(&resident[map->from], -map->pages);
-		add(&ledger->sizes[map->huge], -map->pages);
-		if (counted)
-			ledger->tally[map->from] -= map->pages;
+		transfer(ledger, map->from, map->from_of, map->from_to, map->pages);
+		if (map->from_of == LEDGER_SWAPPED) {
+			add(&ledger->swapped[map->vnode], -map->pages);
+		} else {
+			add(&resident[map->from], -map->pages);
+			add(&ledger->sizes[map->huge], -map->pages);
+			if (counted)
+				ledger->tally[map->from] -= map->pages;
+		}
+		if (map->from_to == LEDGER_SWAPPED)
+			add(&ledger->swapped[map->vnode], map->pages);
 	}
 	if (map->to != GMIG_NO_NODE) {
 		transfer(ledger, map->to, map->to_from, LEDGER_MAPPED, map->pages);
@@ -123,6 +130,11 @@ long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned i
 	atomic_long *resident = atomic_load(&ledger->resident[vnode]);
 
 	return resident ? atomic_load_explicit(&resident[node], memory_order_relaxed) : 0;
+}
+
+long ledger_swapped(const struct ledger *ledger, unsigned int vnode)
+{
+	return atomic_load_explicit(&ledger->swapped[vnode], memory_order_relaxed);
 }
 
 static uint64_t size_pages(const struct ledger *ledger, bool huge)

@@ -8,9 +8,10 @@
  *   POOL         in a free slot of a pool
  *   FLIGHT       in a slot that somebody has taken
  *   QUARANTINE   broken frames, never used again
+ *   SWAPPED      a guest's, in swap: on no node. Counted for the node where it lay last
  *
  * Invariant I4: what the engine took from the kernel on a node (-OUTSIDE) is what it has there in
- * the other accounts. Double entry makes the sum true by construction, so the audit compares the
+ * the other accounts, but for what is swapped. Double entry makes the sum true by construction, so the audit compares the
  * accounts with the things themselves: MAPPED with the shadow table, POOL and FLIGHT with the slots.
  *
  * MAPPED pages are also kept by vnode and by page size, so that statistics cost nothing per block.
@@ -28,6 +29,7 @@ enum ledger_account {
 	LEDGER_POOL,
 	LEDGER_FLIGHT,
 	LEDGER_QUARANTINE,
+	LEDGER_SWAPPED,
 	LEDGER_ACCOUNTS,
 };
 
@@ -54,6 +56,7 @@ void ledger_relabel(struct ledger *ledger, unsigned int from, unsigned int to, l
 struct ledger_map {
 	unsigned int vnode;
 	unsigned int from, to;
+	enum ledger_account from_of; /* MAPPED, or SWAPPED */
 	enum ledger_account from_to, to_from;
 	long pages;
 	bool huge;	   /* by page size: of one 2M entry */
@@ -66,6 +69,8 @@ void ledger_split(struct ledger *ledger, long pages);
 long ledger_pages(const struct ledger *ledger, unsigned int node, enum ledger_account account);
 /* MAPPED pages of a vnode on a node; 0 for a vnode that has none. */
 long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned int node);
+/* SWAPPED pages of a vnode. */
+long ledger_swapped(const struct ledger *ledger, unsigned int vnode);
 /* MAPPED pages of 2M and of 4K entries. */
 void ledger_sizes(const struct ledger *ledger, uint64_t *pages_2m, uint64_t *pages_4k);
 

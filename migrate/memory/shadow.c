@@ -46,6 +46,7 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_PUTBACK] = REFUSED,
 	    [SHADOW_DISCARD] = REFUSED,
 	    [SHADOW_CORRECT] = REFUSED,
+	    [SHADOW_SWAP_OUT] = REFUSED,
 	},
     [SHADOW_PRESENT] =
 	{
@@ -56,6 +57,7 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_PUTBACK] = REFUSED,
 	    [SHADOW_DISCARD] = SHADOW_NONE,
 	    [SHADOW_CORRECT] = SHADOW_PRESENT,
+	    [SHADOW_SWAP_OUT] = SHADOW_SWAPPED,
 	},
     [SHADOW_CLAIMED] =
 	{
@@ -66,6 +68,7 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_PUTBACK] = SHADOW_PRESENT,
 	    [SHADOW_DISCARD] = SHADOW_NONE,
 	    [SHADOW_CORRECT] = REFUSED,
+	    [SHADOW_SWAP_OUT] = REFUSED,
 	},
     [SHADOW_COPYING] =
 	{
@@ -76,20 +79,32 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_PUTBACK] = SHADOW_PRESENT,
 	    [SHADOW_DISCARD] = REFUSED,
 	    [SHADOW_CORRECT] = REFUSED,
+	    [SHADOW_SWAP_OUT] = REFUSED,
+	},
+    [SHADOW_SWAPPED] =
+	{
+	    [SHADOW_TOUCH] = REFUSED,
+	    [SHADOW_CLAIM] = REFUSED,
+	    [SHADOW_CLOSE] = REFUSED,
+	    [SHADOW_SETTLE] = REFUSED,
+	    [SHADOW_PUTBACK] = REFUSED,
+	    [SHADOW_DISCARD] = SHADOW_NONE,
+	    [SHADOW_CORRECT] = SHADOW_PRESENT,
+	    [SHADOW_SWAP_OUT] = REFUSED,
 	},
 };
 
 const char *shadow_state_name(enum shadow_state state)
 {
-	static const char *const names[] = {"none", "present", "claimed", "copying"};
+	static const char *const names[] = {"none", "present", "claimed", "copying", "swapped"};
 
 	return (unsigned int)state < SHADOW_STATES ? names[state] : "unknown";
 }
 
 const char *shadow_event_name(enum shadow_event event)
 {
-	static const char *const names[] = {"touch",   "claim",	  "close",  "settle",
-					    "putback", "discard", "correct"};
+	static const char *const names[] = {"touch",   "claim",	  "close",   "settle",
+					    "putback", "discard", "correct", "swap-out"};
 
 	return (unsigned int)event < SHADOW_EVENTS ? names[event] : "unknown";
 }

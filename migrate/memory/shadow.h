@@ -15,6 +15,9 @@
  *    +------------|--+----------------+   |                 |
  *                 +-----------------------+-----------------+
  *
+ * PRESENT --swap-out--> SWAPPED --correct--> PRESENT, or --discard--> NONE: the kernel's doing, which the
+ * audit notes. `node` is where the page lay last.
+ *
  * A refused change (wrong state for the event) is -EPERM with a text that names gfn, state and
  * event; -EAGAIN: the entry has another order than the caller thought, or is being joined with its
  * neighbours now (some us): look again.
@@ -24,15 +27,23 @@
 
 #include "../core/bits.h"
 
-enum shadow_state { SHADOW_NONE, SHADOW_PRESENT, SHADOW_CLAIMED, SHADOW_COPYING, SHADOW_STATES };
+enum shadow_state {
+	SHADOW_NONE,
+	SHADOW_PRESENT,
+	SHADOW_CLAIMED,
+	SHADOW_COPYING,
+	SHADOW_SWAPPED,
+	SHADOW_STATES,
+};
 enum shadow_event {
 	SHADOW_TOUCH,	/* NONE -> PRESENT: a frame was put in */
 	SHADOW_CLAIM,	/* PRESENT -> CLAIMED: a job owns it */
 	SHADOW_CLOSE,	/* CLAIMED -> COPYING: a right is about to be taken away */
 	SHADOW_SETTLE,	/* COPYING -> PRESENT on the target node */
 	SHADOW_PUTBACK, /* CLAIMED, COPYING -> PRESENT on the source node */
-	SHADOW_DISCARD, /* PRESENT, CLAIMED -> NONE: the content is gone (hole, balloon) */
-	SHADOW_CORRECT, /* PRESENT -> PRESENT: node was believed wrongly (audit) */
+	SHADOW_DISCARD, /* PRESENT, CLAIMED, SWAPPED -> NONE: the content is gone (hole, balloon) */
+	SHADOW_CORRECT, /* PRESENT, SWAPPED -> PRESENT: node was believed wrongly, or it is back (audit) */
+	SHADOW_SWAP_OUT, /* PRESENT -> SWAPPED: the kernel has it in swap (audit) */
 	SHADOW_EVENTS,
 };
 

@@ -58,7 +58,7 @@ static bool may_collapse(uint64_t word)
 	struct shadow_entry entry;
 
 	unpack(word, 0, &entry);
-	return entry.state != SHADOW_PRESENT;
+	return entry.state != SHADOW_PRESENT && entry.state != SHADOW_SWAPPED;
 }
 
 static bool alike(const struct table *table)

@@ -50,6 +50,14 @@ int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MA
 	return 0;
 }
 
+int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes)
+{
+	if (vnode >= GMIG_MAX_VNODES)
+		return -EINVAL;
+	*bytes = bytes_of(ledger_swapped(gmig->ledger, vnode));
+	return 0;
+}
+
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 {
 	memset(stats, 0, sizeof(*stats));

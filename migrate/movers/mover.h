@@ -44,12 +44,15 @@ struct mover_worker {
 
 /* One block's pages that go from one node to one other. */
 struct mover_ticket {
-	/* the job's; prepare may change huge from true to false, and take pages away that it notes an error for */
+	/* the job's; prepare may take pages away: those brought to their goal, and some for another pass */
 	uint64_t block_gfn;
 	unsigned int from, to;
 	bool huge; /* as one 2M page: then pages are all */
 	struct bits pages;
 	struct claim claim; /* memory's */
+
+	struct bits
+	    brought; /* by prepare: pages that are on `to` already, as those read in from swap */
 
 	/* results: of each page of `pages` one of moved, gone, or an error */
 	struct bits moved;
@@ -60,7 +63,8 @@ struct mover_ticket {
 
 	/* the mover's */
 	struct slot *target, *source;
-	bool split; /* the kernel shows the block no longer as one huge page */
+	bool demote; /* move as small pages what is claimed as one huge page */
+	bool split;  /* the kernel shows the block no longer as one huge page */
 };
 
 struct mover {

@@ -470,6 +470,7 @@ static void small_move(const struct request *request, struct mover_ticket *resul
 static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 {
 	struct gmig *gmig = engine_of(worker->job->memory);
+	int ret = ticket->demote ? uffd_frames_demote(worker, ticket) : 0;
 	const struct request request = {
 	    .gmig = gmig,
 	    .region = ticket->claim.region,
@@ -485,7 +486,9 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	};
 	int uffd = gmig->vnodes[request.region->vnode].uffd;
 
-	if (request.huge)
+	if (ret)
+		run_fail(&(struct run){.result = ticket}, 0, GMIG_BLOCK_PAGES, ret);
+	else if (request.huge)
 		huge_move(&request, ticket, uffd);
 	else
 		small_move(&request, ticket, uffd);

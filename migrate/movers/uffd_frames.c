@@ -1,20 +1,25 @@
 #include "uffd_frames.h"
 
 #include "../core/uffd.h"
+#include "../memory/audit.h"
 #include "../memory/fault.h"
 #include "../memory/frame.h"
 #include "../memory/region.h"
+#include "../memory/rejoin.h"
 #include "uffd_zeroer.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define FULL_ENOUGH	 4 /* refusals in a row after which a node is not asked again in this pass */
 #define FRAGMENTED_BYTES (64ull << 20)
+#define JOIN_FAILURES	 4 /* in a row, after which a job joins no more */
 
 /* A job's. */
 struct uffd_job {
 	atomic_uint full[GMIG_MAX_NODES]; /* times in a row that a node had no frame */
+	atomic_uint join_failures;
 };
 
 /* A worker's. */
@@ -95,7 +100,7 @@ static bool is_fragmented(const struct mover_job *job, unsigned int node)
 	return gmig_topology_free_bytes(job->topology, node) > FRAGMENTED_BYTES;
 }
 
-/* The block is no longer one huge page: so says the table now. */
+/* The block is no longer one huge page: so says the table now. Caller holds no claim of it. */
 static int split(struct mover_job *job, uint64_t block_gfn)
 {
 	struct gmig *gmig = engine_of(job->memory);
@@ -129,13 +134,17 @@ static int take_target(struct mover_worker *worker, struct mover_ticket *ticket)
 
 	if (atomic_load(&shared->full[ticket->to]) >= FULL_ENOUGH)
 		return -ENOMEM;
+	if (want.huge && job->spec.huge == GMIG_HUGE_SPLIT)
+		want.huge = false;
 	ret = frame_take(frames_of(job), &want, &ticket->target);
-	if (ticket->huge &&
+	if (want.huge && job->spec.huge == GMIG_HUGE_PREFER &&
 	    (ret == -ENOSPC || (ret == -ENOMEM && is_fragmented(job, ticket->to)))) {
 		want.huge = false;
 		ret = frame_take(frames_of(job), &want, &ticket->target);
-		ticket->split = !ret;
 	}
+	if (ret == -ENOSPC)
+		ret = -ENOMEM; /* of the kind that was asked for */
+	ticket->demote = !ret && ticket->huge && !want.huge;
 	if (ret == -ENOMEM)
 		atomic_fetch_add(&shared->full[ticket->to], 1);
 	else if (!ret)
@@ -144,26 +153,19 @@ static int take_target(struct mover_worker *worker, struct mover_ticket *ticket)
 }
 
 /*
- * The entry is split last, when all that a small move needs is there: a lost race or a missing slot
- * must not cost the guest a huge page.
+ * The entry of a huge block that moves as small pages is split when it is claimed (uffd_frames_demote):
+ * a lost race or a missing slot must not cost the guest a huge page.
  */
 static int take_frames(struct mover_worker *worker, struct mover_ticket *ticket)
 {
 	struct uffd_worker *own = worker->state;
-	struct frame_want hole = {.node = ticket->from, .worker = own->index, .huge = ticket->huge};
+	struct frame_want hole = {.node = ticket->from, .worker = own->index};
 	int ret = take_target(worker, ticket);
 
 	if (ret)
 		return ret;
-	hole.huge = ticket->huge && !ticket->split;
+	hole.huge = ticket->huge && !ticket->demote;
 	ret = frame_hole(frames_of(worker->job), &hole, &ticket->source);
-	if (!ret && ticket->split) {
-		ret = split(worker->job, ticket->block_gfn);
-		ticket->huge = false;
-		ticket->split = false;
-		if (ret)
-			frame_give(frames_of(worker->job), ticket->source);
-	}
 	if (ret) {
 		frame_give(frames_of(worker->job), ticket->target);
 		ticket->target = ticket->source = NULL;
@@ -171,11 +173,88 @@ static int take_frames(struct mover_worker *worker, struct mover_ticket *ticket)
 	return ret;
 }
 
+int uffd_frames_demote(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	int ret = claim_split(&ticket->claim);
+
+	if (ret)
+		return ret;
+	ticket->huge = false;
+	atomic_fetch_add(&worker->job->thp_split, 1);
+	return 0;
+}
+
+/* ---- Pages in swap --------------------------------------------------------------------------------- */
+
+struct swapped {
+	uint64_t block_gfn;
+	struct bits out, on_target;
+	unsigned int to;
+};
+
+static int swapped_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct swapped *swapped = arg;
+	unsigned int first = (unsigned int)(gfn - swapped->block_gfn);
+
+	if (entry->state == SHADOW_SWAPPED)
+		bits_set_range(&swapped->out, first, 1u << entry->order);
+	else if (entry->state == SHADOW_PRESENT && entry->node == swapped->to)
+		bits_set_range(&swapped->on_target, first, 1u << entry->order);
+	return 0;
+}
+
+static void find_swapped(struct gmig *gmig, const struct mover_ticket *ticket,
+			 struct swapped *swapped)
+{
+	*swapped = (struct swapped){.block_gfn = ticket->block_gfn, .to = ticket->to};
+	shadow_walk(gmig->shadow, ticket->block_gfn, GMIG_BLOCK_PAGES, swapped_visit, swapped);
+}
+
+/*
+ * Have the kernel read in what is swapped out. The region's policy prefers the target by now, so that most of it is
+ * where it should be at once; what is not is moved like any other page. A page that is moved while it is in swap could
+ * keep its userfaultfd bit for good, and MADV_COLLAPSE would refuse the block from then on.
+ */
+static void bring_from_swap(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct gmig *gmig = engine_of(worker->job->memory);
+	struct region *region = engine_region_of_gfn(gmig, ticket->block_gfn);
+	const struct audit audit = {.check = NULL};
+	unsigned int first = 0, count;
+	struct swapped swapped;
+	struct bits before;
+
+	find_swapped(gmig, ticket, &swapped);
+	if (bits_empty(&swapped.out))
+		return;
+	before = swapped.out;
+	while ((count = bits_run(&swapped.out, &first))) {
+		gmig->sys->advise(region_hva(region, ticket->block_gfn + first),
+				  count * GMIG_PAGE_BYTES, MADV_POPULATE_READ);
+		first += count;
+	}
+	/* The books learn from the kernel where it put them. */
+	audit_run(gmig, region, ticket->block_gfn, GMIG_BLOCK_PAGES, &audit);
+	find_swapped(gmig, ticket, &swapped);
+	bits_remove(&ticket->pages, &swapped.out);
+	for (unsigned int i = bits_next(&before, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&before, i + 1, true))
+		if (bits_get(&swapped.on_target, i) && bits_get(&ticket->pages, i))
+			bits_set(&ticket->brought, i);
+	bits_remove(&ticket->pages, &ticket->brought);
+}
+
 int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket)
 {
 	struct uffd_worker *own = worker->state;
-	int ret = take_frames(worker, ticket);
+	int ret;
 
+	if (!ticket->huge)
+		bring_from_swap(worker, ticket);
+	if (bits_empty(&ticket->pages))
+		return 0;
+	ret = take_frames(worker, ticket);
 	if (own->zeroer)
 		uffd_zeroer_wake(own->zeroer, ticket->from, ticket->to, ret == -ENOMEM);
 	return ret == 0 || ret == -ENOMEM ? ret : -EAGAIN;
@@ -237,6 +316,27 @@ static void trim(struct mover_worker *worker, const struct mover_ticket *ticket)
 		frame_trim(frames_of(worker->job), ticket->from);
 }
 
+/* A block that is whole on the target becomes one huge page again; not for ever where that does not work. */
+static void rejoin(struct mover_worker *worker, const struct mover_ticket *ticket)
+{
+	struct mover_job *job = worker->job;
+	struct gmig *gmig = engine_of(job->memory);
+	struct uffd_job *shared = job->state;
+	int ret;
+
+	if (ticket->huge || bits_empty(&ticket->moved) || !gmig->thp ||
+	    job->spec.huge == GMIG_HUGE_SPLIT ||
+	    atomic_load(&shared->join_failures) >= JOIN_FAILURES)
+		return;
+	ret = rejoin_block(gmig, ticket->claim.region, ticket->block_gfn, job->id);
+	if (!ret)
+		atomic_fetch_add(&job->thp_joined, 1);
+	if (!ret)
+		atomic_store(&shared->join_failures, 0);
+	else if (ret != -EBUSY)
+		atomic_fetch_add(&shared->join_failures, 1);
+}
+
 void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket)
 {
 	/* A slot that holds what could not be put back holds the guest's content: it is nobody's frame. */
@@ -245,4 +345,5 @@ void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket
 	check_huge(worker->job, ticket);
 	give_frames(worker, ticket);
 	trim(worker, ticket);
+	rejoin(worker, ticket);
 }

@@ -281,6 +281,8 @@ static int advise_fragmented(void *memory, size_t bytes, int advice)
 {
 	if (advice == MADV_HUGEPAGE && atomic_load(&fragmented))
 		advice = MADV_NOHUGEPAGE;
+	if (advice == MADV_COLLAPSE && atomic_load(&fragmented))
+		return -ENOMEM;
 	return gmig_sys_real.advise(memory, bytes, advice);
 }
 
@@ -312,6 +314,10 @@ START_TEST(without_huge_frames_blocks_move_as_small_pages)
 	rig_move(&rig, &back, &info);
 	ck_assert_uint_eq(info.moved_bytes, BYTES);
 	ck_assert_uint_eq(info.thp_split, 0);
+	/* There are huge pages again: the blocks become what they were. */
+	ck_assert_uint_eq(info.thp_joined, BYTES / GMIG_BLOCK_BYTES);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.page_bytes_2m, BYTES);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	rig_assert_clean(&rig);

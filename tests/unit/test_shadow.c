@@ -80,6 +80,8 @@ static void bring_to(uint64_t gfn, unsigned int order, enum shadow_state state)
 		must(gfn, order, SHADOW_CLAIM, 2);
 	if (state == SHADOW_COPYING)
 		must(gfn, order, SHADOW_CLOSE, 0);
+	if (state == SHADOW_SWAPPED)
+		must(gfn, order, SHADOW_SWAP_OUT, 0);
 	ck_assert_int_eq(at(gfn).state, state);
 }
 
@@ -125,6 +127,9 @@ static const struct step model[SHADOW_STATES][SHADOW_EVENTS] = {
     [SHADOW_NONE] = {[SHADOW_TOUCH] = {true, SHADOW_PRESENT, 3, NO_NODE, 0}},
     [SHADOW_PRESENT] = {[SHADOW_CLAIM] = {true, SHADOW_CLAIMED, 1, 3, 77},
 			[SHADOW_DISCARD] = {true, SHADOW_NONE, NO_NODE, NO_NODE, 0},
+			[SHADOW_CORRECT] = {true, SHADOW_PRESENT, 3, NO_NODE, 0},
+			[SHADOW_SWAP_OUT] = {true, SHADOW_SWAPPED, 1, NO_NODE, 0}},
+    [SHADOW_SWAPPED] = {[SHADOW_DISCARD] = {true, SHADOW_NONE, NO_NODE, NO_NODE, 0},
 			[SHADOW_CORRECT] = {true, SHADOW_PRESENT, 3, NO_NODE, 0}},
     [SHADOW_CLAIMED] = {[SHADOW_CLOSE] = {true, SHADOW_COPYING, 1, 2, 77},
 			[SHADOW_PUTBACK] = {true, SHADOW_PRESENT, 1, NO_NODE, 0},
@@ -399,7 +404,7 @@ START_TEST(collapse_joins_entries_that_are_alike)
 	ck_assert_int_eq(shadow_split(shadow, 0), 0);
 	for (uint64_t gfn = 0; gfn < 512; gfn++)
 		bring_to(gfn, 0, state);
-	if (state == SHADOW_PRESENT) {
+	if (state == SHADOW_PRESENT || state == SHADOW_SWAPPED) {
 		/* Nobody owns them: the frames need not be one huge page. */
 		ck_assert_int_eq(shadow_collapse(shadow, 5), -EBUSY);
 		return;
