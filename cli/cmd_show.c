@@ -52,34 +52,58 @@ static uint64_t node_cells(FILE *rows, const json_t *map, const struct gmig_node
 	return sum;
 }
 
+/* Is any of the guest's memory swapped out? A column for it is there only then. */
+static bool any_swapped(const json_t *vnodes)
+{
+	uint64_t swapped = 0;
+	size_t i;
+	json_t *vnode;
+
+	json_array_foreach (vnodes, i, vnode)
+		swapped += cli_number(vnode, "swapped_bytes");
+	return swapped;
+}
+
+static void vnode_row(FILE *rows, const json_t *vnode, const struct gmig_node_set *nodes,
+		      bool swapped)
+{
+	uint64_t bytes = cli_number(vnode, "bytes");
+	uint64_t sum = cli_number(vnode, "swapped_bytes");
+	char size[UNITS_TEXT];
+
+	fprintf(rows, "vnode %llu\t%s", (unsigned long long)cli_number(vnode, "id"),
+		units_size(bytes, size));
+	sum += node_cells(rows, json_object_get(vnode, "resident"), nodes);
+	if (swapped)
+		fprintf(rows, "\t%s", units_size(cli_number(vnode, "swapped_bytes"), size));
+	fprintf(rows, "\t%s\n", units_size(bytes > sum ? bytes - sum : 0, size));
+}
+
+static void frames_row(FILE *rows, const json_t *guest, const char *name,
+		       const struct gmig_node_set *nodes)
+{
+	fprintf(rows, "%s\t", name);
+	node_cells(rows, json_object_get(guest, name), nodes);
+	fputs("\n", rows);
+}
+
 static void residency_rows(FILE *rows, const json_t *guest)
 {
 	const json_t *vnodes = json_object_get(guest, "vnodes");
 	struct gmig_node_set nodes = nodes_of_guest(guest);
-	char size[UNITS_TEXT];
+	bool swapped = any_swapped(vnodes);
 	size_t i;
 	json_t *vnode;
 
 	fputs("memory\t>size", rows);
 	gmig_node_set_each (node, &nodes)
 		fprintf(rows, "\t>node %u", node);
-	fputs("\t>untouched\n", rows);
-	json_array_foreach (vnodes, i, vnode) {
-		uint64_t bytes = cli_number(vnode, "bytes"), sum;
-
-		fprintf(rows, "vnode %llu\t%s", (unsigned long long)cli_number(vnode, "id"),
-			units_size(bytes, size));
-		sum = node_cells(rows, json_object_get(vnode, "resident"), &nodes);
-		fprintf(rows, "\t%s\n", units_size(bytes > sum ? bytes - sum : 0, size));
-	}
-	fputs("pool\t", rows);
-	node_cells(rows, json_object_get(guest, "pool"), &nodes);
-	fputs("\t\n", rows);
-	if (!json_object_size(json_object_get(guest, "quarantine")))
-		return;
-	fputs("quarantine\t", rows);
-	node_cells(rows, json_object_get(guest, "quarantine"), &nodes);
-	fputs("\t\n", rows);
+	fprintf(rows, "%s\t>untouched\n", swapped ? "\t>swapped" : "");
+	json_array_foreach (vnodes, i, vnode)
+		vnode_row(rows, vnode, &nodes, swapped);
+	frames_row(rows, guest, "pool", &nodes);
+	if (json_object_size(json_object_get(guest, "quarantine")))
+		frames_row(rows, guest, "quarantine", &nodes);
 }
 
 static void times_rows(FILE *rows, const json_t *guest)
@@ -89,6 +113,19 @@ static void times_rows(FILE *rows, const json_t *guest)
 	cli_times_table(rows, guest);
 	if (probe)
 		cli_percentiles_row(rows, "gap in the guest", json_object_get(probe, "gap_ns"));
+}
+
+/* How old the picture is: what others have moved since then is not in it. */
+static void print_age(const json_t *guest)
+{
+	const json_t *age = json_object_get(guest, "age_seconds");
+	char text[UNITS_TEXT];
+
+	if (json_is_number(age))
+		printf("compared with the kernel %s ago\n",
+		       units_ns((uint64_t)(json_number_value(age) * 1e9), text));
+	else if (age)
+		puts("not yet compared with the kernel: --fresh does that");
 }
 
 static void print_head(const json_t *guest)
@@ -117,6 +154,7 @@ static void print_guest(const struct cli_args *args, const json_t *guest)
 
 	(void)args;
 	print_head(guest);
+	print_age(guest);
 	putchar('\n');
 	cli_print_rows(residency_rows, guest);
 	putchar('\n');

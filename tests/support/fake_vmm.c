@@ -174,6 +174,7 @@ static int fake_residency(void *opaque, const json_t *arguments, json_t **result
 	(void)err;
 	fake_log(json_is_true(json_object_get(arguments, "fresh")) ? "fresh" : "residency");
 	*result = fake_guest();
+	json_object_update(*result, fake.more);
 	return 0;
 }
 
@@ -329,6 +330,7 @@ void fake_teardown(void)
 	json_decref(fake.last);
 	json_decref(fake.arguments);
 	json_decref(fake.ports);
+	json_decref(fake.more);
 	snprintf(directory, sizeof(directory), "%s/gmig", fake.directory);
 	rmdir(directory);
 	rmdir(fake.directory);

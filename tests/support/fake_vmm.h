@@ -33,6 +33,7 @@ extern struct fake {
 	int refuse;		 /* errno for migrate-pages, 0: accept */
 	bool breach;		 /* check-invariants finds one */
 	json_t *ports;		 /* of query-status */
+	json_t *more;		 /* replaces members of query-residency */
 	char log[512];		 /* commands that came, each and a space */
 } fake;
 

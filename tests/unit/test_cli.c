@@ -231,12 +231,31 @@ START_TEST(show_for_people_has_memory_times_probe_and_jobs)
 	       "768M in huge pages, 0 in 4K pages, 384 faults served, 0 threads wait now");
 	ck_has(out_text, "memory   size  node 0  node 1  node 3  untouched\n"
 			 "vnode 0    1G    512M    256M       0       256M\n"
-			 "pool              16M       0       0           \n");
+			 "pool              16M       0       0\n");
 	ck_has(out_text, "gap in the guest         7  2.00 us  4.00 us  6.00 us  8.00 us\n");
 	ck_has(out_text, "probe guest: 12 sweeps, 0 errors\n");
 	ck_has(out_text, "job  state      from  to  mode");
 	ck_assert_ptr_null(strstr(out_text, "quarantine"));
 	ck_assert_ptr_null(strstr(out_text, "migration is off"));
+}
+END_TEST
+
+START_TEST(show_tells_its_age_and_what_is_swapped)
+{
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_assert_ptr_null(strstr(out_text, "compared"));
+	ck_assert_ptr_null(strstr(out_text, "swapped"));
+	fake.more = json_pack("{s:f, s:[{s:i, s:I, s:{s:I}, s:I}]}", "age_seconds", 12.34, "vnodes",
+			      "id", 0, "bytes", (json_int_t)(1 << 30), "resident", "1",
+			      (json_int_t)(256 << 20), "swapped_bytes", (json_int_t)(512 << 20));
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "compared with the kernel 12.3 s ago\n");
+	ck_has(out_text, "memory   size  node 0  node 1  node 3  swapped  untouched\n"
+			 "vnode 0    1G       0    256M       0     512M       256M\n"
+			 "pool              16M       0       0\n");
+	json_object_set_new(fake.more, "age_seconds", json_null());
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "not yet compared with the kernel: --fresh does that\n");
 }
 END_TEST
 
@@ -395,6 +414,7 @@ int main(void)
 	tcase_add_test(tcase, list_without_a_directory_is_empty);
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
+	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);
 	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);
 	tcase_add_test(tcase, show_takes_a_socket_path);
 	tcase_add_test(tcase, show_of_nobody_says_what_is_wrong);
