@@ -5,8 +5,8 @@
  *    table's address | TABLE tables are 4096-byte aligned: the low 12 bits are free
  *    fields | LEAF           an entry: of order 9 in a level-2 table, of order 0 in a level-1 table
  *
- *    63   48 47   40 39        32 31    24 23  16 15        8 7   3   2      1      0
- *   | unused| owner | generation | target | node |   state   |     |FROZEN| LEAF | TABLE |
+ *    63   56 55        48 47    32 31    16 15        8 7   3   2      1      0
+ *   | owner | generation | target |  node  |   state   |     |FROZEN| LEAF | TABLE |
  *
  * (A) A word changes only by compare-and-swap from the word that was looked at, so that of two
  *     writers one sees the other's word and starts again from it: no update is lost. ABA does no

@@ -25,7 +25,7 @@ void tree_remove(void)
 
 void tree_write(const char *text, const char *format, ...)
 {
-	char path[512];
+	char path[512], fresh[520];
 	size_t root = strlen(tree_root);
 	va_list args;
 	FILE *file;
@@ -39,10 +39,13 @@ void tree_write(const char *text, const char *format, ...)
 		mkdir(path, 0777);
 		*at = '/';
 	}
-	file = fopen(path, "w");
-	ck_assert_msg(file != NULL, "%s", path);
+	/* As the kernel's files are: nobody reads half of one. */
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	file = fopen(fresh, "w");
+	ck_assert_msg(file != NULL, "%s", fresh);
 	fputs(text, file);
 	ck_assert_int_eq(fclose(file), 0);
+	ck_assert_int_eq(rename(fresh, path), 0);
 }
 
 void tree_node(const struct tree_node *node)

@@ -3,6 +3,7 @@
 #include "host_tree.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 static struct gmig *gmig;
 
@@ -151,6 +152,123 @@ START_TEST(job_is_judged_by_the_host_as_it_is_when_it_starts)
 }
 END_TEST
 
+/* ---- At the limits --------------------------------------------------------------------------- */
+
+static void ck_all_on(unsigned int node)
+{
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_check check;
+	struct gmig_error err = {0};
+
+	for (unsigned int vnode = 0; vnode < GMIG_MAX_VNODES; vnode++) {
+		ck_assert_int_eq(gmig_residency(gmig, vnode, bytes), 0);
+		ck_assert_uint_eq(bytes[node], GMIG_BLOCK_BYTES);
+	}
+	ck_assert_msg(!gmig_check(gmig, &check, &err), "%s", err.text);
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
+		ck_assert_msg(!check.breach[i], "%s", check.detail[i]);
+}
+
+static void move(const struct gmig_job_spec *spec, uint64_t moved_bytes)
+{
+	struct gmig_job *job;
+	struct gmig_job_info info;
+	struct gmig_error err = {0};
+
+	ck_assert_msg(!gmig_job_start(gmig, spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_msg(info.state == GMIG_JOB_COMPLETED, "%s", info.error.text);
+	ck_assert_uint_eq(info.moved_bytes, moved_bytes);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+}
+
+START_TEST(sixty_four_vnodes_move_to_node_1023)
+{
+	struct gmig_job_spec one = {.from = {0}, .from_count = 1, .to = {1023}, .to_count = 1};
+	struct gmig_job_spec all = {
+	    .from = {1023, 0}, .from_count = 2, .to = {1022, 1022 - 64}, .to_count = 2};
+	struct gmig_options options = {.off_if_unavailable = true};
+	struct gmig_error err = {0};
+
+	ck_assert_int_eq(gmig_topology_create(GMIG_MAX_NODES, &options.topology, &err), 0);
+	ck_assert_msg(!gmig_create(&options, &gmig, &err), "%s", err.text);
+	gmig_topology_put(options.topology);
+	if (gmig_why_off(gmig))
+		return;
+	for (unsigned int vnode = 0; vnode < GMIG_MAX_VNODES; vnode++) {
+		const struct gmig_region_spec spec = {
+		    .vnode = vnode, .gpa = vnode * GMIG_BLOCK_BYTES, .bytes = GMIG_BLOCK_BYTES};
+		void *hva;
+
+		ck_assert_msg(!gmig_region_add(gmig, &spec, &hva, &err), "%s", err.text);
+		memset(hva, (int)vnode, GMIG_BLOCK_BYTES);
+	}
+	ck_all_on(0);
+	one.vnodes = 1ull << 63 | 1ull << 32;
+	move(&one, 2 * GMIG_BLOCK_BYTES);
+	one.vnodes = 0;
+	move(&one, 62 * GMIG_BLOCK_BYTES);
+	ck_all_on(1023);
+	move(&all, 64 * GMIG_BLOCK_BYTES);
+	ck_all_on(1022);
+}
+END_TEST
+
+/* ---- From many threads ----------------------------------------------------------------------- */
+
+static atomic_bool done;
+
+static void *refresh_often(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&done))
+		gmig_refresh_topology(gmig, NULL); /* between two files it may see nonsense */
+	return NULL;
+}
+
+/* The number of times that a look went back to an older one. */
+static void *read_often(void *arg)
+{
+	unsigned long *backwards = arg;
+	uint64_t last = 0;
+
+	while (!atomic_load(&done)) {
+		struct gmig_topology *topology = gmig_get_topology(gmig);
+		uint64_t now = gmig_topology_generation(topology);
+
+		*backwards += now < last;
+		*backwards += !gmig_node_set_has(gmig_topology_nodes(topology), 0);
+		last = now;
+		gmig_topology_put(topology);
+	}
+	return NULL;
+}
+
+START_TEST(looks_from_many_threads_only_go_forward)
+{
+	unsigned long backwards[2] = {0};
+	pthread_t thread[4];
+
+	host(1);
+	start();
+	for (unsigned int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&thread[i], NULL,
+						i < 2 ? refresh_often : read_often,
+						i < 2 ? NULL : &backwards[i - 2]),
+				 0);
+	for (unsigned int i = 0; i < 50; i++)
+		host(1 + i % 2);
+	atomic_store(&done, true);
+	for (unsigned int i = 0; i < 4; i++)
+		pthread_join(thread[i], NULL);
+	ck_assert_uint_eq(backwards[0] + backwards[1], 0);
+	host(2);
+	ck_assert_uint_gt(generation(), 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine_topology");
@@ -158,11 +276,14 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, tree_create, teardown);
 	tcase_add_test(tcase, engine_sees_a_node_that_came_and_one_that_went);
 	tcase_add_test(tcase, engine_keeps_its_last_look_when_the_host_cannot_be_read);
 	tcase_add_test(tcase, region_on_a_node_that_cannot_serve_it_is_refused_and_says_why);
 	tcase_add_test(tcase, job_is_judged_by_the_host_as_it_is_when_it_starts);
+	tcase_add_test(tcase, sixty_four_vnodes_move_to_node_1023);
+	tcase_add_test(tcase, looks_from_many_threads_only_go_forward);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
