@@ -5,14 +5,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-const struct cli_command *cli_find_command(const char *name)
-{
-	for (const struct cli_command *command = cli_commands; command->name; command++)
-		if (!strcmp(command->name, name))
-			return command;
-	return NULL;
-}
-
 int cli_usage(const char *command, const char *format, ...)
 {
 	va_list args;

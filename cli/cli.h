@@ -21,7 +21,7 @@ struct cli_command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_command cli_commands[]; /* NULL name ends it */
+extern const struct cli_command *cli_commands; /* set by cli_main; a NULL name ends it */
 /* NULL: there is no such command. */
 const struct cli_command *cli_find_command(const char *name);
 /* All of gmig except main(): argv[0] is the program. */

@@ -338,44 +338,41 @@ static int dispatch(const struct cli_args *args, struct options *options)
 	return run(args->words[0], verb, options);
 }
 
-#define FLAG(option, text_of_help, variable)                                                       \
-	{                                                                                          \
-		.name = option, .help = text_of_help, .flag = variable                             \
-	}
+#define FLAG(option, text_of_help, variable) .name = option, .help = text_of_help, .flag = variable
 #define VALUE(option, value, text_of_help, variable)                                               \
-	{                                                                                          \
-		.name = option, .placeholder = value, .help = text_of_help, .text = variable       \
-	}
+	.name = option, .placeholder = value, .help = text_of_help, .text = variable
 
 int cmd_agent(int argc, char **argv)
 {
 	struct options o = {0};
 	const struct cli_option options[] = {
-	    VALUE("socket", "PATH",
-		  "the host's end of the agent's port, for guests of QEMU and libvirt", &o.socket),
-	    VALUE("pid", "N", "a process of the guest", &o.pid),
-	    VALUE("cgroup", "PATH", "a cgroup of the guest, with those below it", &o.cgroup),
-	    FLAG("all", "all processes that the guest's allow-list has", &o.all),
-	    VALUE("from-vnode", "LIST", "migrate: vnodes to take memory from", &o.from),
-	    VALUE("to-vnode", "LIST", "migrate: vnodes to bring it to", &o.to),
-	    VALUE("rate", "SIZE", "at most so many bytes a second", &o.rate),
-	    VALUE("method", "NAME", "migrate: move_pages (default) or migrate_pages", &o.method),
-	    FLAG("private", "migrate: leave pages alone that others map, too", &o.private),
-	    VALUE("addresses", "LIST", "move: addresses of pages, 0x7f..,0x7f..", &o.addresses),
-	    VALUE("range", "LIST", "move, collapse: START+SIZE,..", &o.range),
-	    VALUE("nodes", "LIST", "move: where to, one for all or one each; without: only ask",
-		  &o.nodes),
-	    FLAG("shared", "move: also pages that others map", &o.shared),
-	    VALUE("cpus", "LIST", "affinity: CPUs of the guest", &o.cpus),
-	    VALUE("mems", "LIST", "affinity: vnodes, for a cgroup", &o.mems),
-	    VALUE("seconds", "N", "stall-probe: how long (" DEFAULT_STALL_SECONDS ")", &o.seconds),
-	    VALUE("bytes", "SIZE", "stall-probe: memory to write to (16M)", &o.bytes),
-	    VALUE("vnode", "V", "stall-probe: where", &o.vnode),
-	    VALUE("threshold-ns", "N", "stall-probe: what is longer is a gap (20000)",
-		  &o.threshold),
-	    VALUE("count", "N", "ps: so many (20)", &o.count),
-	    FLAG("mappings", "maps: each mapping", &o.mappings),
-	    FLAG("detach", "print the job's id and do not wait", &o.detach),
+	    {VALUE("socket", "PATH",
+		   "the host's end of the agent's port, for guests of QEMU and libvirt",
+		   &o.socket)},
+	    {VALUE("pid", "N", "a process of the guest", &o.pid)},
+	    {VALUE("cgroup", "PATH", "a cgroup of the guest, with those below it", &o.cgroup)},
+	    {FLAG("all", "all processes that the guest's allow-list has", &o.all)},
+	    {VALUE("from-vnode", "LIST", "migrate: vnodes to take memory from", &o.from)},
+	    {VALUE("to-vnode", "LIST", "migrate: vnodes to bring it to", &o.to)},
+	    {VALUE("rate", "SIZE", "at most so many bytes a second", &o.rate)},
+	    {VALUE("method", "NAME", "migrate: move_pages (default) or migrate_pages", &o.method)},
+	    {FLAG("private", "migrate: leave pages alone that others map, too", &o.private)},
+	    {VALUE("addresses", "LIST", "move: addresses of pages, 0x7f..,0x7f..", &o.addresses)},
+	    {VALUE("range", "LIST", "move, collapse: START+SIZE,..", &o.range)},
+	    {VALUE("nodes", "LIST", "move: where to, one for all or one each; without: only ask",
+		   &o.nodes)},
+	    {FLAG("shared", "move: also pages that others map", &o.shared)},
+	    {VALUE("cpus", "LIST", "affinity: CPUs of the guest", &o.cpus)},
+	    {VALUE("mems", "LIST", "affinity: vnodes, for a cgroup", &o.mems)},
+	    {VALUE("seconds", "N", "stall-probe: how long (" DEFAULT_STALL_SECONDS ")",
+		   &o.seconds)},
+	    {VALUE("bytes", "SIZE", "stall-probe: memory to write to (16M)", &o.bytes)},
+	    {VALUE("vnode", "V", "stall-probe: where", &o.vnode)},
+	    {VALUE("threshold-ns", "N", "stall-probe: what is longer is a gap (20000)",
+		   &o.threshold)},
+	    {VALUE("count", "N", "ps: so many (20)", &o.count)},
+	    {FLAG("mappings", "maps: each mapping", &o.mappings)},
+	    {FLAG("detach", "print the job's id and do not wait", &o.detach)},
 	    {0},
 	};
 	struct cli_args args = {.options = options,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-const struct cli_command cli_commands[] = {
+static const struct cli_command commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
     {"show", "VM [--fresh] [--json]",
      "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
@@ -35,6 +35,7 @@ int cli_main(int argc, char **argv)
 {
 	const struct cli_command *command;
 
+	cli_commands = commands;
 	if (argc < 2)
 		return cli_usage("", "no command given");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {

@@ -8,9 +8,12 @@
 #include "conf.h"
 #include "job.h"
 
+struct agent_command;
+
 struct agent {
 	struct agent_conf conf;
 	struct agent_jobs *jobs;
+	const struct agent_command *commands; /* the table, for guest-info; agent_answer sets it */
 };
 
 enum agent_type {
@@ -29,7 +32,7 @@ struct agent_argument {
 };
 
 struct agent_command {
-	const char *name;
+	const char *name;			/* NULL ends the table */
 	const struct agent_argument *arguments; /* NULL: takes none */
 	/* 0 and *result (a new reference; NULL: {}), or -errno and the text. */
 	int (*run)(struct agent *agent, const json_t *arguments, json_t **result,
@@ -37,14 +40,15 @@ struct agent_command {
 	bool delimited; /* its answer has a 0xFF before it */
 };
 
-extern const struct agent_command agent_commands[]; /* a NULL name ends it */
-
 /* ---- protocol.c ------------------------------------------------------------------------------ */
 
 /* One line in, one answer out: with its LF, from malloc. NULL: no memory. */
 char *agent_answer(struct agent *agent, const char *line, size_t length, size_t *bytes);
 /* The answer to a line that was too long. */
 char *agent_answer_too_long(size_t limit, size_t *bytes);
+
+/* ---- arguments.c ----------------------------------------------------------------------------- */
+
 /* Text that may be anything but UTF-8, such as a process's name: what is not ASCII becomes '?'
  * then. A new reference. */
 json_t *agent_text_json(const char *text);

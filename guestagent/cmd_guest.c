@@ -28,7 +28,7 @@ AGENT_RUN(agent_run_info)
 
 	(void)arguments;
 	uname(&kernel);
-	for (const struct agent_command *command = agent_commands; command->name; command++)
+	for (const struct agent_command *command = agent->commands; command->name; command++)
 		json_array_append_new(
 		    list, json_pack("{s:s, s:b, s:b}", "name", command->name, "enabled",
 				    agent_conf_allows_command(&agent->conf, command->name),

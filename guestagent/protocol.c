@@ -50,7 +50,7 @@ static const struct agent_argument job_arguments[] = {{"id", AGENT_STRING, true}
 static const struct agent_argument rate_arguments[] = {
     {"id", AGENT_STRING, true}, {"rate", AGENT_INTEGER, true}, {0}};
 
-const struct agent_command agent_commands[] = {
+static const struct agent_command commands[] = {
     {"guest-sync", sync_arguments, agent_run_sync, false},
     {"guest-sync-delimited", sync_arguments, agent_run_sync, true},
     {"guest-ping", NULL, agent_run_ping, false},
@@ -72,7 +72,7 @@ const struct agent_command agent_commands[] = {
 
 static const struct agent_command *find_command(const char *name)
 {
-	for (const struct agent_command *command = agent_commands; command->name; command++)
+	for (const struct agent_command *command = commands; command->name; command++)
 		if (!strcmp(command->name, name))
 			return command;
 	return NULL;
@@ -209,21 +209,6 @@ static int run_request(struct agent *agent, const json_t *request, struct exchan
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-/* A name from /proc may be anything but UTF-8. */
-json_t *agent_text_json(const char *text)
-{
-	json_t *json = json_string(text);
-	char copy[GMIG_ERROR_TEXT];
-
-	if (json)
-		return json;
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (char *byte = copy; *byte; byte++)
-		if (*byte & 0x80)
-			*byte = '?';
-	return json_string(copy);
-}
-
 static json_t *error_json(const char *class, int code, const char *text)
 {
 	return json_pack("{s:{s:s, s:o, s:s, s:i}}", "error", "class", class, "desc",
@@ -255,6 +240,7 @@ char *agent_answer(struct agent *agent, const char *line, size_t length, size_t 
 	json_t *id;
 	int rc = decode(line, length, &request, &err);
 
+	agent->commands = commands;
 	if (!rc)
 		rc = run_request(agent, request, &exchange, &err);
 	if (!rc) {
@@ -279,98 +265,4 @@ char *agent_answer_too_long(size_t limit, size_t *bytes)
 	gmig_fail(&err, -E2BIG, "a line of more than %zu bytes", limit);
 	reply = error_json("GenericError", err.code, err.text);
 	return print(reply, false, bytes);
-}
-
-/* ---- Arguments ------------------------------------------------------------------------------- */
-
-int agent_get_integer(const json_t *arguments, const char *name, int64_t low, int64_t high,
-		      int64_t *value, struct gmig_error *err)
-{
-	const json_t *json = json_object_get(arguments, name);
-
-	if (!json)
-		return 0;
-	*value = json_integer_value(json);
-	if (*value < low || *value > high)
-		return gmig_fail(err, -ERANGE, "argument '%s' is %lld, not %lld to %lld", name,
-				 (long long)*value, (long long)low, (long long)high);
-	return 0;
-}
-
-const char *agent_get_string(const json_t *arguments, const char *name)
-{
-	return json_string_value(json_object_get(arguments, name));
-}
-
-bool agent_get_bool(const json_t *arguments, const char *name, bool otherwise)
-{
-	const json_t *json = json_object_get(arguments, name);
-
-	return json ? json_is_true(json) : otherwise;
-}
-
-int agent_get_process(struct agent *agent, const json_t *arguments, struct agent_process *process,
-		      struct gmig_error *err)
-{
-	int64_t pid = 0;
-	int rc = agent_get_integer(arguments, "pid", 1, INT32_MAX, &pid, err);
-
-	if (!rc)
-		rc = agent_process_read((pid_t)pid, process, err);
-	if (!rc)
-		rc = agent_conf_check_process(&agent->conf, process, err);
-	if (!rc && process->tgid != process->pid)
-		return gmig_fail(err, -EINVAL, "%d is a thread of process %d: give the process",
-				 (int)pid, (int)process->tgid);
-	return rc;
-}
-
-static int victims_of(struct agent *agent, const struct agent_pids *pids,
-		      struct agent_victim **victims, size_t *count, size_t *skipped)
-{
-	*victims = calloc(pids->count + 1, sizeof(**victims));
-	*count = *skipped = 0;
-	if (!*victims)
-		return -ENOMEM;
-	for (size_t i = 0; i < pids->count; i++) {
-		struct agent_process process;
-
-		if (agent_process_read(pids->pid[i], &process, NULL))
-			continue;
-		if (agent_conf_check_process(&agent->conf, &process, NULL)) {
-			*skipped += !process.kernel;
-			continue;
-		}
-		(*victims)[(*count)++] =
-		    (struct agent_victim){.pid = process.pid, .start_time = process.start_time};
-	}
-	return 0;
-}
-
-int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent_victim **victims,
-		      size_t *count, size_t *skipped, struct gmig_error *err)
-{
-	const char *cgroup = agent_get_string(arguments, "cgroup");
-	bool all = agent_get_bool(arguments, "all", false);
-	bool one = json_object_get(arguments, "pid");
-	AGENT_PIDS pids = {0};
-	struct agent_process process;
-	int rc = 0;
-
-	if (one + all + !!cgroup != 1)
-		return gmig_fail(err, -EINVAL, "give one of 'pid', 'cgroup' and 'all': true");
-	if (one) {
-		rc = agent_get_process(agent, arguments, &process, err);
-		if (!rc && agent_pids_add(&pids, process.pid))
-			rc = gmig_fail(err, -ENOMEM, "out of memory");
-	} else if (cgroup) {
-		rc = agent_conf_check_cgroup(&agent->conf, cgroup, err);
-		if (!rc)
-			rc = agent_pids_cgroup(cgroup, &pids, err);
-	} else {
-		rc = agent_pids_all(&pids, err);
-	}
-	if (!rc && victims_of(agent, &pids, victims, count, skipped))
-		rc = gmig_fail(err, -ENOMEM, "out of memory");
-	return rc;
 }

@@ -2,7 +2,8 @@
  * Port and memory-mapped I/O: two small tables, searched in order. A handler is called without the
  * lock, so that it may register or move ranges itself.
  */
-#include "machine.h"
+#include "bus.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <string.h>

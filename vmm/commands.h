@@ -8,6 +8,8 @@
 #include "../control/guest.h"
 #include "machine.h"
 
+/* For vmm_memory_create: tell all clients of a job. */
+void vmm_job_event(void *opaque, const struct gmig_job_info *info);
 /* Listen on the VM's socket. The machine is complete; its vCPUs may still be parked. */
 int commands_start(struct vmm *vmm, struct gmig_error *err);
 /* -EADDRINUSE: a VM of that name is alive. For an early word; commands_start decides. */

@@ -3,7 +3,7 @@
  * in which every vCPU is a package of its own. (Packages that span vnodes would make Linux distrust
  * the SRAT.)
  */
-#include "machine.h"
+#include "vcpu.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,8 @@
  * time; `generation` tells an event for a descriptor that was removed, and its number used again,
  * from a live one.
  */
-#include "machine.h"
+#include "loop.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <string.h>

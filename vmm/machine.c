@@ -1,23 +1,21 @@
 /*
- * The machine as a whole: KVM's VM, its interrupt lines, its states, and how it ends.
+ * The machine as a whole: built and taken down, loaded, and its states.
  */
 #include "machine.h"
 #include "boot.h"
 #include "device.h"
+#include "end.h"
+#include "kvm.h"
+#include "memory.h"
 #include "probe.h"
+#include "vcpu.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-/* PIC master, PIC slave, IOAPIC as they were after creation. */
-struct vmm_irqchips {
-	struct kvm_irqchip chip[3];
-};
 
 int vmm_create(const struct vmm_options *options, struct vmm **out, struct gmig_error *err)
 {
@@ -55,117 +53,14 @@ void vmm_destroy(struct vmm *vmm)
 	vmm_devices_destroy(vmm->devices);
 	probe_destroy(vmm->probe);
 	vmm_vcpus_destroy(vmm);
-	if (vmm->vm_fd >= 0)
-		close(vmm->vm_fd);
-	if (vmm->kvm_fd >= 0)
-		close(vmm->kvm_fd);
+	vmm_kvm_destroy(vmm);
 	vmm_memory_destroy(vmm);
 	if (vmm->end_fd >= 0)
 		close(vmm->end_fd);
 	vmm_bus_destroy(&vmm->pio);
 	vmm_bus_destroy(&vmm->mmio);
 	gmig_topology_put(vmm->topology);
-	free(vmm->irqchips);
 	free(vmm);
-}
-
-static int open_kvm(struct gmig_error *err)
-{
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-	if (fd >= 0) {
-		if (ioctl(fd, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
-			return fd;
-		close(fd);
-		return gmig_fail(err, -ENOTSUP, "/dev/kvm speaks another API version");
-	}
-	if (errno == ENOENT)
-		return gmig_fail(
-		    err, -ENOENT,
-		    "/dev/kvm is not there: no hardware virtualization, or module kvm_amd "
-		    "or kvm_intel not loaded");
-	if (errno == EACCES)
-		return gmig_fail(err, -EACCES,
-				 "/dev/kvm: permission denied: add yourself to group kvm");
-	return gmig_fail(err, -errno, "/dev/kvm: %s", strerror(errno));
-}
-
-static int check_capabilities(int kvm_fd, struct gmig_error *err)
-{
-	static const struct {
-		int number;
-		const char *name;
-	} needed[] = {
-	    {KVM_CAP_IRQCHIP, "irqchip"},
-	    {KVM_CAP_USER_MEMORY, "user-memory"},
-	    {KVM_CAP_IMMEDIATE_EXIT, "immediate-exit"},
-	    {KVM_CAP_SIGNAL_MSI, "signal-msi"},
-	    {KVM_CAP_SET_TSS_ADDR, "set-tss-addr"},
-	    {KVM_CAP_EXT_CPUID, "ext-cpuid"},
-	    {KVM_CAP_VCPU_EVENTS, "vcpu-events"},
-	    {KVM_CAP_MP_STATE, "mp-state"},
-	};
-
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, needed[i].number) <= 0)
-			return gmig_fail(err, -ENOTSUP, "this host's KVM lacks %s", needed[i].name);
-	return 0;
-}
-
-static int irqchips_save(struct vmm *vmm, struct gmig_error *err)
-{
-	vmm->irqchips = calloc(1, sizeof(*vmm->irqchips));
-	if (!vmm->irqchips)
-		return gmig_fail(err, -ENOMEM, "no memory for interrupt controllers");
-	for (unsigned int i = 0; i < 3; i++) {
-		vmm->irqchips->chip[i].chip_id = i;
-		if (ioctl(vmm->vm_fd, KVM_GET_IRQCHIP, &vmm->irqchips->chip[i]))
-			return gmig_fail(err, -errno, "KVM_GET_IRQCHIP: %s", strerror(errno));
-	}
-	return 0;
-}
-
-int vmm_kvm_create(struct vmm *vmm, struct gmig_error *err)
-{
-	uint64_t identity_map = VMM_TSS_GPA - GMIG_PAGE_BYTES;
-	int ret;
-
-	vmm->kvm_fd = open_kvm(err);
-	if (vmm->kvm_fd < 0)
-		return vmm->kvm_fd;
-	ret = check_capabilities(vmm->kvm_fd, err);
-	if (ret)
-		return ret;
-	do
-		vmm->vm_fd = ioctl(vmm->kvm_fd, KVM_CREATE_VM, 0);
-	while (vmm->vm_fd < 0 && errno == EINTR);
-	if (vmm->vm_fd < 0)
-		return gmig_fail(err, -errno, "KVM_CREATE_VM: %s", strerror(errno));
-	if (ioctl(vmm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map))
-		return gmig_fail(err, -errno, "KVM_SET_IDENTITY_MAP_ADDR: %s", strerror(errno));
-	if (ioctl(vmm->vm_fd, KVM_SET_TSS_ADDR, VMM_TSS_GPA))
-		return gmig_fail(err, -errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
-	if (ioctl(vmm->vm_fd, KVM_CREATE_IRQCHIP, 0))
-		return gmig_fail(err, -errno, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
-	return irqchips_save(vmm, err);
-}
-
-/* ---- Interrupts ------------------------------------------------------------------------------ */
-
-void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
-{
-	struct kvm_irq_level line = {.irq = gsi, .level = level};
-
-	if (ioctl(vmm->vm_fd, KVM_IRQ_LINE, &line))
-		vmm_log_guest(GMIG_LOG_WARNING, "irq line gsi=%u: %s", gsi, strerror(errno));
-}
-
-int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)
-{
-	struct kvm_msi msi = {
-	    .address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
-
-	return ioctl(vmm->vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
 }
 
 /* ---- Loading the guest ----------------------------------------------------------------------- */
@@ -259,11 +154,8 @@ void vmm_shut_down(struct vmm *vmm)
 
 static int power_on(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret = 0;
+	int ret = vmm_kvm_power_on(vmm, err);
 
-	for (unsigned int i = 0; i < 3; i++)
-		if (ioctl(vmm->vm_fd, KVM_SET_IRQCHIP, &vmm->irqchips->chip[i]))
-			return gmig_fail(err, -errno, "KVM_SET_IRQCHIP: %s", strerror(errno));
 	for (unsigned int i = 0; i < vmm->options.cpus && !ret; i++)
 		ret = vmm_vcpu_power_on(&vmm->vcpu[i], err);
 	if (vmm->devices)
@@ -291,59 +183,4 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
-}
-
-/* ---- The end --------------------------------------------------------------------------------- */
-
-/* First caller wins, but a reboot gives way to anything final: a SIGTERM during a reboot is still a
- * SIGTERM. */
-static bool end_claim(struct vmm *vmm, enum vmm_end why)
-{
-	int old = atomic_load(&vmm->end);
-
-	do {
-		if (old != VMM_END_NONE && (old != VMM_END_REBOOT || why == VMM_END_REBOOT))
-			return false;
-	} while (!atomic_compare_exchange_weak(&vmm->end, &old, why));
-	return true;
-}
-
-void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text)
-{
-	pthread_mutex_lock(&vmm->end_lock);
-	if (end_claim(vmm, why)) {
-		snprintf(vmm->end_text, sizeof(vmm->end_text), "%s", text ? text : "");
-		eventfd_write(vmm->end_fd, 1);
-	}
-	pthread_mutex_unlock(&vmm->end_lock);
-}
-
-enum vmm_end vmm_ended(struct vmm *vmm, char *text, size_t bytes)
-{
-	enum vmm_end why;
-
-	pthread_mutex_lock(&vmm->end_lock);
-	why = (enum vmm_end)atomic_load(&vmm->end);
-	snprintf(text, bytes, "%s", vmm->end_text);
-	pthread_mutex_unlock(&vmm->end_lock);
-	return why;
-}
-
-void vmm_end_clear(struct vmm *vmm)
-{
-	int reboot = VMM_END_REBOOT;
-
-	atomic_compare_exchange_strong(&vmm->end, &reboot, VMM_END_NONE);
-}
-
-const char *vmm_end_name(enum vmm_end why)
-{
-	static const char *const names[] = {
-	    [VMM_END_NONE] = "none",	       [VMM_END_POWER_OFF] = "power-off",
-	    [VMM_END_REBOOT] = "reboot",       [VMM_END_QUIT] = "quit",
-	    [VMM_END_SIGNAL] = "signal",       [VMM_END_TRIPLE_FAULT] = "triple-fault",
-	    [VMM_END_KVM_ERROR] = "kvm-error", [VMM_END_MEMORY_LOST] = "memory-lost",
-	};
-
-	return names[why];
 }

@@ -5,8 +5,12 @@
 #include "boot.h"
 #include "commands.h"
 #include "device.h"
+#include "end.h"
+#include "kvm.h"
 #include "machine.h"
+#include "memory.h"
 #include "probe.h"
+#include "vcpu.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -58,13 +62,13 @@ static int create_guest(struct vmm *vmm, struct gmig_error *err)
 	return ret ? ret : vmm_guest_load(vmm, err);
 }
 
-/* The order matters; machine.h says what must come before what. */
+/* The order matters; the headers say what must come before what. */
 static int start(struct vmm *vmm, struct gmig_error *err)
 {
 	int ret;
 
 	vmm_vcpus_handle_sigbus();
-	ret = vmm_memory_create(vmm, err);
+	ret = vmm_memory_create(vmm, vmm_job_event, err);
 	if (!ret)
 		ret = vmm_kvm_create(vmm, err);
 	if (!ret)

@@ -2,7 +2,8 @@
  * Guest RAM: where each vnode lies in guest-physical space, who maps it, and the one way from a
  * guest address to a pointer.
  */
-#include "machine.h"
+#include "memory.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -77,7 +78,9 @@ static void warn(const struct vmm *vmm)
 		vmm_log(GMIG_LOG_WARNING, "%s", features.kernel_fault);
 }
 
-static int create_engine(struct vmm *vmm, struct gmig_error *err)
+static int create_engine(struct vmm *vmm,
+			 void (*job_event)(void *opaque, const struct gmig_job_info *info),
+			 struct gmig_error *err)
 {
 	struct gmig_options options = {
 	    .topology = vmm->topology,
@@ -86,7 +89,7 @@ static int create_engine(struct vmm *vmm, struct gmig_error *err)
 	    .plain = vmm->options.plain,
 	    .unsafe_kernel = vmm->options.unsafe_kernel,
 	    .off_if_unavailable = true,
-	    .job_event = vmm_job_event,
+	    .job_event = job_event,
 	    .log = engine_log,
 	    .fatal = engine_fatal,
 	    .opaque = vmm,
@@ -114,10 +117,12 @@ static int map_region(struct vmm *vmm, struct vmm_region *region, struct gmig_er
 	return ret;
 }
 
-int vmm_memory_create(struct vmm *vmm, struct gmig_error *err)
+int vmm_memory_create(struct vmm *vmm,
+		      void (*job_event)(void *opaque, const struct gmig_job_info *info),
+		      struct gmig_error *err)
 {
 	size_t count = vmm_memory_layout(&vmm->options, vmm->region);
-	int ret = create_engine(vmm, err);
+	int ret = create_engine(vmm, job_event, err);
 
 	for (size_t i = 0; i < count && !ret; i++) {
 		ret = map_region(vmm, &vmm->region[i], err);

@@ -1,7 +1,8 @@
 #include "probe.h"
 
-#include "machine.h"
+#include "internal.h"
 #include "probe_abi.h"
+#include "vcpu.h"
 
 #include <errno.h>
 #include <stdlib.h>

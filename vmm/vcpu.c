@@ -6,7 +6,8 @@
  * the order; so a kick is never lost: either the vCPU has not looked yet and will see the order, or
  * it has, and immediate_exit makes its next KVM_RUN return.
  */
-#include "machine.h"
+#include "vcpu.h"
+#include "bus.h"
 #include "pin.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
  * Hosts differ in what they take: an MSR or a state that cannot be set is left as it is (a
  * paravirtual KVM refuses some that it lists).
  */
-#include "machine.h"
+#include "vcpu.h"
 
 #include <errno.h>
 #include <stdlib.h>

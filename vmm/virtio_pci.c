@@ -128,7 +128,7 @@ static void write_status(struct virtio_device *device, uint8_t value)
 		return;
 	}
 	value |= old; /* bits go only by a reset */
-	value &= (uint8_t) ~(VIRTIO_CONFIG_S_NEEDS_RESET & ~old);
+	value = (uint8_t)(value & ~(VIRTIO_CONFIG_S_NEEDS_RESET & ~old));
 	if (value & ~old & VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(device))
 		value &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
 	/* No driver runs a device whose features were not settled. */

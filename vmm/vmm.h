@@ -80,14 +80,14 @@ int vmm_mmio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *er
 #define VMM_MMIO_NOWHERE UINT64_MAX
 int vmm_mmio_move(struct vmm *vmm, const struct vmm_io *io, uint64_t new_base);
 
-/* ---- Interrupts (machine.c) ---------------------------------------------------------------------------------- */
+/* ---- Interrupts (kvm.c) -------------------------------------------------------------------------------------- */
 
 /* Pulse or set a GSI (IOAPIC pin). Any thread. */
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level);
 /* Deliver an MSI (KVM_SIGNAL_MSI). Any thread. 0 or -errno (a guest may program nonsense: not fatal). */
 int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data);
 
-/* ---- The end (machine.c) ------------------------------------------------------------------------------------- */
+/* ---- The end (end.c) ----------------------------------------------------------------------------------------- */
 
 /* Why the guest ended; each is reported on stderr, over the control socket (event SHUTDOWN) and as exit status. */
 enum vmm_end {

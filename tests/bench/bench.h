@@ -6,6 +6,9 @@
 
 #include "options.h"
 
+#include <errno.h>
+#include <stdio.h>
+
 enum bench_exit { BENCH_OK = 0, BENCH_FAILED = 1, BENCH_USAGE = 2, BENCH_CANNOT = 77 };
 
 /* directory: private, for sockets and logs; $XDG_RUNTIME_DIR points there. */
@@ -26,6 +29,10 @@ int bench_steady(const struct bench_options *options, const char *directory);
 int bench_memory(const struct bench_options *options, const char *directory);
 
 /* "gmig-bench: text" on stderr; returns BENCH_FAILED, or BENCH_CANNOT when the machine cannot. */
-int bench_failed(const struct gmig_error *err);
+static inline int bench_failed(const struct gmig_error *err)
+{
+	fprintf(stderr, "gmig-bench: %s\n", err->text);
+	return err->code == -EOPNOTSUPP ? BENCH_CANNOT : BENCH_FAILED;
+}
 
 #endif

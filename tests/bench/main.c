@@ -27,12 +27,6 @@ static const struct bench_command commands[] = {
     {.name = "scale", .run = bench_scale, .no_guest = true},
 };
 
-int bench_failed(const struct gmig_error *err)
-{
-	fprintf(stderr, "gmig-bench: %s\n", err->text);
-	return err->code == -EOPNOTSUPP ? BENCH_CANNOT : BENCH_FAILED;
-}
-
 static volatile pid_t child;
 
 static void pass_on(int number)

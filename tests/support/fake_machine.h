@@ -1,8 +1,8 @@
 /*
  * A machine for tests of devices: guest RAM in two plain buffers that adjoin in guest-physical
  * space only, tables of I/O ranges, a loop that runs when told to, and a record of what was asked
- * of the machine. It stands in for memory.c, bus.c, loop.c and machine.c, so only programs that test
- * devices link it (library testmachine).
+ * of the machine. It stands in for memory.c, bus.c, loop.c, kvm.c and end.c, so only programs that
+ * test devices link it (library testmachine).
  */
 #ifndef FAKE_MACHINE_H
 #define FAKE_MACHINE_H

@@ -1,5 +1,5 @@
 /* Port and memory-mapped I/O: who is asked, with which offset, and what nobody answers. */
-#include "../../vmm/machine.h"
+#include "../../vmm/internal.h"
 
 #include <check.h>
 #include <errno.h>

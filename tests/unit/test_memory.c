@@ -1,5 +1,6 @@
 /* Where vnodes lie in guest-physical space, and the one way from a guest address to a pointer. */
-#include "../../vmm/machine.h"
+#include "../../vmm/internal.h"
+#include "../../vmm/memory.h"
 #include "../../vmm/probe.h"
 
 #include <check.h>

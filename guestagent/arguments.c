@@ -1,0 +1,117 @@
+/*
+ * Arguments of a request, once their types have been checked against the table: values in their
+ * limits, and processes that the guest allows.
+ */
+#include "agent.h"
+#include "move.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* A name from /proc may be anything but UTF-8. */
+json_t *agent_text_json(const char *text)
+{
+	json_t *json = json_string(text);
+	char copy[GMIG_ERROR_TEXT];
+
+	if (json)
+		return json;
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *byte = copy; *byte; byte++)
+		if (*byte & 0x80)
+			*byte = '?';
+	return json_string(copy);
+}
+
+int agent_get_integer(const json_t *arguments, const char *name, int64_t low, int64_t high,
+		      int64_t *value, struct gmig_error *err)
+{
+	const json_t *json = json_object_get(arguments, name);
+
+	if (!json)
+		return 0;
+	*value = json_integer_value(json);
+	if (*value < low || *value > high)
+		return gmig_fail(err, -ERANGE, "argument '%s' is %lld, not %lld to %lld", name,
+				 (long long)*value, (long long)low, (long long)high);
+	return 0;
+}
+
+const char *agent_get_string(const json_t *arguments, const char *name)
+{
+	return json_string_value(json_object_get(arguments, name));
+}
+
+bool agent_get_bool(const json_t *arguments, const char *name, bool otherwise)
+{
+	const json_t *json = json_object_get(arguments, name);
+
+	return json ? json_is_true(json) : otherwise;
+}
+
+int agent_get_process(struct agent *agent, const json_t *arguments, struct agent_process *process,
+		      struct gmig_error *err)
+{
+	int64_t pid = 0;
+	int rc = agent_get_integer(arguments, "pid", 1, INT32_MAX, &pid, err);
+
+	if (!rc)
+		rc = agent_process_read((pid_t)pid, process, err);
+	if (!rc)
+		rc = agent_conf_check_process(&agent->conf, process, err);
+	if (!rc && process->tgid != process->pid)
+		return gmig_fail(err, -EINVAL, "%d is a thread of process %d: give the process",
+				 (int)pid, (int)process->tgid);
+	return rc;
+}
+
+static int victims_of(struct agent *agent, const struct agent_pids *pids,
+		      struct agent_victim **victims, size_t *count, size_t *skipped)
+{
+	*victims = calloc(pids->count + 1, sizeof(**victims));
+	*count = *skipped = 0;
+	if (!*victims)
+		return -ENOMEM;
+	for (size_t i = 0; i < pids->count; i++) {
+		struct agent_process process;
+
+		if (agent_process_read(pids->pid[i], &process, NULL))
+			continue;
+		if (agent_conf_check_process(&agent->conf, &process, NULL)) {
+			*skipped += !process.kernel;
+			continue;
+		}
+		(*victims)[(*count)++] =
+		    (struct agent_victim){.pid = process.pid, .start_time = process.start_time};
+	}
+	return 0;
+}
+
+int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent_victim **victims,
+		      size_t *count, size_t *skipped, struct gmig_error *err)
+{
+	const char *cgroup = agent_get_string(arguments, "cgroup");
+	bool all = agent_get_bool(arguments, "all", false);
+	bool one = json_object_get(arguments, "pid");
+	AGENT_PIDS pids = {0};
+	struct agent_process process;
+	int rc = 0;
+
+	if (one + all + !!cgroup != 1)
+		return gmig_fail(err, -EINVAL, "give one of 'pid', 'cgroup' and 'all': true");
+	if (one) {
+		rc = agent_get_process(agent, arguments, &process, err);
+		if (!rc && agent_pids_add(&pids, process.pid))
+			rc = gmig_fail(err, -ENOMEM, "out of memory");
+	} else if (cgroup) {
+		rc = agent_conf_check_cgroup(&agent->conf, cgroup, err);
+		if (!rc)
+			rc = agent_pids_cgroup(cgroup, &pids, err);
+	} else {
+		rc = agent_pids_all(&pids, err);
+	}
+	if (!rc && victims_of(agent, &pids, victims, count, skipped))
+		rc = gmig_fail(err, -ENOMEM, "out of memory");
+	return rc;
+}

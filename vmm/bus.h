@@ -1,0 +1,23 @@
+/* I/O ranges, by port or by address: who answers an access. Registering is in vmm.h. */
+#ifndef VMM_BUS_H
+#define VMM_BUS_H
+
+#include "vmm.h"
+
+#include <pthread.h>
+
+#define VMM_MAX_IO 64
+
+struct vmm_bus {
+	pthread_rwlock_t lock;
+	struct vmm_io io[VMM_MAX_IO]; /* guarded by lock */
+	unsigned int count;
+};
+
+void vmm_bus_init(struct vmm_bus *bus);
+void vmm_bus_destroy(struct vmm_bus *bus);
+/* One access; false: nobody there (reads were filled with ones). */
+bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes,
+		    bool write);
+
+#endif

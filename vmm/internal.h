@@ -1,0 +1,88 @@
+/*
+ * The inside of struct vmm, for the files that make up the machine: end, bus, loop, memory, kvm,
+ * vcpu, probe, machine, report, commands, main. Devices and the loader use vmm.h only.
+ *
+ * Who may do what when:
+ *   main thread     builds, resets and takes down; the only one that changes devices, regions and
+ *                   vCPU registers
+ *   vCPU threads    run the guest and dispatch its exits; park at the gate when asked to
+ *   control thread  runs commands.c: reads, stop and cont; asks main for reset and quit through
+ *                   vmm_end()
+ * Lock order: state_lock, then gate.lock. control_lock, bus and loop locks are leaves.
+ */
+#ifndef VMM_INTERNAL_H
+#define VMM_INTERNAL_H
+
+#include "../control/guest.h"
+#include "bus.h"
+#include "loop.h"
+#include "options.h"
+#include "vmm.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#define VMM_MAX_REGIONS (VMM_MAX_VNODES + 1) /* one vnode lies around the hole */
+
+struct control_server;
+struct probe;
+struct vcpu_power_on;
+struct vmm_devices;
+
+struct vmm_vcpu {
+	struct vmm *vmm;
+	unsigned int id, vnode;
+	int fd;
+	struct kvm_run *run;
+	size_t run_bytes;
+	struct vcpu_power_on *power_on; /* registers after creation, to go back to */
+	pthread_t thread;
+	bool started;
+	_Atomic int tid;
+	bool parked;		/* guarded by gate.lock */
+	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
+	_Atomic uint64_t exits; /* KVM_RUN returns */
+	_Atomic uintptr_t
+	    broken_hva; /* guest memory that cannot be read any more, as SIGBUS said */
+};
+
+/* What the vCPU threads are to do; they look each time they come back from KVM_RUN. */
+enum vmm_gate_order { VMM_GATE_PARK, VMM_GATE_RUN, VMM_GATE_LEAVE };
+
+struct vmm_gate {
+	pthread_mutex_t lock;
+	pthread_cond_t order_changed, parked_changed;
+	enum vmm_gate_order order; /* guarded by lock */
+};
+
+enum vmm_state { VMM_STATE_STARTING, VMM_STATE_RUNNING, VMM_STATE_STOPPED, VMM_STATE_SHUTDOWN };
+
+struct vmm {
+	struct vmm_options options;
+	struct gmig_topology *topology;
+	struct gmig *gmig; /* NULL until vmm_memory_create */
+	int kvm_fd, vm_fd;
+	struct vmm_region region[VMM_MAX_REGIONS]; /* read-only after vmm_memory_create */
+	size_t region_count;
+	struct vmm_vcpu vcpu[VMM_MAX_VCPUS];
+	struct vmm_gate gate;
+	struct vmm_bus pio, mmio;
+	struct vmm_loop loop;
+	struct vmm_devices *devices; /* Linux guest */
+	struct probe *probe;	     /* probe guest */
+	pthread_rwlock_t control_lock;
+	struct control_server *control;	    /* guarded by control_lock */
+	struct guest_server guest_server;   /* for the commands over libgmig */
+	struct guest_job_states job_states; /* last told to clients */
+	struct vmm_irqchips *irqchips;	    /* power-on state, to go back to */
+
+	pthread_mutex_t state_lock;	/* held over a whole stop, cont, reset */
+	enum vmm_state state;		/* guarded by state_lock */
+	_Atomic int end;		/* enum vmm_end */
+	char end_text[GMIG_ERROR_TEXT]; /* guarded by end_lock */
+	pthread_mutex_t end_lock;
+	_Atomic bool reset_asked; /* over the control socket: also with --no-reboot */
+	int end_fd;		  /* eventfd: wakes main */
+};
+
+#endif

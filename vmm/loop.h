@@ -1,0 +1,33 @@
+/* The I/O thread: an epoll loop over devices' file descriptors, which vmm.h adds and removes. */
+#ifndef VMM_LOOP_H
+#define VMM_LOOP_H
+
+#include "vmm.h"
+
+#include <pthread.h>
+
+#define VMM_MAX_FDS 64
+
+struct vmm_loop_handler {
+	int fd; /* -1: free */
+	uint32_t generation;
+	vmm_loop_ready *ready;
+	void *opaque;
+};
+
+struct vmm_loop {
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	int epoll_fd, stop_fd;
+	struct vmm_loop_handler handler[VMM_MAX_FDS]; /* guarded by lock */
+	int running_fd; /* guarded by lock: whose handler runs now, -1 none */
+	uint32_t next_generation;
+	pthread_t thread;
+	bool started;
+};
+
+int vmm_loop_create(struct vmm_loop *loop, struct gmig_error *err);
+/* Ends the thread; handlers that are still there are forgotten. */
+void vmm_loop_destroy(struct vmm_loop *loop);
+
+#endif

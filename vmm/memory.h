@@ -1,0 +1,25 @@
+/* Guest RAM: laid out, mapped by libgmig, made known to KVM. vmm.h has the way from a guest address
+ * to a pointer. */
+#ifndef VMM_MEMORY_H
+#define VMM_MEMORY_H
+
+#include "options.h"
+#include "vmm.h"
+
+/*
+ * Lay vnodes out around the hole: regions without hva, sorted by gpa. Pure. Returns how many.
+ */
+size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *region);
+/*
+ * Engine and regions. Before vmm_kvm_create: see there for why. job_event hears of every change of a
+ * job, on the job's thread, with the vmm as `opaque`.
+ */
+int vmm_memory_create(struct vmm *vmm,
+		      void (*job_event)(void *opaque, const struct gmig_job_info *info),
+		      struct gmig_error *err);
+/* Tell KVM about the regions: one slot each. */
+int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err);
+/* No vCPU runs, the VM's descriptors are closed. */
+void vmm_memory_destroy(struct vmm *vmm);
+
+#endif
