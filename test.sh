@@ -2,7 +2,7 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak] [--fuzz] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, headers, mutants, packages, every lab (under 60 minutes)
+#   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, every lab (under 60 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times in the lab
 #   --fuzz   ten minutes for each fuzz target
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
@@ -127,6 +127,8 @@ if [ $tier = full ]; then
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
 	stage "fuzz agent" 300 stage_fuzz_agent 60
 	stage "headers alone" 300 stage_headers
+	stage "structure" 120 stage_structure
+	stage "format" 120 stage_format
 	stage "clang-tidy" 900 stage_tidy
 	stage "cppcheck" 600 stage_cppcheck
 	stage "scripts and man pages" 120 stage_scripts

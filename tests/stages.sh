@@ -130,6 +130,34 @@ stage_headers() {
 	[ $bad -eq 0 ] && [ $good -gt 0 ]
 }
 
+# No circles, arrows between rooms, sizes; and does what looks for them see them?
+stage_structure() {
+	need_build release && tests/structure/selftest >build/structure.log && tests/structure/check
+}
+
+# Debian 12 has clang-format 14, Debian 13 has 19: they agree on this tree, others may not.
+stage_format() {
+	local tool version done='' good=0 bad=0
+	for tool in clang-format clang-format-14 clang-format-19; do
+		version=$("$tool" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
+		[[ $version =~ ^(14|19)$ && $version != "$done" ]] || continue
+		done=$version
+		# shellcheck disable=SC2046 # names
+		if "$tool" --dry-run -Werror $(sources '*.[ch]'); then
+			good=$((good + 1))
+		else
+			echo "not ok $tool $version"
+			bad=$((bad + 1))
+		fi
+	done
+	if [ $((good + bad)) -eq 0 ]; then
+		echo "clang-format is version ${version:-none}: only 14 and 19 are known to format this tree alike"
+		return 77
+	fi
+	echo "$good passed, $bad failed, 0 skipped"
+	[ $bad -eq 0 ]
+}
+
 stage_tidy() {
 	local bad=0 good=0 file
 	cmake --preset clang >/dev/null || return 1

@@ -205,17 +205,14 @@ static int fake_done(void *opaque, const json_t *arguments, json_t **result, str
 	return 0;
 }
 
-#define FAKE_ID                                                                                    \
-	{                                                                                          \
-		.name = "id", .type = CONTROL_STRING, .required = true                             \
-	}
+#define FAKE_ID .name = "id", .type = CONTROL_STRING, .required = true
 
 static const struct control_argument fake_fresh_arguments[] = {
     {.name = "fresh", .type = CONTROL_BOOL}, {0}};
-static const struct control_argument fake_id_arguments[] = {FAKE_ID, {0}};
+static const struct control_argument fake_id_arguments[] = {{FAKE_ID}, {0}};
 
 static const struct control_argument fake_rate_arguments[] = {
-    FAKE_ID,
+    {FAKE_ID},
     {.name = "rate", .type = CONTROL_INTEGER, .required = true},
     {0},
 };

@@ -116,10 +116,6 @@ struct step {
 };
 
 #define NO_NODE GMIG_NO_NODE
-#define REFUSED                                                                                    \
-	{                                                                                          \
-		false, SHADOW_NONE, 0, 0, 0                                                        \
-	}
 
 /* What DESIGN says, told without the table: [state][event], from node 1, bound for 2, with
  * argument 3. */

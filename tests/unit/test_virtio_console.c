@@ -16,7 +16,7 @@
 #define CONTROL_TX  3
 #define RX(port)    (2 * (port) + 2) /* port ids start at 1 */
 #define TX(port)    (2 * (port) + 3)
-#define BUFFER(n)   (0x300000ull + (n)*0x1000ull)
+#define BUFFER(n)   (0x300000ull + 0x1000ull * (n))
 #define TX_GPA	    0x200000ull
 #define TEXT_GPA    0x240000ull
 #define CONTROL_GPA 0x280000ull
