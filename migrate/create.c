@@ -81,8 +81,18 @@ static int engine_init(struct gmig *gmig, struct gmig_error *err)
 	if (gmig->pagemap < 0)
 		return gmig_fail(err, gmig->pagemap, "cannot open /proc/self/pagemap: %s",
 				 gmig_errno_name(gmig->pagemap));
+	struct policy_config budget = {
+	    .sys = gmig->sys,
+	    .ledger = gmig->ledger,
+	    .extra_bytes_max = gmig->options.extra_bytes_max,
+	};
+
+	ret = policy_create(&budget, &gmig->policy);
+	if (ret)
+		return gmig_fail(err, ret, "no memory for the memory policy");
 	struct frame_config config = {
 	    .sys = gmig->sys,
+	    .policy = gmig->policy,
 	    .topology = gmig->memory.topology,
 	    .ledger = gmig->ledger,
 	    .pagemap = gmig->pagemap,
@@ -105,6 +115,9 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	gmig->options.topology = NULL; /* memory_topology() has the newest */
 	if (!gmig->options.pool_bytes_per_node)
 		gmig->options.pool_bytes_per_node = ENGINE_POOL_BYTES;
+	if (!gmig->options.extra_bytes_max)
+		gmig->options.extra_bytes_max =
+		    2 * gmig->options.pool_bytes_per_node + ENGINE_FLIGHT_BYTES;
 	gmig->sys = options->sys ? options->sys : &gmig_sys_real;
 	gmig->fake = gmig_topology_is_fake(options->topology);
 	gmig->pagemap = -1;
@@ -160,6 +173,7 @@ void gmig_destroy(struct gmig *gmig)
 		if (gmig->vnodes[i].uffd >= 0)
 			gmig->sys->close(gmig->vnodes[i].uffd);
 	frame_destroy(gmig->frames);
+	policy_destroy(gmig->policy);
 	if (gmig->pagemap >= 0)
 		gmig->sys->close(gmig->pagemap);
 	shadow_destroy(gmig->shadow);

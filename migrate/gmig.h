@@ -144,7 +144,12 @@ struct gmig_options {
 	struct gmig_topology *topology; /* the engine takes a reference of its own */
 	uint64_t
 	    pool_bytes_per_node; /* watermark: free frames above it go back to the kernel; 0 = 16 MiB */
-	bool small_pages;	 /* regions and pools without huge pages: every block is 4K */
+	/*
+	 * The most memory that the engine may hold beside the guest's own, for all jobs and threads together; less when host or
+	 * cgroup have no more. 0 = two watermarks and 32 MiB. A frame of 2 MiB for each copy worker should fit.
+	 */
+	uint64_t extra_bytes_max;
+	bool small_pages; /* regions and pools without huge pages: every block is 4K */
 	bool plain; /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
 	/* Migrate also where the kernel's UFFDIO_MOVE is known to damage memory. */
 	bool unsafe_kernel;
@@ -210,7 +215,9 @@ int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes);
 struct gmig_stats {
 	uint64_t page_bytes_2m, page_bytes_4k;	   /* mapped guest memory, by page size */
 	uint64_t pool_bytes[GMIG_MAX_NODES];	   /* frames no guest address uses */
-	uint64_t quarantine_bytes[GMIG_MAX_NODES]; /* frames never to be used again */
+	uint64_t quarantine_bytes[GMIG_MAX_NODES]; /* broken frames, never to be used again */
+	/* Memory beside the guest's own: now; the most there was; the most there may be now, by host and cgroups too */
+	uint64_t extra_bytes, extra_bytes_peak, extra_bytes_max;
 	uint64_t sleepers; /* threads asleep on a fault that the engine has seen */
 	uint64_t faults,
 	    faults_known_thread; /* messages read; of these with a thread id the VMM named */
@@ -299,9 +306,10 @@ struct gmig_job_info {
 	    remaining[GMIG_MAX_REMAINING]; /* why pages stayed; after the job ended */
 	unsigned int remaining_count;
 	unsigned int passes;
-	uint64_t thp_joined;	/* blocks that became huge */
-	uint64_t thp_split;	/* blocks that were huge before and are not any more */
-	uint64_t trace_dropped; /* records that gmig_job_trace() could not keep */
+	uint64_t thp_joined;	  /* blocks that became huge */
+	uint64_t extra_bytes_max; /* what all jobs together may use beside the guest's memory */
+	uint64_t thp_split;	  /* blocks that were huge before and are not any more */
+	uint64_t trace_dropped;	  /* records that gmig_job_trace() could not keep */
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */

@@ -238,6 +238,13 @@ int gmig_sys_cond_init(pthread_cond_t *cond)
 	return ret;
 }
 
+int gmig_sys_discard(const struct gmig_sys *sys, void *memory, size_t bytes)
+{
+	int ret = sys->advise(memory, bytes, MADV_DONTNEED);
+
+	return ret == -EINVAL ? sys->advise(memory, bytes, MADV_DONTNEED_LOCKED) : ret;
+}
+
 int gmig_sys_map_aligned(const struct gmig_sys *sys, size_t bytes, void **reserved, void **aligned)
 {
 	void *base, *start;

@@ -62,6 +62,9 @@ extern const struct gmig_sys gmig_sys_real;
 /* gmig_probe_features() through a table of one's own. */
 int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *features);
 
+/* Private anonymous memory back to the kernel, mlock()ed or not. -EINVAL: before Linux 5.18 not when mlock()ed. */
+int gmig_sys_discard(const struct gmig_sys *sys, void *memory, size_t bytes);
+
 /* A condition variable whose deadlines are CLOCK_MONOTONIC's. */
 int gmig_sys_cond_init(pthread_cond_t *cond);
 
@@ -140,6 +143,9 @@ struct pm_scan_arg {
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
 #endif
 
 #endif

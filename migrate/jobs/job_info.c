@@ -65,6 +65,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	memset(info, 0, sizeof(*info));
 	info->id = job->work.id;
 	info->spec = job->work.spec;
+	info->extra_bytes_max = job->work.extra_bytes_max;
 	info->thp_split = atomic_load(&job->work.thp_split);
 	info->thp_joined = atomic_load(&job->work.thp_joined);
 	if (job->trace)

@@ -275,6 +275,12 @@ void audit_run(struct gmig *gmig, struct region *region, uint64_t gfn, uint64_t 
 
 /* ---- All of memory ----------------------------------------------------------------------------- */
 
+static uint64_t account_bytes(const struct gmig *gmig, unsigned int node,
+			      enum ledger_account account)
+{
+	return (uint64_t)ledger_pages(gmig->ledger, node, account) * GMIG_PAGE_BYTES;
+}
+
 /*
  * The accounts against the things themselves. Entries change while they are counted: a change behind
  * the count's position is added to the tally by books.c, one ahead of it is met later. So at the end
@@ -295,19 +301,18 @@ static void check_accounts(struct gmig *gmig, struct gmig_check *check)
 		       frames.wrong_slots);
 	if (frames.written_slots)
 		breach(check, I2, "%u clean frames were written to", frames.written_slots);
+	if (frames.differing_node != GMIG_NO_NODE)
+		breach(check, I4, "node %u: %ld pages in free slots, but %ld in the books",
+		       frames.differing_node, frames.free_pages, frames.pool_pages);
+	if (frames.flying_node != GMIG_NO_NODE)
+		breach(check, I4, "node %u: %ld pages in flight, but no slot is taken",
+		       frames.flying_node, frames.flying_pages);
+	check->corrected_pages += frames.moved_slots * GMIG_BLOCK_PAGES;
 	for (node = 0; node < GMIG_MAX_NODES; node++) {
-		if (frames.free_pages[node] != frames.pool_pages[node])
-			breach(check, I4, "node %u: %ld pages in free slots, but %ld in the books",
-			       node, frames.free_pages[node], frames.pool_pages[node]);
-		if (!frames.busy_slots && frames.flight_pages[node])
-			breach(check, I4, "node %u: %ld pages in flight, but no slot is taken",
-			       node, frames.flight_pages[node]);
-		check->mapped_bytes +=
-		    (uint64_t)ledger_pages(gmig->ledger, node, LEDGER_MAPPED) * GMIG_PAGE_BYTES;
-		check->pool_bytes += (uint64_t)frames.pool_pages[node] * GMIG_PAGE_BYTES;
-		check->in_flight_bytes += (uint64_t)frames.flight_pages[node] * GMIG_PAGE_BYTES;
-		check->quarantine_bytes +=
-		    (uint64_t)ledger_pages(gmig->ledger, node, LEDGER_QUARANTINE) * GMIG_PAGE_BYTES;
+		check->mapped_bytes += account_bytes(gmig, node, LEDGER_MAPPED);
+		check->pool_bytes += account_bytes(gmig, node, LEDGER_POOL);
+		check->in_flight_bytes += account_bytes(gmig, node, LEDGER_FLIGHT);
+		check->quarantine_bytes += account_bytes(gmig, node, LEDGER_QUARANTINE);
 	}
 }
 

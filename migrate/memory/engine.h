@@ -21,15 +21,17 @@
 
 #include <stdatomic.h>
 
-#define ENGINE_REGIONS	  (2 * GMIG_MAX_VNODES) /* a vnode may lie around the PCI hole */
-#define ENGINE_STRIPES	  256
-#define ENGINE_TIDS	  64
-#define ENGINE_POOL_BYTES (16ull << 20)
+#define ENGINE_REGIONS	    (2 * GMIG_MAX_VNODES) /* a vnode may lie around the PCI hole */
+#define ENGINE_STRIPES	    256
+#define ENGINE_TIDS	    64
+#define ENGINE_POOL_BYTES   (16ull << 20)
+#define ENGINE_FLIGHT_BYTES (32ull << 20) /* in flight, and made ahead: of extra_bytes_max */
 
 struct claim;
 struct fault;
 struct frames;
 struct ledger;
+struct policy;
 struct preference;
 struct region_kind;
 
@@ -85,6 +87,7 @@ struct gmig {
 
 	struct shadow *shadow;
 	struct frames *frames;
+	struct policy *policy;
 	int pagemap;
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];

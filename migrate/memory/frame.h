@@ -6,17 +6,24 @@
  * its block, so that a run of pages moves in one call.
  *
  * Any thread. A slot that was taken belongs to its taker until it is given back; everything else is
- * guarded by the pool's lock, a leaf: nothing else is taken under it. On fake nodes a slot's node
- * is only a label.
+ * guarded by the pool's lock, a leaf but for the ledger's. On fake nodes a slot's node is only a label.
  *
- * Pools never wake the OOM killer: they grow by MPOL_PREFERRED, ask where the memory came from and
- * give the wrong back, and do not grow at all when the host is short of memory.
+ * Frames for a node lie on that node, or are not given out:
+ * - New memory comes by MPOL_PREFERRED, which never wakes the OOM killer; the kernel is asked where it
+ *   came from. What came from elsewhere, since the node was full of page cache, is moved there by
+ *   move_pages(2): that reclaims on the node and gives up without killing (__GFP_THISNODE).
+ * - Frames that were used before are believed only after the kernel was asked, in batches: somebody else
+ *   (migratepages, a cpuset, hot-remove, swap) may have moved them.
+ * - A frame that cannot be touched goes to quarantine, and never comes back.
+ *
+ * How much there may be is policy.h's to say.
  */
 #ifndef GMIG_FRAME_H
 #define GMIG_FRAME_H
 
 #include "../core/bits.h"
 #include "../core/sys.h"
+#include "policy.h"
 
 #define FRAME_WORKERS                                                                              \
 	(GMIG_MAX_WORKERS + GMIG_MAX_VNODES) /* copy workers, then the fault threads */
@@ -31,8 +38,14 @@ struct slot {
 	struct bits have; /* pages that hold memory; a huge slot: all or none */
 	uint16_t node;
 	bool huge;
-	bool clean; /* what it has was never used and reads as zeros */
-	bool busy;  /* taken; guarded by pool->lock like next */
+	bool clean;   /* what it has was never used and reads as zeros */
+	bool suspect; /* touching or moving its memory failed: looked at when it is given back */
+	bool split;   /* what it has may be no huge page any more: goes back to the kernel */
+	/* guarded by pool->lock */
+	bool busy;   /* taken */
+	bool broken; /* in quarantine: taken for ever */
+	uint64_t
+	    verified_ns; /* when its memory was last seen on its node; 0: not since it was given */
 	struct slot *next;
 };
 
@@ -41,6 +54,7 @@ struct ledger;
 struct frame_config {
 	const struct gmig_sys *sys;
 	struct ledger *ledger;		      /* not owned */
+	struct policy *policy;		      /* not owned */
 	const struct gmig_topology *topology; /* read by frame_create() only */
 	int pagemap;			      /* for looking; not owned */
 	uint64_t watermark_bytes; /* free memory of a node above this goes back to the kernel */
@@ -56,23 +70,28 @@ int frame_uffd(const struct frames *frames);
 struct frame_want {
 	unsigned int node, worker;
 	bool huge;
-	bool clean;	  /* never used: fresh from the kernel, reads as zeros */
+	bool clean; /* never used: fresh from the kernel, reads as zeros */
+	enum policy_use
+	    use; /* MOVE: may wait up to 40 ms for what others hold; TOUCH: never waits, nor reclaims */
 	struct bits need; /* small: these pages; huge: ignored */
 };
 
 /*
  * A slot with the memory wanted: out of a pool, else from the kernel (blocks while it is zeroed).
- * -ENOMEM: the node has none; -ENOBUFS: no slot; -ENOSPC: the kernel had memory, but no huge page.
+ * -ENOMEM: the node has none, or host, cgroup or extra_bytes_max allow none; -ENOBUFS: no slot; -ENOSPC: the node has
+ * memory, but no huge page.
  */
 int frame_take(struct frames *frames, const struct frame_want *want, struct slot **out);
 /* A slot without memory, to move a block into. -ENOBUFS. */
 int frame_hole(struct frames *frames, const struct frame_want *want, struct slot **out);
-/* Back to its pool, with what it has now. Cheap: no system call. */
+/* Back to its pool, with what it has now. Cheap, no system call, unless it is suspect or split. */
 void frame_give(struct frames *frames, struct slot *slot);
 /* Back to its pool, its memory to the kernel. */
 void frame_drop(struct frames *frames, struct slot *slot);
 /* Fake nodes: the memory of a taken slot lies on `node` now. */
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node);
+/* Can this page of a taken slot be touched? */
+bool frame_page_works(const struct slot *slot, unsigned int page);
 
 /* Give the kernel back what a node's pools hold above the watermark. Call between blocks, never
  * while one is closed. */
@@ -81,22 +100,32 @@ void frame_trim(struct frames *frames, unsigned int node);
 void frame_trim_late(struct frames *frames, unsigned int node);
 /* All that a node's pools hold. */
 void frame_drain(struct frames *frames, unsigned int node);
-/* Make clean frames ahead, until want's pool holds `count`. 0: it does; 1: one was made; else as
- * frame_take. */
+/* All that all pools hold: the guest itself needs memory. */
+void frame_drain_all(struct frames *frames);
+/* Make clean frames ahead, until want's pool holds `count`. 0: it does, or there may be no more now; 1: one was
+ * made; else as frame_take. */
 int frame_stock(struct frames *frames, const struct frame_want *want, unsigned int count);
 
 /* What the pools of a node hold, in bytes. */
 uint64_t frame_pool_bytes(const struct frames *frames, unsigned int node);
 
 struct frame_audit {
-	long free_pages[GMIG_MAX_NODES]; /* in free slots, as counted */
-	long pool_pages[GMIG_MAX_NODES]; /* POOL, and FLIGHT, by the ledger */
-	long flight_pages[GMIG_MAX_NODES];
-	unsigned int busy_slots;
+	/* The first node whose free slots do not hold what the ledger says, pages; GMIG_NO_NODE: none. */
+	unsigned int differing_node;
+	long free_pages, pool_pages;
+	/* The first node with pages in flight though no slot is taken; GMIG_NO_NODE: none. */
+	unsigned int flying_node;
+	long flying_pages;
+	unsigned int busy_slots;    /* taken, without those in quarantine */
+	unsigned int broken_slots;  /* in quarantine */
 	unsigned int wrong_slots;   /* free, and the kernel shows other pages than the books */
 	unsigned int written_slots; /* free and clean, and do not read as zeros */
+	unsigned int moved_slots; /* free, and moved to another node by somebody else: given back */
 };
-/* One moment's state of all pools; look: compare free slots with the kernel. */
+/*
+ * The state of all pools, while they are used: one pool's lock is held at a time, for less than 1 ms. look: compare
+ * free slots with the kernel. One at a time.
+ */
 void frame_audit(struct frames *frames, bool look, struct frame_audit *audit);
 
 #endif

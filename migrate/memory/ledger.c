@@ -4,16 +4,19 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Written under lock; atomic, because single numbers are read without it. */
 struct ledger {
 	pthread_mutex_t lock;
 	atomic_long pages[GMIG_MAX_NODES][LEDGER_ACCOUNTS];
+	atomic_long total[LEDGER_ACCOUNTS];		  /* of all nodes */
 	atomic_long sizes[2];				  /* MAPPED pages of 4K and of 2M entries */
 	_Atomic(atomic_long *) resident[GMIG_MAX_VNODES]; /* by node */
 	atomic_long swapped[GMIG_MAX_VNODES];
-	uint64_t reached;	    /* guarded by lock, like the tally; 0: no count runs */
-	long tally[GMIG_MAX_NODES]; /* guarded by lock */
+	uint64_t reached;		 /* guarded by lock, like the tally; 0: no count runs */
+	long tally[GMIG_MAX_NODES];	 /* guarded by lock */
+	long pool_tally[GMIG_MAX_NODES]; /* guarded by lock */
 };
 
 int ledger_create(struct ledger **out)
@@ -49,6 +52,8 @@ static void transfer(struct ledger *ledger, unsigned int node, enum ledger_accou
 {
 	add(&ledger->pages[node][from], -pages);
 	add(&ledger->pages[node][to], pages);
+	add(&ledger->total[from], -pages);
+	add(&ledger->total[to], pages);
 }
 
 void ledger_post(struct ledger *ledger, unsigned int node, enum ledger_account from,
@@ -58,6 +63,18 @@ void ledger_post(struct ledger *ledger, unsigned int node, enum ledger_account f
 		return;
 	pthread_mutex_lock(&ledger->lock);
 	transfer(ledger, node, from, to, pages);
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_post_pool(struct ledger *ledger, unsigned int node, enum ledger_account from,
+		      enum ledger_account to, long pages, bool counted)
+{
+	if (!pages)
+		return;
+	pthread_mutex_lock(&ledger->lock);
+	transfer(ledger, node, from, to, pages);
+	if (counted)
+		ledger->pool_tally[node] += to == LEDGER_POOL ? pages : -pages;
 	pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -125,6 +142,11 @@ long ledger_pages(const struct ledger *ledger, unsigned int node, enum ledger_ac
 	return atomic_load_explicit(&ledger->pages[node][account], memory_order_relaxed);
 }
 
+long ledger_total(const struct ledger *ledger, enum ledger_account account)
+{
+	return atomic_load_explicit(&ledger->total[account], memory_order_relaxed);
+}
+
 long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned int node)
 {
 	atomic_long *resident = atomic_load(&ledger->resident[vnode]);
@@ -173,21 +195,50 @@ void ledger_tally_reached(struct ledger *ledger, uint64_t position)
 	pthread_mutex_unlock(&ledger->lock);
 }
 
+/* Caller holds the lock. */
+static unsigned int differs(const struct ledger *ledger, const long *counted,
+			    enum ledger_account account, long *tally, long *booked)
+{
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		*tally = counted[node];
+		*booked = ledger_pages(ledger, node, account);
+		if (*tally != *booked)
+			return node;
+	}
+	return GMIG_NO_NODE;
+}
+
 unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped)
 {
-	unsigned int node = 0;
+	unsigned int node;
 
 	pthread_mutex_lock(&ledger->lock);
-	while (node < GMIG_MAX_NODES &&
-	       ledger->tally[node] == ledger_pages(ledger, node, LEDGER_MAPPED))
-		node++;
-	if (node < GMIG_MAX_NODES) {
-		*tally = ledger->tally[node];
-		*mapped = ledger_pages(ledger, node, LEDGER_MAPPED);
-	} else {
-		node = GMIG_NO_NODE;
-	}
+	node = differs(ledger, ledger->tally, LEDGER_MAPPED, tally, mapped);
 	ledger->reached = 0;
+	pthread_mutex_unlock(&ledger->lock);
+	return node;
+}
+
+void ledger_pool_start(struct ledger *ledger)
+{
+	pthread_mutex_lock(&ledger->lock);
+	memset(ledger->pool_tally, 0, sizeof(ledger->pool_tally));
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+void ledger_pool_add(struct ledger *ledger, unsigned int node, long pages)
+{
+	pthread_mutex_lock(&ledger->lock);
+	ledger->pool_tally[node] += pages;
+	pthread_mutex_unlock(&ledger->lock);
+}
+
+unsigned int ledger_pool_end(struct ledger *ledger, long *tally, long *pool)
+{
+	unsigned int node;
+
+	pthread_mutex_lock(&ledger->lock);
+	node = differs(ledger, ledger->pool_tally, LEDGER_POOL, tally, pool);
 	pthread_mutex_unlock(&ledger->lock);
 	return node;
 }

@@ -45,6 +45,9 @@ int ledger_add_vnode(struct ledger *ledger, unsigned int vnode);
 /* `pages` of `node` leave one account for another; not MAPPED, which goes through ledger_map(). */
 void ledger_post(struct ledger *ledger, unsigned int node, enum ledger_account from,
 		 enum ledger_account to, long pages);
+/* The same for a pool's pages, in or out of POOL; counted: a running count of free frames has been at that pool. */
+void ledger_post_pool(struct ledger *ledger, unsigned int node, enum ledger_account from,
+		      enum ledger_account to, long pages, bool counted);
 /* Pages of FLIGHT that lie on another node than was thought. */
 void ledger_relabel(struct ledger *ledger, unsigned int from, unsigned int to, long pages);
 
@@ -67,6 +70,8 @@ void ledger_map(struct ledger *ledger, const struct ledger_map *map);
 void ledger_split(struct ledger *ledger, long pages);
 
 long ledger_pages(const struct ledger *ledger, unsigned int node, enum ledger_account account);
+/* Of all nodes. */
+long ledger_total(const struct ledger *ledger, enum ledger_account account);
 /* MAPPED pages of a vnode on a node; 0 for a vnode that has none. */
 long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned int node);
 /* SWAPPED pages of a vnode. */
@@ -87,5 +92,10 @@ void ledger_tally_reached(struct ledger *ledger, uint64_t position);
  * and *mapped (pages) say how. The count has ended.
  */
 unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped);
+
+/* The same of POOL, as frame_audit() counts it; one count at a time, too. */
+void ledger_pool_start(struct ledger *ledger);
+void ledger_pool_add(struct ledger *ledger, unsigned int node, long pages);
+unsigned int ledger_pool_end(struct ledger *ledger, long *tally, long *pool);
 
 #endif

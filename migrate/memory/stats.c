@@ -1,5 +1,6 @@
 /* What is where, and how long things took: read from counters, whatever the guest's size. */
 #include "ledger.h"
+#include "policy.h"
 #include "region.h"
 
 #include <errno.h>
@@ -68,6 +69,11 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 		stats->pool_bytes[node] = bytes_of(ledger_pages(gmig->ledger, node, LEDGER_POOL));
 		stats->quarantine_bytes[node] =
 		    bytes_of(ledger_pages(gmig->ledger, node, LEDGER_QUARANTINE));
+	}
+	if (gmig->policy) {
+		stats->extra_bytes = policy_extra(gmig->policy);
+		stats->extra_bytes_peak = policy_extra_peak(gmig->policy);
+		stats->extra_bytes_max = policy_extra_max(gmig->policy);
 	}
 	stats->sleepers = atomic_load(&gmig->sleepers);
 	stats->faults = atomic_load(&gmig->faults);

@@ -32,6 +32,7 @@ struct mover_job {
 	struct hist blackout_read, blackout_write, stall;
 	atomic_ullong thp_split;  /* blocks that were huge before and are not any more */
 	atomic_ullong thp_joined; /* blocks that became huge */
+	uint64_t extra_bytes_max; /* memory that it may use beside what is moved; from begin */
 	atomic_size_t ahead;	  /* blocks that no worker has begun */
 	void *state;		  /* the mover's, from begin */
 };

@@ -42,6 +42,7 @@ int uffd_frames_begin(struct mover_job *job, struct gmig_error *err)
 	job->state = calloc(1, sizeof(struct uffd_job));
 	if (!job->state)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	job->extra_bytes_max = engine_of(job->memory)->options.extra_bytes_max;
 	if (job->spec.frames == GMIG_FRAMES_FRESH)
 		for (unsigned int i = 0; i < job->spec.to_count; i++)
 			frame_drain(frames_of(job), job->spec.to[i]);
@@ -68,7 +69,12 @@ int uffd_frames_worker_begin(struct mover_worker *worker)
 	if (!own)
 		return -ENOMEM;
 	/* A worker that is not known could wait for ever on a hole that nobody knew of. */
-	ret = fault_worker_enter(engine_of(job->memory));
+	ret = policy_worker_enter(engine_of(job->memory)->policy, worker->number == 0);
+	if (!ret) {
+		ret = fault_worker_enter(engine_of(job->memory));
+		if (ret)
+			policy_worker_leave(engine_of(job->memory)->policy);
+	}
 	if (ret) {
 		free(own);
 		return ret;
@@ -88,6 +94,7 @@ void uffd_frames_worker_end(struct mover_worker *worker)
 
 	uffd_zeroer_stop(own->zeroer);
 	fault_worker_leave(engine_of(worker->job->memory));
+	policy_worker_leave(engine_of(worker->job->memory)->policy);
 	free(own);
 	worker->state = NULL;
 }

@@ -8,13 +8,15 @@
 #include <sys/mman.h>
 
 #define WATERMARK (4 * GMIG_BLOCK_BYTES)
+#define EXTRA	  (64 * GMIG_BLOCK_BYTES)
 
 static struct gmig_sys sys;
 static struct gmig_topology *topology;
 static struct frames *frames;
 static struct ledger *ledger;
+static struct policy *policy;
 static int pagemap;
-static atomic_int wrong_node, refuse_release;
+static atomic_int wrong_node, refuse_release, move_error, moves;
 static atomic_ullong available;
 
 static int query_maybe_wrong(size_t count, void **pages, int *status)
@@ -23,6 +25,22 @@ static int query_maybe_wrong(size_t count, void **pages, int *status)
 	for (size_t i = 0; i < count; i++)
 		status[i] = atomic_load(&wrong_node);
 	return 0;
+}
+
+static long move_maybe(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
+		       int flags)
+{
+	int error = atomic_load(&move_error);
+
+	(void)pid;
+	(void)pages;
+	(void)flags;
+	if (!nodes)
+		return query_maybe_wrong(count, pages, status);
+	atomic_fetch_add(&moves, 1);
+	for (unsigned long i = 0; i < count; i++)
+		status[i] = error ? error : nodes[i];
+	return error ? (long)count : 0;
 }
 
 static int advise_maybe_refused(void *memory, size_t bytes, int advice)
@@ -46,11 +64,15 @@ static void start(unsigned int nodes)
 	sys.query_nodes = query_maybe_wrong;
 	sys.advise = advise_maybe_refused;
 	sys.room = room;
+	sys.move_pages = move_maybe;
 	atomic_store(&available, UINT64_MAX);
 	pagemap = sys.pagemap();
 	ck_assert_int_eq(gmig_topology_create(nodes, &topology, &err), 0);
 	ck_assert_int_eq(ledger_create(&ledger), 0);
-	struct frame_config config = {&sys, ledger, topology, pagemap, WATERMARK};
+	struct policy_config budget = {&sys, ledger, EXTRA};
+
+	ck_assert_int_eq(policy_create(&budget, &policy), 0);
+	struct frame_config config = {&sys, ledger, policy, topology, pagemap, WATERMARK};
 
 	ck_assert_msg(frame_create(&config, &frames, &err) == 0, "%s", err.text);
 }
@@ -63,12 +85,16 @@ static void stop(void)
 	ck_assert_uint_eq(audit.wrong_slots, 0);
 	ck_assert_uint_eq(audit.written_slots, 0);
 	ck_assert_uint_eq(audit.busy_slots, 0);
+	ck_assert_uint_eq(audit.differing_node, GMIG_NO_NODE);
+	ck_assert_uint_eq(audit.flying_node, GMIG_NO_NODE);
 	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++) {
-		ck_assert_int_eq(audit.pool_pages[i], audit.free_pages[i]);
-		ck_assert_int_eq(audit.flight_pages[i], 0);
-		ck_assert_int_eq(ledger_pages(ledger, i, LEDGER_OUTSIDE), -audit.pool_pages[i]);
+		ck_assert_int_eq(ledger_pages(ledger, i, LEDGER_FLIGHT), 0);
+		ck_assert_int_eq(ledger_pages(ledger, i, LEDGER_OUTSIDE),
+				 -ledger_pages(ledger, i, LEDGER_POOL) -
+				     ledger_pages(ledger, i, LEDGER_QUARANTINE));
 	}
 	frame_destroy(frames);
+	policy_destroy(policy);
 	ledger_destroy(ledger);
 	gmig_topology_put(topology);
 	sys.close(pagemap);
@@ -221,7 +247,29 @@ START_TEST(hole_has_no_memory_even_when_all_slots_had)
 }
 END_TEST
 
-START_TEST(memory_from_the_wrong_node_is_given_back_as_enomem)
+/* The node has nothing that the kernel could free. Small pages are what is asked for next. */
+START_TEST(memory_from_the_wrong_node_is_given_back)
+{
+	struct frame_want want = {
+	    .node = 0, .huge = _i & 1, .use = _i & 2 ? POLICY_TOUCH : POLICY_MOVE};
+	struct slot *slot;
+
+	bits_fill(&want.need);
+	start(0);
+	atomic_store(&wrong_node, 1);
+	atomic_store(&move_error, -ENOMEM);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), _i == 1 ? -ENOSPC : -ENOMEM);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0);
+	ck_assert_int_eq(atomic_load(&moves) > 0, !(_i & 2)); /* a first touch reclaims nothing */
+	atomic_store(&wrong_node, 0);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+/* The node was full of page cache: memory came from another one, and moving it made the kernel reclaim. */
+START_TEST(memory_from_the_wrong_node_is_moved_to_the_right_one)
 {
 	struct frame_want want = {.node = 0, .huge = _i};
 	struct slot *slot;
@@ -229,10 +277,11 @@ START_TEST(memory_from_the_wrong_node_is_given_back_as_enomem)
 	bits_fill(&want.need);
 	start(0);
 	atomic_store(&wrong_node, 1);
-	ck_assert_int_eq(frame_take(frames, &want, &slot), -ENOMEM);
-	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0);
-	atomic_store(&wrong_node, 0);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert_int_eq(atomic_load(&moves), 1);
+	ck_assert_uint_eq(slot->node, 0);
+	ck_assert_uint_eq(bits_count(&slot->have), GMIG_BLOCK_PAGES);
+	atomic_store(&wrong_node, 0);
 	frame_give(frames, slot);
 	stop();
 }
@@ -264,7 +313,8 @@ int main(void)
 	tcase_add_test(tcase, trim_gives_back_what_exceeds_the_watermark);
 	tcase_add_test(tcase, frame_that_cannot_be_released_stays_in_the_books);
 	tcase_add_test(tcase, hole_has_no_memory_even_when_all_slots_had);
-	tcase_add_loop_test(tcase, memory_from_the_wrong_node_is_given_back_as_enomem, 0, 2);
+	tcase_add_loop_test(tcase, memory_from_the_wrong_node_is_given_back, 0, 4);
+	tcase_add_loop_test(tcase, memory_from_the_wrong_node_is_moved_to_the_right_one, 0, 2);
 	tcase_add_test(tcase, host_short_of_memory_grows_no_pool);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);

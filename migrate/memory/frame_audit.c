@@ -1,0 +1,183 @@
+/*
+ * Looks at all pools while they are used. A pool is counted under its lock, in one go, which takes
+ * microseconds; a change in a pool that has been counted is added to the count by the ledger, so that
+ * at the end it is what an instantaneous count would have been. Looking at the memory itself takes
+ * longer, and is done some slots at a time.
+ */
+#include "../core/copy.h"
+#include "../core/uffd.h"
+#include "frame_pool.h"
+#include "ledger.h"
+
+#define LOOK_SLOTS 4 /* under one holding of the lock: some 50 us each */
+
+/* ---- One slot: caller holds pool->lock --------------------------------------------------------- */
+
+static bool slot_is_wrong(struct frames *frames, const struct slot *slot)
+{
+	struct uffd_scan scan;
+
+	if (uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan))
+		return false;
+	return memcmp(&scan.present, &slot->have, sizeof(scan.present)) != 0;
+}
+
+struct look {
+	const struct slot *slot;
+	bool written;
+};
+
+/* A sample: the first word of each page. */
+static void look_for_writes(void *arg)
+{
+	struct look *look = arg;
+	const struct slot *slot = look->slot;
+
+	for (unsigned int i = bits_next(&slot->have, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&slot->have, i + 1, true))
+		if (*(const volatile uint64_t *)(slot->hva + i * GMIG_PAGE_BYTES))
+			look->written = true;
+}
+
+/* false: it cannot be read. */
+static bool slot_look(struct frames *frames, struct slot *slot, struct frame_audit *audit)
+{
+	struct look look = {.slot = slot};
+
+	audit->wrong_slots += slot_is_wrong(frames, slot);
+	if (!copy_try(look_for_writes, &look))
+		return false;
+	audit->written_slots += look.written && slot->clean;
+	return true;
+}
+
+/* ---- One pool ---------------------------------------------------------------------------------- */
+
+static void pool_count(struct frames *frames, struct pool *pool, struct frame_audit *audit)
+{
+	pthread_mutex_lock(&pool->lock);
+	for (unsigned int i = 0; i < pool->count; i++) {
+		struct slot *slot = &pool->slots[i];
+
+		audit->broken_slots += slot->broken;
+		audit->busy_slots += slot->busy && !slot->broken;
+		if (!slot->busy)
+			ledger_pool_add(frames->ledger, slot->node, bits_count(&slot->have));
+	}
+	pool->audited = atomic_load(&frames->audit);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/* Slots first..first+LOOK_SLOTS; what cannot be read is taken and chained to *broken. */
+static void slots_look(struct frames *frames, struct pool *pool, unsigned int first,
+		       struct slot **broken, struct frame_audit *audit)
+{
+	unsigned int end = first + LOOK_SLOTS < pool->count ? first + LOOK_SLOTS : pool->count;
+
+	pthread_mutex_lock(&pool->lock);
+	for (unsigned int i = first; i < end; i++) {
+		struct slot *slot = &pool->slots[i];
+
+		if (slot->busy || bits_empty(&slot->have) || slot_look(frames, slot, audit))
+			continue;
+		slot_pull(frames, slot);
+		slot->suspect = true;
+		slot->next = *broken;
+		*broken = slot;
+	}
+	pthread_mutex_unlock(&pool->lock);
+}
+
+static void pool_look(struct frames *frames, struct pool *pool, struct frame_audit *audit)
+{
+	struct slot *broken = NULL;
+
+	for (unsigned int first = 0; first < pool->count; first += LOOK_SLOTS)
+		slots_look(frames, pool, first, &broken, audit);
+	while (broken) {
+		struct slot *slot = broken;
+
+		broken = slot->next;
+		slot->next = NULL;
+		audit->broken_slots++;
+		frame_drop(frames, slot);
+	}
+}
+
+/* Ask for all at once what is otherwise asked before a frame is used. */
+static void pool_verify(struct frames *frames, struct pool *pool, struct frame_audit *audit)
+{
+	struct slot **const lists[] = {&pool->used, &pool->clean};
+	struct slot *moved = NULL;
+	uint64_t begin = frames->sys->now_ns();
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct slot **link;
+
+		do {
+			pthread_mutex_lock(&pool->lock);
+			link = lists[i];
+			while (*link && (*link)->verified_ns >= begin)
+				link = &(*link)->next;
+			if (*link) {
+				(*link)->verified_ns = 0;
+				verify_batch(frames, link, &moved);
+			}
+			pthread_mutex_unlock(&pool->lock);
+		} while (*link);
+	}
+	audit->moved_slots += verify_drop(frames, moved);
+}
+
+/* ---- All pools --------------------------------------------------------------------------------- */
+
+static void each_pool(struct frames *frames, struct frame_audit *audit,
+		      void (*visit)(struct frames *frames, struct pool *pool,
+				    struct frame_audit *audit))
+{
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		if (!atomic_load(&frames->nodes[node]))
+			continue;
+		for (unsigned int i = 0; i < 2 * FRAME_WORKERS; i++) {
+			struct pool *pool = pool_at(frames, node, i / 2, i % 2);
+
+			if (pool)
+				visit(frames, pool, audit);
+		}
+	}
+}
+
+/* While nothing is taken, nothing is in flight. */
+static void flight_check(struct frames *frames, struct frame_audit *audit)
+{
+	unsigned int takes = atomic_load(&frames->takes);
+
+	if (atomic_load(&frames->busy))
+		return;
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		long pages = ledger_pages(frames->ledger, node, LEDGER_FLIGHT);
+
+		if (!pages || atomic_load(&frames->takes) != takes)
+			continue;
+		audit->flying_node = node;
+		audit->flying_pages = pages;
+		return;
+	}
+}
+
+void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
+{
+	memset(audit, 0, sizeof(*audit));
+	audit->flying_node = GMIG_NO_NODE;
+	if (look && !frames->fake)
+		each_pool(frames, audit, pool_verify);
+	if (look)
+		each_pool(frames, audit, pool_look);
+	audit->broken_slots = 0; /* counted below, the new ones among them */
+	atomic_fetch_add(&frames->audit, 1);
+	ledger_pool_start(frames->ledger);
+	each_pool(frames, audit, pool_count);
+	audit->differing_node =
+	    ledger_pool_end(frames->ledger, &audit->free_pages, &audit->pool_pages);
+	flight_check(frames, audit);
+}

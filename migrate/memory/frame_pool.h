@@ -1,0 +1,96 @@
+/*
+ * Inside of the frame pools: pools, slots and their lists. Of frame.h's promises this keeps the locking
+ * and the books; frame_grow.c gets memory, frame_verify.c doubts it, frame.c decides.
+ */
+#ifndef GMIG_FRAME_POOL_H
+#define GMIG_FRAME_POOL_H
+
+#include "frame.h"
+
+#include <stdatomic.h>
+
+/* All but lock and the constants: guarded by lock. */
+struct pool {
+	pthread_mutex_t lock;
+	unsigned int node; /* where its mapping prefers memory */
+	bool huge;
+	void *reserved;
+	unsigned int count;
+	struct slot *slots;
+	struct slot *clean, *used, *empty; /* lists of slots that are not taken */
+	unsigned int audited;		   /* the audit that has counted it last */
+};
+
+/* Of one node; made at its first use, since most of the nodes that may exist do not. */
+struct node_pools {
+	_Atomic(struct pool *) pool[FRAME_WORKERS][2];
+};
+
+struct frames {
+	const struct gmig_sys *sys;
+	struct ledger *ledger;
+	struct policy *policy;
+	bool fake;
+	int uffd, pagemap;
+	unsigned int slots_per_pool;
+	long watermark_pages;
+	atomic_uint audit;    /* number of the audit that runs, or ran last */
+	atomic_uint busy;     /* slots that are taken, without those in quarantine */
+	atomic_uint takes;    /* counts them */
+	pthread_mutex_t lock; /* creation of pools */
+	_Atomic(struct node_pools *) nodes[GMIG_MAX_NODES];
+};
+
+/* NULL: none was made yet. Of fake nodes, node 0 has the pools of all. */
+struct pool *pool_at(struct frames *frames, unsigned int node, unsigned int worker, bool huge);
+/* The pool that serves want; made at its first use. */
+int pool_of(struct frames *frames, const struct frame_want *want, struct pool **out);
+static inline unsigned int pool_place(const struct frames *frames, unsigned int node)
+{
+	return frames->fake ? 0 : node;
+}
+
+/* ---- Slots: callers hold pool->lock ---------------------------------------------------------- */
+
+/* Has the slot all that is wanted? */
+bool slot_serves(const struct slot *slot, const struct frame_want *want);
+/* Into the list that it belongs to: it is free. */
+void slot_put(struct frames *frames, struct slot *slot);
+/* Out of the list that `link` is in: it is taken. */
+void slot_unlink(struct frames *frames, struct slot **link);
+/* Out of whichever list a free slot is in. */
+void slot_pull(struct frames *frames, struct slot *slot);
+
+/* ---- Slots that are taken: callers hold no lock ----------------------------------------------- */
+
+/* Its memory to the kernel. What the kernel refuses to take stays in slot and books. */
+void slot_release(struct frames *frames, struct slot *slot);
+/* slot_put() with its lock; whoever waits for memory looks again. */
+void slot_give(struct frames *frames, struct slot *slot);
+
+/* ---- frame_grow.c ------------------------------------------------------------------------------ */
+
+/*
+ * A slot of the pool with the memory wanted, from the kernel. -EDQUOT: the policy allows none now; -EXDEV: POLICY_TOUCH,
+ * and there was a huge page on another node only; else as frame_take().
+ */
+int pool_grow(struct frames *frames, struct pool *pool, const struct frame_want *want,
+	      struct slot **out);
+
+/* ---- frame_verify.c ---------------------------------------------------------------------------- */
+
+/*
+ * Slots of a list, from `from` on, that were not seen on their node lately: ask the kernel, a batch of them at once. Those
+ * that are elsewhere are taken and chained to *moved. Caller holds pool->lock.
+ */
+void verify_batch(struct frames *frames, struct slot **from, struct slot **moved);
+bool verify_is_due(const struct frames *frames, const struct slot *slot, uint64_t now);
+/* Correct their labels, and give the memory back. Caller holds no lock. Returns how many there were. */
+unsigned int verify_drop(struct frames *frames, struct slot *moved);
+/*
+ * A taken slot that is suspect: what of it cannot be touched goes to quarantine with the slot, the rest to the kernel. false:
+ * all of it can be touched, and the slot is as it was. tried: pages that the kernel would not fill.
+ */
+bool quarantine(struct frames *frames, struct slot *slot, const struct bits *tried);
+
+#endif
