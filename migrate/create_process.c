@@ -37,8 +37,8 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 		free(process);
 		return ret;
 	}
-	process->topology = gmig_topology_get(options->topology);
-	process->memory.topology = process->topology;
+	process->memory.topology = gmig_topology_get(options->topology);
+	pthread_mutex_init(&process->memory.topology_lock, NULL);
 	pthread_mutex_init(&process->memory.jobs_lock, NULL);
 	pthread_rwlock_init(&process->lock, NULL);
 	*out = process;
@@ -52,7 +52,8 @@ void gmig_process_close(struct gmig_process *process)
 	job_end_all(&process->memory);
 	process_close(process->process);
 	process_maps_free(&process->maps);
-	gmig_topology_put(process->topology);
+	gmig_topology_put(process->memory.topology);
+	pthread_mutex_destroy(&process->memory.topology_lock);
 	pthread_rwlock_destroy(&process->lock);
 	pthread_mutex_destroy(&process->memory.jobs_lock);
 	free(process);

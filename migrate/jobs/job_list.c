@@ -9,7 +9,6 @@
 static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
-	const struct mover *mover = mover_find(spec->mover);
 	int ret = memory->ops->ready(memory, spec, err);
 
 	if (ret)
@@ -20,9 +19,7 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	if (spec->batch_pages > GMIG_BLOCK_PAGES)
 		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
 				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
-	if (!mover)
-		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
-	ret = mover->check(memory, spec, err);
+	ret = mover_find(spec->mover)->check(memory, spec, err);
 	if (!ret && atomic_load(&memory->fatal))
 		ret = gmig_fail(err, -ESHUTDOWN, "the engine met a fatal error");
 	return ret;
@@ -70,7 +67,10 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 	gmig_sys_cond_init(&job->changed);
 	job->start_ns = memory->sys->now_ns();
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
-	ret = plan_map_build(spec, job->work.topology, NULL, &map, err);
+	/* Another program's cpuset is not ours: its memory looks into that, when asked whether it is ready. */
+	ret =
+	    plan_map_build(spec, job->work.topology,
+			   memory->pid ? gmig_topology_nodes(job->work.topology) : NULL, &map, err);
 	if (!ret && (status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
@@ -128,16 +128,20 @@ static int job_launch(struct memory *memory, struct gmig_job *job, struct gmig_e
 int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gmig_job **out,
 	      struct gmig_error *err)
 {
-	struct gmig_job *job = NULL;
-	int ret = spec_check(memory, spec, err);
+	struct gmig_job *job;
+	int ret;
 
-	if (!ret)
-		ret = job_create(memory, spec, &job, err);
+	if (!mover_find(spec->mover))
+		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
+	ret = job_create(memory, spec, &job, err);
 	if (ret)
 		return ret;
-	pthread_mutex_lock(&memory->jobs_lock);
-	ret = job_launch(memory, job, err);
-	pthread_mutex_unlock(&memory->jobs_lock);
+	ret = spec_check(memory, spec, err);
+	if (!ret) {
+		pthread_mutex_lock(&memory->jobs_lock);
+		ret = job_launch(memory, job, err);
+		pthread_mutex_unlock(&memory->jobs_lock);
+	}
 	if (ret) {
 		job_free(job);
 		return ret;

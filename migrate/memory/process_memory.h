@@ -12,8 +12,7 @@
 struct gmig_process {
 	struct memory memory;
 	struct process *process;
-	struct gmig_topology *topology; /* our reference */
-	bool shared;			/* pages that other processes map, too, are moved as well */
+	bool shared; /* pages that other processes map, too, are moved as well */
 	pthread_rwlock_t lock;
 	struct process_maps maps; /* guarded by lock */
 };

@@ -152,6 +152,37 @@ START_TEST(job_is_judged_by_the_host_as_it_is_when_it_starts)
 }
 END_TEST
 
+START_TEST(process_is_judged_by_the_host_and_by_its_own_cpuset)
+{
+	struct gmig_job_spec spec = {.from = {0}, .from_count = 1, .to = {5}, .to_count = 1};
+	struct gmig_process_options options = {.pid = (int)getpid()};
+	struct gmig_process *process;
+	struct gmig_job *job = NULL;
+	struct gmig_error err = {0};
+	int ret;
+
+	host(1);
+	tree_cpuset("0");
+	ck_assert_int_eq(topology_create_at(tree_root, 0, &options.topology, &err), 0);
+	ck_assert_msg(!gmig_process_open(&options, &process, &err), "%s", err.text);
+	gmig_topology_put(options.topology);
+	ck_assert_int_eq(gmig_process_job_start(process, &spec, &job, &err), -ENODEV);
+	ck_assert_str_eq(err.text,
+			 "node 5 in 'to' cannot exist on this host, which has room for 0-1");
+	spec.to[0] = 1;
+	ck_assert_int_eq(gmig_process_job_start(process, &spec, &job, &err), -ENODEV);
+	ck_assert_str_eq(err.text, "node 1 in 'to' is offline");
+	/* It comes. The cpuset of the tree is the caller's, which has no say; the process has its own, the real one. */
+	host(2);
+	ret = gmig_process_job_start(process, &spec, &job, &err);
+	ck_assert_msg(!ret || (ret == -EACCES && strstr(err.text, "cpuset") &&
+			       !strstr(err.text, "node 1 in 'to'")),
+		      "%s", err.text);
+	gmig_job_put(job);
+	gmig_process_close(process);
+}
+END_TEST
+
 /* ---- At the limits --------------------------------------------------------------------------- */
 
 static void ck_all_on(unsigned int node)
@@ -282,6 +313,7 @@ int main(void)
 	tcase_add_test(tcase, engine_keeps_its_last_look_when_the_host_cannot_be_read);
 	tcase_add_test(tcase, region_on_a_node_that_cannot_serve_it_is_refused_and_says_why);
 	tcase_add_test(tcase, job_is_judged_by_the_host_as_it_is_when_it_starts);
+	tcase_add_test(tcase, process_is_judged_by_the_host_and_by_its_own_cpuset);
 	tcase_add_test(tcase, sixty_four_vnodes_move_to_node_1023);
 	tcase_add_test(tcase, looks_from_many_threads_only_go_forward);
 	suite_add_tcase(suite, tcase);
