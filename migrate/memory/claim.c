@@ -14,7 +14,7 @@ static struct bits change(const struct claim *claim, const struct bits *pages,
 		       .event = event,
 		       .node = (uint16_t)claim->to,
 		       .owner = (uint8_t)claim->owner},
-	    .memory = event == SHADOW_DISCARD ? BOOKS_KERNEL : claim->memory,
+	    .memory = event == SHADOW_SETTLE ? claim->memory : BOOKS_KERNEL,
 	};
 	struct bits refused;
 
@@ -47,25 +47,41 @@ static void unlist(struct stripe *stripe, const struct claim *claim)
 		*link = claim->next;
 }
 
+/*
+ * Halfway: the block is no longer one entry. Without memory for its split, the whole entry goes where a part
+ * of it went, and the rest in the books with it: the audit splits it and says where each page is.
+ */
+static void settle_halfway(struct claim *claim, const struct bits *moved, struct bits *stayed)
+{
+	claim->huge = books_split(claim->gmig, claim->region, claim->block_gfn) != 0;
+	change(claim, moved, SHADOW_SETTLE);
+	if (!claim->huge)
+		return;
+	change(claim, stayed, SHADOW_CORRECT);
+	bits_clear_all(stayed);
+}
+
 void claim_settle(struct claim *claim, const struct claim_result *result)
 {
 	struct gmig *gmig = claim->gmig;
 	struct stripe *stripe = engine_stripe(gmig, claim->block_gfn);
 	struct bits stayed = claim->pages;
+	bool some_stayed;
 
 	bits_remove(&stayed, &result->moved);
+	some_stayed = !bits_empty(&stayed);
 	pthread_mutex_lock(&stripe->lock);
-	/* Halfway: no longer one entry. A split without memory leaves it to the audit to say where its pages are. */
-	if (claim->huge && !bits_empty(&result->moved) && !bits_empty(&stayed) &&
-	    !books_split(gmig, claim->region, claim->block_gfn))
-		claim->huge = false;
-	change(claim, &result->moved, SHADOW_SETTLE);
+	if (claim->huge && some_stayed && !bits_empty(&result->moved))
+		settle_halfway(claim, &result->moved, &stayed);
+	else
+		change(claim, &result->moved, SHADOW_SETTLE);
 	change(claim, &stayed, SHADOW_PUTBACK);
 	change(claim, &result->gone, SHADOW_DISCARD);
-	engine_sleepers_woken(gmig, stripe, claim->block_gfn, GMIG_BLOCK_PAGES, result->stall);
+	engine_sleepers_woken(gmig, stripe, claim->block_gfn, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);
-	if (!bits_empty(&result->gone))
+	/* A page that became a hole meanwhile was not remapped, and who touched it was left to sleep. */
+	if (some_stayed)
 		uffd_wake(gmig->sys, gmig->vnodes[claim->region->vnode].uffd,
 			  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
 }

@@ -73,16 +73,17 @@ struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn)
 	return &gmig->stripes[gfn / GMIG_BLOCK_PAGES % ENGINE_STRIPES];
 }
 
-void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t gfn, uint64_t pages,
-			   struct hist *also)
+void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,
+			   const struct bits *pages, struct hist *also)
 {
 	struct sleeper **link = &stripe->sleepers;
 	uint64_t now = gmig->sys->now_ns();
 
 	while (*link) {
 		struct sleeper *sleeper = *link;
+		uint64_t page = sleeper->gfn - block_gfn;
 
-		if (sleeper->gfn < gfn || sleeper->gfn >= gfn + pages) {
+		if (page >= GMIG_BLOCK_PAGES || !bits_get(pages, (unsigned int)page)) {
 			link = &sleeper->next;
 			continue;
 		}

@@ -1,0 +1,206 @@
+/* Claims: each is settled once, whatever happened meanwhile, and nobody who slept on it is forgotten. */
+#include "../../migrate/jobs/job.h"
+#include "../../migrate/memory/claim.h"
+#include "../../migrate/memory/ledger.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BYTES (8ull << 20)
+
+static struct rig rig;
+
+static struct claim claim_of(uint64_t block_gfn, unsigned int first, unsigned int count, bool huge)
+{
+	struct claim claim = {.gmig = rig.gmig,
+			      .region = &rig.gmig->regions[0],
+			      .block_gfn = block_gfn,
+			      .huge = huge,
+			      .from = 0,
+			      .to = 1,
+			      .owner = 7,
+			      .memory = BOOKS_KERNEL};
+
+	bits_set_range(&claim.pages, first, count);
+	return claim;
+}
+
+static void take(struct claim *claim)
+{
+	struct bits refused;
+
+	claim_take(claim, &refused);
+	ck_assert(bits_empty(&refused));
+}
+
+/* ---- Sleepers ---------------------------------------------------------------------------------- */
+
+static void sleep_on(uint64_t gfn, int tid)
+{
+	struct stripe *stripe = engine_stripe(rig.gmig, gfn);
+	struct sleeper *sleeper = malloc(sizeof(*sleeper));
+
+	*sleeper = (struct sleeper){stripe->sleepers, gfn, gmig_sys_real.now_ns(), tid};
+	stripe->sleepers = sleeper;
+	atomic_fetch_add(&rig.gmig->sleepers, 1);
+}
+
+START_TEST(claim_settled_ends_the_sleep_on_its_own_pages_only)
+{
+	struct claim_result nothing = {.stall = NULL};
+	struct claim first, second;
+	struct gmig_stats stats;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .small_pages = true});
+	first = claim_of(512, 0, 256, false);
+	second = claim_of(512, 256, 256, false);
+	take(&first);
+	take(&second);
+	sleep_on(512 + 100, 1001);
+	sleep_on(512 + 300, 1002);
+	claim_settle(&first, &nothing);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.sleepers, 1);
+	ck_assert_uint_eq(stats.stall.count, 1);
+	claim_settle(&second, &nothing);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.sleepers, 0);
+	ck_assert_uint_eq(stats.stall.count, 2);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* The page becomes a hole when its block is about to be moved out, and somebody touches it. */
+static struct {
+	atomic_uintptr_t page;
+	_Atomic(struct gmig_job *) job;
+	atomic_bool woke;
+	pthread_t thread;
+} hole;
+
+static void *touch(void *arg)
+{
+	rig_word *word = arg;
+
+	atomic_store(word, 4711);
+	atomic_store(&hole.woke, true);
+	return NULL;
+}
+
+static void page_is_discarded_and_touched(uintptr_t page)
+{
+	madvise((void *)page, GMIG_PAGE_BYTES, MADV_DONTNEED);
+	ck_assert_int_eq(pthread_create(&hole.thread, NULL, touch, (uint64_t *)page + 9), 0);
+	while (!atomic_load(&rig.gmig->sleepers))
+		sched_yield();
+	/* No later pass comes by to wake it. */
+	gmig_job_cancel(atomic_load(&hole.job));
+}
+
+static int ioctl_with_hole(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_move *move = arg;
+	uintptr_t page = atomic_load(&hole.page);
+
+	if (request == UFFDIO_MOVE && page && page >= move->src && page - move->src < move->len) {
+		while (!atomic_load(&hole.job))
+			sched_yield();
+		atomic_store(&hole.page, 0);
+		page_is_discarded_and_touched(page);
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+START_TEST(thread_that_sleeps_on_a_page_that_stayed_is_woken)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i & 1, .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct timespec deadline;
+	struct gmig_error err;
+	struct gmig_job *job;
+
+	sys.ioctl = ioctl_with_hole;
+	rig_create(&rig, &options);
+	atomic_store(&hole.page, (uintptr_t)rig_page(&rig, 700));
+	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	atomic_store(&hole.job, job);
+	gmig_job_wait(job);
+	ck_assert_uint_eq(atomic_load(&hole.page), 0);
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += 20;
+	ck_assert_int_eq(pthread_timedjoin_np(hole.thread, NULL, &deadline), 0);
+	ck_assert_uint_eq(rig_page(&rig, 700)[9], 4711);
+	rig_write_page(&rig, 700);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Halfway ----------------------------------------------------------------------------------- */
+
+static bool no_tables;
+
+static void *table_alloc(size_t bytes)
+{
+	void *table = NULL;
+
+	if (no_tables || posix_memalign(&table, bytes, bytes))
+		return NULL;
+	return memset(table, 0, bytes);
+}
+
+static void table_release(void *table, size_t bytes)
+{
+	(void)bytes;
+	free(table);
+}
+
+START_TEST(claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split)
+{
+	const struct shadow_alloc alloc = {table_alloc, table_release};
+	struct claim_result half = {.stall = NULL};
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct claim claim;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .untouched = true});
+	shadow_destroy(rig.gmig->shadow);
+	ck_assert_int_eq(shadow_create(&alloc, &rig.gmig->shadow), 0);
+	ck_assert_int_eq(shadow_reserve(rig.gmig->shadow, 0, rig.pages), 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		rig_write_page(&rig, page);
+	claim = claim_of(512, 0, GMIG_BLOCK_PAGES, true);
+	take(&claim);
+	bits_set_range(&half.moved, 0, 100);
+	no_tables = _i;
+	claim_settle(&claim, &half);
+	no_tables = false;
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0] + bytes[1], BYTES);
+	ck_assert_uint_eq(bytes[1], _i ? GMIG_BLOCK_BYTES : 100 * GMIG_PAGE_BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("claim");
+	TCase *tcase = tcase_create("claim");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, claim_settled_ends_the_sleep_on_its_own_pages_only);
+	tcase_add_loop_test(tcase, thread_that_sleeps_on_a_page_that_stayed_is_woken, 0, 4);
+	tcase_add_loop_test(
+	    tcase, claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}
