@@ -74,7 +74,7 @@ enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted
 		} else {
 			sys->wait_until(&job->changed, &job->lock,
 					now + (wait < ADMIT_LOOK_NS ? wait : ADMIT_LOOK_NS));
-			if (wait > ADMIT_LOOK_NS && !wanted(arg))
+			if (wait > ADMIT_LOOK_NS && job->state == GMIG_JOB_RUNNING && !wanted(arg))
 				break;
 		}
 	} while (admission == JOB_UNWANTED);

@@ -5,6 +5,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #define BYTES (8ull << 20)
@@ -118,19 +119,22 @@ static unsigned int preferred(void)
 	return atomic_load(&rig.gmig->regions[0].preferred_node);
 }
 
-/* A job that is under way and moves nothing before it is told to end. */
+/* A job that stands in its own line, and moves nothing before it is told to end. */
 static struct gmig_job *start_paused(unsigned int from, unsigned int to)
 {
 	struct gmig_job_spec spec = rig_spec(from, to);
-	struct gmig_job_info info;
+	bool waits = false;
 	struct gmig_error err = {0};
 	struct gmig_job *job;
 
 	spec.rate_bytes_per_second = 1;
 	ck_assert_msg(gmig_job_start(rig.gmig, &spec, &job, &err) == 0, "%s", err.text);
-	do
-		gmig_job_info(job, &info);
-	while (!info.passes);
+	while (!waits) {
+		sched_yield();
+		pthread_mutex_lock(&job->lock);
+		waits = job->rate.line != NULL;
+		pthread_mutex_unlock(&job->lock);
+	}
 	ck_assert_int_eq(gmig_job_pause(job), 0);
 	return job;
 }
