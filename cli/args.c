@@ -107,12 +107,12 @@ static int take_value(const char *command, const struct cli_option *option, cons
 /* One option at argv[*i]; -1 or the exit status. */
 static int take_option(char **argv, int *i, struct cli_args *args)
 {
-	const struct cli_option json = {.name = "json", .flag = &args->json};
+	const struct cli_option json[] = {{.name = "json", .flag = &args->json}, {0}};
 	const char *value, *command = argv[0];
 	const struct cli_option *option = find_option(args->options, argv[*i], &value);
 
-	if (!option && args->json_help && !strncmp(argv[*i], "--json", strlen("--json")))
-		option = find_option(&json, argv[*i], &value);
+	if (!option && args->json_help)
+		option = find_option(json, argv[*i], &value);
 	if (!option)
 		return cli_usage(command, "there is no option '%s'", argv[*i]);
 	if (!option->flag)

@@ -338,9 +338,10 @@ static int dispatch(const struct cli_args *args, struct options *options)
 	return run(args->words[0], verb, options);
 }
 
-#define FLAG(option, text_of_help, variable) .name = option, .help = text_of_help, .flag = variable
+#define FLAG(option, text_of_help, variable)                                                       \
+	.name = (option), .help = (text_of_help), .flag = (variable)
 #define VALUE(option, value, text_of_help, variable)                                               \
-	.name = option, .placeholder = value, .help = text_of_help, .text = variable
+	.name = (option), .placeholder = (value), .help = (text_of_help), .text = (variable)
 
 int cmd_agent(int argc, char **argv)
 {

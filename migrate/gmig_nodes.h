@@ -82,9 +82,11 @@ static inline unsigned int gmig_node_set_next(const struct gmig_node_set *set, u
 }
 
 /* for each member, ascending: gmig_node_set_each (node, set) { .. } */
+/* NOLINTBEGIN(bugprone-macro-parentheses): `node` is declared by it */
 #define gmig_node_set_each(node, set)                                                              \
 	for (unsigned int node = gmig_node_set_next((set), 0); node < GMIG_MAX_NODES;              \
 	     node = gmig_node_set_next((set), node + 1))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* into = into AND other, into OR other, into without other */
 static inline void gmig_node_set_and(struct gmig_node_set *into, const struct gmig_node_set *other)

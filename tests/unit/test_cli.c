@@ -145,6 +145,10 @@ START_TEST(wrong_usage_goes_to_stderr_with_status_2)
 	ck_assert_int_eq(gmig("show", NULL), CLI_USAGE);
 	ck_assert_int_eq(gmig("show", "vm1", "vm2", NULL), CLI_USAGE);
 	ck_assert_int_eq(gmig("list", "vm1", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("list", "--jsonx", NULL), CLI_USAGE);
+	ck_has(err_text, "there is no option '--jsonx'");
+	ck_assert_int_eq(gmig("list", "--json=1", NULL), CLI_USAGE);
+	ck_has(err_text, "--json takes no value");
 	ck_assert_int_eq(gmig("cancel", "vm1", NULL), CLI_USAGE);
 	ck_assert_int_eq(gmig("set-rate", "vm1", "1", NULL), CLI_USAGE);
 	ck_assert_int_eq(gmig("set-rate", "vm1", "1", "fast", NULL), CLI_USAGE);
