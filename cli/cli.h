@@ -140,6 +140,8 @@ json_t *cli_job_result(const json_t *job);
 /* The summary for people. */
 void cli_job_summary(FILE *out, const json_t *job);
 bool cli_job_ended(const json_t *job);
+/* Does its mover know of blackouts and stalls? */
+bool cli_job_has_times(const json_t *job);
 enum cli_exit cli_job_exit(const json_t *job);
 /* "EBUSY" in words. */
 const char *cli_reason(const char *errno_name);

@@ -1,10 +1,12 @@
 /*
  * gmig migrate: start a job in the VMM and watch it to its end. The job is the VMM's: it goes on
  * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
+ * Of a process, pid:N, the job is ours: process.h.
  */
 #include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
+#include "process.h"
 #include "units.h"
 
 #include <errno.h>
@@ -17,7 +19,7 @@
 struct request {
 	const char *vm;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames;
-	bool detach, json, with_guest;
+	bool detach, json, with_guest, private_only;
 };
 
 /* The guest's part, with --with-guest: planned before, carried out after the host's. */
@@ -294,6 +296,23 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 	return report(request, job, guest);
 }
 
+static int migrate_process(const struct request *request, json_t *arguments)
+{
+	const struct cli_process_request process = {.target = request->vm,
+						    .arguments = arguments,
+						    .private_only = request->private_only,
+						    .json = request->json};
+	int status;
+
+	if (request->with_guest || request->detach)
+		status = cli_usage("migrate", "--%s is for guests, not for processes",
+				   request->detach ? "detach" : "with-guest");
+	else
+		status = cli_process_migrate(&process);
+	json_decref(arguments);
+	return status;
+}
+
 static int migrate(const struct request *request, json_t *arguments)
 {
 	struct guest_part guest = {0};
@@ -355,6 +374,9 @@ int cmd_migrate(int argc, char **argv)
 	     .help = "and bring processes in the guest together with their memory, by its agent",
 	     .flag = &r.with_guest},
 	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &r.detach},
+	    {.name = "private",
+	     .help = "of a process: leave alone pages that other processes map, too",
+	     .flag = &r.private_only},
 	    {0},
 	};
 	struct cli_args args = {CLI_VM, .options = options,
@@ -369,11 +391,13 @@ int cmd_migrate(int argc, char **argv)
 	if (r.detach && r.with_guest)
 		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
 					    "comes after the host's");
+	if (r.private_only && !cli_is_process(r.vm))
+		return cli_usage("migrate", "--private is for processes, as in pid:1234");
 	arguments = json_object();
 	status = build_arguments(&r, arguments);
 	if (status >= 0) {
 		json_decref(arguments);
 		return status;
 	}
-	return migrate(&r, arguments);
+	return cli_is_process(r.vm) ? migrate_process(&r, arguments) : migrate(&r, arguments);
 }

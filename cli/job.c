@@ -28,6 +28,12 @@ const char *cli_reason(const char *errno_name)
 	return "see errno(3)";
 }
 
+/* The kernel does not tell how long it kept whom from a page. */
+bool cli_job_has_times(const json_t *job)
+{
+	return strcmp(cli_text(job, "mover"), "kernel") != 0;
+}
+
 bool cli_job_ended(const json_t *job)
 {
 	const char *state = cli_text(job, "state");
@@ -151,7 +157,7 @@ void cli_job_summary(FILE *out, const json_t *job)
 	if (split)
 		fprintf(out, "%llu huge page%s split into 4K pages\n", (unsigned long long)split,
 			split == 1 ? "" : "s");
-	if (!cli_number(job, "moved_bytes"))
+	if (!cli_number(job, "moved_bytes") || !cli_job_has_times(job))
 		return;
 	memory = open_memstream(&rows, &bytes);
 	if (!memory)

@@ -45,17 +45,20 @@ static void print_bar(const json_t *job, char *bar)
 void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes)
 {
 	char bar[BAR_CELLS + 1], eta[16];
-	char moved[UNITS_TEXT], total[UNITS_TEXT], rate[UNITS_TEXT], stall[UNITS_TEXT];
+	char moved[UNITS_TEXT], total[UNITS_TEXT], rate[UNITS_TEXT], ns[UNITS_TEXT];
+	char stall[UNITS_TEXT + 16] = "";
 	const char *state = cli_text(job, "state");
 	bool says_state = strcmp(state, "running") != 0 && strcmp(state, "created") != 0;
 
 	print_bar(job, bar);
 	print_eta(job, eta, sizeof(eta));
-	snprintf(line, bytes, "[%s] %s of %s  %s  ETA %s  stall %s%s%s", bar,
+	if (cli_job_has_times(job))
+		snprintf(stall, sizeof(stall), "  stall %s",
+			 units_ns(cli_number(json_object_get(job, "stall_ns"), "max"), ns));
+	snprintf(line, bytes, "[%s] %s of %s  %s  ETA %s%s%s%s", bar,
 		 units_size(cli_number(job, "moved_bytes"), moved),
 		 units_size(cli_number(job, "total_bytes"), total),
-		 units_rate(cli_real(job, "bytes_per_second"), rate), eta,
-		 units_ns(cli_number(json_object_get(job, "stall_ns"), "max"), stall),
+		 units_rate(cli_real(job, "bytes_per_second"), rate), eta, stall,
 		 says_state ? "  " : "", says_state ? state : "");
 	/* A line that wraps cannot be drawn over. */
 	if (columns > 0 && (size_t)columns < bytes)

@@ -17,7 +17,6 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 	process = calloc(1, sizeof(*process));
 	if (!process)
 		return gmig_fail(err, -ENOMEM, "out of memory");
-	process->shared = options->shared;
 	process->memory = (struct memory){
 	    .ops = &process_ops,
 	    .sys = options->sys ? options->sys : &gmig_sys_real,
@@ -27,16 +26,11 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 	    .next_job_id = 1,
 	};
 	ret = process_open(process->memory.sys, options->pid, &process->process, err);
-	if (!ret && options->shared && !process->process->can_shared) {
-		process_close(process->process);
-		ret = gmig_fail(
-		    err, -EPERM,
-		    "pages that other processes map, too, are moved with CAP_SYS_NICE only");
-	}
 	if (ret) {
 		free(process);
 		return ret;
 	}
+	process->shared = process->process->can_shared && !options->private_only;
 	process->memory.topology = gmig_topology_get(options->topology);
 	pthread_mutex_init(&process->memory.topology_lock, NULL);
 	pthread_mutex_init(&process->memory.jobs_lock, NULL);

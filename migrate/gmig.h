@@ -385,7 +385,11 @@ struct gmig_process;
 struct gmig_process_options {
 	int pid;			/* of the process, not of one of its threads */
 	struct gmig_topology *topology; /* not a fake one; gets a reference of its own */
-	bool shared; /* also pages that other processes map, too: needs CAP_SYS_NICE */
+	/*
+	 * Leave alone pages that other processes map, too. Without CAP_SYS_NICE these stay in any case; with it they move, as
+	 * with migrate_pages(2).
+	 */
+	bool private_only;
 	void (*job_event)(void *opaque, const struct gmig_job_info *info); /* as in gmig_options */
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */
@@ -393,7 +397,7 @@ struct gmig_process_options {
 
 /*
  * -EINVAL no pid, a thread's or a kernel thread's, or a fake topology; -ESRCH no such process; -EPERM its memory is not
- * ours to move, as ptrace(2) decides it, or `shared` without the right to it; the text says whose it is.
+ * ours to move, as ptrace(2) decides it; the text says whose it is.
  */
 int gmig_process_open(const struct gmig_process_options *options, struct gmig_process **out,
 		      struct gmig_error *err);
@@ -403,7 +407,7 @@ void gmig_process_close(struct gmig_process *process);
 const char *gmig_process_name(const struct gmig_process *process);
 /*
  * As gmig_job_start(). mover: NULL or "kernel"; mode, frames, vnodes and batch_pages stay 0. All that is mapped and not
- * a device's is moved; what remains has -EACCES when another process maps it, too (see `shared`). Mappings that are made
+ * a device's is moved; what remains has -EACCES when another process maps it, too (see `private_only`). Mappings that are made
  * later take no part, and new memory of the process lies where its own policy says.
  * -EACCES a node of `to` is in no thread's cpuset, the text names the set; -ESRCH. A job on a process that ends in the
  * meantime fails with -ESRCH.

@@ -8,19 +8,35 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TELL_NS	       100000000ull
-#define BACKOFF_NS     1000000ull
-#define BACKOFF_MAX_NS 100000000ull
+#define TELL_NS		100000000ull
+#define BACKOFF_NS	1000000ull
+#define BACKOFF_MAX_NS	100000000ull
+#define ROUNDS_A_SECOND 20
 
 /* ---- Workers ------------------------------------------------------------------------------- */
+
+/* Blocks of a round: all that the mover takes, but not more than 50 ms of the rate at once. */
+static unsigned int round_blocks(struct gmig_job *job)
+{
+	uint64_t rate, blocks;
+
+	pthread_mutex_lock(&job->lock);
+	rate = job->rate.bytes_per_second;
+	pthread_mutex_unlock(&job->lock);
+	blocks = rate / ROUNDS_A_SECOND / GMIG_BLOCK_BYTES;
+	if (!rate || blocks > job->mover->tickets)
+		return job->mover->tickets;
+	return blocks ? (unsigned int)blocks : 1;
+}
 
 static void worker_loop(struct job_worker *worker)
 {
 	struct gmig_job *job = worker->job;
-	unsigned int each = job->mover->tickets;
+	unsigned int each = round_blocks(job);
 	size_t first;
 
-	while ((first = atomic_fetch_add(&job->next_block, each)) < job->set.count) {
+	for (; (first = atomic_fetch_add(&job->next_block, each)) < job->set.count;
+	     each = round_blocks(job)) {
 		size_t count = job->set.count - first < each ? job->set.count - first : each;
 
 		atomic_store(&job->work.ahead, job->set.count - first - count);

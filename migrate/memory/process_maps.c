@@ -56,22 +56,32 @@ static void take_name(struct process_mapping *mapping, const char *path)
 	mapping->name[i] = '\0';
 }
 
+static bool begins_with_any(const char *text, const char *const *list)
+{
+	while (*list && !begins(text, *list))
+		list++;
+	return *list != NULL;
+}
+
 /*
  * By the path; whether it is hugetlb or a device's, VmFlags tells later. Shared memory without a
- * path of its own lies in a tmpfs that only the kernel has mounted.
+ * path of its own lies in a tmpfs that only the kernel has mounted. What KVM, io_uring, perf and
+ * sockets share with a process is memory of the kernel, which is on no LRU list.
  */
 static enum process_kind kind_of_path(const char *path, bool has_inode)
 {
-	static const char *const kernel[] = {"[vdso]", "[vvar", "[vsyscall]", "[uprobes]"};
-	static const char *const shmem[] = {"/memfd:", "/dev/zero", "/SYSV", "/dev/shm/",
-					    "[anon_shmem:"};
+	static const char *const shmem[] = {"/memfd:",	 "/dev/zero",	 "/SYSV",
+					    "/dev/shm/", "[anon_shmem:", NULL};
+	static const char *const file[] = {"/dev/hugepages", "/dev/mqueue/", NULL};
+	static const char *const kernel[] = {"[vdso]",	    "[vvar",   "[vsyscall]", "[uprobes]",
+					     "anon_inode:", "socket:", "/dev/",	     NULL};
 
-	for (size_t i = 0; i < sizeof(kernel) / sizeof(kernel[0]); i++)
-		if (begins(path, kernel[i]))
-			return PROCESS_DEVICE;
-	for (size_t i = 0; i < sizeof(shmem) / sizeof(shmem[0]); i++)
-		if (begins(path, shmem[i]))
-			return PROCESS_SHMEM;
+	if (begins_with_any(path, shmem))
+		return PROCESS_SHMEM;
+	if (begins_with_any(path, file))
+		return PROCESS_FILE;
+	if (begins_with_any(path, kernel))
+		return PROCESS_DEVICE;
 	return has_inode ? PROCESS_FILE : PROCESS_ANON;
 }
 

@@ -1,0 +1,250 @@
+/* gmig migrate pid:N against a kernel and a host of our own: usage, results, signals. */
+#include "../../cli/cli.h"
+#include "../../cli/process.h"
+#include "../../migrate/core/topology.h"
+#include "../support/fake_process.h"
+#include "../support/fake_vmm.h"
+#include "../support/host_tree.h"
+
+#include <sys/wait.h>
+
+static int four_nodes(struct gmig_topology **out, struct gmig_error *err)
+{
+	return topology_create_at(tree_root, 0, out, err);
+}
+
+static void setup(void)
+{
+	const struct tree_node nodes[] = {{0, 1024, 512, "0", "10 20 20 20"},
+					  {1, 1024, 512, "1", "20 10 20 20"},
+					  {2, 1024, 512, "2", "20 20 10 20"},
+					  {3, 1024, 512, "3", "20 20 20 10"}};
+
+	fake_process_setup();
+	tree_nodes("0-3", nodes, 4);
+	tree_cpuset("0-3");
+	fake_thread(FAKE_PID, "0-1");
+	fake_sys.now_ns = gmig_sys_real.now_ns;
+	fake_sys.sleep_ns = gmig_sys_real.sleep_ns;
+	cli_process_host.sys = &fake_sys;
+	cli_process_host.topology = four_nodes;
+}
+
+#define MOVE "migrate", "pid:77", "--from", "0", "--to", "1"
+
+/* ---- Usage ------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *target, *option, *value, *text;
+} bad[] = {
+    {"pid:", "--json", NULL, "is no process: pid: and its number"},
+    {"pid:0", "--json", NULL, "is no process"},
+    {"pid:7x", "--json", NULL, "is no process"},
+    {"pid:-7", "--json", NULL, "is no process"},
+    {"pid:99999999999", "--json", NULL, "is no process"},
+    {"pid:77", "--detach", NULL, "--detach is for guests"},
+    {"pid:77", "--with-guest", NULL, "--with-guest is for guests"},
+    {"pid:77", "--vnode", "0", "--vnode is for guests"},
+    {"pid:77", "--mode", "readable", "--mode is for guests"},
+    {"pid:77", "--frames", "auto", "--frames is for guests"},
+    {"pid:77", "--batch", "8", "--batch is for guests"},
+    {"vm1", "--private", NULL, "--private is for processes"},
+};
+
+START_TEST(usage_of_a_guest_is_refused_for_a_process)
+{
+	ck_assert_int_eq(gmig("migrate", bad[_i].target, "--from", "0", "--to", "1", bad[_i].option,
+			      bad[_i].value, NULL),
+			 CLI_USAGE);
+	ck_has(err_text, bad[_i].text);
+	ck_assert_uint_eq(fake_calls, 0);
+}
+END_TEST
+
+/* ---- Results ----------------------------------------------------------------------------------- */
+
+START_TEST(migrate_that_moves_all_is_0)
+{
+	json_t *result;
+
+	ck_assert_int_eq(gmig(MOVE, "--json", NULL), CLI_OK);
+	ck_assert_str_eq(err_text, "");
+	result = out_json();
+	ck_assert_uint_eq(cli_number(result, "moved_bytes"), FAKE_PAGES * FAKE_PAGE_BYTES);
+	ck_assert_uint_eq(cli_number(result, "remaining_bytes"), 0);
+	ck_assert_uint_eq(cli_number(result, "pid"), FAKE_PID);
+	ck_assert_str_eq(cli_text(result, "state"), "completed");
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(migrate_in_words_tells_no_times_that_nobody_knows)
+{
+	ck_assert_int_eq(gmig(MOVE, NULL), CLI_OK);
+	ck_has(out_text, "job 1 completed: 39.1M moved");
+	ck_assert_ptr_null(strstr(out_text, "blackout"));
+}
+END_TEST
+
+START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
+{
+	fake_page[5].shared = fake_page[6].shared = true;
+	ck_assert_int_eq(gmig(MOVE, "--private", NULL), CLI_REMAINING);
+	ck_has(out_text, "8K remaining:\n  2 pages of 4K: EACCES, shared with another process");
+	ck_assert_int_eq(gmig(MOVE, NULL), CLI_OK);
+	ck_has(out_text, "8K moved");
+}
+END_TEST
+
+START_TEST(migrate_refused_is_1_with_the_reason)
+{
+	json_t *result;
+
+	ck_assert_int_eq(gmig("migrate", "pid:78", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_has(err_text, "there is no process 78");
+	ck_assert_int_eq(gmig("migrate", "pid:77", "--from", "0", "--to", "2", "--json", NULL),
+			 CLI_FAILED);
+	ck_has(err_text, "nodes 0-1, not on 2");
+	result = out_json();
+	ck_assert_str_eq(cli_text(json_object_get(result, "error"), "errno"), "EACCES");
+	json_decref(result);
+	ck_assert_int_eq(gmig("migrate", "pid:77", "--from", "0", "--to", "9", NULL), CLI_FAILED);
+	ck_has(err_text, "node 9");
+}
+END_TEST
+
+START_TEST(migrate_of_a_process_that_ends_is_1)
+{
+	fake_after_move = fake_process_ends;
+	ck_assert_int_eq(gmig(MOVE, NULL), CLI_FAILED);
+	ck_has(out_text, "process 77 (worker (x) y) has ended");
+}
+END_TEST
+
+/* ---- Signals ----------------------------------------------------------------------------------- */
+
+/* At the first call that moves, once. */
+static int signal_at_move;
+
+static void send_signal(void)
+{
+	if (signal_at_move)
+		kill(getpid(), signal_at_move);
+	signal_at_move = 0;
+}
+
+/* At 20 MiB/s the rest takes two seconds. */
+START_TEST(signal_to_end_cancels_and_tells_what_was_done)
+{
+	static const int numbers[] = {SIGINT, SIGTERM};
+	json_t *result;
+
+	signal_at_move = numbers[_i];
+	fake_after_move = send_signal;
+	ck_assert_int_eq(gmig(MOVE, "--rate", "20M", "--json", NULL), CLI_FAILED);
+	result = out_json();
+	ck_assert_str_eq(cli_text(result, "state"), "cancelled");
+	ck_assert_uint_gt(cli_number(json_object_get(result, "remaining"), "ECANCELED"), 0);
+	json_decref(result);
+}
+END_TEST
+
+static unsigned int waits, calls_at_pause, calls_at_resume;
+
+static void pause_by_signal(void)
+{
+	if (calls_at_pause)
+		return;
+	calls_at_pause = fake_calls;
+	kill(getpid(), SIGUSR1);
+}
+
+/* What waits while the job is paused resumes it in the end. */
+static int wait_then_resume(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	if (calls_at_pause && __atomic_add_fetch(&waits, 1, __ATOMIC_RELAXED) == 20) {
+		calls_at_resume = fake_calls;
+		kill(getpid(), SIGUSR2);
+	}
+	return gmig_sys_real.wait_until(cond, mutex, deadline_ns);
+}
+
+START_TEST(signal_to_pause_lets_it_rest_until_resumed)
+{
+	fake_after_move = pause_by_signal;
+	fake_sys.wait_until = wait_then_resume;
+	ck_assert_int_eq(gmig(MOVE, "--rate", "20M", NULL), CLI_OK);
+	ck_assert_uint_ge(waits, 20);
+	/* What was under way when it came may have ended. */
+	ck_assert_uint_le(calls_at_resume, calls_at_pause + 1);
+	ck_assert_uint_gt(fake_calls, calls_at_resume);
+}
+END_TEST
+
+static char state_of(pid_t pid)
+{
+	char path[64], text[512] = "";
+	const char *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "r");
+	if (!file || !fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	if (file)
+		fclose(file);
+	end = strrchr(text, ')');
+	return end ? end[2] : 'X';
+}
+
+/* A shell: continues a program once it has stopped. Exits with 0 when it had. */
+static pid_t start_shell(void)
+{
+	pid_t us = getpid(), shell = fork();
+
+	if (shell)
+		return shell;
+	for (int i = 0; i < 1000; i++) {
+		if (state_of(us) == 'T') {
+			kill(us, SIGCONT);
+			_exit(0);
+		}
+		usleep(10000);
+	}
+	_exit(1);
+}
+
+START_TEST(signal_of_the_terminal_stops_it_and_the_job_goes_on_with_it)
+{
+	pid_t shell = start_shell();
+	int status;
+
+	signal_at_move = SIGTSTP;
+	fake_after_move = send_signal;
+	ck_assert_int_eq(gmig(MOVE, "--rate", "20M", NULL), CLI_OK);
+	ck_assert_int_eq(waitpid(shell, &status, 0), shell);
+	ck_assert_int_eq(status, 0);
+	ck_has(out_text, "completed");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli_process");
+	TCase *tcase = tcase_create("all");
+
+	tcase_add_checked_fixture(tcase, setup, fake_process_teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, usage_of_a_guest_is_refused_for_a_process, 0,
+			    sizeof(bad) / sizeof(bad[0]));
+	tcase_add_test(tcase, migrate_that_moves_all_is_0);
+	tcase_add_test(tcase, migrate_in_words_tells_no_times_that_nobody_knows);
+	tcase_add_test(tcase, migrate_that_leaves_pages_is_3_and_says_why);
+	tcase_add_test(tcase, migrate_refused_is_1_with_the_reason);
+	tcase_add_test(tcase, migrate_of_a_process_that_ends_is_1);
+	tcase_add_loop_test(tcase, signal_to_end_cancels_and_tells_what_was_done, 0, 2);
+	tcase_add_test(tcase, signal_to_pause_lets_it_rest_until_resumed);
+	tcase_add_test(tcase, signal_of_the_terminal_stops_it_and_the_job_goes_on_with_it);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}
