@@ -80,8 +80,11 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	engine_sleepers_woken(gmig, stripe, claim->block_gfn, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);
-	/* A page that became a hole meanwhile was not remapped, and who touched it was left to sleep. */
-	if (some_stayed)
+	/*
+	 * A page that became a hole meanwhile was not remapped, and who touched it was left to sleep. Of what
+	 * the kernel moved by itself, nobody else wakes who waits for it.
+	 */
+	if (some_stayed || claim->memory == BOOKS_KERNEL)
 		uffd_wake(gmig->sys, gmig->vnodes[claim->region->vnode].uffd,
 			  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
 }

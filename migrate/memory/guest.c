@@ -83,6 +83,11 @@ static int guest_follow(struct memory *memory, const struct memory_follow *follo
 
 /* ---- Claims and counts --------------------------------------------------------------------------- */
 
+static uint8_t *guest_address(struct memory *memory, uint64_t gfn)
+{
+	return region_hva(engine_region_of_gfn(engine_of(memory), gfn), gfn);
+}
+
 static void guest_claim(struct memory *memory, struct claim *claim, struct bits *refused)
 {
 	claim->gmig = engine_of(memory);
@@ -125,6 +130,7 @@ const struct memory_ops guest_ops = {
     .follow = guest_follow,
     .follow_end = guest_follow_end,
     .on_node = guest_on_node,
+    .address = guest_address,
     .claim = guest_claim,
     .settle = claim_settle,
     .abandon = claim_abandon,

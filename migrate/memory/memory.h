@@ -53,6 +53,8 @@ struct memory_ops {
 	/* Bytes on a node of what spec selects, without a walk. NULL: there are no such counters. */
 	uint64_t (*on_node)(struct memory *memory, const struct gmig_job_spec *spec,
 			    unsigned int node);
+	/* Where a page is in the address space of memory->pid. */
+	uint8_t *(*address)(struct memory *memory, uint64_t gfn);
 	/* As claim.h has them; *refused: pages that are somebody else's now. */
 	void (*claim)(struct memory *memory, struct claim *claim, struct bits *refused);
 	void (*settle)(struct claim *claim, const struct claim_result *result);
@@ -80,6 +82,11 @@ struct memory {
 	uint64_t next_job_id;
 	bool ending;
 };
+
+static inline uint8_t *memory_address(struct memory *memory, uint64_t gfn)
+{
+	return memory->ops->address(memory, gfn);
+}
 
 /* A reference to the newest look at the host, for the caller to put. */
 struct gmig_topology *memory_topology(struct memory *memory);

@@ -260,11 +260,18 @@ static int process_ready(struct memory *memory, const struct gmig_job_spec *spec
 	return ret ? ret : process_thread_for(process->process, &targets, &tid, err);
 }
 
+static uint8_t *process_address(struct memory *memory, uint64_t gfn)
+{
+	(void)memory;
+	return (uint8_t *)(uintptr_t)(gfn * GMIG_PAGE_BYTES); // NOLINT(performance-no-int-to-ptr)
+}
+
 const struct memory_ops process_ops = {
     .name = "process",
     .ranges = process_ranges,
     .refresh = process_refresh,
     .walk = process_walk,
+    .address = process_address,
     .claim = process_claim,
     .settle = process_settle,
     .abandon = process_abandon,

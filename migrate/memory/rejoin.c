@@ -51,9 +51,6 @@ int rejoin_block(struct gmig *gmig, const struct region *region, uint64_t block_
 	if (!ret && (region->kind->scan(gmig, region, block_gfn, &scan) || !scan.huge))
 		ret = -EAGAIN;
 	claim_settle(&claim, &nothing);
-	/* A stale message that was read meanwhile was taken for a sleeper. */
-	uffd_wake(gmig->sys, gmig->vnodes[region->vnode].uffd, region_hva(region, block_gfn),
-		  GMIG_BLOCK_BYTES);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&stripe->lock);

@@ -1,6 +1,7 @@
 /*
  * The mover `kernel`: move_pages(2). The kernel unmaps, copies and remaps by itself, for any process
- * whose memory the caller may move; nobody needs userfaultfd, frames or claims.
+ * whose memory the caller may move, and for a guest of our own; nobody needs frames. A guest's pages
+ * are claimed like for any mover, and its books follow what the kernel says afterwards.
  *
  * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far: pause,
  * cancel and rate are heard between rounds, and while a call lasts the CPUs' caches of pages are off
@@ -30,16 +31,16 @@ struct kernel_worker {
 	struct mover_ticket *ticket[MOVER_TICKETS]; /* of this call */
 	unsigned int tickets;
 	struct movepages_chunk chunk;
-	uint8_t of[MOVEPAGES_CHUNK_UNITS]; /* index of a unit's ticket */
+	uint8_t of[MOVEPAGES_CHUNK_UNITS];    /* index of a unit's ticket */
+	uint16_t page[MOVEPAGES_CHUNK_UNITS]; /* its first page in that ticket's block */
 };
 
 static int kernel_check(const struct memory *memory, const struct gmig_job_spec *spec,
 			struct gmig_error *err)
 {
-	if (!process_of(memory))
-		return gmig_fail(
-		    err, -EOPNOTSUPP,
-		    "mover kernel moves other processes: a guest of ours is moved by uffd");
+	if (!process_of(memory) && ((const struct gmig *)memory)->fake)
+		return gmig_fail(err, -EOPNOTSUPP,
+				 "mover kernel moves between real nodes only: these are fake");
 	if (spec->mode != GMIG_MODE_READABLE)
 		return gmig_fail(err, -EINVAL, "mover kernel has no mode %s",
 				 gmig_mode_name(spec->mode));
@@ -48,7 +49,7 @@ static int kernel_check(const struct memory *memory, const struct gmig_job_spec 
 				 "mover kernel takes its frames from the kernel alone");
 	if (spec->batch_pages)
 		return gmig_fail(err, -EINVAL, "mover kernel chooses its batches itself");
-	if (spec->vnodes)
+	if (spec->vnodes && process_of(memory))
 		return gmig_fail(err, -EINVAL, "a process has no vnodes");
 	return 0;
 }
@@ -58,14 +59,15 @@ static int kernel_begin(struct mover_job *job, struct gmig_error *err)
 	const struct gmig_node_set targets = process_targets(&job->spec);
 	struct gmig_process *process = process_of(job->memory);
 	struct kernel_job *kernel = calloc(1, sizeof(*kernel));
-	int ret;
+	int ret = 0;
 
 	if (!kernel)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
 	kernel->by.call = job->memory->sys->move_pages;
-	kernel->by.flags = process->shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
-	kernel->guess_huge = !process->process->can_scan;
-	ret = process_thread_for(process->process, &targets, &kernel->by.pid, err);
+	kernel->by.flags = process && process->shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
+	kernel->guess_huge = process && !process->process->can_scan;
+	if (process)
+		ret = process_thread_for(process->process, &targets, &kernel->by.pid, err);
 	if (ret)
 		free(kernel);
 	else
@@ -116,32 +118,42 @@ static int target_of_unit(const void *opaque, size_t unit, int node)
 	return node == (int)ticket->from ? (int)ticket->to : -1;
 }
 
-static void add_unit(struct kernel_worker *kernel, uint64_t gfn, uint32_t pages)
+static void add_unit(struct kernel_worker *kernel, uint8_t *block, unsigned int page,
+		     uint32_t pages)
 {
 	struct movepages_chunk *chunk = &kernel->chunk;
 
 	kernel->of[chunk->count] = (uint8_t)kernel->tickets;
+	kernel->page[chunk->count] = (uint16_t)page;
 	chunk->pages[chunk->count] = pages;
-	chunk->address[chunk->count++] = (void *)(uintptr_t)(gfn * GMIG_PAGE_BYTES); // NOLINT
+	chunk->address[chunk->count++] = block + page * GMIG_PAGE_BYTES;
 }
 
-static void add_ticket(struct kernel_worker *kernel, struct mover_ticket *ticket)
+static void add_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 {
+	struct kernel_worker *kernel = worker->state;
+	uint8_t *block = memory_address(worker->job->memory, ticket->block_gfn);
+
 	if (ticket->huge) {
-		add_unit(kernel, ticket->block_gfn, GMIG_BLOCK_PAGES);
+		add_unit(kernel, block, 0, GMIG_BLOCK_PAGES);
 	} else {
 		for (unsigned int i = bits_next(&ticket->pages, 0, true); i < GMIG_BLOCK_PAGES;
 		     i = bits_next(&ticket->pages, i + 1, true))
-			add_unit(kernel, ticket->block_gfn + i, 1);
+			add_unit(kernel, block, i, 1);
 	}
 	kernel->ticket[kernel->tickets++] = ticket;
 }
 
-/* A page lies where it was to come to, nowhere, or it stayed. */
+/*
+ * A page lies where it was to come to, nowhere, or it stayed. A guest's page that lies nowhere may be in
+ * swap: the next pass finds out.
+ */
 static void take_page(struct mover_ticket *ticket, unsigned int page, int node, int why)
 {
 	if (node == (int)ticket->to)
 		bits_set(&ticket->moved, page);
+	else if (node < 0 && ticket->claim.gmig)
+		ticket->error[page] = -EAGAIN;
 	else if (node < 0)
 		bits_set(&ticket->gone, page);
 	else if (node == (int)ticket->from)
@@ -190,6 +202,31 @@ static void take_block(struct mover_worker *worker, struct mover_ticket *ticket,
 		atomic_fetch_add(&worker->job->thp_split, 1);
 }
 
+/* The same for a guest's block, whose table says nothing while it is claimed. */
+static void take_guest_block(struct mover_worker *worker, struct mover_ticket *ticket, int why)
+{
+	const struct claim *claim = &ticket->claim;
+	uint64_t gfns[GMIG_BLOCK_PAGES];
+	int status[GMIG_BLOCK_PAGES];
+	struct uffd_scan scan;
+	int ret;
+
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		gfns[i] = ticket->block_gfn + i;
+	ret =
+	    claim->region->kind->query(claim->gmig, claim->region, GMIG_BLOCK_PAGES, gfns, status);
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (ret)
+			ticket->error[i] = (int16_t)ret;
+		else
+			take_page(ticket, i, status[i], why);
+	ticket->split =
+	    !claim->region->kind->scan(claim->gmig, claim->region, ticket->block_gfn, &scan) &&
+	    !scan.huge;
+	if (ticket->split)
+		atomic_fetch_add(&worker->job->thp_split, 1);
+}
+
 static void take_results(struct mover_worker *worker)
 {
 	struct kernel_worker *kernel = worker->state;
@@ -197,13 +234,13 @@ static void take_results(struct mover_worker *worker)
 
 	for (size_t i = 0; i < chunk->count; i++) {
 		struct mover_ticket *ticket = kernel->ticket[kernel->of[i]];
-		uint64_t gfn = (uint64_t)(uintptr_t)chunk->address[i] / GMIG_PAGE_BYTES;
 
-		if (ticket->huge)
+		if (ticket->huge && ticket->claim.gmig)
+			take_guest_block(worker, ticket, chunk->why[i]);
+		else if (ticket->huge)
 			take_block(worker, ticket, chunk->why[i]);
 		else
-			take_page(ticket, (unsigned int)(gfn - ticket->block_gfn), chunk->after[i],
-				  chunk->why[i]);
+			take_page(ticket, kernel->page[i], chunk->after[i], chunk->why[i]);
 	}
 }
 
@@ -248,7 +285,7 @@ static void kernel_move(struct mover_worker *worker, struct mover_ticket **ticke
 	uint64_t pages = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
-		add_ticket(kernel, tickets[i]);
+		add_ticket(worker, tickets[i]);
 		pages += bits_count(&tickets[i]->pages);
 		if (i + 1 == count || is_full(kernel, pages)) {
 			call(worker);
