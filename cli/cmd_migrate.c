@@ -18,7 +18,8 @@
 
 struct request {
 	const char *vm;
-	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames;
+	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames, *huge,
+	    *swapped;
 	bool detach, json, with_guest, private_only;
 };
 
@@ -100,6 +101,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	add_word(arguments, "mode", request->mode);
 	add_word(arguments, "mover", request->mover);
 	add_word(arguments, "frames", request->frames);
+	add_word(arguments, "huge", request->huge);
+	add_word(arguments, "swapped", request->swapped);
 	if (status < 0)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
@@ -370,6 +373,16 @@ int cmd_migrate(int argc, char **argv)
 	     .help = "target frames: what the pool has (auto, default), new ones, or those alone",
 	     .text = &r.frames,
 	     .choices = gmig_frames_names},
+	    {.name = "huge",
+	     .placeholder = "POLICY",
+	     .help = "no huge page on the target: small ones (prefer, default), or stay (keep)",
+	     .text = &r.huge,
+	     .choices = gmig_huge_names},
+	    {.name = "swapped",
+	     .placeholder = "POLICY",
+	     .help = "memory in swap: read it in on the target (move, default), or leave it",
+	     .text = &r.swapped,
+	     .choices = gmig_swapped_names},
 	    {.name = "with-guest",
 	     .help = "and bring processes in the guest together with their memory, by its agent",
 	     .flag = &r.with_guest},

@@ -19,6 +19,7 @@ const char *cli_reason(const char *errno_name)
 	    {"EEXIST", "somebody else filled the address in the meantime"},
 	    {"EFAULT", "not memory of the guest"},
 	    {"EIO", "could not be read or written"},
+	    {"ENODATA", "in swap, and left there as asked"},
 	    {"ECANCELED", "the job was cancelled first"},
 	};
 
@@ -57,6 +58,7 @@ json_t *cli_job_result(const json_t *job)
 					      "gone_bytes",
 					      "moved_by_others_bytes",
 					      "bytes_on_source",
+					      "extra_bytes_max",
 					      "remaining",
 					      "seconds",
 					      "bytes_per_second",
@@ -154,6 +156,8 @@ void cli_job_summary(FILE *out, const json_t *job)
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
 	print_elsewhere(out, job);
+	print_bytes(out, cli_number(job, "extra_bytes_max"),
+		    "at most used beside the guest's memory, by all jobs together");
 	if (split)
 		fprintf(out, "%llu huge page%s split into 4K pages\n", (unsigned long long)split,
 			split == 1 ? "" : "s");

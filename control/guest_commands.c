@@ -263,6 +263,8 @@ static const struct control_argument migrate_arguments[] = {
     {"threads", CONTROL_INTEGER, false},
     {"batch", CONTROL_INTEGER, false},
     {"frames", CONTROL_STRING, false},
+    {"huge", CONTROL_STRING, false},
+    {"swapped", CONTROL_STRING, false},
     {"trace", CONTROL_BOOL, false},
     {0},
 };

@@ -90,11 +90,12 @@ static json_t *job_request(const struct gmig_job_info *info)
 
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)info->id);
 	return json_pack(
-	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:o}", "id", id, "state",
+	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:o}", "id", id, "state",
 	    gmig_job_state_name(info->state), "from", node_list(spec->from, spec->from_count), "to",
 	    node_list(spec->to, spec->to_count), "mode", gmig_mode_name(spec->mode), "mover",
 	    spec->mover ? spec->mover : gmig_mover_names()[0], "frames",
-	    gmig_frames_names()[spec->frames], "rate", integer(spec->rate_bytes_per_second));
+	    gmig_frames_names()[spec->frames], "huge", gmig_huge_names()[spec->huge], "swapped",
+	    gmig_swapped_names()[spec->swapped], "rate", integer(spec->rate_bytes_per_second));
 }
 
 /* Where each page of the plan is: total = moved + remaining + gone + moved by others, once the job has ended. */
@@ -110,6 +111,7 @@ static void add_pages(json_t *job, const struct gmig_job_info *info)
 	    {"gone_bytes", info->gone_bytes},
 	    {"moved_by_others_bytes", info->by_others_bytes},
 	    {"bytes_on_source", info->bytes_on_source},
+	    {"extra_bytes_max", info->extra_bytes_max},
 	};
 
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
@@ -192,19 +194,23 @@ json_t *guest_report_trace(const struct gmig_trace_record *records, uint64_t fir
 
 /* ---- Residency ------------------------------------------------------------------------------- */
 
+static json_t *vnode_residency(const struct guest *guest, unsigned int vnode)
+{
+	uint64_t bytes[GMIG_MAX_NODES] = {0}, swapped = 0;
+
+	gmig_residency(guest->gmig, vnode, bytes);
+	gmig_swapped(guest->gmig, vnode, &swapped);
+	return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)vnode, "bytes",
+			 integer(guest->vnode_bytes[vnode]), "resident",
+			 per_node(guest->topology, bytes, true), "swapped_bytes", integer(swapped));
+}
+
 static json_t *vnodes_residency(const struct guest *guest)
 {
 	json_t *list = json_array();
 
-	for (unsigned int vnode = 0; vnode < guest->vnode_count; vnode++) {
-		uint64_t bytes[GMIG_MAX_NODES] = {0};
-
-		gmig_residency(guest->gmig, vnode, bytes);
-		json_array_append_new(list,
-				      json_pack("{s:i, s:o, s:o}", "id", (int)vnode, "bytes",
-						integer(guest->vnode_bytes[vnode]), "resident",
-						per_node(guest->topology, bytes, true)));
-	}
+	for (unsigned int vnode = 0; vnode < guest->vnode_count; vnode++)
+		json_array_append_new(list, vnode_residency(guest, vnode));
 	return list;
 }
 
@@ -216,12 +222,14 @@ json_t *guest_report_residency(const struct guest *guest)
 
 	gmig_stats(guest->gmig, &stats);
 	return json_pack(
-	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-	    guest->name, "migration", off ? off : "on", "page_bytes", "2M",
+	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "name", guest->name, "migration", off ? off : "on", "page_bytes", "2M",
 	    integer(stats.page_bytes_2m), "4K", integer(stats.page_bytes_4k), "vnodes",
 	    vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
-	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "sleepers",
-	    integer(stats.sleepers), "faults", integer(stats.faults), "faults_known_thread",
+	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "extra_bytes",
+	    integer(stats.extra_bytes), "extra_bytes_peak", integer(stats.extra_bytes_peak),
+	    "extra_bytes_max", integer(stats.extra_bytes_max), "sleepers", integer(stats.sleepers),
+	    "faults", integer(stats.faults), "faults_known_thread",
 	    integer(stats.faults_known_thread), "blackout_ns",
 	    blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
 	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest->gmig));

@@ -67,15 +67,21 @@ static int read_vnodes(const struct guest *guest, const json_t *arguments, uint6
 
 static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
-	unsigned int mode = 0, frames = 0, mover = 0;
+	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0;
 	int ret = read_word(arguments, "mode", gmig_mode_names(), &mode, err);
 
 	if (!ret)
 		ret = read_word(arguments, "frames", gmig_frames_names(), &frames, err);
 	if (!ret)
+		ret = read_word(arguments, "huge", gmig_huge_names(), &huge, err);
+	if (!ret)
+		ret = read_word(arguments, "swapped", gmig_swapped_names(), &swapped, err);
+	if (!ret)
 		ret = read_word(arguments, "mover", gmig_mover_names(), &mover, err);
 	spec->mode = (enum gmig_mode)mode;
 	spec->frames = (enum gmig_frames)frames;
+	spec->huge = (enum gmig_huge)huge;
+	spec->swapped = (enum gmig_swapped)swapped;
 	spec->mover = gmig_mover_names()[mover];
 	return ret;
 }

@@ -421,6 +421,8 @@ int gmig_process_job_start(struct gmig_process *process, const struct gmig_job_s
 const char *const *gmig_job_state_names(void);
 const char *const *gmig_mode_names(void);
 const char *const *gmig_frames_names(void);
+const char *const *gmig_huge_names(void);
+const char *const *gmig_swapped_names(void);
 const char *const *gmig_mover_names(void);
 /* The index of `word`. -EINVAL: it is not in the list; the text begins with `what` and has all of them. */
 int gmig_name_index(const char *what, const char *const *names, const char *word,

@@ -85,6 +85,7 @@ static int create_engine(struct vmm *vmm,
 	struct gmig_options options = {
 	    .topology = vmm->topology,
 	    .pool_bytes_per_node = vmm->options.pool_bytes,
+	    .extra_bytes_max = vmm->options.extra_bytes,
 	    .small_pages = vmm->options.small_pages,
 	    .plain = vmm->options.plain,
 	    .unsafe_kernel = vmm->options.unsafe_kernel,

@@ -78,6 +78,11 @@ static int set_page(struct parse *parse, char *text, struct gmig_error *err)
 	return i < 0 ? i : 0;
 }
 
+static int set_extra(struct parse *parse, char *text, struct gmig_error *err)
+{
+	return options_memory("--extra", text, &parse->options->extra_bytes, err);
+}
+
 static int set_pool(struct parse *parse, char *text, struct gmig_error *err)
 {
 	return options_memory("--pool", text, &parse->options->pool_bytes, err);
@@ -180,6 +185,8 @@ static const struct option_entry entries[] = {
      "plain: ordinary memory, which gmig cannot move [uffd]"},
     {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
+    {"extra", "SIZE", set_extra, false, ANY_GUEST,
+     "most memory that migrations may use beside the guest's own [two pools + 32M]"},
     {"unsafe-kernel", NULL, set_unsafe_kernel, false, ANY_GUEST,
      "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,

@@ -26,12 +26,13 @@ struct vmm_options {
 	struct vmm_node_option node[VMM_MAX_VNODES];
 	uint8_t distance[VMM_MAX_VNODES][VMM_MAX_VNODES]; /* 10 on the diagonal, 20 unless told */
 	unsigned int fake_nodes;
-	bool plain;	     /* --memory plain */
-	bool small_pages;    /* --page 4K */
-	uint64_t pool_bytes; /* --pool SIZE per node, 0 = engine's default */
-	bool unsafe_kernel;  /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
-	bool no_reboot;	     /* --no-reboot */
-	bool no_pin;	     /* --no-pin: vCPU threads may run anywhere */
+	bool plain;	      /* --memory plain */
+	bool small_pages;     /* --page 4K */
+	uint64_t pool_bytes;  /* --pool SIZE per node, 0 = engine's default */
+	uint64_t extra_bytes; /* --extra SIZE, 0 = engine's default */
+	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
+	bool no_reboot;	      /* --no-reboot */
+	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];

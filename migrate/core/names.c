@@ -22,6 +22,26 @@ static const char *const frames[] = {
     [GMIG_FRAMES_RECYCLED + 1] = NULL,
 };
 
+static const char *const huge[] = {
+    [GMIG_HUGE_PREFER] = "prefer",
+    [GMIG_HUGE_KEEP] = "keep",
+    [GMIG_HUGE_SPLIT] = "split",
+    [GMIG_HUGE_SPLIT + 1] = NULL,
+};
+
+static const char *const swapped[] = {
+    [GMIG_SWAPPED_MOVE] = "move", [GMIG_SWAPPED_SKIP] = "skip", [GMIG_SWAPPED_SKIP + 1] = NULL};
+
+const char *const *gmig_huge_names(void)
+{
+	return huge;
+}
+
+const char *const *gmig_swapped_names(void)
+{
+	return swapped;
+}
+
 const char *const *gmig_job_state_names(void)
 {
 	return job_states;

@@ -227,6 +227,8 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "threads", .type = CONTROL_INTEGER},
     {.name = "batch", .type = CONTROL_INTEGER},
     {.name = "frames", .type = CONTROL_STRING},
+    {.name = "huge", .type = CONTROL_STRING},
+    {.name = "swapped", .type = CONTROL_STRING},
     {0},
 };
 

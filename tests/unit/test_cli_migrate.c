@@ -11,11 +11,13 @@ START_TEST(migrate_passes_every_option_on)
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
 			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--threads",
-			      "2", "--batch", "64", "--frames", "fresh", NULL),
+			      "2", "--batch", "64", "--frames", "fresh", "--huge", "keep",
+			      "--swapped", "skip", NULL),
 			 CLI_OK);
 	want = json_loads(
 	    "{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
-	    "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"frames\":\"fresh\"}",
+	    "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"frames\":\"fresh\","
+	    "\"huge\":\"keep\",\"swapped\":\"skip\"}",
 	    0, NULL);
 	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
 	json_decref(want);
@@ -57,6 +59,8 @@ static const struct {
     {"--threads", "2M", "--threads: '2M' is not a number"},
     {"--batch", "513", "--batch: '513' is over 512"},
     {"--mode", "fast", "--mode: 'fast' is none of readable, block"},
+    {"--huge", "tiny", "--huge: 'tiny' is none of prefer, keep, split"},
+    {"--swapped", "in", "--swapped: 'in' is none of move, skip"},
     {"--mover", "dma", "--mover: 'dma' is none of uffd"},
     {"--frames", "used", "--frames: 'used' is none of auto, fresh, recycled"},
     {"--quickly", "1", "there is no option '--quickly'"},
@@ -137,6 +141,7 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 	/* The job is at its end now, as the next answer will say. */
 	json_object_set_new(fake.job, "thp_split", json_integer(3));
 	json_object_set_new(fake.job, "gone_bytes", json_integer(4096));
+	json_object_set_new(fake.job, "extra_bytes_max", json_integer(48 << 20));
 	json_object_set_new(fake.job, "moved_by_others_bytes", json_integer(2 << 20));
 	json_object_set_new(fake.job, "bytes_on_source", json_integer(12288));
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_REMAINING);
@@ -145,6 +150,7 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 	ck_has(out_text,
 	       "4K given back by the guest in the meantime\n2M moved by others in the meantime\n"
 	       "4K more on the source nodes: brought there in the meantime\n");
+	ck_has(out_text, "48M at most used beside the guest's memory, by all jobs together\n");
 	ck_has(out_text, "3 huge pages split into 4K pages");
 	ck_has(out_text, "blackout of writers      7   100 us   200 us   300 us   400 us\n");
 	ck_has(out_text, "stall of a thread        7  50.0 us   100 us   150 us   200 us\n");

@@ -162,6 +162,8 @@ START_TEST(residency_has_the_engines_members_and_the_servers)
 	ck_assert_int_eq(number(vnode, "bytes"), BYTES);
 	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "0"), BYTES);
 	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "1"), 0);
+	ck_assert_int_eq(number(vnode, "swapped_bytes"), 0);
+	ck_assert_int_ge(number(residency, "extra_bytes_peak"), number(residency, "extra_bytes"));
 }
 END_TEST
 
@@ -230,6 +232,8 @@ static const struct {
     {"\"from\":[0],\"to\":[1],\"mode\":\"fast\"", "mode: 'fast' is none of readable, block"},
     {"\"from\":[0],\"to\":[1],\"frames\":\"old\"",
      "frames: 'old' is none of auto, fresh, recycled"},
+    {"\"from\":[0],\"to\":[1],\"huge\":\"tiny\"", "huge: 'tiny' is none of prefer, keep, split"},
+    {"\"from\":[0],\"to\":[1],\"swapped\":\"in\"", "swapped: 'in' is none of move, skip"},
     {"\"from\":[0],\"to\":[1],\"mover\":\"van\"", "mover: 'van' is none of uffd"},
     {"\"from\":[\"x\"],\"to\":[1]", "from: item 0 is not a number"},
     {"\"from\":[0],\"to\":[-1]", "to: node -1 is not within 0 to"},
@@ -277,6 +281,7 @@ START_TEST(job_lives_in_its_guest_alone)
 	ck_assert_int_eq(number(info, "gone_bytes"), 0);
 	ck_assert_int_eq(number(info, "moved_by_others_bytes"), 0);
 	ck_assert_int_eq(number(info, "bytes_on_source"), 0);
+	ck_assert_int_gt(number(info, "extra_bytes_max"), 0);
 	info = ask("{\"execute\":\"query-job-trace\",\"arguments\":{\"id\":\"1\",\"first\":1}}");
 	ck_assert_int_eq(number(info, "first"), 1);
 	ck_assert_int_eq(number(info, "total"), BYTES / GMIG_BLOCK_BYTES);

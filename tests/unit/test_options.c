@@ -150,6 +150,7 @@ START_TEST(probe_guest_takes_its_load)
 	struct vmm_options options;
 
 	accept("--name t --load half --interrupts --touch 50 --memory plain --page 4K --pool 2M "
+	       "--extra 8M "
 	       "--no-pin "
 	       "--fake-nodes 64",
 	       &options);
@@ -158,6 +159,7 @@ START_TEST(probe_guest_takes_its_load)
 		  options.no_pin);
 	ck_assert_uint_eq(options.probe_touch_percent, 50);
 	ck_assert_uint_eq(options.pool_bytes, 2 * MIB);
+	ck_assert_uint_eq(options.extra_bytes, 8 * MIB);
 	ck_assert_uint_eq(options.fake_nodes, 64);
 }
 END_TEST
