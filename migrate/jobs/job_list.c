@@ -1,4 +1,5 @@
 /* Starting jobs, finding them, forgetting them. */
+#include "../movers/legal.h"
 #include "job.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
+	const struct mover *mover = mover_find(spec->mover);
 	int ret = memory->ops->ready(memory, spec, err);
 
 	if (ret)
@@ -19,7 +21,10 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	if (spec->batch_pages > GMIG_BLOCK_PAGES)
 		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
 				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
-	ret = mover_find(spec->mover)->check(memory, spec, err);
+	for (unsigned int i = 0; !ret && memory->ops->kind(memory, spec, i); i++)
+		ret = legal_check(memory->ops->kind(memory, spec, i), mover, spec->mode, err);
+	if (!ret)
+		ret = mover->check(memory, spec, err);
 	if (!ret && atomic_load(&memory->fatal))
 		ret = gmig_fail(err, -ESHUTDOWN, "the engine met a fatal error");
 	return ret;

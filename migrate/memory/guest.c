@@ -83,6 +83,18 @@ static int guest_follow(struct memory *memory, const struct memory_follow *follo
 
 /* ---- Claims and counts --------------------------------------------------------------------------- */
 
+static const char *guest_kind(struct memory *memory, const struct gmig_job_spec *spec,
+			      unsigned int i)
+{
+	struct gmig *gmig = engine_of(memory);
+	unsigned int count = atomic_load(&gmig->region_count);
+
+	for (unsigned int at = 0; at < count; at++)
+		if (takes_part(spec, &gmig->regions[at]) && i-- == 0)
+			return gmig->regions[at].kind->name;
+	return NULL;
+}
+
 static uint8_t *guest_address(struct memory *memory, uint64_t gfn)
 {
 	return region_hva(engine_region_of_gfn(engine_of(memory), gfn), gfn);
@@ -130,6 +142,7 @@ const struct memory_ops guest_ops = {
     .follow = guest_follow,
     .follow_end = guest_follow_end,
     .on_node = guest_on_node,
+    .kind = guest_kind,
     .address = guest_address,
     .claim = guest_claim,
     .settle = claim_settle,

@@ -53,6 +53,9 @@ struct memory_ops {
 	/* Bytes on a node of what spec selects, without a walk. NULL: there are no such counters. */
 	uint64_t (*on_node)(struct memory *memory, const struct gmig_job_spec *spec,
 			    unsigned int node);
+	/* The kind of the i-th part that spec selects, for the table of what is legal; NULL: no more. */
+	const char *(*kind)(struct memory *memory, const struct gmig_job_spec *spec,
+			    unsigned int i);
 	/* Where a page is in the address space of memory->pid. */
 	uint8_t *(*address)(struct memory *memory, uint64_t gfn);
 	/* As claim.h has them; *refused: pages that are somebody else's now. */

@@ -260,6 +260,13 @@ static int process_ready(struct memory *memory, const struct gmig_job_spec *spec
 	return ret ? ret : process_thread_for(process->process, &targets, &tid, err);
 }
 
+static const char *process_kind(struct memory *memory, const struct gmig_job_spec *spec,
+				unsigned int i)
+{
+	(void)memory, (void)spec;
+	return i ? NULL : "process";
+}
+
 static uint8_t *process_address(struct memory *memory, uint64_t gfn)
 {
 	(void)memory;
@@ -271,6 +278,7 @@ const struct memory_ops process_ops = {
     .ranges = process_ranges,
     .refresh = process_refresh,
     .walk = process_walk,
+    .kind = process_kind,
     .address = process_address,
     .claim = process_claim,
     .settle = process_settle,

@@ -235,7 +235,6 @@ static int ram_query(struct gmig *gmig, const struct region *region, size_t coun
 const struct region_kind region_ram = {
     .name = "ram",
     .unit_pages = GMIG_BLOCK_PAGES,
-    .movers = REGION_MOVER_UFFD | REGION_MOVER_KERNEL,
     .map = ram_map,
     .guard = ram_guard,
     .scan = ram_scan,

@@ -1,7 +1,7 @@
 /*
  * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, guarded, scanned,
  * discarded and asked about; faults and the audit reach memory through it only. Today there is `ram`
- * (private anonymous memory); memfd, hugetlb and rom have their seats in the enum.
+ * (private anonymous memory). Which mover may move a kind: movers/legal.h.
  *
  * The idea of operations per mapping is Linux's: vm_operations_struct.migrate of 2006.
  */
@@ -11,12 +11,9 @@
 #include "../core/uffd.h"
 #include "engine.h"
 
-enum region_mover { REGION_MOVER_UFFD = 1, REGION_MOVER_KERNEL = 2 };
-
 struct region_kind {
 	const char *name;
 	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
-	unsigned int movers;	 /* enum region_mover, or'ed: which may move it */
 	/* Memory for region->pages; sets region->hva and ->reserved. */
 	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
 	/* Faults on it are ours from here on. */

@@ -70,10 +70,9 @@ struct mover_ticket {
 
 struct mover {
 	const char *name;
-	unsigned int id;      /* enum region_mover */
 	unsigned int tickets; /* in one round */
 	enum books_memory memory;
-	/* -EINVAL, -EOPNOTSUPP: a combination of memory, mode and options that is not legal */
+	/* Beyond legal.h's table, its own options: -EINVAL, -EOPNOTSUPP */
 	int (*check)(const struct memory *memory, const struct gmig_job_spec *spec,
 		     struct gmig_error *err);
 	int (*begin)(struct mover_job *job, struct gmig_error *err);

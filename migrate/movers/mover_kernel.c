@@ -41,9 +41,6 @@ static int kernel_check(const struct memory *memory, const struct gmig_job_spec 
 	if (!process_of(memory) && ((const struct gmig *)memory)->fake)
 		return gmig_fail(err, -EOPNOTSUPP,
 				 "mover kernel moves between real nodes only: these are fake");
-	if (spec->mode != GMIG_MODE_READABLE)
-		return gmig_fail(err, -EINVAL, "mover kernel has no mode %s",
-				 gmig_mode_name(spec->mode));
 	if (spec->frames != GMIG_FRAMES_AUTO)
 		return gmig_fail(err, -EINVAL,
 				 "mover kernel takes its frames from the kernel alone");
@@ -296,7 +293,6 @@ static void kernel_move(struct mover_worker *worker, struct mover_ticket **ticke
 
 const struct mover mover_kernel = {
     .name = "kernel",
-    .id = REGION_MOVER_KERNEL,
     .tickets = MOVER_TICKETS,
     .memory = BOOKS_KERNEL,
     .check = kernel_check,

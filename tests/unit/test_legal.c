@@ -1,0 +1,67 @@
+/* Which mover moves which kind of memory in which mode: one table, and all else is refused in words. */
+#include "../../migrate/movers/legal.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static const char *const kinds[] = {"ram", "process", "memfd"};
+
+static bool is_legal(const char *kind, const char *mover, enum gmig_mode mode)
+{
+	return (!strcmp(kind, "ram") && (!strcmp(mover, "uffd") || mode == GMIG_MODE_READABLE)) ||
+	       (!strcmp(kind, "process") && !strcmp(mover, "kernel") && mode == GMIG_MODE_READABLE);
+}
+
+START_TEST(combination_is_legal_or_refused_in_words)
+{
+	for (unsigned int k = 0; k < 3; k++)
+		for (unsigned int m = 0; mover_all[m]; m++)
+			for (int mode = 0; mode <= GMIG_MODE_BLOCK; mode++) {
+				bool legal =
+				    is_legal(kinds[k], mover_all[m]->name, (enum gmig_mode)mode);
+				struct gmig_error err = {0};
+				int ret =
+				    legal_check(kinds[k], mover_all[m], (enum gmig_mode)mode, &err);
+
+				ck_assert_int_eq(ret, legal ? 0 : -EINVAL);
+				ck_assert(legal || (strstr(err.text, kinds[k]) &&
+						    strstr(err.text, mover_all[m]->name)));
+			}
+}
+END_TEST
+
+START_TEST(mode_that_nobody_knows_is_refused)
+{
+	struct gmig_error err = {0};
+
+	ck_assert_int_eq(legal_check("ram", mover_all[0], (enum gmig_mode)7, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "mode 7"));
+}
+END_TEST
+
+START_TEST(row_names_a_mover_that_there_is)
+{
+	for (const struct legal *legal = legal_all; legal->kind; legal++) {
+		ck_assert_ptr_nonnull(mover_find(legal->mover));
+		ck_assert_uint_ne(legal->modes, 0);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("legal");
+	TCase *tcase = tcase_create("legal");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_test(tcase, combination_is_legal_or_refused_in_words);
+	tcase_add_test(tcase, mode_that_nobody_knows_is_refused);
+	tcase_add_test(tcase, row_names_a_mover_that_there_is);
+	suite_add_tcase(suite, tcase);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
