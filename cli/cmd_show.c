@@ -115,17 +115,21 @@ static void times_rows(FILE *rows, const json_t *guest)
 		cli_percentiles_row(rows, "gap in the guest", json_object_get(probe, "gap_ns"));
 }
 
-/* How old the picture is: what others have moved since then is not in it. */
+/* How old the picture is, and whether others seem to have moved memory since then. */
 static void print_age(const json_t *guest)
 {
 	const json_t *age = json_object_get(guest, "age_seconds");
+	const json_t *sample = json_object_get(guest, "sample");
 	char text[UNITS_TEXT];
 
 	if (json_is_number(age))
 		printf("compared with the kernel %s ago\n",
 		       units_ns((uint64_t)(json_number_value(age) * 1e9), text));
-	else if (age)
-		puts("not yet compared with the kernel: --fresh does that");
+	if (cli_number(sample, "corrected_pages"))
+		printf("others move its memory: %llu of %llu sampled pages had been moved; "
+		       "--fresh compares all\n",
+		       (unsigned long long)cli_number(sample, "corrected_pages"),
+		       (unsigned long long)cli_number(sample, "checked_pages"));
 }
 
 static void print_head(const json_t *guest)

@@ -214,14 +214,29 @@ static json_t *vnodes_residency(const struct guest *guest)
 	return list;
 }
 
+#define SAMPLE_BLOCKS 16 /* compared with the kernel for each answer: a millisecond at most */
+
+/* How far to trust it: when all was last compared with the kernel, and what a sample says now. */
+static void add_trust(json_t *residency, struct gmig *gmig, const struct gmig_sample *sample)
+{
+	json_object_set_new(residency, "age_seconds",
+			    json_real((double)gmig_audit_age_ns(gmig) / 1e9));
+	json_object_set_new(residency, "sample",
+			    json_pack("{s:o, s:o}", "checked_pages", integer(sample->checked_pages),
+				      "corrected_pages", integer(sample->corrected_pages)));
+}
+
 json_t *guest_report_residency(const struct guest *guest)
 {
 	const struct gmig_topology *topology = guest->topology;
 	const char *off = gmig_why_off(guest->gmig);
+	struct gmig_sample sample;
 	struct gmig_stats stats;
+	json_t *result;
 
+	gmig_sample(guest->gmig, SAMPLE_BLOCKS, &sample);
 	gmig_stats(guest->gmig, &stats);
-	return json_pack(
+	result = json_pack(
 	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "name", guest->name, "migration", off ? off : "on", "page_bytes", "2M",
 	    integer(stats.page_bytes_2m), "4K", integer(stats.page_bytes_4k), "vnodes",
@@ -233,6 +248,9 @@ json_t *guest_report_residency(const struct guest *guest)
 	    integer(stats.faults_known_thread), "blackout_ns",
 	    blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
 	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest->gmig));
+	if (result && !off)
+		add_trust(result, guest->gmig, &sample);
+	return result;
 }
 
 /* ---- Check ----------------------------------------------------------------------------------- */

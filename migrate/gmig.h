@@ -452,6 +452,23 @@ struct gmig_check {
  */
 int gmig_check(struct gmig *gmig, struct gmig_check *check, struct gmig_error *err);
 
+/*
+ * How long ago the oldest comparison of guest memory with the kernel began, in ns: by gmig_check(), or by a job that took
+ * all of a region. What others have moved since then, the engine does not know. 0 for plain memory, which is asked about
+ * each time.
+ */
+uint64_t gmig_audit_age_ns(struct gmig *gmig);
+
+struct gmig_sample {
+	uint64_t checked_pages;	  /* compared with the kernel */
+	uint64_t corrected_pages; /* of these: lay elsewhere than was believed; corrected now */
+};
+/*
+ * Compare up to `blocks` blocks of 2 MiB, spread over the guest's memory, others each time: some ten microseconds each.
+ * corrected_pages: somebody else moves memory, and most of what moved is not known yet.
+ */
+void gmig_sample(struct gmig *gmig, unsigned int blocks, struct gmig_sample *sample);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

@@ -255,6 +255,7 @@ void audit_run(struct gmig *gmig, struct region *region, uint64_t gfn, uint64_t 
 	       const struct audit *audit)
 {
 	struct block block; /* too large to be cleared for each block: block_read() fills it */
+	uint64_t begin = gmig->sys->now_ns();
 
 	block.gmig = gmig;
 	block.region = region;
@@ -271,6 +272,8 @@ void audit_run(struct gmig *gmig, struct region *region, uint64_t gfn, uint64_t 
 			count(&block);
 		pthread_mutex_unlock(&block.stripe->lock);
 	}
+	if (gfn == region->gfn && pages == region->pages)
+		atomic_store(&region->audited_ns, begin);
 }
 
 /* ---- All of memory ----------------------------------------------------------------------------- */

@@ -56,6 +56,7 @@ struct region {
 	uint64_t gfn, pages;
 	uint8_t *hva;
 	void *reserved;
+	atomic_ullong audited_ns; /* when an audit of all of it began that went to its end */
 	/* Host node that first touches are served from; written under engine.lock, like the next two. */
 	atomic_uint preferred_node;
 	struct preference *preferences; /* of jobs that run, the newest first: it decides */
@@ -96,6 +97,7 @@ struct gmig {
 	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read regions; 0 = free */
 
 	atomic_ullong sleepers, faults, faults_known_thread;
+	atomic_ullong sampled; /* blocks, ever: where gmig_sample() goes on */
 	struct hist blackout_read, blackout_write, stall;
 };
 

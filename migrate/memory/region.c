@@ -277,6 +277,7 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;
 	region->reserved = NULL;
 	region->base_node = spec->host_node;
+	atomic_store(&region->audited_ns, gmig->sys->now_ns()); /* nothing is believed yet */
 	atomic_store(&region->preferred_node, spec->host_node);
 	ret = region_build(gmig, region, err);
 	if (ret) {

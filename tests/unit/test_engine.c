@@ -554,6 +554,65 @@ START_TEST(memory_moved_by_somebody_else_is_noticed_and_no_breach)
 }
 END_TEST
 
+static atomic_ullong clock_ns;
+
+static uint64_t clock_by_hand(void)
+{
+	return atomic_load(&clock_ns);
+}
+
+START_TEST(age_counts_from_the_last_whole_comparison)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .sys = &sys};
+	struct gmig_sample sample;
+	struct gmig_check check;
+	struct rig rig;
+
+	sys.now_ns = clock_by_hand;
+	atomic_store(&clock_ns, 1000);
+	rig_create(&rig, &options);
+	atomic_store(&clock_ns, 5000);
+	ck_assert_uint_eq(gmig_audit_age_ns(rig.gmig), 4000);
+	gmig_sample(rig.gmig, 3, &sample);
+	ck_assert_uint_eq(gmig_audit_age_ns(rig.gmig), 4000);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	ck_assert_uint_eq(gmig_audit_age_ns(rig.gmig), 0);
+	atomic_store(&clock_ns, 7000);
+	ck_assert_uint_eq(gmig_audit_age_ns(rig.gmig), 2000);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(samples_walk_over_all_memory_and_notice_what_others_moved)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .real = true, .sys = &sys};
+	uint64_t blocks = BYTES / GMIG_BLOCK_BYTES, corrected = 0;
+	struct gmig_sample sample;
+	struct rig rig;
+
+	sys.query_nodes = query_told;
+	rig_create(&rig, &options);
+	gmig_sample(rig.gmig, 2, &sample);
+	ck_assert_uint_eq(sample.checked_pages, 2 * GMIG_BLOCK_PAGES);
+	ck_assert_uint_eq(sample.corrected_pages, 0);
+	gmig_sample(rig.gmig, 1000, &sample);
+	ck_assert_uint_eq(sample.checked_pages, blocks * GMIG_BLOCK_PAGES);
+	atomic_store(&real_node, 3);
+	gmig_sample(rig.gmig, 1, &sample);
+	ck_assert_uint_eq(sample.corrected_pages, GMIG_BLOCK_PAGES);
+	/* Each block comes up before long. */
+	for (unsigned int i = 0; i < 4 * blocks; i++) {
+		gmig_sample(rig.gmig, 1, &sample);
+		corrected += sample.corrected_pages;
+	}
+	ck_assert_uint_eq(corrected, (blocks - 1) * GMIG_BLOCK_PAGES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(regions_that_overlap_or_are_crooked_are_refused)
 {
 	struct rig_options options = {.bytes = BYTES, .untouched = true};
@@ -601,6 +660,8 @@ int main(void)
 	tcase_add_loop_test(tcase, host_that_cannot_move_is_told_or_runs_plain, 0, 3);
 	tcase_add_test(tcase, kernel_that_damages_memory_is_refused_unless_asked_for);
 	tcase_add_loop_test(tcase, memory_moved_by_somebody_else_is_noticed_and_no_breach, 0, 2);
+	tcase_add_test(tcase, age_counts_from_the_last_whole_comparison);
+	tcase_add_loop_test(tcase, samples_walk_over_all_memory_and_notice_what_others_moved, 0, 2);
 	tcase_add_test(tcase, regions_that_overlap_or_are_crooked_are_refused);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
