@@ -64,6 +64,15 @@ static inline bool bits_empty(const struct bits *bits)
 	return !any;
 }
 
+static inline bool bits_full(const struct bits *bits)
+{
+	uint64_t all = UINT64_MAX;
+
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		all &= bits->word[i];
+	return all == UINT64_MAX;
+}
+
 /* into |= other */
 static inline void bits_add(struct bits *into, const struct bits *other)
 {

@@ -134,7 +134,7 @@ static void keep_new(struct gmig_job *job)
 	struct workset *set = &job->set;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < set->count; i++)
+	for (size_t i = 0; i < set->count && !job_is_cancelled(job); i++)
 		if (job_block_is_new(job, set->word[i]))
 			set->word[kept++] = set->word[i] - workset_pages(set->word[i]);
 	set->count = kept;

@@ -60,6 +60,7 @@ struct survey {
 	struct bits wanted;		 /* on a node that the plan moves from */
 	struct bits none;		 /* no memory */
 	uint16_t node[GMIG_BLOCK_PAGES]; /* of each page that is not in none */
+	bool whole;			 /* one huge page */
 };
 
 static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
@@ -71,6 +72,7 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 
 	for (unsigned int i = first; i < first + count; i++)
 		survey->node[i] = (uint16_t)entry->node;
+	survey->whole = entry->order;
 	if (entry->state == SHADOW_NONE)
 		return 0;
 	bits_clear_range(&survey->none, first, count);
@@ -86,6 +88,7 @@ static void survey_block(const struct block *block, struct survey *survey)
 	struct memory *memory = block->job->memory;
 
 	survey->block = block;
+	survey->whole = false;
 	bits_clear_all(&survey->wanted);
 	bits_fill(&survey->none); /* but for what the walk finds */
 	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, survey);
@@ -144,7 +147,8 @@ void job_block_review(struct gmig_job *job, uint64_t word)
 
 bool job_block_is_new(struct gmig_job *job, uint64_t word)
 {
-	struct block block = {.job = job, .gfn = workset_gfn(word)};
+	struct block block = {
+	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
 	int result[GMIG_BLOCK_PAGES];
 	struct survey survey;
 	unsigned int i;
@@ -175,6 +179,20 @@ static void account_missing(struct gmig_job *job, const struct survey *survey, u
 }
 
 /*
+ * One huge page goes whole or not at all. It may have become one since a part of it was done with: that part goes along,
+ * unless it lies where the plan wants it.
+ */
+static void take_whole(struct block *block, const struct survey *survey, const int *result)
+{
+	bool is_target = gmig_node_set_has(&block->job->plan.targets, survey->node[0]);
+
+	for (unsigned int i = 0; is_target && i < GMIG_BLOCK_PAGES; i++)
+		if (result[i] >= 0)
+			return;
+	bits_fill(&block->work);
+}
+
+/*
  * A first visit takes all that is wanted; a later one only what is worth another try, and what came
  * since. What an earlier pass moved is never taken up again: its node may be one to leave, too.
  */
@@ -198,6 +216,8 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 			continue;
 		bits_set(&block->work, i);
 	}
+	if (survey.whole && !bits_empty(&block->work))
+		take_whole(block, &survey, result);
 	note(job, block->gfn, &unseen, STATUS_WANTED);
 	account_missing(job, &survey, again ? 0 : workset_pages(word), bits_count(&unseen));
 }
@@ -220,7 +240,8 @@ static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
 	unsigned int target = GMIG_NO_NODE;
 
-	if (entry->state == SHADOW_NONE || !bits_get(&pick->block->work, first))
+	if (entry->state == SHADOW_NONE || !bits_get(&pick->block->work, first) ||
+	    (entry->order && !bits_full(&pick->block->work)))
 		return 0;
 	target = plan_target(&pick->block->job->plan, gfn, entry->node);
 	if (target == GMIG_NO_NODE)

@@ -103,8 +103,8 @@ static int worker_start(struct gmig_job *job, struct job_worker *worker, pthread
 	return ret;
 }
 
-/* Fewer workers than asked for are slower, but no fault; none at all is one. */
-static int pass_run(struct gmig_job *job, bool again)
+/* Fewer workers than asked for are slower, but no fault; none at all is one. *none: those that there were got no room. */
+static int pass_run(struct gmig_job *job, bool again, bool *none)
 {
 	struct job_worker workers[GMIG_MAX_WORKERS];
 	pthread_t ids[GMIG_MAX_WORKERS];
@@ -126,6 +126,7 @@ static int pass_run(struct gmig_job *job, bool again)
 	workers_wait(job);
 	for (unsigned int i = 0; i < started; i++)
 		pthread_join(ids[i], NULL);
+	*none = atomic_load(&job->refused_workers) == started;
 	return started ? 0 : ret;
 }
 
@@ -197,7 +198,8 @@ int job_run_passes(struct gmig_job *job, struct gmig_error *err)
 	while (job->set.count && job->passes < GMIG_MAX_PASSES && !job_is_cancelled(job)) {
 		uint64_t moved = job_moved(job);
 		unsigned int pass = pass_begin(job);
-		int ret = pass_run(job, again);
+		bool none;
+		int ret = pass_run(job, again, &none);
 
 		if (ret)
 			return gmig_fail(err, ret, "cannot start a copy worker: %s",
@@ -207,7 +209,7 @@ int job_run_passes(struct gmig_job *job, struct gmig_error *err)
 		if (atomic_load(&job->no_memory))
 			return gmig_fail(err, -ENOMEM, "no memory for the results of a block");
 		/* Nobody could begin: nothing of this pass was tried, and all of it is to be. */
-		if (atomic_load(&job->refused_workers) < job->work.spec.threads) {
+		if (!none) {
 			set_reduce(job, job_moved(job) > moved);
 			again = true;
 		}

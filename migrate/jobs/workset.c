@@ -82,7 +82,9 @@ static int keep_map(struct found *found)
 static int close_block(struct found *found)
 {
 	unsigned int best = 0, most = 0, pages = bits_count(&found->wanted);
-	bool partial = found->seen < GMIG_BLOCK_PAGES && is_cyclic(found->plan);
+	/* New memory comes where there was none; by the second look it has come. */
+	bool partial =
+	    (found->seen < GMIG_BLOCK_PAGES || found->options->late) && is_cyclic(found->plan);
 	struct workset *set = found->set;
 	int ret = 0;
 
