@@ -75,7 +75,7 @@ struct gmig_job {
 	 * block's turn came; early: of the planned, what was not there any more then. What became of
 	 * the others is in status; the rest was never reached. See job_account().
 	 */
-	atomic_ullong planned, more, early_gone, early_by_others;
+	atomic_ullong planned, more, early_moved, early_gone, early_by_others;
 	uint64_t on_source; /* pages on the nodes to be left, at the end; guarded by lock */
 };
 

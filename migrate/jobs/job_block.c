@@ -161,11 +161,24 @@ bool job_block_is_new(struct gmig_job *job, uint64_t word)
 	return i < GMIG_BLOCK_PAGES;
 }
 
-/* What the plan counted on and is not there any more went, or was moved by somebody else. */
+/* Of the pages that moved along with others, up to `most` that nobody has counted yet. */
+static unsigned int take_along(struct gmig_job *job, unsigned int most)
+{
+	unsigned long long along = atomic_load(&job->work.along);
+	unsigned int taken;
+
+	do {
+		taken = along < most ? (unsigned int)along : most;
+	} while (taken && !atomic_compare_exchange_weak(&job->work.along, &along, along - taken));
+	return taken;
+}
+
+/* What the plan counted on and is not there any more moved along with other pages, went, or was moved
+ * by somebody else. */
 static void account_missing(struct gmig_job *job, const struct survey *survey, unsigned int planned,
 			    unsigned int found)
 {
-	unsigned int missing, none = bits_count(&survey->none);
+	unsigned int missing, along, none = bits_count(&survey->none);
 
 	if (found >= planned) {
 		atomic_fetch_add(&job->more, found - planned);
@@ -174,8 +187,10 @@ static void account_missing(struct gmig_job *job, const struct survey *survey, u
 	missing = planned - found;
 	if (none > missing)
 		none = missing;
+	along = take_along(job, missing - none);
 	atomic_fetch_add(&job->early_gone, none);
-	atomic_fetch_add(&job->early_by_others, missing - none);
+	atomic_fetch_add(&job->early_moved, along);
+	atomic_fetch_add(&job->early_by_others, missing - none - along);
 }
 
 /*
@@ -481,6 +496,20 @@ static void batch_close(struct batch *batch, bool rest)
 	}
 }
 
+static bool always(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+/* For what moved along. false: the job is being cancelled. */
+static bool pay_debt(struct gmig_job *job)
+{
+	uint64_t pages = atomic_exchange(&job->work.debt, 0);
+
+	return !pages || job_admit(job, pages * GMIG_PAGE_BYTES, always, NULL) == JOB_ADMITTED;
+}
+
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
 {
 	struct gmig_job *job = worker->job;
@@ -489,7 +518,7 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 	unsigned int picked;
 	uint64_t bytes;
 
-	if (!batch_open(&batch, words, count))
+	if (!pay_debt(job) || !batch_open(&batch, words, count))
 		return false;
 	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
 		admission = job_admit(job, bytes, batch_wanted, &batch);

@@ -13,7 +13,7 @@ void job_account(struct gmig_job *job, struct job_account *account)
 	struct status_sum sum;
 
 	status_sum(job->status, &sum);
-	account->moved = sum.moved;
+	account->moved = sum.moved + atomic_load(&job->early_moved);
 	account->remaining = sum.remaining;
 	account->gone = sum.gone + atomic_load(&job->early_gone);
 	account->by_others = sum.by_others + atomic_load(&job->early_by_others);
@@ -27,7 +27,7 @@ uint64_t job_moved(struct gmig_job *job)
 	struct status_sum sum;
 
 	status_sum(job->status, &sum);
-	return sum.moved;
+	return sum.moved + atomic_load(&job->early_moved);
 }
 
 /* What was not reached says why the job ended before it. */

@@ -151,6 +151,20 @@ static size_t find_mapping(const struct process_maps *maps, uint64_t address)
 	return low;
 }
 
+uint64_t process_page_size(struct gmig_process *process, uint64_t gfn)
+{
+	const struct process_maps *maps = &process->maps;
+	uint64_t pages = 1;
+	size_t i;
+
+	pthread_rwlock_rdlock(&process->lock);
+	i = find_mapping(maps, gfn * GMIG_PAGE_BYTES);
+	if (i < maps->count && maps->mapping[i].start <= gfn * GMIG_PAGE_BYTES)
+		pages = maps->mapping[i].page_bytes / GMIG_PAGE_BYTES;
+	pthread_rwlock_unlock(&process->lock);
+	return pages;
+}
+
 static int scan_window(struct window *window)
 {
 	struct gmig_process *process = window->process;

@@ -25,6 +25,8 @@ static inline struct gmig_process *process_of(const struct memory *memory)
 	return memory->ops == &process_ops ? (struct gmig_process *)memory : NULL;
 }
 
+/* The size of the pages of the mapping at gfn, in 4 KiB pages. */
+uint64_t process_page_size(struct gmig_process *process, uint64_t gfn);
 /* The nodes that a job with this spec brings memory to. */
 struct gmig_node_set process_targets(const struct gmig_job_spec *spec);
 

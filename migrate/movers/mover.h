@@ -34,7 +34,12 @@ struct mover_job {
 	atomic_ullong thp_joined; /* blocks that became huge */
 	uint64_t extra_bytes_max; /* memory that it may use beside what is moved; from begin */
 	atomic_size_t ahead;	  /* blocks that no worker has begun */
-	void *state;		  /* the mover's, from begin */
+	/*
+	 * Pages that moved before their blocks' turn, since they are part of a page that is larger than a block. The
+	 * job pays for them, and counts them as moved when it comes to their blocks.
+	 */
+	atomic_ullong along, debt;
+	void *state; /* the mover's, from begin */
 };
 
 struct mover_worker {

@@ -6,7 +6,8 @@
  * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far: pause,
  * cancel and rate are heard between rounds, and while a call lasts the CPUs' caches of pages are off
  * for the whole host (lru_cache_disable() in mm/migrate.c). What a call says is checked by asking where
- * the pages are. A block that was huge and moved as small pages counts as split.
+ * the pages are. A block that was huge and moved as small pages counts as split. A page that is larger
+ * than a block moves with the first ticket that has a part of it.
  */
 #include "../core/movepages.h"
 #include "../memory/process_memory.h"
@@ -29,9 +30,10 @@ struct kernel_worker {
 	const struct kernel_job *job;
 	uint64_t ns_a_page;			    /* of the calls so far */
 	struct mover_ticket *ticket[MOVER_TICKETS]; /* of this call */
+	unsigned int unit[MOVER_TICKETS];	    /* the first one of a ticket */
 	unsigned int tickets;
 	struct movepages_chunk chunk;
-	uint8_t of[MOVEPAGES_CHUNK_UNITS];    /* index of a unit's ticket */
+	uint8_t of[MOVEPAGES_CHUNK_UNITS];    /* index of a unit's ticket, the first of several */
 	uint16_t page[MOVEPAGES_CHUNK_UNITS]; /* its first page in that ticket's block */
 };
 
@@ -126,13 +128,31 @@ static void add_unit(struct kernel_worker *kernel, uint8_t *block, unsigned int 
 	chunk->address[chunk->count++] = block + page * GMIG_PAGE_BYTES;
 }
 
+/* A page may be larger than a block: of it, one unit for all tickets. */
+static void add_huge(struct mover_worker *worker, const struct mover_ticket *ticket, uint8_t *block)
+{
+	struct gmig_process *process = process_of(worker->job->memory);
+	struct kernel_worker *kernel = worker->state;
+	struct movepages_chunk *chunk = &kernel->chunk;
+	uint64_t pages = process ? process_page_size(process, ticket->block_gfn) : 1;
+
+	if (pages < GMIG_BLOCK_PAGES)
+		pages = GMIG_BLOCK_PAGES; /* a transparent one */
+	block -= ticket->block_gfn % pages * GMIG_PAGE_BYTES;
+	if (chunk->count && chunk->address[chunk->count - 1] == block)
+		kernel->unit[kernel->tickets] = (unsigned int)chunk->count - 1;
+	else
+		add_unit(kernel, block, 0, (uint32_t)pages);
+}
+
 static void add_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 {
 	struct kernel_worker *kernel = worker->state;
 	uint8_t *block = memory_address(worker->job->memory, ticket->block_gfn);
 
+	kernel->unit[kernel->tickets] = (unsigned int)kernel->chunk.count;
 	if (ticket->huge) {
-		add_unit(kernel, block, 0, GMIG_BLOCK_PAGES);
+		add_huge(worker, ticket, block);
 	} else {
 		for (unsigned int i = bits_next(&ticket->pages, 0, true); i < GMIG_BLOCK_PAGES;
 		     i = bits_next(&ticket->pages, i + 1, true))
@@ -224,20 +244,47 @@ static void take_guest_block(struct mover_worker *worker, struct mover_ticket *t
 		atomic_fetch_add(&worker->job->thp_split, 1);
 }
 
+/* Of a page that is larger than a block: what moved and is in no ticket of this call. */
+static void take_along(struct mover_worker *worker, unsigned int unit, uint64_t in_tickets)
+{
+	const struct movepages_chunk *chunk = &((struct kernel_worker *)worker->state)->chunk;
+
+	if (chunk->result[unit] != MOVEPAGES_MOVED || chunk->pages[unit] <= in_tickets)
+		return;
+	atomic_fetch_add(&worker->job->along, chunk->pages[unit] - in_tickets);
+	atomic_fetch_add(&worker->job->debt, chunk->pages[unit] - in_tickets);
+}
+
+static void take_small(struct kernel_worker *kernel, unsigned int t)
+{
+	const struct movepages_chunk *chunk = &kernel->chunk;
+
+	for (size_t i = kernel->unit[t]; i < chunk->count && kernel->of[i] == t; i++)
+		take_page(kernel->ticket[t], kernel->page[i], chunk->after[i], chunk->why[i]);
+}
+
 static void take_results(struct mover_worker *worker)
 {
 	struct kernel_worker *kernel = worker->state;
-	struct movepages_chunk *chunk = &kernel->chunk;
+	uint64_t in_tickets = 0; /* pages of one unit */
 
-	for (size_t i = 0; i < chunk->count; i++) {
-		struct mover_ticket *ticket = kernel->ticket[kernel->of[i]];
+	for (unsigned int t = 0; t < kernel->tickets; t++) {
+		struct mover_ticket *ticket = kernel->ticket[t];
+		unsigned int unit = kernel->unit[t];
 
-		if (ticket->huge && ticket->claim.gmig)
-			take_guest_block(worker, ticket, chunk->why[i]);
-		else if (ticket->huge)
-			take_block(worker, ticket, chunk->why[i]);
+		if (!ticket->huge) {
+			take_small(kernel, t);
+			continue;
+		}
+		if (ticket->claim.gmig)
+			take_guest_block(worker, ticket, kernel->chunk.why[unit]);
 		else
-			take_page(ticket, kernel->page[i], chunk->after[i], chunk->why[i]);
+			take_block(worker, ticket, kernel->chunk.why[unit]);
+		in_tickets += GMIG_BLOCK_PAGES;
+		if (t + 1 < kernel->tickets && kernel->unit[t + 1] == unit)
+			continue;
+		take_along(worker, unit, in_tickets);
+		in_tickets = 0;
 	}
 }
 

@@ -1,6 +1,7 @@
 #include "fake_pages.h"
 
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
+unsigned int fake_huge_pages;
 struct fake_page fake_page[FAKE_PAGES];
 size_t fake_node_free[FAKE_NODES];
 unsigned int fake_allowed;
@@ -15,6 +16,7 @@ void fake_pages_reset(void)
 	memset(fake_page, 0, sizeof(fake_page));
 	for (int node = 0; node < FAKE_NODES; node++)
 		fake_node_free[node] = SIZE_MAX / 2;
+	fake_huge_pages = 512;
 	fake_allowed = ~0u;
 	fake_holes_are_bad = false;
 	fake_calls = 0;
@@ -35,7 +37,7 @@ static struct fake_page *fake_find(void *address)
 /* A huge page that finds no room goes on as small ones. */
 static void fake_split(struct fake_page *page)
 {
-	for (size_t i = 0; i < 512; i++)
+	for (size_t i = 0; i < fake_huge_pages; i++)
 		page[i].huge = false;
 }
 
@@ -47,8 +49,8 @@ int fake_move_one(struct fake_page *page, int node)
 		page->busy_times--;
 		return 1;
 	}
-	if (page->huge && fake_node_free[node] >= 512)
-		count = 512;
+	if (page->huge && fake_node_free[node] >= fake_huge_pages)
+		count = fake_huge_pages;
 	else if (page->huge)
 		fake_split(page);
 	if (!fake_node_free[node])
@@ -71,7 +73,7 @@ static int fake_isolate(const struct fake_page *page, int node, bool all)
 		return 0;
 	if (page->shared && !all)
 		return -EACCES;
-	if (page->huge && (page - fake_page) % 512)
+	if (page->huge && (page - fake_page) % fake_huge_pages)
 		return -EBUSY;
 	return 1;
 }

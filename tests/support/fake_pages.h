@@ -27,10 +27,11 @@
 
 struct fake_page {
 	int node;
-	bool busy, shared, huge; /* huge: 512 of them go together, with the first of 2 MiB */
+	bool busy, shared, huge; /* huge: fake_huge_pages of them go together, with the first */
 	int busy_times;		 /* busy, but only so often */
 };
 
+extern unsigned int fake_huge_pages; /* how many go together: 512 */
 extern struct fake_page fake_page[FAKE_PAGES];
 extern size_t fake_node_free[FAKE_NODES]; /* pages that still fit */
 extern unsigned int fake_allowed;	  /* bit n: the process's cpuset has node n */

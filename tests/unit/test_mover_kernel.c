@@ -176,6 +176,29 @@ START_TEST(job_huge_pages_are_one_address_and_count_whole)
 }
 END_TEST
 
+/* Pages of hugetlb of 16 MiB: 8 blocks each, two pages and a hole. */
+START_TEST(job_pages_larger_than_a_block_move_once_and_count_whole)
+{
+	struct gmig_job_spec spec = to_1;
+	const uint64_t bytes = 2 * 4096 * PAGE;
+
+	fake_huge_pages = 4096;
+	fake_smaps("KernelPageSize: 16384 kB\nPrivate_Hugetlb: 32768 kB\nVmFlags: rd wr ht\n");
+	for (size_t i = 0; i < 8192; i++)
+		fake_page[i].huge = true;
+	for (size_t i = 8192; i < FAKE_PAGES; i++)
+		fake_page[i].node = FAKE_HOLE;
+	/* One block has its turn after 40 ms: all of both pages are to be paid for. */
+	spec.rate_bytes_per_second = 48ull << 20;
+	gmig_job_put(run(&spec));
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, bytes);
+	ck_assert_uint_eq(info.by_others_bytes, 0);
+	ck_assert_uint_eq(fake_calls, 2);
+	ck_assert_uint_ge(info.elapsed_ns, 550000000);
+}
+END_TEST
+
 START_TEST(job_huge_page_that_the_kernel_splits_is_counted)
 {
 	for (size_t i = 0; i < 4 * HUGE_PAGES; i++)
@@ -435,6 +458,7 @@ int main(void)
 	tcase_add_test(moves, job_what_remains_says_why);
 	tcase_add_test(moves, job_shared_pages_move_with_the_right_to_it);
 	tcase_add_test(moves, job_huge_pages_are_one_address_and_count_whole);
+	tcase_add_test(moves, job_pages_larger_than_a_block_move_once_and_count_whole);
 	tcase_add_test(moves, job_huge_page_that_the_kernel_splits_is_counted);
 	tcase_add_test(moves, job_full_node_ends_with_enomem);
 	tcase_add_test(moves, job_swaps_two_nodes);
