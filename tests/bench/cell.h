@@ -42,6 +42,7 @@ enum metric {
 	METRIC_MEMCPY_RATIO,
 	METRIC_MOVED_RATIO, /* of what lay elsewhere: a peer may leave some of it behind */
 	METRIC_COLD_COPY_NS,
+	METRIC_TLB_FLUSH_NS, /* of another CPU, flush.h */
 	METRIC_CPU_SECONDS_PER_GB,
 	METRIC_USER_SECONDS_PER_GB,   /* the same in two, by the kernel's clock ticks of 10 ms: */
 	METRIC_SYSTEM_SECONDS_PER_GB, /* only the sums over many repetitions mean something */

@@ -1,5 +1,6 @@
 /* gmig-bench memory: how much memory a migration takes beside the guest's own, sampled over time. */
 #include "bench.h"
+#include "clocks.h"
 #include "guest.h"
 #include "host.h"
 #include "process.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_MIGRATIONS 6
@@ -35,14 +35,6 @@ struct trace {
 	uint64_t peak_bytes, peak_ns, mean_bytes, end_bytes, page_table_bytes, pool_end_bytes;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* One look at the process about every half millisecond until the job has ended. */
 static int sample_migration(struct guest *guest, int status_fd,
 			    const struct guest_migration *migration, struct trace *trace,
@@ -66,7 +58,7 @@ static int sample_migration(struct guest *guest, int status_fd,
 					   .rss_anon_bytes = memory.rss_anon_bytes,
 					   .page_table_bytes = memory.page_table_bytes};
 		if (rc)
-			nanosleep(&(struct timespec){.tv_nsec = 400000}, NULL);
+			sleep_ns(400000);
 	} while (rc == -ETIMEDOUT && now_ns() - begin < 60000000000u);
 	trace->ns = now_ns() - begin;
 	for (unsigned int i = 0; i < outcome.jobs; i++)
@@ -194,7 +186,7 @@ static void print_text(const struct trace *traces, unsigned int count,
 static void print_json(const struct trace *traces, unsigned int count,
 		       const struct process_memory *base, uint64_t bound)
 {
-	json_t *list = json_array(), *object;
+	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < count; i++)
 		json_array_append_new(
@@ -207,12 +199,8 @@ static void print_json(const struct trace *traces, unsigned int count,
 			      (json_int_t)traces[i].pool_end_bytes, "page_table_bytes",
 			      (json_int_t)traces[i].page_table_bytes, "samples",
 			      (int)traces[i].count));
-	object = json_pack("{s:o, s:I, s:I, s:o}", "host", host_facts(), "base_bytes",
-			   (json_int_t)base->rss_anon_bytes, "bound_bytes", (json_int_t)bound,
-			   "migrations", list);
-	json_dumpf(object, stdout, JSON_INDENT(1));
-	printf("\n");
-	json_decref(object);
+	report_object(json_pack("{s:I, s:I, s:o}", "base_bytes", (json_int_t)base->rss_anon_bytes,
+				"bound_bytes", (json_int_t)bound, "migrations", list));
 }
 
 static int judge(const struct trace *traces, unsigned int count, uint64_t bound, FILE *out)

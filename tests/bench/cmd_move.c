@@ -173,9 +173,7 @@ static void conclude_paper(FILE *out, const struct runner_report *report)
 		"2006: four processes on a machine with CPUs for all; here: four jobs on one "
 		"guest, %u CPU%s "
 		"for four workers and the guest.\n"
-		"Direct against swap-based migration: not measured. The mover `swap` does not "
-		"exist here; "
-		"neither does `kernel`.\n",
+		"Direct against swap-based migration: not measured. There is no mover `swap`.\n",
 		cpus, cpus == 1 ? "" : "s");
 }
 
@@ -196,8 +194,7 @@ static json_t *conclude_paper_json(const struct runner_report *report)
 			      "each_ratio", pair.each_rate / pair.one_rate, "aggregate_ratio",
 			      pair.each_rate * 4 / pair.one_rate));
 	}
-	return json_pack("{s:o, s:[s, s]}", "one_against_four", pairs, "movers_missing", "swap",
-			 "kernel");
+	return json_pack("{s:o, s:[s]}", "one_against_four", pairs, "movers_missing", "swap");
 }
 
 int bench_paper(const struct bench_options *options, const char *directory)
@@ -220,42 +217,20 @@ int bench_paper(const struct bench_options *options, const char *directory)
 /* ---- full ------------------------------------------------------------------------------------ */
 
 /* Each group varies what belongs together; their guests come and go with the group. */
+#define EACH(field, count, number, ...) .field = {__VA_ARGS__}, .count = number
+#define FRAMES				EACH(frames, frame_kinds, 2, "recycled", "fresh")
+#define MODES				EACH(mode, modes, 2, "readable", "block")
+#define LOADS				EACH(load, loads, 5, "idle", "write", "random", "read", "half")
+#define PAGES				EACH(page, pages, 2, "2M", "4K")
 static const struct cell_axes full_groups[] = {
-    {.page = {"2M"},
-     .frames = {"recycled", "fresh"},
-     .load = {"idle", "write", "random", "read", "half"},
-     .mode = {"readable", "block"},
-     .pages = 1,
-     .frame_kinds = 2,
-     .loads = 5,
-     .modes = 2},
-    {.page = {"4K"},
-     .frames = {"recycled", "fresh"},
-     .load = {"idle", "write", "random", "read", "half"},
-     .mode = {"readable", "block"},
-     .pages = 1,
-     .frame_kinds = 2,
-     .loads = 5,
-     .modes = 2},
-    {.page = {"2M", "4K"},
-     .frames = {"recycled", "fresh"},
-     .threads = {1, 2, 4},
-     .jobs = {1, 2, 4},
-     .pages = 2,
-     .frame_kinds = 2,
-     .thread_counts = 3,
-     .job_counts = 3},
-    {.page = {"2M", "4K"}, .vcpus = {1, 2, 4}, .pages = 2, .vcpu_counts = 3},
-    {.page = {"4K"},
-     .load = {"idle", "write"},
-     .mode = {"readable", "block"},
-     .batch = {1, 16, 64, 128, 256, 512},
-     .pages = 1,
-     .loads = 2,
-     .modes = 2,
-     .batches = 6},
-    {.mem_bytes = {256ull << 20, 512ull << 20, 1ull << 30, 2ull << 30, 4ull << 30}, .mems = 5},
-    {.mem_bytes = {8ull << 30}, .mems = 1},
+    {EACH(page, pages, 1, "2M"), FRAMES, LOADS, MODES},
+    {EACH(page, pages, 1, "4K"), FRAMES, LOADS, MODES},
+    {PAGES, FRAMES, EACH(threads, thread_counts, 3, 1, 2, 4), EACH(jobs, job_counts, 3, 1, 2, 4)},
+    {PAGES, EACH(vcpus, vcpu_counts, 3, 1, 2, 4)},
+    {EACH(page, pages, 1, "4K"), EACH(load, loads, 2, "idle", "write"), MODES,
+     EACH(batch, batches, 6, 1, 16, 64, 128, 256, 512)},
+    {EACH(mem_bytes, mems, 5, 256ull << 20, 512ull << 20, 1ull << 30, 2ull << 30, 4ull << 30)},
+    {EACH(mem_bytes, mems, 1, 8ull << 30)},
 };
 
 int bench_full(const struct bench_options *options, const char *directory)

@@ -1,5 +1,6 @@
 /* gmig-bench steady: what gmig costs a guest that nobody moves, against one on plain anonymous memory. */
 #include "bench.h"
+#include "clocks.h"
 #include "guest.h"
 #include "host.h"
 #include "report.h"
@@ -8,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define DEFAULT_PAIRS 20
 #define SLICES	      20
@@ -29,14 +29,6 @@ struct steady {
 	struct noise_verdict noise;
 };
 
-static void sleep_ns(uint64_t ns)
-{
-	struct timespec time = {.tv_sec = (time_t)(ns / 1000000000u),
-				.tv_nsec = (long)(ns % 1000000000u)};
-
-	nanosleep(&time, NULL);
-}
-
 /* One look: pages visited, and the time that there was a CPU to visit them on. */
 struct look {
 	uint64_t visits;
@@ -46,13 +38,12 @@ struct look {
 static int look_at(struct guest *guest, struct look *look, struct gmig_error *err)
 {
 	struct guest_state state;
-	struct timespec now;
 	uint64_t waited_ns;
 	int rc = guest_state(guest, &state, err);
 
 	if (rc)
 		return rc;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	look->seconds = now_seconds();
 	json_decref(state.gap_ns);
 	if (state.errors)
 		return gmig_fail(err, -EIO, "the guest found %llu lost or misplaced writes",
@@ -62,7 +53,6 @@ static int look_at(struct guest *guest, struct look *look, struct gmig_error *er
 		return gmig_fail(err, rc, "the time of the vCPU threads cannot be read: %s",
 				 strerror(-rc));
 	look->visits = state.visits;
-	look->seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 	look->waited = (double)waited_ns * 1e-9 / guest_config(guest)->vcpus;
 	return 0;
 }
@@ -212,18 +202,15 @@ static void print_text(const struct steady *steady, const struct bench_options *
 
 static void print_json(const struct steady *steady, const struct bench_options *options)
 {
-	json_t *host = host_facts(), *ratios = json_array(), *object;
+	json_t *ratios = json_array();
 
 	for (unsigned int i = 0; i < steady->pairs; i++)
 		json_array_append_new(ratios, json_real(steady->ratio[i]));
-	object = json_pack("{s:o, s:I, s:i, s:o, s:f, s:[f, f], s:f, s:b, s:b}", "host", host,
-			   "mem_bytes", (json_int_t)options->mem_bytes, "pairs", (int)steady->pairs,
-			   "ratios", ratios, "ratio", steady->summary.median, "interval",
-			   steady->low, steady->high, "confidence", steady->confidence, "met",
-			   within_target(steady), "noisy", steady->noise.noisy);
-	json_dumpf(object, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7));
-	printf("\n");
-	json_decref(object);
+	report_object(json_pack("{s:I, s:i, s:o, s:f, s:[f, f], s:f, s:b, s:b}", "mem_bytes",
+				(json_int_t)options->mem_bytes, "pairs", (int)steady->pairs,
+				"ratios", ratios, "ratio", steady->summary.median, "interval",
+				steady->low, steady->high, "confidence", steady->confidence, "met",
+				within_target(steady), "noisy", steady->noise.noisy));
 }
 
 int bench_steady(const struct bench_options *options, const char *directory)

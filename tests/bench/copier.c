@@ -1,4 +1,5 @@
 #include "copier.h"
+#include "clocks.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -6,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #define BLOCK_BYTES (2ull << 20)
 #define PAGE_BYTES  4096u
@@ -26,14 +26,6 @@ struct part {
 	double *ns;
 	uint64_t cpu_ns;
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int map_buffer(uint64_t bytes, void **mapping, char **start)
 {
@@ -108,13 +100,6 @@ static void *copy_part(void *opaque)
 	return NULL;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Threads 1.. run beside the caller, who is thread 0; their start is part of the time. Returns how long all took. */
 static int run_parts(struct part *parts, unsigned int threads, uint64_t *ns)
 {
@@ -164,7 +149,7 @@ int copier_measure(struct copier *copier, unsigned int threads, struct copier_re
 	if (!rc) {
 		for (unsigned int i = 0; i < threads; i++)
 			cpu_ns += parts[i].cpu_ns;
-		qsort(ns, blocks, sizeof(*ns), compare_doubles);
+		stats_sort(ns, blocks);
 		result->block_ns = stats_quantile(ns, blocks, 0.5);
 		result->bytes_per_second = threads == 1
 					       ? (double)BLOCK_BYTES * 1e9 / result->block_ns

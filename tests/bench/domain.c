@@ -1,4 +1,5 @@
 #include "domain.h"
+#include "clocks.h"
 #include "qemu.h"
 #include "virsh.h"
 
@@ -8,7 +9,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SETTLED_BYTES (1u << 20) /* less than this is the guest, not the move */
@@ -214,14 +214,6 @@ const struct domain_facts *domain_facts(const struct domain *domain)
 
 /* ---- Moving ---------------------------------------------------------------------------------- */
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static int set_node(const struct domain *domain, unsigned int node, struct gmig_error *err)
 {
 	return set_nodeset(domain, node ? "1" : "0", err);
@@ -247,17 +239,16 @@ int domain_prepare(struct domain *domain, const char *mover, struct gmig_error *
 static int await_settled(struct domain *domain, struct kernel_place *after, double *last,
 			 struct gmig_error *err)
 {
-	const struct timespec nap = {.tv_nsec = LOOK_NS};
 	int rc = find_place(domain, !domain->node, after, err);
 
 	for (unsigned int i = 0; !rc && i < LOOKS; i++) {
 		double left = after->elsewhere_bytes;
 
-		nanosleep(&nap, NULL);
+		sleep_ns(LOOK_NS);
 		rc = find_place(domain, !domain->node, after, err);
 		if (rc || after->elsewhere_bytes > left - SETTLED_BYTES)
 			break;
-		*last = seconds();
+		*last = now_seconds();
 	}
 	return rc;
 }
@@ -270,9 +261,9 @@ static int move_by_virsh(struct domain *domain, struct kernel_move *out, struct 
 
 	if (rc)
 		return rc;
-	begin = seconds();
+	begin = now_seconds();
 	rc = set_node(domain, !domain->node, err);
-	end = seconds();
+	end = now_seconds();
 	if (!rc)
 		rc = await_settled(domain, &after, &end, err);
 	if (rc)

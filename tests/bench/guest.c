@@ -1,5 +1,6 @@
 #include "guest.h"
 #include "../../control/control.h"
+#include "clocks.h"
 #include "counters.h"
 #include "host.h"
 #include "instructions.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define START_TIMEOUT_MS   20000
@@ -39,21 +39,6 @@ struct guest {
 	uint64_t base_bytes;		   /* resident before the first migration */
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void sleep_ms(unsigned int ms)
-{
-	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-
-	nanosleep(&time, NULL);
-}
-
 /* ---- Start and end ------------------------------------------------------------------------------------------- */
 
 /* The child's part of fork: output to the log, dies with the parent, becomes gmig-vmm. Never returns. */
@@ -64,8 +49,9 @@ __attribute__((noreturn)) static void become_vmm(const struct guest *guest, cons
 	int log = open(guest->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	char mem[32], cpus[16], fake[16];
-	const char *argv[20];
-	int argc = 0;
+	const char *argv[20] = {vmm_path, "--name", guest->name,  "--mem",  mem,    "--cpus",
+				cpus,	  "--page", config->page, "--load", "write"};
+	int argc = 11;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent || log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 ||
@@ -74,17 +60,6 @@ __attribute__((noreturn)) static void become_vmm(const struct guest *guest, cons
 	snprintf(mem, sizeof(mem), "%lluM", (unsigned long long)(config->mem_bytes >> 20));
 	snprintf(cpus, sizeof(cpus), "%u", config->vcpus);
 	snprintf(fake, sizeof(fake), "%u", config->fake_nodes);
-	argv[argc++] = vmm_path;
-	argv[argc++] = "--name";
-	argv[argc++] = guest->name;
-	argv[argc++] = "--mem";
-	argv[argc++] = mem;
-	argv[argc++] = "--cpus";
-	argv[argc++] = cpus;
-	argv[argc++] = "--page";
-	argv[argc++] = config->page;
-	argv[argc++] = "--load";
-	argv[argc++] = "write";
 	if (config->fake_nodes) {
 		argv[argc++] = "--fake-nodes";
 		argv[argc++] = fake;
@@ -93,7 +68,6 @@ __attribute__((noreturn)) static void become_vmm(const struct guest *guest, cons
 		argv[argc++] = "--memory";
 		argv[argc++] = "plain";
 	}
-	argv[argc] = NULL;
 	execv(vmm_path, (char **)argv);
 	dprintf(2, "%s: %s\n", vmm_path, strerror(errno));
 	_exit(127);
@@ -146,7 +120,7 @@ static int wait_connect(struct guest *guest, struct gmig_error *err)
 			return rc;
 		if (now_ns() > give_up)
 			return gmig_fail(err, -ETIMEDOUT, "gmig-vmm does not answer on %s", path);
-		sleep_ms(5);
+		sleep_ns(5000000);
 	}
 }
 
@@ -176,12 +150,12 @@ static int wait_populated(struct guest *guest, struct gmig_error *err)
 			    "the guest does not touch all of its memory: %llu of %llu MiB",
 			    (unsigned long long)(resident >> 20),
 			    (unsigned long long)(guest->config.mem_bytes >> 20));
-		sleep_ms(20);
+		sleep_ns(20000000);
 	}
 }
 
 /* Where the guest's memory, one region, lies in the child. */
-static int find_window(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
+static int find_region(struct guest *guest, struct kernel_range *range, struct gmig_error *err)
 {
 	json_t *result = NULL, *region;
 	int rc = control_call(guest->client, "query-residency", NULL, &result, err);
@@ -204,7 +178,7 @@ static int make_huge(struct guest *guest, struct gmig_error *err)
 	int rc = guest_pause(guest, err);
 
 	if (!rc)
-		rc = find_window(guest, &range, err);
+		rc = find_region(guest, &range, err);
 	if (rc)
 		return rc;
 	kernel_make_huge(guest->pid, &range);
@@ -282,7 +256,7 @@ static bool reaped(struct guest *guest, unsigned int timeout_ms)
 	while (waitpid(guest->pid, NULL, WNOHANG) == 0) {
 		if (now_ns() > give_up)
 			return false;
-		sleep_ms(5);
+		sleep_ns(5000000);
 	}
 	guest->pid = -1;
 	return true;
@@ -433,7 +407,7 @@ int guest_throughput(struct guest *guest, unsigned int ms, double *visits_per_se
 
 	if (rc)
 		return rc;
-	sleep_ms(ms);
+	sleep_ns(ms * 1000000ull);
 	rc = read_visits(guest, &to, &to_ns, err);
 	if (!rc)
 		*visits_per_second = (double)(to - from) * 1e9 / (double)(to_ns - from_ns);
@@ -675,7 +649,7 @@ static int migrate_by_kernel(struct guest *guest, const struct guest_migration *
 				     .to = !guest->node,
 				     .batch = migration->batch};
 	struct kernel_move move;
-	int rc = find_window(guest, &memory.range[0], err);
+	int rc = find_region(guest, &memory.range[0], err);
 
 	if (!rc)
 		rc = look_before(guest, migration, outcome, err);
@@ -710,6 +684,20 @@ int guest_migrate(struct guest *guest, const struct guest_migration *migration,
 	rc = guest_migrate_wait(guest, outcome, MIGRATE_TIMEOUT_MS, err);
 	if (rc)
 		guest_outcome_clear(outcome);
+	return rc;
+}
+
+int guest_warm_up(struct guest *guest, const struct guest_migration *migration,
+		  struct gmig_error *err)
+{
+	struct guest_outcome outcome;
+	int rc = 0;
+
+	for (int i = 0; !rc && i < 2; i++) {
+		rc = guest_migrate(guest, migration, &outcome, err);
+		if (!rc)
+			guest_outcome_clear(&outcome);
+	}
 	return rc;
 }
 

@@ -93,6 +93,9 @@ void guest_outcome_clear(struct guest_outcome *outcome);
 /* All memory to the other node (0 <-> 1); waits for the end. */
 int guest_migrate(struct guest *guest, const struct guest_migration *migration,
 		  struct guest_outcome *outcome, struct gmig_error *err);
+/* Twice over, so that the pools hold what recycling needs and both nodes have been seen. */
+int guest_warm_up(struct guest *guest, const struct guest_migration *migration,
+		  struct gmig_error *err);
 /* The same in two steps, for who wants to look meanwhile. guest_wait: -ETIMEDOUT not ended within timeout_ms. */
 int guest_migrate_start(struct guest *guest, const struct guest_migration *migration,
 			struct guest_outcome *outcome, struct gmig_error *err);

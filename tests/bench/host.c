@@ -1,21 +1,15 @@
 #include "host.h"
+#include "../../migrate/gmig.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
-#endif
-
-/* First line of a small file, without its newline. */
-static int read_line(const char *path, char *text, size_t bytes)
+int host_read_line(const char *path, char *text, size_t bytes)
 {
 	FILE *file = fopen(path, "re");
 	char *got;
@@ -34,7 +28,7 @@ static void set_line(json_t *facts, const char *key, const char *path)
 {
 	char text[256];
 
-	if (!read_line(path, text, sizeof(text)))
+	if (!host_read_line(path, text, sizeof(text)))
 		json_object_set_new(facts, key, json_string(text));
 }
 
@@ -67,12 +61,12 @@ static uint64_t cache_bytes(unsigned int index, char *name, size_t name_bytes)
 	uint64_t bytes;
 
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%u/size", index);
-	if (read_line(path, size, sizeof(size)))
+	if (host_read_line(path, size, sizeof(size)))
 		return 0;
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%u/level", index);
-	read_line(path, level, sizeof(level));
+	host_read_line(path, level, sizeof(level));
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%u/type", index);
-	read_line(path, type, sizeof(type));
+	host_read_line(path, type, sizeof(type));
 	snprintf(name, name_bytes, "L%s%s", level,
 		 !strcmp(type, "Data")		? "d"
 		 : !strcmp(type, "Instruction") ? "i"
@@ -113,29 +107,19 @@ unsigned int host_cpus(void)
 
 static json_t *mitigations(void)
 {
-	static const char *const names[] = {"spectre_v1",
-					    "spectre_v2",
-					    "spec_store_bypass",
-					    "spec_rstack_overflow",
-					    "retbleed",
-					    "meltdown",
-					    "mds",
-					    "l1tf",
-					    "itlb_multihit",
-					    "vmscape",
-					    "tsa",
-					    "gather_data_sampling",
-					    "indirect_target_selection",
-					    "srso"};
+	static const char directory[] = "/sys/devices/system/cpu/vulnerabilities";
 	json_t *found = json_object();
-	char path[128], text[256];
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+	char path[320], text[256];
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "/sys/devices/system/cpu/vulnerabilities/%s",
-			 names[i]);
-		if (!read_line(path, text, sizeof(text)) && strcmp(text, "Not affected"))
-			json_object_set_new(found, names[i], json_string(text));
+	while (dir && (entry = readdir(dir)) != NULL) {
+		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+		if (!host_read_line(path, text, sizeof(text)) && strcmp(text, "Not affected"))
+			json_object_set_new(found, entry->d_name, json_string(text));
 	}
+	if (dir)
+		closedir(dir);
 	return found;
 }
 
@@ -186,7 +170,7 @@ int host_cpu_read(struct host_cpu *out)
 	unsigned long long user, nice, system, idle, iowait, irq, softirq, steal;
 	double tick = 1.0 / (double)sysconf(_SC_CLK_TCK);
 	char text[512];
-	int rc = read_line("/proc/stat", text, sizeof(text));
+	int rc = host_read_line("/proc/stat", text, sizeof(text));
 
 	if (rc)
 		return rc;
@@ -199,34 +183,14 @@ int host_cpu_read(struct host_cpu *out)
 	return 0;
 }
 
-/* A userfaultfd for kernel faults, too: by right, else by the device. */
-static int open_userfaultfd(void)
-{
-	int device, fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd >= 0)
-		return fd;
-	device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	if (device < 0)
-		return -1;
-	fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC);
-	close(device);
-	return fd;
-}
-
 int host_check(struct gmig_error *err)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	struct gmig_features features;
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc;
 
 	if (fd < 0)
 		return gmig_fail(err, -errno, "/dev/kvm cannot be opened: %s", strerror(errno));
 	close(fd);
-	fd = open_userfaultfd();
-	if (fd < 0)
-		return gmig_fail(err, -errno,
-				 "no userfaultfd for KVM's faults (needs root or access to "
-				 "/dev/userfaultfd): %s",
-				 strerror(errno));
-	close(fd);
-	return 0;
+	rc = gmig_probe_features(&features);
+	return rc ? gmig_fail(err, rc, "%s", features.why) : 0;
 }

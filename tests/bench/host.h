@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* First line of a small file, without its newline. */
+int host_read_line(const char *path, char *text, size_t bytes);
+
 /* {"cpu","cpus","caches":{"L1d":bytes,..},"last_level_cache_bytes",...}; NULL when there is no memory. */
 json_t *host_facts(void);
 uint64_t host_last_level_cache_bytes(void);

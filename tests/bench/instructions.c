@@ -1,11 +1,11 @@
 #include "instructions.h"
+#include "clocks.h"
 #include "counters.h"
 #include "lab_count.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define IDLE_MAX_SECONDS 0.5
@@ -61,15 +61,13 @@ const char *instructions_source(const struct instructions *instructions)
 
 static void look(const struct instructions *instructions, struct moment *moment)
 {
-	struct timespec now;
 
 	moment->error = 0;
 	if (instructions->counters)
 		moment->count = counters_sum(instructions->counters);
 	else
 		moment->error = lab_count_ask(instructions->port, &moment->count);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	moment->seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	moment->seconds = now_seconds();
 }
 
 void instructions_start(struct instructions *instructions)
@@ -84,21 +82,13 @@ void instructions_stop(struct instructions *instructions)
 		look(instructions, &instructions->stop);
 }
 
-static void sleep_seconds(double seconds)
-{
-	struct timespec time = {.tv_sec = (time_t)seconds,
-				.tv_nsec = (long)((seconds - floor(seconds)) * 1e9)};
-
-	nanosleep(&time, NULL);
-}
-
 /* What the machine executes in that time when nothing is done, the question for it included. */
 static double idle_count(const struct instructions *instructions, double seconds)
 {
 	struct moment begin, end;
 
 	look(instructions, &begin);
-	sleep_seconds(fmin(seconds, IDLE_MAX_SECONDS));
+	sleep_ns((uint64_t)(fmin(seconds, IDLE_MAX_SECONDS) * 1e9));
 	look(instructions, &end);
 	if (begin.error || end.error || end.seconds <= begin.seconds)
 		return NAN;

@@ -1,15 +1,14 @@
 #include "kernel_mover.h"
+#include "clocks.h"
 
 #include <errno.h>
 #include <math.h>
-#include <numa.h>
 #include <numaif.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PAGE_BYTES 4096ull
@@ -161,23 +160,9 @@ static int move_each(const struct kernel_order *order, const struct kernel_place
 
 static int migrate_process(pid_t pid, unsigned int from, unsigned int to)
 {
-	struct bitmask *source = numa_allocate_nodemask(), *target = numa_allocate_nodemask();
-	int rc;
+	const unsigned long source = 1ul << from, target = 1ul << to;
 
-	numa_bitmask_setbit(source, from);
-	numa_bitmask_setbit(target, to);
-	rc = numa_migrate_pages(pid, source, target) < 0 ? -errno : 0;
-	numa_bitmask_free(source);
-	numa_bitmask_free(target);
-	return rc;
-}
-
-static double clock_of(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	return syscall(SYS_migrate_pages, pid, 64, &source, &target) < 0 ? -errno : 0;
 }
 
 /* The calls themselves. */
@@ -207,13 +192,13 @@ int kernel_move(const struct kernel_order *order, struct kernel_move *out, struc
 
 	memset(out, 0, sizeof(*out));
 	instructions_start(order->instructions);
-	out->seconds = clock_of(CLOCK_MONOTONIC);
-	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID);
+	out->seconds = clock_seconds(CLOCK_MONOTONIC);
+	out->cpu_seconds = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
 	if (!rc)
 		rc = move(order, &before);
 	out->calls = calls_made;
-	out->cpu_seconds = clock_of(CLOCK_THREAD_CPUTIME_ID) - out->cpu_seconds;
-	out->seconds = clock_of(CLOCK_MONOTONIC) - out->seconds;
+	out->cpu_seconds = clock_seconds(CLOCK_THREAD_CPUTIME_ID) - out->cpu_seconds;
+	out->seconds = clock_seconds(CLOCK_MONOTONIC) - out->seconds;
 	instructions_stop(order->instructions);
 	if (!rc)
 		rc = kernel_place(order->memory, order->to, &after);

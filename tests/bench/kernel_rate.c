@@ -1,4 +1,6 @@
 #include "kernel_rate.h"
+#include "clocks.h"
+#include "copier.h"
 #include "host.h"
 
 #include <errno.h>
@@ -8,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GIB	     (1ull << 30)
@@ -107,12 +108,10 @@ struct filling {
 static int fill_machine(struct filling *filling, struct gmig_error *err)
 {
 	uint64_t bytes = host_available_bytes() - SPARE_BYTES / 2;
-	char *all = fill(bytes, KERNEL_RATE_2M);
+	int rc = copier_warm_free_memory(bytes, err);
 
-	if (!all)
-		return gmig_fail(err, -ENOMEM, "no room for %llu MiB",
-				 (unsigned long long)(bytes >> 20));
-	munmap(all, bytes);
+	if (rc)
+		return rc;
 	while (filling->chunks < MAX_CHUNKS && host_available_bytes() > SPARE_BYTES + CHUNK_BYTES) {
 		filling->chunk[filling->chunks] = fill(CHUNK_BYTES, filling->page);
 		if (!filling->chunk[filling->chunks])
@@ -133,24 +132,16 @@ static void give_back(struct filling *filling)
 
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 /* Another chunk makes room each time, and what was moved together last time is taken. */
 static int measure_once(struct filling *filling, unsigned int rep, struct kernel_rate *out,
 			struct gmig_error *err)
 {
 	uint64_t moved = vmstat("pgmigrate_success"), failed = vmstat("pgmigrate_fail");
 	char **chunk = &filling->chunk[rep % filling->chunks], *anew;
-	double begin = seconds(), took;
+	double begin = now_seconds(), took;
 	int rc = ask_for_giants(GIANT_PAGES), back;
 
-	took = seconds() - begin;
+	took = now_seconds() - begin;
 	moved = (vmstat("pgmigrate_success") - moved) * 4096;
 	failed = vmstat("pgmigrate_fail") - failed;
 	back = ask_for_giants(0);

@@ -6,108 +6,87 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	OPT_PAGE = 256,
-	OPT_FRAMES,
-	OPT_LOAD,
-	OPT_MODE,
-	OPT_MOVER,
-	OPT_THREADS,
-	OPT_VCPUS,
-	OPT_JOBS,
-	OPT_BATCH,
-	OPT_MEM,
-	OPT_REPS,
-	OPT_VMM,
-	OPT_FAKE,
-	OPT_JSON,
-	OPT_CHECK,
-	OPT_NO_PIN,
-	OPT_CSV,
-	OPT_TRACE,
-	OPT_HTML,
-	OPT_KERNEL_RATE,
-	OPT_DOMAIN
-};
+/* Lists of what to vary, by their place in parse_axis(); values; files and flags, by theirs in parse_option(). */
+enum { AXES = 9, OPT_MEM = AXES, OPT_REPS, OPT_VMM, OPT_FAKE, OPT_DOMAIN };
+enum { OPT_PATHS = 20, OPT_FLAGS = 30 };
 
 static const struct option long_options[] = {
-    {"page", required_argument, NULL, OPT_PAGE},
-    {"frames", required_argument, NULL, OPT_FRAMES},
-    {"load", required_argument, NULL, OPT_LOAD},
-    {"mode", required_argument, NULL, OPT_MODE},
-    {"threads", required_argument, NULL, OPT_THREADS},
-    {"vcpus", required_argument, NULL, OPT_VCPUS},
-    {"mover", required_argument, NULL, OPT_MOVER},
-    {"batch", required_argument, NULL, OPT_BATCH},
-    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"page", required_argument, NULL, 0},
+    {"frames", required_argument, NULL, 1},
+    {"load", required_argument, NULL, 2},
+    {"mode", required_argument, NULL, 3},
+    {"mover", required_argument, NULL, 4},
+    {"threads", required_argument, NULL, 5},
+    {"vcpus", required_argument, NULL, 6},
+    {"jobs", required_argument, NULL, 7},
+    {"batch", required_argument, NULL, 8},
     {"mem", required_argument, NULL, OPT_MEM},
     {"reps", required_argument, NULL, OPT_REPS},
     {"gmig-vmm", required_argument, NULL, OPT_VMM},
     {"fake-nodes", required_argument, NULL, OPT_FAKE},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"check", no_argument, NULL, OPT_CHECK},
-    {"no-pin", no_argument, NULL, OPT_NO_PIN},
-    {"csv", required_argument, NULL, OPT_CSV},
-    {"trace", required_argument, NULL, OPT_TRACE},
-    {"html", required_argument, NULL, OPT_HTML},
-    {"kernel-rate", no_argument, NULL, OPT_KERNEL_RATE},
     {"domain", required_argument, NULL, OPT_DOMAIN},
-    {"help", no_argument, NULL, 'h'},
+    {"csv", required_argument, NULL, OPT_PATHS},
+    {"trace", required_argument, NULL, OPT_PATHS + 1},
+    {"html", required_argument, NULL, OPT_PATHS + 2},
+    {"json", no_argument, NULL, OPT_FLAGS},
+    {"check", no_argument, NULL, OPT_FLAGS + 1},
+    {"kernel-rate", no_argument, NULL, OPT_FLAGS + 2},
+    {"help", no_argument, NULL, OPT_FLAGS + 3},
+    {"no-pin", no_argument, NULL, OPT_FLAGS + 4},
     {NULL, 0, NULL, 0},
 };
 
+static const char help[] =
+    "usage: gmig-bench quick|move|paper|full|steady|memory|scale [OPTION..]\n"
+    "\n"
+    "  quick    ten ways to move a guest's memory, in under a minute\n"
+    "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
+    "  paper    one migration against four at once: what was said in 2006, and now\n"
+    "  full     every way, and guests from 256M to 8G: many minutes\n"
+    "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
+    "  memory   how much extra memory a migration takes, over time\n"
+    "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
+    "\n"
+    "Lists are separated by commas; move measures their product. Without any, the cells of the "
+    "targets.\n"
+    "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
+    "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
+    "  --vcpus N,..            --jobs N,..  at once on one guest\n"
+    "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: addresses in a "
+    "call\n"
+    "  --mover uffd,move_pages,migratepages,virsh   gmig's; the kernel's own, on plain memory, and "
+    "libvirt's, of\n"
+    "                    a domain (all but gmig's with --fake-nodes 0)\n"
+    "\n"
+    "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes several\n"
+    "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 pairs, memory "
+    "6)\n"
+    "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own nodes 0 and 1, "
+    "and the\n"
+    "                    kernel's own movers beside gmig's in quick and move\n"
+    "  --domain NAME     quick and move: beside the guests, move this running domain of "
+    "qemu:///system, which must\n"
+    "                    be `restrictive`, between nodes 0 and 1: by virsh numatune --live, and by "
+    "the kernel's\n"
+    "                    movers (with --fake-nodes 0)\n"
+    "  --no-pin          leave the vCPU threads to the scheduler\n"
+    "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
+    "  --json            one JSON object on stdout\n"
+    "  --csv FILE        every repetition's figures, as comma-separated values\n"
+    "  --trace FILE      one more migration of the first cell, a line for each block\n"
+    "  --html FILE       a report with plots, in one file (needs gnuplot)\n"
+    "  --kernel-rate     also Linux's own migration, forced by asking for 1 GiB pages: root, and "
+    "most of the\n"
+    "                    free memory for a minute\n"
+    "  --check           judge the targets; exit 1 naming each shortfall\n"
+    "  --help\n"
+    "\n"
+    "Exit status: 0 done, 1 failed or a target missed, 2 usage, 77 this machine cannot (reason on "
+    "stderr).\n";
+
 const char *bench_options_help(void)
 {
-	return "usage: gmig-bench quick|move|paper|full|steady|memory|scale [OPTION..]\n"
-	       "\n"
-	       "  quick    ten ways to move a guest's memory, in under a minute\n"
-	       "  move     move a probe guest's memory back and forth, next to memcpy in the same "
-	       "run\n"
-	       "  paper    one migration against four at once: what was said in 2006, and now\n"
-	       "  full     every way, and guests from 256M to 8G: many minutes\n"
-	       "  steady   what gmig costs a guest that nobody moves: against plain anonymous "
-	       "memory\n"
-	       "  memory   how much extra memory a migration takes, over time\n"
-	       "  scale    the shadow tables of guests of terabytes, without their memory; no "
-	       "guest runs\n"
-	       "\n"
-	       "Lists are separated by commas; move measures their product. Without any, the cells "
-	       "of the targets.\n"
-	       "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
-	       "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
-	       "  --vcpus N,..            --jobs N,..  at once on one guest\n"
-	       "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: "
-	       "addresses in a call\n"
-	       "  --mover uffd,move_pages,migratepages,virsh   gmig's; the kernel's own, on plain "
-	       "memory, and libvirt's, of\n"
-	       "                    a domain (all but gmig's with --fake-nodes 0)\n"
-	       "\n"
-	       "  --mem SIZE,..     guest memory: 512M, 2G (1G; quick 256M); only move takes "
-	       "several\n"
-	       "  --reps N          repetitions (move 9, quick 5, paper and full 7, steady 20 "
-	       "pairs, memory 6)\n"
-	       "  --fake-nodes N    pretend N nodes on a host with one (2); 0: the host's own "
-	       "nodes 0 and 1, and the\n"
-	       "                    kernel's own movers beside gmig's in quick and move\n"
-	       "  --domain NAME     quick and move: beside the guests, move this running domain of "
-	       "qemu:///system, which must\n"
-	       "                    be `restrictive`, between nodes 0 and 1: by virsh numatune "
-	       "--live, and by the kernel's\n"
-	       "                    movers (with --fake-nodes 0)\n"
-	       "  --no-pin          leave the vCPU threads to the scheduler\n"
-	       "  --gmig-vmm PATH   (beside gmig-bench, else in $PATH)\n"
-	       "  --json            one JSON object on stdout\n"
-	       "  --csv FILE        every repetition's figures, as comma-separated values\n"
-	       "  --trace FILE      one more migration of the first cell, a line for each block\n"
-	       "  --html FILE       a report with plots, in one file (needs gnuplot)\n"
-	       "  --kernel-rate     also Linux's own migration, forced by asking for 1 GiB pages: "
-	       "root, and most of the\n"
-	       "                    free memory for a minute\n"
-	       "  --check           judge the targets; exit 1 naming each shortfall\n"
-	       "  --help\n"
-	       "\n"
-	       "Exit status: 0 done, 1 failed or a target missed, 2 usage, 77 this machine cannot "
-	       "(reason on stderr).\n";
+	return help;
 }
 
 int bench_parse_mem(const char *text, uint64_t *bytes)
@@ -142,12 +121,13 @@ static int parse_count(const char *option, const char *text, unsigned int min, u
 	return 0;
 }
 
-/* One list option: names for a table of names, else numbers up to max. */
+/* One list option: names for a table of names, else numbers up to max, else sizes. */
 struct list {
 	const char *option;
 	const char **names;
 	unsigned int *numbers;
 	unsigned int *count, room, max;
+	uint64_t *bytes;
 };
 
 static int add_item(const struct list *list, const char *item, struct gmig_error *err)
@@ -160,6 +140,11 @@ static int add_item(const struct list *list, const char *item, struct gmig_error
 
 		if (rc)
 			return rc;
+	} else if (list->bytes) {
+		if (bench_parse_mem(item, &list->bytes[*list->count]))
+			return gmig_fail(
+			    err, -EINVAL,
+			    "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M", item);
 	} else {
 		const char *name = cell_axis_name(list->option, item);
 
@@ -194,20 +179,19 @@ static int parse_list(const struct list *list, const char *text, struct gmig_err
 
 static int parse_axis(struct cell_axes *axes, int option, const char *text, struct gmig_error *err)
 {
-	const struct list lists[] = {
-	    [OPT_PAGE - OPT_PAGE] = {"page", axes->page, NULL, &axes->pages, 4, 0},
-	    [OPT_FRAMES - OPT_PAGE] = {"frames", axes->frames, NULL, &axes->frame_kinds, 4, 0},
-	    [OPT_LOAD - OPT_PAGE] = {"load", axes->load, NULL, &axes->loads, 8, 0},
-	    [OPT_MODE - OPT_PAGE] = {"mode", axes->mode, NULL, &axes->modes, 4, 0},
-	    [OPT_MOVER - OPT_PAGE] = {"mover", axes->mover, NULL, &axes->movers, 4, 0},
-	    [OPT_THREADS -
-		OPT_PAGE] = {"threads", NULL, axes->threads, &axes->thread_counts, 8, 16},
-	    [OPT_VCPUS - OPT_PAGE] = {"vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8},
-	    [OPT_JOBS - OPT_PAGE] = {"jobs", NULL, axes->jobs, &axes->job_counts, 8, 8},
-	    [OPT_BATCH - OPT_PAGE] = {"batch", NULL, axes->batch, &axes->batches, 8, 512},
+	const struct list lists[AXES] = {
+	    {"page", axes->page, NULL, &axes->pages, 4, 0, NULL},
+	    {"frames", axes->frames, NULL, &axes->frame_kinds, 4, 0, NULL},
+	    {"load", axes->load, NULL, &axes->loads, 8, 0, NULL},
+	    {"mode", axes->mode, NULL, &axes->modes, 4, 0, NULL},
+	    {"mover", axes->mover, NULL, &axes->movers, 4, 0, NULL},
+	    {"threads", NULL, axes->threads, &axes->thread_counts, 8, 16, NULL},
+	    {"vcpus", NULL, axes->vcpus, &axes->vcpu_counts, 8, 8, NULL},
+	    {"jobs", NULL, axes->jobs, &axes->job_counts, 8, 8, NULL},
+	    {"batch", NULL, axes->batch, &axes->batches, 8, 512, NULL},
 	};
 
-	return parse_list(&lists[option - OPT_PAGE], text, err);
+	return parse_list(&lists[option], text, err);
 }
 
 /* gmig-vmm beside our own binary, else whatever $PATH has. */
@@ -231,24 +215,11 @@ static void find_vmm(char *path, size_t bytes)
 static int parse_mems(struct bench_options *options, const char *text, struct gmig_error *err)
 {
 	struct cell_axes *axes = &options->axes;
-	char item[32];
+	const struct list list = {"mem", .count = &axes->mems, .room = 8, .bytes = axes->mem_bytes};
+	int rc = parse_list(&list, text, err);
 
-	for (axes->mems = 0;; text++) {
-		size_t length = strcspn(text, ",");
-
-		if (axes->mems == sizeof(axes->mem_bytes) / sizeof(axes->mem_bytes[0]))
-			return gmig_fail(err, -EINVAL, "--mem: at most %u values", axes->mems);
-		snprintf(item, sizeof(item), "%.*s",
-			 (int)(length < sizeof(item) ? length : sizeof(item)), text);
-		if (bench_parse_mem(item, &axes->mem_bytes[axes->mems]))
-			return gmig_fail(
-			    err, -EINVAL,
-			    "--mem: '%s' is not a size like 512M or 2G, a multiple of 2M", item);
-		axes->mems++;
-		text += length;
-		if (!*text)
-			break;
-	}
+	if (rc)
+		return rc;
 	options->mem_bytes = axes->mem_bytes[0];
 	options->mem_given = true;
 	options->axes_given |= axes->mems > 1;
@@ -257,6 +228,15 @@ static int parse_mems(struct bench_options *options, const char *text, struct gm
 
 static int parse_option(int option, struct bench_options *options, struct gmig_error *err)
 {
+	bool *const flags[] = {&options->json, &options->check, &options->kernel_rate,
+			       &options->help, &options->pin};
+	const char **const paths[] = {&options->csv_path, &options->trace_path,
+				      &options->html_path};
+
+	if (option >= OPT_FLAGS) {
+		*flags[option - OPT_FLAGS] = flags[option - OPT_FLAGS] != &options->pin;
+		return 0;
+	}
 	switch (option) {
 	case OPT_MEM:
 		return parse_mems(options, optarg, err);
@@ -270,38 +250,15 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 	case OPT_VMM:
 		snprintf(options->vmm_path, sizeof(options->vmm_path), "%s", optarg);
 		return 0;
-	case OPT_JSON:
-		options->json = true;
-		return 0;
-	case OPT_HTML:
-		options->html_path = optarg;
-		return 0;
-	case OPT_TRACE:
-		options->trace_path = optarg;
-		return 0;
-	case OPT_CSV:
-		options->csv_path = optarg;
-		return 0;
-	case OPT_CHECK:
-		options->check = true;
-		return 0;
-	case OPT_KERNEL_RATE:
-		options->kernel_rate = true;
-		return 0;
 	case OPT_DOMAIN:
 		if (!*optarg || strchr(optarg, '/'))
 			return gmig_fail(err, -EINVAL, "--domain: '%s' is no name of a domain",
 					 optarg);
 		options->domain_name = optarg;
 		return 0;
-	case OPT_NO_PIN:
-		options->pin = false;
-		return 0;
-	case 'h':
-		options->help = true;
-		return 0;
 	default:
-		return gmig_fail(err, -EINVAL, "option %d is not handled", option);
+		*paths[option - OPT_PATHS] = optarg;
+		return 0;
 	}
 }
 
@@ -317,13 +274,13 @@ int bench_options_parse(int argc, char **argv, struct bench_options *options,
 	find_vmm(options->vmm_path, sizeof(options->vmm_path));
 	optind = 0; /* GNU: scan anew, tests call this more than once */
 	opterr = 0;
-	while (!rc && (option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+	while (!rc && (option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		if (option == ':')
 			return gmig_fail(err, -EINVAL, "%s needs a value", argv[optind - 1]);
 		if (option == '?')
 			return gmig_fail(err, -EINVAL, "%s is no option of gmig-bench",
 					 argv[optind - 1]);
-		if (option >= OPT_PAGE && option <= OPT_BATCH) {
+		if (option < AXES) {
 			options->axes_given = true;
 			rc = parse_axis(&options->axes, option, optarg, err);
 		} else {

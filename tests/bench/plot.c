@@ -1,4 +1,5 @@
 #include "plot.h"
+#include "clocks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TIMEOUT_MS 30000
@@ -51,7 +51,6 @@ __attribute__((noreturn)) static void become_gnuplot(const int *fd, const char *
 /* Its exit status, 128 and more for a signal; -errno. */
 static int run(const int *fd, const char *argument)
 {
-	struct timespec pause = {.tv_nsec = 2000000};
 	pid_t pid = fork();
 	int status;
 
@@ -65,7 +64,7 @@ static int run(const int *fd, const char *argument)
 			waitpid(pid, &status, 0);
 			return -ETIMEDOUT;
 		}
-		nanosleep(&pause, NULL);
+		sleep_ns(2000000);
 	}
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -18,8 +18,10 @@ struct script {
 	size_t bytes;
 };
 
-static int script_open(struct script *script, struct gmig_error *err)
+/* *svg is NULL until script_draw(). */
+static int script_open(struct script *script, char **svg, struct gmig_error *err)
 {
+	*svg = NULL;
 	script->out = open_memstream(&script->text, &script->bytes);
 	return script->out ? 0 : gmig_fail(err, -ENOMEM, "no memory for a plot");
 }
@@ -122,7 +124,7 @@ int plots_throughput(const struct runner_report *report, char **svg, struct gmig
 	*svg = NULL;
 	if (!order)
 		return gmig_fail(err, -ENOMEM, "no memory for a plot");
-	rc = script_open(&script, err);
+	rc = script_open(&script, svg, err);
 	if (rc) {
 		free(order);
 		return rc;
@@ -206,9 +208,8 @@ static int distribution(const struct runner_report *report, size_t offset, const
 	size_t cells[MAX_CURVES];
 	unsigned int curves = 0;
 	struct script script;
-	int rc = script_open(&script, err);
+	int rc = script_open(&script, svg, err);
 
-	*svg = NULL;
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < report->count && curves < MAX_CURVES; i++) {
@@ -241,8 +242,8 @@ int plots_stall(const struct runner_report *report, char **svg, struct gmig_erro
 
 int plots_blackout(const struct runner_report *report, char **svg, struct gmig_error *err)
 {
-	return distribution(report, offsetof(struct cell_times, blackout_write), "closed",
-			    "how long writers were shut out of a block", svg, err);
+	return distribution(report, offsetof(struct cell_times, blackout_write), "blackout",
+			    "blackout of writers", svg, err);
 }
 
 /* ---- One migration --------------------------------------------------------------------------- */
@@ -256,7 +257,7 @@ int plots_timeline(const struct watch *watch, char **svg, struct gmig_error *err
 	*svg = NULL;
 	if (watch->count < 2)
 		return 0;
-	rc = script_open(&script, err);
+	rc = script_open(&script, svg, err);
 	if (rc)
 		return rc;
 	fprintf(script.out, "$d << EOD\n");
@@ -287,7 +288,7 @@ int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err)
 	*svg = NULL;
 	if (!json_array_size(watch->records))
 		return 0;
-	rc = script_open(&script, err);
+	rc = script_open(&script, svg, err);
 	if (rc)
 		return rc;
 	fprintf(script.out, "$d << EOD\n");
@@ -302,7 +303,7 @@ int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err)
 	fprintf(script.out,
 		"EOD\nset logscale y\nset format y \"%%.0s %%cs\"\nset xlabel \"ms since the job "
 		"began\"\n"
-		"set ylabel \"block closed for\"\nset key outside right top\n"
+		"set ylabel \"blackout of a block\"\nset key outside right top\n"
 		"set border 3\nset xtics nomirror\nset ytics nomirror\nset grid ytics lc rgb "
 		"\"#dddddd\"\n"
 		"plot $d using 1:2 with points pt 7 ps 0.4 lc rgb \"#aa3300\" title \"writers\", "
@@ -369,7 +370,7 @@ int plots_growth(const struct runner_report *report, char **svg, struct gmig_err
 	*svg = NULL;
 	if (!count)
 		return 0;
-	rc = script_open(&script, err);
+	rc = script_open(&script, svg, err);
 	if (rc)
 		return rc;
 	growth_rates(report, cells, count, &rates);

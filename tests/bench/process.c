@@ -1,5 +1,8 @@
 #include "process.h"
 
+#include "clocks.h"
+#include "host.h"
+
 #include "../../migrate/gmig.h"
 
 #include <ctype.h>
@@ -14,31 +17,20 @@
 
 int process_cpu_ns(pid_t pid, uint64_t *ns)
 {
-	struct timespec time;
 	clockid_t clock;
 	int rc = clock_getcpuclockid(pid, &clock);
 
-	if (rc)
-		return -rc;
-	if (clock_gettime(clock, &time))
-		return -errno;
-	*ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-	return 0;
+	if (!rc)
+		*ns = clock_ns(clock);
+	return -rc;
 }
 
 static int read_task_file(pid_t pid, pid_t tid, const char *name, char *text, size_t bytes)
 {
 	char path[64];
-	FILE *file;
-	char *got;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, name);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	got = fgets(text, (int)bytes, file);
-	fclose(file);
-	return got ? 0 : -EIO;
+	return host_read_line(path, text, bytes);
 }
 
 /* Fields 14 and 15; the name in field 2 may hold blanks and parentheses. */
@@ -71,17 +63,12 @@ static int subtract_split(pid_t pid, pid_t tid, void *opaque)
 int process_split_read(pid_t pid, const char *prefix, struct process_split *out)
 {
 	char path[64], text[1024];
-	FILE *file;
-	char *got;
 	int rc;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	got = fgets(text, sizeof(text), file);
-	fclose(file);
-	rc = got ? parse_split(text, out) : -EIO;
+	rc = host_read_line(path, text, sizeof(text));
+	if (!rc)
+		rc = parse_split(text, out);
 	return rc ? rc : process_each_thread(pid, prefix, subtract_split, out);
 }
 

@@ -16,12 +16,18 @@ json_t *report_json(const struct runner_report *report, const json_t *host,
 json_t *report_cell_json(const struct cell_result *result);
 
 void report_host(FILE *out, const json_t *host);
+/* An object as lines of JSON on stdout, with the host as its member; steals it. */
+void report_object(json_t *object);
 void report_table(FILE *out, const struct runner_report *report);
 /* Linux's own migration beside the cells; prints nothing where it was not measured. */
 void report_kernel(FILE *out, const struct runner_report *report);
 /* Returns how many targets were missed or not measured. */
 unsigned int report_targets(FILE *out, const struct target_judgement *targets, size_t count);
 void report_noise(FILE *out, const struct noise_verdict *noise);
+
+/* Times in the order of a table's columns. */
+#define REPORT_TIMES 7
+extern const enum metric report_times[REPORT_TIMES];
 
 /* "9.87 us", "1.2 ms"; "-" for NAN. */
 void report_ns(double ns, char *text, size_t bytes);

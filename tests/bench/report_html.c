@@ -10,26 +10,16 @@
 
 void html_text(FILE *out, const char *text)
 {
+	static const char special[] = "&<>\"'";
+	static const char *const entity[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
+
 	for (; *text; text++) {
-		switch (*text) {
-		case '&':
-			fputs("&amp;", out);
-			break;
-		case '<':
-			fputs("&lt;", out);
-			break;
-		case '>':
-			fputs("&gt;", out);
-			break;
-		case '"':
-			fputs("&quot;", out);
-			break;
-		case '\'':
-			fputs("&#39;", out);
-			break;
-		default:
+		const char *at = strchr(special, *text);
+
+		if (at)
+			fputs(entity[at - special], out);
+		else
 			fputc(*text, out);
-		}
 	}
 }
 
@@ -147,7 +137,7 @@ static int show_cells(FILE *out, const struct runner_report *report, struct gmig
 	rc = plots_blackout(report, &svg, err);
 	if (rc)
 		return rc;
-	section(out, "How long a block is closed for writers", "Further left is better.", svg);
+	section(out, "Blackout of writers", "Further left is better.", svg);
 	rc = plots_growth(report, &svg, err);
 	if (rc)
 		return rc;
@@ -174,20 +164,12 @@ static int show_watched(FILE *out, const struct watch *watch, struct gmig_error 
 	section(out, "The guest through a migration", text, svg);
 	rc = plots_blocks(watch, &svg, err);
 	if (!rc)
-		section(out, "Block by block",
-			"The same migration: how long each block was closed.", svg);
+		section(out, "Block by block", "The same migration: the blackout of each block.",
+			svg);
 	return rc;
 }
 
 /* ---- Figures --------------------------------------------------------------------------------- */
-
-static void time_column(FILE *out, const struct cell_result *result, unsigned int metric)
-{
-	char text[32];
-
-	report_ns(cell_median(result, (enum metric)metric), text, sizeof(text));
-	element(out, "td", text);
-}
 
 __attribute__((format(printf, 3, 4))) static void number_column(FILE *out, double value,
 								const char *format, ...)
@@ -203,17 +185,13 @@ __attribute__((format(printf, 3, 4))) static void number_column(FILE *out, doubl
 
 static void row(FILE *out, const struct cell_result *result)
 {
-	static const unsigned int times[] = {METRIC_BLACKOUT_WRITE_NS, METRIC_BLACKOUT_WRITE_NS + 1,
-					     METRIC_BLACKOUT_READ_NS,  METRIC_BLACKOUT_READ_NS + 1,
-					     METRIC_STALL_NS + 1,      METRIC_GAP_NS + 1,
-					     METRIC_GAP_NS + 3};
 	double cpu = cell_median(result, METRIC_CPU_SECONDS_PER_GB),
 	       share = cell_system_share(result);
 	double before = cell_median(result, METRIC_GUEST_BEFORE);
 	double kept = before > 0 ? 100 * cell_median(result, METRIC_GUEST_DURING) / before : NAN;
 	double extra = cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20);
 	struct stats_summary rate, lost;
-	char label[128], name[96], moved[16];
+	char label[128], name[96], moved[32];
 
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	cell_summary(result, METRIC_THP_SPLIT, &lost);
@@ -225,8 +203,10 @@ static void row(FILE *out, const struct cell_result *result)
 	number_column(out, rate.median, "%.2f", rate.median * 1e-9);
 	number_column(out, rate.q1, "%.2f to %.2f", rate.q1 * 1e-9, rate.q3 * 1e-9);
 	number_column(out, rate.median, "%.2f", cell_median(result, METRIC_MEMCPY_RATIO));
-	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-		time_column(out, result, times[i]);
+	for (size_t i = 0; i < REPORT_TIMES; i++) {
+		report_ns(cell_median(result, report_times[i]), moved, sizeof(moved));
+		element(out, "td", moved);
+	}
 	number_column(out, cpu, "%.3f", cpu);
 	number_column(out, share, "%.0f%%", share * 100);
 	number_column(out, kept, "%.0f%%", kept);
@@ -244,14 +224,14 @@ static void table(FILE *out, const struct runner_report *report, const size_t *o
 	fputs("<h2>Figures</h2>\n<div class=\"wide\"><table>\n"
 	      "<tr><th rowspan=\"2\">cell</th><th rowspan=\"2\">GB/s</th><th "
 	      "rowspan=\"2\">quartiles</th>"
-	      "<th rowspan=\"2\">/ memcpy</th><th colspan=\"2\">closed for writers</th>"
-	      "<th colspan=\"2\">for readers</th><th>stall</th><th colspan=\"2\">gap in the "
+	      "<th rowspan=\"2\">/ memcpy</th><th colspan=\"2\">blackout of writers</th>"
+	      "<th colspan=\"2\">of readers</th><th>stall</th><th colspan=\"2\">gap in the "
 	      "guest</th>"
 	      "<th rowspan=\"2\">CPU s/GB</th><th rowspan=\"2\">in kernel</th><th "
 	      "rowspan=\"2\">guest kept</th>"
 	      "<th rowspan=\"2\">calls/MiB</th><th rowspan=\"2\">instructions/page</th><th "
 	      "rowspan=\"2\">extra memory</th><th "
-	      "rowspan=\"2\">huge lost</th><th rowspan=\"2\">moved</th></tr>\n"
+	      "rowspan=\"2\">huge split</th><th rowspan=\"2\">moved</th></tr>\n"
 	      "<tr><th>p50</th><th>p99</th><th>p50</th><th>p99</th><th>p99</th><th>p99</"
 	      "th><th>max</th></tr>\n",
 	      out);

@@ -1,3 +1,4 @@
+#include "host.h"
 #include "report.h"
 
 #include <math.h>
@@ -47,6 +48,24 @@ static json_t *buckets(const uint64_t *count)
 	return list;
 }
 
+/* Medians under their names. */
+static const struct {
+	const char *name;
+	enum metric metric;
+	json_t *(*json)(double value);
+} medians[] = {
+    {"bytes_per_second", METRIC_BYTES_PER_SECOND, rounded},
+    {"wall_bytes_per_second", METRIC_WALL_BYTES_PER_SECOND, rounded},
+    {"memcpy_bytes_per_second", METRIC_MEMCPY_BYTES_PER_SECOND, rounded},
+    {"memcpy_ratio", METRIC_MEMCPY_RATIO, number},
+    {"cold_copy_ns", METRIC_COLD_COPY_NS, rounded},
+    {"cpu_seconds_per_gb", METRIC_CPU_SECONDS_PER_GB, number},
+    {"tlb_flush_ns", METRIC_TLB_FLUSH_NS, rounded},
+    {"extra_bytes", METRIC_EXTRA_BYTES, rounded},
+    {"memcpy_cpu_seconds_per_gb", METRIC_MEMCPY_CPU_SECONDS_PER_GB, number},
+    {"passes", METRIC_PASSES, number},
+};
+
 json_t *report_cell_json(const struct cell_result *result)
 {
 	const struct cell *cell = &result->cell;
@@ -67,25 +86,16 @@ json_t *report_cell_json(const struct cell_result *result)
 	json_object_set_new(object, "reps", json_integer(result->count));
 	/* A median would hide a lost huge page: the worst repetition. */
 	json_object_set_new(object, "thp_split", number(lost.max));
-	json_object_set_new(object, "bytes_per_second",
-			    rounded(cell_median(result, METRIC_BYTES_PER_SECOND)));
-	json_object_set_new(object, "wall_bytes_per_second",
-			    rounded(cell_median(result, METRIC_WALL_BYTES_PER_SECOND)));
-	json_object_set_new(object, "memcpy_bytes_per_second",
-			    rounded(cell_median(result, METRIC_MEMCPY_BYTES_PER_SECOND)));
-	json_object_set_new(object, "memcpy_ratio",
-			    number(cell_median(result, METRIC_MEMCPY_RATIO)));
+	for (size_t i = 0; i < sizeof(medians) / sizeof(medians[0]); i++)
+		json_object_set_new(object, medians[i].name,
+				    medians[i].json(cell_median(result, medians[i].metric)));
 	json_object_set_new(object, "moved_ratio", number(report_moved(result)));
-	json_object_set_new(object, "cold_copy_ns",
-			    rounded(cell_median(result, METRIC_COLD_COPY_NS)));
 	json_object_set_new(object, "blackout_ns",
 			    json_pack("{s:o, s:o}", "read",
 				      percentiles(result, METRIC_BLACKOUT_READ_NS), "write",
 				      percentiles(result, METRIC_BLACKOUT_WRITE_NS)));
 	json_object_set_new(object, "stall_ns", percentiles(result, METRIC_STALL_NS));
 	json_object_set_new(object, "gap_ns", percentiles(result, METRIC_GAP_NS));
-	json_object_set_new(object, "cpu_seconds_per_gb",
-			    number(cell_median(result, METRIC_CPU_SECONDS_PER_GB)));
 	json_object_set_new(object, "user_seconds_per_gb",
 			    number(cpu * (1 - cell_system_share(result))));
 	json_object_set_new(object, "system_seconds_per_gb",
@@ -100,11 +110,6 @@ json_t *report_cell_json(const struct cell_result *result)
 	json_object_set_new(object, "instructions_by",
 			    result->instructions_by ? json_string(result->instructions_by)
 						    : json_null());
-	json_object_set_new(object, "extra_bytes",
-			    rounded(cell_median(result, METRIC_EXTRA_BYTES)));
-	json_object_set_new(object, "memcpy_cpu_seconds_per_gb",
-			    number(cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB)));
-	json_object_set_new(object, "passes", number(cell_median(result, METRIC_PASSES)));
 	json_object_set_new(object, "histograms",
 			    json_pack("{s:{s:o, s:o}, s:o}", "blackout_ns", "read",
 				      buckets(result->times.blackout_read), "write",
@@ -190,4 +195,12 @@ json_t *report_json(const struct runner_report *report, const json_t *host,
 		json_object_set(object, "targets", judged);
 	json_decref(judged);
 	return object;
+}
+
+void report_object(json_t *object)
+{
+	json_object_set_new(object, "host", host_facts());
+	json_dumpf(object, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(7));
+	printf("\n");
+	json_decref(object);
 }

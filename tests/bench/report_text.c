@@ -3,6 +3,12 @@
 #include <math.h>
 #include <string.h>
 
+const enum metric report_times[REPORT_TIMES] = {
+    METRIC_BLACKOUT_WRITE_NS, METRIC_BLACKOUT_WRITE_NS + 1,
+    METRIC_BLACKOUT_READ_NS,  METRIC_BLACKOUT_READ_NS + 1,
+    METRIC_STALL_NS + 1,      METRIC_GAP_NS + 1,
+    METRIC_GAP_NS + 3};
+
 void report_ns(double ns, char *text, size_t bytes)
 {
 	if (isnan(ns))
@@ -113,10 +119,6 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	char text[7][32], page[12], kept[16] = "-", extra[16] = "-", cost[24], calls[16] = "-",
 				    instructions[16] = "-";
 	char share[16], huge[16] = "-";
-	const enum metric times[] = {METRIC_BLACKOUT_WRITE_NS, METRIC_BLACKOUT_WRITE_NS + 1,
-				     METRIC_BLACKOUT_READ_NS,  METRIC_BLACKOUT_READ_NS + 1,
-				     METRIC_STALL_NS + 1,      METRIC_GAP_NS + 1,
-				     METRIC_GAP_NS + 3};
 
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	cell_summary(result, METRIC_MEMCPY_RATIO, &ratio);
@@ -138,8 +140,8 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	if (!isnan(cell_median(result, METRIC_EXTRA_BYTES)))
 		snprintf(extra, sizeof(extra), "%.0fM",
 			 cell_median(result, METRIC_EXTRA_BYTES) / (1 << 20));
-	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-		report_ns(cell_median(result, times[i]), text[i], sizeof(text[i]));
+	for (size_t i = 0; i < REPORT_TIMES; i++)
+		report_ns(cell_median(result, report_times[i]), text[i], sizeof(text[i]));
 	fprintf(out,
 		"%-6s %-8s %-12s %-6s %2u/%u/%u %6.2f %5.2f..%-5.2f %5.2f %8s %8s %8s %8s %8s %8s "
 		"%8s %9s %5s %5s %6s %5s %4s %5s",
@@ -156,32 +158,47 @@ static void print_cell(FILE *out, const struct cell_result *result, bool size)
 	fputc('\n', out);
 }
 
+/* All cells together: the median of their medians. */
+static double flush_median(const struct runner_report *report)
+{
+	double medians[BENCH_MAX_CELLS];
+	struct stats_summary summary;
+	size_t count = report->count < BENCH_MAX_CELLS ? report->count : BENCH_MAX_CELLS;
+
+	for (size_t i = 0; i < count; i++)
+		medians[i] = cell_median(report->results[i], METRIC_TLB_FLUSH_NS);
+	stats_summarize(medians, count, &summary);
+	return summary.median;
+}
+
 void report_table(FILE *out, const struct runner_report *report)
 {
 	bool sizes = false;
-	char domain[256];
+	char domain[256], flush[32];
 
 	for (size_t i = 1; i < report->count; i++)
 		sizes |= report->results[i]->cell.mem_bytes != report->results[0]->cell.mem_bytes;
 	fprintf(
 	    out,
-	    "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n\n",
+	    "memcpy beside the running guest: %.2f GB/s by one thread, best %.2f GB/s by %u%s\n",
 	    report->memcpy.one_thread * 1e-9, report->memcpy.best * 1e-9,
 	    report->memcpy.best_threads,
 	    report->fake ? "; nodes are fake: all work is real, only the placement is pretended"
 			 : "");
+	report_ns(flush_median(report), flush, sizeof(flush));
+	fprintf(out, "One flush of another CPU's TLB: %s\n\n", flush);
 	fprintf(out,
 		"%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %17s %17s %8s %17s %9s %5s %5s %6s %5s %4s "
 		"%5s\n",
-		"page/", "", "", "", "thr/", "", "", "/mem", "closed for writers",
-		"closed for readers", "stall", "gap in the guest", "CPU s/GB", "guest", "calls",
+		"page/", "", "", "", "thr/", "", "", "/mem", "blackout, writers",
+		"blackout, readers", "stall", "gap in the guest", "CPU s/GB", "guest", "calls",
 		"instr", "extra", "huge", "");
 	fprintf(out,
 		"%-6s %-8s %-12s %-6s %6s %6s %-12s %5s %8s %8s %8s %8s %8s %8s %8s %9s %5s %5s "
 		"%6s %5s %4s %5s\n",
 		"batch", "frames", "mode", "load", "cpu/job", "GB/s", "quartiles", "cpy", "p50",
 		"p99", "p50", "p99", "p99", "p99", "max", "user+sys", "kept", "/MiB", "/page", "",
-		"lost", "moved");
+		"splt", "moved");
 	for (size_t i = 0; i < report->count; i++)
 		print_cell(out, report->results[i], sizes);
 	if (report_domain(report, domain, sizeof(domain)))

@@ -1,7 +1,9 @@
 #include "runner.h"
+#include "clocks.h"
 #include "copier.h"
 #include "counters.h"
 #include "domain.h"
+#include "flush.h"
 #include "guest.h"
 #include "host.h"
 #include "kernel_mover.h"
@@ -10,7 +12,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define COPY_MIN_BYTES (256ull << 20)
@@ -19,7 +20,7 @@
 #define MAX_GUESTS     16
 #define PAGE_BYTES     4096
 #define LOOK_MS	       20
-#define SETTLE_MS      20 /* a guest that was let go has refilled its TLB and caches long before */
+#define SETTLE_NS      20000000 /* a guest that was let go has refilled its TLB and caches long before */
 
 struct runner {
 	const struct runner_options *options;
@@ -33,21 +34,6 @@ struct runner {
 	double begin;
 	double cpu_seconds; /* of us and our children, not counting guests that ended */
 };
-
-static double clock_seconds(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void settle(void)
-{
-	struct timespec time = {.tv_nsec = SETTLE_MS * 1000000};
-
-	nanosleep(&time, NULL);
-}
 
 /*
  * What a cell needs while it is measured, besides its guest: fresh frames are made of memory that is warmed first; recycled
@@ -103,7 +89,6 @@ static int check_memory(const struct cell *cells, size_t count, bool fake, struc
 	return 0;
 }
 
-/* Twice over, so that the pools hold what recycling needs and both nodes have been seen. */
 static int warm_up(struct guest *guest, struct gmig_error *err)
 {
 	const struct guest_migration migration = {
@@ -112,16 +97,9 @@ static int warm_up(struct guest *guest, struct gmig_error *err)
 	    .frames = guest_config(guest)->frames,
 	    .threads = 1,
 	    .jobs = 1};
+	int rc = guest_warm_up(guest, &migration, err);
 
-	for (int i = 0; i < 2; i++) {
-		struct guest_outcome outcome;
-		int rc = guest_migrate(guest, &migration, &outcome, err);
-
-		if (rc)
-			return rc;
-		guest_outcome_clear(&outcome);
-	}
-	return guest_pause(guest, err);
+	return rc ? rc : guest_pause(guest, err);
 }
 
 static int find_guest(struct runner *runner, const struct cell *cell, struct guest **out,
@@ -364,11 +342,12 @@ static int measure(struct runner *runner, struct cell_result *result, struct gmi
 		return measure_domain(runner, result, err);
 	rc = find_guest(runner, &result->cell, &guest, err);
 	sample_clear(sample);
+	sample->value[METRIC_TLB_FLUSH_NS] = flush_measure();
 	if (!rc)
 		rc = guest_run(guest, result->cell.load, err);
 	if (rc)
 		return rc;
-	settle();
+	sleep_ns(SETTLE_NS);
 	rc = measure_memcpy(runner, &result->cell, sample, err);
 	if (!rc)
 		rc = warm_frames(guest, &result->cell, err);
@@ -383,7 +362,7 @@ static int measure(struct runner *runner, struct cell_result *result, struct gmi
 /* Would another repetition, as long as those so far, exceed the budget? */
 static bool out_of_time(const struct runner *runner, double begin, unsigned int done)
 {
-	double now = clock_seconds(CLOCK_MONOTONIC);
+	double now = now_seconds();
 
 	return runner->options->budget_seconds > 0 && done >= runner->options->min_reps &&
 	       now - runner->begin + (now - begin) / done > runner->options->budget_seconds;
@@ -406,7 +385,7 @@ static int start_guests(struct runner *runner, const struct runner_report *repor
 static int run_repetitions(struct runner *runner, struct runner_report *report,
 			   struct gmig_error *err)
 {
-	double begin = clock_seconds(CLOCK_MONOTONIC);
+	double begin = now_seconds();
 	unsigned int reps = runner->options->reps;
 
 	for (unsigned int rep = 0; rep < reps && !(rep && out_of_time(runner, begin, rep)); rep++) {
@@ -578,7 +557,7 @@ static int prepare_report(const struct cell *cells, size_t count, struct runner_
 int runner_run(const struct runner_options *options, const struct cell *cells, size_t count,
 	       struct runner_report *report, struct gmig_error *err)
 {
-	double begin = clock_seconds(CLOCK_MONOTONIC);
+	double begin = now_seconds();
 	struct runner *runner = calloc(1, sizeof(*runner));
 	struct host_cpu cpu = {0};
 	int rc;
@@ -612,7 +591,7 @@ int runner_run(const struct runner_options *options, const struct cell *cells, s
 		guest_destroy(runner->guests[i]);
 	copier_destroy(runner->copier);
 	free(runner);
-	report->seconds = clock_seconds(CLOCK_MONOTONIC) - begin;
+	report->seconds = now_seconds() - begin;
 	if (rc)
 		runner_report_clear(report);
 	return rc;

@@ -1,6 +1,6 @@
 #include "scale.h"
-#include "../../migrate/jobs/workset.h"
-#include "../../migrate/memory/shadow.h"
+#include "../../migrate/memory/engine.h"
+#include "clocks.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 
 #define BATCH 20000 /* lookups between two looks at the clock */
 
@@ -19,14 +18,6 @@ struct field {
 	atomic_bool stop;
 	atomic_ullong wrong; /* lookups that found what nobody wrote */
 };
-
-static double thread_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static uint64_t next_random(uint64_t *seed)
 {
@@ -80,12 +71,12 @@ static void *reader_thread(void *arg)
 {
 	struct reader *reader = arg;
 	uint64_t gfn = random_leaf(reader->field, &reader->seed);
-	double begin = thread_seconds(), last = begin;
+	double begin = clock_seconds(CLOCK_THREAD_CPUTIME_ID), last = begin;
 
 	/* Once at least, also when the CPU comes late. */
 	do {
 		unsigned int wrong = look_up_batch(reader, &gfn);
-		double now = thread_seconds();
+		double now = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
 
 		if (wrong)
 			atomic_fetch_add(&reader->field->wrong, wrong);
@@ -126,13 +117,13 @@ static void *writer_thread(void *arg)
 {
 	struct writer *writer = arg;
 	uint64_t seed = 0x9e3779b97f4a7c15;
-	double begin = thread_seconds();
+	double begin = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
 
 	do {
 		move_leaf(writer->field, random_leaf(writer->field, &seed));
 		writer->changes += 3;
 	} while (!atomic_load_explicit(&writer->field->stop, memory_order_relaxed));
-	writer->seconds = thread_seconds() - begin;
+	writer->seconds = clock_seconds(CLOCK_THREAD_CPUTIME_ID) - begin;
 	return NULL;
 }
 
@@ -182,9 +173,7 @@ static int look_up(struct field *field, struct scale_lookups *lookups, bool rand
 		started += !rc;
 	}
 	if (!rc)
-		nanosleep(&(struct timespec){.tv_sec = milliseconds / 1000,
-					     .tv_nsec = milliseconds % 1000 * 1000000l},
-			  NULL);
+		sleep_ns(milliseconds * 1000000ull);
 	atomic_store(&field->stop, true);
 	for (unsigned int i = 0; i < started; i++) {
 		pthread_join(readers[i].thread, NULL);
@@ -223,79 +212,6 @@ static int look_up_all(struct field *field, unsigned int milliseconds, struct sc
 	return rc;
 }
 
-/* ---- Table, plan, residency ------------------------------------------------------------------ */
-
-/* Every block touched on node 0, and split where leaves are to be small. */
-static int build(struct field *field, bool small, struct gmig_error *err)
-{
-	int rc = shadow_create(NULL, &field->shadow);
-
-	if (!rc)
-		rc = shadow_reserve(field->shadow, 0, field->pages);
-	for (uint64_t gfn = 0; !rc && gfn < field->pages; gfn += GMIG_BLOCK_PAGES) {
-		struct shadow_change touch = {.gfn = gfn, .order = 9, .event = SHADOW_TOUCH};
-
-		rc = shadow_change(field->shadow, &touch, NULL, NULL);
-		if (!rc && small)
-			rc = shadow_split(field->shadow, gfn);
-	}
-	return rc ? gmig_fail(err, rc, "the table cannot be built: %s", strerror(-rc)) : 0;
-}
-
-static int count_pages(void *arg, uint64_t gfn, const struct shadow_entry *entry)
-{
-	uint64_t *pages = arg;
-
-	(void)gfn;
-	if (entry->state != SHADOW_NONE && entry->node < GMIG_MAX_NODES)
-		pages[entry->node] += 1ull << entry->order;
-	return 0;
-}
-
-/* The same walk that answers query-residency. */
-static int count_residency(const struct field *field, struct scale_result *result,
-			   struct gmig_error *err)
-{
-	uint64_t pages[GMIG_MAX_NODES] = {0};
-	double begin = thread_seconds();
-
-	shadow_walk(field->shadow, 0, field->pages, count_pages, pages);
-	result->residency_seconds = thread_seconds() - begin;
-	if (pages[0] != field->pages)
-		return gmig_fail(err, -EIO, "%llu of %llu pages were found",
-				 (unsigned long long)pages[0], (unsigned long long)field->pages);
-	return 0;
-}
-
-static int walk_field(void *arg, uint64_t gfn, uint64_t pages, shadow_visit *visit, void *visit_arg)
-{
-	return shadow_walk(arg, gfn, pages, visit, visit_arg);
-}
-
-static int plan_all(const struct field *field, struct scale_result *result, struct gmig_error *err)
-{
-	const struct memory_range range = {.gfn = 0, .pages = field->pages};
-	const struct workset_options options = {
-	    .ranges = &range, .range_count = 1, .walk = walk_field, .walk_arg = field->shadow};
-	double begin = thread_seconds();
-	struct plan_map map;
-	struct workset set;
-	struct plan plan;
-	int rc;
-
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		map.to[node] = GMIG_NO_NODE;
-	map.to[0] = 1;
-	plan_create(&map, &plan);
-	rc = workset_build(&plan, &options, &set);
-	if (rc)
-		return gmig_fail(err, rc, "no plan: %s", strerror(-rc));
-	result->plan_seconds = thread_seconds() - begin;
-	result->plan_blocks = set.count;
-	workset_free(&set);
-	return 0;
-}
-
 uint64_t scale_need_bytes(uint64_t guest_bytes, bool small)
 {
 	/* A word a leaf; and of the plan 18 bytes a block, when it is made. */
@@ -307,23 +223,22 @@ int scale_measure(uint64_t guest_bytes, bool small, unsigned int milliseconds,
 		  struct scale_result *result, struct gmig_error *err)
 {
 	struct field field = {.pages = guest_bytes / GMIG_PAGE_BYTES, .order = small ? 0 : 9};
-	double begin = thread_seconds();
-	int rc;
+	double begin = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
+	struct gmig *gmig;
+	int rc = ghost_create(guest_bytes, small, &gmig, err);
 
+	if (rc)
+		return rc;
 	memset(result, 0, sizeof(*result));
 	result->guest_bytes = guest_bytes;
 	result->small = small;
-	rc = build(&field, small, err);
-	result->build_seconds = thread_seconds() - begin;
-	if (!rc) {
-		result->table_bytes = shadow_table_bytes(field.shadow);
-		rc = plan_all(&field, result, err);
-	}
-	if (!rc)
-		rc = count_residency(&field, result, err);
+	result->build_seconds = clock_seconds(CLOCK_THREAD_CPUTIME_ID) - begin;
+	field.shadow = gmig->shadow;
+	result->table_bytes = shadow_table_bytes(field.shadow);
+	rc = ghost_measure(gmig, &result->waits, err);
+	/* Last: the writer goes past the books. */
 	if (!rc)
 		rc = look_up_all(&field, milliseconds, result, err);
-	if (field.shadow)
-		shadow_destroy(field.shadow);
+	gmig_destroy(gmig);
 	return rc;
 }

@@ -1,13 +1,13 @@
 /*
- * Shadow tables of guests that are too big to have: the table is real, the memory behind it is not
- * there. No engine, no guest, no KVM. Times are CPU time of the thread that did the work, so that
- * others on the machine do not count. One thread calls; readers and the writer are threads of its
- * own.
+ * Guests that are too big to have: shadow table and engine are real, the memory behind them is not
+ * there (ghost.h). No KVM. Times are CPU time of the thread that did the work, so that others on the
+ * machine do not count, but for what somebody waits for. One thread calls; readers and the writer
+ * are threads of its own.
  */
 #ifndef BENCH_SCALE_H
 #define BENCH_SCALE_H
 
-#include "../../migrate/gmig_error.h"
+#include "ghost.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,13 +29,13 @@ struct scale_result {
 	uint64_t guest_bytes;
 	bool small; /* 4K leaves, else 2M */
 	uint64_t table_bytes;
-	double build_seconds, plan_seconds, residency_seconds;
-	uint64_t plan_blocks;
+	double build_seconds;
+	struct ghost_waits waits;
 	struct scale_lookups lookups[SCALE_LOOKUPS];
 };
 
 /*
- * Build the table of a full guest on node 0, plan to move all of it, count what lies where, then
+ * Build the table of a full guest on node 0, see what waits for what, then
  * look up for `milliseconds` per figure. -ENOMEM; -EIO when a lookup finds what nobody wrote.
  */
 int scale_measure(uint64_t guest_bytes, bool small, unsigned int milliseconds,

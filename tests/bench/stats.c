@@ -14,6 +14,11 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+void stats_sort(double *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), compare_doubles);
+}
+
 /* Copies what is not NAN, ascending; returns how many. */
 static size_t sorted_copy(const double *values, size_t count, double *sorted)
 {
@@ -22,7 +27,7 @@ static size_t sorted_copy(const double *values, size_t count, double *sorted)
 	for (size_t i = 0; i < count; i++)
 		if (!isnan(values[i]))
 			sorted[kept++] = values[i];
-	qsort(sorted, kept, sizeof(*sorted), compare_doubles);
+	stats_sort(sorted, kept);
 	return kept;
 }
 

@@ -15,6 +15,8 @@ struct stats_summary {
 	double median, q1, q3, min, max; /* NAN when count is 0 */
 };
 
+/* Ascending, without NAN. */
+void stats_sort(double *values, size_t count);
 /* Quantile of an ascending sample by linear interpolation between order statistics (Hyndman and Fan's type 7). */
 double stats_quantile(const double *sorted, size_t count, double quantile);
 /* -ERANGE when count > STATS_MAX. values are left as they are. */

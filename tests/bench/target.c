@@ -4,14 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* One figure of one cell; NAN: this cell does not have it. */
+/* What is more than one metric over another; NAN: this cell does not have it. */
 typedef double figure(const struct runner_report *report, const struct cell_result *result);
-
-static double memcpy_ratio(const struct runner_report *report, const struct cell_result *result)
-{
-	(void)report;
-	return cell_median(result, METRIC_MEMCPY_RATIO);
-}
 
 /* Against the memcpy of as many threads as are best. */
 static double best_memcpy_ratio(const struct runner_report *report,
@@ -20,31 +14,8 @@ static double best_memcpy_ratio(const struct runner_report *report,
 	return cell_median(result, METRIC_BYTES_PER_SECOND) / report->memcpy.best;
 }
 
-static double cpu_ratio(const struct runner_report *report, const struct cell_result *result)
-{
-	(void)report;
-	return cell_median(result, METRIC_CPU_SECONDS_PER_GB) /
-	       cell_median(result, METRIC_MEMCPY_CPU_SECONDS_PER_GB);
-}
-
-static double blackout_write_p50(const struct runner_report *report,
-				 const struct cell_result *result)
-{
-	(void)report;
-	return cell_median(result, METRIC_BLACKOUT_WRITE_NS) /
-	       cell_median(result, METRIC_COLD_COPY_NS);
-}
-
-static double blackout_write_p99(const struct runner_report *report,
-				 const struct cell_result *result)
-{
-	(void)report;
-	return cell_median(result, METRIC_BLACKOUT_WRITE_NS + 1) /
-	       cell_median(result, METRIC_COLD_COPY_NS);
-}
-
-static double blackout_read_p99(const struct runner_report *report,
-				const struct cell_result *result)
+static double blackout_read_p99_us(const struct runner_report *report,
+				   const struct cell_result *result)
 {
 	(void)report;
 	return cell_median(result, METRIC_BLACKOUT_READ_NS + 1) * 1e-3;
@@ -92,43 +63,49 @@ static const struct target {
 	const char *page, *frames, *load;
 	enum threads threads;
 	unsigned int jobs;
-	figure *value;
+	enum metric of, by; /* by 0: not divided */
+	figure *other;	    /* instead, when it is set */
 	bool at_least;
 	double bound;
 	const char *unit;
 	bool optional;
 } targets[] = {
-    {"2M recycled, writing guest", "2M", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.9,
-     "x memcpy", false},
-    {"2M fresh, writing guest, best thread count", "2M", "fresh", "write", ANY, 1, memcpy_ratio,
-     true, 0.65, "x memcpy", false},
-    {"2M fresh, writing guest, CPU", "2M", "fresh", "write", ANY, 1, cpu_ratio, false, 2.2,
-     "x memcpy's", false},
-    {"2M recycled, idle guest, best thread count", "2M", "recycled", "idle", ANY, 1,
+    {"2M recycled, writing guest", "2M", "recycled", "write", ONE, 1, METRIC_MEMCPY_RATIO, 0, NULL,
+     true, 0.9, "x memcpy", false},
+    {"2M fresh, writing guest, best thread count", "2M", "fresh", "write", ANY, 1,
+     METRIC_MEMCPY_RATIO, 0, NULL, true, 0.65, "x memcpy", false},
+    {"2M fresh, writing guest, CPU", "2M", "fresh", "write", ANY, 1, METRIC_CPU_SECONDS_PER_GB,
+     METRIC_MEMCPY_CPU_SECONDS_PER_GB, NULL, false, 2.2, "x memcpy's", false},
+    {"2M recycled, idle guest, best thread count", "2M", "recycled", "idle", ANY, 1, 0, 0,
      best_memcpy_ratio, true, 0.9, "x best memcpy", false},
-    {"4K recycled, idle guest", "4K", "recycled", "idle", ONE, 1, memcpy_ratio, true, 0.5,
-     "x memcpy", false},
-    {"4K recycled, writing guest", "4K", "recycled", "write", ONE, 1, memcpy_ratio, true, 0.25,
-     "x memcpy", false},
-    {"2M closed for writers, p50", "2M", "recycled", "write", ONE, 1, blackout_write_p50, false,
-     1.5, "x a cold copy", false},
-    {"2M closed for writers, p99", "2M", "recycled", "write", ONE, 1, blackout_write_p99, false, 3,
-     "x a cold copy", false},
-    {"2M closed for readers, reading guest, p99", "2M", "recycled", "read", ONE, 1,
-     blackout_read_p99, false, 40, "us", false},
-    {"2M recycled, huge pages lost", "2M", "recycled", "", ONE, 1, thp_split, false, 0, "blocks",
+    {"4K recycled, idle guest", "4K", "recycled", "idle", ONE, 1, METRIC_MEMCPY_RATIO, 0, NULL,
+     true, 0.5, "x memcpy", false},
+    {"4K recycled, writing guest", "4K", "recycled", "write", ONE, 1, METRIC_MEMCPY_RATIO, 0, NULL,
+     true, 0.25, "x memcpy", false},
+    {"2M blackout of writers, p50", "2M", "recycled", "write", ONE, 1, METRIC_BLACKOUT_WRITE_NS,
+     METRIC_COLD_COPY_NS, NULL, false, 1.5, "x a cold copy", false},
+    {"2M blackout of writers, p99", "2M", "recycled", "write", ONE, 1, METRIC_BLACKOUT_WRITE_NS + 1,
+     METRIC_COLD_COPY_NS, NULL, false, 3, "x a cold copy", false},
+    {"2M blackout of readers, reading guest, p99", "2M", "recycled", "read", ONE, 1, 0, 0,
+     blackout_read_p99_us, false, 40, "us", false},
+    {"2M blackout of readers against a TLB flush, p50", "2M", "recycled", "read", ONE, 1,
+     METRIC_BLACKOUT_READ_NS, METRIC_TLB_FLUSH_NS, NULL, false, 2.5, "x a flush", true},
+    {"2M blackout of readers against a TLB flush, p99", "2M", "recycled", "read", ONE, 1,
+     METRIC_BLACKOUT_READ_NS + 1, METRIC_TLB_FLUSH_NS, NULL, false, 6, "x a flush", true},
+    {"2M recycled, huge pages split", "2M", "recycled", "", ONE, 1, 0, 0, thp_split, false, 0,
+     "blocks", false},
+    {"2M fresh, huge pages split", "2M", "fresh", "", ONE, 1, 0, 0, thp_split, false, 0, "blocks",
      false},
-    {"2M fresh, huge pages lost", "2M", "fresh", "", ONE, 1, thp_split, false, 0, "blocks", false},
-    {"2M recycled, four jobs at once", "2M", "recycled", "write", ONE, 4, jobs_ratio, true, 0.95,
-     "x one job", false},
-    {"2M fresh against Linux's own migration", "2M", "fresh", "write", ANY, 1, kernel_ratio, true,
-     1.2, "x Linux", true},
-    {"2M recycled against Linux's own migration", "2M", "recycled", "write", ONE, 1, kernel_ratio,
-     true, 1.5, "x Linux", true},
-    {"4K, writing guest, against Linux's own migration", "4K", "recycled", "write", ONE, 1,
+    {"2M recycled, four jobs at once", "2M", "recycled", "write", ONE, 4, 0, 0, jobs_ratio, true,
+     0.95, "x one job", false},
+    {"2M fresh against Linux's own migration", "2M", "fresh", "write", ANY, 1, 0, 0, kernel_ratio,
+     true, 1.2, "x Linux", true},
+    {"2M recycled against Linux's own migration", "2M", "recycled", "write", ONE, 1, 0, 0,
+     kernel_ratio, true, 1.5, "x Linux", true},
+    {"4K, writing guest, against Linux's own migration", "4K", "recycled", "write", ONE, 1, 0, 0,
      kernel_ratio, true, 3, "x Linux", true},
     {"4K, idle guest, against Linux's own migration, best thread count", "4K", "recycled", "idle",
-     ANY, 1, kernel_ratio, true, 6, "x Linux", true},
+     ANY, 1, 0, 0, kernel_ratio, true, 6, "x Linux", true},
 };
 
 #define TARGETS (sizeof(targets) / sizeof(targets[0]))
@@ -146,9 +123,12 @@ static bool matches(const struct target *target, const struct cell *cell)
 static void judge_cell(const struct target *target, const struct runner_report *report,
 		       const struct cell_result *result, struct target_judgement *out)
 {
-	double value = target->value(report, result);
+	double value =
+	    target->other ? target->other(report, result) : cell_median(result, target->of);
 	bool better;
 
+	if (!target->other && target->by)
+		value /= cell_median(result, target->by);
 	if (isnan(value))
 		return;
 	better = target->at_least ? value > out->value : value < out->value;

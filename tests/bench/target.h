@@ -21,7 +21,7 @@ struct target_judgement {
 
 /*
  * Judge all; returns how many judgements were written (at most TARGET_MAX). What takes an option or many minutes to measure
- * (Linux's own migration, growth) is left out when it was not measured.
+ * (Linux's own migration, growth), or a second CPU, is left out when it was not measured.
  */
 size_t target_judge(const struct runner_report *report, struct target_judgement *out);
 

@@ -95,36 +95,16 @@ void virsh_plain_error(const char *said, char *text, size_t bytes)
 
 /* ---- Running it ------------------------------------------------------------------------------ */
 
-/* Ours with LC_ALL=C, since the words it prints are read; the array is the caller's to free. */
-static char **plain_environment(void)
-{
-	static char locale[] = "LC_ALL=C";
-	size_t count = 0, kept = 0;
-	char **copy;
-
-	while (environ[count])
-		count++;
-	copy = calloc(count + 2, sizeof(*copy));
-	for (size_t i = 0; copy && i < count; i++)
-		if (strncmp(environ[i], "LC_ALL=", strlen("LC_ALL=")))
-			copy[kept++] = environ[i];
-	if (copy)
-		copy[kept] = locale;
-	return copy;
-}
-
 /* In a process group of its own, which Ctrl-C does not reach. mask: of its signals. */
 static int spawn(const char *const *words, const int *fd, const sigset_t *mask, pid_t *pid)
 {
 	const char *argv[MAX_WORDS + 5] = {"virsh", "-q", "-c", "qemu:///system"};
 	posix_spawn_file_actions_t actions;
-	char **environment = plain_environment();
 	posix_spawnattr_t attributes;
 	size_t count = 4;
 	int rc;
 
-	if (!environment)
-		return -ENOMEM;
+	setenv("LC_ALL", "C", 1); /* the words it prints are read */
 	for (size_t i = 0; i < MAX_WORDS && words[i]; i++)
 		argv[count++] = words[i];
 	argv[count] = NULL;
@@ -136,10 +116,9 @@ static int spawn(const char *const *words, const int *fd, const sigset_t *mask, 
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigmask(&attributes, mask);
-	rc = posix_spawnp(pid, argv[0], &actions, &attributes, (char **)argv, environment);
+	rc = posix_spawnp(pid, argv[0], &actions, &attributes, (char **)argv, environ);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
-	free(environment);
 	return -rc;
 }
 

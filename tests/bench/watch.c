@@ -1,10 +1,10 @@
 #include "watch.h"
+#include "clocks.h"
 #include "copier.h"
 #include "guest.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define STEP_NS	      2000000u
 #define MARGIN	      0.06 /* seconds before and after */
@@ -15,14 +15,6 @@ struct look {
 	double at;
 	uint64_t visits;
 };
-
-static double now_seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* Add the step since the last look. */
 static int look(struct guest *guest, struct watch *watch, struct look *last, struct gmig_error *err)
@@ -39,7 +31,7 @@ static int look(struct guest *guest, struct watch *watch, struct look *last, str
 		    .seconds = now,
 		    .visits_per_second = (double)(state.visits - last->visits) / (now - last->at)};
 	*last = (struct look){.at = now, .visits = state.visits};
-	nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);
+	sleep_ns(STEP_NS);
 	return 0;
 }
 
@@ -106,20 +98,6 @@ static int migrate_watched(struct guest *guest, const struct guest_migration *mi
 	return rc;
 }
 
-static int warm_up(struct guest *guest, const struct guest_migration *migration,
-		   struct gmig_error *err)
-{
-	for (int i = 0; i < 2; i++) {
-		struct guest_outcome outcome = {0};
-		int rc = guest_migrate(guest, migration, &outcome, err);
-
-		if (rc)
-			return rc;
-		guest_outcome_clear(&outcome);
-	}
-	return 0;
-}
-
 int watch_migration(const struct runner_options *options, const struct cell *cell,
 		    struct watch *watch, struct gmig_error *err)
 {
@@ -140,7 +118,7 @@ int watch_migration(const struct runner_options *options, const struct cell *cel
 	watch->cell = *cell;
 	rc = guest_create(&config, options->vmm_path, options->directory, &guest, err);
 	if (!rc)
-		rc = warm_up(guest, &migration, err);
+		rc = guest_warm_up(guest, &migration, err);
 	if (!rc)
 		rc = guest_run(guest, cell->load, err);
 	if (!rc && !strcmp(cell->frames, "fresh"))

@@ -74,7 +74,7 @@ START_TEST(options_wrong_ones_are_refused_with_their_names)
 	    {"--mem", "1T", "'1T'"},
 	    {"--mem", "3", "'3'"},
 	    {"--mem", "-2G", "'-2G'"},
-	    {"--mem", "1G,", "''"},
+	    {"--mem", "1G,", "commas"},
 	    {"--mem", "2M,2M,2M,2M,2M,2M,2M,2M,2M", "at most 8"},
 	    {"--reps", "1000", "'1000'"},
 	    {"--fake-nodes", "1", "2 nodes"},
