@@ -155,6 +155,16 @@ static void stripe_destroy(struct stripe *stripe)
 	pthread_mutex_destroy(&stripe->lock);
 }
 
+static void threads_destroy(struct thread_list *list)
+{
+	while (list) {
+		struct thread_list *older = list->older;
+
+		free(list);
+		list = older;
+	}
+}
+
 /*
  * Order matters: jobs first (they may hold a block), then the fault threads, then the mappings, the
  * descriptors last: a closed userfaultfd would let the region's holes read as zeros.
@@ -178,6 +188,8 @@ void gmig_destroy(struct gmig *gmig)
 		gmig->sys->close(gmig->pagemap);
 	shadow_destroy(gmig->shadow);
 	ledger_destroy(gmig->ledger);
+	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
+		threads_destroy(gmig->vnodes[i].threads);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		stripe_destroy(&gmig->stripes[i]);
 	gmig_topology_put(gmig->memory.topology);
@@ -193,24 +205,40 @@ const char *gmig_why_off(const struct gmig *gmig)
 	return gmig->plain ? gmig->why_off : NULL;
 }
 
+/* Caller holds gmig->lock. A list with room for another thread; NULL: no memory. */
+static struct thread_list *threads_with_room(struct vnode *vnode)
+{
+	struct thread_list *old = atomic_load(&vnode->threads), *list;
+	unsigned int count = old ? atomic_load(&old->count) : 0;
+
+	if (old && count < old->room)
+		return old;
+	list = calloc(1, sizeof(*list) + 2 * (count + 8) * sizeof(list->tid[0]));
+	if (!list)
+		return NULL;
+	list->older = old;
+	list->room = 2 * (count + 8);
+	if (old)
+		memcpy(list->tid, old->tid, count * sizeof(list->tid[0]));
+	atomic_store(&list->count, count);
+	atomic_store(&vnode->threads, list);
+	return list;
+}
+
 int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid)
 {
-	struct vnode *v;
-	unsigned int count;
-	int ret = -ENOSPC;
+	struct thread_list *list;
 
 	if (vnode >= GMIG_MAX_VNODES)
 		return -EINVAL;
-	v = &gmig->vnodes[vnode];
 	pthread_mutex_lock(&gmig->lock);
-	count = atomic_load(&v->tid_count);
-	if (count < ENGINE_TIDS) {
-		v->tids[count] = tid;
-		atomic_store(&v->tid_count, count + 1);
-		ret = 0;
+	list = threads_with_room(&gmig->vnodes[vnode]);
+	if (list) {
+		list->tid[atomic_load(&list->count)] = tid;
+		atomic_fetch_add(&list->count, 1);
 	}
 	pthread_mutex_unlock(&gmig->lock);
-	return ret;
+	return list ? 0 : -ENOMEM;
 }
 
 int gmig_refresh_topology(struct gmig *gmig, struct gmig_error *err)

@@ -230,7 +230,7 @@ enum gmig_times { GMIG_TIMES_BLACKOUT_READ, GMIG_TIMES_BLACKOUT_WRITE, GMIG_TIME
 #define GMIG_TIME_BUCKETS 64
 void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS]);
 
-/* Name the threads (tids) that are vCPUs of `vnode`, for attribution of faults. -ENOSPC over 64. */
+/* Name the threads (tids) that are vCPUs of `vnode`, for attribution of faults. -EINVAL vnode; -ENOMEM. */
 int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
 
 /* ---- Jobs ---------------------------------------------------------------------------------------------------- */

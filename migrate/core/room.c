@@ -1,10 +1,13 @@
 #include "room.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RESERVE_PART 256
-#define RESERVE_MIN  (2ull << 20)
+#define RESERVE_MIN  (4ull << 20)
 #define RESERVE_MAX  (64ull << 20)
 #define NO_LIMIT     (1ull << 62)   /* v1 writes "none" as the largest multiple of a page */
 #define NEAR_BYTES   (256ull << 20) /* nearer than this to a limit, droppable page cache matters */
@@ -32,33 +35,42 @@ static void tighten(struct room *room, uint64_t available, uint64_t total, const
 	snprintf(room->limit, sizeof(room->limit), "%s", limit);
 }
 
-static FILE *open_under(const char *directory, const char *name)
+/* Up to bytes - 1 of a file, as a string. No stdio: this is done a hundred times a second. false: no such file. */
+static bool file_read(const char *directory, const char *name, char *text, size_t bytes)
 {
 	char path[PATH_MAX + 64];
+	ssize_t got;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	return fopen(path, "re");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	got = read(fd, text, bytes - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
 }
 
 /* ---- The host ---------------------------------------------------------------------------------- */
 
+static uint64_t kib_after(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
 static void host_read(const char *root, struct room *room)
 {
-	unsigned long long kib, available = 0, total = 0;
-	char line[128];
-	FILE *file = open_under(root, "proc/meminfo");
+	char text[256]; /* the first lines: MemTotal, MemFree, MemAvailable */
+	uint64_t total;
 
-	if (!file)
+	if (!file_read(root, "proc/meminfo", text, sizeof(text)))
 		return;
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "MemTotal: %llu kB", &kib) == 1)
-			total = kib * 1024;
-		if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-			available = kib * 1024;
-	}
-	fclose(file);
+	total = kib_after(text, "MemTotal:");
 	if (total)
-		tighten(room, available, total, "host");
+		tighten(room, kib_after(text, "MemAvailable:"), total, "host");
 }
 
 /* ---- One cgroup -------------------------------------------------------------------------------- */
@@ -66,17 +78,16 @@ static void host_read(const char *root, struct room *room)
 /* false: there is no such file, or it says that there is no limit. */
 static bool number_read(const char *directory, const char *name, uint64_t *number)
 {
-	FILE *file = open_under(directory, name);
-	unsigned long long value;
-	bool found;
+	char text[32], *end;
+	uint64_t value;
 
-	if (!file)
+	if (!file_read(directory, name, text, sizeof(text)))
 		return false;
-	found = fscanf(file, "%llu", &value) == 1 && value < NO_LIMIT;
-	fclose(file);
-	if (found)
-		*number = value;
-	return found;
+	value = strtoull(text, &end, 10);
+	if (end == text || value >= NO_LIMIT)
+		return false;
+	*number = value;
+	return true;
 }
 
 struct cache {
@@ -98,18 +109,16 @@ static void cache_add(struct cache *cache, const char *name, uint64_t bytes)
 /* Page cache that the kernel would drop before it kills: half of what is clean. */
 static uint64_t droppable(const char *directory, bool v1)
 {
-	FILE *file = open_under(directory, "memory.stat");
+	char text[8192], name[64], *line = text, *rest;
 	struct cache cache = {0, 0};
 	unsigned long long bytes;
-	char line[128], name[64];
 
-	if (!file)
+	if (!file_read(directory, "memory.stat", text, sizeof(text)))
 		return 0;
-	while (fgets(line, sizeof(line), file))
+	for (; (line = strtok_r(line, "\n", &rest)); line = NULL)
 		if (sscanf(line, "%63s %llu", name, &bytes) == 2 &&
 		    (!v1 || !strncmp(name, "total_", 6)))
 			cache_add(&cache, name, bytes);
-	fclose(file);
 	return minus(cache.file, cache.busy) / 2;
 }
 
@@ -222,11 +231,14 @@ static void dirs_add(struct room_source *source, const struct mount *mount, cons
 
 static void dirs_find(struct room_source *source)
 {
-	FILE *file = open_under(source->root, "proc/self/mountinfo");
+	char file_name[PATH_MAX + 64];
+	FILE *file;
 	char line[2 * PATH_MAX + 512], path[PATH_MAX];
 	struct mount mount;
 
 	source->dirs = 0;
+	snprintf(file_name, sizeof(file_name), "%s/proc/self/mountinfo", source->root);
+	file = fopen(file_name, "re");
 	if (!file)
 		return;
 	while (fgets(line, sizeof(line), file))
@@ -240,12 +252,9 @@ static void dirs_find(struct room_source *source)
 static void dirs_update(struct room_source *source)
 {
 	char now[sizeof(source->cgroup)] = "";
-	FILE *file = open_under(source->root, "proc/self/cgroup");
-	size_t got = file ? fread(now, 1, sizeof(now) - 1, file) : 0;
 
-	now[got] = '\0';
-	if (file)
-		fclose(file);
+	if (!file_read(source->root, "proc/self/cgroup", now, sizeof(now)))
+		now[0] = '\0';
 	if (!strcmp(now, source->cgroup))
 		return;
 	memcpy(source->cgroup, now, sizeof(now));

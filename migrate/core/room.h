@@ -26,7 +26,7 @@ struct room {
 	char limit[PATH_MAX]; /* "host", or the directory of the cgroup that is tightest */
 };
 
-/* What is kept back of `total_bytes`: 1/256 of it, at least 2 MiB and at most 64 MiB. */
+/* What is kept back of `total_bytes`: 1/256 of it, at least 4 MiB and at most 64 MiB. */
 uint64_t room_reserve(uint64_t total_bytes);
 
 #define ROOM_DIRS 32 /* cgroups above a process that are looked at */
@@ -40,7 +40,7 @@ struct room_source {
 	unsigned int dirs;
 };
 
-/* Always succeeds: a file that is not there limits nothing. About 50 us. */
+/* Always succeeds: a file that is not there limits nothing. About 60 us. */
 void room_read(struct room_source *source, struct room *room);
 
 #endif

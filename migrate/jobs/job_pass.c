@@ -108,13 +108,15 @@ static int pass_run(struct gmig_job *job, bool again, bool *none)
 {
 	struct job_worker workers[GMIG_MAX_WORKERS];
 	pthread_t ids[GMIG_MAX_WORKERS];
-	unsigned int started = 0;
+	unsigned int started = 0, useful = job->work.spec.threads;
 	int ret = 0;
 
+	if (job->mover->workers)
+		useful = job->mover->workers(&job->work);
 	atomic_store(&job->next_block, 0);
 	atomic_store(&job->work.ahead, job->set.count);
 	atomic_store(&job->refused_workers, 0);
-	while (started < job->work.spec.threads && !ret) {
+	while (started < useful && !ret) {
 		workers[started] = (struct job_worker){
 		    .job = job,
 		    .mover = {.job = &job->work, .number = started},

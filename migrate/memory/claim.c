@@ -3,6 +3,8 @@
 #include "../core/uffd.h"
 
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static struct bits change(const struct claim *claim, const struct bits *pages,
 			  enum shadow_event event)
@@ -130,11 +132,43 @@ void claim_forget_all(struct stripe *stripe)
 	}
 }
 
+static bool has(const struct claim *claim, uint64_t gfn)
+{
+	return gfn - claim->block_gfn < GMIG_BLOCK_PAGES &&
+	       bits_get(&claim->pages, (unsigned int)(gfn - claim->block_gfn));
+}
+
+static void set_reader(struct claim *claim, int tid)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+
+	pthread_mutex_lock(&stripe->lock);
+	claim->reader = tid;
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+void claim_read_begin(struct claim *claim)
+{
+	set_reader(claim, (int)syscall(SYS_gettid));
+}
+
+void claim_read_end(struct claim *claim)
+{
+	set_reader(claim, 0);
+}
+
+bool claim_is_reader(const struct stripe *stripe, uint64_t gfn, int tid)
+{
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
+		if (tid && claim->reader == tid && has(claim, gfn))
+			return true;
+	return false;
+}
+
 bool claim_holds(const struct stripe *stripe, uint64_t gfn)
 {
 	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
-		if (gfn - claim->block_gfn < GMIG_BLOCK_PAGES &&
-		    bits_get(&claim->pages, (unsigned int)(gfn - claim->block_gfn)))
+		if (has(claim, gfn))
 			return true;
 	return false;
 }

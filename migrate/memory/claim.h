@@ -25,6 +25,7 @@ struct claim {
 	struct bits pages;
 	/* guarded by stripe.lock */
 	struct claim *next;
+	int reader;	/* tid of the thread that reads the pages in the region now; 0: none does */
 	bool abandoned; /* lies on the heap */
 };
 
@@ -45,6 +46,16 @@ int claim_split(struct claim *claim);
 void claim_abandon(struct claim *claim);
 /* The engine ends. */
 void claim_forget_all(struct stripe *stripe);
+
+/*
+ * Around reading the pages in the region, by who holds the claim. Should the reader meet a hole that nobody knew of,
+ * the fault thread fills it with zeros at once: nobody else would wake it. Outside of these two no message is taken
+ * for the reader's, so that a late one fills no page that is out.
+ */
+void claim_read_begin(struct claim *claim);
+void claim_read_end(struct claim *claim);
+/* Does this thread read this page for a claim of its own? Caller holds stripe.lock. */
+bool claim_is_reader(const struct stripe *stripe, uint64_t gfn, int tid);
 
 /* Does any claim hold this page? Caller holds stripe.lock. */
 bool claim_holds(const struct stripe *stripe, uint64_t gfn);

@@ -23,7 +23,6 @@
 
 #define ENGINE_REGIONS	    (2 * GMIG_MAX_VNODES) /* a vnode may lie around the PCI hole */
 #define ENGINE_STRIPES	    256
-#define ENGINE_TIDS	    64
 #define ENGINE_POOL_BYTES   (16ull << 20)
 #define ENGINE_FLIGHT_BYTES (32ull << 20) /* in flight, and made ahead: of extra_bytes_max */
 
@@ -63,13 +62,20 @@ struct region {
 	unsigned int base_node;		/* decides when no job that runs has one */
 };
 
+/* vCPU threads that the VMM named. One that is full is replaced by a larger one, and lives on for those who read it. */
+struct thread_list {
+	struct thread_list *older;
+	unsigned int room;
+	atomic_uint count; /* published last */
+	int tid[];
+};
+
 struct vnode {
 	int uffd; /* -1: no region yet, or plain */
 	struct fault *fault;
 	atomic_uint
 	    serving; /* odd: its fault thread serves a message; see engine_settle_faults() */
-	int tids[ENGINE_TIDS]; /* guarded by engine.lock to write; count is published last */
-	atomic_uint tid_count;
+	_Atomic(struct thread_list *) threads; /* guarded by engine.lock to write */
 };
 
 struct gmig {
@@ -93,8 +99,6 @@ struct gmig {
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];
 	pthread_mutex_t check_lock;
-
-	atomic_int workers[ENGINE_TIDS]; /* tids of threads that read regions; 0 = free */
 
 	atomic_ullong sleepers, faults, faults_known_thread;
 	atomic_ullong sampled; /* blocks, ever: where gmig_sample() goes on */

@@ -40,7 +40,7 @@ struct slot {
 	bool huge;
 	bool clean;   /* what it has was never used and reads as zeros */
 	bool suspect; /* touching or moving its memory failed: looked at when it is given back */
-	bool split;   /* what it has may be no huge page any more: goes back to the kernel */
+	bool split;   /* huge: has, or had, parts of one, so that it needs a new mapping first */
 	/* guarded by pool->lock */
 	bool busy;   /* taken */
 	bool broken; /* in quarantine: taken for ever */

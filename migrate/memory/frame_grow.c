@@ -129,7 +129,12 @@ static int small_fill(struct frames *frames, struct slot *slot, unsigned int fir
 static int huge_fill(struct frames *frames, struct slot *slot, enum policy_use use)
 {
 	const unsigned int last = GMIG_BLOCK_PAGES - 1;
-	int ret = populate(frames, slot->hva + last * GMIG_PAGE_BYTES, GMIG_PAGE_BYTES);
+	int ret = slot->split ? slot_renew(frames, slot) : 0;
+
+	if (ret)
+		return ret;
+	slot->split = true; /* until it is seen to be whole */
+	ret = populate(frames, slot->hva + last * GMIG_PAGE_BYTES, GMIG_PAGE_BYTES);
 
 	if (!ret)
 		ret = is_huge(frames, slot);
@@ -143,6 +148,7 @@ static int huge_fill(struct frames *frames, struct slot *slot, enum policy_use u
 	/* The kernel splits what it cannot move whole. Small pages may still be had. */
 	if (ret == 1)
 		ret = is_huge(frames, slot);
+	slot->split = ret;
 	return ret == -ENOMEM && use != POLICY_TOUCH ? -ENOSPC : ret;
 }
 

@@ -73,24 +73,31 @@ int frame_uffd(const struct frames *frames)
 
 /* ---- One pool ---------------------------------------------------------------------------------- */
 
+/* Write-protect only: registered for missing pages, our own first touch would sleep for ever. */
+static int memory_prepare(struct frames *frames, const struct pool *pool, void *memory,
+			  size_t bytes)
+{
+	int ret;
+
+	frames->sys->advise(memory, bytes, pool->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	frames->sys->advise(memory, bytes, MADV_UNMERGEABLE);
+	ret = frames->sys->advise(memory, bytes, MADV_DONTFORK);
+	if (!ret && !frames->fake)
+		ret = frames->sys->prefer_node(memory, bytes, (int)pool->node);
+	if (!ret)
+		ret = uffd_register(frames->sys, frames->uffd, memory, bytes,
+				    UFFDIO_REGISTER_MODE_WP);
+	return ret;
+}
+
 static int pool_map(struct frames *frames, struct pool *pool)
 {
 	size_t bytes = pool->count * GMIG_BLOCK_BYTES;
 	void *memory;
 	int ret = gmig_sys_map_aligned(frames->sys, bytes, &pool->reserved, &memory);
 
-	if (ret)
-		return ret;
-	frames->sys->advise(memory, bytes, pool->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	frames->sys->advise(memory, bytes, MADV_UNMERGEABLE);
-	ret = frames->sys->advise(memory, bytes, MADV_DONTFORK);
-	if (!ret && !frames->fake)
-		ret = frames->sys->prefer_node(memory, bytes, (int)pool->node);
-	/* Write-protect only: registered for missing pages, our own first touch would sleep for
-	 * ever. */
 	if (!ret)
-		ret = uffd_register(frames->sys, frames->uffd, memory, bytes,
-				    UFFDIO_REGISTER_MODE_WP);
+		ret = memory_prepare(frames, pool, memory, bytes);
 	if (ret)
 		return ret;
 	for (unsigned int i = pool->count; i-- > 0;) {
@@ -243,8 +250,19 @@ void slot_release(struct frames *frames, struct slot *slot)
 		    bits_count(&slot->have));
 	bits_clear_all(&slot->have);
 	slot->clean = false;
-	slot->split = false;
 	pthread_mutex_unlock(&slot->pool->lock);
+}
+
+int slot_renew(struct frames *frames, struct slot *slot)
+{
+	void *memory;
+	int ret = frames->sys->map(GMIG_BLOCK_BYTES, PROT_READ | PROT_WRITE, slot->hva, &memory);
+
+	if (!ret)
+		ret = memory_prepare(frames, slot->pool, memory, GMIG_BLOCK_BYTES);
+	if (!ret)
+		slot->split = false;
+	return ret;
 }
 
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)

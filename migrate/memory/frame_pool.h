@@ -65,6 +65,11 @@ void slot_pull(struct frames *frames, struct slot *slot);
 
 /* Its memory to the kernel. What the kernel refuses to take stays in slot and books. */
 void slot_release(struct frames *frames, struct slot *slot);
+/*
+ * A new mapping for an empty slot that held parts of a huge page: the kernel keeps the page table of those, and while
+ * there is one no huge page can come in its place.
+ */
+int slot_renew(struct frames *frames, struct slot *slot);
 /* slot_put() with its lock; whoever waits for memory looks again. */
 void slot_give(struct frames *frames, struct slot *slot);
 

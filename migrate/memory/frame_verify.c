@@ -1,5 +1,6 @@
 /* Doubts: is the memory of a free slot where it is said to be, and can it be touched? */
 #include "../core/copy.h"
+#include "../core/uffd.h"
 #include "frame_pool.h"
 #include "ledger.h"
 
@@ -13,7 +14,7 @@
 bool verify_is_due(const struct frames *frames, const struct slot *slot, uint64_t now)
 {
 	return !frames->fake && !bits_empty(&slot->have) &&
-	       (!slot->verified_ns || now - slot->verified_ns > VERIFIED_NS);
+	       (!slot->verified_ns || now > slot->verified_ns + VERIFIED_NS);
 }
 
 /* One question about some slots. */
@@ -56,6 +57,16 @@ static int answer(const struct question *question, unsigned int i)
 	return node;
 }
 
+/* The kernel may have broken up what lies idle: to swap it out, or to move a part of it. */
+static bool is_still_huge(struct frames *frames, struct slot *slot)
+{
+	struct uffd_scan scan;
+
+	if (slot->huge && !uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan) && !scan.huge)
+		slot->split = true;
+	return !slot->huge || !slot->split;
+}
+
 void verify_batch(struct frames *frames, struct slot **from, struct slot **moved)
 {
 	uint64_t now = frames->sys->now_ns();
@@ -78,7 +89,7 @@ void verify_batch(struct frames *frames, struct slot **from, struct slot **moved
 		int node = answer(&question, i);
 
 		slot->verified_ns = now;
-		if (node == slot->node)
+		if (node == slot->node && is_still_huge(frames, slot))
 			continue;
 		slot_unlink(frames, question.link[i]);
 		if (node >= 0 && node < (int)GMIG_MAX_NODES)

@@ -12,7 +12,8 @@
 #define REFRESH_IDLE_NS	 1000000000ull /* while nothing is asked for */
 #define REFRESH_TIGHT_NS 1000000ull    /* when little is left */
 #define TIGHT_PAGES	 (long)(64 * GMIG_BLOCK_PAGES)
-#define POLL_NS		 10000000ull /* room may also be made by others */
+#define POLL_NS		 10000000ull	/* room may also be made by others */
+#define WORKER_BYTES	 (256ull << 10) /* its threads and page tables */
 #define REFUSED_NS	 10000000ull
 #define REFUSED_DOUBLED	 7 /* 1.28 s */
 
@@ -156,6 +157,13 @@ void policy_release(struct policy *policy, unsigned int pages)
 	pthread_mutex_unlock(&policy->lock);
 }
 
+void policy_look(struct policy *policy)
+{
+	pthread_mutex_lock(&policy->lock);
+	look(policy, policy->sys->now_ns());
+	pthread_mutex_unlock(&policy->lock);
+}
+
 uint64_t policy_extra_max(struct policy *policy)
 {
 	long pages;
@@ -231,11 +239,23 @@ bool policy_wait(struct policy *policy, unsigned int serial, uint64_t until_ns)
 
 /* ---- Workers ----------------------------------------------------------------------------------- */
 
+/* All of them, of all jobs. */
+static unsigned int workers_max(struct policy *policy)
+{
+	return (unsigned int)(policy_extra_max(policy) / (GMIG_BLOCK_BYTES + WORKER_BYTES));
+}
+
+unsigned int policy_workers(struct policy *policy, unsigned int asked)
+{
+	unsigned int most = workers_max(policy), busy = atomic_load(&policy->workers);
+	unsigned int fit = most > busy + 1 ? most - busy : 1;
+
+	return fit < asked ? fit : asked;
+}
+
 int policy_worker_enter(struct policy *policy, bool first)
 {
-	unsigned int most = (unsigned int)(policy_extra_max(policy) / GMIG_BLOCK_BYTES);
-
-	if (atomic_fetch_add(&policy->workers, 1) < most || first)
+	if (atomic_fetch_add(&policy->workers, 1) < workers_max(policy) || first)
 		return 0;
 	atomic_fetch_sub(&policy->workers, 1);
 	return -EAGAIN;

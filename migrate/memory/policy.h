@@ -43,6 +43,9 @@ void policy_destroy(struct policy *policy);
 int policy_reserve(struct policy *policy, enum policy_use use, unsigned int pages);
 void policy_release(struct policy *policy, unsigned int pages);
 
+/* Look at the room now: before a job begins. */
+void policy_look(struct policy *policy);
+
 /* Pages that the pools of a node may keep: the watermark, less when memory is short. */
 long policy_keep(struct policy *policy, long watermark_pages);
 
@@ -61,6 +64,8 @@ bool policy_wait(struct policy *policy, unsigned int serial, uint64_t until_ns);
 
 /* ---- Copy workers ------------------------------------------------------------------------------ */
 
+/* Of `asked` threads, how many could have a frame each now: at least one. */
+unsigned int policy_workers(struct policy *policy, unsigned int asked);
 /* One frame a worker must fit. first: of its job, always admitted. -EAGAIN. */
 int policy_worker_enter(struct policy *policy, bool first);
 void policy_worker_leave(struct policy *policy);

@@ -82,6 +82,8 @@ struct mover {
 		     struct gmig_error *err);
 	int (*begin)(struct mover_job *job, struct gmig_error *err);
 	void (*end)(struct mover_job *job);
+	/* How many workers are of use now: 1 to spec.threads. May be NULL: all that were asked for. */
+	unsigned int (*workers)(struct mover_job *job);
 	/* -EAGAIN: no room for another worker now. The thread will read the memory until worker_end. */
 	int (*worker_begin)(struct mover_worker *worker);
 	void (*worker_end)(struct mover_worker *worker);

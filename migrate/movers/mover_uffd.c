@@ -32,6 +32,7 @@
 /* A ticket with what it takes to carry it out. */
 struct request {
 	struct gmig *gmig;
+	struct claim *claim;
 	const struct region *region;
 	uint64_t block_gfn;
 	enum gmig_mode mode;
@@ -90,6 +91,20 @@ static unsigned int copy_run(const struct run *run, const void *from, unsigned i
 	return (unsigned int)(done / GMIG_PAGE_BYTES);
 }
 
+/*
+ * The copy ended at this page of the block. A frame of ours that is broken is set aside, and the page moves with another
+ * one in the next pass; what is broken in the guest stays.
+ */
+static int copy_error(const struct run *run, unsigned int page)
+{
+	struct slot *target = run->request->target;
+
+	if (frame_page_works(target, page))
+		return -EIO;
+	target->suspect = true;
+	return -EAGAIN;
+}
+
 /* ---- The four moves; each returns the number of pages that moved and -errno in *error ------ */
 
 static unsigned int pages_move(const struct run *run, const struct uffd_move *move, int *error)
@@ -108,6 +123,7 @@ static unsigned int unmap(const struct run *run, int *error)
 	unsigned int done = pages_move(run, &move, error);
 
 	bits_set_range(&source->have, run->first, done);
+	source->split |= done && done < run->count;
 	return done;
 }
 
@@ -122,6 +138,7 @@ static unsigned int map(const struct run *run, struct slot *slot, unsigned int f
 	unsigned int done = pages_move(run, &move, error);
 
 	bits_clear_range(&slot->have, first, done);
+	slot->split |= done && done < count;
 	return done;
 }
 
@@ -236,15 +253,19 @@ static void remap(const struct run *run, unsigned int out, unsigned int copied, 
 	unsigned int in = 0;
 
 	if (copied < out)
-		error = -EIO;
+		error = copy_error(run, run->first + copied);
 	if (run->request->huge && copied < run->count) {
 		putback(run, run->first, out, error);
 		return;
 	}
 	in = bring_in(run, target, run->first, copied, 3);
 	bits_set_range(&run->result->moved, run->first, in);
-	if (in < copied)
+	if (in < copied) {
 		error = run->result->error[run->first + in];
+		target->suspect |= error == -EIO;
+	}
+	if (target->suspect)
+		error = -EAGAIN;
 	if (in < out)
 		putback(run, run->first + in, out - in, error);
 }
@@ -289,11 +310,16 @@ static void run_move(struct run *run)
 	bool readable = request->mode == GMIG_MODE_READABLE;
 	unsigned int part_pages = part_size(run);
 	unsigned int done = 0, count = run->count;
-	int error = 0;
+	int error = 0, why_short = 0;
 
-	if (readable)
+	if (readable) {
+		claim_read_begin(request->claim);
 		count = copy_run(run, run_region(run), run->count);
-	if (count < run->count && request->huge)
+		claim_read_end(request->claim);
+	}
+	if (count < run->count)
+		why_short = copy_error(run, run->first + count);
+	if (why_short && request->huge)
 		count = 0;
 	request->target->clean = false;
 	while (done < count) {
@@ -309,7 +335,7 @@ static void run_move(struct run *run)
 	}
 	if (done < run->count) {
 		if (!error)
-			error = -EIO; /* the copy ended here */
+			error = why_short;
 		run_fail(run, run->first + done, run->count - done, error);
 		if (readable)
 			unprotect(run, run->first + done, run->count - done);
@@ -473,6 +499,7 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	int ret = ticket->demote ? uffd_frames_demote(worker, ticket) : 0;
 	const struct request request = {
 	    .gmig = gmig,
+	    .claim = &ticket->claim,
 	    .region = ticket->claim.region,
 	    .block_gfn = ticket->block_gfn,
 	    .mode = worker->job->spec.mode,
@@ -517,6 +544,7 @@ const struct mover mover_uffd = {
     .check = uffd_check,
     .begin = uffd_frames_begin,
     .end = uffd_frames_end,
+    .workers = uffd_frames_workers,
     .worker_begin = uffd_frames_worker_begin,
     .worker_end = uffd_frames_worker_end,
     .prepare = uffd_frames_prepare,

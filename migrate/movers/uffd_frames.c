@@ -2,7 +2,6 @@
 
 #include "../core/uffd.h"
 #include "../memory/audit.h"
-#include "../memory/fault.h"
 #include "../memory/frame.h"
 #include "../memory/region.h"
 #include "../memory/rejoin.h"
@@ -42,6 +41,7 @@ int uffd_frames_begin(struct mover_job *job, struct gmig_error *err)
 	job->state = calloc(1, sizeof(struct uffd_job));
 	if (!job->state)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	policy_look(engine_of(job->memory)->policy);
 	job->extra_bytes_max = engine_of(job->memory)->options.extra_bytes_max;
 	if (job->spec.frames == GMIG_FRAMES_FRESH)
 		for (unsigned int i = 0; i < job->spec.to_count; i++)
@@ -59,6 +59,12 @@ void uffd_frames_end(struct mover_job *job)
 
 /* ---- A worker ------------------------------------------------------------------------------------ */
 
+/* A thread costs memory, too, and starting one is nothing that a full cgroup could refuse. */
+unsigned int uffd_frames_workers(struct mover_job *job)
+{
+	return policy_workers(engine_of(job->memory)->policy, job->spec.threads);
+}
+
 int uffd_frames_worker_begin(struct mover_worker *worker)
 {
 	struct mover_job *job = worker->job;
@@ -68,13 +74,7 @@ int uffd_frames_worker_begin(struct mover_worker *worker)
 
 	if (!own)
 		return -ENOMEM;
-	/* A worker that is not known could wait for ever on a hole that nobody knew of. */
 	ret = policy_worker_enter(engine_of(job->memory)->policy, worker->number == 0);
-	if (!ret) {
-		ret = fault_worker_enter(engine_of(job->memory));
-		if (ret)
-			policy_worker_leave(engine_of(job->memory)->policy);
-	}
 	if (ret) {
 		free(own);
 		return ret;
@@ -93,7 +93,6 @@ void uffd_frames_worker_end(struct mover_worker *worker)
 	struct uffd_worker *own = worker->state;
 
 	uffd_zeroer_stop(own->zeroer);
-	fault_worker_leave(engine_of(worker->job->memory));
 	policy_worker_leave(engine_of(worker->job->memory)->policy);
 	free(own);
 	worker->state = NULL;
@@ -278,9 +277,11 @@ static void check_huge(struct mover_job *job, const struct mover_ticket *ticket)
 
 	if (!ticket->huge || bits_empty(&ticket->pages))
 		return;
-	if (ticket->split || (!region->kind->scan(gmig, region, ticket->block_gfn, &scan) &&
-			      !scan.huge && !bits_empty(&scan.present)))
-		split(job, ticket->block_gfn);
+	if (!ticket->split && (region->kind->scan(gmig, region, ticket->block_gfn, &scan) ||
+			       scan.huge || bits_empty(&scan.present)))
+		return;
+	ticket->source->split = true; /* so may be what was moved out of it */
+	split(job, ticket->block_gfn);
 }
 
 /* A huge slot is whole or empty; what a move that failed halfway left in it serves nobody. */

@@ -11,6 +11,7 @@
 
 int uffd_frames_begin(struct mover_job *job, struct gmig_error *err);
 void uffd_frames_end(struct mover_job *job);
+unsigned int uffd_frames_workers(struct mover_job *job);
 int uffd_frames_worker_begin(struct mover_worker *worker);
 void uffd_frames_worker_end(struct mover_worker *worker);
 int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket);

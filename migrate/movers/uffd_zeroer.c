@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define ZEROER_BYTES (FRAME_BATCH * GMIG_BLOCK_BYTES)
+
 struct uffd_zeroer {
 	struct mover_job *job;
 	unsigned int index;
@@ -84,6 +86,9 @@ struct uffd_zeroer *uffd_zeroer_start(struct mover_job *job, unsigned int index)
 	struct uffd_zeroer *zeroer;
 
 	if (engine_of(job->memory)->fake && job->spec.frames != GMIG_FRAMES_FRESH)
+		return NULL;
+	/* Too little for frames made ahead, and for the thread itself. */
+	if (policy_extra_max(engine_of(job->memory)->policy) < ZEROER_BYTES)
 		return NULL;
 	zeroer = calloc(1, sizeof(*zeroer));
 	if (!zeroer)

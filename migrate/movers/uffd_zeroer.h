@@ -9,7 +9,7 @@
 
 struct uffd_zeroer;
 
-/* index: of the worker's pools. NULL: recycled frames need no preallocation, or no thread could be had. */
+/* index: of the worker's pools. NULL: recycled frames need no preallocation, or no thread could be had, or there is no memory for it. */
 struct uffd_zeroer *uffd_zeroer_start(struct mover_job *job, unsigned int index);
 /* Ends the thread. NULL is legal. */
 void uffd_zeroer_stop(struct uffd_zeroer *zeroer);

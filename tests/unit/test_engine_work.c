@@ -102,21 +102,43 @@ static void finish(void)
 	rig_destroy(&rig);
 }
 
-/* ---- Workers that get no slot ------------------------------------------------------------------- */
+/* ---- Workers that are refused --------------------------------------------------------------------- */
 
-static void take_worker_slots(int tid)
+/* The mover uffd, whose workers may be refused. */
+static struct mover refusing;
+static atomic_bool refuses;
+
+static int begin_or_refuse(struct mover_worker *worker)
 {
-	for (unsigned int i = 0; i < ENGINE_TIDS; i++)
-		atomic_store(&rig.gmig->workers[i], tid);
+	return atomic_load(&refuses) ? -EAGAIN : mover_uffd.worker_begin(worker);
 }
 
-START_TEST(job_whose_workers_get_no_slot_says_that_all_remains)
+/* On the job's thread, before its first pass. */
+static void exchange_mover(void *opaque, const struct gmig_job_info *info)
+{
+	struct gmig_job *job = gmig_job_find(opaque, info->id);
+
+	if (info->state == GMIG_JOB_RUNNING)
+		job->mover = &refusing;
+	gmig_job_put(job);
+}
+
+static void refuse_workers(void)
+{
+	refusing = mover_uffd;
+	refusing.worker_begin = begin_or_refuse;
+	atomic_store(&refuses, true);
+	rig.gmig->memory.opaque = rig.gmig;
+	rig.gmig->memory.job_event = exchange_mover;
+}
+
+START_TEST(job_whose_workers_are_refused_says_that_all_remains)
 {
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 
 	start(_i, false);
-	take_worker_slots(1);
+	refuse_workers();
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_uint_eq(info.moved_bytes, 0);
@@ -125,7 +147,7 @@ START_TEST(job_whose_workers_get_no_slot_says_that_all_remains)
 	ck_assert_int_eq(info.remaining[0].error, EAGAIN);
 	ck_assert_uint_eq(info.bytes_on_source, BYTES);
 	assert_adds_up(&info);
-	take_worker_slots(0);
+	atomic_store(&refuses, false);
 	rig_move(&rig, &spec, &info);
 	ck_assert_uint_eq(info.moved_bytes, BYTES);
 	ck_assert_uint_eq(info.remaining_bytes, 0);
@@ -135,25 +157,26 @@ START_TEST(job_whose_workers_get_no_slot_says_that_all_remains)
 END_TEST
 
 /* In the third pass the other jobs end. Only jobs wait like that, with their lock held. */
-static int wait_freeing_slots(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+static int wait_admitting_workers(pthread_cond_t *cond, pthread_mutex_t *mutex,
+				  uint64_t deadline_ns)
 {
 	const char *lock = (const char *)mutex;
 	const struct gmig_job *job = (const void *)(lock - offsetof(struct gmig_job, lock));
 
 	if (job->passes == 3 && !atomic_exchange(&kernel.state, 1))
-		take_worker_slots(0);
+		atomic_store(&refuses, false);
 	return gmig_sys_real.wait_until(cond, mutex, deadline_ns);
 }
 
-START_TEST(job_whose_workers_get_slots_later_moves_all)
+START_TEST(job_whose_workers_are_admitted_later_moves_all)
 {
 	struct gmig_sys sys = gmig_sys_real;
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 
-	sys.wait_until = wait_freeing_slots;
+	sys.wait_until = wait_admitting_workers;
 	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .small_pages = _i, .sys = &sys});
-	take_worker_slots(1);
+	refuse_workers();
 	spec.threads = 4;
 	rig_move(&rig, &spec, &info);
 	ck_assert_uint_ge(info.passes, 3);
@@ -738,8 +761,8 @@ int main(void)
 	TCase *tcase = tcase_create("truth");
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, job_whose_workers_get_no_slot_says_that_all_remains, 0, 2);
-	tcase_add_loop_test(tcase, job_whose_workers_get_slots_later_moves_all, 0, 2);
+	tcase_add_loop_test(tcase, job_whose_workers_are_refused_says_that_all_remains, 0, 2);
+	tcase_add_loop_test(tcase, job_whose_workers_are_admitted_later_moves_all, 0, 2);
 	tcase_add_loop_test(tcase, first_touch_that_fell_back_to_a_node_being_left_is_moved_too, 0,
 			    2);
 	tcase_add_loop_test(tcase, first_touch_that_fell_back_and_cannot_be_moved_is_told, 0, 2);

@@ -1,4 +1,5 @@
 /* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
+#include "../../migrate/core/copy.h"
 #include "../../migrate/core/room.h"
 #include "../../migrate/memory/frame.h"
 #include "../../migrate/memory/ledger.h"
@@ -16,12 +17,13 @@ static struct frames *frames;
 static struct ledger *ledger;
 static struct policy *policy;
 static int pagemap;
-static atomic_int wrong_node, refuse_release, move_error, moves;
+static atomic_int wrong_node, refuse_release, move_error, moves, queries, no_huge;
 static atomic_ullong available;
 
 static int query_maybe_wrong(size_t count, void **pages, int *status)
 {
 	(void)pages;
+	atomic_fetch_add(&queries, 1);
 	for (size_t i = 0; i < count; i++)
 		status[i] = atomic_load(&wrong_node);
 	return 0;
@@ -47,6 +49,15 @@ static int advise_maybe_refused(void *memory, size_t bytes, int advice)
 {
 	if (advice == MADV_DONTNEED && atomic_load(&refuse_release))
 		return -EAGAIN;
+	if (advice == MADV_POPULATE_WRITE && atomic_load(&no_huge)) {
+		void *block = (void *)((uintptr_t)memory & ~(GMIG_BLOCK_BYTES - 1));
+		int ret;
+
+		madvise(block, GMIG_BLOCK_BYTES, MADV_NOHUGEPAGE);
+		ret = gmig_sys_real.advise(memory, bytes, advice);
+		madvise(block, GMIG_BLOCK_BYTES, MADV_HUGEPAGE);
+		return ret;
+	}
 	return gmig_sys_real.advise(memory, bytes, advice);
 }
 
@@ -60,6 +71,7 @@ static void start(unsigned int nodes)
 {
 	struct gmig_error err = {0};
 
+	copy_guard();
 	sys = gmig_sys_real;
 	sys.query_nodes = query_maybe_wrong;
 	sys.advise = advise_maybe_refused;
@@ -299,6 +311,232 @@ START_TEST(host_short_of_memory_grows_no_pool)
 }
 END_TEST
 
+/* ---- Frames that are broken ------------------------------------------------------------------- */
+
+#ifndef UFFDIO_POISON
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated;
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#endif
+
+/* From now on a touch of this page raises SIGBUS. */
+static void poison(const struct slot *slot, unsigned int page)
+{
+	uint8_t *at = slot->hva + page * GMIG_PAGE_BYTES;
+	struct uffdio_poison poison = {.range = {(uintptr_t)at, GMIG_PAGE_BYTES}};
+
+	ck_assert_int_eq(madvise(at, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
+	ck_assert_int_eq(sys.ioctl(frame_uffd(frames), UFFDIO_POISON, &poison), 0);
+}
+
+static void assert_quarantined(unsigned int node, unsigned int pages, unsigned int slots)
+{
+	struct frame_audit audit;
+
+	frame_audit(frames, true, &audit);
+	ck_assert_uint_eq(audit.broken_slots, slots);
+	ck_assert_int_eq(ledger_pages(ledger, node, LEDGER_QUARANTINE), pages);
+}
+
+START_TEST(broken_frame_goes_to_quarantine_and_never_comes_back)
+{
+	struct frame_want want = {.node = 1, .huge = _i};
+	struct slot *broken, *slot;
+
+	bits_fill(&want.need);
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &broken), 0);
+	poison(broken, 100);
+	poison(broken, 101);
+	ck_assert(!frame_page_works(broken, 100));
+	ck_assert(frame_page_works(broken, 99));
+	broken->suspect = true;
+	frame_give(frames, broken);
+	assert_quarantined(1, 2, 1);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+		ck_assert_ptr_ne(slot, broken);
+		frame_drop(frames, slot);
+	}
+	frame_drain_all(frames);
+	assert_quarantined(1, 2, 1);
+	stop();
+}
+END_TEST
+
+START_TEST(suspect_that_can_be_touched_is_given_back)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slot;
+
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	slot->suspect = true;
+	frame_give(frames, slot);
+	assert_quarantined(0, 0, 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0); /* to the kernel, rather */
+	stop();
+}
+END_TEST
+
+/* The kernel does not fill the place once; and whatever was there keeps a page table behind. */
+START_TEST(place_that_the_kernel_does_not_fill_stops_nobody)
+{
+	struct frame_want want = {.node = 0, .huge = _i};
+	struct slot *slot;
+
+	bits_fill(&want.need);
+	start(2);
+	ck_assert_int_eq(frame_hole(frames, &want, &slot), 0);
+	poison(slot, 7);
+	slot->split = true;
+	frame_give(frames, slot);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+		ck_assert_uint_eq(bits_count(&slot->have), GMIG_BLOCK_PAGES);
+		ck_assert(frame_page_works(slot, 7));
+		frame_drop(frames, slot);
+	}
+	stop();
+}
+END_TEST
+
+/* A small page came, since the kernel had no huge one: later it has, and the slot serves again. */
+START_TEST(slot_is_huge_again_after_huge_pages_were_short)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slot;
+
+	start(2);
+	atomic_store(&no_huge, 1);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(frame_take(frames, &want, &slot), -ENOSPC);
+	atomic_store(&no_huge, 0);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+/* Part of a huge frame went in, and the move failed: the rest is nobody's huge frame. */
+START_TEST(frame_that_lost_a_part_is_not_served_as_huge)
+{
+	struct frame_want want = want_huge(0);
+	struct slot *slot, *next;
+
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert_int_eq(madvise(slot->hva, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
+	ledger_post(ledger, 0, LEDGER_FLIGHT, LEDGER_OUTSIDE, 1);
+	bits_clear_range(&slot->have, 0, 1);
+	if (_i) /* the kernel does not even take it */
+		atomic_store(&refuse_release, 1);
+	frame_give(frames, slot);
+	atomic_store(&refuse_release, 0);
+	ck_assert_int_eq(frame_take(frames, &want, &next), 0);
+	ck_assert_uint_eq(bits_count(&next->have), GMIG_BLOCK_PAGES);
+	if (_i)
+		ck_assert_ptr_ne(slot, next);
+	frame_give(frames, next);
+	stop();
+}
+END_TEST
+
+START_TEST(broken_free_frame_is_found_by_the_audit_and_kills_nobody)
+{
+	struct frame_want want = {.node = 0, .huge = _i & 1};
+	struct slot *slot;
+
+	bits_fill(&want.need);
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	slot->clean = _i & 2;
+	frame_give(frames, slot);
+	poison(slot, 300);
+	assert_quarantined(0, 1, 1);
+	stop();
+}
+END_TEST
+
+/* ---- Frames that somebody else moved ---------------------------------------------------------- */
+
+START_TEST(used_frame_that_was_moved_is_not_given_as_if_it_were_here)
+{
+	struct frame_want want = {.node = 0, .huge = _i & 1};
+	struct slot *slots[3], *slot;
+
+	bits_fill(&want.need);
+	start(0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(frame_take(frames, &want, &slots[i]), 0);
+	for (int i = 0; i < 3; i++) {
+		slots[i]->clean = false;
+		frame_give(frames, slots[i]);
+	}
+	atomic_store(&queries, 0);
+	atomic_store(&wrong_node, 1);
+	atomic_store(&move_error, -ENOMEM);
+	/* All three went at once to the kernel; new memory comes from the wrong node, too. */
+	ck_assert_int_lt(frame_take(frames, &want, &slot), 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), 0);
+	atomic_store(&wrong_node, 0);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+START_TEST(used_frames_are_asked_about_in_batches)
+{
+	struct frame_want want = {.node = 0, .huge = _i & 1};
+	struct slot *slots[8];
+
+	bits_fill(&want.need);
+	start(0);
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(frame_take(frames, &want, &slots[i]), 0);
+	for (int i = 0; i < 8; i++) {
+		slots[i]->clean = false;
+		frame_give(frames, slots[i]);
+	}
+	atomic_store(&queries, 0);
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(frame_take(frames, &want, &slots[i]), 0);
+	ck_assert_int_eq(atomic_load(&queries), 1);
+	for (int i = 0; i < 8; i++)
+		frame_give(frames, slots[i]);
+	stop();
+}
+END_TEST
+
+START_TEST(audit_gives_back_free_frames_that_were_moved)
+{
+	struct frame_want want = {.node = 0, .huge = _i & 1, .clean = _i & 2};
+	struct frame_audit audit;
+
+	bits_fill(&want.need);
+	start(0);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(frame_stock(frames, &want, 4), 1);
+	frame_audit(frames, true, &audit);
+	ck_assert_uint_eq(audit.moved_slots, 0);
+	atomic_store(&wrong_node, 3);
+	frame_audit(frames, true, &audit);
+	ck_assert_uint_eq(audit.moved_slots, 4);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 3), 0);
+	atomic_store(&wrong_node, 0);
+	/* The kernel moved it: what node 0 gave, node 3 got back. */
+	ck_assert_int_eq(ledger_pages(ledger, 0, LEDGER_OUTSIDE), 0);
+	ck_assert_int_eq(ledger_pages(ledger, 3, LEDGER_OUTSIDE), 0);
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("frame");
@@ -316,6 +554,15 @@ int main(void)
 	tcase_add_loop_test(tcase, memory_from_the_wrong_node_is_given_back, 0, 4);
 	tcase_add_loop_test(tcase, memory_from_the_wrong_node_is_moved_to_the_right_one, 0, 2);
 	tcase_add_test(tcase, host_short_of_memory_grows_no_pool);
+	tcase_add_loop_test(tcase, broken_frame_goes_to_quarantine_and_never_comes_back, 0, 2);
+	tcase_add_test(tcase, suspect_that_can_be_touched_is_given_back);
+	tcase_add_loop_test(tcase, place_that_the_kernel_does_not_fill_stops_nobody, 0, 2);
+	tcase_add_test(tcase, slot_is_huge_again_after_huge_pages_were_short);
+	tcase_add_loop_test(tcase, frame_that_lost_a_part_is_not_served_as_huge, 0, 2);
+	tcase_add_loop_test(tcase, broken_free_frame_is_found_by_the_audit_and_kills_nobody, 0, 4);
+	tcase_add_loop_test(tcase, used_frame_that_was_moved_is_not_given_as_if_it_were_here, 0, 2);
+	tcase_add_loop_test(tcase, used_frames_are_asked_about_in_batches, 0, 2);
+	tcase_add_loop_test(tcase, audit_gives_back_free_frames_that_were_moved, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

@@ -144,10 +144,13 @@ END_TEST
 
 START_TEST(workers_are_as_many_as_have_a_frame_each)
 {
-	start(3 * BLOCK);
+	start(4 * BLOCK);
+	ck_assert_uint_eq(policy_workers(policy, 2), 2);
+	ck_assert_uint_eq(policy_workers(policy, 16), 3);
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(policy_worker_enter(policy, false), 0);
 	ck_assert_int_eq(policy_worker_enter(policy, false), -EAGAIN);
+	ck_assert_uint_eq(policy_workers(policy, 16), 1);
 	ck_assert_int_eq(policy_worker_enter(policy, true), 0); /* no job without one */
 	policy_worker_leave(policy);
 	policy_worker_leave(policy);

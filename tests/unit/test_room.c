@@ -80,7 +80,7 @@ START_TEST(cgroup_v2_ancestor_that_is_tighter_limits)
 	v2("/machine/a.scope", "/");
 	limits("/machine/a.scope", "1073741824", "max", "0");
 	limits("/machine", "536870912", "max", "530579456"); /* 6 MiB are left */
-	check(4 * MIB, "/sys/fs/cgroup/machine");
+	check(2 * MIB, "/sys/fs/cgroup/machine");
 	tree_remove();
 }
 END_TEST
@@ -105,7 +105,7 @@ START_TEST(page_cache_of_the_cgroup_counts_by_half_as_far_as_it_is_clean)
 	tree_write("anon 1000\nfile 209715200\nshmem 104857600\nfile_dirty 2097152\n"
 		   "file_writeback 2097152\ninactive_file 62914560\nactive_file 41943040\n",
 		   "/sys/fs/cgroup/a/memory.stat");
-	check((100 - 4) / 2 * MIB - 2 * MIB, "cgroup/a");
+	check((100 - 4) / 2 * MIB - 4 * MIB, "cgroup/a");
 	tree_remove();
 }
 END_TEST
@@ -115,10 +115,10 @@ START_TEST(cgroup_v2_of_a_container_is_found_below_its_mount)
 	start();
 	v2("/docker/1234/init", "/docker/1234");
 	limits("/init", "104857600", "max", "94371840"); /* 10 MiB are left */
-	check(8 * MIB, "cgroup/init");
+	check(6 * MIB, "cgroup/init");
 	v2("/../sibling", "/"); /* outside of the namespace: what the mount shows */
 	limits("", "104857600", "max", "93323264");
-	check(9 * MIB, "/sys/fs/cgroup");
+	check(7 * MIB, "/sys/fs/cgroup");
 	tree_remove();
 }
 END_TEST
@@ -157,15 +157,15 @@ START_TEST(cgroup_v1_limits_memory_and_memory_with_swap)
 		   "/proc/self/mountinfo");
 	v1("/a/b", none, "100000000", none);
 	v1("/a", "134217728", "123731968", none); /* 10 MiB are left */
-	check(8 * MIB, "memory/a");
+	check(6 * MIB, "memory/a");
 	v1("/a/b", none, "100000000", "108388608"); /* 8 MiB */
-	check(6 * MIB, "memory/a/b");
+	check(4 * MIB, "memory/a/b");
 	/* What is below counts too, or not at all. */
 	v1("/a", "134217728", "134217728", none);
 	tree_write("cache 1\ninactive_file 4096\ntotal_inactive_file 16777216\n"
 		   "total_active_file 0\ntotal_dirty 0\n",
 		   "/sys/fs/cgroup/memory/a/memory.stat");
-	check(6 * MIB, "memory/a");
+	check(4 * MIB, "memory/a");
 	tree_remove();
 }
 END_TEST

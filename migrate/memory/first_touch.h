@@ -1,0 +1,29 @@
+/*
+ * First touches: memory for a hole of a region that nobody fills otherwise. In this order: a huge page of
+ * the region's preferred node; small pages of that node; a huge page of the next node by distance; small
+ * pages from wherever the kernel has some. What a node refused lately is not asked for again for a while.
+ *
+ * Callers hold stripe.lock of the block. No thread of the guest is woken in here.
+ */
+#ifndef GMIG_FIRST_TOUCH_H
+#define GMIG_FIRST_TOUCH_H
+
+#include "../core/log_limit.h"
+#include "books.h"
+
+/* Where holes are filled from: one a vnode. */
+struct first_touch {
+	struct gmig *gmig;
+	int uffd;		/* the vnode's */
+	unsigned int worker;	/* of the pools */
+	const uint8_t *zeros;	/* one block that reads as zeros and is never written */
+	struct log_limit books; /* lines about entries that refuse */
+};
+
+/* `entry`: of gfn, NONE. 0: gfn has memory now; -ENOMEM: nobody has any. */
+int first_touch_fill(struct first_touch *from, struct region *region, uint64_t gfn,
+		     const struct shadow_entry *entry);
+/* What one event does to entry and books; a refusal is logged. */
+void first_touch_note(struct first_touch *from, const struct books_event *event);
+
+#endif

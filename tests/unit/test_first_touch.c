@@ -1,0 +1,370 @@
+/* Where the memory of a first touch comes from when not everything can be had. */
+#include "../../migrate/core/uffd.h"
+#include "../../migrate/memory/claim.h"
+#include "../../migrate/memory/frame.h"
+#include "../../migrate/memory/ledger.h"
+#include "../../migrate/memory/region.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BLOCKS 8
+#define BYTES  (BLOCKS * GMIG_BLOCK_BYTES)
+#define WORKER GMIG_MAX_WORKERS /* whose pools vnode 0's fault thread uses */
+
+static struct gmig_sys sys;
+static struct rig rig;
+static atomic_int no_huge, no_memory, populates;
+
+static int advise(void *memory, size_t bytes, int advice)
+{
+	void *block = (void *)((uintptr_t)memory & ~(GMIG_BLOCK_BYTES - 1));
+	int ret;
+
+	if (advice != MADV_POPULATE_WRITE)
+		return gmig_sys_real.advise(memory, bytes, advice);
+	atomic_fetch_add(&populates, 1);
+	if (atomic_load(&no_memory))
+		return -ENOMEM;
+	if (!atomic_load(&no_huge))
+		return gmig_sys_real.advise(memory, bytes, advice);
+	madvise(block, GMIG_BLOCK_BYTES, MADV_NOHUGEPAGE);
+	ret = gmig_sys_real.advise(memory, bytes, advice);
+	madvise(block, GMIG_BLOCK_BYTES, MADV_HUGEPAGE);
+	return ret;
+}
+
+/* Moves into the region do `part_pages` and then fail. */
+static atomic_int part_pages, no_copy, copies;
+
+static int move_part(int fd, struct uffdio_move *move)
+{
+	struct uffdio_move part = *move;
+	uintptr_t ram = (uintptr_t)rig.ram;
+
+	if (move->dst - ram >= BYTES || !atomic_load(&part_pages))
+		return gmig_sys_real.ioctl(fd, UFFDIO_MOVE, move);
+	if (move->len < GMIG_BLOCK_BYTES) { /* it goes on where it stopped */
+		move->move = -EBUSY;
+		return -EBUSY;
+	}
+	part.len = (__u64)atomic_load(&part_pages) * GMIG_PAGE_BYTES;
+	if (!gmig_sys_real.ioctl(fd, UFFDIO_MOVE, &part))
+		part.move = (__s64)part.len;
+	move->move = part.move;
+	return -EAGAIN;
+}
+
+static int control(int fd, unsigned long request, void *arg)
+{
+	if (request == UFFDIO_MOVE)
+		return move_part(fd, arg);
+	if (request == UFFDIO_COPY && atomic_load(&no_copy)) {
+		atomic_fetch_add(&copies, 1);
+		((struct uffdio_copy *)arg)->copy = -ENOMEM;
+		return -ENOMEM;
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+/* A message that the kernel did not send, or sends late. */
+static struct uffd_msg message;
+static atomic_bool injected;
+
+static int wait_for(struct pollfd *fds, unsigned int count, int timeout_ms)
+{
+	int ret = gmig_sys_real.poll(fds, count, timeout_ms < 0 || timeout_ms > 1 ? 1 : timeout_ms);
+
+	if (atomic_load(&injected)) {
+		fds[0].revents |= POLLIN;
+		return 1;
+	}
+	return ret;
+}
+
+static ssize_t receive(int fd, void *buffer, size_t bytes)
+{
+	if (!atomic_exchange(&injected, false))
+		return gmig_sys_real.read(fd, buffer, bytes);
+	memcpy(buffer, &message, sizeof(message));
+	return sizeof(message);
+}
+
+static void start(unsigned int nodes)
+{
+	struct rig_options options = {
+	    .bytes = BYTES, .nodes = nodes, .untouched = true, .sys = &sys};
+
+	sys = gmig_sys_real;
+	sys.advise = advise;
+	sys.ioctl = control;
+	sys.poll = wait_for;
+	sys.read = receive;
+	rig_create(&rig, &options);
+}
+
+static uint64_t resident(unsigned int node)
+{
+	uint64_t bytes[GMIG_MAX_NODES];
+
+	gmig_residency(rig.gmig, 0, bytes);
+	return bytes[node];
+}
+
+static void assert_sizes(uint64_t bytes_2m, uint64_t bytes_4k)
+{
+	struct gmig_stats stats;
+
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.page_bytes_2m, bytes_2m);
+	ck_assert_uint_eq(stats.page_bytes_4k, bytes_4k);
+}
+
+static void touch_all(void)
+{
+	for (uint64_t page = 0; page < rig.pages; page += GMIG_BLOCK_PAGES)
+		rig_write_page(&rig, page);
+}
+
+/* ---- Near before huge ------------------------------------------------------------------------- */
+
+START_TEST(first_touch_without_a_near_huge_page_takes_near_small_ones)
+{
+	start(4);
+	atomic_store(&no_huge, 1);
+	rig_write_page(&rig, 0);
+	atomic_store(&no_huge, 0);
+	ck_assert_uint_eq(resident(0), GMIG_BLOCK_BYTES);
+	assert_sizes(0, GMIG_BLOCK_BYTES);
+	/* And after a while huge ones again. */
+	for (int i = 0; i < 1000 && policy_is_hopeless(rig.gmig->policy, 0, true); i++)
+		usleep(1000);
+	rig_write_page(&rig, GMIG_BLOCK_PAGES);
+	assert_sizes(GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(first_touches_with_huge_pages_off_do_not_try_each_time)
+{
+	ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+	start(8);
+	touch_all();
+	ck_assert_uint_eq(resident(0), BYTES);
+	ck_assert_int_le(atomic_load(&populates), 3);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(first_touch_on_a_node_without_memory_takes_the_next_one)
+{
+	start(2);
+	/* Node 0 has refused: for 10 ms nobody asks it again. */
+	policy_note(rig.gmig->policy, 0, false, false);
+	policy_note(rig.gmig->policy, 0, false, false);
+	policy_note(rig.gmig->policy, 0, false, false);
+	policy_note(rig.gmig->policy, 0, false, false);
+	rig_write_page(&rig, 0);
+	ck_assert_uint_eq(resident(1), GMIG_BLOCK_BYTES);
+	assert_sizes(GMIG_BLOCK_BYTES, 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Halfway ---------------------------------------------------------------------------------- */
+
+START_TEST(first_touch_that_came_in_partly_is_counted_once)
+{
+	static const int parts[] = {1, 100, 511};
+	unsigned int page = _i & 1 ? 0 : GMIG_BLOCK_PAGES - 1; /* inside, and behind the part */
+
+	start(2);
+	atomic_store(&part_pages, parts[_i / 2]);
+	rig_write_page(&rig, page);
+	atomic_store(&part_pages, 0);
+	ck_assert_uint_eq(resident(0), GMIG_BLOCK_BYTES);
+	assert_sizes(0, GMIG_BLOCK_BYTES);
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (i != page)
+			ck_assert_uint_eq(*rig_page(&rig, i), 0);
+	rig_assert_clean(&rig);
+	/* The rest of the frame is not served as a huge one. */
+	rig_write_page(&rig, GMIG_BLOCK_PAGES);
+	assert_sizes(GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Broken ----------------------------------------------------------------------------------- */
+
+#ifndef UFFDIO_POISON
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated;
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#endif
+
+/* Nothing new can be had, and the used frames that lie there are broken but the last one. */
+START_TEST(first_touch_gets_no_broken_frame_and_kills_nobody)
+{
+	struct frame_want want = {.node = 0, .worker = WORKER, .huge = true};
+	struct slot *slot[3];
+	struct gmig_stats stats;
+
+	start(2);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(frame_take(rig.gmig->frames, &want, &slot[i]), 0);
+	for (int i = 0; i < 3; i++) {
+		uint8_t *at = slot[i]->hva + 100 * GMIG_PAGE_BYTES;
+		struct uffdio_poison poison = {.range = {(uintptr_t)at, GMIG_PAGE_BYTES}};
+
+		memset(slot[i]->hva, 7, GMIG_BLOCK_BYTES);
+		slot[i]->clean = false;
+		if (i) {
+			ck_assert_int_eq(madvise(at, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
+			ck_assert_int_eq(
+			    sys.ioctl(frame_uffd(rig.gmig->frames), UFFDIO_POISON, &poison), 0);
+		}
+		frame_give(rig.gmig->frames, slot[i]);
+	}
+	atomic_store(&no_memory, 1);
+	ck_assert_uint_eq(*rig_page(&rig, 5), 0);
+	atomic_store(&no_memory, 0);
+	ck_assert_uint_eq(resident(0), GMIG_BLOCK_BYTES);
+	assert_sizes(GMIG_BLOCK_BYTES, 0);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.quarantine_bytes[0], 2 * GMIG_PAGE_BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- Without memory --------------------------------------------------------------------------- */
+
+static void *touch_first_page(void *arg)
+{
+	(void)arg;
+	rig_write_page(&rig, 0);
+	return NULL;
+}
+
+START_TEST(first_touch_without_memory_sleeps_and_does_not_flood_the_log)
+{
+	pthread_t thread;
+
+	start(2);
+	atomic_store(&no_memory, 1);
+	atomic_store(&no_copy, 1);
+	ck_assert_int_eq(pthread_create(&thread, NULL, touch_first_page, NULL), 0);
+	while (atomic_load(&copies) < 20)
+		usleep(1000);
+	ck_assert_int_ge(atomic_load(&rig.warnings), 1);
+	ck_assert_int_le(atomic_load(&rig.warnings), 3);
+	/* One fault, though it was tried many times. */
+	ck_assert_uint_eq(atomic_load(&rig.gmig->faults), 1);
+	atomic_store(&no_memory, 0);
+	atomic_store(&no_copy, 0);
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(resident(0), GMIG_BLOCK_BYTES);
+	atomic_store(&rig.warnings, 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* ---- The reader of a claim -------------------------------------------------------------------- */
+
+static void inject(uint64_t page, int tid)
+{
+	message = (struct uffd_msg){.event = UFFD_EVENT_PAGEFAULT};
+	message.arg.pagefault.address = (uintptr_t)rig_page(&rig, page);
+	message.arg.pagefault.feat.ptid = (__u32)tid;
+	atomic_store(&injected, true);
+	while (atomic_load(&injected))
+		usleep(100);
+	engine_settle_faults(rig.gmig, 0);
+}
+
+static bool is_hole(unsigned int page)
+{
+	struct uffd_scan scan;
+
+	ck_assert_int_eq(uffd_scan(rig.gmig->sys, rig.gmig->pagemap, (void *)rig.ram, &scan), 0);
+	return !bits_get(&scan.present, page);
+}
+
+/* A page of a claimed block is out, or was never there: only for who reads it now is it filled. */
+START_TEST(hole_of_a_claimed_block_is_filled_for_its_reader_alone)
+{
+	struct claim claim = {.gmig = NULL, .to = 1, .memory = BOOKS_SLOT};
+	struct claim_result nothing = {.stall = NULL};
+	int tid = (int)syscall(SYS_gettid);
+	struct bits refused;
+
+	start(2);
+	atomic_store(&no_huge, 1);
+	rig_write_page(&rig, 0);
+	claim.gmig = rig.gmig;
+	claim.region = &rig.gmig->regions[0];
+	bits_fill(&claim.pages);
+	claim_take(&claim, &refused);
+	ck_assert(bits_empty(&refused));
+	ck_assert_int_eq(madvise((void *)rig_page(&rig, 9), GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
+	inject(9, tid); /* late: it does not read any more */
+	ck_assert(is_hole(9));
+	claim_read_begin(&claim);
+	inject(9, tid + 1); /* somebody else */
+	ck_assert(is_hole(9));
+	inject(9, tid);
+	ck_assert(!is_hole(9));
+	claim_read_end(&claim);
+	ck_assert_int_eq(madvise((void *)rig_page(&rig, 9), GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
+	inject(9, tid);
+	ck_assert(is_hole(9));
+	bits_set(&nothing.gone, 9);
+	bits_clear_range(&claim.pages, 9, 1);
+	claim_settle(&claim, &nothing);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(threads_beyond_64_are_known)
+{
+	start(2);
+	for (int tid = 1; tid <= 300; tid++)
+		ck_assert_int_eq(gmig_name_vcpu_thread(rig.gmig, 0, tid), 0);
+	inject(0, 300);
+	ck_assert_uint_eq(atomic_load(&rig.gmig->faults_known_thread), 1);
+	inject(0, 301);
+	ck_assert_uint_eq(atomic_load(&rig.gmig->faults_known_thread), 1);
+	rig_destroy(&rig);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("first_touch");
+	TCase *tcase = tcase_create("faults");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, first_touch_without_a_near_huge_page_takes_near_small_ones);
+	tcase_add_test(tcase, first_touches_with_huge_pages_off_do_not_try_each_time);
+	tcase_add_test(tcase, first_touch_on_a_node_without_memory_takes_the_next_one);
+	tcase_add_loop_test(tcase, first_touch_that_came_in_partly_is_counted_once, 0, 6);
+	tcase_add_test(tcase, first_touch_gets_no_broken_frame_and_kills_nobody);
+	tcase_add_test(tcase, first_touch_without_memory_sleeps_and_does_not_flood_the_log);
+	tcase_add_test(tcase, hole_of_a_claimed_block_is_filled_for_its_reader_alone);
+	tcase_add_test(tcase, threads_beyond_64_are_known);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}
