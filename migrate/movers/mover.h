@@ -32,8 +32,9 @@ struct mover_job {
 	struct hist blackout_read, blackout_write, stall;
 	atomic_ullong thp_split;  /* blocks that were huge before and are not any more */
 	atomic_ullong thp_joined; /* blocks that became huge */
-	uint64_t extra_bytes_max; /* memory that it may use beside what is moved; from begin */
-	atomic_size_t ahead;	  /* blocks that no worker has begun */
+	/* Memory that it may use beside what is moved; set by begin, read by any thread. */
+	atomic_ullong extra_bytes_max;
+	atomic_size_t ahead; /* blocks that no worker has begun */
 	/*
 	 * Pages that moved before their blocks' turn, since they are part of a page that is larger than a block. The
 	 * job pays for them, and counts them as moved when it comes to their blocks.
