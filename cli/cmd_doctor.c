@@ -28,8 +28,9 @@ static void print_report(const json_t *report)
 		if (json_object_get(check, "todo"))
 			printf("%20s -> %s\n", "", cli_text(check, "todo"));
 	}
-	puts(json_is_true(json_object_get(report, "ok")) ? "migration works here"
-							 : "migration does not work here");
+	puts(json_is_true(json_object_get(report, "ok"))
+		 ? "migration works here"
+		 : "migration of gmig-vmm's guests does not work here");
 }
 
 int cmd_doctor(int argc, char **argv)

@@ -134,7 +134,8 @@ static void check_kernel_faults(const struct doctor_host *host, struct finding *
 	    features->kernel_fault);
 	if (features->kernel == GMIG_FEATURE_UNSAFE)
 		advise(finding, "boot a kernel that has the fix; gmig-vmm keeps migration off here "
-				"unless it is started with --unsafe-kernel");
+				"unless it is started with --unsafe-kernel (gmig migrate pid:N "
+				"does not use UFFDIO_MOVE)");
 	else
 		advise(finding,
 		       "update the kernel, or look in its changelog whether it has the fix");
