@@ -29,6 +29,16 @@ static int real_unmap(void *memory, size_t bytes)
 	return munmap(memory, bytes) ? -errno : 0;
 }
 
+static int real_protect(void *memory, size_t bytes, int protection)
+{
+	return mprotect(memory, bytes, protection) ? -errno : 0;
+}
+
+static int real_lock(void *memory, size_t bytes, bool on)
+{
+	return (on ? mlock2(memory, bytes, MLOCK_ONFAULT) : munlock(memory, bytes)) ? -errno : 0;
+}
+
 static int real_advise(void *memory, size_t bytes, int advice)
 {
 	return madvise(memory, bytes, advice) ? -errno : 0;
@@ -205,6 +215,8 @@ static int real_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_
 const struct gmig_sys gmig_sys_real = {
     .map = real_map,
     .unmap = real_unmap,
+    .protect = real_protect,
+    .lock = real_lock,
     .advise = real_advise,
     .prefer_node = real_prefer_node,
     .set_policy = real_set_policy,
@@ -245,6 +257,33 @@ int gmig_sys_discard(const struct gmig_sys *sys, void *memory, size_t bytes)
 	return ret == -EINVAL ? sys->advise(memory, bytes, MADV_DONTNEED_LOCKED) : ret;
 }
 
+/* The advice is refused for locked memory (mm/madvise.c: can_madv_lru_vma()), and does nothing to empty memory. */
+static bool is_locked(const struct gmig_sys *sys, void *empty)
+{
+	return sys->advise(empty, GMIG_PAGE_BYTES, MADV_COLD) == -EINVAL;
+}
+
+/* Empty memory without access: give it access, and leave it empty. */
+static int open_empty(const struct gmig_sys *sys, void *memory, size_t bytes)
+{
+	bool locked = is_locked(sys, memory);
+	int ret = locked ? sys->lock(memory, bytes, false) : 0;
+
+	if (!ret)
+		ret = sys->protect(memory, bytes, PROT_READ | PROT_WRITE);
+	if (!ret && locked)
+		ret = sys->lock(memory, bytes, true);
+	return ret;
+}
+
+int gmig_sys_map_empty(const struct gmig_sys *sys, size_t bytes, void *fixed)
+{
+	void *memory;
+	int ret = sys->map(bytes, PROT_NONE, fixed, &memory);
+
+	return ret ? ret : open_empty(sys, memory, bytes);
+}
+
 int gmig_sys_map_aligned(const struct gmig_sys *sys, size_t bytes, void **reserved, void **aligned)
 {
 	void *base, *start;
@@ -253,11 +292,12 @@ int gmig_sys_map_aligned(const struct gmig_sys *sys, size_t bytes, void **reserv
 	if (ret)
 		return ret;
 	start = (void *)(((uintptr_t)base + GMIG_BLOCK_BYTES) & ~(GMIG_BLOCK_BYTES - 1));
-	ret = sys->map(bytes, PROT_READ | PROT_WRITE, start, aligned);
+	ret = open_empty(sys, start, bytes);
 	if (ret) {
 		sys->unmap(base, bytes + GMIG_SYS_GUARD_BYTES);
 		return ret;
 	}
 	*reserved = base;
+	*aligned = start;
 	return 0;
 }

@@ -24,6 +24,9 @@ struct room;	    /* room.h */
 struct gmig_sys {
 	int (*map)(size_t bytes, int protection, void *fixed, void **out);
 	int (*unmap)(void *memory, size_t bytes);
+	int (*protect)(void *memory, size_t bytes, int protection);
+	/* mlock2(2) for what is touched from now on, and what is there; or munlock(2). */
+	int (*lock)(void *memory, size_t bytes, bool on);
 	int (*advise)(void *memory, size_t bytes, int advice);
 	/* MPOL_PREFERRED for one node; < 0: back to the default policy. */
 	int (*prefer_node)(void *memory, size_t bytes, int node);
@@ -61,6 +64,12 @@ extern const struct gmig_sys gmig_sys_real;
 
 /* gmig_probe_features() through a table of one's own. */
 int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *features);
+
+/*
+ * Map `bytes` of private anonymous memory in place of what is at `fixed`: empty, even where mlockall(2) has the kernel
+ * fill each new mapping at once; what is touched later is locked then, as was asked for.
+ */
+int gmig_sys_map_empty(const struct gmig_sys *sys, size_t bytes, void *fixed);
 
 /* Private anonymous memory back to the kernel, mlock()ed or not. -EINVAL: before Linux 5.18 not when mlock()ed. */
 int gmig_sys_discard(const struct gmig_sys *sys, void *memory, size_t bytes);
@@ -143,6 +152,9 @@ struct pm_scan_arg {
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
 #endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24

@@ -66,6 +66,7 @@ static int clean_frame(const struct hole *hole, unsigned int node, struct slot *
 	int ret = frame_take(frames, &want, out);
 
 	want.clean = false;
+	want.pooled = true;
 	for (unsigned int i = 0; ret && i < BROKEN_TRIES; i++) {
 		int used = frame_take(frames, &want, out);
 
@@ -97,7 +98,7 @@ static int move_in(struct hole *hole, struct slot *slot)
 				 slot->hva, GMIG_BLOCK_BYTES, false};
 	unsigned int pages;
 	size_t done;
-	int ret = uffd_move(gmig->sys, &move, &done);
+	int ret = frame_move(gmig->frames, slot, &move, &done);
 
 	pages = (unsigned int)(done / GMIG_PAGE_BYTES);
 	bits_clear_range(&slot->have, 0, pages);

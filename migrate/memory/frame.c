@@ -227,6 +227,8 @@ static int take_once(struct frames *frames, const struct frame_want *want, struc
 		*out = steal(frames, want);
 	if (*out)
 		return 0;
+	if (want->pooled)
+		return -ENOMEM;
 	ret = pool_grow(frames, pool, want, out);
 	if (ret && want->clean) {
 		*out = steal(frames, want);

@@ -31,6 +31,7 @@
 
 struct frames;
 struct pool;
+struct uffd_move; /* core/uffd.h */
 
 struct slot {
 	struct pool *pool;
@@ -70,9 +71,10 @@ int frame_uffd(const struct frames *frames);
 struct frame_want {
 	unsigned int node, worker;
 	bool huge;
-	bool clean; /* never used: fresh from the kernel, reads as zeros */
-	enum policy_use
-	    use; /* MOVE: may wait up to 40 ms for what others hold; TOUCH: never waits, nor reclaims */
+	bool clean;  /* never used: fresh from the kernel, reads as zeros */
+	bool pooled; /* what the pools have, and nothing new */
+	/* MOVE: may wait up to 40 ms for what others hold; TOUCH: never waits, nor reclaims */
+	enum policy_use use;
 	struct bits need; /* small: these pages; huge: ignored */
 };
 
@@ -90,6 +92,9 @@ void frame_give(struct frames *frames, struct slot *slot);
 void frame_drop(struct frames *frames, struct slot *slot);
 /* Fake nodes: the memory of a taken slot lies on `node` now. */
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node);
+/* uffd_move() into a taken slot, or out of it; mlock()ed memory, too. -EPERM, -ENOMEM: RLIMIT_MEMLOCK. */
+int frame_move(struct frames *frames, struct slot *slot, const struct uffd_move *move,
+	       size_t *done);
 /* Can this page of a taken slot be touched? */
 bool frame_page_works(const struct slot *slot, unsigned int page);
 

@@ -255,13 +255,30 @@ void slot_release(struct frames *frames, struct slot *slot)
 
 int slot_renew(struct frames *frames, struct slot *slot)
 {
-	void *memory;
-	int ret = frames->sys->map(GMIG_BLOCK_BYTES, PROT_READ | PROT_WRITE, slot->hva, &memory);
+	int ret = gmig_sys_map_empty(frames->sys, GMIG_BLOCK_BYTES, slot->hva);
 
 	if (!ret)
-		ret = memory_prepare(frames, slot->pool, memory, GMIG_BLOCK_BYTES);
+		ret = memory_prepare(frames, slot->pool, slot->hva, GMIG_BLOCK_BYTES);
 	if (!ret)
 		slot->split = false;
+	return ret;
+}
+
+/*
+ * UFFDIO_MOVE wants both sides mlock()ed or neither (mm/userfaultfd.c: validate_move_areas()), and says EINVAL. Which
+ * regions are, and when, is their owner's affair: the slot, which is ours alone, follows.
+ */
+int frame_move(struct frames *frames, struct slot *slot, const struct uffd_move *move, size_t *done)
+{
+	int ret = uffd_move(frames->sys, move, done);
+
+	for (int lock = 1; ret == -EINVAL && !*done && lock >= 0; lock--) {
+		int refused = frames->sys->lock(slot->hva, GMIG_BLOCK_BYTES, lock);
+
+		if (refused)
+			return refused;
+		ret = uffd_move(frames->sys, move, done);
+	}
 	return ret;
 }
 

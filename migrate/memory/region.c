@@ -219,7 +219,7 @@ static int ram_scan(struct gmig *gmig, const struct region *region, uint64_t blo
 
 static int ram_discard(struct gmig *gmig, const struct region *region, uint64_t gfn, uint64_t pages)
 {
-	return gmig->sys->advise(region_hva(region, gfn), pages * GMIG_PAGE_BYTES, MADV_DONTNEED);
+	return gmig_sys_discard(gmig->sys, region_hva(region, gfn), pages * GMIG_PAGE_BYTES);
 }
 
 static int ram_query(struct gmig *gmig, const struct region *region, size_t count,

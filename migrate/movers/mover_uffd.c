@@ -107,11 +107,12 @@ static int copy_error(const struct run *run, unsigned int page)
 
 /* ---- The four moves; each returns the number of pages that moved and -errno in *error ------ */
 
-static unsigned int pages_move(const struct run *run, const struct uffd_move *move, int *error)
+static unsigned int pages_move(const struct run *run, struct slot *slot,
+			       const struct uffd_move *move, int *error)
 {
 	size_t done;
 
-	*error = uffd_move(run->request->gmig->sys, move, &done);
+	*error = frame_move(run->request->gmig->frames, slot, move, &done);
 	return (unsigned int)(done / GMIG_PAGE_BYTES);
 }
 
@@ -120,7 +121,7 @@ static unsigned int unmap(const struct run *run, int *error)
 	struct slot *source = run->request->source;
 	struct uffd_move move = {frame_uffd(run->request->gmig->frames), run_at(run, source),
 				 run_region(run), run->count * GMIG_PAGE_BYTES, false};
-	unsigned int done = pages_move(run, &move, error);
+	unsigned int done = pages_move(run, source, &move, error);
 
 	bits_set_range(&source->have, run->first, done);
 	source->split |= done && done < run->count;
@@ -135,7 +136,7 @@ static unsigned int map(const struct run *run, struct slot *slot, unsigned int f
 	struct uffd_move move = {run->uffd,
 				 region_hva(run->request->region, run->request->block_gfn + first),
 				 slot->hva + at, count * GMIG_PAGE_BYTES, true};
-	unsigned int done = pages_move(run, &move, error);
+	unsigned int done = pages_move(run, slot, &move, error);
 
 	bits_clear_range(&slot->have, first, done);
 	slot->split |= done && done < count;

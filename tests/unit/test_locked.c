@@ -1,0 +1,133 @@
+/* Guests whose memory is mlock()ed, by their VMM or by mlockall(2): frames follow. */
+#include "rig.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define BYTES (16ull << 20)
+
+static struct rig rig;
+
+static void create(bool small, bool untouched)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = small, .untouched = untouched};
+
+	rig_create(&rig, &options);
+}
+
+static void move_all(unsigned int from, unsigned int to)
+{
+	struct gmig_job_spec spec = rig_spec(from, to);
+	struct gmig_job_info info;
+
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_msg(info.moved_bytes == BYTES && !info.remaining_bytes, "%llu moved, errno %d",
+		      (unsigned long long)info.moved_bytes, info.remaining[0].error);
+}
+
+static void finish(void)
+{
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+
+static long locked_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[128];
+	long kib = -1;
+
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmLck: %ld kB", &kib) == 1)
+			break;
+	fclose(file);
+	return kib;
+}
+
+static long resident_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	ck_assert_int_eq(fscanf(file, "%*s %ld", &pages), 1);
+	fclose(file);
+	return pages * 4096;
+}
+
+START_TEST(region_that_is_locked_moves_and_stays_locked)
+{
+	create(_i & 1, false);
+	if (_i & 2) /* frames from before it was locked */
+		move_all(0, 1), move_all(1, 0);
+	ck_assert_int_eq(mlock((void *)rig.ram, BYTES), 0);
+	move_all(0, 1);
+	move_all(1, 0);
+	ck_assert_int_ge(locked_kib(), (long)(BYTES >> 10));
+	ck_assert_int_eq(munlock((void *)rig.ram, BYTES), 0);
+	move_all(0, 1);
+	finish();
+}
+END_TEST
+
+START_TEST(memory_locked_from_the_start_is_not_filled_at_once)
+{
+	ck_assert_int_eq(mlockall(MCL_FUTURE), 0);
+	create(_i, true);
+	ck_assert_int_lt(resident_bytes(), (long)BYTES);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		rig_write_page(&rig, page);
+	ck_assert_int_ge(locked_kib(), (long)(BYTES >> 10));
+	move_all(0, 1);
+	move_all(1, 0);
+	/* Nor are the pools. */
+	ck_assert_int_lt(resident_bytes(), (long)(4 * BYTES));
+	finish();
+}
+END_TEST
+
+START_TEST(memory_locked_all_at_once_later_moves)
+{
+	create(_i, false);
+	move_all(0, 1);
+	ck_assert_int_eq(mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT), 0);
+	move_all(1, 0);
+	ck_assert_int_eq(munlockall(), 0);
+	move_all(0, 1);
+	finish();
+}
+END_TEST
+
+static bool may_lock(void)
+{
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	size_t bytes = 64 * BYTES;
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	bool may;
+
+	setrlimit(RLIMIT_MEMLOCK, &none);
+	may = memory != MAP_FAILED && !mlock2(memory, bytes, MLOCK_ONFAULT);
+	if (memory != MAP_FAILED)
+		munmap(memory, bytes);
+	return may;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("locked");
+	TCase *tcase = tcase_create("mlock");
+
+	if (!may_lock()) {
+		printf("skipped: RLIMIT_MEMLOCK is too low, and this is not root\n");
+		return 77;
+	}
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, region_that_is_locked_moves_and_stays_locked, 0, 4);
+	tcase_add_loop_test(tcase, memory_locked_from_the_start_is_not_filled_at_once, 0, 2);
+	tcase_add_loop_test(tcase, memory_locked_all_at_once_later_moves, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}
