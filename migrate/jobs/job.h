@@ -90,6 +90,8 @@ static inline bool job_is_over(enum gmig_job_state state)
 {
 	return state >= GMIG_JOB_COMPLETED;
 }
+/* Frees what gmig_job_put() frees at the end; for a job that never ran. */
+void job_free(struct gmig_job *job);
 /* For those who ask between blocks; arg: the job. */
 bool job_is_cancelled(void *arg);
 

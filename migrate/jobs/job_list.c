@@ -30,25 +30,6 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	return ret;
 }
 
-/* Needs no memory: the last handle may outlive it. */
-static void job_free(struct gmig_job *job)
-{
-	gmig_topology_put(job->work.topology);
-	workset_free(&job->set);
-	free(job->ranges);
-	status_destroy(job->status);
-	trace_destroy(job->trace);
-	pthread_cond_destroy(&job->changed);
-	pthread_mutex_destroy(&job->lock);
-	free(job);
-}
-
-void gmig_job_put(struct gmig_job *job)
-{
-	if (job && atomic_fetch_sub(&job->refs, 1) == 1)
-		job_free(job);
-}
-
 static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_job **out, struct gmig_error *err)
 {

@@ -1,6 +1,7 @@
 #include "job.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define ADMIT_LOOK_NS 1000000000ull /* who waits longer looks whether it is still worth it */
 
@@ -148,4 +149,25 @@ void gmig_job_wait(struct gmig_job *job)
 	while (!job_is_over(job->state))
 		pthread_cond_wait(&job->changed, &job->lock);
 	pthread_mutex_unlock(&job->lock);
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+/* Needs no memory: the last handle may outlive it. */
+void job_free(struct gmig_job *job)
+{
+	gmig_topology_put(job->work.topology);
+	workset_free(&job->set);
+	free(job->ranges);
+	status_destroy(job->status);
+	trace_destroy(job->trace);
+	pthread_cond_destroy(&job->changed);
+	pthread_mutex_destroy(&job->lock);
+	free(job);
+}
+
+void gmig_job_put(struct gmig_job *job)
+{
+	if (job && atomic_fetch_sub(&job->refs, 1) == 1)
+		job_free(job);
 }

@@ -11,7 +11,7 @@
 #define BLOCKS	   4096u
 #define PAGES	   (BLOCKS * GMIG_BLOCK_PAGES)
 #define NOWHERE	   GMIG_NO_NODE
-#define PAGE(b, i) ((b)*GMIG_BLOCK_PAGES + (i))
+#define PAGE(b, i) (GMIG_BLOCK_PAGES * (b) + (i))
 
 /* ---- The memory --------------------------------------------------------------------------------- */
 
