@@ -111,8 +111,8 @@ struct process_run {
 #define PROCESS_RUNS 128
 
 /*
- * Runs of mapping from *at on, in the order of addresses and without the holes; *at moves to where
- * the next call goes on, end at the latest. Without PAGEMAP_SCAN it is one run, a guess. How many,
+ * Runs of mapping from *at on, in the order of addresses and without the holes, of the next 16 MiB at
+ * most; *at moves to where the next call goes on, end at the latest. Without PAGEMAP_SCAN it is one run, a guess. How many,
  * or -errno.
  */
 int process_scan(const struct process *process, const struct process_mapping *mapping, uint64_t *at,

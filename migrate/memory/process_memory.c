@@ -131,6 +131,8 @@ static int scan_mapping(struct window *window, const struct process_mapping *map
 			return found;
 		for (int i = 0; i < found; i++)
 			add_run(window, mapping, &runs[i]);
+		if (window->count == WINDOW_UNITS && at < window->end)
+			window->end = at;
 	}
 	return 0;
 }

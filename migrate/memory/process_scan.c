@@ -8,6 +8,8 @@
 
 #define HUGE_BYTES (MOVEPAGES_HUGE_PAGES * MOVEPAGES_PAGE_BYTES)
 #define ASK_PAGES  4096
+/* One scan: what is found behind what the caller has room for would be scanned again. */
+#define SCAN_BYTES (16ull << 20)
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
@@ -27,6 +29,14 @@ static struct process_run run_of(const struct process_mapping *mapping,
 	};
 }
 
+/* Whole pages, however large. */
+static uint64_t scan_end(const struct process_mapping *mapping, uint64_t at, uint64_t end)
+{
+	uint64_t step = mapping->page_bytes > SCAN_BYTES ? mapping->page_bytes : SCAN_BYTES;
+
+	return end - at > step ? at - at % step + step : end;
+}
+
 int process_scan(const struct process *process, const struct process_mapping *mapping, uint64_t *at,
 		 uint64_t end, struct process_run runs[PROCESS_RUNS])
 {
@@ -34,7 +44,7 @@ int process_scan(const struct process *process, const struct process_mapping *ma
 	struct pm_scan_arg arg = {
 	    .size = sizeof(arg),
 	    .start = *at,
-	    .end = end,
+	    .end = scan_end(mapping, *at, end),
 	    .vec = (uintptr_t)regions,
 	    .vec_len = PROCESS_RUNS,
 	    .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
@@ -53,10 +63,10 @@ int process_scan(const struct process *process, const struct process_mapping *ma
 	for (int i = 0; i < found; i++)
 		runs[i] = run_of(mapping, &regions[i]);
 	/* Nothing found, or a kernel that does not say how far it came. */
-	if (arg.walk_end > *at && arg.walk_end < end)
+	if (arg.walk_end > *at && arg.walk_end < arg.end)
 		*at = arg.walk_end;
 	else
-		*at = end;
+		*at = arg.end;
 	return found;
 }
 

@@ -169,14 +169,12 @@ static void take_page(struct mover_ticket *ticket, unsigned int page, int node, 
 {
 	if (node == (int)ticket->to)
 		bits_set(&ticket->moved, page);
-	else if (node < 0 && ticket->claim.gmig)
-		ticket->error[page] = -EAGAIN;
-	else if (node < 0)
-		bits_set(&ticket->gone, page);
 	else if (node == (int)ticket->from)
 		ticket->error[page] = (int16_t)(why < 0 ? why : -EBUSY);
+	else if (node < 0 && !ticket->claim.gmig)
+		bits_set(&ticket->gone, page);
 	else
-		ticket->error[page] = -EAGAIN; /* moved by others: the job looks for it */
+		ticket->error[page] = -EAGAIN; /* or moved by others: the job looks for it */
 }
 
 struct whole {

@@ -2,7 +2,7 @@
 
 struct gmig_sys fake_sys;
 bool fake_no_pidfd, fake_no_scan;
-uint64_t fake_ns, fake_ns_a_page;
+uint64_t fake_ns, fake_ns_a_page, fake_scanned;
 static int fake_alive = -1; /* an eventfd: readable once the process has ended */
 
 static int fake_pidfd_open(pid_t pid)
@@ -51,6 +51,7 @@ static int fake_ioctl(int fd, unsigned long request, void *argument)
 			       ? fake_categories((at - FAKE_START) / FAKE_PAGE_BYTES)
 			       : 0;
 
+		fake_scanned++;
 		arg->walk_end = at + FAKE_PAGE_BYTES;
 		if (!is)
 			continue;

@@ -18,6 +18,7 @@ extern struct gmig_sys fake_sys;
 extern bool fake_no_pidfd;		 /* as on Linux before 5.3 */
 extern bool fake_no_scan;		 /* as on Linux before 6.7 */
 extern uint64_t fake_ns, fake_ns_a_page; /* the clock; what moving a page costs */
+extern uint64_t fake_scanned;		 /* pages that PAGEMAP_SCAN has walked over */
 
 /* What fake_sys does: the clock, and move_pages(2) that takes fake_ns_a_page. */
 uint64_t fake_clock(void);

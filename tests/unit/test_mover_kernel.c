@@ -1,5 +1,6 @@
 /* Jobs on another process's memory, carried out by the kernel: here one that fails as Linux does. */
 #include "../../migrate/core/topology.h"
+#include "../../migrate/memory/process_memory.h"
 #include "../../migrate/movers/mover.h"
 #include "fake_process.h"
 
@@ -253,6 +254,32 @@ START_TEST(job_with_threads_moves_each_page_once)
 }
 END_TEST
 
+static int count_pages(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	(void)gfn;
+	*(uint64_t *)arg += entry->state == SHADOW_PRESENT;
+	return 0;
+}
+
+START_TEST(walk_scans_each_page_once)
+{
+	struct memory_range *ranges;
+	uint64_t pages = 0;
+	size_t count;
+
+	ck_assert_int_eq(open_process(false), 0);
+	ck_assert_int_eq(process_ops.ranges(&process->memory, &to_1, &ranges, &count), 0);
+	ck_assert_uint_eq(count, 1);
+	fake_scanned = 0;
+	ck_assert_int_eq(
+	    process_ops.walk(&process->memory, ranges[0].gfn, ranges[0].pages, count_pages, &pages),
+	    0);
+	ck_assert_uint_eq(pages, FAKE_PAGES);
+	ck_assert_uint_le(fake_scanned, FAKE_PAGES + FAKE_PAGES / 10);
+	free(ranges);
+}
+END_TEST
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 static unsigned long longest_call;
@@ -463,6 +490,7 @@ int main(void)
 	tcase_add_test(moves, job_full_node_ends_with_enomem);
 	tcase_add_test(moves, job_swaps_two_nodes);
 	tcase_add_test(moves, job_with_threads_moves_each_page_once);
+	tcase_add_test(moves, walk_scans_each_page_once);
 	tcase_add_test(moves, calls_on_a_slow_host_are_short);
 	suite_add_tcase(suite, moves);
 	tcase_add_checked_fixture(ends, setup, teardown);
