@@ -87,6 +87,140 @@ START_TEST(migration_in_a_full_memory_cgroup_kills_nobody)
 }
 END_TEST
 
+/* ---- Many at once ------------------------------------------------------------------------------ */
+
+#define VNODES	    16
+#define VNODE_BYTES (8ull << 20)
+#define VNODE_PAGES (VNODE_BYTES / GMIG_PAGE_BYTES)
+#define ALL_JOBS    4
+#define ROUNDS	    6
+#define WRITERS	    4
+#define BATCH_BYTES (16ull << 20)
+
+/* Word 0 of each page counts, word 1 is its negative. */
+struct many {
+	struct gmig *gmig;
+	_Atomic uint64_t *ram[VNODES];
+	atomic_bool stop;
+	atomic_ullong errors;
+};
+
+struct writer {
+	struct many *many;
+	unsigned int index;
+	pthread_t thread;
+};
+
+static void *write_all(void *arg)
+{
+	struct writer *writer = arg;
+	struct many *many = writer->many;
+
+	while (!atomic_load(&many->stop))
+		for (unsigned int v = writer->index; v < VNODES; v += WRITERS)
+			for (uint64_t page = 0; page < VNODE_PAGES; page++) {
+				_Atomic uint64_t *words = many->ram[v] + page * RIG_WORDS;
+				uint64_t value = atomic_load(&words[0]);
+
+				if (atomic_load(&words[1]) != ~value)
+					atomic_fetch_add(&many->errors, 1);
+				atomic_store(&words[0], value + 1);
+				atomic_store(&words[1], ~(value + 1));
+			}
+	return NULL;
+}
+
+static void many_create(struct many *many, const struct gmig_options *options)
+{
+	struct gmig_error err;
+
+	ck_assert_msg(!gmig_create(options, &many->gmig, &err), "%s", err.text);
+	for (unsigned int v = 0; v < VNODES; v++) {
+		struct gmig_region_spec spec = {
+		    .vnode = v, .host_node = v % 2, .gpa = v * VNODE_BYTES, .bytes = VNODE_BYTES};
+		void *ram;
+
+		ck_assert_msg(!gmig_region_add(many->gmig, &spec, &ram, &err), "%s", err.text);
+		many->ram[v] = ram;
+		for (uint64_t page = 0; page < VNODE_PAGES; page++)
+			atomic_store(&many->ram[v][page * RIG_WORDS + 1], ~0ull);
+	}
+}
+
+/* Each job swaps the two nodes of a quarter of the vnodes. */
+static void many_round(struct many *many, enum gmig_frames frames)
+{
+	struct gmig_job_spec spec = {.from = {0, 1},
+				     .to = {1, 0},
+				     .from_count = 2,
+				     .to_count = 2,
+				     .threads = 16,
+				     .frames = frames};
+	struct gmig_job *jobs[ALL_JOBS];
+	struct gmig_error err;
+
+	for (unsigned int i = 0; i < ALL_JOBS; i++) {
+		spec.vnodes = 0x1111ull << i;
+		ck_assert_msg(!gmig_job_start(many->gmig, &spec, &jobs[i], &err), "%s", err.text);
+	}
+	for (unsigned int i = 0; i < ALL_JOBS; i++) {
+		struct gmig_job_info info;
+
+		gmig_job_wait(jobs[i]);
+		gmig_job_info(jobs[i], &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		gmig_job_put(jobs[i]);
+	}
+}
+
+static void many_run(void)
+{
+	struct gmig_options options = {.unsafe_kernel = true};
+	struct many many = {.gmig = NULL};
+	struct writer writers[WRITERS];
+	struct gmig_check check;
+	struct gmig_error err;
+
+	ck_assert(group_enter(&group));
+	ck_assert_int_eq(gmig_topology_create(2, &options.topology, &err), 0);
+	many_create(&many, &options);
+	for (unsigned int i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){.many = &many, .index = i};
+		ck_assert(!pthread_create(&writers[i].thread, NULL, write_all, &writers[i]));
+	}
+	ck_assert(group_limit(&group, BATCH_BYTES));
+	for (int i = 0; i < ROUNDS; i++) {
+		many_round(&many, i & 1 ? GMIG_FRAMES_FRESH : GMIG_FRAMES_AUTO);
+		ck_assert_int_eq(gmig_check(many.gmig, &check, &err), 0);
+		for (unsigned int k = 0; k < GMIG_INVARIANTS; k++)
+			ck_assert_msg(!check.breach[k], "I%u: %s", k + 1, check.detail[k]);
+	}
+	atomic_store(&many.stop, true);
+	for (unsigned int i = 0; i < WRITERS; i++)
+		pthread_join(writers[i].thread, NULL);
+	ck_assert_uint_eq(atomic_load(&many.errors), 0);
+	gmig_destroy(many.gmig);
+	gmig_topology_put(options.topology);
+}
+
+START_TEST(many_jobs_threads_and_vnodes_in_a_full_memory_cgroup_lose_nothing)
+{
+	int status;
+	pid_t pid;
+
+	ck_assert(group_make(&group));
+	pid = fork();
+	if (!pid) {
+		many_run();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	group_remove(&group);
+	ck_assert_msg(!WIFSIGNALED(status), "killed by signal %d", WTERMSIG(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("limit");
@@ -101,6 +235,7 @@ int main(void)
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, migration_in_a_full_memory_cgroup_kills_nobody, 0,
 			    sizeof(cells) / sizeof(cells[0]));
+	tcase_add_test(tcase, many_jobs_threads_and_vnodes_in_a_full_memory_cgroup_lose_nothing);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

@@ -63,6 +63,7 @@ uint64_t rig_check_all(const struct rig *rig)
 void rig_create(struct rig *rig, const struct rig_options *options)
 {
 	struct gmig_options engine = {.small_pages = options->small_pages,
+				      .extra_bytes_max = options->extra_bytes_max,
 				      .unsafe_kernel = true, /* nothing here is worth its care */
 				      .fatal = rig_fatal,
 				      .log = rig_log,

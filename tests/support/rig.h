@@ -53,9 +53,10 @@ struct rig {
 struct rig_options {
 	uint64_t bytes;
 	bool small_pages;
-	unsigned int nodes; /* fake; 0 = 2 */
-	bool real;	    /* the host's own nodes */
-	bool untouched;	    /* leave the memory NONE */
+	unsigned int nodes;	  /* fake; 0 = 2 */
+	bool real;		  /* the host's own nodes */
+	bool untouched;		  /* leave the memory NONE */
+	uint64_t extra_bytes_max; /* 0: the default */
 	const struct gmig_sys *sys;
 };
 
