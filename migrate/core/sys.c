@@ -36,7 +36,10 @@ static int real_protect(void *memory, size_t bytes, int protection)
 
 static int real_lock(void *memory, size_t bytes, bool on)
 {
-	return (on ? mlock2(memory, bytes, MLOCK_ONFAULT) : munlock(memory, bytes)) ? -errno : 0;
+	long ret = on ? syscall(SYS_mlock2, memory, bytes, MLOCK_ONFAULT)
+		      : syscall(SYS_munlock, memory, bytes);
+
+	return ret ? -errno : 0;
 }
 
 static int real_advise(void *memory, size_t bytes, int advice)

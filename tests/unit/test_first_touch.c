@@ -40,13 +40,13 @@ static int advise(void *memory, size_t bytes, int advice)
 
 /* Moves into the region do `part_pages` and then fail. */
 static atomic_int part_pages, no_copy, copies;
+static atomic_uintptr_t ram; /* once it is there */
 
 static int move_part(int fd, struct uffdio_move *move)
 {
 	struct uffdio_move part = *move;
-	uintptr_t ram = (uintptr_t)rig.ram;
 
-	if (move->dst - ram >= BYTES || !atomic_load(&part_pages))
+	if (move->dst - atomic_load(&ram) >= BYTES || !atomic_load(&part_pages))
 		return gmig_sys_real.ioctl(fd, UFFDIO_MOVE, move);
 	if (move->len < GMIG_BLOCK_BYTES) { /* it goes on where it stopped */
 		move->move = -EBUSY;
@@ -115,6 +115,7 @@ static void start(unsigned int nodes)
 	sys.read = receive;
 	sys.now_ns = now_ns;
 	rig_create(&rig, &options);
+	atomic_store(&ram, (uintptr_t)rig.ram);
 }
 
 static uint64_t resident(unsigned int node)

@@ -1,11 +1,22 @@
-/* Guests whose memory is mlock()ed, by their VMM or by mlockall(2): frames follow. */
+/*
+ * Guests whose memory is mlock()ed, by their VMM or by mlockall(2): frames follow. By system calls, since the sanitizers
+ * have functions of these names that do nothing.
+ */
 #include "rig.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define BYTES (16ull << 20)
+
+#ifdef GMIG_SANITIZED
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
 
 static struct rig rig;
 
@@ -47,6 +58,17 @@ static long locked_kib(void)
 	return kib;
 }
 
+static unsigned int pages_in_core(void)
+{
+	static unsigned char in_core[BYTES / GMIG_PAGE_BYTES];
+	unsigned int pages = 0;
+
+	ck_assert_int_eq(mincore((void *)rig.ram, BYTES, in_core), 0);
+	for (size_t i = 0; i < sizeof(in_core); i++)
+		pages += in_core[i] & 1;
+	return pages;
+}
+
 static long resident_bytes(void)
 {
 	FILE *file = fopen("/proc/self/statm", "r");
@@ -62,11 +84,11 @@ START_TEST(region_that_is_locked_moves_and_stays_locked)
 	create(_i & 1, false);
 	if (_i & 2) /* frames from before it was locked */
 		move_all(0, 1), move_all(1, 0);
-	ck_assert_int_eq(mlock((void *)rig.ram, BYTES), 0);
+	ck_assert_int_eq(syscall(SYS_mlock, rig.ram, BYTES), 0);
 	move_all(0, 1);
 	move_all(1, 0);
 	ck_assert_int_ge(locked_kib(), (long)(BYTES >> 10));
-	ck_assert_int_eq(munlock((void *)rig.ram, BYTES), 0);
+	ck_assert_int_eq(syscall(SYS_munlock, rig.ram, BYTES), 0);
 	move_all(0, 1);
 	finish();
 }
@@ -74,16 +96,20 @@ END_TEST
 
 START_TEST(memory_locked_from_the_start_is_not_filled_at_once)
 {
-	ck_assert_int_eq(mlockall(MCL_FUTURE), 0);
+	long before;
+
+	ck_assert_int_eq(syscall(SYS_mlockall, MCL_FUTURE), 0);
+	before = resident_bytes();
 	create(_i, true);
-	ck_assert_int_lt(resident_bytes(), (long)BYTES);
+	ck_assert_uint_eq(pages_in_core(), 0);
 	for (uint64_t page = 0; page < rig.pages; page++)
 		rig_write_page(&rig, page);
 	ck_assert_int_ge(locked_kib(), (long)(BYTES >> 10));
 	move_all(0, 1);
 	move_all(1, 0);
-	/* Nor are the pools. */
-	ck_assert_int_lt(resident_bytes(), (long)(4 * BYTES));
+	/* Nor are the pools: what there is more are stacks. A sanitizer's memory is locked, too. */
+	if (!SANITIZED)
+		ck_assert_int_lt(resident_bytes(), before + (long)(4 * BYTES));
 	finish();
 }
 END_TEST
@@ -92,9 +118,9 @@ START_TEST(memory_locked_all_at_once_later_moves)
 {
 	create(_i, false);
 	move_all(0, 1);
-	ck_assert_int_eq(mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT), 0);
+	ck_assert_int_eq(syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT), 0);
 	move_all(1, 0);
-	ck_assert_int_eq(munlockall(), 0);
+	ck_assert_int_eq(syscall(SYS_munlockall), 0);
 	move_all(0, 1);
 	finish();
 }
