@@ -60,8 +60,7 @@ enum fadt_field {
 #define SRAT_MEMORY    1
 #define SRAT_X2APIC    2
 
-/* A cursor over the buffer. Running over its end is remembered in `full` and checked once, at the
- * end. */
+/* A cursor over the buffer. `full` records an overflow, which is checked once, at the end. */
 struct acpi_out {
 	uint8_t *buffer;
 	size_t bytes, used;
@@ -222,7 +221,7 @@ static void put_madt(struct acpi_out *out, const struct acpi_input *input)
 	put8(out, 12);
 	put16(out, IO_APIC_ID);
 	put32(out, VMM_IOAPIC_GPA);
-	put32(out, 0); /* its first GSI */
+	put32(out, 0); /* first GSI */
 	put8(out, MADT_LAPIC_NMI);
 	put8(out, 6);
 	put8(out, 0xff); /* all processors */
@@ -247,8 +246,7 @@ static void put_srat_cpus(struct acpi_out *out, uint32_t node, uint64_t cpus,
 	}
 }
 
-/* A node without CPUs has memory entries only; one that is split around the hole has two of them.
- */
+/* A node without CPUs has memory entries only; a node that is split around the hole has two. */
 static void put_srat(struct acpi_out *out, const struct acpi_input *input)
 {
 	size_t start = table_begin(out, "SRAT", 3);

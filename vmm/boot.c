@@ -7,11 +7,11 @@
  *   0x9000 .. 0xf000  page tables: 4 GiB in 2 MiB pages, each at its own address
  *   0x20000 ..        command line
  *   0xe0000 ..        RSDP and ACPI tables
- *   0xffff0           where a PC's firmware starts: a few instructions that ask for a reset
- *   16 MiB ..         kernel: where its header prefers to be; init_size bytes are kept free there
+ *   0xffff0           where a PC's firmware starts: a few instructions that request a reset
+ *   16 MiB ..         kernel: at the address its header prefers, with init_size bytes reserved
  *   .. 3 GiB          initrd, as high as the kernel allows
  *
- * The kernel copies what it needs of the low part before it gives the rest out, and then brings
+ * The kernel copies what it needs of the low part before it uses that memory, and then sets up
  * page tables, GDT and stack of its own.
  */
 #include "boot.h"
@@ -45,7 +45,7 @@
 #define GDT_CODE64  0x00af9b000000ffffull /* selector 0x10 */
 #define GDT_DATA    0x00cf93000000ffffull /* selector 0x18 */
 
-/* What is to be loaded, checked against itself and against the size of low RAM. */
+/* What is to be loaded: consistent, and known to fit into low RAM. */
 struct boot_plan {
 	int kernel_fd, initrd_fd; /* initrd_fd -1: none */
 	struct bzimage image;
@@ -64,7 +64,7 @@ static void plan_close(struct boot_plan *plan)
 
 #define PLAN_CLEANUP __attribute__((cleanup(plan_close)))
 
-/* *fd and *bytes of a regular file with something in it. O_NONBLOCK: a FIFO must not hang us. */
+/* *fd and *bytes of a regular file that is not empty. O_NONBLOCK: opening a FIFO must not block. */
 static int file_open(const char *what, const char *path, int *fd, uint64_t *bytes,
 		     struct gmig_error *err)
 {
@@ -139,8 +139,8 @@ static uint64_t align_up(uint64_t value, uint64_t align)
 }
 
 /*
- * Where its header prefers to be, or, when the RAM ends before that and the kernel does not mind,
- * as low as may be. All sums stay far below 2^64: preferred_gpa < 2^52, init_bytes < 2^32.
+ * The address that the header prefers, or, if the RAM ends before it and the kernel is relocatable,
+ * the lowest possible one. All sums are far below 2^64: preferred_gpa < 2^52, init_bytes < 2^32.
  */
 static int kernel_place(const char *path, uint64_t low_end, struct boot_plan *plan,
 			struct gmig_error *err)
@@ -179,7 +179,7 @@ static int initrd_place(const char *path, uint64_t low_end, struct boot_plan *pl
 	    (unsigned long long)floor >> 20, (unsigned long long)end >> 20);
 }
 
-/* low_end: where the RAM that starts at 0 ends. plan_close() is right whatever this returns. */
+/* low_end: where the RAM that starts at 0 ends. plan_close() is correct after any result. */
 static int plan_make(const struct vmm_options *options, uint64_t low_end, struct boot_plan *plan,
 		     struct gmig_error *err)
 {
@@ -287,8 +287,8 @@ static int write_gdt(const struct bootram *ram)
 }
 
 /*
- * A hardware-reduced machine without EFI is restarted by Linux the way a PC without ACPI is: it
- * goes to real mode and jumps to F000:FFF0. Nothing but these instructions is there.
+ * Linux restarts a hardware-reduced machine without EFI like a PC without ACPI: it enters real mode
+ * and jumps to F000:FFF0. Only these instructions are there.
  */
 static int write_reset_vector(const struct bootram *ram)
 {

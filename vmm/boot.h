@@ -1,6 +1,7 @@
 /*
- * Boot of a Linux guest: bzImage loader, zero page, e820, initial page tables, and the register state of vCPU 0 (64-bit
- * entry of the boot protocol), ACPI tables. Runs once per (re)start on the main thread while no vCPU runs.
+ * Boot of a Linux guest: bzImage loader, zero page, e820, initial page tables, ACPI tables, and the
+ * register state of vCPU 0 (64-bit entry of the boot protocol). Runs on the main thread at each
+ * start and reset, while no vCPU runs.
  *
  * Source: Documentation/arch/x86/boot.rst; ACPI 6.5 for the tables.
  */
@@ -17,16 +18,17 @@ struct vmm_boot_entry {
 };
 
 /*
- * Read, check and place kernel, initrd, command line, zero page, GDT and page tables in guest RAM. Nothing in a file is
- * trusted. -ENOEXEC not a kernel (text says why: truncated, no boot sector, too old a protocol, no 64-bit entry, ELF and
- * what to give instead), -ENOMEM does not fit, -EIO.
+ * Read and check kernel and initrd, and place them in guest RAM with command line, zero page, GDT
+ * and page tables. Nothing in a file is trusted. -ENOEXEC: not a kernel (the text says why:
+ * truncated, no boot sector, protocol too old, no 64-bit entry, an ELF file and what to use
+ * instead); -ENOMEM: it does not fit; -EIO.
  */
 int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options,
 		  struct vmm_boot_entry *entry, struct gmig_error *err);
-/* Checks the files as far as that goes without a guest: called before anything starts. */
+/* Checks the files as far as possible without a guest; called before anything starts. */
 int vmm_boot_check(const struct vmm_options *options, struct gmig_error *err);
 
-/* RSDP and tables at VMM_ACPI_GPA; also buildable into a plain buffer for tests and iasl. */
+/* RSDP and tables at VMM_ACPI_GPA. They can also be built into a buffer, for tests and iasl. */
 struct acpi_input {
 	unsigned int cpus;
 	unsigned int node_count;
@@ -35,7 +37,8 @@ struct acpi_input {
 	const struct vmm_region *regions;
 	size_t region_count;
 };
-/* -ENOSPC: does not fit into bytes. *used: bytes written. Physical addresses assume buffer[0] is at base_gpa. */
+/* -ENOSPC: they do not fit. *used: bytes written. Physical addresses assume that buffer[0] is at
+ * base_gpa. */
 int acpi_build(const struct acpi_input *input, uint64_t base_gpa, uint8_t *buffer, size_t bytes,
 	       size_t *used);
 

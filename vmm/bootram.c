@@ -7,7 +7,7 @@
 /* pread(2) takes and returns a ssize_t and never does more than about 2 GiB at once. */
 #define READ_MAX_BYTES (64ull << 20)
 
-/* Host pointer of gpa, and in *bytes no more than the region has from there on. NULL: not RAM. */
+/* Host pointer of gpa; *bytes is limited to the rest of the region. NULL: not RAM. */
 static uint8_t *piece(const struct bootram *ram, uint64_t gpa, uint64_t *bytes)
 {
 	for (size_t i = 0; i < ram->count; i++) {
@@ -34,7 +34,7 @@ uint64_t bootram_run_end(const struct bootram *ram, uint64_t gpa)
 	return gpa;
 }
 
-/* Nothing is written unless all of it is RAM. */
+/* Writes nothing unless the whole range is RAM. */
 static bool is_ram(const struct bootram *ram, uint64_t gpa, uint64_t bytes)
 {
 	uint64_t end = bootram_run_end(ram, gpa);

@@ -13,14 +13,13 @@ struct bootram {
 	size_t count;
 };
 
-/* Where the RAM that starts at gpa without a gap ends; gpa itself when there is none. */
+/* Where the contiguous RAM that starts at gpa ends; gpa itself if there is none. */
 uint64_t bootram_run_end(const struct bootram *ram, uint64_t gpa);
 
 /* Each 0 or -EFAULT when gpa .. gpa+bytes is not all RAM. */
 int bootram_write(const struct bootram *ram, uint64_t gpa, const void *data, uint64_t bytes);
 int bootram_zero(const struct bootram *ram, uint64_t gpa, uint64_t bytes);
-/* bytes of fd from offset on. Also -ENODATA: the file is shorter than that by now; -errno of
- * pread(2). */
+/* Reads `bytes` of fd at offset. Also -ENODATA: the file has become shorter; -errno of pread(2). */
 int bootram_read(const struct bootram *ram, uint64_t gpa, int fd, uint64_t offset, uint64_t bytes);
 
 #endif

@@ -25,7 +25,7 @@ static bool overlaps(const struct vmm_io *io, uint64_t base, uint64_t bytes)
 	       io->base < base + bytes;
 }
 
-/* Somebody other than `self` at base? Caller holds the lock. */
+/* Does a range other than `self` overlap? Caller holds the lock. */
 static const struct vmm_io *occupant(const struct vmm_bus *bus, const struct vmm_io *self,
 				     uint64_t base, uint64_t bytes)
 {
@@ -124,7 +124,7 @@ bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsign
 		memset(data, 0xff, bytes);
 	if (!bus_find(bus, address, &io))
 		return false;
-	/* An access that runs over the range's end is nobody's: a device never sees an offset
+	/* An access beyond the end of the range is not passed on: a device never sees an offset
 	 * outside itself. */
 	if (bytes > io.bytes - (address - io.base))
 		return false;

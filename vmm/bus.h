@@ -1,4 +1,4 @@
-/* I/O ranges, by port or by address: who answers an access. Registering is in vmm.h. */
+/* I/O ranges, by port or by address, and their handlers. vmm.h has the calls that register them. */
 #ifndef VMM_BUS_H
 #define VMM_BUS_H
 
@@ -16,7 +16,7 @@ struct vmm_bus {
 
 void vmm_bus_init(struct vmm_bus *bus);
 void vmm_bus_destroy(struct vmm_bus *bus);
-/* One access; false: nobody there (reads were filled with ones). */
+/* One access. false: no range has it; a read gave all ones. */
 bool vmm_bus_access(struct vmm_bus *bus, uint64_t address, uint8_t *data, unsigned int bytes,
 		    bool write);
 

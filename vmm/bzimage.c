@@ -14,7 +14,7 @@
 #define LOWEST_LOAD_GPA	  0x100000ull
 #define LARGEST_ALIGN	  (1ull << 30)
 
-/* What people give by mistake, told apart by the first bytes. */
+/* Files that people pass by mistake, recognized by their first bytes. */
 static const struct {
 	const char *magic;
 	size_t bytes;
@@ -68,7 +68,7 @@ static int check_protocol(const struct setup_header *hdr, struct gmig_error *err
 	return 0;
 }
 
-/* Where the parts of the file end, against where the file ends. */
+/* Do the parts of the file end before the file does? */
 static int check_extent(const struct setup_header *hdr, uint64_t file_bytes, struct bzimage *image,
 			struct gmig_error *err)
 {
@@ -144,7 +144,7 @@ int bzimage_parse(const uint8_t *head, uint64_t file_bytes, struct bzimage *imag
 	ret = check_protocol(&hdr, err);
 	if (ret)
 		return ret;
-	/* The jump's displacement is the only thing that says where the header ends. */
+	/* Only the displacement of the jump says where the header ends. */
 	header_end = offsetof(struct boot_params, hdr.header) + (hdr.jump >> 8);
 	if (header_end < HEADER_NEEDED_END)
 		return gmig_fail(err, -ENOEXEC,

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define BZIMAGE_HEADER_OFFSET 0x1f1 /* of the setup header, in the file and in the zero page */
-#define BZIMAGE_HEAD_BYTES    0x290 /* as much of the file as the header can cover */
+#define BZIMAGE_HEAD_BYTES    0x290 /* the part of the file that the header can cover */
 #define BZIMAGE_ENTRY_OFFSET  0x200 /* of the 64-bit entry point, from the load address */
 
 struct bzimage {
@@ -22,8 +22,8 @@ struct bzimage {
 	uint64_t code_bytes;
 	uint64_t preferred_gpa;
 	uint64_t align_bytes;
-	uint64_t init_bytes; /* memory the kernel wants at its load address before it knows of any
-				other */
+	uint64_t init_bytes; /* memory that the kernel needs at its load address before it knows
+				     of any other */
 	bool relocatable;
 	uint64_t initrd_end_gpa;   /* an initrd must end at or below */
 	uint64_t command_line_max; /* characters without the final NUL */
@@ -32,8 +32,8 @@ struct bzimage {
 };
 
 /*
- * head: the first min(file_bytes, BZIMAGE_HEAD_BYTES) bytes of a file of file_bytes. -ENOEXEC: no
- * kernel that can be booted here, the text says why.
+ * head: the first min(file_bytes, BZIMAGE_HEAD_BYTES) bytes of a file of file_bytes. -ENOEXEC: not
+ * a kernel that can be booted here; the text says why.
  */
 int bzimage_parse(const uint8_t *head, uint64_t file_bytes, struct bzimage *image,
 		  struct gmig_error *err);

@@ -1,7 +1,8 @@
 /*
- * See console.h. Output: a ring that any thread fills under `lock` and one consumer at a time
- * (`write_lock`) empties. Nothing is set to O_NONBLOCK, because stdout's file description is shared
- * with the shell: poll() first, then write no more than a terminal is sure to take.
+ * See console.h. Output goes through a ring: any thread fills it under `lock`, and one consumer at
+ * a time (`write_lock`) empties it. No descriptor is set to O_NONBLOCK, because stdout's file
+ * description is shared with the shell. Instead, poll() comes first, and a write is never larger
+ * than what a terminal surely accepts.
  */
 #include "console.h"
 #include "kick.h"
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 #define RING_BYTES  (64u << 10) /* power of two */
-#define WRITE_BYTES 256u	/* what a writable terminal takes without blocking */
+#define WRITE_BYTES 256u	/* what a writable terminal accepts without blocking */
 #define ESCAPE	    0x01	/* Ctrl-A */
 
 struct console {
@@ -26,14 +27,14 @@ struct console {
 	int in_fd, out_fd; /* -1: none */
 	int slave_fd;	   /* pty: kept open, so that the master never reports a hang-up */
 	bool own_fds;	   /* close in_fd and out_fd */
-	bool lossy;	   /* drop output rather than hold the guest up */
+	bool lossy;	   /* drop output rather than delay the guest */
 	bool out_pollable;
 	struct kick kick;
 
 	pthread_mutex_t lock; /* guards ring, head, tail, dead */
 	uint8_t ring[RING_BYTES];
 	unsigned int head, tail; /* head - tail = bytes buffered */
-	bool dead;		 /* reader is gone: everything is dropped */
+	bool dead;		 /* the reader is gone: all output is dropped */
 
 	pthread_mutex_t write_lock; /* one consumer; taken before lock */
 	bool waiting;		    /* I/O thread: out_fd is in the loop for EPOLLOUT */
@@ -54,7 +55,9 @@ static bool out_writable(const struct console *console, int timeout_ms)
 	return poll(&pfd, 1, timeout_ms) == 1;
 }
 
-/* Hand over up to WRITE_BYTES. 1: some went, 0: nothing left, -EAGAIN: reader is slow. */
+/*
+ * Write up to WRITE_BYTES. 1: some were written, 0: the ring is empty, -EAGAIN: the reader is slow.
+ */
 static int write_some(struct console *console, int timeout_ms)
 {
 	uint8_t chunk[WRITE_BYTES];
@@ -138,7 +141,7 @@ void console_put(struct console *console, uint8_t byte)
 
 	pthread_mutex_lock(&console->lock);
 	if (console->out_fd < 0 || console->dead) {
-		first = true; /* the device still wants to hear that its byte has gone */
+		first = true; /* the device must still hear that its byte was written */
 	} else if (console->head - console->tail < RING_BYTES) {
 		first = console->head == console->tail;
 		console->ring[console->head++ % RING_BYTES] = byte;
@@ -160,7 +163,7 @@ void console_flush(struct console *console, int timeout_ms)
 
 /* ---- Input ----------------------------------------------------------------------------------- */
 
-/* Take Ctrl-A sequences out; returns what is left. */
+/* Remove Ctrl-A sequences; returns how many bytes remain. */
 static size_t filter_escape(struct console *console, uint8_t *data, size_t bytes)
 {
 	size_t i, kept = 0;
@@ -201,7 +204,7 @@ static void in_ready(void *opaque, uint32_t events)
 	pthread_mutex_lock(&console->input_lock);
 	room = console->device.room(console->device.opaque);
 	if (!room) {
-		/* Out of the loop altogether: a hang-up would be reported over and over. */
+		/* Remove it from the loop: a hang-up would be reported again and again. */
 		stop_input(console);
 		console->paused = true;
 		goto out;
@@ -272,7 +275,7 @@ static int open_pty(struct console *console, struct gmig_error *err)
 		cfmakeraw(&raw);
 		tcsetattr(console->slave_fd, TCSANOW, &raw);
 	}
-	/* A second number for the same pty: the loop knows one handler a descriptor. */
+	/* A second descriptor for the same pty: the loop allows one handler per descriptor. */
 	console->out_fd = fcntl(console->in_fd, F_DUPFD_CLOEXEC, 3);
 	if (console->out_fd < 0)
 		return gmig_fail(err, -errno, "console: pty: %s", strerror(errno));
@@ -339,8 +342,8 @@ int console_create(struct vmm *vmm, const char *spec, const struct console_devic
 		gmig_fail(err, ret, "console: %s", strerror(-ret));
 		goto fail;
 	}
-	/* Refused when stdin is a plain file or closed: the guest gets no input, no reason to fail.
-	 */
+	/* Refused when stdin is a plain file or closed. Then the guest gets no input; this is no
+	 * error. */
 	pthread_mutex_lock(&console->input_lock);
 	if (console->in_fd >= 0)
 		console->in_loop = !vmm_loop_add(vmm, console->in_fd, EPOLLIN, in_ready, console);
@@ -359,7 +362,7 @@ void console_destroy(struct console *console)
 	kick_destroy(&console->kick);
 	if (console->waiting)
 		vmm_loop_remove(console->vmm, console->out_fd);
-	/* Without the lock: the handler may hold it while removal waits for the handler. No vCPU
+	/* Without the lock: the handler may hold it, and the removal waits for the handler. No vCPU
 	 * runs any more. */
 	if (console->in_fd >= 0)
 		vmm_loop_remove(console->vmm, console->in_fd);

@@ -40,7 +40,7 @@ static void fix_entry(struct vmm_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
 		entry->edx &= ~EDX1_HTT;
 		break;
 	case 4:
-		entry->eax &= ~0xffffc000u; /* cores a package, threads a cache: one */
+		entry->eax &= ~0xffffc000u; /* cores per package, threads per cache: one */
 		break;
 	case 0xb:
 	case 0x1f:

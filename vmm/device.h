@@ -1,6 +1,6 @@
 /*
- * Devices as the machine sees them. A device is one file with one const ops struct, named in the list in devices.c, in
- * start-up order. The serial port and power.c are not PCI; the virtio devices sit on bus 0.
+ * Devices as the machine sees them. A device is one file with one const ops struct; devices.c lists
+ * them in start-up order. The serial port and power.c are not PCI; the virtio devices are on bus 0.
  */
 #ifndef VMM_DEVICE_H
 #define VMM_DEVICE_H
@@ -10,7 +10,8 @@
 
 struct vmm_devices;
 
-/* Build all devices the options ask for (serial, PCI host bridge, virtio-blk/-console/-net/-rng) and register them. */
+/* Create and register all devices that the options ask for: serial, PCI host bridge,
+ * virtio-blk, -console, -net and -rng. */
 int vmm_devices_create(struct vmm *vmm, const struct vmm_options *options, struct vmm_devices **out,
 		       struct gmig_error *err);
 /* Back to the state after power-on; vCPUs are parked. */

@@ -1,6 +1,7 @@
 /*
- * How a device is hung into the machine: one const ops struct a kind, listed in devices.c. Created
- * in the order of that list on the main thread before any vCPU runs, destroyed in reverse.
+ * How a device is attached to the machine: one const ops struct per kind, listed in devices.c.
+ * Devices are created in the order of that list, on the main thread before any vCPU runs, and
+ * destroyed in reverse order.
  */
 #ifndef VMM_DEVICE_OPS_H
 #define VMM_DEVICE_OPS_H

@@ -1,4 +1,4 @@
-/* The list of devices, and what is done to all of them. */
+/* The list of devices, and operations on all of them. */
 #include "device_ops.h"
 
 #include <errno.h>
@@ -75,7 +75,7 @@ void vmm_devices_reset(struct vmm_devices *devices)
 {
 	unsigned int i;
 
-	/* Backwards: functions fall silent before the bus goes back to its first addresses. */
+	/* In reverse order: functions are quiet before the bus restores its first addresses. */
 	for (i = devices->count; i-- > 0;)
 		devices->device[i].ops->reset(devices->device[i].state);
 }

@@ -1,13 +1,13 @@
 /*
- * How the machine ends: the first who asks for it wins, and main is woken.
+ * How the machine ends: the first request wins, and main is woken.
  */
 #include "end.h"
 #include "internal.h"
 
 #include <sys/eventfd.h>
 
-/* First caller wins, but a reboot gives way to anything final: a SIGTERM during a reboot is still a
- * SIGTERM. */
+/* The first caller wins, except that a final reason replaces a reboot: a SIGTERM during a reboot is
+ * still a SIGTERM. */
 static bool end_claim(struct vmm *vmm, enum vmm_end why)
 {
 	int old = atomic_load(&vmm->end);

@@ -35,7 +35,7 @@ struct vmm_vcpu {
 	int fd;
 	struct kvm_run *run;
 	size_t run_bytes;
-	struct vcpu_power_on *power_on; /* registers after creation, to go back to */
+	struct vcpu_power_on *power_on; /* registers after creation, for a reset */
 	pthread_t thread;
 	bool started;
 	_Atomic int tid;
@@ -43,10 +43,10 @@ struct vmm_vcpu {
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
 	_Atomic uintptr_t
-	    broken_hva; /* guest memory that cannot be read any more, as SIGBUS said */
+	    broken_hva; /* guest memory that cannot be read any more, reported by SIGBUS */
 };
 
-/* What the vCPU threads are to do; they look each time they come back from KVM_RUN. */
+/* What the vCPU threads are to do; they check it after each KVM_RUN. */
 enum vmm_gate_order { VMM_GATE_PARK, VMM_GATE_RUN, VMM_GATE_LEAVE };
 
 struct vmm_gate {
@@ -73,15 +73,15 @@ struct vmm {
 	pthread_rwlock_t control_lock;
 	struct control_server *control;	    /* guarded by control_lock */
 	struct guest_server guest_server;   /* for the commands over libgmig */
-	struct guest_job_states job_states; /* last told to clients */
-	struct vmm_irqchips *irqchips;	    /* power-on state, to go back to */
+	struct guest_job_states job_states; /* as last reported to clients */
+	struct vmm_irqchips *irqchips;	    /* power-on state, for a reset */
 
 	pthread_mutex_t state_lock;	/* held over a whole stop, cont, reset */
 	enum vmm_state state;		/* guarded by state_lock */
 	_Atomic int end;		/* enum vmm_end */
 	char end_text[GMIG_ERROR_TEXT]; /* guarded by end_lock */
 	pthread_mutex_t end_lock;
-	_Atomic bool reset_asked; /* over the control socket: also with --no-reboot */
+	_Atomic bool reset_asked; /* over the control socket; applies with --no-reboot, too */
 	int end_fd;		  /* eventfd: wakes main */
 };
 

@@ -12,7 +12,7 @@ static void kick_ready(void *opaque, uint32_t events)
 	uint64_t rings;
 
 	(void)events;
-	/* Cleared before the work is done: a ring that comes meanwhile must not be lost. */
+	/* Cleared before the work is done, so that a ring during the work is not lost. */
 	if (read(kick->fd, &rings, sizeof(rings)) != sizeof(rings))
 		return;
 	kick->run(kick->opaque);
@@ -37,7 +37,7 @@ int kick_create(struct kick *kick, struct vmm *vmm, void (*run)(void *opaque), v
 void kick_ring(struct kick *kick)
 {
 	uint64_t one = 1;
-	/* Fails only when the counter is full, and then the doorbell is ringing already. */
+	/* Fails only when the counter is full, and then the doorbell has been rung already. */
 	ssize_t ignored = write(kick->fd, &one, sizeof(one));
 
 	(void)ignored;

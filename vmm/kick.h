@@ -1,6 +1,6 @@
 /*
- * A doorbell: any thread rings, a function runs on the I/O thread, once for any number of rings
- * before it ran. No lock of its own; the function may ring again.
+ * A doorbell: any thread may ring it, and a function runs on the I/O thread. Several rings before
+ * it runs cause one call. It has no lock of its own; the function may ring again.
  */
 #ifndef VMM_KICK_H
 #define VMM_KICK_H

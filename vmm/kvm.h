@@ -5,9 +5,10 @@
 #include "vmm.h"
 
 /*
- * /dev/kvm, the VM, its interrupt controllers. After the memory: when the process dies with a fault
- * unanswered, its files are closed in order of their numbers, and KVM's wait for asynchronous
- * faults that sleep in the userfaultfd ends only once that one is closed.
+ * Open /dev/kvm, create the VM and its interrupt controllers. After the memory: when the process
+ * dies with an unanswered fault, its files are closed in the order of their numbers. KVM then waits
+ * for asynchronous faults that sleep in the userfaultfd, and these end only when that one is
+ * closed.
  */
 int vmm_kvm_create(struct vmm *vmm, struct gmig_error *err);
 

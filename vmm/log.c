@@ -25,7 +25,8 @@ void vmm_log(enum gmig_log_level level, const char *format, ...)
 	va_end(args);
 }
 
-/* Ten lines a second: the second and the lines left in it share one word, so that no lock is needed. */
+/* Ten lines per second. The second and the lines left in it share one word, so that no lock is
+ * needed. */
 static bool may_log_guest(void)
 {
 	static _Atomic uint64_t second_and_count;

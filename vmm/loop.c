@@ -1,7 +1,7 @@
 /*
  * The I/O thread: epoll over the devices' file descriptors. Handlers run without the lock, one at a
- * time; `generation` tells an event for a descriptor that was removed, and its number used again,
- * from a live one.
+ * time. `generation` detects a stale event: its descriptor was removed, and the number is used
+ * again.
  */
 #include "loop.h"
 #include "internal.h"

@@ -27,7 +27,7 @@ struct vmm_loop {
 };
 
 int vmm_loop_create(struct vmm_loop *loop, struct gmig_error *err);
-/* Ends the thread; handlers that are still there are forgotten. */
+/* Ends the thread and drops the remaining handlers. */
 void vmm_loop_destroy(struct vmm_loop *loop);
 
 #endif

@@ -10,22 +10,23 @@
 #define VMM_JOBS_END_MS 5000 /* how long cancelled jobs may take to put back what they hold */
 #define VMM_PARK_MS	5000 /* how long a vCPU may take to park before that is reported */
 
-/* Empty machine: locks, end_fd, options copied. Then in this order: memory, kvm, plug, vcpus, loop,
- * guest. */
+/* An empty machine: locks, end_fd, a copy of the options. Next come, in this order: memory, kvm,
+ * plug, vcpus, loop, guest. */
 int vmm_create(const struct vmm_options *options, struct vmm **out, struct gmig_error *err);
 void vmm_destroy(struct vmm *vmm);
 
-/* Put the guest into RAM and the vCPUs at its start; vCPUs are parked or not started. Start-up and
- * reset. */
+/* Load the guest into RAM and set the vCPUs to its entry point, at start-up and reset. vCPUs are
+ * parked or not started. */
 int vmm_guest_load(struct vmm *vmm, struct gmig_error *err);
 
 /* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park (text names it; the others stay
  * parked). */
 int vmm_stop(struct vmm *vmm, struct gmig_error *err);
 int vmm_cont(struct vmm *vmm, struct gmig_error *err);
-/* Back to power-on and on again; RAM keeps its content, as on a warm reset. Main thread. */
+/* Back to the power-on state, and start again. RAM keeps its content, as in a warm reset. Main
+ * thread. */
 int vmm_reset(struct vmm *vmm, struct gmig_error *err);
-/* No command changes the state any more, no job starts. */
+/* From now on no command changes the state, and no job starts. */
 void vmm_shut_down(struct vmm *vmm);
 enum vmm_state vmm_state(struct vmm *vmm);
 

@@ -36,8 +36,8 @@ static int refuse(const struct gmig_error *err)
 	return EXIT_FAILED;
 }
 
-/* Signals that end the guest arrive on a descriptor; before the first thread, so that all inherit
- * the mask. */
+/* Signals that end the guest arrive on a descriptor. This comes before the first thread, so that
+ * all threads inherit the mask. */
 static int open_signals(void)
 {
 	sigset_t set;
@@ -143,8 +143,8 @@ static int exit_status(enum vmm_end why)
 }
 
 /*
- * Jobs first, while faults are still answered; then the clients, so that they hear of both; then
- * the vCPUs. What a thread in the kernel may still use is left to the end of the process.
+ * Jobs end first, while faults are still answered, and then the vCPUs. If one of them does not end,
+ * what a thread in the kernel may still use is left to the end of the process.
  */
 static int take_down(struct vmm *vmm, struct gmig_error *err)
 {
@@ -181,7 +181,7 @@ static int run(struct vmm *vmm, int signals)
 	return status;
 }
 
-/* All that can be refused without starting anything. */
+/* Everything that can be refused before anything starts. */
 static int check(const struct vmm_options *options, const struct gmig_topology *topology,
 		 struct gmig_error *err)
 {

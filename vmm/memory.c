@@ -1,5 +1,5 @@
 /*
- * Guest RAM: where each vnode lies in guest-physical space, who maps it, and the one way from a
+ * Guest RAM: where each vnode is in guest-physical space, how it is mapped, and the only way from a
  * guest address to a pointer.
  */
 #include "memory.h"
@@ -42,7 +42,8 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 {
 	for (size_t i = 0; i < vmm->region_count; i++) {
 		const struct vmm_region *region = &vmm->region[i];
-		uint64_t offset = gpa - region->gpa; /* wraps to something large below the region */
+		uint64_t offset =
+		    gpa - region->gpa; /* below the region it wraps to a large number */
 
 		if (offset < region->bytes && bytes <= region->bytes - offset)
 			return region->hva + offset;
@@ -63,7 +64,7 @@ static void engine_fatal(void *opaque, const struct gmig_error *err)
 	vmm_end(opaque, VMM_END_MEMORY_LOST, err->text);
 }
 
-/* What an operator should know of migration here, before the first one. */
+/* What an operator should know about migration on this host. */
 static void warn(const struct vmm *vmm)
 {
 	struct gmig_features features;

@@ -7,12 +7,12 @@
 #include "vmm.h"
 
 /*
- * Lay vnodes out around the hole: regions without hva, sorted by gpa. Pure. Returns how many.
+ * Lay out the vnodes around the hole: regions without hva, sorted by gpa. Returns how many. Pure.
  */
 size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *region);
 /*
- * Engine and regions. Before vmm_kvm_create: see there for why. job_event hears of every change of a
- * job, on the job's thread, with the vmm as `opaque`.
+ * Create the engine and map the regions. Before vmm_kvm_create, which says why. job_event is called
+ * for every change of a job, on the job's thread, with the vmm as `opaque`.
  */
 int vmm_memory_create(struct vmm *vmm,
 		      void (*job_event)(void *opaque, const struct gmig_job_info *info),

@@ -60,8 +60,8 @@ struct vmm_options {
  */
 int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct gmig_error *err);
 /*
- * vnodes for which no host node was given: 0, or the nearest one that has memory which this process may use. said: "", or
- * one line that tells of those that are not on node 0.
+ * vnodes for which no host node was given: 0, or the nearest one that has memory which this process
+ * may use. said: "", or one line that tells of those that are not on node 0.
  */
 void vmm_options_place(struct vmm_options *options, const struct gmig_topology *topology,
 		       struct gmig_error *said);

@@ -9,18 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONFIG_BYTES	 256u
-#define SLOTS		 32u
-#define PORT_ADDRESS	 0xcf8
-#define PORT_ENABLE	 0x80000000u
-#define BAR_MIN_BYTES	 4096u
-#define MSIX_PBA_OFFSET	 0x800u
-#define MSIX_ENTRY_BYTES 16u
-#define MSIX_MASKED	 1u
-#define HOST_BRIDGE_VENDOR                                                                         \
-	0x1b36 /* Red Hat's, and its generic host bridge: known to need no quirk */
+#define CONFIG_BYTES	   256u
+#define SLOTS		   32u
+#define PORT_ADDRESS	   0xcf8
+#define PORT_ENABLE	   0x80000000u
+#define BAR_MIN_BYTES	   4096u
+#define MSIX_PBA_OFFSET	   0x800u
+#define MSIX_ENTRY_BYTES   16u
+#define MSIX_MASKED	   1u
+#define HOST_BRIDGE_VENDOR 0x1b36 /* Red Hat's generic host bridge: known to need no quirk */
 #define HOST_BRIDGE_DEVICE 0x0008
-/* No RAM reaches up here, and no physical address of ours beyond. */
+/* RAM ends below this address, and no physical address is above it. */
 #define MAX_BAR_GPA 0x0000400000000000ull
 
 struct pci_msix {
@@ -39,7 +38,7 @@ struct pci_function {
 	uint8_t power_on[CONFIG_BYTES]; /* constant once vCPUs run */
 	uint8_t writable[CONFIG_BYTES]; /* constant once vCPUs run */
 	unsigned int last_capability, free_config;
-	struct vmm_io bar[PCI_BARS]; /* base: where it answers now */
+	struct vmm_io bar[PCI_BARS]; /* base: the address that it decodes now */
 	struct pci_msix msix;
 };
 
@@ -98,7 +97,7 @@ static bool msix_is_masked(const struct pci_msix *msix, unsigned int vector)
 	       msix->table[vector * MSIX_ENTRY_BYTES + PCI_MSIX_ENTRY_VECTOR_CTRL] & MSIX_MASKED;
 }
 
-/* Lock held: send what was held back and may go now. */
+/* Lock held: send vectors that were masked and are not any more. */
 static void msix_send_pending(struct pci_function *function)
 {
 	struct pci_msix *msix = &function->msix;
@@ -220,8 +219,8 @@ static int bar_move(struct pci_function *function, unsigned int bar, uint64_t gp
 	return ret;
 }
 
-/* Make what answers agree with the registers. While a guest rewrites the halves of an address
- * anything can be there. */
+/* Move the decoded ranges to where the registers say. While a guest rewrites the two halves of an
+ * address, the value may be anything. */
 static void bar_update(struct pci_function *function, unsigned int bar)
 {
 	uint64_t gpa = VMM_MMIO_NOWHERE;
@@ -472,7 +471,7 @@ int pci_function_create(struct pci_bus *bus, const struct pci_spec *spec, struct
 	for (bar = 0; !ret && bar < PCI_BARS; bar++)
 		ret = add_bar(function, bar, err);
 	memcpy(function->power_on, function->config, CONFIG_BYTES);
-	/* A half-built function stays with the bus, which goes away with it. */
+	/* A half-built function belongs to the bus and is freed with it. */
 	if (!ret)
 		*out = function;
 	return ret;

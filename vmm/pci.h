@@ -1,7 +1,7 @@
 /*
- * PCI bus 0: host bridge at 00:00.0 and type 0 functions, one a slot. Configuration space through
+ * PCI bus 0: host bridge at 00:00.0 and type 0 functions, one per slot. Configuration space through
  * ECAM (VMM_ECAM_GPA) and ports 0xcf8/0xcfc; 64-bit memory BARs that the guest may move; MSI-X with
- * a mask bit a vector. No INTx.
+ * a mask bit per vector. No INTx.
  *
  * Accesses come from vCPU threads; the bus lock guards configuration space and BAR addresses, each
  * function's MSI-X lock its table. Lock order: bus, the device's own lock, MSI-X. So pci_msix_send
@@ -64,7 +64,7 @@ int pci_add_capability(struct pci_function *function, uint8_t id, const void *bo
 /* Let the guest write config[offset..+bytes). */
 void pci_make_writable(struct pci_function *function, unsigned int offset, unsigned int bytes);
 
-/* Any thread. A masked vector is remembered and sent when it is unmasked. Out of range: ignored. */
+/* Any thread. A masked vector is kept pending until it is unmasked. Out of range: ignored. */
 void pci_msix_send(struct pci_function *function, unsigned int vector);
 /* True when the guest has switched MSI-X on. */
 bool pci_msix_enabled(struct pci_function *function);

@@ -1,4 +1,4 @@
-/* Which CPUs of the host a vCPU keeps to. Pure but for vmm_pin(); any thread. */
+/* Which CPUs of the host a vCPU runs on. Pure, except for vmm_pin(); any thread. */
 #ifndef VMM_PIN_H
 #define VMM_PIN_H
 
@@ -9,12 +9,13 @@ struct vmm_cpus {
 };
 
 /*
- * The CPUs in `mine` of the node nearest to `node` that has any of them: the node itself, as a rule; one without CPUs
- * (CXL), or whose CPUs this process may not use, gives its neighbour's. false: there are none.
+ * The CPUs in `mine` of the nearest node to `node` that has any of them. This is usually the node
+ * itself; a node without CPUs (CXL), or with none that this process may use, gets its neighbour's.
+ * false: there are none.
  */
 bool vmm_pin_choose(const struct gmig_topology *topology, unsigned int node,
 		    const struct vmm_cpus *mine, struct vmm_cpus *wanted);
-/* Keep the calling thread to them, as far as it may use them. -errno. */
+/* Pin the calling thread to these CPUs, as far as it may use them. -errno. */
 int vmm_pin(const struct gmig_topology *topology, unsigned int node, struct gmig_error *err);
 
 #endif

@@ -46,8 +46,9 @@ void power_reset_write(struct vmm *vmm, uint8_t value)
 		vmm_end(vmm, VMM_END_REBOOT, "reset register");
 }
 
-/* Offset 0: control, 1: status (no wake-up is ever pending). S5 is all that is offered, so any type
- * means it. */
+/*
+ * Offset 0: control, 1: status (no wake-up is ever pending). Only S5 exists, so any type means S5.
+ */
 static void sleep_access(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes,
 			 bool write)
 {

@@ -1,6 +1,6 @@
 /*
  * Power and reset as ports: ACPI sleep control, the reset register, the keyboard controller's reset
- * pulse, and the ACPI PM timer. Stateless but for the timer's start; any vCPU thread.
+ * pulse, and the ACPI PM timer. Stateless, except for the timer's start; any vCPU thread.
  */
 #ifndef VMM_POWER_H
 #define VMM_POWER_H

@@ -38,16 +38,16 @@ extern const uint64_t probe_code_bytes, probe_code_interrupt;
 #define IDLE_SLEEP_NS 1000000l
 #define TABLE_BYTES   4096ull
 #define MAX_PROBE_RAM_BYTES                                                                        \
-	(509 * GIB) /* one PML4 entry, and the hole and the APIC's block above the RAM */
+	(509 * GIB) /* one PML4 entry, less the hole and the APIC's block above the RAM */
 
 /*
- * The guest's linear memory: RAM without the hole, one after the other. Linear address 3 GiB is gpa
- * 4 GiB. Above it one block is the local APIC.
+ * The guest's linear memory is the RAM without the hole: linear address 3 GiB is gpa 4 GiB. The
+ * block above it is the local APIC.
  */
 struct probe_layout {
 	uint64_t linear_bytes;
 	uint64_t tables_bytes, expect_va, expect_bytes;
-	uint64_t first_page, pages; /* those that are swept */
+	uint64_t first_page, pages; /* the pages that are swept */
 };
 
 struct probe {
@@ -98,8 +98,7 @@ static uint64_t linear_to_gpa(uint64_t linear)
 	return linear < VMM_HOLE_GPA ? linear : linear - VMM_HOLE_GPA + VMM_HOLE_END_GPA;
 }
 
-/* A region ends at a multiple of 2 MiB and so does the hole: what lies within a block is one piece.
- */
+/* Regions and the hole end at multiples of 2 MiB, so a range within one block is contiguous. */
 static void *linear_ptr(const struct probe *probe, uint64_t linear, uint64_t bytes)
 {
 	return vmm_guest_ptr(probe->vmm, linear_to_gpa(linear), bytes);
@@ -131,8 +130,8 @@ static void sleep_port(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 }
 
 /*
- * A paravirtual KVM that runs ring 3 natively forgets RFLAGS.IF as soon as the guest runs:
- * hardware's IF is the host's. The guest asks for it back every so often. Elsewhere IF is set
+ * A paravirtual KVM that runs ring 3 natively loses RFLAGS.IF as soon as the guest runs, because
+ * the hardware's IF is the host's. The guest requests it again at intervals. Elsewhere IF is set
  * already.
  */
 static void sti_port(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes, bool write)
@@ -195,9 +194,9 @@ void probe_destroy(struct probe *probe)
 /* ---- Loading --------------------------------------------------------------------------------- */
 
 /*
- * The first time, write all of what is not swept: then every page of RAM has content and the guest
- * shows as resident what it was given. The counters start at zero because fresh RAM does; a reset
- * keeps them, as it keeps the pages.
+ * The first time, write all memory that is not swept, so that every page has content and all of the
+ * guest's RAM is resident. The counters start at zero, like fresh RAM. A reset keeps them, as it
+ * keeps the pages.
  */
 static void populate(struct probe *probe)
 {
@@ -208,7 +207,7 @@ static void populate(struct probe *probe)
 	probe->populated = true;
 }
 
-/* Tables lie in the first GiB but may cross blocks: each entry is looked up on its own. */
+/* The tables are in the first GiB but may cross blocks, so each entry is looked up separately. */
 static void set_entry(const struct probe *probe, uint64_t table_gpa, uint64_t index, uint64_t value)
 {
 	uint64_t *entry = linear_ptr(probe, table_gpa + index * 8, 8);
@@ -324,7 +323,7 @@ void probe_repair(struct probe *probe)
 
 		if (ioctl(probe->vmm->vcpu[i].fd, KVM_GET_REGS, &regs))
 			continue;
-		page = regs.r12; /* the guest's word: check it */
+		page = regs.r12; /* written by the guest: check it */
 		if (page < probe->layout.first_page ||
 		    page - probe->layout.first_page >= probe->layout.pages)
 			continue;
@@ -353,7 +352,7 @@ static uint64_t bucket_top(unsigned int i)
 	return ((1ull << PROBE_GAP_SUB_BITS | sub) + 1) * (1ull << (shift - 1)) - 1;
 }
 
-/* Sum of all vCPUs' histograms. Caller holds the lock or does not care about gap_before. */
+/* Sum of all vCPUs' histograms. Caller holds the lock, or does not use gap_before. */
 static void sum_gaps(const struct probe *probe, uint64_t *gap)
 {
 	memset(gap, 0, PROBE_GAP_BUCKETS * sizeof(*gap));
@@ -394,7 +393,7 @@ static void summarise_gaps(const struct probe *probe, uint64_t max_ns, struct gm
 	    .p999_ns = quantile(probe, gap, count, 999),
 	    .max_ns = max_ns,
 	};
-	/* A bucket's top may lie above the largest value in it. */
+	/* The upper end of a bucket may be above its largest value. */
 	if (out->p50_ns > max_ns)
 		out->p50_ns = max_ns;
 	if (out->p99_ns > max_ns)

@@ -3,10 +3,9 @@
  * guest RAM in turn, check it on the next sweep, and keep a histogram of their own gaps. See
  * probe_code.S and probe_abi.h.
  *
- * All of it lies in guest RAM and moves with it, code and page tables too. Every vCPU sweeps a
- * slice of its own: the RAM is cut into as many equal parts as there are vCPUs. Its first sweep
- * fills the slice, whatever the load. Reads of the statistics are of some recent moment; any thread
- * may read.
+ * All of it is in guest RAM and moves with it, including code and page tables. The RAM is divided
+ * into equal slices, one per vCPU, and each vCPU sweeps its own. The first sweep fills the slice
+ * under any load. Any thread may read the statistics; they show some recent moment.
  */
 #ifndef VMM_PROBE_H
 #define VMM_PROBE_H
@@ -14,7 +13,7 @@
 #include "options.h"
 #include "vmm.h"
 
-/* A gap is a time between two looks at the clock (16 pages) of at least this. */
+/* A gap is a time of at least this between two readings of the clock (16 pages). */
 #define PROBE_GAP_NS 5000
 
 struct probe;
@@ -23,12 +22,12 @@ struct probe_summary {
 	enum vmm_load load;
 	uint64_t visits, sweeps, errors,
 	    interrupts; /* all vCPUs together; an error is a lost or misplaced write */
-	bool filled;	/* every vCPU has ended its first sweep */
+	bool filled;	/* every vCPU has completed its first sweep */
 	struct gmig_percentiles gap;
 	char first_error[GMIG_ERROR_TEXT]; /* "" or page, what was seen and what was wanted */
 };
 
-/* Is there enough RAM for tables, counters and one page a vCPU? Pure. -EINVAL. */
+/* Is there enough RAM for tables, counters and one page per vCPU? -EINVAL. Pure. */
 int probe_check(const struct vmm_options *options, struct gmig_error *err);
 /* Registers the sleep port. Before the vCPUs start. */
 int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err);
@@ -36,8 +35,8 @@ void probe_destroy(struct probe *probe);
 /* Put code, tables and registers in place; vCPUs are parked or not started. */
 int probe_load(struct probe *probe, struct gmig_error *err);
 /*
- * Before a reset takes the registers away: a vCPU may have been parked between the two stores of a
- * visit. Complete it, or the page would look like a lost write. vCPUs are parked.
+ * Call before a reset changes registers. A vCPU may have been parked between the two stores of a
+ * visit; this completes the visit, which would otherwise look like a lost write. vCPUs are parked.
  */
 void probe_repair(struct probe *probe);
 

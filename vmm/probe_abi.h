@@ -1,11 +1,10 @@
 /*
- * What the probe guest's code and the VMM agree on: where things are in guest RAM, and the fields
+ * The interface between the probe guest's code and the VMM: the layout of guest RAM, and the fields
  * of a vCPU's statistics. Included by C and by assembly.
  *
  *   0x10000   code                     0x11000  GDT    0x12000  IDT
  *   0x20000   a stack for each vCPU    0x40000  statistics of each vCPU
- *   0x100000  page tables, then `expect`: 4 bytes for each page, its counter; then the pages that
- * are swept
+ *   0x100000  page tables, then `expect` (each page's counter, 4 bytes), then the swept pages
  */
 #ifndef VMM_PROBE_ABI_H
 #define VMM_PROBE_ABI_H
@@ -23,7 +22,7 @@
 #define PROBE_STI_PORT	  0x5f1 /* an OUT of the vCPU number here sets RFLAGS.IF */
 #define PROBE_VECTOR	  0x40
 #define PROBE_TIMER_TICKS 4000000 /* KVM's bus clock is 1 GHz: 4 ms */
-#define PROBE_BATCH	  16	  /* pages from one look at the clock to the next */
+#define PROBE_BATCH	  16	  /* pages between two readings of the clock */
 
 /* Offsets into the statistics: struct probe_stats. */
 #define STATS_FIRST	 0
@@ -46,7 +45,7 @@
 #define STATS_STI	 136
 #define STATS_GAPS	 0x1000
 
-/* Log-linear buckets of the gap in TSC ticks, 32 to the doubling. */
+/* Log-linear buckets of the gap in TSC ticks, 32 per doubling. */
 #define PROBE_GAP_SUB_BITS 5
 #define PROBE_GAP_BUCKETS  1920
 
@@ -75,7 +74,7 @@ struct probe_stats {
 	uint64_t interrupts;
 	/* The VMM writes these. */
 	uint64_t cpu;
-	uint64_t sti; /* batches from one OUT to PROBE_STI_PORT to the next, 0 = none */
+	uint64_t sti; /* batches between two OUTs to PROBE_STI_PORT, 0 = none */
 	uint8_t unused[STATS_GAPS - 144];
 	uint64_t gap[PROBE_GAP_BUCKETS];
 };

@@ -14,7 +14,7 @@
 	.globl probe_code, probe_code_bytes, probe_code_interrupt
 	.p2align 4
 
-/* rdi = where the word of page r12 lies, rax = the word it should hold, edx = its counter. */
+/* rdi = address of the word of page r12, rax = the word it should hold, edx = its counter. */
 .macro locate
 	mov	%r12, %rdi
 	mov	%r12d, %eax
@@ -28,7 +28,7 @@
 	or	%rdx, %rax
 .endm
 
-/* Count it up, in the page and in expect. */
+/* Increment it, in the page and in expect. */
 .macro write_word
 	inc	%edx
 	inc	%rax

@@ -2,9 +2,9 @@
  * A 16550A at COM1. Register layout: the PC16550D data sheet, as <linux/serial_reg.h> names it.
  *
  * The transmitter is "empty" as long as the console has room, so that a kernel that polls never
- * waits. The interrupt that says so comes at once for TX_ROUNDS times, then when the I/O thread
- * has handed the bytes over: a driver that finds room for ever in one interrupt takes the device
- * for broken (Linux: "too much work for irq4") and leaves.
+ * waits. The transmitter interrupt is raised at once for TX_ROUNDS times, and after that when the
+ * I/O thread has written the bytes. A driver that always finds room within one interrupt would
+ * believe that the device is broken (Linux: "too much work for irq4").
  */
 #include "console.h"
 #include "device_ops.h"
@@ -142,8 +142,8 @@ static void serial_write(struct serial *serial, unsigned int reg, uint8_t value)
 			serial->dlm = value;
 			break;
 		}
-		/* Switching it on with an empty transmitter interrupts at once: drivers start a
-		 * transfer so. */
+		/* Enabling it with an empty transmitter interrupts at once: this is how drivers
+		 * start a transfer. */
 		if (value & ~serial->ier & UART_IER_THRI)
 			serial->tx_empty_pending = true;
 		serial->ier = value & 0x0f;
@@ -224,7 +224,7 @@ static void serial_drained(void *opaque)
 	serial->tx_rounds = 0;
 	serial->tx_empty_pending = true;
 	if (serial->line && (serial_iir(serial) & UART_IIR_ID) == UART_IIR_THRI) {
-		/* A driver that left in the middle needs an edge to come back. */
+		/* A driver that stopped in the middle needs an edge to continue. */
 		serial->line = false;
 		vmm_irq_line(serial->vmm, VMM_SERIAL_GSI, false);
 	}

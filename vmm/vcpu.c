@@ -1,10 +1,10 @@
 /*
  * vCPU threads: the gate at which they park, the run loop, and the dispatch of exits.
  *
- * Parking: who wants vCPUs parked sets the gate's order under its lock, then sets immediate_exit
- * and sends the kick signal. A vCPU clears immediate_exit under the same lock before it looks at
- * the order; so a kick is never lost: either the vCPU has not looked yet and will see the order, or
- * it has, and immediate_exit makes its next KVM_RUN return.
+ * Parking: a thread that parks vCPUs sets the gate's order under its lock, then sets immediate_exit
+ * and sends the kick signal. A vCPU clears immediate_exit under the same lock before it reads the
+ * order. So a kick is never lost: either the vCPU has not read the order yet and will see it, or it
+ * has, and immediate_exit makes its next KVM_RUN return.
  */
 #include "vcpu.h"
 #include "bus.h"
@@ -28,7 +28,7 @@ void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
 	pthread_kill(vcpu->thread, VMM_KICK_SIGNAL);
 }
 
-/* Wait while parked. False: leave the run loop. */
+/* Waits while the vCPU is parked. false: leave the run loop. */
 static bool gate_pass(struct vmm_vcpu *vcpu)
 {
 	struct vmm_gate *gate = &vcpu->vmm->gate;
@@ -36,8 +36,8 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 
 	pthread_mutex_lock(&gate->lock);
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	/* An end that nobody has handled yet parks, too: a guest that powered off must not run on.
-	 */
+	/* An end that main has not handled yet also parks: a guest that powered off must not run
+	 * on. */
 	while (gate->order == VMM_GATE_PARK ||
 	       (gate->order == VMM_GATE_RUN && atomic_load(&vcpu->vmm->end) != VMM_END_NONE)) {
 		vcpu->parked = true;
@@ -69,8 +69,8 @@ static void end_kvm_error(struct vmm_vcpu *vcpu, const char *what)
 	const uint8_t *code;
 
 	ioctl(vcpu->fd, KVM_GET_REGS, &regs);
-	/* rip is a virtual address: these are the bytes only where the guest maps them one to one,
-	 * as both guests start. */
+	/* rip is a virtual address. These are its bytes only if the guest maps them at the same
+	 * physical address, as both guests do at first. */
 	code = vmm_guest_ptr(vcpu->vmm, regs.rip, 16);
 	for (unsigned int i = 0; code && i < 16; i++)
 		snprintf(bytes + 3 * i, 4, " %02x", code[i]);
@@ -146,13 +146,13 @@ static void dispatch(struct vmm_vcpu *vcpu)
 
 /* ---- Broken memory ------------------------------------------------------------------------- */
 
-/* volatile: the compiler believes that nobody looks at it during a system call. */
+/* volatile: the compiler assumes that nothing reads it during a system call. */
 static _Thread_local struct vmm_vcpu *volatile in_kvm_run;
 
 /*
- * KVM tells of broken guest memory by a signal to the thread in KVM_RUN, and would try again for
- * ever. Memory that broke and that nobody has touched (BUS_MCEERR_AO) is no reason to end yet. All
- * else is a bus error of our own.
+ * KVM reports broken guest memory by a signal to the thread in KVM_RUN, and would retry for ever.
+ * Broken memory that nobody has touched yet (BUS_MCEERR_AO) is no reason to end the guest.
+ * Everything else is a bus error of our own.
  */
 static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
@@ -203,9 +203,8 @@ static void run_failed(struct vmm_vcpu *vcpu, int error)
 }
 
 /*
- * On a host with several real nodes a vCPU keeps to the CPUs of its vnode's host node, as far as
- * this process may use them. A machine whose CPUs are given out by somebody else (libvirt, cpusets)
- * loses nothing by it.
+ * On a host with several real nodes, a vCPU is pinned to the CPUs of its vnode's host node, as far
+ * as this process may use them. This does not conflict with CPUs that libvirt or a cpuset assigns.
  */
 static void pin(const struct vmm_vcpu *vcpu)
 {
@@ -265,8 +264,9 @@ static void gate_order(struct vmm *vmm, enum vmm_gate_order order)
 	pthread_mutex_unlock(&vmm->gate.lock);
 }
 
-/* Wait until every started vCPU is parked (ended: past its last run). Returns the one that is not,
- * or NULL. */
+/*
+ * Wait until every started vCPU is parked (ended: past its last run). NULL, or a vCPU that is not.
+ */
 static struct vmm_vcpu *gate_wait(struct vmm *vmm, int timeout_ms, bool ended)
 {
 	struct vmm_vcpu *late = NULL;

@@ -6,26 +6,26 @@
 
 #define VMM_KICK_SIGNAL SIGUSR1
 
-/* Before the engine is created, whose own handler passes on to this one what it does not know. */
+/* Call before the engine is created: its own handler chains to this one. */
 void vmm_vcpus_handle_sigbus(void);
 int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err);
 void vmm_vcpus_destroy(struct vmm *vmm);
 /* Start the threads; they park until the gate opens. */
 int vmm_vcpus_start(struct vmm *vmm, struct gmig_error *err);
-/* Order all vCPUs to park and wait up to timeout_ms until they have. -ETIMEDOUT. */
+/* Order all vCPUs to park, and wait for them at most timeout_ms. -ETIMEDOUT. */
 int vmm_vcpus_park(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
 void vmm_vcpus_resume(struct vmm *vmm);
-/* Make a vCPU that sits in KVM_RUN come out. */
+/* Make a vCPU leave KVM_RUN. */
 void vmm_vcpu_kick(struct vmm_vcpu *vcpu);
-/* End the threads. -ETIMEDOUT: one does not come back; then nothing below the threads may be taken
- * down. */
+/* End the threads. -ETIMEDOUT: one of them does not end; then nothing that it uses may be
+ * destroyed. */
 int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
 
 /* ---- vcpu_state.c ---------------------------------------------------------------------------- */
 
 int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err);
 void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu);
-/* Registers to power-on. vCPUs are parked. */
+/* Restore the power-on registers. vCPUs are parked. */
 int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err);
 /* Segments and control registers of long mode at privilege level `cpl` (0 or 3). */
 struct vmm_long_mode {

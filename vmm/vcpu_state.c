@@ -1,8 +1,7 @@
 /*
- * Registers of a vCPU: what it had at power-on, to go back to on a reset, and the way into long
- * mode.
+ * Registers of a vCPU: saved at power-on and restored by a reset, and the switch to long mode.
  *
- * Hosts differ in what they take: an MSR or a state that cannot be set is left as it is (a
+ * Hosts differ in what they accept: an MSR or a state that cannot be set is left unchanged (a
  * paravirtual KVM refuses some that it lists).
  */
 #include "vcpu.h"
@@ -27,7 +26,7 @@ struct vcpu_power_on {
 	bool has_xsave, has_xcrs, has_debugregs;
 	uint32_t msr_count;
 	struct kvm_msr_entry msr[MAX_MSRS];
-	struct kvm_xsave xsave; /* last: its size is open */
+	struct kvm_xsave xsave; /* last: a flexible array member */
 };
 
 /* MSRs one at a time: a list stops at the first that the host refuses. */
@@ -95,7 +94,7 @@ int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 {
 	struct vcpu_power_on *state = vcpu->power_on;
 
-	/* MP state first: KVM takes the rest of an AP that waits for SIPI only when it is in that
+	/* MP state first: KVM accepts the other registers of an AP that waits for SIPI only in that
 	 * state. */
 	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) ||
 	    ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) ||

@@ -1,10 +1,9 @@
 /*
- * virtio-blk on a raw file or a block device. One worker thread a disk takes requests in order, so
- * that a FLUSH covers all writes before it; the file is read and written through the page cache,
- * and FLUSH is fdatasync(2).
+ * virtio-blk on a raw file or a block device. One worker thread per disk serves requests in order,
+ * so that a FLUSH covers all writes before it. The file is accessed through the page cache, and
+ * FLUSH is fdatasync(2).
  *
- * The worker drops the device lock while it works on a request; `busy` tells a reset to wait for
- * it.
+ * The worker drops the device lock while it works on a request; `busy` makes a reset wait for it.
  */
 #include "device_ops.h"
 #include "virtio_pci.h"
@@ -20,7 +19,7 @@
 
 #define QUEUE_SIZE   256
 #define SECTOR_BYTES 512u
-#define SEG_MAX	     (QUEUE_SIZE - 2) /* header and status take one each */
+#define SEG_MAX	     (QUEUE_SIZE - 2) /* header and status use one each */
 
 struct blk {
 	struct virtio_device device;
@@ -36,7 +35,7 @@ struct blk {
 	struct virtio_chain chain; /* the worker's */
 };
 
-/* What a chain asks for. */
+/* What a chain requests. */
 struct blk_request {
 	uint32_t type;
 	uint64_t sector;
@@ -48,7 +47,9 @@ struct blk_request {
 
 /* ---- Requests: worker thread, no lock -------------------------------------------------------- */
 
-/* preadv or pwritev until all is done. 0 or -errno; the end of the file is an error. */
+/*
+ * preadv or pwritev until everything is transferred. 0 or -errno; the end of the file is an error.
+ */
 static int transfer(const struct blk *blk, const struct blk_request *request, bool write)
 {
 	struct iovec *iov = request->data;
@@ -129,8 +130,7 @@ static uint8_t execute(const struct blk *blk, const struct blk_request *request,
 	}
 }
 
-/* Header in front, status byte at the very end, data between: in whatever pieces the driver likes.
- */
+/* The header is first, the status byte last, data between them, in any division into pieces. */
 static const char *parse(struct virtio_chain *chain, struct blk_request *request)
 {
 	struct iovec *in = virtio_chain_in(chain);
@@ -215,7 +215,7 @@ static void blk_notify(void *opaque, unsigned int queue)
 	struct blk *blk = opaque;
 
 	(void)queue;
-	/* With the lock: a worker that has just found the queue empty must not miss it. */
+	/* With the lock: a worker that has just found the queue empty must not miss the request. */
 	pthread_mutex_lock(&blk->device.lock);
 	pthread_cond_signal(&blk->work);
 	pthread_mutex_unlock(&blk->device.lock);
@@ -232,7 +232,7 @@ static const struct virtio_ops blk_ops = {
 
 /* ---- Start and end --------------------------------------------------------------------------- */
 
-/* Two guests on one disk destroy it. The lock belongs to the open file and goes with it, also when
+/* Two guests on one disk destroy it. The lock belongs to the open file, so it is released even if
  * we are killed. */
 static int lock_file(const struct blk *blk, struct gmig_error *err)
 {

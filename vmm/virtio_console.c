@@ -1,9 +1,9 @@
 /*
  * virtio-console, multiport: named byte streams between guest and host (/dev/virtio-ports/NAME in
- * the guest). Served on the I/O thread. Port 0 is left alone: drivers take it for a terminal.
+ * the guest). Served on the I/O thread. Port 0 is not used: drivers treat it as a terminal.
  *
- * Control messages to the guest are not queued but follow from each port's state, so that no guest
- * can pile them up.
+ * Control messages to the guest are not queued. They follow from each port's state, so that a guest
+ * cannot make them accumulate.
  */
 #include "device_ops.h"
 #include "kick.h"
@@ -32,7 +32,7 @@ struct vconsole {
 
 /* ---- Control --------------------------------------------------------------------------------- */
 
-/* False: the driver has no buffer for it now. */
+/* false: the driver has no buffer for it now. */
 static bool send_control(struct vconsole *console, unsigned int index, uint16_t event,
 			 uint16_t value)
 {
@@ -55,7 +55,7 @@ static bool send_control(struct vconsole *console, unsigned int index, uint16_t 
 	return true;
 }
 
-/* Tell the guest what it does not know yet about a port. False: no buffer. */
+/* Send the guest what it does not know yet about a port. false: no buffer. */
 static bool tell_port(struct vconsole *console, unsigned int index)
 {
 	struct virtio_port *port = &console->port[index];
@@ -149,7 +149,7 @@ static void serve(void *opaque)
 	for (i = 0; i < console->port_count; i++)
 		done = virtio_port_serve(&console->port[i]) && done;
 	done = discard_port0(console) && done;
-	/* Serving may have found a client gone. */
+	/* Serving may have noticed that a client is gone. */
 	done = serve_control(console) && done;
 	pthread_mutex_unlock(&console->device.lock);
 	if (!done)
@@ -196,7 +196,7 @@ static void vconsole_destroy(void *state)
 
 	for (i = 0; i < console->port_count; i++)
 		virtio_port_destroy(&console->port[i]);
-	/* After the ports: their handlers ring it. */
+	/* After the ports, whose handlers ring it. */
 	kick_destroy(&console->kick);
 	virtio_device_destroy(&console->device);
 	free(console);
@@ -208,7 +208,9 @@ static int create_ports(struct vconsole *console, const struct vmm_options *opti
 	unsigned int i;
 	int ret = 0;
 
-	/* All of them before the first listens: from then on the I/O thread serves them. */
+	/*
+	 * Create all of them before the first one listens: after that the I/O thread serves them.
+	 */
 	for (i = 0; i < options->port_count; i++)
 		console->port[i] = (struct virtio_port){
 		    .device = &console->device,

@@ -1,7 +1,7 @@
 /*
- * virtio-net on a tap device: one pair of queues, no offloads, so that the 12-byte header is
- * constant and never leaves this file. Served on the I/O thread. A packet for which there is no
- * room, here or in the tap, is dropped, as on a wire.
+ * virtio-net on a tap device: one pair of queues and no offloads, so that the 12-byte header is
+ * constant. Served on the I/O thread. A packet without room, here or in the tap, is dropped, as on
+ * a wire.
  */
 #include "device_ops.h"
 #include "kick.h"
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define QUEUE_SIZE 256
-#define BATCH	   64 /* packets each way before others on the I/O thread get their turn */
+#define BATCH	   64 /* packets each way before other handlers of the I/O thread run */
 #define HEADER	   sizeof(struct virtio_net_hdr_mrg_rxbuf)
 
 enum { QUEUE_RX, QUEUE_TX, QUEUE_COUNT };
@@ -32,7 +32,7 @@ struct net {
 	int fd;
 	struct kick kick;
 	bool in_loop;
-	bool listening; /* guarded by device.lock: the loop watches for packets */
+	bool listening; /* guarded by device.lock: the loop polls for packets */
 	struct virtio_chain chain;
 };
 
@@ -44,7 +44,7 @@ static void listen_for_packets(struct net *net, bool on)
 	vmm_loop_modify(net->device.vmm, net->fd, on ? EPOLLIN : 0);
 }
 
-/* Guest to tap. Returns false when there may be more. */
+/* Guest to tap. false: there may be more. */
 static bool serve_tx(struct net *net)
 {
 	struct virtio_chain *chain = &net->chain;
@@ -69,7 +69,7 @@ static bool serve_tx(struct net *net)
 	return left >= 0;
 }
 
-/* One packet from the tap into the chain that was popped. Returns its bytes with header, or 0. */
+/* Read one packet from the tap into the popped chain. Returns its size with header, or 0. */
 static uint32_t receive(struct net *net)
 {
 	static const struct virtio_net_hdr_mrg_rxbuf header = {.num_buffers = 1};
@@ -86,7 +86,7 @@ static uint32_t receive(struct net *net)
 	return got > 0 ? (uint32_t)((size_t)got + HEADER) : 0;
 }
 
-/* Tap to guest. Returns false when there may be more. */
+/* Tap to guest. false: there may be more. */
 static bool serve_rx(struct net *net)
 {
 	struct virtio_chain *chain = &net->chain;
@@ -184,7 +184,7 @@ static int open_tap(struct net *net, struct gmig_error *err)
 	return gmig_fail(err, -errno, "tap %s: %s", net->tap, strerror(errno));
 }
 
-/* The same for the same guest at each start, so that the guest's own network set-up stays valid. */
+/* Equal for the same guest at each start, so that the guest's network configuration stays valid. */
 static void make_mac(struct net *net, const char *guest, unsigned int index)
 {
 	uint32_t hash = 2166136261u;

@@ -10,7 +10,7 @@
 #define VIRTIO_VENDOR	  0x1af4
 #define VIRTIO_DEVICE_1_0 0x1040
 
-/* BAR 0, a page for each structure, so that a driver may map them one by one. */
+/* BAR 0 has a page for each structure, so that a driver can map them separately. */
 #define REGION_BYTES  0x1000u
 #define REGION_COMMON 0x0000u
 #define REGION_ISR    0x1000u
@@ -76,8 +76,9 @@ void virtio_device_fail(struct virtio_device *device, unsigned int queue, const 
 
 /* ---- Status ---------------------------------------------------------------------------------- */
 
-/* Lock held. Registers may be read and written while `stop` waits; that harms nobody but the driver
- * that does it. */
+/*
+ * Lock held. Registers may be accessed while `stop` waits; this harms only the driver that does it.
+ */
 static void reset_locked(struct virtio_device *device)
 {
 	unsigned int i;
@@ -127,7 +128,7 @@ static void write_status(struct virtio_device *device, uint8_t value)
 		reset_locked(device);
 		return;
 	}
-	value |= old; /* bits go only by a reset */
+	value |= old; /* only a reset clears bits */
 	value = (uint8_t)(value & ~(VIRTIO_CONFIG_S_NEEDS_RESET & ~old));
 	if (value & ~old & VIRTIO_CONFIG_S_FEATURES_OK && !features_acceptable(device))
 		value &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
@@ -194,7 +195,7 @@ static void write_driver_features(struct virtio_device *device, uint32_t value)
 		device->features = (device->features & ~mask) | (uint64_t)value << 32 * select;
 }
 
-/* A vector that does not exist reads back as none: that is how the driver learns. */
+/* A vector that does not exist reads back as "no vector": this tells the driver. */
 static uint16_t checked_vector(const struct virtio_device *device, uint32_t value)
 {
 	return value <= device->queue_count ? (uint16_t)value : VIRTIO_MSI_NO_VECTOR;
@@ -345,9 +346,8 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 /* ---- Capabilities ---------------------------------------------------------------------------- */
 
 /*
- * The window through configuration space, for firmware that cannot reach BARs: an access to the
- * data field is an access to the BAR at the offset that the guest put into the capability. Bus lock
- * held.
+ * Access to BARs through configuration space, for firmware that cannot map them: an access to the
+ * data field is an access to the BAR at the offset in the capability. Bus lock held.
  */
 static void config_window(void *opaque, uint8_t *config, unsigned int offset, unsigned int bytes,
 			  bool write)
@@ -368,7 +368,7 @@ static void config_window(void *opaque, uint8_t *config, unsigned int offset, un
 static int add_structure(struct virtio_device *device, uint8_t type, uint32_t offset,
 			 uint32_t bytes)
 {
-	/* As in the header, but for id and next pointer, and with room for what may follow. */
+	/* As in the header, without id and next pointer, and with room for what may follow. */
 	struct {
 		struct virtio_pci_cap cap;
 		uint32_t extra; /* multiplier of notify, data of the configuration window */

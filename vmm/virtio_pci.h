@@ -1,11 +1,11 @@
 /*
  * A virtio 1.x device on PCI, modern transport only: what is common to blk, console, net and rng.
- * The device's own file gives a const ops struct and takes chains off the queues.
+ * The device's own file has a const ops struct and takes chains from the queues.
  *
  * Threads: registers are accessed on vCPU threads; queues are served on the I/O thread or on the
  * device's own. The device lock guards everything in struct virtio_device and what the device keeps
- * beside it. While it is held: `start`, `stop`, `config_read` are called. `notify` is called
- * without it and only rings a bell.
+ * beside it. `start`, `stop` and
+ * `config_read` are called with it. `notify` is called without it, and only rings a doorbell.
  *
  * Source: Virtual I/O Device 1.2, 2.1 (status), 2.2 (features), 4.1 (PCI).
  */
@@ -81,7 +81,7 @@ int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct v
 /* Push and, if the driver wants it, interrupt. */
 void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
 			uint32_t bytes);
-/* The driver sent nonsense in this queue: needs reset. */
+/* The driver sent something invalid in this queue: needs reset. */
 void virtio_device_fail(struct virtio_device *device, unsigned int queue, const char *why);
 
 #endif

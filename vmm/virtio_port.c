@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BATCH 64 /* chains each way before others on the I/O thread get their turn */
+#define BATCH 64 /* chains in each direction before other handlers of the I/O thread run */
 
 static struct vmm *port_vmm(const struct virtio_port *port)
 {
@@ -34,7 +34,7 @@ static void update_listener(struct virtio_port *port)
 	port->listening = wanted;
 }
 
-/* Hand the chain that is under way back: its client is gone. */
+/* Return the current chain: its client is gone. */
 static void finish_tx(struct virtio_port *port)
 {
 	port->tx_held = false;
@@ -69,8 +69,8 @@ static void listen_ready(void *opaque, uint32_t events)
 	if (fd < 0)
 		return;
 	pthread_mutex_lock(&port->device->lock);
-	/* What an earlier client sent and the guest has not read is lost now: it would mix with the
-	 * new one's. */
+	/* Data of an earlier client that the guest has not read is dropped: it would mix with the
+	 * new client's. */
 	if (port->client_fd >= 0)
 		drop_client(port);
 	port->client_fd = fd;
@@ -89,8 +89,8 @@ static void client_ready(void *opaque, uint32_t events)
 	struct virtio_port *port = opaque;
 
 	if (events & (EPOLLHUP | EPOLLERR)) {
-		/* Out of the loop, which would report it for ever. What was sent before is still
-		 * there to be read. */
+		/* Remove it from the loop, which would report it for ever. Data that was sent
+		 * before can still be read. */
 		pthread_mutex_lock(&port->device->lock);
 		if (port->client_fd >= 0)
 			mark_hung_up(port);
@@ -127,7 +127,7 @@ static int take_tx(struct virtio_port *port)
 	return 1;
 }
 
-/* Send what is left of the chain. 0: all gone (or nobody wants it); -EAGAIN: the client is slow. */
+/* Send the rest of the chain. 0: all sent (or there is no client); -EAGAIN: the client is slow. */
 static int send_tx(struct virtio_port *port)
 {
 	while (port->tx_left && virtio_port_has_client(port)) {
@@ -149,7 +149,7 @@ static int send_tx(struct virtio_port *port)
 	return 0;
 }
 
-/* *blocked: the client must read first. Returns false when there may be more. */
+/* *blocked: the client must read first. false: there may be more. */
 static bool serve_tx(struct virtio_port *port, bool *blocked)
 {
 	int left = BATCH;
@@ -169,7 +169,7 @@ static bool serve_tx(struct virtio_port *port, bool *blocked)
 
 /* ---- Client to guest ------------------------------------------------------------------------- */
 
-/* Fill one buffer of the guest. 1: went; 0: the client has nothing now, or ever. */
+/* Fill one buffer of the guest. 1: filled; 0: the client has nothing now, or has ended. */
 static int receive_one(struct virtio_port *port)
 {
 	struct msghdr message = {.msg_iov = virtio_chain_in(&port->rx),
@@ -193,7 +193,7 @@ static int receive_one(struct virtio_port *port)
 	return 0;
 }
 
-/* *ready: the guest would take more. Returns false when there may be more at once. */
+/* *ready: the guest has room for more. false: there may be more at once. */
 static bool serve_rx(struct virtio_port *port, bool *ready)
 {
 	int left = BATCH;
@@ -224,7 +224,7 @@ bool virtio_port_serve(struct virtio_port *port)
 
 	done = serve_tx(port, &blocked);
 	done = serve_rx(port, &ready) && done;
-	/* A client that sent all before it left has nothing more for us. */
+	/* A client that sent everything before it left has no more data. */
 	if (port->hung_up && port->sent_all)
 		drop_client(port);
 	watch_client(port, ready, blocked);
@@ -241,7 +241,7 @@ void virtio_port_stop(struct virtio_port *port)
 
 /* ---- The socket ------------------------------------------------------------------------------ */
 
-/* A socket that nobody listens on any more was left by a guest that was killed. */
+/* A socket without a listener was left behind by a guest that was killed. */
 static int remove_stale(const struct sockaddr_un *address, struct gmig_error *err)
 {
 	struct stat stat;
@@ -282,8 +282,8 @@ int virtio_port_create(struct virtio_port *port, struct gmig_error *err)
 	if (port->listen_fd < 0)
 		return gmig_fail(err, -errno, "port %s: no socket: %s", port->name,
 				 strerror(errno));
-	/* The mode of the socket becomes that of its file: nobody else can connect, not even for a
-	 * moment. */
+	/* The mode of the socket becomes the mode of its file, so that no other user can ever
+	 * connect. */
 	fchmod(port->listen_fd, 0600);
 	if (bind(port->listen_fd, (struct sockaddr *)&address, sizeof(address)))
 		return gmig_fail(err, -errno, "port %s: %s: %s", port->name, port->path,

@@ -3,7 +3,7 @@
  * time (the next waits in the backlog), moves bytes between the client and the port's two queues
  * with flow control both ways.
  *
- * Everything runs on the I/O thread with the device lock held, but for creation and destruction.
+ * Everything runs on the I/O thread with the device lock held, except creation and destruction.
  */
 #ifndef VMM_VIRTIO_PORT_H
 #define VMM_VIRTIO_PORT_H
@@ -17,19 +17,18 @@ struct virtio_port {
 	void (*serve)(
 	    void *opaque); /* something happened: takes the device lock and serves all ports */
 	void *opaque;
-	/* Told by, and to, the guest over the control queues. */
+	/* Exchanged with the guest over the control queues. */
 	bool guest_ready, guest_open;
 	bool told_open;	    /* what the guest believes about the client */
-	bool close_pending; /* a client went that the guest knew of */
+	bool close_pending; /* a client that the guest knew about has left */
 	/* The client. */
 	int listen_fd, client_fd;
-	bool listening; /* listen_fd is in the loop */
-	bool hung_up;	/* the client is gone for good, but what it sent may not have been read yet;
-			   not in the loop */
-	bool sent_all;	/* the client sends no more, but may still read */
+	bool listening;	 /* listen_fd is in the loop */
+	bool hung_up;	 /* the client has left, its data may be unread; not in the loop */
+	bool sent_all;	 /* the client sends no more, but may still read */
 	uint32_t events; /* what the loop watches client_fd for */
 	bool bound;
-	/* A chain from the guest that the client has taken in part. */
+	/* A chain from the guest that was sent to the client in part. */
 	bool tx_held;
 	uint16_t tx_head;
 	struct iovec *tx_iov;
@@ -38,14 +37,14 @@ struct virtio_port {
 	struct virtio_chain tx, rx;
 };
 
-/* `port` is zeroed but for the fields up to `opaque`, and its descriptors are -1. -EADDRINUSE
- * somebody listens on the path; -ENAMETOOLONG. */
+/* `port` is zeroed, except for the fields up to `opaque`, and its descriptors are -1. -EADDRINUSE
+ * something listens on the path; -ENAMETOOLONG. */
 int virtio_port_create(struct virtio_port *port, struct gmig_error *err);
 /* Unlinks the path. The I/O thread may still run. */
 void virtio_port_destroy(struct virtio_port *port);
-/* The guest's half back to power-on; a client stays connected. Lock held, any thread. */
+/* Reset the guest's side; a client stays connected. Lock held, any thread. */
 void virtio_port_stop(struct virtio_port *port);
-/* Move what can be moved. Returns false when there may be more at once. */
+/* Transfer what is possible now. false: there may be more at once. */
 bool virtio_port_serve(struct virtio_port *port);
 
 static inline bool virtio_port_has_client(const struct virtio_port *port)

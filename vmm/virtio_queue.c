@@ -8,7 +8,7 @@
 #define LOAD16(at)	   __atomic_load_n(&(at), __ATOMIC_RELAXED)
 #define STORE16(at, value) __atomic_store_n(&(at), (uint16_t)(value), __ATOMIC_RELAXED)
 
-/* Event index: each ring's last 16 bits tell the other side when to speak up. */
+/* Event index: the last 16 bits of each ring tell the other side when to notify. */
 static uint16_t *used_event(const struct virtio_queue *queue)
 {
 	return &queue->avail->ring[queue->size];
@@ -68,7 +68,7 @@ int virtio_queue_break(struct virtio_queue *queue, const char *why)
 
 /* ---- Chains ---------------------------------------------------------------------------------- */
 
-/* Add guest memory to the chain; NULL or what is wrong with it. */
+/* Add guest memory to the chain. NULL, or a text that says what is wrong. */
 static const char *add_piece(struct virtio_chain *chain, void *base, uint64_t bytes, bool writable)
 {
 	if (chain->out_count + chain->in_count == VIRTIO_CHAIN_PIECES)
@@ -88,7 +88,7 @@ static const char *add_piece(struct virtio_chain *chain, void *base, uint64_t by
 	return NULL;
 }
 
-/* How much of gpa.. lies in the region it starts in; 0: not RAM. */
+/* How many bytes from gpa on are in the same region; 0: not RAM. */
 static uint64_t bytes_in_region(const struct vmm *vmm, uint64_t gpa)
 {
 	const struct vmm_region *regions;
@@ -100,8 +100,9 @@ static uint64_t bytes_in_region(const struct vmm *vmm, uint64_t gpa)
 	return 0;
 }
 
-/* A buffer may cross from one vnode's RAM into the next one's: contiguous for the guest, not for
- * us. */
+/*
+ * A buffer may cross from one vnode's RAM into the next one's: it is contiguous for the guest only.
+ */
 static const char *add_buffer(const struct virtio_queue *queue, struct virtio_chain *chain,
 			      uint64_t gpa, uint64_t bytes, bool writable)
 {
@@ -126,7 +127,7 @@ static const char *add_buffer(const struct virtio_queue *queue, struct virtio_ch
 	return wrong;
 }
 
-/* A descriptor as it was at one moment. */
+/* A copy of a descriptor at one moment. */
 static struct vring_desc read_desc(const struct vring_desc *at)
 {
 	struct vring_desc desc;
@@ -194,8 +195,8 @@ static const char *walk_chain(const struct virtio_queue *queue, struct virtio_ch
 /* ---- Rings ----------------------------------------------------------------------------------- */
 
 /*
- * Acquire: the ring's entry and the descriptors must not be read before the index said that they
- * are there. Pairs with the driver's write barrier before it moves the index.
+ * Acquire: the ring's entry and the descriptors must not be read before the index. Pairs with the
+ * driver's write barrier before it advances the index.
  */
 static uint16_t avail_index(const struct virtio_queue *queue)
 {
@@ -220,9 +221,9 @@ int virtio_queue_pop(struct virtio_queue *queue, struct virtio_chain *chain)
 		if (!queue->event_idx)
 			return 0;
 		/*
-		 * Ask to be notified, then look again: without the fence the driver might see the
-		 * old event and we the old index, and both would wait. Pairs with the driver's
-		 * barrier between index and event.
+		 * Request a notification, then check again. Without the fence the driver might read
+		 * the old event while we read the old index, and both would wait. Pairs with the
+		 * driver's barrier between index and event.
 		 */
 		STORE16(*avail_event(queue), queue->next_avail);
 		atomic_thread_fence(memory_order_seq_cst);
@@ -255,8 +256,7 @@ void virtio_queue_push(struct virtio_queue *queue, uint16_t head, uint32_t bytes
 
 	elem->id = head;
 	elem->len = bytes;
-	/* Release: the driver must find the entry, and the data before it, once it sees the index.
-	 */
+	/* Release: a driver that sees the index must also see the entry and the data. */
 	__atomic_store_n(&queue->used->idx, ++queue->next_used, __ATOMIC_RELEASE);
 }
 
@@ -264,8 +264,8 @@ bool virtio_queue_must_signal(struct virtio_queue *queue)
 {
 	uint16_t old = queue->signalled_used, new = queue->next_used, event;
 
-	/* Index before event or flags: else the driver goes to sleep on the old index and we do not
-	 * wake it. */
+	/* Index before event or flags: otherwise the driver sleeps on the old index and is not
+	 * woken. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!queue->event_idx)
 		return !(LOAD16(queue->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);

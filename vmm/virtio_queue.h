@@ -1,7 +1,7 @@
 /*
- * One virtqueue in split layout, with indirect descriptors and event index. Nothing the guest
- * writes is trusted: every address goes through vmm_guest_ptr(), every index is checked, and a ring
- * that makes no sense breaks the queue (-EIO) until the driver resets the device.
+ * One virtqueue in split layout, with indirect descriptors and event index. Nothing that the guest
+ * writes is trusted: every address goes through vmm_guest_ptr(), every index is checked, and an
+ * invalid ring breaks the queue (-EIO) until the driver resets the device.
  *
  * No lock of its own: guarded by its device's lock. Chains that were popped may be used without it;
  * they stay valid until the guest's RAM goes away.
@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 
 #define VIRTIO_QUEUE_MAX_SIZE 256u
-/* Pieces a chain may have: a descriptor each, and some to spare for buffers that cross regions. */
+/* Pieces of a chain: one per descriptor, and some more for buffers that cross regions. */
 #define VIRTIO_CHAIN_PIECES (VIRTIO_QUEUE_MAX_SIZE + VMM_MAX_VNODES)
 
 struct virtio_queue {
@@ -35,7 +35,7 @@ struct virtio_queue {
 	bool signalled_valid;
 };
 
-/* What the driver hands over: first the pieces to read, then those to write. */
+/* What the driver passes: first the pieces to read, then those to write. */
 struct virtio_chain {
 	uint16_t head;
 	unsigned int out_count, in_count;
@@ -56,26 +56,27 @@ void virtio_queue_reset(struct virtio_queue *queue);
 int virtio_queue_enable(struct virtio_queue *queue);
 
 /*
- * Take the next chain. 1 and *chain; 0: none, and the driver will notify when there is one; -EIO:
- * the queue is broken (logged).
+ * Take the next chain. 1 and *chain; 0: there is none, and the driver will notify when there is;
+ * -EIO: the queue is broken (logged).
  */
 int virtio_queue_pop(struct virtio_queue *queue, struct virtio_chain *chain);
-/* Give the chain that was popped last back, as if it had not been popped. */
+/* Undo the last pop. */
 void virtio_queue_unpop(struct virtio_queue *queue);
-/* Hand a chain back with `bytes` written to its in-pieces. */
+/* Return a chain with `bytes` written to its in-pieces. */
 void virtio_queue_push(struct virtio_queue *queue, uint16_t head, uint32_t bytes);
 /* After pushes: does the driver want an interrupt? */
 bool virtio_queue_must_signal(struct virtio_queue *queue);
-/* Mark broken and say why; for devices that find nonsense in a chain. Returns -EIO. */
+/* Mark the queue broken and log why; for devices that find an invalid chain. Returns -EIO. */
 int virtio_queue_break(struct virtio_queue *queue, const char *why);
 
-/* Copy between a flat buffer and pieces, `offset` bytes in; returns how many bytes went. */
+/*
+ * Copy between a flat buffer and pieces, from byte `offset` on; returns how many bytes were copied.
+ */
 size_t virtio_read_pieces(const struct iovec *iov, unsigned int count, size_t offset, void *buffer,
 			  size_t bytes);
 size_t virtio_write_pieces(const struct iovec *iov, unsigned int count, size_t offset,
 			   const void *buffer, size_t bytes);
-/* Narrow pieces to [offset, offset + bytes); edits them in place. Returns how many are left, from
- * *first on. */
+/* Narrow pieces to [offset, offset + bytes), in place. Returns how many remain, from *first on. */
 unsigned int virtio_cut_pieces(struct iovec *iov, unsigned int count, size_t offset, size_t bytes,
 			       struct iovec **first);
 

@@ -10,9 +10,9 @@
 #include <sys/random.h>
 
 #define QUEUE_SIZE  8
-#define CHUNK_BYTES 256u /* getrandom(2) never falls short up to here */
+#define CHUNK_BYTES 256u /* getrandom(2) is never short up to this size */
 #define ANSWER_BYTES                                                                               \
-	65536u /* a longer request is answered in part, so that it cannot keep the I/O thread */
+	65536u /* a longer request is answered in part, so that it cannot occupy the I/O thread */
 #define BATCH 16
 
 struct rng {
@@ -48,7 +48,7 @@ static void serve(void *opaque)
 		left--;
 	}
 	pthread_mutex_unlock(&rng->device.lock);
-	/* Others on this thread want their turn. */
+	/* Other handlers of this thread must run, too. */
 	if (!left)
 		kick_ring(&rng->kick);
 }

@@ -1,8 +1,10 @@
 /*
- * gmig-vmm inside: the machine and what its parts may ask of it. Read main.c for the order of start-up.
+ * Inside gmig-vmm: what devices and the loader may ask of the machine. main.c has the order of
+ * start-up.
  *
- * Threads: main (signals, waits for the end), one a vCPU, one I/O thread (vmm/loop.h) on which devices' file descriptors
- * are served, the control socket's, and libgmig's. Exits are dispatched on the vCPU's own thread.
+ * Threads: main (signals, waits for the end), one per vCPU, one I/O thread (loop.h) that serves
+ * devices' file descriptors, that of the control socket, and libgmig's. Exits are dispatched on the
+ * vCPU's own thread.
  */
 #ifndef VMM_H
 #define VMM_H
@@ -21,11 +23,11 @@
 #define VMM_MAX_PORTS  8
 #define VMM_MAX_NETS   2
 
-/* ---- Guest-physical map (memory.c) --------------------------------------------------------------------------- */
+/* ---- Guest-physical map (memory.c) ----------------------------------------------------------- */
 
 /*
  *   0 .. 0xa0000              RAM                       e820: RAM
- *   0xa0000 .. 0x100000       RAM, not told as RAM; ACPI tables (RSDP at 0xe0000)
+ *   0xa0000 .. 0x100000       RAM, not reported as RAM; ACPI tables (RSDP at 0xe0000)
  *   0x100000 .. 3 GiB         RAM
  *   3 GiB .. 4 GiB            hole: ECAM, BARs, IOAPIC, LAPIC
  *   4 GiB ..                  RAM that did not fit below 3 GiB
@@ -38,13 +40,14 @@
 #define VMM_PCI_MMIO_BYTES 0x01000000ull
 #define VMM_IOAPIC_GPA	   0xfec00000ull
 #define VMM_LAPIC_GPA	   0xfee00000ull
-#define VMM_TSS_GPA	   0xfffbd000ull /* KVM_SET_TSS_ADDR, 3 pages; identity map page below it */
+#define VMM_TSS_GPA	   0xfffbd000ull /* KVM_SET_TSS_ADDR: 3 pages; identity map below */
 #define VMM_ACPI_GPA	   0xe0000ull	 /* RSDP, then the tables, up to 1 MiB */
 #define VMM_ACPI_BYTES	   0x20000ull
 
 struct vmm;
 
-/* A run of guest RAM that is contiguous in gpa and hva: what libgmig calls a region. Sorted by gpa. */
+/* A run of guest RAM that is contiguous in gpa and hva; libgmig calls it a region, too. Sorted by
+ * gpa. */
 struct vmm_region {
 	unsigned int vnode;
 	uint64_t gpa, bytes;
@@ -53,15 +56,17 @@ struct vmm_region {
 size_t vmm_regions(const struct vmm *vmm, const struct vmm_region **regions);
 
 /*
- * THE way from a guest address to a pointer: NULL unless gpa .. gpa+bytes is guest RAM and lies within one region. Valid
- * from vmm_memory_create to vmm_memory_destroy. The pointed-to memory may be migrated at any time: an access may sleep
- * for the closed time of a block, and no access may pin the page over a system call (no O_DIRECT, no vhost).
+ * The only way from a guest address to a pointer. NULL unless gpa .. gpa+bytes is guest RAM within
+ * one region. Valid from vmm_memory_create to vmm_memory_destroy. The memory may be migrated at any
+ * time: an access may sleep for the blackout of a block, and no access may pin the page over a
+ * system call (no O_DIRECT, no vhost).
  */
 void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes);
 
-/* ---- Port and memory-mapped I/O (bus.c) ---------------------------------------------------------------------- */
+/* ---- Port and memory-mapped I/O (bus.c) ------------------------------------------------------ */
 
-/* access: `write` false: fill data[0..bytes). Runs on the vCPU's thread that exited; several at a time. 1 <= bytes <= 8. */
+/* access: with `write` false it fills data[0..bytes). Runs on the thread of the vCPU that exited;
+ * several may run at a time. 1 <= bytes <= 8. */
 struct vmm_io {
 	const char *name;
 	uint64_t base, bytes; /* port or gpa range */
@@ -69,52 +74,56 @@ struct vmm_io {
 		       bool write);
 	void *opaque;
 };
-/* Register before the first vCPU runs. -EBUSY overlap, -ENOSPC. Unclaimed reads give all ones, writes vanish. */
+/* Register before the first vCPU runs. -EBUSY overlap, -ENOSPC. Reads outside all ranges give all
+ * ones; writes have no effect. */
 int vmm_pio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *err);
 int vmm_mmio_add(struct vmm *vmm, const struct vmm_io *io, struct gmig_error *err);
 /*
- * Ranges that move while the guest runs (PCI BARs). *io as it was given to vmm_mmio_add: found by name, access, opaque and
- * bytes. VMM_MMIO_NOWHERE (also as base in vmm_mmio_add): not decoded. -EBUSY overlap, -ENOENT. Thread-safe against
- * dispatch; legal within an access handler.
+ * Move a range while the guest runs (PCI BARs). *io is what was passed to vmm_mmio_add; the range
+ * is found by name, access, opaque and bytes. VMM_MMIO_NOWHERE (also as base in vmm_mmio_add): not
+ * decoded. -EBUSY overlap, -ENOENT. Any thread; legal within an access handler.
  */
 #define VMM_MMIO_NOWHERE UINT64_MAX
 int vmm_mmio_move(struct vmm *vmm, const struct vmm_io *io, uint64_t new_base);
 
-/* ---- Interrupts (kvm.c) -------------------------------------------------------------------------------------- */
+/* ---- Interrupts (kvm.c) ---------------------------------------------------------------------- */
 
-/* Pulse or set a GSI (IOAPIC pin). Any thread. */
+/* Set the level of a GSI (IOAPIC pin). Any thread. */
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level);
-/* Deliver an MSI (KVM_SIGNAL_MSI). Any thread. 0 or -errno (a guest may program nonsense: not fatal). */
+/* Deliver an MSI (KVM_SIGNAL_MSI). Any thread. 0 or -errno; not fatal, since a guest may program an
+ * invalid address. */
 int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data);
 
-/* ---- The end (end.c) ----------------------------------------------------------------------------------------- */
+/* ---- The end (end.c) ------------------------------------------------------------------------- */
 
-/* Why the guest ended; each is reported on stderr, over the control socket (event SHUTDOWN) and as exit status. */
+/* Why the guest ended. Reported on stderr, over the control socket (event SHUTDOWN) and as exit
+ * status. */
 enum vmm_end {
 	VMM_END_NONE,
-	VMM_END_POWER_OFF, /* guest asked: exit 0 */
-	VMM_END_REBOOT, /* guest asked for a reset: the machine starts anew, or exit 0 with --no-reboot */
+	VMM_END_POWER_OFF,    /* by the guest: exit 0 */
+	VMM_END_REBOOT,	      /* by the guest: reset; with --no-reboot exit 0 */
 	VMM_END_QUIT,	      /* control socket: exit 0 */
 	VMM_END_SIGNAL,	      /* SIGTERM, SIGINT, SIGHUP: exit 0 after cancelling jobs */
 	VMM_END_TRIPLE_FAULT, /* exit 3 */
 	VMM_END_KVM_ERROR,    /* internal error, unexpected exit: exit 4 */
 	VMM_END_MEMORY_LOST,  /* libgmig's fatal: exit 5 */
 };
-/* First caller wins. Any thread; does not wait. `text` is copied. */
+/* The first caller wins. Any thread; does not wait. `text` is copied. */
 void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text);
 
-/* ---- I/O thread (loop.c) ------------------------------------------------------------------------------------- */
+/* ---- I/O thread (loop.c) --------------------------------------------------------------------- */
 
-/* Call `ready` on the I/O thread whenever fd has `events` (EPOLLIN..). One handler an fd. */
+/* Call `ready` on the I/O thread whenever fd has `events` (EPOLLIN..). One handler per fd. */
 typedef void vmm_loop_ready(void *opaque, uint32_t events);
 int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready, void *opaque);
 int vmm_loop_modify(struct vmm *vmm, int fd, uint32_t events);
-/* After return `ready` is not running and will not run (unless called on the I/O thread itself). */
+/* When it returns, `ready` is not running and will not run (unless called on the I/O thread). */
 void vmm_loop_remove(struct vmm *vmm, int fd);
 
-/* ---- Log ----------------------------------------------------------------------------------------------------- */
+/* ---- Log ------------------------------------------------------------------------------------- */
 
-/* `key=value` text after the level; guest-triggered lines go through vmm_log_guest, which lets 10 a second pass. */
+/* The text is `key=value`. Lines that a guest can trigger go through vmm_log_guest, which writes at
+ * most 10 per second. */
 __attribute__((format(printf, 2, 3))) void vmm_log(enum gmig_log_level level, const char *format,
 						   ...);
 __attribute__((format(printf, 2, 3))) void vmm_log_guest(enum gmig_log_level level,

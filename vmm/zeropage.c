@@ -23,8 +23,8 @@ static int e820_add(struct boot_params *params, uint64_t gpa, uint64_t end, uint
 	return 0;
 }
 
-/* Runs of RAM from `gpa` on: regions that touch become one entry, whatever vnode they are of (SRAT
- * tells that). */
+/* Runs of RAM from `gpa` on: adjacent regions become one entry, whatever their vnode (the SRAT has
+ * that). */
 static int e820_add_ram(struct boot_params *params, const struct bootram *ram, uint64_t gpa)
 {
 	for (size_t i = 0; i < ram->count; i++) {
@@ -56,8 +56,9 @@ static int e820_build(struct boot_params *params, const struct bootram *ram)
 		ret = e820_add_ram(params, ram, ZEROPAGE_HIGH_GPA);
 	if (!ret)
 		ret = e820_add(params, VMM_ECAM_GPA, VMM_ECAM_GPA + VMM_ECAM_BYTES, E820_RESERVED);
-	/* KVM keeps its TSS (3 pages) and the page below for itself on processors without
-	 * unrestricted guests. */
+	/*
+	 * KVM uses its TSS (3 pages) and the page below on processors without unrestricted guests.
+	 */
 	if (!ret)
 		ret = e820_add(params, VMM_TSS_GPA - 0x1000, VMM_TSS_GPA + 0x3000, E820_RESERVED);
 	return ret;

@@ -1,5 +1,5 @@
 /*
- * The zero page (struct boot_params) that tells the kernel its memory, command line, initrd and
+ * The zero page (struct boot_params): it gives the kernel its memory map, command line, initrd and
  * ACPI tables. Pure.
  *
  * Source: Documentation/arch/x86/zero-page.rst.
