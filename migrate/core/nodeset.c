@@ -107,7 +107,7 @@ int nodeset_parse_bits(const char *text, unsigned int limit, uint64_t *words,
 
 int gmig_node_set_parse(const char *text, struct gmig_node_set *set, struct gmig_error *err)
 {
-	struct gmig_node_set parsed;
+	struct gmig_node_set parsed = {{0}};
 	int ret = nodeset_parse_bits(text, GMIG_MAX_NODES, parsed.word, err);
 
 	if (!ret)

@@ -13,13 +13,11 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
 /* Bytes in line up to and with `last`; NULL: all. */
 static uint64_t line_bytes(const struct rate *rate, const struct rate_ticket *last)
 {
+	const struct rate_ticket *end = last ? last->next : NULL, *ticket;
 	uint64_t bytes = 0;
 
-	for (const struct rate_ticket *ticket = rate->line; ticket; ticket = ticket->next) {
+	for (ticket = rate->line; ticket != end; ticket = ticket->next)
 		bytes = add_saturated(bytes, ticket->bytes);
-		if (ticket == last)
-			break;
-	}
 	return bytes;
 }
 
