@@ -174,10 +174,13 @@ void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
 	if (look)
 		each_pool(frames, audit, pool_look);
 	audit->broken_slots = 0; /* counted below, the new ones among them */
+	/* A pool that is made behind the count would be in no count, and its pages in the books. */
+	pthread_mutex_lock(&frames->lock);
 	atomic_fetch_add(&frames->audit, 1);
 	ledger_pool_start(frames->ledger);
 	each_pool(frames, audit, pool_count);
 	audit->differing_node =
 	    ledger_pool_end(frames->ledger, &audit->free_pages, &audit->pool_pages);
+	pthread_mutex_unlock(&frames->lock);
 	flight_check(frames, audit);
 }

@@ -537,6 +537,43 @@ START_TEST(audit_gives_back_free_frames_that_were_moved)
 }
 END_TEST
 
+/* Small frames, a page each: pools come quickly. */
+static void *pools_are_made(void *arg)
+{
+	atomic_bool *done = arg;
+
+	for (unsigned int worker = 0; worker < FRAME_WORKERS; worker++) {
+		struct frame_want want = {.node = 1, .worker = worker, .clean = true};
+		struct slot *slot;
+
+		bits_set(&want.need, 0);
+		ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+		frame_give(frames, slot);
+	}
+	atomic_store(done, true);
+	return NULL;
+}
+
+START_TEST(audit_beside_pools_that_are_made_finds_no_difference)
+{
+	for (unsigned int i = 0; i < 10; i++) {
+		struct frame_audit audit;
+		atomic_bool done;
+		pthread_t thread;
+
+		start(2);
+		atomic_store(&done, false);
+		ck_assert_int_eq(pthread_create(&thread, NULL, pools_are_made, &done), 0);
+		while (!atomic_load(&done)) {
+			frame_audit(frames, false, &audit);
+			ck_assert_uint_eq(audit.differing_node, GMIG_NO_NODE);
+		}
+		pthread_join(thread, NULL);
+		stop();
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("frame");
@@ -563,6 +600,7 @@ int main(void)
 	tcase_add_loop_test(tcase, used_frame_that_was_moved_is_not_given_as_if_it_were_here, 0, 2);
 	tcase_add_loop_test(tcase, used_frames_are_asked_about_in_batches, 0, 2);
 	tcase_add_loop_test(tcase, audit_gives_back_free_frames_that_were_moved, 0, 4);
+	tcase_add_test(tcase, audit_beside_pools_that_are_made_finds_no_difference);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
