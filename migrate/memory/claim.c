@@ -68,12 +68,10 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	struct gmig *gmig = claim->gmig;
 	struct stripe *stripe = engine_stripe(gmig, claim->block_gfn);
 	struct bits stayed = claim->pages;
-	bool some_stayed;
 
 	bits_remove(&stayed, &result->moved);
-	some_stayed = !bits_empty(&stayed);
 	pthread_mutex_lock(&stripe->lock);
-	if (claim->huge && some_stayed && !bits_empty(&result->moved))
+	if (claim->huge && !bits_empty(&stayed) && !bits_empty(&result->moved))
 		settle_halfway(claim, &result->moved, &stayed);
 	else
 		change(claim, &result->moved, SHADOW_SETTLE);
@@ -83,12 +81,12 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);
 	/*
-	 * A page that became a hole meanwhile was not remapped, and who touched it was left to sleep. Of what
-	 * the kernel moved by itself, nobody else wakes who waits for it.
+	 * Who slept on a page that moved was woken by its remap. But the guest may have discarded a page before that, or
+	 * since: who touched the hole was left to sleep. And of what the kernel moved by itself, nobody else wakes who waits
+	 * for it. The list of sleepers is no reason to spare the call: it is for statistics.
 	 */
-	if (some_stayed || claim->memory == BOOKS_KERNEL)
-		uffd_wake(gmig->sys, gmig->vnodes[claim->region->vnode].uffd,
-			  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
+	uffd_wake(gmig->sys, gmig->vnodes[claim->region->vnode].uffd,
+		  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
 }
 
 int claim_split(struct claim *claim)

@@ -37,7 +37,7 @@ struct claim_result {
 	struct bits gone;   /* had no frame of their own: discarded */
 	struct hist *stall; /* waits of those who slept are recorded here too; may be NULL */
 };
-/* All other pages stay on `from`. Wakes whoever waits for a page that did not move. */
+/* All other pages stay on `from`. Wakes whoever sleeps still. */
 void claim_settle(struct claim *claim, const struct claim_result *result);
 
 /* A huge claim becomes one of 512 pages, and its entry 512. -ENOMEM: as it was. */

@@ -75,11 +75,11 @@ START_TEST(claim_settled_ends_the_sleep_on_its_own_pages_only)
 }
 END_TEST
 
-/* The page becomes a hole when its block is about to be moved out, and somebody touches it. */
+/* The page becomes a hole while its block is moved, and somebody touches it. */
 static struct {
 	atomic_uintptr_t page;
+	bool after; /* it was brought in; else: before it goes out */
 	_Atomic(struct gmig_job *) job;
-	atomic_bool woke;
 	pthread_t thread;
 } hole;
 
@@ -88,7 +88,6 @@ static void *touch(void *arg)
 	rig_word *word = arg;
 
 	atomic_store(word, 4711);
-	atomic_store(&hole.woke, true);
 	return NULL;
 }
 
@@ -102,21 +101,32 @@ static void page_is_discarded_and_touched(uintptr_t page)
 	gmig_job_cancel(atomic_load(&hole.job));
 }
 
+static bool is_in(uintptr_t page, uint64_t start, uint64_t bytes)
+{
+	return page && page >= start && page - start < bytes;
+}
+
 static int ioctl_with_hole(int fd, unsigned long request, void *arg)
 {
 	const struct uffdio_move *move = arg;
 	uintptr_t page = atomic_load(&hole.page);
+	int ret;
 
-	if (request == UFFDIO_MOVE && page && page >= move->src && page - move->src < move->len) {
-		while (!atomic_load(&hole.job))
-			sched_yield();
-		atomic_store(&hole.page, 0);
+	if (request != UFFDIO_MOVE || !is_in(page, hole.after ? move->dst : move->src, move->len))
+		return gmig_sys_real.ioctl(fd, request, arg);
+	while (!atomic_load(&hole.job))
+		sched_yield();
+	atomic_store(&hole.page, 0);
+	if (!hole.after) {
 		page_is_discarded_and_touched(page);
+		return gmig_sys_real.ioctl(fd, request, arg);
 	}
-	return gmig_sys_real.ioctl(fd, request, arg);
+	ret = gmig_sys_real.ioctl(fd, request, arg);
+	page_is_discarded_and_touched(page);
+	return ret;
 }
 
-START_TEST(thread_that_sleeps_on_a_page_that_stayed_is_woken)
+START_TEST(thread_that_sleeps_on_a_page_that_was_discarded_is_woken)
 {
 	struct gmig_sys sys = gmig_sys_real;
 	struct rig_options options = {.bytes = BYTES, .small_pages = _i & 1, .sys = &sys};
@@ -126,6 +136,7 @@ START_TEST(thread_that_sleeps_on_a_page_that_stayed_is_woken)
 	struct gmig_job *job;
 
 	sys.ioctl = ioctl_with_hole;
+	hole.after = _i & 4;
 	rig_create(&rig, &options);
 	atomic_store(&hole.page, (uintptr_t)rig_page(&rig, 700));
 	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
@@ -198,7 +209,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, claim_settled_ends_the_sleep_on_its_own_pages_only);
-	tcase_add_loop_test(tcase, thread_that_sleeps_on_a_page_that_stayed_is_woken, 0, 4);
+	tcase_add_loop_test(tcase, thread_that_sleeps_on_a_page_that_was_discarded_is_woken, 0, 8);
 	tcase_add_loop_test(
 	    tcase, claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split, 0, 2);
 	suite_add_tcase(suite, tcase);
