@@ -236,14 +236,16 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("limit");
-	TCase *tcase = tcase_create("cgroup");
+	Suite *suite;
+	TCase *tcase;
 
 	if (!group_make(&group)) {
 		printf(
 		    "skipped: no memory cgroup can be made here (root, or a delegated cgroup)\n");
 		return 77;
 	}
+	suite = suite_create("limit");
+	tcase = tcase_create("cgroup");
 	group_remove(&group);
 	tcase_set_timeout(tcase, 120);
 	if (!WITHOUT_GROUP)

@@ -536,8 +536,7 @@ static int out_counted(uint64_t first, uint64_t pages)
 
 static int out_but_for_one(int fd, unsigned long request, void *arg)
 {
-	struct uffdio_move *move = arg;
-	struct uffdio_move head = *move;
+	struct uffdio_move *move = arg, head;
 	uint64_t first;
 	int ret;
 
@@ -553,6 +552,7 @@ static int out_but_for_one(int fd, unsigned long request, void *arg)
 	move->move = -EBUSY;
 	if (first == BAD_PAGE)
 		return -EBUSY;
+	head = *move;
 	head.len = (BAD_PAGE - first) * GMIG_PAGE_BYTES;
 	ret = gmig_sys_real.ioctl(fd, request, &head);
 	move->move = ret ? head.move : (int64_t)head.len;

@@ -143,13 +143,15 @@ static bool may_lock(void)
 
 int main(void)
 {
-	Suite *suite = suite_create("locked");
-	TCase *tcase = tcase_create("mlock");
+	Suite *suite;
+	TCase *tcase;
 
 	if (!may_lock()) {
 		printf("skipped: RLIMIT_MEMLOCK is too low, and this is not root\n");
 		return 77;
 	}
+	suite = suite_create("locked");
+	tcase = tcase_create("mlock");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, region_that_is_locked_moves_and_stays_locked, 0, 4);
 	tcase_add_loop_test(tcase, memory_locked_from_the_start_is_not_filled_at_once, 0, 2);

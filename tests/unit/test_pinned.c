@@ -100,14 +100,16 @@ static int pin_one(void)
 
 int main(void)
 {
-	Suite *suite = suite_create("pinned");
-	TCase *tcase = tcase_create("pinned");
+	Suite *suite;
+	TCase *tcase;
 	int ret = pin_one();
 
 	if (ret) {
 		fprintf(stderr, "pages cannot be pinned here: io_uring: %s\n", strerror(-ret));
 		return 77;
 	}
+	suite = suite_create("pinned");
+	tcase = tcase_create("pinned");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, pinned_page_stays_busy_and_moves_when_released, 0, 2);
 	tcase_add_test(tcase, swap_with_a_pinned_page_moves_nothing_back);

@@ -154,13 +154,15 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("swap");
-	TCase *tcase = tcase_create("swap");
+	Suite *suite;
+	TCase *tcase;
 
 	if (!host_has_swap()) {
 		printf("skipped: this host has no 128 MiB of free swap\n");
 		return 77;
 	}
+	suite = suite_create("swap");
+	tcase = tcase_create("swap");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, swapped_page_is_on_no_node_and_has_a_column, 0, 2);
 	tcase_add_loop_test(tcase, job_brings_swapped_pages_in_and_its_blocks_are_huge_again, 0, 2);
