@@ -44,9 +44,9 @@ static struct spread spread_of(const json_t *process, int wanted)
 
 static bool runs_on(const json_t *process, int vnode)
 {
-	const json_t *home = json_object_get(process, "home");
+	const json_t *nodes = json_object_get(process, "cpu_nodes");
 
-	return json_array_size(home) == 1 && json_integer_value(json_array_get(home, 0)) == vnode;
+	return json_array_size(nodes) == 1 && json_integer_value(json_array_get(nodes, 0)) == vnode;
 }
 
 static bool has_number(const json_t *list, long number)

@@ -70,7 +70,7 @@ static void process_rows(FILE *rows, const json_t *result)
 			(unsigned long long)cli_number(process, "pid"), cli_text(process, "comm"),
 			units_size(cli_number(process, "bytes"), total),
 			units_size(cli_number(process, "remote_bytes"), remote));
-		print_numbers(rows, json_object_get(process, "home"), ",");
+		print_numbers(rows, json_object_get(process, "cpu_nodes"), ",");
 		fputc('\t', rows);
 		nodes_cell(rows, json_object_get(process, "nodes"));
 		fputc('\n', rows);

@@ -109,25 +109,25 @@ struct seen {
 };
 
 /* The nodes of the CPUs that it may run on; if that is all of them, of the one it last ran on. */
-static void home_of(const struct agent_process *process, struct agent_set *home)
+static void cpu_nodes_of(const struct agent_process *process, struct agent_set *cpu_nodes)
 {
 	struct agent_set nodes, cpus;
 	int node;
 
-	memset(home, 0, sizeof(*home));
+	memset(cpu_nodes, 0, sizeof(*cpu_nodes));
 	if (agent_nodes_online(&nodes, NULL))
 		return;
 	for (node = agent_set_next(&nodes, 0); node >= 0; node = agent_set_next(&nodes, node + 1))
 		if (!agent_node_cpus(node, &cpus, NULL) &&
 		    agent_set_intersects(&cpus, &process->cpus))
-			agent_set_add(home, node);
-	if (agent_set_count(home) <= 1)
+			agent_set_add(cpu_nodes, node);
+	if (agent_set_count(cpu_nodes) <= 1)
 		return;
 	node = agent_node_of_cpu(process->last_cpu);
 	if (node < 0)
 		return;
-	memset(home, 0, sizeof(*home));
-	agent_set_add(home, node);
+	memset(cpu_nodes, 0, sizeof(*cpu_nodes));
+	agent_set_add(cpu_nodes, node);
 }
 
 static json_t *bytes_by_node(const struct agent_usage *usage)
@@ -146,23 +146,23 @@ static json_t *bytes_by_node(const struct agent_usage *usage)
 
 static bool see(const struct agent_process *process, struct seen *seen)
 {
-	struct agent_set home;
+	struct agent_set cpu_nodes;
 	struct agent_usage usage;
 	char cpus[256];
 
 	if (agent_usage_read(process->pid, false, &usage, NULL) || !usage.total_bytes)
 		return false;
-	home_of(process, &home);
+	cpu_nodes_of(process, &cpu_nodes);
 	seen->remote_bytes = 0;
 	seen->total_bytes = usage.total_bytes;
 	for (int node = agent_set_next(&usage.nodes, 0); node >= 0;
 	     node = agent_set_next(&usage.nodes, node + 1))
-		if (!agent_set_has(&home, node))
+		if (!agent_set_has(&cpu_nodes, node))
 			seen->remote_bytes += agent_usage_on(&usage, node);
 	agent_set_print(&process->cpus, cpus, sizeof(cpus));
 	seen->json = json_pack("{s:i, s:o, s:i, s:s, s:o, s:o, s:I, s:I}", "pid", (int)process->pid,
 			       "comm", agent_text_json(process->comm), "uid", (int)process->uid,
-			       "cpus", cpus, "home", agent_set_json(&home), "nodes",
+			       "cpus", cpus, "cpu_nodes", agent_set_json(&cpu_nodes), "nodes",
 			       bytes_by_node(&usage), "bytes", (json_int_t)usage.total_bytes,
 			       "remote_bytes", (json_int_t)seen->remote_bytes);
 	return seen->json;

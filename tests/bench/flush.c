@@ -12,7 +12,7 @@
 #define PAGE_BYTES 4096
 
 struct reader {
-	const volatile char *page;
+	atomic_char *page;
 	int cpu;
 	atomic_uint reads;
 	atomic_bool stop;
@@ -33,14 +33,14 @@ static void *read_on(void *arg)
 
 	pin(reader->cpu);
 	while (!atomic_load_explicit(&reader->stop, memory_order_relaxed)) {
-		(void)*reader->page;
+		(void)atomic_load_explicit(reader->page, memory_order_relaxed);
 		atomic_fetch_add_explicit(&reader->reads, 1, memory_order_relaxed);
 	}
 	return NULL;
 }
 
 /* reader: wait before each call until it has just read; NULL: there is none. */
-static double median_of_calls(volatile char *page, struct reader *reader)
+static double median_of_calls(atomic_char *page, struct reader *reader)
 {
 	struct stats_summary summary;
 	double ns[ROUNDS];
@@ -51,7 +51,7 @@ static double median_of_calls(volatile char *page, struct reader *reader)
 
 		while (reader && atomic_load_explicit(&reader->reads, memory_order_relaxed) == seen)
 			;
-		*page = 1; /* dirty: what must be flushed is no read-only entry */
+		atomic_store(page, 1); /* dirty: what must be flushed is no read-only entry */
 		begin = now_ns();
 		mprotect((void *)page, PAGE_BYTES, PROT_READ);
 		ns[i] = (double)(now_ns() - begin);
@@ -65,7 +65,7 @@ double flush_measure(void)
 {
 	/* A page between two that are never mapped: no mapping is merged with it and split again. */
 	char *at = mmap(NULL, 3 * PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct reader reader = {.page = at + PAGE_BYTES};
+	struct reader reader = {.page = (atomic_char *)at + PAGE_BYTES};
 	double alone, beside = NAN;
 	pthread_t thread;
 	cpu_set_t mine;
@@ -79,13 +79,13 @@ double flush_measure(void)
 		reader.cpu++;
 	mprotect(at + PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_WRITE);
 	pin(cpu);
-	alone = median_of_calls(at + PAGE_BYTES, NULL);
+	alone = median_of_calls(reader.page, NULL);
 	if (!pthread_create(&thread, NULL, read_on, &reader)) {
-		beside = median_of_calls(at + PAGE_BYTES, &reader);
+		beside = median_of_calls(reader.page, &reader);
 		atomic_store(&reader.stop, true);
 		pthread_join(thread, NULL);
 	}
 	sched_setaffinity(0, sizeof(mine), &mine);
 	munmap(at, 3 * PAGE_BYTES);
-	return beside - alone;
+	return beside > alone ? beside - alone : NAN;
 }

@@ -5,8 +5,8 @@
 
 /*
  * mprotect(2) of one page while a thread on another CPU reads it, less the same without that thread:
- * the difference of the medians, in ns. NAN: this process has one CPU only, or no thread can be
- * started. Takes some milliseconds and pins the caller meanwhile; nothing else should run.
+ * the difference of the medians, in ns. NAN: this process has one CPU only, no thread can be
+ * started, or a flush costs nothing to speak of. Takes some milliseconds and pins the caller meanwhile; nothing else should run.
  */
 double flush_measure(void);
 

@@ -318,10 +318,11 @@ START_TEST(processes_and_maps_tell_what_is_where)
 	for (size_t i = 0; i < 100; i++)
 		fake_page[i].node = 1;
 	fake_write_maps();
-	expect("{\"execute\":\"processes\"}",
-	       "{\"return\":{\"processes\":[{\"pid\":77,\"comm\":\"worker (x) y\",\"uid\":1000,"
-	       "\"cpus\":\"0-1\",\"home\":[1],\"nodes\":{\"0\":40550400,\"1\":409600},\"bytes\":"
-	       "40960000,\"remote_bytes\":40550400}],\"seen\":1,\"complete\":true}}");
+	expect(
+	    "{\"execute\":\"processes\"}",
+	    "{\"return\":{\"processes\":[{\"pid\":77,\"comm\":\"worker (x) y\",\"uid\":1000,"
+	    "\"cpus\":\"0-1\",\"cpu_nodes\":[1],\"nodes\":{\"0\":40550400,\"1\":409600},\"bytes\":"
+	    "40960000,\"remote_bytes\":40550400}],\"seen\":1,\"complete\":true}}");
 	expect("{\"execute\":\"numa-maps\",\"arguments\":{\"pid\":77}}",
 	       "{\"return\":{\"pid\":77,\"comm\":\"worker (x) y\",\"bytes\":40960000,\"nodes\":{"
 	       "\"0\":{\"4K\":9900,\"2M\":0},\"1\":{\"4K\":100,\"2M\":0}},\"huge_estimated\":"

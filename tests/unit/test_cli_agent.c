@@ -161,7 +161,7 @@ static const struct {
     {{"ps"},
      "processes",
      "{\"processes\":[{\"pid\":7,\"comm\":\"a\\tb\",\"bytes\":3145728,\"remote_bytes\":1048576,"
-     "\"home\":[0],\"nodes\":{\"0\":2097152,\"1\":1048576}}],\"complete\":false}",
+     "\"cpu_nodes\":[0],\"nodes\":{\"0\":2097152,\"1\":1048576}}],\"complete\":false}",
      "there was no time to look at all of them\n"},
     {{"maps", "--pid", "7"},
      "numa-maps",
@@ -398,10 +398,13 @@ END_TEST
 /* 7: most on 0, some on 1, runs anywhere; 8: on vnode 1 alone and runs there; 9: little; 10: most
  * on 2, which has no CPUs. */
 #define PROCESSES                                                                                  \
-	"{\"return\":{\"processes\":[{\"pid\":7,\"comm\":\"db\",\"home\":[1],\"nodes\":{\"0\":"    \
-	"90000000,\"1\":50000000}},{\"pid\":8,\"comm\":\"web\",\"home\":[1],\"nodes\":{\"1\":"     \
-	"90000000}},{\"pid\":9,\"comm\":\"sh\",\"home\":[1],\"nodes\":{\"0\":400000}},{\"pid\":"   \
-	"10,\"comm\":\"far\",\"home\":[1],\"nodes\":{\"2\":70000000,\"1\":30000000}}]}}"
+	"{\"return\":{\"processes\":[{\"pid\":7,\"comm\":\"db\",\"cpu_nodes\":[1],\"nodes\":{"     \
+	"\"0\":"                                                                                   \
+	"90000000,\"1\":50000000}},{\"pid\":8,\"comm\":\"web\",\"cpu_nodes\":[1],\"nodes\":{"      \
+	"\"1\":"                                                                                   \
+	"90000000}},{\"pid\":9,\"comm\":\"sh\",\"cpu_nodes\":[1],\"nodes\":{\"0\":400000}},{"      \
+	"\"pid\":"                                                                                 \
+	"10,\"comm\":\"far\",\"cpu_nodes\":[1],\"nodes\":{\"2\":70000000,\"1\":30000000}}]}}"
 
 static int with_guest(const char *vnode, const char *option)
 {
@@ -443,10 +446,11 @@ START_TEST(with_guest_ties_what_it_moves_to_the_vnode)
 {
 	char processes[400];
 
-	snprintf(processes, sizeof(processes),
-		 "{\"return\":{\"processes\":[{\"pid\":7,\"comm\":\"db\",\"home\":[%s],\"cpus\":"
-		 "\"%s\",\"nodes\":{\"0\":90000000,\"1\":50000000}}]}}",
-		 allowed[_i].home, allowed[_i].cpus);
+	snprintf(
+	    processes, sizeof(processes),
+	    "{\"return\":{\"processes\":[{\"pid\":7,\"comm\":\"db\",\"cpu_nodes\":[%s],\"cpus\":"
+	    "\"%s\",\"nodes\":{\"0\":90000000,\"1\":50000000}}]}}",
+	    allowed[_i].home, allowed[_i].cpus);
 	fake_agent_answer("processes", processes);
 	fake_agent_answer("set-affinity", "{\"return\":{}}");
 	fake_agent_answer("migrate-pages", JOB("completed", "50000000", "\"remaining\":{}"));
