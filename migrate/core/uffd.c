@@ -98,6 +98,21 @@ int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, si
 	return 0;
 }
 
+int uffd_copy_protected(const struct gmig_sys *sys, int fd, void *to, const void *from)
+{
+	struct uffdio_copy arg = {.dst = (uintptr_t)to,
+				  .src = (uintptr_t)from,
+				  .len = GMIG_PAGE_BYTES,
+				  .mode = UFFDIO_COPY_MODE_DONTWAKE | UFFDIO_COPY_MODE_WP};
+	unsigned int tries = 0;
+	int ret;
+
+	do {
+		ret = sys->ioctl(fd, UFFDIO_COPY, &arg);
+	} while (ret == -EAGAIN && again(sys, &tries));
+	return ret;
+}
+
 int uffd_move(const struct gmig_sys *sys, const struct uffd_move *move, size_t *done)
 {
 	unsigned int tries = 0;

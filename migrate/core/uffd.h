@@ -21,6 +21,9 @@ int uffd_protect(const struct gmig_sys *sys, int fd, const void *memory, size_t 
 int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, size_t bytes,
 	      size_t *done);
 
+/* One page of it, write-protected at once. Wakes nobody. */
+int uffd_copy_protected(const struct gmig_sys *sys, int fd, void *to, const void *from);
+
 struct uffd_move {
 	int fd; /* the one with which `to` is registered */
 	void *to;

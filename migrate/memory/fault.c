@@ -123,19 +123,20 @@ static bool repair_present(const struct touch *touch, const struct shadow_entry 
 	return fill(touch, &none);
 }
 
-/* Somebody has the block: it wakes whoever sleeps on it, but not its own reader. */
+/*
+ * Somebody has the block: it wakes whoever sleeps on it, but not its own reader. What the reader copies must not be
+ * written before it is out; a page that comes into a block that was protected has no protection of its own.
+ */
 static void serve_claimed(const struct touch *touch, struct stripe *stripe)
 {
 	struct gmig *gmig = touch->fault->gmig;
 	void *page = region_hva(touch->region, touch->gfn);
-	size_t done;
 
 	if (touch->protected || !claim_is_reader(stripe, touch->gfn, touch->tid)) {
 		sleeper_note(touch, stripe);
 		return;
 	}
-	uffd_copy(gmig->sys, touch->fault->uffd, page, touch->fault->touch.zeros, GMIG_PAGE_BYTES,
-		  &done);
+	uffd_copy_protected(gmig->sys, touch->fault->uffd, page, touch->fault->touch.zeros);
 	uffd_wake(gmig->sys, touch->fault->uffd, page, GMIG_PAGE_BYTES);
 }
 

@@ -156,6 +156,70 @@ START_TEST(thread_that_sleeps_on_a_page_that_was_discarded_is_woken)
 }
 END_TEST
 
+/* ---- A hole that the mover's own reader meets ---------------------------------------------------- */
+
+static struct {
+	atomic_uintptr_t page; /* discarded when its block is protected */
+	atomic_bool wrote;
+	pthread_t writer;
+} zeroed;
+
+static void *write_late(void *arg)
+{
+	rig_word *word = arg;
+
+	atomic_store(word, 4711);
+	atomic_store(&zeroed.wrote, true);
+	return NULL;
+}
+
+/* The page is a hole, filled with zeros for the reader; once they are copied, a guest writes to it. */
+static int ioctl_with_reader(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_writeprotect *protect = arg;
+	const struct uffdio_move *move = arg;
+	uintptr_t page = atomic_load(&zeroed.page);
+	int ret;
+
+	if (request == UFFDIO_MOVE && is_in(page, move->src, move->len)) {
+		atomic_store(&zeroed.page, 0);
+		ck_assert_int_eq(
+		    pthread_create(&zeroed.writer, NULL, write_late, (uint64_t *)page + 9), 0);
+		while (!atomic_load(&zeroed.wrote) && !atomic_load(&rig.gmig->sleepers))
+			sched_yield();
+	}
+	/* The block has been looked at before: it was whole then. */
+	if (request == UFFDIO_MOVE || request != UFFDIO_WRITEPROTECT ||
+	    !(protect->mode & UFFDIO_WRITEPROTECT_MODE_WP) ||
+	    !is_in(page, protect->range.start, protect->range.len))
+		return gmig_sys_real.ioctl(fd, request, arg);
+	ret = gmig_sys_real.ioctl(fd, request, arg);
+	madvise((void *)page, GMIG_PAGE_BYTES, MADV_DONTNEED);
+	return ret;
+}
+
+START_TEST(write_to_a_page_that_was_filled_for_the_copy_is_not_lost)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = true, .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+
+	sys.ioctl = ioctl_with_reader;
+	rig_create(&rig, &options);
+	atomic_store(&zeroed.page, (uintptr_t)rig_page(&rig, 700));
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(atomic_load(&zeroed.page), 0);
+	pthread_join(zeroed.writer, NULL);
+	ck_assert_uint_eq(rig_page(&rig, 700)[8], 0);
+	ck_assert_uint_eq(rig_page(&rig, 700)[9], 4711);
+	rig_write_page(&rig, 700);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* ---- Halfway ----------------------------------------------------------------------------------- */
 
 static bool no_tables;
@@ -210,6 +274,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, claim_settled_ends_the_sleep_on_its_own_pages_only);
 	tcase_add_loop_test(tcase, thread_that_sleeps_on_a_page_that_was_discarded_is_woken, 0, 8);
+	tcase_add_test(tcase, write_to_a_page_that_was_filled_for_the_copy_is_not_lost);
 	tcase_add_loop_test(
 	    tcase, claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split, 0, 2);
 	suite_add_tcase(suite, tcase);
