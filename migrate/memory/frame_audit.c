@@ -64,7 +64,7 @@ static void pool_count(struct frames *frames, struct pool *pool, struct frame_au
 		if (!slot->busy)
 			ledger_pool_add(frames->ledger, slot->node, bits_count(&slot->have));
 	}
-	pool->audited = atomic_load(&frames->audit);
+	pool->counted = frames->count;
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -176,8 +176,7 @@ void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
 	audit->broken_slots = 0; /* counted below, the new ones among them */
 	/* A pool that is made behind the count would be in no count, and its pages in the books. */
 	pthread_mutex_lock(&frames->lock);
-	atomic_fetch_add(&frames->audit, 1);
-	ledger_pool_start(frames->ledger);
+	frames->count = ledger_pool_start(frames->ledger);
 	each_pool(frames, audit, pool_count);
 	audit->differing_node =
 	    ledger_pool_end(frames->ledger, &audit->free_pages, &audit->pool_pages);

@@ -198,11 +198,6 @@ static struct slot **slot_list(struct slot *slot)
 	return slot->clean ? &slot->pool->clean : &slot->pool->used;
 }
 
-static bool is_counted(const struct frames *frames, const struct pool *pool)
-{
-	return pool->audited == atomic_load(&frames->audit);
-}
-
 void slot_put(struct frames *frames, struct slot *slot)
 {
 	struct slot **list = slot_list(slot);
@@ -211,7 +206,7 @@ void slot_put(struct frames *frames, struct slot *slot)
 	*list = slot;
 	slot->busy = false;
 	ledger_post_pool(frames->ledger, slot->node, LEDGER_FLIGHT, LEDGER_POOL,
-			 bits_count(&slot->have), is_counted(frames, slot->pool));
+			 bits_count(&slot->have), slot->pool->counted);
 	atomic_fetch_sub(&frames->busy, 1);
 }
 
@@ -225,7 +220,7 @@ void slot_unlink(struct frames *frames, struct slot **link)
 	slot->next = NULL;
 	slot->busy = true;
 	ledger_post_pool(frames->ledger, slot->node, LEDGER_POOL, LEDGER_FLIGHT,
-			 bits_count(&slot->have), is_counted(frames, slot->pool));
+			 bits_count(&slot->have), slot->pool->counted);
 }
 
 void slot_pull(struct frames *frames, struct slot *slot)

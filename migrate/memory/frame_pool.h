@@ -18,7 +18,7 @@ struct pool {
 	unsigned int count;
 	struct slot *slots;
 	struct slot *clean, *used, *empty; /* lists of slots that are not taken */
-	unsigned int audited;		   /* the audit that has counted it last */
+	unsigned int counted;		   /* the ledger's number of the count that was here last */
 };
 
 /* Of one node; made at its first use, since most of the nodes that may exist do not. */
@@ -34,7 +34,7 @@ struct frames {
 	int uffd, pagemap;
 	unsigned int slots_per_pool;
 	long watermark_pages;
-	atomic_uint audit;    /* number of the audit that runs, or ran last */
+	unsigned int count;   /* the ledger's number of the count that runs; the audit's only */
 	atomic_uint busy;     /* slots that are taken, without those in quarantine */
 	atomic_uint takes;    /* counts them */
 	pthread_mutex_t lock; /* creation of pools */

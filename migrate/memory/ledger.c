@@ -14,9 +14,10 @@ struct ledger {
 	atomic_long sizes[2];				  /* MAPPED pages of 4K and of 2M entries */
 	_Atomic(atomic_long *) resident[GMIG_MAX_VNODES]; /* by node */
 	atomic_long swapped[GMIG_MAX_VNODES];
-	uint64_t reached;		 /* guarded by lock, like the tally; 0: no count runs */
-	long tally[GMIG_MAX_NODES];	 /* guarded by lock */
-	long pool_tally[GMIG_MAX_NODES]; /* guarded by lock */
+	uint64_t reached;	    /* guarded by lock, like the tally; 0: no count runs */
+	long tally[GMIG_MAX_NODES]; /* guarded by lock */
+	unsigned int pool_count;    /* guarded by lock, like the next: number of the count */
+	long pool_tally[GMIG_MAX_NODES];
 };
 
 int ledger_create(struct ledger **out)
@@ -67,13 +68,13 @@ void ledger_post(struct ledger *ledger, unsigned int node, enum ledger_account f
 }
 
 void ledger_post_pool(struct ledger *ledger, unsigned int node, enum ledger_account from,
-		      enum ledger_account to, long pages, bool counted)
+		      enum ledger_account to, long pages, unsigned int counted)
 {
 	if (!pages)
 		return;
 	pthread_mutex_lock(&ledger->lock);
 	transfer(ledger, node, from, to, pages);
-	if (counted)
+	if (counted == ledger->pool_count)
 		ledger->pool_tally[node] += to == LEDGER_POOL ? pages : -pages;
 	pthread_mutex_unlock(&ledger->lock);
 }
@@ -219,11 +220,15 @@ unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped)
 	return node;
 }
 
-void ledger_pool_start(struct ledger *ledger)
+unsigned int ledger_pool_start(struct ledger *ledger)
 {
+	unsigned int number;
+
 	pthread_mutex_lock(&ledger->lock);
 	memset(ledger->pool_tally, 0, sizeof(ledger->pool_tally));
+	number = ++ledger->pool_count;
 	pthread_mutex_unlock(&ledger->lock);
+	return number;
 }
 
 void ledger_pool_add(struct ledger *ledger, unsigned int node, long pages)

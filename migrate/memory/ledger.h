@@ -45,9 +45,9 @@ int ledger_add_vnode(struct ledger *ledger, unsigned int vnode);
 /* `pages` of `node` leave one account for another; not MAPPED, which goes through ledger_map(). */
 void ledger_post(struct ledger *ledger, unsigned int node, enum ledger_account from,
 		 enum ledger_account to, long pages);
-/* The same for a pool's pages, in or out of POOL; counted: a running count of free frames has been at that pool. */
+/* The same for a pool's pages, in or out of POOL; counted: the count of free frames that was at that pool last. */
 void ledger_post_pool(struct ledger *ledger, unsigned int node, enum ledger_account from,
-		      enum ledger_account to, long pages, bool counted);
+		      enum ledger_account to, long pages, unsigned int counted);
 /* Pages of FLIGHT that lie on another node than was thought. */
 void ledger_relabel(struct ledger *ledger, unsigned int from, unsigned int to, long pages);
 
@@ -93,8 +93,8 @@ void ledger_tally_reached(struct ledger *ledger, uint64_t position);
  */
 unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped);
 
-/* The same of POOL, as frame_audit() counts it; one count at a time, too. */
-void ledger_pool_start(struct ledger *ledger);
+/* The same of POOL, as frame_audit() counts it; one count at a time, too. Its number is for ledger_post_pool(). */
+unsigned int ledger_pool_start(struct ledger *ledger);
 void ledger_pool_add(struct ledger *ledger, unsigned int node, long pages);
 unsigned int ledger_pool_end(struct ledger *ledger, long *tally, long *pool);
 
