@@ -122,7 +122,7 @@ if [ $tier = full ]; then
 	stage "lab agent" 1500 stage_lab_agent "agent-cases two+qemu+four"
 	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
-	stage "unit clang" 600 stage_unit clang
+	stage "unit clang" 900 stage_unit clang
 	stage "build tsan" 600 stage_build tsan
 	stage "unit tsan" 900 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
