@@ -257,7 +257,8 @@ static int read_once(struct look *look)
 	}
 	if (gmig_node_set_empty(&topology->memory))
 		return gmig_fail(look->err, -ENODEV, "this host shows no node with memory");
-	if (read_set(look, "online", &after) || memcmp(&topology->online, &after, sizeof(after)))
+	if (read_set(look, "online", &after) ||
+	    memcmp(&topology->online, &after, sizeof(after)) != 0)
 		ret = TORN;
 	return ret;
 }
