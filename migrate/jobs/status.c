@@ -305,7 +305,7 @@ static int16_t look_up(const struct status *status, uint64_t gfn, uint64_t *page
 		return STATUS_OUTSIDE;
 	group = place.slot->group;
 	result = group ? group->result[place.i] : place.slot->result;
-	if (result == STATUS_MIXED)
+	if (group && result == STATUS_MIXED) /* never a whole slot */
 		return status_detail(group, place.i)[page];
 	*pages = GMIG_BLOCK_PAGES - page;
 	return result;

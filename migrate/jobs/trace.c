@@ -28,7 +28,8 @@ static void *alloc_zeroed(size_t bytes)
 
 int trace_create_with(void *(*alloc)(size_t bytes), size_t limit, struct trace **out)
 {
-	struct trace *trace = alloc(sizeof(*trace) + chunk_count(limit) * sizeof(trace->chunk[0]));
+	struct trace *trace =
+	    alloc(sizeof(*trace) + chunk_count(limit) * sizeof(struct gmig_trace_record *));
 
 	if (!trace)
 		return -ENOMEM;

@@ -147,7 +147,7 @@ static int look_everywhere(struct found *found)
 	for (size_t i = 0; i < options->range_count; i++)
 		found->room += options->ranges[i].pages / GMIG_BLOCK_PAGES;
 	found->set->word = malloc((found->room + 1) * sizeof(*found->set->word));
-	found->source = malloc((found->room + 1) * sizeof(*found->source));
+	found->source = calloc(found->room + 1, sizeof(*found->source));
 	if (!found->set->word || !found->source)
 		return -ENOMEM;
 	for (size_t i = 0; i < options->range_count && !ret; i++) {
