@@ -136,7 +136,7 @@ void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t bl
 static inline uint64_t engine_position(const struct gmig *gmig, const struct region *region,
 				       uint64_t gfn)
 {
-	return (uint64_t)(region - gmig->regions) << 36 | gfn;
+	return ((uint64_t)(region - gmig->regions) << 36) + gfn;
 }
 
 /*

@@ -212,6 +212,57 @@ START_TEST(count_beside_changes_finds_no_difference)
 }
 END_TEST
 
+/* ---- The end of the address space ---------------------------------------------------------------- */
+
+static atomic_uintptr_t last_region;
+
+/* When the last region's turn comes, a page of the one before it changes its node. */
+static int ioctl_changing(int fd, unsigned long request, void *arg)
+{
+	const struct pm_scan_arg *scan = arg;
+
+	if (request == PAGEMAP_SCAN && scan->start == atomic_load(&last_region)) {
+		struct books_event books = {
+		    .region = &rig.gmig->regions[1],
+		    .change = {.gfn = rig.gmig->regions[1].gfn,
+			       .order = 9,
+			       .event = SHADOW_CORRECT,
+			       .node = 1},
+		    .memory = BOOKS_KERNEL,
+		};
+
+		atomic_store(&last_region, 0);
+		ck_assert_int_eq(books_change(rig.gmig, &books, NULL), 0);
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+START_TEST(count_knows_regions_apart_at_the_end_of_the_address_space)
+{
+	const struct gmig_region_spec specs[] = {{.gpa = (1ull << 48) - BYTES, .bytes = BYTES},
+						 {.gpa = BYTES + GMIG_BLOCK_BYTES, .bytes = BYTES}};
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_error err = {0};
+	uint8_t *ram[2];
+
+	sys.ioctl = ioctl_changing;
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .sys = &sys});
+	for (unsigned int i = 0; i < 2; i++) {
+		void *hva;
+
+		ck_assert_msg(!gmig_region_add(rig.gmig, &specs[i], &hva, &err), "%s", err.text);
+		ram[i] = hva;
+		memset(ram[i], 1, BYTES);
+	}
+	atomic_store(&last_region, (uintptr_t)ram[1]);
+	rig_assert_clean(&rig);
+	ck_assert_uint_eq(atomic_load(&last_region), 0);
+	ck_assert_int_eq(ledger_resident(rig.gmig->ledger, 0, 1), GMIG_BLOCK_PAGES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("books");
@@ -226,6 +277,7 @@ int main(void)
 	tcase_add_test(tcase, second_claim_of_a_page_is_refused);
 	tcase_add_test(tcase, split_and_join_change_sizes_and_no_place);
 	tcase_add_test(tcase, count_beside_changes_finds_no_difference);
+	tcase_add_test(tcase, count_knows_regions_apart_at_the_end_of_the_address_space);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
