@@ -29,7 +29,8 @@ static struct gmig *gmig;
 static rig_word *ram[VNODES];
 /* Of each page's first and last word. Both are its guest's alone. */
 static uint64_t expected[PAGES];
-static bool maybe_zero[PAGES]; /* discarded: what was out of reach just then has come back since */
+static bool
+    maybe_zero[PAGES]; /* discarded: a page that was out of reach just then came back as it was */
 static atomic_bool stop;
 static atomic_bool injecting;
 static atomic_ullong jobs_ended, checks, injected;
@@ -152,25 +153,31 @@ static rig_word *page_at(uint64_t page)
 	return ram[page / VNODE_PAGES] + page % VNODE_PAGES * RIG_WORDS;
 }
 
-static bool page_is_right(uint64_t page)
-{
-	rig_word *words = page_at(page);
-	uint64_t first = atomic_load_explicit(&words[0], memory_order_relaxed);
-
-	if (maybe_zero[page] && !first)
-		expected[page] = 0;
-	maybe_zero[page] = false;
-	return first == expected[page] &&
-	       first == atomic_load_explicit(&words[RIG_WORDS - 1], memory_order_relaxed);
-}
-
 static void page_write(uint64_t page)
 {
 	rig_word *words = page_at(page);
 
 	expected[page] = roll();
+	maybe_zero[page] = false;
 	atomic_store_explicit(&words[0], expected[page], memory_order_relaxed);
 	atomic_store_explicit(&words[RIG_WORDS - 1], expected[page], memory_order_relaxed);
+}
+
+static bool page_is_right(uint64_t page)
+{
+	rig_word *words = page_at(page);
+	uint64_t first = atomic_load_explicit(&words[0], memory_order_relaxed);
+	uint64_t last = atomic_load_explicit(&words[RIG_WORDS - 1], memory_order_relaxed);
+
+	if (!maybe_zero[page])
+		return first == expected[page] && last == expected[page];
+	/* It may have been half copied. What it holds from now on is certain. */
+	first = first ? first : expected[page];
+	last = last ? last : expected[page];
+	if (first != expected[page] || last != expected[page])
+		return false;
+	page_write(page);
+	return true;
 }
 
 /* Behind the engine's back, as a balloon that does not ask it. */
