@@ -30,8 +30,9 @@ static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pa
 	}
 }
 
+/* otherwise: of pages that the mover gives no error for */
 static void note_errors(struct gmig_job *job, const struct mover_ticket *ticket,
-			const struct bits *pages)
+			const struct bits *pages, int otherwise)
 {
 	const int16_t *error = ticket->error;
 	unsigned int first = 0, count;
@@ -42,7 +43,7 @@ static void note_errors(struct gmig_job *job, const struct mover_ticket *ticket,
 		while (same < count && error[first + same] == error[first])
 			same++;
 		status_set(job->status, ticket->block_gfn + first, same,
-			   error[first] ? error[first] : -EIO);
+			   error[first] ? error[first] : otherwise);
 		first += same;
 	}
 }
@@ -369,7 +370,7 @@ static void round_settle(struct job_worker *worker, struct mover_ticket *ticket)
 		job->memory->ops->settle(&ticket->claim, &result);
 	note(job, ticket->block_gfn, &ticket->moved, (int)ticket->to);
 	note(job, ticket->block_gfn, &ticket->gone, -ENOENT);
-	note_errors(job, ticket, &stayed);
+	note_errors(job, ticket, &stayed, -EIO);
 }
 
 static int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
@@ -381,7 +382,7 @@ static int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
 	note(job, ticket->block_gfn, &ticket->brought, (int)ticket->to);
 	bits_remove(&put_off, &ticket->pages);
 	bits_remove(&put_off, &ticket->brought);
-	note(job, ticket->block_gfn, &put_off, -EAGAIN);
+	note_errors(job, ticket, &put_off, -EAGAIN);
 	return ret;
 }
 

@@ -51,7 +51,7 @@ struct mover_worker {
 
 /* One block's pages that go from one node to one other. */
 struct mover_ticket {
-	/* the job's; prepare may take pages away: those brought to their goal, and some for another pass */
+	/* the job's; prepare may take pages away: those brought to their goal, and those with an error (0: -EAGAIN) */
 	uint64_t block_gfn;
 	unsigned int from, to;
 	bool huge; /* as one 2M page: then pages are all */

@@ -218,6 +218,24 @@ static void find_swapped(struct gmig *gmig, const struct mover_ticket *ticket,
 }
 
 /*
+ * The kernel ends the call at a page that is broken, or whose swap cannot be read, and does not say which one it was. Such a
+ * page stays. To the kernel's own books it is in swap: what is broken has no memory, and a marker takes its place.
+ */
+static void read_in(struct gmig *gmig, const struct region *region, struct mover_ticket *ticket,
+		    unsigned int first, unsigned int count)
+{
+	int ret = gmig->sys->advise(region_hva(region, ticket->block_gfn + first),
+				    count * GMIG_PAGE_BYTES, MADV_POPULATE_READ);
+
+	if (ret != -EHWPOISON && ret != -EFAULT)
+		return;
+	for (unsigned int i = first; count > 1 && i < first + count; i++)
+		read_in(gmig, region, ticket, i, 1);
+	if (count == 1)
+		ticket->error[first] = -EIO;
+}
+
+/*
  * Have the kernel read in what is swapped out. The region's policy prefers the target by now, so that most of it is
  * where it should be at once; what is not is moved like any other page. A page that is moved while it is in swap could
  * keep its userfaultfd bit for good, and MADV_COLLAPSE would refuse the block from then on.
@@ -236,8 +254,7 @@ static void bring_from_swap(struct mover_worker *worker, struct mover_ticket *ti
 		return;
 	before = swapped.out;
 	while ((count = bits_run(&swapped.out, &first))) {
-		gmig->sys->advise(region_hva(region, ticket->block_gfn + first),
-				  count * GMIG_PAGE_BYTES, MADV_POPULATE_READ);
+		read_in(gmig, region, ticket, first, count);
 		first += count;
 	}
 	/* The books learn from the kernel where it put them. */
@@ -245,9 +262,12 @@ static void bring_from_swap(struct mover_worker *worker, struct mover_ticket *ti
 	find_swapped(gmig, ticket, &swapped);
 	bits_remove(&ticket->pages, &swapped.out);
 	for (unsigned int i = bits_next(&before, 0, true); i < GMIG_BLOCK_PAGES;
-	     i = bits_next(&before, i + 1, true))
+	     i = bits_next(&before, i + 1, true)) {
+		if (!bits_get(&swapped.out, i))
+			ticket->error[i] = 0; /* it can be read after all */
 		if (bits_get(&swapped.on_target, i) && bits_get(&ticket->pages, i))
 			bits_set(&ticket->brought, i);
+	}
 	bits_remove(&ticket->pages, &ticket->brought);
 }
 

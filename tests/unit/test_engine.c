@@ -412,6 +412,37 @@ START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 }
 END_TEST
 
+/* To the kernel a broken page is in swap, and so it is to the books once they have been compared. */
+START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1)};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	uint64_t wrong = 0;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	breaking.uffd = rig.gmig->vnodes[0].uffd;
+	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
+	page_breaks();
+	ck_assert_int_eq(breaking.result, 0);
+	rig_assert_clean(&rig);
+	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, EIO);
+	ck_assert_uint_eq(info.passes, 1);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		if (page != 300)
+			wrong += rig_check_page(&rig, page);
+	ck_assert_uint_eq(wrong, 0);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* ---- Without migration --------------------------------------------------------------------- */
 
 START_TEST(plain_engine_gives_memory_and_refuses_jobs)
@@ -653,6 +684,7 @@ int main(void)
 	tcase_add_loop_test(tcase, zero_page_that_is_written_while_discarded_keeps_the_write, 0, 2);
 	tcase_add_loop_test(tcase, without_huge_frames_blocks_move_as_small_pages, 0, 2);
 	tcase_add_loop_test(tcase, page_that_cannot_be_read_stays_and_costs_nobody_else, 0, 2);
+	tcase_add_loop_test(tcase, page_known_to_be_broken_stays_with_eio_at_once, 0, 4);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("beliefs");
 	tcase_set_timeout(tcase, 60);
