@@ -12,7 +12,7 @@ static int fake_pidfd_open(pid_t pid)
 	return pid == FAKE_PID ? dup(fake_alive) : -ESRCH;
 }
 
-static int fake_open_proc(pid_t pid, const char *name)
+int fake_open_proc(pid_t pid, const char *name)
 {
 	char path[PATH_MAX];
 	int fd;

@@ -20,6 +20,8 @@ extern bool fake_no_scan;		 /* as on Linux before 6.7 */
 extern uint64_t fake_ns, fake_ns_a_page; /* the clock; what moving a page costs */
 extern uint64_t fake_scanned;		 /* pages that PAGEMAP_SCAN has walked over */
 
+int fake_open_proc(pid_t pid, const char *name);
+
 /* What fake_sys does: the clock, and move_pages(2) that takes fake_ns_a_page. */
 uint64_t fake_clock(void);
 long fake_timed_move(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,

@@ -280,6 +280,58 @@ START_TEST(walk_scans_each_page_once)
 }
 END_TEST
 
+static pthread_t job_thread_id;
+
+/* The job's thread, which waits for the worker alone, reads the mappings. */
+static int open_noting_thread(pid_t pid, const char *name)
+{
+	if (!strcmp(name, "smaps"))
+		job_thread_id = pthread_self();
+	return fake_open_proc(pid, name);
+}
+
+/* The clock goes on while the worker waits, and by no other wait. */
+static int wait_by_the_clock(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	const struct timespec soon = {.tv_nsec = 100000};
+	uint64_t now = fake_clock();
+
+	(void)cond;
+	if (!pthread_equal(pthread_self(), job_thread_id)) {
+		if (deadline_ns > now)
+			__atomic_fetch_add(&fake_ns, deadline_ns - now, __ATOMIC_RELAXED);
+		return -ETIMEDOUT;
+	}
+	pthread_mutex_unlock(mutex);
+	nanosleep(&soon, NULL);
+	pthread_mutex_lock(mutex);
+	return -ETIMEDOUT;
+}
+
+/* Calls take a quarter of the time that the rate gives them, or no time at all. */
+static const struct {
+	uint64_t mib_a_second, ns_a_page;
+} rates[] = {{80, 12000}, {80, 0}, {8, 12000}, {1000, 1000}};
+
+START_TEST(job_keeps_to_the_rate)
+{
+	struct gmig_job_spec spec = to_1;
+	double rate, want = (double)(rates[_i].mib_a_second << 20);
+
+	for (size_t i = 4 * HUGE_PAGES; i < 8 * HUGE_PAGES; i++)
+		fake_page[i].huge = true;
+	fake_sys.now_ns = fake_clock;
+	fake_sys.open_proc = open_noting_thread;
+	fake_sys.wait_until = wait_by_the_clock;
+	fake_ns_a_page = rates[_i].ns_a_page;
+	spec.rate_bytes_per_second = rates[_i].mib_a_second << 20;
+	gmig_job_put(run(&spec));
+	rate = (double)info.moved_bytes / ((double)info.elapsed_ns / 1e9);
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_msg(rate > 0.9 * want && rate < 1.05 * want, "%.1f MiB/s", rate / (1 << 20));
+}
+END_TEST
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 static unsigned long longest_call;
@@ -490,6 +542,7 @@ int main(void)
 	tcase_add_test(moves, job_full_node_ends_with_enomem);
 	tcase_add_test(moves, job_swaps_two_nodes);
 	tcase_add_test(moves, job_with_threads_moves_each_page_once);
+	tcase_add_loop_test(moves, job_keeps_to_the_rate, 0, sizeof(rates) / sizeof(rates[0]));
 	tcase_add_test(moves, walk_scans_each_page_once);
 	tcase_add_test(moves, calls_on_a_slow_host_are_short);
 	suite_add_tcase(suite, moves);
