@@ -3,6 +3,7 @@
 #include "../core/uffd.h"
 #include "claim.h"
 #include "first_touch.h"
+#include "region.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static bool fill(const struct touch *touch, const struct shadow_entry *entry)
 {
 	struct fault *fault = touch->fault;
 	struct gmig *gmig = fault->gmig;
-	int ret = first_touch_fill(&fault->touch, touch->region, touch->gfn, entry);
+	int ret = touch->region->kind->fill(&fault->touch, touch->region, touch->gfn, entry);
 	unsigned long held;
 
 	if (ret && log_limit_pass(&fault->no_memory, gmig->sys->now_ns(), &held))
@@ -98,7 +99,7 @@ static bool repair_present(const struct touch *touch, const struct shadow_entry 
 	struct shadow_entry none = *entry;
 	struct uffd_scan scan;
 
-	if (uffd_scan(gmig->sys, gmig->pagemap, block, &scan))
+	if (touch->region->kind->scan(gmig, touch->region, touch->block_gfn, &scan))
 		return true;
 	if (bits_get(&scan.protected, page)) {
 		unprotect(touch, block + page * GMIG_PAGE_BYTES);

@@ -1,6 +1,6 @@
 /*
- * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, guarded, scanned,
- * discarded and asked about; faults and the audit reach memory through it only. Today there is `ram`
+ * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, placed, guarded, filled,
+ * scanned, discarded and asked about; faults and the audit reach memory through it only. Today there is `ram`
  * (private anonymous memory). Which mover may move a kind: movers/legal.h.
  *
  * The idea of operations per mapping is Linux's: vm_operations_struct.migrate of 2006.
@@ -11,13 +11,24 @@
 #include "../core/uffd.h"
 #include "engine.h"
 
+struct first_touch;
+
 struct region_kind {
 	const char *name;
 	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
 	/* Memory for region->pages; sets region->hva and ->reserved. */
 	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
+	/* Memory that comes to it is of this node, as long as that has some. As region_prefer(). */
+	int (*prefer)(struct gmig *gmig, const struct region *region, unsigned int node,
+		      struct gmig_error *err);
 	/* Faults on it are ours from here on. */
 	int (*guard)(struct gmig *gmig, struct region *region, struct gmig_error *err);
+	/*
+	 * A hole was touched: memory for it, of the region's preferred node if there is some. `entry` is of gfn, NONE. Caller
+	 * holds stripe.lock and wakes whoever sleeps. -ENOMEM: nobody has any.
+	 */
+	int (*fill)(struct first_touch *from, struct region *region, uint64_t gfn,
+		    const struct shadow_entry *entry);
 	/* What the kernel shows of one block. */
 	int (*scan)(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
 		    struct uffd_scan *scan);
