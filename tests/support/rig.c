@@ -60,6 +60,14 @@ uint64_t rig_check_all(const struct rig *rig)
 	return wrong;
 }
 
+void rig_publish(struct rig *rig)
+{
+	for (unsigned int i = 0; i < ENGINE_STRIPES; i++) {
+		pthread_mutex_lock(&rig->gmig->stripes[i].lock);
+		pthread_mutex_unlock(&rig->gmig->stripes[i].lock);
+	}
+}
+
 void rig_create(struct rig *rig, const struct rig_options *options)
 {
 	struct gmig_options engine = {.small_pages = options->small_pages,
@@ -81,6 +89,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 	ck_assert_msg(gmig_region_add(rig->gmig, &spec, &ram, &err) == 0, "%s", err.text);
 	rig->ram = ram;
 	rig->pages = options->bytes / GMIG_PAGE_BYTES;
+	rig_publish(rig);
 	rig->counter = calloc(rig->pages, sizeof(*rig->counter));
 	if (!options->untouched)
 		for (uint64_t page = 0; page < rig->pages; page++)

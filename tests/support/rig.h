@@ -69,6 +69,12 @@ void rig_write_page(struct rig *rig, uint64_t page);
 uint64_t rig_check_page(const struct rig *rig, uint64_t page);
 uint64_t rig_check_all(const struct rig *rig);
 
+/*
+ * What a test has changed in a running engine, or in the hooks it calls, is seen by its fault threads from here on, and what
+ * these have done, by the test. For ThreadSanitizer: a message of the kernel tells it nothing.
+ */
+void rig_publish(struct rig *rig);
+
 /* A topology, an engine and a region of its memory, written unless `untouched`. */
 void rig_create(struct rig *rig, const struct rig_options *options);
 void rig_destroy(struct rig *rig);

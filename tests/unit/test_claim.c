@@ -250,6 +250,7 @@ START_TEST(claim_settled_halfway_keeps_the_books_even_without_memory_for_its_spl
 	shadow_destroy(rig.gmig->shadow);
 	ck_assert_int_eq(shadow_create(&alloc, &rig.gmig->shadow), 0);
 	ck_assert_int_eq(shadow_reserve(rig.gmig->shadow, 0, rig.pages), 0);
+	rig_publish(&rig);
 	for (uint64_t page = 0; page < rig.pages; page++)
 		rig_write_page(&rig, page);
 	claim = claim_of(512, 0, GMIG_BLOCK_PAGES, true);

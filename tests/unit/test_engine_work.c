@@ -18,9 +18,12 @@ static struct rig rig;
 /* ---- A kernel in which things happen at a certain call ------------------------------------------ */
 
 /* Called before each UFFDIO_MOVE that takes pages out of the region, or puts some in. != 0: it fails so. */
+typedef int out_hook(uint64_t first, uint64_t pages);
+typedef int in_hook(uint64_t first, uint64_t pages, struct uffdio_move *move);
+
 static struct {
-	int (*out)(uint64_t first, uint64_t pages);
-	int (*in)(uint64_t first, uint64_t pages, struct uffdio_move *move);
+	_Atomic(out_hook *) out;
+	_Atomic(in_hook *) in;
 	_Atomic(struct gmig_job *) job;
 	atomic_int state;
 } kernel;
@@ -38,13 +41,15 @@ static uint64_t page_of(uint64_t address)
 static int ioctl_watched(int fd, unsigned long request, void *arg)
 {
 	struct uffdio_move *move = arg;
+	out_hook *out = atomic_load(&kernel.out);
+	in_hook *in = atomic_load(&kernel.in);
 	int ret = 0;
 
 	if (request == UFFDIO_MOVE && rig.ram) {
-		if (kernel.out && is_ram(move->src))
-			ret = kernel.out(page_of(move->src), move->len / GMIG_PAGE_BYTES);
-		if (kernel.in && is_ram(move->dst))
-			ret = kernel.in(page_of(move->dst), move->len / GMIG_PAGE_BYTES, move);
+		if (out && is_ram(move->src))
+			ret = out(page_of(move->src), move->len / GMIG_PAGE_BYTES);
+		if (in && is_ram(move->dst))
+			ret = in(page_of(move->dst), move->len / GMIG_PAGE_BYTES, move);
 		if (ret) {
 			if (move->move <= 0)
 				move->move = ret;
@@ -234,7 +239,7 @@ START_TEST(first_touch_that_fell_back_to_a_node_being_left_is_moved_too)
 
 	start(_i, true);
 	write_first_blocks(2);
-	kernel.out = touch_falls_back;
+	atomic_store(&kernel.out, touch_falls_back);
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(atomic_load(&kernel.state), 1);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
@@ -263,7 +268,7 @@ START_TEST(first_touch_that_fell_back_and_cannot_be_moved_is_told)
 
 	start(_i, true);
 	write_first_blocks(2);
-	kernel.out = touch_falls_back_for_good;
+	atomic_store(&kernel.out, touch_falls_back_for_good);
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_uint_eq(info.moved_bytes, 2 * GMIG_BLOCK_BYTES);
@@ -298,7 +303,7 @@ START_TEST(page_touched_while_nodes_swap_stays_on_its_new_node)
 	start(_i, false);
 	madvise((void *)rig_page(&rig, SWAP_PAGE), GMIG_PAGE_BYTES, MADV_DONTNEED);
 	rig_assert_clean(&rig);
-	kernel.out = touch_at_new_home;
+	atomic_store(&kernel.out, touch_at_new_home);
 	job = job_start_of(&swap);
 	job_ends(job, &info);
 	ck_assert_int_eq(atomic_load(&kernel.state), 1);
@@ -352,7 +357,7 @@ START_TEST(block_that_another_job_held_at_plan_time_and_put_back_is_moved)
 	struct gmig_job_info a, b;
 
 	start(_i, false);
-	kernel.out = held_and_given_back;
+	atomic_store(&kernel.out, held_and_given_back);
 	spec.batch_pages = GMIG_BLOCK_PAGES;
 	atomic_store(&two.a, job_start_of(&spec));
 	while (!atomic_load(&two.held))
@@ -463,7 +468,7 @@ START_TEST(block_whose_remap_fails_halfway_keeps_books_and_content)
 	forth.mode = back.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
 	start(_i & 1, false);
 	rig_start(&rig, 2);
-	kernel.in = in_halfway;
+	atomic_store(&kernel.in, in_halfway);
 	atomic_store(&refusals, 5); /* all tries, and the first of the putback */
 	rig_move(&rig, &forth, &info);
 	ck_assert_int_eq(atomic_load(&refusals), 0);
@@ -503,7 +508,7 @@ START_TEST(huge_block_that_moves_only_half_lies_on_both_nodes)
 	int status[2];
 
 	start(false, false);
-	kernel.in = in_halfway_for_good;
+	atomic_store(&kernel.in, in_halfway_for_good);
 	atomic_store(&refusals, 4);
 	job = job_start_of(&forth);
 	job_ends(job, &info);
@@ -592,8 +597,8 @@ START_TEST(page_that_cannot_come_in_costs_those_that_did_no_second_move)
 	struct gmig_job_info info;
 
 	start(true, false);
-	kernel.out = out_counted;
-	kernel.in = in_halfway;
+	atomic_store(&kernel.out, out_counted);
+	atomic_store(&kernel.in, in_halfway);
 	atomic_store(&refusals, 5);
 	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
 	spec.batch_pages = 128;

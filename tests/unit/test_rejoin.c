@@ -161,6 +161,7 @@ START_TEST(lost_claim_splits_nothing)
 	atomic_store(&no_huge_frames, true);
 	atomic_store(&refuse, -ENOMEM);
 	memset(&other, 0, sizeof(other));
+	rig_publish(&rig);
 	sys.advise = advise_claiming;
 	spec.frames = GMIG_FRAMES_FRESH;
 	rig_move(&rig, &spec, &info);
