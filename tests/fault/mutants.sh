@@ -87,17 +87,17 @@ mutant()
 	local name=$1 tree=$work/$1 status
 	copy_tree "$tree"
 	if ! patch -s -d "$tree" -p1 <"$here/mutants/$name.patch" || ! build "$tree" 2>"$tree/errors"; then
-		echo "FAIL $name: the patch does not apply or build any more"
+		echo "not ok $name: the patch does not apply or build any more"
 		failed=$((failed + 1))
 		return
 	fi
 	run_tests "$tree"
 	status=$?
 	if [ $status -eq 0 ]; then
-		echo "FAIL $name: the tests did not notice"
+		echo "not ok $name: the tests did not notice"
 		failed=$((failed + 1))
 	elif [ $status -ge 124 ]; then
-		echo "FAIL $name: no test failed within $limit s"
+		echo "not ok $name: no test failed within $limit s"
 		failed=$((failed + 1))
 	else
 		echo "ok   $name: $(grep -m1 '^not ok' "$tree/tap" | sed 's/.*:\([a-z_]*: \)/\1/' | cut -c1-110)"
@@ -120,8 +120,9 @@ if [ $status -eq 77 ]; then
 	echo "0 passed, 0 failed, $# skipped"
 	exit 77
 elif [ $status -ne 0 ]; then
-	echo "FAIL without a mutant:"
-	tail -5 "$work/clean/log"
+	echo "not ok without a mutant: exit $status"
+	grep '^not ok' "$work/clean/tap" | sed 's/^/    /' | cut -c1-200
+	tail -5 "$work/clean/log" | sed 's/^/    /'
 	failed=1
 else
 	for name in "$@"; do
