@@ -58,11 +58,17 @@ static bool is_retried(int result)
 /* Where the pages of a block are, against the plan. */
 struct survey {
 	const struct block *block;
-	struct bits wanted;		 /* on a node that the plan moves from */
-	struct bits none;		 /* no memory */
-	uint16_t node[GMIG_BLOCK_PAGES]; /* of each page that is not in none */
-	bool whole;			 /* one huge page */
+	struct bits wanted; /* on a node that the plan moves from */
+	struct bits none;   /* no memory */
+	uint16_t
+	    node[GMIG_BLOCK_PAGES]; /* of each page that is not in none; whole: the first says it */
+	bool whole;		    /* one huge page */
 };
+
+static uint16_t survey_node(const struct survey *survey, unsigned int page)
+{
+	return survey->node[survey->whole ? 0 : page];
+}
 
 static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 {
@@ -71,8 +77,7 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 	unsigned int first = (unsigned int)(gfn - survey->block->gfn);
 	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
 
-	for (unsigned int i = first; i < first + count; i++)
-		survey->node[i] = (uint16_t)entry->node;
+	survey->node[first] = (uint16_t)entry->node;
 	survey->whole = entry->order;
 	if (entry->state == SHADOW_NONE)
 		return 0;
@@ -117,7 +122,8 @@ static void review(const struct block *block, const struct bits *pages, bool res
 	note(job, block->gfn, &gone, -ENOENT);
 	for (unsigned int i = bits_next(&elsewhere, 0, true); i < GMIG_BLOCK_PAGES;
 	     i = bits_next(&elsewhere, i + 1, true))
-		status_set(job->status, block->gfn + i, 1, STATUS_BY_OTHERS(survey.node[i]));
+		status_set(job->status, block->gfn + i, 1,
+			   STATUS_BY_OTHERS(survey_node(&survey, i)));
 	if (rest)
 		note(job, block->gfn, &stay, -EAGAIN);
 }
@@ -208,13 +214,31 @@ static void take_whole(struct block *block, const struct survey *survey, const i
 	bits_fill(&block->work);
 }
 
+/* *unseen: of what is taken up, the pages that were not taken up before. */
+static void take_up(struct block *block, const struct survey *survey, bool again,
+		    struct bits *unseen)
+{
+	int result[GMIG_BLOCK_PAGES];
+
+	status_get(block->job->status, block->gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = bits_next(&survey->wanted, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&survey->wanted, i + 1, true)) {
+		if (result[i] == STATUS_NOT_TRIED)
+			bits_set(unseen, i);
+		else if (!again || !is_retried(result[i]))
+			continue;
+		bits_set(&block->work, i);
+	}
+	if (survey->whole && !bits_empty(&block->work))
+		take_whole(block, survey, result);
+}
+
 /*
  * A first visit takes all that is wanted; a later one only what is worth another try, and what came
  * since. What an earlier pass moved is never taken up again: its node may be one to leave, too.
  */
 static void open_block(struct gmig_job *job, uint64_t word, bool again, struct block *block)
 {
-	int result[GMIG_BLOCK_PAGES];
 	struct survey survey;
 	struct bits unseen = {{0}};
 
@@ -223,17 +247,13 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 	if (again)
 		review_retried(block);
 	survey_block(block, &survey);
-	status_get(job->status, block->gfn, GMIG_BLOCK_PAGES, result);
-	for (unsigned int i = bits_next(&survey.wanted, 0, true); i < GMIG_BLOCK_PAGES;
-	     i = bits_next(&survey.wanted, i + 1, true)) {
-		if (result[i] == STATUS_NOT_TRIED)
-			bits_set(&unseen, i);
-		else if (!again || !is_retried(result[i]))
-			continue;
-		bits_set(&block->work, i);
+	if (status_block_is(job->status, block->gfn, STATUS_NOT_TRIED)) {
+		block->work = unseen = survey.wanted;
+		if (survey.whole && !bits_empty(&block->work))
+			bits_fill(&block->work);
+	} else {
+		take_up(block, &survey, again, &unseen);
 	}
-	if (survey.whole && !bits_empty(&block->work))
-		take_whole(block, &survey, result);
 	note(job, block->gfn, &unseen, STATUS_WANTED);
 	account_missing(job, &survey, again ? 0 : workset_pages(word), bits_count(&unseen));
 }
@@ -318,7 +338,11 @@ static void round_trace(const struct job_worker *worker, const struct mover_tick
 			uint64_t begin_ns, int ret)
 {
 	struct gmig_job *job = worker->job;
-	const struct gmig_trace_record record = {
+	struct gmig_trace_record record;
+
+	if (!job->trace)
+		return;
+	record = (struct gmig_trace_record){
 	    .gpa = ticket->block_gfn * GMIG_PAGE_BYTES,
 	    .begin_ns = begin_ns - job->start_ns,
 	    .end_ns = job->memory->sys->now_ns() - job->start_ns,
@@ -332,9 +356,7 @@ static void round_trace(const struct job_worker *worker, const struct mover_tick
 	    .huge = ticket->huge,
 	    .error = ret ? ret : first_error(ticket),
 	};
-
-	if (job->trace)
-		trace_add(job->trace, &record);
+	trace_add(job->trace, &record);
 }
 
 /* Claim what the ticket names. false: all of it is somebody else's. */

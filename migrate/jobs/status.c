@@ -329,6 +329,17 @@ void status_get(struct status *status, uint64_t gfn, size_t pages, int *result)
 	pthread_mutex_unlock(&status->lock);
 }
 
+bool status_block_is(struct status *status, uint64_t block_gfn, int result)
+{
+	uint64_t same;
+	bool is;
+
+	pthread_mutex_lock(&status->lock);
+	is = look_up(status, block_gfn, &same) == result && same >= GMIG_BLOCK_PAGES;
+	pthread_mutex_unlock(&status->lock);
+	return is;
+}
+
 void status_sum(struct status *status, struct status_sum *sum)
 {
 	pthread_mutex_lock(&status->lock);

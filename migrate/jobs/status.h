@@ -70,6 +70,8 @@ void status_replace(struct status *status, int from, int to);
 
 /* STATUS_BY_OTHERS(node) reads as the node; a gfn outside all ranges as -EFAULT. */
 void status_get(struct status *status, uint64_t gfn, size_t pages, int *result);
+/* Have all pages of the block this one result? At a cost that is independent of them; false also when they are not known to. */
+bool status_block_is(struct status *status, uint64_t block_gfn, int result);
 void status_sum(struct status *status, struct status_sum *sum);
 /*
  * Remaining pages by errno, most first; returns how many kinds, at most max. They are all of
