@@ -34,16 +34,25 @@ static inline void bits_set(struct bits *bits, unsigned int i)
 	bits->word[i / 64] |= 1ull << (i % 64);
 }
 
+/* Of word i, the bits that lie in first..first + count. */
+static inline uint64_t bits_mask(unsigned int i, unsigned int first, unsigned int count)
+{
+	unsigned int begin = first > i * 64 ? first - i * 64 : 0;
+	unsigned int end = first + count < (i + 1) * 64 ? first + count - i * 64 : 64;
+
+	return UINT64_MAX >> (64 - (end - begin)) << begin;
+}
+
 static inline void bits_set_range(struct bits *bits, unsigned int first, unsigned int count)
 {
-	for (unsigned int i = first; i < first + count; i++)
-		bits_set(bits, i);
+	for (unsigned int i = first / 64; count && i <= (first + count - 1) / 64; i++)
+		bits->word[i] |= bits_mask(i, first, count);
 }
 
 static inline void bits_clear_range(struct bits *bits, unsigned int first, unsigned int count)
 {
-	for (unsigned int i = first; i < first + count; i++)
-		bits->word[i / 64] &= ~(1ull << (i % 64));
+	for (unsigned int i = first / 64; count && i <= (first + count - 1) / 64; i++)
+		bits->word[i] &= ~bits_mask(i, first, count);
 }
 
 static inline unsigned int bits_count(const struct bits *bits)
