@@ -127,6 +127,7 @@ static int measure_cancel(struct gmig *gmig, double after_ns, struct ghost_waits
 	gmig_job_wait(job);
 	keep_longest(&waits->cancel_ns, begin);
 	gmig_job_put(job);
+	sleep_ns(20000000); /* its threads let go of their own */
 	waits->kept_bytes = fmax(waits->kept_bytes, allocated_bytes() - before);
 	return 0;
 }
