@@ -51,47 +51,122 @@ show_failures() {
 	done < <(grep -E '^not ok ' "$1" || echo "not ok see $1")
 }
 
-# stage NAME LIMIT_S FUNCTION [ARG..]
+# Stages are noted first (stage, alone) and run then, in lanes side by side: a lab keeps less than one processor busy. Each
+# needs what it needs by itself (need_build), so their order is a wish.
+names=() limits=() calls=() alones=()
+
+# stage NAME LIMIT_S FUNCTION [ARG..]; alone: nothing else runs meanwhile
 stage() {
-	local name=$1 limit=$2 start=$SECONDS log rc counts p f s
+	[ -z "$only" ] || [ "$1" = "$only" ] || [ "$1" = packages ] || return 0
+	names+=("$1") limits+=("$2") alones+=("${alone:-}")
 	shift 2
-	[ -z "$only" ] || [ "$name" = "$only" ] || [ "$name" = packages ] || return 0
-	if [ -n "$list" ]; then
-		echo "$name"
-		return 0
-	fi
-	log=$logs/${name//[ \/]/-}.log
+	calls+=("${env_only:+GMIG_ONLY=$env_only }$(printf '%q ' "$@")")
+}
+
+alone() {
+	alone=1 stage "$@"
+}
+
+log_of() {
+	echo "$logs/${1//[ \/]/-}.log"
+}
+
+# What the stage printed is in its log; a shell of its own, so that the limit ends the whole process group.
+run_stage() {
+	local name=${names[$1]} limit=${limits[$1]} log start=$SECONDS rc
+	log=$(log_of "$name")
 	printf '== %s\n' "$name"
-	# A shell of its own, so that the limit ends the whole process group.
-	timeout -k 10 "$limit" bash -c '. tests/stages.sh; quick=$1; shift; "$@"' stage "$quick" "$@" >"$log" 2>&1 </dev/null
+	timeout -k 10 "$limit" bash -c ". tests/stages.sh; quick=$quick; ${calls[$1]}" >"$log" 2>&1 </dev/null
 	rc=$?
+	[ $rc -ne 124 ] || echo "TIME LIMIT of $limit s" >>"$log"
+	echo "$rc $((SECONDS - start))" >"$log.end"
+	[ $rc -eq 0 ] || [ $rc -eq 77 ] || printf '   %s: exit %s\n' "$name" "$rc"
+}
+
+# Into rows and sums, in the order of the stages.
+count_stage() {
+	local name=${names[$1]} log rc seconds counts p f s
+	log=$(log_of "$name")
+	read -r rc seconds <"$log.end" || rc=1 seconds=0
 	counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
 	if [ -n "$counts" ]; then
 		read -r p _ f _ s _ <<<"$counts"
-		[ $rc -eq 0 ] || [ "$f" -gt 0 ] || f=1
-	elif [ $rc -eq 77 ]; then
+		[ "$rc" -eq 0 ] || [ "$f" -gt 0 ] || f=1
+	elif [ "$rc" -eq 77 ]; then
 		p=0 f=0 s=1
 		echo "skip $name - $(tail -n 1 "$log")" >>"$log"
 	else
 		p=$((rc == 0)) f=$((rc != 0)) s=0
 	fi
-	[ $rc -ne 124 ] || echo "TIME LIMIT of $limit s" >>"$log"
 	while read -r line; do
 		skips+=("$name: ${line#skip }")
 	done < <(grep -E '^skip ' "$log")
-	grep -E '^(skip|retry) |^the lab itself' "$log" | head -n 20
+	grep -E '^retry |^the lab itself' "$log" | sed "s/^/$name: /" | head -n 20
 	[ "$f" -eq 0 ] || show_failures "$log" "$name"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" $((SECONDS - start)) "$p" "$f" "$s")")
+	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" "$seconds" "$p" "$f" "$s")")
+}
+
+is_lab() {
+	[[ ${calls[$1]} == *stage_lab* || ${calls[$1]} == *stage_libvirt* ]]
+}
+
+# take_stage FROM TO LANE: a stage that nobody has begun, into `next`. The first lane would rather have a lab, the second one
+# anything else: beside a lab, a processor is free.
+take_stage() {
+	local i
+	next=
+	exec 8>"$logs/lock" && flock 8
+	for ((i = $1; i < $2; i++)); do
+		[ ! -e "$logs/begun.$i" ] || continue
+		next=${next:-$i}
+		if is_lab "$i"; then [ "$3" != 1 ] || break; else [ "$3" = 1 ] || break; fi
+	done
+	[ "$i" -ge "$2" ] || next=$i
+	[ -z "$next" ] || : >"$logs/begun.$next"
+	exec 8>&-
+	[ -n "$next" ]
+}
+
+lane() {
+	local next
+	while take_stage "$@"; do run_stage "$next"; done
+}
+
+# Two at a time where there is room for two labs, each of them the size of its guests.
+lanes() {
+	local free
+	free=$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)
+	[ -z "${GMIG_LANES:-}" ] || { echo "$GMIG_LANES" && return; }
+	if [ "$(nproc)" -ge 2 ] && [ "$free" -ge 10 ]; then echo 2; else echo 1; fi
+}
+
+run_stages() {
+	local from=0 to i count
+	count=$(lanes)
+	rm -f "$logs"/begun.* "$logs"/*.end
+	while [ $from -lt ${#names[@]} ]; do
+		to=$((from + 1))
+		if [ -n "${alones[$from]}" ]; then
+			run_stage $from
+		else
+			while [ $to -lt ${#names[@]} ] && [ -z "${alones[$to]}" ]; do to=$((to + 1)); done
+			for ((i = 2; i <= count; i++)); do lane $from $to $i & done
+			lane $from $to 1
+			wait
+		fi
+		from=$to
+	done
+	for ((i = 0; i < ${#names[@]}; i++)); do count_stage $i; done
 }
 
 quick=
 # shellcheck disable=SC2046 # two words or none
-stage packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package) $([ $tier != soak ] || echo soak)
+alone packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package) $([ $tier != soak ] || echo soak)
 case $tier in
 quick | full)
 	[ $tier = full ] || quick=1
-	stage "build gcc" 600 stage_build release
+	alone "build gcc" 600 stage_build release
 	stage "unit" 600 stage_unit release
 	stage "native probe" 1200 stage_probe
 	stage "native bad input" 300 stage_bad_input
@@ -101,7 +176,7 @@ quick | full)
 	stage "lab 4 nodes" 1200 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
 	;;
 soak)
-	stage "build gcc" 600 stage_build release
+	alone "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
@@ -119,7 +194,7 @@ if [ $tier = full ]; then
 	stage "lab topologies 6.12" 1200 stage_lab 2 "topologies --quick" 6.12
 	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
 	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
-	GMIG_ONLY=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
+	env_only=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
 	stage "lab agent" 1500 stage_lab_agent "agent-cases two+qemu+four"
 	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
@@ -136,7 +211,11 @@ if [ $tier = full ]; then
 	stage "scripts and man pages" 120 stage_scripts
 	stage "install and packages" 300 stage_package
 fi
-[ -z "$list" ] || exit 0
+[ -z "$list" ] || {
+	printf '%s\n' "${names[@]}"
+	exit 0
+}
+run_stages
 if [ -n "$only" ] && [[ ! "${rows[*]}" =~ (^|\ )"$only"\ +[0-9] ]]; then
 	echo "test.sh: no stage '$only' in this tier (./test.sh --full --list names all)" >&2
 	exit 2

@@ -2,8 +2,9 @@
 # command that passes or fails as one. Sourced by test.sh, which sets `top` and runs from there. bash.
 # shellcheck shell=bash
 
+# Stages run side by side: the first one that needs a build makes it, others wait.
 stage_build() {
-	cmake --preset "$1" >/dev/null && cmake --build --preset "$1"
+	mkdir -p build && flock "build/.lock-$1" sh -c 'cmake --preset "$0" >/dev/null && cmake --build --preset "$0"' "$1"
 }
 
 # For a stage that needs a build, which was made before it unless it runs alone (--only). Quiet unless it fails.
@@ -49,7 +50,7 @@ stage_lab() {
 	shift 3
 	need_build release || return 1
 	# shellcheck disable=SC2086 # words
-	paths=$(tests/lab/guest --kernel "$guest" --out "${GUEST_DIR:-build/guest}" ${GUEST_ADDS:-}) || {
+	paths=$(flock build/.lock-guest tests/lab/guest --kernel "$guest" --out "${GUEST_DIR:-build/guest}" ${GUEST_ADDS:-}) || {
 		rc=$?
 		echo "the guest for the lab could not be made"
 		return $rc
@@ -161,7 +162,7 @@ stage_format() {
 
 stage_tidy() {
 	local out=build/tidy.out
-	cmake --preset clang >/dev/null || return 1
+	mkdir -p build && flock build/.lock-clang cmake --preset clang >/dev/null || return 1
 	# As many at a time as there are processors: one file takes seconds.
 	# shellcheck disable=SC2016 # for the inner shell
 	sources '*.c' | grep -vE '^(tests|examples)/' | xargs -P "$(nproc)" -I{} sh -c \
