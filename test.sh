@@ -172,8 +172,8 @@ quick | full)
 	stage "native bad input" 300 stage_bad_input
 	stage "build asan" 600 stage_build asan
 	stage "unit asan+ubsan" 900 stage_unit asan
-	stage "lab 2 nodes" 1200 stage_lab 2 "numa-cases two" 6.12
-	stage "lab 4 nodes" 1200 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
+	stage "lab 2 nodes" 1800 stage_lab 2 "numa-cases two" 6.12
+	stage "lab 4 nodes" 1800 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
 	;;
 soak)
 	alone "build gcc" 600 stage_build release
@@ -191,12 +191,12 @@ if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
 	stage "lab instructions" 600 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab processes" 1800 stage_lab 2 process-cases 6.12
-	stage "lab topologies 6.12" 1200 stage_lab 2 "topologies --quick" 6.12
-	stage "lab topologies 6.1" 1200 stage_lab 2 "topologies --quick" 6.1
-	stage "lab devices 6.12" 1200 stage_lab 2 device-cases 6.12
-	env_only=every_device stage "lab devices 6.1" 1200 stage_lab 2 device-cases 6.1
-	stage "lab agent" 1500 stage_lab_agent "agent-cases two+qemu+four"
-	stage "lab host 6.1" 600 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
+	stage "lab topologies 6.12" 1800 stage_lab 2 "topologies --quick" 6.12
+	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
+	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12
+	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
+	stage "lab agent" 1800 stage_lab_agent "agent-cases two+qemu+four"
+	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 900 stage_unit clang
 	stage "build tsan" 600 stage_build tsan
