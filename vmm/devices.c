@@ -71,6 +71,29 @@ int vmm_devices_create(struct vmm *vmm, const struct vmm_options *options, struc
 	return 0;
 }
 
+int vmm_devices_pause(struct vmm_devices *devices, int timeout_ms, struct gmig_error *err)
+{
+	int ret = 0;
+
+	/* All of them, even if one fails. */
+	for (unsigned int i = 0; i < devices->count; i++) {
+		const struct device_ops *ops = devices->device[i].ops;
+		int one = ops->pause
+			      ? ops->pause(devices->device[i].state, timeout_ms, ret ? NULL : err)
+			      : 0;
+
+		ret = ret ? ret : one;
+	}
+	return ret;
+}
+
+void vmm_devices_resume(struct vmm_devices *devices)
+{
+	for (unsigned int i = 0; i < devices->count; i++)
+		if (devices->device[i].ops->resume)
+			devices->device[i].ops->resume(devices->device[i].state);
+}
+
 void vmm_devices_reset(struct vmm_devices *devices)
 {
 	unsigned int i;

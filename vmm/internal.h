@@ -39,6 +39,7 @@ struct vmm_vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic int tid;
+	bool incomplete;	/* its thread only: KVM has yet to complete the last exit's I/O */
 	bool parked;		/* guarded by gate.lock */
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */

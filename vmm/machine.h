@@ -19,8 +19,8 @@ void vmm_destroy(struct vmm *vmm);
  * parked or not started. */
 int vmm_guest_load(struct vmm *vmm, struct gmig_error *err);
 
-/* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park (text names it; the others stay
- * parked). */
+/* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park or a disk's request did not end (text
+ * names it; the others stay as they are). */
 int vmm_stop(struct vmm *vmm, struct gmig_error *err);
 int vmm_cont(struct vmm *vmm, struct gmig_error *err);
 /* Back to the power-on state, and start again. RAM keeps its content, as in a warm reset. Main

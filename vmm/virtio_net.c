@@ -269,10 +269,26 @@ static void net_reset(void *state)
 	virtio_device_reset(&net->device);
 }
 
+static int net_pause(void *state, int timeout_ms, struct gmig_error *err)
+{
+	struct net *net = state;
+
+	return virtio_device_pause(&net->device, timeout_ms, err);
+}
+
+static void net_resume(void *state)
+{
+	struct net *net = state;
+
+	virtio_device_resume(&net->device);
+}
+
 const struct device_ops net_device = {
     .name = "net",
     .count = net_count,
     .create = net_create,
     .reset = net_reset,
+    .pause = net_pause,
+    .resume = net_resume,
     .destroy = net_destroy,
 };

@@ -31,7 +31,7 @@
 
 bool virtio_device_is_live(const struct virtio_device *device)
 {
-	return !device->stopping && device->status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	return !device->stopping && !device->paused && device->status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	       !(device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
@@ -100,6 +100,29 @@ void virtio_device_reset(struct virtio_device *device)
 {
 	pthread_mutex_lock(&device->lock);
 	reset_locked(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+int virtio_device_pause(struct virtio_device *device, int timeout_ms, struct gmig_error *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&device->lock);
+	device->paused = true;
+	if (device->ops->drain)
+		ret = device->ops->drain(device->opaque, timeout_ms);
+	pthread_mutex_unlock(&device->lock);
+	return ret ? gmig_fail(err, ret, "device %s: a request does not end within %d ms",
+			       device->ops->name, timeout_ms)
+		   : 0;
+}
+
+void virtio_device_resume(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	device->paused = false;
+	if (virtio_device_is_live(device))
+		device->ops->start(device->opaque);
 	pthread_mutex_unlock(&device->lock);
 }
 

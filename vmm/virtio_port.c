@@ -34,7 +34,7 @@ static void update_listener(struct virtio_port *port)
 	port->listening = wanted;
 }
 
-/* Return the current chain: its client is gone. */
+/* Return the current chain to the guest. */
 static void finish_tx(struct virtio_port *port)
 {
 	port->tx_held = false;
@@ -56,8 +56,8 @@ static void drop_client(struct virtio_port *port)
 	close(port->client_fd);
 	port->client_fd = -1;
 	port->hung_up = port->sent_all = false;
-	if (port->tx_held)
-		finish_tx(port);
+	/* The rest of it is nobody's. It goes back to the guest when the queue is served next. */
+	port->tx_left = 0;
 }
 
 static void listen_ready(void *opaque, uint32_t events)
@@ -222,6 +222,12 @@ bool virtio_port_serve(struct virtio_port *port)
 {
 	bool blocked, ready, done;
 
+	/* A chain may be held, and what may not be pushed now is pushed later. */
+	if (port->device->paused) {
+		watch_client(port, false, false);
+		update_listener(port);
+		return true;
+	}
 	done = serve_tx(port, &blocked);
 	done = serve_rx(port, &ready) && done;
 	/* A client that sent everything before it left has no more data. */
@@ -229,7 +235,8 @@ bool virtio_port_serve(struct virtio_port *port)
 		drop_client(port);
 	watch_client(port, ready, blocked);
 	update_listener(port);
-	return done;
+	/* The client of a held chain has just gone: the chain can go back. */
+	return done && !(port->tx_held && !virtio_port_has_client(port));
 }
 
 void virtio_port_stop(struct virtio_port *port)

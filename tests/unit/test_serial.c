@@ -324,6 +324,37 @@ START_TEST(unknown_console_is_refused)
 }
 END_TEST
 
+START_TEST(paused_port_keeps_its_line_and_its_input_outside)
+{
+	start_on_pipes();
+	fake_out(&vmm, PORT + UART_IER, UART_IER_RDI);
+	ck_assert_int_eq(serial_device.pause(serial, 5000, NULL), 0);
+	type("a");
+	ck_assert(!vmm.line[VMM_SERIAL_GSI]);
+	serial_device.resume(serial);
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), 'a');
+}
+END_TEST
+
+START_TEST(output_drained_while_paused_gives_an_edge_when_it_resumes)
+{
+	unsigned int edges;
+
+	start_on("none");
+	fake_out(&vmm, PORT + UART_IER, UART_IER_THRI);
+	ck_assert_uint_eq(handler(3), 3);
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	edges = vmm.edges[VMM_SERIAL_GSI];
+	ck_assert_int_eq(serial_device.pause(serial, 5000, NULL), 0);
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(vmm.edges[VMM_SERIAL_GSI], edges);
+	serial_device.resume(serial);
+	ck_assert_uint_eq(vmm.edges[VMM_SERIAL_GSI], edges + 1);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -340,6 +371,8 @@ int main(void)
 	    output_to_vanished_reader_is_dropped,
 	    reset_clears_registers_and_input,
 	    pty_without_reader_never_holds_the_guest_up,
+	    paused_port_keeps_its_line_and_its_input_outside,
+	    output_drained_while_paused_gives_an_edge_when_it_resumes,
 	    unknown_console_is_refused,
 	};
 

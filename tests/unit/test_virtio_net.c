@@ -251,6 +251,29 @@ START_TEST(reset_stops_listening)
 }
 END_TEST
 
+START_TEST(paused_card_moves_nothing_until_it_resumes)
+{
+	const struct driver_piece piece = {TX_GPA, HEADER + 1, false};
+	struct vring_used_elem elem;
+	char got[8];
+
+	give_buffers(4, 1526);
+	ck_assert_int_eq(net_device.pause(net, 5000, NULL), 0);
+	arrive("in"); /* turn() in it also sees a handler that spins */
+	driver_add(&driver, TX, &piece, 1);
+	driver_notify(&driver, TX);
+	turn();
+	ck_assert(!driver_take_used(&driver, RX, &elem));
+	ck_assert(!driver_take_used(&driver, TX, &elem));
+	ck_assert_int_lt(read(wire, got, sizeof(got)), 0);
+	net_device.resume(net);
+	turn();
+	expect_packet("in");
+	ck_assert(driver_take_used(&driver, TX, &elem));
+	ck_assert_int_eq(read(wire, got, sizeof(got)), 1);
+}
+END_TEST
+
 START_TEST(tap_without_right_is_refused_with_advice)
 {
 	struct gmig_error err;
@@ -278,6 +301,7 @@ int main(void)
 	    full_tap_drops_and_gives_the_buffer_back,
 	    bad_chains_ask_for_reset,
 	    reset_stops_listening,
+	    paused_card_moves_nothing_until_it_resumes,
 	    tap_without_right_is_refused_with_advice,
 	};
 

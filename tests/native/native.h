@@ -1,0 +1,32 @@
+/*
+ * A machine of gmig-vmm in the test's own process, with a guest of a few instructions in ring 0.
+ * The guest tells what it does by writes to NATIVE_PORT; a test looks at them in order, and may make
+ * the guest's next access wait.
+ */
+#ifndef NATIVE_H
+#define NATIVE_H
+
+#include "../../vmm/machine.h"
+
+#include <check.h>
+
+#define NATIVE_PORT	0x510u	    /* out: a byte for the record; in: held, then 0 */
+#define NATIVE_MMIO_GPA 0xd0000000u /* two pages: reads and writes are held, reads give 0 */
+
+/* 0, or 77 with the reason printed: no machine can be made here. */
+int native_missing(void);
+
+/* A running guest: `code` is entered in long mode with memory mapped one to one. options: words for
+ * gmig-vmm, NULL-ended. Fails the test when it cannot be started. */
+struct vmm *native_start(const uint8_t *code, size_t bytes, const char *const *options);
+void native_end(struct vmm *vmm);
+
+/* From now on a held access returns only when the gate's order is to park: the vCPU then has I/O
+ * that KVM must complete. Before native_start. */
+void native_hold(bool on);
+/* Wait until an access is held that no earlier call has waited for. */
+void native_await_held(void);
+/* Wait until the record has `count` bytes, at most 10 s, and return it, NUL-ended. */
+const char *native_record(size_t count);
+
+#endif
