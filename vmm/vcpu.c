@@ -240,11 +240,22 @@ static bool must_park(const struct vmm *vmm)
 	       (vmm->gate.order == VMM_GATE_RUN && atomic_load(&vmm->end) != VMM_END_NONE);
 }
 
+/*
+ * The guest's clocks have gone on meanwhile. Linux's watchdogs (soft lockup, stalled RCU) stay quiet
+ * when kvmclock says that the host stopped the guest. EINVAL: the guest does not use kvmclock.
+ */
+static void tell_stopped(const struct vmm_vcpu *vcpu)
+{
+	if (ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0) && errno != EINVAL && errno != ENOTTY)
+		vmm_log_guest(GMIG_LOG_WARNING, "vcpu=%u the guest cannot hear of its stop: %s",
+			      vcpu->id, strerror(errno));
+}
+
 /* Waits while the vCPU is parked. false: leave the run loop. */
 static bool gate_pass(struct vmm_vcpu *vcpu)
 {
 	struct vmm_gate *gate = &vcpu->vmm->gate;
-	bool run;
+	bool run, was_parked = false;
 
 	pthread_mutex_lock(&gate->lock);
 	while (must_park(vcpu->vmm)) {
@@ -254,7 +265,7 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 			pthread_mutex_lock(&gate->lock);
 			continue;
 		}
-		vcpu->parked = true;
+		vcpu->parked = was_parked = true;
 		pthread_cond_broadcast(&gate->parked_changed);
 		pthread_cond_wait(&gate->order_changed, &gate->lock);
 	}
@@ -262,6 +273,8 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	run = gate->order == VMM_GATE_RUN;
 	pthread_mutex_unlock(&gate->lock);
+	if (run && was_parked)
+		tell_stopped(vcpu);
 	return run;
 }
 

@@ -3,6 +3,7 @@
 #include "native.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* Each guest says 'B' at boot, does its access, says 'O', and starts the access again. */
 #define BOOT "\x66\xba\x10\x05\xb0\x42\xee" /* mov $0x510, %dx; mov $'B', %al; out %al, %dx */
@@ -60,6 +61,41 @@ START_TEST(stop_with_io_in_flight_loses_nothing)
 }
 END_TEST
 
+/* Switches kvmclock on with its page at 32 MiB, says 'C', then 'P' whenever KVM says that the guest
+ * was stopped (flags, byte 29, bit 1: PVCLOCK_GUEST_STOPPED). */
+static const char clock_guest[] =
+    BOOT "\xb9\x01\x4d\x56\x4b"			 /* mov $MSR_KVM_SYSTEM_TIME_NEW, %ecx */
+	 "\xb8\x01\x00\x00\x02\x31\xd2\x0f\x30"	 /* mov $0x2000001, %eax; xor %edx, %edx; wrmsr */
+	 "\x66\xba\x10\x05\xb0\x43\xee"		 /* 'C' */
+	 "\xbe\x1d\x00\x00\x02"			 /* mov $0x200001d, %esi */
+	 "\xf6\x06\x02\x74\xfb"			 /* 1: testb $2, (%rsi); jz 1b */
+	 "\x80\x26\xfd"				 /* andb $~2, (%rsi) */
+	 "\x66\xba\x10\x05\xb0\x50\xee\xeb\xef"; /* 'P'; jmp 1b */
+
+/* Linux's watchdogs ask for this flag before they report a soft lockup or a stalled RCU. */
+START_TEST(guest_with_kvmclock_hears_that_it_was_stopped)
+{
+	struct vmm *vmm;
+
+	native_hold(false);
+	vmm = native_start((const uint8_t *)clock_guest, sizeof(clock_guest) - 1, NULL);
+	if (ioctl(vmm->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_KVMCLOCK_CTRL) <= 0) {
+		puts("skip guest_with_kvmclock_hears_that_it_was_stopped - this KVM cannot say it");
+		native_end(vmm);
+		return;
+	}
+	ck_assert_str_eq(native_record(2), "BC");
+	for (size_t i = 1; i <= 3; i++) {
+		ck_assert_int_eq(vmm_stop(vmm, NULL), 0);
+		ck_assert_uint_eq(strlen(native_record(0)), 1 + i);
+		ck_assert_int_eq(vmm_cont(vmm, NULL), 0);
+		ck_assert_uint_eq(strlen(native_record(2 + i)), 2 + i);
+	}
+	ck_assert_str_eq(native_record(5), "BCPPP");
+	native_end(vmm);
+}
+END_TEST
+
 START_TEST(a_thousand_resets_all_start_at_the_entry)
 {
 	const struct access *guest = &guests[2];
@@ -89,6 +125,7 @@ int main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, reset_with_io_in_flight_starts_at_the_entry, 0, count);
 	tcase_add_loop_test(tcase, stop_with_io_in_flight_loses_nothing, 0, count);
+	tcase_add_test(tcase, guest_with_kvmclock_hears_that_it_was_stopped);
 	tcase_add_test(tcase, a_thousand_resets_all_start_at_the_entry);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
