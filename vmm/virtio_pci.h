@@ -61,8 +61,9 @@ struct virtio_device {
 	uint32_t device_feature_select, driver_feature_select;
 	uint16_t queue_select, config_vector;
 	uint8_t status, isr;
-	bool stopping; /* a reset waits for the device */
-	bool paused;   /* by the machine; a reset does not end it */
+	bool stopping;	     /* a reset waits for the device */
+	bool paused;	     /* by the machine; a reset does not end it */
+	bool config_changed; /* while paused: the driver is to be told */
 	struct virtio_queue queue[VIRTIO_MAX_QUEUES];
 };
 
@@ -91,6 +92,8 @@ int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct v
 /* Push and, if the driver wants it, interrupt. */
 void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
 			uint32_t bytes);
+/* The device configuration has changed: interrupt the driver (after a pause, if there is one). */
+void virtio_device_config_changed(struct virtio_device *device);
 /* The driver sent something invalid in this queue: needs reset. */
 void virtio_device_fail(struct virtio_device *device, unsigned int queue, const char *why);
 

@@ -9,7 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BATCH 64 /* chains in each direction before other handlers of the I/O thread run */
+#define ACCEPT_REST_MS 100
+#define BATCH	       64 /* chains in each direction before other handlers of the I/O thread run */
 
 static struct vmm *port_vmm(const struct virtio_port *port)
 {
@@ -60,14 +61,29 @@ static void drop_client(struct virtio_port *port)
 	port->tx_left = 0;
 }
 
+/* Without descriptors or memory the client stays in the backlog and the socket readable. */
+static void accept_failed(struct virtio_port *port, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	if (!port->accept_failed)
+		vmm_log(GMIG_LOG_WARNING, "device=console port=%s a client has to wait: %s",
+			port->name, strerror(error));
+	port->accept_failed = true;
+	vmm_loop_rest(port_vmm(port), port->listen_fd, ACCEPT_REST_MS);
+}
+
 static void listen_ready(void *opaque, uint32_t events)
 {
 	struct virtio_port *port = opaque;
 	int fd = accept4(port->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		accept_failed(port, errno);
 		return;
+	}
+	port->accept_failed = false;
 	pthread_mutex_lock(&port->device->lock);
 	/* Data of an earlier client that the guest has not read is dropped: it would mix with the
 	 * new client's. */

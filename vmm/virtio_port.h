@@ -28,6 +28,7 @@ struct virtio_port {
 	bool sent_all;	 /* the client sends no more, but may still read */
 	uint32_t events; /* what the loop watches client_fd for */
 	bool bound;
+	bool accept_failed; /* and the log says so; I/O thread only */
 	/* A chain from the guest that was sent to the client in part. */
 	bool tx_held;
 	uint16_t tx_head;

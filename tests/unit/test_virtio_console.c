@@ -5,6 +5,7 @@
 
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -522,6 +523,31 @@ START_TEST(stale_socket_is_taken_over_and_living_one_refused)
 }
 END_TEST
 
+/* EMFILE: the client stays in the backlog, so the socket stays readable. */
+START_TEST(client_waits_while_there_is_no_descriptor)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct rlimit few;
+
+	start();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
+	few.rlim_cur = (rlim_t)fd + 1;
+	strcpy(address.sun_path, path[0]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		turn(); /* does not spin */
+		ck_assert_uint_eq(fake_loop_end_rests(&vmm), 1);
+	}
+	expect_silence();
+	few.rlim_cur = few.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	turn();
+	expect(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+}
+END_TEST
+
 START_TEST(paused_port_moves_nothing_until_it_resumes)
 {
 	const struct driver_piece piece = {TEXT_GPA, 3, false};
@@ -594,6 +620,7 @@ int main(void)
 	    nonsense_control_messages_are_ignored,
 	    repeated_ready_does_not_pile_up,
 	    empty_receive_buffer_asks_for_reset,
+	    client_waits_while_there_is_no_descriptor,
 	    paused_port_moves_nothing_until_it_resumes,
 	    client_that_leaves_a_paused_port_frees_the_guest_later,
 	    stale_socket_is_taken_over_and_living_one_refused,
