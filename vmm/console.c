@@ -6,6 +6,7 @@
  */
 #include "console.h"
 #include "kick.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +44,7 @@ struct console {
 	bool in_loop, paused, escaped;
 
 	bool raw;
-	struct termios saved;
+	int undo; /* of raw mode */
 };
 
 static bool out_writable(const struct console *console, int timeout_ms)
@@ -240,18 +241,19 @@ void console_resume_input(struct console *console)
 /* Only in the foreground: a background job that touches the terminal is stopped. */
 static void make_raw(struct console *console)
 {
-	struct termios raw;
+	struct termios saved, raw;
 
 	if (!isatty(console->in_fd) || tcgetpgrp(console->in_fd) != getpgrp())
 		return;
-	if (tcgetattr(console->in_fd, &console->saved))
+	if (tcgetattr(console->in_fd, &saved))
 		return;
-	raw = console->saved;
+	raw = saved;
 	raw.c_iflag &=
 	    ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
 	raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN | ISIG);
 	raw.c_cc[VMIN] = 1;
 	raw.c_cc[VTIME] = 0;
+	console->undo = undo_terminal(console->in_fd, &saved);
 	console->raw = !tcsetattr(console->in_fd, TCSANOW, &raw);
 }
 
@@ -327,8 +329,12 @@ int console_create(struct vmm *vmm, const char *spec, const struct console_devic
 
 	if (!console)
 		return gmig_fail(err, -ENOMEM, "console: out of memory");
-	*console = (struct console){
-	    .vmm = vmm, .device = *device, .in_fd = -1, .out_fd = -1, .slave_fd = -1};
+	*console = (struct console){.vmm = vmm,
+				    .device = *device,
+				    .in_fd = -1,
+				    .out_fd = -1,
+				    .slave_fd = -1,
+				    .undo = UNDO_NOTHING};
 	console->kick.fd = -1;
 	pthread_mutex_init(&console->lock, NULL);
 	pthread_mutex_init(&console->write_lock, NULL);
@@ -367,8 +373,7 @@ void console_destroy(struct console *console)
 	if (console->in_fd >= 0)
 		vmm_loop_remove(console->vmm, console->in_fd);
 	console_flush(console, 1000);
-	if (console->raw)
-		tcsetattr(console->in_fd, TCSADRAIN, &console->saved);
+	undo_now(console->undo);
 	if (console->own_fds) {
 		if (console->in_fd >= 0)
 			close(console->in_fd);

@@ -73,6 +73,7 @@ struct vmm {
 	struct probe *probe;	     /* probe guest */
 	pthread_rwlock_t control_lock;
 	struct control_server *control;	    /* guarded by control_lock */
+	int control_undo;		    /* of its socket, while there is a server */
 	struct guest_server guest_server;   /* for the commands over libgmig */
 	struct guest_job_states job_states; /* as last reported to clients */
 	struct vmm_irqchips *irqchips;	    /* power-on state, for a reset */

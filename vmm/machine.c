@@ -121,11 +121,11 @@ static int refuse_unless(struct vmm *vmm, enum vmm_state wanted, const char *eve
  * devices have nothing in flight. state_lock held. -ETIMEDOUT: something takes longer; what stands
  * still stays so, and a further call waits on.
  */
-static int quiesce(struct vmm *vmm, struct gmig_error *err)
+static int quiesce(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
 {
-	int ret = vmm_vcpus_park(vmm, VMM_PARK_MS, err);
+	int ret = vmm_vcpus_park(vmm, timeout_ms, err);
 
-	return ret || !vmm->devices ? ret : vmm_devices_pause(vmm->devices, VMM_PARK_MS, err);
+	return ret || !vmm->devices ? ret : vmm_devices_pause(vmm->devices, timeout_ms, err);
 }
 
 /* The opposite of quiesce, also of one that did not end. */
@@ -144,7 +144,7 @@ int vmm_stop(struct vmm *vmm, struct gmig_error *err)
 	ret = refuse_unless(vmm, VMM_STATE_RUNNING, "stop", err);
 	if (!ret) {
 		vmm->state = VMM_STATE_STOPPED;
-		ret = quiesce(vmm, err);
+		ret = quiesce(vmm, VMM_PARK_MS, err);
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
@@ -188,7 +188,7 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	int ret;
 
 	pthread_mutex_lock(&vmm->state_lock);
-	ret = quiesce(vmm, err);
+	ret = quiesce(vmm, VMM_RESET_MS, err);
 	if (!ret && vmm->probe)
 		probe_repair(vmm->probe);
 	if (!ret)

@@ -10,15 +10,14 @@
 #include "machine.h"
 #include "memory.h"
 #include "probe.h"
+#include "run.h"
+#include "undo.h"
 #include "vcpu.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
@@ -34,21 +33,6 @@ static int refuse(const struct gmig_error *err)
 {
 	fprintf(stderr, "gmig-vmm: %s\n", err->text);
 	return EXIT_FAILED;
-}
-
-/* Signals that end the guest arrive on a descriptor. This comes before the first thread, so that
- * all threads inherit the mask. */
-static int open_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static int create_guest(struct vmm *vmm, struct gmig_error *err)
@@ -88,46 +72,6 @@ static int start(struct vmm *vmm, struct gmig_error *err)
 	return ret;
 }
 
-static void read_signal(struct vmm *vmm, int signals)
-{
-	struct signalfd_siginfo info;
-	char text[64];
-
-	if (read(signals, &info, sizeof(info)) != sizeof(info))
-		return;
-	snprintf(text, sizeof(text), "signal %s", sigabbrev_np((int)info.ssi_signo));
-	vmm_end(vmm, VMM_END_SIGNAL, text);
-}
-
-/* Until something final happens. */
-static enum vmm_end wait_for_end(struct vmm *vmm, int signals, char *text, size_t bytes)
-{
-	struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
-			       {.fd = vmm->end_fd, .events = POLLIN}};
-	struct gmig_error err;
-	enum vmm_end why;
-	eventfd_t wakes;
-
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return VMM_END_KVM_ERROR;
-		read_signal(vmm, signals);
-		eventfd_read(vmm->end_fd, &wakes);
-		why = vmm_ended(vmm, text, bytes);
-		if (why == VMM_END_NONE)
-			continue;
-		if (why != VMM_END_REBOOT ||
-		    (vmm->options.no_reboot && !atomic_load(&vmm->reset_asked)))
-			return why;
-		vmm_log(GMIG_LOG_INFO, "reset reason=\"%s\"", text);
-		if (vmm_reset(vmm, &err)) {
-			snprintf(text, bytes, "cannot reset: %.200s", err.text);
-			return VMM_END_KVM_ERROR;
-		}
-		commands_event(vmm, "RESET", NULL);
-	}
-}
-
 static int exit_status(enum vmm_end why)
 {
 	switch (why) {
@@ -153,6 +97,14 @@ static int take_down(struct vmm *vmm, struct gmig_error *err)
 	return ret ? ret : vmm_vcpus_join(vmm, VMM_PARK_MS, err);
 }
 
+/* Something still uses the machine: the kernel cleans up the rest. */
+static void leave(int status)
+{
+	undo_all();
+	fflush(NULL);
+	_exit(status);
+}
+
 static int run(struct vmm *vmm, int signals)
 {
 	struct gmig_error err;
@@ -160,7 +112,7 @@ static int run(struct vmm *vmm, int signals)
 	enum vmm_end why;
 	int status;
 
-	why = wait_for_end(vmm, signals, text, sizeof(text));
+	why = run_until_end(vmm, signals, text, sizeof(text));
 	status = exit_status(why);
 	vmm_shut_down(vmm);
 	vmm_log(status ? GMIG_LOG_ERROR : GMIG_LOG_INFO, "shutdown reason=%s text=\"%s\"",
@@ -171,8 +123,7 @@ static int run(struct vmm *vmm, int signals)
 		commands_event(vmm, "SHUTDOWN",
 			       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
 		commands_stop(vmm);
-		fflush(NULL);
-		_exit(status);
+		leave(status);
 	}
 	commands_event(vmm, "SHUTDOWN",
 		       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
@@ -209,10 +160,12 @@ static int run_vm(struct vmm_options *options, int signals)
 	}
 	vmm->topology = topology;
 	if (start(vmm, &err)) {
+		refuse(&err);
 		commands_stop(vmm);
-		vmm_vcpus_join(vmm, VMM_PARK_MS, NULL);
+		if (vmm_vcpus_join(vmm, VMM_PARK_MS, NULL))
+			leave(EXIT_FAILED);
 		vmm_destroy(vmm);
-		return refuse(&err);
+		return EXIT_FAILED;
 	}
 	return run(vmm, signals);
 }
@@ -231,5 +184,6 @@ int main(int argc, char **argv)
 		fputs(options.help ? vmm_options_help() : "gmig-vmm " GMIG_VERSION "\n", stdout);
 		return EXIT_OK;
 	}
-	return run_vm(&options, open_signals());
+	undo_on_fatal_signals();
+	return run_vm(&options, run_open_signals());
 }

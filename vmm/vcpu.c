@@ -14,6 +14,7 @@
 #include "vcpu.h"
 #include "bus.h"
 #include "pin.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -149,7 +150,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		return;
 	}
-	sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	undo_fatal(signal, info);
 }
 
 void vmm_vcpus_handle_sigbus(void)

@@ -1,12 +1,11 @@
 /* See virtio_port.h. */
 #include "virtio_port.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define ACCEPT_REST_MS 100
@@ -264,57 +263,16 @@ void virtio_port_stop(struct virtio_port *port)
 
 /* ---- The socket ------------------------------------------------------------------------------ */
 
-/* A socket without a listener was left behind by a guest that was killed. */
-static int remove_stale(const struct sockaddr_un *address, struct gmig_error *err)
-{
-	struct stat stat;
-	int fd, ret;
-
-	if (lstat(address->sun_path, &stat))
-		return 0;
-	if (!S_ISSOCK(stat.st_mode))
-		return gmig_fail(err, -EEXIST, "port: %s is there and is no socket",
-				 address->sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return gmig_fail(err, -errno, "port: no socket: %s", strerror(errno));
-	ret = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? errno : 0;
-	close(fd);
-	if (ret != ECONNREFUSED)
-		return gmig_fail(err, -EADDRINUSE, "port: somebody listens on %s",
-				 address->sun_path);
-	if (unlink(address->sun_path))
-		return gmig_fail(err, -errno, "port: %s: %s", address->sun_path, strerror(errno));
-	return 0;
-}
-
 int virtio_port_create(struct virtio_port *port, struct gmig_error *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int ret;
+	struct gmig_error why;
+	int ret = control_listen(port->path, &port->socket, &why);
 
-	if (strlen(port->path) >= sizeof(address.sun_path))
-		return gmig_fail(err, -ENAMETOOLONG,
-				 "port %s: the path has more than %zu characters", port->name,
-				 sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, port->path);
-	ret = remove_stale(&address, err);
 	if (ret)
-		return ret;
-	port->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (port->listen_fd < 0)
-		return gmig_fail(err, -errno, "port %s: no socket: %s", port->name,
-				 strerror(errno));
-	/* The mode of the socket becomes the mode of its file, so that no other user can ever
-	 * connect. */
-	fchmod(port->listen_fd, 0600);
-	if (bind(port->listen_fd, (struct sockaddr *)&address, sizeof(address)))
-		return gmig_fail(err, -errno, "port %s: %s: %s", port->name, port->path,
-				 strerror(errno));
+		return gmig_fail(err, ret, "port %s: %.200s", port->name, why.text);
 	port->bound = true;
-	if (listen(port->listen_fd, 8))
-		return gmig_fail(err, -errno, "port %s: %s: %s", port->name, port->path,
-				 strerror(errno));
+	port->undo = undo_socket(port->path);
+	port->listen_fd = port->socket.fd;
 	ret = vmm_loop_add(port_vmm(port), port->listen_fd, EPOLLIN, listen_ready, port);
 	if (ret)
 		return gmig_fail(err, ret, "port %s: %s", port->name, strerror(-ret));
@@ -325,14 +283,14 @@ int virtio_port_create(struct virtio_port *port, struct gmig_error *err)
 void virtio_port_destroy(struct virtio_port *port)
 {
 	/* The listener first: its handler puts clients into the loop. */
-	if (port->listen_fd >= 0) {
+	if (port->bound)
 		vmm_loop_remove(port_vmm(port), port->listen_fd);
-		close(port->listen_fd);
-	}
 	if (port->client_fd >= 0) {
 		vmm_loop_remove(port_vmm(port), port->client_fd);
 		close(port->client_fd);
 	}
-	if (port->bound)
-		unlink(port->path);
+	if (!port->bound)
+		return;
+	control_unlisten(&port->socket);
+	undo_forget(port->undo);
 }

@@ -25,7 +25,7 @@ static struct {
 	pthread_cond_t changed;
 	char text[RECORD_BYTES]; /* guarded by lock, as all below */
 	size_t count;
-	bool hold;
+	enum native_hold hold;
 	unsigned int held;
 } record = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -64,14 +64,16 @@ static bool is_parking(struct vmm *vmm)
 
 static void wait_while_held(struct vmm *vmm)
 {
-	bool hold;
+	enum native_hold hold;
 
 	pthread_mutex_lock(&record.lock);
 	hold = record.hold;
-	record.held += hold;
+	record.held += hold != NATIVE_HOLD_NOT;
 	pthread_cond_broadcast(&record.changed);
+	while (record.hold == NATIVE_HOLD_UNTIL_FREE)
+		pthread_cond_wait(&record.changed, &record.lock);
 	pthread_mutex_unlock(&record.lock);
-	while (hold && !is_parking(vmm))
+	while (hold == NATIVE_HOLD_UNTIL_PARK && !is_parking(vmm))
 		usleep(100);
 }
 
@@ -96,11 +98,19 @@ static void page_access(void *opaque, uint64_t offset, uint8_t *data, unsigned i
 	wait_while_held(opaque);
 }
 
-void native_hold(bool on)
+void native_hold(enum native_hold hold)
 {
 	pthread_mutex_lock(&record.lock);
-	record.hold = on;
+	record.hold = hold;
 	record.count = record.held = 0;
+	pthread_mutex_unlock(&record.lock);
+}
+
+void native_free(void)
+{
+	pthread_mutex_lock(&record.lock);
+	record.hold = NATIVE_HOLD_NOT;
+	pthread_cond_broadcast(&record.changed);
 	pthread_mutex_unlock(&record.lock);
 }
 
@@ -143,8 +153,8 @@ const char *native_record(size_t count)
 
 /* ---- Start and end --------------------------------------------------------------------------- */
 
-/* The smallest bzImage around the code, in a file that has no name any more: its path. */
-static const char *make_image(const uint8_t *code, size_t bytes)
+/* The smallest bzImage, in a file that has no name any more. */
+const char *native_image(const uint8_t *code, size_t bytes)
 {
 	static char path[32];
 	uint8_t image[SETUP_BYTES + CODE_BYTES] = {0};
@@ -205,7 +215,7 @@ struct vmm *native_start(const uint8_t *code, size_t bytes, const char *const *m
 {
 	const char *words[32] = {"gmig-vmm",  "--name",	  "native",
 				 "--mem",     "64M",	  "--memory",
-				 "plain",     "--kernel", make_image(code, bytes),
+				 "plain",     "--kernel", native_image(code, bytes),
 				 "--console", "none"};
 	static char copies[32][128];
 	char *argv[33] = {0};

@@ -1,9 +1,11 @@
 /* Stop, cont and reset of a guest that runs on KVM, with I/O in flight. */
+#include "../../vmm/run.h"
 #include "../support/suite.h"
 #include "native.h"
 
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 /* Each guest says 'B' at boot, does its access, says 'O', and starts the access again. */
 #define BOOT "\x66\xba\x10\x05\xb0\x42\xee" /* mov $0x510, %dx; mov $'B', %al; out %al, %dx */
@@ -35,7 +37,7 @@ START_TEST(reset_with_io_in_flight_starts_at_the_entry)
 	struct gmig_error err = {0};
 	struct vmm *vmm;
 
-	native_hold(true);
+	native_hold(NATIVE_HOLD_UNTIL_PARK);
 	vmm = native_start((const uint8_t *)guest->code, guest->bytes, NULL);
 	native_await_held();
 	ck_assert_msg(!vmm_reset(vmm, &err), "%s", err.text);
@@ -49,7 +51,7 @@ START_TEST(stop_with_io_in_flight_loses_nothing)
 	const struct access *guest = &guests[_i];
 	struct vmm *vmm;
 
-	native_hold(true);
+	native_hold(NATIVE_HOLD_UNTIL_PARK);
 	vmm = native_start((const uint8_t *)guest->code, guest->bytes, NULL);
 	native_await_held();
 	ck_assert_int_eq(vmm_stop(vmm, NULL), 0);
@@ -77,7 +79,7 @@ START_TEST(guest_with_kvmclock_hears_that_it_was_stopped)
 {
 	struct vmm *vmm;
 
-	native_hold(false);
+	native_hold(NATIVE_HOLD_NOT);
 	vmm = native_start((const uint8_t *)clock_guest, sizeof(clock_guest) - 1, NULL);
 	if (ioctl(vmm->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_KVMCLOCK_CTRL) <= 0) {
 		puts("skip guest_with_kvmclock_hears_that_it_was_stopped - this KVM cannot say it");
@@ -96,13 +98,69 @@ START_TEST(guest_with_kvmclock_hears_that_it_was_stopped)
 }
 END_TEST
 
+struct run {
+	struct vmm *vmm;
+	enum vmm_end why;
+};
+
+static void *run(void *opaque)
+{
+	struct run *run = opaque;
+	char text[GMIG_ERROR_TEXT];
+
+	run->why = run_until_end(run->vmm, -1, text, sizeof(text));
+	return NULL;
+}
+
+/* A guest that asks for a reset while its vCPU cannot park, and main that waits for its end. */
+static void start_stuck_reset(struct run *state, pthread_t *thread)
+{
+	const struct access *guest = &guests[0];
+
+	native_hold(NATIVE_HOLD_UNTIL_FREE);
+	state->vmm = native_start((const uint8_t *)guest->code, guest->bytes, NULL);
+	native_await_held();
+	ck_assert_int_eq(pthread_create(thread, NULL, run, state), 0);
+	vmm_end(state->vmm, VMM_END_REBOOT, "test");
+	usleep(VMM_RESET_MS * 1500); /* one try has failed */
+}
+
+START_TEST(reset_waits_for_a_slow_vcpu)
+{
+	struct run state;
+	pthread_t thread;
+
+	start_stuck_reset(&state, &thread);
+	native_free();
+	ck_assert(!strncmp(native_record(3), "BBO", 3));
+	vmm_end(state.vmm, VMM_END_QUIT, "test");
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(state.why, VMM_END_QUIT);
+	native_end(state.vmm);
+}
+END_TEST
+
+START_TEST(quit_during_a_slow_reset_is_heard)
+{
+	struct run state;
+	pthread_t thread;
+
+	start_stuck_reset(&state, &thread);
+	vmm_end(state.vmm, VMM_END_QUIT, "test");
+	ck_assert_int_eq(pthread_join(thread, NULL), 0); /* the vCPU is still stuck */
+	ck_assert_int_eq(state.why, VMM_END_QUIT);
+	native_free();
+	native_end(state.vmm);
+}
+END_TEST
+
 START_TEST(a_thousand_resets_all_start_at_the_entry)
 {
 	const struct access *guest = &guests[2];
 	struct gmig_error err = {0};
 	struct vmm *vmm;
 
-	native_hold(true);
+	native_hold(NATIVE_HOLD_UNTIL_PARK);
 	vmm = native_start((const uint8_t *)guest->code, guest->bytes, NULL);
 	for (size_t i = 1; i <= 1000; i++) {
 		native_await_held();
@@ -126,6 +184,8 @@ int main(void)
 	tcase_add_loop_test(tcase, reset_with_io_in_flight_starts_at_the_entry, 0, count);
 	tcase_add_loop_test(tcase, stop_with_io_in_flight_loses_nothing, 0, count);
 	tcase_add_test(tcase, guest_with_kvmclock_hears_that_it_was_stopped);
+	tcase_add_test(tcase, reset_waits_for_a_slow_vcpu);
+	tcase_add_test(tcase, quit_during_a_slow_reset_is_heard);
 	tcase_add_test(tcase, a_thousand_resets_all_start_at_the_entry);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

@@ -1,0 +1,229 @@
+/* Every way in which gmig-vmm ends, seen from outside: its terminal, its sockets, its last words. */
+#include "../support/suite.h"
+#include "native.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utmp.h>
+
+static const uint8_t halt[] = {0xf4, 0xeb, 0xfd}; /* 1: hlt; jmp 1b */
+
+static char directory[] = "/tmp/gmig-test-exit-XXXXXX";
+static char port[64], control[64], log_path[64];
+static int master, slave; /* of the terminal that gmig-vmm runs on */
+static pid_t child;
+
+static void setup(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(port, sizeof(port), "%s/port", directory);
+	snprintf(control, sizeof(control), "%s/gmig/exit.sock", directory);
+	snprintf(log_path, sizeof(log_path), "%s/log", directory);
+	ck_assert_int_eq(openpty(&master, &slave, NULL, NULL, NULL), 0);
+}
+
+static void teardown(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/gmig", directory);
+	rmdir(path);
+	unlink(log_path);
+	ck_assert_int_eq(rmdir(directory), 0); /* nothing else is left */
+	close(master);
+	close(slave);
+}
+
+static void run_child(const char *image)
+{
+	char spec[96];
+	int log = open(log_path, O_WRONLY | O_CREAT, 0600);
+
+	snprintf(spec, sizeof(spec), "name=p,path=%s", port);
+	setenv("XDG_RUNTIME_DIR", directory, 1);
+	login_tty(dup(slave));
+	dup2(log, STDERR_FILENO);
+	execl(GMIG_VMM, "gmig-vmm", "--name", "exit", "--mem", "64M", "--memory", "plain",
+	      "--kernel", image, "--console", "stdio", "--port", spec, (char *)NULL);
+	_exit(127);
+}
+
+static bool is_raw(void)
+{
+	struct termios now;
+
+	ck_assert_int_eq(tcgetattr(slave, &now), 0);
+	return !(now.c_lflag & ICANON);
+}
+
+static const char *last_words(void)
+{
+	static char text[4096];
+	int fd = open(log_path, O_RDONLY);
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+/* Start it and wait until it is up: the control socket is the last thing before the guest runs. */
+static void start(void)
+{
+	const char *image = native_image(halt, sizeof(halt));
+
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child)
+		run_child(image);
+	for (int i = 0; access(control, F_OK); i++) {
+		ck_assert_msg(i < 1000 && !waitpid(child, NULL, WNOHANG), "%s", last_words());
+		usleep(10000);
+	}
+	ck_assert(is_raw());
+	ck_assert_int_eq(access(port, F_OK), 0);
+}
+
+static int wait_for_end(void)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void expect_clean(const char *words)
+{
+	ck_assert(!is_raw());
+	ck_assert_int_ne(access(port, F_OK), 0);
+	ck_assert_int_ne(access(control, F_OK), 0);
+	ck_assert_msg(strstr(last_words(), words) != NULL, "no '%s' in '%s'", words, last_words());
+}
+
+START_TEST(sigterm_ends_in_order)
+{
+	start();
+	kill(child, SIGTERM);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+}
+END_TEST
+
+static const struct {
+	int number;
+	const char *words;
+} fatal[] = {
+    {SIGSEGV, "shutdown reason=signal text=\"SIGSEGV"},
+    {SIGBUS, "text=\"SIGBUS"},
+    {SIGABRT, "text=\"SIGABRT"},
+    {SIGQUIT, "text=\"SIGQUIT"},
+    {SIGUSR2, "text=\"SIGUSR2"},
+};
+
+START_TEST(fatal_signal_leaves_nothing_behind)
+{
+	int status;
+
+	start();
+	kill(child, fatal[_i].number);
+	status = wait_for_end();
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), fatal[_i].number);
+	expect_clean(fatal[_i].words);
+}
+END_TEST
+
+static pid_t thread_named(const char *name)
+{
+	char path[64], comm[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	while (!found && (entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", child, entry->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(comm, sizeof(comm), file) && !strcmp(comm, name))
+			found = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return found;
+}
+
+/* A debugger holds a vCPU's thread: the VMM cannot end it and leaves without. */
+START_TEST(forced_exit_leaves_nothing_behind)
+{
+	pid_t vcpu;
+	int status;
+
+	start();
+	vcpu = thread_named("vcpu0\n");
+	if (ptrace(PTRACE_SEIZE, vcpu, NULL, NULL) || ptrace(PTRACE_INTERRUPT, vcpu, NULL, NULL)) {
+		puts("skip forced_exit_leaves_nothing_behind - ptrace is not allowed");
+		kill(child, SIGTERM);
+		wait_for_end();
+		return;
+	}
+	ck_assert_int_eq(waitpid(vcpu, &status, __WALL), vcpu);
+	kill(child, SIGTERM);
+	/* The thread is ours to be waited for, too. */
+	while (waitpid(vcpu, &status, __WALL) == vcpu && !WIFEXITED(status) && !WIFSIGNALED(status))
+		ptrace(PTRACE_CONT, vcpu, NULL, NULL);
+	status = wait_for_end();
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 1);
+	expect_clean("vCPU 0 does not end within");
+}
+END_TEST
+
+/* Somebody removed our socket and put his own there. */
+START_TEST(port_that_another_took_over_stays)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	start();
+	ck_assert_int_eq(unlink(port), 0);
+	strcpy(address.sun_path, port);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	kill(child, _i ? SIGSEGV : SIGTERM);
+	wait_for_end();
+	ck_assert_int_eq(access(port, F_OK), 0);
+	unlink(port);
+	close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("exit");
+	TCase *tcase = tcase_create("exit");
+
+	if (native_missing())
+		return 77;
+	tcase_set_timeout(tcase, 30);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, sigterm_ends_in_order);
+	tcase_add_loop_test(tcase, fatal_signal_leaves_nothing_behind, 0,
+			    sizeof(fatal) / sizeof(fatal[0]));
+	tcase_add_test(tcase, forced_exit_leaves_nothing_behind);
+	tcase_add_loop_test(tcase, port_that_another_took_over_stays, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}
