@@ -281,7 +281,7 @@ static int open_pty(struct console *console, struct gmig_error *err)
 	console->out_fd = fcntl(console->in_fd, F_DUPFD_CLOEXEC, 3);
 	if (console->out_fd < 0)
 		return gmig_fail(err, -errno, "console: pty: %s", strerror(errno));
-	fprintf(stderr, "gmig-vmm: console at %s\n", name);
+	vmm_log(GMIG_LOG_INFO, "console at %s", name);
 	return 0;
 }
 

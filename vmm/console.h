@@ -23,7 +23,7 @@ struct console_device {
 };
 
 /*
- * spec: stdio | file:PATH | pty | none. The pty's name is printed on stderr. A terminal is switched
+ * spec: stdio | file:PATH | pty | none. The pty's name is in the log. A terminal is switched
  * to raw mode; Ctrl-A x ends the guest, and Ctrl-A Ctrl-A sends a Ctrl-A. -EINVAL unknown spec;
  * errors of open.
  */

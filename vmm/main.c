@@ -7,6 +7,7 @@
 #include "device.h"
 #include "end.h"
 #include "kvm.h"
+#include "log.h"
 #include "machine.h"
 #include "memory.h"
 #include "probe.h"
@@ -20,6 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOG_END_MS 1000 /* how long the last lines may take to be written */
+
 enum {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,
@@ -31,7 +34,7 @@ enum {
 
 static int refuse(const struct gmig_error *err)
 {
-	fprintf(stderr, "gmig-vmm: %s\n", err->text);
+	log_say(err->text);
 	return EXIT_FAILED;
 }
 
@@ -102,6 +105,7 @@ static void leave(int status)
 {
 	undo_all();
 	fflush(NULL);
+	log_flush(LOG_END_MS);
 	_exit(status);
 }
 
@@ -174,6 +178,7 @@ int main(int argc, char **argv)
 {
 	struct vmm_options options;
 	struct gmig_error err = {0};
+	int signals, status;
 
 	if (vmm_options_parse(argc, argv, &options, &err)) {
 		refuse(&err);
@@ -185,5 +190,9 @@ int main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	undo_on_fatal_signals();
-	return run_vm(&options, run_open_signals());
+	signals = run_open_signals();
+	log_start();
+	status = run_vm(&options, signals);
+	log_flush(LOG_END_MS);
+	return status;
 }

@@ -41,8 +41,10 @@ static int reset(struct vmm *vmm, const char *reason, bool *waits, struct gmig_e
 {
 	int ret;
 
-	if (!*waits)
+	if (!*waits && atomic_load(&vmm->reset_asked))
 		vmm_log(GMIG_LOG_INFO, "reset reason=\"%s\"", reason);
+	else if (!*waits)
+		vmm_log_guest(GMIG_LOG_INFO, "reset reason=\"%s\"", reason);
 	ret = vmm_reset(vmm, err);
 	if (ret == -ETIMEDOUT && !*waits)
 		vmm_log(GMIG_LOG_WARNING, "reset waits: %s", err->text);

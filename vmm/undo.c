@@ -1,5 +1,6 @@
 /* See undo.h. A slot goes free -> busy -> set -> free; only its owner or undo_all takes it on. */
 #include "undo.h"
+#include "log.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -10,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_SLOTS 32
+#define MAX_SLOTS      32
+#define CRASH_FLUSH_MS 100 /* for the lines before */
 
 enum slot_state { SLOT_FREE, SLOT_BUSY, SLOT_SET };
 
@@ -150,6 +152,7 @@ void undo_fatal(int number, const siginfo_t *info)
 	size_t at = 0;
 
 	undo_all();
+	log_flush(CRASH_FLUSH_MS);
 	at = append(line, at, sizeof(line) - 1, "gmig-vmm: error shutdown reason=");
 	at = append(line, at, sizeof(line) - 1, info->si_code > 0 ? "crash" : "signal");
 	at = append(line, at, sizeof(line) - 1, " text=\"SIG");

@@ -131,8 +131,12 @@ void vmm_loop_remove(struct vmm *vmm, int fd);
 
 /* ---- Log ------------------------------------------------------------------------------------- */
 
-/* The text is `key=value`. Lines that a guest can trigger go through vmm_log_guest, which writes at
- * most 10 per second. */
+/*
+ * The text is `key=value`, of what device or vCPU first. Neither call waits for stderr (log.h), so
+ * they are legal under any lock. Lines that a guest can trigger go through vmm_log_guest: of one
+ * format about one thing (the first word of the text) it writes 10 at once, and after that one in
+ * 6 s; held=N in the next line counts the others.
+ */
 __attribute__((format(printf, 2, 3))) void vmm_log(enum gmig_log_level level, const char *format,
 						   ...);
 __attribute__((format(printf, 2, 3))) void vmm_log_guest(enum gmig_log_level level,

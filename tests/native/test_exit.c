@@ -21,6 +21,7 @@ static char directory[] = "/tmp/gmig-test-exit-XXXXXX";
 static char port[64], control[64], log_path[64];
 static int master, slave; /* of the terminal that gmig-vmm runs on */
 static pid_t child;
+static int full_pipe = -1; /* the child's stderr; -1: a file */
 
 static void setup(void)
 {
@@ -51,7 +52,7 @@ static void run_child(const char *image)
 	snprintf(spec, sizeof(spec), "name=p,path=%s", port);
 	setenv("XDG_RUNTIME_DIR", directory, 1);
 	login_tty(dup(slave));
-	dup2(log, STDERR_FILENO);
+	dup2(full_pipe >= 0 ? full_pipe : log, STDERR_FILENO);
 	execl(GMIG_VMM, "gmig-vmm", "--name", "exit", "--mem", "64M", "--memory", "plain",
 	      "--kernel", image, "--console", "stdio", "--port", spec, (char *)NULL);
 	_exit(127);
@@ -115,6 +116,25 @@ START_TEST(sigterm_ends_in_order)
 	kill(child, SIGTERM);
 	ck_assert_int_eq(wait_for_end(), 0);
 	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+}
+END_TEST
+
+/* Its log goes into a pipe that nobody reads. */
+START_TEST(sigterm_ends_a_vm_whose_stderr_is_full)
+{
+	int ends[2], flags;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	flags = fcntl(ends[1], F_GETFL);
+	fcntl(ends[1], F_SETFL, flags | O_NONBLOCK);
+	while (write(ends[1], "x", 1) == 1)
+		;
+	fcntl(ends[1], F_SETFL, flags);
+	full_pipe = ends[1];
+	start();
+	kill(child, SIGTERM);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("");
 }
 END_TEST
 
@@ -220,6 +240,7 @@ int main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, sigterm_ends_in_order);
+	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);
 	tcase_add_loop_test(tcase, fatal_signal_leaves_nothing_behind, 0,
 			    sizeof(fatal) / sizeof(fatal[0]));
 	tcase_add_test(tcase, forced_exit_leaves_nothing_behind);
