@@ -5,6 +5,7 @@
  * than what a terminal surely accepts.
  */
 #include "console.h"
+#include "console_file.h"
 #include "kick.h"
 #include "undo.h"
 
@@ -29,6 +30,7 @@ struct console {
 	int slave_fd;	   /* pty: kept open, so that the master never reports a hang-up */
 	bool own_fds;	   /* close in_fd and out_fd */
 	bool lossy;	   /* drop output rather than delay the guest */
+	const char *path;  /* of a file that output goes to; NULL: none */
 	bool out_pollable;
 	struct kick kick;
 
@@ -38,6 +40,7 @@ struct console {
 	bool dead;		 /* the reader is gone: all output is dropped */
 
 	pthread_mutex_t write_lock; /* one consumer; taken before lock */
+	uint64_t lost_bytes;	    /* guarded by write_lock: since a write last worked */
 	bool waiting;		    /* I/O thread: out_fd is in the loop for EPOLLOUT */
 
 	pthread_mutex_t input_lock; /* guards the three below; taken before the device's lock */
@@ -54,6 +57,29 @@ static bool out_writable(const struct console *console, int timeout_ms)
 	if (!console->out_pollable)
 		return true;
 	return poll(&pfd, 1, timeout_ms) == 1;
+}
+
+/*
+ * A file may have room again later: ENOSPC, EDQUOT, EFBIG (a limit; SIGXFSZ is ignored), a FIFO whose
+ * reader left. Only this piece is lost. The reader of stdout does not come back: -1. Returns how
+ * many bytes to take out of the ring.
+ */
+static ssize_t write_failed(struct console *console, unsigned int count, int error)
+{
+	if (!console->lost_bytes)
+		vmm_log_guest(GMIG_LOG_WARNING, "console=%s output=lost reason=\"%s\"",
+			      console->path ? console->path : "stdio", strerror(error));
+	console->lost_bytes += count;
+	return console->path ? (ssize_t)count : -1;
+}
+
+static void write_worked(struct console *console)
+{
+	if (!console->lost_bytes)
+		return;
+	vmm_log_guest(GMIG_LOG_INFO, "console=%s output=written lost_bytes=%llu", console->path,
+		      (unsigned long long)console->lost_bytes);
+	console->lost_bytes = 0;
 }
 
 /*
@@ -79,6 +105,10 @@ static int write_some(struct console *console, int timeout_ms)
 	done = write(console->out_fd, chunk, count);
 	if (done < 0 && (errno == EINTR || errno == EAGAIN))
 		return -EAGAIN;
+	if (done < 0)
+		done = write_failed(console, count, errno);
+	else
+		write_worked(console);
 	pthread_mutex_lock(&console->lock);
 	if (done < 0) {
 		console->dead = true;
@@ -285,8 +315,10 @@ static int open_pty(struct console *console, struct gmig_error *err)
 	return 0;
 }
 
-static int open_spec(struct console *console, const char *spec, struct gmig_error *err)
+static int open_spec(struct console *console, const char *spec, bool append, struct gmig_error *err)
 {
+	int ret;
+
 	if (!strcmp(spec, "none")) {
 		console->lossy = true;
 		return 0;
@@ -303,10 +335,11 @@ static int open_spec(struct console *console, const char *spec, struct gmig_erro
 		return gmig_fail(err, -EINVAL,
 				 "console '%s' is none of stdio, file:PATH, pty, none", spec);
 	console->own_fds = true;
-	console->out_fd = open(spec + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
-	if (console->out_fd < 0)
-		return gmig_fail(err, -errno, "console: %s: %s", spec + 5, strerror(errno));
-	return 0;
+	console->path = spec + 5;
+	ret = console_file_open(console->path, append, err);
+	if (ret >= 0)
+		console->out_fd = ret;
+	return ret < 0 ? ret : 0;
 }
 
 static bool is_pollable(int fd)
@@ -321,8 +354,9 @@ static bool is_pollable(int fd)
 	return !ret;
 }
 
-int console_create(struct vmm *vmm, const char *spec, const struct console_device *device,
-		   struct console **out, struct gmig_error *err)
+int console_create(struct vmm *vmm, const char *spec, bool append,
+		   const struct console_device *device, struct console **out,
+		   struct gmig_error *err)
 {
 	struct console *console = calloc(1, sizeof(*console));
 	int ret;
@@ -339,7 +373,7 @@ int console_create(struct vmm *vmm, const char *spec, const struct console_devic
 	pthread_mutex_init(&console->lock, NULL);
 	pthread_mutex_init(&console->write_lock, NULL);
 	pthread_mutex_init(&console->input_lock, NULL);
-	ret = open_spec(console, spec, err);
+	ret = open_spec(console, spec, append, err);
 	if (ret)
 		goto fail;
 	console->out_pollable = console->out_fd >= 0 && is_pollable(console->out_fd);

@@ -38,40 +38,42 @@ static int refuse(const struct gmig_error *err)
 	return EXIT_FAILED;
 }
 
-static int create_guest(struct vmm *vmm, struct gmig_error *err)
+static int create_memory(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret;
-
-	if (vmm->options.kernel)
-		ret = vmm_devices_create(vmm, &vmm->options, &vmm->devices, err);
-	else
-		ret = probe_create(vmm, &vmm->probe, err);
-	return ret ? ret : vmm_guest_load(vmm, err);
+	return vmm_memory_create(vmm, vmm_job_event, err);
 }
 
-/* The order matters; the headers say what must come before what. */
-static int start(struct vmm *vmm, struct gmig_error *err)
+static int create_loop(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret;
+	return vmm_loop_create(&vmm->loop, err);
+}
+
+static int create_guest(struct vmm *vmm, struct gmig_error *err)
+{
+	if (vmm->options.kernel)
+		return vmm_devices_create(vmm, &vmm->options, &vmm->devices, err);
+	return probe_create(vmm, &vmm->probe, err);
+}
+
+/*
+ * The order matters; the headers say what must come before what. Signals are looked at between the
+ * steps. -EINTR: one has come, and is the machine's end.
+ */
+static int start(struct vmm *vmm, int signals, struct gmig_error *err)
+{
+	static int (*const steps[])(struct vmm *, struct gmig_error *) = {
+	    create_memory, vmm_kvm_create, vmm_memory_plug, vmm_vcpus_create, create_loop,
+	    create_guest,  vmm_guest_load, vmm_vcpus_start, commands_start,   vmm_cont,
+	};
+	int ret = 0;
 
 	vmm_vcpus_handle_sigbus();
-	ret = vmm_memory_create(vmm, vmm_job_event, err);
-	if (!ret)
-		ret = vmm_kvm_create(vmm, err);
-	if (!ret)
-		ret = vmm_memory_plug(vmm, err);
-	if (!ret)
-		ret = vmm_vcpus_create(vmm, err);
-	if (!ret)
-		ret = vmm_loop_create(&vmm->loop, err);
-	if (!ret)
-		ret = create_guest(vmm, err);
-	if (!ret)
-		ret = vmm_vcpus_start(vmm, err);
-	if (!ret)
-		ret = commands_start(vmm, err);
-	if (!ret)
-		ret = vmm_cont(vmm, err);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !ret; i++) {
+		run_read_signal(vmm, signals);
+		if (atomic_load(&vmm->end) == VMM_END_SIGNAL)
+			return gmig_fail(err, -EINTR, "a signal ended it during its start");
+		ret = steps[i](vmm, err);
+	}
 	return ret;
 }
 
@@ -95,7 +97,7 @@ static int exit_status(enum vmm_end why)
  */
 static int take_down(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret = guest_jobs_end(vmm->gmig, VMM_JOBS_END_MS, err);
+	int ret = vmm->gmig ? guest_jobs_end(vmm->gmig, VMM_JOBS_END_MS, err) : 0;
 
 	return ret ? ret : vmm_vcpus_join(vmm, VMM_PARK_MS, err);
 }
@@ -152,6 +154,7 @@ static int run_vm(struct vmm_options *options, int signals)
 	struct gmig_topology *topology;
 	struct gmig_error err = {0};
 	struct vmm *vmm = NULL;
+	int ret;
 
 	if (gmig_topology_create(options->fake_nodes, &topology, &err))
 		return refuse(&err);
@@ -163,7 +166,10 @@ static int run_vm(struct vmm_options *options, int signals)
 		return refuse(&err);
 	}
 	vmm->topology = topology;
-	if (start(vmm, &err)) {
+	ret = start(vmm, signals, &err);
+	if (ret == -EINTR && atomic_load(&vmm->end) == VMM_END_SIGNAL)
+		return run(vmm, signals);
+	if (ret) {
 		refuse(&err);
 		commands_stop(vmm);
 		if (vmm_vcpus_join(vmm, VMM_PARK_MS, NULL))

@@ -47,6 +47,7 @@ struct vmm_options {
 	unsigned int port_count;
 	const char *console; /* --console stdio | file:PATH | pty | none; NULL = stdio for Linux,
 				none for probe */
+	bool console_append; /* file:PATH,append */
 	/* probe guest */
 	enum vmm_load load;		  /* --load */
 	bool probe_interrupts;		  /* --interrupts */

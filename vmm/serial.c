@@ -311,7 +311,8 @@ static int serial_create(struct device_context *context, unsigned int index, voi
 	serial->vmm = context->vmm;
 	pthread_mutex_init(&serial->lock, NULL);
 	serial_power_on(serial);
-	ret = console_create(context->vmm, spec, &device, &serial->console, err);
+	ret = console_create(context->vmm, spec, context->options->console_append, &device,
+			     &serial->console, err);
 	if (!ret)
 		ret = vmm_pio_add(context->vmm, &io, err);
 	if (ret) {

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +16,16 @@
 #include <unistd.h>
 #include <utmp.h>
 
-static const uint8_t halt[] = {0xf4, 0xeb, 0xfd}; /* 1: hlt; jmp 1b */
+/* mov $0x3f8, %dx; mov $'B', %al; out %al, %dx; 1: hlt; jmp 1b */
+static const uint8_t first_word[] = {0x66, 0xba, 0xf8, 0x03, 0xb0, 0x42, 0xee, 0xf4, 0xeb, 0xfd};
 
 static char directory[] = "/tmp/gmig-test-exit-XXXXXX";
 static char port[64], control[64], log_path[64];
 static int master, slave; /* of the terminal that gmig-vmm runs on */
 static pid_t child;
 static int full_pipe = -1; /* the child's stderr; -1: a file */
+static char console[96] = "stdio";
+static bool term_is_pending; /* SIGTERM comes before the program starts */
 
 static void setup(void)
 {
@@ -44,6 +48,16 @@ static void teardown(void)
 	close(slave);
 }
 
+static void raise_term(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGTERM);
+}
+
 static void run_child(const char *image)
 {
 	char spec[96];
@@ -53,8 +67,10 @@ static void run_child(const char *image)
 	setenv("XDG_RUNTIME_DIR", directory, 1);
 	login_tty(dup(slave));
 	dup2(full_pipe >= 0 ? full_pipe : log, STDERR_FILENO);
+	if (term_is_pending)
+		raise_term();
 	execl(GMIG_VMM, "gmig-vmm", "--name", "exit", "--mem", "64M", "--memory", "plain",
-	      "--kernel", image, "--console", "stdio", "--port", spec, (char *)NULL);
+	      "--kernel", image, "--console", console, "--port", spec, (char *)NULL);
 	_exit(127);
 }
 
@@ -77,21 +93,20 @@ static const char *last_words(void)
 	return text;
 }
 
-/* Start it and wait until it is up: the control socket is the last thing before the guest runs. */
+/* Start it and wait for the guest's first word on the terminal: all is up then. */
 static void start(void)
 {
-	const char *image = native_image(halt, sizeof(halt));
+	const char *image = native_image(first_word, sizeof(first_word));
+	struct pollfd pfd = {.fd = master, .events = POLLIN};
 
 	child = fork();
 	ck_assert_int_ge(child, 0);
 	if (!child)
 		run_child(image);
-	for (int i = 0; access(control, F_OK); i++) {
-		ck_assert_msg(i < 1000 && !waitpid(child, NULL, WNOHANG), "%s", last_words());
-		usleep(10000);
-	}
+	ck_assert_msg(poll(&pfd, 1, 10000) == 1, "%s", last_words());
 	ck_assert(is_raw());
 	ck_assert_int_eq(access(port, F_OK), 0);
+	ck_assert_int_eq(access(control, F_OK), 0);
 }
 
 static int wait_for_end(void)
@@ -135,6 +150,20 @@ START_TEST(sigterm_ends_a_vm_whose_stderr_is_full)
 	kill(child, SIGTERM);
 	ck_assert_int_eq(wait_for_end(), 0);
 	expect_clean("");
+}
+END_TEST
+
+/* A guest that has no console yet has not run either. */
+START_TEST(sigterm_during_the_start_is_heard_between_its_steps)
+{
+	snprintf(console, sizeof(console), "file:%s/console", directory);
+	term_is_pending = true;
+	child = fork();
+	if (!child)
+		run_child(native_image(first_word, sizeof(first_word)));
+	ck_assert_int_eq(wait_for_end(), 0);
+	ck_assert_int_ne(access(console + strlen("file:"), F_OK), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
 }
 END_TEST
 
@@ -241,6 +270,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, sigterm_ends_in_order);
 	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);
+	tcase_add_test(tcase, sigterm_during_the_start_is_heard_between_its_steps);
 	tcase_add_loop_test(tcase, fatal_signal_leaves_nothing_behind, 0,
 			    sizeof(fatal) / sizeof(fatal[0]));
 	tcase_add_test(tcase, forced_exit_leaves_nothing_behind);
