@@ -118,6 +118,8 @@ void undo_all(void)
 
 /* ---- Fatal signals: async-signal-safe functions only ------------------------------------------ */
 
+static struct sigaction previous[NSIG]; /* the default action, or a sanitizer's handler */
+
 static size_t append(char *line, size_t at, size_t bytes, const char *text)
 {
 	while (*text && at < bytes)
@@ -168,7 +170,12 @@ void undo_fatal(int number, const siginfo_t *info)
 	at = append(line, at, sizeof(line) - 1, "\"");
 	line[at++] = '\n';
 	say(line, at);
-	signal(number, SIG_DFL);
+	sigaction(number, &previous[number], NULL);
+	/* A fault happens again when the handler returns, now with its address for the core or a
+	 * sanitizer's report. */
+	if (info->si_code > 0 &&
+	    (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL))
+		return;
 	raise(number);
 }
 
@@ -185,6 +192,10 @@ void undo_on_fatal_signals(void)
 				      SIGVTALRM, SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT};
 	struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO};
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaction(numbers[i], &action, NULL);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		sigaction(numbers[i], &action, &previous[numbers[i]]);
+		/* Ignored on purpose, as SIGQUIT in a shell's background. */
+		if (previous[numbers[i]].sa_handler == SIG_IGN)
+			signal(numbers[i], SIG_IGN);
+	}
 }

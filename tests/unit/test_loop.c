@@ -68,6 +68,12 @@ static int add_round(int *fd)
 	return vmm_loop_add(vmm, *fd, EPOLLIN, say_done, fd);
 }
 
+static void remove_round(int *fd)
+{
+	vmm_loop_remove(vmm, *fd);
+	close(*fd);
+}
+
 /* The write end of a pipe without reader: EPOLLERR whether asked for or not. */
 START_TEST(descriptor_that_fails_for_ever_is_left_alone)
 {
@@ -87,8 +93,9 @@ START_TEST(descriptor_that_fails_for_ever_is_left_alone)
 	ck_assert_int_eq(vmm_loop_add(vmm, ends[1], 0, count_only, NULL), 0);
 	while (!calls)
 		go_round(&round);
+	vmm_loop_remove(vmm, ends[1]);
 	close(ends[1]);
-	close(round);
+	remove_round(&round);
 }
 END_TEST
 
@@ -175,7 +182,7 @@ START_TEST(resting_descriptor_costs_nothing_and_can_be_removed)
 	vmm_loop_remove(vmm, fd);
 	ck_assert_int_eq(vmm_loop_rest(vmm, fd, 1), -ENOENT);
 	close(fd);
-	close(round);
+	remove_round(&round);
 }
 END_TEST
 
