@@ -33,6 +33,7 @@ struct vmm_options {
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */
+	bool console_append;  /* --console file:PATH,append */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];
@@ -47,7 +48,6 @@ struct vmm_options {
 	unsigned int port_count;
 	const char *console; /* --console stdio | file:PATH | pty | none; NULL = stdio for Linux,
 				none for probe */
-	bool console_append; /* file:PATH,append */
 	/* probe guest */
 	enum vmm_load load;		  /* --load */
 	bool probe_interrupts;		  /* --interrupts */

@@ -38,7 +38,7 @@ int open(const char *path, int flags, ...)
 {
 	int pair[2];
 
-	if (strcmp(path, "/dev/net/tun"))
+	if (strcmp(path, "/dev/net/tun") != 0)
 		return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair))
 		return -1;
