@@ -123,6 +123,7 @@ static int run(struct vmm *vmm, int signals)
 	vmm_shut_down(vmm);
 	vmm_log(status ? GMIG_LOG_ERROR : GMIG_LOG_INFO, "shutdown reason=%s text=\"%s\"",
 		vmm_end_name(why), text);
+	run_leave_on_signal(signals, leave, status ? status : EXIT_FAILED);
 	if (take_down(vmm, &err)) {
 		vmm_log(GMIG_LOG_ERROR, "%s", err.text);
 		status = status ? status : EXIT_FAILED;

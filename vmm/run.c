@@ -35,6 +35,36 @@ void run_read_signal(struct vmm *vmm, int signals)
 	vmm_end(vmm, VMM_END_SIGNAL, text);
 }
 
+struct hurry {
+	int signals, status;
+	void (*leave)(int status);
+};
+
+static void *wait_for_signal(void *opaque)
+{
+	const struct hurry *hurry = opaque;
+	struct pollfd pfd = {.fd = hurry->signals, .events = POLLIN};
+	struct signalfd_siginfo info;
+
+	while (read(hurry->signals, &info, sizeof(info)) != sizeof(info))
+		poll(&pfd, 1, -1);
+	vmm_log(GMIG_LOG_WARNING, "shutdown signal=%s reason=\"again: the end does not wait\"",
+		sigabbrev_np((int)info.ssi_signo));
+	hurry->leave(hurry->status);
+	return NULL;
+}
+
+void run_leave_on_signal(int signals, void (*leave)(int status), int status)
+{
+	static struct hurry hurry;
+	pthread_t thread;
+
+	hurry = (struct hurry){signals, status, leave};
+	/* Without the thread the end takes as long as it takes. */
+	if (!pthread_create(&thread, NULL, wait_for_signal, &hurry))
+		pthread_detach(thread);
+}
+
 /*
  * -ETIMEDOUT: to be tried again. *waits: it was tried before, and the log says so.
  */

@@ -18,4 +18,10 @@ void run_read_signal(struct vmm *vmm, int signals);
  */
 enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t bytes);
 
+/*
+ * The end has begun: from now on a signal calls `leave` with this status, on a thread of its own.
+ * It does not return. What the machine still waits for (a disk, a thread) is left to the kernel.
+ */
+void run_leave_on_signal(int signals, void (*leave)(int status), int status);
+
 #endif

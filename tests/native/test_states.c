@@ -3,6 +3,7 @@
 #include "../support/suite.h"
 #include "native.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -59,6 +60,25 @@ START_TEST(stop_with_io_in_flight_loses_nothing)
 	ck_assert(!vmm->vcpu[0].incomplete);
 	ck_assert_int_eq(vmm_cont(vmm, NULL), 0);
 	ck_assert_str_eq(native_record(2), "BO");
+	native_end(vmm);
+}
+END_TEST
+
+START_TEST(reset_of_a_stopped_guest_leaves_it_stopped)
+{
+	const struct access *guest = &guests[1];
+	struct vmm *vmm;
+
+	native_hold(NATIVE_HOLD_UNTIL_PARK);
+	vmm = native_start((const uint8_t *)guest->code, guest->bytes, NULL);
+	native_await_held();
+	ck_assert_int_eq(vmm_stop(vmm, NULL), 0);
+	ck_assert_int_eq(vmm_stop(vmm, NULL), -EALREADY);
+	ck_assert_int_eq(vmm_reset(vmm, NULL), 0);
+	ck_assert_int_eq(vmm_state(vmm), VMM_STATE_STOPPED);
+	ck_assert_str_eq(native_record(1), "B");
+	ck_assert_int_eq(vmm_cont(vmm, NULL), 0);
+	ck_assert_str_eq(native_record(2), "BB");
 	native_end(vmm);
 }
 END_TEST
@@ -183,6 +203,7 @@ int main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, reset_with_io_in_flight_starts_at_the_entry, 0, count);
 	tcase_add_loop_test(tcase, stop_with_io_in_flight_loses_nothing, 0, count);
+	tcase_add_test(tcase, reset_of_a_stopped_guest_leaves_it_stopped);
 	tcase_add_test(tcase, guest_with_kvmclock_hears_that_it_was_stopped);
 	tcase_add_test(tcase, reset_waits_for_a_slow_vcpu);
 	tcase_add_test(tcase, quit_during_a_slow_reset_is_heard);
