@@ -180,7 +180,7 @@ int commands_start(struct vmm *vmm, struct gmig_error *err)
 		ret = control_server_create(&options, &server, err);
 	if (ret)
 		return ret;
-	vmm->control_undo = undo_socket(path);
+	vmm->control_undo = undo_file(path);
 	pthread_rwlock_wrlock(&vmm->control_lock);
 	vmm->control = server;
 	pthread_rwlock_unlock(&vmm->control_lock);

@@ -18,7 +18,7 @@ enum slot_state { SLOT_FREE, SLOT_BUSY, SLOT_SET };
 
 static struct slot {
 	_Atomic int state;
-	int fd; /* terminal; -1: a socket */
+	int fd; /* terminal; -1: a file */
 	struct termios saved;
 	dev_t device;
 	ino_t inode;
@@ -48,7 +48,7 @@ int undo_terminal(int fd, const struct termios *saved)
 	return (int)(slot - slots);
 }
 
-int undo_socket(const char *path)
+int undo_file(const char *path)
 {
 	struct slot *slot;
 	struct stat stat;
@@ -79,7 +79,7 @@ static void restore_terminal(const struct slot *slot)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-static void remove_socket(const struct slot *slot)
+static void remove_file(const struct slot *slot)
 {
 	struct stat stat;
 
@@ -100,7 +100,7 @@ void undo_now(int number)
 	if (slot->fd >= 0)
 		restore_terminal(slot);
 	else
-		remove_socket(slot);
+		remove_file(slot);
 	atomic_store(&slot->state, SLOT_FREE);
 }
 

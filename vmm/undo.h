@@ -16,7 +16,7 @@
 /* A slot for undo_now and undo_forget, or UNDO_NOTHING when there is none left. */
 int undo_terminal(int fd, const struct termios *saved);
 /* Remove `path` if it is still the file that it is now: somebody else may have taken the place. */
-int undo_socket(const char *path);
+int undo_file(const char *path);
 /* Undo this one. UNDO_NOTHING is legal. */
 void undo_now(int slot);
 /* It was undone already. UNDO_NOTHING is legal. */

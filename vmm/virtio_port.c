@@ -271,7 +271,7 @@ int virtio_port_create(struct virtio_port *port, struct gmig_error *err)
 	if (ret)
 		return gmig_fail(err, ret, "port %s: %.200s", port->name, why.text);
 	port->bound = true;
-	port->undo = undo_socket(port->path);
+	port->undo = undo_file(port->path);
 	port->listen_fd = port->socket.fd;
 	ret = vmm_loop_add(port_vmm(port), port->listen_fd, EPOLLIN, listen_ready, port);
 	if (ret)
