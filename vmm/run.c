@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 int run_open_signals(void)
@@ -40,13 +41,23 @@ struct hurry {
 	void (*leave)(int status);
 };
 
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void *wait_for_signal(void *opaque)
 {
 	const struct hurry *hurry = opaque;
 	struct pollfd pfd = {.fd = hurry->signals, .events = POLLIN};
 	struct signalfd_siginfo info;
+	int64_t until = now_ms() + RUN_SAME_SIGNAL_MS;
 
-	while (read(hurry->signals, &info, sizeof(info)) != sizeof(info))
+	/* timeout(1) and shells signal the process and its group: that is one wish. */
+	while (read(hurry->signals, &info, sizeof(info)) != sizeof(info) || now_ms() < until)
 		poll(&pfd, 1, -1);
 	vmm_log(GMIG_LOG_WARNING, "shutdown signal=%s reason=\"again: the end does not wait\"",
 		sigabbrev_np((int)info.ssi_signo));

@@ -18,8 +18,10 @@ void run_read_signal(struct vmm *vmm, int signals);
  */
 enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t bytes);
 
+#define RUN_SAME_SIGNAL_MS 1000 /* signals that come together are one */
+
 /*
- * The end has begun: from now on a signal calls `leave` with this status, on a thread of its own.
+ * The end has begun: after RUN_SAME_SIGNAL_MS a signal calls `leave` with this status, on a thread of its own.
  * It does not return. What the machine still waits for (a disk, a thread) is left to the kernel.
  */
 void run_leave_on_signal(int signals, void (*leave)(int status), int status);

@@ -1,4 +1,5 @@
 /* Every way in which gmig-vmm ends, seen from outside: its terminal, its sockets, its last words. */
+#include "../../vmm/run.h"
 #include "../support/suite.h"
 #include "native.h"
 
@@ -134,6 +135,17 @@ START_TEST(sigterm_ends_in_order)
 }
 END_TEST
 
+/* As timeout(1) does: to the process, then to its group. */
+START_TEST(signal_that_comes_twice_at_once_ends_in_order)
+{
+	start();
+	for (int i = 0; i < 100 && !kill(child, SIGTERM); i++)
+		usleep(100);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+}
+END_TEST
+
 /* Its log goes into a pipe that nobody reads. */
 START_TEST(sigterm_ends_a_vm_whose_stderr_is_full)
 {
@@ -250,8 +262,12 @@ START_TEST(forced_exit_leaves_nothing_behind)
 	ck_assert_int_eq(waitpid(thread, &status, __WALL), thread);
 	kill(child, SIGTERM);
 	await_words("shutdown reason=signal");
-	if (held[_i].again)
+	if (held[_i].again) {
+		kill(child, SIGTERM); /* too soon: the same wish */
+		usleep(RUN_SAME_SIGNAL_MS * 1200);
+		ck_assert(!strstr(last_words(), held[_i].words));
 		kill(child, SIGTERM);
+	}
 	/* The thread is ours to be waited for, too. */
 	while (waitpid(thread, &status, __WALL) == thread && !WIFEXITED(status) &&
 	       !WIFSIGNALED(status))
@@ -291,6 +307,7 @@ int main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, sigterm_ends_in_order);
+	tcase_add_test(tcase, signal_that_comes_twice_at_once_ends_in_order);
 	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);
 	tcase_add_test(tcase, sigterm_during_the_start_is_heard_between_its_steps);
 	tcase_add_loop_test(tcase, fatal_signal_leaves_nothing_behind, 0,
