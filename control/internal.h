@@ -6,9 +6,7 @@
 #define CONTROL_INTERNAL_H
 
 #include "control.h"
-
-#include <sys/stat.h>
-#include <sys/un.h>
+#include "listen.h"
 
 #define CONTROL_CLEANUP(function) __attribute__((cleanup(function)))
 
@@ -35,22 +33,5 @@ json_t *control_dispatch(const struct control_dispatch *dispatch, const char *li
 json_t *control_text_json(const char *text);
 /* json on one line with its LF, from malloc; *bytes its length. NULL: no memory. */
 char *control_line_of(const json_t *json, size_t *bytes);
-
-/* ---- listen.c: the socket in the file system ------------------------------------------------- */
-
-struct control_socket {
-	int fd;
-	dev_t device; /* of the file, so that only our own is removed */
-	ino_t inode;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-};
-
-/* Non-blocking listener. -EADDRINUSE somebody lives there, -EEXIST no socket, -ENAMETOOLONG,
- * -EBUSY, .. */
-int control_listen(const char *path, struct control_socket *out, struct gmig_error *err);
-/* Close, and remove the file if it is still the one that control_listen made. */
-void control_unlisten(struct control_socket *sock);
-/* Fill a UNIX address. -ENAMETOOLONG, -EINVAL empty. */
-int control_address(const char *path, struct sockaddr_un *address, struct gmig_error *err);
 
 #endif

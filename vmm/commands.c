@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "probe.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <string.h>
@@ -179,6 +180,7 @@ int commands_start(struct vmm *vmm, struct gmig_error *err)
 		ret = control_server_create(&options, &server, err);
 	if (ret)
 		return ret;
+	vmm->control_undo = undo_file(path);
 	pthread_rwlock_wrlock(&vmm->control_lock);
 	vmm->control = server;
 	pthread_rwlock_unlock(&vmm->control_lock);
@@ -194,6 +196,8 @@ void commands_stop(struct vmm *vmm)
 	vmm->control = NULL;
 	pthread_rwlock_unlock(&vmm->control_lock);
 	control_server_destroy(server);
+	if (server)
+		undo_forget(vmm->control_undo);
 }
 
 void commands_event(struct vmm *vmm, const char *name, json_t *data)

@@ -1,6 +1,6 @@
 /*
  * The commands of the control socket. They run on the control server's thread; none waits for a
- * guest longer than VMM_PARK_MS.
+ * guest longer than twice VMM_PARK_MS (vCPUs, then devices).
  */
 #ifndef VMM_COMMANDS_H
 #define VMM_COMMANDS_H

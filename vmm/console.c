@@ -5,7 +5,9 @@
  * than what a terminal surely accepts.
  */
 #include "console.h"
+#include "console_file.h"
 #include "kick.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +30,7 @@ struct console {
 	int slave_fd;	   /* pty: kept open, so that the master never reports a hang-up */
 	bool own_fds;	   /* close in_fd and out_fd */
 	bool lossy;	   /* drop output rather than delay the guest */
+	const char *path;  /* of a file that output goes to; NULL: none */
 	bool out_pollable;
 	struct kick kick;
 
@@ -37,13 +40,14 @@ struct console {
 	bool dead;		 /* the reader is gone: all output is dropped */
 
 	pthread_mutex_t write_lock; /* one consumer; taken before lock */
+	uint64_t lost_bytes;	    /* guarded by write_lock: since a write last worked */
 	bool waiting;		    /* I/O thread: out_fd is in the loop for EPOLLOUT */
 
 	pthread_mutex_t input_lock; /* guards the three below; taken before the device's lock */
 	bool in_loop, paused, escaped;
 
 	bool raw;
-	struct termios saved;
+	int undo; /* of raw mode */
 };
 
 static bool out_writable(const struct console *console, int timeout_ms)
@@ -53,6 +57,29 @@ static bool out_writable(const struct console *console, int timeout_ms)
 	if (!console->out_pollable)
 		return true;
 	return poll(&pfd, 1, timeout_ms) == 1;
+}
+
+/*
+ * A file may have room again later: ENOSPC, EDQUOT, EFBIG (a limit; SIGXFSZ is ignored), a FIFO whose
+ * reader left. Only this piece is lost. The reader of stdout does not come back: -1. Returns how
+ * many bytes to take out of the ring.
+ */
+static ssize_t write_failed(struct console *console, unsigned int count, int error)
+{
+	if (!console->lost_bytes)
+		vmm_log_guest(GMIG_LOG_WARNING, "console=%s output=lost reason=\"%s\"",
+			      console->path ? console->path : "stdio", strerror(error));
+	console->lost_bytes += count;
+	return console->path ? (ssize_t)count : -1;
+}
+
+static void write_worked(struct console *console)
+{
+	if (!console->lost_bytes)
+		return;
+	vmm_log_guest(GMIG_LOG_INFO, "console=%s output=written lost_bytes=%llu", console->path,
+		      (unsigned long long)console->lost_bytes);
+	console->lost_bytes = 0;
 }
 
 /*
@@ -78,6 +105,10 @@ static int write_some(struct console *console, int timeout_ms)
 	done = write(console->out_fd, chunk, count);
 	if (done < 0 && (errno == EINTR || errno == EAGAIN))
 		return -EAGAIN;
+	if (done < 0)
+		done = write_failed(console, count, errno);
+	else
+		write_worked(console);
 	pthread_mutex_lock(&console->lock);
 	if (done < 0) {
 		console->dead = true;
@@ -240,18 +271,19 @@ void console_resume_input(struct console *console)
 /* Only in the foreground: a background job that touches the terminal is stopped. */
 static void make_raw(struct console *console)
 {
-	struct termios raw;
+	struct termios saved, raw;
 
 	if (!isatty(console->in_fd) || tcgetpgrp(console->in_fd) != getpgrp())
 		return;
-	if (tcgetattr(console->in_fd, &console->saved))
+	if (tcgetattr(console->in_fd, &saved))
 		return;
-	raw = console->saved;
+	raw = saved;
 	raw.c_iflag &=
 	    ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
 	raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | IEXTEN | ISIG);
 	raw.c_cc[VMIN] = 1;
 	raw.c_cc[VTIME] = 0;
+	console->undo = undo_terminal(console->in_fd, &saved);
 	console->raw = !tcsetattr(console->in_fd, TCSANOW, &raw);
 }
 
@@ -279,12 +311,14 @@ static int open_pty(struct console *console, struct gmig_error *err)
 	console->out_fd = fcntl(console->in_fd, F_DUPFD_CLOEXEC, 3);
 	if (console->out_fd < 0)
 		return gmig_fail(err, -errno, "console: pty: %s", strerror(errno));
-	fprintf(stderr, "gmig-vmm: console at %s\n", name);
+	vmm_log(GMIG_LOG_INFO, "console at %s", name);
 	return 0;
 }
 
-static int open_spec(struct console *console, const char *spec, struct gmig_error *err)
+static int open_spec(struct console *console, const char *spec, bool append, struct gmig_error *err)
 {
+	int ret;
+
 	if (!strcmp(spec, "none")) {
 		console->lossy = true;
 		return 0;
@@ -301,10 +335,11 @@ static int open_spec(struct console *console, const char *spec, struct gmig_erro
 		return gmig_fail(err, -EINVAL,
 				 "console '%s' is none of stdio, file:PATH, pty, none", spec);
 	console->own_fds = true;
-	console->out_fd = open(spec + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
-	if (console->out_fd < 0)
-		return gmig_fail(err, -errno, "console: %s: %s", spec + 5, strerror(errno));
-	return 0;
+	console->path = spec + 5;
+	ret = console_file_open(console->path, append, err);
+	if (ret >= 0)
+		console->out_fd = ret;
+	return ret < 0 ? ret : 0;
 }
 
 static bool is_pollable(int fd)
@@ -319,21 +354,26 @@ static bool is_pollable(int fd)
 	return !ret;
 }
 
-int console_create(struct vmm *vmm, const char *spec, const struct console_device *device,
-		   struct console **out, struct gmig_error *err)
+int console_create(struct vmm *vmm, const char *spec, bool append,
+		   const struct console_device *device, struct console **out,
+		   struct gmig_error *err)
 {
 	struct console *console = calloc(1, sizeof(*console));
 	int ret;
 
 	if (!console)
 		return gmig_fail(err, -ENOMEM, "console: out of memory");
-	*console = (struct console){
-	    .vmm = vmm, .device = *device, .in_fd = -1, .out_fd = -1, .slave_fd = -1};
+	*console = (struct console){.vmm = vmm,
+				    .device = *device,
+				    .in_fd = -1,
+				    .out_fd = -1,
+				    .slave_fd = -1,
+				    .undo = UNDO_NOTHING};
 	console->kick.fd = -1;
 	pthread_mutex_init(&console->lock, NULL);
 	pthread_mutex_init(&console->write_lock, NULL);
 	pthread_mutex_init(&console->input_lock, NULL);
-	ret = open_spec(console, spec, err);
+	ret = open_spec(console, spec, append, err);
 	if (ret)
 		goto fail;
 	console->out_pollable = console->out_fd >= 0 && is_pollable(console->out_fd);
@@ -367,8 +407,7 @@ void console_destroy(struct console *console)
 	if (console->in_fd >= 0)
 		vmm_loop_remove(console->vmm, console->in_fd);
 	console_flush(console, 1000);
-	if (console->raw)
-		tcsetattr(console->in_fd, TCSADRAIN, &console->saved);
+	undo_now(console->undo);
 	if (console->own_fds) {
 		if (console->in_fd >= 0)
 			close(console->in_fd);

@@ -23,12 +23,13 @@ struct console_device {
 };
 
 /*
- * spec: stdio | file:PATH | pty | none. The pty's name is printed on stderr. A terminal is switched
- * to raw mode; Ctrl-A x ends the guest, and Ctrl-A Ctrl-A sends a Ctrl-A. -EINVAL unknown spec;
+ * spec: stdio | file:PATH | pty | none. The pty's name is in the log. A terminal is switched
+ * to raw mode; append: what a file holds already stays. Ctrl-A x ends the guest, and Ctrl-A Ctrl-A sends a Ctrl-A. -EINVAL unknown spec;
  * errors of open.
  */
-int console_create(struct vmm *vmm, const char *spec, const struct console_device *device,
-		   struct console **out, struct gmig_error *err);
+int console_create(struct vmm *vmm, const char *spec, bool append,
+		   const struct console_device *device, struct console **out,
+		   struct gmig_error *err);
 /* Writes the buffered output (waits up to a second for a slow reader) and restores the terminal.
  * NULL is legal. */
 void console_destroy(struct console *console);

@@ -14,7 +14,14 @@ struct vmm_devices;
  * virtio-blk, -console, -net and -rng. */
 int vmm_devices_create(struct vmm *vmm, const struct vmm_options *options, struct vmm_devices **out,
 		       struct gmig_error *err);
-/* Back to the state after power-on; vCPUs are parked. */
+/*
+ * Stop all work of the devices that vCPUs do not do: when it returns 0, guest memory and interrupt
+ * lines stay as they are until vmm_devices_resume. vCPUs are parked. -ETIMEDOUT: a request takes
+ * longer than timeout_ms (the text names it); the devices are paused, and a further call waits on.
+ */
+int vmm_devices_pause(struct vmm_devices *devices, int timeout_ms, struct gmig_error *err);
+void vmm_devices_resume(struct vmm_devices *devices);
+/* Back to the state after power-on, paused or not as before; vCPUs are parked, devices paused. */
 void vmm_devices_reset(struct vmm_devices *devices);
 /* After the vCPUs have ended. Flushes disks. NULL is legal. */
 void vmm_devices_destroy(struct vmm_devices *devices);

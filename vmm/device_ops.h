@@ -24,6 +24,13 @@ struct device_ops {
 		      struct gmig_error *err);
 	/* Back to power-on; vCPUs are parked, the I/O thread runs. */
 	void (*reset)(void *state);
+	/*
+	 * Between the two the device neither touches guest memory nor raises an interrupt. vCPUs are
+	 * parked, the I/O thread runs. pause waits for requests in flight; -ETIMEDOUT, and then it
+	 * is paused, too. Both are legal twice. NULL: does nothing unless a vCPU asks for it.
+	 */
+	int (*pause)(void *state, int timeout_ms, struct gmig_error *err);
+	void (*resume)(void *state);
 	/* vCPUs are gone, the I/O thread still runs. */
 	void (*destroy)(void *state);
 };

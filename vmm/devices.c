@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* In start-up order. */
 /* clang-format off */
@@ -69,6 +70,40 @@ int vmm_devices_create(struct vmm *vmm, const struct vmm_options *options, struc
 	}
 	*out = devices;
 	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int vmm_devices_pause(struct vmm_devices *devices, int timeout_ms, struct gmig_error *err)
+{
+	int64_t until = now_ms() + timeout_ms;
+	int ret = 0;
+
+	/* All of them, even if one fails; the time limit is for all together. */
+	for (unsigned int i = 0; i < devices->count; i++) {
+		const struct device_ops *ops = devices->device[i].ops;
+		int64_t left = until - now_ms();
+		int one = 0;
+
+		if (ops->pause)
+			one = ops->pause(devices->device[i].state, left > 0 ? (int)left : 0,
+					 ret ? NULL : err);
+		ret = ret ? ret : one;
+	}
+	return ret;
+}
+
+void vmm_devices_resume(struct vmm_devices *devices)
+{
+	for (unsigned int i = 0; i < devices->count; i++)
+		if (devices->device[i].ops->resume)
+			devices->device[i].ops->resume(devices->device[i].state);
 }
 
 void vmm_devices_reset(struct vmm_devices *devices)

@@ -39,6 +39,7 @@ struct vmm_vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic int tid;
+	bool incomplete;	/* its thread only: KVM has yet to complete the last exit's I/O */
 	bool parked;		/* guarded by gate.lock */
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
@@ -72,6 +73,7 @@ struct vmm {
 	struct probe *probe;	     /* probe guest */
 	pthread_rwlock_t control_lock;
 	struct control_server *control;	    /* guarded by control_lock */
+	int control_undo;		    /* of its socket, while there is a server */
 	struct guest_server guest_server;   /* for the commands over libgmig */
 	struct guest_job_states job_states; /* as last reported to clients */
 	struct vmm_irqchips *irqchips;	    /* power-on state, for a reset */

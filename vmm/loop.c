@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+#define MAX_FAILURES 16 /* a handler that takes no notice of them would spin */
 
 static struct vmm_loop_handler *find(struct vmm_loop *loop, int fd)
 {
@@ -25,11 +28,26 @@ static uint64_t event_key(const struct vmm_loop_handler *handler)
 	return (uint64_t)handler->generation << 32 | (uint32_t)handler->fd;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Lock held. operation: EPOLL_CTL_ADD or EPOLL_CTL_MOD. */
+static int watch(struct vmm_loop *loop, const struct vmm_loop_handler *handler, int operation)
+{
+	struct epoll_event event = {.events = handler->events, .data.u64 = event_key(handler)};
+
+	return epoll_ctl(loop->epoll_fd, operation, handler->fd, &event) ? -errno : 0;
+}
+
 int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready, void *opaque)
 {
 	struct vmm_loop *loop = &vmm->loop;
 	struct vmm_loop_handler *handler;
-	struct epoll_event event = {.events = events};
 	int ret = 0;
 
 	if (fd < 0 || !ready)
@@ -40,13 +58,14 @@ int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready
 		ret = find(loop, fd) ? -EEXIST : -ENOSPC;
 		goto out;
 	}
-	*handler = (struct vmm_loop_handler){
-	    .fd = fd, .generation = ++loop->next_generation, .ready = ready, .opaque = opaque};
-	event.data.u64 = event_key(handler);
-	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event)) {
-		ret = -errno;
+	*handler = (struct vmm_loop_handler){.fd = fd,
+					     .generation = ++loop->next_generation,
+					     .events = events,
+					     .ready = ready,
+					     .opaque = opaque};
+	ret = watch(loop, handler, EPOLL_CTL_ADD);
+	if (ret)
 		handler->fd = -1;
-	}
 out:
 	pthread_mutex_unlock(&loop->lock);
 	return ret;
@@ -56,17 +75,53 @@ int vmm_loop_modify(struct vmm *vmm, int fd, uint32_t events)
 {
 	struct vmm_loop *loop = &vmm->loop;
 	struct vmm_loop_handler *handler;
-	struct epoll_event event = {.events = events};
 	int ret = -ENOENT;
 
 	pthread_mutex_lock(&loop->lock);
 	handler = fd < 0 ? NULL : find(loop, fd);
 	if (handler) {
-		event.data.u64 = event_key(handler);
-		ret = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) ? -errno : 0;
+		handler->events = events;
+		ret = handler->rest_until_ns ? 0 : watch(loop, handler, EPOLL_CTL_MOD);
 	}
 	pthread_mutex_unlock(&loop->lock);
 	return ret;
+}
+
+int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms)
+{
+	struct vmm_loop *loop = &vmm->loop;
+	struct vmm_loop_handler *handler;
+
+	pthread_mutex_lock(&loop->lock);
+	handler = fd < 0 ? NULL : find(loop, fd);
+	if (handler) {
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+		handler->rest_until_ns = now_ns() + ms * 1000000ull;
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return handler ? 0 : -ENOENT;
+}
+
+/* Watch those that have rested. How long the others still rest, for epoll_wait; -1: nobody rests. */
+static int end_rests(struct vmm_loop *loop)
+{
+	uint64_t now = now_ns(), next = UINT64_MAX;
+
+	pthread_mutex_lock(&loop->lock);
+	for (unsigned int i = 0; i < VMM_MAX_FDS; i++) {
+		struct vmm_loop_handler *handler = &loop->handler[i];
+
+		if (handler->fd < 0 || !handler->rest_until_ns)
+			continue;
+		if (handler->rest_until_ns > now) {
+			next = handler->rest_until_ns < next ? handler->rest_until_ns : next;
+			continue;
+		}
+		handler->rest_until_ns = 0;
+		watch(loop, handler, EPOLL_CTL_ADD);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return next == UINT64_MAX ? -1 : (int)((next - now) / 1000000 + 1);
 }
 
 void vmm_loop_remove(struct vmm *vmm, int fd)
@@ -86,9 +141,28 @@ void vmm_loop_remove(struct vmm *vmm, int fd)
 	pthread_mutex_unlock(&loop->lock);
 }
 
+/*
+ * Lock held, after the call. Its generation: it was not removed, nor its number used again. True: it
+ * fails for ever and is not watched any more.
+ */
+static bool is_mute_now(struct vmm_loop *loop, const struct vmm_loop_handler *called,
+			uint32_t events)
+{
+	struct vmm_loop_handler *handler = find(loop, called->fd);
+
+	if (!handler || handler->generation != called->generation)
+		return false;
+	handler->failures = events & ~(uint32_t)(EPOLLERR | EPOLLHUP) ? 0 : handler->failures + 1;
+	if (handler->failures != MAX_FAILURES)
+		return false;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, handler->fd, NULL);
+	return true;
+}
+
 static void dispatch(struct vmm_loop *loop, const struct epoll_event *event)
 {
 	int fd = (int)(uint32_t)event->data.u64;
+	bool mute;
 	struct vmm_loop_handler *handler, copy;
 
 	pthread_mutex_lock(&loop->lock);
@@ -105,8 +179,12 @@ static void dispatch(struct vmm_loop *loop, const struct epoll_event *event)
 
 	pthread_mutex_lock(&loop->lock);
 	loop->running_fd = -1;
+	mute = is_mute_now(loop, &copy, event->events);
 	pthread_cond_broadcast(&loop->idle);
 	pthread_mutex_unlock(&loop->lock);
+	if (mute)
+		vmm_log(GMIG_LOG_WARNING, "io fd=%d events=%#x reason=\"fails for ever\"", fd,
+			event->events);
 }
 
 static void *loop_thread(void *opaque)
@@ -116,7 +194,7 @@ static void *loop_thread(void *opaque)
 
 	pthread_setname_np(pthread_self(), "io");
 	for (;;) {
-		int count = epoll_wait(loop->epoll_fd, events, 16, -1);
+		int count = epoll_wait(loop->epoll_fd, events, 16, end_rests(loop));
 
 		if (count < 0 && errno != EINTR) {
 			vmm_log(GMIG_LOG_ERROR, "io thread ends: epoll_wait: %s", strerror(errno));

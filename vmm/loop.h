@@ -11,6 +11,9 @@
 struct vmm_loop_handler {
 	int fd; /* -1: free */
 	uint32_t generation;
+	uint32_t events;	/* watched, unless it rests or is mute */
+	uint64_t rest_until_ns; /* 0: it does not rest */
+	unsigned int failures;	/* in a row: calls for EPOLLERR or EPOLLHUP alone */
 	vmm_loop_ready *ready;
 	void *opaque;
 };

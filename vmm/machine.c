@@ -116,6 +116,26 @@ static int refuse_unless(struct vmm *vmm, enum vmm_state wanted, const char *eve
 			 "%s: the guest is %s", event, names[vmm->state]);
 }
 
+/*
+ * Everything that changes the guest stops: vCPUs are parked and have no I/O that KVM must complete,
+ * devices have nothing in flight. state_lock held. -ETIMEDOUT: something takes longer; what stands
+ * still stays so, and a further call waits on.
+ */
+static int quiesce(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
+{
+	int ret = vmm_vcpus_park(vmm, timeout_ms, err);
+
+	return ret || !vmm->devices ? ret : vmm_devices_pause(vmm->devices, timeout_ms, err);
+}
+
+/* The opposite of quiesce, also of one that did not end. */
+static void go_on(struct vmm *vmm)
+{
+	if (vmm->devices)
+		vmm_devices_resume(vmm->devices);
+	vmm_vcpus_resume(vmm);
+}
+
 int vmm_stop(struct vmm *vmm, struct gmig_error *err)
 {
 	int ret;
@@ -124,7 +144,7 @@ int vmm_stop(struct vmm *vmm, struct gmig_error *err)
 	ret = refuse_unless(vmm, VMM_STATE_RUNNING, "stop", err);
 	if (!ret) {
 		vmm->state = VMM_STATE_STOPPED;
-		ret = vmm_vcpus_park(vmm, VMM_PARK_MS, err);
+		ret = quiesce(vmm, VMM_PARK_MS, err);
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
@@ -139,7 +159,7 @@ int vmm_cont(struct vmm *vmm, struct gmig_error *err)
 					       : refuse_unless(vmm, VMM_STATE_STOPPED, "cont", err);
 	if (!ret) {
 		vmm->state = VMM_STATE_RUNNING;
-		vmm_vcpus_resume(vmm);
+		go_on(vmm);
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
@@ -168,7 +188,7 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 	int ret;
 
 	pthread_mutex_lock(&vmm->state_lock);
-	ret = vmm_vcpus_park(vmm, VMM_PARK_MS, err);
+	ret = quiesce(vmm, VMM_RESET_MS, err);
 	if (!ret && vmm->probe)
 		probe_repair(vmm->probe);
 	if (!ret)
@@ -179,7 +199,7 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 		atomic_store(&vmm->reset_asked, false);
 		vmm_end_clear(vmm);
 		if (vmm->state == VMM_STATE_RUNNING)
-			vmm_vcpus_resume(vmm);
+			go_on(vmm);
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;

@@ -9,6 +9,7 @@
 
 #define VMM_JOBS_END_MS 5000 /* how long cancelled jobs may take to put back what they hold */
 #define VMM_PARK_MS	5000 /* how long a vCPU may take to park before that is reported */
+#define VMM_RESET_MS	1000 /* the same for one try of a reset, after which main looks around */
 
 /* An empty machine: locks, end_fd, a copy of the options. Next come, in this order: memory, kvm,
  * plug, vcpus, loop, guest. */
@@ -19,12 +20,13 @@ void vmm_destroy(struct vmm *vmm);
  * parked or not started. */
 int vmm_guest_load(struct vmm *vmm, struct gmig_error *err);
 
-/* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park (text names it; the others stay
- * parked). */
+/* stop, cont: -EALREADY; stop: -ETIMEDOUT a vCPU did not park or a disk's request did not end (text
+ * names it; the others stay as they are). */
 int vmm_stop(struct vmm *vmm, struct gmig_error *err);
 int vmm_cont(struct vmm *vmm, struct gmig_error *err);
 /* Back to the power-on state, and start again. RAM keeps its content, as in a warm reset. Main
- * thread. */
+ * thread. -ETIMEDOUT: a vCPU or a disk is not at rest yet; the others are, and a further call waits
+ * on. */
 int vmm_reset(struct vmm *vmm, struct gmig_error *err);
 /* From now on no command changes the state, and no job starts. */
 void vmm_shut_down(struct vmm *vmm);

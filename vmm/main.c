@@ -7,19 +7,21 @@
 #include "device.h"
 #include "end.h"
 #include "kvm.h"
+#include "log.h"
 #include "machine.h"
 #include "memory.h"
 #include "probe.h"
+#include "run.h"
+#include "undo.h"
 #include "vcpu.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
+
+#define LOG_END_MS 1000 /* how long the last lines may take to be written */
 
 enum {
 	EXIT_OK = 0,
@@ -32,100 +34,47 @@ enum {
 
 static int refuse(const struct gmig_error *err)
 {
-	fprintf(stderr, "gmig-vmm: %s\n", err->text);
+	log_say(err->text);
 	return EXIT_FAILED;
 }
 
-/* Signals that end the guest arrive on a descriptor. This comes before the first thread, so that
- * all threads inherit the mask. */
-static int open_signals(void)
+static int create_memory(struct vmm *vmm, struct gmig_error *err)
 {
-	sigset_t set;
+	return vmm_memory_create(vmm, vmm_job_event, err);
+}
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+static int create_loop(struct vmm *vmm, struct gmig_error *err)
+{
+	return vmm_loop_create(&vmm->loop, err);
 }
 
 static int create_guest(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret;
-
 	if (vmm->options.kernel)
-		ret = vmm_devices_create(vmm, &vmm->options, &vmm->devices, err);
-	else
-		ret = probe_create(vmm, &vmm->probe, err);
-	return ret ? ret : vmm_guest_load(vmm, err);
+		return vmm_devices_create(vmm, &vmm->options, &vmm->devices, err);
+	return probe_create(vmm, &vmm->probe, err);
 }
 
-/* The order matters; the headers say what must come before what. */
-static int start(struct vmm *vmm, struct gmig_error *err)
+/*
+ * The order matters; the headers say what must come before what. Signals are looked at between the
+ * steps. -EINTR: one has come, and is the machine's end.
+ */
+static int start(struct vmm *vmm, int signals, struct gmig_error *err)
 {
-	int ret;
+	static int (*const steps[])(struct vmm *, struct gmig_error *) = {
+	    create_memory, vmm_kvm_create, vmm_memory_plug, vmm_vcpus_create, create_loop,
+	    create_guest,  vmm_guest_load, vmm_vcpus_start, commands_start,   vmm_cont,
+	};
+	int ret = 0;
 
 	vmm_vcpus_handle_sigbus();
-	ret = vmm_memory_create(vmm, vmm_job_event, err);
-	if (!ret)
-		ret = vmm_kvm_create(vmm, err);
-	if (!ret)
-		ret = vmm_memory_plug(vmm, err);
-	if (!ret)
-		ret = vmm_vcpus_create(vmm, err);
-	if (!ret)
-		ret = vmm_loop_create(&vmm->loop, err);
-	if (!ret)
-		ret = create_guest(vmm, err);
-	if (!ret)
-		ret = vmm_vcpus_start(vmm, err);
-	if (!ret)
-		ret = commands_start(vmm, err);
-	if (!ret)
-		ret = vmm_cont(vmm, err);
-	return ret;
-}
-
-static void read_signal(struct vmm *vmm, int signals)
-{
-	struct signalfd_siginfo info;
-	char text[64];
-
-	if (read(signals, &info, sizeof(info)) != sizeof(info))
-		return;
-	snprintf(text, sizeof(text), "signal %s", sigabbrev_np((int)info.ssi_signo));
-	vmm_end(vmm, VMM_END_SIGNAL, text);
-}
-
-/* Until something final happens. */
-static enum vmm_end wait_for_end(struct vmm *vmm, int signals, char *text, size_t bytes)
-{
-	struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
-			       {.fd = vmm->end_fd, .events = POLLIN}};
-	struct gmig_error err;
-	enum vmm_end why;
-	eventfd_t wakes;
-
-	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return VMM_END_KVM_ERROR;
-		read_signal(vmm, signals);
-		eventfd_read(vmm->end_fd, &wakes);
-		why = vmm_ended(vmm, text, bytes);
-		if (why == VMM_END_NONE)
-			continue;
-		if (why != VMM_END_REBOOT ||
-		    (vmm->options.no_reboot && !atomic_load(&vmm->reset_asked)))
-			return why;
-		vmm_log(GMIG_LOG_INFO, "reset reason=\"%s\"", text);
-		if (vmm_reset(vmm, &err)) {
-			snprintf(text, bytes, "cannot reset: %.200s", err.text);
-			return VMM_END_KVM_ERROR;
-		}
-		commands_event(vmm, "RESET", NULL);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !ret; i++) {
+		run_read_signal(vmm, signals);
+		if (atomic_load(&vmm->end) == VMM_END_SIGNAL)
+			return gmig_fail(err, -EINTR, "a signal ended it during its start");
+		ret = steps[i](vmm, err);
 	}
+	return ret;
 }
 
 static int exit_status(enum vmm_end why)
@@ -148,9 +97,18 @@ static int exit_status(enum vmm_end why)
  */
 static int take_down(struct vmm *vmm, struct gmig_error *err)
 {
-	int ret = guest_jobs_end(vmm->gmig, VMM_JOBS_END_MS, err);
+	int ret = vmm->gmig ? guest_jobs_end(vmm->gmig, VMM_JOBS_END_MS, err) : 0;
 
 	return ret ? ret : vmm_vcpus_join(vmm, VMM_PARK_MS, err);
+}
+
+/* Something still uses the machine: the kernel cleans up the rest. */
+static void leave(int status)
+{
+	undo_all();
+	fflush(NULL);
+	log_flush(LOG_END_MS);
+	_exit(status);
 }
 
 static int run(struct vmm *vmm, int signals)
@@ -160,19 +118,19 @@ static int run(struct vmm *vmm, int signals)
 	enum vmm_end why;
 	int status;
 
-	why = wait_for_end(vmm, signals, text, sizeof(text));
+	why = run_until_end(vmm, signals, text, sizeof(text));
 	status = exit_status(why);
 	vmm_shut_down(vmm);
 	vmm_log(status ? GMIG_LOG_ERROR : GMIG_LOG_INFO, "shutdown reason=%s text=\"%s\"",
 		vmm_end_name(why), text);
+	run_leave_on_signal(signals, leave, status ? status : EXIT_FAILED);
 	if (take_down(vmm, &err)) {
 		vmm_log(GMIG_LOG_ERROR, "%s", err.text);
 		status = status ? status : EXIT_FAILED;
 		commands_event(vmm, "SHUTDOWN",
 			       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
 		commands_stop(vmm);
-		fflush(NULL);
-		_exit(status);
+		leave(status);
 	}
 	commands_event(vmm, "SHUTDOWN",
 		       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
@@ -197,6 +155,7 @@ static int run_vm(struct vmm_options *options, int signals)
 	struct gmig_topology *topology;
 	struct gmig_error err = {0};
 	struct vmm *vmm = NULL;
+	int ret;
 
 	if (gmig_topology_create(options->fake_nodes, &topology, &err))
 		return refuse(&err);
@@ -208,11 +167,16 @@ static int run_vm(struct vmm_options *options, int signals)
 		return refuse(&err);
 	}
 	vmm->topology = topology;
-	if (start(vmm, &err)) {
+	ret = start(vmm, signals, &err);
+	if (ret == -EINTR && atomic_load(&vmm->end) == VMM_END_SIGNAL)
+		return run(vmm, signals);
+	if (ret) {
+		refuse(&err);
 		commands_stop(vmm);
-		vmm_vcpus_join(vmm, VMM_PARK_MS, NULL);
+		if (vmm_vcpus_join(vmm, VMM_PARK_MS, NULL))
+			leave(EXIT_FAILED);
 		vmm_destroy(vmm);
-		return refuse(&err);
+		return EXIT_FAILED;
 	}
 	return run(vmm, signals);
 }
@@ -221,6 +185,7 @@ int main(int argc, char **argv)
 {
 	struct vmm_options options;
 	struct gmig_error err = {0};
+	int signals, status;
 
 	if (vmm_options_parse(argc, argv, &options, &err)) {
 		refuse(&err);
@@ -231,5 +196,10 @@ int main(int argc, char **argv)
 		fputs(options.help ? vmm_options_help() : "gmig-vmm " GMIG_VERSION "\n", stdout);
 		return EXIT_OK;
 	}
-	return run_vm(&options, open_signals());
+	undo_on_fatal_signals();
+	signals = run_open_signals();
+	log_start();
+	status = run_vm(&options, signals);
+	log_flush(LOG_END_MS);
+	return status;
 }

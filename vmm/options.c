@@ -126,11 +126,18 @@ static int set_touch(struct parse *parse, char *text, struct gmig_error *err)
 static int set_console(struct parse *parse, char *text, struct gmig_error *err)
 {
 	bool file = strncmp(text, "file:", 5) == 0 && text[5];
+	char *comma = file ? strchr(text, ',') : NULL;
 
+	if (comma && (strcmp(comma, ",append") != 0 || comma == text + 5))
+		return gmig_fail(err, -EINVAL, "--console: '%s' is not file:PATH[,append]", text);
+	if (comma)
+		*comma = '\0';
+	parse->options->console_append = comma;
 	if (!file && strcmp(text, "stdio") != 0 && strcmp(text, "pty") != 0 &&
 	    strcmp(text, "none") != 0)
 		return gmig_fail(err, -EINVAL,
-				 "--console: '%s' is none of stdio, pty, none, file:PATH", text);
+				 "--console: '%s' is none of stdio, pty, none, file:PATH[,append]",
+				 text);
 	parse->options->console = text;
 	return 0;
 }
@@ -201,7 +208,7 @@ static const struct option_entry entries[] = {
      "virtio network interface on a tap (up to 2)"},
     {"port", "name=NAME,path=PATH", options_port, true, LINUX_GUEST,
      "virtio console port on a UNIX socket (up to 8)"},
-    {"console", "stdio|file:PATH|pty|none", set_console, false, LINUX_GUEST,
+    {"console", "stdio|file:PATH[,append]|pty|none", set_console, false, LINUX_GUEST,
      "where the serial console goes [stdio]"},
     {"load", "write|idle|random|read|half", set_load, false, PROBE_GUEST,
      "what the probe guest does [write]"},

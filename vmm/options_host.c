@@ -105,6 +105,18 @@ static int check_port(const char *path, struct gmig_error *err)
 	return check_directory("--port", path, err);
 }
 
+/* What is there already, such as /dev/null, needs no right to its directory. */
+static int check_console(const char *path, struct gmig_error *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return check_directory("--console", path, err);
+	if (!S_ISLNK(st.st_mode) && access(path, W_OK))
+		return gmig_fail(err, -errno, "--console: %s: %s", path, strerror(errno));
+	return 0; /* console_file.c says what is wrong with a symbolic link */
+}
+
 int vmm_options_check_host(const struct vmm_options *options, const struct gmig_topology *topology,
 			   struct gmig_error *err)
 {
@@ -117,6 +129,6 @@ int vmm_options_check_host(const struct vmm_options *options, const struct gmig_
 	if (!ret && options->net_count && access("/dev/net/tun", R_OK | W_OK))
 		ret = gmig_fail(err, -errno, "--net: /dev/net/tun: %s", strerror(errno));
 	if (!ret && options->console && !strncmp(options->console, "file:", 5))
-		ret = check_directory("--console", options->console + 5, err);
+		ret = check_console(options->console + 5, err);
 	return ret;
 }

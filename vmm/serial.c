@@ -28,6 +28,7 @@ struct serial {
 	bool tx_empty_pending;	/* THRE interrupt not yet seen by the guest */
 	unsigned int tx_rounds; /* such interrupts since the I/O thread was last done */
 	bool line;		/* level of the interrupt line */
+	bool paused;		/* takes no input, and the line stays as it is */
 };
 
 static uint8_t serial_iir(const struct serial *serial)
@@ -45,7 +46,7 @@ static void serial_update_line(struct serial *serial)
 {
 	bool level = !(serial_iir(serial) & UART_IIR_NO_INT);
 
-	if (level == serial->line)
+	if (level == serial->line || serial->paused)
 		return;
 	serial->line = level;
 	vmm_irq_line(serial->vmm, VMM_SERIAL_GSI, level);
@@ -199,7 +200,7 @@ static size_t serial_room(void *opaque)
 	size_t room;
 
 	pthread_mutex_lock(&serial->lock);
-	room = RX_BYTES - serial->rx_count;
+	room = serial->paused ? 0 : RX_BYTES - serial->rx_count;
 	pthread_mutex_unlock(&serial->lock);
 	return room;
 }
@@ -223,7 +224,8 @@ static void serial_drained(void *opaque)
 	pthread_mutex_lock(&serial->lock);
 	serial->tx_rounds = 0;
 	serial->tx_empty_pending = true;
-	if (serial->line && (serial_iir(serial) & UART_IIR_ID) == UART_IIR_THRI) {
+	if (serial->line && !serial->paused &&
+	    (serial_iir(serial) & UART_IIR_ID) == UART_IIR_THRI) {
 		/* A driver that stopped in the middle needs an edge to continue. */
 		serial->line = false;
 		vmm_irq_line(serial->vmm, VMM_SERIAL_GSI, false);
@@ -255,6 +257,34 @@ static void serial_reset(void *state)
 	console_resume_input(serial->console);
 }
 
+static int serial_pause(void *state, int timeout_ms, struct gmig_error *err)
+{
+	struct serial *serial = state;
+
+	(void)timeout_ms;
+	(void)err;
+	pthread_mutex_lock(&serial->lock);
+	serial->paused = true;
+	pthread_mutex_unlock(&serial->lock);
+	return 0;
+}
+
+static void serial_resume(void *state)
+{
+	struct serial *serial = state;
+
+	pthread_mutex_lock(&serial->lock);
+	serial->paused = false;
+	/* An edge for whatever happened in the meantime. */
+	if (serial->line) {
+		serial->line = false;
+		vmm_irq_line(serial->vmm, VMM_SERIAL_GSI, false);
+	}
+	serial_update_line(serial);
+	pthread_mutex_unlock(&serial->lock);
+	console_resume_input(serial->console);
+}
+
 static void serial_destroy(void *state)
 {
 	struct serial *serial = state;
@@ -281,7 +311,8 @@ static int serial_create(struct device_context *context, unsigned int index, voi
 	serial->vmm = context->vmm;
 	pthread_mutex_init(&serial->lock, NULL);
 	serial_power_on(serial);
-	ret = console_create(context->vmm, spec, &device, &serial->console, err);
+	ret = console_create(context->vmm, spec, context->options->console_append, &device,
+			     &serial->console, err);
 	if (!ret)
 		ret = vmm_pio_add(context->vmm, &io, err);
 	if (ret) {
@@ -296,5 +327,7 @@ const struct device_ops serial_device = {
     .name = "serial",
     .create = serial_create,
     .reset = serial_reset,
+    .pause = serial_pause,
+    .resume = serial_resume,
     .destroy = serial_destroy,
 };

@@ -1,6 +1,11 @@
 /*
  * vCPU threads: the gate at which they park, the run loop, and the dispatch of exits.
  *
+ * Before a vCPU parks, it lets KVM complete the I/O that its last exit asked for: KVM does that at
+ * the start of the next KVM_RUN, and writes registers. A reset that sets them in between would send
+ * the vCPU back into the old guest (Documentation/virt/kvm/api.rst, 5: "operations are complete only
+ * after userspace has re-entered the kernel").
+ *
  * Parking: a thread that parks vCPUs sets the gate's order under its lock, then sets immediate_exit
  * and sends the kick signal. A vCPU clears immediate_exit under the same lock before it reads the
  * order. So a kick is never lost: either the vCPU has not read the order yet and will see it, or it
@@ -9,6 +14,7 @@
 #include "vcpu.h"
 #include "bus.h"
 #include "pin.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -26,28 +32,6 @@ void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
 		return;
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(vcpu->thread, VMM_KICK_SIGNAL);
-}
-
-/* Waits while the vCPU is parked. false: leave the run loop. */
-static bool gate_pass(struct vmm_vcpu *vcpu)
-{
-	struct vmm_gate *gate = &vcpu->vmm->gate;
-	bool run;
-
-	pthread_mutex_lock(&gate->lock);
-	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	/* An end that main has not handled yet also parks: a guest that powered off must not run
-	 * on. */
-	while (gate->order == VMM_GATE_PARK ||
-	       (gate->order == VMM_GATE_RUN && atomic_load(&vcpu->vmm->end) != VMM_END_NONE)) {
-		vcpu->parked = true;
-		pthread_cond_broadcast(&gate->parked_changed);
-		pthread_cond_wait(&gate->order_changed, &gate->lock);
-	}
-	vcpu->parked = false;
-	run = gate->order == VMM_GATE_RUN;
-	pthread_mutex_unlock(&gate->lock);
-	return run;
 }
 
 /* ---- Exits ----------------------------------------------------------------------------------- */
@@ -166,7 +150,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		return;
 	}
-	sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	undo_fatal(signal, info);
 }
 
 void vmm_vcpus_handle_sigbus(void)
@@ -218,6 +202,83 @@ static void pin(const struct vmm_vcpu *vcpu)
 		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, err.text);
 }
 
+/* KVM_RUN, and what it asked for. */
+static void run_once(struct vmm_vcpu *vcpu)
+{
+	int ret, error;
+
+	in_kvm_run = vcpu;
+	ret = ioctl(vcpu->fd, KVM_RUN, 0);
+	error = errno;
+	in_kvm_run = NULL;
+	atomic_fetch_add_explicit(&vcpu->exits, 1, memory_order_relaxed);
+	vcpu->incomplete = !ret;
+	if (atomic_load_explicit(&vcpu->broken_hva, memory_order_relaxed))
+		end_memory_broken(vcpu);
+	else if (ret < 0)
+		run_failed(vcpu, error);
+	else
+		dispatch(vcpu);
+}
+
+/*
+ * Let KVM complete the last exit's operation without a further instruction of the guest. One
+ * instruction may need several exits: a string, an access that crosses a page.
+ */
+static void complete(struct vmm_vcpu *vcpu)
+{
+	while (vcpu->incomplete) {
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		run_once(vcpu);
+	}
+}
+
+/* gate.lock held. An end that main has not handled yet also parks: a guest that powered off must
+ * not run on. */
+static bool must_park(const struct vmm *vmm)
+{
+	return vmm->gate.order == VMM_GATE_PARK ||
+	       (vmm->gate.order == VMM_GATE_RUN && atomic_load(&vmm->end) != VMM_END_NONE);
+}
+
+/*
+ * The guest's clocks have gone on meanwhile. Linux's watchdogs (soft lockup, stalled RCU) stay quiet
+ * when kvmclock says that the host stopped the guest. EINVAL: the guest does not use kvmclock.
+ */
+static void tell_stopped(const struct vmm_vcpu *vcpu)
+{
+	if (ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0) && errno != EINVAL && errno != ENOTTY)
+		vmm_log_guest(GMIG_LOG_WARNING, "vcpu=%u the guest cannot hear of its stop: %s",
+			      vcpu->id, strerror(errno));
+}
+
+/* Waits while the vCPU is parked. false: leave the run loop. */
+static bool gate_pass(struct vmm_vcpu *vcpu)
+{
+	struct vmm_gate *gate = &vcpu->vmm->gate;
+	bool run, was_parked = false;
+
+	pthread_mutex_lock(&gate->lock);
+	while (must_park(vcpu->vmm)) {
+		if (vcpu->incomplete) {
+			pthread_mutex_unlock(&gate->lock);
+			complete(vcpu);
+			pthread_mutex_lock(&gate->lock);
+			continue;
+		}
+		vcpu->parked = was_parked = true;
+		pthread_cond_broadcast(&gate->parked_changed);
+		pthread_cond_wait(&gate->order_changed, &gate->lock);
+	}
+	vcpu->parked = false;
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	run = gate->order == VMM_GATE_RUN;
+	pthread_mutex_unlock(&gate->lock);
+	if (run && was_parked)
+		tell_stopped(vcpu);
+	return run;
+}
+
 static void *vcpu_thread(void *opaque)
 {
 	struct vmm_vcpu *vcpu = opaque;
@@ -229,21 +290,8 @@ static void *vcpu_thread(void *opaque)
 	atomic_store(&vcpu->tid, (int)syscall(SYS_gettid));
 	gmig_name_vcpu_thread(vcpu->vmm->gmig, vcpu->vnode, atomic_load(&vcpu->tid));
 	pin(vcpu);
-	while (gate_pass(vcpu)) {
-		int ret, error;
-
-		in_kvm_run = vcpu;
-		ret = ioctl(vcpu->fd, KVM_RUN, 0);
-		error = errno;
-		in_kvm_run = NULL;
-		atomic_fetch_add_explicit(&vcpu->exits, 1, memory_order_relaxed);
-		if (atomic_load_explicit(&vcpu->broken_hva, memory_order_relaxed))
-			end_memory_broken(vcpu);
-		else if (ret < 0)
-			run_failed(vcpu, error);
-		else
-			dispatch(vcpu);
-	}
+	while (gate_pass(vcpu))
+		run_once(vcpu);
 	pthread_mutex_lock(&gate->lock);
 	vcpu->ended = true;
 	pthread_cond_broadcast(&gate->parked_changed);

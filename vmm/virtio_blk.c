@@ -210,6 +210,21 @@ static void blk_stop(void *opaque)
 		pthread_cond_wait(&blk->idle, &blk->device.lock);
 }
 
+static int blk_drain(void *opaque, int timeout_ms)
+{
+	struct blk *blk = opaque;
+	struct timespec until;
+	int ret = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += timeout_ms % 1000 * 1000000l;
+	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (blk->busy && !ret)
+		ret = pthread_cond_timedwait(&blk->idle, &blk->device.lock, &until);
+	return blk->busy ? -ret : 0;
+}
+
 static void blk_notify(void *opaque, unsigned int queue)
 {
 	struct blk *blk = opaque;
@@ -227,6 +242,7 @@ static const struct virtio_ops blk_ops = {
     .class_code = 0x010000,
     .start = blk_start,
     .stop = blk_stop,
+    .drain = blk_drain,
     .notify = blk_notify,
 };
 
@@ -355,10 +371,26 @@ static void blk_reset(void *state)
 	virtio_device_reset(&blk->device);
 }
 
+static int blk_pause(void *state, int timeout_ms, struct gmig_error *err)
+{
+	struct blk *blk = state;
+
+	return virtio_device_pause(&blk->device, timeout_ms, err);
+}
+
+static void blk_resume(void *state)
+{
+	struct blk *blk = state;
+
+	virtio_device_resume(&blk->device);
+}
+
 const struct device_ops blk_device = {
     .name = "blk",
     .count = blk_count,
     .create = blk_create,
     .reset = blk_reset,
+    .pause = blk_pause,
+    .resume = blk_resume,
     .destroy = blk_destroy,
 };

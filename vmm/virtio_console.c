@@ -282,10 +282,26 @@ static void vconsole_reset(void *state)
 	virtio_device_reset(&console->device);
 }
 
+static int vconsole_pause(void *state, int timeout_ms, struct gmig_error *err)
+{
+	struct vconsole *console = state;
+
+	return virtio_device_pause(&console->device, timeout_ms, err);
+}
+
+static void vconsole_resume(void *state)
+{
+	struct vconsole *console = state;
+
+	virtio_device_resume(&console->device);
+}
+
 const struct device_ops vconsole_device = {
     .name = "console",
     .count = vconsole_count,
     .create = vconsole_create,
     .reset = vconsole_reset,
+    .pause = vconsole_pause,
+    .resume = vconsole_resume,
     .destroy = vconsole_destroy,
 };

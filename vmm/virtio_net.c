@@ -29,7 +29,7 @@ struct net {
 	struct virtio_device device;
 	struct virtio_net_config config;
 	const char *tap;
-	int fd;
+	int fd; /* -1: the tap is gone */
 	struct kick kick;
 	bool in_loop;
 	bool listening; /* guarded by device.lock: the loop polls for packets */
@@ -61,12 +61,30 @@ static bool serve_tx(struct net *net)
 		}
 		pieces = virtio_cut_pieces(chain->iov, chain->out_count, HEADER,
 					   chain->out_bytes - HEADER, &packet);
-		if (pieces)
+		if (pieces && net->fd >= 0)
 			ignored = writev(net->fd, packet, (int)pieces);
 		(void)ignored;
 		virtio_device_push(&net->device, QUEUE_TX, chain->head, 0);
 	}
 	return left >= 0;
+}
+
+/*
+ * Device lock held, I/O thread. The interface was deleted: its descriptor reports an error for ever.
+ * The guest sees that the link is down, and what it sends is dropped.
+ */
+static void lose_tap(struct net *net)
+{
+	if (net->fd < 0)
+		return;
+	vmm_log(GMIG_LOG_WARNING, "device=net tap=%s link=down reason=\"the interface is gone\"",
+		net->tap);
+	vmm_loop_remove(net->device.vmm, net->fd);
+	close(net->fd);
+	net->fd = -1;
+	net->in_loop = net->listening = false;
+	net->config.status &= (uint16_t)~VIRTIO_NET_S_LINK_UP;
+	virtio_device_config_changed(&net->device);
 }
 
 /* Read one packet from the tap into the popped chain. Returns its size with header, or 0. */
@@ -83,6 +101,8 @@ static uint32_t receive(struct net *net)
 	do
 		got = readv(net->fd, packet, (int)pieces);
 	while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == EBADFD)
+		lose_tap(net);
 	return got > 0 ? (uint32_t)((size_t)got + HEADER) : 0;
 }
 
@@ -92,7 +112,7 @@ static bool serve_rx(struct net *net)
 	struct virtio_chain *chain = &net->chain;
 	int left = BATCH;
 
-	while (left--) {
+	while (left-- && net->fd >= 0) {
 		uint32_t bytes;
 
 		if (virtio_device_pop(&net->device, QUEUE_RX, chain) <= 0) {
@@ -112,7 +132,7 @@ static bool serve_rx(struct net *net)
 		}
 		virtio_device_push(&net->device, QUEUE_RX, chain->head, bytes);
 	}
-	return false;
+	return net->fd < 0;
 }
 
 static void serve(void *opaque)
@@ -130,8 +150,14 @@ static void serve(void *opaque)
 
 static void tap_ready(void *opaque, uint32_t events)
 {
-	(void)events;
-	serve(opaque);
+	struct net *net = opaque;
+
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		pthread_mutex_lock(&net->device.lock);
+		lose_tap(net);
+		pthread_mutex_unlock(&net->device.lock);
+	}
+	serve(net);
 }
 
 static void net_start(void *opaque)
@@ -269,10 +295,26 @@ static void net_reset(void *state)
 	virtio_device_reset(&net->device);
 }
 
+static int net_pause(void *state, int timeout_ms, struct gmig_error *err)
+{
+	struct net *net = state;
+
+	return virtio_device_pause(&net->device, timeout_ms, err);
+}
+
+static void net_resume(void *state)
+{
+	struct net *net = state;
+
+	virtio_device_resume(&net->device);
+}
+
 const struct device_ops net_device = {
     .name = "net",
     .count = net_count,
     .create = net_create,
     .reset = net_reset,
+    .pause = net_pause,
+    .resume = net_resume,
     .destroy = net_destroy,
 };

@@ -31,8 +31,17 @@
 
 bool virtio_device_is_live(const struct virtio_device *device)
 {
-	return !device->stopping && device->status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	return !device->stopping && !device->paused && device->status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	       !(device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+void virtio_device_config_changed(struct virtio_device *device)
+{
+	device->config_changed = device->paused;
+	if (device->paused || !(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	device->isr |= ISR_CONFIG;
+	pci_msix_send(device->pci, device->config_vector);
 }
 
 static void needs_reset(struct virtio_device *device)
@@ -40,10 +49,7 @@ static void needs_reset(struct virtio_device *device)
 	if (device->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	device->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-	if (!(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
-		return;
-	device->isr |= ISR_CONFIG;
-	pci_msix_send(device->pci, device->config_vector);
+	virtio_device_config_changed(device);
 }
 
 int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct virtio_chain *chain)
@@ -91,6 +97,7 @@ static void reset_locked(struct virtio_device *device)
 	device->queue_select = 0;
 	device->config_vector = VIRTIO_MSI_NO_VECTOR;
 	device->isr = 0;
+	device->config_changed = false;
 	for (i = 0; i < device->queue_count; i++)
 		virtio_queue_reset(&device->queue[i]);
 	device->status = 0;
@@ -100,6 +107,31 @@ void virtio_device_reset(struct virtio_device *device)
 {
 	pthread_mutex_lock(&device->lock);
 	reset_locked(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+int virtio_device_pause(struct virtio_device *device, int timeout_ms, struct gmig_error *err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&device->lock);
+	device->paused = true;
+	if (device->ops->drain)
+		ret = device->ops->drain(device->opaque, timeout_ms);
+	pthread_mutex_unlock(&device->lock);
+	return ret ? gmig_fail(err, ret, "device %s: a request does not end within %d ms",
+			       device->ops->name, timeout_ms)
+		   : 0;
+}
+
+void virtio_device_resume(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	device->paused = false;
+	if (device->config_changed)
+		virtio_device_config_changed(device);
+	if (virtio_device_is_live(device))
+		device->ops->start(device->opaque);
 	pthread_mutex_unlock(&device->lock);
 }
 

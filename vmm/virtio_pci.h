@@ -28,6 +28,11 @@ struct virtio_ops {
 	/* Reset by the driver or the machine: forget chains; wait for what is in flight (may drop
 	 * the lock to wait). */
 	void (*stop)(void *opaque);
+	/*
+	 * Paused: wait for requests in flight (may drop the lock to wait). -ETIMEDOUT after
+	 * timeout_ms. NULL: none is in flight while the lock is free.
+	 */
+	int (*drain)(void *opaque, int timeout_ms);
 	/* The driver has added to this queue. */
 	void (*notify)(void *opaque, unsigned int queue);
 };
@@ -56,7 +61,9 @@ struct virtio_device {
 	uint32_t device_feature_select, driver_feature_select;
 	uint16_t queue_select, config_vector;
 	uint8_t status, isr;
-	bool stopping; /* a reset waits for the device */
+	bool stopping;	     /* a reset waits for the device */
+	bool paused;	     /* by the machine; a reset does not end it */
+	bool config_changed; /* while paused: the driver is to be told */
 	struct virtio_queue queue[VIRTIO_MAX_QUEUES];
 };
 
@@ -68,9 +75,13 @@ void virtio_device_destroy(struct virtio_device *device);
 /* As a reset by the driver. vCPUs are parked. Takes the lock. */
 void virtio_device_reset(struct virtio_device *device);
 
+/* See struct device_ops. Take the lock; not on the I/O thread. */
+int virtio_device_pause(struct virtio_device *device, int timeout_ms, struct gmig_error *err);
+void virtio_device_resume(struct virtio_device *device);
+
 /* ---- For the device's queue code; lock held -------------------------------------------------- */
 
-/* The driver is ready and nothing is broken: queues may be served. */
+/* The driver is ready, nothing is broken, and the machine is not paused: queues may be served. */
 bool virtio_device_is_live(const struct virtio_device *device);
 static inline bool virtio_device_has(const struct virtio_device *device, unsigned int feature)
 {
@@ -81,6 +92,8 @@ int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct v
 /* Push and, if the driver wants it, interrupt. */
 void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
 			uint32_t bytes);
+/* The device configuration has changed: interrupt the driver (after a pause, if there is one). */
+void virtio_device_config_changed(struct virtio_device *device);
 /* The driver sent something invalid in this queue: needs reset. */
 void virtio_device_fail(struct virtio_device *device, unsigned int queue, const char *why);
 

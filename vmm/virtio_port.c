@@ -1,15 +1,15 @@
 /* See virtio_port.h. */
 #include "virtio_port.h"
+#include "undo.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define BATCH 64 /* chains in each direction before other handlers of the I/O thread run */
+#define ACCEPT_REST_MS 100
+#define BATCH	       64 /* chains in each direction before other handlers of the I/O thread run */
 
 static struct vmm *port_vmm(const struct virtio_port *port)
 {
@@ -34,7 +34,7 @@ static void update_listener(struct virtio_port *port)
 	port->listening = wanted;
 }
 
-/* Return the current chain: its client is gone. */
+/* Return the current chain to the guest. */
 static void finish_tx(struct virtio_port *port)
 {
 	port->tx_held = false;
@@ -56,8 +56,20 @@ static void drop_client(struct virtio_port *port)
 	close(port->client_fd);
 	port->client_fd = -1;
 	port->hung_up = port->sent_all = false;
-	if (port->tx_held)
-		finish_tx(port);
+	/* The rest of it is nobody's. It goes back to the guest when the queue is served next. */
+	port->tx_left = 0;
+}
+
+/* Without descriptors or memory the client stays in the backlog and the socket readable. */
+static void accept_failed(struct virtio_port *port, int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	if (!port->accept_failed)
+		vmm_log(GMIG_LOG_WARNING, "device=console port=%s a client has to wait: %s",
+			port->name, strerror(error));
+	port->accept_failed = true;
+	vmm_loop_rest(port_vmm(port), port->listen_fd, ACCEPT_REST_MS);
 }
 
 static void listen_ready(void *opaque, uint32_t events)
@@ -66,8 +78,11 @@ static void listen_ready(void *opaque, uint32_t events)
 	int fd = accept4(port->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		accept_failed(port, errno);
 		return;
+	}
+	port->accept_failed = false;
 	pthread_mutex_lock(&port->device->lock);
 	/* Data of an earlier client that the guest has not read is dropped: it would mix with the
 	 * new client's. */
@@ -222,6 +237,12 @@ bool virtio_port_serve(struct virtio_port *port)
 {
 	bool blocked, ready, done;
 
+	/* A chain may be held, and what may not be pushed now is pushed later. */
+	if (port->device->paused) {
+		watch_client(port, false, false);
+		update_listener(port);
+		return true;
+	}
 	done = serve_tx(port, &blocked);
 	done = serve_rx(port, &ready) && done;
 	/* A client that sent everything before it left has no more data. */
@@ -229,7 +250,8 @@ bool virtio_port_serve(struct virtio_port *port)
 		drop_client(port);
 	watch_client(port, ready, blocked);
 	update_listener(port);
-	return done;
+	/* The client of a held chain has just gone: the chain can go back. */
+	return done && !(port->tx_held && !virtio_port_has_client(port));
 }
 
 void virtio_port_stop(struct virtio_port *port)
@@ -241,57 +263,16 @@ void virtio_port_stop(struct virtio_port *port)
 
 /* ---- The socket ------------------------------------------------------------------------------ */
 
-/* A socket without a listener was left behind by a guest that was killed. */
-static int remove_stale(const struct sockaddr_un *address, struct gmig_error *err)
-{
-	struct stat stat;
-	int fd, ret;
-
-	if (lstat(address->sun_path, &stat))
-		return 0;
-	if (!S_ISSOCK(stat.st_mode))
-		return gmig_fail(err, -EEXIST, "port: %s is there and is no socket",
-				 address->sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return gmig_fail(err, -errno, "port: no socket: %s", strerror(errno));
-	ret = connect(fd, (const struct sockaddr *)address, sizeof(*address)) ? errno : 0;
-	close(fd);
-	if (ret != ECONNREFUSED)
-		return gmig_fail(err, -EADDRINUSE, "port: somebody listens on %s",
-				 address->sun_path);
-	if (unlink(address->sun_path))
-		return gmig_fail(err, -errno, "port: %s: %s", address->sun_path, strerror(errno));
-	return 0;
-}
-
 int virtio_port_create(struct virtio_port *port, struct gmig_error *err)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int ret;
+	struct gmig_error why;
+	int ret = control_listen(port->path, &port->socket, &why);
 
-	if (strlen(port->path) >= sizeof(address.sun_path))
-		return gmig_fail(err, -ENAMETOOLONG,
-				 "port %s: the path has more than %zu characters", port->name,
-				 sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, port->path);
-	ret = remove_stale(&address, err);
 	if (ret)
-		return ret;
-	port->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (port->listen_fd < 0)
-		return gmig_fail(err, -errno, "port %s: no socket: %s", port->name,
-				 strerror(errno));
-	/* The mode of the socket becomes the mode of its file, so that no other user can ever
-	 * connect. */
-	fchmod(port->listen_fd, 0600);
-	if (bind(port->listen_fd, (struct sockaddr *)&address, sizeof(address)))
-		return gmig_fail(err, -errno, "port %s: %s: %s", port->name, port->path,
-				 strerror(errno));
+		return gmig_fail(err, ret, "port %s: %.200s", port->name, why.text);
 	port->bound = true;
-	if (listen(port->listen_fd, 8))
-		return gmig_fail(err, -errno, "port %s: %s: %s", port->name, port->path,
-				 strerror(errno));
+	port->undo = undo_file(port->path);
+	port->listen_fd = port->socket.fd;
 	ret = vmm_loop_add(port_vmm(port), port->listen_fd, EPOLLIN, listen_ready, port);
 	if (ret)
 		return gmig_fail(err, ret, "port %s: %s", port->name, strerror(-ret));
@@ -302,14 +283,14 @@ int virtio_port_create(struct virtio_port *port, struct gmig_error *err)
 void virtio_port_destroy(struct virtio_port *port)
 {
 	/* The listener first: its handler puts clients into the loop. */
-	if (port->listen_fd >= 0) {
+	if (port->bound)
 		vmm_loop_remove(port_vmm(port), port->listen_fd);
-		close(port->listen_fd);
-	}
 	if (port->client_fd >= 0) {
 		vmm_loop_remove(port_vmm(port), port->client_fd);
 		close(port->client_fd);
 	}
-	if (port->bound)
-		unlink(port->path);
+	if (!port->bound)
+		return;
+	control_unlisten(&port->socket);
+	undo_forget(port->undo);
 }

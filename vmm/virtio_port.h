@@ -8,6 +8,7 @@
 #ifndef VMM_VIRTIO_PORT_H
 #define VMM_VIRTIO_PORT_H
 
+#include "../control/listen.h"
 #include "virtio_pci.h"
 
 struct virtio_port {
@@ -28,6 +29,9 @@ struct virtio_port {
 	bool sent_all;	 /* the client sends no more, but may still read */
 	uint32_t events; /* what the loop watches client_fd for */
 	bool bound;
+	struct control_socket socket;
+	int undo;	    /* of its file */
+	bool accept_failed; /* and the log says so; I/O thread only */
 	/* A chain from the guest that was sent to the client in part. */
 	bool tx_held;
 	uint16_t tx_head;
@@ -40,7 +44,7 @@ struct virtio_port {
 /* `port` is zeroed, except for the fields up to `opaque`, and its descriptors are -1. -EADDRINUSE
  * something listens on the path; -ENAMETOOLONG. */
 int virtio_port_create(struct virtio_port *port, struct gmig_error *err);
-/* Unlinks the path. The I/O thread may still run. */
+/* Removes the socket, if it is still ours. The I/O thread may still run. */
 void virtio_port_destroy(struct virtio_port *port);
 /* Reset the guest's side; a client stays connected. Lock held, any thread. */
 void virtio_port_stop(struct virtio_port *port);

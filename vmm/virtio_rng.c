@@ -123,9 +123,25 @@ static void rng_reset(void *state)
 	virtio_device_reset(&rng->device);
 }
 
+static int rng_pause(void *state, int timeout_ms, struct gmig_error *err)
+{
+	struct rng *rng = state;
+
+	return virtio_device_pause(&rng->device, timeout_ms, err);
+}
+
+static void rng_resume(void *state)
+{
+	struct rng *rng = state;
+
+	virtio_device_resume(&rng->device);
+}
+
 const struct device_ops rng_device = {
     .name = "rng",
     .create = rng_create,
     .reset = rng_reset,
+    .pause = rng_pause,
+    .resume = rng_resume,
     .destroy = rng_destroy,
 };

@@ -113,17 +113,30 @@ void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text);
 
 /* ---- I/O thread (loop.c) --------------------------------------------------------------------- */
 
-/* Call `ready` on the I/O thread whenever fd has `events` (EPOLLIN..). One handler per fd. */
+/*
+ * Call `ready` on the I/O thread whenever fd has `events` (EPOLLIN..). One handler per fd.
+ *
+ * EPOLLERR and EPOLLHUP come whether asked for or not, and come again until the handler removes the
+ * descriptor or takes the cause away. One that reports nothing else 16 times in a row is not watched
+ * any more, and a line in the log says so.
+ */
 typedef void vmm_loop_ready(void *opaque, uint32_t events);
 int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready, void *opaque);
 int vmm_loop_modify(struct vmm *vmm, int fd, uint32_t events);
+/* Do not watch fd for `ms` milliseconds: its handler cannot do now what it was called for, for want
+ * of descriptors or memory. I/O thread. -ENOENT. */
+int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms);
 /* When it returns, `ready` is not running and will not run (unless called on the I/O thread). */
 void vmm_loop_remove(struct vmm *vmm, int fd);
 
 /* ---- Log ------------------------------------------------------------------------------------- */
 
-/* The text is `key=value`. Lines that a guest can trigger go through vmm_log_guest, which writes at
- * most 10 per second. */
+/*
+ * The text is `key=value`, of what device or vCPU first. Neither call waits for stderr (log.h), so
+ * they are legal under any lock. Lines that a guest can trigger go through vmm_log_guest: of one
+ * format about one thing (the first word of the text) it writes 10 at once, and after that one in
+ * 6 s; held=N in the next line counts the others.
+ */
 __attribute__((format(printf, 2, 3))) void vmm_log(enum gmig_log_level level, const char *format,
 						   ...);
 __attribute__((format(printf, 2, 3))) void vmm_log_guest(enum gmig_log_level level,

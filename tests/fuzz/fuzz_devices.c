@@ -27,6 +27,8 @@ int __wrap_open(const char *path, int flags, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 
 static struct vmm vmm;
+#include "../../vmm/log.h"
+
 static struct vmm_options options = {
     .name = "fuzz", .disk_count = 1, .net_count = 1, .tap = {"tap"}, .port_count = 2};
 static struct device_context context = {.vmm = &vmm, .options = &options};
@@ -41,6 +43,12 @@ void vmm_log(enum gmig_log_level level, const char *format, ...)
 {
 	(void)level;
 	(void)format;
+}
+
+bool log_flush(int timeout_ms)
+{
+	(void)timeout_ms;
+	return true;
 }
 
 void vmm_log_guest(enum gmig_log_level level, const char *format, ...)

@@ -172,7 +172,7 @@ int vmm_loop_add(struct vmm *vmm, int fd, uint32_t events, vmm_loop_ready *ready
 	pthread_mutex_lock(&vmm->lock);
 	slot = fake_find_fd(vmm, fd) ? NULL : fake_find_fd(vmm, -1);
 	if (slot) {
-		*slot = (struct fake_fd){fd, events, ready, opaque};
+		*slot = (struct fake_fd){fd, events, ready, opaque, false};
 		ret = 0;
 	}
 	pthread_mutex_unlock(&vmm->lock);
@@ -202,6 +202,38 @@ void vmm_loop_remove(struct vmm *vmm, int fd)
 	pthread_mutex_unlock(&vmm->lock);
 }
 
+int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms)
+{
+	struct fake_fd *slot;
+
+	(void)ms;
+	pthread_mutex_lock(&vmm->lock);
+	slot = fake_find_fd(vmm, fd);
+	if (slot)
+		slot->rests = true;
+	pthread_mutex_unlock(&vmm->lock);
+	return slot ? 0 : -ENOENT;
+}
+
+unsigned int fake_loop_end_rests(struct vmm *vmm)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < FAKE_MAX; i++) {
+		count += vmm->fd[i].fd >= 0 && vmm->fd[i].rests;
+		vmm->fd[i].rests = false;
+	}
+	return count;
+}
+
+void fake_loop_event(struct vmm *vmm, int fd, uint32_t events)
+{
+	struct fake_fd *slot = fake_find_fd(vmm, fd);
+
+	if (slot)
+		slot->ready(slot->opaque, events);
+}
+
 bool fake_loop_run(struct vmm *vmm)
 {
 	for (unsigned int round = 0; round < 10000; round++) {
@@ -211,7 +243,8 @@ bool fake_loop_run(struct vmm *vmm)
 			struct fake_fd copy = vmm->fd[i];
 			struct pollfd pfd = {.fd = copy.fd, .events = (short)copy.events};
 
-			if (copy.fd < 0 || poll(&pfd, 1, 0) != 1 || pfd.revents & POLLNVAL)
+			if (copy.fd < 0 || copy.rests || poll(&pfd, 1, 0) != 1 ||
+			    pfd.revents & POLLNVAL)
 				continue;
 			any = true;
 			copy.ready(copy.opaque, (uint32_t)pfd.revents);

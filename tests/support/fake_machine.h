@@ -26,6 +26,7 @@ struct fake_fd {
 	uint32_t events;
 	vmm_loop_ready *ready;
 	void *opaque;
+	bool rests;
 };
 
 struct vmm {
@@ -57,5 +58,9 @@ void fake_write(struct vmm *vmm, uint64_t gpa, unsigned int bytes, uint32_t valu
 /* Call handlers until none is ready; they run here only, on the test's thread. Returns false when
  * that does not end: a handler that spins. */
 bool fake_loop_run(struct vmm *vmm);
+/* Those that rest (vmm_loop_rest) are watched again; returns how many did. */
+unsigned int fake_loop_end_rests(struct vmm *vmm);
+/* Call the handler of fd with these events; no-op when there is none. */
+void fake_loop_event(struct vmm *vmm, int fd, uint32_t events);
 
 #endif

@@ -142,6 +142,10 @@ START_TEST(linux_guest_takes_its_devices)
 	ck_assert_str_eq(options.port[1].name, "b");
 	ck_assert_str_eq(options.port[1].path, "/y");
 	ck_assert_str_eq(options.console, "file:/c");
+	ck_assert(!options.console_append);
+	accept("--name t --kernel k --console file:/c,append", &options);
+	ck_assert_str_eq(options.console, "file:/c");
+	ck_assert(options.console_append);
 }
 END_TEST
 
@@ -322,6 +326,8 @@ static const struct {
     {"--name t --kernel k --touch 5", "--touch is for the probe guest"},
     {"--name t --kernel k --console tty9", "'tty9' is none of"},
     {"--name t --kernel k --console file:", "'file:' is none of"},
+    {"--name t --kernel k --console file:/c,trunc", "'file:/c,trunc' is not file:PATH[,append]"},
+    {"--name t --kernel k --console file:,append", "'file:,append' is not file:PATH[,append]"},
     {"--name t --kernel k --disk _", "--disk: the file name is empty"},
     {"--name t --kernel k --disk a --disk b --disk c --disk d --disk e", "more than 4 disks"},
     {"--name t --kernel k --net veth=1", "--net: unknown key 'veth'"},

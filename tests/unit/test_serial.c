@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/serial_reg.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PORT VMM_SERIAL_PORT
@@ -309,6 +311,144 @@ START_TEST(pty_without_reader_never_holds_the_guest_up)
 }
 END_TEST
 
+static void end_serial(void)
+{
+	serial_device.destroy(serial);
+	vmm.pio_count = 0;
+}
+
+static int try_file(const char *name, struct gmig_error *err)
+{
+	static char spec[128];
+
+	snprintf(spec, sizeof(spec), "file:%s", name);
+	options.console = spec;
+	return serial_device.create(&context, 0, &serial, err);
+}
+
+START_TEST(file_is_emptied_unless_appended_to)
+{
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send("one");
+	end_serial();
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send("two");
+	end_serial();
+	expect_file("two");
+	options.console_append = true;
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send(", three");
+	serial_device.reset(serial);
+	expect_file("two, three");
+}
+END_TEST
+
+/* As logrotate's copytruncate does. */
+START_TEST(file_truncated_by_others_continues_at_its_start)
+{
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send("before");
+	serial_device.reset(serial);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	send("after");
+	serial_device.reset(serial);
+	expect_file("after");
+}
+END_TEST
+
+START_TEST(new_file_is_for_its_owner_only)
+{
+	struct stat stat;
+
+	unlink(path);
+	umask(0);
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	ck_assert_int_eq(lstat(path, &stat), 0);
+	ck_assert_uint_eq(stat.st_mode & 0777, 0600);
+}
+END_TEST
+
+START_TEST(symbolic_link_is_not_followed)
+{
+	struct gmig_error err;
+	char link[96];
+
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send("kept");
+	end_serial();
+	snprintf(link, sizeof(link), "%s-link", path);
+	ck_assert_int_eq(symlink(path, link), 0);
+	ck_assert_int_eq(try_file(link, &err), -ELOOP);
+	ck_assert_ptr_nonnull(strstr(err.text, "symbolic link"));
+	unlink(link);
+	expect_file("kept");
+	start_on("none");
+}
+END_TEST
+
+/* An open() that waits for a reader would hang; the test's time limit sees it. */
+START_TEST(fifo_without_reader_is_refused_and_with_one_works)
+{
+	struct gmig_error err;
+	char got[16] = "";
+	int fd;
+
+	signal(SIGPIPE, SIG_IGN);
+	unlink(path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert_int_eq(try_file(path, &err), -ENXIO);
+	ck_assert_ptr_nonnull(strstr(err.text, "FIFO"));
+	fd = open(path, O_RDONLY | O_NONBLOCK);
+	ck_assert_int_eq(try_file(path, &err), 0);
+	send("hello");
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_int_eq(read(fd, got, sizeof(got)), 5);
+	close(fd); /* and the guest goes on */
+	send("lost");
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE, 0);
+}
+END_TEST
+
+START_TEST(null_device_is_a_console)
+{
+	ck_assert_int_eq(try_file("/dev/null", NULL), 0);
+	send("x");
+	ck_assert(fake_loop_run(&vmm));
+}
+END_TEST
+
+START_TEST(directory_is_no_console)
+{
+	ck_assert_int_lt(try_file("/tmp", NULL), 0);
+	start_on("none");
+}
+END_TEST
+
+/* ulimit -f: SIGXFSZ is ignored in gmig-vmm. Output is lost until there is room again. */
+START_TEST(file_at_its_limit_loses_output_and_goes_on_when_it_has_room)
+{
+	struct rlimit limit;
+
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	limit.rlim_cur = 4;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	send("1234");
+	ck_assert(fake_loop_run(&vmm));
+	send("567");
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE, 0);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	send("89");
+	ck_assert(fake_loop_run(&vmm));
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	expect_file("89");
+}
+END_TEST
+
 START_TEST(unknown_console_is_refused)
 {
 	static const char *const bad[] = {"file:", "file:/no/such/dir/x", "tty", "", "stdio "};
@@ -321,6 +461,37 @@ START_TEST(unknown_console_is_refused)
 		ck_assert_str_ne(err.text, "");
 	}
 	start_on("none");
+}
+END_TEST
+
+START_TEST(paused_port_keeps_its_line_and_its_input_outside)
+{
+	start_on_pipes();
+	fake_out(&vmm, PORT + UART_IER, UART_IER_RDI);
+	ck_assert_int_eq(serial_device.pause(serial, 5000, NULL), 0);
+	type("a");
+	ck_assert(!vmm.line[VMM_SERIAL_GSI]);
+	serial_device.resume(serial);
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	ck_assert_uint_eq(fake_in(&vmm, PORT + UART_RX), 'a');
+}
+END_TEST
+
+START_TEST(output_drained_while_paused_gives_an_edge_when_it_resumes)
+{
+	unsigned int edges;
+
+	start_on("none");
+	fake_out(&vmm, PORT + UART_IER, UART_IER_THRI);
+	ck_assert_uint_eq(handler(3), 3);
+	ck_assert(vmm.line[VMM_SERIAL_GSI]);
+	edges = vmm.edges[VMM_SERIAL_GSI];
+	ck_assert_int_eq(serial_device.pause(serial, 5000, NULL), 0);
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(vmm.edges[VMM_SERIAL_GSI], edges);
+	serial_device.resume(serial);
+	ck_assert_uint_eq(vmm.edges[VMM_SERIAL_GSI], edges + 1);
 }
 END_TEST
 
@@ -340,6 +511,16 @@ int main(void)
 	    output_to_vanished_reader_is_dropped,
 	    reset_clears_registers_and_input,
 	    pty_without_reader_never_holds_the_guest_up,
+	    paused_port_keeps_its_line_and_its_input_outside,
+	    output_drained_while_paused_gives_an_edge_when_it_resumes,
+	    file_is_emptied_unless_appended_to,
+	    file_truncated_by_others_continues_at_its_start,
+	    new_file_is_for_its_owner_only,
+	    symbolic_link_is_not_followed,
+	    fifo_without_reader_is_refused_and_with_one_works,
+	    null_device_is_a_console,
+	    directory_is_no_console,
+	    file_at_its_limit_loses_output_and_goes_on_when_it_has_room,
 	    unknown_console_is_refused,
 	};
 

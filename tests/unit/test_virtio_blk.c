@@ -22,7 +22,7 @@ static struct device_context context;
 static void *bus, *blk;
 static struct driver driver;
 static char path[] = "/tmp/gmig-test-blk-XXXXXX";
-static atomic_int syncs, fail_sync, fail_transfer, short_transfers, hold;
+static atomic_int syncs, fail_sync, fail_transfer, short_transfers, hold, held;
 
 /* These stand before the C library's. */
 int fdatasync(int fd)
@@ -47,6 +47,7 @@ static int shorten(const struct iovec *iov, int count, struct iovec *first)
 
 static void wait_while_held(void)
 {
+	held = hold;
 	while (hold)
 		poll(NULL, 0, 1);
 }
@@ -414,6 +415,63 @@ START_TEST(end_of_guest_flushes)
 }
 END_TEST
 
+START_TEST(pause_waits_for_the_request_in_flight)
+{
+	struct gmig_error err;
+	struct vring_used_elem elem;
+
+	start(false, SECTORS * 512);
+	hold = 1;
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	while (!held)
+		poll(NULL, 0, 1);
+	ck_assert_int_eq(blk_device.pause(blk, 1, &err), -ETIMEDOUT);
+	ck_assert_ptr_nonnull(strstr(err.text, "blk"));
+	hold = 0;
+	ck_assert_int_eq(blk_device.pause(blk, 5000, &err), 0);
+	ck_assert(driver_take_used(&driver, 0, &elem));
+	blk_device.resume(blk);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 0, 512, NULL), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+START_TEST(paused_disk_takes_no_request_until_it_resumes)
+{
+	struct vring_used_elem elem;
+	unsigned int msis;
+
+	start(false, SECTORS * 512);
+	ck_assert_int_eq(blk_device.pause(blk, 5000, NULL), 0);
+	hold = 1; /* a worker that takes it nevertheless is seen in `held` */
+	msis = vmm.msi_count;
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	poll(NULL, 0, 20);
+	ck_assert_int_eq(held, 0);
+	ck_assert(!driver_take_used(&driver, 0, &elem));
+	ck_assert_uint_eq(vmm.msi_count, msis);
+	hold = 0;
+	blk_device.resume(blk);
+	driver_wait_used(&driver, 0);
+	ck_assert_uint_eq(*(uint8_t *)vmm_guest_ptr(&vmm, STATUS_GPA, 1), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+START_TEST(paused_disk_stays_paused_over_a_reset)
+{
+	struct vring_used_elem elem;
+
+	start(false, SECTORS * 512);
+	ck_assert_int_eq(blk_device.pause(blk, 5000, NULL), 0);
+	blk_device.reset(blk);
+	driver_start(&driver, 0, 1);
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	poll(NULL, 0, 20);
+	ck_assert(!driver_take_used(&driver, 0, &elem));
+	blk_device.resume(blk);
+	driver_wait_used(&driver, 0);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -435,6 +493,9 @@ int main(void)
 	    readonly_disk_can_be_shared,
 	    bad_disk_is_refused_with_a_reason,
 	    end_of_guest_flushes,
+	    pause_waits_for_the_request_in_flight,
+	    paused_disk_takes_no_request_until_it_resumes,
+	    paused_disk_stays_paused_over_a_reset,
 	};
 
 	return run_tests("virtio_blk", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));

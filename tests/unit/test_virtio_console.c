@@ -5,6 +5,7 @@
 
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -522,6 +523,82 @@ START_TEST(stale_socket_is_taken_over_and_living_one_refused)
 }
 END_TEST
 
+/* EMFILE: the client stays in the backlog, so the socket stays readable. */
+START_TEST(client_waits_while_there_is_no_descriptor)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct rlimit few;
+
+	start();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
+	few.rlim_cur = (rlim_t)fd + 1;
+	strcpy(address.sun_path, path[0]);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		turn(); /* does not spin */
+		ck_assert_uint_eq(fake_loop_end_rests(&vmm), 1);
+	}
+	expect_silence();
+	few.rlim_cur = few.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	turn();
+	expect(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+}
+END_TEST
+
+START_TEST(paused_port_moves_nothing_until_it_resumes)
+{
+	const struct driver_piece piece = {TEXT_GPA, 3, false};
+	int client = start_open();
+	struct vring_used_elem elem;
+	char got[8];
+
+	give_buffers(RX(1), 4, 64);
+	ck_assert_int_eq(vconsole_device.pause(console, 5000, NULL), 0);
+	client_sends(client, "in"); /* its turn() also sees a handler that spins */
+	driver_add(&driver, TX(1), &piece, 1);
+	driver_notify(&driver, TX(1));
+	turn();
+	guest_gets_nothing(1);
+	ck_assert(!driver_take_used(&driver, TX(1), &elem));
+	ck_assert_int_lt(read(client, got, sizeof(got)), 0);
+	vconsole_device.resume(console);
+	turn();
+	guest_gets(1, "in");
+	ck_assert(driver_take_used(&driver, TX(1), &elem));
+	ck_assert_int_eq(read(client, got, sizeof(got)), 3);
+}
+END_TEST
+
+/* The buffer of what it did not read goes back to the guest, but not while that is paused. */
+START_TEST(client_that_leaves_a_paused_port_frees_the_guest_later)
+{
+	const struct driver_piece piece = {TEXT_GPA, 1 << 20, false};
+	int client = start_open(), next;
+	struct vring_used_elem elem;
+
+	driver_add(&driver, TX(1), &piece, 1);
+	driver_notify(&driver, TX(1));
+	turn();
+	ck_assert(!driver_take_used(&driver, TX(1), &elem)); /* the client is slow */
+	ck_assert_int_eq(vconsole_device.pause(console, 5000, NULL), 0);
+	close(client);
+	turn();
+	next = connect_client(1);
+	ck_assert(!driver_take_used(&driver, TX(1), &elem));
+	expect_silence();
+	vconsole_device.resume(console);
+	turn();
+	ck_assert(driver_take_used(&driver, TX(1), &elem));
+	expect(1, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	expect(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	guest_sends(1, "new");
+	client_gets(next, "new");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -543,6 +620,9 @@ int main(void)
 	    nonsense_control_messages_are_ignored,
 	    repeated_ready_does_not_pile_up,
 	    empty_receive_buffer_asks_for_reset,
+	    client_waits_while_there_is_no_descriptor,
+	    paused_port_moves_nothing_until_it_resumes,
+	    client_that_leaves_a_paused_port_frees_the_guest_later,
 	    stale_socket_is_taken_over_and_living_one_refused,
 	};
 

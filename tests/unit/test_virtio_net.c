@@ -9,9 +9,11 @@
 #include <linux/virtio_net.h>
 #include <net/if.h>
 #include <stdarg.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define RX     0
@@ -25,20 +27,23 @@ static struct vmm_options options = {.name = "guest", .net_count = 1, .tap = {"t
 static struct device_context context;
 static void *bus, *net;
 static struct driver driver;
-static int wire; /* the other end of the tap */
+static int wire;   /* the other end of the tap */
+static int tap_fd; /* the card's end */
+static bool tap_is_gone;
 static int refuse_tap;
 static char asked_name[IFNAMSIZ];
 
-/* These two stand before the C library's. */
+/* These three stand before the C library's. */
 int open(const char *path, int flags, ...)
 {
 	int pair[2];
 
-	if (strcmp(path, "/dev/net/tun"))
+	if (strcmp(path, "/dev/net/tun") != 0)
 		return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair))
 		return -1;
 	wire = pair[1];
+	tap_fd = pair[0];
 	return pair[0];
 }
 
@@ -57,6 +62,14 @@ int ioctl(int fd, unsigned long request, ...)
 	strcpy(asked_name, ifreq->ifr_name);
 	errno = refuse_tap;
 	return refuse_tap ? -1 : 0;
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+	if (!tap_is_gone)
+		return syscall(SYS_readv, fd, iov, count);
+	errno = EBADFD;
+	return -1;
 }
 
 static void setup(void)
@@ -251,6 +264,81 @@ START_TEST(reset_stops_listening)
 }
 END_TEST
 
+static unsigned int link_status(void)
+{
+	return fake_read(&vmm, driver.device + 6, 2);
+}
+
+/* A deleted interface: poll gives EPOLLERR, read and write EBADFD. */
+START_TEST(deleted_tap_takes_the_link_down_once)
+{
+	const struct driver_piece piece = {TX_GPA, HEADER + 1, false};
+	struct vring_used_elem elem;
+	unsigned int msis;
+
+	give_buffers(4, 1526);
+	msis = vmm.msi_count;
+	fake_loop_event(&vmm, tap_fd, EPOLLERR);
+	ck_assert_uint_eq(link_status(), 0);
+	ck_assert_uint_eq(vmm.msi_count, msis + 1);
+	ck_assert_int_eq(fcntl(tap_fd, F_GETFD), -1); /* closed: nothing is left to spin on */
+	turn();
+	driver_add(&driver, TX, &piece, 1); /* packets go nowhere, their buffers come back */
+	driver_notify(&driver, TX);
+	turn();
+	ck_assert(driver_take_used(&driver, TX, &elem));
+	ck_assert(!driver_take_used(&driver, RX, &elem));
+	net_device.reset(net);
+	ck_assert_uint_eq(link_status(), 0);
+}
+END_TEST
+
+START_TEST(tap_found_deleted_by_a_read_takes_the_link_down)
+{
+	tap_is_gone = true;
+	give_buffers(1, 1526);
+	ck_assert_uint_eq(link_status(), 0);
+	ck_assert_int_eq(fcntl(tap_fd, F_GETFD), -1);
+}
+END_TEST
+
+START_TEST(tap_deleted_while_paused_interrupts_after_the_pause)
+{
+	unsigned int msis;
+
+	ck_assert_int_eq(net_device.pause(net, 5000, NULL), 0);
+	msis = vmm.msi_count;
+	fake_loop_event(&vmm, tap_fd, EPOLLERR);
+	turn();
+	ck_assert_uint_eq(vmm.msi_count, msis);
+	net_device.resume(net);
+	ck_assert_uint_eq(vmm.msi_count, msis + 1);
+}
+END_TEST
+
+START_TEST(paused_card_moves_nothing_until_it_resumes)
+{
+	const struct driver_piece piece = {TX_GPA, HEADER + 1, false};
+	struct vring_used_elem elem;
+	char got[8];
+
+	give_buffers(4, 1526);
+	ck_assert_int_eq(net_device.pause(net, 5000, NULL), 0);
+	arrive("in"); /* turn() in it also sees a handler that spins */
+	driver_add(&driver, TX, &piece, 1);
+	driver_notify(&driver, TX);
+	turn();
+	ck_assert(!driver_take_used(&driver, RX, &elem));
+	ck_assert(!driver_take_used(&driver, TX, &elem));
+	ck_assert_int_lt(read(wire, got, sizeof(got)), 0);
+	net_device.resume(net);
+	turn();
+	expect_packet("in");
+	ck_assert(driver_take_used(&driver, TX, &elem));
+	ck_assert_int_eq(read(wire, got, sizeof(got)), 1);
+}
+END_TEST
+
 START_TEST(tap_without_right_is_refused_with_advice)
 {
 	struct gmig_error err;
@@ -278,6 +366,10 @@ int main(void)
 	    full_tap_drops_and_gives_the_buffer_back,
 	    bad_chains_ask_for_reset,
 	    reset_stops_listening,
+	    deleted_tap_takes_the_link_down_once,
+	    tap_found_deleted_by_a_read_takes_the_link_down,
+	    tap_deleted_while_paused_interrupts_after_the_pause,
+	    paused_card_moves_nothing_until_it_resumes,
 	    tap_without_right_is_refused_with_advice,
 	};
 

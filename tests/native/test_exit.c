@@ -1,0 +1,319 @@
+/* Every way in which gmig-vmm ends, seen from outside: its terminal, its sockets, its last words. */
+#include "../../vmm/run.h"
+#include "../support/suite.h"
+#include "native.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utmp.h>
+
+/* mov $0x3f8, %dx; mov $'B', %al; out %al, %dx; 1: hlt; jmp 1b */
+static const uint8_t first_word[] = {0x66, 0xba, 0xf8, 0x03, 0xb0, 0x42, 0xee, 0xf4, 0xeb, 0xfd};
+
+static char directory[] = "/tmp/gmig-test-exit-XXXXXX";
+static char port[64], control[64], log_path[64];
+static int master, slave; /* of the terminal that gmig-vmm runs on */
+static pid_t child;
+static int full_pipe = -1; /* the child's stderr; -1: a file */
+static char console[96] = "stdio";
+static bool term_is_pending; /* SIGTERM comes before the program starts */
+
+static void setup(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(port, sizeof(port), "%s/port", directory);
+	snprintf(control, sizeof(control), "%s/gmig/exit.sock", directory);
+	snprintf(log_path, sizeof(log_path), "%s/log", directory);
+	ck_assert_int_eq(openpty(&master, &slave, NULL, NULL, NULL), 0);
+}
+
+static void teardown(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/gmig", directory);
+	rmdir(path);
+	unlink(log_path);
+	ck_assert_int_eq(rmdir(directory), 0); /* nothing else is left */
+	close(master);
+	close(slave);
+}
+
+static void raise_term(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGTERM);
+}
+
+static void run_child(const char *image)
+{
+	char spec[96];
+	int log = open(log_path, O_WRONLY | O_CREAT, 0600);
+
+	snprintf(spec, sizeof(spec), "name=p,path=%s", port);
+	setenv("XDG_RUNTIME_DIR", directory, 1);
+	login_tty(dup(slave));
+	dup2(full_pipe >= 0 ? full_pipe : log, STDERR_FILENO);
+	if (term_is_pending)
+		raise_term();
+	execl(GMIG_VMM, "gmig-vmm", "--name", "exit", "--mem", "64M", "--memory", "plain",
+	      "--kernel", image, "--console", console, "--port", spec, (char *)NULL);
+	_exit(127);
+}
+
+static bool is_raw(void)
+{
+	struct termios now;
+
+	ck_assert_int_eq(tcgetattr(slave, &now), 0);
+	return !(now.c_lflag & ICANON);
+}
+
+static const char *last_words(void)
+{
+	static char text[4096];
+	int fd = open(log_path, O_RDONLY);
+	ssize_t got = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+/* Start it and wait for the guest's first word on the terminal: all is up then. */
+static void start(void)
+{
+	const char *image = native_image(first_word, sizeof(first_word));
+	struct pollfd pfd = {.fd = master, .events = POLLIN};
+
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child)
+		run_child(image);
+	ck_assert_msg(poll(&pfd, 1, 10000) == 1, "%s", last_words());
+	ck_assert(is_raw());
+	ck_assert_int_eq(access(port, F_OK), 0);
+	ck_assert_int_eq(access(control, F_OK), 0);
+}
+
+static int wait_for_end(void)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void expect_clean(const char *words)
+{
+	ck_assert(!is_raw());
+	ck_assert_int_ne(access(port, F_OK), 0);
+	ck_assert_int_ne(access(control, F_OK), 0);
+	ck_assert_msg(strstr(last_words(), words) != NULL, "no '%s' in '%s'", words, last_words());
+}
+
+START_TEST(sigterm_ends_in_order)
+{
+	start();
+	kill(child, SIGTERM);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+}
+END_TEST
+
+/* As timeout(1) does: to the process, then to its group. */
+START_TEST(signal_that_comes_twice_at_once_ends_in_order)
+{
+	start();
+	for (int i = 0; i < 100 && !kill(child, SIGTERM); i++)
+		usleep(100);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+}
+END_TEST
+
+/* Its log goes into a pipe that nobody reads. */
+START_TEST(sigterm_ends_a_vm_whose_stderr_is_full)
+{
+	int ends[2], flags;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	flags = fcntl(ends[1], F_GETFL);
+	fcntl(ends[1], F_SETFL, flags | O_NONBLOCK);
+	while (write(ends[1], "x", 1) == 1)
+		;
+	fcntl(ends[1], F_SETFL, flags);
+	full_pipe = ends[1];
+	start();
+	kill(child, SIGTERM);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("");
+}
+END_TEST
+
+/* A guest that has no console yet has not run either. */
+START_TEST(sigterm_during_the_start_is_heard_between_its_steps)
+{
+	snprintf(console, sizeof(console), "file:%s/console", directory);
+	term_is_pending = true;
+	child = fork();
+	if (!child)
+		run_child(native_image(first_word, sizeof(first_word)));
+	ck_assert_int_eq(wait_for_end(), 0);
+	ck_assert_int_ne(access(console + strlen("file:"), F_OK), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+}
+END_TEST
+
+static const struct {
+	int number;
+	const char *words;
+} fatal[] = {
+    {SIGSEGV, "shutdown reason=signal text=\"SIGSEGV"},
+    {SIGBUS, "text=\"SIGBUS"},
+    {SIGABRT, "text=\"SIGABRT"},
+    {SIGQUIT, "text=\"SIGQUIT"},
+    {SIGUSR2, "text=\"SIGUSR2"},
+};
+
+START_TEST(fatal_signal_leaves_nothing_behind)
+{
+	int status;
+
+	start();
+	kill(child, fatal[_i].number);
+	status = wait_for_end();
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), fatal[_i].number);
+	expect_clean(fatal[_i].words);
+}
+END_TEST
+
+static pid_t thread_named(const char *name)
+{
+	char path[64], comm[32];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	dir = opendir(path);
+	ck_assert_ptr_nonnull(dir);
+	while (!found && (entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", child, entry->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(comm, sizeof(comm), file) && !strcmp(comm, name))
+			found = atoi(entry->d_name);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return found;
+}
+
+static void await_words(const char *words)
+{
+	for (int i = 0; !strstr(last_words(), words); i++) {
+		ck_assert_msg(i < 1000, "no '%s' in '%s'", words, last_words());
+		usleep(10000);
+	}
+}
+
+/* A debugger holds a thread, so that the machine cannot be taken down. */
+static const struct {
+	const char *thread;
+	bool again; /* only a second signal ends it */
+	const char *words;
+} held[] = {
+    {"vcpu0\n", false, "vCPU 0 does not end within"},
+    {"io\n", true, "again: the end does not wait"},
+};
+
+START_TEST(forced_exit_leaves_nothing_behind)
+{
+	pid_t thread;
+	int status;
+
+	start();
+	thread = thread_named(held[_i].thread);
+	if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) ||
+	    ptrace(PTRACE_INTERRUPT, thread, NULL, NULL)) {
+		puts("skip forced_exit_leaves_nothing_behind - ptrace is not allowed");
+		kill(child, SIGTERM);
+		wait_for_end();
+		return;
+	}
+	ck_assert_int_eq(waitpid(thread, &status, __WALL), thread);
+	kill(child, SIGTERM);
+	await_words("shutdown reason=signal");
+	if (held[_i].again) {
+		kill(child, SIGTERM); /* too soon: the same wish */
+		usleep(RUN_SAME_SIGNAL_MS * 1200);
+		ck_assert(!strstr(last_words(), held[_i].words));
+		kill(child, SIGTERM);
+	}
+	/* The thread is ours to be waited for, too. */
+	while (waitpid(thread, &status, __WALL) == thread && !WIFEXITED(status) &&
+	       !WIFSIGNALED(status))
+		ptrace(PTRACE_CONT, thread, NULL, NULL);
+	status = wait_for_end();
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 1);
+	expect_clean(held[_i].words);
+}
+END_TEST
+
+/* Somebody removed our socket and put his own there. */
+START_TEST(port_that_another_took_over_stays)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	start();
+	ck_assert_int_eq(unlink(port), 0);
+	strcpy(address.sun_path, port);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	kill(child, _i ? SIGSEGV : SIGTERM);
+	wait_for_end();
+	ck_assert_int_eq(access(port, F_OK), 0);
+	unlink(port);
+	close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("exit");
+	TCase *tcase = tcase_create("exit");
+
+	if (native_missing())
+		return 77;
+	tcase_set_timeout(tcase, 30);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, sigterm_ends_in_order);
+	tcase_add_test(tcase, signal_that_comes_twice_at_once_ends_in_order);
+	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);
+	tcase_add_test(tcase, sigterm_during_the_start_is_heard_between_its_steps);
+	tcase_add_loop_test(tcase, fatal_signal_leaves_nothing_behind, 0,
+			    sizeof(fatal) / sizeof(fatal[0]));
+	tcase_add_loop_test(tcase, forced_exit_leaves_nothing_behind, 0, 2);
+	tcase_add_loop_test(tcase, port_that_another_took_over_stays, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}

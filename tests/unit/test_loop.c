@@ -1,0 +1,199 @@
+/* The I/O thread: descriptors that fail for ever, or that cannot be served now. */
+#include "suite.h"
+
+#include "../../vmm/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static struct vmm *vmm;
+static int done_fd; /* the handlers' word to the test */
+static _Atomic unsigned int calls;
+static unsigned int rests;
+
+static void setup(void)
+{
+	struct gmig_error err;
+
+	calls = 0;
+	vmm = calloc(1, sizeof(*vmm));
+	done_fd = eventfd(0, EFD_CLOEXEC);
+	ck_assert_ptr_nonnull(vmm);
+	ck_assert_msg(!vmm_loop_create(&vmm->loop, &err), "%s", err.text);
+}
+
+static void teardown(void)
+{
+	vmm_loop_destroy(&vmm->loop);
+	close(done_fd);
+	free(vmm);
+}
+
+static void wait_done(void)
+{
+	eventfd_t value;
+
+	ck_assert_int_eq(eventfd_read(done_fd, &value), 0);
+}
+
+static void count_only(void *opaque, uint32_t events)
+{
+	(void)opaque;
+	(void)events;
+	calls++;
+}
+
+/* When this handler has run, the loop has been through every descriptor that is ready. */
+static void say_done(void *opaque, uint32_t events)
+{
+	eventfd_t value;
+
+	(void)events;
+	eventfd_read(*(int *)opaque, &value);
+	eventfd_write(done_fd, 1);
+}
+
+static void go_round(int *fd)
+{
+	eventfd_write(*fd, 1);
+	wait_done();
+}
+
+static int add_round(int *fd)
+{
+	*fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return vmm_loop_add(vmm, *fd, EPOLLIN, say_done, fd);
+}
+
+static void remove_round(int *fd)
+{
+	vmm_loop_remove(vmm, *fd);
+	close(*fd);
+}
+
+/* The write end of a pipe without reader: EPOLLERR whether asked for or not. */
+START_TEST(descriptor_that_fails_for_ever_is_left_alone)
+{
+	int ends[2], round;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(add_round(&round), 0);
+	ck_assert_int_eq(vmm_loop_add(vmm, ends[1], 0, count_only, NULL), 0);
+	close(ends[0]);
+	for (int i = 0; i < 1000; i++)
+		go_round(&round);
+	ck_assert_uint_ge(calls, 1);
+	ck_assert_uint_le(calls, 16);
+	vmm_loop_remove(vmm, ends[1]);
+	/* Its number may be used again. */
+	calls = 0;
+	ck_assert_int_eq(vmm_loop_add(vmm, ends[1], 0, count_only, NULL), 0);
+	while (!calls)
+		go_round(&round);
+	vmm_loop_remove(vmm, ends[1]);
+	close(ends[1]);
+	remove_round(&round);
+}
+END_TEST
+
+static void finish(int fd)
+{
+	vmm_loop_remove(vmm, fd);
+	eventfd_write(done_fd, 1);
+}
+
+static void read_one(void *opaque, uint32_t events)
+{
+	int *fd = opaque;
+	char byte;
+
+	ck_assert_uint_ne(events & EPOLLHUP, 0);
+	if (events & EPOLLIN)
+		calls += read(*fd, &byte, 1) == 1;
+	else
+		finish(*fd);
+}
+
+START_TEST(hang_up_with_data_is_read_to_the_end)
+{
+	char data[100] = {0};
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(write(ends[1], data, sizeof(data)), sizeof(data));
+	close(ends[1]);
+	ck_assert_int_eq(vmm_loop_add(vmm, ends[0], EPOLLIN, read_one, &ends[0]), 0);
+	wait_done();
+	ck_assert_uint_eq(calls, sizeof(data));
+	close(ends[0]);
+}
+END_TEST
+
+static void rest_twice(void *opaque, uint32_t events)
+{
+	int *fd = opaque;
+
+	(void)events;
+	calls++;
+	if (rests++ < 2) {
+		ck_assert_int_eq(vmm_loop_rest(vmm, *fd, 1), 0);
+		return;
+	}
+	finish(*fd);
+}
+
+START_TEST(handler_that_cannot_serve_is_called_again_after_its_rest)
+{
+	int fd = eventfd(1, EFD_CLOEXEC); /* readable for ever */
+
+	ck_assert_int_eq(vmm_loop_rest(vmm, fd, 1), -ENOENT);
+	ck_assert_int_eq(vmm_loop_add(vmm, fd, EPOLLIN, rest_twice, &fd), 0);
+	wait_done();
+	ck_assert_uint_eq(calls, 3);
+	close(fd);
+}
+END_TEST
+
+static void rest_long(void *opaque, uint32_t events)
+{
+	int *fd = opaque;
+
+	(void)events;
+	calls++;
+	vmm_loop_rest(vmm, *fd, 60000);
+}
+
+START_TEST(resting_descriptor_costs_nothing_and_can_be_removed)
+{
+	int fd = eventfd(1, EFD_CLOEXEC), round;
+
+	ck_assert_int_eq(add_round(&round), 0);
+	ck_assert_int_eq(vmm_loop_add(vmm, fd, EPOLLIN, rest_long, &fd), 0);
+	while (!calls)
+		go_round(&round);
+	for (int i = 0; i < 100; i++)
+		go_round(&round);
+	ck_assert_int_eq(vmm_loop_modify(vmm, fd, EPOLLIN), 0); /* does not wake it */
+	go_round(&round);
+	ck_assert_uint_eq(calls, 1);
+	vmm_loop_remove(vmm, fd);
+	ck_assert_int_eq(vmm_loop_rest(vmm, fd, 1), -ENOENT);
+	close(fd);
+	remove_round(&round);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    descriptor_that_fails_for_ever_is_left_alone,
+	    hang_up_with_data_is_read_to_the_end,
+	    handler_that_cannot_serve_is_called_again_after_its_rest,
+	    resting_descriptor_costs_nothing_and_can_be_removed,
+	};
+
+	return run_tests("loop", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}

@@ -1,0 +1,131 @@
+/* See run.h. */
+#include "run.h"
+#include "commands.h"
+#include "end.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+int run_open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(), EFBIG */
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+void run_read_signal(struct vmm *vmm, int signals)
+{
+	struct signalfd_siginfo info;
+	char text[64];
+
+	if (read(signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	snprintf(text, sizeof(text), "signal %s", sigabbrev_np((int)info.ssi_signo));
+	vmm_end(vmm, VMM_END_SIGNAL, text);
+}
+
+struct hurry {
+	int signals, status;
+	void (*leave)(int status);
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void *wait_for_signal(void *opaque)
+{
+	const struct hurry *hurry = opaque;
+	struct pollfd pfd = {.fd = hurry->signals, .events = POLLIN};
+	struct signalfd_siginfo info;
+	int64_t until = now_ms() + RUN_SAME_SIGNAL_MS;
+
+	/* timeout(1) and shells signal the process and its group: that is one wish. */
+	while (read(hurry->signals, &info, sizeof(info)) != sizeof(info) || now_ms() < until)
+		poll(&pfd, 1, -1);
+	vmm_log(GMIG_LOG_WARNING, "shutdown signal=%s reason=\"again: the end does not wait\"",
+		sigabbrev_np((int)info.ssi_signo));
+	hurry->leave(hurry->status);
+	return NULL;
+}
+
+void run_leave_on_signal(int signals, void (*leave)(int status), int status)
+{
+	static struct hurry hurry;
+	pthread_t thread;
+
+	hurry = (struct hurry){signals, status, leave};
+	/* Without the thread the end takes as long as it takes. */
+	if (!pthread_create(&thread, NULL, wait_for_signal, &hurry))
+		pthread_detach(thread);
+}
+
+/*
+ * -ETIMEDOUT: to be tried again. *waits: it was tried before, and the log says so.
+ */
+static int reset(struct vmm *vmm, const char *reason, bool *waits, struct gmig_error *err)
+{
+	int ret;
+
+	if (!*waits && atomic_load(&vmm->reset_asked))
+		vmm_log(GMIG_LOG_INFO, "reset reason=\"%s\"", reason);
+	else if (!*waits)
+		vmm_log_guest(GMIG_LOG_INFO, "reset reason=\"%s\"", reason);
+	ret = vmm_reset(vmm, err);
+	if (ret == -ETIMEDOUT && !*waits)
+		vmm_log(GMIG_LOG_WARNING, "reset waits: %s", err->text);
+	else if (!ret && *waits)
+		vmm_log(GMIG_LOG_INFO, "reset goes on");
+	*waits = ret == -ETIMEDOUT;
+	if (!ret)
+		commands_event(vmm, "RESET", NULL);
+	return ret;
+}
+
+enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t bytes)
+{
+	struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
+			       {.fd = vmm->end_fd, .events = POLLIN}};
+	struct gmig_error err;
+	enum vmm_end why;
+	eventfd_t wakes;
+	bool reset_waits = false;
+	int ret;
+
+	for (;;) {
+		/* A reset that waits does so in vmm_reset(). */
+		if (poll(fds, 2, reset_waits ? 0 : -1) < 0 && errno != EINTR) {
+			snprintf(text, bytes, "poll: %s", strerror(errno));
+			return VMM_END_KVM_ERROR;
+		}
+		run_read_signal(vmm, signals);
+		eventfd_read(vmm->end_fd, &wakes);
+		why = vmm_ended(vmm, text, bytes);
+		if (why == VMM_END_NONE)
+			continue;
+		if (why != VMM_END_REBOOT ||
+		    (vmm->options.no_reboot && !atomic_load(&vmm->reset_asked)))
+			return why;
+		ret = reset(vmm, text, &reset_waits, &err);
+		if (ret && ret != -ETIMEDOUT) {
+			snprintf(text, bytes, "cannot reset: %.200s", err.text);
+			return VMM_END_KVM_ERROR;
+		}
+	}
+}
