@@ -117,7 +117,8 @@ static void start_device(unsigned int slot, uint64_t features)
 	uint64_t common = bar_gpa(slot, 0);
 	unsigned int queues = fake_read(&vmm, common + VIRTIO_PCI_COMMON_NUMQ, 2);
 
-	fake_write(&vmm, config_gpa(slot) + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	fake_write(&vmm, config_gpa(slot) + PCI_COMMAND, 2,
+		   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	queues = fake_read(&vmm, common + VIRTIO_PCI_COMMON_NUMQ, 2);
 	fake_write(&vmm, common + VIRTIO_PCI_COMMON_STATUS, 1, 0);
 	fake_write(&vmm, common + VIRTIO_PCI_COMMON_STATUS, 1, 3);

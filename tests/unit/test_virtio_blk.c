@@ -47,8 +47,16 @@ static int shorten(const struct iovec *iov, int count, struct iovec *first)
 
 static void wait_while_held(void)
 {
-	held = hold;
-	while (hold)
+	while (hold) {
+		held = 1;
+		poll(NULL, 0, 1);
+	}
+	held = 0;
+}
+
+static void wait_until_held(void)
+{
+	while (!held)
 		poll(NULL, 0, 1);
 }
 
@@ -331,8 +339,7 @@ START_TEST(reset_waits_for_the_request_in_flight)
 	start(false, SECTORS * 512);
 	hold = 1;
 	put_request(VIRTIO_BLK_T_IN, 0, 512);
-	poll(NULL, 0,
-	     20); /* let the worker take it; if it has not yet, the reset is simply quicker */
+	wait_until_held();
 	ck_assert_int_eq(pthread_create(&thread, NULL, reset_device, NULL), 0);
 	poll(NULL, 0, 20);
 	hold = 0;
@@ -344,6 +351,43 @@ START_TEST(reset_waits_for_the_request_in_flight)
 	ck_assert_uint_eq(data()[0], 0x77);
 	driver_start(&driver, 0, 1);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 0, 512, NULL), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+static void *clear_bus_master(void *opaque)
+{
+	driver_bus_master(&driver, false);
+	atomic_store((atomic_int *)opaque, 1);
+	return NULL;
+}
+
+START_TEST(bus_master_cleared_waits_for_the_request_in_flight)
+{
+	struct vring_used_elem elem;
+	atomic_int cleared = 0;
+	pthread_t thread;
+
+	start(false, SECTORS * 512);
+	hold = 1;
+	memset(data(), 0x55, 512);
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	wait_until_held();
+	ck_assert_int_eq(pthread_create(&thread, NULL, clear_bus_master, &cleared), 0);
+	poll(NULL, 0, 20); /* too short finds less, never more */
+	ck_assert_int_eq(cleared, 0);
+	hold = 0;
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	/* It ended, the driver knows, and the memory is the driver's. */
+	ck_assert(driver_take_used(&driver, 0, &elem));
+	ck_assert_uint_eq(data()[0], 0);
+	memset(data(), 0x55, 512);
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	poll(NULL, 0, 20);
+	ck_assert(!driver_take_used(&driver, 0, &elem));
+	ck_assert_uint_eq(data()[0], 0x55);
+	driver_bus_master(&driver, true);
+	driver_wait_used(&driver, 0);
+	ck_assert_uint_eq(data()[0], 0);
 }
 END_TEST
 
@@ -488,6 +532,7 @@ int main(void)
 	    request_without_header_asks_for_reset,
 	    request_without_status_asks_for_reset,
 	    reset_waits_for_the_request_in_flight,
+	    bus_master_cleared_waits_for_the_request_in_flight,
 	    many_requests_are_answered_in_order,
 	    disk_in_use_is_refused,
 	    readonly_disk_can_be_shared,
