@@ -383,20 +383,16 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 static void dma_changed(void *opaque, enum pci_dma dma)
 {
 	struct virtio_device *device = opaque;
-	unsigned int queue;
 
-	if (dma == PCI_DMA_DRAINING) {
-		/* Whoever popped a chain while the gate was open is done with it when we have the
-		 * lock, or says so in `drain`. */
-		pthread_mutex_lock(&device->lock);
-		if (device->ops->drain)
-			device->ops->drain(device->opaque, INT_MAX);
-		pthread_mutex_unlock(&device->lock);
-		return;
-	}
-	/* What was added meanwhile: the driver does not notify a second time. */
-	for (queue = 0; queue < device->queue_count; queue++)
-		device->ops->notify(device->opaque, queue);
+	pthread_mutex_lock(&device->lock);
+	/* Whoever popped a chain while the gate was open is done with it when we have the lock, or
+	 * says so in `drain`. */
+	if (dma == PCI_DMA_DRAINING && device->ops->drain)
+		device->ops->drain(device->opaque, INT_MAX);
+	/* For what was added in the meantime the driver does not notify a second time. */
+	if (virtio_device_is_live(device))
+		device->ops->start(device->opaque);
+	pthread_mutex_unlock(&device->lock);
 }
 
 /* ---- Capabilities ---------------------------------------------------------------------------- */

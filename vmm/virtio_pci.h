@@ -23,7 +23,8 @@ struct virtio_ops {
 	const char *name;
 	uint16_t id;	     /* virtio device type */
 	uint32_t class_code; /* PCI, 24 bits */
-	/* The driver has set DRIVER_OK: features are settled, queues enabled. */
+	/* Queues may be served: the driver has set DRIVER_OK (features are settled, queues enabled),
+	 * the machine goes on after a pause, or the DMA gate has opened again. */
 	void (*start)(void *opaque);
 	/* Reset by the driver or the machine: forget chains; wait for what is in flight (may drop
 	 * the lock to wait). */

@@ -111,6 +111,12 @@ enum vmm_end {
 /* The first caller wins. Any thread; does not wait. `text` is copied. */
 void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text);
 
+/*
+ * Have main stop the guest as the command `stop` does, because it cannot go on without help.
+ * `reason` is copied, and shown until the guest is continued. Any thread; does not wait.
+ */
+void vmm_stop_because(struct vmm *vmm, const char *reason);
+
 /* ---- I/O thread (loop.c) --------------------------------------------------------------------- */
 
 /*

@@ -138,6 +138,7 @@ START_TEST(linux_guest_takes_its_devices)
 	ck_assert_uint_eq(options.disk_count, 2);
 	ck_assert_str_eq(options.disk[1], "d2");
 	ck_assert(!options.disk_readonly[0] && options.disk_readonly[1]);
+	ck_assert_int_eq(options.disk_on_full[0], VMM_ON_FULL_PAUSE);
 	ck_assert_str_eq(options.tap[0], "t0");
 	ck_assert_str_eq(options.port[1].name, "b");
 	ck_assert_str_eq(options.port[1].path, "/y");
@@ -146,6 +147,25 @@ START_TEST(linux_guest_takes_its_devices)
 	accept("--name t --kernel k --console file:/c,append", &options);
 	ck_assert_str_eq(options.console, "file:/c");
 	ck_assert(options.console_append);
+}
+END_TEST
+
+START_TEST(disk_words_come_after_a_name_with_commas)
+{
+	struct vmm_options options;
+
+	accept(
+	    "--name t --kernel k --disk a,b,on-full=error --disk c,on-full=pause,readonly --disk "
+	    "readonly,d",
+	    &options);
+	ck_assert_str_eq(options.disk[0], "a,b");
+	ck_assert_int_eq(options.disk_on_full[0], VMM_ON_FULL_ERROR);
+	ck_assert(!options.disk_readonly[0]);
+	ck_assert_str_eq(options.disk[1], "c");
+	ck_assert_int_eq(options.disk_on_full[1], VMM_ON_FULL_PAUSE);
+	ck_assert(options.disk_readonly[1]);
+	ck_assert_str_eq(options.disk[2], "readonly,d");
+	ck_assert(!options.disk_readonly[2]);
 }
 END_TEST
 
@@ -329,6 +349,8 @@ static const struct {
     {"--name t --kernel k --console file:/c,trunc", "'file:/c,trunc' is not file:PATH[,append]"},
     {"--name t --kernel k --console file:,append", "'file:,append' is not file:PATH[,append]"},
     {"--name t --kernel k --disk _", "--disk: the file name is empty"},
+    {"--name t --kernel k --disk d,on-full=panic", "on-full: 'panic' is none of pause, error"},
+    {"--name t --kernel k --disk d,on-full=", "on-full: '' is none of"},
     {"--name t --kernel k --disk a --disk b --disk c --disk d --disk e", "more than 4 disks"},
     {"--name t --kernel k --net veth=1", "--net: unknown key 'veth'"},
     {"--name t --kernel k --net tap=sixteencharacter", "over 15 characters"},
@@ -514,6 +536,7 @@ int main(void)
 	tcase_add_test(accepts, cpus_may_be_given_in_pieces);
 	tcase_add_test(accepts, distance_one_way_counts_for_both);
 	tcase_add_test(accepts, linux_guest_takes_its_devices);
+	tcase_add_test(accepts, disk_words_come_after_a_name_with_commas);
 	tcase_add_test(accepts, probe_guest_takes_its_load);
 	tcase_add_test(accepts, unsafe_kernel_is_allowed_by_option_or_environment_only);
 	tcase_add_test(accepts, help_wins_over_anything_else);
