@@ -15,6 +15,7 @@
 
 #include "../control/guest.h"
 #include "bus.h"
+#include "cpu_topology.h"
 #include "loop.h"
 #include "options.h"
 #include "vmm.h"
@@ -65,6 +66,7 @@ struct vmm {
 	int kvm_fd, vm_fd;
 	struct vmm_region region[VMM_MAX_REGIONS]; /* read-only after vmm_memory_create */
 	size_t region_count;
+	struct cpu_place place[VMM_MAX_VCPUS]; /* by vCPU; from vmm_vcpus_create on */
 	struct vmm_vcpu vcpu[VMM_MAX_VCPUS];
 	struct vmm_gate gate;
 	struct vmm_bus pio, mmio;

@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMM_MAX_VCPUS  8
-#define VMM_MAX_VNODES 8 /* the engine takes up to GMIG_MAX_VNODES */
+#define VMM_MAX_VCPUS  64 /* bits of a mask */
+#define VMM_MAX_VNODES 8  /* the engine takes up to GMIG_MAX_VNODES */
 #define VMM_MAX_DISKS  4
 #define VMM_MAX_PORTS  8
 #define VMM_MAX_NETS   2

@@ -109,6 +109,54 @@ START_TEST(cpus_may_be_given_in_pieces)
 }
 END_TEST
 
+/* Unequal vnodes, gaps in the lists of CPUs, distances that differ by direction. */
+START_TEST(uneven_machine_is_taken_as_it_is)
+{
+	static const uint8_t distance[3][3] = {{10, 15, 20}, {20, 10, 25}, {25, 30, 10}};
+	struct vmm_options options;
+
+	accept("--name t --node id=0,mem=1G,cpus=0-2,cpus=9 --node id=1,mem=2G,cpus=3-4,cpus=6-8 "
+	       "--node id=2,mem=3G,cpus=5,cpus=10-11 --dist 0,1,15 --dist 0,2,20 --dist 1,0,20 "
+	       "--dist 1,2,25 --dist 2,0,25 --dist 2,1,30",
+	       &options);
+	ck_assert_uint_eq(options.cpus, 12);
+	ck_assert_uint_eq(options.mem_bytes, 6144 * MIB);
+	ck_assert_uint_eq(options.node[0].cpus, 0x207);
+	ck_assert_uint_eq(options.node[1].cpus, 0x1d8);
+	ck_assert_uint_eq(options.node[2].cpus, 0xc20);
+	for (unsigned int a = 0; a < 3; a++)
+		ck_assert_mem_eq(options.distance[a], distance[a], 3);
+}
+END_TEST
+
+START_TEST(vnodes_may_have_only_cpus_or_only_memory_and_be_unreachable)
+{
+	struct vmm_options options;
+
+	accept("--name t --node id=0,mem=0,cpus=0-1 --node id=1,mem=64M,cpus=2 --node id=2,mem=64M "
+	       "--dist 0,2,255",
+	       &options);
+	ck_assert_uint_eq(options.node[0].mem_bytes, 0);
+	ck_assert_uint_eq(options.node[0].cpus, 3);
+	ck_assert_uint_eq(options.node[2].cpus, 0);
+	ck_assert_uint_eq(options.mem_bytes, 128 * MIB);
+	ck_assert_uint_eq(options.distance[0][2], 255);
+	ck_assert_uint_eq(options.distance[2][0], 255);
+}
+END_TEST
+
+START_TEST(sixty_four_cpus_are_accepted)
+{
+	struct vmm_options options;
+
+	accept("--name t --cpus 64", &options);
+	ck_assert_uint_eq(options.node[0].cpus, UINT64_MAX);
+	accept("--name t --node id=0,mem=64M,cpus=0-31 --node id=1,mem=64M,cpus=32-63", &options);
+	ck_assert_uint_eq(options.cpus, 64);
+	ck_assert_uint_eq(options.node[1].cpus, 0xffffffff00000000);
+}
+END_TEST
+
 START_TEST(distance_one_way_counts_for_both)
 {
 	struct vmm_options options;
@@ -283,8 +331,8 @@ static const struct {
     {"--name t --mem 1T", "page tables for at most"},
 
     {"--name t --mem _", "'' is not a size"},
-    {"--name t --cpus 0", "0 is not within 1 to 8"},
-    {"--name t --cpus 9", "9 is not within 1 to 8"},
+    {"--name t --cpus 0", "0 is not within 1 to 64"},
+    {"--name t --cpus 65", "65 is not within 1 to 64"},
     {"--name t --cpus two", "'two' is not a number"},
     {"--name t --cpus +1", "'+1' is not a number"},
     {"--name t --cpus 99999999999999999999", "99999999999999999999 is not within"},
@@ -299,12 +347,18 @@ static const struct {
     {"--name t --node id=8,mem=64M,cpus=0",
      "vnode 8, but a guest of gmig-vmm has at most 8 vnodes"},
     {"--name t --node id=64,mem=64M,cpus=0", "id: 64 is not within 0 to 63"},
-    {"--name t --node id=0,mem=0,cpus=0", "--node mem: a guest needs more"},
+    {"--name t --node id=0,mem=0,cpus=0", "no vnode has memory"},
+    {"--name t --node id=0,mem=64M,cpus=0 --node id=1,mem=0",
+     "vnode 1 has neither memory nor CPUs"},
+    {"--name t --node id=0,mem=0K,cpus=0", "--node mem: a guest needs more"},
+    {"--name t --node id=0,mem=64M,cpus=0 --node id=1,mem=64M,cpus=1 --node id=2,mem=64M,cpus=2 "
+     "--node id=3,mem=64M,cpus=3 --node id=4,mem=64M,cpus=4-63",
+     "the APIC ids would be over 254"},
     {"--name t --node id=0,mem=1M,cpus=0", "--node mem: 1M is not a multiple"},
     {"--name t --node id=0,mem=64M,cpus=3-1", "3-1 runs backwards"},
     {"--name t --node id=0,mem=64M,cpus=a-b", "'a-b' is not a CPU"},
     {"--name t --node id=0,mem=64M,cpus=0-", "'0-' is not a CPU"},
-    {"--name t --node id=0,mem=64M,cpus=0-8", "CPU 8, but"},
+    {"--name t --node id=0,mem=64M,cpus=0-64", "CPU 64, but"},
     {"--name t --node id=0,mem=64M,cpus=0,cpus=0", "CPU 0 is given twice"},
     {"--name t --node id=0,mem=64M,cpus=0,host=1024", "host: 1024 is not within"},
     {"--name t --node id=0,mem=64M,cpus=0,host=x", "host: 'x' is not a number"},
@@ -321,8 +375,8 @@ static const struct {
     {"--name t --dist a,0,20", "--dist vnode: 'a'"},
     {"--name t --dist 0,5,20", "there is no vnode 5"},
     {"--name t --dist 0,8,20", "8 is not within 0 to 7"},
-    {"--name t --dist 0,1,9", "9 is not within 10 to 254"},
-    {"--name t --dist 0,1,300", "300 is not within 10 to 254"},
+    {"--name t --dist 0,1,9", "9 is not within 10 to 255"},
+    {"--name t --dist 0,1,300", "300 is not within 10 to 255"},
     {"--name t --dist 0,1,10", "10 is the distance of a vnode to itself"},
     {"--name t --dist 0,0,20", "distance 10 to itself, not 20"},
     {"--name t --dist 0,1,20 --dist 0,1,30", "0,1 is given twice"},
@@ -534,6 +588,9 @@ int main(void)
 	tcase_add_test(accepts, nodes_add_up_and_keep_their_own);
 	tcase_add_test(accepts, sums_that_agree_are_accepted);
 	tcase_add_test(accepts, cpus_may_be_given_in_pieces);
+	tcase_add_test(accepts, uneven_machine_is_taken_as_it_is);
+	tcase_add_test(accepts, vnodes_may_have_only_cpus_or_only_memory_and_be_unreachable);
+	tcase_add_test(accepts, sixty_four_cpus_are_accepted);
 	tcase_add_test(accepts, distance_one_way_counts_for_both);
 	tcase_add_test(accepts, linux_guest_takes_its_devices);
 	tcase_add_test(accepts, disk_words_come_after_a_name_with_commas);

@@ -1,0 +1,31 @@
+/* CPUID of a vCPU: from KVM, adjusted by cpuid.c, and back. */
+#include "cpuid.h"
+#include "vcpu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err)
+{
+	int kvm_fd = vcpu->vmm->kvm_fd, ret;
+	bool deadline = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	struct kvm_cpuid2 *cpuid =
+	    calloc(1, sizeof(*cpuid) + CPUID_MAX_ENTRIES * sizeof(cpuid->entries[0]));
+
+	if (!cpuid)
+		return gmig_fail(err, -ENOMEM, "no memory for CPUID");
+	cpuid->nent = CPUID_MAX_ENTRIES;
+	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid)) {
+		ret = gmig_fail(err, -errno, "KVM_GET_SUPPORTED_CPUID: %s", strerror(errno));
+	} else {
+		ret = cpuid_adjust(cpuid, &vcpu->vmm->place[vcpu->id], deadline);
+		if (ret)
+			gmig_fail(err, ret, "CPUID: more than %d entries", CPUID_MAX_ENTRIES);
+	}
+	if (!ret && ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid))
+		ret = gmig_fail(err, -errno, "KVM_SET_CPUID2: %s", strerror(errno));
+	free(cpuid);
+	return ret;
+}
