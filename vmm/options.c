@@ -275,6 +275,17 @@ static int refuse_unknown(int option, char **argv, struct gmig_error *err)
 	return gmig_fail(err, -EINVAL, "unknown option %s", word);
 }
 
+/* All text ends up in messages and JSON, except what is the guest's alone. */
+static int check_text(const struct option_entry *entry, const char *text, struct gmig_error *err)
+{
+	char what[32];
+
+	if (!text || entry->set == set_append)
+		return 0;
+	snprintf(what, sizeof(what), "--%s", entry->name);
+	return options_plain_text(what, text, err);
+}
+
 static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_error *err)
 {
 	struct option table[ENTRIES + 1] = {0};
@@ -296,7 +307,9 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 		if (seen & 1u << (option - 256) && !entry->repeatable)
 			return gmig_fail(err, -EINVAL, "--%s is given twice", entry->name);
 		seen |= 1u << (option - 256);
-		ret = entry->set(parse, optarg, err);
+		ret = check_text(entry, optarg, err);
+		if (!ret)
+			ret = entry->set(parse, optarg, err);
 	}
 	if (ret || parse->options->help || parse->options->version)
 		return ret;

@@ -70,6 +70,71 @@ START_TEST(name_alone_is_one_vnode_of_256_mib)
 }
 END_TEST
 
+/* Nothing that JSON cannot carry, and nothing that a terminal obeys; the message is harmless, too. */
+START_TEST(text_that_is_not_plain_is_refused)
+{
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+	    {"\xff", "byte 1 (0xff) is not UTF-8"},
+	    {"ab\xc3", "byte 3 (0xc3) is not UTF-8"},
+	    {"\xc0\xaf", "byte 1 (0xc0) is not UTF-8"},		/* an overlong slash */
+	    {"\xe0\x80\xaf", "byte 1 (0xe0) is not UTF-8"},	/* the same in three */
+	    {"\xed\xa0\x80", "byte 1 (0xed) is not UTF-8"},	/* half a surrogate pair */
+	    {"\xf4\x90\x80\x80", "byte 1 (0xf4) is not UTF-8"}, /* beyond U+10FFFF */
+	    {"\x80", "byte 1 (0x80) is not UTF-8"},
+	    {"a\033[2J", "byte 2 is a control character (U+001B)"},
+	    {"a\nb", "byte 2 is a control character (U+000A)"},
+	    {"\x7f", "control character (U+007F)"},
+	    {"\xc2\x9b", "control character (U+009B)"},
+	    {"x\xe2\x80\xae", "byte 2 is a control character (U+202E)"},
+	    {"\xe2\x80\xa8", "control character (U+2028)"},
+	};
+	static const struct {
+		const char *before, *after;
+	} places[] = {{"--name ", ""},
+		      {"--name t --kernel ", ""},
+		      {"--name t --kernel k --initrd ", ""},
+		      {"--name t --kernel k --disk ", ""},
+		      {"--name t --kernel k --net tap=", ""},
+		      {"--name t --kernel k --port name=", ",path=p"},
+		      {"--name t --kernel k --port name=n,path=", ""},
+		      {"--name t --kernel k --console file:", ""}};
+	struct vmm_options options;
+	struct gmig_error err;
+	char line[256];
+
+	for (size_t o = 0; o < sizeof(places) / sizeof(places[0]); o++)
+		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+			char *argv[16] = {(char *)"gmig-vmm"}, *rest = line, *word;
+			int argc = 1;
+
+			snprintf(line, sizeof(line), "%s%s%s", places[o].before, bad[i].text,
+				 places[o].after);
+			while ((word = strsep(&rest, " ")))
+				argv[argc++] = word;
+			ck_assert_int_eq(vmm_options_parse(argc, argv, &options, &err), -EINVAL);
+			/* Keys before the text shift the position. */
+			if (places[o].before[strlen(places[o].before) - 1] == ' ')
+				ck_assert_ptr_nonnull(strstr(err.text, bad[i].why));
+			ck_assert_ptr_nonnull(strstr(err.text, "UTF-8")
+						  ? strstr(err.text, "is not UTF-8")
+						  : strstr(err.text, "control character"));
+			for (const char *c = err.text; *c; c++)
+				ck_assert(*c >= ' ' && *c < 0x7f);
+		}
+}
+END_TEST
+
+START_TEST(names_in_any_script_are_accepted)
+{
+	struct vmm_options options;
+
+	accept("--name \xd0\xb3\xd0\xbe\xd1\x81\xd1\x82\xd1\x8c-\xf0\x9f\x90\xa7", &options);
+	accept("--name t --kernel k --disk /\xc3\xa4.raw --append \xff", &options);
+}
+END_TEST
+
 START_TEST(nodes_add_up_and_keep_their_own)
 {
 	struct vmm_options options;
@@ -588,6 +653,8 @@ int main(void)
 	tcase_add_test(accepts, nodes_add_up_and_keep_their_own);
 	tcase_add_test(accepts, sums_that_agree_are_accepted);
 	tcase_add_test(accepts, cpus_may_be_given_in_pieces);
+	tcase_add_test(accepts, text_that_is_not_plain_is_refused);
+	tcase_add_test(accepts, names_in_any_script_are_accepted);
 	tcase_add_test(accepts, uneven_machine_is_taken_as_it_is);
 	tcase_add_test(accepts, vnodes_may_have_only_cpus_or_only_memory_and_be_unreachable);
 	tcase_add_test(accepts, sixty_four_cpus_are_accepted);
