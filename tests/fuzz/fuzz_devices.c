@@ -276,8 +276,11 @@ static void operation(struct input *input)
 
 	switch (op & 15) {
 	case 0:
-	case 1:
 		start_device(slot, take(input, 5));
+		break;
+	case 1: /* Bus Master Enable off and on, while chains are in the rings */
+		fake_write(&vmm, config_gpa(slot) + PCI_COMMAND, 2,
+			   PCI_COMMAND_MEMORY | ((uint32_t)take(input, 1) & PCI_COMMAND_MASTER));
 		break;
 	case 2:
 	case 3:
