@@ -30,10 +30,13 @@ static json_t *ports(const struct vmm_options *options)
 
 	for (unsigned int i = 0; i < options->port_count; i++) {
 		char absolute[PATH_MAX];
-		const char *path = realpath(options->port[i].path, absolute);
+		const char *real = realpath(options->port[i].path, absolute);
+		/* The directory that we were started in need not be UTF-8, as JSON is. */
+		json_t *path = json_string(real ? real : options->port[i].path);
 
-		json_array_append_new(list, json_pack("{s:s, s:s}", "name", options->port[i].name,
-						      "path", path ? path : options->port[i].path));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o}", "name", options->port[i].name, "path",
+						path ? path : json_string(options->port[i].path)));
 	}
 	return list;
 }
