@@ -80,15 +80,38 @@ static int set_extended_topology(struct kvm_cpuid2 *cpuid, const struct cpu_plac
 	return 0;
 }
 
-/* How many APIC ids, less one, share the cache that `eax` describes: the package its last level
- * (3), one core each of the others. */
-static uint32_t cache_sharing(uint32_t eax, const struct cpu_place *place)
+static unsigned int cache_level(uint32_t eax)
 {
-	return (eax >> 5 & 7) >= 3 ? (1u << place->core_bits) - 1 : 0;
+	return eax >> 5 & 7;
 }
 
-static void adjust_entry(struct kvm_cpuid_entry2 *entry, const struct cpu_place *place,
-			 bool tsc_deadline)
+/* The highest level of cache that this function describes; never the first, which is a core's. */
+static unsigned int last_level(const struct kvm_cpuid2 *cpuid, uint32_t function)
+{
+	unsigned int level = 2;
+
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+
+		if (entry->function == function && entry->eax & 0x1f &&
+		    cache_level(entry->eax) > level)
+			level = cache_level(entry->eax);
+	}
+	return level;
+}
+
+/* How many APIC ids, less one, share a cache: the package its last level, one core each of the
+ * others. */
+static uint32_t cache_sharing(const struct kvm_cpuid2 *cpuid, const struct kvm_cpuid_entry2 *entry,
+			      const struct cpu_place *place)
+{
+	bool last = cache_level(entry->eax) == last_level(cpuid, entry->function);
+
+	return last ? (1u << place->core_bits) - 1 : 0;
+}
+
+static void adjust_entry(const struct kvm_cpuid2 *cpuid, struct kvm_cpuid_entry2 *entry,
+			 const struct cpu_place *place, bool tsc_deadline)
 {
 	uint32_t ids = 1u << place->core_bits; /* APIC ids of a package */
 	bool cache = entry->eax & 0x1f;
@@ -103,7 +126,7 @@ static void adjust_entry(struct kvm_cpuid_entry2 *entry, const struct cpu_place 
 	case 4: /* Intel: caches, and cores of a package */
 		if (cache)
 			entry->eax = (entry->eax & 0x3fff) |
-				     cache_sharing(entry->eax, place) << 14 | (ids - 1) << 26;
+				     cache_sharing(cpuid, entry, place) << 14 | (ids - 1) << 26;
 		break;
 	case 0x80000001:
 		entry->ecx &= ~(ECX81_SVM | ECX81_CMPLEGACY);
@@ -117,7 +140,7 @@ static void adjust_entry(struct kvm_cpuid_entry2 *entry, const struct cpu_place 
 		break;
 	case 0x8000001d: /* AMD: caches */
 		if (cache)
-			entry->eax = (entry->eax & 0xfc003fff) | cache_sharing(entry->eax, place)
+			entry->eax = (entry->eax & 0xfc003fff) | cache_sharing(cpuid, entry, place)
 								     << 14;
 		break;
 	case 0x8000001e: /* AMD: one node a package, one thread a core */
@@ -307,7 +330,7 @@ void cpuid_adjust_xstate(struct kvm_cpuid2 *cpuid)
 int cpuid_adjust(struct kvm_cpuid2 *cpuid, const struct cpu_place *place, bool tsc_deadline)
 {
 	for (uint32_t i = 0; i < cpuid->nent; i++)
-		adjust_entry(&cpuid->entries[i], place, tsc_deadline);
+		adjust_entry(cpuid, &cpuid->entries[i], place, tsc_deadline);
 	cpuid_adjust_xstate(cpuid);
 	return set_extended_topology(cpuid, place);
 }

@@ -152,6 +152,25 @@ START_TEST(a_guest_finds_a_package_a_vnode_with_a_cache_of_its_own)
 }
 END_TEST
 
+/* As some emulated CPUs are. */
+START_TEST(the_second_level_is_the_last_where_there_is_no_third)
+{
+	static const uint64_t nodes[] = {0xf};
+
+	add(0, 0, 0xd, 0, 0, 0);
+	add(4, 0, 0x121, 0, 0, 0); /* L1d */
+	add(4, 2, 0x143, 0, 0, 0); /* L2 */
+	add(0x8000001d, 0, 0x121, 0, 0, 0);
+	add(0x8000001d, 2, 0x143, 0, 0, 0);
+	ck_assert_int_eq(cpu_topology_make(4, nodes, 1, place), 0);
+	ck_assert_int_eq(cpuid_adjust(cpuid, &place[0], false), 0);
+	ck_assert_uint_eq(get(4, 0)->eax >> 14 & 0xfff, 0);
+	ck_assert_uint_eq(get(4, 2)->eax >> 14 & 0xfff, 3);
+	ck_assert_uint_eq(get(0x8000001d, 0)->eax >> 14 & 0xfff, 0);
+	ck_assert_uint_eq(get(0x8000001d, 2)->eax >> 14 & 0xfff, 3);
+}
+END_TEST
+
 START_TEST(a_single_cpu_has_no_siblings)
 {
 	static const uint64_t nodes[] = {1};
@@ -291,6 +310,7 @@ int main(void)
 	    the_cpu_that_boots_has_apic_id_0,
 	    sixty_four_cpus_fit_below_the_broadcast_id,
 	    a_guest_finds_a_package_a_vnode_with_a_cache_of_its_own,
+	    the_second_level_is_the_last_where_there_is_no_third,
 	    a_single_cpu_has_no_siblings,
 	    table_without_room_is_refused,
 	    state_of_features_that_are_absent_is_not_enumerated,
