@@ -23,7 +23,7 @@ void vmm_options_place(struct vmm_options *options, const struct gmig_topology *
 	if (host == 0 || host == GMIG_NO_NODE)
 		return;
 	for (unsigned int i = 0; i < options->node_count; i++) {
-		if (options->node[i].host_given)
+		if (options->node[i].host_given || !options->node[i].mem_bytes)
 			continue;
 		options->node[i].host = host;
 		gmig_error_set(said, 0,

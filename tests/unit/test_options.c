@@ -574,6 +574,24 @@ START_TEST(vnode_without_host_goes_to_the_nearest_node_with_memory)
 }
 END_TEST
 
+START_TEST(vnode_of_cpus_alone_may_be_on_a_node_without_memory)
+{
+	struct gmig_topology *topology = odd_host();
+	struct vmm_options options;
+	struct gmig_error err;
+
+	accept("--name t --node id=0,mem=0,cpus=0 --node id=1,mem=4M,host=1", &options);
+	vmm_options_place(&options, topology, &err);
+	ck_assert_uint_eq(options.node[0].host, 0);
+	ck_assert_str_eq(err.text, "");
+	ck_assert_int_eq(vmm_options_check_host(&options, topology, &err), 0);
+	accept("--name t --node id=0,mem=0,cpus=0,host=7 --node id=1,mem=4M,host=1", &options);
+	ck_assert_int_eq(vmm_options_check_host(&options, topology, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "this host does not have"));
+	gmig_topology_put(topology);
+}
+END_TEST
+
 START_TEST(host_node_that_cannot_be_used_is_refused_with_the_reason)
 {
 	static const struct {
@@ -669,6 +687,7 @@ int main(void)
 	tcase_add_test(refuses, texts_of_refusals_are_distinct);
 	tcase_add_test(refuses, too_many_ports_are_refused);
 	tcase_add_test(refuses, vnode_without_host_goes_to_the_nearest_node_with_memory);
+	tcase_add_test(refuses, vnode_of_cpus_alone_may_be_on_a_node_without_memory);
 	tcase_add_test(refuses, host_node_that_cannot_be_used_is_refused_with_the_reason);
 	tcase_add_test(refuses, absent_host_node_is_refused);
 	tcase_add_test(refuses, absent_files_are_refused_by_name);
