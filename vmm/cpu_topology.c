@@ -3,6 +3,10 @@
 
 #include <errno.h>
 
+/* On AMD's family 17h, models 0 to 1fh, Linux takes each 8 APIC ids for one last-level cache, whatever
+ * CPUID says: two packages must not share them. */
+#define LEAST_IDS 8
+
 static unsigned int bits_for(unsigned int count)
 {
 	unsigned int bits = 0;
@@ -41,6 +45,8 @@ int cpu_topology_make(unsigned int cpus, const uint64_t *cpus_of_node, unsigned 
 		if (place[cpu].cores > largest)
 			largest = place[cpu].cores;
 	}
+	if (packages > 1 && largest < LEAST_IDS)
+		largest = LEAST_IDS;
 	for (unsigned int cpu = 0; cpu < cpus; cpu++) {
 		place[cpu].core_bits = bits_for(largest);
 		place[cpu].apic_id = place[cpu].package << place[cpu].core_bits | place[cpu].core;

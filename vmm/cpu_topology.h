@@ -4,7 +4,7 @@
  * broken SRAT. Pure.
  *
  * The APIC id is the number of the package above the number of the core; the bits of the core are as
- * many as the largest package needs. Packages count in the order of their first CPU: CPU 0, which
+ * many as the largest package needs, at least 3 if there are several. Packages count in the order of their first CPU: CPU 0, which
  * boots, has APIC id 0.
  *
  * Source: Intel SDM 3A, 10.9 (hierarchical ids); AMD APM 3, E.4.7 (80000008h, ApicIdCoreIdSize).
