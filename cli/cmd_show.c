@@ -139,6 +139,9 @@ static void print_head(const json_t *guest)
 
 	printf("%s, pid %llu, %s\n", cli_text(guest, "name"),
 	       (unsigned long long)cli_number(guest, "pid"), cli_text(guest, "state"));
+	if (json_object_get(guest, "stop_reason"))
+		printf("stopped because of %s; `gmig cont` goes on\n",
+		       cli_text(guest, "stop_reason"));
 	if (cli_number(guest, "fake_nodes"))
 		printf("%llu fake nodes: the placement is pretended\n",
 		       (unsigned long long)cli_number(guest, "fake_nodes"));

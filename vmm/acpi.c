@@ -214,7 +214,7 @@ static void put_madt(struct acpi_out *out, const struct acpi_input *input)
 		put8(out, MADT_LAPIC);
 		put8(out, 8);
 		put8(out, (uint8_t)cpu); /* processor's UID, then its APIC id */
-		put8(out, (uint8_t)cpu);
+		put8(out, (uint8_t)input->apic_id[cpu]);
 		put32(out, 1); /* enabled */
 	}
 	put8(out, MADT_IOAPIC);
@@ -230,23 +230,23 @@ static void put_madt(struct acpi_out *out, const struct acpi_input *input)
 	table_list(out, table_end(out, start));
 }
 
-static void put_srat_cpus(struct acpi_out *out, uint32_t node, uint64_t cpus,
-			  unsigned int cpu_count)
+static void put_srat_cpus(struct acpi_out *out, const struct acpi_input *input, uint32_t node)
 {
-	for (unsigned int cpu = 0; cpu < cpu_count; cpu++) {
-		if (!(cpus >> cpu & 1))
+	for (unsigned int cpu = 0; cpu < input->cpus; cpu++) {
+		if (!(input->cpus_of_node[node] >> cpu & 1))
 			continue;
 		put8(out, SRAT_X2APIC);
 		put8(out, 24);
 		put16(out, 0);
 		put32(out, node);
-		put32(out, cpu); /* APIC id */
-		put32(out, 1);	 /* enabled */
+		put32(out, input->apic_id[cpu]);
+		put32(out, 1); /* enabled */
 		put_zeros(out, 8);
 	}
 }
 
-/* A node without CPUs has memory entries only; a node that is split around the hole has two. */
+/* A node without CPUs has memory entries only, one without memory CPU entries only; a node that is
+ * split around the hole has two of memory. */
 static void put_srat(struct acpi_out *out, const struct acpi_input *input)
 {
 	size_t start = table_begin(out, "SRAT", 3);
@@ -254,7 +254,7 @@ static void put_srat(struct acpi_out *out, const struct acpi_input *input)
 	put32(out, 1);
 	put_zeros(out, 8);
 	for (unsigned int node = 0; node < input->node_count; node++)
-		put_srat_cpus(out, node, input->cpus_of_node[node], input->cpus);
+		put_srat_cpus(out, input, node);
 	for (size_t i = 0; i < input->region_count; i++) {
 		put8(out, SRAT_MEMORY);
 		put8(out, 40);

@@ -15,6 +15,7 @@
  * page tables, GDT and stack of its own.
  */
 #include "boot.h"
+#include "cpu_topology.h"
 
 #include "bootram.h"
 #include "bzimage.h"
@@ -315,6 +316,7 @@ static int write_acpi(const struct bootram *ram, const struct vmm_options *optio
 	    .regions = ram->regions,
 	    .region_count = ram->count,
 	};
+	struct cpu_place place[VMM_MAX_VCPUS];
 	uint8_t *tables = calloc(1, VMM_ACPI_BYTES);
 	size_t used = 0;
 	int ret;
@@ -323,6 +325,9 @@ static int write_acpi(const struct bootram *ram, const struct vmm_options *optio
 		return gmig_fail(err, -ENOMEM, "no memory for ACPI tables");
 	for (unsigned int i = 0; i < options->node_count; i++)
 		input.cpus_of_node[i] = options->node[i].cpus;
+	cpu_topology_make(input.cpus, input.cpus_of_node, input.node_count, place);
+	for (unsigned int i = 0; i < options->cpus; i++)
+		input.apic_id[i] = place[i].apic_id;
 	memcpy(input.distance, options->distance, sizeof(input.distance));
 	ret = acpi_build(&input, VMM_ACPI_GPA, tables, RESET_VECTOR_GPA - VMM_ACPI_GPA, &used);
 	if (!ret)

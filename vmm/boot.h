@@ -36,6 +36,7 @@ struct acpi_input {
 	uint8_t distance[VMM_MAX_VNODES][VMM_MAX_VNODES];
 	const struct vmm_region *regions;
 	size_t region_count;
+	uint32_t apic_id[VMM_MAX_VCPUS]; /* at most CPU_MAX_APIC_ID */
 };
 /* -ENOSPC: they do not fit. *used: bytes written. Physical addresses assume that buffer[0] is at
  * base_gpa. */

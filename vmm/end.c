@@ -1,9 +1,11 @@
 /*
- * How the machine ends: the first request wins, and main is woken.
+ * How the machine ends: the first request wins, and main is woken. Devices ask for a stop in the same
+ * way.
  */
 #include "end.h"
 #include "internal.h"
 
+#include <string.h>
 #include <sys/eventfd.h>
 
 /* The first caller wins, except that a final reason replaces a reboot: a SIGTERM during a reboot is
@@ -38,6 +40,27 @@ enum vmm_end vmm_ended(struct vmm *vmm, char *text, size_t bytes)
 	snprintf(text, bytes, "%s", vmm->end_text);
 	pthread_mutex_unlock(&vmm->end_lock);
 	return why;
+}
+
+void vmm_stop_because(struct vmm *vmm, const char *reason)
+{
+	pthread_mutex_lock(&vmm->end_lock);
+	snprintf(vmm->stop_asked, sizeof(vmm->stop_asked), "%s", reason);
+	eventfd_write(vmm->end_fd, 1);
+	pthread_mutex_unlock(&vmm->end_lock);
+}
+
+bool vmm_stop_asked(struct vmm *vmm, char text[GMIG_ERROR_TEXT])
+{
+	bool asked;
+
+	pthread_mutex_lock(&vmm->end_lock);
+	asked = *vmm->stop_asked;
+	if (text)
+		memcpy(text, vmm->stop_asked, GMIG_ERROR_TEXT);
+	*vmm->stop_asked = '\0';
+	pthread_mutex_unlock(&vmm->end_lock);
+	return asked;
 }
 
 void vmm_end_clear(struct vmm *vmm)

@@ -1,4 +1,5 @@
-/* Why the machine ends, for main, which waits for it. To ask for the end is vmm_end() in vmm.h. */
+/* Why the machine ends or stops, for main, which waits for it. vmm_end() and vmm_stop_because() in
+ * vmm.h ask for it. */
 #ifndef VMM_END_H
 #define VMM_END_H
 
@@ -6,6 +7,8 @@
 
 /* Why main was woken, and its text; VMM_END_NONE: it was not. */
 enum vmm_end vmm_ended(struct vmm *vmm, char *text, size_t bytes);
+/* Takes what vmm_stop_because() asked for: true and its reason (NULL: not wanted). */
+bool vmm_stop_asked(struct vmm *vmm, char text[GMIG_ERROR_TEXT]);
 /* A reboot was carried out: the next end may come. */
 void vmm_end_clear(struct vmm *vmm);
 const char *vmm_end_name(enum vmm_end why);

@@ -15,6 +15,7 @@
 
 #include "../control/guest.h"
 #include "bus.h"
+#include "cpu_topology.h"
 #include "loop.h"
 #include "options.h"
 #include "vmm.h"
@@ -65,6 +66,7 @@ struct vmm {
 	int kvm_fd, vm_fd;
 	struct vmm_region region[VMM_MAX_REGIONS]; /* read-only after vmm_memory_create */
 	size_t region_count;
+	struct cpu_place place[VMM_MAX_VCPUS]; /* by vCPU; from vmm_vcpus_create on */
 	struct vmm_vcpu vcpu[VMM_MAX_VCPUS];
 	struct vmm_gate gate;
 	struct vmm_bus pio, mmio;
@@ -78,10 +80,12 @@ struct vmm {
 	struct guest_job_states job_states; /* as last reported to clients */
 	struct vmm_irqchips *irqchips;	    /* power-on state, for a reset */
 
-	pthread_mutex_t state_lock;	/* held over a whole stop, cont, reset */
-	enum vmm_state state;		/* guarded by state_lock */
-	_Atomic int end;		/* enum vmm_end */
-	char end_text[GMIG_ERROR_TEXT]; /* guarded by end_lock */
+	pthread_mutex_t state_lock;	   /* held over a whole stop, cont, reset */
+	enum vmm_state state;		   /* guarded by state_lock */
+	char stop_reason[GMIG_ERROR_TEXT]; /* guarded by state_lock; "": a command */
+	_Atomic int end;		   /* enum vmm_end */
+	char end_text[GMIG_ERROR_TEXT];	   /* guarded by end_lock */
+	char stop_asked[GMIG_ERROR_TEXT];  /* guarded by end_lock; "": nobody did */
 	pthread_mutex_t end_lock;
 	_Atomic bool reset_asked; /* over the control socket; applies with --no-reboot, too */
 	int end_fd;		  /* eventfd: wakes main */

@@ -150,6 +150,33 @@ int vmm_stop(struct vmm *vmm, struct gmig_error *err)
 	return ret;
 }
 
+bool vmm_stop_for(struct vmm *vmm, const char *reason)
+{
+	struct gmig_error err;
+	int ret = 0;
+	bool stopped;
+
+	pthread_mutex_lock(&vmm->state_lock);
+	if (vmm->state == VMM_STATE_RUNNING) {
+		vmm->state = VMM_STATE_STOPPED;
+		ret = quiesce(vmm, VMM_PARK_MS, &err);
+	}
+	stopped = vmm->state == VMM_STATE_STOPPED;
+	if (stopped)
+		snprintf(vmm->stop_reason, sizeof(vmm->stop_reason), "%s", reason);
+	pthread_mutex_unlock(&vmm->state_lock);
+	if (ret)
+		vmm_log(GMIG_LOG_WARNING, "%s", err.text);
+	return stopped;
+}
+
+void vmm_stop_reason(struct vmm *vmm, char text[GMIG_ERROR_TEXT])
+{
+	pthread_mutex_lock(&vmm->state_lock);
+	memcpy(text, vmm->stop_reason, GMIG_ERROR_TEXT);
+	pthread_mutex_unlock(&vmm->state_lock);
+}
+
 int vmm_cont(struct vmm *vmm, struct gmig_error *err)
 {
 	int ret;
@@ -159,6 +186,7 @@ int vmm_cont(struct vmm *vmm, struct gmig_error *err)
 					       : refuse_unless(vmm, VMM_STATE_STOPPED, "cont", err);
 	if (!ret) {
 		vmm->state = VMM_STATE_RUNNING;
+		*vmm->stop_reason = '\0';
 		go_on(vmm);
 	}
 	pthread_mutex_unlock(&vmm->state_lock);
@@ -189,6 +217,9 @@ int vmm_reset(struct vmm *vmm, struct gmig_error *err)
 
 	pthread_mutex_lock(&vmm->state_lock);
 	ret = quiesce(vmm, VMM_RESET_MS, err);
+	/* What a device could not do belongs to the old guest. */
+	if (!ret)
+		vmm_stop_asked(vmm, NULL);
 	if (!ret && vmm->probe)
 		probe_repair(vmm->probe);
 	if (!ret)

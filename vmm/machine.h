@@ -24,6 +24,10 @@ int vmm_guest_load(struct vmm *vmm, struct gmig_error *err);
  * names it; the others stay as they are). */
 int vmm_stop(struct vmm *vmm, struct gmig_error *err);
 int vmm_cont(struct vmm *vmm, struct gmig_error *err);
+/* vmm_stop, unless it is stopped; `reason` is kept until vmm_cont. False: it is not running. */
+bool vmm_stop_for(struct vmm *vmm, const char *reason);
+/* Why it is stopped; "": because a command said so, or it is not stopped. */
+void vmm_stop_reason(struct vmm *vmm, char text[GMIG_ERROR_TEXT]);
 /* Back to the power-on state, and start again. RAM keeps its content, as in a warm reset. Main
  * thread. -ETIMEDOUT: a vCPU or a disk is not at rest yet; the others are, and a further call waits
  * on. */

@@ -4,10 +4,13 @@
  */
 #include "memory.h"
 #include "internal.h"
+#include "vcpu.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+#define SLOT_BYTES (4ull << 40)
 
 size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *region)
 {
@@ -134,22 +137,61 @@ int vmm_memory_create(struct vmm *vmm,
 	return ret;
 }
 
-int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
+/* How a refusal of KVM_SET_USER_MEMORY_REGION is to be understood. */
+static const char *why_refused(int error)
 {
-	for (size_t i = 0; i < vmm->region_count; i++) {
-		const struct vmm_region *region = &vmm->region[i];
+	switch (error) {
+	case ENOMEM:
+		return "the host has no memory for KVM's own tables of so much RAM";
+	case EINVAL:
+		return "it is more than this KVM can address";
+	default:
+		return strerror(error);
+	}
+}
+
+/* A slot holds less than 8 TiB (KVM_MEM_MAX_NR_PAGES): larger regions take several. */
+static int plug_region(struct vmm *vmm, const struct vmm_region *region, uint32_t *next_slot,
+		       struct gmig_error *err)
+{
+	for (uint64_t done = 0, part; done < region->bytes; done += part) {
 		struct kvm_userspace_memory_region slot = {
-		    .slot = (uint32_t)i,
-		    .guest_phys_addr = region->gpa,
-		    .memory_size = region->bytes,
-		    .userspace_addr = (uintptr_t)region->hva,
+		    .slot = *next_slot,
+		    .guest_phys_addr = region->gpa + done,
+		    .userspace_addr = (uintptr_t)region->hva + done,
 		};
 
-		if (ioctl(vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
-			return gmig_fail(err, -errno, "KVM refuses guest RAM at 0x%llx: %s",
-					 (unsigned long long)region->gpa, strerror(errno));
+		part = region->bytes - done < SLOT_BYTES ? region->bytes - done : SLOT_BYTES;
+		slot.memory_size = part;
+		if (ioctl(vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot)) {
+			int ret = -errno;
+
+			return gmig_fail(
+			    err, ret, "KVM refuses %llu MiB of guest RAM at 0x%llx: %s",
+			    (unsigned long long)part >> 20,
+			    (unsigned long long)slot.guest_phys_addr, why_refused(-ret));
+		}
+		++*next_slot;
 	}
 	return 0;
+}
+
+int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
+{
+	const struct vmm_region *last = &vmm->region[vmm->region_count - 1];
+	unsigned int bits = vmm_cpuid_address_bits(vmm->kvm_fd);
+	uint32_t next_slot = 0;
+	int ret = 0;
+
+	if (bits < 64 && last->gpa + last->bytes > 1ull << bits)
+		return gmig_fail(err, -EINVAL,
+				 "--mem: the guest's memory would end at %llu GiB, but this host's "
+				 "guests have %u bits of physical address, which is %llu GiB",
+				 (unsigned long long)(last->gpa + last->bytes) >> 30, bits,
+				 1ull << bits >> 30);
+	for (size_t i = 0; i < vmm->region_count && !ret; i++)
+		ret = plug_region(vmm, &vmm->region[i], &next_slot, err);
+	return ret;
 }
 
 void vmm_memory_destroy(struct vmm *vmm)

@@ -17,7 +17,8 @@ size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *r
 int vmm_memory_create(struct vmm *vmm,
 		      void (*job_event)(void *opaque, const struct gmig_job_info *info),
 		      struct gmig_error *err);
-/* Tell KVM about the regions: one slot each. */
+/* Tell KVM about the regions: one slot each, or several if a region is larger than a slot can be.
+ * -EINVAL: the memory ends above the host's guest-physical addresses. */
 int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err);
 /* No vCPU runs, the VM's descriptors are closed. */
 void vmm_memory_destroy(struct vmm *vmm);

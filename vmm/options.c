@@ -183,10 +183,11 @@ static const struct option_entry entries[] = {
      "the VM's name; its socket is NAME.sock (required)"},
     {"mem", "SIZE", set_mem, false, ANY_GUEST,
      "guest memory, as 512M or 2G; a plain number is MiB [256M]"},
-    {"cpus", "N", set_cpus, false, ANY_GUEST, "number of vCPUs, 1 to 8 [1]"},
+    {"cpus", "N", set_cpus, false, ANY_GUEST, "number of vCPUs, 1 to 64 [1]"},
     {"node", "id=I,mem=SIZE[,cpus=A-B][,host=H]", options_node, true, ANY_GUEST,
-     "a vnode: its memory, its vCPUs, the host node of its first touches [0]"},
-    {"dist", "A,B,D", options_dist, true, ANY_GUEST, "distance of vnode B from A, 11 to 254 [20]"},
+     "a vnode: its memory (0: only CPUs), its vCPUs, the host node of its first touches [0]"},
+    {"dist", "A,B,D", options_dist, true, ANY_GUEST,
+     "distance of vnode B from A, 11 to 254, or 255: unreachable [20]"},
     {"fake-nodes", "N", set_fake_nodes, false, ANY_GUEST, "pretend that the host has N nodes"},
     {"memory", "uffd|plain", set_memory, false, ANY_GUEST,
      "plain: ordinary memory, which gmig cannot move [uffd]"},
@@ -203,7 +204,8 @@ static const struct option_entry entries[] = {
      "boot this bzImage; without it the probe guest runs"},
     {"initrd", "FILE", set_initrd, false, LINUX_GUEST, "its initial RAM disk"},
     {"append", "TEXT", set_append, false, LINUX_GUEST, "its command line"},
-    {"disk", "FILE[,readonly]", options_disk, true, LINUX_GUEST, "virtio disk, raw (up to 4)"},
+    {"disk", "FILE[,readonly][,on-full=pause|error]", options_disk, true, LINUX_GUEST,
+     "virtio disk, raw (up to 4); on-full: when the host has no room [pause]"},
     {"net", "tap=NAME", options_net, true, LINUX_GUEST,
      "virtio network interface on a tap (up to 2)"},
     {"port", "name=NAME,path=PATH", options_port, true, LINUX_GUEST,
@@ -273,6 +275,17 @@ static int refuse_unknown(int option, char **argv, struct gmig_error *err)
 	return gmig_fail(err, -EINVAL, "unknown option %s", word);
 }
 
+/* All text ends up in messages and JSON, except what is the guest's alone. */
+static int check_text(const struct option_entry *entry, const char *text, struct gmig_error *err)
+{
+	char what[32];
+
+	if (!text || entry->set == set_append)
+		return 0;
+	snprintf(what, sizeof(what), "--%s", entry->name);
+	return options_plain_text(what, text, err);
+}
+
 static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_error *err)
 {
 	struct option table[ENTRIES + 1] = {0};
@@ -294,7 +307,9 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 		if (seen & 1u << (option - 256) && !entry->repeatable)
 			return gmig_fail(err, -EINVAL, "--%s is given twice", entry->name);
 		seen |= 1u << (option - 256);
-		ret = entry->set(parse, optarg, err);
+		ret = check_text(entry, optarg, err);
+		if (!ret)
+			ret = entry->set(parse, optarg, err);
 	}
 	if (ret || parse->options->help || parse->options->version)
 		return ret;

@@ -18,18 +18,20 @@ struct vmm_node_option {
 
 enum vmm_load { VMM_LOAD_WRITE, VMM_LOAD_IDLE, VMM_LOAD_RANDOM, VMM_LOAD_READ, VMM_LOAD_HALF };
 
+/* What a write does that finds no room on the host. */
+enum vmm_on_full { VMM_ON_FULL_PAUSE, VMM_ON_FULL_ERROR };
+
 struct vmm_options {
 	char name[65];
-	unsigned int cpus;
-	uint64_t mem_bytes;
+	unsigned int cpus, fake_nodes;
 	unsigned int node_count; /* 1..VMM_MAX_VNODES */
+	uint64_t mem_bytes;
 	struct vmm_node_option node[VMM_MAX_VNODES];
 	uint8_t distance[VMM_MAX_VNODES][VMM_MAX_VNODES]; /* 10 on the diagonal, 20 unless told */
-	unsigned int fake_nodes;
-	bool plain;	      /* --memory plain */
-	bool small_pages;     /* --page 4K */
 	uint64_t pool_bytes;  /* --pool SIZE per node, 0 = engine's default */
 	uint64_t extra_bytes; /* --extra SIZE, 0 = engine's default */
+	bool plain;	      /* --memory plain */
+	bool small_pages;     /* --page 4K */
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */
@@ -38,6 +40,7 @@ struct vmm_options {
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];
 	bool disk_readonly[VMM_MAX_DISKS];
+	enum vmm_on_full disk_on_full[VMM_MAX_DISKS];
 	unsigned int disk_count;
 	const char *tap[VMM_MAX_NETS];
 	unsigned int net_count;

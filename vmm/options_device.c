@@ -5,24 +5,46 @@
 #include <errno.h>
 #include <string.h>
 
+/* One word after the file's name. 0: it is not a word of ours, but part of the name. */
+static int disk_word(struct vmm_options *options, const char *word, struct gmig_error *err)
+{
+	static const char on_full[] = "on-full=";
+	unsigned int i = options->disk_count;
+	int ret;
+
+	if (!strcmp(word, "readonly")) {
+		options->disk_readonly[i] = true;
+		return 1;
+	}
+	if (strncmp(word, on_full, sizeof(on_full) - 1) != 0)
+		return 0;
+	ret = gmig_name_index("--disk: on-full", (const char *const[]){"pause", "error", NULL},
+			      word + sizeof(on_full) - 1, err);
+	if (ret < 0)
+		return ret;
+	options->disk_on_full[i] = (enum vmm_on_full)ret;
+	return 1;
+}
+
 int options_disk(struct parse *parse, char *text, struct gmig_error *err)
 {
-	static const char readonly[] = ",readonly";
 	struct vmm_options *options = parse->options;
-	unsigned int i = options->disk_count;
-	size_t length = strlen(text);
+	char *comma;
+	int ret = 1;
 
-	if (i == VMM_MAX_DISKS)
+	if (options->disk_count == VMM_MAX_DISKS)
 		return gmig_fail(err, -EINVAL, "--disk: more than %d disks", VMM_MAX_DISKS);
-	if (length >= sizeof(readonly) - 1 &&
-	    !strcmp(text + length - (sizeof(readonly) - 1), readonly)) {
-		options->disk_readonly[i] = true;
-		text[length - (sizeof(readonly) - 1)] = '\0';
+	/* From the end: a file's name may have commas. */
+	while (ret > 0 && (comma = strrchr(text, ','))) {
+		ret = disk_word(options, comma + 1, err);
+		if (ret > 0)
+			*comma = '\0';
 	}
+	if (ret < 0)
+		return ret;
 	if (!*text)
 		return gmig_fail(err, -EINVAL, "--disk: the file name is empty");
-	options->disk[i] = text;
-	options->disk_count++;
+	options->disk[options->disk_count++] = text;
 	return 0;
 }
 

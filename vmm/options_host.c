@@ -23,7 +23,7 @@ void vmm_options_place(struct vmm_options *options, const struct gmig_topology *
 	if (host == 0 || host == GMIG_NO_NODE)
 		return;
 	for (unsigned int i = 0; i < options->node_count; i++) {
-		if (options->node[i].host_given)
+		if (options->node[i].host_given || !options->node[i].mem_bytes)
 			continue;
 		options->node[i].host = host;
 		gmig_error_set(said, 0,
@@ -55,7 +55,13 @@ static int check_nodes(const struct vmm_options *options, const struct gmig_topo
 	gmig_node_set_and(&usable, gmig_topology_allowed(topology));
 	gmig_node_set_print(&usable, list, sizeof(list));
 	for (unsigned int i = 0; i < options->node_count; i++) {
-		const char *why = why_not(topology, options->node[i].host);
+		const struct vmm_node_option *node = &options->node[i];
+		const char *why = why_not(topology, node->host);
+
+		/* CPUs alone run on any node. */
+		if (!node->mem_bytes &&
+		    gmig_node_set_has(gmig_topology_online(topology), node->host))
+			continue;
 
 		if (why)
 			return gmig_fail(err, -EINVAL,

@@ -1,4 +1,5 @@
 /* --node and --dist, and how vnodes, --mem and --cpus fit together. */
+#include "cpu_topology.h"
 #include "options_parse.h"
 #include "options_text.h"
 #include "probe.h"
@@ -30,6 +31,9 @@ static int node_mem(void *into, const char *value, struct gmig_error *err)
 {
 	struct node_parse *it = into;
 
+	/* Only CPUs. */
+	if (!strcmp(value, "0"))
+		return 0;
 	return options_memory("--node mem", value, &it->node.mem_bytes, err);
 }
 
@@ -79,7 +83,7 @@ int options_dist(struct parse *parse, char *text, struct gmig_error *err)
 		uint64_t range[2];
 	} parts[3] = {{"--dist vnode", {0, VMM_MAX_VNODES - 1}},
 		      {"--dist vnode", {0, VMM_MAX_VNODES - 1}},
-		      {"--dist distance", {10, 254}}};
+		      {"--dist distance", {10, 255}}};
 	uint64_t value[3];
 	char *item;
 	int count = 0, ret;
@@ -140,9 +144,16 @@ static int join_nodes(const struct parse *parse, struct gmig_error *err)
 		if (cpus & options->node[i].cpus)
 			return gmig_fail(err, -EINVAL, "--node: CPU %d is in two vnodes",
 					 __builtin_ctzll(cpus & options->node[i].cpus));
+		if (!options->node[i].cpus && !options->node[i].mem_bytes)
+			return gmig_fail(err, -EINVAL,
+					 "--node: vnode %u has neither memory nor CPUs: a guest "
+					 "would not see it",
+					 i);
 		cpus |= options->node[i].cpus;
 		options->mem_bytes += options->node[i].mem_bytes;
 	}
+	if (!options->mem_bytes)
+		return gmig_fail(err, -EINVAL, "--node: no vnode has memory");
 	if (!cpus)
 		return gmig_fail(err, -EINVAL, "--node: no vnode has a CPU");
 	options->cpus = (unsigned int)__builtin_popcountll(cpus);
@@ -151,6 +162,21 @@ static int join_nodes(const struct parse *parse, struct gmig_error *err)
 				 "--node: CPU %d is in no vnode: CPUs run from 0 without a gap",
 				 __builtin_ctzll(~cpus));
 	return check_sums(parse, err);
+}
+
+static int check_apic_ids(const struct vmm_options *options, struct gmig_error *err)
+{
+	struct cpu_place place[VMM_MAX_VCPUS];
+	uint64_t cpus_of_node[VMM_MAX_VNODES];
+
+	for (unsigned int i = 0; i < options->node_count; i++)
+		cpus_of_node[i] = options->node[i].cpus;
+	if (!cpu_topology_make(options->cpus, cpus_of_node, options->node_count, place))
+		return 0;
+	return gmig_fail(err, -EINVAL,
+			 "--node: %u vnodes, one of them with so many CPUs: the APIC ids would be "
+			 "over %u; spread the CPUs more evenly",
+			 options->node_count, CPU_MAX_APIC_ID);
 }
 
 static int join_distances(const struct parse *parse, struct gmig_error *err)
@@ -186,9 +212,11 @@ int options_join(const struct parse *parse, struct gmig_error *err)
 		options->cpus = parse->cpus ? (unsigned int)parse->cpus : 1;
 		options->node_count = 1;
 		options->node[0].mem_bytes = options->mem_bytes;
-		options->node[0].cpus = (1ull << options->cpus) - 1;
+		options->node[0].cpus = UINT64_MAX >> (64 - options->cpus);
 	}
-	ret = join_distances(parse, err);
+	ret = check_apic_ids(options, err);
+	if (!ret)
+		ret = join_distances(parse, err);
 	if (!ret && !options->kernel)
 		ret = probe_check(options, err);
 	return ret;

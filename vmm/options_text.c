@@ -36,6 +36,58 @@ int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes)
 	return 0;
 }
 
+/* Decode one character. Its length in bytes, or 0: not UTF-8 (RFC 3629). */
+static unsigned int decode(const unsigned char *at, uint32_t *character)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned int bytes = *at < 0x80		    ? 1
+			     : (*at & 0xe0) == 0xc0 ? 2
+			     : (*at & 0xf0) == 0xe0 ? 3
+			     : (*at & 0xf8) == 0xf0 ? 4
+						    : 0;
+
+	*character = bytes > 1 ? *at & (0x7fu >> bytes) : *at;
+	for (unsigned int i = 1; i < bytes; i++) {
+		if ((at[i] & 0xc0) != 0x80) /* also the end of the text */
+			return 0;
+		*character = *character << 6 | (at[i] & 0x3f);
+	}
+	if (bytes && (*character < least[bytes] || *character > 0x10ffff ||
+		      (*character >= 0xd800 && *character < 0xe000)))
+		return 0;
+	return bytes;
+}
+
+/* C0, DEL, C1; separators of lines and paragraphs; marks, embeddings and isolates of direction. */
+static bool is_control(uint32_t character)
+{
+	return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x61c ||
+	       character == 0x200e || character == 0x200f ||
+	       (character >= 0x2028 && character <= 0x202e) ||
+	       (character >= 0x2066 && character <= 0x2069);
+}
+
+int options_plain_text(const char *what, const char *text, struct gmig_error *err)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	uint32_t character;
+
+	while (*at) {
+		unsigned int bytes = decode(at, &character);
+		size_t where = (size_t)(at - (const unsigned char *)text) + 1;
+
+		if (!bytes)
+			return gmig_fail(err, -EINVAL, "%s: byte %zu (0x%02x) is not UTF-8", what,
+					 where, *at);
+		if (is_control(character))
+			return gmig_fail(err, -EINVAL,
+					 "%s: byte %zu is a control character (U+%04X)", what,
+					 where, character);
+		at += bytes;
+	}
+	return 0;
+}
+
 int options_number(const char *what, const char *text, const uint64_t range[2], uint64_t *value,
 		   struct gmig_error *err)
 {

@@ -7,6 +7,12 @@
 
 #include "options.h"
 
+/*
+ * Text that others will print and put into JSON: UTF-8 without control characters, line separators
+ * and characters that change the direction of writing. -EINVAL; the error names the character and
+ * does not repeat it.
+ */
+int options_plain_text(const char *what, const char *text, struct gmig_error *err);
 /* Decimal digits only, low..high. -EINVAL with a text that starts with `what`. */
 int options_number(const char *what, const char *text, const uint64_t range[2], uint64_t *value,
 		   struct gmig_error *err);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,9 @@ struct pci_function {
 	uint8_t power_on[CONFIG_BYTES]; /* constant once vCPUs run */
 	uint8_t writable[CONFIG_BYTES]; /* constant once vCPUs run */
 	unsigned int last_capability, free_config;
+	/* enum pci_dma. Written with the bus lock and msix.lock held: so no message is on its way
+	 * when it is closed. Devices read it under their own lock. */
+	atomic_int dma;
 	struct vmm_io bar[PCI_BARS]; /* base: the address that it decodes now */
 	struct pci_msix msix;
 };
@@ -97,11 +101,16 @@ static bool msix_is_masked(const struct pci_msix *msix, unsigned int vector)
 	       msix->table[vector * MSIX_ENTRY_BYTES + PCI_MSIX_ENTRY_VECTOR_CTRL] & MSIX_MASKED;
 }
 
-/* Lock held: send vectors that were masked and are not any more. */
+enum pci_dma pci_dma(const struct pci_function *function)
+{
+	return (enum pci_dma)atomic_load(&function->dma);
+}
+
+/* Lock held: send vectors that had to wait and need not any more. */
 static void msix_send_pending(struct pci_function *function)
 {
 	struct pci_msix *msix = &function->msix;
-	uint64_t left = msix->enabled ? msix->pending : 0;
+	uint64_t left = msix->enabled && pci_dma(function) != PCI_DMA_CLOSED ? msix->pending : 0;
 
 	while (left) {
 		unsigned int vector = (unsigned int)__builtin_ctzll(left);
@@ -242,6 +251,31 @@ static void bar_update_all(struct pci_function *function)
 		bar_update(function, bar);
 }
 
+/* ---- The DMA gate: bus lock held ------------------------------------------------------------- */
+
+static void set_dma(struct pci_function *function, enum pci_dma dma)
+{
+	pthread_mutex_lock(&function->msix.lock);
+	atomic_store(&function->dma, dma);
+	msix_send_pending(function);
+	pthread_mutex_unlock(&function->msix.lock);
+}
+
+/* The guest's write returns when the last transfer has ended: it may use the memory again. */
+static void follow_bus_master(struct pci_function *function)
+{
+	const struct pci_spec *spec = &function->spec;
+	bool open = get16(function->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+
+	if (open == (pci_dma(function) == PCI_DMA_OPEN))
+		return;
+	set_dma(function, open ? PCI_DMA_OPEN : PCI_DMA_DRAINING);
+	if (spec->dma_changed)
+		spec->dma_changed(spec->opaque, pci_dma(function));
+	if (!open)
+		set_dma(function, PCI_DMA_CLOSED);
+}
+
 /* ---- Configuration space --------------------------------------------------------------------- */
 
 static void config_write(struct pci_function *function, unsigned int offset, const uint8_t *data,
@@ -259,6 +293,8 @@ static void config_write(struct pci_function *function, unsigned int offset, con
 	if (overlaps(offset, bytes, PCI_COMMAND, 2) ||
 	    overlaps(offset, bytes, PCI_BASE_ADDRESS_0, 8 * PCI_BARS))
 		bar_update_all(function);
+	if (overlaps(offset, bytes, PCI_COMMAND, 2))
+		follow_bus_master(function);
 	if (msix && overlaps(offset, bytes, msix + PCI_MSIX_FLAGS, 2))
 		msix_update_control(function);
 	if (spec->config_access && offset >= PCI_STD_HEADER_SIZEOF &&
@@ -542,6 +578,7 @@ void pci_bus_reset(struct pci_bus *bus)
 		if (!function)
 			continue;
 		memcpy(function->config, function->power_on, CONFIG_BYTES);
+		set_dma(function, PCI_DMA_CLOSED);
 		msix_reset(&function->msix);
 		bar_update_all(function);
 	}

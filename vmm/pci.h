@@ -7,8 +7,12 @@
  * function's MSI-X lock its table. Lock order: bus, the device's own lock, MSI-X. So pci_msix_send
  * may be called under a device's lock, and no device calls into configuration space.
  *
- * Source: PCI Local Bus 3.0 (chapter 6: configuration space, 6.8.2: MSI-X), PCI Express 7.2.2
- * (ECAM).
+ * A function touches guest memory, and sends messages, only while its DMA gate is open. The gate
+ * follows Bus Master Enable in the command register: a kernel that takes over from another one
+ * (kexec) clears it so that the old kernel's buffers are not written any more.
+ *
+ * Source: PCI Local Bus 3.0 (chapter 6: configuration space, 6.2.2: command register, 6.8.2: MSI-X),
+ * PCI Express 7.2.2 (ECAM).
  */
 #ifndef VMM_PCI_H
 #define VMM_PCI_H
@@ -22,6 +26,12 @@
 
 struct pci_bus;
 struct pci_function;
+
+enum pci_dma {
+	PCI_DMA_CLOSED,	  /* no access to guest memory, no message */
+	PCI_DMA_DRAINING, /* what is in flight may end, nothing new begins */
+	PCI_DMA_OPEN,
+};
 
 struct pci_bar_spec {
 	uint64_t bytes; /* power of two >= 4096; 0: no such BAR */
@@ -42,6 +52,11 @@ struct pci_spec {
 	 */
 	void (*config_access)(void *opaque, uint8_t *config, unsigned int offset,
 			      unsigned int bytes, bool write);
+	/*
+	 * Optional: the DMA gate has become DRAINING or OPEN. DRAINING: returns when nothing is in
+	 * flight any more; the gate is closed afterwards. Bus lock held.
+	 */
+	void (*dma_changed)(void *opaque, enum pci_dma dma);
 	void *opaque;
 };
 
@@ -64,7 +79,12 @@ int pci_add_capability(struct pci_function *function, uint8_t id, const void *bo
 /* Let the guest write config[offset..+bytes). */
 void pci_make_writable(struct pci_function *function, unsigned int offset, unsigned int bytes);
 
-/* Any thread. A masked vector is kept pending until it is unmasked. Out of range: ignored. */
+/* Any thread: the function's DMA gate. */
+enum pci_dma pci_dma(const struct pci_function *function);
+/*
+ * Any thread. A vector is kept pending while it is masked or the DMA gate is closed. Out of range:
+ * ignored.
+ */
 void pci_msix_send(struct pci_function *function, unsigned int vector);
 /* True when the guest has switched MSI-X on. */
 bool pci_msix_enabled(struct pci_function *function);

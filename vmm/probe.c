@@ -17,6 +17,8 @@ _Static_assert(offsetof(struct probe_stats, gap_max_tsc) == STATS_GAP_MAX, "prob
 _Static_assert(offsetof(struct probe_stats, interrupts) == STATS_INTERRUPTS, "probe_abi.h");
 _Static_assert(offsetof(struct probe_stats, gap) == STATS_GAPS, "probe_abi.h");
 _Static_assert(sizeof(struct probe_stats) <= PROBE_STATS_BYTES, "probe_abi.h");
+_Static_assert(PROBE_STACK_GPA + VMM_MAX_VCPUS * PROBE_STACK_BYTES <= PROBE_STATS_GPA,
+	       "probe_abi.h");
 _Static_assert((int)VMM_LOAD_WRITE == PROBE_WRITE && (int)VMM_LOAD_IDLE == PROBE_IDLE &&
 		   (int)VMM_LOAD_RANDOM == PROBE_RANDOM && (int)VMM_LOAD_READ == PROBE_READ &&
 		   (int)VMM_LOAD_HALF == PROBE_HALF,
@@ -46,7 +48,7 @@ extern const uint64_t probe_code_bytes, probe_code_interrupt;
  */
 struct probe_layout {
 	uint64_t linear_bytes;
-	uint64_t tables_bytes, expect_va, expect_bytes;
+	uint64_t tables_gpa, tables_bytes, expect_va, expect_bytes;
 	uint64_t first_page, pages; /* the pages that are swept */
 };
 
@@ -66,8 +68,11 @@ static void lay_out(const struct vmm_options *options, struct probe_layout *layo
 
 	layout->linear_bytes = options->mem_bytes;
 	directories = (options->mem_bytes + GMIG_BLOCK_BYTES + GIB - 1) / GIB;
+	layout->tables_gpa = PROBE_STATS_GPA + (uint64_t)options->cpus * PROBE_STATS_BYTES;
+	if (layout->tables_gpa < PROBE_TABLES_GPA)
+		layout->tables_gpa = PROBE_TABLES_GPA;
 	layout->tables_bytes = (2 + directories) * TABLE_BYTES;
-	layout->expect_va = PROBE_TABLES_GPA + layout->tables_bytes;
+	layout->expect_va = layout->tables_gpa + layout->tables_bytes;
 	layout->expect_bytes = options->mem_bytes / GMIG_PAGE_BYTES * 4;
 	layout->first_page =
 	    (layout->expect_va + layout->expect_bytes + GMIG_PAGE_BYTES - 1) / GMIG_PAGE_BYTES;
@@ -217,7 +222,7 @@ static void set_entry(const struct probe *probe, uint64_t table_gpa, uint64_t in
 
 static void build_tables(const struct probe *probe)
 {
-	uint64_t pml4 = PROBE_TABLES_GPA, pdpt = pml4 + TABLE_BYTES,
+	uint64_t pml4 = probe->layout.tables_gpa, pdpt = pml4 + TABLE_BYTES,
 		 directories = pdpt + TABLE_BYTES;
 	uint64_t blocks = probe->layout.linear_bytes / GMIG_BLOCK_BYTES;
 
@@ -267,7 +272,7 @@ static void fill_stats(const struct probe *probe, unsigned int cpu)
 static int load_vcpu(const struct probe *probe, struct vmm_vcpu *vcpu, struct gmig_error *err)
 {
 	struct vmm_long_mode mode = {
-	    .cr3 = PROBE_TABLES_GPA,
+	    .cr3 = probe->layout.tables_gpa,
 	    .gdt_gpa = PROBE_GDT_GPA,
 	    .gdt_limit = 7 * 8 - 1,
 	    .idt_gpa = PROBE_IDT_GPA,

@@ -30,18 +30,31 @@ static json_t *ports(const struct vmm_options *options)
 
 	for (unsigned int i = 0; i < options->port_count; i++) {
 		char absolute[PATH_MAX];
-		const char *path = realpath(options->port[i].path, absolute);
+		const char *real = realpath(options->port[i].path, absolute);
+		/* The directory that we were started in need not be UTF-8, as JSON is. */
+		json_t *path = json_string(real ? real : options->port[i].path);
 
-		json_array_append_new(list, json_pack("{s:s, s:s}", "name", options->port[i].name,
-						      "path", path ? path : options->port[i].path));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:o}", "name", options->port[i].name, "path",
+						path ? path : json_string(options->port[i].path)));
 	}
 	return list;
 }
 
-static void describe_status(struct vmm *vmm, json_t *object)
+static void describe_state(struct vmm *vmm, json_t *object)
 {
+	char reason[GMIG_ERROR_TEXT];
+
+	vmm_stop_reason(vmm, reason);
 	json_object_set_new(object, "pid", json_integer(getpid()));
 	json_object_set_new(object, "state", json_string(state_name(vmm)));
+	if (*reason)
+		json_object_set_new(object, "stop_reason", json_string(reason));
+}
+
+static void describe_status(struct vmm *vmm, json_t *object)
+{
+	describe_state(vmm, object);
 	json_object_set_new(object, "guest", json_string(vmm->options.kernel ? "linux" : "probe"));
 	json_object_set_new(object, "ports", ports(&vmm->options));
 }
@@ -108,8 +121,7 @@ static json_t *probe_report(const struct vmm *vmm)
 
 static void describe_residency(struct vmm *vmm, json_t *object)
 {
-	json_object_set_new(object, "pid", json_integer(getpid()));
-	json_object_set_new(object, "state", json_string(state_name(vmm)));
+	describe_state(vmm, object);
 	json_object_set_new(object, "fake_nodes", integer(vmm->options.fake_nodes));
 	json_object_set_new(object, "regions", regions(vmm));
 	if (vmm->probe)

@@ -98,6 +98,17 @@ static int reset(struct vmm *vmm, const char *reason, bool *waits, struct gmig_e
 	return ret;
 }
 
+/* A device asked for a stop. */
+static void stop_if_asked(struct vmm *vmm)
+{
+	char reason[GMIG_ERROR_TEXT];
+
+	if (!vmm_stop_asked(vmm, reason) || !vmm_stop_for(vmm, reason))
+		return;
+	vmm_log_guest(GMIG_LOG_ERROR, "stop reason=\"%s\"; `gmig cont` goes on", reason);
+	commands_event(vmm, "STOP", json_pack("{s:s}", "reason", reason));
+}
+
 enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t bytes)
 {
 	struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
@@ -117,8 +128,10 @@ enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t byte
 		run_read_signal(vmm, signals);
 		eventfd_read(vmm->end_fd, &wakes);
 		why = vmm_ended(vmm, text, bytes);
-		if (why == VMM_END_NONE)
+		if (why == VMM_END_NONE) {
+			stop_if_asked(vmm);
 			continue;
+		}
 		if (why != VMM_END_REBOOT ||
 		    (vmm->options.no_reboot && !atomic_load(&vmm->reset_asked)))
 			return why;

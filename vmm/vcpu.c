@@ -395,20 +395,43 @@ static unsigned int vnode_of_cpu(const struct vmm_options *options, unsigned int
 	return 0;
 }
 
+static int place_cpus(struct vmm *vmm, struct gmig_error *err)
+{
+	uint64_t cpus_of_node[VMM_MAX_VNODES];
+	int most = ioctl(vmm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+	int ids = ioctl(vmm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID);
+
+	for (unsigned int i = 0; i < vmm->options.node_count; i++)
+		cpus_of_node[i] = vmm->options.node[i].cpus;
+	if (cpu_topology_make(vmm->options.cpus, cpus_of_node, vmm->options.node_count, vmm->place))
+		return gmig_fail(err, -ERANGE, "too many APIC ids");
+	for (unsigned int i = 0; i < vmm->options.cpus; i++)
+		if ((most > 0 && i >= (unsigned int)most) ||
+		    (ids > 0 && vmm->place[i].apic_id >= (unsigned int)ids))
+			return gmig_fail(
+			    err, -EINVAL,
+			    "this host's KVM has at most %d vCPUs, with APIC ids below %d; "
+			    "vCPU %u would have APIC id %u",
+			    most, ids, i, vmm->place[i].apic_id);
+	return 0;
+}
+
 int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err)
 {
-	int run_bytes = ioctl(vmm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	int run_bytes = ioctl(vmm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0), ret;
 
 	if (run_bytes < (int)sizeof(struct kvm_run))
 		return gmig_fail(err, -EIO, "KVM_GET_VCPU_MMAP_SIZE gives %d", run_bytes);
+	ret = place_cpus(vmm, err);
+	if (ret)
+		return ret;
 	for (unsigned int i = 0; i < vmm->options.cpus; i++) {
 		struct vmm_vcpu *vcpu = &vmm->vcpu[i];
-		int ret;
 
 		vcpu->vmm = vmm;
 		vcpu->id = i;
 		vcpu->vnode = vnode_of_cpu(&vmm->options, i);
-		vcpu->fd = ioctl(vmm->vm_fd, KVM_CREATE_VCPU, i);
+		vcpu->fd = ioctl(vmm->vm_fd, KVM_CREATE_VCPU, vmm->place[i].apic_id);
 		if (vcpu->fd < 0)
 			return gmig_fail(err, -errno, "KVM_CREATE_VCPU %u: %s", i, strerror(errno));
 		vcpu->run_bytes = (size_t)run_bytes;

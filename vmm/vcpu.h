@@ -36,8 +36,10 @@ struct vmm_long_mode {
 int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode,
 			   struct gmig_error *err);
 
-/* ---- cpuid.c --------------------------------------------------------------------------------- */
+/* ---- cpuid_kvm.c --------------------------------------------------------------------------------- */
 
 int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err);
+/* Of a guest-physical address, as far as KVM says; 64: it does not. */
+unsigned int vmm_cpuid_address_bits(int kvm_fd);
 
 #endif

@@ -1,19 +1,15 @@
 /*
  * Registers of a vCPU: saved at power-on and restored by a reset, and the switch to long mode.
  *
- * Hosts differ in what they accept: an MSR or a state that cannot be set is left unchanged (a
- * paravirtual KVM refuses some that it lists).
+ * Hosts differ in what they accept: a state that cannot be set is left unchanged.
  */
+#include "msr.h"
 #include "vcpu.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-
-#define MAX_MSRS     512
-#define MSR_TSC	     0x10
-#define MSR_APICBASE 0x1b
 
 struct vcpu_power_on {
 	struct kvm_regs regs;
@@ -24,45 +20,9 @@ struct vcpu_power_on {
 	struct kvm_vcpu_events events;
 	struct kvm_mp_state mp_state;
 	bool has_xsave, has_xcrs, has_debugregs;
-	uint32_t msr_count;
-	struct kvm_msr_entry msr[MAX_MSRS];
+	struct msr_set msrs;
 	struct kvm_xsave xsave; /* last: a flexible array member */
 };
-
-/* MSRs one at a time: a list stops at the first that the host refuses. */
-static bool msr_transfer(struct vmm_vcpu *vcpu, unsigned long request, struct kvm_msr_entry *entry)
-{
-	struct { /* struct kvm_msrs with one entry */
-		uint32_t nmsrs, pad;
-		struct kvm_msr_entry entry;
-	} one = {.nmsrs = 1, .entry = *entry};
-
-	if (ioctl(vcpu->fd, request, &one) != 1)
-		return false;
-	*entry = one.entry;
-	return true;
-}
-
-static int save_msrs(struct vmm_vcpu *vcpu, struct vcpu_power_on *state, struct gmig_error *err)
-{
-	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
-
-	if (!list)
-		return gmig_fail(err, -ENOMEM, "no memory for MSRs");
-	list->nmsrs = MAX_MSRS;
-	if (ioctl(vcpu->vmm->kvm_fd, KVM_GET_MSR_INDEX_LIST, list)) {
-		free(list);
-		return gmig_fail(err, -errno, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
-	}
-	for (uint32_t i = 0; i < list->nmsrs; i++) {
-		struct kvm_msr_entry entry = {.index = list->indices[i]};
-
-		if (entry.index != MSR_TSC && msr_transfer(vcpu, KVM_GET_MSRS, &entry))
-			state->msr[state->msr_count++] = entry;
-	}
-	free(list);
-	return 0;
-}
 
 int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 {
@@ -81,7 +41,8 @@ int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 	state->has_xsave = !ioctl(vcpu->fd, KVM_GET_XSAVE, &state->xsave);
 	state->has_xcrs = !ioctl(vcpu->fd, KVM_GET_XCRS, &state->xcrs);
 	state->has_debugregs = !ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &state->debugregs);
-	return save_msrs(vcpu, state, err);
+	msr_set_firmware(vcpu->fd);
+	return msr_save(vcpu->vmm->kvm_fd, vcpu->fd, &state->msrs, err);
 }
 
 void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu)
@@ -107,11 +68,7 @@ int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 		ioctl(vcpu->fd, KVM_SET_XSAVE, &state->xsave);
 	if (state->has_debugregs)
 		ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs);
-	for (uint32_t i = 0; i < state->msr_count; i++) {
-		struct kvm_msr_entry entry = state->msr[i];
-
-		msr_transfer(vcpu, KVM_SET_MSRS, &entry);
-	}
+	msr_restore(vcpu->fd, &state->msrs);
 	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) ||
 	    ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events))
 		return gmig_fail(err, -errno, "cannot reset the interrupts of vCPU %u: %s",

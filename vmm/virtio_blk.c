@@ -1,37 +1,46 @@
 /*
- * virtio-blk on a raw file or a block device. One worker thread per disk serves requests in order,
- * so that a FLUSH covers all writes before it. The file is accessed through the page cache, and
- * FLUSH is fdatasync(2).
+ * virtio-blk on a raw file or a block device (blk_file.h). One worker thread per disk serves
+ * requests in order, so that a FLUSH covers all writes before it. A driver that does not take FLUSH
+ * gets write-through: each write is on stable storage before it is reported.
  *
  * The worker drops the device lock while it works on a request; `busy` makes a reset wait for it.
+ *
+ * No room on the host (ENOSPC, EDQUOT): the request goes back to its queue, and the guest is stopped
+ * until somebody has made room and continues it; or, with on-full=error, the request fails.
+ *
+ * Source: Virtual I/O Device 1.2, 5.2.
  */
+#include "blk_file.h"
 #include "device_ops.h"
 #include "virtio_pci.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define QUEUE_SIZE   256
 #define SECTOR_BYTES 512u
 #define SEG_MAX	     (QUEUE_SIZE - 2) /* header and status use one each */
+#define MAX_RANGES   16u
+/* The host may have to write the zeros: a request should not take seconds. */
+#define MAX_ZERO_SECTORS    ((64u << 20) / SECTOR_BYTES)
+#define MAX_DISCARD_SECTORS ((1u << 30) / SECTOR_BYTES)
+
+#define FEATURE(bit) (1ull << (bit))
 
 struct blk {
 	struct virtio_device device;
-	const char *path;
-	int fd;
-	bool readonly;
+	struct blk_file file;
+	enum vmm_on_full on_full;
 	char id[VIRTIO_BLK_ID_BYTES];
 	struct virtio_blk_config config;
 	pthread_t worker;
 	bool worker_started;
 	pthread_cond_t work, idle; /* with device.lock */
 	bool busy, ending;	   /* guarded by device.lock */
+	bool full;		   /* guarded by device.lock: a request waits for room */
 	struct virtio_chain chain; /* the worker's */
 };
 
@@ -42,92 +51,126 @@ struct blk_request {
 	struct iovec *data;
 	unsigned int pieces;
 	uint64_t bytes;
-	uint8_t *status; /* in guest RAM */
+	uint8_t *status;   /* in guest RAM */
+	uint64_t features; /* of the driver */
+	uint64_t written;  /* bytes put into the data pieces */
 };
 
 /* ---- Requests: worker thread, no lock -------------------------------------------------------- */
 
-/*
- * preadv or pwritev until everything is transferred. 0 or -errno; the end of the file is an error.
- */
-static int transfer(const struct blk *blk, const struct blk_request *request, bool write)
+static bool is_full(int error)
 {
-	struct iovec *iov = request->data;
-	unsigned int pieces = request->pieces;
-	uint64_t left = request->bytes;
-	off_t offset = (off_t)(request->sector * SECTOR_BYTES);
-
-	while (left) {
-		ssize_t done = write ? pwritev(blk->fd, iov, (int)pieces, offset)
-				     : preadv(blk->fd, iov, (int)pieces, offset);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done ? -errno : -EIO;
-		left -= (uint64_t)done;
-		offset += done;
-		pieces = virtio_cut_pieces(iov, pieces, (size_t)done, left, &iov);
-	}
-	return 0;
+	return error == -ENOSPC || error == -EDQUOT;
 }
 
-static uint8_t read_write(const struct blk *blk, const struct blk_request *request, bool write)
+static bool beyond_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
 {
-	uint64_t sectors = request->bytes / SECTOR_BYTES;
+	if (sector <= blk->config.capacity && sectors <= blk->config.capacity - sector)
+		return false;
+	vmm_log_guest(GMIG_LOG_WARNING,
+		      "device=blk file=%s sector=%llu sectors=%llu reason=\"beyond the disk\"",
+		      blk->file.path, (unsigned long long)sector, (unsigned long long)sectors);
+	return true;
+}
+
+static int read_write(struct blk *blk, struct blk_request *request)
+{
+	uint64_t offset = request->sector * SECTOR_BYTES;
+
+	if (request->bytes % SECTOR_BYTES ||
+	    beyond_disk(blk, request->sector, request->bytes / SECTOR_BYTES))
+		return -EINVAL;
+	if (request->type == VIRTIO_BLK_T_IN)
+		return blk_file_read(&blk->file, offset, request->data, request->pieces,
+				     request->bytes);
+	if (blk->file.readonly)
+		return -EROFS;
+	return blk_file_write(&blk->file, offset, request->data, request->pieces, request->bytes,
+			      !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH)));
+}
+
+static int change_range(struct blk *blk, const struct blk_request *request,
+			const struct virtio_blk_discard_write_zeroes *range)
+{
+	bool zero = request->type == VIRTIO_BLK_T_WRITE_ZEROES;
+	uint64_t bytes = (uint64_t)range->num_sectors * SECTOR_BYTES;
+
+	if (range->flags & ~(zero ? (uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0u))
+		return -EOPNOTSUPP;
+	if (range->num_sectors > (zero ? MAX_ZERO_SECTORS : MAX_DISCARD_SECTORS) ||
+	    beyond_disk(blk, range->sector, range->num_sectors))
+		return -EINVAL;
+	if (!bytes)
+		return 0;
+	return zero ? blk_file_zero(&blk->file, range->sector * SECTOR_BYTES, bytes, range->flags)
+		    : blk_file_discard(&blk->file, range->sector * SECTOR_BYTES, bytes);
+}
+
+static int change_ranges(struct blk *blk, const struct blk_request *request)
+{
+	struct virtio_blk_discard_write_zeroes range[MAX_RANGES];
+	unsigned int bit = request->type == VIRTIO_BLK_T_DISCARD ? VIRTIO_BLK_F_DISCARD
+								 : VIRTIO_BLK_F_WRITE_ZEROES;
+	size_t count = request->bytes / sizeof(range[0]);
+	int ret = 0;
+
+	if (!(request->features & FEATURE(bit)))
+		return -EOPNOTSUPP;
+	if (!count || count > MAX_RANGES || request->bytes % sizeof(range[0]))
+		return -EINVAL;
+	virtio_read_pieces(request->data, request->pieces, 0, range, request->bytes);
+	for (size_t i = 0; i < count && !ret; i++)
+		ret = change_range(blk, request, &range[i]);
+	if (!ret && !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH)))
+		ret = blk_file_flush(&blk->file);
+	return ret;
+}
+
+/* 0 or -errno; -EOPNOTSUPP: there is no such request. */
+static int execute(struct blk *blk, struct blk_request *request)
+{
 	int ret;
 
-	if (request->bytes % SECTOR_BYTES || request->sector > blk->config.capacity ||
-	    sectors > blk->config.capacity - request->sector) {
-		vmm_log_guest(
-		    GMIG_LOG_WARNING,
-		    "device=blk file=%s sector=%llu bytes=%llu reason=\"beyond the disk\"",
-		    blk->path, (unsigned long long)request->sector,
-		    (unsigned long long)request->bytes);
-		return VIRTIO_BLK_S_IOERR;
-	}
-	if (write && blk->readonly)
-		return VIRTIO_BLK_S_IOERR;
-	ret = transfer(blk, request, write);
-	if (!ret)
-		return VIRTIO_BLK_S_OK;
-	vmm_log_guest(GMIG_LOG_ERROR, "device=blk file=%s sector=%llu %s failed: %s", blk->path,
-		      (unsigned long long)request->sector, write ? "write" : "read",
-		      strerror(-ret));
-	return VIRTIO_BLK_S_IOERR;
-}
-
-static uint8_t flush(const struct blk *blk)
-{
-	if (blk->readonly || !fdatasync(blk->fd))
-		return VIRTIO_BLK_S_OK;
-	vmm_log_guest(GMIG_LOG_ERROR, "device=blk file=%s fdatasync failed: %s", blk->path,
-		      strerror(errno));
-	return VIRTIO_BLK_S_IOERR;
-}
-
-/* *written: bytes put into the data pieces. */
-static uint8_t execute(const struct blk *blk, const struct blk_request *request, uint64_t *written)
-{
-	uint8_t status;
-
-	*written = 0;
 	switch (request->type) {
 	case VIRTIO_BLK_T_IN:
-		status = read_write(blk, request, false);
-		*written = status == VIRTIO_BLK_S_OK ? request->bytes : 0;
-		return status;
+		ret = read_write(blk, request);
+		request->written = ret ? 0 : request->bytes;
+		return ret;
 	case VIRTIO_BLK_T_OUT:
-		return read_write(blk, request, true);
+		return read_write(blk, request);
 	case VIRTIO_BLK_T_FLUSH:
-		return flush(blk);
+		return blk_file_flush(&blk->file);
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return change_ranges(blk, request);
 	case VIRTIO_BLK_T_GET_ID:
-		*written = virtio_write_pieces(request->data, request->pieces, 0, blk->id,
-					       sizeof(blk->id));
-		return VIRTIO_BLK_S_OK;
+		request->written = virtio_write_pieces(request->data, request->pieces, 0, blk->id,
+						       sizeof(blk->id));
+		return 0;
 	default:
-		return VIRTIO_BLK_S_UNSUPP;
+		return -EOPNOTSUPP;
 	}
+}
+
+static uint8_t status_of(const struct blk *blk, const struct blk_request *request, int ret)
+{
+	if (!ret)
+		return VIRTIO_BLK_S_OK;
+	if (ret == -EOPNOTSUPP)
+		return VIRTIO_BLK_S_UNSUPP;
+	/* A failed flush, and a request beyond the disk, have their own line. */
+	if (ret != -EINVAL && request->type != VIRTIO_BLK_T_FLUSH)
+		vmm_log_guest(GMIG_LOG_ERROR, "device=blk file=%s sector=%llu %s failed: %s",
+			      blk->file.path, (unsigned long long)request->sector,
+			      request->type == VIRTIO_BLK_T_IN ? "read" : "write", strerror(-ret));
+	return VIRTIO_BLK_S_IOERR;
+}
+
+/* What the request carries to the device is after the header; else the driver wants data. */
+static bool carries_data(uint32_t type)
+{
+	return type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
+	       type == VIRTIO_BLK_T_WRITE_ZEROES;
 }
 
 /* The header is first, the status byte last, data between them, in any division into pieces. */
@@ -145,7 +188,7 @@ static const char *parse(struct virtio_chain *chain, struct blk_request *request
 	request->sector = header.sector;
 	request->status =
 	    (uint8_t *)in[chain->in_count - 1].iov_base + in[chain->in_count - 1].iov_len - 1;
-	if (header.type == VIRTIO_BLK_T_OUT) {
+	if (carries_data(header.type)) {
 		request->bytes = chain->out_bytes - sizeof(header);
 		request->pieces = virtio_cut_pieces(chain->iov, chain->out_count, sizeof(header),
 						    request->bytes, &request->data);
@@ -159,12 +202,23 @@ static const char *parse(struct virtio_chain *chain, struct blk_request *request
 
 /* ---- Worker ---------------------------------------------------------------------------------- */
 
+/* Lock held. The request is in its queue again; blk_start takes it up when the guest goes on, or
+ * after a reset. */
+static void wait_for_room(struct blk *blk, int why)
+{
+	char text[GMIG_ERROR_TEXT];
+
+	snprintf(text, sizeof(text), "disk %.160s: %s on the host", blk->file.path, strerror(-why));
+	vmm_stop_because(blk->device.vmm, text);
+}
+
 /* Lock held; dropped while the request is worked on. */
 static void serve_chain(struct blk *blk)
 {
-	struct blk_request request;
-	uint64_t written;
+	struct blk_request request = {.features = blk->device.features};
 	const char *wrong = parse(&blk->chain, &request);
+	bool full;
+	int ret;
 
 	if (wrong) {
 		virtio_device_fail(&blk->device, 0, wrong);
@@ -172,11 +226,22 @@ static void serve_chain(struct blk *blk)
 	}
 	blk->busy = true;
 	pthread_mutex_unlock(&blk->device.lock);
-	*request.status = execute(blk, &request, &written);
+	ret = execute(blk, &request);
+	/* A flush that failed has lost data: it cannot be repeated. */
+	full = is_full(ret) && blk->on_full == VMM_ON_FULL_PAUSE &&
+	       request.type != VIRTIO_BLK_T_FLUSH && !blk->file.sync_failed;
+	if (!full)
+		*request.status = status_of(blk, &request, ret);
 	pthread_mutex_lock(&blk->device.lock);
 	blk->busy = false;
-	virtio_device_push(&blk->device, 0, blk->chain.head, (uint32_t)written + 1);
+	blk->full = full;
+	if (full)
+		virtio_queue_unpop(&blk->device.queue[0]);
+	else
+		virtio_device_push(&blk->device, 0, blk->chain.head, (uint32_t)request.written + 1);
 	pthread_cond_broadcast(&blk->idle);
+	if (full)
+		wait_for_room(blk, ret);
 }
 
 static void *worker(void *opaque)
@@ -186,7 +251,7 @@ static void *worker(void *opaque)
 	pthread_setname_np(pthread_self(), "blk");
 	pthread_mutex_lock(&blk->device.lock);
 	while (!blk->ending) {
-		if (virtio_device_pop(&blk->device, 0, &blk->chain) > 0)
+		if (!blk->full && virtio_device_pop(&blk->device, 0, &blk->chain) > 0)
 			serve_chain(blk);
 		else
 			pthread_cond_wait(&blk->work, &blk->device.lock);
@@ -199,6 +264,7 @@ static void blk_start(void *opaque)
 {
 	struct blk *blk = opaque;
 
+	blk->full = false;
 	pthread_cond_signal(&blk->work);
 }
 
@@ -208,6 +274,7 @@ static void blk_stop(void *opaque)
 
 	while (blk->busy)
 		pthread_cond_wait(&blk->idle, &blk->device.lock);
+	blk->full = false;
 }
 
 static int blk_drain(void *opaque, int timeout_ms)
@@ -248,49 +315,6 @@ static const struct virtio_ops blk_ops = {
 
 /* ---- Start and end --------------------------------------------------------------------------- */
 
-/* Two guests on one disk destroy it. The lock belongs to the open file, so it is released even if
- * we are killed. */
-static int lock_file(const struct blk *blk, struct gmig_error *err)
-{
-	struct flock lock = {.l_type = blk->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-
-	if (!fcntl(blk->fd, F_OFD_SETLK, &lock))
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return gmig_fail(err, -EBUSY, "disk %s is in use by another process", blk->path);
-	vmm_log(GMIG_LOG_DEBUG, "device=blk file=%s lock=none reason=\"%s\"", blk->path,
-		strerror(errno));
-	return 0;
-}
-
-static int open_file(struct blk *blk, struct gmig_error *err)
-{
-	struct stat stat;
-	off_t bytes;
-
-	blk->fd = open(blk->path, (blk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-	if (blk->fd < 0)
-		return gmig_fail(err, -errno, "disk %s: %s", blk->path, strerror(errno));
-	if (fstat(blk->fd, &stat))
-		return gmig_fail(err, -errno, "disk %s: %s", blk->path, strerror(errno));
-	if (!S_ISREG(stat.st_mode) && !S_ISBLK(stat.st_mode))
-		return gmig_fail(err, -EINVAL, "disk %s is neither a file nor a block device",
-				 blk->path);
-	bytes = lseek(blk->fd, 0, SEEK_END);
-	if (bytes < 0)
-		return gmig_fail(err, -errno, "disk %s: %s", blk->path, strerror(errno));
-	if (bytes < (off_t)SECTOR_BYTES)
-		return gmig_fail(err, -EINVAL, "disk %s is smaller than a sector", blk->path);
-	if (bytes % SECTOR_BYTES)
-		vmm_log(GMIG_LOG_WARNING,
-			"disk %s: the last %u bytes are no whole sector and left out", blk->path,
-			(unsigned int)(bytes % SECTOR_BYTES));
-	blk->config.capacity = (uint64_t)bytes / SECTOR_BYTES;
-	blk->config.seg_max = SEG_MAX;
-	blk->config.blk_size = SECTOR_BYTES;
-	return lock_file(blk, err);
-}
-
 static void blk_destroy(void *state)
 {
 	struct blk *blk = state;
@@ -302,10 +326,7 @@ static void blk_destroy(void *state)
 		pthread_mutex_unlock(&blk->device.lock);
 		pthread_join(blk->worker, NULL);
 	}
-	if (blk->fd >= 0) {
-		flush(blk);
-		close(blk->fd);
-	}
+	blk_file_close(&blk->file);
 	pthread_cond_destroy(&blk->work);
 	pthread_cond_destroy(&blk->idle);
 	virtio_device_destroy(&blk->device);
@@ -317,15 +338,44 @@ static int start_worker(struct blk *blk, struct gmig_error *err)
 	int ret = pthread_create(&blk->worker, NULL, worker, blk);
 
 	if (ret)
-		return gmig_fail(err, -ret, "disk %s: no thread: %s", blk->path, strerror(ret));
+		return gmig_fail(err, -ret, "disk %s: no thread: %s", blk->file.path,
+				 strerror(ret));
 	blk->worker_started = true;
 	return 0;
+}
+
+static uint64_t features(bool readonly)
+{
+	uint64_t common = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+			  FEATURE(VIRTIO_BLK_F_FLUSH);
+
+	return common |
+	       (readonly ? FEATURE(VIRTIO_BLK_F_RO)
+			 : FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES));
+}
+
+static void fill_config(struct blk *blk)
+{
+	blk->config = (struct virtio_blk_config){
+	    .capacity = blk->file.bytes / SECTOR_BYTES,
+	    .seg_max = SEG_MAX,
+	    .blk_size = SECTOR_BYTES,
+	};
+	if (blk->file.readonly)
+		return;
+	blk->config.max_discard_sectors = MAX_DISCARD_SECTORS;
+	blk->config.max_discard_seg = MAX_RANGES;
+	blk->config.discard_sector_alignment = 1;
+	blk->config.max_write_zeroes_sectors = MAX_ZERO_SECTORS;
+	blk->config.max_write_zeroes_seg = MAX_RANGES;
+	blk->config.write_zeroes_may_unmap = 1;
 }
 
 static int blk_create(struct device_context *context, unsigned int index, void **state,
 		      struct gmig_error *err)
 {
 	static const uint16_t queue_sizes[] = {QUEUE_SIZE};
+	bool readonly = context->options->disk_readonly[index];
 	struct blk *blk = calloc(1, sizeof(*blk));
 	struct virtio_spec spec = {.ops = &blk_ops,
 				   .opaque = blk,
@@ -336,21 +386,20 @@ static int blk_create(struct device_context *context, unsigned int index, void *
 
 	if (!blk)
 		return gmig_fail(err, -ENOMEM, "blk: out of memory");
-	blk->path = context->options->disk[index];
-	blk->readonly = context->options->disk_readonly[index];
+	blk->file.fd = -1;
+	blk->on_full = context->options->disk_on_full[index];
 	snprintf(blk->id, sizeof(blk->id), "gmig-disk%u", index);
 	pthread_cond_init(&blk->work, NULL);
 	pthread_cond_init(&blk->idle, NULL);
 	spec.config = &blk->config;
-	spec.features = 1ull << VIRTIO_BLK_F_SEG_MAX | 1ull << VIRTIO_BLK_F_BLK_SIZE |
-			1ull << VIRTIO_BLK_F_FLUSH | (uint64_t)blk->readonly << VIRTIO_BLK_F_RO;
+	spec.features = features(readonly);
 	ret = virtio_device_create(&blk->device, context->vmm, context->pci, &spec, err);
 	if (!ret)
-		ret = open_file(blk, err);
-	else
-		blk->fd = -1;
-	if (!ret)
+		ret = blk_file_open(&blk->file, context->options->disk[index], readonly, err);
+	if (!ret) {
+		fill_config(blk);
 		ret = start_worker(blk, err);
+	}
 	if (ret) {
 		blk_destroy(blk);
 		return ret;

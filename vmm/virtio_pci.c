@@ -2,6 +2,7 @@
 #include "virtio_pci.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
@@ -31,7 +32,8 @@
 
 bool virtio_device_is_live(const struct virtio_device *device)
 {
-	return !device->stopping && !device->paused && device->status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	return pci_dma(device->pci) == PCI_DMA_OPEN && !device->stopping && !device->paused &&
+	       device->status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	       !(device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
@@ -67,6 +69,8 @@ int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct v
 void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
 			uint32_t bytes)
 {
+	if (pci_dma(device->pci) == PCI_DMA_CLOSED)
+		return;
 	virtio_queue_push(&device->queue[queue], head, bytes);
 	if (!virtio_queue_must_signal(&device->queue[queue]))
 		return;
@@ -375,6 +379,22 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 	pthread_mutex_unlock(&device->lock);
 }
 
+/* Bus lock held. */
+static void dma_changed(void *opaque, enum pci_dma dma)
+{
+	struct virtio_device *device = opaque;
+
+	pthread_mutex_lock(&device->lock);
+	/* Whoever popped a chain while the gate was open is done with it when we have the lock, or
+	 * says so in `drain`. */
+	if (dma == PCI_DMA_DRAINING && device->ops->drain)
+		device->ops->drain(device->opaque, INT_MAX);
+	/* For what was added in the meantime the driver does not notify a second time. */
+	if (virtio_device_is_live(device))
+		device->ops->start(device->opaque);
+	pthread_mutex_unlock(&device->lock);
+}
+
 /* ---- Capabilities ---------------------------------------------------------------------------- */
 
 /*
@@ -451,6 +471,7 @@ int virtio_device_create(struct virtio_device *device, struct vmm *vmm, struct p
 	    .msix_vectors = spec->queue_count + 1,
 	    .bar = {{BAR_BYTES, bar_access}},
 	    .config_access = config_window,
+	    .dma_changed = dma_changed,
 	    .opaque = device,
 	};
 	unsigned int i;

@@ -23,13 +23,14 @@ struct virtio_ops {
 	const char *name;
 	uint16_t id;	     /* virtio device type */
 	uint32_t class_code; /* PCI, 24 bits */
-	/* The driver has set DRIVER_OK: features are settled, queues enabled. */
+	/* Queues may be served: the driver has set DRIVER_OK (features are settled, queues enabled),
+	 * the machine goes on after a pause, or the DMA gate has opened again. */
 	void (*start)(void *opaque);
 	/* Reset by the driver or the machine: forget chains; wait for what is in flight (may drop
 	 * the lock to wait). */
 	void (*stop)(void *opaque);
 	/*
-	 * Paused: wait for requests in flight (may drop the lock to wait). -ETIMEDOUT after
+	 * Paused, or Bus Master Enable cleared: wait for requests in flight (may drop the lock to wait). -ETIMEDOUT after
 	 * timeout_ms. NULL: none is in flight while the lock is free.
 	 */
 	int (*drain)(void *opaque, int timeout_ms);
@@ -81,15 +82,16 @@ void virtio_device_resume(struct virtio_device *device);
 
 /* ---- For the device's queue code; lock held -------------------------------------------------- */
 
-/* The driver is ready, nothing is broken, and the machine is not paused: queues may be served. */
+/* The driver is ready, nothing is broken, the machine is not paused and the DMA gate is open: queues
+ * may be served. A device that keeps a chain asks again before it continues with it. */
 bool virtio_device_is_live(const struct virtio_device *device);
 static inline bool virtio_device_has(const struct virtio_device *device, unsigned int feature)
 {
 	return device->features >> feature & 1;
 }
-/* virtio_queue_pop; a broken queue puts the device in the state "needs reset". */
+/* virtio_queue_pop, or 0 while the DMA gate is not open; a broken queue puts the device in the state "needs reset". */
 int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct virtio_chain *chain);
-/* Push and, if the driver wants it, interrupt. */
+/* Push and, if the driver wants it, interrupt. Nothing while the DMA gate is closed. */
 void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
 			uint32_t bytes);
 /* The device configuration has changed: interrupt the driver (after a pause, if there is one). */

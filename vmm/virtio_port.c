@@ -130,6 +130,8 @@ static void watch_client(struct virtio_port *port, bool readable, bool writable)
 /* 1: a chain is held; 0: the guest has none. */
 static int take_tx(struct virtio_port *port)
 {
+	if (!virtio_device_is_live(port->device))
+		return 0;
 	if (port->tx_held)
 		return 1;
 	if (virtio_device_pop(port->device, port->tx_queue, &port->tx) <= 0)
@@ -238,7 +240,7 @@ bool virtio_port_serve(struct virtio_port *port)
 	bool blocked, ready, done;
 
 	/* A chain may be held, and what may not be pushed now is pushed later. */
-	if (port->device->paused) {
+	if (port->device->paused || pci_dma(port->device->pci) != PCI_DMA_OPEN) {
 		watch_client(port, false, false);
 		update_listener(port);
 		return true;

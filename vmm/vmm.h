@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VMM_MAX_VCPUS  8
-#define VMM_MAX_VNODES 8 /* the engine takes up to GMIG_MAX_VNODES */
+#define VMM_MAX_VCPUS  64 /* bits of a mask */
+#define VMM_MAX_VNODES 8  /* the engine takes up to GMIG_MAX_VNODES */
 #define VMM_MAX_DISKS  4
 #define VMM_MAX_PORTS  8
 #define VMM_MAX_NETS   2
@@ -110,6 +110,12 @@ enum vmm_end {
 };
 /* The first caller wins. Any thread; does not wait. `text` is copied. */
 void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text);
+
+/*
+ * Have main stop the guest as the command `stop` does, because it cannot go on without help.
+ * `reason` is copied, and shown until the guest is continued. Any thread; does not wait.
+ */
+void vmm_stop_because(struct vmm *vmm, const char *reason);
 
 /* ---- I/O thread (loop.c) --------------------------------------------------------------------- */
 

@@ -117,7 +117,8 @@ static void start_device(unsigned int slot, uint64_t features)
 	uint64_t common = bar_gpa(slot, 0);
 	unsigned int queues = fake_read(&vmm, common + VIRTIO_PCI_COMMON_NUMQ, 2);
 
-	fake_write(&vmm, config_gpa(slot) + PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	fake_write(&vmm, config_gpa(slot) + PCI_COMMAND, 2,
+		   PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	queues = fake_read(&vmm, common + VIRTIO_PCI_COMMON_NUMQ, 2);
 	fake_write(&vmm, common + VIRTIO_PCI_COMMON_STATUS, 1, 0);
 	fake_write(&vmm, common + VIRTIO_PCI_COMMON_STATUS, 1, 3);
@@ -275,8 +276,11 @@ static void operation(struct input *input)
 
 	switch (op & 15) {
 	case 0:
-	case 1:
 		start_device(slot, take(input, 5));
+		break;
+	case 1: /* Bus Master Enable off and on, while chains are in the rings */
+		fake_write(&vmm, config_gpa(slot) + PCI_COMMAND, 2,
+			   PCI_COMMAND_MEMORY | ((uint32_t)take(input, 1) & PCI_COMMAND_MASTER));
 		break;
 	case 2:
 	case 3:

@@ -5,7 +5,7 @@
 
 #include "../../vmm/boot.h"
 
-#define ACPI_MACHINES 3
+#define ACPI_MACHINES 6
 #define TEST_MIB      (1ull << 20)
 #define TEST_GIB      (1ull << 30)
 

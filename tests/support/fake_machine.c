@@ -128,6 +128,14 @@ void fake_write(struct vmm *vmm, uint64_t gpa, unsigned int bytes, uint32_t valu
 	fake_mmio(vmm, gpa, &value, bytes, true);
 }
 
+void vmm_stop_because(struct vmm *vmm, const char *reason)
+{
+	pthread_mutex_lock(&vmm->lock);
+	snprintf(vmm->stop_reason, sizeof(vmm->stop_reason), "%s", reason);
+	vmm->stops++;
+	pthread_mutex_unlock(&vmm->lock);
+}
+
 /* ---- Interrupts, the end --------------------------------------------------------------------- */
 
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)

@@ -41,6 +41,8 @@ struct vmm {
 	bool line[24];
 	unsigned int edges[24];
 	enum vmm_end end;
+	unsigned int stops; /* vmm_stop_because */
+	char stop_reason[GMIG_ERROR_TEXT];
 };
 
 /* With two regions of this size each: FAKE_REGION_BYTES in the unit tests. */

@@ -68,6 +68,12 @@ void driver_probe(struct driver *driver, struct vmm *vmm, uint16_t type)
 	}
 }
 
+void driver_bus_master(struct driver *driver, bool on)
+{
+	fake_write(driver->vmm, driver->config_gpa + PCI_COMMAND, 2,
+		   (uint16_t)(PCI_COMMAND_MEMORY | (on ? PCI_COMMAND_MASTER : 0)));
+}
+
 uint8_t driver_status(struct driver *driver)
 {
 	return (uint8_t)fake_read(driver->vmm, driver->common + VIRTIO_PCI_COMMON_STATUS, 1);

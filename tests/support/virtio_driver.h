@@ -29,6 +29,8 @@ struct driver {
  * n. */
 void driver_probe(struct driver *driver, struct vmm *vmm, uint16_t type);
 
+/* Bus Master Enable, which driver_probe sets. */
+void driver_bus_master(struct driver *driver, bool on);
 uint8_t driver_status(struct driver *driver);
 void driver_set_status(struct driver *driver, uint8_t status);
 

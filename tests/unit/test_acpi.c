@@ -133,7 +133,7 @@ START_TEST(madt_lists_every_cpu_once_and_one_ioapic)
 		if (entry[0] == 0) {
 			ck_assert_uint_eq(entry[1], 8);
 			ck_assert_uint_eq(entry[2], cpus);
-			ck_assert_uint_eq(entry[3], cpus);
+			ck_assert_uint_eq(entry[3], input.apic_id[cpus]);
 			ck_assert_uint_eq(get32(entry + 4), 1);
 			cpus++;
 		} else if (entry[0] == 1) {
@@ -166,6 +166,16 @@ static void check_memory(const uint8_t *entry, size_t i)
 	ck_assert_uint_eq(get32(entry + 28), 1);
 }
 
+static unsigned int cpu_of(uint32_t apic_id)
+{
+	unsigned int cpu = 0;
+
+	while (cpu < input.cpus && input.apic_id[cpu] != apic_id)
+		cpu++;
+	ck_assert_uint_lt(cpu, input.cpus);
+	return cpu;
+}
+
 START_TEST(srat_says_of_which_node_each_cpu_and_region_is)
 {
 	const uint8_t *srat, *entry, *end;
@@ -185,9 +195,8 @@ START_TEST(srat_says_of_which_node_each_cpu_and_region_is)
 		ck_assert_uint_eq(entry[0], 2);
 		ck_assert_uint_eq(entry[1], 24);
 		ck_assert_uint_lt(get32(entry + 4), input.node_count);
-		ck_assert_uint_lt(get32(entry + 8), input.cpus);
 		ck_assert_uint_eq(get32(entry + 12), 1);
-		cpus[get32(entry + 4)] ^= 1ull << get32(entry + 8);
+		cpus[get32(entry + 4)] ^= 1ull << cpu_of(get32(entry + 8));
 	}
 	ck_assert_ptr_eq(entry, end);
 	ck_assert_uint_eq(regions, input.region_count);

@@ -266,6 +266,16 @@ START_TEST(show_tells_its_age_and_what_is_swapped)
 }
 END_TEST
 
+START_TEST(show_of_a_guest_that_cannot_go_on_says_why)
+{
+	fake.more = json_pack("{s:s, s:s}", "state", "stopped", "stop_reason",
+			      "disk a.raw: No space left on device on the host");
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "vm1, pid 4711, stopped\nstopped because of disk a.raw: No space left on "
+			 "device on the host; `gmig cont` goes on\n");
+}
+END_TEST
+
 START_TEST(show_asks_the_kernel_first_when_told_to)
 {
 	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
@@ -422,6 +432,7 @@ int main(void)
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
 	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);
+	tcase_add_test(tcase, show_of_a_guest_that_cannot_go_on_says_why);
 	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);
 	tcase_add_test(tcase, show_takes_a_socket_path);
 	tcase_add_test(tcase, show_of_nobody_says_what_is_wrong);

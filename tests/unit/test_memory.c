@@ -5,8 +5,10 @@
 
 #include <check.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
@@ -171,6 +173,119 @@ START_TEST(probe_guest_must_fit)
 }
 END_TEST
 
+/* ---- KVM's slots ----------------------------------------------------------------------------- */
+
+#define MAX_SLOTS 8
+
+static struct kvm_userspace_memory_region slots[MAX_SLOTS];
+static unsigned int slot_count;
+static uint32_t address_bits;
+static int refuse; /* errno for a slot */
+
+/* Stands before the C library's. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	struct kvm_cpuid2 *cpuid;
+	void *argument;
+	va_list args;
+
+	(void)fd;
+	va_start(args, request);
+	argument = va_arg(args, void *);
+	va_end(args);
+	if (request == KVM_GET_SUPPORTED_CPUID) {
+		cpuid = argument;
+		cpuid->nent = 1;
+		cpuid->entries[0] =
+		    (struct kvm_cpuid_entry2){.function = 0x80000008, .eax = address_bits};
+		return 0;
+	}
+	errno = request == KVM_SET_USER_MEMORY_REGION ? refuse : ENOTTY;
+	if (errno)
+		return -1;
+	ck_assert_uint_lt(slot_count, MAX_SLOTS);
+	slots[slot_count++] = *(struct kvm_userspace_memory_region *)argument;
+	return 0;
+}
+
+static int plug(const uint64_t *bytes, unsigned int nodes, struct gmig_error *err)
+{
+	struct vmm *machine = calloc(1, sizeof(*machine));
+	int ret;
+
+	ck_assert_ptr_nonnull(machine);
+	machine->options.node_count = nodes;
+	for (unsigned int i = 0; i < nodes; i++)
+		machine->options.node[i].mem_bytes = bytes[i];
+	machine->region_count = vmm_memory_layout(&machine->options, machine->region);
+	for (size_t i = 0; i < machine->region_count; i++)
+		machine->region[i].hva = (uint8_t *)(machine->region[i].gpa + (1ull << 44));
+	slot_count = 0;
+	ret = vmm_memory_plug(machine, err);
+	free(machine);
+	return ret;
+}
+
+START_TEST(region_larger_than_a_slot_takes_several)
+{
+	uint64_t end = VMM_HOLE_END_GPA;
+
+	address_bits = 48;
+	ck_assert_int_eq(plug((const uint64_t[]){16 * 1024 * GIB}, 1, NULL), 0);
+	ck_assert_uint_eq(slots[0].memory_size, VMM_HOLE_GPA);
+	for (unsigned int i = 1; i < slot_count; i++) {
+		ck_assert_uint_eq(slots[i].slot, i);
+		ck_assert_uint_eq(slots[i].guest_phys_addr, end);
+		ck_assert_uint_eq(slots[i].userspace_addr, end + (1ull << 44));
+		/* KVM_MEM_MAX_NR_PAGES */
+		ck_assert_uint_le(slots[i].memory_size / GMIG_PAGE_BYTES, 0x7fffffff);
+		end += slots[i].memory_size;
+	}
+	ck_assert_uint_eq(end, 16 * 1024 * GIB + GIB);
+}
+END_TEST
+
+START_TEST(small_regions_have_a_slot_each)
+{
+	address_bits = 40;
+	ck_assert_int_eq(plug((const uint64_t[]){2 * GIB, 0, 2 * GIB}, 3, NULL), 0);
+	ck_assert_uint_eq(slot_count, 3);
+	ck_assert_uint_eq(slots[2].guest_phys_addr, VMM_HOLE_END_GPA);
+}
+END_TEST
+
+START_TEST(memory_above_the_guests_addresses_is_refused_in_words)
+{
+	static const uint32_t bits[] = {40, 40 << 16 | 48}; /* the second: guests have less */
+	struct gmig_error err;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		address_bits = bits[i];
+		ck_assert_int_eq(plug((const uint64_t[]){1024 * GIB}, 1, &err), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(err.text, "40 bits"));
+		ck_assert_ptr_nonnull(strstr(err.text, "would end at 1025 GiB"));
+		ck_assert_uint_eq(slot_count, 0);
+		ck_assert_int_eq(plug((const uint64_t[]){1023 * GIB}, 1, NULL), 0);
+	}
+}
+END_TEST
+
+START_TEST(slot_that_kvm_refuses_is_explained)
+{
+	struct gmig_error err;
+
+	address_bits = 48;
+	refuse = ENOMEM;
+	ck_assert_int_eq(plug((const uint64_t[]){GIB}, 1, &err), -ENOMEM);
+	ck_assert_ptr_nonnull(strstr(err.text, "1024 MiB of guest RAM at 0x0"));
+	ck_assert_ptr_nonnull(strstr(err.text, "no memory for KVM's own tables"));
+	refuse = EINVAL;
+	ck_assert_int_eq(plug((const uint64_t[]){GIB}, 1, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "more than this KVM can address"));
+	refuse = 0;
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("memory");
@@ -189,6 +304,10 @@ int main(void)
 	tcase_add_test(tcase, run_over_two_regions_is_null);
 	tcase_add_test(tcase, regions_are_told_as_they_are);
 	tcase_add_test(tcase, probe_guest_must_fit);
+	tcase_add_test(tcase, region_larger_than_a_slot_takes_several);
+	tcase_add_test(tcase, small_regions_have_a_slot_each);
+	tcase_add_test(tcase, memory_above_the_guests_addresses_is_refused_in_words);
+	tcase_add_test(tcase, slot_that_kvm_refuses_is_explained);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -70,6 +70,71 @@ START_TEST(name_alone_is_one_vnode_of_256_mib)
 }
 END_TEST
 
+/* Nothing that JSON cannot carry, and nothing that a terminal obeys; the message is harmless, too. */
+START_TEST(text_that_is_not_plain_is_refused)
+{
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+	    {"\xff", "byte 1 (0xff) is not UTF-8"},
+	    {"ab\xc3", "byte 3 (0xc3) is not UTF-8"},
+	    {"\xc0\xaf", "byte 1 (0xc0) is not UTF-8"},		/* an overlong slash */
+	    {"\xe0\x80\xaf", "byte 1 (0xe0) is not UTF-8"},	/* the same in three */
+	    {"\xed\xa0\x80", "byte 1 (0xed) is not UTF-8"},	/* half a surrogate pair */
+	    {"\xf4\x90\x80\x80", "byte 1 (0xf4) is not UTF-8"}, /* beyond U+10FFFF */
+	    {"\x80", "byte 1 (0x80) is not UTF-8"},
+	    {"a\033[2J", "byte 2 is a control character (U+001B)"},
+	    {"a\nb", "byte 2 is a control character (U+000A)"},
+	    {"\x7f", "control character (U+007F)"},
+	    {"\xc2\x9b", "control character (U+009B)"},
+	    {"x\xe2\x80\xae", "byte 2 is a control character (U+202E)"},
+	    {"\xe2\x80\xa8", "control character (U+2028)"},
+	};
+	static const struct {
+		const char *before, *after;
+	} places[] = {{"--name ", ""},
+		      {"--name t --kernel ", ""},
+		      {"--name t --kernel k --initrd ", ""},
+		      {"--name t --kernel k --disk ", ""},
+		      {"--name t --kernel k --net tap=", ""},
+		      {"--name t --kernel k --port name=", ",path=p"},
+		      {"--name t --kernel k --port name=n,path=", ""},
+		      {"--name t --kernel k --console file:", ""}};
+	struct vmm_options options;
+	struct gmig_error err;
+	char line[256];
+
+	for (size_t o = 0; o < sizeof(places) / sizeof(places[0]); o++)
+		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+			char *argv[16] = {(char *)"gmig-vmm"}, *rest = line, *word;
+			int argc = 1;
+
+			snprintf(line, sizeof(line), "%s%s%s", places[o].before, bad[i].text,
+				 places[o].after);
+			while ((word = strsep(&rest, " ")))
+				argv[argc++] = word;
+			ck_assert_int_eq(vmm_options_parse(argc, argv, &options, &err), -EINVAL);
+			/* Keys before the text shift the position. */
+			if (places[o].before[strlen(places[o].before) - 1] == ' ')
+				ck_assert_ptr_nonnull(strstr(err.text, bad[i].why));
+			ck_assert_ptr_nonnull(strstr(err.text, "UTF-8")
+						  ? strstr(err.text, "is not UTF-8")
+						  : strstr(err.text, "control character"));
+			for (const char *c = err.text; *c; c++)
+				ck_assert(*c >= ' ' && *c < 0x7f);
+		}
+}
+END_TEST
+
+START_TEST(names_in_any_script_are_accepted)
+{
+	struct vmm_options options;
+
+	accept("--name \xd0\xb3\xd0\xbe\xd1\x81\xd1\x82\xd1\x8c-\xf0\x9f\x90\xa7", &options);
+	accept("--name t --kernel k --disk /\xc3\xa4.raw --append \xff", &options);
+}
+END_TEST
+
 START_TEST(nodes_add_up_and_keep_their_own)
 {
 	struct vmm_options options;
@@ -109,6 +174,54 @@ START_TEST(cpus_may_be_given_in_pieces)
 }
 END_TEST
 
+/* Unequal vnodes, gaps in the lists of CPUs, distances that differ by direction. */
+START_TEST(uneven_machine_is_taken_as_it_is)
+{
+	static const uint8_t distance[3][3] = {{10, 15, 20}, {20, 10, 25}, {25, 30, 10}};
+	struct vmm_options options;
+
+	accept("--name t --node id=0,mem=1G,cpus=0-2,cpus=9 --node id=1,mem=2G,cpus=3-4,cpus=6-8 "
+	       "--node id=2,mem=3G,cpus=5,cpus=10-11 --dist 0,1,15 --dist 0,2,20 --dist 1,0,20 "
+	       "--dist 1,2,25 --dist 2,0,25 --dist 2,1,30",
+	       &options);
+	ck_assert_uint_eq(options.cpus, 12);
+	ck_assert_uint_eq(options.mem_bytes, 6144 * MIB);
+	ck_assert_uint_eq(options.node[0].cpus, 0x207);
+	ck_assert_uint_eq(options.node[1].cpus, 0x1d8);
+	ck_assert_uint_eq(options.node[2].cpus, 0xc20);
+	for (unsigned int a = 0; a < 3; a++)
+		ck_assert_mem_eq(options.distance[a], distance[a], 3);
+}
+END_TEST
+
+START_TEST(vnodes_may_have_only_cpus_or_only_memory_and_be_unreachable)
+{
+	struct vmm_options options;
+
+	accept("--name t --node id=0,mem=0,cpus=0-1 --node id=1,mem=64M,cpus=2 --node id=2,mem=64M "
+	       "--dist 0,2,255",
+	       &options);
+	ck_assert_uint_eq(options.node[0].mem_bytes, 0);
+	ck_assert_uint_eq(options.node[0].cpus, 3);
+	ck_assert_uint_eq(options.node[2].cpus, 0);
+	ck_assert_uint_eq(options.mem_bytes, 128 * MIB);
+	ck_assert_uint_eq(options.distance[0][2], 255);
+	ck_assert_uint_eq(options.distance[2][0], 255);
+}
+END_TEST
+
+START_TEST(sixty_four_cpus_are_accepted)
+{
+	struct vmm_options options;
+
+	accept("--name t --cpus 64", &options);
+	ck_assert_uint_eq(options.node[0].cpus, UINT64_MAX);
+	accept("--name t --node id=0,mem=64M,cpus=0-31 --node id=1,mem=64M,cpus=32-63", &options);
+	ck_assert_uint_eq(options.cpus, 64);
+	ck_assert_uint_eq(options.node[1].cpus, 0xffffffff00000000);
+}
+END_TEST
+
 START_TEST(distance_one_way_counts_for_both)
 {
 	struct vmm_options options;
@@ -138,6 +251,7 @@ START_TEST(linux_guest_takes_its_devices)
 	ck_assert_uint_eq(options.disk_count, 2);
 	ck_assert_str_eq(options.disk[1], "d2");
 	ck_assert(!options.disk_readonly[0] && options.disk_readonly[1]);
+	ck_assert_int_eq(options.disk_on_full[0], VMM_ON_FULL_PAUSE);
 	ck_assert_str_eq(options.tap[0], "t0");
 	ck_assert_str_eq(options.port[1].name, "b");
 	ck_assert_str_eq(options.port[1].path, "/y");
@@ -146,6 +260,25 @@ START_TEST(linux_guest_takes_its_devices)
 	accept("--name t --kernel k --console file:/c,append", &options);
 	ck_assert_str_eq(options.console, "file:/c");
 	ck_assert(options.console_append);
+}
+END_TEST
+
+START_TEST(disk_words_come_after_a_name_with_commas)
+{
+	struct vmm_options options;
+
+	accept(
+	    "--name t --kernel k --disk a,b,on-full=error --disk c,on-full=pause,readonly --disk "
+	    "readonly,d",
+	    &options);
+	ck_assert_str_eq(options.disk[0], "a,b");
+	ck_assert_int_eq(options.disk_on_full[0], VMM_ON_FULL_ERROR);
+	ck_assert(!options.disk_readonly[0]);
+	ck_assert_str_eq(options.disk[1], "c");
+	ck_assert_int_eq(options.disk_on_full[1], VMM_ON_FULL_PAUSE);
+	ck_assert(options.disk_readonly[1]);
+	ck_assert_str_eq(options.disk[2], "readonly,d");
+	ck_assert(!options.disk_readonly[2]);
 }
 END_TEST
 
@@ -263,8 +396,8 @@ static const struct {
     {"--name t --mem 1T", "page tables for at most"},
 
     {"--name t --mem _", "'' is not a size"},
-    {"--name t --cpus 0", "0 is not within 1 to 8"},
-    {"--name t --cpus 9", "9 is not within 1 to 8"},
+    {"--name t --cpus 0", "0 is not within 1 to 64"},
+    {"--name t --cpus 65", "65 is not within 1 to 64"},
     {"--name t --cpus two", "'two' is not a number"},
     {"--name t --cpus +1", "'+1' is not a number"},
     {"--name t --cpus 99999999999999999999", "99999999999999999999 is not within"},
@@ -279,12 +412,18 @@ static const struct {
     {"--name t --node id=8,mem=64M,cpus=0",
      "vnode 8, but a guest of gmig-vmm has at most 8 vnodes"},
     {"--name t --node id=64,mem=64M,cpus=0", "id: 64 is not within 0 to 63"},
-    {"--name t --node id=0,mem=0,cpus=0", "--node mem: a guest needs more"},
+    {"--name t --node id=0,mem=0,cpus=0", "no vnode has memory"},
+    {"--name t --node id=0,mem=64M,cpus=0 --node id=1,mem=0",
+     "vnode 1 has neither memory nor CPUs"},
+    {"--name t --node id=0,mem=0K,cpus=0", "--node mem: a guest needs more"},
+    {"--name t --node id=0,mem=64M,cpus=0 --node id=1,mem=64M,cpus=1 --node id=2,mem=64M,cpus=2 "
+     "--node id=3,mem=64M,cpus=3 --node id=4,mem=64M,cpus=4-63",
+     "the APIC ids would be over 254"},
     {"--name t --node id=0,mem=1M,cpus=0", "--node mem: 1M is not a multiple"},
     {"--name t --node id=0,mem=64M,cpus=3-1", "3-1 runs backwards"},
     {"--name t --node id=0,mem=64M,cpus=a-b", "'a-b' is not a CPU"},
     {"--name t --node id=0,mem=64M,cpus=0-", "'0-' is not a CPU"},
-    {"--name t --node id=0,mem=64M,cpus=0-8", "CPU 8, but"},
+    {"--name t --node id=0,mem=64M,cpus=0-64", "CPU 64, but"},
     {"--name t --node id=0,mem=64M,cpus=0,cpus=0", "CPU 0 is given twice"},
     {"--name t --node id=0,mem=64M,cpus=0,host=1024", "host: 1024 is not within"},
     {"--name t --node id=0,mem=64M,cpus=0,host=x", "host: 'x' is not a number"},
@@ -301,8 +440,8 @@ static const struct {
     {"--name t --dist a,0,20", "--dist vnode: 'a'"},
     {"--name t --dist 0,5,20", "there is no vnode 5"},
     {"--name t --dist 0,8,20", "8 is not within 0 to 7"},
-    {"--name t --dist 0,1,9", "9 is not within 10 to 254"},
-    {"--name t --dist 0,1,300", "300 is not within 10 to 254"},
+    {"--name t --dist 0,1,9", "9 is not within 10 to 255"},
+    {"--name t --dist 0,1,300", "300 is not within 10 to 255"},
     {"--name t --dist 0,1,10", "10 is the distance of a vnode to itself"},
     {"--name t --dist 0,0,20", "distance 10 to itself, not 20"},
     {"--name t --dist 0,1,20 --dist 0,1,30", "0,1 is given twice"},
@@ -329,6 +468,8 @@ static const struct {
     {"--name t --kernel k --console file:/c,trunc", "'file:/c,trunc' is not file:PATH[,append]"},
     {"--name t --kernel k --console file:,append", "'file:,append' is not file:PATH[,append]"},
     {"--name t --kernel k --disk _", "--disk: the file name is empty"},
+    {"--name t --kernel k --disk d,on-full=panic", "on-full: 'panic' is none of pause, error"},
+    {"--name t --kernel k --disk d,on-full=", "on-full: '' is none of"},
     {"--name t --kernel k --disk a --disk b --disk c --disk d --disk e", "more than 4 disks"},
     {"--name t --kernel k --net veth=1", "--net: unknown key 'veth'"},
     {"--name t --kernel k --net tap=sixteencharacter", "over 15 characters"},
@@ -433,6 +574,24 @@ START_TEST(vnode_without_host_goes_to_the_nearest_node_with_memory)
 }
 END_TEST
 
+START_TEST(vnode_of_cpus_alone_may_be_on_a_node_without_memory)
+{
+	struct gmig_topology *topology = odd_host();
+	struct vmm_options options;
+	struct gmig_error err;
+
+	accept("--name t --node id=0,mem=0,cpus=0 --node id=1,mem=4M,host=1", &options);
+	vmm_options_place(&options, topology, &err);
+	ck_assert_uint_eq(options.node[0].host, 0);
+	ck_assert_str_eq(err.text, "");
+	ck_assert_int_eq(vmm_options_check_host(&options, topology, &err), 0);
+	accept("--name t --node id=0,mem=0,cpus=0,host=7 --node id=1,mem=4M,host=1", &options);
+	ck_assert_int_eq(vmm_options_check_host(&options, topology, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "this host does not have"));
+	gmig_topology_put(topology);
+}
+END_TEST
+
 START_TEST(host_node_that_cannot_be_used_is_refused_with_the_reason)
 {
 	static const struct {
@@ -512,8 +671,14 @@ int main(void)
 	tcase_add_test(accepts, nodes_add_up_and_keep_their_own);
 	tcase_add_test(accepts, sums_that_agree_are_accepted);
 	tcase_add_test(accepts, cpus_may_be_given_in_pieces);
+	tcase_add_test(accepts, text_that_is_not_plain_is_refused);
+	tcase_add_test(accepts, names_in_any_script_are_accepted);
+	tcase_add_test(accepts, uneven_machine_is_taken_as_it_is);
+	tcase_add_test(accepts, vnodes_may_have_only_cpus_or_only_memory_and_be_unreachable);
+	tcase_add_test(accepts, sixty_four_cpus_are_accepted);
 	tcase_add_test(accepts, distance_one_way_counts_for_both);
 	tcase_add_test(accepts, linux_guest_takes_its_devices);
+	tcase_add_test(accepts, disk_words_come_after_a_name_with_commas);
 	tcase_add_test(accepts, probe_guest_takes_its_load);
 	tcase_add_test(accepts, unsafe_kernel_is_allowed_by_option_or_environment_only);
 	tcase_add_test(accepts, help_wins_over_anything_else);
@@ -522,6 +687,7 @@ int main(void)
 	tcase_add_test(refuses, texts_of_refusals_are_distinct);
 	tcase_add_test(refuses, too_many_ports_are_refused);
 	tcase_add_test(refuses, vnode_without_host_goes_to_the_nearest_node_with_memory);
+	tcase_add_test(refuses, vnode_of_cpus_alone_may_be_on_a_node_without_memory);
 	tcase_add_test(refuses, host_node_that_cannot_be_used_is_refused_with_the_reason);
 	tcase_add_test(refuses, absent_host_node_is_refused);
 	tcase_add_test(refuses, absent_files_are_refused_by_name);

@@ -17,6 +17,8 @@ static void *power, *bus;
 static struct pci_function *function[2];
 static unsigned int touched[2]; /* accesses to each function's BAR 0 */
 static uint64_t last_offset;
+static enum pci_dma told[4]; /* what function 0 was told of its DMA gate */
+static unsigned int told_count;
 
 static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned int bytes, bool write)
 {
@@ -26,10 +28,19 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 	++*(unsigned int *)opaque;
 }
 
+static void dma_changed(void *opaque, enum pci_dma dma)
+{
+	if (opaque != &touched[0])
+		return;
+	ck_assert_uint_lt(told_count, 4);
+	told[told_count++] = dma;
+	pci_msix_send(function[0], 1); /* as a request that ends */
+}
+
 static void setup(void)
 {
 	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
-	touched[0] = touched[1] = 0;
+	touched[0] = touched[1] = told_count = 0;
 	context = (struct device_context){.vmm = &vmm, .options = &options};
 	ck_assert_int_eq(power_device.create(&context, 0, &power, NULL), 0);
 	ck_assert_int_eq(pci_device.create(&context, 0, &bus, NULL), 0);
@@ -41,6 +52,7 @@ static void setup(void)
 					      .revision = 3,
 					      .msix_vectors = 4,
 					      .bar = {{BAR_BYTES, bar_access}},
+					      .dma_changed = dma_changed,
 					      .opaque = &touched[i]};
 
 		ck_assert_int_eq(pci_function_create(bus, &spec, &function[i], NULL), 0);
@@ -66,7 +78,8 @@ static uint32_t bar_low(unsigned int slot)
 
 static void decode(unsigned int slot, bool on)
 {
-	fake_write(&vmm, config(slot, PCI_COMMAND), 2, on ? PCI_COMMAND_MEMORY : 0);
+	fake_write(&vmm, config(slot, PCI_COMMAND), 2,
+		   on ? PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER : 0);
 }
 
 static uint32_t port_read(uint32_t address, unsigned int bytes)
@@ -335,6 +348,60 @@ START_TEST(msix_table_access_outside_is_harmless)
 }
 END_TEST
 
+static void command(uint16_t value)
+{
+	fake_write(&vmm, config(1, PCI_COMMAND), 2, value);
+}
+
+START_TEST(msix_without_bus_master_waits_until_it_is_set)
+{
+	msix_setup();
+	msix_entry(2, 0x42, false);
+	msix_control(PCI_MSIX_FLAGS_ENABLE);
+	command(PCI_COMMAND_MEMORY);
+	vmm.msi_count = 0;
+	pci_msix_send(function[0], 2);
+	ck_assert_uint_eq(vmm.msi_count, 0);
+	msix_entry(2, 0x43, false); /* nor by touching the table or the mask */
+	msix_control(PCI_MSIX_FLAGS_ENABLE);
+	ck_assert_uint_eq(vmm.msi_count, 0);
+	command(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	ck_assert_uint_eq(vmm.msi_count, 1);
+	ck_assert_uint_eq(vmm.msi_data, 0x43);
+}
+END_TEST
+
+START_TEST(dma_gate_follows_bus_master)
+{
+	ck_assert_int_eq(pci_dma(function[0]), PCI_DMA_CLOSED);
+	command(PCI_COMMAND_MASTER);
+	ck_assert_int_eq(pci_dma(function[0]), PCI_DMA_OPEN);
+	ck_assert_int_eq(pci_dma(function[1]), PCI_DMA_CLOSED);
+	command(PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+	fake_write(&vmm, config(1, PCI_COMMAND + 1), 1, PCI_COMMAND_INTX_DISABLE >> 8);
+	command(PCI_COMMAND_MEMORY);
+	command(0);
+	ck_assert_int_eq(pci_dma(function[0]), PCI_DMA_CLOSED);
+	ck_assert_uint_eq(told_count, 2);
+	ck_assert_int_eq(told[0], PCI_DMA_OPEN);
+	ck_assert_int_eq(told[1], PCI_DMA_DRAINING);
+	command(PCI_COMMAND_MASTER);
+	pci_bus_reset(bus);
+	ck_assert_int_eq(pci_dma(function[0]), PCI_DMA_CLOSED);
+}
+END_TEST
+
+START_TEST(dma_gate_lets_out_what_ends_while_it_closes)
+{
+	msix_setup();
+	msix_entry(1, 0x41, false);
+	msix_control(PCI_MSIX_FLAGS_ENABLE);
+	command(PCI_COMMAND_MEMORY);
+	ck_assert_int_eq(told[told_count - 1], PCI_DMA_DRAINING);
+	ck_assert_uint_eq(vmm.msi_count, 1);
+}
+END_TEST
+
 /* ---- Power ----------------------------------------------------------------------------------- */
 
 START_TEST(sleep_register_powers_off)
@@ -408,6 +475,9 @@ int main(void)
 	    msix_function_mask_holds_all_back,
 	    msix_entries_are_masked_after_reset,
 	    msix_table_access_outside_is_harmless,
+	    msix_without_bus_master_waits_until_it_is_set,
+	    dma_gate_follows_bus_master,
+	    dma_gate_lets_out_what_ends_while_it_closes,
 	    sleep_register_powers_off,
 	    reset_register_reboots_but_the_address_port_does_not,
 	    keyboard_controller_reboots,

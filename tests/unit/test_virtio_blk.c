@@ -1,155 +1,6 @@
-/* virtio-blk on a file: data, flush, errors; system calls are counted and made to fail. */
+/* virtio-blk on a file: data, errors, resets, what the driver does wrong. */
+#include "blk_rig.h"
 #include "fake_machine.h"
-#include "suite.h"
-#include "virtio_driver.h"
-
-#include <fcntl.h>
-#include <linux/virtio_blk.h>
-#include <linux/virtio_ids.h>
-#include <stdatomic.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-#define SECTORS	   64
-#define HEADER_GPA 0x200000ull
-#define DATA_GPA   0x201000ull
-#define STATUS_GPA 0x20f000ull
-#define NO_STATUS  0xee
-
-static struct vmm vmm;
-static struct vmm_options options;
-static struct device_context context;
-static void *bus, *blk;
-static struct driver driver;
-static char path[] = "/tmp/gmig-test-blk-XXXXXX";
-static atomic_int syncs, fail_sync, fail_transfer, short_transfers, hold, held;
-
-/* These stand before the C library's. */
-int fdatasync(int fd)
-{
-	(void)fd;
-	syncs++;
-	if (!fail_sync)
-		return 0;
-	errno = EIO;
-	return -1;
-}
-
-/* One byte short of a piece, so that the rest has to be asked for. */
-static int shorten(const struct iovec *iov, int count, struct iovec *first)
-{
-	if (!short_transfers || iov->iov_len < 8)
-		return count;
-	*first = *iov;
-	first->iov_len -= 7;
-	return 1;
-}
-
-static void wait_while_held(void)
-{
-	held = hold;
-	while (hold)
-		poll(NULL, 0, 1);
-}
-
-static ssize_t transfer(const struct iovec *iov, int count, int fd, off_t offset, bool write)
-{
-	struct iovec first;
-	int pieces = shorten(iov, count, &first);
-	const struct iovec *use = pieces == count ? iov : &first;
-	ssize_t total = 0;
-
-	wait_while_held();
-	if (fail_transfer) {
-		errno = ENOSPC;
-		return -1;
-	}
-	for (int i = 0; i < pieces; i++) {
-		ssize_t done = write ? pwrite(fd, use[i].iov_base, use[i].iov_len, offset + total)
-				     : pread(fd, use[i].iov_base, use[i].iov_len, offset + total);
-
-		if (done < 0)
-			return -1;
-		total += done;
-		if ((size_t)done < use[i].iov_len)
-			break;
-	}
-	return total;
-}
-
-ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
-{
-	return transfer(iov, count, fd, offset, false);
-}
-
-ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
-{
-	return transfer(iov, count, fd, offset, true);
-}
-
-static void start(bool readonly, off_t bytes)
-{
-	ck_assert_int_eq(truncate(path, bytes), 0);
-	options.disk[0] = path;
-	options.disk_readonly[0] = readonly;
-	options.disk_count = 1;
-	ck_assert_int_eq(blk_device.create(&context, 0, &blk, NULL), 0);
-	driver_probe(&driver, &vmm, VIRTIO_ID_BLOCK);
-	driver_start(&driver, readonly ? 0 : 1ull << VIRTIO_BLK_F_FLUSH, 1);
-}
-
-static void setup(void)
-{
-	int fd = mkstemp(path);
-
-	ck_assert_int_ge(fd, 0);
-	close(fd);
-	fake_vmm_init(&vmm, FAKE_REGION_BYTES);
-	context = (struct device_context){.vmm = &vmm, .options = &options};
-	ck_assert_int_eq(pci_device.create(&context, 0, &bus, NULL), 0);
-}
-
-static void teardown(void)
-{
-	if (blk)
-		blk_device.destroy(blk);
-	pci_device.destroy(bus);
-	fake_vmm_destroy(&vmm);
-	unlink(path);
-}
-
-static void put_request(uint32_t type, uint64_t sector, uint32_t bytes)
-{
-	const struct driver_piece pieces[] = {
-	    {HEADER_GPA, sizeof(struct virtio_blk_outhdr), false},
-	    {DATA_GPA, bytes, type != VIRTIO_BLK_T_OUT},
-	    {STATUS_GPA, 1, true},
-	};
-	const struct driver_piece flush[] = {pieces[0], pieces[2]};
-	struct virtio_blk_outhdr *header = vmm_guest_ptr(&vmm, HEADER_GPA, sizeof(*header));
-
-	*header = (struct virtio_blk_outhdr){.type = type, .sector = sector};
-	*(uint8_t *)vmm_guest_ptr(&vmm, STATUS_GPA, 1) = NO_STATUS;
-	driver_add(&driver, 0, bytes ? pieces : flush, bytes ? 3 : 2);
-	driver_notify(&driver, 0);
-}
-
-/* Returns the status; *bytes (may be NULL): what the device says it wrote. */
-static uint8_t request(uint32_t type, uint64_t sector, uint32_t bytes, uint32_t *used_bytes)
-{
-	struct vring_used_elem elem;
-
-	put_request(type, sector, bytes);
-	elem = driver_wait_used(&driver, 0);
-	if (used_bytes)
-		*used_bytes = elem.len;
-	return *(uint8_t *)vmm_guest_ptr(&vmm, STATUS_GPA, 1);
-}
-
-static uint8_t *data(void)
-{
-	return vmm_guest_ptr(&vmm, DATA_GPA, 0x8000);
-}
 
 START_TEST(capacity_is_whole_sectors)
 {
@@ -219,12 +70,10 @@ END_TEST
 START_TEST(failed_system_call_is_an_io_error)
 {
 	start(false, SECTORS * 512);
-	fail_sync = 1;
-	ck_assert_uint_eq(request(VIRTIO_BLK_T_FLUSH, 0, 0, NULL), VIRTIO_BLK_S_IOERR);
-	fail_transfer = 1;
+	fail_transfer = EIO;
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 0, 512, NULL), VIRTIO_BLK_S_IOERR);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 0, 512, NULL), VIRTIO_BLK_S_IOERR);
-	fail_sync = fail_transfer = 0;
+	fail_transfer = 0;
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 0, 512, NULL), VIRTIO_BLK_S_OK);
 }
 END_TEST
@@ -233,6 +82,7 @@ START_TEST(readonly_disk_refuses_writes)
 {
 	start(true, SECTORS * 512);
 	ck_assert_uint_ne(driver_offered(&driver) & 1ull << VIRTIO_BLK_F_RO, 0);
+	ck_assert_uint_eq(driver_offered(&driver) & CHANGES, 0);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 0, 512, NULL), VIRTIO_BLK_S_OK);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 0, 512, NULL), VIRTIO_BLK_S_IOERR);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_FLUSH, 0, 0, NULL), VIRTIO_BLK_S_OK);
@@ -254,6 +104,7 @@ END_TEST
 START_TEST(unknown_request_is_unsupported)
 {
 	start(false, SECTORS * 512);
+	/* Not accepted by the driver. */
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_DISCARD, 0, 16, NULL), VIRTIO_BLK_S_UNSUPP);
 	ck_assert_uint_eq(request(0x12345678, 0, 512, NULL), VIRTIO_BLK_S_UNSUPP);
 }
@@ -331,8 +182,7 @@ START_TEST(reset_waits_for_the_request_in_flight)
 	start(false, SECTORS * 512);
 	hold = 1;
 	put_request(VIRTIO_BLK_T_IN, 0, 512);
-	poll(NULL, 0,
-	     20); /* let the worker take it; if it has not yet, the reset is simply quicker */
+	wait_until_held();
 	ck_assert_int_eq(pthread_create(&thread, NULL, reset_device, NULL), 0);
 	poll(NULL, 0, 20);
 	hold = 0;
@@ -344,6 +194,43 @@ START_TEST(reset_waits_for_the_request_in_flight)
 	ck_assert_uint_eq(data()[0], 0x77);
 	driver_start(&driver, 0, 1);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 0, 512, NULL), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+static void *clear_bus_master(void *opaque)
+{
+	driver_bus_master(&driver, false);
+	atomic_store((atomic_int *)opaque, 1);
+	return NULL;
+}
+
+START_TEST(bus_master_cleared_waits_for_the_request_in_flight)
+{
+	struct vring_used_elem elem;
+	atomic_int cleared = 0;
+	pthread_t thread;
+
+	start(false, SECTORS * 512);
+	hold = 1;
+	memset(data(), 0x55, 512);
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	wait_until_held();
+	ck_assert_int_eq(pthread_create(&thread, NULL, clear_bus_master, &cleared), 0);
+	poll(NULL, 0, 20); /* too short finds less, never more */
+	ck_assert_int_eq(cleared, 0);
+	hold = 0;
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	/* It ended, the driver knows, and the memory is the driver's. */
+	ck_assert(driver_take_used(&driver, 0, &elem));
+	ck_assert_uint_eq(data()[0], 0);
+	memset(data(), 0x55, 512);
+	put_request(VIRTIO_BLK_T_IN, 0, 512);
+	poll(NULL, 0, 20);
+	ck_assert(!driver_take_used(&driver, 0, &elem));
+	ck_assert_uint_eq(data()[0], 0x55);
+	driver_bus_master(&driver, true);
+	driver_wait_used(&driver, 0);
+	ck_assert_uint_eq(data()[0], 0);
 }
 END_TEST
 
@@ -488,6 +375,7 @@ int main(void)
 	    request_without_header_asks_for_reset,
 	    request_without_status_asks_for_reset,
 	    reset_waits_for_the_request_in_flight,
+	    bus_master_cleared_waits_for_the_request_in_flight,
 	    many_requests_are_answered_in_order,
 	    disk_in_use_is_refused,
 	    readonly_disk_can_be_shared,

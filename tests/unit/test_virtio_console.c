@@ -303,6 +303,40 @@ START_TEST(slow_client_holds_its_port_up_and_loses_nothing)
 }
 END_TEST
 
+/* The rest of a chain that a slow client holds up is guest memory, too. */
+START_TEST(held_chain_without_bus_master_is_not_read_on)
+{
+	static char got[0x8000];
+	const struct driver_piece piece = {TX_GPA, sizeof(got), false};
+	struct vring_used_elem elem;
+	unsigned int done = 0, before;
+	int client = start_open();
+
+	for (unsigned int i = 0; i < 14; i++)
+		driver_add(&driver, TX(1), &piece, 1);
+	driver_notify(&driver, TX(1));
+	turn();
+	while (driver_take_used(&driver, TX(1), &elem))
+		done++;
+	driver_bus_master(&driver, false);
+	memset(vmm_guest_ptr(&vmm, TX_GPA, sizeof(got)), 'x', sizeof(got));
+	for (ssize_t part; (part = read(client, got, sizeof(got))) > 0; turn())
+		ck_assert_ptr_null(memchr(got, 'x', (size_t)part));
+	ck_assert(!driver_take_used(&driver, TX(1), &elem));
+	/* The client leaves: the chain comes back, but not before the guest allows it. */
+	before = done;
+	close(client);
+	turn();
+	ck_assert(!driver_take_used(&driver, TX(1), &elem));
+	driver_bus_master(&driver, true);
+	turn();
+	while (driver_take_used(&driver, TX(1), &elem))
+		done++;
+	ck_assert_uint_lt(before, 14);
+	ck_assert_uint_eq(done, 14);
+}
+END_TEST
+
 START_TEST(client_that_leaves_closes_the_port)
 {
 	struct vring_used_elem elem;
@@ -608,6 +642,7 @@ int main(void)
 	    client_before_the_driver_is_told_when_it_comes,
 	    input_without_buffers_waits_outside,
 	    slow_client_holds_its_port_up_and_loses_nothing,
+	    held_chain_without_bus_master_is_not_read_on,
 	    client_that_leaves_closes_the_port,
 	    client_that_leaves_with_a_full_socket_frees_the_guest,
 	    last_words_of_a_client_are_delivered,

@@ -198,6 +198,24 @@ START_TEST(packet_without_buffer_waits_in_the_tap)
 }
 END_TEST
 
+START_TEST(packet_without_bus_master_leaves_the_buffer_alone)
+{
+	struct vring_used_elem elem;
+	uint8_t *buffer = vmm_guest_ptr(&vmm, RX_GPA, 64);
+
+	give_buffers(4, 1526);
+	driver_bus_master(&driver, false);
+	memset(buffer, 0x77, 64);
+	arrive("one");
+	ck_assert(!driver_take_used(&driver, RX, &elem));
+	for (unsigned int i = 0; i < 64; i++)
+		ck_assert_uint_eq(buffer[i], 0x77);
+	driver_bus_master(&driver, true);
+	turn();
+	expect_packet("one");
+}
+END_TEST
+
 START_TEST(many_packets_out_all_leave_and_do_not_hold_the_thread)
 {
 	const struct driver_piece piece = {TX_GPA, HEADER + 1, false};
@@ -362,6 +380,7 @@ int main(void)
 	    packet_out_loses_its_header,
 	    packet_in_gets_a_header,
 	    packet_without_buffer_waits_in_the_tap,
+	    packet_without_bus_master_leaves_the_buffer_alone,
 	    many_packets_out_all_leave_and_do_not_hold_the_thread,
 	    full_tap_drops_and_gives_the_buffer_back,
 	    bad_chains_ask_for_reset,

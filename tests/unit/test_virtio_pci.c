@@ -195,6 +195,43 @@ START_TEST(request_before_driver_ok_is_left_alone)
 }
 END_TEST
 
+START_TEST(request_without_bus_master_waits_until_it_is_set)
+{
+	uint8_t *data = vmm_guest_ptr(&vmm, DATA_GPA, 64);
+
+	start_rng();
+	driver_bus_master(&driver, false);
+	memset(data, 0x77, 64);
+	ask(64);
+	ck_assert_uint_eq(driver_used_ring(&driver, 0)->idx, 0);
+	ck_assert_uint_eq(vmm.msi_count, 0);
+	for (unsigned int i = 0; i < 64; i++)
+		ck_assert_uint_eq(data[i], 0x77);
+	driver_bus_master(&driver, true); /* without a second notification */
+	ck_assert(fake_loop_run(&vmm));
+	ck_assert_uint_eq(driver_used_ring(&driver, 0)->idx, 1);
+	ck_assert_uint_eq(vmm.msi_count, 1);
+}
+END_TEST
+
+START_TEST(failure_without_bus_master_interrupts_when_it_is_set)
+{
+	start_rng();
+	driver_bus_master(&driver, false);
+	driver_setup_queue(&driver, 0); /* enabled already: ignored */
+	driver_set_status(&driver, 0);
+	ck_assert(driver_negotiate(&driver, VERSION_1));
+	fake_write(&vmm, driver.common + VIRTIO_PCI_COMMON_MSIX, 2, 0);
+	driver_set_status(&driver, driver_status(&driver) | VIRTIO_CONFIG_S_DRIVER_OK);
+	driver_setup_queue(&driver, 0); /* too long for this device */
+	ck_assert_uint_ne(driver_status(&driver) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+	ck_assert_uint_eq(vmm.msi_count, 0);
+	driver_bus_master(&driver, true);
+	ck_assert_uint_eq(vmm.msi_count, 1);
+	ck_assert_uint_eq(vmm.msi_data, 0x40);
+}
+END_TEST
+
 START_TEST(nonsense_in_the_ring_asks_for_reset_and_tells_the_driver)
 {
 	start_rng();
@@ -219,6 +256,7 @@ START_TEST(machine_reset_is_a_device_reset)
 	start_rng();
 	rng_device.reset(rng);
 	pci_device.reset(bus);
+	vmm.msi_count = 0;
 	driver_probe(&driver, &vmm, VIRTIO_ID_RNG);
 	ck_assert_uint_eq(driver_status(&driver), 0);
 	ck_assert_uint_eq(common(VIRTIO_PCI_COMMON_MSIX, 2), VIRTIO_MSI_NO_VECTOR);
@@ -277,6 +315,8 @@ int main(void)
 	    request_is_answered_with_an_interrupt,
 	    huge_request_is_answered_in_part,
 	    request_before_driver_ok_is_left_alone,
+	    request_without_bus_master_waits_until_it_is_set,
+	    failure_without_bus_master_interrupts_when_it_is_set,
 	    nonsense_in_the_ring_asks_for_reset_and_tells_the_driver,
 	    machine_reset_is_a_device_reset,
 	    notification_of_absent_queue_is_ignored,
