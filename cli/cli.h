@@ -93,7 +93,7 @@ struct cli_query {
 	struct cli_args args;
 	/* Add the command's arguments: -1, or the exit status of a usage error. NULL: no arguments. */
 	int (*ask)(const struct cli_args *args, json_t *arguments);
-	/* Print the answer for people on stdout. With --json it is printed as received. */
+	/* Print the answer, made safe, for people on stdout. With --json it is printed as received. */
 	void (*print)(const struct cli_args *args, const json_t *answer);
 	enum cli_exit (*status)(const json_t *answer); /* NULL: CLI_OK */
 };
@@ -102,16 +102,24 @@ int cli_run_query(int argc, char **argv, struct cli_query *query);
 
 /* ---- Output (output.c) ----------------------------------------------------------------------- */
 
-/* The error on stderr, with json also as {"error": ..} on stdout. Returns CLI_FAILED. */
+/*
+ * What came over a socket (answers, errors' texts) is printed for people only after
+ * control_json_safe or control_text_safe: a guest or its agent may have written it. These functions
+ * do so with what they are given.
+ */
+
+/* "gmig: TEXT" on stderr. */
+__attribute__((format(printf, 1, 2))) void cli_complain(const char *format, ...);
+/* The error on stderr, with json also as {"error": ..} on stdout, exact. Returns CLI_FAILED. */
 int cli_fail(bool json, const struct gmig_error *err);
 /* On one line. Returns CLI_OK. */
 int cli_print_json(const json_t *json);
 /*
  * Rows are lines of `text`, cells are ended by tabs; columns are lined up. A cell of the first row
- * that begins with '>' makes its column flush right. Control characters become '?'.
+ * that begins with '>' makes its column flush right. Unsafe characters become '?'.
  */
 void cli_print_table(FILE *out, const char *text);
-/* A table on stdout whose text `fill` writes. */
+/* A table on stdout whose text `fill` writes; the object has been made safe. */
 void cli_print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object);
 
 static inline void cli_json_put(json_t **json)
@@ -137,7 +145,7 @@ const char *cli_text(const json_t *object, const char *key);
 
 /* What `gmig migrate --json` prints last, a new reference. */
 json_t *cli_job_result(const json_t *job);
-/* The summary for people. */
+/* The summary for people, of a job that need not be safe. */
 void cli_job_summary(FILE *out, const json_t *job);
 bool cli_job_ended(const json_t *job);
 /* Does its mover know of blackouts and stalls? */

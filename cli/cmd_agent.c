@@ -1,5 +1,6 @@
 /* gmig agent: asks the agent in a guest. One table of verbs; each makes arguments of its options.
  */
+#include "../control/text.h"
 #include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
@@ -257,6 +258,7 @@ static int run_verb(struct cli_agent *agent, const struct verb *verb, const stru
 	bool watched = verb->is_job && !options->detach;
 	struct gmig_error err = {0};
 	CLI_JSON result = NULL;
+	CLI_JSON safe = NULL;
 	int rc;
 
 	if (watched)
@@ -265,12 +267,13 @@ static int run_verb(struct cli_agent *agent, const struct verb *verb, const stru
 		rc = cli_agent_call(agent, verb->command, arguments, &result, &err);
 	if (rc)
 		return cli_fail(options->json, &err);
+	safe = control_json_safe(result);
 	if (options->json)
 		cli_print_json(result);
 	else if (verb->is_job && options->detach)
-		printf("%s\n", cli_text(result, "id"));
+		printf("%s\n", cli_text(safe, "id"));
 	else
-		verb->print(result);
+		verb->print(safe);
 	return watched ? cli_agent_job_exit(result) : CLI_OK;
 }
 

@@ -1,4 +1,5 @@
 /* gmig list: the guests whose sockets lie in the socket directory. */
+#include "../control/text.h"
 #include "cli.h"
 #include "commands.h"
 #include "units.h"
@@ -112,8 +113,9 @@ static int list_all(json_t *list, struct gmig_error *err)
 	return 0;
 }
 
-static void print_list(const json_t *list)
+static void print_list(const json_t *guests)
 {
+	CLI_JSON list = control_json_safe(guests);
 	char *rows = NULL;
 	size_t bytes, i;
 	FILE *memory = open_memstream(&rows, &bytes);

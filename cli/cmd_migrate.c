@@ -3,6 +3,7 @@
  * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
  * Of a process, pid:N, the job is ours: process.h.
  */
+#include "../control/text.h"
 #include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
@@ -206,7 +207,7 @@ static int report_lost(const struct request *request, json_t *job, const struct 
 {
 	json_object_set_new(job, "state", json_string("failed"));
 	json_object_set_new(job, "error", json_string(err->text));
-	fprintf(stderr, "gmig: job %s: %s\n", cli_text(job, "id"), err->text);
+	cli_complain("job %s: %s", cli_text(job, "id"), err->text);
 	if (request->json) {
 		CLI_JSON result = cli_job_result(job);
 
@@ -225,7 +226,7 @@ static int finish_guest(const struct request *request, struct guest_part *guest)
 	if (request->rate)
 		units_parse_size(request->rate, &rate, &err);
 	if (cli_gather_run(guest->agent, guest->plan, rate, &err)) {
-		fprintf(stderr, "gmig: in the guest: %s\n", err.text);
+		cli_complain("in the guest: %s", err.text);
 		return CLI_FAILED;
 	}
 	return cli_gather_refused(guest->plan) ? CLI_REMAINING : CLI_OK;
@@ -257,12 +258,14 @@ static int report(const struct request *request, const json_t *job, struct guest
 
 static int report_detached(const struct request *request, json_t *job)
 {
+	CLI_JSON safe = control_json_safe(job);
+
 	if (request->json) {
 		/* The id under the name that the result of a migration has, too. */
 		json_object_set(job, "job", json_object_get(job, "id"));
 		return cli_print_json(job);
 	}
-	printf("%s\n", cli_text(job, "id"));
+	printf("%s\n", cli_text(safe, "id"));
 	return CLI_OK;
 }
 

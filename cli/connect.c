@@ -1,6 +1,8 @@
 /* Talking to a VM. */
 #include "cli.h"
 
+#include "../control/text.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -35,10 +37,12 @@ int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **res
 
 static int print_answer(const struct cli_query *query, const json_t *answer)
 {
+	CLI_JSON safe = query->args.json ? NULL : control_json_safe(answer);
+
 	if (query->args.json)
 		cli_print_json(answer);
 	else
-		query->print(&query->args, answer);
+		query->print(&query->args, safe);
 	return query->status ? (int)query->status(answer) : CLI_OK;
 }
 

@@ -1,4 +1,5 @@
 /* Jobs: as the last line of `gmig migrate --json`, and in words. */
+#include "../control/text.h"
 #include "cli.h"
 #include "units.h"
 
@@ -141,8 +142,9 @@ static void print_elsewhere(FILE *out, const json_t *job)
 			    "more on the source nodes: brought there in the meantime");
 }
 
-void cli_job_summary(FILE *out, const json_t *job)
+void cli_job_summary(FILE *out, const json_t *unsafe)
 {
+	CLI_JSON job = control_json_safe(unsafe);
 	uint64_t split = cli_number(job, "thp_split"), passes = cli_number(job, "passes");
 	char size[UNITS_TEXT], rate[UNITS_TEXT], *rows = NULL;
 	size_t bytes;

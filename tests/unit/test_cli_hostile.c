@@ -1,0 +1,183 @@
+/* gmig against servers that attack the terminal, or keep it waiting. */
+#include "hostile_server.h"
+
+/* ---- Text of a guest or of a VMM ------------------------------------------------------------- */
+
+static json_t *vmm_answer(const char *command)
+{
+	json_t *result, *answer;
+
+	if (!strcmp(command, "query-residency"))
+		result = fake_guest();
+	else if (!strcmp(command, "query-jobs"))
+		result = json_pack("[o]", fake_job("running", 1, 1 << 20));
+	else if (!strcmp(command, "query-status"))
+		result = json_pack("{s:s, s:i, s:s, s:s}", "name", "vm1", "pid", 1, "state", "x",
+				   "guest", "probe");
+	else if (!strcmp(command, "check-invariants"))
+		result = json_pack("{s:b, s:[{s:s, s:s}]}", "ok", 0, "breaches", "invariant", "I1",
+				   "detail", "x");
+	else
+		result = fake_job("completed", 1 << 20, 1 << 20);
+	if (!strcmp(command, "query-residency"))
+		json_object_set_new(result, "migration", json_string("off"));
+	if (!strcmp(command, "job-cancel"))
+		return json_pack("{s:{s:s, s:s}}", "error", "class", "G", "desc", "no such job");
+	answer = json_pack("{s:o}", "return", result);
+	return answer;
+}
+
+static const struct {
+	const char *words[8];
+} vmm_commands[] = {
+    {{"list"}},
+    {{"show", "evil"}},
+    {{"jobs", "evil"}},
+    {{"check", "evil"}},
+    {{"histogram", "evil"}},
+    {{"cancel", "evil", "1"}},
+    {{"pause-job", "evil", "1"}},
+    {{"set-rate", "evil", "1", "2M"}},
+    {{"migrate", "evil", "--from", "0", "--to", "1", "--detach"}},
+};
+#define VMM_COMMANDS (int)(sizeof(vmm_commands) / sizeof(vmm_commands[0]))
+
+#define WORDS(w) (w)[0], (w)[1], (w)[2], (w)[3], (w)[4], (w)[5], (w)[6], (w)[7]
+
+static struct hostile_server evil;
+
+/* As guest `evil` beside vm1. */
+static void start_evil(enum hostile_way way)
+{
+	char path[108];
+
+	snprintf(path, sizeof(path), "%s/gmig/evil.sock", fake.directory);
+	evil = (struct hostile_server){.way = way, .answer = vmm_answer};
+	hostile_start(&evil, path);
+}
+
+START_TEST(text_of_a_vmm_is_harmless_on_the_terminal)
+{
+	start_evil(HOSTILE_ANSWERS);
+	gmig(WORDS(vmm_commands[_i].words), NULL);
+	ck_assert(*out_text || *err_text);
+	ck_harmless(out_text);
+	ck_harmless(err_text);
+	hostile_stop(&evil);
+}
+END_TEST
+
+START_TEST(json_of_a_vmm_stays_exact)
+{
+	json_t *guest = fake_guest(), *want, *got;
+
+	json_object_set_new(guest, "migration", json_string("off"));
+	want = hostile_poison(guest);
+	start_evil(HOSTILE_ANSWERS);
+	ck_assert_int_eq(gmig("show", "evil", "--json", NULL), CLI_OK);
+	got = out_json();
+	ck_assert(json_equal(got, want));
+	json_decref(got);
+	/* An error's text, too. */
+	ck_assert_int_eq(gmig("cancel", "evil", "1", "--json", NULL), CLI_FAILED);
+	got = out_json();
+	ck_assert_str_eq(cli_text(json_object_get(got, "error"), "desc"),
+			 "no such job" HOSTILE_TEXT);
+	ck_harmless(err_text);
+	json_decref(got);
+	json_decref(want);
+	json_decref(guest);
+	hostile_stop(&evil);
+}
+END_TEST
+
+/* ---- Text of an agent ------------------------------------------------------------------------ */
+
+static json_t *agent_answer(const char *command)
+{
+	static const struct {
+		const char *command, *json;
+	} answers[] = {
+	    {"processes", "{\"processes\":[{\"pid\":1,\"comm\":\"x\",\"bytes\":5,\"nodes\":{\"0\":"
+			  "20000000,\"1\":30000000},\"cpu_nodes\":[0],\"cpus\":\"0\"}]}"},
+	    {"numa-maps", "{\"pid\":7,\"comm\":\"x\",\"nodes\":{\"0\":{\"4K\":1}},\"mappings\":[{"
+			  "\"start\":\"0\",\"end\":\"1\",\"policy\":\"p\",\"what\":\"w\",\"pages\":"
+			  "{\"0\":1}}]}"},
+	    {"guest-info", "{\"agent\":\"a\",\"version\":\"1\",\"kernel\":\"6\","
+			   "\"supported_commands\":[{\"name\":\"n\"}]}"},
+	    {"numa-topology", "{\"nodes\":[{\"id\":0,\"cpus\":[0]},{\"id\":1,\"cpus\":[1]}]}"},
+	    {"query-jobs", "[{\"id\":\"1\",\"kind\":\"k\",\"state\":\"s\"}]"},
+	    {"job-status",
+	     "{\"id\":\"1\",\"kind\":\"k\",\"state\":\"s\",\"error\":{\"desc\":\"d\"},"
+	     "\"remaining\":{\"EBUSY\":1}}"},
+	    {"set-affinity", "{\"cpus\":\"0\"}"},
+	    {"move-pages", "{\"status\":[1],\"errors\":{\"EBUSY\":1}}"},
+	};
+
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+		if (!strcmp(answers[i].command, command))
+			return json_pack("{s:o}", "return", json_loads(answers[i].json, 0, NULL));
+	return json_pack("{s:{s:s, s:i}}", "error", "desc", "no", "number", 1);
+}
+
+static const struct {
+	const char *words[8];
+} agent_verbs[] = {
+    {{"ping"}},
+    {{"info"}},
+    {{"topology"}},
+    {{"ps"}},
+    {{"maps", "--pid", "7"}},
+    {{"move", "--pid", "7", "--addresses", "1"}},
+    {{"affinity", "--pid", "7", "--cpus", "0"}},
+    {{"jobs"}},
+    {{"job", "1"}},
+    {{"migrate", "--all", "--from-vnode", "0", "--to-vnode", "1"}},
+};
+#define AGENT_VERBS (int)(sizeof(agent_verbs) / sizeof(agent_verbs[0]))
+
+/* At the port of guest vm1's agent. */
+static void start_agent(enum hostile_way way)
+{
+	char path[108];
+
+	snprintf(path, sizeof(path), "%s/agent.sock", fake.directory);
+	evil = (struct hostile_server){.way = way, .answer = agent_answer, .is_agent = true};
+	hostile_start(&evil, path);
+	fake.ports = json_pack("[{s:s, s:s}]", "name", "org.gmig.agent.0", "path", path);
+}
+
+START_TEST(text_of_an_agent_is_harmless_on_the_terminal)
+{
+	start_agent(HOSTILE_ANSWERS);
+	gmig("agent", "vm1", WORDS(agent_verbs[_i].words), NULL);
+	ck_assert(*out_text || *err_text);
+	ck_harmless(out_text);
+	ck_harmless(err_text);
+	hostile_stop(&evil);
+}
+END_TEST
+
+START_TEST(text_of_an_agent_beside_a_migration_is_harmless_on_the_terminal)
+{
+	start_agent(HOSTILE_ANSWERS);
+	fake.last = fake_job("completed", 1 << 30, 0);
+	gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-guest", NULL);
+	ck_has(out_text, "in the guest: process 1");
+	ck_harmless(out_text);
+	ck_harmless(err_text);
+	hostile_stop(&evil);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli-hostile");
+	TCase *tcase = fake_case(suite, "text");
+
+	tcase_add_loop_test(tcase, text_of_a_vmm_is_harmless_on_the_terminal, 0, VMM_COMMANDS);
+	tcase_add_test(tcase, json_of_a_vmm_stays_exact);
+	tcase_add_loop_test(tcase, text_of_an_agent_is_harmless_on_the_terminal, 0, AGENT_VERBS);
+	tcase_add_test(tcase, text_of_an_agent_beside_a_migration_is_harmless_on_the_terminal);
+	return run_suite(suite);
+}
