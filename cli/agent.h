@@ -11,9 +11,6 @@
 
 struct cli_agent;
 
-/* How long an agent may take to answer a new client. */
-extern int cli_agent_sync_ms;
-
 /*
  * Connect and resynchronise: what an earlier client left unread is thrown away. -ENOENT,
  * -ECONNREFUSED, -EACCES; -ETIMEDOUT: no agent runs in the guest, or another client has the port.

@@ -2,7 +2,7 @@
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
  * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain.
  *
- * Everything here runs on the main thread. Results go to stdout, everything else to stderr.
+ * Everything here runs on the main thread, but for the questions of `gmig list`. Results go to stdout, everything else to stderr.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -81,11 +81,22 @@ int cli_print_completion_tables(void);
 
 /* ---- Talking to a VM (connect.c) ------------------------------------------------------------- */
 
+/* No command waits for ever for a peer: milliseconds, after which it fails. Tests set less. */
+extern struct cli_limits {
+	int connect_ms; /* until a VMM has greeted, or an agent has synchronized */
+	int answer_ms;	/* an answer of either */
+	int long_ms;	/* the same to a command that looks at all of a guest's memory */
+	int list_ms;	/* all that `gmig list` asks one guest */
+	int quit_ms;	/* from quit's answer to the VMM's end */
+} cli_limits;
+
 /* vm: a guest's name, or a socket's path when it has a slash. */
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err);
 /* Connect, call, disconnect. Steals arguments. */
 int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
 	    struct gmig_error *err);
+/* The clock of the limits. */
+int64_t cli_now_ms(void);
 
 /* A command that is one question to a guest, which its first word names. */
 struct cli_query {
@@ -95,6 +106,7 @@ struct cli_query {
 	int (*ask)(const struct cli_args *args, json_t *arguments);
 	/* Print the answer, made safe, for people on stdout. With --json it is printed as received. */
 	void (*print)(const struct cli_args *args, const json_t *answer);
+	const bool *is_long; /* it may take cli_limits.long_ms; NULL: it may not */
 	enum cli_exit (*status)(const json_t *answer); /* NULL: CLI_OK */
 };
 /* Parse, ask, print; the exit status. */

@@ -197,6 +197,7 @@ int cmd_show(int argc, char **argv)
 	    .args = {CLI_VM, .options = options, .json_help = "print everything as JSON"},
 	    .ask = ask_guest,
 	    .print = print_guest,
+	    .is_long = &fresh,
 	};
 
 	fresh = false;

@@ -5,25 +5,42 @@
 
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
 /* A VMM that is stopped or hangs still accepts connections, but sends no greeting. */
-#define CONNECT_TIMEOUT_MS 10000
+struct cli_limits cli_limits = {.connect_ms = 10000,
+				.answer_ms = CONTROL_ANSWER_MS,
+				.long_ms = 600000,
+				.list_ms = 1000,
+				.quit_ms = 30000};
+
+int64_t cli_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err)
 {
-	char path[PATH_MAX];
-	int rc;
+	char named[PATH_MAX];
+	const char *path = vm;
+	int rc = 0;
 
-	if (strchr(vm, '/'))
-		return control_connect(vm, CONNECT_TIMEOUT_MS, client, err);
-	rc = control_socket_path(vm, path, sizeof(path), err);
-	if (rc)
-		return rc;
-	return control_connect(path, CONNECT_TIMEOUT_MS, client, err);
+	if (!strchr(vm, '/')) {
+		rc = control_socket_path(vm, named, sizeof(named), err);
+		path = named;
+	}
+	if (!rc)
+		rc = control_connect(path, cli_limits.connect_ms, client, err);
+	if (!rc)
+		control_client_set_limit(*client, cli_limits.answer_ms);
+	return rc;
 }
 
-int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
-	    struct gmig_error *err)
+static int ask(const char *vm, const struct cli_query *query, json_t *arguments, json_t **result,
+	       struct gmig_error *err)
 {
 	CLI_CLIENT client = NULL;
 	int rc = cli_connect(vm, &client, err);
@@ -32,7 +49,17 @@ int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **res
 		json_decref(arguments);
 		return rc;
 	}
-	return control_call(client, command, arguments, result, err);
+	if (query->is_long && *query->is_long)
+		control_client_set_limit(client, cli_limits.long_ms);
+	return control_call(client, query->command, arguments, result, err);
+}
+
+int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
+	    struct gmig_error *err)
+{
+	const struct cli_query query = {.command = command};
+
+	return ask(vm, &query, arguments, result, err);
 }
 
 static int print_answer(const struct cli_query *query, const json_t *answer)
@@ -59,7 +86,7 @@ int cli_run_query(int argc, char **argv, struct cli_query *query)
 	status = query->ask ? query->ask(&query->args, arguments) : -1;
 	if (status >= 0)
 		return status;
-	if (cli_ask(query->args.words[0], query->command, json_incref(arguments), &answer, &err))
+	if (ask(query->args.words[0], query, json_incref(arguments), &answer, &err))
 		return cli_fail(query->args.json, &err);
 	return print_answer(query, answer);
 }

@@ -98,7 +98,8 @@ void control_client_destroy(struct control_client *client);
 /*
  * Execute and wait for the answer; steals arguments (may be NULL). Events that come meanwhile are
  * kept for control_next_event. An error answer is -errno from its "errno" (-EREMOTEIO when it has
- * none) with desc as text.
+ * none) with desc as text. -ETIMEDOUT when request and answer take longer than the client's limit,
+ * whatever else the server sends meanwhile: the command may have been carried out.
  */
 int control_call(struct control_client *client, const char *command, json_t *arguments,
 		 json_t **result, struct gmig_error *err);
@@ -106,6 +107,9 @@ int control_call(struct control_client *client, const char *command, json_t *arg
  * signal came. */
 int control_next_event(struct control_client *client, int timeout_ms, json_t **event,
 		       struct gmig_error *err);
+/* How long each control_call from here on may take, CONTROL_ANSWER_MS unless set; < 0: for ever. */
+#define CONTROL_ANSWER_MS 30000
+void control_client_set_limit(struct control_client *client, int answer_ms);
 int control_client_fd(const struct control_client *client);
 /* The peer's pid by SO_PEERCRED. */
 pid_t control_client_pid(const struct control_client *client);

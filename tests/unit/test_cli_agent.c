@@ -270,7 +270,7 @@ END_TEST
 
 START_TEST(agent_that_is_silent_is_given_up)
 {
-	cli_agent_sync_ms = 50;
+	cli_limits.connect_ms = 50;
 	fake_agent.silent = true;
 	ck_assert_int_eq(gmig("agent", "vm1", "ping", "--json", NULL), CLI_FAILED);
 	ck_has(err_text, "the guest's agent does not answer: it does not run, or another client");

@@ -170,6 +170,113 @@ START_TEST(text_of_an_agent_beside_a_migration_is_harmless_on_the_terminal)
 }
 END_TEST
 
+/* ---- Peers that keep gmig waiting ------------------------------------------------------------- */
+
+/* All short; what a case waits for must be the limit that it is about. */
+static void set_limits(void)
+{
+	cli_limits = (struct cli_limits){
+	    .connect_ms = 100, .answer_ms = 150, .long_ms = 200, .list_ms = 300, .quit_ms = 100};
+}
+
+static int64_t elapsed_ms(int64_t since_ms)
+{
+	return cli_now_ms() - since_ms;
+}
+
+static const struct {
+	enum hostile_way way;
+	const char *text;
+} waits[] = {
+    {HOSTILE_FULL, "takes no more connections"},
+    {HOSTILE_NO_GREETING, "does not answer"},
+    {HOSTILE_SILENT, "does not answer"},
+    {HOSTILE_CHATTERS, "does not answer"},
+};
+#define WAITS (int)(sizeof(waits) / sizeof(waits[0]))
+
+START_TEST(command_to_a_vmm_that_keeps_it_waiting_fails_in_time)
+{
+	static const struct {
+		const char *words[8];
+	} commands[] = {
+	    {{"show", "evil"}},		 {{"show", "evil", "--fresh"}},
+	    {{"check", "evil"}},	 {{"jobs", "evil"}},
+	    {{"quit", "evil"}},		 {{"migrate", "evil", "--from", "0", "--to", "1"}},
+	    {{"agent", "evil", "ping"}},
+	};
+
+	start_evil(waits[_i].way);
+	set_limits();
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		int64_t start_ms = cli_now_ms();
+
+		ck_assert_int_eq(gmig(WORDS(commands[i].words), NULL), CLI_FAILED);
+		ck_assert_int_lt(elapsed_ms(start_ms), 5000);
+		ck_has(err_text, waits[_i].text);
+	}
+	hostile_stop(&evil);
+}
+END_TEST
+
+START_TEST(command_to_an_agent_that_keeps_it_waiting_fails_in_time)
+{
+	int64_t start_ms;
+
+	start_agent(waits[_i].way);
+	set_limits();
+	start_ms = cli_now_ms();
+	ck_assert_int_eq(gmig("agent", "vm1", "ps", NULL), CLI_FAILED);
+	ck_assert_int_lt(elapsed_ms(start_ms), 5000);
+	ck_has(err_text, waits[_i].text);
+	hostile_stop(&evil);
+}
+END_TEST
+
+START_TEST(quit_of_a_vmm_that_never_ends_fails_in_time)
+{
+	int64_t start_ms = cli_now_ms();
+
+	set_limits();
+	ck_assert_int_eq(gmig("quit", "vm1", NULL), CLI_FAILED);
+	ck_assert_int_lt(elapsed_ms(start_ms), 5000);
+	ck_has(err_text, "the VMM was told to end, and has not done so");
+}
+END_TEST
+
+#define SILENT 40
+
+START_TEST(list_asks_all_guests_at_once)
+{
+	struct hostile_server silent[SILENT];
+	json_t *list;
+	int64_t took_ms;
+
+	for (int i = 0; i < SILENT; i++) {
+		char path[108];
+
+		snprintf(path, sizeof(path), "%s/gmig/s%02d.sock", fake.directory, i);
+		silent[i] =
+		    (struct hostile_server){.way = i % 2 ? HOSTILE_SILENT : HOSTILE_NO_GREETING};
+		hostile_start(&silent[i], path);
+	}
+	set_limits();
+	took_ms = cli_now_ms();
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	took_ms = elapsed_ms(took_ms);
+	list = out_json();
+	ck_assert_uint_eq(json_array_size(list), SILENT + 1);
+	for (int i = 0; i < SILENT; i++)
+		ck_assert_str_eq(cli_text(json_array_get(list, (size_t)i), "state"), "silent");
+	ck_assert_str_eq(cli_text(json_array_get(list, SILENT), "state"), "running");
+	json_decref(list);
+	for (int i = 0; i < SILENT; i++)
+		hostile_stop(&silent[i]);
+	/* One after the other they are 40 times 300 ms. */
+	ck_assert_int_lt(took_ms, 3000);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli-hostile");
@@ -179,5 +286,11 @@ int main(void)
 	tcase_add_test(tcase, json_of_a_vmm_stays_exact);
 	tcase_add_loop_test(tcase, text_of_an_agent_is_harmless_on_the_terminal, 0, AGENT_VERBS);
 	tcase_add_test(tcase, text_of_an_agent_beside_a_migration_is_harmless_on_the_terminal);
+	tcase = fake_case(suite, "waits");
+	tcase_add_loop_test(tcase, command_to_a_vmm_that_keeps_it_waiting_fails_in_time, 0, WAITS);
+	tcase_add_loop_test(tcase, command_to_an_agent_that_keeps_it_waiting_fails_in_time, 0,
+			    WAITS);
+	tcase_add_test(tcase, quit_of_a_vmm_that_never_ends_fails_in_time);
+	tcase_add_test(tcase, list_asks_all_guests_at_once);
 	return run_suite(suite);
 }
