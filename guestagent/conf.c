@@ -1,6 +1,8 @@
 /* The allow-list, see conf.h. */
 #include "conf.h"
 
+#include "../control/size.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -75,19 +77,13 @@ static bool good_cgroup(const char *word)
 
 static int parse_size(const char *value, unsigned int line, uint64_t *bytes, struct gmig_error *err)
 {
-	static const char units[] = "KMGT";
-	char *end;
-	const char *unit;
+	int rc = control_size_parse(value, 1, bytes);
 
-	errno = 0;
-	*bytes = strtoull(value, &end, 10);
-	unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-	if (!isdigit((unsigned char)*value) || errno || (*end && (!unit || end[1])))
-		return gmig_fail(err, -EINVAL, "line %u: '%.40s' is no size like 500M", line,
+	if (rc == -ERANGE)
+		return gmig_fail(err, rc, "line %u: '%.40s' is too big", line, value);
+	if (rc)
+		return gmig_fail(err, rc, "line %u: '%.40s' is no size like 500M or 1.5G", line,
 				 value);
-	for (; unit && unit >= units; unit--)
-		if (__builtin_mul_overflow(*bytes, 1024, bytes))
-			return gmig_fail(err, -ERANGE, "line %u: '%.40s' is too big", line, value);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
  * gmig-agent: runs in a guest and moves processes' memory between the guest's own nodes when the
  * host asks. Start-up: options, allow-list, capabilities, port, filter; then the main loop.
  */
+#include "../control/finish.h"
 #include "agent.h"
 
 #include <errno.h>
@@ -86,10 +87,10 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'h':
 			fputs(usage, stdout);
-			return EXIT_OK;
+			return finish_stdout("gmig-agent", EXIT_OK);
 		case 'v':
 			puts("gmig-agent " GMIG_VERSION);
-			return EXIT_OK;
+			return finish_stdout("gmig-agent", EXIT_OK);
 		default:
 			return EXIT_USAGE;
 		}

@@ -2,6 +2,7 @@
  * gmig-vmm: start-up as a straight list, then wait for the end. Everything that can be refused is
  * refused before the first thread starts.
  */
+#include "../control/finish.h"
 #include "boot.h"
 #include "commands.h"
 #include "device.h"
@@ -229,7 +230,7 @@ int main(int argc, char **argv)
 	}
 	if (options.help || options.version) {
 		fputs(options.help ? vmm_options_help() : "gmig-vmm " GMIG_VERSION "\n", stdout);
-		return EXIT_OK;
+		return finish_stdout("gmig-vmm", EXIT_OK);
 	}
 	return run_vm(&options, open_signals());
 }

@@ -75,7 +75,7 @@ const char *const *vmm_load_names(void);
 /* One of them; `what` starts the text. -EINVAL. */
 int vmm_load_parse(const char *what, const char *text, enum vmm_load *load, struct gmig_error *err);
 
-/* "512M", "2G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
+/* "512M", "1.5G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
 int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes);
 
 #endif

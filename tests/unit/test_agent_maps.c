@@ -250,13 +250,13 @@ START_TEST(conf_commands_and_rate_are_limited)
 {
 	struct agent_conf conf;
 
-	ck_assert_int_eq(parse("commands = numa-maps processes\nmax-rate = 2M", &conf, NULL), 0);
+	ck_assert_int_eq(parse("commands = numa-maps processes\nmax-rate = 2.5M", &conf, NULL), 0);
 	ck_assert(agent_conf_allows_command(&conf, "numa-maps"));
 	ck_assert(agent_conf_allows_command(&conf, "guest-ping"));
 	ck_assert(!agent_conf_allows_command(&conf, "migrate-pages"));
-	ck_assert_uint_eq(agent_conf_rate(&conf, 0), 2 << 20);
+	ck_assert_uint_eq(agent_conf_rate(&conf, 0), 5 << 19);
 	ck_assert_uint_eq(agent_conf_rate(&conf, 5), 5);
-	ck_assert_uint_eq(agent_conf_rate(&conf, 9 << 20), 2 << 20);
+	ck_assert_uint_eq(agent_conf_rate(&conf, 9 << 20), 5 << 19);
 	agent_conf_free(&conf);
 }
 END_TEST
