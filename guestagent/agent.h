@@ -44,6 +44,8 @@ struct agent_command {
 
 /* One line in, one answer out: with its LF, from malloc. NULL: no memory. */
 char *agent_answer(struct agent *agent, const char *line, size_t length, size_t *bytes);
+/* Is there such a command? */
+bool agent_knows_command(const char *name);
 /* The answer to a line that was too long. */
 char *agent_answer_too_long(size_t limit, size_t *bytes);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #define PORT_NAME      "org.gmig.agent.0"
 #define END_TIMEOUT_MS 3000
@@ -32,7 +33,7 @@ static const char usage[] =
     "  --port PATH     the port's device, instead of finding it by name\n"
     "  --fd N          serve an open descriptor, and end when it does\n"
     "  --wait          wait for the port if it is not there\n"
-    "  --config FILE   the allow-list (" AGENT_CONF_PATH ")\n"
+    "  --config FILE   the allow-list, which must be there (" AGENT_CONF_PATH ", if it is)\n"
     "  --check-config  read the allow-list, say what is wrong with it, and end\n"
     "  --unconfined    keep capabilities and system calls: for debuggers and sanitizers\n"
     "  --help, --version\n";
@@ -120,6 +121,22 @@ static int confine(const struct options *options, struct gmig_error *err)
 	return rc;
 }
 
+/* A file that was named must be there: without it everything would be allowed. */
+static int read_config(const struct options *options, struct agent_conf *conf,
+		       struct gmig_error *err)
+{
+	const struct agent_conf_file file = {.path = options->config ? options->config
+								     : AGENT_CONF_PATH,
+					     .required = options->config || options->check,
+					     .knows_command = agent_knows_command};
+	int rc = agent_conf_read(&file, conf, err);
+
+	if (!rc && !file.required && access(file.path, F_OK))
+		fprintf(stderr, "gmig-agent: there is no %s: the host may ask for everything\n",
+			file.path);
+	return rc;
+}
+
 static int serve(const struct options *options, struct agent *agent)
 {
 	struct gmig_error err = {0};
@@ -135,14 +152,14 @@ static int serve(const struct options *options, struct agent *agent)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.port = {.name = PORT_NAME, .fd = -1}, .config = AGENT_CONF_PATH};
+	struct options options = {.port = {.name = PORT_NAME, .fd = -1}, .config = NULL};
 	struct agent agent = {0};
 	struct gmig_error err = {0};
 	int status = parse_options(argc, argv, &options);
 
 	if (status >= 0)
 		return status;
-	if (agent_conf_read(options.config, &agent.conf, &err))
+	if (read_config(&options, &agent.conf, &err))
 		return refuse(&err);
 	if (options.check) {
 		agent_conf_free(&agent.conf);

@@ -229,7 +229,7 @@ int agent_pids_threads(pid_t pid, struct agent_pids *pids, struct gmig_error *er
 
 /* ---- Cgroups --------------------------------------------------------------------------------- */
 
-static bool has_parent_step(const char *path)
+bool agent_has_parent_step(const char *path)
 {
 	for (const char *at = path; (at = strstr(at, "..")); at += 2)
 		if ((at == path || at[-1] == '/') && (!at[2] || at[2] == '/'))
@@ -244,7 +244,7 @@ int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t b
 	char test[PATH_MAX];
 	int length;
 
-	if (cgroup[0] != '/' || has_parent_step(cgroup))
+	if (cgroup[0] != '/' || agent_has_parent_step(cgroup))
 		return gmig_fail(err, -EINVAL,
 				 "'%.80s' is no cgroup: it begins with '/' and has no '..', as in "
 				 "/proc/PID/cgroup",

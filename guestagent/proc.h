@@ -10,7 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define AGENT_COMM_BYTES   64
+#define AGENT_COMM_BYTES   64 /* kernel threads have longer names than processes */
+#define AGENT_COMM_LENGTH  15 /* of a process: TASK_COMM_LEN without the NUL */
 #define AGENT_CGROUP_BYTES 512
 
 struct agent_process {
@@ -47,6 +48,8 @@ int agent_pids_all(struct agent_pids *pids, struct gmig_error *err);
 int agent_pids_threads(pid_t pid, struct agent_pids *pids, struct gmig_error *err);
 /* All processes of a cgroup and the cgroups below it. */
 int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_error *err);
+/* Is one of the steps of a path ".."? */
+bool agent_has_parent_step(const char *path);
 /* The directory of a cgroup with a cpuset, in version 1 and 2. -EINVAL the name has a ".." or does
  * not begin with '/'; -ENAMETOOLONG; -ENOENT no cgroups. */
 int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t bytes,

@@ -1,7 +1,10 @@
 /* What the agent reads of a process: numa_maps, smaps, stat, status, cgroup; the allow-list. */
+#include "../../guestagent/agent.h"
 #include "../../guestagent/conf.h"
 #include "../../guestagent/maps.h"
 #include "fake_kernel.h"
+
+#include <fcntl.h>
 
 static struct agent_vma vma;
 
@@ -198,7 +201,7 @@ static int parse(const char *text, struct agent_conf *conf, struct gmig_error *e
 	char copy[512];
 
 	snprintf(copy, sizeof(copy), "%s", text);
-	return agent_conf_parse(copy, conf, err);
+	return agent_conf_parse(copy, agent_knows_command, conf, err);
 }
 
 static int check(const char *text, const char *user_cgroup_comm)
@@ -226,10 +229,33 @@ START_TEST(conf_lets_only_those_on_the_list_be_touched)
 	ck_assert_int_eq(check("users = 70", "7 / x"), -EPERM);
 	ck_assert_int_eq(check("programs = db web # two", "1 / web"), 0);
 	ck_assert_int_eq(check("programs = db web", "1 / we"), -EPERM);
+	ck_assert_int_eq(check("programs = a-name-of-15-by", "1 / a-name-of-15-by"), 0);
+	ck_assert_int_eq(check("programs = all\t# all", "1 / x"), 0);
 	ck_assert_int_eq(check("cgroups = /a/ /b", "1 /a/x y"), 0);
 	ck_assert_int_eq(check("cgroups = /a", "1 /a y"), 0);
 	ck_assert_int_eq(check("cgroups = /a", "1 /ab y"), -EPERM);
 	ck_assert_int_eq(check("cgroups = /a\nusers = 1\n", "2 /a y"), -EPERM);
+}
+END_TEST
+
+START_TEST(conf_names_with_spaces_stand_in_quotes)
+{
+	static const char *const names[] = {"Web Content", "a \"b\" #1", "c\\d", "plain"};
+	struct agent_process process = {.pid = 5, .tgid = 5, .cgroup = "/my slice/x"};
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+
+	ck_assert_msg(!parse("cgroups = \"/my slice\" /b # two\nprograms = \"Web Content\" "
+			     "\"a \\\"b\\\" #1\" plain \"c\\\\d\" # end",
+			     &conf, &err),
+		      "%s", err.text);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		strcpy(process.comm, names[i]);
+		ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), 0);
+	}
+	strcpy(process.comm, "Web");
+	ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), -EPERM);
+	agent_conf_free(&conf);
 }
 END_TEST
 
@@ -270,8 +296,20 @@ START_TEST(conf_mistakes_name_the_line)
 	    {"what = 1", "there is no 'what'"},
 	    {"users =", "needs a value"},
 	    {"users = 1\nusers = all", "twice"},
-	    {"users = root", "'root' is not allowed"},
-	    {"cgroups = a", "'a' is not allowed"},
+	    {"users = root", "'root' is not the number of a user"},
+	    {"users = 1 all", "'all' stands alone"},
+	    {"programs = all db", "'all' stands alone"},
+	    {"cgroups = a", "'a' is no cgroup"},
+	    {"cgroups = /a/../b", "it has a '..'"},
+	    {"commands = numa-map", "'numa-map' is no command of this agent"},
+	    {"commands = ping all", "'ping' is no command"},
+	    {"programs = a-name-of-16-byt", "longer than the 15 characters"},
+	    {"programs = \"Web Content", "in quotes"},
+	    {"programs = \"a\"b", "in quotes"},
+	    {"programs = a\"b\"", "in quotes"},
+	    {"programs = db \"\"", "an empty name"},
+	    {"programs = \"# db", "in quotes"},
+	    {"max-rate = 1M\nmax-rate = 2M", "twice"},
 	    {"max-rate = fast", "no size"},
 	    {"max-rate = 1X", "no size"},
 	    {"max-rate = 99999999999T", "too big"},
@@ -288,14 +326,40 @@ START_TEST(conf_mistakes_name_the_line)
 }
 END_TEST
 
-START_TEST(conf_file_missing_allows_all_and_a_directory_is_an_error)
+START_TEST(conf_file_missing_is_refused_if_required_and_else_allows_all)
 {
+	struct agent_conf_file file = {.path = "/nonexistent/agent.conf",
+				       .knows_command = agent_knows_command};
 	struct agent_conf conf;
 	struct gmig_error err = {0};
 
-	ck_assert_int_eq(agent_conf_read("/nonexistent/agent.conf", &conf, &err), 0);
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), 0);
 	ck_assert(agent_conf_allows_command(&conf, "collapse"));
-	ck_assert_int_eq(agent_conf_read(tree_root, &conf, &err), -EISDIR);
+	file.required = true;
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), -ENOENT);
+	ck_assert_str_eq(err.text, "/nonexistent/agent.conf: No such file or directory");
+	file.path = tree_root;
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), -EISDIR);
+}
+END_TEST
+
+/* What is behind a NUL would silently not apply. */
+START_TEST(conf_file_with_a_nul_is_refused)
+{
+	static const char text[] = "users = 1\n\0programs = db\n";
+	char path[4096];
+	struct agent_conf_file file = {.path = path, .knows_command = agent_knows_command};
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/agent.conf", tree_root);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "it has a NUL in it"));
+	unlink(path);
 }
 END_TEST
 
@@ -322,7 +386,9 @@ int main(void)
 	tcase_add_test(tcase, conf_never_lets_kernel_threads_or_ourselves_be_touched);
 	tcase_add_test(tcase, conf_commands_and_rate_are_limited);
 	tcase_add_test(tcase, conf_mistakes_name_the_line);
-	tcase_add_test(tcase, conf_file_missing_allows_all_and_a_directory_is_an_error);
+	tcase_add_test(tcase, conf_file_missing_is_refused_if_required_and_else_allows_all);
+	tcase_add_test(tcase, conf_file_with_a_nul_is_refused);
+	tcase_add_test(tcase, conf_names_with_spaces_stand_in_quotes);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
