@@ -142,22 +142,67 @@ static ssize_t read_proc(pid_t pid, const char *file, char *text, size_t bytes)
 	return agent_read_text(path, text, bytes);
 }
 
+static bool has_memory(pid_t tid)
+{
+	struct agent_process thread = {0};
+	char text[16384];
+
+	return read_proc(tid, "status", text, sizeof(text)) > 0 &&
+	       !agent_parse_status(text, &thread) && !thread.kernel;
+}
+
+pid_t agent_process_entry(pid_t pid)
+{
+	AGENT_PIDS threads = {0};
+
+	if (has_memory(pid))
+		return pid;
+	if (agent_pids_threads(pid, &threads, NULL))
+		return 0;
+	for (size_t i = 0; i < threads.count; i++)
+		if (threads.pid[i] != pid && has_memory(threads.pid[i]))
+			return threads.pid[i];
+	return 0;
+}
+
+/* Where it runs is what its living threads say; the main thread's picture is of its end. */
+static void read_by_entry(struct agent_process *process)
+{
+	struct agent_process thread = {0};
+	char text[16384];
+
+	process->entry = agent_process_entry(process->pid);
+	if (process->entry <= 0 || read_proc(process->entry, "status", text, sizeof(text)) < 0 ||
+	    agent_parse_status(text, &thread) || thread.tgid != process->pid)
+		return;
+	process->cpus = thread.cpus;
+	process->mems = thread.mems;
+	process->kernel = thread.kernel;
+	if (read_proc(process->entry, "stat", text, sizeof(text)) > 0 &&
+	    !agent_parse_stat(text, &thread))
+		process->last_cpu = thread.last_cpu;
+}
+
 int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err)
 {
 	char text[16384];
+	bool kernel_thread;
 	ssize_t got;
 
 	memset(process, 0, sizeof(*process));
-	process->pid = pid;
+	process->pid = process->entry = pid;
 	got = read_proc(pid, "stat", text, sizeof(text));
 	if (got < 0 || agent_parse_stat(text, process))
 		return gmig_fail(err, -ESRCH, "there is no process %d: ESRCH (%d)", (int)pid,
 				 ESRCH);
+	kernel_thread = process->kernel;
 	got = read_proc(pid, "status", text, sizeof(text));
 	if (got < 0 || agent_parse_status(text, process))
 		return gmig_fail(err, -ESRCH, "process %d has just ended: ESRCH (%d)", (int)pid,
 				 ESRCH);
-	got = read_proc(pid, "cgroup", text, sizeof(text));
+	if (process->kernel && !kernel_thread)
+		read_by_entry(process);
+	got = read_proc(process->entry > 0 ? process->entry : pid, "cgroup", text, sizeof(text));
 	agent_parse_cgroup(got > 0 ? text : "", process);
 	return 0;
 }

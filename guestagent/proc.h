@@ -15,7 +15,10 @@
 #define AGENT_CGROUP_BYTES 512
 
 struct agent_process {
-	pid_t pid;   /* as asked for */
+	pid_t pid; /* as asked for */
+	/* The thread by which its memory is reached: pid, or another one when the main thread has
+	 * ended and others run on. System calls and /proc find no memory by pid then. */
+	pid_t entry;
 	pid_t tgid;  /* its thread group: equal to pid unless pid is another thread's */
 	uid_t uid;   /* real */
 	bool kernel; /* a kernel thread, or without memory of its own */
@@ -33,6 +36,8 @@ void agent_parse_cgroup(const char *text, struct agent_process *process);
 
 /* -ESRCH. */
 int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err);
+/* The entry of a process now, which ends as threads do; 0: it has no memory. */
+pid_t agent_process_entry(pid_t pid);
 /* Is it still the process that was read then? */
 bool agent_process_same(pid_t pid, uint64_t start_time);
 
