@@ -15,6 +15,8 @@ int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
 {
 	int rc = control_size_parse(text, 1, bytes);
 
+	if (!*text)
+		return gmig_fail(err, rc, "a size is a number and K, M, G or T, here it is empty");
 	if (rc == -ERANGE)
 		return gmig_fail(err, rc, "the size '%.40s' is too big", text);
 	if (rc)

@@ -1,5 +1,6 @@
 /* set-affinity: the CPUs of a process, the CPUs and nodes of a cgroup. */
 #include "agent.h"
+#include "cgroup.h"
 #include "nodes.h"
 #include "sys.h"
 
@@ -89,11 +90,9 @@ static int write_file(const char *cgroup, const char *file, const struct agent_s
 /* The agent must go on answering whatever it does. */
 static int check_not_ours(const char *cgroup, struct gmig_error *err)
 {
-	struct agent_conf only = {.cgroups = (char *)cgroup};
 	struct agent_process self;
 
-	if (agent_process_read(getpid(), &self, NULL) ||
-	    agent_conf_check_cgroup(&only, self.cgroup, NULL))
+	if (agent_process_read(getpid(), &self, NULL) || !agent_process_in_cgroup(&self, cgroup))
 		return 0;
 	return gmig_fail(err, -EPERM,
 			 "the agent itself is in cgroup %.80s, which it does not touch: EPERM (%d)",

@@ -2,6 +2,7 @@
 #include "conf.h"
 
 #include "../control/size.h"
+#include "cgroup.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -283,16 +284,6 @@ static bool same(const char *word, const char *wanted)
 	return !strcmp(word, wanted);
 }
 
-/* /a allows /a and /a/b, not /ab. */
-static bool below(const char *word, const char *cgroup)
-{
-	size_t length = strlen(word);
-
-	while (length && word[length - 1] == '/')
-		length--;
-	return !strncmp(word, cgroup, length) && (!cgroup[length] || cgroup[length] == '/');
-}
-
 /* NULL: all. */
 static bool any_word(const char *words, const char *wanted,
 		     bool (*fits)(const char *word, const char *wanted))
@@ -306,6 +297,14 @@ static bool any_word(const char *words, const char *wanted,
 bool agent_conf_allows_command(const struct agent_conf *conf, const char *name)
 {
 	return !strncmp(name, "guest-", 6) || any_word(conf->commands, name, same);
+}
+
+static bool any_cgroup(const struct agent_conf *conf, const struct agent_process *process)
+{
+	WORDS_EACH(word, conf->cgroups)
+	if (agent_process_in_cgroup(process, word))
+		return true;
+	return !conf->cgroups;
 }
 
 int agent_conf_check_process(const struct agent_conf *conf, const struct agent_process *process,
@@ -323,18 +322,19 @@ int agent_conf_check_process(const struct agent_conf *conf, const struct agent_p
 				 "process %d (%s) is a kernel thread or has no memory of its own",
 				 (int)process->pid, process->comm);
 	if (!any_word(conf->users, user, same) || !any_word(conf->programs, process->comm, same) ||
-	    !any_word(conf->cgroups, process->cgroup, below))
+	    !any_cgroup(conf, process))
 		return gmig_fail(err, -EPERM,
 				 "process %d (%s) of user %s in cgroup %.80s is not on the guest's "
 				 "allow-list: see users, programs and cgroups in " AGENT_CONF_PATH,
-				 (int)process->pid, process->comm, user, process->cgroup);
+				 (int)process->pid, process->comm, user,
+				 agent_process_cgroup(process));
 	return 0;
 }
 
 int agent_conf_check_cgroup(const struct agent_conf *conf, const char *cgroup,
 			    struct gmig_error *err)
 {
-	if (any_word(conf->cgroups, cgroup, below))
+	if (any_word(conf->cgroups, cgroup, agent_cgroup_below))
 		return 0;
 	return gmig_fail(
 	    err, -EPERM,

@@ -146,6 +146,8 @@ START_TEST(bad_lines_are_answered_distinctly_and_the_next_one_works)
 	    {"{\"execute\":\"set-affinity\",\"arguments\":{\"pid\":77}}", "GenericError",
 	     "'cpus', 'mems'"},
 	    {"{\"execute\":\"set-affinity\",\"arguments\":{\"cgroup\":\"/none\",\"cpus\":\"0\"}}",
+	     "GenericError", "there is no cgroup /none in the unified hierarchy (version 2) at "},
+	    {"{\"execute\":\"set-affinity\",\"arguments\":{\"cgroup\":\"/\",\"cpus\":\"0\"}}",
 	     "GenericError", "subtree_control"},
 	    {"{\"execute\":\"stall-probe\",\"arguments\":{\"seconds\":0}}", "GenericError",
 	     "'seconds' is 0"},
