@@ -4,6 +4,7 @@
  */
 #include "../control/finish.h"
 #include "agent.h"
+#include "opener.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -109,13 +110,15 @@ static int refuse(const struct gmig_error *err)
 	return EXIT_FAILED;
 }
 
-static int confine(const struct options *options, struct gmig_error *err)
+static int confine(const struct options *options, struct agent *agent, struct gmig_error *err)
 {
 	int rc;
 
 	if (options->unconfined)
 		return 0;
-	rc = agent_drop_capabilities(err);
+	rc = agent_opener_start(&agent->conf, &options->port, &agent->opener, err);
+	if (!rc)
+		rc = agent_drop_capabilities(err);
 	if (!rc)
 		rc = agent_install_filter(err);
 	return rc;
@@ -142,6 +145,7 @@ static int serve(const struct options *options, struct agent *agent)
 	struct gmig_error err = {0};
 	int rc = agent_port_serve(agent, &options->port, &err);
 
+	agent_opener_stop(agent->opener);
 	/* A job that sleeps in the kernel cannot be waited for: the end of the process ends it. */
 	if (!agent_jobs_destroy(agent->jobs, END_TIMEOUT_MS))
 		fprintf(stderr, "gmig-agent: a job has not ended\n");
@@ -166,7 +170,7 @@ int main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	prctl(PR_SET_NAME, "gmig-agent", 0, 0, 0);
-	if (confine(&options, &err) || agent_jobs_create(&agent.jobs, &err))
+	if (confine(&options, &agent, &err) || agent_jobs_create(&agent.jobs, &err))
 		return refuse(&err);
 	return serve(&options, &agent);
 }
