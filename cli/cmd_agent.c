@@ -252,6 +252,18 @@ static const struct verb verbs[] = {
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
+/* The agent was asked to start a job, or has one under way: result, NULL if it never answered. */
+static int report_silent(const struct options *options, const json_t *result,
+			 const struct gmig_error *err)
+{
+	struct gmig_error longer;
+
+	gmig_error_set(&longer, err->code, "%s%.20s%s%.180s; the job may go on: gmig agent .. jobs",
+		       result ? "job " : "", result ? cli_text(result, "id") : "",
+		       result ? ": " : "", err->text);
+	return cli_fail(options->json, &longer);
+}
+
 static int run_verb(struct cli_agent *agent, const struct verb *verb, const struct options *options,
 		    json_t *arguments)
 {
@@ -265,6 +277,8 @@ static int run_verb(struct cli_agent *agent, const struct verb *verb, const stru
 		rc = cli_agent_run_job(agent, verb->command, arguments, &result, &err);
 	else
 		rc = cli_agent_call(agent, verb->command, arguments, &result, &err);
+	if (rc == -ETIMEDOUT && verb->is_job)
+		return report_silent(options, result, &err);
 	if (rc)
 		return cli_fail(options->json, &err);
 	safe = control_json_safe(result);

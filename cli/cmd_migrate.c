@@ -202,12 +202,18 @@ static int watch(struct control_client *client, json_t **job, struct gmig_error 
 	return rc;
 }
 
-/* The VMM went away in mid-job: the last picture, with the truth about its state. */
+/* The VMM went away in mid-job, or is silent: the last picture, with the truth about its state. */
 static int report_lost(const struct request *request, json_t *job, const struct gmig_error *err)
 {
-	json_object_set_new(job, "state", json_string("failed"));
-	json_object_set_new(job, "error", json_string(err->text));
-	cli_complain("job %s: %s", cli_text(job, "id"), err->text);
+	bool silent = err->code == -ETIMEDOUT;
+
+	json_object_set_new(job, "state", json_string(silent ? "unknown" : "failed"));
+	json_object_set_new(job, "error", control_text_json(err->text));
+	if (silent)
+		cli_complain("job %s: %s; it may go on: gmig jobs %s", cli_text(job, "id"),
+			     err->text, request->vm);
+	else
+		cli_complain("job %s: %s", cli_text(job, "id"), err->text);
 	if (request->json) {
 		CLI_JSON result = cli_job_result(job);
 
@@ -282,6 +288,19 @@ static int plan_guest(const struct request *request, struct guest_part *guest)
 	return -1;
 }
 
+/* A VMM that is stopped carries the request out when it is continued. */
+static int report_not_started(const struct request *request, const struct gmig_error *err)
+{
+	struct gmig_error longer;
+
+	if (err->code != -ETIMEDOUT)
+		return cli_fail(request->json, err);
+	gmig_error_set(&longer, err->code,
+		       "%.150s; the migration may start or go on all the same: gmig jobs %.64s",
+		       err->text, request->vm);
+	return cli_fail(request->json, &longer);
+}
+
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
 	CLI_CLIENT client = NULL;
@@ -294,7 +313,7 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 		return cli_fail(request->json, &err);
 	}
 	if (control_call(client, "migrate-pages", arguments, &job, &err))
-		return cli_fail(request->json, &err);
+		return report_not_started(request, &err);
 	if (request->detach)
 		return report_detached(request, job);
 	if (watch(client, &job, &err))

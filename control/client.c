@@ -60,6 +60,12 @@ static int wait_ready(int fd, short events, int64_t deadline_ms)
 
 /* ---- Lines in and out ------------------------------------------------------------------------ */
 
+/* Whether it ended as it should or was killed, and wherever that is noticed. */
+static int server_ended(struct gmig_error *err)
+{
+	return gmig_fail(err, -EPIPE, "the server has ended: the connection is closed");
+}
+
 static int no_answer(struct gmig_error *err)
 {
 	return gmig_fail(err, -ETIMEDOUT, "the server does not answer in time");
@@ -78,7 +84,7 @@ static int send_line(struct control_client *client, const char *line, size_t byt
 			if (wait_ready(client->fd, POLLOUT, deadline_ms) == -ETIMEDOUT)
 				return no_answer(err);
 		} else if (errno != EINTR) {
-			return gmig_fail(err, -EPIPE, "the server has closed the connection");
+			return server_ended(err);
 		}
 	}
 	return 0;
@@ -128,7 +134,7 @@ static int read_message(struct control_client *client, int64_t deadline_ms, json
 					 rc == -EINTR ? "interrupted" : strerror(-rc));
 		count = recv(client->fd, client->input, sizeof(client->input), 0);
 		if (!count || (count < 0 && errno != EAGAIN && errno != EINTR))
-			return gmig_fail(err, -EPIPE, "the server has closed the connection");
+			return server_ended(err);
 		client->input_head = 0;
 		client->input_tail = count > 0 ? (size_t)count : 0;
 	}
@@ -180,7 +186,7 @@ static int connect_failed(int rc, const char *path, struct gmig_error *err)
 	case -ENOENT:
 		return gmig_fail(err, rc, "there is no socket '%s'", path);
 	case -ECONNREFUSED:
-		return gmig_fail(err, rc, "nobody listens at '%s': the guest is gone", path);
+		return gmig_fail(err, rc, "the server has ended: nobody listens at '%s'", path);
 	case -EACCES:
 		return gmig_fail(err, rc, "no right to connect to '%s': it belongs to another user",
 				 path);

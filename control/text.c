@@ -63,7 +63,25 @@ char *control_text_safe(char *text)
 	return text;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON --------------------------------------------------------------------------------------- */
+
+json_t *control_text_json(const char *text)
+{
+	json_t *json = json_string(text);
+	char *copy;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	for (char *byte = copy; *byte; byte++)
+		if (*byte & 0x80)
+			*byte = '?';
+	json = json_string(copy);
+	free(copy);
+	return json;
+}
 
 static json_t *safe_string(const json_t *json)
 {

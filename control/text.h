@@ -14,6 +14,8 @@
  * neither moves the cursor, nor starts an escape sequence, nor reorders its line. Returns text.
  */
 char *control_text_safe(char *text);
+/* A JSON string of text that may have been cut within a character: what is not UTF-8 becomes '?'. */
+json_t *control_text_json(const char *text);
 /* A deep copy with all strings and keys made safe; keys that become equal are one. A new reference;
  * NULL for NULL or when there is no memory. */
 json_t *control_json_safe(const json_t *json);

@@ -90,11 +90,11 @@ static bool obey(struct hostile_server *server, int client, const json_t *reques
 	}
 	if (server->way == HOSTILE_CHATTERS)
 		chatter(client);
-	if (server->way != HOSTILE_ANSWERS ||
+	if ((server->way != HOSTILE_ANSWERS && server->way != HOSTILE_ENDS) ||
 	    (server->last_command && !strcmp(command, server->last_command)))
 		return false;
 	answer = server->answer(command);
-	poisoned = hostile_poison(answer);
+	poisoned = server->exact ? json_incref(answer) : hostile_poison(answer);
 	json_object_set(poisoned, "id", id);
 	say(client, "", poisoned);
 	json_decref(poisoned);
@@ -135,7 +135,8 @@ static void serve(struct hostile_server *server, int client)
 		}
 	}
 	line_reader_destroy(reader);
-	await_hangup(client);
+	if (server->way != HOSTILE_ENDS)
+		await_hangup(client);
 }
 
 static void *hostile_main(void *opaque)

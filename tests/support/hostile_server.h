@@ -11,15 +11,17 @@
 #include <pthread.h>
 
 enum hostile_way {
-	HOSTILE_ANSWERS,     /* with `answer`, all of its strings poisoned */
+	HOSTILE_ANSWERS,     /* with `answer`, its strings poisoned */
 	HOSTILE_NO_GREETING, /* accepts, and says nothing */
 	HOSTILE_SILENT,	     /* greets (or synchronizes), and then says nothing */
 	HOSTILE_CHATTERS,    /* the same, but sends lines without end, none of them an answer */
 	HOSTILE_FULL,	     /* takes no connection: its queue is full */
+	HOSTILE_ENDS,	     /* answers, and closes the connection at `last_command` */
 };
 
 struct hostile_server {
 	enum hostile_way way;
+	bool exact;    /* answers are not poisoned */
 	bool is_agent; /* no greeting; answers guest-sync-delimited */
 	/* The whole answer ({"return": ..} or {"error": ..}) to a command, without its id; a new
 	 * reference. */

@@ -314,7 +314,7 @@ START_TEST(show_of_nobody_says_what_is_wrong)
 	ck_assert_str_eq(cli_text(json_object_get(answer, "error"), "errno"), "ENOENT");
 	json_decref(answer);
 	ck_assert_int_eq(gmig("show", "old", NULL), CLI_FAILED);
-	ck_has(err_text, "nobody listens at");
+	ck_has(err_text, "the server has ended: nobody listens at");
 	ck_assert_int_eq(gmig("show", ".x", NULL), CLI_FAILED);
 	ck_has(err_text, "a guest's name has no '/'");
 	unlink_socket("old.sock", stale);

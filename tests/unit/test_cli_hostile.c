@@ -17,6 +17,8 @@ static json_t *vmm_answer(const char *command)
 	else if (!strcmp(command, "check-invariants"))
 		result = json_pack("{s:b, s:[{s:s, s:s}]}", "ok", 0, "breaches", "invariant", "I1",
 				   "detail", "x");
+	else if (!strcmp(command, "migrate-pages"))
+		result = fake_job("running", 1 << 20, 1 << 20);
 	else
 		result = fake_job("completed", 1 << 20, 1 << 20);
 	if (!strcmp(command, "query-residency"))
@@ -110,6 +112,7 @@ static json_t *agent_answer(const char *command)
 	    {"job-status",
 	     "{\"id\":\"1\",\"kind\":\"k\",\"state\":\"s\",\"error\":{\"desc\":\"d\"},"
 	     "\"remaining\":{\"EBUSY\":1}}"},
+	    {"stall-probe", "{\"id\":\"1\",\"kind\":\"k\",\"state\":\"running\"}"},
 	    {"set-affinity", "{\"cpus\":\"0\"}"},
 	    {"move-pages", "{\"status\":[1],\"errors\":{\"EBUSY\":1}}"},
 	};
@@ -244,6 +247,79 @@ START_TEST(quit_of_a_vmm_that_never_ends_fails_in_time)
 }
 END_TEST
 
+/* Greets and answers up to `command`. */
+static void start_until(enum hostile_way way, const char *command)
+{
+	char path[108];
+
+	snprintf(path, sizeof(path), "%s/gmig/evil.sock", fake.directory);
+	evil = (struct hostile_server){
+	    .way = way, .answer = vmm_answer, .last_command = command, .exact = true};
+	hostile_start(&evil, path);
+	set_limits();
+}
+
+START_TEST(migrate_of_a_vmm_that_falls_silent_names_the_job_and_how_to_find_it)
+{
+	json_t *result;
+
+	start_until(HOSTILE_ANSWERS, "query-jobs");
+	ck_assert_int_eq(gmig("migrate", "evil", "--from", "0", "--to", "1", "--json", NULL),
+			 CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: job 1: the server does not answer in time; it may go on: "
+				   "gmig jobs evil\n");
+	result = out_json();
+	ck_assert_str_eq(cli_text(result, "job"), "1");
+	ck_assert_str_eq(cli_text(result, "state"), "unknown");
+	json_decref(result);
+	hostile_stop(&evil);
+}
+END_TEST
+
+START_TEST(migrate_that_is_not_answered_says_that_it_may_start)
+{
+	start_until(HOSTILE_ANSWERS, "migrate-pages");
+	ck_assert_int_eq(gmig("migrate", "evil", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: the server does not answer in time; the migration may "
+				   "start or go on all the same: gmig jobs evil\n");
+	hostile_stop(&evil);
+}
+END_TEST
+
+/* As after kill -9, wherever it is noticed. */
+START_TEST(vmm_that_ends_is_told_in_one_text)
+{
+	static const char *const at[] = {"query-jobs", "migrate-pages"};
+	static const char *const texts[] = {
+	    "gmig: job 1: the server has ended: the connection is closed\n",
+	    "gmig: the server has ended: the connection is closed\n"};
+
+	start_until(HOSTILE_ENDS, at[_i]);
+	ck_assert_int_eq(gmig("migrate", "evil", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text, texts[_i]);
+	/* The socket file stays after a kill. */
+	shutdown(evil.listener, SHUT_RDWR);
+	pthread_join(evil.thread, NULL);
+	ck_assert_int_eq(gmig("show", "evil", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: the server has ended: nobody listens at '");
+	close(evil.listener);
+	unlink(evil.path);
+}
+END_TEST
+
+START_TEST(agent_job_that_falls_silent_names_the_job)
+{
+	start_agent(HOSTILE_ANSWERS);
+	evil.exact = true;
+	evil.last_command = "job-status";
+	set_limits();
+	ck_assert_int_eq(gmig("agent", "vm1", "stall-probe", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: job 1: the guest's agent does not answer");
+	ck_has(err_text, "; the job may go on: gmig agent .. jobs");
+	hostile_stop(&evil);
+}
+END_TEST
+
 #define SILENT 40
 
 START_TEST(list_asks_all_guests_at_once)
@@ -292,5 +368,9 @@ int main(void)
 			    WAITS);
 	tcase_add_test(tcase, quit_of_a_vmm_that_never_ends_fails_in_time);
 	tcase_add_test(tcase, list_asks_all_guests_at_once);
+	tcase_add_test(tcase, migrate_of_a_vmm_that_falls_silent_names_the_job_and_how_to_find_it);
+	tcase_add_test(tcase, migrate_that_is_not_answered_says_that_it_may_start);
+	tcase_add_loop_test(tcase, vmm_that_ends_is_told_in_one_text, 0, 2);
+	tcase_add_test(tcase, agent_job_that_falls_silent_names_the_job);
 	return run_suite(suite);
 }

@@ -47,7 +47,7 @@ static const struct {
     {"--from", "3-1", "--from: a range of nodes goes upwards"},
     {"--from", "0-1023,0", "--from: more than 1024 nodes"},
     {"--rate", "fast", "--rate: a size is a number and K, M, G or T"},
-    {"--rate", "5X", "--rate: 'X' is no unit of a size"},
+    {"--rate", "5X", "or 1.5G: '5X'"},
     {"--rate", "5MB", "or 1.5G: '5MB'"},
     {"--rate", "", "--rate: a size is a number and K, M, G or T, here it is empty"},
     {"--rate", "99999999999999999999", "--rate: the size '99999999999999999999' is too big"},
