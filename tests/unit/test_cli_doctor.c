@@ -249,6 +249,50 @@ START_TEST(doctor_without_a_runtime_directory_fails_unless_root)
 }
 END_TEST
 
+START_TEST(doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs)
+{
+	put("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\n");
+	expect("room", "ok", "uses up to 64M beside the guest's memory, there is room", NULL);
+	put("/proc/self/cgroup", "0::/vm.slice/a\n");
+	put("/proc/self/mountinfo",
+	    "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+	put("/sys/fs/cgroup/vm.slice/a/memory.max", "1073741824\n");
+	put("/sys/fs/cgroup/vm.slice/a/memory.high", "max\n");
+	put("/sys/fs/cgroup/vm.slice/a/memory.current", "1040187392\n"); /* 32M free */
+	put("/sys/fs/cgroup/vm.slice/a/memory.stat", "inactive_file 0\nactive_file 0\n");
+	expect("room", "note", "/sys/fs/cgroup/vm.slice/a leaves ", "MemoryMax=");
+	put("/sys/fs/cgroup/vm.slice/a/memory.current", "1073741824\n");
+	expect("room", "fail", "/sys/fs/cgroup/vm.slice/a leaves 0", "raise memory.max");
+}
+END_TEST
+
+START_TEST(doctor_tells_a_host_without_memory)
+{
+	put("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 60000 kB\n");
+	expect("room", "note", "the host leaves ", "free memory on the host");
+}
+END_TEST
+
+START_TEST(doctor_tells_that_numad_runs)
+{
+	expect("numad", "ok", "numad does not run", NULL);
+	put("/proc/31/comm", "numad\n");
+	expect("numad", "note", "numad runs (pid 31)", "numad -x");
+}
+END_TEST
+
+START_TEST(doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa)
+{
+	features.mbind = features.move_pages = features.set_mempolicy = GMIG_FEATURE_MISSING;
+	expect("placement", "note", "this kernel has no NUMA", NULL);
+	put("/proc/self/numa_maps", "");
+	expect("placement", "note", "this kernel has no NUMA", NULL);
+	put("/proc/self/status", "Mems_allowed_list:\t0-1\nSeccomp:\t2\n");
+	expect("placement", "fail", "seccomp filter: mbind, move_pages, set_mempolicy",
+	       "--cap-add SYS_NICE");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli_doctor");
@@ -258,6 +302,10 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, doctor_healthy_host_is_ok_without_advice);
+	tcase_add_test(tcase, doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs);
+	tcase_add_test(tcase, doctor_tells_a_host_without_memory);
+	tcase_add_test(tcase, doctor_tells_that_numad_runs);
+	tcase_add_test(tcase, doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa);
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
 	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
 	tcase_add_test(tcase, doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note);
