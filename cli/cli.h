@@ -83,6 +83,8 @@ int cli_print_completion_tables(void);
 
 /* No command waits for ever for a peer: milliseconds, after which it fails. Tests set less. */
 extern struct cli_limits {
+	int start_ms;	/* a VMM that has taken its name has no socket yet */
+	int grace_ms;	/* a VMM has not even taken its name: it is being started beside us */
 	int connect_ms; /* until a VMM has greeted, or an agent has synchronized */
 	int answer_ms;	/* an answer of either */
 	int long_ms;	/* the same to a command that looks at all of a guest's memory */

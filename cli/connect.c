@@ -3,12 +3,17 @@
 
 #include "../control/text.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <time.h>
 
+#define START_POLL_NS 5000000
+
 /* A VMM that is stopped or hangs still accepts connections, but sends no greeting. */
-struct cli_limits cli_limits = {.connect_ms = 10000,
+struct cli_limits cli_limits = {.start_ms = 5000,
+				.grace_ms = 500,
+				.connect_ms = 10000,
 				.answer_ms = CONTROL_ANSWER_MS,
 				.long_ms = 600000,
 				.list_ms = 1000,
@@ -22,6 +27,26 @@ int64_t cli_now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* To a guest that is starting: `gmig-vmm .. & gmig ..` must do what it seems to. */
+static int connect_when_started(const char *path, struct control_client **client,
+				struct gmig_error *err)
+{
+	const struct timespec pause = {.tv_nsec = START_POLL_NS};
+	int64_t start_ms = cli_now_ms();
+
+	for (;;) {
+		int rc = control_connect(path, cli_limits.connect_ms, client, err);
+		int64_t waited_ms = cli_now_ms() - start_ms;
+
+		if (rc != -ENOENT && rc != -ECONNREFUSED)
+			return rc;
+		if (waited_ms >= cli_limits.start_ms ||
+		    (waited_ms >= cli_limits.grace_ms && !control_is_starting(path)))
+			return rc;
+		nanosleep(&pause, NULL);
+	}
+}
+
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err)
 {
 	char named[PATH_MAX];
@@ -33,7 +58,7 @@ int cli_connect(const char *vm, struct control_client **client, struct gmig_erro
 		path = named;
 	}
 	if (!rc)
-		rc = control_connect(path, cli_limits.connect_ms, client, err);
+		rc = connect_when_started(path, client, err);
 	if (!rc)
 		control_client_set_limit(*client, cli_limits.answer_ms);
 	return rc;

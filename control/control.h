@@ -128,5 +128,14 @@ json_t *control_error_json(const char *class, int code, const char *text);
  */
 int control_socket_path(const char *name, char *path, size_t bytes, struct gmig_error *err);
 int control_socket_dir(char *path, size_t bytes, struct gmig_error *err);
+/*
+ * Take a guest's name, before its socket is there: NAME.lock beside it. A descriptor that holds the
+ * lock as long as it is open, or -EADDRINUSE: a VM of that name runs or starts; others as
+ * control_socket_path. control_unlock_name removes the file; fd < 0: nothing.
+ */
+int control_lock_name(const char *name, struct gmig_error *err);
+void control_unlock_name(const char *name, int fd);
+/* Has a VMM taken the name of the guest whose socket that is? Then the socket is there, or comes. */
+bool control_is_starting(const char *socket_path);
 
 #endif

@@ -38,6 +38,11 @@ stage_probe() {
 	need_build release && tests/integration/probe ${quick:+--quick}
 }
 
+# What README and the manual pages tell people to type.
+stage_examples() {
+	need_build release && tests/integration/examples
+}
+
 stage_bad_input() {
 	need_build release && tests/integration/bad-input
 }

@@ -147,16 +147,20 @@ static const struct control_command commands[] = {
 
 /* ---- Server and events ----------------------------------------------------------------------- */
 
-int commands_check_name(const char *name, struct gmig_error *err)
-{
-	struct control_client *client;
-	char path[4096];
-	int ret = control_socket_path(name, path, sizeof(path), err);
+static int name_lock = -1; /* main thread, but for its last use in commands_stop */
 
-	if (ret || control_connect(path, 1000, &client, NULL))
-		return ret;
-	control_client_destroy(client);
-	return gmig_fail(err, -EADDRINUSE, "--name: a VM named '%s' is running: %s", name, path);
+int commands_take_name(const char *name, struct gmig_error *err)
+{
+	int fd = control_lock_name(name, err);
+
+	name_lock = fd;
+	return fd < 0 ? fd : 0;
+}
+
+void commands_give_name_back(const char *name)
+{
+	control_unlock_name(name, name_lock);
+	name_lock = -1;
 }
 
 int commands_start(struct vmm *vmm, struct gmig_error *err)
@@ -194,6 +198,7 @@ void commands_stop(struct vmm *vmm)
 	vmm->control = NULL;
 	pthread_rwlock_unlock(&vmm->control_lock);
 	control_server_destroy(server);
+	commands_give_name_back(vmm->options.name);
 }
 
 void commands_event(struct vmm *vmm, const char *name, json_t *data)

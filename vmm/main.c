@@ -5,6 +5,7 @@
 #include "../control/finish.h"
 #include "boot.h"
 #include "commands.h"
+#include "daemon.h"
 #include "device.h"
 #include "end.h"
 #include "kvm.h"
@@ -190,7 +191,7 @@ static int check(const struct vmm_options *options, const struct gmig_topology *
 
 	if (!ret && options->kernel)
 		ret = vmm_boot_check(options, err);
-	return ret ? ret : commands_check_name(options->name, err);
+	return ret;
 }
 
 static int run_vm(struct vmm_options *options, int signals)
@@ -199,7 +200,9 @@ static int run_vm(struct vmm_options *options, int signals)
 	struct gmig_error err = {0};
 	struct vmm *vmm = NULL;
 
-	if (gmig_topology_create(options->fake_nodes, &topology, &err))
+	/* First, so that clients know of us from here on. */
+	if (commands_take_name(options->name, &err) ||
+	    gmig_topology_create(options->fake_nodes, &topology, &err))
 		return refuse(&err);
 	vmm_options_place(options, topology, &err);
 	if (*err.text)
@@ -215,6 +218,7 @@ static int run_vm(struct vmm_options *options, int signals)
 		vmm_destroy(vmm);
 		return refuse(&err);
 	}
+	vmm_daemon_ready();
 	return run(vmm, signals);
 }
 
@@ -222,6 +226,7 @@ int main(int argc, char **argv)
 {
 	struct vmm_options options;
 	struct gmig_error err = {0};
+	int status;
 
 	if (vmm_options_parse(argc, argv, &options, &err)) {
 		refuse(&err);
@@ -232,5 +237,10 @@ int main(int argc, char **argv)
 		fputs(options.help ? vmm_options_help() : "gmig-vmm " GMIG_VERSION "\n", stdout);
 		return finish_stdout("gmig-vmm", EXIT_OK);
 	}
-	return run_vm(&options, open_signals());
+	status = options.daemonize ? vmm_daemonize() : -1;
+	if (status >= 0)
+		return status;
+	status = run_vm(&options, open_signals());
+	commands_give_name_back(options.name);
+	return status;
 }

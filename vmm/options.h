@@ -33,6 +33,7 @@ struct vmm_options {
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */
+	bool daemonize;	      /* --daemonize: the command returns when the guest runs */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];

@@ -1,6 +1,12 @@
 /* gmig against servers that attack the terminal, or keep it waiting. */
 #include "hostile_server.h"
 
+#include <limits.h>
+#include <semaphore.h>
+#include <sys/inotify.h>
+
+static sem_t watched;
+
 /* ---- Text of a guest or of a VMM ------------------------------------------------------------- */
 
 static json_t *vmm_answer(const char *command)
@@ -320,6 +326,60 @@ START_TEST(agent_job_that_falls_silent_names_the_job)
 }
 END_TEST
 
+/* ---- A guest that is starting ----------------------------------------------------------------- */
+
+static int name_lock;
+
+/* The VMM: it has its name, and listens when somebody has looked at that. */
+static void *start_late(void *opaque)
+{
+	char room[sizeof(struct inotify_event) + NAME_MAX + 1], path[108];
+	int watch = inotify_init1(IN_CLOEXEC);
+
+	snprintf(path, sizeof(path), "%s/gmig/evil.lock", fake.directory);
+	ck_assert_int_ge(inotify_add_watch(watch, path, IN_OPEN), 0);
+	sem_post(&watched);
+	ck_assert_int_gt(read(watch, room, sizeof(room)), 0);
+	close(watch);
+	snprintf(path, sizeof(path), "%s/gmig/evil.sock", fake.directory);
+	evil = (struct hostile_server){.way = HOSTILE_ANSWERS, .answer = vmm_answer, .exact = true};
+	hostile_start(&evil, path);
+	return opaque;
+}
+
+START_TEST(command_on_a_guest_that_is_starting_waits_for_it)
+{
+	struct gmig_error err = {0};
+	pthread_t thread;
+
+	sem_init(&watched, 0, 0);
+	name_lock = control_lock_name("evil", &err);
+	ck_assert_msg(name_lock >= 0, "%s", err.text);
+	pthread_create(&thread, NULL, start_late, NULL);
+	sem_wait(&watched);
+	ck_assert_int_eq(gmig("jobs", "evil", NULL), CLI_OK);
+	ck_assert_str_eq(err_text, "");
+	pthread_join(thread, NULL);
+	hostile_stop(&evil);
+	control_unlock_name("evil", name_lock);
+}
+END_TEST
+
+START_TEST(command_on_a_guest_that_never_starts_fails_in_time)
+{
+	int64_t start_ms = cli_now_ms();
+
+	name_lock = control_lock_name("evil", NULL);
+	ck_assert_int_ge(name_lock, 0);
+	cli_limits.start_ms = 100;
+	ck_assert_int_eq(gmig("jobs", "evil", NULL), CLI_FAILED);
+	ck_has(err_text, "there is no socket '");
+	ck_assert_int_ge(elapsed_ms(start_ms), 100);
+	ck_assert_int_lt(elapsed_ms(start_ms), 5000);
+	control_unlock_name("evil", name_lock);
+}
+END_TEST
+
 #define SILENT 40
 
 START_TEST(list_asks_all_guests_at_once)
@@ -367,6 +427,8 @@ int main(void)
 	tcase_add_loop_test(tcase, command_to_an_agent_that_keeps_it_waiting_fails_in_time, 0,
 			    WAITS);
 	tcase_add_test(tcase, quit_of_a_vmm_that_never_ends_fails_in_time);
+	tcase_add_test(tcase, command_on_a_guest_that_is_starting_waits_for_it);
+	tcase_add_test(tcase, command_on_a_guest_that_never_starts_fails_in_time);
 	tcase_add_test(tcase, list_asks_all_guests_at_once);
 	tcase_add_test(tcase, migrate_of_a_vmm_that_falls_silent_names_the_job_and_how_to_find_it);
 	tcase_add_test(tcase, migrate_that_is_not_answered_says_that_it_may_start);

@@ -247,6 +247,7 @@ static const struct {
     {"--name .hidden", "starts with a dot"},
     {"--name aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "more than 64"},
     {"--name a --name b", "given twice"},
+    {"--name t --daemonize --kernel k", "has no console on stdio"},
     {"--name", "needs an argument"},
     {"--name t --frobnicate", "unknown option --frobnicate"},
     {"--name t -q", "unknown option -q"},
