@@ -323,7 +323,7 @@ static void check_nodes(const struct doctor_host *host, struct finding *finding)
 	    count == 1 ? "" : "s", text);
 	if (count < 2)
 		advise(finding, "nowhere to move memory to: gmig-vmm --fake-nodes 2 pretends, "
-				"tests/lab/lab makes a host with nodes");
+				"tests/lab/lab of the source tree makes a host with nodes");
 }
 
 /* The line of /proc/self/status that begins with key; its value. */

@@ -17,7 +17,10 @@
 
 #include "proc.h"
 
+/* The build says otherwise. */
+#ifndef AGENT_CONF_PATH
 #define AGENT_CONF_PATH "/etc/gmig/agent.conf"
+#endif
 
 struct agent_conf {
 	/* Words, each with its NUL, and an empty one at the end; NULL: all. */

@@ -91,7 +91,7 @@ static int parse_options(int argc, char **argv, struct options *options)
 			fputs(usage, stdout);
 			return finish_stdout("gmig-agent", EXIT_OK);
 		case 'v':
-			puts("gmig-agent " GMIG_VERSION);
+			puts("gmig-agent " GMIG_VERSION "\nallow-list: " AGENT_CONF_PATH);
 			return finish_stdout("gmig-agent", EXIT_OK);
 		default:
 			return EXIT_USAGE;
