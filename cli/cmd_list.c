@@ -190,6 +190,8 @@ static void print_list(const json_t *guests)
 	fclose(memory);
 	if (json_array_size(list))
 		cli_print_table(stdout, rows);
+	else
+		puts("no guests run here");
 	free(rows);
 }
 

@@ -138,8 +138,10 @@ static void print_elsewhere(FILE *out, const json_t *job)
 	print_bytes(out, cli_number(job, "moved_by_others_bytes"),
 		    "moved by others in the meantime");
 	if (on_source > remaining)
-		print_bytes(out, on_source - remaining,
-			    "more on the source nodes: brought there in the meantime");
+		print_bytes(
+		    out, on_source - remaining,
+		    "more on the source nodes: it came there while the job ran, as the guest "
+		    "filled memory or others moved it; move again");
 }
 
 void cli_job_summary(FILE *out, const json_t *unsafe)

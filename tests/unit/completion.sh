@@ -6,7 +6,10 @@ set -u
 XDG_RUNTIME_DIR=$(mktemp -d)
 trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 mkdir "$XDG_RUNTIME_DIR/gmig"
-python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$XDG_RUNTIME_DIR/gmig/vm1.sock" || exit 77
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$XDG_RUNTIME_DIR/gmig/vm1.sock" || {
+	echo "skipped: there is no python3 to make a socket"
+	exit 77
+}
 # shellcheck disable=SC2317 # the completion calls it
 gmig() {
 	[ "$*" = 'jobs vm1 --json' ] && echo '[{"id":"7"},{"id":"12"}]'

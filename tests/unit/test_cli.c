@@ -214,11 +214,11 @@ START_TEST(list_shows_living_stale_and_silent_guests)
 }
 END_TEST
 
-START_TEST(list_without_a_directory_is_empty)
+START_TEST(list_without_a_directory_says_that_there_are_no_guests)
 {
 	setenv("XDG_RUNTIME_DIR", "/tmp/gmig-test-not-there", 1);
 	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
-	ck_assert_str_eq(out_text, "");
+	ck_assert_str_eq(out_text, "no guests run here\n");
 	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "[]\n");
 }
@@ -439,7 +439,7 @@ int main(void)
 	tcase_add_test(tcase, help_of_every_command_names_its_json);
 	tcase_add_test(tcase, wrong_usage_goes_to_stderr_with_status_2);
 	tcase_add_test(tcase, list_shows_living_stale_and_silent_guests);
-	tcase_add_test(tcase, list_without_a_directory_is_empty);
+	tcase_add_test(tcase, list_without_a_directory_says_that_there_are_no_guests);
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
 	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);

@@ -149,7 +149,8 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 	ck_has(out_text, "8K remaining:\n  2 pages of 4K: EBUSY, pinned or in use");
 	ck_has(out_text,
 	       "4K given back by the guest in the meantime\n2M moved by others in the meantime\n"
-	       "4K more on the source nodes: brought there in the meantime\n");
+	       "4K more on the source nodes: it came there while the job ran, as the guest filled "
+	       "memory or others moved it; move again\n");
 	ck_has(out_text, "48M at most used beside the guest's memory, by all jobs together\n");
 	ck_has(out_text, "3 huge pages split into 4K pages");
 	ck_has(out_text, "blackout of writers      7   100 us   200 us   300 us   400 us\n");
