@@ -56,7 +56,7 @@ static int set_words(char **words, const char *key, const char *value, unsigned 
 		     struct gmig_error *err)
 {
 	/* Each word is shorter than its text with the space or quotes around it. */
-	char *to = *words ? NULL : malloc(strlen(value) + 2);
+	char *to = *words ? NULL : calloc(1, strlen(value) + 2);
 	int got;
 
 	if (*words)
@@ -82,8 +82,11 @@ static int set_words(char **words, const char *key, const char *value, unsigned 
 	return 0;
 }
 
-#define WORDS_EACH(word, words)                                                                    \
-	for (const char *word = (words); word && *word; word += strlen(word) + 1)
+/* To walk a list: for (word = words; word && *word; word = after(word)). */
+static const char *after(const char *word)
+{
+	return word + strlen(word) + 1;
+}
 
 /* "all" stays as a word until the end, so that a second line is noticed. */
 static void forget_all(char **words)
@@ -97,8 +100,7 @@ static void forget_all(char **words)
 static int check_words(const char *words, const char *key, const char *(*fault)(const char *word),
 		       struct gmig_error *err)
 {
-	WORDS_EACH(word, words)
-	{
+	for (const char *word = words; word && *word; word = after(word)) {
 		const char *what = strcmp(word, "all") ? fault(word) : "stands alone";
 
 		if (what)
@@ -134,12 +136,12 @@ static const char *program_fault(const char *word)
 static int check_commands(const char *words, bool (*knows_command)(const char *name),
 			  struct gmig_error *err)
 {
-	WORDS_EACH(word, words)
-	if (!strcmp(word, "all"))
-		return gmig_fail(err, -EINVAL, "commands: 'all' stands alone");
-	else if (!knows_command(word))
-		return gmig_fail(err, -EINVAL, "commands: '%.60s' is no command of this agent",
-				 word);
+	for (const char *word = words; word && *word; word = after(word))
+		if (!strcmp(word, "all"))
+			return gmig_fail(err, -EINVAL, "commands: 'all' stands alone");
+		else if (!knows_command(word))
+			return gmig_fail(err, -EINVAL,
+					 "commands: '%.60s' is no command of this agent", word);
 	return 0;
 }
 
@@ -288,9 +290,9 @@ static bool same(const char *word, const char *wanted)
 static bool any_word(const char *words, const char *wanted,
 		     bool (*fits)(const char *word, const char *wanted))
 {
-	WORDS_EACH(word, words)
-	if (fits(word, wanted))
-		return true;
+	for (const char *word = words; word && *word; word = after(word))
+		if (fits(word, wanted))
+			return true;
 	return !words;
 }
 
@@ -301,9 +303,9 @@ bool agent_conf_allows_command(const struct agent_conf *conf, const char *name)
 
 static bool any_cgroup(const struct agent_conf *conf, const struct agent_process *process)
 {
-	WORDS_EACH(word, conf->cgroups)
-	if (agent_process_in_cgroup(process, word))
-		return true;
+	for (const char *word = conf->cgroups; word && *word; word = after(word))
+		if (agent_process_in_cgroup(process, word))
+			return true;
 	return !conf->cgroups;
 }
 

@@ -66,7 +66,7 @@ static int keep_capabilities(unsigned int kept, unsigned int *left, struct gmig_
 
 int agent_drop_capabilities(struct gmig_error *err)
 {
-	unsigned int left;
+	unsigned int left = 0;
 	int rc = keep_capabilities(KEPT, &left, err);
 
 	if (!rc && left != KEPT)
@@ -252,7 +252,7 @@ int agent_confine_opener(struct gmig_error *err)
 	};
 	static const unsigned int deny_if[] = {DENY, SECCOMP_RET_ALLOW};
 	struct program program = {.length = 0};
-	unsigned int left;
+	unsigned int left = 0;
 	int rc = keep_capabilities(0, &left, err);
 
 	if (rc)
