@@ -88,7 +88,7 @@ wait_for() {
 	done
 	grep -qaE "$pattern" "$tmp/console" && return 0
 	tail -n 20 "$tmp/console" "$tmp/log" >&2
-	kill -0 "$vmm" 2>/dev/null && die "the guest's console did not show '$pattern' within $limit s"
+	kill -0 "$vmm" 2>/dev/null && die "the guest is slow, or hangs: its console did not show '$pattern' within $limit s"
 	die "the guest ended"
 }
 

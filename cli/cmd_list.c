@@ -81,14 +81,16 @@ static const char *state_of_error(int rc)
 static json_t *list_one(const char *directory, const char *file)
 {
 	int64_t deadline_ms = cli_now_ms() + cli_limits.list_ms;
-	char path[PATH_MAX + NAME_MAX + 2];
+	char path[PATH_MAX + NAME_MAX + 2], name[NAME_MAX + 1];
 	CLI_CLIENT client = NULL;
 	json_t *entry;
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, file);
-	entry = json_pack("{s:s%, s:s}", "name", file, (size_t)(strlen(file) - strlen(".sock")),
-			  "socket", path);
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(".sock")), file);
+	/* A name that is not UTF-8 must not hide the guest. */
+	entry = json_pack("{s:o, s:o}", "name", control_text_json(name), "socket",
+			  control_text_json(path));
 	if (!entry)
 		return NULL;
 	rc = control_connect(path, cli_limits.list_ms, &client, NULL);

@@ -214,6 +214,21 @@ START_TEST(list_shows_living_stale_and_silent_guests)
 }
 END_TEST
 
+START_TEST(list_shows_a_guest_whose_name_is_not_utf8)
+{
+	int odd = bind_socket("a\xff\x1b.sock", false);
+	json_t *list;
+
+	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
+	ck_has(out_text, "\na??      -  stale ");
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	list = out_json();
+	ck_assert_uint_eq(json_array_size(list), 2);
+	json_decref(list);
+	unlink_socket("a\xff\x1b.sock", odd);
+}
+END_TEST
+
 START_TEST(list_without_a_directory_says_that_there_are_no_guests)
 {
 	setenv("XDG_RUNTIME_DIR", "/tmp/gmig-test-not-there", 1);
@@ -439,6 +454,7 @@ int main(void)
 	tcase_add_test(tcase, help_of_every_command_names_its_json);
 	tcase_add_test(tcase, wrong_usage_goes_to_stderr_with_status_2);
 	tcase_add_test(tcase, list_shows_living_stale_and_silent_guests);
+	tcase_add_test(tcase, list_shows_a_guest_whose_name_is_not_utf8);
 	tcase_add_test(tcase, list_without_a_directory_says_that_there_are_no_guests);
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);

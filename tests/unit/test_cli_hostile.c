@@ -13,6 +13,8 @@ static json_t *vmm_answer(const char *command)
 {
 	json_t *result, *answer;
 
+	if (!strcmp(command, "job-cancel"))
+		return json_pack("{s:{s:s, s:s}}", "error", "class", "G", "desc", "no such job");
 	if (!strcmp(command, "query-residency"))
 		result = fake_guest();
 	else if (!strcmp(command, "query-jobs"))
@@ -29,8 +31,6 @@ static json_t *vmm_answer(const char *command)
 		result = fake_job("completed", 1 << 20, 1 << 20);
 	if (!strcmp(command, "query-residency"))
 		json_object_set_new(result, "migration", json_string("off"));
-	if (!strcmp(command, "job-cancel"))
-		return json_pack("{s:{s:s, s:s}}", "error", "class", "G", "desc", "no such job");
 	answer = json_pack("{s:o}", "return", result);
 	return answer;
 }
