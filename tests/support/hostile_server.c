@@ -88,6 +88,8 @@ static bool obey(struct hostile_server *server, int client, const json_t *reques
 		json_decref(answer);
 		return true;
 	}
+	if (!command)
+		return false;
 	if (server->way == HOSTILE_CHATTERS)
 		chatter(client);
 	if ((server->way != HOSTILE_ANSWERS && server->way != HOSTILE_ENDS) ||

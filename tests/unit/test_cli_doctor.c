@@ -2,9 +2,16 @@
 #include "../../cli/doctor.h"
 
 #include <check.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char root[64];
@@ -293,6 +300,41 @@ START_TEST(doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa)
 }
 END_TEST
 
+/* The calls end in `error`, as a container's filter has it. */
+static void refuse_calls(int error)
+{
+	const unsigned int calls[] = {SYS_mbind, SYS_move_pages};
+	const unsigned int verdict = SECCOMP_RET_ERRNO | (unsigned int)error;
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[0], 1, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[1], 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, verdict),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0), 0);
+}
+
+/* This process under a filter: each test runs in one of its own. */
+START_TEST(doctor_tells_a_real_filter_of_either_error)
+{
+	static const int errors[] = {EPERM, ENOSYS};
+
+	if (access("/proc/self/numa_maps", F_OK)) {
+		puts("skip doctor_tells_a_real_filter_of_either_error - this kernel has no NUMA");
+		return;
+	}
+	refuse_calls(errors[_i]);
+	gmig_probe_features(&features);
+	host.root = "";
+	expect("placement", "fail", "seccomp filter: mbind, move_pages", "--cap-add SYS_NICE");
+	host.root = root;
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli_doctor");
@@ -305,6 +347,7 @@ int main(void)
 	tcase_add_test(tcase, doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs);
 	tcase_add_test(tcase, doctor_tells_a_host_without_memory);
 	tcase_add_test(tcase, doctor_tells_that_numad_runs);
+	tcase_add_loop_test(tcase, doctor_tells_a_real_filter_of_either_error, 0, 2);
 	tcase_add_test(tcase, doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa);
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
 	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
