@@ -87,6 +87,7 @@ extern struct cli_limits {
 	int grace_ms;	/* a VMM has not even taken its name: it is being started beside us */
 	int connect_ms; /* until a VMM has greeted, or an agent has synchronized */
 	int answer_ms;	/* an answer of either */
+	int watch_ms;	/* an answer while a job is watched: others may have long ones asked for */
 	int long_ms;	/* the same to a command that looks at all of a guest's memory */
 	int list_ms;	/* all that `gmig list` asks one guest */
 	int quit_ms;	/* from quit's answer to the VMM's end */

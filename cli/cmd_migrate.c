@@ -316,6 +316,7 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 		return report_not_started(request, &err);
 	if (request->detach)
 		return report_detached(request, job);
+	control_client_set_limit(client, cli_limits.watch_ms);
 	if (watch(client, &job, &err))
 		return report_lost(request, job, &err);
 	return report(request, job, guest);

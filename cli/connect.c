@@ -15,8 +15,9 @@ struct cli_limits cli_limits = {.start_ms = 5000,
 				.grace_ms = 500,
 				.connect_ms = 10000,
 				.answer_ms = CONTROL_ANSWER_MS,
+				.watch_ms = 120000,
 				.long_ms = 600000,
-				.list_ms = 1000,
+				.list_ms = 2000,
 				.quit_ms = 30000};
 
 int64_t cli_now_ms(void)

@@ -184,8 +184,12 @@ END_TEST
 /* All short; what a case waits for must be the limit that it is about. */
 static void set_limits(void)
 {
-	cli_limits = (struct cli_limits){
-	    .connect_ms = 100, .answer_ms = 150, .long_ms = 200, .list_ms = 300, .quit_ms = 100};
+	cli_limits = (struct cli_limits){.connect_ms = 100,
+					 .answer_ms = 150,
+					 .watch_ms = 150,
+					 .long_ms = 200,
+					 .list_ms = 300,
+					 .quit_ms = 100};
 }
 
 static int64_t elapsed_ms(int64_t since_ms)
