@@ -5,6 +5,7 @@ set -u
 source=$1 build=$2 cmake=$3 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+[ -w "$build" ] || { echo "skipped: the build belongs to another user, and an installation notes there what it did"; exit 77; }
 
 fail() {
 	echo "FAILED: $*"
