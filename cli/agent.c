@@ -14,12 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_BYTES	(16u << 20)
-#define CALL_TIMEOUT_MS 60000
-#define JOB_POLL_NS	200000000
-#define RESYNC		"\xff"
-
-int cli_agent_sync_ms = 10000;
+#define LINE_BYTES	 (16u << 20)
+#define JOB_POLL_NS	 200000000
+#define CONNECT_RETRY_NS 10000000
+#define RESYNC		 "\xff"
 
 struct cli_agent {
 	int fd;
@@ -29,33 +27,26 @@ struct cli_agent {
 	size_t head, tail;
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* ---- Lines ----------------------------------------------------------------------------------- */
 
+/* Whoever is always ready, as one who sends noise without end, does not get around the deadline. */
 static int wait_for(const struct cli_agent *agent, short events, int64_t deadline_ms,
 		    struct gmig_error *err)
 {
-	for (;;) {
+	int64_t left_ms;
+
+	while ((left_ms = deadline_ms - cli_now_ms()) >= 0) {
 		struct pollfd poller = {.fd = agent->fd, .events = events};
-		int64_t left_ms = deadline_ms - now_ms();
-		int rc = poll(&poller, 1, left_ms > 0 ? (int)left_ms : 0);
+		int rc = poll(&poller, 1, (int)left_ms);
 
 		if (rc > 0)
 			return 0;
-		if (!rc && now_ms() >= deadline_ms)
-			return gmig_fail(err, -ETIMEDOUT,
-					 "the guest's agent does not answer: it does not run, or "
-					 "another client has its port");
 		if (rc < 0 && errno != EINTR)
 			return gmig_fail(err, -errno, "poll: %s", strerror(errno));
 	}
+	return gmig_fail(err, -ETIMEDOUT,
+			 "the guest's agent does not answer: it does not run, or another client "
+			 "has its port");
 }
 
 static int closed(struct gmig_error *err)
@@ -122,7 +113,22 @@ static int read_object(struct cli_agent *agent, int64_t deadline_ms, json_t **ob
 
 /* ---- Connecting ------------------------------------------------------------------------------ */
 
-static int open_socket(const char *path, struct gmig_error *err)
+/* EAGAIN: the queue of a living server is full. */
+static int connect_until(int fd, const struct sockaddr_un *address, int64_t deadline_ms)
+{
+	const struct timespec pause = {.tv_nsec = CONNECT_RETRY_NS};
+
+	while (connect(fd, (const struct sockaddr *)address, sizeof(*address))) {
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (cli_now_ms() >= deadline_ms)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int open_socket(const char *path, int64_t deadline_ms, struct gmig_error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, code;
@@ -130,21 +136,23 @@ static int open_socket(const char *path, struct gmig_error *err)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return gmig_fail(err, -ENAMETOOLONG, "'%.120s' is too long for a socket", path);
 	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return gmig_fail(err, -errno, "no socket: %s", strerror(errno));
-	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
+	code = connect_until(fd, &address, deadline_ms);
+	if (!code)
 		return fd;
-	code = -errno;
 	close(fd);
+	if (code == -ETIMEDOUT)
+		return gmig_fail(err, code, "the agent's port at '%s' takes no more connections",
+				 path);
 	return gmig_fail(err, code, "cannot connect to the agent's port at '%s': %s", path,
 			 strerror(-code));
 }
 
 /* The 0xFF ends what an earlier client may have left half said. */
-static int synchronize(struct cli_agent *agent, struct gmig_error *err)
+static int synchronize(struct cli_agent *agent, int64_t deadline_ms, struct gmig_error *err)
 {
-	int64_t deadline_ms = now_ms() + cli_agent_sync_ms;
 	uint32_t id = 0;
 	char line[128];
 	int rc;
@@ -168,6 +176,7 @@ static int synchronize(struct cli_agent *agent, struct gmig_error *err)
 
 int cli_agent_connect(const char *path, struct cli_agent **out, struct gmig_error *err)
 {
+	int64_t deadline_ms = cli_now_ms() + cli_limits.connect_ms;
 	struct cli_agent *agent = calloc(1, sizeof(*agent));
 	int rc;
 
@@ -175,10 +184,11 @@ int cli_agent_connect(const char *path, struct cli_agent **out, struct gmig_erro
 		return gmig_fail(err, -ENOMEM, "out of memory");
 	agent->fd = -1;
 	agent->reader = line_reader_create(LINE_BYTES);
-	rc = agent->reader ? open_socket(path, err) : gmig_fail(err, -ENOMEM, "out of memory");
+	rc = agent->reader ? open_socket(path, deadline_ms, err)
+			   : gmig_fail(err, -ENOMEM, "out of memory");
 	if (rc >= 0) {
 		agent->fd = rc;
-		rc = synchronize(agent, err);
+		rc = synchronize(agent, deadline_ms, err);
 	}
 	if (rc) {
 		cli_agent_destroy(agent);
@@ -230,7 +240,7 @@ static int error_of(const json_t *error, struct gmig_error *err)
 int cli_agent_call(struct cli_agent *agent, const char *command, json_t *arguments, json_t **result,
 		   struct gmig_error *err)
 {
-	int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+	int64_t deadline_ms = cli_now_ms() + cli_limits.answer_ms;
 	json_int_t id = ++agent->next_id;
 	CLI_JSON request =
 	    json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", id);

@@ -11,9 +11,6 @@
 
 struct cli_agent;
 
-/* How long an agent may take to answer a new client. */
-extern int cli_agent_sync_ms;
-
 /*
  * Connect and resynchronise: what an earlier client left unread is thrown away. -ENOENT,
  * -ECONNREFUSED, -EACCES; -ETIMEDOUT: no agent runs in the guest, or another client has the port.
@@ -33,7 +30,7 @@ int cli_agent_run_job(struct cli_agent *agent, const char *command, json_t *argu
 		      struct gmig_error *err);
 /* As migrations end: 0, 1 failed or cancelled, 3 pages are left. */
 enum cli_exit cli_agent_job_exit(const json_t *job);
-/* "3 pages stay: EBUSY (..)", a line each. */
+/* "3 pages stay: EBUSY (..)", a line each; the job has been made safe. */
 void cli_agent_print_remaining(FILE *out, const json_t *job);
 
 static inline void cli_agent_put(struct cli_agent **agent)
@@ -49,6 +46,7 @@ static inline void cli_agent_put(struct cli_agent **agent)
  * "comm", "vnode", "cpus", "from": [..], "bytes"}]. vnode >= 0: those alone that have memory there.
  */
 int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gmig_error *err);
+/* For people; the plan need not be safe. */
 void cli_gather_print(FILE *out, const json_t *plan);
 /* After cli_gather_run: what became of it. */
 void cli_gather_report(FILE *out, const json_t *plan);
@@ -57,7 +55,7 @@ bool cli_gather_refused(const json_t *plan);
 /* Carry it out: each process's object gets "moved_bytes" and "remaining", or "error". */
 int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct gmig_error *err);
 
-/* ---- agent_print.c --------------------------------------------------------------------------- */
+/* ---- agent_print.c: answers that have been made safe (control/text.h) ------------------------- */
 
 void cli_agent_print_topology(const json_t *result);
 void cli_agent_print_processes(const json_t *result);

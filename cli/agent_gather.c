@@ -3,6 +3,7 @@
  * memory on one vnode, so that a vnode is worth moving. A process's vnode is the one that has most
  * of its memory already, because the rest is what must be copied.
  */
+#include "../control/text.h"
 #include "agent.h"
 #include "units.h"
 
@@ -153,8 +154,9 @@ int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gm
 	return 0;
 }
 
-void cli_gather_print(FILE *out, const json_t *plan)
+void cli_gather_print(FILE *out, const json_t *unsafe)
 {
+	CLI_JSON plan = control_json_safe(unsafe);
 	size_t i;
 	json_t *process;
 
@@ -220,8 +222,9 @@ int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct 
 	return 0;
 }
 
-void cli_gather_report(FILE *out, const json_t *plan)
+void cli_gather_report(FILE *out, const json_t *unsafe)
 {
+	CLI_JSON plan = control_json_safe(unsafe);
 	size_t i;
 	json_t *process;
 

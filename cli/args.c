@@ -7,13 +7,14 @@
 
 int cli_usage(const char *command, const char *format, ...)
 {
+	char text[GMIG_ERROR_TEXT];
 	va_list args;
 
-	fprintf(stderr, "gmig%s%s: ", *command ? ": " : "", command);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fprintf(stderr, "\ntry: gmig%s%s --help\n", *command ? " " : "", command);
+	cli_complain("%s%s%s", command, *command ? ": " : "", text);
+	fprintf(stderr, "try: gmig%s%s --help\n", *command ? " " : "", command);
 	return CLI_USAGE;
 }
 

@@ -2,7 +2,7 @@
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
  * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain.
  *
- * Everything here runs on the main thread. Results go to stdout, everything else to stderr.
+ * Everything here runs on the main thread, but for the questions of `gmig list`. Results go to stdout, everything else to stderr.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -81,11 +81,25 @@ int cli_print_completion_tables(void);
 
 /* ---- Talking to a VM (connect.c) ------------------------------------------------------------- */
 
+/* No command waits for ever for a peer: milliseconds, after which it fails. Tests set less. */
+extern struct cli_limits {
+	int start_ms;	/* a VMM that has taken its name has no socket yet */
+	int grace_ms;	/* a VMM has not even taken its name: it is being started beside us */
+	int connect_ms; /* until a VMM has greeted, or an agent has synchronized */
+	int answer_ms;	/* an answer of either */
+	int watch_ms;	/* an answer while a job is watched: others may have long ones asked for */
+	int long_ms;	/* the same to a command that looks at all of a guest's memory */
+	int list_ms;	/* all that `gmig list` asks one guest */
+	int quit_ms;	/* from quit's answer to the VMM's end */
+} cli_limits;
+
 /* vm: a guest's name, or a socket's path when it has a slash. */
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err);
 /* Connect, call, disconnect. Steals arguments. */
 int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
 	    struct gmig_error *err);
+/* The clock of the limits. */
+int64_t cli_now_ms(void);
 
 /* A command that is one question to a guest, which its first word names. */
 struct cli_query {
@@ -93,8 +107,9 @@ struct cli_query {
 	struct cli_args args;
 	/* Add the command's arguments: -1, or the exit status of a usage error. NULL: no arguments. */
 	int (*ask)(const struct cli_args *args, json_t *arguments);
-	/* Print the answer for people on stdout. With --json it is printed as received. */
+	/* Print the answer, made safe, for people on stdout. With --json it is printed as received. */
 	void (*print)(const struct cli_args *args, const json_t *answer);
+	const bool *is_long; /* it may take cli_limits.long_ms; NULL: it may not */
 	enum cli_exit (*status)(const json_t *answer); /* NULL: CLI_OK */
 };
 /* Parse, ask, print; the exit status. */
@@ -102,16 +117,24 @@ int cli_run_query(int argc, char **argv, struct cli_query *query);
 
 /* ---- Output (output.c) ----------------------------------------------------------------------- */
 
-/* The error on stderr, with json also as {"error": ..} on stdout. Returns CLI_FAILED. */
+/*
+ * What came over a socket (answers, errors' texts) is printed for people only after
+ * control_json_safe or control_text_safe: a guest or its agent may have written it. These functions
+ * do so with what they are given.
+ */
+
+/* "gmig: TEXT" on stderr. */
+__attribute__((format(printf, 1, 2))) void cli_complain(const char *format, ...);
+/* The error on stderr, with json also as {"error": ..} on stdout, exact. Returns CLI_FAILED. */
 int cli_fail(bool json, const struct gmig_error *err);
 /* On one line. Returns CLI_OK. */
 int cli_print_json(const json_t *json);
 /*
  * Rows are lines of `text`, cells are ended by tabs; columns are lined up. A cell of the first row
- * that begins with '>' makes its column flush right. Control characters become '?'.
+ * that begins with '>' makes its column flush right. Unsafe characters become '?'.
  */
 void cli_print_table(FILE *out, const char *text);
-/* A table on stdout whose text `fill` writes. */
+/* A table on stdout whose text `fill` writes; the object has been made safe. */
 void cli_print_rows(void (*fill)(FILE *rows, const json_t *object), const json_t *object);
 
 static inline void cli_json_put(json_t **json)
@@ -137,7 +160,7 @@ const char *cli_text(const json_t *object, const char *key);
 
 /* What `gmig migrate --json` prints last, a new reference. */
 json_t *cli_job_result(const json_t *job);
-/* The summary for people. */
+/* The summary for people, of a job that need not be safe. */
 void cli_job_summary(FILE *out, const json_t *job);
 bool cli_job_ended(const json_t *job);
 /* Does its mover know of blackouts and stalls? */

@@ -1,5 +1,6 @@
 /* gmig agent: asks the agent in a guest. One table of verbs; each makes arguments of its options.
  */
+#include "../control/text.h"
 #include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
@@ -251,26 +252,42 @@ static const struct verb verbs[] = {
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
+/* The agent was asked to start a job, or has one under way: result, NULL if it never answered. */
+static int report_silent(const struct options *options, const json_t *result,
+			 const struct gmig_error *err)
+{
+	struct gmig_error longer;
+
+	gmig_error_set(&longer, err->code, "%s%.20s%s%.180s; the job may go on: gmig agent .. jobs",
+		       result ? "job " : "", result ? cli_text(result, "id") : "",
+		       result ? ": " : "", err->text);
+	return cli_fail(options->json, &longer);
+}
+
 static int run_verb(struct cli_agent *agent, const struct verb *verb, const struct options *options,
 		    json_t *arguments)
 {
 	bool watched = verb->is_job && !options->detach;
 	struct gmig_error err = {0};
 	CLI_JSON result = NULL;
+	CLI_JSON safe = NULL;
 	int rc;
 
 	if (watched)
 		rc = cli_agent_run_job(agent, verb->command, arguments, &result, &err);
 	else
 		rc = cli_agent_call(agent, verb->command, arguments, &result, &err);
+	if (rc == -ETIMEDOUT && verb->is_job)
+		return report_silent(options, result, &err);
 	if (rc)
 		return cli_fail(options->json, &err);
+	safe = control_json_safe(result);
 	if (options->json)
 		cli_print_json(result);
 	else if (verb->is_job && options->detach)
-		printf("%s\n", cli_text(result, "id"));
+		printf("%s\n", cli_text(safe, "id"));
 	else
-		verb->print(result);
+		verb->print(safe);
 	return watched ? cli_agent_job_exit(result) : CLI_OK;
 }
 

@@ -32,10 +32,12 @@ static enum cli_exit status_of(const json_t *check)
 
 int cmd_check(int argc, char **argv)
 {
+	static const bool is_long = true;
 	struct cli_query query = {.command = "check-invariants",
 				  .args = {CLI_VM, .json_help = "print the result as JSON"},
 				  .print = print_check,
-				  .status = status_of};
+				  .status = status_of,
+				  .is_long = &is_long};
 
 	return cli_run_query(argc, argv, &query);
 }

@@ -1,4 +1,5 @@
 /* gmig list: the guests whose sockets lie in the socket directory. */
+#include "../control/text.h"
 #include "cli.h"
 #include "commands.h"
 #include "units.h"
@@ -6,12 +7,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A guest that sends no greeting within this time is shown as silent: one that hangs must not hide the
- * others. */
-#define LIST_TIMEOUT_MS 1000
+/* So many guests are asked at once; those behind them wait for these. */
+#define LIST_THREADS 256
 
 static int is_socket_name(const struct dirent *entry)
 {
@@ -32,17 +33,26 @@ static uint64_t sum_bytes(const json_t *vnodes)
 	return bytes;
 }
 
+static int call_until(struct control_client *client, int64_t deadline_ms, const char *command,
+		      json_t **result)
+{
+	int64_t left_ms = deadline_ms - cli_now_ms();
+
+	control_client_set_limit(client, left_ms > 0 ? (int)left_ms : 0);
+	return control_call(client, command, NULL, result, NULL);
+}
+
 /* What the guest says about itself, added to `entry`. */
-static int describe(struct control_client *client, json_t *entry, struct gmig_error *err)
+static int describe(struct control_client *client, int64_t deadline_ms, json_t *entry)
 {
 	CLI_JSON status = NULL;
 	CLI_JSON numa = NULL;
 	const json_t *vnodes;
 	int rc;
 
-	rc = control_call(client, "query-status", NULL, &status, err);
+	rc = call_until(client, deadline_ms, "query-status", &status);
 	if (!rc)
-		rc = control_call(client, "query-numa", NULL, &numa, err);
+		rc = call_until(client, deadline_ms, "query-numa", &numa);
 	if (rc)
 		return rc;
 	vnodes = json_object_get(numa, "vnodes");
@@ -70,22 +80,62 @@ static const char *state_of_error(int rc)
 
 static json_t *list_one(const char *directory, const char *file)
 {
-	char path[PATH_MAX + NAME_MAX + 2];
+	int64_t deadline_ms = cli_now_ms() + cli_limits.list_ms;
+	char path[PATH_MAX + NAME_MAX + 2], name[NAME_MAX + 1];
 	CLI_CLIENT client = NULL;
 	json_t *entry;
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s", directory, file);
-	entry = json_pack("{s:s%, s:s}", "name", file, (size_t)(strlen(file) - strlen(".sock")),
-			  "socket", path);
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(".sock")), file);
+	/* A name that is not UTF-8 must not hide the guest. */
+	entry = json_pack("{s:o, s:o}", "name", control_text_json(name), "socket",
+			  control_text_json(path));
 	if (!entry)
 		return NULL;
-	rc = control_connect(path, LIST_TIMEOUT_MS, &client, NULL);
+	rc = control_connect(path, cli_limits.list_ms, &client, NULL);
 	if (!rc)
-		rc = describe(client, entry, NULL);
+		rc = describe(client, deadline_ms, entry);
 	if (rc)
 		json_object_set_new(entry, "state", json_string(state_of_error(rc)));
 	return entry;
+}
+
+/* One guest and the thread that asks it, so that one that hangs delays no other. */
+struct question {
+	const char *directory, *file;
+	json_t *entry; /* the answer */
+	pthread_t thread;
+	bool has_thread;
+};
+
+static void *list_thread(void *opaque)
+{
+	struct question *question = opaque;
+
+	question->entry = list_one(question->directory, question->file);
+	return NULL;
+}
+
+/* At most LIST_THREADS guests; what they answer is added to the list in their order. */
+static void ask_at_once(const char *directory, struct dirent **entries, int count, json_t *list)
+{
+	struct question questions[LIST_THREADS];
+
+	for (int i = 0; i < count; i++) {
+		struct question *question = &questions[i];
+
+		*question = (struct question){.directory = directory, .file = entries[i]->d_name};
+		question->has_thread =
+		    !pthread_create(&question->thread, NULL, list_thread, question);
+	}
+	for (int i = 0; i < count; i++) {
+		if (questions[i].has_thread)
+			pthread_join(questions[i].thread, NULL);
+		else
+			list_thread(&questions[i]);
+		json_array_append_new(list, questions[i].entry);
+	}
 }
 
 /* All guests, sorted by name. No directory: no guests. */
@@ -104,16 +154,20 @@ static int list_all(json_t *list, struct gmig_error *err)
 	if (count < 0)
 		return gmig_fail(err, -errno, "cannot read the directory '%.200s': %s", directory,
 				 strerror(errno));
-	for (int i = 0; i < count; i++) {
-		json_array_append_new(list, list_one(directory, entries[i]->d_name));
-		free(entries[i]);
+	for (int first = 0; first < count; first += LIST_THREADS) {
+		int some = count - first < LIST_THREADS ? count - first : LIST_THREADS;
+
+		ask_at_once(directory, entries + first, some, list);
 	}
+	for (int i = 0; i < count; i++)
+		free(entries[i]);
 	free(entries);
 	return 0;
 }
 
-static void print_list(const json_t *list)
+static void print_list(const json_t *guests)
 {
+	CLI_JSON list = control_json_safe(guests);
 	char *rows = NULL;
 	size_t bytes, i;
 	FILE *memory = open_memstream(&rows, &bytes);
@@ -138,6 +192,8 @@ static void print_list(const json_t *list)
 	fclose(memory);
 	if (json_array_size(list))
 		cli_print_table(stdout, rows);
+	else
+		puts("no guests run here");
 	free(rows);
 }
 

@@ -3,6 +3,7 @@
  * when we are killed; Ctrl-C cancels it and waits for the end, a second Ctrl-C ends gmig at once.
  * Of a process, pid:N, the job is ours: process.h.
  */
+#include "../control/text.h"
 #include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
@@ -201,12 +202,18 @@ static int watch(struct control_client *client, json_t **job, struct gmig_error 
 	return rc;
 }
 
-/* The VMM went away in mid-job: the last picture, with the truth about its state. */
+/* The VMM went away in mid-job, or is silent: the last picture, with the truth about its state. */
 static int report_lost(const struct request *request, json_t *job, const struct gmig_error *err)
 {
-	json_object_set_new(job, "state", json_string("failed"));
-	json_object_set_new(job, "error", json_string(err->text));
-	fprintf(stderr, "gmig: job %s: %s\n", cli_text(job, "id"), err->text);
+	bool silent = err->code == -ETIMEDOUT;
+
+	json_object_set_new(job, "state", json_string(silent ? "unknown" : "failed"));
+	json_object_set_new(job, "error", control_text_json(err->text));
+	if (silent)
+		cli_complain("job %s: %s; it may go on: gmig jobs %s", cli_text(job, "id"),
+			     err->text, request->vm);
+	else
+		cli_complain("job %s: %s", cli_text(job, "id"), err->text);
 	if (request->json) {
 		CLI_JSON result = cli_job_result(job);
 
@@ -225,7 +232,7 @@ static int finish_guest(const struct request *request, struct guest_part *guest)
 	if (request->rate)
 		units_parse_size(request->rate, &rate, &err);
 	if (cli_gather_run(guest->agent, guest->plan, rate, &err)) {
-		fprintf(stderr, "gmig: in the guest: %s\n", err.text);
+		cli_complain("in the guest: %s", err.text);
 		return CLI_FAILED;
 	}
 	return cli_gather_refused(guest->plan) ? CLI_REMAINING : CLI_OK;
@@ -257,12 +264,14 @@ static int report(const struct request *request, const json_t *job, struct guest
 
 static int report_detached(const struct request *request, json_t *job)
 {
+	CLI_JSON safe = control_json_safe(job);
+
 	if (request->json) {
 		/* The id under the name that the result of a migration has, too. */
 		json_object_set(job, "job", json_object_get(job, "id"));
 		return cli_print_json(job);
 	}
-	printf("%s\n", cli_text(job, "id"));
+	printf("%s\n", cli_text(safe, "id"));
 	return CLI_OK;
 }
 
@@ -279,6 +288,19 @@ static int plan_guest(const struct request *request, struct guest_part *guest)
 	return -1;
 }
 
+/* A VMM that is stopped carries the request out when it is continued. */
+static int report_not_started(const struct request *request, const struct gmig_error *err)
+{
+	struct gmig_error longer;
+
+	if (err->code != -ETIMEDOUT)
+		return cli_fail(request->json, err);
+	gmig_error_set(&longer, err->code,
+		       "%.150s; the migration may start or go on all the same: gmig jobs %.64s",
+		       err->text, request->vm);
+	return cli_fail(request->json, &longer);
+}
+
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
 	CLI_CLIENT client = NULL;
@@ -291,9 +313,10 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 		return cli_fail(request->json, &err);
 	}
 	if (control_call(client, "migrate-pages", arguments, &job, &err))
-		return cli_fail(request->json, &err);
+		return report_not_started(request, &err);
 	if (request->detach)
 		return report_detached(request, job);
+	control_client_set_limit(client, cli_limits.watch_ms);
 	if (watch(client, &job, &err))
 		return report_lost(request, job, &err);
 	return report(request, job, guest);

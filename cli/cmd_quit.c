@@ -4,20 +4,22 @@
 
 #include <errno.h>
 
-#define QUIT_TIMEOUT_MS 30000
-
 /* The VMM cancels its jobs first, which takes a moment, and sends events until it ends. */
 static int await_end(struct control_client *client, struct gmig_error *err)
 {
-	for (;;) {
+	int64_t left_ms, deadline_ms = cli_now_ms() + cli_limits.quit_ms;
+
+	while ((left_ms = deadline_ms - cli_now_ms()) >= 0) {
 		CLI_JSON event = NULL;
-		int rc = control_next_event(client, QUIT_TIMEOUT_MS, &event, err);
+		int rc = control_next_event(client, (int)left_ms, &event, err);
 
 		if (rc == -EPIPE)
 			return 0;
-		if (rc && rc != -EINTR)
+		if (rc && rc != -EINTR && rc != -ETIMEDOUT)
 			return rc;
 	}
+	return gmig_fail(err, -ETIMEDOUT, "the VMM was told to end, and has not done so in %d s",
+			 cli_limits.quit_ms / 1000);
 }
 
 int cmd_quit(int argc, char **argv)

@@ -132,6 +132,16 @@ static void print_age(const json_t *guest)
 		       (unsigned long long)cli_number(sample, "checked_pages"));
 }
 
+/* The VMM's text is what a refused migration says, too: it begins with "migration is off". */
+static void print_migration(const json_t *guest)
+{
+	const char *text = cli_text(guest, "migration");
+	bool whole = !strncmp(text, "migration is off", strlen("migration is off"));
+
+	if (json_object_get(guest, "migration") && strcmp(text, "on") != 0)
+		printf("%s%s\n", whole ? "" : "migration is off: ", text);
+}
+
 static void print_head(const json_t *guest)
 {
 	const json_t *pages = json_object_get(guest, "page_bytes");
@@ -145,8 +155,7 @@ static void print_head(const json_t *guest)
 	if (cli_number(guest, "fake_nodes"))
 		printf("%llu fake nodes: the placement is pretended\n",
 		       (unsigned long long)cli_number(guest, "fake_nodes"));
-	if (json_object_get(guest, "migration") && strcmp(cli_text(guest, "migration"), "on") != 0)
-		printf("migration is off: %s\n", cli_text(guest, "migration"));
+	print_migration(guest);
 	printf("%s in huge pages, %s in 4K pages, %llu faults served, %llu threads wait now\n",
 	       units_size(cli_number(pages, "2M"), huge),
 	       units_size(cli_number(pages, "4K"), small),
@@ -200,6 +209,7 @@ int cmd_show(int argc, char **argv)
 	    .args = {CLI_VM, .options = options, .json_help = "print everything as JSON"},
 	    .ask = ask_guest,
 	    .print = print_guest,
+	    .is_long = &fresh,
 	};
 
 	fresh = false;

@@ -1,27 +1,72 @@
 /* Talking to a VM. */
 #include "cli.h"
 
+#include "../control/text.h"
+
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <time.h>
+
+#define START_POLL_NS 5000000
 
 /* A VMM that is stopped or hangs still accepts connections, but sends no greeting. */
-#define CONNECT_TIMEOUT_MS 10000
+struct cli_limits cli_limits = {.start_ms = 5000,
+				.grace_ms = 500,
+				.connect_ms = 10000,
+				.answer_ms = CONTROL_ANSWER_MS,
+				.watch_ms = 120000,
+				.long_ms = 600000,
+				.list_ms = 2000,
+				.quit_ms = 30000};
+
+int64_t cli_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* To a guest that is starting: `gmig-vmm .. & gmig ..` must do what it seems to. */
+static int connect_when_started(const char *path, struct control_client **client,
+				struct gmig_error *err)
+{
+	const struct timespec pause = {.tv_nsec = START_POLL_NS};
+	int64_t start_ms = cli_now_ms();
+
+	for (;;) {
+		int rc = control_connect(path, cli_limits.connect_ms, client, err);
+		int64_t waited_ms = cli_now_ms() - start_ms;
+
+		if (rc != -ENOENT && rc != -ECONNREFUSED)
+			return rc;
+		if (waited_ms >= cli_limits.start_ms ||
+		    (waited_ms >= cli_limits.grace_ms && !control_is_starting(path)))
+			return rc;
+		nanosleep(&pause, NULL);
+	}
+}
 
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err)
 {
-	char path[PATH_MAX];
-	int rc;
+	char named[PATH_MAX];
+	const char *path = vm;
+	int rc = 0;
 
-	if (strchr(vm, '/'))
-		return control_connect(vm, CONNECT_TIMEOUT_MS, client, err);
-	rc = control_socket_path(vm, path, sizeof(path), err);
-	if (rc)
-		return rc;
-	return control_connect(path, CONNECT_TIMEOUT_MS, client, err);
+	if (!strchr(vm, '/')) {
+		rc = control_socket_path(vm, named, sizeof(named), err);
+		path = named;
+	}
+	if (!rc)
+		rc = connect_when_started(path, client, err);
+	if (!rc)
+		control_client_set_limit(*client, cli_limits.answer_ms);
+	return rc;
 }
 
-int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
-	    struct gmig_error *err)
+static int ask(const char *vm, const struct cli_query *query, json_t *arguments, json_t **result,
+	       struct gmig_error *err)
 {
 	CLI_CLIENT client = NULL;
 	int rc = cli_connect(vm, &client, err);
@@ -30,15 +75,27 @@ int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **res
 		json_decref(arguments);
 		return rc;
 	}
-	return control_call(client, command, arguments, result, err);
+	if (query->is_long && *query->is_long)
+		control_client_set_limit(client, cli_limits.long_ms);
+	return control_call(client, query->command, arguments, result, err);
+}
+
+int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
+	    struct gmig_error *err)
+{
+	const struct cli_query query = {.command = command};
+
+	return ask(vm, &query, arguments, result, err);
 }
 
 static int print_answer(const struct cli_query *query, const json_t *answer)
 {
+	CLI_JSON safe = query->args.json ? NULL : control_json_safe(answer);
+
 	if (query->args.json)
 		cli_print_json(answer);
 	else
-		query->print(&query->args, answer);
+		query->print(&query->args, safe);
 	return query->status ? (int)query->status(answer) : CLI_OK;
 }
 
@@ -55,7 +112,7 @@ int cli_run_query(int argc, char **argv, struct cli_query *query)
 	status = query->ask ? query->ask(&query->args, arguments) : -1;
 	if (status >= 0)
 		return status;
-	if (cli_ask(query->args.words[0], query->command, json_incref(arguments), &answer, &err))
+	if (ask(query->args.words[0], query, json_incref(arguments), &answer, &err))
 		return cli_fail(query->args.json, &err);
 	return print_answer(query, answer);
 }

@@ -1,8 +1,11 @@
 /* The checks of gmig doctor, see doctor.h. */
 #include "doctor.h"
 #include "../control/control.h"
+#include "../migrate/core/room.h"
 #include "units.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +16,9 @@
 
 #define DOCTOR_TEXT	    512
 #define DOCTOR_MAX_MAPS_LOW 16384
+/* gmig-vmm --extra as it is unless told otherwise, and two huge pages: with less nothing moves. */
+#define DOCTOR_EXTRA_BYTES (64ull << 20)
+#define DOCTOR_LEAST_BYTES (4ull << 20)
 
 struct finding {
 	const char *state; /* ok, note, fail */
@@ -212,6 +218,18 @@ static void check_pagemap(const struct doctor_host *host, struct finding *findin
 		    : "use Linux 6.7 or later");
 }
 
+static bool read_status(const struct doctor_host *host, const char *key, char *value, size_t bytes);
+
+/* A filter may answer ENOSYS, as a kernel without NUMA does; that has no numa_maps either. */
+static bool is_hidden_by_filter(const struct doctor_host *host)
+{
+	char path[PATH_MAX], mode[16];
+
+	path_of(host, "/proc/self/numa_maps", path);
+	return !access(path, F_OK) && read_status(host, "Seccomp:\t", mode, sizeof(mode)) &&
+	       *mode == '2';
+}
+
 static void check_placement(const struct doctor_host *host, struct finding *finding)
 {
 	const struct gmig_features *features = host->features;
@@ -221,14 +239,15 @@ static void check_placement(const struct doctor_host *host, struct finding *find
 	} calls[] = {{"mbind", features->mbind},
 		     {"move_pages", features->move_pages},
 		     {"set_mempolicy", features->set_mempolicy}};
+	bool missing = false, filtered = is_hidden_by_filter(host);
 	char refused[64] = "";
-	bool missing = false;
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		size_t used = strlen(refused);
 
 		missing |= calls[i].state == GMIG_FEATURE_MISSING;
-		if (calls[i].state == GMIG_FEATURE_NO_RIGHT)
+		if (calls[i].state == GMIG_FEATURE_NO_RIGHT ||
+		    (filtered && calls[i].state == GMIG_FEATURE_MISSING))
 			snprintf(refused + used, sizeof(refused) - used, "%s%s", used ? ", " : "",
 				 calls[i].name);
 	}
@@ -239,7 +258,7 @@ static void check_placement(const struct doctor_host *host, struct finding *find
 	} else {
 		/* set_mempolicy alone is not needed. */
 		say(finding, strcmp(refused, "set_mempolicy") != 0 ? "fail" : "note",
-		    "refused (EPERM), as by a container's seccomp filter: %s", refused);
+		    "refused, as by a container's seccomp filter: %s", refused);
 		advise(finding,
 		       "docker, podman: --cap-add SYS_NICE; systemd: let SystemCallFilter= have "
 		       "@resources; else allow mbind, move_pages, set_mempolicy in the profile");
@@ -304,7 +323,7 @@ static void check_nodes(const struct doctor_host *host, struct finding *finding)
 	    count == 1 ? "" : "s", text);
 	if (count < 2)
 		advise(finding, "nowhere to move memory to: gmig-vmm --fake-nodes 2 pretends, "
-				"tests/lab/lab makes a host with nodes");
+				"tests/lab/lab of the source tree makes a host with nodes");
 }
 
 /* The line of /proc/self/status that begins with key; its value. */
@@ -346,6 +365,65 @@ static void check_cpuset(const struct doctor_host *host, struct finding *finding
 	}
 	say(finding, "note", "this cpuset allows memory of the nodes %.300s only", value);
 	advise(finding, "start gmig-vmm in a cgroup whose cpuset.mems names all nodes");
+}
+
+/* Of this process's memory cgroups and the host: gmig-vmm's are the same when it is started here. */
+static void check_room(const struct doctor_host *host, struct finding *finding)
+{
+	struct room_source *source = calloc(1, sizeof(*source));
+	char left[UNITS_TEXT], extra[UNITS_TEXT];
+	struct room room;
+
+	if (!source)
+		return;
+	source->root = host->root;
+	room_read(source, &room);
+	free(source);
+	units_size(room.bytes & ~((1ull << 20) - 1), left);
+	units_size(DOCTOR_EXTRA_BYTES, extra);
+	if (room.bytes >= DOCTOR_EXTRA_BYTES) {
+		say(finding, "ok", "a move uses up to %s beside the guest's memory, there is room",
+		    extra);
+		return;
+	}
+	say(finding, room.bytes < DOCTOR_LEAST_BYTES ? "fail" : "note",
+	    "a move uses up to %s beside the guest's memory, and %s%.200s leaves %s", extra,
+	    strcmp(room.limit, "host") ? "the cgroup " : "the ", room.limit, left);
+	if (strcmp(room.limit, "host") != 0)
+		advise(finding,
+		       "raise memory.max and memory.high of that cgroup to the guest's memory "
+		       "and %s more (systemd: MemoryMax=, MemoryHigh=); with less a move is "
+		       "slower, or pages remain with ENOMEM",
+		       extra);
+	else
+		advise(finding, "free memory on the host; with less a move is slower, or pages "
+				"remain with ENOMEM");
+}
+
+/* numad moves memory by itself, and sets cpusets. */
+static void check_numad(const struct doctor_host *host, struct finding *finding)
+{
+	char path[PATH_MAX], name[64];
+	struct dirent *entry;
+	DIR *dir;
+
+	say(finding, "ok", "numad does not run");
+	path_of(host, "/proc", path);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    !read_line(host, path, name, sizeof(name)) || strcmp(name, "numad") != 0)
+			continue;
+		say(finding, "note",
+		    "numad runs (pid %.20s): it moves memory of guests, too, and sets their "
+		    "cpusets, so that what is moved may go back",
+		    entry->d_name);
+		advise(finding, "numad -x PID for each guest, or: systemctl disable --now numad");
+		break;
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static void check_autonuma(const struct doctor_host *host, struct finding *finding)
@@ -420,7 +498,9 @@ static const struct {
     {"huge-pages", check_huge_pages},
     {"nodes", check_nodes},
     {"cpuset", check_cpuset},
+    {"room", check_room},
     {"autonuma", check_autonuma},
+    {"numad", check_numad},
     {"ksm", check_ksm},
     {"max-map-count", check_maps},
     {"memlock", check_memlock},

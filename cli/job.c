@@ -1,4 +1,5 @@
 /* Jobs: as the last line of `gmig migrate --json`, and in words. */
+#include "../control/text.h"
 #include "cli.h"
 #include "units.h"
 
@@ -15,9 +16,9 @@ const char *cli_reason(const char *errno_name)
 	    {"EPERM", "pinned for good"},
 	    {"EACCES", "shared with another process"},
 	    {"ENOMEM", "no free memory on the target node"},
-	    {"ENOENT", "not present, the guest has not touched it"},
+	    {"ENOENT", "not present, it has not been touched"},
 	    {"EEXIST", "somebody else filled the address in the meantime"},
-	    {"EFAULT", "not memory of the guest"},
+	    {"EFAULT", "the zero page (read, but never written), or no memory there"},
 	    {"EIO", "could not be read or written"},
 	    {"ENODATA", "in swap, and left there as asked"},
 	    {"ECANCELED", "the job was cancelled first"},
@@ -137,12 +138,15 @@ static void print_elsewhere(FILE *out, const json_t *job)
 	print_bytes(out, cli_number(job, "moved_by_others_bytes"),
 		    "moved by others in the meantime");
 	if (on_source > remaining)
-		print_bytes(out, on_source - remaining,
-			    "more on the source nodes: brought there in the meantime");
+		print_bytes(
+		    out, on_source - remaining,
+		    "more on the source nodes: it came there while the job ran, as the guest "
+		    "filled memory or others moved it; move again");
 }
 
-void cli_job_summary(FILE *out, const json_t *job)
+void cli_job_summary(FILE *out, const json_t *unsafe)
 {
+	CLI_JSON job = control_json_safe(unsafe);
 	uint64_t split = cli_number(job, "thp_split"), passes = cli_number(job, "passes");
 	char size[UNITS_TEXT], rate[UNITS_TEXT], *rows = NULL;
 	size_t bytes;

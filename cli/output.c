@@ -1,17 +1,30 @@
 /* What goes to stdout, and errors. */
 #include "cli.h"
 
-#include <ctype.h>
+#include "../control/text.h"
+
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TABLE_COLUMNS 80
 
+void cli_complain(const char *format, ...)
+{
+	char text[2 * GMIG_ERROR_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "gmig: %s\n", control_text_safe(text));
+}
+
 int cli_fail(bool json, const struct gmig_error *err)
 {
 	CLI_JSON object = json ? control_error_json(NULL, err->code, err->text) : NULL;
 
-	fprintf(stderr, "gmig: %s\n", err->text);
+	cli_complain("%s", err->text);
 	if (object)
 		cli_print_json(object);
 	return CLI_FAILED;
@@ -67,8 +80,11 @@ static void measure(const char *text, struct layout *layout)
 
 static void print_cell(FILE *out, const char *cell, size_t length)
 {
-	for (size_t i = 0; i < length; i++)
-		putc(iscntrl((unsigned char)cell[i]) ? '?' : cell[i], out);
+	char *copy = strndup(cell, length);
+
+	if (copy)
+		fputs(control_text_safe(copy), out);
+	free(copy);
 }
 
 static void print_row(FILE *out, const char *row, const struct layout *layout, bool first)

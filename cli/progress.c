@@ -1,4 +1,5 @@
 /* The progress bar: one line on stderr, drawn over itself, and only on a terminal. */
+#include "../control/text.h"
 #include "cli.h"
 #include "units.h"
 
@@ -60,6 +61,7 @@ void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes)
 		 units_size(cli_number(job, "total_bytes"), total),
 		 units_rate(cli_real(job, "bytes_per_second"), rate), eta, stall,
 		 says_state ? "  " : "", says_state ? state : "");
+	control_text_safe(line);
 	/* A line that wraps cannot be drawn over. */
 	if (columns > 0 && (size_t)columns < bytes)
 		line[columns - 1] = '\0';

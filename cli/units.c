@@ -1,6 +1,8 @@
 /* Numbers with units, see units.h. */
 #include "units.h"
 
+#include "../control/size.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -11,31 +13,16 @@ static const char size_units[] = "KMGT";
 
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
 {
-	unsigned long long value;
-	const char *unit;
-	char *end;
+	int rc = control_size_parse(text, 1, bytes);
 
 	if (!*text)
-		return gmig_fail(err, -EINVAL,
-				 "a size is a number and K, M, G or T, here it is empty");
-	if (!isdigit((unsigned char)*text))
-		return gmig_fail(err, -EINVAL,
-				 "a size is a number and K, M, G or T, as in 500M: '%.40s'", text);
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	unit = *end ? strchr(size_units, toupper((unsigned char)*end)) : NULL;
-	if (*end && (!unit || end[1]))
-		return gmig_fail(err, -EINVAL,
-				 "'%.40s' is no unit of a size: K, M, G or T in '%.40s'", end,
+		return gmig_fail(err, rc, "a size is a number and K, M, G or T, here it is empty");
+	if (rc == -ERANGE)
+		return gmig_fail(err, rc, "the size '%.40s' is too big", text);
+	if (rc)
+		return gmig_fail(err, rc,
+				 "a size is a number and K, M, G or T, as in 500M or 1.5G: '%.40s'",
 				 text);
-	for (const char *power = size_units; unit && power <= unit; power++) {
-		if (value > UINT64_MAX / 1024)
-			errno = ERANGE;
-		value *= 1024;
-	}
-	if (errno)
-		return gmig_fail(err, -ERANGE, "the size '%.40s' is too big", text);
-	*bytes = value;
 	return 0;
 }
 

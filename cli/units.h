@@ -12,8 +12,8 @@
 
 #define UNITS_TEXT 32
 
-/* Bytes: digits and one of K M G T, upper or lower case, or none. -EINVAL not a size, -ERANGE over
- * 64 bits. */
+/* Bytes, as control/size.h reads them, a plain number is bytes. -EINVAL not a size, -ERANGE over 64
+ * bits. */
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err);
 /* A plain number, at most max. -EINVAL no number, -ERANGE over max. */
 int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err);

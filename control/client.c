@@ -20,6 +20,7 @@
 
 struct control_client {
 	int fd;
+	int answer_ms; /* for a request and its answer; < 0: no limit */
 	pid_t pid;
 	json_int_t next_id;
 	struct line_reader *reader;
@@ -42,12 +43,16 @@ static int64_t deadline_of(int timeout_ms)
 	return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 }
 
+/* A peer that is always ready must not get around the deadline: it comes first. */
 static int wait_ready(int fd, short events, int64_t deadline_ms)
 {
 	struct pollfd poller = {.fd = fd, .events = events};
-	int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
-	int rc = poll(&poller, 1, left < -1 ? 0 : (int)left);
+	int64_t left_ms = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+	int rc;
 
+	if (deadline_ms >= 0 && left_ms < 0)
+		return -ETIMEDOUT;
+	rc = poll(&poller, 1, (int)left_ms);
 	if (rc < 0)
 		return -errno;
 	return rc ? 0 : -ETIMEDOUT;
@@ -55,8 +60,19 @@ static int wait_ready(int fd, short events, int64_t deadline_ms)
 
 /* ---- Lines in and out ------------------------------------------------------------------------ */
 
+/* Whether it ended as it should or was killed, and wherever that is noticed. */
+static int server_ended(struct gmig_error *err)
+{
+	return gmig_fail(err, -EPIPE, "the server has ended: the connection is closed");
+}
+
+static int no_answer(struct gmig_error *err)
+{
+	return gmig_fail(err, -ETIMEDOUT, "the server does not answer in time");
+}
+
 static int send_line(struct control_client *client, const char *line, size_t bytes,
-		     struct gmig_error *err)
+		     int64_t deadline_ms, struct gmig_error *err)
 {
 	while (bytes) {
 		ssize_t sent = send(client->fd, line, bytes, MSG_NOSIGNAL);
@@ -65,9 +81,10 @@ static int send_line(struct control_client *client, const char *line, size_t byt
 			line += sent;
 			bytes -= (size_t)sent;
 		} else if (errno == EAGAIN) {
-			wait_ready(client->fd, POLLOUT, -1);
+			if (wait_ready(client->fd, POLLOUT, deadline_ms) == -ETIMEDOUT)
+				return no_answer(err);
 		} else if (errno != EINTR) {
-			return gmig_fail(err, -EPIPE, "the server has closed the connection");
+			return server_ended(err);
 		}
 	}
 	return 0;
@@ -110,13 +127,14 @@ static int read_message(struct control_client *client, int64_t deadline_ms, json
 		if (client->input_head < client->input_tail)
 			continue;
 		rc = wait_ready(client->fd, POLLIN, deadline_ms);
+		if (rc == -ETIMEDOUT)
+			return no_answer(err);
 		if (rc)
-			return gmig_fail(err, rc,
-					 rc == -EINTR ? "interrupted"
-						      : "the server does not answer in time");
+			return gmig_fail(err, rc, "%s",
+					 rc == -EINTR ? "interrupted" : strerror(-rc));
 		count = recv(client->fd, client->input, sizeof(client->input), 0);
 		if (!count || (count < 0 && errno != EAGAIN && errno != EINTR))
-			return gmig_fail(err, -EPIPE, "the server has closed the connection");
+			return server_ended(err);
 		client->input_head = 0;
 		client->input_tail = count > 0 ? (size_t)count : 0;
 	}
@@ -168,7 +186,7 @@ static int connect_failed(int rc, const char *path, struct gmig_error *err)
 	case -ENOENT:
 		return gmig_fail(err, rc, "there is no socket '%s'", path);
 	case -ECONNREFUSED:
-		return gmig_fail(err, rc, "nobody listens at '%s': the guest is gone", path);
+		return gmig_fail(err, rc, "the server has ended: nobody listens at '%s'", path);
 	case -EACCES:
 		return gmig_fail(err, rc, "no right to connect to '%s': it belongs to another user",
 				 path);
@@ -202,6 +220,7 @@ static struct control_client *client_alloc(void)
 
 	if (!client)
 		return NULL;
+	client->answer_ms = CONTROL_ANSWER_MS;
 	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	client->reader = line_reader_create(CLIENT_LINE_BYTES);
 	client->events = json_array();
@@ -264,13 +283,13 @@ static void keep_event(struct control_client *client, json_t *message)
 
 /* The answer with our id, a new reference. Signals do not end the wait: the command has been given.
  */
-static int await_answer(struct control_client *client, json_int_t id, json_t **answer,
-			struct gmig_error *err)
+static int await_answer(struct control_client *client, json_int_t id, int64_t deadline_ms,
+			json_t **answer, struct gmig_error *err)
 {
 	for (;;) {
 		json_t *message CONTROL_CLEANUP(control_json_put) = NULL;
 		const json_t *its_id;
-		int rc = read_message(client, -1, &message, err);
+		int rc = read_message(client, deadline_ms, &message, err);
 
 		if (rc == -EINTR)
 			continue;
@@ -290,7 +309,7 @@ static int await_answer(struct control_client *client, json_int_t id, json_t **a
 }
 
 static int send_request(struct control_client *client, const char *command, json_t *arguments,
-			struct gmig_error *err)
+			int64_t deadline_ms, struct gmig_error *err)
 {
 	json_t *request CONTROL_CLEANUP(control_json_put) = NULL;
 	size_t bytes = 0;
@@ -303,7 +322,7 @@ static int send_request(struct control_client *client, const char *command, json
 	line = request ? control_line_of(request, &bytes) : NULL;
 	if (!line)
 		return gmig_fail(err, -ENOMEM, "no memory for the request");
-	rc = send_line(client, line, bytes, err);
+	rc = send_line(client, line, bytes, deadline_ms, err);
 	free(line);
 	return rc;
 }
@@ -312,12 +331,13 @@ int control_call(struct control_client *client, const char *command, json_t *arg
 		 json_t **result, struct gmig_error *err)
 {
 	json_t *answer CONTROL_CLEANUP(control_json_put) = NULL;
+	int64_t deadline_ms = deadline_of(client->answer_ms);
 	json_int_t id = ++client->next_id;
 	int rc;
 
-	rc = send_request(client, command, arguments, err);
+	rc = send_request(client, command, arguments, deadline_ms, err);
 	if (!rc)
-		rc = await_answer(client, id, &answer, err);
+		rc = await_answer(client, id, deadline_ms, &answer, err);
 	if (rc)
 		return rc;
 	if (json_object_get(answer, "error"))
@@ -352,6 +372,11 @@ int control_next_event(struct control_client *client, int timeout_ms, json_t **e
 		}
 		json_decref(message); /* an answer to a call that was given up */
 	}
+}
+
+void control_client_set_limit(struct control_client *client, int answer_ms)
+{
+	client->answer_ms = answer_ms;
 }
 
 int control_client_fd(const struct control_client *client)

@@ -98,7 +98,8 @@ void control_client_destroy(struct control_client *client);
 /*
  * Execute and wait for the answer; steals arguments (may be NULL). Events that come meanwhile are
  * kept for control_next_event. An error answer is -errno from its "errno" (-EREMOTEIO when it has
- * none) with desc as text.
+ * none) with desc as text. -ETIMEDOUT when request and answer take longer than the client's limit,
+ * whatever else the server sends meanwhile: the command may have been carried out.
  */
 int control_call(struct control_client *client, const char *command, json_t *arguments,
 		 json_t **result, struct gmig_error *err);
@@ -106,6 +107,9 @@ int control_call(struct control_client *client, const char *command, json_t *arg
  * signal came. */
 int control_next_event(struct control_client *client, int timeout_ms, json_t **event,
 		       struct gmig_error *err);
+/* How long each control_call from here on may take, CONTROL_ANSWER_MS unless set; < 0: for ever. */
+#define CONTROL_ANSWER_MS 30000
+void control_client_set_limit(struct control_client *client, int answer_ms);
 int control_client_fd(const struct control_client *client);
 /* The peer's pid by SO_PEERCRED. */
 pid_t control_client_pid(const struct control_client *client);
@@ -124,5 +128,14 @@ json_t *control_error_json(const char *class, int code, const char *text);
  */
 int control_socket_path(const char *name, char *path, size_t bytes, struct gmig_error *err);
 int control_socket_dir(char *path, size_t bytes, struct gmig_error *err);
+/*
+ * Take a guest's name, before its socket is there: NAME.lock beside it. A descriptor that holds the
+ * lock as long as it is open, or -EADDRINUSE: a VM of that name runs or starts; others as
+ * control_socket_path. control_unlock_name removes the file; fd < 0: nothing.
+ */
+int control_lock_name(const char *name, struct gmig_error *err);
+void control_unlock_name(const char *name, int fd);
+/* Has a VMM taken the name of the guest whose socket that is? Then the socket is there, or comes. */
+bool control_is_starting(const char *socket_path);
 
 #endif

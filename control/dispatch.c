@@ -3,6 +3,7 @@
  * own; the connection lives on, because the line framing tells where the next request begins.
  */
 #include "internal.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,24 +35,6 @@ static const char *json_type_name(const json_t *json)
 		return "null";
 	}
 	return "something else";
-}
-
-json_t *control_text_json(const char *text)
-{
-	json_t *json = json_string(text);
-	char *copy;
-
-	if (json)
-		return json;
-	copy = strdup(text);
-	if (!copy)
-		return NULL;
-	for (char *byte = copy; *byte; byte++)
-		if (*byte & 0x80)
-			*byte = '?';
-	json = json_string(copy);
-	free(copy);
-	return json;
 }
 
 json_t *control_error_json(const char *class, int code, const char *text)

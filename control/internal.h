@@ -28,9 +28,6 @@ struct control_dispatch {
  * reference; NULL only when there is no memory. Blocks as long as the command does.
  */
 json_t *control_dispatch(const struct control_dispatch *dispatch, const char *line, size_t length);
-/* A JSON string of text that may have been cut within a character: what is not UTF-8 becomes '?'.
- */
-json_t *control_text_json(const char *text);
 /* json on one line with its LF, from malloc; *bytes its length. NULL: no memory. */
 char *control_line_of(const json_t *json, size_t *bytes);
 

@@ -71,18 +71,23 @@ static int make_directories(char *directory, struct gmig_error *err)
 	}
 }
 
+int control_make_directory(const char *path, char *directory, size_t bytes, struct gmig_error *err)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		snprintf(directory, bytes, "%s", slash ? "/" : ".");
+	else
+		snprintf(directory, bytes, "%.*s", (int)(slash - path), path);
+	return make_directories(directory, err);
+}
+
 /* The directory of `path`, made if need be, open and locked. */
 static int lock_directory(const char *path, struct gmig_error *err)
 {
 	char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	const char *slash = strrchr(path, '/');
-	int rc, fd;
+	int fd, rc = control_make_directory(path, directory, sizeof(directory), err);
 
-	if (!slash || slash == path)
-		strcpy(directory, slash ? "/" : ".");
-	else
-		snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path);
-	rc = make_directories(directory, err);
 	if (rc)
 		return rc;
 	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -15,6 +15,7 @@
  */
 #include "internal.h"
 #include "line.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>

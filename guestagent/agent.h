@@ -9,10 +9,12 @@
 #include "job.h"
 
 struct agent_command;
+struct agent_opener;
 
 struct agent {
 	struct agent_conf conf;
 	struct agent_jobs *jobs;
+	struct agent_opener *opener;	      /* opener.h; NULL: nothing is confined */
 	const struct agent_command *commands; /* the table, for guest-info; agent_answer sets it */
 };
 
@@ -44,6 +46,8 @@ struct agent_command {
 
 /* One line in, one answer out: with its LF, from malloc. NULL: no memory. */
 char *agent_answer(struct agent *agent, const char *line, size_t length, size_t *bytes);
+/* Is there such a command? */
+bool agent_knows_command(const char *name);
 /* The answer to a line that was too long. */
 char *agent_answer_too_long(size_t limit, size_t *bytes);
 
@@ -104,7 +108,12 @@ int agent_port_serve(struct agent *agent, const struct agent_port_options *optio
 
 /* Only CAP_SYS_NICE and CAP_SYS_PTRACE are left, and no way to more. Before any thread. */
 int agent_drop_capabilities(struct gmig_error *err);
-/* Only the system calls on the list from here on; others give EPERM. */
+/*
+ * Only the system calls on the list from here on; others give EPERM. No file is opened for writing,
+ * and none is read from elsewhere than its beginning, where /proc/PID/mem has nothing.
+ */
 int agent_install_filter(struct gmig_error *err);
+/* No capability, and the few system calls of opener.c. */
+int agent_confine_opener(struct gmig_error *err);
 
 #endif

@@ -3,6 +3,7 @@
  * limits, and processes that the guest allows.
  */
 #include "agent.h"
+#include "cgroup.h"
 #include "move.h"
 #include "sys.h"
 

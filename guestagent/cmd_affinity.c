@@ -1,11 +1,11 @@
 /* set-affinity: the CPUs of a process, the CPUs and nodes of a cgroup. */
 #include "agent.h"
+#include "cgroup.h"
 #include "nodes.h"
+#include "opener.h"
 #include "sys.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,36 +64,12 @@ static int set_process(struct agent *agent, const json_t *arguments, const struc
 
 /* ---- A cgroup -------------------------------------------------------------------------------- */
 
-static int write_file(const char *cgroup, const char *file, const struct agent_set *set,
-		      struct gmig_error *err)
-{
-	char path[PATH_MAX], text[2048], whom[160];
-	int fd, rc = agent_cgroup_path(cgroup, file, path, sizeof(path), err);
-	ssize_t wrote = -1;
-
-	if (rc)
-		return rc;
-	agent_set_print(set, text, sizeof(text));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		wrote = write(fd, text, strlen(text));
-	rc = wrote < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	if (!rc)
-		return 0;
-	snprintf(whom, sizeof(whom), "%s of cgroup %.100s", file, cgroup);
-	return agent_call_failed(err, AGENT_CALL_CGROUP_WRITE, rc, whom);
-}
-
 /* The agent must go on answering whatever it does. */
 static int check_not_ours(const char *cgroup, struct gmig_error *err)
 {
-	struct agent_conf only = {.cgroups = (char *)cgroup};
 	struct agent_process self;
 
-	if (agent_process_read(getpid(), &self, NULL) ||
-	    agent_conf_check_cgroup(&only, self.cgroup, NULL))
+	if (agent_process_read(getpid(), &self, NULL) || !agent_process_in_cgroup(&self, cgroup))
 		return 0;
 	return gmig_fail(err, -EPERM,
 			 "the agent itself is in cgroup %.80s, which it does not touch: EPERM (%d)",
@@ -108,9 +84,11 @@ static int set_cgroup(struct agent *agent, const char *cgroup, const struct agen
 	if (!rc)
 		rc = check_not_ours(cgroup, err);
 	if (!rc && cpus)
-		rc = write_file(cgroup, "cpuset.cpus", cpus, err);
+		rc = agent_opener_write(agent->opener, &agent->conf, cgroup, "cpuset.cpus", cpus,
+					err);
 	if (!rc && mems)
-		rc = write_file(cgroup, "cpuset.mems", mems, err);
+		rc = agent_opener_write(agent->opener, &agent->conf, cgroup, "cpuset.mems", mems,
+					err);
 	return rc;
 }
 

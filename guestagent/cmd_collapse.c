@@ -147,6 +147,11 @@ static int parse_collapse(struct agent *agent, const json_t *arguments, struct c
 
 	if (rc)
 		return rc;
+	if (process.entry != process.pid)
+		return gmig_fail(err, -EOPNOTSUPP,
+				 "the main thread of process %d has ended, and process_madvise(2) "
+				 "reaches a process by that alone: EOPNOTSUPP (%d)",
+				 (int)process.pid, EOPNOTSUPP);
 	collapse->pid = process.pid;
 	collapse->pidfd = agent_sys->pidfd_open(process.pid);
 	if (collapse->pidfd < 0)

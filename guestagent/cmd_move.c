@@ -251,7 +251,7 @@ AGENT_RUN(agent_run_move_pages)
 	if (!rc)
 		rc = take_moves(arguments, moves, err);
 	if (!rc) {
-		rc = agent_move_exact(process.pid, moves->count, moves->pages,
+		rc = agent_move_exact(process.entry, moves->count, moves->pages,
 				      moves->query ? NULL : moves->nodes, moves->status,
 				      shared ? AGENT_MPOL_MF_MOVE_ALL : AGENT_MPOL_MF_MOVE);
 		if (rc)

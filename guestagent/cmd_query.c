@@ -89,7 +89,7 @@ AGENT_RUN(agent_run_numa_maps)
 	int rc = agent_get_process(agent, arguments, &process, err);
 
 	if (!rc)
-		rc = read_maps(process.pid, &usage, mappings, err);
+		rc = read_maps(process.entry, &usage, mappings, err);
 	if (rc) {
 		json_decref(mappings);
 		return rc;
@@ -150,7 +150,7 @@ static bool see(const struct agent_process *process, struct seen *seen)
 	struct agent_usage usage;
 	char cpus[256];
 
-	if (agent_usage_read(process->pid, false, &usage, NULL) || !usage.total_bytes)
+	if (agent_usage_read(process->entry, false, &usage, NULL) || !usage.total_bytes)
 		return false;
 	cpu_nodes_of(process, &cpu_nodes);
 	seen->remote_bytes = 0;

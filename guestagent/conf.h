@@ -7,25 +7,40 @@
  *   programs = all | NAME..            processes with these names (/proc/PID/comm)
  *   max-rate = SIZE                    bytes a second of a job, 0: no limit
  *
- * Several values have spaces between them. Without the file all is allowed. Kernel threads and the
- * agent itself are never touched, whatever the file says. Read once, before any thread; read only.
+ * Several values have spaces between them; one that has spaces itself stands in "quotes". What can
+ * be wrong is an error, never a line that does not apply: unknown keys and commands, a key twice,
+ * names that no process can have. Kernel threads and the agent itself are never touched, whatever
+ * the file says. Read once, before any thread; read only.
  */
 #ifndef AGENT_CONF_H
 #define AGENT_CONF_H
 
 #include "proc.h"
 
+/* The build says otherwise. */
+#ifndef AGENT_CONF_PATH
 #define AGENT_CONF_PATH "/etc/gmig/agent.conf"
+#endif
 
 struct agent_conf {
-	char *commands, *users, *cgroups, *programs; /* words with spaces; NULL: all */
-	uint64_t max_rate;			     /* bytes a second; 0: no limit */
+	/* Words, each with its NUL, and an empty one at the end; NULL: all. */
+	char *commands, *users, *cgroups, *programs;
+	uint64_t max_rate; /* bytes a second; 0: no limit */
+	bool has_rate;	   /* the file has a line for it */
 };
 
-/* A missing file is none. -EINVAL names line and word; -EACCES. */
-int agent_conf_read(const char *path, struct agent_conf *conf, struct gmig_error *err);
+struct agent_conf_file {
+	const char *path;
+	bool required; /* without it: a missing file allows everything */
+	bool (*knows_command)(const char *name);
+};
+
+/* -ENOENT a required file is missing; -EINVAL names line and word; -EACCES. */
+int agent_conf_read(const struct agent_conf_file *file, struct agent_conf *conf,
+		    struct gmig_error *err);
 /* text is changed. Fuzzed. */
-int agent_conf_parse(char *text, struct agent_conf *conf, struct gmig_error *err);
+int agent_conf_parse(char *text, bool (*knows_command)(const char *name), struct agent_conf *conf,
+		     struct gmig_error *err);
 void agent_conf_free(struct agent_conf *conf);
 
 bool agent_conf_allows_command(const struct agent_conf *conf, const char *name);

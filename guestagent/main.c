@@ -2,13 +2,16 @@
  * gmig-agent: runs in a guest and moves processes' memory between the guest's own nodes when the
  * host asks. Start-up: options, allow-list, capabilities, port, filter; then the main loop.
  */
+#include "../control/finish.h"
 #include "agent.h"
+#include "opener.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #define PORT_NAME      "org.gmig.agent.0"
 #define END_TIMEOUT_MS 3000
@@ -31,7 +34,7 @@ static const char usage[] =
     "  --port PATH     the port's device, instead of finding it by name\n"
     "  --fd N          serve an open descriptor, and end when it does\n"
     "  --wait          wait for the port if it is not there\n"
-    "  --config FILE   the allow-list (" AGENT_CONF_PATH ")\n"
+    "  --config FILE   the allow-list, which must be there (" AGENT_CONF_PATH ", if it is)\n"
     "  --check-config  read the allow-list, say what is wrong with it, and end\n"
     "  --unconfined    keep capabilities and system calls: for debuggers and sanitizers\n"
     "  --help, --version\n";
@@ -86,10 +89,10 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'h':
 			fputs(usage, stdout);
-			return EXIT_OK;
+			return finish_stdout("gmig-agent", EXIT_OK);
 		case 'v':
-			puts("gmig-agent " GMIG_VERSION);
-			return EXIT_OK;
+			puts("gmig-agent " GMIG_VERSION "\nallow-list: " AGENT_CONF_PATH);
+			return finish_stdout("gmig-agent", EXIT_OK);
 		default:
 			return EXIT_USAGE;
 		}
@@ -107,15 +110,33 @@ static int refuse(const struct gmig_error *err)
 	return EXIT_FAILED;
 }
 
-static int confine(const struct options *options, struct gmig_error *err)
+static int confine(const struct options *options, struct agent *agent, struct gmig_error *err)
 {
 	int rc;
 
 	if (options->unconfined)
 		return 0;
-	rc = agent_drop_capabilities(err);
+	rc = agent_opener_start(&agent->conf, &options->port, &agent->opener, err);
+	if (!rc)
+		rc = agent_drop_capabilities(err);
 	if (!rc)
 		rc = agent_install_filter(err);
+	return rc;
+}
+
+/* A file that was named must be there: without it everything would be allowed. */
+static int read_config(const struct options *options, struct agent_conf *conf,
+		       struct gmig_error *err)
+{
+	const struct agent_conf_file file = {.path = options->config ? options->config
+								     : AGENT_CONF_PATH,
+					     .required = options->config || options->check,
+					     .knows_command = agent_knows_command};
+	int rc = agent_conf_read(&file, conf, err);
+
+	if (!rc && !file.required && access(file.path, F_OK))
+		fprintf(stderr, "gmig-agent: there is no %s: the host may ask for everything\n",
+			file.path);
 	return rc;
 }
 
@@ -124,6 +145,7 @@ static int serve(const struct options *options, struct agent *agent)
 	struct gmig_error err = {0};
 	int rc = agent_port_serve(agent, &options->port, &err);
 
+	agent_opener_stop(agent->opener);
 	/* A job that sleeps in the kernel cannot be waited for: the end of the process ends it. */
 	if (!agent_jobs_destroy(agent->jobs, END_TIMEOUT_MS))
 		fprintf(stderr, "gmig-agent: a job has not ended\n");
@@ -134,21 +156,21 @@ static int serve(const struct options *options, struct agent *agent)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.port = {.name = PORT_NAME, .fd = -1}, .config = AGENT_CONF_PATH};
+	struct options options = {.port = {.name = PORT_NAME, .fd = -1}, .config = NULL};
 	struct agent agent = {0};
 	struct gmig_error err = {0};
 	int status = parse_options(argc, argv, &options);
 
 	if (status >= 0)
 		return status;
-	if (agent_conf_read(options.config, &agent.conf, &err))
+	if (read_config(&options, &agent.conf, &err))
 		return refuse(&err);
 	if (options.check) {
 		agent_conf_free(&agent.conf);
 		return EXIT_OK;
 	}
 	prctl(PR_SET_NAME, "gmig-agent", 0, 0, 0);
-	if (confine(&options, &err) || agent_jobs_create(&agent.jobs, &err))
+	if (confine(&options, &agent, &err) || agent_jobs_create(&agent.jobs, &err))
 		return refuse(&err);
 	return serve(&options, &agent);
 }

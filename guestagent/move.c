@@ -33,6 +33,7 @@ struct walk {
 	struct agent_job *job;
 	const struct agent_move *move;
 	pid_t pid;
+	pid_t entry; /* the thread by which its memory is reached, see proc.h */
 	uint64_t start_time;
 	int flags;
 	int target[AGENT_MAX_NODES]; /* by source node; -1: stays */
@@ -88,7 +89,7 @@ static int find_ranges(struct walk *walk, uint64_t *bytes, struct gmig_error *er
 {
 	struct agent_vma *vma;
 	AGENT_MAPS maps = NULL;
-	int rc = agent_maps_open(walk->pid, true, &maps, err);
+	int rc = agent_maps_open(walk->entry, true, &maps, err);
 
 	*bytes = 0;
 	walk->range_count = 0;
@@ -115,7 +116,7 @@ static int move_chunk(struct walk *walk, const struct range *range)
 {
 	struct movepages_chunk *chunk = &walk->chunk;
 	const struct movepages by = {
-	    .call = agent_sys->move_pages, .pid = walk->pid, .flags = walk->flags};
+	    .call = agent_sys->move_pages, .pid = walk->entry, .flags = walk->flags};
 	const struct movepages_want want = {.target = want_target,
 					    .opaque = walk,
 					    .guess_huge = range->huge &&
@@ -212,8 +213,8 @@ static int pass_by_process(struct walk *walk, struct gmig_error *err)
 
 	if (rc || !before)
 		return (int)rc;
-	rc =
-	    agent_sys->migrate_pages(walk->pid, &walk->move->mapping.from, &walk->move->mapping.to);
+	rc = agent_sys->migrate_pages(walk->entry, &walk->move->mapping.from,
+				      &walk->move->mapping.to);
 	if (rc < 0)
 		return agent_call_failed_pid(err, AGENT_CALL_MIGRATE_PAGES, (int)rc, walk->pid);
 	if (find_ranges(walk, &after, NULL))
@@ -226,6 +227,14 @@ static int pass_by_process(struct walk *walk, struct gmig_error *err)
 	return 0;
 }
 
+/* Was the thread by which memory was reached lost in mid-pass, and is there another? */
+static bool entry_has_ended(const struct walk *walk)
+{
+	pid_t entry = agent_process_entry(walk->pid);
+
+	return entry > 0 && entry != walk->entry;
+}
+
 static int move_process(struct walk *walk, const struct agent_victim *victim,
 			struct gmig_error *err)
 {
@@ -234,12 +243,17 @@ static int move_process(struct walk *walk, const struct agent_victim *victim,
 	walk->pid = victim->pid;
 	walk->start_time = victim->start_time;
 	for (int pass = 0; pass < AGENT_MOVE_PASSES && !rc; pass++) {
-		if (!agent_process_same(victim->pid, victim->start_time))
+		walk->entry = agent_process_entry(victim->pid);
+		if (walk->entry <= 0 || !agent_process_same(victim->pid, victim->start_time))
 			return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)",
 					 (int)victim->pid, ESRCH);
 		memset(&walk->remaining, 0, sizeof(walk->remaining));
 		walk->retry = false;
 		rc = walk->move->by_process ? pass_by_process(walk, err) : pass_by_pages(walk, err);
+		if (rc && entry_has_ended(walk)) {
+			rc = 0;
+			walk->retry = true;
+		}
 		if (!walk->retry || agent_job_cancelled(walk->job))
 			break;
 		agent_sys->sleep_ns(PASS_PAUSE_NS);
@@ -258,6 +272,7 @@ static void measure(struct walk *walk, const struct agent_victim *victims, size_
 		uint64_t bytes;
 
 		walk->pid = victims[i].pid;
+		walk->entry = agent_process_entry(walk->pid);
 		if (!find_ranges(walk, &bytes, NULL))
 			walk->counts.total_bytes += bytes;
 	}

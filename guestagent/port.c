@@ -1,5 +1,5 @@
 /*
- * The port: finds it, reads lines from it, writes answers to it, and never blocks. One thread.
+ * The port: has it opened, reads lines from it, writes answers to it, and never blocks. One thread.
  *
  * A virtio port without a host at its other end reads as an end of file and polls as hung up, for
  * as long as nobody is there: then SIGIO tells of the change, with a look every second besides. The
@@ -12,12 +12,11 @@
  */
 #include "../control/line.h"
 #include "agent.h"
+#include "opener.h"
 #include "sys.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,13 +24,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define LINE_BYTES	   (1024ul * 1024)
-#define OUTPUT_BYTES	   (1024ul * 1024)
-#define OUTPUT_KEPT_BYTES  65536ul
-#define INPUT_BYTES	   16384
-#define LOOK_AGAIN_MS	   1000
-#define GRACE_NS	   2000000000ull
-#define CLASS_VIRTIO_PORTS "class/virtio-ports"
+#define LINE_BYTES	  (1024ul * 1024)
+#define OUTPUT_BYTES	  (1024ul * 1024)
+#define OUTPUT_KEPT_BYTES 65536ul
+#define INPUT_BYTES	  16384
+#define LOOK_AGAIN_MS	  1000
+#define GRACE_NS	  2000000000ull
 
 struct port {
 	struct agent *agent;
@@ -48,61 +46,13 @@ struct port {
 	size_t output_head, output_tail, output_capacity;
 };
 
-/* ---- Finding it ------------------------------------------------------------------------------ */
-
-static bool has_name(const char *entry, const char *wanted)
-{
-	char path[PATH_MAX], name[256];
-
-	snprintf(path, sizeof(path), "%s/" CLASS_VIRTIO_PORTS "/%s/name", agent_sys->sys, entry);
-	if (agent_read_text(path, name, sizeof(name)) < 0)
-		return false;
-	name[strcspn(name, "\n")] = '\0';
-	return !strcmp(name, wanted);
-}
-
-/* /dev/vportNpM of the port with that name: udev's links are not there in an initramfs. */
-static int find_port(const char *wanted, char *path, size_t bytes, struct gmig_error *err)
-{
-	char class[PATH_MAX];
-	struct dirent *entry;
-	bool found = false;
-	DIR *dir;
-
-	snprintf(class, sizeof(class), "%s/" CLASS_VIRTIO_PORTS, agent_sys->sys);
-	dir = opendir(class);
-	while (dir && !found && (entry = readdir(dir))) {
-		found = entry->d_name[0] != '.' && has_name(entry->d_name, wanted);
-		if (found)
-			snprintf(path, bytes, "/dev/%s", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	if (!found)
-		return gmig_fail(
-		    err, -ENOENT,
-		    "there is no virtio port '%s': give the machine one (docs/agent.md "
-		    "has libvirt's <channel>), and load virtio_console",
-		    wanted);
-	return 0;
-}
+/* ---- Opening it ------------------------------------------------------------------------------ */
 
 static int open_port(struct port *port, struct gmig_error *err)
 {
-	char path[PATH_MAX];
-	int rc;
-
-	if (port->options->path)
-		snprintf(path, sizeof(path), "%s", port->options->path);
-	else {
-		rc = find_port(port->options->name, path, sizeof(path), err);
-		if (rc)
-			return rc;
-	}
-	port->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	port->fd = agent_opener_port(port->agent->opener, port->options, err);
 	if (port->fd < 0)
-		return gmig_fail(err, -errno, "%s: %s%s", path, strerror(errno),
-				 errno == EBUSY ? ": another agent has it open" : "");
+		return port->fd;
 	fcntl(port->fd, F_SETOWN, getpid());
 	fcntl(port->fd, F_SETFL, O_NONBLOCK | O_ASYNC);
 	return 0;

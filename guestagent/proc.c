@@ -15,7 +15,6 @@
 #define STAT_START_TIME 20
 #define STAT_CPU	37
 #define PF_KTHREAD	0x00200000ul
-#define CGROUP_DEPTH	32
 
 ssize_t agent_read_text(const char *path, char *text, size_t bytes)
 {
@@ -104,15 +103,35 @@ int agent_parse_status(const char *text, struct agent_process *process)
 	return has_group ? 0 : -EINVAL;
 }
 
-/* The line "0::/path"; version 1 has one line a controller, of which cpuset's counts. */
+/* Which hierarchy a line "ID:CONTROLLERS:PATH" is about; -1: another. */
+static int hierarchy_of(const char *controllers, size_t length)
+{
+	const char *end = controllers + length;
+
+	if (!length)
+		return AGENT_HIERARCHY_UNIFIED;
+	if (length == 12 && !strncmp(controllers, "name=systemd", 12))
+		return AGENT_HIERARCHY_SYSTEMD;
+	for (const char *at = controllers; at < end;) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		size_t name = (size_t)((comma ? comma : end) - at);
+
+		if (name == 6 && !strncmp(at, "cpuset", 6))
+			return AGENT_HIERARCHY_CPUSET;
+		at += name + 1;
+	}
+	return -1;
+}
+
 void agent_parse_cgroup(const char *text, struct agent_process *process)
 {
 	const char *next;
 
-	strcpy(process->cgroup, "/");
+	memset(process->cgroup, 0, sizeof(process->cgroup));
 	for (const char *line = text; *line; line = next) {
 		const char *end = strchrnul(line, '\n'), *path = NULL, *controllers;
 		size_t length;
+		int hierarchy;
 
 		next = *end ? end + 1 : end;
 		controllers = memchr(line, ':', (size_t)(end - line));
@@ -120,16 +139,28 @@ void agent_parse_cgroup(const char *text, struct agent_process *process)
 			continue;
 		controllers++;
 		path = memchr(controllers, ':', (size_t)(end - controllers));
-		if (!path || (path != controllers && strncmp(controllers, "cpuset:", 7) != 0))
+		hierarchy = path ? hierarchy_of(controllers, (size_t)(path - controllers)) : -1;
+		if (hierarchy < 0)
 			continue;
 		length = (size_t)(end - ++path);
-		if (!length || length >= sizeof(process->cgroup))
+		if (length >= sizeof(process->cgroup[0]))
 			continue;
-		memcpy(process->cgroup, path, length);
-		process->cgroup[length] = '\0';
-		if (path - controllers > 1)
-			return;
+		memcpy(process->cgroup[hierarchy], path, length);
 	}
+}
+
+const char *agent_process_cgroup(const struct agent_process *process)
+{
+	const char *root = NULL;
+
+	for (int i = 0; i < AGENT_HIERARCHIES; i++) {
+		const char *path = process->cgroup[i];
+
+		if (*path && strcmp(path, "/") != 0)
+			return path;
+		root = *path ? path : root;
+	}
+	return root ? root : "/";
 }
 
 /* ---- One process ----------------------------------------------------------------------------- */
@@ -142,22 +173,67 @@ static ssize_t read_proc(pid_t pid, const char *file, char *text, size_t bytes)
 	return agent_read_text(path, text, bytes);
 }
 
+static bool has_memory(pid_t tid)
+{
+	struct agent_process thread = {0};
+	char text[16384];
+
+	return read_proc(tid, "status", text, sizeof(text)) > 0 &&
+	       !agent_parse_status(text, &thread) && !thread.kernel;
+}
+
+pid_t agent_process_entry(pid_t pid)
+{
+	AGENT_PIDS threads = {0};
+
+	if (has_memory(pid))
+		return pid;
+	if (agent_pids_threads(pid, &threads, NULL))
+		return 0;
+	for (size_t i = 0; i < threads.count; i++)
+		if (threads.pid[i] != pid && has_memory(threads.pid[i]))
+			return threads.pid[i];
+	return 0;
+}
+
+/* Where it runs is what its living threads say; the main thread's picture is of its end. */
+static void read_by_entry(struct agent_process *process)
+{
+	struct agent_process thread = {0};
+	char text[16384];
+
+	process->entry = agent_process_entry(process->pid);
+	if (process->entry <= 0 || read_proc(process->entry, "status", text, sizeof(text)) < 0 ||
+	    agent_parse_status(text, &thread) || thread.tgid != process->pid)
+		return;
+	process->cpus = thread.cpus;
+	process->mems = thread.mems;
+	process->kernel = thread.kernel;
+	if (read_proc(process->entry, "stat", text, sizeof(text)) > 0 &&
+	    !agent_parse_stat(text, &thread))
+		process->last_cpu = thread.last_cpu;
+}
+
 int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err)
 {
 	char text[16384];
+	bool kernel_thread;
 	ssize_t got;
 
 	memset(process, 0, sizeof(*process));
-	process->pid = pid;
+	process->pid = process->entry = pid;
 	got = read_proc(pid, "stat", text, sizeof(text));
 	if (got < 0 || agent_parse_stat(text, process))
 		return gmig_fail(err, -ESRCH, "there is no process %d: ESRCH (%d)", (int)pid,
 				 ESRCH);
+	kernel_thread = process->kernel;
 	got = read_proc(pid, "status", text, sizeof(text));
 	if (got < 0 || agent_parse_status(text, process))
 		return gmig_fail(err, -ESRCH, "process %d has just ended: ESRCH (%d)", (int)pid,
 				 ESRCH);
-	got = read_proc(pid, "cgroup", text, sizeof(text));
+	if (process->kernel && !kernel_thread)
+		read_by_entry(process);
+	got = read_proc(process->entry > 0 ? process->entry : pid, "cgroup", text, sizeof(text));
 	agent_parse_cgroup(got > 0 ? text : "", process);
 	return 0;
 }
@@ -224,97 +300,5 @@ int agent_pids_threads(pid_t pid, struct agent_pids *pids, struct gmig_error *er
 		rc = -ESRCH;
 	if (rc)
 		return agent_call_failed_pid(err, AGENT_CALL_READ, rc, pid);
-	return 0;
-}
-
-/* ---- Cgroups --------------------------------------------------------------------------------- */
-
-static bool has_parent_step(const char *path)
-{
-	for (const char *at = path; (at = strstr(at, "..")); at += 2)
-		if ((at == path || at[-1] == '/') && (!at[2] || at[2] == '/'))
-			return true;
-	return false;
-}
-
-int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t bytes,
-		      struct gmig_error *err)
-{
-	const char *version1 = "";
-	char test[PATH_MAX];
-	int length;
-
-	if (cgroup[0] != '/' || has_parent_step(cgroup))
-		return gmig_fail(err, -EINVAL,
-				 "'%.80s' is no cgroup: it begins with '/' and has no '..', as in "
-				 "/proc/PID/cgroup",
-				 cgroup);
-	snprintf(test, sizeof(test), "%s/cpuset/cgroup.procs", agent_sys->cgroup);
-	if (!access(test, F_OK))
-		version1 = "/cpuset";
-	length = snprintf(path, bytes, "%s%s%s/%s", agent_sys->cgroup, version1, cgroup, file);
-	if (length < 0 || (size_t)length >= bytes)
-		return gmig_fail(err, -ENAMETOOLONG, "the cgroup's name is too long");
-	return 0;
-}
-
-static int read_members(const char *dir, struct agent_pids *pids)
-{
-	char path[PATH_MAX + 16];
-	FILE *file;
-	long pid;
-	int rc = 0;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
-	file = fopen(path, "re");
-	if (!file)
-		return -errno;
-	while (!rc && fscanf(file, "%9ld", &pid) == 1)
-		rc = agent_pids_add(pids, (pid_t)pid);
-	/* A threaded cgroup gives no processes: EOPNOTSUPP at the first read. */
-	if (!rc && ferror(file))
-		rc = -EOPNOTSUPP;
-	fclose(file);
-	return rc;
-}
-
-static int walk_cgroup(char *path, size_t bytes, int depth, struct agent_pids *pids)
-{
-	size_t length = strlen(path);
-	struct dirent *entry;
-	DIR *dir;
-	int rc = read_members(path, pids);
-
-	if (rc || depth == CGROUP_DEPTH)
-		return rc;
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while (!rc && (entry = readdir(dir))) {
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
-		    length + strlen(entry->d_name) + 2 > bytes)
-			continue;
-		snprintf(path + length, bytes - length, "/%s", entry->d_name);
-		rc = walk_cgroup(path, bytes, depth + 1, pids);
-		if (rc == -ENOENT || rc == -ENODEV || rc == -EOPNOTSUPP)
-			rc = 0; /* removed meanwhile, or threaded */
-		path[length] = '\0';
-	}
-	closedir(dir);
-	return rc;
-}
-
-int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_error *err)
-{
-	char path[PATH_MAX];
-	int rc = agent_cgroup_path(cgroup, "", path, sizeof(path), err);
-
-	if (rc)
-		return rc;
-	while (strlen(path) > 1 && path[strlen(path) - 1] == '/')
-		path[strlen(path) - 1] = '\0';
-	rc = walk_cgroup(path, sizeof(path), 0, pids);
-	if (rc)
-		return agent_call_failed(err, AGENT_CALL_READ, rc, path);
 	return 0;
 }

@@ -78,6 +78,11 @@ static const struct agent_command *find_command(const char *name)
 	return NULL;
 }
 
+bool agent_knows_command(const char *name)
+{
+	return find_command(name);
+}
+
 /* ---- Decoding -------------------------------------------------------------------------------- */
 
 static int decode(const char *line, size_t length, json_t **request, struct gmig_error *err)

@@ -98,8 +98,8 @@ static const struct {
     {AGENT_CALL_MADVISE, EBUSY, "no huge page could be had now; try again"},
     {AGENT_CALL_MADVISE, ENOMEM, "no free huge page on the node: free or compact memory"},
     {AGENT_CALL_CGROUP_WRITE, ENOENT,
-     "there is no such cgroup, or its parent does not pass the cpuset controller on: write "
-     "+cpuset to the parent's cgroup.subtree_control"},
+     "its parent does not pass the cpuset controller on: write +cpuset to the parent's "
+     "cgroup.subtree_control"},
     {AGENT_CALL_CGROUP_WRITE, EINVAL, "the parent cgroup does not have these CPUs or nodes"},
     {AGENT_CALL_CGROUP_WRITE, ENOSPC,
      "the cgroup has processes and may not become empty of CPUs "

@@ -33,6 +33,7 @@ set(CPACK_COMPONENT_AGENT_DESCRIPTION
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_SUGGESTS gnuplot-nox)
 # Static: it needs nothing.
 set(CPACK_DEBIAN_AGENT_PACKAGE_SHLIBDEPS OFF)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packaging/host/postinst)
 set(agent_control ${PROJECT_SOURCE_DIR}/packaging/agent)
 set(CPACK_DEBIAN_AGENT_PACKAGE_CONTROL_EXTRA
 	"${agent_control}/postinst;${agent_control}/prerm;${agent_control}/postrm;${agent_control}/conffiles")

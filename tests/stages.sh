@@ -16,6 +16,16 @@ need_build() {
 	}
 }
 
+# skip_reason TEST LOG: what a test that was skipped said last, in ctest's log of all output.
+skip_reason() {
+	awk -v name="$1" '
+		/^[0-9]+\/[0-9]+ Testing: / { ours = $3 == name; text = 0 }
+		ours && /^<end of output>/ { exit }
+		ours && text && NF { last = $0 }
+		ours && /^-+$/ { text = 1 }
+		END { sub(/^skipped: /, "", last); print last ? last : "it does not say why" }' "$2"
+}
+
 # Unit tests of a preset; a test program that exits with 77 is skipped. Check prints its own cases; here a program counts.
 stage_unit() {
 	local preset=$1 out=build/$1/unit.log rc
@@ -26,7 +36,10 @@ stage_unit() {
 	rc=$?
 	awk '/\*\*\*(Failed|Timeout|Exception|Not Run)/ { p = 1; sub(/^.*Test *#[0-9]*: /, ""); print "not ok " $0; next }
 		/^ +Start |^ *[0-9]+\/[0-9]+ Test/ { p = 0 } p { print "    " $0 }' "$out"
-	sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/skip \1 - exit 77, see its output/p' "$out"
+	sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*Skipped.*/\1/p' "$out" |
+		while read -r name; do
+			echo "skip $name - $(skip_reason "$name" "build/$preset/Testing/Temporary/LastTest.log")"
+		done
 	# A case that could not run says so in a line of its own, which only the log of all output has.
 	grep '^skip ' "build/$preset/Testing/Temporary/LastTest.log" | tee -a "$out"
 	awk '/ Passed /{p++} /\*\*\*Skipped|^skip /{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{f++}
@@ -36,6 +49,11 @@ stage_unit() {
 
 stage_probe() {
 	need_build release && tests/integration/probe ${quick:+--quick}
+}
+
+# What README and the manual pages tell people to type.
+stage_examples() {
+	need_build release && tests/integration/examples
 }
 
 stage_bad_input() {

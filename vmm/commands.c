@@ -148,16 +148,36 @@ static const struct control_command commands[] = {
 
 /* ---- Server and events ----------------------------------------------------------------------- */
 
-int commands_check_name(const char *name, struct gmig_error *err)
-{
-	struct control_client *client;
-	char path[4096];
-	int ret = control_socket_path(name, path, sizeof(path), err);
+static int name_lock = -1; /* main thread, but for its last use in commands_stop */
+static int name_undo = UNDO_NOTHING; /* of its file */
 
-	if (ret || control_connect(path, 1000, &client, NULL))
-		return ret;
-	control_client_destroy(client);
-	return gmig_fail(err, -EADDRINUSE, "--name: a VM named '%s' is running: %s", name, path);
+/* The file beside the socket, for a process that dies of a signal. */
+static int undo_name(const char *name)
+{
+	char path[4096];
+
+	if (control_socket_path(name, path, sizeof(path), NULL))
+		return UNDO_NOTHING;
+	strcpy(path + strlen(path) - strlen(".sock"), ".lock");
+	return undo_file(path);
+}
+
+int commands_take_name(const char *name, struct gmig_error *err)
+{
+	int fd = control_lock_name(name, err);
+
+	name_lock = fd;
+	if (fd >= 0)
+		name_undo = undo_name(name);
+	return fd < 0 ? fd : 0;
+}
+
+void commands_give_name_back(const char *name)
+{
+	control_unlock_name(name, name_lock);
+	undo_forget(name_undo);
+	name_lock = -1;
+	name_undo = UNDO_NOTHING;
 }
 
 int commands_start(struct vmm *vmm, struct gmig_error *err)
@@ -198,6 +218,7 @@ void commands_stop(struct vmm *vmm)
 	control_server_destroy(server);
 	if (server)
 		undo_forget(vmm->control_undo);
+	commands_give_name_back(vmm->options.name);
 }
 
 void commands_event(struct vmm *vmm, const char *name, json_t *data)

@@ -12,8 +12,11 @@
 void vmm_job_event(void *opaque, const struct gmig_job_info *info);
 /* Listen on the VM's socket. The machine is complete; its vCPUs may still be parked. */
 int commands_start(struct vmm *vmm, struct gmig_error *err);
-/* -EADDRINUSE: a VM of that name is alive. For an early word; commands_start decides. */
-int commands_check_name(const char *name, struct gmig_error *err);
+/* The name is ours until commands_stop, and clients wait for our socket. -EADDRINUSE: a VM of that
+ * name runs or starts. */
+int commands_take_name(const char *name, struct gmig_error *err);
+/* Without commands_stop; legal when it is not ours. */
+void commands_give_name_back(const char *name);
 /* Send an event to all clients; steals data. Before commands_start and after commands_stop it goes
  * nowhere. */
 void commands_event(struct vmm *vmm, const char *name, json_t *data);

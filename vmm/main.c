@@ -2,8 +2,10 @@
  * gmig-vmm: start-up as a straight list, then wait for the end. Everything that can be refused is
  * refused before the first thread starts.
  */
+#include "../control/finish.h"
 #include "boot.h"
 #include "commands.h"
+#include "daemon.h"
 #include "device.h"
 #include "end.h"
 #include "kvm.h"
@@ -147,7 +149,7 @@ static int check(const struct vmm_options *options, const struct gmig_topology *
 
 	if (!ret && options->kernel)
 		ret = vmm_boot_check(options, err);
-	return ret ? ret : commands_check_name(options->name, err);
+	return ret;
 }
 
 static int run_vm(struct vmm_options *options, int signals)
@@ -157,7 +159,9 @@ static int run_vm(struct vmm_options *options, int signals)
 	struct vmm *vmm = NULL;
 	int ret;
 
-	if (gmig_topology_create(options->fake_nodes, &topology, &err))
+	/* First, so that clients know of us from here on. */
+	if (commands_take_name(options->name, &err) ||
+	    gmig_topology_create(options->fake_nodes, &topology, &err))
 		return refuse(&err);
 	vmm_options_place(options, topology, &err);
 	if (*err.text)
@@ -178,6 +182,7 @@ static int run_vm(struct vmm_options *options, int signals)
 		vmm_destroy(vmm);
 		return EXIT_FAILED;
 	}
+	vmm_daemon_ready();
 	return run(vmm, signals);
 }
 
@@ -194,12 +199,16 @@ int main(int argc, char **argv)
 	}
 	if (options.help || options.version) {
 		fputs(options.help ? vmm_options_help() : "gmig-vmm " GMIG_VERSION "\n", stdout);
-		return EXIT_OK;
+		return finish_stdout("gmig-vmm", EXIT_OK);
 	}
+	status = options.daemonize ? vmm_daemonize() : -1;
+	if (status >= 0)
+		return status;
 	undo_on_fatal_signals();
 	signals = run_open_signals();
 	log_start();
 	status = run_vm(&options, signals);
+	commands_give_name_back(options.name);
 	log_flush(LOG_END_MS);
 	return status;
 }

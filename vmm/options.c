@@ -153,6 +153,7 @@ static int set_console(struct parse *parse, char *text, struct gmig_error *err)
 FLAG_SETTER(unsafe_kernel, unsafe_kernel)
 FLAG_SETTER(no_reboot, no_reboot)
 FLAG_SETTER(no_pin, no_pin)
+FLAG_SETTER(daemonize, daemonize)
 FLAG_SETTER(interrupts, probe_interrupts)
 FLAG_SETTER(help, help)
 FLAG_SETTER(version, version)
@@ -199,6 +200,8 @@ static const struct option_entry entries[] = {
      "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,
      "let vCPUs run on any CPU, not only those of their host node"},
+    {"daemonize", NULL, set_daemonize, false, ANY_GUEST,
+     "return when the guest runs, and go on in the background"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
     {"kernel", "FILE", set_kernel, false, ANY_GUEST,
      "boot this bzImage; without it the probe guest runs"},
@@ -333,5 +336,10 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 	ret = parse_words(argc, argv, &parse, err);
 	if (ret || options->help || options->version)
 		return ret;
+	if (options->daemonize && options->kernel &&
+	    (!options->console || !strcmp(options->console, "stdio")))
+		return gmig_fail(err, -EINVAL,
+				 "--daemonize: a guest in the background has no console on stdio: "
+				 "give --console pty, none or file:PATH");
 	return options_join(&parse, err);
 }

@@ -36,6 +36,7 @@ struct vmm_options {
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */
 	bool console_append;  /* --console file:PATH,append */
+	bool daemonize;	      /* --daemonize: the command returns when the guest runs */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
 	const char *disk[VMM_MAX_DISKS];
@@ -79,7 +80,7 @@ const char *const *vmm_load_names(void);
 /* One of them; `what` starts the text. -EINVAL. */
 int vmm_load_parse(const char *what, const char *text, enum vmm_load *load, struct gmig_error *err);
 
-/* "512M", "2G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
+/* "512M", "1.5G", "4096" (MiB when `plain_is_mib`, else bytes). -EINVAL, -ERANGE. */
 int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes);
 
 #endif

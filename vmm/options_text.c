@@ -1,5 +1,7 @@
 #include "options_text.h"
 
+#include "../control/size.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -14,26 +16,7 @@ static bool all_digits(const char *text, size_t length)
 
 int vmm_parse_size(const char *text, bool plain_is_mib, uint64_t *bytes)
 {
-	static const char units[] = "KMGT";
-	size_t digits = strspn(text, "0123456789");
-	unsigned int shift = plain_is_mib ? 20 : 0;
-	unsigned long long number;
-
-	if (!digits)
-		return -EINVAL;
-	if (text[digits]) {
-		const char *unit = strchr(units, text[digits]);
-
-		if (!unit || text[digits + 1])
-			return -EINVAL;
-		shift = 10 * (unsigned int)(unit - units + 1);
-	}
-	errno = 0;
-	number = strtoull(text, NULL, 10);
-	if (errno || number > UINT64_MAX >> shift)
-		return -ERANGE;
-	*bytes = (uint64_t)number << shift;
-	return 0;
+	return control_size_parse(text, plain_is_mib ? 1u << 20 : 1, bytes);
 }
 
 /* Decode one character. Its length in bytes, or 0: not UTF-8 (RFC 3629). */

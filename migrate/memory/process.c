@@ -1,5 +1,6 @@
 #include "process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/mempolicy.h>
@@ -109,13 +110,45 @@ static long ask_nothing(const struct process *process, pid_t pid, int flags)
 	return process->sys->move_pages(pid, 0, NULL, NULL, NULL, flags);
 }
 
+/* A thread with memory that is not the main one; 0: none. */
+static pid_t living_thread(const struct process *process)
+{
+	int fd = process->sys->open_proc(process->pid, "task");
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	pid_t found = 0;
+
+	if (!dir) {
+		if (fd >= 0)
+			process->sys->close(fd);
+		return 0;
+	}
+	while (!found && (entry = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (tid > 0 && !ask_nothing(process, tid, MPOL_MF_MOVE))
+			found = tid;
+	}
+	closedir(dir);
+	return found;
+}
+
+void process_find_entry(struct process *process)
+{
+	pid_t other = 0;
+
+	if (ask_nothing(process, process->pid, MPOL_MF_MOVE) == -EINVAL)
+		other = living_thread(process);
+	process->entry = other ? other : process->pid;
+}
+
 /* A call without addresses is refused as one with some would be. */
 static int check_rights(struct process *process, struct gmig_error *err)
 {
-	long ret = ask_nothing(process, process->pid, MPOL_MF_MOVE);
+	long ret = ask_nothing(process, process->entry, MPOL_MF_MOVE);
 
 	if (!ret) {
-		process->can_shared = !ask_nothing(process, process->pid, MPOL_MF_MOVE_ALL);
+		process->can_shared = !ask_nothing(process, process->entry, MPOL_MF_MOVE_ALL);
 		return 0;
 	}
 	if (ret == -ESRCH)
@@ -152,14 +185,17 @@ int process_open(const struct gmig_sys *sys, pid_t pid, struct process **out,
 		return gmig_fail(err, -ENOMEM, "out of memory");
 	process->sys = sys ? sys : &gmig_sys_real;
 	process->pid = pid;
+	process->entry = pid;
 	process->pagemap = process->pidfd = -1;
 	ret = open_pidfd(process, err);
 	if (!ret && read_stat(process->sys, pid, process->name, &process->start_time))
 		ret = no_process(pid, err);
 	if (!ret)
 		ret = process_check(process, err);
-	if (!ret)
+	if (!ret) {
+		process_find_entry(process);
 		ret = check_rights(process, err);
+	}
 	if (ret)
 		process_close(process);
 	else

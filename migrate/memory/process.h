@@ -20,6 +20,9 @@
 struct process {
 	const struct gmig_sys *sys;
 	pid_t pid;
+	/* The thread by which memory is reached: pid, or another one when the main thread has ended and
+	 * others run on. /proc and move_pages(2) find no memory by pid then. */
+	_Atomic pid_t entry;
 	int pidfd;	     /* -1: the kernel gives none (Linux < 5.3, seccomp) */
 	uint64_t start_time; /* clock ticks since boot: tells a pid that was used again */
 	char name[PROCESS_NAME_BYTES];
@@ -35,6 +38,8 @@ struct process {
  */
 int process_open(const struct gmig_sys *sys, pid_t pid, struct process **out,
 		 struct gmig_error *err);
+/* Look again for the thread by which memory is reached: threads end. */
+void process_find_entry(struct process *process);
 /* NULL is legal. */
 void process_close(struct process *process);
 /* -ESRCH: it has ended; whoever has the pid now is somebody else. */

@@ -67,7 +67,9 @@ static pid_t find_thread(const struct process *process, const struct gmig_node_s
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		tid = (pid_t)strtol(entry->d_name, NULL, 10);
-		if (process_thread_allowed(process, tid, &allowed) || !has_all(&allowed, nodes))
+		/* A main thread that has ended has a cpuset, and no memory. */
+		if ((tid == process->pid && tid != process->entry) ||
+		    process_thread_allowed(process, tid, &allowed) || !has_all(&allowed, nodes))
 			tid = 0;
 	}
 	closedir(dir);
@@ -117,12 +119,12 @@ int process_thread_for(const struct process *process, const struct gmig_node_set
 		       struct gmig_error *err)
 {
 	struct gmig_node_set allowed;
-	int ret = process_thread_allowed(process, process->pid, &allowed);
+	int ret = process_thread_allowed(process, process->entry, &allowed);
 
 	if (ret)
 		return gmig_fail(err, ret, "the status of process %d cannot be read: %s",
 				 (int)process->pid, strerror(-ret));
-	*tid = process->pid;
+	*tid = process->entry;
 	if (has_all(&allowed, nodes))
 		return 0;
 	*tid = find_thread(process, nodes);

@@ -227,7 +227,7 @@ static void reopen_pagemap(struct process *process)
 
 	if (process->pagemap >= 0)
 		process->sys->close(process->pagemap);
-	process->pagemap = process->sys->open_proc(process->pid, "pagemap");
+	process->pagemap = process->sys->open_proc(process->entry, "pagemap");
 	process->can_scan = process->pagemap >= 0 &&
 			    process->sys->ioctl(process->pagemap, PAGEMAP_SCAN, &nothing) == 0;
 }
@@ -241,8 +241,9 @@ int process_maps_read(struct process *process, struct process_maps *maps, struct
 	ret = process_check(process, err);
 	if (ret)
 		return ret;
+	process_find_entry(process);
 	reopen_pagemap(process);
-	fd = process->sys->open_proc(process->pid, "smaps");
+	fd = process->sys->open_proc(process->entry, "smaps");
 	if (fd < 0)
 		return gmig_fail(err, fd == -ENOENT ? -ESRCH : fd,
 				 "the mappings of process %d (%s) cannot be read: %s",

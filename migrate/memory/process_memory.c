@@ -171,7 +171,7 @@ static int scan_window(struct window *window)
 {
 	struct gmig_process *process = window->process;
 	const struct movepages by = {.call = process->memory.sys->move_pages,
-				     .pid = process->memory.pid,
+				     .pid = process->process->entry,
 				     .flags = MPOL_MF_MOVE};
 	int ret = 0;
 

@@ -89,7 +89,7 @@ struct count {
 static int ask(struct count *count, size_t pages, uint64_t unit_bytes, uint64_t *on)
 {
 	const struct movepages by = {.call = count->process->sys->move_pages,
-				     .pid = count->process->pid,
+				     .pid = count->process->entry,
 				     .flags = MPOL_MF_MOVE};
 	int ret = movepages_ask(&by, pages, count->page, count->status);
 

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define ANSWER_TIMEOUT_MS  600000
 #define START_TIMEOUT_MS   20000
 #define GIB_TIMEOUT_MS	   15000
 #define QUIT_TIMEOUT_MS	   3000
@@ -113,8 +114,11 @@ static int wait_connect(struct guest *guest, struct gmig_error *err)
 		return rc;
 	for (;;) {
 		rc = control_connect(path, 2000, &guest->client, err);
-		if (!rc)
+		if (!rc) {
+			/* A check looks at all of its memory, beside whatever else is measured. */
+			control_client_set_limit(guest->client, ANSWER_TIMEOUT_MS);
 			return 0;
+		}
 		rc = child_ended(guest, err);
 		if (rc)
 			return rc;

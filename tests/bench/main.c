@@ -2,6 +2,7 @@
  * gmig-bench: a private directory for the guests, one command, and away with the directory. The command runs in a child,
  * so that the directory goes whatever ends it: Ctrl-C, SIGTERM, a crash.
  */
+#include "../../control/finish.h"
 #include "bench.h"
 #include "domain.h"
 #include "host.h"
@@ -130,11 +131,11 @@ int main(int argc, char **argv)
 
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		fputs(bench_options_help(), stdout);
-		return BENCH_OK;
+		return finish_stdout("gmig-bench", BENCH_OK);
 	}
 	if (argc >= 2 && !strcmp(argv[1], "--version")) {
 		printf("gmig-bench %s\n", GMIG_VERSION);
-		return BENCH_OK;
+		return finish_stdout("gmig-bench", BENCH_OK);
 	}
 	for (size_t i = 0; argc >= 2 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(commands[i].name, argv[1]))
@@ -151,7 +152,7 @@ int main(int argc, char **argv)
 	}
 	if (options.help) {
 		fputs(bench_options_help(), stdout);
-		return BENCH_OK;
+		return finish_stdout("gmig-bench", BENCH_OK);
 	}
 	if (!command->files &&
 	    (options.csv_path || options.trace_path || options.html_path || options.kernel_rate)) {

@@ -1,4 +1,5 @@
 #include "options.h"
+#include "../../control/size.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -91,20 +92,11 @@ const char *bench_options_help(void)
 
 int bench_parse_mem(const char *text, uint64_t *bytes)
 {
-	unsigned long long value;
-	unsigned int shift = 20;
-	char *end;
+	uint64_t value;
 
-	if (*text < '0' || *text > '9')
+	if (control_size_parse(text, 1u << 20, &value) || !value || value % (2u << 20))
 		return -EINVAL;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (*end == 'G' || *end == 'M')
-		shift = *end++ == 'G' ? 30 : 20;
-	if (errno || *end || !value || value > UINT64_MAX >> shift ||
-	    ((value << shift) & ((2u << 20) - 1)))
-		return -EINVAL;
-	*bytes = (uint64_t)value << shift;
+	*bytes = value;
 	return 0;
 }
 

@@ -69,6 +69,9 @@ static struct agent_sys calls;
 
 static void setup(void)
 {
+	char conf[] = "commands = numa-topology numa-maps processes migrate-pages move-pages "
+		      "set-affinity collapse query-jobs job-status job-cancel job-set-rate";
+
 	calls = agent_sys_real;
 	calls.proc = "tests/fuzz/agent-root/proc";
 	calls.sys = "tests/fuzz/agent-root/sys";
@@ -82,9 +85,8 @@ static void setup(void)
 	calls.sleep_ns = no_sleep;
 	agent_sys = &calls;
 	/* Its jobs would spin and touch memory for the seconds that were asked for. */
-	agent.conf.commands = strdup("numa-topology numa-maps processes migrate-pages move-pages "
-				     "set-affinity collapse query-jobs job-status job-cancel "
-				     "job-set-rate");
+	if (agent_conf_parse(conf, agent_knows_command, &agent.conf, NULL))
+		abort();
 }
 
 static void answer(const struct line_reader *reader)

@@ -84,6 +84,7 @@ void fake_kernel_setup(void)
 		fake_file(name, "Node %d MemTotal:  1000 kB\nNode %d MemFree:  200 kB\n", node,
 			  node);
 	}
+	fake_file("cgroup/cgroup.procs", "1\n");
 	fake_pages_reset();
 	fake_after_move = fake_write_maps;
 	fake_write_maps();

@@ -311,6 +311,7 @@ void fake_setup(void)
 	struct gmig_error err = {0};
 
 	memset(&fake, 0, sizeof(fake));
+	cli_limits.grace_ms = 0;
 	strcpy(fake.directory, "/tmp/gmig-test-cli-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(fake.directory));
 	setenv("XDG_RUNTIME_DIR", fake.directory, 1);

@@ -168,7 +168,7 @@ int main(void)
 	int failed;
 
 	if (system("command -v iasl >/dev/null")) {
-		puts("iasl is not installed (Debian: acpica-tools)");
+		puts("skipped: iasl is not installed (Debian: acpica-tools)");
 		return 77;
 	}
 	tcase_add_checked_fixture(tcase, setup, teardown);

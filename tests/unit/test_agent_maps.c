@@ -1,7 +1,11 @@
 /* What the agent reads of a process: numa_maps, smaps, stat, status, cgroup; the allow-list. */
+#include "../../guestagent/agent.h"
+#include "../../guestagent/cgroup.h"
 #include "../../guestagent/conf.h"
 #include "../../guestagent/maps.h"
 #include "fake_kernel.h"
+
+#include <fcntl.h>
 
 static struct agent_vma vma;
 
@@ -134,7 +138,7 @@ START_TEST(process_is_read_whatever_its_name)
 	ck_assert_int_eq(process.last_cpu, 1);
 	ck_assert_uint_eq(process.uid, 1000);
 	ck_assert(!process.kernel);
-	ck_assert_str_eq(process.cgroup, "/work.slice/a");
+	ck_assert_str_eq(agent_process_cgroup(&process), "/work.slice/a");
 	ck_assert_int_eq(agent_set_count(&process.cpus), 2);
 	ck_assert(agent_process_same(FAKE_PID, 500));
 	ck_assert(!agent_process_same(FAKE_PID, 501));
@@ -162,16 +166,21 @@ START_TEST(kernel_threads_are_known_by_flag_or_lack_of_memory)
 }
 END_TEST
 
-START_TEST(cgroup_of_version_one_is_cpusets)
+START_TEST(cgroup_is_read_in_each_hierarchy)
 {
 	struct agent_process process;
 
-	agent_parse_cgroup("4:memory:/m\n3:cpuset:/c/d\n0::/u\n", &process);
-	ck_assert_str_eq(process.cgroup, "/c/d");
-	agent_parse_cgroup("1:name=systemd:/x\n0::/u\n", &process);
-	ck_assert_str_eq(process.cgroup, "/u");
+	agent_parse_cgroup("5:cpu,cpuset:/c/d\n4:memory:/m\n1:name=systemd:/s\n0::/u\n", &process);
+	ck_assert_str_eq(process.cgroup[AGENT_HIERARCHY_CPUSET], "/c/d");
+	ck_assert_str_eq(process.cgroup[AGENT_HIERARCHY_SYSTEMD], "/s");
+	ck_assert_str_eq(process.cgroup[AGENT_HIERARCHY_UNIFIED], "/u");
+	ck_assert_str_eq(agent_process_cgroup(&process), "/u");
+	agent_parse_cgroup("3:cpuset:/\n2:mycpuset:/x\n1:name=systemd:/a.service\n", &process);
+	ck_assert_str_eq(process.cgroup[AGENT_HIERARCHY_UNIFIED], "");
+	ck_assert_str_eq(process.cgroup[AGENT_HIERARCHY_CPUSET], "/");
+	ck_assert_str_eq(agent_process_cgroup(&process), "/a.service");
 	agent_parse_cgroup("garbage\n::\n", &process);
-	ck_assert_str_eq(process.cgroup, "/");
+	ck_assert_str_eq(agent_process_cgroup(&process), "/");
 }
 END_TEST
 
@@ -191,6 +200,75 @@ START_TEST(cgroup_members_below_are_found)
 }
 END_TEST
 
+/* As Debian 10 and many containers are: version 1, with version 2 beside it. */
+START_TEST(cgroup_of_a_hybrid_host_is_found_in_each_hierarchy)
+{
+	struct gmig_error err = {0};
+	char path[PATH_MAX], want[PATH_MAX + 40];
+	AGENT_PIDS pids = {0};
+
+	snprintf(path, sizeof(path), "%s/cgroup/cgroup.procs", tree_root);
+	unlink(path);
+	ck_assert_int_eq(agent_pids_cgroup("/a", &pids, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "any hierarchy: none is mounted"));
+	fake_file("cgroup/unified/cgroup.procs", "1\n");
+	fake_file("cgroup/unified/u.slice/cgroup.procs", "5\n");
+	fake_file("cgroup/systemd/cgroup.procs", "1\n");
+	fake_file("cgroup/systemd/a.service/cgroup.procs", "6\n");
+	fake_file("cgroup/cpuset/cgroup.procs", "1\n");
+	fake_file("cgroup/cpuset/set/cgroup.procs", "7\n");
+	ck_assert_int_eq(agent_pids_cgroup("/u.slice", &pids, &err), 0);
+	ck_assert_int_eq(agent_pids_cgroup("/a.service", &pids, &err), 0);
+	ck_assert_int_eq(agent_pids_cgroup("/set", &pids, &err), 0);
+	ck_assert_uint_eq(pids.count, 3);
+	ck_assert_int_eq(pids.pid[0] * 100 + pids.pid[1] * 10 + pids.pid[2], 567);
+	/* CPUs and nodes are cpuset's. */
+	ck_assert_int_eq(agent_cgroup_path("/set/", "cpuset.mems", path, sizeof(path), &err), 0);
+	snprintf(want, sizeof(want), "%s/cgroup/cpuset/set/cpuset.mems", tree_root);
+	ck_assert_str_eq(path, want);
+	ck_assert_int_eq(agent_cgroup_path("/a.service", "cpuset.mems", path, sizeof(path), &err),
+			 -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "no cgroup /a.service in cpuset's hierarchy "
+					       "(version 1) at "));
+	ck_assert_int_eq(agent_pids_cgroup("/none", &pids, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "/unified, systemd's hierarchy at "));
+	ck_assert_ptr_nonnull(strstr(err.text, "/cpuset: ENOENT (2)"));
+}
+END_TEST
+
+START_TEST(cgroup_named_as_a_controller_is_one_in_version_two)
+{
+	char path[PATH_MAX], want[PATH_MAX + 40];
+	AGENT_PIDS pids = {0};
+
+	fake_file("cgroup/cpuset/cgroup.procs", "3\n");
+	fake_file("cgroup/a/cgroup.procs", "4\n");
+	ck_assert_int_eq(agent_pids_cgroup("/a", &pids, NULL), 0);
+	ck_assert_uint_eq(pids.count, 1);
+	ck_assert_int_eq(agent_cgroup_path("/cpuset", "cpuset.cpus", path, sizeof(path), NULL), 0);
+	snprintf(want, sizeof(want), "%s/cgroup/cpuset/cpuset.cpus", tree_root);
+	ck_assert_str_eq(path, want);
+}
+END_TEST
+
+/* On the real host, whichever hierarchies it has. */
+START_TEST(cgroup_of_this_process_is_found)
+{
+	struct agent_process self;
+	struct gmig_error err = {0};
+	AGENT_PIDS pids = {0};
+	bool found = false;
+
+	agent_sys = &agent_sys_real;
+	ck_assert_int_eq(agent_process_read(getpid(), &self, NULL), 0);
+	if (!agent_pids_cgroup(agent_process_cgroup(&self), &pids, &err))
+		for (size_t i = 0; i < pids.count; i++)
+			found |= pids.pid[i] == getpid();
+	/* A container may see its cgroups by names that are not mounted. */
+	ck_assert_msg(found || strstr(err.text, "there is no cgroup"), "%s", err.text);
+}
+END_TEST
+
 /* ---- The allow-list -------------------------------------------------------------------------- */
 
 static int parse(const char *text, struct agent_conf *conf, struct gmig_error *err)
@@ -198,7 +276,7 @@ static int parse(const char *text, struct agent_conf *conf, struct gmig_error *e
 	char copy[512];
 
 	snprintf(copy, sizeof(copy), "%s", text);
-	return agent_conf_parse(copy, conf, err);
+	return agent_conf_parse(copy, agent_knows_command, conf, err);
 }
 
 static int check(const char *text, const char *user_cgroup_comm)
@@ -209,7 +287,7 @@ static int check(const char *text, const char *user_cgroup_comm)
 	int rc, uid;
 
 	ck_assert_int_eq(
-	    sscanf(user_cgroup_comm, "%d %511s %63s", &uid, process.cgroup, process.comm), 3);
+	    sscanf(user_cgroup_comm, "%d %511s %63s", &uid, process.cgroup[0], process.comm), 3);
 	process.uid = (uid_t)uid;
 	ck_assert_int_eq(parse(text, &conf, &err), 0);
 	rc = agent_conf_check_process(&conf, &process, NULL);
@@ -226,10 +304,34 @@ START_TEST(conf_lets_only_those_on_the_list_be_touched)
 	ck_assert_int_eq(check("users = 70", "7 / x"), -EPERM);
 	ck_assert_int_eq(check("programs = db web # two", "1 / web"), 0);
 	ck_assert_int_eq(check("programs = db web", "1 / we"), -EPERM);
+	ck_assert_int_eq(check("programs = a-name-of-15-by", "1 / a-name-of-15-by"), 0);
+	ck_assert_int_eq(check("programs = all\t# all", "1 / x"), 0);
 	ck_assert_int_eq(check("cgroups = /a/ /b", "1 /a/x y"), 0);
 	ck_assert_int_eq(check("cgroups = /a", "1 /a y"), 0);
 	ck_assert_int_eq(check("cgroups = /a", "1 /ab y"), -EPERM);
 	ck_assert_int_eq(check("cgroups = /a\nusers = 1\n", "2 /a y"), -EPERM);
+	ck_assert_int_eq(check("cgroups = /", "1 /a y"), 0);
+}
+END_TEST
+
+START_TEST(conf_names_with_spaces_stand_in_quotes)
+{
+	static const char *const names[] = {"Web Content", "a \"b\" #1", "c\\d", "plain"};
+	struct agent_process process = {.pid = 5, .tgid = 5, .cgroup = {"/my slice/x"}};
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+
+	ck_assert_msg(!parse("cgroups = \"/my slice\" /b # two\nprograms = \"Web Content\" "
+			     "\"a \\\"b\\\" #1\" plain \"c\\\\d\" # end",
+			     &conf, &err),
+		      "%s", err.text);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		strcpy(process.comm, names[i]);
+		ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), 0);
+	}
+	strcpy(process.comm, "Web");
+	ck_assert_int_eq(agent_conf_check_process(&conf, &process, NULL), -EPERM);
+	agent_conf_free(&conf);
 }
 END_TEST
 
@@ -250,13 +352,13 @@ START_TEST(conf_commands_and_rate_are_limited)
 {
 	struct agent_conf conf;
 
-	ck_assert_int_eq(parse("commands = numa-maps processes\nmax-rate = 2M", &conf, NULL), 0);
+	ck_assert_int_eq(parse("commands = numa-maps processes\nmax-rate = 2.5M", &conf, NULL), 0);
 	ck_assert(agent_conf_allows_command(&conf, "numa-maps"));
 	ck_assert(agent_conf_allows_command(&conf, "guest-ping"));
 	ck_assert(!agent_conf_allows_command(&conf, "migrate-pages"));
-	ck_assert_uint_eq(agent_conf_rate(&conf, 0), 2 << 20);
+	ck_assert_uint_eq(agent_conf_rate(&conf, 0), 5 << 19);
 	ck_assert_uint_eq(agent_conf_rate(&conf, 5), 5);
-	ck_assert_uint_eq(agent_conf_rate(&conf, 9 << 20), 2 << 20);
+	ck_assert_uint_eq(agent_conf_rate(&conf, 9 << 20), 5 << 19);
 	agent_conf_free(&conf);
 }
 END_TEST
@@ -270,8 +372,20 @@ START_TEST(conf_mistakes_name_the_line)
 	    {"what = 1", "there is no 'what'"},
 	    {"users =", "needs a value"},
 	    {"users = 1\nusers = all", "twice"},
-	    {"users = root", "'root' is not allowed"},
-	    {"cgroups = a", "'a' is not allowed"},
+	    {"users = root", "'root' is not the number of a user"},
+	    {"users = 1 all", "'all' stands alone"},
+	    {"programs = all db", "'all' stands alone"},
+	    {"cgroups = a", "'a' is no cgroup"},
+	    {"cgroups = /a/../b", "it has a '..'"},
+	    {"commands = numa-map", "'numa-map' is no command of this agent"},
+	    {"commands = ping all", "'ping' is no command"},
+	    {"programs = a-name-of-16-byt", "longer than the 15 characters"},
+	    {"programs = \"Web Content", "in quotes"},
+	    {"programs = \"a\"b", "in quotes"},
+	    {"programs = a\"b\"", "in quotes"},
+	    {"programs = db \"\"", "an empty name"},
+	    {"programs = \"# db", "in quotes"},
+	    {"max-rate = 1M\nmax-rate = 2M", "twice"},
 	    {"max-rate = fast", "no size"},
 	    {"max-rate = 1X", "no size"},
 	    {"max-rate = 99999999999T", "too big"},
@@ -288,14 +402,40 @@ START_TEST(conf_mistakes_name_the_line)
 }
 END_TEST
 
-START_TEST(conf_file_missing_allows_all_and_a_directory_is_an_error)
+START_TEST(conf_file_missing_is_refused_if_required_and_else_allows_all)
 {
+	struct agent_conf_file file = {.path = "/nonexistent/agent.conf",
+				       .knows_command = agent_knows_command};
 	struct agent_conf conf;
 	struct gmig_error err = {0};
 
-	ck_assert_int_eq(agent_conf_read("/nonexistent/agent.conf", &conf, &err), 0);
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), 0);
 	ck_assert(agent_conf_allows_command(&conf, "collapse"));
-	ck_assert_int_eq(agent_conf_read(tree_root, &conf, &err), -EISDIR);
+	file.required = true;
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), -ENOENT);
+	ck_assert_str_eq(err.text, "/nonexistent/agent.conf: No such file or directory");
+	file.path = tree_root;
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), -EISDIR);
+}
+END_TEST
+
+/* What is behind a NUL would silently not apply. */
+START_TEST(conf_file_with_a_nul_is_refused)
+{
+	static const char text[] = "users = 1\n\0programs = db\n";
+	char path[4096];
+	struct agent_conf_file file = {.path = path, .knows_command = agent_knows_command};
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/agent.conf", tree_root);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	close(fd);
+	ck_assert_int_eq(agent_conf_read(&file, &conf, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "it has a NUL in it"));
+	unlink(path);
 }
 END_TEST
 
@@ -316,13 +456,18 @@ int main(void)
 	tcase_add_test(tcase, maps_of_nobody_and_of_a_kernel_without_numa_are_told_apart);
 	tcase_add_test(tcase, process_is_read_whatever_its_name);
 	tcase_add_test(tcase, kernel_threads_are_known_by_flag_or_lack_of_memory);
-	tcase_add_test(tcase, cgroup_of_version_one_is_cpusets);
+	tcase_add_test(tcase, cgroup_is_read_in_each_hierarchy);
+	tcase_add_test(tcase, cgroup_of_a_hybrid_host_is_found_in_each_hierarchy);
+	tcase_add_test(tcase, cgroup_named_as_a_controller_is_one_in_version_two);
+	tcase_add_test(tcase, cgroup_of_this_process_is_found);
 	tcase_add_test(tcase, cgroup_members_below_are_found);
 	tcase_add_test(tcase, conf_lets_only_those_on_the_list_be_touched);
 	tcase_add_test(tcase, conf_never_lets_kernel_threads_or_ourselves_be_touched);
 	tcase_add_test(tcase, conf_commands_and_rate_are_limited);
 	tcase_add_test(tcase, conf_mistakes_name_the_line);
-	tcase_add_test(tcase, conf_file_missing_allows_all_and_a_directory_is_an_error);
+	tcase_add_test(tcase, conf_file_missing_is_refused_if_required_and_else_allows_all);
+	tcase_add_test(tcase, conf_file_with_a_nul_is_refused);
+	tcase_add_test(tcase, conf_names_with_spaces_stand_in_quotes);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -315,6 +315,47 @@ START_TEST(job_that_is_refused_fails_with_the_call_and_a_hint)
 }
 END_TEST
 
+/* Process 77 goes on by its thread 78 alone. */
+static void end_main_thread(void)
+{
+	fake_file("proc/78/status", "Name:\tworker\nTgid:\t77\nUid:\t1000\t1000\t1000\t1000\n"
+				    "VmSize:\t 4 kB\nCpus_allowed_list:\t0-1\n");
+	fake_file("proc/78/numa_maps", "%llx default anon=1 N0=%d kernelpagesize_kB=4\n",
+		  FAKE_START, FAKE_PAGES);
+	fake_file("proc/78/smaps", "%llx-%llx rw-p 00000000 00:00 0 \n", FAKE_START,
+		  FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES);
+	fake_file("proc/77/task/78/x", "x");
+	fake_file("proc/77/numa_maps", "%s", "");
+	fake_file("proc/77/status", "Name:\tworker\nTgid:\t77\nUid:\t1000\t1000\t1000\t1000\n");
+}
+
+static long move_pages_of_a_leader_that_ends(pid_t pid, unsigned long count, void **at,
+					     const int *to, int *where, int flags)
+{
+	static unsigned int calls;
+
+	/* The second chunk finds it without memory. */
+	if (pid == FAKE_PID && ++calls > 1) {
+		end_main_thread();
+		return -EINVAL;
+	}
+	return fake_move_pages(FAKE_PID, count, at, to, where, flags);
+}
+
+START_TEST(job_goes_on_by_another_thread_when_the_main_thread_ends)
+{
+	json_t *json;
+
+	fake_sys_calls.move_pages = move_pages_of_a_leader_that_ends;
+	fake_after_move = NULL;
+	json = run(MIGRATE "}}");
+	ck_assert_str_eq(text_of(json, "return", "state"), "completed");
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		ck_assert_int_eq(fake_page[i].node, 1);
+	json_decref(json);
+}
+END_TEST
+
 START_TEST(job_of_a_recycled_pid_touches_nobody)
 {
 	json_t *json;
@@ -460,6 +501,7 @@ int main(void)
 	tcase_add_test(jobs, job_by_process_uses_one_call);
 	tcase_add_test(jobs, job_that_is_refused_fails_with_the_call_and_a_hint);
 	tcase_add_test(jobs, job_of_a_recycled_pid_touches_nobody);
+	tcase_add_test(jobs, job_goes_on_by_another_thread_when_the_main_thread_ends);
 	tcase_add_test(jobs, jobs_are_limited_and_the_oldest_is_forgotten);
 	tcase_add_test(jobs, move_pages_gives_one_status_a_page);
 	tcase_add_test(jobs, move_pages_refusals_have_name_number_and_advice);

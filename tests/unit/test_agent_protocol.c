@@ -146,6 +146,8 @@ START_TEST(bad_lines_are_answered_distinctly_and_the_next_one_works)
 	    {"{\"execute\":\"set-affinity\",\"arguments\":{\"pid\":77}}", "GenericError",
 	     "'cpus', 'mems'"},
 	    {"{\"execute\":\"set-affinity\",\"arguments\":{\"cgroup\":\"/none\",\"cpus\":\"0\"}}",
+	     "GenericError", "there is no cgroup /none in the unified hierarchy (version 2) at "},
+	    {"{\"execute\":\"set-affinity\",\"arguments\":{\"cgroup\":\"/\",\"cpus\":\"0\"}}",
 	     "GenericError", "subtree_control"},
 	    {"{\"execute\":\"stall-probe\",\"arguments\":{\"seconds\":0}}", "GenericError",
 	     "'seconds' is 0"},
@@ -297,7 +299,9 @@ END_TEST
 
 START_TEST(allow_list_refuses_commands_by_name)
 {
-	agent.conf.commands = strdup("numa-topology");
+	char conf[] = "commands = numa-topology";
+
+	ck_assert_int_eq(agent_conf_parse(conf, agent_knows_command, &agent.conf, NULL), 0);
 	put("{\"execute\":\"processes\"}\n");
 	ck_assert_ptr_nonnull(strstr(get(), "'processes' is not on the guest's allow-list"));
 	put("{\"execute\":\"numa-topology\"}\n");
@@ -308,8 +312,7 @@ START_TEST(allow_list_refuses_commands_by_name)
 				"4096,\"huge_page_bytes\":2097152}}");
 	put("{\"execute\":\"guest-info\"}\n");
 	ck_assert_ptr_nonnull(strstr(get(), "\"collapse\",\"enabled\":false"));
-	free(agent.conf.commands);
-	agent.conf.commands = NULL;
+	agent_conf_free(&agent.conf);
 }
 END_TEST
 

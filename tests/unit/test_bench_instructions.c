@@ -32,6 +32,23 @@ static void copy(char *to, const char *from, size_t bytes)
 	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 }
 
+static const char *reason(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+	case -ENODEV:
+	case -EOPNOTSUPP:
+		return "there is no instruction counter on this CPU";
+	case -EACCES:
+	case -EPERM:
+		return "no right to count instructions: kernel.perf_event_paranoid";
+	case -ENOSYS:
+		return "this kernel has no perf_event_open(2)";
+	default:
+		return strerror(-rc);
+	}
+}
+
 /* NULL: nothing counts here, and that is said. */
 static struct instructions *source(const char *name)
 {
@@ -39,7 +56,7 @@ static struct instructions *source(const char *name)
 	int rc = instructions_create(getpid(), NULL, &instructions);
 
 	if (rc)
-		printf("skip %s - %s\n", name, strerror(-rc));
+		printf("skip %s - %s\n", name, reason(rc));
 	else
 		printf("%s: counted by %s\n", name, instructions_source(instructions));
 	return instructions;

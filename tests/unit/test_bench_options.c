@@ -25,7 +25,7 @@ START_TEST(options_lists_and_sizes_are_read)
 	struct gmig_error err;
 
 	ck_assert_int_eq(PARSE(&options, &err, "--page", "4K,2M", "--load=idle", "--threads", "1,2",
-			       "--mem", "512M", "--json", "--check", "--reps", "11", "--gmig-vmm",
+			       "--mem", "0.5G", "--json", "--check", "--reps", "11", "--gmig-vmm",
 			       "/x/y", "--no-pin", "--kernel-rate", "--mover", "uffd,migratepages"),
 			 0);
 	ck_assert(options.axes_given && options.json && options.check && options.kernel_rate &&
@@ -71,7 +71,8 @@ START_TEST(options_wrong_ones_are_refused_with_their_names)
 	    {"--threads", "0", "'0'"},
 	    {"--threads", "17", "'17'"},
 	    {"--vcpus", "x", "'x'"},
-	    {"--mem", "1T", "'1T'"},
+	    {"--mem", "1P", "'1P'"},
+	    {"--mem", "1.5", "'1.5'"},
 	    {"--mem", "3", "'3'"},
 	    {"--mem", "-2G", "'-2G'"},
 	    {"--mem", "1G,", "commas"},

@@ -83,7 +83,11 @@ START_TEST(calls_of_threads_to_come_are_counted)
 	int rc = counters_of_syscalls(getpid(), "no such", &syscalls);
 
 	if (rc) {
-		printf("skip calls_of_threads_to_come_are_counted - %s\n", strerror(-rc));
+		printf("skip calls_of_threads_to_come_are_counted - %s\n",
+		       rc == -ENOENT ? "tracefs is not mounted, or has no raw_syscalls"
+		       : rc == -EACCES || rc == -EPERM
+			   ? "no right to count system calls: kernel.perf_event_paranoid"
+			   : strerror(-rc));
 		return;
 	}
 	pthread_create(&thread, NULL, make_calls, NULL);

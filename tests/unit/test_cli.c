@@ -20,6 +20,14 @@ START_TEST(size_is_read_with_its_unit)
 	    {"2m", 2 << 20},
 	    {"1G", 1 << 30},
 	    {"3T", 3ull << 40},
+	    {"1.5G", 3ull << 29},
+	    {"1.5k", 1536},
+	    {"0.25M", 256 << 10},
+	    {"1.0009765625M", (1 << 20) + 1024},
+	    {"47.7M", 50017075},
+	    {"0.0001K", 0},
+	    {"2.00000000000000000000000000K", 2048},
+	    {"16777215.9999999999999T", UINT64_MAX},
 	    {"18446744073709551615", UINT64_MAX},
 	    {"16777215T", 16777215ull << 40},
 	};
@@ -35,14 +43,16 @@ END_TEST
 
 START_TEST(size_that_is_none_is_refused)
 {
-	static const char *const bad[] = {"",  " 1",  "-1",  "+1",   "1.5G",
-					  "M", "1 M", "1MM", "0x10", "1\xc3"};
+	static const char *const bad[] = {"",	 " 1",	"-1",	  "+1",	  "1.5",
+					  "1.G", ".5G", "1.5.5G", "1,5G", "1.5GB",
+					  "M",	 "1 M", "1MM",	  "0x10", "1\xc3"};
 	uint64_t bytes;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert_int_eq(units_parse_size(bad[i], &bytes, NULL), -EINVAL);
 	ck_assert_int_eq(units_parse_size("18446744073709551616", &bytes, NULL), -ERANGE);
 	ck_assert_int_eq(units_parse_size("16777216T", &bytes, NULL), -ERANGE);
+	ck_assert_int_eq(units_parse_size("16777216.5T", &bytes, NULL), -ERANGE);
 }
 END_TEST
 
@@ -204,11 +214,26 @@ START_TEST(list_shows_living_stale_and_silent_guests)
 }
 END_TEST
 
-START_TEST(list_without_a_directory_is_empty)
+START_TEST(list_shows_a_guest_whose_name_is_not_utf8)
+{
+	int odd = bind_socket("a\xff\x1b.sock", false);
+	json_t *list;
+
+	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
+	ck_has(out_text, "\na??      -  stale ");
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	list = out_json();
+	ck_assert_uint_eq(json_array_size(list), 2);
+	json_decref(list);
+	unlink_socket("a\xff\x1b.sock", odd);
+}
+END_TEST
+
+START_TEST(list_without_a_directory_says_that_there_are_no_guests)
 {
 	setenv("XDG_RUNTIME_DIR", "/tmp/gmig-test-not-there", 1);
 	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
-	ck_assert_str_eq(out_text, "");
+	ck_assert_str_eq(out_text, "no guests run here\n");
 	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "[]\n");
 }
@@ -285,6 +310,17 @@ START_TEST(show_asks_the_kernel_first_when_told_to)
 }
 END_TEST
 
+START_TEST(show_says_once_that_migration_is_off)
+{
+	static const char *const texts[] = {"migration is off: plain memory was asked for",
+					    "plain memory was asked for"};
+
+	fake.more = json_pack("{s:s}", "migration", texts[_i]);
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "\nmigration is off: plain memory was asked for\n");
+}
+END_TEST
+
 START_TEST(show_takes_a_socket_path)
 {
 	ck_assert_int_eq(gmig("show", fake.socket, NULL), CLI_OK);
@@ -303,7 +339,7 @@ START_TEST(show_of_nobody_says_what_is_wrong)
 	ck_assert_str_eq(cli_text(json_object_get(answer, "error"), "errno"), "ENOENT");
 	json_decref(answer);
 	ck_assert_int_eq(gmig("show", "old", NULL), CLI_FAILED);
-	ck_has(err_text, "nobody listens at");
+	ck_has(err_text, "the server has ended: nobody listens at");
 	ck_assert_int_eq(gmig("show", ".x", NULL), CLI_FAILED);
 	ck_has(err_text, "a guest's name has no '/'");
 	unlink_socket("old.sock", stale);
@@ -428,12 +464,14 @@ int main(void)
 	tcase_add_test(tcase, help_of_every_command_names_its_json);
 	tcase_add_test(tcase, wrong_usage_goes_to_stderr_with_status_2);
 	tcase_add_test(tcase, list_shows_living_stale_and_silent_guests);
-	tcase_add_test(tcase, list_without_a_directory_is_empty);
+	tcase_add_test(tcase, list_shows_a_guest_whose_name_is_not_utf8);
+	tcase_add_test(tcase, list_without_a_directory_says_that_there_are_no_guests);
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
 	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);
 	tcase_add_test(tcase, show_of_a_guest_that_cannot_go_on_says_why);
 	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);
+	tcase_add_loop_test(tcase, show_says_once_that_migration_is_off, 0, 2);
 	tcase_add_test(tcase, show_takes_a_socket_path);
 	tcase_add_test(tcase, show_of_nobody_says_what_is_wrong);
 	tcase_add_test(tcase, jobs_are_listed);

@@ -173,6 +173,10 @@ static const struct {
      "move-pages",
      "{\"status\":[1,-16],\"errors\":{\"EBUSY\":1}}",
      "1 -16\n1 pages: EBUSY, "},
+    {{"move", "--pid", "7", "--addresses", "1"},
+     "move-pages",
+     "{\"status\":[-14],\"errors\":{\"EFAULT\":1}}",
+     "-14\n1 pages: EFAULT, the zero page (read, but never written), or no memory there\n"},
     {{"affinity", "--pid", "7", "--cpus", "1"},
      "set-affinity",
      "{\"pid\":7,\"cpus\":\"1\"}",
@@ -270,7 +274,7 @@ END_TEST
 
 START_TEST(agent_that_is_silent_is_given_up)
 {
-	cli_agent_sync_ms = 50;
+	cli_limits.connect_ms = 50;
 	fake_agent.silent = true;
 	ck_assert_int_eq(gmig("agent", "vm1", "ping", "--json", NULL), CLI_FAILED);
 	ck_has(err_text, "the guest's agent does not answer: it does not run, or another client");

@@ -2,9 +2,16 @@
 #include "../../cli/doctor.h"
 
 #include <check.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char root[64];
@@ -249,6 +256,85 @@ START_TEST(doctor_without_a_runtime_directory_fails_unless_root)
 }
 END_TEST
 
+START_TEST(doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs)
+{
+	put("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\n");
+	expect("room", "ok", "uses up to 64M beside the guest's memory, there is room", NULL);
+	put("/proc/self/cgroup", "0::/vm.slice/a\n");
+	put("/proc/self/mountinfo",
+	    "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+	put("/sys/fs/cgroup/vm.slice/a/memory.max", "1073741824\n");
+	put("/sys/fs/cgroup/vm.slice/a/memory.high", "max\n");
+	put("/sys/fs/cgroup/vm.slice/a/memory.current", "1040187392\n"); /* 32M free */
+	put("/sys/fs/cgroup/vm.slice/a/memory.stat", "inactive_file 0\nactive_file 0\n");
+	expect("room", "note", "/sys/fs/cgroup/vm.slice/a leaves ", "MemoryMax=");
+	put("/sys/fs/cgroup/vm.slice/a/memory.current", "1073741824\n");
+	expect("room", "fail", "/sys/fs/cgroup/vm.slice/a leaves 0", "raise memory.max");
+}
+END_TEST
+
+START_TEST(doctor_tells_a_host_without_memory)
+{
+	put("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 60000 kB\n");
+	expect("room", "note", "the host leaves ", "free memory on the host");
+}
+END_TEST
+
+START_TEST(doctor_tells_that_numad_runs)
+{
+	expect("numad", "ok", "numad does not run", NULL);
+	put("/proc/31/comm", "numad\n");
+	expect("numad", "note", "numad runs (pid 31)", "numad -x");
+}
+END_TEST
+
+START_TEST(doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa)
+{
+	features.mbind = features.move_pages = features.set_mempolicy = GMIG_FEATURE_MISSING;
+	expect("placement", "note", "this kernel has no NUMA", NULL);
+	put("/proc/self/numa_maps", "");
+	expect("placement", "note", "this kernel has no NUMA", NULL);
+	put("/proc/self/status", "Mems_allowed_list:\t0-1\nSeccomp:\t2\n");
+	expect("placement", "fail", "seccomp filter: mbind, move_pages, set_mempolicy",
+	       "--cap-add SYS_NICE");
+}
+END_TEST
+
+/* The calls end in `error`, as a container's filter has it. */
+static void refuse_calls(int error)
+{
+	const unsigned int calls[] = {SYS_mbind, SYS_move_pages};
+	const unsigned int verdict = SECCOMP_RET_ERRNO | (unsigned int)error;
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[0], 1, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[1], 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, verdict),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0), 0);
+}
+
+/* This process under a filter: each test runs in one of its own. */
+START_TEST(doctor_tells_a_real_filter_of_either_error)
+{
+	static const int errors[] = {EPERM, ENOSYS};
+
+	if (access("/proc/self/numa_maps", F_OK)) {
+		puts("skip doctor_tells_a_real_filter_of_either_error - this kernel has no NUMA");
+		return;
+	}
+	refuse_calls(errors[_i]);
+	gmig_probe_features(&features);
+	host.root = "";
+	expect("placement", "fail", "seccomp filter: mbind, move_pages", "--cap-add SYS_NICE");
+	host.root = root;
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli_doctor");
@@ -258,6 +344,11 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, doctor_healthy_host_is_ok_without_advice);
+	tcase_add_test(tcase, doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs);
+	tcase_add_test(tcase, doctor_tells_a_host_without_memory);
+	tcase_add_test(tcase, doctor_tells_that_numad_runs);
+	tcase_add_loop_test(tcase, doctor_tells_a_real_filter_of_either_error, 0, 2);
+	tcase_add_test(tcase, doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa);
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
 	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
 	tcase_add_test(tcase, doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note);

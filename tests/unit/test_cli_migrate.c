@@ -47,8 +47,8 @@ static const struct {
     {"--from", "3-1", "--from: a range of nodes goes upwards"},
     {"--from", "0-1023,0", "--from: more than 1024 nodes"},
     {"--rate", "fast", "--rate: a size is a number and K, M, G or T"},
-    {"--rate", "5X", "--rate: 'X' is no unit of a size"},
-    {"--rate", "5MB", "--rate: 'MB' is no unit of a size"},
+    {"--rate", "5X", "or 1.5G: '5X'"},
+    {"--rate", "5MB", "or 1.5G: '5MB'"},
     {"--rate", "", "--rate: a size is a number and K, M, G or T, here it is empty"},
     {"--rate", "99999999999999999999", "--rate: the size '99999999999999999999' is too big"},
     {"--rate", "99999999T", "--rate: the size '99999999T' is too big"},
@@ -149,7 +149,8 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 	ck_has(out_text, "8K remaining:\n  2 pages of 4K: EBUSY, pinned or in use");
 	ck_has(out_text,
 	       "4K given back by the guest in the meantime\n2M moved by others in the meantime\n"
-	       "4K more on the source nodes: brought there in the meantime\n");
+	       "4K more on the source nodes: it came there while the job ran, as the guest filled "
+	       "memory or others moved it; move again\n");
 	ck_has(out_text, "48M at most used beside the guest's memory, by all jobs together\n");
 	ck_has(out_text, "3 huge pages split into 4K pages");
 	ck_has(out_text, "blackout of writers      7   100 us   200 us   300 us   400 us\n");

@@ -134,6 +134,55 @@ START_TEST(socket_path_too_long_or_empty_is_refused)
 }
 END_TEST
 
+/* ---- A guest's name, before its socket ------------------------------------------------------- */
+
+START_TEST(name_that_is_taken_is_refused_and_seen_as_starting)
+{
+	char path[120], lock_path[120];
+	int fd;
+
+	setenv("XDG_RUNTIME_DIR", wire.directory, 1);
+	snprintf(path, sizeof(path), "%s/gmig/vm1.sock", wire.directory);
+	snprintf(lock_path, sizeof(lock_path), "%s/gmig/vm1.lock", wire.directory);
+	ck_assert(!control_is_starting(path));
+	fd = control_lock_name("vm1", &wire.err);
+	ck_assert_msg(fd >= 0, "%s", wire.err.text);
+	ck_assert(control_is_starting(path));
+	ck_assert(!control_is_starting("/tmp/vm1"));
+	ck_assert_int_eq(control_lock_name("vm1", &wire.err), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(wire.err.text, "a VM named 'vm1' is running or starting"));
+	control_unlock_name("vm1", fd);
+	ck_assert(!control_is_starting(path));
+	ck_assert_int_eq(access(lock_path, F_OK), -1);
+	snprintf(path, sizeof(path), "%s/gmig", wire.directory);
+	rmdir(path);
+}
+END_TEST
+
+START_TEST(name_of_a_killed_vmm_is_free_again)
+{
+	char path[120];
+	int fd, status;
+	pid_t child = fork();
+
+	setenv("XDG_RUNTIME_DIR", wire.directory, 1);
+	if (!child) {
+		control_lock_name("vm1", NULL);
+		kill(getpid(), SIGKILL);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	snprintf(path, sizeof(path), "%s/gmig/vm1.lock", wire.directory);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	snprintf(path, sizeof(path), "%s/gmig/vm1.sock", wire.directory);
+	ck_assert(!control_is_starting(path));
+	fd = control_lock_name("vm1", &wire.err);
+	ck_assert_msg(fd >= 0, "%s", wire.err.text);
+	control_unlock_name("vm1", fd);
+	snprintf(path, sizeof(path), "%s/gmig", wire.directory);
+	rmdir(path);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("control_socket");
@@ -147,5 +196,7 @@ int main(void)
 	tcase_add_test(tcase, socket_of_somebody_else_is_not_removed_at_the_end);
 	tcase_add_test(tcase, socket_path_that_is_a_file_is_left_alone);
 	tcase_add_test(tcase, socket_path_too_long_or_empty_is_refused);
+	tcase_add_test(tcase, name_that_is_taken_is_refused_and_seen_as_starting);
+	tcase_add_test(tcase, name_of_a_killed_vmm_is_free_again);
 	return run_suite(suite);
 }

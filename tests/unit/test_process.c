@@ -2,6 +2,8 @@
 #include "fake_process.h"
 
 #include <check.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -496,6 +498,68 @@ START_TEST(real_process_that_ended_is_noticed)
 }
 END_TEST
 
+static void *touch_and_wait(void *opaque)
+{
+	char *memory =
+	    mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(memory, 1, 4 * MIB);
+	if (write(*(const int *)opaque, &memory, sizeof(memory)) != sizeof(memory))
+		_exit(1);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static bool is_zombie(pid_t pid)
+{
+	char path[64], text[512] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), file));
+	fclose(file);
+	return strrchr(text, ')')[2] == 'Z';
+}
+
+/* Neither /proc/PID nor move_pages(2) finds its memory by its pid. */
+START_TEST(real_process_whose_main_thread_has_ended_is_reached_by_another)
+{
+	const struct gmig_node_set node0 = {{1}};
+	struct process *other = NULL;
+	char *memory;
+	int ends[2], status = -EIO;
+	pthread_t thread;
+	pid_t child, tid;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pthread_create(&thread, NULL, touch_and_wait, &ends[1]);
+		pthread_exit(NULL);
+	}
+	ck_assert_int_eq(read(ends[0], &memory, sizeof(memory)), sizeof(memory));
+	while (!is_zombie(child))
+		sched_yield();
+	ck_assert_msg(!process_open(NULL, child, &other, &err), "%s", err.text);
+	ck_assert_int_ne(other->entry, child);
+	ck_assert_msg(!process_maps_read(other, &maps, &err), "%s", err.text);
+	ck_assert_uint_gt(maps.count, 0);
+	ck_assert_msg(!process_thread_for(other, &node0, &tid, &err), "%s", err.text);
+	ck_assert_int_eq(tid, other->entry);
+	ck_assert_int_eq(gmig_sys_real.move_pages(tid, 1, (void **)&memory, NULL, &status, 0), 0);
+	ck_assert_int_ge(status, 0);
+	process_close(other);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(real_kernel_thread_has_no_memory)
 {
 	FILE *file = fopen("/proc/2/comm", "r");
@@ -541,6 +605,7 @@ int main(void)
 	tcase_add_test(real, real_own_huge_pages_and_zero_pages_are_seen);
 	tcase_add_test(real, real_process_of_another_user_is_eperm);
 	tcase_add_test(real, real_process_that_ended_is_noticed);
+	tcase_add_test(real, real_process_whose_main_thread_has_ended_is_reached_by_another);
 	tcase_add_test(real, real_kernel_thread_has_no_memory);
 	suite_add_tcase(suite, real);
 	srunner_run_all(runner, CK_NORMAL);

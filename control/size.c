@@ -1,0 +1,68 @@
+/* Sizes as people write them, see size.h. libc only: the guest agent links this file statically. */
+#include "size.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DIGITS	      "0123456789"
+#define MAX_FRACTION  18 /* digits that count: 10^18 fits into 64 bits */
+#define BYTES_OF_UNIT 1024
+
+/* "5G" behind the dot: numerator / denominator. False: no digits. *text moves to what follows. */
+static int read_fraction(const char **text, uint64_t *numerator, uint64_t *denominator)
+{
+	size_t digits = strspn(*text, DIGITS);
+
+	for (size_t i = 0; i < digits && i < MAX_FRACTION; i++) {
+		*numerator = *numerator * 10 + (uint64_t)((*text)[i] - '0');
+		*denominator *= 10;
+	}
+	*text += digits;
+	return digits ? 0 : -EINVAL;
+}
+
+/* The bytes of K, M, G or T; 0: another character, or more than one. */
+static uint64_t unit_bytes(const char *text)
+{
+	static const char units[] = "KMGT";
+	const char *unit = *text ? strchr(units, toupper((unsigned char)*text)) : NULL;
+	uint64_t bytes = 1;
+
+	if (!unit || text[1])
+		return 0;
+	for (const char *at = units; at <= unit; at++)
+		bytes *= BYTES_OF_UNIT;
+	return bytes;
+}
+
+int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes)
+{
+	size_t digits = strspn(text, DIGITS);
+	const char *rest = text + digits;
+	uint64_t numerator = 0, denominator = 1, unit = plain_bytes, value;
+	unsigned long long whole;
+
+	if (!digits)
+		return -EINVAL;
+	if (*rest == '.') {
+		rest++;
+		if (read_fraction(&rest, &numerator, &denominator) || !*rest)
+			return -EINVAL;
+	}
+	if (*rest)
+		unit = unit_bytes(rest);
+	if (!unit)
+		return -EINVAL;
+	errno = 0;
+	whole = strtoull(text, NULL, 10);
+	if (errno || __builtin_mul_overflow((uint64_t)whole, unit, &value))
+		return -ERANGE;
+	/* Less than one unit, so that only the sum can overflow. */
+	if (__builtin_add_overflow(
+		value, (uint64_t)((unsigned __int128)numerator * unit / denominator), &value))
+		return -ERANGE;
+	*bytes = value;
+	return 0;
+}

@@ -1,0 +1,18 @@
+/*
+ * How all programs read a size: digits, perhaps a fraction, and one of K M G T (powers of two, upper
+ * or lower case), as 4096, 2M, 1.5G. libc only, so that the guest agent can link it statically. Any
+ * thread.
+ */
+#ifndef CONTROL_SIZE_H
+#define CONTROL_SIZE_H
+
+#include <stdint.h>
+
+/*
+ * plain_bytes is the unit of a number without a letter: 1, or 1 << 20 for sizes in MiB. A fraction
+ * needs a letter; what it gives beyond whole bytes is dropped. -EINVAL: not a size; -ERANGE: over
+ * 64 bits. *bytes is set only on success.
+ */
+int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes);
+
+#endif

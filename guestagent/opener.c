@@ -1,0 +1,291 @@
+/* What opens files for writing, see opener.h. */
+#include "opener.h"
+#include "cgroup.h"
+#include "sys.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CLASS_VIRTIO_PORTS "class/virtio-ports"
+#define SET_TEXT	   2048
+
+struct agent_opener {
+	int fd;
+	pid_t pid;
+};
+
+/* ---- The port -------------------------------------------------------------------------------- */
+
+static bool has_name(const char *entry, const char *wanted)
+{
+	char path[PATH_MAX], name[256];
+
+	snprintf(path, sizeof(path), "%s/" CLASS_VIRTIO_PORTS "/%s/name", agent_sys->sys, entry);
+	if (agent_read_text(path, name, sizeof(name)) < 0)
+		return false;
+	name[strcspn(name, "\n")] = '\0';
+	return !strcmp(name, wanted);
+}
+
+/* /dev/vportNpM of the port with that name: udev's links are not there in an initramfs. */
+static int find_port(const char *wanted, char *path, size_t bytes, struct gmig_error *err)
+{
+	char class[PATH_MAX];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+
+	snprintf(class, sizeof(class), "%s/" CLASS_VIRTIO_PORTS, agent_sys->sys);
+	dir = opendir(class);
+	while (dir && !found && (entry = readdir(dir))) {
+		found = entry->d_name[0] != '.' && has_name(entry->d_name, wanted);
+		if (found)
+			snprintf(path, bytes, "/dev/%s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	if (!found)
+		return gmig_fail(
+		    err, -ENOENT,
+		    "there is no virtio port '%s': give the machine one (docs/agent.md "
+		    "has libvirt's <channel>), and load virtio_console",
+		    wanted);
+	return 0;
+}
+
+static int open_port(const struct agent_port_options *options, struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	int fd, rc;
+
+	if (options->path) {
+		snprintf(path, sizeof(path), "%s", options->path);
+	} else {
+		rc = find_port(options->name, path, sizeof(path), err);
+		if (rc)
+			return rc;
+	}
+	fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return gmig_fail(err, -errno, "%s: %s%s", path, strerror(errno),
+				 errno == EBUSY ? ": another agent has it open" : "");
+	return fd;
+}
+
+/* ---- A cgroup -------------------------------------------------------------------------------- */
+
+static int write_cgroup(const struct agent_conf *conf, const char *cgroup, const char *file,
+			const char *text, struct gmig_error *err)
+{
+	char path[PATH_MAX], whom[160];
+	ssize_t wrote = -1;
+	int fd, rc;
+
+	if (strcmp(file, "cpuset.cpus") != 0 && strcmp(file, "cpuset.mems") != 0)
+		return gmig_fail(err, -EPERM, "'%.40s' of a cgroup is not the agent's to write",
+				 file);
+	rc = agent_conf_check_cgroup(conf, cgroup, err);
+	if (!rc)
+		rc = agent_cgroup_path(cgroup, file, path, sizeof(path), err);
+	if (rc)
+		return rc;
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		wrote = write(fd, text, strlen(text));
+	rc = wrote < 0 ? -errno : 0;
+	if (fd >= 0)
+		close(fd);
+	if (!rc)
+		return 0;
+	snprintf(whom, sizeof(whom), "%s of cgroup %.100s", file, cgroup);
+	return agent_call_failed(err, AGENT_CALL_CGROUP_WRITE, rc, whom);
+}
+
+/* ---- Between the two processes --------------------------------------------------------------- */
+
+/* Each a message; the texts end in a NUL, which the receiver sees to. */
+struct request {
+	bool is_port;
+	char cgroup[PATH_MAX], file[16], text[SET_TEXT];
+};
+
+struct reply {
+	int code; /* -errno */
+	char text[GMIG_ERROR_TEXT];
+};
+
+/* fd: goes along; -1: none. */
+static void send_reply(int sock, const struct reply *reply, int fd)
+{
+	struct iovec part = {.iov_base = (void *)reply, .iov_len = sizeof(*reply)};
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		control.header.cmsg_level = SOL_SOCKET;
+		control.header.cmsg_type = SCM_RIGHTS;
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	}
+	while (sendmsg(sock, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
+}
+
+/* The reply to a request; a descriptor, 0, or -errno. */
+static int ask(struct agent_opener *opener, const struct request *request, struct gmig_error *err)
+{
+	struct reply reply = {.code = -EPIPE, .text = "the process that opens files has ended"};
+	struct iovec part = {.iov_base = &reply, .iov_len = sizeof(reply)};
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	const struct cmsghdr *header;
+	ssize_t got = -1;
+	int fd = 0;
+
+	while (write(opener->fd, request, sizeof(*request)) < 0 && errno == EINTR)
+		;
+	do {
+		got = recvmsg(opener->fd, &message, MSG_CMSG_CLOEXEC);
+	} while (got < 0 && errno == EINTR);
+	reply.text[sizeof(reply.text) - 1] = '\0';
+	if (reply.code)
+		return gmig_fail(err, reply.code, "%s", reply.text);
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+static void serve(int sock, const struct agent_conf *conf, const struct agent_port_options *options)
+{
+	static struct request request;
+
+	for (;;) {
+		struct gmig_error err = {0};
+		struct reply reply = {0};
+		ssize_t got = read(sock, &request, sizeof(request));
+		int rc;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got != sizeof(request))
+			return;
+		request.cgroup[sizeof(request.cgroup) - 1] = '\0';
+		request.file[sizeof(request.file) - 1] = '\0';
+		request.text[sizeof(request.text) - 1] = '\0';
+		rc = request.is_port
+			 ? open_port(options, &err)
+			 : write_cgroup(conf, request.cgroup, request.file, request.text, &err);
+		reply.code = rc < 0 ? rc : 0;
+		snprintf(reply.text, sizeof(reply.text), "%s", err.text);
+		send_reply(sock, &reply, request.is_port ? rc : -1);
+		if (request.is_port && rc >= 0)
+			close(rc);
+	}
+}
+
+/* ---- The process ----------------------------------------------------------------------------- */
+
+static void be_opener(int sock, const struct agent_conf *conf,
+		      const struct agent_port_options *options)
+{
+	struct gmig_error err = {0};
+
+	prctl(PR_SET_NAME, "gmig-opener", 0, 0, 0);
+	/* The agent's end: it takes us along. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	if (options->fd >= 0)
+		close(options->fd);
+	if (agent_confine_opener(&err)) {
+		fprintf(stderr, "gmig-agent: %s\n", err.text);
+		_exit(1);
+	}
+	serve(sock, conf, options);
+	_exit(0);
+}
+
+int agent_opener_start(const struct agent_conf *conf, const struct agent_port_options *options,
+		       struct agent_opener **out, struct gmig_error *err)
+{
+	struct agent_opener *opener = calloc(1, sizeof(*opener));
+	int ends[2];
+
+	if (!opener)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
+		free(opener);
+		return gmig_fail(err, -errno, "socketpair(2): %s", strerror(errno));
+	}
+	opener->pid = fork();
+	if (!opener->pid) {
+		close(ends[0]);
+		be_opener(ends[1], conf, options);
+	}
+	close(ends[1]);
+	opener->fd = ends[0];
+	if (opener->pid < 0) {
+		int code = -errno;
+
+		agent_opener_stop(opener);
+		return gmig_fail(err, code, "fork(2): %s", strerror(-code));
+	}
+	*out = opener;
+	return 0;
+}
+
+void agent_opener_stop(struct agent_opener *opener)
+{
+	if (!opener)
+		return;
+	close(opener->fd);
+	free(opener);
+}
+
+int agent_opener_port(struct agent_opener *opener, const struct agent_port_options *options,
+		      struct gmig_error *err)
+{
+	const struct request request = {.is_port = true};
+
+	return opener ? ask(opener, &request, err) : open_port(options, err);
+}
+
+int agent_opener_write(struct agent_opener *opener, const struct agent_conf *conf,
+		       const char *cgroup, const char *file, const struct agent_set *set,
+		       struct gmig_error *err)
+{
+	struct request *request = calloc(1, sizeof(*request));
+	int rc;
+
+	if (!request)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	agent_set_print(set, request->text, sizeof(request->text));
+	snprintf(request->file, sizeof(request->file), "%s", file);
+	if (snprintf(request->cgroup, sizeof(request->cgroup), "%s", cgroup) >=
+	    (int)sizeof(request->cgroup))
+		rc = gmig_fail(err, -ENAMETOOLONG, "the cgroup's name is too long");
+	else
+		rc = opener ? ask(opener, request, err)
+			    : write_cgroup(conf, cgroup, file, request->text, err);
+	free(request);
+	return rc;
+}

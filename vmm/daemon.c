@@ -1,0 +1,75 @@
+/* --daemonize, see daemon.h. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int ready_fd = -1;
+
+/* A byte: it is ready. The end: it has ended without, and its status is ours. */
+static int await_child(int fd, pid_t pid)
+{
+	char byte;
+	ssize_t got;
+	int status;
+
+	do {
+		got = read(fd, &byte, 1);
+	} while (got < 0 && errno == EINTR);
+	if (got == 1)
+		return 0;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : 1;
+}
+
+int vmm_daemonize(void)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC)) {
+		fprintf(stderr, "gmig-vmm: --daemonize: %s\n", strerror(errno));
+		return 1;
+	}
+	pid = fork();
+	if (pid < 0) {
+		fprintf(stderr, "gmig-vmm: --daemonize: %s\n", strerror(errno));
+		return 1;
+	}
+	if (pid) {
+		close(ends[1]);
+		return await_child(ends[0], pid);
+	}
+	close(ends[0]);
+	ready_fd = ends[1];
+	setsid();
+	return -1;
+}
+
+void vmm_daemon_ready(void)
+{
+	int null = ready_fd < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct stat st;
+
+	if (ready_fd < 0)
+		return;
+	fflush(NULL);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (fstat(STDERR_FILENO, &st) || !S_ISREG(st.st_mode))
+			dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	if (write(ready_fd, "", 1) != 1)
+		fprintf(stderr, "gmig-vmm: --daemonize: nobody waits for it\n");
+	close(ready_fd);
+	ready_fd = -1;
+}
