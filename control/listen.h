@@ -18,6 +18,8 @@ struct control_socket {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 };
 
+/* The directory of `path`, mode 0700 where it is missing, as all above it. */
+int control_make_directory(const char *path, char *directory, size_t bytes, struct gmig_error *err);
 /* Non-blocking listener. -EADDRINUSE somebody lives there, -EEXIST no socket, -ENAMETOOLONG,
  * -EBUSY, .. */
 int control_listen(const char *path, struct control_socket *out, struct gmig_error *err);

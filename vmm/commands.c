@@ -148,7 +148,7 @@ static const struct control_command commands[] = {
 
 /* ---- Server and events ----------------------------------------------------------------------- */
 
-static int name_lock = -1; /* main thread, but for its last use in commands_stop */
+static int name_lock = -1;	     /* main thread, but for its last use in commands_stop */
 static int name_undo = UNDO_NOTHING; /* of its file */
 
 /* The file beside the socket, for a process that dies of a signal. */

@@ -1,5 +1,6 @@
 /* --daemonize, see daemon.h. */
 #include "daemon.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +62,7 @@ void vmm_daemon_ready(void)
 	if (ready_fd < 0)
 		return;
 	fflush(NULL);
+	log_flush(1000); /* stderr becomes another */
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
