@@ -304,6 +304,9 @@ int main(void)
 
 	if (native_missing())
 		return 77;
+	/* A VMM with a sanitizer in it shall die of the signal, and not of the report. */
+	setenv("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_abort=0", 0);
+	setenv("TSAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_abort=0", 0);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, sigterm_ends_in_order);

@@ -371,8 +371,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("agent_confine");
-	TCase *tcase = tcase_create("confined");
+	Suite *suite;
+	TCase *tcase;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	puts("skipped: a sanitizer needs system calls that the agent's filter refuses");
@@ -386,6 +386,8 @@ int main(void)
 		puts("skipped: this kernel has no /proc/PID/numa_maps");
 		return 77;
 	}
+	suite = suite_create("agent_confine");
+	tcase = tcase_create("confined");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, agent_taken_over_gets_nothing_and_still_works, 0, ATTEMPTS);
