@@ -183,6 +183,7 @@ soak)
 	stage "every mutant" 3600 stage_mutants
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
 	stage "lab libvirt" 2400 stage_libvirt
+	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
