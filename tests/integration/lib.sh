@@ -130,7 +130,7 @@ warm() {
 
 # send NAME JSON: one command line to the socket, the answer on stdout.
 send() {
-	printf '%s\n' "$2" | timeout 10 socat -t 5 - "UNIX-CONNECT:$XDG_RUNTIME_DIR/gmig/$1.sock" | sed -n 2p
+	printf '%s\n' "$2" | timeout 10 socat -t 5 - "UNIX-CONNECT:$XDG_RUNTIME_DIR/gmig/$1.sock" | grep -m 1 -E '^\{"(return|error)"'
 }
 
 # The pid of gmig-vmm itself (timeout is its parent).
@@ -152,11 +152,11 @@ show() {
 
 # migrate NAME FROM TO [OPTION..]: the final JSON line on stdout; gmig's exit status.
 migrate() {
-	local name=$1 from=$2 to=$3 rc
+	local name=$1 from=$2 to=$3 rc said=$work/migrate.$BASHPID
 	shift 3
-	timeout "${MIGRATE_LIMIT:-$((120 * PATIENCE))}" gmig migrate "$name" --from "$from" --to "$to" --json "$@" >"$work/migrate"
+	timeout "${MIGRATE_LIMIT:-$((120 * PATIENCE))}" gmig migrate "$name" --from "$from" --to "$to" --json "$@" >"$said"
 	rc=$?
-	tail -n 1 "$work/migrate"
+	tail -n 1 "$said"
 	[ $rc -ne 124 ] || echo "gmig migrate has not ended within its limit"
 	return $rc
 }
