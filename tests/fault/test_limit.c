@@ -132,12 +132,14 @@ static void *write_all(void *arg)
 		for (unsigned int v = writer->index; v < VNODES; v += WRITERS)
 			for (uint64_t page = 0; page < VNODE_PAGES; page++) {
 				_Atomic uint64_t *words = many->ram[v] + page * RIG_WORDS;
-				uint64_t value = atomic_load(&words[0]);
+				uint64_t value =
+				    atomic_load_explicit(&words[0], memory_order_relaxed);
 
-				if (atomic_load(&words[1]) != ~value)
+				if (atomic_load_explicit(&words[1], memory_order_relaxed) != ~value)
 					atomic_fetch_add(&many->errors, 1);
-				atomic_store(&words[0], value + 1);
-				atomic_store(&words[1], ~(value + 1));
+				atomic_store_explicit(&words[0], value + 1, memory_order_relaxed);
+				atomic_store_explicit(&words[1], ~(value + 1),
+						      memory_order_relaxed);
 			}
 	return NULL;
 }
@@ -155,7 +157,8 @@ static void many_create(struct many *many, const struct gmig_options *options)
 		ck_assert_msg(!gmig_region_add(many->gmig, &spec, &ram, &err), "%s", err.text);
 		many->ram[v] = ram;
 		for (uint64_t page = 0; page < VNODE_PAGES; page++)
-			atomic_store(&many->ram[v][page * RIG_WORDS + 1], ~0ull);
+			atomic_store_explicit(&many->ram[v][page * RIG_WORDS + 1], ~0ull,
+					      memory_order_relaxed);
 	}
 }
 

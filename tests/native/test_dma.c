@@ -5,6 +5,7 @@
 #include "../support/suite.h"
 
 #include <linux/virtio_ring.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,6 +87,11 @@ int main(void)
 	Suite *suite = suite_create("dma");
 	TCase *tcase = tcase_create("dma");
 
+	if (UNDER_TSAN) {
+		puts("skipped: ThreadSanitizer does not see how the guest orders the device and "
+		     "the test");
+		return 77;
+	}
 	if (native_missing())
 		return 77;
 	tcase_set_timeout(tcase, 30);

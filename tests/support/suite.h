@@ -4,6 +4,18 @@
 
 #include <check.h>
 
+/* Whether this program runs under ThreadSanitizer, which has a thread and system calls of its own. */
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
+
 /* Run the suite as CK_FORK and its like say; the exit status of the test program. */
 int run_suite(Suite *suite);
 

@@ -374,7 +374,7 @@ int main(void)
 	Suite *suite;
 	TCase *tcase;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || UNDER_TSAN
 	puts("skipped: a sanitizer needs system calls that the agent's filter refuses");
 	return 77;
 #endif

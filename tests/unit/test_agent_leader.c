@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -204,6 +205,10 @@ int main(void)
 	Suite *suite = suite_create("agent_leader");
 	TCase *tcase = tcase_create("leaderless");
 
+	if (UNDER_TSAN) {
+		puts("skipped: ThreadSanitizer has a thread of its own in each process");
+		return 77;
+	}
 	if (access("/proc/self/numa_maps", R_OK)) {
 		puts("skipped: this kernel has no /proc/PID/numa_maps");
 		return 77;
