@@ -17,10 +17,9 @@ static const struct access {
 	const char *code;
 	size_t bytes;
 } guests[] = {
-#define GUEST(name, code)                                                                          \
-	{                                                                                          \
-		name, code, sizeof(code) - 1                                                       \
-	}
+/* clang-format off: versions disagree on the braces */
+#define GUEST(name, code) {name, code, sizeof(code) - 1}
+/* clang-format on */
     /* in %dx, %al; jmp to itself */
     GUEST("port read", BOOT "\xec" OLD "\xeb\xf6"),
     /* mov $0xd0000000, %esi; mov (%rsi), %eax */
