@@ -17,7 +17,8 @@ static const struct access {
 	const char *code;
 	size_t bytes;
 } guests[] = {
-/* clang-format off: versions disagree on the braces */
+/* Versions of clang-format disagree on the braces. */
+/* clang-format off */
 #define GUEST(name, code) {name, code, sizeof(code) - 1}
 /* clang-format on */
     /* in %dx, %al; jmp to itself */
