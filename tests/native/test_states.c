@@ -17,19 +17,16 @@ static const struct access {
 	const char *code;
 	size_t bytes;
 } guests[] = {
-/* Versions of clang-format disagree on the braces. */
-/* clang-format off */
-#define GUEST(name, code) {name, code, sizeof(code) - 1}
-/* clang-format on */
+#define CODE(code) code, sizeof(code) - 1
     /* in %dx, %al; jmp to itself */
-    GUEST("port read", BOOT "\xec" OLD "\xeb\xf6"),
+    {"port read", CODE(BOOT "\xec" OLD "\xeb\xf6")},
     /* mov $0xd0000000, %esi; mov (%rsi), %eax */
-    GUEST("memory read", BOOT "\xbe\x00\x00\x00\xd0\x8b\x06" OLD "\xeb\xf0"),
+    {"memory read", CODE(BOOT "\xbe\x00\x00\x00\xd0\x8b\x06" OLD "\xeb\xf0")},
     /* mov $0xd0000ffc, %esi; mov (%rsi), %rax: it crosses a page, so it takes two exits */
-    GUEST("memory read over two pages", BOOT "\xbe\xfc\x0f\x00\xd0\x48\x8b\x06" OLD "\xeb\xef"),
+    {"memory read over two pages", CODE(BOOT "\xbe\xfc\x0f\x00\xd0\x48\x8b\x06" OLD "\xeb\xef")},
     /* mov $0xd0000000, %esi; mov %eax, (%rsi) */
-    GUEST("memory write", BOOT "\xbe\x00\x00\x00\xd0\x89\x06" OLD "\xeb\xf0"),
-#undef GUEST
+    {"memory write", CODE(BOOT "\xbe\x00\x00\x00\xd0\x89\x06" OLD "\xeb\xf0")},
+#undef CODE
 };
 
 START_TEST(reset_with_io_in_flight_starts_at_the_entry)
