@@ -1,7 +1,7 @@
 /* The engine as a whole: the one file that knows all rooms. */
 #include "core/copy.h"
 #include "core/uffd.h"
-#include "jobs/job.h"
+#include "jobs/job_list.h"
 #include "memory/claim.h"
 #include "memory/fault.h"
 #include "memory/frame.h"

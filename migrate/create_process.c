@@ -1,5 +1,5 @@
 /* Another process as a memory with jobs: what create.c is for guests. */
-#include "jobs/job.h"
+#include "jobs/job_list.h"
 #include "memory/process_memory.h"
 
 #include <errno.h>

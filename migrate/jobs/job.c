@@ -1,5 +1,8 @@
 /* The job's thread: plan, passes, a second look, the end. */
 #include "job.h"
+#include "job_block.h"
+#include "job_info.h"
+#include "job_pass.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,159 +3,17 @@
  * of blocks at a time. It knows the memory, the plan and the mover by their operations only.
  *
  * Files, each of which uses those before it:
- *   job_state.c   states, pause, cancel, rate, admission
+ *   job_state.c   what a job is; states, pause, cancel, rate, admission
  *   job_info.c    what is told of a job
  *   job_block.c   the pages of a block
  *   job_pass.c    workers and passes
  *   job.c         the job's thread
  *   job_list.c    starting, finding, forgetting
- *
- * job.lock guards state, rate and the counts of the job's threads; it is never held while a block
- * is worked on. What workers count is atomic. See engine.h for the order of locks.
  */
 #ifndef GMIG_JOB_H
 #define GMIG_JOB_H
 
-#include "../core/rate.h"
-#include "../movers/mover.h"
-#include "plan.h"
-#include "status.h"
-#include "trace.h"
-#include "workset.h"
-
-#define JOB_ENDED 64 /* ended jobs that are remembered */
-
-enum job_event {
-	JOB_RUN,    /* the job's thread starts */
-	JOB_PAUSE,  /* asked for */
-	JOB_RESUME, /* asked for */
-	JOB_CANCEL, /* asked for */
-	JOB_FINISH, /* nothing left to do, or to try */
-	JOB_STOP,   /* ended by a cancel, with work left */
-	JOB_FAIL,
-	JOB_EVENTS,
-};
-
-struct gmig_job {
-	/* NULL once the memory is gone, written then under lock; the job's own threads have ended. */
-	struct memory *memory;
-	struct gmig_job *next; /* guarded by memory.jobs_lock */
-	atomic_uint refs;      /* the list's, the thread's, and callers'; the last one frees */
-	/* Constant once started */
-	const struct mover *mover;
-	struct plan plan;
-	struct status *status;
-	struct trace *trace; /* NULL: not asked for */
-	pthread_t thread;
-	struct mover_job work; /* spec, id and histograms, as the mover sees them */
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed; /* state, rate, or a worker ended */
-	/* guarded by lock */
-	enum gmig_job_state state;
-	bool announce; /* the state changed and job_event has not said so */
-	struct rate rate;
-	unsigned int working; /* workers that run */
-	unsigned int passes;
-	uint64_t start_ns, end_ns, pause_start_ns, paused_ns;
-	struct gmig_error error;
-	atomic_bool cancelled; /* state is CANCELLING: to be asked without the lock */
-
-	/* This pass: blocks to do. Constant while workers run. */
-	struct memory_range *ranges;
-	size_t range_count;
-	struct workset set;
-	bool is_planned; /* the set is complete; the job's thread only */
-	atomic_size_t next_block;
-	atomic_uint refused_workers; /* that could not begin in this pass */
-	atomic_bool no_memory;	     /* a block's results could not be reserved: the job fails */
-
-	/*
-	 * The work set in pages. planned: when it was made; more: what turned out to belong to it when a
-	 * block's turn came; early: of the planned, what was not there any more then. What became of
-	 * the others is in status; the rest was never reached. See job_account().
-	 */
-	atomic_ullong planned, more, early_moved, early_gone, early_by_others;
-	uint64_t on_source; /* pages on the nodes to be left, at the end; guarded by lock */
-};
-
-/* ---- job_state.c --------------------------------------------------------------------------- */
-
-/* Change the state; -EPERM for an event that the state does not know, -EALREADY when it is so
- * already. Caller holds lock. */
-int job_change(struct gmig_job *job, enum job_event event);
-/* The same, with the lock taken. */
-int job_ask(struct gmig_job *job, enum job_event event);
-static inline bool job_is_over(enum gmig_job_state state)
-{
-	return state >= GMIG_JOB_COMPLETED;
-}
-/* Frees what gmig_job_put() frees at the end; for a job that never ran. */
-void job_free(struct gmig_job *job);
-/* For those who ask between blocks; arg: the job. */
-bool job_is_cancelled(void *arg);
-
-enum job_admission { JOB_ADMITTED, JOB_UNWANTED, JOB_REFUSED };
-/*
- * Before a block is claimed: wait while the job is paused or over its rate. UNWANTED: wanted(arg),
- * asked once a second under job.lock, said that nothing is left to move, as when another job was
- * faster; REFUSED: the job is being cancelled. Neither has used up any of the rate.
- */
-enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted)(void *),
-			     void *arg);
-/* Of what was admitted, these bytes were not tried: others had moved them, or there was no frame. */
-void job_unspent(struct gmig_job *job, uint64_t bytes);
-
-/* ---- job_info.c ---------------------------------------------------------------------------- */
-
-struct job_account {
-	uint64_t total, moved, remaining, gone, by_others, unreached; /* pages */
-};
-/* Where the work set's pages are by now. unreached is what no other number has: total is their sum. */
-void job_account(struct gmig_job *job, struct job_account *account);
-/* Pages moved so far. */
-uint64_t job_moved(struct gmig_job *job);
-/* Tell job_event what there is to tell; called by the job's thread only. */
-void job_tell(struct gmig_job *job);
-
-/* ---- job_block.c --------------------------------------------------------------------------- */
-
-struct job_worker {
-	struct gmig_job *job;
-	struct mover_worker mover;
-	bool again;		      /* a later pass: only pages that are worth another try */
-	struct mover_ticket *tickets; /* as many as the mover takes in a round */
-};
-
-/*
- * Move what is to be moved of these blocks and note the results. false: the job is being cancelled, or
- * sets no_memory; nothing of these blocks was touched then.
- */
-bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count);
-/* Does the block have pages to move that no pass has tried? */
-bool job_block_is_new(struct gmig_job *job, uint64_t word);
-/* Pages that wait for another try, but are at their goal by now, or gone: somebody else's doing. */
-void job_block_review(struct gmig_job *job, uint64_t word);
-
-/* ---- job_pass.c ---------------------------------------------------------------------------- */
-
-/* Run the passes over job->set. On the job's thread. */
-int job_run_passes(struct gmig_job *job, struct gmig_error *err);
-
-/* ---- job.c --------------------------------------------------------------------------------- */
-
+/* The job's thread; arg: the job. */
 void *job_thread(void *arg);
-
-/* ---- job_list.c ---------------------------------------------------------------------------- */
-
-int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gmig_job **out,
-	      struct gmig_error *err);
-struct gmig_job *job_find(struct memory *memory, uint64_t id);
-size_t job_list(struct memory *memory, uint64_t *ids, size_t max);
-/*
- * Cancel all jobs of the memory, wait for them, release them. No job can be started any more. Jobs
- * that a caller holds live on without the memory until their last put.
- */
-void job_end_all(struct memory *memory);
 
 #endif

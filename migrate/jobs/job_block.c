@@ -5,7 +5,7 @@
  * Every page that belongs to the work when its block is opened leaves here with a result, or counted
  * as somebody else's doing.
  */
-#include "job.h"
+#include "job_block.h"
 
 #include <errno.h>
 

@@ -1,4 +1,4 @@
-#include "job.h"
+#include "job_info.h"
 
 #include <errno.h>
 

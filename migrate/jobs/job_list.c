@@ -1,6 +1,8 @@
 /* Starting jobs, finding them, forgetting them. */
+#include "job_list.h"
 #include "../movers/legal.h"
 #include "job.h"
+#include "job_info.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,9 @@
  * while another try makes sense: after -EAGAIN or -EBUSY, or after -ENOMEM if this pass moved
  * something, since that made room.
  */
-#include "job.h"
+#include "job_pass.h"
+#include "job_block.h"
+#include "job_info.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "job.h"
+#include "job_state.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,5 @@
 #include "status_runs.h"
 
-#include "status.h"
-
 #include <stdlib.h>
 
 /* Blocks of several results that are read page by page: some tens of milliseconds. */

@@ -5,9 +5,8 @@
 #ifndef GMIG_STATUS_RUNS_H
 #define GMIG_STATUS_RUNS_H
 
+#include "status_result.h"
 #include "status_table.h"
-
-#define STATUS_OUTSIDE (-0x3ffd) /* of no range */
 
 /* A run goes to the next one's start. Each: gfn in the upper 48 bits, the result in the lower 16. */
 struct status_runs {

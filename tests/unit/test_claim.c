@@ -1,5 +1,5 @@
 /* Claims: each is settled once, whatever happened meanwhile, and nobody who slept on it is forgotten. */
-#include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_list.h"
 #include "../../migrate/memory/claim.h"
 #include "../../migrate/memory/ledger.h"
 #include "rig.h"

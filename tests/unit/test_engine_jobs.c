@@ -1,6 +1,6 @@
 /* Jobs as their users see them: status, cancel, pause, rate, several at once, the end of the
  * engine. */
-#include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_info.h"
 #include "rig.h"
 
 #include <errno.h>

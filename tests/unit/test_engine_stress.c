@@ -6,7 +6,7 @@
  * For long runs: GMIG_STRESS_SECONDS (for each case), GMIG_STRESS_SEED.
  */
 #include "../../migrate/core/uffd.h"
-#include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_list.h"
 #include "rig.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
  * What a job says of its work is true: nothing counts as done that was not tried, and nothing is lost when
  * calls fail halfway, others hold blocks, or memory comes to a node that is being left.
  */
-#include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_list.h"
 #include "rig.h"
 
 #include <errno.h>

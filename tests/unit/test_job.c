@@ -1,5 +1,6 @@
 /* The states of a job: which event leads where, and what is refused. */
-#include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_block.h"
+#include "../../migrate/jobs/job_info.h"
 
 #include <check.h>
 #include <errno.h>

@@ -3,6 +3,7 @@
  * exactly the call at which they would hurt. Whatever happens, the four ends of its pages add up.
  */
 #include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_info.h"
 #include "suite.h"
 
 #include <errno.h>

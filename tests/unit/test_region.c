@@ -1,6 +1,6 @@
 /* Regions: added, added again after a failure, and where their new memory goes. */
 #include "../../migrate/core/topology.h"
-#include "../../migrate/jobs/job.h"
+#include "../../migrate/jobs/job_list.h"
 #include "host_tree.h"
 #include "rig.h"
 

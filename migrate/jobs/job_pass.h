@@ -1,0 +1,10 @@
+/* Workers and passes. */
+#ifndef GMIG_JOB_PASS_H
+#define GMIG_JOB_PASS_H
+
+#include "job_state.h"
+
+/* Run the passes over job->set. On the job's thread. */
+int job_run_passes(struct gmig_job *job, struct gmig_error *err);
+
+#endif
