@@ -13,6 +13,7 @@
  */
 #include "vcpu.h"
 #include "bus.h"
+#include "deadline.h"
 #include "pin.h"
 #include "undo.h"
 
@@ -318,13 +319,9 @@ static void gate_order(struct vmm *vmm, enum vmm_gate_order order)
 static struct vmm_vcpu *gate_wait(struct vmm *vmm, int timeout_ms, bool ended)
 {
 	struct vmm_vcpu *late = NULL;
-	struct timespec until;
+	const struct timespec until = deadline_in(timeout_ms);
 	int ret = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += timeout_ms % 1000 * 1000000l;
-	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&vmm->gate.lock);
 	do {
 		late = NULL;
@@ -335,8 +332,7 @@ static struct vmm_vcpu *gate_wait(struct vmm *vmm, int timeout_ms, bool ended)
 				late = vcpu;
 		}
 		if (late && !ret)
-			ret = pthread_cond_timedwait(&vmm->gate.parked_changed, &vmm->gate.lock,
-						     &until);
+			ret = deadline_wait(&vmm->gate.parked_changed, &vmm->gate.lock, &until);
 		else
 			break;
 	} while (true);

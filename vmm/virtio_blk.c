@@ -11,6 +11,7 @@
  * Source: Virtual I/O Device 1.2, 5.2.
  */
 #include "blk_file.h"
+#include "deadline.h"
 #include "device_ops.h"
 #include "virtio_pci.h"
 
@@ -280,15 +281,11 @@ static void blk_stop(void *opaque)
 static int blk_drain(void *opaque, int timeout_ms)
 {
 	struct blk *blk = opaque;
-	struct timespec until;
+	const struct timespec until = deadline_in(timeout_ms);
 	int ret = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += timeout_ms % 1000 * 1000000l;
-	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	while (blk->busy && !ret)
-		ret = pthread_cond_timedwait(&blk->idle, &blk->device.lock, &until);
+		ret = deadline_wait(&blk->idle, &blk->device.lock, &until);
 	return blk->busy ? -ret : 0;
 }
 
