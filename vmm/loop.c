@@ -87,15 +87,24 @@ int vmm_loop_modify(struct vmm *vmm, int fd, uint32_t events)
 	return ret;
 }
 
+/* NULL: nobody handles it. Caller holds loop->lock. */
+static struct vmm_loop_handler *unwatch(struct vmm_loop *loop, int fd)
+{
+	struct vmm_loop_handler *handler = fd < 0 ? NULL : find(loop, fd);
+
+	if (handler)
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	return handler;
+}
+
 int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms)
 {
 	struct vmm_loop *loop = &vmm->loop;
 	struct vmm_loop_handler *handler;
 
 	pthread_mutex_lock(&loop->lock);
-	handler = fd < 0 ? NULL : find(loop, fd);
+	handler = unwatch(loop, fd);
 	if (handler) {
-		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 		handler->rest_until_ns = now_ns() + ms * 1000000ull;
 	}
 	pthread_mutex_unlock(&loop->lock);
@@ -130,9 +139,8 @@ void vmm_loop_remove(struct vmm *vmm, int fd)
 	struct vmm_loop_handler *handler;
 
 	pthread_mutex_lock(&loop->lock);
-	handler = fd < 0 ? NULL : find(loop, fd);
+	handler = unwatch(loop, fd);
 	if (handler) {
-		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 		handler->fd = -1;
 		if (!pthread_equal(pthread_self(), loop->thread))
 			while (loop->running_fd == fd)

@@ -93,7 +93,8 @@ static int try_write_memory(void)
 /* By way of another's view of the file system, which a mount of ours would not cover. */
 static int try_write_memory_through_root(void)
 {
-	return opens_for_writing("/proc/1/root/proc/1/mem");
+	return opens_for_writing("/proc/1/root"
+				 "/proc/1/mem");
 }
 
 static int try_write_through_own_descriptor(void)

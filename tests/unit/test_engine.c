@@ -377,13 +377,29 @@ static int ioctl_breaking(int fd, unsigned long request, void *arg)
 	return gmig_sys_real.ioctl(fd, request, arg);
 }
 
+static void assert_all_but_one_moved(struct rig *rig, const struct gmig_job_info *info,
+				     uint64_t broken)
+{
+	uint64_t wrong = 0;
+
+	ck_assert_int_eq(info->state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info->moved_bytes, BYTES - GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info->remaining_bytes, GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info->remaining_count, 1);
+	ck_assert_int_eq(info->remaining[0].error, EIO);
+	ck_assert_uint_eq(atomic_load(&rig->fatal), 0);
+	for (uint64_t page = 0; page < rig->pages; page++)
+		if (page != broken)
+			wrong += rig_check_page(rig, page);
+	ck_assert_uint_eq(wrong, 0);
+}
+
 START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 {
 	struct gmig_sys sys = gmig_sys_real;
 	struct rig_options options = {.bytes = BYTES, .small_pages = true, .sys = &sys};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
-	uint64_t wrong = 0;
 	sigset_t all;
 	struct rig rig;
 
@@ -398,16 +414,7 @@ START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(breaking.result, 0);
 	ck_assert_uint_eq(atomic_load(&breaking.page), 0);
-	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.remaining_bytes, GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.remaining_count, 1);
-	ck_assert_int_eq(info.remaining[0].error, EIO);
-	ck_assert_uint_eq(atomic_load(&rig.fatal), 0);
-	for (uint64_t page = 0; page < rig.pages; page++)
-		if (page != 300)
-			wrong += rig_check_page(&rig, page);
-	ck_assert_uint_eq(wrong, 0);
+	assert_all_but_one_moved(&rig, &info, 300);
 	rig_destroy(&rig);
 }
 END_TEST
@@ -418,7 +425,6 @@ START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
 	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1)};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
-	uint64_t wrong = 0;
 	struct rig rig;
 
 	rig_create(&rig, &options);
@@ -429,16 +435,8 @@ START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
 	rig_assert_clean(&rig);
 	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
 	rig_move(&rig, &spec, &info);
-	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.moved_bytes, BYTES - GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.remaining_bytes, GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.remaining_count, 1);
-	ck_assert_int_eq(info.remaining[0].error, EIO);
+	assert_all_but_one_moved(&rig, &info, 300);
 	ck_assert_uint_eq(info.passes, 1);
-	for (uint64_t page = 0; page < rig.pages; page++)
-		if (page != 300)
-			wrong += rig_check_page(&rig, page);
-	ck_assert_uint_eq(wrong, 0);
 	rig_destroy(&rig);
 }
 END_TEST
