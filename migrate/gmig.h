@@ -209,7 +209,7 @@ int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void
 /* bytes[n] = bytes of `vnode` that lie on host node n, by the shadow table. -EINVAL no such vnode. */
 int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES]);
 
-/* Bytes of `vnode` that are in swap, and so on no node. -EINVAL no such vnode. */
+/* Bytes of `vnode` that are in swap, and so on no node; a broken page counts as one, as for the kernel. -EINVAL no such vnode. */
 int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes);
 
 struct gmig_stats {
