@@ -125,6 +125,9 @@ static void print_age(const json_t *guest)
 	if (json_is_number(age))
 		printf("compared with the kernel %s ago\n",
 		       units_ns((uint64_t)(json_number_value(age) * 1e9), text));
+	if (cli_number(guest, "slots_emptied"))
+		printf("others, as a debugger, filled slots of the pools %llu times; emptied\n",
+		       (unsigned long long)cli_number(guest, "slots_emptied"));
 	if (cli_number(sample, "corrected_pages"))
 		printf("others move its memory: %llu of %llu sampled pages had been moved; "
 		       "--fresh compares all\n",

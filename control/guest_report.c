@@ -237,16 +237,17 @@ json_t *guest_report_residency(const struct guest *guest)
 	gmig_sample(guest->gmig, SAMPLE_BLOCKS, &sample);
 	gmig_stats(guest->gmig, &stats);
 	result = json_pack(
-	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+	    "s:o}",
 	    "name", guest->name, "migration", off ? off : "on", "page_bytes", "2M",
 	    integer(stats.page_bytes_2m), "4K", integer(stats.page_bytes_4k), "vnodes",
 	    vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
-	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "extra_bytes",
-	    integer(stats.extra_bytes), "extra_bytes_peak", integer(stats.extra_bytes_peak),
-	    "extra_bytes_max", integer(stats.extra_bytes_max), "sleepers", integer(stats.sleepers),
-	    "faults", integer(stats.faults), "faults_known_thread",
-	    integer(stats.faults_known_thread), "blackout_ns",
-	    blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
+	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "slots_emptied",
+	    integer(stats.slots_emptied), "extra_bytes", integer(stats.extra_bytes),
+	    "extra_bytes_peak", integer(stats.extra_bytes_peak), "extra_bytes_max",
+	    integer(stats.extra_bytes_max), "sleepers", integer(stats.sleepers), "faults",
+	    integer(stats.faults), "faults_known_thread", integer(stats.faults_known_thread),
+	    "blackout_ns", blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
 	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest->gmig));
 	if (result && !off)
 		add_trust(result, guest->gmig, &sample);

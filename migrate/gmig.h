@@ -216,6 +216,8 @@ struct gmig_stats {
 	uint64_t page_bytes_2m, page_bytes_4k;	   /* mapped guest memory, by page size */
 	uint64_t pool_bytes[GMIG_MAX_NODES];	   /* frames no guest address uses */
 	uint64_t quarantine_bytes[GMIG_MAX_NODES]; /* broken frames, never to be used again */
+	/* Times that a slot of a pool held memory that somebody else had put there (a debugger, mlockall(2)): emptied */
+	uint64_t slots_emptied;
 	/* Memory beside the guest's own: now; the most there was; the most there may be now, by host and cgroups too */
 	uint64_t extra_bytes, extra_bytes_peak, extra_bytes_max;
 	uint64_t sleepers; /* threads asleep on a fault that the engine has seen */

@@ -310,7 +310,7 @@ static void check_accounts(struct gmig *gmig, struct gmig_check *check)
 	if (frames.flying_node != GMIG_NO_NODE)
 		breach(check, I4, "node %u: %ld pages in flight, but no slot is taken",
 		       frames.flying_node, frames.flying_pages);
-	check->corrected_pages += frames.moved_slots * GMIG_BLOCK_PAGES;
+	check->corrected_pages += frames.moved_slots * GMIG_BLOCK_PAGES + frames.filled_pages;
 	for (node = 0; node < GMIG_MAX_NODES; node++) {
 		check->mapped_bytes += account_bytes(gmig, node, LEDGER_MAPPED);
 		check->pool_bytes += account_bytes(gmig, node, LEDGER_POOL);

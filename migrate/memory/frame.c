@@ -280,6 +280,7 @@ int frame_hole(struct frames *frames, const struct frame_want *want, struct slot
 	if (!slot)
 		return -ENOBUFS;
 	slot_release(frames, slot);
+	frame_empty(frames, slot);
 	if (!bits_empty(&slot->have) || (slot->huge && slot->split && slot_renew(frames, slot))) {
 		frame_give(frames, slot);
 		return -ENOBUFS;

@@ -15,6 +15,7 @@
  * - Frames that were used before are believed only after the kernel was asked, in batches: somebody else
  *   (migratepages, a cpuset, hot-remove, swap) may have moved them.
  * - A frame that cannot be touched goes to quarantine, and never comes back.
+ * - What somebody else has put into a slot, a debugger that read it for example, is thrown away.
  *
  * How much there may be is policy.h's to say.
  */
@@ -97,6 +98,13 @@ int frame_move(struct frames *frames, struct slot *slot, const struct uffd_move 
 	       size_t *done);
 /* Can this page of a taken slot be touched? */
 bool frame_page_works(const struct slot *slot, unsigned int page);
+/*
+ * What a taken slot holds beside slot->have was put there by somebody else: it goes to the kernel, and is counted. Call it
+ * when the kernel says EEXIST. Returns the pages, or -errno: some are still there.
+ */
+int frame_empty(struct frames *frames, struct slot *slot);
+/* How many times there was something to empty. */
+uint64_t frame_emptied(const struct frames *frames);
 
 /* Give the kernel back what a node's pools hold above the watermark. Call between blocks, never
  * while one is closed. */
@@ -121,10 +129,12 @@ struct frame_audit {
 	/* The first node with pages in flight though no slot is taken; GMIG_NO_NODE: none. */
 	unsigned int flying_node;
 	long flying_pages;
-	unsigned int busy_slots;    /* taken, without those in quarantine */
-	unsigned int broken_slots;  /* in quarantine */
-	unsigned int wrong_slots;   /* free, and the kernel shows other pages than the books */
-	unsigned int written_slots; /* free and clean, and do not read as zeros */
+	unsigned int busy_slots;   /* taken, without those in quarantine */
+	unsigned int broken_slots; /* in quarantine */
+	unsigned int
+	    wrong_slots; /* free, and pages that the books have are not there: given back */
+	unsigned int written_slots; /* free and clean, and do not read as zeros: no longer clean */
+	unsigned int filled_pages;  /* in free slots, and not in the books: given back */
 	unsigned int moved_slots; /* free, and moved to another node by somebody else: given back */
 };
 /*

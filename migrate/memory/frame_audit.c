@@ -13,19 +13,27 @@
 
 /* ---- One slot: caller holds pool->lock --------------------------------------------------------- */
 
-static bool slot_is_wrong(struct frames *frames, const struct slot *slot)
-{
-	struct uffd_scan scan;
-
-	if (uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan))
-		return false;
-	return memcmp(&scan.present, &slot->have, sizeof(scan.present)) != 0;
-}
-
+/* What is wrong with a slot; each is repaired once the slot was taken. */
 struct look {
-	const struct slot *slot;
+	struct slot *slot;
+	bool missing;	 /* pages that the books have are not there */
+	bool filled;	 /* pages are there that the books do not have */
+	bool unreadable; /* then the rest was not looked for */
 	bool written;
 };
+
+static void look_for_pages(struct frames *frames, struct look *look)
+{
+	struct bits missing = look->slot->have;
+	struct uffd_scan scan;
+
+	if (uffd_scan(frames->sys, frames->pagemap, look->slot->hva, &scan))
+		return;
+	bits_remove(&missing, &scan.present);
+	bits_remove(&scan.present, &look->slot->have);
+	look->missing = !bits_empty(&missing);
+	look->filled = !bits_empty(&scan.present);
+}
 
 /* A sample: the first word of each page. */
 static void look_for_writes(void *arg)
@@ -39,16 +47,34 @@ static void look_for_writes(void *arg)
 			look->written = true;
 }
 
-/* false: it cannot be read. */
-static bool slot_look(struct frames *frames, struct slot *slot, struct frame_audit *audit)
+/* true: something is wrong. Reading fills what is missing. */
+static bool slot_look(struct frames *frames, struct look *look)
 {
-	struct look look = {.slot = slot};
+	look_for_pages(frames, look);
+	if (!look->missing)
+		look->unreadable = !copy_try(look_for_writes, look);
+	look->written &= look->slot->clean && !look->unreadable;
+	return look->missing || look->filled || look->unreadable || look->written;
+}
 
-	audit->wrong_slots += slot_is_wrong(frames, slot);
-	if (!copy_try(look_for_writes, &look))
-		return false;
-	audit->written_slots += look.written && slot->clean;
-	return true;
+/* ---- One slot that was taken ------------------------------------------------------------------- */
+
+static void slot_repair(struct frames *frames, const struct look *look, struct frame_audit *audit)
+{
+	struct slot *slot = look->slot;
+	int filled = look->filled ? frame_empty(frames, slot) : 0;
+
+	if (filled > 0)
+		audit->filled_pages += (unsigned int)filled;
+	audit->wrong_slots += look->missing;
+	audit->written_slots += look->written;
+	slot->suspect = look->unreadable;
+	if (look->written)
+		slot->clean = false;
+	if (look->missing || look->unreadable)
+		frame_drop(frames, slot);
+	else
+		frame_give(frames, slot);
 }
 
 /* ---- One pool ---------------------------------------------------------------------------------- */
@@ -68,40 +94,32 @@ static void pool_count(struct frames *frames, struct pool *pool, struct frame_au
 	pthread_mutex_unlock(&pool->lock);
 }
 
-/* Slots first..first+LOOK_SLOTS; what cannot be read is taken and chained to *broken. */
+/* Slots first..first+LOOK_SLOTS. */
 static void slots_look(struct frames *frames, struct pool *pool, unsigned int first,
-		       struct slot **broken, struct frame_audit *audit)
+		       struct frame_audit *audit)
 {
 	unsigned int end = first + LOOK_SLOTS < pool->count ? first + LOOK_SLOTS : pool->count;
+	struct look taken[LOOK_SLOTS];
+	unsigned int count = 0;
 
 	pthread_mutex_lock(&pool->lock);
 	for (unsigned int i = first; i < end; i++) {
-		struct slot *slot = &pool->slots[i];
+		struct look look = {.slot = &pool->slots[i]};
 
-		if (slot->busy || bits_empty(&slot->have) || slot_look(frames, slot, audit))
+		if (look.slot->busy || !slot_look(frames, &look))
 			continue;
-		slot_pull(frames, slot);
-		slot->suspect = true;
-		slot->next = *broken;
-		*broken = slot;
+		slot_pull(frames, look.slot);
+		taken[count++] = look;
 	}
 	pthread_mutex_unlock(&pool->lock);
+	for (unsigned int i = 0; i < count; i++)
+		slot_repair(frames, &taken[i], audit);
 }
 
 static void pool_look(struct frames *frames, struct pool *pool, struct frame_audit *audit)
 {
-	struct slot *broken = NULL;
-
 	for (unsigned int first = 0; first < pool->count; first += LOOK_SLOTS)
-		slots_look(frames, pool, first, &broken, audit);
-	while (broken) {
-		struct slot *slot = broken;
-
-		broken = slot->next;
-		slot->next = NULL;
-		audit->broken_slots++;
-		frame_drop(frames, slot);
-	}
+		slots_look(frames, pool, first, audit);
 }
 
 /* Ask for all at once what is otherwise asked before a frame is used. */
@@ -173,7 +191,6 @@ void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
 		each_pool(frames, audit, pool_verify);
 	if (look)
 		each_pool(frames, audit, pool_look);
-	audit->broken_slots = 0; /* counted below, the new ones among them */
 	/* A pool that is made behind the count would be in no count, and its pages in the books. */
 	pthread_mutex_lock(&frames->lock);
 	frames->count = ledger_pool_start(frames->ledger);

@@ -186,6 +186,8 @@ static int slot_fill(struct frames *frames, struct slot *slot, const struct fram
 		slot->clean = true;
 	}
 	slot->verified_ns = frames->sys->now_ns();
+	/* What a debugger wrote is not zeros, and beside what it read no huge page fits. */
+	frame_empty(frames, slot);
 	while (!ret && (count = bits_run(missing, &first))) {
 		ret = run_fill(frames, slot, first, count, want->use);
 		if (!ret)

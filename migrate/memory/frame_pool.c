@@ -81,6 +81,8 @@ static int memory_prepare(struct frames *frames, const struct pool *pool, void *
 
 	frames->sys->advise(memory, bytes, pool->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	frames->sys->advise(memory, bytes, MADV_UNMERGEABLE);
+	/* No content of a guest, and whoever reads it for a core dump fills it. */
+	frames->sys->advise(memory, bytes, MADV_DONTDUMP);
 	ret = frames->sys->advise(memory, bytes, MADV_DONTFORK);
 	if (!ret && !frames->fake)
 		ret = frames->sys->prefer_node(memory, bytes, (int)pool->node);

@@ -34,10 +34,11 @@ struct frames {
 	int uffd, pagemap;
 	unsigned int slots_per_pool;
 	long watermark_pages;
-	unsigned int count;   /* the ledger's number of the count that runs; the audit's only */
-	atomic_uint busy;     /* slots that are taken, without those in quarantine */
-	atomic_uint takes;    /* counts them */
-	pthread_mutex_t lock; /* creation of pools */
+	unsigned int count;    /* the ledger's number of the count that runs; the audit's only */
+	atomic_uint busy;      /* slots that are taken, without those in quarantine */
+	atomic_uint takes;     /* counts them */
+	atomic_ullong emptied; /* times that somebody else had filled a slot */
+	pthread_mutex_t lock;  /* creation of pools */
 	_Atomic(struct node_pools *) nodes[GMIG_MAX_NODES];
 };
 
@@ -70,6 +71,8 @@ void slot_release(struct frames *frames, struct slot *slot);
  * there is one no huge page can come in its place.
  */
 int slot_renew(struct frames *frames, struct slot *slot);
+/* Pages that the books do not have go to the kernel. */
+int slot_discard(struct frames *frames, const struct slot *slot, const struct bits *pages);
 /* slot_put() with its lock; whoever waits for memory looks again. */
 void slot_give(struct frames *frames, struct slot *slot);
 

@@ -157,8 +157,7 @@ bool quarantine(struct frames *frames, struct slot *slot, const struct bits *tri
 	if (bits_empty(&broken)) {
 		/* Reading a hole has put the zero page there. */
 		bits_remove(&touched, &slot->have);
-		if (!bits_empty(&touched) && !had)
-			gmig_sys_discard(frames->sys, slot->hva, GMIG_BLOCK_BYTES);
+		slot_discard(frames, slot, &touched);
 		return false;
 	}
 	keep_only(frames, slot, &broken);

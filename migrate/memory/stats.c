@@ -1,4 +1,5 @@
 /* What is where, and how long things took: read from counters, whatever the guest's size. */
+#include "frame.h"
 #include "ledger.h"
 #include "policy.h"
 #include "region.h"
@@ -70,6 +71,8 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 		stats->quarantine_bytes[node] =
 		    bytes_of(ledger_pages(gmig->ledger, node, LEDGER_QUARANTINE));
 	}
+	if (gmig->frames)
+		stats->slots_emptied = frame_emptied(gmig->frames);
 	if (gmig->policy) {
 		stats->extra_bytes = policy_extra(gmig->policy);
 		stats->extra_bytes_peak = policy_extra_peak(gmig->policy);

@@ -25,6 +25,7 @@
 
 #define PUTBACK_TRIES 200
 #define PUTBACK_NS    1000000
+#define EMPTY_TRIES   3 /* times that a slot is emptied that somebody else fills */
 /* Per page a larger batch is out of reach for less long, but all of it together. A reader that comes at any time
  * waits least, on average, with this one (docs/performance.md). */
 #define BATCH_PAGES 256
@@ -116,15 +117,27 @@ static unsigned int pages_move(const struct run *run, struct slot *slot,
 	return (unsigned int)(done / GMIG_PAGE_BYTES);
 }
 
+/*
+ * The kernel says EEXIST when somebody else, a debugger that reads for example, has filled the slot after it was taken: it
+ * is emptied, and the rest moved. Those who read without end get their way: the next pass tries again.
+ */
 static unsigned int unmap(const struct run *run, int *error)
 {
+	struct frames *frames = run->request->gmig->frames;
 	struct slot *source = run->request->source;
-	struct uffd_move move = {frame_uffd(run->request->gmig->frames), run_at(run, source),
-				 run_region(run), run->count * GMIG_PAGE_BYTES, false};
-	unsigned int done = pages_move(run, source, &move, error);
+	unsigned int done = 0, moved, tries = 0;
 
-	bits_set_range(&source->have, run->first, done);
-	source->split |= done && done < run->count;
+	do {
+		size_t at = done * GMIG_PAGE_BYTES;
+		struct uffd_move move = {frame_uffd(frames), run_at(run, source) + at,
+					 run_region(run) + at,
+					 (run->count - done) * GMIG_PAGE_BYTES, false};
+
+		moved = pages_move(run, source, &move, error);
+		bits_set_range(&source->have, run->first + done, moved);
+		done += moved;
+		source->split |= moved && moved < run->count;
+	} while (*error == -EEXIST && tries++ < EMPTY_TRIES && frame_empty(frames, source) > 0);
 	return done;
 }
 

@@ -288,6 +288,10 @@ START_TEST(show_tells_its_age_and_what_is_swapped)
 			    json_pack("{s:i, s:i}", "checked_pages", 8192, "corrected_pages", 512));
 	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
 	ck_has(out_text, "others move its memory: 512 of 8192 sampled pages had been moved");
+	ck_assert_ptr_null(strstr(out_text, "filled slots"));
+	json_object_set_new(fake.more, "slots_emptied", json_integer(3));
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "others, as a debugger, filled slots of the pools 3 times; emptied\n");
 }
 END_TEST
 

@@ -140,18 +140,10 @@ END_TEST
 
 START_TEST(residency_has_the_engines_members_and_the_servers)
 {
-	static const char *const members[] = {"name",
-					      "migration",
-					      "page_bytes",
-					      "vnodes",
-					      "pool",
-					      "quarantine",
-					      "sleepers",
-					      "blackout_ns",
-					      "stall_ns",
-					      "faults",
-					      "faults_known_thread",
-					      "jobs"};
+	static const char *const members[] = {
+	    "name",	  "migration",		 "page_bytes", "vnodes",      "pool",
+	    "quarantine", "slots_emptied",	 "sleepers",   "blackout_ns", "stall_ns",
+	    "faults",	  "faults_known_thread", "jobs"};
 	const json_t *residency = ask("{\"execute\":\"query-residency\"}");
 	const json_t *vnode = json_array_get(json_object_get(residency, "vnodes"), 0);
 

@@ -18,7 +18,10 @@ static struct ledger *ledger;
 static struct policy *policy;
 static int pagemap;
 static atomic_int wrong_node, refuse_release, move_error, moves, queries, no_huge;
+static void *_Atomic poison_at; /* just before the kernel fills it */
 static atomic_ullong available;
+
+static void poison_page(void *page);
 
 static int query_maybe_wrong(size_t count, void **pages, int *status)
 {
@@ -49,6 +52,8 @@ static int advise_maybe_refused(void *memory, size_t bytes, int advice)
 {
 	if (advice == MADV_DONTNEED && atomic_load(&refuse_release))
 		return -EAGAIN;
+	if (advice == MADV_POPULATE_WRITE && atomic_load(&poison_at))
+		poison_page(atomic_load(&poison_at));
 	if (advice == MADV_POPULATE_WRITE && atomic_load(&no_huge)) {
 		void *block = (void *)((uintptr_t)memory & ~(GMIG_BLOCK_BYTES - 1));
 		int ret;
@@ -96,6 +101,7 @@ static void stop(void)
 	frame_audit(frames, true, &audit);
 	ck_assert_uint_eq(audit.wrong_slots, 0);
 	ck_assert_uint_eq(audit.written_slots, 0);
+	ck_assert_uint_eq(audit.filled_pages, 0);
 	ck_assert_uint_eq(audit.busy_slots, 0);
 	ck_assert_uint_eq(audit.differing_node, GMIG_NO_NODE);
 	ck_assert_uint_eq(audit.flying_node, GMIG_NO_NODE);
@@ -323,13 +329,17 @@ struct uffdio_poison {
 #endif
 
 /* From now on a touch of this page raises SIGBUS. */
+static void poison_page(void *page)
+{
+	struct uffdio_poison poison = {.range = {(uintptr_t)page, GMIG_PAGE_BYTES}};
+
+	ck_assert_int_eq(madvise(page, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
+	ck_assert_int_eq(sys.ioctl(frame_uffd(frames), UFFDIO_POISON, &poison), 0);
+}
+
 static void poison(const struct slot *slot, unsigned int page)
 {
-	uint8_t *at = slot->hva + page * GMIG_PAGE_BYTES;
-	struct uffdio_poison poison = {.range = {(uintptr_t)at, GMIG_PAGE_BYTES}};
-
-	ck_assert_int_eq(madvise(at, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
-	ck_assert_int_eq(sys.ioctl(frame_uffd(frames), UFFDIO_POISON, &poison), 0);
+	poison_page(slot->hva + page * GMIG_PAGE_BYTES);
 }
 
 static void assert_quarantined(unsigned int node, unsigned int pages, unsigned int slots)
@@ -400,6 +410,26 @@ START_TEST(place_that_the_kernel_does_not_fill_stops_nobody)
 		ck_assert(frame_page_works(slot, 7));
 		frame_drop(frames, slot);
 	}
+	stop();
+}
+END_TEST
+
+/* It fails while a slot is filled that has a page already: what was tried leaves nothing behind. */
+START_TEST(place_that_fails_while_it_is_filled_is_left_empty)
+{
+	struct frame_want want = {.node = 0};
+	struct slot *slot, *again;
+
+	bits_set_range(&want.need, 100, 1);
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	slot->clean = false;
+	frame_give(frames, slot);
+	bits_fill(&want.need);
+	atomic_store(&poison_at, slot->hva + 300 * GMIG_PAGE_BYTES);
+	ck_assert_int_eq(frame_take(frames, &want, &again), -ENOMEM);
+	atomic_store(&poison_at, NULL);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 101 * GMIG_PAGE_BYTES);
 	stop();
 }
 END_TEST
@@ -594,6 +624,7 @@ int main(void)
 	tcase_add_loop_test(tcase, broken_frame_goes_to_quarantine_and_never_comes_back, 0, 2);
 	tcase_add_test(tcase, suspect_that_can_be_touched_is_given_back);
 	tcase_add_loop_test(tcase, place_that_the_kernel_does_not_fill_stops_nobody, 0, 2);
+	tcase_add_test(tcase, place_that_fails_while_it_is_filled_is_left_empty);
 	tcase_add_test(tcase, slot_is_huge_again_after_huge_pages_were_short);
 	tcase_add_loop_test(tcase, frame_that_lost_a_part_is_not_served_as_huge, 0, 2);
 	tcase_add_loop_test(tcase, broken_free_frame_is_found_by_the_audit_and_kills_nobody, 0, 4);

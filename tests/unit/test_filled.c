@@ -1,0 +1,359 @@
+/*
+ * Slots of a pool that somebody else filled: a debugger or gcore, which read through /proc/PID/mem or process_vm_readv(2);
+ * a VMM's mlockall(2); a debugger that writes.
+ */
+#include "../../migrate/core/uffd.h"
+#include "../../migrate/memory/frame_pool.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define BYTES (16ull << 20)
+
+static struct rig rig;
+static int mem = -1; /* /proc/self/mem */
+static unsigned int jobs;
+
+/* ---- Those who fill ---------------------------------------------------------------------------- */
+
+enum filler { READ_MEM, READ_VM, POPULATE, WRITE_MEM, FILLERS };
+
+static void fill_page(enum filler filler, uint8_t *page)
+{
+	uint64_t word = 0x5eed;
+	struct iovec mine = {&word, sizeof(word)}, other = {page, sizeof(word)};
+
+	if (filler == READ_MEM)
+		ck_assert_int_eq(pread(mem, &word, sizeof(word), (off_t)(uintptr_t)page), 8);
+	else if (filler == READ_VM)
+		ck_assert_int_eq(process_vm_readv(getpid(), &mine, 1, &other, 1, 0), 8);
+	else if (filler == POPULATE)
+		ck_assert_int_eq(madvise(page, GMIG_PAGE_BYTES, MADV_POPULATE_WRITE), 0);
+	else
+		ck_assert_int_eq(pwrite(mem, &word, sizeof(word), (off_t)(uintptr_t)page), 8);
+}
+
+static struct pool *pool_number(unsigned int i)
+{
+	return pool_at(rig.gmig->frames, 0, i / 2, i % 2);
+}
+
+/* The pool that the first worker of the next job takes from. */
+static void make_next_pool(void)
+{
+	struct frame_want want = {.worker = (jobs + 1) * 5, .huge = !rig.gmig->options.small_pages};
+	struct slot *slot;
+
+	ck_assert_int_eq(frame_hole(rig.gmig->frames, &want, &slot), 0);
+	frame_give(rig.gmig->frames, slot);
+}
+
+/* In all pools: what the books do not have, of each slot that is free. Returns the slots that were touched. */
+static unsigned int fill_free_slots(enum filler filler)
+{
+	unsigned int filled = 0;
+
+	make_next_pool();
+	for (unsigned int i = 0; i < 2 * FRAME_WORKERS; i++) {
+		struct pool *pool = pool_number(i);
+
+		for (unsigned int k = 0; pool && k < pool->count; k++) {
+			struct slot *slot = &pool->slots[k];
+
+			if (slot->busy || bits_count(&slot->have) == GMIG_BLOCK_PAGES)
+				continue;
+			filled++;
+			for (unsigned int page = 0; page < GMIG_BLOCK_PAGES; page++)
+				if (!bits_get(&slot->have, page))
+					fill_page(filler, slot->hva + page * GMIG_PAGE_BYTES);
+		}
+	}
+	return filled;
+}
+
+/* Pages in free slots that the books do not know. */
+static unsigned int unknown_pages(void)
+{
+	unsigned int pages = 0;
+
+	for (unsigned int i = 0; i < 2 * FRAME_WORKERS; i++) {
+		struct pool *pool = pool_number(i);
+
+		for (unsigned int k = 0; pool && k < pool->count; k++) {
+			struct uffd_scan scan;
+
+			ck_assert_int_eq(
+			    uffd_scan(rig.gmig->sys, rig.gmig->pagemap, pool->slots[k].hva, &scan),
+			    0);
+			bits_remove(&scan.present, &pool->slots[k].have);
+			pages += bits_count(&scan.present);
+		}
+	}
+	return pages;
+}
+
+/* ---- The guest --------------------------------------------------------------------------------- */
+
+static void create(bool small, const struct gmig_sys *sys)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = small, .sys = sys};
+
+	mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(mem, 0);
+	rig_create(&rig, &options);
+}
+
+static void move_all(unsigned int from, unsigned int to)
+{
+	struct gmig_job_spec spec = rig_spec(from, to);
+	struct gmig_job_info info;
+
+	jobs++;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_msg(info.moved_bytes == BYTES && info.passes == 1,
+		      "%llu moved in %u passes, errno %d", (unsigned long long)info.moved_bytes,
+		      info.passes, info.remaining[0].error);
+	ck_assert_uint_eq(info.thp_split, 0);
+}
+
+static uint64_t emptied(void)
+{
+	struct gmig_stats stats;
+
+	gmig_stats(rig.gmig, &stats);
+	return stats.slots_emptied;
+}
+
+static void finish(void)
+{
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+	close(mem);
+}
+
+/* ---- Moves ------------------------------------------------------------------------------------- */
+
+START_TEST(slots_filled_by_somebody_are_emptied_before_a_move)
+{
+	create(_i & 1, NULL);
+	move_all(0, 1);
+	ck_assert_uint_eq(emptied(), 0);
+	ck_assert_uint_gt(fill_free_slots((enum filler)(_i / 2)), 0);
+	move_all(1, 0);
+	ck_assert_uint_gt(emptied(), 0);
+	move_all(0, 1);
+	finish();
+}
+END_TEST
+
+static atomic_uint reads_left;
+static atomic_bool read_again; /* also before the second try */
+static _Atomic uint64_t last_read;
+
+/* A debugger that is quicker: it reads each slot just before a block is moved out into it. */
+static int ioctl_after_a_reader(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_move *move = arg;
+
+	if (request == UFFDIO_MOVE && atomic_load(&reads_left) &&
+	    fd == frame_uffd(rig.gmig->frames) &&
+	    (atomic_load(&read_again) || (move->len >= GMIG_BLOCK_BYTES / 2 &&
+					  atomic_exchange(&last_read, move->src) != move->src))) {
+		atomic_fetch_sub(&reads_left, 1);
+		fill_page(READ_MEM, (uint8_t *)(uintptr_t)move->dst + move->len / 2 / 4096 * 4096);
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+START_TEST(slot_read_while_a_block_moves_into_it_costs_no_pass)
+{
+	struct gmig_sys sys = gmig_sys_real;
+
+	sys.ioctl = ioctl_after_a_reader;
+	create(_i, &sys);
+	rig_start(&rig, 2);
+	for (unsigned int i = 0; i < 4; i++) {
+		atomic_store(&reads_left, 6);
+		move_all(i % 2, 1 - i % 2);
+		ck_assert_uint_eq(atomic_load(&reads_left), 0);
+	}
+	ck_assert_uint_eq(emptied(), 24);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	finish();
+}
+END_TEST
+
+/* Then the block stays, all of it, until they have gone. */
+START_TEST(block_whose_slot_is_read_without_end_stays_whole)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+
+	sys.ioctl = ioctl_after_a_reader;
+	create(_i, &sys);
+	rig_start(&rig, 2);
+	atomic_store(&read_again, true);
+	atomic_store(&reads_left, UINT32_MAX);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_int_eq(info.remaining[0].error, EAGAIN);
+	atomic_store(&reads_left, 0);
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	finish();
+}
+END_TEST
+
+/* ---- The check --------------------------------------------------------------------------------- */
+
+START_TEST(check_empties_slots_filled_by_somebody_and_calls_it_no_breach)
+{
+	struct gmig_check check;
+	struct gmig_error err;
+
+	create(_i & 1, NULL);
+	move_all(0, 1);
+	fill_free_slots((enum filler)(_i / 2));
+	ck_assert_uint_gt(unknown_pages(), 0);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
+		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
+	ck_assert_uint_gt(check.corrected_pages, 0);
+	ck_assert_uint_gt(emptied(), 0);
+	ck_assert_uint_eq(unknown_pages(), 0);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
+	ck_assert_uint_eq(check.corrected_pages, 0);
+	move_all(1, 0);
+	finish();
+}
+END_TEST
+
+static struct slot *free_slot(bool huge, bool clean)
+{
+	struct frame_want want = {.node = 0, .huge = huge};
+	struct slot *slot;
+
+	bits_fill(&want.need);
+	ck_assert_int_eq(frame_take(rig.gmig->frames, &want, &slot), 0);
+	slot->clean = clean;
+	frame_give(rig.gmig->frames, slot);
+	return slot;
+}
+
+/* It is told once, and the frame is cleared before anybody gets it. */
+START_TEST(clean_frame_that_was_written_to_is_a_breach_only_once)
+{
+	struct frame_want want = {.node = 0, .huge = _i, .clean = true};
+	struct gmig_check check;
+	struct gmig_error err;
+	struct slot *slot;
+
+	create(!_i, NULL);
+	fill_page(WRITE_MEM, free_slot(_i, true)->hva);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
+	ck_assert(check.breach[1]);
+	bits_fill(&want.need);
+	ck_assert_int_eq(frame_take(rig.gmig->frames, &want, &slot), 0);
+	ck_assert_uint_eq(*(uint64_t *)slot->hva, 0);
+	frame_give(rig.gmig->frames, slot);
+	finish();
+}
+END_TEST
+
+START_TEST(frame_that_was_thrown_away_is_a_breach_only_once)
+{
+	struct gmig_check check;
+	struct gmig_error err;
+	uint8_t *hva;
+
+	create(!_i, NULL);
+	hva = free_slot(_i, false)->hva;
+	ck_assert_int_eq(madvise(hva, GMIG_BLOCK_BYTES, MADV_DONTNEED), 0);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
+	ck_assert(check.breach[0]);
+	ck_assert_uint_eq(check.pool_bytes, 0);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
+	ck_assert(!check.breach[0]);
+	finish();
+}
+END_TEST
+
+/* ---- Frames that are made ---------------------------------------------------------------------- */
+
+START_TEST(frame_made_in_a_filled_slot_is_whole_and_reads_as_zeros)
+{
+	struct frame_want want = {.node = 0, .huge = _i & 1, .clean = true};
+	struct uffd_scan scan;
+	struct slot *slot;
+
+	create(!(_i & 1), NULL);
+	ck_assert_int_eq(frame_hole(rig.gmig->frames, &want, &slot), 0);
+	frame_drop(rig.gmig->frames, slot);
+	ck_assert_uint_gt(fill_free_slots((enum filler)(_i / 2)), 0);
+	bits_fill(&want.need);
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert_int_eq(frame_take(rig.gmig->frames, &want, &slot), 0);
+		ck_assert_uint_eq(bits_count(&slot->have), GMIG_BLOCK_PAGES);
+		for (size_t at = 0; at < GMIG_BLOCK_BYTES; at += GMIG_PAGE_BYTES)
+			ck_assert_uint_eq(*(uint64_t *)(slot->hva + at), 0);
+		ck_assert_int_eq(uffd_scan(rig.gmig->sys, rig.gmig->pagemap, slot->hva, &scan), 0);
+		ck_assert(bits_empty(&scan.zero));
+		ck_assert_int_eq(scan.huge, _i & 1);
+		frame_drop(rig.gmig->frames, slot);
+	}
+	finish();
+}
+END_TEST
+
+START_TEST(pools_are_left_out_of_core_dumps)
+{
+	char line[256], flags[256] = "";
+	struct slot *slot;
+	unsigned long start, end;
+	bool found = false;
+	FILE *smaps;
+
+	create(!_i, NULL);
+	slot = free_slot(_i, true);
+	smaps = fopen("/proc/self/smaps", "r");
+	ck_assert_ptr_nonnull(smaps);
+	while (!found && fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			found = (uintptr_t)slot->hva >= start && (uintptr_t)slot->hva < end;
+	}
+	while (!*flags && fgets(line, sizeof(line), smaps))
+		sscanf(line, "VmFlags: %255[^\n]", flags);
+	fclose(smaps);
+	ck_assert_msg(strstr(flags, "dd") != NULL, "flags %s", flags);
+	finish();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("filled");
+	TCase *tcase = tcase_create("slots");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, slots_filled_by_somebody_are_emptied_before_a_move, 0,
+			    2 * FILLERS);
+	tcase_add_loop_test(tcase, slot_read_while_a_block_moves_into_it_costs_no_pass, 0, 2);
+	tcase_add_loop_test(tcase, block_whose_slot_is_read_without_end_stays_whole, 0, 2);
+	tcase_add_loop_test(tcase, check_empties_slots_filled_by_somebody_and_calls_it_no_breach, 0,
+			    2 * FILLERS);
+	tcase_add_loop_test(tcase, clean_frame_that_was_written_to_is_a_breach_only_once, 0, 2);
+	tcase_add_loop_test(tcase, frame_that_was_thrown_away_is_a_breach_only_once, 0, 2);
+	tcase_add_loop_test(tcase, frame_made_in_a_filled_slot_is_whole_and_reads_as_zeros, 0,
+			    2 * FILLERS);
+	tcase_add_loop_test(tcase, pools_are_left_out_of_core_dumps, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}
