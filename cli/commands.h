@@ -12,6 +12,7 @@ int cmd_resume_job(int argc, char **argv);
 int cmd_set_rate(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_cont(int argc, char **argv);
+int cmd_powerdown(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_histogram(int argc, char **argv);

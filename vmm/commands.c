@@ -88,6 +88,17 @@ static int reset(void *opaque, const json_t *arguments, json_t **result, struct 
 	return 0;
 }
 
+static int powerdown(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	int ret = vmm_press_power_button(opaque, err);
+
+	(void)arguments;
+	(void)result;
+	if (!ret)
+		commands_event(opaque, "POWERDOWN", NULL);
+	return ret;
+}
+
 static int quit(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
 	(void)arguments;
@@ -140,6 +151,7 @@ static const struct control_command commands[] = {
     {"stop", NULL, stop},
     {"cont", NULL, cont},
     {"reset", NULL, reset},
+    {"powerdown", NULL, powerdown},
     {"quit", NULL, quit},
     {"probe-set-load", load_arguments, set_load},
     {"probe-reset-gaps", NULL, reset_gaps},

@@ -28,5 +28,6 @@ void vmm_devices_destroy(struct vmm_devices *devices);
 
 #define VMM_SERIAL_PORT 0x3f8
 #define VMM_SERIAL_GSI	4
+#define VMM_POWER_GSI	5 /* the power button: an edge (dsdt.asl) */
 
 #endif

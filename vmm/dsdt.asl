@@ -1,6 +1,6 @@
 /*
  * What the guest cannot find by itself: the PCI host bridge with the addresses it may hand out, the memory-mapped
- * configuration space, the serial port, and how to power off. The numbers are those of vmm.h, device.h and boot.h;
+ * configuration space, the serial port, and how to power off, and the power button. The numbers are those of vmm.h, device.h and boot.h;
  * tests/unit/test_acpi.c compares them.
  *
  * Compiled form: dsdt.c, made by `vmm/dsdt-compile vmm/dsdt.asl > vmm/dsdt.c`.
@@ -57,6 +57,27 @@ DefinitionBlock ("", "DSDT", 2, "GMIG", "GMIGVMM", 1)
 				IO (Decode16, 0x03F8, 0x03F8, 1, 8)
 				Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { 4 }
 			})
+		}
+
+		Device (PWRB)
+		{
+			Name (_HID, EisaId ("PNP0C0C"))
+			Name (_UID, 0)
+		}
+
+		/* A hardware-reduced machine has no fixed power button: an interrupt runs _EVT. It has one cause. */
+		Device (GED)
+		{
+			Name (_HID, "ACPI0013")
+			Name (_UID, 0)
+			Name (_CRS, ResourceTemplate ()
+			{
+				Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { 5 }
+			})
+			Method (_EVT, 1, Serialized)
+			{
+				Notify (\_SB.PWRB, 0x80)
+			}
 		}
 	}
 }

@@ -124,6 +124,14 @@ void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
 		vmm_log_guest(GMIG_LOG_WARNING, "irq line gsi=%u: %s", gsi, strerror(errno));
 }
 
+bool vmm_irq_unmasked(const struct vmm *vmm, unsigned int gsi)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
+
+	return gsi < KVM_IOAPIC_NUM_PINS && !ioctl(vmm->vm_fd, KVM_GET_IRQCHIP, &chip) &&
+	       !chip.chip.ioapic.redirtbl[gsi].fields.mask;
+}
+
 int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)
 {
 	struct kvm_msi msi = {

@@ -193,6 +193,23 @@ int vmm_cont(struct vmm *vmm, struct gmig_error *err)
 	return ret;
 }
 
+int vmm_press_power_button(struct vmm *vmm, struct gmig_error *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&vmm->state_lock);
+	ret = refuse_unless(vmm, VMM_STATE_RUNNING, "powerdown", err);
+	if (!ret && (!vmm->devices || !vmm_irq_unmasked(vmm, VMM_POWER_GSI)))
+		ret = gmig_fail(err, -EOPNOTSUPP,
+				"powerdown: the guest does not listen to its power button");
+	if (!ret) {
+		vmm_irq_line(vmm, VMM_POWER_GSI, true);
+		vmm_irq_line(vmm, VMM_POWER_GSI, false);
+	}
+	pthread_mutex_unlock(&vmm->state_lock);
+	return ret;
+}
+
 void vmm_shut_down(struct vmm *vmm)
 {
 	pthread_mutex_lock(&vmm->state_lock);

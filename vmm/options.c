@@ -61,6 +61,16 @@ static int set_fake_nodes(struct parse *parse, char *text, struct gmig_error *er
 	return ret;
 }
 
+static int set_grace(struct parse *parse, char *text, struct gmig_error *err)
+{
+	uint64_t value;
+	int ret = options_number("--grace", text, (const uint64_t[]){0, 3600}, &value, err);
+
+	if (!ret)
+		parse->options->grace_s = (unsigned int)value;
+	return ret;
+}
+
 static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 {
 	int i =
@@ -203,6 +213,8 @@ static const struct option_entry entries[] = {
     {"daemonize", NULL, set_daemonize, false, ANY_GUEST,
      "return when the guest runs, and go on in the background"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
+    {"grace", "SECONDS", set_grace, false, LINUX_GUEST,
+     "at SIGTERM wait so long for the guest to power down; 0: do not ask it [30]"},
     {"kernel", "FILE", set_kernel, false, ANY_GUEST,
      "boot this bzImage; without it the probe guest runs"},
     {"initrd", "FILE", set_initrd, false, LINUX_GUEST, "its initial RAM disk"},
@@ -226,6 +238,7 @@ static const struct option_entry entries[] = {
 };
 
 #define ENTRIES (sizeof(entries) / sizeof(entries[0]))
+_Static_assert(ENTRIES <= 32, "one bit each in parse_words()");
 
 const char *vmm_options_help(void)
 {
@@ -330,7 +343,7 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 	const char *unsafe = getenv("GMIG_UNSAFE_KERNEL");
 	int ret;
 
-	*options = (struct vmm_options){.probe_touch_percent = 100};
+	*options = (struct vmm_options){.probe_touch_percent = 100, .grace_s = 30};
 	/* For tests, whose guests hold nothing of value: they need not know the host's kernel. */
 	options->unsafe_kernel = unsafe && !strcmp(unsafe, "1");
 	ret = parse_words(argc, argv, &parse, err);

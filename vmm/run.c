@@ -25,15 +25,20 @@ int run_open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static void end_by_signal(struct vmm *vmm, const struct signalfd_siginfo *info)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "signal %s", sigabbrev_np((int)info->ssi_signo));
+	vmm_end(vmm, VMM_END_SIGNAL, text);
+}
+
 void run_read_signal(struct vmm *vmm, int signals)
 {
 	struct signalfd_siginfo info;
-	char text[64];
 
-	if (read(signals, &info, sizeof(info)) != sizeof(info))
-		return;
-	snprintf(text, sizeof(text), "signal %s", sigabbrev_np((int)info.ssi_signo));
-	vmm_end(vmm, VMM_END_SIGNAL, text);
+	if (read(signals, &info, sizeof(info)) == sizeof(info))
+		end_by_signal(vmm, &info);
 }
 
 struct hurry {
@@ -109,23 +114,77 @@ static void stop_if_asked(struct vmm *vmm)
 	commands_event(vmm, "STOP", json_pack("{s:s}", "reason", reason));
 }
 
+/* A guest that was told to power down. */
+struct farewell {
+	int64_t asked_ms, until_ms; /* until_ms 0: nobody told it */
+};
+
+static bool ask_to_power_down(struct vmm *vmm, struct farewell *farewell)
+{
+	struct gmig_error err;
+	int64_t now = now_ms();
+
+	if (farewell->until_ms)
+		return now < farewell->asked_ms + RUN_SAME_SIGNAL_MS; /* it was, just now */
+	if (!vmm->options.grace_s)
+		return false;
+	if (vmm_press_power_button(vmm, &err)) {
+		vmm_log(GMIG_LOG_INFO, "%s: its end does not wait", err.text);
+		return false;
+	}
+	vmm_log(GMIG_LOG_INFO, "powerdown signal=TERM grace_s=%u", vmm->options.grace_s);
+	commands_event(vmm, "POWERDOWN", NULL);
+	*farewell = (struct farewell){now, now + vmm->options.grace_s * 1000ll};
+	return true;
+}
+
+/* SIGTERM is a request to the guest first; the others, and a second one, pull the plug. */
+static void heed_signal(struct vmm *vmm, int signals, struct farewell *farewell)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGTERM && ask_to_power_down(vmm, farewell))
+		return;
+	end_by_signal(vmm, &info);
+}
+
+/* How long poll() may wait: -1, for ever. The guest's time may be over. */
+static int until_plug(struct vmm *vmm, const struct farewell *farewell)
+{
+	char text[64];
+	int64_t left_ms;
+
+	if (!farewell->until_ms)
+		return -1;
+	left_ms = farewell->until_ms - now_ms();
+	if (left_ms > 0)
+		return (int)left_ms;
+	snprintf(text, sizeof(text), "signal TERM; not powered down in %u s", vmm->options.grace_s);
+	vmm_end(vmm, VMM_END_SIGNAL, text);
+	return 0;
+}
+
 enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t bytes)
 {
 	struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
 			       {.fd = vmm->end_fd, .events = POLLIN}};
+	struct farewell farewell = {0};
 	struct gmig_error err;
 	enum vmm_end why;
 	eventfd_t wakes;
 	bool reset_waits = false;
-	int ret;
+	int ret, wait_ms;
 
 	for (;;) {
+		wait_ms = until_plug(vmm, &farewell);
 		/* A reset that waits does so in vmm_reset(). */
-		if (poll(fds, 2, reset_waits ? 0 : -1) < 0 && errno != EINTR) {
+		if (poll(fds, 2, reset_waits ? 0 : wait_ms) < 0 && errno != EINTR) {
 			snprintf(text, bytes, "poll: %s", strerror(errno));
 			return VMM_END_KVM_ERROR;
 		}
-		run_read_signal(vmm, signals);
+		heed_signal(vmm, signals, &farewell);
 		eventfd_read(vmm->end_fd, &wakes);
 		why = vmm_ended(vmm, text, bytes);
 		if (why == VMM_END_NONE) {

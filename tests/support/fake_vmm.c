@@ -245,6 +245,7 @@ static const struct control_command fake_commands[] = {
     {.name = "check-invariants", .run = fake_check},
     {.name = "stop", .run = fake_done},
     {.name = "cont", .run = fake_done},
+    {.name = "powerdown", .run = fake_done},
     {.name = "quit", .run = fake_done},
     {0},
 };

@@ -286,6 +286,8 @@ START_TEST(dsdt_has_the_addresses_of_the_headers)
 				 VMM_PORT_SLEEP >> 8,
 				 1,
 				 2};
+	/* Edge, active high, exclusive: the event device's, before its method. */
+	const uint8_t button[] = {0x89, 6, 0, 3, 1, VMM_POWER_GSI, 0, 0, 0, 0x79};
 	const uint32_t bar_range[] = {
 	    0, VMM_PCI_MMIO_GPA, VMM_PCI_MMIO_GPA + VMM_PCI_MMIO_BYTES - 1, 0, VMM_PCI_MMIO_BYTES};
 	const uint32_t ecam_range[] = {VMM_ECAM_GPA, VMM_ECAM_BYTES};
@@ -297,6 +299,9 @@ START_TEST(dsdt_has_the_addresses_of_the_headers)
 	ck_assert(dsdt_has(com1, sizeof(com1)));
 	ck_assert(dsdt_has(sleep, sizeof(sleep)));
 	ck_assert(dsdt_has("_S5_\x12", 5));
+	ck_assert(dsdt_has(button, sizeof(button)));
+	ck_assert(dsdt_has("_EVT", 4));
+	ck_assert(dsdt_has("ACPI0013", 9));
 }
 END_TEST
 

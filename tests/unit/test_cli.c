@@ -413,10 +413,10 @@ START_TEST(stop_cont_do_as_they_say)
 }
 END_TEST
 
+/* opaque: the log of the command after which the server ends. */
 static void *end_server(void *opaque)
 {
-	(void)opaque;
-	while (!strstr(fake.log, "done"))
+	while (!strstr(fake.log, opaque))
 		usleep(1000);
 	control_server_destroy(fake.server);
 	fake.server = NULL;
@@ -425,13 +425,40 @@ static void *end_server(void *opaque)
 
 START_TEST(quit_waits_until_the_vmm_has_closed)
 {
+	char log[] = "done ";
 	pthread_t thread;
 
-	pthread_create(&thread, NULL, end_server, NULL);
+	pthread_create(&thread, NULL, end_server, log);
 	ck_assert_int_eq(gmig("quit", "vm1", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "vm1: ended\n");
 	ck_assert_int_eq(access(fake.socket, F_OK), -1);
 	pthread_join(thread, NULL);
+}
+END_TEST
+
+START_TEST(powerdown_asks_and_waits_only_when_told_to)
+{
+	char log[] = "done done done ";
+	pthread_t thread;
+
+	ck_assert_int_eq(gmig("powerdown", "vm1", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "vm1: told to power down\n");
+	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", "1", NULL), CLI_FAILED);
+	ck_has(err_text, "the guest was told to end, and has not done so in 1 s");
+	pthread_create(&thread, NULL, end_server, log);
+	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", "30", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "vm1: ended\n");
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+START_TEST(powerdown_waits_for_a_time_that_makes_sense)
+{
+	static const char *const wrong[] = {"0", "-1", "x", "1x", "86401", ""};
+
+	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", wrong[_i], NULL), CLI_USAGE);
+	ck_has(err_text, "is not 1 to 86400 seconds");
+	ck_assert_ptr_null(strstr(fake.log, "done"));
 }
 END_TEST
 
@@ -483,6 +510,8 @@ int main(void)
 	tcase_add_test(tcase, job_verb_on_an_unknown_job_fails);
 	tcase_add_test(tcase, stop_cont_do_as_they_say);
 	tcase_add_test(tcase, quit_waits_until_the_vmm_has_closed);
+	tcase_add_test(tcase, powerdown_asks_and_waits_only_when_told_to);
+	tcase_add_loop_test(tcase, powerdown_waits_for_a_time_that_makes_sense, 0, 6);
 	tcase_add_test(tcase, check_is_0_when_all_holds_and_1_on_a_breach);
 	return run_suite(suite);
 }
