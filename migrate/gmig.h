@@ -232,6 +232,18 @@ enum gmig_times { GMIG_TIMES_BLACKOUT_READ, GMIG_TIMES_BLACKOUT_WRITE, GMIG_TIME
 #define GMIG_TIME_BUCKETS 64
 void gmig_histogram(struct gmig *gmig, enum gmig_times which, uint64_t count[GMIG_TIME_BUCKETS]);
 
+struct gmig_populate {
+	unsigned int threads;	    /* that fill, at most GMIG_MAX_WORKERS; 0 = 1 */
+	bool (*stop)(void *opaque); /* asked between blocks of 2 MiB, by all threads; NULL: never */
+	void *opaque;
+};
+/*
+ * Give all regions memory now instead of at first touches, each on its host node and on no other. Blocks; before the guest
+ * runs, and while no job does. -ENOMEM: a node has no more (the text names it), or host or cgroup allow no more; -EINTR:
+ * `stop` said so. What has been made stays.
+ */
+int gmig_populate(struct gmig *gmig, const struct gmig_populate *how, struct gmig_error *err);
+
 /* Name the threads (tids) that are vCPUs of `vnode`, for attribution of faults. -EINVAL vnode; -ENOMEM. */
 int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
 

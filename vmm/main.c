@@ -45,6 +45,22 @@ static int create_memory(struct vmm *vmm, struct gmig_error *err)
 	return vmm_memory_create(vmm, vmm_job_event, err);
 }
 
+static int start_signals = -1; /* main thread, and those that fill memory for it */
+
+/* Memory takes as long as there is much of it: signals are heard meanwhile. */
+static bool is_ended(void *opaque)
+{
+	struct vmm *vmm = opaque;
+
+	run_read_signal(vmm, start_signals);
+	return atomic_load(&vmm->end) == VMM_END_SIGNAL;
+}
+
+static int fill_memory(struct vmm *vmm, struct gmig_error *err)
+{
+	return vmm_memory_prealloc(vmm, is_ended, err);
+}
+
 static int create_loop(struct vmm *vmm, struct gmig_error *err)
 {
 	return vmm_loop_create(&vmm->loop, err);
@@ -64,11 +80,13 @@ static int create_guest(struct vmm *vmm, struct gmig_error *err)
 static int start(struct vmm *vmm, int signals, struct gmig_error *err)
 {
 	static int (*const steps[])(struct vmm *, struct gmig_error *) = {
-	    create_memory, vmm_kvm_create, vmm_memory_plug, vmm_vcpus_create, create_loop,
-	    create_guest,  vmm_guest_load, vmm_vcpus_start, commands_start,   vmm_cont,
+	    create_memory,    vmm_kvm_create, vmm_memory_plug, fill_memory,
+	    vmm_vcpus_create, create_loop,    create_guest,    vmm_guest_load,
+	    vmm_vcpus_start,  commands_start, vmm_cont,
 	};
 	int ret = 0;
 
+	start_signals = signals;
 	vmm_vcpus_handle_sigbus();
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !ret; i++) {
 		run_read_signal(vmm, signals);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
 
 #define SLOT_BYTES (4ull << 40)
 
@@ -192,6 +194,42 @@ int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err)
 	for (size_t i = 0; i < vmm->region_count && !ret; i++)
 		ret = plug_region(vmm, &vmm->region[i], &next_slot, err);
 	return ret;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Zeroing is what takes the time. */
+static unsigned int prealloc_threads(const struct vmm *vmm)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (vmm->options.prealloc_threads)
+		return vmm->options.prealloc_threads;
+	return cpus < 1 ? 1 : cpus > GMIG_MAX_WORKERS ? GMIG_MAX_WORKERS : (unsigned int)cpus;
+}
+
+int vmm_memory_prealloc(struct vmm *vmm, bool (*stop)(void *opaque), struct gmig_error *err)
+{
+	const struct gmig_populate how = {prealloc_threads(vmm), stop, vmm};
+	uint64_t begin_ms = now_ms();
+	struct gmig_error why;
+	int ret;
+
+	if (!vmm->options.prealloc)
+		return 0;
+	ret = gmig_populate(vmm->gmig, &how, &why);
+	if (ret)
+		return gmig_fail(err, ret, "--prealloc: %s", why.text);
+	vmm_log(GMIG_LOG_INFO, "prealloc mib=%llu threads=%u ms=%llu",
+		(unsigned long long)vmm->options.mem_bytes >> 20, how.threads,
+		(unsigned long long)(now_ms() - begin_ms));
+	return 0;
 }
 
 void vmm_memory_destroy(struct vmm *vmm)

@@ -20,6 +20,11 @@ int vmm_memory_create(struct vmm *vmm,
 /* Tell KVM about the regions: one slot each, or several if a region is larger than a slot can be.
  * -EINVAL: the memory ends above the host's guest-physical addresses. */
 int vmm_memory_plug(struct vmm *vmm, struct gmig_error *err);
+/*
+ * All of RAM now, if --prealloc asks for it. stop: asked between blocks, by several threads. -ENOMEM: the text names the
+ * node; -EINTR.
+ */
+int vmm_memory_prealloc(struct vmm *vmm, bool (*stop)(void *opaque), struct gmig_error *err);
 /* No vCPU runs, the VM's descriptors are closed. */
 void vmm_memory_destroy(struct vmm *vmm);
 

@@ -11,7 +11,7 @@
 enum guest { ANY_GUEST, LINUX_GUEST, PROBE_GUEST };
 
 struct option_entry {
-	const char *name, *argument; /* argument NULL: takes none */
+	const char *name, *argument; /* argument NULL: takes none; "[=..": it may be left out */
 	int (*set)(struct parse *parse, char *text, struct gmig_error *err);
 	bool repeatable;
 	enum guest guest;
@@ -68,6 +68,18 @@ static int set_grace(struct parse *parse, char *text, struct gmig_error *err)
 
 	if (!ret)
 		parse->options->grace_s = (unsigned int)value;
+	return ret;
+}
+
+static int set_prealloc(struct parse *parse, char *text, struct gmig_error *err)
+{
+	uint64_t threads = 0;
+	int ret = !text ? 0
+			: options_number("--prealloc", text,
+					 (const uint64_t[]){1, GMIG_MAX_WORKERS}, &threads, err);
+
+	parse->options->prealloc = true;
+	parse->options->prealloc_threads = (unsigned int)threads;
 	return ret;
 }
 
@@ -206,6 +218,8 @@ static const struct option_entry entries[] = {
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
     {"extra", "SIZE", set_extra, false, ANY_GUEST,
      "most memory that migrations may use beside the guest's own [two pools + 32M]"},
+    {"prealloc", "[=THREADS]", set_prealloc, false, ANY_GUEST,
+     "take all of the guest's memory at the start, or say which node has not enough"},
     {"unsafe-kernel", NULL, set_unsafe_kernel, false, ANY_GUEST,
      "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,
@@ -240,6 +254,12 @@ static const struct option_entry entries[] = {
 #define ENTRIES (sizeof(entries) / sizeof(entries[0]))
 _Static_assert(ENTRIES <= 32, "one bit each in parse_words()");
 
+/* Its argument may be left out. */
+static bool may_lack(const struct option_entry *entry)
+{
+	return entry->argument && *entry->argument == '[';
+}
+
 const char *vmm_options_help(void)
 {
 	static char text[4096];
@@ -253,7 +273,7 @@ const char *vmm_options_help(void)
 		char option[64];
 
 		snprintf(option, sizeof(option), "--%s%s%s", entries[i].name,
-			 entries[i].argument ? " " : "",
+			 entries[i].argument && !may_lack(&entries[i]) ? " " : "",
 			 entries[i].argument ? entries[i].argument : "");
 		used += (size_t)snprintf(
 		    text + used, sizeof(text) - used, "  %-34s%s%s\n", option,
@@ -310,7 +330,9 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 
 	for (size_t i = 0; i < ENTRIES; i++)
 		table[i] = (struct option){entries[i].name,
-					   entries[i].argument ? required_argument : no_argument,
+					   may_lack(&entries[i]) ? optional_argument
+					   : entries[i].argument ? required_argument
+								 : no_argument,
 					   NULL, 256 + (int)i};
 	optind = 0; /* glibc: start afresh */
 	opterr = 0;

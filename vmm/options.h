@@ -36,6 +36,8 @@ struct vmm_options {
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */
 	bool console_append;  /* --console file:PATH,append */
+	bool prealloc;	      /* --prealloc: all memory at the start */
+	unsigned int prealloc_threads; /* --prealloc=THREADS; 0: one for each CPU */
 	unsigned int grace_s; /* --grace: how long a guest may take to power down at SIGTERM */
 	bool daemonize;	      /* --daemonize: the command returns when the guest runs */
 	/* Linux guest; kernel NULL = probe guest */

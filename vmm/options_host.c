@@ -72,6 +72,64 @@ static int check_nodes(const struct vmm_options *options, const struct gmig_topo
 	return 0;
 }
 
+/* ---- Memory that is to be taken at once -------------------------------------------------------- */
+
+/* Free, or page cache and the like that the kernel gives up for it: MiB; UINT64_MAX: unknown. */
+static uint64_t available_mib(unsigned int node)
+{
+	static const char *const keys[] = {
+	    "MemFree:", "Active(file):", "Inactive(file):", "SReclaimable:"};
+	char path[64], line[128], key[32];
+	unsigned long long kib, sum = 0;
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/meminfo", node);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "Node %*u %31s %llu kB", key, &kib) != 2)
+			continue;
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+			sum += strcmp(key, keys[i]) ? 0 : kib;
+		found |= !strcmp(key, keys[0]);
+	}
+	if (file)
+		fclose(file);
+	return found ? sum >> 10 : UINT64_MAX;
+}
+
+static uint64_t wanted_mib(const struct vmm_options *options, unsigned int host)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < options->node_count; i++)
+		if (options->node[i].host == host)
+			bytes += options->node[i].mem_bytes;
+	return bytes >> 20;
+}
+
+/* At once and for all nodes, rather than after minutes for the one that is filled last. */
+static int check_prealloc(const struct vmm_options *options, const struct gmig_topology *topology,
+			  struct gmig_error *err)
+{
+	if (!options->prealloc || gmig_topology_is_fake(topology))
+		return 0;
+	for (unsigned int i = 0; i < options->node_count; i++) {
+		unsigned int host = options->node[i].host;
+		uint64_t wanted = wanted_mib(options, host), available = available_mib(host);
+
+		if (wanted > available)
+			return gmig_fail(err, -ENOMEM,
+					 "--prealloc: the guest wants %llu MiB on host node %u, "
+					 "which has %llu MiB",
+					 (unsigned long long)wanted, host,
+					 (unsigned long long)available);
+	}
+	return 0;
+}
+
+/* ---- Files ------------------------------------------------------------------------------------- */
+
 static int check_disk(const char *path, bool readonly, struct gmig_error *err)
 {
 	struct stat st;
@@ -128,6 +186,8 @@ int vmm_options_check_host(const struct vmm_options *options, const struct gmig_
 {
 	int ret = check_nodes(options, topology, err);
 
+	if (!ret)
+		ret = check_prealloc(options, topology, err);
 	for (unsigned int i = 0; i < options->disk_count && !ret; i++)
 		ret = check_disk(options->disk[i], options->disk_readonly[i], err);
 	for (unsigned int i = 0; i < options->port_count && !ret; i++)

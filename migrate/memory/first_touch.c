@@ -289,3 +289,48 @@ int first_touch_fill(struct first_touch *from, struct region *region, uint64_t g
 	}
 	return fill_one(&hole);
 }
+
+/* ---- Ahead of all touches ---------------------------------------------------------------------- */
+
+static int place_small(struct hole *hole, struct slot *slot)
+{
+	struct gmig *gmig = hole->from->gmig;
+	unsigned int first = 0, count, pages;
+	struct bits none = {{0}};
+	int ret = 0;
+
+	shadow_walk(gmig->shadow, hole->block_gfn, GMIG_BLOCK_PAGES, none_visit, &none);
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		none.word[i] &= slot->have.word[i];
+	if (!bits_empty(&none) && split(hole))
+		return -ENOMEM;
+	while (!ret && (count = bits_run(&none, &first))) {
+		struct uffd_move move = {
+		    hole->from->uffd, region_hva(hole->region, hole->block_gfn + first),
+		    slot->hva + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES, false};
+		size_t done;
+
+		ret = frame_move(gmig->frames, slot, &move, &done);
+		pages = (unsigned int)(done / GMIG_PAGE_BYTES);
+		bits_clear_range(&slot->have, first, pages);
+		for (unsigned int i = 0; i < pages; i++)
+			note(hole, first + i, 0, slot->node, BOOKS_SLOT);
+		first += count;
+	}
+	return ret;
+}
+
+int first_touch_place(struct first_touch *from, struct region *region, uint64_t block_gfn,
+		      struct slot *slot)
+{
+	struct shadow_entry entry;
+	struct hole hole = {from, region, block_gfn, 0, false};
+	int ret = shadow_lookup(from->gmig->shadow, block_gfn, &entry);
+
+	if (ret)
+		return ret;
+	hole.whole = entry.order;
+	if (!slot->huge)
+		return place_small(&hole, slot);
+	return entry.order && entry.state == SHADOW_NONE ? move_in(&hole, slot) : 0;
+}

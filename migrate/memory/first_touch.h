@@ -11,6 +11,8 @@
 #include "../core/log_limit.h"
 #include "books.h"
 
+struct slot;
+
 /* Where holes are filled from: one a vnode. */
 struct first_touch {
 	struct gmig *gmig;
@@ -23,6 +25,12 @@ struct first_touch {
 /* `entry`: of gfn, NONE. 0: gfn has memory now; -ENOMEM: nobody has any. */
 int first_touch_fill(struct first_touch *from, struct region *region, uint64_t gfn,
 		     const struct shadow_entry *entry);
+/*
+ * Frames that nobody waits for go into what the block has not, all of it or as much as the slot has. The slot is the
+ * caller's, clean, and loses what went in. 0: also when somebody else has filled it meanwhile.
+ */
+int first_touch_place(struct first_touch *from, struct region *region, uint64_t block_gfn,
+		      struct slot *slot);
 /* What one event does to entry and books; a refusal is logged. */
 void first_touch_note(struct first_touch *from, const struct books_event *event);
 

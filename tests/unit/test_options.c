@@ -455,6 +455,10 @@ static const struct {
     {"--name t --pool 1K", "--pool: 1K is not a multiple"},
     {"--name t --load heavy", "'heavy' is none of write"},
     {"--name t --touch 0", "0 is not within 1 to 100"},
+    {"--name t --prealloc=0", "0 is not within 1 to 16"},
+    {"--name t --prealloc 3", "stray word '3'"},
+    {"--name t --kernel k --grace 3601", "3601 is not within 0 to 3600"},
+    {"--name t --grace 3", "--grace is for a Linux guest: --kernel is missing"},
     {"--name t --touch 101", "101 is not within 1 to 100"},
     {"--name t --kernel _", "--kernel: the file name is empty"},
     {"--name t --initrd i", "--initrd is for a Linux guest"},
@@ -647,6 +651,41 @@ START_TEST(absent_host_node_is_refused)
 }
 END_TEST
 
+START_TEST(guest_larger_than_its_node_is_refused_at_once)
+{
+	struct gmig_error err;
+
+	ck_assert_int_eq(check_host("--name t --kernel k --mem 8T", &err), 0);
+	ck_assert_int_eq(check_host("--name t --mem 4M --prealloc", &err), 0);
+	ck_assert_int_eq(check_host("--name t --kernel k --mem 8T --prealloc --fake-nodes 2", &err),
+			 0);
+	ck_assert_int_eq(check_host("--name t --kernel k --mem 8T --prealloc", &err), -ENOMEM);
+	ck_assert_ptr_nonnull(
+	    strstr(err.text, "--prealloc: the guest wants 8388608 MiB on host node 0, which has "));
+	/* Each vnode alone may fit, and both do not. */
+	ck_assert_int_eq(check_host("--name t --kernel k --prealloc --node id=0,mem=4M,cpus=0 "
+				    "--node id=1,mem=8T",
+				    &err),
+			 -ENOMEM);
+	ck_assert_ptr_nonnull(strstr(err.text, "wants 8388612 MiB on host node 0"));
+}
+END_TEST
+
+START_TEST(prealloc_and_grace_take_numbers)
+{
+	struct vmm_options options;
+
+	accept("--name t", &options);
+	ck_assert(!options.prealloc);
+	ck_assert_uint_eq(options.grace_s, 30);
+	accept("--name t --prealloc", &options);
+	ck_assert(options.prealloc && !options.prealloc_threads);
+	accept("--name t --prealloc=3 --kernel k --grace 0", &options);
+	ck_assert(options.prealloc && options.prealloc_threads == 3);
+	ck_assert_uint_eq(options.grace_s, 0);
+}
+END_TEST
+
 START_TEST(absent_files_are_refused_by_name)
 {
 	struct gmig_error err;
@@ -671,6 +710,8 @@ int main(void)
 	int failed;
 
 	tcase_add_test(accepts, name_alone_is_one_vnode_of_256_mib);
+	tcase_add_test(accepts, prealloc_and_grace_take_numbers);
+	tcase_add_test(refuses, guest_larger_than_its_node_is_refused_at_once);
 	tcase_add_test(accepts, nodes_add_up_and_keep_their_own);
 	tcase_add_test(accepts, sums_that_agree_are_accepted);
 	tcase_add_test(accepts, cpus_may_be_given_in_pieces);

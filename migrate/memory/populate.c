@@ -1,0 +1,198 @@
+/*
+ * Memory for all regions now, instead of at first touches. Blocks are taken in turn by a few threads, each with pools of its
+ * own. What a block gets comes from its region's preferred node, for which the kernel reclaims, or not at all: who asks for
+ * all memory at once wants to hear that it is not there, before the guest runs.
+ */
+#include "first_touch.h"
+#include "frame.h"
+#include "policy.h"
+#include "region.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+struct populate {
+	struct gmig *gmig;
+	const struct gmig_populate *how;
+	uint64_t blocks;
+	_Atomic uint64_t next; /* no thread has begun this block yet */
+	atomic_bool ended;     /* early */
+	pthread_mutex_t lock;
+	int ret;	       /* guarded by lock, like the next one */
+	struct gmig_error err; /* the first one */
+};
+
+struct populate_worker {
+	struct populate *all;
+	unsigned int index; /* of its pools */
+	pthread_t thread;
+};
+
+/* ---- One block --------------------------------------------------------------------------------- */
+
+static int none_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	if (entry->state == SHADOW_NONE)
+		bits_set_range(arg, (unsigned int)(gfn % GMIG_BLOCK_PAGES), 1u << entry->order);
+	return 0;
+}
+
+/* Frames for what the block has not; *out NULL: it has all. */
+static int take(const struct populate_worker *worker, unsigned int node, uint64_t block_gfn,
+		struct slot **out)
+{
+	struct gmig *gmig = worker->all->gmig;
+	struct frame_want want = {.node = node, .worker = worker->index, .clean = true};
+	int ret = -ENOSPC;
+
+	*out = NULL;
+	shadow_walk(gmig->shadow, block_gfn, GMIG_BLOCK_PAGES, none_visit, &want.need);
+	if (bits_empty(&want.need))
+		return 0;
+	if (!gmig->options.small_pages && bits_count(&want.need) == GMIG_BLOCK_PAGES) {
+		want.huge = true;
+		ret = frame_take(gmig->frames, &want, out);
+	}
+	if (ret == -ENOSPC) {
+		want.huge = false;
+		ret = frame_take(gmig->frames, &want, out);
+	}
+	return ret;
+}
+
+static int block_fill(const struct populate_worker *worker, struct region *region,
+		      uint64_t block_gfn)
+{
+	struct gmig *gmig = worker->all->gmig;
+	struct first_touch touch = {.gmig = gmig, .uffd = gmig->vnodes[region->vnode].uffd};
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+	struct slot *slot;
+	int ret = take(worker, atomic_load(&region->preferred_node), block_gfn, &slot);
+
+	if (ret || !slot)
+		return ret;
+	pthread_mutex_lock(&stripe->lock);
+	ret = first_touch_place(&touch, region, block_gfn, slot);
+	pthread_mutex_unlock(&stripe->lock);
+	frame_give(gmig->frames, slot);
+	return ret;
+}
+
+/* Without a table: the kernel fills, and is asked where. */
+static int plain_fill(const struct gmig *gmig, const struct region *region, uint64_t block_gfn)
+{
+	uint64_t gfns[GMIG_BLOCK_PAGES];
+	int status[GMIG_BLOCK_PAGES];
+	int ret =
+	    gmig->sys->advise(region_hva(region, block_gfn), GMIG_BLOCK_BYTES, MADV_POPULATE_WRITE);
+
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		gfns[i] = block_gfn + i;
+	if (ret || gmig->fake ||
+	    region->kind->query((struct gmig *)gmig, region, GMIG_BLOCK_PAGES, gfns, status))
+		return ret;
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (status[i] != (int)atomic_load(&region->preferred_node))
+			return -ENOMEM;
+	return 0;
+}
+
+/* ---- All blocks -------------------------------------------------------------------------------- */
+
+/* The number-th block of all regions; NULL: there are not so many. */
+static struct region *find(struct gmig *gmig, uint64_t number, uint64_t *block_gfn)
+{
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		struct region *region = &gmig->regions[i];
+		uint64_t blocks = region->pages / GMIG_BLOCK_PAGES;
+
+		if (number < blocks) {
+			*block_gfn = region->gfn + number * GMIG_BLOCK_PAGES;
+			return region;
+		}
+		number -= blocks;
+	}
+	return NULL;
+}
+
+static void give_up(struct populate *all, int ret, const struct region *region, uint64_t number)
+{
+	pthread_mutex_lock(&all->lock);
+	if (!all->ret && ret == -EINTR)
+		gmig_fail(&all->err, ret, "it was told to stop");
+	else if (!all->ret)
+		gmig_fail(&all->err, ret,
+			  "vnode %u: %s on host node %u after %llu of %llu MiB of the guest's "
+			  "memory%s",
+			  region->vnode, ret == -ENOMEM ? "no memory" : gmig_errno_name(ret),
+			  atomic_load(&region->preferred_node), (unsigned long long)number * 2,
+			  (unsigned long long)all->blocks * 2,
+			  ret == -ENOMEM ? ", or a memory cgroup allows no more" : "");
+	if (!all->ret)
+		all->ret = ret;
+	pthread_mutex_unlock(&all->lock);
+	atomic_store(&all->ended, true);
+}
+
+static void *populate_thread(void *arg)
+{
+	struct populate_worker *worker = arg;
+	struct populate *all = worker->all;
+	const struct gmig_populate *how = all->how;
+	struct region *region;
+	uint64_t number, block_gfn;
+
+	while (!atomic_load(&all->ended)) {
+		int ret = how->stop && how->stop(how->opaque) ? -EINTR : 0;
+
+		number = atomic_fetch_add(&all->next, 1);
+		region = find(all->gmig, number, &block_gfn);
+		if (!region)
+			break;
+		if (!ret)
+			ret = all->gmig->plain ? plain_fill(all->gmig, region, block_gfn)
+					       : block_fill(worker, region, block_gfn);
+		if (ret)
+			give_up(all, ret, region, number);
+	}
+	return NULL;
+}
+
+static uint64_t all_blocks(struct gmig *gmig)
+{
+	uint64_t blocks = 0;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		blocks += gmig->regions[i].pages / GMIG_BLOCK_PAGES;
+	return blocks;
+}
+
+int gmig_populate(struct gmig *gmig, const struct gmig_populate *how, struct gmig_error *err)
+{
+	struct populate_worker workers[GMIG_MAX_WORKERS];
+	struct populate all = {.gmig = gmig, .how = how, .blocks = all_blocks(gmig)};
+	unsigned int threads = how->threads ? how->threads : 1, started = 0;
+
+	if (threads > GMIG_MAX_WORKERS)
+		return gmig_fail(err, -EINVAL, "%u threads are more than %d", threads,
+				 GMIG_MAX_WORKERS);
+	/* Each holds a frame. */
+	if (!gmig->plain)
+		threads = policy_workers(gmig->policy, threads);
+	pthread_mutex_init(&all.lock, NULL);
+	while (started + 1 < threads) {
+		workers[started] = (struct populate_worker){.all = &all, .index = started};
+		if (pthread_create(&workers[started].thread, NULL, populate_thread,
+				   &workers[started]))
+			break;
+		started++;
+	}
+	/* One more: this one. */
+	populate_thread(&(struct populate_worker){.all = &all, .index = started});
+	for (unsigned int i = 0; i < started; i++)
+		pthread_join(workers[i].thread, NULL);
+	pthread_mutex_destroy(&all.lock);
+	if (!gmig->plain)
+		frame_drain_all(gmig->frames);
+	return all.ret ? gmig_fail(err, all.ret, "%s", all.err.text) : 0;
+}
