@@ -184,6 +184,7 @@ soak)
 	stage "lab libvirt" 2400 stage_libvirt
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
+	stage "lab states" 3600 stage_lab 2 state-cases 6.12 --timeout 3400
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
