@@ -101,7 +101,7 @@ run_inside() {
 	step "The host: $(uname -r), $(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l) NUMA nodes"
 	gmig doctor || die "migration does not work here"
 	step "Booting a stock Linux guest (vnode 0: 192 MiB, vnode 1: 128 MiB), both vnodes on host node 0"
-	timeout 900 gmig-vmm --name demo --node id=0,mem=192M,cpus=0,host=0 --node id=1,mem=128M,cpus=1,host=0 \
+	timeout 900 gmig-vmm --name demo --grace 0 --node id=0,mem=192M,cpus=0,host=0 --node id=1,mem=128M,cpus=1,host=0 \
 		--kernel "$kernel" --initrd "$initrd" --console "file:$tmp/console" \
 		--append "console=ttyS0 quiet panic=-1 gmig.run=memtester:$memory:1" 2>"$tmp/log" &
 	vmm=$!

@@ -227,7 +227,7 @@ static const struct option_entry entries[] = {
     {"daemonize", NULL, set_daemonize, false, ANY_GUEST,
      "return when the guest runs, and go on in the background"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
-    {"grace", "SECONDS", set_grace, false, LINUX_GUEST,
+    {"grace", "SECONDS", set_grace, false, ANY_GUEST,
      "at SIGTERM wait so long for the guest to power down; 0: do not ask it [30]"},
     {"kernel", "FILE", set_kernel, false, ANY_GUEST,
      "boot this bzImage; without it the probe guest runs"},

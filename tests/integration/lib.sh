@@ -85,26 +85,30 @@ summary() {
 	[ "$failed" -eq 0 ]
 }
 
-# Whatever a case left running: its pids are in files, since cases run in subshells.
+# Whatever a case left running: its pids are in files, since cases run in subshells. What is killed holds its name's lock
+# until its memory is freed, and the next case has a guest of the same name.
 kill_vms() {
-	local file pid
+	local file pid guests
 	for file in "$work"/*.pid; do
 		[ -e "$file" ] || continue
 		pid=$(cat "$file")
 		# The guest is timeout's child: killed alone, timeout would leave it behind.
-		pkill -KILL -P "$pid" 2>/dev/null
-		kill -KILL "$pid" 2>/dev/null
+		guests=$(pgrep -P "$pid")
+		for pid in $guests $pid; do kill -KILL "$pid" 2>/dev/null; done
+		for pid in $guests; do wait_gone "$pid" $((20 * PATIENCE)); done
 		rm -f "$file"
 	done
 	rm -f "$XDG_RUNTIME_DIR"/gmig/*.sock
 }
 
 # vm NAME OPTION..: start gmig-vmm in the background and wait for its socket, and for a probe guest's first sweep, which
-# fills its memory (not with VM_EARLY=1). Output in $work/NAME.log.
+# fills its memory (not with VM_EARLY=1). Output in $work/NAME.log. A guest that is over its limit is ended at once; VM_GRACE
+# seconds are for a case that has it power down.
 vm() {
 	local name=$1 since=$SECONDS
 	shift
-	timeout -k 5 "${VM_LIMIT:-$((300 * PATIENCE))}" gmig-vmm --name "$name" "$@" >"$work/$name.out" 2>"$work/$name.log" </dev/null &
+	timeout -k 5 "${VM_LIMIT:-$((300 * PATIENCE))}" gmig-vmm --name "$name" --grace "${VM_GRACE:-0}" \
+		"$@" >"$work/$name.out" 2>"$work/$name.log" </dev/null &
 	echo $! >"$work/$name.pid"
 	while ((SECONDS - since < 180 * PATIENCE)); do
 		# An error is an object, too: only a command that succeeded has said something of the guest.
@@ -172,6 +176,7 @@ wait_gone() {
 	local pid=$1 limit=$2 i
 	for ((i = 0; i < limit * 10; i++)); do
 		kill -0 "$pid" 2>/dev/null || return 0
+		! grep -qs '^State:.*zombie' "/proc/$pid/status" || return 0
 		sleep 0.1
 	done
 	echo "process $pid is still there after $limit s"
