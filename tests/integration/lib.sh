@@ -16,9 +16,9 @@ export GMIG_UNSAFE_KERNEL=1
 # How long to sleep between two looks. In the lab each look costs its second CPU, which the guest needs.
 NAP=0.2
 [ -z "${GMIG_IN_LAB:-}" ] || NAP=1
-# A limit is how long a thing may take on a machine that does nothing else; a lab, which another one may run beside, is slower.
+# A limit is how long a thing may take on a machine that does nothing else. A lab is slower, and it has measured by how much.
 PATIENCE=1
-[ -z "${GMIG_IN_LAB:-}" ] || PATIENCE=3
+[ -z "${GMIG_IN_LAB:-}" ] || PATIENCE=${GMIG_LAB_PATIENCE:-3}
 
 passed=0 failed=0 skipped=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/gmig-test.XXXXXX")
@@ -85,6 +85,43 @@ summary() {
 	[ "$failed" -eq 0 ]
 }
 
+# late WHAT LIMIT COMMAND..: says what became of a wait that has run out. COMMAND prints something that changes as long as the
+# thing goes on; it is watched for LATE_SECONDS more, so that a machine that is slow is not taken for a fault.
+late() {
+	local what=$1 limit=$2 before now since=$SECONDS
+	shift 2
+	before=$("$@" 2>/dev/null)
+	while ((SECONDS - since < ${LATE_SECONDS:-10 * PATIENCE})); do
+		sleep $NAP
+		now=$("$@" 2>/dev/null)
+		if [ "$now" != "$before" ]; then
+			echo "slow: $what; it still goes on, the limit was $limit s"
+			return
+		fi
+	done
+	echo "lost: $what; nothing has changed in $((SECONDS - since)) s after the limit of $limit s"
+}
+
+# Of a process and its children: the CPU time. A guest's VMM that waits for its vCPUs' end, or frees memory, uses some.
+cpu_ticks_of() {
+	local pid
+	for pid in "$1" $(pgrep -P "$1"); do
+		awk '{ sub(/^.*\) /, ""); print $12 + $13 }' "/proc/$pid/stat"
+	done
+}
+
+# progress_of NAME: what has come out of the guest, what it has swept and touched, what its jobs have moved.
+progress_of() {
+	stat -c %s "$work/$1.console" "$work/console"
+	timeout $((20 * PATIENCE)) gmig show "$1" --json |
+		jq -c '[.state, .probe.sweeps, [.vnodes[].resident], [.jobs[]? | .state, .moved_bytes]]'
+}
+
+# The end of a console or a log, without what means nothing.
+tail_of() {
+	tail -n 25 "$@" | tr -d '\r' | sed -f "$root/tests/lab/harmless.sed"
+}
+
 # Whatever a case left running: its pids are in files, since cases run in subshells. What is killed holds its name's lock
 # until its memory is freed, and the next case has a guest of the same name.
 kill_vms() {
@@ -117,7 +154,11 @@ vm() {
 		kill -0 "$(cat "$work/$name.pid")" 2>/dev/null || break
 		sleep $NAP
 	done
-	echo "gmig-vmm $name did not come up:"
+	if kill -0 "$(cat "$work/$name.pid")" 2>/dev/null; then
+		late "gmig-vmm $name is not up" $((180 * PATIENCE)) progress_of "$name"
+	else
+		echo "gmig-vmm $name did not come up:"
+	fi
 	cat "$work/$name.log"
 	return 1
 }
@@ -129,7 +170,8 @@ warm() {
 		[ "$(show "$1" '([.vnodes[].bytes] | add) == ([.vnodes[].resident[]] | add) and .probe.sweeps > 0')" = true ] && return 0
 		sleep 0.1
 	done
-	fail "the guest has not touched all of its memory within a minute: $(show "$1" .vnodes)"
+	late "the guest has not touched all of its memory" $((60 * PATIENCE)) progress_of "$1"
+	fail "$(show "$1" .vnodes)"
 }
 
 # send NAME JSON: one command line to the socket, the answer on stdout.
@@ -156,12 +198,14 @@ show() {
 
 # migrate NAME FROM TO [OPTION..]: the final JSON line on stdout; gmig's exit status.
 migrate() {
-	local name=$1 from=$2 to=$3 rc said=$work/migrate.$BASHPID
+	local name=$1 from=$2 to=$3 rc said=$work/migrate.$BASHPID limit=${MIGRATE_LIMIT:-$((120 * PATIENCE))}
 	shift 3
-	timeout "${MIGRATE_LIMIT:-$((120 * PATIENCE))}" gmig migrate "$name" --from "$from" --to "$to" --json "$@" >"$said"
+	timeout "$limit" gmig migrate "$name" --from "$from" --to "$to" --json "$@" >"$said"
 	rc=$?
 	tail -n 1 "$said"
-	[ $rc -ne 124 ] || echo "gmig migrate has not ended within its limit"
+	# timeout has cancelled the job, which still knows what it had moved.
+	[ $rc -ne 124 ] || show "$name" '.jobs[-1] | (if .moved_bytes > 0 then "slow" else "lost" end) +
+		": gmig migrate has not ended, the limit was '"$limit"' s; " + tostring'
 	return $rc
 }
 
@@ -179,7 +223,7 @@ wait_gone() {
 		! grep -qs '^State:.*zombie' "/proc/$pid/status" || return 0
 		sleep 0.1
 	done
-	echo "process $pid is still there after $limit s"
+	late "process $pid is still there" "$limit" cpu_ticks_of "$pid"
 	return 1
 }
 
@@ -189,13 +233,15 @@ healthy() {
 	[ "$(show "$name" .probe.errors)" = 0 ] || fail "the guest found $(show "$name" .probe.errors) lost or misplaced writes"
 	timeout $((60 * PATIENCE)) gmig check "$name" --json >"$work/check" || fail "gmig check: $(cat "$work/check")"
 	before=$(show "$name" .probe.sweeps)
-	for ((i = 0; i < 300; i++)); do
+	for ((i = 0; i < 300 * PATIENCE; i++)); do
 		sleep 0.1
 		after=$(show "$name" .probe.sweeps)
 		[ "$after" -gt "$before" ] 2>/dev/null && break
 	done
-	[ "$after" -gt "$before" ] || fail "the guest does not sweep any more ($before sweeps)"
-	for ((i = 0; i < 50; i++)); do
+	if ! [ "$after" -gt "$before" ] 2>/dev/null; then
+		fail "$(late "the guest does not sweep any more ($before sweeps)" $((30 * PATIENCE)) show "$name" .probe.sweeps)"
+	fi
+	for ((i = 0; i < 50 * PATIENCE; i++)); do
 		[ "$(show "$name" .sleepers)" = 0 ] && return 0
 		sleep 0.05
 	done
@@ -225,8 +271,12 @@ await_console() {
 		sleep $NAP
 	done
 	grep -qaE "$pattern" "$work/$name.console" 2>/dev/null && return 0
-	echo "no '$pattern' on the console of $name within $limit s:"
-	tail -n 25 "$work/$name.console" "$work/$name.log"
+	if kill -0 "$(cat "$work/$name.pid")" 2>/dev/null; then
+		late "no '$pattern' on the console of $name" "$limit" progress_of "$name"
+	else
+		echo "$name has ended without '$pattern' on its console:"
+	fi
+	tail_of "$work/$name.console" "$work/$name.log"
 	return 1
 }
 
