@@ -1,7 +1,7 @@
 /*
  * What the guest cannot find by itself: the PCI host bridge with the addresses it may hand out, the memory-mapped
- * configuration space, the serial port, and how to power off, and the power button. The numbers are those of vmm.h, device.h and boot.h;
- * tests/unit/test_acpi.c compares them.
+ * configuration space, the serial port, the power button, and how to power off. The numbers are those of vmm.h,
+ * device.h and boot.h; tests/unit/test_acpi.c compares them.
  *
  * Compiled form: dsdt.c, made by `vmm/dsdt-compile vmm/dsdt.asl > vmm/dsdt.c`.
  */

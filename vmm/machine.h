@@ -33,9 +33,9 @@ void vmm_stop_reason(struct vmm *vmm, char text[GMIG_ERROR_TEXT]);
  * on. */
 int vmm_reset(struct vmm *vmm, struct gmig_error *err);
 /*
- * Press the ACPI power button. What the guest does is its own affair: one that runs systemd powers down. -EOPNOTSUPP: the
- * guest does not listen, since its ACPI driver has not started, or it has none; -EALREADY, -ESHUTDOWN: it does not run. Any
- * thread.
+ * Press the ACPI power button. What the guest does is its own affair: one in which something acts on it powers down. -EOPNOTSUPP:
+ * the guest does not listen, since its ACPI driver has not started, or it has none; -EALREADY, -ESHUTDOWN: it does not run.
+ * Any thread.
  */
 int vmm_press_power_button(struct vmm *vmm, struct gmig_error *err);
 /* From now on no command changes the state, and no job starts. */

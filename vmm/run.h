@@ -12,10 +12,11 @@ int run_open_signals(void);
 /* Look at the descriptor without waiting: a signal becomes the machine's end. */
 void run_read_signal(struct vmm *vmm, int signals);
 /*
- * Until something final happens. SIGTERM presses the guest's power button, and ends it when it has not powered down after
- * --grace seconds, or at once if it does not listen; a second SIGTERM, SIGINT and SIGHUP end it at once. Resets the machine in the meantime, when the guest or a client
- * asks for it. A reset that a vCPU or a disk holds up waits, and signals and `quit` still end the
- * guest. `text`: the reason's.
+ * Until something final happens. SIGTERM presses the guest's power button, and ends it when it has
+ * not powered down after --grace seconds, or at once if it does not listen; a second SIGTERM, SIGINT
+ * and SIGHUP end it at once. Resets the machine in the meantime, when the guest or a client asks for
+ * it. A reset that a vCPU or a disk holds up waits, and signals and `quit` still end the guest.
+ * `text`: the reason's.
  */
 enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t bytes);
 
