@@ -185,6 +185,7 @@ soak)
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "lab states" 3600 stage_lab 2 state-cases 6.12 --timeout 3400
+	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
@@ -199,6 +200,7 @@ if [ $tier = full ]; then
 	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12
 	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
 	stage "lab agent" 1800 stage_lab_agent "agent-cases two+qemu+four"
+	stage "lab newest guest" 1800 stage_lab 2 "numa-cases newest" newest
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 900 stage_unit clang

@@ -3,7 +3,7 @@
 # are downloaded and unpacked but never installed. Sourced, not run.
 #
 # The cache, ${XDG_CACHE_HOME:-~/.cache}/gmig:
-#   kernel/<series>     symlink to the directory of the version in use
+#   kernel/<series>     symlink to the directory of the version in use; also kernel/newest
 #   kernel/<release>/   boot/vmlinuz-<release>, lib/modules/<release>
 #   package/<name>/     other packages, unpacked
 #   initrd/             what the lab and the guest built from these
@@ -49,25 +49,31 @@ apt_options()
 	APT+=(-o "Dir::State::Lists=$GMIG_CACHE/apt/lists" -o "Dir::Cache=$GMIG_CACHE/apt")
 }
 
-# The release package behind a kernel series: the metapackage has that series in
-# its name (Debian 12's 6.12) or is the distribution's default kernel.
-kernel_package()
+# A kernel by its series (6.12), or the newest one.
+is_series()
 {
-	local series=$1 meta name
-	for meta in "linux-image-$series-amd64" linux-image-amd64; do
-		name=$(LC_ALL=C apt-cache "${APT[@]}" depends --important "$meta" 2>/dev/null |
-			awk '$1 == "Depends:" { print $2 }' |
-			grep -E -m1 "^linux-image-${series//./\\.}[.+-].*amd64$") || continue
-		echo "$name"
-		return
-	done
-	return 1
+	[[ $1 =~ ^([0-9]+\.[0-9]+|newest)$ ]]
 }
 
-# fetch_deb DIR NAME|series: leaves DIR/*.deb. $2 of the form 6.12 is a kernel series.
-fetch_deb()
+# kernel_packages SERIES: the newest kernel of that series in any configured suite, backports included, a package a line.
+# Newer kernels come in parts; the image package is then empty, and depends on them.
+kernel_packages()
 {
-	local dir=$1 want=$2 name=$2 lists
+	local version=${1//./\\.} name
+	[ "$1" != newest ] || version='[0-9]+\.[0-9]+'
+	name=$(apt-cache "${APT[@]}" search --names-only "^linux-image-$version([.+-][^ ]*)?-amd64\$" 2>/dev/null |
+		awk '{ print $1 }' | grep -v -E -- '-(cloud|rt|unsigned)-' | sort -V | tail -n1)
+	[ -n "$name" ] || return
+	echo "$name"
+	LC_ALL=C apt-cache "${APT[@]}" depends --important "$name" 2>/dev/null |
+		awk -v release="${name#linux-image-}" '$1 == "Depends:" && index($2, release) &&
+			$2 ~ /^linux-(base|binary|modules)-/ { print $2 }'
+}
+
+# fetch_debs DIR KIND WANT: leaves DIR/*.deb. Of the kind `kernel`, WANT is a series.
+fetch_debs()
+{
+	local dir=$1 kind=$2 want=$3 packages lists
 	for lists in system own; do
 		apt_options "$lists" || return
 		if [ "$lists" = own ]; then
@@ -75,35 +81,58 @@ fetch_deb()
 			apt-get "${APT[@]}" update >"$dir/log" 2>&1 ||
 				say "apt-get update: $(grep -m1 -E '^(E|W):' "$dir/log")"
 		fi
-		if [[ $want =~ ^[0-9]+\.[0-9]+$ ]]; then
-			name=$(kernel_package "$want") || { echo "E: no kernel package of that series" >"$dir/log" && continue; }
-		fi
-		say "downloading $name"
-		(cd "$dir" && apt-get "${APT[@]}" download "$name" >log 2>&1) && return
+		packages=("$want")
+		[ "$kind" != kernel ] || mapfile -t packages < <(kernel_packages "$want")
+		[ ${#packages[@]} -gt 0 ] || { echo "E: no kernel package of that series" >"$dir/log" && continue; }
+		say "downloading ${packages[*]}"
+		(cd "$dir" && apt-get "${APT[@]}" download "${packages[@]}" >log 2>&1) && return
 	done
 	say "cannot obtain $want from the configured suites: $(grep -m1 '^E:' "$dir/log")"
 	return 1
 }
 
-# unpack_deb DEB DIR: a kernel package is thinned out, and gets its module index.
+# unpack_deb DEB DIR: without documentation and, of a kernel, without drivers of real hardware.
 unpack_deb()
 {
-	local deb=$1 dir=$2 leave=() path release
+	local deb=$1 dir=$2 leave=() path
 	for path in "${KERNEL_LEAVE_OUT[@]}"; do leave+=(--exclude="*/kernel/$path"); done
 	leave+=(--exclude='./usr/share/doc' --exclude='./usr/share/locale')
 	mkdir -p "$dir"
-	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir" --no-same-owner "${leave[@]}" || return
-	release=$(kernel_release "$dir") || return 0
-	[ -e "$dir/lib" ] || ln -s usr/lib "$dir/lib"
-	depmod -b "$dir" "$release"
+	dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir" --no-same-owner "${leave[@]}"
 }
 
-# The newest release that a directory in the shape of a kernel package holds.
+# complete_kernel DIR: gives unpacked packages the shape that all here expect, boot/vmlinuz-<release> and
+# lib/modules/<release> with its index. Newer packages have both below usr/lib/modules/<release>.
+complete_kernel()
+{
+	local dir=$1 image release
+	[ -e "$dir/lib" ] || [ ! -d "$dir/usr/lib" ] || ln -s usr/lib "$dir/lib" || return
+	for image in "$dir"/lib/modules/*/vmlinuz; do
+		release=$(basename "$(dirname "$image")")
+		[ ! -f "$image" ] || [ -e "$dir/boot/vmlinuz-$release" ] ||
+			{ mkdir -p "$dir/boot" && ln -s "../lib/modules/$release/vmlinuz" "$dir/boot/vmlinuz-$release"; } ||
+			return
+	done
+	release=$(kernel_release "$dir") || return
+	[ -f "$dir/lib/modules/$release/modules.dep" ] || depmod -b "$dir" "$release"
+}
+
+# The newest release that a complete kernel directory holds.
 kernel_release()
 {
 	local image
 	image=$(printf '%s\n' "$1"/boot/vmlinuz-* | sort -V | tail -n1)
 	[ -f "$image" ] && echo "${image##*/vmlinuz-}"
+}
+
+# unpack_all KIND WORK: what fetch_debs left in WORK, as WORK/root.
+unpack_all()
+{
+	local deb
+	for deb in "$2"/*.deb; do
+		unpack_deb "$deb" "$2/root" || return
+	done
+	[ "$1" != kernel ] || complete_kernel "$2/root"
 }
 
 # install_package KIND WANT: downloads and unpacks below the cache; prints the directory.
@@ -112,7 +141,7 @@ install_package()
 	local kind=$1 want=$2 work name
 	mkdir -p "$GMIG_CACHE/$kind" || return
 	work=$(mktemp -d "$GMIG_CACHE/$kind/.new.XXXXXX") || return
-	if fetch_deb "$work" "$want" && unpack_deb "$work"/*.deb "$work/root"; then
+	if fetch_debs "$work" "$kind" "$want" && unpack_all "$kind" "$work"; then
 		name=$want
 		[ "$kind" != kernel ] || name=$(kernel_release "$work/root")
 		chmod 755 "$work/root"
@@ -141,11 +170,11 @@ cached_package()
 	[ -e "$GMIG_CACHE/$1/$2/." ] || install_package "$1" "$2"
 }
 
-# kernel_dir 6.12|6.1|DIR: prints a directory with boot/ and lib/modules/<release>.
+# kernel_dir SERIES|newest|DIR: prints a directory with boot/ and lib/modules/<release>.
 kernel_dir()
 {
 	local dir=$1 release
-	if [[ $1 =~ ^[0-9]+\.[0-9]+$ ]]; then
+	if is_series "$1"; then
 		need_tool depmod kmod
 		[ -e "$GMIG_CACHE/kernel/$1/." ] || need_tool apt-get apt
 		[ -e "$GMIG_CACHE/kernel/$1/." ] || with_cache_lock cached_package kernel "$1" >&2 ||
@@ -153,8 +182,10 @@ kernel_dir()
 		dir=$GMIG_CACHE/kernel/$1
 	fi
 	dir=$(realpath -e -- "$dir" 2>/dev/null) || die 77 "no kernel directory $1"
-	release=$(kernel_release "$dir") || die 77 "no boot/vmlinuz-* in $dir"
-	[ -f "$dir/lib/modules/$release/modules.dep" ] || depmod -b "$dir" "$release" 2>/dev/null ||
+	complete_kernel "$dir" 2>/dev/null
+	release=$(kernel_release "$dir") ||
+		die 77 "no boot/vmlinuz-* in $dir, nor vmlinuz below usr/lib/modules (or no right to link it)"
+	[ -f "$dir/lib/modules/$release/modules.dep" ] ||
 		die 77 "no lib/modules/$release/modules.dep in $dir, and depmod cannot make it"
 	echo "$dir"
 }
