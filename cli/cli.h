@@ -156,6 +156,9 @@ uint64_t cli_number(const json_t *object, const char *key);
 double cli_real(const json_t *object, const char *key);
 const char *cli_text(const json_t *object, const char *key);
 
+/* Rows for cli_print_table: a heading, and one for each thread of these lists of query-cpus (threads.c). */
+void cli_threads_table(FILE *rows, const json_t *vcpus, const json_t *helpers);
+
 /* ---- Jobs in words (job.c, progress.c) ------------------------------------------------------- */
 
 /* What `gmig migrate --json` prints last, a new reference. */

@@ -21,7 +21,7 @@ struct request {
 	const char *vm;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames, *huge,
 	    *swapped;
-	bool detach, json, with_guest, private_only;
+	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus;
 };
 
 /* The guest's part, with --with-guest: planned before, carried out after the host's. */
@@ -104,6 +104,9 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	add_word(arguments, "frames", request->frames);
 	add_word(arguments, "huge", request->huge);
 	add_word(arguments, "swapped", request->swapped);
+	/* Only when asked for: an older VMM refuses arguments that it does not know. */
+	if (request->with_vcpus || request->no_vcpus)
+		add_word(arguments, "vcpus", request->with_vcpus ? "all" : "keep");
 	if (status < 0)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
@@ -409,6 +412,10 @@ int cmd_migrate(int argc, char **argv)
 	    {.name = "with-guest",
 	     .help = "and bring processes in the guest together with their memory, by its agent",
 	     .flag = &r.with_guest},
+	    {.name = "with-vcpus",
+	     .help = "all vCPUs follow their vnode's memory; default: those placed by rule",
+	     .flag = &r.with_vcpus},
+	    {.name = "no-vcpus", .help = "vCPUs stay where they run", .flag = &r.no_vcpus},
 	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &r.detach},
 	    {.name = "private",
 	     .help = "of a process: leave alone pages that other processes map, too",
@@ -427,6 +434,11 @@ int cmd_migrate(int argc, char **argv)
 	if (r.detach && r.with_guest)
 		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
 					    "comes after the host's");
+	if (r.with_vcpus && r.no_vcpus)
+		return cli_usage("migrate", "--with-vcpus and --no-vcpus exclude each other");
+	if ((r.with_vcpus || r.no_vcpus) && cli_is_process(r.vm))
+		return cli_usage("migrate", "--%s-vcpus is for guests, not for processes",
+				 r.no_vcpus ? "no" : "with");
 	if (r.private_only && !cli_is_process(r.vm))
 		return cli_usage("migrate", "--private is for processes, as in pid:1234");
 	arguments = json_object();

@@ -1,4 +1,4 @@
-/* gmig show: where a guest's memory lies, its jobs, and how long it was delayed. */
+/* gmig show: where a guest's memory lies, where its threads run, its jobs, and how long it was delayed. */
 #include "../migrate/gmig_nodes.h"
 #include "cli.h"
 #include "commands.h"
@@ -115,6 +115,11 @@ static void times_rows(FILE *rows, const json_t *guest)
 		cli_percentiles_row(rows, "gap in the guest", json_object_get(probe, "gap_ns"));
 }
 
+static void threads_rows(FILE *rows, const json_t *cpus)
+{
+	cli_threads_table(rows, json_object_get(cpus, "vcpus"), json_object_get(cpus, "threads"));
+}
+
 /* How old the picture is, and whether others seem to have moved memory since then. */
 static void print_age(const json_t *guest)
 {
@@ -177,6 +182,10 @@ static void print_guest(const struct cli_args *args, const json_t *guest)
 	putchar('\n');
 	cli_print_rows(residency_rows, guest);
 	putchar('\n');
+	if (json_object_get(guest, "cpus")) {
+		cli_print_rows(threads_rows, json_object_get(guest, "cpus"));
+		putchar('\n');
+	}
 	cli_print_rows(times_rows, guest);
 	if (probe)
 		printf("\nprobe guest: %llu sweeps, %llu errors\n",

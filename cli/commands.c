@@ -11,6 +11,8 @@ static const struct cli_command commands[] = {
     {"migrate", "VM|pid:N [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",
      cmd_migrate},
+    {"pin", "VM [--vcpu N] --node NODE|--cpus LIST|--any|--auto [--json]",
+     "say on which CPUs of the host a guest's vCPUs run", cmd_pin},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},
     {"cancel", "VM JOB [--json]", "end a migration; what has moved stays moved", cmd_cancel},
     {"pause-job", "VM JOB [--json]", "pause a migration", cmd_pause_job},

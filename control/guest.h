@@ -50,6 +50,13 @@ struct guest_server {
 /* NULL-ended, for struct control_table. */
 extern const struct control_command guest_commands[];
 
+/*
+ * What becomes of vCPUs when a job has brought their memory to another node; gmig_job_spec.user. AUTO: those that run where the
+ * VMM's rule has them follow it; ALL: all do; KEEP: none.
+ */
+enum guest_vcpus { GUEST_VCPUS_AUTO, GUEST_VCPUS_ALL, GUEST_VCPUS_KEEP };
+const char *const *guest_vcpus_names(void);
+
 /* ---- Arguments (guest_spec.c) ---------------------------------------------------------------- */
 
 /* The arguments of migrate-pages. -EINVAL and a text that begins with the argument's name. */

@@ -266,6 +266,7 @@ static const struct control_argument migrate_arguments[] = {
     {"huge", CONTROL_STRING, false},
     {"swapped", CONTROL_STRING, false},
     {"trace", CONTROL_BOOL, false},
+    {"vcpus", CONTROL_STRING, false},
     {0},
 };
 static const struct control_argument residency_arguments[] = {{"fresh", CONTROL_BOOL, false}, {0}};

@@ -65,6 +65,13 @@ static int read_vnodes(const struct guest *guest, const json_t *arguments, uint6
 	return 0;
 }
 
+const char *const *guest_vcpus_names(void)
+{
+	static const char *const names[] = {"auto", "all", "keep", NULL};
+
+	return names;
+}
+
 static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
 	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0;
@@ -78,6 +85,8 @@ static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struc
 		ret = read_word(arguments, "swapped", gmig_swapped_names(), &swapped, err);
 	if (!ret)
 		ret = read_word(arguments, "mover", gmig_mover_names(), &mover, err);
+	if (!ret)
+		ret = read_word(arguments, "vcpus", guest_vcpus_names(), &spec->user, err);
 	spec->mode = (enum gmig_mode)mode;
 	spec->frames = (enum gmig_frames)frames;
 	spec->huge = (enum gmig_huge)huge;

@@ -128,6 +128,7 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	    .sys = gmig->sys,
 	    .topology = gmig_topology_get(options->topology),
 	    .job_event = options->job_event,
+	    .thread = options->thread,
 	    .opaque = options->opaque,
 	    .next_job_id = 1,
 	};

@@ -138,6 +138,15 @@ struct gmig_job;
 struct gmig_job_info;
 struct gmig_sys; /* system calls and the clock, migrate/sys.h; for tests */
 
+/* What a thread of the engine does: answers faults of a vnode, copies for a job, zeroes frames for it. */
+enum gmig_thread_kind { GMIG_THREAD_FAULT, GMIG_THREAD_COPY, GMIG_THREAD_ZERO };
+struct gmig_job_spec;
+struct gmig_thread {
+	enum gmig_thread_kind kind;
+	unsigned int vnode;		  /* FAULT */
+	const struct gmig_job_spec *spec; /* COPY and ZERO: of their job; NULL else */
+};
+
 enum gmig_log_level { GMIG_LOG_ERROR, GMIG_LOG_WARNING, GMIG_LOG_INFO, GMIG_LOG_DEBUG };
 
 struct gmig_options {
@@ -167,6 +176,11 @@ struct gmig_options {
 	 * most once, from an engine thread; the VMM ends the guest. Sleepers on that block stay asleep.
 	 */
 	void (*fatal)(void *opaque, const struct gmig_error *err);
+	/*
+	 * Optional. Each of these threads calls it before anything else, and with `begins` false as the last thing: where
+	 * it runs (sched_setaffinity(2)) is the VMM's to decide. It must not wait for the engine.
+	 */
+	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */
 };
@@ -296,6 +310,7 @@ struct gmig_job_spec {
 	 */
 	unsigned int batch_pages;
 	bool trace; /* keep a record of each block, for gmig_job_trace() */
+	unsigned int user; /* the caller's own; the engine only keeps it */
 };
 
 struct gmig_remaining {

@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "probe.h"
+#include "threads.h"
 #include "undo.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@ static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
 	    .vnode_count = vmm->options.node_count,
 	    .opaque = vmm,
 	};
+	placement_look(&vmm->placement, guest->topology);
 	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++)
 		guest->vnode_bytes[vnode] = vmm->options.node[vnode].mem_bytes;
 	return 0;
@@ -155,6 +157,8 @@ static const struct control_command commands[] = {
     {"quit", NULL, quit},
     {"probe-set-load", load_arguments, set_load},
     {"probe-reset-gaps", NULL, reset_gaps},
+    {"query-cpus", NULL, commands_query_cpus},
+    {"pin-vcpu", commands_pin_arguments, commands_pin_vcpu},
     {0},
 };
 
@@ -247,7 +251,12 @@ void vmm_job_event(void *opaque, const struct gmig_job_info *info)
 {
 	struct vmm *vmm = opaque;
 	json_t *data;
-	const char *name = guest_job_event(&vmm->job_states, info, &data);
+	const char *name;
+
+	/* Before clients hear of its end: then they find the vCPUs where they are to be. */
+	if (info->state == GMIG_JOB_COMPLETED)
+		vmm_follow_job(vmm, info);
+	name = guest_job_event(&vmm->job_states, info, &data);
 
 	commands_event(vmm, name, data);
 }

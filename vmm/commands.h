@@ -23,6 +23,16 @@ void commands_event(struct vmm *vmm, const char *name, json_t *data);
 /* Close the socket; no command runs afterwards. Not from a command. */
 void commands_stop(struct vmm *vmm);
 
+/* ---- commands_cpus.c: where threads run ------------------------------------------------------- */
+
+int commands_query_cpus(void *opaque, const json_t *arguments, json_t **result,
+			struct gmig_error *err);
+extern const struct control_argument commands_pin_arguments[];
+int commands_pin_vcpu(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err);
+/* The answer of query-cpus: each vCPU and helper thread, and what the process may use. NULL: no memory. */
+json_t *report_cpus(struct vmm *vmm);
+
 /* ---- report.c: what a VM tells of itself ----------------------------------------------------- */
 
 /* For struct guest_ops; guest->opaque is the vmm. */

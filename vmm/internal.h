@@ -8,7 +8,7 @@
  *   vCPU threads    run the guest and dispatch its exits; park at the gate when asked to
  *   control thread  runs commands.c: reads, stop and cont; asks main for reset and quit through
  *                   vmm_end()
- * Lock order: state_lock, then gate.lock. control_lock, bus and loop locks are leaves.
+ * Lock order: state_lock, then gate.lock. control_lock, bus, loop and placement locks are leaves.
  */
 #ifndef VMM_INTERNAL_H
 #define VMM_INTERNAL_H
@@ -18,6 +18,7 @@
 #include "cpu_topology.h"
 #include "loop.h"
 #include "options.h"
+#include "placement.h"
 #include "vmm.h"
 
 #include <pthread.h>
@@ -71,6 +72,7 @@ struct vmm {
 	struct vmm_gate gate;
 	struct vmm_bus pio, mmio;
 	struct vmm_loop loop;
+	struct placement placement; /* of the threads; from vmm_threads_init on */
 	struct vmm_devices *devices; /* Linux guest */
 	struct probe *probe;	     /* probe guest */
 	pthread_rwlock_t control_lock;

@@ -201,6 +201,8 @@ static void *loop_thread(void *opaque)
 	struct epoll_event events[16];
 
 	pthread_setname_np(pthread_self(), "io");
+	if (loop->owner)
+		vmm_helper_begins(loop->owner, VMM_HELPER_IO);
 	for (;;) {
 		int count = epoll_wait(loop->epoll_fd, events, 16, end_rests(loop));
 

@@ -25,6 +25,7 @@ struct vmm_loop {
 	struct vmm_loop_handler handler[VMM_MAX_FDS]; /* guarded by lock */
 	int running_fd; /* guarded by lock: whose handler runs now, -1 none */
 	uint32_t next_generation;
+	struct vmm *owner; /* of its thread, set before vmm_loop_create; NULL: nobody places it */
 	pthread_t thread;
 	bool started;
 };

@@ -55,6 +55,7 @@ void vmm_destroy(struct vmm *vmm)
 	vmm_vcpus_destroy(vmm);
 	vmm_kvm_destroy(vmm);
 	vmm_memory_destroy(vmm);
+	placement_destroy(&vmm->placement);
 	if (vmm->end_fd >= 0)
 		close(vmm->end_fd);
 	vmm_bus_destroy(&vmm->pio);

@@ -63,6 +63,7 @@ static int fill_memory(struct vmm *vmm, struct gmig_error *err)
 
 static int create_loop(struct vmm *vmm, struct gmig_error *err)
 {
+	vmm->loop.owner = vmm;
 	return vmm_loop_create(&vmm->loop, err);
 }
 

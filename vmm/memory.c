@@ -4,6 +4,7 @@
  */
 #include "memory.h"
 #include "internal.h"
+#include "threads.h"
 #include "vcpu.h"
 
 #include <errno.h>
@@ -99,6 +100,7 @@ static int create_engine(struct vmm *vmm,
 	    .job_event = job_event,
 	    .log = engine_log,
 	    .fatal = engine_fatal,
+	    .thread = vmm_engine_thread,
 	    .opaque = vmm,
 	};
 	int ret = gmig_create(&options, &vmm->gmig, err);
@@ -129,7 +131,10 @@ int vmm_memory_create(struct vmm *vmm,
 		      struct gmig_error *err)
 {
 	size_t count = vmm_memory_layout(&vmm->options, vmm->region);
-	int ret = create_engine(vmm, job_event, err);
+	int ret;
+
+	vmm_threads_init(vmm); /* the engine's begin with it */
+	ret = create_engine(vmm, job_event, err);
 
 	for (size_t i = 0; i < count && !ret; i++) {
 		ret = map_region(vmm, &vmm->region[i], err);

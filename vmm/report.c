@@ -124,6 +124,7 @@ static void describe_residency(struct vmm *vmm, json_t *object)
 	describe_state(vmm, object);
 	json_object_set_new(object, "fake_nodes", integer(vmm->options.fake_nodes));
 	json_object_set_new(object, "regions", regions(vmm));
+	json_object_set_new(object, "cpus", report_cpus(vmm));
 	if (vmm->probe)
 		json_object_set_new(object, "probe", probe_report(vmm));
 }

@@ -14,7 +14,7 @@
 #include "vcpu.h"
 #include "bus.h"
 #include "deadline.h"
-#include "pin.h"
+#include "threads.h"
 #include "undo.h"
 
 #include <errno.h>
@@ -187,22 +187,6 @@ static void run_failed(struct vmm_vcpu *vcpu, int error)
 	end_kvm_error(vcpu, text);
 }
 
-/*
- * On a host with several real nodes, a vCPU is pinned to the CPUs of its vnode's host node, as far
- * as this process may use them. This does not conflict with CPUs that libvirt or a cpuset assigns.
- */
-static void pin(const struct vmm_vcpu *vcpu)
-{
-	const struct vmm *vmm = vcpu->vmm;
-	struct gmig_error err;
-
-	if (vmm->options.no_pin || gmig_topology_is_fake(vmm->topology) ||
-	    gmig_node_set_count(gmig_topology_online(vmm->topology)) < 2)
-		return;
-	if (vmm_pin(vmm->topology, vmm->options.node[vcpu->vnode].host, &err))
-		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, err.text);
-}
-
 /* KVM_RUN, and what it asked for. */
 static void run_once(struct vmm_vcpu *vcpu)
 {
@@ -290,9 +274,10 @@ static void *vcpu_thread(void *opaque)
 	pthread_setname_np(pthread_self(), name);
 	atomic_store(&vcpu->tid, (int)syscall(SYS_gettid));
 	gmig_name_vcpu_thread(vcpu->vmm->gmig, vcpu->vnode, atomic_load(&vcpu->tid));
-	pin(vcpu);
+	vmm_vcpu_begins(vcpu);
 	while (gate_pass(vcpu))
 		run_once(vcpu);
+	placement_remove(&vcpu->vmm->placement, atomic_load(&vcpu->tid));
 	pthread_mutex_lock(&gate->lock);
 	vcpu->ended = true;
 	pthread_cond_broadcast(&gate->parked_changed);

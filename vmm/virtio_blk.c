@@ -250,6 +250,7 @@ static void *worker(void *opaque)
 	struct blk *blk = opaque;
 
 	pthread_setname_np(pthread_self(), "blk");
+	vmm_helper_begins(blk->device.vmm, VMM_HELPER_BLK);
 	pthread_mutex_lock(&blk->device.lock);
 	while (!blk->ending) {
 		if (!blk->full && virtio_device_pop(&blk->device, 0, &blk->chain) > 0)
@@ -258,6 +259,7 @@ static void *worker(void *opaque)
 			pthread_cond_wait(&blk->work, &blk->device.lock);
 	}
 	pthread_mutex_unlock(&blk->device.lock);
+	vmm_helper_ends(blk->device.vmm);
 	return NULL;
 }
 

@@ -137,6 +137,13 @@ int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms);
 /* When it returns, `ready` is not running and will not run (unless called on the I/O thread). */
 void vmm_loop_remove(struct vmm *vmm, int fd);
 
+/* ---- Threads of devices (threads.c) ---------------------------------------------------------- */
+
+/* The calling thread begins or ends: it is placed by rule (placement.h) and shown to operators. */
+enum vmm_helper { VMM_HELPER_IO, VMM_HELPER_BLK };
+void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper);
+void vmm_helper_ends(struct vmm *vmm);
+
 /* ---- Log ------------------------------------------------------------------------------------- */
 
 /*

@@ -52,7 +52,9 @@ static void *worker_thread(void *arg)
 {
 	struct job_worker *worker = arg;
 	struct gmig_job *job = worker->job;
+	const struct gmig_thread thread = {.kind = GMIG_THREAD_COPY, .spec = &job->work.spec};
 
+	memory_tell_thread(job->memory, &thread, true);
 	worker->tickets = calloc(job->mover->tickets, sizeof(*worker->tickets));
 	if (worker->tickets && !job->mover->worker_begin(&worker->mover)) {
 		worker_loop(worker);
@@ -61,6 +63,7 @@ static void *worker_thread(void *arg)
 		atomic_fetch_add(&job->refused_workers, 1);
 	}
 	free(worker->tickets);
+	memory_tell_thread(job->memory, &thread, false);
 	pthread_mutex_lock(&job->lock);
 	job->working--;
 	pthread_cond_broadcast(&job->changed);

@@ -257,8 +257,10 @@ static void *fault_thread(void *arg)
 	const struct gmig_sys *sys = fault->gmig->sys;
 	struct pollfd fds[2] = {{.fd = fault->uffd, .events = POLLIN},
 				{.fd = fault->stop, .events = POLLIN}};
+	const struct gmig_thread thread = {.kind = GMIG_THREAD_FAULT, .vnode = fault->vnode};
 	struct uffd_msg messages[MESSAGES];
 
+	memory_tell_thread(&fault->gmig->memory, &thread, true);
 	while (!(fds[1].revents & POLLIN)) {
 		int ready = sys->poll(fds, 2, fault->starved_count ? STARVED_MS : -1);
 		ssize_t got = ready > 0 && fds[0].revents & POLLIN
@@ -270,6 +272,7 @@ static void *fault_thread(void *arg)
 		for (ssize_t i = 0; i < got / (ssize_t)sizeof(messages[0]); i++)
 			serving(fault, &messages[i]);
 	}
+	memory_tell_thread(&fault->gmig->memory, &thread, false);
 	return NULL;
 }
 

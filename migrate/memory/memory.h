@@ -67,7 +67,7 @@ struct memory_ops {
 		     struct gmig_error *err);
 };
 
-/* The part that all memories have; the first member of each. */
+/* The part that all memories have; the first member of each. job_event and thread may be NULL. */
 struct memory {
 	const struct memory_ops *ops;
 	const struct gmig_sys *sys;
@@ -76,6 +76,7 @@ struct memory {
 	pthread_mutex_t topology_lock;
 	pid_t pid; /* whose address space it is in; 0: our own */
 	void (*job_event)(void *opaque, const struct gmig_job_info *info);
+	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);
 	void *opaque;
 	atomic_bool fatal; /* a block could not be put back */
 
@@ -85,6 +86,14 @@ struct memory {
 	uint64_t next_job_id;
 	bool ending;
 };
+
+/* Tell the owner of the calling thread. */
+static inline void memory_tell_thread(const struct memory *memory, const struct gmig_thread *thread,
+				      bool begins)
+{
+	if (memory->thread)
+		memory->thread(memory->opaque, thread, begins);
+}
 
 static inline uint8_t *memory_address(struct memory *memory, uint64_t gfn)
 {

@@ -65,8 +65,10 @@ static bool supply(struct uffd_zeroer *zeroer, const struct order *order)
 static void *zeroer_thread(void *arg)
 {
 	struct uffd_zeroer *zeroer = arg;
+	const struct gmig_thread thread = {.kind = GMIG_THREAD_ZERO, .spec = &zeroer->job->spec};
 	struct order order = order_of(zeroer);
 
+	memory_tell_thread(zeroer->job->memory, &thread, true);
 	while (!order.ending) {
 		unsigned int seen = order.blocks;
 
@@ -78,6 +80,7 @@ static void *zeroer_thread(void *arg)
 		pthread_mutex_unlock(&zeroer->lock);
 		order = order_of(zeroer);
 	}
+	memory_tell_thread(zeroer->job->memory, &thread, false);
 	return NULL;
 }
 

@@ -196,6 +196,7 @@ static int build(struct vmm *vmm, struct gmig_error *err)
 		ret = vmm_memory_plug(vmm, err);
 	if (!ret)
 		ret = vmm_vcpus_create(vmm, err);
+	vmm->loop.owner = vmm;
 	if (!ret)
 		ret = vmm_loop_create(&vmm->loop, err);
 	if (!ret)

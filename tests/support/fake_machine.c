@@ -138,6 +138,17 @@ void vmm_stop_because(struct vmm *vmm, const char *reason)
 
 /* ---- Interrupts, the end --------------------------------------------------------------------- */
 
+void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper)
+{
+	(void)vmm;
+	(void)helper;
+}
+
+void vmm_helper_ends(struct vmm *vmm)
+{
+	(void)vmm;
+}
+
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level)
 {
 	pthread_mutex_lock(&vmm->lock);

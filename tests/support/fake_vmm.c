@@ -205,6 +205,18 @@ static int fake_done(void *opaque, const json_t *arguments, json_t **result, str
 	return 0;
 }
 
+static int fake_pin(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	(void)opaque;
+	fake_log("pin-vcpu");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	if (fake.refuse)
+		return gmig_fail(err, -fake.refuse, "node 9 is not there; online: 0-1");
+	*result = json_deep_copy(fake.cpus);
+	return 0;
+}
+
 #define FAKE_ID .name = "id", .type = CONTROL_STRING, .required = true
 
 static const struct control_argument fake_fresh_arguments[] = {
@@ -229,8 +241,14 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "frames", .type = CONTROL_STRING},
     {.name = "huge", .type = CONTROL_STRING},
     {.name = "swapped", .type = CONTROL_STRING},
+    {.name = "vcpus", .type = CONTROL_STRING},
     {0},
 };
+
+static const struct control_argument fake_pin_arguments[] = {
+    {.name = "vcpu", .type = CONTROL_INTEGER}, {.name = "node", .type = CONTROL_INTEGER},
+    {.name = "cpus", .type = CONTROL_STRING},  {.name = "any", .type = CONTROL_BOOL},
+    {.name = "auto", .type = CONTROL_BOOL},    {0}};
 
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
@@ -242,6 +260,7 @@ static const struct control_command fake_commands[] = {
     {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},
     {.name = "job-resume", .arguments = fake_id_arguments, .run = fake_resume},
     {.name = "job-set-rate", .arguments = fake_rate_arguments, .run = fake_set_rate},
+    {.name = "pin-vcpu", .arguments = fake_pin_arguments, .run = fake_pin},
     {.name = "check-invariants", .run = fake_check},
     {.name = "stop", .run = fake_done},
     {.name = "cont", .run = fake_done},
@@ -329,6 +348,7 @@ void fake_teardown(void)
 	control_server_destroy(fake.server);
 	json_decref(fake.job);
 	json_decref(fake.last);
+	json_decref(fake.cpus);
 	json_decref(fake.arguments);
 	json_decref(fake.ports);
 	json_decref(fake.more);

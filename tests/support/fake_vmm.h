@@ -24,13 +24,14 @@ extern struct fake {
 	struct control_server *server;
 	char directory[64]; /* XDG_RUNTIME_DIR */
 	char socket[96];
-	json_t *arguments;	 /* of the last migrate-pages */
+	json_t *arguments;	 /* of the last migrate-pages or pin-vcpu */
+	json_t *cpus;		 /* the answer to pin-vcpu */
 	json_t *job;		 /* as query-jobs shows it */
 	json_t *last;		 /* how the job ends: becomes job by an event, NULL: runs on */
 	bool tell;		 /* send the end as an event; else only query-jobs knows */
 	bool interrupt_on_query; /* SIGINT to ourselves at the next query-jobs */
 	bool end_on_query;	 /* close the connection at the next query-jobs */
-	int refuse;		 /* errno for migrate-pages, 0: accept */
+	int refuse;		 /* errno for migrate-pages and pin-vcpu, 0: accept */
 	bool breach;		 /* check-invariants finds one */
 	json_t *ports;		 /* of query-status */
 	json_t *more;		 /* replaces members of query-residency */

@@ -51,7 +51,10 @@ expect 'gmig migrate vm1 --mode ' readable block
 expect 'gmig migrate vm1 --frames r' recycled
 expect 'gmig migrate vm1 --mover ' uffd ..
 expect 'gmig migrate vm1 --ba' --batch
-expect 'gmig migrate vm1 --with' --with-guest
+expect 'gmig migrate vm1 --with' --with-guest --with-vcpus
+expect 'gmig pin ' vm1
+expect 'gmig pin vm1 --n' --node
+expect 'gmig pin vm1 --node ' 0 ..
 expect 'gmig migrate vm1 --rate ' 100M 500M 1G
 expect 'gmig migrate vm1 --from ' 0 ..
 expect 'gmig cancel vm1 ' 7 12

@@ -4,7 +4,6 @@
 #include "host_tree.h"
 
 #include <errno.h>
-#include <sched.h>
 
 static struct gmig_topology *topology;
 static struct vmm_cpus all, wanted;
@@ -83,24 +82,66 @@ START_TEST(node_without_cpus_to_use_gives_the_nearest_ones)
 }
 END_TEST
 
-START_TEST(thread_is_pinned_to_the_cpus_of_this_host)
-{
-	struct gmig_topology *host;
-	struct gmig_error err = {0};
-	struct vmm_cpus now = {{0}};
+static const struct {
+	const char *text, *again; /* NULL: the same */
+	unsigned int count;
+} lists[] = {
+    {"0", NULL, 1},	    {"0,2-3", NULL, 3}, {"3,2,2-3", "2-3", 2},
+    {"0-8191", NULL, 8192}, {"8191", NULL, 1},	{"63-64", NULL, 2},
+};
 
-	ck_assert_int_eq(gmig_topology_create(0, &host, &err), 0);
-	ck_assert_msg(!vmm_pin(host, gmig_node_set_next(gmig_topology_nodes(host), 0), &err), "%s",
-		      err.text);
-	gmig_topology_put(host);
-	ck_assert_int_eq(sched_getaffinity(0, sizeof(now), (cpu_set_t *)now.word), 0);
-	ck_assert_uint_gt(count(&now), 0);
-	/* No CPU of that tree's nodes 1 to 3 is here. */
-	tree_nodes("0-3", (const struct tree_node[]){{1, 1024, 1, "8191", "10"}}, 1);
-	ck_assert_int_eq(topology_create_at(tree_root, 0, &host, &err), 0);
-	ck_assert_int_eq(vmm_pin(host, 1, &err), -ENODEV);
-	ck_assert_ptr_nonnull(strstr(err.text, "no node has a CPU"));
-	gmig_topology_put(host);
+START_TEST(list_of_cpus_is_read_and_printed)
+{
+	struct vmm_cpus cpus;
+	char text[64];
+
+	ck_assert_int_eq(vmm_cpus_parse(lists[_i].text, &cpus, NULL), 0);
+	ck_assert_uint_eq(vmm_cpus_count(&cpus), lists[_i].count);
+	ck_assert_str_eq(vmm_cpus_print(&cpus, text, sizeof(text)),
+			 lists[_i].again ? lists[_i].again : lists[_i].text);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	int error;
+} bad_lists[] = {{"", -EINVAL},	      {",", -EINVAL},
+		 {"1,", -EINVAL},     {"1,,2", -EINVAL},
+		 {"-1", -EINVAL},     {"1-", -EINVAL},
+		 {"3-1", -EINVAL},    {"0x1", -EINVAL},
+		 {"1 2", -EINVAL},    {"8192", -ERANGE},
+		 {"0-8192", -ERANGE}, {"a", -EINVAL},
+		 {"1-2-3", -EINVAL},  {"99999999999999999999", -ERANGE}};
+
+START_TEST(text_that_is_no_list_of_cpus_is_refused)
+{
+	struct gmig_error err = {0};
+	struct vmm_cpus cpus;
+
+	ck_assert_int_eq(vmm_cpus_parse(bad_lists[_i].text, &cpus, &err), bad_lists[_i].error);
+	ck_assert_ptr_nonnull(strstr(err.text, "CPUs are"));
+}
+END_TEST
+
+START_TEST(list_of_cpus_that_is_too_long_is_cut_at_a_comma)
+{
+	struct vmm_cpus cpus;
+	char text[12];
+
+	ck_assert_int_eq(vmm_cpus_parse("100,102,104,106,108", &cpus, NULL), 0);
+	ck_assert_str_eq(vmm_cpus_print(&cpus, text, sizeof(text)), "100,102,...");
+}
+END_TEST
+
+START_TEST(nodes_of_cpus_are_those_that_have_any)
+{
+	struct gmig_node_set found;
+	struct vmm_cpus cpus;
+	char text[32];
+
+	ck_assert_int_eq(vmm_cpus_parse("63-64,8191", &cpus, NULL), 0);
+	found = vmm_cpus_nodes(topology, &cpus);
+	ck_assert_str_eq(gmig_node_set_print(&found, text, sizeof(text)), "0,2");
 }
 END_TEST
 
@@ -115,7 +156,12 @@ int main(void)
 	tcase_add_test(tcase, cpus_of_the_node_are_chosen_whatever_their_numbers);
 	tcase_add_test(tcase, only_cpus_that_the_process_may_use_are_chosen);
 	tcase_add_test(tcase, node_without_cpus_to_use_gives_the_nearest_ones);
-	tcase_add_test(tcase, thread_is_pinned_to_the_cpus_of_this_host);
+	tcase_add_loop_test(tcase, list_of_cpus_is_read_and_printed, 0,
+			    sizeof(lists) / sizeof(lists[0]));
+	tcase_add_loop_test(tcase, text_that_is_no_list_of_cpus_is_refused, 0,
+			    sizeof(bad_lists) / sizeof(bad_lists[0]));
+	tcase_add_test(tcase, list_of_cpus_that_is_too_long_is_cut_at_a_comma);
+	tcase_add_test(tcase, nodes_of_cpus_are_those_that_have_any);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

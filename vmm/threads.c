@@ -1,0 +1,107 @@
+#include "threads.h"
+#include "commands.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+_Static_assert(PLACEMENT_MAX_VNODES >= VMM_MAX_VNODES, "a home for every vnode");
+
+static int own_tid(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
+void vmm_threads_init(struct vmm *vmm)
+{
+	struct placement_options options = {
+	    .main_tid = getpid(),
+	    .off = vmm->options.no_pin,
+	    .vnode_count = vmm->options.node_count,
+	};
+
+	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++)
+		options.home[vnode] = vmm->options.node[vnode].host;
+	placement_init(&vmm->placement, &options, vmm->topology);
+}
+
+void vmm_vcpu_begins(const struct vmm_vcpu *vcpu)
+{
+	const struct placement_thread thread = {.kind = PLACEMENT_VCPU,
+						.id = vcpu->id,
+						.vnode = vcpu->vnode,
+						.tid = atomic_load(&vcpu->tid)};
+	struct gmig_error err;
+
+	if (placement_add(&vcpu->vmm->placement, &thread, &err))
+		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, err.text);
+}
+
+void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper)
+{
+	const struct placement_thread thread = {.kind = helper == VMM_HELPER_IO ? PLACEMENT_IO
+										: PLACEMENT_BLK,
+						.vnode = PLACEMENT_NO_VNODE,
+						.tid = own_tid()};
+
+	/* It does its work wherever it runs. */
+	placement_add(&vmm->placement, &thread, NULL);
+}
+
+void vmm_helper_ends(struct vmm *vmm)
+{
+	placement_remove(&vmm->placement, own_tid());
+}
+
+void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begins)
+{
+	struct vmm *vmm = opaque;
+	struct placement_thread it = {.vnode = PLACEMENT_NO_VNODE, .tid = own_tid()};
+
+	if (!begins) {
+		placement_remove(&vmm->placement, it.tid);
+		return;
+	}
+	if (thread->kind == GMIG_THREAD_FAULT) {
+		it.kind = PLACEMENT_FAULT;
+		it.vnode = thread->vnode;
+	} else {
+		it.kind = thread->kind == GMIG_THREAD_COPY ? PLACEMENT_COPY : PLACEMENT_ZERO;
+		for (unsigned int i = 0; i < thread->spec->to_count; i++)
+			gmig_node_set_add(&it.nodes, thread->spec->to[i]);
+	}
+	placement_add(&vmm->placement, &it, NULL);
+}
+
+/* ---- After a job ----------------------------------------------------------------------------- */
+
+static void follow(struct vmm *vmm, unsigned int vnode, unsigned int node, bool all)
+{
+	unsigned int left;
+	unsigned int placed = placement_follow(&vmm->placement, vnode, node, all, &left);
+
+	if (!placed && (!left || vmm->placement.off))
+		return;
+	vmm_log(GMIG_LOG_INFO, "vnode=%u vcpus=%u follow its memory to node=%u stay=%u", vnode,
+		placed, node, left);
+	commands_event(vmm, "VCPUS_FOLLOWED",
+		       json_pack("{s:i, s:i, s:i, s:i}", "vnode", (int)vnode, "node", (int)node,
+				 "placed", (int)placed, "stay", (int)left));
+}
+
+void vmm_follow_job(struct vmm *vmm, const struct gmig_job_info *info)
+{
+	bool all = info->spec.user == GUEST_VCPUS_ALL;
+
+	if (info->spec.user == GUEST_VCPUS_KEEP)
+		return;
+	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++) {
+		uint64_t bytes[GMIG_MAX_NODES] = {0};
+		unsigned int home = placement_home(&vmm->placement, vnode), node;
+
+		if (vmm->options.node[vnode].mem_bytes && gmig_residency(vmm->gmig, vnode, bytes))
+			continue;
+		node = placement_target(&info->spec, vnode, home, all, bytes);
+		if (node != GMIG_NO_NODE)
+			follow(vmm, vnode, node, all);
+	}
+}
