@@ -247,6 +247,23 @@ void commands_event(struct vmm *vmm, const char *name, json_t *data)
 	pthread_rwlock_unlock(&vmm->control_lock);
 }
 
+static void follow_job(struct vmm *vmm, const struct gmig_job_info *info)
+{
+	struct vmm_followed followed[VMM_MAX_VNODES];
+	unsigned int count = vmm_follow_job(vmm, info, followed);
+
+	for (unsigned int i = 0; i < count; i++) {
+		const struct vmm_followed *one = &followed[i];
+
+		vmm_log(GMIG_LOG_INFO, "vnode=%u node=%u vcpus follow=%u stay=%u", one->vnode,
+			one->node, one->placed, one->stay);
+		commands_event(vmm, "VCPUS_FOLLOWED",
+			       json_pack("{s:i, s:i, s:i, s:i}", "vnode", (int)one->vnode, "node",
+					 (int)one->node, "placed", (int)one->placed, "stay",
+					 (int)one->stay));
+	}
+}
+
 void vmm_job_event(void *opaque, const struct gmig_job_info *info)
 {
 	struct vmm *vmm = opaque;
@@ -255,7 +272,7 @@ void vmm_job_event(void *opaque, const struct gmig_job_info *info)
 
 	/* Before clients hear of its end: then they find the vCPUs where they are to be. */
 	if (info->state == GMIG_JOB_COMPLETED)
-		vmm_follow_job(vmm, info);
+		follow_job(vmm, info);
 	name = guest_job_event(&vmm->job_states, info, &data);
 
 	commands_event(vmm, name, data);

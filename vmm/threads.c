@@ -1,5 +1,4 @@
 #include "threads.h"
-#include "commands.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,34 +73,28 @@ void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begi
 
 /* ---- After a job ----------------------------------------------------------------------------- */
 
-static void follow(struct vmm *vmm, unsigned int vnode, unsigned int node, bool all)
-{
-	unsigned int left;
-	unsigned int placed = placement_follow(&vmm->placement, vnode, node, all, &left);
-
-	if (!placed && (!left || vmm->placement.off))
-		return;
-	vmm_log(GMIG_LOG_INFO, "vnode=%u vcpus=%u follow its memory to node=%u stay=%u", vnode,
-		placed, node, left);
-	commands_event(vmm, "VCPUS_FOLLOWED",
-		       json_pack("{s:i, s:i, s:i, s:i}", "vnode", (int)vnode, "node", (int)node,
-				 "placed", (int)placed, "stay", (int)left));
-}
-
-void vmm_follow_job(struct vmm *vmm, const struct gmig_job_info *info)
+unsigned int vmm_follow_job(struct vmm *vmm, const struct gmig_job_info *info,
+			    struct vmm_followed followed[VMM_MAX_VNODES])
 {
 	bool all = info->spec.user == GUEST_VCPUS_ALL;
+	unsigned int count = 0;
 
 	if (info->spec.user == GUEST_VCPUS_KEEP)
-		return;
+		return 0;
 	for (unsigned int vnode = 0; vnode < vmm->options.node_count; vnode++) {
+		struct vmm_followed *one = &followed[count];
 		uint64_t bytes[GMIG_MAX_NODES] = {0};
-		unsigned int home = placement_home(&vmm->placement, vnode), node;
+		unsigned int home = placement_home(&vmm->placement, vnode);
 
 		if (vmm->options.node[vnode].mem_bytes && gmig_residency(vmm->gmig, vnode, bytes))
 			continue;
-		node = placement_target(&info->spec, vnode, home, all, bytes);
-		if (node != GMIG_NO_NODE)
-			follow(vmm, vnode, node, all);
+		one->vnode = vnode;
+		one->node = placement_target(&info->spec, vnode, home, all, bytes);
+		if (one->node == GMIG_NO_NODE)
+			continue;
+		one->placed = placement_follow(&vmm->placement, vnode, one->node, all, &one->stay);
+		/* Without a rule only those that are to follow do. */
+		count += one->placed || (one->stay && !vmm->placement.off);
 	}
+	return count;
 }

@@ -10,10 +10,16 @@ void vmm_threads_init(struct vmm *vmm);
 void vmm_vcpu_begins(const struct vmm_vcpu *vcpu);
 /* For struct gmig_options; opaque is the vmm. */
 void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begins);
+
+/* A vnode that has a new home: how many of its vCPUs went there, and how many did not. */
+struct vmm_followed {
+	unsigned int vnode, node, placed, stay;
+};
 /*
- * A job has completed: let vCPUs follow the memory as the job's spec says (`user`, enum guest_vcpus), and tell the log and
- * clients (event VCPUS_FOLLOWED). On the job's thread.
+ * A job has completed: let vCPUs follow the memory as the job's spec says (`user`, enum guest_vcpus). Any thread. Returns
+ * the number of vnodes in `followed`.
  */
-void vmm_follow_job(struct vmm *vmm, const struct gmig_job_info *info);
+unsigned int vmm_follow_job(struct vmm *vmm, const struct gmig_job_info *info,
+			    struct vmm_followed followed[VMM_MAX_VNODES]);
 
 #endif

@@ -75,6 +75,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .unsafe_kernel = true, /* nothing here is worth its care */
 				      .fatal = rig_fatal,
 				      .log = rig_log,
+				      .thread = options->thread,
 				      .opaque = rig,
 				      .sys = options->sys};
 	struct gmig_region_spec spec = {.bytes = options->bytes};

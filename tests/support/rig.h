@@ -57,6 +57,8 @@ struct rig_options {
 	bool real;		  /* the host's own nodes */
 	bool untouched;		  /* leave the memory NONE */
 	uint64_t extra_bytes_max; /* 0: the default */
+	/* As in gmig_options; opaque is the rig */
+	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);
 	const struct gmig_sys *sys;
 };
 

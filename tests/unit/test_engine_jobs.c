@@ -533,6 +533,54 @@ START_TEST(jobs_are_remembered_up_to_a_limit)
 }
 END_TEST
 
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+static struct {
+	atomic_int begun[3], running[3], wrong;
+} threads;
+
+static _Thread_local int own_kind = -1;
+
+/* In the child of the test: each kind's threads, and whether each call is the thread's own. */
+static void count_thread(void *opaque, const struct gmig_thread *thread, bool begins)
+{
+	bool has_spec = thread->spec && thread->spec->to_count == 1 && thread->spec->to[0] == 1;
+
+	(void)opaque;
+	if (has_spec != (thread->kind != GMIG_THREAD_FAULT) || thread->vnode)
+		atomic_fetch_add(&threads.wrong, 1);
+	if (own_kind != (begins ? -1 : (int)thread->kind))
+		atomic_fetch_add(&threads.wrong, 1);
+	own_kind = begins ? (int)thread->kind : -1;
+	atomic_fetch_add(&threads.begun[thread->kind], begins);
+	atomic_fetch_add(&threads.running[thread->kind], begins ? 1 : -1);
+}
+
+START_TEST(threads_of_the_engine_tell_their_owner_when_they_begin_and_end)
+{
+	struct rig_options options = {.bytes = BYTES, .thread = count_thread};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	ck_assert_int_eq(atomic_load(&threads.running[GMIG_THREAD_FAULT]), 1);
+	spec.threads = 2;
+	spec.frames = GMIG_FRAMES_FRESH;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	ck_assert_int_ge(atomic_load(&threads.begun[GMIG_THREAD_COPY]), 1);
+	ck_assert_int_ge(atomic_load(&threads.begun[GMIG_THREAD_ZERO]), 1);
+	ck_assert_int_eq(atomic_load(&threads.running[GMIG_THREAD_COPY]), 0);
+	ck_assert_int_eq(atomic_load(&threads.running[GMIG_THREAD_ZERO]), 0);
+	rig_destroy(&rig);
+	ck_assert_int_eq(atomic_load(&threads.running[GMIG_THREAD_FAULT]), 0);
+	ck_assert_int_eq(atomic_load(&threads.wrong), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine_jobs");
@@ -540,6 +588,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, job_page_status_names_the_node_or_the_reason);
+	tcase_add_test(tcase, threads_of_the_engine_tell_their_owner_when_they_begin_and_end);
 	tcase_add_loop_test(tcase, job_of_a_swap_moves_each_page_once, 0, 2);
 	tcase_add_loop_test(tcase, job_cancelled_says_what_was_not_reached, 0, 2);
 	tcase_add_loop_test(tcase, job_cancelled_when_all_is_moved_has_completed, 0, 2);
