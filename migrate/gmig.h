@@ -309,7 +309,7 @@ struct gmig_job_spec {
 	 * block: all of a block), at most 512. Fewer: readers wait less; more: fewer calls. Huge pages go whole.
 	 */
 	unsigned int batch_pages;
-	bool trace; /* keep a record of each block, for gmig_job_trace() */
+	bool trace;	   /* keep a record of each block, for gmig_job_trace() */
 	unsigned int user; /* the caller's own; the engine only keeps it */
 };
 

@@ -72,7 +72,7 @@ struct vmm {
 	struct vmm_gate gate;
 	struct vmm_bus pio, mmio;
 	struct vmm_loop loop;
-	struct placement placement; /* of the threads; from vmm_threads_init on */
+	struct placement placement;  /* of the threads; from vmm_threads_init on */
 	struct vmm_devices *devices; /* Linux guest */
 	struct probe *probe;	     /* probe guest */
 	pthread_rwlock_t control_lock;

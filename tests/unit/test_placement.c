@@ -209,6 +209,16 @@ START_TEST(helper_without_a_cpu_beside_the_vcpus_runs_anywhere)
 }
 END_TEST
 
+/* A thread begins with the CPUs of the one that made it. */
+START_TEST(thread_that_begins_where_it_belongs_is_placed_by_rule)
+{
+	taskset(VCPU_TID, "0-3");
+	ck_assert_int_eq(add_vcpu(0, 0), 0);
+	ck_assert(!view_of(VCPU_TID).outside);
+	ck_assert_int_eq(view_of(VCPU_TID).by, PLACEMENT_BY_RULE);
+}
+END_TEST
+
 START_TEST(thread_that_has_ended_is_forgotten)
 {
 	ck_assert_int_eq(add_vcpu(0, 0), 0);
@@ -364,6 +374,7 @@ START_TEST(order_goes_beyond_the_process_but_not_beyond_the_cpuset)
 	taskset(MAIN_TID, "0-3");
 	ck_assert_int_eq(placement_pin(&placement, 0, &order, &refused, NULL), 0);
 	ck_assert_str_eq(cpus_of(VCPU_TID), "1,6");
+	ck_assert(!view_of(VCPU_TID).outside);
 	ck_assert_str_eq(vmm_cpus_print(&refused, text, sizeof(text)), "20");
 	host.cpuset = list("0-7");
 	ck_assert_int_eq(pin(0, PLACEMENT_NODE, 2, NULL, &err), -EINVAL);
@@ -469,6 +480,7 @@ static const struct {
     {"the other way of a swap", {0, 1}, {1, 0}, 2, 2, 0, 1, false, {100}, 0},
     {"most of it", {0}, {1}, 1, 1, 0, 0, false, {49, 51}, 1},
     {"half of it", {0}, {1}, 1, 1, 0, 0, false, {50, 50}, GMIG_NO_NODE},
+    {"half of it, and the lower node", {1}, {0}, 1, 1, 0, 1, false, {50, 50}, GMIG_NO_NODE},
     {"little of it", {0}, {1}, 1, 1, 0, 0, false, {90, 10}, GMIG_NO_NODE},
     {"a part that was elsewhere", {2}, {0}, 1, 1, 0, 0, false, {100}, GMIG_NO_NODE},
     {"another vnode", {0}, {1}, 1, 1, 2, 0, false, {0, 100}, GMIG_NO_NODE},
@@ -478,6 +490,7 @@ static const struct {
     {"vCPUs are elsewhere, all", {1}, {2}, 1, 1, 0, 0, true, {0, 0, 100}, 2},
     {"vCPUs are there, all", {1}, {2}, 1, 1, 0, 2, true, {0, 0, 100}, 2},
     {"no memory", {0, 1}, {1, 0}, 2, 2, 0, 0, false, {0}, 1},
+    {"no memory, the other way", {0, 1}, {2, 0}, 2, 2, 0, 1, false, {0}, 0},
     {"no memory, elsewhere", {1}, {2}, 1, 1, 0, 0, false, {0}, GMIG_NO_NODE},
     {"no memory, many to one", {0, 1}, {1}, 2, 1, 0, 1, false, {0}, GMIG_NO_NODE},
     {"no memory, one of many to one", {0, 1}, {1}, 2, 1, 0, 0, false, {0}, 1},
@@ -530,6 +543,7 @@ static TCase *rule_case(void)
 	tcase_add_test(tcase, helpers_run_by_their_kind);
 	tcase_add_test(tcase, helpers_that_began_before_the_vcpus_are_placed_with_them);
 	tcase_add_test(tcase, helper_without_a_cpu_beside_the_vcpus_runs_anywhere);
+	tcase_add_test(tcase, thread_that_begins_where_it_belongs_is_placed_by_rule);
 	tcase_add_test(tcase, thread_that_has_ended_is_forgotten);
 	tcase_add_test(tcase, more_threads_than_there_is_room_for_are_left_where_they_are);
 	tcase_add_loop_test(tcase, without_a_rule_no_thread_is_placed_unless_somebody_asks, 0, 3);
