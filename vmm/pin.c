@@ -61,7 +61,7 @@ static int parse_number(const char **text, unsigned int *cpu)
 /* "3" or "3-5" at *text, which moves behind it. */
 static int parse_range(const char **text, struct vmm_cpus *cpus)
 {
-	unsigned int first, last;
+	unsigned int first = 0, last;
 	int ret = parse_number(text, &first);
 
 	last = first;
