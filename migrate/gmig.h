@@ -159,6 +159,7 @@ struct gmig_options {
 	 */
 	uint64_t extra_bytes_max;
 	bool small_pages; /* regions and pools without huge pages: every block is 4K */
+	bool dump_memory; /* the guest's memory is part of core dumps of this process (core(5)) */
 	bool plain; /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
 	/* Migrate also where the kernel's UFFDIO_MOVE is known to damage memory. */
 	bool unsafe_kernel;

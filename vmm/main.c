@@ -5,6 +5,7 @@
 #include "../control/finish.h"
 #include "boot.h"
 #include "commands.h"
+#include "confine.h"
 #include "daemon.h"
 #include "device.h"
 #include "end.h"
@@ -223,6 +224,8 @@ int main(int argc, char **argv)
 	status = options.daemonize ? vmm_daemonize() : -1;
 	if (status >= 0)
 		return status;
+	if (vmm_confine(&err))
+		return refuse(&err);
 	undo_on_fatal_signals();
 	signals = run_open_signals();
 	log_start();

@@ -176,6 +176,7 @@ FLAG_SETTER(unsafe_kernel, unsafe_kernel)
 FLAG_SETTER(no_reboot, no_reboot)
 FLAG_SETTER(no_pin, no_pin)
 FLAG_SETTER(daemonize, daemonize)
+FLAG_SETTER(dump_guest_core, dump_guest_core)
 FLAG_SETTER(interrupts, probe_interrupts)
 FLAG_SETTER(help, help)
 FLAG_SETTER(version, version)
@@ -226,6 +227,8 @@ static const struct option_entry entries[] = {
      "let vCPUs run on any CPU, not only those of their host node"},
     {"daemonize", NULL, set_daemonize, false, ANY_GUEST,
      "return when the guest runs, and go on in the background"},
+    {"dump-guest-core", NULL, set_dump_guest_core, false, ANY_GUEST,
+     "write the guest's memory into core dumps, too"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
     {"grace", "SECONDS", set_grace, false, ANY_GUEST,
      "at SIGTERM wait so long for the guest to power down; 0: do not ask it [30]"},

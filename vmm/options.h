@@ -39,6 +39,7 @@ struct vmm_options {
 	bool prealloc;	      /* --prealloc: all memory at the start */
 	unsigned int prealloc_threads; /* --prealloc=THREADS; 0: one for each CPU */
 	unsigned int grace_s; /* --grace: how long a guest may take to power down at SIGTERM */
+	bool dump_guest_core; /* --dump-guest-core: core dumps have the guest's memory */
 	bool daemonize;	      /* --daemonize: the command returns when the guest runs */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;

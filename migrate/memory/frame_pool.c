@@ -81,7 +81,7 @@ static int memory_prepare(struct frames *frames, const struct pool *pool, void *
 
 	frames->sys->advise(memory, bytes, pool->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	frames->sys->advise(memory, bytes, MADV_UNMERGEABLE);
-	/* No content of a guest, and whoever reads it for a core dump fills it. */
+	/* Whoever reads empty memory for a core dump fills it; and what guests had in frames is not cleared before they are used again. */
 	frames->sys->advise(memory, bytes, MADV_DONTDUMP);
 	ret = frames->sys->advise(memory, bytes, MADV_DONTFORK);
 	if (!ret && !frames->fake)

@@ -56,6 +56,8 @@ static int ram_map(struct gmig *gmig, struct region *region, struct gmig_error *
 	/* A kernel without huge pages refuses these two; small pages are then what there is. */
 	gmig->sys->advise(hva, bytes, gmig->options.small_pages ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	gmig->sys->advise(hva, bytes, MADV_UNMERGEABLE);
+	if (!gmig->options.dump_memory)
+		gmig->sys->advise(hva, bytes, MADV_DONTDUMP);
 	ret = gmig->sys->advise(hva, bytes, MADV_DONTFORK);
 	if (ret)
 		return gmig_fail(err, ret, "cannot keep guest memory out of fork: %s",

@@ -126,6 +126,32 @@ static void expect_clean(const char *words)
 	ck_assert_msg(strstr(last_words(), words) != NULL, "no '%s' in '%s'", words, last_words());
 }
 
+/* A line of /proc/PID/status of the VMM. */
+static const char *status_line(const char *name)
+{
+	static char line[256];
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", child);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, strlen(name)))
+			break;
+	fclose(file);
+	return line;
+}
+
+START_TEST(vmm_can_get_no_rights_by_starting_programs)
+{
+	start();
+	ck_assert_str_eq(status_line("NoNewPrivs:"), "NoNewPrivs:\t1\n");
+	kill(child, SIGTERM);
+	wait_for_end();
+}
+END_TEST
+
 START_TEST(sigterm_ends_in_order)
 {
 	start();
@@ -309,6 +335,7 @@ int main(void)
 	setenv("TSAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_abort=0", 0);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, vmm_can_get_no_rights_by_starting_programs);
 	tcase_add_test(tcase, sigterm_ends_in_order);
 	tcase_add_test(tcase, signal_that_comes_twice_at_once_ends_in_order);
 	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);

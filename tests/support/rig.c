@@ -76,6 +76,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .fatal = rig_fatal,
 				      .log = rig_log,
 				      .thread = options->thread,
+				      .dump_memory = options->dump_memory,
 				      .opaque = rig,
 				      .sys = options->sys};
 	struct gmig_region_spec spec = {.bytes = options->bytes};

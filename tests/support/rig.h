@@ -53,9 +53,10 @@ struct rig {
 struct rig_options {
 	uint64_t bytes;
 	bool small_pages;
-	unsigned int nodes;	  /* fake; 0 = 2 */
-	bool real;		  /* the host's own nodes */
-	bool untouched;		  /* leave the memory NONE */
+	unsigned int nodes; /* fake; 0 = 2 */
+	bool real;	    /* the host's own nodes */
+	bool untouched;	    /* leave the memory NONE */
+	bool dump_memory;
 	uint64_t extra_bytes_max; /* 0: the default */
 	/* As in gmig_options; opaque is the rig */
 	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);

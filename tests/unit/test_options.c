@@ -288,12 +288,12 @@ START_TEST(probe_guest_takes_its_load)
 
 	accept("--name t --load half --interrupts --touch 50 --memory plain --page 4K --pool 2M "
 	       "--extra 8M "
-	       "--no-pin "
+	       "--no-pin --dump-guest-core "
 	       "--fake-nodes 64",
 	       &options);
 	ck_assert_int_eq(options.load, VMM_LOAD_HALF);
 	ck_assert(options.probe_interrupts && options.plain && options.small_pages &&
-		  options.no_pin);
+		  options.no_pin && options.dump_guest_core);
 	ck_assert_uint_eq(options.probe_touch_percent, 50);
 	ck_assert_uint_eq(options.pool_bytes, 2 * MIB);
 	ck_assert_uint_eq(options.extra_bytes, 8 * MIB);
