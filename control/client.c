@@ -197,6 +197,22 @@ static int connect_failed(int rc, const char *path, struct gmig_error *err)
 	}
 }
 
+/* A socket may have been put there by anybody who may write to its directory. Root may ask everyone's guests. */
+static int check_peer(struct control_client *client, const char *path, struct gmig_error *err)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		return gmig_fail(err, -errno, "cannot tell who listens at '%s': %s", path,
+				 strerror(errno));
+	client->pid = peer.pid;
+	if (geteuid() == 0 || peer.uid == 0 || peer.uid == geteuid())
+		return 0;
+	return gmig_fail(err, -EPERM, "uid %u listens at '%s': that is no guest of uid %u",
+			 peer.uid, path, geteuid());
+}
+
 static int read_greeting(struct control_client *client, int64_t deadline_ms, struct gmig_error *err)
 {
 	json_t *message CONTROL_CLEANUP(control_json_put) = NULL;
@@ -236,8 +252,6 @@ int control_connect(const char *path, int timeout_ms, struct control_client **ou
 	int64_t deadline_ms = deadline_of(timeout_ms);
 	struct control_client *client;
 	struct sockaddr_un address;
-	struct ucred peer;
-	socklen_t bytes = sizeof(peer);
 	int rc;
 
 	rc = control_address(path, &address, err);
@@ -250,9 +264,9 @@ int control_connect(const char *path, int timeout_ms, struct control_client **ou
 	if (rc)
 		connect_failed(rc, path, err);
 	else
+		rc = check_peer(client, path, err);
+	if (!rc)
 		rc = read_greeting(client, deadline_ms, err);
-	if (!rc && !getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
-		client->pid = peer.pid;
 	if (rc) {
 		control_client_destroy(client);
 		return rc;

@@ -76,7 +76,7 @@ struct control_server;
 /*
  * Listen and start the thread. A stale socket file (nobody listens) is taken over; a living one is
  * -EADDRINUSE. Peers of another uid (SO_PEERCRED; root is allowed) are refused with an error line.
- * -ENAMETOOLONG path.
+ * -ENAMETOOLONG path; -EPERM the directory belongs to somebody who is not root, or others may write to it.
  */
 int control_server_create(const struct control_server_options *options, struct control_server **out,
 			  struct gmig_error *err);
@@ -90,8 +90,9 @@ void control_server_event(struct control_server *server, const char *name, json_
 
 struct control_client;
 
-/* Connect and read the greeting. -ENOENT no such socket, -ECONNREFUSED nobody listens, -EACCES,
- * -ETIMEDOUT. timeout_ms < 0: for ever. */
+/* Connect and read the greeting. -ENOENT no such socket, -ECONNREFUSED nobody listens, -EACCES, -EPERM
+ * it belongs to a uid that is neither ours nor root (root may connect to all), -ETIMEDOUT. timeout_ms <
+ * 0: for ever. */
 int control_connect(const char *path, int timeout_ms, struct control_client **out,
 		    struct gmig_error *err);
 void control_client_destroy(struct control_client *client);

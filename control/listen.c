@@ -71,15 +71,42 @@ static int make_directories(char *directory, struct gmig_error *err)
 	}
 }
 
+/*
+ * Whoever may write to the directory can put a socket of his own in the place of a guest's: clients would take him for it. The
+ * sticky bit, as of /tmp, prevents that.
+ */
+static int check_directory(const char *directory, struct gmig_error *err)
+{
+	struct stat st;
+
+	if (stat(directory, &st))
+		return gmig_fail(err, -errno, "cannot look at the directory '%.200s': %s",
+				 directory, strerror(errno));
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return gmig_fail(err, -EPERM,
+				 "the directory '%.120s' belongs to uid %u, who could put another "
+				 "socket in the place of ours",
+				 directory, st.st_uid);
+	if (st.st_mode & (S_IWGRP | S_IWOTH) && !(st.st_mode & S_ISVTX))
+		return gmig_fail(
+		    err, -EPERM,
+		    "others may write to the directory '%.120s', and put another socket "
+		    "in the place of ours: chmod go-w",
+		    directory);
+	return 0;
+}
+
 int control_make_directory(const char *path, char *directory, size_t bytes, struct gmig_error *err)
 {
 	const char *slash = strrchr(path, '/');
+	int rc;
 
 	if (!slash || slash == path)
 		snprintf(directory, bytes, "%s", slash ? "/" : ".");
 	else
 		snprintf(directory, bytes, "%.*s", (int)(slash - path), path);
-	return make_directories(directory, err);
+	rc = make_directories(directory, err);
+	return rc ? rc : check_directory(directory, err);
 }
 
 /* The directory of `path`, made if need be, open and locked. */
