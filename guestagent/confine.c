@@ -3,16 +3,13 @@
  * needs, with files to read alone; opener.h has why, and who writes. x86-64 alone, as is all of
  * gmig.
  */
+#include "../migrate/core/syscall_filter.h"
 #include "agent.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -133,110 +130,41 @@ static const unsigned short allowed[] = {
 /* For writing, or so that something is written on the way. */
 #define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE)
 
-#define MAX_FILTER  160
-#define DATA(field) ((unsigned int)offsetof(struct seccomp_data, field))
-/* The low half of an argument: flags are there. */
-#define ARGUMENT(n) (DATA(args) + 8 * (n))
-#define DENY	    (SECCOMP_RET_ERRNO | EPERM)
+static const unsigned int deny_if[] = {SYSCALL_DENY, SYSCALL_ALLOW};
+static const unsigned int allow_if[] = {SYSCALL_ALLOW, SYSCALL_DENY};
 
-struct program {
-	struct sock_filter code[MAX_FILTER];
-	unsigned short length;
-};
-
-static void emit(struct program *program, struct sock_filter instruction)
+static void build(struct syscall_filter *filter)
 {
-	if (program->length < MAX_FILTER)
-		program->code[program->length++] = instruction;
-}
+	const unsigned int self = (unsigned int)getpid();
 
-static void emit_return(struct program *program, unsigned int what)
-{
-	emit(program, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, what));
-}
-
-/* If the call is `number`: `if_set` when any bit of mask is set in the low half of the argument,
- * else `otherwise`. */
-static void emit_bits(struct program *program, unsigned int number, unsigned int argument,
-		      unsigned int mask, const unsigned int verdict[2])
-{
-	emit(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4));
-	emit(program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(argument)));
-	emit(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, mask, 0, 1));
-	emit_return(program, verdict[0]);
-	emit_return(program, verdict[1]);
-}
-
-/* If the call is `number`: allowed when the low half of the argument is `value`. */
-static void emit_value(struct program *program, unsigned int number, unsigned int argument,
-		       unsigned int value)
-{
-	emit(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4));
-	emit(program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(argument)));
-	emit(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1));
-	emit_return(program, SECCOMP_RET_ALLOW);
-	emit_return(program, DENY);
-}
-
-static void emit_number(struct program *program, unsigned int number, unsigned int verdict)
-{
-	emit(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
-	emit_return(program, verdict);
-}
-
-static void begin(struct program *program)
-{
-	emit(program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, DATA(arch)));
-	emit(program,
-	     (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0));
-	emit_return(program, SECCOMP_RET_KILL_PROCESS);
-	emit(program, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, DATA(nr)));
-}
-
-static void end(struct program *program, const unsigned short *calls, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		emit_number(program, calls[i], SECCOMP_RET_ALLOW);
-	emit_return(program, DENY);
-}
-
-static void build(struct program *program)
-{
-	static const unsigned int deny_if[] = {DENY, SECCOMP_RET_ALLOW};
-	static const unsigned int allow_if[] = {SECCOMP_RET_ALLOW, DENY};
-
-	begin(program);
+	syscall_filter_begin(filter);
 	/* A path is not to be seen here, but flags are. */
-	emit_bits(program, SYS_openat, 2, OPEN_WRITES & ~O_DIRECTORY, deny_if);
+	syscall_filter_bits(filter, SYS_openat, 2, OPEN_WRITES & ~O_DIRECTORY, deny_if);
 	/* abort(3) */
-	emit_value(program, SYS_tgkill, 0, (unsigned int)getpid());
+	syscall_filter_values(filter, SYS_tgkill, 0, UINT32_MAX, &self, 1);
 	/* No code is made at run time, and no process: only threads. */
-	emit_bits(program, SYS_mmap, 2, PROT_EXEC, deny_if);
-	emit_bits(program, SYS_mprotect, 2, PROT_EXEC, deny_if);
-	emit_bits(program, SYS_clone, 0, CLONE_THREAD, allow_if);
+	syscall_filter_bits(filter, SYS_mmap, 2, PROT_EXEC, deny_if);
+	syscall_filter_bits(filter, SYS_mprotect, 2, PROT_EXEC, deny_if);
+	syscall_filter_bits(filter, SYS_clone, 0, CLONE_THREAD, allow_if);
 	/* Its flags are behind a pointer; libc then takes clone. */
-	emit_number(program, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
-	end(program, allowed, sizeof(allowed) / sizeof(allowed[0]));
+	syscall_filter_number(filter, SYS_clone3, SYSCALL_UNKNOWN);
+	syscall_filter_allow(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
+	syscall_filter_end(filter, SYSCALL_DENY);
 }
 
-static int install(struct program *program, struct gmig_error *err)
+static int install(const struct syscall_filter *filter, struct gmig_error *err)
 {
-	struct sock_fprog filter = {.len = program->length, .filter = program->code};
+	int rc = syscall_filter_install(filter, false);
 
-	if (program->length == MAX_FILTER)
-		return gmig_fail(err, -E2BIG, "the system call filter is too long");
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0))
-		return fail(err, "seccomp");
-	return 0;
+	return rc ? gmig_fail(err, rc, "the filter for system calls: %s", strerror(-rc)) : 0;
 }
 
 int agent_install_filter(struct gmig_error *err)
 {
-	struct program program = {.length = 0};
+	struct syscall_filter filter;
 
-	build(&program);
-	return install(&program, err);
+	build(&filter);
+	return install(&filter, err);
 }
 
 /* ---- The opener ------------------------------------------------------------------------------ */
@@ -250,15 +178,15 @@ int agent_confine_opener(struct gmig_error *err)
 	    SYS_lseek,	 SYS_futex,	 SYS_getrandom, SYS_rt_sigreturn, SYS_restart_syscall,
 	    SYS_exit,	 SYS_exit_group,
 	};
-	static const unsigned int deny_if[] = {DENY, SECCOMP_RET_ALLOW};
-	struct program program = {.length = 0};
+	struct syscall_filter filter;
 	unsigned int left = 0;
 	int rc = keep_capabilities(0, &left, err);
 
 	if (rc)
 		return rc;
-	begin(&program);
-	emit_bits(&program, SYS_mmap, 2, PROT_EXEC, deny_if);
-	end(&program, calls, sizeof(calls) / sizeof(calls[0]));
-	return install(&program, err);
+	syscall_filter_begin(&filter);
+	syscall_filter_bits(&filter, SYS_mmap, 2, PROT_EXEC, deny_if);
+	syscall_filter_allow(&filter, calls, sizeof(calls) / sizeof(calls[0]));
+	syscall_filter_end(&filter, SYSCALL_DENY);
+	return install(&filter, err);
 }
