@@ -574,13 +574,19 @@ static struct control_server *server_alloc(const struct control_server_options *
 	return NULL;
 }
 
-/* Signals are for the process's own threads to handle, not for this one. */
+/*
+ * Signals are for the process's own threads to handle, not for this one and those that its commands start. But not those of a
+ * fault: the kernel would end the process without calling its handler.
+ */
 static int start_thread(struct control_server *server)
 {
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 	sigset_t all, before;
 	int rc;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&server->thread, NULL, server_thread, server);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
