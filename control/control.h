@@ -61,6 +61,7 @@ struct control_server_options {
 	 * built in. */
 	const struct control_command *commands;
 	void *opaque;
+	void (*begins)(void *opaque); /* NULL, or called first on the server's thread */
 	/* A second table, as guest_commands (guest.h); commands NULL: there is none. */
 	struct control_table more;
 	size_t max_line_bytes; /* 0 = 1 MiB */

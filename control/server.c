@@ -501,6 +501,8 @@ static void *server_thread(void *opaque)
 	struct control_server *server = opaque;
 
 	pthread_setname_np(pthread_self(), "gmig-control");
+	if (server->options.begins)
+		server->options.begins(server->options.opaque);
 	while (!is_ending(server))
 		serve_once(server);
 	return NULL;

@@ -65,14 +65,19 @@ static void plan_close(struct boot_plan *plan)
 
 #define PLAN_CLEANUP __attribute__((cleanup(plan_close)))
 
-/* *fd and *bytes of a regular file that is not empty. O_NONBLOCK: opening a FIFO must not block. */
-static int file_open(const char *what, const char *path, int *fd, uint64_t *bytes,
+/*
+ * *fd and *bytes of a regular file that is not empty. kept: a descriptor of it, or -1. O_NONBLOCK: opening a FIFO must not block.
+ */
+static int file_open(const char *what, const char *path, int kept, int *fd, uint64_t *bytes,
 		     struct gmig_error *err)
 {
 	struct stat st;
 	int ret;
 
-	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (kept >= 0)
+		*fd = fcntl(kept, F_DUPFD_CLOEXEC, 0);
+	else
+		*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (*fd < 0) {
 		ret = -errno;
 		return gmig_fail(err, ret, "%s %s: cannot open: %s", what, path, strerror(-ret));
@@ -89,7 +94,7 @@ static int file_open(const char *what, const char *path, int *fd, uint64_t *byte
 	return 0;
 }
 
-static int kernel_open(const char *path, struct boot_plan *plan, struct gmig_error *err)
+static int kernel_open(const char *path, int kept, struct boot_plan *plan, struct gmig_error *err)
 {
 	uint8_t head[BZIMAGE_HEAD_BYTES] = {0};
 	struct gmig_error why;
@@ -97,7 +102,7 @@ static int kernel_open(const char *path, struct boot_plan *plan, struct gmig_err
 	ssize_t want, got;
 	int ret;
 
-	ret = file_open("kernel", path, &plan->kernel_fd, &bytes, err);
+	ret = file_open("kernel", path, kept, &plan->kernel_fd, &bytes, err);
 	if (ret)
 		return ret;
 	want = bytes < sizeof(head) ? (ssize_t)bytes : (ssize_t)sizeof(head);
@@ -111,9 +116,9 @@ static int kernel_open(const char *path, struct boot_plan *plan, struct gmig_err
 	return 0;
 }
 
-static int initrd_open(const char *path, struct boot_plan *plan, struct gmig_error *err)
+static int initrd_open(const char *path, int kept, struct boot_plan *plan, struct gmig_error *err)
 {
-	int ret = file_open("initrd", path, &plan->initrd_fd, &plan->initrd_bytes, err);
+	int ret = file_open("initrd", path, kept, &plan->initrd_fd, &plan->initrd_bytes, err);
 
 	if (!ret && !plan->initrd_bytes)
 		return gmig_fail(err, -ENOEXEC, "initrd %s: the file is empty", path);
@@ -188,15 +193,31 @@ static int plan_make(const struct vmm_options *options, uint64_t low_end, struct
 
 	*plan = (struct boot_plan){.kernel_fd = -1, .initrd_fd = -1};
 	plan->command_line = options->append ? options->append : DEFAULT_COMMAND_LINE;
-	ret = kernel_open(options->kernel, plan, err);
+	ret =
+	    kernel_open(options->kernel, options->kernel_kept ? options->kernel_fd : -1, plan, err);
 	if (!ret && options->initrd)
-		ret = initrd_open(options->initrd, plan, err);
+		ret = initrd_open(options->initrd, options->kernel_kept ? options->initrd_fd : -1,
+				  plan, err);
 	if (!ret)
 		ret = command_line_check(plan, err);
 	if (!ret)
 		ret = kernel_place(options->kernel, low_end, plan, err);
 	if (!ret && options->initrd)
 		ret = initrd_place(options->initrd, low_end, plan, err);
+	return ret;
+}
+
+int vmm_boot_keep(struct vmm_options *options, struct gmig_error *err)
+{
+	uint64_t bytes;
+	int ret = 0;
+
+	options->kernel_fd = options->initrd_fd = -1;
+	if (options->kernel)
+		ret = file_open("kernel", options->kernel, -1, &options->kernel_fd, &bytes, err);
+	if (!ret && options->initrd)
+		ret = file_open("initrd", options->initrd, -1, &options->initrd_fd, &bytes, err);
+	options->kernel_kept = !ret;
 	return ret;
 }
 

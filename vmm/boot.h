@@ -25,6 +25,11 @@ struct vmm_boot_entry {
  */
 int vmm_boot_load(const struct vmm *vmm, const struct vmm_options *options,
 		  struct vmm_boot_entry *entry, struct gmig_error *err);
+/*
+ * Keep kernel and initrd open: a reset loads the files that the VM started with, whatever has taken their places since, and in a
+ * sandbox, which opens nothing. For good. Errors as vmm_boot_load, for files that cannot be opened.
+ */
+int vmm_boot_keep(struct vmm_options *options, struct gmig_error *err);
 /* Checks the files as far as possible without a guest; called before anything starts. */
 int vmm_boot_check(const struct vmm_options *options, struct gmig_error *err);
 

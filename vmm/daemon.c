@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static int ready_fd = -1;
+static int null_fd = -1;
 
 /* A byte: it is ready. The end: it has ended without, and its status is ours. */
 static int await_child(int fd, pid_t pid)
@@ -50,25 +51,25 @@ int vmm_daemonize(void)
 	}
 	close(ends[0]);
 	ready_fd = ends[1];
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* later a sandbox may be in the way */
 	setsid();
 	return -1;
 }
 
 void vmm_daemon_ready(void)
 {
-	int null = ready_fd < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct stat st;
 
 	if (ready_fd < 0)
 		return;
 	fflush(NULL);
 	log_flush(1000); /* stderr becomes another */
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
+	if (null_fd >= 0) {
+		dup2(null_fd, STDIN_FILENO);
+		dup2(null_fd, STDOUT_FILENO);
 		if (fstat(STDERR_FILENO, &st) || !S_ISREG(st.st_mode))
-			dup2(null, STDERR_FILENO);
-		close(null);
+			dup2(null_fd, STDERR_FILENO);
+		close(null_fd);
 	}
 	if (write(ready_fd, "", 1) != 1)
 		fprintf(stderr, "gmig-vmm: --daemonize: nobody waits for it\n");

@@ -1,5 +1,6 @@
 /* See log.h. */
 #include "log.h"
+#include "sandbox.h"
 #include "vmm.h"
 
 #include <errno.h>
@@ -93,9 +94,12 @@ static void tell_lost(unsigned long lost)
 static void *writer(void *opaque)
 {
 	unsigned long told = 0; /* in vain: not again before another is lost */
+	struct gmig_error err;
 
 	(void)opaque;
 	pthread_setname_np(pthread_self(), "log");
+	if (sandbox_enter(SANDBOX_LOG, &err))
+		vmm_log(GMIG_LOG_WARNING, "log: %s", err.text);
 	pthread_mutex_lock(&sink.lock);
 	for (;;) {
 		unsigned long lost = atomic_load(&sink.lost);

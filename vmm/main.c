@@ -15,6 +15,7 @@
 #include "memory.h"
 #include "probe.h"
 #include "run.h"
+#include "sandbox.h"
 #include "undo.h"
 #include "vcpu.h"
 
@@ -75,6 +76,13 @@ static int create_guest(struct vmm *vmm, struct gmig_error *err)
 	return probe_create(vmm, &vmm->probe, err);
 }
 
+/* Nothing is opened from here on, but for what sandbox.h names. */
+static int enter_sandbox(struct vmm *vmm, struct gmig_error *err)
+{
+	(void)vmm;
+	return sandbox_enter(SANDBOX_ENGINE, err);
+}
+
 /*
  * The order matters; the headers say what must come before what. Signals are looked at between the
  * steps. -EINTR: one has come, and is the machine's end.
@@ -84,7 +92,7 @@ static int start(struct vmm *vmm, int signals, struct gmig_error *err)
 	static int (*const steps[])(struct vmm *, struct gmig_error *) = {
 	    create_memory,    vmm_kvm_create, vmm_memory_plug, fill_memory,
 	    vmm_vcpus_create, create_loop,    create_guest,    vmm_guest_load,
-	    vmm_vcpus_start,  commands_start, vmm_cont,
+	    vmm_vcpus_start,  commands_start, enter_sandbox,   vmm_cont,
 	};
 	int ret = 0;
 
@@ -161,15 +169,29 @@ static int run(struct vmm *vmm, int signals)
 	return status;
 }
 
+static int choose_files(const struct vmm_options *options, struct gmig_error *err)
+{
+	char control[4096];
+	int abi = 0, ret = control_socket_path(options->name, control, sizeof(control), err);
+
+	if (!ret)
+		ret = sandbox_choose_files(options, control, &abi, err);
+	if (!ret && !options->no_sandbox && !abi)
+		vmm_log(GMIG_LOG_INFO, "sandbox files=open reason=\"this kernel has no Landlock\"");
+	return ret;
+}
+
 /* Everything that can be refused before anything starts. */
-static int check(const struct vmm_options *options, const struct gmig_topology *topology,
+static int check(struct vmm_options *options, const struct gmig_topology *topology,
 		 struct gmig_error *err)
 {
 	int ret = vmm_options_check_host(options, topology, err);
 
 	if (!ret && options->kernel)
+		ret = vmm_boot_keep(options, err);
+	if (!ret && options->kernel)
 		ret = vmm_boot_check(options, err);
-	return ret;
+	return ret ? ret : choose_files(options, err);
 }
 
 static int run_vm(struct vmm_options *options, int signals)
@@ -206,6 +228,16 @@ static int run_vm(struct vmm_options *options, int signals)
 	return run(vmm, signals);
 }
 
+static void turn_sandbox_on(struct vmm_options *options)
+{
+	const char *why;
+
+	if (options->no_sandbox || sandbox_turn_on(&why))
+		return;
+	options->no_sandbox = true;
+	vmm_log(GMIG_LOG_INFO, "sandbox off reason=\"%s\"", why);
+}
+
 int main(int argc, char **argv)
 {
 	struct vmm_options options;
@@ -228,6 +260,7 @@ int main(int argc, char **argv)
 		return refuse(&err);
 	undo_on_fatal_signals();
 	signals = run_open_signals();
+	turn_sandbox_on(&options);
 	log_start();
 	status = run_vm(&options, signals);
 	commands_give_name_back(options.name);

@@ -92,6 +92,14 @@ static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 	return i < 0 ? i : 0;
 }
 
+static int set_sandbox(struct parse *parse, char *text, struct gmig_error *err)
+{
+	int i = gmig_name_index("--sandbox", (const char *const[]){"on", "off", NULL}, text, err);
+
+	parse->options->no_sandbox = i == 1;
+	return i < 0 ? i : 0;
+}
+
 static int set_page(struct parse *parse, char *text, struct gmig_error *err)
 {
 	int i = gmig_name_index("--page", (const char *const[]){"2M", "4K", NULL}, text, err);
@@ -225,6 +233,8 @@ static const struct option_entry entries[] = {
      "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,
      "let vCPUs run on any CPU, not only those of their host node"},
+    {"sandbox", "on|off", set_sandbox, false, ANY_GUEST,
+     "leave threads only the system calls and files that they need [on]"},
     {"daemonize", NULL, set_daemonize, false, ANY_GUEST,
      "return when the guest runs, and go on in the background"},
     {"dump-guest-core", NULL, set_dump_guest_core, false, ANY_GUEST,

@@ -40,9 +40,12 @@ struct vmm_options {
 	unsigned int prealloc_threads; /* --prealloc=THREADS; 0: one for each CPU */
 	unsigned int grace_s; /* --grace: how long a guest may take to power down at SIGTERM */
 	bool dump_guest_core; /* --dump-guest-core: core dumps have the guest's memory */
+	bool no_sandbox;      /* --sandbox off */
 	bool daemonize;	      /* --daemonize: the command returns when the guest runs */
 	/* Linux guest; kernel NULL = probe guest */
 	const char *kernel, *initrd, *append;
+	bool kernel_kept; /* both files are open (vmm_boot_keep) */
+	int kernel_fd, initrd_fd;
 	const char *disk[VMM_MAX_DISKS];
 	bool disk_readonly[VMM_MAX_DISKS];
 	enum vmm_on_full disk_on_full[VMM_MAX_DISKS];

@@ -1,4 +1,5 @@
 #include "threads.h"
+#include "sandbox.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,6 +9,15 @@ _Static_assert(PLACEMENT_MAX_VNODES >= VMM_MAX_VNODES, "a home for every vnode")
 static int own_tid(void)
 {
 	return (int)syscall(SYS_gettid);
+}
+
+/* A thread that cannot be confined does not go on. */
+static void confine(struct vmm *vmm, enum sandbox_kind kind)
+{
+	struct gmig_error err;
+
+	if (sandbox_enter(kind, &err))
+		vmm_end(vmm, VMM_END_KVM_ERROR, err.text);
 }
 
 void vmm_threads_init(struct vmm *vmm)
@@ -33,6 +43,7 @@ void vmm_vcpu_begins(const struct vmm_vcpu *vcpu)
 
 	if (placement_add(&vcpu->vmm->placement, &thread, &err))
 		vmm_log(GMIG_LOG_WARNING, "vcpu=%u is not pinned: %s", vcpu->id, err.text);
+	confine(vcpu->vmm, SANDBOX_DEVICE);
 }
 
 void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper)
@@ -44,6 +55,7 @@ void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper)
 
 	/* It does its work wherever it runs. */
 	placement_add(&vmm->placement, &thread, NULL);
+	confine(vmm, SANDBOX_DEVICE);
 }
 
 void vmm_helper_ends(struct vmm *vmm)
@@ -69,6 +81,14 @@ void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begi
 			gmig_node_set_add(&it.nodes, thread->spec->to[i]);
 	}
 	placement_add(&vmm->placement, &it, NULL);
+	/* Those of a job inherit from control. */
+	if (thread->kind == GMIG_THREAD_FAULT)
+		confine(vmm, SANDBOX_ENGINE);
+}
+
+void vmm_control_begins(void *opaque)
+{
+	confine(opaque, SANDBOX_ENGINE);
 }
 
 /* ---- After a job ----------------------------------------------------------------------------- */

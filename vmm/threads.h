@@ -11,6 +11,9 @@ void vmm_vcpu_begins(const struct vmm_vcpu *vcpu);
 /* For struct gmig_options; opaque is the vmm. */
 void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begins);
 
+/* On the control server's thread; opaque is the vmm. */
+void vmm_control_begins(void *opaque);
+
 /* A vnode that has a new home: how many of its vCPUs went there, and how many did not. */
 struct vmm_followed {
 	unsigned int vnode, node, placed, stay;

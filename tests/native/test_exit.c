@@ -26,6 +26,7 @@ static int master, slave; /* of the terminal that gmig-vmm runs on */
 static pid_t child;
 static int full_pipe = -1; /* the child's stderr; -1: a file */
 static char console[96] = "stdio";
+static const char *sandbox = "on";
 static bool term_is_pending; /* SIGTERM comes before the program starts */
 
 static void setup(void)
@@ -71,7 +72,8 @@ static void run_child(const char *image)
 	if (term_is_pending)
 		raise_term();
 	execl(GMIG_VMM, "gmig-vmm", "--name", "exit", "--mem", "64M", "--memory", "plain",
-	      "--kernel", image, "--console", console, "--port", spec, (char *)NULL);
+	      "--kernel", image, "--console", console, "--port", spec, "--sandbox", sandbox,
+	      (char *)NULL);
 	_exit(127);
 }
 
@@ -149,6 +151,57 @@ START_TEST(vmm_can_get_no_rights_by_starting_programs)
 	ck_assert_str_eq(status_line("NoNewPrivs:"), "NoNewPrivs:\t1\n");
 	kill(child, SIGTERM);
 	wait_for_end();
+}
+END_TEST
+
+/* How many threads of the VM there are that are under a filter, and that are not. */
+static void count_threads(unsigned int *inside, unsigned int *outside)
+{
+	char path[64], line[256];
+	struct dirent *entry;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", child);
+	tasks = opendir(path);
+	ck_assert_ptr_nonnull(tasks);
+	*inside = *outside = 0;
+	while ((entry = readdir(tasks))) {
+		FILE *file;
+
+		if (*entry->d_name == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", child, entry->d_name);
+		file = fopen(path, "re");
+		while (file && fgets(line, sizeof(line), file))
+			if (!strncmp(line, "Seccomp:", 8))
+				++*(line[9] == '2' ? inside : outside);
+		if (file)
+			fclose(file);
+	}
+	closedir(tasks);
+}
+
+/* main, log, faults, vcpu0, io, control; a thread enters as it begins. */
+START_TEST(every_thread_is_in_the_sandbox_unless_it_is_off)
+{
+	unsigned int inside, outside;
+
+#ifdef GMIG_INSTRUMENTED
+	return;
+#endif
+	sandbox = _i ? "off" : "on";
+	start();
+	count_threads(&inside, &outside);
+	for (int i = 0; outside && !_i && i < 100; i++) {
+		usleep(10000);
+		count_threads(&inside, &outside);
+	}
+	ck_assert_uint_ge(inside + outside, 5);
+	ck_assert_uint_eq(_i ? inside : outside, 0);
+	kill(child, SIGTERM);
+	wait_for_end();
+	expect_clean("signal TERM");
+	sandbox = "on";
 }
 END_TEST
 
@@ -253,6 +306,24 @@ static pid_t thread_named(const char *name)
 	return found;
 }
 
+static const char *const thread_names[] = {"vcpu0\n", "io\n", "log\n", "gmig-control\n"};
+
+/* Whatever the sandbox leaves it. */
+START_TEST(thread_that_crashes_leaves_nothing_behind)
+{
+	pid_t thread;
+	int status;
+
+	start();
+	thread = thread_named(thread_names[_i]);
+	ck_assert_int_eq(tgkill(child, thread, SIGSEGV), 0);
+	status = wait_for_end();
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGSEGV);
+	expect_clean("SIGSEGV");
+}
+END_TEST
+
 static void await_words(const char *words)
 {
 	for (int i = 0; !strstr(last_words(), words); i++) {
@@ -336,6 +407,8 @@ int main(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, vmm_can_get_no_rights_by_starting_programs);
+	tcase_add_loop_test(tcase, every_thread_is_in_the_sandbox_unless_it_is_off, 0, 2);
+	tcase_add_loop_test(tcase, thread_that_crashes_leaves_nothing_behind, 0, 4);
 	tcase_add_test(tcase, sigterm_ends_in_order);
 	tcase_add_test(tcase, signal_that_comes_twice_at_once_ends_in_order);
 	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);

@@ -301,6 +301,19 @@ START_TEST(probe_guest_takes_its_load)
 }
 END_TEST
 
+START_TEST(sandbox_is_on_unless_told)
+{
+	struct vmm_options options;
+
+	accept("--name t", &options);
+	ck_assert(!options.no_sandbox);
+	accept("--name t --sandbox on", &options);
+	ck_assert(!options.no_sandbox);
+	accept("--name t --sandbox off", &options);
+	ck_assert(options.no_sandbox);
+}
+END_TEST
+
 START_TEST(unsafe_kernel_is_allowed_by_option_or_environment_only)
 {
 	struct vmm_options options;
@@ -386,6 +399,7 @@ static const struct {
     {"--name a --name b", "given twice"},
     {"--name t --daemonize --kernel k", "has no console on stdio"},
     {"--name", "needs an argument"},
+    {"--name t --sandbox no", "--sandbox: 'no' is none of on, off"},
     {"--name t --frobnicate", "unknown option --frobnicate"},
     {"--name t -q", "unknown option -q"},
     {"--name t --interrupts=yes", "takes no argument"},
@@ -723,6 +737,7 @@ int main(void)
 	tcase_add_test(accepts, linux_guest_takes_its_devices);
 	tcase_add_test(accepts, disk_words_come_after_a_name_with_commas);
 	tcase_add_test(accepts, probe_guest_takes_its_load);
+	tcase_add_test(accepts, sandbox_is_on_unless_told);
 	tcase_add_test(accepts, unsafe_kernel_is_allowed_by_option_or_environment_only);
 	tcase_add_test(accepts, help_wins_over_anything_else);
 	tcase_add_test(accepts, size_units_are_powers_of_1024);

@@ -1,0 +1,370 @@
+/*
+ * A thread of gmig-vmm that somebody has taken over: what it tries, in a child process that has entered as one of each kind. What
+ * is refused there is done by a child that has not entered, so that each attempt is known to be one.
+ */
+#include "../../vmm/sandbox.h"
+#include "../support/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char directory[64], control[96], port[96], outside[96], file[128];
+static struct vmm_options options;
+
+static void make_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	close(fd);
+}
+
+/* A directory for each socket, with the socket's file in it, and one for nothing. */
+static void setup(void)
+{
+	strcpy(directory, "/tmp/gmig-test-sandbox-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(control, sizeof(control), "%s/run", directory);
+	ck_assert_int_eq(mkdir(control, 0700), 0);
+	strcat(control, "/vm.sock");
+	make_file(control);
+	snprintf(port, sizeof(port), "%s/ports", directory);
+	ck_assert_int_eq(mkdir(port, 0700), 0);
+	strcat(port, "/p.sock");
+	make_file(port);
+	snprintf(outside, sizeof(outside), "%s/outside", directory);
+	ck_assert_int_eq(mkdir(outside, 0700), 0);
+	snprintf(file, sizeof(file), "%s/file", outside);
+	make_file(file);
+	options.port[0].path = port;
+	options.port_count = 1;
+}
+
+static void teardown(void)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* ---- What it tries: 0 it was refused, else what it got ---------------------------------------- */
+
+static int refused(long rc)
+{
+	return rc == -1 && (errno == EPERM || errno == EACCES) ? 0 : 1;
+}
+
+static int try_read_file(void)
+{
+	return refused(open(file, O_RDONLY)) + refused(open("/etc/passwd", O_RDONLY));
+}
+
+static int try_list_directory(void)
+{
+	return refused(open(outside, O_RDONLY | O_DIRECTORY));
+}
+
+static int try_write_file(void)
+{
+	return refused(open(file, O_WRONLY)) + refused(open(file, O_RDWR | O_TRUNC)) +
+	       refused(truncate(file, 0)) + refused(chmod(file, 0777)) +
+	       refused(rename(file, control)) + refused(link(file, "/tmp/gmig-test-sandbox-l"));
+}
+
+static int try_create_file(void)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/new", outside);
+	return refused(open(path, O_RDONLY | O_CREAT, 0600)) + refused(symlink("x", path)) +
+	       refused(mknod(path, S_IFIFO, 0)) + refused(open(outside, O_TMPFILE | O_RDWR, 0600));
+}
+
+static int try_remove_file(void)
+{
+	return refused(unlink(file));
+}
+
+static int try_socket(void)
+{
+	return refused(socket(AF_INET, SOCK_STREAM, 0)) + refused(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int try_signal(void)
+{
+	return refused(kill(getppid(), 0)) + refused(syscall(SYS_tgkill, getppid(), getppid(), 0));
+}
+
+static int try_process(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_fork);
+
+	if (!pid)
+		_exit(0);
+	return (pid > 0 && waitpid(pid, NULL, 0) == pid) + (pid == -1 && errno != EPERM);
+}
+
+static int try_clone(void)
+{
+	pid_t pid = fork(); /* clone(2) in libc */
+
+	if (!pid)
+		_exit(0);
+	return pid > 0;
+}
+
+static int try_code(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return refused(mprotect(page, 4096, PROT_READ | PROT_EXEC)) +
+	       refused((long)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0));
+}
+
+static int try_limits(void)
+{
+	struct rlimit limit = {1 << 20, 1 << 20};
+
+	return refused(setrlimit(RLIMIT_CORE, &limit)) +
+	       refused(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+/* A character of ours in the operator's shell. */
+static int try_type_into_terminal(void)
+{
+	return ioctl(STDIN_FILENO, TIOCSTI, "x") == -1 && errno == EPERM ? 0 : 1;
+}
+
+static int try_kernel(void)
+{
+	return refused(syscall(SYS_bpf, 0, NULL, 0)) +
+	       refused(syscall(SYS_io_uring_setup, 1, NULL)) +
+	       refused(syscall(SYS_userfaultfd, O_CLOEXEC)) +
+	       refused(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0)) +
+	       refused(syscall(SYS_unshare, 0)) + refused(syscall(SYS_setuid, getuid()));
+}
+
+static int try_program(void)
+{
+	char *const argv[] = {(char *)"/bin/true", NULL};
+
+	execv(argv[0], argv);
+	return 1;
+}
+
+static int try_trace(void)
+{
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	return 1;
+}
+
+static int try_memory_of_others(void)
+{
+	char byte = 0;
+	struct iovec own = {&byte, 1}, other = {directory, 1};
+
+	process_vm_readv(getppid(), &own, 1, &other, 1, 0);
+	return 1;
+}
+
+static void *nothing(void *opaque)
+{
+	return opaque;
+}
+
+static int try_thread(void)
+{
+	pthread_t thread;
+	int ret = pthread_create(&thread, NULL, nothing, NULL);
+
+	if (ret)
+		return ret == EPERM || ret == EAGAIN ? 0 : 2;
+	pthread_join(thread, NULL);
+	return 1;
+}
+
+static int try_read_own_status(void)
+{
+	char text[64];
+	int fd = open("/proc/self/status", O_RDONLY);
+
+	if (fd < 0)
+		return refused(fd);
+	return read(fd, text, sizeof(text)) > 0 ? 1 : 2;
+}
+
+static int try_read_host(void)
+{
+	int meminfo = open("/proc/meminfo", O_RDONLY);
+
+	if (meminfo < 0)
+		return refused(meminfo);
+	return access("/sys/devices/system/cpu", F_OK) ||
+		       open("/sys/devices/system/cpu/possible", O_RDONLY) >= 0
+		   ? 1
+		   : 2;
+}
+
+/* Those of our own sockets go when we end. */
+static int try_remove_sockets(void)
+{
+	return unlink(control) || unlink(port) ? 0 : 1;
+}
+
+static int try_own_signal(void)
+{
+	return syscall(SYS_tgkill, getpid(), gettid(), 0) ? 0 : 1;
+}
+
+static int try_write_to_stderr(void)
+{
+	return write(STDERR_FILENO, "", 0) ? 0 : 1;
+}
+
+enum { L = 1 << SANDBOX_LOG, D = 1 << SANDBOX_DEVICE, E = 1 << SANDBOX_ENGINE, ALL = L | D | E };
+
+enum {
+	DEADLY = 1,   /* it ends the process */
+	LANDLOCK = 2, /* refused by Landlock to those that may open files */
+	ROOTS = 4,    /* root alone can do it at all */
+};
+
+static const struct {
+	const char *name;
+	int (*attempt)(void);
+	int refused_to, allowed_to; /* kinds; the rest may go either way */
+	int how;
+} attempts[] = {
+    {"read a file", try_read_file, ALL, 0, LANDLOCK},
+    {"list a directory", try_list_directory, ALL, 0, LANDLOCK},
+    {"write to a file", try_write_file, ALL, 0, 0},
+    {"create a file", try_create_file, ALL, 0, 0},
+    {"remove a file that is no socket of ours", try_remove_file, D | E, 0, LANDLOCK},
+    {"open a socket", try_socket, ALL, 0, 0},
+    {"send a signal to another process", try_signal, ALL, 0, 0},
+    {"start a process by fork", try_process, ALL, 0, 0},
+    {"start a process by clone", try_clone, ALL, 0, 0},
+    {"make code", try_code, ALL, 0, 0},
+    {"raise limits", try_limits, ALL, 0, ROOTS},
+    {"type into a terminal", try_type_into_terminal, ALL, 0, 0},
+    {"reach into the kernel", try_kernel, ALL, 0, 0},
+    {"run a program", try_program, ALL, 0, DEADLY},
+    {"trace a process", try_trace, ALL, 0, DEADLY},
+    {"read another's memory", try_memory_of_others, ALL, 0, DEADLY},
+    {"start a thread", try_thread, L | D, E, 0},
+    {"read its own status", try_read_own_status, L | D, E, 0},
+    {"look at the host", try_read_host, L | D, E, 0},
+    {"remove its sockets", try_remove_sockets, 0, ALL, 0},
+    {"signal its own thread", try_own_signal, 0, ALL, 0},
+    {"write to stderr", try_write_to_stderr, 0, ALL, 0},
+};
+#define ATTEMPTS (int)(sizeof(attempts) / sizeof(attempts[0]))
+
+static int landlock_version(void)
+{
+	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+/* kind -1: it has not entered. */
+static int in_child(int (*attempt)(void), int kind)
+{
+	struct gmig_error err;
+	const char *why;
+	int status, abi;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (kind >= 0 && (!sandbox_turn_on(&why) ||
+				  sandbox_choose_files(&options, control, &abi, &err) ||
+				  sandbox_enter((enum sandbox_kind)kind, &err)))
+			_exit(99);
+		_exit(attempt());
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+START_TEST(thread_taken_over_gets_no_more_than_its_kind_needs)
+{
+	int which = _i / 3, kind = _i % 3, status;
+
+	if (attempts[which].how & LANDLOCK && kind == SANDBOX_ENGINE && landlock_version() <= 0)
+		return; /* that kernel lets it: docs/vmm.md says so */
+	status = in_child(attempts[which].attempt, kind);
+	ck_assert_msg(!WIFEXITED(status) || WEXITSTATUS(status) != 99, "kind %d cannot enter",
+		      kind);
+	if (attempts[which].refused_to & 1 << kind) {
+		bool refused_it = attempts[which].how & DEADLY
+				      ? WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS
+				      : WIFEXITED(status) && !WEXITSTATUS(status);
+
+		ck_assert_msg(refused_it, "kind %d could %s: %#x", kind, attempts[which].name,
+			      (unsigned int)status);
+	}
+	if (attempts[which].allowed_to & 1 << kind)
+		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1,
+			      "kind %d could not %s: %#x", kind, attempts[which].name,
+			      (unsigned int)status);
+}
+END_TEST
+
+START_TEST(thread_outside_is_refused_none_of_it)
+{
+	int status;
+
+	if (attempts[_i].how & ROOTS && geteuid() != 0)
+		return;
+	status = in_child(attempts[_i].attempt, -1);
+	/* Running a program replaces the attempt: it is then that program's status. */
+	ck_assert_msg(
+	    WIFEXITED(status) && (WEXITSTATUS(status) > 0 || attempts[_i].attempt == try_program),
+	    "without a sandbox nobody could %s: %#x", attempts[_i].name, (unsigned int)status);
+}
+END_TEST
+
+static const char *missing(void)
+{
+	const char *why = "";
+
+#ifdef GMIG_INSTRUMENTED
+	sandbox_turn_on(&why);
+#endif
+	return *why ? why : NULL;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("sandbox");
+	TCase *tcase = tcase_create("sandbox");
+
+	if (missing()) {
+		printf("skipped: %s\n", missing());
+		return 77;
+	}
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 30);
+	tcase_add_loop_test(tcase, thread_taken_over_gets_no_more_than_its_kind_needs, 0,
+			    3 * ATTEMPTS);
+	tcase_add_loop_test(tcase, thread_outside_is_refused_none_of_it, 0, ATTEMPTS);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}

@@ -1,0 +1,284 @@
+/*
+ * See sandbox.h. Three lists, since there are three kinds of threads by what may speak to them: nobody (the log), the guest
+ * (devices), the operator and the kernel (the rest).
+ *
+ * A call that is not on a thread's list fails with EPERM, and the kernel logs it: a path of libc's that nobody has seen must not
+ * cost a guest its life. Calls that no thread has any use for, and that are how a program that was taken over goes on, end the VM.
+ */
+#include "sandbox.h"
+#include "../migrate/core/sys.h"
+#include "../migrate/core/syscall_filter.h"
+#include "sandbox_files.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool is_on;
+static int rules = -1; /* Landlock's; -1: none */
+
+/* ---- Lists ----------------------------------------------------------------------------------- */
+
+/* A program, another's memory. */
+static const unsigned short deadly[] = {
+    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
+};
+
+/*
+ * Memory, locks, time, signals, the end; on the way out of a crash, in whichever thread, the terminal is set as it was and sockets are removed.
+ */
+static const unsigned short every_thread[] = {
+    SYS_read,
+    SYS_write,
+    SYS_readv,
+    SYS_writev,
+    SYS_close,
+    SYS_fstat,
+    SYS_newfstatat,
+    SYS_lseek,
+    SYS_poll,
+    SYS_ppoll,
+    SYS_futex,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_madvise,
+    SYS_brk,
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_sigaltstack,
+    SYS_restart_syscall,
+    SYS_gettid,
+    SYS_getpid,
+    SYS_clock_gettime,
+    SYS_clock_nanosleep,
+    SYS_nanosleep,
+    SYS_gettimeofday,
+    SYS_time,
+    SYS_getrandom,
+    SYS_getcpu,
+    SYS_sched_yield,
+    SYS_sched_getaffinity,
+    SYS_membarrier,
+    SYS_set_robust_list,
+    SYS_rseq,
+    SYS_unlink,
+    SYS_exit,
+    SYS_exit_group,
+};
+
+/* On descriptors that are open: disks, consoles, taps, ports' clients. */
+static const unsigned short devices[] = {
+    SYS_pread64,     SYS_pwrite64,   SYS_preadv,    SYS_pwritev, SYS_preadv2,	SYS_pwritev2,
+    SYS_fdatasync,   SYS_fsync,	     SYS_fallocate, SYS_fcntl,	 SYS_epoll_ctl, SYS_epoll_wait,
+    SYS_epoll_pwait, SYS_accept4,    SYS_sendto,    SYS_sendmsg, SYS_recvfrom,	SYS_recvmsg,
+    SYS_getsockopt,  SYS_setsockopt, SYS_shutdown,
+};
+
+static const unsigned short engine[] = {
+    /* where memory and threads are, and go */
+    SYS_move_pages,
+    SYS_mbind,
+    SYS_set_mempolicy,
+    SYS_get_mempolicy,
+    SYS_mlock2,
+    SYS_munlock,
+    SYS_sched_setaffinity,
+    /* files to read, sockets to remove */
+    SYS_getdents64,
+    SYS_access,
+    SYS_faccessat,
+    SYS_faccessat2,
+    SYS_readlink,
+    SYS_readlinkat,
+    SYS_getcwd,
+    SYS_mkdir,
+    SYS_flock,
+    /* the rest */
+    SYS_dup2,
+    SYS_dup3,
+    SYS_epoll_create1,
+    SYS_eventfd2,
+    SYS_sysinfo,
+    SYS_uname,
+    SYS_getrusage,
+    SYS_getuid,
+    SYS_geteuid,
+    SYS_getgid,
+    SYS_getegid,
+    SYS_getppid,
+};
+
+#define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
+/* Of this number and above is what the lists were not written for: libc must find it missing. */
+#define NEWER_CALLS   451
+#define ALL_BITS      UINT32_MAX
+#define IOCTL_TYPE    0xff00u
+#define IOCTL_OF_KVM  0xae00u /* any: only descriptors of KVM know them */
+#define IOCTL_OF_UFFD 0xaa00u
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41 /* names of mappings, by libc's allocator */
+#endif
+
+/* Terminals as glibc sets them: 2.42 has termios2. FIONREAD, TIOCSTI and others are not among them. */
+static const unsigned int terminal_ioctls[] = {
+    TCGETS, TCSETS, TCSETSW, TCSETSF, 0x802c542au, 0x402c542bu, 0x402c542cu, 0x402c542du,
+};
+static const unsigned int device_ioctls[] = {BLKDISCARD};
+static const unsigned int device_types[] = {IOCTL_OF_KVM};
+static const unsigned int engine_types[] = {IOCTL_OF_UFFD};
+static const unsigned int engine_ioctls[] = {(unsigned int)PAGEMAP_SCAN};
+static const unsigned int engine_prctls[] = {PR_SET_NAME, PR_SET_VMA};
+
+static const unsigned int deny_if[] = {SYSCALL_DENY, SYSCALL_ALLOW};
+static const unsigned int allow_if[] = {SYSCALL_ALLOW, SYSCALL_DENY};
+
+/* KVM_RUN is the call that is made most, and the kernel cannot remember that it is allowed, as an argument decides: first. */
+static void add_ioctls(struct syscall_filter *filter, enum sandbox_kind kind)
+{
+	if (kind != SANDBOX_LOG) {
+		syscall_filter_values(filter, SYS_ioctl, 1, IOCTL_TYPE, device_types,
+				      COUNT(device_types));
+		syscall_filter_values(filter, SYS_ioctl, 1, ALL_BITS, device_ioctls,
+				      COUNT(device_ioctls));
+	}
+	if (kind == SANDBOX_ENGINE) {
+		syscall_filter_values(filter, SYS_ioctl, 1, IOCTL_TYPE, engine_types,
+				      COUNT(engine_types));
+		syscall_filter_values(filter, SYS_ioctl, 1, ALL_BITS, engine_ioctls,
+				      COUNT(engine_ioctls));
+	}
+	syscall_filter_values(filter, SYS_ioctl, 1, ALL_BITS, terminal_ioctls,
+			      COUNT(terminal_ioctls));
+}
+
+static void add_engine(struct syscall_filter *filter)
+{
+	static const unsigned int set_mode = SECCOMP_SET_MODE_FILTER;
+
+	syscall_filter_allow(filter, engine, COUNT(engine));
+	syscall_filter_bits(filter, SYS_openat, 2, OPEN_WRITES, deny_if);
+	/* Threads, and what makes them stricter. */
+	syscall_filter_bits(filter, SYS_clone, 0, CLONE_THREAD, allow_if);
+	syscall_filter_number(filter, SYS_clone3, SYSCALL_ALLOW); /* see enter_calls() */
+	syscall_filter_values(filter, SYS_seccomp, 0, ALL_BITS, &set_mode, 1);
+	syscall_filter_values(filter, SYS_prctl, 0, ALL_BITS, engine_prctls, COUNT(engine_prctls));
+}
+
+static void build(struct syscall_filter *filter, enum sandbox_kind kind)
+{
+	const unsigned int self = (unsigned int)getpid();
+
+	syscall_filter_begin(filter);
+	add_ioctls(filter, kind);
+	for (size_t i = 0; i < COUNT(deadly); i++)
+		syscall_filter_number(filter, deadly[i], SYSCALL_TRAP);
+	syscall_filter_bits(filter, SYS_mmap, 2, PROT_EXEC, deny_if);
+	syscall_filter_bits(filter, SYS_mprotect, 2, PROT_EXEC, deny_if);
+	syscall_filter_values(filter, SYS_tgkill, 0, ALL_BITS, &self, 1);
+	syscall_filter_allow(filter, every_thread, COUNT(every_thread));
+	if (kind != SANDBOX_LOG)
+		syscall_filter_allow(filter, devices, COUNT(devices));
+	if (kind == SANDBOX_ENGINE)
+		add_engine(filter);
+	syscall_filter_end(filter, SYSCALL_DENY);
+}
+
+/*
+ * What libc tries first and can do without: ENOSYS. clone3 has its flags behind a pointer, where a filter does not see that they
+ * are a process's; clone, which libc then takes, shows them.
+ */
+static void build_missing(struct syscall_filter *filter)
+{
+	syscall_filter_begin(filter);
+	syscall_filter_number(filter, SYS_clone3, SYSCALL_UNKNOWN);
+	syscall_filter_from(filter, NEWER_CALLS, SYSCALL_UNKNOWN);
+	syscall_filter_end(filter, SYSCALL_ALLOW);
+}
+
+/* Two: what is missing happens every day, and is not for the kernel's log. */
+static int enter_calls(enum sandbox_kind kind, struct gmig_error *err)
+{
+	struct syscall_filter filter;
+	int ret;
+
+	build_missing(&filter);
+	ret = syscall_filter_install(&filter, false);
+	if (!ret) {
+		build(&filter, kind);
+		ret = syscall_filter_install(&filter, true);
+	}
+	return ret ? gmig_fail(err, ret, "--sandbox: seccomp: %s", strerror(-ret)) : 0;
+}
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+/* What the engine looks at while it runs: room for frames, topology, the process's own cpuset and cgroups. */
+static const char *const looked_at[] = {
+    "/proc/self", "/proc/meminfo", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm",
+};
+
+static int allow_directory_of(const char *path, struct gmig_error *err)
+{
+	char copy[PATH_MAX];
+
+	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
+		return gmig_fail(err, -ENAMETOOLONG, "--sandbox: the path of a socket is too long");
+	return sandbox_files_allow(rules, dirname(copy), true, err);
+}
+
+int sandbox_choose_files(const struct vmm_options *options, const char *control, int *abi,
+			 struct gmig_error *err)
+{
+	int ret;
+
+	*abi = 0;
+	if (!is_on)
+		return 0;
+	ret = sandbox_files_create(&rules, abi, err);
+	if (ret || rules < 0)
+		return ret;
+	for (size_t i = 0; i < COUNT(looked_at) && !ret; i++)
+		ret = sandbox_files_allow(rules, looked_at[i], false, err);
+	if (!ret)
+		ret = allow_directory_of(control, err);
+	for (unsigned int i = 0; i < options->port_count && !ret; i++)
+		ret = allow_directory_of(options->port[i].path, err);
+	return ret;
+}
+
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+bool sandbox_turn_on(const char **why)
+{
+#ifdef GMIG_INSTRUMENTED
+	*why = "this build is instrumented, which needs files and system calls of its own";
+	return false;
+#else
+	*why = "";
+	is_on = true;
+	return true;
+#endif
+}
+
+int sandbox_enter(enum sandbox_kind kind, struct gmig_error *err)
+{
+	int ret = 0;
+
+	if (!is_on)
+		return 0;
+	if (rules >= 0 && kind != SANDBOX_LOG)
+		ret = sandbox_files_restrict(rules, err);
+	return ret ? ret : enter_calls(kind, err);
+}
