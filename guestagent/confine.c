@@ -3,7 +3,7 @@
  * needs, with files to read alone; opener.h has why, and who writes. x86-64 alone, as is all of
  * gmig.
  */
-#include "../migrate/core/syscall_filter.h"
+#include "../control/syscall_filter.h"
 #include "agent.h"
 
 #include <fcntl.h>
@@ -130,29 +130,25 @@ static const unsigned short allowed[] = {
 /* For writing, or so that something is written on the way. */
 #define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE)
 
-static const unsigned int deny_if[] = {SYSCALL_DENY, SYSCALL_ALLOW};
-static const unsigned int allow_if[] = {SYSCALL_ALLOW, SYSCALL_DENY};
-
 static void build(struct syscall_filter *filter)
 {
 	const unsigned int self = (unsigned int)getpid();
 
-	syscall_filter_begin(filter);
+	syscall_filter_begin(filter, SYSCALL_DENY);
 	/* A path is not to be seen here, but flags are. */
-	syscall_filter_bits(filter, SYS_openat, 2, OPEN_WRITES & ~O_DIRECTORY, deny_if);
+	syscall_filter_allow_if(filter, SYS_openat, 2, OPEN_WRITES & ~O_DIRECTORY, 0);
 	/* abort(3) */
-	syscall_filter_values(filter, SYS_tgkill, 0, UINT32_MAX, &self, 1);
+	syscall_filter_allow_if(filter, SYS_tgkill, 0, UINT32_MAX, self);
 	/* No code is made at run time, and no process: only threads. */
-	syscall_filter_bits(filter, SYS_mmap, 2, PROT_EXEC, deny_if);
-	syscall_filter_bits(filter, SYS_mprotect, 2, PROT_EXEC, deny_if);
-	syscall_filter_bits(filter, SYS_clone, 0, CLONE_THREAD, allow_if);
+	syscall_filter_allow_if(filter, SYS_mmap, 2, PROT_EXEC, 0);
+	syscall_filter_allow_if(filter, SYS_mprotect, 2, PROT_EXEC, 0);
+	syscall_filter_allow_if(filter, SYS_clone, 0, CLONE_THREAD, CLONE_THREAD);
 	/* Its flags are behind a pointer; libc then takes clone. */
-	syscall_filter_number(filter, SYS_clone3, SYSCALL_UNKNOWN);
-	syscall_filter_allow(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
-	syscall_filter_end(filter, SYSCALL_DENY);
+	syscall_filter_call(filter, SYS_clone3, SYSCALL_UNKNOWN);
+	syscall_filter_calls(filter, allowed, sizeof(allowed) / sizeof(allowed[0]), SYSCALL_ALLOW);
 }
 
-static int install(const struct syscall_filter *filter, struct gmig_error *err)
+static int install(struct syscall_filter *filter, struct gmig_error *err)
 {
 	int rc = syscall_filter_install(filter, false);
 
@@ -184,9 +180,8 @@ int agent_confine_opener(struct gmig_error *err)
 
 	if (rc)
 		return rc;
-	syscall_filter_begin(&filter);
-	syscall_filter_bits(&filter, SYS_mmap, 2, PROT_EXEC, deny_if);
-	syscall_filter_allow(&filter, calls, sizeof(calls) / sizeof(calls[0]));
-	syscall_filter_end(&filter, SYSCALL_DENY);
+	syscall_filter_begin(&filter, SYSCALL_DENY);
+	syscall_filter_allow_if(&filter, SYS_mmap, 2, PROT_EXEC, 0);
+	syscall_filter_calls(&filter, calls, sizeof(calls) / sizeof(calls[0]), SYSCALL_ALLOW);
 	return install(&filter, err);
 }

@@ -6,8 +6,8 @@
  * cost a guest its life. Calls that no thread has any use for, and that are how a program that was taken over goes on, end the VM.
  */
 #include "sandbox.h"
+#include "../control/syscall_filter.h"
 #include "../migrate/core/sys.h"
-#include "../migrate/core/syscall_filter.h"
 #include "sandbox_files.h"
 
 #include <fcntl.h>
@@ -121,78 +121,90 @@ static const unsigned short engine[] = {
 
 #define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 /* Of this number and above is what the lists were not written for: libc must find it missing. */
-#define NEWER_CALLS   451
-#define ALL_BITS      UINT32_MAX
-#define IOCTL_TYPE    0xff00u
-#define IOCTL_OF_KVM  0xae00u /* any: only descriptors of KVM know them */
-#define IOCTL_OF_UFFD 0xaa00u
+#define NEWER_CALLS	451
+#define NEWER_CALLS_END 512 /* some ten years of calls; then come those of another ABI */
+#define ALL_BITS	UINT32_MAX
+#define IOCTL_TYPE	0xff00u
+#define IOCTL_OF_KVM	0xae00u /* any: only descriptors of KVM know them */
+#define IOCTL_OF_UFFD	0xaa00u
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41 /* names of mappings, by libc's allocator */
 #endif
 
 /* Terminals as glibc sets them: 2.42 has termios2. FIONREAD, TIOCSTI and others are not among them. */
-static const unsigned int terminal_ioctls[] = {
+static const unsigned int terminal_requests[] = {
     TCGETS, TCSETS, TCSETSW, TCSETSF, 0x802c542au, 0x402c542bu, 0x402c542cu, 0x402c542du,
 };
-static const unsigned int device_ioctls[] = {BLKDISCARD};
-static const unsigned int device_types[] = {IOCTL_OF_KVM};
-static const unsigned int engine_types[] = {IOCTL_OF_UFFD};
-static const unsigned int engine_ioctls[] = {(unsigned int)PAGEMAP_SCAN};
+static const unsigned int disk_requests[] = {BLKDISCARD};
+static const unsigned int kvm_types[] = {IOCTL_OF_KVM};
+static const unsigned int uffd_types[] = {IOCTL_OF_UFFD};
+static const unsigned int pagemap_requests[] = {(unsigned int)PAGEMAP_SCAN};
 static const unsigned int engine_prctls[] = {PR_SET_NAME, PR_SET_VMA};
 
-static const unsigned int deny_if[] = {SYSCALL_DENY, SYSCALL_ALLOW};
-static const unsigned int allow_if[] = {SYSCALL_ALLOW, SYSCALL_DENY};
+struct ioctls {
+	const unsigned int *request;
+	size_t count;
+	unsigned int mask; /* which bits of a request count */
+};
+static const struct ioctls device_ioctls[] = {
+    {kvm_types, COUNT(kvm_types), IOCTL_TYPE},
+    {disk_requests, COUNT(disk_requests), ALL_BITS},
+};
+static const struct ioctls engine_ioctls[] = {
+    {uffd_types, COUNT(uffd_types), IOCTL_TYPE},
+    {pagemap_requests, COUNT(pagemap_requests), ALL_BITS},
+};
+static const struct ioctls terminal_ioctls[] = {
+    {terminal_requests, COUNT(terminal_requests), ALL_BITS},
+};
+
+static void allow_ioctls(struct syscall_filter *filter, const struct ioctls *ioctls, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < ioctls[i].count; j++)
+			syscall_filter_allow_if(filter, SYS_ioctl, 1, ioctls[i].mask,
+						ioctls[i].request[j]);
+}
 
 /* KVM_RUN is the call that is made most, and the kernel cannot remember that it is allowed, as an argument decides: first. */
 static void add_ioctls(struct syscall_filter *filter, enum sandbox_kind kind)
 {
-	if (kind != SANDBOX_LOG) {
-		syscall_filter_values(filter, SYS_ioctl, 1, IOCTL_TYPE, device_types,
-				      COUNT(device_types));
-		syscall_filter_values(filter, SYS_ioctl, 1, ALL_BITS, device_ioctls,
-				      COUNT(device_ioctls));
-	}
-	if (kind == SANDBOX_ENGINE) {
-		syscall_filter_values(filter, SYS_ioctl, 1, IOCTL_TYPE, engine_types,
-				      COUNT(engine_types));
-		syscall_filter_values(filter, SYS_ioctl, 1, ALL_BITS, engine_ioctls,
-				      COUNT(engine_ioctls));
-	}
-	syscall_filter_values(filter, SYS_ioctl, 1, ALL_BITS, terminal_ioctls,
-			      COUNT(terminal_ioctls));
+	allow_ioctls(filter, terminal_ioctls, COUNT(terminal_ioctls));
+	if (kind != SANDBOX_LOG)
+		allow_ioctls(filter, device_ioctls, COUNT(device_ioctls));
+	if (kind == SANDBOX_ENGINE)
+		allow_ioctls(filter, engine_ioctls, COUNT(engine_ioctls));
+	syscall_filter_first(filter, SYS_ioctl);
 }
 
 static void add_engine(struct syscall_filter *filter)
 {
-	static const unsigned int set_mode = SECCOMP_SET_MODE_FILTER;
-
-	syscall_filter_allow(filter, engine, COUNT(engine));
-	syscall_filter_bits(filter, SYS_openat, 2, OPEN_WRITES, deny_if);
+	syscall_filter_calls(filter, engine, COUNT(engine), SYSCALL_ALLOW);
+	syscall_filter_allow_if(filter, SYS_openat, 2, OPEN_WRITES, 0);
 	/* Threads, and what makes them stricter. */
-	syscall_filter_bits(filter, SYS_clone, 0, CLONE_THREAD, allow_if);
-	syscall_filter_number(filter, SYS_clone3, SYSCALL_ALLOW); /* see enter_calls() */
-	syscall_filter_values(filter, SYS_seccomp, 0, ALL_BITS, &set_mode, 1);
-	syscall_filter_values(filter, SYS_prctl, 0, ALL_BITS, engine_prctls, COUNT(engine_prctls));
+	syscall_filter_allow_if(filter, SYS_clone, 0, CLONE_THREAD, CLONE_THREAD);
+	syscall_filter_call(filter, SYS_clone3, SYSCALL_ALLOW); /* see enter_calls() */
+	syscall_filter_allow_if(filter, SYS_seccomp, 0, ALL_BITS, SECCOMP_SET_MODE_FILTER);
+	for (size_t i = 0; i < COUNT(engine_prctls); i++)
+		syscall_filter_allow_if(filter, SYS_prctl, 0, ALL_BITS, engine_prctls[i]);
 }
 
 static void build(struct syscall_filter *filter, enum sandbox_kind kind)
 {
 	const unsigned int self = (unsigned int)getpid();
 
-	syscall_filter_begin(filter);
+	syscall_filter_begin(filter, SYSCALL_DENY);
 	add_ioctls(filter, kind);
-	for (size_t i = 0; i < COUNT(deadly); i++)
-		syscall_filter_number(filter, deadly[i], SYSCALL_TRAP);
-	syscall_filter_bits(filter, SYS_mmap, 2, PROT_EXEC, deny_if);
-	syscall_filter_bits(filter, SYS_mprotect, 2, PROT_EXEC, deny_if);
-	syscall_filter_values(filter, SYS_tgkill, 0, ALL_BITS, &self, 1);
-	syscall_filter_allow(filter, every_thread, COUNT(every_thread));
+	syscall_filter_calls(filter, deadly, COUNT(deadly), SYSCALL_TRAP);
+	syscall_filter_allow_if(filter, SYS_mmap, 2, PROT_EXEC, 0);
+	syscall_filter_allow_if(filter, SYS_mprotect, 2, PROT_EXEC, 0);
+	syscall_filter_allow_if(filter, SYS_tgkill, 0, ALL_BITS, self);
+	syscall_filter_calls(filter, every_thread, COUNT(every_thread), SYSCALL_ALLOW);
 	if (kind != SANDBOX_LOG)
-		syscall_filter_allow(filter, devices, COUNT(devices));
+		syscall_filter_calls(filter, devices, COUNT(devices), SYSCALL_ALLOW);
 	if (kind == SANDBOX_ENGINE)
 		add_engine(filter);
-	syscall_filter_end(filter, SYSCALL_DENY);
 }
 
 /*
@@ -201,10 +213,10 @@ static void build(struct syscall_filter *filter, enum sandbox_kind kind)
  */
 static void build_missing(struct syscall_filter *filter)
 {
-	syscall_filter_begin(filter);
-	syscall_filter_number(filter, SYS_clone3, SYSCALL_UNKNOWN);
-	syscall_filter_from(filter, NEWER_CALLS, SYSCALL_UNKNOWN);
-	syscall_filter_end(filter, SYSCALL_ALLOW);
+	syscall_filter_begin(filter, SYSCALL_ALLOW);
+	syscall_filter_call(filter, SYS_clone3, SYSCALL_UNKNOWN);
+	for (int number = NEWER_CALLS; number < NEWER_CALLS_END; number++)
+		syscall_filter_call(filter, number, SYSCALL_UNKNOWN);
 }
 
 /* Two: what is missing happens every day, and is not for the kernel's log. */
@@ -267,6 +279,7 @@ bool sandbox_turn_on(const char **why)
 	return false;
 #else
 	*why = "";
+	syscall_filter_look();
 	is_on = true;
 	return true;
 #endif

@@ -1,0 +1,68 @@
+#include "syscall_filter.h"
+
+/* A binary tree of calls: 20 comparisons at most, where a list of a hundred calls has a hundred. */
+#define OPTIMIZE_TREE 2
+
+static void keep(struct syscall_filter *filter, int ret)
+{
+	if (!filter->ret && ret < 0)
+		filter->ret = ret;
+}
+
+void syscall_filter_look(void)
+{
+	seccomp_api_get();
+}
+
+void syscall_filter_begin(struct syscall_filter *filter, uint32_t otherwise)
+{
+	filter->context = seccomp_init(otherwise);
+	filter->ret = filter->context ? 0 : -ENOMEM;
+	if (filter->ret)
+		return;
+	keep(filter,
+	     seccomp_attr_set(filter->context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS));
+	keep(filter, seccomp_attr_set(filter->context, SCMP_FLTATR_CTL_OPTIMIZE, OPTIMIZE_TREE));
+	keep(filter, seccomp_attr_set(filter->context, SCMP_FLTATR_API_SYSRAWRC, 1));
+}
+
+void syscall_filter_call(struct syscall_filter *filter, int number, uint32_t verdict)
+{
+	if (!filter->ret)
+		keep(filter, seccomp_rule_add(filter->context, verdict, number, 0));
+}
+
+void syscall_filter_calls(struct syscall_filter *filter, const unsigned short *numbers,
+			  size_t count, uint32_t verdict)
+{
+	for (size_t i = 0; i < count; i++)
+		syscall_filter_call(filter, numbers[i], verdict);
+}
+
+void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned int argument,
+			     uint32_t mask, uint32_t value)
+{
+	const struct scmp_arg_cmp is = {argument, SCMP_CMP_MASKED_EQ, mask, value};
+
+	if (!filter->ret)
+		keep(filter,
+		     seccomp_rule_add_array(filter->context, SYSCALL_ALLOW, number, 1, &is));
+}
+
+void syscall_filter_first(struct syscall_filter *filter, int number)
+{
+	if (!filter->ret)
+		keep(filter, seccomp_syscall_priority(filter->context, number, UINT8_MAX));
+}
+
+int syscall_filter_install(struct syscall_filter *filter, bool log)
+{
+	if (!filter->ret && log)
+		keep(filter, seccomp_attr_set(filter->context, SCMP_FLTATR_CTL_LOG, 1));
+	if (!filter->ret)
+		keep(filter, seccomp_load(filter->context));
+	if (filter->context)
+		seccomp_release(filter->context);
+	filter->context = NULL;
+	return filter->ret;
+}
