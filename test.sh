@@ -102,7 +102,7 @@ count_stage() {
 	while read -r line; do
 		skips+=("$name: ${line#skip }")
 	done < <(grep -E '^skip ' "$log")
-	grep -E '^retry |^the lab itself' "$log" | sed "s/^/$name: /" | head -n 20
+	grep -E '^retry |^the lab itself|^lab: [0-9]+ times slower' "$log" | sed "s/^/$name: /" | head -n 20
 	[ "$f" -eq 0 ] || show_failures "$log" "$name"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" "$seconds" "$p" "$f" "$s")")
