@@ -77,7 +77,7 @@ stage_lab() {
 	# that ends in a panic (docs/lab.md). It is tried again, in plain sight.
 	for try in first second third; do
 		# shellcheck disable=SC2086 # words
-		tests/lab/lab --nodes "$nodes" --cpus 2 --timeout 1700 "$@" -- tests/integration/$cases $paths
+		tests/lab/lab --nodes "$nodes" --cpus 2 --timeout $((1700 * ${GMIG_TIME_FACTOR:-1})) "$@" -- tests/integration/$cases $paths
 		rc=$?
 		[ $rc -ge 124 ] || break
 		echo "the lab itself ended with $rc in its $try try"
