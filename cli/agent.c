@@ -1,6 +1,7 @@
 /* The connection to a guest's agent, see agent.h. */
 #include "agent.h"
 
+#include "../control/control.h"
 #include "../control/line.h"
 
 #include <errno.h>
@@ -132,6 +133,8 @@ static int open_socket(const char *path, int64_t deadline_ms, struct gmig_error 
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, code;
+	bool refused;
+	pid_t peer;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return gmig_fail(err, -ENAMETOOLONG, "'%.120s' is too long for a socket", path);
@@ -140,9 +143,12 @@ static int open_socket(const char *path, int64_t deadline_ms, struct gmig_error 
 	if (fd < 0)
 		return gmig_fail(err, -errno, "no socket: %s", strerror(errno));
 	code = connect_until(fd, &address, deadline_ms);
-	if (!code)
+	refused = !code && control_check_peer(fd, path, &peer, err);
+	if (!code && !refused)
 		return fd;
 	close(fd);
+	if (refused)
+		return -EPERM;
 	if (code == -ETIMEDOUT)
 		return gmig_fail(err, code, "the agent's port at '%s' takes no more connections",
 				 path);

@@ -3,9 +3,11 @@
 #include "commands.h"
 #include "doctor.h"
 
+#include <linux/landlock.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -55,6 +57,8 @@ int cmd_doctor(int argc, char **argv)
 	host.release = name.release;
 	host.features = &features;
 	host.topology = topology;
+	host.landlock =
+	    (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	host.unsafe_kernel = unsafe && !strcmp(unsafe, "1");
 	report = doctor_examine(&host);
 	if (args.json)

@@ -465,6 +465,21 @@ static void check_memlock(const struct doctor_host *host, struct finding *findin
 	say(finding, "ok", "not needed: no memory is locked");
 }
 
+static void check_sandbox(const struct doctor_host *host, struct finding *finding)
+{
+	if (host->landlock > 0) {
+		say(finding, "ok",
+		    "a VM is kept to its system calls, and by Landlock to its files");
+		return;
+	}
+	say(finding, "note",
+	    "this kernel has no Landlock: a VM is kept to its system calls alone, and can read "
+	    "what "
+	    "user %s can",
+	    host->user);
+	advise(finding, "use Linux 5.13 or later, with landlock in the list of lsm=");
+}
+
 static void check_sockets(const struct doctor_host *host, struct finding *finding)
 {
 	char directory[PATH_MAX];
@@ -504,6 +519,7 @@ static const struct {
     {"ksm", check_ksm},
     {"max-map-count", check_maps},
     {"memlock", check_memlock},
+    {"sandbox", check_sandbox},
 };
 
 json_t *doctor_examine(const struct doctor_host *host)

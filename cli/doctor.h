@@ -15,6 +15,7 @@ struct doctor_host {
 	const char *user;
 	const struct gmig_features *features;
 	const struct gmig_topology *topology;
+	int landlock;	    /* the kernel's version of it; 0 or less: none */
 	bool unsafe_kernel; /* GMIG_UNSAFE_KERNEL: an unsafe kernel is used knowingly */
 };
 

@@ -197,16 +197,15 @@ static int connect_failed(int rc, const char *path, struct gmig_error *err)
 	}
 }
 
-/* A socket may have been put there by anybody who may write to its directory. Root may ask everyone's guests. */
-static int check_peer(struct control_client *client, const char *path, struct gmig_error *err)
+int control_check_peer(int fd, const char *path, pid_t *pid, struct gmig_error *err)
 {
 	struct ucred peer;
 	socklen_t bytes = sizeof(peer);
 
-	if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
 		return gmig_fail(err, -errno, "cannot tell who listens at '%s': %s", path,
 				 strerror(errno));
-	client->pid = peer.pid;
+	*pid = peer.pid;
 	if (geteuid() == 0 || peer.uid == 0 || peer.uid == geteuid())
 		return 0;
 	return gmig_fail(err, -EPERM, "uid %u listens at '%s': that is no guest of uid %u",
@@ -264,7 +263,7 @@ int control_connect(const char *path, int timeout_ms, struct control_client **ou
 	if (rc)
 		connect_failed(rc, path, err);
 	else
-		rc = check_peer(client, path, err);
+		rc = control_check_peer(client->fd, path, &client->pid, err);
 	if (!rc)
 		rc = read_greeting(client, deadline_ms, err);
 	if (rc) {

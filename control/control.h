@@ -96,6 +96,11 @@ struct control_client;
  * 0: for ever. */
 int control_connect(const char *path, int timeout_ms, struct control_client **out,
 		    struct gmig_error *err);
+/*
+ * Who listens at the other end of a connected socket (SO_PEERCRED)? It may have been put there by anybody who may write to its
+ * directory: -EPERM unless it is of our uid or root's; root may ask everyone's guests. *pid: his.
+ */
+int control_check_peer(int fd, const char *path, pid_t *pid, struct gmig_error *err);
 void control_client_destroy(struct control_client *client);
 /*
  * Execute and wait for the answer; steals arguments (may be NULL). Events that come meanwhile are

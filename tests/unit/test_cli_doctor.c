@@ -56,7 +56,7 @@ static void setup(void)
 	put("/sys/kernel/mm/ksm/run", "0\n");
 	memset(&features, 0, sizeof(features));
 	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
-	host = (struct doctor_host){root, "6.12.1-amd64", "alice", &features, topology, false};
+	host = (struct doctor_host){root, "6.12.1-amd64", "alice", &features, topology, 7, false};
 	report = NULL;
 }
 
@@ -224,6 +224,8 @@ START_TEST(doctor_slow_settings_are_notes)
 	expect("ksm", "note", "KSM runs", "echo 2");
 	put("/proc/sys/vm/max_map_count", "1024\n");
 	expect("max-map-count", "note", "is 1024", "65530");
+	host.landlock = -1;
+	expect("sandbox", "note", "has no Landlock", "lsm=");
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
 }
 END_TEST

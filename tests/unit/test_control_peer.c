@@ -2,6 +2,8 @@
  */
 #include "control_wire.h"
 
+#include "../../cli/agent.h"
+
 START_TEST(client_of_another_uid_is_refused)
 {
 	int status;
@@ -45,19 +47,34 @@ static void open_to_all(void)
 	ck_assert_int_eq(chmod(parent, 0755), 0);
 }
 
-/* 0: accepted; EPERM; 255: something else. */
-static int connect_as(uid_t uid)
+static int connect_guest(void)
+{
+	struct control_client *client;
+
+	return control_connect(wire.path, 10000, &client, &wire.err);
+}
+
+/* The listener greets as a guest does, and never as an agent. */
+static int connect_agent(void)
+{
+	struct cli_agent *agent;
+
+	cli_limits.connect_ms = 200;
+	return cli_agent_connect(wire.path, &agent, &wire.err);
+}
+
+/* What it ends in, as an errno; EPERM only with the right text; 255: something else. */
+static int connect_as(uid_t uid, int (*connect_it)(void))
 {
 	int status;
 	pid_t child = fork();
 
 	if (!child) {
-		struct control_client *client;
 		int rc;
 
 		if (uid && (setgid(uid) || setuid(uid)))
 			_exit(255);
-		rc = control_connect(wire.path, 10000, &client, &wire.err);
+		rc = connect_it();
 		if (rc == -EPERM && !strstr(wire.err.text, "uid 65533 listens at '"))
 			rc = -255;
 		_exit(-rc);
@@ -100,7 +117,7 @@ static pid_t serve_as_another(void)
 	}
 }
 
-START_TEST(server_of_another_uid_is_no_guest_of_ours)
+START_TEST(server_of_another_uid_is_no_guest_and_no_agent_of_ours)
 {
 	pid_t server;
 
@@ -109,9 +126,12 @@ START_TEST(server_of_another_uid_is_no_guest_of_ours)
 	control_server_destroy(wire.server);
 	wire.server = NULL;
 	server = serve_as_another();
-	ck_assert_int_eq(connect_as(0), 0);
-	ck_assert_int_eq(connect_as(65533), 0);
-	ck_assert_int_eq(connect_as(65534), EPERM);
+	ck_assert_int_eq(connect_as(0, connect_guest), 0);
+	ck_assert_int_eq(connect_as(65533, connect_guest), 0);
+	ck_assert_int_eq(connect_as(65534, connect_guest), EPERM);
+	ck_assert_int_eq(connect_as(0, connect_agent), ETIMEDOUT);
+	ck_assert_int_eq(connect_as(65533, connect_agent), ETIMEDOUT);
+	ck_assert_int_eq(connect_as(65534, connect_agent), EPERM);
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 }
@@ -167,7 +187,7 @@ int main(void)
 		return 77;
 	}
 	tcase_add_test(tcase, client_of_another_uid_is_refused);
-	tcase_add_test(tcase, server_of_another_uid_is_no_guest_of_ours);
+	tcase_add_test(tcase, server_of_another_uid_is_no_guest_and_no_agent_of_ours);
 	tcase_add_loop_test(tcase, server_in_a_directory_of_others_is_refused, 0,
 			    sizeof(directories) / sizeof(directories[0]));
 	return run_suite(suite);
