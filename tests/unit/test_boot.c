@@ -577,6 +577,32 @@ START_TEST(loader_leaves_guest_alone_when_the_file_went_bad_since_the_check)
 }
 END_TEST
 
+/* A reset in a sandbox, or after an update of the kernel on the host. */
+START_TEST(loader_keeps_to_the_files_that_were_there_at_the_start)
+{
+	struct vmm_options options = options_for_60_mib(), late;
+	struct vmm_boot_entry entry;
+	struct gmig_error err;
+
+	write_file(kernel_path, kernel, sizeof(kernel));
+	write_file(initrd_path, "first", 5);
+	options.initrd = initrd_path;
+	late = options;
+	ck_assert_int_eq(vmm_boot_keep(&options, NULL), 0);
+	ck_assert_int_eq(unlink(kernel_path), 0);
+	ck_assert_int_eq(unlink(initrd_path), 0);
+	write_file(initrd_path, "other", 5);
+	ck_assert_int_eq(vmm_boot_load(&guest, &late, &entry, &err), -ENOENT);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_msg(!vmm_boot_load(&guest, &options, &entry, &err), "%s", err.text);
+		ck_assert_mem_eq(at(60 * MIB - 4096), "first", 5);
+	}
+	close(options.kernel_fd);
+	close(options.initrd_fd);
+	ck_assert_int_eq(vmm_boot_keep(&late, &err), -ENOENT);
+}
+END_TEST
+
 START_TEST(zeropage_with_more_runs_than_it_can_name_is_refused)
 {
 	static struct vmm_region regions[200];
@@ -625,6 +651,7 @@ int main(void)
 	tcase_add_test(load, loader_leaves_a_reset_where_firmware_would_start);
 	tcase_add_test(load, loader_moves_a_relocatable_kernel_down_when_ram_ends_early);
 	tcase_add_test(load, loader_leaves_guest_alone_when_the_file_went_bad_since_the_check);
+	tcase_add_test(load, loader_keeps_to_the_files_that_were_there_at_the_start);
 	suite_add_tcase(suite, load);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
