@@ -70,6 +70,16 @@ kernel_packages()
 			$2 ~ /^linux-(base|binary|modules)-/ { print $2 }'
 }
 
+# suite_of SERIES: what an installed Debian has among its suites, and one that debootstrap made has not.
+suite_of()
+{
+	local codename
+	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null)
+	[ "$codename $1" != "bookworm 6.12" ] ||
+		say "Debian 12 has it in its suite for security: put" \
+			"'deb http://security.debian.org/debian-security bookworm-security main' into a file in /etc/apt/sources.list.d"
+}
+
 # fetch_debs DIR KIND WANT: leaves DIR/*.deb. Of the kind `kernel`, WANT is a series.
 fetch_debs()
 {
@@ -88,6 +98,7 @@ fetch_debs()
 		(cd "$dir" && apt-get "${APT[@]}" download "${packages[@]}" >log 2>&1) && return
 	done
 	say "cannot obtain $want from the configured suites: $(grep -m1 '^E:' "$dir/log")"
+	[ "$kind" != kernel ] || suite_of "$want"
 	return 1
 }
 
