@@ -5,6 +5,7 @@
 #include "../../vmm/device.h"
 #include "../../vmm/kvm.h"
 #include "../../vmm/memory.h"
+#include "../../vmm/sandbox.h"
 #include "../../vmm/vcpu.h"
 
 #include <asm/bootparam.h>
@@ -222,8 +223,9 @@ struct vmm *native_start(const uint8_t *code, size_t bytes, const char *const *m
 	char *argv[33] = {0};
 	struct vmm_options options;
 	struct gmig_error err = {0};
+	const char *why;
 	struct vmm *vmm;
-	int argc = 11;
+	int argc = 11, abi;
 
 	for (; more && *more && argc < 31; more++)
 		words[argc++] = *more;
@@ -234,6 +236,10 @@ struct vmm *native_start(const uint8_t *code, size_t bytes, const char *const *m
 	ck_assert_msg(!vmm_options_parse(argc, argv, &options, &err), "%s", err.text);
 	ck_assert_msg(!vmm_create(&options, &vmm, &err), "%s", err.text);
 	ck_assert_msg(!gmig_topology_create(0, &vmm->topology, &err), "%s", err.text);
+	/* As gmig-vmm does; but this thread, the test's, stays outside. */
+	if (sandbox_turn_on(&why))
+		ck_assert_msg(!sandbox_choose_files(&options, "/run/native.sock", &abi, &err), "%s",
+			      err.text);
 	ck_assert_msg(!build(vmm, &err), "%s", err.text);
 	return vmm;
 }
