@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -247,7 +248,30 @@ static int allow_directory_of(const char *path, struct gmig_error *err)
 
 	if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
 		return gmig_fail(err, -ENAMETOOLONG, "--sandbox: the path of a socket is too long");
-	return sandbox_files_allow(rules, dirname(copy), true, err);
+	return sandbox_files_allow(rules, dirname(copy), SANDBOX_FILES_REMOVE, err);
+}
+
+/*
+ * The kernel opens the file of a core dump by the rights of the thread that crashed (core(5)). That threads cannot make or write
+ * files themselves is the filters' work. An older core, which the kernel would remove first, is in the way: nothing may be removed
+ * there.
+ */
+static int allow_core(struct gmig_error *err)
+{
+	char pattern[PATH_MAX] = "";
+	struct rlimit limit;
+	FILE *file;
+
+	if (getrlimit(RLIMIT_CORE, &limit) || !limit.rlim_cur)
+		return 0;
+	file = fopen("/proc/sys/kernel/core_pattern", "re");
+	if (!file || !fgets(pattern, sizeof(pattern), file))
+		*pattern = '|';
+	if (file)
+		fclose(file);
+	if (*pattern == '|' || *pattern == '@') /* a program's or a socket's business */
+		return 0;
+	return sandbox_files_allow(rules, dirname(pattern), SANDBOX_FILES_DUMP, err);
 }
 
 int sandbox_choose_files(const struct vmm_options *options, const char *control, int *abi,
@@ -262,11 +286,13 @@ int sandbox_choose_files(const struct vmm_options *options, const char *control,
 	if (ret || rules < 0)
 		return ret;
 	for (size_t i = 0; i < COUNT(looked_at) && !ret; i++)
-		ret = sandbox_files_allow(rules, looked_at[i], false, err);
+		ret = sandbox_files_allow(rules, looked_at[i], SANDBOX_FILES_READ, err);
 	if (!ret)
 		ret = allow_directory_of(control, err);
 	for (unsigned int i = 0; i < options->port_count && !ret; i++)
 		ret = allow_directory_of(options->port[i].path, err);
+	if (!ret)
+		ret = allow_core(err);
 	return ret;
 }
 

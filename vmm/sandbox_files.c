@@ -47,18 +47,22 @@ int sandbox_files_create(int *rules, int *abi, struct gmig_error *err)
 	return 0;
 }
 
-int sandbox_files_allow(int rules, const char *path, bool remove, struct gmig_error *err)
+int sandbox_files_allow(int rules, const char *path, enum sandbox_files_right right,
+			struct gmig_error *err)
 {
-	struct landlock_path_beneath_attr rule = {.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE};
+	static const uint64_t rights[] = {
+	    [SANDBOX_FILES_READ] = LANDLOCK_ACCESS_FS_READ_FILE,
+	    [SANDBOX_FILES_REMOVE] = LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE,
+	    [SANDBOX_FILES_DUMP] = LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE,
+	};
+	struct landlock_path_beneath_attr rule = {.allowed_access = rights[right]};
 	struct stat st;
 
 	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd < 0)
 		return 0;
-	if (!fstat(rule.parent_fd, &st) && S_ISDIR(st.st_mode))
+	if (right == SANDBOX_FILES_READ && !fstat(rule.parent_fd, &st) && S_ISDIR(st.st_mode))
 		rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
-	if (remove)
-		rule.allowed_access = LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE;
 	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0))
 		return gmig_fail(err, -errno, "--sandbox: a rule for %s: %s", path,
 				 strerror(errno));

@@ -6,12 +6,17 @@
 
 /* A set of rules that allows nothing. *abi: Landlock's version, *rules a descriptor; 0 and -1: this kernel has none. -errno. */
 int sandbox_files_create(int *rules, int *abi, struct gmig_error *err);
+enum sandbox_files_right {
+	SANDBOX_FILES_READ,   /* the file, or what is below the directory */
+	SANDBOX_FILES_REMOVE, /* files below the directory, which may be listed */
+	SANDBOX_FILES_DUMP, /* make new files below the directory and write them, as the kernel does for a core dump */
+};
 /*
- * Allow to read the file, or what is below the directory; `remove`: also to remove what is in it. A path that does not exist is
- * nothing to open. Keeps a descriptor of its own, since in procfs a name that nobody uses gets a new inode, for which the rule
+ * A path that does not exist is nothing to open. Keeps a descriptor of its own, since in procfs a name that nobody uses gets a new inode, for which the rule
  * would not count.
  */
-int sandbox_files_allow(int rules, const char *path, bool remove, struct gmig_error *err);
+int sandbox_files_allow(int rules, const char *path, enum sandbox_files_right right,
+			struct gmig_error *err);
 /* The calling thread. */
 int sandbox_files_restrict(int rules, struct gmig_error *err);
 

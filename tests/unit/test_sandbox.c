@@ -341,6 +341,53 @@ START_TEST(thread_outside_is_refused_none_of_it)
 }
 END_TEST
 
+static int prepare_crash(void)
+{
+	const struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+	signal(SIGABRT, SIG_DFL);
+	if (chdir(outside) || setrlimit(RLIMIT_CORE, &limit))
+		return 1;
+	return 0;
+}
+
+/* The status of a child that has crashed; kind -1: outside. */
+static int crash_as(int kind)
+{
+	struct gmig_error err;
+	const char *why;
+	int status, abi;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (prepare_crash() ||
+		    (kind >= 0 && (!sandbox_turn_on(&why) ||
+				   sandbox_choose_files(&options, control, &abi, &err) ||
+				   sandbox_enter((enum sandbox_kind)kind, &err))))
+			_exit(99);
+		abort();
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+START_TEST(thread_that_crashes_leaves_a_core)
+{
+	char path[128];
+	int status = crash_as(-1);
+
+	if (!WIFSIGNALED(status) || !WCOREDUMP(status)) {
+		puts("skip thread_that_crashes_leaves_a_core - this host takes no core dumps");
+		return;
+	}
+	snprintf(path, sizeof(path), "rm -f %s/*core*", outside);
+	ck_assert_int_eq(system(path), 0);
+	status = crash_as(_i);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && WCOREDUMP(status),
+		      "kind %d: %#x", _i, (unsigned int)status);
+}
+END_TEST
+
 static const char *missing(void)
 {
 	const char *why = "";
@@ -365,6 +412,7 @@ int main(void)
 	tcase_add_loop_test(tcase, thread_taken_over_gets_no_more_than_its_kind_needs, 0,
 			    3 * ATTEMPTS);
 	tcase_add_loop_test(tcase, thread_outside_is_refused_none_of_it, 0, ATTEMPTS);
+	tcase_add_loop_test(tcase, thread_that_crashes_leaves_a_core, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
