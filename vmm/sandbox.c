@@ -239,8 +239,30 @@ static int enter_calls(enum sandbox_kind kind, struct gmig_error *err)
 
 /* What the engine looks at while it runs: room for frames, topology, the process's own cpuset and cgroups. */
 static const char *const looked_at[] = {
-    "/proc/self", "/proc/meminfo", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm",
+    "/proc/self",
+    "/proc/meminfo",
+    "/sys/devices/system",
+    "/sys/kernel/mm",
 };
+
+/* Limits on memory, wherever they are mounted: proc_pid_mountinfo(5). */
+static int allow_cgroups(struct gmig_error *err)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	char line[2 * PATH_MAX], point[PATH_MAX];
+	int ret = 0;
+
+	while (mounts && !ret && fgets(line, sizeof(line), mounts)) {
+		const char *type = strstr(line, " - ");
+
+		if (type && !strncmp(type, " - cgroup", 9) &&
+		    sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1)
+			ret = sandbox_files_allow(rules, point, SANDBOX_FILES_READ, err);
+	}
+	if (mounts)
+		fclose(mounts);
+	return ret;
+}
 
 static int allow_directory_of(const char *path, struct gmig_error *err)
 {
@@ -287,6 +309,8 @@ int sandbox_choose_files(const struct vmm_options *options, const char *control,
 		return ret;
 	for (size_t i = 0; i < COUNT(looked_at) && !ret; i++)
 		ret = sandbox_files_allow(rules, looked_at[i], SANDBOX_FILES_READ, err);
+	if (!ret)
+		ret = allow_cgroups(err);
 	if (!ret)
 		ret = allow_directory_of(control, err);
 	for (unsigned int i = 0; i < options->port_count && !ret; i++)

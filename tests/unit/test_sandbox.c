@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -341,6 +343,46 @@ START_TEST(thread_outside_is_refused_none_of_it)
 }
 END_TEST
 
+/* A cgroup directory that lies where no other is. 77: there is none, or no right to mount. */
+static int read_cgroup_elsewhere(void)
+{
+	struct gmig_error err;
+	char path[128];
+	const char *why;
+	int abi;
+
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return 77;
+	if (mount("/sys/fs/cgroup/memory", outside, NULL, MS_BIND, NULL) &&
+	    mount("/sys/fs/cgroup", outside, NULL, MS_BIND, NULL))
+		return 77;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", outside);
+	if (access(path, R_OK))
+		return 77;
+	if (!sandbox_turn_on(&why) || sandbox_choose_files(&options, control, &abi, &err) ||
+	    sandbox_enter(SANDBOX_ENGINE, &err))
+		return 99;
+	return open(path, O_RDONLY) < 0;
+}
+
+START_TEST(limits_of_cgroups_are_seen_wherever_they_are_mounted)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(read_cgroup_elsewhere());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		puts(
+		    "skip limits_of_cgroups_are_seen_wherever_they_are_mounted - no right to mount "
+		    "them");
+	else
+		ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "%#x",
+			      (unsigned int)status);
+}
+END_TEST
+
 static int prepare_crash(void)
 {
 	const struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -412,6 +454,7 @@ int main(void)
 	tcase_add_loop_test(tcase, thread_taken_over_gets_no_more_than_its_kind_needs, 0,
 			    3 * ATTEMPTS);
 	tcase_add_loop_test(tcase, thread_outside_is_refused_none_of_it, 0, ATTEMPTS);
+	tcase_add_test(tcase, limits_of_cgroups_are_seen_wherever_they_are_mounted);
 	tcase_add_loop_test(tcase, thread_that_crashes_leaves_a_core, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
