@@ -45,6 +45,9 @@ struct vmm {
 	char stop_reason[GMIG_ERROR_TEXT];
 };
 
+/* Called first on each thread that a device starts; NULL: nothing is. */
+extern void (*fake_helper_begins)(void);
+
 /* With two regions of this size each: FAKE_REGION_BYTES in the unit tests. */
 void fake_vmm_init(struct vmm *vmm, uint64_t region_bytes);
 void fake_vmm_destroy(struct vmm *vmm);
