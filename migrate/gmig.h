@@ -182,6 +182,12 @@ struct gmig_options {
 	 * it runs (sched_setaffinity(2)) is the VMM's to decide. It must not wait for the engine.
 	 */
 	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);
+	/*
+	 * Optional, for jobs with `hold_vcpus`. on: bring the guest's vCPUs out of the guest, as far as they come within a few
+	 * milliseconds; off: let them go on. Each on has its off. Called from copy workers, several at once; may block, since the
+	 * guest should run between two holds, but not on guest memory: pages of it are out of reach.
+	 */
+	void (*hold_vcpus)(void *opaque, bool on);
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */
 };
@@ -310,6 +316,12 @@ struct gmig_job_spec {
 	 * block: all of a block), at most 512. Fewer: readers wait less; more: fewer calls. Huge pages go whole.
 	 */
 	unsigned int batch_pages;
+	/*
+	 * Hold the guest's vCPUs while small pages are exchanged. Before Linux 6.18 UFFDIO_MOVE flushes the TLB for each page,
+	 * by an interrupt to each CPU that runs the guest; of a guest that is held, none does. The guest stands still for one
+	 * batch at a time. -EOPNOTSUPP: gmig_options has no hold_vcpus.
+	 */
+	bool hold_vcpus;
 	bool trace;	   /* keep a record of each block, for gmig_job_trace() */
 	unsigned int user; /* the caller's own; the engine only keeps it */
 };

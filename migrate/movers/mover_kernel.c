@@ -48,6 +48,8 @@ static int kernel_check(const struct memory *memory, const struct gmig_job_spec 
 				 "mover kernel takes its frames from the kernel alone");
 	if (spec->batch_pages)
 		return gmig_fail(err, -EINVAL, "mover kernel chooses its batches itself");
+	if (spec->hold_vcpus)
+		return gmig_fail(err, -EINVAL, "mover kernel holds no vCPUs");
 	if (spec->vnodes && process_of(memory))
 		return gmig_fail(err, -EINVAL, "a process has no vnodes");
 	return 0;

@@ -38,6 +38,7 @@ struct request {
 	uint64_t block_gfn;
 	enum gmig_mode mode;
 	unsigned int batch_pages; /* small pages that are out of reach together; 0: our choice */
+	bool hold_vcpus;	  /* while small pages are exchanged */
 	bool huge;
 	struct bits pages;
 	struct slot *target;			     /* has those pages */
@@ -284,6 +285,16 @@ static void remap(const struct run *run, unsigned int out, unsigned int copied, 
 		putback(run, run->first + in, out - in, error);
 }
 
+/* Moving one huge page takes one flush each way, which is not worth a pause. */
+static void hold_vcpus(const struct run *run, bool on)
+{
+	const struct request *request = run->request;
+	const struct gmig_options *options = &request->gmig->options;
+
+	if (request->hold_vcpus && !request->huge)
+		options->hold_vcpus(options->opaque, on);
+}
+
 /* Unmap, remap. Returns the pages that left their old frame or were put back; fewer than count:
  * error says why. */
 static unsigned int exchange(struct run *run, int *error)
@@ -291,12 +302,14 @@ static unsigned int exchange(struct run *run, int *error)
 	const struct request *request = run->request;
 	unsigned int out, copied;
 
+	hold_vcpus(run, true);
 	run->read_blackout_from = run_now(run);
 	out = copied = unmap(run, error);
 	if (request->mode == GMIG_MODE_BLOCK) {
 		copied = copy_run(run, run_at(run, request->source), out);
 	}
 	remap(run, out, copied, *error);
+	hold_vcpus(run, false);
 	blackout_record(run, run->read_blackout_from, &request->gmig->blackout_read,
 			request->blackout_read, &run->result->blackout_read_ns);
 	if (request->mode == GMIG_MODE_BLOCK)
@@ -518,6 +531,7 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	    .block_gfn = ticket->block_gfn,
 	    .mode = worker->job->spec.mode,
 	    .batch_pages = worker->job->spec.batch_pages,
+	    .hold_vcpus = worker->job->spec.hold_vcpus,
 	    .huge = ticket->huge,
 	    .pages = ticket->pages,
 	    .target = ticket->target,
@@ -545,9 +559,10 @@ static void uffd_move_all(struct mover_worker *worker, struct mover_ticket **tic
 static int uffd_check(const struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
-	(void)memory;
 	if (spec->frames > GMIG_FRAMES_RECYCLED)
 		return gmig_fail(err, -EINVAL, "frames %d is not known", (int)spec->frames);
+	if (spec->hold_vcpus && !((const struct gmig *)memory)->options.hold_vcpus)
+		return gmig_fail(err, -EOPNOTSUPP, "hold-vcpus: this VMM cannot hold its vCPUs");
 	return 0;
 }
 

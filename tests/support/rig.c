@@ -74,6 +74,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .extra_bytes_max = options->extra_bytes_max,
 				      .unsafe_kernel = true, /* nothing here is worth its care */
 				      .fatal = rig_fatal,
+				      .hold_vcpus = options->hold_vcpus,
 				      .log = rig_log,
 				      .thread = options->thread,
 				      .dump_memory = options->dump_memory,

@@ -61,6 +61,7 @@ struct rig_options {
 	/* As in gmig_options; opaque is the rig */
 	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);
 	const struct gmig_sys *sys;
+	void (*hold_vcpus)(void *opaque, bool on);
 };
 
 rig_word *rig_page(const struct rig *rig, uint64_t page);

@@ -99,6 +99,86 @@ START_TEST(batch_is_what_is_out_of_reach_at_a_time)
 }
 END_TEST
 
+static struct {
+	const struct rig *rig;
+	atomic_uint holds, bad, outside; /* bad: not on and off in turn */
+	atomic_bool held;
+	atomic_int fail_at; /* the move that fails, counted down */
+} held;
+
+static void hold_counted(void *opaque, bool on)
+{
+	(void)opaque;
+	if (atomic_exchange(&held.held, on) == on)
+		atomic_fetch_add(&held.bad, 1);
+	if (on)
+		atomic_fetch_add(&held.holds, 1);
+}
+
+static int ioctl_held(int fd, unsigned long request, void *arg)
+{
+	struct uffdio_move *move = arg;
+	uintptr_t ram = held.rig ? (uintptr_t)held.rig->ram : 0;
+
+	if (request != UFFDIO_MOVE || !ram ||
+	    (move->dst - ram >= BYTES && move->src - ram >= BYTES))
+		return gmig_sys_real.ioctl(fd, request, arg);
+	if (!atomic_load(&held.held))
+		atomic_fetch_add(&held.outside, 1);
+	if (atomic_fetch_sub(&held.fail_at, 1) != 1)
+		return gmig_sys_real.ioctl(fd, request, arg);
+	move->move = -EBUSY;
+	return -EBUSY;
+}
+
+/* _i: small pages, asked for, a move out or in fails */
+START_TEST(vcpus_are_held_for_each_batch_of_small_pages_alone)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {
+	    .bytes = BYTES, .small_pages = _i & 1, .sys = &sys, .hold_vcpus = hold_counted};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	bool wanted = _i & 1 && _i & 2;
+	struct gmig_job_info info;
+	struct rig rig;
+
+	memset(&held, 0, sizeof(held));
+	sys.ioctl = ioctl_held;
+	rig_create(&rig, &options);
+	held.rig = &rig;
+	held.fail_at = _i & 4 ? 3 : _i & 8 ? 4 : 0;
+	rig_publish(&rig);
+	spec.hold_vcpus = _i & 2;
+	spec.mode = _i & 16 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(atomic_load(&held.bad), 0);
+	ck_assert(!atomic_load(&held.held));
+	ck_assert_uint_eq(atomic_load(&held.holds), wanted ? info.blackout_read.count : 0);
+	if (wanted)
+		ck_assert_uint_eq(atomic_load(&held.outside), 0);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(vcpus_of_a_vmm_that_cannot_hold_them_are_not_asked_for)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err = {0};
+	struct gmig_job *job = NULL;
+	struct rig rig;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .small_pages = true});
+	spec.hold_vcpus = true;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EOPNOTSUPP);
+	ck_assert_ptr_null(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* ---- First touch --------------------------------------------------------------------------- */
 
 START_TEST(first_touch_reads_as_zeros_and_is_counted)
@@ -673,6 +753,8 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, move_under_writers_loses_nothing, 0, CELLS);
 	tcase_add_loop_test(tcase, batch_is_what_is_out_of_reach_at_a_time, 0, 8);
+	tcase_add_loop_test(tcase, vcpus_are_held_for_each_batch_of_small_pages_alone, 0, 32);
+	tcase_add_test(tcase, vcpus_of_a_vmm_that_cannot_hold_them_are_not_asked_for);
 	tcase_add_loop_test(tcase, first_touch_reads_as_zeros_and_is_counted, 0, 2);
 	tcase_add_test(tcase, first_touch_after_a_move_gets_no_old_content);
 	tcase_add_loop_test(tcase, first_touch_by_many_threads_during_moves_loses_nothing, 0, 2);

@@ -426,6 +426,9 @@ START_TEST(job_options_of_another_mover_are_refused)
 	spec.batch_pages = 64;
 	ck_assert_int_eq(refused(&spec), -EINVAL);
 	spec = to_1;
+	spec.hold_vcpus = true;
+	ck_assert_int_eq(refused(&spec), -EINVAL);
+	spec = to_1;
 	spec.vnodes = 1;
 	ck_assert_int_eq(refused(&spec), -EINVAL);
 }
