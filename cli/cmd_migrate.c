@@ -21,7 +21,7 @@ struct request {
 	const char *vm;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames, *huge,
 	    *swapped;
-	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus;
+	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus;
 };
 
 /* The guest's part, with --with-guest: planned before, carried out after the host's. */
@@ -107,6 +107,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	/* Only when asked for: an older VMM refuses arguments that it does not know. */
 	if (request->with_vcpus || request->no_vcpus)
 		add_word(arguments, "vcpus", request->with_vcpus ? "all" : "keep");
+	if (request->hold_vcpus)
+		json_object_set_new(arguments, "hold-vcpus", json_true());
 	if (status < 0)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
@@ -394,6 +396,9 @@ int cmd_migrate(int argc, char **argv)
 	     .placeholder = "N",
 	     .help = "exchange N small pages at a time, 1 to 512; default 256",
 	     .text = &r.batch},
+	    {.name = "hold-vcpus",
+	     .help = "hold the guest's CPUs for each batch: faster on Linux before 6.18",
+	     .flag = &r.hold_vcpus},
 	    {.name = "frames",
 	     .placeholder = "KIND",
 	     .help = "target frames: what the pool has (auto, default), new ones, or those alone",

@@ -217,8 +217,8 @@ static int parse_pid(const char *target, int *pid)
 /* Options of guests alone. */
 static int check_options(const json_t *arguments)
 {
-	static const char *const of_guests[] = {"vnode", "mode", "frames",
-						"batch", "huge", "swapped"};
+	static const char *const of_guests[] = {"vnode",      "mode", "frames", "batch",
+						"hold-vcpus", "huge", "swapped"};
 
 	for (size_t i = 0; i < sizeof(of_guests) / sizeof(of_guests[0]); i++)
 		if (json_object_get(arguments, of_guests[i]))

@@ -254,13 +254,21 @@ static int query_job_trace(void *opaque, const json_t *arguments, json_t **resul
 /* ---- Table ----------------------------------------------------------------------------------- */
 
 static const struct control_argument migrate_arguments[] = {
-    {"from", CONTROL_ARRAY, true},	 {"to", CONTROL_ARRAY, true},
-    {"vnode", CONTROL_INTEGER, false},	 {"mode", CONTROL_STRING, false},
-    {"mover", CONTROL_STRING, false},	 {"rate", CONTROL_INTEGER, false},
-    {"threads", CONTROL_INTEGER, false}, {"batch", CONTROL_INTEGER, false},
-    {"frames", CONTROL_STRING, false},	 {"huge", CONTROL_STRING, false},
-    {"swapped", CONTROL_STRING, false},	 {"trace", CONTROL_BOOL, false},
-    {"vcpus", CONTROL_STRING, false},	 {0},
+    {"from", CONTROL_ARRAY, true},
+    {"to", CONTROL_ARRAY, true},
+    {"vnode", CONTROL_INTEGER, false},
+    {"mode", CONTROL_STRING, false},
+    {"mover", CONTROL_STRING, false},
+    {"rate", CONTROL_INTEGER, false},
+    {"threads", CONTROL_INTEGER, false},
+    {"batch", CONTROL_INTEGER, false}, /* of small pages, as is the next one */
+    {"hold-vcpus", CONTROL_BOOL, false},
+    {"frames", CONTROL_STRING, false},
+    {"huge", CONTROL_STRING, false},
+    {"swapped", CONTROL_STRING, false},
+    {"trace", CONTROL_BOOL, false},
+    {"vcpus", CONTROL_STRING, false},
+    {0},
 };
 static const struct control_argument residency_arguments[] = {{"fresh", CONTROL_BOOL, false}, {0}};
 static const struct control_argument job_arguments[] = {{"id", CONTROL_STRING, true}, {0}};

@@ -123,6 +123,7 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 		ret = read_vnodes(guest, arguments, &spec->vnodes, err);
 	if (!ret)
 		ret = read_limits(arguments, spec, err);
+	spec->hold_vcpus = json_is_true(json_object_get(arguments, "hold-vcpus"));
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
 	return ret;
 }

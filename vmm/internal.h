@@ -43,6 +43,7 @@ struct vmm_vcpu {
 	_Atomic int tid;
 	bool incomplete;	/* its thread only: KVM has yet to complete the last exit's I/O */
 	bool parked;		/* guarded by gate.lock */
+	bool held;		/* guarded by gate.lock: waits for the end of a hold (hold.c) */
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
 	_Atomic uintptr_t
@@ -56,6 +57,10 @@ struct vmm_gate {
 	pthread_mutex_t lock;
 	pthread_cond_t order_changed, parked_changed;
 	enum vmm_gate_order order; /* guarded by lock */
+	/* guarded by lock; hold.c */
+	bool hold;
+	uint64_t hold_began_ns;
+	uint64_t hold_next_ns; /* no earlier */
 };
 
 enum vmm_state { VMM_STATE_STARTING, VMM_STATE_RUNNING, VMM_STATE_STOPPED, VMM_STATE_SHUTDOWN };

@@ -3,6 +3,7 @@
  * guest address to a pointer.
  */
 #include "memory.h"
+#include "hold.h"
 #include "internal.h"
 #include "threads.h"
 #include "vcpu.h"
@@ -70,6 +71,14 @@ static void engine_fatal(void *opaque, const struct gmig_error *err)
 	vmm_end(opaque, VMM_END_MEMORY_LOST, err->text);
 }
 
+static void engine_hold_vcpus(void *opaque, bool on)
+{
+	if (on)
+		vmm_vcpus_hold(opaque);
+	else
+		vmm_vcpus_release(opaque);
+}
+
 /* What an operator should know about migration on this host. */
 static void warn(const struct vmm *vmm)
 {
@@ -102,6 +111,7 @@ static int create_engine(struct vmm *vmm,
 	    .log = engine_log,
 	    .fatal = engine_fatal,
 	    .thread = vmm_engine_thread,
+	    .hold_vcpus = engine_hold_vcpus,
 	    .opaque = vmm,
 	};
 	int ret = gmig_create(&options, &vmm->gmig, err);

@@ -14,6 +14,7 @@
 #include "vcpu.h"
 #include "bus.h"
 #include "deadline.h"
+#include "hold.h"
 #include "threads.h"
 #include "undo.h"
 
@@ -26,14 +27,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
-{
-	if (!vcpu->started)
-		return;
-	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	pthread_kill(vcpu->thread, VMM_KICK_SIGNAL);
-}
 
 /* ---- Exits ----------------------------------------------------------------------------------- */
 
@@ -244,7 +237,14 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 	bool run, was_parked = false;
 
 	pthread_mutex_lock(&gate->lock);
-	while (must_park(vcpu->vmm)) {
+	while (must_park(vcpu->vmm) || (gate->hold && gate->order == VMM_GATE_RUN)) {
+		if (!must_park(vcpu->vmm)) {
+			/* Nothing changes the guest meanwhile: KVM may complete its I/O later. */
+			vcpu->held = true;
+			pthread_cond_broadcast(&gate->parked_changed);
+			pthread_cond_wait(&gate->order_changed, &gate->lock);
+			continue;
+		}
 		if (vcpu->incomplete) {
 			pthread_mutex_unlock(&gate->lock);
 			complete(vcpu);
@@ -255,7 +255,7 @@ static bool gate_pass(struct vmm_vcpu *vcpu)
 		pthread_cond_broadcast(&gate->parked_changed);
 		pthread_cond_wait(&gate->order_changed, &gate->lock);
 	}
-	vcpu->parked = false;
+	vcpu->parked = vcpu->held = false;
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	run = gate->order == VMM_GATE_RUN;
 	pthread_mutex_unlock(&gate->lock);

@@ -4,8 +4,6 @@
 
 #include "internal.h"
 
-#define VMM_KICK_SIGNAL SIGUSR1
-
 /* Call before the engine is created: its own handler chains to this one. */
 void vmm_vcpus_handle_sigbus(void);
 int vmm_vcpus_create(struct vmm *vmm, struct gmig_error *err);
@@ -15,8 +13,6 @@ int vmm_vcpus_start(struct vmm *vmm, struct gmig_error *err);
 /* Order all vCPUs to park, and wait for them at most timeout_ms. -ETIMEDOUT. */
 int vmm_vcpus_park(struct vmm *vmm, int timeout_ms, struct gmig_error *err);
 void vmm_vcpus_resume(struct vmm *vmm);
-/* Make a vCPU leave KVM_RUN. */
-void vmm_vcpu_kick(struct vmm_vcpu *vcpu);
 /* End the threads. -ETIMEDOUT: one of them does not end; then nothing that it uses may be
  * destroyed. */
 int vmm_vcpus_join(struct vmm *vmm, int timeout_ms, struct gmig_error *err);

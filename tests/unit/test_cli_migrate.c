@@ -11,14 +11,14 @@ START_TEST(migrate_passes_every_option_on)
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
 			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--threads",
-			      "2", "--batch", "64", "--frames", "fresh", "--huge", "keep",
-			      "--swapped", "skip", NULL),
+			      "2", "--batch", "64", "--hold-vcpus", "--frames", "fresh", "--huge",
+			      "keep", "--swapped", "skip", NULL),
 			 CLI_OK);
-	want = json_loads(
-	    "{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
-	    "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"frames\":\"fresh\","
-	    "\"huge\":\"keep\",\"swapped\":\"skip\"}",
-	    0, NULL);
+	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
+			  "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"hold-vcpus\":"
+			  "true,\"frames\":\"fresh\","
+			  "\"huge\":\"keep\",\"swapped\":\"skip\"}",
+			  0, NULL);
 	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
 	json_decref(want);
 }

@@ -48,6 +48,7 @@ static const struct {
     {"pid:77", "--mode", "readable", "--mode is for guests"},
     {"pid:77", "--frames", "auto", "--frames is for guests"},
     {"pid:77", "--batch", "8", "--batch is for guests"},
+    {"pid:77", "--hold-vcpus", NULL, "--hold-vcpus is for guests"},
     {"vm1", "--private", NULL, "--private is for processes"},
 };
 
