@@ -2,7 +2,7 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak] [--fuzz] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, every lab (under 60 minutes)
+#   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
 #   --soak   the native probe tests 20 times, every mutant, what compares times in the lab
 #   --fuzz   ten minutes for each fuzz target
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
@@ -180,6 +180,8 @@ soak)
 	alone "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
+	stage "build clang" 600 stage_build clang
+	stage "unit clang" 900 stage_unit clang
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
 	stage "lab libvirt" 2400 stage_libvirt
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
@@ -203,7 +205,6 @@ if [ $tier = full ]; then
 	stage "lab newest guest" 1800 stage_lab 2 "numa-cases newest" newest
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
-	stage "unit clang" 900 stage_unit clang
 	stage "build tsan" 600 stage_build tsan
 	stage "unit tsan" 900 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice

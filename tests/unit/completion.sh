@@ -6,9 +6,14 @@ set -u
 XDG_RUNTIME_DIR=$(mktemp -d)
 trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 mkdir "$XDG_RUNTIME_DIR/gmig"
-python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$XDG_RUNTIME_DIR/gmig/vm1.sock" || {
-	echo "skipped: there is no python3 to make a socket"
+command -v socat >/dev/null || {
+	echo "skipped: there is no socat to make a socket"
 	exit 77
+}
+timeout 0.2 socat -u "UNIX-RECV:$XDG_RUNTIME_DIR/gmig/vm1.sock,unlink-close=0" OPEN:/dev/null
+[ -S "$XDG_RUNTIME_DIR/gmig/vm1.sock" ] || {
+	echo "no socket was made"
+	exit 1
 }
 # A gmig that knows of two jobs of vm1, and of a VM that is silent.
 mkdir "$XDG_RUNTIME_DIR/bin"
