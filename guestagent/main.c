@@ -3,6 +3,7 @@
  * host asks. Start-up: options, allow-list, capabilities, port, filter; then the main loop.
  */
 #include "../control/finish.h"
+#include "../control/standard_fds.h"
 #include "agent.h"
 #include "opener.h"
 
@@ -159,8 +160,11 @@ int main(int argc, char **argv)
 	struct options options = {.port = {.name = PORT_NAME, .fd = -1}, .config = NULL};
 	struct agent agent = {0};
 	struct gmig_error err = {0};
-	int status = parse_options(argc, argv, &options);
+	int status;
 
+	if (standard_fds_fill())
+		return EXIT_FAILED;
+	status = parse_options(argc, argv, &options);
 	if (status >= 0)
 		return status;
 	if (read_config(&options, &agent.conf, &err))

@@ -3,6 +3,7 @@
  * refused before the first thread starts.
  */
 #include "../control/finish.h"
+#include "../control/standard_fds.h"
 #include "boot.h"
 #include "commands.h"
 #include "confine.h"
@@ -244,6 +245,8 @@ int main(int argc, char **argv)
 	struct gmig_error err = {0};
 	int signals, status;
 
+	if (standard_fds_fill())
+		return EXIT_FAILED;
 	if (vmm_options_parse(argc, argv, &options, &err)) {
 		refuse(&err);
 		fputs("gmig-vmm --help lists the options\n", stderr);

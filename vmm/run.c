@@ -19,7 +19,8 @@ int run_open_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	/* These and no others: a mask is inherited from whoever starts us, and a vCPU that cannot be kicked does not stop. */
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(), EFBIG */
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -135,6 +135,20 @@ static size_t append_hex(char *line, size_t at, size_t bytes, uintptr_t value)
 	return at;
 }
 
+/* SIGSEGV; SIGRTMIN+3: those have no names of their own. */
+static size_t append_name(char *line, size_t at, size_t bytes, int number)
+{
+	const char *name = sigabbrev_np(number);
+	const int above = number - SIGRTMIN;
+	const char digits[] = {(char)('0' + above / 10 % 10), (char)('0' + above % 10), '\0'};
+
+	at = append(line, at, bytes, "SIG");
+	if (name)
+		return append(line, at, bytes, name);
+	at = append(line, at, bytes, "RTMIN+");
+	return append(line, at, bytes, above < 10 ? digits + 1 : digits);
+}
+
 /* A stderr that nobody reads must not keep the process. */
 static void say(const char *line, size_t bytes)
 {
@@ -149,7 +163,6 @@ static void say(const char *line, size_t bytes)
 
 void undo_fatal(int number, const siginfo_t *info)
 {
-	const char *name = sigabbrev_np(number);
 	char line[160];
 	size_t at = 0;
 
@@ -157,8 +170,8 @@ void undo_fatal(int number, const siginfo_t *info)
 	log_flush(CRASH_FLUSH_MS);
 	at = append(line, at, sizeof(line) - 1, "gmig-vmm: error shutdown reason=");
 	at = append(line, at, sizeof(line) - 1, info->si_code > 0 ? "crash" : "signal");
-	at = append(line, at, sizeof(line) - 1, " text=\"SIG");
-	at = append(line, at, sizeof(line) - 1, name ? name : "?");
+	at = append(line, at, sizeof(line) - 1, " text=\"");
+	at = append_name(line, at, sizeof(line) - 1, number);
 	if (info->si_code > 0) {
 		at = append(line, at, sizeof(line) - 1, " at 0x");
 		at = append_hex(line, at, sizeof(line) - 1, (uintptr_t)info->si_addr);
@@ -185,17 +198,24 @@ static void on_fatal(int number, siginfo_t *info, void *context)
 	undo_fatal(number, info);
 }
 
-void undo_on_fatal_signals(void)
+static void undo_on(int number)
 {
-	static const int numbers[] = {SIGSEGV,	 SIGABRT, SIGFPE,  SIGILL,  SIGSYS,
-				      SIGTRAP,	 SIGQUIT, SIGXCPU, SIGALRM, SIGUSR2,
-				      SIGVTALRM, SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT};
 	struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO};
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		sigaction(numbers[i], &action, &previous[numbers[i]]);
-		/* Ignored on purpose, as SIGQUIT in a shell's background. */
-		if (previous[numbers[i]].sa_handler == SIG_IGN)
-			signal(numbers[i], SIG_IGN);
-	}
+	sigaction(number, &action, &previous[number]);
+	/* Ignored on purpose, as SIGQUIT in a shell's background. */
+	if (previous[number].sa_handler == SIG_IGN)
+		signal(number, SIG_IGN);
+}
+
+void undo_on_fatal_signals(void)
+{
+	static const int numbers[] = {SIGSEGV, SIGABRT, SIGFPE,	 SIGILL,   SIGSYS,  SIGTRAP,
+				      SIGQUIT, SIGXCPU, SIGALRM, SIGUSR1,  SIGUSR2, SIGVTALRM,
+				      SIGPROF, SIGPOLL, SIGPWR,	 SIGSTKFLT};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		undo_on(numbers[i]);
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		undo_on(number);
 }

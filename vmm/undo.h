@@ -23,7 +23,7 @@ void undo_now(int slot);
 void undo_forget(int slot);
 void undo_all(void);
 
-/* Signals that end the process by default: undo everything, say the reason on stderr, and end. */
+/* Signals that end the process by default, also those of real time: undo everything, say the reason on stderr, and end. */
 void undo_on_fatal_signals(void);
 /* The handler's work, for one who handles the signal itself and cannot. */
 void undo_fatal(int number, const siginfo_t *info);

@@ -3,6 +3,7 @@
  * so that the directory goes whatever ends it: Ctrl-C, SIGTERM, a crash.
  */
 #include "../../control/finish.h"
+#include "../../control/standard_fds.h"
 #include "bench.h"
 #include "domain.h"
 #include "host.h"
@@ -129,6 +130,8 @@ int main(int argc, char **argv)
 	struct bench_options options;
 	struct gmig_error err = {0};
 
+	if (standard_fds_fill())
+		return BENCH_FAILED;
 	if (argc >= 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		fputs(bench_options_help(), stdout);
 		return finish_stdout("gmig-bench", BENCH_OK);

@@ -28,6 +28,8 @@ static int full_pipe = -1; /* the child's stderr; -1: a file */
 static char console[96] = "stdio";
 static const char *sandbox = "on";
 static bool term_is_pending; /* SIGTERM comes before the program starts */
+static bool all_are_blocked; /* signals, by whoever starts it */
+static int closed_fd = -1;   /* 0 to 2: the child starts without it; 3: without all of them */
 
 static void setup(void)
 {
@@ -60,6 +62,21 @@ static void raise_term(void)
 	raise(SIGTERM);
 }
 
+static void block_all(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+static void close_standard_fds(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (closed_fd == fd || closed_fd > STDERR_FILENO)
+			close(fd);
+}
+
 static void run_child(const char *image)
 {
 	char spec[96];
@@ -71,6 +88,10 @@ static void run_child(const char *image)
 	dup2(full_pipe >= 0 ? full_pipe : log, STDERR_FILENO);
 	if (term_is_pending)
 		raise_term();
+	if (all_are_blocked)
+		block_all();
+	if (closed_fd >= 0)
+		close_standard_fds();
 	execl(GMIG_VMM, "gmig-vmm", "--name", "exit", "--mem", "64M", "--memory", "plain",
 	      "--kernel", image, "--console", console, "--port", spec, "--sandbox", sandbox,
 	      (char *)NULL);
@@ -258,6 +279,54 @@ START_TEST(sigterm_during_the_start_is_heard_between_its_steps)
 }
 END_TEST
 
+/* A vCPU that sleeps in the kernel ends only when a signal reaches it. */
+START_TEST(vm_whose_parent_blocks_all_signals_ends_in_order)
+{
+	all_are_blocked = true;
+	start();
+	kill(child, SIGTERM);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("shutdown reason=signal text=\"signal TERM\"");
+	all_are_blocked = false;
+}
+END_TEST
+
+static void await_file(const char *path)
+{
+	for (int i = 0; access(path, F_OK); i++) {
+		ck_assert_msg(i < 1000, "no %s: '%s'", path, last_words());
+		usleep(10000);
+	}
+}
+
+/* What is printed, logged or said by the guest must not go into a file of the VM's own. */
+START_TEST(standard_fd_that_is_closed_is_no_file_of_the_vm)
+{
+	char path[64], target[64];
+
+	closed_fd = _i;
+	child = fork();
+	if (!child)
+		run_child(native_image(first_word, sizeof(first_word)));
+	await_file(control);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		ssize_t length;
+
+		if (closed_fd != fd && closed_fd <= STDERR_FILENO)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", child, fd);
+		length = readlink(path, target, sizeof(target) - 1);
+		ck_assert_int_gt(length, 0);
+		target[length] = '\0';
+		ck_assert_str_eq(target, "/dev/null");
+	}
+	kill(child, SIGTERM);
+	ck_assert_int_eq(wait_for_end(), 0);
+	expect_clean("");
+	closed_fd = -1;
+}
+END_TEST
+
 static const struct {
 	int number;
 	const char *words;
@@ -267,6 +336,8 @@ static const struct {
     {SIGABRT, "text=\"SIGABRT"},
     {SIGQUIT, "text=\"SIGQUIT"},
     {SIGUSR2, "text=\"SIGUSR2"},
+    {34, "text=\"SIGRTMIN+0"}, /* SIGRTMIN of glibc, no constant */
+    {64, "text=\"SIGRTMIN+30"},
 };
 
 START_TEST(fatal_signal_leaves_nothing_behind)
@@ -413,6 +484,8 @@ int main(void)
 	tcase_add_test(tcase, signal_that_comes_twice_at_once_ends_in_order);
 	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);
 	tcase_add_test(tcase, sigterm_during_the_start_is_heard_between_its_steps);
+	tcase_add_test(tcase, vm_whose_parent_blocks_all_signals_ends_in_order);
+	tcase_add_loop_test(tcase, standard_fd_that_is_closed_is_no_file_of_the_vm, 0, 4);
 	tcase_add_loop_test(tcase, fatal_signal_leaves_nothing_behind, 0,
 			    sizeof(fatal) / sizeof(fatal[0]));
 	tcase_add_loop_test(tcase, forced_exit_leaves_nothing_behind, 0, 2);
