@@ -169,13 +169,36 @@ static int check_port(const char *path, struct gmig_error *err)
 	return check_directory("--port", path, err);
 }
 
-/* What is there already, such as /dev/null, needs no right to its directory. */
-static int check_console(const char *path, struct gmig_error *err)
+static bool is_same(const struct stat *file, const char *path)
 {
+	struct stat st;
+
+	return path && !stat(path, &st) && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+/* The console's file is emptied, and written to. */
+static const char *what_else_it_is(const struct vmm_options *options, const struct stat *file)
+{
+	for (unsigned int i = 0; i < options->disk_count; i++)
+		if (is_same(file, options->disk[i]))
+			return "a disk";
+	if (is_same(file, options->kernel))
+		return "the kernel";
+	return is_same(file, options->initrd) ? "the initial RAM disk" : NULL;
+}
+
+/* What is there already, such as /dev/null, needs no right to its directory. */
+static int check_console(const struct vmm_options *options, const char *path,
+			 struct gmig_error *err)
+{
+	const char *else_it_is;
 	struct stat st;
 
 	if (lstat(path, &st))
 		return check_directory("--console", path, err);
+	else_it_is = what_else_it_is(options, &st);
+	if (else_it_is)
+		return gmig_fail(err, -EINVAL, "--console: %s is %s, too", path, else_it_is);
 	if (!S_ISLNK(st.st_mode) && access(path, W_OK))
 		return gmig_fail(err, -errno, "--console: %s: %s", path, strerror(errno));
 	return 0; /* console_file.c says what is wrong with a symbolic link */
@@ -195,6 +218,6 @@ int vmm_options_check_host(const struct vmm_options *options, const struct gmig_
 	if (!ret && options->net_count && access("/dev/net/tun", R_OK | W_OK))
 		ret = gmig_fail(err, -errno, "--net: /dev/net/tun: %s", strerror(errno));
 	if (!ret && options->console && !strncmp(options->console, "file:", 5))
-		ret = check_console(options->console + 5, err);
+		ret = check_console(options, options->console + 5, err);
 	return ret;
 }

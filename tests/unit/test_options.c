@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MIB	  (1ull << 20)
 #define MAX_WORDS 24
@@ -650,6 +651,32 @@ static int check_host(const char *words, struct gmig_error *err)
 	return ret;
 }
 
+/* It would be emptied. */
+START_TEST(console_file_that_is_another_file_of_the_vm_is_refused)
+{
+	static const struct {
+		const char *before, *after, *says;
+	} twice[] = {
+	    {"--kernel /dev/null --disk ", "", "is a disk, too"},
+	    {"--kernel /dev/null --disk ", ",readonly", "is a disk, too"},
+	    {"--kernel ", "", "is the kernel, too"},
+	    {"--kernel /dev/null --initrd ", "", "is the initial RAM disk, too"},
+	};
+	char path[] = "/tmp/gmig-test-options-XXXXXX", words[256];
+	struct gmig_error err;
+
+	close(mkstemp(path));
+	for (size_t i = 0; i < sizeof(twice) / sizeof(twice[0]); i++) {
+		/* By another name. */
+		snprintf(words, sizeof(words), "--name t %s%s%s --console file:/tmp/..%s",
+			 twice[i].before, path, twice[i].after, path);
+		ck_assert_int_eq(check_host(words, &err), -EINVAL);
+		ck_assert_msg(strstr(err.text, twice[i].says) != NULL, "%s", err.text);
+	}
+	unlink(path);
+}
+END_TEST
+
 START_TEST(absent_host_node_is_refused)
 {
 	struct gmig_error err;
@@ -747,6 +774,7 @@ int main(void)
 	tcase_add_test(refuses, vnode_without_host_goes_to_the_nearest_node_with_memory);
 	tcase_add_test(refuses, vnode_of_cpus_alone_may_be_on_a_node_without_memory);
 	tcase_add_test(refuses, host_node_that_cannot_be_used_is_refused_with_the_reason);
+	tcase_add_test(refuses, console_file_that_is_another_file_of_the_vm_is_refused);
 	tcase_add_test(refuses, absent_host_node_is_refused);
 	tcase_add_test(refuses, absent_files_are_refused_by_name);
 	suite_add_tcase(suite, accepts);
