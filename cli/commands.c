@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "cli.h"
 
+#include <signal.h>
 #include <string.h>
 
 static const struct cli_command commands[] = {
@@ -36,10 +37,20 @@ static const struct cli_command commands[] = {
     {0},
 };
 
+/* Whoever starts us may have blocked the signals that end a job; a mask is inherited. */
+static void hear_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int cli_main(int argc, char **argv)
 {
 	const struct cli_command *command;
 
+	hear_signals();
 	cli_commands = commands;
 	if (argc < 2)
 		return cli_usage("", "no command given");
