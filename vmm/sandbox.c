@@ -237,12 +237,13 @@ static int enter_calls(enum sandbox_kind kind, struct gmig_error *err)
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-/* What the engine looks at while it runs: room for frames, topology, the process's own cpuset and cgroups. */
+/* What the engine looks at while it runs: room for frames, topology, the process's own cpuset and cgroups; libc too. */
 static const char *const looked_at[] = {
     "/proc/self",
     "/proc/meminfo",
     "/sys/devices/system",
     "/sys/kernel/mm",
+    "/proc/sys/vm/overcommit_memory",
 };
 
 /* Limits on memory, wherever they are mounted: proc_pid_mountinfo(5). */
