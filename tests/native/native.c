@@ -35,7 +35,7 @@ int native_missing(void)
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0) {
-		puts("skip - /dev/kvm is missing or not allowed");
+		puts("skipped: /dev/kvm is missing or not allowed");
 		return 77;
 	}
 	close(fd);

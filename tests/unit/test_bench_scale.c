@@ -1,5 +1,6 @@
 /* gmig-bench scale on tables that are small enough for a test. */
 #include "../bench/scale.h"
+#include "../support/rig.h"
 
 #include <check.h>
 #include <math.h>
@@ -48,16 +49,10 @@ int main(void)
 {
 	Suite *suite = suite_create("bench_scale");
 	TCase *tcase = tcase_create("scale");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, table_is_measured_with_leaves_of_either_size, 0, 2);
 	tcase_add_test(tcase, table_that_cannot_be_is_refused);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return rig_main(suite);
 }
