@@ -23,6 +23,14 @@ static int refuse_open(const char *path, int error, struct gmig_error *err)
 	return gmig_fail(err, -error, "console: %s: %s", path, strerror(error));
 }
 
+/* As gmig-vmm and QEMU lock their disks: what a guest works on must not be emptied, nor written to. */
+static bool is_locked(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+}
+
 static int prepare(int fd, const char *path, bool append, struct gmig_error *err)
 {
 	struct stat stat;
@@ -34,6 +42,9 @@ static int prepare(int fd, const char *path, bool append, struct gmig_error *err
 	if (!S_ISREG(stat.st_mode))
 		return gmig_fail(err, -EINVAL,
 				 "console: %s is neither a file, a FIFO nor a character device",
+				 path);
+	if (is_locked(fd))
+		return gmig_fail(err, -EBUSY, "console: %s is in use, as a disk of another guest",
 				 path);
 	if (!append && ftruncate(fd, 0))
 		return gmig_fail(err, -errno, "console: %s: %s", path, strerror(errno));

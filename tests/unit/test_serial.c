@@ -343,6 +343,33 @@ START_TEST(file_is_emptied_unless_appended_to)
 }
 END_TEST
 
+/* As a running VM, or QEMU, locks a disk: all of it, or some bytes behind its end. */
+START_TEST(file_that_is_locked_as_a_disk_is_refused_and_kept)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 1};
+	struct gmig_error err;
+	int fd;
+
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send("kept");
+	end_serial();
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	for (int append = 0; append < 2; append++) {
+		options.console_append = append;
+		ck_assert_int_eq(try_file(path, &err), -EBUSY);
+		ck_assert_ptr_nonnull(strstr(err.text, "in use"));
+		expect_file("kept");
+	}
+	close(fd);
+	ck_assert_int_eq(try_file(path, NULL), 0);
+	send("!");
+	serial_device.reset(serial);
+	expect_file("kept!");
+}
+END_TEST
+
 /* As logrotate's copytruncate does. */
 START_TEST(file_truncated_by_others_continues_at_its_start)
 {
@@ -514,6 +541,7 @@ int main(void)
 	    paused_port_keeps_its_line_and_its_input_outside,
 	    output_drained_while_paused_gives_an_edge_when_it_resumes,
 	    file_is_emptied_unless_appended_to,
+	    file_that_is_locked_as_a_disk_is_refused_and_kept,
 	    file_truncated_by_others_continues_at_its_start,
 	    new_file_is_for_its_owner_only,
 	    symbolic_link_is_not_followed,
