@@ -484,7 +484,7 @@ struct gmig_check {
 	char detail[GMIG_INVARIANTS][GMIG_ERROR_TEXT];
 	uint64_t checked_pages; /* compared with the kernel */
 	uint64_t
-	    corrected_pages; /* belief was stale (somebody else moved the page), now repaired: no breach */
+	    corrected_pages; /* belief was stale (somebody else moved a page, or filled a free frame), now repaired: no breach */
 	uint64_t mapped_bytes, pool_bytes, in_flight_bytes, quarantine_bytes;
 };
 
