@@ -229,14 +229,16 @@ static int run_vm(struct vmm_options *options, int signals)
 	return run(vmm, signals);
 }
 
-static void turn_sandbox_on(struct vmm_options *options)
+/* The log's thread has its own sandbox. So this comes first, and is told afterwards: stderr may be full. */
+static void start_sandbox_and_log(struct vmm_options *options)
 {
 	const char *why;
+	bool refused = !options->no_sandbox && !sandbox_turn_on(&why);
 
-	if (options->no_sandbox || sandbox_turn_on(&why))
-		return;
-	options->no_sandbox = true;
-	vmm_log(GMIG_LOG_INFO, "sandbox off reason=\"%s\"", why);
+	options->no_sandbox |= refused;
+	log_start();
+	if (refused)
+		vmm_log(GMIG_LOG_INFO, "sandbox off reason=\"%s\"", why);
 }
 
 int main(int argc, char **argv)
@@ -263,8 +265,7 @@ int main(int argc, char **argv)
 		return refuse(&err);
 	undo_on_fatal_signals();
 	signals = run_open_signals();
-	turn_sandbox_on(&options);
-	log_start();
+	start_sandbox_and_log(&options);
 	status = run_vm(&options, signals);
 	commands_give_name_back(options.name);
 	log_flush(LOG_END_MS);

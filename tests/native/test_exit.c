@@ -382,11 +382,13 @@ static const char *const thread_names[] = {"vcpu0\n", "io\n", "log\n", "gmig-con
 /* Whatever the sandbox leaves it. */
 START_TEST(thread_that_crashes_leaves_nothing_behind)
 {
-	pid_t thread;
+	pid_t thread = 0;
 	int status;
 
 	start();
-	thread = thread_named(thread_names[_i]);
+	/* A thread names itself when it begins. */
+	for (int i = 0; i < 1000 && !(thread = thread_named(thread_names[_i])); i++)
+		usleep(10000);
 	ck_assert_int_eq(tgkill(child, thread, SIGSEGV), 0);
 	status = wait_for_end();
 	ck_assert(WIFSIGNALED(status));

@@ -446,13 +446,15 @@ static const char *missing(void)
 
 int main(void)
 {
-	Suite *suite = suite_create("sandbox");
-	TCase *tcase = tcase_create("sandbox");
+	TCase *tcase;
+	Suite *suite;
 
 	if (missing()) {
 		printf("skipped: %s\n", missing());
 		return 77;
 	}
+	suite = suite_create("sandbox");
+	tcase = tcase_create("sandbox");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, thread_taken_over_gets_no_more_than_its_kind_needs, 0,
