@@ -100,7 +100,7 @@ START_TEST(batch_is_what_is_out_of_reach_at_a_time)
 END_TEST
 
 static struct {
-	const struct rig *rig;
+	_Atomic uintptr_t ram;		 /* of the rig; 0: none yet */
 	atomic_uint holds, bad, outside; /* bad: not on and off in turn */
 	atomic_bool held;
 	atomic_int fail_at; /* the move that fails, counted down */
@@ -118,7 +118,7 @@ static void hold_counted(void *opaque, bool on)
 static int ioctl_held(int fd, unsigned long request, void *arg)
 {
 	struct uffdio_move *move = arg;
-	uintptr_t ram = held.rig ? (uintptr_t)held.rig->ram : 0;
+	uintptr_t ram = atomic_load(&held.ram);
 
 	if (request != UFFDIO_MOVE || !ram ||
 	    (move->dst - ram >= BYTES && move->src - ram >= BYTES))
@@ -145,8 +145,8 @@ START_TEST(vcpus_are_held_for_each_batch_of_small_pages_alone)
 	memset(&held, 0, sizeof(held));
 	sys.ioctl = ioctl_held;
 	rig_create(&rig, &options);
-	held.rig = &rig;
-	held.fail_at = _i & 4 ? 3 : _i & 8 ? 4 : 0;
+	atomic_store(&held.fail_at, _i & 4 ? 3 : _i & 8 ? 4 : 0);
+	atomic_store(&held.ram, (uintptr_t)rig.ram);
 	rig_publish(&rig);
 	spec.hold_vcpus = _i & 2;
 	spec.mode = _i & 16 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
