@@ -196,7 +196,7 @@ fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
 esac
 if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
-	stage "lab instructions" 600 stage_lab 2 instruction-cases 6.12 --count-instructions
+	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab processes" 1800 stage_lab 2 process-cases 6.12
 	stage "lab topologies 6.12" 1800 stage_lab 2 "topologies --quick" 6.12
 	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12

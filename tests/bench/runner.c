@@ -19,7 +19,7 @@
 #define SPARE_BYTES	   (128ull << 20)
 #define MAX_GUESTS	   16
 #define PAGE_BYTES	   4096
-#define INSTRUCTION_COUNTS 3
+#define INSTRUCTION_COUNTS 2
 #define LOOK_MS		   20
 #define SETTLE_NS	   20000000 /* a guest that was let go has refilled its TLB and caches long before */
 
