@@ -1,5 +1,9 @@
 #include "syscall_filter.h"
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 /* A binary tree of calls: 20 comparisons at most, where a list of a hundred calls has a hundred. */
 #define OPTIMIZE_TREE 2
 
@@ -47,6 +51,38 @@ void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned
 	if (!filter->ret)
 		keep(filter,
 		     seccomp_rule_add_array(filter->context, SYSCALL_ALLOW, number, 1, &is));
+}
+
+void syscall_filter_allow_libc(struct syscall_filter *filter)
+{
+	static const unsigned short calls[] = {
+	    SYS_munmap,
+	    SYS_mremap,
+	    SYS_madvise,
+	    SYS_brk,
+	    SYS_futex,
+	    SYS_set_robust_list,
+	    SYS_rseq,
+	    SYS_rt_sigprocmask,
+	    SYS_rt_sigaction,
+	    SYS_rt_sigreturn,
+	    SYS_restart_syscall,
+	    SYS_gettid,
+	    SYS_getpid,
+	    SYS_clock_gettime,
+	    SYS_clock_nanosleep,
+	    SYS_nanosleep,
+	    SYS_gettimeofday,
+	    SYS_getrandom,
+	    SYS_sched_yield,
+	    SYS_exit,
+	    SYS_exit_group,
+	};
+
+	syscall_filter_calls(filter, calls, sizeof(calls) / sizeof(calls[0]), SYSCALL_ALLOW);
+	syscall_filter_allow_if(filter, SYS_mmap, 2, PROT_EXEC, 0);
+	syscall_filter_allow_if(filter, SYS_mprotect, 2, PROT_EXEC, 0);
+	syscall_filter_allow_if(filter, SYS_tgkill, 0, UINT32_MAX, (uint32_t)getpid());
 }
 
 void syscall_filter_first(struct syscall_filter *filter, int number)

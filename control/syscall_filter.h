@@ -34,6 +34,11 @@ void syscall_filter_begin(struct syscall_filter *filter, uint32_t otherwise);
 void syscall_filter_calls(struct syscall_filter *filter, const unsigned short *numbers,
 			  size_t count, uint32_t verdict);
 void syscall_filter_call(struct syscall_filter *filter, int number, uint32_t verdict);
+/*
+ * What libc does in any thread: memory, none of it executable; locks, time, signals, of them tgkill to the calling process alone
+ * (abort(3)); the end.
+ */
+void syscall_filter_allow_libc(struct syscall_filter *filter);
 /* This call is allowed if of its argument, 0 to 5, the bits of mask are those of value. Several rules: if one of them says so. */
 void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned int argument,
 			     uint32_t mask, uint32_t value);

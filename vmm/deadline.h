@@ -3,7 +3,16 @@
 #define VMM_DEADLINE_H
 
 #include <pthread.h>
+#include <stdint.h>
 #include <time.h>
+
+static inline uint64_t deadline_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 /* Now and that many milliseconds. */
 static inline struct timespec deadline_in(int ms)

@@ -18,18 +18,11 @@ void vmm_vcpu_kick(struct vmm_vcpu *vcpu)
 	pthread_kill(vcpu->thread, VMM_KICK_SIGNAL);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec;
-}
-
 /* gate.lock held. One hold at a time, and the guest gets half of the time. */
 static void await_turn(struct vmm_gate *gate)
 {
-	while (gate->hold || (gate->order == VMM_GATE_RUN && now_ns() < gate->hold_next_ns)) {
+	while (gate->hold ||
+	       (gate->order == VMM_GATE_RUN && deadline_now_ns() < gate->hold_next_ns)) {
 		const struct timespec next = {(time_t)(gate->hold_next_ns / NS),
 					      (long)(gate->hold_next_ns % NS)};
 
@@ -62,7 +55,7 @@ void vmm_vcpus_hold(struct vmm *vmm)
 	pthread_mutex_lock(&gate->lock);
 	await_turn(gate);
 	gate->hold = true;
-	gate->hold_began_ns = now_ns();
+	gate->hold_began_ns = deadline_now_ns();
 	if (gate->order == VMM_GATE_RUN) {
 		for (unsigned int i = 0; i < vmm->options.cpus; i++)
 			if (!is_out(&vmm->vcpu[i]))
@@ -78,7 +71,7 @@ void vmm_vcpus_hold(struct vmm *vmm)
 void vmm_vcpus_release(struct vmm *vmm)
 {
 	struct vmm_gate *gate = &vmm->gate;
-	uint64_t now = now_ns();
+	uint64_t now = deadline_now_ns();
 
 	pthread_mutex_lock(&gate->lock);
 	gate->hold = false;

@@ -1,5 +1,6 @@
 /* See log.h. */
 #include "log.h"
+#include "deadline.h"
 #include "sandbox.h"
 #include "vmm.h"
 
@@ -27,14 +28,6 @@ static struct {
 	_Atomic bool idle; /* the thread has nothing to write */
 	struct log_budgets budgets;
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER};
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -131,12 +124,12 @@ int log_start(void)
 
 bool log_flush(int timeout_ms)
 {
-	uint64_t until = now_ns() + (uint64_t)timeout_ms * 1000000u;
+	uint64_t until = deadline_now_ns() + (uint64_t)timeout_ms * 1000000u;
 
 	if (!atomic_load(&sink.started))
 		return true;
 	while (!atomic_load(&sink.idle)) {
-		if (now_ns() > until)
+		if (deadline_now_ns() > until)
 			return false;
 		poll(NULL, 0, 1);
 	}
@@ -224,7 +217,8 @@ void vmm_log_guest(enum gmig_log_level level, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	pthread_mutex_lock(&sink.lock);
-	pass = log_budgets_take(&sink.budgets, log_budget_key(format, text), now_ns(), &held);
+	pass =
+	    log_budgets_take(&sink.budgets, log_budget_key(format, text), deadline_now_ns(), &held);
 	pthread_mutex_unlock(&sink.lock);
 	if (!pass)
 		return;

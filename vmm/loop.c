@@ -4,6 +4,7 @@
  * again.
  */
 #include "loop.h"
+#include "deadline.h"
 #include "internal.h"
 
 #include <errno.h>
@@ -26,14 +27,6 @@ static struct vmm_loop_handler *find(struct vmm_loop *loop, int fd)
 static uint64_t event_key(const struct vmm_loop_handler *handler)
 {
 	return (uint64_t)handler->generation << 32 | (uint32_t)handler->fd;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* Lock held. operation: EPOLL_CTL_ADD or EPOLL_CTL_MOD. */
@@ -105,7 +98,7 @@ int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms)
 	pthread_mutex_lock(&loop->lock);
 	handler = unwatch(loop, fd);
 	if (handler) {
-		handler->rest_until_ns = now_ns() + ms * 1000000ull;
+		handler->rest_until_ns = deadline_now_ns() + ms * 1000000ull;
 	}
 	pthread_mutex_unlock(&loop->lock);
 	return handler ? 0 : -ENOENT;
@@ -114,7 +107,7 @@ int vmm_loop_rest(struct vmm *vmm, int fd, unsigned int ms)
 /* Watch those that have rested. How long the others still rest, for epoll_wait; -1: nobody rests. */
 static int end_rests(struct vmm_loop *loop)
 {
-	uint64_t now = now_ns(), next = UINT64_MAX;
+	uint64_t now = deadline_now_ns(), next = UINT64_MAX;
 
 	pthread_mutex_lock(&loop->lock);
 	for (unsigned int i = 0; i < VMM_MAX_FDS; i++) {

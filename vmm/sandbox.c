@@ -36,46 +36,17 @@ static const unsigned short deadly[] = {
 };
 
 /*
- * Memory, locks, time, signals, the end; on the way out of a crash, in whichever thread, the terminal is set as it was and sockets are removed.
+ * Beside what libc needs. On the way out of a crash, in whichever thread, the terminal is set as it was and sockets are removed.
  */
 static const unsigned short every_thread[] = {
-    SYS_read,
-    SYS_write,
-    SYS_readv,
-    SYS_writev,
-    SYS_close,
-    SYS_fstat,
-    SYS_newfstatat,
-    SYS_lseek,
-    SYS_poll,
-    SYS_ppoll,
-    SYS_futex,
-    SYS_munmap,
-    SYS_mremap,
-    SYS_madvise,
-    SYS_brk,
-    SYS_rt_sigaction,
-    SYS_rt_sigprocmask,
-    SYS_rt_sigreturn,
-    SYS_sigaltstack,
-    SYS_restart_syscall,
-    SYS_gettid,
-    SYS_getpid,
-    SYS_clock_gettime,
-    SYS_clock_nanosleep,
-    SYS_nanosleep,
-    SYS_gettimeofday,
-    SYS_time,
-    SYS_getrandom,
-    SYS_getcpu,
-    SYS_sched_yield,
-    SYS_sched_getaffinity,
-    SYS_membarrier,
-    SYS_set_robust_list,
-    SYS_rseq,
-    SYS_unlink,
-    SYS_exit,
-    SYS_exit_group,
+    SYS_read,	     SYS_write,
+    SYS_readv,	     SYS_writev,
+    SYS_close,	     SYS_fstat,
+    SYS_newfstatat,  SYS_lseek,
+    SYS_poll,	     SYS_ppoll,
+    SYS_sigaltstack, SYS_time,
+    SYS_getcpu,	     SYS_sched_getaffinity,
+    SYS_membarrier,  SYS_unlink,
 };
 
 /* On descriptors that are open: disks, consoles, taps, ports' clients. */
@@ -193,14 +164,10 @@ static void add_engine(struct syscall_filter *filter)
 
 static void build(struct syscall_filter *filter, enum sandbox_kind kind)
 {
-	const unsigned int self = (unsigned int)getpid();
-
 	syscall_filter_begin(filter, SYSCALL_DENY);
 	add_ioctls(filter, kind);
 	syscall_filter_calls(filter, deadly, COUNT(deadly), SYSCALL_TRAP);
-	syscall_filter_allow_if(filter, SYS_mmap, 2, PROT_EXEC, 0);
-	syscall_filter_allow_if(filter, SYS_mprotect, 2, PROT_EXEC, 0);
-	syscall_filter_allow_if(filter, SYS_tgkill, 0, ALL_BITS, self);
+	syscall_filter_allow_libc(filter);
 	syscall_filter_calls(filter, every_thread, COUNT(every_thread), SYSCALL_ALLOW);
 	if (kind != SANDBOX_LOG)
 		syscall_filter_calls(filter, devices, COUNT(devices), SYSCALL_ALLOW);
