@@ -3,7 +3,7 @@
 # usage: ./test.sh [--full] [--soak] [--fuzz] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
-#   --soak   the native probe tests 20 times, every mutant, what compares times in the lab
+#   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab
 #   --fuzz   ten minutes for each fuzz target
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
@@ -186,6 +186,7 @@ soak)
 	stage "lab libvirt" 2400 stage_libvirt
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
+	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab states" 3600 stage_lab 2 state-cases 6.12 --timeout 3400
 	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
@@ -196,7 +197,6 @@ fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
 esac
 if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
-	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab processes" 1800 stage_lab 2 process-cases 6.12
 	stage "lab topologies 6.12" 1800 stage_lab 2 "topologies --quick" 6.12
 	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12
