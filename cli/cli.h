@@ -177,6 +177,18 @@ void cli_job_table(FILE *rows, const json_t *jobs);
 void cli_times_table(FILE *rows, const json_t *object);
 void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles);
 
+struct cli_watch {
+	bool
+	    cancels; /* the first Ctrl-C cancels the job; without, it ends gmig and the job goes on */
+	int64_t deadline_ms; /* of cli_now_ms(); 0: none */
+};
+/*
+ * Draw the progress of *job, a reference, until it has ended; *job is its newest picture (watch.c). -ETIME the deadline has
+ * passed, -ESRCH the guest has forgotten the job, -ETIMEDOUT it does not answer, -EPIPE it is gone.
+ */
+int cli_watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		  struct gmig_error *err);
+
 /* The progress line without its end, cut to `columns`. */
 void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes);
 /* Redraw the line on stderr; does nothing when stderr is not a terminal. */

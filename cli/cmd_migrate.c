@@ -11,11 +11,8 @@
 #include "units.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MIGRATE_POLL_MS 500 /* without events for so long, ask */
 
 struct request {
 	const char *vm;
@@ -29,14 +26,6 @@ struct guest_part {
 	struct cli_agent *agent;
 	json_t *plan;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
 
 /* ---- From the command line to migrate-pages -------------------------------------------------- */
 
@@ -122,90 +111,7 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	return status;
 }
 
-/* ---- Watching -------------------------------------------------------------------------------- */
-
-/* Take the newer picture of the job, if `candidate` is ours. */
-static void update(json_t **job, json_t *candidate)
-{
-	if (!json_is_object(candidate) ||
-	    strcmp(cli_text(candidate, "id"), cli_text(*job, "id")) != 0)
-		return;
-	json_incref(candidate);
-	json_decref(*job);
-	*job = candidate;
-	cli_progress_show(*job);
-}
-
-/* Events of a job that ended before we listened are gone: ask for its state. */
-static int poll_job(struct control_client *client, json_t **job, struct gmig_error *err)
-{
-	CLI_JSON jobs = NULL;
-	size_t i;
-	json_t *candidate;
-	int rc = control_call(client, "query-jobs", NULL, &jobs, err);
-
-	if (rc)
-		return rc;
-	json_array_foreach (jobs, i, candidate)
-		update(job, candidate);
-	return 0;
-}
-
-/* ESRCH, EALREADY: the job ended or was cancelled by somebody else first. */
-static int cancel_job(struct control_client *client, const json_t *job, struct gmig_error *err)
-{
-	int rc = control_call(client, "job-cancel", json_pack("{s:s}", "id", cli_text(job, "id")),
-			      NULL, err);
-
-	if (rc == -ESRCH || rc == -EALREADY)
-		return 0;
-	return rc;
-}
-
-/* One step of the wait: a cancel, an event, or a question. */
-static int watch_once(struct control_client *client, json_t **job, bool *cancelled,
-		      struct gmig_error *err)
-{
-	CLI_JSON event = NULL;
-	int rc;
-
-	if (interrupted && !*cancelled) {
-		*cancelled = true;
-		rc = cancel_job(client, *job, err);
-		if (rc)
-			return rc;
-	}
-	rc = control_next_event(client, MIGRATE_POLL_MS, &event, err);
-	if (!rc)
-		update(job, json_object_get(json_object_get(event, "data"), "job"));
-	else if (rc == -ETIMEDOUT)
-		return poll_job(client, job, err);
-	else if (rc != -EINTR)
-		return rc;
-	return 0;
-}
-
-/* Until the job has ended. */
-static int watch(struct control_client *client, json_t **job, struct gmig_error *err)
-{
-	/* Once: the second Ctrl-C has its usual effect. */
-	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-	struct sigaction before;
-	bool cancelled = false;
-	int rc = 0;
-
-	interrupted = 0;
-	sigaction(SIGINT, NULL, &before);
-	/* A shell starts background jobs of a script with SIGINT ignored; it stays so. */
-	if (before.sa_handler != SIG_IGN)
-		sigaction(SIGINT, &action, NULL);
-	cli_progress_show(*job);
-	while (!rc && !cli_job_ended(*job))
-		rc = watch_once(client, job, &cancelled, err);
-	cli_progress_clear();
-	sigaction(SIGINT, &before, NULL);
-	return rc;
-}
+/* ---- Results ---------------------------------------------------------------------------------- */
 
 /* The VMM went away in mid-job, or is silent: the last picture, with the truth about its state. */
 static int report_lost(const struct request *request, json_t *job, const struct gmig_error *err)
@@ -308,6 +214,7 @@ static int report_not_started(const struct request *request, const struct gmig_e
 
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
+	const struct cli_watch watch = {.cancels = true};
 	CLI_CLIENT client = NULL;
 	CLI_JSON job = NULL;
 	struct gmig_error err = {0};
@@ -322,7 +229,7 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 	if (request->detach)
 		return report_detached(request, job);
 	control_client_set_limit(client, cli_limits.watch_ms);
-	if (watch(client, &job, &err))
+	if (cli_watch_job(client, &watch, &job, &err))
 		return report_lost(request, job, &err);
 	return report(request, job, guest);
 }

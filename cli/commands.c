@@ -20,6 +20,8 @@ static const struct cli_command commands[] = {
     {"resume-job", "VM JOB [--json]", "resume a paused migration", cmd_resume_job},
     {"set-rate", "VM JOB RATE [--json]",
      "limit a running migration to RATE bytes a second, 0 for no limit", cmd_set_rate},
+    {"wait", "VM [JOB] [--timeout SECONDS] [--json]",
+     "wait until a migration has ended, or all that run", cmd_wait},
     {"stop", "VM [--json]", "stop the guest's CPUs", cmd_stop},
     {"cont", "VM [--json]", "resume the guest's CPUs", cmd_cont},
     {"powerdown", "VM [--wait SECONDS] [--json]",

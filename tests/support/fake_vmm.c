@@ -72,10 +72,12 @@ static int fake_query_jobs(void *opaque, const json_t *arguments, json_t **resul
 	if (fake.interrupt_on_query) {
 		fake.interrupt_on_query = false;
 		kill(getpid(), SIGINT);
-	} else if (fake.last && !fake.tell) {
+	} else if (fake.last && !fake.tell && --fake.queries_until_end <= 0) {
 		fake_end_job();
 	}
-	*result = fake.job ? json_pack("[O]", fake.job) : json_array();
+	*result = fake.job && fake.forget_at != 1 ? json_pack("[O]", fake.job) : json_array();
+	if (fake.forget_at > 1)
+		fake.forget_at--;
 	return 0;
 }
 

@@ -24,13 +24,15 @@ extern struct fake {
 	struct control_server *server;
 	char directory[64]; /* XDG_RUNTIME_DIR */
 	char socket[96];
-	json_t *arguments;	 /* of the last migrate-pages or pin-vcpu */
-	json_t *cpus;		 /* the answer to pin-vcpu */
-	json_t *job;		 /* as query-jobs shows it */
-	json_t *last;		 /* how the job ends: becomes job by an event, NULL: runs on */
-	bool tell;		 /* send the end as an event; else only query-jobs knows */
+	json_t *arguments; /* of the last migrate-pages or pin-vcpu */
+	json_t *cpus;	   /* the answer to pin-vcpu */
+	json_t *job;	   /* as query-jobs shows it */
+	json_t *last;	   /* how the job ends: becomes job by an event, NULL: runs on */
+	bool tell;	   /* send the end as an event; else only query-jobs knows */
+	int queries_until_end; /* 0, 1: not told, it ends at the first query-jobs; 2: at the second .. */
 	bool interrupt_on_query; /* SIGINT to ourselves at the next query-jobs */
 	bool end_on_query;	 /* close the connection at the next query-jobs */
+	int forget_at;		 /* from this query-jobs on no job is listed; 0: never */
 	int refuse;		 /* errno for migrate-pages and pin-vcpu, 0: accept */
 	bool breach;		 /* check-invariants finds one */
 	json_t *ports;		 /* of query-status */

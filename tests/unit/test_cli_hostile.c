@@ -46,6 +46,7 @@ static const struct {
     {{"cancel", "evil", "1"}},
     {{"pause-job", "evil", "1"}},
     {{"set-rate", "evil", "1", "2M"}},
+    {{"wait", "evil", "1", "--timeout", "2"}},
     {{"migrate", "evil", "--from", "0", "--to", "1", "--detach"}},
 };
 #define VMM_COMMANDS (int)(sizeof(vmm_commands) / sizeof(vmm_commands[0]))

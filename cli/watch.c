@@ -1,0 +1,107 @@
+/* Watching a job of a guest until it has ended. */
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#define WATCH_POLL_MS 500 /* without events for so long, ask */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* Take the newer picture of the job, if `candidate` is ours. */
+static void update(json_t **job, json_t *candidate)
+{
+	if (!json_is_object(candidate) ||
+	    strcmp(cli_text(candidate, "id"), cli_text(*job, "id")) != 0)
+		return;
+	json_incref(candidate);
+	json_decref(*job);
+	*job = candidate;
+	cli_progress_show(*job);
+}
+
+/* Events of a job that ended before we listened are gone: ask for its state. -ESRCH: the guest has forgotten it. */
+static int poll_job(struct control_client *client, json_t **job, struct gmig_error *err)
+{
+	CLI_JSON jobs = NULL;
+	size_t i;
+	json_t *candidate;
+	int rc = control_call(client, "query-jobs", NULL, &jobs, err);
+
+	if (rc)
+		return rc;
+	json_array_foreach (jobs, i, candidate) {
+		if (!strcmp(cli_text(candidate, "id"), cli_text(*job, "id"))) {
+			update(job, candidate);
+			return 0;
+		}
+	}
+	return gmig_fail(err, -ESRCH, "the guest does not list it any more");
+}
+
+/* ESRCH, EALREADY: the job ended or was cancelled by somebody else first. */
+static int cancel_job(struct control_client *client, const json_t *job, struct gmig_error *err)
+{
+	int rc = control_call(client, "job-cancel", json_pack("{s:s}", "id", cli_text(job, "id")),
+			      NULL, err);
+
+	if (rc == -ESRCH || rc == -EALREADY)
+		return 0;
+	return rc;
+}
+
+/* One step of the wait: a cancel, an event, or a question. */
+static int watch_once(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		      bool *cancelled, struct gmig_error *err)
+{
+	CLI_JSON event = NULL;
+	int64_t left_ms = watch->deadline_ms ? watch->deadline_ms - cli_now_ms() : WATCH_POLL_MS;
+	int rc;
+
+	if (left_ms <= 0)
+		return gmig_fail(err, -ETIME, "it has not ended yet, and goes on");
+	if (interrupted && !*cancelled) {
+		*cancelled = true;
+		rc = cancel_job(client, *job, err);
+		if (rc)
+			return rc;
+	}
+	rc = control_next_event(client, left_ms < WATCH_POLL_MS ? (int)left_ms : WATCH_POLL_MS,
+				&event, err);
+	if (!rc)
+		update(job, json_object_get(json_object_get(event, "data"), "job"));
+	else if (rc == -ETIMEDOUT)
+		return poll_job(client, job, err);
+	else if (rc != -EINTR)
+		return rc;
+	return 0;
+}
+
+int cli_watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		  struct gmig_error *err)
+{
+	/* Once: the second Ctrl-C has its usual effect. */
+	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction before;
+	bool cancelled = false;
+	int rc = 0;
+
+	interrupted = 0;
+	sigaction(SIGINT, NULL, &before);
+	/* A shell starts background jobs of a script with SIGINT ignored; it stays so. */
+	if (watch->cancels && before.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &action, NULL);
+	cli_progress_show(*job);
+	while (!rc && !cli_job_ended(*job))
+		rc = watch_once(client, watch, job, &cancelled, err);
+	cli_progress_clear();
+	sigaction(SIGINT, &before, NULL);
+	return rc;
+}
