@@ -16,7 +16,7 @@
 
 struct request {
 	const char *vm;
-	const char *vnode, *from, *to, *mode, *mover, *rate, *threads, *batch, *frames, *huge,
+	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *threads, *batch, *frames, *huge,
 	    *swapped;
 	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus;
 };
@@ -69,19 +69,30 @@ static int add_count(json_t *arguments, const char *name, const char *text, uint
 	return -1;
 }
 
-static int add_rate(json_t *arguments, const char *text)
+/* option: as the user writes it; name: as the protocol does. */
+static int add_size(json_t *arguments, const char *option, const char *name, const char *text)
 {
 	struct gmig_error err = {0};
-	uint64_t rate;
+	uint64_t bytes;
 
 	if (!text)
 		return -1;
-	if (units_parse_size(text, &rate, &err))
-		return cli_usage("migrate", "--rate: %s", err.text);
-	if (rate > INT64_MAX)
-		return cli_usage("migrate", "--rate: '%s' is too big", text);
-	json_object_set_new(arguments, "rate", json_integer((json_int_t)rate));
+	if (units_parse_size(text, &bytes, &err))
+		return cli_usage("migrate", "--%s: %s", option, err.text);
+	if (bytes > INT64_MAX)
+		return cli_usage("migrate", "--%s: '%s' is too big", option, text);
+	json_object_set_new(arguments, name, json_integer((json_int_t)bytes));
 	return -1;
+}
+
+/* 0 would be no limit, which nobody means who writes it. */
+static int add_max(json_t *arguments, const char *text)
+{
+	int status = add_size(arguments, "max", "max-bytes", text);
+
+	if (status < 0 && text && cli_number(arguments, "max-bytes") < GMIG_PAGE_BYTES)
+		return cli_usage("migrate", "--max: '%s' is less than a page of 4K", text);
+	return status;
 }
 
 static int build_arguments(const struct request *request, json_t *arguments)
@@ -103,7 +114,9 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	if (status < 0)
 		status = add_count(arguments, "vnode", request->vnode, GMIG_MAX_VNODES - 1);
 	if (status < 0)
-		status = add_rate(arguments, request->rate);
+		status = add_size(arguments, "rate", "rate", request->rate);
+	if (status < 0)
+		status = add_max(arguments, request->max);
 	if (status < 0)
 		status = add_count(arguments, "threads", request->threads, GMIG_MAX_WORKERS);
 	if (status < 0)
@@ -285,6 +298,10 @@ int cmd_migrate(int argc, char **argv)
 	     .placeholder = "SIZE",
 	     .help = "at most so many bytes a second: 500M; default: no limit",
 	     .text = &r.rate},
+	    {.name = "max",
+	     .placeholder = "SIZE",
+	     .help = "move at most so much: 4G; default: all",
+	     .text = &r.max},
 	    {.name = "mode",
 	     .placeholder = "MODE",
 	     .help = "readable (default): readers go on while a block is copied; block: they wait",

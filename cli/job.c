@@ -137,7 +137,9 @@ static void print_elsewhere(FILE *out, const json_t *job)
 	print_bytes(out, cli_number(job, "gone_bytes"), "given back by the guest in the meantime");
 	print_bytes(out, cli_number(job, "moved_by_others_bytes"),
 		    "moved by others in the meantime");
-	if (on_source > remaining)
+	if (on_source > remaining && cli_number(job, "max_bytes"))
+		print_bytes(out, on_source - remaining, "more on the source nodes");
+	else if (on_source > remaining)
 		print_bytes(
 		    out, on_source - remaining,
 		    "more on the source nodes: it came there while the job ran, as the guest "

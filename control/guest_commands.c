@@ -260,6 +260,7 @@ static const struct control_argument migrate_arguments[] = {
     {"mode", CONTROL_STRING, false},
     {"mover", CONTROL_STRING, false},
     {"rate", CONTROL_INTEGER, false},
+    {"max-bytes", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
     {"batch", CONTROL_INTEGER, false}, /* of small pages, as is the next one */
     {"hold-vcpus", CONTROL_BOOL, false},

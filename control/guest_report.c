@@ -86,16 +86,20 @@ static json_t *remaining_reasons(const struct gmig_job_info *info)
 static json_t *job_request(const struct gmig_job_info *info)
 {
 	const struct gmig_job_spec *spec = &info->spec;
+	json_t *request;
 	char id[24];
 
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)info->id);
-	return json_pack(
+	request = json_pack(
 	    "{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:o}", "id", id, "state",
 	    gmig_job_state_name(info->state), "from", node_list(spec->from, spec->from_count), "to",
 	    node_list(spec->to, spec->to_count), "mode", gmig_mode_name(spec->mode), "mover",
 	    spec->mover ? spec->mover : gmig_mover_names()[0], "frames",
 	    gmig_frames_names()[spec->frames], "huge", gmig_huge_names()[spec->huge], "swapped",
 	    gmig_swapped_names()[spec->swapped], "rate", integer(spec->rate_bytes_per_second));
+	if (spec->max_bytes)
+		json_object_set_new(request, "max_bytes", integer(spec->max_bytes));
+	return request;
 }
 
 /* Where each page of the plan is: total = moved + remaining + gone + moved by others, once the job has ended. */

@@ -102,6 +102,8 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 	    guest_read_integer(arguments, "rate", INT64_MAX, &spec->rate_bytes_per_second, err);
 
 	if (!ret)
+		ret = guest_read_integer(arguments, "max-bytes", INT64_MAX, &spec->max_bytes, err);
+	if (!ret)
 		ret = guest_read_integer(arguments, "threads", GMIG_MAX_WORKERS, &threads, err);
 	if (!ret)
 		ret = guest_read_integer(arguments, "batch", GMIG_BLOCK_PAGES, &batch, err);

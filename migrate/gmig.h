@@ -299,6 +299,12 @@ struct gmig_job_spec {
 	uint16_t from[GMIG_MAX_NODES], to[GMIG_MAX_NODES];
 	unsigned int from_count, to_count;
 	uint64_t vnodes; /* bit v: vnode v takes part; 0 = all */
+	/*
+	 * At most so many bytes: those that come first in the job's order, by whole blocks of what is to move, so that up to
+	 * 2 MiB less may move. What is touched for the first time meanwhile goes where it would go without the job, and nobody
+	 * looks whether more has come to the nodes of `from`. 0 = no limit; else 4 KiB at least.
+	 */
+	uint64_t max_bytes;
 	enum gmig_mode mode;
 	enum gmig_frames
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */

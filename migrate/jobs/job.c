@@ -50,6 +50,7 @@ static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 	    .walk = walk_memory,
 	    .walk_arg = job->memory,
 	    .late = late,
+	    .max_pages = job->work.spec.max_bytes / GMIG_PAGE_BYTES,
 	    .stop = job_is_cancelled,
 	    .stop_arg = job,
 	};
@@ -176,7 +177,7 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 	if (ret)
 		return ret;
 	ret = job_run_passes(job, err);
-	if (!ret)
+	if (!ret && !job->work.spec.max_bytes)
 		ret = second_look(job, err);
 	/* What could not be found is not done with: the memory may be gone as a whole. */
 	if (!ret)
@@ -229,7 +230,7 @@ static void job_end(struct gmig_job *job, enum job_event outcome, const struct g
 
 /*
  * Where new memory goes changes first: what is touched after the plan was made must not land where the
- * job moves memory away from.
+ * job moves memory away from. A job over a part leaves that as it is.
  */
 void *job_thread(void *arg)
 {
@@ -243,7 +244,7 @@ void *job_thread(void *arg)
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
-	if (memory->ops->follow) {
+	if (memory->ops->follow && !job->work.spec.max_bytes) {
 		ret = memory->ops->follow(memory, &follow, &err);
 		follows = !ret;
 	}

@@ -23,6 +23,9 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	if (spec->batch_pages > GMIG_BLOCK_PAGES)
 		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
 				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
+	if (spec->max_bytes && spec->max_bytes < GMIG_PAGE_BYTES)
+		return gmig_fail(err, -EINVAL, "at most %llu bytes are less than a page",
+				 (unsigned long long)spec->max_bytes);
 	for (unsigned int i = 0; !ret && memory->ops->kind(memory, spec, i); i++)
 		ret = legal_check(memory->ops->kind(memory, spec, i), mover, spec->mode, err);
 	if (!ret)

@@ -251,6 +251,24 @@ static void order(const struct plan *plan, struct queues *queues, uint64_t *out)
 	}
 }
 
+/* A block that is too much leaves room for a smaller one behind it. */
+static void keep_first(struct workset *set, uint64_t max_pages)
+{
+	uint64_t kept_pages = 0;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		unsigned int pages = workset_pages(set->word[i]);
+
+		if (pages > max_pages - kept_pages)
+			continue;
+		kept_pages += pages;
+		set->word[kept++] = set->word[i];
+	}
+	set->count = kept;
+	set->pages = kept_pages;
+}
+
 int workset_build(const struct plan *plan, const struct workset_options *options,
 		  struct workset *set)
 {
@@ -271,6 +289,8 @@ int workset_build(const struct plan *plan, const struct workset_options *options
 		order(plan, queues, set->word);
 	else
 		workset_free(set);
+	if (!ret && options->max_pages)
+		keep_first(set, options->max_pages);
 	if (queues)
 		free(queues->word);
 	if (found)

@@ -38,6 +38,7 @@ struct workset_options {
 	 * somebody's target belongs there by now.
 	 */
 	bool late;
+	uint64_t max_pages; /* keep the first ones in order, by whole blocks; 0: all */
 	/* Asked once a block; true: -ECANCELED. May be NULL. */
 	bool (*stop)(void *arg);
 	void *stop_arg;

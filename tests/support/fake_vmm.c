@@ -238,6 +238,7 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "mode", .type = CONTROL_STRING},
     {.name = "mover", .type = CONTROL_STRING},
     {.name = "rate", .type = CONTROL_INTEGER},
+    {.name = "max-bytes", .type = CONTROL_INTEGER},
     {.name = "threads", .type = CONTROL_INTEGER},
     {.name = "batch", .type = CONTROL_INTEGER},
     {.name = "hold-vcpus", .type = CONTROL_BOOL},

@@ -10,12 +10,13 @@ START_TEST(migrate_passes_every_option_on)
 
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
-			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--threads",
-			      "2", "--batch", "64", "--hold-vcpus", "--frames", "fresh", "--huge",
-			      "keep", "--swapped", "skip", NULL),
+			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--max",
+			      "1.5G", "--threads", "2", "--batch", "64", "--hold-vcpus", "--frames",
+			      "fresh", "--huge", "keep", "--swapped", "skip", NULL),
 			 CLI_OK);
 	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
-			  "\"uffd\",\"rate\":524288000,\"threads\":2,\"batch\":64,\"hold-vcpus\":"
+			  "\"uffd\",\"rate\":524288000,\"max-bytes\":1610612736,\"threads\":2,"
+			  "\"batch\":64,\"hold-vcpus\":"
 			  "true,\"frames\":\"fresh\","
 			  "\"huge\":\"keep\",\"swapped\":\"skip\"}",
 			  0, NULL);
@@ -53,6 +54,9 @@ static const struct {
     {"--rate", "99999999999999999999", "--rate: the size '99999999999999999999' is too big"},
     {"--rate", "99999999T", "--rate: the size '99999999T' is too big"},
     {"--rate", "9000000T", "--rate: '9000000T' is too big"},
+    {"--max", "much", "--max: a size is a number and K, M, G or T"},
+    {"--max", "0", "--max: '0' is less than a page of 4K"},
+    {"--max", "9000000T", "--max: '9000000T' is too big"},
     {"--vnode", "64", "--vnode: '64' is over 63"},
     {"--vnode", "x", "--vnode: 'x' is not a number"},
     {"--threads", "17", "--threads: '17' is over 16"},

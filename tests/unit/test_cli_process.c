@@ -97,6 +97,20 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 }
 END_TEST
 
+START_TEST(migrate_of_a_part_moves_no_more)
+{
+	json_t *result;
+
+	ck_assert_int_eq(gmig(MOVE, "--max", "8M", "--json", NULL), CLI_OK);
+	result = out_json();
+	ck_assert_uint_le(cli_number(result, "moved_bytes"), 8 << 20);
+	ck_assert_uint_gt(cli_number(result, "moved_bytes"), 6 << 20);
+	ck_assert_uint_eq(cli_number(result, "bytes_on_source"),
+			  FAKE_PAGES * FAKE_PAGE_BYTES - cli_number(result, "moved_bytes"));
+	json_decref(result);
+}
+END_TEST
+
 START_TEST(migrate_refused_is_1_with_the_reason)
 {
 	json_t *result;
@@ -246,6 +260,7 @@ int main(void)
 	tcase_add_test(tcase, migrate_that_moves_all_is_0);
 	tcase_add_test(tcase, migrate_in_words_tells_no_times_that_nobody_knows);
 	tcase_add_test(tcase, migrate_that_leaves_pages_is_3_and_says_why);
+	tcase_add_test(tcase, migrate_of_a_part_moves_no_more);
 	tcase_add_test(tcase, migrate_refused_is_1_with_the_reason);
 	tcase_add_test(tcase, migrate_of_a_process_that_ends_is_1);
 	tcase_add_loop_test(tcase, signal_to_end_cancels_and_tells_what_was_done, 0, 4);

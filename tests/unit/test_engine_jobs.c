@@ -70,6 +70,52 @@ START_TEST(job_of_a_swap_moves_each_page_once)
 }
 END_TEST
 
+/* What new memory of vnode 0 lies on. */
+static unsigned int node_of_new_memory(struct rig *rig, uint64_t offset)
+{
+	uint64_t before[GMIG_MAX_NODES], after[GMIG_MAX_NODES];
+
+	gmig_residency(rig->gmig, 0, before);
+	rig_write_page(rig, offset / GMIG_PAGE_BYTES);
+	gmig_residency(rig->gmig, 0, after);
+	return after[0] > before[0] ? 0 : 1;
+}
+
+START_TEST(job_over_a_part_moves_no_more_and_leaves_the_rest_as_it_was)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .untouched = true};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	/* Half of it is there. */
+	for (uint64_t page = 0; page < BYTES / 2 / GMIG_PAGE_BYTES; page++)
+		rig_write_page(&rig, page);
+	spec.max_bytes = BYTES / 4 + GMIG_PAGE_BYTES; /* no block is that small */
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.total_bytes, BYTES / 4);
+	ck_assert_uint_eq(info.moved_bytes, BYTES / 4);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert_uint_eq(info.bytes_on_source, BYTES / 4);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], BYTES / 4);
+	ck_assert_uint_eq(bytes[1], BYTES / 4);
+	/* A job over all takes the place of new memory with it; this one does not. */
+	ck_assert_uint_eq(node_of_new_memory(&rig, BYTES - GMIG_BLOCK_BYTES), 0);
+	spec.max_bytes = GMIG_PAGE_BYTES;
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(info.total_bytes, 0);
+	spec.max_bytes = 0;
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(info.bytes_on_source, 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(job_cancelled_says_what_was_not_reached)
 {
 	struct rig_options options = {.bytes = 4 * BYTES, .small_pages = _i};
@@ -418,6 +464,9 @@ START_TEST(job_specs_that_make_no_sense_are_refused)
 	spec.batch_pages = GMIG_BLOCK_PAGES + 1;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
 	spec = rig_spec(0, 1);
+	spec.max_bytes = GMIG_PAGE_BYTES - 1;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
+	spec = rig_spec(0, 1);
 	spec.mover = "camel";
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EINVAL);
 	spec = rig_spec(0, 1);
@@ -590,6 +639,8 @@ int main(void)
 	tcase_add_test(tcase, job_page_status_names_the_node_or_the_reason);
 	tcase_add_test(tcase, threads_of_the_engine_tell_their_owner_when_they_begin_and_end);
 	tcase_add_loop_test(tcase, job_of_a_swap_moves_each_page_once, 0, 2);
+	tcase_add_loop_test(tcase, job_over_a_part_moves_no_more_and_leaves_the_rest_as_it_was, 0,
+			    2);
 	tcase_add_loop_test(tcase, job_cancelled_says_what_was_not_reached, 0, 2);
 	tcase_add_loop_test(tcase, job_cancelled_when_all_is_moved_has_completed, 0, 2);
 	tcase_add_test(tcase, job_paused_moves_nothing_until_resumed);
