@@ -133,10 +133,8 @@ static void show(const struct gmig_job_info *info)
 static void watch(struct gmig_job *job, struct gmig_job_info *info)
 {
 	struct pollfd wake_up = {.fd = atomic_load(&wake_fd), .events = POLLIN};
-	struct sigaction before[SIGNALS];
 	uint64_t count;
 
-	catch_signals(before);
 	for (gmig_job_info(job, info); info->state < GMIG_JOB_COMPLETED; gmig_job_info(job, info)) {
 		show(info);
 		if (poll(&wake_up, 1, WATCH_POLL_MS) == 1 &&
@@ -145,7 +143,6 @@ static void watch(struct gmig_job *job, struct gmig_job_info *info)
 		obey(job);
 	}
 	cli_progress_clear();
-	release_signals(before);
 }
 
 static int report(const struct cli_process_request *request, int pid,
@@ -184,22 +181,25 @@ static int run(const struct cli_process_request *request, struct gmig_topology *
 						     .sys = cli_process_host.sys};
 	struct gmig_job_spec spec = {0};
 	struct gmig_process *process = NULL;
+	struct sigaction before[SIGNALS];
 	struct gmig_job_info info;
 	struct gmig_job *job;
 	int ret = read_spec(request->arguments, &spec, err);
 
 	if (!ret)
 		ret = gmig_process_open(&options, &process, err);
-	if (!ret)
-		ret = gmig_process_job_start(process, &spec, &job, err);
-	if (ret) {
-		gmig_process_close(process);
+	if (ret)
 		return cli_fail(request->json, err);
+	/* Before the job moves anything: a signal that ends it must not keep what was done from being told. */
+	catch_signals(before);
+	ret = gmig_process_job_start(process, &spec, &job, err);
+	if (!ret) {
+		watch(job, &info);
+		gmig_job_put(job);
 	}
-	watch(job, &info);
-	gmig_job_put(job);
+	release_signals(before);
 	gmig_process_close(process);
-	return report(request, pid, &info);
+	return ret ? cli_fail(request->json, err) : report(request, pid, &info);
 }
 
 static int parse_pid(const char *target, int *pid)
