@@ -32,6 +32,11 @@ configure_without() {
 configure_without jansson 1 "jansson is missing: Debian has it in libjansson-dev. All that a build needs: packaging/install-packages build"
 configure_without numa 1 "numa is missing: Debian has it in libnuma-dev"
 configure_without liburcu-bp 1 "liburcu-bp is missing: Debian has it in liburcu-dev"
+configure_without inih 0 "libvirt-hooks is left out; Debian has what is missing in: libinih-dev"
+ninja -C "$work/inih" -t targets all 2>/dev/null | grep -q '^bin/gmig:' || {
+	echo "FAILED: gmig is not built without libinih"
+	failed=1
+}
 configure_without check 0 "packaging/install-packages test"
 ninja -C "$work/check" -t targets all 2>/dev/null | grep -q '^bin/gmig-bench:' || {
 	echo "FAILED: gmig-bench is not built without check"
