@@ -18,7 +18,6 @@
 enum setting {
 	SET_URI,
 	SET_SOCKET,
-	SET_HOOK_SOCKET,
 	SET_GROUP,
 	SET_STATE,
 	SET_METRICS,
@@ -89,15 +88,13 @@ static int set_metrics(struct gmigd_conf *conf, const char *value, struct gmig_e
 static const char *const settings[SETTINGS] = {
     [SET_URI] = "uri",
     [SET_SOCKET] = "socket",
-    [SET_HOOK_SOCKET] = "hook-socket",
     [SET_GROUP] = "group",
     [SET_STATE] = "state",
     [SET_METRICS] = "metrics",
     [SET_SCAN_INTERVAL] = "scan-interval",
     [SET_LIBVIRT_TIMEOUT] = "libvirt-timeout",
 };
-#define SETTING_NAMES                                                                              \
-	"uri, socket, hook-socket, group, state, metrics, scan-interval, libvirt-timeout"
+#define SETTING_NAMES "uri, socket, group, state, metrics, scan-interval, libvirt-timeout"
 
 static int set(struct gmigd_conf *conf, enum setting setting, const char *value,
 	       struct gmig_error *err)
@@ -109,8 +106,6 @@ static int set(struct gmigd_conf *conf, enum setting setting, const char *value,
 		return set_word(&conf->uri, value, err);
 	case SET_SOCKET:
 		return set_path(&conf->socket, value, socket_bytes, err);
-	case SET_HOOK_SOCKET:
-		return set_path(&conf->hook_socket, value, socket_bytes, err);
 	case SET_GROUP:
 		return set_word(&conf->group, value, err);
 	case SET_STATE:
@@ -280,7 +275,6 @@ static int set_defaults(struct gmigd_conf *conf, struct gmig_error *err)
 	static const char *const values[SETTINGS] = {
 	    [SET_URI] = "qemu:///system",
 	    [SET_SOCKET] = "/run/gmig/gmigd.sock",
-	    [SET_HOOK_SOCKET] = "/run/gmig/hook.sock",
 	    [SET_GROUP] = "libvirt",
 	    [SET_STATE] = "/var/lib/gmig",
 	    [SET_METRICS] = "/var/lib/prometheus/node-exporter/gmig.prom",
@@ -350,7 +344,6 @@ void gmigd_conf_destroy(struct gmigd_conf *conf)
 		return;
 	free(conf->uri);
 	free(conf->socket);
-	free(conf->hook_socket);
 	free(conf->group);
 	free(conf->state);
 	free(conf->metrics);

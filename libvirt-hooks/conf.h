@@ -25,7 +25,6 @@ struct conf_domain {
 struct gmigd_conf {
 	char *uri;	   /* of libvirt; "qemu:///system" */
 	char *socket;	   /* where commands come in */
-	char *hook_socket; /* where the hook's datagrams come in */
 	char *group;	   /* that may use `socket` */
 	char *state;	   /* directory of what survives gmigd */
 	char *metrics;	   /* file for the textfile collector; NULL: none is written */

@@ -77,7 +77,6 @@ START_TEST(conf_that_is_missing_gives_the_defaults)
 	read_well();
 	ck_assert_str_eq(conf->uri, "qemu:///system");
 	ck_assert_str_eq(conf->socket, "/run/gmig/gmigd.sock");
-	ck_assert_str_eq(conf->hook_socket, "/run/gmig/hook.sock");
 	ck_assert_uint_eq(conf->scan_interval_ns, 30000000000);
 	ck_assert_uint_eq(conf->files, 0);
 	policy_of("web1");
