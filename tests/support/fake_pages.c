@@ -6,7 +6,7 @@ struct fake_page fake_page[FAKE_PAGES];
 size_t fake_node_free[FAKE_NODES];
 unsigned int fake_allowed;
 bool fake_holes_are_bad;
-unsigned int fake_calls;
+atomic_uint fake_calls;
 int fake_refuse;
 pid_t fake_thread_pid, fake_named;
 void (*fake_after_move)(void);

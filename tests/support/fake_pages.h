@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ extern struct fake_page fake_page[FAKE_PAGES];
 extern size_t fake_node_free[FAKE_NODES]; /* pages that still fit */
 extern unsigned int fake_allowed;	  /* bit n: the process's cpuset has node n */
 extern bool fake_holes_are_bad;		  /* -EFAULT for a hole: Linux 4.3 to 6.11 */
-extern unsigned int fake_calls;		  /* of move_pages that move */
+extern atomic_uint fake_calls;		  /* of move_pages that move */
 extern int fake_refuse;			  /* -errno of the whole call */
 extern pid_t fake_thread_pid;		  /* another thread of the process; 0: there is none */
 extern pid_t fake_named;		  /* by the last call that moved */

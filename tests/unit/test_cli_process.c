@@ -2,6 +2,7 @@
 #include "../../cli/cli.h"
 #include "../../cli/process.h"
 #include "../../migrate/core/topology.h"
+#include "../../migrate/jobs/job_state.h"
 #include "../support/fake_process.h"
 #include "../support/fake_vmm.h"
 #include "../support/host_tree.h"
@@ -138,17 +139,56 @@ END_TEST
 
 /* ---- Signals ----------------------------------------------------------------------------------- */
 
-/* At the first call that moves, once. */
+/* With this rate a round is one block, and one call. */
+#define MOVE_SLOWLY MOVE, "--rate", "40M"
+
+/* Sent by the worker inside the first call that moves, which ends once the job has obeyed: a signal
+ * that is late would find no job any more. */
 static int signal_at_move;
+static enum gmig_job_state state_wanted;
+static atomic_bool state_reached;
+
+/* What waits at the job's lock knows its state; resumed: after so many waits in a pause, 0 never. */
+static unsigned int waits, resumed_after;
+static unsigned int calls_at_pause, calls_at_resume; /* guarded by the job's lock */
 
 static void send_signal(void)
 {
-	if (signal_at_move)
-		kill(getpid(), signal_at_move);
+	if (!signal_at_move)
+		return;
+	kill(getpid(), signal_at_move);
 	signal_at_move = 0;
+	while (!atomic_load(&state_reached))
+		gmig_sys_real.sleep_ns(1000000);
 }
 
-/* At 20 MiB/s the rest takes two seconds. */
+static int wait_in_state(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	const struct gmig_job *job =
+	    (void *)((char *)mutex - offsetof(struct gmig_job, lock)); /* a process has no others */
+
+	if (job->state == state_wanted) {
+		waits++;
+		if (waits == 1) {
+			calls_at_pause = atomic_load(&fake_calls);
+			atomic_store(&state_reached, true);
+		}
+		if (waits == resumed_after) {
+			calls_at_resume = atomic_load(&fake_calls);
+			kill(getpid(), SIGUSR2);
+		}
+	}
+	return gmig_sys_real.wait_until(cond, mutex, deadline_ns);
+}
+
+static void signal_and_await(int number, enum gmig_job_state state)
+{
+	signal_at_move = number;
+	state_wanted = state;
+	fake_after_move = send_signal;
+	fake_sys.wait_until = wait_in_state;
+}
+
 START_TEST(signal_to_end_cancels_and_tells_what_was_done)
 {
 	static const int numbers[] = {SIGINT, SIGTERM};
@@ -156,12 +196,11 @@ START_TEST(signal_to_end_cancels_and_tells_what_was_done)
 
 	sigset_t all;
 
-	signal_at_move = numbers[_i % 2];
-	fake_after_move = send_signal;
+	signal_and_await(numbers[_i % 2], GMIG_JOB_CANCELLING);
 	sigfillset(&all);
 	if (_i >= 2) /* as whoever starts gmig may have done */
 		pthread_sigmask(SIG_SETMASK, &all, NULL);
-	ck_assert_int_eq(gmig(MOVE, "--rate", "20M", "--json", NULL), CLI_FAILED);
+	ck_assert_int_eq(gmig(MOVE_SLOWLY, "--json", NULL), CLI_FAILED);
 	result = out_json();
 	ck_assert_str_eq(cli_text(result, "state"), "cancelled");
 	ck_assert_uint_gt(cli_number(json_object_get(result, "remaining"), "ECANCELED"), 0);
@@ -169,34 +208,14 @@ START_TEST(signal_to_end_cancels_and_tells_what_was_done)
 }
 END_TEST
 
-static unsigned int waits, calls_at_pause, calls_at_resume;
-
-static void pause_by_signal(void)
-{
-	if (calls_at_pause)
-		return;
-	calls_at_pause = fake_calls;
-	kill(getpid(), SIGUSR1);
-}
-
-/* What waits while the job is paused resumes it in the end. */
-static int wait_then_resume(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
-{
-	if (calls_at_pause && __atomic_add_fetch(&waits, 1, __ATOMIC_RELAXED) == 20) {
-		calls_at_resume = fake_calls;
-		kill(getpid(), SIGUSR2);
-	}
-	return gmig_sys_real.wait_until(cond, mutex, deadline_ns);
-}
-
 START_TEST(signal_to_pause_lets_it_rest_until_resumed)
 {
-	fake_after_move = pause_by_signal;
-	fake_sys.wait_until = wait_then_resume;
-	ck_assert_int_eq(gmig(MOVE, "--rate", "20M", NULL), CLI_OK);
-	ck_assert_uint_ge(waits, 20);
-	/* What was under way when it came may have ended. */
-	ck_assert_uint_le(calls_at_resume, calls_at_pause + 1);
+	signal_and_await(SIGUSR1, GMIG_JOB_PAUSED);
+	resumed_after = 5;
+	ck_assert_int_eq(gmig(MOVE_SLOWLY, NULL), CLI_OK);
+	ck_assert_uint_ge(waits, resumed_after);
+	ck_assert_uint_eq(calls_at_pause, 1);
+	ck_assert_uint_eq(calls_at_resume, calls_at_pause);
 	ck_assert_uint_gt(fake_calls, calls_at_resume);
 }
 END_TEST
@@ -224,7 +243,7 @@ static pid_t start_shell(void)
 
 	if (shell)
 		return shell;
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 5000; i++) {
 		if (state_of(us) == 'T') {
 			kill(us, SIGCONT);
 			_exit(0);
@@ -239,9 +258,8 @@ START_TEST(signal_of_the_terminal_stops_it_and_the_job_goes_on_with_it)
 	pid_t shell = start_shell();
 	int status;
 
-	signal_at_move = SIGTSTP;
-	fake_after_move = send_signal;
-	ck_assert_int_eq(gmig(MOVE, "--rate", "20M", NULL), CLI_OK);
+	signal_and_await(SIGTSTP, GMIG_JOB_PAUSED);
+	ck_assert_int_eq(gmig(MOVE_SLOWLY, NULL), CLI_OK);
 	ck_assert_int_eq(waitpid(shell, &status, 0), shell);
 	ck_assert_int_eq(status, 0);
 	ck_has(out_text, "completed");
