@@ -98,6 +98,11 @@ int cli_connect(const char *vm, struct control_client **client, struct gmig_erro
 /* Connect, call, disconnect. Steals arguments. */
 int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,
 	    struct gmig_error *err);
+/*
+ * All guests of this host, sorted by name, as `gmig list --json` prints them: one that does not answer has no "pid" (cmd_list.c).
+ * No directory of sockets: no guests.
+ */
+int cli_list_guests(json_t *list, struct gmig_error *err);
 /* The clock of the limits. */
 int64_t cli_now_ms(void);
 

@@ -138,8 +138,7 @@ static void ask_at_once(const char *directory, struct dirent **entries, int coun
 	}
 }
 
-/* All guests, sorted by name. No directory: no guests. */
-static int list_all(json_t *list, struct gmig_error *err)
+int cli_list_guests(json_t *list, struct gmig_error *err)
 {
 	struct dirent **entries;
 	char directory[PATH_MAX];
@@ -206,7 +205,7 @@ int cmd_list(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (list_all(list, &err))
+	if (cli_list_guests(list, &err))
 		return cli_fail(args.json, &err);
 	if (args.json)
 		return cli_print_json(list);

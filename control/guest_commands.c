@@ -1,4 +1,5 @@
 /* The commands over libgmig, see guest.h. */
+#include "closed_nodes.h"
 #include "guest.h"
 
 #include <errno.h>
@@ -141,6 +142,8 @@ static int migrate_pages(void *opaque, const json_t *arguments, json_t **result,
 
 	if (!ret)
 		ret = guest_read_spec(&held.guest, arguments, &spec, err);
+	if (!ret)
+		ret = closed_nodes_check(spec.to, spec.to_count, "to", err);
 	if (!ret)
 		ret = held.ops->start_job(&held.guest, &spec, &job, err);
 	return ret ? ret : answer_with_job(job, result, err);

@@ -1,4 +1,5 @@
 /* Options against this host: nodes, files, sockets. Nothing is opened for writing or created. */
+#include "../control/closed_nodes.h"
 #include "options.h"
 
 #include <errno.h>
@@ -13,11 +14,13 @@
 void vmm_options_place(struct vmm_options *options, const struct gmig_topology *topology,
 		       struct gmig_error *said)
 {
-	struct gmig_node_set usable = *gmig_topology_nodes(topology);
+	struct gmig_node_set usable = *gmig_topology_nodes(topology), closed;
 	unsigned int host;
 
 	gmig_error_set(said, 0, "%s", "");
 	gmig_node_set_and(&usable, gmig_topology_allowed(topology));
+	if (!closed_nodes_read(&closed, NULL))
+		gmig_node_set_minus(&usable, &closed);
 	host = gmig_topology_nearest(topology, 0, &usable);
 	/* None at all: the check of the nodes says why. */
 	if (host == 0 || host == GMIG_NO_NODE)
@@ -26,15 +29,17 @@ void vmm_options_place(struct vmm_options *options, const struct gmig_topology *
 		if (options->node[i].host_given || !options->node[i].mem_bytes)
 			continue;
 		options->node[i].host = host;
-		gmig_error_set(said, 0,
-			       "host node 0 has no memory that this process may use: vnodes "
-			       "without host= are on node %u, the nearest that has",
-			       host);
+		gmig_error_set(
+		    said, 0,
+		    "host node 0 has no memory that this process may use, or is closed: vnodes "
+		    "without host= are on node %u, the nearest that has",
+		    host);
 	}
 }
 
 /* Why memory of this node cannot be had, after "host node N, which"; NULL: it can. */
-static const char *why_not(const struct gmig_topology *topology, unsigned int node)
+static const char *why_not(const struct gmig_topology *topology, const struct gmig_node_set *closed,
+			   unsigned int node)
 {
 	if (!gmig_node_set_has(gmig_topology_online(topology), node))
 		return gmig_topology_is_fake(topology) ? "--fake-nodes does not make"
@@ -43,20 +48,26 @@ static const char *why_not(const struct gmig_topology *topology, unsigned int no
 		return "has no memory";
 	if (!gmig_node_set_has(gmig_topology_allowed(topology), node))
 		return "this process's cpuset does not allow";
+	if (gmig_node_set_has(closed, node))
+		return "is closed (gmig drain --undo opens it)";
 	return NULL;
 }
 
 static int check_nodes(const struct vmm_options *options, const struct gmig_topology *topology,
 		       struct gmig_error *err)
 {
-	struct gmig_node_set usable = *gmig_topology_nodes(topology);
+	struct gmig_node_set usable = *gmig_topology_nodes(topology), closed;
 	char list[96];
+	int ret = closed_nodes_read(&closed, err);
 
+	if (ret)
+		return ret;
 	gmig_node_set_and(&usable, gmig_topology_allowed(topology));
+	gmig_node_set_minus(&usable, &closed);
 	gmig_node_set_print(&usable, list, sizeof(list));
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		const struct vmm_node_option *node = &options->node[i];
-		const char *why = why_not(topology, node->host);
+		const char *why = why_not(topology, &closed, node->host);
 
 		/* CPUs alone run on any node. */
 		if (!node->mem_bytes &&

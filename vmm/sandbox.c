@@ -6,6 +6,7 @@
  * cost a guest its life. Calls that no thread has any use for, and that are how a program that was taken over goes on, end the VM.
  */
 #include "sandbox.h"
+#include "../control/closed_nodes.h"
 #include "../control/syscall_filter.h"
 #include "../migrate/core/sys.h"
 #include "sandbox_files.h"
@@ -277,6 +278,10 @@ int sandbox_choose_files(const struct vmm_options *options, const char *control,
 		return ret;
 	for (size_t i = 0; i < COUNT(looked_at) && !ret; i++)
 		ret = sandbox_files_allow(rules, looked_at[i], SANDBOX_FILES_READ, err);
+	for (unsigned int i = 0; i < CLOSED_NODES_DIRECTORIES && !ret; i++)
+		if (closed_nodes_directory(i))
+			ret = sandbox_files_allow(rules, closed_nodes_directory(i),
+						  SANDBOX_FILES_READ, err);
 	if (!ret)
 		ret = allow_cgroups(err);
 	if (!ret)

@@ -1,0 +1,455 @@
+/* Asking all guests, and looking at the host, for a plan. */
+#include "fleet.h"
+
+#include "../control/closed_nodes.h"
+#include "../control/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Of one vCPU, from the kernel. */
+struct sample {
+	bool seen;
+	unsigned int cpu; /* where it ran last */
+	uint64_t ticks;	  /* of CPU time */
+};
+
+struct vcpu {
+	int tid; /* 0: not known */
+	struct gmig_node_set nodes;
+	struct sample sample[2];
+};
+
+struct fleet_guest {
+	char *name;
+	pid_t pid;
+	struct vcpu *vcpus;
+	struct placement_ram *ram;
+	uint16_t *vnode_of;
+	struct placement_time *time;
+};
+
+/* ---- The host -------------------------------------------------------------------------------- */
+
+static uint64_t free_huge(unsigned int node, unsigned int kib)
+{
+	char path[128];
+	uint64_t pages = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path),
+		 "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", node,
+		 kib);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%" SCNu64, &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return pages * kib * 1024;
+}
+
+static void look_at_node(struct fleet *fleet, size_t at, unsigned int id)
+{
+	struct placement_node *node = &fleet->nodes[at];
+	uint64_t total = gmig_topology_total_bytes(fleet->topology, id);
+
+	*node = (struct placement_node){.id = id, .total_bytes = total};
+	node->free_bytes[PLACEMENT_4K] = gmig_topology_free_bytes(fleet->topology, id);
+	node->free_bytes[PLACEMENT_2M] = free_huge(id, 2048);
+	node->free_bytes[PLACEMENT_1G] = free_huge(id, 1048576);
+	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
+		if (node->free_bytes[page] > total)
+			node->free_bytes[page] = total;
+	/* What the kernel itself keeps back, roughly: see vm.min_free_kbytes. */
+	node->reserved_bytes = total / 64;
+	gmig_topology_cpus(fleet->topology, id, fleet->cpus[at].word, PLACEMENT_CPU_WORDS);
+	for (unsigned int i = 0; i < PLACEMENT_CPU_WORDS; i++)
+		if (fleet->cpus[at].word[i])
+			node->cpus = &fleet->cpus[at];
+}
+
+static int look_at_host(struct fleet *fleet, struct gmig_error *err)
+{
+	const struct gmig_node_set *online;
+	struct gmig_node_set closed;
+	size_t count, at = 0;
+	int rc = gmig_topology_create(fleet->fake_nodes, &fleet->topology, err);
+
+	if (!rc)
+		rc = closed_nodes_read(&closed, err);
+	if (rc)
+		return rc;
+	online = gmig_topology_online(fleet->topology);
+	count = gmig_node_set_count(online);
+	fleet->nodes = calloc(count, sizeof(*fleet->nodes));
+	fleet->cpus = calloc(count, sizeof(*fleet->cpus));
+	fleet->distance = calloc(count, count);
+	if (!fleet->nodes || !fleet->cpus || !fleet->distance)
+		return gmig_fail(err, -ENOMEM, "no memory to look at %zu nodes", count);
+	gmig_node_set_each (node, online) {
+		size_t other_at = 0;
+
+		look_at_node(fleet, at, node);
+		fleet->nodes[at].closed = gmig_node_set_has(&closed, node);
+		gmig_node_set_each (other, online)
+			fleet->distance[at * count + other_at++] =
+			    (uint8_t)gmig_topology_distance(fleet->topology, node, other);
+		at++;
+	}
+	fleet->host = (struct placement_host){fleet->nodes, count, fleet->distance};
+	return 0;
+}
+
+/* Of nodes that pretend and share a CPU, all. */
+static void add_node_of_cpu(const struct fleet *fleet, unsigned int cpu,
+			    struct gmig_node_set *nodes)
+{
+	for (size_t i = 0; i < fleet->host.node_count; i++)
+		if (cpu < PLACEMENT_MAX_CPUS && fleet->cpus[i].word[cpu / 64] >> (cpu % 64) & 1)
+			gmig_node_set_add(nodes, fleet->nodes[i].id);
+}
+
+/* ---- A guest's memory ------------------------------------------------------------------------ */
+
+static bool has_node(const struct fleet *fleet, unsigned long id)
+{
+	for (size_t i = 0; i < fleet->host.node_count; i++)
+		if (fleet->nodes[i].id == id)
+			return true;
+	return false;
+}
+
+static int add_ram(const struct fleet *fleet, struct placement_guest *guest,
+		   struct fleet_guest *inside, const json_t *vnode)
+{
+	json_t *resident = json_object_get(vnode, "resident"), *bytes;
+	const char *key;
+
+	json_object_foreach (resident, key, bytes) {
+		unsigned long node = strtoul(key, NULL, 10);
+		struct placement_ram *more;
+
+		if (json_integer_value(bytes) <= 0 || !has_node(fleet, node))
+			continue;
+		more = reallocarray(inside->ram, guest->ram_count + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		inside->ram = more;
+		more[guest->ram_count++] = (struct placement_ram){
+		    .node = (uint16_t)node,
+		    .vnode =
+			guest->vnode_of ? (uint16_t)cli_number(vnode, "id") : PLACEMENT_NO_VNODE,
+		    .bytes = (uint64_t)json_integer_value(bytes) & ~(GMIG_PAGE_BYTES - 1)};
+	}
+	guest->ram = inside->ram;
+	return 0;
+}
+
+/* ---- A guest's vCPUs ------------------------------------------------------------------------- */
+
+/* utime, stime and processor of stat, proc(5): fields 14, 15 and 39, counted behind the name, which may have anything in it. */
+static void look_at_thread(pid_t pid, int tid, struct sample *sample)
+{
+	char path[64], text[1024], *end;
+	unsigned long user, system;
+	unsigned int cpu;
+	FILE *file;
+
+	*sample = (struct sample){.seen = false};
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, tid);
+	file = tid ? fopen(path, "re") : NULL;
+	if (!file)
+		return;
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	end = strrchr(text, ')');
+	if (end && sscanf(end,
+			  ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu %*s %*s %*s %*s "
+			  "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+			  "%*s %*s %u",
+			  &user, &system, &cpu) == 3)
+		*sample = (struct sample){true, cpu, user + system};
+}
+
+static void look_at_all(struct fleet *fleet, bool after)
+{
+	for (size_t g = 0; g < fleet->count; g++)
+		for (unsigned int i = 0; i < fleet->guests[g].vcpus; i++)
+			look_at_thread(fleet->inside[g].pid, fleet->inside[g].vcpus[i].tid,
+				       &fleet->inside[g].vcpus[i].sample[after]);
+}
+
+/* In thousandths of a CPU. */
+static uint32_t share_of(const struct vcpu *vcpu, double seconds)
+{
+	const struct sample *before = &vcpu->sample[0], *after = &vcpu->sample[1];
+	long hz = sysconf(_SC_CLK_TCK);
+
+	if (!before->seen || !after->seen || after->ticks <= before->ticks || seconds <= 0 ||
+	    hz <= 0)
+		return 0;
+	return (uint32_t)((double)(after->ticks - before->ticks) * 1000 / (double)hz / seconds);
+}
+
+/*
+ * A vCPU that may run on several nodes counts evenly on all of them: where the scheduler had it in this half second says nothing
+ * about the next one, and memory that followed it would come too late. One that cannot be seen has run nowhere.
+ */
+static void sum_up(const struct fleet *fleet, size_t g, double seconds)
+{
+	struct placement_guest *guest = &fleet->guests[g];
+
+	for (unsigned int i = 0; i < guest->vcpus; i++) {
+		struct vcpu *vcpu = &fleet->inside[g].vcpus[i];
+		unsigned int count;
+
+		if (gmig_node_set_empty(&vcpu->nodes) && vcpu->sample[1].seen)
+			add_node_of_cpu(fleet, vcpu->sample[1].cpu, &vcpu->nodes);
+		count = gmig_node_set_count(&vcpu->nodes);
+		gmig_node_set_each (node, &vcpu->nodes)
+			fleet->inside[g].time[guest->time_count++] =
+			    (struct placement_time){.vcpu = (uint16_t)i,
+						    .node = (uint16_t)node,
+						    .milli = share_of(vcpu, seconds) / count};
+	}
+	guest->time = fleet->inside[g].time;
+}
+
+/* Nodes where it may run, of those that there are; none, if the answer does not say. */
+static void read_nodes(const struct fleet *fleet, const json_t *answer, struct gmig_node_set *nodes)
+{
+	uint16_t list[GMIG_MAX_NODES];
+	struct gmig_error err;
+	int count = gmig_node_list_parse(cli_text(answer, "nodes"), list, GMIG_MAX_NODES, &err);
+
+	for (int i = 0; i < count; i++)
+		if (has_node(fleet, list[i]))
+			gmig_node_set_add(nodes, list[i]);
+}
+
+static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,
+		     struct fleet_guest *inside, const json_t *vcpus)
+{
+	size_t count = json_array_size(vcpus), i;
+	json_t *answer;
+
+	if (count > UINT16_MAX)
+		return -E2BIG;
+	inside->vcpus = calloc(count + 1, sizeof(*inside->vcpus));
+	inside->time = calloc((count + 1) * fleet->host.node_count, sizeof(*inside->time));
+	inside->vnode_of = calloc(count + 1, sizeof(*inside->vnode_of));
+	if (!inside->vcpus || !inside->time || !inside->vnode_of)
+		return -ENOMEM;
+	guest->vcpus = (unsigned int)count;
+	guest->vnode_of = inside->vnode_of;
+	json_array_foreach (vcpus, i, answer) {
+		uint64_t number = cli_number(answer, "vcpu");
+
+		if (!json_object_get(answer, "vnode"))
+			guest->vnode_of = NULL;
+		if (number >= count)
+			continue;
+		inside->vcpus[number].tid = (int)cli_number(answer, "tid");
+		inside->vnode_of[number] = (uint16_t)cli_number(answer, "vnode");
+		read_nodes(fleet, answer, &inside->vcpus[number].nodes);
+	}
+	return 0;
+}
+
+/* ---- All guests ------------------------------------------------------------------------------ */
+
+static int add_guest(struct fleet *fleet, const char *name, const json_t *residency)
+{
+	struct placement_guest *guest = &fleet->guests[fleet->count];
+	struct fleet_guest *inside = &fleet->inside[fleet->count];
+	const json_t *vnodes = json_object_get(residency, "vnodes");
+	size_t i;
+	json_t *vnode;
+	int rc;
+
+	*guest = (struct placement_guest){.managed = true, .goal = PLACEMENT_FOLLOW};
+	inside->name = strdup(name);
+	guest->name = inside->name;
+	inside->pid = (pid_t)cli_number(residency, "pid");
+	/* Counted at once, so that what it has is freed. */
+	fleet->count++;
+	rc = inside->name ? add_vcpus(fleet, guest, inside,
+				      json_object_get(json_object_get(residency, "cpus"), "vcpus"))
+			  : -ENOMEM;
+	json_array_foreach (vnodes, i, vnode)
+		if (!rc)
+			rc = add_ram(fleet, guest, inside, vnode);
+	return rc;
+}
+
+static void add_silent(struct fleet *fleet, const char *name, const char *why)
+{
+	json_array_append_new(fleet->silent,
+			      json_pack("{s:o, s:o}", "name", control_text_json(name), "why",
+					control_text_json(why)));
+}
+
+/* What a guest says, or NULL and a word in `silent`. */
+static json_t *ask_guest(struct fleet *fleet, const json_t *entry)
+{
+	const char *name = cli_text(entry, "name");
+	struct gmig_error err = {0};
+	json_t *residency = NULL;
+
+	if (!json_object_get(entry, "pid"))
+		add_silent(fleet, name, cli_text(entry, "state"));
+	else if (cli_ask(name, "query-residency", NULL, &residency, &err))
+		add_silent(fleet, name, err.text);
+	return residency;
+}
+
+/* Guests with fake nodes and guests with real ones have no host in common. */
+static int check_fake(struct fleet *fleet, const json_t *answers, struct gmig_error *err)
+{
+	uint64_t fake = cli_number(json_array_get(answers, 0), "fake_nodes");
+	size_t i;
+	json_t *residency;
+
+	json_array_foreach (answers, i, residency)
+		if (cli_number(residency, "fake_nodes") != fake)
+			return gmig_fail(
+			    err, -EINVAL,
+			    "guests pretend to have different nodes: no plan fits them all");
+	fleet->fake_nodes = (unsigned int)fake;
+	return 0;
+}
+
+static int ask_all(struct fleet *fleet, json_t *names, json_t *answers, struct gmig_error *err)
+{
+	CLI_JSON list = json_array();
+	size_t i;
+	json_t *entry;
+	int rc = cli_list_guests(list, err);
+
+	if (rc)
+		return rc;
+	json_array_foreach (list, i, entry) {
+		json_t *residency = ask_guest(fleet, entry);
+
+		if (!residency)
+			continue;
+		json_array_append_new(answers, residency);
+		json_array_append(names, json_object_get(entry, "name"));
+	}
+	if (!json_array_size(answers))
+		return gmig_fail(err, -ENOENT, "%s",
+				 json_array_size(list) ? "no guest here answers"
+						       : "no guests run here");
+	return 0;
+}
+
+static bool is_in(const char *const *names, const char *name)
+{
+	for (size_t i = 0; names && names[i]; i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+static int check_names(const struct fleet *fleet, const char *const *names, struct gmig_error *err)
+{
+	for (size_t i = 0; names && names[i]; i++) {
+		size_t g = 0;
+
+		while (g < fleet->count && strcmp(fleet->guests[g].name, names[i]) != 0)
+			g++;
+		if (g == fleet->count)
+			return gmig_fail(err, -ESRCH, "there is no guest '%.64s' that answers",
+					 names[i]);
+	}
+	return 0;
+}
+
+static int take_answers(struct fleet *fleet, const json_t *names, const json_t *answers,
+			struct gmig_error *err)
+{
+	size_t count = json_array_size(answers);
+
+	fleet->guests = calloc(count, sizeof(*fleet->guests));
+	fleet->inside = calloc(count, sizeof(*fleet->inside));
+	if (!fleet->guests || !fleet->inside)
+		return gmig_fail(err, -ENOMEM, "no memory for %zu guests", count);
+	for (size_t i = 0; i < count; i++) {
+		int rc = add_guest(fleet, json_string_value(json_array_get(names, i)),
+				   json_array_get(answers, i));
+
+		if (rc)
+			return gmig_fail(err, rc, "cannot note what a guest says: %s",
+					 gmig_errno_name(rc));
+	}
+	return 0;
+}
+
+static void sample_vcpus(struct fleet *fleet, unsigned int ms)
+{
+	const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+	int64_t begin_ms = cli_now_ms();
+	double seconds;
+
+	look_at_all(fleet, false);
+	nanosleep(&pause, NULL);
+	look_at_all(fleet, true);
+	seconds = (double)(cli_now_ms() - begin_ms) / 1000;
+	for (size_t g = 0; g < fleet->count; g++)
+		sum_up(fleet, g, seconds);
+}
+
+int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err)
+{
+	CLI_JSON answers = json_array();
+	CLI_JSON names = json_array();
+	int rc;
+
+	*fleet = (struct fleet){.silent = json_array()};
+	rc = ask_all(fleet, names, answers, err);
+	if (!rc)
+		rc = check_fake(fleet, answers, err);
+	if (!rc)
+		rc = look_at_host(fleet, err);
+	if (!rc)
+		rc = take_answers(fleet, names, answers, err);
+	if (!rc)
+		rc = check_names(fleet, request->protect, err);
+	if (!rc)
+		rc = check_names(fleet, request->only, err);
+	if (rc)
+		return rc;
+	for (size_t g = 0; g < fleet->count; g++) {
+		fleet->guests[g].protect = is_in(request->protect, fleet->guests[g].name);
+		fleet->guests[g].managed =
+		    !request->only || is_in(request->only, fleet->guests[g].name);
+	}
+	sample_vcpus(fleet, request->sample_ms);
+	return 0;
+}
+
+void fleet_free(struct fleet *fleet)
+{
+	for (size_t g = 0; fleet->inside && g < fleet->count; g++) {
+		struct fleet_guest *inside = &fleet->inside[g];
+
+		free(inside->name);
+		free(inside->vcpus);
+		free(inside->ram);
+		free(inside->vnode_of);
+		free(inside->time);
+	}
+	free(fleet->inside);
+	free(fleet->guests);
+	free(fleet->nodes);
+	free(fleet->cpus);
+	free(fleet->distance);
+	gmig_topology_put(fleet->topology);
+	json_decref(fleet->silent);
+	*fleet = (struct fleet){.silent = NULL};
+}

@@ -1,0 +1,43 @@
+/*
+ * All guests of this host, and the host itself, as the planner takes them (placement/placement.h): asked of every socket there
+ * is; the host's nodes are looked up here. Main thread.
+ */
+#ifndef CLI_FLEET_H
+#define CLI_FLEET_H
+
+#include "../migrate/gmig.h"
+#include "../placement/placement.h"
+#include "cli.h"
+
+struct fleet_guest; /* what a placement_guest points to */
+
+struct fleet {
+	struct placement_host host;
+	struct placement_guest *guests; /* by name */
+	size_t count;
+	unsigned int fake_nodes; /* 0: the host's own */
+	json_t *silent;		 /* [{"name","why"}]: guests that are not in the plan */
+
+	/* What the above points to. */
+	struct gmig_topology *topology;
+	struct placement_node *nodes;
+	struct placement_cpus *cpus; /* one a node */
+	uint8_t *distance;
+	struct fleet_guest *inside;
+};
+
+struct fleet_request {
+	unsigned int
+	    sample_ms; /* how long vCPUs are watched, below 1000 * LOOKS; 0: one look, all count alike */
+	const char *const *protect,
+	    *const *only; /* names, NULL-ended, or NULL: none protected, all managed */
+};
+
+/*
+ * -ENOENT: no guest answers; -ESRCH: there is no guest of a name in `protect` or `only`; -EINVAL: guests pretend to have different nodes; others
+ * as gmig_topology_create(). fleet_free() is legal after a failure, too.
+ */
+int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
+void fleet_free(struct fleet *fleet);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * A plan for all guests of this host: made, printed, carried out. For gmig plan, rebalance and drain. Main thread.
+ */
+#ifndef CLI_FLEET_PLAN_H
+#define CLI_FLEET_PLAN_H
+
+#include "fleet.h"
+
+/* A new reference: scores, guests, moves, what stays, guests that do not answer; `gmig plan --json` prints it. */
+json_t *fleet_plan_json(const struct fleet *fleet, const struct placement_plan *plan);
+/* The same for people. */
+void fleet_plan_print(FILE *out, const struct fleet *fleet, const struct placement_plan *plan);
+
+struct fleet_run {
+	bool json;	     /* no words on stdout */
+	uint64_t rate_bytes; /* a second, of each migration; 0: no limit */
+	json_t *results;     /* one object a move is added: "move", and "job" or "error" */
+};
+/*
+ * The moves in their order, each to its end; the first one that fails ends it, since later ones may need the room that it was to
+ * make. Ctrl-C cancels the move that runs and ends it. CLI_OK, CLI_REMAINING: all were tried, and pages remain; CLI_FAILED.
+ */
+int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, struct fleet_run *run);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * Nodes of the host that an operator has closed (gmig drain): no guest starts there, and no memory moves there. One file says so
+ * to all programs, as cordoned hosts do for a scheduler of machines: `closed-nodes` beside the control sockets, a list of nodes as
+ * "1,3-4". Root's, /run/gmig/closed-nodes, holds for everybody's guests; a user's for his own.
+ *
+ * The file is replaced as a whole, so that a reader sees the old list or the new one. Any thread.
+ */
+#ifndef CONTROL_CLOSED_NODES_H
+#define CONTROL_CLOSED_NODES_H
+
+#include "../migrate/gmig_nodes.h"
+
+/* Both files' nodes; a file that is missing closes none. -EIO it cannot be read or says nonsense; -EPERM it is somebody else's. */
+int closed_nodes_read(struct gmig_node_set *closed, struct gmig_error *err);
+/*
+ * Close or open these nodes in the caller's own file; *closed: what it says then. -EINVAL a node to be opened is closed by root's
+ * file, which only root may change; errors of closed_nodes_read(), -EACCES, -ENOSPC and the like, and then nothing has changed.
+ */
+int closed_nodes_change(const struct gmig_node_set *close, const struct gmig_node_set *open,
+			struct gmig_node_set *closed, struct gmig_error *err);
+/* -EACCES and what to do, if one of the nodes is closed. what ("to") begins the text; errors of closed_nodes_read(). */
+int closed_nodes_check(const uint16_t *nodes, unsigned int count, const char *what,
+		       struct gmig_error *err);
+
+/* The directories with the two files, for whoever confines a program: own, root's. NULL: there is none. Static storage. */
+const char *closed_nodes_directory(unsigned int i);
+#define CLOSED_NODES_DIRECTORIES 2
+extern const char *closed_nodes_system; /* root's directory; tests have another */
+
+#endif
