@@ -1,6 +1,6 @@
 #include "fake_kernel.h"
 
-uint64_t fake_now_ns;
+static uint64_t fake_now_ns;
 struct agent_sys fake_sys_calls;
 static char fake_proc[PATH_MAX], fake_sys[PATH_MAX], fake_cgroup[PATH_MAX];
 
@@ -38,6 +38,11 @@ static long fake_migrate_pages(pid_t pid, const struct agent_set *from, const st
 			failed += fake_move_one(&fake_page[i], agent_set_next(to, 0)) != 0;
 	fake_write_maps();
 	return failed;
+}
+
+uint64_t fake_now(void)
+{
+	return __atomic_load_n(&fake_now_ns, __ATOMIC_RELAXED);
 }
 
 static uint64_t fake_clock(void)

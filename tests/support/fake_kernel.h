@@ -19,7 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-extern uint64_t fake_now_ns;
+/* The clock of agent_sys, which jobs move on. */
+uint64_t fake_now(void);
 extern struct agent_sys fake_sys_calls; /* agent_sys, between setup and teardown */
 
 /* The files follow what has been moved. */

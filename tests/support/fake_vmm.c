@@ -32,6 +32,7 @@ static void fake_log(const char *command)
 {
 	strncat(fake.log, command, sizeof(fake.log) - strlen(fake.log) - 2);
 	strcat(fake.log, " ");
+	atomic_fetch_add(&fake.logged, 1);
 }
 
 static void fake_end_job(void)
@@ -336,6 +337,7 @@ void fake_setup(void)
 
 	memset(&fake, 0, sizeof(fake));
 	cli_limits.grace_ms = 0;
+	cli_limits.list_ms = 60000; /* it answers, however busy the machine is */
 	strcpy(fake.directory, "/tmp/gmig-test-cli-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(fake.directory));
 	setenv("XDG_RUNTIME_DIR", fake.directory, 1);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +39,7 @@ extern struct fake {
 	json_t *ports;		 /* of query-status */
 	json_t *more;		 /* replaces members of query-residency */
 	char log[512];		 /* commands that came, each and a space */
+	atomic_uint logged;	 /* how many: for threads that do not wait for an answer */
 } fake;
 
 /* A job as query-jobs shows it; of a guest as query-residency does. The caller owns them. */

@@ -103,35 +103,31 @@ END_TEST
 
 static struct agent agent;
 
+/* Jobs sleep through this: their clock goes on by itself, or not at all while they really sleep. Set
+ * by tests while jobs run. */
+static atomic_bool in_real_time;
+
+static void nap(uint64_t ns)
+{
+	if (atomic_load(&in_real_time))
+		usleep(500);
+	else
+		fake_sleep(ns);
+}
+
 static void setup(void)
 {
 	struct gmig_error err = {0};
 
 	fake_kernel_setup();
+	fake_sys_calls.sleep_ns = nap;
 	memset(&agent, 0, sizeof(agent));
 	ck_assert_int_eq(agent_jobs_create(&agent.jobs, &err), 0);
 }
 
-static void really_sleep(uint64_t ns)
-{
-	(void)ns;
-	usleep(500);
-}
-
-/* Jobs sleep through this while a test changes its mind. */
-static atomic_bool in_a_hurry;
-
-static void sleep_or_not(uint64_t ns)
-{
-	if (atomic_load(&in_a_hurry))
-		fake_sleep(ns);
-	else
-		really_sleep(ns);
-}
-
 static void teardown(void)
 {
-	fake_sys_calls.sleep_ns = really_sleep;
+	atomic_store(&in_real_time, true);
 	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
 	agent_conf_free(&agent.conf);
 	fake_kernel_teardown();
@@ -239,10 +235,10 @@ END_TEST
 
 START_TEST(job_keeps_to_the_rate)
 {
-	uint64_t before_ns = fake_now_ns, took_ns;
+	uint64_t before_ns = fake_now(), took_ns;
 	json_t *json = run(MIGRATE ",\"rate\":4096000}}");
 
-	took_ns = fake_now_ns - before_ns;
+	took_ns = fake_now() - before_ns;
 	ck_assert_int_eq(number_of(json, "return", "moved_bytes"), FAKE_PAGES * 4096);
 	/* 10,000 pages at 1000 a second. */
 	ck_assert_uint_ge(took_ns, 9900000000ull);
@@ -253,13 +249,13 @@ END_TEST
 
 START_TEST(job_rate_is_capped_by_the_guest)
 {
-	uint64_t before_ns = fake_now_ns;
+	uint64_t before_ns = fake_now();
 	json_t *json;
 
 	agent.conf.max_rate = 4096000;
 	json = run(MIGRATE "}}");
 	ck_assert_int_eq(number_of(json, "return", "rate"), 4096000);
-	ck_assert_uint_ge(fake_now_ns - before_ns, 9900000000ull);
+	ck_assert_uint_ge(fake_now() - before_ns, 9900000000ull);
 	json_decref(json);
 }
 END_TEST
@@ -268,7 +264,7 @@ START_TEST(job_cancelled_ends_early_and_remembers_what_moved)
 {
 	json_t *json;
 
-	fake_sys_calls.sleep_ns = really_sleep; /* its clock does not go on by itself */
+	atomic_store(&in_real_time, true); /* its clock does not go on by itself */
 	json = ask(MIGRATE ",\"rate\":409600}}");
 	ck_assert_str_eq(text_of(json, "return", "state"), "running");
 	json_decref(json);
@@ -361,7 +357,7 @@ START_TEST(job_of_a_recycled_pid_touches_nobody)
 	json_t *json;
 	unsigned int calls;
 
-	fake_sys_calls.sleep_ns = really_sleep;
+	atomic_store(&in_real_time, true);
 	json_decref(ask(MIGRATE ",\"rate\":8192000}}"));
 	/* Another process has the number from here on. */
 	fake_process(900);
@@ -384,7 +380,7 @@ START_TEST(jobs_are_limited_and_the_oldest_is_forgotten)
 {
 	json_t *json;
 
-	fake_sys_calls.sleep_ns = sleep_or_not;
+	atomic_store(&in_real_time, true);
 	for (int i = 0; i < AGENT_JOBS_RUNNING; i++)
 		json_decref(ask(MIGRATE ",\"rate\":4096}}"));
 	json = ask(MIGRATE "}}");
@@ -397,7 +393,7 @@ START_TEST(jobs_are_limited_and_the_oldest_is_forgotten)
 			 "{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"%d\"}}", i);
 		json_decref(ask(line));
 	}
-	atomic_store(&in_a_hurry, true);
+	atomic_store(&in_real_time, false);
 	for (int i = 0; i < AGENT_JOBS_KEPT; i++) {
 		do {
 			json = ask(MIGRATE "}}");
