@@ -51,7 +51,7 @@ END_TEST
 START_TEST(socket_stale_taken_by_many_at_once_has_one_owner)
 {
 	int winners = 0, status;
-	int gate[2];
+	int gate[2], told[2], end[2];
 	pid_t child = fork();
 
 	if (!child) {
@@ -59,24 +59,33 @@ START_TEST(socket_stale_taken_by_many_at_once_has_one_owner)
 		_exit(0);
 	}
 	waitpid(child, NULL, 0);
-	ck_assert_int_eq(pipe(gate), 0);
+	ck_assert_int_eq(pipe(gate) | pipe(told) | pipe(end), 0);
 	for (int i = 0; i < 8; i++) {
 		char byte;
 
 		if (fork())
 			continue;
 		close(gate[1]);
+		close(end[1]);
 		if (read(gate[0], &byte, 1) != 0)
 			_exit(2);
 		struct control_server_options opts = wire_options();
 		int rc = control_server_create(&opts, &wire.server, &wire.err);
 
-		if (!rc)
-			usleep(500000); /* alive until all have tried */
+		/* Alive until all have tried. */
+		if (write(told[1], "x", 1) != 1 || read(end[0], &byte, 1) != 0)
+			_exit(2);
 		_exit(rc == -EADDRINUSE ? 1 : rc ? 3 : 0);
 	}
 	close(gate[0]);
 	close(gate[1]);
+	for (int i = 0; i < 8; i++) {
+		char byte;
+
+		ck_assert_int_eq(read(told[0], &byte, 1), 1);
+	}
+	close(end[0]);
+	close(end[1]);
 	while (wait(&status) > 0) {
 		ck_assert_int_le(WEXITSTATUS(status), 1);
 		winners += WEXITSTATUS(status) == 0;
