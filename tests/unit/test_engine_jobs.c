@@ -129,12 +129,12 @@ START_TEST(job_cancelled_says_what_was_not_reached)
 
 	rig_create(&rig, &options);
 	rig_start(&rig, 2);
-	spec.rate_bytes_per_second = 64ull << 20;
+	spec.rate_bytes_per_second = 8ull << 20; /* far from its end when we look, however late */
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
 	do {
 		usleep(1000);
 		gmig_job_info(job, &info);
-	} while (info.moved_bytes < BYTES);
+	} while (!info.moved_bytes);
 	ck_assert_int_eq(gmig_job_cancel(job), 0);
 	gmig_job_wait(job);
 	ck_assert_int_eq(gmig_job_cancel(job), -ESRCH);
@@ -200,6 +200,21 @@ START_TEST(job_cancelled_when_all_is_moved_has_completed)
 }
 END_TEST
 
+/* Blocks that were under way have ended, and every worker waits for its turn. */
+static void await_workers_in_line(struct gmig_job *job, unsigned int workers)
+{
+	unsigned int waiting;
+
+	do {
+		waiting = 0;
+		usleep(1000);
+		pthread_mutex_lock(&job->lock);
+		for (struct rate_ticket *at = job->rate.line; at; at = at->next)
+			waiting++;
+		pthread_mutex_unlock(&job->lock);
+	} while (waiting < workers);
+}
+
 START_TEST(job_paused_moves_nothing_until_resumed)
 {
 	struct rig_options options = {.bytes = 2 * BYTES};
@@ -210,7 +225,7 @@ START_TEST(job_paused_moves_nothing_until_resumed)
 	struct rig rig;
 
 	rig_create(&rig, &options);
-	spec.rate_bytes_per_second = 16ull << 20;
+	spec.rate_bytes_per_second = 4ull << 20;
 	spec.threads = 2;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
 	do
@@ -218,7 +233,7 @@ START_TEST(job_paused_moves_nothing_until_resumed)
 	while (!info.moved_bytes);
 	ck_assert_int_eq(gmig_job_pause(job), 0);
 	ck_assert_int_eq(gmig_job_pause(job), -EALREADY);
-	usleep(50000); /* blocks under way end */
+	await_workers_in_line(job, 2);
 	gmig_job_info(job, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_PAUSED);
 	usleep(300000);
@@ -247,7 +262,7 @@ START_TEST(job_paused_can_be_cancelled)
 	struct rig rig;
 
 	rig_create(&rig, &options);
-	spec.rate_bytes_per_second = 4ull << 20;
+	spec.rate_bytes_per_second = 1ull << 20;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
 	while (gmig_job_pause(job))
 		usleep(100);
@@ -279,7 +294,7 @@ START_TEST(job_rate_is_kept_and_a_new_one_holds_at_once)
 	expected = (double)(4 * BYTES) / (128 << 20);
 	ck_assert_double_ge((double)info.elapsed_ns / 1e9, expected * 0.97);
 	ck_assert_double_le((double)info.elapsed_ns / 1e9,
-			    expected * 4 + 1); /* others may keep the machine busy */
+			    expected * 4 + 10); /* others may keep the machine busy */
 	gmig_job_put(job);
 
 	spec = rig_spec(1, 0);
@@ -290,7 +305,7 @@ START_TEST(job_rate_is_kept_and_a_new_one_holds_at_once)
 	gmig_job_wait(job);
 	gmig_job_info(job, &info);
 	ck_assert_uint_eq(info.moved_bytes, 4 * BYTES);
-	ck_assert_double_le((double)info.elapsed_ns / 1e9, 10.0);
+	ck_assert_double_le((double)info.elapsed_ns / 1e9, 30.0);
 	gmig_job_put(job);
 	rig_destroy(&rig);
 }

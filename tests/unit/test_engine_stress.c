@@ -144,7 +144,8 @@ static int advise_failing(void *memory, size_t bytes, int advice)
 struct guest {
 	pthread_t thread;
 	unsigned int index;
-	uint64_t errors, sweeps;
+	uint64_t errors;
+	atomic_ullong sweeps;
 	atomic_ullong at; /* the page that it is about to touch */
 };
 
@@ -209,7 +210,7 @@ static void *guest_thread(void *arg)
 			pages_discard(first + roll() % GMIG_BLOCK_PAGES, 1);
 		if (one_in(64))
 			pages_discard(first, GMIG_BLOCK_PAGES);
-		guest->sweeps++;
+		atomic_fetch_add(&guest->sweeps, 1);
 	}
 	return NULL;
 }
@@ -434,7 +435,21 @@ static void guest_ends(struct guest *guest)
 			     bits_get(&scan.swapped, page % GMIG_BLOCK_PAGES));
 	}
 	ck_assert_uint_eq(guest->errors, 0);
-	ck_assert_uint_gt(guest->sweeps, 0);
+	ck_assert_uint_gt(atomic_load(&guest->sweeps), 0);
+}
+
+/* A busy machine may not have come to every thread yet. */
+static void await_first_results(struct guest *guests)
+{
+	uint64_t deadline = gmig_sys_real.now_ns() + PATIENCE_S * 1000000000ull;
+
+	for (unsigned int i = 0; i < GUESTS && gmig_sys_real.now_ns() < deadline;) {
+		if (atomic_load(&guests[i].sweeps) && atomic_load(&jobs_ended) &&
+		    atomic_load(&checks))
+			i++;
+		else
+			usleep(1000);
+	}
 }
 
 START_TEST(nothing_is_lost_and_nobody_sleeps_for_ever)
@@ -457,6 +472,7 @@ START_TEST(nothing_is_lost_and_nobody_sleeps_for_ever)
 		ck_assert_int_eq(pthread_create(&controllers[i], NULL, controller, NULL), 0);
 	ck_assert_int_eq(pthread_create(&check, NULL, checker, NULL), 0);
 	sleep((unsigned int)seconds);
+	await_first_results(guests);
 	atomic_store(&stop, true);
 	for (unsigned int i = 0; i < JOBS; i++)
 		ck_assert_msg(join_in_time(controllers[i]), "a job does not end");

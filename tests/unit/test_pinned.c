@@ -74,8 +74,11 @@ START_TEST(pinned_page_stays_busy_and_moves_when_released)
 	ck_assert_uint_eq(info.moved_bytes + info.remaining_bytes, BYTES);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	close(ring);
-	usleep(100000); /* the kernel lets go of the pages a little later */
-	rig_move(&rig, &spec, &info);
+	/* The kernel lets go of the pages a little later. */
+	for (int tries = 0; tries < 200 && info.remaining_bytes; tries++) {
+		usleep(50000);
+		rig_move(&rig, &spec, &info);
+	}
 	ck_assert_uint_eq(info.remaining_bytes, 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	rig_assert_clean(&rig);
