@@ -134,7 +134,7 @@ const char *read_line(int fd)
 		const char *end;
 		ssize_t got;
 
-		ck_assert_msg(poll(&poller, 1, 10000) == 1, "no line came");
+		ck_assert_msg(poll(&poller, 1, 60000) == 1, "no line came");
 		got = recv(fd, line + length, sizeof(line) - 1 - length, MSG_PEEK);
 		if (got <= 0)
 			return "";

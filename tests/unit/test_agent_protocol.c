@@ -3,6 +3,7 @@
 #include "fake_kernel.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -66,7 +67,7 @@ static char get_byte(void)
 	ssize_t got;
 
 	if (input_head == input_tail) {
-		ck_assert_msg(poll(&poller, 1, 20000) == 1, "no answer within 20 s");
+		ck_assert_msg(poll(&poller, 1, 60000) == 1, "no answer within 60 s");
 		got = read(host, input, sizeof(input));
 		ck_assert_int_gt(got, 0);
 		input_head = 0;
@@ -227,7 +228,7 @@ START_TEST(a_host_that_never_reads_costs_bounded_memory)
 	}
 	ck_assert_msg(sent < 200000, "the agent took everything");
 #ifndef GMIG_SANITIZED /* a sanitizer keeps what was freed */
-	ck_assert_uint_lt(resident_bytes() - before, 16u << 20);
+	ck_assert_uint_lt(resident_bytes(), before + (16u << 20));
 #else
 	(void)before;
 #endif
@@ -290,7 +291,7 @@ START_TEST(memory_stays_constant_over_10000_mixed_commands)
 		for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) - 1; i++)
 			get();
 	}
-#ifndef __SANITIZE_ADDRESS__ /* its quarantine grows; it looks for leaks itself */
+#ifndef GMIG_SANITIZED /* a sanitizer has memory of its own; ASan looks for leaks itself */
 	ck_assert_uint_le(resident_bytes(), before + (128 << 10));
 #endif
 	ck_assert_uint_gt(before, 0);
@@ -340,6 +341,8 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	/* How many threads happen to run at a time is not to be seen in the memory. */
+	mallopt(M_ARENA_MAX, 1);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 100);
 	tcase_add_test(tcase, guest_commands_have_the_shapes_of_the_qemu_guest_agent);

@@ -139,7 +139,7 @@ static void expect_needs_reset(void)
 {
 	for (unsigned int tries = 0; !(driver_status(&driver) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	     tries++) {
-		ck_assert_uint_lt(tries, 5000);
+		ck_assert_uint_lt(tries, 20000);
 		poll(NULL, 0, 1);
 	}
 	driver_start(&driver, 0, 1);
@@ -315,7 +315,7 @@ START_TEST(pause_waits_for_the_request_in_flight)
 	ck_assert_int_eq(blk_device.pause(blk, 1, &err), -ETIMEDOUT);
 	ck_assert_ptr_nonnull(strstr(err.text, "blk"));
 	hold = 0;
-	ck_assert_int_eq(blk_device.pause(blk, 5000, &err), 0);
+	ck_assert_int_eq(blk_device.pause(blk, 20000, &err), 0);
 	ck_assert(driver_take_used(&driver, 0, &elem));
 	blk_device.resume(blk);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 0, 512, NULL), VIRTIO_BLK_S_OK);
@@ -328,7 +328,7 @@ START_TEST(paused_disk_takes_no_request_until_it_resumes)
 	unsigned int msis;
 
 	start(false, SECTORS * 512);
-	ck_assert_int_eq(blk_device.pause(blk, 5000, NULL), 0);
+	ck_assert_int_eq(blk_device.pause(blk, 20000, NULL), 0);
 	hold = 1; /* a worker that takes it nevertheless is seen in `held` */
 	msis = vmm.msi_count;
 	put_request(VIRTIO_BLK_T_IN, 0, 512);
@@ -348,7 +348,7 @@ START_TEST(paused_disk_stays_paused_over_a_reset)
 	struct vring_used_elem elem;
 
 	start(false, SECTORS * 512);
-	ck_assert_int_eq(blk_device.pause(blk, 5000, NULL), 0);
+	ck_assert_int_eq(blk_device.pause(blk, 20000, NULL), 0);
 	blk_device.reset(blk);
 	driver_start(&driver, 0, 1);
 	put_request(VIRTIO_BLK_T_IN, 0, 512);
