@@ -9,7 +9,7 @@ trap 'rm -rf "$directory"' EXIT
 expect() {
 	local want=$1 part=$2 said status
 	shift 2
-	said=$(timeout 10 "$agent" "$@" 2>&1 >/dev/null </dev/null)
+	said=$(timeout 60 "$agent" "$@" 2>&1 >/dev/null </dev/null)
 	status=$?
 	[ $status = "$want" ] && [[ $said == *"$part"* ]] && return
 	echo "FAILED: gmig-agent $* ends in $status, not $want, and says '$said', not '$part'"
