@@ -176,7 +176,7 @@ warm() {
 
 # send NAME JSON: one command line to the socket, the answer on stdout.
 send() {
-	printf '%s\n' "$2" | timeout 10 socat -t 5 - "UNIX-CONNECT:$XDG_RUNTIME_DIR/gmig/$1.sock" | grep -m 1 -E '^\{"(return|error)"'
+	printf '%s\n' "$2" | timeout $((20 * PATIENCE)) socat -t $((15 * PATIENCE)) - "UNIX-CONNECT:$XDG_RUNTIME_DIR/gmig/$1.sock" | grep -m 1 -E '^\{"(return|error)"'
 }
 
 # The pid of gmig-vmm itself (timeout is its parent).
@@ -278,6 +278,34 @@ await_console() {
 	fi
 	tail_of "$work/$name.console" "$work/$name.log"
 	return 1
+}
+
+# sums NAME: those of /fill, which a guest prints over and over.
+sums() {
+	tr -d '\r' <"$work/$1.console" | sed -n 's, */fill$,,p' | grep -E '^[0-9a-f]{32}$'
+}
+
+# more_sums NAME N: the guest has summed its memory N times more.
+more_sums() {
+	local name=$1 wanted since=$SECONDS
+	wanted=$(($(sums "$name" | wc -l) + $2))
+	while (($(sums "$name" | wc -l) < wanted)); do
+		((SECONDS - since < 40 * (PATIENCE + 2) * $2)) ||
+			fail "the guest has not summed its memory $2 times in $((SECONDS - since)) s: $(tail -n 5 "$work/$name.console")"
+		sleep $NAP
+	done
+}
+
+# The guest has checked its memory again, and found what it wrote. What is lost in a move is lost for good; a single sum that
+# differs from all others is the lab's arithmetic (docs/lab.md), and told.
+sums_agree() {
+	local name=$1
+	more_sums "$name" 1
+	[ "$(sums "$name" | sort -u | wc -l)" != 1 ] || return 0
+	more_sums "$name" 3
+	[ "$(sums "$name" | sort | uniq -c | sort -rn | awk 'NR > 1 { n += $1 } END { print n + 0 }')" = 1 ] ||
+		fail "the guest reads what it did not write: $(sums "$name" | uniq -c)"
+	echo "NOTE one sum is wrong, those before and after are right: $(sums "$name" | uniq -c | tr -s ' \n' ' ')"
 }
 
 # For a script that is nothing without KVM: in a lab its absence is a failure, no skip.

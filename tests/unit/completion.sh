@@ -33,6 +33,7 @@ PATH=$XDG_RUNTIME_DIR/bin:$PATH
 failed=0
 
 # Only the VM that is silent needs a limit: a busy machine may take a while to start a program.
+# shellcheck disable=SC2317 # called by what was sourced
 timeout() {
 	if [[ $* == *silent* ]]; then
 		command timeout "$@"
