@@ -23,11 +23,11 @@ struct conf_domain {
 
 /* [gmigd]. Strings are owned by the conf; paths are absolute. */
 struct gmigd_conf {
-	char *uri;	   /* of libvirt; "qemu:///system" */
-	char *socket;	   /* where commands come in */
-	char *group;	   /* that may use `socket` */
-	char *state;	   /* directory of what survives gmigd */
-	char *metrics;	   /* file for the textfile collector; NULL: none is written */
+	char *uri;     /* of libvirt; "qemu:///system" */
+	char *socket;  /* where commands come in */
+	char *group;   /* that may use `socket` */
+	char *state;   /* directory of what survives gmigd */
+	char *metrics; /* file for the textfile collector; NULL: none is written */
 	uint64_t scan_interval_ns;
 	uint64_t libvirt_timeout_ns; /* of each call */
 

@@ -169,6 +169,16 @@ START_TEST(inactive_domain_without_most_elements_is_read)
 }
 END_TEST
 
+START_TEST(elements_of_other_namespaces_are_not_seen)
+{
+	ck_assert_int_eq(parse("<domain type='kvm' xmlns:x='urn:x'><x:name>b</x:name><name>a</name>"
+			       "<x:memory>7</x:memory><memory>1</memory></domain>"),
+			 0);
+	ck_assert_str_eq(domain->name, "a");
+	ck_assert_uint_eq(domain->memory_bytes, 1024);
+}
+END_TEST
+
 static const struct {
 	const char *unit;
 	uint64_t bytes; /* of 3 of them; 0: refused */
@@ -493,6 +503,7 @@ static TCase *simple_case(void)
 	tcase_add_test(tcase, live_domain_has_its_backing_and_policy);
 	tcase_add_test(tcase, live_domain_of_libvirt_10_is_read);
 	tcase_add_test(tcase, inactive_domain_without_most_elements_is_read);
+	tcase_add_test(tcase, elements_of_other_namespaces_are_not_seen);
 	tcase_add_test(tcase, name_of_a_megabyte_is_refused_with_its_size);
 	tcase_add_test(tcase, document_over_16_mib_or_too_deep_is_refused);
 	tcase_add_test(tcase, lists_of_more_than_libvirts_size_are_refused);
