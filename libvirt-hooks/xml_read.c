@@ -151,8 +151,7 @@ int xml_attribute_number(const xmlNode *node, const char *name, uint64_t max, ui
 	int ret;
 
 	if (!text)
-		return gmig_fail(err, -ENOENT, "line %ld: <%s> has no %s", xmlGetLineNo(node),
-				 (const char *)node->name, name);
+		return -ENOENT;
 	ret = xml_number(node, text, max, number, err);
 	free(text);
 	return ret;

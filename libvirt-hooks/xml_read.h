@@ -35,7 +35,7 @@ bool xml_attribute_is(const xmlNode *node, const char *name, const char *value);
 /* A decimal number of at most max. -EINVAL, -ERANGE; the error text names line, element and text. */
 int xml_number(const xmlNode *node, const char *text, uint64_t max, uint64_t *number,
 	       struct gmig_error *err);
-/* The same of an attribute; -ENOENT without it. */
+/* The same of an attribute; -ENOENT without it, and *err is then not filled. */
 int xml_attribute_number(const xmlNode *node, const char *name, uint64_t max, uint64_t *number,
 			 struct gmig_error *err);
 /*

@@ -158,6 +158,7 @@ END_TEST
 START_TEST(inactive_domain_without_most_elements_is_read)
 {
 	load(DOMAINS "inactive-minimal.xml");
+	ck_assert_int_eq(err.code, 0);
 	ck_assert(!domain->live);
 	ck_assert_str_eq(domain->uuid, "");
 	ck_assert_uint_eq(domain->memory_bytes, 64 << 20);
