@@ -335,6 +335,71 @@ START_TEST(name_that_looks_like_a_pattern_is_found_by_its_section)
 }
 END_TEST
 
+/* Of the file that is installed, what it offers in comments: `#key = value` and `#[section]`. */
+static void uncomment(const char *from)
+{
+	char text[8192] = "", line[256];
+	FILE *file = fopen(from, "r");
+
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof(line), file))
+		strcat(text, line + (line[0] == '#' && line[1] != ' ' && line[1] != '\n'));
+	fclose(file);
+	write_file("gmigd.conf", text);
+}
+
+START_TEST(conf_that_is_installed_offers_the_defaults)
+{
+	struct gmigd_conf *defaults = NULL;
+
+	read_well();
+	defaults = conf;
+	uncomment(TEST_SOURCE_DIR "/packaging/libvirt/gmigd.conf");
+	read_well();
+	ck_assert_str_eq(conf->uri, defaults->uri);
+	ck_assert_str_eq(conf->socket, defaults->socket);
+	ck_assert_str_eq(conf->group, defaults->group);
+	ck_assert_str_eq(conf->state, defaults->state);
+	ck_assert_str_eq(conf->metrics, defaults->metrics);
+	ck_assert_uint_eq(conf->scan_interval_ns, defaults->scan_interval_ns);
+	ck_assert_uint_eq(conf->libvirt_timeout_ns, defaults->libvirt_timeout_ns);
+	gmigd_conf_destroy(defaults);
+	policy_of("db");
+	ck_assert_int_eq(policy.placement, POLICY_NONE);
+	ck_assert_uint_eq(policy.rate_bytes + policy.stall_budget_ns + policy.quiet_count, 0);
+	ck_assert(!policy.protect && gmig_node_set_empty(&policy.nodes));
+	for (int key = 0; key < POLICY_KEYS; key++)
+		ck_assert_str_ne(policy.where[key], "");
+	policy_of("web1");
+	ck_assert_int_eq(policy.placement, POLICY_FOLLOW_VCPUS);
+}
+END_TEST
+
+/* Each key that the installed file offers has its entry in the manual page. */
+START_TEST(conf_that_is_installed_is_described)
+{
+	static char manual[65536];
+	char key[64], entry[80];
+	FILE *file = fopen(TEST_SOURCE_DIR "/docs/gmigd.conf.5", "r");
+	int keys = 0;
+
+	ck_assert_ptr_nonnull(file);
+	manual[fread(manual, 1, sizeof(manual) - 1, file)] = '\0';
+	fclose(file);
+	file = fopen(TEST_SOURCE_DIR "/packaging/libvirt/gmigd.conf", "r");
+	ck_assert_ptr_nonnull(file);
+	for (char line[256]; fgets(line, sizeof(line), file);) {
+		if (sscanf(line, "#%63[a-z-] = ", key) != 1 || !strchr(line, '='))
+			continue;
+		snprintf(entry, sizeof(entry), "\n.It Cm %s\n", key);
+		ck_assert_msg(strstr(manual, entry) != NULL, "no entry for %s", key);
+		keys++;
+	}
+	fclose(file);
+	ck_assert_int_ge(keys, 7 + POLICY_KEYS);
+}
+END_TEST
+
 static int check_prints(const char *want)
 {
 	char *text = NULL;
@@ -376,6 +441,8 @@ int main(void)
 	    two_patterns_that_give_one_key_are_refused_where_both_match,
 	    name_that_looks_like_a_pattern_is_found_by_its_section,
 	    check_says_what_was_read_or_what_is_wrong,
+	    conf_that_is_installed_offers_the_defaults,
+	    conf_that_is_installed_is_described,
 	};
 	Suite *suite = suite_create("gmigd_conf");
 	TCase *tcase = tcase_create("conf");
