@@ -5,31 +5,107 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <libxml/SAX2.h>
 #include <libxml/parser.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+/* What the parser's callbacks count and see; its _private. */
+struct limits {
+	bool document_type;
+	bool too_many;
+	size_t nodes;
+};
 
 /* Entities can only be declared in a document type: without one there is nothing to expand. */
 static void refuse_document_type(void *ctx, const xmlChar *name, const xmlChar *external,
 				 const xmlChar *system)
 {
 	xmlParserCtxt *parser = ctx;
+	struct limits *limits = parser->_private;
 
 	(void)name;
 	(void)external;
 	(void)system;
-	*(bool *)parser->_private = true;
+	limits->document_type = true;
 	xmlStopParser(parser);
 }
 
-static int fail_parse(xmlParserCtxt *parser, bool document_type, struct gmig_error *err)
+static void count_element(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri,
+			  int namespace_count, const xmlChar **namespaces, int attribute_count,
+			  int defaulted_count, const xmlChar **attributes)
+{
+	xmlParserCtxt *parser = ctx;
+	struct limits *limits = parser->_private;
+
+	limits->nodes += 1 + (size_t)namespace_count + (size_t)attribute_count;
+	if (limits->nodes > XML_READ_NODES) {
+		limits->too_many = true;
+		xmlStopParser(parser);
+		return;
+	}
+	xmlSAX2StartElementNs(ctx, name, prefix, uri, namespace_count, namespaces, attribute_count,
+			      defaulted_count, attributes);
+}
+
+/* The end of what begins with `<` at `at`. */
+static const char *markup_end(const char *at, const char *end)
+{
+	static const struct {
+		const char *begin, *close;
+	} sections[] = {{"<!--", "-->"}, {"<![CDATA[", "]]>"}, {"<?", "?>"}};
+	const char *close;
+	char quote = 0;
+
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		size_t length = strlen(sections[i].begin);
+
+		if ((size_t)(end - at) < length || memcmp(at, sections[i].begin, length) != 0)
+			continue;
+		close = memmem(at + length, (size_t)(end - at) - length, sections[i].close,
+			       strlen(sections[i].close));
+		return close ? close + strlen(sections[i].close) : end;
+	}
+	for (; at < end && (quote || *at != '>'); at++) {
+		if (quote)
+			quote = *at == quote ? 0 : quote;
+		else if (*at == '"' || *at == '\'')
+			quote = *at;
+	}
+	return at;
+}
+
+/*
+ * libxml2 compares each attribute of a tag with each other one, and has no limit for them that helps: 50,000 in one tag cost 7 s. So
+ * tags are measured first, as bytes, which is why the text has to be UTF-8.
+ */
+static int check_tags(const char *xml, size_t bytes, struct gmig_error *err)
+{
+	const char *end = xml + bytes, *at = bytes ? memchr(xml, '<', bytes) : NULL, *next;
+
+	if (bytes && memchr(xml, '\0', bytes))
+		return gmig_fail(err, -EINVAL,
+				 "not well-formed XML: a zero byte; only UTF-8 is read");
+	for (; at; at = next < end ? memchr(next, '<', (size_t)(end - next)) : NULL) {
+		next = markup_end(at, end);
+		if (next - at > XML_READ_TAG && at[1] != '!' && at[1] != '?')
+			return gmig_fail(err, -E2BIG, "XML with a tag of more than %d bytes",
+					 XML_READ_TAG);
+	}
+	return 0;
+}
+
+static int fail_parse(xmlParserCtxt *parser, const struct limits *limits, struct gmig_error *err)
 {
 	const xmlError *last = xmlCtxtGetLastError(parser);
 	char text[160];
 
-	if (document_type)
+	if (limits->document_type)
 		return gmig_fail(err, -EINVAL, "XML with a document type (DTD) is refused");
+	if (limits->too_many)
+		return gmig_fail(err, -E2BIG, "XML of more than %d elements and attributes",
+				 XML_READ_NODES);
 	if (last && last->code == XML_ERR_NO_MEMORY)
 		return gmig_fail(err, -ENOMEM, "no memory for XML");
 	snprintf(text, sizeof(text), "%s", last && last->message ? last->message : "no reason");
@@ -38,26 +114,42 @@ static int fail_parse(xmlParserCtxt *parser, bool document_type, struct gmig_err
 			 control_text_safe(text));
 }
 
+/* A parser that makes no nodes of what nobody asks for, and stops at what is refused. NULL: no memory. */
+static xmlParserCtxt *create_parser(struct limits *limits)
+{
+	xmlParserCtxt *parser = xmlNewParserCtxt();
+
+	if (!parser)
+		return NULL;
+	parser->_private = limits;
+	parser->sax->internalSubset = refuse_document_type;
+	parser->sax->startElementNs = count_element;
+	parser->sax->comment = NULL;
+	parser->sax->processingInstruction = NULL;
+	return parser;
+}
+
 int xml_read(const char *xml, size_t bytes, xmlDoc **doc, struct gmig_error *err)
 {
-	bool document_type = false;
+	struct limits limits = {false, false, 0};
 	xmlParserCtxt *parser;
 	xmlDoc *parsed;
-	int ret = 0;
+	int ret;
 
 	if (bytes > XML_READ_BYTES)
 		return gmig_fail(err, -E2BIG, "XML of %zu bytes, at most %u", bytes,
 				 XML_READ_BYTES);
-	parser = xmlNewParserCtxt();
+	ret = check_tags(xml, bytes, err);
+	if (ret)
+		return ret;
+	parser = create_parser(&limits);
 	if (!parser)
 		return gmig_fail(err, -ENOMEM, "no memory for XML");
-	parser->_private = &document_type;
-	parser->sax->internalSubset = refuse_document_type;
 	parsed = xmlCtxtReadMemory(parser, xml, (int)bytes, NULL, NULL,
 				   XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
-				       XML_PARSE_NOCDATA);
-	if (!parsed || document_type || !xmlDocGetRootElement(parsed))
-		ret = fail_parse(parser, document_type, err);
+				       XML_PARSE_NOCDATA | XML_PARSE_IGNORE_ENC);
+	if (!parsed || limits.document_type || limits.too_many || !xmlDocGetRootElement(parsed))
+		ret = fail_parse(parser, &limits, err);
 	xmlFreeParserCtxt(parser);
 	if (ret)
 		xmlFreeDoc(parsed);

@@ -368,6 +368,67 @@ START_TEST(document_over_16_mib_or_too_deep_is_refused)
 }
 END_TEST
 
+/* Of the rest of a document that ends: how many bytes of a tag are taken. */
+START_TEST(tag_of_more_than_16_kib_is_refused_wherever_its_quotes_are)
+{
+	char *text = repeat(HEAD "<a", " b='>'", 1 << 16, "/></domain>");
+
+	ck_assert_int_eq(parse(text), -E2BIG);
+	ck_assert_msg(strstr(err.text, "tag of more than 16384 bytes") != NULL, "%s", err.text);
+	free(text);
+	text = repeat(HEAD "<a b='", ">", 16384 - strlen("<a b=''/"), "'/></domain>");
+	ck_assert_msg(!parse(text), "%s", err.text);
+	domain_xml_destroy(domain);
+	domain = NULL;
+	free(text);
+	text = repeat(HEAD "<a b='", ">", 16384 - strlen("<a b=''/") + 1, "'/></domain>");
+	ck_assert_int_eq(parse(text), -E2BIG);
+	free(text);
+	text = repeat(HEAD "<a b=\"", "'>", 8192, "\"/></domain>");
+	ck_assert_int_eq(parse(text), -E2BIG);
+	free(text);
+}
+END_TEST
+
+START_TEST(comments_and_sections_may_be_longer_than_a_tag)
+{
+	char *text =
+	    repeat(HEAD "<!-- \" <x", " y='", 20000, " --><title><![CDATA[<\"]]></title></domain>");
+
+	ck_assert_msg(!parse(text), "%s", err.text);
+	free(text);
+}
+END_TEST
+
+START_TEST(elements_and_attributes_without_end_are_refused)
+{
+	char *text = repeat(HEAD, "<a/>", 131072, "</domain>");
+
+	ck_assert_int_eq(parse(text), -E2BIG);
+	ck_assert_msg(strstr(err.text, "131072 elements") != NULL, "%s", err.text);
+	free(text);
+	text = repeat(HEAD, "<a b='' c='' d=''/>", 32768, "</domain>");
+	ck_assert_int_eq(parse(text), -E2BIG);
+	free(text);
+	text = repeat(HEAD, "<a/>", 131000, "</domain>");
+	ck_assert_msg(!parse(text), "%s", err.text);
+	free(text);
+}
+END_TEST
+
+START_TEST(document_in_another_encoding_is_refused)
+{
+	static const char utf16[] = "\xff\xfe<\0d\0o\0m\0a\0i\0n\0/\0>\0";
+	static const char latin1[] = "<?xml version='1.0' encoding='ISO-8859-1'?><domain "
+				     "type='kvm'><name>\xe4</name></domain>";
+
+	ck_assert_int_eq(domain_xml_parse(utf16, sizeof(utf16) - 1, &domain, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "only UTF-8 is read"));
+	ck_assert_int_eq(parse(latin1), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "not well-formed"));
+}
+END_TEST
+
 START_TEST(lists_of_more_than_libvirts_size_are_refused)
 {
 	char *text = repeat(HEAD "<cputune>", "<vcpupin vcpu='0' cpuset='16383'/>", 16385,
@@ -507,6 +568,10 @@ static TCase *simple_case(void)
 	tcase_add_test(tcase, elements_of_other_namespaces_are_not_seen);
 	tcase_add_test(tcase, name_of_a_megabyte_is_refused_with_its_size);
 	tcase_add_test(tcase, document_over_16_mib_or_too_deep_is_refused);
+	tcase_add_test(tcase, tag_of_more_than_16_kib_is_refused_wherever_its_quotes_are);
+	tcase_add_test(tcase, comments_and_sections_may_be_longer_than_a_tag);
+	tcase_add_test(tcase, elements_and_attributes_without_end_are_refused);
+	tcase_add_test(tcase, document_in_another_encoding_is_refused);
 	tcase_add_test(tcase, lists_of_more_than_libvirts_size_are_refused);
 	return tcase;
 }
