@@ -17,6 +17,7 @@
 
 struct flow_piece {
 	unsigned int origin;
+	unsigned int only; /* the one other node it may go to; n or more: whatever the costs say */
 	int64_t pages;
 	const int64_t *cost; /* [n], a page; FLOW_NEVER: not there. Costs at most 2^40 otherwise */
 };

@@ -141,59 +141,44 @@ static int64_t pages_of(const struct state_guest *guest, unsigned int page)
 
 /* ---- A set of near nodes --------------------------------------------------------------------- */
 
-static bool set_suffices(const struct homes *homes, const int64_t *pages, int64_t milli)
+/* What the guest still needs beyond the nodes of the set. */
+struct need {
+	int64_t pages[PLACEMENT_PAGES], milli, cpus;
+};
+
+static void add_to_set(struct homes *homes, unsigned int node, struct need *need)
 {
-	const struct state_guest *guest = guest_of(homes);
-	int64_t free_milli = 0, cpus = 0;
-
-	for (unsigned int i = 0; i < homes->size; i++) {
-		free_milli +=
-		    homes->cpu_free[homes->set[i]] > 0 ? homes->cpu_free[homes->set[i]] : 0;
-		cpus += homes->cpus[homes->set[i]];
-	}
-	if (free_milli < milli || cpus < guest->given->vcpus)
-		return false;
-	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++) {
-		int64_t avail = 0;
-
-		for (unsigned int i = 0; i < homes->size; i++)
-			avail += *avail_of(homes, page, homes->set[i]);
-		if (avail < pages[page])
-			return false;
-	}
-	return true;
+	homes->set[homes->size++] = (uint16_t)node;
+	need->milli -= homes->cpu_free[node] > 0 ? homes->cpu_free[node] : 0;
+	need->cpus -= homes->cpus[node];
+	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
+		need->pages[page] -= *avail_of(homes, page, node);
 }
 
-/* The nearest node to `seed` that is not in the set and has something for the guest; n: none. */
-static unsigned int next_near(const struct homes *homes, unsigned int seed)
+static bool satisfied(const struct need *need)
+{
+	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
+		if (need->pages[page] > 0)
+			return false;
+	return need->milli <= 0 && need->cpus <= 0;
+}
+
+/* The nearest nodes to `seed` that together have enough of everything. */
+static bool find_set(struct homes *homes, unsigned int seed, struct need need)
 {
 	const struct state *state = homes->state;
-	unsigned int best = state->n, best_distance = PLACEMENT_UNREACHED;
 
-	for (unsigned int k = 0; k < state->n; k++) {
-		unsigned int d = state_distance(state, seed, k);
-		bool in = false;
+	homes->size = 0;
+	add_to_set(homes, seed, &need);
+	for (unsigned int i = 0; !satisfied(&need); i++) {
+		unsigned int k;
 
-		for (unsigned int i = 0; i < homes->size; i++)
-			in |= homes->set[i] == k;
-		if (in || d >= best_distance || !open_to(state, guest_of(homes), k))
-			continue;
-		best = k;
-		best_distance = d;
-	}
-	return best;
-}
-
-static bool find_set(struct homes *homes, unsigned int seed, const int64_t *pages, int64_t milli)
-{
-	homes->set[0] = (uint16_t)seed;
-	homes->size = 1;
-	while (!set_suffices(homes, pages, milli)) {
-		unsigned int next = next_near(homes, seed);
-
-		if (next == homes->state->n)
+		if (i == state->n)
 			return false;
-		homes->set[homes->size++] = (uint16_t)next;
+		k = state->nearest[(size_t)seed * state->n + i];
+		if (k != seed && open_to(state, guest_of(homes), k) &&
+		    state_distance(state, seed, k) != PLACEMENT_UNREACHED)
+			add_to_set(homes, k, &need);
 	}
 	return true;
 }
@@ -297,37 +282,45 @@ static int64_t value_now(struct homes *homes)
 	return value;
 }
 
-static int64_t value_of_seed(struct homes *homes, unsigned int seed)
+/* Leaves the vCPUs where it put them. */
+static int64_t value_of_seed(struct homes *homes, unsigned int seed, const struct need *need)
 {
 	const struct state_guest *guest = guest_of(homes);
-	int64_t pages[PLACEMENT_PAGES], milli = 0, value;
 
-	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
-		pages[page] = pages_of(guest, page);
-	for (unsigned int v = 0; v < guest->given->vcpus; v++)
-		milli += homes->milli[v];
 	look_at_host(homes);
-	if (!homes->cpus[seed] || !find_set(homes, seed, pages, milli) || !spread_vcpus(homes))
+	if (!homes->cpus[seed] || !find_set(homes, seed, *need) || !spread_vcpus(homes))
 		return INT64_MIN;
 	state_put_vcpus(homes->state, homes->guest, homes->node_of);
-	value = value_now(homes) - PIN_COST * guest->pages;
-	state_put_vcpus(homes->state, homes->guest, homes->before);
-	return value;
+	return value_now(homes) - PIN_COST * guest->pages;
+}
+
+static struct need need_of(const struct homes *homes)
+{
+	const struct state_guest *guest = guest_of(homes);
+	struct need need = {.cpus = guest->given->vcpus};
+
+	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
+		need.pages[page] = pages_of(guest, page);
+	for (unsigned int v = 0; v < guest->given->vcpus; v++)
+		need.milli += homes->milli[v];
+	return need;
 }
 
 static bool find_best(struct homes *homes)
 {
 	const struct state *state = homes->state;
+	struct need need;
 	int64_t best, value;
 	bool found = false;
 
 	look_at_guest(homes);
 	look_at_host(homes);
+	need = need_of(homes);
 	best = value_now(homes);
 	for (unsigned int k = 0; k < state->n; k++) {
 		if (!open_to(state, guest_of(homes), k))
 			continue;
-		value = value_of_seed(homes, k);
+		value = value_of_seed(homes, k, &need);
 		if (value <= best)
 			continue;
 		best = value;
@@ -335,6 +328,7 @@ static bool find_best(struct homes *homes)
 		memcpy(homes->best, homes->node_of,
 		       guest_of(homes)->given->vcpus * sizeof(*homes->best));
 	}
+	state_put_vcpus(homes->state, homes->guest, homes->before);
 	return found;
 }
 

@@ -57,43 +57,39 @@ static void add_time(const struct state *state, const struct state_guest *guest,
 	}
 }
 
+/* The locality of each node, and which of them the vCPUs reach. Most vCPUs run on few nodes. */
 static void weigh_by_time(const struct state *state, struct part *part)
 {
-	int64_t total = 0;
+	int64_t total = 0, *sum = state->sum;
 
-	for (unsigned int c = 0; c < state->n; c++)
+	memset(sum, 0, state->n * sizeof(*sum));
+	for (unsigned int c = 0; c < state->n; c++) {
+		if (!part->time[c])
+			continue;
 		total += part->time[c];
-	part->scored = total > 0;
-	for (unsigned int k = 0; k < state->n; k++) {
-		int64_t sum = 0;
-
-		for (unsigned int c = 0; c < state->n; c++)
-			if (part->time[c])
-				sum += part->time[c] * state->w[(size_t)c * state->n + k];
-		part->near[k] = total ? (int32_t)(sum / total) : 0;
+		for (unsigned int k = 0; k < state->n; k++) {
+			sum[k] += part->time[c] * state->w[(size_t)c * state->n + k];
+			if (state_distance(state, c, k) == PLACEMENT_UNREACHED)
+				part->may[k] = false;
+		}
 	}
-}
-
-static bool reached(const struct state *state, const struct part *part, unsigned int node)
-{
-	for (unsigned int c = 0; c < state->n; c++)
-		if (part->time[c] && state_distance(state, c, node) == PLACEMENT_UNREACHED)
-			return false;
-	return true;
+	part->scored = total > 0;
+	for (unsigned int k = 0; k < state->n; k++)
+		part->near[k] = total ? (int32_t)(sum[k] / total) : 0;
 }
 
 static void weigh(const struct state *state, const struct state_guest *guest, struct part *part)
 {
 	add_time(state, guest, part);
+	for (unsigned int k = 0; k < state->n; k++)
+		part->may[k] = guest_may(state, guest, k);
 	weigh_by_time(state, part);
 	for (unsigned int k = 0; k < state->n; k++) {
-		unsigned int id = state->host->nodes[k].id;
-
-		part->may[k] = guest_may(state, guest, k) && reached(state, part, k);
 		if (part->home != STATE_NO_HOME)
 			part->near[k] = k == part->home ? STATE_PPM : 0;
 		else if (guest->goal == PLACEMENT_FIXED)
-			part->near[k] = allowed(guest->given, id) ? STATE_PPM : 0;
+			part->near[k] =
+			    allowed(guest->given, state->host->nodes[k].id) ? STATE_PPM : 0;
 	}
 }
 

@@ -73,11 +73,19 @@ void pieces_add(struct pieces *pieces, size_t guest, size_t lot)
 	unsigned int n = pieces->state->n;
 	int64_t *cost = &pieces->cost[pieces->count * n];
 	const struct lot *given = &pieces->state->guests[guest].lots[lot];
+	unsigned int only = pieces->drain ? n : pieces->state->parts[given->part].home;
 
 	pieces->of[pieces->count] = (struct piece_of){(uint32_t)guest, (uint32_t)lot};
+	/* Of a piece that may go to one node only, nobody reads other costs. */
 	for (unsigned int k = 0; k < n; k++)
-		cost[k] = cost_at(pieces, given, k);
-	pieces->list[pieces->count++] = (struct flow_piece){given->node, given->pages, cost};
+		if (only >= n || k == only || k == given->node)
+			cost[k] = cost_at(pieces, given, k);
+	pieces->list[pieces->count++] = (struct flow_piece){
+	    .origin = given->node,
+	    .only = only,
+	    .pages = given->pages,
+	    .cost = cost,
+	};
 }
 
 int pieces_solve(struct pieces *pieces, enum placement_page page, bool short_circles)

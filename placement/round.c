@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Solutions of a round before it gives up; from the fourth on all guests that do not fit leave it at once. */
-#define MOST_TRIES 12
-#define MILD_TRIES 3
+/* Solutions of a round before it gives up; from the third on all guests that do not fit leave it at once. */
+#define MOST_TRIES 8
+#define MILD_TRIES 2
 
 void round_log_destroy(struct round_log *log)
 {

@@ -77,6 +77,23 @@ static void fill_nearness(struct state *state)
 	}
 }
 
+/* By counting: there are few distances. */
+static void fill_nearest(struct state *state)
+{
+	for (unsigned int c = 0; c < state->n; c++) {
+		unsigned int place[PLACEMENT_UNREACHED + 2] = {0};
+
+		for (unsigned int k = 0; k < state->n; k++)
+			place[state_distance(state, c, k) + 1]++;
+		for (unsigned int d = 1; d <= PLACEMENT_UNREACHED; d++)
+			place[d] += place[d - 1];
+		for (unsigned int k = 0; k < state->n; k++)
+			state
+			    ->nearest[(size_t)c * state->n + place[state_distance(state, c, k)]++] =
+			    (uint16_t)k;
+	}
+}
+
 int64_t state_unit(enum placement_page page)
 {
 	return (int64_t)(placement_page_bytes(page) >> 12);
@@ -124,12 +141,16 @@ static int add_host(struct state *state)
 			return -ENOMEM;
 	}
 	state->w = state_alloc(state, n * n, sizeof(int32_t));
+	state->nearest = state_alloc(state, n * n, sizeof(uint16_t));
 	state->closed = state_alloc(state, n, sizeof(bool));
 	state->cpu_free = state_alloc(state, n, sizeof(int64_t));
 	state->cpus = state_alloc(state, n, sizeof(uint32_t));
-	if (!state->w || !state->closed || !state->cpu_free || !state->cpus)
+	state->sum = state_alloc(state, n, sizeof(int64_t));
+	if (!state->w || !state->nearest || !state->closed || !state->cpu_free || !state->cpus ||
+	    !state->sum)
 		return -ENOMEM;
 	fill_nearness(state);
+	fill_nearest(state);
 	fill_rooms(state);
 	fill_cpus(state);
 	return 0;

@@ -63,6 +63,7 @@ struct state {
 	struct placement_options options;
 	unsigned int n;
 	uint16_t rank[GMIG_MAX_NODES]; /* of a node's id; STATE_NO_HOME: none */
+	uint16_t *nearest;	       /* [from * n + i]: the i-th nearest node */
 	int32_t *w;		       /* [from * n + to] */
 	int64_t
 	    *room[PLACEMENT_PAGES]; /* [n]: may be negative, where less than the reserve is free */
@@ -73,6 +74,7 @@ struct state {
 	size_t count;
 	struct part *parts;
 	size_t part_count, part_room;
+	int64_t *sum; /* [n]: for whoever adds something up */
 	void *blocks; /* what state_alloc() gave */
 };
 
