@@ -203,39 +203,37 @@ static int most(int a, int b)
 	return a > b ? a : b;
 }
 
-static int possible_scores(const struct state *given, struct placement_plan *plan,
-			   struct gmig_error *err)
+/* What more would come of the state with nothing in the way. Only verdicts and options are as before afterwards. */
+static int possible_scores(struct state *state, struct placement_plan *plan)
 {
-	const struct placement_options *options = &given->options;
-	struct placement_options relaxed;
-	struct placement_guest *guests = calloc(given->count + 1, sizeof(*guests));
+	struct placement_options options = state->options;
+	struct state_guest *guests = calloc(state->count + 1, sizeof(*guests));
 	struct round_log log = {0};
-	struct state *state = NULL;
 	int rc;
 
 	if (!guests)
-		return gmig_fail(err, -ENOMEM, "no memory for a plan");
-	for (size_t i = 0; i < given->count; i++)
-		guests[i] = *given->guests[i].given;
-	placement_options_init(&relaxed);
-	relaxed.threshold = 100;
-	relaxed.margin = relaxed.move_cost = 0;
-	relaxed.max_loss = options->max_loss;
-	relaxed.told = true;
-	relaxed.drain = options->drain;
-	rc = state_create(given->host, guests, given->count, &relaxed, &state, err);
-	if (!rc && run(state, &log))
-		rc = gmig_fail(err, -ENOMEM, "no memory for a plan");
-	for (size_t i = 0; !rc && i < given->count; i++) {
+		return -ENOMEM;
+	memcpy(guests, state->guests, state->count * sizeof(*guests));
+	state->options.threshold = 100;
+	state->options.hold_seconds = state->options.margin = state->options.move_cost = 0;
+	state->options.drain_only = false;
+	state->options.history = NULL;
+	for (size_t i = 0; i < state->count; i++)
+		if (state->guests[i].goal == PLACEMENT_NONE)
+			state->guests[i].goal = PLACEMENT_FOLLOW;
+	rc = run(state, &log);
+	for (size_t i = 0; !rc && i < state->count; i++) {
 		struct placement_scores *score = &plan->guests[i].score;
 
 		score->possible = most(most(score->now, score->after), state_score(state, i));
+		state->guests[i].goal = guests[i].goal;
+		state->guests[i].stay = guests[i].stay;
+		state->guests[i].verdict = guests[i].verdict;
 	}
-	if (!rc)
-		plan->score.possible =
-		    most(most(plan->score.now, plan->score.after), state_host_score(state));
+	plan->score.possible =
+	    most(most(plan->score.now, plan->score.after), state_host_score(state));
+	state->options = options;
 	round_log_destroy(&log);
-	state_destroy(state);
 	free(guests);
 	return rc;
 }
@@ -262,7 +260,7 @@ static void verdicts(const struct state *last, bool dropped, struct placement_pl
 
 /* ---- The whole ------------------------------------------------------------------------------- */
 
-static int describe(const struct state *first, const struct state *last, bool dropped,
+static int describe(const struct state *first, struct state *last, bool dropped,
 		    struct round_log *log, struct placement_plan *plan, struct gmig_error *err)
 {
 	int rc = net_moves(first, last, log);
@@ -279,10 +277,10 @@ static int describe(const struct state *first, const struct state *last, bool dr
 	if (rc)
 		return gmig_fail(err, rc, "no memory for a plan");
 	scores(first, last, plan);
-	rc = possible_scores(first, plan, err);
-	if (!rc)
-		verdicts(last, dropped, plan);
-	return rc;
+	if (possible_scores(last, plan))
+		return gmig_fail(err, -ENOMEM, "no memory for a plan");
+	verdicts(last, dropped, plan);
+	return 0;
 }
 
 /* Does the host gain less by the plan than it must? What a drain does is not counted. */

@@ -6,39 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Memory that lives as long as the state -------------------------------------------------- */
-
-struct block {
-	struct block *next;
-	max_align_t data[];
-};
-
-void *state_alloc(struct state *state, size_t count, size_t bytes)
-{
-	struct block *block;
-
-	if (count && bytes > (SIZE_MAX / 2 - sizeof(*block)) / count)
-		return NULL;
-	block = calloc(1, sizeof(*block) + count * bytes);
-	if (!block)
-		return NULL;
-	block->next = state->blocks;
-	state->blocks = block;
-	return block->data;
-}
+/* ---- The end of it ---------------------------------------------------------------------------- */
 
 void state_destroy(struct state *state)
 {
-	struct block *next;
-
 	if (!state)
 		return;
 	for (size_t i = 0; state->guests && i < state->count; i++)
 		free(state->guests[i].lots);
-	for (struct block *block = state->blocks; block; block = next) {
-		next = block->next;
-		free(block);
-	}
+	state_free_blocks(state);
 	free(state);
 }
 
@@ -92,11 +68,6 @@ static void fill_nearest(struct state *state)
 			    ->nearest[(size_t)c * state->n + place[state_distance(state, c, k)]++] =
 			    (uint16_t)k;
 	}
-}
-
-int64_t state_unit(enum placement_page page)
-{
-	return (int64_t)(placement_page_bytes(page) >> 12);
 }
 
 static void fill_rooms(struct state *state)

@@ -85,6 +85,7 @@ int state_create(const struct placement_host *host, const struct placement_guest
 void state_destroy(struct state *state);
 /* Zeroed memory that lives as long as the state; NULL: there is none. */
 void *state_alloc(struct state *state, size_t count, size_t bytes);
+void state_free_blocks(struct state *state); /* state_destroy()'s */
 
 static inline unsigned int state_distance(const struct state *state, unsigned int from,
 					  unsigned int to)
