@@ -217,10 +217,14 @@ quit_vm() {
 }
 
 wait_gone() {
-	local pid=$1 limit=$2 i
+	local pid=$1 limit=$2 i tasks
 	for ((i = 0; i < limit * 10; i++)); do
 		kill -0 "$pid" 2>/dev/null || return 0
-		! grep -qs '^State:.*zombie' "/proc/$pid/status" || return 0
+		# A main thread is a zombie while others still hold the process's memory and locks.
+		if grep -qs '^State:.*zombie' "/proc/$pid/status"; then
+			tasks=("/proc/$pid/task"/*)
+			[ ${#tasks[@]} -gt 1 ] || return 0
+		fi
 		sleep 0.1
 	done
 	late "process $pid is still there" "$limit" cpu_ticks_of "$pid"
