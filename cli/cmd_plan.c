@@ -17,14 +17,23 @@
 
 struct request {
 	const char *command;
-	const char *guest, *protect, *min_gain, *rate, *node;
+	const char *guest, *protect, *goal, *min_gain, *rate, *node;
 	bool dry_run, yes, json, undo;
 
 	char *lists[2]; /* copies of guest and protect, cut at commas */
 	const char *names[2][MAX_GUESTS + 1];
 	uint64_t rate_bytes;
 	struct placement_options options;
+	enum placement_goal wanted;
 };
+
+/* What an operator can ask for here: the goals of a guest that its policy may have, too. */
+static const char *const goals[] = {"follow-vcpus", "pack", "spread", NULL};
+
+static const char *const *goal_names(void)
+{
+	return goals;
+}
 
 /* ---- The command line ------------------------------------------------------------------------ */
 
@@ -70,6 +79,10 @@ static int read_request(struct request *r)
 
 	placement_options_init(&r->options);
 	r->options.told = true;
+	r->wanted = PLACEMENT_FOLLOW;
+	for (enum placement_goal goal = PLACEMENT_NONE; r->goal && goal <= PLACEMENT_SPREAD; goal++)
+		if (!strcmp(r->goal, placement_goal_name(goal)))
+			r->wanted = goal;
 	if (r->min_gain && units_parse_count(r->min_gain, 100, &points, &err))
 		return cli_usage(r->command, "--min-gain: %s", err.text);
 	r->options.min_gain = (unsigned int)points;
@@ -87,12 +100,15 @@ static int make_plan(const struct request *r, struct fleet *fleet, struct placem
 		     struct gmig_error *err)
 {
 	const struct fleet_request what = {.sample_ms = SAMPLE_MS,
+					   .closing = r->options.drain,
 					   .only = r->guest ? r->names[0] : NULL,
 					   .protect = r->protect ? r->names[1] : NULL};
 	int rc = fleet_gather(&what, fleet, err);
 
-	for (size_t i = 0; i < fleet->count && !rc; i++)
+	for (size_t i = 0; i < fleet->count && !rc; i++) {
 		fleet->guests[i].rate_bytes = r->rate_bytes;
+		fleet->guests[i].goal = r->wanted;
+	}
 	return rc ? rc
 		  : placement_plan(&fleet->host, fleet->guests, fleet->count, &r->options, plan,
 				   err);
@@ -206,6 +222,11 @@ int cmd_plan(int argc, char **argv)
 	     .placeholder = "NAMES",
 	     .help = "guests that move only where they gain by it",
 	     .text = &r.protect},
+	    {.name = "goal",
+	     .placeholder = "GOAL",
+	     .help = "memory to the vCPUs (default), both together on few nodes, or memory on all",
+	     .text = &r.goal,
+	     .choices = goal_names},
 	    {.name = "min-gain",
 	     .placeholder = "POINTS",
 	     .help = "no move that gains the host less, 0 to 100",
@@ -236,6 +257,11 @@ int cmd_rebalance(int argc, char **argv)
 	     .placeholder = "NAMES",
 	     .help = "guests that move only where they gain by it",
 	     .text = &r.protect},
+	    {.name = "goal",
+	     .placeholder = "GOAL",
+	     .help = "memory to the vCPUs (default), both together on few nodes, or memory on all",
+	     .text = &r.goal,
+	     .choices = goal_names},
 	    {.name = "min-gain",
 	     .placeholder = "POINTS",
 	     .help = "no move that gains the host less, 0 to 100",

@@ -22,7 +22,7 @@ static const struct cli_command commands[] = {
      "limit a running migration to RATE bytes a second, 0 for no limit", cmd_set_rate},
     {"wait", "VM [JOB] [--timeout SECONDS] [--json]",
      "wait until a migration has ended, or all that run", cmd_wait},
-    {"plan", "[--guest NAMES] [--protect NAMES] [--min-gain POINTS] [--json]",
+    {"plan", "[--guest NAMES] [--goal GOAL] [OPTION].. [--json]",
      "show how near guests' memory is to their CPUs, and what should move", cmd_plan},
     {"rebalance", "[--dry-run] [--yes] [--rate SIZE] [OPTION]..",
      "bring memory and vCPUs of all guests to where the plan has them", cmd_rebalance},

@@ -73,7 +73,8 @@ static void look_at_node(struct fleet *fleet, size_t at, unsigned int id)
 			node->cpus = &fleet->cpus[at];
 }
 
-static int look_at_host(struct fleet *fleet, struct gmig_error *err)
+static int look_at_host(struct fleet *fleet, const struct gmig_node_set *closing,
+			struct gmig_error *err)
 {
 	const struct gmig_node_set *online;
 	struct gmig_node_set closed;
@@ -95,7 +96,8 @@ static int look_at_host(struct fleet *fleet, struct gmig_error *err)
 		size_t other_at = 0;
 
 		look_at_node(fleet, at, node);
-		fleet->nodes[at].closed = gmig_node_set_has(&closed, node);
+		fleet->nodes[at].closed =
+		    gmig_node_set_has(&closed, node) || gmig_node_set_has(closing, node);
 		gmig_node_set_each (other, online)
 			fleet->distance[at * count + other_at++] =
 			    (uint8_t)gmig_topology_distance(fleet->topology, node, other);
@@ -196,6 +198,18 @@ static uint32_t share_of(const struct vcpu *vcpu, double seconds)
 	return (uint32_t)((double)(after->ticks - before->ticks) * 1000 / (double)hz / seconds);
 }
 
+/* One that may run elsewhere, too, is not bound to a node that is to be left. */
+static void leave_closed(const struct fleet *fleet, struct gmig_node_set *nodes)
+{
+	struct gmig_node_set open = *nodes;
+
+	for (size_t i = 0; i < fleet->host.node_count; i++)
+		if (fleet->nodes[i].closed)
+			gmig_node_set_remove(&open, fleet->nodes[i].id);
+	if (!gmig_node_set_empty(&open))
+		*nodes = open;
+}
+
 /*
  * A vCPU that may run on several nodes counts evenly on all of them: where the scheduler had it in this half second says nothing
  * about the next one, and memory that followed it would come too late. One that cannot be seen has run nowhere.
@@ -210,6 +224,7 @@ static void sum_up(const struct fleet *fleet, size_t g, double seconds)
 
 		if (gmig_node_set_empty(&vcpu->nodes) && vcpu->sample[1].seen)
 			add_node_of_cpu(fleet, vcpu->sample[1].cpu, &vcpu->nodes);
+		leave_closed(fleet, &vcpu->nodes);
 		count = gmig_node_set_count(&vcpu->nodes);
 		gmig_node_set_each (node, &vcpu->nodes)
 			fleet->inside[g].time[guest->time_count++] =
@@ -415,7 +430,7 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 	if (!rc)
 		rc = check_fake(fleet, answers, err);
 	if (!rc)
-		rc = look_at_host(fleet, err);
+		rc = look_at_host(fleet, &request->closing, err);
 	if (!rc)
 		rc = take_answers(fleet, names, answers, err);
 	if (!rc)

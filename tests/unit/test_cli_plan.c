@@ -1,0 +1,284 @@
+/* gmig plan, rebalance and drain against a scripted VMM on four nodes that are pretended: what they see, ask for and say. */
+#include "../../control/closed_nodes.h"
+#include "fake_vmm.h"
+
+#define MIB (1ll << 20)
+
+/* vm1 has 64 MiB on node 0 and 32 on node 1; its two vCPUs, which nobody can see run, are held on these nodes. */
+static void guest_on(const char *nodes)
+{
+	json_decref(fake.more);
+	fake.more = json_pack(
+	    "{s:i, s:{s:[{s:i,s:i,s:i,s:s}, {s:i,s:i,s:i,s:s}]}, s:[{s:i, s:I, s:{s:I, s:I}}]}",
+	    "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "vnode", 0, "nodes", nodes,
+	    "vcpu", 1, "tid", 0, "vnode", 0, "nodes", nodes, "vnodes", "id", 0, "bytes", 96 * MIB,
+	    "resident", "0", 64 * MIB, "1", 32 * MIB);
+	ck_assert_ptr_nonnull(fake.more);
+}
+
+static void job_ends_as(const char *state, json_int_t remaining)
+{
+	json_decref(fake.job);
+	fake.job = fake_job("running", 0, 0);
+	fake.last = fake_job(state, 64 * MIB, remaining);
+	fake.tell = true;
+}
+
+static void setup(void)
+{
+	static char system_directory[96];
+
+	fake_setup();
+	/* Not this host's. */
+	snprintf(system_directory, sizeof(system_directory), "%s/system", fake.directory);
+	closed_nodes_system = system_directory;
+	guest_on("1");
+	job_ends_as("completed", 0);
+}
+
+static json_t *expect_arguments(const char *text)
+{
+	json_t *want = json_loads(text, 0, NULL);
+
+	ck_assert_msg(json_equal(want, fake.arguments), "not %s", text);
+	return want;
+}
+
+START_TEST(plan_tells_scores_moves_and_reasons)
+{
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	ck_has(out_text,
+	       "SCORE 33 -> 100 (possible: 100)\n4 fake nodes: the placement is pretended\n");
+	ck_has(out_text, "guest  score  after  possible");
+	ck_has(out_text, "vm1       33    100       100");
+	ck_has(out_text,
+	       "move  guest  vnode  what  from  to  why\n   1  vm1    0       64M     0   1  ");
+	ck_has(out_text, "\n64M to move\n");
+	ck_assert_ptr_null(strstr(fake.log, "migrate-pages"));
+}
+END_TEST
+
+START_TEST(plan_as_json_has_all_of_it)
+{
+	json_t *plan, *move;
+
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_OK);
+	plan = out_json();
+	ck_assert_uint_eq(json_array_size(json_object_get(plan, "moves")), 1);
+	move = json_array_get(json_object_get(plan, "moves"), 0);
+	ck_assert_str_eq(cli_text(move, "kind"), "memory");
+	ck_assert_str_eq(cli_text(move, "guest"), "vm1");
+	ck_assert_uint_eq(cli_number(move, "bytes"), 64 * MIB);
+	ck_assert_uint_eq(cli_number(move, "to"), 1);
+	ck_assert_uint_eq(cli_number(plan, "moved_bytes"), 64 * MIB);
+	json_decref(plan);
+}
+END_TEST
+
+/* Memory that followed a vCPU which may run anywhere would come too late. */
+START_TEST(plan_does_not_run_after_vcpus_that_wander)
+{
+	guest_on("0-3");
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	ck_has(out_text, "SCORE 25 -> 25 (possible: 25)");
+	ck_has(out_text, "nothing is to be moved\n");
+}
+END_TEST
+
+START_TEST(plan_names_guests_that_do_not_answer)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/gmig/dead.sock", fake.directory);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(fd);
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	ck_has(out_text, "dead is not in the plan: stale\n");
+	unlink(path);
+}
+END_TEST
+
+START_TEST(plan_for_a_guest_that_is_not_there_fails)
+{
+	ck_assert_int_eq(gmig("plan", "--guest", "vm1,vm2", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: there is no guest 'vm2' that answers\n");
+	ck_assert_int_eq(gmig("plan", "--protect", "vm3", NULL), CLI_FAILED);
+	ck_has(err_text, "'vm3'");
+	unlink(fake.socket);
+	ck_assert_int_eq(gmig("plan", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: no guests run here\n");
+}
+END_TEST
+
+START_TEST(plan_with_bad_options_is_usage_and_asks_nobody)
+{
+	ck_assert_int_eq(gmig("plan", "--min-gain", "101", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("plan", "--guest", "a,,b", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("plan", "--goal", "fast", NULL), CLI_USAGE);
+	ck_has(err_text, "--goal: 'fast' is none of follow-vcpus, pack, spread");
+	ck_assert_int_eq(gmig("rebalance", "--rate", "fast", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("drain", NULL), CLI_USAGE);
+	ck_has(err_text, "--node is missing");
+	ck_assert_int_eq(gmig("drain", "--node", "x", NULL), CLI_USAGE);
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+START_TEST(rebalance_carries_the_plan_out)
+{
+	ck_assert_int_eq(gmig("rebalance", "--yes", "--rate", "500M", NULL), CLI_OK);
+	json_decref(expect_arguments("{\"from\":[0],\"to\":[1],\"vnode\":0,\"max-bytes\":67108864,"
+				     "\"vcpus\":\"keep\",\"rate\":524288000}"));
+	ck_has(out_text, "1: vm1: 64M from node 0 to 1\njob 1 completed: 64M moved");
+	/* What the guest says, not what was planned. */
+	ck_has(out_text, "\nSCORE 33\n");
+}
+END_TEST
+
+START_TEST(rebalance_as_json_is_one_line)
+{
+	json_t *result, *one;
+
+	job_ends_as("completed", 4096);
+	ck_assert_int_eq(gmig("rebalance", "--yes", "--json", NULL), CLI_REMAINING);
+	ck_assert_ptr_eq(strchr(out_text, '\n'), out_text + strlen(out_text) - 1);
+	result = out_json();
+	one = json_array_get(json_object_get(result, "results"), 0);
+	ck_assert_uint_eq(cli_number(one, "move"), 1);
+	ck_assert_str_eq(cli_text(json_object_get(one, "job"), "state"), "completed");
+	ck_assert(json_is_real(json_object_get(result, "reached")));
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(rebalance_that_nobody_agreed_to_moves_nothing)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	dup2(null, STDIN_FILENO);
+	close(null);
+	ck_assert_int_eq(gmig("rebalance", NULL), CLI_USAGE);
+	ck_has(err_text, "--yes goes on, --dry-run only shows");
+	ck_has(out_text, "64M to move");
+	ck_assert_int_eq(gmig("rebalance", "--dry-run", NULL), CLI_OK);
+	ck_has(out_text, "64M to move");
+	ck_assert_ptr_null(strstr(fake.log, "migrate-pages"));
+}
+END_TEST
+
+START_TEST(rebalance_ends_at_the_first_move_that_fails)
+{
+	json_t *result;
+
+	fake.refuse = EBUSY;
+	ck_assert_int_eq(gmig("rebalance", "--yes", "--json", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: move 1: host node 9 is not there; 0 of 1 moves are done\n");
+	result = out_json();
+	ck_has(cli_text(json_array_get(json_object_get(result, "results"), 0), "error"),
+	       "host node 9");
+	json_decref(result);
+	fake.refuse = 0;
+	job_ends_as("cancelled", 4096);
+	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig: move 1: job 1: cancelled; 0 of 1 moves are done\n");
+}
+END_TEST
+
+/* Of one vCPU: where two processors are all there is, a node that is pretended has one. */
+START_TEST(rebalance_with_goal_pack_puts_vcpus_on_one_node)
+{
+	guest_on("0-3");
+	json_array_remove(json_object_get(json_object_get(fake.more, "cpus"), "vcpus"), 1);
+	fake.cpus = json_object();
+	ck_assert_int_eq(gmig("rebalance", "--yes", "--goal", "pack", NULL), CLI_OK);
+	ck_has(fake.log, "pin-vcpu ");
+	ck_has(out_text, "vm1: 1 vCPU to node 0\n");
+}
+END_TEST
+
+/* ---- drain ----------------------------------------------------------------------------------- */
+
+static void expect_closed(const char *want)
+{
+	struct gmig_node_set closed;
+	char list[64];
+
+	ck_assert_int_eq(closed_nodes_read(&closed, NULL), 0);
+	ck_assert_str_eq(gmig_node_set_print(&closed, list, sizeof(list)), want);
+}
+
+START_TEST(drain_closes_the_node_and_moves_what_is_there)
+{
+	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_OK);
+	ck_assert_uint_eq(
+	    json_integer_value(json_array_get(json_object_get(fake.arguments, "from"), 0)), 0);
+	ck_assert_uint_eq(cli_number(fake.arguments, "max-bytes"), 64 * MIB);
+	ck_has(out_text, "closed: node 0\n1: vm1: 64M from node 0 to ");
+	expect_closed("0");
+	/* It stays closed, and other plans know. */
+	job_ends_as("completed", 0);
+	guest_on("0");
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_OK);
+	ck_assert_ptr_null(strstr(out_text, "\"to\":0"));
+	ck_assert_int_eq(gmig("drain", "--node", "0", "--undo", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "no node is closed\n");
+	expect_closed("");
+}
+END_TEST
+
+START_TEST(drain_that_only_shows_closes_nothing)
+{
+	ck_assert_int_eq(gmig("drain", "--node", "0", "--dry-run", NULL), CLI_OK);
+	ck_has(out_text, "64M     0");
+	expect_closed("");
+	ck_assert_ptr_null(strstr(fake.log, "migrate-pages"));
+}
+END_TEST
+
+START_TEST(drain_of_a_node_that_is_not_there_closes_nothing)
+{
+	ck_assert_int_eq(gmig("drain", "--node", "7", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "node 7 is to be emptied, and the host has none");
+	expect_closed("");
+	unlink(fake.socket);
+	ck_assert_int_eq(gmig("drain", "--node", "1023", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "this host cannot have a node 1023");
+	expect_closed("");
+}
+END_TEST
+
+START_TEST(drain_without_guests_closes_the_node)
+{
+	unlink(fake.socket);
+	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_OK);
+	ck_has(out_text, "closed: node 0\n");
+	expect_closed("0");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli_plan");
+	TCase *tcase = tcase_create("plan");
+
+	tcase_add_checked_fixture(tcase, setup, fake_teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, plan_tells_scores_moves_and_reasons);
+	tcase_add_test(tcase, plan_as_json_has_all_of_it);
+	tcase_add_test(tcase, plan_does_not_run_after_vcpus_that_wander);
+	tcase_add_test(tcase, plan_names_guests_that_do_not_answer);
+	tcase_add_test(tcase, plan_for_a_guest_that_is_not_there_fails);
+	tcase_add_test(tcase, plan_with_bad_options_is_usage_and_asks_nobody);
+	tcase_add_test(tcase, rebalance_carries_the_plan_out);
+	tcase_add_test(tcase, rebalance_as_json_is_one_line);
+	tcase_add_test(tcase, rebalance_that_nobody_agreed_to_moves_nothing);
+	tcase_add_test(tcase, rebalance_ends_at_the_first_move_that_fails);
+	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
+	tcase_add_test(tcase, drain_closes_the_node_and_moves_what_is_there);
+	tcase_add_test(tcase, drain_that_only_shows_closes_nothing);
+	tcase_add_test(tcase, drain_of_a_node_that_is_not_there_closes_nothing);
+	tcase_add_test(tcase, drain_without_guests_closes_the_node);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}
