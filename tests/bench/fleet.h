@@ -32,6 +32,7 @@ struct fleet_shape {
 	uint64_t min_node_bytes, max_node_bytes;
 	unsigned int node_cpus;	    /* up to so many on each */
 	unsigned int full;	    /* percent of the memory that guests use, about */
+	unsigned int keep_free;	    /* percent of a node's memory that no guest takes at first */
 	unsigned int odd_nodes;	    /* memoryless, without CPUs, with promised CPUs */
 	unsigned int odd_distances; /* hosts with random asymmetric distances, some without a way */
 	unsigned int huge;	    /* in huge pages */

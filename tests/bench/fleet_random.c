@@ -17,6 +17,7 @@ const struct fleet_shape fleet_plain = {
     .max_node_bytes = 512 * GIB,
     .node_cpus = 64,
     .full = 70,
+    .keep_free = 2,
     .huge = 25,
     .vnodes = 10,
     .scattered = 30,
@@ -145,8 +146,9 @@ static unsigned int any_with_cpus(const struct fleet *fleet, struct fleet_random
 }
 
 /* Bytes on a node and those after it, as far as there is room. */
-static int take(struct fleet *fleet, size_t guest, unsigned int rank, unsigned int vnode,
-		enum placement_page page, uint64_t bytes, bool locked)
+static int take(struct fleet *fleet, const struct fleet_shape *shape, size_t guest,
+		unsigned int rank, unsigned int vnode, enum placement_page page, uint64_t bytes,
+		bool locked)
 {
 	unsigned int n = (unsigned int)fleet->host.node_count;
 	uint64_t unit = placement_page_bytes(page);
@@ -154,7 +156,8 @@ static int take(struct fleet *fleet, size_t guest, unsigned int rank, unsigned i
 
 	for (unsigned int i = 0; !rc && bytes && i < n; i++) {
 		const struct placement_node *node = &fleet->nodes[(rank + i) % n];
-		uint64_t reserve = page == PLACEMENT_4K ? node->reserved_bytes : 0;
+		uint64_t keep = node->total_bytes / 100 * shape->keep_free;
+		uint64_t reserve = page == PLACEMENT_4K ? node->reserved_bytes + keep : keep / 4;
 		uint64_t there =
 		    node->free_bytes[page] > reserve ? node->free_bytes[page] - reserve : 0;
 		uint64_t taken = there / unit * unit;
@@ -207,13 +210,13 @@ static int add_vnode(struct fleet *fleet, struct fleet_random *random,
 	if (fleet_chance(random, shape->scattered)) {
 		uint64_t part = fleet_between(random, 0, bytes / unit) * unit;
 
-		rc = take(fleet, guest,
+		rc = take(fleet, shape, guest,
 			  (unsigned int)fleet_between(random, 0, fleet->host.node_count - 1), vnode,
 			  page, part, false);
 		bytes -= part;
 	}
 	if (!rc)
-		rc = take(fleet, guest, memory, vnode, page, bytes, locked);
+		rc = take(fleet, shape, guest, memory, vnode, page, bytes, locked);
 	for (unsigned int v = first; !rc && v < end; v++)
 		for (unsigned int i = 0; !rc && i < 1u + roams; i++)
 			rc = fleet_add_time(fleet, guest, v,
