@@ -27,6 +27,7 @@ static const struct bench_command commands[] = {
     {.name = "steady", .run = bench_steady},
     {.name = "memory", .run = bench_memory},
     {.name = "scale", .run = bench_scale, .no_guest = true},
+    {.name = "placement", .run = bench_placement, .no_guest = true, .placement = true},
 };
 
 static volatile pid_t child;
@@ -124,6 +125,24 @@ static const char *domain_misused(const struct bench_command *command,
 				   : NULL;
 }
 
+/* What a command says to options that are others'. */
+static const char *files_misused(const struct bench_command *command,
+				 const struct bench_options *options)
+{
+	bool csv = options->csv_path && !command->placement;
+
+	if (!command->files &&
+	    (csv || options->trace_path || options->html_path || options->kernel_rate))
+		return command->placement
+			   ? "has no --trace, --html and --kernel-rate; quick, move, paper "
+			     "and full do"
+			   : "has no --csv, --trace, --html and --kernel-rate; quick, move, "
+			     "paper and full do";
+	return options->placement_given && !command->placement
+		   ? "has no --hosts, --guests, --steps, --seed and --fleet; placement does"
+		   : NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const struct bench_command *command = NULL;
@@ -157,12 +176,9 @@ int main(int argc, char **argv)
 		fputs(bench_options_help(), stdout);
 		return finish_stdout("gmig-bench", BENCH_OK);
 	}
-	if (!command->files &&
-	    (options.csv_path || options.trace_path || options.html_path || options.kernel_rate)) {
-		fprintf(stderr,
-			"gmig-bench: %s has no --csv, --trace, --html and --kernel-rate; quick, "
-			"move, paper and full do\n",
-			command->name);
+	if (files_misused(command, &options)) {
+		fprintf(stderr, "gmig-bench: %s %s\n", command->name,
+			files_misused(command, &options));
 		return BENCH_USAGE;
 	}
 	if (domain_misused(command, &options)) {

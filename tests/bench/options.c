@@ -9,7 +9,7 @@
 
 /* Lists of what to vary, by their place in parse_axis(); values; files and flags, by theirs in parse_option(). */
 enum { AXES = 9, OPT_MEM = AXES, OPT_REPS, OPT_VMM, OPT_FAKE, OPT_DOMAIN };
-enum { OPT_PATHS = 20, OPT_FLAGS = 30 };
+enum { OPT_PATHS = 20, OPT_FLAGS = 30, OPT_PLACEMENT = 40, OPT_FLEET = 44 };
 
 static const struct option long_options[] = {
     {"page", required_argument, NULL, 0},
@@ -26,6 +26,11 @@ static const struct option long_options[] = {
     {"gmig-vmm", required_argument, NULL, OPT_VMM},
     {"fake-nodes", required_argument, NULL, OPT_FAKE},
     {"domain", required_argument, NULL, OPT_DOMAIN},
+    {"hosts", required_argument, NULL, OPT_PLACEMENT},
+    {"guests", required_argument, NULL, OPT_PLACEMENT + 1},
+    {"steps", required_argument, NULL, OPT_PLACEMENT + 2},
+    {"seed", required_argument, NULL, OPT_PLACEMENT + 3},
+    {"fleet", required_argument, NULL, OPT_FLEET},
     {"csv", required_argument, NULL, OPT_PATHS},
     {"trace", required_argument, NULL, OPT_PATHS + 1},
     {"html", required_argument, NULL, OPT_PATHS + 2},
@@ -38,7 +43,7 @@ static const struct option long_options[] = {
 };
 
 static const char help[] =
-    "usage: gmig-bench quick|move|paper|full|steady|memory|scale [OPTION..]\n"
+    "usage: gmig-bench quick|move|paper|full|steady|memory|scale|placement [OPTION..]\n"
     "\n"
     "  quick    ten ways to move a guest's memory, in under a minute\n"
     "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
@@ -47,6 +52,8 @@ static const char help[] =
     "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
     "  memory   how much extra memory a migration takes, over time\n"
     "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
+    "  placement  rules of placement beside each other, on hosts over simulated time; no guest "
+    "runs\n"
     "\n"
     "Lists are separated by commas; move measures their product. Without any, the cells of the "
     "targets.\n"
@@ -79,6 +86,10 @@ static const char help[] =
     "  --kernel-rate     also Linux's own migration, forced by asking for 1 GiB pages: root, and "
     "most of the\n"
     "                    free memory for a minute\n"
+    "  --hosts N --guests N --steps N --seed N   placement: hosts (100), guests on each (4 to 40), "
+    "steps of five\n"
+    "                    minutes (48), and the first host's seed (1)\n"
+    "  --fleet FILE      placement: each host begins as this file says\n"
     "  --check           judge the targets; exit 1 naming each shortfall\n"
     "  --help\n"
     "\n"
@@ -218,6 +229,21 @@ static int parse_mems(struct bench_options *options, const char *text, struct gm
 	return 0;
 }
 
+static int parse_placement(int option, struct bench_options *options, struct gmig_error *err)
+{
+	static const char *const names[] = {"hosts", "guests", "steps", "seed"};
+	unsigned int *const values[] = {&options->hosts, &options->guests, &options->steps,
+					&options->seed};
+	int place = option - OPT_PLACEMENT;
+
+	options->placement_given = true;
+	if (option == OPT_FLEET) {
+		options->fleet_path = optarg;
+		return 0;
+	}
+	return parse_count(names[place], optarg, 1, 1000000, values[place], err);
+}
+
 static int parse_option(int option, struct bench_options *options, struct gmig_error *err)
 {
 	bool *const flags[] = {&options->json, &options->check, &options->kernel_rate,
@@ -225,6 +251,8 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 	const char **const paths[] = {&options->csv_path, &options->trace_path,
 				      &options->html_path};
 
+	if (option >= OPT_PLACEMENT)
+		return parse_placement(option, options, err);
 	if (option >= OPT_FLAGS) {
 		*flags[option - OPT_FLAGS] = flags[option - OPT_FLAGS] != &options->pin;
 		return 0;
@@ -263,6 +291,9 @@ int bench_options_parse(int argc, char **argv, struct bench_options *options,
 	options->mem_bytes = 1ull << 30;
 	options->fake_nodes = 2;
 	options->pin = true;
+	options->hosts = 100;
+	options->steps = 48;
+	options->seed = 1;
 	find_vmm(options->vmm_path, sizeof(options->vmm_path));
 	optind = 0; /* GNU: scan anew, tests call this more than once */
 	opterr = 0;

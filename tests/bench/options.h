@@ -22,7 +22,11 @@ struct bench_options {
 	    *html_path; /* NULL: not asked for; they point into argv */
 	char vmm_path[4096];
 	const char *domain_name; /* NULL: none; points into argv */
-	struct domain *domain;	 /* the same, opened: main's to close */
+	/* placement's: guests 0: a random number; fleet_path NULL: random hosts */
+	unsigned int hosts, guests, steps, seed;
+	const char *fleet_path;
+	bool placement_given;  /* one of these */
+	struct domain *domain; /* the same, opened: main's to close */
 };
 
 /* argv[0] is the command's name. -EINVAL and a text of its own for each thing that is wrong. */
