@@ -340,16 +340,17 @@ static double dpo_lay_out(const struct sim *sim, struct dpo *dpo)
 		dpo[g] = (struct dpo){(double)sim_bytes(sim, g, nodes_of(sim)), g, {0}, 0};
 	qsort(dpo, sim->fleet.count, sizeof(*dpo), by_size);
 	for (size_t g = 0; g < sim->fleet.count; g++) {
-		double left = dpo[g].bytes, first = -1;
+		/* Never more vCPUs on a node than CPUs: a wide partition has a part of its memory on each of several. */
+		double parts = ceil(sim->fleet.guests[dpo[g].guest].vcpus / sim_cpus(sim, 0));
+		double left = dpo[g].bytes, most = left / fmax(parts, 1);
 
 		while (left > 0 && dpo[g].count < 64) {
-			unsigned int k = dpo_node(sim, &dpo[g], left, room, cpus);
+			unsigned int k = dpo_node(sim, &dpo[g], fmin(left, most), room, cpus);
 			double taken;
 
 			if (k == nodes_of(sim))
 				break;
-			taken = fmin(left, room[k]);
-			first = first < 0 ? taken : first;
+			taken = fmin(fmin(left, most), room[k]);
 			room[k] -= taken;
 			cpus[k] -= dpo[g].count ? 0 : sim_guest_load(sim, dpo[g].guest);
 			left -= taken;
