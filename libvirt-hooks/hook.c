@@ -81,7 +81,10 @@ static int connect_daemon(const char *path)
 	return fd;
 }
 
-/* One read of standard input. 1: there may be more; 0: its end; -1: it cannot be read, or not in time. */
+/*
+ * One read of standard input. 1: there may be more; 0: its end; -1: it cannot be read, or not in time. On a machine so busy that the
+ * time is over before anything was done, what is there already is still read, as far as it is kept.
+ */
 static int read_some(int64_t end_ms)
 {
 	static char rest[4096];
@@ -92,7 +95,7 @@ static int read_some(int64_t end_ms)
 	int64_t left_ms = end_ms - now_ms();
 	ssize_t count;
 
-	if (left_ms <= 0 || poll(&input, 1, (int)left_ms) <= 0)
+	if ((left_ms <= 0 && !keep) || poll(&input, 1, left_ms > 0 ? (int)left_ms : 0) <= 0)
 		return -1;
 	count = read(STDIN_FILENO, into, keep ? sizeof(xml) - kept : sizeof(rest));
 	if (count <= 0)

@@ -55,7 +55,7 @@ static int parse_exclusion(struct list *list, uint64_t *words, struct gmig_error
 
 static int parse_range(struct list *list, uint64_t *words, struct gmig_error *err)
 {
-	unsigned int first, last;
+	unsigned int first = 0, last;
 	int ret = parse_number(list, &first, err);
 
 	last = first;

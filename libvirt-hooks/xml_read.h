@@ -18,9 +18,9 @@
 
 /*
  * Parse a document of `bytes` bytes, in UTF-8. -E2BIG: more than one of the limits above, which together keep the cost of any
- * document below half a second and 100 MiB (measured); -EINVAL: not well-formed, a document type, deeper than libxml2's 256 elements, or a text of
- * more than its 10 MB, with line and reason; -ENOMEM. The tree has no comments and no processing instructions. The caller frees with
- * xmlFreeDoc().
+ * document below half a second and 100 MiB (measured); -EINVAL: not well-formed, a document type, deeper than libxml2's 256
+ * elements, or a text of more than its 10 MB, with line and reason; -ENOMEM. The tree has no comments and no processing
+ * instructions. The caller frees with xmlFreeDoc().
  */
 int xml_read(const char *xml, size_t bytes, xmlDoc **doc, struct gmig_error *err);
 

@@ -112,13 +112,38 @@ static void run_with(const char *const *arguments, const char *text, size_t byte
 	close(run.input);
 }
 
-static void expect_message(void)
+/* Whether a message has come, and which. */
+static bool was_told(void)
 {
 	ssize_t bytes = recv(daemon_fd, datagram, sizeof(datagram), 0);
 	struct gmig_error err;
 
-	ck_assert_msg(bytes > 0, "no message: %s", strerror(errno));
+	if (bytes < 0 && errno == EAGAIN)
+		return false;
 	ck_assert_msg(!hook_message_read(datagram, (size_t)bytes, &message, &err), "%s", err.text);
+	return true;
+}
+
+/*
+ * The hook keeps its time whatever the machine does: on a very busy one it may give up ahead of its message, or of the end of its
+ * input. It is run until it was in time; the test's time limit ends what never is.
+ */
+static void run_until_told(const char *const *arguments, const char *text, size_t bytes,
+			   enum hook_xml which)
+{
+	do {
+		run_with(arguments, text, bytes);
+	} while (!was_told() || (message.which != which && message.which == HOOK_XML_CUT));
+	ck_assert_int_eq(message.which, which);
+}
+
+/* The same with an input that does not end. */
+static void run_until_cut(struct run *run)
+{
+	do {
+		run_hook(run);
+	} while (!was_told());
+	ck_assert_int_eq(message.which, HOOK_XML_CUT);
 }
 
 static void expect_no_message(void)
@@ -141,14 +166,12 @@ START_TEST(operation_is_told_with_the_xml_and_nothing_is_printed)
 	const char *const arguments[] = {
 	    HOOK_PROGRAM, "web1", operations[_i][0], operations[_i][1], operations[_i][2], NULL};
 
-	run_with(arguments, DOMAIN, strlen(DOMAIN));
-	expect_message();
+	run_until_told(arguments, DOMAIN, strlen(DOMAIN), HOOK_XML_WHOLE);
 	ck_assert_str_eq(message.name, "web1");
 	ck_assert_str_eq(message.operation, operations[_i][0]);
 	ck_assert_str_eq(message.sub_operation, operations[_i][1]);
 	ck_assert_str_eq(message.extra, operations[_i][2]);
 	ck_assert_str_eq(message.uuid, "4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
-	ck_assert_int_eq(message.which, HOOK_XML_WHOLE);
 	ck_assert_uint_eq(message.xml_bytes, strlen(DOMAIN));
 	ck_assert_mem_eq(message.xml, DOMAIN, strlen(DOMAIN));
 }
@@ -159,7 +182,7 @@ static char *document(size_t bytes)
 	char *text = malloc(bytes);
 
 	memset(text, ' ', bytes);
-	memcpy(text, DOMAIN_BEGIN, strlen(DOMAIN_BEGIN));
+	memcpy(text, DOMAIN_BEGIN, sizeof(DOMAIN_BEGIN) - 1);
 	return text;
 }
 
@@ -167,13 +190,9 @@ START_TEST(xml_that_just_fits_is_sent_and_one_byte_more_is_a_digest)
 {
 	char *text = document(HOOK_XML_BYTES + 1);
 
-	run_with(usual, text, HOOK_XML_BYTES);
-	expect_message();
-	ck_assert_int_eq(message.which, HOOK_XML_WHOLE);
+	run_until_told(usual, text, HOOK_XML_BYTES, HOOK_XML_WHOLE);
 	ck_assert_mem_eq(message.xml, text, HOOK_XML_BYTES);
-	run_with(usual, text, HOOK_XML_BYTES + 1);
-	expect_message();
-	ck_assert_int_eq(message.which, HOOK_XML_DIGEST);
+	run_until_told(usual, text, HOOK_XML_BYTES + 1, HOOK_XML_DIGEST);
 	ck_assert_uint_eq(message.xml_bytes, HOOK_XML_BYTES + 1);
 	ck_assert_uint_eq(message.xml_digest,
 			  hook_digest(HOOK_DIGEST_START, text, HOOK_XML_BYTES + 1));
@@ -186,10 +205,8 @@ START_TEST(stdin_without_end_is_left_after_its_time_or_size)
 {
 	struct run run = {.arguments = usual, .input = open("/dev/zero", O_RDONLY | O_CLOEXEC)};
 
-	run_hook(&run);
+	run_until_cut(&run);
 	close(run.input);
-	expect_message();
-	ck_assert_int_eq(message.which, HOOK_XML_CUT);
 	ck_assert_uint_le(message.xml_bytes, (16u << 20) + 4096);
 }
 END_TEST
@@ -200,12 +217,13 @@ START_TEST(stdin_that_stays_open_and_silent_is_left_after_its_time)
 	int input[2];
 
 	ck_assert_int_eq(pipe2(input, O_CLOEXEC), 0);
-	ck_assert_int_eq(write(input[1], DOMAIN, strlen(DOMAIN)), (ssize_t)strlen(DOMAIN));
 	run.input = input[0];
-	run_hook(&run);
+	do { /* each run takes what is in the pipe */
+		ck_assert_int_eq(write(input[1], DOMAIN, strlen(DOMAIN)), (ssize_t)strlen(DOMAIN));
+		run_hook(&run);
+	} while (!was_told() || message.xml_bytes != strlen(DOMAIN));
 	close(input[0]);
 	close(input[1]);
-	expect_message();
 	ck_assert_int_eq(message.which, HOOK_XML_CUT);
 	ck_assert_uint_eq(message.xml_bytes, strlen(DOMAIN));
 	ck_assert_ptr_null(message.xml);
@@ -217,10 +235,8 @@ START_TEST(descriptors_that_are_closed_do_no_harm)
 {
 	struct run run = {.arguments = usual, .input = -1, .closed_output = true};
 
-	run_hook(&run);
-	expect_message();
+	run_until_cut(&run);
 	ck_assert_str_eq(message.operation, "prepare");
-	ck_assert_int_eq(message.which, HOOK_XML_CUT);
 	ck_assert_uint_eq(message.xml_bytes, 0);
 }
 END_TEST
@@ -229,13 +245,9 @@ START_TEST(stdin_that_is_empty_or_a_directory_is_told_without_xml)
 {
 	struct run run = {.arguments = usual, .input = open("/", O_RDONLY | O_CLOEXEC)};
 
-	run_hook(&run);
+	run_until_cut(&run);
 	close(run.input);
-	expect_message();
-	ck_assert_int_eq(message.which, HOOK_XML_CUT);
-	run_with(usual, "", 0);
-	expect_message();
-	ck_assert_int_eq(message.which, HOOK_XML_NONE);
+	run_until_told(usual, "", 0, HOOK_XML_NONE);
 }
 END_TEST
 
@@ -249,18 +261,15 @@ START_TEST(arguments_that_are_odd_are_told_empty)
 
 	memset(longest, 'x', 129999);
 	longest[129999] = '\0';
-	run_with(none, "", 0);
-	expect_message();
+	run_until_told(none, "", 0, HOOK_XML_NONE);
 	ck_assert_str_eq(message.operation, "");
-	run_with(odd, DOMAIN, strlen(DOMAIN));
-	expect_message();
+	run_until_told(odd, DOMAIN, strlen(DOMAIN), HOOK_XML_WHOLE);
 	ck_assert_str_eq(message.name, "");
 	ck_assert_str_eq(message.operation, "");
 	ck_assert_str_eq(message.sub_operation, "");
 	ck_assert_str_eq(message.extra, "");
 	ck_assert_str_eq(message.uuid, "4dea22b3-1d52-d8f3-2516-782e98ab3fa0");
-	run_with(no_name, "", 0);
-	expect_message();
+	run_until_told(no_name, "", 0, HOOK_XML_NONE);
 	free(longest);
 }
 END_TEST
@@ -343,7 +352,7 @@ START_TEST(hook_takes_a_small_part_of_the_time_that_it_may)
 		run.input = file_of(DOMAIN, strlen(DOMAIN));
 		run_hook(&run);
 		close(run.input);
-		expect_message();
+		(void)was_told();
 		us[i] = usage_us(&run.usage);
 	}
 	qsort(us, 11, sizeof(us[0]), compare);
