@@ -103,7 +103,7 @@ static bool has_control(const char *text)
 
 static int read_name(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *node;
+	xmlNode *node = NULL;
 	size_t bytes;
 	int ret = xml_child(root, "name", &node, err);
 
@@ -147,7 +147,7 @@ static bool normalize_uuid(const char *text, char uuid[37])
 static int read_uuid(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
 	char *text = NULL;
-	xmlNode *node;
+	xmlNode *node = NULL;
 	int ret = xml_child(root, "uuid", &node, err);
 
 	if (ret || !node)
@@ -188,7 +188,7 @@ static int read_root(struct domain_xml *domain, const xmlNode *root, struct gmig
 
 static int read_memory(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *memory, *current;
+	xmlNode *memory = NULL, *current = NULL;
 	int ret = xml_child(root, "memory", &memory, err);
 
 	if (!ret)
@@ -206,7 +206,7 @@ static int read_memory(struct domain_xml *domain, const xmlNode *root, struct gm
 static int read_vcpus(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
 	uint64_t all = 1, now;
-	xmlNode *node;
+	xmlNode *node = NULL;
 	char *text;
 	int ret = xml_child(root, "vcpu", &node, err);
 
@@ -230,7 +230,7 @@ static int read_vcpus(struct domain_xml *domain, const xmlNode *root, struct gmi
 static int read_iothreads(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
 	uint64_t count = 0;
-	xmlNode *node;
+	xmlNode *node = NULL;
 	char *text;
 	int ret = xml_child(root, "iothreads", &node, err);
 
@@ -282,7 +282,7 @@ static int read_pins(const xmlNode *tune, const char *element, const char *attri
 
 static int read_cputune(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *tune, *emulator;
+	xmlNode *tune = NULL, *emulator = NULL;
 	int ret = xml_child(root, "cputune", &tune, err);
 
 	if (ret || !tune)
@@ -358,7 +358,7 @@ static int read_memnodes(struct domain_xml *domain, const xmlNode *tune, struct 
 
 static int read_numatune(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *tune, *memory;
+	xmlNode *tune = NULL, *memory = NULL;
 	bool found;
 	int ret = xml_child(root, "numatune", &tune, err);
 
@@ -420,7 +420,7 @@ static int read_cell(const xmlNode *node, size_t index, struct domain_cell *cell
 static int read_cells(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
 	struct gmig_node_set seen = {{0}};
-	xmlNode *cpu, *numa, *node;
+	xmlNode *cpu = NULL, *numa = NULL, *node = NULL;
 	int ret = xml_child(root, "cpu", &cpu, err);
 
 	if (!ret)
@@ -456,7 +456,7 @@ static int read_page(const xmlNode *node, struct domain_pages *page, struct gmig
 
 static int read_hugepages(struct domain_xml *domain, const xmlNode *backing, struct gmig_error *err)
 {
-	xmlNode *huge, *node;
+	xmlNode *huge = NULL, *node = NULL;
 	int ret = xml_child(backing, "hugepages", &huge, err);
 
 	if (ret || !huge)
@@ -489,7 +489,7 @@ static int read_source(const xmlNode *node, enum domain_source *source, struct g
 
 static int read_backing(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *backing, *source, *access, *locked;
+	xmlNode *backing = NULL, *source = NULL, *access = NULL, *locked = NULL;
 	int ret = xml_child(root, "memoryBacking", &backing, err);
 
 	if (ret || !backing)
@@ -527,7 +527,7 @@ static bool pins_memory(const xmlNode *node)
 
 static int read_channel(struct domain_xml *domain, const xmlNode *node, struct gmig_error *err)
 {
-	xmlNode *source, *target;
+	xmlNode *source = NULL, *target = NULL;
 	int ret = xml_child(node, "target", &target, err);
 
 	if (ret || !target || !xml_attribute_is(target, "name", AGENT_CHANNEL))
@@ -546,7 +546,7 @@ static int read_channel(struct domain_xml *domain, const xmlNode *node, struct g
 
 static int read_devices(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *devices, *node;
+	xmlNode *devices = NULL, *node = NULL;
 	int ret = xml_child(root, "devices", &devices, err);
 
 	for (node = devices ? devices->children : NULL; node && !ret; node = node->next) {
@@ -562,7 +562,7 @@ static int read_devices(struct domain_xml *domain, const xmlNode *root, struct g
 
 static int read_metadata(struct domain_xml *domain, const xmlNode *root, struct gmig_error *err)
 {
-	xmlNode *metadata, *security;
+	xmlNode *metadata = NULL, *security = NULL;
 	int ret = xml_child(root, "metadata", &metadata, err);
 
 	if (!ret)

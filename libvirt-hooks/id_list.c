@@ -108,7 +108,7 @@ int id_list_parse(const char *text, const char *what, unsigned int limit, uint64
 
 int id_list_nodes(const char *text, struct gmig_node_set *set, struct gmig_error *err)
 {
-	struct gmig_node_set parsed;
+	struct gmig_node_set parsed = {{0}};
 	int ret = id_list_parse(text, "nodes", GMIG_MAX_NODES, parsed.word, err);
 
 	if (!ret)

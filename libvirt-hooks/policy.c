@@ -159,7 +159,7 @@ static int parse_quiet(const char **text, struct policy_quiet *quiet)
 static int set_quiet_hours(struct placement_policy *policy, const char *value,
 			   struct gmig_error *err)
 {
-	struct policy_quiet quiet[POLICY_QUIET_RANGES];
+	struct policy_quiet quiet[POLICY_QUIET_RANGES] = {{0, 0, 0}};
 	unsigned int count = 0;
 	const char *at = value;
 

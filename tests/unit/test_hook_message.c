@@ -152,12 +152,15 @@ END_TEST
 
 START_TEST(message_longer_than_any_of_ours_is_refused)
 {
-	char *bytes = calloc(1, HOOK_MESSAGE_BYTES + 1);
+	char *xml = calloc(1, HOOK_MESSAGE_BYTES), *bytes = malloc(2 * HOOK_MESSAGE_BYTES);
+	size_t count;
 
-	memcpy(bytes, "gmig-hook 1", 12);
-	ck_assert_int_eq(hook_message_read(bytes, HOOK_MESSAGE_BYTES + 1, &read_back, NULL),
-			 -EINVAL);
+	fill(HOOK_XML_WHOLE, xml, HOOK_MESSAGE_BYTES);
+	count = hook_message_write(&message, bytes, 2 * HOOK_MESSAGE_BYTES);
+	ck_assert_uint_gt(count, HOOK_MESSAGE_BYTES);
+	ck_assert_int_eq(hook_message_read(bytes, count, &read_back, NULL), -EINVAL);
 	free(bytes);
+	free(xml);
 }
 END_TEST
 
