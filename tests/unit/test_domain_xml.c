@@ -520,7 +520,7 @@ static void say_nothing(void *context, const char *format, ...)
 	(void)format;
 }
 
-static int schema_valid(const char *element)
+static bool schema_valid(const char *element)
 {
 	xmlRelaxNGParserCtxt *parser =
 	    xmlRelaxNGNewParserCtxt(TEST_SOURCE_DIR "/libvirt-hooks/placement.rng");
@@ -554,6 +554,31 @@ START_TEST(schema_and_reader_agree)
 }
 END_TEST
 
+/* What the documentation shows is what it should be. */
+START_TEST(placement_in_the_documentation_is_valid)
+{
+	static char text[65536], document[2048];
+	FILE *file = fopen(TEST_SOURCE_DIR "/docs/libvirt.md", "r");
+	const char *begin, *end;
+
+	ck_assert_ptr_nonnull(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	begin = strstr(text, "<gmig:placement");
+	ck_assert_ptr_nonnull(begin);
+	end = strstr(begin, "/>");
+	ck_assert_ptr_nonnull(end);
+	snprintf(document, sizeof(document), "%.*s", (int)(end + 2 - begin), begin);
+	ck_assert(schema_valid(document));
+	snprintf(document, sizeof(document), HEAD "<metadata>%.*s</metadata></domain>",
+		 (int)(end + 2 - begin), begin);
+	ck_assert_int_eq(parse(document), 0);
+	ck_assert_msg(!domain->policy_error.code, "%s", domain->policy_error.text);
+	ck_assert_int_eq(domain->policy.placement, POLICY_FOLLOW_VCPUS);
+	ck_assert_uint_eq(domain->policy.quiet_count, 2);
+}
+END_TEST
+
 static TCase *simple_case(void)
 {
 	TCase *tcase = tcase_create("domain");
@@ -565,6 +590,7 @@ static TCase *simple_case(void)
 	tcase_add_test(tcase, live_domain_has_its_backing_and_policy);
 	tcase_add_test(tcase, live_domain_of_libvirt_10_is_read);
 	tcase_add_test(tcase, inactive_domain_without_most_elements_is_read);
+	tcase_add_test(tcase, placement_in_the_documentation_is_valid);
 	tcase_add_test(tcase, elements_of_other_namespaces_are_not_seen);
 	tcase_add_test(tcase, name_of_a_megabyte_is_refused_with_its_size);
 	tcase_add_test(tcase, document_over_16_mib_or_too_deep_is_refused);

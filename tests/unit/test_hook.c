@@ -342,6 +342,12 @@ static int compare(const void *one, const void *other)
 	return (a > b) - (a < b);
 }
 
+#ifdef GMIG_INSTRUMENTED
+#define MOST_US 250000 /* a sanitizer's start alone takes 20 ms */
+#else
+#define MOST_US 25000
+#endif
+
 /* Its own time, which no other program on this machine changes much; 50 ms is what a domain's start may lose. */
 START_TEST(hook_takes_a_small_part_of_the_time_that_it_may)
 {
@@ -356,7 +362,7 @@ START_TEST(hook_takes_a_small_part_of_the_time_that_it_may)
 		us[i] = usage_us(&run.usage);
 	}
 	qsort(us, 11, sizeof(us[0]), compare);
-	ck_assert_msg(us[5] < 25000, "median %llu us", (unsigned long long)us[5]);
+	ck_assert_msg(us[5] < MOST_US, "median %llu us", (unsigned long long)us[5]);
 }
 END_TEST
 
