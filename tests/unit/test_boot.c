@@ -178,8 +178,8 @@ START_TEST(kernel_header_of_any_single_wild_byte_is_parsed_or_refused)
 	struct gmig_error err;
 
 	for (unsigned int offset = 0x1f1; offset < BZIMAGE_HEAD_BYTES; offset++) {
+		make_kernel();
 		for (unsigned int value = 0; value < 256; value++) {
-			make_kernel();
 			poke(offset, 1, value);
 			if (bzimage_parse(kernel, KERNEL_BYTES, &image, &err))
 				continue;
