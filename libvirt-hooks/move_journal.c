@@ -1,0 +1,300 @@
+#include "move_journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VERSION 1
+
+static void put_json(json_t **json)
+{
+	json_decref(*json);
+}
+
+#define JSON __attribute__((cleanup(put_json))) json_t *
+
+static bool file_path(char path[PATH_MAX], const char *directory, const char *uuid,
+		      const char *suffix)
+{
+	return !strchr(uuid, '/') &&
+	       snprintf(path, PATH_MAX, "%s/%s.json%s", directory, uuid, suffix) < PATH_MAX;
+}
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+static json_t *set_json(const struct gmig_node_set *set)
+{
+	char text[4096];
+
+	return json_string(gmig_node_set_print(set, text, sizeof(text)));
+}
+
+static json_t *nodes_json(const uint16_t *nodes, unsigned int count)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < count; i++)
+		json_array_append_new(list, json_integer(nodes[i]));
+	return list;
+}
+
+static json_t *spec_json(const struct gmig_job_spec *spec)
+{
+	return json_pack("{s:o, s:o, s:I, s:i, s:i, s:i}", "from",
+			 nodes_json(spec->from, spec->from_count), "to",
+			 nodes_json(spec->to, spec->to_count), "rate",
+			 (json_int_t)spec->rate_bytes_per_second, "threads", (int)spec->threads,
+			 "huge", (int)spec->huge, "swapped", (int)spec->swapped);
+}
+
+static json_t *journal_json(const struct move_journal *journal)
+{
+	json_t *groups = json_array();
+
+	for (size_t i = 0; journal->scope && i < journal->scope->count; i++) {
+		const struct cpuset_group *group = &journal->scope->group[i];
+
+		/* A path that is not UTF-8 is no group that libvirt makes: the whole journal is refused then. */
+		if (json_array_append_new(
+			groups, json_pack("{s:s, s:o, s:o, s:b}", "path", group->path, "before",
+					  set_json(&group->before), "wide", set_json(&group->wide),
+					  "migrates", (int)group->migrates))) {
+			json_decref(groups);
+			return NULL;
+		}
+	}
+	return json_pack("{s:i, s:s, s:i, s:I, s:o, s:b, s:b, s:o, s:o}", "version", VERSION,
+			 "uuid", journal->uuid, "pid", (int)journal->pid, "start_time",
+			 (json_int_t)journal->start_time, "job", spec_json(&journal->spec),
+			 "narrowing", (int)journal->narrowing, "moved", (int)journal->moved, "keep",
+			 set_json(&journal->keep), "groups", groups);
+}
+
+static int sync_directory(const char *directory)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	/* A file system that cannot do that has nothing to sync. */
+	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int write_synced(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	size_t length = strlen(text), done = 0;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (!ret && done < length) {
+		ssize_t got = write(fd, text + done, length - done);
+
+		if (got > 0)
+			done += (size_t)got;
+		else if (got < 0 && errno != EINTR)
+			ret = -errno;
+	}
+	if (!ret && fsync(fd))
+		ret = -errno;
+	if (close(fd) && !ret)
+		ret = -errno;
+	return ret;
+}
+
+int move_journal_write(const char *directory, const struct move_journal *journal,
+		       struct gmig_error *err)
+{
+	JSON json = journal_json(journal);
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	char path[PATH_MAX], aside[PATH_MAX];
+	int ret = -ENAMETOOLONG;
+
+	if (!text)
+		return gmig_fail(err, -ENOMEM, "no memory for the journal of a move");
+	if (file_path(path, directory, journal->uuid, "") &&
+	    file_path(aside, directory, journal->uuid, ".new")) {
+		ret = write_synced(aside, text);
+		if (!ret && rename(aside, path))
+			ret = -errno;
+		if (!ret)
+			ret = sync_directory(directory);
+		if (ret)
+			unlink(aside);
+	}
+	free(text);
+	return ret ? gmig_fail(err, ret, "the journal of a move cannot be written in '%.150s': %s",
+			       directory, strerror(-ret))
+		   : 0;
+}
+
+void move_journal_remove(const char *directory, const char *uuid)
+{
+	char path[PATH_MAX];
+
+	if (file_path(path, directory, uuid, ""))
+		unlink(path);
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static bool read_nodes(const json_t *job, const char *name, uint16_t *nodes, unsigned int *count)
+{
+	const json_t *list = json_object_get(job, name), *item;
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) > GMIG_MAX_NODES)
+		return false;
+	json_array_foreach (list, i, item) {
+		json_int_t node = json_integer_value(item);
+
+		if (!json_is_integer(item) || node < 0 || node >= (json_int_t)GMIG_MAX_NODES)
+			return false;
+		nodes[i] = (uint16_t)node;
+	}
+	*count = (unsigned int)json_array_size(list);
+	return true;
+}
+
+static bool read_spec(const json_t *job, struct gmig_job_spec *spec)
+{
+	spec->rate_bytes_per_second = (uint64_t)json_integer_value(json_object_get(job, "rate"));
+	spec->threads = (unsigned int)json_integer_value(json_object_get(job, "threads"));
+	spec->huge = (enum gmig_huge)json_integer_value(json_object_get(job, "huge"));
+	spec->swapped = (enum gmig_swapped)json_integer_value(json_object_get(job, "swapped"));
+	return read_nodes(job, "from", spec->from, &spec->from_count) &&
+	       read_nodes(job, "to", spec->to, &spec->to_count);
+}
+
+static bool read_group(const json_t *json, struct cpuset_group *group)
+{
+	const char *path = json_string_value(json_object_get(json, "path"));
+	const char *before = json_string_value(json_object_get(json, "before"));
+	const char *wide = json_string_value(json_object_get(json, "wide"));
+
+	if (!path || !before || !wide || gmig_node_set_parse(before, &group->before, NULL) ||
+	    gmig_node_set_parse(wide, &group->wide, NULL))
+		return false;
+	group->migrates = json_is_true(json_object_get(json, "migrates"));
+	group->path = strdup(path);
+	return group->path;
+}
+
+static bool read_groups(const json_t *list, struct move_journal *journal)
+{
+	const json_t *item;
+	size_t i;
+
+	if (!json_is_array(list))
+		return false;
+	journal->group = calloc(json_array_size(list) + 1, sizeof(*journal->group));
+	if (!journal->group)
+		return false;
+	json_array_foreach (list, i, item) {
+		if (!read_group(item, &journal->group[i]))
+			return false;
+		journal->count++;
+	}
+	return true;
+}
+
+static bool read_journal(const json_t *json, struct move_journal *journal)
+{
+	const char *uuid = json_string_value(json_object_get(json, "uuid"));
+	const char *keep = json_string_value(json_object_get(json, "keep"));
+
+	if (!uuid || !keep || gmig_node_set_parse(keep, &journal->keep, NULL) ||
+	    strlen(uuid) >= sizeof(journal->uuid) ||
+	    json_integer_value(json_object_get(json, "version")) != VERSION)
+		return false;
+	strcpy(journal->uuid, uuid);
+	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
+	journal->moved = json_is_true(json_object_get(json, "moved"));
+	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
+	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
+	return read_spec(json_object_get(json, "job"), &journal->spec) &&
+	       read_groups(json_object_get(json, "groups"), journal);
+}
+
+int move_journal_read(const char *directory, const char *uuid, struct move_journal *journal,
+		      struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	JSON json = NULL;
+
+	memset(journal, 0, sizeof(*journal));
+	if (!file_path(path, directory, uuid, ""))
+		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
+	if (access(path, F_OK))
+		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
+	json = json_load_file(path, 0, NULL);
+	if (json && read_journal(json, journal))
+		return 0;
+	move_journal_free(journal);
+	return gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+}
+
+void move_journal_free(struct move_journal *journal)
+{
+	for (size_t i = 0; i < journal->count; i++)
+		free(journal->group[i].path);
+	free(journal->group);
+	memset(journal, 0, sizeof(*journal));
+}
+
+int move_journal_list(const char *directory, char (**uuids)[QEMU_UUID_TEXT])
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+	int count = 0;
+
+	*uuids = NULL;
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((entry = readdir(dir))) {
+		size_t length = strlen(entry->d_name);
+		void *bigger;
+
+		if (length != QEMU_UUID_TEXT - 1 + strlen(".json") ||
+		    strcmp(entry->d_name + QEMU_UUID_TEXT - 1, ".json") != 0)
+			continue;
+		bigger = realloc(*uuids, ((size_t)count + 1) * sizeof(**uuids));
+		if (!bigger)
+			break;
+		*uuids = bigger;
+		snprintf((*uuids)[count++], QEMU_UUID_TEXT, "%.36s", entry->d_name);
+	}
+	closedir(dir);
+	return count;
+}
+
+struct cpuset_map move_journal_map(const struct move_journal *journal)
+{
+	struct cpuset_map map = {.keep = journal->keep};
+
+	if (!journal->moved)
+		return map;
+	map.from = journal->spec.from;
+	map.to = journal->spec.to;
+	map.from_count = journal->spec.from_count;
+	map.to_count = journal->spec.to_count;
+	return map;
+}
+
+void move_journal_apply(const struct move_journal *journal, struct cpuset_scope *scope)
+{
+	for (size_t i = 0; i < scope->count; i++)
+		for (size_t j = 0; j < journal->count; j++)
+			if (!strcmp(scope->group[i].path, journal->group[j].path)) {
+				scope->group[i].before = journal->group[j].before;
+				scope->group[i].wide = journal->group[j].wide;
+				scope->group[i].migrates = journal->group[j].migrates;
+			}
+}

@@ -1,0 +1,50 @@
+/*
+ * What a move has changed, on disk: written before a domain's cpuset is widened, removed when it has been narrowed. A gmigd that was
+ * killed in between leaves it behind, and the next one finds in it which groups to narrow, and which move to go on with.
+ *
+ * One file a domain, UUID.json, in a directory that only root reads. It goes with a reboot, as the cgroups do: /run is the place. A
+ * file is written aside, synced, and renamed: it is there as a whole, or not.
+ *
+ * No locks: one thread a domain.
+ */
+#ifndef MOVE_JOURNAL_H
+#define MOVE_JOURNAL_H
+
+#include "../migrate/gmig.h"
+#include "cpuset_scope.h"
+#include "qemu_process.h"
+
+struct move_journal {
+	char uuid[QEMU_UUID_TEXT];
+	pid_t pid;
+	uint64_t start_time;	   /* of the process, to tell it from a later one with its pid */
+	struct gmig_job_spec spec; /* nodes, rate, threads and what else migrate-pages was told */
+	/*
+	 * The move has ended, and narrowing has begun: moved says by which map, from..to of spec or none, keep goes with it. What
+	 * is left to do is this alone, no move.
+	 */
+	bool narrowing, moved;
+	struct gmig_node_set keep;
+	const struct cpuset_scope *scope; /* for writing; NULL after reading */
+	struct cpuset_group *group;	  /* after reading: path, before, wide, migrates */
+	size_t count;
+};
+
+/* -errno and a text that names the file: then nothing may be widened. */
+int move_journal_write(const char *directory, const struct move_journal *journal,
+		       struct gmig_error *err);
+/* *journal is then to be freed. -ENOENT there is none; -EBADMSG it cannot be understood. */
+int move_journal_read(const char *directory, const char *uuid, struct move_journal *journal,
+		      struct gmig_error *err);
+void move_journal_free(struct move_journal *journal);
+/* Removed, or not there. */
+void move_journal_remove(const char *directory, const char *uuid);
+/* The uuids of all files; *uuids is the caller's to free. How many, or -errno. */
+int move_journal_list(const char *directory, char (**uuids)[QEMU_UUID_TEXT]);
+
+/* How a domain whose move came so far is to be narrowed; valid as long as the journal. */
+struct cpuset_map move_journal_map(const struct move_journal *journal);
+/* Give the scope, as it was found now, the sets that its groups had before the move. */
+void move_journal_apply(const struct move_journal *journal, struct cpuset_scope *scope);
+
+#endif

@@ -1,0 +1,366 @@
+#include "qemu_process.h"
+#include "qemu_files.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CMDLINE_BYTES	 (1u << 20)
+#define SMALL_BYTES	 (64u << 10)
+#define START_TIME_FIELD 20 /* behind the name's bracket: the state is 1 */
+
+/* ---- Command line ---------------------------------------------------------------------------- */
+
+/* Is it NAME at the start of an option's value, up to a comma that is not doubled, or the end? */
+static bool value_is_name(const char *value, const char *name)
+{
+	for (; *name; name++) {
+		if (*value++ != *name)
+			return false;
+		if (*name == ',' && *value++ != ',')
+			return false;
+	}
+	return !*value || (value[0] == ',' && value[1] != ',');
+}
+
+static bool name_option_is(const char *value, const char *name)
+{
+	return value_is_name(strncmp(value, "guest=", 6) ? value : value + 6, name);
+}
+
+bool qemu_cmdline_is(const char *text, size_t bytes, const char *name, const char *uuid)
+{
+	const char *end = text + bytes, *option = "";
+	bool has_uuid = false;
+
+	/* The last argument is ended by a NUL as all are; what is cut is not believed. */
+	for (const char *at = text, *next; at < end; option = at, at = next) {
+		const char *nul = memchr(at, '\0', (size_t)(end - at));
+
+		if (!nul)
+			break;
+		next = nul + 1;
+		if (!strcmp(option, "-uuid"))
+			has_uuid |= !strcasecmp(at, uuid);
+		else if (!strcmp(option, "-name") && !name_option_is(at, name))
+			return false;
+	}
+	return has_uuid;
+}
+
+/* ---- One process ----------------------------------------------------------------------------- */
+
+int qemu_process_start_time(const struct qemu_host *host, pid_t pid, uint64_t *ticks)
+{
+	size_t bytes;
+	char *text QEMU_FREED =
+	    qemu_file_read(host->root, SMALL_BYTES, &bytes, "/proc/%d/stat", (int)pid);
+	const char *at = text ? strrchr(text, ')') : NULL;
+
+	for (int field = 0; field < START_TIME_FIELD && at; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return -ESRCH;
+	*ticks = strtoull(at + 1, NULL, 10);
+	return 0;
+}
+
+/* The effective uid: whoever may trace it is asked by the kernel for that one, too. */
+static int read_uid(const struct qemu_host *host, pid_t pid, uid_t *uid)
+{
+	size_t bytes;
+	char *text QEMU_FREED =
+	    qemu_file_read(host->root, SMALL_BYTES, &bytes, "/proc/%d/status", (int)pid);
+	const char *line = text ? strstr(text, "\nUid:") : NULL;
+	unsigned int real, effective;
+
+	if (!line || sscanf(line, "\nUid: %u %u", &real, &effective) != 2)
+		return -ESRCH;
+	*uid = effective;
+	return 0;
+}
+
+static bool is_of_domain(const struct qemu_host *host, const struct qemu_wanted *wanted, pid_t pid)
+{
+	size_t bytes = 0;
+	char *text QEMU_FREED =
+	    qemu_file_read(host->root, CMDLINE_BYTES, &bytes, "/proc/%d/cmdline", (int)pid);
+
+	return text && qemu_cmdline_is(text, bytes, wanted->name, wanted->uuid);
+}
+
+static bool may_belong_to(const struct qemu_wanted *wanted, uid_t uid)
+{
+	for (unsigned int i = 0; i < wanted->uid_count; i++)
+		if (wanted->uids[i] == uid)
+			return true;
+	return false;
+}
+
+static int open_pidfd(const struct qemu_host *host, pid_t pid)
+{
+	int fd;
+
+	if (host->pidfd_open)
+		return host->pidfd_open(pid);
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+void qemu_process_drop(struct qemu_process *process)
+{
+	if (process->pid > 0 && process->pidfd >= 0)
+		close(process->pidfd);
+	memset(process, 0, sizeof(*process));
+}
+
+int qemu_process_check(const struct qemu_process *process, struct gmig_error *err)
+{
+	struct pollfd ended = {.fd = process->pidfd, .events = POLLIN};
+
+	if (process->pid > 0 && poll(&ended, 1, 0) == 0)
+		return 0;
+	return gmig_fail(err, -ESRCH, "process %d has ended", (int)process->pid);
+}
+
+/*
+ * Take hold of a process that seems to be the domain's. All is asked for again when the pidfd is there: before that
+ * the pid could go to somebody else between two looks. -ESRCH: it is not the domain's.
+ */
+static int hold(const struct qemu_host *host, const struct qemu_wanted *wanted, pid_t pid,
+		struct qemu_process *out, struct gmig_error *err)
+{
+	struct qemu_process process = {.pid = pid};
+	uint64_t before;
+
+	if (qemu_process_start_time(host, pid, &before) || !is_of_domain(host, wanted, pid))
+		return gmig_fail(err, -ESRCH, "process %d is not the domain's", (int)pid);
+	process.pidfd = open_pidfd(host, pid);
+	if (process.pidfd < 0)
+		return gmig_fail(err, process.pidfd, "process %d cannot be held: %s", (int)pid,
+				 strerror(-process.pidfd));
+	if (qemu_process_start_time(host, pid, &process.start_time) ||
+	    process.start_time != before || read_uid(host, pid, &process.uid) ||
+	    !is_of_domain(host, wanted, pid) || qemu_process_check(&process, NULL)) {
+		qemu_process_drop(&process);
+		return gmig_fail(err, -ESRCH, "process %d is not the domain's any more", (int)pid);
+	}
+	if (!may_belong_to(wanted, process.uid)) {
+		uid_t uid = process.uid;
+
+		qemu_process_drop(&process);
+		return gmig_fail(
+		    err, -EPERM,
+		    "process %d says that it is domain %.60s, but belongs to uid %u, as "
+		    "which libvirt does not run that domain: it is left alone",
+		    (int)pid, wanted->name, uid);
+	}
+	*out = process;
+	return 0;
+}
+
+/* ---- Where to look --------------------------------------------------------------------------- */
+
+static pid_t parse_pid(const char *text)
+{
+	uint64_t pid;
+
+	return text && qemu_number_parse(text, INT_MAX, &pid) ? (pid_t)pid : 0;
+}
+
+static pid_t pid_of_file(const struct qemu_host *host, const struct qemu_wanted *wanted)
+{
+	size_t bytes;
+	char *text QEMU_FREED = NULL;
+
+	if (strchr(wanted->name, '/'))
+		return 0;
+	text = qemu_file_read(host->root, 64, &bytes, "%s/%s.pid", host->run_dir, wanted->name);
+	return parse_pid(text);
+}
+
+static DIR *open_directory(const struct qemu_host *host, const char *path)
+{
+	char whole[PATH_MAX];
+
+	if (snprintf(whole, sizeof(whole), "%s%s", host->root, path) >= (int)sizeof(whole))
+		return NULL;
+	return opendir(whole);
+}
+
+/* machined's record of a machine: LEADER=PID, on a line of its own. */
+static pid_t leader_of(const struct qemu_host *host, const char *machine)
+{
+	size_t bytes;
+	char *text QEMU_FREED =
+	    qemu_file_read(host->root, SMALL_BYTES, &bytes, "/run/systemd/machines/%s", machine);
+	char *line = text ? strstr(text, "\nLEADER=") : NULL;
+
+	if (!line)
+		return 0;
+	line += strlen("\nLEADER=");
+	line[strcspn(line, "\n")] = '\0';
+	return parse_pid(line);
+}
+
+/*
+ * The domain's one among machines or processes. Anybody may start a process with the domain's uuid in its command line: it
+ * hides none of a user that the domain may belong to, and is found only to be named. -EEXIST: there are two that could be it.
+ */
+static int find_in(const struct qemu_host *host, const struct qemu_wanted *wanted, const char *path,
+		   pid_t (*pid_of)(const struct qemu_host *host, const char *entry), pid_t *found)
+{
+	DIR *directory = open_directory(host, path);
+	struct dirent *entry;
+	pid_t stranger = 0;
+	int ret = 0;
+
+	*found = 0;
+	while (!ret && directory && (entry = readdir(directory))) {
+		pid_t pid = entry->d_name[0] == '.' ? 0 : pid_of(host, entry->d_name);
+		uid_t uid;
+
+		if (pid <= 0 || pid == *found || !is_of_domain(host, wanted, pid) ||
+		    read_uid(host, pid, &uid))
+			continue;
+		if (!may_belong_to(wanted, uid))
+			stranger = pid;
+		else if (*found)
+			ret = -EEXIST;
+		else
+			*found = pid;
+	}
+	if (directory)
+		closedir(directory);
+	if (!*found)
+		*found = stranger;
+	return ret;
+}
+
+static pid_t pid_of_machine(const struct qemu_host *host, const char *entry)
+{
+	return strncmp(entry, "qemu-", 5) ? 0 : leader_of(host, entry);
+}
+
+static pid_t pid_of_entry(const struct qemu_host *host, const char *entry)
+{
+	(void)host;
+	return isdigit((unsigned char)*entry) ? parse_pid(entry) : 0;
+}
+
+static bool uuid_is_valid(const char *uuid)
+{
+	if (strlen(uuid) != QEMU_UUID_TEXT - 1)
+		return false;
+	for (int i = 0; i < QEMU_UUID_TEXT - 1; i++)
+		if (i == 8 || i == 13 || i == 18 || i == 23 ? uuid[i] != '-'
+							    : !isxdigit((unsigned char)uuid[i]))
+			return false;
+	return true;
+}
+
+int qemu_process_find(const struct qemu_host *host, const struct qemu_wanted *wanted,
+		      struct qemu_process *out, struct gmig_error *err)
+{
+	pid_t pid = pid_of_file(host, wanted);
+	int ret = 0;
+
+	memset(out, 0, sizeof(*out));
+	if (!uuid_is_valid(wanted->uuid))
+		return gmig_fail(err, -EINVAL, "'%.40s' is no uuid", wanted->uuid);
+	if (pid <= 0 || !is_of_domain(host, wanted, pid))
+		ret = find_in(host, wanted, "/run/systemd/machines", pid_of_machine, &pid);
+	if (!ret && pid <= 0)
+		ret = find_in(host, wanted, "/proc", pid_of_entry, &pid);
+	if (ret)
+		return gmig_fail(err, ret,
+				 "two processes say that they are domain %.60s (-uuid %s): none is "
+				 "touched",
+				 wanted->name, wanted->uuid);
+	if (pid <= 0)
+		return gmig_fail(err, -ESRCH,
+				 "no process has -uuid %s of domain %.60s: looked in %.80s, at "
+				 "machined's leaders, at all processes",
+				 wanted->uuid, wanted->name, host->run_dir);
+	return hold(host, wanted, pid, out, err);
+}
+
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+static struct qemu_thread thread_of(const struct qemu_host *host, pid_t pid, pid_t tid)
+{
+	struct qemu_thread thread = {.tid = tid};
+	size_t bytes;
+	char *comm QEMU_FREED =
+	    qemu_file_read(host->root, 64, &bytes, "/proc/%d/task/%d/comm", (int)pid, (int)tid);
+	char *end;
+
+	if (!comm)
+		return thread;
+	if (!strncmp(comm, "CPU ", 4) && isdigit((unsigned char)comm[4])) {
+		unsigned long vcpu = strtoul(comm + 4, &end, 10);
+
+		if (*end == '/' && vcpu <= UINT_MAX) {
+			thread.kind = QEMU_THREAD_VCPU;
+			thread.vcpu = (unsigned int)vcpu;
+		}
+	} else if (!strncmp(comm, "IO ", 3) && strncmp(comm, "IO mon_iothread", 15) != 0) {
+		thread.kind = QEMU_THREAD_IO;
+	}
+	return thread;
+}
+
+static int by_kind(const void *a, const void *b)
+{
+	const struct qemu_thread *one = a, *other = b;
+
+	if (one->kind != other->kind)
+		return one->kind < other->kind ? -1 : 1;
+	if (one->vcpu != other->vcpu)
+		return one->vcpu < other->vcpu ? -1 : 1;
+	return one->tid < other->tid ? -1 : one->tid > other->tid;
+}
+
+int qemu_threads_read(const struct qemu_host *host, pid_t pid, struct qemu_thread **threads)
+{
+	size_t count = 0, room = 0;
+	struct dirent *entry;
+	DIR *directory;
+	char path[64];
+
+	*threads = NULL;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	directory = open_directory(host, path);
+	if (!directory)
+		return -ESRCH;
+	while ((entry = readdir(directory))) {
+		pid_t tid = pid_of_entry(host, entry->d_name);
+
+		if (tid <= 0)
+			continue;
+		if (count == room) {
+			void *bigger =
+			    realloc(*threads, (room = room ? 2 * room : 64) * sizeof(**threads));
+
+			if (!bigger) {
+				closedir(directory);
+				qemu_free(threads);
+				*threads = NULL;
+				return -ENOMEM;
+			}
+			*threads = bigger;
+		}
+		(*threads)[count++] = thread_of(host, pid, tid);
+	}
+	closedir(directory);
+	if (count)
+		qsort(*threads, count, sizeof(**threads), by_kind);
+	return count ? (int)count : -ESRCH;
+}
