@@ -27,6 +27,7 @@ struct control_client {
 	char input[16384]; /* [input_head, input_tail) is read, not yet looked at */
 	size_t input_head, input_tail;
 	json_t *events; /* array, oldest first */
+	char *guest;	/* of a server of several; NULL: none */
 };
 
 static int64_t now_ms(void)
@@ -282,13 +283,36 @@ void control_client_destroy(struct control_client *client)
 		close(client->fd);
 	line_reader_destroy(client->reader);
 	json_decref(client->events);
+	free(client->guest);
 	free(client);
+}
+
+int control_client_set_guest(struct control_client *client, const char *guest)
+{
+	char *copy = guest ? strdup(guest) : NULL;
+
+	if (guest && !copy)
+		return -ENOMEM;
+	free(client->guest);
+	client->guest = copy;
+	return 0;
+}
+
+/* Events that name a guest are its own only. */
+static bool is_for_us(const struct control_client *client, const json_t *event)
+{
+	const char *guest =
+	    json_string_value(json_object_get(json_object_get(event, "data"), "guest"));
+
+	return !client->guest || !guest || !strcmp(guest, client->guest);
 }
 
 /* ---- Calls and events ------------------------------------------------------------------------ */
 
 static void keep_event(struct control_client *client, json_t *message)
 {
+	if (!is_for_us(client, message))
+		return;
 	if (json_array_size(client->events) >= CLIENT_MAX_EVENTS)
 		json_array_remove(client->events, 0);
 	json_array_append(client->events, message);
@@ -348,6 +372,10 @@ int control_call(struct control_client *client, const char *command, json_t *arg
 	json_int_t id = ++client->next_id;
 	int rc;
 
+	if (client->guest) {
+		arguments = arguments ? arguments : json_object();
+		json_object_set_new(arguments, "guest", json_string(client->guest));
+	}
 	rc = send_request(client, command, arguments, deadline_ms, err);
 	if (!rc)
 		rc = await_answer(client, id, deadline_ms, &answer, err);
@@ -379,11 +407,11 @@ int control_next_event(struct control_client *client, int timeout_ms, json_t **e
 
 		if (rc)
 			return rc;
-		if (json_object_get(message, "event")) {
+		if (json_object_get(message, "event") && is_for_us(client, message)) {
 			*event = message;
 			return 0;
 		}
-		json_decref(message); /* an answer to a call that was given up */
+		json_decref(message); /* or an answer to a call that was given up */
 	}
 }
 

@@ -64,6 +64,13 @@ struct control_server_options {
 	void (*begins)(void *opaque); /* NULL, or called first on the server's thread */
 	/* A second table, as guest_commands (guest.h); commands NULL: there is none. */
 	struct control_table more;
+	/*
+	 * With has_group the socket belongs to this group, mode 0660, its directory may be entered by all (mode 0711 if it was
+	 * made by us), and peers are accepted that are root, of our uid, or members of the group, by their process's groups
+	 * (SO_PEERGROUPS).
+	 */
+	bool has_group;
+	gid_t group;
 	size_t max_line_bytes; /* 0 = 1 MiB */
 	size_t max_clients;    /* 0 = 64; one more is told so and closed */
 	/* A client is dropped when its unread output would pass max_output_bytes (0 = 4 MiB), or
@@ -76,7 +83,7 @@ struct control_server;
 
 /*
  * Listen and start the thread. A stale socket file (nobody listens) is taken over; a living one is
- * -EADDRINUSE. Peers of another uid (SO_PEERCRED; root is allowed) are refused with an error line.
+ * -EADDRINUSE. Peers of another uid (SO_PEERCRED; root is allowed, and see has_group) are refused with an error line.
  * -ENAMETOOLONG path; -EPERM the directory belongs to somebody who is not root, or others may write to it.
  */
 int control_server_create(const struct control_server_options *options, struct control_server **out,
@@ -117,6 +124,11 @@ int control_next_event(struct control_client *client, int timeout_ms, json_t **e
 /* How long each control_call from here on may take, CONTROL_ANSWER_MS unless set; < 0: for ever. */
 #define CONTROL_ANSWER_MS 30000
 void control_client_set_limit(struct control_client *client, int answer_ms);
+/*
+ * Of a server of several guests: every control_call from here on has the argument `guest`, and control_next_event passes over events
+ * of other guests. NULL: none. -ENOMEM.
+ */
+int control_client_set_guest(struct control_client *client, const char *guest);
 int control_client_fd(const struct control_client *client);
 /* The peer's pid by SO_PEERCRED. */
 pid_t control_client_pid(const struct control_client *client);

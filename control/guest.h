@@ -18,6 +18,9 @@
 struct guest {
 	const char *name;
 	struct gmig *gmig;
+	/* NULL, or its memory is that of another program (QEMU): gmig is NULL then. The kernel moves it, so that there are no
+	 * vnodes, blackouts and invariants to ask about but what the server itself adds. */
+	struct gmig_process *process;
 	struct gmig_topology *topology; /* of its host; put with the guest, if it was got for it */
 	unsigned int vnode_count;
 	uint64_t vnode_bytes[GMIG_MAX_VNODES];
@@ -37,6 +40,8 @@ struct guest_ops {
 	/* gmig_job_start(), or -ESHUTDOWN while the guest ends: no job may start behind its end. */
 	int (*start_job)(const struct guest *guest, const struct gmig_job_spec *spec,
 			 struct gmig_job **job, struct gmig_error *err);
+	/* The answer of check-invariants for a guest with `process`, which has no engine to check. NULL: -EOPNOTSUPP. */
+	int (*check)(const struct guest *guest, json_t **result, struct gmig_error *err);
 };
 
 /* `opaque` of guest_commands. */
@@ -62,6 +67,8 @@ const char *const *guest_vcpus_names(void);
 /* The arguments of migrate-pages. -EINVAL and a text that begins with the argument's name. */
 int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
 		    struct gmig_error *err);
+/* For a server of one guest: is the argument `guest` its name, or missing? -ESRCH. */
+int guest_check_name(const json_t *arguments, const char *name, struct gmig_error *err);
 /* An integer argument, 0..max, that may be missing: 0 then. -EINVAL. */
 int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, uint64_t *value,
 		       struct gmig_error *err);
@@ -69,9 +76,9 @@ int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, 
 /* ---- Answers (guest_report.c): new references, NULL when there is no memory ------------------ */
 
 json_t *guest_report_job(const struct gmig_job_info *info);
-json_t *guest_report_jobs(struct gmig *gmig);
+json_t *guest_report_jobs(const struct guest *guest);
 json_t *guest_report_host_nodes(const struct gmig_topology *topology);
-/* What the engine knows of where memory lies, how long it was out of reach, and its jobs. */
+/* What the engine knows of where memory lies, how long it was out of reach, and its jobs; of a process the jobs alone. */
 json_t *guest_report_residency(const struct guest *guest);
 json_t *guest_report_histograms(struct gmig *gmig);
 json_t *guest_report_check(const struct gmig_check *check);
@@ -81,6 +88,10 @@ json_t *guest_report_trace(const struct gmig_trace_record *records, uint64_t fir
 json_t *guest_report_percentiles(const struct gmig_percentiles *percentiles);
 
 /* ---- Jobs (guest_jobs.c) --------------------------------------------------------------------- */
+
+/* As gmig_job_find() and gmig_job_list(), whatever the guest's memory is. */
+struct gmig_job *guest_job_find(const struct guest *guest, uint64_t id);
+size_t guest_job_list(const struct guest *guest, uint64_t *ids, size_t max);
 
 #define GUEST_JOB_STATES 64
 

@@ -73,6 +73,8 @@ static int refresh(const struct guest *guest, struct gmig_error *err)
 {
 	struct gmig_check check;
 
+	if (guest->process)
+		return 0; /* the kernel is asked each time, or the server says how old its answer is */
 	return gmig_why_off(guest->gmig) ? 0 : gmig_check(guest->gmig, &check, err);
 }
 
@@ -97,7 +99,7 @@ static int query_jobs(void *opaque, const json_t *arguments, json_t **result,
 	HELD_GUEST held = {0};
 	int ret = hold(opaque, arguments, &held, err);
 
-	return ret ? ret : answer(guest_report_jobs(held.guest.gmig), result, err);
+	return ret ? ret : answer(guest_report_jobs(&held.guest), result, err);
 }
 
 static int query_histograms(void *opaque, const json_t *arguments, json_t **result,
@@ -106,6 +108,10 @@ static int query_histograms(void *opaque, const json_t *arguments, json_t **resu
 	HELD_GUEST held = {0};
 	int ret = hold(opaque, arguments, &held, err);
 
+	if (!ret && held.guest.process)
+		ret = gmig_fail(err, -EOPNOTSUPP,
+				"the kernel moves the memory of this guest, and does not tell how "
+				"long it was out of reach");
 	return ret ? ret : answer(guest_report_histograms(held.guest.gmig), result, err);
 }
 
@@ -116,6 +122,10 @@ static int check_invariants(void *opaque, const json_t *arguments, json_t **resu
 	HELD_GUEST held = {0};
 	int ret = hold(opaque, arguments, &held, err);
 
+	if (!ret && held.guest.process)
+		return held.ops->check
+			   ? held.ops->check(&held.guest, result, err)
+			   : gmig_fail(err, -EOPNOTSUPP, "of this guest there is nothing to check");
 	if (!ret)
 		ret = gmig_check(held.guest.gmig, &check, err);
 	return ret ? ret : answer(guest_report_check(&check), result, err);
@@ -160,7 +170,7 @@ static int find_job(const struct guest *guest, const json_t *arguments, struct g
 	id = strtoull(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end || errno)
 		return gmig_fail(err, -EINVAL, "id: '%s' is not the id of a job", text);
-	*job = gmig_job_find(guest->gmig, id);
+	*job = guest_job_find(guest, id);
 	return *job ? 0 : gmig_fail(err, -ESRCH, "there is no job %llu", id);
 }
 
@@ -256,7 +266,15 @@ static int query_job_trace(void *opaque, const json_t *arguments, json_t **resul
 
 /* ---- Table ----------------------------------------------------------------------------------- */
 
+/* Which guest: a server of one refuses another one's name, a server of several needs it. */
+#define GUEST                                                                                      \
+	{                                                                                          \
+		"guest", CONTROL_STRING, false                                                     \
+	}
+
+static const struct control_argument guest_arguments[] = {GUEST, {0}};
 static const struct control_argument migrate_arguments[] = {
+    GUEST,
     {"from", CONTROL_ARRAY, true},
     {"to", CONTROL_ARRAY, true},
     {"vnode", CONTROL_INTEGER, false},
@@ -274,21 +292,22 @@ static const struct control_argument migrate_arguments[] = {
     {"vcpus", CONTROL_STRING, false},
     {0},
 };
-static const struct control_argument residency_arguments[] = {{"fresh", CONTROL_BOOL, false}, {0}};
-static const struct control_argument job_arguments[] = {{"id", CONTROL_STRING, true}, {0}};
+static const struct control_argument residency_arguments[] = {
+    GUEST, {"fresh", CONTROL_BOOL, false}, {0}};
+static const struct control_argument job_arguments[] = {GUEST, {"id", CONTROL_STRING, true}, {0}};
 static const struct control_argument trace_arguments[] = {
-    {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
+    GUEST, {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
 static const struct control_argument rate_arguments[] = {
-    {"id", CONTROL_STRING, true}, {"rate", CONTROL_INTEGER, true}, {0}};
+    GUEST, {"id", CONTROL_STRING, true}, {"rate", CONTROL_INTEGER, true}, {0}};
 
 const struct control_command guest_commands[] = {
-    {"query-status", NULL, query_status},
-    {"query-numa", NULL, query_numa},
+    {"query-status", guest_arguments, query_status},
+    {"query-numa", guest_arguments, query_numa},
     {"query-residency", residency_arguments, query_residency},
-    {"query-jobs", NULL, query_jobs},
-    {"query-histograms", NULL, query_histograms},
+    {"query-jobs", guest_arguments, query_jobs},
+    {"query-histograms", guest_arguments, query_histograms},
     {"query-job-trace", trace_arguments, query_job_trace},
-    {"check-invariants", NULL, check_invariants},
+    {"check-invariants", guest_arguments, check_invariants},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"job-pause", job_arguments, job_pause},
     {"job-resume", job_arguments, job_resume},

@@ -151,14 +151,14 @@ json_t *guest_report_job(const struct gmig_job_info *info)
 	return job;
 }
 
-json_t *guest_report_jobs(struct gmig *gmig)
+json_t *guest_report_jobs(const struct guest *guest)
 {
 	uint64_t ids[MAX_JOBS];
-	size_t count = gmig_job_list(gmig, ids, MAX_JOBS);
+	size_t count = guest_job_list(guest, ids, MAX_JOBS);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count && i < MAX_JOBS; i++) {
-		struct gmig_job *job = gmig_job_find(gmig, ids[i]);
+		struct gmig_job *job = guest_job_find(guest, ids[i]);
 		struct gmig_job_info info;
 
 		if (!job)
@@ -230,7 +230,7 @@ static void add_trust(json_t *residency, struct gmig *gmig, const struct gmig_sa
 				      "corrected_pages", integer(sample->corrected_pages)));
 }
 
-json_t *guest_report_residency(const struct guest *guest)
+static json_t *engine_residency(const struct guest *guest)
 {
 	const struct gmig_topology *topology = guest->topology;
 	const char *off = gmig_why_off(guest->gmig);
@@ -252,10 +252,18 @@ json_t *guest_report_residency(const struct guest *guest)
 	    integer(stats.extra_bytes_max), "sleepers", integer(stats.sleepers), "faults",
 	    integer(stats.faults), "faults_known_thread", integer(stats.faults_known_thread),
 	    "blackout_ns", blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
-	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest->gmig));
+	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest));
 	if (result && !off)
 		add_trust(result, guest->gmig, &sample);
 	return result;
+}
+
+json_t *guest_report_residency(const struct guest *guest)
+{
+	if (guest->process)
+		return json_pack("{s:s, s:s, s:o}", "name", guest->name, "migration", "on", "jobs",
+				 guest_report_jobs(guest));
+	return engine_residency(guest);
 }
 
 /* ---- Check ----------------------------------------------------------------------------------- */

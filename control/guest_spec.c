@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
 		      unsigned int *count, struct gmig_error *err)
@@ -36,6 +37,15 @@ static int read_word(const json_t *arguments, const char *name, const char *cons
 		return found;
 	*index = (unsigned int)found;
 	return 0;
+}
+
+int guest_check_name(const json_t *arguments, const char *name, struct gmig_error *err)
+{
+	const char *asked = json_string_value(json_object_get(arguments, "guest"));
+
+	if (!asked || !strcmp(asked, name))
+		return 0;
+	return gmig_fail(err, -ESRCH, "there is no guest '%.64s' here, only '%.64s'", asked, name);
 }
 
 int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, uint64_t *value,
@@ -112,6 +122,25 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 	return ret;
 }
 
+/* Of a process the kernel moves what is mapped: there is nothing to choose. */
+static int read_process_spec(const json_t *arguments, struct gmig_job_spec *spec,
+			     struct gmig_error *err)
+{
+	static const char *const of_engine[] = {"vnode",      "mode", "frames", "batch",
+						"hold-vcpus", "huge", "swapped"};
+
+	for (size_t i = 0; i < sizeof(of_engine) / sizeof(of_engine[0]); i++)
+		if (json_object_get(arguments, of_engine[i]))
+			return gmig_fail(
+			    err, -EINVAL,
+			    "%s: is for guests of gmig-vmm; the kernel moves this one's "
+			    "memory",
+			    of_engine[i]);
+	if (!json_object_get(arguments, "mover"))
+		spec->mover = NULL;
+	return 0;
+}
+
 int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
 		    struct gmig_error *err)
 {
@@ -127,5 +156,7 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 		ret = read_limits(arguments, spec, err);
 	spec->hold_vcpus = json_is_true(json_object_get(arguments, "hold-vcpus"));
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
+	if (!ret && guest->process)
+		ret = read_process_spec(arguments, spec, err);
 	return ret;
 }

@@ -31,4 +31,11 @@ json_t *control_dispatch(const struct control_dispatch *dispatch, const char *li
 /* json on one line with its LF, from malloc; *bytes its length. NULL: no memory. */
 char *control_line_of(const json_t *json, size_t *bytes);
 
+/* ---- peer.c: who may talk to a server -------------------------------------------------------- */
+
+/* 0: root, our own uid, or a member of *group (NULL: no group). -EPERM and why not. */
+int control_check_client(int fd, const gid_t *group, struct gmig_error *err);
+/* Mode 0660 and the group; a directory of ours that only we could enter may be entered by all. */
+int control_share_socket(const struct control_socket *sock, gid_t group, struct gmig_error *err);
+
 #endif

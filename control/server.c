@@ -313,14 +313,11 @@ static json_t *greeting(const struct control_server *server)
 /* 0, or why this peer is not let in. */
 static int check_peer(struct control_server *server, int fd, struct gmig_error *err)
 {
-	struct ucred peer;
-	socklen_t bytes = sizeof(peer);
+	const gid_t *group = server->options.has_group ? &server->options.group : NULL;
+	int rc = control_check_client(fd, group, err);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
-		return gmig_fail(err, -errno, "the peer's uid cannot be told");
-	if (peer.uid != 0 && peer.uid != geteuid())
-		return gmig_fail(err, -EPERM, "uid %u may not control a guest of uid %u", peer.uid,
-				 geteuid());
+	if (rc)
+		return rc;
 	if (server->client_count >= server->options.max_clients)
 		return gmig_fail(err, -EBUSY, "there are %zu clients already",
 				 server->client_count);
@@ -608,12 +605,18 @@ int control_server_create(const struct control_server_options *options, struct c
 		server_free(server);
 		return rc;
 	}
-	rc = start_thread(server);
+	if (options->has_group)
+		rc = control_share_socket(&server->socket, options->group, err);
+	if (!rc) {
+		rc = start_thread(server);
+		if (rc)
+			gmig_fail(err, rc, "cannot start the control server's thread: %s",
+				  strerror(-rc));
+	}
 	if (rc) {
 		control_unlisten(&server->socket);
 		server_free(server);
-		return gmig_fail(err, rc, "cannot start the control server's thread: %s",
-				 strerror(-rc));
+		return rc;
 	}
 	*out = server;
 	return 0;

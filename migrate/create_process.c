@@ -67,3 +67,13 @@ int gmig_process_job_start(struct gmig_process *process, const struct gmig_job_s
 		own.mover = mover_kernel.name;
 	return job_start(&process->memory, &own, out, err);
 }
+
+struct gmig_job *gmig_process_job_find(struct gmig_process *process, uint64_t id)
+{
+	return job_find(&process->memory, id);
+}
+
+size_t gmig_process_job_list(struct gmig_process *process, uint64_t *ids, size_t max)
+{
+	return job_list(&process->memory, ids, max);
+}

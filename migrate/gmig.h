@@ -462,6 +462,9 @@ const char *gmig_process_name(const struct gmig_process *process);
  */
 int gmig_process_job_start(struct gmig_process *process, const struct gmig_job_spec *spec,
 			   struct gmig_job **out, struct gmig_error *err);
+/* As gmig_job_find() and gmig_job_list(), of this process. */
+struct gmig_job *gmig_process_job_find(struct gmig_process *process, uint64_t id);
+size_t gmig_process_job_list(struct gmig_process *process, uint64_t *ids, size_t max);
 
 /* ---- Words: the choices of a job, as users write and read them ----------------------------------------------- */
 

@@ -13,9 +13,10 @@ static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
 		     struct gmig_error *err)
 {
 	struct vmm *vmm = opaque;
+	int ret = guest_check_name(arguments, vmm->options.name, err);
 
-	(void)arguments;
-	(void)err;
+	if (ret)
+		return ret;
 	gmig_refresh_topology(vmm->gmig, NULL); /* else the last look has to do */
 	*guest = (struct guest){
 	    .name = vmm->options.name,

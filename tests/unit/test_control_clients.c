@@ -220,6 +220,30 @@ START_TEST(call_returns_the_result_and_keeps_events)
 }
 END_TEST
 
+START_TEST(client_of_one_guest_names_it_and_hears_of_no_other)
+{
+	struct control_client *client;
+	json_t *event;
+
+	ck_assert_int_eq(control_connect(wire.path, 10000, &client, &wire.err), 0);
+	ck_assert_int_eq(control_client_set_guest(client, "ada"), 0);
+	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &wire.err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(wire.err.text, "'guest'"));
+	control_server_event(wire.server, "ONE", json_pack("{s:s}", "guest", "bob"));
+	control_server_event(wire.server, "TWO", json_pack("{s:s}", "guest", "ada"));
+	control_server_event(wire.server, "THREE", NULL);
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &wire.err), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(event, "event")), "TWO");
+	json_decref(event);
+	ck_assert_int_eq(control_next_event(client, 10000, &event, &wire.err), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(event, "event")), "THREE");
+	json_decref(event);
+	ck_assert_int_eq(control_client_set_guest(client, NULL), 0);
+	ck_assert_int_eq(control_call(client, "echo", NULL, NULL, &wire.err), 0);
+	control_client_destroy(client);
+}
+END_TEST
+
 START_TEST(call_error_gives_errno_and_text)
 {
 	struct control_client *client;
@@ -318,6 +342,7 @@ int main(void)
 
 	tcase_add_test(tcase, event_goes_to_all_clients_and_before_the_answer);
 	tcase_add_test(tcase, event_without_clients_or_data_is_legal);
+	tcase_add_test(tcase, client_of_one_guest_names_it_and_hears_of_no_other);
 	tcase_add_test(tcase, client_that_dies_with_half_a_line_harms_nobody);
 	tcase_add_test(tcase, client_that_shuts_its_side_gets_its_answers);
 	tcase_add_test(tcase, random_garbage_harms_nobody);

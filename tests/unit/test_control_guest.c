@@ -27,10 +27,11 @@ static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
 {
 	static const char *const names[GUESTS] = {"ada", "bob"};
 
-	(void)arguments;
 	ck_assert_ptr_eq(opaque, engines);
 	if (asked >= GUESTS)
 		return gmig_fail(err, -ESRCH, "there is no guest %u", asked);
+	if (guest_check_name(arguments, names[asked], err))
+		return -ESRCH;
 	*guest = (struct guest){.name = names[asked],
 				.gmig = engines[asked],
 				.topology = topology,
@@ -60,7 +61,8 @@ static int start_job(const struct guest *guest, const struct gmig_job_spec *spec
 	return gmig_job_start(guest->gmig, spec, job, err);
 }
 
-static const struct guest_ops ops = {get_guest, put_guest, describe, start_job};
+static const struct guest_ops ops = {
+    .get = get_guest, .put = put_guest, .describe = describe, .start_job = start_job};
 static struct guest_server server = {&ops, engines};
 
 static void setup(void)
@@ -135,6 +137,17 @@ START_TEST(query_is_answered_for_the_guest_that_is_meant)
 	expect_error("{\"execute\":\"query-status\"}", "ESRCH", "there is no guest 2");
 	expect_error("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1\"}}", "ESRCH",
 		     "there is no guest 2");
+}
+END_TEST
+
+START_TEST(query_about_another_guest_is_refused)
+{
+	ck_assert_ptr_nonnull(
+	    ask("{\"execute\":\"query-jobs\",\"arguments\":{\"guest\":\"ada\"}}"));
+	expect_error("{\"execute\":\"query-jobs\",\"arguments\":{\"guest\":\"bob\"}}", "ESRCH",
+		     "no guest 'bob' here, only 'ada'");
+	expect_error("{\"execute\":\"job-cancel\",\"arguments\":{\"guest\":\"bob\",\"id\":\"1\"}}",
+		     "ESRCH", "no guest 'bob'");
 }
 END_TEST
 
@@ -374,6 +387,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, query_is_answered_for_the_guest_that_is_meant);
+	tcase_add_test(tcase, query_about_another_guest_is_refused);
 	tcase_add_test(tcase, residency_has_the_engines_members_and_the_servers);
 	tcase_add_test(tcase, residency_is_sampled_and_compared_as_a_whole_when_asked_fresh);
 	tcase_add_test(tcase, host_nodes_have_memory_and_distances);

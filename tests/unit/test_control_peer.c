@@ -4,6 +4,8 @@
 
 #include "../../cli/agent.h"
 
+#include <grp.h>
+
 START_TEST(client_of_another_uid_is_refused)
 {
 	int status;
@@ -137,6 +139,57 @@ START_TEST(server_of_another_uid_is_no_guest_and_no_agent_of_ours)
 }
 END_TEST
 
+#define GROUP 54321
+
+/* Its exit status: 0 let in, EPERM refused with that text. */
+static int connect_in_groups(gid_t gid, size_t count, const gid_t *groups, const char *refused)
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		int rc;
+
+		if (setgroups(count, groups) || setgid(gid) || setuid(65534))
+			_exit(255);
+		rc = connect_guest();
+		if (rc && (!refused || !strstr(wire.err.text, refused)))
+			rc = -254;
+		_exit(-rc);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(server_of_a_group_lets_its_members_in_and_nobody_else)
+{
+	static const gid_t others[] = {1, 2}, members[] = {1, GROUP, 2};
+	struct control_server_options options = wire_options();
+	char parent[128];
+	struct stat st;
+
+	options.has_group = true;
+	options.group = GROUP;
+	wire_start(options);
+	ck_assert_int_eq(chmod(wire.directory, 0755), 0);
+	ck_assert_int_eq(stat(wire.path, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0660);
+	ck_assert_uint_eq(st.st_gid, GROUP);
+	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(wire.path, '/') - wire.path),
+		 wire.path);
+	ck_assert_int_eq(stat(parent, &st), 0);
+	ck_assert_int_eq(st.st_mode & 0777, 0711);
+	ck_assert_int_eq(connect_in_groups(65534, 3, members, NULL), 0);
+	ck_assert_int_eq(connect_in_groups(GROUP, 2, others, NULL), 0);
+	ck_assert_int_eq(connect_in_groups(65534, 2, others, "another user"), EACCES);
+	/* The check itself, where the mode lets everybody through. */
+	ck_assert_int_eq(chmod(wire.path, 0666), 0);
+	ck_assert_int_eq(connect_in_groups(65534, 2, others, "is not in group 54321"), EPERM);
+	ck_assert_int_eq(connect_in_groups(65534, 0, NULL, "is not in group 54321"), EPERM);
+}
+END_TEST
+
 static const struct {
 	mode_t mode;
 	uid_t owner;
@@ -188,6 +241,7 @@ int main(void)
 	}
 	tcase_add_test(tcase, client_of_another_uid_is_refused);
 	tcase_add_test(tcase, server_of_another_uid_is_no_guest_and_no_agent_of_ours);
+	tcase_add_test(tcase, server_of_a_group_lets_its_members_in_and_nobody_else);
 	tcase_add_loop_test(tcase, server_in_a_directory_of_others_is_refused, 0,
 			    sizeof(directories) / sizeof(directories[0]));
 	return run_suite(suite);

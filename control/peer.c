@@ -1,0 +1,69 @@
+/* Who may talk to a server, and the socket that is shared with a group. See internal.h. */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59 /* Linux 4.13 */
+#endif
+
+#define MAX_GROUPS 65536 /* NGROUPS_MAX */
+
+/* Its supplementary groups, as they were when it connected: its own, not what a file says of its user. */
+static bool is_member(int fd, gid_t group)
+{
+	socklen_t bytes = MAX_GROUPS * sizeof(gid_t);
+	gid_t *groups = malloc(bytes);
+	bool found = false;
+
+	if (groups && !getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes))
+		for (size_t i = 0; i < bytes / sizeof(gid_t) && !found; i++)
+			found = groups[i] == group;
+	free(groups);
+	return found;
+}
+
+int control_check_client(int fd, const gid_t *group, struct gmig_error *err)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		return gmig_fail(err, -errno, "the peer's uid cannot be told");
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return 0;
+	if (group && (peer.gid == *group || is_member(fd, *group)))
+		return 0;
+	if (group)
+		return gmig_fail(err, -EPERM,
+				 "uid %u is not in group %u, which may control guests here",
+				 peer.uid, *group);
+	return gmig_fail(err, -EPERM, "uid %u may not control a guest of uid %u", peer.uid,
+			 geteuid());
+}
+
+int control_share_socket(const struct control_socket *sock, gid_t group, struct gmig_error *err)
+{
+	char directory[sizeof(sock->path)];
+	char *slash;
+	struct stat st;
+
+	snprintf(directory, sizeof(directory), "%s", sock->path);
+	slash = strrchr(directory, '/');
+	if (slash && slash != directory) {
+		*slash = '\0';
+		/* As control_make_directory() makes it. To enter is enough: names of others' sockets are not for all to read. */
+		if (!stat(directory, &st) && st.st_uid == geteuid() &&
+		    (st.st_mode & 0777) == 0700 && chmod(directory, 0711))
+			return gmig_fail(err, -errno, "cannot open the directory '%.100s': %s",
+					 directory, strerror(errno));
+	}
+	if (lchown(sock->path, (uid_t)-1, group) || chmod(sock->path, 0660))
+		return gmig_fail(err, -errno, "cannot give '%.100s' to group %u: %s", sock->path,
+				 group, strerror(errno));
+	return 0;
+}
