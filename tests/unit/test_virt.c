@@ -1,0 +1,270 @@
+/* The connection to libvirt: its test driver within this process, and daemons that do not answer. */
+#include "../../libvirt-hooks/virt.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <libvirt/libvirt.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct virt *virt;
+static struct gmig_error err;
+static sem_t changes, hanging, release;
+static atomic_bool hang;
+static atomic_int warnings, connects;
+
+static void changed(void *opaque)
+{
+	(void)opaque;
+	sem_post(&changes);
+}
+
+static void before_call(void *opaque, const char *what)
+{
+	(void)opaque;
+	if (!strcmp(what, "connect"))
+		atomic_fetch_add(&connects, 1);
+	if (!atomic_load(&hang))
+		return;
+	sem_post(&hanging);
+	sem_wait(&release);
+}
+
+static void note(void *opaque, enum gmig_log_level level, const char *line)
+{
+	(void)opaque, (void)line;
+	if (level == GMIG_LOG_WARNING)
+		atomic_fetch_add(&warnings, 1);
+}
+
+static void wait_for(sem_t *what)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 20;
+	ck_assert_int_eq(sem_timedwait(what, &until), 0);
+}
+
+static void start(const char *uri, int call_ms)
+{
+	const struct virt_options options = {.uri = uri,
+					     .call_ms = call_ms,
+					     .changed = changed,
+					     .log = note,
+					     .before_call = before_call};
+
+	ck_assert_msg(!virt_create(&options, &virt, &err), "%s", err.text);
+}
+
+static void setup(void)
+{
+	virt = NULL;
+	memset(&err, 0, sizeof(err));
+	sem_init(&changes, 0, 0);
+	sem_init(&hanging, 0, 0);
+	sem_init(&release, 0, 0);
+}
+
+static void teardown(void)
+{
+	virt_destroy(virt);
+}
+
+START_TEST(list_has_the_running_domains)
+{
+	struct virt_domain *list;
+	int count;
+
+	start("test:///default", 10000);
+	wait_for(&changes);
+	ck_assert(virt_is_connected(virt));
+	count = virt_list(virt, &list, &err);
+	ck_assert_msg(count == 1, "%d %s", count, err.text);
+	ck_assert_str_eq(list[0].name, "test");
+	ck_assert_uint_eq(list[0].memory_bytes, 8ull << 30);
+	ck_assert_uint_eq(strlen(list[0].uuid), 36);
+	ck_assert_int_eq(list[0].id, 1);
+	ck_assert(!list[0].paused);
+	virt_list_free(list, count);
+}
+END_TEST
+
+START_TEST(change_of_a_domain_is_told)
+{
+	virConnectPtr connection;
+	struct virt_domain *list;
+	virDomainPtr domain;
+	int count;
+
+	start("test:///default", 10000);
+	wait_for(&changes);
+	connection = virConnectOpen("test:///default");
+	domain = virDomainLookupByName(connection, "test");
+	ck_assert_int_eq(virDomainSuspend(domain), 0);
+	wait_for(&changes);
+	count = virt_list(virt, &list, &err);
+	ck_assert_int_eq(count, 1);
+	ck_assert(list[0].paused);
+	virt_list_free(list, count);
+	ck_assert_int_eq(virDomainDestroy(domain), 0);
+	wait_for(&changes);
+	ck_assert_int_eq(virt_list(virt, &list, &err), 0);
+	virt_list_free(list, 0);
+	virDomainFree(domain);
+	virConnectClose(connection);
+}
+END_TEST
+
+/* As virsh numatune has it. */
+static const char *nodeset_of(const char *uuid)
+{
+	virConnectPtr connection = virConnectOpen("test:///default");
+	virDomainPtr domain = virDomainLookupByUUIDString(connection, uuid);
+	virTypedParameter parameters[8];
+	static char text[64];
+	int count = 8;
+
+	ck_assert_int_eq(
+	    virDomainGetNumaParameters(domain, parameters, &count, VIR_DOMAIN_AFFECT_LIVE), 0);
+	for (int i = 0; i < count; i++)
+		if (!strcmp(parameters[i].field, VIR_DOMAIN_NUMA_NODESET))
+			snprintf(text, sizeof(text), "%s", parameters[i].value.s);
+	virTypedParamsClear(parameters, count);
+	virDomainFree(domain);
+	virConnectClose(connection);
+	return text;
+}
+
+START_TEST(nodeset_of_a_domain_is_set_or_the_reason_is_given)
+{
+	struct gmig_node_set nodes = {{0}};
+	struct virt_domain *list;
+
+	start("test:///default", 10000);
+	wait_for(&changes);
+	ck_assert_int_eq(virt_list(virt, &list, &err), 1);
+	gmig_node_set_add(&nodes, 1);
+	ck_assert_int_eq(virt_set_nodeset(virt, list[0].uuid, &nodes, &err), 0);
+	ck_assert_str_eq(nodeset_of(list[0].uuid), "1");
+	virt_list_free(list, 1);
+	ck_assert_int_eq(
+	    virt_set_nodeset(virt, "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11", &nodes, &err), -ESRCH);
+	ck_assert_ptr_nonnull(strstr(err.text, "set the nodeset"));
+}
+END_TEST
+
+START_TEST(call_that_hangs_is_given_up_and_others_go_on)
+{
+	struct virt_domain *list;
+	int count;
+
+	start("test:///default", 100);
+	wait_for(&changes);
+	atomic_store(&hang, true);
+	ck_assert_int_eq(virt_list(virt, &list, &err), -ETIMEDOUT);
+	ck_assert_ptr_nonnull(strstr(err.text, "no answer within 100 ms"));
+	wait_for(&hanging);
+	atomic_store(&hang, false);
+	count = virt_list(virt, &list, &err);
+	ck_assert_int_eq(count, 1);
+	virt_list_free(list, count);
+	sem_post(&release);
+}
+END_TEST
+
+START_TEST(too_many_calls_that_hang_refuse_new_ones_at_once)
+{
+	struct virt_domain *list;
+
+	start("test:///default", 20);
+	wait_for(&changes);
+	atomic_store(&hang, true);
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(virt_list(virt, &list, &err), -ETIMEDOUT);
+	ck_assert_int_eq(virt_list(virt, &list, &err), -EBUSY);
+	for (int i = 0; i < 8; i++)
+		wait_for(&hanging);
+	/* Ends without them. */
+	virt_destroy(virt);
+	virt = NULL;
+	for (int i = 0; i < 9; i++)
+		sem_post(&release);
+}
+END_TEST
+
+START_TEST(libvirt_that_is_not_there_is_said_once_and_waited_for)
+{
+	struct virt_domain *list;
+
+	start("qemu+unix:///system?socket=/nonexistent/sock", 2000);
+	ck_assert_int_eq(virt_list(virt, &list, &err), -ENOTCONN);
+	ck_assert(!virt_is_connected(virt));
+	/* The warning comes after the first try, and before the second. */
+	while (atomic_load(&connects) < 3)
+		sched_yield();
+	ck_assert_int_eq(atomic_load(&warnings), 1);
+}
+END_TEST
+
+START_TEST(libvirt_that_never_answers_does_not_hold_us_up)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char uri[128], directory[] = "/tmp/gmig-test-virt-XXXXXX";
+	struct virt_domain *list;
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(listener, 8), 0);
+	snprintf(uri, sizeof(uri), "qemu+unix:///system?socket=%s", address.sun_path);
+	start(uri, 100);
+	while (!atomic_load(&warnings))
+		sched_yield();
+	ck_assert_int_eq(virt_list(virt, &list, &err), -ENOTCONN);
+	virt_destroy(virt);
+	virt = NULL;
+	close(listener);
+	unlink(address.sun_path);
+	rmdir(directory);
+}
+END_TEST
+
+START_TEST(uid_of_a_label_is_read)
+{
+	uid_t uid = 7;
+
+	ck_assert(virt_parse_uid("+64055:+64055", &uid));
+	ck_assert_uint_eq(uid, 64055);
+	ck_assert(virt_parse_uid("root:root", &uid));
+	ck_assert_uint_eq(uid, 0);
+	ck_assert(!virt_parse_uid("", &uid));
+	ck_assert(!virt_parse_uid("+:+0", &uid));
+	ck_assert(!virt_parse_uid("nobody-of-that-name", &uid));
+	ck_assert(!virt_parse_uid("+99999999999999999999:+0", &uid));
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    list_has_the_running_domains,
+	    change_of_a_domain_is_told,
+	    nodeset_of_a_domain_is_set_or_the_reason_is_given,
+	    call_that_hangs_is_given_up_and_others_go_on,
+	    too_many_calls_that_hang_refuse_new_ones_at_once,
+	    libvirt_that_is_not_there_is_said_once_and_waited_for,
+	    libvirt_that_never_answers_does_not_hold_us_up,
+	    uid_of_a_label_is_read,
+	};
+
+	return run_tests("virt", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
