@@ -293,25 +293,36 @@ static unsigned int target_of(const struct cpuset_map *map, unsigned int node)
 	return node;
 }
 
-struct gmig_node_set cpuset_map_apply(const struct cpuset_map *map,
-				      const struct gmig_node_set *before,
-				      const struct gmig_node_set *wide)
+void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map)
 {
-	struct gmig_node_set result = map->keep;
+	for (size_t i = 0; i < scope->count; i++) {
+		struct gmig_node_set after = {{0}};
 
-	gmig_node_set_and(&result, wide);
-	gmig_node_set_each (node, before)
-		gmig_node_set_add(&result, target_of(map, node));
-	return result;
+		gmig_node_set_each (node, &scope->group[i].before)
+			gmig_node_set_add(&after, target_of(map, node));
+		scope->group[i].before = after;
+	}
+}
+
+struct gmig_node_set cpuset_scope_nodes(const struct cpuset_scope *scope)
+{
+	struct gmig_node_set nodes = {{0}};
+
+	for (size_t i = 0; i < scope->count; i++)
+		gmig_node_set_or(&nodes, &scope->group[i].before);
+	return nodes;
 }
 
 static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_group *group,
-			const struct cpuset_map *map, unsigned int *others, struct gmig_error *err)
+			const struct gmig_node_set *keep, unsigned int *others,
+			struct gmig_error *err)
 {
-	struct gmig_node_set wanted = cpuset_map_apply(map, &group->before, &group->wide), now;
+	struct gmig_node_set wanted = *keep, now;
 	int ret = read_set(scope, group->path, MEMS, &now);
 	bool done;
 
+	gmig_node_set_and(&wanted, &group->wide);
+	gmig_node_set_or(&wanted, &group->before);
 	if (ret == -ENOENT || ret == -ENODEV)
 		return 0;
 	if (ret)
@@ -332,14 +343,14 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 	return ret;
 }
 
-int cpuset_scope_narrow(struct cpuset_scope *scope, const struct cpuset_map *map,
+int cpuset_scope_narrow(struct cpuset_scope *scope, const struct gmig_node_set *keep,
 			unsigned int *others, struct gmig_error *err)
 {
 	int first = 0;
 
 	*others = 0;
 	for (size_t i = scope->count; i-- > 0;) {
-		int ret = narrow_group(scope, &scope->group[i], map, others, first ? NULL : err);
+		int ret = narrow_group(scope, &scope->group[i], keep, others, first ? NULL : err);
 
 		if (!first)
 			first = ret;

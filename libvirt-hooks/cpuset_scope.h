@@ -72,22 +72,21 @@ bool cpuset_scope_is_wide(const struct cpuset_scope *scope);
 /* Write the plan. On an error what was written is taken back. */
 int cpuset_scope_widen(struct cpuset_scope *scope, struct gmig_error *err);
 
-/* Where each node's memory went: to[n] for n in from, pairwise; other nodes stay. keep: see above. */
+/* Where each node's memory went: the i-th of from to the i-th of to (modulo its size), as a job has it; other nodes stay. */
 struct cpuset_map {
 	const uint16_t *from, *to;
 	unsigned int from_count, to_count;
-	struct gmig_node_set keep;
 };
-/* The set of a group whose threads could use `before`, when the move is done. */
-struct gmig_node_set cpuset_map_apply(const struct cpuset_map *map,
-				      const struct gmig_node_set *before,
-				      const struct gmig_node_set *wide);
+/* A move has come to its end: each group is to have, in the place of what it had before, what its map makes of it. Writes nothing. */
+void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map);
 /*
- * Each group to its map of what it had before. One that has neither what it had before nor what we wrote has been written by
- * somebody else: it stays, and *others counts it. Groups that are gone are none. The first error is returned, all others are tried
- * all the same.
+ * Each group to what it had before (see above), and the nodes of `keep` that it was widened by. One that has another set than those, or what we
+ * wrote, has been written by somebody else: it stays, and *others counts it. Groups that are gone are none. The first error is returned, all
+ * others are tried all the same.
  */
-int cpuset_scope_narrow(struct cpuset_scope *scope, const struct cpuset_map *map,
+int cpuset_scope_narrow(struct cpuset_scope *scope, const struct gmig_node_set *keep,
 			unsigned int *others, struct gmig_error *err);
+/* All nodes that its groups allow by now, as they were read or written. Empty: nothing restricts it. */
+struct gmig_node_set cpuset_scope_nodes(const struct cpuset_scope *scope);
 
 #endif

@@ -67,11 +67,11 @@ static json_t *journal_json(const struct move_journal *journal)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:i, s:I, s:o, s:b, s:b, s:o, s:o}", "version", VERSION,
-			 "uuid", journal->uuid, "pid", (int)journal->pid, "start_time",
+	return json_pack("{s:i, s:s, s:i, s:I, s:o, s:b, s:o, s:o}", "version", VERSION, "uuid",
+			 journal->uuid, "pid", (int)journal->pid, "start_time",
 			 (json_int_t)journal->start_time, "job", spec_json(&journal->spec),
-			 "narrowing", (int)journal->narrowing, "moved", (int)journal->moved, "keep",
-			 set_json(&journal->keep), "groups", groups);
+			 "narrowing", (int)journal->narrowing, "keep", set_json(&journal->keep),
+			 "groups", groups);
 }
 
 static int sync_directory(const char *directory)
@@ -216,7 +216,6 @@ static bool read_journal(const json_t *json, struct move_journal *journal)
 		return false;
 	strcpy(journal->uuid, uuid);
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
-	journal->moved = json_is_true(json_object_get(json, "moved"));
 	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
 	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
 	return read_spec(json_object_get(json, "job"), &journal->spec) &&
@@ -273,19 +272,6 @@ int move_journal_list(const char *directory, char (**uuids)[QEMU_UUID_TEXT])
 	}
 	closedir(dir);
 	return count;
-}
-
-struct cpuset_map move_journal_map(const struct move_journal *journal)
-{
-	struct cpuset_map map = {.keep = journal->keep};
-
-	if (!journal->moved)
-		return map;
-	map.from = journal->spec.from;
-	map.to = journal->spec.to;
-	map.from_count = journal->spec.from_count;
-	map.to_count = journal->spec.to_count;
-	return map;
 }
 
 void move_journal_apply(const struct move_journal *journal, struct cpuset_scope *scope)

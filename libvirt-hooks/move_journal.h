@@ -20,10 +20,10 @@ struct move_journal {
 	uint64_t start_time;	   /* of the process, to tell it from a later one with its pid */
 	struct gmig_job_spec spec; /* nodes, rate, threads and what else migrate-pages was told */
 	/*
-	 * The move has ended, and narrowing has begun: moved says by which map, from..to of spec or none, keep goes with it. What
-	 * is left to do is this alone, no move.
+	 * All moves have ended, and narrowing has begun: each group goes to its `before`, which is by then what it is to be, and `keep`.
+	 * What is left to do is this alone, no move.
 	 */
-	bool narrowing, moved;
+	bool narrowing;
 	struct gmig_node_set keep;
 	const struct cpuset_scope *scope; /* for writing; NULL after reading */
 	struct cpuset_group *group;	  /* after reading: path, before, wide, migrates */
@@ -42,8 +42,6 @@ void move_journal_remove(const char *directory, const char *uuid);
 /* The uuids of all files; *uuids is the caller's to free. How many, or -errno. */
 int move_journal_list(const char *directory, char (**uuids)[QEMU_UUID_TEXT]);
 
-/* How a domain whose move came so far is to be narrowed; valid as long as the journal. */
-struct cpuset_map move_journal_map(const struct move_journal *journal);
 /* Give the scope, as it was found now, the sets that its groups had before the move. */
 void move_journal_apply(const struct move_journal *journal, struct cpuset_scope *scope);
 
