@@ -123,7 +123,7 @@ static int add_group(struct cpuset_scope *scope, const char *path, size_t length
 		free(group.path);
 		return ret ? ret : -ENOMEM;
 	}
-	group.wide = group.before;
+	group.wide = group.now = group.before;
 	group.depth = depth_of(group.path);
 	group.migrates = scope->version1 && read_flag(scope, group.path, MIGRATE);
 	scope->group = bigger;
@@ -254,28 +254,26 @@ int cpuset_scope_plan(struct cpuset_scope *scope, const struct gmig_node_set *no
 bool cpuset_scope_is_wide(const struct cpuset_scope *scope)
 {
 	for (size_t i = 0; i < scope->count; i++)
-		if (!same(&scope->group[i].wide, &scope->group[i].before))
+		if (!same(&scope->group[i].wide, &scope->group[i].now))
 			return true;
 	return false;
 }
 
 int cpuset_scope_widen(struct cpuset_scope *scope, struct gmig_error *err)
 {
-	for (size_t i = 0; i < scope->count; i++) {
-		struct cpuset_group *group = &scope->group[i];
-		int ret;
+	int ret = 0;
+	size_t i;
 
-		if (same(&group->wide, &group->before))
-			continue;
-		ret = write_set(scope, group, &group->wide, err);
-		if (!ret)
-			continue;
-		/* No page lies on the new nodes yet: taking them away moves nothing. */
-		while (i-- > 0)
-			write_set(scope, &scope->group[i], &scope->group[i].before, NULL);
-		return ret;
-	}
-	return 0;
+	for (i = 0; i < scope->count && !ret; i++)
+		if (!same(&scope->group[i].wide, &scope->group[i].now))
+			ret = write_set(scope, &scope->group[i], &scope->group[i].wide, err);
+	/* No page lies on the new nodes yet: taking them away moves nothing. */
+	while (ret && i-- > 0)
+		if (!same(&scope->group[i].wide, &scope->group[i].now))
+			write_set(scope, &scope->group[i], &scope->group[i].now, NULL);
+	for (i = 0; i < scope->count && !ret; i++)
+		scope->group[i].now = scope->group[i].wide;
+	return ret;
 }
 
 /* ---- Narrowing ------------------------------------------------------------------------------- */

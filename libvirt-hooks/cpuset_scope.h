@@ -40,7 +40,8 @@ struct cpuset_group {
 	char *path;		     /* below the hierarchy, as /proc/PID/cgroup has it */
 	unsigned int depth;	     /* of its path */
 	struct gmig_node_set before; /* cpuset.mems when it was found */
-	struct gmig_node_set wide;   /* what widening makes of it; equal to before: nothing */
+	struct gmig_node_set wide;   /* what widening makes of it */
+	struct gmig_node_set now;    /* what it has, as it was read or written last */
 	bool migrates;		     /* version 1: memory_migrate was 1 */
 };
 
@@ -69,7 +70,7 @@ int cpuset_scope_plan(struct cpuset_scope *scope, const struct gmig_node_set *no
 		      struct gmig_error *err);
 /* Does the plan change anything? */
 bool cpuset_scope_is_wide(const struct cpuset_scope *scope);
-/* Write the plan. On an error what was written is taken back. */
+/* Write the plan. On an error what was written is taken back: groups have what they had before the call. */
 int cpuset_scope_widen(struct cpuset_scope *scope, struct gmig_error *err);
 
 /* Where each node's memory went: the i-th of from to the i-th of to (modulo its size), as a job has it; other nodes stay. */

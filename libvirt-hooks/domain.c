@@ -1,0 +1,203 @@
+#include "domain_inside.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void domain_log(const struct domain *domain, enum gmig_log_level level, const char *format, ...)
+{
+	char text[GMIG_ERROR_TEXT], line[2 * GMIG_ERROR_TEXT];
+	va_list args;
+
+	if (!domain->host->log)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	snprintf(line, sizeof(line), "domain=%s pid=%d %s", domain->name, (int)domain->qemu.pid,
+		 text);
+	domain->host->log(domain->host->opaque, level, line);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+static void destroy(struct domain *domain)
+{
+	gmig_process_close(domain->process);
+	process_close(domain->looker);
+	cpuset_scope_free(domain->scope);
+	qemu_process_drop(&domain->qemu);
+	pthread_mutex_destroy(&domain->scan_lock);
+	pthread_mutex_destroy(&domain->move_lock);
+	free(domain->name);
+	free(domain);
+}
+
+struct domain *domain_get(struct domain *domain)
+{
+	atomic_fetch_add(&domain->refs, 1);
+	return domain;
+}
+
+void domain_put(struct domain *domain)
+{
+	if (domain && atomic_fetch_sub(&domain->refs, 1) == 1)
+		destroy(domain);
+}
+
+static int find_process(struct domain *domain, const struct domain_facts *facts,
+			struct gmig_error *err)
+{
+	struct qemu_wanted wanted = {
+	    .name = facts->name, .uuid = facts->uuid, .uid_count = facts->uid_count};
+
+	memcpy(wanted.uids, facts->uids, sizeof(wanted.uids));
+	return qemu_process_find(&domain->host->qemu, &wanted, &domain->qemu, err);
+}
+
+/*
+ * libgmig opens it by its pid, twice: the pidfd that we hold says afterwards that the process has not ended, and so that both are
+ * the one that was checked.
+ */
+static int open_memory(struct domain *domain, struct gmig_error *err)
+{
+	const struct gmig_process_options options = {.pid = domain->qemu.pid,
+						     .topology = domain->host->topology,
+						     .job_event = domain_on_job,
+						     .opaque = domain,
+						     .sys = domain->host->sys};
+	int ret = gmig_process_open(&options, &domain->process, err);
+
+	if (!ret)
+		ret = process_open(domain->host->sys, domain->qemu.pid, &domain->looker, err);
+	return ret ? ret : qemu_process_check(&domain->qemu, err);
+}
+
+int domain_open(const struct domain_host *host, const struct domain_facts *facts,
+		struct domain **out, struct gmig_error *err)
+{
+	static _Atomic uint64_t serials;
+	struct domain *domain = calloc(1, sizeof(*domain));
+	int ret;
+
+	if (!domain || !(domain->name = strdup(facts->name))) {
+		free(domain);
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	}
+	domain->host = host;
+	domain->refs = 1;
+	domain->serial = atomic_fetch_add(&serials, 1) + 1;
+	pthread_mutex_init(&domain->scan_lock, NULL);
+	pthread_mutex_init(&domain->move_lock, NULL);
+	snprintf(domain->uuid, sizeof(domain->uuid), "%s", facts->uuid);
+	domain_set_facts(domain, facts);
+	ret = find_process(domain, facts, err);
+	if (!ret)
+		ret = open_memory(domain, err);
+	if (ret) {
+		destroy(domain);
+		return ret;
+	}
+	domain_recover(domain);
+	*out = domain;
+	return 0;
+}
+
+void domain_set_facts(struct domain *domain, const struct domain_facts *facts)
+{
+	atomic_store(&domain->memory_bytes, facts->memory_bytes);
+	atomic_store(&domain->vcpus, facts->vcpus);
+	atomic_store(&domain->paused, facts->paused);
+}
+
+const char *domain_name(const struct domain *domain)
+{
+	return domain->name;
+}
+
+const char *domain_uuid(const struct domain *domain)
+{
+	return domain->uuid;
+}
+
+pid_t domain_pid(const struct domain *domain)
+{
+	return domain->qemu.pid;
+}
+
+uint64_t domain_serial(const struct domain *domain)
+{
+	return domain->serial;
+}
+
+bool domain_has_ended(const struct domain *domain)
+{
+	return qemu_process_check(&domain->qemu, NULL) != 0;
+}
+
+bool domain_is_paused(const struct domain *domain)
+{
+	return atomic_load(&domain->paused);
+}
+
+unsigned int domain_vcpus(const struct domain *domain)
+{
+	return atomic_load(&domain->vcpus);
+}
+
+uint64_t domain_memory_bytes(const struct domain *domain)
+{
+	return atomic_load(&domain->memory_bytes);
+}
+
+struct gmig_process *domain_process(struct domain *domain)
+{
+	return domain->process;
+}
+
+/* ---- Looking --------------------------------------------------------------------------------- */
+
+int domain_look(struct domain *domain, struct domain_look *look, struct gmig_error *err)
+{
+	uint64_t begin_ns = now_ns();
+	struct qemu_ram ram;
+	int ret;
+
+	pthread_mutex_lock(&domain->scan_lock);
+	ret =
+	    qemu_memory_read(domain->looker, domain_memory_bytes(domain), &ram, &look->usage, err);
+	if (!ret) {
+		look->ram_bytes = ram.bytes;
+		look->domain_bytes = ram.domain_bytes;
+		look->fits = ram.fits;
+		look->at_ns = begin_ns;
+		look->took_ns = now_ns() - begin_ns;
+		domain->look = *look;
+		qemu_ram_free(&ram);
+	}
+	pthread_mutex_unlock(&domain->scan_lock);
+	return ret;
+}
+
+int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_look *look)
+{
+	int ret = -EAGAIN;
+
+	pthread_mutex_lock(&domain->scan_lock);
+	if (domain->look.at_ns && now_ns() - domain->look.at_ns <= max_age_ns) {
+		*look = domain->look;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&domain->scan_lock);
+	return ret;
+}

@@ -1,0 +1,111 @@
+/*
+ * One running domain: its QEMU process, held; where its memory lies, as it was last looked at; the moves of it, with what they do to
+ * its cpusets.
+ *
+ * Counted: the table of domains (domains.h) has a reference, and whoever uses one. The last put cancels its jobs and waits for them.
+ *
+ * Locks, in this order: move_lock (moves, the scope, the journal; held while files are written and while the memory is counted, so for
+ * some milliseconds for each GiB), scan_lock (the last look). Jobs end on threads of the engine, which take move_lock.
+ *
+ * A move, and what is on disk meanwhile (move_journal.h):
+ *
+ *   start      read the scope, plan it; write the journal; widen, parents first; start the job
+ *   end        where does guest memory lie now? write the journal: narrowing; narrow, children first; tell libvirt; remove the journal
+ *
+ * Of several moves at a time the last one that ends narrows. A group gets what it had before, moved by the moves that were completed; and of what it
+ * was widened by, the nodes on which more than DOMAIN_KEEP_BYTES of guest memory lie: the kernel would move them at full speed, against the
+ * rate that was asked for, or because a move was cancelled.
+ */
+#ifndef DOMAIN_H
+#define DOMAIN_H
+
+#include "cpuset_scope.h"
+#include "qemu_memory.h"
+#include "qemu_process.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What of a node's guest memory the kernel may move, unthrottled, when a cpuset loses that node: some 10 ms. */
+#define DOMAIN_KEEP_BYTES (32ull << 20)
+
+/* What all domains share; constant while there are any. */
+struct domain_host {
+	struct qemu_host qemu;
+	struct cpuset_host cpusets;
+	const char *journals; /* directory */
+	struct gmig_topology *topology;
+	const struct gmig_sys *sys; /* NULL: the system's */
+	/* Optional. A job of the domain has changed or gone on; from the job's thread, behind what the end of a move does to the cpusets. */
+	void (*job_event)(void *opaque, const char *name, uint64_t serial,
+			  const struct gmig_job_info *info);
+	/* Optional. Where its memory is to be from now on, for libvirt: 0 or -errno. May block for a call's limit. */
+	int (*set_nodeset)(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+			   struct gmig_error *err);
+	void (*log)(void *opaque, enum gmig_log_level level, const char *line);
+	void *opaque;
+};
+
+/* What libvirt says of it. */
+struct domain_facts {
+	const char *name, *uuid;
+	uint64_t memory_bytes;
+	unsigned int vcpus;
+	bool paused;
+	uid_t uids[QEMU_UIDS]; /* as whom it may run */
+	unsigned int uid_count;
+};
+
+struct domain;
+
+/*
+ * Finds and holds the process. A move that a gmigd began and did not finish is gone on with, or its cpusets are put right. -ESRCH,
+ * -EPERM, -EEXIST as qemu_process_find(); -EPERM the kernel does not let us move its memory.
+ */
+int domain_open(const struct domain_host *host, const struct domain_facts *facts,
+		struct domain **out, struct gmig_error *err);
+struct domain *domain_get(struct domain *domain);
+void domain_put(struct domain *domain);
+
+const char *domain_name(const struct domain *domain);
+const char *domain_uuid(const struct domain *domain);
+pid_t domain_pid(const struct domain *domain);
+uint64_t domain_serial(const struct domain *domain); /* another one for each that was opened */
+bool domain_has_ended(const struct domain *domain);
+bool domain_is_paused(const struct domain *domain);
+void domain_set_facts(struct domain *domain, const struct domain_facts *facts);
+unsigned int domain_vcpus(const struct domain *domain);
+uint64_t domain_memory_bytes(const struct domain *domain);
+/* Its memory, for jobs that are there; new ones go through domain_start_job. As long as the domain. */
+struct gmig_process *domain_process(struct domain *domain);
+
+/* ---- Where its memory lies ------------------------------------------------------------------- */
+
+struct domain_look {
+	struct qemu_usage usage;
+	uint64_t ram_bytes,
+	    domain_bytes; /* mappings that were found to be guest memory; what libvirt says */
+	bool fits;	  /* these two agree */
+	uint64_t at_ns, took_ns; /* CLOCK_MONOTONIC */
+};
+/* Looks now, some milliseconds for each GiB, at most one at a time. -ESRCH it has ended. About 24 KiB. */
+int domain_look(struct domain *domain, struct domain_look *look, struct gmig_error *err);
+/* The last one, if it is no older than max_age_ns; -EAGAIN. */
+int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_look *look);
+
+/* ---- Moves (domain_move.c) ------------------------------------------------------------------- */
+
+/* As gmig_process_job_start(), with its cpusets widened first. -EACCES they cannot be, the text says which. */
+int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err);
+
+struct domain_cpusets {
+	unsigned int groups;	    /* that restrict it; 0: nothing does */
+	struct gmig_node_set nodes; /* which they allow, all together */
+	bool widened;		    /* for a move that runs */
+	/* What the end of the last move could not do, or had to leave; "": nothing */
+	char note[GMIG_ERROR_TEXT];
+};
+int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err);
+
+#endif

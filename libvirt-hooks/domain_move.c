@@ -1,0 +1,333 @@
+/* Moves of a domain's memory, and its cpusets meanwhile; see domain.h. */
+#include "domain_inside.h"
+#include "move_journal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The journal ----------------------------------------------------------------------------- */
+
+static int write_journal(struct domain *domain, const struct gmig_job_spec *spec,
+			 const struct gmig_node_set *keep, struct gmig_error *err)
+{
+	struct move_journal journal = {.pid = domain->qemu.pid,
+				       .start_time = domain->qemu.start_time,
+				       .narrowing = keep != NULL,
+				       .scope = domain->scope};
+	int ret;
+
+	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
+	if (spec)
+		journal.spec = *spec;
+	if (keep)
+		journal.keep = *keep;
+	ret = move_journal_write(domain->host->journals, &journal, err);
+	domain->journaled |= !ret;
+	return ret;
+}
+
+static void remove_journal(struct domain *domain)
+{
+	if (domain->journaled)
+		move_journal_remove(domain->host->journals, domain->uuid);
+	domain->journaled = false;
+}
+
+/* ---- The end of the last move ---------------------------------------------------------------- */
+
+/* Nodes that hold too much guest memory to lose them. Not known: all that it was widened by. */
+static struct gmig_node_set nodes_to_keep(struct domain *domain)
+{
+	struct domain_look *look = malloc(sizeof(*look));
+	struct gmig_node_set keep = {{0}};
+
+	if (!look || domain_look(domain, look, NULL)) {
+		memset(&keep, 0xff, sizeof(keep));
+	} else {
+		for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+			if (look->usage.ram_bytes[node] > DOMAIN_KEEP_BYTES)
+				gmig_node_set_add(&keep, node);
+	}
+	free(look);
+	return keep;
+}
+
+/* What stays on nodes that it was to leave, for whoever asks. */
+static void note_kept(struct domain *domain, const struct gmig_node_set *keep)
+{
+	struct gmig_node_set kept = {{0}}, wanted = cpuset_scope_nodes(domain->scope);
+	char text[80];
+
+	for (size_t i = 0; i < domain->scope->count; i++)
+		gmig_node_set_or(&kept, &domain->scope->group[i].wide);
+	gmig_node_set_and(&kept, keep);
+	gmig_node_set_minus(&kept, &wanted);
+	if (gmig_node_set_empty(&kept))
+		return;
+	snprintf(
+	    domain->note, sizeof(domain->note),
+	    "its cpusets keep nodes %s: guest memory still lies there, which the kernel would move "
+	    "without a limit; a move that is completed narrows them",
+	    gmig_node_set_print(&kept, text, sizeof(text)));
+}
+
+/* Have all groups one set? libvirt knows one for the whole domain. */
+static bool is_uniform(const struct cpuset_scope *scope)
+{
+	for (size_t i = 1; i < scope->count; i++)
+		if (memcmp(&scope->group[i].before, &scope->group[0].before,
+			   sizeof(struct gmig_node_set)) != 0)
+			return false;
+	return scope->count;
+}
+
+/* libvirt's own view. It does not change a domain whose mode is `strict` while it runs. */
+static void tell_libvirt(struct domain *domain, const struct gmig_node_set *nodes)
+{
+	struct gmig_error err = {0};
+	char text[80];
+
+	if (!domain->host->set_nodeset || gmig_node_set_empty(nodes) ||
+	    !domain->host->set_nodeset(domain->host->opaque, domain->uuid, nodes, &err))
+		return;
+	snprintf(domain->note, sizeof(domain->note),
+		 "its memory may lie on nodes %.60s, but virsh numatune says otherwise: %.180s",
+		 gmig_node_set_print(nodes, text, sizeof(text)), err.text);
+}
+
+/*
+ * Under move_lock, when no job is left. completed: the last one came to its end, so that libvirt is told. The journal stays where
+ * narrowing fails: the next gmigd tries again.
+ */
+static void end_moves(struct domain *domain, bool completed)
+{
+	struct gmig_node_set keep = nodes_to_keep(domain);
+	struct gmig_error err = {0};
+	unsigned int others = 0;
+	int ret = 0;
+
+	if (domain->scope->count) {
+		/* Without it a kill from here on would be taken for one in mid-move: that ends in the same place. */
+		if (domain->journaled)
+			write_journal(domain, NULL, &keep, NULL);
+		note_kept(domain, &keep);
+		ret = cpuset_scope_narrow(domain->scope, &keep, &others, &err);
+	}
+	if (ret)
+		snprintf(domain->note, sizeof(domain->note), "its cpusets are still wider: %.280s",
+			 err.text);
+	else
+		remove_journal(domain);
+	if (others)
+		domain_log(
+		    domain, GMIG_LOG_WARNING,
+		    "cpusets others=%u written by somebody else during the move: left as they are",
+		    others);
+	if (!ret && !others && completed && is_uniform(domain->scope) && !domain->note[0]) {
+		const struct gmig_node_set nodes = cpuset_scope_nodes(domain->scope);
+
+		tell_libvirt(domain, &nodes);
+	}
+	if (domain->note[0])
+		domain_log(domain, GMIG_LOG_WARNING, "%s", domain->note);
+	cpuset_scope_free(domain->scope);
+	domain->scope = NULL;
+	memset(&domain->wide, 0, sizeof(domain->wide));
+}
+
+static void job_ended(struct domain *domain, const struct gmig_job_info *info)
+{
+	const struct cpuset_map map = {.from = info->spec.from,
+				       .to = info->spec.to,
+				       .from_count = info->spec.from_count,
+				       .to_count = info->spec.to_count};
+	bool completed = info->state == GMIG_JOB_COMPLETED;
+
+	domain_log(domain, info->state == GMIG_JOB_FAILED ? GMIG_LOG_ERROR : GMIG_LOG_INFO,
+		   "job=%llu %s moved_bytes=%llu remaining_bytes=%llu%s%.200s",
+		   (unsigned long long)info->id, gmig_job_state_name(info->state),
+		   (unsigned long long)info->moved_bytes, (unsigned long long)info->remaining_bytes,
+		   info->error.text[0] ? " error=" : "", info->error.text);
+	pthread_mutex_lock(&domain->move_lock);
+	if (completed)
+		cpuset_scope_moved(domain->scope, &map);
+	if (--domain->jobs == 0)
+		end_moves(domain, completed);
+	pthread_mutex_unlock(&domain->move_lock);
+}
+
+void domain_on_job(void *opaque, const struct gmig_job_info *info)
+{
+	struct domain *domain = opaque;
+
+	/* The end is told once. Clients hear of it when the cpusets are as they are to be. */
+	if (info->state >= GMIG_JOB_COMPLETED)
+		job_ended(domain, info);
+	if (domain->host->job_event)
+		domain->host->job_event(domain->host->opaque, domain->name, domain->serial, info);
+}
+
+/* ---- Their beginning ------------------------------------------------------------------------- */
+
+/* Under move_lock. The scope, with room for the targets of this one, too. */
+static int widen(struct domain *domain, const struct gmig_job_spec *spec,
+		 const struct gmig_node_set *wide, struct gmig_error *err)
+{
+	int ret = 0;
+
+	if (!domain->scope)
+		ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope,
+					err);
+	if (!ret)
+		ret = cpuset_scope_plan(domain->scope, wide, err);
+	if (ret || !cpuset_scope_is_wide(domain->scope))
+		return ret;
+	ret = write_journal(domain, spec, NULL, err);
+	return ret ? ret : cpuset_scope_widen(domain->scope, err);
+}
+
+/* It could not be widened, and is as it was: for the jobs that run, or for none. */
+static void give_up(struct domain *domain)
+{
+	if (domain->jobs) {
+		cpuset_scope_plan(domain->scope, &domain->wide, NULL);
+		return;
+	}
+	cpuset_scope_free(domain->scope);
+	domain->scope = NULL;
+	remove_journal(domain);
+}
+
+static int start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err)
+{
+	struct gmig_node_set wide = domain->wide;
+	int ret;
+
+	for (unsigned int i = 0; i < spec->to_count; i++)
+		gmig_node_set_add(&wide, spec->to[i]);
+	ret = widen(domain, spec, &wide, err);
+	if (ret) {
+		give_up(domain);
+		return ret;
+	}
+	domain->wide = wide;
+	domain->note[0] = '\0';
+	domain->jobs++; /* before it runs: its end waits for our lock */
+	ret = gmig_process_job_start(domain->process, spec, job, err);
+	if (ret && --domain->jobs == 0)
+		end_moves(domain, false);
+	return ret;
+}
+
+int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err)
+{
+	int ret = qemu_process_check(&domain->qemu, err);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&domain->move_lock);
+	ret = start_job(domain, spec, job, err);
+	pthread_mutex_unlock(&domain->move_lock);
+	return ret;
+}
+
+/* ---- After a gmigd that was killed ----------------------------------------------------------- */
+
+/* Only what is left to do to the cpusets; the scope has what the journal says. */
+static void finish(struct domain *domain, const struct gmig_node_set *keep)
+{
+	struct gmig_error err = {0};
+	unsigned int others;
+
+	if (cpuset_scope_narrow(domain->scope, keep, &others, &err))
+		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
+	else
+		remove_journal(domain);
+	cpuset_scope_free(domain->scope);
+	domain->scope = NULL;
+}
+
+/* Its move goes on where it was, by the rate and between the nodes that it was told. */
+static void resume(struct domain *domain, const struct gmig_job_spec *spec)
+{
+	struct gmig_error err = {0};
+	struct gmig_job *job;
+
+	for (unsigned int i = 0; i < spec->to_count; i++)
+		gmig_node_set_add(&domain->wide, spec->to[i]);
+	domain->jobs++;
+	if (cpuset_scope_widen(domain->scope, &err) ||
+	    gmig_process_job_start(domain->process, spec, &job, &err)) {
+		domain->jobs--;
+		domain_log(domain, GMIG_LOG_WARNING, "interrupted move cannot go on: %s", err.text);
+		end_moves(domain, false);
+		return;
+	}
+	domain_log(domain, GMIG_LOG_WARNING, "interrupted move goes on");
+	gmig_job_put(job);
+}
+
+static void recover_from(struct domain *domain, const struct move_journal *journal)
+{
+	struct gmig_error err = {0};
+
+	if (cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, &err)) {
+		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
+		return;
+	}
+	domain->journaled = true;
+	move_journal_apply(journal, domain->scope);
+	if (journal->narrowing)
+		finish(domain, &journal->keep);
+	else
+		resume(domain, &journal->spec);
+}
+
+void domain_recover(struct domain *domain)
+{
+	struct gmig_error err = {0};
+	struct move_journal journal;
+	int ret = move_journal_read(domain->host->journals, domain->uuid, &journal, &err);
+
+	if (ret == -ENOENT)
+		return;
+	if (ret) {
+		domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
+		return;
+	}
+	pthread_mutex_lock(&domain->move_lock);
+	if (journal.pid == domain->qemu.pid && journal.start_time == domain->qemu.start_time)
+		recover_from(domain, &journal);
+	else
+		move_journal_remove(
+		    domain->host->journals,
+		    domain->uuid); /* of a process that has gone, and its cgroups with it */
+	pthread_mutex_unlock(&domain->move_lock);
+	move_journal_free(&journal);
+}
+
+/* ---- For people ------------------------------------------------------------------------------ */
+
+int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
+{
+	struct cpuset_scope *scope = NULL;
+	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, err);
+
+	memset(cpusets, 0, sizeof(*cpusets));
+	if (ret)
+		return ret;
+	cpusets->groups = (unsigned int)scope->count;
+	cpusets->nodes = cpuset_scope_nodes(scope);
+	cpuset_scope_free(scope);
+	/* A move that begins or ends holds it for as long as it takes to look at all memory. */
+	cpusets->widened = true;
+	if (pthread_mutex_trylock(&domain->move_lock))
+		return 0;
+	cpusets->widened = domain->journaled;
+	memcpy(cpusets->note, domain->note, sizeof(cpusets->note));
+	pthread_mutex_unlock(&domain->move_lock);
+	return 0;
+}

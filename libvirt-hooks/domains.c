@@ -1,0 +1,233 @@
+#include "domains.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct entry {
+	char *name;
+	char uuid[QEMU_UUID_TEXT];
+	struct domain *domain; /* NULL: its process is not found */
+	char why[GMIG_ERROR_TEXT];
+};
+
+struct domains {
+	const struct domain_host *host;
+	char *uri;
+	uid_t users[QEMU_UIDS - 1];
+	unsigned int user_count;
+	pthread_mutex_t lock;
+	struct entry
+	    *entry; /* guarded by lock, as count; by name; only domains_update changes it */
+	size_t count;
+};
+
+int domains_create(const struct domain_host *host, const char *uri, const uid_t *users,
+		   unsigned int user_count, struct domains **out, struct gmig_error *err)
+{
+	struct domains *domains = calloc(1, sizeof(*domains));
+
+	if (!domains || !(domains->uri = strdup(uri))) {
+		free(domains);
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	}
+	domains->host = host;
+	for (unsigned int i = 0; i < user_count && i < QEMU_UIDS - 1; i++)
+		domains->users[domains->user_count++] = users[i];
+	pthread_mutex_init(&domains->lock, NULL);
+	*out = domains;
+	return 0;
+}
+
+static void drop_entries(struct entry *entry, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		domain_put(entry[i].domain);
+		free(entry[i].name);
+	}
+	free(entry);
+}
+
+void domains_destroy(struct domains *domains)
+{
+	if (!domains)
+		return;
+	drop_entries(domains->entry, domains->count);
+	pthread_mutex_destroy(&domains->lock);
+	free(domains->uri);
+	free(domains);
+}
+
+const char *domains_uri(const struct domains *domains)
+{
+	return domains->uri;
+}
+
+/* ---- Updating -------------------------------------------------------------------------------- */
+
+static struct domain_facts facts_of(const struct domains *domains, const struct virt_domain *from)
+{
+	struct domain_facts facts = {.name = from->name,
+				     .uuid = from->uuid,
+				     .memory_bytes = from->memory_bytes,
+				     .vcpus = from->vcpus,
+				     .paused = from->paused};
+
+	/* Whom libvirt names, and nobody else; where it names nobody, whom the host has for that. */
+	if (from->has_uid)
+		facts.uids[facts.uid_count++] = from->uid;
+	for (unsigned int i = 0; i < domains->user_count && !from->has_uid; i++)
+		facts.uids[facts.uid_count++] = domains->users[i];
+	return facts;
+}
+
+/* Among the entries of the table, which only the caller changes. */
+static const struct entry *find_uuid(const struct domains *domains, const char *uuid)
+{
+	for (size_t i = 0; i < domains->count; i++)
+		if (!strcmp(domains->entry[i].uuid, uuid))
+			return &domains->entry[i];
+	return NULL;
+}
+
+static bool lives(const struct entry *entry)
+{
+	return entry && entry->domain && !domain_has_ended(entry->domain);
+}
+
+static void say_why(const struct domains *domains, const struct entry *old,
+		    const struct entry *fresh)
+{
+	char line[2 * GMIG_ERROR_TEXT];
+
+	if (!domains->host->log || (old && !strcmp(old->why, fresh->why)))
+		return;
+	snprintf(line, sizeof(line), "domain=%s %s", fresh->name, fresh->why);
+	domains->host->log(domains->host->opaque, GMIG_LOG_WARNING, line);
+}
+
+/* One that libvirt lists. */
+static void take_listed(struct domains *domains, const struct virt_domain *from,
+			struct entry *entry)
+{
+	const struct domain_facts facts = facts_of(domains, from);
+	const struct entry *old = find_uuid(domains, from->uuid);
+	struct gmig_error err = {0};
+
+	memcpy(entry->uuid, from->uuid, sizeof(entry->uuid));
+	if (lives(old) && !strcmp(old->name, from->name)) {
+		entry->domain = domain_get(old->domain);
+		domain_set_facts(entry->domain, &facts);
+	} else if (domain_open(domains->host, &facts, &entry->domain, &err)) {
+		entry->domain = NULL;
+		memcpy(entry->why, err.text, sizeof(entry->why));
+		say_why(domains, old, entry);
+	}
+}
+
+static bool is_listed(const struct virt_domain *list, int count, const char *uuid)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(list[i].uuid, uuid))
+			return true;
+	return false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
+
+void domains_update(struct domains *domains, const struct virt_domain *list, int count)
+{
+	struct entry *fresh, *old;
+	size_t used = 0, old_count;
+
+	count = list ? count : 0;
+	fresh = calloc((size_t)count + domains->count + 1, sizeof(*fresh));
+	if (!fresh)
+		return; /* the old one stands */
+	for (int i = 0; i < count; i++) {
+		fresh[used].name = strdup(list[i].name);
+		if (fresh[used].name)
+			take_listed(domains, &list[i], &fresh[used++]);
+	}
+	for (size_t i = 0; i < domains->count; i++) {
+		const struct entry *entry = &domains->entry[i];
+		bool keep = lives(entry) || (!list && !entry->domain);
+
+		if (!keep || is_listed(list, count, entry->uuid))
+			continue;
+		fresh[used] = *entry;
+		fresh[used].name = strdup(entry->name);
+		if (!fresh[used].name)
+			continue;
+		if (entry->domain)
+			domain_get(entry->domain);
+		used++;
+	}
+	qsort(fresh, used, sizeof(*fresh), by_name);
+	pthread_mutex_lock(&domains->lock);
+	old = domains->entry;
+	old_count = domains->count;
+	domains->entry = fresh;
+	domains->count = used;
+	pthread_mutex_unlock(&domains->lock);
+	drop_entries(old, old_count);
+}
+
+/* ---- Asking ---------------------------------------------------------------------------------- */
+
+/* The name behind our URI, "qemu:///system/web1"; NULL: it has another URI. */
+static const char *own_name(const struct domains *domains, const char *name)
+{
+	size_t length = strlen(domains->uri);
+
+	if (!strstr(name, "://"))
+		return name;
+	return !strncmp(name, domains->uri, length) && name[length] == '/' ? name + length + 1
+									   : NULL;
+}
+
+int domains_find(struct domains *domains, const char *name, struct domain **out,
+		 struct gmig_error *err)
+{
+	const char *own = own_name(domains, name);
+	int ret = own ? gmig_fail(err, -ESRCH, "no domain '%.80s' runs here", own)
+		      : gmig_fail(err, -ESRCH, "'%.80s' is no domain of %.80s", name, domains->uri);
+
+	pthread_mutex_lock(&domains->lock);
+	for (size_t i = 0; own && i < domains->count; i++) {
+		const struct entry *entry = &domains->entry[i];
+
+		if (strcmp(entry->name, own) != 0 && strcmp(entry->uuid, own) != 0)
+			continue;
+		if (!entry->domain) {
+			ret = gmig_fail(err, -ESRCH, "%s", entry->why);
+			continue;
+		}
+		*out = domain_get(entry->domain);
+		ret = 0;
+		break;
+	}
+	pthread_mutex_unlock(&domains->lock);
+	if (!ret && err)
+		*err = (struct gmig_error){0};
+	return ret;
+}
+
+void domains_each(struct domains *domains,
+		  void (*each)(void *opaque, const struct domains_entry *entry), void *opaque)
+{
+	pthread_mutex_lock(&domains->lock);
+	for (size_t i = 0; i < domains->count; i++) {
+		const struct entry *from = &domains->entry[i];
+		const struct domains_entry entry = {.name = from->name,
+						    .uuid = from->uuid,
+						    .why = from->domain ? NULL : from->why,
+						    .domain = from->domain};
+
+		each(opaque, &entry);
+	}
+	pthread_mutex_unlock(&domains->lock);
+}
