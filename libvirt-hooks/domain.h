@@ -36,6 +36,7 @@ struct domain_host {
 	const char *journals; /* directory */
 	struct gmig_topology *topology;
 	const struct gmig_sys *sys; /* NULL: the system's */
+	uint64_t keep_bytes;	    /* 0: DOMAIN_KEEP_BYTES */
 	/* Optional. A job of the domain has changed or gone on; from the job's thread, behind what the end of a move does to the cpusets. */
 	void (*job_event)(void *opaque, const char *name, uint64_t serial,
 			  const struct gmig_job_info *info);

@@ -39,6 +39,7 @@ static void remove_journal(struct domain *domain)
 /* Nodes that hold too much guest memory to lose them. Not known: all that it was widened by. */
 static struct gmig_node_set nodes_to_keep(struct domain *domain)
 {
+	uint64_t most = domain->host->keep_bytes ? domain->host->keep_bytes : DOMAIN_KEEP_BYTES;
 	struct domain_look *look = malloc(sizeof(*look));
 	struct gmig_node_set keep = {{0}};
 
@@ -46,7 +47,7 @@ static struct gmig_node_set nodes_to_keep(struct domain *domain)
 		memset(&keep, 0xff, sizeof(keep));
 	} else {
 		for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-			if (look->usage.ram_bytes[node] > DOMAIN_KEEP_BYTES)
+			if (look->usage.ram_bytes[node] > most)
 				gmig_node_set_add(&keep, node);
 	}
 	free(look);

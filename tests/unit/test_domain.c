@@ -1,0 +1,537 @@
+/* Moves of a domain's memory, and what becomes of its cpusets: on a fake kernel, in a fake tree. */
+#include "../../libvirt-hooks/domain.h"
+#include "../../libvirt-hooks/move_journal.h"
+#include "../../migrate/core/topology.h"
+#include "fake_process.h"
+#include "fake_qemu.h"
+#include "suite.h"
+
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#define SCOPE "/machine.slice/machine-qemu.scope"
+#define UID   1000
+
+static struct domain_host host;
+static struct domain_facts facts;
+static struct domain *domain;
+static struct gmig_error err;
+static char told[64], journals[128], lines[4096];
+static atomic_int ends;
+static char mems_at_end[64];
+static int libvirt_says;
+
+/* ---- The host -------------------------------------------------------------------------------- */
+
+static const char *mems(const char *group)
+{
+	static char text[64];
+	char path[512];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/cg" SCOPE "%s/cpuset.mems", tree_root, group);
+	file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	if (!fgets(text, sizeof(text), file))
+		*text = '\0';
+	fclose(file);
+	text[strcspn(text, "\n")] = '\0';
+	return text;
+}
+
+/* The kernel's part of a write: the threads of that group. */
+static void threads_follow(void *opaque, const char *path, const char *text)
+{
+	(void)opaque;
+	if (strstr(path, "/emulator/cpuset.mems"))
+		fake_thread(FAKE_PID, text);
+}
+
+/* As the kernel makes it: from where the pages are now. */
+static int open_proc(pid_t pid, const char *name)
+{
+	size_t pages[FAKE_NODES] = {0};
+
+	if (!strcmp(name, "numa_maps")) {
+		for (size_t i = 0; i < FAKE_PAGES; i++)
+			if (fake_page[i].node >= 0)
+				pages[fake_page[i].node]++;
+		fake_file("77/numa_maps",
+			  "%llx default anon=1 N0=%zu N1=%zu N2=%zu N3=%zu kernelpagesize_kB=4\n",
+			  FAKE_START, pages[0], pages[1], pages[2], pages[3]);
+	}
+	return fake_open_proc(pid, name);
+}
+
+static void on_job(void *opaque, const char *name, uint64_t serial,
+		   const struct gmig_job_info *info)
+{
+	(void)opaque, (void)serial;
+	ck_assert_str_eq(name, "web1");
+	if (info->state < GMIG_JOB_COMPLETED)
+		return;
+	strcpy(mems_at_end, mems("/emulator"));
+	atomic_fetch_add(&ends, 1);
+}
+
+static int set_nodeset(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+		       struct gmig_error *error)
+{
+	(void)opaque;
+	ck_assert_str_eq(uuid, FAKE_UUID);
+	gmig_node_set_print(nodes, told, sizeof(told));
+	return libvirt_says ? gmig_fail(error, libvirt_says, "strict mode") : 0;
+}
+
+static void note(void *opaque, enum gmig_log_level level, const char *line)
+{
+	(void)opaque, (void)level;
+	snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%s\n", line);
+}
+
+static void write_cmdline(void)
+{
+	static const char text[] = "qemu\0-name\0guest=web1\0-uuid\0" FAKE_UUID;
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/77/cmdline", tree_root);
+	file = fopen(path, "w");
+	ck_assert_uint_eq(fwrite(text, 1, sizeof(text), file), sizeof(text));
+	fclose(file);
+}
+
+static void setup(void)
+{
+	static const struct tree_node nodes[] = {{0, 1000, 900, "0", "10 20 20 20"},
+						 {1, 1000, 900, "1", "20 10 20 20"},
+						 {2, 1000, 900, "2", "20 20 10 20"},
+						 {3, 1000, 900, "3", "20 20 20 10"}};
+	char proc[128];
+
+	fake_process_setup();
+	fake_sys.now_ns = gmig_sys_real.now_ns;
+	fake_sys.sleep_ns = gmig_sys_real.sleep_ns;
+	fake_sys.open_proc = open_proc;
+	tree_nodes("0-3", nodes, 4);
+	snprintf(proc, sizeof(proc), "%s/proc", tree_root);
+	ck_assert_int_eq(symlink(tree_root, proc), 0);
+	tree_cpuset("0-3");
+	fake_file("self/mountinfo", "30 24 0:26 / /cg rw - cgroup2 cgroup2 rw\n");
+	fake_file("77/task/77/cgroup", "0::" SCOPE "/emulator\n");
+	fake_file("77/task/78/cgroup", "0::" SCOPE "/vcpu0\n");
+	fake_file("cg/machine.slice/cpuset.mems.effective", "0-3\n");
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+	fake_thread(77, "0");
+	write_cmdline();
+	snprintf(journals, sizeof(journals), "%s/journals", tree_root);
+	ck_assert_int_eq(mkdir(journals, 0700), 0);
+	host = (struct domain_host){
+	    .qemu = {.root = tree_root, .run_dir = "/run", .pidfd_open = fake_sys.pidfd_open},
+	    .cpusets = {.root = tree_root, .before_write = threads_follow},
+	    .journals = journals,
+	    .sys = &fake_sys,
+	    .keep_bytes = 1 << 20,
+	    .job_event = on_job,
+	    .set_nodeset = set_nodeset,
+	    .log = note};
+	ck_assert_msg(!topology_create_at(tree_root, 0, &host.topology, &err), "%s", err.text);
+	facts = (struct domain_facts){.name = "web1",
+				      .uuid = FAKE_UUID,
+				      .memory_bytes = FAKE_PAGES * FAKE_PAGE_BYTES,
+				      .vcpus = 1,
+				      .uids = {UID},
+				      .uid_count = 1};
+	domain = NULL;
+	*told = *lines = *mems_at_end = '\0';
+	ends = 0;
+	libvirt_says = 0;
+	fake_allowed = 0xf;
+}
+
+static void teardown(void)
+{
+	domain_put(domain);
+	gmig_topology_put(host.topology);
+	fake_process_teardown();
+}
+
+static void open_domain(void)
+{
+	ck_assert_msg(!domain_open(&host, &facts, &domain, &err), "%s", err.text);
+}
+
+static const struct gmig_job_spec to_1 = {.from = {0}, .from_count = 1, .to = {1}, .to_count = 1};
+
+static struct gmig_job_info run(const struct gmig_job_spec *spec)
+{
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	ck_assert_msg(!domain_start_job(domain, spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	return info;
+}
+
+/* The end is told on the job's thread. */
+static void wait_ends(int count)
+{
+	while (atomic_load(&ends) < count)
+		sched_yield();
+}
+
+static bool has_journal(void)
+{
+	struct move_journal journal;
+	int ret = move_journal_read(journals, FAKE_UUID, &journal, NULL);
+
+	if (!ret)
+		move_journal_free(&journal);
+	return !ret;
+}
+
+static void expect_note(const char *text)
+{
+	struct domain_cpusets cpusets;
+
+	/* Not while the end of a move holds it. */
+	do {
+		ck_assert_int_eq(domain_cpusets(domain, &cpusets, &err), 0);
+	} while (cpusets.widened);
+	ck_assert_msg(*text ? strstr(cpusets.note, text) != NULL : !*cpusets.note, "%s",
+		      cpusets.note);
+}
+
+/* ---- Moves ----------------------------------------------------------------------------------- */
+
+static char mems_in_move[64];
+static bool journal_in_move;
+
+static void look_in_move(void)
+{
+	strcpy(mems_in_move, mems("/vcpu0"));
+	journal_in_move = has_journal();
+}
+
+START_TEST(move_widens_moves_and_narrows_to_one_node)
+{
+	struct gmig_job_info info;
+
+	open_domain();
+	fake_after_move = look_in_move;
+	info = run(&to_1);
+	wait_ends(1);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * FAKE_PAGE_BYTES);
+	ck_assert_str_eq(mems_in_move, "0-1");
+	ck_assert(journal_in_move);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(mems("/vcpu0"), "1");
+	/* Whoever hears of the end finds it done. */
+	ck_assert_str_eq(mems_at_end, "1");
+	ck_assert_str_eq(told, "1");
+	ck_assert(!has_journal());
+	expect_note("");
+}
+END_TEST
+
+START_TEST(move_of_a_domain_that_nothing_restricts_writes_nothing)
+{
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "\n");
+	fake_thread(77, "0-3");
+	open_domain();
+	fake_after_move = look_in_move;
+	ck_assert_int_eq(run(&to_1).state, GMIG_JOB_COMPLETED);
+	wait_ends(1);
+	ck_assert(!journal_in_move);
+	ck_assert_str_eq(mems("/emulator"), "");
+	ck_assert_str_eq(told, "");
+}
+END_TEST
+
+START_TEST(move_that_libvirt_does_not_take_over_is_said)
+{
+	libvirt_says = -EOPNOTSUPP;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	expect_note("virsh numatune says otherwise: strict mode");
+}
+END_TEST
+
+START_TEST(move_past_other_domains_group_is_refused_and_changes_nothing)
+{
+	struct gmig_job *job;
+
+	fake_file("cg/machine.slice/cpuset.mems.effective", "0\n");
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -EACCES);
+	ck_assert_ptr_nonnull(strstr(err.text, "/machine.slice"));
+	ck_assert_str_eq(mems("/emulator"), "0");
+	ck_assert(!has_journal());
+}
+END_TEST
+
+START_TEST(move_to_a_node_that_is_not_there_leaves_the_cpusets)
+{
+	struct gmig_job_spec to_9 = to_1;
+	struct gmig_job *job;
+
+	to_9.to[0] = 9;
+	open_domain();
+	ck_assert_int_lt(domain_start_job(domain, &to_9, &job, &err), 0);
+	ck_assert_str_eq(mems("/emulator"), "0");
+	ck_assert_str_eq(mems("/vcpu0"), "0");
+	ck_assert(!has_journal());
+	ck_assert_int_eq(run(&to_1).state, GMIG_JOB_COMPLETED);
+	wait_ends(1);
+	ck_assert_str_eq(mems("/vcpu0"), "1");
+}
+END_TEST
+
+START_TEST(move_without_a_journal_is_no_move)
+{
+	struct gmig_job *job;
+
+	host.journals = "/nonexistent";
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent"));
+	ck_assert_str_eq(mems("/emulator"), "0");
+}
+END_TEST
+
+START_TEST(memory_that_stays_keeps_its_node)
+{
+	for (int i = 0; i < 1000; i++)
+		fake_page[i].busy = true;
+	open_domain();
+	ck_assert_uint_eq(run(&to_1).remaining_bytes, 1000 * FAKE_PAGE_BYTES);
+	wait_ends(1);
+	ck_assert_str_eq(mems("/emulator"), "0-1");
+	ck_assert_str_eq(told, "");
+	expect_note("keep nodes 0");
+	/* The rest goes later, and then it is narrow. */
+	for (int i = 0; i < 1000; i++)
+		fake_page[i].busy = false;
+	run(&to_1);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(told, "1");
+	expect_note("");
+}
+END_TEST
+
+START_TEST(few_pages_that_stay_are_left_to_the_kernel)
+{
+	for (int i = 0; i < 100; i++)
+		fake_page[i].busy = true;
+	open_domain();
+	ck_assert_uint_eq(run(&to_1).remaining_bytes, 100 * FAKE_PAGE_BYTES);
+	wait_ends(1);
+	ck_assert_str_eq(mems("/emulator"), "1");
+}
+END_TEST
+
+static struct gmig_job *running;
+static atomic_bool cancelled;
+
+/* In the middle of the job, once. */
+static void cancel_now(void)
+{
+	if (running && !atomic_exchange(&cancelled, true))
+		gmig_job_cancel(running);
+}
+
+START_TEST(cancelled_move_leaves_the_memory_where_it_is)
+{
+	struct gmig_job_spec slow = to_1;
+
+	slow.rate_bytes_per_second = 64 << 20;
+	open_domain();
+	cancelled = false;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &running, &err), 0);
+	fake_after_move = cancel_now;
+	gmig_job_wait(running);
+	gmig_job_put(running);
+	running = NULL;
+	wait_ends(1);
+	/* Half of it there, half of it here: nobody moves either. */
+	ck_assert_str_eq(mems("/emulator"), "0-1");
+	expect_note("keep nodes 1");
+	ck_assert(!has_journal());
+}
+END_TEST
+
+START_TEST(two_moves_narrow_when_the_last_has_ended)
+{
+	struct gmig_job_spec to_2 = to_1;
+	struct gmig_job *one, *two;
+
+	to_2.from[0] = 3;
+	to_2.to[0] = 2;
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	for (int i = 0; i < 5000; i++)
+		fake_page[i].node = 3;
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &one, &err), 0);
+	gmig_job_pause(one);
+	ck_assert_msg(!domain_start_job(domain, &to_2, &two, &err), "%s", err.text);
+	gmig_job_wait(two);
+	wait_ends(1);
+	if (atomic_load(&ends) == 1)
+		ck_assert_str_eq(mems("/emulator"), "0-3");
+	gmig_job_resume(one);
+	gmig_job_wait(one);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "1-2");
+	ck_assert_str_eq(told, "1-2");
+	gmig_job_put(one);
+	gmig_job_put(two);
+}
+END_TEST
+
+static void ends_now(void)
+{
+	if (!atomic_exchange(&cancelled, true))
+		fake_process_ends();
+}
+
+START_TEST(domain_that_ends_in_mid_move_fails_it)
+{
+	struct gmig_job_info info;
+
+	open_domain();
+	cancelled = false;
+	fake_after_move = ends_now;
+	info = run(&to_1);
+	wait_ends(1);
+	ck_assert_int_eq(info.state, GMIG_JOB_FAILED);
+	ck_assert(domain_has_ended(domain));
+	ck_assert(!has_journal());
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &running, &err), -ESRCH);
+}
+END_TEST
+
+/* ---- Killed ---------------------------------------------------------------------------------- */
+
+static unsigned int steps, die_at;
+
+static void dies_at_write(void *opaque, const char *path, const char *text)
+{
+	if (steps++ == die_at)
+		_exit(9);
+	threads_follow(opaque, path, text);
+}
+
+static void dies_at_move(void)
+{
+	if (steps++ == die_at)
+		_exit(9);
+}
+
+/* A daemon that moves the domain and is killed at step die_at. True: it was. */
+static bool killed_daemon(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		steps = 0;
+		host.cpusets.before_write = dies_at_write;
+		fake_after_move = dies_at_move;
+		open_domain();
+		run(&to_1);
+		wait_ends(1);
+		domain_put(domain);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status), "%d", status);
+	return WEXITSTATUS(status) == 9;
+}
+
+START_TEST(next_daemon_ends_what_a_killed_one_began)
+{
+	unsigned int deaths = 0;
+
+	for (die_at = 0; killed_daemon(); die_at++) {
+		atomic_store(&ends, 0);
+		*lines = '\0';
+		deaths++;
+		open_domain();
+		if (strstr(lines, "goes on"))
+			wait_ends(1);
+		ck_assert_msg(!strcmp(mems("/emulator"), "1") && !strcmp(mems("/vcpu0"), "1"),
+			      "killed at %u: %s", die_at, mems("/emulator"));
+		ck_assert(!has_journal());
+		domain_put(domain);
+		domain = NULL;
+		fake_pages_reset();
+		fake_allowed = 0xf;
+		fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+		fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+		fake_thread(77, "0");
+	}
+	/* Two groups, written twice, and the moves between. */
+	ck_assert_uint_ge(deaths, 5);
+}
+END_TEST
+
+START_TEST(journal_of_an_earlier_process_is_thrown_away)
+{
+	struct cpuset_scope none = {0};
+	struct move_journal journal = {
+	    .uuid = FAKE_UUID, .pid = FAKE_PID, .start_time = 499, .scope = &none};
+
+	ck_assert_int_eq(move_journal_write(journals, &journal, &err), 0);
+	open_domain();
+	ck_assert(!has_journal());
+	ck_assert_str_eq(lines, "");
+}
+END_TEST
+
+START_TEST(look_says_where_memory_lies_and_how_old_that_is)
+{
+	struct domain_look look;
+
+	open_domain();
+	ck_assert_int_eq(domain_last_look(domain, UINT64_MAX, &look), -EAGAIN);
+	for (int i = 0; i < 10; i++)
+		fake_page[i].node = 3;
+	ck_assert_msg(!domain_look(domain, &look, &err), "%s", err.text);
+	ck_assert_uint_eq(look.usage.ram_bytes[0], (FAKE_PAGES - 10) * FAKE_PAGE_BYTES);
+	ck_assert_uint_eq(look.usage.ram_bytes[3], 10 * FAKE_PAGE_BYTES);
+	ck_assert(look.fits);
+	ck_assert_int_eq(domain_last_look(domain, UINT64_MAX, &look), 0);
+	ck_assert_int_eq(domain_last_look(domain, 0, &look), -EAGAIN);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    move_widens_moves_and_narrows_to_one_node,
+	    move_of_a_domain_that_nothing_restricts_writes_nothing,
+	    move_that_libvirt_does_not_take_over_is_said,
+	    move_past_other_domains_group_is_refused_and_changes_nothing,
+	    move_to_a_node_that_is_not_there_leaves_the_cpusets,
+	    move_without_a_journal_is_no_move,
+	    memory_that_stays_keeps_its_node,
+	    few_pages_that_stay_are_left_to_the_kernel,
+	    cancelled_move_leaves_the_memory_where_it_is,
+	    two_moves_narrow_when_the_last_has_ended,
+	    domain_that_ends_in_mid_move_fails_it,
+	    next_daemon_ends_what_a_killed_one_began,
+	    journal_of_an_earlier_process_is_thrown_away,
+	    look_says_where_memory_lies_and_how_old_that_is,
+	};
+
+	return run_tests("domain", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
