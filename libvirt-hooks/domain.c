@@ -38,6 +38,7 @@ static void destroy(struct domain *domain)
 	cpuset_scope_free(domain->scope);
 	qemu_process_drop(&domain->qemu);
 	pthread_mutex_destroy(&domain->scan_lock);
+	pthread_mutex_destroy(&domain->look_lock);
 	pthread_mutex_destroy(&domain->move_lock);
 	free(domain->name);
 	free(domain);
@@ -86,7 +87,6 @@ static int open_memory(struct domain *domain, struct gmig_error *err)
 int domain_open(const struct domain_host *host, const struct domain_facts *facts,
 		struct domain **out, struct gmig_error *err)
 {
-	static _Atomic uint64_t serials;
 	struct domain *domain = calloc(1, sizeof(*domain));
 	int ret;
 
@@ -96,8 +96,8 @@ int domain_open(const struct domain_host *host, const struct domain_facts *facts
 	}
 	domain->host = host;
 	domain->refs = 1;
-	domain->serial = atomic_fetch_add(&serials, 1) + 1;
 	pthread_mutex_init(&domain->scan_lock, NULL);
+	pthread_mutex_init(&domain->look_lock, NULL);
 	pthread_mutex_init(&domain->move_lock, NULL);
 	snprintf(domain->uuid, sizeof(domain->uuid), "%s", facts->uuid);
 	domain_set_facts(domain, facts);
@@ -135,9 +135,9 @@ pid_t domain_pid(const struct domain *domain)
 	return domain->qemu.pid;
 }
 
-uint64_t domain_serial(const struct domain *domain)
+struct guest_job_states *domain_job_states(struct domain *domain)
 {
-	return domain->serial;
+	return &domain->job_states;
 }
 
 bool domain_has_ended(const struct domain *domain)
@@ -182,8 +182,10 @@ int domain_look(struct domain *domain, struct domain_look *look, struct gmig_err
 		look->fits = ram.fits;
 		look->at_ns = begin_ns;
 		look->took_ns = now_ns() - begin_ns;
-		domain->look = *look;
 		qemu_ram_free(&ram);
+		pthread_mutex_lock(&domain->look_lock);
+		domain->look = *look;
+		pthread_mutex_unlock(&domain->look_lock);
 	}
 	pthread_mutex_unlock(&domain->scan_lock);
 	return ret;
@@ -193,11 +195,11 @@ int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_l
 {
 	int ret = -EAGAIN;
 
-	pthread_mutex_lock(&domain->scan_lock);
+	pthread_mutex_lock(&domain->look_lock);
 	if (domain->look.at_ns && now_ns() - domain->look.at_ns <= max_age_ns) {
 		*look = domain->look;
 		ret = 0;
 	}
-	pthread_mutex_unlock(&domain->scan_lock);
+	pthread_mutex_unlock(&domain->look_lock);
 	return ret;
 }

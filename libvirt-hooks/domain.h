@@ -5,7 +5,8 @@
  * Counted: the table of domains (domains.h) has a reference, and whoever uses one. The last put cancels its jobs and waits for them.
  *
  * Locks, in this order: move_lock (moves, the scope, the journal; held while files are written and while the memory is counted, so for
- * some milliseconds for each GiB), scan_lock (the last look). Jobs end on threads of the engine, which take move_lock.
+ * some milliseconds for each GiB), scan_lock (held while it is counted), look_lock (the last look, a leaf). Jobs end on threads of the
+ * engine, which take move_lock.
  *
  * A move, and what is on disk meanwhile (move_journal.h):
  *
@@ -29,6 +30,8 @@
 /* What of a node's guest memory the kernel may move, unthrottled, when a cpuset loses that node: some 10 ms. */
 #define DOMAIN_KEEP_BYTES (32ull << 20)
 
+struct domain;
+
 /* What all domains share; constant while there are any. */
 struct domain_host {
 	struct qemu_host qemu;
@@ -38,8 +41,7 @@ struct domain_host {
 	const struct gmig_sys *sys; /* NULL: the system's */
 	uint64_t keep_bytes;	    /* 0: DOMAIN_KEEP_BYTES */
 	/* Optional. A job of the domain has changed or gone on; from the job's thread, behind what the end of a move does to the cpusets. */
-	void (*job_event)(void *opaque, const char *name, uint64_t serial,
-			  const struct gmig_job_info *info);
+	void (*job_event)(void *opaque, struct domain *domain, const struct gmig_job_info *info);
 	/* Optional. Where its memory is to be from now on, for libvirt: 0 or -errno. May block for a call's limit. */
 	int (*set_nodeset)(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
 			   struct gmig_error *err);
@@ -57,8 +59,6 @@ struct domain_facts {
 	unsigned int uid_count;
 };
 
-struct domain;
-
 /*
  * Finds and holds the process. A move that a gmigd began and did not finish is gone on with, or its cpusets are put right. -ESRCH,
  * -EPERM, -EEXIST as qemu_process_find(); -EPERM the kernel does not let us move its memory.
@@ -68,10 +68,13 @@ int domain_open(const struct domain_host *host, const struct domain_facts *facts
 struct domain *domain_get(struct domain *domain);
 void domain_put(struct domain *domain);
 
+/* For job_event: what clients were last told of its jobs (control/guest.h). */
+struct guest_job_states;
+struct guest_job_states *domain_job_states(struct domain *domain);
+
 const char *domain_name(const struct domain *domain);
 const char *domain_uuid(const struct domain *domain);
 pid_t domain_pid(const struct domain *domain);
-uint64_t domain_serial(const struct domain *domain); /* another one for each that was opened */
 bool domain_has_ended(const struct domain *domain);
 bool domain_is_paused(const struct domain *domain);
 void domain_set_facts(struct domain *domain, const struct domain_facts *facts);

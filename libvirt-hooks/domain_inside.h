@@ -2,6 +2,7 @@
 #ifndef DOMAIN_INSIDE_H
 #define DOMAIN_INSIDE_H
 
+#include "../control/guest.h"
 #include "domain.h"
 
 struct domain {
@@ -9,7 +10,7 @@ struct domain {
 	atomic_uint refs;
 	char *name;
 	char uuid[QEMU_UUID_TEXT];
-	uint64_t serial;
+	struct guest_job_states job_states;
 	_Atomic uint64_t memory_bytes;
 	atomic_uint vcpus;
 	atomic_bool paused;
@@ -17,9 +18,9 @@ struct domain {
 	struct gmig_process *process; /* for jobs */
 
 	pthread_mutex_t scan_lock;
-	struct process
-	    *looker; /* guarded by scan_lock, as the next; the same process, for looking */
-	struct domain_look look; /* at_ns 0: none yet */
+	struct process *looker; /* guarded by scan_lock; the same process, for looking */
+	pthread_mutex_t look_lock;
+	struct domain_look look; /* guarded by look_lock; at_ns 0: none yet */
 
 	pthread_mutex_t move_lock;
 	unsigned int jobs;	    /* guarded by move_lock, as all below; that have not ended */

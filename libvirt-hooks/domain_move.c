@@ -166,7 +166,7 @@ void domain_on_job(void *opaque, const struct gmig_job_info *info)
 	if (info->state >= GMIG_JOB_COMPLETED)
 		job_ended(domain, info);
 	if (domain->host->job_event)
-		domain->host->job_event(domain->host->opaque, domain->name, domain->serial, info);
+		domain->host->job_event(domain->host->opaque, domain, info);
 }
 
 /* ---- Their beginning ------------------------------------------------------------------------- */

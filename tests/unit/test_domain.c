@@ -63,11 +63,10 @@ static int open_proc(pid_t pid, const char *name)
 	return fake_open_proc(pid, name);
 }
 
-static void on_job(void *opaque, const char *name, uint64_t serial,
-		   const struct gmig_job_info *info)
+static void on_job(void *opaque, struct domain *of, const struct gmig_job_info *info)
 {
-	(void)opaque, (void)serial;
-	ck_assert_str_eq(name, "web1");
+	(void)opaque;
+	ck_assert_str_eq(domain_name(of), "web1");
 	if (info->state < GMIG_JOB_COMPLETED)
 		return;
 	strcpy(mems_at_end, mems("/emulator"));

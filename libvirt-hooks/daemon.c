@@ -1,0 +1,334 @@
+#include "daemon.h"
+#include "daemon_log.h"
+#include "domains.h"
+#include "move_journal.h"
+#include "rights.h"
+#include "serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#define RESCAN_MS   10000
+#define COALESCE_MS 50 /* a domain that starts has several events */
+
+struct daemon {
+	const struct daemon_options *options;
+	int lock_fd, wake_fd, signal_fd;
+	struct domain_host host;
+	struct virt *virt;
+	struct domains *domains;
+	/* Jobs may tell of themselves before it is there and after it has gone. */
+	pthread_rwlock_t serve_lock;
+	struct serve *serve; /* guarded by serve_lock */
+	uid_t users[QEMU_UIDS - 1];
+	unsigned int user_count;
+	gid_t group;	  /* of the socket, with options->group */
+	bool list_failed; /* said already */
+};
+
+/* ---- Told by the parts ----------------------------------------------------------------------- */
+
+static void log_line(void *opaque, enum gmig_log_level level, const char *line)
+{
+	(void)opaque;
+	daemon_log(level, line);
+}
+
+static void changed(void *opaque)
+{
+	const struct daemon *daemon = opaque;
+	const uint64_t one = 1;
+
+	/* Full wakes as well. */
+	if (write(daemon->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void job_event(void *opaque, struct domain *domain, const struct gmig_job_info *info)
+{
+	struct daemon *daemon = opaque;
+
+	pthread_rwlock_rdlock(&daemon->serve_lock);
+	serve_job_event(daemon->serve, domain, info);
+	pthread_rwlock_unlock(&daemon->serve_lock);
+}
+
+static int set_nodeset(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+		       struct gmig_error *err)
+{
+	const struct daemon *daemon = opaque;
+
+	return daemon->virt ? virt_set_nodeset(daemon->virt, uuid, nodes, err)
+			    : gmig_fail(err, -ENOTCONN, "there is no connection to libvirt");
+}
+
+static bool is_connected(void *opaque)
+{
+	const struct daemon *daemon = opaque;
+
+	return virt_is_connected(daemon->virt);
+}
+
+/* ---- Its place ------------------------------------------------------------------------------- */
+
+/* Directories above the socket, that all may enter. One that is there stays as it is. */
+static int make_parent(const char *path, struct gmig_error *err)
+{
+	char directory[PATH_MAX];
+	char *slash;
+
+	snprintf(directory, sizeof(directory), "%s", path);
+	slash = strrchr(directory, '/');
+	if (!slash || slash == directory)
+		return 0;
+	*slash = '\0';
+	if (mkdir(directory, 0711) && errno != EEXIST)
+		return gmig_fail(err, -errno, "cannot make the directory '%.150s': %s", directory,
+				 strerror(errno));
+	return 0;
+}
+
+/* One gmigd a state directory: two would narrow each other's cpusets. The lock goes with the process. */
+static int take_state(struct daemon *daemon, struct gmig_error *err)
+{
+	const char *directory = daemon->options->state;
+	char path[PATH_MAX];
+	int ret = make_parent(directory, err);
+
+	if (!ret)
+		ret = make_parent(daemon->options->socket, err);
+	if (ret)
+		return ret;
+	if (mkdir(directory, 0700) && errno != EEXIST)
+		return gmig_fail(err, -errno, "cannot make the directory '%.150s': %s", directory,
+				 strerror(errno));
+	snprintf(path, sizeof(path), "%s/lock", directory);
+	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (daemon->lock_fd < 0)
+		return gmig_fail(err, -errno, "cannot open '%.150s': %s", path, strerror(errno));
+	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB))
+		return gmig_fail(err, -EADDRINUSE, "another gmigd runs: '%.150s' is locked", path);
+	return 0;
+}
+
+/*
+ * The owner of a file may give it to a group that he is in: so the socket needs no right that would have to be kept. Where we may not
+ * join it, we are in it or cannot serve it, which is said then.
+ */
+static int join_group(struct daemon *daemon, struct gmig_error *err)
+{
+	const struct group *group = getgrnam(daemon->options->group);
+	gid_t groups[1024];
+	int count = getgroups(1023, groups);
+
+	if (!group)
+		return gmig_fail(err, -EINVAL, "there is no group '%.60s'", daemon->options->group);
+	daemon->group = group->gr_gid;
+	if (count < 0)
+		count = 0;
+	groups[count++] = group->gr_gid;
+	if (setgroups((size_t)count, groups) && errno != EPERM)
+		return gmig_fail(err, -errno, "group '%.60s' cannot be joined: %s",
+				 daemon->options->group, strerror(errno));
+	return 0;
+}
+
+/* As whom libvirt runs domains where it does not say so: root, Debian's user, that of others, and ourselves. */
+static void find_users(struct daemon *daemon)
+{
+	static const char *const names[] = {"libvirt-qemu", "qemu"};
+
+	daemon->users[daemon->user_count++] = geteuid();
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct passwd *user = getpwnam(names[i]);
+
+		if (user && daemon->user_count < QEMU_UIDS - 1)
+			daemon->users[daemon->user_count++] = user->pw_uid;
+	}
+}
+
+/* ---- The loop -------------------------------------------------------------------------------- */
+
+/* Journals of processes that have gone, which no domain will ask for. */
+static void drop_old_journals(const struct daemon *daemon)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count = move_journal_list(daemon->options->state, &uuids);
+
+	for (int i = 0; i < count; i++) {
+		struct move_journal journal;
+		uint64_t start_time;
+
+		if (move_journal_read(daemon->options->state, uuids[i], &journal, NULL))
+			continue;
+		if (qemu_process_start_time(&daemon->host.qemu, journal.pid, &start_time) ||
+		    start_time != journal.start_time)
+			move_journal_remove(daemon->options->state, uuids[i]);
+		move_journal_free(&journal);
+	}
+	free(uuids);
+}
+
+static void update(struct daemon *daemon)
+{
+	struct virt_domain *list = NULL;
+	struct gmig_error err = {0};
+	int count = virt_list(daemon->virt, &list, &err);
+
+	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. */
+	if (count < 0 && count != -ENOTCONN && !daemon->list_failed)
+		daemon_log(GMIG_LOG_WARNING, err.text);
+	daemon->list_failed = count < 0;
+	domains_update(daemon->domains, list, count < 0 ? 0 : count);
+	if (count >= 0)
+		virt_list_free(list, count);
+}
+
+/* systemd's watchdog is told each time that the loop comes round: half of its time at the latest. */
+static int loop_ms(const struct daemon *daemon)
+{
+	unsigned int rescan = daemon->options->rescan_ms ? daemon->options->rescan_ms : RESCAN_MS;
+	uint64_t watchdog_us = 0;
+
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0 && watchdog_us / 2000 < rescan)
+		return (int)(watchdog_us / 2000);
+	return (int)rescan;
+}
+
+static void loop(struct daemon *daemon)
+{
+	struct pollfd fds[] = {{.fd = daemon->wake_fd, .events = POLLIN},
+			       {.fd = daemon->signal_fd, .events = POLLIN}};
+	uint64_t count;
+
+	for (;;) {
+		update(daemon);
+		sd_notify(0, "WATCHDOG=1");
+		if (poll(fds, 2, loop_ms(daemon)) < 0 && errno != EINTR)
+			return;
+		if (fds[1].revents)
+			return;
+		if (!fds[0].revents)
+			continue;
+		poll(&fds[1], 1, COALESCE_MS);
+		if (read(daemon->wake_fd, &count, sizeof(count)) < 0)
+			continue; /* nobody else reads it */
+	}
+}
+
+/* ---- Start and end --------------------------------------------------------------------------- */
+
+static int open_fds(struct daemon *daemon, struct gmig_error *err)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	daemon->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (daemon->wake_fd < 0 || daemon->signal_fd < 0)
+		return gmig_fail(err, -errno, "no descriptors: %s", strerror(errno));
+	return 0;
+}
+
+static int start_serving(struct daemon *daemon, struct gmig_error *err)
+{
+	struct serve_options options = {.domains = daemon->domains,
+					.path = daemon->options->socket,
+					.has_group = daemon->options->group != NULL,
+					.is_connected = is_connected,
+					.opaque = daemon};
+	struct serve *serve;
+	int ret;
+
+	options.group = daemon->group;
+	ret = serve_create(&options, &serve, err);
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&daemon->serve_lock);
+	daemon->serve = serve;
+	pthread_rwlock_unlock(&daemon->serve_lock);
+	return 0;
+}
+
+static int start(struct daemon *daemon, struct gmig_error *err)
+{
+	const struct virt_options virt = {
+	    .uri = daemon->options->uri, .changed = changed, .log = log_line, .opaque = daemon};
+	int ret = take_state(daemon, err);
+
+	if (!ret)
+		ret = open_fds(daemon, err);
+	if (!ret && daemon->options->group)
+		ret = join_group(daemon, err);
+	/* Before any thread is started: each would keep what it has. */
+	if (!ret)
+		ret = rights_drop(err);
+	if (!ret)
+		ret = gmig_topology_create(0, &daemon->host.topology, err);
+	if (!ret)
+		ret = domains_create(&daemon->host, virt.uri, daemon->users, daemon->user_count,
+				     &daemon->domains, err);
+	if (!ret)
+		ret = virt_create(&virt, &daemon->virt, err);
+	if (!ret)
+		ret = start_serving(daemon, err);
+	return ret;
+}
+
+static void stop(struct daemon *daemon)
+{
+	struct serve *serve;
+
+	pthread_rwlock_wrlock(&daemon->serve_lock);
+	serve = daemon->serve;
+	daemon->serve = NULL;
+	pthread_rwlock_unlock(&daemon->serve_lock);
+	serve_destroy(serve);
+	domains_destroy(daemon->domains); /* jobs are cancelled, their cpusets narrowed */
+	virt_destroy(daemon->virt);
+	gmig_topology_put(daemon->host.topology);
+	for (int *fd = &daemon->lock_fd; fd <= &daemon->signal_fd; fd++)
+		if (*fd >= 0)
+			close(*fd);
+	pthread_rwlock_destroy(&daemon->serve_lock);
+}
+
+int daemon_run(const struct daemon_options *options, struct gmig_error *err)
+{
+	struct daemon daemon = {.options = options, .lock_fd = -1, .wake_fd = -1, .signal_fd = -1};
+	int ret;
+
+	daemon.host = (struct domain_host){.qemu = {.root = "", .run_dir = options->run_dir},
+					   .cpusets = {.root = ""},
+					   .journals = options->state,
+					   .job_event = job_event,
+					   .set_nodeset = set_nodeset,
+					   .log = log_line,
+					   .opaque = &daemon};
+	pthread_rwlock_init(&daemon.serve_lock, NULL);
+	find_users(&daemon);
+	ret = start(&daemon, err);
+	if (!ret) {
+		drop_old_journals(&daemon);
+		daemon_log(GMIG_LOG_INFO, "started, version=" GMIG_VERSION);
+		sd_notify(0, "READY=1");
+		loop(&daemon);
+		sd_notify(0, "STOPPING=1");
+	}
+	stop(&daemon);
+	return ret;
+}

@@ -1,0 +1,31 @@
+/*
+ * gmigd: what it is made of, from its options to its end. main() is in gmigd.c.
+ *
+ * The main thread updates the table of domains when libvirt has told of a change, and every `rescan_ms` without; it answers systemd's
+ * watchdog, and hears signals. All else runs on threads of the parts: libvirt's (virt.h), the control server's (serve.h), jobs', looks'.
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include "../migrate/gmig_error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct daemon_options {
+	const char *uri;     /* of libvirt */
+	const char *socket;  /* path of the control socket */
+	const char *state;   /* directory of journals */
+	const char *group;   /* that may use the socket; NULL: root alone */
+	const char *run_dir; /* libvirt's pid files */
+	bool verbose;
+	unsigned int rescan_ms; /* 0: 10 s */
+};
+
+/*
+ * Runs until SIGTERM or SIGINT. 0, or -errno: it could not start, and the text says why. -EADDRINUSE: another gmigd runs. Signals
+ * must be blocked by the caller, in all threads.
+ */
+int daemon_run(const struct daemon_options *options, struct gmig_error *err);
+
+#endif

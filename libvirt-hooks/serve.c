@@ -1,0 +1,232 @@
+#include "serve.h"
+#include "../control/guest.h"
+#include "../control/text.h"
+#include "looker.h"
+#include "serve_report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_AGE_NS   1000000000ull /* no newer look is made for those who do not ask for one */
+#define LOOK_WAIT_MS  1000
+#define FRESH_WAIT_MS 10000
+
+struct serve {
+	struct serve_options options;
+	struct control_server *server;
+	struct guest_server guests;
+	struct looker *looker;
+};
+
+/* The domain of one command. */
+struct held {
+	struct serve *serve;
+	struct domain *domain;
+	bool fresh;
+};
+
+/* ---- For the commands over libgmig ----------------------------------------------------------- */
+
+static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
+		     struct gmig_error *err)
+{
+	const char *name = json_string_value(json_object_get(arguments, "guest"));
+	struct serve *serve = opaque;
+	struct held *held;
+	int ret;
+
+	if (!name)
+		return gmig_fail(
+		    err, -EINVAL,
+		    "argument 'guest' is missing: which domain? query-guests lists them");
+	held = calloc(1, sizeof(*held));
+	if (!held)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	held->serve = serve;
+	held->fresh = json_is_true(json_object_get(arguments, "fresh"));
+	ret = domains_find(serve->options.domains, name, &held->domain, err);
+	if (!ret && gmig_topology_create(0, &guest->topology, err)) {
+		domain_put(held->domain);
+		ret = err ? err->code : -EIO;
+	}
+	if (ret) {
+		free(held);
+		return ret;
+	}
+	guest->name = domain_name(held->domain);
+	guest->process = domain_process(held->domain);
+	guest->vnode_count = 1;
+	guest->vnode_bytes[0] = domain_memory_bytes(held->domain);
+	guest->opaque = held;
+	return 0;
+}
+
+static void put_guest(struct guest *guest)
+{
+	struct held *held = guest->opaque;
+
+	gmig_topology_put(guest->topology);
+	domain_put(held->domain);
+	free(held);
+}
+
+static int look(const struct held *held, bool fresh, struct domain_look *look,
+		struct gmig_error *err)
+{
+	return looker_ask(held->serve->looker, held->domain, fresh ? 0 : LOOK_AGE_NS,
+			  fresh ? FRESH_WAIT_MS : LOOK_WAIT_MS, look, err);
+}
+
+static void describe_residency(const struct guest *guest, json_t *object)
+{
+	const struct held *held = guest->opaque;
+	struct domain_look *now = malloc(sizeof(*now));
+	struct gmig_error err = {0};
+
+	if (now && !look(held, held->fresh, now, &err))
+		serve_report_look(object, guest->topology, now);
+	else
+		json_object_set_new(object, "unknown", control_text_json(err.text));
+	serve_report_cpusets(object, held->domain);
+	serve_report_threads(object, domain_pid(held->domain));
+	free(now);
+}
+
+static void describe(const struct guest *guest, enum guest_view view, json_t *object)
+{
+	const struct held *held = guest->opaque;
+	struct domains *domains = held->serve->options.domains;
+
+	if (view == GUEST_NUMA) {
+		json_object_set_new(object, "fake_nodes", json_integer(0));
+		json_object_set_new(object, "vnodes", serve_report_vnodes(held->domain));
+		return;
+	}
+	serve_report_identity(object, held->domain, domains_uri(domains));
+	if (view == GUEST_RESIDENCY)
+		describe_residency(guest, object);
+}
+
+static int start_job(const struct guest *guest, const struct gmig_job_spec *spec,
+		     struct gmig_job **job, struct gmig_error *err)
+{
+	const struct held *held = guest->opaque;
+
+	if (spec->user == GUEST_VCPUS_ALL)
+		return gmig_fail(err, -EOPNOTSUPP,
+				 "vcpus: gmigd does not pin a domain's vCPUs: virsh vcpupin does");
+	return domain_start_job(held->domain, spec, job, err);
+}
+
+static int check(const struct guest *guest, json_t **result, struct gmig_error *err)
+{
+	const struct held *held = guest->opaque;
+	struct domain_look *now = malloc(sizeof(*now));
+	int ret = now ? look(held, true, now, err) : gmig_fail(err, -ENOMEM, "out of memory");
+
+	if (!ret)
+		*result = serve_report_check(held->domain, now);
+	free(now);
+	return ret;
+}
+
+static const struct guest_ops ops = {.get = get_guest,
+				     .put = put_guest,
+				     .describe = describe,
+				     .start_job = start_job,
+				     .check = check};
+
+/* ---- query-guests ---------------------------------------------------------------------------- */
+
+struct listing {
+	json_t *list;
+	const char *uri;
+};
+
+static void add_guest(void *opaque, const struct domains_entry *entry)
+{
+	const struct listing *listing = opaque;
+	json_t *guest =
+	    json_pack("{s:o, s:s}", "name", control_text_json(entry->name), "uuid", entry->uuid);
+
+	if (entry->domain) {
+		serve_report_identity(guest, entry->domain, listing->uri);
+		json_object_set_new(guest, "vnodes", json_integer(1));
+		json_object_set_new(guest, "bytes",
+				    json_integer((json_int_t)domain_memory_bytes(entry->domain)));
+	} else {
+		json_object_set_new(guest, "state", json_string("not found"));
+		json_object_set_new(guest, "why", control_text_json(entry->why));
+	}
+	json_array_append_new(listing->list, guest);
+}
+
+static int query_guests(void *opaque, const json_t *arguments, json_t **result,
+			struct gmig_error *err)
+{
+	struct serve *serve = opaque;
+	struct listing listing = {json_array(), domains_uri(serve->options.domains)};
+	bool connected =
+	    serve->options.is_connected && serve->options.is_connected(serve->options.opaque);
+
+	(void)arguments;
+	domains_each(serve->options.domains, add_guest, &listing);
+	*result = json_pack("{s:s, s:b, s:o}", "uri", listing.uri, "connected", (int)connected,
+			    "guests", listing.list);
+	return *result ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
+}
+
+static const struct control_command commands[] = {{"query-guests", NULL, query_guests}, {0}};
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+int serve_create(const struct serve_options *options, struct serve **out, struct gmig_error *err)
+{
+	struct serve *serve = calloc(1, sizeof(*serve));
+	struct control_server_options control = {.path = options->path,
+						 .name = "gmigd",
+						 .commands = commands,
+						 .opaque = serve,
+						 .has_group = options->has_group,
+						 .group = options->group};
+	int ret;
+
+	if (!serve)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	serve->options = *options;
+	serve->guests = (struct guest_server){&ops, serve};
+	control.more = (struct control_table){guest_commands, &serve->guests};
+	ret = looker_create(&serve->looker, err);
+	if (!ret)
+		ret = control_server_create(&control, &serve->server, err);
+	if (ret) {
+		looker_destroy(serve->looker);
+		free(serve);
+		return ret;
+	}
+	*out = serve;
+	return 0;
+}
+
+void serve_destroy(struct serve *serve)
+{
+	if (!serve)
+		return;
+	control_server_destroy(serve->server);
+	looker_destroy(serve->looker);
+	free(serve);
+}
+
+void serve_job_event(struct serve *serve, struct domain *domain, const struct gmig_job_info *info)
+{
+	json_t *data;
+	const char *name = guest_job_event(domain_job_states(domain), info, &data);
+
+	if (data)
+		json_object_set_new(data, "guest", control_text_json(domain_name(domain)));
+	if (serve)
+		control_server_event(serve->server, name, data);
+	else
+		json_decref(data);
+}

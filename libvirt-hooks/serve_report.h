@@ -1,0 +1,23 @@
+/* What gmigd says of a domain, as JSON; for serve.c, whose answers these add to. */
+#ifndef SERVE_REPORT_H
+#define SERVE_REPORT_H
+
+#include "domain.h"
+
+#include <jansson.h>
+
+/* pid, state, guest, uri, uuid. */
+void serve_report_identity(json_t *object, const struct domain *domain, const char *uri);
+/* One: gmigd knows nothing of the guest's own nodes. A new reference. */
+json_t *serve_report_vnodes(const struct domain *domain);
+/* page_bytes, vnodes with where they lie, qemu (its own memory), age_seconds, fits. */
+void serve_report_look(json_t *object, const struct gmig_topology *topology,
+		       const struct domain_look *look);
+/* cpuset: {nodes, groups, widened}, and notes. */
+void serve_report_cpusets(json_t *object, struct domain *domain);
+/* cpus: as query-cpus of gmig-vmm answers, of what the kernel says. */
+void serve_report_threads(json_t *object, pid_t pid);
+/* As check-invariants answers. A new reference. */
+json_t *serve_report_check(struct domain *domain, const struct domain_look *look);
+
+#endif
