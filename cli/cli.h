@@ -93,7 +93,7 @@ extern struct cli_limits {
 	int quit_ms;	/* from quit's answer to the VMM's end */
 } cli_limits;
 
-/* vm: a guest's name, or a socket's path when it has a slash. */
+/* vm: the name of a guest of gmig-vmm or else of a domain that gmigd has, a domain's URI, or a socket's path when it has a slash. */
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err);
 /* Connect, call, disconnect. Steals arguments. */
 int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **result,

@@ -14,6 +14,14 @@ static void print_check(const struct cli_args *args, const json_t *check)
 	json_array_foreach (breaches, i, breach)
 		printf("%s is broken: %s\n", cli_text(breach, "invariant"),
 		       cli_text(breach, "detail"));
+	/* Another program's memory has no engine whose invariants could be broken. */
+	if (json_is_true(json_object_get(check, "process"))) {
+		printf("%s: %llu pages of 4K of guest memory found, in mappings of %s\n",
+		       json_is_true(json_object_get(check, "ok")) ? "ok" : "NOT OK",
+		       (unsigned long long)cli_number(check, "checked_pages"),
+		       units_size(cli_number(check, "mapped_bytes"), mapped));
+		return;
+	}
 	printf("%s: %llu pages of 4K compared with the kernel, %llu had been moved by others "
 	       "(or filled, of free frames)\n",
 	       json_is_true(json_object_get(check, "ok")) ? "ok, I1 to I5 hold" : "NOT OK",

@@ -2,6 +2,7 @@
 #include "../control/text.h"
 #include "cli.h"
 #include "commands.h"
+#include "daemon.h"
 #include "units.h"
 
 #include <dirent.h>
@@ -18,7 +19,9 @@ static int is_socket_name(const struct dirent *entry)
 {
 	size_t length = strlen(entry->d_name);
 
-	return entry->d_name[0] != '.' && length > strlen(".sock") &&
+	/* gmigd's is no guest: it is asked for its own. */
+	return entry->d_name[0] != '.' && strcmp(entry->d_name, "gmigd.sock") != 0 &&
+	       length > strlen(".sock") &&
 	       !strcmp(entry->d_name + length - strlen(".sock"), ".sock");
 }
 
@@ -205,8 +208,10 @@ int cmd_list(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (cli_list_guests(list, &err))
+	/* Without a directory of sockets there may be domains of libvirt's. */
+	if (cli_list_guests(list, &err) && err.code != -ENOENT)
 		return cli_fail(args.json, &err);
+	cli_daemon_list(list);
 	if (args.json)
 		return cli_print_json(list);
 	print_list(list);

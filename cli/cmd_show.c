@@ -25,6 +25,7 @@ static struct gmig_node_set nodes_of_guest(const json_t *guest)
 	json_t *vnode;
 
 	add_nodes_of(json_object_get(guest, "pool"), &nodes);
+	add_nodes_of(json_object_get(guest, "qemu"), &nodes);
 	add_nodes_of(json_object_get(guest, "quarantine"), &nodes);
 	json_array_foreach (vnodes, i, vnode)
 		add_nodes_of(json_object_get(vnode, "resident"), &nodes);
@@ -101,7 +102,11 @@ static void residency_rows(FILE *rows, const json_t *guest)
 	fprintf(rows, "%s\t>untouched\n", swapped ? "\t>swapped" : "");
 	json_array_foreach (vnodes, i, vnode)
 		vnode_row(rows, vnode, &nodes, swapped);
-	frames_row(rows, guest, "pool", &nodes);
+	/* Of a domain: what QEMU itself has. */
+	if (json_object_get(guest, "qemu"))
+		frames_row(rows, guest, "qemu", &nodes);
+	if (json_object_get(guest, "pool"))
+		frames_row(rows, guest, "pool", &nodes);
 	if (json_object_size(json_object_get(guest, "quarantine")))
 		frames_row(rows, guest, "quarantine", &nodes);
 }
@@ -130,6 +135,8 @@ static void print_age(const json_t *guest)
 	if (json_is_number(age))
 		printf("compared with the kernel %s ago\n",
 		       units_ns((uint64_t)(json_number_value(age) * 1e9), text));
+	if (json_object_get(guest, "unknown"))
+		printf("where its memory lies is not known: %s\n", cli_text(guest, "unknown"));
 	if (cli_number(guest, "slots_emptied"))
 		printf("others, as a debugger, filled slots of the pools %llu times; emptied\n",
 		       (unsigned long long)cli_number(guest, "slots_emptied"));
@@ -150,6 +157,46 @@ static void print_migration(const json_t *guest)
 		printf("%s%s\n", whole ? "" : "migration is off: ", text);
 }
 
+/* What only the engine of gmig-vmm knows. */
+static void print_faults(const json_t *guest)
+{
+	if (json_object_get(guest, "faults"))
+		printf(", %llu faults served, %llu threads wait now",
+		       (unsigned long long)cli_number(guest, "faults"),
+		       (unsigned long long)cli_number(guest, "sleepers"));
+	putchar('\n');
+}
+
+/* What gmigd knows of a domain's memory and its cpusets. */
+static void print_domain(const json_t *guest)
+{
+	const json_t *cpuset = json_object_get(guest, "cpuset");
+	char found[UNITS_TEXT];
+
+	if (cpuset)
+		printf("its cpusets allow memory on nodes %s%s\n", cli_text(cpuset, "nodes"),
+		       json_is_true(json_object_get(cpuset, "widened")) ? ", widened for a move"
+									: "");
+	if (json_is_false(json_object_get(guest, "fits")))
+		printf("not sure: %s of QEMU's mappings are taken for guest memory\n",
+		       units_size(cli_number(guest, "mapped_bytes"), found));
+	if (json_object_get(guest, "note"))
+		printf("note: %s\n", cli_text(guest, "note"));
+}
+
+/* Pages of hugetlbfs, of one size. */
+static void print_hugetlb(const json_t *pages)
+{
+	char size[UNITS_TEXT];
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)pages, key, value)
+		if (!strncmp(key, "hugetlb-", 8))
+			printf(", %s in pages of %s of hugetlbfs",
+			       units_size(cli_number(pages, key), size), key + 8);
+}
+
 static void print_head(const json_t *guest)
 {
 	const json_t *pages = json_object_get(guest, "page_bytes");
@@ -164,11 +211,11 @@ static void print_head(const json_t *guest)
 		printf("%llu fake nodes: the placement is pretended\n",
 		       (unsigned long long)cli_number(guest, "fake_nodes"));
 	print_migration(guest);
-	printf("%s in huge pages, %s in 4K pages, %llu faults served, %llu threads wait now\n",
-	       units_size(cli_number(pages, "2M"), huge),
-	       units_size(cli_number(pages, "4K"), small),
-	       (unsigned long long)cli_number(guest, "faults"),
-	       (unsigned long long)cli_number(guest, "sleepers"));
+	printf("%s in huge pages, %s in 4K pages", units_size(cli_number(pages, "2M"), huge),
+	       units_size(cli_number(pages, "4K"), small));
+	print_hugetlb(pages);
+	print_faults(guest);
+	print_domain(guest);
 }
 
 static void print_guest(const struct cli_args *args, const json_t *guest)
@@ -184,9 +231,11 @@ static void print_guest(const struct cli_args *args, const json_t *guest)
 	putchar('\n');
 	if (json_object_get(guest, "cpus")) {
 		cli_print_rows(threads_rows, json_object_get(guest, "cpus"));
-		putchar('\n');
+		if (json_object_get(guest, "stall_ns"))
+			putchar('\n');
 	}
-	cli_print_rows(times_rows, guest);
+	if (json_object_get(guest, "stall_ns"))
+		cli_print_rows(times_rows, guest);
 	if (probe)
 		printf("\nprobe guest: %llu sweeps, %llu errors\n",
 		       (unsigned long long)cli_number(probe, "sweeps"),

@@ -1,5 +1,6 @@
 /* Talking to a VM. */
 #include "cli.h"
+#include "daemon.h"
 
 #include "../control/text.h"
 
@@ -7,6 +8,7 @@
 #include <limits.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define START_POLL_NS 5000000
 
@@ -48,18 +50,58 @@ static int connect_when_started(const char *path, struct control_client **client
 	}
 }
 
+#define AMBIGUOUS_MS                                                                               \
+	500 /* gmigd is asked for no longer about a guest that has a socket of its own */
+
+/* A guest of gmig-vmm goes first; that a domain has its name must be told, or somebody moves the wrong one. */
+static void tell_ambiguous(const char *vm)
+{
+	CLI_CLIENT domain = NULL;
+
+	if (!access(cli_daemon_socket(), F_OK) &&
+	    !cli_daemon_connect(vm, AMBIGUOUS_MS, &domain, NULL))
+		cli_complain(
+		    "'%.64s' is taken for the guest of gmig-vmm; a domain of libvirt has that "
+		    "name, too: qemu:///system/%.64s",
+		    vm, vm);
+}
+
+/* By its name: one's own socket, or one that is about to come, else gmigd. */
+static int connect_named(const char *vm, struct control_client **client, struct gmig_error *err)
+{
+	struct gmig_error other = {0};
+	char path[PATH_MAX];
+	int rc = control_socket_path(vm, path, sizeof(path), err);
+
+	if (!rc && !access(path, F_OK)) {
+		rc = connect_when_started(path, client, err);
+		if (!rc)
+			tell_ambiguous(vm);
+		return rc;
+	}
+	/* Also a name that no guest of gmig-vmm can have. */
+	if (!cli_daemon_connect(vm, cli_limits.connect_ms, client, &other))
+		return 0;
+	if (rc)
+		return rc;
+	rc = connect_when_started(path, client, err);
+	/* Which of the two says more of it. */
+	if (rc == -ENOENT && other.code != -ENOENT && other.code != -ECONNREFUSED)
+		rc = gmig_fail(err, other.code, "no guest of gmig-vmm, and gmigd says: %.250s",
+			       other.text);
+	return rc;
+}
+
 int cli_connect(const char *vm, struct control_client **client, struct gmig_error *err)
 {
-	char named[PATH_MAX];
-	const char *path = vm;
-	int rc = 0;
+	int rc;
 
-	if (!strchr(vm, '/')) {
-		rc = control_socket_path(vm, named, sizeof(named), err);
-		path = named;
-	}
-	if (!rc)
-		rc = connect_when_started(path, client, err);
+	if (cli_is_domain(vm))
+		rc = cli_daemon_connect(vm, cli_limits.connect_ms, client, err);
+	else if (strchr(vm, '/'))
+		rc = connect_when_started(vm, client, err);
+	else
+		rc = connect_named(vm, client, err);
 	if (!rc)
 		control_client_set_limit(*client, cli_limits.answer_ms);
 	return rc;

@@ -341,6 +341,7 @@ void fake_setup(void)
 	strcpy(fake.directory, "/tmp/gmig-test-cli-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(fake.directory));
 	setenv("XDG_RUNTIME_DIR", fake.directory, 1);
+	setenv("GMIGD_SOCKET", "/tmp/gmig-test-not-there/gmigd.sock", 1);
 	snprintf(fake.socket, sizeof(fake.socket), "%s/gmig/vm1.sock", fake.directory);
 	ck_assert_msg(!control_server_create(&options, &fake.server, &err), "%s", err.text);
 	fake.tell = true;

@@ -1,0 +1,86 @@
+#include "daemon.h"
+#include "cli.h"
+
+#include "../control/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DAEMON_SOCKET "/run/gmig/gmigd.sock"
+
+const char *cli_daemon_socket(void)
+{
+	const char *path = getenv("GMIGD_SOCKET");
+
+	return path && *path ? path : DAEMON_SOCKET;
+}
+
+bool cli_is_domain(const char *vm)
+{
+	return strstr(vm, "://") != NULL;
+}
+
+/* The name by which gmigd knows it: its events carry that one. */
+static int enter(struct control_client *client, const char *domain, struct gmig_error *err)
+{
+	CLI_JSON status = NULL;
+	int rc = control_client_set_guest(client, domain);
+
+	if (!rc)
+		rc = control_call(client, "query-status", NULL, &status, err);
+	if (!rc)
+		rc = control_client_set_guest(client, cli_text(status, "name"));
+	if (rc == -ENOMEM)
+		gmig_error_set(err, rc, "out of memory");
+	return rc;
+}
+
+int cli_daemon_connect(const char *domain, int limit_ms, struct control_client **client,
+		       struct gmig_error *err)
+{
+	int rc = control_connect(cli_daemon_socket(), limit_ms, client, err);
+
+	if (rc)
+		return rc;
+	control_client_set_limit(*client, limit_ms);
+	rc = enter(*client, domain, err);
+	if (rc) {
+		control_client_destroy(*client);
+		*client = NULL;
+	}
+	return rc;
+}
+
+/* ---- gmig list ------------------------------------------------------------------------------- */
+
+static const char *state_of_error(int rc)
+{
+	if (rc == -ETIMEDOUT)
+		return "silent";
+	return rc == -EACCES || rc == -EPERM ? "no right" : "gone";
+}
+
+void cli_daemon_list(json_t *list)
+{
+	CLI_CLIENT client = NULL;
+	CLI_JSON answer = NULL;
+	size_t i;
+	json_t *guest;
+	int rc = control_connect(cli_daemon_socket(), cli_limits.list_ms, &client, NULL);
+
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		return;
+	if (!rc) {
+		control_client_set_limit(client, cli_limits.list_ms);
+		rc = control_call(client, "query-guests", NULL, &answer, NULL);
+	}
+	if (rc)
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", "gmigd", "socket",
+						      control_text_json(cli_daemon_socket()),
+						      "state", state_of_error(rc)));
+	json_array_foreach (json_object_get(answer, "guests"), i, guest) {
+		json_object_set_new(guest, "socket", control_text_json(cli_daemon_socket()));
+		json_array_append(list, guest);
+	}
+}
