@@ -1,6 +1,7 @@
 #include "daemon.h"
 #include "daemon_log.h"
 #include "domains.h"
+#include "hook_socket.h"
 #include "move_journal.h"
 #include "rights.h"
 #include "serve.h"
@@ -25,7 +26,7 @@
 
 struct daemon {
 	const struct daemon_options *options;
-	int lock_fd, wake_fd, signal_fd;
+	int lock_fd, wake_fd, signal_fd, hook_fd;
 	struct domain_host host;
 	struct virt *virt;
 	struct domains *domains;
@@ -210,19 +211,21 @@ static int loop_ms(const struct daemon *daemon)
 static void loop(struct daemon *daemon)
 {
 	struct pollfd fds[] = {{.fd = daemon->wake_fd, .events = POLLIN},
-			       {.fd = daemon->signal_fd, .events = POLLIN}};
+			       {.fd = daemon->signal_fd, .events = POLLIN},
+			       {.fd = daemon->hook_fd, .events = POLLIN}};
 	uint64_t count;
 
 	for (;;) {
 		update(daemon);
 		sd_notify(0, "WATCHDOG=1");
-		if (poll(fds, 2, loop_ms(daemon)) < 0 && errno != EINTR)
+		if (poll(fds, 3, loop_ms(daemon)) < 0 && errno != EINTR)
 			return;
 		if (fds[1].revents)
 			return;
-		if (!fds[0].revents)
+		if (!fds[0].revents && !fds[2].revents)
 			continue;
 		poll(&fds[1], 1, COALESCE_MS);
+		hook_socket_drain(daemon->hook_fd);
 		if (read(daemon->wake_fd, &count, sizeof(count)) < 0)
 			continue; /* nobody else reads it */
 	}
@@ -242,6 +245,18 @@ static int open_fds(struct daemon *daemon, struct gmig_error *err)
 	if (daemon->wake_fd < 0 || daemon->signal_fd < 0)
 		return gmig_fail(err, -errno, "no descriptors: %s", strerror(errno));
 	return 0;
+}
+
+/* Without it events have to do. */
+static void hear_hook(struct daemon *daemon)
+{
+	struct gmig_error err = {0};
+
+	if (!daemon->options->hook_socket)
+		return;
+	daemon->hook_fd = hook_socket_open(daemon->options->hook_socket, &err);
+	if (daemon->hook_fd < 0)
+		daemon_log(GMIG_LOG_WARNING, err.text);
 }
 
 static int start_serving(struct daemon *daemon, struct gmig_error *err)
@@ -266,8 +281,11 @@ static int start_serving(struct daemon *daemon, struct gmig_error *err)
 
 static int start(struct daemon *daemon, struct gmig_error *err)
 {
-	const struct virt_options virt = {
-	    .uri = daemon->options->uri, .changed = changed, .log = log_line, .opaque = daemon};
+	const struct virt_options virt = {.uri = daemon->options->uri,
+					  .call_ms = (int)daemon->options->call_ms,
+					  .changed = changed,
+					  .log = log_line,
+					  .opaque = daemon};
 	int ret = take_state(daemon, err);
 
 	if (!ret)
@@ -298,6 +316,7 @@ static void stop(struct daemon *daemon)
 	daemon->serve = NULL;
 	pthread_rwlock_unlock(&daemon->serve_lock);
 	serve_destroy(serve);
+	hook_socket_close(daemon->hook_fd, daemon->options->hook_socket);
 	domains_destroy(daemon->domains); /* jobs are cancelled, their cpusets narrowed */
 	virt_destroy(daemon->virt);
 	gmig_topology_put(daemon->host.topology);
@@ -309,7 +328,8 @@ static void stop(struct daemon *daemon)
 
 int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 {
-	struct daemon daemon = {.options = options, .lock_fd = -1, .wake_fd = -1, .signal_fd = -1};
+	struct daemon daemon = {
+	    .options = options, .lock_fd = -1, .wake_fd = -1, .signal_fd = -1, .hook_fd = -1};
 	int ret;
 
 	daemon.host = (struct domain_host){.qemu = {.root = "", .run_dir = options->run_dir},
@@ -324,6 +344,7 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 	ret = start(&daemon, err);
 	if (!ret) {
 		drop_old_journals(&daemon);
+		hear_hook(&daemon);
 		daemon_log(GMIG_LOG_INFO, "started, version=" GMIG_VERSION);
 		sd_notify(0, "READY=1");
 		loop(&daemon);

@@ -13,12 +13,14 @@
 #include <sys/types.h>
 
 struct daemon_options {
-	const char *uri;     /* of libvirt */
-	const char *socket;  /* path of the control socket */
-	const char *state;   /* directory of journals */
-	const char *group;   /* that may use the socket; NULL: root alone */
-	const char *run_dir; /* libvirt's pid files */
+	const char *uri;	 /* of libvirt */
+	const char *socket;	 /* path of the control socket */
+	const char *state;	 /* directory of journals */
+	const char *group;	 /* that may use the socket; NULL: root alone */
+	const char *run_dir;	 /* libvirt's pid files */
+	const char *hook_socket; /* path; NULL: none */
 	bool verbose;
+	unsigned int call_ms;	/* of a call to libvirt; 0: 5 s */
 	unsigned int rescan_ms; /* 0: 10 s */
 };
 

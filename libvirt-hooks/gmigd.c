@@ -5,35 +5,43 @@
  */
 #include "../control/finish.h"
 #include "../control/standard_fds.h"
+#include "conf.h"
 #include "daemon.h"
 #include "daemon_log.h"
+#include "hook_message.h"
 
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_URI    "qemu:///system"
-#define DEFAULT_SOCKET "/run/gmig/gmigd.sock"
-#define DEFAULT_STATE  "/run/gmig/gmigd"
-#define DEFAULT_RUN    "/run/libvirt/qemu"
+#define DEFAULT_RUN "/run/libvirt/qemu"
 
 static void usage(FILE *out)
 {
-	fputs("usage: gmigd [OPTION]..\n"
-	      "\n"
-	      "Shows where the memory of libvirt's running QEMU domains lies, and moves it when "
-	      "told: gmig(1) asks it.\n"
-	      "\n"
-	      "  --connect URI     libvirt's; default " DEFAULT_URI "\n"
-	      "  --socket PATH     of the control socket; default " DEFAULT_SOCKET "\n"
-	      "  --state DIR       for what must survive a kill; default " DEFAULT_STATE "\n"
-	      "  --group GROUP     whose members may use the socket; default: root alone\n"
-	      "  --run-dir DIR     libvirt's pid files; default " DEFAULT_RUN "\n"
-	      "  --verbose         more lines\n"
-	      "  --help, --version\n",
-	      out);
+	fputs(
+	    "usage: gmigd [OPTION]..\n"
+	    "\n"
+	    "Shows where the memory of libvirt's running QEMU domains lies, and moves it when "
+	    "told: gmig(1) asks it.\n"
+	    "\n"
+	    "  --config FILE     gmigd.conf(5); default " GMIGD_CONF_PATH "\n"
+	    "  --check-config    read it, print what it says, and end\n"
+	    "  --connect URI     libvirt's, in the place of what the file says, as the next three\n"
+	    "  --socket PATH     of the control socket\n"
+	    "  --state DIR       for what must survive a kill\n"
+	    "  --group GROUP     whose members may use the socket; \"\": root alone\n"
+	    "  --run-dir DIR     libvirt's pid files; default " DEFAULT_RUN "\n"
+	    "  --verbose         more lines\n"
+	    "  --help, --version\n",
+	    out);
 }
+
+struct command_line {
+	struct daemon_options options; /* NULL: what the file says */
+	const char *config;
+	bool check;
+};
 
 static void block_signals(void)
 {
@@ -47,10 +55,32 @@ static void block_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* -1: go on; else the exit status. */
-static int parse(int argc, char **argv, struct daemon_options *options)
+/* One option; false: it is none. */
+static bool take(struct command_line *line, int letter)
 {
-	static const struct option known[] = {{"connect", required_argument, NULL, 'c'},
+	const struct {
+		int letter;
+		const char **text;
+	} texts[] = {{'f', &line->config},	   {'c', &line->options.uri},
+		     {'s', &line->options.socket}, {'d', &line->options.state},
+		     {'g', &line->options.group},  {'r', &line->options.run_dir}};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i].letter == letter) {
+			*texts[i].text = optarg;
+			return true;
+		}
+	line->check |= letter == 'k';
+	line->options.verbose |= letter == 'v';
+	return letter == 'k' || letter == 'v';
+}
+
+/* -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct command_line *line)
+{
+	static const struct option known[] = {{"config", required_argument, NULL, 'f'},
+					      {"check-config", no_argument, NULL, 'k'},
+					      {"connect", required_argument, NULL, 'c'},
 					      {"socket", required_argument, NULL, 's'},
 					      {"state", required_argument, NULL, 'd'},
 					      {"group", required_argument, NULL, 'g'},
@@ -62,35 +92,15 @@ static int parse(int argc, char **argv, struct daemon_options *options)
 	int letter;
 
 	while ((letter = getopt_long(argc, argv, "", known, NULL)) >= 0) {
-		switch (letter) {
-		case 'c':
-			options->uri = optarg;
-			break;
-		case 's':
-			options->socket = optarg;
-			break;
-		case 'd':
-			options->state = optarg;
-			break;
-		case 'g':
-			options->group = optarg;
-			break;
-		case 'r':
-			options->run_dir = optarg;
-			break;
-		case 'v':
-			options->verbose = true;
-			break;
-		case 'h':
+		if (letter == 'h')
 			usage(stdout);
-			return 0;
-		case 'V':
+		else if (letter == 'V')
 			puts("gmigd " GMIG_VERSION);
-			return 0;
-		default:
-			usage(stderr);
-			return 2;
-		}
+		else if (take(line, letter))
+			continue;
+		else
+			fputs("try: gmigd --help\n", stderr);
+		return letter == 'h' || letter == 'V' ? EXIT_SUCCESS : 2;
 	}
 	if (optind == argc)
 		return -1;
@@ -98,21 +108,51 @@ static int parse(int argc, char **argv, struct daemon_options *options)
 	return 2;
 }
 
+/* What the command line leaves open, the file says. */
+static void complete(struct daemon_options *options, const struct gmigd_conf *conf)
+{
+	if (!options->uri)
+		options->uri = conf->uri;
+	if (!options->socket)
+		options->socket = conf->socket;
+	if (!options->state)
+		options->state = conf->state;
+	if (!options->group)
+		options->group = conf->group;
+	if (!options->group || !*options->group)
+		options->group = NULL;
+	if (!options->run_dir)
+		options->run_dir = DEFAULT_RUN;
+	options->hook_socket = HOOK_SOCKET_PATH;
+	options->call_ms = (unsigned int)(conf->libvirt_timeout_ns / 1000000);
+}
+
+static int run(struct command_line *line)
+{
+	struct gmigd_conf *conf = NULL;
+	struct gmig_error err = {0};
+	int ret = gmigd_conf_read(line->config, &conf, &err);
+
+	if (!ret) {
+		complete(&line->options, conf);
+		ret = daemon_run(&line->options, &err);
+	}
+	if (ret)
+		daemon_log(GMIG_LOG_ERROR, err.text);
+	gmigd_conf_destroy(conf);
+	return ret ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
-	struct daemon_options options = {.uri = DEFAULT_URI,
-					 .socket = DEFAULT_SOCKET,
-					 .state = DEFAULT_STATE,
-					 .run_dir = DEFAULT_RUN};
-	struct gmig_error err = {0};
-	int status = standard_fds_fill() ? EXIT_FAILURE : parse(argc, argv, &options);
+	struct command_line line = {.config = GMIGD_CONF_PATH};
+	int status = standard_fds_fill() ? EXIT_FAILURE : parse(argc, argv, &line);
 
+	if (status < 0 && line.check)
+		status = gmigd_conf_check(line.config, stdout);
 	if (status >= 0)
 		return finish_stdout("gmigd", status);
 	block_signals();
-	daemon_log_start(options.verbose);
-	if (!daemon_run(&options, &err))
-		return EXIT_SUCCESS;
-	daemon_log(GMIG_LOG_ERROR, err.text);
-	return EXIT_FAILURE;
+	daemon_log_start(line.options.verbose);
+	return run(&line);
 }
