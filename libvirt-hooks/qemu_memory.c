@@ -18,11 +18,14 @@ static bool may_be_ram(const struct process_mapping *mapping)
 	       mapping->name[0] != '[' && strncmp(mapping->name, "/usr/", 5) != 0;
 }
 
-static int by_size(const void *a, const void *b)
+static int by_likelihood(const void *a, const void *b)
 {
 	const struct process_mapping *one = a, *other = b;
 	uint64_t ours = one->end - one->start, theirs = other->end - other->start;
 
+	/* Stacks and arenas of a QEMU with many threads are not taken for a small guest's memory. */
+	if (one->unforked != other->unforked)
+		return one->unforked ? -1 : 1;
 	if (ours != theirs)
 		return ours > theirs ? -1 : 1;
 	return one->start < other->start ? -1 : one->start > other->start;
@@ -46,7 +49,7 @@ int qemu_ram_choose(const struct process_maps *maps, uint64_t domain_bytes, stru
 	for (size_t i = 0; i < maps->count; i++)
 		if (may_be_ram(&maps->mapping[i]))
 			ram->mapping[candidates++] = maps->mapping[i];
-	qsort(ram->mapping, candidates, sizeof(*ram->mapping), by_size);
+	qsort(ram->mapping, candidates, sizeof(*ram->mapping), by_likelihood);
 	while (ram->count < candidates && ram->bytes < domain_bytes) {
 		const struct process_mapping *next = &ram->mapping[ram->count++];
 

@@ -1,8 +1,8 @@
 /*
  * Which mappings of a QEMU process are the guest's memory, and on which nodes they lie.
  *
- * The mappings are guessed by their size, largest first, until they are as much as libvirt says that the domain
- * has: QEMU gives anonymous memory no name. A guess that does not fit is kept and said (`fits`), never hidden.
+ * The mappings are guessed by what QEMU does to all guest memory (MADV_DONTFORK) and by their size, largest first, until they are as
+ * much as libvirt says that the domain has: QEMU gives anonymous memory no name. A guess that does not fit is kept and said (`fits`), never hidden.
  *
  * No locks: the functions work on their arguments alone, any thread may call them.
  *

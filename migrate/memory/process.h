@@ -82,6 +82,7 @@ struct process_mapping {
 	uint64_t shared_bytes; /* of the resident: other processes map it, too */
 	enum process_kind kind;
 	bool locked;   /* mlock(2): may be moved all the same */
+	bool unforked; /* MADV_DONTFORK: QEMU's guest memory, buffers of devices */
 	char name[48]; /* a file's path or "[heap]", cut; "" has none. Printable */
 };
 

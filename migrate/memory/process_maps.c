@@ -130,6 +130,8 @@ static void take_flags(struct process_mapping *mapping, const char *flags)
 			mapping->kind = PROCESS_DEVICE;
 		else if (begins(at, "lo"))
 			mapping->locked = true;
+		else if (begins(at, "dc"))
+			mapping->unforked = true;
 	}
 }
 

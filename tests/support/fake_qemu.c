@@ -43,6 +43,7 @@ static void map_ram(size_t mib, int fd)
 	if (area == MAP_FAILED)
 		_exit(3);
 	madvise(area, bytes, MADV_NOHUGEPAGE);
+	madvise(area, bytes, MADV_DONTFORK);
 	memset(area, 7, bytes);
 }
 

@@ -74,6 +74,18 @@ START_TEST(choice_takes_the_largest_that_may_be_memory)
 }
 END_TEST
 
+START_TEST(choice_prefers_what_is_not_forked)
+{
+	read_maps("300000000-310000000 rw-p 00000000 00:00 0 \nRss: 4 kB\nVmFlags: rd wr mr\n"
+		  "400000000-404000000 rw-p 00000000 00:00 0 \nRss: 4 kB\nVmFlags: rd wr dc hg\n"
+		  "500000000-504000000 rw-p 00000000 00:00 0 \nRss: 4 kB\nVmFlags: rd wr dc\n");
+	ck_assert_int_eq(qemu_ram_choose(&maps, 128 * MIB, &ram), 0);
+	ck_assert_uint_eq(ram.count, 2);
+	ck_assert_uint_eq(ram.mapping[0].start, 0x400000000);
+	ck_assert(ram.fits);
+}
+END_TEST
+
 START_TEST(choice_that_does_not_fit_is_said)
 {
 	read_maps(SMAPS);
@@ -158,8 +170,11 @@ END_TEST
 int main(int argc, char **argv)
 {
 	const TTest *const tests[] = {
-	    choice_takes_the_largest_that_may_be_memory,   choice_that_does_not_fit_is_said,
-	    usage_counts_pages_by_node_and_size,	   usage_of_nonsense_is_refused_or_ignored,
+	    choice_takes_the_largest_that_may_be_memory,
+	    choice_prefers_what_is_not_forked,
+	    choice_that_does_not_fit_is_said,
+	    usage_counts_pages_by_node_and_size,
+	    usage_of_nonsense_is_refused_or_ignored,
 	    real_process_has_its_memory_found_and_counted,
 	};
 

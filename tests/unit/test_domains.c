@@ -1,0 +1,439 @@
+/* The table of domains, and gmigd's control socket over it: processes that look like QEMU, on this host's one node or more. */
+#include "../../cli/cli.h"
+#include "../../cli/daemon.h"
+#include "../../libvirt-hooks/domains.h"
+#include "../../libvirt-hooks/serve.h"
+#include "fake_proc.h"
+#include "fake_qemu.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MIB (1ull << 20)
+#define URI "qemu:///system"
+
+static struct domain_host host;
+static struct domains *domains;
+static struct serve *serve;
+static struct gmig_error err;
+static char lines[4096], path[128];
+static pid_t web1, web2;
+
+static void note(void *opaque, enum gmig_log_level level, const char *line)
+{
+	(void)opaque, (void)level;
+	snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%s\n", line);
+}
+
+static void on_job(void *opaque, struct domain *domain, const struct gmig_job_info *info)
+{
+	(void)opaque;
+	serve_job_event(serve, domain, info);
+}
+
+static bool connected(void *opaque)
+{
+	(void)opaque;
+	return true;
+}
+
+static void setup(void)
+{
+	const struct fake_qemu one = {
+	    .name = "web1", .uuid = FAKE_UUID, .anon_mib = 16, .vcpus = 2};
+	const struct fake_qemu two = {
+	    .name = "web2", .uuid = FAKE_UUID2, .memfd_mib = 8, .vcpus = 1};
+	const uid_t users[] = {geteuid()};
+	struct serve_options options = {.path = path, .is_connected = connected};
+
+	tree_create();
+	/* The mounts of this host are not those of its cpusets: a tree without any. */
+	tree_write("1 1 0:1 / / rw - ext4 /dev/x rw\n", "/proc/self/mountinfo");
+	host = (struct domain_host){.qemu = {.root = "", .run_dir = "/nonexistent"},
+				    .cpusets = {.root = tree_root},
+				    .journals = tree_root,
+				    .job_event = on_job,
+				    .log = note};
+	ck_assert_msg(!gmig_topology_create(0, &host.topology, &err), "%s", err.text);
+	ck_assert_int_eq(domains_create(&host, URI, users, 1, &domains, &err), 0);
+	*lines = '\0';
+	web1 = fake_qemu_start(&one);
+	web2 = fake_qemu_start(&two);
+	snprintf(path, sizeof(path), "%s/run/gmigd.sock", tree_root);
+	options.domains = domains;
+	ck_assert_msg(!serve_create(&options, &serve, &err), "%s", err.text);
+	setenv("GMIGD_SOCKET", path, 1);
+}
+
+static void end(pid_t *pid)
+{
+	if (*pid)
+		fake_qemu_end(*pid);
+	*pid = 0;
+}
+
+static void teardown(void)
+{
+	serve_destroy(serve);
+	domains_destroy(domains);
+	gmig_topology_put(host.topology);
+	end(&web1);
+	end(&web2);
+	tree_remove();
+}
+
+static void update(int count)
+{
+	struct virt_domain list[] = {
+	    {.name = (char *)"web1",
+	     .uuid = FAKE_UUID,
+	     .id = 1,
+	     .memory_bytes = 16 * MIB,
+	     .vcpus = 2},
+	    {.name = (char *)"web2",
+	     .uuid = FAKE_UUID2,
+	     .id = 2,
+	     .memory_bytes = 8 * MIB,
+	     .vcpus = 1},
+	    {.name = (char *)"lost", .uuid = "00000000-0f1b-4d1a-9d5c-2f6f3a0b7c33", .id = 3}};
+
+	domains_update(domains, list, count);
+}
+
+static int find(const char *name)
+{
+	struct domain *domain;
+	int ret = domains_find(domains, name, &domain, &err);
+
+	if (ret)
+		return ret;
+	ret = (int)domain_pid(domain);
+	domain_put(domain);
+	return ret;
+}
+
+/* ---- The table ------------------------------------------------------------------------------- */
+
+START_TEST(domain_is_found_by_name_uri_and_uuid)
+{
+	ck_assert_int_eq(find("web1"), -ESRCH);
+	update(3);
+	ck_assert_int_eq(find("web1"), web1);
+	ck_assert_int_eq(find(URI "/web2"), web2);
+	ck_assert_int_eq(find(FAKE_UUID2), web2);
+	ck_assert_int_eq(find("qemu:///session/web1"), -ESRCH);
+	ck_assert_ptr_nonnull(strstr(err.text, "no domain of " URI));
+	ck_assert_int_eq(find("web"), -ESRCH);
+	ck_assert_ptr_nonnull(strstr(err.text, "no domain 'web' runs here"));
+	ck_assert_int_eq(find("lost"), -ESRCH);
+	ck_assert_ptr_nonnull(strstr(err.text, "no process has -uuid"));
+}
+END_TEST
+
+START_TEST(update_keeps_what_lives_and_drops_what_has_ended)
+{
+	update(2);
+	/* libvirt is away, or forgets one whose process lives. */
+	domains_update(domains, NULL, 0);
+	ck_assert_int_eq(find("web1"), web1);
+	update(0);
+	ck_assert_int_eq(find("web1"), web1);
+	end(&web1);
+	update(2);
+	ck_assert_int_eq(find("web1"), -ESRCH);
+	ck_assert_int_eq(find("web2"), web2);
+	end(&web2);
+	domains_update(domains, NULL, 0);
+	ck_assert_int_eq(find("web2"), -ESRCH);
+	ck_assert_ptr_nonnull(strstr(err.text, "runs here"));
+}
+END_TEST
+
+START_TEST(domain_that_starts_again_is_another_process)
+{
+	const struct fake_qemu one = {.name = "web1", .uuid = FAKE_UUID, .anon_mib = 16};
+	pid_t before = web1;
+
+	update(1);
+	end(&web1);
+	web1 = fake_qemu_start(&one);
+	update(1);
+	ck_assert_int_eq(find("web1"), web1);
+	ck_assert_int_ne(web1, before);
+}
+END_TEST
+
+START_TEST(domain_that_is_not_found_is_said_once)
+{
+	update(3);
+	update(3);
+	ck_assert_ptr_nonnull(strstr(lines, "domain=lost no process"));
+	ck_assert_ptr_null(strstr(strstr(lines, "domain=lost") + 1, "domain=lost"));
+}
+END_TEST
+
+START_TEST(domain_of_a_user_that_libvirt_does_not_name_is_left_alone)
+{
+	struct virt_domain other = {.name = (char *)"web1",
+				    .uuid = FAKE_UUID,
+				    .memory_bytes = 16 * MIB,
+				    .has_uid = true,
+				    .uid = geteuid() + 1};
+
+	domains_update(domains, &other, 1);
+	ck_assert_int_eq(find("web1"), -ESRCH);
+	ck_assert_ptr_nonnull(strstr(err.text, "left alone"));
+}
+END_TEST
+
+/* ---- The socket ------------------------------------------------------------------------------ */
+
+static struct control_client *dial(const char *guest)
+{
+	struct control_client *client;
+
+	ck_assert_msg(!control_connect(path, 10000, &client, &err), "%s", err.text);
+	ck_assert_int_eq(control_client_set_guest(client, guest), 0);
+	return client;
+}
+
+static json_t *ask(struct control_client *client, const char *command, json_t *arguments)
+{
+	json_t *answer = NULL;
+
+	ck_assert_msg(!control_call(client, command, arguments, &answer, &err), "%s: %s", command,
+		      err.text);
+	return answer;
+}
+
+START_TEST(guests_are_listed_with_what_is_known_of_each)
+{
+	struct control_client *client = dial(NULL);
+	json_t *answer, *guests;
+
+	update(3);
+	answer = ask(client, "query-guests", NULL);
+	guests = json_object_get(answer, "guests");
+	ck_assert_uint_eq(json_array_size(guests), 3);
+	ck_assert_str_eq(cli_text(json_array_get(guests, 0), "name"), "lost");
+	ck_assert_str_eq(cli_text(json_array_get(guests, 0), "state"), "not found");
+	ck_assert_str_eq(cli_text(json_array_get(guests, 1), "uri"), URI "/web1");
+	ck_assert_uint_eq(cli_number(json_array_get(guests, 1), "pid"), (uint64_t)web1);
+	ck_assert_uint_eq(cli_number(json_array_get(guests, 2), "bytes"), 8 * MIB);
+	ck_assert(json_is_true(json_object_get(answer, "connected")));
+	json_decref(answer);
+	control_client_destroy(client);
+}
+END_TEST
+
+static uint64_t resident(const json_t *residency)
+{
+	const json_t *vnode = json_array_get(json_object_get(residency, "vnodes"), 0);
+	const char *node;
+	json_t *bytes;
+	uint64_t sum = 0;
+
+	json_object_foreach (json_object_get(vnode, "resident"), node, bytes)
+		sum += (uint64_t)json_integer_value(bytes);
+	return sum;
+}
+
+START_TEST(residency_is_that_of_the_domain_that_is_meant)
+{
+	struct control_client *client = dial("web1");
+	json_t *answer;
+
+	update(2);
+	answer = ask(client, "query-residency", json_pack("{s:b}", "fresh", 1));
+	ck_assert_uint_eq(resident(answer), 16 * MIB);
+	ck_assert_uint_eq(
+	    json_array_size(json_object_get(json_object_get(answer, "cpus"), "vcpus")), 2);
+	ck_assert(json_is_true(json_object_get(answer, "fits")));
+	json_decref(answer);
+	control_client_set_guest(client, URI "/web2");
+	answer = ask(client, "query-residency", NULL);
+	ck_assert_uint_eq(resident(answer), 8 * MIB);
+	ck_assert_str_eq(cli_text(answer, "name"), "web2");
+	json_decref(answer);
+	answer = ask(client, "check-invariants", NULL);
+	ck_assert(json_is_true(json_object_get(answer, "ok")));
+	json_decref(answer);
+	control_client_destroy(client);
+}
+END_TEST
+
+START_TEST(commands_that_make_no_sense_say_why)
+{
+	static const struct {
+		const char *command, *arguments, *text;
+		int code;
+	} cases[] = {
+	    {"query-status", "{}", "which domain", -EINVAL},
+	    {"query-status", "{\"guest\":\"nosuch\"}", "no domain 'nosuch'", -ESRCH},
+	    {"query-histograms", "{\"guest\":\"web1\"}", "the kernel moves", -EOPNOTSUPP},
+	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"mode\":\"block\"}",
+	     "mode: is for guests of gmig-vmm", -EINVAL},
+	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"vcpus\":\"all\"}",
+	     "virsh vcpupin", -EOPNOTSUPP},
+	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[],\"to\":[0]}", "", -EINVAL},
+	    {"job-cancel", "{\"guest\":\"web1\",\"id\":\"7\"}", "no job 7", -ESRCH},
+	};
+	struct control_client *client = dial(NULL);
+
+	update(2);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		json_t *arguments = json_loads(cases[i].arguments, 0, NULL);
+
+		ck_assert_int_eq(control_call(client, cases[i].command, arguments, NULL, &err),
+				 cases[i].code);
+		ck_assert_msg(strstr(err.text, cases[i].text) != NULL, "%s", err.text);
+	}
+	control_client_destroy(client);
+}
+END_TEST
+
+START_TEST(job_of_a_domain_is_started_watched_and_listed)
+{
+	struct control_client *client = dial("web1"), *other = dial("web2");
+	json_t *job, *event, *jobs;
+
+	update(2);
+	job = ask(client, "migrate-pages", json_pack("{s:[i], s:[i]}", "from", 0, "to", 0));
+	ck_assert_str_eq(cli_text(job, "mover"), "kernel");
+	do {
+		ck_assert_msg(!control_next_event(client, 10000, &event, &err), "%s", err.text);
+		json_decref(job);
+		job = json_incref(json_object_get(json_object_get(event, "data"), "job"));
+		ck_assert_str_eq(cli_text(json_object_get(event, "data"), "guest"), "web1");
+		json_decref(event);
+	} while (!cli_job_ended(job));
+	ck_assert_str_eq(cli_text(job, "state"), "completed");
+	json_decref(job);
+	jobs = ask(client, "query-jobs", NULL);
+	ck_assert_uint_eq(json_array_size(jobs), 1);
+	json_decref(jobs);
+	jobs = ask(other, "query-jobs", NULL);
+	ck_assert_uint_eq(json_array_size(jobs), 0);
+	json_decref(jobs);
+	ck_assert_int_eq(control_next_event(other, 0, &event, &err), -ETIMEDOUT);
+	control_client_destroy(client);
+	control_client_destroy(other);
+}
+END_TEST
+
+START_TEST(domain_that_ends_while_it_is_asked_about_is_said)
+{
+	struct control_client *client = dial("web1");
+	json_t *answer;
+
+	update(2);
+	end(&web1);
+	answer = ask(client, "query-residency", json_pack("{s:b}", "fresh", 1));
+	ck_assert_str_eq(cli_text(answer, "state"), "ended");
+	ck_assert_ptr_nonnull(strstr(cli_text(answer, "unknown"), "has ended"));
+	json_decref(answer);
+	ck_assert_int_eq(control_call(client, "migrate-pages",
+				      json_pack("{s:[i], s:[i]}", "from", 0, "to", 0), NULL, &err),
+			 -ESRCH);
+	control_client_destroy(client);
+}
+END_TEST
+
+/* ---- As gmig sees it ------------------------------------------------------------------------- */
+
+START_TEST(cli_connects_to_a_domain_by_name_and_uri)
+{
+	struct control_client *client;
+	json_t *answer;
+
+	setenv("XDG_RUNTIME_DIR", tree_root, 1);
+	cli_limits.grace_ms = 0;
+	update(2);
+	ck_assert_msg(!cli_connect(URI "/web2", &client, &err), "%s", err.text);
+	answer = ask(client, "query-status", NULL);
+	ck_assert_str_eq(cli_text(answer, "name"), "web2");
+	json_decref(answer);
+	control_client_destroy(client);
+	ck_assert_msg(!cli_connect("web1", &client, &err), "%s", err.text);
+	control_client_destroy(client);
+	ck_assert_int_eq(cli_connect("nosuch", &client, &err), -ESRCH);
+	ck_assert_ptr_nonnull(
+	    strstr(err.text, "no guest of gmig-vmm, and gmigd says: no domain 'nosuch'"));
+	/* A name that no guest of gmig-vmm has, since it would be a hidden file. */
+	ck_assert_int_eq(cli_connect(".x", &client, &err), -EINVAL);
+	serve_destroy(serve);
+	serve = NULL;
+	ck_assert_int_eq(cli_connect("web1", &client, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "web1.sock"));
+}
+END_TEST
+
+START_TEST(cli_takes_its_own_guest_first_and_tells_of_the_other)
+{
+	struct control_server_options options = {.name = "web1"};
+	char own[160], said[512] = "";
+	struct control_server *server;
+	struct control_client *client;
+	int pipe_fds[2], kept = dup(STDERR_FILENO);
+
+	setenv("XDG_RUNTIME_DIR", tree_root, 1);
+	snprintf(own, sizeof(own), "%s/gmig/web1.sock", tree_root);
+	options.path = own;
+	update(2);
+	ck_assert_msg(!control_server_create(&options, &server, &err), "%s", err.text);
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	dup2(pipe_fds[1], STDERR_FILENO);
+	ck_assert_int_eq(cli_connect("web1", &client, &err), 0);
+	fflush(stderr);
+	dup2(kept, STDERR_FILENO);
+	ck_assert_int_gt(read(pipe_fds[0], said, sizeof(said) - 1), 0);
+	ck_assert_ptr_nonnull(strstr(said, "qemu:///system/web1"));
+	/* It is gmig-vmm's: there is no such command. */
+	ck_assert_int_eq(control_call(client, "query-guests", NULL, NULL, &err), -ENOSYS);
+	control_client_destroy(client);
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(cli_list_has_domains_and_says_when_it_may_not_ask)
+{
+	json_t *list = json_array();
+
+	update(3);
+	cli_daemon_list(list);
+	ck_assert_uint_eq(json_array_size(list), 3);
+	ck_assert_str_eq(cli_text(json_array_get(list, 1), "socket"), path);
+	json_array_clear(list);
+	serve_destroy(serve);
+	serve = NULL;
+	cli_daemon_list(list);
+	ck_assert_uint_eq(json_array_size(list), 0);
+	json_decref(list);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+	const TTest *const tests[] = {
+	    domain_is_found_by_name_uri_and_uuid,
+	    update_keeps_what_lives_and_drops_what_has_ended,
+	    domain_that_starts_again_is_another_process,
+	    domain_that_is_not_found_is_said_once,
+	    domain_of_a_user_that_libvirt_does_not_name_is_left_alone,
+	    guests_are_listed_with_what_is_known_of_each,
+	    residency_is_that_of_the_domain_that_is_meant,
+	    commands_that_make_no_sense_say_why,
+	    job_of_a_domain_is_started_watched_and_listed,
+	    domain_that_ends_while_it_is_asked_about_is_said,
+	    cli_connects_to_a_domain_by_name_and_uri,
+	    cli_takes_its_own_guest_first_and_tells_of_the_other,
+	    cli_list_has_domains_and_says_when_it_may_not_ask,
+	};
+
+	if (fake_qemu_is(argc, argv))
+		return fake_qemu_main(argc, argv);
+	return run_tests("domains", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
