@@ -118,12 +118,12 @@ static int begin_or_refuse(struct mover_worker *worker)
 	return atomic_load(&refuses) ? -EAGAIN : mover_uffd.worker_begin(worker);
 }
 
-/* On the job's thread, before its first pass. */
+/* On the job's thread, before its first pass; later events find it done, beside workers that use it. */
 static void exchange_mover(void *opaque, const struct gmig_job_info *info)
 {
 	struct gmig_job *job = gmig_job_find(opaque, info->id);
 
-	if (info->state == GMIG_JOB_RUNNING)
+	if (info->state == GMIG_JOB_RUNNING && job->mover != &refusing)
 		job->mover = &refusing;
 	gmig_job_put(job);
 }

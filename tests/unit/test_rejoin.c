@@ -161,8 +161,8 @@ START_TEST(lost_claim_splits_nothing)
 	atomic_store(&no_huge_frames, true);
 	atomic_store(&refuse, -ENOMEM);
 	memset(&other, 0, sizeof(other));
-	rig_publish(&rig);
 	sys.advise = advise_claiming;
+	rig_publish(&rig);
 	spec.frames = GMIG_FRAMES_FRESH;
 	rig_move(&rig, &spec, &info);
 	ck_assert_uint_eq(info.remaining_bytes, GMIG_BLOCK_BYTES);
