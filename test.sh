@@ -167,12 +167,12 @@ case $tier in
 quick | full)
 	[ $tier = full ] || quick=1
 	alone "build gcc" 600 stage_build release
-	stage "unit" 600 stage_unit release
+	stage "unit" 1200 stage_unit release
 	stage "native probe" 1200 stage_probe
 	stage "native bad input" 300 stage_bad_input
 	stage "native examples" 300 stage_examples
 	stage "build asan" 600 stage_build asan
-	stage "unit asan+ubsan" 900 stage_unit asan
+	stage "unit asan+ubsan" 1800 stage_unit asan
 	stage "lab 2 nodes" 1800 stage_lab 2 "numa-cases two" 6.12
 	stage "lab 4 nodes" 1800 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
 	;;
@@ -181,7 +181,7 @@ soak)
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
 	stage "build clang" 600 stage_build clang
-	stage "unit clang" 900 stage_unit clang
+	stage "unit clang" 1800 stage_unit clang
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
 	stage "lab libvirt" 2400 stage_libvirt
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
@@ -206,7 +206,7 @@ if [ $tier = full ]; then
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "build tsan" 600 stage_build tsan
-	stage "unit tsan" 900 stage_unit tsan
+	stage "unit tsan" 1800 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
 	stage "fuzz agent" 300 stage_fuzz_agent 60
 	stage "headers alone" 300 stage_headers

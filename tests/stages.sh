@@ -31,8 +31,8 @@ stage_unit() {
 	local preset=$1 out=build/$1/unit.log rc
 	need_build "$preset" || return 1
 	# Check's own limits are for an optimised build.
-	CK_TIMEOUT_MULTIPLIER=5 timeout "${2:-900}" ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure \
-		--timeout 300 >"$out" 2>&1
+	CK_TIMEOUT_MULTIPLIER=5 timeout "${2:-$((1800 * ${GMIG_TIME_FACTOR:-1}))}" ctest --test-dir "build/$preset" --parallel "$(nproc)" --output-on-failure \
+		--timeout 600 >"$out" 2>&1
 	rc=$?
 	awk '/\*\*\*(Failed|Timeout|Exception|Not Run)/ { p = 1; sub(/^.*Test *#[0-9]*: /, ""); print "not ok " $0; next }
 		/^ +Start |^ *[0-9]+\/[0-9]+ Test/ { p = 0 } p { print "    " $0 }' "$out"
