@@ -360,7 +360,7 @@ static int set_up(struct flow *flow, const int64_t *room, size_t count)
 	flow->first = malloc(n * sizeof(*flow->first));
 	flow->of_piece = malloc((count + 1) * sizeof(*flow->of_piece));
 	flow->room = malloc(n * sizeof(*flow->room));
-	flow->edge = malloc(n * n * sizeof(*flow->edge));
+	flow->edge = calloc(n * n, sizeof(*flow->edge));
 	flow->potential = calloc(n, sizeof(*flow->potential));
 	flow->fallen = malloc(n * sizeof(*flow->fallen));
 	flow->seen = malloc(n * sizeof(*flow->seen));

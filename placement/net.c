@@ -131,8 +131,11 @@ static int collect(struct net *net, bool *complete)
 static int append(const struct net *net, const struct order_step *steps, size_t count,
 		  struct round_log *log)
 {
-	struct round_step *all = realloc(log->steps, (log->step_count + count + 1) * sizeof(*all));
+	struct round_step *all;
 
+	if (!net->of || !count)
+		return 0;
+	all = realloc(log->steps, (log->step_count + count) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	log->steps = all;

@@ -101,10 +101,11 @@ struct placement_time {
 };
 
 struct placement_guest {
-	const char *name; /* any bytes: reasons print those that are no printable ASCII as '?' */
-	bool managed;	  /* false: known, counted, never moved */
-	bool protect;	  /* moved only where its own score rises by it; no drain moves it */
-	bool keep_vcpus;  /* its vCPUs are not re-pinned, whatever its goal is */
+	/* Unique, since a history goes by it. Any bytes: reasons print those that are no printable ASCII as '?'. */
+	const char *name;
+	bool managed;	 /* false: known, counted, never moved */
+	bool protect;	 /* moved only where its own score rises by it; no drain moves it */
+	bool keep_vcpus; /* its vCPUs are not re-pinned, whatever its goal is */
 	enum placement_goal goal;
 	struct gmig_node_set allowed; /* empty: all nodes */
 	const struct placement_ram *ram;
@@ -199,7 +200,7 @@ struct placement_left {
 struct placement_verdict {
 	struct placement_scores score;
 	char reason
-	    [PLACEMENT_REASON]; /* why its score stays below what is possible; "": it does not */
+	    [PLACEMENT_REASON]; /* why its score stays below what is possible, or could be; "": it does not */
 };
 
 struct placement_plan {

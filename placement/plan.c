@@ -135,7 +135,9 @@ static int add_steps(const struct state *state, const struct round_log *log,
 		move->staging = step->staging;
 		if (guest->given->rate_bytes)
 			move->seconds = (double)move->bytes / (double)guest->given->rate_bytes;
-		reason_of_step(state, step, who_comes(log, step), move->reason);
+		reason_of_step(state, step,
+			       reason_names_other(state, step) ? who_comes(log, step) : SIZE_MAX,
+			       move->reason);
 		plan->moved_bytes += move->bytes;
 	}
 	return 0;
@@ -253,7 +255,9 @@ static void verdicts(const struct state *last, bool dropped, struct placement_pl
 	for (size_t i = 0; i < last->count; i++) {
 		const struct placement_scores *score = &plan->guests[i].score;
 
-		if (score->now != PLACEMENT_NO_SCORE && score->possible >= score->after + 50)
+		/* Where the order of moves is in the way, it is of what is possible, too. */
+		if (score->now != PLACEMENT_NO_SCORE &&
+		    (score->possible >= score->after + 50 || last->guests[i].verdict == STAY_ORDER))
 			reason_of_verdict(last, i, dropped, plan->guests[i].reason);
 	}
 }

@@ -70,6 +70,15 @@ static void reason_of_nearness(const struct state *state, const struct part *par
 		 id_of(state, step->from));
 }
 
+bool reason_names_other(const struct state *state, const struct round_step *step)
+{
+	const struct part *part = find_part(state, step);
+
+	return !step->staging && !state->closed[step->from] && part->home == STATE_NO_HOME &&
+	       state->guests[step->guest].goal != PLACEMENT_FIXED &&
+	       part->near[step->to] <= part->near[step->from];
+}
+
 void reason_of_step(const struct state *state, const struct round_step *step, size_t other,
 		    char text[PLACEMENT_REASON])
 {
@@ -90,7 +99,7 @@ void reason_of_step(const struct state *state, const struct round_step *step, si
 	else if (guest->goal == PLACEMENT_FIXED)
 		snprintf(text, PLACEMENT_REASON, "node %u is not among its nodes",
 			 id_of(state, step->from));
-	else if (part->near[step->to] > part->near[step->from] || other == SIZE_MAX)
+	else if (!reason_names_other(state, step) || other == SIZE_MAX)
 		reason_of_nearness(state, part, step, text);
 	else
 		snprintf(text, PLACEMENT_REASON, "makes room on node %u for %s",

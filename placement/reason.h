@@ -5,6 +5,8 @@
 #include "round.h"
 #include "state.h"
 
+/* Does the reason of this step name a guest that comes? */
+bool reason_names_other(const struct state *state, const struct round_step *step);
 /* state: at the end of the plan. other: a guest that comes where this memory was; SIZE_MAX: none. */
 void reason_of_step(const struct state *state, const struct round_step *step, size_t other,
 		    char text[PLACEMENT_REASON]);

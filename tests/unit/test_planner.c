@@ -257,6 +257,10 @@ START_TEST(full_nodes_without_a_third_one_stay_and_say_so)
 	plan();
 	ck_assert_uint_eq(made->move_count, 0);
 	ck_assert_int_eq(made->score.after, 0);
+	for (size_t g = 0; g < 2; g++)
+		ck_assert_str_eq(made->guests[g].reason,
+				 "the nodes that would exchange memory are full, and no other has "
+				 "room for a detour");
 }
 END_TEST
 
@@ -490,6 +494,32 @@ END_TEST
 
 /* ---- Input and size -------------------------------------------------------------------------- */
 
+START_TEST(host_without_guests_has_an_empty_plan)
+{
+	host(2, 16);
+	fleet.nodes[1].closed = true;
+	plan();
+	ck_assert_uint_eq(made->move_count + made->left_count + made->guest_count, 0);
+	ck_assert_int_eq(made->score.possible, PLACEMENT_NO_SCORE);
+}
+END_TEST
+
+/* Each with a guest whose memory lies on the next one; ids up to the largest one. */
+START_TEST(host_of_256_nodes_with_holes_is_planned)
+{
+	host(256, 16);
+	for (unsigned int k = 0; k < 256; k++)
+		fleet.nodes[k].id = 4 * k + 3;
+	for (unsigned int k = 0; k < 256; k++)
+		guest("g", k, (k + 1) % 256, 4);
+	plan();
+	ck_assert_int_eq(made->score.now, 0);
+	ck_assert_int_eq(made->score.after, 10000);
+	ck_assert_uint_eq(made->move_count, 256);
+	carry_out();
+}
+END_TEST
+
 static int try_plan(void)
 {
 	return placement_plan(&fleet.host, fleet.guests, fleet.count, &options, &made, &err);
@@ -637,6 +667,8 @@ int main(void)
 	    drain_names_what_stays_and_why,
 	    drain_takes_what_fits_and_leaves_the_rest,
 	    closed_node_is_nobodys_target,
+	    host_without_guests_has_an_empty_plan,
+	    host_of_256_nodes_with_holes_is_planned,
 	    input_that_contradicts_itself_is_refused_in_words,
 	    names_with_control_characters_reach_no_terminal,
 	    guest_of_12_tib_is_planned_to_the_byte,
