@@ -72,6 +72,9 @@ int sim_gather(struct sim *sim, size_t guest, const uint16_t *ranks, size_t coun
 /* Its vCPUs run on these nodes from now on, in turn. */
 void sim_pin(struct sim *sim, size_t guest, const uint16_t *ranks, size_t count);
 
+/* Memory of a guest has moved; `remote` is its share of remote memory before. */
+void sim_note_move(struct sim *sim, size_t guest, double remote, uint64_t bytes);
+
 int sim_numad(struct sim *sim);
 int sim_esxi(struct sim *sim);
 int sim_dpo(struct sim *sim);
