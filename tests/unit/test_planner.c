@@ -114,7 +114,7 @@ START_TEST(memory_of_each_page_size_needs_room_of_its_own)
 	guest("web1", 0, 1, 1);
 	ck_assert(!fleet_add_ram(&fleet, 0, 1, PLACEMENT_NO_VNODE, PLACEMENT_2M, GIB, 0));
 	ck_assert(!fleet_add_ram(&fleet, 0, 1, PLACEMENT_NO_VNODE, PLACEMENT_1G, 2 * GIB, 0));
-	fleet.nodes[0].free_bytes[PLACEMENT_1G] = GIB;
+	fleet.nodes[0].free_bytes[PLACEMENT_1G] = GIB + GIB / 2;
 	plan();
 	ck_assert_uint_eq(made->move_count, 2);
 	for (size_t i = 0; i < 2; i++) {
@@ -245,6 +245,22 @@ START_TEST(full_nodes_exchange_memory_by_a_third_one)
 	ck_assert_int_eq(made->score.after, 10000);
 	ck_assert(made->moves[0].staging);
 	ck_assert_uint_eq(made->moves[0].to, 2);
+	carry_out();
+}
+END_TEST
+
+START_TEST(guests_in_a_ring_of_full_nodes_all_move_on)
+{
+	struct placement_guest *one;
+
+	host(4, 8);
+	for (unsigned int g = 0; g < 3; g++) {
+		one = guest("g", g, (g + 1) % 3, 8);
+		gmig_node_set_add(&one->allowed, g);
+		gmig_node_set_add(&one->allowed, 3);
+	}
+	plan();
+	ck_assert_int_eq(made->score.after, 10000);
 	carry_out();
 }
 END_TEST
@@ -652,6 +668,7 @@ int main(void)
 	    spread_guest_lies_evenly_over_its_nodes,
 	    guests_that_are_crosswise_change_places,
 	    full_nodes_exchange_memory_by_a_third_one,
+	    guests_in_a_ring_of_full_nodes_all_move_on,
 	    full_nodes_without_a_third_one_stay_and_say_so,
 	    guest_that_loses_nothing_makes_room_for_another,
 	    guest_that_would_lose_makes_no_room,
