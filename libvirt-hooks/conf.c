@@ -351,9 +351,10 @@ void gmigd_conf_destroy(struct gmigd_conf *conf)
 	free(conf);
 }
 
-/* Patterns that match, merged; two that give the same key cannot both be meant. */
+/* Patterns that match, merged; two that give the same key cannot both be meant, unless `over` gives it anyway. */
 static int merge_patterns(const struct gmigd_conf *conf, const char *name,
-			  struct placement_policy *merged, struct gmig_error *err)
+			  const struct placement_policy *over, struct placement_policy *merged,
+			  struct gmig_error *err)
 {
 	for (size_t i = 0; i < conf->domain_count; i++) {
 		const struct conf_domain *domain = &conf->domains[i];
@@ -361,7 +362,8 @@ static int merge_patterns(const struct gmigd_conf *conf, const char *name,
 		if (!strcmp(domain->pattern, name) || fnmatch(domain->pattern, name, 0) != 0)
 			continue;
 		for (int key = 0; key < POLICY_KEYS; key++)
-			if (merged->where[key][0] && domain->policy.where[key][0])
+			if (merged->where[key][0] && domain->policy.where[key][0] &&
+			    !over->where[key][0])
 				return gmig_fail(
 				    err, -EINVAL,
 				    "%s is given by two patterns that match: %s and %s",
@@ -376,19 +378,21 @@ int gmigd_conf_policy(const struct gmigd_conf *conf, const char *name,
 		      const struct placement_policy *metadata, struct placement_policy *policy,
 		      struct gmig_error *err)
 {
-	struct placement_policy merged = conf->defaults.policy, patterns;
+	struct placement_policy merged = conf->defaults.policy, patterns, over;
 	int ret;
 
 	policy_init(&patterns);
-	ret = merge_patterns(conf, name, &patterns, err);
+	policy_init(&over);
+	for (size_t i = 0; i < conf->domain_count; i++)
+		if (!strcmp(conf->domains[i].pattern, name))
+			policy_merge(&over, &conf->domains[i].policy);
+	if (metadata)
+		policy_merge(&over, metadata);
+	ret = merge_patterns(conf, name, &over, &patterns, err);
 	if (ret)
 		return ret;
 	policy_merge(&merged, &patterns);
-	for (size_t i = 0; i < conf->domain_count; i++)
-		if (!strcmp(conf->domains[i].pattern, name))
-			policy_merge(&merged, &conf->domains[i].policy);
-	if (metadata)
-		policy_merge(&merged, metadata);
+	policy_merge(&merged, &over);
 	ret = policy_validate(&merged, err);
 	if (!ret)
 		*policy = merged;

@@ -52,7 +52,8 @@ void gmigd_conf_destroy(struct gmigd_conf *conf);
 /*
  * The policy of the domain `name`: each key from its metadata, else the [domain NAME] section of exactly this name, else the one
  * [domain PATTERN] that matches and gives it, else [default], else the built-in value. metadata NULL: it has none. -EINVAL: two
- * patterns give the same key, or what results contradicts itself (policy_validate()); both places are named.
+ * patterns give a key that neither metadata nor [domain NAME] gives, or what results contradicts itself (policy_validate()); both
+ * places are named.
  */
 int gmigd_conf_policy(const struct gmigd_conf *conf, const char *name,
 		      const struct placement_policy *metadata, struct placement_policy *policy,

@@ -326,6 +326,18 @@ START_TEST(two_patterns_that_give_one_key_are_refused_where_both_match)
 }
 END_TEST
 
+START_TEST(section_of_a_name_decides_between_two_patterns)
+{
+	write_file("gmigd.conf", "[domain web*]\nrate = 1G\nprotect = yes\n"
+				 "[domain *1]\nrate = 2G\n"
+				 "[domain web1]\nrate = 3G\n");
+	read_well();
+	policy_of("web1");
+	ck_assert_uint_eq(policy.rate_bytes, 3ull << 30);
+	ck_assert(policy.protect);
+}
+END_TEST
+
 START_TEST(name_that_looks_like_a_pattern_is_found_by_its_section)
 {
 	write_file("gmigd.conf", "[domain a*]\nrate = 1G\n");
@@ -439,6 +451,7 @@ int main(void)
 	    keys_come_from_metadata_then_name_then_pattern_then_default,
 	    metadata_that_contradicts_the_conf_is_refused_with_both_places,
 	    two_patterns_that_give_one_key_are_refused_where_both_match,
+	    section_of_a_name_decides_between_two_patterns,
 	    name_that_looks_like_a_pattern_is_found_by_its_section,
 	    check_says_what_was_read_or_what_is_wrong,
 	    conf_that_is_installed_offers_the_defaults,
