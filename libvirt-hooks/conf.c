@@ -171,7 +171,7 @@ static int read_policy(struct building *building, struct conf_domain *domain, co
 	return policy_set(&domain->policy, (enum policy_key)found, value, where, err);
 }
 
-/* The section of this pattern, new when there is none; NULL: no memory. */
+/* The section of this pattern, new when there is none; NULL: no memory, or too many of them. */
 static struct conf_domain *find_domain(struct gmigd_conf *conf, const char *pattern)
 {
 	struct conf_domain *grown;
@@ -179,6 +179,8 @@ static struct conf_domain *find_domain(struct gmigd_conf *conf, const char *patt
 	for (size_t i = 0; i < conf->domain_count; i++)
 		if (!strcmp(conf->domains[i].pattern, pattern))
 			return &conf->domains[i];
+	if (conf->domain_count == GMIGD_CONF_DOMAINS)
+		return NULL;
 	grown = reallocarray(conf->domains, conf->domain_count + 1, sizeof(*grown));
 	if (!grown)
 		return NULL;
@@ -200,6 +202,9 @@ static int read_domain(struct building *building, const char *where, const char 
 		return gmig_fail(err, -EINVAL, "%s: a name or pattern is missing: [domain web*]",
 				 where);
 	domain = find_domain(building->conf, pattern);
+	if (!domain && building->conf->domain_count == GMIGD_CONF_DOMAINS)
+		return gmig_fail(err, -E2BIG, "%s: more than %u sections of domains", where,
+				 GMIGD_CONF_DOMAINS);
 	if (!domain)
 		return gmig_fail(err, -ENOMEM, "no memory for the configuration");
 	return key ? read_policy(building, domain, where, key, value, err) : 0;

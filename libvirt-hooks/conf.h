@@ -11,8 +11,9 @@
 
 #define GMIGD_CONF_PATH	      "/etc/gmig/gmigd.conf"
 #define GMIGD_CONF_FILE_BYTES (1u << 20) /* of one file, at most */
-#define GMIGD_CONF_SECTION    49	 /* bytes between the brackets, at most: libinih's buffer */
-#define GMIGD_CONF_LINE	      197	 /* bytes of a line, likewise */
+#define GMIGD_CONF_DOMAINS    4096u /* sections [domain ..], at most: each is tried for each domain */
+#define GMIGD_CONF_SECTION    49    /* bytes between the brackets, at most: libinih's buffer */
+#define GMIGD_CONF_LINE	      197   /* bytes of a line, likewise */
 
 /* [domain PATTERN] */
 struct conf_domain {

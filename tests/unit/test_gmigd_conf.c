@@ -338,6 +338,24 @@ START_TEST(section_of_a_name_decides_between_two_patterns)
 }
 END_TEST
 
+START_TEST(sections_of_domains_are_at_most_4096)
+{
+	char *text = calloc(1, 5000 * 20);
+
+	for (int i = 0; i < 4096; i++)
+		sprintf(text + strlen(text), "[domain %d]\n", i);
+	write_file("gmigd.conf", text);
+	read_well();
+	ck_assert_uint_eq(conf->domain_count, 4096);
+	gmigd_conf_destroy(conf);
+	conf = NULL;
+	strcat(text, "[domain 0]\n[domain x]\n");
+	write_file("gmigd.conf", text);
+	expect_failure(-E2BIG, "gmigd.conf:4098 [domain x]: more than 4096 sections");
+	free(text);
+}
+END_TEST
+
 START_TEST(name_that_looks_like_a_pattern_is_found_by_its_section)
 {
 	write_file("gmigd.conf", "[domain a*]\nrate = 1G\n");
@@ -452,6 +470,7 @@ int main(void)
 	    metadata_that_contradicts_the_conf_is_refused_with_both_places,
 	    two_patterns_that_give_one_key_are_refused_where_both_match,
 	    section_of_a_name_decides_between_two_patterns,
+	    sections_of_domains_are_at_most_4096,
 	    name_that_looks_like_a_pattern_is_found_by_its_section,
 	    check_says_what_was_read_or_what_is_wrong,
 	    conf_that_is_installed_offers_the_defaults,

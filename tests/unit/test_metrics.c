@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <locale.h>
 #include <math.h>
 #include <signal.h>
@@ -383,6 +384,33 @@ START_TEST(board_names_the_metrics_that_are_written)
 }
 END_TEST
 
+static bool has_field(const json_t *object, const char *key)
+{
+	return json_object_get(object, key) != NULL;
+}
+
+/* What Grafana needs of each panel: a place, a source, and a query with a name. */
+START_TEST(board_is_json_with_panels_that_ask)
+{
+	json_error_t error;
+	json_t *board = json_load_file(TEST_SOURCE_DIR "/examples/grafana-gmig.json",
+				       JSON_REJECT_DUPLICATES, &error);
+	json_t *panel, *target;
+	size_t i, k;
+
+	ck_assert_msg(board != NULL, "line %d: %s", error.line, error.text);
+	ck_assert_uint_gt(json_array_size(json_object_get(board, "panels")), 0);
+	json_array_foreach (json_object_get(board, "panels"), i, panel) {
+		ck_assert_int_eq(json_integer_value(json_object_get(panel, "id")), (int)i + 1);
+		ck_assert(has_field(panel, "gridPos") && has_field(panel, "datasource"));
+		ck_assert_uint_gt(json_array_size(json_object_get(panel, "targets")), 0);
+		json_array_foreach (json_object_get(panel, "targets"), k, target)
+			ck_assert(has_field(target, "expr") && has_field(target, "refId"));
+	}
+	json_decref(board);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("metrics");
@@ -397,6 +425,7 @@ int main(void)
 	tcase_add_test(print, two_domains_of_one_name_are_refused);
 	tcase_add_test(print, decimal_comma_of_a_locale_does_not_come_in);
 	tcase_add_test(print, board_names_the_metrics_that_are_written);
+	tcase_add_test(print, board_is_json_with_panels_that_ask);
 	tcase_add_checked_fixture(files, make_folder, remove_folder);
 	tcase_add_test(files, file_is_replaced_as_a_whole_and_readable_by_all);
 	tcase_add_test(files, links_are_replaced_and_never_followed);
