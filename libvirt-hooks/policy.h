@@ -19,6 +19,7 @@
 
 #define POLICY_QUIET_RANGES 16
 #define POLICY_WHERE	    96
+#define POLICY_VALUE	    4096 /* bytes of any value as text */
 
 enum policy_placement {
 	POLICY_NONE,	     /* observe, move only what is asked for */
@@ -80,6 +81,13 @@ const char *policy_key_names(void);
  */
 int policy_set(struct placement_policy *policy, enum policy_key key, const char *value,
 	       const char *where, struct gmig_error *err);
+
+/*
+ * A key's value as policy_set() reads it, in its shortest form, given or not: "follow-vcpus", "0-1,3", "1536M", "500us", "yes",
+ * "Mon-Fri 08:00-18:00". Returns text.
+ */
+const char *policy_value(const struct placement_policy *policy, enum policy_key key,
+			 char text[POLICY_VALUE]);
 
 /* Each key that `over` gives replaces that of `into`. */
 void policy_merge(struct placement_policy *into, const struct placement_policy *over);

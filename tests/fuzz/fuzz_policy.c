@@ -46,11 +46,24 @@ static void walk(const struct placement_policy *policy)
 	(void)policy_validate(policy, NULL);
 }
 
+/* The value as text is taken again, and is the same. */
+static void read_again(const struct placement_policy *policy, enum policy_key key)
+{
+	struct placement_policy again;
+	char text[POLICY_VALUE];
+
+	policy_init(&again);
+	need(!policy_set(&again, key, policy_value(policy, key, text), "again", NULL));
+	memcpy(again.where, policy->where, sizeof(again.where));
+	need(!memcmp(&again, policy, sizeof(again)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct placement_policy policy, before, merged;
 	struct gmig_error err = {0, ""};
 	char *value = calloc(1, size + 1);
+	enum policy_key key = (enum policy_key)(size ? data[0] % POLICY_KEYS : 0);
 	int ret;
 
 	policy_init(&policy);
@@ -66,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			need((unsigned char)*at >= ' ');
 	} else {
 		walk(&policy);
+		read_again(&policy, key);
 		policy_merge(&merged, &policy);
 		need(!*value || !memcmp(&merged, &policy, sizeof(policy)));
 	}

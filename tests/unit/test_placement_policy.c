@@ -137,6 +137,56 @@ START_TEST(texts_of_errors_obey_no_terminal_and_end_in_their_buffer)
 }
 END_TEST
 
+static const struct {
+	enum policy_key key;
+	const char *value, *text;
+} values[] = {
+    {POLICY_KEY_PLACEMENT, "follow-vcpus", "follow-vcpus"},
+    {POLICY_KEY_NODES, "all", "all"},
+    {POLICY_KEY_NODES, "3,0-1,2,^2", "0-1,3"},
+    {POLICY_KEY_RATE, "none", "none"},
+    {POLICY_KEY_RATE, "1.5G", "1536M"},
+    {POLICY_KEY_RATE, "4097", "4097"},
+    {POLICY_KEY_RATE, "2048T", "2048T"},
+    {POLICY_KEY_STALL_BUDGET, "none", "none"},
+    {POLICY_KEY_STALL_BUDGET, "1500us", "1500us"},
+    {POLICY_KEY_STALL_BUDGET, "2000us", "2ms"},
+    {POLICY_KEY_STALL_BUDGET, "60000ms", "60s"},
+    {POLICY_KEY_PROTECT, "yes", "yes"},
+    {POLICY_KEY_PROTECT, "no", "no"},
+    {POLICY_KEY_QUIET_HOURS, "none", "none"},
+    {POLICY_KEY_QUIET_HOURS, "mon-FRI  08:05-18:00,sat 22:00-06:00",
+     "Mon-Fri 08:05-18:00, Sat 22:00-06:00"},
+    {POLICY_KEY_QUIET_HOURS, "Sat-Mon 00:00-24:00, Sun-Sat 01:00-02:00, Sun 03:00-04:00",
+     "Sat-Mon 00:00-24:00, 01:00-02:00, Sun 03:00-04:00"},
+};
+#define VALUES (int)(sizeof(values) / sizeof(values[0]))
+
+START_TEST(value_is_told_in_its_shortest_form)
+{
+	struct placement_policy policy;
+	char text[POLICY_VALUE];
+
+	policy_init(&policy);
+	give(&policy, values[_i].key, values[_i].value, "t");
+	ck_assert_str_eq(policy_value(&policy, values[_i].key, text), values[_i].text);
+}
+END_TEST
+
+START_TEST(longest_values_are_told_whole)
+{
+	struct placement_policy policy, again;
+	char text[POLICY_VALUE];
+
+	policy_init(&policy);
+	policy_init(&again);
+	for (unsigned int node = 1; node < GMIG_MAX_NODES; node += 2)
+		gmig_node_set_add(&policy.nodes, node);
+	give(&again, POLICY_KEY_NODES, policy_value(&policy, POLICY_KEY_NODES, text), "t");
+	ck_assert_mem_eq(&again.nodes, &policy.nodes, sizeof(policy.nodes));
+}
+END_TEST
+
 START_TEST(merging_replaces_what_is_given_and_nothing_else)
 {
 	struct placement_policy low, high;
@@ -288,6 +338,8 @@ int main(void)
 	tcase_add_loop_test(tcase, value_that_is_wrong_says_where_what_and_what_is_allowed, 0,
 			    WRONG);
 	tcase_add_test(tcase, texts_of_errors_obey_no_terminal_and_end_in_their_buffer);
+	tcase_add_loop_test(tcase, value_is_told_in_its_shortest_form, 0, VALUES);
+	tcase_add_test(tcase, longest_values_are_told_whole);
 	tcase_add_test(tcase, merging_replaces_what_is_given_and_nothing_else);
 	tcase_add_loop_test(tcase, contradiction_is_refused_with_both_places, 0, PAIRS);
 	tcase_add_test(tcase, nodes_that_the_host_lacks_are_named);
