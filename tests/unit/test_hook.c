@@ -2,6 +2,7 @@
 #include "suite.h"
 
 #include "../../libvirt-hooks/hook_message.h"
+#include "../../libvirt-hooks/hook_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -329,6 +330,23 @@ START_TEST(socket_behind_a_symbolic_link_is_told_nothing)
 }
 END_TEST
 
+START_TEST(socket_of_gmigd_is_told_and_drained)
+{
+	struct gmig_error err;
+
+	close(daemon_fd);
+	daemon_fd = hook_socket_open(address.sun_path, &err);
+	ck_assert_msg(daemon_fd >= 0, "%s", err.text);
+	run_until_told(usual, DOMAIN, strlen(DOMAIN), HOOK_XML_WHOLE);
+	for (int i = 0; i < 20;
+	     i++) /* more than any queue of datagrams that Linux has by default */
+		run_with(usual, DOMAIN, strlen(DOMAIN));
+	hook_socket_drain(daemon_fd);
+	expect_no_message();
+	run_until_told(usual, DOMAIN, strlen(DOMAIN), HOOK_XML_WHOLE);
+}
+END_TEST
+
 static uint64_t usage_us(const struct rusage *usage)
 {
 	return (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000 +
@@ -385,6 +403,7 @@ int main(void)
 	tcase_add_test(tcase, daemon_that_hangs_with_a_full_socket_delays_nothing);
 	tcase_add_test(tcase, socket_of_another_user_is_told_nothing);
 	tcase_add_test(tcase, socket_behind_a_symbolic_link_is_told_nothing);
+	tcase_add_test(tcase, socket_of_gmigd_is_told_and_drained);
 	tcase_add_test(tcase, hook_takes_a_small_part_of_the_time_that_it_may);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
