@@ -326,6 +326,9 @@ int gmigd_conf_read(const char *path, struct gmigd_conf **conf, struct gmig_erro
 	if (!ret)
 		ret = validate(building.conf, err);
 	free(folder);
+	/* A file's name may be anything. */
+	if (ret && err)
+		control_text_safe(err->text);
 	if (ret)
 		gmigd_conf_destroy(building.conf);
 	else

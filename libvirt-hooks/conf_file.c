@@ -90,6 +90,12 @@ static char *read_line(char *into, int room, void *stream)
 	}
 	if (check_line(reading, line, (size_t)bytes))
 		return NULL;
+	/* A libinih that was built for shorter lines. */
+	if (bytes + 2 > room) {
+		gmig_error_set(&reading->error, -EINVAL, "%s:%u: more than %d bytes in a line",
+			       reading->name, reading->line, room - 2);
+		return NULL;
+	}
 	snprintf(into, (size_t)room, "%s\n", line);
 	return into;
 }
@@ -104,7 +110,13 @@ static int read_value(void *user, const char *section, const char *key, const ch
 			 section);
 	else
 		snprintf(where, sizeof(where), "%.80s:%u", reading->name, reading->line);
-	if (!reading->error.code)
+	/* A libinih that was built to take keys without values, or to tell sections by itself. */
+	if (!key || reading->error.code)
+		return !reading->error.code;
+	if (!value)
+		gmig_error_set(&reading->error, -EINVAL, "%s: a key without a value",
+			       control_text_safe(where));
+	else
 		(void)reading->value(reading->user, control_text_safe(where), section, key, value,
 				     &reading->error);
 	return !reading->error.code;

@@ -202,6 +202,19 @@ START_TEST(drop_in_that_is_wrong_is_refused_with_its_name)
 }
 END_TEST
 
+START_TEST(drop_in_of_an_odd_name_is_told_safely)
+{
+	char name[128];
+
+	write_file("gmigd.conf.d/a\x1b[2J.conf", "[default]\nrate = 1X\n");
+	expect_failure(-EINVAL, "a?[2J.conf:2 [default]: rate = '1X'");
+	snprintf(name, sizeof(name), "%s.d/\x1b.conf", path);
+	ck_assert_int_eq(mkdir(name, 0700), 0);
+	expect_failure(-EPERM, ".d/?.conf is not a regular file");
+	ck_assert_ptr_null(strchr(err.text, '\x1b'));
+}
+END_TEST
+
 START_TEST(zero_byte_in_a_line_is_refused)
 {
 	static const char text[] = "[default]\nrate = 1G\0 ; hidden\n";
@@ -461,6 +474,7 @@ int main(void)
 	    drop_ins_are_read_in_the_order_of_their_names_and_the_last_wins,
 	    drop_ins_without_a_main_file_are_read,
 	    drop_in_that_is_wrong_is_refused_with_its_name,
+	    drop_in_of_an_odd_name_is_told_safely,
 	    zero_byte_in_a_line_is_refused,
 	    longest_section_and_line_are_kept_whole,
 	    file_that_is_none_or_is_open_to_all_is_refused,
