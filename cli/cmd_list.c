@@ -211,7 +211,7 @@ int cmd_list(int argc, char **argv)
 	/* Without a directory of sockets there may be domains of libvirt's. */
 	if (cli_list_guests(list, &err) && err.code != -ENOENT)
 		return cli_fail(args.json, &err);
-	cli_daemon_list(list);
+	cli_daemon_list(list, cli_limits.list_ms);
 	if (args.json)
 		return cli_print_json(list);
 	print_list(list);

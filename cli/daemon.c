@@ -61,18 +61,18 @@ static const char *state_of_error(int rc)
 	return rc == -EACCES || rc == -EPERM ? "no right" : "gone";
 }
 
-void cli_daemon_list(json_t *list)
+void cli_daemon_list(json_t *list, int limit_ms)
 {
 	CLI_CLIENT client = NULL;
 	CLI_JSON answer = NULL;
 	size_t i;
 	json_t *guest;
-	int rc = control_connect(cli_daemon_socket(), cli_limits.list_ms, &client, NULL);
+	int rc = control_connect(cli_daemon_socket(), limit_ms, &client, NULL);
 
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
 		return;
 	if (!rc) {
-		control_client_set_limit(client, cli_limits.list_ms);
+		control_client_set_limit(client, limit_ms);
 		rc = control_call(client, "query-guests", NULL, &answer, NULL);
 	}
 	if (rc)

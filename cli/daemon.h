@@ -20,6 +20,6 @@ int cli_daemon_connect(const char *domain, int limit_ms, struct control_client *
  * Its domains, as entries of `gmig list`, added to the list; one entry "gmigd" says why it could not be asked. Nothing where none
  * runs.
  */
-void cli_daemon_list(json_t *list);
+void cli_daemon_list(json_t *list, int limit_ms);
 
 #endif

@@ -89,7 +89,7 @@ json_t *guest_report_percentiles(const struct gmig_percentiles *percentiles);
 
 /* ---- Jobs (guest_jobs.c) --------------------------------------------------------------------- */
 
-/* As gmig_job_find() and gmig_job_list(), whatever the guest's memory is. */
+/* As gmig_job_find() and gmig_job_list(), whatever the guest's memory is (guest_memory.c). */
 struct gmig_job *guest_job_find(const struct guest *guest, uint64_t id);
 size_t guest_job_list(const struct guest *guest, uint64_t *ids, size_t max);
 

@@ -7,18 +7,6 @@
 #define MAX_JOBS 256
 #define STEP_MS	 5
 
-struct gmig_job *guest_job_find(const struct guest *guest, uint64_t id)
-{
-	return guest->process ? gmig_process_job_find(guest->process, id)
-			      : gmig_job_find(guest->gmig, id);
-}
-
-size_t guest_job_list(const struct guest *guest, uint64_t *ids, size_t max)
-{
-	return guest->process ? gmig_process_job_list(guest->process, ids, max)
-			      : gmig_job_list(guest->gmig, ids, max);
-}
-
 static bool state_is_new(struct guest_job_states *states, const struct gmig_job_info *info)
 {
 	_Atomic uint64_t *last = &states->last[info->id % GUEST_JOB_STATES];

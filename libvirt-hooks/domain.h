@@ -83,7 +83,7 @@ uint64_t domain_memory_bytes(const struct domain *domain);
 /* Its memory, for jobs that are there; new ones go through domain_start_job. As long as the domain. */
 struct gmig_process *domain_process(struct domain *domain);
 
-/* ---- Where its memory lies ------------------------------------------------------------------- */
+/* ---- Where its memory lies (domain_look.c) --------------------------------------------------- */
 
 struct domain_look {
 	struct qemu_usage usage;

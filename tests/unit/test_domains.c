@@ -403,13 +403,13 @@ START_TEST(cli_list_has_domains_and_says_when_it_may_not_ask)
 	json_t *list = json_array();
 
 	update(3);
-	cli_daemon_list(list);
+	cli_daemon_list(list, 2000);
 	ck_assert_uint_eq(json_array_size(list), 3);
 	ck_assert_str_eq(cli_text(json_array_get(list, 1), "socket"), path);
 	json_array_clear(list);
 	serve_destroy(serve);
 	serve = NULL;
-	cli_daemon_list(list);
+	cli_daemon_list(list, 2000);
 	ck_assert_uint_eq(json_array_size(list), 0);
 	json_decref(list);
 }

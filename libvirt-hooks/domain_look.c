@@ -1,0 +1,66 @@
+/* Where a domain's memory lies, see domain.h; and its lines in the log. */
+#include "domain_inside.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <time.h>
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void domain_log(const struct domain *domain, enum gmig_log_level level, const char *format, ...)
+{
+	char text[GMIG_ERROR_TEXT], line[2 * GMIG_ERROR_TEXT];
+	va_list args;
+
+	if (!domain->host->log)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	snprintf(line, sizeof(line), "domain=%s pid=%d %s", domain->name, (int)domain->qemu.pid,
+		 text);
+	domain->host->log(domain->host->opaque, level, line);
+}
+
+int domain_look(struct domain *domain, struct domain_look *look, struct gmig_error *err)
+{
+	uint64_t begin_ns = now_ns();
+	struct qemu_ram ram;
+	int ret;
+
+	pthread_mutex_lock(&domain->scan_lock);
+	ret = qemu_memory_read(domain->looker, atomic_load(&domain->memory_bytes), &ram,
+			       &look->usage, err);
+	if (!ret) {
+		look->ram_bytes = ram.bytes;
+		look->domain_bytes = ram.domain_bytes;
+		look->fits = ram.fits;
+		look->at_ns = begin_ns;
+		look->took_ns = now_ns() - begin_ns;
+		qemu_ram_free(&ram);
+		pthread_mutex_lock(&domain->look_lock);
+		domain->look = *look;
+		pthread_mutex_unlock(&domain->look_lock);
+	}
+	pthread_mutex_unlock(&domain->scan_lock);
+	return ret;
+}
+
+int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_look *look)
+{
+	int ret = -EAGAIN;
+
+	pthread_mutex_lock(&domain->look_lock);
+	if (domain->look.at_ns && now_ns() - domain->look.at_ns <= max_age_ns) {
+		*look = domain->look;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&domain->look_lock);
+	return ret;
+}
