@@ -51,7 +51,7 @@ static int fake_ioctl(int fd, unsigned long request, void *argument)
 			       ? fake_categories((at - FAKE_START) / FAKE_PAGE_BYTES)
 			       : 0;
 
-		fake_scanned++;
+		__atomic_add_fetch(&fake_scanned, 1, __ATOMIC_RELAXED);
 		arg->walk_end = at + FAKE_PAGE_BYTES;
 		if (!is)
 			continue;

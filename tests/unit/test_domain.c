@@ -84,8 +84,12 @@ static int set_nodeset(void *opaque, const char *uuid, const struct gmig_node_se
 
 static void note(void *opaque, enum gmig_log_level level, const char *line)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 	(void)opaque, (void)level;
+	pthread_mutex_lock(&lock);
 	snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%s\n", line);
+	pthread_mutex_unlock(&lock);
 }
 
 static void write_cmdline(void)
