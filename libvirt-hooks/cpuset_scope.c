@@ -226,7 +226,7 @@ static int check_above(const struct cpuset_scope *scope, const struct gmig_node_
 {
 	size_t length = (size_t)(strrchr(scope->domain, '/') - scope->domain);
 	char may[80], lacks_text[40], above[PATH_MAX];
-	struct gmig_node_set allowed, lacks = *nodes;
+	struct gmig_node_set allowed = {{0}}, lacks = *nodes;
 
 	snprintf(above, sizeof(above), "%.*s", (int)length, scope->domain);
 	if (read_set(scope, above, scope->version1 ? MEMS : MEMS ".effective", &allowed) ||
@@ -315,7 +315,7 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 			const struct gmig_node_set *keep, unsigned int *others,
 			struct gmig_error *err)
 {
-	struct gmig_node_set wanted = *keep, now;
+	struct gmig_node_set wanted = *keep, now = {{0}};
 	int ret = read_set(scope, group->path, MEMS, &now);
 	bool done;
 

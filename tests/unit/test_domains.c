@@ -297,9 +297,14 @@ END_TEST
 
 START_TEST(job_of_a_domain_is_started_watched_and_listed)
 {
-	struct control_client *client = dial("web1"), *other = dial("web2");
+	struct control_client *client, *other;
 	json_t *job, *event, *jobs;
 
+#ifdef GMIG_SANITIZED
+	return; /* the fake QEMU has terabytes of a sanitizer's shadow memory, all of which a job walks over */
+#endif
+	client = dial("web1");
+	other = dial("web2");
 	update(2);
 	job = ask(client, "migrate-pages", json_pack("{s:[i], s:[i]}", "from", 0, "to", 0));
 	ck_assert_str_eq(cli_text(job, "mover"), "kernel");
