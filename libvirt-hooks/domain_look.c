@@ -18,11 +18,11 @@ void domain_log(const struct domain *domain, enum gmig_log_level level, const ch
 	char text[GMIG_ERROR_TEXT], line[2 * GMIG_ERROR_TEXT];
 	va_list args;
 
-	if (!domain->host->log)
-		return;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (!domain->host->log)
+		return;
 	snprintf(line, sizeof(line), "domain=%s pid=%d %s", domain->name, (int)domain->qemu.pid,
 		 text);
 	domain->host->log(domain->host->opaque, level, line);

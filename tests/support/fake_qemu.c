@@ -48,7 +48,7 @@ static void map_ram(size_t mib, int fd)
 }
 
 struct thread_name {
-	char text[16];
+	char text[32];
 	pthread_barrier_t *named;
 };
 
