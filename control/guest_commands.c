@@ -267,14 +267,11 @@ static int query_job_trace(void *opaque, const json_t *arguments, json_t **resul
 /* ---- Table ----------------------------------------------------------------------------------- */
 
 /* Which guest: a server of one refuses another one's name, a server of several needs it. */
-#define GUEST                                                                                      \
-	{                                                                                          \
-		"guest", CONTROL_STRING, false                                                     \
-	}
+#define GUEST .name = "guest", .type = CONTROL_STRING
 
-static const struct control_argument guest_arguments[] = {GUEST, {0}};
+static const struct control_argument guest_arguments[] = {{GUEST}, {0}};
 static const struct control_argument migrate_arguments[] = {
-    GUEST,
+    {GUEST},
     {"from", CONTROL_ARRAY, true},
     {"to", CONTROL_ARRAY, true},
     {"vnode", CONTROL_INTEGER, false},
@@ -293,12 +290,12 @@ static const struct control_argument migrate_arguments[] = {
     {0},
 };
 static const struct control_argument residency_arguments[] = {
-    GUEST, {"fresh", CONTROL_BOOL, false}, {0}};
-static const struct control_argument job_arguments[] = {GUEST, {"id", CONTROL_STRING, true}, {0}};
+    {GUEST}, {"fresh", CONTROL_BOOL, false}, {0}};
+static const struct control_argument job_arguments[] = {{GUEST}, {"id", CONTROL_STRING, true}, {0}};
 static const struct control_argument trace_arguments[] = {
-    GUEST, {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
+    {GUEST}, {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
 static const struct control_argument rate_arguments[] = {
-    GUEST, {"id", CONTROL_STRING, true}, {"rate", CONTROL_INTEGER, true}, {0}};
+    {GUEST}, {"id", CONTROL_STRING, true}, {"rate", CONTROL_INTEGER, true}, {0}};
 
 const struct control_command guest_commands[] = {
     {"query-status", guest_arguments, query_status},

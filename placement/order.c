@@ -7,18 +7,20 @@
 #define LEAST_PART 8
 #define NO_WAY	   255 /* a distance */
 
+/* What stepped aside: goes on to where its want says. */
+struct aside {
+	size_t want;
+	unsigned int at;
+	int64_t pages;
+};
+
 struct order {
 	unsigned int n;
 	int64_t *room;
 	const uint8_t *distance;
 	struct order_want *wants;
 	size_t count;
-	/* What stepped aside: goes on to where its want says. */
-	struct aside {
-		size_t want;
-		unsigned int at;
-		int64_t pages;
-	} * aside;
+	struct aside *aside;
 	size_t aside_count;
 	struct order_step *steps;
 	size_t step_count, step_room;

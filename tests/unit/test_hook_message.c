@@ -113,30 +113,27 @@ static const struct {
 	size_t count;
 	const char *says;
 } wrong[] = {
-#define WRONG(text, says)                                                                          \
-	{                                                                                          \
-		text, sizeof(text), says                                                           \
-	}
-    WRONG("", "not a hook's message"),
-    WRONG("gmig-hook 2\0start", "not a hook's message"),
-    WRONG("gmig-hook 1", "operation"),
-    WRONG("gmig-hook 1\0st\nart\0begin\0-\0a\0\0none\0000\0cbf29ce484222325", "operation"),
-    WRONG("gmig-hook 1\0"
-	  "0123456789012345678901234567890123456789012345678901234567890123\0begin\0-\0a\0\0none"
-	  "\0000\0cbf29ce484222325",
-	  "operation"),
-    WRONG(BEGIN "4DEA22B3-1D52-D8F3-2516-782E98AB3FA0\0none\0000\0cbf29ce484222325", "uuid"),
-    WRONG(BEGIN "4dea22b3\0none\0000\0cbf29ce484222325", "uuid"),
-    WRONG(BEGIN "4dea22b3-1d52-d8f3-2516-782e98ab3fa01\0none\0000\0cbf29ce484222325", "uuid"),
-    WRONG(BEGIN "\0some\0000\0cbf29ce484222325", "which XML"),
-    WRONG(BEGIN "\0none\00000\0cbf29ce484222325", "size"),
-    WRONG(BEGIN "\0none\0+0\0cbf29ce484222325", "size"),
-    WRONG(BEGIN "\0digest\0-1\0cbf29ce484222325", "size"),
-    WRONG(BEGIN "\0digest\00018446744073709551616\0cbf29ce484222325", "size"),
-    WRONG(BEGIN "\0digest\0005\0cbf29ce48422232", "digest"),
-    WRONG(BEGIN "\0digest\0005\0CBF29CE484222325", "digest"),
-    WRONG(BEGIN "\0none\0001\0cbf29ce484222325", "size"),
-    WRONG(BEGIN "\0whole\00018446744073709551615\0cbf29ce484222325\0", "size"),
+#define WRONG(text, says) text, sizeof(text), says
+    {WRONG("", "not a hook's message")},
+    {WRONG("gmig-hook 2\0start", "not a hook's message")},
+    {WRONG("gmig-hook 1", "operation")},
+    {WRONG("gmig-hook 1\0st\nart\0begin\0-\0a\0\0none\0000\0cbf29ce484222325", "operation")},
+    {WRONG("gmig-hook 1\0"
+	   "0123456789012345678901234567890123456789012345678901234567890123\0begin\0-\0a\0\0none"
+	   "\0000\0cbf29ce484222325",
+	   "operation")},
+    {WRONG(BEGIN "4DEA22B3-1D52-D8F3-2516-782E98AB3FA0\0none\0000\0cbf29ce484222325", "uuid")},
+    {WRONG(BEGIN "4dea22b3\0none\0000\0cbf29ce484222325", "uuid")},
+    {WRONG(BEGIN "4dea22b3-1d52-d8f3-2516-782e98ab3fa01\0none\0000\0cbf29ce484222325", "uuid")},
+    {WRONG(BEGIN "\0some\0000\0cbf29ce484222325", "which XML")},
+    {WRONG(BEGIN "\0none\00000\0cbf29ce484222325", "size")},
+    {WRONG(BEGIN "\0none\0+0\0cbf29ce484222325", "size")},
+    {WRONG(BEGIN "\0digest\0-1\0cbf29ce484222325", "size")},
+    {WRONG(BEGIN "\0digest\00018446744073709551616\0cbf29ce484222325", "size")},
+    {WRONG(BEGIN "\0digest\0005\0cbf29ce48422232", "digest")},
+    {WRONG(BEGIN "\0digest\0005\0CBF29CE484222325", "digest")},
+    {WRONG(BEGIN "\0none\0001\0cbf29ce484222325", "size")},
+    {WRONG(BEGIN "\0whole\00018446744073709551615\0cbf29ce484222325\0", "size")},
 };
 #define WRONGS (int)(sizeof(wrong) / sizeof(wrong[0]))
 
