@@ -22,8 +22,10 @@ static int add_want(struct net *net, size_t guest, const struct part *part, unsi
 		struct order_want *wants = realloc(net->wants, room * sizeof(*wants));
 		struct round_step *of;
 
-		net->wants = wants ? wants : net->wants;
-		of = wants ? realloc(net->of, room * sizeof(*of)) : NULL;
+		if (!wants)
+			return -ENOMEM;
+		net->wants = wants;
+		of = realloc(net->of, room * sizeof(*of));
 		if (!of)
 			return -ENOMEM;
 		net->of = of;

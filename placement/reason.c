@@ -11,7 +11,7 @@ static const char *printable(const char *name, char text[NAME_BYTES])
 {
 	size_t i = 0;
 
-	for (; name[i] && i < NAME_BYTES - 4; i++)
+	for (; i < NAME_BYTES - 4 && name[i]; i++)
 		text[i] = name[i];
 	for (size_t j = 0; j < i; j++)
 		if (text[j] < ' ' || text[j] > '~')

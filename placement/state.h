@@ -108,8 +108,8 @@ void state_put_vcpus(struct state *state, size_t guest, const uint16_t *nodes);
 /* Time and locality of a guest's parts anew. */
 void state_weigh(struct state *state, size_t guest);
 
-/* Take pages of lot `index` of a guest to a node, rooms and all. -ENOMEM: nothing has changed. */
-int state_move(struct state *state, size_t guest, size_t index, int64_t pages, unsigned int to);
+/* Take pages of lot `place` of guest `index` to a node, rooms and all. -ENOMEM: nothing has changed. */
+int state_move(struct state *state, size_t index, size_t place, int64_t pages, unsigned int to);
 /* Join lots that are alike; of guests that are spread, decide anew which bytes belong on which node. -ENOMEM. */
 int state_tidy(struct state *state);
 int state_tidy_one(struct state *state, size_t guest);

@@ -201,7 +201,7 @@ stage_tidy() {
 
 stage_cppcheck() {
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppressions-list=.cppcheck --library=tests/cppcheck.cfg -D_GNU_SOURCE migrate control vmm cli guestagent tests/bench
+		--suppressions-list=.cppcheck --library=tests/cppcheck.cfg -D_GNU_SOURCE migrate control placement vmm cli guestagent libvirt-hooks tests/bench
 }
 
 stage_scripts() {

@@ -253,7 +253,8 @@ static int parse_option(int option, struct bench_options *options, struct gmig_e
 
 	if (option >= OPT_PLACEMENT)
 		return parse_placement(option, options, err);
-	if (option >= OPT_FLAGS) {
+	if (option >= OPT_FLAGS &&
+	    (size_t)(option - OPT_FLAGS) < sizeof(flags) / sizeof(flags[0])) {
 		*flags[option - OPT_FLAGS] = flags[option - OPT_FLAGS] != &options->pin;
 		return 0;
 	}
