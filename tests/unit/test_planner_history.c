@@ -95,6 +95,27 @@ START_TEST(guest_that_went_back_and_forth_is_frozen_for_longer_each_time)
 }
 END_TEST
 
+START_TEST(moves_of_one_plan_are_one_reversal)
+{
+	host(2, 16);
+	guest("web1", 0, 0, 4);
+	ck_assert(!fleet_add_ram(&fleet, 0, 0, PLACEMENT_NO_VNODE, PLACEMENT_2M, GIB, 0));
+	fleet.nodes[1].free_bytes[PLACEMENT_2M] = GIB;
+	ck_assert(!placement_history_create(&history, &err));
+	options.freeze_seconds = 1000;
+	jump(100);
+	ck_assert_uint_eq(made->move_count, 2);
+	jump(200);
+	ck_assert_uint_eq(made->move_count, 2);
+	jump(1199);
+	ck_assert_uint_eq(made->move_count, 0);
+	observe(1200);
+	plan();
+	ck_assert_uint_eq(made->move_count, 2);
+	placement_history_destroy(history);
+}
+END_TEST
+
 START_TEST(guest_that_moves_on_is_not_frozen)
 {
 	host(3, 16);
@@ -120,6 +141,7 @@ int main(void)
 	const TTest *const tests[] = {
 	    score_must_have_been_low_for_the_hold_time,
 	    guest_that_went_back_and_forth_is_frozen_for_longer_each_time,
+	    moves_of_one_plan_are_one_reversal,
 	    guest_that_moves_on_is_not_frozen,
 	};
 
