@@ -5,7 +5,7 @@
  * Counted: the table of domains (domains.h) has a reference, and whoever uses one. The last put cancels its jobs and waits for them.
  *
  * Locks, in this order: move_lock (moves, the scope, the journal; held while files are written and while the memory is counted, so for
- * some milliseconds for each GiB), scan_lock (held while it is counted), look_lock (the last look, a leaf). Jobs end on threads of the
+ * up to 50 ms for each GiB), scan_lock (held while it is counted), look_lock (the last look, a leaf). Jobs end on threads of the
  * engine, which take move_lock.
  *
  * A move, and what is on disk meanwhile (move_journal.h):
@@ -92,7 +92,7 @@ struct domain_look {
 	bool fits;	  /* these two agree */
 	uint64_t at_ns, took_ns; /* CLOCK_MONOTONIC */
 };
-/* Looks now, some milliseconds for each GiB, at most one at a time. -ESRCH it has ended. About 24 KiB. */
+/* Looks now, up to 50 ms for each GiB, at most one at a time. -ESRCH it has ended. About 24 KiB. */
 int domain_look(struct domain *domain, struct domain_look *look, struct gmig_error *err);
 /* The last one, if it is no older than max_age_ns; -EAGAIN. */
 int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_look *look);

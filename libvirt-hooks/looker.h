@@ -1,5 +1,5 @@
 /*
- * Looks at domains' memory for a thread that may not wait for long: a look takes some milliseconds for each GiB, and the control server has
+ * Looks at domains' memory for a thread that may not wait for long: a look takes up to 50 ms for each GiB, and the control server has
  * one thread for all clients. Each look runs on a thread of its own, one a domain at a time; whoever asks waits so long and no longer, and gets the
  * newest look there is, with its age.
  *

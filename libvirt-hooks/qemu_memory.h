@@ -39,7 +39,7 @@ struct qemu_usage {
 
 /*
  * The text of a numa_maps file, beside the mappings of the same process: about 24 KiB. The kernel counts each page of
- * the page tables for it, some milliseconds for each GiB of small pages. -EIO the text makes no sense.
+ * the page tables for it, 25 ms for each GiB of small pages. -EIO the text makes no sense.
  */
 int qemu_usage_parse(FILE *numa_maps, const struct qemu_ram *ram, struct qemu_usage *usage);
 /* The bytes on a node, guest memory and QEMU's own. */

@@ -219,7 +219,7 @@ START_TEST(libvirt_that_never_answers_does_not_hold_us_up)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char uri[128], directory[] = "/tmp/gmig-test-virt-XXXXXX";
+	char uri[160], directory[] = "/tmp/gmig-test-virt-XXXXXX";
 	struct virt_domain *list;
 
 	ck_assert_ptr_nonnull(mkdtemp(directory));
