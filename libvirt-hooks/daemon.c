@@ -182,21 +182,6 @@ static void drop_old_journals(const struct daemon *daemon)
 	free(uuids);
 }
 
-static void update(struct daemon *daemon)
-{
-	struct virt_domain *list = NULL;
-	struct gmig_error err = {0};
-	int count = virt_list(daemon->virt, &list, &err);
-
-	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. */
-	if (count < 0 && count != -ENOTCONN && !daemon->list_failed)
-		daemon_log(GMIG_LOG_WARNING, err.text);
-	daemon->list_failed = count < 0;
-	domains_update(daemon->domains, list, count < 0 ? 0 : count);
-	if (count >= 0)
-		virt_list_free(list, count);
-}
-
 /* systemd's watchdog is told each time that the loop comes round: half of its time at the latest. */
 static int loop_ms(const struct daemon *daemon)
 {
@@ -208,6 +193,24 @@ static int loop_ms(const struct daemon *daemon)
 	return (int)rescan;
 }
 
+/* In how many ms it is wanted again at the latest. */
+static int update(struct daemon *daemon)
+{
+	struct virt_domain *list = NULL;
+	struct gmig_error err = {0};
+	int retry_ms, rest_ms = loop_ms(daemon), count = virt_list(daemon->virt, &list, &err);
+
+	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. */
+	if (count < 0 && count != -ENOTCONN && !daemon->list_failed)
+		daemon_log(GMIG_LOG_WARNING, err.text);
+	daemon->list_failed = count < 0;
+	retry_ms = domains_update(daemon->domains, list, count < 0 ? 0 : count);
+	if (count >= 0)
+		virt_list_free(list, count);
+	/* What is not listed now is not looked for, either. */
+	return retry_ms < 0 || count < 0 || retry_ms > rest_ms ? rest_ms : retry_ms;
+}
+
 static void loop(struct daemon *daemon)
 {
 	struct pollfd fds[] = {{.fd = daemon->wake_fd, .events = POLLIN},
@@ -216,9 +219,10 @@ static void loop(struct daemon *daemon)
 	uint64_t count;
 
 	for (;;) {
-		update(daemon);
+		int rest_ms = update(daemon);
+
 		sd_notify(0, "WATCHDOG=1");
-		if (poll(fds, 3, loop_ms(daemon)) < 0 && errno != EINTR)
+		if (poll(fds, 3, rest_ms) < 0 && errno != EINTR)
 			return;
 		if (fds[1].revents)
 			return;

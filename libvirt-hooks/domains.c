@@ -3,12 +3,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define WAIT_MS	    100
+#define WAIT_MS_MAX 60000
 
 struct entry {
 	char *name;
 	char uuid[QEMU_UUID_TEXT];
 	struct domain *domain; /* NULL: its process is not found */
 	char why[GMIG_ERROR_TEXT];
+	uint64_t wait_ms, retry_ms; /* not found: how long to wait now, until when */
 };
 
 struct domains {
@@ -106,6 +111,22 @@ static void say_why(const struct domains *domains, const struct entry *old,
 	domains->host->log(domains->host->opaque, GMIG_LOG_WARNING, line);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void try_again_later(const struct entry *old, struct entry *entry)
+{
+	uint64_t wait_ms = old && old->wait_ms ? 2 * old->wait_ms : WAIT_MS;
+
+	entry->wait_ms = wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : wait_ms;
+	entry->retry_ms = now_ms() + entry->wait_ms;
+}
+
 /* One that libvirt lists. */
 static void take_listed(struct domains *domains, const struct virt_domain *from,
 			struct entry *entry)
@@ -118,9 +139,14 @@ static void take_listed(struct domains *domains, const struct virt_domain *from,
 	if (lives(old) && !strcmp(old->name, from->name)) {
 		entry->domain = domain_get(old->domain);
 		domain_set_facts(entry->domain, &facts);
+	} else if (old && !old->domain && now_ms() < old->retry_ms) {
+		memcpy(entry->why, old->why, sizeof(entry->why));
+		entry->wait_ms = old->wait_ms;
+		entry->retry_ms = old->retry_ms;
 	} else if (domain_open(domains->host, &facts, &entry->domain, &err)) {
 		entry->domain = NULL;
 		memcpy(entry->why, err.text, sizeof(entry->why));
+		try_again_later(old, entry);
 		say_why(domains, old, entry);
 	}
 }
@@ -138,7 +164,19 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
-void domains_update(struct domains *domains, const struct virt_domain *list, int count)
+static int next_retry_ms(const struct entry *entry, size_t count)
+{
+	uint64_t now = now_ms(), soonest = UINT64_MAX;
+
+	for (size_t i = 0; i < count; i++)
+		if (!entry[i].domain && entry[i].retry_ms < soonest)
+			soonest = entry[i].retry_ms;
+	if (soonest == UINT64_MAX)
+		return -1;
+	return soonest > now ? (int)(soonest - now) : 0;
+}
+
+int domains_update(struct domains *domains, const struct virt_domain *list, int count)
 {
 	struct entry *fresh, *old;
 	size_t used = 0, old_count;
@@ -146,7 +184,7 @@ void domains_update(struct domains *domains, const struct virt_domain *list, int
 	count = list ? count : 0;
 	fresh = calloc((size_t)count + domains->count + 1, sizeof(*fresh));
 	if (!fresh)
-		return; /* the old one stands */
+		return WAIT_MS_MAX; /* the old one stands */
 	for (int i = 0; i < count; i++) {
 		fresh[used].name = strdup(list[i].name);
 		if (fresh[used].name)
@@ -174,6 +212,7 @@ void domains_update(struct domains *domains, const struct virt_domain *list, int
 	domains->count = used;
 	pthread_mutex_unlock(&domains->lock);
 	drop_entries(old, old_count);
+	return next_retry_ms(fresh, used);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

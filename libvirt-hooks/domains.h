@@ -22,8 +22,12 @@ int domains_create(const struct domain_host *host, const char *uri, const uid_t 
 /* Cancels all jobs and waits for them. NULL is legal. */
 void domains_destroy(struct domains *domains);
 
-/* One thread at a time. list: as virt_list() gave it; NULL: libvirt is not to be asked now, only the dead are looked for. */
-void domains_update(struct domains *domains, const struct virt_domain *list, int count);
+/*
+ * One thread at a time. list: as virt_list() gave it; NULL: libvirt is not to be asked now, only the dead are looked for. Returns in how many
+ * ms a process that was not found is to be looked for again, -1: none is. The last resort is to look at all processes: what was not found
+ * is tried again after 100 ms, 200 ms .. and at last once a minute.
+ */
+int domains_update(struct domains *domains, const struct virt_domain *list, int count);
 
 /*
  * name: web1, or with its host's URI, qemu:///system/web1, or a uuid. *out is to be put. -ESRCH there is none, or its process is not

@@ -85,7 +85,9 @@ static void teardown(void)
 	tree_remove();
 }
 
-static void update(int count)
+#define LOST "00000000-0f1b-4d1a-9d5c-2f6f3a0b7c33"
+
+static int update(int count)
 {
 	struct virt_domain list[] = {
 	    {.name = (char *)"web1",
@@ -98,9 +100,9 @@ static void update(int count)
 	     .id = 2,
 	     .memory_bytes = 8 * MIB,
 	     .vcpus = 1},
-	    {.name = (char *)"lost", .uuid = "00000000-0f1b-4d1a-9d5c-2f6f3a0b7c33", .id = 3}};
+	    {.name = (char *)"lost", .uuid = LOST, .id = 3, .memory_bytes = MIB}};
 
-	domains_update(domains, list, count);
+	return domains_update(domains, list, count);
 }
 
 static int find(const char *name)
@@ -166,10 +168,21 @@ START_TEST(domain_that_starts_again_is_another_process)
 }
 END_TEST
 
-START_TEST(domain_that_is_not_found_is_said_once)
+START_TEST(domain_that_is_not_found_is_said_once_and_tried_again_later)
 {
-	update(3);
-	update(3);
+	const struct fake_qemu late = {.name = "lost", .uuid = LOST, .anon_mib = 1};
+	pid_t pid;
+
+	ck_assert_int_eq(update(2), -1);
+	ck_assert_int_gt(update(3), 0);
+	/* Ten tries at once would make it wait for 51 s. */
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_lt(update(3), 10000);
+	pid = fake_qemu_start(&late);
+	/* When its time has come. */
+	while (find("lost") != pid)
+		update(3);
+	fake_qemu_end(pid);
 	ck_assert_ptr_nonnull(strstr(lines, "domain=lost no process"));
 	ck_assert_ptr_null(strstr(strstr(lines, "domain=lost") + 1, "domain=lost"));
 }
@@ -426,7 +439,7 @@ int main(int argc, char **argv)
 	    domain_is_found_by_name_uri_and_uuid,
 	    update_keeps_what_lives_and_drops_what_has_ended,
 	    domain_that_starts_again_is_another_process,
-	    domain_that_is_not_found_is_said_once,
+	    domain_that_is_not_found_is_said_once_and_tried_again_later,
 	    domain_of_a_user_that_libvirt_does_not_name_is_left_alone,
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
