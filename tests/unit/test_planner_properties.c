@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef GMIG_INSTRUMENTED
+#define CASES 300
+#else
 #define CASES 2000
+#endif
+#define PLAIN_CASES 500
 
 struct outcome {
 	int *before, *after; /* of each guest */
@@ -240,7 +245,7 @@ START_TEST(plan_moves_hardly_more_than_it_must)
 	double moved = 0, must = 0;
 
 	shape.goals = true;
-	for (uint64_t seed = 1; seed <= CASES / 4; seed++) {
+	for (uint64_t seed = 1; seed <= PLAIN_CASES; seed++) {
 		struct fleet before, after;
 		struct placement_plan *made;
 
@@ -261,12 +266,14 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = {
-	    plan_of_any_host_keeps_its_guarantees,
-	    drain_of_any_node_leaves_only_what_it_names,
-	    plan_with_losses_allowed_costs_no_guest_more,
-	    plan_moves_hardly_more_than_it_must,
-	};
+	Suite *suite = suite_create("planner_properties");
+	TCase *tcase = tcase_create("planner_properties");
 
-	return run_tests("planner_properties", NULL, NULL, tests, sizeof(tests) / sizeof(tests[0]));
+	tcase_set_timeout(tcase, 110);
+	tcase_add_test(tcase, plan_of_any_host_keeps_its_guarantees);
+	tcase_add_test(tcase, drain_of_any_node_leaves_only_what_it_names);
+	tcase_add_test(tcase, plan_with_losses_allowed_costs_no_guest_more);
+	tcase_add_test(tcase, plan_moves_hardly_more_than_it_must);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
 }
