@@ -171,6 +171,7 @@ quick | full)
 	stage "native probe" 1200 stage_probe
 	stage "native bad input" 300 stage_bad_input
 	stage "native examples" 300 stage_examples
+	stage "native gmigd" 300 stage_gmigd
 	stage "build asan" 600 stage_build asan
 	stage "unit asan+ubsan" 1800 stage_unit asan
 	stage "lab 2 nodes" 1800 stage_lab 2 "numa-cases two" 6.12

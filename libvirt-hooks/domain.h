@@ -99,7 +99,7 @@ int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_l
 
 /* ---- Moves (domain_move.c) ------------------------------------------------------------------- */
 
-/* As gmig_process_job_start(), with its cpusets widened first. -EACCES they cannot be, the text says which. */
+/* As gmig_process_job_start(), with its cpusets widened first. -EACCES they cannot be, the text says which; -EBUSY another move is ending, for 3 s. */
 int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
 		     struct gmig_error *err);
 

@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define LOCK_MS	      3000
+#define LOCK_PAUSE_MS 5
 
 /* ---- The journal ----------------------------------------------------------------------------- */
 
@@ -222,6 +226,22 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 	return ret;
 }
 
+/*
+ * The end of a move waits for libvirt, and whoever starts one is the thread that serves all clients. Not by pthread_mutex_clocklock(3),
+ * which ThreadSanitizer does not know.
+ */
+static bool lock_soon(pthread_mutex_t *lock)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
+
+	for (int waited_ms = 0; waited_ms < LOCK_MS; waited_ms += LOCK_PAUSE_MS) {
+		if (!pthread_mutex_trylock(lock))
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
 		     struct gmig_error *err)
 {
@@ -229,7 +249,11 @@ int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 
 	if (ret)
 		return ret;
-	pthread_mutex_lock(&domain->move_lock);
+	if (!lock_soon(&domain->move_lock))
+		return gmig_fail(
+		    err, -EBUSY,
+		    "a move of domain %.60s is just ending, and libvirt is told of it: try again",
+		    domain->name);
 	ret = start_job(domain, spec, job, err);
 	pthread_mutex_unlock(&domain->move_lock);
 	return ret;

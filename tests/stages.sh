@@ -56,6 +56,10 @@ stage_examples() {
 	need_build release && tests/integration/examples
 }
 
+stage_gmigd() {
+	need_build release && tests/integration/gmigd-cases
+}
+
 stage_bad_input() {
 	need_build release && tests/integration/bad-input
 }

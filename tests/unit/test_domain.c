@@ -6,6 +6,7 @@
 #include "fake_qemu.h"
 #include "suite.h"
 
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 
@@ -341,6 +342,41 @@ START_TEST(few_pages_that_stay_are_left_to_the_kernel)
 }
 END_TEST
 
+static sem_t asked, answered;
+
+/* libvirt does not answer yet. */
+static int set_nodeset_late(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+			    struct gmig_error *error)
+{
+	sem_post(&asked);
+	sem_wait(&answered);
+	return set_nodeset(opaque, uuid, nodes, error);
+}
+
+START_TEST(move_while_libvirt_is_told_of_the_last_is_refused_in_time)
+{
+	struct domain_cpusets cpusets;
+	struct gmig_job *one, *two;
+
+	sem_init(&asked, 0, 0);
+	sem_init(&answered, 0, 0);
+	host.set_nodeset = set_nodeset_late;
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &one, &err), 0);
+	sem_wait(&asked);
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &two, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "try again"));
+	/* Questions do not wait, either. */
+	ck_assert_int_eq(domain_cpusets(domain, &cpusets, &err), 0);
+	ck_assert(cpusets.widened);
+	sem_post(&answered);
+	gmig_job_wait(one);
+	gmig_job_put(one);
+	wait_ends(1);
+	ck_assert_str_eq(told, "1");
+}
+END_TEST
+
 static struct gmig_job *running;
 static atomic_bool cancelled;
 
@@ -528,6 +564,7 @@ int main(void)
 	    move_without_a_journal_is_no_move,
 	    memory_that_stays_keeps_its_node,
 	    few_pages_that_stay_are_left_to_the_kernel,
+	    move_while_libvirt_is_told_of_the_last_is_refused_in_time,
 	    cancelled_move_leaves_the_memory_where_it_is,
 	    two_moves_narrow_when_the_last_has_ended,
 	    domain_that_ends_in_mid_move_fails_it,
