@@ -2,7 +2,6 @@
 #include "daemon_log.h"
 #include "domains.h"
 #include "hook_socket.h"
-#include "move_journal.h"
 #include "rights.h"
 #include "serve.h"
 
@@ -161,26 +160,6 @@ static void find_users(struct daemon *daemon)
 }
 
 /* ---- The loop -------------------------------------------------------------------------------- */
-
-/* Journals of processes that have gone, which no domain will ask for. */
-static void drop_old_journals(const struct daemon *daemon)
-{
-	char(*uuids)[QEMU_UUID_TEXT];
-	int count = move_journal_list(daemon->options->state, &uuids);
-
-	for (int i = 0; i < count; i++) {
-		struct move_journal journal;
-		uint64_t start_time;
-
-		if (move_journal_read(daemon->options->state, uuids[i], &journal, NULL))
-			continue;
-		if (qemu_process_start_time(&daemon->host.qemu, journal.pid, &start_time) ||
-		    start_time != journal.start_time)
-			move_journal_remove(daemon->options->state, uuids[i]);
-		move_journal_free(&journal);
-	}
-	free(uuids);
-}
 
 /* systemd's watchdog is told each time that the loop comes round: half of its time at the latest. */
 static int loop_ms(const struct daemon *daemon)
@@ -347,7 +326,7 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 	find_users(&daemon);
 	ret = start(&daemon, err);
 	if (!ret) {
-		drop_old_journals(&daemon);
+		domains_recover(daemon.domains);
 		hear_hook(&daemon);
 		daemon_log(GMIG_LOG_INFO, "started, version=" GMIG_VERSION);
 		sd_notify(0, "READY=1");

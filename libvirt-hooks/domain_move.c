@@ -15,7 +15,10 @@
 static int write_journal(struct domain *domain, const struct gmig_job_spec *spec,
 			 const struct gmig_node_set *keep, struct gmig_error *err)
 {
-	struct move_journal journal = {.pid = domain->qemu.pid,
+	struct move_journal journal = {.name = domain->name,
+				       .memory_bytes = atomic_load(&domain->memory_bytes),
+				       .uid = domain->qemu.uid,
+				       .pid = domain->qemu.pid,
 				       .start_time = domain->qemu.start_time,
 				       .narrowing = keep != NULL,
 				       .scope = domain->scope};

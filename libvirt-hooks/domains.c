@@ -1,4 +1,5 @@
 #include "domains.h"
+#include "move_journal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -213,6 +214,47 @@ int domains_update(struct domains *domains, const struct virt_domain *list, int 
 	pthread_mutex_unlock(&domains->lock);
 	drop_entries(old, old_count);
 	return next_retry_ms(fresh, used);
+}
+
+/* ---- What another gmigd left ------------------------------------------------------------------ */
+
+/* As libvirt would list it. False: there is nothing to be done, or it cannot be told. */
+static bool recall(const struct domains *domains, const char *uuid, struct virt_domain *out)
+{
+	const char *directory = domains->host->journals;
+	struct move_journal journal;
+	uint64_t start_time;
+
+	if (move_journal_read(directory, uuid, &journal, NULL))
+		return false;
+	if (qemu_process_start_time(&domains->host->qemu, journal.pid, &start_time) ||
+	    start_time != journal.start_time) {
+		move_journal_remove(directory, uuid); /* its process has gone, and its cgroups */
+		move_journal_free(&journal);
+		return false;
+	}
+	out->name = journal.name;
+	journal.name = NULL;
+	memcpy(out->uuid, journal.uuid, sizeof(out->uuid));
+	out->memory_bytes = journal.memory_bytes;
+	out->has_uid = true;
+	out->uid = journal.uid;
+	move_journal_free(&journal);
+	return true;
+}
+
+void domains_recover(struct domains *domains)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count = move_journal_list(domains->host->journals, &uuids), used = 0;
+	struct virt_domain *list = calloc(count > 0 ? (size_t)count : 1, sizeof(*list));
+
+	for (int i = 0; list && i < count; i++)
+		used += recall(domains, uuids[i], &list[used]);
+	if (list)
+		domains_update(domains, list, used);
+	virt_list_free(list, used);
+	free(uuids);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

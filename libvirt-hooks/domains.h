@@ -30,6 +30,12 @@ void domains_destroy(struct domains *domains);
 int domains_update(struct domains *domains, const struct virt_domain *list, int count);
 
 /*
+ * Before the first update: the domains whose journals a gmigd has left, if their processes live. Their moves go on, and their cpusets are put
+ * right, whether libvirt answers or not.
+ */
+void domains_recover(struct domains *domains);
+
+/*
  * name: web1, or with its host's URI, qemu:///system/web1, or a uuid. *out is to be put. -ESRCH there is none, or its process is not
  * found: the text says why.
  */

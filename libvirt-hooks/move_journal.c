@@ -67,11 +67,12 @@ static json_t *journal_json(const struct move_journal *journal)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:i, s:I, s:o, s:b, s:o, s:o}", "version", VERSION, "uuid",
-			 journal->uuid, "pid", (int)journal->pid, "start_time",
-			 (json_int_t)journal->start_time, "job", spec_json(&journal->spec),
-			 "narrowing", (int)journal->narrowing, "keep", set_json(&journal->keep),
-			 "groups", groups);
+	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:b, s:o, s:o}", "version",
+			 VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
+			 (json_int_t)journal->memory_bytes, "uid", (json_int_t)journal->uid, "pid",
+			 (int)journal->pid, "start_time", (json_int_t)journal->start_time, "job",
+			 spec_json(&journal->spec), "narrowing", (int)journal->narrowing, "keep",
+			 set_json(&journal->keep), "groups", groups);
 }
 
 static int sync_directory(const char *directory)
@@ -209,16 +210,20 @@ static bool read_journal(const json_t *json, struct move_journal *journal)
 {
 	const char *uuid = json_string_value(json_object_get(json, "uuid"));
 	const char *keep = json_string_value(json_object_get(json, "keep"));
+	const char *name = json_string_value(json_object_get(json, "name"));
 
-	if (!uuid || !keep || gmig_node_set_parse(keep, &journal->keep, NULL) ||
+	if (!uuid || !keep || !name || gmig_node_set_parse(keep, &journal->keep, NULL) ||
 	    strlen(uuid) >= sizeof(journal->uuid) ||
 	    json_integer_value(json_object_get(json, "version")) != VERSION)
 		return false;
 	strcpy(journal->uuid, uuid);
+	journal->name = strdup(name);
+	journal->memory_bytes = (uint64_t)json_integer_value(json_object_get(json, "memory"));
+	journal->uid = (uid_t)json_integer_value(json_object_get(json, "uid"));
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
 	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
 	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
-	return read_spec(json_object_get(json, "job"), &journal->spec) &&
+	return journal->name && read_spec(json_object_get(json, "job"), &journal->spec) &&
 	       read_groups(json_object_get(json, "groups"), journal);
 }
 
@@ -245,6 +250,7 @@ void move_journal_free(struct move_journal *journal)
 	for (size_t i = 0; i < journal->count; i++)
 		free(journal->group[i].path);
 	free(journal->group);
+	free(journal->name);
 	memset(journal, 0, sizeof(*journal));
 }
 

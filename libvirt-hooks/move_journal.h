@@ -16,6 +16,9 @@
 
 struct move_journal {
 	char uuid[QEMU_UUID_TEXT];
+	char *name; /* of the domain; after reading: the journal's own */
+	uint64_t memory_bytes;
+	uid_t uid; /* of its process */
 	pid_t pid;
 	uint64_t start_time;	   /* of the process, to tell it from a later one with its pid */
 	struct gmig_job_spec spec; /* nodes, rate, threads and what else migrate-pages was told */

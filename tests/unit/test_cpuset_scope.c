@@ -390,6 +390,7 @@ static bool move_in_child(void)
 {
 	struct move_journal journal = {
 	    .uuid = UUID,
+	    .name = (char *)"web1",
 	    .pid = PID,
 	    .start_time = 500,
 	    .spec = {.from = {0}, .to = {1}, .from_count = 1, .to_count = 1}};

@@ -526,8 +526,11 @@ END_TEST
 START_TEST(journal_of_an_earlier_process_is_thrown_away)
 {
 	struct cpuset_scope none = {0};
-	struct move_journal journal = {
-	    .uuid = FAKE_UUID, .pid = FAKE_PID, .start_time = 499, .scope = &none};
+	struct move_journal journal = {.uuid = FAKE_UUID,
+				       .name = (char *)"web1",
+				       .pid = FAKE_PID,
+				       .start_time = 499,
+				       .scope = &none};
 
 	ck_assert_int_eq(move_journal_write(journals, &journal, &err), 0);
 	open_domain();

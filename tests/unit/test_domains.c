@@ -2,6 +2,7 @@
 #include "../../cli/cli.h"
 #include "../../cli/daemon.h"
 #include "../../libvirt-hooks/domains.h"
+#include "../../libvirt-hooks/move_journal.h"
 #include "../../libvirt-hooks/serve.h"
 #include "fake_proc.h"
 #include "fake_qemu.h"
@@ -24,8 +25,12 @@ static pid_t web1, web2;
 
 static void note(void *opaque, enum gmig_log_level level, const char *line)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
 	(void)opaque, (void)level;
+	pthread_mutex_lock(&lock);
 	snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%s\n", line);
+	pthread_mutex_unlock(&lock);
 }
 
 static void on_job(void *opaque, struct domain *domain, const struct gmig_job_info *info)
@@ -199,6 +204,45 @@ START_TEST(domain_of_a_user_that_libvirt_does_not_name_is_left_alone)
 	domains_update(domains, &other, 1);
 	ck_assert_int_eq(find("web1"), -ESRCH);
 	ck_assert_ptr_nonnull(strstr(err.text, "left alone"));
+}
+END_TEST
+
+static void leave_journal(pid_t pid, const char *uuid, const char *name, uint64_t later)
+{
+	struct cpuset_scope none = {0};
+	struct move_journal journal = {
+	    .name = (char *)name,
+	    .memory_bytes = 16 * MIB,
+	    .uid = geteuid(),
+	    .pid = pid,
+	    .scope = &none,
+	    .spec = {.from = {0}, .to = {0}, .from_count = 1, .to_count = 1}};
+
+	strcpy(journal.uuid, uuid);
+	ck_assert_int_eq(qemu_process_start_time(&host.qemu, pid, &journal.start_time), 0);
+	journal.start_time += later;
+	ck_assert_int_eq(move_journal_write(tree_root, &journal, &err), 0);
+}
+
+START_TEST(domain_with_a_journal_is_taken_up_without_libvirt)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count;
+
+#ifdef GMIG_SANITIZED
+	return; /* as below */
+#endif
+	leave_journal(web1, FAKE_UUID, "web1", 0);
+	leave_journal(web2, FAKE_UUID2, "web2", 1); /* of another one that had its pid */
+	domains_recover(domains);
+	ck_assert_int_eq(find("web1"), web1);
+	ck_assert_int_eq(find("web2"), -ESRCH);
+	/* Its move goes on, and when it has ended nothing is left to be recovered. */
+	do {
+		count = move_journal_list(tree_root, &uuids);
+		free(uuids);
+		ck_assert_int_ge(count, 0);
+	} while (count);
 }
 END_TEST
 
@@ -441,6 +485,7 @@ int main(int argc, char **argv)
 	    domain_that_starts_again_is_another_process,
 	    domain_that_is_not_found_is_said_once_and_tried_again_later,
 	    domain_of_a_user_that_libvirt_does_not_name_is_left_alone,
+	    domain_with_a_journal_is_taken_up_without_libvirt,
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
 	    commands_that_make_no_sense_say_why,
