@@ -19,6 +19,7 @@ static void guest_on(const char *nodes)
 static void job_ends_as(const char *state, json_int_t remaining)
 {
 	json_decref(fake.job);
+	json_decref(fake.last);
 	fake.job = fake_job("running", 0, 0);
 	fake.last = fake_job(state, 64 * MIB, remaining);
 	fake.tell = true;
