@@ -1,5 +1,6 @@
 /* Asking all guests, and looking at the host, for a plan. */
 #include "fleet.h"
+#include "daemon.h"
 
 #include "../control/closed_nodes.h"
 #include "../control/text.h"
@@ -25,7 +26,7 @@ struct vcpu {
 };
 
 struct fleet_guest {
-	char *name;
+	char *name, *target;
 	pid_t pid;
 	struct vcpu *vcpus;
 	struct placement_ram *ram;
@@ -126,8 +127,18 @@ static bool has_node(const struct fleet *fleet, unsigned long id)
 	return false;
 }
 
+/* Of which pool its memory is; QEMU takes all of it from one. */
+static enum placement_page page_of(const json_t *residency)
+{
+	json_t *sizes = json_object_get(residency, "page_bytes");
+
+	if (cli_number(sizes, "hugetlb-1G"))
+		return PLACEMENT_1G;
+	return cli_number(sizes, "hugetlb-2M") ? PLACEMENT_2M : PLACEMENT_4K;
+}
+
 static int add_ram(const struct fleet *fleet, struct placement_guest *guest,
-		   struct fleet_guest *inside, const json_t *vnode)
+		   struct fleet_guest *inside, const json_t *vnode, enum placement_page page)
 {
 	json_t *resident = json_object_get(vnode, "resident"), *bytes;
 	const char *key;
@@ -146,7 +157,9 @@ static int add_ram(const struct fleet *fleet, struct placement_guest *guest,
 		    .node = (uint16_t)node,
 		    .vnode =
 			guest->vnode_of ? (uint16_t)cli_number(vnode, "id") : PLACEMENT_NO_VNODE,
-		    .bytes = (uint64_t)json_integer_value(bytes) & ~(GMIG_PAGE_BYTES - 1)};
+		    .page = page,
+		    .bytes =
+			(uint64_t)json_integer_value(bytes) & ~(placement_page_bytes(page) - 1)};
 	}
 	guest->ram = inside->ram;
 	return 0;
@@ -235,16 +248,23 @@ static void sum_up(const struct fleet *fleet, size_t g, double seconds)
 	guest->time = fleet->inside[g].time;
 }
 
-/* Nodes where it may run, of those that there are; none, if the answer does not say. */
+/*
+ * Nodes where it may run, of those that there are; none, if the answer does not say. A server that places no threads tells CPUs
+ * alone. Their list has the form of one of nodes; numbers over 1,023 are not read, and then the CPU counts where it ran last.
+ */
 static void read_nodes(const struct fleet *fleet, const json_t *answer, struct gmig_node_set *nodes)
 {
+	const char *name = json_object_get(answer, "nodes") ? "nodes" : "cpus";
 	uint16_t list[GMIG_MAX_NODES];
 	struct gmig_error err;
-	int count = gmig_node_list_parse(cli_text(answer, "nodes"), list, GMIG_MAX_NODES, &err);
+	int count = gmig_node_list_parse(cli_text(answer, name), list, GMIG_MAX_NODES, &err);
 
-	for (int i = 0; i < count; i++)
-		if (has_node(fleet, list[i]))
+	for (int i = 0; i < count; i++) {
+		if (!strcmp(name, "cpus"))
+			add_node_of_cpu(fleet, list[i], nodes);
+		else if (has_node(fleet, list[i]))
 			gmig_node_set_add(nodes, list[i]);
+	}
 }
 
 static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,
@@ -261,7 +281,7 @@ static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,
 	if (!inside->vcpus || !inside->time || !inside->vnode_of)
 		return -ENOMEM;
 	guest->vcpus = (unsigned int)count;
-	guest->vnode_of = inside->vnode_of;
+	guest->vnode_of = count ? inside->vnode_of : NULL;
 	json_array_foreach (vcpus, i, answer) {
 		uint64_t number = cli_number(answer, "vcpu");
 
@@ -278,7 +298,13 @@ static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,
 
 /* ---- All guests ------------------------------------------------------------------------------ */
 
-static int add_guest(struct fleet *fleet, const char *name, const json_t *residency)
+/* A domain is asked for by its URI: a guest of gmig-vmm may have the same name. */
+static const char *target_of(const json_t *entry)
+{
+	return json_object_get(entry, "uri") ? cli_text(entry, "uri") : cli_text(entry, "name");
+}
+
+static int add_guest(struct fleet *fleet, const json_t *entry, const json_t *residency)
 {
 	struct placement_guest *guest = &fleet->guests[fleet->count];
 	struct fleet_guest *inside = &fleet->inside[fleet->count];
@@ -287,18 +313,23 @@ static int add_guest(struct fleet *fleet, const char *name, const json_t *reside
 	json_t *vnode;
 	int rc;
 
-	*guest = (struct placement_guest){.managed = true, .goal = PLACEMENT_FOLLOW};
-	inside->name = strdup(name);
+	/* libvirt's vCPUs are libvirt's to pin. */
+	*guest = (struct placement_guest){.managed = true,
+					  .keep_vcpus = json_object_get(entry, "uri") != NULL,
+					  .goal = PLACEMENT_FOLLOW};
+	inside->name = strdup(cli_text(entry, "name"));
+	inside->target = strdup(target_of(entry));
 	guest->name = inside->name;
 	inside->pid = (pid_t)cli_number(residency, "pid");
 	/* Counted at once, so that what it has is freed. */
 	fleet->count++;
-	rc = inside->name ? add_vcpus(fleet, guest, inside,
-				      json_object_get(json_object_get(residency, "cpus"), "vcpus"))
-			  : -ENOMEM;
+	rc = inside->name && inside->target
+		 ? add_vcpus(fleet, guest, inside,
+			     json_object_get(json_object_get(residency, "cpus"), "vcpus"))
+		 : -ENOMEM;
 	json_array_foreach (vnodes, i, vnode)
 		if (!rc)
-			rc = add_ram(fleet, guest, inside, vnode);
+			rc = add_ram(fleet, guest, inside, vnode, page_of(residency));
 	return rc;
 }
 
@@ -318,7 +349,7 @@ static json_t *ask_guest(struct fleet *fleet, const json_t *entry)
 
 	if (!json_object_get(entry, "pid"))
 		add_silent(fleet, name, cli_text(entry, "state"));
-	else if (cli_ask(name, "query-residency", NULL, &residency, &err))
+	else if (cli_ask(target_of(entry), "query-residency", NULL, &residency, &err))
 		add_silent(fleet, name, err.text);
 	return residency;
 }
@@ -339,7 +370,7 @@ static int check_fake(struct fleet *fleet, const json_t *answers, struct gmig_er
 	return 0;
 }
 
-static int ask_all(struct fleet *fleet, json_t *names, json_t *answers, struct gmig_error *err)
+static int ask_all(struct fleet *fleet, json_t *entries, json_t *answers, struct gmig_error *err)
 {
 	CLI_JSON list = json_array();
 	size_t i;
@@ -348,13 +379,14 @@ static int ask_all(struct fleet *fleet, json_t *names, json_t *answers, struct g
 
 	if (rc)
 		return rc;
+	cli_daemon_list(list, cli_limits.list_ms);
 	json_array_foreach (list, i, entry) {
 		json_t *residency = ask_guest(fleet, entry);
 
 		if (!residency)
 			continue;
 		json_array_append_new(answers, residency);
-		json_array_append(names, json_object_get(entry, "name"));
+		json_array_append(entries, entry);
 	}
 	if (!json_array_size(answers))
 		return gmig_fail(err, -ENOENT, "%s",
@@ -385,7 +417,7 @@ static int check_names(const struct fleet *fleet, const char *const *names, stru
 	return 0;
 }
 
-static int take_answers(struct fleet *fleet, const json_t *names, const json_t *answers,
+static int take_answers(struct fleet *fleet, const json_t *entries, const json_t *answers,
 			struct gmig_error *err)
 {
 	size_t count = json_array_size(answers);
@@ -395,8 +427,7 @@ static int take_answers(struct fleet *fleet, const json_t *names, const json_t *
 	if (!fleet->guests || !fleet->inside)
 		return gmig_fail(err, -ENOMEM, "no memory for %zu guests", count);
 	for (size_t i = 0; i < count; i++) {
-		int rc = add_guest(fleet, json_string_value(json_array_get(names, i)),
-				   json_array_get(answers, i));
+		int rc = add_guest(fleet, json_array_get(entries, i), json_array_get(answers, i));
 
 		if (rc)
 			return gmig_fail(err, rc, "cannot note what a guest says: %s",
@@ -422,17 +453,17 @@ static void sample_vcpus(struct fleet *fleet, unsigned int ms)
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err)
 {
 	CLI_JSON answers = json_array();
-	CLI_JSON names = json_array();
+	CLI_JSON entries = json_array();
 	int rc;
 
 	*fleet = (struct fleet){.silent = json_array()};
-	rc = ask_all(fleet, names, answers, err);
+	rc = ask_all(fleet, entries, answers, err);
 	if (!rc)
 		rc = check_fake(fleet, answers, err);
 	if (!rc)
 		rc = look_at_host(fleet, &request->closing, err);
 	if (!rc)
-		rc = take_answers(fleet, names, answers, err);
+		rc = take_answers(fleet, entries, answers, err);
 	if (!rc)
 		rc = check_names(fleet, request->protect, err);
 	if (!rc)
@@ -448,12 +479,18 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 	return 0;
 }
 
+const char *fleet_target(const struct fleet *fleet, size_t guest)
+{
+	return fleet->inside[guest].target;
+}
+
 void fleet_free(struct fleet *fleet)
 {
 	for (size_t g = 0; fleet->inside && g < fleet->count; g++) {
 		struct fleet_guest *inside = &fleet->inside[g];
 
 		free(inside->name);
+		free(inside->target);
 		free(inside->vcpus);
 		free(inside->ram);
 		free(inside->vnode_of);

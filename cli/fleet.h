@@ -1,6 +1,6 @@
 /*
  * All guests of this host, and the host itself, as the planner takes them (placement/placement.h): asked of every socket there
- * is; the host's nodes are looked up here. Main thread.
+ * is, gmigd's among them; the host's nodes are looked up here. Main thread.
  */
 #ifndef CLI_FLEET_H
 #define CLI_FLEET_H
@@ -40,5 +40,7 @@ struct fleet_request {
  */
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
 void fleet_free(struct fleet *fleet);
+/* What cli_connect() takes for it. */
+const char *fleet_target(const struct fleet *fleet, size_t guest);
 
 #endif

@@ -75,7 +75,7 @@ static int run_move(const struct fleet *fleet, const struct placement_move *move
 		    struct fleet_run *run, json_t *result, struct gmig_error *err)
 {
 	CLI_CLIENT client = NULL;
-	int rc = cli_connect(fleet->guests[move->guest].name, &client, err);
+	int rc = cli_connect(fleet_target(fleet, move->guest), &client, err);
 
 	if (rc)
 		return rc;

@@ -198,6 +198,93 @@ START_TEST(rebalance_with_goal_pack_puts_vcpus_on_one_node)
 }
 END_TEST
 
+/* ---- Domains --------------------------------------------------------------------------------- */
+
+static json_t *
+    domain_arguments; /* of its last migrate-pages; the fake's thread writes it before it answers */
+
+static int domain_guests(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	(void)opaque, (void)arguments, (void)err;
+	*result = json_pack("{s:[{s:s, s:i, s:s, s:s}]}", "guests", "name", "vm1", "pid", 1,
+			    "state", "running", "uri", "qemu:///system/vm1");
+	return 0;
+}
+
+static int domain_status(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	(void)opaque, (void)err;
+	ck_assert_ptr_nonnull(json_object_get(arguments, "guest"));
+	*result = json_pack("{s:s}", "name", "vm1");
+	return 0;
+}
+
+/* 64 MiB on node 2, and a vCPU that is pinned to all CPUs: it counts where they are. */
+static int domain_residency(void *opaque, const json_t *arguments, json_t **result,
+			    struct gmig_error *err)
+{
+	(void)opaque, (void)arguments, (void)err;
+	*result =
+	    json_pack("{s:i, s:i, s:{s:[{s:i,s:i,s:s}]}, s:[{s:i, s:{s:I}}], s:{s:I}}", "pid", 1,
+		      "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus", "0-1023",
+		      "vnodes", "id", 0, "resident", "2", 64 * MIB, "page_bytes", "4K", 64 * MIB);
+	return 0;
+}
+
+static int domain_migrate(void *opaque, const json_t *arguments, json_t **result,
+			  struct gmig_error *err)
+{
+	(void)opaque, (void)err;
+	json_decref(domain_arguments);
+	domain_arguments = json_deep_copy(arguments);
+	*result = fake_job("completed", 64 * MIB, 0);
+	return 0;
+}
+
+static const struct control_argument domain_guest[] = {{.name = "guest", .type = CONTROL_STRING},
+						       {0}};
+static const struct control_argument domain_move[] = {
+    {.name = "guest", .type = CONTROL_STRING}, {.name = "from", .type = CONTROL_ARRAY},
+    {.name = "to", .type = CONTROL_ARRAY},     {.name = "max-bytes", .type = CONTROL_INTEGER},
+    {.name = "vcpus", .type = CONTROL_STRING}, {0}};
+static const struct control_command domain_commands[] = {
+    {"query-guests", NULL, domain_guests},
+    {"query-status", domain_guest, domain_status},
+    {"query-residency", domain_guest, domain_residency},
+    {"migrate-pages", domain_move, domain_migrate},
+    {0},
+};
+
+/* It has the name of a guest of gmig-vmm: each is asked and moved for itself. */
+START_TEST(domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus)
+{
+	struct control_server_options options = {.name = "gmigd", .commands = domain_commands};
+	struct control_server *server;
+	struct gmig_error err;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/gmigd.sock", fake.directory);
+	setenv("GMIGD_SOCKET", path, 1);
+	options.path = path;
+	ck_assert_msg(!control_server_create(&options, &server, &err), "%s", err.text);
+	guest_on("0-3");
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	ck_has(out_text, "nothing is to be moved\n");
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_OK);
+	ck_assert_ptr_nonnull(domain_arguments);
+	ck_assert_str_eq(cli_text(domain_arguments, "guest"), "vm1");
+	ck_assert_uint_eq(
+	    json_integer_value(json_array_get(json_object_get(domain_arguments, "from"), 0)), 2);
+	ck_assert_uint_eq(cli_number(domain_arguments, "max-bytes"), 64 * MIB);
+	ck_assert_ptr_null(json_object_get(domain_arguments, "vnode"));
+	ck_assert_ptr_null(fake.arguments);
+	json_decref(domain_arguments);
+	control_server_destroy(server);
+}
+END_TEST
+
 /* ---- drain ----------------------------------------------------------------------------------- */
 
 static void expect_closed(const char *want)
@@ -276,6 +363,7 @@ int main(void)
 	tcase_add_test(tcase, rebalance_that_nobody_agreed_to_moves_nothing);
 	tcase_add_test(tcase, rebalance_ends_at_the_first_move_that_fails);
 	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
+	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
 	tcase_add_test(tcase, drain_closes_the_node_and_moves_what_is_there);
 	tcase_add_test(tcase, drain_that_only_shows_closes_nothing);
 	tcase_add_test(tcase, drain_of_a_node_that_is_not_there_closes_nothing);
