@@ -161,6 +161,7 @@ START_TEST(lost_claim_splits_nothing)
 	atomic_store(&no_huge_frames, true);
 	atomic_store(&refuse, -ENOMEM);
 	memset(&other, 0, sizeof(other));
+	rig_publish(&rig); /* the engine's threads have used it, and will again */
 	sys.advise = advise_claiming;
 	rig_publish(&rig);
 	spec.frames = GMIG_FRAMES_FRESH;
