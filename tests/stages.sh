@@ -139,11 +139,13 @@ sources() {
 }
 
 stage_headers() {
-	local header compiler bad=0 good=0
+	local header compiler bad=0 good=0 of_libraries
+	of_libraries=$(pkg-config --cflags libxml-2.0)
 	for compiler in gcc clang; do
 		for header in $(sources '*.h'); do
+			# shellcheck disable=SC2086 # words
 			if echo "#include \"$header\"" |
-				"$compiler" -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only -x c -; then
+				"$compiler" $of_libraries -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only -x c -; then
 				good=$((good + 1))
 			else
 				bad=$((bad + 1))
