@@ -80,7 +80,7 @@ move() {
 }
 
 # wait_for PATTERN LIMIT: until the guest's console has it. A guest may take its time as long as it prints: LIMIT seconds without a
-# word are too long.
+# word are too long. One test of memtester says nothing until it ends.
 wait_for() {
 	local pattern=$1 limit=$2 size=0 now silent=$SECONDS
 	# The limits are those of a lab that is not slowed down; it has measured whether it is.
@@ -127,7 +127,7 @@ run_inside() {
 	gmig histogram demo
 	step "Checking the invariants, then waiting for memtester's verdict"
 	gmig check demo
-	wait_for GUEST-VERDICT 300
+	wait_for GUEST-VERDICT 1200
 	grep -a 'GUEST-VERDICT' "$tmp/console" | tr -d '\r' | sed 's/^/   /'
 	grep -qa 'GUEST-VERDICT: PASS' "$tmp/console" || die "the guest found an error"
 	wait $vmm || die "gmig-vmm ended with $?: $(tail -n 3 "$tmp/log")"
