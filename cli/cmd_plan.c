@@ -210,76 +210,56 @@ static int finish(struct request *r, int status)
 	return status;
 }
 
-int cmd_plan(int argc, char **argv)
-{
-	struct request r = {.command = "plan"};
-	const struct cli_option options[] = {
-	    {.name = "guest",
-	     .placeholder = "NAMES",
-	     .help = "move these guests only; the others are counted",
-	     .text = &r.guest},
-	    {.name = "protect",
-	     .placeholder = "NAMES",
-	     .help = "guests that move only where they gain by it",
-	     .text = &r.protect},
-	    {.name = "goal",
-	     .placeholder = "GOAL",
-	     .help = "memory to the vCPUs (default), both together on few nodes, or memory on all",
-	     .text = &r.goal,
-	     .choices = goal_names},
-	    {.name = "min-gain",
-	     .placeholder = "POINTS",
-	     .help = "no move that gains the host less, 0 to 100",
-	     .text = &r.min_gain},
-	    {0},
-	};
-	struct cli_args args = {.options = options,
-				.json_help = "print the plan as one line of JSON"};
-	int status = cli_parse(argc, argv, &args);
+/* Options that move something come first: a plan has none of them. */
+#define MOVING_OPTIONS 3
 
-	r.json = args.json;
-	if (status < 0)
-		status = read_request(&r);
-	return finish(&r, status < 0 ? show_or_run(&r, true) : status);
-}
-
-int cmd_rebalance(int argc, char **argv)
+static int run_command(int argc, char **argv, bool only_show)
 {
-	struct request r = {.command = "rebalance"};
+	struct request r = {.command = argv[0]};
 	const struct cli_option options[] = {
 	    {.name = "dry-run", .help = "show the plan and end", .flag = &r.dry_run},
 	    {.name = "yes", .help = "do not ask", .flag = &r.yes},
-	    {.name = "guest",
-	     .placeholder = "NAMES",
-	     .help = "move these guests only; the others are counted",
-	     .text = &r.guest},
-	    {.name = "protect",
-	     .placeholder = "NAMES",
-	     .help = "guests that move only where they gain by it",
-	     .text = &r.protect},
-	    {.name = "goal",
-	     .placeholder = "GOAL",
-	     .help = "memory to the vCPUs (default), both together on few nodes, or memory on all",
-	     .text = &r.goal,
-	     .choices = goal_names},
-	    {.name = "min-gain",
-	     .placeholder = "POINTS",
-	     .help = "no move that gains the host less, 0 to 100",
-	     .text = &r.min_gain},
 	    {.name = "rate",
 	     .placeholder = "SIZE",
 	     .help = "at most so many bytes a second: 500M; default: no limit",
 	     .text = &r.rate},
+	    {.name = "guest",
+	     .placeholder = "NAMES",
+	     .help = "move these guests only; the others are counted",
+	     .text = &r.guest},
+	    {.name = "protect",
+	     .placeholder = "NAMES",
+	     .help = "guests that move only where they gain by it",
+	     .text = &r.protect},
+	    {.name = "goal",
+	     .placeholder = "GOAL",
+	     .help = "memory to the vCPUs (default), both together on few nodes, or memory on all",
+	     .text = &r.goal,
+	     .choices = goal_names},
+	    {.name = "min-gain",
+	     .placeholder = "POINTS",
+	     .help = "no move that gains the host less, 0 to 100",
+	     .text = &r.min_gain},
 	    {0},
 	};
-	struct cli_args args = {.options = options,
+	struct cli_args args = {.options = options + (only_show ? MOVING_OPTIONS : 0),
 				.json_help = "print plan and results as one line of JSON"};
 	int status = cli_parse(argc, argv, &args);
 
 	r.json = args.json;
 	if (status < 0)
 		status = read_request(&r);
-	return finish(&r, status < 0 ? show_or_run(&r, false) : status);
+	return finish(&r, status < 0 ? show_or_run(&r, only_show) : status);
+}
+
+int cmd_plan(int argc, char **argv)
+{
+	return run_command(argc, argv, true);
+}
+
+int cmd_rebalance(int argc, char **argv)
+{
+	return run_command(argc, argv, false);
 }
 
 /* What is closed now, in words or as JSON. */

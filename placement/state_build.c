@@ -1,6 +1,6 @@
-#include "state.h"
 #include "input.h"
 #include "parts.h"
+#include "state.h"
 
 #include <errno.h>
 #include <stdlib.h>
