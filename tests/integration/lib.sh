@@ -76,7 +76,7 @@ run_case() {
 	else
 		failed=$((failed + 1))
 		echo "not ok $title"
-		tail -n 40 "$work/out" | sed 's/^/    /'
+		tail -n 120 "$work/out" | sed 's/^/    /'
 	fi
 }
 

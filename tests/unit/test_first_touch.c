@@ -304,15 +304,18 @@ END_TEST
 
 /* ---- The reader of a claim -------------------------------------------------------------------- */
 
+/* Returns when the message has been served: that it was read says nothing of that. */
 static void inject(uint64_t page, int tid)
 {
+	const atomic_uint *serving = &rig.gmig->vnodes[0].serving;
+	unsigned int before = atomic_load(serving);
+
 	message = (struct uffd_msg){.event = UFFD_EVENT_PAGEFAULT};
 	message.arg.pagefault.address = (uintptr_t)rig_page(&rig, page);
 	message.arg.pagefault.feat.ptid = (__u32)tid;
 	atomic_store(&injected, true);
-	while (atomic_load(&injected))
+	while (atomic_load(serving) - before < 2)
 		usleep(100);
-	engine_settle_faults(rig.gmig, 0);
 }
 
 static bool is_hole(unsigned int page)
