@@ -7,6 +7,7 @@
 #   --fuzz   ten minutes for each fuzz target
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
+# What passes at a second try only (a unit test: twice alone; a case whose lab broke: once) is named, for somebody to explain.
 # Ends in a table, the verdict, and `N passed, N failed, N skipped`. Exit status 0: nothing failed.
 set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
@@ -25,7 +26,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,11s/^# \{0,1\}//p' "$0"
+		sed -n '2,12s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -39,7 +40,7 @@ done
 
 logs=build/test-logs
 mkdir -p $logs
-rows=() passed=0 failed=0 skipped=0 skips=() failures=()
+rows=() passed=0 failed=0 skipped=0 skips=() failures=() unsteady=()
 
 # Each failed case with what it said (indented below it), or the end of the log where no case says "not ok". At the end
 # of all, each is named again.
@@ -102,7 +103,10 @@ count_stage() {
 	while read -r line; do
 		skips+=("$name: ${line#skip }")
 	done < <(grep -E '^skip ' "$log")
-	grep -E '^retry |^the lab itself|^lab: [0-9]+ times slower' "$log" | sed "s/^/$name: /" | head -n 20
+	grep -E '^the lab itself|^lab: [0-9]+ times slower' "$log" | sed "s/^/$name: /" | head -n 20
+	while read -r line; do
+		unsteady+=("$name: ${line#retry }")
+	done < <(grep -E '^retry ' "$log")
 	[ "$f" -eq 0 ] || show_failures "$log" "$name"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" "$seconds" "$p" "$f" "$s")")
@@ -203,13 +207,13 @@ if [ $tier = full ]; then
 	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12
 	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
 	stage "lab agent" 1800 stage_lab_agent "agent-cases two+qemu+four"
-	stage "lab newest guest" 1800 stage_lab 2 "numa-cases newest" newest
+	stage "lab newest guest" 1800 stage_lab_newest
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "build tsan" 600 stage_build tsan
 	stage "unit tsan" 1800 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
-	stage "fuzz agent" 300 stage_fuzz_agent 60
+	stage "fuzz agent" 300 stage_fuzz_agent 30
 	stage "headers alone" 300 stage_headers
 	stage "structure" 120 stage_structure
 	stage "format" 120 stage_format
@@ -231,6 +235,7 @@ fi
 printf '\n%-34s %7s %7s %7s %7s\n' stage seconds passed failed skipped
 printf '%s\n' "${rows[@]}"
 [ ${#skips[@]} -eq 0 ] || printf '\nSkipped:\n%s\n' "$(printf '  %s\n' "${skips[@]}")"
+[ ${#unsteady[@]} -eq 0 ] || printf '\nPassed, but not at the first try (to be explained):\n%s\n' "$(printf '  %s\n' "${unsteady[@]}")"
 [ ${#failures[@]} -eq 0 ] || printf '\nFailed:\n%s\n' "$(printf '  %s\n' "${failures[@]}")"
 printf '\n'
 if [ $failed -eq 0 ] && [ $passed -gt 0 ]; then
