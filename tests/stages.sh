@@ -147,13 +147,13 @@ stage_lab_agent() {
 	stage_lab 2 "$cases" 6.12 "$@"
 }
 
-# What runs under libvirt: the agent's channel, and virsh among the benchmark's movers.
+# What runs under libvirt: stage_libvirt STAGE ARG.., STAGE one of the two above.
 stage_libvirt() {
 	[ -x /usr/sbin/libvirtd ] || {
 		echo "libvirtd is not installed"
 		return 77
 	}
-	stage_lab_agent libvirt-cases
+	"$@"
 }
 
 # The image of examples/agent-image, made and booted. Needs the network, and root to make it.

@@ -69,3 +69,51 @@ libvirtd_ends() {
 	pid=$(cat "$work/libvirtd.daemon")
 	kill "$pid" && wait_gone "$pid" 20
 }
+
+# ---- gmigd -----------------------------------------------------------------------------------------------------------------
+
+gmigd_starts() {
+	gmigd --config "$work/none.conf" --state /run/gmig/gmigd --group '' >>"$work/gmigd.out" 2>&1 &
+	echo $! >"$work/gmigd.daemon"
+}
+
+# gmigd_ends [SIGNAL]
+gmigd_ends() {
+	local pid
+	pid=$(cat "$work/gmigd.daemon")
+	kill "${1:--TERM}" "$pid" && wait_gone "$pid" 20
+}
+
+# await SECONDS WHAT COMMAND..: until it succeeds.
+await() {
+	local limit=$(($1 * PATIENCE)) what=$2 since=$SECONDS
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ $((SECONDS - since)) -lt $limit ] || fail "not within $limit s: $what: $(tail -n 5 "$work/gmigd.out")"
+		sleep $NAP
+	done
+}
+
+# listed NAME [STATE]: by gmig
+listed() {
+	[ "$(gmig list --json | jq -r ".[] | select(.name == \"$1\") | .state")" = "${2:-running}" ]
+}
+
+# on_node NAME NODE: bytes, as gmig says now
+on_node() {
+	gmig show "$1" --fresh --json | jq ".vnodes[0].resident[\"$2\"] // 0"
+}
+
+# mems_of NAME: what its threads may use, as the kernel has it
+mems_of() {
+	cat /proc/"$(cat "$work/$1.pid")"/task/*/status | sed -n 's/^Mems_allowed_list:\t//p' | sort -u | tr '\n' ' ' | sed 's/ $//'
+}
+
+# nodeset NAME: what libvirt believes
+nodeset() {
+	virsh numatune "$1" | awk '$1 == "numa_nodeset" { print $3 }'
+}
+
+no_journal_is_left() {
+	[ -z "$(find /run/gmig/gmigd -name '*.json')" ] || fail "a journal is left: $(cat /run/gmig/gmigd/*.json)"
+}
