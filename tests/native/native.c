@@ -19,7 +19,7 @@
 #define SETUP_BYTES  ((SETUP_SECTS + 1) * 512u)
 #define CODE_BYTES   4096u
 #define RECORD_BYTES 2048u
-#define LIMIT_S	     10
+#define LIMIT_S	     25
 
 static struct {
 	pthread_mutex_t lock;

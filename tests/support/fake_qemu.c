@@ -104,6 +104,16 @@ int fake_qemu_main(int argc, char **argv)
 
 /* ---- In the test ----------------------------------------------------------------------------- */
 
+const char *fake_qemu_uuid(unsigned int number)
+{
+	static char text[FAKE_QEMU_UUIDS][40];
+
+	ck_assert_uint_lt(number, FAKE_QEMU_UUIDS);
+	snprintf(text[number], sizeof(text[0]), "%08x-0f1b-4d1a-9d5c-2f6f3a0b7c%02x",
+		 (unsigned int)getpid(), number);
+	return text[number];
+}
+
 pid_t fake_qemu_start(const struct fake_qemu *fake)
 {
 	char guest[128], anon[16], memfd[16], vcpus[16], ready;

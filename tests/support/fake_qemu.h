@@ -9,8 +9,12 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* For domains of a tree of files. A process that is started has a UUID of this test alone: others run beside it. */
 #define FAKE_UUID  "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11"
 #define FAKE_UUID2 "7a1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c22"
+
+#define FAKE_QEMU_UUIDS 3
+const char *fake_qemu_uuid(unsigned int number);
 
 struct fake_qemu {
 	const char *name, *uuid;

@@ -68,6 +68,11 @@ void rig_publish(struct rig *rig)
 	}
 }
 
+void rig_settle(struct rig *rig)
+{
+	engine_settle_faults(rig->gmig, 0);
+}
+
 void rig_create(struct rig *rig, const struct rig_options *options)
 {
 	struct gmig_options engine = {.small_pages = options->small_pages,
@@ -97,6 +102,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 	if (!options->untouched)
 		for (uint64_t page = 0; page < rig->pages; page++)
 			rig_write_page(rig, page);
+	rig_settle(rig);
 }
 
 void rig_destroy(struct rig *rig)

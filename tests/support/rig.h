@@ -79,6 +79,12 @@ uint64_t rig_check_all(const struct rig *rig);
  */
 void rig_publish(struct rig *rig);
 
+/*
+ * What was touched so far is in the books: a thread that touches a page goes on when the page is there, which is before the
+ * fault thread has noted it.
+ */
+void rig_settle(struct rig *rig);
+
 /* A topology, an engine and a region of its memory, written unless `untouched`. */
 void rig_create(struct rig *rig, const struct rig_options *options);
 void rig_destroy(struct rig *rig);

@@ -27,7 +27,7 @@ static struct {
 	bool slow; /* ends no job */
 } fake = {.running = true};
 
-static volatile sig_atomic_t fake_quit;
+static atomic_bool fake_quit;
 
 static json_t *percentiles(int value)
 {
@@ -154,7 +154,7 @@ static int run_quit(void *opaque, const json_t *arguments, json_t **result, stru
 	(void)arguments;
 	(void)result;
 	(void)err;
-	fake_quit = 1;
+	atomic_store(&fake_quit, true);
 	return 0;
 }
 
@@ -162,7 +162,7 @@ static void *idle_vcpu(void *opaque)
 {
 	volatile unsigned int *spin = opaque;
 
-	while (!fake_quit)
+	while (!atomic_load(&fake_quit))
 		if (++*spin % 1000 == 0)
 			usleep(100);
 	return NULL;
@@ -224,7 +224,7 @@ static int be_gmig_vmm(int argc, char **argv)
 	if (control_server_create(&options, &server, NULL))
 		return 3;
 	fake.server = server;
-	while (!fake_quit || !strcmp(page, "stubborn"))
+	while (!atomic_load(&fake_quit) || !strcmp(page, "stubborn"))
 		usleep(1000);
 	control_server_destroy(server);
 	return 0;

@@ -222,13 +222,13 @@ END_TEST
 
 /* ---- Halfway ----------------------------------------------------------------------------------- */
 
-static bool no_tables;
+static atomic_bool no_tables;
 
 static void *table_alloc(size_t bytes)
 {
 	void *table = NULL;
 
-	if (no_tables || posix_memalign(&table, bytes, bytes))
+	if (atomic_load(&no_tables) || posix_memalign(&table, bytes, bytes))
 		return NULL;
 	return memset(table, 0, bytes);
 }
@@ -253,12 +253,13 @@ START_TEST(claim_settled_halfway_keeps_the_books_even_without_memory_for_its_spl
 	rig_publish(&rig);
 	for (uint64_t page = 0; page < rig.pages; page++)
 		rig_write_page(&rig, page);
+	rig_settle(&rig);
 	claim = claim_of(512, 0, GMIG_BLOCK_PAGES, true);
 	take(&claim);
 	bits_set_range(&half.moved, 0, 100);
-	no_tables = _i;
+	atomic_store(&no_tables, _i);
 	claim_settle(&claim, &half);
-	no_tables = false;
+	atomic_store(&no_tables, false);
 	gmig_residency(rig.gmig, 0, bytes);
 	ck_assert_uint_eq(bytes[0] + bytes[1], BYTES);
 	ck_assert_uint_eq(bytes[1], _i ? GMIG_BLOCK_BYTES : 100 * GMIG_PAGE_BYTES);

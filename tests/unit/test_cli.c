@@ -196,12 +196,13 @@ START_TEST(list_shows_living_stale_and_silent_guests)
 	int other = bind_socket("other", false);
 	json_t *list;
 
-	cli_limits.list_ms = 5000; /* one of them never answers */
+	cli_limits.list_ms = 10000; /* one of them never answers */
 	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "name     pid  state    guest  vnodes  memory\n"
 				   "old        -  stale    -           -       -\n"
 				   "silent     -  silent   -           -       -\n"
 				   "vm1     4711  running  probe       2    1.5G\n");
+	close(silent);
 	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
 	list = out_json();
 	ck_assert_uint_eq(json_array_size(list), 3);
@@ -209,7 +210,7 @@ START_TEST(list_shows_living_stale_and_silent_guests)
 	ck_assert_uint_eq(cli_number(json_array_get(list, 2), "bytes"), 1536ull << 20);
 	ck_assert_str_eq(cli_text(json_array_get(list, 2), "socket"), fake.socket);
 	json_decref(list);
-	unlink_socket("silent.sock", silent);
+	unlink_socket("silent.sock", -1);
 	unlink_socket("old.sock", stale);
 	unlink_socket("other", other);
 }

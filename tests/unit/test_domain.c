@@ -21,6 +21,8 @@ static char told[64], journals[128], lines[4096];
 static atomic_int ends;
 static char mems_at_end[64];
 static int libvirt_says;
+static _Atomic(struct gmig_job *) running;
+static atomic_bool cancelled;
 
 /* ---- The host -------------------------------------------------------------------------------- */
 
@@ -152,6 +154,8 @@ static void setup(void)
 	ends = 0;
 	libvirt_says = 0;
 	fake_allowed = 0xf;
+	atomic_store(&running, NULL);
+	atomic_store(&cancelled, false);
 }
 
 static void teardown(void)
@@ -377,29 +381,29 @@ START_TEST(move_while_libvirt_is_told_of_the_last_is_refused_in_time)
 }
 END_TEST
 
-static struct gmig_job *running;
-static atomic_bool cancelled;
-
 /* In the middle of the job, once. */
 static void cancel_now(void)
 {
-	if (running && !atomic_exchange(&cancelled, true))
-		gmig_job_cancel(running);
+	if (atomic_exchange(&cancelled, true))
+		return;
+	while (!atomic_load(&running))
+		sched_yield();
+	gmig_job_cancel(atomic_load(&running));
 }
 
 START_TEST(cancelled_move_leaves_the_memory_where_it_is)
 {
 	struct gmig_job_spec slow = to_1;
+	struct gmig_job *job;
 
 	slow.rate_bytes_per_second = 64 << 20;
 	open_domain();
-	cancelled = false;
-	ck_assert_int_eq(domain_start_job(domain, &slow, &running, &err), 0);
 	fake_after_move = cancel_now;
-	gmig_job_wait(running);
-	gmig_job_put(running);
-	running = NULL;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &job, &err), 0);
+	atomic_store(&running, job);
+	gmig_job_wait(job);
 	wait_ends(1);
+	gmig_job_put(job);
 	/* Half of it there, half of it here: nobody moves either. */
 	ck_assert_str_eq(mems("/emulator"), "0-1");
 	expect_note("keep nodes 1");
@@ -409,7 +413,7 @@ END_TEST
 
 START_TEST(two_moves_narrow_when_the_last_has_ended)
 {
-	struct gmig_job_spec to_2 = to_1;
+	struct gmig_job_spec to_2 = to_1, slow = to_1;
 	struct gmig_job *one, *two;
 
 	to_2.from[0] = 3;
@@ -419,14 +423,17 @@ START_TEST(two_moves_narrow_when_the_last_has_ended)
 	for (int i = 0; i < 5000; i++)
 		fake_page[i].node = 3;
 	open_domain();
-	ck_assert_int_eq(domain_start_job(domain, &to_1, &one, &err), 0);
-	gmig_job_pause(one);
+	slow.rate_bytes_per_second = 4096;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);
+	while (gmig_job_pause(one)) /* it has not begun yet */
+		sched_yield();
 	ck_assert_msg(!domain_start_job(domain, &to_2, &two, &err), "%s", err.text);
 	gmig_job_wait(two);
 	wait_ends(1);
-	if (atomic_load(&ends) == 1)
-		ck_assert_str_eq(mems("/emulator"), "0-3");
-	gmig_job_resume(one);
+	ck_assert_int_eq(atomic_load(&ends), 1);
+	ck_assert_str_eq(mems("/emulator"), "0-3");
+	ck_assert_int_eq(gmig_job_set_rate(one, 0), 0);
+	ck_assert_int_eq(gmig_job_resume(one), 0);
 	gmig_job_wait(one);
 	wait_ends(2);
 	ck_assert_str_eq(mems("/emulator"), "1-2");
@@ -445,16 +452,16 @@ static void ends_now(void)
 START_TEST(domain_that_ends_in_mid_move_fails_it)
 {
 	struct gmig_job_info info;
+	struct gmig_job *job;
 
 	open_domain();
-	cancelled = false;
 	fake_after_move = ends_now;
 	info = run(&to_1);
 	wait_ends(1);
 	ck_assert_int_eq(info.state, GMIG_JOB_FAILED);
 	ck_assert(domain_has_ended(domain));
 	ck_assert(!has_journal());
-	ck_assert_int_eq(domain_start_job(domain, &to_1, &running, &err), -ESRCH);
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -ESRCH);
 }
 END_TEST
 

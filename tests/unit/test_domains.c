@@ -16,6 +16,11 @@
 #define MIB (1ull << 20)
 #define URI "qemu:///system"
 
+/* In their order in libvirt's list, and by name. */
+#define LOST  fake_qemu_uuid(0)
+#define UUID1 fake_qemu_uuid(1)
+#define UUID2 fake_qemu_uuid(2)
+
 static struct domain_host host;
 static struct domains *domains;
 static struct serve *serve;
@@ -47,10 +52,8 @@ static bool connected(void *opaque)
 
 static void setup(void)
 {
-	const struct fake_qemu one = {
-	    .name = "web1", .uuid = FAKE_UUID, .anon_mib = 16, .vcpus = 2};
-	const struct fake_qemu two = {
-	    .name = "web2", .uuid = FAKE_UUID2, .memfd_mib = 8, .vcpus = 1};
+	const struct fake_qemu one = {.name = "web1", .uuid = UUID1, .anon_mib = 16, .vcpus = 2};
+	const struct fake_qemu two = {.name = "web2", .uuid = UUID2, .memfd_mib = 8, .vcpus = 1};
 	const uid_t users[] = {geteuid()};
 	struct serve_options options = {.path = path, .is_connected = connected};
 
@@ -90,23 +93,16 @@ static void teardown(void)
 	tree_remove();
 }
 
-#define LOST "00000000-0f1b-4d1a-9d5c-2f6f3a0b7c33"
-
 static int update(int count)
 {
 	struct virt_domain list[] = {
-	    {.name = (char *)"web1",
-	     .uuid = FAKE_UUID,
-	     .id = 1,
-	     .memory_bytes = 16 * MIB,
-	     .vcpus = 2},
-	    {.name = (char *)"web2",
-	     .uuid = FAKE_UUID2,
-	     .id = 2,
-	     .memory_bytes = 8 * MIB,
-	     .vcpus = 1},
-	    {.name = (char *)"lost", .uuid = LOST, .id = 3, .memory_bytes = MIB}};
+	    {.name = (char *)"web1", .id = 1, .memory_bytes = 16 * MIB, .vcpus = 2},
+	    {.name = (char *)"web2", .id = 2, .memory_bytes = 8 * MIB, .vcpus = 1},
+	    {.name = (char *)"lost", .id = 3, .memory_bytes = MIB}};
 
+	strcpy(list[0].uuid, UUID1);
+	strcpy(list[1].uuid, UUID2);
+	strcpy(list[2].uuid, LOST);
 	return domains_update(domains, list, count);
 }
 
@@ -130,7 +126,7 @@ START_TEST(domain_is_found_by_name_uri_and_uuid)
 	update(3);
 	ck_assert_int_eq(find("web1"), web1);
 	ck_assert_int_eq(find(URI "/web2"), web2);
-	ck_assert_int_eq(find(FAKE_UUID2), web2);
+	ck_assert_int_eq(find(UUID2), web2);
 	ck_assert_int_eq(find("qemu:///session/web1"), -ESRCH);
 	ck_assert_ptr_nonnull(strstr(err.text, "no domain of " URI));
 	ck_assert_int_eq(find("web"), -ESRCH);
@@ -161,7 +157,7 @@ END_TEST
 
 START_TEST(domain_that_starts_again_is_another_process)
 {
-	const struct fake_qemu one = {.name = "web1", .uuid = FAKE_UUID, .anon_mib = 16};
+	const struct fake_qemu one = {.name = "web1", .uuid = UUID1, .anon_mib = 16};
 	pid_t before = web1;
 
 	update(1);
@@ -196,11 +192,11 @@ END_TEST
 START_TEST(domain_of_a_user_that_libvirt_does_not_name_is_left_alone)
 {
 	struct virt_domain other = {.name = (char *)"web1",
-				    .uuid = FAKE_UUID,
 				    .memory_bytes = 16 * MIB,
 				    .has_uid = true,
 				    .uid = geteuid() + 1};
 
+	strcpy(other.uuid, UUID1);
 	domains_update(domains, &other, 1);
 	ck_assert_int_eq(find("web1"), -ESRCH);
 	ck_assert_ptr_nonnull(strstr(err.text, "left alone"));
@@ -232,8 +228,8 @@ START_TEST(domain_with_a_journal_is_taken_up_without_libvirt)
 #ifdef GMIG_SANITIZED
 	return; /* as below */
 #endif
-	leave_journal(web1, FAKE_UUID, "web1", 0);
-	leave_journal(web2, FAKE_UUID2, "web2", 1); /* of another one that had its pid */
+	leave_journal(web1, UUID1, "web1", 0);
+	leave_journal(web2, UUID2, "web2", 1); /* of another one that had its pid */
 	domains_recover(domains);
 	ck_assert_int_eq(find("web1"), web1);
 	ck_assert_int_eq(find("web2"), -ESRCH);

@@ -191,6 +191,7 @@ START_TEST(first_touch_reads_as_zeros_and_is_counted)
 	gmig_residency(rig.gmig, 0, bytes);
 	ck_assert_uint_eq(bytes[0], 0);
 	ck_assert_uint_eq(rig_page(&rig, 700)[5], 0);
+	rig_settle(&rig);
 	gmig_residency(rig.gmig, 0, bytes);
 	ck_assert_uint_eq(bytes[0], GMIG_BLOCK_BYTES);
 	rig_assert_clean(&rig);
@@ -214,6 +215,7 @@ START_TEST(first_touch_after_a_move_gets_no_old_content)
 	for (uint64_t page = 2 * GMIG_BLOCK_PAGES; page < rig.pages; page++)
 		for (unsigned int i = 0; i < RIG_WORDS; i += 64)
 			ck_assert_uint_eq(rig_page(&rig, page)[i], 0);
+	rig_settle(&rig);
 	gmig_residency(rig.gmig, 0, bytes);
 	ck_assert_uint_eq(bytes[1], BYTES);
 	rig_assert_clean(&rig);
@@ -302,14 +304,16 @@ END_TEST
 /* Between looking and discarding, a guest writes. */
 static struct {
 	atomic_uintptr_t page;
-	atomic_bool go;
+	atomic_bool go, wrote;
+	const atomic_uint *sleepers; /* of the engine */
 } late;
 
 static int advise_late(void *memory, size_t bytes, int advice)
 {
 	if (advice == MADV_DONTNEED && (uintptr_t)memory == atomic_load(&late.page)) {
 		atomic_store(&late.go, true);
-		usleep(20000);
+		while (!atomic_load(&late.wrote) && !atomic_load(late.sleepers))
+			usleep(50);
 	}
 	return gmig_sys_real.advise(memory, bytes, advice);
 }
@@ -321,6 +325,7 @@ static void *write_late(void *arg)
 	while (!atomic_load(&late.go))
 		usleep(50);
 	atomic_store(word, 4711);
+	atomic_store(&late.wrote, true);
 	return NULL;
 }
 

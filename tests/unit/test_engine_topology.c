@@ -1,5 +1,6 @@
 /* An engine whose host changes under it. The host is a tree of files; its node 0 is the real one. */
 #include "../../migrate/core/topology.h"
+#include "../../migrate/memory/engine.h"
 #include "host_tree.h"
 
 #include <errno.h>
@@ -191,6 +192,7 @@ static void ck_all_on(unsigned int node)
 	struct gmig_check check;
 	struct gmig_error err = {0};
 
+	engine_settle_faults(gmig, 0);
 	for (unsigned int vnode = 0; vnode < GMIG_MAX_VNODES; vnode++) {
 		ck_assert_int_eq(gmig_residency(gmig, vnode, bytes), 0);
 		ck_assert_uint_eq(bytes[node], GMIG_BLOCK_BYTES);

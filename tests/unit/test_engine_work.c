@@ -59,12 +59,16 @@ static int ioctl_watched(int fd, unsigned long request, void *arg)
 	return gmig_sys_real.ioctl(fd, request, arg);
 }
 
+static int (*waits)(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns);
+
 static void start(bool small_pages, bool untouched)
 {
 	static struct gmig_sys sys;
 
 	sys = gmig_sys_real;
 	sys.ioctl = ioctl_watched;
+	if (waits)
+		sys.wait_until = waits;
 	rig_create(&rig, &(struct rig_options){.bytes = BYTES,
 					       .small_pages = small_pages,
 					       .untouched = untouched,
@@ -161,14 +165,19 @@ START_TEST(job_whose_workers_are_refused_says_that_all_remains)
 }
 END_TEST
 
-/* In the third pass the other jobs end. Only jobs wait like that, with their lock held. */
+/* Only jobs wait like that, with their lock held. */
+static const struct gmig_job *waiting_job(const pthread_mutex_t *mutex)
+{
+	const char *lock = (const char *)mutex;
+
+	return (const void *)(lock - offsetof(struct gmig_job, lock));
+}
+
+/* In the third pass the other jobs end. */
 static int wait_admitting_workers(pthread_cond_t *cond, pthread_mutex_t *mutex,
 				  uint64_t deadline_ns)
 {
-	const char *lock = (const char *)mutex;
-	const struct gmig_job *job = (const void *)(lock - offsetof(struct gmig_job, lock));
-
-	if (job->passes == 3 && !atomic_exchange(&kernel.state, 1))
+	if (waiting_job(mutex)->passes == 3 && !atomic_exchange(&kernel.state, 1))
 		atomic_store(&refuses, false);
 	return gmig_sys_real.wait_until(cond, mutex, deadline_ns);
 }
@@ -206,6 +215,7 @@ static void guest_touches(uint64_t page)
 
 	ck_assert_int_eq(pthread_create(&thread, NULL, toucher, &page), 0);
 	pthread_join(thread, NULL);
+	rig_settle(&rig);
 }
 
 #define LATE_PAGE (5 * GMIG_BLOCK_PAGES + 7) /* in a block that nobody has touched before */
@@ -351,11 +361,29 @@ static int held_and_given_back(uint64_t first, uint64_t pages)
 	return -EBUSY;
 }
 
+/* B has as many passes as it needs: after the third it goes on when A has ended. */
+static int wait_for_a(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	const struct gmig_job *job = waiting_job(mutex);
+	struct gmig_job *a = atomic_load(&two.a);
+	struct gmig_job_info info;
+	int ret = gmig_sys_real.wait_until(cond, mutex, deadline_ns);
+
+	while (a && job != a && job->passes >= 3) {
+		gmig_job_info(a, &info);
+		if (info.state == GMIG_JOB_CANCELLED)
+			break;
+		gmig_sys_real.wait_until(cond, mutex, gmig_sys_real.now_ns() + 1000000);
+	}
+	return ret;
+}
+
 START_TEST(block_that_another_job_held_at_plan_time_and_put_back_is_moved)
 {
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info a, b;
 
+	waits = wait_for_a;
 	start(_i, false);
 	atomic_store(&kernel.out, held_and_given_back);
 	spec.batch_pages = GMIG_BLOCK_PAGES;
@@ -709,57 +737,6 @@ START_TEST(statistics_ask_neither_the_table_nor_the_kernel)
 }
 END_TEST
 
-/* ---- Faults of others --------------------------------------------------------------------------- */
-
-static struct {
-	atomic_bool armed, held, release;
-} service;
-
-/* The first frame that is made while armed takes as long as the test wants. */
-static int advise_held(void *memory, size_t bytes, int advice)
-{
-	if (advice == MADV_POPULATE_WRITE && atomic_exchange(&service.armed, false)) {
-		atomic_store(&service.held, true);
-		while (!atomic_load(&service.release))
-			sched_yield();
-	}
-	return gmig_sys_real.advise(memory, bytes, advice);
-}
-
-static void *touch_of_vnode_1(void *arg)
-{
-	*(volatile uint8_t *)arg = 1;
-	return NULL;
-}
-
-START_TEST(job_on_one_vnode_does_not_wait_for_the_faults_of_another)
-{
-	const struct gmig_region_spec second = {.vnode = 1, .gpa = BYTES, .bytes = BYTES};
-	struct gmig_sys sys = gmig_sys_real;
-	struct gmig_job_spec spec = rig_spec(0, 1);
-	struct gmig_error err = {0};
-	struct gmig_job_info info;
-	pthread_t thread;
-	void *ram;
-
-	sys.advise = advise_held;
-	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .sys = &sys});
-	ck_assert_int_eq(gmig_region_add(rig.gmig, &second, &ram, &err), 0);
-	atomic_store(&service.armed, true);
-	ck_assert_int_eq(pthread_create(&thread, NULL, touch_of_vnode_1, ram), 0);
-	while (!atomic_load(&service.held))
-		sched_yield();
-	spec.vnodes = 1;
-	rig_move(&rig, &spec, &info);
-	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.moved_bytes, BYTES);
-	ck_assert(!atomic_load(&service.release)); /* the fault is held in service still */
-	atomic_store(&service.release, true);
-	pthread_join(thread, NULL);
-	finish();
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("engine_work");
@@ -789,7 +766,6 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, cancel_while_the_plan_is_made_is_heard_at_the_next_block);
 	tcase_add_loop_test(tcase, statistics_ask_neither_the_table_nor_the_kernel, 0, 2);
-	tcase_add_test(tcase, job_on_one_vnode_does_not_wait_for_the_faults_of_another);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

@@ -146,7 +146,7 @@ END_TEST
 START_TEST(real_process_has_its_memory_found_and_counted)
 {
 	const struct fake_qemu fake = {
-	    .name = "web1", .uuid = FAKE_UUID, .anon_mib = 48, .memfd_mib = 24};
+	    .name = "web1", .uuid = fake_qemu_uuid(0), .anon_mib = 48, .memfd_mib = 24};
 	pid_t pid = fake_qemu_start(&fake);
 	struct process *process;
 	uint64_t sum = 0;

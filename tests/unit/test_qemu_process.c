@@ -249,13 +249,14 @@ END_TEST
 
 START_TEST(real_process_is_found_held_and_seen_to_end)
 {
-	const struct fake_qemu fake = {.name = "web1", .uuid = FAKE_UUID, .vcpus = 3};
+	const struct fake_qemu fake = {.name = "web1", .uuid = fake_qemu_uuid(0), .vcpus = 3};
 	const struct qemu_host real = {.root = "", .run_dir = "/nonexistent"};
 	pid_t pid = fake_qemu_start(&fake);
 	struct qemu_thread *threads;
 	int count;
 
 	wanted.uids[0] = geteuid();
+	wanted.uuid = fake.uuid;
 	ck_assert_msg(!qemu_process_find(&real, &wanted, &process, &err), "%s", err.text);
 	ck_assert_int_eq(process.pid, pid);
 	count = qemu_threads_read(&real, pid, &threads);

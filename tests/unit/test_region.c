@@ -256,6 +256,7 @@ static void start_on_host(const struct gmig_sys *sys, uint8_t **ram)
 		ram[i] = hva;
 		ram[i][0] = 1;
 	}
+	rig_settle(&rig);
 }
 
 static const struct refusal {
@@ -303,6 +304,7 @@ START_TEST(job_to_a_node_that_mbind_refuses_fails_at_once_and_changes_nothing)
 		/* What is touched now is as good as before. */
 		ram[i][GMIG_BLOCK_BYTES] = 1;
 	}
+	rig_settle(&rig);
 	gmig_stats(rig.gmig, &stats);
 	ck_assert_uint_eq(stats.page_bytes_2m, 4 * GMIG_BLOCK_BYTES);
 	ck_assert_uint_eq(stats.page_bytes_4k, 0);

@@ -133,12 +133,13 @@ END_TEST
 
 /* The block is claimed by somebody else between the frames and the claim: it stays huge. */
 static struct claim other;
+static atomic_bool is_claimed;
 
 static int advise_claiming(void *memory, size_t bytes, int advice)
 {
 	struct bits refused;
 
-	if (advice == MADV_POPULATE_WRITE && !other.gmig) {
+	if (advice == MADV_POPULATE_WRITE && !atomic_exchange(&is_claimed, true)) {
 		other = (struct claim){.gmig = rig.gmig,
 				       .region = &rig.gmig->regions[0],
 				       .to = 1,
@@ -160,7 +161,7 @@ START_TEST(lost_claim_splits_nothing)
 	start();
 	atomic_store(&no_huge_frames, true);
 	atomic_store(&refuse, -ENOMEM);
-	memset(&other, 0, sizeof(other));
+	atomic_store(&is_claimed, false);
 	rig_publish(&rig); /* the engine's threads have used it, and will again */
 	sys.advise = advise_claiming;
 	rig_publish(&rig);

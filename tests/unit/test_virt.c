@@ -174,7 +174,9 @@ START_TEST(call_that_hangs_is_given_up_and_others_go_on)
 	ck_assert_ptr_nonnull(strstr(err.text, "no answer within 500 ms"));
 	wait_for(&hanging);
 	atomic_store(&hang, false);
-	count = virt_list(virt, &list, &err);
+	do /* on a busy machine a call may miss its time, too */
+		count = virt_list(virt, &list, &err);
+	while (count == -ETIMEDOUT);
 	ck_assert_int_eq(count, 1);
 	virt_list_free(list, count);
 	sem_post(&release);
