@@ -402,29 +402,38 @@ static void accept_client(struct control_server *server)
 	server->accept_rests = errno != EAGAIN && errno != EINTR && errno != ECONNABORTED;
 }
 
-static bool client_is_done(const struct control_server *server, const struct client *client,
-			   uint64_t now)
+/* Caller holds the lock. */
+static bool client_is_stalled(const struct control_server *server, const struct client *client)
 {
+	return client->stalled_since_ns &&
+	       now_ns() - client->stalled_since_ns > server->options.stall_ms * 1000000ull;
+}
+
+/*
+ * Caller holds the lock. This thread may have been with a command for all of that time: a client that takes something now
+ * has not stalled.
+ */
+static bool client_is_done(const struct control_server *server, struct client *client)
+{
+	if (client_is_stalled(server, client))
+		client_flush(client);
 	if (client->dead)
 		return true;
 	if (client->input_ended && client->input_head == client->input_tail &&
 	    !queue_waiting(&client->output))
 		return true;
-	return client->stalled_since_ns &&
-	       now - client->stalled_since_ns > (uint64_t)server->options.stall_ms * 1000000u;
+	return client_is_stalled(server, client);
 }
 
 static void reap(struct control_server *server)
 {
 	size_t kept = 0;
-	uint64_t now;
 
 	HOLD_LOCK(server);
-	now = now_ns(); /* under the lock: not before any stalled_since_ns */
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
 
-		if (client_is_done(server, client, now))
+		if (client_is_done(server, client))
 			client_free(client);
 		else
 			server->clients[kept++] = client;

@@ -43,6 +43,18 @@ static int run_shout(void *opaque, const json_t *arguments, json_t **result,
 	return 0;
 }
 
+static int run_hold(void *opaque, const json_t *arguments, json_t **result,
+		    struct gmig_error *error)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)result;
+	(void)error;
+	sem_post(&wire.held);
+	sem_wait(&wire.release);
+	return 0;
+}
+
 /* A text that ends in the first half of a character. */
 static int run_half_character(void *opaque, const json_t *arguments, json_t **result,
 			      struct gmig_error *error)
@@ -70,6 +82,7 @@ static const struct control_command commands[] = {
     {.name = "fail-silently", .run = run_fail_silently},
     {.name = "half-character", .run = run_half_character},
     {.name = "shout", .run = run_shout},
+    {.name = "hold", .run = run_hold},
     {0},
 };
 
@@ -91,6 +104,8 @@ void wire_setup(void)
 	snprintf(wire.path, sizeof(wire.path), "%s/run/vm1.sock", wire.directory);
 	memset(&wire.err, 0, sizeof(wire.err));
 	wire.server = NULL;
+	sem_init(&wire.held, 0, 0);
+	sem_init(&wire.release, 0, 0);
 }
 
 void wire_teardown(void)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -27,9 +28,10 @@ extern struct control_wire {
 	char path[96]; /* of its socket: directory/run/vm1.sock */
 	struct control_server *server;
 	struct gmig_error err;
+	sem_t held, release; /* of the command hold: it runs, it may end */
 } wire;
 
-/* Where the server listens: its commands are echo, fail, fail-silently, half-character, shout. */
+/* Where the server listens: its commands are echo, fail, fail-silently, half-character, shout, hold. */
 struct control_server_options wire_options(void);
 
 /* Create the server; the test fails when it cannot. */

@@ -151,6 +151,29 @@ START_TEST(client_that_stalls_is_dropped_after_a_while)
 }
 END_TEST
 
+/* Nor is the time that a command takes, during which the server sends nothing. */
+START_TEST(client_of_a_server_that_is_busy_for_long_is_not_dropped)
+{
+	struct control_server_options opts = wire_options();
+	int busy, fd;
+
+	opts.stall_ms = 100;
+	wire_start(opts);
+	busy = dial();
+	fd = dial();
+	write_text(busy, "{\"execute\":\"hold\"}\n");
+	while (sem_wait(&wire.held))
+		;
+	control_server_event(wire.server, "LATE", NULL);
+	usleep(200000);
+	sem_post(&wire.release);
+	ck_assert_ptr_nonnull(strstr(read_line(fd), "LATE"));
+	ask(fd, "{\"execute\":\"echo\"}", "{\"return\":{}}");
+	close(busy);
+	close(fd);
+}
+END_TEST
+
 /* One process writes all requests, then reads: the server must stop reading, not drop it. */
 START_TEST(client_that_pipelines_a_lot_and_reads_late_is_not_dropped)
 {
@@ -352,6 +375,7 @@ int main(void)
 	tcase_add_test(tcase, next_event_is_interrupted_by_a_signal);
 	tcase_add_test(own, client_that_does_not_read_events_is_dropped_and_others_go_on);
 	tcase_add_test(own, client_that_stalls_is_dropped_after_a_while);
+	tcase_add_test(own, client_of_a_server_that_is_busy_for_long_is_not_dropped);
 	tcase_add_test(own, client_that_pipelines_a_lot_and_reads_late_is_not_dropped);
 	tcase_add_test(own, client_over_the_limit_is_told_so);
 	tcase_add_test(own, connect_tells_absent_from_stale_from_silent);
