@@ -305,7 +305,7 @@ END_TEST
 static struct {
 	atomic_uintptr_t page;
 	atomic_bool go, wrote;
-	const atomic_uint *sleepers; /* of the engine */
+	const atomic_ullong *sleepers; /* of the engine */
 } late;
 
 static int advise_late(void *memory, size_t bytes, int advice)
@@ -344,6 +344,7 @@ START_TEST(zero_page_that_is_written_while_discarded_keeps_the_write)
 	zero.range.start = (uintptr_t)rig_page(&rig, 300);
 	madvise((void *)rig_page(&rig, 300), GMIG_PAGE_BYTES, MADV_DONTNEED);
 	ck_assert_int_eq(ioctl(rig.gmig->vnodes[0].uffd, UFFDIO_ZEROPAGE, &zero), 0);
+	late.sleepers = &rig.gmig->sleepers;
 	atomic_store(&late.page, (uintptr_t)rig_page(&rig, 300));
 	pthread_create(&writer, NULL, write_late, (void *)(rig_page(&rig, 300) + 9));
 	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
