@@ -36,10 +36,21 @@ bool cli_job_has_times(const json_t *job)
 	return strcmp(cli_text(job, "mover"), "kernel") != 0;
 }
 
+/* How the pins of a domain's threads ended: "" if they were not to change. */
+static const char *pins_state(const json_t *job)
+{
+	const json_t *state = json_object_get(json_object_get(job, "vcpus"), "state");
+
+	return json_is_string(state) ? json_string_value(state) : "";
+}
+
+/* Its memory may have moved while its threads are still being pinned. */
 bool cli_job_ended(const json_t *job)
 {
 	const char *state = cli_text(job, "state");
 
+	if (!strcmp(pins_state(job), "pending"))
+		return false;
 	return !strcmp(state, "completed") || !strcmp(state, "failed") ||
 	       !strcmp(state, "cancelled");
 }
@@ -48,6 +59,9 @@ enum cli_exit cli_job_exit(const json_t *job)
 {
 	if (strcmp(cli_text(job, "state"), "completed") != 0)
 		return CLI_FAILED;
+	if (*pins_state(job) && strcmp(pins_state(job), "followed") != 0 &&
+	    strcmp(pins_state(job), "unneeded") != 0)
+		return CLI_REMAINING;
 	return cli_number(job, "remaining_bytes") ? CLI_REMAINING : CLI_OK;
 }
 
@@ -68,6 +82,7 @@ json_t *cli_job_result(const json_t *job)
 					      "stall_ns",
 					      "thp_split",
 					      "thp_joined",
+					      "vcpus",
 					      "error"};
 	json_t *result = json_pack("{s:s}", "job", cli_text(job, "id"));
 
@@ -146,6 +161,31 @@ static void print_elsewhere(FILE *out, const json_t *job)
 		    "filled memory or others moved it; move again");
 }
 
+/* Of a job of gmigd that was to pin threads, too. */
+static void print_pins(FILE *out, const json_t *job)
+{
+	static const struct {
+		const char *state, *words;
+	} endings[] = {
+	    {"unneeded", "no thread could run on the nodes that were left: no pin is changed"},
+	    {"kept", "vCPUs did not follow, all pins are as they were"},
+	    {"restoring", "vCPUs did not follow; pins are put back as soon as libvirt answers"},
+	    {"mixed", "some vCPUs have other pins now, and cannot be put back"},
+	    {"unknown", "how the pins ended is forgotten: gmig show tells how they are"},
+	    {"pending", "vCPUs are being pinned"},
+	};
+	const json_t *pins = json_object_get(job, "vcpus");
+	uint64_t threads = cli_number(pins, "threads");
+	const char *why = json_string_value(json_object_get(pins, "why"));
+
+	if (!strcmp(pins_state(job), "followed"))
+		fprintf(out, "%llu thread%s followed: vCPUs, emulator and I/O threads\n",
+			(unsigned long long)threads, threads == 1 ? "" : "s");
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		if (!strcmp(pins_state(job), endings[i].state))
+			fprintf(out, "%s%s%s\n", endings[i].words, why ? ": " : "", why ? why : "");
+}
+
 void cli_job_summary(FILE *out, const json_t *unsafe)
 {
 	CLI_JSON job = control_json_safe(unsafe);
@@ -161,6 +201,7 @@ void cli_job_summary(FILE *out, const json_t *unsafe)
 	if (json_object_get(job, "error"))
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
+	print_pins(out, job);
 	print_elsewhere(out, job);
 	print_bytes(out, cli_number(job, "extra_bytes_max"),
 		    "at most used beside the guest's memory, by all jobs together");

@@ -24,6 +24,9 @@ struct guest {
 	struct gmig_topology *topology; /* of its host; put with the guest, if it was got for it */
 	unsigned int vnode_count;
 	uint64_t vnode_bytes[GMIG_MAX_VNODES];
+	/* Optional: adds to the report of a job what only the server knows of it. */
+	void (*describe_job)(const struct guest *guest, const struct gmig_job_info *info,
+			     json_t *job);
 	void *opaque; /* the server's */
 };
 

@@ -133,13 +133,18 @@ static int check_invariants(void *opaque, const json_t *arguments, json_t **resu
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-static int answer_with_job(struct gmig_job *job, json_t **result, struct gmig_error *err)
+static int answer_with_job(const struct guest *guest, struct gmig_job *job, json_t **result,
+			   struct gmig_error *err)
 {
 	struct gmig_job_info info;
+	json_t *report;
 
 	gmig_job_info(job, &info);
 	gmig_job_put(job);
-	return answer(guest_report_job(&info), result, err);
+	report = guest_report_job(&info);
+	if (report && guest->describe_job)
+		guest->describe_job(guest, &info, report);
+	return answer(report, result, err);
 }
 
 static int migrate_pages(void *opaque, const json_t *arguments, json_t **result,
@@ -156,7 +161,7 @@ static int migrate_pages(void *opaque, const json_t *arguments, json_t **result,
 		ret = closed_nodes_check(spec.to, spec.to_count, "to", err);
 	if (!ret)
 		ret = held.ops->start_job(&held.guest, &spec, &job, err);
-	return ret ? ret : answer_with_job(job, result, err);
+	return ret ? ret : answer_with_job(&held.guest, job, result, err);
 }
 
 static int find_job(const struct guest *guest, const json_t *arguments, struct gmig_job **job,
@@ -189,7 +194,7 @@ static int change_job(void *opaque, const json_t *arguments, int (*change)(struc
 		return ret;
 	ret = change(job);
 	if (!ret)
-		return answer_with_job(job, result, err);
+		return answer_with_job(&held.guest, job, result, err);
 	gmig_job_info(job, &info);
 	gmig_job_put(job);
 	return gmig_fail(err, ret, "job %llu is %s", (unsigned long long)info.id,
@@ -229,7 +234,7 @@ static int job_set_rate(void *opaque, const json_t *arguments, json_t **result,
 		return ret;
 	ret = gmig_job_set_rate(job, rate);
 	if (!ret)
-		return answer_with_job(job, result, err);
+		return answer_with_job(&held.guest, job, result, err);
 	gmig_job_put(job);
 	return gmig_fail(err, ret, "the job has ended");
 }

@@ -160,12 +160,16 @@ json_t *guest_report_jobs(const struct guest *guest)
 	for (size_t i = 0; i < count && i < MAX_JOBS; i++) {
 		struct gmig_job *job = guest_job_find(guest, ids[i]);
 		struct gmig_job_info info;
+		json_t *report;
 
 		if (!job)
 			continue;
 		gmig_job_info(job, &info);
 		gmig_job_put(job);
-		json_array_append_new(list, guest_report_job(&info));
+		report = guest_report_job(&info);
+		if (report && guest->describe_job)
+			guest->describe_job(guest, &info, report);
+		json_array_append_new(list, report);
 	}
 	return list;
 }

@@ -278,9 +278,9 @@ int cpuset_scope_widen(struct cpuset_scope *scope, struct gmig_error *err)
 
 /* ---- Narrowing ------------------------------------------------------------------------------- */
 
-static unsigned int target_of(const struct cpuset_map *map, unsigned int node)
+unsigned int cpuset_map_target(const struct cpuset_map *map, unsigned int node)
 {
-	/* As a job has it: where the sizes differ, a node that is a target, too, stays. */
+	/* As a job has it. */
 	if (map->from_count != map->to_count)
 		for (unsigned int i = 0; i < map->to_count; i++)
 			if (map->to[i] == node)
@@ -297,7 +297,7 @@ void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map
 		struct gmig_node_set after = {{0}};
 
 		gmig_node_set_each (node, &scope->group[i].before)
-			gmig_node_set_add(&after, target_of(map, node));
+			gmig_node_set_add(&after, cpuset_map_target(map, node));
 		scope->group[i].before = after;
 	}
 }

@@ -78,6 +78,8 @@ struct cpuset_map {
 	const uint16_t *from, *to;
 	unsigned int from_count, to_count;
 };
+/* Where what was on `node` is now. Where the numbers of nodes differ, a node that is a target, too, stays. */
+unsigned int cpuset_map_target(const struct cpuset_map *map, unsigned int node);
 /* A move has come to its end: each group is to have, in the place of what it had before, what its map makes of it. Writes nothing. */
 void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map);
 /*

@@ -4,6 +4,7 @@
 #include "hook_socket.h"
 #include "rights.h"
 #include "serve.h"
+#include "virt_pin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +73,22 @@ static int set_nodeset(void *opaque, const char *uuid, const struct gmig_node_se
 
 	return daemon->virt ? virt_set_nodeset(daemon->virt, uuid, nodes, err)
 			    : gmig_fail(err, -ENOTCONN, "there is no connection to libvirt");
+}
+
+static int get_pins(void *opaque, const char *uuid, struct pin_set **set, struct gmig_error *err)
+{
+	const struct daemon *daemon = opaque;
+
+	return daemon->virt ? virt_get_pins(daemon->virt, uuid, set, err)
+			    : gmig_fail(err, -ENOTCONN, "there is no connection to libvirt");
+}
+
+static int set_pin(void *opaque, const char *uuid, int domain, const struct pin *pin,
+		   const struct pin_cpus *cpus, struct gmig_error *err)
+{
+	const struct daemon *daemon = opaque;
+
+	return virt_set_pin(daemon->virt, uuid, domain, pin, cpus, err);
 }
 
 static bool is_connected(void *opaque)
@@ -320,6 +337,8 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 					   .journals = options->state,
 					   .job_event = job_event,
 					   .set_nodeset = set_nodeset,
+					   .get_pins = get_pins,
+					   .set_pin = set_pin,
 					   .log = log_line,
 					   .opaque = &daemon};
 	pthread_rwlock_init(&daemon.serve_lock, NULL);

@@ -15,6 +15,7 @@ static void destroy(struct domain *domain)
 	pthread_mutex_destroy(&domain->scan_lock);
 	pthread_mutex_destroy(&domain->look_lock);
 	pthread_mutex_destroy(&domain->move_lock);
+	pthread_mutex_destroy(&domain->pins_lock);
 	free(domain->name);
 	free(domain);
 }
@@ -74,6 +75,7 @@ int domain_open(const struct domain_host *host, const struct domain_facts *facts
 	pthread_mutex_init(&domain->scan_lock, NULL);
 	pthread_mutex_init(&domain->look_lock, NULL);
 	pthread_mutex_init(&domain->move_lock, NULL);
+	pthread_mutex_init(&domain->pins_lock, NULL);
 	snprintf(domain->uuid, sizeof(domain->uuid), "%s", facts->uuid);
 	domain_set_facts(domain, facts);
 	ret = find_process(domain, facts, err);
@@ -93,6 +95,8 @@ void domain_set_facts(struct domain *domain, const struct domain_facts *facts)
 	atomic_store(&domain->memory_bytes, facts->memory_bytes);
 	atomic_store(&domain->vcpus, facts->vcpus);
 	atomic_store(&domain->paused, facts->paused);
+	/* Whoever has facts has heard of libvirt just now. */
+	domain_pins_retry(domain);
 }
 
 const char *domain_name(const struct domain *domain)

@@ -16,11 +16,15 @@
  * Of several moves at a time the last one that ends narrows. A group gets what it had before, moved by the moves that were completed; and of what it
  * was widened by, the nodes on which more than DOMAIN_KEEP_BYTES of guest memory lie: the kernel would move them at full speed, against the
  * rate that was asked for, or because a move was cancelled.
+ *
+ * With GUEST_VCPUS_ALL (control/guest.h) the threads follow when the memory is there: pins are changed behind narrowing, as domain_pins.c
+ * says, and before anybody hears of the job's end.
  */
 #ifndef DOMAIN_H
 #define DOMAIN_H
 
 #include "cpuset_scope.h"
+#include "pin_plan.h"
 #include "qemu_memory.h"
 #include "qemu_process.h"
 
@@ -45,6 +49,11 @@ struct domain_host {
 	/* Optional. Where its memory is to be from now on, for libvirt: 0 or -errno. May block for a call's limit. */
 	int (*set_nodeset)(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
 			   struct gmig_error *err);
+	/* Optional, together: what libvirt has pinned where, and pinning one anew; as in virt_pin.h. */
+	int (*get_pins)(void *opaque, const char *uuid, struct pin_set **set,
+			struct gmig_error *err);
+	int (*set_pin)(void *opaque, const char *uuid, int domain, const struct pin *pin,
+		       const struct pin_cpus *cpus, struct gmig_error *err);
 	void (*log)(void *opaque, enum gmig_log_level level, const char *line);
 	void *opaque;
 };
@@ -111,5 +120,30 @@ struct domain_cpusets {
 	char note[GMIG_ERROR_TEXT];
 };
 int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err);
+
+/* ---- Pins of its threads (domain_pins.c) ----------------------------------------------------- */
+
+enum domain_pins_state {
+	DOMAIN_PINS_PENDING,  /* the memory moves, or its threads are being pinned */
+	DOMAIN_PINS_FOLLOWED, /* all of them have */
+	DOMAIN_PINS_UNNEEDED, /* none could run on a node that was left */
+	DOMAIN_PINS_KEPT, /* as they were, `why` says why; also when some had been changed, and were put back */
+	/* Some are changed, and libvirt does not let them be put back now. It is tried again; `why`. */
+	DOMAIN_PINS_RESTORING,
+	DOMAIN_PINS_MIXED, /* some are changed, and cannot be put back: somebody has to look; `why` */
+	DOMAIN_PINS_UNKNOWN, /* so many jobs have ended since that it is forgotten */
+};
+/* "followed" */
+const char *domain_pins_state_name(enum domain_pins_state state);
+
+struct domain_pins {
+	uint64_t job; /* whose */
+	enum domain_pins_state state;
+	unsigned int pinned; /* threads that have other CPUs than before */
+	char why[GMIG_ERROR_TEXT];
+};
+/* Of a job of this domain. False: it was not to touch pins. */
+bool domain_pins_of(struct domain *domain, const struct gmig_job_info *info,
+		    struct domain_pins *pins);
 
 #endif

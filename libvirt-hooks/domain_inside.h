@@ -5,6 +5,8 @@
 #include "../control/guest.h"
 #include "domain.h"
 
+#define DOMAIN_PINS_KEPT_JOBS 16 /* whose pins are remembered */
+
 struct domain {
 	const struct domain_host *host;
 	atomic_uint refs;
@@ -28,6 +30,12 @@ struct domain {
 	struct gmig_node_set wide;  /* nodes that running jobs need */
 	bool journaled;
 	char note[GMIG_ERROR_TEXT];
+	bool pins_left;		/* there is a journal of pins: to be gone on with */
+	unsigned int pin_tries; /* in vain */
+
+	pthread_mutex_t pins_lock; /* a leaf */
+	struct domain_pins
+	    pins[DOMAIN_PINS_KEPT_JOBS]; /* guarded by pins_lock; of job % their number */
 };
 
 __attribute__((format(printf, 3, 4))) void
@@ -36,5 +44,27 @@ domain_log(const struct domain *domain, enum gmig_log_level level, const char *f
 void domain_on_job(void *opaque, const struct gmig_job_info *info);
 /* Right after it was opened: finish what another gmigd began. */
 void domain_recover(struct domain *domain);
+
+/* ---- domain_pins.c: all under move_lock ------------------------------------------------------ */
+
+/* May a job with this spec change pins? Before anything moves. 0 also if it is not to. */
+int domain_pins_check(struct domain *domain, const struct gmig_job_spec *spec,
+		      struct gmig_error *err);
+/* Where memory went, as far as threads are to follow it. */
+struct pin_moves {
+	struct pin_pair *pair;
+	size_t count;
+};
+/*
+ * A job has ended, however, and memory lies as in `look` (NULL: not known). What is to follow, written to disk and into *moves, for domain_pins_follow(),
+ * which frees it. Nothing for a job that is not to touch pins.
+ */
+void domain_pins_intend(struct domain *domain, const struct gmig_job_info *info,
+			const struct domain_look *look, struct pin_moves *moves);
+void domain_pins_follow(struct domain *domain, uint64_t job, struct pin_moves *moves);
+/* Right after it was opened: is there a journal of pins of this process? */
+void domain_pins_recover(struct domain *domain);
+/* Libvirt answers: go on with what was left. Takes move_lock itself, if it is free. */
+void domain_pins_retry(struct domain *domain);
 
 #endif

@@ -44,21 +44,29 @@ static void remove_journal(struct domain *domain)
 /* ---- The end of the last move ---------------------------------------------------------------- */
 
 /* Nodes that hold too much guest memory to lose them. Not known: all that it was widened by. */
-static struct gmig_node_set nodes_to_keep(struct domain *domain)
+static struct gmig_node_set nodes_to_keep(const struct domain *domain,
+					  const struct domain_look *look)
 {
 	uint64_t most = domain->host->keep_bytes ? domain->host->keep_bytes : DOMAIN_KEEP_BYTES;
-	struct domain_look *look = malloc(sizeof(*look));
 	struct gmig_node_set keep = {{0}};
 
-	if (!look || domain_look(domain, look, NULL)) {
+	if (!look)
 		memset(&keep, 0xff, sizeof(keep));
-	} else {
-		for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-			if (look->usage.ram_bytes[node] > most)
-				gmig_node_set_add(&keep, node);
-	}
-	free(look);
+	for (unsigned int node = 0; look && node < GMIG_MAX_NODES; node++)
+		if (look->usage.ram_bytes[node] > most)
+			gmig_node_set_add(&keep, node);
 	return keep;
+}
+
+/* To be freed. NULL: it cannot be known. */
+static struct domain_look *look_now(struct domain *domain)
+{
+	struct domain_look *look = malloc(sizeof(*look));
+
+	if (look && !domain_look(domain, look, NULL))
+		return look;
+	free(look);
+	return NULL;
 }
 
 /* What stays on nodes that it was to leave, for whoever asks. */
@@ -105,12 +113,12 @@ static void tell_libvirt(struct domain *domain, const struct gmig_node_set *node
 }
 
 /*
- * Under move_lock, when no job is left. completed: the last one came to its end, so that libvirt is told. The journal stays where
- * narrowing fails: the next gmigd tries again.
+ * Under move_lock, when no job is left. look: where memory lies now. completed: the last one came to its end, so that libvirt is told. The journal
+ * stays where narrowing fails: the next gmigd tries again.
  */
-static void end_moves(struct domain *domain, bool completed)
+static void end_moves(struct domain *domain, const struct domain_look *look, bool completed)
 {
-	struct gmig_node_set keep = nodes_to_keep(domain);
+	struct gmig_node_set keep = nodes_to_keep(domain, look);
 	struct gmig_error err = {0};
 	unsigned int others = 0;
 	int ret = 0;
@@ -144,6 +152,14 @@ static void end_moves(struct domain *domain, bool completed)
 	memset(&domain->wide, 0, sizeof(domain->wide));
 }
 
+static void end_without_job(struct domain *domain)
+{
+	struct domain_look *look = look_now(domain);
+
+	end_moves(domain, look, false);
+	free(look);
+}
+
 static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 {
 	const struct cpuset_map map = {.from = info->spec.from,
@@ -151,6 +167,8 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 				       .from_count = info->spec.from_count,
 				       .to_count = info->spec.to_count};
 	bool completed = info->state == GMIG_JOB_COMPLETED;
+	struct domain_look *look;
+	struct pin_moves moves;
 
 	domain_log(domain, info->state == GMIG_JOB_FAILED ? GMIG_LOG_ERROR : GMIG_LOG_INFO,
 		   "job=%llu %s moved_bytes=%llu remaining_bytes=%llu%s%.200s",
@@ -158,10 +176,16 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 		   (unsigned long long)info->moved_bytes, (unsigned long long)info->remaining_bytes,
 		   info->error.text[0] ? " error=" : "", info->error.text);
 	pthread_mutex_lock(&domain->move_lock);
+	/* It takes its time, and nobody asks when others run and no thread is to follow. */
+	look = domain->jobs == 1 || info->spec.user == GUEST_VCPUS_ALL ? look_now(domain) : NULL;
+	domain_pins_intend(domain, info, look, &moves);
 	if (completed)
 		cpuset_scope_moved(domain->scope, &map);
 	if (--domain->jobs == 0)
-		end_moves(domain, completed);
+		end_moves(domain, look, completed);
+	/* Last: the cpusets are wide for no longer than they need. */
+	domain_pins_follow(domain, info->id, &moves);
+	free(look);
 	pthread_mutex_unlock(&domain->move_lock);
 }
 
@@ -225,7 +249,7 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 	domain->jobs++; /* before it runs: its end waits for our lock */
 	ret = gmig_process_job_start(domain->process, spec, job, err);
 	if (ret && --domain->jobs == 0)
-		end_moves(domain, false);
+		end_without_job(domain);
 	return ret;
 }
 
@@ -257,7 +281,9 @@ int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 		    err, -EBUSY,
 		    "a move of domain %.60s is just ending, and libvirt is told of it: try again",
 		    domain->name);
-	ret = start_job(domain, spec, job, err);
+	ret = domain_pins_check(domain, spec, err);
+	if (!ret)
+		ret = start_job(domain, spec, job, err);
 	pthread_mutex_unlock(&domain->move_lock);
 	return ret;
 }
@@ -284,6 +310,14 @@ static void resume(struct domain *domain, const struct gmig_job_spec *spec)
 	struct gmig_error err = {0};
 	struct gmig_job *job;
 
+	if (spec->max_bytes) {
+		/* How much of it was done is not known: it would move more than it was told to. */
+		domain_log(domain, GMIG_LOG_WARNING,
+			   "interrupted move of at most %llu bytes does not go on",
+			   (unsigned long long)spec->max_bytes);
+		end_without_job(domain);
+		return;
+	}
 	for (unsigned int i = 0; i < spec->to_count; i++)
 		gmig_node_set_add(&domain->wide, spec->to[i]);
 	domain->jobs++;
@@ -291,7 +325,7 @@ static void resume(struct domain *domain, const struct gmig_job_spec *spec)
 	    gmig_process_job_start(domain->process, spec, &job, &err)) {
 		domain->jobs--;
 		domain_log(domain, GMIG_LOG_WARNING, "interrupted move cannot go on: %s", err.text);
-		end_moves(domain, false);
+		end_without_job(domain);
 		return;
 	}
 	domain_log(domain, GMIG_LOG_WARNING, "interrupted move goes on");
@@ -320,6 +354,7 @@ void domain_recover(struct domain *domain)
 	struct move_journal journal;
 	int ret = move_journal_read(domain->host->journals, domain->uuid, &journal, &err);
 
+	domain_pins_recover(domain);
 	if (ret == -ENOENT)
 		return;
 	if (ret) {

@@ -1,8 +1,8 @@
 #include "move_journal.h"
+#include "state_file.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +17,9 @@ static void put_json(json_t **json)
 
 #define JSON __attribute__((cleanup(put_json))) json_t *
 
-static bool file_path(char path[PATH_MAX], const char *directory, const char *uuid,
-		      const char *suffix)
+static bool file_path(char path[PATH_MAX], const char *directory, const char *uuid)
 {
-	return !strchr(uuid, '/') &&
-	       snprintf(path, PATH_MAX, "%s/%s.json%s", directory, uuid, suffix) < PATH_MAX;
+	return state_file_path(path, directory, uuid, ".json");
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -44,11 +42,12 @@ static json_t *nodes_json(const uint16_t *nodes, unsigned int count)
 
 static json_t *spec_json(const struct gmig_job_spec *spec)
 {
-	return json_pack("{s:o, s:o, s:I, s:i, s:i, s:i}", "from",
-			 nodes_json(spec->from, spec->from_count), "to",
-			 nodes_json(spec->to, spec->to_count), "rate",
-			 (json_int_t)spec->rate_bytes_per_second, "threads", (int)spec->threads,
-			 "huge", (int)spec->huge, "swapped", (int)spec->swapped);
+	return json_pack(
+	    "{s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:i}", "from",
+	    nodes_json(spec->from, spec->from_count), "to", nodes_json(spec->to, spec->to_count),
+	    "rate", (json_int_t)spec->rate_bytes_per_second, "max", (json_int_t)spec->max_bytes,
+	    "vcpus", (int)spec->user, "threads", (int)spec->threads, "huge", (int)spec->huge,
+	    "swapped", (int)spec->swapped);
 }
 
 static json_t *journal_json(const struct move_journal *journal)
@@ -75,61 +74,18 @@ static json_t *journal_json(const struct move_journal *journal)
 			 set_json(&journal->keep), "groups", groups);
 }
 
-static int sync_directory(const char *directory)
-{
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -errno;
-	/* A file system that cannot do that has nothing to sync. */
-	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int write_synced(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	size_t length = strlen(text), done = 0;
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	while (!ret && done < length) {
-		ssize_t got = write(fd, text + done, length - done);
-
-		if (got > 0)
-			done += (size_t)got;
-		else if (got < 0 && errno != EINTR)
-			ret = -errno;
-	}
-	if (!ret && fsync(fd))
-		ret = -errno;
-	if (close(fd) && !ret)
-		ret = -errno;
-	return ret;
-}
-
 int move_journal_write(const char *directory, const struct move_journal *journal,
 		       struct gmig_error *err)
 {
 	JSON json = journal_json(journal);
 	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	char path[PATH_MAX], aside[PATH_MAX];
+	char path[PATH_MAX];
 	int ret = -ENAMETOOLONG;
 
 	if (!text)
 		return gmig_fail(err, -ENOMEM, "no memory for the journal of a move");
-	if (file_path(path, directory, journal->uuid, "") &&
-	    file_path(aside, directory, journal->uuid, ".new")) {
-		ret = write_synced(aside, text);
-		if (!ret && rename(aside, path))
-			ret = -errno;
-		if (!ret)
-			ret = sync_directory(directory);
-		if (ret)
-			unlink(aside);
-	}
+	if (file_path(path, directory, journal->uuid))
+		ret = state_file_write(directory, path, text);
 	free(text);
 	return ret ? gmig_fail(err, ret, "the journal of a move cannot be written in '%.150s': %s",
 			       directory, strerror(-ret))
@@ -140,7 +96,7 @@ void move_journal_remove(const char *directory, const char *uuid)
 {
 	char path[PATH_MAX];
 
-	if (file_path(path, directory, uuid, ""))
+	if (file_path(path, directory, uuid))
 		unlink(path);
 }
 
@@ -167,6 +123,8 @@ static bool read_nodes(const json_t *job, const char *name, uint16_t *nodes, uns
 static bool read_spec(const json_t *job, struct gmig_job_spec *spec)
 {
 	spec->rate_bytes_per_second = (uint64_t)json_integer_value(json_object_get(job, "rate"));
+	spec->max_bytes = (uint64_t)json_integer_value(json_object_get(job, "max"));
+	spec->user = (unsigned int)json_integer_value(json_object_get(job, "vcpus"));
 	spec->threads = (unsigned int)json_integer_value(json_object_get(job, "threads"));
 	spec->huge = (enum gmig_huge)json_integer_value(json_object_get(job, "huge"));
 	spec->swapped = (enum gmig_swapped)json_integer_value(json_object_get(job, "swapped"));
@@ -234,7 +192,7 @@ int move_journal_read(const char *directory, const char *uuid, struct move_journ
 	JSON json = NULL;
 
 	memset(journal, 0, sizeof(*journal));
-	if (!file_path(path, directory, uuid, ""))
+	if (!file_path(path, directory, uuid))
 		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
 	if (access(path, F_OK))
 		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);

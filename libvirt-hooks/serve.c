@@ -28,6 +28,13 @@ struct held {
 
 /* ---- For the commands over libgmig ----------------------------------------------------------- */
 
+static void describe_job(const struct guest *guest, const struct gmig_job_info *info, json_t *job)
+{
+	const struct held *held = guest->opaque;
+
+	serve_report_pins(job, held->domain, info);
+}
+
 static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
 		     struct gmig_error *err)
 {
@@ -58,6 +65,7 @@ static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
 	guest->process = domain_process(held->domain);
 	guest->vnode_count = 1;
 	guest->vnode_bytes[0] = domain_memory_bytes(held->domain);
+	guest->describe_job = describe_job;
 	guest->opaque = held;
 	return 0;
 }
@@ -113,9 +121,6 @@ static int start_job(const struct guest *guest, const struct gmig_job_spec *spec
 {
 	const struct held *held = guest->opaque;
 
-	if (spec->user == GUEST_VCPUS_ALL)
-		return gmig_fail(err, -EOPNOTSUPP,
-				 "vcpus: gmigd does not pin a domain's vCPUs: virsh vcpupin does");
 	return domain_start_job(held->domain, spec, job, err);
 }
 
@@ -223,8 +228,10 @@ void serve_job_event(struct serve *serve, struct domain *domain, const struct gm
 	json_t *data;
 	const char *name = guest_job_event(domain_job_states(domain), info, &data);
 
-	if (data)
+	if (data) {
 		json_object_set_new(data, "guest", control_text_json(domain_name(domain)));
+		serve_report_pins(json_object_get(data, "job"), domain, info);
+	}
 	if (serve)
 		control_server_event(serve->server, name, data);
 	else

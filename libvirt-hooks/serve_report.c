@@ -115,17 +115,16 @@ void serve_report_cpusets(json_t *object, struct domain *domain)
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
-/* "Cpus_allowed_list:\t0-3" of a status file. */
-static void copy_line(const char *text, const char *key, char *into, size_t bytes)
+/* "Cpus_allowed_list:\t0-3" of a status file: as long as it is, half a list would be another one. */
+static json_t *line_json(const char *text, const char *key)
 {
 	const char *line = strstr(text, key);
 
-	snprintf(into, bytes, "-");
 	if (!line)
-		return;
+		return json_string("-");
 	line += strlen(key);
 	line += strspn(line, " \t");
-	snprintf(into, bytes, "%.*s", (int)strcspn(line, "\n"), line);
+	return json_stringn(line, strcspn(line, "\n"));
 }
 
 static json_t *thread_report(pid_t pid, const struct qemu_thread *thread)
@@ -136,15 +135,13 @@ static json_t *thread_report(pid_t pid, const struct qemu_thread *thread)
 	size_t bytes;
 	char *status QEMU_FREED = qemu_file_read("", 1u << 16, &bytes, "/proc/%d/task/%d/status",
 						 (int)pid, (int)thread->tid);
-	char cpus[256], nodes[256];
 	json_t *report;
 
 	if (!status)
 		return NULL; /* it has ended */
-	copy_line(status, "\nCpus_allowed_list:", cpus, sizeof(cpus));
-	copy_line(status, "\nMems_allowed_list:", nodes, sizeof(nodes));
-	report = json_pack("{s:s, s:i, s:s, s:s}", "kind", kinds[thread->kind], "tid",
-			   (int)thread->tid, "cpus", cpus, "mems", nodes);
+	report = json_pack("{s:s, s:i, s:o, s:o}", "kind", kinds[thread->kind], "tid",
+			   (int)thread->tid, "cpus", line_json(status, "\nCpus_allowed_list:"),
+			   "mems", line_json(status, "\nMems_allowed_list:"));
 	if (report && thread->kind == QEMU_THREAD_VCPU)
 		json_object_set_new(report, "vcpu", integer(thread->vcpu));
 	return report;
@@ -169,6 +166,22 @@ void serve_report_threads(json_t *object, pid_t pid)
 	json_object_set_new(
 	    object, "cpus",
 	    json_pack("{s:b, s:o, s:o}", "placed", 0, "vcpus", vcpus, "threads", others));
+}
+
+/* ---- Pins ------------------------------------------------------------------------------------ */
+
+void serve_report_pins(json_t *job, struct domain *domain, const struct gmig_job_info *info)
+{
+	struct domain_pins pins;
+	json_t *report;
+
+	if (!domain_pins_of(domain, info, &pins))
+		return;
+	report = json_pack("{s:s, s:i}", "state", domain_pins_state_name(pins.state), "threads",
+			   (int)pins.pinned);
+	if (report && pins.why[0])
+		json_object_set_new(report, "why", control_text_json(pins.why));
+	json_object_set_new(job, "vcpus", report);
 }
 
 /* ---- Check ----------------------------------------------------------------------------------- */

@@ -17,6 +17,8 @@ void serve_report_look(json_t *object, const struct gmig_topology *topology,
 void serve_report_cpusets(json_t *object, struct domain *domain);
 /* cpus: as query-cpus of gmig-vmm answers, of what the kernel says. */
 void serve_report_threads(json_t *object, pid_t pid);
+/* vcpus: {state, threads, why} of a job that was to pin them; nothing for others. */
+void serve_report_pins(json_t *job, struct domain *domain, const struct gmig_job_info *info);
 /* As check-invariants answers. A new reference. */
 json_t *serve_report_check(struct domain *domain, const struct domain_look *look);
 

@@ -370,7 +370,7 @@ bool virt_is_connected(struct virt *virt)
 }
 
 /* A call over the connection, which cannot go away before the call has its own reference. */
-static int call_connected(struct virt *virt, const struct virt_call *call, struct gmig_error *err)
+int virt_call_connected(struct virt *virt, const struct virt_call *call, struct gmig_error *err)
 {
 	virConnectPtr connection;
 	int ret;
@@ -501,7 +501,7 @@ int virt_list(struct virt *virt, struct virt_domain **list, struct gmig_error *e
 
 	if (!listing)
 		return gmig_fail(err, -ENOMEM, "out of memory");
-	ret = call_connected(virt, &call, err);
+	ret = virt_call_connected(virt, &call, err);
 	if (ret)
 		return ret;
 	*list = listing->domain;
@@ -545,7 +545,7 @@ int virt_set_nodeset(struct virt *virt, const char *uuid, const struct gmig_node
 		return gmig_fail(err, -ENOMEM, "out of memory");
 	snprintf(nodeset->uuid, sizeof(nodeset->uuid), "%s", uuid);
 	gmig_node_set_print(nodes, nodeset->nodes, sizeof(nodeset->nodes));
-	ret = call_connected(virt, &call, err);
+	ret = virt_call_connected(virt, &call, err);
 	if (!ret)
 		free(nodeset);
 	return ret;

@@ -31,6 +31,9 @@ void virt_calls_put(struct virt_calls *calls);
 int virt_call(struct virt_calls *calls, virConnectPtr connection, const struct virt_call *call,
 	      int ms, struct gmig_error *err);
 
+/* The same over virt's own connection, with its limit. -ENOTCONN there is none: the arguments are released, too. */
+int virt_call_connected(struct virt *virt, const struct virt_call *call, struct gmig_error *err);
+
 /* What libvirt said last on this thread, as -errno and a text that begins with `what`. */
 int virt_error(const char *what, struct gmig_error *err);
 

@@ -196,6 +196,45 @@ START_TEST(migrate_that_misses_the_event_asks)
 }
 END_TEST
 
+static json_t *job_with_pins(const char *state, const char *why)
+{
+	json_t *job = fake_job("completed", 1 << 30, 0);
+
+	json_object_set_new(job, "vcpus",
+			    json_pack("{s:s, s:i, s:s}", "state", state, "threads", 3, "why", why));
+	return job;
+}
+
+START_TEST(migrate_with_vcpus_ends_when_they_have_followed)
+{
+	json_t *result;
+
+	json_decref(fake.job);
+	fake.job = job_with_pins("pending", "");
+	fake.last = job_with_pins("followed", "");
+	fake.tell = false;
+	fake.queries_until_end = 2;
+	ck_assert_int_eq(
+	    gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-vcpus", "--json", NULL),
+	    CLI_OK);
+	ck_assert_str_eq(fake.log, "migrate-pages query-jobs query-jobs ");
+	result = out_json();
+	ck_assert_str_eq(cli_text(json_object_get(result, "vcpus"), "state"), "followed");
+	ck_assert_uint_eq(cli_number(json_object_get(result, "vcpus"), "threads"), 3);
+	json_decref(result);
+}
+END_TEST
+
+START_TEST(migrate_whose_vcpus_stay_is_3_and_says_why)
+{
+	fake.last = job_with_pins("kept", "libvirt says\033 no");
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-vcpus", NULL),
+			 CLI_REMAINING);
+	ck_has(out_text, "vCPUs did not follow, all pins are as they were: libvirt says");
+	ck_assert_ptr_null(strchr(out_text, '\033'));
+}
+END_TEST
+
 START_TEST(migrate_that_is_refused_is_1_with_the_servers_text)
 {
 	json_t *answer;
@@ -337,6 +376,8 @@ int main(void)
 	tcase_add_test(tcase, migrate_that_fails_is_1_with_the_error);
 	tcase_add_test(tcase, migrate_with_nothing_to_do_is_0);
 	tcase_add_test(tcase, migrate_that_misses_the_event_asks);
+	tcase_add_test(tcase, migrate_with_vcpus_ends_when_they_have_followed);
+	tcase_add_test(tcase, migrate_whose_vcpus_stay_is_3_and_says_why);
 	tcase_add_test(tcase, migrate_that_is_refused_is_1_with_the_servers_text);
 	tcase_add_test(tcase, migrate_interrupted_cancels_the_job_and_waits);
 	tcase_add_test(tcase, migrate_whose_vmm_ends_is_1_and_says_failed);

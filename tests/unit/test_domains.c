@@ -330,7 +330,7 @@ START_TEST(commands_that_make_no_sense_say_why)
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"mode\":\"block\"}",
 	     "mode: is for guests of gmig-vmm", -EINVAL},
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"vcpus\":\"all\"}",
-	     "virsh vcpupin", -EOPNOTSUPP},
+	     "nobody here can pin", -EOPNOTSUPP},
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[],\"to\":[0]}", "", -EINVAL},
 	    {"job-cancel", "{\"guest\":\"web1\",\"id\":\"7\"}", "no job 7", -ESRCH},
 	};

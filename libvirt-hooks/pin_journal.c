@@ -1,0 +1,191 @@
+#include "pin_journal.h"
+#include "id_list.h"
+#include "state_file.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define VERSION 1
+#define SUFFIX	".pins"
+
+static void put_json(json_t **json)
+{
+	json_decref(*json);
+}
+
+#define JSON __attribute__((cleanup(put_json))) json_t *
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+static json_t *pin_json(const struct pin *pin, char *text)
+{
+	json_t *json = json_pack("{s:s, s:I, s:s}", "kind", pin_kind_name(pin->kind), "id",
+				 (json_int_t)pin->id, "before", pin_cpus_print(&pin->before, text));
+
+	json_object_set_new(json, "after", json_string(pin_cpus_print(&pin->after, text)));
+	return json;
+}
+
+static json_t *pairs_json(const struct pin_journal *journal)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < journal->pair_count; i++)
+		json_array_append_new(list, json_pack("[i, i]", (int)journal->pairs[i].from,
+						      (int)journal->pairs[i].to));
+	return list;
+}
+
+static json_t *journal_json(const struct pin_journal *journal)
+{
+	char *text = malloc(PIN_CPU_TEXT);
+	json_t *pins = json_array();
+
+	for (size_t i = 0; text && journal->pins && i < journal->pins->count; i++) {
+		const struct pin *pin = &journal->pins->pin[i];
+
+		if (!pin_cpus_same(&pin->before, &pin->after))
+			json_array_append_new(pins, pin_json(pin, text));
+	}
+	if (!text) {
+		json_decref(pins);
+		return NULL;
+	}
+	free(text);
+	return json_pack("{s:i, s:s, s:i, s:I, s:b, s:b, s:o, s:o}", "version", VERSION, "uuid",
+			 journal->uuid, "pid", (int)journal->pid, "start_time",
+			 (json_int_t)journal->start_time, "back", (int)journal->back, "begun",
+			 journal->pins != NULL, "pairs", pairs_json(journal), "pins", pins);
+}
+
+int pin_journal_write(const char *directory, const struct pin_journal *journal,
+		      struct gmig_error *err)
+{
+	JSON json = journal_json(journal);
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	char path[PATH_MAX];
+	int ret = -ENAMETOOLONG;
+
+	if (!text)
+		return gmig_fail(err, -ENOMEM, "no memory for the journal of pins");
+	if (state_file_path(path, directory, journal->uuid, SUFFIX))
+		ret = state_file_write(directory, path, text);
+	free(text);
+	return ret ? gmig_fail(err, ret, "the journal of pins cannot be written in '%.150s': %s",
+			       directory, strerror(-ret))
+		   : 0;
+}
+
+void pin_journal_remove(const char *directory, const char *uuid)
+{
+	char path[PATH_MAX];
+
+	if (state_file_path(path, directory, uuid, SUFFIX))
+		unlink(path);
+}
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static bool read_cpus(const json_t *json, const char *name, struct pin_cpus *cpus)
+{
+	const char *text = json_string_value(json_object_get(json, name));
+
+	return text && !id_list_parse(text, "CPUs", PIN_CPUS, cpus->word, NULL);
+}
+
+static bool read_pin(const json_t *json, struct pin *pin)
+{
+	const char *kind = json_string_value(json_object_get(json, "kind"));
+	json_int_t id = json_integer_value(json_object_get(json, "id"));
+
+	pin->id = (unsigned int)id;
+	for (pin->kind = PIN_VCPU; pin->kind < PIN_KINDS; pin->kind++)
+		if (kind && !strcmp(kind, pin_kind_name(pin->kind)))
+			return id >= 0 && id <= UINT32_MAX &&
+			       read_cpus(json, "before", &pin->before) &&
+			       read_cpus(json, "after", &pin->after);
+	return false;
+}
+
+static bool read_pins(const json_t *list, struct pin_journal *journal)
+{
+	const json_t *item;
+	size_t i;
+
+	if (!json_is_array(list))
+		return false;
+	journal->pins = pin_set_create(json_array_size(list));
+	if (!journal->pins)
+		return false;
+	json_array_foreach (list, i, item)
+		if (!read_pin(item, &journal->pins->pin[i]))
+			return false;
+	return true;
+}
+
+static bool read_pairs(const json_t *list, struct pin_journal *journal)
+{
+	const json_t *item;
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) > GMIG_MAX_NODES)
+		return false;
+	journal->pairs = calloc(json_array_size(list) + 1, sizeof(*journal->pairs));
+	if (!journal->pairs)
+		return false;
+	json_array_foreach (list, i, item) {
+		json_int_t from = json_integer_value(json_array_get(item, 0));
+		json_int_t to = json_integer_value(json_array_get(item, 1));
+
+		if (json_array_size(item) != 2 || from < 0 || to < 0 ||
+		    from >= (json_int_t)GMIG_MAX_NODES || to >= (json_int_t)GMIG_MAX_NODES)
+			return false;
+		journal->pairs[journal->pair_count++] =
+		    (struct pin_pair){(uint16_t)from, (uint16_t)to};
+	}
+	return true;
+}
+
+static bool read_journal(const json_t *json, struct pin_journal *journal)
+{
+	const char *uuid = json_string_value(json_object_get(json, "uuid"));
+
+	if (!uuid || strlen(uuid) >= sizeof(journal->uuid) ||
+	    json_integer_value(json_object_get(json, "version")) != VERSION)
+		return false;
+	strcpy(journal->uuid, uuid);
+	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
+	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
+	journal->back = json_is_true(json_object_get(json, "back"));
+	return read_pairs(json_object_get(json, "pairs"), journal) &&
+	       (!json_is_true(json_object_get(json, "begun")) ||
+		read_pins(json_object_get(json, "pins"), journal));
+}
+
+int pin_journal_read(const char *directory, const char *uuid, struct pin_journal *journal,
+		     struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	JSON json = NULL;
+
+	memset(journal, 0, sizeof(*journal));
+	if (!state_file_path(path, directory, uuid, SUFFIX))
+		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
+	if (access(path, F_OK))
+		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
+	json = json_load_file(path, 0, NULL);
+	if (json && read_journal(json, journal))
+		return 0;
+	pin_journal_free(journal);
+	return gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+}
+
+void pin_journal_free(struct pin_journal *journal)
+{
+	pin_set_free(journal->pins);
+	free(journal->pairs);
+	memset(journal, 0, sizeof(*journal));
+}

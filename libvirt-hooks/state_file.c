@@ -1,0 +1,66 @@
+#include "state_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int sync_directory(const char *directory)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	/* A file system that cannot do that has nothing to sync. */
+	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int write_synced(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	size_t length = strlen(text), done = 0;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (!ret && done < length) {
+		ssize_t got = write(fd, text + done, length - done);
+
+		if (got > 0)
+			done += (size_t)got;
+		else if (got < 0 && errno != EINTR)
+			ret = -errno;
+	}
+	if (!ret && fsync(fd))
+		ret = -errno;
+	if (close(fd) && !ret)
+		ret = -errno;
+	return ret;
+}
+
+bool state_file_path(char path[PATH_MAX], const char *directory, const char *uuid,
+		     const char *suffix)
+{
+	return !strchr(uuid, '/') &&
+	       snprintf(path, PATH_MAX, "%s/%s%s", directory, uuid, suffix) < PATH_MAX;
+}
+
+int state_file_write(const char *directory, const char *path, const char *text)
+{
+	char aside[PATH_MAX];
+	int ret;
+
+	if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside))
+		return -ENAMETOOLONG;
+	ret = write_synced(aside, text);
+	if (!ret && rename(aside, path))
+		ret = -errno;
+	if (!ret)
+		ret = sync_directory(directory);
+	if (ret)
+		unlink(aside);
+	return ret;
+}

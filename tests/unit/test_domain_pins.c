@@ -1,0 +1,592 @@
+/* Threads that follow a domain's memory: with a libvirt that refuses, hangs, goes away, and a gmigd that is killed. */
+#include "../../libvirt-hooks/pin_journal.h"
+#include "domain_rig.h"
+
+#include "../../control/guest.h"
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define THREADS 4 /* vCPUs 0 to 2, and the emulator */
+
+/* libvirt: it lives on when gmigd is killed. */
+struct fake_libvirt {
+	int domain;
+	struct pin pin[THREADS];		 /* before: what it has pinned now */
+	unsigned int calls, fail_at, fail_until; /* set_pin number fail_at.. fails with: */
+	int failure;
+	bool late; /* what fails with a time-out is done all the same */
+	int get_failure;
+	unsigned int die_at; /* the call in which gmigd is killed; UINT_MAX: none */
+	const char *kernel;  /* what the kernel says of the emulator; NULL: as pinned */
+};
+static struct fake_libvirt *libvirt;
+
+static void pin_cpus(struct pin_cpus *cpus, unsigned int first, unsigned int last)
+{
+	*cpus = (struct pin_cpus){{0}};
+	for (unsigned int cpu = first; cpu <= last; cpu++)
+		cpus->word[cpu / 64] |= 1ull << (cpu % 64);
+}
+
+static void maybe_die(void)
+{
+	if (libvirt->calls++ == libvirt->die_at)
+		_exit(9);
+}
+
+static int get_pins(void *opaque, const char *uuid, struct pin_set **set, struct gmig_error *error)
+{
+	(void)opaque;
+	ck_assert_str_eq(uuid, FAKE_UUID);
+	if (libvirt->get_failure)
+		return gmig_fail(error, libvirt->get_failure, "libvirt is asked in vain");
+	maybe_die();
+	*set = pin_set_create(THREADS);
+	(*set)->domain = libvirt->domain;
+	memcpy((*set)->pin, libvirt->pin, sizeof(libvirt->pin));
+	return 0;
+}
+
+static void tell_kernel(const struct pin_cpus *cpus)
+{
+	char *text = malloc(PIN_CPU_TEXT);
+
+	fake_file("77/task/77/status",
+		  "Name:\tqemu\nCpus_allowed_list:\t%s\nMems_allowed_list:\t0-3\n",
+		  libvirt->kernel ? libvirt->kernel : pin_cpus_print(cpus, text));
+	free(text);
+}
+
+static int set_pin(void *opaque, const char *uuid, int id, const struct pin *pin,
+		   const struct pin_cpus *cpus, struct gmig_error *error)
+{
+	unsigned int now = libvirt->calls;
+	bool fails = now >= libvirt->fail_at && now < libvirt->fail_until;
+
+	(void)opaque, (void)uuid;
+	if (id != libvirt->domain)
+		return gmig_fail(error, -ESRCH, "the domain has ended");
+	maybe_die();
+	if (fails && !libvirt->late)
+		return gmig_fail(error, libvirt->failure, "libvirt says no");
+	for (unsigned int i = 0; i < THREADS; i++)
+		if (libvirt->pin[i].kind == pin->kind && libvirt->pin[i].id == pin->id)
+			libvirt->pin[i].before = *cpus;
+	if (pin->kind == PIN_EMULATOR)
+		tell_kernel(cpus);
+	return fails ? gmig_fail(error, libvirt->failure, "libvirt is late") : 0;
+}
+
+/* vCPU 0 on CPU 1, vCPU 1 on CPU 2, vCPU 2 on node 1 already; the emulator on all of node 0. */
+static void reset_libvirt(void)
+{
+	*libvirt = (struct fake_libvirt){
+	    .domain = 5, .fail_at = UINT_MAX, .fail_until = UINT_MAX, .die_at = UINT_MAX};
+	for (unsigned int i = 0; i < 3; i++)
+		libvirt->pin[i] = (struct pin){.kind = PIN_VCPU, .id = i};
+	libvirt->pin[3] = (struct pin){.kind = PIN_EMULATOR};
+	pin_cpus(&libvirt->pin[0].before, 1, 1);
+	pin_cpus(&libvirt->pin[1].before, 2, 2);
+	pin_cpus(&libvirt->pin[2].before, 7, 7);
+	pin_cpus(&libvirt->pin[3].before, 0, 3);
+}
+
+static void setup_pins(void)
+{
+	setup();
+	libvirt =
+	    mmap(NULL, sizeof(*libvirt), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(libvirt, MAP_FAILED);
+	reset_libvirt();
+	tell_kernel(&libvirt->pin[3].before);
+	host.get_pins = get_pins;
+	host.set_pin = set_pin;
+}
+
+/* "5 6 7 4-7" */
+static const char *pinned(void)
+{
+	static char all[256];
+	char *text = malloc(PIN_CPU_TEXT);
+
+	*all = '\0';
+	for (unsigned int i = 0; i < THREADS; i++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? " " : "",
+			 pin_cpus_print(&libvirt->pin[i].before, text));
+	free(text);
+	return all;
+}
+
+#define BEFORE "1 2 7 0-3"
+#define AFTER  "5 6 7 4-7"
+
+static struct gmig_job_spec with_vcpus(void)
+{
+	struct gmig_job_spec spec = to_1;
+
+	spec.user = GUEST_VCPUS_ALL;
+	return spec;
+}
+
+static struct domain_pins move_with_vcpus(void)
+{
+	const struct gmig_job_spec spec = with_vcpus();
+	int before = atomic_load(&ends);
+	struct gmig_job_info info = run(&spec);
+	struct domain_pins pins;
+
+	wait_ends(before + 1);
+	ck_assert(domain_pins_of(domain, &info, &pins));
+	return pins;
+}
+
+static bool has_pin_journal(void)
+{
+	struct pin_journal journal;
+	int ret = pin_journal_read(journals, FAKE_UUID, &journal, NULL);
+
+	if (!ret)
+		pin_journal_free(&journal);
+	return !ret;
+}
+
+#define expect_pins(pins, wanted, text)                                                            \
+	do {                                                                                       \
+		ck_assert_msg((pins).state == (wanted), "%s: %s",                                  \
+			      domain_pins_state_name((pins).state), (pins).why);                   \
+		ck_assert_msg(strstr((pins).why, (text)) != NULL, "%s", (pins).why);               \
+	} while (0)
+
+/* ---- Together -------------------------------------------------------------------------------- */
+
+static char pinned_at_end[256];
+
+static void look_at_end(void *opaque, struct domain *of, const struct gmig_job_info *info)
+{
+	if (info->state >= GMIG_JOB_COMPLETED)
+		strcpy(pinned_at_end, pinned());
+	on_job(opaque, of, info);
+}
+
+START_TEST(threads_follow_before_anybody_hears_of_the_end)
+{
+	struct domain_pins pins;
+
+	host.job_event = look_at_end;
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_FOLLOWED, "");
+	ck_assert_uint_eq(pins.pinned, 3);
+	ck_assert_str_eq(pinned_at_end, AFTER);
+	ck_assert_str_eq(mems_at_end, "1");
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+static unsigned int calls_in_move;
+
+static void count_calls(void)
+{
+	calls_in_move = libvirt->calls;
+}
+
+START_TEST(pins_stay_while_memory_moves_and_without_the_option)
+{
+	struct domain_pins pins;
+	struct gmig_job_info info;
+
+	open_domain();
+	info = run(&to_1);
+	wait_ends(1);
+	ck_assert(!domain_pins_of(domain, &info, &pins));
+	ck_assert_str_eq(pinned(), BEFORE);
+	fake_pages_reset();
+	fake_allowed = 0xf;
+	fake_after_move = count_calls;
+	pins = move_with_vcpus();
+	ck_assert_uint_eq(calls_in_move, 0);
+	expect_pins(pins, DOMAIN_PINS_FOLLOWED, "");
+}
+END_TEST
+
+START_TEST(threads_elsewhere_need_nothing)
+{
+	struct domain_pins pins;
+
+	for (unsigned int i = 0; i < THREADS; i++)
+		pin_cpus(&libvirt->pin[i].before, 8, 9);
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_UNNEEDED, "");
+	ck_assert_str_eq(pinned(), "8-9 8-9 8-9 8-9");
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+START_TEST(target_without_cpus_is_refused_before_anything_moves)
+{
+	struct gmig_job_spec spec = with_vcpus();
+	struct gmig_job *job;
+
+	spec.to[0] = 3;
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &spec, &job, &err), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(err.text, "node 3 has no CPUs"));
+	ck_assert_ptr_nonnull(strstr(err.text, "move the memory alone"));
+	ck_assert_int_eq(fake_page[0].node, 0);
+	ck_assert_str_eq(mems("/emulator"), "0");
+}
+END_TEST
+
+static struct gmig_job *running;
+static atomic_bool cancelled;
+
+static void cancel_now(void)
+{
+	if (running && !atomic_exchange(&cancelled, true))
+		gmig_job_cancel(running);
+}
+
+START_TEST(cancelled_move_changes_no_pin)
+{
+	struct gmig_job_spec slow = with_vcpus();
+	struct gmig_job_info info;
+	struct domain_pins pins;
+
+	slow.rate_bytes_per_second = 64 << 20;
+	open_domain();
+	cancelled = false;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &running, &err), 0);
+	fake_after_move = cancel_now;
+	gmig_job_wait(running);
+	gmig_job_info(running, &info);
+	gmig_job_put(running);
+	running = NULL;
+	wait_ends(1);
+	ck_assert(domain_pins_of(domain, &info, &pins));
+	expect_pins(pins, DOMAIN_PINS_KEPT, "cancelled");
+	ck_assert_uint_eq(libvirt->calls, 0);
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+START_TEST(memory_that_stays_keeps_its_threads)
+{
+	struct domain_pins pins;
+
+	for (unsigned int i = 0; i < FAKE_PAGES * 2 / 3; i++)
+		fake_page[i].busy = true;
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_KEPT, "most of the memory is not on the nodes");
+	ck_assert_str_eq(pinned(), BEFORE);
+}
+END_TEST
+
+/* ---- Refused --------------------------------------------------------------------------------- */
+
+START_TEST(refusal_half_way_puts_all_back)
+{
+	struct domain_pins pins;
+
+	/* Call 0 asks; 1 pins vCPU 0; 2 is refused. */
+	libvirt->fail_at = 2;
+	libvirt->fail_until = 3;
+	libvirt->failure = -EOPNOTSUPP;
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_KEPT, "libvirt says no");
+	ck_assert_uint_eq(pins.pinned, 0);
+	ck_assert_str_eq(pinned(), BEFORE);
+	ck_assert(!has_pin_journal());
+	/* The memory has moved all the same. */
+	ck_assert_str_eq(mems("/vcpu0"), "1");
+}
+END_TEST
+
+START_TEST(kernel_that_gives_less_puts_all_back)
+{
+	struct domain_pins pins;
+
+	libvirt->kernel = "4";
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_KEPT, "the kernel gives it other CPUs");
+	ck_assert_str_eq(pinned(), BEFORE);
+}
+END_TEST
+
+START_TEST(libvirt_that_hangs_is_asked_once_and_again_when_it_answers)
+{
+	struct domain_pins pins;
+	struct gmig_job *job;
+	const struct gmig_job_spec spec = with_vcpus();
+	const struct gmig_job_info info = {.id = 1, .spec = spec};
+
+	libvirt->fail_at = 2;
+	libvirt->failure = -ETIMEDOUT;
+	libvirt->late = true;
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_RESTORING, "libvirt is late");
+	ck_assert_ptr_nonnull(strstr(pins.why, "not put back"));
+	/* It asks, pins two, and puts back one: no more waiting. */
+	ck_assert_uint_eq(libvirt->calls, 4);
+	ck_assert(has_pin_journal());
+	ck_assert_int_eq(domain_start_job(domain, &spec, &job, &err), -EBUSY);
+	/* Memory alone may move. */
+	libvirt->fail_at = UINT_MAX;
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(pinned(), BEFORE);
+	ck_assert(!has_pin_journal());
+	ck_assert(domain_pins_of(domain, &info, &pins));
+	ck_assert(pins.state == DOMAIN_PINS_KEPT || pins.job != 1);
+}
+END_TEST
+
+START_TEST(libvirt_that_never_puts_back_is_given_up_and_said)
+{
+	struct domain_cpusets cpusets;
+	struct domain_pins pins;
+
+	libvirt->fail_at = 2;
+	libvirt->failure = -EIO;
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_RESTORING, "");
+	for (int i = 0; i < 5; i++) {
+		ck_assert(has_pin_journal());
+		domain_set_facts(domain, &facts);
+	}
+	ck_assert(!has_pin_journal());
+	ck_assert_int_eq(domain_cpusets(domain, &cpusets, &err), 0);
+	ck_assert_ptr_nonnull(strstr(cpusets.note, "virsh vcpupin"));
+}
+END_TEST
+
+START_TEST(domain_started_anew_in_between_is_not_touched)
+{
+	struct domain_pins pins;
+
+	open_domain();
+	/* The set says 5; by then it is another one. */
+	libvirt->get_failure = 0;
+	libvirt->fail_at = 1;
+	libvirt->fail_until = 2;
+	libvirt->failure = -ESRCH;
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_KEPT, "");
+	ck_assert_str_eq(pinned(), BEFORE);
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+START_TEST(libvirt_that_is_away_changes_nothing)
+{
+	struct domain_pins pins;
+
+	libvirt->get_failure = -ENOTCONN;
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_KEPT, "in vain");
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+/* ---- Killed ---------------------------------------------------------------------------------- */
+
+/* Written by cpuset_scope: also between the memory and the pins. */
+static unsigned int steps, die_at;
+
+static void dies_at_write(void *opaque, const char *path, const char *text)
+{
+	if (steps++ == die_at)
+		_exit(9);
+	threads_follow(opaque, path, text);
+}
+
+static int dies_at_nodeset(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+			   struct gmig_error *error)
+{
+	if (steps++ == die_at)
+		_exit(9);
+	return set_nodeset(opaque, uuid, nodes, error);
+}
+
+/* True: it was killed. */
+static bool killed_daemon(unsigned int at_call, unsigned int at_step)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		steps = 0;
+		die_at = at_step;
+		libvirt->calls = 0;
+		libvirt->die_at = at_call;
+		host.cpusets.before_write = dies_at_write;
+		host.set_nodeset = dies_at_nodeset;
+		open_domain();
+		move_with_vcpus();
+		domain_put(domain);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status), "%d", status);
+	libvirt->die_at = UINT_MAX;
+	return WEXITSTATUS(status) == 9;
+}
+
+/* The next gmigd: its libvirt answers at the second try. */
+static void next_daemon(void)
+{
+	atomic_store(&ends, 0);
+	*lines = '\0';
+	libvirt->get_failure = -ENOTCONN;
+	open_domain();
+	libvirt->get_failure = 0;
+	if (strstr(lines, "goes on"))
+		wait_ends(1);
+	domain_set_facts(domain, &facts);
+}
+
+static void start_over(void)
+{
+	domain_put(domain);
+	domain = NULL;
+	fake_pages_reset();
+	fake_allowed = 0xf;
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+	fake_thread(77, "0");
+	reset_libvirt();
+	tell_kernel(&libvirt->pin[3].before);
+}
+
+START_TEST(next_daemon_goes_on_with_the_pins_of_a_killed_one)
+{
+	unsigned int deaths = 0;
+
+	for (unsigned int at = 0; killed_daemon(at, UINT_MAX); at++, deaths++) {
+		for (unsigned int i = 0; i < FAKE_PAGES; i++)
+			fake_page[i].node = 1;
+		next_daemon();
+		ck_assert_msg(!strcmp(pinned(), AFTER), "killed in call %u: %s", at, pinned());
+		ck_assert(!has_pin_journal());
+		ck_assert_str_eq(mems("/emulator"), "1");
+		start_over();
+	}
+	/* It asks, and pins three. */
+	ck_assert_uint_eq(deaths, 4);
+}
+END_TEST
+
+START_TEST(next_daemon_has_pins_follow_wherever_the_last_one_was_killed)
+{
+	unsigned int deaths = 0;
+
+	/* Two groups are widened, and the move is not begun; then narrowed; then libvirt is told. */
+	for (unsigned int at = 1; killed_daemon(UINT_MAX, at); at++, deaths++) {
+		host.get_pins = get_pins;
+		next_daemon();
+		while (has_pin_journal())
+			domain_set_facts(domain, &facts);
+		if (!strstr(lines, "goes on"))
+			ck_assert_msg(!strcmp(pinned(), AFTER), "killed at %u: %s", at, pinned());
+		ck_assert_str_eq(mems("/emulator"), "1");
+		start_over();
+	}
+	ck_assert_uint_ge(deaths, 4);
+}
+END_TEST
+
+START_TEST(thread_that_somebody_else_pinned_meanwhile_is_left_alone)
+{
+	ck_assert(killed_daemon(2, UINT_MAX));
+	pin_cpus(&libvirt->pin[1].before, 9, 9);
+	next_daemon();
+	ck_assert_str_eq(pinned(), "5 9 7 4-7");
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+START_TEST(next_daemon_that_is_refused_puts_back)
+{
+	ck_assert(killed_daemon(2, UINT_MAX));
+	libvirt->calls = 0;
+	libvirt->fail_at = 2;
+	libvirt->fail_until = 3;
+	libvirt->failure = -EOPNOTSUPP;
+	next_daemon();
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(pinned(), BEFORE);
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
+START_TEST(journal_of_pins_of_an_earlier_process_is_thrown_away)
+{
+	struct pin_set set = {.pin = libvirt->pin, .count = THREADS};
+	struct pin_journal journal = {
+	    .uuid = FAKE_UUID, .pid = FAKE_PID, .start_time = 499, .pins = &set};
+
+	ck_assert_int_eq(pin_journal_write(journals, &journal, &err), 0);
+	open_domain();
+	ck_assert(!has_pin_journal());
+	ck_assert_uint_eq(libvirt->calls, 0);
+}
+END_TEST
+
+START_TEST(journal_that_is_no_journal_of_pins_changes_none)
+{
+	static const char *const texts[] = {
+	    "",
+	    "{\"version\":1}",
+	    "{\"version\":1,\"uuid\":\"" FAKE_UUID
+	    "\",\"pid\":77,\"start_time\":500,\"begun\":true,"
+	    "\"pairs\":[[0,99999]],\"pins\":[]}",
+	    "{\"version\":1,\"uuid\":\"" FAKE_UUID
+	    "\",\"pid\":77,\"start_time\":500,\"begun\":true,"
+	    "\"pairs\":[[0,1]],\"pins\":[{\"kind\":\"vcpu\",\"id\":0,\"before\":\"0-99999\","
+	    "\"after\":\"1\"}]}",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		fake_file("journals/" FAKE_UUID ".pins", "%s", texts[i]);
+		open_domain();
+		domain_set_facts(domain, &facts);
+		ck_assert_uint_eq(libvirt->calls, 0);
+		ck_assert_ptr_nonnull(strstr(lines, "cannot be understood"));
+		domain_put(domain);
+		domain = NULL;
+	}
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    threads_follow_before_anybody_hears_of_the_end,
+	    pins_stay_while_memory_moves_and_without_the_option,
+	    threads_elsewhere_need_nothing,
+	    target_without_cpus_is_refused_before_anything_moves,
+	    cancelled_move_changes_no_pin,
+	    memory_that_stays_keeps_its_threads,
+	    refusal_half_way_puts_all_back,
+	    kernel_that_gives_less_puts_all_back,
+	    libvirt_that_hangs_is_asked_once_and_again_when_it_answers,
+	    libvirt_that_never_puts_back_is_given_up_and_said,
+	    domain_started_anew_in_between_is_not_touched,
+	    libvirt_that_is_away_changes_nothing,
+	    next_daemon_goes_on_with_the_pins_of_a_killed_one,
+	    next_daemon_has_pins_follow_wherever_the_last_one_was_killed,
+	    thread_that_somebody_else_pinned_meanwhile_is_left_alone,
+	    next_daemon_that_is_refused_puts_back,
+	    journal_of_pins_of_an_earlier_process_is_thrown_away,
+	    journal_that_is_no_journal_of_pins_changes_none,
+	};
+
+	return run_tests("domain_pins", setup_pins, teardown, tests,
+			 sizeof(tests) / sizeof(tests[0]));
+}
