@@ -313,10 +313,12 @@ static int add_guest(struct fleet *fleet, const json_t *entry, const json_t *res
 	json_t *vnode;
 	int rc;
 
-	/* libvirt's vCPUs are libvirt's to pin. */
-	*guest = (struct placement_guest){.managed = true,
-					  .keep_vcpus = json_object_get(entry, "uri") != NULL,
-					  .goal = PLACEMENT_FOLLOW};
+	/* A domain's are pinned through libvirt, by a gmigd that can. */
+	*guest =
+	    (struct placement_guest){.managed = true,
+				     .keep_vcpus = json_object_get(entry, "uri") &&
+						   !json_is_true(json_object_get(entry, "pins")),
+				     .goal = PLACEMENT_FOLLOW};
 	inside->name = strdup(cli_text(entry, "name"));
 	inside->target = strdup(target_of(entry));
 	guest->name = inside->name;
@@ -482,6 +484,11 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 const char *fleet_target(const struct fleet *fleet, size_t guest)
 {
 	return fleet->inside[guest].target;
+}
+
+pid_t fleet_pid(const struct fleet *fleet, size_t guest)
+{
+	return fleet->inside[guest].pid;
 }
 
 void fleet_free(struct fleet *fleet)

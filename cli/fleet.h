@@ -42,5 +42,7 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 void fleet_free(struct fleet *fleet);
 /* What cli_connect() takes for it. */
 const char *fleet_target(const struct fleet *fleet, size_t guest);
+/* Its process when it was asked; 0: it did not say. */
+pid_t fleet_pid(const struct fleet *fleet, size_t guest);
 
 #endif

@@ -2,10 +2,12 @@
 #include "fleet_plan.h"
 
 #include "../control/text.h"
+#include "daemon.h"
 #include "units.h"
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 static json_t *memory_arguments(const struct placement_move *move, const struct fleet_run *run)
 {
@@ -43,6 +45,53 @@ static int run_memory(struct control_client *client, const struct placement_move
 	return 0;
 }
 
+#define PINS_POLL_NS 20000000
+
+/* How an order to gmigd ended. -ETIMEDOUT: it may yet be carried out. */
+static int await_pins(struct control_client *client, uint64_t order, json_t *result,
+		      struct gmig_error *err)
+{
+	const struct timespec pause = {.tv_nsec = PINS_POLL_NS};
+	int64_t until_ms = cli_now_ms() + cli_limits.watch_ms;
+
+	for (;;) {
+		CLI_JSON pins = NULL;
+		int rc = control_call(client, "query-pins",
+				      json_pack("{s:I}", "order", (json_int_t)order), &pins, err);
+		const char *state = cli_text(pins, "state");
+
+		if (rc)
+			return rc;
+		if (strcmp(state, "pending") != 0) {
+			json_object_set(result, "vcpus", pins);
+			if (!strcmp(state, "followed") || !strcmp(state, "unneeded"))
+				return 0;
+			return gmig_fail(err, -EIO, "the pins are %.20s: %.200s", state,
+					 cli_text(pins, "why"));
+		}
+		if (cli_now_ms() > until_ms)
+			return gmig_fail(err, -ETIMEDOUT,
+					 "the vCPUs are still being pinned, which goes on");
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Of a domain of libvirt: all or none of them. */
+static int run_domain_vcpus(struct control_client *client, const struct placement_move *move,
+			    json_t *result, struct gmig_error *err)
+{
+	json_t *vcpus = json_array();
+	CLI_JSON order = NULL;
+	int rc;
+
+	for (size_t i = 0; i < move->vcpu_count; i++)
+		json_array_append_new(vcpus, json_integer(move->vcpus[i]));
+	rc = control_call(client, "pin-vcpus",
+			  json_pack("{s:o, s:i}", "vcpus", vcpus, "node", (int)move->to), &order,
+			  err);
+	return rc ? rc : await_pins(client, cli_number(order, "order"), result, err);
+}
+
 static int run_vcpus(struct control_client *client, const struct placement_move *move,
 		     struct gmig_error *err)
 {
@@ -71,16 +120,38 @@ static void say_move(const struct fleet *fleet, size_t number, const struct plac
 	fflush(stdout);
 }
 
+/* By its name another guest may have been started since the plan was made, whose memory lies elsewhere. */
+static int check_same(const struct fleet *fleet, size_t guest, struct control_client *client,
+		      struct gmig_error *err)
+{
+	CLI_JSON status = NULL;
+	pid_t pid = fleet_pid(fleet, guest);
+	int rc = control_call(client, "query-status", NULL, &status, err);
+
+	if (rc || !pid || !json_object_get(status, "pid") ||
+	    (pid_t)cli_number(status, "pid") == pid)
+		return rc;
+	return gmig_fail(err, -ESTALE,
+			 "the guest was started anew since the plan was made (process %d then, "
+			 "%llu now)",
+			 (int)pid, (unsigned long long)cli_number(status, "pid"));
+}
+
 static int run_move(const struct fleet *fleet, const struct placement_move *move,
 		    struct fleet_run *run, json_t *result, struct gmig_error *err)
 {
 	CLI_CLIENT client = NULL;
 	int rc = cli_connect(fleet_target(fleet, move->guest), &client, err);
 
+	if (!rc)
+		rc = check_same(fleet, move->guest, client, err);
 	if (rc)
 		return rc;
-	return move->kind == PLACEMENT_MEMORY ? run_memory(client, move, run, result, err)
-					      : run_vcpus(client, move, err);
+	if (move->kind == PLACEMENT_MEMORY)
+		return run_memory(client, move, run, result, err);
+	return cli_is_domain(fleet_target(fleet, move->guest))
+		   ? run_domain_vcpus(client, move, result, err)
+		   : run_vcpus(client, move, err);
 }
 
 int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, struct fleet_run *run)

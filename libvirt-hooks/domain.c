@@ -8,6 +8,7 @@
 
 static void destroy(struct domain *domain)
 {
+	domain_order_end(domain);
 	gmig_process_close(domain->process);
 	process_close(domain->looker);
 	cpuset_scope_free(domain->scope);

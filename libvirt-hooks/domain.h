@@ -146,4 +146,18 @@ struct domain_pins {
 bool domain_pins_of(struct domain *domain, const struct gmig_job_info *info,
 		    struct domain_pins *pins);
 
+/* ---- Orders to pin vCPUs (domain_order.c) ----------------------------------------------------- */
+
+/* Can it be done here? */
+bool domain_can_pin(const struct domain *domain);
+/*
+ * Pin these vCPUs to all CPUs of a node, all or none, on a thread of its own; by one thread at a time. *order: its number, for domain_order_state().
+ * -ENODEV the node has no CPUs; -EBUSY one is being carried out; -EOPNOTSUPP; -ESRCH it has ended.
+ */
+int domain_order_pins(struct domain *domain, const uint16_t *vcpus, size_t count, unsigned int node,
+		      uint64_t *order, struct gmig_error *err);
+/* How the order is: PENDING, or how it ended. -ESRCH: there is no such order, or a later one was given. */
+int domain_order_state(struct domain *domain, uint64_t order, struct domain_pins *pins,
+		       struct gmig_error *err);
+
 #endif

@@ -34,6 +34,16 @@ struct domain {
 	unsigned int pin_tries; /* in vain */
 
 	pthread_mutex_t pins_lock; /* a leaf */
+	/* An order to pin vCPUs (domain_order.c): the last one. */
+	struct {
+		pthread_t
+		    thread; /* written by whoever gives orders, and at the end of the domain */
+		bool started;
+		uint16_t *vcpus;
+		size_t count;
+		unsigned int node;
+		struct domain_pins pins; /* guarded by pins_lock; job: its number */
+	} order;
 	struct domain_pins
 	    pins[DOMAIN_PINS_KEPT_JOBS]; /* guarded by pins_lock; of job % their number */
 };
@@ -62,9 +72,13 @@ struct pin_moves {
 void domain_pins_intend(struct domain *domain, const struct gmig_job_info *info,
 			const struct domain_look *look, struct pin_moves *moves);
 void domain_pins_follow(struct domain *domain, uint64_t job, struct pin_moves *moves);
+/* Pin those of the set that change, all or none, with a journal. */
+void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain_pins *pins);
 /* Right after it was opened: is there a journal of pins of this process? */
 void domain_pins_recover(struct domain *domain);
 /* Libvirt answers: go on with what was left. Takes move_lock itself, if it is free. */
 void domain_pins_retry(struct domain *domain);
+/* Wait for the last order (domain_order.c). Not under move_lock. */
+void domain_order_end(struct domain *domain);
 
 #endif

@@ -71,6 +71,8 @@ static void settle(struct domain *domain, enum domain_pins_state state)
 	for (size_t i = 0; i < DOMAIN_PINS_KEPT_JOBS; i++)
 		if (domain->pins[i].state == DOMAIN_PINS_RESTORING)
 			domain->pins[i].state = state;
+	if (domain->order.pins.state == DOMAIN_PINS_RESTORING)
+		domain->order.pins.state = state;
 	pthread_mutex_unlock(&domain->pins_lock);
 }
 
@@ -225,6 +227,24 @@ static void pin_all(struct domain *domain, struct pin_set *set, struct domain_pi
 	pins->pinned = 0;
 	snprintf(pins->why, sizeof(pins->why), "%.150s", err.text);
 	undo(domain, set, done, pins);
+}
+
+void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain_pins *pins)
+{
+	const struct pin_moves none = {0};
+	struct gmig_error err = {0};
+
+	for (size_t i = 0; i < set->count; i++)
+		pins->pinned += changes(&set->pin[i]);
+	pins->state = pins->pinned ? DOMAIN_PINS_KEPT : DOMAIN_PINS_UNNEEDED;
+	if (!pins->pinned)
+		return;
+	if (!write_journal(domain, &none, set, false, &err)) {
+		pin_all(domain, set, pins);
+		return;
+	}
+	pins->pinned = 0;
+	snprintf(pins->why, sizeof(pins->why), "%s", err.text);
 }
 
 /* ---- After a job ----------------------------------------------------------------------------- */

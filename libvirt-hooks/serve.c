@@ -182,7 +182,91 @@ static int query_guests(void *opaque, const json_t *arguments, json_t **result,
 	return *result ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
 }
 
-static const struct control_command commands[] = {{"query-guests", NULL, query_guests}, {0}};
+/* ---- pin-vcpus, query-pins ------------------------------------------------------------------- */
+
+#define MOST_VCPUS 16384
+
+/* The domain of such a command; to be put. */
+static int find_domain(const struct serve *serve, const json_t *arguments, struct domain **domain,
+		       struct gmig_error *err)
+{
+	return domains_find(serve->options.domains,
+			    json_string_value(json_object_get(arguments, "guest")), domain, err);
+}
+
+static int read_vcpus(const json_t *list, uint16_t *vcpus, struct gmig_error *err)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (list, i, item) {
+		json_int_t vcpu = json_integer_value(item);
+
+		if (!json_is_integer(item) || vcpu < 0 || vcpu >= MOST_VCPUS)
+			return gmig_fail(err, -EINVAL, "vcpus: item %zu is no number of a vCPU", i);
+		vcpus[i] = (uint16_t)vcpu;
+	}
+	return 0;
+}
+
+static int pin_vcpus(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	const json_t *list = json_object_get(arguments, "vcpus");
+	size_t count = json_array_size(list);
+	struct domain *domain = NULL;
+	uint64_t node = 0, order = 0;
+	uint16_t *vcpus;
+	int ret = guest_read_integer(arguments, "node", GMIG_MAX_NODES - 1, &node, err);
+
+	if (!ret && (!count || count > MOST_VCPUS))
+		ret = gmig_fail(err, -EINVAL, "vcpus: 1 to %d numbers are needed", MOST_VCPUS);
+	if (ret)
+		return ret;
+	vcpus = calloc(count, sizeof(*vcpus));
+	ret = vcpus ? read_vcpus(list, vcpus, err) : gmig_fail(err, -ENOMEM, "out of memory");
+	if (!ret)
+		ret = find_domain(opaque, arguments, &domain, err);
+	if (!ret)
+		ret = domain_order_pins(domain, vcpus, count, (unsigned int)node, &order, err);
+	domain_put(domain);
+	free(vcpus);
+	if (ret)
+		return ret;
+	*result = json_pack("{s:I, s:s}", "order", (json_int_t)order, "state",
+			    domain_pins_state_name(DOMAIN_PINS_PENDING));
+	return *result ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
+}
+
+static int query_pins(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	struct domain *domain = NULL;
+	struct domain_pins pins;
+	uint64_t order = 0;
+	int ret = guest_read_integer(arguments, "order", INT64_MAX, &order, err);
+
+	if (!ret)
+		ret = find_domain(opaque, arguments, &domain, err);
+	if (!ret)
+		ret = domain_order_state(domain, order, &pins, err);
+	domain_put(domain);
+	if (ret)
+		return ret;
+	*result = serve_report_order(&pins);
+	return *result ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
+}
+
+static const struct control_argument pin_arguments[] = {{"guest", CONTROL_STRING, true},
+							{"vcpus", CONTROL_ARRAY, true},
+							{"node", CONTROL_INTEGER, true},
+							{0}};
+static const struct control_argument order_arguments[] = {
+    {"guest", CONTROL_STRING, true}, {"order", CONTROL_INTEGER, true}, {0}};
+
+static const struct control_command commands[] = {{"query-guests", NULL, query_guests},
+						  {"pin-vcpus", pin_arguments, pin_vcpus},
+						  {"query-pins", order_arguments, query_pins},
+						  {0}};
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 

@@ -24,6 +24,7 @@ void serve_report_identity(json_t *object, const struct domain *domain, const ch
 	json_object_set_new(object, "guest", json_string("qemu"));
 	json_object_set_new(object, "uri", control_text_json(whole));
 	json_object_set_new(object, "uuid", json_string(domain_uuid(domain)));
+	json_object_set_new(object, "pins", json_boolean(domain_can_pin(domain)));
 }
 
 json_t *serve_report_vnodes(const struct domain *domain)
@@ -170,18 +171,22 @@ void serve_report_threads(json_t *object, pid_t pid)
 
 /* ---- Pins ------------------------------------------------------------------------------------ */
 
+json_t *serve_report_order(const struct domain_pins *pins)
+{
+	json_t *report = json_pack("{s:s, s:i}", "state", domain_pins_state_name(pins->state),
+				   "threads", (int)pins->pinned);
+
+	if (report && pins->why[0])
+		json_object_set_new(report, "why", control_text_json(pins->why));
+	return report;
+}
+
 void serve_report_pins(json_t *job, struct domain *domain, const struct gmig_job_info *info)
 {
 	struct domain_pins pins;
-	json_t *report;
 
-	if (!domain_pins_of(domain, info, &pins))
-		return;
-	report = json_pack("{s:s, s:i}", "state", domain_pins_state_name(pins.state), "threads",
-			   (int)pins.pinned);
-	if (report && pins.why[0])
-		json_object_set_new(report, "why", control_text_json(pins.why));
-	json_object_set_new(job, "vcpus", report);
+	if (domain_pins_of(domain, info, &pins))
+		json_object_set_new(job, "vcpus", serve_report_order(&pins));
 }
 
 /* ---- Check ----------------------------------------------------------------------------------- */

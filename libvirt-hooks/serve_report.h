@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-/* pid, state, guest, uri, uuid. */
+/* pid, state, guest, uri, uuid, pins. */
 void serve_report_identity(json_t *object, const struct domain *domain, const char *uri);
 /* One: gmigd knows nothing of the guest's own nodes. A new reference. */
 json_t *serve_report_vnodes(const struct domain *domain);
@@ -19,6 +19,8 @@ void serve_report_cpusets(json_t *object, struct domain *domain);
 void serve_report_threads(json_t *object, pid_t pid);
 /* vcpus: {state, threads, why} of a job that was to pin them; nothing for others. */
 void serve_report_pins(json_t *job, struct domain *domain, const struct gmig_job_info *info);
+/* {state, threads, why}. A new reference. */
+json_t *serve_report_order(const struct domain_pins *pins);
 /* As check-invariants answers. A new reference. */
 json_t *serve_report_check(struct domain *domain, const struct domain_look *look);
 

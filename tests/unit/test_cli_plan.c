@@ -200,15 +200,21 @@ END_TEST
 
 /* ---- Domains --------------------------------------------------------------------------------- */
 
-static json_t *
-    domain_arguments; /* of its last migrate-pages; the fake's thread writes it before it answers */
+/* Of its last migrate-pages and pin-vcpus; the fake's thread writes them before it answers. */
+static json_t *domain_arguments, *domain_pins;
+static const char *domain_nodes;   /* where its vCPU may run; NULL: on all CPUs */
+static bool domain_can_pin;	   /* as a gmigd that knows pin-vcpus says */
+static int domain_pid_now = 1;	   /* 1 when it was planned */
+static const char *domain_pin_end; /* how the order ends, at the second question */
+static int domain_pin_asked;
 
 static int domain_guests(void *opaque, const json_t *arguments, json_t **result,
 			 struct gmig_error *err)
 {
 	(void)opaque, (void)arguments, (void)err;
-	*result = json_pack("{s:[{s:s, s:i, s:s, s:s}]}", "guests", "name", "vm1", "pid", 1,
-			    "state", "running", "uri", "qemu:///system/vm1");
+	*result =
+	    json_pack("{s:[{s:s, s:i, s:s, s:s, s:b}]}", "guests", "name", "vm1", "pid", 1, "state",
+		      "running", "uri", "qemu:///system/vm1", "pins", (int)domain_can_pin);
 	return 0;
 }
 
@@ -217,7 +223,7 @@ static int domain_status(void *opaque, const json_t *arguments, json_t **result,
 {
 	(void)opaque, (void)err;
 	ck_assert_ptr_nonnull(json_object_get(arguments, "guest"));
-	*result = json_pack("{s:s}", "name", "vm1");
+	*result = json_pack("{s:s, s:i}", "name", "vm1", "pid", domain_pid_now);
 	return 0;
 }
 
@@ -230,6 +236,32 @@ static int domain_residency(void *opaque, const json_t *arguments, json_t **resu
 	    json_pack("{s:i, s:i, s:{s:[{s:i,s:i,s:s}]}, s:[{s:i, s:{s:I}}], s:{s:I}}", "pid", 1,
 		      "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus", "0-1023",
 		      "vnodes", "id", 0, "resident", "2", 64 * MIB, "page_bytes", "4K", 64 * MIB);
+	if (domain_nodes)
+		json_object_set_new(
+		    json_array_get(json_object_get(json_object_get(*result, "cpus"), "vcpus"), 0),
+		    "nodes", json_string(domain_nodes));
+	return 0;
+}
+
+static int domain_pin(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	(void)opaque, (void)err;
+	json_decref(domain_pins);
+	domain_pins = json_deep_copy(arguments);
+	domain_pin_asked = 0;
+	*result = json_pack("{s:i, s:s}", "order", 7, "state", "pending");
+	return 0;
+}
+
+static int domain_query_pins(void *opaque, const json_t *arguments, json_t **result,
+			     struct gmig_error *err)
+{
+	(void)opaque, (void)err;
+	ck_assert_uint_eq(cli_number(arguments, "order"), 7);
+	*result =
+	    json_pack("{s:s, s:i, s:s}", "state", domain_pin_asked++ ? domain_pin_end : "pending",
+		      "threads", 1, "why", "libvirt says no");
 	return 0;
 }
 
@@ -249,16 +281,23 @@ static const struct control_argument domain_move[] = {
     {.name = "guest", .type = CONTROL_STRING}, {.name = "from", .type = CONTROL_ARRAY},
     {.name = "to", .type = CONTROL_ARRAY},     {.name = "max-bytes", .type = CONTROL_INTEGER},
     {.name = "vcpus", .type = CONTROL_STRING}, {0}};
+static const struct control_argument domain_order[] = {{.name = "guest", .type = CONTROL_STRING},
+						       {.name = "vcpus", .type = CONTROL_ARRAY},
+						       {.name = "node", .type = CONTROL_INTEGER},
+						       {0}};
+static const struct control_argument domain_asked[] = {
+    {.name = "guest", .type = CONTROL_STRING}, {.name = "order", .type = CONTROL_INTEGER}, {0}};
 static const struct control_command domain_commands[] = {
     {"query-guests", NULL, domain_guests},
     {"query-status", domain_guest, domain_status},
     {"query-residency", domain_guest, domain_residency},
     {"migrate-pages", domain_move, domain_migrate},
+    {"pin-vcpus", domain_order, domain_pin},
+    {"query-pins", domain_asked, domain_query_pins},
     {0},
 };
 
-/* It has the name of a guest of gmig-vmm: each is asked and moved for itself. */
-START_TEST(domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus)
+static struct control_server *start_gmigd(void)
 {
 	struct control_server_options options = {.name = "gmigd", .commands = domain_commands};
 	struct control_server *server;
@@ -270,6 +309,14 @@ START_TEST(domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus)
 	options.path = path;
 	ck_assert_msg(!control_server_create(&options, &server, &err), "%s", err.text);
 	guest_on("0-3");
+	return server;
+}
+
+/* It has the name of a guest of gmig-vmm: each is asked and moved for itself. */
+START_TEST(domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus)
+{
+	struct control_server *server = start_gmigd();
+
 	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
 	ck_has(out_text, "nothing is to be moved\n");
 	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_OK);
@@ -281,6 +328,51 @@ START_TEST(domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus)
 	ck_assert_ptr_null(json_object_get(domain_arguments, "vnode"));
 	ck_assert_ptr_null(fake.arguments);
 	json_decref(domain_arguments);
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can)
+{
+	struct control_server *server = start_gmigd();
+
+	domain_nodes = "2";
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--dry-run", NULL), CLI_REMAINING);
+	ck_has(out_text, "its vCPUs are not to be re-pinned");
+	domain_can_pin = true;
+	domain_pin_end = "followed";
+	gmig("drain", "--node", "2", "--yes", NULL);
+	ck_assert_ptr_nonnull(domain_pins);
+	ck_assert_str_eq(cli_text(domain_pins, "guest"), "vm1");
+	ck_assert_uint_ne(cli_number(domain_pins, "node"), 2);
+	ck_assert_uint_eq(json_array_size(json_object_get(domain_pins, "vcpus")), 1);
+	ck_assert_int_eq(domain_pin_asked, 2);
+	ck_assert_ptr_nonnull(domain_arguments);
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(drain_whose_pins_are_refused_ends_with_the_reason)
+{
+	struct control_server *server = start_gmigd();
+
+	domain_nodes = "2";
+	domain_can_pin = true;
+	domain_pin_end = "kept";
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "the pins are kept: libvirt says no");
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(domain_started_anew_since_the_plan_is_not_moved)
+{
+	struct control_server *server = start_gmigd();
+
+	domain_pid_now = 2;
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "started anew since the plan was made (process 1 then, 2 now)");
+	ck_assert_ptr_null(domain_arguments);
 	control_server_destroy(server);
 }
 END_TEST
@@ -364,6 +456,9 @@ int main(void)
 	tcase_add_test(tcase, rebalance_ends_at_the_first_move_that_fails);
 	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
+	tcase_add_test(tcase, drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can);
+	tcase_add_test(tcase, drain_whose_pins_are_refused_ends_with_the_reason);
+	tcase_add_test(tcase, domain_started_anew_since_the_plan_is_not_moved);
 	tcase_add_test(tcase, drain_closes_the_node_and_moves_what_is_there);
 	tcase_add_test(tcase, drain_that_only_shows_closes_nothing);
 	tcase_add_test(tcase, drain_of_a_node_that_is_not_there_closes_nothing);

@@ -564,6 +564,92 @@ START_TEST(journal_that_is_no_journal_of_pins_changes_none)
 }
 END_TEST
 
+/* ---- Orders ---------------------------------------------------------------------------------- */
+
+static struct domain_pins ordered(const uint16_t *vcpus, size_t count, unsigned int node)
+{
+	struct domain_pins pins;
+	uint64_t order;
+
+	ck_assert_msg(!domain_order_pins(domain, vcpus, count, node, &order, &err), "%s", err.text);
+	do {
+		sched_yield();
+		ck_assert_int_eq(domain_order_state(domain, order, &pins, &err), 0);
+	} while (pins.state == DOMAIN_PINS_PENDING);
+	return pins;
+}
+
+START_TEST(order_pins_the_vcpus_that_it_names_to_all_of_a_node)
+{
+	static const uint16_t vcpus[] = {0, 2};
+	struct domain_pins pins;
+
+	open_domain();
+	pins = ordered(vcpus, 2, 2);
+	expect_pins(pins, DOMAIN_PINS_FOLLOWED, "");
+	ck_assert_uint_eq(pins.pinned, 2);
+	ck_assert_str_eq(pinned(), "8-9 2 8-9 0-3");
+	ck_assert(!has_pin_journal());
+	pins = ordered(vcpus, 2, 2);
+	expect_pins(pins, DOMAIN_PINS_UNNEEDED, "");
+}
+END_TEST
+
+START_TEST(order_that_cannot_be_carried_out_changes_nothing)
+{
+	static const uint16_t vcpus[] = {0, 9};
+	struct domain_pins pins;
+	uint64_t order;
+
+	open_domain();
+	pins = ordered(vcpus, 2, 1);
+	expect_pins(pins, DOMAIN_PINS_KEPT, "there is no vCPU 9");
+	ck_assert_str_eq(pinned(), BEFORE);
+	ck_assert_int_eq(domain_order_pins(domain, vcpus, 1, 3, &order, &err), -ENODEV);
+	libvirt->calls = 0;
+	libvirt->fail_at = 1;
+	libvirt->fail_until = 2;
+	libvirt->failure = -EIO;
+	pins = ordered(vcpus, 1, 1);
+	expect_pins(pins, DOMAIN_PINS_KEPT, "libvirt says no");
+	ck_assert_str_eq(pinned(), BEFORE);
+	ck_assert_int_eq(domain_order_state(domain, 99, &pins, &err), -ESRCH);
+	ck_assert_int_eq(domain_order_state(domain, 0, &pins, &err), -ESRCH);
+	host.get_pins = NULL;
+	ck_assert_int_eq(domain_order_pins(domain, vcpus, 1, 1, &order, &err), -EOPNOTSUPP);
+}
+END_TEST
+
+static atomic_bool let_go;
+
+static int get_pins_late(void *opaque, const char *uuid, struct pin_set **set,
+			 struct gmig_error *error)
+{
+	while (!atomic_load(&let_go))
+		sched_yield();
+	return get_pins(opaque, uuid, set, error);
+}
+
+START_TEST(order_while_another_is_carried_out_is_refused_and_the_end_waits)
+{
+	static const uint16_t vcpus[] = {0};
+	struct domain_pins pins;
+	uint64_t order, other;
+
+	let_go = false;
+	host.get_pins = get_pins_late;
+	open_domain();
+	ck_assert_int_eq(domain_order_pins(domain, vcpus, 1, 1, &order, &err), 0);
+	ck_assert_int_eq(domain_order_pins(domain, vcpus, 1, 2, &other, &err), -EBUSY);
+	ck_assert_int_eq(domain_order_state(domain, order, &pins, &err), 0);
+	ck_assert_int_eq(pins.state, DOMAIN_PINS_PENDING);
+	atomic_store(&let_go, true);
+	domain_put(domain);
+	domain = NULL;
+	ck_assert_str_eq(pinned(), "4-7 2 7 0-3");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -585,6 +671,9 @@ int main(void)
 	    next_daemon_that_is_refused_puts_back,
 	    journal_of_pins_of_an_earlier_process_is_thrown_away,
 	    journal_that_is_no_journal_of_pins_changes_none,
+	    order_pins_the_vcpus_that_it_names_to_all_of_a_node,
+	    order_that_cannot_be_carried_out_changes_nothing,
+	    order_while_another_is_carried_out_is_refused_and_the_end_waits,
 	};
 
 	return run_tests("domain_pins", setup_pins, teardown, tests,
