@@ -2,6 +2,7 @@
 #include "daemon_log.h"
 #include "domains.h"
 #include "hook_socket.h"
+#include "move_journal.h"
 #include "rights.h"
 #include "serve.h"
 #include "virt_pin.h"
@@ -290,7 +291,7 @@ static int start(struct daemon *daemon, struct gmig_error *err)
 
 	if (!ret)
 		ret = open_fds(daemon, err);
-	if (!ret && daemon->options->group)
+	if (!ret && daemon->options->group && !daemon->options->finish)
 		ret = join_group(daemon, err);
 	/* Before any thread is started: each would keep what it has. */
 	if (!ret)
@@ -300,11 +301,10 @@ static int start(struct daemon *daemon, struct gmig_error *err)
 	if (!ret)
 		ret = domains_create(&daemon->host, virt.uri, daemon->users, daemon->user_count,
 				     &daemon->domains, err);
-	if (!ret)
-		ret = virt_create(&virt, &daemon->virt, err);
-	if (!ret)
-		ret = start_serving(daemon, err);
-	return ret;
+	if (ret || daemon->options->finish)
+		return ret;
+	ret = virt_create(&virt, &daemon->virt, err);
+	return ret ? ret : start_serving(daemon, err);
 }
 
 static void stop(struct daemon *daemon)
@@ -324,6 +324,31 @@ static void stop(struct daemon *daemon)
 		if (*fd >= 0)
 			close(*fd);
 	pthread_rwlock_destroy(&daemon->serve_lock);
+}
+
+/* What is left to be put right: 0, or -EBUSY. */
+static int count_journals(const char *directory, struct gmig_error *err)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count = move_journal_list(directory, &uuids);
+
+	if (count <= 0)
+		return count ? gmig_fail(err, count, "journals in '%.150s': %s", directory,
+					 strerror(-count))
+			     : 0;
+	gmig_fail(err, -EBUSY, "%d moves are not put right, of domain %s and so on: see '%.150s'",
+		  count, uuids[0], directory);
+	free(uuids);
+	return -EBUSY;
+}
+
+static void serve_until_signal(struct daemon *daemon)
+{
+	hear_hook(daemon);
+	daemon_log(GMIG_LOG_INFO, "started, version=" GMIG_VERSION);
+	sd_notify(0, "READY=1");
+	loop(daemon);
+	sd_notify(0, "STOPPING=1");
 }
 
 int daemon_run(const struct daemon_options *options, struct gmig_error *err)
@@ -346,12 +371,11 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 	ret = start(&daemon, err);
 	if (!ret) {
 		domains_recover(daemon.domains);
-		hear_hook(&daemon);
-		daemon_log(GMIG_LOG_INFO, "started, version=" GMIG_VERSION);
-		sd_notify(0, "READY=1");
-		loop(&daemon);
-		sd_notify(0, "STOPPING=1");
+		if (!options->finish)
+			serve_until_signal(&daemon);
 	}
 	stop(&daemon);
+	if (!ret && options->finish)
+		ret = count_journals(options->state, err);
 	return ret;
 }

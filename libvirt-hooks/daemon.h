@@ -20,13 +20,15 @@ struct daemon_options {
 	const char *run_dir;	 /* libvirt's pid files */
 	const char *hook_socket; /* path; NULL: none */
 	bool verbose;
+	/* Only put right what a gmigd that was killed has left in journals, without libvirt; then end. */
+	bool finish;
 	unsigned int call_ms;	/* of a call to libvirt; 0: 5 s */
 	unsigned int rescan_ms; /* 0: 10 s */
 };
 
 /*
  * Runs until SIGTERM or SIGINT. 0, or -errno: it could not start, and the text says why. -EADDRINUSE: another gmigd runs. Signals
- * must be blocked by the caller, in all threads.
+ * must be blocked by the caller, in all threads. With `finish` it runs until that is done; -EBUSY: something is left.
  */
 int daemon_run(const struct daemon_options *options, struct gmig_error *err);
 

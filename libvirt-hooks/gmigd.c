@@ -27,6 +27,7 @@ static void usage(FILE *out)
 	    "\n"
 	    "  --config FILE     gmigd.conf(5); default " GMIGD_CONF_PATH "\n"
 	    "  --check-config    read it, print what it says, and end\n"
+	    "  --finish          put right what a killed gmigd has left of its moves, and end\n"
 	    "  --connect URI     libvirt's, in the place of what the file says, as the next three\n"
 	    "  --socket PATH     of the control socket\n"
 	    "  --state DIR       for what must survive a kill\n"
@@ -72,7 +73,8 @@ static bool take(struct command_line *line, int letter)
 		}
 	line->check |= letter == 'k';
 	line->options.verbose |= letter == 'v';
-	return letter == 'k' || letter == 'v';
+	line->options.finish |= letter == 'F';
+	return letter == 'k' || letter == 'v' || letter == 'F';
 }
 
 /* -1: go on; else the exit status. */
@@ -80,6 +82,7 @@ static int parse(int argc, char **argv, struct command_line *line)
 {
 	static const struct option known[] = {{"config", required_argument, NULL, 'f'},
 					      {"check-config", no_argument, NULL, 'k'},
+					      {"finish", no_argument, NULL, 'F'},
 					      {"connect", required_argument, NULL, 'c'},
 					      {"socket", required_argument, NULL, 's'},
 					      {"state", required_argument, NULL, 'd'},

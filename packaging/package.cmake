@@ -21,7 +21,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_STRIP_FILES ON)
-# Two packages: gmig for hosts, gmig-agent for guests. "Unspecified" is what has no component.
+# gmig for hosts, gmig-agent for guests, gmig-libvirt for hosts with libvirt. "Unspecified" is what has no component.
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_ALL Unspecified agent)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
@@ -38,4 +38,16 @@ set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packagi
 set(agent_control ${PROJECT_SOURCE_DIR}/packaging/agent)
 set(CPACK_DEBIAN_AGENT_PACKAGE_CONTROL_EXTRA
 	"${agent_control}/postinst;${agent_control}/prerm;${agent_control}/postrm;${agent_control}/conffiles")
+# libvirt-daemon-system: on Debian 12 and 13 what makes a host of libvirt's, with QEMU, the group libvirt and the directory of hooks. From 13 on a host may have
+# the driver without it. The version must be gmig's: the commands and the answers belong together.
+if(NOT GMIG_LIBVIRT_MISSING)
+	list(APPEND CPACK_COMPONENTS_ALL libvirt)
+	set(libvirt_control ${PROJECT_SOURCE_DIR}/packaging/libvirt)
+	set(CPACK_DEBIAN_LIBVIRT_PACKAGE_NAME gmig-libvirt)
+	set(CPACK_COMPONENT_LIBVIRT_DESCRIPTION "Shows where the memory of libvirt's domains lies, and moves it between nodes when told")
+	set(CPACK_DEBIAN_LIBVIRT_PACKAGE_DEPENDS "gmig (= ${PROJECT_VERSION}), libvirt-daemon-system | libvirt-daemon-driver-qemu (>= 10.6)")
+	set(CPACK_DEBIAN_LIBVIRT_PACKAGE_RECOMMENDS libvirt-clients)
+	set(CPACK_DEBIAN_LIBVIRT_PACKAGE_CONTROL_EXTRA
+		"${libvirt_control}/postinst;${libvirt_control}/prerm;${libvirt_control}/postrm;${libvirt_control}/conffiles")
+endif()
 include(CPack)
