@@ -278,6 +278,17 @@ stage_package_agent() {
 	"$root/usr/sbin/gmig-agent" --config "$root/etc/gmig/agent.conf" --check-config
 }
 
+# The host's package for libvirt: content, and maintainer scripts in throw-away roots. Its lines are those of integration scripts.
+stage_package_libvirt() {
+	local deb
+	deb=$(find build/release -maxdepth 1 -name 'gmig-libvirt_*.deb' | head -n 1)
+	if [ -z "$deb" ]; then
+		echo "skip gmig-libvirt - it is not built: cmake says which library is missing"
+		return 0
+	fi
+	tests/integration/package-cases "$deb"
+}
+
 # The installed library gives a program that links it no names but gmig_*, and those: only_gmig_symbols ARCHIVE..
 only_gmig_symbols() {
 	local archive names found=1
@@ -300,10 +311,11 @@ stage_package() {
 		sh -c 'gcc -Wall -Werror -o build/example examples/move.c $(pkg-config --define-prefix --cflags --libs --static gmig)' || return 1
 	timeout 60 build/example || [ $? -eq 77 ] || return 1
 	only_gmig_symbols "$where"/lib/libgmig.a "$where"/lib/*/libgmig.a || return 1
+	rm -f build/release/*.deb
 	(cd build/release && cpack >/dev/null) || return 1
 	deb=$(find build/release -maxdepth 1 -name 'gmig_*.deb' | head -n 1)
 	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1' || return 1
-	stage_package_agent
+	stage_package_agent && stage_package_libvirt
 }
 
 stage_fuzz() {
