@@ -1,7 +1,8 @@
 #!/bin/bash
 # gmig's main job, seen in 2 to 9 minutes: a stock Linux guest with two vnodes runs memtester; its memory moves from host node
 # 0 to node 1 and back while it runs.
-# usage: ./demo.sh [--yes] [--clean] [--memory MIB]
+# usage: ./demo.sh [--yes] [--clean] [--memory MIB] [--libvirt]
+#   --libvirt      instead: a QEMU domain of libvirt's, moved by gmigd while a test of its memory runs; always in the lab
 #   --yes          install what is missing without asking
 #   --clean        remove what this script cached (kernels, guests, builds) and end
 #   --memory MIB   what memtester tests in the guest (64)
@@ -9,7 +10,7 @@
 # emulated by QEMU, where everything is real but the clock. Exit status: 0 the guest's verdict is PASS and nothing stayed.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
-yes='' memory=64 inside='' vm_limit=3600
+yes='' memory=64 inside='' libvirt='' vm_limit=3600
 build=build/release
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gmig
 
@@ -17,7 +18,8 @@ LAB_BROKE=125 # what tests/lab/lab exits with, too
 
 die() {
 	echo "demo.sh: $*" >&2
-	# A guest that triple-faults in the lab is the lab's doing: docs/lab.md.
+	# A guest that triple-faults in the lab is the lab's doing: docs/lab.md. guest_broke: of a domain.
+	[ -z "$libvirt$inside" ] || [ "$(type -t guest_broke)" != function ] || ! guest_broke || exit $LAB_BROKE
 	[ -z "${GMIG_IN_LAB:-}" ] || ! grep -qs 'reason=triple-fault' "${tmp:-}/log" || exit $LAB_BROKE
 	echo "VERDICT: FAIL ($*)"
 	exit 1
@@ -35,12 +37,13 @@ while [ $# -gt 0 ]; do
 		memory=${2:?--memory takes MiB}
 		shift
 		;;
+	--libvirt) libvirt=--libvirt ;;
 	--inside)
 		inside=$2
 		shift
 		;;
 	-h | --help)
-		sed -n '2,9s/^# \{0,1\}//p' "$0"
+		sed -n '2,10s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -134,8 +137,73 @@ run_inside() {
 	trap 'rm -rf "$tmp"' EXIT
 }
 
+# ---- The same with libvirt -----------------------------------------------------------------------------------------------
+
+# told COMMAND..: what an operator types, and what it says. QEMU's own memory may stay in part (3), with a reason.
+told() {
+	local rc=0
+	printf '\n$ %s\n' "$*"
+	timeout 600 "$@" 2>&1 </dev/null | tr -d '\r' | cut -c 1-150 | sed 's/^/   /'
+	rc=${PIPESTATUS[0]}
+	[ "$rc" = 0 ] || { [ "$rc" = 3 ] && [[ $2 =~ ^(migrate|rebalance)$ ]]; } || die "$* ended with $rc"
+}
+
+# The domain lies on this node, but for 8 MiB, and the kernel and libvirt allow it no other.
+is_on() {
+	[ "$(on_node demo $((1 - $1)))" -lt $((8 << 20)) ] || die "memory is left on node $((1 - $1))"
+	[ "$(mems_of demo)" = "$1" ] || die "the domain's cpusets allow $(mems_of demo), not $1"
+	[ "$(nodeset demo)" = "$1" ] || die "virsh numatune says $(nodeset demo), not $1"
+}
+
+memory_is_whole() {
+	said=$(sums_agree demo) || die "$said"
+	echo "   the guest has read back what it wrote: $(sums demo | wc -l) sums of 48 MiB agree"
+}
+
+run_libvirt_inside() {
+	# What the tests use: a libvirtd of the lab's own, its domains, and how to wait for them.
+	. tests/integration/lib.sh
+	. tests/integration/libvirt.sh
+	fail() { die "$*"; }
+	export XDG_RUNTIME_DIR='' # root's sockets: /run/gmig
+	kernel=$1 initrd=$2 run=exec:/bin/dd:if=/dev/urandom:of=/fill:bs=1M:count=48
+	for ((i = 0; i < 300; i++)); do run+=,exec:/bin/md5sum:/fill,sleep:2; done
+	step "The host: $(uname -r), $(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l) NUMA nodes, libvirt $(libvirtd --version | awk '{ print $NF }')"
+	libvirtd_starts
+	step "A domain of 192 MiB on node 0; a program in it writes 48 MiB and reads them over and over"
+	domain_starts demo 192 1
+	virsh vcpupin demo 0 "$(cat /sys/devices/system/node/node0/cpulist)" --live >/dev/null || die "virsh vcpupin"
+	await_console demo '[0-9a-f]{32} +/fill' 120 || die "the guest does not start"
+	step "gmigd, which a package's unit would have started"
+	gmigd_starts
+	await 30 "the domain is listed" listed demo
+	told gmig doctor
+	told gmig list
+	told gmig show demo
+	step "All of it is near its vCPU: a plan has nothing to do"
+	told gmig plan
+	step "An operator moves it to node 1 all the same, while it runs"
+	told gmig migrate demo --from 0 --to 1
+	told virsh numatune demo
+	is_on 1
+	memory_is_whole
+	step "Now a plan brings it back to its vCPU"
+	told gmig plan
+	told gmig rebalance --yes
+	told virsh numatune demo
+	is_on 0
+	memory_is_whole
+	told gmig check demo
+	rm -f "$work/demo.pid"
+	virsh destroy demo >/dev/null
+	gmigd_ends -TERM || die "gmigd does not end"
+	no_journal_is_left
+	libvirtd_ends || die "libvirtd does not end"
+}
+
 if [ -n "$inside" ]; then
-	run_inside "${inside%%,*}" "${inside#*,}"
+	if [ -n "$libvirt" ]; then set +e; fi # whose functions return what they found
+	"run${libvirt:+_libvirt}_inside" "${inside%%,*}" "${inside#*,}"
 	exit 0
 fi
 
@@ -152,14 +220,18 @@ runs_here() {
 }
 
 echo "gmig's demo: moves the memory of a running Linux guest between NUMA nodes."
-if runs_here; then
+if [ -n "$libvirt" ]; then
+	echo "It will run in the lab (a NUMA host emulated by QEMU): libvirt's daemon and its files there are the lab's own."
+elif runs_here; then
 	echo "It will run right on this machine."
 else
 	echo "It will run in the lab (a NUMA host emulated by QEMU), since this machine is not enough: $why."
 fi
-echo "It takes 2 to 9 minutes, downloads a kernel package of 56 MB, and keeps that, unpacked, in $cache; --clean removes it."
+takes='2 to 9 minutes'
+[ -z "$libvirt" ] || takes='less than 6 minutes once it is built'
+echo "It takes $takes, downloads a kernel package of 56 MB, and keeps that, unpacked, in $cache; --clean removes it."
 step "Packages"
-packaging/install-packages $yes build test lab || die "packages are missing"
+packaging/install-packages $yes build test lab ${libvirt:+libvirt} || die "packages are missing"
 step "Building"
 built=$(cmake --preset release 2>&1 && cmake --build --preset release 2>&1) || {
 	printf '%s\n' "$built" | tail -n 40
@@ -171,13 +243,13 @@ paths=$(tests/lab/guest --kernel 6.12 --out build/guest) || die "the guest could
 { read -r kernel && read -r initrd; } <<<"$paths"
 echo "   kernel $kernel"
 echo "   initrd $initrd"
-if runs_here; then
+if [ -z "$libvirt" ] && runs_here; then
 	"./demo.sh" --memory "$memory" --inside "$kernel,$initrd"
 else
 	step "Booting the lab: 2 nodes"
 	for try in 1 2 3; do
 		rc=0
-		tests/lab/lab --nodes 2 --cpus 2 --timeout $((vm_limit + 600)) -- ./demo.sh --memory "$memory" --inside "$kernel,$initrd" || rc=$?
+		tests/lab/lab --nodes 2 --cpus 2 --timeout $((vm_limit + 600)) -- ./demo.sh $libvirt --memory "$memory" --inside "$kernel,$initrd" || rc=$?
 		[ "$rc" = $LAB_BROKE ] && [ "$try" -lt 3 ] || break
 		step "QEMU's emulation broke the lab or the guest, as it does now and then (docs/lab.md): once more"
 	done
@@ -187,4 +259,8 @@ else
 	echo "measures on the bare machine.)"
 fi
 echo
-echo "VERDICT: PASS (memtester found no error while all of its guest's memory moved to another node and back)"
+if [ -n "$libvirt" ]; then
+	echo "VERDICT: PASS (the domain read back what it wrote while all of its memory moved to another node and back, and libvirt agrees)"
+else
+	echo "VERDICT: PASS (memtester found no error while all of its guest's memory moved to another node and back)"
+fi

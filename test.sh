@@ -113,7 +113,7 @@ count_stage() {
 }
 
 is_lab() {
-	[[ ${calls[$1]} == *stage_lab* || ${calls[$1]} == *stage_libvirt* ]]
+	[[ ${calls[$1]} == *stage_lab* || ${calls[$1]} == *stage_libvirt* || ${calls[$1]} == *stage_operator_path* ]]
 }
 
 # take_stage FROM TO LANE: a stage that nobody has begun, into `next`. The first lane would rather have a lab, the second one
@@ -190,6 +190,7 @@ soak)
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
 	stage "lab libvirt" 2400 stage_libvirt stage_lab_agent libvirt-cases
 	stage "lab fleet" 3600 stage_libvirt stage_lab 4 fleet-cases 6.12 --mem-per-node 1536M
+	stage "lab operator's path" 1800 stage_operator_path
 	stage "lab side by side" 2400 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12

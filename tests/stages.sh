@@ -171,6 +171,11 @@ stage_agent_image() {
 	tests/lab/lab --nodes 2 --cpus 2 --mem-per-node 2G --timeout 900 -- tests/integration/agent-image $dir
 }
 
+# README's chapter for hosts with libvirt, with the packages as cpack makes them.
+stage_operator_path() {
+	need_build release && (cd build/release && rm -f ./*.deb && cpack >/dev/null) && stage_libvirt stage_lab 2 operator-path 6.12
+}
+
 stage_lab_self() {
 	tests/lab/selftest
 }
