@@ -12,8 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SAMPLE_MS  500 /* long enough to tell an idle vCPU from a busy one */
-#define MAX_GUESTS 64  /* that are named */
+#define SAMPLE_MS  500	/* long enough to tell an idle vCPU from a busy one */
+#define MAX_GUESTS 64	/* that are named */
+#define LIST_BYTES 8192 /* all 1,024 nodes one by one are 5 KiB */
 
 struct request {
 	const char *command;
@@ -262,15 +263,18 @@ int cmd_rebalance(int argc, char **argv)
 	return run_command(argc, argv, false);
 }
 
-/* What is closed now, in words or as JSON. */
-static int report_closed(const struct request *r, const struct gmig_node_set *closed)
+/* What is closed now, in words or as JSON. silent: guests that did not answer, or NULL. */
+static int report_closed(const struct request *r, const struct gmig_node_set *closed,
+			 json_t *silent)
 {
-	char list[1024];
+	char list[LIST_BYTES];
 
 	gmig_node_set_print(closed, list, sizeof(list));
 	if (r->json) {
 		CLI_JSON json = json_pack("{s:s}", "closed_nodes", list);
 
+		if (json_array_size(silent))
+			json_object_set(json, "silent", silent);
 		return cli_print_json(json);
 	}
 	if (gmig_node_set_empty(closed))
@@ -327,11 +331,16 @@ static int run_drain(const struct request *r, const struct gmig_node_set *closed
 	int status, rc = make_plan(r, &fleet, &plan, &err);
 
 	if (!r->json || rc == -ENOENT)
-		report_closed(r, closed);
+		report_closed(r, closed, fleet.silent);
+	if (!r->json)
+		fleet_print_silent(stdout, &fleet);
 	if (rc == -ENOENT)
 		status = CLI_OK;
 	else
 		status = rc ? cli_fail(r->json, &err) : run_plan(r, &fleet, plan);
+	/* Who did not answer may have memory there. */
+	if (status == CLI_OK && fleet_silent(&fleet))
+		status = CLI_REMAINING;
 	placement_plan_destroy(plan);
 	fleet_free(&fleet);
 	return status;
@@ -347,7 +356,7 @@ static int drain(struct request *r)
 	if (r->undo)
 		return closed_nodes_change(&none, &r->options.drain, &closed, &err)
 			   ? cli_fail(r->json, &err)
-			   : report_closed(r, &closed);
+			   : report_closed(r, &closed, NULL);
 	r->options.drain_only = true;
 	status = show_drain(r);
 	if (status >= 0)

@@ -342,6 +342,27 @@ static void add_silent(struct fleet *fleet, const char *name, const char *why)
 					control_text_json(why)));
 }
 
+#define LOOK_TRIES 10 /* gmigd waits for a second each time, and looks on behind that */
+
+/* Where its memory lies takes gmigd a while to find out. A guest of which that is not known has no place in a plan: not no memory. */
+static int ask_residency(const json_t *entry, json_t **residency, struct gmig_error *err)
+{
+	int rc = 0;
+
+	for (int i = 0; i < LOOK_TRIES && !rc; i++) {
+		json_decref(*residency);
+		*residency = NULL;
+		rc = cli_ask(target_of(entry), "query-residency", NULL, residency, err);
+		if (!rc && !json_object_get(*residency, "unknown"))
+			return 0;
+	}
+	if (!rc)
+		rc = gmig_fail(err, -EAGAIN, "%s", cli_text(*residency, "unknown"));
+	json_decref(*residency);
+	*residency = NULL;
+	return rc;
+}
+
 /* What a guest says, or NULL and a word in `silent`. */
 static json_t *ask_guest(struct fleet *fleet, const json_t *entry)
 {
@@ -351,7 +372,7 @@ static json_t *ask_guest(struct fleet *fleet, const json_t *entry)
 
 	if (!json_object_get(entry, "pid"))
 		add_silent(fleet, name, cli_text(entry, "state"));
-	else if (cli_ask(target_of(entry), "query-residency", NULL, &residency, &err))
+	else if (ask_residency(entry, &residency, &err))
 		add_silent(fleet, name, err.text);
 	return residency;
 }
@@ -484,6 +505,16 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 const char *fleet_target(const struct fleet *fleet, size_t guest)
 {
 	return fleet->inside[guest].target;
+}
+
+size_t fleet_silent(const struct fleet *fleet)
+{
+	size_t count = 0, i;
+	json_t *entry;
+
+	json_array_foreach (fleet->silent, i, entry)
+		count += strcmp(cli_text(entry, "why"), "stale") != 0;
+	return count;
 }
 
 pid_t fleet_pid(const struct fleet *fleet, size_t guest)

@@ -161,9 +161,9 @@ static void print_rows(FILE *out, const struct fleet *fleet, const struct placem
 	free(text);
 }
 
-static void print_silent(FILE *out, const json_t *unsafe)
+void fleet_print_silent(FILE *out, const struct fleet *fleet)
 {
-	CLI_JSON silent = control_json_safe(unsafe);
+	CLI_JSON silent = control_json_safe(fleet->silent);
 	size_t i;
 	json_t *entry;
 
@@ -180,7 +180,7 @@ void fleet_plan_print(FILE *out, const struct fleet *fleet, const struct placeme
 		score_text(plan->score.after, after), score_text(plan->score.possible, possible));
 	if (fleet->fake_nodes)
 		fprintf(out, "%u fake nodes: the placement is pretended\n", fleet->fake_nodes);
-	print_silent(out, fleet->silent);
+	fleet_print_silent(out, fleet);
 	fputc('\n', out);
 	print_rows(out, fleet, plan, guest_rows);
 	fputc('\n', out);

@@ -10,6 +10,8 @@
 json_t *fleet_plan_json(const struct fleet *fleet, const struct placement_plan *plan);
 /* The same for people. */
 void fleet_plan_print(FILE *out, const struct fleet *fleet, const struct placement_plan *plan);
+/* The guests that are not in it, a line each. */
+void fleet_print_silent(FILE *out, const struct fleet *fleet);
 
 struct fleet_run {
 	bool json;	     /* no words on stdout */

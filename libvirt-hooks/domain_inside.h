@@ -32,6 +32,7 @@ struct domain {
 	char note[GMIG_ERROR_TEXT];
 	bool pins_left;		/* there is a journal of pins: to be gone on with */
 	unsigned int pin_tries; /* in vain */
+	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
 
 	pthread_mutex_t pins_lock; /* a leaf */
 	/* An order to pin vCPUs (domain_order.c): the last one. */

@@ -328,6 +328,7 @@ static void resume(struct domain *domain, const struct gmig_job_spec *spec)
 		end_without_job(domain);
 		return;
 	}
+	domain->resumed = true;
 	domain_log(domain, GMIG_LOG_WARNING, "interrupted move goes on");
 	gmig_job_put(job);
 }

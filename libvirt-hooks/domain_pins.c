@@ -38,6 +38,12 @@ const char *domain_pins_state_name(enum domain_pins_state state)
 	return names[state];
 }
 
+/* Libvirt does not answer now. */
+static bool is_silent(int error)
+{
+	return error == -ETIMEDOUT || error == -ENOTCONN || error == -EBUSY || error == -EAGAIN;
+}
+
 /* ---- What has become of them ----------------------------------------------------------------- */
 
 static void remember(struct domain *domain, const struct domain_pins *pins)
@@ -68,9 +74,13 @@ bool domain_pins_of(struct domain *domain, const struct gmig_job_info *info,
 static void settle(struct domain *domain, enum domain_pins_state state)
 {
 	pthread_mutex_lock(&domain->pins_lock);
-	for (size_t i = 0; i < DOMAIN_PINS_KEPT_JOBS; i++)
-		if (domain->pins[i].state == DOMAIN_PINS_RESTORING)
-			domain->pins[i].state = state;
+	for (size_t i = 0; i < DOMAIN_PINS_KEPT_JOBS; i++) {
+		struct domain_pins *pins = &domain->pins[i];
+
+		if (pins->state == DOMAIN_PINS_RESTORING ||
+		    (pins->state == DOMAIN_PINS_PENDING && pins->job))
+			pins->state = state;
+	}
 	if (domain->order.pins.state == DOMAIN_PINS_RESTORING)
 		domain->order.pins.state = state;
 	pthread_mutex_unlock(&domain->pins_lock);
@@ -128,7 +138,7 @@ static int put_back(struct domain *domain, const struct pin_set *set, size_t cou
 
 		if (!first)
 			first = ret;
-		if (ret == -ESRCH || ret == -ETIMEDOUT || ret == -ENOTCONN || ret == -EBUSY)
+		if (ret == -ESRCH || is_silent(ret))
 			break;
 	}
 	return first;
@@ -381,7 +391,12 @@ static void follow(struct domain *domain, const struct pin_moves *moves, struct 
 		return;
 	}
 	pin_set_free(set);
-	remove_journal(domain);
+	/* The connection may be made yet. */
+	domain->pins_left = domain->resumed && is_silent(err.code);
+	if (domain->pins_left)
+		pins->state = DOMAIN_PINS_PENDING;
+	else
+		remove_journal(domain);
 }
 
 void domain_pins_follow(struct domain *domain, uint64_t job, struct pin_moves *moves)
@@ -450,11 +465,6 @@ static int begin(struct domain *domain, struct pin_journal *journal, struct gmig
 	return journal->pins ? 0 : gmig_fail(err, -ENOMEM, "out of memory");
 }
 
-static bool is_silent(int error)
-{
-	return error == -ETIMEDOUT || error == -ENOTCONN || error == -EBUSY || error == -EAGAIN;
-}
-
 /* A refusal: forwards, they are put back from now on; backwards, it is tried some times. */
 static void refused(struct domain *domain, struct pin_journal *journal,
 		    const struct gmig_error *err)
@@ -496,7 +506,7 @@ static void try_to_finish(struct domain *domain)
 		ret = finish(domain, &journal, &err);
 	if (!ret) {
 		remove_journal(domain);
-		settle(domain, DOMAIN_PINS_KEPT);
+		settle(domain, journal.back ? DOMAIN_PINS_KEPT : DOMAIN_PINS_FOLLOWED);
 		domain_log(domain, GMIG_LOG_WARNING, "interrupted pinning: %s",
 			   journal.back ? "pins are put back" : "all threads have followed");
 	} else if (ret == -ESRCH) {

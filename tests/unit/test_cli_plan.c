@@ -227,11 +227,19 @@ static int domain_status(void *opaque, const json_t *arguments, json_t **result,
 	return 0;
 }
 
+static int domain_looks; /* so many questions come before its memory is known; -1: it never is */
+
 /* 64 MiB on node 2, and a vCPU that is pinned to all CPUs: it counts where they are. */
 static int domain_residency(void *opaque, const json_t *arguments, json_t **result,
 			    struct gmig_error *err)
 {
 	(void)opaque, (void)arguments, (void)err;
+	if (domain_looks && domain_looks-- != 0) {
+		domain_looks = domain_looks < 0 ? -1 : domain_looks;
+		*result = json_pack("{s:i, s:i, s:s}", "pid", 1, "fake_nodes", 4, "unknown",
+				    "it is being looked at");
+		return 0;
+	}
 	*result =
 	    json_pack("{s:i, s:i, s:{s:[{s:i,s:i,s:s}]}, s:[{s:i, s:{s:I}}], s:{s:I}}", "pid", 1,
 		      "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus", "0-1023",
@@ -328,6 +336,33 @@ START_TEST(domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus)
 	ck_assert_ptr_null(json_object_get(domain_arguments, "vnode"));
 	ck_assert_ptr_null(fake.arguments);
 	json_decref(domain_arguments);
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(memory_that_is_not_known_yet_is_asked_for_again)
+{
+	struct control_server *server = start_gmigd();
+
+	domain_looks = 2;
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--dry-run", NULL), CLI_OK);
+	ck_has(out_text, "64M     2");
+	ck_assert_ptr_null(strstr(out_text, "not in the plan"));
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(drain_past_a_guest_whose_memory_is_not_known_is_3)
+{
+	struct control_server *server = start_gmigd();
+
+	domain_looks = -1;
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_REMAINING);
+	ck_has(out_text, "vm1 is not in the plan: it is being looked at\n");
+	/* Also when nobody else is there. */
+	unlink(fake.socket);
+	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_REMAINING);
+	ck_has(out_text, "vm1 is not in the plan: it is being looked at\n");
 	control_server_destroy(server);
 }
 END_TEST
@@ -456,6 +491,8 @@ int main(void)
 	tcase_add_test(tcase, rebalance_ends_at_the_first_move_that_fails);
 	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
+	tcase_add_test(tcase, memory_that_is_not_known_yet_is_asked_for_again);
+	tcase_add_test(tcase, drain_past_a_guest_whose_memory_is_not_known_is_3);
 	tcase_add_test(tcase, drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can);
 	tcase_add_test(tcase, drain_whose_pins_are_refused_ends_with_the_reason);
 	tcase_add_test(tcase, domain_started_anew_since_the_plan_is_not_moved);
