@@ -160,6 +160,15 @@ static int change(int directory, const char *path, const struct gmig_node_set *c
 		  : 0;
 }
 
+/* Root's list holds for everybody, so that everybody has to reach it; what else is there has modes of its own. */
+static void let_all_enter(int directory)
+{
+	struct stat st;
+
+	if (!fstat(directory, &st) && st.st_uid == geteuid())
+		fchmod(directory, (st.st_mode & 07777) | S_IXGRP | S_IXOTH);
+}
+
 int closed_nodes_change(const struct gmig_node_set *close_these,
 			const struct gmig_node_set *open_these, struct gmig_node_set *closed,
 			struct gmig_error *err)
@@ -174,6 +183,8 @@ int closed_nodes_change(const struct gmig_node_set *close_these,
 		return gmig_fail(err, -errno, "cannot make the directory %.160s: %s", own,
 				 strerror(errno));
 	directory = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory >= 0 && !strcmp(own, closed_nodes_system))
+		let_all_enter(directory);
 	if (directory < 0 || flock(directory, LOCK_EX))
 		rc = gmig_fail(err, -errno, "cannot open the directory %.160s: %s", own,
 			       strerror(errno));

@@ -80,6 +80,22 @@ START_TEST(both_files_count)
 }
 END_TEST
 
+START_TEST(roots_list_is_to_be_reached_by_everybody)
+{
+	const struct gmig_node_set one = set_of(1);
+	struct gmig_node_set closed;
+	struct gmig_error err;
+	struct stat st;
+
+	/* A guest of root's made it first, for itself. */
+	mkdir(own, 0700);
+	closed_nodes_system = own;
+	ck_assert_int_eq(closed_nodes_change(&one, &none, &closed, &err), 0);
+	ck_assert_int_eq(stat(own, &st), 0);
+	ck_assert_int_eq(st.st_mode & 07777, 0711);
+}
+END_TEST
+
 START_TEST(changes_add_and_take_away)
 {
 	const struct gmig_node_set one = set_of(1), two = set_of(2);
@@ -208,6 +224,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, nothing_is_closed_where_there_is_no_file);
 	tcase_add_test(tcase, both_files_count);
+	tcase_add_test(tcase, roots_list_is_to_be_reached_by_everybody);
 	tcase_add_test(tcase, changes_add_and_take_away);
 	tcase_add_test(tcase, all_nodes_fit);
 	tcase_add_test(tcase, node_that_root_closed_stays_closed);
