@@ -4,6 +4,7 @@
  */
 #include "../control/closed_nodes.h"
 #include "commands.h"
+#include "fleet_lock.h"
 #include "fleet_plan.h"
 #include "units.h"
 
@@ -20,6 +21,7 @@ struct request {
 	const char *command;
 	const char *guest, *protect, *goal, *min_gain, *rate, *node;
 	bool dry_run, yes, json, undo;
+	int lock; /* held to the end; below 0: none */
 
 	char *lists[2]; /* copies of guest and protect, cut at commas */
 	const char *names[2][MAX_GUESTS + 1];
@@ -178,6 +180,15 @@ static void show(const struct request *r, const struct fleet *fleet,
 		fleet_plan_print(stdout, fleet, plan);
 }
 
+/* Until this command ends. -1, or the exit status. A user without a place for locks has no guests of his own, either. */
+static int exclude_others(struct request *r)
+{
+	struct gmig_error err = {0};
+
+	r->lock = fleet_lock(&err);
+	return r->lock >= 0 || r->lock == -ENOENT ? -1 : cli_fail(r->json, &err);
+}
+
 static int show_or_run(const struct request *r, bool only_show)
 {
 	struct placement_plan *plan = NULL;
@@ -208,6 +219,8 @@ static int finish(struct request *r, int status)
 {
 	free(r->lists[0]);
 	free(r->lists[1]);
+	if (r->lock >= 0)
+		close(r->lock);
 	return status;
 }
 
@@ -216,7 +229,7 @@ static int finish(struct request *r, int status)
 
 static int run_command(int argc, char **argv, bool only_show)
 {
-	struct request r = {.command = argv[0]};
+	struct request r = {.command = argv[0], .lock = -1};
 	const struct cli_option options[] = {
 	    {.name = "dry-run", .help = "show the plan and end", .flag = &r.dry_run},
 	    {.name = "yes", .help = "do not ask", .flag = &r.yes},
@@ -250,6 +263,8 @@ static int run_command(int argc, char **argv, bool only_show)
 	r.json = args.json;
 	if (status < 0)
 		status = read_request(&r);
+	if (status < 0 && !only_show && !r.dry_run)
+		status = exclude_others(&r);
 	return finish(&r, status < 0 ? show_or_run(&r, only_show) : status);
 }
 
@@ -358,7 +373,9 @@ static int drain(struct request *r)
 			   ? cli_fail(r->json, &err)
 			   : report_closed(r, &closed, NULL);
 	r->options.drain_only = true;
-	status = show_drain(r);
+	status = r->dry_run ? -1 : exclude_others(r);
+	if (status < 0)
+		status = show_drain(r);
 	if (status >= 0)
 		return status;
 	if (closed_nodes_change(&r->options.drain, &none, &closed, &err))
@@ -368,7 +385,7 @@ static int drain(struct request *r)
 
 int cmd_drain(int argc, char **argv)
 {
-	struct request r = {.command = "drain"};
+	struct request r = {.command = "drain", .lock = -1};
 	const struct cli_option options[] = {
 	    {.name = "node",
 	     .placeholder = "NODES",

@@ -20,7 +20,8 @@ struct sample {
 };
 
 struct vcpu {
-	int tid; /* 0: not known */
+	uint16_t number; /* the guest's own: after hot-unplug not its place in the list */
+	int tid;	 /* 0: not known */
 	struct gmig_node_set nodes;
 	struct sample sample[2];
 };
@@ -283,15 +284,12 @@ static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,
 	guest->vcpus = (unsigned int)count;
 	guest->vnode_of = count ? inside->vnode_of : NULL;
 	json_array_foreach (vcpus, i, answer) {
-		uint64_t number = cli_number(answer, "vcpu");
-
 		if (!json_object_get(answer, "vnode"))
 			guest->vnode_of = NULL;
-		if (number >= count)
-			continue;
-		inside->vcpus[number].tid = (int)cli_number(answer, "tid");
-		inside->vnode_of[number] = (uint16_t)cli_number(answer, "vnode");
-		read_nodes(fleet, answer, &inside->vcpus[number].nodes);
+		inside->vcpus[i].number = (uint16_t)cli_number(answer, "vcpu");
+		inside->vcpus[i].tid = (int)cli_number(answer, "tid");
+		inside->vnode_of[i] = (uint16_t)cli_number(answer, "vnode");
+		read_nodes(fleet, answer, &inside->vcpus[i].nodes);
 	}
 	return 0;
 }
@@ -505,6 +503,11 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 const char *fleet_target(const struct fleet *fleet, size_t guest)
 {
 	return fleet->inside[guest].target;
+}
+
+unsigned int fleet_vcpu(const struct fleet *fleet, size_t guest, unsigned int index)
+{
+	return fleet->inside[guest].vcpus[index].number;
 }
 
 size_t fleet_silent(const struct fleet *fleet)

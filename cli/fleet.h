@@ -40,6 +40,8 @@ struct fleet_request {
  */
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
 void fleet_free(struct fleet *fleet);
+/* The number by which the guest's server knows the planner's vCPU `index`. */
+unsigned int fleet_vcpu(const struct fleet *fleet, size_t guest, unsigned int index);
 /* How many guests run, or may run, that are not in it. A socket that a dead one left is none. */
 size_t fleet_silent(const struct fleet *fleet);
 /* What cli_connect() takes for it. */

@@ -37,7 +37,8 @@ static json_t *move_json(const struct fleet *fleet, const struct placement_move 
 		json_t *vcpus = json_array();
 
 		for (size_t i = 0; i < move->vcpu_count; i++)
-			json_array_append_new(vcpus, json_integer(move->vcpus[i]));
+			json_array_append_new(
+			    vcpus, json_integer(fleet_vcpu(fleet, move->guest, move->vcpus[i])));
 		json_object_set_new(object, "vcpus", vcpus);
 	}
 	return object;

@@ -77,31 +77,33 @@ static int await_pins(struct control_client *client, uint64_t order, json_t *res
 }
 
 /* Of a domain of libvirt: all or none of them. */
-static int run_domain_vcpus(struct control_client *client, const struct placement_move *move,
-			    json_t *result, struct gmig_error *err)
+static int run_domain_vcpus(const struct fleet *fleet, const struct placement_move *move,
+			    struct control_client *client, json_t *result, struct gmig_error *err)
 {
 	json_t *vcpus = json_array();
 	CLI_JSON order = NULL;
 	int rc;
 
 	for (size_t i = 0; i < move->vcpu_count; i++)
-		json_array_append_new(vcpus, json_integer(move->vcpus[i]));
+		json_array_append_new(vcpus,
+				      json_integer(fleet_vcpu(fleet, move->guest, move->vcpus[i])));
 	rc = control_call(client, "pin-vcpus",
 			  json_pack("{s:o, s:i}", "vcpus", vcpus, "node", (int)move->to), &order,
 			  err);
 	return rc ? rc : await_pins(client, cli_number(order, "order"), result, err);
 }
 
-static int run_vcpus(struct control_client *client, const struct placement_move *move,
-		     struct gmig_error *err)
+static int run_vcpus(const struct fleet *fleet, const struct placement_move *move,
+		     struct control_client *client, struct gmig_error *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < move->vcpu_count && !rc; i++)
-		rc = control_call(
-		    client, "pin-vcpu",
-		    json_pack("{s:i, s:i}", "vcpu", (int)move->vcpus[i], "node", (int)move->to),
-		    NULL, err);
+		rc = control_call(client, "pin-vcpu",
+				  json_pack("{s:i, s:i}", "vcpu",
+					    (int)fleet_vcpu(fleet, move->guest, move->vcpus[i]),
+					    "node", (int)move->to),
+				  NULL, err);
 	return rc;
 }
 
@@ -150,8 +152,8 @@ static int run_move(const struct fleet *fleet, const struct placement_move *move
 	if (move->kind == PLACEMENT_MEMORY)
 		return run_memory(client, move, run, result, err);
 	return cli_is_domain(fleet_target(fleet, move->guest))
-		   ? run_domain_vcpus(client, move, result, err)
-		   : run_vcpus(client, move, err);
+		   ? run_domain_vcpus(fleet, move, client, result, err)
+		   : run_vcpus(fleet, move, client, err);
 }
 
 int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, struct fleet_run *run)

@@ -274,6 +274,7 @@ int domains_find(struct domains *domains, const char *name, struct domain **out,
 		 struct gmig_error *err)
 {
 	const char *own = own_name(domains, name);
+	const struct entry *found = NULL;
 	int ret = own ? gmig_fail(err, -ESRCH, "no domain '%.80s' runs here", own)
 		      : gmig_fail(err, -ESRCH, "'%.80s' is no domain of %.80s", name, domains->uri);
 
@@ -283,13 +284,21 @@ int domains_find(struct domains *domains, const char *name, struct domain **out,
 
 		if (strcmp(entry->name, own) != 0 && strcmp(entry->uuid, own) != 0)
 			continue;
-		if (!entry->domain) {
-			ret = gmig_fail(err, -ESRCH, "%s", entry->why);
-			continue;
+		if (found && strcmp(found->uuid, entry->uuid) != 0) {
+			/* Whoever may name a domain could have another one moved in its place. */
+			ret = gmig_fail(err, -EEXIST,
+					"'%.80s' means two domains, by name or uuid: %s and %s",
+					own, found->uuid, entry->uuid);
+			found = NULL;
+			break;
 		}
-		*out = domain_get(entry->domain);
+		found = entry;
+	}
+	if (found && found->domain) {
+		*out = domain_get(found->domain);
 		ret = 0;
-		break;
+	} else if (found) {
+		ret = gmig_fail(err, -ESRCH, "%s", found->why);
 	}
 	pthread_mutex_unlock(&domains->lock);
 	if (!ret && err)

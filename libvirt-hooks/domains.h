@@ -37,7 +37,7 @@ void domains_recover(struct domains *domains);
 
 /*
  * name: web1, or with its host's URI, qemu:///system/web1, or a uuid. *out is to be put. -ESRCH there is none, or its process is not
- * found: the text says why.
+ * found: the text says why; -EEXIST it means two domains.
  */
 int domains_find(struct domains *domains, const char *name, struct domain **out,
 		 struct gmig_error *err);

@@ -1,4 +1,5 @@
 /* gmig plan, rebalance and drain against a scripted VMM on four nodes that are pretended: what they see, ask for and say. */
+#include "../../cli/fleet_lock.h"
 #include "../../control/closed_nodes.h"
 #include "fake_vmm.h"
 
@@ -195,6 +196,38 @@ START_TEST(rebalance_with_goal_pack_puts_vcpus_on_one_node)
 	ck_assert_int_eq(gmig("rebalance", "--yes", "--goal", "pack", NULL), CLI_OK);
 	ck_has(fake.log, "pin-vcpu ");
 	ck_has(out_text, "vm1: 1 vCPU to node 0\n");
+}
+END_TEST
+
+START_TEST(plan_tells_a_vcpu_by_its_own_number)
+{
+	json_t *first;
+
+	/* After vCPU 0 was unplugged. */
+	guest_on("0-3");
+	json_array_remove(json_object_get(json_object_get(fake.more, "cpus"), "vcpus"), 1);
+	first = json_array_get(json_object_get(json_object_get(fake.more, "cpus"), "vcpus"), 0);
+	json_object_set_new(first, "vcpu", json_integer(3));
+	ck_assert_int_eq(gmig("plan", "--json", "--goal", "pack", NULL), CLI_OK);
+	ck_has(out_text, "\"vcpus\":[3]");
+}
+END_TEST
+
+START_TEST(second_rebalance_at_a_time_is_refused)
+{
+	struct gmig_error err;
+	int fd = fleet_lock(&err);
+
+	ck_assert_msg(fd >= 0, "%s", err.text);
+	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "another gmig rebalance or drain runs here (process ");
+	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_FAILED);
+	ck_assert_ptr_null(strstr(fake.log, "migrate-pages"));
+	/* Looking is free. */
+	ck_assert_int_eq(gmig("rebalance", "--dry-run", NULL), CLI_OK);
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	close(fd);
+	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_OK);
 }
 END_TEST
 
@@ -490,6 +523,8 @@ int main(void)
 	tcase_add_test(tcase, rebalance_that_nobody_agreed_to_moves_nothing);
 	tcase_add_test(tcase, rebalance_ends_at_the_first_move_that_fails);
 	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
+	tcase_add_test(tcase, plan_tells_a_vcpu_by_its_own_number);
+	tcase_add_test(tcase, second_rebalance_at_a_time_is_refused);
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
 	tcase_add_test(tcase, memory_that_is_not_known_yet_is_asked_for_again);
 	tcase_add_test(tcase, drain_past_a_guest_whose_memory_is_not_known_is_3);

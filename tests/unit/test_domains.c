@@ -120,6 +120,21 @@ static int find(const char *name)
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
+START_TEST(domain_named_as_anothers_uuid_is_not_taken_for_it)
+{
+	struct virt_domain list[] = {
+	    {.name = (char *)FAKE_UUID2, .uuid = LOST, .id = 1, .memory_bytes = MIB},
+	    {.name = (char *)"web1", .uuid = FAKE_UUID, .id = 2, .memory_bytes = 16 * MIB},
+	    {.name = (char *)"web2", .uuid = FAKE_UUID2, .id = 3, .memory_bytes = 8 * MIB}};
+
+	domains_update(domains, list, 3);
+	ck_assert_int_eq(find(FAKE_UUID2), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(err.text, "means two domains"));
+	ck_assert_int_eq(find("web2"), web2);
+	ck_assert_int_eq(find(FAKE_UUID), web1);
+}
+END_TEST
+
 START_TEST(domain_is_found_by_name_uri_and_uuid)
 {
 	ck_assert_int_eq(find("web1"), -ESRCH);
@@ -476,6 +491,7 @@ END_TEST
 int main(int argc, char **argv)
 {
 	const TTest *const tests[] = {
+	    domain_named_as_anothers_uuid_is_not_taken_for_it,
 	    domain_is_found_by_name_uri_and_uuid,
 	    update_keeps_what_lives_and_drops_what_has_ended,
 	    domain_that_starts_again_is_another_process,
