@@ -43,14 +43,19 @@ void syscall_filter_calls(struct syscall_filter *filter, const unsigned short *n
 		syscall_filter_call(filter, numbers[i], verdict);
 }
 
-void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned int argument,
-			     uint32_t mask, uint32_t value)
+void syscall_filter_call_if(struct syscall_filter *filter, int number, unsigned int argument,
+			    uint32_t mask, uint32_t value, uint32_t verdict)
 {
 	const struct scmp_arg_cmp is = {argument, SCMP_CMP_MASKED_EQ, mask, value};
 
 	if (!filter->ret)
-		keep(filter,
-		     seccomp_rule_add_array(filter->context, SYSCALL_ALLOW, number, 1, &is));
+		keep(filter, seccomp_rule_add_array(filter->context, verdict, number, 1, &is));
+}
+
+void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned int argument,
+			     uint32_t mask, uint32_t value)
+{
+	syscall_filter_call_if(filter, number, argument, mask, value, SYSCALL_ALLOW);
 }
 
 void syscall_filter_allow_libc(struct syscall_filter *filter)

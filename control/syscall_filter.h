@@ -1,6 +1,6 @@
 /*
- * A list of the system calls that a thread may make from now on: libseccomp, with what gmig-vmm and gmig-agent want of it said
- * once. x86-64 alone: a call by another ABI kills the process. What is on no rule gets the verdict that the filter began with.
+ * A list of the system calls that a thread may make from now on: libseccomp, with what gmig-vmm, gmig-agent and gmigd want of it
+ * said once. x86-64 alone: a call by another ABI kills the process. What is on no rule gets the verdict that the filter began with.
  *
  * An argument is seen as a number; what a pointer points to is not seen.
  *
@@ -42,6 +42,9 @@ void syscall_filter_allow_libc(struct syscall_filter *filter);
 /* This call is allowed if of its argument, 0 to 5, the bits of mask are those of value. Several rules: if one of them says so. */
 void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned int argument,
 			     uint32_t mask, uint32_t value);
+/* The same, but the verdict is this one: where the filter began with another. */
+void syscall_filter_call_if(struct syscall_filter *filter, int number, unsigned int argument,
+			    uint32_t mask, uint32_t value, uint32_t verdict);
 /* This call is looked at first: it is made most. */
 void syscall_filter_first(struct syscall_filter *filter, int number);
 

@@ -336,8 +336,8 @@ static int count_journals(const char *directory, struct gmig_error *err)
 		return count ? gmig_fail(err, count, "journals in '%.150s': %s", directory,
 					 strerror(-count))
 			     : 0;
-	gmig_fail(err, -EBUSY, "%d moves are not put right, of domain %s and so on: see '%.150s'",
-		  count, uuids[0], directory);
+	gmig_fail(err, -EBUSY, "%d move%s not put right, see '%.150s'; one is of domain %s", count,
+		  count > 1 ? "s are" : " is", directory, uuids[0]);
 	free(uuids);
 	return -EBUSY;
 }

@@ -9,6 +9,7 @@
 #include "daemon.h"
 #include "daemon_log.h"
 #include "hook_message.h"
+#include "rights.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -80,18 +81,13 @@ static bool take(struct command_line *line, int letter)
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct command_line *line)
 {
-	static const struct option known[] = {{"config", required_argument, NULL, 'f'},
-					      {"check-config", no_argument, NULL, 'k'},
-					      {"finish", no_argument, NULL, 'F'},
-					      {"connect", required_argument, NULL, 'c'},
-					      {"socket", required_argument, NULL, 's'},
-					      {"state", required_argument, NULL, 'd'},
-					      {"group", required_argument, NULL, 'g'},
-					      {"run-dir", required_argument, NULL, 'r'},
-					      {"verbose", no_argument, NULL, 'v'},
-					      {"help", no_argument, NULL, 'h'},
-					      {"version", no_argument, NULL, 'V'},
-					      {0}};
+	static const struct option known[] = {
+	    {"config", required_argument, NULL, 'f'}, {"check-config", no_argument, NULL, 'k'},
+	    {"finish", no_argument, NULL, 'F'},	      {"connect", required_argument, NULL, 'c'},
+	    {"socket", required_argument, NULL, 's'}, {"state", required_argument, NULL, 'd'},
+	    {"group", required_argument, NULL, 'g'},  {"run-dir", required_argument, NULL, 'r'},
+	    {"verbose", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},      {0}};
 	int letter;
 
 	while ((letter = getopt_long(argc, argv, "", known, NULL)) >= 0) {
@@ -138,7 +134,9 @@ static int run(struct command_line *line)
 
 	if (!ret) {
 		complete(&line->options, conf);
-		ret = daemon_run(&line->options, &err);
+		ret = rights_filter(&err);
+		if (!ret)
+			ret = daemon_run(&line->options, &err);
 	}
 	if (ret)
 		daemon_log(GMIG_LOG_ERROR, err.text);
