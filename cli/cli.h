@@ -178,6 +178,8 @@ enum cli_exit cli_job_exit(const json_t *job);
 const char *cli_reason(const char *errno_name);
 /* Rows for cli_print_table: a heading, and one for each job. */
 void cli_job_table(FILE *rows, const json_t *jobs);
+/* Below it: why gmigd has started those that it was not told to start. jobs is safe to print. */
+void cli_job_reasons(FILE *out, const json_t *jobs);
 /* Rows for blackout_ns and stall_ns of a job or a guest. */
 void cli_times_table(FILE *rows, const json_t *object);
 void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles);

@@ -7,6 +7,7 @@ static void print_jobs(const struct cli_args *args, const json_t *jobs)
 	(void)args;
 	if (json_array_size(jobs))
 		cli_print_rows(cli_job_table, jobs);
+	cli_job_reasons(stdout, jobs);
 }
 
 int cmd_jobs(int argc, char **argv)

@@ -167,6 +167,20 @@ static void print_faults(const json_t *guest)
 	putchar('\n');
 }
 
+/* What gmigd is to keep, and whether it does. */
+static void print_placement(const json_t *placement)
+{
+	if (json_object_get(placement, "wrong"))
+		printf("note: its placement policy is wrong, it is not moved by itself: %s\n",
+		       cli_text(placement, "wrong"));
+	else
+		printf("placement %s (%s)%s%s\n",
+		       json_object_get(placement, "policy") ? cli_text(placement, "policy")
+							    : "unknown",
+		       cli_text(placement, "state"), *cli_text(placement, "reason") ? ": " : "",
+		       cli_text(placement, "reason"));
+}
+
 /* What gmigd knows of a domain's memory and its cpusets. */
 static void print_domain(const json_t *guest)
 {
@@ -182,6 +196,8 @@ static void print_domain(const json_t *guest)
 		       units_size(cli_number(guest, "mapped_bytes"), found));
 	if (json_object_get(guest, "note"))
 		printf("note: %s\n", cli_text(guest, "note"));
+	if (json_object_get(guest, "placement"))
+		print_placement(json_object_get(guest, "placement"));
 }
 
 /* Pages of hugetlbfs, of one size. */
@@ -244,6 +260,7 @@ static void print_guest(const struct cli_args *args, const json_t *guest)
 		return;
 	putchar('\n');
 	cli_print_rows(cli_job_table, jobs);
+	cli_job_reasons(stdout, jobs);
 }
 
 static bool fresh;

@@ -253,3 +253,14 @@ void cli_job_table(FILE *rows, const json_t *jobs)
 			cli_real(job, "seconds"));
 	}
 }
+
+void cli_job_reasons(FILE *out, const json_t *jobs)
+{
+	size_t i;
+	json_t *job;
+
+	json_array_foreach (jobs, i, job)
+		if (json_object_get(job, "reason"))
+			fprintf(out, "job %s: started by gmigd itself: %s\n", cli_text(job, "id"),
+				cli_text(job, "reason"));
+}

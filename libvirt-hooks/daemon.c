@@ -1,7 +1,9 @@
 #include "daemon.h"
+#include "daemon_conf.h"
 #include "daemon_log.h"
 #include "domains.h"
 #include "hook_socket.h"
+#include "keeping.h"
 #include "move_journal.h"
 #include "rights.h"
 #include "serve.h"
@@ -33,7 +35,9 @@ struct daemon {
 	struct domains *domains;
 	/* Jobs may tell of themselves before it is there and after it has gone. */
 	pthread_rwlock_t serve_lock;
-	struct serve *serve; /* guarded by serve_lock */
+	struct serve *serve;	  /* guarded by serve_lock */
+	struct keeping *keeping;  /* guarded by serve_lock: libvirt may tell of changes, too */
+	struct gmigd_conf *fresh; /* read since the start; NULL: options->conf holds */
 	uid_t users[QEMU_UIDS - 1];
 	unsigned int user_count;
 	gid_t group;	  /* of the socket, with options->group */
@@ -64,7 +68,24 @@ static void job_event(void *opaque, struct domain *domain, const struct gmig_job
 
 	pthread_rwlock_rdlock(&daemon->serve_lock);
 	serve_job_event(daemon->serve, domain, info);
+	keeping_job_event(daemon->keeping, domain, info);
 	pthread_rwlock_unlock(&daemon->serve_lock);
+}
+
+static void domain_changed(void *opaque, const char *uuid)
+{
+	struct daemon *daemon = opaque;
+
+	pthread_rwlock_rdlock(&daemon->serve_lock);
+	keeping_domain_changed(daemon->keeping, uuid);
+	pthread_rwlock_unlock(&daemon->serve_lock);
+}
+
+static int read_xml(void *opaque, const char *uuid, char **xml, struct gmig_error *err)
+{
+	const struct daemon *daemon = opaque;
+
+	return virt_domain_xml(daemon->virt, uuid, xml, err);
 }
 
 static int set_nodeset(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
@@ -177,6 +198,44 @@ static void find_users(struct daemon *daemon)
 	}
 }
 
+/* ---- Its configuration ----------------------------------------------------------------------- */
+
+/* systemd waits for READY=1; sd_notify(3). */
+static void notify_reloading(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)ts.tv_sec * 1000000u +
+		       (unsigned long long)ts.tv_nsec / 1000);
+}
+
+/* Whole, or not at all. */
+static void reload(struct daemon *daemon)
+{
+	const struct gmigd_conf *before = daemon->fresh ? daemon->fresh : daemon->options->conf;
+	char line[2 * GMIG_ERROR_TEXT];
+	struct gmigd_conf *after = NULL;
+	struct gmig_error err = {0};
+
+	notify_reloading();
+	if (gmigd_conf_read(daemon->options->config, &after, &err)) {
+		snprintf(line, sizeof(line), "configuration is wrong, the old one holds: %s",
+			 err.text);
+		daemon_log(GMIG_LOG_ERROR, line);
+		sd_notifyf(0, "READY=1\nSTATUS=%s", line);
+		return;
+	}
+	daemon_conf_compare(before, after);
+	daemon_conf_warn(after);
+	keeping_set_conf(daemon->keeping, after);
+	gmigd_conf_destroy(daemon->fresh);
+	daemon->fresh = after;
+	daemon_log(GMIG_LOG_INFO, "configuration has been read again");
+	sd_notify(0, "READY=1\nSTATUS=");
+}
+
 /* ---- The loop -------------------------------------------------------------------------------- */
 
 /* systemd's watchdog is told each time that the loop comes round: half of its time at the latest. */
@@ -208,23 +267,41 @@ static int update(struct daemon *daemon)
 	return retry_ms < 0 || count < 0 || retry_ms > rest_ms ? rest_ms : retry_ms;
 }
 
+/* False: it is to end. */
+static bool hear_signal(struct daemon *daemon)
+{
+	struct signalfd_siginfo info;
+
+	if (read(daemon->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return true;
+	if (info.ssi_signo != SIGHUP)
+		return false;
+	reload(daemon);
+	return true;
+}
+
 static void loop(struct daemon *daemon)
 {
 	struct pollfd fds[] = {{.fd = daemon->wake_fd, .events = POLLIN},
 			       {.fd = daemon->signal_fd, .events = POLLIN},
 			       {.fd = daemon->hook_fd, .events = POLLIN}};
+	bool changed = true;
 	uint64_t count;
 
 	for (;;) {
 		int rest_ms = update(daemon);
 
+		if (changed || rest_ms < loop_ms(daemon))
+			keeping_wake(daemon->keeping);
+		changed = false;
 		sd_notify(0, "WATCHDOG=1");
 		if (poll(fds, 3, rest_ms) < 0 && errno != EINTR)
 			return;
-		if (fds[1].revents)
+		if (fds[1].revents && !hear_signal(daemon))
 			return;
 		if (!fds[0].revents && !fds[2].revents)
 			continue;
+		changed = true;
 		poll(&fds[1], 1, COALESCE_MS);
 		hook_socket_drain(daemon->hook_fd);
 		if (read(daemon->wake_fd, &count, sizeof(count)) < 0)
@@ -241,6 +318,7 @@ static int open_fds(struct daemon *daemon, struct gmig_error *err)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
 	daemon->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (daemon->wake_fd < 0 || daemon->signal_fd < 0)
@@ -263,6 +341,7 @@ static void hear_hook(struct daemon *daemon)
 static int start_serving(struct daemon *daemon, struct gmig_error *err)
 {
 	struct serve_options options = {.domains = daemon->domains,
+					.keeping = daemon->keeping,
 					.path = daemon->options->socket,
 					.has_group = daemon->options->group != NULL,
 					.is_connected = is_connected,
@@ -280,11 +359,23 @@ static int start_serving(struct daemon *daemon, struct gmig_error *err)
 	return 0;
 }
 
+static int start_keeping(struct daemon *daemon, struct gmig_error *err)
+{
+	const struct keeping_options options = {.domains = daemon->domains,
+						.host = &daemon->host,
+						.read_xml = read_xml,
+						.opaque = daemon};
+
+	daemon_conf_warn(daemon->options->conf);
+	return keeping_create(&options, daemon->options->conf, &daemon->keeping, err);
+}
+
 static int start(struct daemon *daemon, struct gmig_error *err)
 {
 	const struct virt_options virt = {.uri = daemon->options->uri,
 					  .call_ms = (int)daemon->options->call_ms,
 					  .changed = changed,
+					  .domain_changed = domain_changed,
 					  .log = log_line,
 					  .opaque = daemon};
 	int ret = take_state(daemon, err);
@@ -303,19 +394,25 @@ static int start(struct daemon *daemon, struct gmig_error *err)
 				     &daemon->domains, err);
 	if (ret || daemon->options->finish)
 		return ret;
-	ret = virt_create(&virt, &daemon->virt, err);
+	ret = start_keeping(daemon, err);
+	if (!ret)
+		ret = virt_create(&virt, &daemon->virt, err);
 	return ret ? ret : start_serving(daemon, err);
 }
 
 static void stop(struct daemon *daemon)
 {
+	struct keeping *keeping;
 	struct serve *serve;
 
 	pthread_rwlock_wrlock(&daemon->serve_lock);
 	serve = daemon->serve;
+	keeping = daemon->keeping;
 	daemon->serve = NULL;
+	daemon->keeping = NULL;
 	pthread_rwlock_unlock(&daemon->serve_lock);
 	serve_destroy(serve);
+	keeping_destroy(keeping);
 	hook_socket_close(daemon->hook_fd, daemon->options->hook_socket);
 	domains_destroy(daemon->domains); /* jobs are cancelled, their cpusets narrowed */
 	virt_destroy(daemon->virt);
@@ -323,6 +420,7 @@ static void stop(struct daemon *daemon)
 	for (int *fd = &daemon->lock_fd; fd <= &daemon->signal_fd; fd++)
 		if (*fd >= 0)
 			close(*fd);
+	gmigd_conf_destroy(daemon->fresh);
 	pthread_rwlock_destroy(&daemon->serve_lock);
 }
 
@@ -372,6 +470,8 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 	if (!ret) {
 		domains_recover(daemon.domains);
 		if (!options->finish)
+			ret = keeping_start(daemon.keeping, err);
+		if (!ret && !options->finish)
 			serve_until_signal(&daemon);
 	}
 	stop(&daemon);

@@ -2,23 +2,26 @@
  * gmigd: what it is made of, from its options to its end. main() is in gmigd.c.
  *
  * The main thread updates the table of domains when libvirt has told of a change, and every `rescan_ms` without; it answers systemd's
- * watchdog, and hears signals. All else runs on threads of the parts: libvirt's (virt.h), the control server's (serve.h), jobs', looks'.
+ * watchdog, and hears signals: SIGHUP has it read its configuration again. All else runs on threads of the parts: libvirt's (virt.h), the control server's (serve.h), jobs', looks', and the one
+ * that keeps placements (keeping.h).
  */
 #ifndef DAEMON_H
 #define DAEMON_H
 
-#include "../migrate/gmig_error.h"
+#include "conf.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 struct daemon_options {
-	const char *uri;	 /* of libvirt */
-	const char *socket;	 /* path of the control socket */
-	const char *state;	 /* directory of journals */
-	const char *group;	 /* that may use the socket; NULL: root alone */
-	const char *run_dir;	 /* libvirt's pid files */
-	const char *hook_socket; /* path; NULL: none */
+	const char *config;	       /* path, for SIGHUP */
+	const struct gmigd_conf *conf; /* what it says now */
+	const char *uri;	       /* of libvirt */
+	const char *socket;	       /* path of the control socket */
+	const char *state;	       /* directory of journals */
+	const char *group;	       /* that may use the socket; NULL: root alone */
+	const char *run_dir;	       /* libvirt's pid files */
+	const char *hook_socket;       /* path; NULL: none */
 	bool verbose;
 	/* Only put right what a gmigd that was killed has left in journals, without libvirt; then end. */
 	bool finish;

@@ -2,10 +2,12 @@
 #include "../control/text.h"
 
 #define SD_JOURNAL_SUPPRESS_LOCATION
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
@@ -24,30 +26,69 @@ void daemon_log_start(bool verbose)
 		     !fstat(STDERR_FILENO, &st) && st.st_dev == device && st.st_ino == inode;
 }
 
-/* "domain=web1 .." as a name of its own. */
-static void domain_of(const char *line, char name[256])
-{
-	const char *at = strncmp(line, "domain=", 7) ? "" : line + 7;
+#define FIELD_BYTES (2 * GMIG_ERROR_TEXT + 32)
+#define FIELDS_MAX  8
 
-	snprintf(name, 256, "%.*s", (int)strcspn(at, " "), at);
+struct fields {
+	char text[FIELDS_MAX][FIELD_BYTES];
+	struct iovec io[FIELDS_MAX];
+	int count;
+};
+
+__attribute__((format(printf, 2, 3))) static void add_field(struct fields *fields,
+							    const char *format, ...)
+{
+	char *text = fields->text[fields->count];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, FIELD_BYTES, format, args);
+	va_end(args);
+	fields->io[fields->count++] = (struct iovec){text, strlen(text)};
+}
+
+/* "domain=web1 .. job=3 .. reason=words to the end" as fields of their own. */
+static void add_keys(struct fields *fields, const char *line)
+{
+	static const struct {
+		const char *key, *name;
+		bool first, rest;
+	} keys[] = {{"domain=", "GMIG_DOMAIN", true, false},
+		    {" job=", "GMIG_JOB", false, false},
+		    {" state=", "GMIG_STATE", false, false},
+		    {" reason=", "GMIG_REASON", false, true}};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		size_t length = strlen(keys[i].key);
+		const char *at = keys[i].first ? line : strstr(line, keys[i].key);
+
+		if (at && !strncmp(at, keys[i].key, length))
+			add_field(
+			    fields, "%s=%.*s", keys[i].name,
+			    (int)(keys[i].rest ? strlen(at + length) : strcspn(at + length, " ")),
+			    at + length);
+	}
 }
 
 void daemon_log(enum gmig_log_level level, const char *line)
 {
 	static const char *const names[] = {"error", "warning", "info", "debug"};
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-	char safe[2 * GMIG_ERROR_TEXT], domain[256];
+	char safe[2 * GMIG_ERROR_TEXT];
+	struct fields fields = {.count = 0};
 
 	if (level == GMIG_LOG_DEBUG && !is_verbose)
 		return;
 	/* Names of domains are in it, and those are anybody's text. */
 	snprintf(safe, sizeof(safe), "%s", line);
 	control_text_safe(safe);
-	domain_of(safe, domain);
-	if (to_journal)
-		sd_journal_send("MESSAGE=%s", safe, "PRIORITY=%i", priorities[level],
-				"SYSLOG_IDENTIFIER=gmigd", *domain ? "GMIG_DOMAIN=%s" : NULL,
-				domain, NULL);
-	else
+	if (!to_journal) {
 		fprintf(stderr, "gmigd: %s %s\n", names[level], safe);
+		return;
+	}
+	add_field(&fields, "MESSAGE=%s", safe);
+	add_field(&fields, "PRIORITY=%i", priorities[level]);
+	add_field(&fields, "SYSLOG_IDENTIFIER=gmigd");
+	add_keys(&fields, safe);
+	sd_journal_sendv(fields.io, fields.count);
 }

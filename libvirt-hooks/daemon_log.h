@@ -1,7 +1,8 @@
 /*
  * Where gmigd's lines go: the journal, with fields, if that is what stderr is connected to; else stderr. Any thread.
  *
- * A line is "key=value .. text"; PRIORITY is its level, GMIG_DOMAIN what stands behind "domain=". Sources: sd_journal_send(3).
+ * A line is "key=value .. text"; PRIORITY is its level, GMIG_DOMAIN, GMIG_JOB and GMIG_STATE what stands behind "domain=", at the
+ * line's begin, " job=" and " state=", GMIG_REASON all behind " reason=". Sources: sd_journal_sendv(3).
  */
 #ifndef DAEMON_LOG_H
 #define DAEMON_LOG_H

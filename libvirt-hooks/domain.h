@@ -101,7 +101,7 @@ struct domain_look {
 	bool fits;	  /* these two agree */
 	uint64_t at_ns, took_ns; /* CLOCK_MONOTONIC */
 };
-/* Looks now, up to 50 ms for each GiB, at most one at a time. -ESRCH it has ended. About 24 KiB. */
+/* Looks now, up to 50 ms for each GiB, at most one at a time. -ESRCH it has ended. About 32 KiB. */
 int domain_look(struct domain *domain, struct domain_look *look, struct gmig_error *err);
 /* The last one, if it is no older than max_age_ns; -EAGAIN. */
 int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_look *look);

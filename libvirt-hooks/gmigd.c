@@ -52,7 +52,7 @@ static void block_signals(void)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP); /* a terminal that goes is no reason to end */
+	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
@@ -110,6 +110,7 @@ static int parse(int argc, char **argv, struct command_line *line)
 /* What the command line leaves open, the file says. */
 static void complete(struct daemon_options *options, const struct gmigd_conf *conf)
 {
+	options->conf = conf;
 	if (!options->uri)
 		options->uri = conf->uri;
 	if (!options->socket)
@@ -133,6 +134,7 @@ static int run(struct command_line *line)
 	int ret = gmigd_conf_read(line->config, &conf, &err);
 
 	if (!ret) {
+		line->options.config = line->config;
 		complete(&line->options, conf);
 		ret = rights_filter(&err);
 		if (!ret)

@@ -7,6 +7,7 @@
 
 #define LEAST_BYTES                                                                                \
 	(1ull << 20) /* no guest memory is smaller, and most of QEMU's own mappings are */
+#define BASE_KIB    4
 #define SLACK_BYTES (64ull << 20)
 
 /* ---- Which mappings -------------------------------------------------------------------------- */
@@ -109,14 +110,19 @@ static int take_line(char *line, const struct qemu_ram *ram, struct qemu_usage *
 	uint64_t kib = size ? strtoull(size + strlen(" kernelpagesize_kB="), NULL, 10) : 4;
 	char *save = NULL, *end;
 	uint64_t address, *bytes;
+	bool is_ram;
 
 	errno = 0;
 	address = strtoull(line, &end, 16);
 	if (end == line || *end != ' ' || errno || !kib || kib > 16ull << 20)
 		return -EIO;
-	bytes = find_ram(ram, address) ? usage->ram_bytes : usage->other_bytes;
-	for (char *word = strtok_r(end, " \n", &save); word; word = strtok_r(NULL, " \n", &save))
+	is_ram = find_ram(ram, address);
+	bytes = is_ram ? usage->ram_bytes : usage->other_bytes;
+	for (char *word = strtok_r(end, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
 		take_node(word, kib << 10, bytes);
+		if (is_ram && kib > BASE_KIB)
+			take_node(word, kib << 10, usage->hugetlb_ram_bytes);
+	}
 	return 0;
 }
 

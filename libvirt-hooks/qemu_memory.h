@@ -27,7 +27,8 @@ int qemu_ram_choose(const struct process_maps *maps, uint64_t domain_bytes, stru
 void qemu_ram_free(struct qemu_ram *ram);
 
 struct qemu_usage {
-	uint64_t ram_bytes[GMIG_MAX_NODES]; /* of guest memory */
+	uint64_t ram_bytes[GMIG_MAX_NODES];	    /* of guest memory */
+	uint64_t hugetlb_ram_bytes[GMIG_MAX_NODES]; /* of these, in pages of hugetlbfs */
 	uint64_t
 	    other_bytes[GMIG_MAX_NODES]; /* QEMU's own, and what it has in common with others */
 	/* Of guest memory, by page size; not in small pages nor transparent huge ones: hugetlb_bytes of hugetlb_page_bytes each */
@@ -38,7 +39,7 @@ struct qemu_usage {
 };
 
 /*
- * The text of a numa_maps file, beside the mappings of the same process: about 24 KiB. The kernel counts each page of
+ * The text of a numa_maps file, beside the mappings of the same process: about 32 KiB. The kernel counts each page of
  * the page tables for it, 25 ms for each GiB of small pages. -EIO the text makes no sense.
  */
 int qemu_usage_parse(FILE *numa_maps, const struct qemu_ram *ram, struct qemu_usage *usage);

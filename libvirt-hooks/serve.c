@@ -33,6 +33,8 @@ static void describe_job(const struct guest *guest, const struct gmig_job_info *
 	const struct held *held = guest->opaque;
 
 	serve_report_pins(job, held->domain, info);
+	keeping_describe_job(held->serve->options.keeping, domain_uuid(held->domain), info->id,
+			     job);
 }
 
 static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
@@ -98,6 +100,7 @@ static void describe_residency(const struct guest *guest, json_t *object)
 		json_object_set_new(object, "unknown", control_text_json(err.text));
 	serve_report_cpusets(object, held->domain);
 	serve_report_threads(object, domain_pid(held->domain));
+	keeping_describe(held->serve->options.keeping, domain_uuid(held->domain), object);
 	free(now);
 }
 

@@ -10,13 +10,15 @@
 
 #include "../control/control.h"
 #include "domains.h"
+#include "keeping.h"
 
 struct serve;
 
 struct serve_options {
 	struct domains *domains;
-	const char *path; /* of the socket */
-	bool has_group;	  /* its group may use it, see control.h */
+	struct keeping *keeping; /* NULL: nothing is kept */
+	const char *path;	 /* of the socket */
+	bool has_group;		 /* its group may use it, see control.h */
 	gid_t group;
 	/* Is libvirt connected now? For query-guests. */
 	bool (*is_connected)(void *opaque);

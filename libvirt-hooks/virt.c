@@ -49,6 +49,25 @@ static void tell_change(struct virt *virt)
 		virt->options.changed(virt->options.opaque);
 }
 
+/* Its uuid is in the handle: libvirt is not asked. */
+static void tell_domain(struct virt *virt, virDomainPtr domain)
+{
+	char uuid[QEMU_UUID_TEXT];
+
+	if (virt->options.domain_changed && !is_ending(virt) &&
+	    !virDomainGetUUIDString(domain, uuid))
+		virt->options.domain_changed(virt->options.opaque, uuid);
+	tell_change(virt);
+}
+
+/* All that was known may be old: the connection is new. */
+static void tell_all(struct virt *virt)
+{
+	if (virt->options.domain_changed && !is_ending(virt))
+		virt->options.domain_changed(virt->options.opaque, NULL);
+	tell_change(virt);
+}
+
 /* ---- The event loop -------------------------------------------------------------------------- */
 
 static void nothing(int timer, void *opaque)
@@ -92,9 +111,24 @@ static void wake_events(void)
 static int on_lifecycle(virConnectPtr connection, virDomainPtr domain, int event, int detail,
 			void *opaque)
 {
-	(void)connection, (void)domain, (void)event, (void)detail;
-	tell_change(opaque);
+	(void)connection, (void)event, (void)detail;
+	tell_domain(opaque, domain);
 	return 0;
+}
+
+static void on_metadata(virConnectPtr connection, virDomainPtr domain, int type, const char *uri,
+			void *opaque)
+{
+	(void)connection, (void)type, (void)uri;
+	tell_domain(opaque, domain);
+}
+
+/* virsh vcpupin, numatune and the like. */
+static void on_tunable(virConnectPtr connection, virDomainPtr domain,
+		       virTypedParameterPtr parameters, int count, void *opaque)
+{
+	(void)connection, (void)parameters, (void)count;
+	tell_domain(opaque, domain);
 }
 
 static void on_close(virConnectPtr connection, int reason, void *opaque)
@@ -148,6 +182,11 @@ static int subscribe(struct virt_call *call, virConnectPtr connection, struct gm
 					     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), virt,
 					     NULL) < 0)
 		return virt_error(call->what, err);
+	/* Without these, what they tell is seen later. */
+	virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+					 VIR_DOMAIN_EVENT_CALLBACK(on_metadata), virt, NULL);
+	virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_TUNABLE,
+					 VIR_DOMAIN_EVENT_CALLBACK(on_tunable), virt, NULL);
 	return 0;
 }
 
@@ -269,7 +308,7 @@ static void *connect_thread(void *opaque)
 		said = false;
 		backoff_ms = BACKOFF_MS;
 		say(virt, GMIG_LOG_INFO, "connected to libvirt");
-		tell_change(virt);
+		tell_all(virt);
 		ending = rest(virt, true, 0);
 		if (!ending)
 			say(virt, GMIG_LOG_WARNING, "libvirt has closed the connection");
@@ -549,4 +588,49 @@ int virt_set_nodeset(struct virt *virt, const char *uuid, const struct gmig_node
 	if (!ret)
 		free(nodeset);
 	return ret;
+}
+
+struct reading {
+	char uuid[QEMU_UUID_TEXT];
+	char *xml;
+};
+
+static void release_reading(void *opaque)
+{
+	struct reading *reading = opaque;
+
+	free(reading->xml);
+	free(reading);
+}
+
+static int read_xml(struct virt_call *call, virConnectPtr connection, struct gmig_error *err)
+{
+	struct reading *reading = call->arguments;
+	virDomainPtr domain = virDomainLookupByUUIDString(connection, reading->uuid);
+
+	if (!domain)
+		return virt_error(call->what, err);
+	reading->xml = virDomainGetXMLDesc(domain, 0);
+	virDomainFree(domain);
+	return reading->xml ? 0 : virt_error(call->what, err);
+}
+
+int virt_domain_xml(struct virt *virt, const char *uuid, char **xml, struct gmig_error *err)
+{
+	struct reading *reading = calloc(1, sizeof(*reading));
+	const struct virt_call call = {.what = "read a domain's XML",
+				       .run = read_xml,
+				       .release = release_reading,
+				       .arguments = reading};
+	int ret;
+
+	if (!reading)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	snprintf(reading->uuid, sizeof(reading->uuid), "%s", uuid);
+	ret = call_connected(virt, &call, err);
+	if (ret)
+		return ret;
+	*xml = reading->xml;
+	free(reading);
+	return 0;
 }

@@ -23,6 +23,8 @@ struct virt_options {
 	int call_ms;	 /* the limit of a call; 0: 5000 */
 	/* Domains may have come or gone, or the connection. From threads of libvirt and ours; must not block, nor call virt_*. */
 	void (*changed)(void *opaque);
+	/* Optional, ahead of `changed`: this domain (by uuid) may have changed, its XML or pins among it; NULL: any may have. Likewise. */
+	void (*domain_changed)(void *opaque, const char *uuid);
 	/* One line, "level" and text, as the connection comes and goes. From any thread. */
 	void (*log)(void *opaque, enum gmig_log_level level, const char *line);
 	/* Optional, for tests: on the thread of each call, before libvirt is called. May block as libvirt would. */
@@ -60,6 +62,9 @@ void virt_list_free(struct virt_domain *list, int count);
  */
 int virt_set_nodeset(struct virt *virt, const char *uuid, const struct gmig_node_set *nodes,
 		     struct gmig_error *err);
+
+/* The XML of a running domain; *xml is to be freed. Errors as above; -EIO also: it does not run any more. */
+int virt_domain_xml(struct virt *virt, const char *uuid, char **xml, struct gmig_error *err);
 
 /* Of the name of a user or "+64055": for tests. False: there is none. */
 bool virt_parse_uid(const char *label, uid_t *uid);

@@ -1,0 +1,76 @@
+#include "host_view.h"
+#include "qemu_files.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t free_huge(const char *root, unsigned int node, unsigned int kib)
+{
+	uint64_t pages = 0;
+	size_t bytes;
+	char *text QEMU_FREED = qemu_file_read(
+	    root, 64, &bytes,
+	    "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", node, kib);
+
+	if (!text || !qemu_number_parse(text, UINT32_MAX, &pages))
+		return 0;
+	return pages * kib * 1024;
+}
+
+static void look_at_node(const struct gmig_topology *topology, const char *root, unsigned int id,
+			 struct placement_node *node, struct placement_cpus *cpus)
+{
+	uint64_t total = gmig_topology_total_bytes(topology, id);
+
+	*node = (struct placement_node){.id = id, .total_bytes = total};
+	node->free_bytes[PLACEMENT_4K] = gmig_topology_free_bytes(topology, id);
+	node->free_bytes[PLACEMENT_2M] = free_huge(root, id, 2048);
+	node->free_bytes[PLACEMENT_1G] = free_huge(root, id, 1048576);
+	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
+		if (node->free_bytes[page] > total)
+			node->free_bytes[page] = total;
+	/* What the kernel itself keeps back, roughly: see vm.min_free_kbytes. */
+	node->reserved_bytes = total / 64;
+	gmig_topology_cpus(topology, id, cpus->word, PLACEMENT_CPU_WORDS);
+	for (unsigned int i = 0; i < PLACEMENT_CPU_WORDS; i++)
+		if (cpus->word[i])
+			node->cpus = cpus;
+}
+
+int host_view_read(const struct gmig_topology *topology, const char *root,
+		   const struct gmig_node_set *closed, struct host_view *view,
+		   struct gmig_error *err)
+{
+	const struct gmig_node_set *online = gmig_topology_online(topology);
+	size_t count = gmig_node_set_count(online), at = 0;
+
+	memset(view, 0, sizeof(*view));
+	view->nodes = calloc(count + 1, sizeof(*view->nodes));
+	view->cpus = calloc(count + 1, sizeof(*view->cpus));
+	view->distance = calloc(count + 1, count + 1);
+	if (!view->nodes || !view->cpus || !view->distance) {
+		host_view_free(view);
+		return gmig_fail(err, -ENOMEM, "no memory to look at %zu nodes", count);
+	}
+	gmig_node_set_each (node, online) {
+		size_t other_at = 0;
+
+		look_at_node(topology, root, node, &view->nodes[at], &view->cpus[at]);
+		view->nodes[at].closed = gmig_node_set_has(closed, node);
+		gmig_node_set_each (other, online)
+			view->distance[at * count + other_at++] =
+			    (uint8_t)gmig_topology_distance(topology, node, other);
+		at++;
+	}
+	view->host = (struct placement_host){view->nodes, count, view->distance};
+	return 0;
+}
+
+void host_view_free(struct host_view *view)
+{
+	free(view->nodes);
+	free(view->cpus);
+	free(view->distance);
+	memset(view, 0, sizeof(*view));
+}

@@ -1,0 +1,553 @@
+#include "keeping.h"
+#include "../control/closed_nodes.h"
+#include "../control/guest.h"
+#include "keeping_inside.h"
+
+#include <errno.h>
+#include <libxml/parser.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define NS	    1000000000ull
+#define COALESCE_MS 200 /* who re-pins one vCPU does so with the next */
+
+uint64_t keeping_now(const struct keeping *keeping)
+{
+	struct timespec ts;
+
+	if (keeping->options.now_ns)
+		return keeping->options.now_ns(keeping->options.opaque);
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
+}
+
+void keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...)
+{
+	const struct domain_host *host = keeping->options.host;
+	char line[2 * GMIG_ERROR_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (host->log)
+		host->log(host->opaque, level, line);
+}
+
+/* ---- Which domains there are ----------------------------------------------------------------- */
+
+static void drop(struct kept *kept)
+{
+	if (!kept)
+		return;
+	gmig_job_put(kept->job);
+	vcpu_watch_free(&kept->watch);
+	free(kept->look);
+	free(kept->ram);
+	domain_put(kept->domain); /* may be the last one, and wait for jobs */
+	free(kept);
+}
+
+static struct kept *adopt(struct domain *domain)
+{
+	struct kept *kept = calloc(1, sizeof(*kept));
+
+	if (kept)
+		kept->look = calloc(1, sizeof(*kept->look));
+	if (!kept || !kept->look) {
+		free(kept);
+		return NULL;
+	}
+	kept->domain = domain_get(domain);
+	policy_init(&kept->metadata);
+	policy_init(&kept->policy);
+	return kept;
+}
+
+struct gathering {
+	struct domain **domain;
+	size_t count, room;
+};
+
+/* Under the table's lock. By name: of two with one name the second one waits until the first has gone. */
+static void gather(void *opaque, const struct domains_entry *entry)
+{
+	struct gathering *list = opaque;
+	struct domain **bigger;
+
+	if (!entry->domain || (list->count && !strcmp(domain_name(list->domain[list->count - 1]),
+						      domain_name(entry->domain))))
+		return;
+	if (list->count == list->room) {
+		size_t room = list->room ? 2 * list->room : 64;
+
+		bigger = reallocarray(list->domain, room, sizeof(*bigger));
+		if (!bigger)
+			return; /* it is seen in a later round */
+		list->domain = bigger;
+		list->room = room;
+	}
+	list->domain[list->count++] = domain_get(entry->domain);
+}
+
+static struct kept *take_old(struct keeping *keeping, const struct domain *domain)
+{
+	for (size_t i = 0; i < keeping->count; i++) {
+		struct kept *kept = keeping->kept[i];
+
+		if (kept->domain == domain && !kept->present) {
+			kept->present = true;
+			return kept;
+		}
+	}
+	return NULL;
+}
+
+/* What is known of a domain goes with its process. */
+static void update(struct keeping *keeping)
+{
+	struct gathering list = {NULL, 0, 0};
+	struct kept **fresh, **old = keeping->kept;
+	size_t old_count = keeping->count, count = 0;
+
+	domains_each(keeping->options.domains, gather, &list);
+	fresh = calloc(list.count + 1, sizeof(struct kept *));
+	for (size_t i = 0; i < list.count; i++) {
+		struct kept *kept = fresh ? take_old(keeping, list.domain[i]) : NULL;
+
+		if (fresh && !kept)
+			kept = adopt(list.domain[i]);
+		if (kept)
+			fresh[count++] = kept;
+		domain_put(list.domain[i]);
+	}
+	free(list.domain);
+	if (!fresh)
+		return;
+	pthread_mutex_lock(&keeping->lock);
+	keeping->kept = fresh;
+	keeping->count = count;
+	pthread_mutex_unlock(&keeping->lock);
+	for (size_t i = 0; i < old_count; i++)
+		if (!old[i]->present)
+			drop(old[i]);
+	free(old);
+	for (size_t i = 0; i < count; i++)
+		fresh[i]->present = false;
+}
+
+/* ---- Moves ----------------------------------------------------------------------------------- */
+
+static bool is_moving(const struct keeping *keeping)
+{
+	for (size_t i = 0; i < keeping->count; i++)
+		if (keeping->kept[i]->job)
+			return true;
+	return false;
+}
+
+static struct gmig_job_spec spec_of(const struct keeper_move *move)
+{
+	struct gmig_job_spec spec = {.from_count = move->from_count,
+				     .to = {move->to},
+				     .to_count = 1,
+				     .max_bytes = move->max_bytes,
+				     .rate_bytes_per_second = move->rate_bytes,
+				     .user = GUEST_VCPUS_KEEP};
+
+	memcpy(spec.from, move->from, move->from_count * sizeof(*move->from));
+	return spec;
+}
+
+static const char *nodes_text(const struct keeper_move *move, char *text, size_t bytes)
+{
+	struct gmig_node_set set = {{0}};
+
+	for (unsigned int i = 0; i < move->from_count; i++)
+		gmig_node_set_add(&set, move->from[i]);
+	return gmig_node_set_print(&set, text, bytes);
+}
+
+static void start_move(struct keeping *keeping, const struct keeper_move *move)
+{
+	struct kept *kept = keeping->kept[move->domain];
+	const struct gmig_job_spec spec = spec_of(move);
+	const char *name = domain_name(kept->domain);
+	struct gmig_error err = {0, ""};
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	char from[64];
+
+	kept->move = *move;
+	nodes_text(move, from, sizeof(from));
+	if (domain_start_job(kept->domain, &spec, &job, &err)) {
+		keeping_log(keeping, GMIG_LOG_WARNING,
+			    "domain=%s its memory does not follow its vCPUs from=%s to=%u "
+			    "reason=%.250s",
+			    name, from, move->to, err.text);
+		keeper_ended(keeping->keeper, name, move, KEEPER_FAILED, 0, 0, err.text,
+			     keeping_now(keeping) / NS);
+		return;
+	}
+	gmig_job_info(job, &info);
+	pthread_mutex_lock(&keeping->lock);
+	kept->job = job;
+	kept->job_id = info.id;
+	kept->yielded = false;
+	kept->jobs[info.id % KEPT_JOBS].id = info.id;
+	snprintf(kept->jobs[info.id % KEPT_JOBS].reason, KEEPER_REASON, "%s", move->reason);
+	pthread_mutex_unlock(&keeping->lock);
+	keeping_log(keeping, GMIG_LOG_INFO,
+		    "domain=%s job=%llu its memory follows its vCPUs from=%s to=%u bytes=%llu "
+		    "rate=%llu reason=%s",
+		    name, (unsigned long long)info.id, from, move->to,
+		    (unsigned long long)move->bytes, (unsigned long long)move->rate_bytes,
+		    move->reason);
+}
+
+/* Told to move it: what was not told gives way. Without the lock: a job has locks of its own. */
+static void yield_to(struct keeping *keeping, struct domain *domain, uint64_t own)
+{
+	struct gmig_job *job = gmig_process_job_find(domain_process(domain), own);
+
+	if (job && !gmig_job_cancel(job))
+		keeping_log(keeping, GMIG_LOG_INFO,
+			    "domain=%s job=%llu gives way reason=a job was asked for",
+			    domain_name(domain), (unsigned long long)own);
+	gmig_job_put(job);
+}
+
+void keeping_job_event(struct keeping *keeping, struct domain *domain,
+		       const struct gmig_job_info *info)
+{
+	bool ended = info->state >= GMIG_JOB_COMPLETED;
+	uint64_t own = 0;
+
+	if (!keeping)
+		return;
+	pthread_mutex_lock(&keeping->lock);
+	for (size_t i = 0; i < keeping->count; i++) {
+		struct kept *kept = keeping->kept[i];
+
+		if (kept->domain != domain || ended || kept->yielded || !kept->job_id ||
+		    kept->job_id == info->id)
+			continue;
+		own = kept->job_id;
+		kept->yielded = true;
+	}
+	pthread_mutex_unlock(&keeping->lock);
+	if (own)
+		yield_to(keeping, domain, own);
+	if (ended)
+		keeping_wake(keeping);
+}
+
+/* ---- A round --------------------------------------------------------------------------------- */
+
+static void picture_domain(const struct kept *kept, struct keeper_domain *domain)
+{
+	*domain = (struct keeper_domain){.name = domain_name(kept->domain),
+					 .policy = kept->merged && !kept->error.code ? &kept->policy
+										     : NULL,
+					 .vcpu_nodes = kept->vcpu_nodes,
+					 .ram = kept->looked ? kept->ram : NULL,
+					 .ram_count = kept->looked ? kept->ram_count : 0,
+					 .time = kept->watch.time,
+					 .time_count = kept->watch.time_count,
+					 .vcpus = kept->watch.vcpus,
+					 .pinned = kept->pinned,
+					 .job_runs = kept->live_count || kept->job,
+					 .hand_jobs = kept->hand_jobs};
+}
+
+/* A change of state is said once; the seconds in a reason are none. */
+static void publish(struct keeping *keeping, struct kept *kept,
+		    const struct keeper_verdict *verdict)
+{
+	bool changed = kept->verdict.state != verdict->state;
+
+	kept->verdict = *verdict;
+	if (!kept->merged || kept->error.code)
+		return; /* shown by keeping_policy.c */
+	pthread_mutex_lock(&keeping->lock);
+	snprintf(kept->shown.state, sizeof(kept->shown.state), "%s",
+		 keeper_state_name(verdict->state));
+	snprintf(kept->shown.text, sizeof(kept->shown.text), "%s", verdict->reason);
+	pthread_mutex_unlock(&keeping->lock);
+	if (changed && kept->policy.placement != POLICY_NONE && verdict->state != KEEPER_MOVES)
+		keeping_log(keeping, GMIG_LOG_INFO, "domain=%s state=%s reason=%s",
+			    domain_name(kept->domain), keeper_state_name(verdict->state),
+			    verdict->reason);
+}
+
+static void local_now(const struct keeping *keeping, struct tm *now)
+{
+	time_t seconds = time(NULL);
+
+	if (keeping->options.local_time)
+		keeping->options.local_time(keeping->options.opaque, now);
+	else
+		localtime_r(&seconds, now);
+}
+
+static void decide(struct keeping *keeping, const struct host_view *view)
+{
+	struct keeper_domain *domains = calloc(keeping->count + 1, sizeof(*domains));
+	struct keeper_verdict *verdicts = calloc(keeping->count + 1, sizeof(*verdicts));
+	struct keeper_answer *answer = calloc(1, sizeof(*answer));
+	struct keeper_picture picture = {.host = &view->host,
+					 .domains = domains,
+					 .count = keeping->count,
+					 .now_seconds = keeping_now(keeping) / NS,
+					 .moving = is_moving(keeping),
+					 .why_not = keeping->why_not};
+	struct gmig_error err = {0, ""};
+
+	if (domains && verdicts && answer) {
+		local_now(keeping, &picture.local);
+		answer->verdicts = verdicts;
+		for (size_t i = 0; i < keeping->count; i++)
+			picture_domain(keeping->kept[i], &domains[i]);
+		if (keeper_decide(keeping->keeper, &picture, answer, &err) &&
+		    strcmp(err.text, keeping->said) != 0)
+			keeping_log(keeping, GMIG_LOG_WARNING, "no plan: %s", err.text);
+		memcpy(keeping->said, err.text, sizeof(err.text));
+		keeping->score = answer->score;
+		for (size_t i = 0; i < keeping->count; i++)
+			publish(keeping, keeping->kept[i], &verdicts[i]);
+		if (answer->moves)
+			start_move(keeping, &answer->move);
+	}
+	free(domains);
+	free(verdicts);
+	free(answer);
+}
+
+/* Nodes come and go, are closed and opened. Where that is not known, nothing is moved unasked. */
+static int look_at_host(struct keeping *keeping, struct host_view *view)
+{
+	struct gmig_node_set closed = {{0}};
+	struct gmig_topology *fresh;
+	struct gmig_error err = {0, ""};
+
+	keeping->why_not = NULL;
+	if (!gmig_topology_refresh(keeping->topology, &fresh, NULL)) {
+		gmig_topology_put(keeping->topology);
+		keeping->topology = fresh;
+	}
+	if (closed_nodes_read(&closed, &err)) {
+		if (strcmp(err.text, keeping->why_not_text) != 0)
+			keeping_log(keeping, GMIG_LOG_WARNING, "nothing is moved unasked: %s",
+				    err.text);
+		keeping->why_not = keeping->why_not_text;
+	}
+	memcpy(keeping->why_not_text, err.text, sizeof(err.text));
+	return host_view_read(keeping->topology, keeping->options.host->qemu.root, &closed, view,
+			      NULL);
+}
+
+static void copy_conf(struct keeping *keeping, uint64_t *interval_ns, char **metrics)
+{
+	pthread_mutex_lock(&keeping->lock);
+	*interval_ns = keeping->conf->scan_interval_ns;
+	*metrics = keeping->conf->metrics ? strdup(keeping->conf->metrics) : NULL;
+	pthread_mutex_unlock(&keeping->lock);
+}
+
+/* In ms, when something is to be looked at again. */
+static int next_ms(const struct keeping *keeping, uint64_t interval_ns)
+{
+	uint64_t now = keeping_now(keeping), least_ns = interval_ns;
+
+	for (size_t i = 0; i < keeping->count; i++) {
+		const struct kept *kept = keeping->kept[i];
+		uint64_t wait_ns = kept->verdict.wait_seconds * NS;
+		uint64_t soon_ns = kept->look_soon_ns > now ? kept->look_soon_ns - now : 0;
+
+		if (wait_ns && wait_ns < least_ns)
+			least_ns = wait_ns;
+		if (soon_ns && soon_ns < least_ns)
+			least_ns = soon_ns;
+		if (kept->look_now && NS < least_ns)
+			least_ns = NS;
+	}
+	return (int)((least_ns + 999999) / 1000000);
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
+}
+
+int keeping_round(struct keeping *keeping)
+{
+	uint64_t began_ns = keeping_now(keeping), began_cpu_ns = cpu_ns(), interval_ns;
+	struct host_view view;
+	char *metrics;
+
+	copy_conf(keeping, &interval_ns, &metrics);
+	update(keeping);
+	if (!look_at_host(keeping, &view)) {
+		keeping_read_policies(keeping);
+		for (size_t i = 0; i < keeping->count; i++) {
+			keeping_poll_jobs(keeping, keeping->kept[i]);
+			keeping_watch_one(keeping, keeping->kept[i], &view, interval_ns);
+		}
+		decide(keeping, &view);
+		host_view_free(&view);
+	}
+	keeping->scan_seconds = (double)(keeping_now(keeping) - began_ns) / 1e9;
+	keeping->cpu_ns += cpu_ns() - began_cpu_ns;
+	if (metrics)
+		keeping_write_metrics(keeping, metrics);
+	free(metrics);
+	return next_ms(keeping, interval_ns);
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+/* Until `ms` have passed, or it is woken, or it ends. True: it ends. */
+static bool rest(struct keeping *keeping, int ms, bool wakes)
+{
+	struct timespec until;
+	int ret = 0;
+	bool ending;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms % 1000 * 1000000l;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000l;
+	until.tv_nsec %= 1000000000l;
+	pthread_mutex_lock(&keeping->lock);
+	while (!keeping->ending && !(wakes && keeping->woken) && ret != ETIMEDOUT)
+		ret = pthread_cond_timedwait(&keeping->wake, &keeping->lock, &until);
+	ending = keeping->ending;
+	if (!wakes)
+		keeping->woken = false;
+	pthread_mutex_unlock(&keeping->lock);
+	return ending;
+}
+
+static void *keep(void *opaque)
+{
+	struct keeping *keeping = opaque;
+
+	pthread_setname_np(pthread_self(), "gmigd-keep");
+	while (!rest(keeping, COALESCE_MS, false))
+		if (rest(keeping, keeping_round(keeping), true))
+			break;
+	return NULL;
+}
+
+int keeping_start(struct keeping *keeping, struct gmig_error *err)
+{
+	sigset_t all, before;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = pthread_create(&keeping->thread, NULL, keep, keeping);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	keeping->has_thread = !ret;
+	return ret ? gmig_fail(err, -ret, "no thread to keep placements: %s", strerror(ret)) : 0;
+}
+
+/* ---- Told by others -------------------------------------------------------------------------- */
+
+static void wake_locked(struct keeping *keeping)
+{
+	keeping->woken = true;
+	pthread_cond_signal(&keeping->wake);
+}
+
+void keeping_wake(struct keeping *keeping)
+{
+	if (!keeping)
+		return;
+	pthread_mutex_lock(&keeping->lock);
+	wake_locked(keeping);
+	pthread_mutex_unlock(&keeping->lock);
+}
+
+static void make_stale(struct keeping *keeping, const char *uuid)
+{
+	for (size_t i = 0; i < keeping->count; i++)
+		if (!uuid || !strcmp(domain_uuid(keeping->kept[i]->domain), uuid))
+			keeping->kept[i]->stale = true;
+	wake_locked(keeping);
+}
+
+void keeping_domain_changed(struct keeping *keeping, const char *uuid)
+{
+	if (!keeping)
+		return;
+	pthread_mutex_lock(&keeping->lock);
+	make_stale(keeping, uuid);
+	pthread_mutex_unlock(&keeping->lock);
+}
+
+void keeping_set_conf(struct keeping *keeping, const struct gmigd_conf *conf)
+{
+	if (!keeping)
+		return;
+	pthread_mutex_lock(&keeping->lock);
+	keeping->conf = conf;
+	keeping->conf_number++;
+	make_stale(keeping, NULL);
+	pthread_mutex_unlock(&keeping->lock);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+int keeping_create(const struct keeping_options *options, const struct gmigd_conf *conf,
+		   struct keeping **out, struct gmig_error *err)
+{
+	struct keeping *keeping = calloc(1, sizeof(*keeping));
+	pthread_condattr_t monotonic;
+	int ret = keeping ? keeper_create(&keeping->keeper, err)
+			  : gmig_fail(err, -ENOMEM, "out of memory");
+
+	if (ret) {
+		free(keeping);
+		return ret;
+	}
+	xmlInitParser(); /* ahead of the thread that reads XML */
+	keeping->options = *options;
+	keeping->conf = conf;
+	keeping->topology = gmig_topology_get(options->host->topology);
+	keeping->score =
+	    (struct placement_scores){PLACEMENT_NO_SCORE, PLACEMENT_NO_SCORE, PLACEMENT_NO_SCORE};
+	pthread_mutex_init(&keeping->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&keeping->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	*out = keeping;
+	return 0;
+}
+
+void keeping_destroy(struct keeping *keeping)
+{
+	if (!keeping)
+		return;
+	if (keeping->has_thread) {
+		pthread_mutex_lock(&keeping->lock);
+		keeping->ending = true;
+		pthread_cond_signal(&keeping->wake);
+		pthread_mutex_unlock(&keeping->lock);
+		pthread_join(keeping->thread, NULL);
+	}
+	for (size_t i = 0; i < keeping->count; i++)
+		drop(keeping->kept[i]);
+	free(keeping->kept);
+	keeper_destroy(keeping->keeper);
+	gmig_topology_put(keeping->topology);
+	pthread_cond_destroy(&keeping->wake);
+	pthread_mutex_destroy(&keeping->lock);
+	free(keeping);
+}

@@ -1,0 +1,105 @@
+/* What the files of keeping.h share. */
+#ifndef KEEPING_INSIDE_H
+#define KEEPING_INSIDE_H
+
+#include "host_view.h"
+#include "keeper.h"
+#include "keeping.h"
+#include "metrics.h"
+#include "vcpu_watch.h"
+
+#define KEPT_JOBS 64 /* as many as a process remembers */
+
+/* A move that was started by itself. */
+struct kept_job {
+	uint64_t id; /* 0: none */
+	char reason[KEEPER_REASON];
+};
+
+/* What others may ask for. */
+struct kept_shown {
+	bool known, wrong;
+	char placement[16];
+	char where[POLICY_WHERE];
+	char state[16];
+	char text[GMIG_ERROR_TEXT]; /* the reason, or what is wrong */
+};
+
+/* One domain. All but what is said to be guarded is the round's. */
+struct kept {
+	struct domain *domain; /* a reference */
+	bool present;
+
+	bool stale;			 /* guarded by lock; its XML is to be read */
+	struct kept_shown shown;	 /* guarded by lock */
+	struct kept_job jobs[KEPT_JOBS]; /* guarded by lock; at id % KEPT_JOBS */
+	uint64_t job_id;		 /* guarded by lock; of `job`; 0: none */
+	bool yielded;			 /* guarded by lock; we have cancelled it */
+
+	/* Policy */
+	bool has_xml, merged;
+	uint64_t xml_ns, conf_number, topology_number;
+	struct placement_policy metadata, policy;
+	struct gmig_error metadata_error, error; /* error.code: the policy is wrong */
+	bool pinned;
+	char warning[GMIG_ERROR_TEXT];
+
+	/* Watching */
+	struct vcpu_watch watch;
+	struct gmig_node_set vcpu_nodes; /* of the round before */
+	struct domain_look *look;
+	bool looked, look_now;
+	uint64_t look_ns, due_ns; /* by keeping's clock */
+	uint64_t look_soon_ns;	  /* 0: not; its vCPUs have been re-pinned */
+	double look_timestamp;
+	struct placement_ram *ram;
+	size_t ram_count;
+
+	/* Jobs */
+	struct gmig_job *job; /* runs by itself; NULL: none */
+	uint64_t live[KEPT_JOBS], last_id, hand_jobs;
+	unsigned int live_count;
+	struct keeper_move move; /* of `job` */
+	struct metrics_job job_metrics;
+
+	struct keeper_verdict verdict;
+};
+
+struct keeping {
+	struct keeping_options options;
+	struct keeper *keeper;
+	pthread_t thread;
+	bool has_thread;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool woken, ending; /* guarded by lock, as what follows */
+	const struct gmigd_conf *conf;
+	uint64_t conf_number;
+	struct kept **kept; /* changed by the round alone */
+	size_t count;
+
+	/* The round's */
+	struct gmig_topology *topology;
+	struct placement_scores score;
+	double scan_seconds;
+	uint64_t cpu_ns;
+	char said[GMIG_ERROR_TEXT], said_metrics[GMIG_ERROR_TEXT]; /* said already */
+	const char *why_not;
+	char why_not_text[GMIG_ERROR_TEXT];
+};
+
+uint64_t keeping_now(const struct keeping *keeping);
+__attribute__((format(printf, 3, 4))) void
+keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...);
+
+/* keeping_policy.c: what is wanted of each domain. */
+void keeping_read_policies(struct keeping *keeping);
+/* keeping_watch.c: where its threads may run and its memory lies, and what its jobs do. */
+void keeping_watch_one(struct keeping *keeping, struct kept *kept, const struct host_view *view,
+		       uint64_t interval_ns);
+void keeping_poll_jobs(struct keeping *keeping, struct kept *kept);
+/* keeping_report.c */
+void keeping_write_metrics(struct keeping *keeping, const char *path);
+
+#endif
