@@ -336,16 +336,6 @@ int gmigd_conf_read(const char *path, struct gmigd_conf **conf, struct gmig_erro
 	return ret;
 }
 
-int gmigd_conf_reload(const char *path, struct gmigd_conf **conf, struct gmig_error *err)
-{
-	struct gmigd_conf *old = *conf;
-	int ret = gmigd_conf_read(path, conf, err);
-
-	if (!ret)
-		gmigd_conf_destroy(old);
-	return ret;
-}
-
 void gmigd_conf_destroy(struct gmigd_conf *conf)
 {
 	if (!conf)

@@ -45,8 +45,6 @@ struct gmigd_conf {
  * line and what is allowed.
  */
 int gmigd_conf_read(const char *path, struct gmigd_conf **conf, struct gmig_error *err);
-/* The same over an old one, which is destroyed; on failure it stays in force, whole. */
-int gmigd_conf_reload(const char *path, struct gmigd_conf **conf, struct gmig_error *err);
 /* NULL is allowed. */
 void gmigd_conf_destroy(struct gmigd_conf *conf);
 

@@ -61,7 +61,8 @@ static bool read_xml(struct keeping *keeping, struct kept *kept)
 	pthread_mutex_lock(&keeping->lock);
 	kept->stale = true;
 	pthread_mutex_unlock(&keeping->lock);
-	return ret == -EIO; /* that domain has just gone, or is odd */
+	/* That domain has just gone, or is odd. */
+	return ret == -ESRCH || ret == -EIO || ret == -EOPNOTSUPP;
 }
 
 /* ---- Merging --------------------------------------------------------------------------------- */

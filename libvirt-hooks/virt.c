@@ -627,7 +627,7 @@ int virt_domain_xml(struct virt *virt, const char *uuid, char **xml, struct gmig
 	if (!reading)
 		return gmig_fail(err, -ENOMEM, "out of memory");
 	snprintf(reading->uuid, sizeof(reading->uuid), "%s", uuid);
-	ret = call_connected(virt, &call, err);
+	ret = virt_call_connected(virt, &call, err);
 	if (ret)
 		return ret;
 	*xml = reading->xml;

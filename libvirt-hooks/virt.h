@@ -63,7 +63,7 @@ void virt_list_free(struct virt_domain *list, int count);
 int virt_set_nodeset(struct virt *virt, const char *uuid, const struct gmig_node_set *nodes,
 		     struct gmig_error *err);
 
-/* The XML of a running domain; *xml is to be freed. Errors as above; -EIO also: it does not run any more. */
+/* The XML of a running domain; *xml is to be freed. -ESRCH: there is no such domain; others as above. */
 int virt_domain_xml(struct virt *virt, const char *uuid, char **xml, struct gmig_error *err);
 
 /* Of the name of a user or "+64055": for tests. False: there is none. */

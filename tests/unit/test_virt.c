@@ -20,11 +20,19 @@ static struct gmig_error err;
 static sem_t changes, hanging, release;
 static atomic_bool hang;
 static atomic_int warnings, connects;
+static _Atomic char last_uuid[QEMU_UUID_TEXT]; /* that was told to have changed; "": any */
 
 static void changed(void *opaque)
 {
 	(void)opaque;
 	sem_post(&changes);
+}
+
+static void domain_changed(void *opaque, const char *uuid)
+{
+	(void)opaque;
+	for (size_t i = 0; i < sizeof(last_uuid); i++)
+		atomic_store(&last_uuid[i], uuid ? uuid[i] : '\0');
 }
 
 static void before_call(void *opaque, const char *what)
@@ -59,6 +67,7 @@ static void start(const char *uri, int call_ms)
 	const struct virt_options options = {.uri = uri,
 					     .call_ms = call_ms,
 					     .changed = changed,
+					     .domain_changed = domain_changed,
 					     .log = note,
 					     .before_call = before_call};
 
@@ -121,6 +130,54 @@ START_TEST(change_of_a_domain_is_told)
 	virt_list_free(list, 0);
 	virDomainFree(domain);
 	virConnectClose(connection);
+}
+END_TEST
+
+START_TEST(metadata_that_is_set_is_told_and_read)
+{
+	static const char placement[] = "<placement placement='fixed' nodes='0'/>";
+	virConnectPtr connection;
+	virDomainPtr domain;
+	char uuid[QEMU_UUID_TEXT], *xml;
+
+	start("test:///default", 10000);
+	wait_for(&changes);
+	ck_assert_int_eq(atomic_load(&last_uuid[0]), '\0'); /* connected: any may have changed */
+	connection = virConnectOpen("test:///default");
+	domain = virDomainLookupByName(connection, "test");
+	ck_assert_int_eq(virDomainGetUUIDString(domain, uuid), 0);
+	ck_assert_int_eq(virt_domain_xml(virt, uuid, &xml, &err), 0);
+	ck_assert_ptr_null(strstr(xml, "urn:gmig:placement:1"));
+	free(xml);
+	ck_assert_int_eq(virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, placement,
+					      "gmig", "urn:gmig:placement:1",
+					      VIR_DOMAIN_AFFECT_LIVE),
+			 0);
+	wait_for(&changes);
+	for (size_t i = 0; i < sizeof(uuid); i++)
+		ck_assert_int_eq(atomic_load(&last_uuid[i]), uuid[i]);
+	ck_assert_int_eq(virt_domain_xml(virt, uuid, &xml, &err), 0);
+	ck_assert_ptr_nonnull(strstr(xml, "urn:gmig:placement:1"));
+	free(xml);
+	ck_assert_int_eq(virt_domain_xml(virt, "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11", &xml, &err),
+			 -ESRCH);
+	virDomainFree(domain);
+	virConnectClose(connection);
+}
+END_TEST
+
+START_TEST(xml_that_libvirt_does_not_give_is_given_up)
+{
+	char *xml;
+
+	start("test:///default", 500);
+	wait_for(&changes);
+	atomic_store(&hang, true);
+	ck_assert_int_eq(virt_domain_xml(virt, "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11", &xml, &err),
+			 -ETIMEDOUT);
+	wait_for(&hanging);
+	atomic_store(&hang, false);
+	sem_post(&release);
 }
 END_TEST
 
@@ -261,6 +318,8 @@ int main(void)
 	const TTest *const tests[] = {
 	    list_has_the_running_domains,
 	    change_of_a_domain_is_told,
+	    metadata_that_is_set_is_told_and_read,
+	    xml_that_libvirt_does_not_give_is_given_up,
 	    nodeset_of_a_domain_is_set_or_the_reason_is_given,
 	    call_that_hangs_is_given_up_and_others_go_on,
 	    too_many_calls_that_hang_refuse_new_ones_at_once,

@@ -1,0 +1,200 @@
+/* gmigd as systemd sees it: it starts, reads its configuration again when told, and ends. In a process of its own, on libvirt's test driver. */
+#include "../../libvirt-hooks/daemon.h"
+#include "fake_proc.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static char conf_path[128], log_path[128], metrics[128];
+static struct gmig_error err;
+static pid_t gmigd;
+static int notify_fd;
+
+static void write_conf(const char *text)
+{
+	fake_file("gmigd.conf", "[gmigd]\nmetrics = %s\n%s", metrics, text);
+}
+
+/* The child; never returns. */
+static void serve(void)
+{
+	char socket_path[128], state[128];
+	struct daemon_options options = {.config = conf_path,
+					 .uri = "test:///default",
+					 .socket = socket_path,
+					 .state = state,
+					 .run_dir = "/nonexistent"};
+	struct gmigd_conf *conf = NULL;
+	sigset_t signals;
+	int ret;
+
+	snprintf(socket_path, sizeof(socket_path), "%s/gmigd.sock", tree_root);
+	snprintf(state, sizeof(state), "%s/state", tree_root);
+	if (!freopen(log_path, "a", stderr))
+		_exit(9);
+	setvbuf(stderr, NULL, _IOLBF, 0);
+	sigfillset(&signals);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	ret = gmigd_conf_read(conf_path, &conf, &err);
+	options.conf = conf;
+	if (!ret)
+		ret = daemon_run(&options, &err);
+	if (ret)
+		fprintf(stderr, "%s\n", err.text);
+	gmigd_conf_destroy(conf);
+	_exit(ret ? 1 : 0);
+}
+
+static void setup(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_sec = 50};
+
+	umask(022);
+	tree_create();
+	snprintf(conf_path, sizeof(conf_path), "%s/gmigd.conf", tree_root);
+	snprintf(log_path, sizeof(log_path), "%s/log", tree_root);
+	snprintf(metrics, sizeof(metrics), "%s/gmig.prom", tree_root);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", tree_root);
+	notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(notify_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	setsockopt(notify_fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setenv("NOTIFY_SOCKET", address.sun_path, 1);
+	unsetenv("WATCHDOG_USEC");
+	gmigd = 0;
+}
+
+static void start(void)
+{
+	fflush(NULL);
+	gmigd = fork();
+	ck_assert_int_ge(gmigd, 0);
+	if (!gmigd)
+		serve();
+}
+
+static int stop(int signal_number)
+{
+	int status = 0;
+
+	kill(gmigd, signal_number);
+	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+	gmigd = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void teardown(void)
+{
+	if (gmigd)
+		stop(SIGKILL);
+	close(notify_fd);
+	tree_remove();
+}
+
+/* The next message that has this in it. */
+static const char *wait_message(const char *text)
+{
+	static char message[4096];
+
+	do {
+		ssize_t bytes = recv(notify_fd, message, sizeof(message) - 1, 0);
+
+		ck_assert_msg(bytes > 0, "no message with %s", text);
+		message[bytes] = '\0';
+	} while (!strstr(message, text));
+	return message;
+}
+
+static void read_file(const char *path, char *text, size_t bytes)
+{
+	FILE *file = fopen(path, "r");
+
+	*text = '\0';
+	if (!file)
+		return;
+	text[fread(text, 1, bytes - 1, file)] = '\0';
+	fclose(file);
+}
+
+static void expect_log(const char *line)
+{
+	char text[16384];
+
+	read_file(log_path, text, sizeof(text));
+	ck_assert_msg(strstr(text, line) != NULL, "%s: %s", line, text);
+}
+
+/* It is written by a thread of its own. */
+static void wait_metrics(const char *path)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	char text[16384];
+
+	for (int i = 0; i < 10000; i++) {
+		read_file(path, text, sizeof(text));
+		if (strstr(text, "gmig_domains 0\n"))
+			return;
+		nanosleep(&pause, NULL);
+	}
+	ck_abort_msg("no metrics in %s", path);
+}
+
+START_TEST(reload_reads_the_configuration_whole_or_not_at_all)
+{
+	char other[160];
+
+	write_conf("");
+	start();
+	wait_message("READY=1");
+	wait_metrics(metrics);
+	/* A wrong one: the old one holds, and both systemd and the log know why. */
+	write_conf("[default]\nplacement = everywhere\n");
+	kill(gmigd, SIGHUP);
+	ck_assert_ptr_nonnull(strstr(wait_message("RELOADING=1"), "MONOTONIC_USEC="));
+	ck_assert_ptr_nonnull(strstr(wait_message("READY=1"),
+				     "STATUS=configuration is wrong, the old one holds: "
+				     "gmigd.conf:4 [default]: placement = 'everywhere'"));
+	expect_log("configuration is wrong, the old one holds: gmigd.conf:4");
+	unlink(metrics);
+	/* A good one: it holds from now on, and what is not done is said. */
+	snprintf(other, sizeof(other), "%s/other.prom", tree_root);
+	fake_file("gmigd.conf",
+		  "[gmigd]\nmetrics = %s\nuri = qemu:///session\n[default]\nplacement = pack\n",
+		  other);
+	kill(gmigd, SIGHUP);
+	wait_message("RELOADING=1");
+	ck_assert_ptr_null(strstr(wait_message("READY=1"), "wrong"));
+	wait_metrics(other);
+	expect_log("configuration has been read again");
+	expect_log("configuration: uri has changed: that needs a restart");
+	expect_log("gmigd.conf:5 [default]: placement = pack is not kept by this version");
+	ck_assert_int_eq(stop(SIGTERM), 0);
+	wait_message("STOPPING=1");
+}
+END_TEST
+
+START_TEST(start_warns_of_what_is_not_done)
+{
+	write_conf("[domain db*]\nplacement = spread\nstall-budget = 1ms\n");
+	start();
+	wait_message("READY=1");
+	expect_log("gmigd.conf:4 [domain db*]: placement = spread is not kept by this version");
+	expect_log("gmigd.conf:5 [domain db*]: stall-budget is not obeyed by this version");
+	ck_assert_int_eq(stop(SIGINT), 0);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    reload_reads_the_configuration_whole_or_not_at_all,
+	    start_warns_of_what_is_not_done,
+	};
+
+	return run_tests("daemon", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
