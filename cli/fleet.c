@@ -249,23 +249,48 @@ static void sum_up(const struct fleet *fleet, size_t g, double seconds)
 	guest->time = fleet->inside[g].time;
 }
 
+/* "0-3,8", as the kernel has it: their nodes, or none where it is no such list. */
+static void add_nodes_of_cpus(const struct fleet *fleet, const char *text,
+			      struct gmig_node_set *nodes)
+{
+	struct gmig_node_set found = {{0}};
+	char *end;
+
+	for (;; text = end + 1) {
+		unsigned long first, last;
+
+		if (*text < '0' || *text > '9')
+			return;
+		first = last = strtoul(text, &end, 10);
+		if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+			last = strtoul(end + 1, &end, 10);
+		for (; first <= last && first < PLACEMENT_MAX_CPUS; first++)
+			add_node_of_cpu(fleet, (unsigned int)first, &found);
+		if (*end != ',')
+			break;
+	}
+	if (!*end)
+		gmig_node_set_or(nodes, &found);
+}
+
 /*
- * Nodes where it may run, of those that there are; none, if the answer does not say. A server that places no threads tells CPUs
- * alone. Their list has the form of one of nodes; numbers over 1,023 are not read, and then the CPU counts where it ran last.
+ * Nodes where it may run, of those that there are; none, if the answer does not say: then it counts where it ran last. A server that
+ * places no threads tells CPUs alone.
  */
 static void read_nodes(const struct fleet *fleet, const json_t *answer, struct gmig_node_set *nodes)
 {
-	const char *name = json_object_get(answer, "nodes") ? "nodes" : "cpus";
 	uint16_t list[GMIG_MAX_NODES];
 	struct gmig_error err;
-	int count = gmig_node_list_parse(cli_text(answer, name), list, GMIG_MAX_NODES, &err);
+	int count;
 
-	for (int i = 0; i < count; i++) {
-		if (!strcmp(name, "cpus"))
-			add_node_of_cpu(fleet, list[i], nodes);
-		else if (has_node(fleet, list[i]))
-			gmig_node_set_add(nodes, list[i]);
+	if (!json_object_get(answer, "nodes")) {
+		add_nodes_of_cpus(fleet, cli_text(answer, "cpus"), nodes);
+		return;
 	}
+	count = gmig_node_list_parse(cli_text(answer, "nodes"), list, GMIG_MAX_NODES, &err);
+	for (int i = 0; i < count; i++)
+		if (has_node(fleet, list[i]))
+			gmig_node_set_add(nodes, list[i]);
 }
 
 static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,

@@ -235,7 +235,8 @@ END_TEST
 
 /* Of its last migrate-pages and pin-vcpus; the fake's thread writes them before it answers. */
 static json_t *domain_arguments, *domain_pins;
-static const char *domain_nodes;   /* where its vCPU may run; NULL: on all CPUs */
+static const char *domain_nodes; /* where its vCPU may run; NULL: see below */
+static const char *domain_cpus = "0-1023";
 static bool domain_can_pin;	   /* as a gmigd that knows pin-vcpus says */
 static int domain_pid_now = 1;	   /* 1 when it was planned */
 static const char *domain_pin_end; /* how the order ends, at the second question */
@@ -275,7 +276,7 @@ static int domain_residency(void *opaque, const json_t *arguments, json_t **resu
 	}
 	*result =
 	    json_pack("{s:i, s:i, s:{s:[{s:i,s:i,s:s}]}, s:[{s:i, s:{s:I}}], s:{s:I}}", "pid", 1,
-		      "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus", "0-1023",
+		      "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus", domain_cpus,
 		      "vnodes", "id", 0, "resident", "2", 64 * MIB, "page_bytes", "4K", 64 * MIB);
 	if (domain_nodes)
 		json_object_set_new(
@@ -396,6 +397,27 @@ START_TEST(drain_past_a_guest_whose_memory_is_not_known_is_3)
 	unlink(fake.socket);
 	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_REMAINING);
 	ck_has(out_text, "vm1 is not in the plan: it is being looked at\n");
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(list_of_cpus_over_1023_is_read)
+{
+	struct control_server *server = start_gmigd();
+	json_t *plan;
+
+	unlink(fake.socket);
+	domain_cpus = "0-8191";
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_OK);
+	plan = out_json();
+	ck_assert(json_is_real(json_object_get(json_object_get(plan, "score"), "now")));
+	json_decref(plan);
+	/* Half a list would be another one. */
+	domain_cpus = "0-3,";
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_OK);
+	plan = out_json();
+	ck_assert(json_is_null(json_object_get(json_object_get(plan, "score"), "now")));
+	json_decref(plan);
 	control_server_destroy(server);
 }
 END_TEST
@@ -528,6 +550,7 @@ int main(void)
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
 	tcase_add_test(tcase, memory_that_is_not_known_yet_is_asked_for_again);
 	tcase_add_test(tcase, drain_past_a_guest_whose_memory_is_not_known_is_3);
+	tcase_add_test(tcase, list_of_cpus_over_1023_is_read);
 	tcase_add_test(tcase, drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can);
 	tcase_add_test(tcase, drain_whose_pins_are_refused_ends_with_the_reason);
 	tcase_add_test(tcase, domain_started_anew_since_the_plan_is_not_moved);
