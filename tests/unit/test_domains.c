@@ -122,16 +122,18 @@ static int find(const char *name)
 
 START_TEST(domain_named_as_anothers_uuid_is_not_taken_for_it)
 {
-	struct virt_domain list[] = {
-	    {.name = (char *)FAKE_UUID2, .uuid = LOST, .id = 1, .memory_bytes = MIB},
-	    {.name = (char *)"web1", .uuid = FAKE_UUID, .id = 2, .memory_bytes = 16 * MIB},
-	    {.name = (char *)"web2", .uuid = FAKE_UUID2, .id = 3, .memory_bytes = 8 * MIB}};
+	struct virt_domain list[] = {{.name = (char *)UUID2, .id = 1, .memory_bytes = MIB},
+				     {.name = (char *)"web1", .id = 2, .memory_bytes = 16 * MIB},
+				     {.name = (char *)"web2", .id = 3, .memory_bytes = 8 * MIB}};
 
+	strcpy(list[0].uuid, LOST);
+	strcpy(list[1].uuid, UUID1);
+	strcpy(list[2].uuid, UUID2);
 	domains_update(domains, list, 3);
-	ck_assert_int_eq(find(FAKE_UUID2), -EEXIST);
+	ck_assert_int_eq(find(UUID2), -EEXIST);
 	ck_assert_ptr_nonnull(strstr(err.text, "means two domains"));
 	ck_assert_int_eq(find("web2"), web2);
-	ck_assert_int_eq(find(FAKE_UUID), web1);
+	ck_assert_int_eq(find(UUID1), web1);
 }
 END_TEST
 
