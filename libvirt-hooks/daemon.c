@@ -110,7 +110,8 @@ static int set_pin(void *opaque, const char *uuid, int domain, const struct pin 
 {
 	const struct daemon *daemon = opaque;
 
-	return virt_set_pin(daemon->virt, uuid, domain, pin, cpus, err);
+	return daemon->virt ? virt_set_pin(daemon->virt, uuid, domain, pin, cpus, err)
+			    : gmig_fail(err, -ENOTCONN, "there is no connection to libvirt");
 }
 
 static bool is_connected(void *opaque)
