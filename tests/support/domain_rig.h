@@ -184,6 +184,23 @@ static struct gmig_job_info run(const struct gmig_job_spec *spec)
 	return info;
 }
 
+/*
+ * What cancel_now() cancels; it waits for that, since a job may move before whoever started it knows it. Check has a process
+ * for each test: no other test has seen them.
+ */
+static _Atomic(struct gmig_job *) running;
+static atomic_bool cancelled;
+
+/* For fake_after_move: in the middle of the job, once. */
+static void cancel_now(void)
+{
+	if (atomic_exchange(&cancelled, true))
+		return;
+	while (!atomic_load(&running))
+		sched_yield();
+	gmig_job_cancel(atomic_load(&running));
+}
+
 /* The end is told on the job's thread. */
 static void wait_ends(int count)
 {

@@ -195,20 +195,6 @@ START_TEST(move_while_libvirt_is_told_of_the_last_is_refused_in_time)
 }
 END_TEST
 
-/* Check has a process for each test: no other test has seen them. */
-static _Atomic(struct gmig_job *) running;
-static atomic_bool cancelled;
-
-/* In the middle of the job, once. */
-static void cancel_now(void)
-{
-	if (atomic_exchange(&cancelled, true))
-		return;
-	while (!atomic_load(&running))
-		sched_yield();
-	gmig_job_cancel(atomic_load(&running));
-}
-
 START_TEST(cancelled_move_leaves_the_memory_where_it_is)
 {
 	struct gmig_job_spec slow = to_1;

@@ -242,31 +242,22 @@ START_TEST(target_without_cpus_is_refused_before_anything_moves)
 }
 END_TEST
 
-static struct gmig_job *running;
-static atomic_bool cancelled;
-
-static void cancel_now(void)
-{
-	if (running && !atomic_exchange(&cancelled, true))
-		gmig_job_cancel(running);
-}
-
 START_TEST(cancelled_move_changes_no_pin)
 {
 	struct gmig_job_spec slow = with_vcpus();
 	struct gmig_job_info info;
 	struct domain_pins pins;
+	struct gmig_job *job;
 
 	slow.rate_bytes_per_second = 64 << 20;
 	open_domain();
-	cancelled = false;
-	ck_assert_int_eq(domain_start_job(domain, &slow, &running, &err), 0);
 	fake_after_move = cancel_now;
-	gmig_job_wait(running);
-	gmig_job_info(running, &info);
-	gmig_job_put(running);
-	running = NULL;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &job, &err), 0);
+	atomic_store(&running, job);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
 	wait_ends(1);
+	gmig_job_put(job);
 	ck_assert(domain_pins_of(domain, &info, &pins));
 	expect_pins(pins, DOMAIN_PINS_KEPT, "cancelled");
 	ck_assert_uint_eq(libvirt->calls, 0);

@@ -30,26 +30,35 @@ static void before_call(void *opaque, const char *what)
 	sem_wait(&release);
 }
 
-static void setup(void)
+static void start(int call_ms)
 {
 	const struct virt_options options = {.uri = "test:///default",
-					     .call_ms = 2000,
+					     .call_ms = call_ms,
 					     .changed = changed,
 					     .before_call = before_call};
 	struct virt_domain *list;
 	struct timespec until;
+	int count;
 
-	sem_init(&changes, 0, 0);
-	sem_init(&hanging, 0, 0);
-	sem_init(&release, 0, 0);
-	set = NULL;
 	ck_assert_msg(!virt_create(&options, &virt, &err), "%s", err.text);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += 100;
 	ck_assert_int_eq(sem_timedwait(&changes, &until), 0);
-	ck_assert_int_eq(virt_list(virt, &list, &err), 1);
+	do
+		count = virt_list(virt, &list, &err);
+	while (count == -ETIMEDOUT);
+	ck_assert_int_eq(count, 1);
 	memcpy(uuid, list[0].uuid, sizeof(uuid));
 	virt_list_free(list, 1);
+}
+
+static void setup(void)
+{
+	sem_init(&changes, 0, 0);
+	sem_init(&hanging, 0, 0);
+	sem_init(&release, 0, 0);
+	set = NULL;
+	start(20000);
 }
 
 static void teardown(void)
@@ -58,11 +67,17 @@ static void teardown(void)
 	virt_destroy(virt);
 }
 
+/* Where a call has little time, a busy machine may use it up. */
 static void ask(void)
 {
+	int ret;
+
 	pin_set_free(set);
 	set = NULL;
-	ck_assert_msg(!virt_get_pins(virt, uuid, &set, &err), "%s", err.text);
+	do
+		ret = virt_get_pins(virt, uuid, &set, &err);
+	while (ret == -ETIMEDOUT);
+	ck_assert_msg(!ret, "%s", err.text);
 }
 
 static const char *cpus_of(enum pin_kind kind, unsigned int id)
@@ -139,6 +154,8 @@ END_TEST
 
 START_TEST(pinning_that_hangs_is_given_up)
 {
+	virt_destroy(virt);
+	start(1000);
 	ask();
 	atomic_store(&hang, true);
 	ck_assert_int_eq(pin(PIN_VCPU, 0, 1), -ETIMEDOUT);
