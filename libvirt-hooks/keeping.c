@@ -6,36 +6,12 @@
 #include <errno.h>
 #include <libxml/parser.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define NS	    1000000000ull
 #define COALESCE_MS 200 /* who re-pins one vCPU does so with the next */
-
-uint64_t keeping_now(const struct keeping *keeping)
-{
-	struct timespec ts;
-
-	if (keeping->options.now_ns)
-		return keeping->options.now_ns(keeping->options.opaque);
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
-}
-
-void keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...)
-{
-	const struct domain_host *host = keeping->options.host;
-	char line[2 * GMIG_ERROR_TEXT];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (host->log)
-		host->log(host->opaque, level, line);
-}
 
 /* ---- Which domains there are ----------------------------------------------------------------- */
 
@@ -232,7 +208,7 @@ void keeping_job_event(struct keeping *keeping, struct domain *domain,
 	for (size_t i = 0; i < keeping->count; i++) {
 		struct kept *kept = keeping->kept[i];
 
-		if (kept->domain != domain || ended || kept->yielded || !kept->job_id ||
+		if (kept->domain != domain || kept->yielded || !kept->job_id ||
 		    kept->job_id == info->id)
 			continue;
 		own = kept->job_id;

@@ -89,6 +89,7 @@ struct keeping {
 	char why_not_text[GMIG_ERROR_TEXT];
 };
 
+/* keeping_base.c */
 uint64_t keeping_now(const struct keeping *keeping);
 __attribute__((format(printf, 3, 4))) void
 keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...);

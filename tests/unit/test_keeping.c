@@ -462,7 +462,7 @@ START_TEST(job_that_is_asked_for_stops_the_one_that_is_not)
 	re_pin("1");
 	round_after(KEEPER_HOLD_SECONDS);
 	expect_state("moves");
-	job = told_to_move(domain, 3, 0);
+	job = told_to_move(domain, 3, 64 << 20); /* for so long that it tells of itself */
 	wait_end();
 	wait_end();
 	gmig_job_wait(job);
