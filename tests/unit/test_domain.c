@@ -272,6 +272,7 @@ END_TEST
 /* ---- Killed ---------------------------------------------------------------------------------- */
 
 static unsigned int steps, die_at;
+static uint64_t killed_max; /* --max of its move; 0: all */
 
 static void dies_at_write(void *opaque, const char *path, const char *text)
 {
@@ -293,11 +294,14 @@ static bool killed_daemon(void)
 	pid_t pid = fork();
 
 	if (!pid) {
+		struct gmig_job_spec spec = to_1;
+
+		spec.max_bytes = killed_max;
 		steps = 0;
 		host.cpusets.before_write = dies_at_write;
 		fake_after_move = dies_at_move;
 		open_domain();
-		run(&to_1);
+		run(&spec);
 		wait_ends(1);
 		domain_put(domain);
 		_exit(0);
@@ -331,6 +335,20 @@ START_TEST(next_daemon_ends_what_a_killed_one_began)
 	}
 	/* Two groups, written twice, and the moves between. */
 	ck_assert_uint_ge(deaths, 5);
+}
+END_TEST
+
+START_TEST(next_daemon_does_not_move_more_than_the_killed_one_was_told_to)
+{
+	/* Both groups are wide, and nothing has moved that anybody has counted. */
+	killed_max = 100 * FAKE_PAGE_BYTES;
+	die_at = 2;
+	ck_assert(killed_daemon());
+	open_domain();
+	ck_assert_ptr_nonnull(strstr(lines, "of at most 409600 bytes does not go on"));
+	ck_assert_str_eq(mems("/emulator"), "0");
+	ck_assert_int_eq(fake_page[0].node, 0);
+	ck_assert(!has_journal());
 }
 END_TEST
 
@@ -383,6 +401,7 @@ int main(void)
 	    two_moves_narrow_when_the_last_has_ended,
 	    domain_that_ends_in_mid_move_fails_it,
 	    next_daemon_ends_what_a_killed_one_began,
+	    next_daemon_does_not_move_more_than_the_killed_one_was_told_to,
 	    journal_of_an_earlier_process_is_thrown_away,
 	    look_says_where_memory_lies_and_how_old_that_is,
 	};
