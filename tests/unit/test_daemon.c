@@ -102,8 +102,11 @@ static const char *wait_message(const char *text)
 	static char message[4096];
 
 	do {
-		ssize_t bytes = recv(notify_fd, message, sizeof(message) - 1, 0);
+		ssize_t bytes;
 
+		do /* a stop of this process ends a wait that has a limit */
+			bytes = recv(notify_fd, message, sizeof(message) - 1, 0);
+		while (bytes < 0 && errno == EINTR);
 		ck_assert_msg(bytes > 0, "no message with %s", text);
 		message[bytes] = '\0';
 	} while (!strstr(message, text));
