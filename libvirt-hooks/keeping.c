@@ -60,7 +60,7 @@ static void gather(void *opaque, const struct domains_entry *entry)
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 64;
 
-		bigger = reallocarray(list->domain, room, sizeof(*bigger));
+		bigger = reallocarray(list->domain, room, sizeof(struct domain *));
 		if (!bigger)
 			return; /* it is seen in a later round */
 		list->domain = bigger;

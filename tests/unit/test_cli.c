@@ -307,6 +307,24 @@ START_TEST(show_of_a_guest_that_cannot_go_on_says_why)
 }
 END_TEST
 
+START_TEST(show_says_what_gmigd_keeps_and_why_it_started_a_job)
+{
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_assert_ptr_null(strstr(out_text, "\nplacement "));
+	fake.more = json_pack("{s:{s:s, s:s, s:s}, s:[{s:s, s:s, s:s}]}", "placement", "policy",
+			      "follow-vcpus", "state", "quiet", "reason", "quiet \033hours", "jobs",
+			      "id", "7", "state", "completed", "reason", "vCPUs are on node 2");
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "\nplacement follow-vcpus (quiet): quiet ?hours\n");
+	ck_has(out_text, "\njob 7: started by gmigd itself: vCPUs are on node 2\n");
+	json_object_set_new(fake.more, "placement",
+			    json_pack("{s:s}", "wrong", "metadata of vm1: rate = 'fast'"));
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "note: its placement policy is wrong, it is not moved by itself: metadata "
+			 "of vm1: rate = 'fast'\n");
+}
+END_TEST
+
 START_TEST(show_asks_the_kernel_first_when_told_to)
 {
 	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
@@ -503,6 +521,7 @@ int main(void)
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
 	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);
 	tcase_add_test(tcase, show_of_a_guest_that_cannot_go_on_says_why);
+	tcase_add_test(tcase, show_says_what_gmigd_keeps_and_why_it_started_a_job);
 	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);
 	tcase_add_loop_test(tcase, show_says_once_that_migration_is_off, 0, 2);
 	tcase_add_test(tcase, show_takes_a_socket_path);
