@@ -341,11 +341,11 @@ END_TEST
 START_TEST(next_daemon_does_not_move_more_than_the_killed_one_was_told_to)
 {
 	/* Both groups are wide, and nothing has moved that anybody has counted. */
-	killed_max = 100 * FAKE_PAGE_BYTES;
+	killed_max = 2000 * FAKE_PAGE_BYTES;
 	die_at = 2;
 	ck_assert(killed_daemon());
 	open_domain();
-	ck_assert_ptr_nonnull(strstr(lines, "of at most 409600 bytes does not go on"));
+	ck_assert_ptr_nonnull(strstr(lines, "of at most 8192000 bytes does not go on"));
 	ck_assert_str_eq(mems("/emulator"), "0");
 	ck_assert_int_eq(fake_page[0].node, 0);
 	ck_assert(!has_journal());
