@@ -195,7 +195,7 @@ soak)
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
-	stage "lab states" 3600 stage_lab 2 state-cases 6.12 --timeout 3400
+	stage "lab states" 7200 stage_lab 2 state-cases 6.12 --timeout $((7000 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "guest image with the agent" 1200 stage_agent_image
