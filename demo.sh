@@ -166,8 +166,7 @@ run_libvirt_inside() {
 	. tests/integration/libvirt.sh
 	fail() { die "$*"; }
 	export XDG_RUNTIME_DIR='' # root's sockets: /run/gmig
-	kernel=$1 initrd=$2 run=exec:/bin/dd:if=/dev/urandom:of=/fill:bs=1M:count=48
-	for ((i = 0; i < 300; i++)); do run+=,exec:/bin/md5sum:/fill,sleep:2; done
+	kernel=$1 initrd=$2 run=$(summing 48 2)
 	step "The host: $(uname -r), $(find /sys/devices/system/node -maxdepth 1 -name 'node[0-9]*' | wc -l) NUMA nodes, libvirt $(libvirtd --version | awk '{ print $NF }')"
 	libvirtd_starts
 	step "A domain of 192 MiB on node 0; a program in it writes 48 MiB and reads them over and over"

@@ -285,6 +285,13 @@ await_console() {
 }
 
 # sums NAME: those of /fill, which a guest prints over and over.
+# summing MIB SECONDS: for gmig.run= of a guest: MIB that are no zeroes, and their sum over and over, SECONDS after the last one.
+# What is lost in a move is seen in it.
+summing() {
+	echo "exec:/bin/dd:if=/dev/urandom:of=/fill:bs=1M:count=$1,repeat,exec:/bin/md5sum:/fill,sleep:$2"
+}
+
+# sums NAME: those that the guest has printed.
 sums() {
 	tr -d '\r' <"$work/$1.console" | sed -n 's, */fill$,,p' | grep -E '^[0-9a-f]{32}$'
 }
