@@ -70,12 +70,31 @@ static void threads_follow(void *opaque, const char *path, const char *text)
 		fake_thread(FAKE_PID, text);
 }
 
+static atomic_int counts;     /* of memory: each opens this file once */
+static unsigned int count_ms; /* of CPU time that one takes more */
+
+static void burn(unsigned int ms)
+{
+	struct timespec now, until;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	while (now.tv_sec < until.tv_sec ||
+	       (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec));
+}
+
 /* As the kernel makes it: from where the pages are now. */
 static int open_proc(pid_t pid, const char *name)
 {
 	size_t pages[FAKE_NODES] = {0};
 
 	if (!strcmp(name, "numa_maps")) {
+		atomic_fetch_add(&counts, 1);
+		burn(count_ms);
 		for (size_t i = 0; i < FAKE_PAGES; i++)
 			if (fake_page[i].node >= 0)
 				pages[fake_page[i].node]++;
@@ -217,6 +236,8 @@ static void setup(void)
 	local = (struct tm){.tm_wday = 1, .tm_hour = 10};
 	metadata = "placement='follow-vcpus'";
 	xml_error = xml_reads = 0;
+	counts = 0;
+	count_ms = 0;
 	conf = NULL;
 	keeping = NULL;
 	read_conf("");
@@ -598,6 +619,39 @@ START_TEST(configuration_that_is_read_anew_holds_for_all)
 }
 END_TEST
 
+START_TEST(memory_is_counted_when_it_is_due_and_before_it_may_follow)
+{
+	metadata = "placement='follow-vcpus' quiet-hours='00:00-24:00'";
+	round_after(0);
+	ck_assert_int_eq(counts, 1);
+	round_after(29);
+	ck_assert_int_eq(counts, 1);
+	round_after(1);
+	ck_assert_int_eq(counts, 2);
+	/* vCPUs are re-pinned one by one: once, when that is over. */
+	for (int i = 1; i < 4; i++) {
+		pin(i % 2 ? "1" : "2");
+		round_after(1);
+	}
+	round_after(KEEPER_HOLD_SECONDS - 1);
+	ck_assert_int_eq(counts, 2);
+	round_after(1);
+	ck_assert_int_eq(counts, 3);
+	expect_state("quiet");
+}
+END_TEST
+
+START_TEST(memory_that_takes_long_to_count_is_counted_seldom)
+{
+	count_ms = 200; /* 1/250 of 50 s */
+	round_after(0);
+	round_after(49);
+	ck_assert_int_eq(counts, 1);
+	round_after(100);
+	ck_assert_int_eq(counts, 2);
+}
+END_TEST
+
 START_TEST(metrics_that_cannot_be_written_are_said_once)
 {
 	snprintf(metrics, sizeof(metrics), "%s/nosuch/gmig.prom", tree_root);
@@ -637,6 +691,8 @@ int main(void)
 	    metadata_is_read_when_it_may_have_changed,
 	    libvirt_that_hangs_moves_nothing_and_is_asked_once_a_round,
 	    configuration_that_is_read_anew_holds_for_all,
+	    memory_is_counted_when_it_is_due_and_before_it_may_follow,
+	    memory_that_takes_long_to_count_is_counted_seldom,
 	    metrics_that_cannot_be_written_are_said_once,
 	    thread_keeps_and_ends,
 	};
