@@ -463,6 +463,28 @@ static int check_names(const struct fleet *fleet, const char *const *names, stru
 	return 0;
 }
 
+/* One that says what cannot be is left out, and takes no plan from the others. */
+static bool is_sane(struct fleet *fleet, const json_t *entry, const json_t *residency)
+{
+	size_t i;
+	json_t *vnode, *bytes;
+	const char *key;
+
+	json_array_foreach (json_object_get(residency, "vnodes"), i, vnode)
+		json_object_foreach (json_object_get(vnode, "resident"), key, bytes) {
+			unsigned int node = (unsigned int)strtoul(key, NULL, 10);
+			json_int_t total =
+			    (json_int_t)gmig_topology_total_bytes(fleet->topology, node);
+
+			if (!has_node(fleet, node) || json_integer_value(bytes) <= total)
+				continue;
+			add_silent(fleet, cli_text(entry, "name"),
+				   "it says that it has more memory on a node than there is");
+			return false;
+		}
+	return true;
+}
+
 static int take_answers(struct fleet *fleet, const json_t *entries, const json_t *answers,
 			struct gmig_error *err)
 {
@@ -473,7 +495,9 @@ static int take_answers(struct fleet *fleet, const json_t *entries, const json_t
 	if (!fleet->guests || !fleet->inside)
 		return gmig_fail(err, -ENOMEM, "no memory for %zu guests", count);
 	for (size_t i = 0; i < count; i++) {
-		int rc = add_guest(fleet, json_array_get(entries, i), json_array_get(answers, i));
+		const json_t *entry = json_array_get(entries, i);
+		const json_t *residency = json_array_get(answers, i);
+		int rc = is_sane(fleet, entry, residency) ? add_guest(fleet, entry, residency) : 0;
 
 		if (rc)
 			return gmig_fail(err, rc, "cannot note what a guest says: %s",

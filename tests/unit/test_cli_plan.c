@@ -261,6 +261,7 @@ static int domain_status(void *opaque, const json_t *arguments, json_t **result,
 	return 0;
 }
 
+static json_int_t domain_bytes = 64 * MIB;
 static int domain_looks; /* so many questions come before its memory is known; -1: it never is */
 
 /* 64 MiB on node 2, and a vCPU that is pinned to all CPUs: it counts where they are. */
@@ -274,10 +275,10 @@ static int domain_residency(void *opaque, const json_t *arguments, json_t **resu
 				    "it is being looked at");
 		return 0;
 	}
-	*result =
-	    json_pack("{s:i, s:i, s:{s:[{s:i,s:i,s:s}]}, s:[{s:i, s:{s:I}}], s:{s:I}}", "pid", 1,
-		      "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus", domain_cpus,
-		      "vnodes", "id", 0, "resident", "2", 64 * MIB, "page_bytes", "4K", 64 * MIB);
+	*result = json_pack("{s:i, s:i, s:{s:[{s:i,s:i,s:s}]}, s:[{s:i, s:{s:I}}], s:{s:I}}", "pid",
+			    1, "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus",
+			    domain_cpus, "vnodes", "id", 0, "resident", "2", domain_bytes,
+			    "page_bytes", "4K", 64 * MIB);
 	if (domain_nodes)
 		json_object_set_new(
 		    json_array_get(json_object_get(json_object_get(*result, "cpus"), "vcpus"), 0),
@@ -397,6 +398,19 @@ START_TEST(drain_past_a_guest_whose_memory_is_not_known_is_3)
 	unlink(fake.socket);
 	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_REMAINING);
 	ck_has(out_text, "vm1 is not in the plan: it is being looked at\n");
+	control_server_destroy(server);
+}
+END_TEST
+
+START_TEST(guest_that_says_what_cannot_be_takes_no_plan_from_others)
+{
+	struct control_server *server = start_gmigd();
+
+	guest_on("1");
+	domain_bytes = 1ll << 62;
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	ck_has(out_text, "vm1 is not in the plan: it says that it has more memory on a node");
+	ck_has(out_text, "SCORE 33 -> 100");
 	control_server_destroy(server);
 }
 END_TEST
@@ -550,6 +564,7 @@ int main(void)
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
 	tcase_add_test(tcase, memory_that_is_not_known_yet_is_asked_for_again);
 	tcase_add_test(tcase, drain_past_a_guest_whose_memory_is_not_known_is_3);
+	tcase_add_test(tcase, guest_that_says_what_cannot_be_takes_no_plan_from_others);
 	tcase_add_test(tcase, list_of_cpus_over_1023_is_read);
 	tcase_add_test(tcase, drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can);
 	tcase_add_test(tcase, drain_whose_pins_are_refused_ends_with_the_reason);
