@@ -156,7 +156,7 @@ is_on() {
 }
 
 memory_is_whole() {
-	said=$(sums_agree demo) || die "$said"
+	said=$(fail() { echo "$*" && exit 1; } && sums_agree demo) || die "$said"
 	echo "   the guest has read back what it wrote: $(sums demo | wc -l) sums of 48 MiB agree"
 }
 
