@@ -99,10 +99,11 @@ static int read_request(struct request *r)
 
 /* ---- Plan, ask, run -------------------------------------------------------------------------- */
 
-static int make_plan(const struct request *r, struct fleet *fleet, struct placement_plan **plan,
-		     struct gmig_error *err)
+static int make_plan(const struct request *r, bool fresh, struct fleet *fleet,
+		     struct placement_plan **plan, struct gmig_error *err)
 {
 	const struct fleet_request what = {.sample_ms = SAMPLE_MS,
+					   .fresh = fresh,
 					   .closing = r->options.drain,
 					   .only = r->guest ? r->names[0] : NULL,
 					   .protect = r->protect ? r->names[1] : NULL};
@@ -142,7 +143,7 @@ static void report_after(const struct request *r, json_t *result)
 	struct gmig_error err = {0};
 	struct fleet fleet;
 
-	if (make_plan(r, &fleet, &plan, &err))
+	if (make_plan(r, true, &fleet, &plan, &err))
 		cli_complain("the score cannot be told: %s", err.text);
 	else if (r->json)
 		json_object_set_new(result, "reached", json_real((double)plan->score.now / 100));
@@ -196,7 +197,7 @@ static int show_or_run(const struct request *r, bool only_show)
 	struct fleet fleet;
 	int status;
 
-	if (make_plan(r, &fleet, &plan, &err)) {
+	if (make_plan(r, false, &fleet, &plan, &err)) {
 		status = cli_fail(r->json, &err);
 	} else if (only_show || r->dry_run || !plan->move_count) {
 		show(r, &fleet, plan);
@@ -320,7 +321,7 @@ static int show_drain(const struct request *r)
 	struct placement_plan *plan = NULL;
 	struct gmig_error err = {0};
 	struct fleet fleet;
-	int status = -1, rc = make_plan(r, &fleet, &plan, &err);
+	int status = -1, rc = make_plan(r, false, &fleet, &plan, &err);
 
 	if (rc == -ENOENT)
 		rc = check_nodes(&r->options.drain, &err);
@@ -343,7 +344,7 @@ static int run_drain(const struct request *r, const struct gmig_node_set *closed
 	struct placement_plan *plan = NULL;
 	struct gmig_error err = {0};
 	struct fleet fleet;
-	int status, rc = make_plan(r, &fleet, &plan, &err);
+	int status, rc = make_plan(r, false, &fleet, &plan, &err);
 
 	if (!r->json || rc == -ENOENT)
 		report_closed(r, closed, fleet.silent);

@@ -368,14 +368,16 @@ static void add_silent(struct fleet *fleet, const char *name, const char *why)
 #define LOOK_TRIES 10 /* gmigd waits for a second each time, and looks on behind that */
 
 /* Where its memory lies takes gmigd a while to find out. A guest of which that is not known has no place in a plan: not no memory. */
-static int ask_residency(const json_t *entry, json_t **residency, struct gmig_error *err)
+static int ask_residency(const json_t *entry, bool fresh, json_t **residency,
+			 struct gmig_error *err)
 {
 	int rc = 0;
 
 	for (int i = 0; i < LOOK_TRIES && !rc; i++) {
 		json_decref(*residency);
 		*residency = NULL;
-		rc = cli_ask(target_of(entry), "query-residency", NULL, residency, err);
+		rc = cli_ask(target_of(entry), "query-residency",
+			     fresh ? json_pack("{s:b}", "fresh", true) : NULL, residency, err);
 		if (!rc && !json_object_get(*residency, "unknown"))
 			return 0;
 	}
@@ -387,7 +389,7 @@ static int ask_residency(const json_t *entry, json_t **residency, struct gmig_er
 }
 
 /* What a guest says, or NULL and a word in `silent`. */
-static json_t *ask_guest(struct fleet *fleet, const json_t *entry)
+static json_t *ask_guest(struct fleet *fleet, const json_t *entry, bool fresh)
 {
 	const char *name = cli_text(entry, "name");
 	struct gmig_error err = {0};
@@ -395,7 +397,7 @@ static json_t *ask_guest(struct fleet *fleet, const json_t *entry)
 
 	if (!json_object_get(entry, "pid"))
 		add_silent(fleet, name, cli_text(entry, "state"));
-	else if (ask_residency(entry, &residency, &err))
+	else if (ask_residency(entry, fresh, &residency, &err))
 		add_silent(fleet, name, err.text);
 	return residency;
 }
@@ -416,7 +418,8 @@ static int check_fake(struct fleet *fleet, const json_t *answers, struct gmig_er
 	return 0;
 }
 
-static int ask_all(struct fleet *fleet, json_t *entries, json_t *answers, struct gmig_error *err)
+static int ask_all(struct fleet *fleet, bool fresh, json_t *entries, json_t *answers,
+		   struct gmig_error *err)
 {
 	CLI_JSON list = json_array();
 	size_t i;
@@ -427,7 +430,7 @@ static int ask_all(struct fleet *fleet, json_t *entries, json_t *answers, struct
 		return rc;
 	cli_daemon_list(list, cli_limits.list_ms);
 	json_array_foreach (list, i, entry) {
-		json_t *residency = ask_guest(fleet, entry);
+		json_t *residency = ask_guest(fleet, entry, fresh);
 
 		if (!residency)
 			continue;
@@ -527,7 +530,7 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 	int rc;
 
 	*fleet = (struct fleet){.silent = json_array()};
-	rc = ask_all(fleet, entries, answers, err);
+	rc = ask_all(fleet, request->fresh, entries, answers, err);
 	if (!rc)
 		rc = check_fake(fleet, answers, err);
 	if (!rc)

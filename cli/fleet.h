@@ -29,6 +29,7 @@ struct fleet {
 struct fleet_request {
 	unsigned int
 	    sample_ms; /* how long vCPUs are watched, below 1000 * LOOKS; 0: one look, all count alike */
+	bool fresh; /* the kernel is asked where memory lies, not the guest's books */
 	struct gmig_node_set closing; /* closed for this plan, beside those that are */
 	const char *const *protect,
 	    *const *only; /* names, NULL-ended, or NULL: none protected, all managed */

@@ -9,13 +9,42 @@
 #include <string.h>
 #include <time.h>
 
-static json_t *memory_arguments(const struct placement_move *move, const struct fleet_run *run)
+/*
+ * Is all that the guest has on a node meant, and nothing of it to come there? Then QEMU's own memory, which no plan counts, may go
+ * along; with a limit it would use that up, and guest memory would stay.
+ */
+static bool takes_all(const struct fleet *fleet, const struct placement_plan *plan,
+		      const struct placement_move *move)
+{
+	const struct placement_guest *guest = &fleet->guests[move->guest];
+	uint64_t there = 0, meant = 0;
+
+	for (size_t i = 0; i < guest->ram_count; i++)
+		if (guest->ram[i].node == move->from)
+			there += guest->ram[i].bytes;
+	for (size_t i = 0; i < plan->move_count; i++) {
+		const struct placement_move *other = &plan->moves[i];
+
+		if (other->kind != PLACEMENT_MEMORY || other->guest != move->guest)
+			continue;
+		if (other->to == move->from)
+			return false;
+		if (other->from == move->from && other->to == move->to)
+			meant += other->bytes;
+	}
+	return meant >= there;
+}
+
+static json_t *memory_arguments(const struct fleet *fleet, const struct placement_plan *plan,
+				const struct placement_move *move, const struct fleet_run *run)
 {
 	/* The plan says where vCPUs go. */
-	json_t *arguments =
-	    json_pack("{s:[i], s:[i], s:I, s:s}", "from", (int)move->from, "to", (int)move->to,
-		      "max-bytes", (json_int_t)move->bytes, "vcpus", "keep");
+	json_t *arguments = json_pack("{s:[i], s:[i], s:s}", "from", (int)move->from, "to",
+				      (int)move->to, "vcpus", "keep");
 
+	if (arguments &&
+	    (!cli_is_domain(fleet_target(fleet, move->guest)) || !takes_all(fleet, plan, move)))
+		json_object_set_new(arguments, "max-bytes", json_integer((json_int_t)move->bytes));
 	if (arguments && move->vnode != PLACEMENT_NO_VNODE)
 		json_object_set_new(arguments, "vnode", json_integer(move->vnode));
 	if (arguments && run->rate_bytes)
@@ -23,12 +52,14 @@ static json_t *memory_arguments(const struct placement_move *move, const struct 
 	return arguments;
 }
 
-static int run_memory(struct control_client *client, const struct placement_move *move,
+static int run_memory(const struct fleet *fleet, const struct placement_plan *plan,
+		      const struct placement_move *move, struct control_client *client,
 		      struct fleet_run *run, json_t *result, struct gmig_error *err)
 {
 	const struct cli_watch watch = {.cancels = true};
 	CLI_JSON job = NULL;
-	int rc = control_call(client, "migrate-pages", memory_arguments(move, run), &job, err);
+	int rc = control_call(client, "migrate-pages", memory_arguments(fleet, plan, move, run),
+			      &job, err);
 
 	if (rc)
 		return rc;
@@ -139,8 +170,9 @@ static int check_same(const struct fleet *fleet, size_t guest, struct control_cl
 			 (int)pid, (unsigned long long)cli_number(status, "pid"));
 }
 
-static int run_move(const struct fleet *fleet, const struct placement_move *move,
-		    struct fleet_run *run, json_t *result, struct gmig_error *err)
+static int run_move(const struct fleet *fleet, const struct placement_plan *plan,
+		    const struct placement_move *move, struct fleet_run *run, json_t *result,
+		    struct gmig_error *err)
 {
 	CLI_CLIENT client = NULL;
 	int rc = cli_connect(fleet_target(fleet, move->guest), &client, err);
@@ -150,7 +182,7 @@ static int run_move(const struct fleet *fleet, const struct placement_move *move
 	if (rc)
 		return rc;
 	if (move->kind == PLACEMENT_MEMORY)
-		return run_memory(client, move, run, result, err);
+		return run_memory(fleet, plan, move, client, run, result, err);
 	return cli_is_domain(fleet_target(fleet, move->guest))
 		   ? run_domain_vcpus(fleet, move, client, result, err)
 		   : run_vcpus(fleet, move, client, err);
@@ -168,7 +200,7 @@ int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, stru
 
 		if (!run->json)
 			say_move(fleet, i + 1, move);
-		rc = run_move(fleet, move, run, result, &err);
+		rc = run_move(fleet, plan, move, run, result, &err);
 		if (rc)
 			json_object_set_new(result, "error", control_text_json(err.text));
 		else if (cli_number(json_object_get(result, "job"), "remaining_bytes"))

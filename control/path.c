@@ -37,6 +37,8 @@ int control_socket_path(const char *name, char *path, size_t bytes, struct gmig_
 		return gmig_fail(err, -EINVAL,
 				 "a guest's name has no '/' and does not begin with '.': '%s'",
 				 name);
+	if (!strcmp(name, "gmigd"))
+		return gmig_fail(err, -EINVAL, "'gmigd' is the daemon's name, not a guest's");
 	rc = control_socket_dir(path, bytes, err);
 	if (rc)
 		return rc;

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HOOK_SOCKET_PATH "/run/gmig/hook.sock"
+/* Not *.sock: those are guests. */
+#define HOOK_SOCKET_PATH "/run/gmig/gmigd-hook"
 #define HOOK_FIELD	 64   /* bytes of operation, sub-operation and extra, with the zero */
 #define HOOK_NAME	 1025 /* bytes of a name, likewise; domain_xml.h takes no longer ones */
 /* What fits a UNIX datagram with Linux's default net.core.wmem_default of 208 KiB, with room to spare. */

@@ -352,6 +352,7 @@ START_TEST(socket_path_checks_the_name)
 	ck_assert_int_eq(control_socket_path(longer, out, sizeof(out), &wire.err), -EINVAL);
 	ck_assert_int_eq(control_socket_path("", out, sizeof(out), &wire.err), -EINVAL);
 	ck_assert_int_eq(control_socket_path(".x", out, sizeof(out), &wire.err), -EINVAL);
+	ck_assert_int_eq(control_socket_path("gmigd", out, sizeof(out), &wire.err), -EINVAL);
 	ck_assert_int_eq(control_socket_path("a/b", out, sizeof(out), &wire.err), -EINVAL);
 	ck_assert_int_eq(control_socket_path("vm1", out, 20, &wire.err), -ENAMETOOLONG);
 }
