@@ -185,8 +185,6 @@ void cli_times_table(FILE *rows, const json_t *object);
 void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles);
 
 struct cli_watch {
-	bool
-	    cancels; /* the first Ctrl-C cancels the job; without, it ends gmig and the job goes on */
 	int64_t deadline_ms; /* of cli_now_ms(); 0: none */
 };
 /*
@@ -195,6 +193,15 @@ struct cli_watch {
  */
 int cli_watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
 		  struct gmig_error *err);
+
+/*
+ * Start a job with these arguments of migrate-pages, which it takes, and watch it: the first Ctrl-C, from before the start on, cancels it; the second
+ * one ends gmig. *job NULL: it was not started. Errors as control_call() and cli_watch_job().
+ */
+int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
+		struct gmig_error *err);
+/* Has there been a Ctrl-C during the last cli_run_job()? Then nothing else is to be begun. */
+bool cli_was_interrupted(void);
 
 /* The progress line without its end, cut to `columns`. */
 void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes);

@@ -227,7 +227,6 @@ static int report_not_started(const struct request *request, const struct gmig_e
 
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
-	const struct cli_watch watch = {.cancels = true};
 	CLI_CLIENT client = NULL;
 	CLI_JSON job = NULL;
 	struct gmig_error err = {0};
@@ -237,14 +236,13 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 		json_decref(arguments);
 		return cli_fail(request->json, &err);
 	}
-	if (control_call(client, "migrate-pages", arguments, &job, &err))
+	rc = request->detach ? control_call(client, "migrate-pages", arguments, &job, &err)
+			     : cli_run_job(client, arguments, &job, &err);
+	if (!job)
 		return report_not_started(request, &err);
 	if (request->detach)
 		return report_detached(request, job);
-	control_client_set_limit(client, cli_limits.watch_ms);
-	if (cli_watch_job(client, &watch, &job, &err))
-		return report_lost(request, job, &err);
-	return report(request, job, guest);
+	return rc ? report_lost(request, job, &err) : report(request, job, guest);
 }
 
 static int migrate_process(const struct request *request, json_t *arguments)

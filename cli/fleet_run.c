@@ -56,15 +56,11 @@ static int run_memory(const struct fleet *fleet, const struct placement_plan *pl
 		      const struct placement_move *move, struct control_client *client,
 		      struct fleet_run *run, json_t *result, struct gmig_error *err)
 {
-	const struct cli_watch watch = {.cancels = true};
 	CLI_JSON job = NULL;
-	int rc = control_call(client, "migrate-pages", memory_arguments(fleet, plan, move, run),
-			      &job, err);
+	int rc = cli_run_job(client, memory_arguments(fleet, plan, move, run), &job, err);
 
-	if (rc)
+	if (!job)
 		return rc;
-	control_client_set_limit(client, cli_limits.watch_ms);
-	rc = cli_watch_job(client, &watch, &job, err);
 	json_object_set_new(result, "job", cli_job_result(job));
 	if (rc)
 		return rc;
@@ -209,6 +205,11 @@ int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, stru
 		if (rc) {
 			cli_complain("move %zu: %s; %zu of %zu moves are done", i + 1, err.text, i,
 				     plan->move_count);
+			return CLI_FAILED;
+		}
+		/* The move may have ended before it could be cancelled. */
+		if (cli_was_interrupted() && i + 1 < plan->move_count) {
+			cli_complain("Ctrl-C: %zu of %zu moves are done", i + 1, plan->move_count);
 			return CLI_FAILED;
 		}
 	}

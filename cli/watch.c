@@ -84,24 +84,58 @@ static int watch_once(struct control_client *client, const struct cli_watch *wat
 	return 0;
 }
 
-int cli_watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
-		  struct gmig_error *err)
+static void catch_interrupt(struct sigaction *before)
 {
 	/* Once: the second Ctrl-C has its usual effect. */
 	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-	struct sigaction before;
+
+	interrupted = 0;
+	sigaction(SIGINT, NULL, before);
+	/* A shell starts background jobs of a script with SIGINT ignored; it stays so. */
+	if (before->sa_handler != SIG_IGN)
+		sigaction(SIGINT, &action, NULL);
+}
+
+static int watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		     struct gmig_error *err)
+{
 	bool cancelled = false;
 	int rc = 0;
 
-	interrupted = 0;
-	sigaction(SIGINT, NULL, &before);
-	/* A shell starts background jobs of a script with SIGINT ignored; it stays so. */
-	if (watch->cancels && before.sa_handler != SIG_IGN)
-		sigaction(SIGINT, &action, NULL);
 	cli_progress_show(*job);
 	while (!rc && !cli_job_ended(*job))
 		rc = watch_once(client, watch, job, &cancelled, err);
 	cli_progress_clear();
+	return rc;
+}
+
+int cli_watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		  struct gmig_error *err)
+{
+	interrupted = 0;
+	return watch_job(client, watch, job, err);
+}
+
+bool cli_was_interrupted(void)
+{
+	return interrupted;
+}
+
+int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
+		struct gmig_error *err)
+{
+	const struct cli_watch watch = {0};
+	struct sigaction before;
+	int rc;
+
+	*job = NULL;
+	/* Before it is started: a job that nobody has heard of yet would go on behind Ctrl-C. */
+	catch_interrupt(&before);
+	rc = control_call(client, "migrate-pages", arguments, job, err);
+	if (!rc) {
+		control_client_set_limit(client, cli_limits.watch_ms);
+		rc = watch_job(client, &watch, job, err);
+	}
 	sigaction(SIGINT, &before, NULL);
 	return rc;
 }

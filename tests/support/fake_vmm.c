@@ -54,6 +54,8 @@ static int fake_migrate(void *opaque, const json_t *arguments, json_t **result,
 	fake.arguments = json_deep_copy(arguments);
 	if (fake.refuse)
 		return gmig_fail(err, -fake.refuse, "host node 9 is not there");
+	if (fake.interrupt_on_start)
+		kill(getpid(), SIGINT);
 	*result = json_deep_copy(fake.job);
 	control_server_event(fake.server, "JOB_STATUS_CHANGE", json_pack("{s:O}", "job", fake.job));
 	control_server_event(fake.server, "JOB_PROGRESS", json_pack("{s:O}", "job", fake.job));

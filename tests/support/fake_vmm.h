@@ -31,6 +31,7 @@ extern struct fake {
 	json_t *last;	   /* how the job ends: becomes job by an event, NULL: runs on */
 	bool tell;	   /* send the end as an event; else only query-jobs knows */
 	int queries_until_end; /* 0, 1: not told, it ends at the first query-jobs; 2: at the second .. */
+	bool interrupt_on_start; /* SIGINT to ourselves before migrate-pages is answered */
 	bool interrupt_on_query; /* SIGINT to ourselves at the next query-jobs */
 	bool end_on_query;	 /* close the connection at the next query-jobs */
 	int forget_at;		 /* from this query-jobs on no job is listed; 0: never */

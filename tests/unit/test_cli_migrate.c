@@ -265,6 +265,17 @@ START_TEST(migrate_interrupted_cancels_the_job_and_waits)
 }
 END_TEST
 
+START_TEST(migrate_interrupted_as_it_starts_cancels_the_job)
+{
+	fake.last = fake_job("cancelled", 0, 1 << 30);
+	fake.tell = false;
+	fake.interrupt_on_start = true;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_assert_int_eq(strncmp(fake.log, "migrate-pages job-cancel ", 25), 0);
+	ck_has(out_text, "job 1 cancelled");
+}
+END_TEST
+
 START_TEST(migrate_whose_vmm_ends_is_1_and_says_failed)
 {
 	json_t *result;
@@ -380,6 +391,7 @@ int main(void)
 	tcase_add_test(tcase, migrate_whose_vcpus_stay_is_3_and_says_why);
 	tcase_add_test(tcase, migrate_that_is_refused_is_1_with_the_servers_text);
 	tcase_add_test(tcase, migrate_interrupted_cancels_the_job_and_waits);
+	tcase_add_test(tcase, migrate_interrupted_as_it_starts_cancels_the_job);
 	tcase_add_test(tcase, migrate_whose_vmm_ends_is_1_and_says_failed);
 	tcase_add_test(tcase, migrate_detached_prints_the_id_and_does_not_wait);
 	tcase_add_test(tcase, migrate_of_an_absent_guest_is_1);

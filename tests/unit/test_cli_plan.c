@@ -188,6 +188,18 @@ START_TEST(rebalance_ends_at_the_first_move_that_fails)
 END_TEST
 
 /* Of one vCPU: where two processors are all there is, a node that is pretended has one. */
+START_TEST(rebalance_interrupted_begins_no_other_move)
+{
+	/* Two moves, to different nodes; the first one has ended before it can be cancelled. */
+	guest_on("2");
+	job_ends_as("completed", 0);
+	fake.interrupt_on_start = true;
+	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "Ctrl-C: 1 of 2 moves are done");
+	ck_assert_ptr_null(strstr(strstr(fake.log, "migrate-pages") + 1, "migrate-pages"));
+}
+END_TEST
+
 START_TEST(rebalance_with_goal_pack_puts_vcpus_on_one_node)
 {
 	guest_on("0-3");
@@ -567,6 +579,7 @@ int main(void)
 	tcase_add_test(tcase, rebalance_as_json_is_one_line);
 	tcase_add_test(tcase, rebalance_that_nobody_agreed_to_moves_nothing);
 	tcase_add_test(tcase, rebalance_ends_at_the_first_move_that_fails);
+	tcase_add_test(tcase, rebalance_interrupted_begins_no_other_move);
 	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
 	tcase_add_test(tcase, plan_tells_a_vcpu_by_its_own_number);
 	tcase_add_test(tcase, second_rebalance_at_a_time_is_refused);
