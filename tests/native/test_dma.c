@@ -94,7 +94,7 @@ int main(void)
 	}
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, buffer_without_bus_master_is_not_filled_until_it_is_set);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

@@ -514,7 +514,7 @@ int main(void)
 	/* A VMM with a sanitizer in it shall die of the signal, and not of the report. */
 	setenv("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_abort=0", 0);
 	setenv("TSAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_abort=0", 0);
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, vmm_can_get_no_rights_by_starting_programs);
 	tcase_add_loop_test(tcase, every_thread_is_in_the_sandbox_unless_it_is_off, 0, 2);

@@ -183,7 +183,7 @@ int main(void)
 
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, held_guest_stands_still_until_it_is_released);
 	tcase_add_test(tcase, guest_without_exits_comes_too);
 	tcase_add_test(tcase, stop_during_a_hold_stops_and_cont_after_it_goes_on);

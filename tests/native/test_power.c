@@ -212,7 +212,7 @@ int main(void)
 
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, guest_that_listens_powers_down_at_its_button);
 	tcase_add_test(tcase, button_of_a_guest_that_does_not_listen_is_refused);
 	tcase_add_test(tcase, sigterm_has_a_guest_power_down_by_itself);

@@ -70,7 +70,7 @@ int main(void)
 
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, port_in_a_directory_that_is_not_utf8_is_told);
 	tcase_add_test(tcase, guest_that_cannot_go_on_says_why_in_both_views);
 	suite_add_tcase(suite, tcase);

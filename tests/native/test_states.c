@@ -197,7 +197,7 @@ int main(void)
 
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, reset_with_io_in_flight_starts_at_the_entry, 0, count);
 	tcase_add_loop_test(tcase, stop_with_io_in_flight_loses_nothing, 0, count);
 	tcase_add_test(tcase, reset_of_a_stopped_guest_leaves_it_stopped);

@@ -84,7 +84,7 @@ int main(void)
 
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, guest_that_a_device_stops_says_why_until_it_goes_on);
 	tcase_add_test(tcase, reset_forgets_why_the_old_guest_could_not_go_on);
 	suite_add_tcase(suite, tcase);

@@ -172,7 +172,7 @@ int main(void)
 
 	if (native_missing())
 		return 77;
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, vcpus_and_helpers_of_a_machine_are_told_with_their_threads);
 	tcase_add_test(tcase, vcpu_is_pinned_while_it_runs_and_let_go_again);
 	tcase_add_test(tcase, vcpu_that_taskset_has_moved_is_told);

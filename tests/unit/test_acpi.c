@@ -322,7 +322,7 @@ int main(void)
 	tcase_add_loop_test(tcase, mcfg_names_the_configuration_space, 0, ACPI_MACHINES);
 	tcase_add_test(tcase, tables_that_do_not_fit_are_refused_and_nothing_beyond_is_touched);
 	tcase_add_test(tcase, dsdt_has_the_addresses_of_the_headers);
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -390,7 +390,7 @@ int main(void)
 	suite = suite_create("agent_confine");
 	tcase = tcase_create("confined");
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, agent_taken_over_gets_nothing_and_still_works, 0, ATTEMPTS);
 	tcase_add_test(tcase, agent_without_its_filter_reaches_memory);
 	tcase_add_test(tcase, opener_opens_the_port_and_writes_allowed_cgroups_alone);

@@ -220,7 +220,7 @@ int main(void)
 		return 77;
 	}
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, leaderless_process_is_reached_by_a_living_thread);
 	tcase_add_test(tcase, leaderless_process_is_listed);
 	tcase_add_test(tcase, leaderless_process_has_maps_and_pages);

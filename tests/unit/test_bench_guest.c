@@ -473,7 +473,7 @@ int main(int argc, char **argv)
 		return be_gmig_vmm(argc, argv);
 	suite = suite_create("bench_guest");
 	tcase = tcase_create("guest");
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, make_directory, remove_directory);
 	tcase_add_test(tcase, guest_goes_back_and_forth_and_quits);
 	tcase_add_test(tcase, guest_trace_is_read_to_its_end);

@@ -639,7 +639,7 @@ int main(void)
 			    BAD_OPTIONS);
 	tcase_add_test(parse, option_that_can_be_booted_passes);
 	tcase_add_test(parse, zeropage_with_more_runs_than_it_can_name_is_refused);
-	tcase_set_timeout(parse, 30);
+	tcase_set_timeout(parse, 60);
 	suite_add_tcase(suite, parse);
 	tcase_add_checked_fixture(load, guest_setup, guest_teardown);
 	tcase_add_test(load, ram_run_ends_at_the_first_gap);

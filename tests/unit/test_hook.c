@@ -390,7 +390,7 @@ int main(void)
 	TCase *tcase = tcase_create("hook");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, operation_is_told_with_the_xml_and_nothing_is_printed, 0,
 			    OPERATIONS);
 	tcase_add_test(tcase, xml_that_just_fits_is_sent_and_one_byte_more_is_a_digest);

@@ -538,7 +538,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(moves, setup, teardown);
-	tcase_set_timeout(moves, 30);
+	tcase_set_timeout(moves, 60);
 	tcase_add_test(moves, job_moves_all_and_nothing_remains);
 	tcase_add_test(moves, job_without_scan_moves_the_same);
 	tcase_add_test(moves, job_what_remains_says_why);
@@ -554,7 +554,7 @@ int main(void)
 	tcase_add_test(moves, calls_on_a_slow_host_are_short);
 	suite_add_tcase(suite, moves);
 	tcase_add_checked_fixture(ends, setup, teardown);
-	tcase_set_timeout(ends, 30);
+	tcase_set_timeout(ends, 60);
 	tcase_add_test(ends, job_outside_the_cpuset_is_eacces_with_the_set);
 	tcase_add_test(ends, job_names_the_thread_whose_cpuset_has_the_node);
 	tcase_add_test(ends, job_absent_node_is_enodev);

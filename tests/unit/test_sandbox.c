@@ -456,7 +456,7 @@ int main(void)
 	suite = suite_create("sandbox");
 	tcase = tcase_create("sandbox");
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, thread_taken_over_gets_no_more_than_its_kind_needs, 0,
 			    3 * ATTEMPTS);
 	tcase_add_loop_test(tcase, thread_outside_is_refused_none_of_it, 0, ATTEMPTS);
