@@ -452,12 +452,17 @@ static bool is_in(const char *const *names, const char *name)
 	return false;
 }
 
+static bool is_named(const struct placement_guest *guest, const char *name)
+{
+	return guest->name && !strcmp(guest->name, name);
+}
+
 static int check_names(const struct fleet *fleet, const char *const *names, struct gmig_error *err)
 {
 	for (size_t i = 0; names && names[i]; i++) {
 		size_t g = 0;
 
-		while (g < fleet->count && strcmp(fleet->guests[g].name, names[i]) != 0)
+		while (g < fleet->count && !is_named(&fleet->guests[g], names[i]))
 			g++;
 		if (g == fleet->count)
 			return gmig_fail(err, -ESRCH, "there is no guest '%.64s' that answers",
