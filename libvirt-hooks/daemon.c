@@ -268,11 +268,25 @@ static int update(struct daemon *daemon)
 	return retry_ms < 0 || count < 0 || retry_ms > rest_ms ? rest_ms : retry_ms;
 }
 
+/* The kernel hands out SIGHUP first, whatever else is pending: a storm of it must not hide the order to end. */
+static bool is_told_to_end(void)
+{
+	const struct timespec now = {0};
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	return sigtimedwait(&ends, NULL, &now) > 0;
+}
+
 /* False: it is to end. */
 static bool hear_signal(struct daemon *daemon)
 {
 	struct signalfd_siginfo info;
 
+	if (is_told_to_end())
+		return false;
 	if (read(daemon->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return true;
 	if (info.ssi_signo != SIGHUP)

@@ -181,6 +181,25 @@ START_TEST(reload_reads_the_configuration_whole_or_not_at_all)
 }
 END_TEST
 
+/* The kernel would hand out SIGHUP first: whoever sends it again and again would keep gmigd from its end. */
+START_TEST(order_to_end_is_heard_before_a_reload)
+{
+	char text[16384];
+
+	write_conf("");
+	start();
+	wait_message("READY=1");
+	kill(gmigd, SIGSTOP);
+	ck_assert_int_eq(waitpid(gmigd, NULL, WUNTRACED), gmigd);
+	kill(gmigd, SIGHUP);
+	kill(gmigd, SIGTERM);
+	ck_assert_int_eq(stop(SIGCONT), 0);
+	read_file(log_path, text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "started"));
+	ck_assert_ptr_null(strstr(text, "configuration has been read again"));
+}
+END_TEST
+
 START_TEST(start_warns_of_what_is_not_done)
 {
 	write_conf("[domain db*]\nplacement = spread\nstall-budget = 1ms\n");
@@ -196,6 +215,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 	    reload_reads_the_configuration_whole_or_not_at_all,
+	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
 	};
 
