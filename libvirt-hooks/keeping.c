@@ -371,16 +371,17 @@ int keeping_round(struct keeping *keeping)
 	update(keeping);
 	if (!look_at_host(keeping, &view)) {
 		keeping_read_policies(keeping);
-		for (size_t i = 0; i < keeping->count; i++) {
+		for (size_t i = 0; i < keeping->count && !keeping_is_ending(keeping); i++) {
 			keeping_poll_jobs(keeping, keeping->kept[i]);
 			keeping_watch_one(keeping, keeping->kept[i], &view, interval_ns);
 		}
-		decide(keeping, &view);
+		if (!keeping_is_ending(keeping))
+			decide(keeping, &view);
 		host_view_free(&view);
 	}
 	keeping->scan_seconds = (double)(keeping_now(keeping) - began_ns) / 1e9;
 	keeping->cpu_ns += cpu_ns() - began_cpu_ns;
-	if (metrics)
+	if (metrics && !keeping_is_ending(keeping))
 		keeping_write_metrics(keeping, metrics);
 	free(metrics);
 	return next_ms(keeping, interval_ns);

@@ -16,6 +16,16 @@ uint64_t keeping_now(const struct keeping *keeping)
 	return (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec;
 }
 
+bool keeping_is_ending(struct keeping *keeping)
+{
+	bool ending;
+
+	pthread_mutex_lock(&keeping->lock);
+	ending = keeping->ending;
+	pthread_mutex_unlock(&keeping->lock);
+	return ending;
+}
+
 void keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...)
 {
 	const struct domain_host *host = keeping->options.host;

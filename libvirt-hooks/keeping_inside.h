@@ -91,6 +91,8 @@ struct keeping {
 
 /* keeping_base.c */
 uint64_t keeping_now(const struct keeping *keeping);
+/* Asked between domains: to read the XML of a thousand, or to count their memory, takes minutes that a stop does not have. */
+bool keeping_is_ending(struct keeping *keeping);
 __attribute__((format(printf, 3, 4))) void
 keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...);
 

@@ -180,7 +180,7 @@ void keeping_read_policies(struct keeping *keeping)
 	for (size_t i = 0; i < keeping->count; i++) {
 		struct kept *kept = keeping->kept[i];
 
-		if (answers)
+		if (answers && !keeping_is_ending(keeping))
 			answers = read_xml(keeping, kept);
 		if (kept->has_xml)
 			merge_one(keeping, kept);

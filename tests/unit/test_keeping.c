@@ -1,7 +1,7 @@
 /* Placements that are kept, round by round: one domain on a fake kernel with four nodes, a clock that is a number, a libvirt that is a text. */
 #include "../../control/closed_nodes.h"
 #include "../../libvirt-hooks/keeper.h"
-#include "../../libvirt-hooks/keeping.h"
+#include "../../libvirt-hooks/keeping_inside.h"
 #include "../../migrate/core/topology.h"
 #include "fake_process.h"
 #include "fake_qemu.h"
@@ -22,7 +22,7 @@ static struct gmigd_conf *conf;
 static struct gmig_error err;
 static char lines[16384], journals[128], conf_path[128], metrics[128];
 static pthread_mutex_t lines_lock = PTHREAD_MUTEX_INITIALIZER;
-static sem_t ends;
+static sem_t ends, xml_begun;
 
 /* ---- libvirt, and the time ------------------------------------------------------------------- */
 
@@ -30,6 +30,7 @@ static uint64_t clock_ns;
 static struct tm local;
 static const char *metadata; /* attributes of <placement>; NULL: there is none */
 static int xml_error, xml_reads;
+static struct keeping *xml_awaits_end; /* reading takes until it is told to end; NULL: no time */
 
 static uint64_t now_ns(void *opaque)
 {
@@ -48,6 +49,10 @@ static int read_xml(void *opaque, const char *uuid, char **xml, struct gmig_erro
 	(void)opaque;
 	ck_assert_str_eq(uuid, FAKE_UUID);
 	xml_reads++;
+	if (xml_awaits_end)
+		sem_post(&xml_begun);
+	while (xml_awaits_end && !keeping_is_ending(xml_awaits_end))
+		sched_yield();
 	if (xml_error)
 		return gmig_fail(error, xml_error, "libvirt says nothing");
 	ck_assert_int_gt(
@@ -214,6 +219,7 @@ static void setup(void)
 	    .host = &host, .read_xml = read_xml, .now_ns = now_ns, .local_time = local_time};
 
 	sem_init(&ends, 0, 0);
+	sem_init(&xml_begun, 0, 0);
 	umask(022);
 	make_host();
 	/* Neither this host's closed nodes nor its user's. */
@@ -236,6 +242,7 @@ static void setup(void)
 	local = (struct tm){.tm_wday = 1, .tm_hour = 10};
 	metadata = "placement='follow-vcpus'";
 	xml_error = xml_reads = 0;
+	xml_awaits_end = NULL;
 	counts = 0;
 	count_ms = 0;
 	conf = NULL;
@@ -676,6 +683,21 @@ START_TEST(thread_keeps_and_ends)
 }
 END_TEST
 
+START_TEST(thread_that_is_told_to_end_leaves_its_round)
+{
+	struct keeping *ending = keeping;
+
+	xml_awaits_end = keeping;
+	ck_assert_int_eq(keeping_start(keeping, &err), 0);
+	sem_wait(&xml_begun);
+	keeping = NULL;
+	keeping_destroy(ending);
+	ck_assert_int_eq(xml_reads, 1);
+	ck_assert_int_eq(counts, 0);
+	ck_assert_int_eq(access(metrics, F_OK), -1);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -695,6 +717,7 @@ int main(void)
 	    memory_that_takes_long_to_count_is_counted_seldom,
 	    metrics_that_cannot_be_written_are_said_once,
 	    thread_keeps_and_ends,
+	    thread_that_is_told_to_end_leaves_its_round,
 	};
 
 	return run_tests("keeping", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
