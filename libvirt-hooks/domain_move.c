@@ -202,15 +202,36 @@ void domain_on_job(void *opaque, const struct gmig_job_info *info)
 
 /* ---- Their beginning ------------------------------------------------------------------------- */
 
+/*
+ * Where the last narrowing has failed, the sets are still wider, and what they are to be is in the journal alone. Nodes that they have
+ * stay in them until the end: memory may lie there.
+ */
+static int read_scope(struct domain *domain, struct gmig_node_set *wide, struct gmig_error *err)
+{
+	struct move_journal journal;
+	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, err);
+
+	if (ret || !domain->journaled)
+		return ret;
+	ret = move_journal_read(domain->host->journals, domain->uuid, &journal, err);
+	if (ret) {
+		cpuset_scope_free(domain->scope);
+		domain->scope = NULL;
+		return ret;
+	}
+	move_journal_apply(&journal, domain->scope);
+	move_journal_free(&journal);
+	for (size_t i = 0; i < domain->scope->count; i++)
+		gmig_node_set_or(wide, &domain->scope->group[i].now);
+	return 0;
+}
+
 /* Under move_lock. The scope, with room for the targets of this one, too. */
 static int widen(struct domain *domain, const struct gmig_job_spec *spec,
-		 const struct gmig_node_set *wide, struct gmig_error *err)
+		 struct gmig_node_set *wide, struct gmig_error *err)
 {
-	int ret = 0;
+	int ret = domain->scope ? 0 : read_scope(domain, wide, err);
 
-	if (!domain->scope)
-		ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope,
-					err);
 	if (!ret)
 		ret = cpuset_scope_plan(domain->scope, wide, err);
 	if (ret || !cpuset_scope_is_wide(domain->scope))
@@ -219,11 +240,18 @@ static int widen(struct domain *domain, const struct gmig_job_spec *spec,
 	return ret ? ret : cpuset_scope_widen(domain->scope, err);
 }
 
-/* It could not be widened, and is as it was: for the jobs that run, or for none. */
-static void give_up(struct domain *domain)
+/* It could not be widened, and is as it was: for the jobs that run, or for none. left: an earlier one is still to be narrowed. */
+static void give_up(struct domain *domain, bool left)
 {
 	if (domain->jobs) {
 		cpuset_scope_plan(domain->scope, &domain->wide, NULL);
+		return;
+	}
+	if (left) {
+		for (size_t i = 0; domain->scope && i < domain->scope->count; i++)
+			domain->scope->group[i].wide = domain->scope->group[i].now;
+		if (domain->scope)
+			end_without_job(domain);
 		return;
 	}
 	cpuset_scope_free(domain->scope);
@@ -235,13 +263,14 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 		     struct gmig_error *err)
 {
 	struct gmig_node_set wide = domain->wide;
+	bool left = domain->journaled && !domain->scope;
 	int ret;
 
 	for (unsigned int i = 0; i < spec->to_count; i++)
 		gmig_node_set_add(&wide, spec->to[i]);
 	ret = widen(domain, spec, &wide, err);
 	if (ret) {
-		give_up(domain);
+		give_up(domain, left);
 		return ret;
 	}
 	domain->wide = wide;
@@ -337,11 +366,11 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 {
 	struct gmig_error err = {0};
 
+	domain->journaled = true;
 	if (cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, &err)) {
 		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
 		return;
 	}
-	domain->journaled = true;
 	move_journal_apply(journal, domain->scope);
 	if (journal->narrowing)
 		finish(domain, &journal->keep);

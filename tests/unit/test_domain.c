@@ -160,6 +160,66 @@ START_TEST(few_pages_that_stay_are_left_to_the_kernel)
 }
 END_TEST
 
+static const char *refused; /* no group takes this set */
+
+static void refuses(void *opaque, const char *path, const char *text)
+{
+	if (refused && !strcmp(text, refused)) {
+		unlink(path);
+		mkdir(path, 0700);
+	}
+	threads_follow(opaque, path, text);
+}
+
+/* The groups take all again, and have this. */
+static void accept_again(const char *text)
+{
+	static const char *const groups[] = {"/emulator", "/vcpu0"};
+
+	refused = NULL;
+	for (size_t i = 0; i < 2; i++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/cg" SCOPE "%s/cpuset.mems", tree_root, groups[i]);
+		rmdir(path);
+		fake_file(path + strlen(tree_root) + 1, "%s\n", text);
+	}
+}
+
+START_TEST(move_after_one_that_was_not_narrowed_narrows_to_its_own_node)
+{
+	struct gmig_job_spec to_2 = to_1;
+	struct gmig_job *job;
+
+	to_2.from[0] = 1;
+	to_2.to[0] = 2;
+	host.cpusets.before_write = refuses;
+	refused = "1";
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_ptr_nonnull(strstr(lines, "still wider"));
+	ck_assert(has_journal());
+	accept_again("0-1");
+	/* Nor does one that is refused lose it. */
+	host.journals = "/nonexistent";
+	ck_assert_int_lt(domain_start_job(domain, &to_2, &job, &err), 0);
+	host.journals = journals;
+	ck_assert(has_journal());
+	refused = "0-2";
+	ck_assert_int_lt(domain_start_job(domain, &to_2, &job, &err), 0);
+	ck_assert(has_journal());
+	accept_again("0-1");
+	ck_assert_int_eq(run(&to_2).state, GMIG_JOB_COMPLETED);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "2");
+	ck_assert_str_eq(mems("/vcpu0"), "2");
+	ck_assert_str_eq(told, "2");
+	ck_assert(!has_journal());
+	expect_note("");
+}
+END_TEST
+
 static sem_t asked, answered;
 
 /* libvirt does not answer yet. */
@@ -396,6 +456,7 @@ int main(void)
 	    move_without_a_journal_is_no_move,
 	    memory_that_stays_keeps_its_node,
 	    few_pages_that_stay_are_left_to_the_kernel,
+	    move_after_one_that_was_not_narrowed_narrows_to_its_own_node,
 	    move_while_libvirt_is_told_of_the_last_is_refused_in_time,
 	    cancelled_move_leaves_the_memory_where_it_is,
 	    two_moves_narrow_when_the_last_has_ended,
