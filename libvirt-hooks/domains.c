@@ -224,11 +224,17 @@ static bool recall(const struct domains *domains, const char *uuid, struct virt_
 	const char *directory = domains->host->journals;
 	struct move_journal journal;
 	uint64_t start_time;
+	int ret;
 
 	if (move_journal_read(directory, uuid, &journal, NULL))
 		return false;
-	if (qemu_process_start_time(&domains->host->qemu, journal.pid, &start_time) ||
-	    start_time != journal.start_time) {
+	ret = qemu_process_start_time(&domains->host->qemu, journal.pid, &start_time);
+	if (ret && ret != -ESRCH) {
+		move_journal_free(
+		    &journal); /* not known now: its domain is asked for again when libvirt lists it */
+		return false;
+	}
+	if (ret || start_time != journal.start_time) {
 		move_journal_remove(directory, uuid); /* its process has gone, and its cgroups */
 		move_journal_free(&journal);
 		return false;

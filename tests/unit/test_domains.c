@@ -259,6 +259,20 @@ START_TEST(domain_with_a_journal_is_taken_up_without_libvirt)
 }
 END_TEST
 
+START_TEST(journal_of_a_process_that_cannot_be_looked_at_stays)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+
+	leave_journal(web1, UUID1, "web1", 0);
+	/* It can be opened, and not be read: as where there is no memory for it. */
+	tree_write("", "/proc/%d/stat/x", (int)web1);
+	host.qemu.root = tree_root;
+	domains_recover(domains);
+	ck_assert_int_eq(move_journal_list(tree_root, &uuids), 1);
+	free(uuids);
+}
+END_TEST
+
 /* ---- The socket ------------------------------------------------------------------------------ */
 
 static struct control_client *dial(const char *guest)
@@ -500,6 +514,7 @@ int main(int argc, char **argv)
 	    domain_that_is_not_found_is_said_once_and_tried_again_later,
 	    domain_of_a_user_that_libvirt_does_not_name_is_left_alone,
 	    domain_with_a_journal_is_taken_up_without_libvirt,
+	    journal_of_a_process_that_cannot_be_looked_at_stays,
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
 	    commands_that_make_no_sense_say_why,
