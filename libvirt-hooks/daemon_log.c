@@ -47,27 +47,63 @@ __attribute__((format(printf, 2, 3))) static void add_field(struct fields *field
 	fields->io[fields->count++] = (struct iovec){text, strlen(text)};
 }
 
-/* "domain=web1 .. job=3 .. reason=words to the end" as fields of their own. */
+static const struct {
+	const char *key, *name;
+	bool rest;
+} keys[] = {{" job=", "GMIG_JOB", false},
+	    {" state=", "GMIG_STATE", false},
+	    {" reason=", "GMIG_REASON", true}};
+
+/* How long the value is. */
+static size_t value_length(const char *value, bool rest)
+{
+	return rest ? strlen(value) : strcspn(value, " ");
+}
+
+/* The name, which may be in quotation marks; `line` is behind it then. */
+static bool take_name(const char **line, const char **name, size_t *length)
+{
+	bool quoted;
+
+	if (strncmp(*line, "domain=", 7) != 0)
+		return false;
+	*name = *line + 7;
+	quoted = **name == '"';
+	*name += quoted;
+	*length = strcspn(*name, quoted ? "\"" : " ");
+	*line = *name + *length + (quoted && (*name)[*length]);
+	return true;
+}
+
+bool daemon_log_field(const char *line, size_t i, char *text, size_t bytes)
+{
+	const char *value = NULL, *name = "GMIG_DOMAIN";
+	size_t length = 0;
+	bool is_domain = take_name(&line, &value, &length);
+
+	if (i) {
+		const char *at = strstr(line, keys[i - 1].key), *reason = strstr(line, " reason=");
+
+		/* A reason is anybody's words. */
+		if (!at || (reason && at > reason))
+			return false;
+		name = keys[i - 1].name;
+		value = at + strlen(keys[i - 1].key);
+		length = value_length(value, keys[i - 1].rest);
+	} else if (!is_domain) {
+		return false;
+	}
+	snprintf(text, bytes, "%s=%.*s", name, (int)length, value);
+	return true;
+}
+
 static void add_keys(struct fields *fields, const char *line)
 {
-	static const struct {
-		const char *key, *name;
-		bool first, rest;
-	} keys[] = {{"domain=", "GMIG_DOMAIN", true, false},
-		    {" job=", "GMIG_JOB", false, false},
-		    {" state=", "GMIG_STATE", false, false},
-		    {" reason=", "GMIG_REASON", false, true}};
+	char text[FIELD_BYTES];
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		size_t length = strlen(keys[i].key);
-		const char *at = keys[i].first ? line : strstr(line, keys[i].key);
-
-		if (at && !strncmp(at, keys[i].key, length))
-			add_field(
-			    fields, "%s=%.*s", keys[i].name,
-			    (int)(keys[i].rest ? strlen(at + length) : strcspn(at + length, " ")),
-			    at + length);
-	}
+	for (size_t i = 0; i < DAEMON_LOG_FIELDS; i++)
+		if (daemon_log_field(line, i, text, sizeof(text)))
+			add_field(fields, "%s", text);
 }
 
 void daemon_log(enum gmig_log_level level, const char *line)

@@ -1,5 +1,6 @@
 /* Where a domain's memory lies, see domain.h; and its lines in the log. */
 #include "domain_inside.h"
+#include "log_name.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -23,8 +24,8 @@ void domain_log(const struct domain *domain, enum gmig_log_level level, const ch
 	va_end(args);
 	if (!domain->host->log)
 		return;
-	snprintf(line, sizeof(line), "domain=%s pid=%d %s", domain->name, (int)domain->qemu.pid,
-		 text);
+	snprintf(line, sizeof(line), "domain=%s pid=%d %s", log_name(domain->name).text,
+		 (int)domain->qemu.pid, text);
 	domain->host->log(domain->host->opaque, level, line);
 }
 

@@ -1,4 +1,5 @@
 #include "domains.h"
+#include "log_name.h"
 #include "move_journal.h"
 
 #include <errno.h>
@@ -108,7 +109,7 @@ static void say_why(const struct domains *domains, const struct entry *old,
 
 	if (!domains->host->log || (old && !strcmp(old->why, fresh->why)))
 		return;
-	snprintf(line, sizeof(line), "domain=%s %s", fresh->name, fresh->why);
+	snprintf(line, sizeof(line), "domain=%s %s", log_name(fresh->name).text, fresh->why);
 	domains->host->log(domains->host->opaque, GMIG_LOG_WARNING, line);
 }
 

@@ -2,6 +2,7 @@
 #include "../control/closed_nodes.h"
 #include "../control/guest.h"
 #include "keeping_inside.h"
+#include "log_name.h"
 
 #include <errno.h>
 #include <libxml/parser.h>
@@ -163,7 +164,7 @@ static void start_move(struct keeping *keeping, const struct keeper_move *move)
 		keeping_log(keeping, GMIG_LOG_WARNING,
 			    "domain=%s its memory does not follow its vCPUs from=%s to=%u "
 			    "reason=%.250s",
-			    name, from, move->to, err.text);
+			    log_name(name).text, from, move->to, err.text);
 		keeper_ended(keeping->keeper, name, move, KEEPER_FAILED, 0, 0, err.text,
 			     keeping_now(keeping) / NS);
 		return;
@@ -179,7 +180,7 @@ static void start_move(struct keeping *keeping, const struct keeper_move *move)
 	keeping_log(keeping, GMIG_LOG_INFO,
 		    "domain=%s job=%llu its memory follows its vCPUs from=%s to=%u bytes=%llu "
 		    "rate=%llu reason=%s",
-		    name, (unsigned long long)info.id, from, move->to,
+		    log_name(name).text, (unsigned long long)info.id, from, move->to,
 		    (unsigned long long)move->bytes, (unsigned long long)move->rate_bytes,
 		    move->reason);
 }
@@ -192,7 +193,7 @@ static void yield_to(struct keeping *keeping, struct domain *domain, uint64_t ow
 	if (job && !gmig_job_cancel(job))
 		keeping_log(keeping, GMIG_LOG_INFO,
 			    "domain=%s job=%llu gives way reason=a job was asked for",
-			    domain_name(domain), (unsigned long long)own);
+			    log_name(domain_name(domain)).text, (unsigned long long)own);
 	gmig_job_put(job);
 }
 
@@ -255,8 +256,8 @@ static void publish(struct keeping *keeping, struct kept *kept,
 	pthread_mutex_unlock(&keeping->lock);
 	if (changed && kept->policy.placement != POLICY_NONE && verdict->state != KEEPER_MOVES)
 		keeping_log(keeping, GMIG_LOG_INFO, "domain=%s state=%s reason=%s",
-			    domain_name(kept->domain), keeper_state_name(verdict->state),
-			    verdict->reason);
+			    log_name(domain_name(kept->domain)).text,
+			    keeper_state_name(verdict->state), verdict->reason);
 }
 
 static void local_now(const struct keeping *keeping, struct tm *now)

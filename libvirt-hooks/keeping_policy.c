@@ -1,6 +1,7 @@
 /* What is wanted of each domain: its metadata over gmigd.conf. See keeping.h. */
 #include "domain_xml.h"
 #include "keeping_inside.h"
+#include "log_name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -100,14 +101,14 @@ static int merge(const struct gmigd_conf *conf, const struct gmig_node_set *onli
 static void say_change(const struct keeping *keeping, const struct kept *kept,
 		       const struct placement_policy *before, const struct gmig_error *error_before)
 {
-	const char *name = domain_name(kept->domain);
+	const struct log_name name = log_name(domain_name(kept->domain));
 	char nodes[POLICY_VALUE], rate[POLICY_VALUE];
 
 	if (kept->error.code) {
 		if (strcmp(kept->error.text, error_before->text) != 0)
 			keeping_log(keeping, GMIG_LOG_WARNING,
 				    "domain=%s policy is wrong, it is not moved by itself: %s",
-				    name, kept->error.text);
+				    name.text, kept->error.text);
 		return;
 	}
 	if (!error_before->code && before->placement == kept->policy.placement &&
@@ -115,7 +116,7 @@ static void say_change(const struct keeping *keeping, const struct kept *kept,
 	    !memcmp(&before->nodes, &kept->policy.nodes, sizeof(before->nodes)))
 		return;
 	keeping_log(keeping, GMIG_LOG_INFO, "domain=%s placement=%s nodes=%.80s rate=%s from=%s",
-		    name, policy_placement_name(kept->policy.placement),
+		    name.text, policy_placement_name(kept->policy.placement),
 		    policy_value(&kept->policy, POLICY_KEY_NODES, nodes),
 		    policy_value(&kept->policy, POLICY_KEY_RATE, rate),
 		    kept->policy.where[POLICY_KEY_PLACEMENT][0]
@@ -130,8 +131,8 @@ static void warn(const struct keeping *keeping, struct kept *kept)
 
 	keeper_warning(&kept->metadata, text, sizeof(text));
 	if (*text && strcmp(text, kept->warning) != 0)
-		keeping_log(keeping, GMIG_LOG_WARNING, "domain=%s %s", domain_name(kept->domain),
-			    text);
+		keeping_log(keeping, GMIG_LOG_WARNING, "domain=%s %s",
+			    log_name(domain_name(kept->domain)).text, text);
 	memcpy(kept->warning, text, sizeof(text));
 }
 

@@ -1,5 +1,7 @@
 /* gmigd as systemd sees it: it starts, reads its configuration again when told, and ends. In a process of its own, on libvirt's test driver. */
 #include "../../libvirt-hooks/daemon.h"
+#include "../../libvirt-hooks/daemon_log.h"
+#include "../../libvirt-hooks/log_name.h"
 #include "fake_proc.h"
 #include "suite.h"
 
@@ -211,12 +213,46 @@ START_TEST(start_warns_of_what_is_not_done)
 }
 END_TEST
 
+/* Of a line about the domain, "" if there is none. */
+static const char *field(const char *name, const char *rest, size_t i)
+{
+	static char text[1024];
+	char line[1024];
+
+	snprintf(line, sizeof(line), "domain=%s %s", log_name(name).text, rest);
+	*text = '\0';
+	(void)daemon_log_field(line, i, text, sizeof(text));
+	return text;
+}
+
+START_TEST(log_fields_are_the_lines_own_whatever_the_name)
+{
+	static const char rest[] = "job=7 state=hold reason=wait job=8";
+	char name[2 * LOG_NAME_BYTES];
+
+	ck_assert_str_eq(field("web1", rest, 0), "GMIG_DOMAIN=web1");
+	ck_assert_str_eq(field("web1", rest, 1), "GMIG_JOB=7");
+	ck_assert_str_eq(field("web1", rest, 2), "GMIG_STATE=hold");
+	ck_assert_str_eq(field("web1", rest, 3), "GMIG_REASON=wait job=8");
+	ck_assert_str_eq(field("web1", "reason=job=8 job=9", 1), "");
+	/* Not those of web1. */
+	ck_assert_str_eq(field("web1 job=9 reason=x", rest, 0), "GMIG_DOMAIN=web1 job=9 reason=x");
+	ck_assert_str_eq(field("web1 job=9 reason=x", rest, 1), "GMIG_JOB=7");
+	ck_assert_str_eq(field("a\" job=9", rest, 0), "GMIG_DOMAIN=a' job=9");
+	ck_assert_str_eq(field("\"", rest, 1), "GMIG_JOB=7");
+	memset(name, ' ', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	ck_assert_str_eq(field(name, rest, 1), "GMIG_JOB=7");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 	    reload_reads_the_configuration_whole_or_not_at_all,
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
+	    log_fields_are_the_lines_own_whatever_the_name,
 	};
 
 	if (UNDER_TSAN) {
