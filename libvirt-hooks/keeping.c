@@ -13,6 +13,9 @@
 
 #define NS	    1000000000ull
 #define COALESCE_MS 200 /* who re-pins one vCPU does so with the next */
+/* Rounds that events begin: 1/20 of a CPU at most, unless one costs more than 100 ms of it. */
+#define EVENT_CPU_SHARE 20
+#define PAUSE_MS_MAX	2000
 
 /* ---- Which domains there are ----------------------------------------------------------------- */
 
@@ -364,10 +367,12 @@ static uint64_t cpu_ns(void)
 
 int keeping_round(struct keeping *keeping)
 {
-	uint64_t began_ns = keeping_now(keeping), began_cpu_ns = cpu_ns(), interval_ns;
+	uint64_t began_ns = keeping_now(keeping), began_cpu_ns = cpu_ns();
+	uint64_t used_ns, interval_ns;
 	struct host_view view;
 	char *metrics;
 
+	keeping->counting_cpu_ns = 0;
 	copy_conf(keeping, &interval_ns, &metrics);
 	update(keeping);
 	if (!look_at_host(keeping, &view)) {
@@ -381,7 +386,9 @@ int keeping_round(struct keeping *keeping)
 		host_view_free(&view);
 	}
 	keeping->scan_seconds = (double)(keeping_now(keeping) - began_ns) / 1e9;
-	keeping->cpu_ns += cpu_ns() - began_cpu_ns;
+	used_ns = cpu_ns() - began_cpu_ns;
+	keeping->cpu_ns += used_ns;
+	keeping->round_cpu_ns = used_ns - keeping->counting_cpu_ns;
 	if (metrics && !keeping_is_ending(keeping))
 		keeping_write_metrics(keeping, metrics);
 	free(metrics);
@@ -411,12 +418,25 @@ static bool rest(struct keeping *keeping, int ms, bool wakes)
 	return ending;
 }
 
+/*
+ * What changes each second, at one domain of a thousand, must not cost a CPU: a round that was begun by an event pays for itself. What
+ * counting costs has its own limit.
+ */
+int keeping_pause_ms(const struct keeping *keeping)
+{
+	uint64_t ms = keeping->round_cpu_ns * EVENT_CPU_SHARE / 1000000;
+
+	if (ms > PAUSE_MS_MAX)
+		ms = PAUSE_MS_MAX;
+	return ms > COALESCE_MS ? (int)ms : COALESCE_MS;
+}
+
 static void *keep(void *opaque)
 {
 	struct keeping *keeping = opaque;
 
 	pthread_setname_np(pthread_self(), "gmigd-keep");
-	while (!rest(keeping, COALESCE_MS, false))
+	while (!rest(keeping, keeping_pause_ms(keeping), false))
 		if (rest(keeping, keeping_round(keeping), true))
 			break;
 	return NULL;

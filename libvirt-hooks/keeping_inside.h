@@ -84,6 +84,8 @@ struct keeping {
 	struct placement_scores score;
 	double scan_seconds;
 	uint64_t cpu_ns;
+	uint64_t round_cpu_ns,
+	    counting_cpu_ns; /* of the last round: without, and for, counting memory */
 	char said[GMIG_ERROR_TEXT], said_metrics[GMIG_ERROR_TEXT]; /* said already */
 	const char *why_not;
 	char why_not_text[GMIG_ERROR_TEXT];
@@ -95,6 +97,9 @@ uint64_t keeping_now(const struct keeping *keeping);
 bool keeping_is_ending(struct keeping *keeping);
 __attribute__((format(printf, 3, 4))) void
 keeping_log(const struct keeping *keeping, enum gmig_log_level level, const char *format, ...);
+
+/* keeping.c: for how long the next round waits at least. */
+int keeping_pause_ms(const struct keeping *keeping);
 
 /* keeping_policy.c: what is wanted of each domain. */
 void keeping_read_policies(struct keeping *keeping);

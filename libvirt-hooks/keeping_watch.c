@@ -81,6 +81,7 @@ static void note_look(struct keeping *keeping, struct kept *kept, uint64_t cost_
 static void count_memory(struct keeping *keeping, struct kept *kept, uint64_t interval_ns)
 {
 	uint64_t before = kept->look->at_ns, cpu_ns;
+	int ret;
 
 	/* One that was made for somebody else costs nothing. */
 	if (!kept->look_now && !domain_last_look(kept->domain, interval_ns, kept->look)) {
@@ -92,8 +93,11 @@ static void count_memory(struct keeping *keeping, struct kept *kept, uint64_t in
 	if (kept->looked && !kept->look_now && keeping_now(keeping) < kept->due_ns)
 		return;
 	cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	if (!domain_look(kept->domain, kept->look, NULL))
-		note_look(keeping, kept, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns, interval_ns);
+	ret = domain_look(kept->domain, kept->look, NULL);
+	cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+	keeping->counting_cpu_ns += cpu_ns;
+	if (!ret)
+		note_look(keeping, kept, cpu_ns, interval_ns);
 }
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */

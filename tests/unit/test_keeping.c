@@ -30,6 +30,7 @@ static uint64_t clock_ns;
 static struct tm local;
 static const char *metadata; /* attributes of <placement>; NULL: there is none */
 static int xml_error, xml_reads;
+static unsigned int xml_ms;	       /* of CPU time that reading takes */
 static struct keeping *xml_awaits_end; /* reading takes until it is told to end; NULL: no time */
 
 static uint64_t now_ns(void *opaque)
@@ -44,11 +45,26 @@ static void local_time(void *opaque, struct tm *now)
 	*now = local;
 }
 
+static void burn(unsigned int ms)
+{
+	struct timespec now, until;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	do
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	while (now.tv_sec < until.tv_sec ||
+	       (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec));
+}
+
 static int read_xml(void *opaque, const char *uuid, char **xml, struct gmig_error *error)
 {
 	(void)opaque;
 	ck_assert_str_eq(uuid, FAKE_UUID);
 	xml_reads++;
+	burn(xml_ms);
 	if (xml_awaits_end)
 		sem_post(&xml_begun);
 	while (xml_awaits_end && !keeping_is_ending(xml_awaits_end))
@@ -77,20 +93,6 @@ static void threads_follow(void *opaque, const char *path, const char *text)
 
 static atomic_int counts;     /* of memory: each opens this file once */
 static unsigned int count_ms; /* of CPU time that one takes more */
-
-static void burn(unsigned int ms)
-{
-	struct timespec now, until;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &until);
-	until.tv_nsec += (long)ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	do
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	while (now.tv_sec < until.tv_sec ||
-	       (now.tv_sec == until.tv_sec && now.tv_nsec < until.tv_nsec));
-}
 
 /* As the kernel makes it: from where the pages are now. */
 static int open_proc(pid_t pid, const char *name)
@@ -243,6 +245,7 @@ static void setup(void)
 	metadata = "placement='follow-vcpus'";
 	xml_error = xml_reads = 0;
 	xml_awaits_end = NULL;
+	xml_ms = 0;
 	counts = 0;
 	count_ms = 0;
 	conf = NULL;
@@ -659,6 +662,26 @@ START_TEST(memory_that_takes_long_to_count_is_counted_seldom)
 }
 END_TEST
 
+START_TEST(round_that_costs_much_is_not_made_after_each_event)
+{
+	/* Counting has a limit of its own. */
+	count_ms = 40;
+	round_after(0);
+	ck_assert_int_eq(counts, 1);
+	ck_assert_int_lt(keeping_pause_ms(keeping), 40 * 20);
+	xml_ms = 40;
+	keeping_domain_changed(keeping, FAKE_UUID);
+	round_after(1);
+	ck_assert_int_ge(keeping_pause_ms(keeping), 40 * 20);
+	xml_ms = 400;
+	keeping_domain_changed(keeping, FAKE_UUID);
+	round_after(1);
+	ck_assert_int_eq(keeping_pause_ms(keeping), 2000);
+	round_after(1);
+	ck_assert_int_lt(keeping_pause_ms(keeping), 40 * 20);
+}
+END_TEST
+
 START_TEST(metrics_that_cannot_be_written_are_said_once)
 {
 	snprintf(metrics, sizeof(metrics), "%s/nosuch/gmig.prom", tree_root);
@@ -715,6 +738,7 @@ int main(void)
 	    configuration_that_is_read_anew_holds_for_all,
 	    memory_is_counted_when_it_is_due_and_before_it_may_follow,
 	    memory_that_takes_long_to_count_is_counted_seldom,
+	    round_that_costs_much_is_not_made_after_each_event,
 	    metrics_that_cannot_be_written_are_said_once,
 	    thread_keeps_and_ends,
 	    thread_that_is_told_to_end_leaves_its_round,
