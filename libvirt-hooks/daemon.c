@@ -385,10 +385,25 @@ static int start_keeping(struct daemon *daemon, struct gmig_error *err)
 	return keeping_create(&options, daemon->options->conf, &daemon->keeping, err);
 }
 
+/* The loop waits for calls to libvirt: one that may take longer than the watchdog allows would have gmigd killed in mid-move. */
+static unsigned int limit_call_ms(unsigned int ms)
+{
+	char line[GMIG_ERROR_TEXT];
+	uint64_t watchdog_us = 0;
+
+	if (sd_watchdog_enabled(0, &watchdog_us) <= 0 || ms <= watchdog_us / 2000)
+		return ms;
+	snprintf(line, sizeof(line),
+		 "libvirt-timeout is %llu ms and not %u: half of what systemd's watchdog allows",
+		 (unsigned long long)watchdog_us / 2000, ms);
+	daemon_log(GMIG_LOG_WARNING, line);
+	return (unsigned int)(watchdog_us / 2000);
+}
+
 static int start(struct daemon *daemon, struct gmig_error *err)
 {
 	const struct virt_options virt = {.uri = daemon->options->uri,
-					  .call_ms = (int)daemon->options->call_ms,
+					  .call_ms = (int)limit_call_ms(daemon->options->call_ms),
 					  .changed = changed,
 					  .domain_changed = domain_changed,
 					  .log = log_line,

@@ -16,6 +16,7 @@ static char conf_path[128], log_path[128], metrics[128];
 static struct gmig_error err;
 static pid_t gmigd;
 static int notify_fd;
+static unsigned int call_ms; /* 0: what it takes by itself */
 
 static void write_conf(const char *text)
 {
@@ -44,6 +45,7 @@ static void serve(void)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	ret = gmigd_conf_read(conf_path, &conf, &err);
 	options.conf = conf;
+	options.call_ms = call_ms;
 	if (!ret)
 		ret = daemon_run(&options, &err);
 	if (ret)
@@ -69,6 +71,7 @@ static void setup(void)
 	setenv("NOTIFY_SOCKET", address.sun_path, 1);
 	unsetenv("WATCHDOG_USEC");
 	gmigd = 0;
+	call_ms = 0;
 }
 
 static void start(void)
@@ -134,6 +137,14 @@ static void expect_log(const char *line)
 	ck_assert_msg(strstr(text, line) != NULL, "%s: %s", line, text);
 }
 
+static void expect_no_log(const char *line)
+{
+	char text[16384];
+
+	read_file(log_path, text, sizeof(text));
+	ck_assert_msg(!strstr(text, line), "%s: %s", line, text);
+}
+
 /* It is written by a thread of its own. */
 static void wait_metrics(const char *path)
 {
@@ -186,8 +197,6 @@ END_TEST
 /* The kernel would hand out SIGHUP first: whoever sends it again and again would keep gmigd from its end. */
 START_TEST(order_to_end_is_heard_before_a_reload)
 {
-	char text[16384];
-
 	write_conf("");
 	start();
 	wait_message("READY=1");
@@ -196,9 +205,8 @@ START_TEST(order_to_end_is_heard_before_a_reload)
 	kill(gmigd, SIGHUP);
 	kill(gmigd, SIGTERM);
 	ck_assert_int_eq(stop(SIGCONT), 0);
-	read_file(log_path, text, sizeof(text));
-	ck_assert_ptr_nonnull(strstr(text, "started"));
-	ck_assert_ptr_null(strstr(text, "configuration has been read again"));
+	expect_log("started");
+	expect_no_log("configuration has been read again");
 }
 END_TEST
 
@@ -210,6 +218,23 @@ START_TEST(start_warns_of_what_is_not_done)
 	expect_log("gmigd.conf:4 [domain db*]: placement = spread is not kept by this version");
 	expect_log("gmigd.conf:5 [domain db*]: stall-budget is not obeyed by this version");
 	ck_assert_int_eq(stop(SIGINT), 0);
+}
+END_TEST
+
+START_TEST(call_to_libvirt_is_given_up_before_the_watchdog_bites)
+{
+	write_conf("");
+	setenv("WATCHDOG_USEC", "60000000", 1);
+	call_ms = 30000;
+	start();
+	wait_message("READY=1");
+	ck_assert_int_eq(stop(SIGTERM), 0);
+	expect_no_log("watchdog");
+	call_ms = 600000;
+	start();
+	wait_message("READY=1");
+	expect_log("libvirt-timeout is 30000 ms and not 600000: half of what systemd's watchdog");
+	ck_assert_int_eq(stop(SIGTERM), 0);
 }
 END_TEST
 
@@ -252,6 +277,7 @@ int main(void)
 	    reload_reads_the_configuration_whole_or_not_at_all,
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
+	    call_to_libvirt_is_given_up_before_the_watchdog_bites,
 	    log_fields_are_the_lines_own_whatever_the_name,
 	};
 
