@@ -19,8 +19,8 @@ struct fleet_run {
 	json_t *results;     /* one object a move is added: "move", and "job" or "error" */
 };
 /*
- * The moves in their order, each to its end; the first one that fails ends it, since later ones may need the room that it was to
- * make. Ctrl-C cancels the move that runs and ends it. CLI_OK, CLI_REMAINING: all were tried, and pages remain; CLI_FAILED.
+ * The moves in their order, each to its end. The first one of memory that fails ends it, since later ones may need the room that it was
+ * to make. Where vCPUs cannot move, that guest's memory stays, too, but for what leaves a closed node. Ctrl-C cancels the move that runs and ends it. CLI_OK, CLI_REMAINING: all were tried, and pages remain; CLI_FAILED.
  */
 int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, struct fleet_run *run);
 

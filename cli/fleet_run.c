@@ -6,6 +6,7 @@
 #include "units.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -184,34 +185,82 @@ static int run_move(const struct fleet *fleet, const struct placement_plan *plan
 		   : run_vcpus(fleet, move, client, err);
 }
 
-int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, struct fleet_run *run)
+/* What has come of a plan so far. */
+struct progress {
+	size_t done;
+	int status;
+	bool *stays; /* a guest each: its vCPUs could not be moved */
+};
+
+/* Memory is not to go where its vCPUs could not; what is to leave a closed node leaves it all the same. */
+static bool is_left_out(const struct progress *progress, const struct placement_move *move)
 {
-	int status = CLI_OK;
+	return progress->stays[move->guest] && !move->drain;
+}
 
-	for (size_t i = 0; i < plan->move_count; i++) {
-		const struct placement_move *move = &plan->moves[i];
-		json_t *result = json_pack("{s:I}", "move", (json_int_t)i + 1);
-		struct gmig_error err = {0};
-		int rc;
+/* False: this is the end. vCPUs that stay make nobody's memory homeless: others go on. */
+static bool goes_on(const struct placement_plan *plan, size_t i, const struct gmig_error *err,
+		    struct progress *progress)
+{
+	const struct placement_move *move = &plan->moves[i];
 
+	progress->status = CLI_FAILED;
+	if (move->kind == PLACEMENT_VCPUS && !cli_was_interrupted()) {
+		cli_complain("move %zu: %s", i + 1, err->text);
+		progress->stays[move->guest] = true;
+		return true;
+	}
+	cli_complain("move %zu: %s; %zu of %zu moves are done", i + 1, err->text, progress->done,
+		     plan->move_count);
+	return false;
+}
+
+static bool run_one(const struct fleet *fleet, const struct placement_plan *plan, size_t i,
+		    struct fleet_run *run, struct progress *progress)
+{
+	const struct placement_move *move = &plan->moves[i];
+	json_t *result = json_pack("{s:I}", "move", (json_int_t)i + 1);
+	struct gmig_error err = {0};
+	int rc = 0;
+
+	if (is_left_out(progress, move)) {
+		gmig_fail(&err, -ECANCELED, "left out: the guest's vCPUs stay where they are");
+		cli_complain("move %zu is %s", i + 1, err.text);
+	} else {
 		if (!run->json)
 			say_move(fleet, i + 1, move);
 		rc = run_move(fleet, plan, move, run, result, &err);
-		if (rc)
-			json_object_set_new(result, "error", control_text_json(err.text));
-		else if (cli_number(json_object_get(result, "job"), "remaining_bytes"))
-			status = CLI_REMAINING;
-		json_array_append_new(run->results, result);
-		if (rc) {
-			cli_complain("move %zu: %s; %zu of %zu moves are done", i + 1, err.text, i,
-				     plan->move_count);
-			return CLI_FAILED;
-		}
+		progress->done += !rc;
+	}
+	if (err.text[0])
+		json_object_set_new(result, "error", control_text_json(err.text));
+	else if (cli_number(json_object_get(result, "job"), "remaining_bytes") &&
+		 progress->status == CLI_OK)
+		progress->status = CLI_REMAINING;
+	json_array_append_new(run->results, result);
+	return !rc || goes_on(plan, i, &err, progress);
+}
+
+int fleet_run(const struct fleet *fleet, const struct placement_plan *plan, struct fleet_run *run)
+{
+	struct progress progress = {.status = CLI_OK,
+				    .stays = calloc(fleet->count + 1, sizeof(bool))};
+	bool goes = progress.stays != NULL;
+
+	if (!goes) {
+		cli_complain("out of memory");
+		return CLI_FAILED;
+	}
+	for (size_t i = 0; i < plan->move_count && goes; i++) {
+		goes = run_one(fleet, plan, i, run, &progress);
 		/* The move may have ended before it could be cancelled. */
-		if (cli_was_interrupted() && i + 1 < plan->move_count) {
-			cli_complain("Ctrl-C: %zu of %zu moves are done", i + 1, plan->move_count);
-			return CLI_FAILED;
+		if (goes && cli_was_interrupted() && i + 1 < plan->move_count) {
+			cli_complain("Ctrl-C: %zu of %zu moves are done", progress.done,
+				     plan->move_count);
+			progress.status = CLI_FAILED;
+			goes = false;
 		}
 	}
-	return status;
+	free(progress.stays);
+	return progress.status;
 }

@@ -276,7 +276,8 @@ static int domain_status(void *opaque, const json_t *arguments, json_t **result,
 static json_int_t domain_bytes = 64 * MIB;
 static int domain_looks; /* so many questions come before its memory is known; -1: it never is */
 
-static bool looked_fresh; /* the last time */
+static bool looked_fresh;      /* the last time */
+static json_int_t domain_more; /* bytes on node 3 */
 
 /* 64 MiB on node 2, and a vCPU that is pinned to all CPUs: it counts where they are. */
 static int domain_residency(void *opaque, const json_t *arguments, json_t **result,
@@ -294,6 +295,11 @@ static int domain_residency(void *opaque, const json_t *arguments, json_t **resu
 			    1, "fake_nodes", 4, "cpus", "vcpus", "vcpu", 0, "tid", 0, "cpus",
 			    domain_cpus, "vnodes", "id", 0, "resident", "2", domain_bytes,
 			    "page_bytes", "4K", 64 * MIB);
+	if (domain_more)
+		json_object_set_new(
+		    json_object_get(json_array_get(json_object_get(*result, "vnodes"), 0),
+				    "resident"),
+		    "3", json_integer(domain_more));
 	if (domain_nodes)
 		json_object_set_new(
 		    json_array_get(json_object_get(json_object_get(*result, "cpus"), "vcpus"), 0),
@@ -477,7 +483,7 @@ START_TEST(drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can)
 }
 END_TEST
 
-START_TEST(drain_whose_pins_are_refused_ends_with_the_reason)
+START_TEST(drain_whose_pins_are_refused_says_why_and_empties_the_node)
 {
 	struct control_server *server = start_gmigd();
 
@@ -486,6 +492,24 @@ START_TEST(drain_whose_pins_are_refused_ends_with_the_reason)
 	domain_pin_end = "kept";
 	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_FAILED);
 	ck_has(err_text, "the pins are kept: libvirt says no");
+	ck_assert_ptr_nonnull(domain_arguments);
+	control_server_destroy(server);
+}
+END_TEST
+
+/* Both together on one node is what is asked for: memory does not go there alone. */
+START_TEST(rebalance_whose_pins_are_refused_leaves_that_guests_memory)
+{
+	struct control_server *server = start_gmigd();
+
+	domain_nodes = "1";
+	domain_more = 32 * MIB;
+	domain_can_pin = true;
+	domain_pin_end = "kept";
+	gmig("rebalance", "--yes", "--goal", "pack", NULL);
+	ck_has(err_text, "the pins are kept: libvirt says no");
+	ck_has(err_text, "is left out: the guest's vCPUs stay where they are");
+	ck_assert_ptr_null(domain_arguments);
 	control_server_destroy(server);
 }
 END_TEST
@@ -589,7 +613,8 @@ int main(void)
 	tcase_add_test(tcase, guest_that_says_what_cannot_be_takes_no_plan_from_others);
 	tcase_add_test(tcase, list_of_cpus_over_1023_is_read);
 	tcase_add_test(tcase, drain_pins_a_domains_vcpus_elsewhere_if_gmigd_can);
-	tcase_add_test(tcase, drain_whose_pins_are_refused_ends_with_the_reason);
+	tcase_add_test(tcase, drain_whose_pins_are_refused_says_why_and_empties_the_node);
+	tcase_add_test(tcase, rebalance_whose_pins_are_refused_leaves_that_guests_memory);
 	tcase_add_test(tcase, domain_started_anew_since_the_plan_is_not_moved);
 	tcase_add_test(tcase, drain_closes_the_node_and_moves_what_is_there);
 	tcase_add_test(tcase, drain_that_only_shows_closes_nothing);
