@@ -28,11 +28,14 @@ struct domain {
 	unsigned int jobs;	    /* guarded by move_lock, as all below; that have not ended */
 	struct cpuset_scope *scope; /* while jobs run */
 	struct gmig_node_set wide;  /* nodes that running jobs need */
+	bool unasked;		    /* the last move was */
 	bool journaled;
 	char note[GMIG_ERROR_TEXT];
 	bool pins_left;		/* there is a journal of pins: to be gone on with */
 	unsigned int pin_tries; /* in vain */
 	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
+
+	_Atomic uint64_t resumed_unasked; /* not guarded: a job's number; 0: none */
 
 	pthread_mutex_t pins_lock; /* a leaf */
 	/* An order to pin vCPUs (domain_order.c): the last one. */

@@ -20,6 +20,7 @@ static int write_journal(struct domain *domain, const struct gmig_job_spec *spec
 				       .uid = domain->qemu.uid,
 				       .pid = domain->qemu.pid,
 				       .start_time = domain->qemu.start_time,
+				       .unasked = domain->unasked,
 				       .narrowing = keep != NULL,
 				       .scope = domain->scope};
 	int ret;
@@ -298,8 +299,8 @@ static bool lock_soon(pthread_mutex_t *lock)
 	return false;
 }
 
-int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
-		     struct gmig_error *err)
+static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, bool unasked,
+		      struct gmig_job **job, struct gmig_error *err)
 {
 	int ret = qemu_process_check(&domain->qemu, err);
 
@@ -310,11 +311,29 @@ int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 		    err, -EBUSY,
 		    "a move of domain %.60s is just ending, and libvirt is told of it: try again",
 		    domain->name);
+	domain->unasked = unasked;
 	ret = domain_pins_check(domain, spec, err);
 	if (!ret)
 		ret = start_job(domain, spec, job, err);
 	pthread_mutex_unlock(&domain->move_lock);
 	return ret;
+}
+
+int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err)
+{
+	return start_soon(domain, spec, false, job, err);
+}
+
+int domain_start_unasked_job(struct domain *domain, const struct gmig_job_spec *spec,
+			     struct gmig_job **job, struct gmig_error *err)
+{
+	return start_soon(domain, spec, true, job, err);
+}
+
+uint64_t domain_resumed_unasked(const struct domain *domain)
+{
+	return atomic_load(&domain->resumed_unasked);
 }
 
 /* ---- After a gmigd that was killed ----------------------------------------------------------- */
@@ -334,8 +353,10 @@ static void finish(struct domain *domain, const struct gmig_node_set *keep)
 }
 
 /* Its move goes on where it was, by the rate and between the nodes that it was told. */
-static void resume(struct domain *domain, const struct gmig_job_spec *spec)
+static void resume(struct domain *domain, const struct move_journal *journal)
 {
+	const struct gmig_job_spec *spec = &journal->spec;
+	struct gmig_job_info info;
 	struct gmig_error err = {0};
 	struct gmig_job *job;
 
@@ -358,6 +379,9 @@ static void resume(struct domain *domain, const struct gmig_job_spec *spec)
 		return;
 	}
 	domain->resumed = true;
+	gmig_job_info(job, &info);
+	if (journal->unasked)
+		atomic_store(&domain->resumed_unasked, info.id);
 	domain_log(domain, GMIG_LOG_WARNING, "interrupted move goes on");
 	gmig_job_put(job);
 }
@@ -367,6 +391,7 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 	struct gmig_error err = {0};
 
 	domain->journaled = true;
+	domain->unasked = journal->unasked;
 	if (cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, &err)) {
 		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
 		return;
@@ -375,7 +400,7 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 	if (journal->narrowing)
 		finish(domain, &journal->keep);
 	else
-		resume(domain, &journal->spec);
+		resume(domain, journal);
 }
 
 void domain_recover(struct domain *domain)

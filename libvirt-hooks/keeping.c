@@ -163,7 +163,7 @@ static void start_move(struct keeping *keeping, const struct keeper_move *move)
 
 	kept->move = *move;
 	nodes_text(move, from, sizeof(from));
-	if (domain_start_job(kept->domain, &spec, &job, &err)) {
+	if (domain_start_unasked_job(kept->domain, &spec, &job, &err)) {
 		keeping_log(keeping, GMIG_LOG_WARNING,
 			    "domain=%s its memory does not follow its vCPUs from=%s to=%u "
 			    "reason=%.250s",

@@ -137,6 +137,8 @@ static bool is_own(struct keeping *keeping, const struct kept *kept, uint64_t id
 {
 	bool own;
 
+	if (domain_resumed_unasked(kept->domain) == id)
+		return true;
 	pthread_mutex_lock(&keeping->lock);
 	own = kept->jobs[id % KEPT_JOBS].id == id;
 	pthread_mutex_unlock(&keeping->lock);

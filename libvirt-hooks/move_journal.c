@@ -66,12 +66,13 @@ static json_t *journal_json(const struct move_journal *journal)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:b, s:o, s:o}", "version",
+	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:b, s:b, s:o, s:o}", "version",
 			 VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
 			 (json_int_t)journal->memory_bytes, "uid", (json_int_t)journal->uid, "pid",
 			 (int)journal->pid, "start_time", (json_int_t)journal->start_time, "job",
-			 spec_json(&journal->spec), "narrowing", (int)journal->narrowing, "keep",
-			 set_json(&journal->keep), "groups", groups);
+			 spec_json(&journal->spec), "unasked", (int)journal->unasked, "narrowing",
+			 (int)journal->narrowing, "keep", set_json(&journal->keep), "groups",
+			 groups);
 }
 
 int move_journal_write(const char *directory, const struct move_journal *journal,
@@ -178,6 +179,7 @@ static bool read_journal(const json_t *json, struct move_journal *journal)
 	journal->name = strdup(name);
 	journal->memory_bytes = (uint64_t)json_integer_value(json_object_get(json, "memory"));
 	journal->uid = (uid_t)json_integer_value(json_object_get(json, "uid"));
+	journal->unasked = json_is_true(json_object_get(json, "unasked"));
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
 	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
 	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));

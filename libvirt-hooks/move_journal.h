@@ -22,6 +22,7 @@ struct move_journal {
 	pid_t pid;
 	uint64_t start_time;	   /* of the process, to tell it from a later one with its pid */
 	struct gmig_job_spec spec; /* nodes, rate, threads and what else migrate-pages was told */
+	bool unasked;		   /* gmigd has started it by itself */
 	/*
 	 * All moves have ended, and narrowing has begun: each group goes to its `before`, which is by then what it is to be, and `keep`.
 	 * What is left to do is this alone, no move.
