@@ -63,10 +63,12 @@ int qemu_process_start_time(const struct qemu_host *host, pid_t pid, uint64_t *t
 	char *text QEMU_FREED =
 	    qemu_file_read(host->root, SMALL_BYTES, &bytes, "/proc/%d/stat", (int)pid);
 	const char *at = text ? strrchr(text, ')') : NULL;
+	int error = text ? 0 : errno;
 
+	*ticks = 0;
 	/* Out of descriptors or memory: that says nothing of the process. */
-	if (!text && errno != ENOENT && errno != ESRCH)
-		return -errno;
+	if (error > 0 && error != ENOENT && error != ESRCH)
+		return -error;
 	for (int field = 0; field < START_TIME_FIELD && at; field++)
 		at = strchr(at + 1, ' ');
 	if (!at)
