@@ -291,6 +291,18 @@ unsigned int cpuset_map_target(const struct cpuset_map *map, unsigned int node)
 	return node;
 }
 
+bool cpuset_scope_is_above(const struct cpuset_scope *scope, size_t group)
+{
+	const char *path = scope->group[group].path;
+	size_t length = strlen(path);
+
+	for (size_t i = 0; i < scope->count; i++)
+		if (!strncmp(scope->group[i].path, path, length) &&
+		    scope->group[i].path[length] == '/')
+			return true;
+	return false;
+}
+
 void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map)
 {
 	for (size_t i = 0; i < scope->count; i++) {
@@ -298,7 +310,9 @@ void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map
 
 		gmig_node_set_each (node, &scope->group[i].before)
 			gmig_node_set_add(&after, cpuset_map_target(map, node));
-		scope->group[i].before = after;
+		/* It does not say where memory is, and is wide enough: libvirt gives the domain's group all nodes when it is restarted. */
+		if (!cpuset_scope_is_above(scope, i) || !has_all(&scope->group[i].before, &after))
+			scope->group[i].before = after;
 	}
 }
 
@@ -307,7 +321,8 @@ struct gmig_node_set cpuset_scope_nodes(const struct cpuset_scope *scope)
 	struct gmig_node_set nodes = {{0}};
 
 	for (size_t i = 0; i < scope->count; i++)
-		gmig_node_set_or(&nodes, &scope->group[i].before);
+		if (!cpuset_scope_is_above(scope, i))
+			gmig_node_set_or(&nodes, &scope->group[i].before);
 	return nodes;
 }
 

@@ -80,7 +80,10 @@ struct cpuset_map {
 };
 /* Where what was on `node` is now. Where the numbers of nodes differ, a node that is a target, too, stays. */
 unsigned int cpuset_map_target(const struct cpuset_map *map, unsigned int node);
-/* A move has come to its end: each group is to have, in the place of what it had before, what its map makes of it. Writes nothing. */
+/*
+ * A move has come to its end: each group is to have, in the place of what it had before, what its map makes of it; one above others keeps
+ * what it had, if that is wide enough. Writes nothing.
+ */
 void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map);
 /*
  * Each group to what it had before (see above), and the nodes of `keep` that it was widened by. One that has another set than those, or what we
@@ -89,7 +92,9 @@ void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map
  */
 int cpuset_scope_narrow(struct cpuset_scope *scope, const struct gmig_node_set *keep,
 			unsigned int *others, struct gmig_error *err);
-/* All nodes that its groups allow by now, as they were read or written. Empty: nothing restricts it. */
+/* Are others of its groups below this one? */
+bool cpuset_scope_is_above(const struct cpuset_scope *scope, size_t group);
+/* All nodes that its lowest groups allow by now, as they were read or written. Empty: nothing restricts it. */
 struct gmig_node_set cpuset_scope_nodes(const struct cpuset_scope *scope);
 
 #endif

@@ -98,6 +98,7 @@ void domain_set_facts(struct domain *domain, const struct domain_facts *facts)
 	atomic_store(&domain->paused, facts->paused);
 	/* Whoever has facts has heard of libvirt just now. */
 	domain_pins_retry(domain);
+	domain_tell_again(domain);
 }
 
 const char *domain_name(const struct domain *domain)

@@ -31,7 +31,10 @@ struct domain {
 	bool unasked;		    /* the last move was */
 	bool journaled;
 	char note[GMIG_ERROR_TEXT];
-	bool pins_left;		/* there is a journal of pins: to be gone on with */
+	struct gmig_node_set
+	    untold;	    /* the nodeset that libvirt has not heard of, since it did not answer */
+	unsigned int tells; /* in vain */
+	bool pins_left;	    /* there is a journal of pins: to be gone on with */
 	unsigned int pin_tries; /* in vain */
 	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
 
@@ -80,6 +83,10 @@ void domain_pins_follow(struct domain *domain, uint64_t job, struct pin_moves *m
 void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain_pins *pins);
 /* Right after it was opened: is there a journal of pins of this process? */
 void domain_pins_recover(struct domain *domain);
+/* Of a call to libvirt: it does not answer now, and may do so later. */
+bool domain_is_silent(int error);
+/* Libvirt answers: tell it the nodeset that it has not heard of. Takes move_lock itself, if it is free. */
+void domain_tell_again(struct domain *domain);
 /* Libvirt answers: go on with what was left. Takes move_lock itself, if it is free. */
 void domain_pins_retry(struct domain *domain);
 /* Wait for the last order (domain_order.c). Not under move_lock. */

@@ -89,24 +89,34 @@ static void note_kept(struct domain *domain, const struct gmig_node_set *keep)
 	    gmig_node_set_print(&kept, text, sizeof(text)));
 }
 
-/* Have all groups one set? libvirt knows one for the whole domain. */
+/* Have all the lowest groups one set? libvirt knows one for the whole domain. */
 static bool is_uniform(const struct cpuset_scope *scope)
 {
-	for (size_t i = 1; i < scope->count; i++)
-		if (memcmp(&scope->group[i].before, &scope->group[0].before,
-			   sizeof(struct gmig_node_set)) != 0)
+	const struct gmig_node_set nodes = cpuset_scope_nodes(scope);
+
+	for (size_t i = 0; i < scope->count; i++)
+		if (!cpuset_scope_is_above(scope, i) &&
+		    memcmp(&scope->group[i].before, &nodes, sizeof(nodes)) != 0)
 			return false;
 	return scope->count;
 }
+
+#define TELLS 5 /* so often libvirt is told, if it does not answer */
 
 /* libvirt's own view. It does not change a domain whose mode is `strict` while it runs. */
 static void tell_libvirt(struct domain *domain, const struct gmig_node_set *nodes)
 {
 	struct gmig_error err = {0};
 	char text[80];
+	int ret;
 
-	if (!domain->host->set_nodeset || gmig_node_set_empty(nodes) ||
-	    !domain->host->set_nodeset(domain->host->opaque, domain->uuid, nodes, &err))
+	if (!domain->host->set_nodeset || gmig_node_set_empty(nodes))
+		return;
+	ret = domain->host->set_nodeset(domain->host->opaque, domain->uuid, nodes, &err);
+	domain->untold = *nodes;
+	if (!ret || !domain_is_silent(ret) || ++domain->tells >= TELLS)
+		memset(&domain->untold, 0, sizeof(domain->untold));
+	if (!ret)
 		return;
 	snprintf(domain->note, sizeof(domain->note),
 		 "its memory may lie on nodes %.60s, but virsh numatune says otherwise: %.180s",
@@ -144,6 +154,7 @@ static void end_moves(struct domain *domain, const struct domain_look *look, boo
 	if (!ret && !others && completed && is_uniform(domain->scope) && !domain->note[0]) {
 		const struct gmig_node_set nodes = cpuset_scope_nodes(domain->scope);
 
+		domain->tells = 0;
 		tell_libvirt(domain, &nodes);
 	}
 	if (domain->note[0])
@@ -151,6 +162,20 @@ static void end_moves(struct domain *domain, const struct domain_look *look, boo
 	cpuset_scope_free(domain->scope);
 	domain->scope = NULL;
 	memset(&domain->wide, 0, sizeof(domain->wide));
+}
+
+void domain_tell_again(struct domain *domain)
+{
+	struct gmig_node_set nodes;
+
+	if (pthread_mutex_trylock(&domain->move_lock))
+		return;
+	nodes = domain->untold;
+	if (!gmig_node_set_empty(&nodes) && !domain->scope) {
+		domain->note[0] = '\0';
+		tell_libvirt(domain, &nodes);
+	}
+	pthread_mutex_unlock(&domain->move_lock);
 }
 
 static void end_without_job(struct domain *domain)
@@ -276,6 +301,7 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 	}
 	domain->wide = wide;
 	domain->note[0] = '\0';
+	memset(&domain->untold, 0, sizeof(domain->untold));
 	domain->jobs++; /* before it runs: its end waits for our lock */
 	ret = gmig_process_job_start(domain->process, spec, job, err);
 	if (ret && --domain->jobs == 0)

@@ -38,8 +38,7 @@ const char *domain_pins_state_name(enum domain_pins_state state)
 	return names[state];
 }
 
-/* Libvirt does not answer now. */
-static bool is_silent(int error)
+bool domain_is_silent(int error)
 {
 	return error == -ETIMEDOUT || error == -ENOTCONN || error == -EBUSY || error == -EAGAIN;
 }
@@ -138,7 +137,7 @@ static int put_back(struct domain *domain, const struct pin_set *set, size_t cou
 
 		if (!first)
 			first = ret;
-		if (ret == -ESRCH || is_silent(ret))
+		if (ret == -ESRCH || domain_is_silent(ret))
 			break;
 	}
 	return first;
@@ -392,7 +391,7 @@ static void follow(struct domain *domain, const struct pin_moves *moves, struct 
 	}
 	pin_set_free(set);
 	/* The connection may be made yet. */
-	domain->pins_left = domain->resumed && is_silent(err.code);
+	domain->pins_left = domain->resumed && domain_is_silent(err.code);
 	if (domain->pins_left)
 		pins->state = DOMAIN_PINS_PENDING;
 	else
@@ -511,7 +510,7 @@ static void try_to_finish(struct domain *domain)
 			   journal.back ? "pins are put back" : "all threads have followed");
 	} else if (ret == -ESRCH) {
 		remove_journal(domain);
-	} else if (!is_silent(ret)) {
+	} else if (!domain_is_silent(ret)) {
 		refused(domain, &journal, &err);
 	}
 	pin_journal_free(&journal);

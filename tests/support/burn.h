@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-static void burn(unsigned int ms)
+static inline void burn(unsigned int ms)
 {
 	struct timespec now, until;
 

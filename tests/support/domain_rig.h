@@ -108,7 +108,7 @@ static void write_cmdline(void)
 	fclose(file);
 }
 
-static void setup(void)
+static inline void setup(void)
 {
 	static const struct tree_node nodes[] = {{0, 1000, 900, "0-3", "10 20 20 20"},
 						 {1, 1000, 900, "4-7", "20 10 20 20"},
@@ -157,14 +157,14 @@ static void setup(void)
 	fake_allowed = 0xf;
 }
 
-static void teardown(void)
+static inline void teardown(void)
 {
 	domain_put(domain);
 	gmig_topology_put(host.topology);
 	fake_process_teardown();
 }
 
-static void open_domain(void)
+static inline void open_domain(void)
 {
 	ck_assert_msg(!domain_open(&host, &facts, &domain, &err), "%s", err.text);
 }
@@ -172,7 +172,7 @@ static void open_domain(void)
 static const __attribute__((unused)) struct gmig_job_spec to_1 = {
     .from = {0}, .from_count = 1, .to = {1}, .to_count = 1};
 
-static struct gmig_job_info run(const struct gmig_job_spec *spec)
+static inline struct gmig_job_info run(const struct gmig_job_spec *spec)
 {
 	struct gmig_job_info info;
 	struct gmig_job *job;
@@ -192,7 +192,7 @@ static _Atomic(struct gmig_job *) running;
 static atomic_bool cancelled;
 
 /* For fake_after_move: in the middle of the job, once. */
-static void cancel_now(void)
+static inline void cancel_now(void)
 {
 	if (atomic_exchange(&cancelled, true))
 		return;
@@ -202,7 +202,7 @@ static void cancel_now(void)
 }
 
 /* The end is told on the job's thread. */
-static void wait_ends(int count)
+static inline void wait_ends(int count)
 {
 	while (atomic_load(&ends) < count)
 		sched_yield();

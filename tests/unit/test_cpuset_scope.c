@@ -352,7 +352,8 @@ END_TEST
 /* What a group that allows nodes 0, 1 and 3 is to allow afterwards. */
 static const char *after(const struct cpuset_map *map)
 {
-	struct cpuset_group group = {.before = nodes("0-1,3"), .wide = nodes("0-3")};
+	struct cpuset_group group = {
+	    .path = (char[]){"/g"}, .before = nodes("0-1,3"), .wide = nodes("0-3")};
 	struct cpuset_scope fake = {.group = &group, .count = 1};
 	static char text[64];
 

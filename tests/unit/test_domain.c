@@ -86,6 +86,46 @@ START_TEST(move_that_libvirt_does_not_take_over_is_said)
 }
 END_TEST
 
+/* A libvirtd that is restarted in mid-move. */
+START_TEST(libvirt_that_did_not_answer_is_told_when_it_does)
+{
+	libvirt_says = -ENOTCONN;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	expect_note("virsh numatune says otherwise");
+	domain_set_facts(domain, &facts); /* it is silent still */
+	expect_note("virsh numatune says otherwise");
+	libvirt_says = 0;
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "1");
+	expect_note("");
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "");
+}
+END_TEST
+
+/* libvirt gives the domain's own group all nodes when it is restarted. */
+START_TEST(wide_group_above_stays_and_hides_nothing)
+{
+	struct domain_cpusets cpusets;
+	char text[64];
+
+	fake_file("cg" SCOPE "/cpuset.mems", "0-3\n");
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_str_eq(mems(""), "0-3");
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(told, "1");
+	expect_note("");
+	ck_assert_int_eq(domain_cpusets(domain, &cpusets, &err), 0);
+	ck_assert_str_eq(gmig_node_set_print(&cpusets.nodes, text, sizeof(text)), "1");
+}
+END_TEST
+
 START_TEST(move_past_other_domains_group_is_refused_and_changes_nothing)
 {
 	struct gmig_job *job;
@@ -451,6 +491,8 @@ int main(void)
 	    move_widens_moves_and_narrows_to_one_node,
 	    move_of_a_domain_that_nothing_restricts_writes_nothing,
 	    move_that_libvirt_does_not_take_over_is_said,
+	    libvirt_that_did_not_answer_is_told_when_it_does,
+	    wide_group_above_stays_and_hides_nothing,
 	    move_past_other_domains_group_is_refused_and_changes_nothing,
 	    move_to_a_node_that_is_not_there_leaves_the_cpusets,
 	    move_without_a_journal_is_no_move,
