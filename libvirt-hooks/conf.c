@@ -3,6 +3,7 @@
 
 #include "../control/text.h"
 #include "conf_file.h"
+#include "hook_message.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -174,20 +175,26 @@ static int read_policy(struct building *building, struct conf_domain *domain, co
 /* The section of this pattern, new when there is none; NULL: no memory, or too many of them. */
 static struct conf_domain *find_domain(struct gmigd_conf *conf, const char *pattern)
 {
+	uint64_t hash = hook_digest(HOOK_DIGEST_START, pattern, strlen(pattern));
 	struct conf_domain *grown;
 
 	for (size_t i = 0; i < conf->domain_count; i++)
-		if (!strcmp(conf->domains[i].pattern, pattern))
+		if (conf->domains[i].hash == hash && !strcmp(conf->domains[i].pattern, pattern))
 			return &conf->domains[i];
 	if (conf->domain_count == GMIGD_CONF_DOMAINS)
 		return NULL;
-	grown = reallocarray(conf->domains, conf->domain_count + 1, sizeof(*grown));
-	if (!grown)
-		return NULL;
-	conf->domains = grown;
-	grown += conf->domain_count++;
+	/* Room for 1, 2, 4.. of them. */
+	if (!(conf->domain_count & (conf->domain_count - 1))) {
+		grown = reallocarray(conf->domains, conf->domain_count ? 2 * conf->domain_count : 1,
+				     sizeof(*grown));
+		if (!grown)
+			return NULL;
+		conf->domains = grown;
+	}
+	grown = &conf->domains[conf->domain_count++];
 	memset(grown, 0, sizeof(*grown));
 	snprintf(grown->pattern, sizeof(grown->pattern), "%s", pattern);
+	grown->hash = hash;
 	return grown;
 }
 

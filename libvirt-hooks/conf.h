@@ -17,6 +17,7 @@
 
 /* [domain PATTERN] */
 struct conf_domain {
+	uint64_t hash;			      /* of the pattern: few of 4,096 have to be compared */
 	char pattern[GMIGD_CONF_SECTION + 1]; /* fnmatch(3) without flags, or the whole name */
 	struct placement_policy policy;
 	unsigned int file[POLICY_KEYS]; /* which file gave a key, from 1 */
