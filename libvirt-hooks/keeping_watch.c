@@ -193,7 +193,7 @@ static bool poll_job(struct keeping *keeping, struct kept *kept, uint64_t id)
 
 void keeping_poll_jobs(struct keeping *keeping, struct kept *kept)
 {
-	uint64_t ids[KEPT_JOBS * 2], live[KEPT_JOBS], last = kept->last_id;
+	uint64_t ids[KEPT_JOBS * 2], live[KEPT_JOBS] = {0}, last = kept->last_id;
 	size_t count = gmig_process_job_list(domain_process(kept->domain), ids, KEPT_JOBS * 2);
 	unsigned int live_count = 0;
 	bool own_runs = false;
