@@ -101,6 +101,13 @@ static bool is_uniform(const struct cpuset_scope *scope)
 	return scope->count;
 }
 
+#define UNTOLD "its memory may lie on nodes"
+
+static bool is_untold(const struct domain *domain)
+{
+	return !strncmp(domain->note, UNTOLD, strlen(UNTOLD));
+}
+
 #define TELLS 5 /* so often libvirt is told, if it does not answer */
 
 /* libvirt's own view. It does not change a domain whose mode is `strict` while it runs. */
@@ -118,9 +125,11 @@ static void tell_libvirt(struct domain *domain, const struct gmig_node_set *node
 		memset(&domain->untold, 0, sizeof(domain->untold));
 	if (!ret)
 		return;
-	snprintf(domain->note, sizeof(domain->note),
-		 "its memory may lie on nodes %.60s, but virsh numatune says otherwise: %.180s",
-		 gmig_node_set_print(nodes, text, sizeof(text)), err.text);
+	/* Another one that came meanwhile stays. */
+	if (!domain->note[0] || is_untold(domain))
+		snprintf(domain->note, sizeof(domain->note),
+			 UNTOLD " %.60s, but virsh numatune says otherwise: %.180s",
+			 gmig_node_set_print(nodes, text, sizeof(text)), err.text);
 }
 
 /*
@@ -172,7 +181,8 @@ void domain_tell_again(struct domain *domain)
 		return;
 	nodes = domain->untold;
 	if (!gmig_node_set_empty(&nodes) && !domain->scope) {
-		domain->note[0] = '\0';
+		if (is_untold(domain))
+			domain->note[0] = '\0';
 		tell_libvirt(domain, &nodes);
 	}
 	pthread_mutex_unlock(&domain->move_lock);
