@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define VERSION 1
+#define SUFFIX	".json"
 
 static void put_json(json_t **json)
 {
@@ -16,11 +17,6 @@ static void put_json(json_t **json)
 }
 
 #define JSON __attribute__((cleanup(put_json))) json_t *
-
-static bool file_path(char path[PATH_MAX], const char *directory, const char *uuid)
-{
-	return state_file_path(path, directory, uuid, ".json");
-}
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -85,7 +81,7 @@ int move_journal_write(const char *directory, const struct move_journal *journal
 
 	if (!text)
 		return gmig_fail(err, -ENOMEM, "no memory for the journal of a move");
-	if (file_path(path, directory, journal->uuid))
+	if (state_file_path(path, directory, journal->uuid, SUFFIX))
 		ret = state_file_write(directory, path, text);
 	free(text);
 	return ret ? gmig_fail(err, ret, "the journal of a move cannot be written in '%.150s': %s",
@@ -97,7 +93,7 @@ void move_journal_remove(const char *directory, const char *uuid)
 {
 	char path[PATH_MAX];
 
-	if (file_path(path, directory, uuid))
+	if (state_file_path(path, directory, uuid, SUFFIX))
 		unlink(path);
 }
 
@@ -165,8 +161,9 @@ static bool read_groups(const json_t *list, struct move_journal *journal)
 	return true;
 }
 
-static bool read_journal(const json_t *json, struct move_journal *journal)
+static bool read_journal(const json_t *json, void *into)
 {
+	struct move_journal *journal = into;
 	const char *uuid = json_string_value(json_object_get(json, "uuid"));
 	const char *keep = json_string_value(json_object_get(json, "keep"));
 	const char *name = json_string_value(json_object_get(json, "name"));
@@ -190,19 +187,13 @@ static bool read_journal(const json_t *json, struct move_journal *journal)
 int move_journal_read(const char *directory, const char *uuid, struct move_journal *journal,
 		      struct gmig_error *err)
 {
-	char path[PATH_MAX];
-	JSON json = NULL;
+	int ret;
 
 	memset(journal, 0, sizeof(*journal));
-	if (!file_path(path, directory, uuid))
-		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
-	if (access(path, F_OK))
-		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
-	json = json_load_file(path, 0, NULL);
-	if (json && read_journal(json, journal))
-		return 0;
-	move_journal_free(journal);
-	return gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+	ret = state_file_read(directory, uuid, SUFFIX, read_journal, journal, err);
+	if (ret)
+		move_journal_free(journal);
+	return ret;
 }
 
 void move_journal_free(struct move_journal *journal)
@@ -227,8 +218,8 @@ int move_journal_list(const char *directory, char (**uuids)[QEMU_UUID_TEXT])
 		size_t length = strlen(entry->d_name);
 		void *bigger;
 
-		if (length != QEMU_UUID_TEXT - 1 + strlen(".json") ||
-		    strcmp(entry->d_name + QEMU_UUID_TEXT - 1, ".json") != 0)
+		if (length != QEMU_UUID_TEXT - 1 + strlen(SUFFIX) ||
+		    strcmp(entry->d_name + QEMU_UUID_TEXT - 1, SUFFIX) != 0)
 			continue;
 		bigger = realloc(*uuids, ((size_t)count + 1) * sizeof(**uuids));
 		if (!bigger)

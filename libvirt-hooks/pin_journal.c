@@ -149,8 +149,9 @@ static bool read_pairs(const json_t *list, struct pin_journal *journal)
 	return true;
 }
 
-static bool read_journal(const json_t *json, struct pin_journal *journal)
+static bool read_journal(const json_t *json, void *into)
 {
+	struct pin_journal *journal = into;
 	const char *uuid = json_string_value(json_object_get(json, "uuid"));
 
 	if (!uuid || strlen(uuid) >= sizeof(journal->uuid) ||
@@ -168,19 +169,13 @@ static bool read_journal(const json_t *json, struct pin_journal *journal)
 int pin_journal_read(const char *directory, const char *uuid, struct pin_journal *journal,
 		     struct gmig_error *err)
 {
-	char path[PATH_MAX];
-	JSON json = NULL;
+	int ret;
 
 	memset(journal, 0, sizeof(*journal));
-	if (!state_file_path(path, directory, uuid, SUFFIX))
-		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
-	if (access(path, F_OK))
-		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
-	json = json_load_file(path, 0, NULL);
-	if (json && read_journal(json, journal))
-		return 0;
-	pin_journal_free(journal);
-	return gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+	ret = state_file_read(directory, uuid, SUFFIX, read_journal, journal, err);
+	if (ret)
+		pin_journal_free(journal);
+	return ret;
 }
 
 void pin_journal_free(struct pin_journal *journal)

@@ -64,3 +64,22 @@ int state_file_write(const char *directory, const char *path, const char *text)
 		unlink(aside);
 	return ret;
 }
+
+int state_file_read(const char *directory, const char *uuid, const char *suffix,
+		    bool (*read)(const json_t *json, void *into), void *into,
+		    struct gmig_error *err)
+{
+	char path[PATH_MAX];
+	json_t *json;
+	bool good;
+
+	if (!state_file_path(path, directory, uuid, suffix))
+		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
+	if (access(path, F_OK))
+		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
+	json = json_load_file(path, 0, NULL);
+	good = json && read(json, into);
+	json_decref(json);
+	return good ? 0
+		    : gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+}

@@ -5,6 +5,9 @@
 #ifndef STATE_FILE_H
 #define STATE_FILE_H
 
+#include "../migrate/gmig_error.h"
+
+#include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
 
@@ -13,5 +16,12 @@ bool state_file_path(char path[PATH_MAX], const char *directory, const char *uui
 		     const char *suffix);
 /* Mode 0600. 0 or -errno: what was there before stays. */
 int state_file_write(const char *directory, const char *path, const char *text);
+/*
+ * The JSON of directory/UUIDsuffix, to `read`, which says whether it is what it should be. -ENOENT there is none; -EBADMSG it cannot be
+ * understood; others as access(2).
+ */
+int state_file_read(const char *directory, const char *uuid, const char *suffix,
+		    bool (*read)(const json_t *json, void *into), void *into,
+		    struct gmig_error *err);
 
 #endif
