@@ -3,8 +3,9 @@
  * and what they hold, which of them can be moved, where their pages lie, and on which nodes the
  * kernel lets them lie. Nothing here changes the process; movers do.
  *
- * A struct process is constant after process_open() but for what process_maps_read() replaces: one
- * thread reads the maps, then any number of threads may scan and ask.
+ * A struct process is constant after process_open() but for pagemap and can_scan, which
+ * process_maps_read() replaces: meanwhile no other thread may scan, or read the two (struct
+ * gmig_process has a lock for it).
  *
  * Sources: proc_pid_smaps(5), proc_pid_status(5), move_pages(2), pidfd_open(2), and
  * Documentation/admin-guide/mm/pagemap.rst for PAGEMAP_SCAN.

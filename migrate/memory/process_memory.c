@@ -38,7 +38,7 @@ static int add_range(struct memory_range *ranges, size_t count,
 	return 1;
 }
 
-/* The maps as they are now; workers scan meanwhile, so that they are kept out. */
+/* The maps as they are now; workers of this job and of others scan meanwhile, so that they are kept out. */
 static int read_maps(struct gmig_process *process, struct process_maps *maps)
 {
 	int ret;
@@ -165,6 +165,16 @@ uint64_t process_page_size(struct gmig_process *process, uint64_t gfn)
 		pages = maps->mapping[i].page_bytes / GMIG_PAGE_BYTES;
 	pthread_rwlock_unlock(&process->lock);
 	return pages;
+}
+
+bool process_scans(struct gmig_process *process)
+{
+	bool scans;
+
+	pthread_rwlock_rdlock(&process->lock);
+	scans = process->process->can_scan;
+	pthread_rwlock_unlock(&process->lock);
+	return scans;
 }
 
 static int scan_window(struct window *window)

@@ -27,6 +27,8 @@ static inline struct gmig_process *process_of(const struct memory *memory)
 
 /* The size of the pages of the mapping at gfn, in 4 KiB pages. */
 uint64_t process_page_size(struct gmig_process *process, uint64_t gfn);
+/* Whether runs of huge pages are told apart: PAGEMAP_SCAN worked when the maps were last read. */
+bool process_scans(struct gmig_process *process);
 /* The nodes that a job with this spec brings memory to. */
 struct gmig_node_set process_targets(const struct gmig_job_spec *spec);
 

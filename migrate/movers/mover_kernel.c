@@ -66,7 +66,7 @@ static int kernel_begin(struct mover_job *job, struct gmig_error *err)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
 	kernel->by.call = job->memory->sys->move_pages;
 	kernel->by.flags = process && process->shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
-	kernel->guess_huge = process && !process->process->can_scan;
+	kernel->guess_huge = process && !process_scans(process);
 	if (process)
 		ret = process_thread_for(process->process, &targets, &kernel->by.pid, err);
 	if (ret)

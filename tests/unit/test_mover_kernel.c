@@ -269,6 +269,24 @@ START_TEST(job_with_threads_moves_each_page_once)
 }
 END_TEST
 
+/* Each reads the maps at its start and at its end, while the others ask and scan. */
+START_TEST(jobs_at_once_do_not_read_maps_that_change)
+{
+	struct gmig_job *job[16];
+
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		fake_page[i].node = 2;
+	for (size_t i = 0; i < 16; i++)
+		job[i] = start(&to_1);
+	for (size_t i = 0; i < 16; i++) {
+		gmig_job_wait(job[i]);
+		gmig_job_info(job[i], &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		gmig_job_put(job[i]);
+	}
+}
+END_TEST
+
 static int count_pages(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 {
 	(void)gfn;
@@ -549,6 +567,7 @@ int main(void)
 	tcase_add_test(moves, job_full_node_ends_with_enomem);
 	tcase_add_test(moves, job_swaps_two_nodes);
 	tcase_add_test(moves, job_with_threads_moves_each_page_once);
+	tcase_add_test(moves, jobs_at_once_do_not_read_maps_that_change);
 	tcase_add_loop_test(moves, job_keeps_to_the_rate, 0, sizeof(rates) / sizeof(rates[0]));
 	tcase_add_test(moves, walk_scans_each_page_once);
 	tcase_add_test(moves, calls_on_a_slow_host_are_short);
