@@ -9,12 +9,15 @@
 
 #define WAIT_MS	    100
 #define WAIT_MS_MAX 60000
+/* libvirt lists a domain a moment before its process is there: who is not found for longer is worth a word. */
+#define QUIET_MS 1600
 
 struct entry {
 	char *name;
 	char uuid[QEMU_UUID_TEXT];
 	struct domain *domain; /* NULL: its process is not found */
 	char why[GMIG_ERROR_TEXT];
+	bool said;		    /* `why`, in the log */
 	uint64_t wait_ms, retry_ms; /* not found: how long to wait now, until when */
 };
 
@@ -102,13 +105,16 @@ static bool lives(const struct entry *entry)
 	return entry && entry->domain && !domain_has_ended(entry->domain);
 }
 
-static void say_why(const struct domains *domains, const struct entry *old,
-		    const struct entry *fresh)
+/* Each reason once; error: what it is. */
+static void say_why(const struct domains *domains, const struct entry *old, struct entry *fresh,
+		    int error)
 {
 	char line[2 * GMIG_ERROR_TEXT];
 
-	if (!domains->host->log || (old && !strcmp(old->why, fresh->why)))
+	fresh->said = old && old->said && !strcmp(old->why, fresh->why);
+	if (!domains->host->log || fresh->said || (error == -ESRCH && fresh->wait_ms < QUIET_MS))
 		return;
+	fresh->said = true;
 	snprintf(line, sizeof(line), "domain=%s %s", log_name(fresh->name).text, fresh->why);
 	domains->host->log(domains->host->opaque, GMIG_LOG_WARNING, line);
 }
@@ -136,6 +142,7 @@ static void take_listed(struct domains *domains, const struct virt_domain *from,
 	const struct domain_facts facts = facts_of(domains, from);
 	const struct entry *old = find_uuid(domains, from->uuid);
 	struct gmig_error err = {0};
+	int ret;
 
 	memcpy(entry->uuid, from->uuid, sizeof(entry->uuid));
 	if (lives(old) && !strcmp(old->name, from->name)) {
@@ -143,13 +150,17 @@ static void take_listed(struct domains *domains, const struct virt_domain *from,
 		domain_set_facts(entry->domain, &facts);
 	} else if (old && !old->domain && now_ms() < old->retry_ms) {
 		memcpy(entry->why, old->why, sizeof(entry->why));
+		entry->said = old->said;
 		entry->wait_ms = old->wait_ms;
 		entry->retry_ms = old->retry_ms;
-	} else if (domain_open(domains->host, &facts, &entry->domain, &err)) {
+	} else {
+		ret = domain_open(domains->host, &facts, &entry->domain, &err);
+		if (!ret)
+			return;
 		entry->domain = NULL;
 		memcpy(entry->why, err.text, sizeof(entry->why));
 		try_again_later(old, entry);
-		say_why(domains, old, entry);
+		say_why(domains, old, entry, ret);
 	}
 }
 
