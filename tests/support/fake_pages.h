@@ -26,10 +26,12 @@
 #define FAKE_HOLE	(-2) /* -ENOENT */
 #define FAKE_ZERO	(-3) /* the shared zero page */
 
+/* Atomic: as with a real process, some look where pages are while others move them. */
 struct fake_page {
-	int node;
-	bool busy, shared, huge; /* huge: fake_huge_pages of them go together, with the first */
-	int busy_times;		 /* busy, but only so often */
+	atomic_int node;
+	atomic_bool busy, shared;
+	atomic_bool huge; /* fake_huge_pages of them go together, with the first */
+	int busy_times;	  /* busy, but only so often */
 };
 
 extern unsigned int fake_huge_pages; /* how many go together: 512 */
