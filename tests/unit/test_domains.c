@@ -38,10 +38,15 @@ static void note(void *opaque, enum gmig_log_level level, const char *line)
 	pthread_mutex_unlock(&lock);
 }
 
+/* As gmigd has it: jobs may tell of themselves still when it has gone. */
+static pthread_rwlock_t serve_lock = PTHREAD_RWLOCK_INITIALIZER;
+
 static void on_job(void *opaque, struct domain *domain, const struct gmig_job_info *info)
 {
 	(void)opaque;
+	pthread_rwlock_rdlock(&serve_lock);
 	serve_job_event(serve, domain, info);
+	pthread_rwlock_unlock(&serve_lock);
 }
 
 static bool connected(void *opaque)
@@ -85,7 +90,12 @@ static void end(pid_t *pid)
 
 static void teardown(void)
 {
-	serve_destroy(serve);
+	struct serve *ending = serve;
+
+	pthread_rwlock_wrlock(&serve_lock);
+	serve = NULL;
+	pthread_rwlock_unlock(&serve_lock);
+	serve_destroy(ending);
 	domains_destroy(domains);
 	gmig_topology_put(host.topology);
 	end(&web1);
@@ -338,20 +348,32 @@ static uint64_t resident(const json_t *residency)
 	return sum;
 }
 
+/* A question waits for a look at the memory for so long, and no longer: on a busy machine it is asked again. */
+static json_t *ask_residency(struct control_client *client, bool fresh)
+{
+	json_t *answer = NULL;
+
+	do {
+		json_decref(answer);
+		answer = ask(client, "query-residency", json_pack("{s:b}", "fresh", (int)fresh));
+	} while (strstr(cli_text(answer, "unknown"), "is being looked at"));
+	return answer;
+}
+
 START_TEST(residency_is_that_of_the_domain_that_is_meant)
 {
 	struct control_client *client = dial("web1");
 	json_t *answer;
 
 	update(2);
-	answer = ask(client, "query-residency", json_pack("{s:b}", "fresh", 1));
+	answer = ask_residency(client, true);
 	ck_assert_uint_eq(resident(answer), 16 * MIB);
 	ck_assert_uint_eq(
 	    json_array_size(json_object_get(json_object_get(answer, "cpus"), "vcpus")), 2);
 	ck_assert(json_is_true(json_object_get(answer, "fits")));
 	json_decref(answer);
 	control_client_set_guest(client, URI "/web2");
-	answer = ask(client, "query-residency", NULL);
+	answer = ask_residency(client, false);
 	ck_assert_uint_eq(resident(answer), 8 * MIB);
 	ck_assert_str_eq(cli_text(answer, "name"), "web2");
 	json_decref(answer);
@@ -433,7 +455,7 @@ START_TEST(domain_that_ends_while_it_is_asked_about_is_said)
 
 	update(2);
 	end(&web1);
-	answer = ask(client, "query-residency", json_pack("{s:b}", "fresh", 1));
+	answer = ask_residency(client, true);
 	ck_assert_str_eq(cli_text(answer, "state"), "ended");
 	ck_assert_ptr_nonnull(strstr(cli_text(answer, "unknown"), "has ended"));
 	json_decref(answer);
@@ -505,7 +527,7 @@ START_TEST(cli_list_has_domains_and_says_when_it_may_not_ask)
 	json_t *list = json_array();
 
 	update(3);
-	cli_daemon_list(list, 2000);
+	cli_daemon_list(list, 60000); /* it answers, however busy the machine is */
 	ck_assert_uint_eq(json_array_size(list), 3);
 	ck_assert_str_eq(cli_text(json_array_get(list, 1), "socket"), path);
 	json_array_clear(list);
