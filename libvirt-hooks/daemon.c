@@ -7,6 +7,7 @@
 #include "move_journal.h"
 #include "rights.h"
 #include "serve.h"
+#include "tell_journal.h"
 #include "virt_pin.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@
 
 #define RESCAN_MS   10000
 #define COALESCE_MS 50 /* a domain that starts has several events */
+#define FINISH_MS   10000
 
 struct daemon {
 	const struct daemon_options *options;
@@ -430,6 +432,61 @@ static int start(struct daemon *daemon, struct gmig_error *err)
 	return ret ? ret : start_serving(daemon, err);
 }
 
+/* For --finish. Nobody waits for it beyond that: what is not told then stays on disk. */
+static void await_connection(struct daemon *daemon)
+{
+	struct pollfd wake = {.fd = daemon->wake_fd, .events = POLLIN};
+	struct timespec now;
+	int64_t now_ms, until_ms = 0;
+	uint64_t count;
+
+	for (;;) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+		if (!until_ms)
+			until_ms = now_ms + FINISH_MS;
+		if (virt_is_connected(daemon->virt) || now_ms >= until_ms ||
+		    (poll(&wake, 1, (int)(until_ms - now_ms)) < 0 && errno != EINTR))
+			return;
+		if (read(daemon->wake_fd, &count, sizeof(count)) < 0)
+			continue; /* nobody else reads it */
+	}
+}
+
+static int count_untold(const char *directory)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count = tell_journal_list(directory, &uuids);
+
+	free(uuids);
+	return count;
+}
+
+/* What killed ones, and we, have narrowed and not told libvirt: its domains are taken up once more, and tell it. No move runs any more. */
+static int tell_rest(struct daemon *daemon, struct gmig_error *err)
+{
+	const struct virt_options virt = {.uri = daemon->options->uri,
+					  .call_ms = (int)daemon->options->call_ms,
+					  .changed = changed,
+					  .log = log_line,
+					  .opaque = daemon};
+	int ret;
+
+	domains_destroy(daemon->domains);
+	daemon->domains = NULL;
+	if (count_untold(daemon->options->state) <= 0)
+		return 0;
+	ret = domains_create(&daemon->host, virt.uri, daemon->users, daemon->user_count,
+			     &daemon->domains, err);
+	if (!ret)
+		ret = virt_create(&virt, &daemon->virt, err);
+	if (ret)
+		return ret;
+	await_connection(daemon);
+	update(daemon);
+	return 0;
+}
+
 static void stop(struct daemon *daemon)
 {
 	struct keeping *keeping;
@@ -458,8 +515,13 @@ static void stop(struct daemon *daemon)
 static int count_journals(const char *directory, struct gmig_error *err)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = move_journal_list(directory, &uuids);
+	int count = move_journal_list(directory, &uuids), untold = count_untold(directory);
 
+	if (!count && untold > 0)
+		return gmig_fail(err, -EBUSY,
+				 "libvirt could not be told of %d domain%s: virsh numatune says "
+				 "where memory was before its last move",
+				 untold, untold > 1 ? "s" : "");
 	if (count <= 0)
 		return count ? gmig_fail(err, count, "journals in '%.150s': %s", directory,
 					 strerror(-count))
@@ -503,6 +565,8 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 			ret = keeping_start(daemon.keeping, err);
 		if (!ret && !options->finish)
 			serve_until_signal(&daemon);
+		if (options->finish)
+			ret = tell_rest(&daemon, err);
 	}
 	stop(&daemon);
 	if (!ret && options->finish)

@@ -23,7 +23,7 @@ struct daemon_options {
 	const char *run_dir;	       /* libvirt's pid files */
 	const char *hook_socket;       /* path; NULL: none */
 	bool verbose;
-	/* Only put right what a gmigd that was killed has left in journals, without libvirt; then end. */
+	/* Only put right what a gmigd that was killed has left in journals, then end. libvirt is asked only if it is to be told something, and not for long. */
 	bool finish;
 	unsigned int call_ms;	/* of a call to libvirt; 0: 5 s */
 	unsigned int rescan_ms; /* 0: 10 s */

@@ -10,6 +10,8 @@ static void destroy(struct domain *domain)
 {
 	domain_order_end(domain);
 	gmig_process_close(domain->process);
+	if (domain->process && domain_has_ended(domain))
+		domain_tell_forget(domain);
 	process_close(domain->looker);
 	cpuset_scope_free(domain->scope);
 	qemu_process_drop(&domain->qemu);

@@ -85,10 +85,22 @@ void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain
 void domain_pins_recover(struct domain *domain);
 /* Of a call to libvirt: it does not answer now, and may do so later. */
 bool domain_is_silent(int error);
-/* Libvirt answers: tell it the nodeset that it has not heard of. Takes move_lock itself, if it is free. */
-void domain_tell_again(struct domain *domain);
 /* Libvirt answers: go on with what was left. Takes move_lock itself, if it is free. */
 void domain_pins_retry(struct domain *domain);
+
+/* ---- domain_tell.c: libvirt's own view of where the memory is to be ---------------------------- */
+
+/* Under move_lock: the sets of the scope are narrow, and libvirt is to be told. On disk from now on. False: there is nothing to be told. */
+bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope);
+/* Under move_lock: tell it, once. What it does not answer stays to be told. */
+void domain_tell(struct domain *domain);
+/* Under move_lock: what it has not heard of does not hold any more. */
+void domain_tell_forget(struct domain *domain);
+/* Right after the domain was opened, not under move_lock: has a killed gmigd left something to be told? */
+void domain_tell_recover(struct domain *domain);
+/* Libvirt answers: tell it what it has not heard of. Takes move_lock itself, if it is free. */
+void domain_tell_again(struct domain *domain);
+
 /* Wait for the last order (domain_order.c). Not under move_lock. */
 void domain_order_end(struct domain *domain);
 

@@ -13,7 +13,7 @@
 /* ---- The journal ----------------------------------------------------------------------------- */
 
 static int write_journal(struct domain *domain, const struct gmig_job_spec *spec,
-			 const struct gmig_node_set *keep, struct gmig_error *err)
+			 const struct gmig_node_set *keep, bool completed, struct gmig_error *err)
 {
 	struct move_journal journal = {.name = domain->name,
 				       .memory_bytes = atomic_load(&domain->memory_bytes),
@@ -22,6 +22,7 @@ static int write_journal(struct domain *domain, const struct gmig_job_spec *spec
 				       .start_time = domain->qemu.start_time,
 				       .unasked = domain->unasked,
 				       .narrowing = keep != NULL,
+				       .completed = completed,
 				       .scope = domain->scope};
 	int ret;
 
@@ -89,67 +90,27 @@ static void note_kept(struct domain *domain, const struct gmig_node_set *keep)
 	    gmig_node_set_print(&kept, text, sizeof(text)));
 }
 
-/* Have all the lowest groups one set? libvirt knows one for the whole domain. */
-static bool is_uniform(const struct cpuset_scope *scope)
-{
-	const struct gmig_node_set nodes = cpuset_scope_nodes(scope);
-
-	for (size_t i = 0; i < scope->count; i++)
-		if (!cpuset_scope_is_above(scope, i) &&
-		    memcmp(&scope->group[i].before, &nodes, sizeof(nodes)) != 0)
-			return false;
-	return scope->count;
-}
-
-#define UNTOLD "its memory may lie on nodes"
-
-static bool is_untold(const struct domain *domain)
-{
-	return !strncmp(domain->note, UNTOLD, strlen(UNTOLD));
-}
-
-#define TELLS 5 /* so often libvirt is told, if it does not answer */
-
-/* libvirt's own view. It does not change a domain whose mode is `strict` while it runs. */
-static void tell_libvirt(struct domain *domain, const struct gmig_node_set *nodes)
-{
-	struct gmig_error err = {0};
-	char text[80];
-	int ret;
-
-	if (!domain->host->set_nodeset || gmig_node_set_empty(nodes))
-		return;
-	ret = domain->host->set_nodeset(domain->host->opaque, domain->uuid, nodes, &err);
-	domain->untold = *nodes;
-	if (!ret || !domain_is_silent(ret) || ++domain->tells >= TELLS)
-		memset(&domain->untold, 0, sizeof(domain->untold));
-	if (!ret)
-		return;
-	/* Another one that came meanwhile stays. */
-	if (!domain->note[0] || is_untold(domain))
-		snprintf(domain->note, sizeof(domain->note),
-			 UNTOLD " %.60s, but virsh numatune says otherwise: %.180s",
-			 gmig_node_set_print(nodes, text, sizeof(text)), err.text);
-}
-
 /*
- * Under move_lock, when no job is left. look: where memory lies now. completed: the last one came to its end, so that libvirt is told. The journal
- * stays where narrowing fails: the next gmigd tries again.
+ * Under move_lock, when no job is left: the sets go to what their groups had before, as far as moves were completed, and `keep`. completed: the last move
+ * came to its end, so that libvirt is told. The journal goes when the sets are narrow, and not before what libvirt is to be told is on disk; where narrowing
+ * fails it stays, and the next gmigd tries again.
  */
-static void end_moves(struct domain *domain, const struct domain_look *look, bool completed)
+static void narrow(struct domain *domain, const struct gmig_node_set *keep, bool completed)
 {
-	struct gmig_node_set keep = nodes_to_keep(domain, look);
 	struct gmig_error err = {0};
 	unsigned int others = 0;
+	bool told = false;
 	int ret = 0;
 
 	if (domain->scope->count) {
 		/* Without it a kill from here on would be taken for one in mid-move: that ends in the same place. */
 		if (domain->journaled)
-			write_journal(domain, NULL, &keep, NULL);
-		note_kept(domain, &keep);
-		ret = cpuset_scope_narrow(domain->scope, &keep, &others, &err);
+			write_journal(domain, NULL, keep, completed, NULL);
+		note_kept(domain, keep);
+		ret = cpuset_scope_narrow(domain->scope, keep, &others, &err);
 	}
+	if (!ret && !others && completed && !domain->note[0])
+		told = domain_tell_intend(domain, domain->scope);
 	if (ret)
 		snprintf(domain->note, sizeof(domain->note), "its cpusets are still wider: %.280s",
 			 err.text);
@@ -160,12 +121,8 @@ static void end_moves(struct domain *domain, const struct domain_look *look, boo
 		    domain, GMIG_LOG_WARNING,
 		    "cpusets others=%u written by somebody else during the move: left as they are",
 		    others);
-	if (!ret && !others && completed && is_uniform(domain->scope) && !domain->note[0]) {
-		const struct gmig_node_set nodes = cpuset_scope_nodes(domain->scope);
-
-		domain->tells = 0;
-		tell_libvirt(domain, &nodes);
-	}
+	if (told)
+		domain_tell(domain);
 	if (domain->note[0])
 		domain_log(domain, GMIG_LOG_WARNING, "%s", domain->note);
 	cpuset_scope_free(domain->scope);
@@ -173,19 +130,12 @@ static void end_moves(struct domain *domain, const struct domain_look *look, boo
 	memset(&domain->wide, 0, sizeof(domain->wide));
 }
 
-void domain_tell_again(struct domain *domain)
+/* look: where memory lies now. */
+static void end_moves(struct domain *domain, const struct domain_look *look, bool completed)
 {
-	struct gmig_node_set nodes;
+	const struct gmig_node_set keep = nodes_to_keep(domain, look);
 
-	if (pthread_mutex_trylock(&domain->move_lock))
-		return;
-	nodes = domain->untold;
-	if (!gmig_node_set_empty(&nodes) && !domain->scope) {
-		if (is_untold(domain))
-			domain->note[0] = '\0';
-		tell_libvirt(domain, &nodes);
-	}
-	pthread_mutex_unlock(&domain->move_lock);
+	narrow(domain, &keep, completed);
 }
 
 static void end_without_job(struct domain *domain)
@@ -272,7 +222,7 @@ static int widen(struct domain *domain, const struct gmig_job_spec *spec,
 		ret = cpuset_scope_plan(domain->scope, wide, err);
 	if (ret || !cpuset_scope_is_wide(domain->scope))
 		return ret;
-	ret = write_journal(domain, spec, NULL, err);
+	ret = write_journal(domain, spec, NULL, false, err);
 	return ret ? ret : cpuset_scope_widen(domain->scope, err);
 }
 
@@ -311,10 +261,11 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, st
 	}
 	domain->wide = wide;
 	domain->note[0] = '\0';
-	memset(&domain->untold, 0, sizeof(domain->untold));
 	domain->jobs++; /* before it runs: its end waits for our lock */
 	ret = gmig_process_job_start(domain->process, spec, job, err);
-	if (ret && --domain->jobs == 0)
+	if (!ret)
+		domain_tell_forget(domain); /* libvirt is told where this one ends */
+	else if (--domain->jobs == 0)
 		end_without_job(domain);
 	return ret;
 }
@@ -374,20 +325,6 @@ uint64_t domain_resumed_unasked(const struct domain *domain)
 
 /* ---- After a gmigd that was killed ----------------------------------------------------------- */
 
-/* Only what is left to do to the cpusets; the scope has what the journal says. */
-static void finish(struct domain *domain, const struct gmig_node_set *keep)
-{
-	struct gmig_error err = {0};
-	unsigned int others;
-
-	if (cpuset_scope_narrow(domain->scope, keep, &others, &err))
-		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
-	else
-		remove_journal(domain);
-	cpuset_scope_free(domain->scope);
-	domain->scope = NULL;
-}
-
 /* Its move goes on where it was, by the rate and between the nodes that it was told. */
 static void resume(struct domain *domain, const struct move_journal *journal)
 {
@@ -415,6 +352,7 @@ static void resume(struct domain *domain, const struct move_journal *journal)
 		return;
 	}
 	domain->resumed = true;
+	domain_tell_forget(domain);
 	gmig_job_info(job, &info);
 	if (journal->unasked)
 		atomic_store(&domain->resumed_unasked, info.id);
@@ -434,7 +372,7 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 	}
 	move_journal_apply(journal, domain->scope);
 	if (journal->narrowing)
-		finish(domain, &journal->keep);
+		narrow(domain, &journal->keep, journal->completed);
 	else
 		resume(domain, journal);
 }
@@ -446,8 +384,11 @@ void domain_recover(struct domain *domain)
 	int ret = move_journal_read(domain->host->journals, domain->uuid, &journal, &err);
 
 	domain_pins_recover(domain);
-	if (ret == -ENOENT)
+	domain_tell_recover(domain);
+	if (ret == -ENOENT) {
+		domain_tell_again(domain);
 		return;
+	}
 	if (ret) {
 		domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
 		return;

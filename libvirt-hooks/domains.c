@@ -1,6 +1,7 @@
 #include "domains.h"
 #include "log_name.h"
 #include "move_journal.h"
+#include "tell_journal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -261,6 +262,27 @@ static bool recall(const struct domains *domains, const char *uuid, struct virt_
 	return true;
 }
 
+/* Its process has gone, and with it whatever libvirt would be told. */
+static void drop_old_notes(const struct domains *domains)
+{
+	const char *directory = domains->host->journals;
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count = tell_journal_list(directory, &uuids);
+
+	for (int i = 0; i < count; i++) {
+		struct tell_journal journal;
+		uint64_t start_time = 0;
+		int ret;
+
+		if (tell_journal_read(directory, uuids[i], &journal, NULL))
+			continue;
+		ret = qemu_process_start_time(&domains->host->qemu, journal.pid, &start_time);
+		if (ret == -ESRCH || (!ret && start_time != journal.start_time))
+			tell_journal_remove(directory, uuids[i]);
+	}
+	free(uuids);
+}
+
 void domains_recover(struct domains *domains)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
@@ -273,6 +295,7 @@ void domains_recover(struct domains *domains)
 		domains_update(domains, list, used);
 	virt_list_free(list, used);
 	free(uuids);
+	drop_old_notes(domains);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

@@ -1,7 +1,6 @@
 #include "move_journal.h"
 #include "state_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -62,13 +61,13 @@ static json_t *journal_json(const struct move_journal *journal)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:b, s:b, s:o, s:o}", "version",
-			 VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
+	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:b, s:b, s:b, s:o, s:o}",
+			 "version", VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
 			 (json_int_t)journal->memory_bytes, "uid", (json_int_t)journal->uid, "pid",
 			 (int)journal->pid, "start_time", (json_int_t)journal->start_time, "job",
 			 spec_json(&journal->spec), "unasked", (int)journal->unasked, "narrowing",
-			 (int)journal->narrowing, "keep", set_json(&journal->keep), "groups",
-			 groups);
+			 (int)journal->narrowing, "completed", (int)journal->completed, "keep",
+			 set_json(&journal->keep), "groups", groups);
 }
 
 int move_journal_write(const char *directory, const struct move_journal *journal,
@@ -178,6 +177,7 @@ static bool read_journal(const json_t *json, void *into)
 	journal->uid = (uid_t)json_integer_value(json_object_get(json, "uid"));
 	journal->unasked = json_is_true(json_object_get(json, "unasked"));
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
+	journal->completed = json_is_true(json_object_get(json, "completed"));
 	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
 	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
 	return journal->name && read_spec(json_object_get(json, "job"), &journal->spec) &&
@@ -207,28 +207,7 @@ void move_journal_free(struct move_journal *journal)
 
 int move_journal_list(const char *directory, char (**uuids)[QEMU_UUID_TEXT])
 {
-	DIR *dir = opendir(directory);
-	struct dirent *entry;
-	int count = 0;
-
-	*uuids = NULL;
-	if (!dir)
-		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(dir))) {
-		size_t length = strlen(entry->d_name);
-		void *bigger;
-
-		if (length != QEMU_UUID_TEXT - 1 + strlen(SUFFIX) ||
-		    strcmp(entry->d_name + QEMU_UUID_TEXT - 1, SUFFIX) != 0)
-			continue;
-		bigger = realloc(*uuids, ((size_t)count + 1) * sizeof(**uuids));
-		if (!bigger)
-			break;
-		*uuids = bigger;
-		snprintf((*uuids)[count++], QEMU_UUID_TEXT, "%.36s", entry->d_name);
-	}
-	closedir(dir);
-	return count;
+	return state_file_list(directory, SUFFIX, uuids);
 }
 
 void move_journal_apply(const struct move_journal *journal, struct cpuset_scope *scope)

@@ -1,8 +1,10 @@
 #include "state_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,4 +84,30 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 	json_decref(json);
 	return good ? 0
 		    : gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+}
+
+int state_file_list(const char *directory, const char *suffix, char (**uuids)[QEMU_UUID_TEXT])
+{
+	DIR *dir = opendir(directory);
+	struct dirent *entry;
+	int count = 0;
+
+	*uuids = NULL;
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while ((entry = readdir(dir))) {
+		size_t length = strlen(entry->d_name);
+		void *bigger;
+
+		if (length != QEMU_UUID_TEXT - 1 + strlen(suffix) ||
+		    strcmp(entry->d_name + QEMU_UUID_TEXT - 1, suffix) != 0)
+			continue;
+		bigger = realloc(*uuids, ((size_t)count + 1) * sizeof(**uuids));
+		if (!bigger)
+			break;
+		*uuids = bigger;
+		snprintf((*uuids)[count++], QEMU_UUID_TEXT, "%.36s", entry->d_name);
+	}
+	closedir(dir);
+	return count;
 }

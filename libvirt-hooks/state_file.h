@@ -6,6 +6,7 @@
 #define STATE_FILE_H
 
 #include "../migrate/gmig_error.h"
+#include "qemu_process.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -23,5 +24,7 @@ int state_file_write(const char *directory, const char *path, const char *text);
 int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    bool (*read)(const json_t *json, void *into), void *into,
 		    struct gmig_error *err);
+/* The uuids of all files with that suffix; *uuids is the caller's to free. How many, or -errno. */
+int state_file_list(const char *directory, const char *suffix, char (**uuids)[QEMU_UUID_TEXT]);
 
 #endif

@@ -2,6 +2,7 @@
 #include "../../libvirt-hooks/daemon.h"
 #include "../../libvirt-hooks/daemon_log.h"
 #include "../../libvirt-hooks/log_name.h"
+#include "../../libvirt-hooks/tell_journal.h"
 #include "fake_proc.h"
 #include "suite.h"
 
@@ -17,6 +18,7 @@ static struct gmig_error err;
 static pid_t gmigd;
 static int notify_fd;
 static unsigned int call_ms; /* 0: what it takes by itself */
+static bool finish;
 
 static void write_conf(const char *text)
 {
@@ -46,6 +48,7 @@ static void serve(void)
 	ret = gmigd_conf_read(conf_path, &conf, &err);
 	options.conf = conf;
 	options.call_ms = call_ms;
+	options.finish = finish;
 	if (!ret)
 		ret = daemon_run(&options, &err);
 	if (ret)
@@ -72,6 +75,7 @@ static void setup(void)
 	unsetenv("WATCHDOG_USEC");
 	gmigd = 0;
 	call_ms = 0;
+	finish = false;
 }
 
 static void start(void)
@@ -238,6 +242,45 @@ START_TEST(call_to_libvirt_is_given_up_before_the_watchdog_bites)
 }
 END_TEST
 
+static void leave_note(uint64_t later)
+{
+	const struct qemu_host here = {.root = ""};
+	struct tell_journal journal = {.uuid = "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11",
+				       .pid = getpid()};
+	char state[128];
+
+	snprintf(state, sizeof(state), "%s/state", tree_root);
+	mkdir(state, 0700);
+	ck_assert_int_eq(qemu_process_start_time(&here, getpid(), &journal.start_time), 0);
+	journal.start_time += later;
+	gmig_node_set_add(&journal.nodes, 1);
+	ck_assert_int_eq(tell_journal_write(state, &journal, &err), 0);
+}
+
+START_TEST(finish_says_what_libvirt_was_not_told)
+{
+	int status;
+
+	write_conf("");
+	finish = true;
+	start();
+	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+	ck_assert_int_eq(status, 0);
+	/* No domain of libvirt's is this process, so nobody can be told of it. */
+	leave_note(0);
+	start();
+	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	expect_log("connected to libvirt");
+	expect_log("libvirt could not be told of 1 domain: ");
+	leave_note(1); /* it has gone */
+	start();
+	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+	gmigd = 0;
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 /* Of a line about the domain, "" if there is none. */
 static const char *field(const char *name, const char *rest, size_t i)
 {
@@ -278,6 +321,7 @@ int main(void)
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
 	    call_to_libvirt_is_given_up_before_the_watchdog_bites,
+	    finish_says_what_libvirt_was_not_told,
 	    log_fields_are_the_lines_own_whatever_the_name,
 	};
 

@@ -1,5 +1,6 @@
 /* Moves of a domain's memory, and what becomes of its cpusets: on a fake kernel, in a fake tree. */
 #include "../../libvirt-hooks/move_journal.h"
+#include "../../libvirt-hooks/tell_journal.h"
 #include "domain_rig.h"
 
 #include <semaphore.h>
@@ -13,6 +14,14 @@ static bool has_journal(void)
 	if (!ret)
 		move_journal_free(&journal);
 	return !ret;
+}
+
+/* Of what libvirt is to be told. */
+static bool has_note(void)
+{
+	struct tell_journal journal;
+
+	return !tell_journal_read(journals, FAKE_UUID, &journal, NULL);
 }
 
 static void expect_note(const char *text)
@@ -387,6 +396,14 @@ static void dies_at_move(void)
 		_exit(9);
 }
 
+static int dies_at_tell(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+			struct gmig_error *error)
+{
+	if (steps++ == die_at)
+		_exit(9);
+	return set_nodeset(opaque, uuid, nodes, error);
+}
+
 /* A daemon that moves the domain and is killed at step die_at. True: it was. */
 static bool killed_daemon(void)
 {
@@ -399,6 +416,7 @@ static bool killed_daemon(void)
 		spec.max_bytes = killed_max;
 		steps = 0;
 		host.cpusets.before_write = dies_at_write;
+		host.set_nodeset = dies_at_tell;
 		fake_after_move = dies_at_move;
 		open_domain();
 		run(&spec);
@@ -417,11 +435,13 @@ START_TEST(next_daemon_ends_what_a_killed_one_began)
 
 	for (die_at = 0; killed_daemon(); die_at++) {
 		atomic_store(&ends, 0);
-		*lines = '\0';
+		*lines = *told = '\0';
 		deaths++;
 		open_domain();
 		if (strstr(lines, "goes on"))
 			wait_ends(1);
+		ck_assert_msg(!strcmp(told, "1"), "killed at %u: told '%s'", die_at, told);
+		ck_assert(!has_note());
 		ck_assert_msg(!strcmp(mems("/emulator"), "1") && !strcmp(mems("/vcpu0"), "1"),
 			      "killed at %u: %s", die_at, mems("/emulator"));
 		ck_assert(!has_journal());
@@ -433,8 +453,91 @@ START_TEST(next_daemon_ends_what_a_killed_one_began)
 		fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
 		fake_thread(77, "0");
 	}
-	/* Two groups, written twice, and the moves between. */
-	ck_assert_uint_ge(deaths, 5);
+	/* Two groups, written twice, the moves between, and libvirt at the end. */
+	ck_assert_uint_ge(deaths, 6);
+}
+END_TEST
+
+static void empty_journals(void)
+{
+	move_journal_remove(journals, FAKE_UUID);
+	tell_journal_remove(journals, FAKE_UUID);
+}
+
+/* Killed while libvirt was asked: its sets are narrow, and the journal of the move has gone. */
+static void kill_at_tell(void)
+{
+	for (die_at = 0; killed_daemon(); die_at++) {
+		if (has_note())
+			return;
+		fake_pages_reset();
+		fake_allowed = 0xf;
+		fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+		fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+		fake_thread(77, "0");
+		empty_journals();
+	}
+	ck_abort_msg("no note");
+}
+
+START_TEST(nodeset_that_a_killed_daemon_has_not_told_is_told_when_libvirt_answers)
+{
+	kill_at_tell();
+	ck_assert(!has_journal());
+	libvirt_says = -ENOTCONN;
+	open_domain();
+	for (int i = 0; i < 20; i++) /* away for long: it is not given up */
+		domain_set_facts(domain, &facts);
+	expect_note("virsh numatune says otherwise");
+	ck_assert(has_note());
+	libvirt_says = 0;
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "1");
+	ck_assert(!has_note());
+	expect_note("");
+	domain_put(domain);
+	*told = '\0';
+	open_domain();
+	ck_assert_str_eq(told, "");
+}
+END_TEST
+
+START_TEST(nodeset_that_does_not_hold_any_more_is_not_told)
+{
+	kill_at_tell();
+	libvirt_says = -ETIMEDOUT;
+	open_domain();
+	ck_assert(has_note());
+	libvirt_says = 0;
+	*told = '\0';
+	/* virsh numatune --live, by somebody */
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "2\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "2\n");
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "");
+	ck_assert(!has_note());
+	expect_note("");
+}
+END_TEST
+
+START_TEST(libvirt_that_hangs_five_times_is_not_told_again)
+{
+	int tells = 0;
+
+	libvirt_says = -ETIMEDOUT;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert(has_note());
+	for (int i = 0; i < 10; i++) {
+		*told = '\0';
+		domain_set_facts(domain, &facts);
+		tells += *told != '\0';
+	}
+	ck_assert_int_eq(tells, 4);
+	ck_assert(!has_note());
+	expect_note("virsh numatune says otherwise");
 }
 END_TEST
 
@@ -504,6 +607,9 @@ int main(void)
 	    two_moves_narrow_when_the_last_has_ended,
 	    domain_that_ends_in_mid_move_fails_it,
 	    next_daemon_ends_what_a_killed_one_began,
+	    nodeset_that_a_killed_daemon_has_not_told_is_told_when_libvirt_answers,
+	    nodeset_that_does_not_hold_any_more_is_not_told,
+	    libvirt_that_hangs_five_times_is_not_told_again,
 	    next_daemon_does_not_move_more_than_the_killed_one_was_told_to,
 	    journal_of_an_earlier_process_is_thrown_away,
 	    look_says_where_memory_lies_and_how_old_that_is,

@@ -4,6 +4,7 @@
 #include "../../libvirt-hooks/domains.h"
 #include "../../libvirt-hooks/move_journal.h"
 #include "../../libvirt-hooks/serve.h"
+#include "../../libvirt-hooks/tell_journal.h"
 #include "fake_proc.h"
 #include "fake_qemu.h"
 #include "suite.h"
@@ -296,6 +297,30 @@ START_TEST(journal_of_a_process_that_cannot_be_looked_at_stays)
 }
 END_TEST
 
+static void leave_note(pid_t pid, const char *uuid, uint64_t later)
+{
+	struct tell_journal journal = {.pid = pid};
+
+	strcpy(journal.uuid, uuid);
+	ck_assert_int_eq(qemu_process_start_time(&host.qemu, pid, &journal.start_time), 0);
+	journal.start_time += later;
+	gmig_node_set_add(&journal.nodes, 0);
+	ck_assert_int_eq(tell_journal_write(tree_root, &journal, &err), 0);
+}
+
+START_TEST(note_for_libvirt_goes_with_its_process)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+
+	leave_note(web1, UUID1, 0);
+	leave_note(web2, UUID2, 1);
+	domains_recover(domains);
+	ck_assert_int_eq(tell_journal_list(tree_root, &uuids), 1);
+	ck_assert_str_eq(uuids[0], UUID1);
+	free(uuids);
+}
+END_TEST
+
 /* ---- The socket ------------------------------------------------------------------------------ */
 
 static struct control_client *dial(const char *guest)
@@ -550,6 +575,7 @@ int main(int argc, char **argv)
 	    domain_of_a_user_that_libvirt_does_not_name_is_left_alone,
 	    domain_with_a_journal_is_taken_up_without_libvirt,
 	    journal_of_a_process_that_cannot_be_looked_at_stays,
+	    note_for_libvirt_goes_with_its_process,
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
 	    commands_that_make_no_sense_say_why,

@@ -1,0 +1,136 @@
+/*
+ * libvirt's own view of where a domain's memory is to be, after a move. What it is to be told is on disk (tell_journal.h) from before the journal of the move
+ * goes until it has answered: whichever of us is killed in between, libvirt is told in the end. See domain.h.
+ */
+#include "domain_inside.h"
+#include "tell_journal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TELLS  5 /* so often libvirt is told, if it does not answer */
+#define UNTOLD "its memory may lie on nodes"
+
+static bool same(const struct gmig_node_set *a, const struct gmig_node_set *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+/* Have all the lowest groups one set? libvirt knows one for the whole domain. */
+static bool is_uniform(const struct cpuset_scope *scope)
+{
+	const struct gmig_node_set nodes = cpuset_scope_nodes(scope);
+
+	for (size_t i = 0; i < scope->count; i++)
+		if (!cpuset_scope_is_above(scope, i) && !same(&scope->group[i].before, &nodes))
+			return false;
+	return scope->count;
+}
+
+static bool is_untold(const struct domain *domain)
+{
+	return !strncmp(domain->note, UNTOLD, strlen(UNTOLD));
+}
+
+void domain_tell_forget(struct domain *domain)
+{
+	if (!gmig_node_set_empty(&domain->untold))
+		tell_journal_remove(domain->host->journals, domain->uuid);
+	memset(&domain->untold, 0, sizeof(domain->untold));
+	domain->tells = 0;
+}
+
+bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope)
+{
+	struct tell_journal journal = {.pid = domain->qemu.pid,
+				       .start_time = domain->qemu.start_time,
+				       .nodes = cpuset_scope_nodes(scope)};
+	struct gmig_error err = {0};
+
+	if (!domain->host->set_nodeset || !is_uniform(scope) || gmig_node_set_empty(&journal.nodes))
+		return false;
+	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
+	/* Without it libvirt is told all the same, unless we are killed. */
+	if (tell_journal_write(domain->host->journals, &journal, &err))
+		domain_log(domain, GMIG_LOG_WARNING, "%s", err.text);
+	domain->untold = journal.nodes;
+	domain->tells = 0;
+	return true;
+}
+
+/* It does not change a domain whose mode is `strict` while it runs. */
+void domain_tell(struct domain *domain)
+{
+	const struct gmig_node_set nodes = domain->untold;
+	struct gmig_error err = {0};
+	char text[80];
+	int ret = domain->host->set_nodeset(domain->host->opaque, domain->uuid, &nodes, &err);
+
+	/* Only what was asked and not answered counts: a libvirtd that is away for long has not been told even once. */
+	domain->tells += ret == -ETIMEDOUT;
+	if (!domain_is_silent(ret) || domain->tells >= TELLS)
+		domain_tell_forget(domain);
+	/* Another one that came meanwhile stays. */
+	if (ret && (!domain->note[0] || is_untold(domain)))
+		snprintf(domain->note, sizeof(domain->note),
+			 UNTOLD " %.60s, but virsh numatune says otherwise: %.180s",
+			 gmig_node_set_print(&nodes, text, sizeof(text)), err.text);
+	else if (!ret && is_untold(domain))
+		domain->note[0] = '\0';
+}
+
+/* Do the cpusets still say so? Somebody who has written to them since, libvirt's operator perhaps, knows better. -errno: it cannot be told. */
+static int holds(const struct domain *domain)
+{
+	struct cpuset_scope *scope = NULL;
+	struct gmig_node_set nodes;
+	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, NULL);
+
+	if (ret)
+		return ret;
+	nodes = cpuset_scope_nodes(scope);
+	ret = is_uniform(scope) && same(&nodes, &domain->untold);
+	cpuset_scope_free(scope);
+	return ret;
+}
+
+void domain_tell_again(struct domain *domain)
+{
+	if (pthread_mutex_trylock(&domain->move_lock))
+		return;
+	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && domain->host->set_nodeset) {
+		int ret = holds(domain);
+
+		if (ret > 0)
+			domain_tell(domain);
+		if (!ret) {
+			domain_log(
+			    domain, GMIG_LOG_INFO,
+			    "libvirt is not told of its nodes: its cpusets have others since");
+			domain_tell_forget(domain);
+			if (is_untold(domain))
+				domain->note[0] = '\0';
+		}
+	}
+	pthread_mutex_unlock(&domain->move_lock);
+}
+
+void domain_tell_recover(struct domain *domain)
+{
+	struct gmig_error err = {0};
+	struct tell_journal journal;
+	int ret = tell_journal_read(domain->host->journals, domain->uuid, &journal, &err);
+
+	if (ret == -ENOENT)
+		return;
+	if (!ret && journal.pid == domain->qemu.pid &&
+	    journal.start_time == domain->qemu.start_time) {
+		domain->untold = journal.nodes;
+		return;
+	}
+	if (ret)
+		domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
+	else
+		tell_journal_remove(domain->host->journals,
+				    domain->uuid); /* of one that has gone */
+}
