@@ -7,7 +7,7 @@
 #include "move_journal.h"
 #include "rights.h"
 #include "serve.h"
-#include "tell_journal.h"
+#include "state_file.h"
 #include "virt_pin.h"
 
 #include <errno.h>
@@ -453,10 +453,10 @@ static void await_connection(struct daemon *daemon)
 	}
 }
 
-static int count_untold(const char *directory)
+static int count_files(const char *directory, const char *suffix)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = tell_journal_list(directory, &uuids);
+	int count = state_file_list(directory, suffix, &uuids);
 
 	free(uuids);
 	return count;
@@ -474,7 +474,7 @@ static int tell_rest(struct daemon *daemon, struct gmig_error *err)
 
 	domains_destroy(daemon->domains);
 	daemon->domains = NULL;
-	if (count_untold(daemon->options->state) <= 0)
+	if (count_files(daemon->options->state, ".tell") <= 0)
 		return 0;
 	ret = domains_create(&daemon->host, virt.uri, daemon->users, daemon->user_count,
 			     &daemon->domains, err);
@@ -515,8 +515,13 @@ static void stop(struct daemon *daemon)
 static int count_journals(const char *directory, struct gmig_error *err)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = move_journal_list(directory, &uuids), untold = count_untold(directory);
+	int count = move_journal_list(directory, &uuids), untold = count_files(directory, ".tell");
+	int aside = count_files(directory, ".json.bad-1");
 
+	if (!count && aside > 0)
+		return gmig_fail(err, -EBUSY,
+				 "%d journal%s of moves cannot be understood, see '%.150s'", aside,
+				 aside > 1 ? "s" : "", directory);
 	if (!count && untold > 0)
 		return gmig_fail(err, -EBUSY,
 				 "libvirt could not be told of %d domain%s: virsh numatune says "

@@ -34,6 +34,7 @@ struct domain {
 	struct gmig_node_set
 	    untold;	    /* the nodeset that libvirt has not heard of, since it did not answer */
 	unsigned int tells; /* in vain */
+	bool aside_looked;  /* at its cpusets, since a journal could not be understood */
 	bool pins_left;	    /* there is a journal of pins: to be gone on with */
 	unsigned int pin_tries; /* in vain */
 	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
@@ -100,6 +101,15 @@ void domain_tell_forget(struct domain *domain);
 void domain_tell_recover(struct domain *domain);
 /* Libvirt answers: tell it what it has not heard of. Takes move_lock itself, if it is free. */
 void domain_tell_again(struct domain *domain);
+
+/* ---- domain_aside.c: journals that cannot be understood ----------------------------------------- */
+
+/* One could not be read, with `why`: it is said, and what cannot be understood is set aside. suffix: of its name. */
+void domain_set_aside(struct domain *domain, const char *suffix, const struct gmig_error *why);
+/* Is there one of this process? For people. */
+bool domain_aside_note(const struct domain *domain, char *text, size_t bytes);
+/* Under move_lock, before a move: 0, or why it cannot begin. */
+int domain_aside_check(struct domain *domain, bool unasked, struct gmig_error *err);
 
 /* Wait for the last order (domain_order.c). Not under move_lock. */
 void domain_order_end(struct domain *domain);

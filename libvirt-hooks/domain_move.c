@@ -36,6 +36,22 @@ static int write_journal(struct domain *domain, const struct gmig_job_spec *spec
 	return ret;
 }
 
+/* One that cannot be understood is set aside, and what it said is lost: its domain is said to have it (domain_aside.c). */
+static int read_journal(struct domain *domain, struct move_journal *journal, struct gmig_error *err)
+{
+	struct gmig_error why = {0};
+	int ret = move_journal_read(domain->host->journals, domain->uuid, journal, &why);
+
+	if (!ret || ret == -ENOENT)
+		return ret;
+	domain_set_aside(domain, ".json", &why);
+	/* One that cannot be read now is read before the next move. */
+	domain->journaled = ret != -EBADMSG;
+	if (err)
+		*err = why;
+	return ret;
+}
+
 static void remove_journal(struct domain *domain)
 {
 	if (domain->journaled)
@@ -199,7 +215,7 @@ static int read_scope(struct domain *domain, struct gmig_node_set *wide, struct 
 
 	if (ret || !domain->journaled)
 		return ret;
-	ret = move_journal_read(domain->host->journals, domain->uuid, &journal, err);
+	ret = read_journal(domain, &journal, err);
 	if (ret) {
 		cpuset_scope_free(domain->scope);
 		domain->scope = NULL;
@@ -299,7 +315,9 @@ static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, b
 		    "a move of domain %.60s is just ending, and libvirt is told of it: try again",
 		    domain->name);
 	domain->unasked = unasked;
-	ret = domain_pins_check(domain, spec, err);
+	ret = domain_aside_check(domain, unasked, err);
+	if (!ret)
+		ret = domain_pins_check(domain, spec, err);
 	if (!ret)
 		ret = start_job(domain, spec, job, err);
 	pthread_mutex_unlock(&domain->move_lock);
@@ -379,20 +397,15 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 
 void domain_recover(struct domain *domain)
 {
-	struct gmig_error err = {0};
 	struct move_journal journal;
-	int ret = move_journal_read(domain->host->journals, domain->uuid, &journal, &err);
+	int ret = read_journal(domain, &journal, NULL);
 
 	domain_pins_recover(domain);
 	domain_tell_recover(domain);
-	if (ret == -ENOENT) {
+	if (ret == -ENOENT)
 		domain_tell_again(domain);
+	if (ret)
 		return;
-	}
-	if (ret) {
-		domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
-		return;
-	}
 	pthread_mutex_lock(&domain->move_lock);
 	if (journal.pid == domain->qemu.pid && journal.start_time == domain->qemu.start_time)
 		recover_from(domain, &journal);
@@ -423,6 +436,8 @@ int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct
 		return 0;
 	cpusets->widened = domain->journaled;
 	memcpy(cpusets->note, domain->note, sizeof(cpusets->note));
+	if (!*cpusets->note)
+		domain_aside_note(domain, cpusets->note, sizeof(cpusets->note));
 	pthread_mutex_unlock(&domain->move_lock);
 	return 0;
 }

@@ -497,7 +497,7 @@ static void try_to_finish(struct domain *domain)
 	if (ret) {
 		domain->pins_left = false;
 		if (ret != -ENOENT)
-			domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
+			domain_set_aside(domain, ".pins", &err);
 		return;
 	}
 	ret = journal.pins ? 0 : begin(domain, &journal, &err);
@@ -525,7 +525,7 @@ void domain_pins_recover(struct domain *domain)
 	if (ret == -ENOENT)
 		return;
 	if (ret) {
-		domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
+		domain_set_aside(domain, ".pins", &err);
 		return;
 	}
 	if (journal.pid == domain->qemu.pid && journal.start_time == domain->qemu.start_time)

@@ -129,7 +129,7 @@ void domain_tell_recover(struct domain *domain)
 		return;
 	}
 	if (ret)
-		domain_log(domain, GMIG_LOG_ERROR, "%s", err.text);
+		domain_set_aside(domain, ".tell", &err);
 	else
 		tell_journal_remove(domain->host->journals,
 				    domain->uuid); /* of one that has gone */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int sync_directory(const char *directory)
@@ -72,6 +73,7 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    struct gmig_error *err)
 {
 	char path[PATH_MAX];
+	json_error_t why;
 	json_t *json;
 	bool good;
 
@@ -79,7 +81,12 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
 	if (access(path, F_OK))
 		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
-	json = json_load_file(path, 0, NULL);
+	json = json_load_file(path, 0, &why);
+	/* What cannot be read now may be all right. */
+	if (!json && (json_error_code(&why) == json_error_out_of_memory ||
+		      json_error_code(&why) == json_error_cannot_open_file))
+		return gmig_fail(err, -EIO, "the journal '%.150s' cannot be read: %.100s", path,
+				 why.text);
 	good = json && read(json, into);
 	json_decref(json);
 	return good ? 0
@@ -110,4 +117,43 @@ int state_file_list(const char *directory, const char *suffix, char (**uuids)[QE
 	}
 	closedir(dir);
 	return count;
+}
+
+/* ---- What cannot be understood --------------------------------------------------------------- */
+
+static bool aside_path(char path[PATH_MAX], const char *directory, const char *uuid,
+		       const char *suffix, unsigned int i)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s.bad-%u", suffix, i);
+	return state_file_path(path, directory, uuid, name);
+}
+
+int state_file_set_aside(const char *directory, const char *uuid, const char *suffix,
+			 char kept[PATH_MAX])
+{
+	char path[PATH_MAX];
+	unsigned int i = 1;
+
+	if (!state_file_path(path, directory, uuid, suffix) ||
+	    !aside_path(kept, directory, uuid, suffix, i))
+		return -ENAMETOOLONG;
+	while (i < STATE_FILE_ASIDE && !access(kept, F_OK))
+		aside_path(kept, directory, uuid, suffix, ++i);
+	return rename(path, kept) ? -errno : sync_directory(directory);
+}
+
+bool state_file_find_aside(const char *directory, const char *uuid, const char *suffix,
+			   int64_t written_s, char kept[PATH_MAX])
+{
+	for (unsigned int i = 1; i <= STATE_FILE_ASIDE; i++) {
+		struct stat st;
+
+		if (!aside_path(kept, directory, uuid, suffix, i) || lstat(kept, &st))
+			continue;
+		if (st.st_mtime >= written_s)
+			return true;
+	}
+	return false;
 }

@@ -24,6 +24,16 @@ int state_file_write(const char *directory, const char *path, const char *text);
 int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    bool (*read)(const json_t *json, void *into), void *into,
 		    struct gmig_error *err);
+/*
+ * One that cannot be understood: to a name of its own, directory/UUIDsuffix.bad-1 and so on, up to STATE_FILE_ASIDE; if all are there the last one is replaced.
+ * 0 and the path, or -errno.
+ */
+#define STATE_FILE_ASIDE 4
+int state_file_set_aside(const char *directory, const char *uuid, const char *suffix,
+			 char kept[PATH_MAX]);
+/* The first one that was set aside and had been written at written_s (CLOCK_REALTIME) or later. */
+bool state_file_find_aside(const char *directory, const char *uuid, const char *suffix,
+			   int64_t written_s, char kept[PATH_MAX]);
 /* The uuids of all files with that suffix; *uuids is the caller's to free. How many, or -errno. */
 int state_file_list(const char *directory, const char *suffix, char (**uuids)[QEMU_UUID_TEXT]);
 

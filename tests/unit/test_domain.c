@@ -571,6 +571,118 @@ START_TEST(journal_of_an_earlier_process_is_thrown_away)
 }
 END_TEST
 
+static void leave_text(const char *text)
+{
+	fake_file("journals/" FAKE_UUID ".json", "%s", text);
+}
+
+static bool has_text(unsigned int i, const char *text)
+{
+	char path[PATH_MAX], found[256] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json.bad-%u", journals, i);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	if (!fgets(found, sizeof(found), file))
+		*found = '\0';
+	fclose(file);
+	return !strcmp(found, text);
+}
+
+static int open_nothing(pid_t pid, const char *name)
+{
+	(void)pid, (void)name;
+	return -EMFILE;
+}
+
+START_TEST(journal_that_cannot_be_understood_is_kept_and_said)
+{
+	char path[PATH_MAX];
+	struct gmig_job *job;
+
+	leave_text("{\"version\":1,\"uuid\":"); /* cut short */
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0-1\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0-1\n");
+	fake_thread(77, "0-1");
+	open_domain();
+	ck_assert_ptr_nonnull(strstr(lines, "cannot be understood"));
+	ck_assert_ptr_nonnull(strstr(lines, ".json.bad-1"));
+	expect_note("cannot be understood");
+	/* Not by itself; and when asked, not before it was looked at. */
+	ck_assert_int_eq(domain_start_unasked_job(domain, &to_1, &job, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "cannot be understood"));
+	fake_sys.open_proc = open_nothing;
+	ck_assert_int_lt(domain_start_job(domain, &to_1, &job, &err), 0);
+	ck_assert_ptr_null(strstr(lines, "its cpusets allow nodes"));
+	fake_sys.open_proc = open_proc;
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_ptr_nonnull(strstr(lines, "its cpusets allow nodes 0-1, its memory lies on 0"));
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert(has_text(1, "{\"version\":1,\"uuid\":"));
+	expect_note("cannot be understood");
+	/* The next gmigd says it, too, until somebody has removed it. */
+	domain_put(domain);
+	open_domain();
+	expect_note(".json.bad-1'");
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json.bad-1", journals);
+	ck_assert_int_eq(unlink(path), 0);
+	expect_note("");
+}
+END_TEST
+
+START_TEST(journals_that_cannot_be_understood_are_kept_up_to_four)
+{
+	static const char *const texts[] = {"{\"version\":2}", "", "[", "x", "y", "z"};
+
+	for (size_t i = 0; i < 6; i++) {
+		leave_text(texts[i]);
+		open_domain();
+		domain_put(domain);
+		domain = NULL;
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		ck_assert(has_text(i + 1, texts[i]));
+	ck_assert(has_text(4, "z"));
+	ck_assert(!has_text(5, "z"));
+	ck_assert(!has_journal());
+}
+END_TEST
+
+START_TEST(unreadable_journal_of_a_process_that_has_gone_is_not_the_next_ones)
+{
+	const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	char path[PATH_MAX];
+
+	leave_text("{");
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json", journals);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+	open_domain();
+	expect_note("");
+	ck_assert(has_text(1, "{"));
+}
+END_TEST
+
+START_TEST(journal_that_breaks_while_it_is_needed_refuses_the_move_once)
+{
+	struct gmig_job *job;
+
+	host.cpusets.before_write = refuses;
+	refused = "1";
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert(has_journal());
+	accept_again("0-1");
+	leave_text("{");
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -EBADMSG);
+	ck_assert(has_text(1, "{"));
+	ck_assert_str_eq(mems("/emulator"), "0-1");
+}
+END_TEST
+
 START_TEST(look_says_where_memory_lies_and_how_old_that_is)
 {
 	struct domain_look look;
@@ -612,6 +724,10 @@ int main(void)
 	    libvirt_that_hangs_five_times_is_not_told_again,
 	    next_daemon_does_not_move_more_than_the_killed_one_was_told_to,
 	    journal_of_an_earlier_process_is_thrown_away,
+	    journal_that_cannot_be_understood_is_kept_and_said,
+	    journals_that_cannot_be_understood_are_kept_up_to_four,
+	    unreadable_journal_of_a_process_that_has_gone_is_not_the_next_ones,
+	    journal_that_breaks_while_it_is_needed_refuses_the_move_once,
 	    look_says_where_memory_lies_and_how_old_that_is,
 	};
 
