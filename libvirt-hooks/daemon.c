@@ -26,8 +26,8 @@
 #include <unistd.h>
 
 #define RESCAN_MS   10000
-#define COALESCE_MS 50 /* a domain that starts has several events */
-#define FINISH_MS   10000
+#define COALESCE_MS 50	  /* a domain that starts has several events */
+#define FINISH_MS   10000 /* --finish: to connect, and again to tell */
 
 struct daemon {
 	const struct daemon_options *options;
@@ -252,13 +252,25 @@ static int loop_ms(const struct daemon *daemon)
 	return (int)rescan;
 }
 
+/* What calls of libvirt may take of a round, all together: half of the watchdog's time; where there is none, what signals can wait for. Never less than one call. */
+static unsigned int round_ms(const struct daemon *daemon)
+{
+	uint64_t watchdog_us = 0;
+
+	if (!daemon->options->finish && sd_watchdog_enabled(0, &watchdog_us) > 0)
+		return (unsigned int)(watchdog_us / 2000);
+	return daemon->options->call_ms > FINISH_MS ? daemon->options->call_ms : FINISH_MS;
+}
+
 /* In how many ms it is wanted again at the latest. */
 static int update(struct daemon *daemon)
 {
 	struct virt_domain *list = NULL;
 	struct gmig_error err = {0};
-	int retry_ms, rest_ms = loop_ms(daemon), count = virt_list(daemon->virt, &list, &err);
+	int retry_ms, rest_ms = loop_ms(daemon), count;
 
+	virt_begin_round(round_ms(daemon));
+	count = virt_list(daemon->virt, &list, &err);
 	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. */
 	if (count < 0 && count != -ENOTCONN && !daemon->list_failed)
 		daemon_log(GMIG_LOG_WARNING, err.text);
@@ -314,6 +326,8 @@ static void loop(struct daemon *daemon)
 		sd_notify(0, "WATCHDOG=1");
 		if (poll(fds, 3, rest_ms) < 0 && errno != EINTR)
 			return;
+		/* Rested for half of its time at most; and a round takes no longer. */
+		sd_notify(0, "WATCHDOG=1");
 		if (fds[1].revents && !hear_signal(daemon))
 			return;
 		if (!fds[0].revents && !fds[2].revents)

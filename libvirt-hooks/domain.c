@@ -93,14 +93,16 @@ int domain_open(const struct domain_host *host, const struct domain_facts *facts
 	return 0;
 }
 
-void domain_set_facts(struct domain *domain, const struct domain_facts *facts)
+bool domain_set_facts(struct domain *domain, const struct domain_facts *facts)
 {
+	int ret;
+
 	atomic_store(&domain->memory_bytes, facts->memory_bytes);
 	atomic_store(&domain->vcpus, facts->vcpus);
 	atomic_store(&domain->paused, facts->paused);
 	/* Whoever has facts has heard of libvirt just now. */
-	domain_pins_retry(domain);
-	domain_tell_again(domain);
+	ret = domain_pins_retry(domain);
+	return ret != -ETIMEDOUT && domain_tell_again(domain) != -ETIMEDOUT;
 }
 
 const char *domain_name(const struct domain *domain)

@@ -87,7 +87,8 @@ const char *domain_uuid(const struct domain *domain);
 pid_t domain_pid(const struct domain *domain);
 bool domain_has_ended(const struct domain *domain);
 bool domain_is_paused(const struct domain *domain);
-void domain_set_facts(struct domain *domain, const struct domain_facts *facts);
+/* What libvirt has just said of it; what it is still to be told is told now. False: it has let a call hang. */
+bool domain_set_facts(struct domain *domain, const struct domain_facts *facts);
 unsigned int domain_vcpus(const struct domain *domain);
 uint64_t domain_memory_bytes(const struct domain *domain);
 /* Its memory, for jobs that are there; new ones go through domain_start_job. As long as the domain. */

@@ -86,21 +86,21 @@ void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain
 void domain_pins_recover(struct domain *domain);
 /* Of a call to libvirt: it does not answer now, and may do so later. */
 bool domain_is_silent(int error);
-/* Libvirt answers: go on with what was left. Takes move_lock itself, if it is free. */
-void domain_pins_retry(struct domain *domain);
+/* Libvirt answers: go on with what was left. Takes move_lock itself, if it is free. 0, or what a call returned. */
+int domain_pins_retry(struct domain *domain);
 
 /* ---- domain_tell.c: libvirt's own view of where the memory is to be ---------------------------- */
 
 /* Under move_lock: the sets of the scope are narrow, and libvirt is to be told. On disk from now on. False: there is nothing to be told. */
 bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope);
 /* Under move_lock: tell it, once. What it does not answer stays to be told. */
-void domain_tell(struct domain *domain);
+int domain_tell(struct domain *domain);
 /* Under move_lock: what it has not heard of does not hold any more. */
 void domain_tell_forget(struct domain *domain);
 /* Right after the domain was opened, not under move_lock: has a killed gmigd left something to be told? */
 void domain_tell_recover(struct domain *domain);
-/* Libvirt answers: tell it what it has not heard of. Takes move_lock itself, if it is free. */
-void domain_tell_again(struct domain *domain);
+/* Libvirt answers: tell it what it has not heard of. Takes move_lock itself, if it is free. 0, or what the call returned. */
+int domain_tell_again(struct domain *domain);
 
 /* ---- domain_aside.c: journals that cannot be understood ----------------------------------------- */
 

@@ -488,7 +488,7 @@ static void refused(struct domain *domain, struct pin_journal *journal,
 		 err->text);
 }
 
-static void try_to_finish(struct domain *domain)
+static int try_to_finish(struct domain *domain)
 {
 	struct gmig_error err = {0};
 	struct pin_journal journal;
@@ -498,7 +498,7 @@ static void try_to_finish(struct domain *domain)
 		domain->pins_left = false;
 		if (ret != -ENOENT)
 			domain_set_aside(domain, ".pins", &err);
-		return;
+		return 0;
 	}
 	ret = journal.pins ? 0 : begin(domain, &journal, &err);
 	if (!ret)
@@ -514,6 +514,7 @@ static void try_to_finish(struct domain *domain)
 		refused(domain, &journal, &err);
 	}
 	pin_journal_free(&journal);
+	return ret;
 }
 
 void domain_pins_recover(struct domain *domain)
@@ -536,11 +537,14 @@ void domain_pins_recover(struct domain *domain)
 	domain_pins_retry(domain);
 }
 
-void domain_pins_retry(struct domain *domain)
+int domain_pins_retry(struct domain *domain)
 {
+	int ret = 0;
+
 	if (pthread_mutex_trylock(&domain->move_lock))
-		return;
+		return 0;
 	if (domain->pins_left && domain->host->get_pins && domain->host->set_pin)
-		try_to_finish(domain);
+		ret = try_to_finish(domain);
 	pthread_mutex_unlock(&domain->move_lock);
+	return ret;
 }

@@ -59,7 +59,7 @@ bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope)
 }
 
 /* It does not change a domain whose mode is `strict` while it runs. */
-void domain_tell(struct domain *domain)
+int domain_tell(struct domain *domain)
 {
 	const struct gmig_node_set nodes = domain->untold;
 	struct gmig_error err = {0};
@@ -77,6 +77,7 @@ void domain_tell(struct domain *domain)
 			 gmig_node_set_print(&nodes, text, sizeof(text)), err.text);
 	else if (!ret && is_untold(domain))
 		domain->note[0] = '\0';
+	return ret;
 }
 
 /* Do the cpusets still say so? Somebody who has written to them since, libvirt's operator perhaps, knows better. -errno: it cannot be told. */
@@ -94,16 +95,18 @@ static int holds(const struct domain *domain)
 	return ret;
 }
 
-void domain_tell_again(struct domain *domain)
+int domain_tell_again(struct domain *domain)
 {
-	if (pthread_mutex_trylock(&domain->move_lock))
-		return;
-	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && domain->host->set_nodeset) {
-		int ret = holds(domain);
+	int ret = 0;
 
-		if (ret > 0)
-			domain_tell(domain);
-		if (!ret) {
+	if (pthread_mutex_trylock(&domain->move_lock))
+		return 0;
+	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && domain->host->set_nodeset) {
+		int still = holds(domain);
+
+		if (still > 0)
+			ret = domain_tell(domain);
+		if (!still) {
 			domain_log(
 			    domain, GMIG_LOG_INFO,
 			    "libvirt is not told of its nodes: its cpusets have others since");
@@ -113,6 +116,7 @@ void domain_tell_again(struct domain *domain)
 		}
 	}
 	pthread_mutex_unlock(&domain->move_lock);
+	return ret;
 }
 
 void domain_tell_recover(struct domain *domain)

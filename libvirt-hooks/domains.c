@@ -31,6 +31,7 @@ struct domains {
 	struct entry
 	    *entry; /* guarded by lock, as count; by name; only domains_update changes it */
 	size_t count;
+	char hung[QEMU_UUID_TEXT]; /* whose call libvirt has let hang last; domains_update's */
 };
 
 int domains_create(const struct domain_host *host, const char *uri, const uid_t *users,
@@ -148,7 +149,8 @@ static void take_listed(struct domains *domains, const struct virt_domain *from,
 	memcpy(entry->uuid, from->uuid, sizeof(entry->uuid));
 	if (lives(old) && !strcmp(old->name, from->name)) {
 		entry->domain = domain_get(old->domain);
-		domain_set_facts(entry->domain, &facts);
+		if (!domain_set_facts(entry->domain, &facts))
+			memcpy(domains->hung, from->uuid, sizeof(domains->hung));
 	} else if (old && !old->domain && now_ms() < old->retry_ms) {
 		memcpy(entry->why, old->why, sizeof(entry->why));
 		entry->said = old->said;
@@ -190,19 +192,32 @@ static int next_retry_ms(const struct entry *entry, size_t count)
 	return soonest > now ? (int)(soonest - now) : 0;
 }
 
+/* After a call that hangs no other one is made in that round (virt.h): the next one begins behind that domain, so that each gets its turn. */
+static int first_of(const struct domains *domains, const struct virt_domain *list, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(list[i].uuid, domains->hung))
+			return i + 1;
+	return 0;
+}
+
 int domains_update(struct domains *domains, const struct virt_domain *list, int count)
 {
 	struct entry *fresh, *old;
 	size_t used = 0, old_count;
+	int first;
 
 	count = list ? count : 0;
 	fresh = calloc((size_t)count + domains->count + 1, sizeof(*fresh));
 	if (!fresh)
 		return WAIT_MS_MAX; /* the old one stands */
+	first = first_of(domains, list, count);
 	for (int i = 0; i < count; i++) {
-		fresh[used].name = strdup(list[i].name);
+		const struct virt_domain *from = &list[(first + i) % count];
+
+		fresh[used].name = strdup(from->name);
 		if (fresh[used].name)
-			take_listed(domains, &list[i], &fresh[used++]);
+			take_listed(domains, from, &fresh[used++]);
 	}
 	for (size_t i = 0; i < domains->count; i++) {
 		const struct entry *entry = &domains->entry[i];

@@ -38,6 +38,13 @@ int virt_create(const struct virt_options *options, struct virt **out, struct gm
 void virt_destroy(struct virt *virt);
 bool virt_is_connected(struct virt *virt);
 
+/*
+ * A round of calls by this thread, which must come back in time, whatever hangs: from now on its calls take at most `ms` together, and after one that was not
+ * answered, or when no time is left, each fails at once with -EBUSY: it is for the next round. A round begins with a call that asks for little, virt_list(),
+ * so that a libvirt that does not answer costs one call. 0: rounds have no limit any more.
+ */
+void virt_begin_round(unsigned int ms);
+
 struct virt_domain {
 	char *name;
 	char uuid[QEMU_UUID_TEXT];

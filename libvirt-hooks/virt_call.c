@@ -27,6 +27,39 @@ struct running {
 	struct gmig_error err;
 };
 
+/* Of the calling thread. */
+static _Thread_local struct {
+	bool limited, silent; /* silent: a call of this round was not answered */
+	uint64_t end_ms;
+} round_of_calls;
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void virt_begin_round(unsigned int ms)
+{
+	round_of_calls.limited = ms != 0;
+	round_of_calls.silent = false;
+	round_of_calls.end_ms = now_ms() + ms;
+}
+
+/* Of `ms`, what the round has left; 0: nothing. */
+static int left_ms(int ms)
+{
+	uint64_t now = now_ms();
+
+	if (!round_of_calls.limited)
+		return ms;
+	if (round_of_calls.silent || now >= round_of_calls.end_ms)
+		return 0;
+	return round_of_calls.end_ms - now < (uint64_t)ms ? (int)(round_of_calls.end_ms - now) : ms;
+}
+
 struct virt_calls *virt_calls_create(const struct virt_options *options)
 {
 	struct virt_calls *calls = calloc(1, sizeof(*calls));
@@ -150,6 +183,7 @@ static int await(struct running *running, int ms, struct gmig_error *err)
 			*err = running->err;
 	} else {
 		running->given_up = true;
+		round_of_calls.silent = true;
 		ret = gmig_fail(err, -ETIMEDOUT, "libvirt, %s: no answer within %d ms", what, ms);
 	}
 	put(running);
@@ -170,6 +204,15 @@ int virt_call(struct virt_calls *calls, virConnectPtr connection, const struct v
 	pthread_condattr_t monotonic;
 	int ret = 0;
 
+	ms = left_ms(ms);
+	if (!ms) {
+		free(running);
+		refuse(call);
+		return gmig_fail(err, -EBUSY,
+				 "libvirt, %s: it did not answer another call in time, and is "
+				 "asked again later",
+				 call->what);
+	}
 	if (!running) {
 		refuse(call);
 		return gmig_fail(err, -ENOMEM, "out of memory");

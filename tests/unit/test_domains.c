@@ -3,6 +3,7 @@
 #include "../../cli/daemon.h"
 #include "../../libvirt-hooks/domains.h"
 #include "../../libvirt-hooks/move_journal.h"
+#include "../../libvirt-hooks/pin_journal.h"
 #include "../../libvirt-hooks/serve.h"
 #include "../../libvirt-hooks/tell_journal.h"
 #include "fake_proc.h"
@@ -308,6 +309,55 @@ static void leave_note(pid_t pid, const char *uuid, uint64_t later)
 	ck_assert_int_eq(tell_journal_write(tree_root, &journal, &err), 0);
 }
 
+static void leave_pins(pid_t pid, const char *uuid)
+{
+	struct pin_pair pair = {0, 1};
+	struct pin_journal journal = {.pid = pid, .pairs = &pair, .pair_count = 1};
+
+	strcpy(journal.uuid, uuid);
+	ck_assert_int_eq(qemu_process_start_time(&host.qemu, pid, &journal.start_time), 0);
+	ck_assert_int_eq(pin_journal_write(tree_root, &journal, &err), 0);
+}
+
+static const char *hung; /* its calls hang; in the same round no other one is made */
+static bool silent;
+static unsigned int asked;
+
+static int get_pins(void *opaque, const char *uuid, struct pin_set **set, struct gmig_error *error)
+{
+	(void)opaque, (void)set;
+	if (silent)
+		return gmig_fail(error, -EBUSY, "later");
+	silent = !strcmp(uuid, hung);
+	asked += !silent;
+	return silent ? gmig_fail(error, -ETIMEDOUT, "hangs")
+		      : gmig_fail(error, -EOPNOTSUPP, "no pins");
+}
+
+static int set_pin(void *opaque, const char *uuid, int domain, const struct pin *pin,
+		   const struct pin_cpus *cpus, struct gmig_error *error)
+{
+	(void)opaque, (void)uuid, (void)domain, (void)pin, (void)cpus;
+	return gmig_fail(error, -EOPNOTSUPP, "no pins");
+}
+
+START_TEST(domain_whose_calls_hang_keeps_no_other_one_from_its_turn)
+{
+	host.get_pins = get_pins;
+	host.set_pin = set_pin;
+	leave_pins(web1, UUID1);
+	leave_pins(web2, UUID2);
+	hung = UUID1;
+	silent = true; /* when they are opened */
+	update(2);
+	for (int i = 0; i < 2; i++) {
+		silent = false;
+		update(2);
+	}
+	ck_assert_uint_eq(asked, 1);
+}
+END_TEST
+
 START_TEST(note_for_libvirt_goes_with_its_process)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
@@ -576,6 +626,7 @@ int main(int argc, char **argv)
 	    domain_with_a_journal_is_taken_up_without_libvirt,
 	    journal_of_a_process_that_cannot_be_looked_at_stays,
 	    note_for_libvirt_goes_with_its_process,
+	    domain_whose_calls_hang_keeps_no_other_one_from_its_turn,
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
 	    commands_that_make_no_sense_say_why,

@@ -240,6 +240,58 @@ START_TEST(call_that_hangs_is_given_up_and_others_go_on)
 }
 END_TEST
 
+static const char nobody[] = "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11";
+
+START_TEST(round_in_which_a_call_hangs_makes_no_other)
+{
+	struct virt_domain *list;
+	char *xml;
+	int count;
+
+	start("test:///default", 500);
+	wait_for(&changes);
+	virt_begin_round(600000);
+	count = virt_list(virt, &list, &err);
+	ck_assert_int_eq(count, 1);
+	virt_list_free(list, count);
+	atomic_store(&hang, true);
+	ck_assert_int_eq(virt_domain_xml(virt, nobody, &xml, &err), -ETIMEDOUT);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(virt_domain_xml(virt, nobody, &xml, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "asked again later"));
+	wait_for(&hanging);
+	ck_assert_int_eq(sem_trywait(&hanging), -1); /* libvirt was asked once */
+	atomic_store(&hang, false);
+	do { /* on a busy machine a call may miss its time, too */
+		virt_begin_round(600000);
+		count = virt_domain_xml(virt, nobody, &xml, &err);
+	} while (count == -ETIMEDOUT);
+	ck_assert_int_eq(count, -ESRCH);
+	sem_post(&release);
+}
+END_TEST
+
+START_TEST(round_has_one_limit_for_all_its_calls)
+{
+	char *xml;
+
+	start("test:///default", 600000);
+	wait_for(&changes);
+	virt_begin_round(200);
+	atomic_store(&hang, true);
+	ck_assert_int_eq(virt_domain_xml(virt, nobody, &xml, &err), -ETIMEDOUT);
+	wait_for(&hanging);
+	/* Answered, but no time is left. */
+	atomic_store(&hang, false);
+	sem_post(&release);
+	virt_begin_round(1);
+	usleep(2000);
+	ck_assert_int_eq(virt_domain_xml(virt, nobody, &xml, &err), -EBUSY);
+	virt_begin_round(0);
+	ck_assert_int_eq(virt_domain_xml(virt, nobody, &xml, &err), -ESRCH);
+}
+END_TEST
+
 START_TEST(too_many_calls_that_hang_refuse_new_ones_at_once)
 {
 	struct virt_domain *list;
@@ -322,6 +374,8 @@ int main(void)
 	    xml_that_libvirt_does_not_give_is_given_up,
 	    nodeset_of_a_domain_is_set_or_the_reason_is_given,
 	    call_that_hangs_is_given_up_and_others_go_on,
+	    round_in_which_a_call_hangs_makes_no_other,
+	    round_has_one_limit_for_all_its_calls,
 	    too_many_calls_that_hang_refuse_new_ones_at_once,
 	    libvirt_that_is_not_there_is_said_once_and_waited_for,
 	    libvirt_that_never_answers_does_not_hold_us_up,
