@@ -257,7 +257,9 @@ static unsigned int round_ms(const struct daemon *daemon)
 {
 	uint64_t watchdog_us = 0;
 
-	if (!daemon->options->finish && sd_watchdog_enabled(0, &watchdog_us) > 0)
+	if (daemon->options->finish)
+		return FINISH_MS;
+	if (sd_watchdog_enabled(0, &watchdog_us) > 0)
 		return (unsigned int)(watchdog_us / 2000);
 	return daemon->options->call_ms > FINISH_MS ? daemon->options->call_ms : FINISH_MS;
 }
@@ -480,7 +482,7 @@ static int count_files(const char *directory, const char *suffix)
 static int tell_rest(struct daemon *daemon, struct gmig_error *err)
 {
 	const struct virt_options virt = {.uri = daemon->options->uri,
-					  .call_ms = (int)daemon->options->call_ms,
+					  .call_ms = FINISH_MS,
 					  .changed = changed,
 					  .log = log_line,
 					  .opaque = daemon};

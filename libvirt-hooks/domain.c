@@ -13,6 +13,7 @@ static void destroy(struct domain *domain)
 	if (domain->process && domain_has_ended(domain))
 		domain_tell_forget(domain);
 	process_close(domain->looker);
+	qemu_ram_free(&domain->ram);
 	cpuset_scope_free(domain->scope);
 	qemu_process_drop(&domain->qemu);
 	pthread_mutex_destroy(&domain->scan_lock);
@@ -53,6 +54,7 @@ static int open_memory(struct domain *domain, struct gmig_error *err)
 {
 	const struct gmig_process_options options = {.pid = domain->qemu.pid,
 						     .topology = domain->host->topology,
+						     .counts = domain_counts,
 						     .job_event = domain_on_job,
 						     .opaque = domain,
 						     .sys = domain->host->sys};

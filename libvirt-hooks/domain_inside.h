@@ -23,6 +23,7 @@ struct domain {
 	struct process *looker; /* guarded by scan_lock; the same process, for looking */
 	pthread_mutex_t look_lock;
 	struct domain_look look; /* guarded by look_lock; at_ns 0: none yet */
+	struct qemu_ram ram;	 /* guarded by look_lock; of that look */
 
 	pthread_mutex_t move_lock;
 	unsigned int jobs;	    /* guarded by move_lock, as all below; that have not ended */
@@ -60,6 +61,8 @@ __attribute__((format(printf, 3, 4))) void
 domain_log(const struct domain *domain, enum gmig_log_level level, const char *format, ...);
 /* A job's thread says what has become of it. */
 void domain_on_job(void *opaque, const struct gmig_job_info *info);
+/* For jobs of a part: is this mapping guest memory? */
+bool domain_counts(void *opaque, uint64_t start, uint64_t end);
 /* Right after it was opened: finish what another gmigd began. */
 void domain_recover(struct domain *domain);
 

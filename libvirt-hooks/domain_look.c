@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <time.h>
+
+#define COUNTS_AGE_NS 10000000000ull
 
 static uint64_t now_ns(void)
 {
@@ -32,7 +35,7 @@ void domain_log(const struct domain *domain, enum gmig_log_level level, const ch
 int domain_look(struct domain *domain, struct domain_look *look, struct gmig_error *err)
 {
 	uint64_t begin_ns = now_ns();
-	struct qemu_ram ram;
+	struct qemu_ram ram, old;
 	int ret;
 
 	pthread_mutex_lock(&domain->scan_lock);
@@ -44,10 +47,12 @@ int domain_look(struct domain *domain, struct domain_look *look, struct gmig_err
 		look->fits = ram.fits;
 		look->at_ns = begin_ns;
 		look->took_ns = now_ns() - begin_ns;
-		qemu_ram_free(&ram);
 		pthread_mutex_lock(&domain->look_lock);
 		domain->look = *look;
+		old = domain->ram;
+		domain->ram = ram;
 		pthread_mutex_unlock(&domain->look_lock);
+		qemu_ram_free(&old);
 	}
 	pthread_mutex_unlock(&domain->scan_lock);
 	return ret;
@@ -64,4 +69,25 @@ int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_l
 	}
 	pthread_mutex_unlock(&domain->look_lock);
 	return ret;
+}
+
+/*
+ * A plan moves so much guest memory and no more: QEMU's own, which comes first by address, must not use up the limit. Which mappings are guest memory is known from
+ * the last look; one that was made for the plan is new enough.
+ */
+bool domain_counts(void *opaque, uint64_t start, uint64_t end)
+{
+	struct domain *domain = opaque;
+	struct domain_look *look = malloc(sizeof(*look));
+	bool counts = false;
+
+	if (look && domain_last_look(domain, COUNTS_AGE_NS, look))
+		(void)domain_look(domain, look,
+				  NULL); /* it may have ended: the job finds that out */
+	free(look);
+	pthread_mutex_lock(&domain->look_lock);
+	for (size_t i = 0; i < domain->ram.count && !counts; i++)
+		counts = start < domain->ram.mapping[i].end && domain->ram.mapping[i].start < end;
+	pthread_mutex_unlock(&domain->look_lock);
+	return counts;
 }

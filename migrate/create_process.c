@@ -30,6 +30,7 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 		free(process);
 		return ret;
 	}
+	process->counts = options->counts;
 	process->shared = process->process->can_shared && !options->private_only;
 	process->memory.topology = gmig_topology_get(options->topology);
 	pthread_mutex_init(&process->memory.topology_lock, NULL);

@@ -438,6 +438,11 @@ struct gmig_process_options {
 	 * with migrate_pages(2).
 	 */
 	bool private_only;
+	/*
+	 * Optional: which mappings a job with max_bytes takes its bytes from; all others stay. Asked by the job's thread at its beginning, with each mapping that
+	 * can be moved. NULL: from all. Of those that are taken, blocks of 2 MiB that are not theirs as a whole stay, too.
+	 */
+	bool (*counts)(void *opaque, uint64_t start, uint64_t end);
 	void (*job_event)(void *opaque, const struct gmig_job_info *info); /* as in gmig_options */
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */

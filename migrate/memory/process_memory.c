@@ -38,6 +38,39 @@ static int add_range(struct memory_range *ranges, size_t count,
 	return 1;
 }
 
+/* Of a job over a part: what is another mapping's, beside it or between, must not count. */
+static int add_part(struct memory_range *ranges, size_t count,
+		    const struct process_mapping *mapping)
+{
+	uint64_t block = GMIG_BLOCK_BYTES;
+	uint64_t first = (mapping->start + block - 1) / block, end = mapping->end / block;
+
+	if (first >= end)
+		return 0;
+	ranges[count] =
+	    (struct memory_range){first * GMIG_BLOCK_PAGES, (end - first) * GMIG_BLOCK_PAGES};
+	return 1;
+}
+
+/* All that can be moved; part: what counts as memory of a job that is limited. */
+static size_t choose_ranges(struct gmig_process *process, const struct process_maps *maps,
+			    bool part, struct memory_range *ranges)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct process_mapping *mapping = &maps->mapping[i];
+
+		if (process_mapping_fixed(mapping))
+			continue;
+		if (!part)
+			count += (size_t)add_range(ranges, count, mapping);
+		else if (process->counts(process->memory.opaque, mapping->start, mapping->end))
+			count += (size_t)add_part(ranges, count, mapping);
+	}
+	return count;
+}
+
 /* The maps as they are now; workers of this job and of others scan meanwhile, so that they are kept out. */
 static int read_maps(struct gmig_process *process, struct process_maps *maps)
 {
@@ -56,7 +89,6 @@ static int process_ranges(struct memory *memory, const struct gmig_job_spec *spe
 	struct process_maps maps, old;
 	int ret = read_maps(process, &maps);
 
-	(void)spec;
 	*count = 0;
 	*ranges = NULL;
 	if (ret)
@@ -66,9 +98,7 @@ static int process_ranges(struct memory *memory, const struct gmig_job_spec *spe
 		process_maps_free(&maps);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < maps.count; i++)
-		if (!process_mapping_fixed(&maps.mapping[i]))
-			*count += (size_t)add_range(*ranges, *count, &maps.mapping[i]);
+	*count = choose_ranges(process, &maps, process->counts && spec->max_bytes, *ranges);
 	pthread_rwlock_wrlock(&process->lock);
 	old = process->maps;
 	process->maps = maps;

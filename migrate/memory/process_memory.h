@@ -12,6 +12,7 @@
 struct gmig_process {
 	struct memory memory;
 	struct process *process;
+	bool (*counts)(void *opaque, uint64_t start, uint64_t end); /* as in gmig.h; or NULL */
 	bool shared; /* pages that other processes map, too, are moved as well */
 	pthread_rwlock_t lock;
 	struct process_maps maps; /* guarded by lock */

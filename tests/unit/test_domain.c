@@ -304,6 +304,58 @@ START_TEST(move_while_libvirt_is_told_of_the_last_is_refused_in_time)
 }
 END_TEST
 
+#define OWN_PAGES 2048 /* QEMU's heap: it comes first by address */
+
+static int open_proc_with_heap(pid_t pid, const char *name)
+{
+	if (!strcmp(name, "numa_maps")) {
+		size_t own = 0, ram = 0;
+
+		for (size_t i = 0; i < FAKE_PAGES; i++)
+			*(i < OWN_PAGES ? &own : &ram) += fake_page[i].node == 0;
+		fake_file("77/numa_maps",
+			  "%llx default heap anon=1 N0=%zu kernelpagesize_kB=4\n"
+			  "%llx default anon=1 N0=%zu N1=%zu kernelpagesize_kB=4\n",
+			  FAKE_START, own, FAKE_START + OWN_PAGES * FAKE_PAGE_BYTES, ram,
+			  FAKE_PAGES - OWN_PAGES - ram);
+	}
+	return fake_open_proc(pid, name);
+}
+
+static size_t moved(size_t first, size_t end)
+{
+	size_t count = 0;
+
+	for (size_t i = first; i < end; i++)
+		count += fake_page[i].node == 1;
+	return count;
+}
+
+START_TEST(move_of_a_part_moves_guest_memory_and_no_more_than_its_limit)
+{
+	struct gmig_job_spec part = to_1;
+	uint64_t ram = FAKE_START + OWN_PAGES * FAKE_PAGE_BYTES;
+
+	fake_file("77/smaps",
+		  "%llx-%llx rw-p 00000000 00:00 0 [heap]\nRss: %llu kB\nKernelPageSize: 4 kB\n"
+		  "%llx-%llx rw-p 00000000 00:00 0 \nRss: %llu kB\nKernelPageSize: 4 kB\n",
+		  FAKE_START, (unsigned long long)ram, OWN_PAGES * FAKE_PAGE_BYTES / 1024,
+		  (unsigned long long)ram, FAKE_END, (FAKE_END - ram) / 1024);
+	fake_sys.open_proc = open_proc_with_heap;
+	facts.memory_bytes = FAKE_END - ram;
+	part.max_bytes = 3 * GMIG_BLOCK_BYTES;
+	open_domain();
+	ck_assert_uint_eq(run(&part).moved_bytes, part.max_bytes);
+	wait_ends(1);
+	ck_assert_uint_eq(moved(0, OWN_PAGES), 0);
+	ck_assert_uint_eq(moved(OWN_PAGES, FAKE_PAGES), 3 * GMIG_BLOCK_PAGES);
+	/* All of it, and QEMU's own with it. */
+	ck_assert_int_eq(run(&to_1).state, GMIG_JOB_COMPLETED);
+	wait_ends(2);
+	ck_assert_uint_eq(moved(0, FAKE_PAGES), FAKE_PAGES);
+}
+END_TEST
+
 START_TEST(cancelled_move_leaves_the_memory_where_it_is)
 {
 	struct gmig_job_spec slow = to_1;
@@ -715,6 +767,7 @@ int main(void)
 	    few_pages_that_stay_are_left_to_the_kernel,
 	    move_after_one_that_was_not_narrowed_narrows_to_its_own_node,
 	    move_while_libvirt_is_told_of_the_last_is_refused_in_time,
+	    move_of_a_part_moves_guest_memory_and_no_more_than_its_limit,
 	    cancelled_move_leaves_the_memory_where_it_is,
 	    two_moves_narrow_when_the_last_has_ended,
 	    domain_that_ends_in_mid_move_fails_it,
