@@ -70,7 +70,7 @@ static void job_event(void *opaque, struct domain *domain, const struct gmig_job
 
 	pthread_rwlock_rdlock(&daemon->serve_lock);
 	serve_job_event(daemon->serve, domain, info);
-	keeping_job_event(daemon->keeping, domain, info);
+	keeping_job_event(daemon->keeping, info);
 	pthread_rwlock_unlock(&daemon->serve_lock);
 }
 

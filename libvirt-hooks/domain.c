@@ -14,6 +14,7 @@ static void destroy(struct domain *domain)
 		domain_tell_forget(domain);
 	process_close(domain->looker);
 	qemu_ram_free(&domain->ram);
+	free(domain->job);
 	cpuset_scope_free(domain->scope);
 	qemu_process_drop(&domain->qemu);
 	pthread_mutex_destroy(&domain->scan_lock);

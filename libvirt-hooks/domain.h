@@ -113,11 +113,16 @@ int domain_last_look(struct domain *domain, uint64_t max_age_ns, struct domain_l
 /* As gmig_process_job_start(), with its cpusets widened first. -EACCES they cannot be, the text says which; -EBUSY another move is ending, for 3 s. */
 int domain_start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
 		     struct gmig_error *err);
-/* One that nobody has asked for, which the journal says: if gmigd is killed, the next one knows it for its own. */
+/*
+ * One that nobody has asked for, which the journal says: if gmigd is killed, the next one knows it for its own. It is cancelled when one is asked for;
+ * -EINPROGRESS: one that was asked for runs.
+ */
 int domain_start_unasked_job(struct domain *domain, const struct gmig_job_spec *spec,
 			     struct gmig_job **job, struct gmig_error *err);
 /* Of an earlier gmigd, gone on with: the job's number, 0 if there is none. */
 uint64_t domain_resumed_unasked(const struct domain *domain);
+/* Was this job, an unasked one, the last that was cancelled for one that was asked for? */
+bool domain_gave_way(const struct domain *domain, uint64_t job);
 
 struct domain_cpusets {
 	unsigned int groups;	    /* that restrict it; 0: nothing does */

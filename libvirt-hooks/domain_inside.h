@@ -26,10 +26,11 @@ struct domain {
 	struct qemu_ram ram;	 /* guarded by look_lock; of that look */
 
 	pthread_mutex_t move_lock;
-	unsigned int jobs;	    /* guarded by move_lock, as all below; that have not ended */
+	struct move_journal_job
+	    *job;	   /* guarded by move_lock, as all below; those that have not ended */
+	unsigned int jobs; /* of these */
 	struct cpuset_scope *scope; /* while jobs run */
 	struct gmig_node_set wide;  /* nodes that running jobs need */
-	bool unasked;		    /* the last move was */
 	bool journaled;
 	char note[GMIG_ERROR_TEXT];
 	struct gmig_node_set
@@ -40,7 +41,8 @@ struct domain {
 	unsigned int pin_tries; /* in vain */
 	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
 
-	_Atomic uint64_t resumed_unasked; /* not guarded: a job's number; 0: none */
+	/* Not guarded: numbers of jobs; 0: none */
+	_Atomic uint64_t resumed_unasked, gave_way;
 
 	pthread_mutex_t pins_lock; /* a leaf */
 	/* An order to pin vCPUs (domain_order.c): the last one. */

@@ -12,23 +12,23 @@
 
 /* ---- The journal ----------------------------------------------------------------------------- */
 
-static int write_journal(struct domain *domain, const struct gmig_job_spec *spec,
-			 const struct gmig_node_set *keep, bool completed, struct gmig_error *err)
+/* keep: no move runs any more, and narrowing begins. */
+static int write_journal(struct domain *domain, const struct gmig_node_set *keep, bool completed,
+			 struct gmig_error *err)
 {
 	struct move_journal journal = {.name = domain->name,
 				       .memory_bytes = atomic_load(&domain->memory_bytes),
 				       .uid = domain->qemu.uid,
 				       .pid = domain->qemu.pid,
 				       .start_time = domain->qemu.start_time,
-				       .unasked = domain->unasked,
+				       .job = domain->job,
+				       .job_count = domain->jobs,
 				       .narrowing = keep != NULL,
 				       .completed = completed,
 				       .scope = domain->scope};
 	int ret;
 
 	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
-	if (spec)
-		journal.spec = *spec;
 	if (keep)
 		journal.keep = *keep;
 	ret = move_journal_write(domain->host->journals, &journal, err);
@@ -57,6 +57,64 @@ static void remove_journal(struct domain *domain)
 	if (domain->journaled)
 		move_journal_remove(domain->host->journals, domain->uuid);
 	domain->journaled = false;
+}
+
+/* ---- Those that run -------------------------------------------------------------------------- */
+
+/* Before it is started, so that it is in the journal; its number follows. */
+static struct move_journal_job *add_job(struct domain *domain, const struct gmig_job_spec *spec,
+					bool unasked)
+{
+	struct move_journal_job *bigger =
+	    reallocarray(domain->job, domain->jobs + 1, sizeof(*bigger));
+
+	if (!bigger)
+		return NULL;
+	domain->job = bigger;
+	bigger[domain->jobs] = (struct move_journal_job){.unasked = unasked, .spec = *spec};
+	return &bigger[domain->jobs++];
+}
+
+/* id 0: it was not started. */
+static void drop_job(struct domain *domain, uint64_t id)
+{
+	for (unsigned int i = 0; i < domain->jobs; i++)
+		if (domain->job[i].id == id) {
+			domain->job[i] = domain->job[--domain->jobs];
+			return;
+		}
+}
+
+static bool has_job(const struct domain *domain, bool unasked)
+{
+	for (unsigned int i = 0; i < domain->jobs; i++)
+		if (domain->job[i].unasked == unasked)
+			return true;
+	return false;
+}
+
+/* One was asked for: what was not goes, whoever began it. */
+static void give_way(struct domain *domain)
+{
+	for (unsigned int i = 0; i < domain->jobs; i++) {
+		uint64_t id = domain->job[i].id;
+		struct gmig_job *job =
+		    domain->job[i].unasked ? gmig_process_job_find(domain->process, id) : NULL;
+
+		if (!job)
+			continue;
+		atomic_store(&domain->gave_way, id);
+		if (!gmig_job_cancel(job))
+			domain_log(domain, GMIG_LOG_INFO,
+				   "job=%llu gives way reason=a job was asked for",
+				   (unsigned long long)id);
+		gmig_job_put(job);
+	}
+}
+
+bool domain_gave_way(const struct domain *domain, uint64_t job)
+{
+	return job && atomic_load(&domain->gave_way) == job;
 }
 
 /* ---- The end of the last move ---------------------------------------------------------------- */
@@ -121,7 +179,7 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep, bool
 	if (domain->scope->count) {
 		/* Without it a kill from here on would be taken for one in mid-move: that ends in the same place. */
 		if (domain->journaled)
-			write_journal(domain, NULL, keep, completed, NULL);
+			write_journal(domain, keep, completed, NULL);
 		note_kept(domain, keep);
 		ret = cpuset_scope_narrow(domain->scope, keep, &others, &err);
 	}
@@ -183,8 +241,12 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 	domain_pins_intend(domain, info, look, &moves);
 	if (completed)
 		cpuset_scope_moved(domain->scope, &map);
-	if (--domain->jobs == 0)
+	drop_job(domain, info->id);
+	if (!domain->jobs)
 		end_moves(domain, look, completed);
+	else if (domain->journaled)
+		write_journal(domain, NULL, false,
+			      NULL); /* a kill from here on is not to repeat it */
 	/* Last: the cpusets are wide for no longer than they need. */
 	domain_pins_follow(domain, info->id, &moves);
 	free(look);
@@ -229,16 +291,15 @@ static int read_scope(struct domain *domain, struct gmig_node_set *wide, struct 
 }
 
 /* Under move_lock. The scope, with room for the targets of this one, too. */
-static int widen(struct domain *domain, const struct gmig_job_spec *spec,
-		 struct gmig_node_set *wide, struct gmig_error *err)
+static int widen(struct domain *domain, struct gmig_node_set *wide, struct gmig_error *err)
 {
 	int ret = domain->scope ? 0 : read_scope(domain, wide, err);
 
 	if (!ret)
 		ret = cpuset_scope_plan(domain->scope, wide, err);
-	if (ret || !cpuset_scope_is_wide(domain->scope))
+	if (ret || (!cpuset_scope_is_wide(domain->scope) && !domain->journaled))
 		return ret;
-	ret = write_journal(domain, spec, NULL, false, err);
+	ret = write_journal(domain, NULL, false, err);
 	return ret ? ret : cpuset_scope_widen(domain->scope, err);
 }
 
@@ -261,27 +322,44 @@ static void give_up(struct domain *domain, bool left)
 	remove_journal(domain);
 }
 
-static int start_job(struct domain *domain, const struct gmig_job_spec *spec, struct gmig_job **job,
-		     struct gmig_error *err)
+static int run_job(struct domain *domain, struct move_journal_job *own, struct gmig_job **job,
+		   struct gmig_error *err)
+{
+	struct gmig_job_info info;
+	int ret = gmig_process_job_start(domain->process, &own->spec, job, err);
+
+	if (ret) {
+		drop_job(domain, 0);
+		return ret;
+	}
+	gmig_job_info(*job, &info);
+	own->id = info.id;	    /* its end waits for our lock */
+	domain_tell_forget(domain); /* libvirt is told where this one ends */
+	return 0;
+}
+
+static int start_job(struct domain *domain, const struct gmig_job_spec *spec, bool unasked,
+		     struct gmig_job **job, struct gmig_error *err)
 {
 	struct gmig_node_set wide = domain->wide;
 	bool left = domain->journaled && !domain->scope;
+	struct move_journal_job *own = add_job(domain, spec, unasked);
 	int ret;
 
+	if (!own)
+		return gmig_fail(err, -ENOMEM, "out of memory");
 	for (unsigned int i = 0; i < spec->to_count; i++)
 		gmig_node_set_add(&wide, spec->to[i]);
-	ret = widen(domain, spec, &wide, err);
+	ret = widen(domain, &wide, err);
 	if (ret) {
+		drop_job(domain, 0);
 		give_up(domain, left);
 		return ret;
 	}
 	domain->wide = wide;
 	domain->note[0] = '\0';
-	domain->jobs++; /* before it runs: its end waits for our lock */
-	ret = gmig_process_job_start(domain->process, spec, job, err);
-	if (!ret)
-		domain_tell_forget(domain); /* libvirt is told where this one ends */
-	else if (--domain->jobs == 0)
+	ret = run_job(domain, own, job, err);
+	if (ret && !domain->jobs)
 		end_without_job(domain);
 	return ret;
 }
@@ -314,12 +392,15 @@ static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, b
 		    err, -EBUSY,
 		    "a move of domain %.60s is just ending, and libvirt is told of it: try again",
 		    domain->name);
-	domain->unasked = unasked;
 	ret = domain_aside_check(domain, unasked, err);
+	if (!ret && unasked && has_job(domain, false))
+		ret = gmig_fail(err, -EINPROGRESS, "a move that was asked for runs");
 	if (!ret)
 		ret = domain_pins_check(domain, spec, err);
 	if (!ret)
-		ret = start_job(domain, spec, job, err);
+		ret = start_job(domain, spec, unasked, job, err);
+	if (!ret && !unasked)
+		give_way(domain);
 	pthread_mutex_unlock(&domain->move_lock);
 	return ret;
 }
@@ -343,39 +424,58 @@ uint64_t domain_resumed_unasked(const struct domain *domain)
 
 /* ---- After a gmigd that was killed ----------------------------------------------------------- */
 
-/* Its move goes on where it was, by the rate and between the nodes that it was told. */
-static void resume(struct domain *domain, const struct move_journal *journal)
+/* One move goes on where it was, by the rate and between the nodes that it was told. False: it does not. */
+static bool resume_one(struct domain *domain, const struct move_journal_job *from, bool asked)
 {
-	const struct gmig_job_spec *spec = &journal->spec;
-	struct gmig_job_info info;
+	struct move_journal_job *own;
 	struct gmig_error err = {0};
 	struct gmig_job *job;
 
-	if (spec->max_bytes) {
+	if (from->spec.max_bytes) {
 		/* How much of it was done is not known: it would move more than it was told to. */
 		domain_log(domain, GMIG_LOG_WARNING,
 			   "interrupted move of at most %llu bytes does not go on",
-			   (unsigned long long)spec->max_bytes);
-		end_without_job(domain);
-		return;
+			   (unsigned long long)from->spec.max_bytes);
+		return false;
 	}
-	for (unsigned int i = 0; i < spec->to_count; i++)
-		gmig_node_set_add(&domain->wide, spec->to[i]);
-	domain->jobs++;
-	if (cpuset_scope_widen(domain->scope, &err) ||
-	    gmig_process_job_start(domain->process, spec, &job, &err)) {
-		domain->jobs--;
+	if (from->unasked && asked) {
+		domain_log(domain, GMIG_LOG_INFO,
+			   "interrupted move gives way reason=a job was asked for");
+		return false;
+	}
+	own = add_job(domain, &from->spec, from->unasked);
+	if (!own || run_job(domain, own, &job, &err)) {
 		domain_log(domain, GMIG_LOG_WARNING, "interrupted move cannot go on: %s", err.text);
-		end_without_job(domain);
-		return;
+		return false;
 	}
 	domain->resumed = true;
-	domain_tell_forget(domain);
-	gmig_job_info(job, &info);
-	if (journal->unasked)
-		atomic_store(&domain->resumed_unasked, info.id);
+	if (from->unasked)
+		atomic_store(&domain->resumed_unasked, own->id);
 	domain_log(domain, GMIG_LOG_WARNING, "interrupted move goes on");
 	gmig_job_put(job);
+	return true;
+}
+
+static void resume(struct domain *domain, const struct move_journal *journal)
+{
+	struct gmig_error err = {0};
+	size_t resumed = 0;
+	bool asked = false;
+
+	for (size_t i = 0; i < journal->job_count; i++) {
+		asked |= !journal->job[i].unasked;
+		for (unsigned int j = 0; j < journal->job[i].spec.to_count; j++)
+			gmig_node_set_add(&domain->wide, journal->job[i].spec.to[j]);
+	}
+	if (cpuset_scope_widen(domain->scope, &err))
+		domain_log(domain, GMIG_LOG_WARNING, "interrupted move cannot go on: %s", err.text);
+	else
+		for (size_t i = 0; i < journal->job_count; i++)
+			resumed += resume_one(domain, &journal->job[i], asked);
+	if (!resumed)
+		end_without_job(domain);
+	else if (resumed < journal->job_count)
+		write_journal(domain, NULL, false, NULL);
 }
 
 static void recover_from(struct domain *domain, const struct move_journal *journal)
@@ -383,7 +483,6 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 	struct gmig_error err = {0};
 
 	domain->journaled = true;
-	domain->unasked = journal->unasked;
 	if (cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, &err)) {
 		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
 		return;

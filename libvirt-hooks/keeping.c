@@ -160,23 +160,24 @@ static void start_move(struct keeping *keeping, const struct keeper_move *move)
 	struct gmig_job_info info;
 	struct gmig_job *job;
 	char from[64];
+	int ret;
 
 	kept->move = *move;
 	nodes_text(move, from, sizeof(from));
-	if (domain_start_unasked_job(kept->domain, &spec, &job, &err)) {
+	ret = domain_start_unasked_job(kept->domain, &spec, &job, &err);
+	if (ret) {
 		keeping_log(keeping, GMIG_LOG_WARNING,
 			    "domain=%s its memory does not follow its vCPUs from=%s to=%u "
 			    "reason=%.250s",
 			    log_name(name).text, from, move->to, err.text);
-		keeper_ended(keeping->keeper, name, move, KEEPER_FAILED, 0, 0, err.text,
+		keeper_ended(keeping->keeper, name, move,
+			     ret == -EINPROGRESS ? KEEPER_YIELDED : KEEPER_FAILED, 0, 0, err.text,
 			     keeping_now(keeping) / NS);
 		return;
 	}
 	gmig_job_info(job, &info);
 	pthread_mutex_lock(&keeping->lock);
 	kept->job = job;
-	kept->job_id = info.id;
-	kept->yielded = false;
 	kept->jobs[info.id % KEPT_JOBS].id = info.id;
 	snprintf(kept->jobs[info.id % KEPT_JOBS].reason, KEEPER_REASON, "%s", move->reason);
 	pthread_mutex_unlock(&keeping->lock);
@@ -188,40 +189,9 @@ static void start_move(struct keeping *keeping, const struct keeper_move *move)
 		    move->reason);
 }
 
-/* Told to move it: what was not told gives way. Without the lock: a job has locks of its own. */
-static void yield_to(struct keeping *keeping, struct domain *domain, uint64_t own)
+void keeping_job_event(struct keeping *keeping, const struct gmig_job_info *info)
 {
-	struct gmig_job *job = gmig_process_job_find(domain_process(domain), own);
-
-	if (job && !gmig_job_cancel(job))
-		keeping_log(keeping, GMIG_LOG_INFO,
-			    "domain=%s job=%llu gives way reason=a job was asked for",
-			    log_name(domain_name(domain)).text, (unsigned long long)own);
-	gmig_job_put(job);
-}
-
-void keeping_job_event(struct keeping *keeping, struct domain *domain,
-		       const struct gmig_job_info *info)
-{
-	bool ended = info->state >= GMIG_JOB_COMPLETED;
-	uint64_t own = 0;
-
-	if (!keeping)
-		return;
-	pthread_mutex_lock(&keeping->lock);
-	for (size_t i = 0; i < keeping->count; i++) {
-		struct kept *kept = keeping->kept[i];
-
-		if (kept->domain != domain || kept->yielded || !kept->job_id ||
-		    kept->job_id == info->id)
-			continue;
-		own = kept->job_id;
-		kept->yielded = true;
-	}
-	pthread_mutex_unlock(&keeping->lock);
-	if (own)
-		yield_to(keeping, domain, own);
-	if (ended)
+	if (info->state >= GMIG_JOB_COMPLETED)
 		keeping_wake(keeping);
 }
 

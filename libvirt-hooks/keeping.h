@@ -50,9 +50,8 @@ void keeping_set_conf(struct keeping *keeping, const struct gmigd_conf *conf);
 void keeping_wake(struct keeping *keeping);
 /* The domain's XML or pins may have changed; uuid NULL: any. */
 void keeping_domain_changed(struct keeping *keeping, const char *uuid);
-/* A job of a domain has changed. One that was asked for stops one that was not. */
-void keeping_job_event(struct keeping *keeping, struct domain *domain,
-		       const struct gmig_job_info *info);
+/* A job of a domain has changed. */
+void keeping_job_event(struct keeping *keeping, const struct gmig_job_info *info);
 /* Adds "placement" to what is said of a domain: policy, where it is from, state, reason; or "wrong": why. */
 void keeping_describe(struct keeping *keeping, const char *uuid, json_t *object);
 /* Adds "reason" to a job that was started by itself. */

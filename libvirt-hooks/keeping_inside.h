@@ -33,8 +33,6 @@ struct kept {
 	bool stale;			 /* guarded by lock; its XML is to be read */
 	struct kept_shown shown;	 /* guarded by lock */
 	struct kept_job jobs[KEPT_JOBS]; /* guarded by lock; at id % KEPT_JOBS */
-	uint64_t job_id;		 /* guarded by lock; of `job`; 0: none */
-	bool yielded;			 /* guarded by lock; we have cancelled it */
 
 	/* Policy */
 	bool has_xml, merged;

@@ -150,19 +150,15 @@ static void end_own(struct keeping *keeping, struct kept *kept)
 	struct gmig_job_info info;
 	struct gmig_job *job;
 	enum keeper_end end;
-	bool yielded;
 
 	pthread_mutex_lock(&keeping->lock);
 	job = kept->job;
 	kept->job = NULL;
-	kept->job_id = 0;
-	yielded = kept->yielded;
-	kept->yielded = false;
 	pthread_mutex_unlock(&keeping->lock);
 	gmig_job_info(job, &info);
 	gmig_job_put(job);
 	if (info.state == GMIG_JOB_CANCELLED)
-		end = yielded ? KEEPER_YIELDED : KEEPER_CANCELLED;
+		end = domain_gave_way(kept->domain, info.id) ? KEEPER_YIELDED : KEEPER_CANCELLED;
 	else
 		end = info.state == GMIG_JOB_COMPLETED ? KEEPER_COMPLETED : KEEPER_FAILED;
 	keeper_ended(keeping->keeper, domain_name(kept->domain), &kept->move, end, info.moved_bytes,

@@ -35,10 +35,12 @@ static json_t *nodes_json(const uint16_t *nodes, unsigned int count)
 	return list;
 }
 
-static json_t *spec_json(const struct gmig_job_spec *spec)
+static json_t *job_json(const struct move_journal_job *job)
 {
+	const struct gmig_job_spec *spec = &job->spec;
+
 	return json_pack(
-	    "{s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:i}", "from",
+	    "{s:b, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:i}", "unasked", (int)job->unasked, "from",
 	    nodes_json(spec->from, spec->from_count), "to", nodes_json(spec->to, spec->to_count),
 	    "rate", (json_int_t)spec->rate_bytes_per_second, "max", (json_int_t)spec->max_bytes,
 	    "vcpus", (int)spec->user, "threads", (int)spec->threads, "huge", (int)spec->huge,
@@ -47,7 +49,14 @@ static json_t *spec_json(const struct gmig_job_spec *spec)
 
 static json_t *journal_json(const struct move_journal *journal)
 {
-	json_t *groups = json_array();
+	static const struct move_journal_job none;
+	/* An older gmigd knows of one, the last. */
+	const struct move_journal_job *last =
+	    journal->job_count ? &journal->job[journal->job_count - 1] : &none;
+	json_t *groups = json_array(), *jobs = json_array();
+
+	for (size_t i = 0; i < journal->job_count; i++)
+		json_array_append_new(jobs, job_json(&journal->job[i]));
 
 	for (size_t i = 0; journal->scope && i < journal->scope->count; i++) {
 		const struct cpuset_group *group = &journal->scope->group[i];
@@ -58,14 +67,15 @@ static json_t *journal_json(const struct move_journal *journal)
 					  set_json(&group->before), "wide", set_json(&group->wide),
 					  "migrates", (int)group->migrates))) {
 			json_decref(groups);
+			json_decref(jobs);
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:b, s:b, s:b, s:o, s:o}",
+	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:b, s:b, s:b, s:o, s:o}",
 			 "version", VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
 			 (json_int_t)journal->memory_bytes, "uid", (json_int_t)journal->uid, "pid",
 			 (int)journal->pid, "start_time", (json_int_t)journal->start_time, "job",
-			 spec_json(&journal->spec), "unasked", (int)journal->unasked, "narrowing",
+			 job_json(last), "jobs", jobs, "unasked", (int)last->unasked, "narrowing",
 			 (int)journal->narrowing, "completed", (int)journal->completed, "keep",
 			 set_json(&journal->keep), "groups", groups);
 }
@@ -128,6 +138,28 @@ static bool read_spec(const json_t *job, struct gmig_job_spec *spec)
 	       read_nodes(job, "to", spec->to, &spec->to_count);
 }
 
+static bool read_jobs(const json_t *json, struct move_journal *journal)
+{
+	const json_t *list = json_object_get(json, "jobs"), *item;
+	size_t i;
+
+	journal->job = calloc(json_array_size(list) + 1, sizeof(*journal->job));
+	if (!journal->job)
+		return false;
+	json_array_foreach (list, i, item) {
+		journal->job[i].unasked = json_is_true(json_object_get(item, "unasked"));
+		if (!read_spec(item, &journal->job[i].spec))
+			return false;
+		journal->job_count++;
+	}
+	if (list)
+		return json_is_array(list);
+	/* An older gmigd's. */
+	journal->job_count = 1;
+	journal->job[0].unasked = json_is_true(json_object_get(json, "unasked"));
+	return read_spec(json_object_get(json, "job"), &journal->job[0].spec);
+}
+
 static bool read_group(const json_t *json, struct cpuset_group *group)
 {
 	const char *path = json_string_value(json_object_get(json, "path"));
@@ -175,12 +207,11 @@ static bool read_journal(const json_t *json, void *into)
 	journal->name = strdup(name);
 	journal->memory_bytes = (uint64_t)json_integer_value(json_object_get(json, "memory"));
 	journal->uid = (uid_t)json_integer_value(json_object_get(json, "uid"));
-	journal->unasked = json_is_true(json_object_get(json, "unasked"));
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
 	journal->completed = json_is_true(json_object_get(json, "completed"));
 	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
 	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
-	return journal->name && read_spec(json_object_get(json, "job"), &journal->spec) &&
+	return journal->name && read_jobs(json, journal) &&
 	       read_groups(json_object_get(json, "groups"), journal);
 }
 
@@ -201,6 +232,7 @@ void move_journal_free(struct move_journal *journal)
 	for (size_t i = 0; i < journal->count; i++)
 		free(journal->group[i].path);
 	free(journal->group);
+	free(journal->job);
 	free(journal->name);
 	memset(journal, 0, sizeof(*journal));
 }

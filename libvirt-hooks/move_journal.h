@@ -14,15 +14,21 @@
 #include "cpuset_scope.h"
 #include "qemu_process.h"
 
+struct move_journal_job {
+	uint64_t id;		   /* not on disk */
+	bool unasked;		   /* gmigd has started it by itself */
+	struct gmig_job_spec spec; /* nodes, rate, threads and what else migrate-pages was told */
+};
+
 struct move_journal {
 	char uuid[QEMU_UUID_TEXT];
 	char *name; /* of the domain; after reading: the journal's own */
 	uint64_t memory_bytes;
 	uid_t uid; /* of its process */
 	pid_t pid;
-	uint64_t start_time;	   /* of the process, to tell it from a later one with its pid */
-	struct gmig_job_spec spec; /* nodes, rate, threads and what else migrate-pages was told */
-	bool unasked;		   /* gmigd has started it by itself */
+	uint64_t start_time;	      /* of the process, to tell it from a later one with its pid */
+	struct move_journal_job *job; /* those that run; after reading: the journal's own */
+	size_t job_count;
 	/*
 	 * All moves have ended, and narrowing has begun: each group goes to its `before`, which is by then what it is to be, and `keep`.
 	 * What is left to do is this alone, no move.

@@ -389,12 +389,14 @@ static void dies(void *opaque, const char *path, const char *text)
 /* A whole move, in a child that ends before its write number die_at. True: it came to its end. */
 static bool move_in_child(void)
 {
-	struct move_journal journal = {
-	    .uuid = UUID,
-	    .name = (char *)"web1",
-	    .pid = PID,
-	    .start_time = 500,
+	struct move_journal_job job = {
 	    .spec = {.from = {0}, .to = {1}, .from_count = 1, .to_count = 1}};
+	struct move_journal journal = {.uuid = UUID,
+				       .name = (char *)"web1",
+				       .pid = PID,
+				       .start_time = 500,
+				       .job = &job,
+				       .job_count = 1};
 	int status;
 	pid_t pid = fork();
 
@@ -429,7 +431,8 @@ static bool recover(bool move_goes_on)
 
 	ck_assert_msg(!move_journal_read(tree_root, UUID, &journal, &err), "%s", err.text);
 	ck_assert_int_eq(journal.pid, PID);
-	ck_assert_uint_eq(journal.spec.to[0], 1);
+	ck_assert_uint_eq(journal.job_count, 1);
+	ck_assert_uint_eq(journal.job[0].spec.to[0], 1);
 	read_scope();
 	move_journal_apply(&journal, scope);
 	narrowing = journal.narrowing;

@@ -607,6 +607,163 @@ START_TEST(next_daemon_does_not_move_more_than_the_killed_one_was_told_to)
 }
 END_TEST
 
+/* Memory on nodes 0 and 3, which goes to 1 and 2 at the same time, page by page; then gmigd is killed. */
+static void killed_with_two_moves(uint64_t second_max)
+{
+	int status;
+	pid_t pid;
+
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	fake_thread(77, "0,3");
+	for (int i = 0; i < 5000; i++)
+		fake_page[i].node = 3;
+	pid = fork();
+	if (!pid) {
+		struct gmig_job_spec one = to_1, two = to_1;
+		struct gmig_job *job;
+
+		one.rate_bytes_per_second = two.rate_bytes_per_second = 4096;
+		two.from[0] = 3;
+		two.to[0] = 2;
+		two.max_bytes = second_max;
+		open_domain();
+		ck_assert_int_eq(domain_start_job(domain, &one, &job, &err), 0);
+		ck_assert_int_eq(domain_start_job(domain, &two, &job, &err), 0);
+		_exit(9);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 9);
+	fake_thread(77, "0-3");
+}
+
+/* As fast as it goes. */
+static void hurry(uint64_t id)
+{
+	struct gmig_job *job = gmig_process_job_find(domain_process(domain), id);
+
+	ck_assert_ptr_nonnull(job);
+	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+}
+
+START_TEST(two_moves_of_a_killed_daemon_both_go_on)
+{
+	killed_with_two_moves(0);
+	open_domain();
+	hurry(1);
+	hurry(2);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "1-2");
+	ck_assert_str_eq(told, "1-2");
+	ck_assert(!has_journal());
+}
+END_TEST
+
+START_TEST(move_of_a_part_that_was_killed_beside_another_is_said)
+{
+	killed_with_two_moves(1000 * FAKE_PAGE_BYTES);
+	open_domain();
+	ck_assert_ptr_nonnull(strstr(lines, "of at most 4096000 bytes does not go on"));
+	ck_assert_ptr_nonnull(strstr(lines, "interrupted move goes on"));
+	hurry(1);
+	wait_ends(1);
+	ck_assert_uint_eq(moved(5000, FAKE_PAGES), FAKE_PAGES - 5000);
+	ck_assert_str_eq(mems("/emulator"), "1,3");
+}
+END_TEST
+
+START_TEST(journal_forgets_a_move_that_has_ended_while_another_runs)
+{
+	struct gmig_job_spec slow = to_1, to_2 = to_1;
+	struct move_journal journal;
+	struct gmig_job *one;
+
+	slow.rate_bytes_per_second = 4096;
+	to_2.from[0] = 3;
+	to_2.to[0] = 2;
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	for (int i = 0; i < 5000; i++)
+		fake_page[i].node = 3;
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);
+	ck_assert_int_eq(run(&to_2).state, GMIG_JOB_COMPLETED);
+	wait_ends(1);
+	ck_assert_int_eq(move_journal_read(journals, FAKE_UUID, &journal, &err), 0);
+	ck_assert_uint_eq(journal.job_count, 1);
+	ck_assert_uint_eq(journal.job[0].spec.to[0], 1);
+	for (size_t i = 0; i < journal.count; i++)
+		ck_assert(gmig_node_set_has(&journal.group[i].before, 2));
+	move_journal_free(&journal);
+	gmig_job_cancel(one);
+	gmig_job_wait(one);
+	wait_ends(2);
+	gmig_job_put(one);
+}
+END_TEST
+
+START_TEST(move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was)
+{
+	struct gmig_job_spec slow = to_1, to_2 = to_1;
+	struct gmig_job *own, *by_hand;
+	struct gmig_job_info info;
+
+	slow.rate_bytes_per_second = to_2.rate_bytes_per_second = 4096;
+	to_2.to[0] = 2;
+	open_domain();
+	ck_assert_int_eq(domain_start_unasked_job(domain, &slow, &own, &err), 0);
+	ck_assert_int_eq(domain_start_job(domain, &to_2, &by_hand, &err), 0);
+	gmig_job_wait(own);
+	gmig_job_info(own, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert(domain_gave_way(domain, info.id));
+	gmig_job_put(own);
+	wait_ends(1);
+	ck_assert_int_eq(domain_start_unasked_job(domain, &slow, &own, &err), -EINPROGRESS);
+	gmig_job_cancel(by_hand);
+	gmig_job_wait(by_hand);
+	gmig_job_info(by_hand, &info);
+	ck_assert(!domain_gave_way(domain, info.id));
+	gmig_job_put(by_hand);
+	wait_ends(2);
+}
+END_TEST
+
+START_TEST(resumed_move_that_was_not_asked_for_gives_way)
+{
+	struct gmig_job_spec to_2 = to_1;
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct gmig_job_spec slow = to_1;
+
+		slow.rate_bytes_per_second = 4096;
+		open_domain();
+		ck_assert_int_eq(domain_start_unasked_job(domain, &slow, &job, &err), 0);
+		_exit(9);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	fake_thread(77, "0-1");
+	open_domain();
+	ck_assert_uint_eq(domain_resumed_unasked(domain), 1);
+	to_2.to[0] = 2;
+	ck_assert_int_eq(domain_start_job(domain, &to_2, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	job = gmig_process_job_find(domain_process(domain), 1);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	wait_ends(2);
+}
+END_TEST
+
 START_TEST(journal_of_an_earlier_process_is_thrown_away)
 {
 	struct cpuset_scope none = {0};
@@ -776,6 +933,11 @@ int main(void)
 	    nodeset_that_does_not_hold_any_more_is_not_told,
 	    libvirt_that_hangs_five_times_is_not_told_again,
 	    next_daemon_does_not_move_more_than_the_killed_one_was_told_to,
+	    two_moves_of_a_killed_daemon_both_go_on,
+	    move_of_a_part_that_was_killed_beside_another_is_said,
+	    journal_forgets_a_move_that_has_ended_while_another_runs,
+	    move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was,
+	    resumed_move_that_was_not_asked_for_gives_way,
 	    journal_of_an_earlier_process_is_thrown_away,
 	    journal_that_cannot_be_understood_is_kept_and_said,
 	    journals_that_cannot_be_understood_are_kept_up_to_four,

@@ -248,13 +248,15 @@ END_TEST
 static void leave_journal(pid_t pid, const char *uuid, const char *name, uint64_t later)
 {
 	struct cpuset_scope none = {0};
-	struct move_journal journal = {
-	    .name = (char *)name,
-	    .memory_bytes = 16 * MIB,
-	    .uid = geteuid(),
-	    .pid = pid,
-	    .scope = &none,
+	struct move_journal_job job = {
 	    .spec = {.from = {0}, .to = {0}, .from_count = 1, .to_count = 1}};
+	struct move_journal journal = {.name = (char *)name,
+				       .memory_bytes = 16 * MIB,
+				       .uid = geteuid(),
+				       .pid = pid,
+				       .scope = &none,
+				       .job = &job,
+				       .job_count = 1};
 
 	strcpy(journal.uuid, uuid);
 	ck_assert_int_eq(qemu_process_start_time(&host.qemu, pid, &journal.start_time), 0);

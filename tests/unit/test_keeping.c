@@ -102,8 +102,8 @@ static int open_proc(pid_t pid, const char *name)
 
 static void on_job(void *opaque, struct domain *domain, const struct gmig_job_info *info)
 {
-	(void)opaque;
-	keeping_job_event(keeping, domain, info);
+	(void)opaque, (void)domain;
+	keeping_job_event(keeping, info);
 	if (info->state >= GMIG_JOB_COMPLETED)
 		sem_post(&ends);
 }
@@ -518,17 +518,19 @@ END_TEST
 /* As after a kill in mid-move; it goes on, and ends after the first round. */
 static void start_anew(bool unasked, uint16_t from, uint16_t to)
 {
-	struct move_journal journal = {.uuid = FAKE_UUID,
-				       .name = (char *)"web1",
-				       .memory_bytes = BYTES,
-				       .uid = UID,
-				       .pid = FAKE_PID,
-				       .unasked = unasked,
+	struct move_journal_job own = {.unasked = unasked,
 				       .spec = {.from = {from},
 						.to = {to},
 						.from_count = 1,
 						.to_count = 1,
 						.rate_bytes_per_second = 4096}};
+	struct move_journal journal = {.uuid = FAKE_UUID,
+				       .name = (char *)"web1",
+				       .memory_bytes = BYTES,
+				       .uid = UID,
+				       .pid = FAKE_PID,
+				       .job = &own,
+				       .job_count = 1};
 	struct gmig_node_set wide = {{1u << to}};
 	struct cpuset_scope *scope;
 	struct domain *domain;
