@@ -15,12 +15,23 @@
 #define LIST_MAX  8192 /* all 1,024 nodes one by one are 5 KiB */
 
 const char *closed_nodes_system = "/run/gmig";
+uid_t (*closed_nodes_user)(void) = geteuid;
+
+/* Not where root's login keeps its sockets: gmigd, and everybody else, look here. */
+static const char *roots_directory(void)
+{
+	const char *other = getenv("GMIG_SYSTEM_DIR");
+
+	return other && *other ? other : closed_nodes_system;
+}
 
 const char *closed_nodes_directory(unsigned int i)
 {
 	static _Thread_local char own[PATH_MAX];
 	struct gmig_error err;
 
+	if (!closed_nodes_user())
+		return i ? NULL : roots_directory();
 	if (i)
 		return i == 1 ? closed_nodes_system : NULL;
 	return control_socket_dir(own, sizeof(own), &err) ? NULL : own;
@@ -86,14 +97,14 @@ static int read_file(const char *directory, struct gmig_node_set *closed, struct
 
 int closed_nodes_read(struct gmig_node_set *closed, struct gmig_error *err)
 {
-	const char *own = closed_nodes_directory(0);
+	const char *own = closed_nodes_directory(0), *roots = closed_nodes_directory(1);
 	int rc = 0;
 
 	*closed = (struct gmig_node_set){{0}};
 	if (own)
 		rc = read_file(own, closed, err);
-	if (!rc && (!own || strcmp(own, closed_nodes_system) != 0))
-		rc = read_file(closed_nodes_system, closed, err);
+	if (!rc && roots && (!own || strcmp(own, roots) != 0))
+		rc = read_file(roots, closed, err);
 	return rc;
 }
 
@@ -174,16 +185,17 @@ int closed_nodes_change(const struct gmig_node_set *close_these,
 			struct gmig_error *err)
 {
 	struct gmig_node_set both;
-	char own[PATH_MAX];
-	int directory, rc = control_socket_dir(own, sizeof(own), err);
+	const char *own = closed_nodes_directory(0);
+	char unused[PATH_MAX];
+	int directory, rc = 0;
 
-	if (rc)
-		return rc;
+	if (!own)
+		return control_socket_dir(unused, sizeof(unused), err);
 	if (mkdir(own, 0700) && errno != EEXIST)
 		return gmig_fail(err, -errno, "cannot make the directory %.160s: %s", own,
 				 strerror(errno));
 	directory = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory >= 0 && !strcmp(own, closed_nodes_system))
+	if (directory >= 0 && !closed_nodes_user())
 		let_all_enter(directory);
 	if (directory < 0 || flock(directory, LOCK_EX))
 		rc = gmig_fail(err, -errno, "cannot open the directory %.160s: %s", own,

@@ -1,7 +1,7 @@
 /*
  * Nodes of the host that an operator has closed (gmig drain): no guest starts there, and no memory moves there. One file says so
- * to all programs, as cordoned hosts do for a scheduler of machines: `closed-nodes` beside the control sockets, a list of nodes as
- * "1,3-4". Root's, /run/gmig/closed-nodes, holds for everybody's guests; a user's for his own.
+ * to all programs, as cordoned hosts do for a scheduler of machines: `closed-nodes`, a list of nodes as "1,3-4". Root's, /run/gmig/closed-nodes, holds for
+ * everybody's guests and for gmigd, whatever XDG_RUNTIME_DIR a login of root has; a user's, beside his control sockets, for his own.
  *
  * The file is replaced as a whole, so that a reader sees the old list or the new one. Any thread.
  */
@@ -9,6 +9,8 @@
 #define CONTROL_CLOSED_NODES_H
 
 #include "../migrate/gmig_nodes.h"
+
+#include <sys/types.h>
 
 /* Both files' nodes; a file that is missing closes none. -EIO it cannot be read or says nonsense; -EPERM it is somebody else's. */
 int closed_nodes_read(struct gmig_node_set *closed, struct gmig_error *err);
@@ -25,6 +27,8 @@ int closed_nodes_check(const uint16_t *nodes, unsigned int count, const char *wh
 /* The directories with the two files, for whoever confines a program: own, root's. NULL: there is none. Static storage. */
 const char *closed_nodes_directory(unsigned int i);
 #define CLOSED_NODES_DIRECTORIES 2
-extern const char *closed_nodes_system; /* root's directory; tests have another */
+/* Root's directory, and who asks; tests have others. A whole test as root has the directory in GMIG_SYSTEM_DIR. */
+extern const char *closed_nodes_system;
+extern uid_t (*closed_nodes_user)(void);
 
 #endif

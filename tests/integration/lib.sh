@@ -22,7 +22,8 @@ PATIENCE=1
 
 passed=0 failed=0 skipped=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/gmig-test.XXXXXX")
-export XDG_RUNTIME_DIR=$work/run
+# Root's closed nodes are not this host's: where sockets are root's own, /run/gmig, these are to be there, too.
+export XDG_RUNTIME_DIR=$work/run GMIG_SYSTEM_DIR=$work/run/gmig
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 
 cleanup() {

@@ -10,6 +10,17 @@
 
 static char base[64], own[96], system_directory[96];
 
+/* Whoever runs the test. */
+static uid_t somebody(void)
+{
+	return 1000;
+}
+
+static uid_t root(void)
+{
+	return 0;
+}
+
 static void setup(void)
 {
 	strcpy(base, "/tmp/gmig-closed.XXXXXX");
@@ -18,6 +29,8 @@ static void setup(void)
 	snprintf(own, sizeof(own), "%s/gmig", base);
 	snprintf(system_directory, sizeof(system_directory), "%s/system", base);
 	closed_nodes_system = system_directory;
+	closed_nodes_user = somebody;
+	unsetenv("GMIG_SYSTEM_DIR");
 }
 
 static void teardown(void)
@@ -90,6 +103,7 @@ START_TEST(roots_list_is_to_be_reached_by_everybody)
 	/* A guest of root's made it first, for itself. */
 	mkdir(own, 0700);
 	closed_nodes_system = own;
+	closed_nodes_user = root;
 	ck_assert_int_eq(closed_nodes_change(&one, &none, &closed, &err), 0);
 	ck_assert_int_eq(stat(own, &st), 0);
 	ck_assert_int_eq(st.st_mode & 07777, 0711);
@@ -137,6 +151,27 @@ START_TEST(node_that_root_closed_stays_closed)
 	ck_assert_int_eq(closed_nodes_change(&none, &seven, &closed, &err), -EACCES);
 	ck_assert_str_eq(err.text, "node 7 is closed by root, for everybody");
 	expect("7");
+}
+END_TEST
+
+/* As pam_systemd sets it for each login, and not for a daemon. */
+START_TEST(roots_list_is_where_gmigd_looks_whatever_its_login_has)
+{
+	const struct gmig_node_set one = set_of(1);
+	struct gmig_node_set closed;
+	struct gmig_error err;
+
+	closed_nodes_user = root;
+	ck_assert_int_eq(closed_nodes_change(&one, &none, &closed, &err), 0);
+	ck_assert_int_eq(access(own, F_OK), -1);
+	unsetenv("XDG_RUNTIME_DIR");
+	expect("1"); /* gmigd */
+	setenv("XDG_RUNTIME_DIR", base, 1);
+	closed_nodes_user = somebody;
+	expect("1");
+	closed_nodes_user = root;
+	ck_assert_int_eq(closed_nodes_change(&none, &one, &closed, &err), 0);
+	expect("");
 }
 END_TEST
 
@@ -228,6 +263,7 @@ int main(void)
 	tcase_add_test(tcase, changes_add_and_take_away);
 	tcase_add_test(tcase, all_nodes_fit);
 	tcase_add_test(tcase, node_that_root_closed_stays_closed);
+	tcase_add_test(tcase, roots_list_is_where_gmigd_looks_whatever_its_login_has);
 	tcase_add_loop_test(tcase, list_that_says_nonsense_is_an_error_and_is_kept, 0,
 			    sizeof(nonsense) / sizeof(nonsense[0]));
 	tcase_add_test(tcase, list_that_others_may_write_is_not_believed);
