@@ -21,7 +21,7 @@ struct request {
 	const char *command;
 	const char *guest, *protect, *goal, *min_gain, *rate, *node;
 	bool dry_run, yes, json, undo;
-	int lock; /* held to the end; below 0: none */
+	struct fleet_lock lock; /* held to the end */
 
 	char *lists[2]; /* copies of guest and protect, cut at commas */
 	const char *names[2][MAX_GUESTS + 1];
@@ -181,13 +181,12 @@ static void show(const struct request *r, const struct fleet *fleet,
 		fleet_plan_print(stdout, fleet, plan);
 }
 
-/* Until this command ends. -1, or the exit status. A user without a place for locks has no guests of his own, either. */
+/* Until this command ends. -1, or the exit status. */
 static int exclude_others(struct request *r)
 {
 	struct gmig_error err = {0};
 
-	r->lock = fleet_lock(&err);
-	return r->lock >= 0 || r->lock == -ENOENT ? -1 : cli_fail(r->json, &err);
+	return fleet_lock(&r->lock, &err) ? cli_fail(r->json, &err) : -1;
 }
 
 static int show_or_run(const struct request *r, bool only_show)
@@ -220,8 +219,7 @@ static int finish(struct request *r, int status)
 {
 	free(r->lists[0]);
 	free(r->lists[1]);
-	if (r->lock >= 0)
-		close(r->lock);
+	fleet_unlock(&r->lock);
 	return status;
 }
 
@@ -230,7 +228,7 @@ static int finish(struct request *r, int status)
 
 static int run_command(int argc, char **argv, bool only_show)
 {
-	struct request r = {.command = argv[0], .lock = -1};
+	struct request r = {.command = argv[0], .lock = {-1, -1}};
 	const struct cli_option options[] = {
 	    {.name = "dry-run", .help = "show the plan and end", .flag = &r.dry_run},
 	    {.name = "yes", .help = "do not ask", .flag = &r.yes},
@@ -386,7 +384,7 @@ static int drain(struct request *r)
 
 int cmd_drain(int argc, char **argv)
 {
-	struct request r = {.command = "drain", .lock = -1};
+	struct request r = {.command = "drain", .lock = {-1, -1}};
 	const struct cli_option options[] = {
 	    {.name = "node",
 	     .placeholder = "NODES",

@@ -1,6 +1,8 @@
 #include "fleet_lock.h"
 
+#include "../control/closed_nodes.h"
 #include "../control/control.h"
+#include "daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,18 +27,11 @@ static int say_busy(int fd, struct gmig_error *err)
 			 strtol(text, NULL, 10));
 }
 
-int fleet_lock(struct gmig_error *err)
+/* The descriptor, or -errno. */
+static int lock_file(const char *path, int flags, struct gmig_error *err)
 {
-	char directory[PATH_MAX], path[PATH_MAX + 16];
-	int fd, rc = control_socket_dir(directory, sizeof(directory), err);
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600), rc;
 
-	if (rc)
-		return rc;
-	if (mkdir(directory, 0700) && errno != EEXIST)
-		return gmig_fail(err, -errno, "cannot make the directory %.160s: %s", directory,
-				 strerror(errno));
-	snprintf(path, sizeof(path), "%s/plan.lock", directory);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return gmig_fail(err, -errno, "cannot open %.160s: %s", path, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
@@ -47,4 +42,52 @@ int fleet_lock(struct gmig_error *err)
 	if (ftruncate(fd, 0) || dprintf(fd, "%ld\n", (long)getpid()) < 0)
 		return fd; /* locked all the same */
 	return fd;
+}
+
+static int lock_own(struct gmig_error *err)
+{
+	const char *directory = closed_nodes_directory(0);
+	char path[PATH_MAX + 16];
+
+	if (!directory)
+		return control_socket_dir(path, sizeof(path), err);
+	if (mkdir(directory, 0700) && errno != EEXIST)
+		return gmig_fail(err, -errno, "cannot make the directory %.160s: %s", directory,
+				 strerror(errno));
+	snprintf(path, sizeof(path), "%s/plan.lock", directory);
+	return lock_file(path, O_CREAT, err);
+}
+
+/* gmigd has made it. -ENOENT: none has run; -EACCES: it does not serve this user. */
+static int lock_gmigd(struct gmig_error *err)
+{
+	const char *socket = cli_daemon_socket(), *slash = strrchr(socket, '/');
+	char path[PATH_MAX];
+
+	if (!slash || snprintf(path, sizeof(path), "%.*s/" CONTROL_PLANS_LOCK,
+			       (int)(slash - socket), socket) >= (int)sizeof(path))
+		return -ENOENT;
+	return lock_file(path, 0, err);
+}
+
+int fleet_lock(struct fleet_lock *lock, struct gmig_error *err)
+{
+	lock->own = lock_own(err);
+	lock->gmigd = -1;
+	if (lock->own < 0 && lock->own != -ENOENT)
+		return lock->own;
+	lock->gmigd = lock_gmigd(err);
+	if (lock->gmigd >= 0 || lock->gmigd == -ENOENT || lock->gmigd == -EACCES)
+		return 0;
+	fleet_unlock(lock);
+	return lock->gmigd;
+}
+
+void fleet_unlock(struct fleet_lock *lock)
+{
+	if (lock->own >= 0)
+		close(lock->own);
+	if (lock->gmigd >= 0)
+		close(lock->gmigd);
+	lock->own = -1;
 }

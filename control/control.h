@@ -141,6 +141,8 @@ json_t *control_error_json(const char *class, int code, const char *text);
 
 /* ---- Where a VM's socket is ------------------------------------------------------------------ */
 
+/* Beside gmigd's socket, with the same group: held by a plan that is carried out. */
+#define CONTROL_PLANS_LOCK "gmigd-plans.lock"
 /*
  * $XDG_RUNTIME_DIR/gmig/NAME.sock; for root without that variable /run/gmig/NAME.sock. -EINVAL:
  * NAME is empty, has a slash or a leading dot, or is over 64 bytes; -ENOENT no directory to be had.

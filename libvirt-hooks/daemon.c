@@ -371,6 +371,32 @@ static void hear_hook(struct daemon *daemon)
 		daemon_log(GMIG_LOG_WARNING, err.text);
 }
 
+/*
+ * For plans of all who may ask us (cli/fleet_lock.h): root and members of the group. The file stays when we end: whoever holds it holds that one. Without it
+ * each user's plans exclude his own only.
+ */
+static void make_plans_lock(const struct daemon *daemon)
+{
+	const char *slash = strrchr(daemon->options->socket, '/');
+	bool grouped = daemon->options->group != NULL;
+	char path[PATH_MAX], line[2 * GMIG_ERROR_TEXT];
+	int fd;
+
+	if (!slash)
+		return;
+	snprintf(path, sizeof(path), "%.*s/" CONTROL_PLANS_LOCK,
+		 (int)(slash - daemon->options->socket), daemon->options->socket);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0 || (grouped && fchown(fd, (uid_t)-1, daemon->group)) ||
+	    fchmod(fd, grouped ? 0660 : 0600)) {
+		snprintf(line, sizeof(line), "no lock for plans, '%.150s': %s", path,
+			 strerror(errno));
+		daemon_log(GMIG_LOG_WARNING, line);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 static int start_serving(struct daemon *daemon, struct gmig_error *err)
 {
 	struct serve_options options = {.domains = daemon->domains,
@@ -383,6 +409,7 @@ static int start_serving(struct daemon *daemon, struct gmig_error *err)
 	int ret;
 
 	options.group = daemon->group;
+	make_plans_lock(daemon);
 	ret = serve_create(&options, &serve, err);
 	if (ret)
 		return ret;

@@ -228,9 +228,9 @@ END_TEST
 START_TEST(second_rebalance_at_a_time_is_refused)
 {
 	struct gmig_error err;
-	int fd = fleet_lock(&err);
+	struct fleet_lock lock;
 
-	ck_assert_msg(fd >= 0, "%s", err.text);
+	ck_assert_msg(!fleet_lock(&lock, &err), "%s", err.text);
 	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_FAILED);
 	ck_has(err_text, "another gmig rebalance or drain runs here (process ");
 	ck_assert_int_eq(gmig("drain", "--node", "0", "--yes", NULL), CLI_FAILED);
@@ -238,8 +238,40 @@ START_TEST(second_rebalance_at_a_time_is_refused)
 	/* Looking is free. */
 	ck_assert_int_eq(gmig("rebalance", "--dry-run", NULL), CLI_OK);
 	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
-	close(fd);
+	fleet_unlock(&lock);
 	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_OK);
+}
+END_TEST
+
+/* Each has a lock of his own; both may ask gmigd. */
+START_TEST(plans_of_two_users_whom_gmigd_serves_exclude_each_other)
+{
+	struct fleet_lock lock, other;
+	struct gmig_error err;
+	char path[160];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/gmigd.sock", fake.directory);
+	setenv("GMIGD_SOCKET", path, 1);
+	snprintf(path, sizeof(path), "%s/gmigd-plans.lock", fake.directory);
+	file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
+	ck_assert_int_ge(file, 0);
+	ck_assert_msg(!fleet_lock(&lock, &err), "%s", err.text);
+	/* Another user, and so another file of his own. */
+	snprintf(path, sizeof(path), "%s/other", fake.directory);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	closed_nodes_system = path;
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	ck_assert_int_eq(fleet_lock(&other, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "another gmig rebalance or drain runs"));
+	fleet_unlock(&lock);
+	ck_assert_msg(!fleet_lock(&other, &err), "%s", err.text);
+	fleet_unlock(&other);
+	/* One whom it does not serve has guests of his own alone. */
+	setenv("GMIGD_SOCKET", "/nonexistent/gmigd.sock", 1);
+	ck_assert_msg(!fleet_lock(&other, &err), "%s", err.text);
+	fleet_unlock(&other);
+	close(file);
 }
 END_TEST
 
@@ -607,6 +639,7 @@ int main(void)
 	tcase_add_test(tcase, rebalance_with_goal_pack_puts_vcpus_on_one_node);
 	tcase_add_test(tcase, plan_tells_a_vcpu_by_its_own_number);
 	tcase_add_test(tcase, second_rebalance_at_a_time_is_refused);
+	tcase_add_test(tcase, plans_of_two_users_whom_gmigd_serves_exclude_each_other);
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
 	tcase_add_test(tcase, memory_that_is_not_known_yet_is_asked_for_again);
 	tcase_add_test(tcase, drain_past_a_guest_whose_memory_is_not_known_is_3);

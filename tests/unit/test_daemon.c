@@ -7,6 +7,7 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -19,6 +20,7 @@ static pid_t gmigd;
 static int notify_fd;
 static unsigned int call_ms; /* 0: what it takes by itself */
 static bool finish;
+static const char *group;
 
 static void write_conf(const char *text)
 {
@@ -49,6 +51,7 @@ static void serve(void)
 	options.conf = conf;
 	options.call_ms = call_ms;
 	options.finish = finish;
+	options.group = group;
 	if (!ret)
 		ret = daemon_run(&options, &err);
 	if (ret)
@@ -76,6 +79,7 @@ static void setup(void)
 	gmigd = 0;
 	call_ms = 0;
 	finish = false;
+	group = NULL;
 }
 
 static void start(void)
@@ -281,6 +285,31 @@ START_TEST(finish_says_what_libvirt_was_not_told)
 }
 END_TEST
 
+START_TEST(lock_for_plans_is_for_those_who_may_use_the_socket)
+{
+	const struct group *own = getgrgid(getegid());
+	char path[160];
+	struct stat st;
+
+	write_conf("");
+	snprintf(path, sizeof(path), "%s/gmigd-plans.lock", tree_root);
+	start();
+	wait_message("READY=1");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0600);
+	ck_assert_int_eq(stop(SIGTERM), 0);
+	if (!own)
+		return; /* a user without a name for his group */
+	group = own->gr_name;
+	start();
+	wait_message("READY=1");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0660);
+	ck_assert_uint_eq(st.st_gid, getegid());
+	ck_assert_int_eq(stop(SIGTERM), 0);
+}
+END_TEST
+
 /* Of a line about the domain, "" if there is none. */
 static const char *field(const char *name, const char *rest, size_t i)
 {
@@ -321,6 +350,7 @@ int main(void)
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
 	    call_to_libvirt_is_given_up_before_the_watchdog_bites,
+	    lock_for_plans_is_for_those_who_may_use_the_socket,
 	    finish_says_what_libvirt_was_not_told,
 	    log_fields_are_the_lines_own_whatever_the_name,
 	};
