@@ -518,12 +518,9 @@ END_TEST
 /* As after a kill in mid-move; it goes on, and ends after the first round. */
 static void start_anew(bool unasked, uint16_t from, uint16_t to)
 {
-	struct move_journal_job own = {.unasked = unasked,
-				       .spec = {.from = {from},
-						.to = {to},
-						.from_count = 1,
-						.to_count = 1,
-						.rate_bytes_per_second = 4096}};
+	struct move_journal_job own = {
+	    .unasked = unasked,
+	    .spec = {.from = {from}, .to = {to}, .from_count = 1, .to_count = 1}};
 	struct move_journal journal = {.uuid = FAKE_UUID,
 				       .name = (char *)"web1",
 				       .memory_bytes = BYTES,
@@ -536,6 +533,7 @@ static void start_anew(bool unasked, uint16_t from, uint16_t to)
 	struct domain *domain;
 	struct gmig_job *job;
 
+	own.spec.rate_bytes_per_second = 4096;
 	keeping_destroy(keeping); /* no job runs that would tell it */
 	domains_destroy(domains);
 	ck_assert_int_eq(qemu_process_start_time(&host.qemu, FAKE_PID, &journal.start_time), 0);

@@ -1,0 +1,488 @@
+/* A gmigd that is killed while it moves a domain, and the next one: on a fake kernel, in a fake tree. */
+#include "../../libvirt-hooks/move_journal.h"
+#include "domain_books.h"
+
+#include <sys/wait.h>
+
+static unsigned int steps, die_at;
+static uint64_t killed_max; /* --max of its move; 0: all */
+
+static void dies_at_write(void *opaque, const char *path, const char *text)
+{
+	if (steps++ == die_at)
+		_exit(9);
+	threads_follow(opaque, path, text);
+}
+
+static void dies_at_move(void)
+{
+	if (steps++ == die_at)
+		_exit(9);
+}
+
+static int dies_at_tell(void *opaque, const char *uuid, const struct gmig_node_set *nodes,
+			struct gmig_error *error)
+{
+	if (steps++ == die_at)
+		_exit(9);
+	return set_nodeset(opaque, uuid, nodes, error);
+}
+
+/* A daemon that moves the domain and is killed at step die_at. True: it was. */
+static bool killed_daemon(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct gmig_job_spec spec = to_1;
+
+		spec.max_bytes = killed_max;
+		steps = 0;
+		host.cpusets.before_write = dies_at_write;
+		host.set_nodeset = dies_at_tell;
+		fake_after_move = dies_at_move;
+		open_domain();
+		run(&spec);
+		wait_ends(1);
+		domain_put(domain);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status), "%d", status);
+	return WEXITSTATUS(status) == 9;
+}
+
+START_TEST(next_daemon_ends_what_a_killed_one_began)
+{
+	unsigned int deaths = 0;
+
+	for (die_at = 0; killed_daemon(); die_at++) {
+		atomic_store(&ends, 0);
+		*lines = *told = '\0';
+		deaths++;
+		open_domain();
+		if (strstr(lines, "goes on"))
+			wait_ends(1);
+		ck_assert_msg(!strcmp(told, "1"), "killed at %u: told '%s'", die_at, told);
+		ck_assert(!has_note());
+		ck_assert_msg(!strcmp(mems("/emulator"), "1") && !strcmp(mems("/vcpu0"), "1"),
+			      "killed at %u: %s", die_at, mems("/emulator"));
+		ck_assert(!has_journal());
+		domain_put(domain);
+		domain = NULL;
+		fake_pages_reset();
+		fake_allowed = 0xf;
+		fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+		fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+		fake_thread(77, "0");
+	}
+	/* Two groups, written twice, the moves between, and libvirt at the end. */
+	ck_assert_uint_ge(deaths, 6);
+}
+END_TEST
+
+static void empty_journals(void)
+{
+	move_journal_remove(journals, FAKE_UUID);
+	tell_journal_remove(journals, FAKE_UUID);
+}
+
+/* Killed while libvirt was asked: its sets are narrow, and the journal of the move has gone. */
+static void kill_at_tell(void)
+{
+	for (die_at = 0; killed_daemon(); die_at++) {
+		if (has_note())
+			return;
+		fake_pages_reset();
+		fake_allowed = 0xf;
+		fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+		fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+		fake_thread(77, "0");
+		empty_journals();
+	}
+	ck_abort_msg("no note");
+}
+
+START_TEST(nodeset_that_a_killed_daemon_has_not_told_is_told_when_libvirt_answers)
+{
+	kill_at_tell();
+	ck_assert(!has_journal());
+	libvirt_says = -ENOTCONN;
+	open_domain();
+	for (int i = 0; i < 20; i++) /* away for long: it is not given up */
+		domain_set_facts(domain, &facts);
+	expect_note("virsh numatune says otherwise");
+	ck_assert(has_note());
+	libvirt_says = 0;
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "1");
+	ck_assert(!has_note());
+	expect_note("");
+	domain_put(domain);
+	*told = '\0';
+	open_domain();
+	ck_assert_str_eq(told, "");
+}
+END_TEST
+
+START_TEST(nodeset_that_does_not_hold_any_more_is_not_told)
+{
+	kill_at_tell();
+	libvirt_says = -ETIMEDOUT;
+	open_domain();
+	ck_assert(has_note());
+	libvirt_says = 0;
+	*told = '\0';
+	/* virsh numatune --live, by somebody */
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "2\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "2\n");
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "");
+	ck_assert(!has_note());
+	expect_note("");
+}
+END_TEST
+
+START_TEST(libvirt_that_hangs_five_times_is_not_told_again)
+{
+	int tells = 0;
+
+	libvirt_says = -ETIMEDOUT;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert(has_note());
+	for (int i = 0; i < 10; i++) {
+		*told = '\0';
+		domain_set_facts(domain, &facts);
+		tells += *told != '\0';
+	}
+	ck_assert_int_eq(tells, 4);
+	ck_assert(!has_note());
+	expect_note("virsh numatune says otherwise");
+}
+END_TEST
+
+START_TEST(next_daemon_does_not_move_more_than_the_killed_one_was_told_to)
+{
+	/* Both groups are wide, and nothing has moved that anybody has counted. */
+	killed_max = 2000 * FAKE_PAGE_BYTES;
+	die_at = 2;
+	ck_assert(killed_daemon());
+	open_domain();
+	ck_assert_ptr_nonnull(strstr(lines, "of at most 8192000 bytes does not go on"));
+	ck_assert_str_eq(mems("/emulator"), "0");
+	ck_assert_int_eq(fake_page[0].node, 0);
+	ck_assert(!has_journal());
+}
+END_TEST
+
+/* Memory on nodes 0 and 3, which goes to 1 and 2 at the same time, page by page; then gmigd is killed. */
+static void killed_with_two_moves(uint64_t second_max)
+{
+	int status;
+	pid_t pid;
+
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	fake_thread(77, "0,3");
+	for (int i = 0; i < 5000; i++)
+		fake_page[i].node = 3;
+	pid = fork();
+	if (!pid) {
+		struct gmig_job_spec one = to_1, two = to_1;
+		struct gmig_job *job;
+
+		one.rate_bytes_per_second = two.rate_bytes_per_second = 4096;
+		two.from[0] = 3;
+		two.to[0] = 2;
+		two.max_bytes = second_max;
+		open_domain();
+		ck_assert_int_eq(domain_start_job(domain, &one, &job, &err), 0);
+		ck_assert_int_eq(domain_start_job(domain, &two, &job, &err), 0);
+		_exit(9);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 9);
+	fake_thread(77, "0-3");
+}
+
+/* As fast as it goes. */
+static void hurry(uint64_t id)
+{
+	struct gmig_job *job = gmig_process_job_find(domain_process(domain), id);
+
+	ck_assert_ptr_nonnull(job);
+	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+}
+
+START_TEST(two_moves_of_a_killed_daemon_both_go_on)
+{
+	killed_with_two_moves(0);
+	open_domain();
+	hurry(1);
+	hurry(2);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "1-2");
+	ck_assert_str_eq(told, "1-2");
+	ck_assert(!has_journal());
+}
+END_TEST
+
+START_TEST(move_of_a_part_that_was_killed_beside_another_is_said)
+{
+	killed_with_two_moves(1000 * FAKE_PAGE_BYTES);
+	open_domain();
+	ck_assert_ptr_nonnull(strstr(lines, "of at most 4096000 bytes does not go on"));
+	ck_assert_ptr_nonnull(strstr(lines, "interrupted move goes on"));
+	hurry(1);
+	wait_ends(1);
+	ck_assert_uint_eq(moved(5000, FAKE_PAGES), FAKE_PAGES - 5000);
+	ck_assert_str_eq(mems("/emulator"), "1,3");
+}
+END_TEST
+
+START_TEST(journal_forgets_a_move_that_has_ended_while_another_runs)
+{
+	struct gmig_job_spec slow = to_1, to_2 = to_1;
+	struct move_journal journal;
+	struct gmig_job *one;
+
+	slow.rate_bytes_per_second = 4096;
+	to_2.from[0] = 3;
+	to_2.to[0] = 2;
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	for (int i = 0; i < 5000; i++)
+		fake_page[i].node = 3;
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);
+	ck_assert_int_eq(run(&to_2).state, GMIG_JOB_COMPLETED);
+	wait_ends(1);
+	ck_assert_int_eq(move_journal_read(journals, FAKE_UUID, &journal, &err), 0);
+	ck_assert_uint_eq(journal.job_count, 1);
+	ck_assert_uint_eq(journal.job[0].spec.to[0], 1);
+	for (size_t i = 0; i < journal.count; i++)
+		ck_assert(gmig_node_set_has(&journal.group[i].before, 2));
+	move_journal_free(&journal);
+	gmig_job_cancel(one);
+	gmig_job_wait(one);
+	wait_ends(2);
+	gmig_job_put(one);
+}
+END_TEST
+
+START_TEST(move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was)
+{
+	struct gmig_job_spec slow = to_1, to_2 = to_1;
+	struct gmig_job *own, *by_hand;
+	struct gmig_job_info info;
+
+	slow.rate_bytes_per_second = to_2.rate_bytes_per_second = 4096;
+	to_2.to[0] = 2;
+	open_domain();
+	ck_assert_int_eq(domain_start_unasked_job(domain, &slow, &own, &err), 0);
+	ck_assert_int_eq(domain_start_job(domain, &to_2, &by_hand, &err), 0);
+	gmig_job_wait(own);
+	gmig_job_info(own, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	ck_assert(domain_gave_way(domain, info.id));
+	gmig_job_put(own);
+	wait_ends(1);
+	ck_assert_int_eq(domain_start_unasked_job(domain, &slow, &own, &err), -EINPROGRESS);
+	gmig_job_cancel(by_hand);
+	gmig_job_wait(by_hand);
+	gmig_job_info(by_hand, &info);
+	ck_assert(!domain_gave_way(domain, info.id));
+	gmig_job_put(by_hand);
+	wait_ends(2);
+}
+END_TEST
+
+START_TEST(resumed_move_that_was_not_asked_for_gives_way)
+{
+	struct gmig_job_spec to_2 = to_1;
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct gmig_job_spec slow = to_1;
+
+		slow.rate_bytes_per_second = 4096;
+		open_domain();
+		ck_assert_int_eq(domain_start_unasked_job(domain, &slow, &job, &err), 0);
+		_exit(9);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	fake_thread(77, "0-1");
+	open_domain();
+	ck_assert_uint_eq(domain_resumed_unasked(domain), 1);
+	to_2.to[0] = 2;
+	ck_assert_int_eq(domain_start_job(domain, &to_2, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	job = gmig_process_job_find(domain_process(domain), 1);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	wait_ends(2);
+}
+END_TEST
+
+START_TEST(journal_of_an_earlier_process_is_thrown_away)
+{
+	struct cpuset_scope none = {0};
+	struct move_journal journal = {.uuid = FAKE_UUID,
+				       .name = (char *)"web1",
+				       .pid = FAKE_PID,
+				       .start_time = 499,
+				       .scope = &none};
+
+	ck_assert_int_eq(move_journal_write(journals, &journal, &err), 0);
+	open_domain();
+	ck_assert(!has_journal());
+	ck_assert_str_eq(lines, "");
+}
+END_TEST
+
+static void leave_text(const char *text)
+{
+	fake_file("journals/" FAKE_UUID ".json", "%s", text);
+}
+
+static bool has_text(unsigned int i, const char *text)
+{
+	char path[PATH_MAX], found[256] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json.bad-%u", journals, i);
+	file = fopen(path, "r");
+	if (!file)
+		return false;
+	if (!fgets(found, sizeof(found), file))
+		*found = '\0';
+	fclose(file);
+	return !strcmp(found, text);
+}
+
+static int open_nothing(pid_t pid, const char *name)
+{
+	(void)pid, (void)name;
+	return -EMFILE;
+}
+
+START_TEST(journal_that_cannot_be_understood_is_kept_and_said)
+{
+	char path[PATH_MAX];
+	struct gmig_job *job;
+
+	leave_text("{\"version\":1,\"uuid\":"); /* cut short */
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0-1\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0-1\n");
+	fake_thread(77, "0-1");
+	open_domain();
+	ck_assert_ptr_nonnull(strstr(lines, "cannot be understood"));
+	ck_assert_ptr_nonnull(strstr(lines, ".json.bad-1"));
+	expect_note("cannot be understood");
+	/* Not by itself; and when asked, not before it was looked at. */
+	ck_assert_int_eq(domain_start_unasked_job(domain, &to_1, &job, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "cannot be understood"));
+	fake_sys.open_proc = open_nothing;
+	ck_assert_int_lt(domain_start_job(domain, &to_1, &job, &err), 0);
+	ck_assert_ptr_null(strstr(lines, "its cpusets allow nodes"));
+	fake_sys.open_proc = open_proc;
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_ptr_nonnull(strstr(lines, "its cpusets allow nodes 0-1, its memory lies on 0"));
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert(has_text(1, "{\"version\":1,\"uuid\":"));
+	expect_note("cannot be understood");
+	/* The next gmigd says it, too, until somebody has removed it. */
+	domain_put(domain);
+	open_domain();
+	expect_note(".json.bad-1'");
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json.bad-1", journals);
+	ck_assert_int_eq(unlink(path), 0);
+	expect_note("");
+}
+END_TEST
+
+START_TEST(journals_that_cannot_be_understood_are_kept_up_to_four)
+{
+	static const char *const texts[] = {"{\"version\":2}", "", "[", "x", "y", "z"};
+
+	for (size_t i = 0; i < 6; i++) {
+		leave_text(texts[i]);
+		open_domain();
+		domain_put(domain);
+		domain = NULL;
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		ck_assert(has_text(i + 1, texts[i]));
+	ck_assert(has_text(4, "z"));
+	ck_assert(!has_text(5, "z"));
+	ck_assert(!has_journal());
+}
+END_TEST
+
+START_TEST(unreadable_journal_of_a_process_that_has_gone_is_not_the_next_ones)
+{
+	const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	char path[PATH_MAX];
+
+	leave_text("{");
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json", journals);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, long_ago, 0), 0);
+	open_domain();
+	expect_note("");
+	ck_assert(has_text(1, "{"));
+}
+END_TEST
+
+START_TEST(journal_that_breaks_while_it_is_needed_refuses_the_move_once)
+{
+	struct gmig_job *job;
+
+	host.cpusets.before_write = refuses;
+	refused = "1";
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert(has_journal());
+	accept_again("0-1");
+	leave_text("{");
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -EBADMSG);
+	ck_assert(has_text(1, "{"));
+	ck_assert_str_eq(mems("/emulator"), "0-1");
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    next_daemon_ends_what_a_killed_one_began,
+	    nodeset_that_a_killed_daemon_has_not_told_is_told_when_libvirt_answers,
+	    nodeset_that_does_not_hold_any_more_is_not_told,
+	    libvirt_that_hangs_five_times_is_not_told_again,
+	    next_daemon_does_not_move_more_than_the_killed_one_was_told_to,
+	    two_moves_of_a_killed_daemon_both_go_on,
+	    move_of_a_part_that_was_killed_beside_another_is_said,
+	    journal_forgets_a_move_that_has_ended_while_another_runs,
+	    move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was,
+	    resumed_move_that_was_not_asked_for_gives_way,
+	    journal_of_an_earlier_process_is_thrown_away,
+	    journal_that_cannot_be_understood_is_kept_and_said,
+	    journals_that_cannot_be_understood_are_kept_up_to_four,
+	    unreadable_journal_of_a_process_that_has_gone_is_not_the_next_ones,
+	    journal_that_breaks_while_it_is_needed_refuses_the_move_once,
+	};
+
+	return run_tests("domain_killed", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
