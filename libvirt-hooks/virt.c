@@ -13,6 +13,7 @@
 #define BACKOFF_MS_MAX 5000
 #define KEEPALIVE_S    5
 #define KEEPALIVES     3
+#define EVENTS	       3 /* kinds of them that are asked for */
 
 struct virt {
 	struct virt_options options;
@@ -25,6 +26,7 @@ struct virt {
 	bool lost;		  /* libvirt has closed it */
 	bool ending;
 	bool has_callback; /* libvirt may call on_close with us; the connector's */
+	int event[EVENTS]; /* ids of callbacks on the connection; below 0: none */
 };
 
 static void say(struct virt *virt, enum gmig_log_level level, const char *text)
@@ -175,25 +177,47 @@ static int open_connection(struct virt_call *call, virConnectPtr none, struct gm
 
 static int subscribe(struct virt_call *call, virConnectPtr connection, struct gmig_error *err)
 {
+	/* Without those behind the first, what they tell is seen later. */
+	static const struct {
+		int id;
+		virConnectDomainEventGenericCallback call;
+	} events[EVENTS] = {
+	    {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle)},
+	    {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata)},
+	    {VIR_DOMAIN_EVENT_ID_TUNABLE, VIR_DOMAIN_EVENT_CALLBACK(on_tunable)},
+	};
 	struct virt *virt = *(struct virt **)call->arguments;
 
 	virConnectRegisterCloseCallback(connection, on_close, virt, NULL);
-	if (virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-					     VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), virt,
-					     NULL) < 0)
-		return virt_error(call->what, err);
-	/* Without these, what they tell is seen later. */
-	virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
-					 VIR_DOMAIN_EVENT_CALLBACK(on_metadata), virt, NULL);
-	virConnectDomainEventRegisterAny(connection, NULL, VIR_DOMAIN_EVENT_ID_TUNABLE,
-					 VIR_DOMAIN_EVENT_CALLBACK(on_tunable), virt, NULL);
+	for (size_t i = 0; i < EVENTS; i++) {
+		int id = virConnectDomainEventRegisterAny(connection, NULL, events[i].id,
+							  events[i].call, virt, NULL);
+
+		if (id < 0 && !i)
+			return virt_error(call->what, err);
+		pthread_mutex_lock(&virt->lock);
+		virt->event[i] = id;
+		pthread_mutex_unlock(&virt->lock);
+	}
 	return 0;
 }
 
-/* The callbacks hold no reference to us: they are taken away before we go. */
+/* The callbacks hold no reference to us, but each one to the connection: they are taken away before we go, and before it can. */
 static int unsubscribe(struct virt_call *call, virConnectPtr connection, struct gmig_error *err)
 {
-	(void)call, (void)err;
+	struct virt *virt = *(struct virt **)call->arguments;
+
+	(void)err;
+	for (size_t i = 0; i < EVENTS; i++) {
+		int id;
+
+		pthread_mutex_lock(&virt->lock);
+		id = virt->event[i];
+		virt->event[i] = -1;
+		pthread_mutex_unlock(&virt->lock);
+		if (id >= 0)
+			virConnectDomainEventDeregisterAny(connection, id);
+	}
 	virConnectUnregisterCloseCallback(connection,
 					  on_close); /* an error: it was not registered */
 	return 0;
@@ -240,8 +264,9 @@ static int connect_once(struct virt *virt, struct gmig_error *err)
 /* A call of its own: what still hangs on the connection may not hold us up. */
 static void disconnect(struct virt *virt)
 {
-	const struct virt_call call = {.what = "disconnect", .run = unsubscribe};
+	struct virt_call call = {.what = "disconnect", .run = unsubscribe, .release = free};
 	virConnectPtr connection;
+	struct virt **self;
 
 	pthread_mutex_lock(&virt->lock);
 	connection = virt->connection;
@@ -249,8 +274,15 @@ static void disconnect(struct virt *virt)
 	pthread_mutex_unlock(&virt->lock);
 	if (!connection)
 		return;
-	if (!virt_call(virt->calls, connection, &call, virt->options.call_ms, NULL))
-		virt->has_callback = false;
+	self = malloc(sizeof(struct virt *));
+	if (self) {
+		*self = virt;
+		call.arguments = self;
+		if (!virt_call(virt->calls, connection, &call, virt->options.call_ms, NULL)) {
+			virt->has_callback = false;
+			free(self);
+		}
+	}
 	virConnectClose(connection);
 }
 
@@ -368,6 +400,8 @@ int virt_create(const struct virt_options *options, struct virt **out, struct gm
 		return gmig_fail(err, -ENOMEM, "out of memory");
 	pthread_once(&once, start_library);
 	virt->options = *options;
+	for (size_t i = 0; i < EVENTS; i++)
+		virt->event[i] = -1;
 	if (!virt->options.call_ms)
 		virt->options.call_ms = CALL_MS;
 	pthread_mutex_init(&virt->lock, NULL);

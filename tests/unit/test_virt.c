@@ -107,6 +107,31 @@ START_TEST(list_has_the_running_domains)
 }
 END_TEST
 
+static atomic_int references = -1; /* to the connection, when it was closed last */
+
+int __real_virConnectClose(virConnectPtr connection);
+int __wrap_virConnectClose(virConnectPtr connection);
+
+int __wrap_virConnectClose(virConnectPtr connection)
+{
+	int left = __real_virConnectClose(connection);
+
+	atomic_store(&references, left);
+	return left;
+}
+
+/* Each callback for events has a reference: a connection that keeps them is lost at each restart of libvirtd. */
+START_TEST(connection_that_is_closed_is_gone)
+{
+	start("test:///default", 10000);
+	wait_for(&changes);
+	ck_assert(virt_is_connected(virt));
+	virt_destroy(virt);
+	virt = NULL;
+	ck_assert_int_eq(atomic_load(&references), 0);
+}
+END_TEST
+
 START_TEST(change_of_a_domain_is_told)
 {
 	virConnectPtr connection;
@@ -369,6 +394,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 	    list_has_the_running_domains,
+	    connection_that_is_closed_is_gone,
 	    change_of_a_domain_is_told,
 	    metadata_that_is_set_is_told_and_read,
 	    xml_that_libvirt_does_not_give_is_given_up,
