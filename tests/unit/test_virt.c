@@ -109,6 +109,7 @@ END_TEST
 
 static atomic_int references = -1; /* to the connection, when it was closed last */
 
+/* The names are the linker's. NOLINTBEGIN(bugprone-reserved-identifier) */
 int __real_virConnectClose(virConnectPtr connection);
 int __wrap_virConnectClose(virConnectPtr connection);
 
@@ -119,6 +120,7 @@ int __wrap_virConnectClose(virConnectPtr connection)
 	atomic_store(&references, left);
 	return left;
 }
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* Each callback for events has a reference: a connection that keeps them is lost at each restart of libvirtd. */
 START_TEST(connection_that_is_closed_is_gone)
