@@ -303,11 +303,19 @@ static int widen(struct domain *domain, struct gmig_node_set *wide, struct gmig_
 	return ret ? ret : cpuset_scope_widen(domain->scope, err);
 }
 
+/* One did not start beside others: it is dropped, and after a kill from here on only these go on. */
+static void forget_refused(struct domain *domain)
+{
+	if (domain->journaled)
+		write_journal(domain, NULL, false, NULL);
+}
+
 /* It could not be widened, and is as it was: for the jobs that run, or for none. left: an earlier one is still to be narrowed. */
 static void give_up(struct domain *domain, bool left)
 {
 	if (domain->jobs) {
 		cpuset_scope_plan(domain->scope, &domain->wide, NULL);
+		forget_refused(domain);
 		return;
 	}
 	if (left) {
@@ -359,7 +367,9 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, bo
 	domain->wide = wide;
 	domain->note[0] = '\0';
 	ret = run_job(domain, own, job, err);
-	if (ret && !domain->jobs)
+	if (ret && domain->jobs)
+		forget_refused(domain);
+	else if (ret)
 		end_without_job(domain);
 	return ret;
 }

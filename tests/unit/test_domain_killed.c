@@ -264,6 +264,43 @@ START_TEST(journal_forgets_a_move_that_has_ended_while_another_runs)
 }
 END_TEST
 
+/* One that cannot be started is no move that the next gmigd goes on with. */
+static void expect_one_job(void)
+{
+	struct move_journal journal;
+
+	ck_assert_int_eq(move_journal_read(journals, FAKE_UUID, &journal, &err), 0);
+	ck_assert_uint_eq(journal.job_count, 1);
+	ck_assert_uint_eq(journal.job[0].spec.to[0], 1);
+	move_journal_free(&journal);
+}
+
+START_TEST(move_that_was_refused_beside_another_is_not_in_the_journal)
+{
+	struct gmig_job_spec slow = to_1, to_2 = to_1;
+	struct gmig_job *one, *two;
+
+	slow.rate_bytes_per_second = 4096;
+	to_2.to[0] = 2;
+	host.cpusets.before_write = refuses;
+	open_domain();
+	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);
+	to_2.threads = UINT_MAX;
+	ck_assert_int_eq(domain_start_job(domain, &to_2, &two, &err), -EINVAL);
+	expect_one_job();
+	to_2.to[0] = 3;
+	to_2.threads = 0;
+	refused = "0-3";
+	ck_assert_int_lt(domain_start_job(domain, &to_2, &two, &err), 0);
+	expect_one_job();
+	accept_again("0-2");
+	gmig_job_cancel(one);
+	gmig_job_wait(one);
+	wait_ends(1);
+	gmig_job_put(one);
+}
+END_TEST
+
 START_TEST(move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was)
 {
 	struct gmig_job_spec slow = to_1, to_2 = to_1;
@@ -463,6 +500,7 @@ int main(void)
 	    two_moves_of_a_killed_daemon_both_go_on,
 	    move_of_a_part_that_was_killed_beside_another_is_said,
 	    journal_forgets_a_move_that_has_ended_while_another_runs,
+	    move_that_was_refused_beside_another_is_not_in_the_journal,
 	    move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was,
 	    resumed_move_that_was_not_asked_for_gives_way,
 	    journal_of_an_earlier_process_is_thrown_away,
