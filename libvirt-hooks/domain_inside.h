@@ -32,6 +32,7 @@ struct domain {
 	struct cpuset_scope *scope; /* while jobs run */
 	struct gmig_node_set wide;  /* nodes that running jobs need */
 	bool journaled;
+	bool completed; /* a move since they were widened: libvirt is to be told at the end */
 	char note[GMIG_ERROR_TEXT];
 	struct gmig_node_set
 	    untold;	    /* the nodeset that libvirt has not heard of, since it did not answer */

@@ -13,7 +13,7 @@
 /* ---- The journal ----------------------------------------------------------------------------- */
 
 /* keep: no move runs any more, and narrowing begins. */
-static int write_journal(struct domain *domain, const struct gmig_node_set *keep, bool completed,
+static int write_journal(struct domain *domain, const struct gmig_node_set *keep,
 			 struct gmig_error *err)
 {
 	struct move_journal journal = {.name = domain->name,
@@ -24,7 +24,7 @@ static int write_journal(struct domain *domain, const struct gmig_node_set *keep
 				       .job = domain->job,
 				       .job_count = domain->jobs,
 				       .narrowing = keep != NULL,
-				       .completed = completed,
+				       .completed = domain->completed,
 				       .scope = domain->scope};
 	int ret;
 
@@ -145,8 +145,8 @@ static struct domain_look *look_now(struct domain *domain)
 	return NULL;
 }
 
-/* What stays on nodes that it was to leave, for whoever asks. */
-static void note_kept(struct domain *domain, const struct gmig_node_set *keep)
+/* Does something stay on nodes that it was to leave? It is said to whoever asks. */
+static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 {
 	struct gmig_node_set kept = {{0}}, wanted = cpuset_scope_nodes(domain->scope);
 	char text[80];
@@ -156,40 +156,43 @@ static void note_kept(struct domain *domain, const struct gmig_node_set *keep)
 	gmig_node_set_and(&kept, keep);
 	gmig_node_set_minus(&kept, &wanted);
 	if (gmig_node_set_empty(&kept))
-		return;
+		return false;
 	snprintf(
 	    domain->note, sizeof(domain->note),
 	    "its cpusets keep nodes %s: guest memory still lies there, which the kernel would move "
 	    "without a limit; a move that is completed narrows them",
 	    gmig_node_set_print(&kept, text, sizeof(text)));
+	return true;
 }
 
 /*
- * Under move_lock, when no job is left: the sets go to what their groups had before, as far as moves were completed, and `keep`. completed: the last move
- * came to its end, so that libvirt is told. The journal goes when the sets are narrow, and not before what libvirt is to be told is on disk; where narrowing
- * fails it stays, and the next gmigd tries again.
+ * Under move_lock, when no job is left: the sets go to what their groups had before, as far as moves were completed, and `keep`. Where one was completed libvirt
+ * is told, however the last one has ended; and where it has not heard of an earlier one. The journal goes when the sets are narrow, and not before what libvirt
+ * is to be told is on disk; where narrowing fails it stays, and the next gmigd tries again.
  */
-static void narrow(struct domain *domain, const struct gmig_node_set *keep, bool completed)
+static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 {
 	struct gmig_error err = {0};
+	bool told = false, kept = false;
 	unsigned int others = 0;
-	bool told = false;
 	int ret = 0;
 
+	domain->completed |= !gmig_node_set_empty(&domain->untold);
 	if (domain->scope->count) {
 		/* Without it a kill from here on would be taken for one in mid-move: that ends in the same place. */
 		if (domain->journaled)
-			write_journal(domain, keep, completed, NULL);
-		note_kept(domain, keep);
+			write_journal(domain, keep, NULL);
+		kept = note_kept(domain, keep);
 		ret = cpuset_scope_narrow(domain->scope, keep, &others, &err);
 	}
-	if (!ret && !others && completed && !domain->note[0])
+	if (!ret && !others && !kept && domain->completed)
 		told = domain_tell_intend(domain, domain->scope);
 	if (ret)
 		snprintf(domain->note, sizeof(domain->note), "its cpusets are still wider: %.280s",
 			 err.text);
 	else
 		remove_journal(domain);
+	domain->completed &= ret != 0;
 	if (others)
 		domain_log(
 		    domain, GMIG_LOG_WARNING,
@@ -205,18 +208,18 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep, bool
 }
 
 /* look: where memory lies now. */
-static void end_moves(struct domain *domain, const struct domain_look *look, bool completed)
+static void end_moves(struct domain *domain, const struct domain_look *look)
 {
 	const struct gmig_node_set keep = nodes_to_keep(domain, look);
 
-	narrow(domain, &keep, completed);
+	narrow(domain, &keep);
 }
 
 static void end_without_job(struct domain *domain)
 {
 	struct domain_look *look = look_now(domain);
 
-	end_moves(domain, look, false);
+	end_moves(domain, look);
 	free(look);
 }
 
@@ -239,14 +242,15 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 	/* It takes its time, and nobody asks when others run and no thread is to follow. */
 	look = domain->jobs == 1 || info->spec.user == GUEST_VCPUS_ALL ? look_now(domain) : NULL;
 	domain_pins_intend(domain, info, look, &moves);
-	if (completed)
+	if (completed) {
 		cpuset_scope_moved(domain->scope, &map);
+		domain->completed = true;
+	}
 	drop_job(domain, info->id);
 	if (!domain->jobs)
-		end_moves(domain, look, completed);
+		end_moves(domain, look);
 	else if (domain->journaled)
-		write_journal(domain, NULL, false,
-			      NULL); /* a kill from here on is not to repeat it */
+		write_journal(domain, NULL, NULL); /* a kill from here on is not to repeat it */
 	/* Last: the cpusets are wide for no longer than they need. */
 	domain_pins_follow(domain, info->id, &moves);
 	free(look);
@@ -283,6 +287,7 @@ static int read_scope(struct domain *domain, struct gmig_node_set *wide, struct 
 		domain->scope = NULL;
 		return ret;
 	}
+	domain->completed |= journal.completed;
 	move_journal_apply(&journal, domain->scope);
 	move_journal_free(&journal);
 	for (size_t i = 0; i < domain->scope->count; i++)
@@ -299,7 +304,7 @@ static int widen(struct domain *domain, struct gmig_node_set *wide, struct gmig_
 		ret = cpuset_scope_plan(domain->scope, wide, err);
 	if (ret || (!cpuset_scope_is_wide(domain->scope) && !domain->journaled))
 		return ret;
-	ret = write_journal(domain, NULL, false, err);
+	ret = write_journal(domain, NULL, err);
 	return ret ? ret : cpuset_scope_widen(domain->scope, err);
 }
 
@@ -307,7 +312,7 @@ static int widen(struct domain *domain, struct gmig_node_set *wide, struct gmig_
 static void forget_refused(struct domain *domain)
 {
 	if (domain->journaled)
-		write_journal(domain, NULL, false, NULL);
+		write_journal(domain, NULL, NULL);
 }
 
 /* It could not be widened, and is as it was: for the jobs that run, or for none. left: an earlier one is still to be narrowed. */
@@ -341,8 +346,7 @@ static int run_job(struct domain *domain, struct move_journal_job *own, struct g
 		return ret;
 	}
 	gmig_job_info(*job, &info);
-	own->id = info.id;	    /* its end waits for our lock */
-	domain_tell_forget(domain); /* libvirt is told where this one ends */
+	own->id = info.id; /* its end waits for our lock */
 	return 0;
 }
 
@@ -485,7 +489,7 @@ static void resume(struct domain *domain, const struct move_journal *journal)
 	if (!resumed)
 		end_without_job(domain);
 	else if (resumed < journal->job_count)
-		write_journal(domain, NULL, false, NULL);
+		write_journal(domain, NULL, NULL);
 }
 
 static void recover_from(struct domain *domain, const struct move_journal *journal)
@@ -497,9 +501,10 @@ static void recover_from(struct domain *domain, const struct move_journal *journ
 		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
 		return;
 	}
+	domain->completed = journal->completed;
 	move_journal_apply(journal, domain->scope);
 	if (journal->narrowing)
-		narrow(domain, &journal->keep, journal->completed);
+		narrow(domain, &journal->keep);
 	else
 		resume(domain, journal);
 }

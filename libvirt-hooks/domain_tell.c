@@ -101,7 +101,8 @@ int domain_tell_again(struct domain *domain)
 
 	if (pthread_mutex_trylock(&domain->move_lock))
 		return 0;
-	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && domain->host->set_nodeset) {
+	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && !domain->journaled &&
+	    domain->host->set_nodeset) {
 		int still = holds(domain);
 
 		if (still > 0)

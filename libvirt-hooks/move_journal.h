@@ -34,7 +34,7 @@ struct move_journal {
 	 * What is left to do is this alone, no move.
 	 */
 	bool narrowing;
-	bool completed; /* the last move: libvirt is to be told when the sets are narrow */
+	bool completed; /* a move was: libvirt is to be told when the sets are narrow */
 	struct gmig_node_set keep;
 	const struct cpuset_scope *scope; /* for writing; NULL after reading */
 	struct cpuset_group *group;	  /* after reading: path, before, wide, migrates */

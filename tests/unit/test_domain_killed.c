@@ -256,11 +256,46 @@ START_TEST(journal_forgets_a_move_that_has_ended_while_another_runs)
 	ck_assert_uint_eq(journal.job[0].spec.to[0], 1);
 	for (size_t i = 0; i < journal.count; i++)
 		ck_assert(gmig_node_set_has(&journal.group[i].before, 2));
+	ck_assert(journal.completed);
 	move_journal_free(&journal);
 	gmig_job_cancel(one);
 	gmig_job_wait(one);
 	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "0,2");
+	ck_assert_str_eq(told, "0,2");
 	gmig_job_put(one);
+}
+END_TEST
+
+START_TEST(nodeset_that_libvirt_has_not_heard_of_is_told_after_a_move_that_was_cancelled)
+{
+	struct gmig_job_spec slow = to_1;
+	struct gmig_job *job;
+
+	libvirt_says = -ENOTCONN;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert(has_note());
+	slow.rate_bytes_per_second = 4096;
+	slow.from[0] = 1;
+	slow.to[0] = 2;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &job, &err), 0);
+	ck_assert(has_note());
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "");
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	wait_ends(2);
+	gmig_job_put(job);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert(has_note());
+	libvirt_says = 0;
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "1");
+	ck_assert(!has_note());
 }
 END_TEST
 
@@ -500,6 +535,7 @@ int main(void)
 	    two_moves_of_a_killed_daemon_both_go_on,
 	    move_of_a_part_that_was_killed_beside_another_is_said,
 	    journal_forgets_a_move_that_has_ended_while_another_runs,
+	    nodeset_that_libvirt_has_not_heard_of_is_told_after_a_move_that_was_cancelled,
 	    move_that_was_refused_beside_another_is_not_in_the_journal,
 	    move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was,
 	    resumed_move_that_was_not_asked_for_gives_way,
