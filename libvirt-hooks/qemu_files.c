@@ -28,8 +28,11 @@ static char *read_all(int fd, size_t max, size_t *bytes)
 		if (*bytes + 1 >= room) {
 			char *bigger = realloc(text, room ? room * 2 : STEP_BYTES);
 
-			if (!bigger)
-				break;
+			if (!bigger) {
+				free(text);
+				errno = ENOMEM;
+				return NULL;
+			}
 			text = bigger;
 			room = room ? room * 2 : STEP_BYTES;
 		}

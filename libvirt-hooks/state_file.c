@@ -1,4 +1,5 @@
 #include "state_file.h"
+#include "qemu_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,16 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int sync_directory(const char *directory)
+#define MAX_BYTES (64u << 20) /* a domain of 4,096 threads, each in a group of its own, is 2 MiB */
+
+/*
+ * After a rename. No error of the caller's: the file has its new name for every process from now on, and to say otherwise would be false; a crash of the host, which
+ * could take the name back, ends the QEMUs that the file is about.
+ */
+static void sync_directory(const char *directory)
 {
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
-		return -errno;
-	/* A file system that cannot do that has nothing to sync. */
-	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
+		return;
+	(void)fsync(fd);
 	close(fd);
-	return ret;
 }
 
 static int write_synced(const char *path, const char *text)
@@ -61,36 +66,47 @@ int state_file_write(const char *directory, const char *path, const char *text)
 	ret = write_synced(aside, text);
 	if (!ret && rename(aside, path))
 		ret = -errno;
-	if (!ret)
-		ret = sync_directory(directory);
 	if (ret)
 		unlink(aside);
+	else
+		sync_directory(directory);
 	return ret;
+}
+
+/* What is no file, or not one of ours, stays so: it cannot be understood. Anything else may be read later. */
+static int say_unread(const char *path, int error, struct gmig_error *err)
+{
+	if (error == ENOENT)
+		return gmig_fail(err, -ENOENT, "there is no journal '%.200s'", path);
+	if (error == EISDIR || error == ELOOP || error == ENXIO || error == EBADMSG)
+		return gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+	return gmig_fail(err, -EIO, "the journal '%.150s' cannot be read: %s", path,
+			 strerror(error));
 }
 
 int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    bool (*read)(const json_t *json, void *into), void *into,
 		    struct gmig_error *err)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], *text;
 	json_error_t why;
-	json_t *json;
+	json_t *json = NULL;
+	size_t bytes;
 	bool good;
 
 	if (!state_file_path(path, directory, uuid, suffix))
 		return gmig_fail(err, -ENAMETOOLONG, "the path of a journal is too long");
-	if (access(path, F_OK))
-		return gmig_fail(err, -errno, "there is no journal '%.200s'", path);
-	json = json_load_file(path, 0, &why);
-	/* What cannot be read now may be all right. */
-	if (!json && (json_error_code(&why) == json_error_out_of_memory ||
-		      json_error_code(&why) == json_error_cannot_open_file))
-		return gmig_fail(err, -EIO, "the journal '%.150s' cannot be read: %.100s", path,
-				 why.text);
+	text = qemu_file_read("", MAX_BYTES, &bytes, "%s", path);
+	if (!text)
+		return say_unread(path, errno, err);
+	if (bytes < MAX_BYTES)
+		json = json_loadb(text, bytes, 0, &why);
+	free(text);
+	if (!json && bytes < MAX_BYTES && json_error_code(&why) == json_error_out_of_memory)
+		return say_unread(path, ENOMEM, err);
 	good = json && read(json, into);
 	json_decref(json);
-	return good ? 0
-		    : gmig_fail(err, -EBADMSG, "the journal '%.200s' cannot be understood", path);
+	return good ? 0 : say_unread(path, EBADMSG, err);
 }
 
 int state_file_list(const char *directory, const char *suffix, char (**uuids)[QEMU_UUID_TEXT])
@@ -141,7 +157,10 @@ int state_file_set_aside(const char *directory, const char *uuid, const char *su
 		return -ENAMETOOLONG;
 	while (i < STATE_FILE_ASIDE && !access(kept, F_OK))
 		aside_path(kept, directory, uuid, suffix, ++i);
-	return rename(path, kept) ? -errno : sync_directory(directory);
+	if (rename(path, kept))
+		return -errno;
+	sync_directory(directory);
+	return 0;
 }
 
 bool state_file_find_aside(const char *directory, const char *uuid, const char *suffix,

@@ -19,7 +19,7 @@ bool state_file_path(char path[PATH_MAX], const char *directory, const char *uui
 int state_file_write(const char *directory, const char *path, const char *text);
 /*
  * The JSON of directory/UUIDsuffix, to `read`, which says whether it is what it should be. -ENOENT there is none; -EBADMSG it cannot be
- * understood; others as access(2).
+ * understood, or is no file, or one of 64 MiB or more; -EIO it cannot be read now. Never waits, not for a FIFO.
  */
 int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    bool (*read)(const json_t *json, void *into), void *into,

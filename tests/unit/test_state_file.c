@@ -1,0 +1,112 @@
+/* Files of gmigd's state directory: whole or not there, and read without waiting for anybody. */
+#include "../../libvirt-hooks/state_file.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define UUID   "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
+#define NOBODY 65534
+
+static char directory[64], path[PATH_MAX];
+static struct gmig_error err;
+
+static void setup(void)
+{
+	strcpy(directory, "/tmp/gmig-state.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	ck_assert(state_file_path(path, directory, UUID, ".json"));
+}
+
+static void teardown(void)
+{
+	char command[128];
+
+	ck_assert_int_eq(chmod(directory, 0700), 0);
+	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static bool read_number(const json_t *json, void *into)
+{
+	*(int *)into = (int)json_integer_value(json_object_get(json, "number"));
+	return true;
+}
+
+static int read_it(int *number)
+{
+	return state_file_read(directory, UUID, ".json", read_number, number, &err);
+}
+
+/* Right now, and it is kept under another name. */
+static void expect_aside(void)
+{
+	char kept[PATH_MAX];
+	struct stat st;
+	int number;
+
+	ck_assert_msg(read_it(&number) == -EBADMSG, "%s", err.text);
+	ck_assert_int_eq(state_file_set_aside(directory, UUID, ".json", kept), 0);
+	ck_assert_int_eq(lstat(kept, &st), 0);
+	ck_assert_int_eq(read_it(&number), -ENOENT);
+}
+
+START_TEST(fifo_is_not_waited_for)
+{
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	expect_aside();
+}
+END_TEST
+
+START_TEST(directory_and_loop_of_links_are_set_aside)
+{
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	expect_aside();
+	ck_assert_int_eq(symlink(path, path), 0);
+	expect_aside();
+}
+END_TEST
+
+START_TEST(file_of_64_mib_is_not_read_to_its_end)
+{
+	FILE *file = fopen(path, "we");
+
+	ck_assert_ptr_nonnull(file);
+	fprintf(file, "%*s{\"number\":1}", 64 << 20, "");
+	ck_assert_int_eq(fclose(file), 0);
+	expect_aside();
+}
+END_TEST
+
+/* The directory can be written and not opened: what was renamed there is there. */
+START_TEST(file_whose_directory_cannot_be_synced_is_written)
+{
+	int number = 0;
+
+	if (!geteuid())
+		ck_assert(!chown(directory, NOBODY, NOBODY) && !setegid(NOBODY) &&
+			  !seteuid(NOBODY));
+	ck_assert_int_eq(chmod(directory, 0300), 0);
+	ck_assert_int_eq(state_file_write(directory, path, "{\"number\":7}"), 0);
+	ck_assert_int_eq(read_it(&number), 0);
+	ck_assert_int_eq(number, 7);
+	/* It may be readable later: it stays where it is. */
+	ck_assert_int_eq(chmod(path, 0), 0);
+	ck_assert_int_eq(read_it(&number), -EIO);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    fifo_is_not_waited_for,
+	    directory_and_loop_of_links_are_set_aside,
+	    file_of_64_mib_is_not_read_to_its_end,
+	    file_whose_directory_cannot_be_synced_is_written,
+	};
+
+	return run_tests("state_file", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
+}
