@@ -25,8 +25,9 @@ struct virt {
 	virConnectPtr connection; /* guarded by lock, as all below; NULL: none */
 	bool lost;		  /* libvirt has closed it */
 	bool ending;
-	bool has_callback; /* libvirt may call on_close with us; the connector's */
-	int event[EVENTS]; /* ids of callbacks on the connection; below 0: none */
+	int event[EVENTS];	  /* ids of callbacks on the connection; below 0: none */
+	unsigned int subscribing; /* calls that have not come back, with us in their hands */
+	unsigned int called_by;	  /* connections that may call us; the connector's */
 };
 
 static void say(struct virt *virt, enum gmig_log_level level, const char *text)
@@ -175,6 +176,48 @@ static int open_connection(struct virt_call *call, virConnectPtr none, struct gm
 	return 0;
 }
 
+/* On a connection, which may be an earlier one by the time that libvirt answers. */
+struct subscription {
+	struct virt *virt;
+	int event[EVENTS];
+};
+
+static struct subscription *subscription_create(struct virt *virt)
+{
+	struct subscription *subscription = calloc(1, sizeof(*subscription));
+
+	if (!subscription)
+		return NULL;
+	subscription->virt = virt;
+	for (size_t i = 0; i < EVENTS; i++)
+		subscription->event[i] = -1;
+	return subscription;
+}
+
+/* The callbacks hold no reference to us, but each one to the connection: they are taken away before we go, and before it can. */
+static void give_back(virConnectPtr connection, const struct subscription *subscription)
+{
+	for (size_t i = 0; i < EVENTS; i++)
+		if (subscription->event[i] >= 0)
+			virConnectDomainEventDeregisterAny(connection, subscription->event[i]);
+	virConnectUnregisterCloseCallback(connection,
+					  on_close); /* an error: it was not registered */
+}
+
+/* False: the connection has been given up meanwhile, and nobody else knows of these. */
+static bool keep_events(const struct subscription *subscription, virConnectPtr connection)
+{
+	struct virt *virt = subscription->virt;
+	bool current;
+
+	pthread_mutex_lock(&virt->lock);
+	current = virt->connection == connection;
+	if (current)
+		memcpy(virt->event, subscription->event, sizeof(virt->event));
+	pthread_mutex_unlock(&virt->lock);
+	return current;
+}
+
 static int subscribe(struct virt_call *call, virConnectPtr connection, struct gmig_error *err)
 {
 	/* Without those behind the first, what they tell is seen later. */
@@ -186,65 +229,77 @@ static int subscribe(struct virt_call *call, virConnectPtr connection, struct gm
 	    {VIR_DOMAIN_EVENT_ID_METADATA_CHANGE, VIR_DOMAIN_EVENT_CALLBACK(on_metadata)},
 	    {VIR_DOMAIN_EVENT_ID_TUNABLE, VIR_DOMAIN_EVENT_CALLBACK(on_tunable)},
 	};
-	struct virt *virt = *(struct virt **)call->arguments;
+	struct subscription *subscription = call->arguments;
+	int ret = 0;
 
-	virConnectRegisterCloseCallback(connection, on_close, virt, NULL);
-	for (size_t i = 0; i < EVENTS; i++) {
-		int id = virConnectDomainEventRegisterAny(connection, NULL, events[i].id,
-							  events[i].call, virt, NULL);
-
-		if (id < 0 && !i)
-			return virt_error(call->what, err);
-		pthread_mutex_lock(&virt->lock);
-		virt->event[i] = id;
-		pthread_mutex_unlock(&virt->lock);
+	virConnectRegisterCloseCallback(connection, on_close, subscription->virt, NULL);
+	for (size_t i = 0; i < EVENTS && !ret; i++) {
+		subscription->event[i] = virConnectDomainEventRegisterAny(
+		    connection, NULL, events[i].id, events[i].call, subscription->virt, NULL);
+		if (subscription->event[i] < 0 && !i)
+			ret = virt_error(call->what, err);
 	}
-	return 0;
+	if (!keep_events(subscription, connection))
+		give_back(connection, subscription);
+	return ret;
 }
 
-/* The callbacks hold no reference to us, but each one to the connection: they are taken away before we go, and before it can. */
+/* The last that it does with us: then we may go. */
+static void release_subscription(void *opaque)
+{
+	struct subscription *subscription = opaque;
+	struct virt *virt = subscription->virt;
+
+	pthread_mutex_lock(&virt->lock);
+	virt->subscribing--;
+	pthread_mutex_unlock(&virt->lock);
+	free(subscription);
+}
+
+static int ask_for_events(struct virt *virt, virConnectPtr connection, struct gmig_error *err)
+{
+	struct subscription *subscription = subscription_create(virt);
+	const struct virt_call call = {.what = "ask for events",
+				       .run = subscribe,
+				       .release = release_subscription,
+				       .arguments = subscription};
+	int ret;
+
+	if (!subscription)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	pthread_mutex_lock(&virt->lock);
+	virt->subscribing++;
+	pthread_mutex_unlock(&virt->lock);
+	ret = virt_call(virt->calls, connection, &call, virt->options.call_ms, err);
+	if (!ret)
+		release_subscription(subscription);
+	return ret;
+}
+
 static int unsubscribe(struct virt_call *call, virConnectPtr connection, struct gmig_error *err)
 {
-	struct virt *virt = *(struct virt **)call->arguments;
-
 	(void)err;
-	for (size_t i = 0; i < EVENTS; i++) {
-		int id;
-
-		pthread_mutex_lock(&virt->lock);
-		id = virt->event[i];
-		virt->event[i] = -1;
-		pthread_mutex_unlock(&virt->lock);
-		if (id >= 0)
-			virConnectDomainEventDeregisterAny(connection, id);
-	}
-	virConnectUnregisterCloseCallback(connection,
-					  on_close); /* an error: it was not registered */
+	give_back(connection, call->arguments);
 	return 0;
 }
 
 static int connect_once(struct virt *virt, struct gmig_error *err)
 {
 	struct opening *opening = calloc(1, sizeof(*opening));
-	struct virt **self = malloc(sizeof(struct virt *));
-	struct virt_call call = {.what = "connect",
-				 .run = open_connection,
-				 .release = release_opening,
-				 .arguments = opening};
+	const struct virt_call call = {.what = "connect",
+				       .run = open_connection,
+				       .release = release_opening,
+				       .arguments = opening};
 	virConnectPtr connection;
 	int ret;
 
-	if (!opening || !self || !(opening->uri = strdup(virt->uri))) {
+	if (!opening || !(opening->uri = strdup(virt->uri))) {
 		free(opening);
-		free(self);
 		return gmig_fail(err, -ENOMEM, "out of memory");
 	}
-	*self = virt;
 	ret = virt_call(virt->calls, NULL, &call, virt->options.call_ms, err);
-	if (ret) {
-		free(self);
+	if (ret)
 		return ret;
-	}
 	connection = opening->connection;
 	opening->connection = NULL;
 	release_opening(opening);
@@ -252,38 +307,36 @@ static int connect_once(struct virt *virt, struct gmig_error *err)
 	virt->connection = connection;
 	virt->lost = false;
 	pthread_mutex_unlock(&virt->lock);
-	virt->has_callback = true;
-	call = (struct virt_call){
-	    .what = "ask for events", .run = subscribe, .release = free, .arguments = self};
-	ret = virt_call(virt->calls, connection, &call, virt->options.call_ms, err);
-	if (!ret)
-		free(self);
-	return ret;
+	virt->called_by++;
+	return ask_for_events(virt, connection, err);
 }
 
 /* A call of its own: what still hangs on the connection may not hold us up. */
 static void disconnect(struct virt *virt)
 {
-	struct virt_call call = {.what = "disconnect", .run = unsubscribe, .release = free};
+	struct subscription *subscription = subscription_create(virt);
+	const struct virt_call call = {
+	    .what = "disconnect", .run = unsubscribe, .release = free, .arguments = subscription};
 	virConnectPtr connection;
-	struct virt **self;
 
 	pthread_mutex_lock(&virt->lock);
 	connection = virt->connection;
 	virt->connection = NULL;
-	pthread_mutex_unlock(&virt->lock);
-	if (!connection)
-		return;
-	self = malloc(sizeof(struct virt *));
-	if (self) {
-		*self = virt;
-		call.arguments = self;
-		if (!virt_call(virt->calls, connection, &call, virt->options.call_ms, NULL)) {
-			virt->has_callback = false;
-			free(self);
-		}
+	for (size_t i = 0; i < EVENTS; i++) {
+		if (subscription)
+			subscription->event[i] = virt->event[i];
+		virt->event[i] = -1;
 	}
-	virConnectClose(connection);
+	pthread_mutex_unlock(&virt->lock);
+	if (connection && subscription &&
+	    !virt_call(virt->calls, connection, &call, virt->options.call_ms, NULL)) {
+		virt->called_by--;
+		free(subscription);
+	} else if (!connection) {
+		free(subscription);
+	}
+	if (connection)
+		virConnectClose(connection);
 }
 
 static struct timespec in_ms(unsigned int ms)
@@ -423,12 +476,17 @@ int virt_create(const struct virt_options *options, struct virt **out, struct gm
 
 void virt_destroy(struct virt *virt)
 {
+	bool used;
+
 	if (!virt)
 		return;
 	end_thread(virt, virt->connector);
 	end_thread(virt, virt->events);
+	pthread_mutex_lock(&virt->lock);
+	used = virt->called_by || virt->subscribing;
+	pthread_mutex_unlock(&virt->lock);
 	/* A connection that did not even let its callback go may call it yet: some memory is lost rather than used again. */
-	if (!virt->has_callback)
+	if (!used)
 		free_virt(virt);
 }
 

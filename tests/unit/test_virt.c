@@ -18,7 +18,7 @@
 static struct virt *virt;
 static struct gmig_error err;
 static sem_t changes, hanging, release;
-static atomic_bool hang;
+static atomic_bool hang, hang_events; /* hang_events: the first who asks for them */
 static atomic_int warnings, connects;
 static _Atomic char last_uuid[QEMU_UUID_TEXT]; /* that was told to have changed; "": any */
 
@@ -40,7 +40,8 @@ static void before_call(void *opaque, const char *what)
 	(void)opaque;
 	if (!strcmp(what, "connect"))
 		atomic_fetch_add(&connects, 1);
-	if (!atomic_load(&hang))
+	if (!atomic_load(&hang) &&
+	    (strcmp(what, "ask for events") != 0 || !atomic_exchange(&hang_events, false)))
 		return;
 	sem_post(&hanging);
 	sem_wait(&release);
@@ -128,6 +129,25 @@ START_TEST(connection_that_is_closed_is_gone)
 	start("test:///default", 10000);
 	wait_for(&changes);
 	ck_assert(virt_is_connected(virt));
+	virt_destroy(virt);
+	virt = NULL;
+	ck_assert_int_eq(atomic_load(&references), 0);
+}
+END_TEST
+
+/* By then there is another connection: the old one goes, and what is known of the new one stays. */
+START_TEST(events_that_are_granted_too_late_are_given_back)
+{
+	atomic_store(&hang_events, true);
+	start("test:///default", 1000);
+	wait_for(&hanging);
+	wait_for(&changes);
+	ck_assert(virt_is_connected(virt));
+	atomic_store(&references, -1);
+	sem_post(&release);
+	while (atomic_load(&references) < 0)
+		sched_yield();
+	ck_assert_int_eq(atomic_load(&references), 0);
 	virt_destroy(virt);
 	virt = NULL;
 	ck_assert_int_eq(atomic_load(&references), 0);
@@ -397,6 +417,7 @@ int main(void)
 	const TTest *const tests[] = {
 	    list_has_the_running_domains,
 	    connection_that_is_closed_is_gone,
+	    events_that_are_granted_too_late_are_given_back,
 	    change_of_a_domain_is_told,
 	    metadata_that_is_set_is_told_and_read,
 	    xml_that_libvirt_does_not_give_is_given_up,
