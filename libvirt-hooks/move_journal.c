@@ -128,12 +128,18 @@ static bool read_nodes(const json_t *job, const char *name, uint16_t *nodes, uns
 
 static bool read_spec(const json_t *job, struct gmig_job_spec *spec)
 {
+	json_int_t huge = json_integer_value(json_object_get(job, "huge"));
+	json_int_t swapped = json_integer_value(json_object_get(job, "swapped"));
+
 	spec->rate_bytes_per_second = (uint64_t)json_integer_value(json_object_get(job, "rate"));
 	spec->max_bytes = (uint64_t)json_integer_value(json_object_get(job, "max"));
 	spec->user = (unsigned int)json_integer_value(json_object_get(job, "vcpus"));
 	spec->threads = (unsigned int)json_integer_value(json_object_get(job, "threads"));
-	spec->huge = (enum gmig_huge)json_integer_value(json_object_get(job, "huge"));
-	spec->swapped = (enum gmig_swapped)json_integer_value(json_object_get(job, "swapped"));
+	/* Their names are looked up by them. */
+	if (huge < 0 || huge > GMIG_HUGE_SPLIT || swapped < 0 || swapped > GMIG_SWAPPED_SKIP)
+		return false;
+	spec->huge = (enum gmig_huge)huge;
+	spec->swapped = (enum gmig_swapped)swapped;
 	return read_nodes(job, "from", spec->from, &spec->from_count) &&
 	       read_nodes(job, "to", spec->to, &spec->to_count);
 }
@@ -209,10 +215,8 @@ static bool read_journal(const json_t *json, void *into)
 	journal->uid = (uid_t)json_integer_value(json_object_get(json, "uid"));
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
 	journal->completed = json_is_true(json_object_get(json, "completed"));
-	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
-	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
-	return journal->name && read_jobs(json, journal) &&
-	       read_groups(json_object_get(json, "groups"), journal);
+	return journal->name && state_file_process(json, &journal->pid, &journal->start_time) &&
+	       read_jobs(json, journal) && read_groups(json_object_get(json, "groups"), journal);
 }
 
 int move_journal_read(const char *directory, const char *uuid, struct move_journal *journal,

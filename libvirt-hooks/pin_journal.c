@@ -158,10 +158,9 @@ static bool read_journal(const json_t *json, void *into)
 	    json_integer_value(json_object_get(json, "version")) != VERSION)
 		return false;
 	strcpy(journal->uuid, uuid);
-	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
-	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
 	journal->back = json_is_true(json_object_get(json, "back"));
-	return read_pairs(json_object_get(json, "pairs"), journal) &&
+	return state_file_process(json, &journal->pid, &journal->start_time) &&
+	       read_pairs(json_object_get(json, "pairs"), journal) &&
 	       (!json_is_true(json_object_get(json, "begun")) ||
 		read_pins(json_object_get(json, "pins"), journal));
 }

@@ -109,6 +109,19 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 	return good ? 0 : say_unread(path, EBADMSG, err);
 }
 
+bool state_file_process(const json_t *json, pid_t *pid, uint64_t *start_time)
+{
+	const json_t *number = json_object_get(json, "pid");
+	const json_t *time = json_object_get(json, "start_time");
+
+	if (!json_is_integer(number) || !json_is_integer(time) || json_integer_value(number) <= 0 ||
+	    json_integer_value(number) > INT_MAX || json_integer_value(time) < 0)
+		return false;
+	*pid = (pid_t)json_integer_value(number);
+	*start_time = (uint64_t)json_integer_value(time);
+	return true;
+}
+
 int state_file_list(const char *directory, const char *suffix, char (**uuids)[QEMU_UUID_TEXT])
 {
 	DIR *dir = opendir(directory);

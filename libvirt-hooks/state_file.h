@@ -24,6 +24,8 @@ int state_file_write(const char *directory, const char *path, const char *text);
 int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    bool (*read)(const json_t *json, void *into), void *into,
 		    struct gmig_error *err);
+/* The process that a file is about, "pid" and "start_time". False: it names none that could be. */
+bool state_file_process(const json_t *json, pid_t *pid, uint64_t *start_time);
 /*
  * One that cannot be understood: to a name of its own, directory/UUIDsuffix.bad-1 and so on, up to STATE_FILE_ASIDE; if all are there the last one is replaced.
  * 0 and the path, or -errno.

@@ -53,9 +53,7 @@ static bool read_journal(const json_t *json, void *into)
 	    json_integer_value(json_object_get(json, "version")) != VERSION)
 		return false;
 	strcpy(journal->uuid, uuid);
-	journal->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
-	journal->start_time = (uint64_t)json_integer_value(json_object_get(json, "start_time"));
-	return true;
+	return state_file_process(json, &journal->pid, &journal->start_time);
 }
 
 int tell_journal_read(const char *directory, const char *uuid, struct tell_journal *journal,

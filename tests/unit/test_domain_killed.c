@@ -432,6 +432,43 @@ static bool has_text(unsigned int i, const char *text)
 	return !strcmp(found, text);
 }
 
+static void leave_job(pid_t pid, enum gmig_huge huge)
+{
+	struct move_journal_job job = {.spec = to_1};
+	struct cpuset_scope none = {0};
+	const struct move_journal journal = {.uuid = FAKE_UUID,
+					     .name = (char *)"web1",
+					     .pid = pid,
+					     .start_time = 500,
+					     .job = &job,
+					     .job_count = 1,
+					     .scope = &none};
+
+	job.spec.huge = huge;
+	ck_assert_int_eq(move_journal_write(journals, &journal, &err), 0);
+}
+
+/* Of a later version, that did not say so, or of a disk that lies. */
+START_TEST(journal_with_values_that_are_none_is_not_understood)
+{
+	fake_thread(77, "0-1");
+	leave_job(FAKE_PID, GMIG_HUGE_SPLIT);
+	open_domain();
+	ck_assert_msg(strstr(lines, "goes on") != NULL, "%s", lines);
+	wait_ends(1);
+	for (int i = 0; i < 2; i++) {
+		domain_put(domain);
+		*lines = '\0';
+		fake_thread(77, "0-1");
+		leave_job(i ? 0 : FAKE_PID,
+			  i ? GMIG_HUGE_KEEP : (enum gmig_huge)(GMIG_HUGE_SPLIT + 1));
+		open_domain();
+		ck_assert_ptr_nonnull(strstr(lines, "cannot be understood"));
+		ck_assert_ptr_null(strstr(lines, "goes on"));
+	}
+}
+END_TEST
+
 static int open_nothing(pid_t pid, const char *name)
 {
 	(void)pid, (void)name;
@@ -540,6 +577,7 @@ int main(void)
 	    move_that_was_not_asked_for_gives_way_and_does_not_begin_beside_one_that_was,
 	    resumed_move_that_was_not_asked_for_gives_way,
 	    journal_of_an_earlier_process_is_thrown_away,
+	    journal_with_values_that_are_none_is_not_understood,
 	    journal_that_cannot_be_understood_is_kept_and_said,
 	    journals_that_cannot_be_understood_are_kept_up_to_four,
 	    unreadable_journal_of_a_process_that_has_gone_is_not_the_next_ones,
