@@ -367,7 +367,7 @@ START_TEST(resumed_move_that_was_not_asked_for_gives_way)
 {
 	struct gmig_job_spec to_2 = to_1;
 	struct gmig_job_info info;
-	struct gmig_job *job;
+	struct gmig_job *job, *by_hand;
 	int status;
 	pid_t pid = fork();
 
@@ -383,15 +383,18 @@ START_TEST(resumed_move_that_was_not_asked_for_gives_way)
 	fake_thread(77, "0-1");
 	open_domain();
 	ck_assert_uint_eq(domain_resumed_unasked(domain), 1);
+	/* Slow, too: it must not leave the other one nothing to move. */
 	to_2.to[0] = 2;
-	ck_assert_int_eq(domain_start_job(domain, &to_2, &job, &err), 0);
-	gmig_job_wait(job);
-	gmig_job_put(job);
+	to_2.rate_bytes_per_second = 4096;
+	ck_assert_int_eq(domain_start_job(domain, &to_2, &by_hand, &err), 0);
 	job = gmig_process_job_find(domain_process(domain), 1);
 	gmig_job_wait(job);
 	gmig_job_info(job, &info);
 	gmig_job_put(job);
 	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	gmig_job_cancel(by_hand);
+	gmig_job_wait(by_hand);
+	gmig_job_put(by_hand);
 	wait_ends(2);
 }
 END_TEST
