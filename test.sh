@@ -189,9 +189,9 @@ soak)
 	stage "unit clang" 1800 stage_unit clang
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
 	stage "lab libvirt" 2400 stage_libvirt stage_lab_agent libvirt-cases
-	stage "lab fleet" 3600 stage_libvirt stage_lab 4 fleet-cases 6.12 --mem-per-node 1536M
+	stage "lab fleet" 3600 stage_libvirt stage_lab 4 fleet-cases 6.12 --mem-per-node 1536M --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab operator's path" 1800 stage_operator_path
-	stage "lab side by side" 2400 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G
+	stage "lab side by side" 3600 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
