@@ -128,12 +128,12 @@ static int wait_connect(struct guest *guest, struct gmig_error *err)
 	}
 }
 
-/* Every page is there and was written at least once. */
+/* Every page is there and was written at least once. A guest that goes on is waited for, however slow its host is. */
 static int wait_populated(struct guest *guest, struct gmig_error *err)
 {
 	/* Memory that a host below has to find first was seen to take 2.5 s a GiB. */
 	uint64_t limit_ms = START_TIMEOUT_MS + (guest->config.mem_bytes >> 30) * GIB_TIMEOUT_MS;
-	uint64_t give_up = now_ns() + limit_ms * 1000000;
+	uint64_t give_up = now_ns() + limit_ms * 1000000, most = 0;
 
 	for (;;) {
 		struct guest_state state;
@@ -148,6 +148,10 @@ static int wait_populated(struct guest *guest, struct gmig_error *err)
 		if (state.sweeps >= 2 &&
 		    (resident >= guest->config.mem_bytes || guest->config.plain))
 			return 0;
+		if (resident > most) {
+			most = resident;
+			give_up = now_ns() + limit_ms * 1000000;
+		}
 		if (now_ns() > give_up)
 			return gmig_fail(
 			    err, -ETIMEDOUT,
