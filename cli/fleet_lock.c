@@ -72,6 +72,8 @@ static int lock_gmigd(struct gmig_error *err)
 
 int fleet_lock(struct fleet_lock *lock, struct gmig_error *err)
 {
+	int rc;
+
 	lock->own = lock_own(err);
 	lock->gmigd = -1;
 	if (lock->own < 0 && lock->own != -ENOENT)
@@ -79,8 +81,9 @@ int fleet_lock(struct fleet_lock *lock, struct gmig_error *err)
 	lock->gmigd = lock_gmigd(err);
 	if (lock->gmigd >= 0 || lock->gmigd == -ENOENT || lock->gmigd == -EACCES)
 		return 0;
+	rc = lock->gmigd;
 	fleet_unlock(lock);
-	return lock->gmigd;
+	return rc;
 }
 
 void fleet_unlock(struct fleet_lock *lock)
@@ -89,5 +92,5 @@ void fleet_unlock(struct fleet_lock *lock)
 		close(lock->own);
 	if (lock->gmigd >= 0)
 		close(lock->gmigd);
-	lock->own = -1;
+	lock->own = lock->gmigd = -1;
 }

@@ -168,6 +168,18 @@ static inline void teardown(void)
 	fake_process_teardown();
 }
 
+/* The domain is let go; its memory, groups and threads are on node 0 again. */
+static inline void put_back(void)
+{
+	domain_put(domain);
+	domain = NULL;
+	fake_pages_reset();
+	fake_allowed = 0xf;
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
+	fake_thread(77, "0");
+}
+
 static inline void open_domain(void)
 {
 	ck_assert_msg(!domain_open(&host, &facts, &domain, &err), "%s", err.text);

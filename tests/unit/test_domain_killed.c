@@ -70,13 +70,7 @@ START_TEST(next_daemon_ends_what_a_killed_one_began)
 		ck_assert_msg(!strcmp(mems("/emulator"), "1") && !strcmp(mems("/vcpu0"), "1"),
 			      "killed at %u: %s", die_at, mems("/emulator"));
 		ck_assert(!has_journal());
-		domain_put(domain);
-		domain = NULL;
-		fake_pages_reset();
-		fake_allowed = 0xf;
-		fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
-		fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
-		fake_thread(77, "0");
+		put_back();
 	}
 	/* Two groups, written twice, the moves between, and libvirt at the end. */
 	ck_assert_uint_ge(deaths, 6);

@@ -464,13 +464,7 @@ END_TEST
 
 static void start_over(void)
 {
-	domain_put(domain);
-	domain = NULL;
-	fake_pages_reset();
-	fake_allowed = 0xf;
-	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0\n");
-	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0\n");
-	fake_thread(77, "0");
+	put_back();
 	reset_libvirt();
 	tell_kernel(&libvirt->pin[3].before);
 }
