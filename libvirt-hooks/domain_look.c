@@ -86,6 +86,8 @@ bool domain_counts(void *opaque, uint64_t start, uint64_t end)
 				  NULL); /* it may have ended: the job finds that out */
 	free(look);
 	pthread_mutex_lock(&domain->look_lock);
+	/* Never seen: all of it counts, so that a move which took none of it is not told as a completed one. */
+	counts = !domain->ram.count;
 	for (size_t i = 0; i < domain->ram.count && !counts; i++)
 		counts = start < domain->ram.mapping[i].end && domain->ram.mapping[i].start < end;
 	pthread_mutex_unlock(&domain->look_lock);

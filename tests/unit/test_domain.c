@@ -1,4 +1,5 @@
 /* Moves of a domain's memory, and what becomes of its cpusets: on a fake kernel, in a fake tree. */
+#include "../../libvirt-hooks/domain_inside.h"
 #include "../../libvirt-hooks/move_journal.h"
 #include "domain_books.h"
 
@@ -264,6 +265,18 @@ static int open_proc_with_heap(pid_t pid, const char *name)
 	return fake_open_proc(pid, name);
 }
 
+/* No look at it has succeeded: a move that takes nothing would say that it is completed. */
+START_TEST(memory_of_a_domain_that_was_never_seen_counts)
+{
+	char smaps[PATH_MAX];
+
+	open_domain();
+	snprintf(smaps, sizeof(smaps), "%s/77/smaps", tree_root);
+	ck_assert_int_eq(unlink(smaps), 0);
+	ck_assert(domain_counts(domain, FAKE_START, FAKE_END));
+}
+END_TEST
+
 START_TEST(move_of_a_part_moves_guest_memory_and_no_more_than_its_limit)
 {
 	struct gmig_job_spec part = to_1;
@@ -395,6 +408,7 @@ int main(void)
 	    few_pages_that_stay_are_left_to_the_kernel,
 	    move_after_one_that_was_not_narrowed_narrows_to_its_own_node,
 	    move_while_libvirt_is_told_of_the_last_is_refused_in_time,
+	    memory_of_a_domain_that_was_never_seen_counts,
 	    move_of_a_part_moves_guest_memory_and_no_more_than_its_limit,
 	    cancelled_move_leaves_the_memory_where_it_is,
 	    two_moves_narrow_when_the_last_has_ended,
