@@ -1,6 +1,6 @@
 /*
  * The smallest use of libgmig: a "guest" of 64 MiB, which is only this thread, moves from fake node 0 to fake node 1.
- * gcc -o move move.c $(pkg-config --cflags --libs --static gmig)
+ * gcc -o move move.c $(pkg-config --cflags --libs gmig)
  */
 #include <gmig/gmig.h>
 

@@ -1,5 +1,6 @@
 /* The engine as a whole: the one file that knows all rooms. */
 #include "core/copy.h"
+#include "core/reserved.h"
 #include "core/uffd.h"
 #include "jobs/job_list.h"
 #include "memory/claim.h"
@@ -106,6 +107,9 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	struct gmig *gmig;
 	int ret;
 
+	ret = RESERVED_UNUSED(options, err);
+	if (ret)
+		return ret;
 	if (!options->topology)
 		return gmig_fail(err, -EINVAL, "no topology given");
 	gmig = calloc(1, sizeof(*gmig));

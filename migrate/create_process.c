@@ -1,4 +1,5 @@
 /* Another process as a memory with jobs: what create.c is for guests. */
+#include "core/reserved.h"
 #include "jobs/job_list.h"
 #include "memory/process_memory.h"
 
@@ -11,6 +12,9 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 	struct gmig_process *process;
 	int ret;
 
+	ret = RESERVED_UNUSED(options, err);
+	if (ret)
+		return ret;
 	if (!options->topology || gmig_topology_is_fake(options->topology))
 		return gmig_fail(err, -EINVAL,
 				 "processes are moved between real nodes only, not fake ones");

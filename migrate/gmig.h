@@ -12,6 +12,10 @@
  * Errors: 0 or -errno; the text goes to the last argument (may be NULL). Units are in the names; addresses called
  * gpa are guest-physical bytes.
  *
+ * Structs: set all that is not named to 0 (an initializer does), so that it means what it meant before the field was
+ * there. `reserved` is room for later versions, and 0: -E2BIG says that the caller is newer than the library and asks
+ * for what it does not know. What the library fills in is 0 there.
+ *
  * Sources of the ideas: Linux's page migration (Documentation/mm/page_migration.rst): migration entries, passes,
  * putback; migrate_pages(2): node sets with the relative layout kept; move_pages(2): one status a page.
  */
@@ -122,6 +126,7 @@ struct gmig_features {
 	enum gmig_feature_state kernel;	    /* judged by its name: OK, DOUBTFUL or UNSAFE */
 	char kernel_fault[GMIG_ERROR_TEXT]; /* "" or what is wrong with it, and what fixes it */
 	char why[GMIG_ERROR_TEXT]; /* "" or the one line that says what is missing and what to do */
+	uint64_t reserved[8];
 };
 
 /*
@@ -145,6 +150,7 @@ struct gmig_thread {
 	enum gmig_thread_kind kind;
 	unsigned int vnode;		  /* FAULT */
 	const struct gmig_job_spec *spec; /* COPY and ZERO: of their job; NULL else */
+	uint64_t reserved[4];
 };
 
 enum gmig_log_level { GMIG_LOG_ERROR, GMIG_LOG_WARNING, GMIG_LOG_INFO, GMIG_LOG_DEBUG };
@@ -190,6 +196,7 @@ struct gmig_options {
 	void (*hold_vcpus)(void *opaque, bool on);
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */
+	uint64_t reserved[16];
 };
 
 /*
@@ -221,6 +228,7 @@ struct gmig_region_spec {
 	unsigned int host_node;
 	uint64_t gpa;
 	uint64_t bytes;
+	uint64_t reserved[4];
 };
 int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		    struct gmig_error *err);
@@ -245,6 +253,7 @@ struct gmig_stats {
 	uint64_t faults,
 	    faults_known_thread; /* messages read; of these with a thread id the VMM named */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* since start, all jobs */
+	uint64_t reserved[32];
 };
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
 
@@ -257,6 +266,7 @@ struct gmig_populate {
 	unsigned int threads;	    /* that fill, at most GMIG_MAX_WORKERS; 0 = 1 */
 	bool (*stop)(void *opaque); /* asked between blocks of 2 MiB, by all threads; NULL: never */
 	void *opaque;
+	uint64_t reserved[4];
 };
 /*
  * Give all regions memory now instead of at first touches, each on its host node and on no other. Blocks; before the guest
@@ -330,6 +340,7 @@ struct gmig_job_spec {
 	bool hold_vcpus;
 	bool trace;	   /* keep a record of each block, for gmig_job_trace() */
 	unsigned int user; /* the caller's own; the engine only keeps it */
+	uint64_t reserved[16];
 };
 
 struct gmig_remaining {
@@ -361,6 +372,7 @@ struct gmig_job_info {
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */
+	uint64_t reserved[32];
 };
 
 /*
@@ -412,6 +424,7 @@ struct gmig_trace_record {
 	uint8_t worker;
 	bool huge; /* tried as one huge page */
 	int error; /* -errno of the first page that stayed, 0 when none did */
+	uint64_t reserved[2];
 };
 
 /*
@@ -446,6 +459,7 @@ struct gmig_process_options {
 	void (*job_event)(void *opaque, const struct gmig_job_info *info); /* as in gmig_options */
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */
+	uint64_t reserved[8];
 };
 
 /*
@@ -500,6 +514,7 @@ struct gmig_check {
 	uint64_t
 	    corrected_pages; /* belief was stale (somebody else moved a page, or filled a free frame), now repaired: no breach */
 	uint64_t mapped_bytes, pool_bytes, in_flight_bytes, quarantine_bytes;
+	uint64_t reserved[8];
 };
 
 /*
@@ -518,6 +533,7 @@ uint64_t gmig_audit_age_ns(struct gmig *gmig);
 struct gmig_sample {
 	uint64_t checked_pages;	  /* compared with the kernel */
 	uint64_t corrected_pages; /* of these: lay elsewhere than was believed; corrected now */
+	uint64_t reserved[4];
 };
 /*
  * Compare up to `blocks` blocks of 2 MiB, spread over the guest's memory, others each time: some ten microseconds each.

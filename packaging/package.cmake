@@ -22,9 +22,10 @@ set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/packaging/compress.cmake)
-# gmig for hosts, gmig-agent for guests, gmig-libvirt for hosts with libvirt. "Unspecified" is what has no component.
+# gmig for hosts, gmig-agent for guests, gmig-libvirt for hosts with libvirt, the library for programs of others. "Unspecified"
+# is what has no component.
 set(CPACK_DEB_COMPONENT_INSTALL ON)
-set(CPACK_COMPONENTS_ALL Unspecified agent)
+set(CPACK_COMPONENTS_ALL Unspecified agent lib dev)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME gmig)
 set(CPACK_COMPONENT_UNSPECIFIED_DESCRIPTION ${PROJECT_DESCRIPTION})
@@ -39,6 +40,19 @@ set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/packagi
 set(agent_control ${PROJECT_SOURCE_DIR}/packaging/agent)
 set(CPACK_DEBIAN_AGENT_PACKAGE_CONTROL_EXTRA
 	"${agent_control}/postinst;${agent_control}/prerm;${agent_control}/postrm;${agent_control}/conffiles")
+# The library: what it exports since when is in `symbols`, for dpkg-shlibdeps. Our own programs do not need it.
+set(CPACK_DEBIAN_LIB_PACKAGE_NAME libgmig0)
+set(CPACK_DEBIAN_LIB_PACKAGE_SECTION libs)
+set(CPACK_COMPONENT_LIB_DESCRIPTION "Moves memory between NUMA nodes while it is used: shared library")
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
+set(CPACK_DEBIAN_LIB_PACKAGE_CONTROL_EXTRA
+	"${PROJECT_SOURCE_DIR}/packaging/lib/symbols;${PROJECT_SOURCE_DIR}/packaging/lib/triggers")
+set(CPACK_DEBIAN_DEV_PACKAGE_NAME libgmig-dev)
+set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
+set(CPACK_COMPONENT_DEV_DESCRIPTION "Moves memory between NUMA nodes while it is used: headers, static library, examples")
+set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libgmig0 (= ${PROJECT_VERSION}), liburcu-dev, libnuma-dev")
+set(CPACK_DEBIAN_DEV_PACKAGE_SHLIBDEPS OFF)
 # libvirt-daemon-system: on Debian 12 and 13 what makes a host of libvirt's, with QEMU, the group libvirt and the directory of hooks. From 13 on a host may have
 # the driver without it. The version must be gmig's: the commands and the answers belong together.
 if(NOT GMIG_LIBVIRT_MISSING)

@@ -211,7 +211,7 @@ mutants_apply() {
 stage_structure() {
 	local self
 	mutants_apply && need_build release || return 1
-	for self in selftest unit-selftest; do
+	for self in selftest unit-selftest abi-selftest; do
 		tests/structure/$self >build/structure.log || { cat build/structure.log && return 1; }
 	done
 	tests/structure/check
@@ -306,21 +306,45 @@ only_gmig_symbols() {
 	return $found
 }
 
+# The library's packages, unpacked into one root: content, what dpkg makes of the exported symbols, and programs that use
+# it shared and static, by pkg-config.
+stage_package_library() {
+	local root=$PWD/build/stage-library lib deb flags
+	rm -rf "$root" build/control && mkdir -p build/control || return 1
+	for deb in build/release/libgmig{0,-dev}_*.deb; do
+		dpkg-deb -x "$deb" "$root" || return 1
+	done
+	dpkg-deb -e build/release/libgmig0_*.deb build/control || return 1
+	grep -qx 'libgmig 0 libgmig0 (>= .*)' build/control/shlibs && grep -q ldconfig build/control/triggers || return 1
+	cmp build/control/symbols packaging/lib/symbols || return 1
+	lib=$(dirname "$(find "$root" -name libgmig.so.0)")
+	[ "$(readlink "$lib/libgmig.so")" = libgmig.so.0 ] || return 1
+	! dpkg-deb -c build/release/libgmig0_*.deb | grep -v '/$' | grep -v 'libgmig\.so\.0' || return 1
+	# -c4: a symbol that went or came is an error.
+	dpkg-gensymbols -plibgmig0 -v0.1.0 -Ipackaging/lib/symbols -e"$lib/libgmig.so.0" -O/dev/null -c4 || return 1
+	flags=$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --cflags --libs gmig) || return 1
+	# shellcheck disable=SC2086 # flags
+	gcc -Wall -Werror -o build/example-shared examples/move.c $flags || return 1
+	readelf -d build/example-shared | grep -q 'NEEDED.*libgmig\.so\.0' || return 1
+	LD_LIBRARY_PATH=$lib timeout 60 build/example-shared || [ $? -eq 77 ] || return 1
+	flags=$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --static --cflags --libs gmig) || return 1
+	# shellcheck disable=SC2086 # flags
+	gcc -Wall -Werror -static -o build/example-static examples/move.c $flags || return 1
+	timeout 60 build/example-static || [ $? -eq 77 ]
+}
+
 # What a packager and a user of the library see: install, pkg-config, the example, the .deb.
 stage_package() {
 	local where=build/stage deb
 	need_build release || return 1
 	rm -rf "$where"
 	cmake --install build/release --prefix "$PWD/$where" >/dev/null || return 1
-	PKG_CONFIG_PATH=$where/lib/x86_64-linux-gnu/pkgconfig:$where/lib/pkgconfig \
-		sh -c 'gcc -Wall -Werror -o build/example examples/move.c $(pkg-config --define-prefix --cflags --libs --static gmig)' || return 1
-	timeout 60 build/example || [ $? -eq 77 ] || return 1
 	only_gmig_symbols "$where"/lib/libgmig.a "$where"/lib/*/libgmig.a || return 1
 	rm -f build/release/*.deb
 	(cd build/release && cpack >/dev/null) || return 1
 	deb=$(find build/release -maxdepth 1 -name 'gmig_*.deb' | head -n 1)
 	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1' || return 1
-	stage_package_agent && stage_package_libvirt
+	stage_package_agent && stage_package_library && stage_package_libvirt
 }
 
 stage_fuzz() {

@@ -232,7 +232,8 @@ static unsigned int prealloc_threads(const struct vmm *vmm)
 
 int vmm_memory_prealloc(struct vmm *vmm, bool (*stop)(void *opaque), struct gmig_error *err)
 {
-	const struct gmig_populate how = {prealloc_threads(vmm), stop, vmm};
+	const struct gmig_populate how = {
+	    .threads = prealloc_threads(vmm), .stop = stop, .opaque = vmm};
 	uint64_t begin_ms = now_ms();
 	struct gmig_error why;
 	int ret;

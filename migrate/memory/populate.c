@@ -3,6 +3,7 @@
  * own. What a block gets comes from its region's preferred node, for which the kernel reclaims, or not at all: who asks for
  * all memory at once wants to hear that it is not there, before the guest runs.
  */
+#include "../core/reserved.h"
 #include "first_touch.h"
 #include "frame.h"
 #include "policy.h"
@@ -172,7 +173,10 @@ int gmig_populate(struct gmig *gmig, const struct gmig_populate *how, struct gmi
 	struct populate_worker workers[GMIG_MAX_WORKERS];
 	struct populate all = {.gmig = gmig, .how = how, .blocks = all_blocks(gmig)};
 	unsigned int threads = how->threads ? how->threads : 1, started = 0;
+	int ret = RESERVED_UNUSED(how, err);
 
+	if (ret)
+		return ret;
 	if (threads > GMIG_MAX_WORKERS)
 		return gmig_fail(err, -EINVAL, "%u threads are more than %d", threads,
 				 GMIG_MAX_WORKERS);

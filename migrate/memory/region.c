@@ -1,5 +1,6 @@
 #include "region.h"
 
+#include "../core/reserved.h"
 #include "ledger.h"
 
 #include <errno.h>
@@ -178,8 +179,10 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		    struct gmig_error *err)
 {
-	int ret;
+	int ret = RESERVED_UNUSED(spec, err);
 
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&gmig->lock);
 	ret = region_add(gmig, spec, hva, err);
 	pthread_mutex_unlock(&gmig->lock);

@@ -94,6 +94,41 @@ START_TEST(fake_nodes_need_no_placement)
 }
 END_TEST
 
+/* A program that was built with a later header, and uses what this library does not have. */
+START_TEST(field_that_is_not_known_yet_is_refused)
+{
+	struct gmig_options options = {.plain = true};
+	struct gmig_region_spec region = {.bytes = BYTES};
+	struct gmig_job_spec job = {.from_count = 1, .to = {1}, .to_count = 1};
+	struct gmig_process_options process = {.pid = getpid()};
+	struct gmig_populate how = {.threads = 1};
+	struct gmig_process *opened = NULL;
+	struct gmig_job *started = NULL;
+	struct gmig_error err = {0};
+	struct gmig *gmig = NULL;
+	void *memory = NULL;
+
+	ck_assert_int_eq(gmig_topology_create(0, &options.topology, &err), 0);
+	process.topology = options.topology;
+	options.reserved[0] = 1;
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), -E2BIG);
+	ck_assert_ptr_null(gmig);
+	ck_assert_ptr_nonnull(strstr(err.text, "this version of libgmig (" GMIG_VERSION ")"));
+	options.reserved[0] = 0;
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
+	region.reserved[sizeof(region.reserved) / sizeof(uint64_t) - 1] = 1;
+	ck_assert_int_eq(gmig_region_add(gmig, &region, &memory, &err), -E2BIG);
+	how.reserved[0] = 1;
+	ck_assert_int_eq(gmig_populate(gmig, &how, &err), -E2BIG);
+	job.reserved[0] = 1;
+	ck_assert_int_eq(gmig_job_start(gmig, &job, &started, &err), -E2BIG);
+	process.reserved[0] = 1;
+	ck_assert_int_eq(gmig_process_open(&process, &opened, &err), -E2BIG);
+	gmig_destroy(gmig);
+	gmig_topology_put(options.topology);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("features");
@@ -103,6 +138,7 @@ int main(void)
 	tcase_add_loop_test(
 	    tcase, engine_that_may_not_place_memory_says_which_call_and_the_guest_runs, 0, 2);
 	tcase_add_test(tcase, fake_nodes_need_no_placement);
+	tcase_add_test(tcase, field_that_is_not_known_yet_is_refused);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
