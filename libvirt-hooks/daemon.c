@@ -264,6 +264,27 @@ static unsigned int round_ms(const struct daemon *daemon)
 	return daemon->options->call_ms > FINISH_MS ? daemon->options->call_ms : FINISH_MS;
 }
 
+static sigset_t ending_signals(void)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	return ends;
+}
+
+/* The loop hears of it when its round is over: a libvirt that takes its time for each call must not make that a long one. */
+static bool is_end_pending(void)
+{
+	const sigset_t ends = ending_signals();
+	sigset_t pending;
+
+	sigpending(&pending);
+	sigandset(&pending, &pending, &ends);
+	return !sigisemptyset(&pending);
+}
+
 /* In how many ms it is wanted again at the latest. */
 static int update(struct daemon *daemon)
 {
@@ -271,7 +292,7 @@ static int update(struct daemon *daemon)
 	struct gmig_error err = {0};
 	int retry_ms, rest_ms = loop_ms(daemon), count;
 
-	virt_begin_round(round_ms(daemon));
+	virt_begin_round(round_ms(daemon), is_end_pending);
 	count = virt_list(daemon->virt, &list, &err);
 	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. */
 	if (count < 0 && count != -ENOTCONN && !daemon->list_failed)
@@ -288,11 +309,8 @@ static int update(struct daemon *daemon)
 static bool is_told_to_end(void)
 {
 	const struct timespec now = {0};
-	sigset_t ends;
+	const sigset_t ends = ending_signals();
 
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
 	return sigtimedwait(&ends, NULL, &now) > 0;
 }
 
@@ -346,11 +364,8 @@ static void loop(struct daemon *daemon)
 
 static int open_fds(struct daemon *daemon, struct gmig_error *err)
 {
-	sigset_t signals;
+	sigset_t signals = ending_signals();
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
 	daemon->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -535,6 +550,8 @@ static void stop(struct daemon *daemon)
 	struct keeping *keeping;
 	struct serve *serve;
 
+	virt_begin_round(0, NULL);
+	virt_end_calls(daemon->virt);
 	pthread_rwlock_wrlock(&daemon->serve_lock);
 	serve = daemon->serve;
 	keeping = daemon->keeping;

@@ -310,7 +310,7 @@ static void copy_conf(struct keeping *keeping, uint64_t *interval_ns, char **met
 /* In ms, when something is to be looked at again. */
 static int next_ms(const struct keeping *keeping, uint64_t interval_ns)
 {
-	uint64_t now = keeping_now(keeping), least_ns = interval_ns;
+	uint64_t now = keeping_now(keeping), least_ns = keeping->unread ? NS : interval_ns;
 
 	for (size_t i = 0; i < keeping->count; i++) {
 		const struct kept *kept = keeping->kept[i];

@@ -78,6 +78,8 @@ struct keeping {
 	size_t count;
 
 	/* The round's */
+	char asked[QEMU_UUID_TEXT]; /* whose XML libvirt was asked for last */
+	bool unread;		    /* libvirt answers, and there was no time for all */
 	struct gmig_topology *topology;
 	struct placement_scores score;
 	double scan_seconds;

@@ -9,6 +9,8 @@
 
 /* Events tell of changes; one that was lost costs so long. */
 #define XML_AGE_NS (300 * 1000000000ull)
+/* After so long no other domain's XML is asked for in a round: where libvirt is slow, what is known is not to wait until all of a thousand are read. */
+#define READING_NS (10 * 1000000000ull)
 
 static const char no_xml[] = "its metadata has not been read yet";
 
@@ -29,13 +31,12 @@ static void take_xml(struct kept *kept, const char *xml)
 	domain_xml_destroy(domain);
 }
 
-static bool wants_xml(struct keeping *keeping, struct kept *kept)
+static bool wants_xml(struct keeping *keeping, const struct kept *kept)
 {
 	bool wants;
 
 	pthread_mutex_lock(&keeping->lock);
 	wants = kept->stale;
-	kept->stale = false;
 	pthread_mutex_unlock(&keeping->lock);
 	return wants || !kept->has_xml || keeping_now(keeping) - kept->xml_ns > XML_AGE_NS;
 }
@@ -47,8 +48,10 @@ static bool read_xml(struct keeping *keeping, struct kept *kept)
 	char *xml;
 	int ret;
 
-	if (!wants_xml(keeping, kept))
-		return true;
+	pthread_mutex_lock(&keeping->lock);
+	kept->stale = false;
+	pthread_mutex_unlock(&keeping->lock);
+	memcpy(keeping->asked, domain_uuid(kept->domain), sizeof(keeping->asked));
 	ret = keeping->options.read_xml(keeping->options.opaque, domain_uuid(kept->domain), &xml,
 					&err);
 	if (!ret) {
@@ -174,18 +177,35 @@ static void show_unknown(struct keeping *keeping, struct kept *kept)
 	pthread_mutex_unlock(&keeping->lock);
 }
 
+/* The domain behind the one that was asked about last: each gets its turn, also where each round ends with a call that hangs. */
+static size_t first_to_ask(const struct keeping *keeping)
+{
+	for (size_t i = 0; i < keeping->count; i++)
+		if (!strcmp(domain_uuid(keeping->kept[i]->domain), keeping->asked))
+			return i + 1;
+	return 0;
+}
+
 void keeping_read_policies(struct keeping *keeping)
 {
+	const uint64_t began_ns = keeping_now(keeping);
+	const size_t first = first_to_ask(keeping);
 	bool answers = true;
 
-	for (size_t i = 0; i < keeping->count; i++) {
-		struct kept *kept = keeping->kept[i];
+	keeping->unread = false;
+	for (size_t i = 0; i < keeping->count && answers && !keeping_is_ending(keeping); i++) {
+		struct kept *kept = keeping->kept[(first + i) % keeping->count];
 
-		if (answers && !keeping_is_ending(keeping))
-			answers = read_xml(keeping, kept);
-		if (kept->has_xml)
-			merge_one(keeping, kept);
-		else
-			show_unknown(keeping, kept);
+		if (!wants_xml(keeping, kept))
+			continue;
+		keeping->unread = keeping_now(keeping) - began_ns >= READING_NS;
+		if (keeping->unread)
+			break;
+		answers = read_xml(keeping, kept);
 	}
+	for (size_t i = 0; i < keeping->count; i++)
+		if (keeping->kept[i]->has_xml)
+			merge_one(keeping, keeping->kept[i]);
+		else
+			show_unknown(keeping, keeping->kept[i]);
 }

@@ -474,6 +474,12 @@ int virt_create(const struct virt_options *options, struct virt **out, struct gm
 	return 0;
 }
 
+void virt_end_calls(struct virt *virt)
+{
+	if (virt)
+		virt_calls_end(virt->calls, virt->options.call_ms);
+}
+
 void virt_destroy(struct virt *virt)
 {
 	bool used;

@@ -41,9 +41,15 @@ bool virt_is_connected(struct virt *virt);
 /*
  * A round of calls by this thread, which must come back in time, whatever hangs: from now on its calls take at most `ms` together, and after one that was not
  * answered, or when no time is left, each fails at once with -EBUSY: it is for the next round. A round begins with a call that asks for little, virt_list(),
- * so that a libvirt that does not answer costs one call. 0: rounds have no limit any more.
+ * so that a libvirt that does not answer costs one call. is_over, or NULL, is asked before each call: true: none is made any more. 0 ms: rounds have no limit any more.
  */
-void virt_begin_round(unsigned int ms);
+void virt_begin_round(unsigned int ms, bool (*is_over)(void));
+
+/*
+ * gmigd ends: from now on calls of all threads, also those that run, take together as long as one call may; and if libvirt did not answer the last one, no time at
+ * all. What it is not told then must be on disk. Before virt_destroy(); NULL is legal.
+ */
+void virt_end_calls(struct virt *virt);
 
 struct virt_domain {
 	char *name;

@@ -7,9 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#define SLICE_MS 50 /* a call that is waited for sees so late that no time is left for it */
+
 struct virt_calls {
 	atomic_uint refs;
 	atomic_uint running;
+	atomic_bool silent;	 /* the last one was not answered; true before the first answer */
+	_Atomic uint64_t end_ms; /* of all calls, see virt_end_calls(); UINT64_MAX: none yet */
 	void (*before_call)(void *opaque, const char *what);
 	void *opaque;
 };
@@ -30,6 +34,7 @@ struct running {
 /* Of the calling thread. */
 static _Thread_local struct {
 	bool limited, silent; /* silent: a call of this round was not answered */
+	bool (*is_over)(void);
 	uint64_t end_ms;
 } round_of_calls;
 
@@ -41,23 +46,31 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-void virt_begin_round(unsigned int ms)
+void virt_begin_round(unsigned int ms, bool (*is_over)(void))
 {
 	round_of_calls.limited = ms != 0;
 	round_of_calls.silent = false;
+	round_of_calls.is_over = is_over;
 	round_of_calls.end_ms = now_ms() + ms;
 }
 
-/* Of `ms`, what the round has left; 0: nothing. */
-static int left_ms(int ms)
+void virt_calls_end(struct virt_calls *calls, int ms)
 {
-	uint64_t now = now_ms();
+	atomic_store(&calls->end_ms, now_ms() + (atomic_load(&calls->silent) ? 0 : (uint64_t)ms));
+}
 
-	if (!round_of_calls.limited)
-		return ms;
-	if (round_of_calls.silent || now >= round_of_calls.end_ms)
-		return 0;
-	return round_of_calls.end_ms - now < (uint64_t)ms ? (int)(round_of_calls.end_ms - now) : ms;
+/* When a call that begins now is given up. No later than now: it is not to begin. */
+static uint64_t deadline_of(const struct virt_calls *calls, int ms)
+{
+	uint64_t until = now_ms() + (uint64_t)ms, end = atomic_load(&calls->end_ms);
+
+	if (round_of_calls.limited) {
+		if (round_of_calls.silent || (round_of_calls.is_over && round_of_calls.is_over()))
+			return 0;
+		if (round_of_calls.end_ms < until)
+			until = round_of_calls.end_ms;
+	}
+	return end < until ? end : until;
 }
 
 struct virt_calls *virt_calls_create(const struct virt_options *options)
@@ -67,6 +80,8 @@ struct virt_calls *virt_calls_create(const struct virt_options *options)
 	if (!calls)
 		return NULL;
 	calls->refs = 1;
+	calls->silent = true;
+	calls->end_ms = UINT64_MAX;
 	calls->before_call = options->before_call;
 	calls->opaque = options->opaque;
 	return calls;
@@ -121,6 +136,7 @@ static void *call_thread(void *opaque)
 	if (calls->before_call)
 		calls->before_call(calls->opaque, running->call.what);
 	ret = running->call.run(&running->call, running->connection, &err);
+	atomic_store(&calls->silent, false);
 	/* May be the last reference, and so end the connection: that, too, can take its time. */
 	if (running->connection)
 		virConnectClose(running->connection);
@@ -154,29 +170,29 @@ static int start(struct running *running)
 	return -ret;
 }
 
-static struct timespec deadline_in(int ms)
+/* Woken, or a while later: no longer than until `until_ms`, on now_ms()'s clock. */
+static void wait_a_while(struct running *running, uint64_t until_ms)
 {
+	uint64_t at_ms = now_ms() + SLICE_MS;
 	struct timespec at;
 
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += ms % 1000 * 1000000l;
-	if (at.tv_nsec >= 1000000000l) {
-		at.tv_nsec -= 1000000000l;
-		at.tv_sec++;
-	}
-	return at;
+	if (at_ms > until_ms)
+		at_ms = until_ms;
+	at = (struct timespec){.tv_sec = (time_t)(at_ms / 1000),
+			       .tv_nsec = (long)(at_ms % 1000) * 1000000l};
+	pthread_cond_timedwait(&running->ended, &running->lock, &at);
 }
 
-static int await(struct running *running, int ms, struct gmig_error *err)
+static int await(struct running *running, uint64_t until_ms, struct gmig_error *err)
 {
-	const struct timespec deadline = deadline_in(ms);
 	const char *what = running->call.what;
-	int ret = 0;
+	uint64_t began_ms = now_ms();
+	int ret;
 
 	pthread_mutex_lock(&running->lock);
-	while (!running->done && ret != ETIMEDOUT)
-		ret = pthread_cond_timedwait(&running->ended, &running->lock, &deadline);
+	while (!running->done && now_ms() < until_ms &&
+	       now_ms() < atomic_load(&running->calls->end_ms))
+		wait_a_while(running, until_ms);
 	if (running->done) {
 		ret = running->result;
 		if (ret && err)
@@ -184,7 +200,9 @@ static int await(struct running *running, int ms, struct gmig_error *err)
 	} else {
 		running->given_up = true;
 		round_of_calls.silent = true;
-		ret = gmig_fail(err, -ETIMEDOUT, "libvirt, %s: no answer within %d ms", what, ms);
+		atomic_store(&running->calls->silent, true);
+		ret = gmig_fail(err, -ETIMEDOUT, "libvirt, %s: no answer within %llu ms", what,
+				(unsigned long long)(now_ms() - began_ms));
 	}
 	put(running);
 	return ret;
@@ -201,11 +219,11 @@ int virt_call(struct virt_calls *calls, virConnectPtr connection, const struct v
 	      int ms, struct gmig_error *err)
 {
 	struct running *running = calloc(1, sizeof(*running));
+	uint64_t until_ms = deadline_of(calls, ms);
 	pthread_condattr_t monotonic;
 	int ret = 0;
 
-	ms = left_ms(ms);
-	if (!ms) {
+	if (until_ms <= now_ms()) {
 		free(running);
 		refuse(call);
 		return gmig_fail(err, -EBUSY,
@@ -237,7 +255,7 @@ int virt_call(struct virt_calls *calls, virConnectPtr connection, const struct v
 		virConnectRef(connection);
 	ret = start(running);
 	if (!ret)
-		return await(running, ms, err);
+		return await(running, until_ms, err);
 	if (connection)
 		virConnectClose(connection);
 	atomic_fetch_sub(&calls->running, 1);

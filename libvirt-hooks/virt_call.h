@@ -23,6 +23,8 @@ struct virt_call {
 struct virt_calls;
 struct virt_calls *virt_calls_create(const struct virt_options *options);
 void virt_calls_put(struct virt_calls *calls);
+/* From now on all calls together end within `ms`; at once if the last one was not answered. */
+void virt_calls_end(struct virt_calls *calls, int ms);
 
 /*
  * Run it with a reference to `connection` (may be NULL) for at most `ms`. With 0 the caller owns call->arguments again; otherwise they are

@@ -1,10 +1,11 @@
 #include "host_tree.h"
 
 char tree_root[64];
+const char *tree_parent = "/tmp";
 
 void tree_create(void)
 {
-	strcpy(tree_root, "/tmp/gmig-test-host-XXXXXX");
+	snprintf(tree_root, sizeof(tree_root), "%s/gmig-test-host-XXXXXX", tree_parent);
 	ck_assert_ptr_nonnull(mkdtemp(tree_root));
 }
 

@@ -23,6 +23,7 @@ struct tree_node {
 	const char *distance; /* to each online node, "10 15 20" */
 };
 
+extern const char *tree_parent; /* where it is made; "/tmp" */
 extern char tree_root[64];
 
 /* The directory, and its end with all that is in it. */

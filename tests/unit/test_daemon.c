@@ -20,7 +20,7 @@ static pid_t gmigd;
 static int notify_fd;
 static unsigned int call_ms; /* 0: what it takes by itself */
 static bool finish;
-static const char *group;
+static const char *group, *uri;
 
 static void write_conf(const char *text)
 {
@@ -32,7 +32,7 @@ static void serve(void)
 {
 	char socket_path[128], state[128];
 	struct daemon_options options = {.config = conf_path,
-					 .uri = "test:///default",
+					 .uri = uri,
 					 .socket = socket_path,
 					 .state = state,
 					 .run_dir = "/nonexistent"};
@@ -80,6 +80,7 @@ static void setup(void)
 	call_ms = 0;
 	finish = false;
 	group = NULL;
+	uri = "test:///default";
 }
 
 static void start(void)
@@ -246,6 +247,29 @@ START_TEST(call_to_libvirt_is_given_up_before_the_watchdog_bites)
 }
 END_TEST
 
+/* A call may take ten minutes here, and a stop may not. */
+START_TEST(libvirt_that_never_answers_does_not_hold_the_end_up)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char silent[192];
+
+	write_conf("");
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/silent", tree_root);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(listen(listener, 8), 0);
+	snprintf(silent, sizeof(silent), "qemu+unix:///system?socket=%s", address.sun_path);
+	uri = silent;
+	call_ms = 600000;
+	start();
+	wait_message("READY=1");
+	/* It is asked already. */
+	ck_assert_int_ge(accept4(listener, NULL, NULL, SOCK_CLOEXEC), 0);
+	ck_assert_int_eq(stop(SIGTERM), 0);
+	close(listener);
+}
+END_TEST
+
 static void leave_note(uint64_t later)
 {
 	const struct qemu_host here = {.root = ""};
@@ -350,6 +374,7 @@ int main(void)
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
 	    call_to_libvirt_is_given_up_before_the_watchdog_bites,
+	    libvirt_that_never_answers_does_not_hold_the_end_up,
 	    lock_for_plans_is_for_those_who_may_use_the_socket,
 	    finish_says_what_libvirt_was_not_told,
 	    log_fields_are_the_lines_own_whatever_the_name,
