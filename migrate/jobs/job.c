@@ -13,7 +13,7 @@ static unsigned int follow_target(void *arg, unsigned int node)
 {
 	const struct gmig_job *job = arg;
 
-	return plan_target(&job->plan, 0, node);
+	return plan_target(&job->plan, 0, 0, node);
 }
 
 static struct memory_follow follow_of(struct gmig_job *job)
@@ -116,6 +116,10 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 	if (ret)
 		return gmig_fail(err, ret, "cannot list the memory to move: %s",
 				 gmig_errno_name(ret));
+	if (job->plan.ops->make)
+		ret = job->plan.ops->make(&job->plan);
+	if (!ret && job->plan.ops->narrow)
+		ret = job->plan.ops->narrow(&job->plan, &job->ranges, &job->range_count);
 	for (size_t i = 0; i < job->range_count && !ret; i++)
 		ret = status_add_range(job->status, job->ranges[i].gfn, job->ranges[i].pages);
 	if (ret)
@@ -177,7 +181,7 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 	if (ret)
 		return ret;
 	ret = job_run_passes(job, err);
-	if (!ret && !job->work.spec.max_bytes)
+	if (!ret && job->plan.ops->by_node && !job->work.spec.max_bytes)
 		ret = second_look(job, err);
 	/* What could not be found is not done with: the memory may be gone as a whole. */
 	if (!ret)
@@ -244,7 +248,7 @@ void *job_thread(void *arg)
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
-	if (memory->ops->follow && !job->work.spec.max_bytes) {
+	if (memory->ops->follow && job->plan.ops->by_node && !job->work.spec.max_bytes) {
 		ret = memory->ops->follow(memory, &follow, &err);
 		follows = !ret;
 	}

@@ -82,10 +82,9 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 	if (entry->state == SHADOW_NONE)
 		return 0;
 	bits_clear_range(&survey->none, first, count);
-	if (plan_target(plan, gfn, entry->node) != GMIG_NO_NODE &&
-	    (!survey->block->only || bits_get(survey->block->only, first) ||
-	     !gmig_node_set_has(&plan->targets, entry->node)))
-		bits_set_range(&survey->wanted, first, count);
+	if (!survey->block->only || bits_get(survey->block->only, first) ||
+	    !gmig_node_set_has(&plan->targets, entry->node))
+		plan_select(plan, gfn, entry, &survey->wanted);
 	return 0;
 }
 
@@ -279,8 +278,8 @@ static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	if (entry->state == SHADOW_NONE || !bits_get(&pick->block->work, first) ||
 	    (entry->order && !bits_full(&pick->block->work)))
 		return 0;
-	target = plan_target(&pick->block->job->plan, gfn, entry->node);
-	if (target == GMIG_NO_NODE)
+	target = plan_target(&pick->block->job->plan, gfn, entry->order, entry->node);
+	if (target == GMIG_NO_NODE || target == PLAN_SPLIT)
 		return 0;
 	if (entry->state == SHADOW_SWAPPED &&
 	    pick->block->job->work.spec.swapped == GMIG_SWAPPED_SKIP) {

@@ -129,11 +129,11 @@ static int page_now(struct memory *memory, uint64_t gfn)
 }
 
 /* A page that the job meant to move and did not reach. Caller holds lock. */
-static bool was_cut_off(const struct gmig_job *job, int result, int now)
+static bool was_cut_off(const struct gmig_job *job, uint64_t gfn, int result, int now)
 {
 	return (result == STATUS_NOT_TRIED || result == STATUS_WANTED) && now >= 0 &&
 	       (job->state == GMIG_JOB_CANCELLED || job->state == GMIG_JOB_FAILED) &&
-	       plan_target(&job->plan, 0, (unsigned int)now) != GMIG_NO_NODE;
+	       plan_target(&job->plan, gfn, 0, (unsigned int)now) != GMIG_NO_NODE;
 }
 
 static int page_status(struct gmig_job *job, uint64_t gfn, int result)
@@ -143,7 +143,7 @@ static int page_status(struct gmig_job *job, uint64_t gfn, int result)
 	if (status_is_reason(result) && result != -EFAULT)
 		return result;
 	now = page_now(job->memory, gfn);
-	return was_cut_off(job, result, now) ? -ECANCELED : now;
+	return was_cut_off(job, gfn, result, now) ? -ECANCELED : now;
 }
 
 int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status)

@@ -159,6 +159,7 @@ void job_free(struct gmig_job *job)
 	gmig_topology_put(job->work.topology);
 	workset_free(&job->set);
 	free(job->ranges);
+	plan_destroy(&job->plan);
 	status_destroy(job->status);
 	trace_destroy(job->trace);
 	pthread_cond_destroy(&job->changed);

@@ -76,9 +76,22 @@ int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_topology 
 
 /* ---- The plan --------------------------------------------------------------------------------- */
 
+static unsigned int nodes_target(const struct plan *plan, uint64_t gfn, unsigned int order,
+				 unsigned int node)
+{
+	(void)gfn, (void)order; /* a node map does not ask which page it is */
+	return node < GMIG_MAX_NODES ? plan->map.to[node] : GMIG_NO_NODE;
+}
+
+static const struct plan_ops plan_nodes = {
+    .name = "nodes",
+    .target = nodes_target,
+    .by_node = true,
+};
+
 void plan_create(const struct plan_map *map, struct plan *plan)
 {
-	*plan = (struct plan){.map = *map};
+	*plan = (struct plan){.ops = &plan_nodes, .map = *map};
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
 		if (map->to[node] == GMIG_NO_NODE)
 			continue;
@@ -87,4 +100,33 @@ void plan_create(const struct plan_map *map, struct plan *plan)
 	}
 	plan->left = plan->sources;
 	gmig_node_set_minus(&plan->left, &plan->targets);
+}
+
+unsigned int plan_select(const struct plan *plan, uint64_t gfn, const struct shadow_entry *entry,
+			 struct bits *pages)
+{
+	unsigned int target = plan_target(plan, gfn, entry->order, entry->node);
+	unsigned int first = (unsigned int)(gfn % GMIG_BLOCK_PAGES), count = 0;
+
+	if (target == GMIG_NO_NODE)
+		return 0;
+	if (target != PLAN_SPLIT) {
+		count = entry->order ? GMIG_BLOCK_PAGES : 1;
+		bits_set_range(pages, first, count);
+		return count;
+	}
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++) {
+		if (plan_target(plan, gfn + i, 0, entry->node) == GMIG_NO_NODE)
+			continue;
+		bits_set(pages, i);
+		count++;
+	}
+	return count;
+}
+
+void plan_destroy(struct plan *plan)
+{
+	if (plan->ops && plan->ops->destroy)
+		plan->ops->destroy(plan);
+	plan->ops = NULL;
 }

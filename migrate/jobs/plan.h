@@ -1,13 +1,14 @@
 /*
- * Which page goes where: today by the node map of migrate_pages(2). Built once by the job's thread;
- * read-only afterwards. What a job has to do with it is its work set (workset.h).
+ * Which page goes where. The kinds of plans, each an ops struct: `nodes`, the node map of
+ * migrate_pages(2), here; `pages`, the list of move_pages(2), in plan_pages.h. Read-only once made.
+ * What a job has to do with it is its work set (workset.h).
  *
  * Source of the rules: do_migrate_pages() in Linux's mm/mempolicy.c.
  */
 #ifndef GMIG_PLAN_H
 #define GMIG_PLAN_H
 
-#include "../gmig.h"
+#include "../memory/memory.h"
 
 /* to[n]: where a page on node n goes; GMIG_NO_NODE: it stays. */
 struct plan_map {
@@ -25,21 +26,61 @@ int plan_map_build(const struct gmig_job_spec *spec, const struct gmig_topology 
 		   const struct gmig_node_set *allowed, struct plan_map *map,
 		   struct gmig_error *err);
 
-/* Where each page goes. Read-only after plan_create(): any thread. */
+struct plan;
+
+#define PLAN_SPLIT 0xfffeu /* a target: the pages of this huge page do not all go the same way */
+
+/* A kind of plan. Asked by any thread once `make` has returned; plan_target() is the usual way. */
+struct plan_ops {
+	const char *name;
+	/*
+	 * What is too slow for whoever starts a job: done first of all by the job's thread. May be NULL. -ENOMEM.
+	 */
+	int (*make)(struct plan *plan);
+	/* See plan_target(). */
+	unsigned int (*target)(const struct plan *plan, uint64_t gfn, unsigned int order,
+			       unsigned int node);
+	/*
+	 * Leave of the ranges (malloc()ed, sorted, apart) the blocks that the plan has something to say of; *ranges may become
+	 * another array. NULL: all of them. -ENOMEM: as they were.
+	 */
+	int (*narrow)(const struct plan *plan, struct memory_range **ranges, size_t *count);
+	void (*destroy)(struct plan *plan); /* may be NULL */
+	/*
+	 * plan.map says it all: nodes are emptied in its order, memory that is touched for the first time follows it, and what
+	 * came late to a node that was to be left is looked for. Else blocks go by address, and only what was there moves.
+	 */
+	bool by_node;
+};
+
+/* Where each page goes. Read-only once it is made: any thread. */
 struct plan {
-	struct plan_map map;
-	struct gmig_node_set sources; /* nodes whose pages have a target */
+	const struct plan_ops *ops;
+	struct plan_map map;	      /* by_node */
+	struct page_list *list;	      /* of plan_pages.h */
+	struct gmig_node_set sources; /* by_node: nodes whose pages have a target */
 	struct gmig_node_set targets;
 	struct gmig_node_set left; /* sources that are nobody's target: empty when all goes well */
 };
 
+/* The kind `nodes`: migrate_pages(2). */
 void plan_create(const struct plan_map *map, struct plan *plan);
+void plan_destroy(struct plan *plan);
 
-/* The node to which the page at gfn, which lies on `node` now, goes; GMIG_NO_NODE: it stays. */
-static inline unsigned int plan_target(const struct plan *plan, uint64_t gfn, unsigned int node)
+/*
+ * The node to which the page at gfn (order 9: the huge page, which stands for all of its block) goes that lies on `node` now.
+ * GMIG_NO_NODE: it stays, also because it is at its goal. PLAN_SPLIT, of order 9 only: ask for each of its pages.
+ */
+static inline unsigned int plan_target(const struct plan *plan, uint64_t gfn, unsigned int order,
+				       unsigned int node)
 {
-	(void)gfn; /* a node map does not ask which page it is */
-	return node < GMIG_MAX_NODES ? plan->map.to[node] : GMIG_NO_NODE;
+	return plan->ops->target(plan, gfn, order, node);
 }
+
+/*
+ * Set in *pages the pages of this entry that have a target; by their number in its block. Returns how many they are.
+ */
+unsigned int plan_select(const struct plan *plan, uint64_t gfn, const struct shadow_entry *entry,
+			 struct bits *pages);
 
 #endif

@@ -130,12 +130,13 @@ static int look(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	found->open = true;
 	found->gfn = block;
 	found->seen += pages;
-	if (plan_target(found->plan, gfn, entry->node) == GMIG_NO_NODE ||
-	    (found->options->late && gmig_node_set_has(&found->plan->targets, entry->node)))
+	if (found->options->late && gmig_node_set_has(&found->plan->targets, entry->node))
+		return 0;
+	pages = plan_select(found->plan, gfn, entry, &found->wanted);
+	if (!pages)
 		return 0;
 	gmig_node_set_add(&found->nodes, entry->node);
 	found->pages[entry->node] = (uint16_t)(found->pages[entry->node] + pages);
-	bits_set_range(&found->wanted, (unsigned int)(gfn - block), pages);
 	return 0;
 }
 
@@ -240,10 +241,13 @@ static size_t emit(struct queues *queues, const struct gmig_node_set *sources, u
 	return emitted;
 }
 
+/* They were found by address, and stay so where it does not matter which node is left first. */
 static void order(const struct plan *plan, struct queues *queues, uint64_t *out)
 {
 	struct gmig_node_set remaining = plan->sources, sources;
 
+	if (!plan->ops->by_node)
+		return;
 	while (!gmig_node_set_empty(&remaining)) {
 		sources = next_sources(&plan->map, &remaining);
 		out += emit(queues, &sources, out);

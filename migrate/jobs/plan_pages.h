@@ -1,0 +1,34 @@
+/*
+ * The plan `pages`: each page to the node that a list names for it, as move_pages(2) has it. Pages that
+ * are in no entry stay. Of several entries for one page the last one counts: the kernel, too, goes
+ * through them in their order, and the page ends where the last of them sent it.
+ *
+ * 16 bytes an entry. Handed over as it was written; the job's thread sorts it (plan_ops.make).
+ *
+ * Source of the rules: do_pages_move() in Linux's mm/migrate.c.
+ */
+#ifndef GMIG_PLAN_PAGES_H
+#define GMIG_PLAN_PAGES_H
+
+#include "plan.h"
+
+struct page_run {
+	uint64_t gfn : 48, node : 16;
+	uint64_t pages; /* at least 1 */
+};
+
+struct page_list {
+	size_t count;
+	/*
+	 * A huge page is never split: it goes where the first of its listed pages goes. So does the kernel with any process.
+	 */
+	bool whole;
+	struct page_run run[];
+};
+
+/* For free(); run[] is the caller's to fill. NULL: no memory. */
+struct page_list *page_list_create(size_t count, bool whole);
+/* The list, which has an entry at least, is the plan's from here on. */
+void plan_pages_create(struct page_list *list, struct plan *plan);
+
+#endif
