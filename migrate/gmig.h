@@ -70,15 +70,16 @@ int gmig_topology_refresh(struct gmig_topology *topology, struct gmig_topology *
 			  struct gmig_error *err);
 /* 1 at first; one more for each refresh that found a change. */
 uint64_t gmig_topology_generation(const struct gmig_topology *topology);
+/* Whether its nodes are pretended. */
 bool gmig_topology_is_fake(const struct gmig_topology *topology);
 
-/* Sets of nodes, valid as long as the topology: nodes that are online and have memory; */
+/* The set of nodes that are online and have memory. This one and the next three are valid as long as the topology. */
 const struct gmig_node_set *gmig_topology_nodes(const struct gmig_topology *topology);
-/* that are online, with memory or only with CPUs; */
+/* The nodes that are online, with memory or only with CPUs. */
 const struct gmig_node_set *gmig_topology_online(const struct gmig_topology *topology);
-/* whose ids can ever come online on this host; */
+/* The nodes whose ids can ever come online on this host. */
 const struct gmig_node_set *gmig_topology_possible(const struct gmig_topology *topology);
-/* on which this process's cpuset allows memory (Mems_allowed of proc_pid_status(5)), online or not. */
+/* The nodes on which this process's cpuset allows memory (Mems_allowed of proc_pid_status(5)), online or not. */
 const struct gmig_node_set *gmig_topology_allowed(const struct gmig_topology *topology);
 
 /* As ACPI's SLIT has it: 10 is local, 255 is out of reach. 0: one of them is not online. */
@@ -255,6 +256,7 @@ struct gmig_stats {
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* since start, all jobs */
 	uint64_t reserved[32];
 };
+/* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
 
 /* The whole distribution behind the percentiles: count[i] times from 2^i ns to under 2^(i+1) ns. */
@@ -393,13 +395,15 @@ struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id);
 void gmig_job_put(struct gmig_job *job);
 /* Ids of all jobs that are remembered (all live, the last 64 ended), oldest first; returns how many there are. */
 size_t gmig_job_list(struct gmig *gmig, uint64_t *ids, size_t max);
+/* What the job was told and what it has done until now; of a job that has ended, the result. */
 void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info);
 /* Blocks until the job has ended. */
 void gmig_job_wait(struct gmig_job *job);
-/* Each returns -EALREADY when it is so already and -ESRCH when the job has ended. Cancel does not wait. */
+/* Pause, resume, cancel: -EALREADY when it is so already, -ESRCH when the job has ended. Cancel does not wait. */
 int gmig_job_pause(struct gmig_job *job);
 int gmig_job_resume(struct gmig_job *job);
 int gmig_job_cancel(struct gmig_job *job);
+/* A new rate from now on, as in the spec: 0 = no limit. -ESRCH when the job has ended. */
 int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second);
 /*
  * Results as move_pages(2) gives them: status[i] of the page at gpa + i * 4 KiB is the node it is on now, or -errno:
@@ -498,6 +502,7 @@ const char *const *gmig_mover_names(void);
 int gmig_name_index(const char *what, const char *const *names, const char *word,
 		    struct gmig_error *err);
 
+/* The word for a state or a mode, as in the lists above. */
 const char *gmig_job_state_name(enum gmig_job_state state);
 const char *gmig_mode_name(enum gmig_mode mode);
 /* "EBUSY" for 16 or -16; "E<number>" for those not known. Static storage or thread-local. */

@@ -18,6 +18,7 @@ struct gmig_error {
 	char text[GMIG_ERROR_TEXT];
 };
 
+/* Fill *err, unless it is NULL. */
 __attribute__((format(printf, 3, 4))) static inline void
 gmig_error_set(struct gmig_error *err, int code, const char *format, ...)
 {

@@ -29,23 +29,27 @@ struct gmig_node_set {
 	uint64_t word[GMIG_NODE_WORDS]; /* bit n % 64 of word n / 64: node n */
 };
 
+/* Add a node. */
 static inline void gmig_node_set_add(struct gmig_node_set *set, unsigned int node)
 {
 	if (node < GMIG_MAX_NODES)
 		set->word[node / 64] |= 1ull << (node % 64);
 }
 
+/* Take a node out. */
 static inline void gmig_node_set_remove(struct gmig_node_set *set, unsigned int node)
 {
 	if (node < GMIG_MAX_NODES)
 		set->word[node / 64] &= ~(1ull << (node % 64));
 }
 
+/* Whether the node is a member. */
 static inline bool gmig_node_set_has(const struct gmig_node_set *set, unsigned int node)
 {
 	return node < GMIG_MAX_NODES && (set->word[node / 64] >> (node % 64) & 1);
 }
 
+/* How many members there are. */
 static inline unsigned int gmig_node_set_count(const struct gmig_node_set *set)
 {
 	unsigned int count = 0;
@@ -55,6 +59,7 @@ static inline unsigned int gmig_node_set_count(const struct gmig_node_set *set)
 	return count;
 }
 
+/* Whether there is no member. */
 static inline bool gmig_node_set_empty(const struct gmig_node_set *set)
 {
 	uint64_t any = 0;
@@ -88,19 +93,21 @@ static inline unsigned int gmig_node_set_next(const struct gmig_node_set *set, u
 	     node = gmig_node_set_next((set), node + 1))
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-/* into = into AND other, into OR other, into without other */
+/* into = into AND other */
 static inline void gmig_node_set_and(struct gmig_node_set *into, const struct gmig_node_set *other)
 {
 	for (unsigned int i = 0; i < GMIG_NODE_WORDS; i++)
 		into->word[i] &= other->word[i];
 }
 
+/* into = into OR other */
 static inline void gmig_node_set_or(struct gmig_node_set *into, const struct gmig_node_set *other)
 {
 	for (unsigned int i = 0; i < GMIG_NODE_WORDS; i++)
 		into->word[i] |= other->word[i];
 }
 
+/* into = into without other */
 static inline void gmig_node_set_minus(struct gmig_node_set *into,
 				       const struct gmig_node_set *other)
 {
