@@ -309,7 +309,7 @@ only_gmig_symbols() {
 # The library's packages, unpacked into one root: content, what dpkg makes of the exported symbols, and programs that use
 # it shared and static, by pkg-config.
 stage_package_library() {
-	local root=$PWD/build/stage-library lib deb flags
+	local root=$PWD/build/stage-library lib deb flags example
 	rm -rf "$root" build/control && mkdir -p build/control || return 1
 	for deb in build/release/libgmig{0,-dev}_*.deb; do
 		dpkg-deb -x "$deb" "$root" || return 1
@@ -323,13 +323,15 @@ stage_package_library() {
 	# -c4: a symbol that went or came is an error.
 	dpkg-gensymbols -plibgmig0 -v0.1.0 -Ipackaging/lib/symbols -e"$lib/libgmig.so.0" -O/dev/null -c4 || return 1
 	flags=$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --cflags --libs gmig) || return 1
-	# shellcheck disable=SC2086 # flags
-	gcc -Wall -Werror -o build/example-shared examples/move.c $flags || return 1
-	readelf -d build/example-shared | grep -q 'NEEDED.*libgmig\.so\.0' || return 1
-	LD_LIBRARY_PATH=$lib timeout 60 build/example-shared || [ $? -eq 77 ] || return 1
+	for example in move table; do
+		# shellcheck disable=SC2086 # flags
+		gcc -Wall -Werror -o build/example-shared examples/$example.c -pthread $flags || return 1
+		readelf -d build/example-shared | grep -q 'NEEDED.*libgmig\.so\.0' || return 1
+		LD_LIBRARY_PATH=$lib timeout 60 build/example-shared || [ $? -eq 77 ] || return 1
+	done
 	flags=$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --static --cflags --libs gmig) || return 1
 	# shellcheck disable=SC2086 # flags
-	gcc -Wall -Werror -static -o build/example-static examples/move.c $flags || return 1
+	gcc -Wall -Werror -static -o build/example-static examples/table.c -pthread $flags || return 1
 	timeout 60 build/example-static || [ $? -eq 77 ]
 }
 
