@@ -89,6 +89,8 @@ bool domain_has_ended(const struct domain *domain);
 bool domain_is_paused(const struct domain *domain);
 /* What libvirt has just said of it; what it is still to be told is told now. False: it has let a call hang. */
 bool domain_set_facts(struct domain *domain, const struct domain_facts *facts);
+/* The nodeset that its live XML has; empty: none. Where it is what libvirt was to be told, the two agree. */
+void domain_hear_nodeset(struct domain *domain, const struct gmig_node_set *nodes);
 unsigned int domain_vcpus(const struct domain *domain);
 uint64_t domain_memory_bytes(const struct domain *domain);
 /* Its memory, for jobs that are there; new ones go through domain_start_job. As long as the domain. */
@@ -128,8 +130,8 @@ struct domain_cpusets {
 	unsigned int groups;	    /* that restrict it; 0: nothing does */
 	struct gmig_node_set nodes; /* which they allow, all together */
 	bool widened;		    /* for a move that runs */
-	/* What the end of the last move could not do, or had to leave; "": nothing */
-	char note[GMIG_ERROR_TEXT];
+	/* What ends of moves could not do, or had to leave, and stands still, divided by "; ". "": nothing */
+	char note[3 * GMIG_ERROR_TEXT];
 };
 int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err);
 

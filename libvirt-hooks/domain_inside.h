@@ -33,7 +33,12 @@ struct domain {
 	struct gmig_node_set wide;  /* nodes that running jobs need */
 	bool journaled;
 	bool completed; /* a move since they were widened: libvirt is to be told at the end */
-	char note[GMIG_ERROR_TEXT];
+	/* What stands until it is not so any more, whatever moves begin and end meanwhile: of its cpusets, libvirt's view (domain_tell.c), and pins. */
+	char note[GMIG_ERROR_TEXT], tell_note[GMIG_ERROR_TEXT], pins_note[GMIG_ERROR_TEXT];
+	struct gmig_node_set kept;	 /* nodes that `note` is about */
+	struct gmig_node_set tell_nodes; /* those that tell_note is about */
+	struct gmig_node_set
+	    libvirts; /* nodeset by its XML, as it was read last; empty: none, or not known */
 	struct gmig_node_set
 	    untold;	    /* the nodeset that libvirt has not heard of, since it did not answer */
 	unsigned int tells; /* in vain */
@@ -101,6 +106,8 @@ int domain_pins_retry(struct domain *domain);
 bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope);
 /* Under move_lock: tell it, once. What it does not answer stays to be told. */
 int domain_tell(struct domain *domain);
+/* Under move_lock: a move was completed of which it is not told, since its cpusets have no one set now. What was said of its view is about these nodes, too. */
+void domain_tell_skip(struct domain *domain, const struct cpuset_scope *scope);
 /* Under move_lock: what it has not heard of does not hold any more. */
 void domain_tell_forget(struct domain *domain);
 /* Right after the domain was opened, not under move_lock: has a killed gmigd left something to be told? */

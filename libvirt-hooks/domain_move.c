@@ -145,7 +145,10 @@ static struct domain_look *look_now(struct domain *domain)
 	return NULL;
 }
 
-/* Does something stay on nodes that it was to leave? It is said to whoever asks. */
+/*
+ * Does something stay on nodes that it was to leave? It is said to whoever asks, until a move that is completed has narrowed the sets to nodes without them, or
+ * has made one of them its target: one that is refused or cancelled has changed nothing of it.
+ */
 static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 {
 	struct gmig_node_set kept = {{0}}, wanted = cpuset_scope_nodes(domain->scope);
@@ -155,14 +158,15 @@ static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 		gmig_node_set_or(&kept, &domain->scope->group[i].wide);
 	gmig_node_set_and(&kept, keep);
 	gmig_node_set_minus(&kept, &wanted);
-	if (gmig_node_set_empty(&kept))
-		return false;
-	snprintf(
-	    domain->note, sizeof(domain->note),
-	    "its cpusets keep nodes %s: guest memory still lies there, which the kernel would move "
-	    "without a limit; a move that is completed narrows them",
-	    gmig_node_set_print(&kept, text, sizeof(text)));
-	return true;
+	gmig_node_set_and(&domain->kept, &wanted);
+	gmig_node_set_or(&domain->kept, &kept);
+	domain->note[0] = '\0';
+	if (!gmig_node_set_empty(&domain->kept))
+		snprintf(domain->note, sizeof(domain->note),
+			 "its cpusets keep nodes %s: guest memory still lies there, which the "
+			 "kernel would move without a limit; a move that is completed narrows them",
+			 gmig_node_set_print(&domain->kept, text, sizeof(text)));
+	return !gmig_node_set_empty(&kept);
 }
 
 /*
@@ -173,7 +177,7 @@ static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 {
 	struct gmig_error err = {0};
-	bool told = false, kept = false;
+	bool told = false, kept = note_kept(domain, keep);
 	unsigned int others = 0;
 	int ret = 0;
 
@@ -182,11 +186,12 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 		/* Without it a kill from here on would be taken for one in mid-move: that ends in the same place. */
 		if (domain->journaled)
 			write_journal(domain, keep, NULL);
-		kept = note_kept(domain, keep);
 		ret = cpuset_scope_narrow(domain->scope, keep, &others, &err);
 	}
 	if (!ret && !others && !kept && domain->completed)
 		told = domain_tell_intend(domain, domain->scope);
+	if (!told && domain->completed)
+		domain_tell_skip(domain, domain->scope);
 	if (ret)
 		snprintf(domain->note, sizeof(domain->note), "its cpusets are still wider: %.280s",
 			 err.text);
@@ -202,6 +207,8 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 		domain_tell(domain);
 	if (domain->note[0])
 		domain_log(domain, GMIG_LOG_WARNING, "%s", domain->note);
+	if (domain->tell_note[0])
+		domain_log(domain, GMIG_LOG_WARNING, "%s", domain->tell_note);
 	cpuset_scope_free(domain->scope);
 	domain->scope = NULL;
 	memset(&domain->wide, 0, sizeof(domain->wide));
@@ -245,6 +252,8 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 	if (completed) {
 		cpuset_scope_moved(domain->scope, &map);
 		domain->completed = true;
+		for (unsigned int i = 0; i < map.to_count; i++)
+			gmig_node_set_remove(&domain->kept, map.to[i]);
 	}
 	drop_job(domain, info->id);
 	if (!domain->jobs)
@@ -369,7 +378,6 @@ static int start_job(struct domain *domain, const struct gmig_job_spec *spec, bo
 		return ret;
 	}
 	domain->wide = wide;
-	domain->note[0] = '\0';
 	ret = run_job(domain, own, job, err);
 	if (ret && domain->jobs)
 		forget_refused(domain);
@@ -533,6 +541,15 @@ void domain_recover(struct domain *domain)
 
 /* ---- For people ------------------------------------------------------------------------------ */
 
+static void add_note(struct domain_cpusets *cpusets, const char *note)
+{
+	size_t used = strlen(cpusets->note);
+
+	if (*note)
+		snprintf(cpusets->note + used, sizeof(cpusets->note) - used, "%s%s",
+			 used ? "; " : "", note);
+}
+
 int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
 {
 	struct cpuset_scope *scope = NULL;
@@ -549,7 +566,9 @@ int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct
 	if (pthread_mutex_trylock(&domain->move_lock))
 		return 0;
 	cpusets->widened = domain->journaled;
-	memcpy(cpusets->note, domain->note, sizeof(cpusets->note));
+	add_note(cpusets, domain->note);
+	add_note(cpusets, domain->tell_note);
+	add_note(cpusets, domain->pins_note);
 	if (!*cpusets->note)
 		domain_aside_note(domain, cpusets->note, sizeof(cpusets->note));
 	pthread_mutex_unlock(&domain->move_lock);

@@ -230,6 +230,7 @@ static void pin_all(struct domain *domain, struct pin_set *set, struct domain_pi
 		ret = check_affinities(domain, set, &err);
 	if (!ret) {
 		remove_journal(domain);
+		domain->pins_note[0] = '\0'; /* somebody wanted them where they are now */
 		pins->state = DOMAIN_PINS_FOLLOWED;
 		return;
 	}
@@ -482,7 +483,7 @@ static void refused(struct domain *domain, struct pin_journal *journal,
 		return;
 	remove_journal(domain);
 	settle(domain, DOMAIN_PINS_MIXED);
-	snprintf(domain->note, sizeof(domain->note),
+	snprintf(domain->pins_note, sizeof(domain->pins_note),
 		 "some of its threads are pinned for a move that was undone; virsh vcpupin and "
 		 "emulatorpin show them: %.150s",
 		 err->text);

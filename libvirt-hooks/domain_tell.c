@@ -8,8 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TELLS  5 /* so often libvirt is told, if it does not answer */
-#define UNTOLD "its memory may lie on nodes"
+#define TELLS 5 /* so often libvirt is told, if it does not answer */
 
 static bool same(const struct gmig_node_set *a, const struct gmig_node_set *b)
 {
@@ -27,9 +26,14 @@ static bool is_uniform(const struct cpuset_scope *scope)
 	return scope->count;
 }
 
-static bool is_untold(const struct domain *domain)
+static void set_note(struct domain *domain, const struct gmig_node_set *nodes, const char *why)
 {
-	return !strncmp(domain->note, UNTOLD, strlen(UNTOLD));
+	char text[80];
+
+	domain->tell_nodes = *nodes;
+	snprintf(domain->tell_note, sizeof(domain->tell_note),
+		 "its memory may lie on nodes %.60s, but virsh numatune says otherwise: %.180s",
+		 gmig_node_set_print(nodes, text, sizeof(text)), why);
 }
 
 void domain_tell_forget(struct domain *domain)
@@ -63,21 +67,41 @@ int domain_tell(struct domain *domain)
 {
 	const struct gmig_node_set nodes = domain->untold;
 	struct gmig_error err = {0};
-	char text[80];
 	int ret = domain->host->set_nodeset(domain->host->opaque, domain->uuid, &nodes, &err);
 
 	/* Only what was asked and not answered counts: a libvirtd that is away for long has not been told even once. */
 	domain->tells += ret == -ETIMEDOUT;
 	if (!domain_is_silent(ret) || domain->tells >= TELLS)
 		domain_tell_forget(domain);
-	/* Another one that came meanwhile stays. */
-	if (ret && (!domain->note[0] || is_untold(domain)))
-		snprintf(domain->note, sizeof(domain->note),
-			 UNTOLD " %.60s, but virsh numatune says otherwise: %.180s",
-			 gmig_node_set_print(&nodes, text, sizeof(text)), err.text);
-	else if (!ret && is_untold(domain))
-		domain->note[0] = '\0';
+	if (!ret)
+		domain->libvirts = nodes;
+	/* What it does not change may be what it says anyway: of a domain that has come back. */
+	if (same(&domain->libvirts, &nodes))
+		domain->tell_note[0] = '\0';
+	else
+		set_note(domain, &nodes, err.text);
 	return ret;
+}
+
+void domain_tell_skip(struct domain *domain, const struct cpuset_scope *scope)
+{
+	const struct gmig_node_set nodes = cpuset_scope_nodes(scope);
+
+	if (domain->tell_note[0])
+		set_note(domain, &nodes, "it was not told of the last move");
+}
+
+void domain_hear_nodeset(struct domain *domain, const struct gmig_node_set *nodes)
+{
+	/* A move begins or ends: it is heard again. */
+	if (pthread_mutex_trylock(&domain->move_lock))
+		return;
+	domain->libvirts = *nodes;
+	if (domain->tell_note[0] && same(nodes, &domain->tell_nodes)) {
+		domain->tell_note[0] = '\0';
+		domain_tell_forget(domain);
+	}
+	pthread_mutex_unlock(&domain->move_lock);
 }
 
 /* Do the cpusets still say so? Somebody who has written to them since, libvirt's operator perhaps, knows better. -errno: it cannot be told. */
@@ -112,8 +136,7 @@ int domain_tell_again(struct domain *domain)
 			    domain, GMIG_LOG_INFO,
 			    "libvirt is not told of its nodes: its cpusets have others since");
 			domain_tell_forget(domain);
-			if (is_untold(domain))
-				domain->note[0] = '\0';
+			domain->tell_note[0] = '\0';
 		}
 	}
 	pthread_mutex_unlock(&domain->move_lock);

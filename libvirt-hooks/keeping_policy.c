@@ -28,6 +28,7 @@ static void take_xml(struct kept *kept, const char *xml)
 	kept->metadata = domain->policy;
 	kept->metadata_error = domain->policy_error;
 	kept->pinned = domain->vfio_count || domain->confidential;
+	domain_hear_nodeset(kept->domain, &domain->numa_nodes);
 	domain_xml_destroy(domain);
 }
 

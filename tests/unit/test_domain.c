@@ -85,6 +85,51 @@ START_TEST(libvirt_that_did_not_answer_is_told_when_it_does)
 }
 END_TEST
 
+/* When its cpusets are wide already. */
+static void start_refused(void)
+{
+	struct gmig_job_spec spec = to_1;
+	struct gmig_job *job;
+
+	spec.to[0] = 2;
+	spec.threads = UINT_MAX;
+	ck_assert_int_lt(domain_start_job(domain, &spec, &job, &err), 0);
+}
+
+static void hear(unsigned int node)
+{
+	struct gmig_node_set nodes = {{0}};
+
+	gmig_node_set_add(&nodes, node);
+	domain_hear_nodeset(domain, &nodes);
+}
+
+START_TEST(note_of_libvirts_view_stands_until_libvirt_agrees)
+{
+	struct gmig_job_spec back = to_1;
+
+	libvirt_says = -EOPNOTSUPP;
+	open_domain();
+	hear(0);
+	run(&to_1);
+	wait_ends(1);
+	start_refused();
+	expect_note("nodes 1, but virsh numatune says otherwise");
+	hear(0);
+	expect_note("nodes 1, but virsh numatune says otherwise");
+	hear(1);
+	expect_note("");
+	/* It refuses what it says anyway: they agree. */
+	hear(0);
+	back.from[0] = 1;
+	back.to[0] = 0;
+	run(&back);
+	wait_ends(2);
+	ck_assert_str_eq(told, "0");
+	expect_note("");
+}
+END_TEST
+
 /* libvirt gives the domain's own group all nodes when it is restarted. */
 START_TEST(wide_group_above_stays_and_hides_nothing)
 {
@@ -319,6 +364,14 @@ START_TEST(cancelled_move_leaves_the_memory_where_it_is)
 	ck_assert_str_eq(mems("/emulator"), "0-1");
 	expect_note("keep nodes 1");
 	ck_assert(!has_journal());
+	/* So it is still when another one was refused; not when one was completed. */
+	start_refused();
+	expect_note("keep nodes 1");
+	fake_after_move = NULL;
+	run(&to_1);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	expect_note("");
 }
 END_TEST
 
@@ -400,6 +453,7 @@ int main(void)
 	    move_of_a_domain_that_nothing_restricts_writes_nothing,
 	    move_that_libvirt_does_not_take_over_is_said,
 	    libvirt_that_did_not_answer_is_told_when_it_does,
+	    note_of_libvirts_view_stands_until_libvirt_agrees,
 	    wide_group_above_stays_and_hides_nothing,
 	    move_past_other_domains_group_is_refused_and_changes_nothing,
 	    move_to_a_node_that_is_not_there_leaves_the_cpusets,
