@@ -14,17 +14,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Who has it, for people. */
+/* Who has it, for people. Others may write to the file: what is not the number of a process is not shown. */
 static int say_busy(int fd, struct gmig_error *err)
 {
-	char text[32] = "";
+	char text[32] = "", who[48] = "";
 	ssize_t bytes = pread(fd, text, sizeof(text) - 1, 0);
+	size_t digits;
 
 	text[bytes > 0 ? bytes : 0] = '\0';
+	digits = strspn(text, "0123456789");
+	if (digits && digits < 10 && !strcmp(text + digits, "\n"))
+		snprintf(who, sizeof(who), " (process %.*s)", (int)digits, text);
 	return gmig_fail(err, -EBUSY,
-			 "another gmig rebalance or drain runs here (process %ld): two plans would "
-			 "fill the same memory",
-			 strtol(text, NULL, 10));
+			 "another gmig rebalance or drain runs here%s: two plans would fill the "
+			 "same memory",
+			 who);
 }
 
 /* The descriptor, or -errno. */

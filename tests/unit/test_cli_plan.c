@@ -275,6 +275,36 @@ START_TEST(plans_of_two_users_whom_gmigd_serves_exclude_each_other)
 }
 END_TEST
 
+/* A member of the group may have written there what a terminal obeys. */
+START_TEST(text_of_a_lock_that_is_no_process_is_not_shown)
+{
+	static const char *const texts[] = {"\033]0;root\007\n", "-1\n", "77 \033[2J\n",
+					    "1234567890123\n", "77"};
+	struct fleet_lock lock, other;
+	struct gmig_error err;
+	char path[160];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/gmigd.sock", fake.directory);
+	setenv("GMIGD_SOCKET", path, 1);
+	snprintf(path, sizeof(path), "%s/gmigd-plans.lock", fake.directory);
+	file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0660);
+	ck_assert_msg(!fleet_lock(&lock, &err), "%s", err.text);
+	close(lock.own); /* as of another user */
+	lock.own = -1;
+	ck_assert_int_eq(fleet_lock(&other, &err), -EBUSY);
+	ck_assert_msg(strstr(err.text, "runs here (process ") != NULL, "%s", err.text);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		ck_assert_int_eq(ftruncate(file, 0), 0);
+		ck_assert_int_eq(pwrite(file, texts[i], strlen(texts[i]), 0), strlen(texts[i]));
+		ck_assert_int_eq(fleet_lock(&other, &err), -EBUSY);
+		ck_assert_msg(strstr(err.text, "runs here: two plans") != NULL, "%s", err.text);
+	}
+	fleet_unlock(&lock);
+	close(file);
+}
+END_TEST
+
 /* ---- Domains --------------------------------------------------------------------------------- */
 
 /* Of its last migrate-pages and pin-vcpus; the fake's thread writes them before it answers. */
@@ -640,6 +670,7 @@ int main(void)
 	tcase_add_test(tcase, plan_tells_a_vcpu_by_its_own_number);
 	tcase_add_test(tcase, second_rebalance_at_a_time_is_refused);
 	tcase_add_test(tcase, plans_of_two_users_whom_gmigd_serves_exclude_each_other);
+	tcase_add_test(tcase, text_of_a_lock_that_is_no_process_is_not_shown);
 	tcase_add_test(tcase, domain_of_libvirt_is_in_the_plan_and_keeps_its_vcpus);
 	tcase_add_test(tcase, memory_that_is_not_known_yet_is_asked_for_again);
 	tcase_add_test(tcase, drain_past_a_guest_whose_memory_is_not_known_is_3);
