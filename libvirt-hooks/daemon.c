@@ -532,7 +532,8 @@ static int tell_rest(struct daemon *daemon, struct gmig_error *err)
 
 	domains_destroy(daemon->domains);
 	daemon->domains = NULL;
-	if (count_files(daemon->options->state, ".tell") <= 0)
+	if (count_files(daemon->options->state, ".tell") <= 0 &&
+	    count_files(daemon->options->state, ".pins") <= 0)
 		return 0;
 	ret = domains_create(&daemon->host, virt.uri, daemon->users, daemon->user_count,
 			     &daemon->domains, err);
@@ -571,30 +572,43 @@ static void stop(struct daemon *daemon)
 	pthread_rwlock_destroy(&daemon->serve_lock);
 }
 
-/* What is left to be put right: 0, or -EBUSY. */
-static int count_journals(const char *directory, struct gmig_error *err)
+/* What is left of moves: 0, or -EBUSY. */
+static int check_moves(const char *directory, struct gmig_error *err)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = move_journal_list(directory, &uuids), untold = count_files(directory, ".tell");
-	int aside = count_files(directory, ".json.bad-1");
+	int count = move_journal_list(directory, &uuids);
 
-	if (!count && aside > 0)
+	if (count > 0)
+		gmig_fail(err, -EBUSY, "%d move%s not put right, see '%.150s'; one is of domain %s",
+			  count, count > 1 ? "s are" : " is", directory, uuids[0]);
+	else if (count)
+		gmig_fail(err, count, "journals in '%.150s': %s", directory, strerror(-count));
+	free(uuids);
+	return count > 0 ? -EBUSY : count;
+}
+
+/* What is left to be put right, the worst of it: 0, or -EBUSY. */
+static int check_journals(const char *directory, struct gmig_error *err)
+{
+	int untold = count_files(directory, ".tell"), pins = count_files(directory, ".pins");
+	int aside = state_file_count_aside(directory), ret = check_moves(directory, err);
+
+	if (ret)
+		return ret;
+	if (pins > 0)
 		return gmig_fail(err, -EBUSY,
-				 "%d journal%s of moves cannot be understood, see '%.150s'", aside,
-				 aside > 1 ? "s" : "", directory);
-	if (!count && untold > 0)
+				 "threads of %d domain%s may be pinned as for a move that has not "
+				 "ended, and libvirt could not be asked to pin them: see '%.150s'",
+				 pins, pins > 1 ? "s" : "", directory);
+	if (aside > 0)
+		return gmig_fail(err, -EBUSY, "%d journal%s cannot be understood, see '%.150s'",
+				 aside, aside > 1 ? "s" : "", directory);
+	if (untold > 0)
 		return gmig_fail(err, -EBUSY,
 				 "libvirt could not be told of %d domain%s: virsh numatune says "
 				 "where memory was before its last move",
 				 untold, untold > 1 ? "s" : "");
-	if (count <= 0)
-		return count ? gmig_fail(err, count, "journals in '%.150s': %s", directory,
-					 strerror(-count))
-			     : 0;
-	gmig_fail(err, -EBUSY, "%d move%s not put right, see '%.150s'; one is of domain %s", count,
-		  count > 1 ? "s are" : " is", directory, uuids[0]);
-	free(uuids);
-	return -EBUSY;
+	return 0;
 }
 
 static void serve_until_signal(struct daemon *daemon)
@@ -635,6 +649,6 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 	}
 	stop(&daemon);
 	if (!ret && options->finish)
-		ret = count_journals(options->state, err);
+		ret = check_journals(options->state, err);
 	return ret;
 }

@@ -1,38 +1,74 @@
 /*
  * Journals of a domain that cannot be understood: damaged, or of another version. Each is kept under another name, so that no later one overwrites it; it is
- * said in the log and by gmig show for as long as it is there and the process runs for which it was written. What it said of the cpusets is not known: so they
- * are looked at before the domain is moved again, and it is not moved unasked.
+ * said in the log and by gmig show for as long as it is there and the process runs for which it was set aside. Which one that is stands in UUID.aside, with the
+ * boot of the host: by no clock, since that of the files may jump. What it said of the cpusets is not known: so they are looked at before the domain is moved
+ * again, and it is not moved unasked.
  */
 #include "domain_inside.h"
+#include "state_boot.h"
 #include "state_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#define SLACK_S 2 /* of clocks: the process was there before its journal */
+#define RECORD ".aside"
 
-static const char *const suffixes[] = {".json", ".pins", ".tell"};
+struct record {
+	char uuid[QEMU_UUID_TEXT], boot[STATE_BOOT_TEXT];
+	pid_t pid;
+	uint64_t start_time;
+};
 
-/* When the process began, by CLOCK_REALTIME, and no later. */
-static int64_t began_s(const struct domain *domain)
+/* Whose they are, from now on. Where that cannot be written they are said to be anybody's: see is_ours(). */
+static void write_record(const struct domain *domain)
 {
-	struct timespec real, boot;
+	const char *directory = domain->host->journals;
+	struct gmig_error err = {0};
+	char boot[STATE_BOOT_TEXT];
 
-	clock_gettime(CLOCK_REALTIME, &real);
-	clock_gettime(CLOCK_BOOTTIME, &boot);
-	return (int64_t)real.tv_sec - (int64_t)boot.tv_sec - SLACK_S +
-	       (int64_t)(domain->qemu.start_time / (uint64_t)sysconf(_SC_CLK_TCK));
+	state_boot_id(domain->host->qemu.root, boot);
+	if (!state_file_save(directory, domain->uuid, RECORD,
+			     json_pack("{s:i, s:s, s:i, s:I, s:s}", "version", STATE_FILE_VERSION,
+				       "uuid", domain->uuid, "pid", (int)domain->qemu.pid,
+				       "start_time", (json_int_t)domain->qemu.start_time, "boot",
+				       boot),
+			     "a note of a journal", &err))
+		return;
+	state_file_remove(directory, domain->uuid, RECORD);
+	domain_log(domain, GMIG_LOG_WARNING, "%s", err.text);
+}
+
+static bool read_record(const json_t *json, void *into)
+{
+	const char *boot = json_string_value(json_object_get(json, "boot"));
+	struct record *record = into;
+
+	if (!boot || strlen(boot) >= sizeof(record->boot))
+		return false;
+	strcpy(record->boot, boot);
+	return state_file_owner(json, record->uuid, &record->pid, &record->start_time);
+}
+
+/* Were they set aside for this process? Not known: yes, since one that was widened and is not said to be is worse than one that is said for nothing. */
+static bool is_ours(const struct domain *domain)
+{
+	struct record record;
+	char boot[STATE_BOOT_TEXT];
+
+	if (state_file_read(domain->host->journals, domain->uuid, RECORD, read_record, &record,
+			    NULL))
+		return true;
+	state_boot_id(domain->host->qemu.root, boot);
+	return record.pid == domain->qemu.pid && record.start_time == domain->qemu.start_time &&
+	       !strcmp(record.boot, boot);
 }
 
 static bool find(const struct domain *domain, char kept[PATH_MAX])
 {
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		if (state_file_find_aside(domain->host->journals, domain->uuid, suffixes[i],
-					  began_s(domain), kept))
-			return true;
+	for (const char *const *suffix = state_file_suffixes; *suffix; suffix++)
+		if (state_file_find_aside(domain->host->journals, domain->uuid, *suffix, kept))
+			return is_ours(domain);
 	return false;
 }
 
@@ -44,6 +80,7 @@ void domain_set_aside(struct domain *domain, const char *suffix, const struct gm
 	domain_log(domain, GMIG_LOG_ERROR, "%s", why->text);
 	if (why->code != -EBADMSG)
 		return;
+	write_record(domain);
 	ret = state_file_set_aside(domain->host->journals, domain->uuid, suffix, kept);
 	if (ret)
 		domain_log(domain, GMIG_LOG_ERROR, "it cannot be kept as '%.150s': %s", kept,

@@ -1,6 +1,7 @@
 #include "domains.h"
 #include "log_name.h"
 #include "move_journal.h"
+#include "state_boot.h"
 #include "tell_journal.h"
 
 #include <errno.h>
@@ -298,11 +299,27 @@ static void drop_old_notes(const struct domains *domains)
 	free(uuids);
 }
 
+static void drop_earlier_boot(const struct domains *domains)
+{
+	int count = state_boot_begin(domains->host->journals, domains->host->qemu.root);
+	char line[96];
+
+	if (!count || !domains->host->log)
+		return;
+	snprintf(line, sizeof(line), "journals of before the host was started: removed count=%d",
+		 count);
+	domains->host->log(domains->host->opaque, GMIG_LOG_INFO, line);
+}
+
 void domains_recover(struct domains *domains)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = move_journal_list(domains->host->journals, &uuids), used = 0;
-	struct virt_domain *list = calloc(count > 0 ? (size_t)count : 1, sizeof(*list));
+	struct virt_domain *list;
+	int count, used = 0;
+
+	drop_earlier_boot(domains);
+	count = move_journal_list(domains->host->journals, &uuids);
+	list = calloc(count > 0 ? (size_t)count : 1, sizeof(*list));
 
 	for (int i = 0; list && i < count; i++)
 		used += recall(domains, uuids[i], &list[used]);

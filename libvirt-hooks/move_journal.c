@@ -1,21 +1,11 @@
 #include "move_journal.h"
 #include "state_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define VERSION 1
-#define SUFFIX	".json"
-
-static void put_json(json_t **json)
-{
-	json_decref(*json);
-}
-
-#define JSON __attribute__((cleanup(put_json))) json_t *
+#define SUFFIX ".json"
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -72,38 +62,25 @@ static json_t *journal_json(const struct move_journal *journal)
 		}
 	}
 	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:b, s:b, s:b, s:o, s:o}",
-			 "version", VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
-			 (json_int_t)journal->memory_bytes, "uid", (json_int_t)journal->uid, "pid",
-			 (int)journal->pid, "start_time", (json_int_t)journal->start_time, "job",
-			 job_json(last), "jobs", jobs, "unasked", (int)last->unasked, "narrowing",
-			 (int)journal->narrowing, "completed", (int)journal->completed, "keep",
-			 set_json(&journal->keep), "groups", groups);
+			 "version", STATE_FILE_VERSION, "uuid", journal->uuid, "name",
+			 journal->name, "memory", (json_int_t)journal->memory_bytes, "uid",
+			 (json_int_t)journal->uid, "pid", (int)journal->pid, "start_time",
+			 (json_int_t)journal->start_time, "job", job_json(last), "jobs", jobs,
+			 "unasked", (int)last->unasked, "narrowing", (int)journal->narrowing,
+			 "completed", (int)journal->completed, "keep", set_json(&journal->keep),
+			 "groups", groups);
 }
 
 int move_journal_write(const char *directory, const struct move_journal *journal,
 		       struct gmig_error *err)
 {
-	JSON json = journal_json(journal);
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	char path[PATH_MAX];
-	int ret = -ENAMETOOLONG;
-
-	if (!text)
-		return gmig_fail(err, -ENOMEM, "no memory for the journal of a move");
-	if (state_file_path(path, directory, journal->uuid, SUFFIX))
-		ret = state_file_write(directory, path, text);
-	free(text);
-	return ret ? gmig_fail(err, ret, "the journal of a move cannot be written in '%.150s': %s",
-			       directory, strerror(-ret))
-		   : 0;
+	return state_file_save(directory, journal->uuid, SUFFIX, journal_json(journal),
+			       "the journal of a move", err);
 }
 
 void move_journal_remove(const char *directory, const char *uuid)
 {
-	char path[PATH_MAX];
-
-	if (state_file_path(path, directory, uuid, SUFFIX))
-		unlink(path);
+	state_file_remove(directory, uuid, SUFFIX);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -201,21 +178,18 @@ static bool read_groups(const json_t *list, struct move_journal *journal)
 static bool read_journal(const json_t *json, void *into)
 {
 	struct move_journal *journal = into;
-	const char *uuid = json_string_value(json_object_get(json, "uuid"));
 	const char *keep = json_string_value(json_object_get(json, "keep"));
 	const char *name = json_string_value(json_object_get(json, "name"));
 
-	if (!uuid || !keep || !name || gmig_node_set_parse(keep, &journal->keep, NULL) ||
-	    strlen(uuid) >= sizeof(journal->uuid) ||
-	    json_integer_value(json_object_get(json, "version")) != VERSION)
+	if (!keep || !name || gmig_node_set_parse(keep, &journal->keep, NULL))
 		return false;
-	strcpy(journal->uuid, uuid);
 	journal->name = strdup(name);
 	journal->memory_bytes = (uint64_t)json_integer_value(json_object_get(json, "memory"));
 	journal->uid = (uid_t)json_integer_value(json_object_get(json, "uid"));
 	journal->narrowing = json_is_true(json_object_get(json, "narrowing"));
 	journal->completed = json_is_true(json_object_get(json, "completed"));
-	return journal->name && state_file_process(json, &journal->pid, &journal->start_time) &&
+	return journal->name &&
+	       state_file_owner(json, journal->uuid, &journal->pid, &journal->start_time) &&
 	       read_jobs(json, journal) && read_groups(json_object_get(json, "groups"), journal);
 }
 

@@ -2,7 +2,7 @@
  * What a move has changed, on disk: written before a domain's cpuset is widened, removed when it has been narrowed. A gmigd that was
  * killed in between leaves it behind, and the next one finds in it which groups to narrow, and which move to go on with.
  *
- * One file a domain, UUID.json, in a directory that only root reads. It goes with a reboot, as the cgroups do: /run is the place. A
+ * One file a domain, UUID.json, in a directory that only root reads. After a reboot, which ends the cgroups, it is removed (state_boot.h). A
  * file is written aside, synced, and renamed: it is there as a whole, or not.
  *
  * No locks: one thread a domain.

@@ -2,21 +2,11 @@
 #include "id_list.h"
 #include "state_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define VERSION 1
-#define SUFFIX	".pins"
-
-static void put_json(json_t **json)
-{
-	json_decref(*json);
-}
-
-#define JSON __attribute__((cleanup(put_json))) json_t *
+#define SUFFIX ".pins"
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
@@ -55,8 +45,8 @@ static json_t *journal_json(const struct pin_journal *journal)
 		return NULL;
 	}
 	free(text);
-	return json_pack("{s:i, s:s, s:i, s:I, s:b, s:b, s:o, s:o}", "version", VERSION, "uuid",
-			 journal->uuid, "pid", (int)journal->pid, "start_time",
+	return json_pack("{s:i, s:s, s:i, s:I, s:b, s:b, s:o, s:o}", "version", STATE_FILE_VERSION,
+			 "uuid", journal->uuid, "pid", (int)journal->pid, "start_time",
 			 (json_int_t)journal->start_time, "back", (int)journal->back, "begun",
 			 journal->pins != NULL, "pairs", pairs_json(journal), "pins", pins);
 }
@@ -64,27 +54,13 @@ static json_t *journal_json(const struct pin_journal *journal)
 int pin_journal_write(const char *directory, const struct pin_journal *journal,
 		      struct gmig_error *err)
 {
-	JSON json = journal_json(journal);
-	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	char path[PATH_MAX];
-	int ret = -ENAMETOOLONG;
-
-	if (!text)
-		return gmig_fail(err, -ENOMEM, "no memory for the journal of pins");
-	if (state_file_path(path, directory, journal->uuid, SUFFIX))
-		ret = state_file_write(directory, path, text);
-	free(text);
-	return ret ? gmig_fail(err, ret, "the journal of pins cannot be written in '%.150s': %s",
-			       directory, strerror(-ret))
-		   : 0;
+	return state_file_save(directory, journal->uuid, SUFFIX, journal_json(journal),
+			       "the journal of pins", err);
 }
 
 void pin_journal_remove(const char *directory, const char *uuid)
 {
-	char path[PATH_MAX];
-
-	if (state_file_path(path, directory, uuid, SUFFIX))
-		unlink(path);
+	state_file_remove(directory, uuid, SUFFIX);
 }
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -152,14 +128,9 @@ static bool read_pairs(const json_t *list, struct pin_journal *journal)
 static bool read_journal(const json_t *json, void *into)
 {
 	struct pin_journal *journal = into;
-	const char *uuid = json_string_value(json_object_get(json, "uuid"));
 
-	if (!uuid || strlen(uuid) >= sizeof(journal->uuid) ||
-	    json_integer_value(json_object_get(json, "version")) != VERSION)
-		return false;
-	strcpy(journal->uuid, uuid);
 	journal->back = json_is_true(json_object_get(json, "back"));
-	return state_file_process(json, &journal->pid, &journal->start_time) &&
+	return state_file_owner(json, journal->uuid, &journal->pid, &journal->start_time) &&
 	       read_pairs(json_object_get(json, "pairs"), journal) &&
 	       (!json_is_true(json_object_get(json, "begun")) ||
 		read_pins(json_object_get(json, "pins"), journal));

@@ -12,6 +12,8 @@
 
 #define MAX_BYTES (64u << 20) /* a domain of 4,096 threads, each in a group of its own, is 2 MiB */
 
+const char *const state_file_suffixes[] = {".json", ".pins", ".tell", NULL};
+
 /*
  * After a rename. No error of the caller's: the file has its new name for every process from now on, and to say otherwise would be false; a crash of the host, which
  * could take the name back, ends the QEMUs that the file is about.
@@ -73,6 +75,32 @@ int state_file_write(const char *directory, const char *path, const char *text)
 	return ret;
 }
 
+int state_file_save(const char *directory, const char *uuid, const char *suffix, json_t *json,
+		    const char *what, struct gmig_error *err)
+{
+	char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	char path[PATH_MAX];
+	int ret = -ENAMETOOLONG;
+
+	json_decref(json);
+	if (!text)
+		return gmig_fail(err, -ENOMEM, "no memory for %s", what);
+	if (state_file_path(path, directory, uuid, suffix))
+		ret = state_file_write(directory, path, text);
+	free(text);
+	return ret ? gmig_fail(err, ret, "%s cannot be written in '%.150s': %s", what, directory,
+			       strerror(-ret))
+		   : 0;
+}
+
+void state_file_remove(const char *directory, const char *uuid, const char *suffix)
+{
+	char path[PATH_MAX];
+
+	if (state_file_path(path, directory, uuid, suffix))
+		unlink(path);
+}
+
 /* What is no file, or not one of ours, stays so: it cannot be understood. Anything else may be read later. */
 static int say_unread(const char *path, int error, struct gmig_error *err)
 {
@@ -109,14 +137,19 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 	return good ? 0 : say_unread(path, EBADMSG, err);
 }
 
-bool state_file_process(const json_t *json, pid_t *pid, uint64_t *start_time)
+bool state_file_owner(const json_t *json, char uuid[QEMU_UUID_TEXT], pid_t *pid,
+		      uint64_t *start_time)
 {
+	const char *name = json_string_value(json_object_get(json, "uuid"));
 	const json_t *number = json_object_get(json, "pid");
 	const json_t *time = json_object_get(json, "start_time");
 
-	if (!json_is_integer(number) || !json_is_integer(time) || json_integer_value(number) <= 0 ||
+	if (!name || strlen(name) >= QEMU_UUID_TEXT ||
+	    json_integer_value(json_object_get(json, "version")) != STATE_FILE_VERSION ||
+	    !json_is_integer(number) || !json_is_integer(time) || json_integer_value(number) <= 0 ||
 	    json_integer_value(number) > INT_MAX || json_integer_value(time) < 0)
 		return false;
+	strcpy(uuid, name);
 	*pid = (pid_t)json_integer_value(number);
 	*start_time = (uint64_t)json_integer_value(time);
 	return true;
@@ -150,13 +183,38 @@ int state_file_list(const char *directory, const char *suffix, char (**uuids)[QE
 
 /* ---- What cannot be understood --------------------------------------------------------------- */
 
+struct aside_name {
+	char text[64];
+};
+
+static struct aside_name aside_suffix(const char *suffix, unsigned int i)
+{
+	struct aside_name name;
+
+	snprintf(name.text, sizeof(name.text), "%s.bad-%u", suffix, i);
+	return name;
+}
+
 static bool aside_path(char path[PATH_MAX], const char *directory, const char *uuid,
 		       const char *suffix, unsigned int i)
 {
-	char name[64];
+	return state_file_path(path, directory, uuid, aside_suffix(suffix, i).text);
+}
 
-	snprintf(name, sizeof(name), "%s.bad-%u", suffix, i);
-	return state_file_path(path, directory, uuid, name);
+int state_file_count_aside(const char *directory)
+{
+	int count = 0;
+
+	for (const char *const *suffix = state_file_suffixes; *suffix; suffix++)
+		for (unsigned int i = 1; i <= STATE_FILE_ASIDE; i++) {
+			char(*uuids)[QEMU_UUID_TEXT];
+			int found =
+			    state_file_list(directory, aside_suffix(*suffix, i).text, &uuids);
+
+			count += found > 0 ? found : 0;
+			free(uuids);
+		}
+	return count;
 }
 
 int state_file_set_aside(const char *directory, const char *uuid, const char *suffix,
@@ -177,14 +235,12 @@ int state_file_set_aside(const char *directory, const char *uuid, const char *su
 }
 
 bool state_file_find_aside(const char *directory, const char *uuid, const char *suffix,
-			   int64_t written_s, char kept[PATH_MAX])
+			   char kept[PATH_MAX])
 {
 	for (unsigned int i = 1; i <= STATE_FILE_ASIDE; i++) {
 		struct stat st;
 
-		if (!aside_path(kept, directory, uuid, suffix, i) || lstat(kept, &st))
-			continue;
-		if (st.st_mtime >= written_s)
+		if (aside_path(kept, directory, uuid, suffix, i) && !lstat(kept, &st))
 			return true;
 	}
 	return false;

@@ -18,14 +18,24 @@ bool state_file_path(char path[PATH_MAX], const char *directory, const char *uui
 /* Mode 0600. 0 or -errno: what was there before stays. */
 int state_file_write(const char *directory, const char *path, const char *text);
 /*
+ * A journal, as directory/UUIDsuffix. json goes with the call; NULL: there was no memory for it. what ("the journal of a move") begins the text of an error,
+ * which names the directory.
+ */
+int state_file_save(const char *directory, const char *uuid, const char *suffix, json_t *json,
+		    const char *what, struct gmig_error *err);
+/* Removed, or not there. */
+void state_file_remove(const char *directory, const char *uuid, const char *suffix);
+/*
  * The JSON of directory/UUIDsuffix, to `read`, which says whether it is what it should be. -ENOENT there is none; -EBADMSG it cannot be
  * understood, or is no file, or one of 64 MiB or more; -EIO it cannot be read now. Never waits, not for a FIFO.
  */
 int state_file_read(const char *directory, const char *uuid, const char *suffix,
 		    bool (*read)(const json_t *json, void *into), void *into,
 		    struct gmig_error *err);
-/* The process that a file is about, "pid" and "start_time". False: it names none that could be. */
-bool state_file_process(const json_t *json, pid_t *pid, uint64_t *start_time);
+/* What all journals have: "version", "uuid", and the process that it is about, "pid" and "start_time". False: it is not so, or of another version. */
+#define STATE_FILE_VERSION 1
+bool state_file_owner(const json_t *json, char uuid[QEMU_UUID_TEXT], pid_t *pid,
+		      uint64_t *start_time);
 /*
  * One that cannot be understood: to a name of its own, directory/UUIDsuffix.bad-1 and so on, up to STATE_FILE_ASIDE; if all are there the last one is replaced.
  * 0 and the path, or -errno.
@@ -33,9 +43,13 @@ bool state_file_process(const json_t *json, pid_t *pid, uint64_t *start_time);
 #define STATE_FILE_ASIDE 4
 int state_file_set_aside(const char *directory, const char *uuid, const char *suffix,
 			 char kept[PATH_MAX]);
-/* The first one that was set aside and had been written at written_s (CLOCK_REALTIME) or later. */
+/* Of all journals, NULL-ended: of a move, of pins, of what libvirt is to be told. */
+extern const char *const state_file_suffixes[];
+/* How many files have been set aside there and are there still. */
+int state_file_count_aside(const char *directory);
+/* The first one that was set aside and is there still. */
 bool state_file_find_aside(const char *directory, const char *uuid, const char *suffix,
-			   int64_t written_s, char kept[PATH_MAX]);
+			   char kept[PATH_MAX]);
 /* The uuids of all files with that suffix; *uuids is the caller's to free. How many, or -errno. */
 int state_file_list(const char *directory, const char *suffix, char (**uuids)[QEMU_UUID_TEXT]);
 

@@ -309,6 +309,36 @@ START_TEST(finish_says_what_libvirt_was_not_told)
 }
 END_TEST
 
+/* Of pins as of moves, whatever its number; and what libvirt was not asked to pin. */
+START_TEST(finish_says_which_journals_are_left)
+{
+	static const char *const names[][2] = {
+	    {"pins.bad-1", "1 journal cannot be understood"},
+	    {"tell.bad-3", "1 journal cannot be understood"},
+	    {"pins", "threads of 1 domain may be pinned"},
+	};
+
+	write_conf("");
+	finish = true;
+	for (size_t i = 0; i < 3; i++) {
+		char name[96], path[256];
+		int status;
+
+		snprintf(name, sizeof(name), "state/6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11.%s",
+			 names[i][0]);
+		snprintf(path, sizeof(path), "%s/%s", tree_root, name);
+		fake_file(name, "{");
+		start();
+		ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+		gmigd = 0;
+		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+		expect_log(names[i][1]);
+		unlink(path);
+		unlink(log_path);
+	}
+}
+END_TEST
+
 START_TEST(lock_for_plans_is_for_those_who_may_use_the_socket)
 {
 	const struct group *own = getgrgid(getegid());
@@ -377,6 +407,7 @@ int main(void)
 	    libvirt_that_never_answers_does_not_hold_the_end_up,
 	    lock_for_plans_is_for_those_who_may_use_the_socket,
 	    finish_says_what_libvirt_was_not_told,
+	    finish_says_which_journals_are_left,
 	    log_fields_are_the_lines_own_whatever_the_name,
 	};
 

@@ -1,4 +1,5 @@
 /* Files of gmigd's state directory: whole or not there, and read without waiting for anybody. */
+#include "../../libvirt-hooks/state_boot.h"
 #include "../../libvirt-hooks/state_file.h"
 #include "suite.h"
 
@@ -103,12 +104,59 @@ START_TEST(file_whose_directory_cannot_be_synced_is_written)
 }
 END_TEST
 
+static void write_text(const char *name, const char *text)
+{
+	char file[PATH_MAX];
+	FILE *out;
+
+	snprintf(file, sizeof(file), "%s/%s", directory, name);
+	out = fopen(file, "we");
+	ck_assert_ptr_nonnull(out);
+	fputs(text, out);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+static bool is_there(const char *name)
+{
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%s/%s", directory, name);
+	return !access(file, F_OK);
+}
+
+/* Readable or not. And not where it is not known, as with what an earlier gmigd has left. */
+START_TEST(journals_of_an_earlier_boot_are_removed)
+{
+	static const char *const names[] = {UUID ".json", UUID ".pins", UUID ".tell"};
+	char kept[PATH_MAX];
+
+	for (size_t i = 0; i < 3; i++)
+		write_text(names[i], "{");
+	ck_assert_int_eq(state_boot_begin(directory, ""), 0);
+	ck_assert_int_eq(state_boot_begin(directory, ""), 0);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert(is_there(names[i]));
+	ck_assert_int_eq(state_file_set_aside(directory, UUID, ".pins", kept), 0);
+	ck_assert_int_eq(state_file_count_aside(directory), 1);
+	write_text("boot", "9e2d3aa1-66a1-4f93-9ca1-d0f4b65de6a1");
+	ck_assert_int_eq(state_boot_begin(directory, "/nonexistent"), 0); /* which boot is it? */
+	ck_assert(is_there(names[0]));
+	write_text("boot", "9e2d3aa1-66a1-4f93-9ca1-d0f4b65de6a1");
+	ck_assert_int_eq(state_boot_begin(directory, ""), 2);
+	ck_assert(!is_there(names[0]) && !is_there(names[2]) && !access(kept, F_OK));
+	write_text(names[0], "{");
+	ck_assert_int_eq(state_boot_begin(directory, ""), 0);
+	ck_assert(is_there(names[0]));
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 	    fifo_is_not_waited_for,
 	    directory_and_loop_of_links_are_set_aside,
 	    file_of_64_mib_is_not_read_to_its_end,
+	    journals_of_an_earlier_boot_are_removed,
 	    file_whose_directory_cannot_be_synced_is_written,
 	};
 

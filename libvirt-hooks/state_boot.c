@@ -1,0 +1,62 @@
+#include "state_boot.h"
+#include "qemu_files.h"
+#include "state_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_NAME "boot"
+
+static bool read_id(const char *root, const char *path, char id[STATE_BOOT_TEXT])
+{
+	size_t bytes;
+	char *text QEMU_FREED = qemu_file_read(root, STATE_BOOT_TEXT + 1, &bytes, "%s", path);
+
+	*id = '\0';
+	if (!text)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	if (strlen(text) != STATE_BOOT_TEXT - 1)
+		return false;
+	memcpy(id, text, STATE_BOOT_TEXT);
+	return true;
+}
+
+bool state_boot_id(const char *root, char id[STATE_BOOT_TEXT])
+{
+	return read_id(root, "/proc/sys/kernel/random/boot_id", id);
+}
+
+static int remove_all(const char *directory)
+{
+	int count = 0;
+
+	for (const char *const *suffix = state_file_suffixes; *suffix; suffix++) {
+		char(*uuids)[QEMU_UUID_TEXT];
+		int found = state_file_list(directory, *suffix, &uuids);
+
+		for (int i = 0; i < found; i++, count++)
+			state_file_remove(directory, uuids[i], *suffix);
+		free(uuids);
+	}
+	return count;
+}
+
+int state_boot_begin(const char *directory, const char *root)
+{
+	char path[PATH_MAX], id[STATE_BOOT_TEXT], before[STATE_BOOT_TEXT] = "";
+	int count = 0;
+
+	if (snprintf(path, sizeof(path), "%s/" FILE_NAME, directory) >= (int)sizeof(path))
+		return 0;
+	if (state_boot_id(root, id) && read_id("", path, before) && !strcmp(id, before))
+		return 0;
+	/* Ahead of all: where there is no room for the new one, or we are killed here, the old one would have live journals removed next time. */
+	if (unlink(path) == 0 && *id && *before)
+		count = remove_all(directory);
+	if (*id)
+		(void)state_file_write(directory, path, id);
+	return count;
+}
