@@ -161,8 +161,29 @@ static void choose(struct movepages_chunk *chunk, const struct movepages_want *w
 	}
 }
 
-/* Move what was chosen, and ask where all lies now. */
-static int move_chosen(const struct movepages *by, struct movepages_chunk *chunk)
+/* Of what was chosen: what came is where the kernel says, the rest is asked for. */
+static int believe(const struct movepages *by, struct movepages_chunk *chunk)
+{
+	size_t left = 0;
+	int rc;
+
+	for (size_t i = 0; i < chunk->chosen; i++) {
+		uint16_t unit = chunk->index[i];
+
+		chunk->after[unit] = chunk->status[i];
+		if (chunk->status[i] == chunk->nodes[i])
+			continue;
+		chunk->todo[left] = chunk->address[unit];
+		chunk->index[left++] = unit;
+	}
+	rc = movepages_ask(by, left, chunk->todo, chunk->status);
+	for (size_t i = 0; i < left; i++)
+		chunk->after[chunk->index[i]] = chunk->status[i];
+	return rc;
+}
+
+/* Move what was chosen, and find out where all lies now. */
+static int move_chosen(const struct movepages *by, struct movepages_chunk *chunk, bool believed)
 {
 	int rc;
 
@@ -173,7 +194,8 @@ static int move_chosen(const struct movepages *by, struct movepages_chunk *chunk
 		return rc;
 	for (size_t i = 0; i < chunk->chosen; i++)
 		chunk->why[chunk->index[i]] = chunk->status[i];
-	return movepages_ask(by, chunk->count, chunk->address, chunk->after);
+	return believed ? believe(by, chunk)
+			: movepages_ask(by, chunk->count, chunk->address, chunk->after);
 }
 
 /* What has become of unit i, that was to move to `target`. */
@@ -217,7 +239,7 @@ static void account(struct movepages_chunk *chunk, const struct movepages_want *
 int movepages_chunk_move(const struct movepages *by, struct movepages_chunk *chunk,
 			 const struct movepages_want *want)
 {
-	int rc = movepages_ask(by, chunk->count, chunk->address, chunk->before);
+	int rc = want->known ? 0 : movepages_ask(by, chunk->count, chunk->address, chunk->before);
 
 	if (rc)
 		return rc;
@@ -226,12 +248,13 @@ int movepages_chunk_move(const struct movepages *by, struct movepages_chunk *chu
 		chunk->why[i] = 0;
 	}
 	if (want->guess_huge) {
+		/* Of the pages that went with a head the kernel says nothing. */
 		choose(chunk, want, true);
-		rc = move_chosen(by, chunk);
+		rc = move_chosen(by, chunk, false);
 	}
 	if (!rc) {
 		choose(chunk, want, false);
-		rc = move_chosen(by, chunk);
+		rc = move_chosen(by, chunk, want->believe);
 	}
 	if (!rc)
 		account(chunk, want);

@@ -92,6 +92,13 @@ struct movepages_want {
 	 * may be one first, so that a huge page costs the kernel one step instead of 512.
 	 */
 	bool guess_huge;
+	/* The caller has just asked where they lie, and filled in before[]. */
+	bool known;
+	/*
+	 * Where the kernel says that a page has come is where it lies: the caller asks for all of them later. Asking costs
+	 * a fifth of moving a page of 4 KiB. Only what did not come is asked for here.
+	 */
+	bool believe;
 };
 
 /*

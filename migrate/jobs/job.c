@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LATE_ROUNDS 2
 
@@ -92,15 +93,16 @@ static int count_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 	return 0;
 }
 
-/* By a walk over all that is there now, also what came after the plan. */
+/* By a walk over all that is there now, also what came after the plan; or by the second look, if nothing has moved since. */
 static uint64_t walk_bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes)
 {
 	struct memory *memory = job->memory;
-	struct count_on count = {.nodes = nodes};
+	struct count_on count = {.nodes = nodes, .bytes = job->left_known ? job->left_bytes : 0};
 	struct memory_range *ranges = NULL;
 	size_t range_count = 0;
 
-	if (!memory->ops->ranges(memory, &job->work.spec, &ranges, &range_count))
+	if (!job->left_known &&
+	    !memory->ops->ranges(memory, &job->work.spec, &ranges, &range_count))
 		for (size_t i = 0; i < range_count; i++)
 			memory->ops->walk(memory, ranges[i].gfn, ranges[i].pages, count_visit,
 					  &count);
@@ -148,6 +150,34 @@ static void keep_new(struct gmig_job *job)
 	set->count = kept;
 }
 
+/* Reads the mappings again, where there are some: are the ranges of the job still all that there is? */
+static bool ranges_stand(struct gmig_job *job)
+{
+	struct memory *memory = job->memory;
+	struct memory_range *ranges = NULL;
+	size_t count = 0;
+	bool stand;
+
+	stand = !memory->ops->ranges(memory, &job->work.spec, &ranges, &count) &&
+		count == job->range_count && !memcmp(ranges, job->ranges, count * sizeof(*ranges));
+	free(ranges);
+	return stand;
+}
+
+/* What is new is in the set then. last: nothing moves any more. */
+static int look_again(struct gmig_job *job, bool last, struct gmig_error *err)
+{
+	bool stand = !job->memory->ops->on_node && ranges_stand(job);
+	int ret;
+
+	refresh(job);
+	ret = make_set(job, true, err);
+	job->left_bytes = job->set.on_left * GMIG_PAGE_BYTES;
+	keep_new(job);
+	job->left_known = stand && !ret && !job_is_cancelled(job) && (last || !job->set.count);
+	return ret;
+}
+
 /*
  * Memory may have come to a node that was to be left: a first touch that found no room elsewhere, a
  * block that another job held and put back, the kernel. So the kernel is asked again, and what is there
@@ -155,17 +185,19 @@ static void keep_new(struct gmig_job *job)
  */
 static int second_look(struct gmig_job *job, struct gmig_error *err)
 {
+	/* What the kernel has said of the last pages, too, is looked at. */
+	const unsigned int looks = LATE_ROUNDS + job->memory->ops->unclaimed;
 	int ret = 0;
 
-	for (unsigned int i = 0; i < LATE_ROUNDS && !ret && !job_is_cancelled(job); i++) {
-		uint64_t moved = job_moved(job);
+	for (unsigned int i = 0; i < looks && !ret && !job_is_cancelled(job); i++) {
+		bool last = i == LATE_ROUNDS;
+		uint64_t moved;
 
-		refresh(job);
-		ret = make_set(job, true, err);
-		keep_new(job);
-		if (ret || !job->set.count)
+		ret = look_again(job, last, err);
+		if (ret || last || !job->set.count)
 			break;
-		ret = job_run_passes(job, err);
+		moved = job_moved(job);
+		ret = job_run_passes(job, true, err);
 		if (job_moved(job) == moved)
 			break;
 	}
@@ -176,12 +208,13 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 {
 	int ret = job_plan(job, err);
 
+	job->work.looks_again = job->plan.ops->by_node && !job->work.spec.max_bytes;
 	if (!ret)
 		ret = job->mover->begin(&job->work, err);
 	if (ret)
 		return ret;
-	ret = job_run_passes(job, err);
-	if (!ret && job->plan.ops->by_node && !job->work.spec.max_bytes)
+	ret = job_run_passes(job, false, err);
+	if (!ret && job->work.looks_again)
 		ret = second_look(job, err);
 	/* What could not be found is not done with: the memory may be gone as a whole. */
 	if (!ret)

@@ -9,12 +9,25 @@
 
 #include <errno.h>
 
+/* What a walk said this long ago is not asked for again. It ages while a job waits: for its rate, or paused. */
+#define KNOWN_NS 100000000ull
+
+/* Where the pages of a block are, against the plan. */
+struct survey {
+	struct bits wanted; /* on a node that the plan moves from */
+	struct bits none;   /* no memory */
+	uint16_t
+	    node[GMIG_BLOCK_PAGES]; /* of each page that is not in none; whole: the first says it */
+	bool whole;		    /* one huge page */
+};
+
 /* A block that is worked on. */
 struct block {
 	struct gmig_job *job;
 	uint64_t gfn;
 	const struct bits *only; /* NULL: all pages */
 	struct bits work;	 /* pages that belong to the work and are not done with */
+	struct survey survey;	 /* when it was opened */
 };
 
 /* ---- Results --------------------------------------------------------------------------------- */
@@ -55,14 +68,9 @@ static bool is_retried(int result)
 
 /* ---- What belongs to the work ------------------------------------------------------------------ */
 
-/* Where the pages of a block are, against the plan. */
-struct survey {
+struct surveyor {
 	const struct block *block;
-	struct bits wanted; /* on a node that the plan moves from */
-	struct bits none;   /* no memory */
-	uint16_t
-	    node[GMIG_BLOCK_PAGES]; /* of each page that is not in none; whole: the first says it */
-	bool whole;		    /* one huge page */
+	struct survey *survey;
 };
 
 static uint16_t survey_node(const struct survey *survey, unsigned int page)
@@ -72,9 +80,11 @@ static uint16_t survey_node(const struct survey *survey, unsigned int page)
 
 static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 {
-	struct survey *survey = arg;
-	const struct plan *plan = &survey->block->job->plan;
-	unsigned int first = (unsigned int)(gfn - survey->block->gfn);
+	const struct surveyor *surveyor = arg;
+	const struct block *block = surveyor->block;
+	struct survey *survey = surveyor->survey;
+	const struct plan *plan = &block->job->plan;
+	unsigned int first = (unsigned int)(gfn - block->gfn);
 	unsigned int count = entry->order ? GMIG_BLOCK_PAGES : 1;
 
 	survey->node[first] = (uint16_t)entry->node;
@@ -82,7 +92,7 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 	if (entry->state == SHADOW_NONE)
 		return 0;
 	bits_clear_range(&survey->none, first, count);
-	if (!survey->block->only || bits_get(survey->block->only, first) ||
+	if (!block->only || bits_get(block->only, first) ||
 	    !gmig_node_set_has(&plan->targets, entry->node))
 		plan_select(plan, gfn, entry, &survey->wanted);
 	return 0;
@@ -91,12 +101,12 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 static void survey_block(const struct block *block, struct survey *survey)
 {
 	struct memory *memory = block->job->memory;
+	struct surveyor surveyor = {block, survey};
 
-	survey->block = block;
 	survey->whole = false;
 	bits_clear_all(&survey->wanted);
 	bits_fill(&survey->none); /* but for what the walk finds */
-	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, survey);
+	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, &surveyor);
 }
 
 /*
@@ -151,19 +161,44 @@ void job_block_review(struct gmig_job *job, uint64_t word)
 	status_finish(job->status, block.gfn);
 }
 
+/*
+ * The kernel has said that they came, and they lie on a node to be left: moved back since, or freed and touched again. They are
+ * tried again, and if they stay they count as what remains.
+ */
+static bool take_back(const struct block *block, const int *result)
+{
+	struct gmig_job *job = block->job;
+	struct bits back = {{0}};
+
+	for (unsigned int i = bits_next(&block->survey.wanted, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&block->survey.wanted, i + 1, true))
+		if (result[i] >= 0 &&
+		    gmig_node_set_has(&job->plan.left, survey_node(&block->survey, i)))
+			bits_set(&back, i);
+	if (bits_empty(&back))
+		return false;
+	/* Without memory for it the pass that comes fails. */
+	if (!status_prepare(job->status, block->gfn)) {
+		note(job, block->gfn, &back, -EAGAIN);
+		status_finish(job->status, block->gfn);
+	}
+	return true;
+}
+
 bool job_block_is_new(struct gmig_job *job, uint64_t word)
 {
 	struct block block = {
 	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
 	int result[GMIG_BLOCK_PAGES];
-	struct survey survey;
 	unsigned int i;
 
-	survey_block(&block, &survey);
+	survey_block(&block, &block.survey);
 	status_get(job->status, block.gfn, GMIG_BLOCK_PAGES, result);
-	i = bits_next(&survey.wanted, 0, true);
+	if (job->memory->ops->unclaimed && take_back(&block, result))
+		return true;
+	i = bits_next(&block.survey.wanted, 0, true);
 	while (i < GMIG_BLOCK_PAGES && result[i] != STATUS_NOT_TRIED)
-		i = bits_next(&survey.wanted, i + 1, true);
+		i = bits_next(&block.survey.wanted, i + 1, true);
 	return i < GMIG_BLOCK_PAGES;
 }
 
@@ -238,23 +273,23 @@ static void take_up(struct block *block, const struct survey *survey, bool again
  */
 static void open_block(struct gmig_job *job, uint64_t word, bool again, struct block *block)
 {
-	struct survey survey;
+	struct survey *survey = &block->survey;
 	struct bits unseen = {{0}};
 
 	*block = (struct block){
 	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
 	if (again)
 		review_retried(block);
-	survey_block(block, &survey);
+	survey_block(block, survey);
 	if (status_block_is(job->status, block->gfn, STATUS_NOT_TRIED)) {
-		block->work = unseen = survey.wanted;
-		if (survey.whole && !bits_empty(&block->work))
+		block->work = unseen = survey->wanted;
+		if (survey->whole && !bits_empty(&block->work))
 			bits_fill(&block->work);
 	} else {
-		take_up(block, &survey, again, &unseen);
+		take_up(block, survey, again, &unseen);
 	}
 	note(job, block->gfn, &unseen, STATUS_WANTED);
-	account_missing(job, &survey, again ? 0 : workset_pages(word), bits_count(&unseen));
+	account_missing(job, survey, again ? 0 : workset_pages(word), bits_count(&unseen));
 }
 
 /* ---- Picking ----------------------------------------------------------------------------------- */
@@ -301,15 +336,35 @@ static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	return 0;
 }
 
+/* By what the walk said when the block was opened. */
+static void pick_known(struct pick *pick)
+{
+	const struct block *block = pick->block;
+	struct shadow_entry entry = {.state = SHADOW_PRESENT, .order = block->survey.whole ? 9 : 0};
+
+	for (unsigned int i = bits_next(&block->work, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&block->work, i + 1, true)) {
+		entry.node = survey_node(&block->survey, i);
+		pick_visit(pick, block->gfn + i, &entry);
+		if (entry.order)
+			return;
+	}
+}
+
 /* false: nothing of the block is left to move now. */
 static bool pick_next(struct block *block, struct mover_ticket *ticket)
 {
 	struct memory *memory = block->job->memory;
 	struct pick pick = {.block = block, .ticket = ticket};
 
+	if (bits_empty(&block->work))
+		return false;
 	memset(ticket, 0, sizeof(*ticket));
 	ticket->block_gfn = block->gfn;
-	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, pick_visit, &pick);
+	if (memory->ops->unclaimed)
+		pick_known(&pick);
+	else
+		memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, pick_visit, &pick);
 	note(block->job, block->gfn, &pick.busy, -EBUSY);
 	bits_remove(&block->work, &pick.busy);
 	note(block->job, block->gfn, &pick.skipped, -ENODATA);
@@ -446,6 +501,7 @@ struct batch {
 	struct job_worker *worker;
 	struct block block[MOVER_TICKETS];
 	unsigned int count;
+	uint64_t opened_ns;
 };
 
 static unsigned int batch_pick(struct batch *batch, uint64_t *bytes)
@@ -503,10 +559,21 @@ static bool batch_open(struct batch *batch, const uint64_t *words, unsigned int 
 			status_finish(job->status, workset_gfn(words[ready]));
 		return false;
 	}
+	batch->opened_ns = job->memory->sys->now_ns();
 	for (batch->count = 0; batch->count < count; batch->count++)
 		open_block(job, words[batch->count], batch->worker->again,
 			   &batch->block[batch->count]);
 	return true;
+}
+
+/* Nobody has said anything new, and it was not long ago. */
+static void batch_known(struct batch *batch, unsigned int picked)
+{
+	const struct memory *memory = batch->worker->job->memory;
+	bool known = memory->ops->unclaimed && memory->sys->now_ns() - batch->opened_ns < KNOWN_NS;
+
+	for (unsigned int i = 0; i < picked; i++)
+		batch->worker->tickets[i].known = known;
 }
 
 static void batch_close(struct batch *batch, bool rest)
@@ -544,6 +611,7 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 		return false;
 	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
 		admission = job_admit(job, bytes, batch_wanted, &batch);
+		batch_known(&batch, picked);
 		if (admission == JOB_ADMITTED)
 			job_unspent(job, bytes - round_run(worker, picked) * GMIG_PAGE_BYTES);
 		else

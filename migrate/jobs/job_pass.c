@@ -198,10 +198,8 @@ static unsigned int pass_begin(struct gmig_job *job)
 	return passes;
 }
 
-int job_run_passes(struct gmig_job *job, struct gmig_error *err)
+int job_run_passes(struct gmig_job *job, bool again, struct gmig_error *err)
 {
-	bool again = false;
-
 	while (job->set.count && job->passes < GMIG_MAX_PASSES && !job_is_cancelled(job)) {
 		uint64_t moved = job_moved(job);
 		unsigned int pass = pass_begin(job);

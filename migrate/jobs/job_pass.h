@@ -4,7 +4,7 @@
 
 #include "job_state.h"
 
-/* Run the passes over job->set. On the job's thread. */
-int job_run_passes(struct gmig_job *job, struct gmig_error *err);
+/* Run the passes over job->set. again: the first one also takes up what is worth another try. On the job's thread. */
+int job_run_passes(struct gmig_job *job, bool again, struct gmig_error *err);
 
 #endif

@@ -54,7 +54,9 @@ struct gmig_job {
 	struct memory_range *ranges;
 	size_t range_count;
 	struct workset set;
-	bool is_planned; /* the set is complete; the job's thread only */
+	bool is_planned; /* the set is complete; the job's thread only, like the next two */
+	bool left_known; /* the last look found this on the nodes to be left, and nothing to move */
+	uint64_t left_bytes;
 	atomic_size_t next_block;
 	atomic_uint refused_workers; /* that could not begin in this pass */
 	atomic_bool no_memory;	     /* a block's results could not be reserved: the job fails */

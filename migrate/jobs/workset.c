@@ -130,6 +130,8 @@ static int look(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	found->open = true;
 	found->gfn = block;
 	found->seen += pages;
+	if (gmig_node_set_has(&found->plan->left, entry->node))
+		found->set->on_left += pages;
 	if (found->options->late && gmig_node_set_has(&found->plan->targets, entry->node))
 		return 0;
 	pages = plan_select(found->plan, gfn, entry, &found->wanted);

@@ -21,6 +21,8 @@ struct workset {
 	uint64_t *word; /* one a block: workset_gfn() and so on */
 	size_t count;
 	uint64_t pages; /* that were to be moved when the set was made */
+	uint64_t
+	    on_left; /* pages on nodes that the plan empties, whether they belong to the set or not */
 	struct workset_map *maps;
 	size_t map_count;
 };

@@ -32,6 +32,11 @@ struct memory_follow {
 struct memory_ops {
 	const char *name;
 	/*
+	 * Nothing is claimed: what a walk has said of a block is all that is to be known of it, until something moves. And
+	 * nothing is believed for longer than a job, which looks at all of it again before it ends.
+	 */
+	bool unclaimed;
+	/*
 	 * The ranges that spec selects, sorted by gfn and apart from each other; *ranges is the caller's to free. -ENOMEM, -ESRCH.
 	 */
 	int (*ranges)(struct memory *memory, const struct gmig_job_spec *spec,

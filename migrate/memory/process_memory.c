@@ -331,6 +331,7 @@ static uint8_t *process_address(struct memory *memory, uint64_t gfn)
 
 const struct memory_ops process_ops = {
     .name = "process",
+    .unclaimed = true,
     .ranges = process_ranges,
     .refresh = process_refresh,
     .walk = process_walk,

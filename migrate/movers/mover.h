@@ -35,6 +35,7 @@ struct mover_job {
 	/* Memory that it may use beside what is moved; set by begin, read by any thread. */
 	atomic_ullong extra_bytes_max;
 	atomic_size_t ahead; /* blocks that no worker has begun */
+	bool looks_again;    /* before it ends it asks for all of the memory once more */
 	/*
 	 * Pages that moved before their blocks' turn, since they are part of a page that is larger than a block. The
 	 * job pays for them, and counts them as moved when it comes to their blocks.
@@ -54,7 +55,8 @@ struct mover_ticket {
 	/* the job's; prepare may take pages away: those brought to their goal, and those with an error (0: -EAGAIN) */
 	uint64_t block_gfn;
 	unsigned int from, to;
-	bool huge; /* as one 2M page: then pages are all */
+	bool huge;  /* as one 2M page: then pages are all */
+	bool known; /* the kernel has just said that they lie there */
 	struct bits pages;
 	struct claim claim; /* memory's */
 

@@ -6,7 +6,8 @@
  * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far: pause,
  * cancel and rate are heard between rounds, and while a call lasts the CPUs' caches of pages are off
  * for the whole host (lru_cache_disable() in mm/migrate.c). What a call says is checked by asking where
- * the pages are. A block that was huge and moved as small pages counts as split. A page that is larger
+ * the pages are; of a process, once for all of them when the job ends (job.c), since asking costs a fifth
+ * of moving a small page. A block that was huge and moved as small pages counts as split. A page that is larger
  * than a block moves with the first ticket that has a part of it.
  */
 #include "../core/movepages.h"
@@ -24,6 +25,7 @@
 struct kernel_job {
 	struct movepages by;
 	bool guess_huge; /* no PAGEMAP_SCAN: huge pages look like small ones */
+	bool believe;	 /* all of it is looked at once more before the job ends */
 };
 
 struct kernel_worker {
@@ -67,6 +69,7 @@ static int kernel_begin(struct mover_job *job, struct gmig_error *err)
 	kernel->by.call = job->memory->sys->move_pages;
 	kernel->by.flags = process && process->shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
 	kernel->guess_huge = process && !process_scans(process);
+	kernel->believe = job->memory->ops->unclaimed && job->looks_again;
 	if (process)
 		ret = process_thread_for(process->process, &targets, &kernel->by.pid, err);
 	if (ret)
@@ -126,6 +129,7 @@ static void add_unit(struct kernel_worker *kernel, uint8_t *block, unsigned int 
 
 	kernel->of[chunk->count] = (uint8_t)kernel->tickets;
 	kernel->page[chunk->count] = (uint16_t)page;
+	chunk->before[chunk->count] = (int)kernel->ticket[kernel->tickets]->from;
 	chunk->pages[chunk->count] = pages;
 	chunk->address[chunk->count++] = block + page * GMIG_PAGE_BYTES;
 }
@@ -152,6 +156,7 @@ static void add_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 	struct kernel_worker *kernel = worker->state;
 	uint8_t *block = memory_address(worker->job->memory, ticket->block_gfn);
 
+	kernel->ticket[kernel->tickets] = ticket;
 	kernel->unit[kernel->tickets] = (unsigned int)kernel->chunk.count;
 	if (ticket->huge) {
 		add_huge(worker, ticket, block);
@@ -160,7 +165,7 @@ static void add_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 		     i = bits_next(&ticket->pages, i + 1, true))
 			add_unit(kernel, block, i, 1);
 	}
-	kernel->ticket[kernel->tickets++] = ticket;
+	kernel->tickets++;
 }
 
 /*
@@ -301,8 +306,11 @@ static void call(struct mover_worker *worker)
 {
 	struct kernel_worker *kernel = worker->state;
 	const struct gmig_sys *sys = worker->job->memory->sys;
-	const struct movepages_want want = {
-	    .target = target_of_unit, .opaque = kernel, .guess_huge = kernel->job->guess_huge};
+	const struct movepages_want want = {.target = target_of_unit,
+					    .opaque = kernel,
+					    .guess_huge = kernel->job->guess_huge,
+					    .known = kernel->ticket[0]->known,
+					    .believe = kernel->job->believe};
 	uint64_t begin_ns = sys->now_ns();
 	int ret = movepages_chunk_move(&kernel->job->by, &kernel->chunk, &want);
 

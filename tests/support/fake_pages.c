@@ -7,6 +7,7 @@ size_t fake_node_free[FAKE_NODES];
 unsigned int fake_allowed;
 bool fake_holes_are_bad;
 atomic_uint fake_calls;
+atomic_ulong fake_asked;
 int fake_refuse;
 pid_t fake_thread_pid, fake_named;
 void (*fake_after_move)(void);
@@ -20,6 +21,7 @@ void fake_pages_reset(void)
 	fake_allowed = ~0u;
 	fake_holes_are_bad = false;
 	fake_calls = 0;
+	fake_asked = 0;
 	fake_refuse = 0;
 	fake_thread_pid = fake_named = 0;
 	fake_after_move = NULL;
@@ -144,6 +146,7 @@ static long fake_move_pages_locked(pid_t pid, unsigned long count, void **pages,
 	if (pid != FAKE_PID && (!fake_thread_pid || pid != fake_thread_pid))
 		return -ESRCH;
 	if (!nodes) {
+		fake_asked += count;
 		for (size_t i = 0; i < count; i++)
 			status[i] = fake_where(fake_find(pages[i]));
 		return 0;

@@ -260,6 +260,46 @@ START_TEST(chunk_pages_that_change_meanwhile_are_gone_or_moved_by_others)
 }
 END_TEST
 
+START_TEST(chunk_known_and_believed_asks_for_what_did_not_come)
+{
+	const struct movepages_want want = {.target = from_0_to_1, .known = true, .believe = true};
+
+	fill(0, 1000);
+	for (size_t i = 0; i < 1000; i++)
+		chunk.before[i] = 0;
+	fake_page[5].node = 1; /* has gone there since */
+	fake_page[6].node = FAKE_HOLE;
+	fake_page[7].busy = true;
+	fake_page[8].shared = true;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_int_eq(chunk.result[5], MOVEPAGES_MOVED);
+	ck_assert_int_eq(chunk.result[6], MOVEPAGES_GONE);
+	ck_assert_int_eq(chunk.result[7], MOVEPAGES_REMAINS);
+	ck_assert_int_eq(chunk.why[7], -EBUSY);
+	ck_assert_int_eq(chunk.result[8], MOVEPAGES_REMAINS);
+	ck_assert_int_eq(chunk.why[8], -EACCES);
+	ck_assert_uint_eq(chunk.moved_pages, 997);
+	/* Three that did not come, and once more the batch of the busy one: 7 alone, since 8 ends it. */
+	ck_assert_uint_le(fake_asked, 8);
+}
+END_TEST
+
+START_TEST(chunk_believed_huge_pages_that_were_guessed_are_asked_for)
+{
+	const struct movepages_want want = {
+	    .target = from_0_to_1, .guess_huge = true, .known = true, .believe = true};
+
+	for (size_t i = 0; i < HUGE; i++)
+		fake_page[i].huge = true;
+	fill(0, 2 * HUGE);
+	for (size_t i = 0; i < 2 * HUGE; i++)
+		chunk.before[i] = 0;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(chunk.moved_pages, 2 * HUGE);
+	ck_assert_uint_eq(fake_calls, 2);
+}
+END_TEST
+
 static void page_5_comes_back(void)
 {
 	fake_page[5].node = 0;
@@ -423,6 +463,8 @@ int main(void)
 	tcase_add_test(chunks, chunk_known_huge_page_counts_all_its_pages);
 	tcase_add_test(chunks, chunk_pages_that_change_meanwhile_are_gone_or_moved_by_others);
 	tcase_add_test(chunks, chunk_page_that_came_back_is_not_called_moved);
+	tcase_add_test(chunks, chunk_known_and_believed_asks_for_what_did_not_come);
+	tcase_add_test(chunks, chunk_believed_huge_pages_that_were_guessed_are_asked_for);
 	tcase_add_test(chunks, chunk_holes_of_older_kernels_are_holes);
 	tcase_add_test(chunks, chunk_refused_as_a_whole_is_an_error);
 	suite_add_tcase(suite, chunks);

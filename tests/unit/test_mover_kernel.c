@@ -126,6 +126,51 @@ START_TEST(job_moves_all_and_nothing_remains)
 }
 END_TEST
 
+/* For the plan, before the move, and at the end. */
+START_TEST(job_asks_for_each_page_three_times)
+{
+	run_to_1();
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.bytes_on_source, 0);
+	ck_assert_uint_le(fake_asked, 3 * FAKE_PAGES);
+}
+END_TEST
+
+static unsigned int comes_back; /* so often */
+
+static void page_5_comes_back(void)
+{
+	if (fake_page[5].node == 1 && comes_back) {
+		comes_back--;
+		fake_page[5].node = 0;
+	}
+}
+
+START_TEST(job_page_that_came_back_moves_again)
+{
+	comes_back = 1;
+	fake_after_move = page_5_comes_back;
+	run_to_1();
+	ck_assert_uint_eq(info.total_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.bytes_on_source, 0);
+	ck_assert_uint_eq(pages_on(1), FAKE_PAGES);
+}
+END_TEST
+
+START_TEST(job_page_that_always_comes_back_is_not_called_moved)
+{
+	comes_back = 1000;
+	fake_after_move = page_5_comes_back;
+	run_to_1();
+	ck_assert_int_eq(fake_page[5].node, 0);
+	ck_assert_uint_eq(info.total_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.moved_bytes, (FAKE_PAGES - 1) * PAGE);
+	ck_assert_uint_eq(remaining(EAGAIN), 1);
+	ck_assert_uint_eq(info.bytes_on_source, PAGE);
+}
+END_TEST
+
 START_TEST(job_without_scan_moves_the_same)
 {
 	fake_no_scan = fake_holes_are_bad = true;
@@ -558,6 +603,9 @@ int main(void)
 	tcase_add_checked_fixture(moves, setup, teardown);
 	tcase_set_timeout(moves, 60);
 	tcase_add_test(moves, job_moves_all_and_nothing_remains);
+	tcase_add_test(moves, job_asks_for_each_page_three_times);
+	tcase_add_test(moves, job_page_that_came_back_moves_again);
+	tcase_add_test(moves, job_page_that_always_comes_back_is_not_called_moved);
 	tcase_add_test(moves, job_without_scan_moves_the_same);
 	tcase_add_test(moves, job_what_remains_says_why);
 	tcase_add_test(moves, job_shared_pages_move_with_the_right_to_it);
