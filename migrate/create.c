@@ -3,6 +3,7 @@
 #include "core/reserved.h"
 #include "core/uffd.h"
 #include "jobs/job_list.h"
+#include "memory/bindings.h"
 #include "memory/claim.h"
 #include "memory/fault.h"
 #include "memory/frame.h"
@@ -74,6 +75,8 @@ static int engine_init(struct gmig *gmig, struct gmig_error *err)
 	ret = shadow_create(NULL, &gmig->shadow);
 	if (!ret)
 		ret = ledger_create(&gmig->ledger);
+	if (!ret)
+		ret = bindings_create(&gmig->bindings);
 	if (ret)
 		return gmig_fail(err, ret, "no memory for the shadow table");
 	if (gmig->plain)
@@ -193,6 +196,7 @@ void gmig_destroy(struct gmig *gmig)
 		gmig->sys->close(gmig->pagemap);
 	shadow_destroy(gmig->shadow);
 	ledger_destroy(gmig->ledger);
+	bindings_destroy(gmig->bindings);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		threads_destroy(gmig->vnodes[i].threads);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)

@@ -26,6 +26,7 @@
 #define ENGINE_POOL_BYTES   (16ull << 20)
 #define ENGINE_FLIGHT_BYTES (32ull << 20) /* in flight, and made ahead: of extra_bytes_max */
 
+struct bindings;
 struct claim;
 struct fault;
 struct frames;
@@ -95,6 +96,7 @@ struct gmig {
 	struct shadow *shadow;
 	struct frames *frames;
 	struct policy *policy;
+	struct bindings *bindings; /* policies of ranges */
 	int pagemap;
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];

@@ -260,6 +260,22 @@ static int fill_one(struct hole *hole)
 	return ret == -EEXIST ? 0 : ret;
 }
 
+int first_touch_huge(struct first_touch *from, struct region *region, uint64_t block_gfn,
+		     unsigned int node)
+{
+	struct hole hole = {from, region, block_gfn, 0, true};
+
+	return fill_huge(&hole, node);
+}
+
+int first_touch_one(struct first_touch *from, struct region *region, uint64_t gfn, bool whole)
+{
+	struct hole hole = {from, region, gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES,
+			    (unsigned int)(gfn % GMIG_BLOCK_PAGES), whole};
+
+	return fill_one(&hole);
+}
+
 /* ---- In which order ---------------------------------------------------------------------------- */
 
 static int fill_block(struct hole *hole)
@@ -292,7 +308,7 @@ int first_touch_fill(struct first_touch *from, struct region *region, uint64_t g
 
 /* ---- Ahead of all touches ---------------------------------------------------------------------- */
 
-static int place_small(struct hole *hole, struct slot *slot)
+static int place_small(struct hole *hole, struct slot *slot, const struct bits *only)
 {
 	struct gmig *gmig = hole->from->gmig;
 	unsigned int first = 0, count, pages;
@@ -301,7 +317,7 @@ static int place_small(struct hole *hole, struct slot *slot)
 
 	shadow_walk(gmig->shadow, hole->block_gfn, GMIG_BLOCK_PAGES, none_visit, &none);
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
-		none.word[i] &= slot->have.word[i];
+		none.word[i] &= slot->have.word[i] & only->word[i];
 	if (!bits_empty(&none) && split(hole))
 		return -ENOMEM;
 	while (!ret && (count = bits_run(&none, &first))) {
@@ -320,6 +336,19 @@ static int place_small(struct hole *hole, struct slot *slot)
 	return ret;
 }
 
+int first_touch_place_some(struct first_touch *from, struct region *region, uint64_t block_gfn,
+			   struct slot *slot, const struct bits *pages)
+{
+	struct hole hole = {from, region, block_gfn, 0, false};
+	struct shadow_entry entry;
+	int ret = shadow_lookup(from->gmig->shadow, block_gfn, &entry);
+
+	if (ret)
+		return ret;
+	hole.whole = entry.order;
+	return place_small(&hole, slot, pages);
+}
+
 int first_touch_place(struct first_touch *from, struct region *region, uint64_t block_gfn,
 		      struct slot *slot)
 {
@@ -331,6 +360,6 @@ int first_touch_place(struct first_touch *from, struct region *region, uint64_t 
 		return ret;
 	hole.whole = entry.order;
 	if (!slot->huge)
-		return place_small(&hole, slot);
+		return place_small(&hole, slot, &slot->have);
 	return entry.order && entry.state == SHADOW_NONE ? move_in(&hole, slot) : 0;
 }

@@ -31,6 +31,19 @@ int first_touch_fill(struct first_touch *from, struct region *region, uint64_t g
  */
 int first_touch_place(struct first_touch *from, struct region *region, uint64_t block_gfn,
 		      struct slot *slot);
+/* ---- Pieces of it, for ranges that have a policy of their own (bound_touch.h) ------------------------------------ */
+
+/*
+ * The block, which is one entry without memory, becomes a huge page of that node. -ENOSPC: it has small ones, but no huge one;
+ * -ENOMEM: it has none.
+ */
+int first_touch_huge(struct first_touch *from, struct region *region, uint64_t block_gfn,
+		     unsigned int node);
+/* One small page, from wherever the kernel has one. whole: the block is one entry. */
+int first_touch_one(struct first_touch *from, struct region *region, uint64_t gfn, bool whole);
+/* first_touch_place() of these pages only; the slot is one of small pages. */
+int first_touch_place_some(struct first_touch *from, struct region *region, uint64_t block_gfn,
+			   struct slot *slot, const struct bits *pages);
 /* What one event does to entry and books; a refusal is logged. */
 void first_touch_note(struct first_touch *from, const struct books_event *event);
 

@@ -4,7 +4,7 @@
  * all memory at once wants to hear that it is not there, before the guest runs.
  */
 #include "../core/reserved.h"
-#include "first_touch.h"
+#include "bound_touch.h"
 #include "frame.h"
 #include "policy.h"
 #include "region.h"
@@ -61,6 +61,31 @@ static int take(const struct populate_worker *worker, unsigned int node, uint64_
 	return ret;
 }
 
+static _Alignas(GMIG_PAGE_BYTES) const uint8_t zeros[GMIG_PAGE_BYTES];
+
+/* Page by page where policies say so, the lock let go in between: parts of the block come with each. */
+static int bound_fill(const struct populate_worker *worker, struct region *region,
+		      uint64_t block_gfn)
+{
+	struct gmig *gmig = worker->all->gmig;
+	struct first_touch touch = {.gmig = gmig,
+				    .uffd = gmig->vnodes[region->vnode].uffd,
+				    .worker = worker->index,
+				    .zeros = zeros};
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+	struct shadow_entry entry;
+	int ret = 0;
+
+	for (uint64_t gfn = block_gfn; !ret && gfn < block_gfn + GMIG_BLOCK_PAGES; gfn++) {
+		pthread_mutex_lock(&stripe->lock);
+		ret = shadow_lookup(gmig->shadow, gfn, &entry);
+		if (!ret && entry.state == SHADOW_NONE)
+			ret = bound_touch_fill(&touch, region, gfn, &entry);
+		pthread_mutex_unlock(&stripe->lock);
+	}
+	return ret;
+}
+
 static int block_fill(const struct populate_worker *worker, struct region *region,
 		      uint64_t block_gfn)
 {
@@ -68,8 +93,11 @@ static int block_fill(const struct populate_worker *worker, struct region *regio
 	struct first_touch touch = {.gmig = gmig, .uffd = gmig->vnodes[region->vnode].uffd};
 	struct stripe *stripe = engine_stripe(gmig, block_gfn);
 	struct slot *slot;
-	int ret = take(worker, atomic_load(&region->preferred_node), block_gfn, &slot);
+	int ret;
 
+	if (bound_touch_is_bound(gmig, block_gfn))
+		return bound_fill(worker, region, block_gfn);
+	ret = take(worker, atomic_load(&region->preferred_node), block_gfn, &slot);
 	if (ret || !slot)
 		return ret;
 	pthread_mutex_lock(&stripe->lock);

@@ -1,6 +1,6 @@
 /* Private anonymous memory: what gmig-vmm's guests have. */
+#include "bound_touch.h"
 #include "fault.h"
-#include "first_touch.h"
 #include "region.h"
 
 #include <errno.h>
@@ -116,7 +116,7 @@ const struct region_kind region_ram = {
     .map = ram_map,
     .prefer = ram_prefer,
     .guard = ram_guard,
-    .fill = first_touch_fill,
+    .fill = bound_touch_fill,
     .scan = ram_scan,
     .discard = ram_discard,
     .query = ram_query,
