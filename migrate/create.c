@@ -252,7 +252,19 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid)
 
 int gmig_refresh_topology(struct gmig *gmig, struct gmig_error *err)
 {
-	return memory_topology_refresh(&gmig->memory, err);
+	struct gmig_topology *topology;
+	struct gmig_node_set mems;
+	int ret = memory_topology_refresh(&gmig->memory, err);
+
+	if (ret)
+		return ret;
+	topology = memory_topology(&gmig->memory);
+	mems = *gmig_topology_nodes(topology);
+	gmig_node_set_and(&mems, gmig_topology_allowed(topology));
+	gmig_topology_put(topology);
+	/* Without memory policies stay what they are, and the next look tells them. */
+	bindings_rebind(gmig->bindings, &mems);
+	return 0;
 }
 
 struct gmig_topology *gmig_get_topology(struct gmig *gmig)
@@ -265,7 +277,7 @@ struct gmig_topology *gmig_get_topology(struct gmig *gmig)
 int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,
 		   struct gmig_error *err)
 {
-	return job_start(&gmig->memory, spec, out, err);
+	return job_start(&gmig->memory, spec, NULL, out, err);
 }
 
 struct gmig_job *gmig_job_find(struct gmig *gmig, uint64_t id)

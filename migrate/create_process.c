@@ -70,7 +70,7 @@ int gmig_process_job_start(struct gmig_process *process, const struct gmig_job_s
 
 	if (!own.mover || !own.mover[0])
 		own.mover = mover_kernel.name;
-	return job_start(&process->memory, &own, out, err);
+	return job_start(&process->memory, &own, NULL, out, err);
 }
 
 struct gmig_job *gmig_process_job_find(struct gmig_process *process, uint64_t id)

@@ -15,8 +15,8 @@
  * Errors and rules: mbind(2), set_mempolicy(2), and Linux's mm/mempolicy.c; where it differs, docs/conformance.md says so.
  * Threads as in gmig.h.
  */
-#ifndef GMIG_POLICY_MODES_H
-#define GMIG_POLICY_MODES_H
+#ifndef GMIG_MEMORY_POLICIES_H
+#define GMIG_MEMORY_POLICIES_H
 
 #include "gmig.h"
 
@@ -51,10 +51,76 @@ struct gmig_policy {
 	uint16_t home_node;
 	/* WEIGHTED_INTERLEAVE, by node; 0: 1 */
 	uint8_t weight[GMIG_MAX_NODES];
+	uint64_t reserved[4];
 };
 
 /* The words for the modes: "default", "local", "bind", .., "weighted-interleave"; the index is the enum's value. */
 const char *const *gmig_policy_mode_names(void);
+
+/* ---- Setting one ----------------------------------------------------------------------------------------------- */
+
+/* Flags, with the values of <linux/mempolicy.h>. */
+#define GMIG_BIND_STRICT                                                                           \
+	1u /* all pages follow the policy, or the call, with MOVE its job, fails with -EIO */
+#define GMIG_BIND_MOVE	   2u /* pages that are there go where the policy has them */
+#define GMIG_BIND_MOVE_ALL 4u /* those that other processes map, too: needs CAP_SYS_NICE */
+
+struct gmig_bind_spec {
+	uint64_t gpa;	/* a multiple of GMIG_PAGE_BYTES */
+	uint64_t bytes; /* rounded up to pages; 0: nothing is done */
+	struct gmig_policy policy;
+	unsigned int flags;
+	/* MOVE: how. Its from, to, vnodes and max_bytes stay 0. */
+	struct gmig_job_spec job;
+	uint64_t reserved[4];
+};
+
+/*
+ * The range has this policy from now on; DEFAULT: none. With MOVE a job starts, *job, else that is NULL. Touches that are
+ * under way are through when it returns. STRICT alone compares the range with the kernel first, some ten microseconds a
+ * block, and fails before anything has changed. A job with STRICT ends as failed, -EIO, when a page stays behind; the policy
+ * holds all the same.
+ *
+ * -EINVAL the address, flags, mode or nodes, as mbind(2) has it; -EFAULT a part of the range is no memory of the guest (but
+ * for DEFAULT); -EIO STRICT; -ENOMEM also: more than 4096 ranges have a policy; -EPERM MOVE_ALL without CAP_SYS_NICE;
+ * -EOPNOTSUPP migration is off, or a home node for another mode. MOVE: as gmig_job_start(); the policy holds then.
+ */
+int gmig_bind(struct gmig *gmig, const struct gmig_bind_spec *spec, struct gmig_job **job,
+	      struct gmig_error *err);
+/*
+ * As set_mempolicy_home_node(2): the ranges within gpa..gpa+bytes that have a policy get this home node. -EINVAL the address, or
+ * the node is not online; -ENOENT none has a policy; -EOPNOTSUPP one is neither BIND nor PREFERRED_MANY; -ENOMEM. On an error
+ * nothing has changed.
+ */
+int gmig_set_home_node(struct gmig *gmig, uint64_t gpa, uint64_t bytes, unsigned int node,
+		       struct gmig_error *err);
+
+/* ---- Asking: get_mempolicy(2), numa_maps ------------------------------------------------------------------------ */
+
+/* Pages that follow each other, in one region and of one policy. Counts are of pages of 4 KiB, by the shadow table. */
+struct gmig_map {
+	uint64_t gpa, bytes;
+	unsigned int vnode;
+	struct gmig_policy policy; /* as it was asked for */
+	unsigned int local;	   /* the vnode's node: where "local" is */
+	/* The nodes that the policy means now, in the order of their places */
+	unsigned int node_count;
+	uint16_t node[GMIG_MAX_NODES];
+	uint64_t pages[GMIG_MAX_NODES];	  /* by the node that they lie on */
+	uint64_t huge_pages, small_pages; /* of pages: in huge pages, and single ones */
+	uint64_t swapped_pages, untouched_pages;
+	uint64_t moving_pages; /* a job has them now */
+	uint64_t
+	    misplaced_pages; /* that do not follow the policy: what a job with MOVE would move, or has left */
+	uint64_t reserved[8];
+};
+
+/*
+ * The run of pages that gpa is in or, when it is in none, the first one above it; it begins at gpa then. At most some 100,000
+ * entries of the table are looked at: a run that is longer goes on in the next call, with gpa + bytes. -ENOENT: there is no
+ * memory from gpa on; -EOPNOTSUPP: migration is off.
+ */
+int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map);
 
 #pragma GCC visibility pop
 

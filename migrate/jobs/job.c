@@ -220,6 +220,8 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 	if (!ret)
 		ret = job->memory->ops->ready(job->memory, &job->work.spec, err);
 	job->mover->end(&job->work);
+	if (!ret && job->plan.ops->verify && !job_is_cancelled(job))
+		ret = job->plan.ops->verify(&job->plan, err);
 	return ret;
 }
 

@@ -36,11 +36,30 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	return ret;
 }
 
-static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
+/* Another program's cpuset is not ours: its memory looks into that, when asked whether it is ready. */
+static int make_plan(struct gmig_job *job, const struct gmig_job_spec *spec, struct plan *given,
+		     struct gmig_error *err)
+{
+	struct gmig_topology *topology = job->work.topology;
+	struct plan_map map;
+	int ret;
+
+	if (given) {
+		job->plan = *given;
+		given->ops = NULL; /* it is the job's, which destroys it */
+		return 0;
+	}
+	ret = plan_map_build(spec, topology,
+			     job->memory->pid ? gmig_topology_nodes(topology) : NULL, &map, err);
+	if (!ret)
+		plan_create(&map, &job->plan);
+	return ret;
+}
+
+static int job_create(struct memory *memory, const struct gmig_job_spec *spec, struct plan *plan,
 		      struct gmig_job **out, struct gmig_error *err)
 {
 	struct gmig_job *job = calloc(1, sizeof(*job));
-	struct plan_map map;
 	int ret;
 
 	if (!job)
@@ -59,10 +78,7 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 	gmig_sys_cond_init(&job->changed);
 	job->start_ns = memory->sys->now_ns();
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
-	/* Another program's cpuset is not ours: its memory looks into that, when asked whether it is ready. */
-	ret =
-	    plan_map_build(spec, job->work.topology,
-			   memory->pid ? gmig_topology_nodes(job->work.topology) : NULL, &map, err);
+	ret = make_plan(job, spec, plan, err);
 	if (!ret && (status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
@@ -70,7 +86,6 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec,
 		job_free(job);
 		return ret;
 	}
-	plan_create(&map, &job->plan);
 	*out = job;
 	return 0;
 }
@@ -117,8 +132,8 @@ static int job_launch(struct memory *memory, struct gmig_job *job, struct gmig_e
 	return 0;
 }
 
-int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gmig_job **out,
-	      struct gmig_error *err)
+static int start(struct memory *memory, const struct gmig_job_spec *spec, struct plan *plan,
+		 struct gmig_job **out, struct gmig_error *err)
 {
 	struct gmig_job *job;
 	int ret = RESERVED_UNUSED(spec, err);
@@ -127,7 +142,7 @@ int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gm
 		return ret;
 	if (!mover_find(spec->mover))
 		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
-	ret = job_create(memory, spec, &job, err);
+	ret = job_create(memory, spec, plan, &job, err);
 	if (ret)
 		return ret;
 	ret = spec_check(memory, spec, err);
@@ -142,6 +157,16 @@ int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gm
 	}
 	*out = job;
 	return 0;
+}
+
+int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct plan *plan,
+	      struct gmig_job **out, struct gmig_error *err)
+{
+	int ret = start(memory, spec, plan, out, err);
+
+	if (plan)
+		plan_destroy(plan);
+	return ret;
 }
 
 struct gmig_job *job_find(struct memory *memory, uint64_t id)

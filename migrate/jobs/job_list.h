@@ -6,8 +6,9 @@
 
 #define JOB_ENDED 64 /* ended jobs that are remembered */
 
-int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct gmig_job **out,
-	      struct gmig_error *err);
+/* plan: its own, which is the job's from here on, or is destroyed; NULL: by the nodes of spec. */
+int job_start(struct memory *memory, const struct gmig_job_spec *spec, struct plan *plan,
+	      struct gmig_job **out, struct gmig_error *err);
 struct gmig_job *job_find(struct memory *memory, uint64_t id);
 size_t job_list(struct memory *memory, uint64_t *ids, size_t max);
 /*

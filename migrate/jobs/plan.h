@@ -1,6 +1,7 @@
 /*
  * Which page goes where. The kinds of plans, each an ops struct: `nodes`, the node map of
- * migrate_pages(2), here; `pages`, the list of move_pages(2), in plan_pages.h. Read-only once made.
+ * migrate_pages(2), here; `pages`, the list of move_pages(2), in plan_pages.h; `policy`, the ranges of mbind(2), in
+ * plan_policy.h. Read-only once made.
  * What a job has to do with it is its work set (workset.h).
  *
  * Source of the rules: do_migrate_pages() in Linux's mm/mempolicy.c.
@@ -45,6 +46,8 @@ struct plan_ops {
 	 * another array. NULL: all of them. -ENOMEM: as they were.
 	 */
 	int (*narrow)(const struct plan *plan, struct memory_range **ranges, size_t *count);
+	/* When all passes are done: does the plan hold now? -errno: the job fails with it. NULL: it need not. */
+	int (*verify)(const struct plan *plan, struct gmig_error *err);
 	void (*destroy)(struct plan *plan); /* may be NULL */
 	/*
 	 * plan.map says it all: nodes are emptied in its order, memory that is touched for the first time follows it, and what
@@ -58,6 +61,7 @@ struct plan {
 	const struct plan_ops *ops;
 	struct plan_map map;	      /* by_node */
 	struct page_list *list;	      /* of plan_pages.h */
+	struct plan_policy *policy;   /* of plan_policy.h */
 	struct gmig_node_set sources; /* by_node: nodes whose pages have a target */
 	struct gmig_node_set targets;
 	struct gmig_node_set left; /* sources that are nobody's target: empty when all goes well */

@@ -1,6 +1,7 @@
 #include "guest.h"
 
 #include "audit.h"
+#include "bound_pages.h"
 #include "claim.h"
 #include "ledger.h"
 
@@ -61,8 +62,10 @@ static void guest_follow_end(struct memory *memory, const struct memory_follow *
 	struct gmig *gmig = engine_of(memory);
 
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
-		if (takes_part(follow->spec, &gmig->regions[i]))
+		if (takes_part(follow->spec, &gmig->regions[i])) {
 			region_prefer_end(gmig, &gmig->regions[i], follow, keep);
+			bound_pages_follow_end(gmig, &gmig->regions[i], follow, keep);
+		}
 }
 
 static int guest_follow(struct memory *memory, const struct memory_follow *follow,
@@ -72,8 +75,11 @@ static int guest_follow(struct memory *memory, const struct memory_follow *follo
 	int ret = 0;
 
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count) && !ret; i++)
-		if (takes_part(follow->spec, &gmig->regions[i]))
+		if (takes_part(follow->spec, &gmig->regions[i])) {
 			ret = region_prefer(gmig, &gmig->regions[i], follow, err);
+			if (!ret && bound_pages_follow(gmig, &gmig->regions[i], follow))
+				ret = gmig_fail(err, -ENOMEM, "no memory for the ranges' policies");
+		}
 	if (ret)
 		guest_follow_end(memory, follow, false);
 	else

@@ -174,6 +174,20 @@ int mempolicy_create(const struct gmig_policy *asked, const struct gmig_node_set
 	return make_of_set(asked, &nodes, mems, out);
 }
 
+int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out)
+{
+	struct mempolicy *copy = make(&policy->asked, &policy->mems, policy->count);
+
+	if (!copy)
+		return -ENOMEM;
+	copy->mode = policy->mode;
+	copy->members = policy->members;
+	copy->count = policy->count;
+	memcpy(copy->list, policy->list, policy->count * sizeof(policy->list[0]));
+	*out = copy;
+	return 0;
+}
+
 struct mempolicy *mempolicy_get(struct mempolicy *policy)
 {
 	if (policy)
@@ -191,13 +205,19 @@ void mempolicy_put(struct mempolicy *policy)
 	}
 }
 
+static bool asked_equal(const struct gmig_policy *a, const struct gmig_policy *b)
+{
+	return a->mode == b->mode && a->flags == b->flags && a->has_home_node == b->has_home_node &&
+	       a->home_node == b->home_node && !memcmp(&a->nodes, &b->nodes, sizeof(a->nodes)) &&
+	       !memcmp(a->weight, b->weight, sizeof(a->weight));
+}
+
 bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b)
 {
 	if (a == b)
 		return true;
 	return a && b && a->owner == b->owner && a->before == b->before && a->count == b->count &&
-	       !memcmp(&a->asked, &b->asked, sizeof(a->asked)) &&
-	       !memcmp(&a->mems, &b->mems, sizeof(a->mems)) &&
+	       asked_equal(&a->asked, &b->asked) && !memcmp(&a->mems, &b->mems, sizeof(a->mems)) &&
 	       !memcmp(a->list, b->list, a->count * sizeof(a->list[0]));
 }
 
@@ -217,7 +237,7 @@ static int remap_list(const struct mempolicy *policy, const struct gmig_node_set
 		unsigned int node = policy->list[i].node;
 		uint32_t before = i ? policy->list[i - 1].until : 0;
 
-		if (gmig_node_set_has(&policy->mems, node))
+		if (count && gmig_node_set_has(&policy->mems, node))
 			node = list[position_in(&policy->mems, node) % count];
 		append(copy, node, policy->list[i].until - before);
 	}

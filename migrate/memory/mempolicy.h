@@ -24,8 +24,7 @@ struct mempolicy {
 	enum gmig_policy_mode mode;   /* PREFERRED without nodes is LOCAL */
 	struct gmig_node_set mems;    /* those that could be used when the nodes were told */
 	struct gmig_node_set members; /* the nodes below, as a set */
-	/* Of the migration that has changed the nodes, while it runs; 0: none. guarded by the bindings' lock, as is before */
-	uint64_t owner;
+	uint64_t owner; /* of the migration that has changed the nodes, while it runs; 0: none */
 	struct mempolicy
 	    *before; /* what holds again if that migration comes to nothing; a reference */
 	unsigned int count;
@@ -41,6 +40,8 @@ int mempolicy_create(const struct gmig_policy *asked, const struct gmig_node_set
 struct mempolicy *mempolicy_get(struct mempolicy *policy);
 /* NULL is legal. */
 void mempolicy_put(struct mempolicy *policy);
+/* The same, but of no migration. -ENOMEM. */
+int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out);
 bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b);
 
 /*

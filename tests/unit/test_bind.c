@@ -1,4 +1,4 @@
-/* Ranges of a guest's memory that have a policy: where first touches go. */
+/* Ranges of a guest's memory that have a policy: where first touches go, what moves, and what is said of it. */
 #include "../../migrate/memory/bindings.h"
 #include "../../migrate/memory/bound_touch.h"
 #include "../../migrate/memory/frame.h"
@@ -166,6 +166,284 @@ START_TEST(interleaved_touch_fills_its_neighbours_only)
 }
 END_TEST
 
+/* ---- gmig_bind() ---------------------------------------------------------------------------------- */
+
+static struct gmig_bind_spec spec_of(uint64_t first, uint64_t pages, enum gmig_policy_mode mode,
+				     const char *nodes)
+{
+	struct gmig_bind_spec spec = {.gpa = first * GMIG_PAGE_BYTES,
+				      .bytes = pages * GMIG_PAGE_BYTES,
+				      .policy = {.mode = mode}};
+
+	ck_assert_int_eq(gmig_node_set_parse(nodes, &spec.policy.nodes, NULL), 0);
+	return spec;
+}
+
+/* Bind and wait for the job, if there is one. Returns what the call, or the job, ended with. */
+static int run(const struct gmig_bind_spec *spec, struct gmig_job_info *info)
+{
+	struct gmig_error err = {0};
+	struct gmig_job *job;
+	int ret = gmig_bind(rig.gmig, spec, &job, &err);
+
+	ck_assert_int_eq(ret, err.code);
+	ck_assert(!ret || !job);
+	ck_assert(!!job == (!ret && (spec->flags & ~GMIG_BIND_STRICT)));
+	if (!job)
+		return ret;
+	gmig_job_wait(job);
+	gmig_job_info(job, info);
+	gmig_job_put(job);
+	return info->error.code;
+}
+
+static void create_touched(bool small)
+{
+	create(small);
+	touch_all();
+	ck_assert_uint_eq(resident(0), BYTES);
+}
+
+/* All of BYTES, in one answer or several. */
+static struct gmig_map map_of(void)
+{
+	struct gmig_map map, sum = {0};
+
+	rig_settle(&rig);
+	for (uint64_t gpa = 0; !gmig_map_at(rig.gmig, gpa, &map); gpa = map.gpa + map.bytes) {
+		ck_assert_uint_eq(map.gpa, gpa);
+		ck_assert_uint_gt(map.bytes, 0);
+		for (unsigned int node = 0; node < NODES; node++)
+			sum.pages[node] += map.pages[node];
+		sum.bytes += map.bytes;
+		sum.huge_pages += map.huge_pages;
+		sum.small_pages += map.small_pages;
+		sum.untouched_pages += map.untouched_pages;
+		sum.misplaced_pages += map.misplaced_pages;
+	}
+	ck_assert_uint_eq(sum.bytes, BYTES);
+	return sum;
+}
+
+static const struct {
+	uint64_t gpa, bytes;
+	unsigned int mode, flags, policy_flags;
+	const char *nodes;
+	int expected;
+} refusals[] = {
+    {1, 4096, GMIG_POLICY_BIND, 0, 0, "1", -EINVAL},
+    {UINT64_MAX - 4095, 8192, GMIG_POLICY_BIND, 0, 0, "1", -EINVAL},
+    {0, 4096, GMIG_POLICY_BIND, 8, 0, "1", -EINVAL},
+    {0, 4096, GMIG_POLICY_BIND, 0, 0, "", -EINVAL},
+    {0, 4096, GMIG_POLICY_BIND, 0, 0, "99", -EINVAL},
+    {0, 4096, GMIG_POLICY_BIND, 0, GMIG_POLICY_STATIC_NODES | GMIG_POLICY_RELATIVE_NODES, "1",
+     -EINVAL},
+    {0, 4096, GMIG_POLICY_DEFAULT, 0, 0, "1", -EINVAL},
+    {BYTES - 4096, 8192, GMIG_POLICY_BIND, 0, 0, "1", -EFAULT},
+    {1ull << 40, 4096, GMIG_POLICY_BIND, 0, 0, "1", -EFAULT},
+    {1ull << 40, 4096, GMIG_POLICY_DEFAULT, 0, 0, "", 0}, /* holes do not matter to it */
+    {0, 0, GMIG_POLICY_BIND, 0, 0, "99", 0},		  /* nothing is nothing */
+    {0, 1, GMIG_POLICY_BIND, 0, 0, "1", 0},		  /* a page, in whole */
+};
+
+START_TEST(call_is_refused_as_mbind_refuses_it)
+{
+	struct gmig_job_info info;
+	struct gmig_bind_spec spec = {.gpa = refusals[_i].gpa,
+				      .bytes = refusals[_i].bytes,
+				      .flags = refusals[_i].flags,
+				      .policy = {.mode = (enum gmig_policy_mode)refusals[_i].mode,
+						 .flags = refusals[_i].policy_flags}};
+
+	create(true);
+	ck_assert_int_eq(gmig_node_set_parse(refusals[_i].nodes, &spec.policy.nodes, NULL), 0);
+	ck_assert_int_eq(run(&spec, &info), refusals[_i].expected);
+	spec.reserved[0] = 1;
+	ck_assert_int_eq(run(&spec, &info), -E2BIG);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(moved_range_lies_where_its_policy_has_it)
+{
+	static const struct {
+		enum gmig_policy_mode mode;
+		const char *nodes;
+		unsigned int expected[NODES]; /* blocks */
+	} cases[] = {
+	    {GMIG_POLICY_INTERLEAVE, "0-3", {2, 2, 2, 2}},
+	    {GMIG_POLICY_INTERLEAVE, "1,2", {0, 4, 4, 0}},
+	    {GMIG_POLICY_BIND, "2", {0, 0, 8, 0}},
+	    {GMIG_POLICY_BIND, "0,2", {8, 0, 0, 0}},
+	    {GMIG_POLICY_PREFERRED, "3", {0, 0, 0, 8}},
+	    {GMIG_POLICY_PREFERRED_MANY, "1,3", {0, 8, 0, 0}},
+	    {GMIG_POLICY_WEIGHTED_INTERLEAVE, "1,2", {0, 6, 2, 0}},
+	    {GMIG_POLICY_LOCAL, "", {8, 0, 0, 0}},
+	};
+	struct gmig_bind_spec spec =
+	    spec_of(0, BLOCKS * GMIG_BLOCK_PAGES, cases[_i / 2].mode, cases[_i / 2].nodes);
+	struct gmig_job_info info;
+
+	create_touched(_i % 2);
+	spec.flags = GMIG_BIND_MOVE | GMIG_BIND_STRICT;
+	spec.policy.weight[1] = 3;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	for (unsigned int node = 0; node < NODES; node++)
+		ck_assert_uint_eq(resident(node), cases[_i / 2].expected[node] * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(map_of().misplaced_pages, 0);
+	/* Once more: nothing is left to do, and STRICT alone is content. */
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	spec.flags = GMIG_BIND_STRICT;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	finish();
+}
+END_TEST
+
+START_TEST(default_with_move_brings_the_range_home)
+{
+	struct gmig_bind_spec spec = spec_of(0, BLOCKS * GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "2");
+	struct gmig_job_info info;
+
+	create_touched(_i);
+	spec.flags = GMIG_BIND_MOVE;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_uint_eq(resident(2), BYTES);
+	spec = spec_of(0, 1ull << 20, GMIG_POLICY_DEFAULT, "");
+	spec.flags = GMIG_BIND_MOVE | GMIG_BIND_STRICT;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_uint_eq(resident(0), BYTES);
+	finish();
+}
+END_TEST
+
+START_TEST(strict_alone_sets_nothing_where_a_page_is_elsewhere)
+{
+	struct gmig_bind_spec spec = spec_of(0, 2 * GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "1");
+	struct gmig_map map;
+	struct gmig_job_info info;
+
+	create(true);
+	spec.flags = GMIG_BIND_STRICT;
+	rig_write_page(&rig, GMIG_BLOCK_PAGES);
+	ck_assert_int_eq(run(&spec, &info), -EIO);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_int_eq(map.policy.mode, GMIG_POLICY_DEFAULT);
+	/* A range without that page has none that is misplaced. */
+	spec.bytes = GMIG_BLOCK_BYTES;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_int_eq(map.policy.mode, GMIG_POLICY_BIND);
+	ck_assert_uint_eq(map.bytes, GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(map.untouched_pages, GMIG_BLOCK_PAGES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(map_tells_runs_by_policy)
+{
+	struct gmig_bind_spec spec = spec_of(100, 50, GMIG_POLICY_INTERLEAVE, "1,3");
+	struct gmig_job_info info;
+	struct gmig_map map;
+
+	create_touched(true);
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 7, &map), 0);
+	ck_assert_uint_eq(map.bytes, 100 * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(map.pages[0], 100);
+	ck_assert_uint_eq(map.misplaced_pages, 0);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 100 * GMIG_PAGE_BYTES, &map), 0);
+	ck_assert_int_eq(map.policy.mode, GMIG_POLICY_INTERLEAVE);
+	ck_assert_uint_eq(map.node_count, 2);
+	ck_assert_uint_eq(map.node[1], 3);
+	ck_assert_uint_eq(map.bytes, 50 * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(map.misplaced_pages, 50);
+	ck_assert_uint_eq(map.small_pages, 50);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, BYTES, &map), -ENOENT);
+	finish();
+}
+END_TEST
+
+/* ---- With migrations -------------------------------------------------------------------------------- */
+
+START_TEST(binding_goes_along_with_a_migration)
+{
+	struct gmig_bind_spec spec =
+	    spec_of(0, BLOCKS * GMIG_BLOCK_PAGES, GMIG_POLICY_INTERLEAVE, "0,1");
+	struct gmig_job_spec move = rig_spec(0, 3);
+	struct gmig_job_info info;
+
+	create(true);
+	spec.policy.flags = _i ? GMIG_POLICY_STATIC_NODES : 0;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	for (uint64_t page = 0; page < rig.pages / 2; page++)
+		rig_write_page(&rig, page);
+	rig_move(&rig, &move, &info);
+	touch_all();
+	for (uint64_t page = 0; page < rig.pages; page++) {
+		unsigned int even = page < rig.pages / 2 || !_i ? 3 : 0;
+
+		ck_assert_uint_eq(node_of(page), page % 2 ? 1 : even);
+	}
+	ck_assert_uint_eq(map_of().misplaced_pages, _i ? rig.pages / 4 : 0);
+	finish();
+}
+END_TEST
+
+START_TEST(binding_is_as_before_when_a_migration_moves_nothing)
+{
+	struct gmig_bind_spec spec =
+	    spec_of(0, BLOCKS * GMIG_BLOCK_PAGES, GMIG_POLICY_INTERLEAVE, "0,1");
+	struct gmig_job_spec move = rig_spec(0, 3);
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	struct gmig_map map;
+
+	create_touched(true);
+	ck_assert_int_eq(run(&spec, &info), 0);
+	move.rate_bytes_per_second = 1; /* it waits for its first block */
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &move, &job, NULL), 0);
+	do {
+		ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	} while (map.node[0] != 3);
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node[0], 0);
+	ck_assert_uint_eq(map.node[1], 1);
+	finish();
+}
+END_TEST
+
+START_TEST(home_node_is_set_where_there_is_a_policy_for_it)
+{
+	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "1,2");
+	const uint64_t bytes = GMIG_BLOCK_BYTES;
+	struct gmig_job_info info;
+
+	create(true);
+	ck_assert_int_eq(gmig_set_home_node(rig.gmig, 0, bytes, 2, NULL), -ENOENT);
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_int_eq(gmig_set_home_node(rig.gmig, 1, bytes, 2, NULL), -EINVAL);
+	ck_assert_int_eq(gmig_set_home_node(rig.gmig, 0, bytes, 9, NULL), -EINVAL);
+	ck_assert_int_eq(gmig_set_home_node(rig.gmig, bytes / 2, bytes, 2, NULL), 0);
+	rig_write_page(&rig, 0);
+	rig_write_page(&rig, GMIG_BLOCK_PAGES - 1);
+	ck_assert_uint_eq(node_of(0), 1);
+	ck_assert_uint_eq(node_of(GMIG_BLOCK_PAGES - 1), 2);
+	spec.policy.mode = GMIG_POLICY_INTERLEAVE;
+	spec.gpa = bytes;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	ck_assert_int_eq(gmig_set_home_node(rig.gmig, 0, 2 * bytes, 2, NULL), -EOPNOTSUPP);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("bind");
@@ -177,6 +455,15 @@ int main(void)
 	tcase_add_loop_test(tcase, populate_follows_policies, 0, 2);
 	tcase_add_loop_test(tcase, discarded_page_is_filled_by_its_policy, 0, 2);
 	tcase_add_test(tcase, interleaved_touch_fills_its_neighbours_only);
+	tcase_add_loop_test(tcase, call_is_refused_as_mbind_refuses_it, 0,
+			    sizeof(refusals) / sizeof(refusals[0]));
+	tcase_add_loop_test(tcase, moved_range_lies_where_its_policy_has_it, 0, 16);
+	tcase_add_loop_test(tcase, default_with_move_brings_the_range_home, 0, 2);
+	tcase_add_test(tcase, strict_alone_sets_nothing_where_a_page_is_elsewhere);
+	tcase_add_test(tcase, map_tells_runs_by_policy);
+	tcase_add_loop_test(tcase, binding_goes_along_with_a_migration, 0, 2);
+	tcase_add_test(tcase, binding_is_as_before_when_a_migration_moves_nothing);
+	tcase_add_test(tcase, home_node_is_set_where_there_is_a_policy_for_it);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
