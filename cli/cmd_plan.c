@@ -4,6 +4,7 @@
  */
 #include "../control/closed_nodes.h"
 #include "commands.h"
+#include "daemon.h"
 #include "fleet_lock.h"
 #include "fleet_plan.h"
 #include "units.h"
@@ -360,6 +361,35 @@ static int run_drain(const struct request *r, const struct gmig_node_set *closed
 	return status;
 }
 
+/* gmigd does it for those whom it serves: it looks at root's list alone, and so does everybody else. True: it was asked, *rc says what came of it. */
+static bool ask_gmigd(const struct gmig_node_set *close_these,
+		      const struct gmig_node_set *open_these, int *rc, struct gmig_error *err)
+{
+	if (!closed_nodes_user())
+		return false; /* the list is ours */
+	*rc = cli_daemon_close_nodes(close_these, open_these, cli_limits.answer_ms, err);
+	if (*rc == -EACCES || *rc == -EPERM)
+		cli_complain(
+		    "gmigd cannot be asked by this user: this holds for his own guests; root, "
+		    "or a member of the group of gmigd's socket, does it for all");
+	return *rc != -ENOENT && *rc != -ECONNREFUSED && *rc != -EACCES && *rc != -EPERM;
+}
+
+static int change_closed(const struct gmig_node_set *close_these,
+			 const struct gmig_node_set *open_these, struct gmig_node_set *closed,
+			 struct gmig_error *err)
+{
+	int rc = 0;
+	bool asked = ask_gmigd(close_these, open_these, &rc, err);
+
+	if (asked && rc)
+		return rc;
+	/* What is to be opened may be in his own list, too. */
+	if (!asked || !gmig_node_set_empty(open_these))
+		return closed_nodes_change(close_these, open_these, closed, err);
+	return closed_nodes_read(closed, err);
+}
+
 static int drain(struct request *r)
 {
 	const struct gmig_node_set none = {{0}};
@@ -368,7 +398,7 @@ static int drain(struct request *r)
 	int status;
 
 	if (r->undo)
-		return closed_nodes_change(&none, &r->options.drain, &closed, &err)
+		return change_closed(&none, &r->options.drain, &closed, &err)
 			   ? cli_fail(r->json, &err)
 			   : report_closed(r, &closed, NULL);
 	r->options.drain_only = true;
@@ -377,7 +407,7 @@ static int drain(struct request *r)
 		status = show_drain(r);
 	if (status >= 0)
 		return status;
-	if (closed_nodes_change(&r->options.drain, &none, &closed, &err))
+	if (change_closed(&r->options.drain, &none, &closed, &err))
 		return cli_fail(r->json, &err);
 	return run_drain(r, &closed);
 }

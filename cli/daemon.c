@@ -52,6 +52,33 @@ int cli_daemon_connect(const char *domain, int limit_ms, struct control_client *
 	return rc;
 }
 
+/* ---- gmig drain ------------------------------------------------------------------------------ */
+
+static json_t *nodes_json(const struct gmig_node_set *nodes)
+{
+	json_t *list = json_array();
+
+	gmig_node_set_each (node, nodes)
+		json_array_append_new(list, json_integer(node));
+	return list;
+}
+
+int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
+			   const struct gmig_node_set *open_these, int limit_ms,
+			   struct gmig_error *err)
+{
+	CLI_CLIENT client = NULL;
+	int rc = control_connect(cli_daemon_socket(), limit_ms, &client, err);
+
+	if (rc)
+		return rc;
+	control_client_set_limit(client, limit_ms);
+	return control_call(client, "close-nodes",
+			    json_pack("{s:o, s:o}", "close", nodes_json(close_these), "open",
+				      nodes_json(open_these)),
+			    NULL, err);
+}
+
 /* ---- gmig list ------------------------------------------------------------------------------- */
 
 static const char *state_of_error(int rc)

@@ -3,6 +3,7 @@
 #define CLI_DAEMON_H
 
 #include "../control/control.h"
+#include "../migrate/gmig_nodes.h"
 
 #include <stdint.h>
 
@@ -16,6 +17,13 @@ bool cli_is_domain(const char *vm);
  */
 int cli_daemon_connect(const char *domain, int limit_ms, struct control_client **client,
 		       struct gmig_error *err);
+/*
+ * Have it close and open these nodes in its list, which holds for everybody. -ENOENT, -ECONNREFUSED no gmigd runs; -EACCES, -EPERM it does not serve this user;
+ * other errors are its own.
+ */
+int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
+			   const struct gmig_node_set *open_these, int limit_ms,
+			   struct gmig_error *err);
 /*
  * Its domains, as entries of `gmig list`, added to the list; one entry "gmigd" says why it could not be asked. Nothing where none
  * runs.

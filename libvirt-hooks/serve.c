@@ -1,4 +1,5 @@
 #include "serve.h"
+#include "../control/closed_nodes.h"
 #include "../control/guest.h"
 #include "../control/text.h"
 #include "looker.h"
@@ -266,9 +267,71 @@ static const struct control_argument pin_arguments[] = {{"guest", CONTROL_STRING
 static const struct control_argument order_arguments[] = {
     {"guest", CONTROL_STRING, true}, {"order", CONTROL_INTEGER, true}, {0}};
 
+/* ---- close-nodes ----------------------------------------------------------------------------- */
+
+static int read_nodes(const json_t *arguments, const char *name, struct gmig_node_set *nodes,
+		      struct gmig_error *err)
+{
+	const json_t *list = json_object_get(arguments, name), *item;
+	size_t i;
+
+	*nodes = (struct gmig_node_set){{0}};
+	json_array_foreach (list, i, item) {
+		json_int_t node = json_integer_value(item);
+
+		if (!json_is_integer(item) || node < 0 || node >= (json_int_t)GMIG_MAX_NODES)
+			return gmig_fail(err, -EINVAL, "%s: item %zu is no number of a node", name,
+					 i);
+		gmig_node_set_add(nodes, (unsigned int)node);
+	}
+	return 0;
+}
+
+/* What can be closed is a node that this host can have; a node that it had may be opened. */
+static int check_nodes(const struct gmig_node_set *nodes, struct gmig_error *err)
+{
+	struct gmig_topology *topology;
+	int ret = gmig_topology_create(0, &topology, err);
+
+	if (ret)
+		return ret;
+	gmig_node_set_each (node, nodes)
+		if (!ret && !gmig_node_set_has(gmig_topology_possible(topology), node))
+			ret = gmig_fail(err, -ENODEV, "this host cannot have a node %u", node);
+	gmig_topology_put(topology);
+	return ret;
+}
+
+/* Our own list, root's: so those who may use our socket, and not write there, close nodes for what they move by us. */
+static int close_nodes(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	struct gmig_node_set close_these, open_these, closed;
+	const struct serve *serve = opaque;
+	char list[8192]; /* all 1,024 nodes one by one are 5 KiB */
+	int ret = read_nodes(arguments, "close", &close_these, err);
+
+	if (!ret)
+		ret = read_nodes(arguments, "open", &open_these, err);
+	if (!ret)
+		ret = check_nodes(&close_these, err);
+	if (!ret)
+		ret = closed_nodes_change(&close_these, &open_these, &closed, err);
+	if (ret)
+		return ret;
+	keeping_wake(serve->options.keeping);
+	*result =
+	    json_pack("{s:s}", "closed_nodes", gmig_node_set_print(&closed, list, sizeof(list)));
+	return *result ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
+}
+
+static const struct control_argument close_arguments[] = {
+    {"close", CONTROL_ARRAY, false}, {"open", CONTROL_ARRAY, false}, {0}};
+
 static const struct control_command commands[] = {{"query-guests", NULL, query_guests},
 						  {"pin-vcpus", pin_arguments, pin_vcpus},
 						  {"query-pins", order_arguments, query_pins},
+						  {"close-nodes", close_arguments, close_nodes},
 						  {0}};
 
 /* ---- Life ------------------------------------------------------------------------------------ */

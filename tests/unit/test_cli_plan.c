@@ -401,6 +401,21 @@ static int domain_migrate(void *opaque, const json_t *arguments, json_t **result
 	return 0;
 }
 
+static json_t *nodes_asked; /* of its last close-nodes */
+static int nodes_answer;
+
+/* As gmigd does it: in root's list. */
+static int domain_close_nodes(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *err)
+{
+	(void)opaque, (void)result;
+	json_decref(nodes_asked);
+	nodes_asked = json_deep_copy(arguments);
+	return nodes_answer ? gmig_fail(err, nodes_answer, "the disk is full") : 0;
+}
+
+static const struct control_argument domain_closing[] = {
+    {.name = "close", .type = CONTROL_ARRAY}, {.name = "open", .type = CONTROL_ARRAY}, {0}};
 static const struct control_argument domain_guest[] = {{.name = "guest", .type = CONTROL_STRING},
 						       {0}};
 static const struct control_argument domain_look[] = {
@@ -422,6 +437,7 @@ static const struct control_command domain_commands[] = {
     {"migrate-pages", domain_move, domain_migrate},
     {"pin-vcpus", domain_order, domain_pin},
     {"query-pins", domain_asked, domain_query_pins},
+    {"close-nodes", domain_closing, domain_close_nodes},
     {0},
 };
 
@@ -618,6 +634,47 @@ START_TEST(drain_closes_the_node_and_moves_what_is_there)
 }
 END_TEST
 
+static uid_t somebody(void)
+{
+	return 1000;
+}
+
+static void expect_asked(const char *want)
+{
+	char *text = json_dumps(nodes_asked, JSON_COMPACT | JSON_SORT_KEYS);
+
+	ck_assert_str_eq(text, want);
+	free(text);
+}
+
+/* What he closes in a list of his own, gmigd would not see. */
+START_TEST(drain_by_one_whom_gmigd_serves_closes_the_node_in_its_list)
+{
+	struct control_server *server = start_gmigd();
+
+	setenv("XDG_RUNTIME_DIR", fake.directory, 1);
+	closed_nodes_user = somebody;
+	nodes_answer = 0;
+	gmig("drain", "--node", "2", "--yes", NULL);
+	expect_asked("{\"close\":[2],\"open\":[]}");
+	expect_closed("");
+	gmig("drain", "--node", "2-3", "--undo", NULL);
+	expect_asked("{\"close\":[],\"open\":[2,3]}");
+	/* Where it cannot, nothing is closed and nothing moves. */
+	nodes_answer = -ENOSPC;
+	json_decref(domain_arguments);
+	domain_arguments = NULL;
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_FAILED);
+	ck_has(err_text, "the disk is full");
+	expect_closed("");
+	ck_assert_ptr_null(domain_arguments);
+	control_server_destroy(server);
+	json_decref(nodes_asked);
+	nodes_asked = NULL;
+	closed_nodes_user = geteuid;
+}
+END_TEST
+
 START_TEST(drain_that_only_shows_closes_nothing)
 {
 	ck_assert_int_eq(gmig("drain", "--node", "0", "--dry-run", NULL), CLI_OK);
@@ -681,6 +738,7 @@ int main(void)
 	tcase_add_test(tcase, rebalance_whose_pins_are_refused_leaves_that_guests_memory);
 	tcase_add_test(tcase, domain_started_anew_since_the_plan_is_not_moved);
 	tcase_add_test(tcase, drain_closes_the_node_and_moves_what_is_there);
+	tcase_add_test(tcase, drain_by_one_whom_gmigd_serves_closes_the_node_in_its_list);
 	tcase_add_test(tcase, drain_that_only_shows_closes_nothing);
 	tcase_add_test(tcase, drain_of_a_node_that_is_not_there_closes_nothing);
 	tcase_add_test(tcase, drain_without_guests_closes_the_node);

@@ -1,6 +1,7 @@
 /* The table of domains, and gmigd's control socket over it: processes that look like QEMU, on this host's one node or more. */
 #include "../../cli/cli.h"
 #include "../../cli/daemon.h"
+#include "../../control/closed_nodes.h"
 #include "../../libvirt-hooks/domains.h"
 #include "../../libvirt-hooks/move_journal.h"
 #include "../../libvirt-hooks/pin_journal.h"
@@ -475,6 +476,9 @@ START_TEST(commands_that_make_no_sense_say_why)
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"vcpus\":\"all\"}",
 	     "nobody here can pin", -EOPNOTSUPP},
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[],\"to\":[0]}", "", -EINVAL},
+	    {"close-nodes", "{\"close\":[-1]}", "close: item 0 is no number of a node", -EINVAL},
+	    {"close-nodes", "{\"open\":[0,\"x\"]}", "open: item 1 is no number", -EINVAL},
+	    {"close-nodes", "{\"close\":[1023]}", "cannot have a node 1023", -ENODEV},
 	    {"job-cancel", "{\"guest\":\"web1\",\"id\":\"7\"}", "no job 7", -ESRCH},
 	};
 	struct control_client *client = dial(NULL);
@@ -487,6 +491,32 @@ START_TEST(commands_that_make_no_sense_say_why)
 				 cases[i].code);
 		ck_assert_msg(strstr(err.text, cases[i].text) != NULL, "%s", err.text);
 	}
+	control_client_destroy(client);
+}
+END_TEST
+
+static uid_t root(void)
+{
+	return 0;
+}
+
+START_TEST(nodes_are_closed_and_opened_in_gmigds_list)
+{
+	struct control_client *client = dial(NULL);
+	struct gmig_node_set closed;
+	json_t *answer;
+
+	closed_nodes_system = tree_root;
+	closed_nodes_user = root;
+	answer = ask(client, "close-nodes", json_pack("{s:[i]}", "close", 0));
+	ck_assert_str_eq(cli_text(answer, "closed_nodes"), "0");
+	json_decref(answer);
+	ck_assert_int_eq(closed_nodes_read(&closed, &err), 0);
+	ck_assert(gmig_node_set_has(&closed, 0));
+	/* One that the host has not any more, too. */
+	answer = ask(client, "close-nodes", json_pack("{s:[i, i]}", "open", 0, 1023));
+	ck_assert_str_eq(cli_text(answer, "closed_nodes"), "");
+	json_decref(answer);
 	control_client_destroy(client);
 }
 END_TEST
@@ -632,6 +662,7 @@ int main(int argc, char **argv)
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
 	    commands_that_make_no_sense_say_why,
+	    nodes_are_closed_and_opened_in_gmigds_list,
 	    job_of_a_domain_is_started_watched_and_listed,
 	    domain_that_ends_while_it_is_asked_about_is_said,
 	    cli_connects_to_a_domain_by_name_and_uri,
