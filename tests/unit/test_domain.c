@@ -3,7 +3,10 @@
 #include "../../libvirt-hooks/move_journal.h"
 #include "domain_books.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <semaphore.h>
+#include <sys/mount.h>
 
 /* ---- Moves ----------------------------------------------------------------------------------- */
 
@@ -429,6 +432,89 @@ START_TEST(domain_that_ends_in_mid_move_fails_it)
 }
 END_TEST
 
+/* ---- A disk that is full ----------------------------------------------------------------------- */
+
+/* A small one of this test's alone, below the journals. False: that may not be had here. */
+static bool mount_small_disk(void)
+{
+	return !unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("small", journals, "tmpfs", 0, "size=64k,mode=0700");
+}
+
+static void fill_disk(void)
+{
+	static const char block[4096];
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/filler", journals);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	ck_assert_int_eq(errno, ENOSPC);
+	close(fd);
+}
+
+static void free_disk(void)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/filler", journals);
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+/* No move begins that the next gmigd could not end; one that runs ends as ever; and with room again all goes on. */
+START_TEST(full_disk_below_the_journals_leaves_no_cpuset_wide)
+{
+	struct gmig_job_spec slow = to_1, back = to_1;
+	struct gmig_job *job;
+
+	if (!mount_small_disk()) {
+		puts("skipped: full_disk_below_the_journals_leaves_no_cpuset_wide: it mounts a "
+		     "tmpfs, which needs root");
+		return;
+	}
+	back.from[0] = 1;
+	back.to[0] = 0;
+	open_domain();
+	fill_disk();
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -ENOSPC);
+	ck_assert_ptr_nonnull(strstr(err.text, "journal of a move cannot be written"));
+	ck_assert_str_eq(mems("/emulator"), "0");
+	expect_note("");
+	free_disk();
+	/* It fills while one runs; and libvirt does not answer, so that there is a note to be written. */
+	slow.rate_bytes_per_second = 4096;
+	ck_assert_int_eq(domain_start_job(domain, &slow, &job, &err), 0);
+	fill_disk();
+	libvirt_says = -ETIMEDOUT;
+	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
+	gmig_job_wait(job);
+	wait_ends(1);
+	gmig_job_put(job);
+	ck_assert_uint_eq(moved(0, FAKE_PAGES), FAKE_PAGES);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(mems("/vcpu0"), "1");
+	ck_assert(!has_journal() && !has_note());
+	ck_assert_ptr_nonnull(strstr(lines, "libvirt is to be told cannot be written"));
+	expect_note("virsh numatune says otherwise");
+	/* It is told all the same, as long as this gmigd lives. */
+	libvirt_says = 0;
+	*told = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "1");
+	expect_note("");
+	free_disk();
+	run(&back);
+	wait_ends(2);
+	ck_assert_str_eq(mems("/emulator"), "0");
+	ck_assert_str_eq(told, "0");
+	ck_assert(!has_journal() && !has_note());
+	ck_assert_int_eq(umount2(journals, MNT_DETACH), 0);
+}
+END_TEST
+
 START_TEST(look_says_where_memory_lies_and_how_old_that_is)
 {
 	struct domain_look look;
@@ -467,6 +553,7 @@ int main(void)
 	    cancelled_move_leaves_the_memory_where_it_is,
 	    two_moves_narrow_when_the_last_has_ended,
 	    domain_that_ends_in_mid_move_fails_it,
+	    full_disk_below_the_journals_leaves_no_cpuset_wide,
 	    look_says_where_memory_lies_and_how_old_that_is,
 	};
 
