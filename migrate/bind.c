@@ -5,6 +5,7 @@
 #include "jobs/plan_policy.h"
 #include "memory/audit.h"
 #include "memory/bound_pages.h"
+#include "memory/region.h"
 
 #include <string.h>
 
@@ -111,6 +112,23 @@ static int start_job(struct gmig *gmig, const struct gmig_bind_spec *spec, uint6
 	return job_start(&gmig->memory, &spec->job, &plan, job, err);
 }
 
+/* A policy is carried out by our own first touches. */
+static int check_kinds(const struct gmig *gmig, uint64_t gfn, uint64_t pages,
+		       struct gmig_error *err)
+{
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+
+		if (region->kind->kernel_fills && gfn < region->gfn + region->pages &&
+		    region->gfn < gfn + pages)
+			return gmig_fail(err, -EOPNOTSUPP,
+					 "memory of kind %s, which others may map, has no policies "
+					 "of ranges: its first touches are the kernel's",
+					 region->kind->name);
+	}
+	return 0;
+}
+
 static int bind_range(struct gmig *gmig, const struct gmig_bind_spec *spec, uint64_t pages,
 		      struct mempolicy *policy, struct gmig_error *err)
 {
@@ -120,7 +138,9 @@ static int bind_range(struct gmig *gmig, const struct gmig_bind_spec *spec, uint
 	if (policy && !bound_pages_exist(gmig, gfn, pages))
 		return gmig_fail(err, -EFAULT, "a part of 0x%llx+0x%llx is no memory of the guest",
 				 (unsigned long long)spec->gpa, (unsigned long long)spec->bytes);
-	if (policy && spec->flags & GMIG_BIND_STRICT && !(spec->flags & MOVE_FLAGS))
+	if (policy)
+		ret = check_kinds(gmig, gfn, pages, err);
+	if (!ret && policy && spec->flags & GMIG_BIND_STRICT && !(spec->flags & MOVE_FLAGS))
 		ret = check_strict(gmig, gfn, pages, policy, err);
 	if (!ret)
 		ret = bindings_set(gmig->bindings, gfn, pages, policy, err);

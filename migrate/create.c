@@ -9,6 +9,7 @@
 #include "memory/frame.h"
 #include "memory/guest.h"
 #include "memory/ledger.h"
+#include "memory/region.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ static void engine_init_locks(struct gmig *gmig)
 {
 	pthread_mutex_init(&gmig->lock, NULL);
 	pthread_mutex_init(&gmig->check_lock, NULL);
+	pthread_mutex_init(&gmig->catch_up.lock, NULL);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
 	pthread_mutex_init(&gmig->memory.topology_lock, NULL);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
@@ -185,8 +187,7 @@ void gmig_destroy(struct gmig *gmig)
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		fault_stop(gmig->vnodes[i].fault);
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
-		gmig->sys->unmap(gmig->regions[i].reserved,
-				 gmig->regions[i].pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
+		region_unmap(gmig, &gmig->regions[i]);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		if (gmig->vnodes[i].uffd >= 0)
 			gmig->sys->close(gmig->vnodes[i].uffd);
@@ -204,6 +205,7 @@ void gmig_destroy(struct gmig *gmig)
 	gmig_topology_put(gmig->memory.topology);
 	pthread_mutex_destroy(&gmig->memory.topology_lock);
 	pthread_mutex_destroy(&gmig->check_lock);
+	pthread_mutex_destroy(&gmig->catch_up.lock);
 	pthread_mutex_destroy(&gmig->memory.jobs_lock);
 	pthread_mutex_destroy(&gmig->lock);
 	free(gmig);

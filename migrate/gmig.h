@@ -220,23 +220,54 @@ struct gmig_topology *gmig_get_topology(struct gmig *gmig);
 const char *gmig_why_off(const struct gmig *gmig);
 
 /*
+ * What a region is made of. MEMFD and MEMFD_HUGETLB are files in memory (memfd_create(2)) that other processes may map, too:
+ * see gmig_region_file(). Their first touches are the kernel's, so that no userfaultfd is in the way of those others; they are
+ * moved by mover `kernel` alone, and not on fake nodes.
+ */
+enum gmig_region_kind {
+	GMIG_REGION_RAM,	   /* private anonymous memory */
+	GMIG_REGION_MEMFD,	   /* shared, huge pages where tmpfs has them (shmem_enabled) */
+	GMIG_REGION_MEMFD_HUGETLB, /* shared, of the host's pool of 2 MiB pages */
+};
+
+/*
  * Map a region: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
  * `host_node`. A vnode may have several regions (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
- * -EINVAL alignment, overlap, vnode; -ENODEV host_node is offline or has no memory; -EACCES it is outside the cpuset; -ENOMEM.
+ * -EINVAL alignment, overlap, vnode; -ENODEV host_node is offline or has no memory; -EACCES it is outside the cpuset; -ENOMEM,
+ * of MEMFD_HUGETLB also when the pool has too few free pages.
  */
 struct gmig_region_spec {
 	unsigned int vnode;
 	unsigned int host_node;
 	uint64_t gpa;
 	uint64_t bytes;
-	uint64_t reserved[4];
+	enum gmig_region_kind kind;
+	uint64_t reserved[3];
 };
 int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		    struct gmig_error *err);
 
+/* A region's file, for a peer that maps guest memory (vhost-user, ivshmem); hand it over with SCM_RIGHTS (unix(7)). */
+struct gmig_region_file {
+	/*
+	 * The engine's, open as long as that lives. Its size is sealed; its offset is the engine's to move: peers map it, or name
+	 * offsets of their own. The region begins at offset 0.
+	 */
+	int fd;
+	bool hugetlb;
+	uint64_t gpa, bytes;
+	uint64_t reserved[4];
+};
+/* That of the i-th region that has one, in the order in which they were added. -ENOENT: there are no more. */
+int gmig_region_file(struct gmig *gmig, unsigned int i, struct gmig_region_file *file);
+
 /* ---- What is where ------------------------------------------------------------------------------------------- */
 
-/* bytes[n] = bytes of `vnode` that lie on host node n, by the shadow table. -EINVAL no such vnode. */
+/*
+ * bytes[n] = bytes of `vnode` that lie on host node n, by the shadow table. -EINVAL no such vnode. Of regions with a file the
+ * table learns by asking the kernel; each call goes on with that for up to 20 ms, which is all of some GiB. What is not
+ * reached is as old as gmig_audit_age_ns() says.
+ */
 int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MAX_NODES]);
 
 /* Bytes of `vnode` that are in swap, and so on no node; a broken page counts as one, as for the kernel. -EINVAL no such vnode. */
@@ -322,7 +353,8 @@ struct gmig_job_spec {
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
 	enum gmig_huge huge;
 	enum gmig_swapped swapped;
-	const char *mover; /* NULL: the memory's own, "uffd" or "kernel" */
+	/* "uffd" or "kernel"; NULL: the first of them that moves all of the memory. */
+	const char *mover;
 	/*
 	 * 0 = no limit. Bytes are paid for before they are moved: at 10 KiB/s the first 2 MiB block moves after 205 s, and a
 	 * job lasts total / rate at least. Workers take turns in the order in which they asked.
@@ -340,7 +372,12 @@ struct gmig_job_spec {
 	 * batch at a time. -EOPNOTSUPP: gmig_options has no hold_vcpus.
 	 */
 	bool hold_vcpus;
-	bool trace;	   /* keep a record of each block, for gmig_job_trace() */
+	bool trace; /* keep a record of each block, for gmig_job_trace() */
+	/*
+	 * Mover kernel: also pages that other processes map, too (MPOL_MF_MOVE_ALL of move_pages(2)); they stay with -EACCES else.
+	 * -EPERM without CAP_SYS_NICE. What mover uffd moves nobody else maps.
+	 */
+	bool move_all;
 	unsigned int user; /* the caller's own; the engine only keeps it */
 	uint64_t reserved[16];
 };

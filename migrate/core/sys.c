@@ -70,6 +70,68 @@ static int real_set_policy(int mode)
 	return syscall(SYS_set_mempolicy, mode, NULL, 0) ? -errno : 0;
 }
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u
+#endif
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+
+/* vm.memfd_noexec=2 refuses files that could be executed; before Linux 6.3 there is no such flag. */
+static int create_memfd(const char *name, unsigned int flags)
+{
+	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create(name, flags) : fd;
+}
+
+/* Whoever maps it would get SIGBUS from a file that shrinks. */
+static int real_memfd(const char *name, uint64_t bytes, uint64_t huge_bytes)
+{
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd, error;
+
+	if (huge_bytes)
+		flags |= MFD_HUGETLB | (unsigned int)(63 - __builtin_clzll(huge_bytes))
+					   << MFD_HUGE_SHIFT;
+	fd = create_memfd(name, flags);
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, (off_t)bytes) &&
+	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return fd;
+	error = errno;
+	close(fd);
+	return -error;
+}
+
+static int real_map_file(int fd, size_t bytes, void *fixed)
+{
+	void *memory = mmap(fixed, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+
+	return memory == MAP_FAILED ? -errno : 0;
+}
+
+static int real_punch_hole(int fd, uint64_t offset, uint64_t bytes)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			 (off_t)bytes)
+		   ? -errno
+		   : 0;
+}
+
+static int64_t real_seek(int fd, uint64_t offset, int whence)
+{
+	off_t found = lseek(fd, (off_t)offset, whence);
+
+	return found < 0 ? -errno : found;
+}
+
+static int real_in_core(void *memory, size_t bytes, unsigned char *pages)
+{
+	return mincore(memory, bytes, pages) ? -errno : 0;
+}
+
 static int real_query_nodes(size_t count, void **pages, int *status)
 {
 	return move_pages(0, count, pages, NULL, status, 0) < 0 ? -errno : 0;
@@ -223,6 +285,11 @@ const struct gmig_sys gmig_sys_real = {
     .advise = real_advise,
     .prefer_node = real_prefer_node,
     .set_policy = real_set_policy,
+    .memfd = real_memfd,
+    .map_file = real_map_file,
+    .punch_hole = real_punch_hole,
+    .seek = real_seek,
+    .in_core = real_in_core,
     .query_nodes = real_query_nodes,
     .move_pages = real_move_pages,
     .pidfd_open = real_pidfd_open,

@@ -32,6 +32,19 @@ struct gmig_sys {
 	int (*prefer_node)(void *memory, size_t bytes, int node);
 	/* set_mempolicy(2) of this thread, without nodes: one that is no mode shows only whether the call is allowed. */
 	int (*set_policy)(int mode);
+	/*
+	 * A new file in memory (memfd_create(2)) of that size, which nobody can change any more. huge_bytes: 0, or the size of its
+	 * hugetlb pages. Its descriptor.
+	 */
+	int (*memfd)(const char *name, uint64_t bytes, uint64_t huge_bytes);
+	/* Map a file from its beginning, shared, in place of what is at `fixed`. */
+	int (*map_file)(int fd, size_t bytes, void *fixed);
+	/* fallocate(2): a hole in a file, whose size stays. */
+	int (*punch_hole)(int fd, uint64_t offset, uint64_t bytes);
+	/* lseek(2) with SEEK_DATA or SEEK_HOLE. */
+	int64_t (*seek)(int fd, uint64_t offset, int whence);
+	/* mincore(2): bit 0 of each page's byte. */
+	int (*in_core)(void *memory, size_t bytes, unsigned char *pages);
 	/* move_pages(2) without target nodes: status[i] = node or -errno. */
 	int (*query_nodes)(size_t count, void **pages, int *status);
 	/* move_pages(2) as it is: > 0 counts pages that did not move or were never tried; see movepages.h. */

@@ -10,10 +10,35 @@
 
 #define TRACE_RECORDS (64u << 10) /* kept at most: 4 MiB */
 
+static bool moves_all(struct memory *memory, const struct gmig_job_spec *spec,
+		      const struct mover *mover)
+{
+	const char *kind;
+
+	for (unsigned int i = 0; (kind = memory->ops->kind(memory, spec, i)); i++)
+		if (!legal_moves(kind, mover))
+			return false;
+	return true;
+}
+
+/*
+ * The one that was asked for, NULL if there is none of that name; else the first that moves all of the memory. If none does, the
+ * first of all: the table says why it does not.
+ */
+static const struct mover *choose_mover(struct memory *memory, const struct gmig_job_spec *spec)
+{
+	if (spec->mover && *spec->mover)
+		return mover_find(spec->mover);
+	for (unsigned int i = 0; mover_all[i]; i++)
+		if (moves_all(memory, spec, mover_all[i]))
+			return mover_all[i];
+	return mover_all[0];
+}
+
 static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
-	const struct mover *mover = mover_find(spec->mover);
+	const struct mover *mover = choose_mover(memory, spec);
 	int ret = memory->ops->ready(memory, spec, err);
 
 	if (ret)
@@ -65,7 +90,7 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec, s
 	if (!job)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
 	job->memory = memory;
-	job->mover = mover_find(spec->mover);
+	job->mover = choose_mover(memory, spec);
 	job->work.memory = memory;
 	memory_topology_refresh(memory, NULL); /* else the last look has to do */
 	job->work.topology = memory_topology(memory);
@@ -140,7 +165,7 @@ static int start(struct memory *memory, const struct gmig_job_spec *spec, struct
 
 	if (ret)
 		return ret;
-	if (!mover_find(spec->mover))
+	if (!choose_mover(memory, spec))
 		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
 	ret = job_create(memory, spec, plan, &job, err);
 	if (ret)

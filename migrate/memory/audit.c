@@ -33,6 +33,7 @@ struct block {
 	struct gmig_check *check;
 	bool whole;				     /* one 2M entry */
 	struct bits present, none, held, swapped;    /* pages, by the table */
+	struct bits touched;			     /* by the kernel, as it may: seen now */
 	struct shadow_entry entry[GMIG_BLOCK_PAGES]; /* whole: the first only */
 	struct uffd_scan scan;
 };
@@ -81,6 +82,7 @@ static bool block_agrees(const struct block *block)
 	return true;
 }
 
+/* A belief was wrong: not so where nobody was to tell the table of a first touch. */
 static void corrected(const struct block *block, uint64_t pages)
 {
 	if (block->check)
@@ -120,7 +122,7 @@ static void check_swap(const struct block *block, unsigned int page, unsigned in
 	corrected(block, pages);
 }
 
-static void check_presence(const struct block *block, unsigned int page, unsigned int pages)
+static void check_presence(struct block *block, unsigned int page, unsigned int pages)
 {
 	const struct shadow_entry *entry = &block->entry[page];
 	bool present = bits_get(&block->scan.present, page);
@@ -129,9 +131,15 @@ static void check_presence(const struct block *block, unsigned int page, unsigne
 		change(block, page, SHADOW_DISCARD, 0);
 		corrected(block, pages);
 	} else if (entry->state == SHADOW_NONE && present) {
-		breach(block->check, I1, "gfn 0x%llx has memory that the table does not know of",
-		       (unsigned long long)(block->gfn + page));
+		if (block->region->kind->kernel_fills)
+			bits_set(&block->touched, page);
+		else
+			breach(block->check, I1,
+			       "gfn 0x%llx has memory that the table does not know of",
+			       (unsigned long long)(block->gfn + page));
 		change(block, page, SHADOW_TOUCH, atomic_load(&block->region->preferred_node));
+		if (bits_get(&block->scan.swapped, page))
+			change(block, page, SHADOW_SWAP_OUT, 0);
 	} else {
 		check_swap(block, page, pages);
 	}
@@ -168,7 +176,8 @@ static void check_placement(struct block *block)
 		    status[i] == block->entry[page].node)
 			continue;
 		change(block, page, SHADOW_CORRECT, (unsigned int)status[i]);
-		corrected(block, pages_each);
+		if (!bits_get(&block->touched, page))
+			corrected(block, pages_each);
 	}
 }
 
@@ -230,6 +239,7 @@ static void check_block(struct block *block)
 {
 	struct gmig *gmig = block->gmig;
 
+	bits_clear_all(&block->touched);
 	block_read(block);
 	check_holders(block);
 	if (bits_count(&block->held) == GMIG_BLOCK_PAGES ||
@@ -238,7 +248,8 @@ static void check_block(struct block *block)
 	if (block->whole && !block->scan.huge && !bits_empty(&block->scan.present)) {
 		if (books_split(gmig, block->region, block->gfn))
 			return;
-		corrected(block, GMIG_BLOCK_PAGES);
+		if (!block->region->kind->kernel_fills || bits_empty(&block->none))
+			corrected(block, GMIG_BLOCK_PAGES);
 		block_read(block);
 	}
 	if (!block_agrees(block)) {

@@ -5,6 +5,7 @@
  *   engine.lock    regions being added, and where their new memory goes
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
  *   engine.check_lock   one audit that counts at a time
+ *   catch_up.lock  one thread at a time asks the kernel before an answer
  *   stripe.lock    the shadow entries of a block, its sleepers and its claims
  *   pool.lock      slots of one pool
  *   ledger's lock
@@ -56,6 +57,8 @@ struct region {
 	uint64_t gfn, pages;
 	uint8_t *hva;
 	void *reserved;
+	int fd; /* its file; -1: it has none */
+	bool hugetlb;
 	atomic_ullong audited_ns; /* when an audit of all of it began that went to its end */
 	/* Host node that first touches are served from; written under engine.lock, like the next two. */
 	atomic_uint preferred_node;
@@ -69,6 +72,15 @@ struct thread_list {
 	unsigned int room;
 	atomic_uint count; /* published last */
 	int tid[];
+};
+
+/* How far catch_up() came; guarded by its lock, a leaf but for stripe.lock. */
+struct catch_up {
+	pthread_mutex_t lock;
+	unsigned int region; /* goes on in this one, */
+	uint64_t pages;	     /* after so many of its pages */
+	uint64_t begin_ns;   /* when it began with the region */
+	uint64_t rest_ns;    /* not again before */
 };
 
 struct vnode {
@@ -103,6 +115,7 @@ struct gmig {
 	pthread_mutex_t check_lock;
 
 	atomic_ullong sleepers, faults, faults_known_thread;
+	struct catch_up catch_up;
 	atomic_ullong sampled; /* blocks, ever: where gmig_sample() goes on */
 	struct hist blackout_read, blackout_write, stall;
 };

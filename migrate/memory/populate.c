@@ -4,6 +4,7 @@
  * all memory at once wants to hear that it is not there, before the guest runs.
  */
 #include "../core/reserved.h"
+#include "audit.h"
 #include "bound_touch.h"
 #include "frame.h"
 #include "policy.h"
@@ -107,18 +108,34 @@ static int block_fill(const struct populate_worker *worker, struct region *regio
 	return ret;
 }
 
-/* Without a table: the kernel fills, and is asked where. */
-static int plain_fill(const struct gmig *gmig, const struct region *region, uint64_t block_gfn)
+/* The kernel kills where a cgroup allows no more, and gives memory of another node where that has none. */
+static int kernel_populate(struct gmig *gmig, const struct region *region, uint64_t block_gfn)
 {
+	int ret;
+
+	if (!gmig->plain && policy_reserve(gmig->policy, POLICY_TOUCH, GMIG_BLOCK_PAGES))
+		return -ENOMEM;
+	ret =
+	    gmig->sys->advise(region_hva(region, block_gfn), GMIG_BLOCK_BYTES, MADV_POPULATE_WRITE);
+	if (!gmig->plain)
+		policy_release(gmig->policy, GMIG_BLOCK_PAGES);
+	/* It would have been a SIGBUS: a file's memory is had, or not. */
+	return ret == -EFAULT ? -ENOMEM : ret;
+}
+
+/* First touches are the kernel's: it fills, and is asked where. */
+static int kernel_fill(struct gmig *gmig, struct region *region, uint64_t block_gfn)
+{
+	const struct audit audit = {.check = NULL};
 	uint64_t gfns[GMIG_BLOCK_PAGES];
 	int status[GMIG_BLOCK_PAGES];
-	int ret =
-	    gmig->sys->advise(region_hva(region, block_gfn), GMIG_BLOCK_BYTES, MADV_POPULATE_WRITE);
+	int ret = kernel_populate(gmig, region, block_gfn);
 
+	if (!gmig->plain)
+		audit_run(gmig, region, block_gfn, GMIG_BLOCK_PAGES, &audit);
 	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
 		gfns[i] = block_gfn + i;
-	if (ret || gmig->fake ||
-	    region->kind->query((struct gmig *)gmig, region, GMIG_BLOCK_PAGES, gfns, status))
+	if (ret || gmig->fake || region->kind->query(gmig, region, GMIG_BLOCK_PAGES, gfns, status))
 		return ret;
 	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
 		if (status[i] != (int)atomic_load(&region->preferred_node))
@@ -179,8 +196,9 @@ static void *populate_thread(void *arg)
 		if (!region)
 			break;
 		if (!ret)
-			ret = all->gmig->plain ? plain_fill(all->gmig, region, block_gfn)
-					       : block_fill(worker, region, block_gfn);
+			ret = all->gmig->plain || region->kind->kernel_fills
+				  ? kernel_fill(all->gmig, region, block_gfn)
+				  : block_fill(worker, region, block_gfn);
 		if (ret)
 			give_up(all, ret, region, number);
 	}

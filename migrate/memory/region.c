@@ -106,6 +106,8 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 		return gmig_fail(err, -EINVAL,
 				 "region at 0x%llx: address and size must be multiples of 2 MiB",
 				 (unsigned long long)spec->gpa);
+	if ((unsigned int)spec->kind > GMIG_REGION_MEMFD_HUGETLB)
+		return gmig_fail(err, -EINVAL, "region kind %d is not known", (int)spec->kind);
 	if (spec->vnode >= GMIG_MAX_VNODES)
 		return gmig_fail(err, -EINVAL, "vnode %u: at most %u vnodes", spec->vnode,
 				 GMIG_MAX_VNODES);
@@ -148,6 +150,15 @@ static int region_build(struct gmig *gmig, struct region *region, struct gmig_er
 	return 0;
 }
 
+void region_unmap(struct gmig *gmig, struct region *region)
+{
+	if (region->reserved)
+		gmig->sys->unmap(region->reserved,
+				 region->pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
+	if (region->fd >= 0)
+		gmig->sys->close(region->fd);
+}
+
 static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		      struct gmig_error *err)
 {
@@ -157,7 +168,9 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 
 	if (ret)
 		return ret;
-	region->kind = &region_ram;
+	region->kind = spec->kind == GMIG_REGION_RAM ? &region_ram : &region_memfd;
+	region->hugetlb = spec->kind == GMIG_REGION_MEMFD_HUGETLB;
+	region->fd = -1;
 	region->vnode = spec->vnode;
 	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;
@@ -167,8 +180,7 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	atomic_store(&region->preferred_node, spec->host_node);
 	ret = region_build(gmig, region, err);
 	if (ret) {
-		if (region->reserved)
-			gmig->sys->unmap(region->reserved, spec->bytes + GMIG_SYS_GUARD_BYTES);
+		region_unmap(gmig, region);
 		return ret;
 	}
 	atomic_store(&gmig->region_count, count + 1);
@@ -187,4 +199,24 @@ int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void
 	ret = region_add(gmig, spec, hva, err);
 	pthread_mutex_unlock(&gmig->lock);
 	return ret;
+}
+
+int gmig_region_file(struct gmig *gmig, unsigned int i, struct gmig_region_file *file)
+{
+	unsigned int count = atomic_load(&gmig->region_count);
+
+	for (unsigned int at = 0; at < count; at++) {
+		const struct region *region = &gmig->regions[at];
+
+		if (region->fd < 0 || i--)
+			continue;
+		*file = (struct gmig_region_file){
+		    .fd = region->fd,
+		    .hugetlb = region->hugetlb,
+		    .gpa = region->gfn * GMIG_PAGE_BYTES,
+		    .bytes = region->pages * GMIG_PAGE_BYTES,
+		};
+		return 0;
+	}
+	return -ENOENT;
 }

@@ -1,7 +1,7 @@
 /*
  * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, placed, guarded, filled,
- * scanned, discarded and asked about; faults and the audit reach memory through it only. Today there is `ram`
- * (private anonymous memory). Which mover may move a kind: movers/legal.h.
+ * scanned, discarded and asked about; faults and the audit reach memory through it only. There are `ram`
+ * (private anonymous memory) and `memfd` (a file in memory that others may map, too). Which mover may move a kind: movers/legal.h.
  *
  * The idea of operations per mapping is Linux's: vm_operations_struct.migrate of 2006.
  */
@@ -15,6 +15,8 @@ struct first_touch;
 
 struct region_kind {
 	const char *name;
+	/* The kernel serves first touches, and not only ours: the table learns of them by asking (catch_up.h, the audit). */
+	bool kernel_fills;
 	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
 	/* Memory for region->pages; sets region->hva and ->reserved. */
 	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
@@ -25,7 +27,7 @@ struct region_kind {
 	int (*guard)(struct gmig *gmig, struct region *region, struct gmig_error *err);
 	/*
 	 * A hole was touched: memory for it, of the region's preferred node if there is some. `entry` is of gfn, NONE. Caller
-	 * holds stripe.lock and wakes whoever sleeps. -ENOMEM: nobody has any.
+	 * holds stripe.lock and wakes whoever sleeps. -ENOMEM: nobody has any. NULL with kernel_fills.
 	 */
 	int (*fill)(struct first_touch *from, struct region *region, uint64_t gfn,
 		    const struct shadow_entry *entry);
@@ -41,7 +43,20 @@ struct region_kind {
 		     const uint64_t *gfns, int *status);
 };
 
-extern const struct region_kind region_ram;
+extern const struct region_kind region_ram, region_memfd;
+
+/* mbind(2) of a region's mapping: what the kinds' `prefer` is. */
+int region_bind(struct gmig *gmig, const struct region *region, unsigned int node,
+		struct gmig_error *err);
+/* Advice for a new mapping: size of pages, core dumps, fork. */
+int region_advise(struct gmig *gmig, const struct region *region, struct gmig_error *err);
+
+/* Asks the kernel for the nodes of mapped pages: what the kinds' `query` is. */
+int region_query(struct gmig *gmig, const struct region *region, size_t count, const uint64_t *gfns,
+		 int *status);
+
+/* Gives back what map has made; the region need not be whole. */
+void region_unmap(struct gmig *gmig, struct region *region);
 
 /*
  * First touches of the region are served from where its pages go by `follow`, as long as that job runs

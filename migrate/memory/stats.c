@@ -1,4 +1,5 @@
 /* What is where, and how long things took: read from counters, whatever the guest's size. */
+#include "catch_up.h"
 #include "frame.h"
 #include "ledger.h"
 #include "policy.h"
@@ -12,10 +13,14 @@ static void plain_residency(struct gmig *gmig, const struct region *region, uint
 {
 	uint64_t gfns[GMIG_BLOCK_PAGES];
 	int status[GMIG_BLOCK_PAGES];
+	struct uffd_scan scan;
 
 	for (uint64_t at = region->gfn; at < region->gfn + region->pages; at += GMIG_BLOCK_PAGES) {
 		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
 			gfns[i] = at + i;
+		/* Of a file that others have: into our page tables with it first. */
+		if (region->kind->kernel_fills)
+			region->kind->scan(gmig, region, at, &scan);
 		if (region->kind->query(gmig, region, GMIG_BLOCK_PAGES, gfns, status))
 			continue;
 		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++) {
@@ -38,6 +43,7 @@ int gmig_residency(struct gmig *gmig, unsigned int vnode, uint64_t bytes[GMIG_MA
 	bool found = false;
 
 	memset(bytes, 0, GMIG_MAX_NODES * sizeof(bytes[0]));
+	catch_up(gmig);
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
 		if (gmig->regions[i].vnode != vnode)
 			continue;
@@ -56,6 +62,7 @@ int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes)
 {
 	if (vnode >= GMIG_MAX_VNODES)
 		return -EINVAL;
+	catch_up(gmig);
 	*bytes = bytes_of(ledger_swapped(gmig->ledger, vnode));
 	return 0;
 }
@@ -63,6 +70,7 @@ int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes)
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 {
 	memset(stats, 0, sizeof(*stats));
+	catch_up(gmig);
 	ledger_sizes(gmig->ledger, &stats->page_bytes_2m, &stats->page_bytes_4k);
 	stats->page_bytes_2m *= GMIG_PAGE_BYTES;
 	stats->page_bytes_4k *= GMIG_PAGE_BYTES;

@@ -6,10 +6,9 @@
 #define BLOCK	 (1u << GMIG_MODE_BLOCK)
 
 const struct legal legal_all[] = {
-    {"ram", "uffd", READABLE | BLOCK},
-    {"ram", "kernel", READABLE}, /* the kernel has one way */
-    {"process", "kernel", READABLE},
-    {NULL, NULL, 0},
+    {"ram", "uffd", READABLE | BLOCK}, {"ram", "kernel", READABLE}, /* the kernel has one way */
+    {"memfd", "kernel", READABLE}, /* UFFDIO_MOVE knows private anonymous memory only */
+    {"process", "kernel", READABLE},   {NULL, NULL, 0},
 };
 
 /* The movers that the kind has, for people: "uffd or kernel". */
@@ -22,6 +21,14 @@ static void movers_of(const char *kind, char *text, size_t bytes)
 		if (!strcmp(legal->kind, kind) && at < bytes)
 			at += (size_t)snprintf(text + at, bytes - at, "%s%s", at ? " or " : "",
 					       legal->mover);
+}
+
+bool legal_moves(const char *kind, const struct mover *mover)
+{
+	for (const struct legal *legal = legal_all; legal->kind; legal++)
+		if (!strcmp(legal->kind, kind) && !strcmp(legal->mover, mover->name))
+			return true;
+	return false;
 }
 
 int legal_check(const char *kind, const struct mover *mover, enum gmig_mode mode,

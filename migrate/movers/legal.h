@@ -15,6 +15,8 @@ struct legal {
 
 extern const struct legal legal_all[]; /* ends with a kind of NULL */
 
+/* In any mode. */
+bool legal_moves(const char *kind, const struct mover *mover);
 /* kind: of one part of the memory. 0, or -EINVAL and a sentence that says what would do. */
 int legal_check(const char *kind, const struct mover *mover, enum gmig_mode mode,
 		struct gmig_error *err);

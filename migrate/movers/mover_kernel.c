@@ -14,6 +14,7 @@
 #include "../memory/process_memory.h"
 #include "../memory/region.h"
 #include "mover.h"
+#include "swap_in.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -54,6 +55,10 @@ static int kernel_check(const struct memory *memory, const struct gmig_job_spec 
 		return gmig_fail(err, -EINVAL, "mover kernel holds no vCPUs");
 	if (spec->vnodes && process_of(memory))
 		return gmig_fail(err, -EINVAL, "a process has no vnodes");
+	/* A call without addresses is refused as one with some would be. */
+	if (spec->move_all && memory->sys->move_pages(0, 0, NULL, NULL, NULL, MPOL_MF_MOVE_ALL))
+		return gmig_fail(err, -EPERM,
+				 "moving pages that other processes map, too, needs CAP_SYS_NICE");
 	return 0;
 }
 
@@ -67,7 +72,8 @@ static int kernel_begin(struct mover_job *job, struct gmig_error *err)
 	if (!kernel)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
 	kernel->by.call = job->memory->sys->move_pages;
-	kernel->by.flags = process && process->shared ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
+	kernel->by.flags =
+	    job->spec.move_all || (process && process->shared) ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
 	kernel->guess_huge = process && !process_scans(process);
 	kernel->believe = job->memory->ops->unclaimed && job->looks_again;
 	if (process)
@@ -103,7 +109,8 @@ static void kernel_worker_end(struct mover_worker *worker)
 
 static int kernel_prepare(struct mover_worker *worker, struct mover_ticket *ticket)
 {
-	(void)worker, (void)ticket;
+	if (!process_of(worker->job->memory) && !ticket->huge)
+		swap_in(worker, ticket);
 	return 0;
 }
 
@@ -168,10 +175,7 @@ static void add_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
 	kernel->tickets++;
 }
 
-/*
- * A page lies where it was to come to, nowhere, or it stayed. A guest's page that lies nowhere may be in
- * swap: the next pass finds out.
- */
+/* A page lies where it was to come to, nowhere, or it stayed. A guest's that lies nowhere: see take_nowhere(). */
 static void take_page(struct mover_ticket *ticket, unsigned int page, int node, int why)
 {
 	if (node == (int)ticket->to)
@@ -180,8 +184,37 @@ static void take_page(struct mover_ticket *ticket, unsigned int page, int node, 
 		ticket->error[page] = (int16_t)(why < 0 ? why : -EBUSY);
 	else if (node < 0 && !ticket->claim.gmig)
 		bits_set(&ticket->gone, page);
+	else if (node == -ENOENT || node == -EFAULT)
+		ticket->error[page] = -ENOENT;
 	else
 		ticket->error[page] = -EAGAIN; /* or moved by others: the job looks for it */
+}
+
+/*
+ * A guest's pages that the kernel finds nowhere are in swap, zero pages, or gone: somebody has punched a hole into the file that
+ * they were in. The next pass looks for the others.
+ */
+static void take_nowhere(struct mover_ticket *ticket)
+{
+	const struct claim *claim = &ticket->claim;
+	struct bits nowhere = {{0}};
+	struct uffd_scan scan;
+	int ret;
+
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (ticket->error[i] == -ENOENT)
+			bits_set(&nowhere, i);
+	if (bits_empty(&nowhere))
+		return;
+	ret = claim->region->kind->scan(claim->gmig, claim->region, ticket->block_gfn, &scan);
+	for (unsigned int i = bits_next(&nowhere, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&nowhere, i + 1, true)) {
+		bool gone = !ret && !bits_get(&scan.present, i);
+
+		ticket->error[i] = gone ? 0 : -EAGAIN;
+		if (gone)
+			bits_set(&ticket->gone, i);
+	}
 }
 
 struct whole {
@@ -242,9 +275,10 @@ static void take_guest_block(struct mover_worker *worker, struct mover_ticket *t
 			ticket->error[i] = (int16_t)ret;
 		else
 			take_page(ticket, i, status[i], why);
+	take_nowhere(ticket);
 	ticket->split =
 	    !claim->region->kind->scan(claim->gmig, claim->region, ticket->block_gfn, &scan) &&
-	    !scan.huge;
+	    !scan.huge && bits_count(&ticket->gone) < GMIG_BLOCK_PAGES;
 	if (ticket->split)
 		atomic_fetch_add(&worker->job->thp_split, 1);
 }
@@ -279,6 +313,8 @@ static void take_results(struct mover_worker *worker)
 
 		if (!ticket->huge) {
 			take_small(kernel, t);
+			if (ticket->claim.gmig)
+				take_nowhere(ticket);
 			continue;
 		}
 		if (ticket->claim.gmig)

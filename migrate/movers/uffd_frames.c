@@ -1,15 +1,14 @@
 #include "uffd_frames.h"
 
 #include "../core/uffd.h"
-#include "../memory/audit.h"
 #include "../memory/frame.h"
 #include "../memory/region.h"
 #include "../memory/rejoin.h"
+#include "swap_in.h"
 #include "uffd_zeroer.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #define FULL_ENOUGH	 4 /* refusals in a row after which a node is not asked again in this pass */
 #define FRAGMENTED_BYTES (64ull << 20)
@@ -190,86 +189,7 @@ int uffd_frames_demote(struct mover_worker *worker, struct mover_ticket *ticket)
 	return 0;
 }
 
-/* ---- Pages in swap --------------------------------------------------------------------------------- */
-
-struct swapped {
-	uint64_t block_gfn;
-	struct bits out, on_target;
-	unsigned int to;
-};
-
-static int swapped_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
-{
-	struct swapped *swapped = arg;
-	unsigned int first = (unsigned int)(gfn - swapped->block_gfn);
-
-	if (entry->state == SHADOW_SWAPPED)
-		bits_set_range(&swapped->out, first, 1u << entry->order);
-	else if (entry->state == SHADOW_PRESENT && entry->node == swapped->to)
-		bits_set_range(&swapped->on_target, first, 1u << entry->order);
-	return 0;
-}
-
-static void find_swapped(struct gmig *gmig, const struct mover_ticket *ticket,
-			 struct swapped *swapped)
-{
-	*swapped = (struct swapped){.block_gfn = ticket->block_gfn, .to = ticket->to};
-	shadow_walk(gmig->shadow, ticket->block_gfn, GMIG_BLOCK_PAGES, swapped_visit, swapped);
-}
-
-/*
- * The kernel ends the call at a page that is broken, or whose swap cannot be read, and does not say which one it was. Such a
- * page stays. To the kernel's own books it is in swap: what is broken has no memory, and a marker takes its place.
- */
-static void read_in(struct gmig *gmig, const struct region *region, struct mover_ticket *ticket,
-		    unsigned int first, unsigned int count)
-{
-	int ret = gmig->sys->advise(region_hva(region, ticket->block_gfn + first),
-				    count * GMIG_PAGE_BYTES, MADV_POPULATE_READ);
-
-	if (ret != -EHWPOISON && ret != -EFAULT)
-		return;
-	for (unsigned int i = first; count > 1 && i < first + count; i++)
-		read_in(gmig, region, ticket, i, 1);
-	if (count == 1)
-		ticket->error[first] = -EIO;
-}
-
-/*
- * Have the kernel read in what is swapped out. The region's policy prefers the target by now, so that most of it is
- * where it should be at once; what is not is moved like any other page. A page that is moved while it is in swap could
- * keep its userfaultfd bit for good, and MADV_COLLAPSE would refuse the block from then on.
- */
-static void bring_from_swap(struct mover_worker *worker, struct mover_ticket *ticket)
-{
-	struct gmig *gmig = engine_of(worker->job->memory);
-	struct region *region = engine_region_of_gfn(gmig, ticket->block_gfn);
-	const struct audit audit = {.check = NULL};
-	unsigned int first = 0, count;
-	struct swapped swapped;
-	struct bits before;
-
-	find_swapped(gmig, ticket, &swapped);
-	if (bits_empty(&swapped.out))
-		return;
-	before = swapped.out;
-	while ((count = bits_run(&swapped.out, &first))) {
-		read_in(gmig, region, ticket, first, count);
-		first += count;
-	}
-	/* The books learn from the kernel where it put them. */
-	audit_run(gmig, region, ticket->block_gfn, GMIG_BLOCK_PAGES, &audit);
-	find_swapped(gmig, ticket, &swapped);
-	bits_remove(&ticket->pages, &swapped.out);
-	for (unsigned int i = bits_next(&before, 0, true); i < GMIG_BLOCK_PAGES;
-	     i = bits_next(&before, i + 1, true)) {
-		if (!bits_get(&swapped.out, i))
-			ticket->error[i] = 0; /* it can be read after all */
-		if (bits_get(&swapped.on_target, i) && bits_get(&ticket->pages, i))
-			bits_set(&ticket->brought, i);
-	}
-	bits_remove(&ticket->pages, &ticket->brought);
-}
+/* ---- Before the move ------------------------------------------------------------------------------- */
 
 int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket)
 {
@@ -277,7 +197,7 @@ int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket
 	int ret;
 
 	if (!ticket->huge)
-		bring_from_swap(worker, ticket);
+		swap_in(worker, ticket);
 	if (bits_empty(&ticket->pages))
 		return 0;
 	ret = take_frames(worker, ticket);

@@ -85,7 +85,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .dump_memory = options->dump_memory,
 				      .opaque = rig,
 				      .sys = options->sys};
-	struct gmig_region_spec spec = {.bytes = options->bytes};
+	struct gmig_region_spec spec = {.bytes = options->bytes, .kind = options->kind};
 	unsigned int nodes = options->real ? 0 : options->nodes ? options->nodes : 2;
 	struct gmig_error err = {0};
 	void *ram;

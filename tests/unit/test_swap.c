@@ -152,6 +152,48 @@ START_TEST(memory_moves_under_writers_while_the_host_swaps)
 }
 END_TEST
 
+/* Of all our mappings of shared files: smaps(5), which counts what tmpfs has in swap. */
+static uint64_t smaps_swapped_bytes(void)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	unsigned long long kib, sum = 0;
+	bool ours = false;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (strchr(line, '-') && strtoull(line, NULL, 16) >= 4096)
+			ours = strstr(line, "/memfd:gmig-guest");
+		if (ours && sscanf(line, "Swap: %llu", &kib) == 1)
+			sum += kib;
+	}
+	if (maps)
+		fclose(maps);
+	return sum << 10;
+}
+
+/* tmpfs leaves nothing of it in page tables. */
+START_TEST(shared_memory_in_swap_is_on_no_node_and_comes_back)
+{
+	struct gmig_check check;
+	uint64_t out;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .kind = GMIG_REGION_MEMFD});
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	ck_assert_int_eq(madvise((void *)rig.ram, BYTES / 2, MADV_PAGEOUT), 0);
+	ck_assert_uint_gt(smaps_swapped_bytes(), 0);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	/* What has been written to a slow device and not yet freed is in core: to look maps it again. */
+	out = smaps_swapped_bytes();
+	ck_assert_uint_eq(swapped_bytes(), out);
+	ck_assert_uint_eq(resident_bytes(), BYTES - out);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	ck_assert_uint_eq(swapped_bytes(), smaps_swapped_bytes());
+	ck_assert_uint_eq(resident_bytes() + swapped_bytes(), BYTES);
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite;
@@ -168,6 +210,7 @@ int main(void)
 	tcase_add_loop_test(tcase, job_brings_swapped_pages_in_and_its_blocks_are_huge_again, 0, 2);
 	tcase_add_loop_test(tcase, job_told_to_skip_leaves_swapped_pages_with_a_reason, 0, 2);
 	tcase_add_loop_test(tcase, memory_moves_under_writers_while_the_host_swaps, 0, 2);
+	tcase_add_test(tcase, shared_memory_in_swap_is_on_no_node_and_comes_back);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

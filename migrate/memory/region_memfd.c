@@ -1,0 +1,139 @@
+/*
+ * Guest memory that others may map, too: a sealed file in memory, of tmpfs or of hugetlbfs (memfd_create(2)).
+ *
+ * No userfaultfd serves its first touches. One that is registered for our mapping sees nothing of a peer's touches, and would
+ * cost the huge pages, since UFFDIO_COPY fills tmpfs by 4 KiB. So the kernel fills, by the policy that mbind(2) gives to the
+ * file itself (shmem_set_policy() in mm/shmem.c), and the table learns of it when the kernel is asked. hugetlbfs has no policy
+ * of files: a peer's first touch there follows the peer's own.
+ *
+ * What a peer has touched and we have not is in the file, but not in our page tables, and move_pages(2) neither finds nor moves
+ * it. mincore(2) tells of such pages of tmpfs (not of hugetlbfs, where it looks into page tables alone); they are mapped
+ * before anything else is asked. Pages of tmpfs that are swapped out leave no trace in page tables: they are data of the file
+ * (SEEK_DATA) that is not in core.
+ */
+#include "region.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static int memfd_map(struct gmig *gmig, struct region *region, struct gmig_error *err)
+{
+	size_t bytes = region->pages * GMIG_PAGE_BYTES;
+	unsigned long long mib = (unsigned long long)(bytes >> 20);
+	void *hva;
+	int ret = gmig_sys_map_aligned(gmig->sys, bytes, &region->reserved, &hva);
+
+	if (ret)
+		return gmig_fail(err, ret, "cannot map %llu MiB of guest memory: %s", mib,
+				 gmig_errno_name(ret));
+	region->hva = hva;
+	ret = gmig->sys->memfd("gmig-guest", bytes, region->hugetlb ? GMIG_BLOCK_BYTES : 0);
+	if (ret < 0)
+		return gmig_fail(err, ret, "cannot make a file in memory of %llu MiB%s: %s", mib,
+				 region->hugetlb ? " of huge pages" : "", gmig_errno_name(ret));
+	region->fd = ret;
+	ret = gmig->sys->map_file(region->fd, bytes, hva);
+	if (ret == -ENOMEM && region->hugetlb)
+		return gmig_fail(err, ret,
+				 "the host's pool of 2 MiB pages has too few free ones for "
+				 "%llu MiB: raise vm.nr_hugepages",
+				 mib);
+	if (ret)
+		return gmig_fail(err, ret, "cannot map %llu MiB of shared guest memory: %s", mib,
+				 gmig_errno_name(ret));
+	ret = region_advise(gmig, region, err);
+	if (ret)
+		return ret;
+	return region_bind(gmig, region, atomic_load(&region->preferred_node), err);
+}
+
+static int memfd_guard(struct gmig *gmig, struct region *region, struct gmig_error *err)
+{
+	(void)gmig, (void)region, (void)err;
+	return 0;
+}
+
+/* Into our page tables with what is in core and not there. Whether there was something. */
+static bool map_in_core(struct gmig *gmig, uint8_t *block, const struct bits *mapped)
+{
+	unsigned char in_core[GMIG_BLOCK_PAGES];
+	unsigned int first = 0, count;
+	struct bits missing = {{0}};
+
+	if (gmig->sys->in_core(block, GMIG_BLOCK_BYTES, in_core))
+		return false;
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (in_core[i] & 1 && !bits_get(mapped, i))
+			bits_set(&missing, i);
+	if (bits_empty(&missing))
+		return false;
+	while ((count = bits_run(&missing, &first))) {
+		gmig->sys->advise(block + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES,
+				  MADV_POPULATE_READ);
+		first += count;
+	}
+	return true;
+}
+
+/* Data that is in no page table by now. */
+static void find_swapped(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
+			 struct uffd_scan *scan)
+{
+	uint64_t start = (block_gfn - region->gfn) * GMIG_PAGE_BYTES;
+	uint64_t at = start, end = start + GMIG_BLOCK_BYTES;
+	struct bits data = {{0}};
+
+	while (at < end) {
+		int64_t from = gmig->sys->seek(region->fd, at, SEEK_DATA);
+		int64_t to = from < 0 || (uint64_t)from >= end
+				 ? -ENXIO
+				 : gmig->sys->seek(region->fd, (uint64_t)from, SEEK_HOLE);
+
+		if (to <= from)
+			break;
+		at = (uint64_t)to < end ? (uint64_t)to : end;
+		bits_set_range(&data, (unsigned int)(((uint64_t)from - start) / GMIG_PAGE_BYTES),
+			       (unsigned int)((at - (uint64_t)from) / GMIG_PAGE_BYTES));
+	}
+	bits_remove(&data, &scan->present);
+	for (unsigned int i = 0; i < BITS_WORDS; i++) {
+		scan->swapped.word[i] |= data.word[i];
+		scan->present.word[i] |= data.word[i];
+	}
+}
+
+static int memfd_scan(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
+		      struct uffd_scan *scan)
+{
+	uint8_t *block = region_hva(region, block_gfn);
+	int ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan);
+
+	/* Without a scan, on plain memory, nothing is known to be mapped. */
+	if (region->hugetlb || bits_full(&scan->present))
+		return ret;
+	if (map_in_core(gmig, block, &scan->present))
+		ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan);
+	if (!ret)
+		find_swapped(gmig, region, block_gfn, scan);
+	return ret;
+}
+
+static int memfd_discard(struct gmig *gmig, const struct region *region, uint64_t gfn,
+			 uint64_t pages)
+{
+	return gmig->sys->punch_hole(region->fd, (gfn - region->gfn) * GMIG_PAGE_BYTES,
+				     pages * GMIG_PAGE_BYTES);
+}
+
+const struct region_kind region_memfd = {
+    .name = "memfd",
+    .kernel_fills = true,
+    .unit_pages = GMIG_BLOCK_PAGES,
+    .map = memfd_map,
+    .prefer = region_bind,
+    .guard = memfd_guard,
+    .scan = memfd_scan,
+    .discard = memfd_discard,
+    .query = region_query,
+};
