@@ -18,7 +18,7 @@ struct request {
 	const char *vm;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *threads, *batch, *frames, *huge,
 	    *swapped;
-	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus;
+	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus, move_all;
 };
 
 /* The guest's part, with --with-guest: planned before, carried out after the host's. */
@@ -109,6 +109,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		add_word(arguments, "vcpus", request->with_vcpus ? "all" : "keep");
 	if (request->hold_vcpus)
 		json_object_set_new(arguments, "hold-vcpus", json_true());
+	if (request->move_all)
+		json_object_set_new(arguments, "move-all", json_true());
 	if (status < 0)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
@@ -276,6 +278,24 @@ static int migrate(const struct request *request, json_t *arguments)
 	return status;
 }
 
+/* Options that do not go together. -1, or the exit status of a usage error. */
+static int check_together(const struct request *request)
+{
+	if (request->detach && request->with_guest)
+		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
+					    "comes after the host's");
+	if (request->with_vcpus && request->no_vcpus)
+		return cli_usage("migrate", "--with-vcpus and --no-vcpus exclude each other");
+	if ((request->with_vcpus || request->no_vcpus) && cli_is_process(request->vm))
+		return cli_usage("migrate", "--%s-vcpus is for guests, not for processes",
+				 request->no_vcpus ? "no" : "with");
+	if (request->private_only && !cli_is_process(request->vm))
+		return cli_usage("migrate", "--private is for processes, as in pid:1234");
+	if (request->private_only && request->move_all)
+		return cli_usage("migrate", "--private and --move-all contradict each other");
+	return -1;
+}
+
 int cmd_migrate(int argc, char **argv)
 {
 	struct request r = {0};
@@ -310,6 +330,9 @@ int cmd_migrate(int argc, char **argv)
 	     .help = "what moves the memory",
 	     .text = &r.mover,
 	     .choices = gmig_mover_names},
+	    {.name = "move-all",
+	     .help = "also memory that other processes map, too; by mover kernel",
+	     .flag = &r.move_all},
 	    {.name = "threads",
 	     .placeholder = "N",
 	     .help = "copy with N threads; default 1",
@@ -358,16 +381,9 @@ int cmd_migrate(int argc, char **argv)
 		return status;
 	r.vm = args.words[0];
 	r.json = args.json;
-	if (r.detach && r.with_guest)
-		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
-					    "comes after the host's");
-	if (r.with_vcpus && r.no_vcpus)
-		return cli_usage("migrate", "--with-vcpus and --no-vcpus exclude each other");
-	if ((r.with_vcpus || r.no_vcpus) && cli_is_process(r.vm))
-		return cli_usage("migrate", "--%s-vcpus is for guests, not for processes",
-				 r.no_vcpus ? "no" : "with");
-	if (r.private_only && !cli_is_process(r.vm))
-		return cli_usage("migrate", "--private is for processes, as in pid:1234");
+	status = check_together(&r);
+	if (status >= 0)
+		return status;
 	arguments = json_object();
 	status = build_arguments(&r, arguments);
 	if (status >= 0) {

@@ -164,11 +164,8 @@ static int report(const struct cli_process_request *request, int pid,
 static int read_spec(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
 	const struct guest none = {0};
-	int ret = guest_read_spec(&none, arguments, spec, err);
 
-	if (!json_object_get(arguments, "mover"))
-		spec->mover = NULL;
-	return ret;
+	return guest_read_spec(&none, arguments, spec, err);
 }
 
 static int run(const struct cli_process_request *request, struct gmig_topology *topology, int pid,

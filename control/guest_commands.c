@@ -282,6 +282,7 @@ static const struct control_argument migrate_arguments[] = {
     {"vnode", CONTROL_INTEGER, false},
     {"mode", CONTROL_STRING, false},
     {"mover", CONTROL_STRING, false},
+    {"move-all", CONTROL_BOOL, false},
     {"rate", CONTROL_INTEGER, false},
     {"max-bytes", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},

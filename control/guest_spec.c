@@ -101,7 +101,7 @@ static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struc
 	spec->frames = (enum gmig_frames)frames;
 	spec->huge = (enum gmig_huge)huge;
 	spec->swapped = (enum gmig_swapped)swapped;
-	spec->mover = gmig_mover_names()[mover];
+	spec->mover = json_object_get(arguments, "mover") ? gmig_mover_names()[mover] : NULL;
 	return ret;
 }
 
@@ -123,8 +123,7 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 }
 
 /* Of a process the kernel moves what is mapped: there is nothing to choose. */
-static int read_process_spec(const json_t *arguments, struct gmig_job_spec *spec,
-			     struct gmig_error *err)
+static int check_process_spec(const json_t *arguments, struct gmig_error *err)
 {
 	static const char *const of_engine[] = {"vnode",      "mode", "frames", "batch",
 						"hold-vcpus", "huge", "swapped"};
@@ -136,8 +135,6 @@ static int read_process_spec(const json_t *arguments, struct gmig_job_spec *spec
 			    "%s: is for guests of gmig-vmm; the kernel moves this one's "
 			    "memory",
 			    of_engine[i]);
-	if (!json_object_get(arguments, "mover"))
-		spec->mover = NULL;
 	return 0;
 }
 
@@ -154,9 +151,10 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 		ret = read_vnodes(guest, arguments, &spec->vnodes, err);
 	if (!ret)
 		ret = read_limits(arguments, spec, err);
+	spec->move_all = json_is_true(json_object_get(arguments, "move-all"));
 	spec->hold_vcpus = json_is_true(json_object_get(arguments, "hold-vcpus"));
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
 	if (!ret && guest->process)
-		ret = read_process_spec(arguments, spec, err);
+		ret = check_process_spec(arguments, err);
 	return ret;
 }

@@ -94,6 +94,26 @@ static void warn(const struct vmm *vmm)
 		vmm_log(GMIG_LOG_WARNING, "%s", features.kernel_fault);
 }
 
+/* tmpfs has a switch of its own, and it is off unless somebody has turned it on. */
+static void warn_of_small_pages(const struct vmm *vmm)
+{
+	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	char line[128] = "";
+	FILE *file;
+
+	if (!vmm->options.memfd || vmm->options.memfd_huge || vmm->options.small_pages)
+		return;
+	file = fopen(path, "re");
+	if (file && fgets(line, sizeof(line), file) &&
+	    (strstr(line, "[never]") || strstr(line, "[deny]")))
+		vmm_log(GMIG_LOG_WARNING,
+			"the guest's memory will be of 4K pages, which move several times slower: "
+			"echo advise > %s, or take --memory memfd,huge=2M",
+			path);
+	if (file)
+		fclose(file);
+}
+
 static int create_engine(struct vmm *vmm,
 			 void (*job_event)(void *opaque, const struct gmig_job_info *info),
 			 struct gmig_error *err)
@@ -118,6 +138,8 @@ static int create_engine(struct vmm *vmm,
 
 	if (!ret && !vmm->options.plain)
 		warn(vmm);
+	if (!ret)
+		warn_of_small_pages(vmm);
 	return ret;
 }
 
@@ -128,6 +150,9 @@ static int map_region(struct vmm *vmm, struct vmm_region *region, struct gmig_er
 	    .host_node = vmm->options.node[region->vnode].host,
 	    .gpa = region->gpa,
 	    .bytes = region->bytes,
+	    .kind = vmm->options.memfd_huge ? GMIG_REGION_MEMFD_HUGETLB
+		    : vmm->options.memfd    ? GMIG_REGION_MEMFD
+					    : GMIG_REGION_RAM,
 	};
 	void *hva;
 	int ret = gmig_region_add(vmm->gmig, &spec, &hva, err);

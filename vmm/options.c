@@ -85,11 +85,23 @@ static int set_prealloc(struct parse *parse, char *text, struct gmig_error *err)
 
 static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 {
-	int i =
-	    gmig_name_index("--memory", (const char *const[]){"uffd", "plain", NULL}, text, err);
+	static const char *const kinds[] = {"uffd", "plain", "memfd", NULL};
+	char *comma = strchr(text, ',');
+	int i;
 
+	if (comma)
+		*comma = '\0';
+	i = gmig_name_index("--memory", kinds, text, err);
+	if (i < 0)
+		return i;
+	if (comma && (i != 2 || strcmp(comma + 1, "huge=2M") != 0))
+		return gmig_fail(err, -EINVAL,
+				 "--memory: '%s' does not go with %s: there is memfd,huge=2M",
+				 comma + 1, text);
 	parse->options->plain = i == 1;
-	return i < 0 ? i : 0;
+	parse->options->memfd = i == 2;
+	parse->options->memfd_huge = comma;
+	return 0;
 }
 
 static int set_sandbox(struct parse *parse, char *text, struct gmig_error *err)
@@ -221,8 +233,8 @@ static const struct option_entry entries[] = {
     {"dist", "A,B,D", options_dist, true, ANY_GUEST,
      "distance of vnode B from A, 11 to 254, or 255: unreachable [20]"},
     {"fake-nodes", "N", set_fake_nodes, false, ANY_GUEST, "pretend that the host has N nodes"},
-    {"memory", "uffd|plain", set_memory, false, ANY_GUEST,
-     "plain: ordinary memory, which gmig cannot move [uffd]"},
+    {"memory", "uffd|plain|memfd[,huge=2M]", set_memory, false, ANY_GUEST,
+     "plain: ordinary memory, which gmig cannot move; memfd: a file that others may map [uffd]"},
     {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
     {"extra", "SIZE", set_extra, false, ANY_GUEST,
@@ -389,5 +401,7 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 		return gmig_fail(err, -EINVAL,
 				 "--daemonize: a guest in the background has no console on stdio: "
 				 "give --console pty, none or file:PATH");
+	if (options->memfd_huge && options->small_pages)
+		return gmig_fail(err, -EINVAL, "--page 4K and --memory memfd,huge=2M: which one?");
 	return options_join(&parse, err);
 }

@@ -31,6 +31,8 @@ struct vmm_options {
 	uint64_t pool_bytes;  /* --pool SIZE per node, 0 = engine's default */
 	uint64_t extra_bytes; /* --extra SIZE, 0 = engine's default */
 	bool plain;	      /* --memory plain */
+	bool memfd;	      /* --memory memfd: others may map it, too */
+	bool memfd_huge;      /* --memory memfd,huge=2M */
 	bool small_pages;     /* --page 4K */
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */

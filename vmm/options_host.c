@@ -119,11 +119,54 @@ static uint64_t wanted_mib(const struct vmm_options *options, unsigned int host)
 	return bytes >> 20;
 }
 
+/* Of the pool of 2 MiB pages; UINT64_MAX: unknown, or the kernel makes more as they are asked for. */
+static uint64_t pool_mib(unsigned int node)
+{
+	unsigned long long pages = 0, more = 0;
+	char path[96];
+	FILE *file;
+
+	file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages", "re");
+	if (file && fscanf(file, "%llu", &more) != 1)
+		more = 0;
+	if (file)
+		fclose(file);
+	snprintf(path, sizeof(path),
+		 "/sys/devices/system/node/node%u/hugepages/hugepages-2048kB/free_hugepages", node);
+	file = more ? NULL : fopen(path, "re");
+	if (!file)
+		return UINT64_MAX;
+	if (fscanf(file, "%llu", &pages) != 1)
+		pages = UINT64_MAX >> 1;
+	fclose(file);
+	return pages << 1;
+}
+
+/* The kernel promises pages of the host, whichever node they are on: a guest would start, and its memory lie elsewhere. */
+static int check_pool(const struct vmm_options *options, const struct gmig_topology *topology,
+		      struct gmig_error *err)
+{
+	if (!options->memfd_huge || gmig_topology_is_fake(topology))
+		return 0;
+	for (unsigned int i = 0; i < options->node_count; i++) {
+		unsigned int host = options->node[i].host;
+		uint64_t wanted = wanted_mib(options, host), pool = pool_mib(host);
+
+		if (wanted > pool)
+			return gmig_fail(err, -ENOMEM,
+					 "--memory: the guest wants %llu huge pages of 2M on host "
+					 "node %u, whose pool has %llu free: vm.nr_hugepages",
+					 (unsigned long long)wanted / 2, host,
+					 (unsigned long long)pool / 2);
+	}
+	return 0;
+}
+
 /* At once and for all nodes, rather than after minutes for the one that is filled last. */
 static int check_prealloc(const struct vmm_options *options, const struct gmig_topology *topology,
 			  struct gmig_error *err)
 {
-	if (!options->prealloc || gmig_topology_is_fake(topology))
+	if (!options->prealloc || options->memfd_huge || gmig_topology_is_fake(topology))
 		return 0;
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		unsigned int host = options->node[i].host;
@@ -222,6 +265,8 @@ int vmm_options_check_host(const struct vmm_options *options, const struct gmig_
 
 	if (!ret)
 		ret = check_prealloc(options, topology, err);
+	if (!ret)
+		ret = check_pool(options, topology, err);
 	for (unsigned int i = 0; i < options->disk_count && !ret; i++)
 		ret = check_disk(options->disk[i], options->disk_readonly[i], err);
 	for (unsigned int i = 0; i < options->port_count && !ret; i++)

@@ -93,11 +93,18 @@ static json_t *regions(const struct vmm *vmm)
 
 	for (size_t i = 0; i < vmm->region_count; i++) {
 		const struct vmm_region *region = &vmm->region[i];
+		json_t *object =
+		    json_pack("{s:i, s:o, s:o, s:o}", "vnode", (int)region->vnode, "gpa",
+			      integer(region->gpa), "hva", integer((uintptr_t)region->hva), "bytes",
+			      integer(region->bytes));
+		struct gmig_region_file file;
 
-		json_array_append_new(
-		    list, json_pack("{s:i, s:o, s:o, s:o}", "vnode", (int)region->vnode, "gpa",
-				    integer(region->gpa), "hva", integer((uintptr_t)region->hva),
-				    "bytes", integer(region->bytes)));
+		/* All regions have one, or none has. */
+		if (!gmig_region_file(vmm->gmig, (unsigned int)i, &file))
+			json_object_set_new(
+			    object, "file",
+			    json_pack("{s:i, s:b}", "fd", file.fd, "hugetlb", file.hugetlb));
+		json_array_append_new(list, object);
 	}
 	return list;
 }

@@ -66,6 +66,7 @@ static const unsigned short engine[] = {
     SYS_get_mempolicy,
     SYS_mlock2,
     SYS_munlock,
+    SYS_mincore,
     SYS_sched_setaffinity,
     /* files to read, sockets to remove */
     SYS_getdents64,

@@ -210,6 +210,11 @@ migrate() {
 	return $rc
 }
 
+# The file of the guest's first region, for a peer (--memory memfd).
+memory_file() {
+	echo "/proc/$(vm_pid "$1")/fd/$(show "$1" '.regions[0].file.fd')"
+}
+
 quit_vm() {
 	local name=$1 pid
 	pid=$(cat "$work/$name.pid")

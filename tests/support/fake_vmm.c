@@ -245,6 +245,7 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "threads", .type = CONTROL_INTEGER},
     {.name = "batch", .type = CONTROL_INTEGER},
     {.name = "hold-vcpus", .type = CONTROL_BOOL},
+    {.name = "move-all", .type = CONTROL_BOOL},
     {.name = "frames", .type = CONTROL_STRING},
     {.name = "huge", .type = CONTROL_STRING},
     {.name = "swapped", .type = CONTROL_STRING},

@@ -25,6 +25,22 @@ START_TEST(migrate_passes_every_option_on)
 }
 END_TEST
 
+START_TEST(migrate_of_shared_memory_asks_for_all_of_it)
+{
+	json_t *want = json_loads("{\"from\":[0],\"to\":[1],\"move-all\":true}", 0, NULL);
+
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--move-all", NULL),
+			 CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	json_decref(want);
+	ck_assert_int_eq(
+	    gmig("migrate", "pid:1", "--from", "0", "--to", "1", "--move-all", "--private", NULL),
+	    CLI_USAGE);
+	ck_has(err_text, "contradict");
+}
+END_TEST
+
 START_TEST(migrate_passes_no_more_than_was_given)
 {
 	json_t *want = json_loads("{\"from\":[0],\"to\":[1]}", 0, NULL);
@@ -378,6 +394,7 @@ int main(void)
 	TCase *tcase = fake_case(suite, "migrate");
 
 	tcase_add_test(tcase, migrate_passes_every_option_on);
+	tcase_add_test(tcase, migrate_of_shared_memory_asks_for_all_of_it);
 	tcase_add_test(tcase, migrate_passes_no_more_than_was_given);
 	tcase_add_loop_test(tcase, migrate_with_a_bad_option_is_usage_and_asks_nothing, 0,
 			    sizeof(bad_options) / sizeof(bad_options[0]));

@@ -299,6 +299,8 @@ START_TEST(probe_guest_takes_its_load)
 	ck_assert_uint_eq(options.pool_bytes, 2 * MIB);
 	ck_assert_uint_eq(options.extra_bytes, 8 * MIB);
 	ck_assert_uint_eq(options.fake_nodes, 64);
+	accept("--name t --memory memfd,huge=2M", &options);
+	ck_assert(options.memfd && options.memfd_huge && !options.plain);
 }
 END_TEST
 
@@ -465,7 +467,11 @@ static const struct {
     {"--name t --dist 0,1,20 --dist 0,1,30", "0,1 is given twice"},
     {"--name t --fake-nodes 0", "0 is not within 1 to 1024"},
     {"--name t --fake-nodes 1025", "1025 is not within 1 to 1024"},
-    {"--name t --memory gold", "'gold' is none of uffd, plain"},
+    {"--name t --memory gold", "'gold' is none of uffd, plain, memfd"},
+    {"--name t --memory memfd,huge=1G", "'huge=1G' does not go with memfd"},
+    {"--name t --memory uffd,huge=2M", "'huge=2M' does not go with uffd"},
+    {"--name t --memory memfd,", "'' does not go with memfd"},
+    {"--name t --memory memfd,huge=2M --page 4K", "which one?"},
     {"--name t --page 3K", "'3K' is none of 2M, 4K"},
     {"--name t --pool 1K", "--pool: 1K is not a multiple"},
     {"--name t --load heavy", "'heavy' is none of write"},
