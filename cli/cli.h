@@ -2,7 +2,7 @@
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
  * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain.
  *
- * Everything here runs on the main thread, but for the questions of `gmig list`. Results go to stdout, everything else to stderr.
+ * Everything here runs on the main thread, but for the questions of `gmig list` and the jobs of `gmig migrate --all`. Results go to stdout, everything else to stderr.
  */
 #ifndef CLI_H
 #define CLI_H
@@ -186,6 +186,10 @@ void cli_percentiles_row(FILE *rows, const char *name, const json_t *percentiles
 
 struct cli_watch {
 	int64_t deadline_ms; /* of cli_now_ms(); 0: none */
+	/* Optional, instead of the progress line: called at least twice a second while the job runs. -errno ends the watch. */
+	int (*look)(void *opaque, struct control_client *client, json_t *job,
+		    struct gmig_error *err);
+	void *opaque;
 };
 /*
  * Draw the progress of *job, a reference, until it has ended; *job is its newest picture (watch.c). -ETIME the deadline has
@@ -200,6 +204,14 @@ int cli_watch_job(struct control_client *client, const struct cli_watch *watch, 
  */
 int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
 		struct gmig_error *err);
+/*
+ * For several jobs at once, each in a thread: watch without a progress line, and cancel the job after a Ctrl-C, once somebody
+ * has had them caught. The first one is noted, a second one ends gmig; *before is for sigaction(2) at the end.
+ */
+int cli_watch_quietly(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		      struct gmig_error *err);
+struct sigaction;
+void cli_catch_interrupt(struct sigaction *before);
 /* Has there been a Ctrl-C during the last cli_run_job()? Then nothing else is to be begun. */
 bool cli_was_interrupted(void);
 

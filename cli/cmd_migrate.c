@@ -7,6 +7,7 @@
 #include "../migrate/gmig.h"
 #include "agent.h"
 #include "commands.h"
+#include "migrate_all.h"
 #include "process.h"
 #include "units.h"
 
@@ -17,8 +18,9 @@
 struct request {
 	const char *vm;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *threads, *batch, *frames, *huge,
-	    *swapped;
-	bool detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus, move_all;
+	    *swapped, *guest;
+	bool all, detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus,
+	    move_all;
 };
 
 /* The guest's part, with --with-guest: planned before, carried out after the host's. */
@@ -264,6 +266,16 @@ static int migrate_process(const struct request *request, json_t *arguments)
 	return status;
 }
 
+static int migrate_all(const struct request *request, json_t *arguments)
+{
+	const struct cli_migrate_all all = {
+	    .arguments = arguments, .names = request->guest, .json = request->json};
+	int status = cli_migrate_all(&all);
+
+	json_decref(arguments);
+	return status;
+}
+
 static int migrate(const struct request *request, json_t *arguments)
 {
 	struct guest_part guest = {0};
@@ -278,20 +290,34 @@ static int migrate(const struct request *request, json_t *arguments)
 	return status;
 }
 
-/* Options that do not go together. -1, or the exit status of a usage error. */
-static int check_together(const struct request *request)
+/* What goes together: -1, or the exit status of a usage error. */
+static int check_request(const struct request *r)
 {
-	if (request->detach && request->with_guest)
+	if (r->vm && r->all)
+		return cli_usage("migrate", "--all is without a VM; --guest names some");
+	if (!r->vm && !r->all)
+		return cli_usage("migrate", "missing arguments: gmig migrate %s",
+				 cli_find_command("migrate")->usage);
+	if (r->guest && !r->all)
+		return cli_usage("migrate", "--guest is for --all");
+	if (r->all && (r->detach || r->with_guest || r->private_only))
+		return cli_usage("migrate",
+				 "--%s is not for --all, whose rate is divided anew "
+				 "while the jobs run",
+				 r->detach	 ? "detach"
+				 : r->with_guest ? "with-guest"
+						 : "private");
+	if (r->detach && r->with_guest)
 		return cli_usage("migrate", "--with-guest cannot be detached: the guest's part "
 					    "comes after the host's");
-	if (request->with_vcpus && request->no_vcpus)
+	if (r->with_vcpus && r->no_vcpus)
 		return cli_usage("migrate", "--with-vcpus and --no-vcpus exclude each other");
-	if ((request->with_vcpus || request->no_vcpus) && cli_is_process(request->vm))
+	if ((r->with_vcpus || r->no_vcpus) && r->vm && cli_is_process(r->vm))
 		return cli_usage("migrate", "--%s-vcpus is for guests, not for processes",
-				 request->no_vcpus ? "no" : "with");
-	if (request->private_only && !cli_is_process(request->vm))
+				 r->no_vcpus ? "no" : "with");
+	if (r->private_only && !cli_is_process(r->vm))
 		return cli_usage("migrate", "--private is for processes, as in pid:1234");
-	if (request->private_only && request->move_all)
+	if (r->private_only && r->move_all)
 		return cli_usage("migrate", "--private and --move-all contradict each other");
 	return -1;
 }
@@ -308,6 +334,13 @@ int cmd_migrate(int argc, char **argv)
 	     .placeholder = "NODES",
 	     .help = "host nodes to bring it to; the i-th of --from goes to the i-th",
 	     .text = &r.to},
+	    {.name = "all",
+	     .help = "of all guests at once; --rate is what they have together",
+	     .flag = &r.all},
+	    {.name = "guest",
+	     .placeholder = "NAMES",
+	     .help = "with --all: of these alone, divided by commas",
+	     .text = &r.guest},
 	    {.name = "vnode",
 	     .placeholder = "V",
 	     .help = "only the memory of this vnode",
@@ -372,16 +405,18 @@ int cmd_migrate(int argc, char **argv)
 	     .flag = &r.private_only},
 	    {0},
 	};
-	struct cli_args args = {CLI_VM, .options = options,
+	struct cli_args args = {.kinds = {CLI_WORD_VM},
+				.max_words = 1,
+				.options = options,
 				.json_help = "print the result as one line of JSON"};
 	int status = cli_parse(argc, argv, &args);
 	json_t *arguments;
 
 	if (status >= 0)
 		return status;
-	r.vm = args.words[0];
+	r.vm = args.word_count ? args.words[0] : NULL;
 	r.json = args.json;
-	status = check_together(&r);
+	status = check_request(&r);
 	if (status >= 0)
 		return status;
 	arguments = json_object();
@@ -390,5 +425,7 @@ int cmd_migrate(int argc, char **argv)
 		json_decref(arguments);
 		return status;
 	}
+	if (r.all)
+		return migrate_all(&r, arguments);
 	return cli_is_process(r.vm) ? migrate_process(&r, arguments) : migrate(&r, arguments);
 }

@@ -9,7 +9,7 @@ static const struct cli_command commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
     {"show", "VM [--fresh] [--json]",
      "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
-    {"migrate", "VM|pid:N [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
+    {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",
      cmd_migrate},
     {"pin", "VM [--vcpu N] --node NODE|--cpus LIST|--any|--auto [--json]",

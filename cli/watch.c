@@ -16,7 +16,7 @@ static void on_interrupt(int number)
 }
 
 /* Take the newer picture of the job, if `candidate` is ours. */
-static void update(json_t **job, json_t *candidate)
+static void update(const struct cli_watch *watch, json_t **job, json_t *candidate)
 {
 	if (!json_is_object(candidate) ||
 	    strcmp(cli_text(candidate, "id"), cli_text(*job, "id")) != 0)
@@ -24,11 +24,13 @@ static void update(json_t **job, json_t *candidate)
 	json_incref(candidate);
 	json_decref(*job);
 	*job = candidate;
-	cli_progress_show(*job);
+	if (!watch->look)
+		cli_progress_show(*job);
 }
 
 /* Events of a job that ended before we listened are gone: ask for its state. -ESRCH: the guest has forgotten it. */
-static int poll_job(struct control_client *client, json_t **job, struct gmig_error *err)
+static int poll_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		    struct gmig_error *err)
 {
 	CLI_JSON jobs = NULL;
 	size_t i;
@@ -39,7 +41,7 @@ static int poll_job(struct control_client *client, json_t **job, struct gmig_err
 		return rc;
 	json_array_foreach (jobs, i, candidate) {
 		if (!strcmp(cli_text(candidate, "id"), cli_text(*job, "id"))) {
-			update(job, candidate);
+			update(watch, job, candidate);
 			return 0;
 		}
 	}
@@ -65,6 +67,11 @@ static int watch_once(struct control_client *client, const struct cli_watch *wat
 	int64_t left_ms = watch->deadline_ms ? watch->deadline_ms - cli_now_ms() : WATCH_POLL_MS;
 	int rc;
 
+	if (watch->look) {
+		rc = watch->look(watch->opaque, client, *job, err);
+		if (rc)
+			return rc;
+	}
 	if (left_ms <= 0)
 		return gmig_fail(err, -ETIME, "it has not ended yet, and goes on");
 	if (interrupted && !*cancelled) {
@@ -76,15 +83,15 @@ static int watch_once(struct control_client *client, const struct cli_watch *wat
 	rc = control_next_event(client, left_ms < WATCH_POLL_MS ? (int)left_ms : WATCH_POLL_MS,
 				&event, err);
 	if (!rc)
-		update(job, json_object_get(json_object_get(event, "data"), "job"));
+		update(watch, job, json_object_get(json_object_get(event, "data"), "job"));
 	else if (rc == -ETIMEDOUT)
-		return poll_job(client, job, err);
+		return poll_job(client, watch, job, err);
 	else if (rc != -EINTR)
 		return rc;
 	return 0;
 }
 
-static void catch_interrupt(struct sigaction *before)
+void cli_catch_interrupt(struct sigaction *before)
 {
 	/* Once: the second Ctrl-C has its usual effect. */
 	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
@@ -96,15 +103,24 @@ static void catch_interrupt(struct sigaction *before)
 		sigaction(SIGINT, &action, NULL);
 }
 
-static int watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
-		     struct gmig_error *err)
+int cli_watch_quietly(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		      struct gmig_error *err)
 {
 	bool cancelled = false;
 	int rc = 0;
 
-	cli_progress_show(*job);
 	while (!rc && !cli_job_ended(*job))
 		rc = watch_once(client, watch, job, &cancelled, err);
+	return rc;
+}
+
+static int watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
+		     struct gmig_error *err)
+{
+	int rc;
+
+	cli_progress_show(*job);
+	rc = cli_watch_quietly(client, watch, job, err);
 	cli_progress_clear();
 	return rc;
 }
@@ -130,7 +146,7 @@ int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
 
 	*job = NULL;
 	/* Before it is started: a job that nobody has heard of yet would go on behind Ctrl-C. */
-	catch_interrupt(&before);
+	cli_catch_interrupt(&before);
 	rc = control_call(client, "migrate-pages", arguments, job, err);
 	if (!rc) {
 		control_client_set_limit(client, cli_limits.watch_ms);
