@@ -90,6 +90,7 @@ extern struct cli_limits {
 	int watch_ms;	/* an answer while a job is watched: others may have long ones asked for */
 	int long_ms;	/* the same to a command that looks at all of a guest's memory */
 	int list_ms;	/* all that `gmig list` asks one guest */
+	int follow_ms;	/* between two looks of `gmig follow` */
 	int quit_ms;	/* from quit's answer to the VMM's end */
 } cli_limits;
 

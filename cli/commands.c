@@ -12,6 +12,8 @@ static const struct cli_command commands[] = {
     {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",
      cmd_migrate},
+    {"follow", "VM [--rate SIZE] [--settle SECONDS] [--json]",
+     "keep a guest's memory with its vCPUs while others pin these anew", cmd_follow},
     {"pin", "VM [--vcpu N] --node NODE|--cpus LIST|--any|--auto [--json]",
      "say on which CPUs of the host a guest's vCPUs run", cmd_pin},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},

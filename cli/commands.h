@@ -10,6 +10,7 @@ int cmd_cancel(int argc, char **argv);
 int cmd_pause_job(int argc, char **argv);
 int cmd_resume_job(int argc, char **argv);
 int cmd_set_rate(int argc, char **argv);
+int cmd_follow(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_pin(int argc, char **argv);
 int cmd_plan(int argc, char **argv);

@@ -30,8 +30,10 @@ json_t *fake_job(const char *state, json_int_t moved, json_int_t left)
 
 static void fake_log(const char *command)
 {
-	strncat(fake.log, command, sizeof(fake.log) - strlen(fake.log) - 2);
-	strcat(fake.log, " ");
+	if (strlen(fake.log) + strlen(command) + 2 <= sizeof(fake.log)) {
+		strcat(fake.log, command);
+		strcat(fake.log, " ");
+	}
 	atomic_fetch_add(&fake.logged, 1);
 }
 

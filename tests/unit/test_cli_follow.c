@@ -1,0 +1,141 @@
+/* gmig follow against a scripted VMM, which ends after some looks. */
+#include "fake_vmm.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define LOOKS 20
+
+/* Commands that came before the VMM ends. */
+static unsigned int looks;
+
+static void *end_vmm(void *opaque)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+
+	while (atomic_load(&fake.logged) < looks)
+		nanosleep(&pause, NULL);
+	control_server_destroy(fake.server);
+	return opaque;
+}
+
+/* vcpus: as of query-cpus; jobs: as of query-jobs. Memory of vnode 0: 512M on node 0, 256M on node 1. */
+static int follow(const char *vcpus, const char *jobs, const char *option, const char *value)
+{
+	pthread_t thread;
+	int status;
+
+	cli_limits.follow_ms = 10;
+	looks = LOOKS;
+	fake.last = fake_job("completed", 1 << 29, 0);
+	fake.more = json_pack("{s:{s:o}, s:o}", "cpus", "vcpus", json_loads(vcpus, 0, NULL), "jobs",
+			      json_loads(jobs, 0, NULL));
+	ck_assert_ptr_nonnull(fake.more);
+	ck_assert_int_eq(pthread_create(&thread, NULL, end_vmm, NULL), 0);
+	status = gmig("follow", "vm1", option, value, NULL);
+	atomic_store(&fake.logged, LOOKS);
+	pthread_join(thread, NULL);
+	fake.server = NULL;
+	return status;
+}
+
+/* How often a command came before another one; NULL: at all. */
+static unsigned int count(const char *command, const char *before)
+{
+	const char *end = before ? strstr(fake.log, before) : fake.log + strlen(fake.log);
+	unsigned int found = 0;
+
+	for (const char *at = fake.log; end && (at = strstr(at, command)) && at < end; at++)
+		found++;
+	return found;
+}
+
+START_TEST(memory_away_from_its_vcpus_moves_once_when_these_have_settled)
+{
+	json_t *want = json_loads("{\"from\":[0],\"to\":[1],\"vnode\":0,\"vcpus\":\"keep\","
+				  "\"rate\":104857600}",
+				  0, NULL);
+
+	ck_assert_int_eq(follow("[{\"vnode\":0,\"nodes\":\"1\"},{\"vnode\":1,\"nodes\":\"0\"}]",
+				"[]", "--rate", "100M"),
+			 CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	/* One to see them, three more. */
+	ck_assert_uint_eq(count("residency ", "migrate-pages"), 4);
+	ck_assert_uint_eq(count("migrate-pages ", NULL), 1);
+	ck_has(out_text, "vnode 0: its vCPUs run on node 1, 512M of its memory does not lie there");
+	ck_has(out_text, "job 1 completed");
+	ck_has(err_text, "vm1: ");
+	json_decref(want);
+}
+END_TEST
+
+START_TEST(settling_takes_as_long_as_asked_for)
+{
+	ck_assert_int_eq(follow("[{\"vnode\":0,\"nodes\":\"1\"}]", "[]", "--settle", "9"), CLI_OK);
+	ck_assert_uint_eq(count("residency ", "migrate-pages"), 10);
+}
+END_TEST
+
+static const struct {
+	const char *vcpus, *jobs;
+} quiet[] = {
+    /* They may run on both nodes, one of them or one each. */
+    {"[{\"vnode\":0,\"nodes\":\"0-1\"}]", "[]"},
+    {"[{\"vnode\":0,\"nodes\":\"0\"},{\"vnode\":0,\"nodes\":\"1\"}]", "[]"},
+    /* It is not known of one of them, or it has none. */
+    {"[{\"vnode\":0,\"nodes\":\"1\"},{\"vnode\":0,\"nodes\":\"1,3...\"}]", "[]"},
+    {"[{\"vnode\":0,\"nodes\":\"1\"},{\"vnode\":0,\"nodes\":\"\"}]", "[]"},
+    {"[{\"vnode\":1,\"nodes\":\"1\"}]", "[]"},
+    /* Somebody moves it. */
+    {"[{\"vnode\":0,\"nodes\":\"1\"}]", "[{\"id\":\"7\",\"state\":\"running\"}]"},
+};
+
+START_TEST(memory_stays_where_there_is_no_reason_to_move_it)
+{
+	ck_assert_int_eq(follow(quiet[_i].vcpus, quiet[_i].jobs, NULL, NULL), CLI_OK);
+	ck_assert_uint_eq(count("migrate-pages", NULL), 0);
+	ck_assert_uint_ge(count("residency ", NULL), LOOKS);
+	ck_assert_str_eq(out_text, "");
+}
+END_TEST
+
+START_TEST(move_that_is_refused_is_said_and_not_repeated_at_once)
+{
+	fake.refuse = ENODEV;
+	ck_assert_int_eq(follow("[{\"vnode\":0,\"nodes\":\"1\"}]", "[]", NULL, NULL), CLI_OK);
+	ck_assert_uint_eq(count("migrate-pages ", NULL), 1);
+	ck_has(err_text, "vnode 0 stays: host node 9 is not there; tried again in 60 s");
+}
+END_TEST
+
+START_TEST(interrupt_in_a_move_cancels_it_and_ends)
+{
+	fake.interrupt_on_start = true;
+	ck_assert_int_eq(follow("[{\"vnode\":0,\"nodes\":\"1\"}]", "[]", NULL, NULL), CLI_FAILED);
+	ck_assert_uint_eq(count("job-cancel ", NULL), 1);
+}
+END_TEST
+
+START_TEST(guest_without_vnodes_of_vcpus_is_refused)
+{
+	ck_assert_int_eq(follow("[{\"vcpu\":0,\"cpus\":\"0-3\"}]", "[]", NULL, NULL), CLI_FAILED);
+	ck_has(err_text, "see gmigd.conf(5)");
+	ck_assert_int_eq(gmig("follow", "vm1", "--settle", "3601", NULL), CLI_USAGE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cli follow");
+	TCase *tcase = fake_case(suite, "follow");
+
+	tcase_add_test(tcase, memory_away_from_its_vcpus_moves_once_when_these_have_settled);
+	tcase_add_test(tcase, settling_takes_as_long_as_asked_for);
+	tcase_add_loop_test(tcase, memory_stays_where_there_is_no_reason_to_move_it, 0,
+			    (int)(sizeof(quiet) / sizeof(quiet[0])));
+	tcase_add_test(tcase, move_that_is_refused_is_said_and_not_repeated_at_once);
+	tcase_add_test(tcase, interrupt_in_a_move_cancels_it_and_ends);
+	tcase_add_test(tcase, guest_without_vnodes_of_vcpus_is_refused);
+	return run_suite(suite);
+}
