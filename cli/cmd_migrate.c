@@ -322,110 +322,116 @@ static int check_request(const struct request *r)
 	return -1;
 }
 
+/* What the command line says. Main thread. */
+static struct request asked;
+
+static const struct cli_option options[] = {
+    {.name = "from",
+     .placeholder = "NODES",
+     .help = "host nodes to take memory from: 0 or 0,1 or 0-3",
+     .text = &asked.from},
+    {.name = "to",
+     .placeholder = "NODES",
+     .help = "host nodes to bring it to; the i-th of --from goes to the i-th",
+     .text = &asked.to},
+    {.name = "all",
+     .help = "of all guests at once; --rate is what they have together",
+     .flag = &asked.all},
+    {.name = "guest",
+     .placeholder = "NAMES",
+     .help = "with --all: of these alone, divided by commas",
+     .text = &asked.guest},
+    {.name = "vnode",
+     .placeholder = "V",
+     .help = "only the memory of this vnode",
+     .text = &asked.vnode},
+    {.name = "rate",
+     .placeholder = "SIZE",
+     .help = "at most so many bytes a second: 500M; default: no limit",
+     .text = &asked.rate},
+    {.name = "max",
+     .placeholder = "SIZE",
+     .help = "move at most so much: 4G; default: all",
+     .text = &asked.max},
+    {.name = "mode",
+     .placeholder = "MODE",
+     .help = "readable (default): readers go on while a block is copied; block: they wait",
+     .text = &asked.mode,
+     .choices = gmig_mode_names},
+    {.name = "mover",
+     .placeholder = "MOVER",
+     .help = "what moves the memory",
+     .text = &asked.mover,
+     .choices = gmig_mover_names},
+    {.name = "move-all",
+     .help = "also memory that other processes map, too; by mover kernel",
+     .flag = &asked.move_all},
+    {.name = "threads",
+     .placeholder = "N",
+     .help = "copy with N threads; default 1",
+     .text = &asked.threads},
+    {.name = "batch",
+     .placeholder = "N",
+     .help = "exchange N small pages at a time, 1 to 512; default 256",
+     .text = &asked.batch},
+    {.name = "hold-vcpus",
+     .help = "hold the guest's CPUs for each batch: faster on Linux before 6.18",
+     .flag = &asked.hold_vcpus},
+    {.name = "frames",
+     .placeholder = "KIND",
+     .help = "target frames: what the pool has (auto, default), new ones, or those alone",
+     .text = &asked.frames,
+     .choices = gmig_frames_names},
+    {.name = "huge",
+     .placeholder = "POLICY",
+     .help = "no huge page on the target: small ones (prefer, default), or stay (keep)",
+     .text = &asked.huge,
+     .choices = gmig_huge_names},
+    {.name = "swapped",
+     .placeholder = "POLICY",
+     .help = "memory in swap: read it in on the target (move, default), or leave it",
+     .text = &asked.swapped,
+     .choices = gmig_swapped_names},
+    {.name = "with-guest",
+     .help = "and bring processes in the guest together with their memory, by its agent",
+     .flag = &asked.with_guest},
+    {.name = "with-vcpus",
+     .help = "all vCPUs follow their vnode's memory; default: those placed by rule",
+     .flag = &asked.with_vcpus},
+    {.name = "no-vcpus", .help = "vCPUs stay where they run", .flag = &asked.no_vcpus},
+    {.name = "detach", .help = "print the job's id and do not wait", .flag = &asked.detach},
+    {.name = "private",
+     .help = "of a process: leave alone pages that other processes map, too",
+     .flag = &asked.private_only},
+    {0},
+};
+
 int cmd_migrate(int argc, char **argv)
 {
-	struct request r = {0};
-	const struct cli_option options[] = {
-	    {.name = "from",
-	     .placeholder = "NODES",
-	     .help = "host nodes to take memory from: 0 or 0,1 or 0-3",
-	     .text = &r.from},
-	    {.name = "to",
-	     .placeholder = "NODES",
-	     .help = "host nodes to bring it to; the i-th of --from goes to the i-th",
-	     .text = &r.to},
-	    {.name = "all",
-	     .help = "of all guests at once; --rate is what they have together",
-	     .flag = &r.all},
-	    {.name = "guest",
-	     .placeholder = "NAMES",
-	     .help = "with --all: of these alone, divided by commas",
-	     .text = &r.guest},
-	    {.name = "vnode",
-	     .placeholder = "V",
-	     .help = "only the memory of this vnode",
-	     .text = &r.vnode},
-	    {.name = "rate",
-	     .placeholder = "SIZE",
-	     .help = "at most so many bytes a second: 500M; default: no limit",
-	     .text = &r.rate},
-	    {.name = "max",
-	     .placeholder = "SIZE",
-	     .help = "move at most so much: 4G; default: all",
-	     .text = &r.max},
-	    {.name = "mode",
-	     .placeholder = "MODE",
-	     .help = "readable (default): readers go on while a block is copied; block: they wait",
-	     .text = &r.mode,
-	     .choices = gmig_mode_names},
-	    {.name = "mover",
-	     .placeholder = "MOVER",
-	     .help = "what moves the memory",
-	     .text = &r.mover,
-	     .choices = gmig_mover_names},
-	    {.name = "move-all",
-	     .help = "also memory that other processes map, too; by mover kernel",
-	     .flag = &r.move_all},
-	    {.name = "threads",
-	     .placeholder = "N",
-	     .help = "copy with N threads; default 1",
-	     .text = &r.threads},
-	    {.name = "batch",
-	     .placeholder = "N",
-	     .help = "exchange N small pages at a time, 1 to 512; default 256",
-	     .text = &r.batch},
-	    {.name = "hold-vcpus",
-	     .help = "hold the guest's CPUs for each batch: faster on Linux before 6.18",
-	     .flag = &r.hold_vcpus},
-	    {.name = "frames",
-	     .placeholder = "KIND",
-	     .help = "target frames: what the pool has (auto, default), new ones, or those alone",
-	     .text = &r.frames,
-	     .choices = gmig_frames_names},
-	    {.name = "huge",
-	     .placeholder = "POLICY",
-	     .help = "no huge page on the target: small ones (prefer, default), or stay (keep)",
-	     .text = &r.huge,
-	     .choices = gmig_huge_names},
-	    {.name = "swapped",
-	     .placeholder = "POLICY",
-	     .help = "memory in swap: read it in on the target (move, default), or leave it",
-	     .text = &r.swapped,
-	     .choices = gmig_swapped_names},
-	    {.name = "with-guest",
-	     .help = "and bring processes in the guest together with their memory, by its agent",
-	     .flag = &r.with_guest},
-	    {.name = "with-vcpus",
-	     .help = "all vCPUs follow their vnode's memory; default: those placed by rule",
-	     .flag = &r.with_vcpus},
-	    {.name = "no-vcpus", .help = "vCPUs stay where they run", .flag = &r.no_vcpus},
-	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &r.detach},
-	    {.name = "private",
-	     .help = "of a process: leave alone pages that other processes map, too",
-	     .flag = &r.private_only},
-	    {0},
-	};
 	struct cli_args args = {.kinds = {CLI_WORD_VM},
 				.max_words = 1,
 				.options = options,
 				.json_help = "print the result as one line of JSON"};
-	int status = cli_parse(argc, argv, &args);
 	json_t *arguments;
+	int status;
 
+	asked = (struct request){0};
+	status = cli_parse(argc, argv, &args);
 	if (status >= 0)
 		return status;
-	r.vm = args.word_count ? args.words[0] : NULL;
-	r.json = args.json;
-	status = check_request(&r);
+	asked.vm = args.word_count ? args.words[0] : NULL;
+	asked.json = args.json;
+	status = check_request(&asked);
 	if (status >= 0)
 		return status;
 	arguments = json_object();
-	status = build_arguments(&r, arguments);
+	status = build_arguments(&asked, arguments);
 	if (status >= 0) {
 		json_decref(arguments);
 		return status;
 	}
-	if (r.all)
-		return migrate_all(&r, arguments);
-	return cli_is_process(r.vm) ? migrate_process(&r, arguments) : migrate(&r, arguments);
+	if (asked.all)
+		return migrate_all(&asked, arguments);
+	return cli_is_process(asked.vm) ? migrate_process(&asked, arguments)
+					: migrate(&asked, arguments);
 }

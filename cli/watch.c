@@ -3,16 +3,17 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define WATCH_POLL_MS 500 /* without events for so long, ask */
 
-static volatile sig_atomic_t interrupted;
+static atomic_bool interrupted; /* threads of several jobs ask for it */
 
 static void on_interrupt(int number)
 {
 	(void)number;
-	interrupted = 1;
+	atomic_store(&interrupted, true);
 }
 
 /* Take the newer picture of the job, if `candidate` is ours. */
@@ -74,7 +75,7 @@ static int watch_once(struct control_client *client, const struct cli_watch *wat
 	}
 	if (left_ms <= 0)
 		return gmig_fail(err, -ETIME, "it has not ended yet, and goes on");
-	if (interrupted && !*cancelled) {
+	if (atomic_load(&interrupted) && !*cancelled) {
 		*cancelled = true;
 		rc = cancel_job(client, *job, err);
 		if (rc)
@@ -96,7 +97,7 @@ void cli_catch_interrupt(struct sigaction *before)
 	/* Once: the second Ctrl-C has its usual effect. */
 	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
 
-	interrupted = 0;
+	atomic_store(&interrupted, false);
 	sigaction(SIGINT, NULL, before);
 	/* A shell starts background jobs of a script with SIGINT ignored; it stays so. */
 	if (before->sa_handler != SIG_IGN)
@@ -128,13 +129,13 @@ static int watch_job(struct control_client *client, const struct cli_watch *watc
 int cli_watch_job(struct control_client *client, const struct cli_watch *watch, json_t **job,
 		  struct gmig_error *err)
 {
-	interrupted = 0;
+	atomic_store(&interrupted, false);
 	return watch_job(client, watch, job, err);
 }
 
 bool cli_was_interrupted(void)
 {
-	return interrupted;
+	return atomic_load(&interrupted);
 }
 
 int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
