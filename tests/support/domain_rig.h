@@ -180,6 +180,15 @@ static inline void put_back(void)
 	fake_thread(77, "0");
 }
 
+/* Its memory is on nodes 0 and 3, and its groups allow both. */
+static inline void half_on_node_3(void)
+{
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	for (size_t i = 0; i < FAKE_PAGES / 2; i++)
+		fake_page[i].node = 3;
+}
+
 static inline void open_domain(void)
 {
 	ck_assert_msg(!domain_open(&host, &facts, &domain, &err), "%s", err.text);

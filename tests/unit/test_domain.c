@@ -385,10 +385,7 @@ START_TEST(two_moves_narrow_when_the_last_has_ended)
 
 	to_2.from[0] = 3;
 	to_2.to[0] = 2;
-	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
-	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
-	for (int i = 0; i < 5000; i++)
-		fake_page[i].node = 3;
+	half_on_node_3();
 	open_domain();
 	slow.rate_bytes_per_second = 4096;
 	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);

@@ -167,11 +167,8 @@ static void killed_with_two_moves(uint64_t second_max)
 	int status;
 	pid_t pid;
 
-	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
-	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	half_on_node_3();
 	fake_thread(77, "0,3");
-	for (int i = 0; i < 5000; i++)
-		fake_page[i].node = 3;
 	pid = fork();
 	if (!pid) {
 		struct gmig_job_spec one = to_1, two = to_1;
@@ -237,10 +234,7 @@ START_TEST(journal_forgets_a_move_that_has_ended_while_another_runs)
 	slow.rate_bytes_per_second = 4096;
 	to_2.from[0] = 3;
 	to_2.to[0] = 2;
-	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0,3\n");
-	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
-	for (int i = 0; i < 5000; i++)
-		fake_page[i].node = 3;
+	half_on_node_3();
 	open_domain();
 	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);
 	ck_assert_int_eq(run(&to_2).state, GMIG_JOB_COMPLETED);
