@@ -378,6 +378,8 @@ struct gmig_job_spec {
 	 * -EPERM without CAP_SYS_NICE. What mover uffd moves nobody else maps.
 	 */
 	bool move_all;
+	/* Processes: leave alone pages that other processes map, too, also where gmig_process_options would not. */
+	bool private_only;
 	unsigned int user; /* the caller's own; the engine only keeps it */
 	uint64_t reserved[16];
 };
@@ -411,7 +413,9 @@ struct gmig_job_info {
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */
-	uint64_t reserved[32];
+	/* The kind of its plan: "nodes", of gmig_job_start(); "pages", of gmig_move.h: spec.to has all nodes that it names. */
+	const char *plan;
+	uint64_t reserved[31];
 };
 
 /*

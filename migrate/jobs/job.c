@@ -118,12 +118,13 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 	if (ret)
 		return gmig_fail(err, ret, "cannot list the memory to move: %s",
 				 gmig_errno_name(ret));
-	if (job->plan.ops->make)
+	/* Of all of it: where nothing moves that is 16 bytes a GiB, many ranges are more. */
+	for (size_t i = 0; i < job->range_count && !ret; i++)
+		ret = status_add_range(job->status, job->ranges[i].gfn, job->ranges[i].pages);
+	if (!ret && job->plan.ops->make)
 		ret = job->plan.ops->make(&job->plan);
 	if (!ret && job->plan.ops->narrow)
 		ret = job->plan.ops->narrow(&job->plan, &job->ranges, &job->range_count);
-	for (size_t i = 0; i < job->range_count && !ret; i++)
-		ret = status_add_range(job->status, job->ranges[i].gfn, job->ranges[i].pages);
 	if (ret)
 		return gmig_fail(err, ret, "no memory for the plan");
 	/* Until the set is made, or for a job that is cancelled before. */

@@ -19,6 +19,7 @@ struct survey {
 	uint16_t
 	    node[GMIG_BLOCK_PAGES]; /* of each page that is not in none; whole: the first says it */
 	bool whole;		    /* one huge page */
+	bool split;		    /* whose pages do not all go the same way */
 };
 
 /* A block that is worked on. */
@@ -28,6 +29,7 @@ struct block {
 	const struct bits *only; /* NULL: all pages */
 	struct bits work;	 /* pages that belong to the work and are not done with */
 	struct survey survey;	 /* when it was opened */
+	bool split;		 /* by us, and not yet known to be so for the kernel */
 };
 
 /* ---- Results --------------------------------------------------------------------------------- */
@@ -89,8 +91,11 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 
 	survey->node[first] = (uint16_t)entry->node;
 	survey->whole = entry->order;
+	survey->split = false;
 	if (entry->state == SHADOW_NONE)
 		return 0;
+	survey->split =
+	    entry->order && plan_target(plan, gfn, entry->order, entry->node) == PLAN_SPLIT;
 	bits_clear_range(&survey->none, first, count);
 	if (!block->only || bits_get(block->only, first) ||
 	    !gmig_node_set_has(&plan->targets, entry->node))
@@ -103,7 +108,7 @@ static void survey_block(const struct block *block, struct survey *survey)
 	struct memory *memory = block->job->memory;
 	struct surveyor surveyor = {block, survey};
 
-	survey->whole = false;
+	survey->whole = survey->split = false;
 	bits_clear_all(&survey->wanted);
 	bits_fill(&survey->none); /* but for what the walk finds */
 	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, &surveyor);
@@ -263,7 +268,7 @@ static void take_up(struct block *block, const struct survey *survey, bool again
 			continue;
 		bits_set(&block->work, i);
 	}
-	if (survey->whole && !bits_empty(&block->work))
+	if (survey->whole && !survey->split && !bits_empty(&block->work))
 		take_whole(block, survey, result);
 }
 
@@ -281,9 +286,13 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 	if (again)
 		review_retried(block);
 	survey_block(block, survey);
+	if (survey->split && !job->memory->ops->split(job->memory, block->gfn)) {
+		block->split = true;
+		survey_block(block, survey);
+	}
 	if (status_block_is(job->status, block->gfn, STATUS_NOT_TRIED)) {
 		block->work = unseen = survey->wanted;
-		if (survey->whole && !bits_empty(&block->work))
+		if (survey->whole && !survey->split && !bits_empty(&block->work))
 			bits_fill(&block->work);
 	} else {
 		take_up(block, survey, again, &unseen);
@@ -576,11 +585,22 @@ static void batch_known(struct batch *batch, unsigned int picked)
 		batch->worker->tickets[i].known = known;
 }
 
+/* It counts once it is so: a block of which no page could be moved may still be huge. */
+static void close_split(const struct block *block)
+{
+	struct gmig_job *job = block->job;
+
+	if (!job->memory->ops->unsplit(job->memory, block->gfn))
+		atomic_fetch_add(&job->work.thp_split, 1);
+}
+
 static void batch_close(struct batch *batch, bool rest)
 {
 	for (unsigned int i = 0; i < batch->count; i++) {
 		if (rest)
 			review(&batch->block[i], &batch->block[i].work, true);
+		if (batch->block[i].split)
+			close_split(&batch->block[i]);
 		status_finish(batch->worker->job->status, batch->block[i].gfn);
 	}
 }

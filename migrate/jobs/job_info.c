@@ -65,6 +65,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	memset(info, 0, sizeof(*info));
 	info->id = job->work.id;
 	info->spec = job->work.spec;
+	info->plan = job->plan.ops->name;
 	info->extra_bytes_max = job->work.extra_bytes_max;
 	info->thp_split = atomic_load(&job->work.thp_split);
 	info->thp_joined = atomic_load(&job->work.thp_joined);
@@ -128,8 +129,7 @@ static int page_now(struct memory *memory, uint64_t gfn)
 	return where;
 }
 
-/* A page that the job meant to move and did not reach. Caller holds lock. */
-static bool was_cut_off(const struct gmig_job *job, uint64_t gfn, int result, int now)
+bool job_was_cut_off(const struct gmig_job *job, uint64_t gfn, int result, int now)
 {
 	return (result == STATUS_NOT_TRIED || result == STATUS_WANTED) && now >= 0 &&
 	       (job->state == GMIG_JOB_CANCELLED || job->state == GMIG_JOB_FAILED) &&
@@ -143,7 +143,7 @@ static int page_status(struct gmig_job *job, uint64_t gfn, int result)
 	if (status_is_reason(result) && result != -EFAULT)
 		return result;
 	now = page_now(job->memory, gfn);
-	return was_cut_off(job, gfn, result, now) ? -ECANCELED : now;
+	return job_was_cut_off(job, gfn, result, now) ? -ECANCELED : now;
 }
 
 int gmig_job_page_status(struct gmig_job *job, uint64_t gpa, size_t pages, int *status)

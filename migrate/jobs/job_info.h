@@ -14,4 +14,7 @@ uint64_t job_moved(struct gmig_job *job);
 /* Tell job_event what there is to tell; called by the job's thread only. */
 void job_tell(struct gmig_job *job);
 
+/* A page that the job meant to move and did not reach. Caller holds lock. */
+bool job_was_cut_off(const struct gmig_job *job, uint64_t gfn, int result, int now);
+
 #endif

@@ -1,6 +1,7 @@
 /* Starting jobs, finding them, forgetting them. */
 #include "job_list.h"
 #include "../core/reserved.h"
+#include "../core/topology.h"
 #include "../movers/legal.h"
 #include "job.h"
 #include "job_info.h"
@@ -61,6 +62,28 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	return ret;
 }
 
+/* The nodes that a list names, which are all that the job's spec says of it. */
+static int check_list(struct gmig_job *job, struct gmig_error *err)
+{
+	const struct gmig_topology *topology = job->work.topology;
+	struct gmig_job_spec *spec = &job->work.spec;
+	char what[32];
+	int ret;
+
+	if (!job->plan.list)
+		return 0;
+	gmig_node_set_each (node, &job->plan.targets) {
+		snprintf(what, sizeof(what), "node %u", node);
+		ret = topology_check_target(topology,
+					    job->memory->pid ? gmig_topology_nodes(topology) : NULL,
+					    node, what, err);
+		if (ret)
+			return ret;
+		spec->to[spec->to_count++] = (uint16_t)node;
+	}
+	return 0;
+}
+
 /* Another program's cpuset is not ours: its memory looks into that, when asked whether it is ready. */
 static int make_plan(struct gmig_job *job, const struct gmig_job_spec *spec, struct plan *given,
 		     struct gmig_error *err)
@@ -72,7 +95,7 @@ static int make_plan(struct gmig_job *job, const struct gmig_job_spec *spec, str
 	if (given) {
 		job->plan = *given;
 		given->ops = NULL; /* it is the job's, which destroys it */
-		return 0;
+		return check_list(job, err);
 	}
 	ret = plan_map_build(spec, topology,
 			     job->memory->pid ? gmig_topology_nodes(topology) : NULL, &map, err);
@@ -170,7 +193,7 @@ static int start(struct memory *memory, const struct gmig_job_spec *spec, struct
 	ret = job_create(memory, spec, plan, &job, err);
 	if (ret)
 		return ret;
-	ret = spec_check(memory, spec, err);
+	ret = spec_check(memory, &job->work.spec, err); /* with the nodes of its plan */
 	if (!ret) {
 		pthread_mutex_lock(&memory->jobs_lock);
 		ret = job_launch(memory, job, err);

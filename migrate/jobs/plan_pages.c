@@ -9,9 +9,16 @@ struct page_list *page_list_create(size_t count, bool whole)
 
 	if (!list)
 		return NULL;
+	atomic_init(&list->refs, 1);
 	list->count = count;
 	list->whole = whole;
 	return list;
+}
+
+void page_list_put(struct page_list *list)
+{
+	if (list && atomic_fetch_sub(&list->refs, 1) == 1)
+		free(list);
 }
 
 static uint64_t run_end(const struct page_run *run)
@@ -117,11 +124,11 @@ static int pages_make(struct plan *plan)
 {
 	struct page_list *list = plan->list, *fit;
 	struct page_list *made = page_list_create(2 * list->count, list->whole);
-	uint32_t *order = malloc(2 * list->count * sizeof(*order));
+	uint32_t *order = malloc((2 * list->count + 1) * sizeof(*order));
 	struct heap heap = {.entry = order ? order + list->count : NULL};
 
 	if (!made || !order) {
-		free(made);
+		page_list_put(made);
 		free(order);
 		return -ENOMEM;
 	}
@@ -135,7 +142,7 @@ static int pages_make(struct plan *plan)
 		plan->list = fit ? fit : made;
 		made = list;
 	}
-	free(made);
+	page_list_put(made);
 	free(order);
 	return 0;
 }
@@ -183,7 +190,7 @@ static size_t cut(const struct page_list *list, const struct memory_range *range
 		  struct memory_range *out)
 {
 	uint64_t block = GMIG_BLOCK_PAGES, done = 0; /* where the last part ends */
-	size_t parts = 0, r = 0;
+	size_t parts = 0, r = 0, last = 0;
 
 	for (size_t i = 0; i < list->count; i++) {
 		uint64_t first = list->run[i].gfn / block * block;
@@ -199,10 +206,15 @@ static size_t cut(const struct page_list *list, const struct memory_range *range
 			to = to < end ? to : end;
 			if (from >= to)
 				continue;
+			if (!parts || from != done || k != last) {
+				if (out)
+					out[parts] = (struct memory_range){from, 0};
+				parts++;
+			}
 			if (out)
-				out[parts] = (struct memory_range){from, to - from};
-			parts++;
+				out[parts - 1].pages += to - from;
 			done = to;
+			last = k;
 		}
 	}
 	return parts;
@@ -223,7 +235,7 @@ static int pages_narrow(const struct plan *plan, struct memory_range **ranges, s
 
 static void pages_destroy(struct plan *plan)
 {
-	free(plan->list);
+	page_list_put(plan->list);
 	plan->list = NULL;
 }
 

@@ -18,6 +18,7 @@ struct page_run {
 };
 
 struct page_list {
+	atomic_uint refs; /* jobs that take up what another one left share its list */
 	size_t count;
 	/*
 	 * A huge page is never split: it goes where the first of its listed pages goes. So does the kernel with any process.
@@ -26,9 +27,10 @@ struct page_list {
 	struct page_run run[];
 };
 
-/* For free(); run[] is the caller's to fill. NULL: no memory. */
+/* A reference; run[] is the caller's to fill. NULL: no memory. */
 struct page_list *page_list_create(size_t count, bool whole);
-/* The list, which has an entry at least, is the plan's from here on. */
+void page_list_put(struct page_list *list); /* NULL is legal */
+/* The reference is the plan's from here on. */
 void plan_pages_create(struct page_list *list, struct plan *plan);
 
 #endif

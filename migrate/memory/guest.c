@@ -55,6 +55,100 @@ static int guest_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shado
 	return shadow_walk(engine_of(memory)->shadow, gfn, pages, visit, arg);
 }
 
+/* ---- Single pages ------------------------------------------------------------------------------ */
+
+/* What a mover holds is out of the kernel's sight for moments, and fake nodes are nowhere but in the table. */
+static int believed(struct gmig *gmig, uint64_t gfn, bool *ask)
+{
+	struct shadow_entry entry;
+
+	*ask = gmig->plain;
+	if (gmig->plain || shadow_lookup(gmig->shadow, gfn, &entry))
+		return -EFAULT;
+	if (entry.state == SHADOW_NONE || entry.state == SHADOW_SWAPPED)
+		return -ENOENT;
+	*ask = !gmig->fake && entry.state == SHADOW_PRESENT;
+	return entry.node;
+}
+
+/* Pages of one region, or of none. */
+static int query_region(struct gmig *gmig, const struct region *region, size_t count,
+			const uint64_t *gfns, int *status)
+{
+	uint64_t asked[GMIG_BLOCK_PAGES];
+	uint16_t index[GMIG_BLOCK_PAGES];
+	int found[GMIG_BLOCK_PAGES], ret = 0;
+	size_t n = 0;
+	bool ask;
+
+	for (size_t i = 0; i < count; i++) {
+		status[i] = region ? believed(gmig, gfns[i], &ask) : -EFAULT;
+		if (!region || !ask)
+			continue;
+		index[n] = (uint16_t)i;
+		asked[n++] = gfns[i];
+	}
+	if (n)
+		ret = region->kind->query(gmig, region, n, asked, found);
+	/* Of what was claimed since, the table still knows it. */
+	for (size_t k = 0; k < n && !ret; k++) {
+		status[index[k]] = believed(gmig, asked[k], &ask);
+		if (ask)
+			status[index[k]] = found[k];
+	}
+	return ret;
+}
+
+static int guest_query(struct memory *memory, size_t count, const uint64_t *gfns, int *status)
+{
+	struct gmig *gmig = engine_of(memory);
+	int ret = 0;
+
+	for (size_t i = 0, end; i < count && !ret; i = end) {
+		const struct region *region = engine_region_of_gfn(gmig, gfns[i]);
+
+		end = i + 1;
+		while (end < count && engine_region_of_gfn(gmig, gfns[end]) == region)
+			end++;
+		ret = query_region(gmig, region, end - i, gfns + i, status + i);
+	}
+	return ret;
+}
+
+static int guest_split(struct memory *memory, uint64_t block_gfn)
+{
+	struct gmig *gmig = engine_of(memory);
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+	struct shadow_entry entry;
+	int ret;
+
+	pthread_mutex_lock(&stripe->lock);
+	ret = shadow_lookup(gmig->shadow, block_gfn, &entry);
+	if (!ret && entry.order && entry.state == SHADOW_PRESENT)
+		ret = books_split(gmig, engine_region_of_gfn(gmig, block_gfn), block_gfn);
+	else if (!ret)
+		ret = -EBUSY;
+	pthread_mutex_unlock(&stripe->lock);
+	return ret;
+}
+
+static bool guest_unsplit(struct memory *memory, uint64_t block_gfn)
+{
+	struct gmig *gmig = engine_of(memory);
+	const struct region *region = engine_region_of_gfn(gmig, block_gfn);
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+	struct shadow_entry entry;
+	struct uffd_scan scan;
+	bool whole;
+
+	pthread_mutex_lock(&stripe->lock);
+	whole = !shadow_lookup(gmig->shadow, block_gfn, &entry) && entry.order;
+	if (!whole && !region->kind->scan(gmig, region, block_gfn, &scan) && scan.huge)
+		whole = !books_join(gmig, region, block_gfn);
+	pthread_mutex_unlock(&stripe->lock);
+	return whole;
+}
+
 /* ---- Memory that is not there yet ---------------------------------------------------------------- */
 
 static void guest_follow_end(struct memory *memory, const struct memory_follow *follow, bool keep)
@@ -145,6 +239,9 @@ const struct memory_ops guest_ops = {
     .ranges = guest_ranges,
     .refresh = guest_refresh,
     .walk = guest_walk,
+    .query = guest_query,
+    .split = guest_split,
+    .unsplit = guest_unsplit,
     .follow = guest_follow,
     .follow_end = guest_follow_end,
     .on_node = guest_on_node,

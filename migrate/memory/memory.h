@@ -48,6 +48,18 @@ struct memory_ops {
 	int (*walk)(struct memory *memory, uint64_t gfn, uint64_t pages, shadow_visit *visit,
 		    void *arg);
 	/*
+	 * status[i]: the node of the page gfns[i], by the kernel as far as it can tell, or -errno: -ENOENT nothing is there,
+	 * -EFAULT nothing can be, or it is the zero page. -errno: it could not be asked. At most GMIG_BLOCK_PAGES.
+	 */
+	int (*query)(struct memory *memory, size_t count, const uint64_t *gfns, int *status);
+	/*
+	 * The block is no longer one huge page, so that its pages go different ways. -EBUSY: somebody holds it, or it is none by
+	 * now. NULL: huge pages always go whole.
+	 */
+	int (*split)(struct memory *memory, uint64_t block_gfn);
+	/* Nothing of it moved, and the kernel has not split it: one huge page again. false: it is split. */
+	bool (*unsplit)(struct memory *memory, uint64_t block_gfn);
+	/*
 	 * Memory that is touched from now on goes where follow says. Returns when every touch that is under way is through.
 	 * On an error nothing has changed. May be NULL: nothing follows.
 	 */

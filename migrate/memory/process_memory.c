@@ -316,17 +316,29 @@ static int process_ready(struct memory *memory, const struct gmig_job_spec *spec
 	return ret ? ret : process_thread_for(process->process, &targets, &tid, err);
 }
 
+static uint8_t *process_address(struct memory *memory, uint64_t gfn)
+{
+	(void)memory;
+	return (uint8_t *)(uintptr_t)(gfn * GMIG_PAGE_BYTES); // NOLINT(performance-no-int-to-ptr)
+}
+
+static int process_query(struct memory *memory, size_t count, const uint64_t *gfns, int *status)
+{
+	const struct movepages by = {.call = memory->sys->move_pages,
+				     .pid = process_of(memory)->process->entry,
+				     .flags = MPOL_MF_MOVE};
+	void *pages[GMIG_BLOCK_PAGES];
+
+	for (size_t i = 0; i < count; i++)
+		pages[i] = process_address(memory, gfns[i]);
+	return movepages_ask(&by, count, pages, status);
+}
+
 static const char *process_kind(struct memory *memory, const struct gmig_job_spec *spec,
 				unsigned int i)
 {
 	(void)memory, (void)spec;
 	return i ? NULL : "process";
-}
-
-static uint8_t *process_address(struct memory *memory, uint64_t gfn)
-{
-	(void)memory;
-	return (uint8_t *)(uintptr_t)(gfn * GMIG_PAGE_BYTES); // NOLINT(performance-no-int-to-ptr)
 }
 
 const struct memory_ops process_ops = {
@@ -335,6 +347,7 @@ const struct memory_ops process_ops = {
     .ranges = process_ranges,
     .refresh = process_refresh,
     .walk = process_walk,
+    .query = process_query,
     .kind = process_kind,
     .address = process_address,
     .claim = process_claim,

@@ -73,7 +73,9 @@ static int kernel_begin(struct mover_job *job, struct gmig_error *err)
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
 	kernel->by.call = job->memory->sys->move_pages;
 	kernel->by.flags =
-	    job->spec.move_all || (process && process->shared) ? MPOL_MF_MOVE_ALL : MPOL_MF_MOVE;
+	    job->spec.move_all || (process && process->shared && !job->spec.private_only)
+		? MPOL_MF_MOVE_ALL
+		: MPOL_MF_MOVE;
 	kernel->guess_huge = process && !process_scans(process);
 	kernel->believe = job->memory->ops->unclaimed && job->looks_again;
 	if (process)
