@@ -213,6 +213,9 @@ int cli_watch_quietly(struct control_client *client, const struct cli_watch *wat
 		      struct gmig_error *err);
 struct sigaction;
 void cli_catch_interrupt(struct sigaction *before);
+/* The same with move-pages. */
+int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,
+		     struct gmig_error *err);
 /* Has there been a Ctrl-C during the last cli_run_job()? Then nothing else is to be begun. */
 bool cli_was_interrupted(void);
 

@@ -251,7 +251,8 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 
 static int migrate_process(const struct request *request, json_t *arguments)
 {
-	const struct cli_process_request process = {.target = request->vm,
+	const struct cli_process_request process = {.command = "migrate",
+						    .target = request->vm,
 						    .arguments = arguments,
 						    .private_only = request->private_only,
 						    .json = request->json};

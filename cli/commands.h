@@ -5,6 +5,7 @@
 int cmd_list(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
+int cmd_move(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_pause_job(int argc, char **argv);

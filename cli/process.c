@@ -145,16 +145,34 @@ static void watch(struct gmig_job *job, struct gmig_job_info *info)
 	cli_progress_clear();
 }
 
-static int report(const struct cli_process_request *request, int pid,
+static int ask_job(void *arg, const struct gmig_pages *pages, struct gmig_error *err)
+{
+	int ret = gmig_job_pages(arg, pages->count, pages->gpas, pages->status);
+
+	return ret ? gmig_fail(err, ret, "cannot ask where the pages are: %s", gmig_errno_name(ret))
+		   : 0;
+}
+
+static int ask_process(void *arg, const struct gmig_pages *pages, struct gmig_error *err)
+{
+	return (int)gmig_process_move_pages(arg, pages, err);
+}
+
+/* While the job is there to be asked about its pages. */
+static int report(const struct cli_process_request *request, int pid, struct gmig_job *running,
 		  const struct gmig_job_info *info)
 {
 	CLI_JSON job = guest_report_job(info);
+	struct gmig_error err = {0};
 
 	if (request->json) {
 		CLI_JSON result = cli_job_result(job);
 
 		json_object_set_new(result, "pid", json_integer(pid));
-		cli_print_json(result);
+		if (!request->pages)
+			cli_print_json(result);
+		else if (page_ranges_report(request->pages, result, ask_job, running, &err))
+			cli_complain("%s", err.text);
 	} else {
 		cli_job_summary(stdout, job);
 	}
@@ -168,6 +186,50 @@ static int read_spec(const json_t *arguments, struct gmig_job_spec *spec, struct
 	return guest_read_spec(&none, arguments, spec, err);
 }
 
+static int start(const struct cli_process_request *request, struct gmig_process *process,
+		 const struct gmig_job_spec *spec, struct gmig_job **job, struct gmig_error *err)
+{
+	struct gmig_move move = {.flags = request->private_only ? GMIG_MOVE : GMIG_MOVE_ALL};
+
+	if (!request->pages)
+		return gmig_process_job_start(process, spec, job, err);
+	move.ranges = request->pages->range;
+	move.count = request->pages->count;
+	return gmig_process_move_start(process, &move, spec, job, err);
+}
+
+/* Before the job moves anything the signals are caught: one that ends it must not keep what was done from being told. */
+static int run_job(const struct cli_process_request *request, struct gmig_process *process, int pid,
+		   const struct gmig_job_spec *spec)
+{
+	struct sigaction before[SIGNALS];
+	struct gmig_error err = {0};
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	int ret;
+
+	catch_signals(before);
+	ret = start(request, process, spec, &job, &err);
+	if (!ret)
+		watch(job, &info);
+	release_signals(before);
+	if (ret)
+		return cli_fail(request->json, &err);
+	ret = report(request, pid, job, &info);
+	gmig_job_put(job);
+	return ret;
+}
+
+static int query(const struct cli_process_request *request, struct gmig_process *process, int pid)
+{
+	CLI_JSON result = request->json ? json_pack("{s:i}", "pid", pid) : NULL;
+	struct gmig_error err = {0};
+
+	if (page_ranges_report(request->pages, result, ask_process, process, &err))
+		return cli_fail(false, &err);
+	return CLI_OK;
+}
+
 static int run(const struct cli_process_request *request, struct gmig_topology *topology, int pid,
 	       struct gmig_error *err)
 {
@@ -178,48 +240,38 @@ static int run(const struct cli_process_request *request, struct gmig_topology *
 						     .sys = cli_process_host.sys};
 	struct gmig_job_spec spec = {0};
 	struct gmig_process *process = NULL;
-	struct sigaction before[SIGNALS];
-	struct gmig_job_info info;
-	struct gmig_job *job;
 	int ret = read_spec(request->arguments, &spec, err);
 
 	if (!ret)
 		ret = gmig_process_open(&options, &process, err);
 	if (ret)
 		return cli_fail(request->json, err);
-	/* Before the job moves anything: a signal that ends it must not keep what was done from being told. */
-	catch_signals(before);
-	ret = gmig_process_job_start(process, &spec, &job, err);
-	if (!ret) {
-		watch(job, &info);
-		gmig_job_put(job);
-	}
-	release_signals(before);
+	ret = request->query ? query(request, process, pid) : run_job(request, process, pid, &spec);
 	gmig_process_close(process);
-	return ret ? cli_fail(request->json, err) : report(request, pid, &info);
+	return ret;
 }
 
-static int parse_pid(const char *target, int *pid)
+static int parse_pid(const char *command, const char *target, int *pid)
 {
 	struct gmig_error err = {0};
 	uint64_t number;
 
 	if (units_parse_count(target + 4, INT_MAX, &number, &err) || !number)
-		return cli_usage("migrate",
-				 "'%s' is no process: pid: and its number, as in pid:1234", target);
+		return cli_usage(command, "'%s' is no process: pid: and its number, as in pid:1234",
+				 target);
 	*pid = (int)number;
 	return -1;
 }
 
 /* Options of guests alone. */
-static int check_options(const json_t *arguments)
+static int check_options(const char *command, const json_t *arguments)
 {
 	static const char *const of_guests[] = {"vnode",      "mode", "frames", "batch",
 						"hold-vcpus", "huge", "swapped"};
 
 	for (size_t i = 0; i < sizeof(of_guests) / sizeof(of_guests[0]); i++)
 		if (json_object_get(arguments, of_guests[i]))
-			return cli_usage("migrate", "--%s is for guests, not for processes",
+			return cli_usage(command, "--%s is for guests, not for processes",
 					 of_guests[i]);
 	return -1;
 }
@@ -228,10 +280,10 @@ int cli_process_migrate(const struct cli_process_request *request)
 {
 	struct gmig_topology *topology = NULL;
 	struct gmig_error err = {0};
-	int pid = 0, fd, status = parse_pid(request->target, &pid);
+	int pid = 0, fd, status = parse_pid(request->command, request->target, &pid);
 
 	if (status < 0)
-		status = check_options(request->arguments);
+		status = check_options(request->command, request->arguments);
 	if (status >= 0)
 		return status;
 	if (cli_process_host.topology(&topology, &err))

@@ -1,17 +1,21 @@
 /*
- * `gmig migrate pid:N`: the memory of a process that is no guest of gmig-vmm. There is no server: the
+ * `gmig migrate pid:N` and `gmig move pid:N`: the memory of a process that is no guest of gmig-vmm. There is no server: the
  * job runs in this program, and ends with it.
  */
 #ifndef CLI_PROCESS_H
 #define CLI_PROCESS_H
 
 #include "../migrate/gmig.h"
+#include "page_list.h"
 
 #include <jansson.h>
 
 struct cli_process_request {
-	const char *target;	 /* "pid:1234" */
-	const json_t *arguments; /* as of migrate-pages, control/guest.h */
+	const char *command;		 /* for usage errors */
+	const char *target;		 /* "pid:1234" */
+	const json_t *arguments;	 /* as of migrate-pages, control/guest.h */
+	const struct page_ranges *pages; /* these, as of move-pages; NULL: by nodes */
+	bool query;			 /* only ask where they are */
 	bool private_only, json;
 };
 

@@ -138,8 +138,8 @@ bool cli_was_interrupted(void)
 	return atomic_load(&interrupted);
 }
 
-int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
-		struct gmig_error *err)
+static int run_job(struct control_client *client, const char *command, json_t *arguments,
+		   json_t **job, struct gmig_error *err)
 {
 	const struct cli_watch watch = {0};
 	struct sigaction before;
@@ -148,11 +148,23 @@ int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
 	*job = NULL;
 	/* Before it is started: a job that nobody has heard of yet would go on behind Ctrl-C. */
 	cli_catch_interrupt(&before);
-	rc = control_call(client, "migrate-pages", arguments, job, err);
+	rc = control_call(client, command, arguments, job, err);
 	if (!rc) {
 		control_client_set_limit(client, cli_limits.watch_ms);
 		rc = watch_job(client, &watch, job, err);
 	}
 	sigaction(SIGINT, &before, NULL);
 	return rc;
+}
+
+int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
+		struct gmig_error *err)
+{
+	return run_job(client, "migrate-pages", arguments, job, err);
+}
+
+int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,
+		     struct gmig_error *err)
+{
+	return run_job(client, "move-pages", arguments, job, err);
 }

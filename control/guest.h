@@ -8,7 +8,7 @@
 #ifndef CONTROL_GUEST_H
 #define CONTROL_GUEST_H
 
-#include "../migrate/gmig.h"
+#include "../migrate/gmig_move.h"
 #include "control.h"
 
 #include <stdatomic.h>
@@ -43,6 +43,10 @@ struct guest_ops {
 	/* gmig_job_start(), or -ESHUTDOWN while the guest ends: no job may start behind its end. */
 	int (*start_job)(const struct guest *guest, const struct gmig_job_spec *spec,
 			 struct gmig_job **job, struct gmig_error *err);
+	/* The same for single pages, gmig_move_start(). NULL: this server's guests have none to be named: -EOPNOTSUPP. */
+	int (*start_move)(const struct guest *guest, const struct gmig_move *move,
+			  const struct gmig_job_spec *limits, struct gmig_job **job,
+			  struct gmig_error *err);
 	/* The answer of check-invariants for a guest with `process`, which has no engine to check. NULL: -EOPNOTSUPP. */
 	int (*check)(const struct guest *guest, json_t **result, struct gmig_error *err);
 };

@@ -1,6 +1,7 @@
 /* The commands over libgmig, see guest.h. */
 #include "closed_nodes.h"
 #include "guest.h"
+#include "guest_pages.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -179,6 +180,83 @@ static int find_job(const struct guest *guest, const json_t *arguments, struct g
 	return *job ? 0 : gmig_fail(err, -ESRCH, "there is no job %llu", id);
 }
 
+/* Of a guest whose addresses this server cannot tell from its host's, no page can be named. */
+static int check_pages(const struct held_guest *held, struct gmig_error *err)
+{
+	if (held->ops->start_move)
+		return 0;
+	return gmig_fail(err, -EOPNOTSUPP,
+			 "where the pages of guest %.60s lie in its program is not known here: by "
+			 "that program's own addresses, gmig move pid:N moves them",
+			 held->guest.name);
+}
+
+/* No page goes to a node that an operator has closed. */
+static int check_targets(const struct gmig_move *move, struct gmig_error *err)
+{
+	struct gmig_node_set set = {{0}};
+	uint16_t nodes[GMIG_MAX_NODES];
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < move->count; i++)
+		gmig_node_set_add(&set, (unsigned int)move->ranges[i].node);
+	gmig_node_set_each (node, &set)
+		nodes[count++] = (uint16_t)node;
+	return closed_nodes_check(nodes, count, "pages", err);
+}
+
+/* vCPUs stay where they are: a list of pages is no place for a guest. */
+static int start_move(const struct held_guest *held, const json_t *arguments,
+		      const struct gmig_move *move, json_t **result, struct gmig_error *err)
+{
+	struct gmig_job_spec limits = {0};
+	struct gmig_job *job = NULL;
+	int ret = guest_read_spec(&held->guest, arguments, &limits, err);
+
+	limits.user = GUEST_VCPUS_KEEP;
+	if (!ret)
+		ret = check_targets(move, err);
+	if (!ret)
+		ret = held->ops->start_move(&held->guest, move, &limits, &job, err);
+	return ret ? ret : answer_with_job(&held->guest, job, result, err);
+}
+
+static int move_pages(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	bool move_all = json_is_true(json_object_get(arguments, "move-all"));
+	struct gmig_move move = {.flags = move_all ? GMIG_MOVE_ALL : GMIG_MOVE};
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = check_pages(&held, err);
+	if (!ret)
+		ret = guest_pages_gather(held.guest.name, arguments, &move, result, err);
+	if (ret)
+		return ret > 0 ? 0 : ret;
+	ret = start_move(&held, arguments, &move, result, err);
+	free((void *)move.ranges);
+	return ret;
+}
+
+static int query_pages(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	struct gmig_job *job = NULL;
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = check_pages(&held, err);
+	if (!ret && json_object_get(arguments, "id"))
+		ret = find_job(&held.guest, arguments, &job, err);
+	if (!ret)
+		ret = guest_pages_query(&held.guest, job, arguments, result, err);
+	gmig_job_put(job);
+	return ret;
+}
+
 /* pause, resume, cancel: one shape. */
 static int change_job(void *opaque, const json_t *arguments, int (*change)(struct gmig_job *),
 		      json_t **result, struct gmig_error *err)
@@ -295,6 +373,23 @@ static const struct control_argument migrate_arguments[] = {
     {"vcpus", CONTROL_STRING, false},
     {0},
 };
+static const struct control_argument move_arguments[] = {
+    {GUEST},
+    {"pages", CONTROL_ARRAY, true},
+    {"list", CONTROL_STRING, false},
+    {"more", CONTROL_BOOL, false},
+    {"move-all", CONTROL_BOOL, false},
+    {"mode", CONTROL_STRING, false},
+    {"mover", CONTROL_STRING, false},
+    {"rate", CONTROL_INTEGER, false},
+    {"threads", CONTROL_INTEGER, false},
+    {"huge", CONTROL_STRING, false},
+    {"swapped", CONTROL_STRING, false},
+    {"trace", CONTROL_BOOL, false},
+    {0},
+};
+static const struct control_argument pages_arguments[] = {
+    {GUEST}, {"pages", CONTROL_ARRAY, true}, {"id", CONTROL_STRING, false}, {0}};
 static const struct control_argument residency_arguments[] = {
     {GUEST}, {"fresh", CONTROL_BOOL, false}, {0}};
 static const struct control_argument job_arguments[] = {{GUEST}, {"id", CONTROL_STRING, true}, {0}};
@@ -312,6 +407,8 @@ const struct control_command guest_commands[] = {
     {"query-job-trace", trace_arguments, query_job_trace},
     {"check-invariants", guest_arguments, check_invariants},
     {"migrate-pages", migrate_arguments, migrate_pages},
+    {"move-pages", move_arguments, move_pages},
+    {"query-pages", pages_arguments, query_pages},
     {"job-pause", job_arguments, job_pause},
     {"job-resume", job_arguments, job_resume},
     {"job-cancel", job_arguments, job_cancel},

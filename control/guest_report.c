@@ -1,6 +1,8 @@
 /* libgmig's structs as JSON: one function an object. */
 #include "guest.h"
 
+#include <string.h>
+
 #define MAX_JOBS 256
 
 static json_t *integer(uint64_t value)
@@ -97,6 +99,8 @@ static json_t *job_request(const struct gmig_job_info *info)
 	    spec->mover ? spec->mover : gmig_mover_names()[0], "frames",
 	    gmig_frames_names()[spec->frames], "huge", gmig_huge_names()[spec->huge], "swapped",
 	    gmig_swapped_names()[spec->swapped], "rate", integer(spec->rate_bytes_per_second));
+	if (info->plan && strcmp(info->plan, "nodes"))
+		json_object_set_new(request, "plan", json_string(info->plan));
 	if (spec->max_bytes)
 		json_object_set_new(request, "max_bytes", integer(spec->max_bytes));
 	return request;

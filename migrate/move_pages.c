@@ -19,15 +19,6 @@ static int check_node(int node, struct gmig_error *err)
 	return gmig_fail(err, -ENODEV, "there is no node %d", node);
 }
 
-/* Of a huge page that is not ours to split, all goes; see plan_pages.h. */
-static struct page_list *list_create(const struct memory *memory, const struct gmig_job_spec *spec,
-				     size_t count)
-{
-	bool by_kernel = spec->mover && !strcmp(spec->mover, "kernel");
-
-	return page_list_create(count, memory->pid || by_kernel);
-}
-
 static int add_range(struct page_list *list, const struct gmig_move_range *range, size_t i,
 		     struct gmig_error *err)
 {
@@ -45,8 +36,7 @@ static int add_range(struct page_list *list, const struct gmig_move_range *range
 	return check_node(range->node, err);
 }
 
-static int list_of_move(const struct memory *memory, const struct gmig_job_spec *spec,
-			const struct gmig_move *move, struct page_list **out,
+static int list_of_move(const struct gmig_move *move, struct page_list **out,
 			struct gmig_error *err)
 {
 	struct page_list *list;
@@ -57,7 +47,7 @@ static int list_of_move(const struct memory *memory, const struct gmig_job_spec 
 				 GMIG_MOVE_MAX);
 	if (!move->count)
 		return gmig_fail(err, -ENOENT, "no page is named");
-	list = list_create(memory, spec, move->count);
+	list = page_list_create(move->count);
 	if (!list)
 		return gmig_fail(err, -ENOMEM, "no memory for a list of %zu pages", move->count);
 	list->count = 0;
@@ -90,7 +80,8 @@ static int start(struct memory *memory, const struct gmig_job_spec *limits, unsi
 	struct gmig_job_spec spec = *limits;
 	struct plan plan;
 
-	spec.private_only = !(flags & GMIG_MOVE_ALL);
+	spec.move_all = flags & GMIG_MOVE_ALL;
+	spec.private_only = !spec.move_all;
 	plan_pages_create(list, &plan);
 	return job_start(memory, &spec, &plan, out, err);
 }
@@ -112,7 +103,7 @@ static int move_start(struct memory *memory, const struct gmig_move *move,
 	if (!ret && (spec.from_count || spec.to_count || spec.vnodes || spec.max_bytes))
 		ret = gmig_fail(err, -EINVAL, "the list says which pages move, and where to");
 	if (!ret)
-		ret = list_of_move(memory, &spec, move, &list, err);
+		ret = list_of_move(move, &list, err);
 	return ret ? ret : start(memory, &spec, move->flags, list, out, err);
 }
 
@@ -137,11 +128,10 @@ int gmig_job_pages(struct gmig_job *job, size_t count, const uint64_t *gpas, int
 
 /* ---- All at once --------------------------------------------------------------------------------- */
 
-static int list_of_pages(const struct memory *memory, const struct gmig_job_spec *spec,
-			 const struct gmig_pages *pages, struct page_list **out,
+static int list_of_pages(const struct gmig_pages *pages, struct page_list **out,
 			 struct gmig_error *err)
 {
-	struct page_list *list = list_create(memory, spec, pages->count);
+	struct page_list *list = page_list_create(pages->count);
 	int ret = 0;
 
 	if (!list)
@@ -207,7 +197,7 @@ static long move_pages_of(struct memory *memory, const struct gmig_pages *pages,
 				       gmig_errno_name(ret))
 			   : 0;
 	}
-	ret = list_of_pages(memory, &spec, pages, &list, err);
+	ret = list_of_pages(pages, &list, err);
 	if (!ret)
 		ret = start(memory, &spec, pages->flags, list, &job, err);
 	return ret ? ret : finish(job, pages, err);

@@ -52,8 +52,27 @@ static int start_job(const struct guest *guest, const struct gmig_job_spec *spec
 	return ret;
 }
 
-static const struct guest_ops guest_ops = {
-    .get = get_guest, .put = put_guest, .describe = report_describe, .start_job = start_job};
+static int start_move(const struct guest *guest, const struct gmig_move *move,
+		      const struct gmig_job_spec *limits, struct gmig_job **job,
+		      struct gmig_error *err)
+{
+	struct vmm *vmm = guest->opaque;
+	int ret;
+
+	pthread_mutex_lock(&vmm->state_lock);
+	if (vmm->state == VMM_STATE_SHUTDOWN)
+		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
+	else
+		ret = gmig_move_start(vmm->gmig, move, limits, job, err);
+	pthread_mutex_unlock(&vmm->state_lock);
+	return ret;
+}
+
+static const struct guest_ops guest_ops = {.get = get_guest,
+					   .put = put_guest,
+					   .describe = report_describe,
+					   .start_job = start_job,
+					   .start_move = start_move};
 
 /* ---- Machine --------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include "../movers/legal.h"
 #include "job.h"
 #include "job_info.h"
+#include "plan_pages.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -72,6 +73,8 @@ static int check_list(struct gmig_job *job, struct gmig_error *err)
 
 	if (!job->plan.list)
 		return 0;
+	job->plan.list->whole =
+	    job->mover == &mover_kernel; /* the kernel moves no part of a huge page */
 	gmig_node_set_each (node, &job->plan.targets) {
 		snprintf(what, sizeof(what), "node %u", node);
 		ret = topology_check_target(topology,

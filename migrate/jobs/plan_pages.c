@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct page_list *page_list_create(size_t count, bool whole)
+struct page_list *page_list_create(size_t count)
 {
 	struct page_list *list = malloc(sizeof(*list) + count * sizeof(list->run[0]));
 
@@ -11,7 +11,7 @@ struct page_list *page_list_create(size_t count, bool whole)
 		return NULL;
 	atomic_init(&list->refs, 1);
 	list->count = count;
-	list->whole = whole;
+	list->whole = false;
 	return list;
 }
 
@@ -123,7 +123,7 @@ static void sweep(const struct page_list *list, const uint32_t *order, struct he
 static int pages_make(struct plan *plan)
 {
 	struct page_list *list = plan->list, *fit;
-	struct page_list *made = page_list_create(2 * list->count, list->whole);
+	struct page_list *made = page_list_create(2 * list->count);
 	uint32_t *order = malloc((2 * list->count + 1) * sizeof(*order));
 	struct heap heap = {.entry = order ? order + list->count : NULL};
 
@@ -135,6 +135,7 @@ static int pages_make(struct plan *plan)
 	for (uint32_t i = 0; i < list->count; i++)
 		order[i] = i;
 	made->count = 0;
+	made->whole = list->whole;
 	if (!is_made(list)) {
 		qsort_r(order, list->count, sizeof(*order), by_gfn, list);
 		sweep(list, order, &heap, made);

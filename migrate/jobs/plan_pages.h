@@ -28,7 +28,7 @@ struct page_list {
 };
 
 /* A reference; run[] is the caller's to fill. NULL: no memory. */
-struct page_list *page_list_create(size_t count, bool whole);
+struct page_list *page_list_create(size_t count);
 void page_list_put(struct page_list *list); /* NULL is legal */
 /* The reference is the plan's from here on. */
 void plan_pages_create(struct page_list *list, struct plan *plan);

@@ -80,6 +80,63 @@ START_TEST(migrate_that_moves_all_is_0)
 }
 END_TEST
 
+START_TEST(move_of_listed_pages_reports_each_run)
+{
+	char list[96], path[128], *line;
+	json_t *result, *pages;
+	FILE *file;
+
+	snprintf(list, sizeof(list), "0x%llx+8K", (unsigned long long)FAKE_START);
+	ck_assert_int_eq(gmig("move", "pid:77", "--gpa", list, "--query", NULL), CLI_OK);
+	ck_has(out_text, "+8K node 0");
+	ck_assert_int_eq(gmig("move", "pid:77", "--gpa", list, "--to", "1", "--json", NULL),
+			 CLI_OK);
+	result = out_json();
+	ck_assert_uint_eq(cli_number(result, "moved_bytes"), 2 * FAKE_PAGE_BYTES);
+	pages = json_object_get(result, "pages");
+	ck_assert_uint_eq(json_array_size(pages), 1);
+	ck_assert_uint_eq(cli_number(json_array_get(pages, 0), "bytes"), 2 * FAKE_PAGE_BYTES);
+	ck_assert_uint_eq(cli_number(json_array_get(pages, 0), "node"), 1);
+	json_decref(result);
+	/* By a file: in its order, with nodes of its own, and one page that is nobody's. */
+	snprintf(path, sizeof(path), "%s/list", fake.directory);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	fprintf(file, "# back\n0x%llx 0\n\n0x%llx+4K\t1 # stays\n0x1000\n",
+		(unsigned long long)FAKE_START + FAKE_PAGE_BYTES, (unsigned long long)FAKE_START);
+	fclose(file);
+	ck_assert_int_eq(gmig("move", "pid:77", "--file", path, "--to", "1", "--json", NULL),
+			 CLI_OK);
+	line = strstr(out_text, "\"pages\":");
+	ck_assert_ptr_nonnull(line);
+	ck_has(line, "\"bytes\":4096,\"node\":0},{");
+	ck_has(line, "\"bytes\":4096,\"node\":1},{\"gpa\":4096,\"bytes\":4096,\"error\":\"E");
+}
+END_TEST
+
+static const struct {
+	const char *option, *value, *text;
+} bad_lists[] = {
+    {"--to", "1", "which pages?"},
+    {"--gpa", "0x1000", "--to is missing"},
+    {"--gpa", "0x10", "is not made of pages of 4K"},
+    {"--gpa", "0xg", "is no hexadecimal number"},
+    {"--gpa", "1G+0", "is not made of pages of 4K"},
+    {"--gpa", "", "here it is empty"},
+    {"--file", "/nonexistent/list", "/nonexistent/list: No such file"},
+};
+
+START_TEST(move_of_a_list_that_makes_no_sense_is_refused)
+{
+	int status = gmig("move", "pid:77", bad_lists[_i].option, bad_lists[_i].value, NULL);
+
+	ck_assert_int_eq(status, strcmp(bad_lists[_i].option, "--file") ? CLI_USAGE : CLI_FAILED);
+	ck_has(err_text, bad_lists[_i].text);
+	ck_assert_int_eq(gmig("move", "pid:77", "--query", "--gpa", "0x1000", "--to", "1", NULL),
+			 CLI_USAGE);
+}
+END_TEST
+
 START_TEST(migrate_in_words_tells_no_times_that_nobody_knows)
 {
 	ck_assert_int_eq(gmig(MOVE, NULL), CLI_OK);
@@ -285,6 +342,9 @@ int main(void)
 	tcase_add_loop_test(tcase, usage_of_a_guest_is_refused_for_a_process, 0,
 			    sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tcase, migrate_that_moves_all_is_0);
+	tcase_add_test(tcase, move_of_listed_pages_reports_each_run);
+	tcase_add_loop_test(tcase, move_of_a_list_that_makes_no_sense_is_refused, 0,
+			    sizeof(bad_lists) / sizeof(bad_lists[0]));
 	tcase_add_test(tcase, migrate_in_words_tells_no_times_that_nobody_knows);
 	tcase_add_test(tcase, migrate_that_leaves_pages_is_3_and_says_why);
 	tcase_add_test(tcase, migrate_of_a_part_moves_no_more);

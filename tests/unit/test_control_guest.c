@@ -62,8 +62,18 @@ static int start_job(const struct guest *guest, const struct gmig_job_spec *spec
 	return gmig_job_start(guest->gmig, spec, job, err);
 }
 
-static const struct guest_ops ops = {
-    .get = get_guest, .put = put_guest, .describe = describe, .start_job = start_job};
+static int start_move(const struct guest *guest, const struct gmig_move *move,
+		      const struct gmig_job_spec *limits, struct gmig_job **job,
+		      struct gmig_error *err)
+{
+	return gmig_move_start(guest->gmig, move, limits, job, err);
+}
+
+static struct guest_ops ops = {.get = get_guest,
+			       .put = put_guest,
+			       .describe = describe,
+			       .start_job = start_job,
+			       .start_move = start_move};
 static struct guest_server server = {&ops, engines};
 
 /* What was touched is in the books. */
@@ -338,6 +348,91 @@ START_TEST(job_lives_in_its_guest_alone)
 }
 END_TEST
 
+/* Of the last answer. */
+static const char *error_text(void)
+{
+	const char *text =
+	    json_string_value(json_object_get(json_object_get(answer, "error"), "desc"));
+
+	ck_assert_ptr_nonnull(text);
+	return text;
+}
+
+static json_int_t status_of(const json_t *reply, size_t i)
+{
+	return json_integer_value(json_array_get(json_object_get(reply, "status"), i));
+}
+
+static void wait_for_job(uint64_t id)
+{
+	struct gmig_job *job = gmig_job_find(engines[0], id);
+
+	ck_assert_ptr_nonnull(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+}
+
+START_TEST(pages_move_and_say_where_they_are)
+{
+	const json_t *reply;
+
+	if (gmig_why_off(engines[0])) {
+		puts("skipped: migration is off");
+		return;
+	}
+	reply = ask("{\"execute\":\"query-pages\",\"arguments\":{\"pages\":[4096,16777216]}}");
+	ck_assert_int_eq(status_of(reply, 0), 0);
+	ck_assert_int_eq(status_of(reply, 1), -EFAULT);
+	reply = ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[4096,4096,1],"
+		    "\"more\":true}}");
+	ck_assert_str_eq(json_string_value(json_object_get(reply, "list")), "1");
+	reply = ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[12288,8192,1],"
+		    "\"list\":\"1\"}}");
+	ck_assert_str_eq(json_string_value(json_object_get(reply, "plan")), "pages");
+	wait_for_job(1);
+	reply = ask("{\"execute\":\"query-pages\",\"arguments\":{\"pages\":[4096,8192,12288,"
+		    "16384,20480],\"id\":\"1\"}}");
+	for (size_t i = 0; i < 5; i++)
+		ck_assert_int_eq(status_of(reply, i), i == 0 || i == 2 || i == 3);
+}
+END_TEST
+
+static const struct {
+	const char *arguments, *text;
+} bad_lists[] = {
+    {"\"pages\":[0,4096]", "no entries of three"},
+    {"\"pages\":[0,4096,\"1\"]", "item 2 is no number"},
+    {"\"pages\":[-1,4096,1]", "item 0 is no number"},
+    {"\"pages\":[0,4096,1],\"list\":\"77\"", "there is no list '77'"},
+    {"\"pages\":[]", "no page is named"},
+    {"\"pages\":[0,4096,2]", "node 2"},
+    {"\"pages\":[0,4095,1]", "is not made of pages"},
+};
+
+START_TEST(list_of_pages_that_makes_no_sense_is_refused)
+{
+	char request[256];
+
+	snprintf(request, sizeof(request), "{\"execute\":\"move-pages\",\"arguments\":{%s}}",
+		 bad_lists[_i].arguments);
+	ask(request);
+	ck_assert_ptr_nonnull(strstr(error_text(), bad_lists[_i].text));
+}
+END_TEST
+
+START_TEST(list_that_came_in_parts_belongs_to_its_guest)
+{
+	ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[0,4096,1],\"more\":true}}");
+	asked = 1;
+	ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[],\"list\":\"1\"}}");
+	ck_assert_ptr_nonnull(strstr(error_text(), "there is no list"));
+	ops.start_move = NULL;
+	ask("{\"execute\":\"query-pages\",\"arguments\":{\"pages\":[0]}}");
+	ops.start_move = start_move;
+	ck_assert_ptr_nonnull(strstr(error_text(), "is not known here"));
+}
+END_TEST
+
 START_TEST(check_says_ok_and_what_it_compared)
 {
 	const json_t *check;
@@ -407,6 +502,10 @@ int main(void)
 	tcase_add_loop_test(tcase, argument_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, job_lives_in_its_guest_alone);
+	tcase_add_test(tcase, pages_move_and_say_where_they_are);
+	tcase_add_loop_test(tcase, list_of_pages_that_makes_no_sense_is_refused, 0,
+			    sizeof(bad_lists) / sizeof(bad_lists[0]));
+	tcase_add_test(tcase, list_that_came_in_parts_belongs_to_its_guest);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);

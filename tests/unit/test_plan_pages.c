@@ -35,11 +35,12 @@ static void put(uint64_t gfn, unsigned int order, unsigned int node)
 
 static void make(const struct page_run *runs, size_t count, bool whole)
 {
-	struct page_list *list = page_list_create(count, whole);
+	struct page_list *list = page_list_create(count);
 
 	ck_assert_ptr_nonnull(list);
 	for (size_t i = 0; i < count; i++)
 		list->run[i] = runs[i];
+	list->whole = whole;
 	plan_destroy(&plan);
 	plan_pages_create(list, &plan);
 	ck_assert_int_eq(plan.ops->make(&plan), 0);
