@@ -216,6 +216,9 @@ void cli_catch_interrupt(struct sigaction *before);
 /* The same with move-pages. */
 int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,
 		     struct gmig_error *err);
+/* The same with bind-memory, whose answer has no "id" where no job was needed. */
+int cli_run_bind_job(struct control_client *client, json_t *arguments, json_t **job,
+		     struct gmig_error *err);
 /* Has there been a Ctrl-C during the last cli_run_job()? Then nothing else is to be begun. */
 bool cli_was_interrupted(void);
 

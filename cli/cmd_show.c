@@ -2,6 +2,7 @@
 #include "../migrate/gmig_nodes.h"
 #include "cli.h"
 #include "commands.h"
+#include "maps.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -274,12 +275,29 @@ static int ask_guest(const struct cli_args *args, json_t *arguments)
 	return -1;
 }
 
+static bool has_option(int argc, char **argv, const char *option)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strncmp(argv[i], option, strlen(option)))
+			return true;
+	return false;
+}
+
 int cmd_show(int argc, char **argv)
 {
+	const char *gpa = NULL;
+	bool maps = false;
 	const struct cli_option options[] = {
 	    {.name = "fresh",
 	     .help = "compare with the kernel first: others may have moved pages",
 	     .flag = &fresh},
+	    {.name = "maps",
+	     .help = "the memory run by run: policy, pages by node, huge and small, misplaced",
+	     .flag = &maps},
+	    {.name = "gpa",
+	     .placeholder = "ADDRESS",
+	     .help = "with --maps: only from this guest-physical address on, to the run's end",
+	     .text = &gpa},
 	    {0},
 	};
 	struct cli_query query = {
@@ -291,6 +309,15 @@ int cmd_show(int argc, char **argv)
 	};
 
 	fresh = false;
+	/* A word of its own decides before the query is built: the maps are another question. */
+	if (has_option(argc, argv, "--maps") || has_option(argc, argv, "--gpa")) {
+		int status = cli_parse(argc, argv, &query.args);
 
+		if (status < 0 && (fresh || !maps))
+			status = cli_usage("show", maps ? "--fresh is not for --maps"
+							: "--gpa is for --maps");
+		return status < 0 ? cli_show_maps(query.args.words[0], gpa, query.args.json)
+				  : status;
+	}
 	return cli_run_query(argc, argv, &query);
 }

@@ -7,7 +7,7 @@
 
 static const struct cli_command commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
-    {"show", "VM [--fresh] [--json]",
+    {"show", "VM [--fresh] [--maps [--gpa ADDRESS]] [--json]",
      "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
     {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",
@@ -17,6 +17,8 @@ static const struct cli_command commands[] = {
     {"move", "VM|pid:N --gpa LIST|--file PATH [--to NODE] [--query] [OPTION]..",
      "move single pages, each to the host node that is named for it, or ask where they are",
      cmd_move},
+    {"bind", "VM --range GPA+SIZE --policy POLICY [--nodes NODES] [OPTION]..",
+     "say on which host nodes a range of a guest's memory is to lie, now and later", cmd_bind},
     {"pin", "VM [--vcpu N] --node NODE|--cpus LIST|--any|--auto [--json]",
      "say on which CPUs of the host a guest's vCPUs run", cmd_pin},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},

@@ -149,7 +149,7 @@ static int run_job(struct control_client *client, const char *command, json_t *a
 	/* Before it is started: a job that nobody has heard of yet would go on behind Ctrl-C. */
 	cli_catch_interrupt(&before);
 	rc = control_call(client, command, arguments, job, err);
-	if (!rc) {
+	if (!rc && json_object_get(*job, "id")) {
 		control_client_set_limit(client, cli_limits.watch_ms);
 		rc = watch_job(client, &watch, job, err);
 	}
@@ -167,4 +167,10 @@ int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **
 		     struct gmig_error *err)
 {
 	return run_job(client, "move-pages", arguments, job, err);
+}
+
+int cli_run_bind_job(struct control_client *client, json_t *arguments, json_t **job,
+		     struct gmig_error *err)
+{
+	return run_job(client, "bind-memory", arguments, job, err);
 }

@@ -82,6 +82,12 @@ struct control_server_options {
 struct control_server;
 
 /*
+ * For a command: has the peer that asks for it CAP_SYS_NICE, by its process's capabilities where these can be read, else by
+ * being root? Of a command that nobody asks for over a socket: has this process?
+ */
+bool control_peer_is_privileged(void);
+
+/*
  * Listen and start the thread. A stale socket file (nobody listens) is taken over; a living one is
  * -EADDRINUSE. Peers of another uid (SO_PEERCRED; root is allowed, and see has_group) are refused with an error line.
  * -ENAMETOOLONG path; -EPERM the directory belongs to somebody who is not root, or others may write to it.

@@ -15,6 +15,8 @@
 
 /* ---- What a server provides ------------------------------------------------------------------ */
 
+struct gmig_bind_spec; /* gmig_policy.h */
+
 struct guest {
 	const char *name;
 	struct gmig *gmig;
@@ -47,6 +49,9 @@ struct guest_ops {
 	int (*start_move)(const struct guest *guest, const struct gmig_move *move,
 			  const struct gmig_job_spec *limits, struct gmig_job **job,
 			  struct gmig_error *err);
+	/* gmig_bind(), with jobs as start_job. NULL: -EOPNOTSUPP. */
+	int (*bind)(const struct guest *guest, const struct gmig_bind_spec *spec,
+		    struct gmig_job **job, struct gmig_error *err);
 	/* The answer of check-invariants for a guest with `process`, which has no engine to check. NULL: -EOPNOTSUPP. */
 	int (*check)(const struct guest *guest, json_t **result, struct gmig_error *err);
 };
@@ -74,6 +79,11 @@ const char *const *guest_vcpus_names(void);
 /* The arguments of migrate-pages. -EINVAL and a text that begins with the argument's name. */
 int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
 		    struct gmig_error *err);
+/* Of these, how a job moves: all but nodes and vnode. */
+int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err);
+/* A list of nodes that may be missing: none then. -EINVAL. */
+int guest_read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
+		     unsigned int *count, struct gmig_error *err);
 /* For a server of one guest: is the argument `guest` its name, or missing? -ESRCH. */
 int guest_check_name(const json_t *arguments, const char *name, struct gmig_error *err);
 /* An integer argument, 0..max, that may be missing: 0 then. -EINVAL. */
@@ -96,6 +106,9 @@ json_t *guest_report_percentiles(const struct gmig_percentiles *percentiles);
 
 /* ---- Jobs (guest_jobs.c) --------------------------------------------------------------------- */
 
+/* The report of a job that was just started or changed; its reference is put. */
+int guest_answer_with_job(const struct guest *guest, struct gmig_job *job, json_t **result,
+			  struct gmig_error *err);
 /* As gmig_job_find() and gmig_job_list(), whatever the guest's memory is (guest_memory.c). */
 struct gmig_job *guest_job_find(const struct guest *guest, uint64_t id);
 size_t guest_job_list(const struct guest *guest, uint64_t *ids, size_t max);

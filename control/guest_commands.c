@@ -1,43 +1,13 @@
 /* The commands over libgmig, see guest.h. */
 #include "closed_nodes.h"
-#include "guest.h"
+#include "guest_held.h"
 #include "guest_pages.h"
+#include "guest_policy.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define TRACE_MAX 2048 /* records in one answer, some 400 KB */
-
-/* The guest of one command, held while it runs. */
-struct held_guest {
-	const struct guest_ops *ops;
-	struct guest guest;
-};
-
-static int hold(void *opaque, const json_t *arguments, struct held_guest *held,
-		struct gmig_error *err)
-{
-	const struct guest_server *server = opaque;
-	int ret = server->ops->get(server->opaque, arguments, &held->guest, err);
-
-	if (!ret)
-		held->ops = server->ops;
-	return ret;
-}
-
-static void release(struct held_guest *held)
-{
-	if (held->ops && held->ops->put)
-		held->ops->put(&held->guest);
-}
-
-#define HELD_GUEST __attribute__((cleanup(release))) struct held_guest
-
-static int answer(json_t *json, json_t **result, struct gmig_error *err)
-{
-	*result = json;
-	return json ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
-}
 
 /* ---- Queries --------------------------------------------------------------------------------- */
 
@@ -134,20 +104,6 @@ static int check_invariants(void *opaque, const json_t *arguments, json_t **resu
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-static int answer_with_job(const struct guest *guest, struct gmig_job *job, json_t **result,
-			   struct gmig_error *err)
-{
-	struct gmig_job_info info;
-	json_t *report;
-
-	gmig_job_info(job, &info);
-	gmig_job_put(job);
-	report = guest_report_job(&info);
-	if (report && guest->describe_job)
-		guest->describe_job(guest, &info, report);
-	return answer(report, result, err);
-}
-
 static int migrate_pages(void *opaque, const json_t *arguments, json_t **result,
 			 struct gmig_error *err)
 {
@@ -162,7 +118,7 @@ static int migrate_pages(void *opaque, const json_t *arguments, json_t **result,
 		ret = closed_nodes_check(spec.to, spec.to_count, "to", err);
 	if (!ret)
 		ret = held.ops->start_job(&held.guest, &spec, &job, err);
-	return ret ? ret : answer_with_job(&held.guest, job, result, err);
+	return ret ? ret : guest_answer_with_job(&held.guest, job, result, err);
 }
 
 static int find_job(const struct guest *guest, const json_t *arguments, struct gmig_job **job,
@@ -218,7 +174,7 @@ static int start_move(const struct held_guest *held, const json_t *arguments,
 		ret = check_targets(move, err);
 	if (!ret)
 		ret = held->ops->start_move(&held->guest, move, &limits, &job, err);
-	return ret ? ret : answer_with_job(&held->guest, job, result, err);
+	return ret ? ret : guest_answer_with_job(&held->guest, job, result, err);
 }
 
 static int move_pages(void *opaque, const json_t *arguments, json_t **result,
@@ -272,7 +228,7 @@ static int change_job(void *opaque, const json_t *arguments, int (*change)(struc
 		return ret;
 	ret = change(job);
 	if (!ret)
-		return answer_with_job(&held.guest, job, result, err);
+		return guest_answer_with_job(&held.guest, job, result, err);
 	gmig_job_info(job, &info);
 	gmig_job_put(job);
 	return gmig_fail(err, ret, "job %llu is %s", (unsigned long long)info.id,
@@ -312,7 +268,7 @@ static int job_set_rate(void *opaque, const json_t *arguments, json_t **result,
 		return ret;
 	ret = gmig_job_set_rate(job, rate);
 	if (!ret)
-		return answer_with_job(&held.guest, job, result, err);
+		return guest_answer_with_job(&held.guest, job, result, err);
 	gmig_job_put(job);
 	return gmig_fail(err, ret, "the job has ended");
 }
@@ -409,6 +365,8 @@ const struct control_command guest_commands[] = {
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"move-pages", move_arguments, move_pages},
     {"query-pages", pages_arguments, query_pages},
+    {"bind-memory", guest_bind_arguments, guest_bind_memory},
+    {"query-maps", guest_maps_arguments, guest_query_maps},
     {"job-pause", job_arguments, job_pause},
     {"job-resume", job_arguments, job_resume},
     {"job-cancel", job_arguments, job_cancel},

@@ -56,3 +56,18 @@ int guest_jobs_end(struct gmig *gmig, int timeout_ms, struct gmig_error *err)
 	}
 	return 0;
 }
+
+int guest_answer_with_job(const struct guest *guest, struct gmig_job *job, json_t **result,
+			  struct gmig_error *err)
+{
+	struct gmig_job_info info;
+	json_t *report;
+
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	report = guest_report_job(&info);
+	if (report && guest->describe_job)
+		guest->describe_job(guest, &info, report);
+	*result = report;
+	return report ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
+}

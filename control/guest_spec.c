@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-static int read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
-		      unsigned int *count, struct gmig_error *err)
+int guest_read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
+		     unsigned int *count, struct gmig_error *err)
 {
 	const json_t *list = json_object_get(arguments, name), *item;
 	size_t i;
@@ -138,22 +138,27 @@ static int check_process_spec(const json_t *arguments, struct gmig_error *err)
 	return 0;
 }
 
-int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
-		    struct gmig_error *err)
+int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
 	int ret = read_words(arguments, spec, err);
 
-	if (!ret)
-		ret = read_nodes(arguments, "from", spec->from, &spec->from_count, err);
-	if (!ret)
-		ret = read_nodes(arguments, "to", spec->to, &spec->to_count, err);
-	if (!ret)
-		ret = read_vnodes(guest, arguments, &spec->vnodes, err);
-	if (!ret)
-		ret = read_limits(arguments, spec, err);
 	spec->move_all = json_is_true(json_object_get(arguments, "move-all"));
 	spec->hold_vcpus = json_is_true(json_object_get(arguments, "hold-vcpus"));
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
+	return ret ? ret : read_limits(arguments, spec, err);
+}
+
+int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
+		    struct gmig_error *err)
+{
+	int ret = guest_read_how(arguments, spec, err);
+
+	if (!ret)
+		ret = guest_read_nodes(arguments, "from", spec->from, &spec->from_count, err);
+	if (!ret)
+		ret = guest_read_nodes(arguments, "to", spec->to, &spec->to_count, err);
+	if (!ret)
+		ret = read_vnodes(guest, arguments, &spec->vnodes, err);
 	if (!ret && guest->process)
 		ret = check_process_spec(arguments, err);
 	return ret;

@@ -35,6 +35,8 @@ char *control_line_of(const json_t *json, size_t *bytes);
 
 /* 0: root, our own uid, or a member of *group (NULL: no group). -EPERM and why not. */
 int control_check_client(int fd, const gid_t *group, struct gmig_error *err);
+/* The command that this thread runs next is asked for over this socket; -1: by nobody else. */
+void control_peer_asks(int fd);
 /* Mode 0660 and the group; a directory of ours that only we could enter may be entered by all. */
 int control_share_socket(const struct control_socket *sock, gid_t group, struct gmig_error *err);
 

@@ -2,6 +2,8 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,6 +46,46 @@ int control_check_client(int fd, const gid_t *group, struct gmig_error *err)
 				 peer.uid, *group);
 	return gmig_fail(err, -EPERM, "uid %u may not control a guest of uid %u", peer.uid,
 			 geteuid());
+}
+
+static _Thread_local int asking = -1;
+
+void control_peer_asks(int fd)
+{
+	asking = fd;
+}
+
+/* CapEff of /proc/PID/status; 0 and *capabilities, or -1. */
+static int read_capabilities(pid_t pid, unsigned long long *capabilities)
+{
+	char path[40], line[128];
+	int ret = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	while (file && ret && fgets(line, sizeof(line), file))
+		if (!strncmp(line, "CapEff:", 7)) {
+			*capabilities = strtoull(line + 7, NULL, 16);
+			ret = 0;
+		}
+	if (file)
+		(void)fclose(file);
+	return ret;
+}
+
+/* Its process may have ended, and its number may be another's by now: that one is of this host, too, and the answer late. */
+bool control_peer_is_privileged(void)
+{
+	struct ucred peer = {.pid = getpid(), .uid = geteuid()};
+	socklen_t bytes = sizeof(peer);
+	unsigned long long capabilities;
+
+	if (asking >= 0 && getsockopt(asking, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+		return false;
+	if (!read_capabilities(peer.pid, &capabilities))
+		return capabilities >> CAP_SYS_NICE & 1;
+	return peer.uid == 0;
 }
 
 int control_share_socket(const struct control_socket *sock, gid_t group, struct gmig_error *err)

@@ -216,8 +216,11 @@ static void client_line(struct control_server *server, struct client *client)
 	size_t length;
 	const char *line = line_reader_line(client->reader, &length);
 
-	if (!is_blank(line, length))
-		client_answer(server, client, control_dispatch(&server->dispatch, line, length));
+	if (is_blank(line, length))
+		return;
+	control_peer_asks(client->fd);
+	client_answer(server, client, control_dispatch(&server->dispatch, line, length));
+	control_peer_asks(-1);
 }
 
 static void client_line_too_long(struct control_server *server, struct client *client)

@@ -1,4 +1,5 @@
 #include "commands.h"
+#include "../migrate/gmig_policy.h"
 #include "probe.h"
 #include "threads.h"
 #include "undo.h"
@@ -68,11 +69,28 @@ static int start_move(const struct guest *guest, const struct gmig_move *move,
 	return ret;
 }
 
+/* The same: a binding may start a job. */
+static int bind_memory(const struct guest *guest, const struct gmig_bind_spec *spec,
+		       struct gmig_job **job, struct gmig_error *err)
+{
+	struct vmm *vmm = guest->opaque;
+	int ret;
+
+	pthread_mutex_lock(&vmm->state_lock);
+	if (vmm->state == VMM_STATE_SHUTDOWN)
+		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
+	else
+		ret = gmig_bind(vmm->gmig, spec, job, err);
+	pthread_mutex_unlock(&vmm->state_lock);
+	return ret;
+}
+
 static const struct guest_ops guest_ops = {.get = get_guest,
 					   .put = put_guest,
 					   .describe = report_describe,
 					   .start_job = start_job,
-					   .start_move = start_move};
+					   .start_move = start_move,
+					   .bind = bind_memory};
 
 /* ---- Machine --------------------------------------------------------------------------------- */
 

@@ -66,6 +66,28 @@ static int fake_migrate(void *opaque, const json_t *arguments, json_t **result,
 	return 0;
 }
 
+/* A job only with "move". */
+static int fake_bind(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	if (json_object_get(arguments, "move"))
+		return fake_migrate(opaque, arguments, result, err);
+	fake_log("bind-memory");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	return fake.refuse ? gmig_fail(err, -fake.refuse, "2 pages do not follow the policy") : 0;
+}
+
+static int fake_maps(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	(void)opaque;
+	fake_log("query-maps");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	*result = json_incref(json_array_get(fake.maps, 0));
+	json_array_remove(fake.maps, 0);
+	return *result ? 0 : gmig_fail(err, -EINVAL, "nothing is left to tell");
+}
+
 static int fake_query_jobs(void *opaque, const json_t *arguments, json_t **result,
 			   struct gmig_error *err)
 {
@@ -260,12 +282,35 @@ static const struct control_argument fake_pin_arguments[] = {
     {.name = "cpus", .type = CONTROL_STRING},  {.name = "any", .type = CONTROL_BOOL},
     {.name = "auto", .type = CONTROL_BOOL},    {0}};
 
+static const struct control_argument fake_bind_arguments[] = {
+    {.name = "gpa", .type = CONTROL_INTEGER, .required = true},
+    {.name = "bytes", .type = CONTROL_INTEGER, .required = true},
+    {.name = "policy", .type = CONTROL_STRING, .required = true},
+    {.name = "nodes", .type = CONTROL_ARRAY},
+    {.name = "weights", .type = CONTROL_ARRAY},
+    {.name = "home-node", .type = CONTROL_INTEGER},
+    {.name = "static", .type = CONTROL_BOOL},
+    {.name = "relative", .type = CONTROL_BOOL},
+    {.name = "strict", .type = CONTROL_BOOL},
+    {.name = "move", .type = CONTROL_BOOL},
+    {.name = "move-all", .type = CONTROL_BOOL},
+    {.name = "mode", .type = CONTROL_STRING},
+    {.name = "rate", .type = CONTROL_INTEGER},
+    {.name = "threads", .type = CONTROL_INTEGER},
+    {0},
+};
+
+static const struct control_argument fake_maps_arguments[] = {
+    {.name = "gpa", .type = CONTROL_INTEGER}, {0}};
+
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
     {.name = "query-numa", .run = fake_numa},
     {.name = "query-residency", .arguments = fake_fresh_arguments, .run = fake_residency},
     {.name = "query-jobs", .run = fake_query_jobs},
     {.name = "migrate-pages", .arguments = fake_migrate_arguments, .run = fake_migrate},
+    {.name = "bind-memory", .arguments = fake_bind_arguments, .run = fake_bind},
+    {.name = "query-maps", .arguments = fake_maps_arguments, .run = fake_maps},
     {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},
     {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},
     {.name = "job-resume", .arguments = fake_id_arguments, .run = fake_resume},
@@ -361,6 +406,7 @@ void fake_teardown(void)
 	json_decref(fake.job);
 	json_decref(fake.last);
 	json_decref(fake.cpus);
+	json_decref(fake.maps);
 	json_decref(fake.arguments);
 	json_decref(fake.ports);
 	json_decref(fake.more);

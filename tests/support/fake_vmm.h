@@ -25,8 +25,9 @@ extern struct fake {
 	struct control_server *server;
 	char directory[64]; /* XDG_RUNTIME_DIR */
 	char socket[96];
-	json_t *arguments; /* of the last migrate-pages or pin-vcpu */
+	json_t *arguments; /* of the last migrate-pages, bind-memory or pin-vcpu */
 	json_t *cpus;	   /* the answer to pin-vcpu */
+	json_t *maps;	   /* of query-maps: its answers, one after the other */
 	json_t *job;	   /* as query-jobs shows it */
 	json_t *last;	   /* how the job ends: becomes job by an event, NULL: runs on */
 	bool tell;	   /* send the end as an event; else only query-jobs knows */

@@ -5,6 +5,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #define BLOCKS 8
@@ -14,11 +15,24 @@
 static struct rig rig;
 static const unsigned int third[] = {0, 2, 3};
 
+static struct gmig_sys sys;
+static atomic_bool no_memory; /* for frames that come from the kernel */
+
+static int advise(void *memory, size_t bytes, int advice)
+{
+	if (advice == MADV_POPULATE_WRITE && atomic_load(&no_memory))
+		return -ENOMEM;
+	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
 static void create(bool small)
 {
 	struct rig_options options = {
-	    .bytes = BYTES, .nodes = NODES, .untouched = true, .small_pages = small};
+	    .bytes = BYTES, .nodes = NODES, .untouched = true, .small_pages = small, .sys = &sys};
 
+	sys = gmig_sys_real;
+	sys.advise = advise;
+	atomic_store(&no_memory, false);
 	rig_create(&rig, &options);
 }
 
@@ -343,6 +357,103 @@ START_TEST(strict_alone_sets_nothing_where_a_page_is_elsewhere)
 }
 END_TEST
 
+/* What LTP's mbind02 asks: a page is on another node already. */
+START_TEST(strict_refuses_a_page_on_another_node)
+{
+	static const enum gmig_policy_mode modes[] = {
+	    GMIG_POLICY_PREFERRED, GMIG_POLICY_BIND, GMIG_POLICY_INTERLEAVE,
+	    GMIG_POLICY_PREFERRED_MANY, GMIG_POLICY_WEIGHTED_INTERLEAVE};
+	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, modes[_i], "1");
+	struct gmig_job_info info;
+
+	create(true);
+	rig_write_page(&rig, 0);
+	spec.flags = GMIG_BIND_STRICT;
+	ck_assert_int_eq(run(&spec, &info), -EIO);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* What LTP's mbind03 asks: MOVE brings a page to the node, and MOVE_ALL where the caller may. */
+START_TEST(move_flags_bring_a_page_to_its_node)
+{
+	static const enum gmig_policy_mode modes[] = {GMIG_POLICY_PREFERRED, GMIG_POLICY_BIND,
+						      GMIG_POLICY_INTERLEAVE};
+	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, modes[_i / 2], "1");
+	struct gmig_job_info info = {0};
+	int ret;
+
+	create(true);
+	rig_write_page(&rig, 0);
+	spec.flags = _i % 2 ? GMIG_BIND_MOVE_ALL : GMIG_BIND_MOVE;
+	ret = run(&spec, &info);
+	ck_assert(!ret || (_i % 2 && ret == -EPERM));
+	ck_assert_uint_eq(node_of(0), ret ? 0 : 1);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* The policy holds, the job says what it could not do, and so does the map. */
+START_TEST(strict_job_fails_when_a_page_stays)
+{
+	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "1");
+	struct gmig_job_info info;
+	struct gmig_map map;
+
+	create_touched(true);
+	spec.flags = GMIG_BIND_MOVE | (_i ? GMIG_BIND_STRICT : 0);
+	atomic_store(&no_memory, true);
+	rig_publish(&rig);
+	ck_assert_int_eq(run(&spec, &info), _i ? -EIO : 0);
+	ck_assert_int_eq(info.state, _i ? GMIG_JOB_FAILED : GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.remaining_bytes, GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_int_eq(map.policy.mode, GMIG_POLICY_BIND);
+	ck_assert_uint_eq(map.misplaced_pages, GMIG_BLOCK_PAGES);
+	atomic_store(&no_memory, false);
+	rig_publish(&rig);
+	finish();
+}
+END_TEST
+
+static void *write_page(void *arg)
+{
+	rig_write_page(&rig, *(const uint64_t *)arg);
+	return NULL;
+}
+
+/* BIND is kept: the toucher sleeps until there is memory; any other policy takes what the kernel has. */
+START_TEST(touch_without_memory_waits_where_the_policy_is_bind)
+{
+	struct gmig_bind_spec spec = spec_of(0, BLOCKS * GMIG_BLOCK_PAGES,
+					     _i ? GMIG_POLICY_BIND : GMIG_POLICY_PREFERRED, "1");
+	struct gmig_job_info info;
+	pthread_t toucher;
+	uint64_t page = 5;
+
+	create(true);
+	ck_assert_int_eq(run(&spec, &info), 0);
+	atomic_store(&no_memory, true);
+	rig_publish(&rig);
+	ck_assert_int_eq(pthread_create(&toucher, NULL, write_page, &page), 0);
+	if (_i) {
+		while (!atomic_load(&rig.warnings)) /* the log says why */
+			sched_yield();
+		ck_assert_uint_eq(node_of(page), GMIG_NO_NODE);
+		atomic_store(&no_memory, false);
+	}
+	ck_assert_int_eq(pthread_join(toucher, NULL), 0);
+	if (_i)
+		ck_assert_uint_eq(node_of(page), 1);
+	else
+		ck_assert_uint_ne(node_of(page), GMIG_NO_NODE);
+	ck_assert_uint_eq(rig_check_page(&rig, page), 0);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(map_tells_runs_by_policy)
 {
 	struct gmig_bind_spec spec = spec_of(100, 50, GMIG_POLICY_INTERLEAVE, "1,3");
@@ -460,6 +571,10 @@ int main(void)
 	tcase_add_loop_test(tcase, moved_range_lies_where_its_policy_has_it, 0, 16);
 	tcase_add_loop_test(tcase, default_with_move_brings_the_range_home, 0, 2);
 	tcase_add_test(tcase, strict_alone_sets_nothing_where_a_page_is_elsewhere);
+	tcase_add_loop_test(tcase, strict_refuses_a_page_on_another_node, 0, 5);
+	tcase_add_loop_test(tcase, strict_job_fails_when_a_page_stays, 0, 2);
+	tcase_add_loop_test(tcase, touch_without_memory_waits_where_the_policy_is_bind, 0, 2);
+	tcase_add_loop_test(tcase, move_flags_bring_a_page_to_its_node, 0, 6);
 	tcase_add_test(tcase, map_tells_runs_by_policy);
 	tcase_add_loop_test(tcase, binding_goes_along_with_a_migration, 0, 2);
 	tcase_add_test(tcase, binding_is_as_before_when_a_migration_moves_nothing);

@@ -5,6 +5,7 @@
 #include "../../control/guest.h"
 #include "../../control/internal.h"
 #include "../../migrate/core/sys.h"
+#include "../../migrate/gmig_policy.h"
 #include "../../migrate/memory/engine.h"
 
 #include <check.h>
@@ -69,11 +70,18 @@ static int start_move(const struct guest *guest, const struct gmig_move *move,
 	return gmig_move_start(guest->gmig, move, limits, job, err);
 }
 
+static int bind_memory(const struct guest *guest, const struct gmig_bind_spec *spec,
+		       struct gmig_job **job, struct gmig_error *err)
+{
+	return gmig_bind(guest->gmig, spec, job, err);
+}
+
 static struct guest_ops ops = {.get = get_guest,
 			       .put = put_guest,
 			       .describe = describe,
 			       .start_job = start_job,
-			       .start_move = start_move};
+			       .start_move = start_move,
+			       .bind = bind_memory};
 static struct guest_server server = {&ops, engines};
 
 /* What was touched is in the books. */
@@ -433,6 +441,67 @@ START_TEST(list_that_came_in_parts_belongs_to_its_guest)
 }
 END_TEST
 
+#define BIND(rest)                                                                                 \
+	"{\"execute\":\"bind-memory\",\"arguments\":{\"gpa\":0,\"bytes\":8388608," rest "}}"
+
+static const struct {
+	const char *request, *code, *text;
+} refused_bindings[] = {
+    {BIND("\"policy\":\"best\""), "EINVAL", "policy: 'best' is none of default, local"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[\"x\"]"), "EINVAL", "nodes: item 0 is not a number"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[1],\"weights\":[1]"), "EINVAL",
+     "weights: are for policy weighted-interleave"},
+    {BIND("\"policy\":\"weighted-interleave\",\"nodes\":[0,1],\"weights\":[1]"), "EINVAL",
+     "weights: 1 for 2 nodes"},
+    {BIND("\"policy\":\"weighted-interleave\",\"nodes\":[0,1],\"weights\":[1,256]"), "EINVAL",
+     "weights: item 1 is not within 1 to 255"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[1],\"home-node\":-1"), "EINVAL",
+     "home-node: -1 is not within"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[1],\"mode\":\"fast\""), "EINVAL",
+     "mode: 'fast' is none of"},
+    {"{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":-1}}", "EINVAL", "gpa: -1 is not within"},
+};
+
+START_TEST(policy_that_makes_no_sense_is_refused_by_name)
+{
+	expect_error(refused_bindings[_i].request, refused_bindings[_i].code,
+		     refused_bindings[_i].text);
+}
+END_TEST
+
+START_TEST(binding_moves_a_range_and_maps_show_it)
+{
+	const json_t *info, *run;
+	struct gmig_job *job;
+
+	if (gmig_why_off(engines[0])) {
+		expect_error(BIND("\"policy\":\"local\""), "EOPNOTSUPP", "off");
+		expect_error("{\"execute\":\"query-maps\"}", "EOPNOTSUPP", "off");
+		return;
+	}
+	info = ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1]"));
+	ck_assert_uint_eq(json_object_size(info), 0); /* no job */
+	run = json_array_get(json_object_get(ask("{\"execute\":\"query-maps\"}"), "maps"), 0);
+	ck_assert_int_eq(number(run, "misplaced"), BYTES / GMIG_PAGE_BYTES / 2);
+	info = ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1],\"move\":true,\"strict\":true"));
+	ck_assert_str_eq(json_string_value(json_object_get(info, "id")), "1");
+	job = gmig_job_find(engines[0], 1);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), "completed");
+	ck_assert_int_eq(number(info, "moved_bytes"), BYTES / 2);
+	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":4096}}");
+	ck_assert_ptr_null(json_object_get(info, "next"));
+	run = json_array_get(json_object_get(info, "maps"), 0);
+	ck_assert_int_eq(number(run, "gpa"), 4096);
+	ck_assert_int_eq(number(run, "bytes"), BYTES - 4096);
+	ck_assert_str_eq(json_string_value(json_object_get(run, "policy")), "interleave");
+	ck_assert_uint_eq(json_array_size(json_object_get(run, "nodes")), 2);
+	ck_assert_int_eq(number(json_object_get(run, "pages"), "1"), BYTES / GMIG_PAGE_BYTES / 2);
+}
+END_TEST
+
 START_TEST(check_says_ok_and_what_it_compared)
 {
 	const json_t *check;
@@ -506,6 +575,9 @@ int main(void)
 	tcase_add_loop_test(tcase, list_of_pages_that_makes_no_sense_is_refused, 0,
 			    sizeof(bad_lists) / sizeof(bad_lists[0]));
 	tcase_add_test(tcase, list_that_came_in_parts_belongs_to_its_guest);
+	tcase_add_loop_test(tcase, policy_that_makes_no_sense_is_refused_by_name, 0,
+			    sizeof(refused_bindings) / sizeof(refused_bindings[0]));
+	tcase_add_test(tcase, binding_moves_a_range_and_maps_show_it);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);

@@ -1,0 +1,239 @@
+/* gmig bind: the memory policy of a range of a guest's memory, and moving what is there already to where it has it. */
+#include "../control/text.h"
+#include "../migrate/gmig_policy.h"
+#include "commands.h"
+#include "maps.h"
+#include "units.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct {
+	const char *range, *policy, *nodes, *weights, *home, *mode, *rate, *threads;
+	bool is_static, relative, strict, move, move_all, detach;
+} asked;
+
+/* ---- From the command line to bind-memory ---------------------------------------------------------- */
+
+/* Each add_ function returns -1 or the exit status of a usage error. */
+static int add_range(json_t *arguments)
+{
+	const char *plus = asked.range ? strchr(asked.range, '+') : NULL;
+	struct gmig_error err = {0};
+	uint64_t gpa, bytes;
+	char first[64];
+
+	if (!asked.range)
+		return cli_usage("bind",
+				 "--range is missing: address and size, as in --range 1G+512M");
+	if (!plus || (size_t)(plus - asked.range) >= sizeof(first))
+		return cli_usage("bind", "--range: '%.64s' is not ADDRESS+SIZE", asked.range);
+	snprintf(first, sizeof(first), "%.*s", (int)(plus - asked.range), asked.range);
+	if (cli_parse_address(first, &gpa, &err) || cli_parse_address(plus + 1, &bytes, &err))
+		return cli_usage("bind", "--range: %s", err.text);
+	if (gpa > INT64_MAX || bytes > INT64_MAX)
+		return cli_usage("bind", "--range: '%.64s' is too big", asked.range);
+	json_object_set_new(arguments, "gpa", json_integer((json_int_t)gpa));
+	json_object_set_new(arguments, "bytes", json_integer((json_int_t)bytes));
+	return -1;
+}
+
+static int add_list(json_t *arguments, const char *name, const char *text)
+{
+	uint16_t numbers[GMIG_MAX_NODES];
+	struct gmig_error err = {0};
+	json_t *list;
+	int count;
+
+	if (!text)
+		return -1;
+	count = gmig_node_list_parse(text, numbers, GMIG_MAX_NODES, &err);
+	if (count < 0)
+		return cli_usage("bind", "--%s: %s", name, err.text);
+	list = json_array();
+	for (int i = 0; i < count; i++)
+		json_array_append_new(list, json_integer(numbers[i]));
+	json_object_set_new(arguments, name, list);
+	return -1;
+}
+
+static int add_count(json_t *arguments, const char *name, const char *text, uint64_t max)
+{
+	struct gmig_error err = {0};
+	uint64_t value;
+
+	if (!text)
+		return -1;
+	if (units_parse_count(text, max, &value, &err))
+		return cli_usage("bind", "--%s: %s", name, err.text);
+	json_object_set_new(arguments, name, json_integer((json_int_t)value));
+	return -1;
+}
+
+static int add_rate(json_t *arguments)
+{
+	struct gmig_error err = {0};
+	uint64_t rate;
+
+	if (!asked.rate)
+		return -1;
+	if (units_parse_size(asked.rate, &rate, &err))
+		return cli_usage("bind", "--rate: %s", err.text);
+	if (rate > INT64_MAX)
+		return cli_usage("bind", "--rate: '%s' is too big", asked.rate);
+	json_object_set_new(arguments, "rate", json_integer((json_int_t)rate));
+	return -1;
+}
+
+static void add_flags(json_t *arguments)
+{
+	const struct {
+		const char *name;
+		bool on;
+	} flags[] = {{"static", asked.is_static},
+		     {"relative", asked.relative},
+		     {"strict", asked.strict},
+		     {"move", asked.move},
+		     {"move-all", asked.move_all}};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (flags[i].on)
+			json_object_set_new(arguments, flags[i].name, json_true());
+}
+
+static int build(json_t *arguments)
+{
+	int status = add_range(arguments);
+
+	if (status < 0 && !asked.policy)
+		status = cli_usage("bind", "--policy is missing");
+	if (status >= 0)
+		return status;
+	json_object_set_new(arguments, "policy", json_string(asked.policy));
+	if (asked.mode)
+		json_object_set_new(arguments, "mode", json_string(asked.mode));
+	add_flags(arguments);
+	status = add_list(arguments, "nodes", asked.nodes);
+	if (status < 0)
+		status = add_list(arguments, "weights", asked.weights);
+	if (status < 0)
+		status = add_count(arguments, "home-node", asked.home, GMIG_MAX_NODES - 1);
+	if (status < 0)
+		status = add_rate(arguments);
+	if (status < 0)
+		status = add_count(arguments, "threads", asked.threads, GMIG_MAX_WORKERS);
+	return status;
+}
+
+/* ---- Carrying it out --------------------------------------------------------------------------------- */
+
+static int report(const struct cli_args *args, const json_t *job)
+{
+	bool started = json_object_get(job, "id") != NULL;
+
+	if (args->json) {
+		CLI_JSON result = started && !asked.detach ? cli_job_result(job) : NULL;
+
+		cli_print_json(result ? result : job);
+	} else if (started && asked.detach) {
+		CLI_JSON safe = control_json_safe(job);
+
+		printf("%s\n", cli_text(safe, "id"));
+	} else if (started) {
+		cli_job_summary(stdout, job);
+	}
+	return started && !asked.detach ? (int)cli_job_exit(job) : CLI_OK;
+}
+
+static int bind_memory(const struct cli_args *args, json_t *arguments)
+{
+	CLI_CLIENT client = NULL;
+	struct gmig_error err = {0};
+	CLI_JSON job = NULL;
+	int rc = cli_connect(args->words[0], &client, &err);
+
+	if (rc) {
+		json_decref(arguments);
+		return cli_fail(args->json, &err);
+	}
+	/* Without a job the answer may have to wait for a look at all of the range. */
+	if (asked.strict && !asked.move && !asked.move_all)
+		control_client_set_limit(client, cli_limits.long_ms);
+	rc = asked.detach ? control_call(client, "bind-memory", arguments, &job, &err)
+			  : cli_run_bind_job(client, arguments, &job, &err);
+	if (rc)
+		return cli_fail(args->json, &err);
+	return report(args, job);
+}
+
+int cmd_bind(int argc, char **argv)
+{
+	const struct cli_option options[] = {
+	    {.name = "range",
+	     .placeholder = "GPA+SIZE",
+	     .help = "guest-physical address and size: 0+2G, 0x40000000+64M",
+	     .text = &asked.range},
+	    {.name = "policy",
+	     .placeholder = "POLICY",
+	     .help = "where its memory belongs; default: nothing special any more",
+	     .text = &asked.policy,
+	     .choices = gmig_policy_mode_names},
+	    {.name = "nodes",
+	     .placeholder = "NODES",
+	     .help = "host nodes of the policy: 0 or 0,1 or 0-3",
+	     .text = &asked.nodes},
+	    {.name = "weights",
+	     .placeholder = "LIST",
+	     .help = "of weighted-interleave: places in a row of each of --nodes, as 3,1",
+	     .text = &asked.weights},
+	    {.name = "home-node",
+	     .placeholder = "NODE",
+	     .help = "of bind and preferred-many: the node that is nearest to this one comes first",
+	     .text = &asked.home},
+	    {.name = "static",
+	     .help = "the nodes stay these, whatever becomes of the cpuset or migrates",
+	     .flag = &asked.is_static},
+	    {.name = "relative",
+	     .help = "the nodes count those that the cpuset allows",
+	     .flag = &asked.relative},
+	    {.name = "move",
+	     .help = "move what is there to where the policy has it, too",
+	     .flag = &asked.move},
+	    {.name = "move-all",
+	     .help = "the same, pages that other processes map included (CAP_SYS_NICE)",
+	     .flag = &asked.move_all},
+	    {.name = "strict",
+	     .help = "fail when a page does not follow the policy: EIO",
+	     .flag = &asked.strict},
+	    {.name = "mode",
+	     .placeholder = "MODE",
+	     .help = "of --move, as in gmig migrate",
+	     .text = &asked.mode,
+	     .choices = gmig_mode_names},
+	    {.name = "rate",
+	     .placeholder = "SIZE",
+	     .help = "move at most so many bytes a second: 500M; default: no limit",
+	     .text = &asked.rate},
+	    {.name = "threads",
+	     .placeholder = "N",
+	     .help = "move with N threads; default 1",
+	     .text = &asked.threads},
+	    {.name = "detach", .help = "print the job's id and do not wait", .flag = &asked.detach},
+	    {0},
+	};
+	struct cli_args args = {CLI_VM, .options = options,
+				.json_help = "print the result as one line of JSON"};
+	json_t *arguments;
+	int status;
+
+	memset(&asked, 0, sizeof(asked));
+	status = cli_parse(argc, argv, &args);
+	if (status >= 0)
+		return status;
+	arguments = json_object();
+	status = build(arguments);
+	if (status < 0)
+		return bind_memory(&args, arguments);
+	json_decref(arguments);
+	return status;
+}
