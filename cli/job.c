@@ -78,6 +78,7 @@ json_t *cli_job_result(const json_t *job)
 					      "seconds",
 					      "bytes_per_second",
 					      "passes",
+					      "rounds",
 					      "blackout_ns",
 					      "stall_ns",
 					      "thp_split",

@@ -137,6 +137,9 @@ static void add_times(json_t *job, const struct gmig_job_info *info)
 	json_object_set_new(job, "seconds", json_real(seconds));
 	json_object_set_new(job, "bytes_per_second", integer(rate));
 	json_object_set_new(job, "passes", integer(info->passes));
+	json_object_set_new(job, "rounds",
+			    json_pack("{s:o, s:o}", "readable", integer(info->rounds_readable),
+				      "block", integer(info->rounds_block)));
 	json_object_set_new(job, "blackout_ns",
 			    blackout(&info->blackout_read, &info->blackout_write));
 	json_object_set_new(job, "stall_ns", guest_report_percentiles(&info->stall));

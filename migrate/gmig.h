@@ -313,7 +313,11 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
 
 /* ---- Jobs ---------------------------------------------------------------------------------------------------- */
 
-enum gmig_mode { GMIG_MODE_READABLE, GMIG_MODE_BLOCK };
+/*
+ * READABLE: readers go on while a block is copied, writers wait. BLOCK: everybody waits, but for less long. AUTO: block by
+ * block the one that costs the guest less, as the last ones showed. The kernel's mover has one way, and calls it AUTO too.
+ */
+enum gmig_mode { GMIG_MODE_AUTO, GMIG_MODE_READABLE, GMIG_MODE_BLOCK };
 enum gmig_frames { GMIG_FRAMES_AUTO, GMIG_FRAMES_FRESH, GMIG_FRAMES_RECYCLED };
 
 /* Huge pages: PREFER: small pages where the target node has no huge one; KEEP: -ENOMEM then; SPLIT: small pages only. */
@@ -409,7 +413,9 @@ struct gmig_job_info {
 	uint64_t thp_joined;	  /* blocks that became huge */
 	uint64_t extra_bytes_max; /* what all jobs together may use beside the guest's memory */
 	uint64_t thp_split;	  /* blocks that were huge before and are not any more */
-	uint64_t trace_dropped;	  /* records that gmig_job_trace() could not keep */
+	uint64_t rounds_readable,
+	    rounds_block;	/* of blocks, by the mode that they were moved in; mover uffd */
+	uint64_t trace_dropped; /* records that gmig_job_trace() could not keep */
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */

@@ -13,7 +13,11 @@ static const char *const job_states[] = {
 };
 
 static const char *const modes[] = {
-    [GMIG_MODE_READABLE] = "readable", [GMIG_MODE_BLOCK] = "block", [GMIG_MODE_BLOCK + 1] = NULL};
+    [GMIG_MODE_AUTO] = "auto",
+    [GMIG_MODE_READABLE] = "readable",
+    [GMIG_MODE_BLOCK] = "block",
+    [GMIG_MODE_BLOCK + 1] = NULL,
+};
 
 static const char *const frames[] = {
     [GMIG_FRAMES_AUTO] = "auto",

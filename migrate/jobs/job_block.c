@@ -471,11 +471,23 @@ static int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
 	return ret;
 }
 
+/* Only for a mover of one ticket at a time is it known what each took. */
+static void round_note(struct job_worker *worker, const struct mover_ticket *ticket,
+		       uint64_t took_ns)
+{
+	const struct choose_sample sample = {ticket->mode, took_ns, ticket->claim.slept.ns,
+					     ticket->claim.slept.writers};
+
+	if (worker->job->mover->tickets == 1)
+		job_note_cost(worker->job, ticket->huge, &sample);
+}
+
 /* Returns how many pages were tried: pages that another job was faster with, or that no frame was
  * had for, were not. */
 static unsigned int round_run(struct job_worker *worker, unsigned int count)
 {
-	uint64_t begin_ns = worker->job->trace ? worker->job->memory->sys->now_ns() : 0;
+	const struct gmig_sys *sys = worker->job->memory->sys;
+	uint64_t begin_ns = worker->job->trace ? sys->now_ns() : 0, move_ns;
 	struct mover_ticket *moving[MOVER_TICKETS];
 	unsigned int tried = 0, n = 0;
 
@@ -487,16 +499,20 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 			note(worker->job, ticket->block_gfn, &ticket->pages, ret);
 			round_trace(worker, ticket, begin_ns, ret);
 		} else if (round_claim(worker, ticket)) {
+			ticket->mode = job_choose_mode(worker->job, ticket->huge);
 			moving[n++] = ticket;
 		} else {
 			worker->job->mover->finish(&worker->mover, ticket);
 			round_trace(worker, ticket, begin_ns, 0);
 		}
 	}
+	move_ns = sys->now_ns();
 	if (n)
 		worker->job->mover->move(&worker->mover, moving, n);
+	move_ns = sys->now_ns() - move_ns;
 	for (unsigned int i = 0; i < n; i++) {
 		round_settle(worker, moving[i]);
+		round_note(worker, moving[i], move_ns);
 		worker->job->mover->finish(&worker->mover, moving[i]);
 		round_trace(worker, moving[i], begin_ns, 0);
 		tried += bits_count(&moving[i]->pages);

@@ -78,6 +78,10 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->state = job->state;
 	info->spec.rate_bytes_per_second = job->rate.bytes_per_second;
 	info->passes = job->passes;
+	for (unsigned int i = 0; i < 2; i++) {
+		info->rounds_readable += job->choose[i].way[0].noted;
+		info->rounds_block += job->choose[i].way[1].noted;
+	}
 	info_times(job, info);
 	info->error = job->error;
 	info->bytes_on_source = job->on_source * GMIG_PAGE_BYTES;

@@ -97,6 +97,25 @@ void job_unspent(struct gmig_job *job, uint64_t bytes)
 	pthread_mutex_unlock(&job->lock);
 }
 
+/* Who is told the mode counts as well. */
+enum gmig_mode job_choose_mode(struct gmig_job *job, bool huge)
+{
+	enum gmig_mode mode = job->work.spec.mode;
+
+	pthread_mutex_lock(&job->lock);
+	if (mode == GMIG_MODE_AUTO)
+		mode = choose_mode(&job->choose[huge]);
+	pthread_mutex_unlock(&job->lock);
+	return mode;
+}
+
+void job_note_cost(struct gmig_job *job, bool huge, const struct choose_sample *sample)
+{
+	pthread_mutex_lock(&job->lock);
+	choose_note(&job->choose[huge], sample);
+	pthread_mutex_unlock(&job->lock);
+}
+
 int job_ask(struct gmig_job *job, enum job_event event)
 {
 	int ret;

@@ -9,6 +9,7 @@
 
 #include "../core/rate.h"
 #include "../movers/mover.h"
+#include "choose.h"
 #include "plan.h"
 #include "status.h"
 #include "trace.h"
@@ -44,7 +45,8 @@ struct gmig_job {
 	enum gmig_job_state state;
 	bool announce; /* the state changed and job_event has not said so */
 	struct rate rate;
-	unsigned int working; /* workers that run */
+	struct choose choose[2]; /* small pages, huge pages; for mode auto, and to count */
+	unsigned int working;	 /* workers that run */
 	unsigned int passes;
 	uint64_t start_ns, end_ns, pause_start_ns, paused_ns;
 	struct gmig_error error;
@@ -92,6 +94,10 @@ enum job_admission { JOB_ADMITTED, JOB_UNWANTED, JOB_REFUSED };
  */
 enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted)(void *),
 			     void *arg);
+/* How the ticket's pages are to be moved. */
+enum gmig_mode job_choose_mode(struct gmig_job *job, bool huge);
+/* What it cost to move one in the mode that was chosen. */
+void job_note_cost(struct gmig_job *job, bool huge, const struct choose_sample *sample);
 /* Of what was admitted, these bytes were not tried: others had moved them, or there was no frame. */
 void job_unspent(struct gmig_job *job, uint64_t bytes);
 

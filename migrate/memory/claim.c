@@ -77,7 +77,8 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 		change(claim, &result->moved, SHADOW_SETTLE);
 	change(claim, &stayed, SHADOW_PUTBACK);
 	change(claim, &result->gone, SHADOW_DISCARD);
-	engine_sleepers_woken(gmig, stripe, claim->block_gfn, &claim->pages, result->stall);
+	claim->slept =
+	    engine_sleepers_woken(gmig, stripe, claim->block_gfn, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);
 	/*

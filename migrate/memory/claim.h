@@ -27,6 +27,7 @@ struct claim {
 	struct claim *next;
 	int reader;	/* tid of the thread that reads the pages in the region now; 0: none does */
 	bool abandoned; /* lies on the heap */
+	struct slept slept; /* of those who slept on it, once it is settled */
 };
 
 /* *refused: pages that somebody else holds or moved meanwhile; they have left claim->pages. */
@@ -37,7 +38,7 @@ struct claim_result {
 	struct bits gone;   /* had no frame of their own: discarded */
 	struct hist *stall; /* waits of those who slept are recorded here too; may be NULL */
 };
-/* All other pages stay on `from`. Wakes whoever sleeps still. */
+/* All other pages stay on `from`. Wakes whoever sleeps still; what they lost is in claim->slept. */
 void claim_settle(struct claim *claim, const struct claim_result *result);
 
 /* A huge claim becomes one of 512 pages, and its entry 512. -ENOMEM: as it was. */

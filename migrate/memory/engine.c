@@ -73,9 +73,10 @@ struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn)
 	return &gmig->stripes[gfn / GMIG_BLOCK_PAGES % ENGINE_STRIPES];
 }
 
-void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,
-			   const struct bits *pages, struct hist *also)
+struct slept engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,
+				   const struct bits *pages, struct hist *also)
 {
+	struct slept slept = {0};
 	struct sleeper **link = &stripe->sleepers;
 	uint64_t now = gmig->sys->now_ns();
 
@@ -90,10 +91,14 @@ void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t bl
 		hist_record(&gmig->stall, now - sleeper->since_ns);
 		if (also)
 			hist_record(also, now - sleeper->since_ns);
+		slept.ns += now - sleeper->since_ns;
+		slept.threads++;
+		slept.writers += sleeper->writer;
 		*link = sleeper->next;
 		free(sleeper);
 		atomic_fetch_sub(&gmig->sleepers, 1);
 	}
+	return slept;
 }
 
 #define SERVING_NS 20000

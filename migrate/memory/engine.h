@@ -42,6 +42,13 @@ struct sleeper {
 	uint64_t gfn;
 	uint64_t since_ns;
 	int tid;
+	bool writer;
+};
+
+/* What sleepers lost. */
+struct slept {
+	uint64_t ns;
+	unsigned int threads, writers; /* of the threads, those that were about to write */
 };
 
 struct stripe {
@@ -142,10 +149,11 @@ static inline uint8_t *region_hva(const struct region *region, uint64_t gfn)
 struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);
 /*
  * Take the sleepers on these pages of the block off the list, because they are woken now, and record
- * their waits in the engine's histogram and in `also` (may be NULL). Caller holds stripe->lock.
+ * their waits in the engine's histogram and in `also` (may be NULL). Returns what they lost. Caller holds
+ * stripe->lock.
  */
-void engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,
-			   const struct bits *pages, struct hist *also);
+struct slept engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,
+				   const struct bits *pages, struct hist *also);
 
 /* Where a page comes in the audit's order: regions as they were added, then by gfn. */
 static inline uint64_t engine_position(const struct gmig *gmig, const struct region *region,

@@ -57,7 +57,8 @@ static void sleeper_note(const struct touch *touch, struct stripe *stripe)
 	sleeper = malloc(sizeof(*sleeper));
 	if (!sleeper)
 		return; /* it will be woken all the same; only its wait is not measured */
-	*sleeper = (struct sleeper){stripe->sleepers, touch->gfn, gmig->sys->now_ns(), touch->tid};
+	*sleeper = (struct sleeper){stripe->sleepers, touch->gfn, gmig->sys->now_ns(), touch->tid,
+				    touch->write};
 	stripe->sleepers = sleeper;
 	atomic_fetch_add(&gmig->sleepers, 1);
 }

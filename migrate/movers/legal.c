@@ -2,13 +2,16 @@
 
 #include <errno.h>
 
+#define AUTO	 (1u << GMIG_MODE_AUTO)
 #define READABLE (1u << GMIG_MODE_READABLE)
 #define BLOCK	 (1u << GMIG_MODE_BLOCK)
 
 const struct legal legal_all[] = {
-    {"ram", "uffd", READABLE | BLOCK}, {"ram", "kernel", READABLE}, /* the kernel has one way */
-    {"memfd", "kernel", READABLE}, /* UFFDIO_MOVE knows private anonymous memory only */
-    {"process", "kernel", READABLE},   {NULL, NULL, 0},
+    {"ram", "uffd", AUTO | READABLE | BLOCK},
+    {"ram", "kernel", AUTO | READABLE},	  /* the kernel has one way */
+    {"memfd", "kernel", AUTO | READABLE}, /* UFFDIO_MOVE knows private anonymous memory only */
+    {"process", "kernel", AUTO | READABLE},
+    {NULL, NULL, 0},
 };
 
 /* The movers that the kind has, for people: "uffd or kernel". */

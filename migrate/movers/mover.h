@@ -55,8 +55,9 @@ struct mover_ticket {
 	/* the job's; prepare may take pages away: those brought to their goal, and those with an error (0: -EAGAIN) */
 	uint64_t block_gfn;
 	unsigned int from, to;
-	bool huge;  /* as one 2M page: then pages are all */
-	bool known; /* the kernel has just said that they lie there */
+	bool huge;	     /* as one 2M page: then pages are all */
+	bool known;	     /* the kernel has just said that they lie there */
+	enum gmig_mode mode; /* not AUTO, unless the mover has one way only */
 	struct bits pages;
 	struct claim claim; /* memory's */
 

@@ -529,7 +529,7 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	    .claim = &ticket->claim,
 	    .region = ticket->claim.region,
 	    .block_gfn = ticket->block_gfn,
-	    .mode = worker->job->spec.mode,
+	    .mode = ticket->mode,
 	    .batch_pages = worker->job->spec.batch_pages,
 	    .hold_vcpus = worker->job->spec.hold_vcpus,
 	    .huge = ticket->huge,

@@ -49,7 +49,7 @@ static const struct axis {
     {"page", {"2M", "4K"}},
     {"frames", {"fresh", "recycled"}},
     {"load", {"idle", "write", "random", "read", "half"}},
-    {"mode", {"readable", "block"}},
+    {"mode", {"auto", "readable", "block"}},
     {"mover", {"uffd", "move_pages", "migratepages", cell_mover_virsh}},
 };
 

@@ -57,7 +57,7 @@ static const char help[] =
     "\n"
     "Lists are separated by commas; move measures their product. Without any, the cells of the "
     "targets.\n"
-    "  --page 2M,4K            --frames fresh,recycled    --mode readable,block\n"
+    "  --page 2M,4K            --frames fresh,recycled    --mode auto,readable,block\n"
     "  --load idle,write,random,read,half                 --threads N,..  copy workers\n"
     "  --vcpus N,..            --jobs N,..  at once on one guest\n"
     "  --batch N,..  small pages exchanged at a time, up to 512; of move_pages: addresses in a "

@@ -18,6 +18,7 @@ json_t *fake_job(const char *state, json_int_t moved, json_int_t left)
 	json_object_set_new(job, "seconds", json_real(0.5));
 	json_object_set_new(job, "bytes_per_second", json_integer(2147483648));
 	json_object_set_new(job, "passes", json_integer(1));
+	json_object_set_new(job, "rounds", json_pack("{s:i, s:i}", "readable", 512, "block", 0));
 	json_object_set_new(job, "blackout_ns",
 			    json_pack("{s:o, s:o}", "read", fake_percentiles(1000), "write",
 				      fake_percentiles(100000)));

@@ -78,7 +78,7 @@ static const struct {
     {"--threads", "17", "--threads: '17' is over 16"},
     {"--threads", "2M", "--threads: '2M' is not a number"},
     {"--batch", "513", "--batch: '513' is over 512"},
-    {"--mode", "fast", "--mode: 'fast' is none of readable, block"},
+    {"--mode", "fast", "--mode: 'fast' is none of auto, readable, block"},
     {"--huge", "tiny", "--huge: 'tiny' is none of prefer, keep, split"},
     {"--swapped", "in", "--swapped: 'in' is none of move, skip"},
     {"--mover", "dma", "--mover: 'dma' is none of uffd"},
@@ -122,7 +122,7 @@ END_TEST
 static const char *const result_members[] = {
     "job",	   "state",    "moved_bytes",	   "remaining_bytes",
     "remaining",   "seconds",  "bytes_per_second", "passes",
-    "blackout_ns", "stall_ns", "thp_split"};
+    "blackout_ns", "stall_ns", "thp_split",	   "rounds"};
 #define RESULT_MEMBERS (sizeof(result_members) / sizeof(result_members[0]))
 
 START_TEST(migrate_that_moves_all_is_0_and_prints_the_result)

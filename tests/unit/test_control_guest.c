@@ -286,7 +286,7 @@ END_TEST
 static const struct {
 	const char *arguments, *text;
 } refused[] = {
-    {"\"from\":[0],\"to\":[1],\"mode\":\"fast\"", "mode: 'fast' is none of readable, block"},
+    {"\"from\":[0],\"to\":[1],\"mode\":\"fast\"", "mode: 'fast' is none of auto, readable, block"},
     {"\"from\":[0],\"to\":[1],\"frames\":\"old\"",
      "frames: 'old' is none of auto, fresh, recycled"},
     {"\"from\":[0],\"to\":[1],\"huge\":\"tiny\"", "huge: 'tiny' is none of prefer, keep, split"},
@@ -326,7 +326,7 @@ START_TEST(job_lives_in_its_guest_alone)
 	}
 	info = ask(migrate);
 	ck_assert_str_eq(json_string_value(json_object_get(info, "id")), "1");
-	ck_assert_str_eq(json_string_value(json_object_get(info, "mode")), "readable");
+	ck_assert_str_eq(json_string_value(json_object_get(info, "mode")), "auto");
 	ck_assert_str_eq(json_string_value(json_object_get(info, "frames")), "auto");
 	ck_assert_str_eq(json_string_value(json_object_get(info, "mover")), "uffd");
 	job = gmig_job_find(engines[0], 1);

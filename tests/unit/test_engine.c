@@ -24,7 +24,9 @@ static struct cell cell_of(int i)
 {
 	static const unsigned int threads[] = {1, 3};
 
-	return (struct cell){.mode = i & 1 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE,
+	return (struct cell){.mode = i & 1    ? GMIG_MODE_BLOCK
+				     : i & 16 ? GMIG_MODE_AUTO
+					      : GMIG_MODE_READABLE,
 			     .small_pages = i & 2,
 			     .threads = threads[i >> 2 & 1],
 			     .frames = (enum gmig_frames)(i >> 3)};
@@ -52,6 +54,14 @@ START_TEST(move_under_writers_loses_nothing)
 		ck_assert_uint_eq(info.moved_bytes, BYTES);
 		ck_assert_uint_eq(info.remaining_bytes, 0);
 		ck_assert_uint_eq(info.thp_split, 0);
+		if (cell.mode != GMIG_MODE_BLOCK)
+			ck_assert_uint_gt(info.rounds_readable, 0);
+		if (cell.mode != GMIG_MODE_AUTO)
+			ck_assert_uint_eq(cell.mode == GMIG_MODE_BLOCK ? info.rounds_readable
+								       : info.rounds_block,
+					  0);
+		ck_assert_uint_ge(info.rounds_readable + info.rounds_block,
+				  BYTES / GMIG_BLOCK_BYTES);
 		ck_assert_uint_gt(info.blackout_write.count, 0);
 		ck_assert_uint_gt(info.blackout_read.count, 0);
 		gmig_residency(rig.gmig, 0, bytes);

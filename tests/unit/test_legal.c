@@ -9,9 +9,9 @@ static const char *const kinds[] = {"ram", "process", "memfd", "rom"};
 
 static bool is_legal(const char *kind, const char *mover, enum gmig_mode mode)
 {
-	return (!strcmp(kind, "ram") && (!strcmp(mover, "uffd") || mode == GMIG_MODE_READABLE)) ||
+	return (!strcmp(kind, "ram") && (!strcmp(mover, "uffd") || mode != GMIG_MODE_BLOCK)) ||
 	       ((!strcmp(kind, "process") || !strcmp(kind, "memfd")) && !strcmp(mover, "kernel") &&
-		mode == GMIG_MODE_READABLE);
+		mode != GMIG_MODE_BLOCK);
 }
 
 START_TEST(combination_is_legal_or_refused_in_words)
