@@ -17,8 +17,8 @@
 
 struct request {
 	const char *vm;
-	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *threads, *batch, *frames, *huge,
-	    *swapped, *guest;
+	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *max_stall, *threads, *batch,
+	    *frames, *huge, *swapped, *guest;
 	bool all, detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus,
 	    move_all;
 };
@@ -97,6 +97,21 @@ static int add_max(json_t *arguments, const char *text)
 	return status;
 }
 
+static int add_max_stall(json_t *arguments, const char *text)
+{
+	struct gmig_error err = {0};
+	uint64_t ns = 0;
+
+	if (!text)
+		return -1;
+	if (units_parse_ns(text, &ns, &err))
+		return cli_usage("migrate", "--max-stall: %s", err.text);
+	if (!ns)
+		return cli_usage("migrate", "--max-stall: no wait is that short");
+	json_object_set_new(arguments, "max-stall", json_integer((json_int_t)ns));
+	return -1;
+}
+
 static int build_arguments(const struct request *request, json_t *arguments)
 {
 	int status = add_nodes(arguments, "from", request->from);
@@ -121,6 +136,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		status = add_size(arguments, "rate", "rate", request->rate);
 	if (status < 0)
 		status = add_max(arguments, request->max);
+	if (status < 0)
+		status = add_max_stall(arguments, request->max_stall);
 	if (status < 0)
 		status = add_count(arguments, "threads", request->threads, GMIG_MAX_WORKERS);
 	if (status < 0)
@@ -354,6 +371,10 @@ static const struct cli_option options[] = {
      .placeholder = "SIZE",
      .help = "move at most so much: 4G; default: all",
      .text = &asked.max},
+    {.name = "max-stall",
+     .placeholder = "TIME",
+     .help = "hold 99 of 100 waits of the guest under this: 500us",
+     .text = &asked.max_stall},
     {.name = "mode",
      .placeholder = "MODE",
      .help = "readable: readers go on while a block is copied; block: they wait; auto (default)",

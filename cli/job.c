@@ -81,6 +81,11 @@ json_t *cli_job_result(const json_t *job)
 					      "rounds",
 					      "blackout_ns",
 					      "stall_ns",
+					      "call_ns",
+					      "max_stall_ns",
+					      "max_stall_met",
+					      "max_stall_late",
+					      "max_stall_needs_split",
 					      "thp_split",
 					      "thp_joined",
 					      "vcpus",
@@ -118,6 +123,8 @@ void cli_times_table(FILE *rows, const json_t *object)
 	cli_percentiles_row(rows, "blackout of readers", json_object_get(blackout, "read"));
 	cli_percentiles_row(rows, "blackout of writers", json_object_get(blackout, "write"));
 	cli_percentiles_row(rows, "stall of a thread", json_object_get(object, "stall_ns"));
+	if (json_object_get(object, "call_ns"))
+		cli_percentiles_row(rows, "call of the mover", json_object_get(object, "call_ns"));
 }
 
 static void print_remaining(FILE *out, const json_t *job)
@@ -187,6 +194,21 @@ static void print_pins(FILE *out, const json_t *job)
 			fprintf(out, "%s%s%s\n", endings[i].words, why ? ": " : "", why ? why : "");
 }
 
+static void print_max_stall(FILE *out, const json_t *job)
+{
+	char limit[UNITS_TEXT];
+
+	if (!json_object_get(job, "max_stall_met"))
+		return;
+	fprintf(out, "stall budget of %s %s: %llu wait%s longer\n",
+		units_ns(cli_number(job, "max_stall_ns"), limit),
+		json_is_true(json_object_get(job, "max_stall_met")) ? "held" : "not held",
+		(unsigned long long)cli_number(job, "max_stall_late"),
+		cli_number(job, "max_stall_late") == 1 ? " was" : "s were");
+	if (json_is_true(json_object_get(job, "max_stall_needs_split")))
+		fputs("a huge page cannot be moved as fast as that: --huge split\n", out);
+}
+
 void cli_job_summary(FILE *out, const json_t *unsafe)
 {
 	CLI_JSON job = control_json_safe(unsafe);
@@ -202,6 +224,7 @@ void cli_job_summary(FILE *out, const json_t *unsafe)
 	if (json_object_get(job, "error"))
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
+	print_max_stall(out, job);
 	print_pins(out, job);
 	print_elsewhere(out, job);
 	print_bytes(out, cli_number(job, "extra_bytes_max"),

@@ -26,6 +26,27 @@ int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
 	return 0;
 }
 
+int units_parse_ns(const char *text, uint64_t *ns, struct gmig_error *err)
+{
+	static const struct {
+		const char *name;
+		double ns;
+	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
+	char *end = NULL;
+	double value = isdigit((unsigned char)*text) ? strtod(text, &end) : -1;
+
+	for (size_t i = 0; end && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].name) != 0)
+			continue;
+		if (value * units[i].ns > 3600e9)
+			return gmig_fail(err, -ERANGE, "the time '%.40s' is over an hour", text);
+		*ns = (uint64_t)(value * units[i].ns);
+		return 0;
+	}
+	return gmig_fail(err, -EINVAL,
+			 "a time is a number and ns, us, ms or s, as in 500us: '%.40s'", text);
+}
+
 int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err)
 {
 	unsigned long long parsed;

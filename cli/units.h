@@ -15,6 +15,8 @@
 /* Bytes, as control/size.h reads them, a plain number is bytes. -EINVAL not a size, -ERANGE over 64
  * bits. */
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err);
+/* Nanoseconds: a number and its unit, as in 500us, 1.5ms or 2s. -EINVAL not that, -ERANGE over an hour. */
+int units_parse_ns(const char *text, uint64_t *ns, struct gmig_error *err);
 /* A plain number, at most max. -EINVAL no number, -ERANGE over max. */
 int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err);
 

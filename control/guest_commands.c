@@ -319,6 +319,7 @@ static const struct control_argument migrate_arguments[] = {
     {"move-all", CONTROL_BOOL, false},
     {"rate", CONTROL_INTEGER, false},
     {"max-bytes", CONTROL_INTEGER, false},
+    {"max-stall", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
     {"batch", CONTROL_INTEGER, false}, /* of small pages, as is the next one */
     {"hold-vcpus", CONTROL_BOOL, false},

@@ -103,6 +103,8 @@ static json_t *job_request(const struct gmig_job_info *info)
 		json_object_set_new(request, "plan", json_string(info->plan));
 	if (spec->max_bytes)
 		json_object_set_new(request, "max_bytes", integer(spec->max_bytes));
+	if (spec->max_stall_ns)
+		json_object_set_new(request, "max_stall_ns", integer(spec->max_stall_ns));
 	return request;
 }
 
@@ -145,6 +147,18 @@ static void add_times(json_t *job, const struct gmig_job_info *info)
 	json_object_set_new(job, "stall_ns", guest_report_percentiles(&info->stall));
 }
 
+static void add_budgets(json_t *job, const struct gmig_job_info *info)
+{
+	if (info->call.count)
+		json_object_set_new(job, "call_ns", guest_report_percentiles(&info->call));
+	if (!info->spec.max_stall_ns)
+		return;
+	json_object_set_new(job, "max_stall_met", json_boolean(info->max_stall_met));
+	json_object_set_new(job, "max_stall_late", integer(info->max_stall_late));
+	json_object_set_new(job, "max_stall_needs_split",
+			    json_boolean(info->max_stall_needs_split));
+}
+
 json_t *guest_report_job(const struct gmig_job_info *info)
 {
 	json_t *job = job_request(info);
@@ -153,6 +167,7 @@ json_t *guest_report_job(const struct gmig_job_info *info)
 		return NULL;
 	add_pages(job, info);
 	add_times(job, info);
+	add_budgets(job, info);
 	if (info->state == GMIG_JOB_FAILED)
 		json_object_set_new(job, "error", json_string(info->error.text));
 	return job;

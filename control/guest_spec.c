@@ -114,6 +114,9 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 	if (!ret)
 		ret = guest_read_integer(arguments, "max-bytes", INT64_MAX, &spec->max_bytes, err);
 	if (!ret)
+		ret =
+		    guest_read_integer(arguments, "max-stall", INT64_MAX, &spec->max_stall_ns, err);
+	if (!ret)
 		ret = guest_read_integer(arguments, "threads", GMIG_MAX_WORKERS, &threads, err);
 	if (!ret)
 		ret = guest_read_integer(arguments, "batch", GMIG_BLOCK_PAGES, &batch, err);

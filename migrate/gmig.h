@@ -376,6 +376,12 @@ struct gmig_job_spec {
 	 * batch at a time. -EOPNOTSUPP: gmig_options has no hold_vcpus.
 	 */
 	bool hold_vcpus;
+	/*
+	 * Stall budget: of 100 waits of the guest's threads (gmig_job_info.stall), 99 are to be no longer; 0 = none. Mover kernel:
+	 * of its calls (gmig_job_info.call). How many small pages go together, the mode if it is AUTO, and rests between blocks follow
+	 * it. A huge page goes whole: below the copy of 2 MiB the budget needs GMIG_HUGE_SPLIT. See gmig_job_info.max_stall_met.
+	 */
+	uint64_t max_stall_ns;
 	bool trace; /* keep a record of each block, for gmig_job_trace() */
 	/*
 	 * Mover kernel: also pages that other processes map, too (MPOL_MF_MOVE_ALL of move_pages(2)); they stay with -EACCES else.
@@ -418,6 +424,14 @@ struct gmig_job_info {
 	uint64_t trace_dropped; /* records that gmig_job_trace() could not keep */
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
+	struct gmig_percentiles
+	    call; /* mover kernel: its calls, each of which holds up no page for longer */
+	/*
+	 * Has the stall budget held so far: is the 99th percentile within it? max_stall_needs_split: it has not, huge pages were
+	 * moved whole, and half of the waits or more were longer than the budget.
+	 */
+	bool max_stall_met, max_stall_needs_split;
+	uint64_t max_stall_late; /* waits that were longer than the budget */
 	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */
 	/* The kind of its plan: "nodes", of gmig_job_start(); "pages", of gmig_move.h: spec.to has all nodes that it names. */
 	const char *plan;

@@ -107,6 +107,15 @@ static void quantiles(const struct snapshot *snapshot, const double *wanted, uin
 		out[q++] = 0;
 }
 
+uint64_t hist_count_over(const struct hist *hist, uint64_t ns)
+{
+	uint64_t count = 0;
+
+	for (unsigned int i = bucket_of(ns) + 1; i < HIST_BUCKETS; i++)
+		count += __atomic_load_n(&hist->bucket[i], __ATOMIC_RELAXED);
+	return count;
+}
+
 uint64_t hist_quantile_ns(const struct hist *hist, double quantile)
 {
 	struct snapshot snapshot;

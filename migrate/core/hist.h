@@ -25,6 +25,8 @@ void hist_record(struct hist *hist, uint64_t ns);
  * over max. 0 when empty.
  */
 uint64_t hist_quantile_ns(const struct hist *hist, double quantile);
+/* Values that are longer, but for those in the bucket of ns itself (1/64 of it). */
+uint64_t hist_count_over(const struct hist *hist, uint64_t ns);
 /* The percentiles are those of exactly `count` values. Takes 30 KiB of stack, some 10 us. */
 void hist_summary(const struct hist *hist, struct gmig_percentiles *out);
 /* Bounds and count of bucket i, for printing; false for an empty bucket or i out of range. */

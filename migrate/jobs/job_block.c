@@ -471,17 +471,6 @@ static int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
 	return ret;
 }
 
-/* Only for a mover of one ticket at a time is it known what each took. */
-static void round_note(struct job_worker *worker, const struct mover_ticket *ticket,
-		       uint64_t took_ns)
-{
-	const struct choose_sample sample = {ticket->mode, took_ns, ticket->claim.slept.ns,
-					     ticket->claim.slept.writers};
-
-	if (worker->job->mover->tickets == 1)
-		job_note_cost(worker->job, ticket->huge, &sample);
-}
-
 /* Returns how many pages were tried: pages that another job was faster with, or that no frame was
  * had for, were not. */
 static unsigned int round_run(struct job_worker *worker, unsigned int count)
@@ -499,7 +488,7 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 			note(worker->job, ticket->block_gfn, &ticket->pages, ret);
 			round_trace(worker, ticket, begin_ns, ret);
 		} else if (round_claim(worker, ticket)) {
-			ticket->mode = job_choose_mode(worker->job, ticket->huge);
+			job_choose(worker->job, ticket);
 			moving[n++] = ticket;
 		} else {
 			worker->job->mover->finish(&worker->mover, ticket);
@@ -509,10 +498,11 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 	move_ns = sys->now_ns();
 	if (n)
 		worker->job->mover->move(&worker->mover, moving, n);
-	move_ns = sys->now_ns() - move_ns;
+	/* Of several it is not known what each took. */
+	move_ns = worker->job->mover->tickets == 1 ? sys->now_ns() - move_ns : 0;
 	for (unsigned int i = 0; i < n; i++) {
 		round_settle(worker, moving[i]);
-		round_note(worker, moving[i], move_ns);
+		job_note_cost(worker->job, moving[i], move_ns);
 		worker->job->mover->finish(&worker->mover, moving[i]);
 		round_trace(worker, moving[i], begin_ns, 0);
 		tried += bits_count(&moving[i]->pages);
@@ -646,6 +636,7 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 	if (!pay_debt(job) || !batch_open(&batch, words, count))
 		return false;
 	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
+		job_rest(job);
 		admission = job_admit(job, bytes, batch_wanted, &batch);
 		batch_known(&batch, picked);
 		if (admission == JOB_ADMITTED)

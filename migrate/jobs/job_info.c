@@ -58,6 +58,22 @@ static void info_times(const struct gmig_job *job, struct gmig_job_info *info)
 	info->elapsed_ns = end - job->start_ns - info->paused_ns;
 }
 
+/* Said of what is reported: the percentiles have been taken. Caller holds lock. */
+static void info_max_stall(const struct gmig_job *job, struct gmig_job_info *info)
+{
+	const struct gmig_percentiles *waits = info->call.count ? &info->call : &info->stall;
+	uint64_t limit = info->spec.max_stall_ns;
+
+	if (!limit)
+		return;
+	info->max_stall_late =
+	    hist_count_over(info->call.count ? &job->work.call : &job->work.stall, limit);
+	info->max_stall_met = waits->p99_ns <= limit;
+	info->max_stall_needs_split =
+	    waits->p50_ns > limit && !info->call.count &&
+	    job->choose[true].way[0].noted + job->choose[true].way[1].noted;
+}
+
 void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 {
 	struct job_account pages;
@@ -74,6 +90,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	hist_summary(&job->work.blackout_read, &info->blackout_read);
 	hist_summary(&job->work.blackout_write, &info->blackout_write);
 	hist_summary(&job->work.stall, &info->stall);
+	hist_summary(&job->work.call, &info->call);
 	pthread_mutex_lock(&job->lock);
 	info->state = job->state;
 	info->spec.rate_bytes_per_second = job->rate.bytes_per_second;
@@ -82,6 +99,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 		info->rounds_readable += job->choose[i].way[0].noted;
 		info->rounds_block += job->choose[i].way[1].noted;
 	}
+	info_max_stall(job, info);
 	info_times(job, info);
 	info->error = job->error;
 	info->bytes_on_source = job->on_source * GMIG_PAGE_BYTES;

@@ -97,23 +97,41 @@ void job_unspent(struct gmig_job *job, uint64_t bytes)
 	pthread_mutex_unlock(&job->lock);
 }
 
-/* Who is told the mode counts as well. */
-enum gmig_mode job_choose_mode(struct gmig_job *job, bool huge)
+void job_choose(struct gmig_job *job, struct mover_ticket *ticket)
 {
-	enum gmig_mode mode = job->work.spec.mode;
-
+	ticket->mode = job->work.spec.mode;
 	pthread_mutex_lock(&job->lock);
-	if (mode == GMIG_MODE_AUTO)
-		mode = choose_mode(&job->choose[huge]);
+	if (ticket->mode == GMIG_MODE_AUTO)
+		ticket->mode = choose_mode(&job->choose[ticket->huge]);
+	ticket->run_pages = pace_run_pages(&job->pace);
 	pthread_mutex_unlock(&job->lock);
-	return mode;
 }
 
-void job_note_cost(struct gmig_job *job, bool huge, const struct choose_sample *sample)
+/* Of a mode that was asked for, too: the blocks are counted. */
+void job_note_cost(struct gmig_job *job, const struct mover_ticket *ticket, uint64_t took_ns)
 {
+	const struct slept *slept = &ticket->claim.slept;
+	const struct choose_sample cost = {ticket->mode, took_ns, slept->ns, slept->writers};
+	struct pace_sample waits = {slept->longest_ns, slept->threads};
+
+	if (ticket->call_ns)
+		waits = (struct pace_sample){ticket->call_ns, 1};
 	pthread_mutex_lock(&job->lock);
-	choose_note(&job->choose[huge], sample);
+	if (took_ns)
+		choose_note(&job->choose[ticket->huge], &cost);
+	pace_note(&job->pace, &waits);
 	pthread_mutex_unlock(&job->lock);
+}
+
+void job_rest(struct gmig_job *job)
+{
+	uint64_t rest_ns;
+
+	pthread_mutex_lock(&job->lock);
+	rest_ns = pace_rest_ns(&job->pace);
+	pthread_mutex_unlock(&job->lock);
+	if (rest_ns)
+		job->memory->sys->sleep_ns(rest_ns);
 }
 
 int job_ask(struct gmig_job *job, enum job_event event)

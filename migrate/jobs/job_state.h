@@ -10,6 +10,7 @@
 #include "../core/rate.h"
 #include "../movers/mover.h"
 #include "choose.h"
+#include "pace.h"
 #include "plan.h"
 #include "status.h"
 #include "trace.h"
@@ -45,6 +46,7 @@ struct gmig_job {
 	enum gmig_job_state state;
 	bool announce; /* the state changed and job_event has not said so */
 	struct rate rate;
+	struct pace pace;
 	struct choose choose[2]; /* small pages, huge pages; for mode auto, and to count */
 	unsigned int working;	 /* workers that run */
 	unsigned int passes;
@@ -94,10 +96,12 @@ enum job_admission { JOB_ADMITTED, JOB_UNWANTED, JOB_REFUSED };
  */
 enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted)(void *),
 			     void *arg);
-/* How the ticket's pages are to be moved. */
-enum gmig_mode job_choose_mode(struct gmig_job *job, bool huge);
-/* What it cost to move one in the mode that was chosen. */
-void job_note_cost(struct gmig_job *job, bool huge, const struct choose_sample *sample);
+/* How the ticket's pages are to be moved: mode and run_pages. */
+void job_choose(struct gmig_job *job, struct mover_ticket *ticket);
+/* What it cost to move them, once they are settled; took_ns: 0: nobody knows. */
+void job_note_cost(struct gmig_job *job, const struct mover_ticket *ticket, uint64_t took_ns);
+/* Before a block is claimed: as long as the stall budget wants. */
+void job_rest(struct gmig_job *job);
 /* Of what was admitted, these bytes were not tried: others had moved them, or there was no frame. */
 void job_unspent(struct gmig_job *job, uint64_t bytes);
 

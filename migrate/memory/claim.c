@@ -63,6 +63,33 @@ static void settle_halfway(struct claim *claim, const struct bits *moved, struct
 	bits_clear_all(stayed);
 }
 
+/* Caller holds stripe->lock. */
+static void sleepers_woken(struct claim *claim, struct stripe *stripe, const struct bits *pages,
+			   struct hist *stall)
+{
+	struct slept slept =
+	    engine_sleepers_woken(claim->gmig, stripe, claim->block_gfn, pages, stall);
+
+	claim->slept.ns += slept.ns;
+	claim->slept.threads += slept.threads;
+	claim->slept.writers += slept.writers;
+	if (slept.longest_ns > claim->slept.longest_ns)
+		claim->slept.longest_ns = slept.longest_ns;
+}
+
+void claim_part_over(struct claim *claim, unsigned int first, unsigned int count,
+		     struct hist *stall)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+	struct bits pages = {{0}};
+
+	bits_set_range(&pages, first, count);
+	pthread_mutex_lock(&stripe->lock);
+	sleepers_woken(claim, stripe, &pages, stall);
+	bits_set_range(&claim->over, first, count);
+	pthread_mutex_unlock(&stripe->lock);
+}
+
 void claim_settle(struct claim *claim, const struct claim_result *result)
 {
 	struct gmig *gmig = claim->gmig;
@@ -77,8 +104,7 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 		change(claim, &result->moved, SHADOW_SETTLE);
 	change(claim, &stayed, SHADOW_PUTBACK);
 	change(claim, &result->gone, SHADOW_DISCARD);
-	claim->slept =
-	    engine_sleepers_woken(gmig, stripe, claim->block_gfn, &claim->pages, result->stall);
+	sleepers_woken(claim, stripe, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);
 	/*
@@ -161,6 +187,14 @@ bool claim_is_reader(const struct stripe *stripe, uint64_t gfn, int tid)
 	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
 		if (tid && claim->reader == tid && has(claim, gfn))
 			return true;
+	return false;
+}
+
+bool claim_is_over(const struct stripe *stripe, uint64_t gfn)
+{
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
+		if (has(claim, gfn))
+			return bits_get(&claim->over, (unsigned int)(gfn - claim->block_gfn));
 	return false;
 }
 

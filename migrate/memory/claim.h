@@ -27,7 +27,8 @@ struct claim {
 	struct claim *next;
 	int reader;	/* tid of the thread that reads the pages in the region now; 0: none does */
 	bool abandoned; /* lies on the heap */
-	struct slept slept; /* of those who slept on it, once it is settled */
+	struct bits over;   /* pages that are back: nobody waits for them any more */
+	struct slept slept; /* of those who slept on it; all of them once it is settled */
 };
 
 /* *refused: pages that somebody else holds or moved meanwhile; they have left claim->pages. */
@@ -40,6 +41,15 @@ struct claim_result {
 };
 /* All other pages stay on `from`. Wakes whoever sleeps still; what they lost is in claim->slept. */
 void claim_settle(struct claim *claim, const struct claim_result *result);
+
+/*
+ * These pages of it are back, moved or not, and whoever slept on them is awake: only the books have to follow. For who moves
+ * a block in parts, so that waits are not measured to its end. stall: as in claim_result.
+ */
+void claim_part_over(struct claim *claim, unsigned int first, unsigned int count,
+		     struct hist *stall);
+/* Is this page such a one? Caller holds stripe.lock. */
+bool claim_is_over(const struct stripe *stripe, uint64_t gfn);
 
 /* A huge claim becomes one of 512 pages, and its entry 512. -ENOMEM: as it was. */
 int claim_split(struct claim *claim);

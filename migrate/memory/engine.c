@@ -82,16 +82,19 @@ struct slept engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uin
 
 	while (*link) {
 		struct sleeper *sleeper = *link;
-		uint64_t page = sleeper->gfn - block_gfn;
+		uint64_t page = sleeper->gfn - block_gfn, waited;
 
 		if (page >= GMIG_BLOCK_PAGES || !bits_get(pages, (unsigned int)page)) {
 			link = &sleeper->next;
 			continue;
 		}
-		hist_record(&gmig->stall, now - sleeper->since_ns);
+		waited = now - sleeper->since_ns;
+		hist_record(&gmig->stall, waited);
 		if (also)
-			hist_record(also, now - sleeper->since_ns);
-		slept.ns += now - sleeper->since_ns;
+			hist_record(also, waited);
+		slept.ns += waited;
+		if (waited > slept.longest_ns)
+			slept.longest_ns = waited;
 		slept.threads++;
 		slept.writers += sleeper->writer;
 		*link = sleeper->next;

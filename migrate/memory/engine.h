@@ -47,7 +47,7 @@ struct sleeper {
 
 /* What sleepers lost. */
 struct slept {
-	uint64_t ns;
+	uint64_t ns, longest_ns;
 	unsigned int threads, writers; /* of the threads, those that were about to write */
 };
 

@@ -134,6 +134,10 @@ static void serve_claimed(const struct touch *touch, struct stripe *stripe)
 	struct gmig *gmig = touch->fault->gmig;
 	void *page = region_hva(touch->region, touch->gfn);
 
+	if (claim_is_over(stripe, touch->gfn)) {
+		uffd_wake(gmig->sys, touch->fault->uffd, page, GMIG_PAGE_BYTES);
+		return;
+	}
 	if (touch->protected || !claim_is_reader(stripe, touch->gfn, touch->tid)) {
 		sleeper_note(touch, stripe);
 		return;

@@ -30,6 +30,7 @@ struct mover_job {
 	struct gmig_job_spec spec;
 	uint64_t id;
 	struct hist blackout_read, blackout_write, stall;
+	struct hist call;	  /* mover kernel */
 	atomic_ullong thp_split;  /* blocks that were huge before and are not any more */
 	atomic_ullong thp_joined; /* blocks that became huge */
 	/* Memory that it may use beside what is moved; set by begin, read by any thread. */
@@ -55,9 +56,10 @@ struct mover_ticket {
 	/* the job's; prepare may take pages away: those brought to their goal, and those with an error (0: -EAGAIN) */
 	uint64_t block_gfn;
 	unsigned int from, to;
-	bool huge;	     /* as one 2M page: then pages are all */
-	bool known;	     /* the kernel has just said that they lie there */
-	enum gmig_mode mode; /* not AUTO, unless the mover has one way only */
+	bool huge;		/* as one 2M page: then pages are all */
+	bool known;		/* the kernel has just said that they lie there */
+	enum gmig_mode mode;	/* not AUTO, unless the mover has one way only */
+	unsigned int run_pages; /* small pages that may be out of reach together; 0: no limit */
 	struct bits pages;
 	struct claim claim; /* memory's */
 
@@ -67,6 +69,7 @@ struct mover_ticket {
 	/* results: of each page of `pages` one of moved, gone, or an error */
 	struct bits moved;
 	struct bits gone; /* a hole or the shared zero page: nothing to move, discarded */
+	uint64_t call_ns; /* mover kernel: the longest call that it was part of */
 	bool lost;	  /* could be neither moved nor put back: stays claimed for ever */
 	uint64_t blackout_read_ns, blackout_write_ns; /* longest time that a right was away */
 	int16_t error[GMIG_BLOCK_PAGES];	      /* -errno of each page that stayed */

@@ -3,7 +3,8 @@
  * whose memory the caller may move, and for a guest of our own; nobody needs frames. A guest's pages
  * are claimed like for any mover, and its books follow what the kernel says afterwards.
  *
- * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far: pause,
+ * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far, or as many pages as a stall budget
+ * leaves it: pause,
  * cancel and rate are heard between rounds, and while a call lasts the CPUs' caches of pages are off
  * for the whole host (lru_cache_disable() in mm/migrate.c). What a call says is checked by asking where
  * the pages are; of a process, once for all of them when the job ends (job.c), since asking costs a fifth
@@ -35,6 +36,7 @@ struct kernel_worker {
 	struct mover_ticket *ticket[MOVER_TICKETS]; /* of this call */
 	unsigned int unit[MOVER_TICKETS];	    /* the first one of a ticket */
 	unsigned int tickets;
+	uint64_t pages; /* in all of them */
 	struct movepages_chunk chunk;
 	uint8_t of[MOVEPAGES_CHUNK_UNITS];    /* index of a unit's ticket, the first of several */
 	uint16_t page[MOVEPAGES_CHUNK_UNITS]; /* its first page in that ticket's block */
@@ -160,21 +162,35 @@ static void add_huge(struct mover_worker *worker, const struct mover_ticket *tic
 		add_unit(kernel, block, 0, (uint32_t)pages);
 }
 
-static void add_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
+/* As a stall budget wants it. */
+static bool is_run(const struct kernel_worker *kernel, const struct mover_ticket *ticket)
+{
+	return ticket->run_pages && kernel->pages >= ticket->run_pages;
+}
+
+/* From page `first` on. Returns the first page that has to wait for the next call; GMIG_BLOCK_PAGES: none. */
+static unsigned int add_ticket(struct mover_worker *worker, struct mover_ticket *ticket,
+			       unsigned int first)
 {
 	struct kernel_worker *kernel = worker->state;
 	uint8_t *block = memory_address(worker->job->memory, ticket->block_gfn);
+	unsigned int i = GMIG_BLOCK_PAGES;
 
 	kernel->ticket[kernel->tickets] = ticket;
 	kernel->unit[kernel->tickets] = (unsigned int)kernel->chunk.count;
 	if (ticket->huge) {
 		add_huge(worker, ticket, block);
+		kernel->pages += bits_count(&ticket->pages);
 	} else {
-		for (unsigned int i = bits_next(&ticket->pages, 0, true); i < GMIG_BLOCK_PAGES;
-		     i = bits_next(&ticket->pages, i + 1, true))
+		for (i = bits_next(&ticket->pages, first, true);
+		     i < GMIG_BLOCK_PAGES && !is_run(kernel, ticket);
+		     i = bits_next(&ticket->pages, i + 1, true)) {
 			add_unit(kernel, block, i, 1);
+			kernel->pages++;
+		}
 	}
 	kernel->tickets++;
+	return i;
 }
 
 /* A page lies where it was to come to, nowhere, or it stayed. A guest's that lies nowhere: see take_nowhere(). */
@@ -349,37 +365,44 @@ static void call(struct mover_worker *worker)
 					    .guess_huge = kernel->job->guess_huge,
 					    .known = kernel->ticket[0]->known,
 					    .believe = kernel->job->believe};
-	uint64_t begin_ns = sys->now_ns();
+	uint64_t begin_ns = sys->now_ns(), took_ns;
 	int ret = movepages_chunk_move(&kernel->job->by, &kernel->chunk, &want);
 
 	if (ret)
 		refuse_all(kernel, ret);
 	else
 		take_results(worker);
+	took_ns = sys->now_ns() - begin_ns;
+	hist_record(&worker->job->call, took_ns);
 	if (kernel->chunk.moved_pages)
-		kernel->ns_a_page = (sys->now_ns() - begin_ns) / kernel->chunk.moved_pages;
+		kernel->ns_a_page = took_ns / kernel->chunk.moved_pages;
+	for (unsigned int t = 0; t < kernel->tickets; t++)
+		if (took_ns > kernel->ticket[t]->call_ns)
+			kernel->ticket[t]->call_ns = took_ns;
 	kernel->tickets = 0;
+	kernel->pages = 0;
 	kernel->chunk.count = kernel->chunk.moved_pages = 0;
 }
 
-static bool is_full(const struct kernel_worker *kernel, uint64_t pages)
+static bool is_full(const struct kernel_worker *kernel, const struct mover_ticket *ticket)
 {
 	return kernel->chunk.count + GMIG_BLOCK_PAGES > MOVEPAGES_CHUNK_UNITS ||
-	       pages * kernel->ns_a_page >= CALL_NS;
+	       kernel->pages * kernel->ns_a_page >= CALL_NS || is_run(kernel, ticket);
 }
 
 static void kernel_move(struct mover_worker *worker, struct mover_ticket **tickets,
 			unsigned int count)
 {
 	struct kernel_worker *kernel = worker->state;
-	uint64_t pages = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
-		add_ticket(worker, tickets[i]);
-		pages += bits_count(&tickets[i]->pages);
-		if (i + 1 == count || is_full(kernel, pages)) {
-			call(worker);
-			pages = 0;
+		unsigned int page = 0;
+
+		while (page < GMIG_BLOCK_PAGES) {
+			page = add_ticket(worker, tickets[i], page);
+			if (page < GMIG_BLOCK_PAGES || i + 1 == count ||
+			    is_full(kernel, tickets[i]))
+				call(worker);
 		}
 	}
 }

@@ -38,12 +38,14 @@ struct request {
 	uint64_t block_gfn;
 	enum gmig_mode mode;
 	unsigned int batch_pages; /* small pages that are out of reach together; 0: our choice */
+	unsigned int run_pages;	  /* that are protected together; 0: all that can be */
 	bool hold_vcpus;	  /* while small pages are exchanged */
 	bool huge;
 	struct bits pages;
-	struct slot *target;			     /* has those pages */
-	struct slot *source;			     /* has none: they are moved out into it */
-	struct hist *blackout_read, *blackout_write; /* of the job; recorded beside the engine's */
+	struct slot *target; /* has those pages */
+	struct slot *source; /* has none: they are moved out into it */
+	/* Of the job; recorded beside the engine's. */
+	struct hist *blackout_read, *blackout_write, *stall;
 };
 
 struct run {
@@ -506,17 +508,20 @@ static void small_move(const struct request *request, struct mover_ticket *resul
 	while ((count = bits_run(&pages, &first)) && !result->lost) {
 		unsigned int failed;
 
+		if (request->run_pages && count > request->run_pages)
+			count = request->run_pages;
 		small_run(request, result, uffd, first, count);
 		bits_remove(&pages, &result->moved);
 		failed = first_failed(result, first, count);
-		if (failed == first + count || ++stumbles == STUMBLES) {
-			first += count;
-			continue;
+		if (failed < first + count && ++stumbles < STUMBLES) {
+			bits_clear_range(&pages, first, failed + 1 - first);
+			for (unsigned int i = failed + 1; i < first + count; i++)
+				result->error[i] = 0;
+			count = failed + 1 - first;
 		}
-		bits_clear_range(&pages, first, failed + 1 - first);
-		for (unsigned int i = failed + 1; i < first + count; i++)
-			result->error[i] = 0;
-		first = failed + 1;
+		if (request->run_pages && !result->lost)
+			claim_part_over(request->claim, first, count, request->stall);
+		first += count;
 	}
 }
 
@@ -531,6 +536,7 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	    .block_gfn = ticket->block_gfn,
 	    .mode = ticket->mode,
 	    .batch_pages = worker->job->spec.batch_pages,
+	    .run_pages = ticket->run_pages,
 	    .hold_vcpus = worker->job->spec.hold_vcpus,
 	    .huge = ticket->huge,
 	    .pages = ticket->pages,
@@ -538,6 +544,7 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	    .source = ticket->source,
 	    .blackout_read = &worker->job->blackout_read,
 	    .blackout_write = &worker->job->blackout_write,
+	    .stall = &worker->job->stall,
 	};
 	int uffd = gmig->vnodes[request.region->vnode].uffd;
 

@@ -487,6 +487,11 @@ static json_t *migrate_arguments(const struct guest *guest, const struct guest_m
 	if (migration->rate_bytes_per_second)
 		json_object_set_new(arguments, "rate",
 				    json_integer((json_int_t)migration->rate_bytes_per_second));
+	if (migration->max_stall_ns)
+		json_object_set_new(arguments, "max-stall",
+				    json_integer((json_int_t)migration->max_stall_ns));
+	if (migration->huge)
+		json_object_set_new(arguments, "huge", json_string(migration->huge));
 	if (migration->trace)
 		json_object_set_new(arguments, "trace", json_true());
 	return arguments;

@@ -67,6 +67,8 @@ struct guest_migration {
 	unsigned int threads, jobs;
 	unsigned int batch;		/* 0: the mover's default */
 	uint64_t rate_bytes_per_second; /* 0: none */
+	uint64_t max_stall_ns;		/* 0: none */
+	const char *huge;		/* NULL: the default */
 	bool trace, count_syscalls, count_instructions;
 };
 

@@ -26,6 +26,7 @@ static const struct bench_command commands[] = {
     {.name = "full", .run = bench_full, .files = true},
     {.name = "steady", .run = bench_steady},
     {.name = "memory", .run = bench_memory},
+    {.name = "budget", .run = bench_budget},
     {.name = "scale", .run = bench_scale, .no_guest = true},
     {.name = "placement", .run = bench_placement, .no_guest = true, .placement = true},
 };

@@ -43,7 +43,7 @@ static const struct option long_options[] = {
 };
 
 static const char help[] =
-    "usage: gmig-bench quick|move|paper|full|steady|memory|scale|placement [OPTION..]\n"
+    "usage: gmig-bench quick|move|paper|full|steady|memory|budget|scale|placement [OPTION..]\n"
     "\n"
     "  quick    ten ways to move a guest's memory, in under a minute\n"
     "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
@@ -51,6 +51,8 @@ static const char help[] =
     "  full     every way, and guests from 256M to 8G: many minutes\n"
     "  steady   what gmig costs a guest that nobody moves: against plain anonymous memory\n"
     "  memory   how much extra memory a migration takes, over time\n"
+    "  budget   whether stall budgets are held on a guest that writes or reads, and what they "
+    "cost\n"
     "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
     "  placement  rules of placement beside each other, on hosts over simulated time; no guest "
     "runs\n"

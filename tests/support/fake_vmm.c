@@ -267,6 +267,7 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "mover", .type = CONTROL_STRING},
     {.name = "rate", .type = CONTROL_INTEGER},
     {.name = "max-bytes", .type = CONTROL_INTEGER},
+    {.name = "max-stall", .type = CONTROL_INTEGER},
     {.name = "threads", .type = CONTROL_INTEGER},
     {.name = "batch", .type = CONTROL_INTEGER},
     {.name = "hold-vcpus", .type = CONTROL_BOOL},

@@ -75,6 +75,38 @@ START_TEST(claim_settled_ends_the_sleep_on_its_own_pages_only)
 }
 END_TEST
 
+START_TEST(part_that_is_over_ends_the_sleep_on_its_pages_and_is_known)
+{
+	struct claim_result nothing = {.stall = NULL};
+	struct stripe *stripe;
+	struct claim claim;
+	struct gmig_stats stats;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .small_pages = true});
+	claim = claim_of(512, 0, 512, false);
+	take(&claim);
+	sleep_on(512 + 100, 1001);
+	sleep_on(512 + 300, 1002);
+	claim_part_over(&claim, 64, 64, NULL);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.sleepers, 1);
+	ck_assert_uint_eq(claim.slept.threads, 1);
+	stripe = engine_stripe(rig.gmig, 512);
+	pthread_mutex_lock(&stripe->lock);
+	ck_assert(claim_is_over(stripe, 512 + 64) && claim_is_over(stripe, 512 + 127));
+	ck_assert(!claim_is_over(stripe, 512 + 63) && !claim_is_over(stripe, 512 + 128));
+	pthread_mutex_unlock(&stripe->lock);
+	claim_settle(&claim, &nothing);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.sleepers, 0);
+	ck_assert_uint_eq(claim.slept.threads, 2);
+	ck_assert_uint_ge(claim.slept.ns, claim.slept.longest_ns);
+	ck_assert(!claim_is_over(stripe, 512 + 64));
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* The page becomes a hole while its block is moved, and somebody touches it. */
 static struct {
 	atomic_uintptr_t page;
@@ -275,6 +307,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, claim_settled_ends_the_sleep_on_its_own_pages_only);
+	tcase_add_test(tcase, part_that_is_over_ends_the_sleep_on_its_pages_and_is_known);
 	tcase_add_loop_test(tcase, thread_that_sleeps_on_a_page_that_was_discarded_is_woken, 0, 8);
 	tcase_add_test(tcase, write_to_a_page_that_was_filled_for_the_copy_is_not_lost);
 	tcase_add_loop_test(

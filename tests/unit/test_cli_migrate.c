@@ -11,11 +11,13 @@ START_TEST(migrate_passes_every_option_on)
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
 			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--max",
-			      "1.5G", "--threads", "2", "--batch", "64", "--hold-vcpus", "--frames",
-			      "fresh", "--huge", "keep", "--swapped", "skip", NULL),
+			      "1.5G", "--max-stall", "1.5ms", "--threads", "2", "--batch", "64",
+			      "--hold-vcpus", "--frames", "fresh", "--huge", "keep", "--swapped",
+			      "skip", NULL),
 			 CLI_OK);
 	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
-			  "\"uffd\",\"rate\":524288000,\"max-bytes\":1610612736,\"threads\":2,"
+			  "\"uffd\",\"rate\":524288000,\"max-bytes\":1610612736,\"max-stall\":"
+			  "1500000,\"threads\":2,"
 			  "\"batch\":64,\"hold-vcpus\":"
 			  "true,\"frames\":\"fresh\","
 			  "\"huge\":\"keep\",\"swapped\":\"skip\"}",
@@ -73,6 +75,12 @@ static const struct {
     {"--max", "much", "--max: a size is a number and K, M, G or T"},
     {"--max", "0", "--max: '0' is less than a page of 4K"},
     {"--max", "9000000T", "--max: '9000000T' is too big"},
+    {"--max-stall", "fast",
+     "--max-stall: a time is a number and ns, us, ms or s, as in 500us: 'fast'"},
+    {"--max-stall", "500", "--max-stall: a time is a number"},
+    {"--max-stall", "-1us", "--max-stall: a time is a number"},
+    {"--max-stall", "0us", "--max-stall: no wait is that short"},
+    {"--max-stall", "3601s", "--max-stall: the time '3601s' is over an hour"},
     {"--vnode", "64", "--vnode: '64' is over 63"},
     {"--vnode", "x", "--vnode: 'x' is not a number"},
     {"--threads", "17", "--threads: '17' is over 16"},

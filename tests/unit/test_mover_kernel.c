@@ -436,6 +436,28 @@ START_TEST(calls_on_a_slow_host_are_short)
 }
 END_TEST
 
+/* 25 pages are half of it at 1 us each; the clock says that they take as long as 20 us each. */
+START_TEST(stall_budget_bounds_what_one_call_moves)
+{
+	struct gmig_job_spec spec = to_1;
+
+	fake_sys.now_ns = fake_clock;
+	fake_sys.wait_until = no_wait;
+	fake_sys.move_pages = measured_move;
+	fake_ns_a_page = _i ? 20000 : 100;
+	spec.max_stall_ns = 50000;
+	gmig_job_put(run(&spec));
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(pages_on(1), FAKE_PAGES);
+	ck_assert_uint_ge(info.call.count, FAKE_PAGES / GMIG_BLOCK_PAGES);
+	ck_assert(info.max_stall_met == !_i);
+	ck_assert(!info.max_stall_needs_split);
+	ck_assert_uint_ge(longest_call, 25);
+	ck_assert_uint_le(longest_call, _i ? 25 : GMIG_BLOCK_PAGES);
+	ck_assert(_i ? info.max_stall_late > 0 : info.max_stall_late == 0);
+}
+END_TEST
+
 /* ---- Refusals and ends ------------------------------------------------------------------------ */
 
 static int refused(const struct gmig_job_spec *spec)
@@ -619,6 +641,7 @@ int main(void)
 	tcase_add_loop_test(moves, job_keeps_to_the_rate, 0, sizeof(rates) / sizeof(rates[0]));
 	tcase_add_test(moves, walk_scans_each_page_once);
 	tcase_add_test(moves, calls_on_a_slow_host_are_short);
+	tcase_add_loop_test(moves, stall_budget_bounds_what_one_call_moves, 0, 2);
 	suite_add_tcase(suite, moves);
 	tcase_add_checked_fixture(ends, setup, teardown);
 	tcase_set_timeout(ends, 60);
