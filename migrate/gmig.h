@@ -432,7 +432,7 @@ struct gmig_job_info {
 	 */
 	bool max_stall_met, max_stall_needs_split;
 	uint64_t max_stall_late; /* waits that were longer than the budget */
-	struct gmig_error error;				      /* GMIG_JOB_FAILED: why */
+	struct gmig_error error; /* GMIG_JOB_FAILED: why */
 	/* The kind of its plan: "nodes", of gmig_job_start(); "pages", of gmig_move.h: spec.to has all nodes that it names. */
 	const char *plan;
 	uint64_t reserved[31];

@@ -32,6 +32,8 @@ static int walk_memory(void *arg, uint64_t gfn, uint64_t pages, shadow_visit *vi
 {
 	struct memory *memory = arg;
 
+	if (memory->ops->walk_present)
+		return memory->ops->walk_present(memory, gfn, pages, visit, visit_arg);
 	return memory->ops->walk(memory, gfn, pages, visit, visit_arg);
 }
 
@@ -110,10 +112,77 @@ static uint64_t walk_bytes_on(struct gmig_job *job, const struct gmig_node_set *
 	return count.bytes;
 }
 
+static void refresh_set(struct gmig_job *job)
+{
+	const struct workset *set = &job->set;
+
+	for (size_t i = 0; i < set->count && !job_is_cancelled(job); i++) {
+		struct memory_range range = {workset_gfn(set->word[i]), GMIG_BLOCK_PAGES};
+
+		job->memory->ops->refresh(job->memory, &range, job_is_cancelled, job);
+	}
+}
+
+struct recount {
+	const struct plan *plan;
+	struct bits selected;
+	unsigned int pages;
+};
+
+static int recount_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	struct recount *recount = arg;
+
+	if (entry->state != SHADOW_NONE)
+		recount->pages += plan_select(recount->plan, gfn, entry, &recount->selected);
+	return 0;
+}
+
+/* Does every block of the set still have the pages that it was put there for? */
+static bool set_is_true(struct gmig_job *job)
+{
+	struct memory *memory = job->memory;
+
+	for (size_t i = 0; i < job->set.count; i++) {
+		struct recount recount = {.plan = &job->plan};
+
+		memory->ops->walk(memory, workset_gfn(job->set.word[i]), GMIG_BLOCK_PAGES,
+				  recount_visit, &recount);
+		if (recount.pages != workset_pages(job->set.word[i]))
+			return false;
+	}
+	return true;
+}
+
+#define LIMITED_LOOKS 4
+
+/*
+ * A job that takes a part asks the kernel about that part alone, so that 2 MiB of a guest of 12 TiB begin to move at once.
+ * What others have moved makes another part of it, which is asked about again. When it does not find as much as it may take,
+ * or no end of it, all of the memory is asked about. *done: the set is made. A process's pages are asked about each time anyway.
+ */
+static int make_limited_set(struct gmig_job *job, bool *done, struct gmig_error *err)
+{
+	uint64_t most = job->work.spec.max_bytes / GMIG_PAGE_BYTES;
+	int ret = make_set(job, false, err);
+
+	*done = job->memory->pid != 0;
+	for (unsigned int i = 0; i < LIMITED_LOOKS && !ret && !*done; i++) {
+		if (most - job->set.pages >= GMIG_BLOCK_PAGES)
+			break;
+		refresh_set(job);
+		*done = set_is_true(job);
+		if (!*done)
+			ret = make_set(job, false, err);
+	}
+	return ret;
+}
+
 static int job_plan(struct gmig_job *job, struct gmig_error *err)
 {
 	struct memory *memory = job->memory;
 	int ret = memory->ops->ranges(memory, &job->work.spec, &job->ranges, &job->range_count);
+	bool made = false;
 
 	if (ret)
 		return gmig_fail(err, ret, "cannot list the memory to move: %s",
@@ -129,8 +198,12 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 		return gmig_fail(err, ret, "no memory for the plan");
 	/* Until the set is made, or for a job that is cancelled before. */
 	atomic_store(&job->planned, bytes_on(job, &job->plan.sources) / GMIG_PAGE_BYTES);
-	refresh(job);
-	ret = make_set(job, false, err);
+	if (job->work.spec.max_bytes)
+		ret = make_limited_set(job, &made, err);
+	if (!ret && !made) {
+		refresh(job);
+		ret = make_set(job, false, err);
+	}
 	if (job->is_planned)
 		atomic_store(&job->planned, job->set.pages);
 	return ret;

@@ -50,7 +50,10 @@ struct found {
 	struct bits wanted;
 	unsigned int seen; /* pages that are there, wanted or not */
 	bool open;
+	bool in_order; /* blocks are done in the order in which they are found */
 };
+
+#define FILLED 1 /* ends a walk: what has been found is all that may be kept */
 
 /* Is this plan one in which new memory could be taken for old? */
 static bool is_cyclic(const struct plan *plan)
@@ -95,6 +98,10 @@ static int close_block(struct found *found)
 		}
 		found->pages[node] = 0;
 	}
+	/* As keep_first() would do. */
+	if (found->in_order && found->options->max_pages &&
+	    pages > found->options->max_pages - set->pages)
+		pages = 0;
 	if (pages && set->count == found->room)
 		ret = -ENOSPC;
 	else if (pages && partial)
@@ -108,6 +115,8 @@ static int close_block(struct found *found)
 	bits_clear_all(&found->wanted);
 	found->seen = 0;
 	found->open = false;
+	if (!ret && found->in_order && set->pages && set->pages == found->options->max_pages)
+		ret = FILLED;
 	return ret;
 }
 
@@ -159,7 +168,16 @@ static int look_everywhere(struct found *found)
 		if (!ret && found->open)
 			ret = close_block(found);
 	}
-	return ret;
+	return ret == FILLED ? 0 : ret;
+}
+
+/* One node is left as a whole, by address. */
+static bool is_in_order(const struct plan *plan)
+{
+	unsigned int first = gmig_node_set_next(&plan->sources, 0);
+
+	return !plan->ops->by_node || first >= GMIG_MAX_NODES ||
+	       gmig_node_set_next(&plan->sources, first + 1) >= GMIG_MAX_NODES;
 }
 
 /* ---- Order ---------------------------------------------------------------------------------- */
@@ -287,6 +305,7 @@ int workset_build(const struct plan *plan, const struct workset_options *options
 		found->plan = plan;
 		found->options = options;
 		found->set = set;
+		found->in_order = is_in_order(plan);
 		ret = look_everywhere(found);
 	}
 	if (!ret)

@@ -55,6 +55,12 @@ static int guest_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shado
 	return shadow_walk(engine_of(memory)->shadow, gfn, pages, visit, arg);
 }
 
+static int guest_walk_present(struct memory *memory, uint64_t gfn, uint64_t pages,
+			      shadow_visit *visit, void *arg)
+{
+	return shadow_walk_present(engine_of(memory)->shadow, gfn, pages, visit, arg);
+}
+
 /* ---- Single pages ------------------------------------------------------------------------------ */
 
 /* What a mover holds is out of the kernel's sight for moments, and fake nodes are nowhere but in the table. */
@@ -239,6 +245,7 @@ const struct memory_ops guest_ops = {
     .ranges = guest_ranges,
     .refresh = guest_refresh,
     .walk = guest_walk,
+    .walk_present = guest_walk_present,
     .query = guest_query,
     .split = guest_split,
     .unsplit = guest_unsplit,

@@ -387,6 +387,7 @@ void shadow_change_block(struct shadow *shadow, const struct shadow_change *chan
 
 struct walk {
 	uint64_t end;
+	bool present; /* blocks without memory are of no interest */
 	shadow_visit *visit;
 	void *arg;
 };
@@ -414,11 +415,23 @@ static int walk_block(const struct walk *walk, const uint64_t *slot, uint64_t gf
 	return ret;
 }
 
-int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit,
-		void *arg)
+static bool is_hole(uint64_t word)
 {
-	uint64_t end = gfn + pages < gfn ? UINT64_MAX : gfn + pages;
-	struct walk walk = {.end = end, .visit = visit, .arg = arg};
+	return !word || (word & LEAF && (word >> STATE_SHIFT & 0xff) == SHADOW_NONE);
+}
+
+/* The first block from gfn on that is not one hole, or the one behind the table. A nanosecond for each. */
+static uint64_t skip_holes(const struct table *table, uint64_t gfn)
+{
+	unsigned int i = slot_index(gfn, 2);
+
+	while (i < SLOTS && is_hole(load(&table->slot[i])))
+		i++;
+	return (gfn & ~((uint64_t)SLOTS * SLOTS - 1)) + (uint64_t)i * SLOTS;
+}
+
+static int walk_all(const struct shadow *shadow, uint64_t gfn, struct walk walk)
+{
 	unsigned int missing = ROOT_LEVEL;
 	struct table *table;
 	int ret = 0;
@@ -432,6 +445,10 @@ int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shado
 			      << (missing - 1) * LEVEL_BITS;
 			continue;
 		}
+		if (walk.present && is_hole(load(&table->slot[slot_index(gfn, 2)]))) {
+			gfn = skip_holes(table, gfn);
+			continue;
+		}
 		/* A section of its own for each block: grace periods need not wait for the whole
 		 * walk. */
 		section_begin();
@@ -440,4 +457,26 @@ int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shado
 		gfn = (gfn | (SLOTS - 1)) + 1;
 	}
 	return ret;
+}
+
+static uint64_t end_of(uint64_t gfn, uint64_t pages)
+{
+	return gfn + pages < gfn ? UINT64_MAX : gfn + pages;
+}
+
+int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+		void *arg)
+{
+	const struct walk walk = {.end = end_of(gfn, pages), .visit = visit, .arg = arg};
+
+	return walk_all(shadow, gfn, walk);
+}
+
+int shadow_walk_present(const struct shadow *shadow, uint64_t gfn, uint64_t pages,
+			shadow_visit *visit, void *arg)
+{
+	const struct walk walk = {
+	    .end = end_of(gfn, pages), .present = true, .visit = visit, .arg = arg};
+
+	return walk_all(shadow, gfn, walk);
 }

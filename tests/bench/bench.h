@@ -28,6 +28,7 @@ int bench_full(const struct bench_options *options, const char *directory);
 int bench_scale(const struct bench_options *options, const char *directory);
 int bench_steady(const struct bench_options *options, const char *directory);
 int bench_memory(const struct bench_options *options, const char *directory);
+int bench_first(const struct bench_options *options, const char *directory);
 int bench_budget(const struct bench_options *options, const char *directory);
 int bench_placement(const struct bench_options *options, const char *directory);
 

@@ -43,7 +43,8 @@ static const struct option long_options[] = {
 };
 
 static const char help[] =
-    "usage: gmig-bench quick|move|paper|full|steady|memory|budget|scale|placement [OPTION..]\n"
+    "usage: gmig-bench quick|move|paper|full|steady|memory|budget|first|scale|placement "
+    "[OPTION..]\n"
     "\n"
     "  quick    ten ways to move a guest's memory, in under a minute\n"
     "  move     move a probe guest's memory back and forth, next to memcpy in the same run\n"
@@ -53,6 +54,8 @@ static const char help[] =
     "  memory   how much extra memory a migration takes, over time\n"
     "  budget   whether stall budgets are held on a guest that writes or reads, and what they "
     "cost\n"
+    "  first    how long from a job's start to the first memory that has moved, up to 1 TiB; no "
+    "guest runs\n"
     "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
     "  placement  rules of placement beside each other, on hosts over simulated time; no guest "
     "runs\n"

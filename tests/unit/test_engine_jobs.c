@@ -4,6 +4,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define BYTES (16ull << 20)
@@ -81,6 +82,32 @@ static unsigned int node_of_new_memory(struct rig *rig, uint64_t offset)
 	gmig_residency(rig->gmig, 0, after);
 	return after[0] > before[0] ? 0 : 1;
 }
+
+/* The guest's first half has gone without our knowing: the job takes what is there behind it. */
+START_TEST(job_that_is_limited_takes_what_the_kernel_says_is_there)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	for (uint64_t page = 0; page < BYTES / GMIG_PAGE_BYTES; page++)
+		rig_write_page(&rig, page);
+	/* The table does not know of it. */
+	madvise((void *)rig.ram, BYTES / 2, MADV_DONTNEED);
+	spec.max_bytes = GMIG_BLOCK_BYTES;
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(info.total_bytes, GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(info.moved_bytes, GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(info.gone_bytes, 0);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[1], GMIG_BLOCK_BYTES);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
 
 START_TEST(job_over_a_part_moves_no_more_and_leaves_the_rest_as_it_was)
 {
@@ -657,6 +684,7 @@ int main(void)
 	tcase_add_test(tcase, job_page_status_names_the_node_or_the_reason);
 	tcase_add_test(tcase, threads_of_the_engine_tell_their_owner_when_they_begin_and_end);
 	tcase_add_loop_test(tcase, job_of_a_swap_moves_each_page_once, 0, 2);
+	tcase_add_test(tcase, job_that_is_limited_takes_what_the_kernel_says_is_there);
 	tcase_add_loop_test(tcase, job_over_a_part_moves_no_more_and_leaves_the_rest_as_it_was, 0,
 			    2);
 	tcase_add_loop_test(tcase, job_cancelled_says_what_was_not_reached, 0, 2);

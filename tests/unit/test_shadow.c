@@ -528,6 +528,30 @@ START_TEST(walk_skips_holes_of_every_size)
 }
 END_TEST
 
+/* All eight blocks are holes; one gets memory, and one small pages, which are visited whatever they are. */
+START_TEST(walk_of_what_is_present_leaves_out_blocks_that_are_holes)
+{
+	struct shadow_change touch = {.gfn = 5 * BLOCK_PAGES, .order = 9, .event = SHADOW_TOUCH};
+
+	memset(&seen, 0, sizeof(seen));
+	ck_assert_int_eq(shadow_walk_present(shadow, 0, 8 * BLOCK_PAGES, see, NULL), 0);
+	ck_assert_uint_eq(seen.count, 0);
+	ck_assert_int_eq(shadow_change(shadow, &touch, NULL, NULL), 0);
+	ck_assert_int_eq(shadow_split(shadow, 2 * BLOCK_PAGES), 0);
+	ck_assert_int_eq(shadow_walk_present(shadow, 0, 8 * BLOCK_PAGES, see, NULL), 0);
+	ck_assert_uint_eq(seen.count, 512 + 1);
+	ck_assert_uint_eq(seen.gfn[0], 2 * BLOCK_PAGES);
+	ck_assert_uint_eq(seen.gfn[512], 5 * BLOCK_PAGES);
+	memset(&seen, 0, sizeof(seen));
+	ck_assert_int_eq(shadow_walk_present(shadow, 5 * BLOCK_PAGES + 7, BLOCK_PAGES, see, NULL),
+			 0);
+	ck_assert_uint_eq(seen.count, 1);
+	memset(&seen, 0, sizeof(seen));
+	ck_assert_int_eq(shadow_walk_present(shadow, 6 * BLOCK_PAGES, UINT64_MAX, see, NULL), 0);
+	ck_assert_uint_eq(seen.count, 0);
+}
+END_TEST
+
 START_TEST(walk_stops_at_the_first_result_that_is_not_zero)
 {
 	memset(&seen, 0, sizeof(seen));
@@ -646,6 +670,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, walk_over_part_of_a_block_visits_what_covers_it);
 	tcase_add_test(tcase, walk_skips_holes_of_every_size);
 	tcase_add_test(tcase, walk_stops_at_the_first_result_that_is_not_zero);
+	tcase_add_test(tcase, walk_of_what_is_present_leaves_out_blocks_that_are_holes);
 	tcase_add_test(tcase, failure_of_the_nth_table_loses_nothing);
 	tcase_add_test(tcase, tables_of_a_12_tib_guest_take_a_250000th);
 	tcase_add_test(tcase, tables_of_a_guest_in_4k_pages_take_a_400th);
