@@ -492,13 +492,16 @@ START_TEST(binding_moves_a_range_and_maps_show_it)
 	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), "completed");
 	ck_assert_int_eq(number(info, "moved_bytes"), BYTES / 2);
 	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":4096}}");
-	ck_assert_ptr_null(json_object_get(info, "next"));
 	run = json_array_get(json_object_get(info, "maps"), 0);
 	ck_assert_int_eq(number(run, "gpa"), 4096);
 	ck_assert_int_eq(number(run, "bytes"), BYTES - 4096);
 	ck_assert_str_eq(json_string_value(json_object_get(run, "policy")), "interleave");
 	ck_assert_uint_eq(json_array_size(json_object_get(run, "nodes")), 2);
 	ck_assert_int_eq(number(json_object_get(run, "pages"), "1"), BYTES / GMIG_PAGE_BYTES / 2);
+	/* Nothing is behind it. */
+	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":8388608}}");
+	ck_assert_uint_eq(json_array_size(json_object_get(info, "maps")), 0);
+	ck_assert_ptr_null(json_object_get(info, "next"));
 }
 END_TEST
 
