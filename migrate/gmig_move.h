@@ -7,7 +7,8 @@
  * listed pages goes; so does move_pages(2).
  *
  * Of several entries for one page the last one counts. Lists need not be sorted. While a job runs its list takes 16 bytes an
- * entry, and results 1 KiB for each block of 2 MiB in which pages differ.
+ * entry, and results 1 KiB for each block of 2 MiB in which pages differ. An ended job keeps neither a long list nor all results:
+ * gmig_job_page_status().
  *
  * Threads and errors as in gmig.h. Source: move_pages(2), do_pages_move() in Linux's mm/migrate.c.
  */

@@ -337,6 +337,8 @@ static void job_end(struct gmig_job *job, enum job_event outcome, const struct g
 	if (outcome == JOB_FAIL)
 		job->error = *err;
 	job->on_source = bytes / GMIG_PAGE_BYTES;
+	if (job->plan.ops->forget)
+		job->plan.ops->forget(&job->plan);
 	job_change(job, outcome);
 	pthread_mutex_unlock(&job->lock);
 }

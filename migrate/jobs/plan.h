@@ -48,6 +48,8 @@ struct plan_ops {
 	int (*narrow)(const struct plan *plan, struct memory_range **ranges, size_t *count);
 	/* When all passes are done: does the plan hold now? -errno: the job fails with it. NULL: it need not. */
 	int (*verify)(const struct plan *plan, struct gmig_error *err);
+	/* The job has ended, and is remembered for long: what takes much memory goes. Under job.lock. May be NULL. */
+	void (*forget)(struct plan *plan);
 	void (*destroy)(struct plan *plan); /* may be NULL */
 	/*
 	 * plan.map says it all: nodes are emptied in its order, memory that is touched for the first time follows it, and what

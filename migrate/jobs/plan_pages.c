@@ -171,11 +171,12 @@ static unsigned int pages_target(const struct plan *plan, uint64_t gfn, unsigned
 {
 	const struct page_list *list = plan->list;
 	uint64_t end = gfn + (order ? GMIG_BLOCK_PAGES : 1);
-	size_t i = find(list, gfn);
-	const struct page_run *run = &list->run[i];
+	size_t i = list ? find(list, gfn) : 0;
+	const struct page_run *run;
 
-	if (i == list->count || run->gfn >= end)
+	if (!list || i == list->count || list->run[i].gfn >= end)
 		return GMIG_NO_NODE;
+	run = &list->run[i];
 	if (list->whole || (run->gfn <= gfn && run_end(run) >= end))
 		return run->node == node ? GMIG_NO_NODE : run->node;
 	for (; i < list->count && list->run[i].gfn < end; i++)
@@ -234,6 +235,14 @@ static int pages_narrow(const struct plan *plan, struct memory_range **ranges, s
 	return 0;
 }
 
+static void pages_forget(struct plan *plan)
+{
+	if (plan->list->count <= PAGE_LIST_ENDED)
+		return;
+	page_list_put(plan->list);
+	plan->list = NULL;
+}
+
 static void pages_destroy(struct plan *plan)
 {
 	page_list_put(plan->list);
@@ -245,6 +254,7 @@ static const struct plan_ops plan_pages = {
     .make = pages_make,
     .target = pages_target,
     .narrow = pages_narrow,
+    .forget = pages_forget,
     .destroy = pages_destroy,
 };
 

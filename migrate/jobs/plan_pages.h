@@ -17,6 +17,9 @@ struct page_run {
 	uint64_t pages; /* at least 1 */
 };
 
+/* Runs of a list that an ended job keeps. Of a longer one, pages that it did not reach say where they are, not -ECANCELED. */
+#define PAGE_LIST_ENDED 4096u
+
 struct page_list {
 	atomic_uint refs; /* jobs that take up what another one left share its list */
 	size_t count;

@@ -149,6 +149,23 @@ START_TEST(huge_page_of_a_process_goes_where_its_first_listed_page_goes)
 }
 END_TEST
 
+START_TEST(long_list_is_forgotten_when_the_job_has_ended)
+{
+	static struct page_run runs[PAGE_LIST_ENDED + 1];
+
+	for (unsigned int i = 0; i <= PAGE_LIST_ENDED; i++)
+		runs[i] = (struct page_run){2ull * i, 1, 1};
+	make(runs, PAGE_LIST_ENDED, false);
+	plan.ops->forget(&plan);
+	ck_assert_uint_eq(plan_target(&plan, 0, 0, 0), 1);
+	make(runs, PAGE_LIST_ENDED + 1, false);
+	ck_assert_uint_eq(plan_target(&plan, 0, 0, 0), 1);
+	plan.ops->forget(&plan);
+	ck_assert_ptr_null(plan.list);
+	ck_assert_uint_eq(plan_target(&plan, 0, 0, 0), STAY);
+}
+END_TEST
+
 /* ---- Which blocks ------------------------------------------------------------------------------ */
 
 START_TEST(ranges_become_the_blocks_of_the_list)
@@ -208,6 +225,7 @@ int main(void)
 	tcase_add_test(tcase, neighbours_with_one_goal_are_one_run);
 	tcase_add_test(tcase, huge_page_with_several_goals_is_to_be_split);
 	tcase_add_test(tcase, huge_page_of_a_process_goes_where_its_first_listed_page_goes);
+	tcase_add_test(tcase, long_list_is_forgotten_when_the_job_has_ended);
 	tcase_add_test(tcase, ranges_become_the_blocks_of_the_list);
 	tcase_add_test(tcase, work_set_has_the_listed_pages_only);
 	suite_add_tcase(suite, tcase);
