@@ -9,13 +9,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILE_NAME "closed-nodes"
+#define STEP_MS	  10
 #define LIST_MAX  8192 /* all 1,024 nodes one by one are 5 KiB */
 
 const char *closed_nodes_system = "/run/gmig";
 uid_t (*closed_nodes_user)(void) = geteuid;
+unsigned int closed_nodes_wait_ms = 2000;
 
 /* Not where root's login keeps its sockets: gmigd, and everybody else, look here. */
 static const char *roots_directory(void)
@@ -180,6 +183,25 @@ static void let_all_enter(int directory)
 		fchmod(directory, (st.st_mode & 07777) | S_IXGRP | S_IXOTH);
 }
 
+/* Whoever may read the directory can hold its lock: gmigd, which serves others in the meantime, waits for nobody without end. */
+static int lock(int directory, const char *path, struct gmig_error *err)
+{
+	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
+
+	for (unsigned int ms = 0; flock(directory, LOCK_EX | LOCK_NB); ms += STEP_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return gmig_fail(err, -errno, "cannot lock the directory %.160s: %s", path,
+					 strerror(errno));
+		if (ms >= closed_nodes_wait_ms)
+			return gmig_fail(err, -EBUSY,
+					 "no node is closed or opened: another process has locked "
+					 "the directory %.160s for %u ms",
+					 path, closed_nodes_wait_ms);
+		nanosleep(&step, NULL);
+	}
+	return 0;
+}
+
 int closed_nodes_change(const struct gmig_node_set *close_these,
 			const struct gmig_node_set *open_these, struct gmig_node_set *closed,
 			struct gmig_error *err)
@@ -197,9 +219,9 @@ int closed_nodes_change(const struct gmig_node_set *close_these,
 	directory = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory >= 0 && !closed_nodes_user())
 		let_all_enter(directory);
-	if (directory < 0 || flock(directory, LOCK_EX))
-		rc = gmig_fail(err, -errno, "cannot open the directory %.160s: %s", own,
-			       strerror(errno));
+	rc = directory < 0 ? gmig_fail(err, -errno, "cannot open the directory %.160s: %s", own,
+				       strerror(errno))
+			   : lock(directory, own, err);
 	if (!rc)
 		rc = change(directory, own, close_these, open_these, closed, err);
 	if (directory >= 0)

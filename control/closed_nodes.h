@@ -16,7 +16,8 @@
 int closed_nodes_read(struct gmig_node_set *closed, struct gmig_error *err);
 /*
  * Close or open these nodes in the caller's own file; *closed: what it says then. -EINVAL a node to be opened is closed by root's
- * file, which only root may change; errors of closed_nodes_read(), -EACCES, -ENOSPC and the like, and then nothing has changed.
+ * file, which only root may change; -EBUSY another process has had the directory's lock for closed_nodes_wait_ms; errors of
+ * closed_nodes_read(), -EACCES, -ENOSPC and the like, and then nothing has changed.
  */
 int closed_nodes_change(const struct gmig_node_set *close, const struct gmig_node_set *open,
 			struct gmig_node_set *closed, struct gmig_error *err);
@@ -30,5 +31,6 @@ const char *closed_nodes_directory(unsigned int i);
 /* Root's directory, and who asks; tests have others. A whole test as root has the directory in GMIG_SYSTEM_DIR. */
 extern const char *closed_nodes_system;
 extern uid_t (*closed_nodes_user)(void);
+extern unsigned int closed_nodes_wait_ms;
 
 #endif

@@ -3,8 +3,10 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -251,6 +253,25 @@ START_TEST(change_that_cannot_be_written_changes_nothing)
 }
 END_TEST
 
+START_TEST(lock_that_is_never_given_back_ends_the_change)
+{
+	const struct gmig_node_set one = set_of(1);
+	struct gmig_node_set closed;
+	struct gmig_error err;
+	int fd;
+
+	write_list(own, "5\n", 0644);
+	fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(flock(fd, LOCK_EX), 0);
+	closed_nodes_wait_ms = 30;
+	ck_assert_int_eq(closed_nodes_change(&one, &none, &closed, &err), -EBUSY);
+	expect("5");
+	close(fd);
+	ck_assert_int_eq(closed_nodes_change(&one, &none, &closed, &err), 0);
+	expect("1,5");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("closed_nodes");
@@ -270,6 +291,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_no_file_is_an_error);
 	tcase_add_test(tcase, check_names_the_node_and_what_opens_it);
 	tcase_add_test(tcase, change_that_cannot_be_written_changes_nothing);
+	tcase_add_test(tcase, lock_that_is_never_given_back_ends_the_change);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
