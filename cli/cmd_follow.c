@@ -143,7 +143,7 @@ static int move(const struct follow *follow, struct control_client *client, uint
 	return rc;
 }
 
-/* -EPIPE: the guest is gone. What a move fails with otherwise is said, and it is tried again after a rest. */
+/* 1: a move was tried. -EPIPE: the guest is gone. What a move fails with otherwise is said, and it is tried again after a rest. */
 static int follow_vnode(struct follow *follow, struct control_client *client, const json_t *guest,
 			const json_t *listed, struct gmig_error *err)
 {
@@ -171,7 +171,7 @@ static int follow_vnode(struct follow *follow, struct control_client *client, co
 			     err->text, REST_LOOKS);
 		rc = 0;
 	}
-	return rc;
+	return rc ? rc : 1;
 }
 
 /* ---- All ------------------------------------------------------------------------------------- */
@@ -193,8 +193,9 @@ static int look(struct follow *follow, struct control_client *client, struct gmi
 		    "libvirt see gmigd.conf(5), policy follow-vcpus");
 	json_array_foreach (json_object_get(guest, "vnodes"), i, vnode) {
 		rc = follow_vnode(follow, client, guest, vnode, err);
+		/* A move takes its time: what was seen before it says nothing of the others now. */
 		if (rc || cli_was_interrupted())
-			return rc;
+			return rc < 0 ? rc : 0;
 	}
 	return 0;
 }
