@@ -365,9 +365,13 @@ static int run_drain(const struct request *r, const struct gmig_node_set *closed
 static bool ask_gmigd(const struct gmig_node_set *close_these,
 		      const struct gmig_node_set *open_these, int *rc, struct gmig_error *err)
 {
+	bool asked;
+
 	if (!closed_nodes_user())
 		return false; /* the list is ours */
-	*rc = cli_daemon_close_nodes(close_these, open_these, cli_limits.answer_ms, err);
+	*rc = cli_daemon_close_nodes(close_these, open_these, cli_limits.answer_ms, &asked, err);
+	if (asked)
+		return true;
 	if (*rc == -EACCES || *rc == -EPERM)
 		cli_complain(
 		    "gmigd cannot be asked by this user: this holds for his own guests; root, "

@@ -64,12 +64,13 @@ static json_t *nodes_json(const struct gmig_node_set *nodes)
 }
 
 int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
-			   const struct gmig_node_set *open_these, int limit_ms,
+			   const struct gmig_node_set *open_these, int limit_ms, bool *asked,
 			   struct gmig_error *err)
 {
 	CLI_CLIENT client = NULL;
 	int rc = control_connect(cli_daemon_socket(), limit_ms, &client, err);
 
+	*asked = !rc;
 	if (rc)
 		return rc;
 	control_client_set_limit(client, limit_ms);

@@ -18,11 +18,11 @@ bool cli_is_domain(const char *vm);
 int cli_daemon_connect(const char *domain, int limit_ms, struct control_client **client,
 		       struct gmig_error *err);
 /*
- * Have it close and open these nodes in its list, which holds for everybody. -ENOENT, -ECONNREFUSED no gmigd runs; -EACCES, -EPERM it does not serve this user;
- * other errors are its own.
+ * Have it close and open these nodes in its list, which holds for everybody. Not *asked: -ENOENT, -ECONNREFUSED no gmigd runs;
+ * -EACCES, -EPERM it does not serve this user. *asked: errors are its own, whatever their number.
  */
 int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
-			   const struct gmig_node_set *open_these, int limit_ms,
+			   const struct gmig_node_set *open_these, int limit_ms, bool *asked,
 			   struct gmig_error *err);
 /*
  * Its domains, as entries of `gmig list`, added to the list; one entry "gmigd" says why it could not be asked. Nothing where none

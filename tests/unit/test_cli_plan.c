@@ -668,6 +668,12 @@ START_TEST(drain_by_one_whom_gmigd_serves_closes_the_node_in_its_list)
 	ck_has(err_text, "the disk is full");
 	expect_closed("");
 	ck_assert_ptr_null(domain_arguments);
+	/* It serves him, and cannot: another list would be no help. */
+	nodes_answer = -EACCES;
+	ck_assert_int_eq(gmig("drain", "--node", "2", "--yes", NULL), CLI_FAILED);
+	ck_assert_ptr_null(strstr(err_text, "cannot be asked"));
+	expect_closed("");
+	ck_assert_ptr_null(domain_arguments);
 	control_server_destroy(server);
 	json_decref(nodes_asked);
 	nodes_asked = NULL;
