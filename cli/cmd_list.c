@@ -59,7 +59,9 @@ static int describe(struct control_client *client, int64_t deadline_ms, json_t *
 	if (rc)
 		return rc;
 	vnodes = json_object_get(numa, "vnodes");
-	json_object_update(entry, status);
+	/* It may not say that it is another guest, or a domain of gmigd's. */
+	json_object_update_missing(entry, status);
+	json_object_del(entry, "uri");
 	json_object_set_new(entry, "vnodes", json_integer((json_int_t)json_array_size(vnodes)));
 	json_object_set_new(entry, "bytes", json_integer((json_int_t)sum_bytes(vnodes)));
 	return 0;

@@ -24,6 +24,10 @@ struct all {
 	size_t count;
 
 	pthread_mutex_t lock;
+	pthread_cond_t turn_is_free;
+	size_t turns; /* guests that may begin at once; guarded by lock */
+	size_t
+	    silent; /* turns of those that do not answer, which come back no more; guarded by lock */
 	size_t sharing; /* guests whose job runs, may run or may be started yet; guarded by lock */
 	size_t busy;	/* threads that have not ended; guarded by lock */
 };
@@ -33,6 +37,7 @@ struct one {
 	const json_t *entry; /* of gmig list */
 	pthread_t thread;
 	bool has_thread;
+	bool has_turn;
 	bool told;	/* to migrate */
 	uint64_t share; /* the job's rate, as it was told */
 	json_t
@@ -49,12 +54,14 @@ struct one {
 static uint64_t share_of(struct all *all)
 {
 	uint64_t share;
+	size_t count;
 
 	if (!all->rate)
 		return 0;
 	pthread_mutex_lock(&all->lock);
-	share = all->rate / (all->sharing ? all->sharing : 1);
+	count = all->sharing < CLI_MIGRATE_AT_ONCE ? all->sharing : CLI_MIGRATE_AT_ONCE;
 	pthread_mutex_unlock(&all->lock);
+	share = all->rate / (count ? count : 1);
 	return share ? share : 1; /* 0 would be no limit */
 }
 
@@ -66,11 +73,37 @@ static bool is_over(const struct one *one, int rc)
 
 static void leave(struct one *one, int rc)
 {
-	pthread_mutex_lock(&one->all->lock);
-	if (is_over(one, rc))
-		one->all->sharing--;
-	one->all->busy--;
-	pthread_mutex_unlock(&one->all->lock);
+	struct all *all = one->all;
+	bool over = is_over(one, rc);
+
+	pthread_mutex_lock(&all->lock);
+	if (over)
+		all->sharing--;
+	if (one->has_turn && over)
+		all->turns++;
+	else if (one->has_turn)
+		all->silent++;
+	all->busy--;
+	pthread_cond_broadcast(&all->turn_is_free);
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* Ctrl-C ends those that run, and so the wait for them. */
+static int take_turn(struct one *one)
+{
+	struct all *all = one->all;
+
+	pthread_mutex_lock(&all->lock);
+	while (!all->turns && all->silent < CLI_MIGRATE_AT_ONCE)
+		pthread_cond_wait(&all->turn_is_free, &all->lock);
+	one->has_turn = all->turns > 0;
+	if (one->has_turn)
+		all->turns--;
+	pthread_mutex_unlock(&all->lock);
+	return one->has_turn
+		   ? 0
+		   : gmig_fail(&one->err, -EBUSY, "not started: %d guests before it do not answer",
+			       CLI_MIGRATE_AT_ONCE);
 }
 
 /* ---- One guest ------------------------------------------------------------------------------- */
@@ -118,8 +151,10 @@ static int run_one(struct one *one, json_t **job)
 	const struct cli_watch watch = {.look = look, .opaque = one};
 	CLI_CLIENT client = NULL;
 	json_t *arguments;
-	int rc = cli_connect(target_of(one->entry), &client, &one->err);
+	int rc = take_turn(one);
 
+	if (!rc && !cli_was_interrupted())
+		rc = cli_connect(target_of(one->entry), &client, &one->err);
 	if (rc)
 		return rc;
 	if (cli_was_interrupted())
@@ -162,7 +197,7 @@ static void *one_thread(void *opaque)
 /* A socket that a dead guest has left is none. */
 static bool is_there(const json_t *entry)
 {
-	return strcmp(cli_text(entry, "state"), "stale") != 0;
+	return json_object_get(entry, "pid") || strcmp(cli_text(entry, "state"), "stale") != 0;
 }
 
 static bool is_named(const char *names, const char *name)
@@ -306,15 +341,17 @@ static json_t *result_of(const struct one *one)
 
 static void print_one(const struct one *one)
 {
-	char name[80];
+	char name[80], id[80];
 
 	snprintf(name, sizeof(name), "%s", cli_text(one->entry, "name"));
+	snprintf(id, sizeof(id), "%s", cli_text(one->job, "id"));
 	control_text_safe(name);
+	control_text_safe(id);
 	printf("%s: ", name);
 	if (one->job && !one->err.code)
 		cli_job_summary(stdout, one->job);
 	else if (one->job)
-		printf("job %s may go on: gmig jobs %s\n", cli_text(one->job, "id"), name);
+		printf("job %s may go on: gmig jobs %s\n", id, name);
 	else
 		puts("not moved");
 	fflush(stdout);
@@ -353,7 +390,9 @@ static int report(const struct all *all)
 
 int cli_migrate_all(const struct cli_migrate_all *request)
 {
-	struct all all = {.request = request, .rate = cli_number(request->arguments, "rate")};
+	struct all all = {.request = request,
+			  .rate = cli_number(request->arguments, "rate"),
+			  .turns = CLI_MIGRATE_AT_ONCE};
 	CLI_JSON list = json_array();
 	struct gmig_error err = {0};
 	struct sigaction before;
@@ -368,6 +407,7 @@ int cli_migrate_all(const struct cli_migrate_all *request)
 		return cli_fail(request->json, &err);
 	}
 	pthread_mutex_init(&all.lock, NULL);
+	pthread_cond_init(&all.turn_is_free, NULL);
 	cli_catch_interrupt(&before);
 	start(&all);
 	watch(&all);
@@ -376,6 +416,7 @@ int cli_migrate_all(const struct cli_migrate_all *request)
 	for (size_t i = 0; i < all.count; i++)
 		json_decref(all.ones[i].job);
 	free(all.ones);
+	pthread_cond_destroy(&all.turn_is_free);
 	pthread_mutex_destroy(&all.lock);
 	return status;
 }

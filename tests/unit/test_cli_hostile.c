@@ -76,6 +76,54 @@ START_TEST(text_of_a_vmm_is_harmless_on_the_terminal)
 }
 END_TEST
 
+/* It says that it is somebody else, and goes away when it is asked how its job does. */
+START_TEST(text_of_a_vmm_among_all_is_harmless_on_the_terminal)
+{
+	start_evil(HOSTILE_ENDS);
+	evil.last_command = "query-jobs";
+	ck_assert_int_eq(
+	    gmig("migrate", "--all", "--guest", "evil", "--from", "0", "--to", "1", NULL),
+	    CLI_FAILED);
+	ck_has(out_text, "evil: job 1");
+	ck_harmless(out_text);
+	ck_harmless(err_text);
+	hostile_stop(&evil);
+}
+END_TEST
+
+static json_t *impostor_answer(const char *command)
+{
+	if (!strcmp(command, "query-status"))
+		return json_pack("{s:{s:s, s:i, s:s, s:s}}", "return", "name", "vm1", "pid", 1,
+				 "state", "stale", "uri", "qemu:///system/other");
+	return vmm_answer(command);
+}
+
+START_TEST(vmm_is_known_by_its_socket_whatever_it_says_of_itself)
+{
+	json_t *list, *entry;
+
+	start_evil(HOSTILE_ANSWERS);
+	evil.answer = impostor_answer;
+	evil.exact = true;
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	list = out_json();
+	entry = json_array_get(list, 0);
+	ck_assert_str_eq(cli_text(entry, "name"), "evil");
+	ck_assert_ptr_null(json_object_get(entry, "uri"));
+	json_decref(list);
+	/* Its job, and not vm1's; that it calls itself stale does not hide it. */
+	evil.way = HOSTILE_ENDS;
+	evil.last_command = "query-jobs";
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(gmig("migrate", "--all", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_has(out_text, "evil: job 1 may go on");
+	ck_has(out_text, "vm1: job 1 completed");
+	ck_assert_ptr_null(strstr(strstr(fake.log, "migrate-pages ") + 1, "migrate-pages "));
+	hostile_stop(&evil);
+}
+END_TEST
+
 START_TEST(json_of_a_vmm_stays_exact)
 {
 	json_t *guest = fake_guest(), *want, *got;
@@ -432,6 +480,8 @@ int main(void)
 	TCase *tcase = fake_case(suite, "text");
 
 	tcase_add_loop_test(tcase, text_of_a_vmm_is_harmless_on_the_terminal, 0, VMM_COMMANDS);
+	tcase_add_test(tcase, text_of_a_vmm_among_all_is_harmless_on_the_terminal);
+	tcase_add_test(tcase, vmm_is_known_by_its_socket_whatever_it_says_of_itself);
 	tcase_add_test(tcase, json_of_a_vmm_stays_exact);
 	tcase_add_loop_test(tcase, text_of_an_agent_is_harmless_on_the_terminal, 0, AGENT_VERBS);
 	tcase_add_test(tcase, text_of_an_agent_beside_a_migration_is_harmless_on_the_terminal);

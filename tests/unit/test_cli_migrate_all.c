@@ -1,35 +1,39 @@
-/* gmig migrate --all against three scripted guests: how the rate is divided, what one that fails does to the others. */
+/* gmig migrate --all against scripted guests, three or many: how the rate is divided, what one that fails does to the others. */
+#include "../../cli/migrate_all.h"
 #include "fake_vmm.h"
 
 #include <pthread.h>
 
 #define GUESTS 3
-#define RATES  8
+#define MANY   (CLI_MIGRATE_AT_ONCE + 8)
+#define RATES  64
 #define MIB    (1ll << 20)
 
 enum ending {
 	AT_ONCE,	/* the answer to migrate-pages is a job that has ended */
 	REFUSED,	/* migrate-pages is */
 	WHEN_CANCELLED, /* or never */
+	WHEN_ASKED,	/* how it goes */
 	BY_RATES, /* a: once all have started; b: once b and c have a half; c: once it has all */
 };
 
 static struct guest {
 	struct control_server *server;
-	const char *name;
+	char name[8];
 	enum ending ending;
 	json_int_t left; /* bytes that remain at the end */
 	const char *state;
 	json_int_t rate[RATES]; /* that it was told, in their order */
 	unsigned int rates;
-} guests[GUESTS];
+} guests[MANY];
+static unsigned int guest_count;
 
 static char directory[64];
 static bool interrupt;
 
 /* Guards guests, which several servers' threads use, and these. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned int started;
+static unsigned int started, running, most_running;
 static json_int_t most_together; /* the greatest sum of the rates of jobs that run */
 
 static json_t *picture(const struct guest *guest)
@@ -40,6 +44,7 @@ static json_t *picture(const struct guest *guest)
 static void end(struct guest *guest, const char *state)
 {
 	guest->state = state;
+	running--;
 	control_server_event(guest->server, "JOB_STATUS_CHANGE",
 			     json_pack("{s:o}", "job", picture(guest)));
 }
@@ -55,7 +60,7 @@ static void told_rate(struct guest *guest, json_int_t rate)
 
 	ck_assert_uint_lt(guest->rates, RATES);
 	guest->rate[guest->rates++] = rate;
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < guest_count; i++)
 		if (guests[i].state && !strcmp(guests[i].state, "running"))
 			together += last_rate(&guests[i]);
 	if (together > most_together)
@@ -86,6 +91,9 @@ static int run_migrate(void *opaque, const json_t *arguments, json_t **result,
 		rc = gmig_fail(err, -ENODEV, "host node 9 is not there");
 	} else {
 		guest->state = guest->ending == AT_ONCE ? "completed" : "running";
+		running += guest->ending != AT_ONCE;
+		if (running > most_running)
+			most_running = running;
 		told_rate(guest, json_integer_value(json_object_get(arguments, "rate")));
 		*result = picture(guest);
 	}
@@ -124,10 +132,14 @@ static int run_cancel(void *opaque, const json_t *arguments, json_t **result,
 
 static int run_jobs(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
+	struct guest *guest = opaque;
+
 	(void)arguments;
 	(void)err;
 	pthread_mutex_lock(&lock);
-	*result = json_pack("[o]", picture(opaque));
+	if (guest->ending == WHEN_ASKED && !strcmp(guest->state, "running"))
+		end(guest, "completed");
+	*result = json_pack("[o]", picture(guest));
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -178,30 +190,36 @@ static const struct control_command commands[] = {
     {0},
 };
 
+static void start_guests(unsigned int until)
+{
+	for (; guest_count < until; guest_count++) {
+		struct guest *guest = &guests[guest_count];
+		struct gmig_error err = {0};
+		char path[128];
+		struct control_server_options options = {
+		    .path = path, .name = guest->name, .commands = commands, .opaque = guest};
+
+		*guest = (struct guest){0};
+		snprintf(guest->name, sizeof(guest->name), guest_count < GUESTS ? "%c" : "%c%u",
+			 guest_count < GUESTS ? 'a' + (int)guest_count : 'g', guest_count);
+		snprintf(path, sizeof(path), "%s/gmig/%s.sock", directory, guest->name);
+		ck_assert_msg(!control_server_create(&options, &guest->server, &err), "%s",
+			      err.text);
+	}
+}
+
 static void setup(void)
 {
-	static const char *const names[GUESTS] = {"a", "b", "c"};
-
 	cli_limits.grace_ms = 0;
 	cli_limits.list_ms = 60000;
-	started = 0;
+	guest_count = started = running = most_running = 0;
 	most_together = 0;
 	interrupt = false;
 	strcpy(directory, "/tmp/gmig-test-all-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	setenv("XDG_RUNTIME_DIR", directory, 1);
 	setenv("GMIGD_SOCKET", "/tmp/gmig-test-not-there/gmigd.sock", 1);
-	for (unsigned int i = 0; i < GUESTS; i++) {
-		struct gmig_error err = {0};
-		char path[128];
-		struct control_server_options options = {
-		    .path = path, .name = names[i], .commands = commands, .opaque = &guests[i]};
-
-		snprintf(path, sizeof(path), "%s/gmig/%s.sock", directory, names[i]);
-		guests[i] = (struct guest){.name = names[i]};
-		ck_assert_msg(!control_server_create(&options, &guests[i].server, &err), "%s",
-			      err.text);
-	}
+	start_guests(GUESTS);
 }
 
 /* One that a dead guest has left. */
@@ -220,7 +238,7 @@ static void teardown(void)
 {
 	char path[128];
 
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < guest_count; i++)
 		control_server_destroy(guests[i].server);
 	snprintf(path, sizeof(path), "%s/gmig", directory);
 	rmdir(path);
@@ -229,7 +247,7 @@ static void teardown(void)
 
 static void all_end(enum ending ending)
 {
-	for (unsigned int i = 0; i < GUESTS; i++)
+	for (unsigned int i = 0; i < guest_count; i++)
 		guests[i].ending = ending;
 }
 
@@ -331,6 +349,34 @@ START_TEST(interrupt_cancels_all_jobs)
 }
 END_TEST
 
+/* gmigd has connections for 64, and others want to be heard, too. */
+START_TEST(many_guests_take_turns)
+{
+	const json_int_t rate = CLI_MIGRATE_AT_ONCE * MIB;
+
+	start_guests(MANY);
+	all_end(WHEN_ASKED);
+	ck_assert_int_eq(gmig(MIGRATE_ALL, "--rate", "32M", NULL), CLI_OK);
+	ck_assert_uint_eq(started, MANY);
+	ck_assert_uint_le(most_running, CLI_MIGRATE_AT_ONCE);
+	ck_assert_int_le(most_together, rate);
+	for (unsigned int i = 0; i < MANY; i++)
+		ck_assert_int_ge(guests[i].rate[0], MIB);
+}
+END_TEST
+
+START_TEST(interrupt_keeps_those_that_wait_for_their_turn_from_starting)
+{
+	start_guests(MANY);
+	all_end(WHEN_CANCELLED);
+	interrupt = true;
+	ck_assert_int_eq(gmig(MIGRATE_ALL, NULL), CLI_FAILED);
+	ck_assert_uint_le(started, CLI_MIGRATE_AT_ONCE);
+	ck_assert_uint_eq(running, 0);
+	ck_has(err_text, "not started: Ctrl-C");
+}
+END_TEST
+
 START_TEST(what_does_not_go_with_all_is_refused)
 {
 	ck_assert_int_eq(gmig(MIGRATE_ALL, "a", NULL), CLI_USAGE);
@@ -358,6 +404,8 @@ int main(void)
 	tcase_add_test(tcase, named_guests_alone_move_and_have_the_rate_alone);
 	tcase_add_test(tcase, tiny_rate_is_no_lack_of_a_limit);
 	tcase_add_test(tcase, interrupt_cancels_all_jobs);
+	tcase_add_test(tcase, many_guests_take_turns);
+	tcase_add_test(tcase, interrupt_keeps_those_that_wait_for_their_turn_from_starting);
 	tcase_add_test(tcase, what_does_not_go_with_all_is_refused);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
