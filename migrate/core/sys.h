@@ -41,7 +41,7 @@ struct gmig_sys {
 	int (*map_file)(int fd, size_t bytes, void *fixed);
 	/* fallocate(2): a hole in a file, whose size stays. */
 	int (*punch_hole)(int fd, uint64_t offset, uint64_t bytes);
-	/* lseek(2) with SEEK_DATA or SEEK_HOLE. */
+	/* lseek(2), with SEEK_DATA. */
 	int64_t (*seek)(int fd, uint64_t offset, int whence);
 	/* mincore(2): bit 0 of each page's byte. */
 	int (*in_core)(void *memory, size_t bytes, unsigned char *pages);

@@ -76,30 +76,27 @@ static bool map_in_core(struct gmig *gmig, uint8_t *block, const struct bits *ma
 	return true;
 }
 
-/* Data that is in no page table by now. */
+/*
+ * Data that is in no page table by now. It is never asked where data ends: the kernel would go through all of it page by page,
+ * beyond the block, as far as the guest is full.
+ */
 static void find_swapped(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
 			 struct uffd_scan *scan)
 {
 	uint64_t start = (block_gfn - region->gfn) * GMIG_PAGE_BYTES;
-	uint64_t at = start, end = start + GMIG_BLOCK_BYTES;
-	struct bits data = {{0}};
+	unsigned int page = 0;
 
-	while (at < end) {
-		int64_t from = gmig->sys->seek(region->fd, at, SEEK_DATA);
-		int64_t to = from < 0 || (uint64_t)from >= end
-				 ? -ENXIO
-				 : gmig->sys->seek(region->fd, (uint64_t)from, SEEK_HOLE);
+	while ((page = bits_next(&scan->present, page, false)) < GMIG_BLOCK_PAGES) {
+		int64_t data =
+		    gmig->sys->seek(region->fd, start + page * GMIG_PAGE_BYTES, SEEK_DATA);
 
-		if (to <= from)
-			break;
-		at = (uint64_t)to < end ? (uint64_t)to : end;
-		bits_set_range(&data, (unsigned int)(((uint64_t)from - start) / GMIG_PAGE_BYTES),
-			       (unsigned int)((at - (uint64_t)from) / GMIG_PAGE_BYTES));
-	}
-	bits_remove(&data, &scan->present);
-	for (unsigned int i = 0; i < BITS_WORDS; i++) {
-		scan->swapped.word[i] |= data.word[i];
-		scan->present.word[i] |= data.word[i];
+		if (data < 0 || (uint64_t)data >= start + GMIG_BLOCK_BYTES)
+			return;
+		page = (unsigned int)(((uint64_t)data - start) / GMIG_PAGE_BYTES);
+		if (bits_get(&scan->present, page))
+			continue;
+		bits_set(&scan->swapped, page);
+		bits_set(&scan->present, page);
 	}
 }
 

@@ -526,6 +526,30 @@ START_TEST(data_that_is_not_in_core_is_in_swap_and_a_job_reads_it_in)
 }
 END_TEST
 
+static atomic_ullong farthest;
+
+static int64_t seek_and_note(int fd, uint64_t offset, int whence)
+{
+	int64_t found = gmig_sys_real.seek(fd, offset, whence);
+
+	if (found > 0 && (uint64_t)found - offset > atomic_load(&farthest))
+		atomic_store(&farthest, (uint64_t)found - offset);
+	return found;
+}
+
+/* The kernel goes page by page through data, 50 ms a GiB, to find where it ends; and the block is locked meanwhile. */
+START_TEST(block_with_a_hole_is_looked_at_alone)
+{
+	start();
+	memset((void *)(ram + GMIG_PAGE_BYTES), 1, BYTES - GMIG_PAGE_BYTES);
+	sys.seek = seek_and_note;
+	ck_assert_uint_eq(on_node(0), BYTES - GMIG_PAGE_BYTES);
+	ck_assert_uint_gt(atomic_load(&farthest), 0);
+	ck_assert_uint_le(atomic_load(&farthest), GMIG_BLOCK_BYTES);
+	end();
+}
+END_TEST
+
 START_TEST(job_without_a_mover_takes_the_kernel_and_moves_what_a_peer_touched)
 {
 	const struct gmig_job_spec spec = spec_of(false);
@@ -706,6 +730,7 @@ int main(void)
 	tcase_add_loop_test(tcase, residency_counts_what_only_a_peer_has_touched, 0, 2);
 	tcase_add_test(tcase, first_touches_are_news_and_no_corrections);
 	tcase_add_test(tcase, data_that_is_not_in_core_is_in_swap_and_a_job_reads_it_in);
+	tcase_add_test(tcase, block_with_a_hole_is_looked_at_alone);
 	tcase_add_test(tcase, hole_that_a_peer_punches_is_memory_no_more);
 	tcase_add_test(tcase, discard_gives_the_file_s_memory_back);
 	tcase_add_test(tcase, file_cannot_be_resized_or_sealed_by_a_peer);
