@@ -49,15 +49,28 @@ static void unlist(struct stripe *stripe, const struct claim *claim)
 		*link = claim->next;
 }
 
+/* Of a huge page, only a part moved or has gone. */
+static bool is_halfway(const struct claim *claim, const struct claim_result *result)
+{
+	bool moved = !bits_empty(&result->moved), gone = !bits_empty(&result->gone);
+
+	return claim->huge &&
+	       ((moved && !bits_full(&result->moved)) || (gone && !bits_full(&result->gone)));
+}
+
 /*
  * Halfway: the block is no longer one entry. Without memory for its split, the whole entry goes where a part
- * of it went, and the rest in the books with it: the audit splits it and says where each page is.
+ * of it went, and the rest in the books with it: the audit splits it and says where each page is, and which have gone.
  */
-static void settle_halfway(struct claim *claim, const struct bits *moved, struct bits *stayed)
+static void settle_halfway(struct claim *claim, const struct bits *moved, struct bits *stayed,
+			   struct bits *gone)
 {
 	claim->huge = books_split(claim->gmig, claim->region, claim->block_gfn) != 0;
 	change(claim, moved, SHADOW_SETTLE);
 	if (!claim->huge)
+		return;
+	bits_clear_all(gone);
+	if (bits_empty(moved))
 		return;
 	change(claim, stayed, SHADOW_CORRECT);
 	bits_clear_all(stayed);
@@ -94,16 +107,16 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 {
 	struct gmig *gmig = claim->gmig;
 	struct stripe *stripe = engine_stripe(gmig, claim->block_gfn);
-	struct bits stayed = claim->pages;
+	struct bits stayed = claim->pages, gone = result->gone;
 
 	bits_remove(&stayed, &result->moved);
 	pthread_mutex_lock(&stripe->lock);
-	if (claim->huge && !bits_empty(&stayed) && !bits_empty(&result->moved))
-		settle_halfway(claim, &result->moved, &stayed);
+	if (is_halfway(claim, result))
+		settle_halfway(claim, &result->moved, &stayed, &gone);
 	else
 		change(claim, &result->moved, SHADOW_SETTLE);
 	change(claim, &stayed, SHADOW_PUTBACK);
-	change(claim, &result->gone, SHADOW_DISCARD);
+	change(claim, &gone, SHADOW_DISCARD);
 	sleepers_woken(claim, stripe, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);

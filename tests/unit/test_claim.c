@@ -300,6 +300,39 @@ START_TEST(claim_settled_halfway_keeps_the_books_even_without_memory_for_its_spl
 }
 END_TEST
 
+/* A file's peer punches a hole into a huge page that stays where it is: only what is in the hole has gone. */
+START_TEST(claim_of_a_huge_page_that_stays_but_for_a_hole_keeps_the_rest)
+{
+	const struct shadow_alloc alloc = {table_alloc, table_release};
+	struct claim_result result = {.stall = NULL};
+	uint64_t bytes[GMIG_MAX_NODES];
+	struct claim claim;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .untouched = true});
+	shadow_destroy(rig.gmig->shadow);
+	ck_assert_int_eq(shadow_create(&alloc, &rig.gmig->shadow), 0);
+	ck_assert_int_eq(shadow_reserve(rig.gmig->shadow, 0, rig.pages), 0);
+	rig_publish(&rig);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		rig_write_page(&rig, page);
+	rig_settle(&rig);
+	claim = claim_of(512, 0, GMIG_BLOCK_PAGES, true);
+	take(&claim);
+	bits_set_range(&result.gone, 5, 2);
+	madvise((void *)(uintptr_t)rig_page(&rig, 512 + 5), 2 * GMIG_PAGE_BYTES, MADV_DONTNEED);
+	atomic_store(&no_tables, _i);
+	claim_settle(&claim, &result);
+	atomic_store(&no_tables, false);
+	gmig_residency(rig.gmig, 0, bytes);
+	/* Without memory for the split, the audit finds the hole. */
+	ck_assert_uint_eq(bytes[0], BYTES - (_i ? 0 : 2 * GMIG_PAGE_BYTES));
+	rig_assert_clean(&rig);
+	gmig_residency(rig.gmig, 0, bytes);
+	ck_assert_uint_eq(bytes[0], BYTES - 2 * GMIG_PAGE_BYTES);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("claim");
@@ -312,6 +345,8 @@ int main(void)
 	tcase_add_test(tcase, write_to_a_page_that_was_filled_for_the_copy_is_not_lost);
 	tcase_add_loop_test(
 	    tcase, claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split, 0, 2);
+	tcase_add_loop_test(tcase, claim_of_a_huge_page_that_stays_but_for_a_hole_keeps_the_rest, 0,
+			    2);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
