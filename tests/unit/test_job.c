@@ -18,7 +18,12 @@ static struct memory memory = {.sys = &sys};
 
 static void job_make(struct gmig_job *job, enum gmig_job_state state)
 {
+	struct plan_map nowhere;
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		nowhere.to[node] = GMIG_NO_NODE;
 	memset(job, 0, sizeof(*job));
+	plan_create(&nowhere, &job->plan);
 	job->memory = &memory;
 	job->state = state;
 	ck_assert_int_eq(status_create(&job->status), 0);
