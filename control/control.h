@@ -83,7 +83,7 @@ struct control_server;
 
 /*
  * For a command: has the peer that asks for it CAP_SYS_NICE, by its process's capabilities where these can be read, else by
- * being root? Of a command that nobody asks for over a socket: has this process?
+ * being root? Those of another user namespace, which anybody may have who makes one, do not count. Of a command that nobody asks for over a socket: has this process?
  */
 bool control_peer_is_privileged(void);
 

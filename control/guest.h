@@ -76,10 +76,10 @@ const char *const *guest_vcpus_names(void);
 
 /* ---- Arguments (guest_spec.c) ---------------------------------------------------------------- */
 
-/* The arguments of migrate-pages. -EINVAL and a text that begins with the argument's name. */
+/* The arguments of migrate-pages. -EINVAL and a text that begins with the argument's name; -EPERM as below. */
 int guest_read_spec(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
 		    struct gmig_error *err);
-/* Of these, how a job moves: all but nodes and vnode. */
+/* Of these, how a job moves: all but nodes and vnode. -EPERM: `move-all`, and the peer has no CAP_SYS_NICE (control.h). */
 int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err);
 /* A list of nodes that may be missing: none then. -EINVAL. */
 int guest_read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,

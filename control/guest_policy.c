@@ -120,9 +120,6 @@ int guest_bind_memory(void *opaque, const json_t *arguments, json_t **result,
 				"the policies of this guest's memory are those of its own process");
 	if (!ret)
 		ret = guest_read_bind(arguments, &spec, err);
-	/* As mbind(2) asks it of its caller, and who that is, is the peer. */
-	if (!ret && spec.flags & GMIG_BIND_MOVE_ALL && !control_peer_is_privileged())
-		ret = gmig_fail(err, -EPERM, "move-all: the caller needs CAP_SYS_NICE");
 	if (!ret)
 		ret = check_closed(&spec.policy, err);
 	if (!ret)

@@ -148,6 +148,9 @@ int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct g
 	spec->move_all = json_is_true(json_object_get(arguments, "move-all"));
 	spec->hold_vcpus = json_is_true(json_object_get(arguments, "hold-vcpus"));
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
+	/* As the kernel asks it of its caller, and who that is, is the peer: its server may have more rights. */
+	if (!ret && spec->move_all && !control_peer_is_privileged())
+		return gmig_fail(err, -EPERM, "move-all: the caller needs CAP_SYS_NICE");
 	return ret ? ret : read_limits(arguments, spec, err);
 }
 

@@ -55,6 +55,31 @@ void control_peer_asks(int fd)
 	asking = fd;
 }
 
+static bool read_ids(const char *path, char *ids, size_t bytes)
+{
+	FILE *file = fopen(path, "re");
+	size_t got = file ? fread(ids, 1, bytes - 1, file) : 0;
+
+	if (file)
+		(void)fclose(file);
+	ids[got] = '\0';
+	return got > 0;
+}
+
+/*
+ * By the ids of both: in a namespace within ours they differ, unless a privileged process made it. A kernel without user
+ * namespaces has no such files.
+ */
+static bool is_in_our_namespace(pid_t pid)
+{
+	char path[40], ours[1024], theirs[1024];
+
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
+	if (!read_ids("/proc/self/uid_map", ours, sizeof(ours)))
+		return true;
+	return read_ids(path, theirs, sizeof(theirs)) && !strcmp(ours, theirs);
+}
+
 /* CapEff of /proc/PID/status; 0 and *capabilities, or -1. */
 static int read_capabilities(pid_t pid, unsigned long long *capabilities)
 {
@@ -84,7 +109,7 @@ bool control_peer_is_privileged(void)
 	if (asking >= 0 && getsockopt(asking, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
 		return false;
 	if (!read_capabilities(peer.pid, &capabilities))
-		return capabilities >> CAP_SYS_NICE & 1;
+		return capabilities >> CAP_SYS_NICE & 1 && is_in_our_namespace(peer.pid);
 	return peer.uid == 0;
 }
 

@@ -10,8 +10,16 @@
 
 #include <check.h>
 #include <errno.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define GUESTS 2
 #define BYTES  (4 * GMIG_BLOCK_BYTES)
@@ -505,6 +513,110 @@ START_TEST(binding_moves_a_range_and_maps_show_it)
 }
 END_TEST
 
+/* ---- move-all: the right is the peer's ------------------------------------------------------------- */
+
+static const char *const moves_all[] = {
+    "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[0],\"to\":[1],\"move-all\":true}}",
+    "{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[0,4096,1],\"move-all\":true}}",
+    BIND("\"policy\":\"bind\",\"nodes\":[1],\"move-all\":true"),
+};
+
+static bool drop_nice(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}};
+
+	if (syscall(SYS_capget, &header, data))
+		return false;
+	data[0].effective &= ~(1u << CAP_SYS_NICE);
+	data[0].permitted &= ~(1u << CAP_SYS_NICE);
+	data[0].inheritable &= ~(1u << CAP_SYS_NICE);
+	return !syscall(SYS_capset, &header, data);
+}
+
+static bool enter_namespace(void)
+{
+	return !unshare(CLONE_NEWUSER);
+}
+
+static bool stay(void)
+{
+	return true;
+}
+
+/* A child that has become what `become` makes of it connects; 0: it could not. It lives until it is killed. */
+static pid_t connect_peer(bool (*become)(void), int *fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	socklen_t bytes = sizeof(address);
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
+	pid_t child;
+
+	/* A name of the kernel's choice, without a file */
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	child = fork();
+	if (!child) {
+		int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		bool is_it = become();
+
+		if (connect(sock, (struct sockaddr *)&address, bytes) ||
+		    send(sock, is_it ? "y" : "n", 1, MSG_NOSIGNAL) != 1 || !is_it)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ck_assert_int_gt(child, 0);
+	*fd = accept(listener, NULL, NULL);
+	ck_assert_int_ge(*fd, 0);
+	close(listener);
+	char said = 0;
+
+	ck_assert_int_eq(recv(*fd, &said, 1, 0), 1);
+	if (said == 'y')
+		return child;
+	close(*fd);
+	waitpid(child, &status, 0);
+	return 0;
+}
+
+static void ask_as(bool (*become)(void), bool no_right)
+{
+	int fd = -1, status;
+	pid_t child = connect_peer(become, &fd);
+
+	if (!child)
+		return;
+	control_peer_asks(fd);
+	for (unsigned int i = 0; i < sizeof(moves_all) / sizeof(moves_all[0]); i++) {
+		const json_t *text;
+
+		ask(moves_all[i]);
+		text = json_object_get(json_object_get(answer, "error"), "desc");
+		ck_assert_msg(no_right == (text && strstr(json_string_value(text),
+							  "the caller needs CAP_SYS_NICE")),
+			      "%s: %s", moves_all[i], text ? json_string_value(text) : "no error");
+		if (no_right)
+			ck_assert_str_eq(json_string_value(json_object_get(
+					     json_object_get(answer, "error"), "errno")),
+					 "EPERM");
+	}
+	control_peer_asks(-1);
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	close(fd);
+}
+
+START_TEST(move_all_is_refused_to_a_peer_without_cap_sys_nice)
+{
+	ask_as(drop_nice, true);
+	/* Whoever makes a user namespace has all capabilities, there. */
+	ask_as(enter_namespace, true);
+	ask_as(stay, !control_peer_is_privileged());
+}
+END_TEST
+
 START_TEST(check_says_ok_and_what_it_compared)
 {
 	const json_t *check;
@@ -581,6 +693,7 @@ int main(void)
 	tcase_add_loop_test(tcase, policy_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused_bindings) / sizeof(refused_bindings[0]));
 	tcase_add_test(tcase, binding_moves_a_range_and_maps_show_it);
+	tcase_add_test(tcase, move_all_is_refused_to_a_peer_without_cap_sys_nice);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);
