@@ -44,6 +44,12 @@ static void refresh(struct gmig_job *job)
 		job->memory->ops->refresh(job->memory, &job->ranges[i], job_is_cancelled, job);
 }
 
+static int cannot_tell(int error, struct gmig_error *err)
+{
+	return gmig_fail(err, error, "cannot tell where the memory lies: %s",
+			 gmig_errno_name(error));
+}
+
 /* -ECANCELED is no error: the set is empty then, and nothing was reached. */
 static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 {
@@ -62,10 +68,7 @@ static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 	workset_free(&job->set);
 	ret = workset_build(&job->plan, &options, &job->set);
 	job->is_planned |= !ret;
-	if (ret && ret != -ECANCELED)
-		return gmig_fail(err, ret, "cannot tell where the memory lies: %s",
-				 gmig_errno_name(ret));
-	return 0;
+	return ret && ret != -ECANCELED ? cannot_tell(ret, err) : 0;
 }
 
 /* By the counters, without a walk; 0 for a memory that has none. */
@@ -95,21 +98,31 @@ static int count_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 	return 0;
 }
 
-/* By a walk over all that is there now, also what came after the plan; or by the second look, if nothing has moved since. */
-static uint64_t walk_bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes)
+/*
+ * By a walk over all that is there now, also what came after the plan; or by the second look, if nothing has moved since.
+ * -errno: nobody knows; *bytes is what may be there then.
+ */
+static int walk_bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes, uint64_t *bytes)
 {
 	struct memory *memory = job->memory;
 	struct count_on count = {.nodes = nodes, .bytes = job->left_known ? job->left_bytes : 0};
 	struct memory_range *ranges = NULL;
+	struct job_account pages;
 	size_t range_count = 0;
+	int ret = 0;
 
-	if (!job->left_known &&
-	    !memory->ops->ranges(memory, &job->work.spec, &ranges, &range_count))
-		for (size_t i = 0; i < range_count; i++)
-			memory->ops->walk(memory, ranges[i].gfn, ranges[i].pages, count_visit,
-					  &count);
+	if (!job->left_known)
+		ret = memory->ops->ranges(memory, &job->work.spec, &ranges, &range_count);
+	for (size_t i = 0; i < range_count && ret >= 0; i++)
+		ret =
+		    memory->ops->walk(memory, ranges[i].gfn, ranges[i].pages, count_visit, &count);
 	free(ranges);
-	return count.bytes;
+	*bytes = count.bytes;
+	if (ret >= 0 || job_memory_has_ended(job))
+		return 0;
+	job_account(job, &pages);
+	*bytes = (pages.total - pages.gone) * GMIG_PAGE_BYTES;
+	return ret;
 }
 
 static void refresh_set(struct gmig_job *job)
@@ -293,6 +306,8 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 	/* What could not be found is not done with: the memory may be gone as a whole. */
 	if (!ret)
 		ret = job->memory->ops->ready(job->memory, &job->work.spec, err);
+	if (!ret && atomic_load(&job->blind))
+		ret = cannot_tell(atomic_load(&job->blind), err);
 	job->mover->end(&job->work);
 	if (!ret && job->plan.ops->verify && !job_is_cancelled(job))
 		ret = job->plan.ops->verify(&job->plan, err);
@@ -324,10 +339,17 @@ static bool job_keeps(struct gmig_job *job, enum job_event outcome)
 	return outcome == JOB_FINISH && (pages.moved || !pages.by_others);
 }
 
-static void job_end(struct gmig_job *job, enum job_event outcome, const struct gmig_error *err)
+static void job_end(struct gmig_job *job, enum job_event outcome, struct gmig_error *err)
 {
-	uint64_t bytes = job->memory->ops->on_node ? bytes_on(job, &job->plan.left)
-						   : walk_bytes_on(job, &job->plan.left);
+	uint64_t bytes = bytes_on(job, &job->plan.left);
+	int ret = 0;
+
+	if (!job->memory->ops->on_node && job->plan.ops->by_node)
+		ret = walk_bytes_on(job, &job->plan.left, &bytes);
+	if (ret && outcome == JOB_FINISH) {
+		outcome = JOB_FAIL;
+		cannot_tell(ret, err);
+	}
 
 	/* Nobody reads these once the job has ended. */
 	workset_free(&job->set);

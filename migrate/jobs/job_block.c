@@ -103,15 +103,22 @@ static int survey_visit(void *arg, uint64_t gfn, const struct shadow_entry *entr
 	return 0;
 }
 
-static void survey_block(const struct block *block, struct survey *survey)
+/* What cannot be asked is not gone: false, and the job fails. What has ended as a whole, a process, is. */
+static bool survey_block(const struct block *block, struct survey *survey)
 {
 	struct memory *memory = block->job->memory;
 	struct surveyor surveyor = {block, survey};
+	int ret;
 
 	survey->whole = survey->split = false;
 	bits_clear_all(&survey->wanted);
 	bits_fill(&survey->none); /* but for what the walk finds */
-	memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, &surveyor);
+	ret = memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, survey_visit, &surveyor);
+	if (ret < 0 && !job_memory_has_ended(block->job)) {
+		atomic_store(&block->job->blind, ret);
+		return false;
+	}
+	return true;
 }
 
 /*
@@ -126,7 +133,11 @@ static void review(const struct block *block, const struct bits *pages, bool res
 
 	if (bits_empty(pages))
 		return;
-	survey_block(block, &survey);
+	if (!survey_block(block, &survey)) {
+		if (rest)
+			note(job, block->gfn, pages, -EAGAIN);
+		return;
+	}
 	for (unsigned int i = 0; i < BITS_WORDS; i++) {
 		gone.word[i] = pages->word[i] & survey.none.word[i];
 		stay.word[i] = pages->word[i] & survey.wanted.word[i];
@@ -197,7 +208,8 @@ bool job_block_is_new(struct gmig_job *job, uint64_t word)
 	int result[GMIG_BLOCK_PAGES];
 	unsigned int i;
 
-	survey_block(&block, &block.survey);
+	if (!survey_block(&block, &block.survey))
+		return false;
 	status_get(job->status, block.gfn, GMIG_BLOCK_PAGES, result);
 	if (job->memory->ops->unclaimed && take_back(&block, result))
 		return true;
@@ -285,10 +297,11 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 	    .job = job, .gfn = workset_gfn(word), .only = workset_only(&job->set, word)};
 	if (again)
 		review_retried(block);
-	survey_block(block, survey);
+	if (!survey_block(block, survey))
+		return;
 	if (survey->split && !job->memory->ops->split(job->memory, block->gfn)) {
 		block->split = true;
-		survey_block(block, survey);
+		survey_block(block, survey); /* a guest's, which can always be asked */
 	}
 	if (status_block_is(job->status, block->gfn, STATUS_NOT_TRIED)) {
 		block->work = unseen = survey->wanted;
@@ -544,8 +557,7 @@ static bool batch_wanted(void *arg)
 	for (unsigned int i = 0; i < batch->count; i++) {
 		struct survey survey;
 
-		survey_block(&batch->block[i], &survey);
-		if (!bits_empty(&survey.wanted))
+		if (!survey_block(&batch->block[i], &survey) || !bits_empty(&survey.wanted))
 			return true;
 	}
 	return false;

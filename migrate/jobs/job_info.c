@@ -146,9 +146,9 @@ static int where_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 static int page_now(struct memory *memory, uint64_t gfn)
 {
 	int where = -EFAULT;
+	int ret = memory->ops->walk(memory, gfn, 1, where_visit, &where);
 
-	memory->ops->walk(memory, gfn, 1, where_visit, &where);
-	return where;
+	return ret < 0 ? ret : where;
 }
 
 bool job_was_cut_off(const struct gmig_job *job, uint64_t gfn, int result, int now)

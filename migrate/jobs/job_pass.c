@@ -43,6 +43,7 @@ static void worker_loop(struct job_worker *worker)
 
 		atomic_store(&job->work.ahead, job->set.count - first - count);
 		if (atomic_load(&job->memory->fatal) || atomic_load(&job->no_memory) ||
+		    atomic_load(&job->blind) ||
 		    !job_blocks(worker, &job->set.word[first], (unsigned int)count))
 			break;
 	}
@@ -200,7 +201,8 @@ static unsigned int pass_begin(struct gmig_job *job)
 
 int job_run_passes(struct gmig_job *job, bool again, struct gmig_error *err)
 {
-	while (job->set.count && job->passes < GMIG_MAX_PASSES && !job_is_cancelled(job)) {
+	while (job->set.count && job->passes < GMIG_MAX_PASSES && !job_is_cancelled(job) &&
+	       !atomic_load(&job->blind)) {
 		uint64_t moved = job_moved(job);
 		unsigned int pass = pass_begin(job);
 		bool none;

@@ -209,3 +209,10 @@ void gmig_job_put(struct gmig_job *job)
 	if (job && atomic_fetch_sub(&job->refs, 1) == 1)
 		job_free(job);
 }
+
+bool job_memory_has_ended(struct gmig_job *job)
+{
+	struct gmig_error err;
+
+	return job->memory->ops->ready(job->memory, &job->work.spec, &err) == -ESRCH;
+}

@@ -64,6 +64,7 @@ struct gmig_job {
 	atomic_size_t next_block;
 	atomic_uint refused_workers; /* that could not begin in this pass */
 	atomic_bool no_memory;	     /* a block's results could not be reserved: the job fails */
+	atomic_int blind; /* -errno: where a block lies could not be asked: the job fails */
 
 	/*
 	 * The work set in pages. planned: when it was made; more: what turned out to belong to it when a
@@ -87,6 +88,9 @@ static inline bool job_is_over(enum gmig_job_state state)
 void job_free(struct gmig_job *job);
 /* For those who ask between blocks; arg: the job. */
 bool job_is_cancelled(void *arg);
+
+/* Is there none any more? For a walk that has failed. */
+bool job_memory_has_ended(struct gmig_job *job);
 
 enum job_admission { JOB_ADMITTED, JOB_UNWANTED, JOB_REFUSED };
 /*

@@ -5,6 +5,7 @@
 #include "fake_process.h"
 
 #include <check.h>
+#include <limits.h>
 
 #define HUGE_PAGES MOVEPAGES_HUGE_PAGES
 #define PAGE	   FAKE_PAGE_BYTES
@@ -615,6 +616,50 @@ START_TEST(close_ends_a_job_that_runs)
 }
 END_TEST
 
+/* The kernel cannot say where some pages lie: for want of memory, or since the process has taken other rights for a moment. */
+static atomic_uint questions;
+static unsigned int refused_from, refused_until;
+
+static long move_pages_refused(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			       int *status, int flags)
+{
+	unsigned int number = nodes || !count ? 0 : atomic_fetch_add(&questions, 1) + 1;
+
+	if (number >= refused_from && number <= refused_until)
+		return -EPERM;
+	return fake_move_pages(pid, count, pages, nodes, status, flags);
+}
+
+/* Once, in whatever question of the job it is. */
+START_TEST(job_that_cannot_ask_fails_and_calls_nothing_gone_or_left)
+{
+	unsigned int all;
+
+	fake_sys.move_pages = move_pages_refused;
+	refused_from = refused_until = UINT_MAX;
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	all = atomic_load(&questions);
+	ck_assert_uint_gt(all, 20);
+	for (unsigned int first = 1; first <= all; first++) {
+		for (size_t i = 0; i < FAKE_PAGES; i++)
+			fake_page[i].node = 0;
+		atomic_store(&questions, 0);
+		refused_from = refused_until = first;
+		run_to_1();
+		ck_assert_uint_eq(info.gone_bytes, 0);
+		ck_assert_uint_eq(info.by_others_bytes, 0);
+		if (info.state == GMIG_JOB_COMPLETED) {
+			ck_assert_uint_eq(info.bytes_on_source, pages_on(0) * PAGE);
+			continue;
+		}
+		ck_assert_int_eq(info.state, GMIG_JOB_FAILED);
+		ck_assert_int_eq(info.error.code, -EPERM);
+		ck_assert_uint_ge(info.bytes_on_source, pages_on(0) * PAGE);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mover_kernel");
@@ -651,6 +696,7 @@ int main(void)
 	tcase_add_test(ends, job_options_of_another_mover_are_refused);
 	tcase_add_test(ends, open_on_fake_nodes_is_refused);
 	tcase_add_test(ends, job_shared_pages_stay_without_the_right_to_it);
+	tcase_add_test(ends, job_that_cannot_ask_fails_and_calls_nothing_gone_or_left);
 	tcase_add_test(ends, job_of_a_process_that_ends_fails_with_esrch);
 	tcase_add_test(ends, job_whose_cpuset_narrows_fails_with_the_set);
 	tcase_add_test(ends, job_cancelled_tells_what_it_did);
