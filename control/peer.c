@@ -80,20 +80,28 @@ static bool is_in_our_namespace(pid_t pid)
 	return read_ids(path, theirs, sizeof(theirs)) && !strcmp(ours, theirs);
 }
 
-/* CapEff of /proc/PID/status; 0 and *capabilities, or -1. */
-static int read_capabilities(pid_t pid, unsigned long long *capabilities)
+/*
+ * CapEff of /proc/PID/status; 0 and *capabilities, or -1. None, if it does not run as that user any more: somebody who has
+ * connected may go on as a program of root's (setuid), and leave the connection to another process.
+ */
+static int read_capabilities(pid_t pid, uid_t uid, unsigned long long *capabilities)
 {
+	unsigned int real, effective, saved;
+	bool is_user = false;
 	char path[40], line[128];
 	int ret = -1;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	file = fopen(path, "re");
-	while (file && ret && fgets(line, sizeof(line), file))
+	while (file && ret && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "Uid: %u %u %u", &real, &effective, &saved) == 3)
+			is_user = real == uid && effective == uid && saved == uid;
 		if (!strncmp(line, "CapEff:", 7)) {
-			*capabilities = strtoull(line + 7, NULL, 16);
+			*capabilities = is_user ? strtoull(line + 7, NULL, 16) : 0;
 			ret = 0;
 		}
+	}
 	if (file)
 		(void)fclose(file);
 	return ret;
@@ -108,7 +116,7 @@ bool control_peer_is_privileged(void)
 
 	if (asking >= 0 && getsockopt(asking, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
 		return false;
-	if (!read_capabilities(peer.pid, &capabilities))
+	if (!read_capabilities(peer.pid, peer.uid, &capabilities))
 		return capabilities >> CAP_SYS_NICE & 1 && is_in_our_namespace(peer.pid);
 	return peer.uid == 0;
 }

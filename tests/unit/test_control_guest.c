@@ -649,6 +649,29 @@ START_TEST(event_tells_a_new_state_from_progress)
 }
 END_TEST
 
+/* Somebody's connection, whose process runs a program of root's by now. Needs root. */
+START_TEST(user_who_has_become_root_since_is_not_privileged)
+{
+	int fds[2];
+
+	if (geteuid() || !control_peer_is_privileged())
+		return;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	control_peer_asks(fds[0]);
+	ck_assert(control_peer_is_privileged());
+	close(fds[0]);
+	close(fds[1]);
+	ck_assert_int_eq(seteuid(65534), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(seteuid(0), 0);
+	control_peer_asks(fds[0]);
+	ck_assert(!control_peer_is_privileged());
+	control_peer_asks(-1);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 START_TEST(jobs_are_cancelled_and_waited_for)
 {
 	struct gmig_job_spec spec = {.from_count = 1,
@@ -696,6 +719,7 @@ int main(void)
 	tcase_add_test(tcase, move_all_is_refused_to_a_peer_without_cap_sys_nice);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
+	tcase_add_test(tcase, user_who_has_become_root_since_is_not_privileged);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
