@@ -105,11 +105,13 @@ static int start_job(struct gmig *gmig, const struct gmig_bind_spec *spec, uint6
 	    .misplaced = bound_pages_misplaced,
 	    .arg = gmig,
 	};
+	struct gmig_job_spec how = spec->job;
 	struct plan plan;
 
+	how.move_all |= (spec->flags & GMIG_BIND_MOVE_ALL) != 0;
 	if (plan_policy_create(&policy, &plan))
 		return gmig_fail(err, -ENOMEM, "no memory for a job");
-	return job_start(&gmig->memory, &spec->job, &plan, job, err);
+	return job_start(&gmig->memory, &how, &plan, job, err);
 }
 
 /* A policy is carried out by our own first touches. */
@@ -184,20 +186,26 @@ struct home {
 	unsigned int found;
 };
 
-static int change_home(void *arg, struct mempolicy *policy, struct mempolicy **out)
+static int change_one_home(void *arg, const struct mempolicy *policy, struct mempolicy **out)
 {
-	struct home *home = arg;
-	int ret;
+	const struct home *home = arg;
+	int ret = mempolicy_copy(policy, out);
 
-	home->found++;
-	if (policy->mode != GMIG_POLICY_BIND && policy->mode != GMIG_POLICY_PREFERRED_MANY)
-		return -EOPNOTSUPP;
-	ret = mempolicy_copy(policy, out);
 	if (ret)
 		return ret;
 	(*out)->asked.has_home_node = true;
 	(*out)->asked.home_node = (uint16_t)home->node;
 	return 0;
+}
+
+static int change_home(void *arg, struct mempolicy *policy, struct mempolicy **out)
+{
+	struct home *home = arg;
+
+	home->found++;
+	if (policy->mode != GMIG_POLICY_BIND && policy->mode != GMIG_POLICY_PREFERRED_MANY)
+		return -EOPNOTSUPP;
+	return mempolicy_change(policy, change_one_home, home, out);
 }
 
 int gmig_set_home_node(struct gmig *gmig, uint64_t gpa, uint64_t bytes, unsigned int node,

@@ -237,15 +237,18 @@ struct rebind {
 	const struct gmig_node_set *mems;
 };
 
-static int rebind(void *arg, struct mempolicy *policy, struct mempolicy **out)
+static int rebind_one(void *arg, const struct mempolicy *policy, struct mempolicy **out)
 {
 	const struct rebind *to = arg;
 
-	if (!memcmp(&policy->mems, to->mems, sizeof(policy->mems))) {
-		*out = mempolicy_get(policy);
-		return 0;
-	}
+	if (!memcmp(&policy->mems, to->mems, sizeof(policy->mems)))
+		return mempolicy_copy(policy, out);
 	return mempolicy_rebind(policy, to->mems, out);
+}
+
+static int rebind(void *arg, struct mempolicy *policy, struct mempolicy **out)
+{
+	return mempolicy_change(policy, rebind_one, arg, out);
 }
 
 static bool is_stale(struct bindings *bindings, const struct gmig_node_set *mems)

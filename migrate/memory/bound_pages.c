@@ -168,12 +168,10 @@ static int end_follow(void *arg, struct mempolicy *policy, struct mempolicy **ou
 {
 	const struct end_follow *end = arg;
 
+	if (!end->keep)
+		return mempolicy_undo(policy, end->owner, out);
 	if (policy->owner != end->owner) {
 		*out = mempolicy_get(policy);
-		return 0;
-	}
-	if (!end->keep) {
-		*out = mempolicy_get(policy->before);
 		return 0;
 	}
 	return mempolicy_copy(policy, out);

@@ -221,6 +221,53 @@ bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b)
 	       !memcmp(a->list, b->list, a->count * sizeof(a->list[0]));
 }
 
+/* ---- With what was before ---------------------------------------------------------------------- */
+
+int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, void *arg,
+		     struct mempolicy **out)
+{
+	struct mempolicy *before = NULL;
+	int ret = policy->before ? mempolicy_change(policy->before, change, arg, &before) : 0;
+
+	if (!ret)
+		ret = change(arg, policy, out);
+	if (ret) {
+		mempolicy_put(before);
+		return ret;
+	}
+	(*out)->owner = policy->owner;
+	(*out)->before = before;
+	return 0;
+}
+
+int mempolicy_undo(struct mempolicy *policy, uint64_t owner, struct mempolicy **out)
+{
+	struct mempolicy *before;
+	int ret;
+
+	if (!policy->before || policy->owner == owner) {
+		*out = mempolicy_get(policy->owner == owner ? policy->before : policy);
+		return 0;
+	}
+	ret = mempolicy_undo(policy->before, owner, &before);
+	if (ret)
+		return ret;
+	if (before == policy->before) {
+		mempolicy_put(before);
+		*out = mempolicy_get(policy);
+		return 0;
+	}
+	/* Others have changed it since: what they do now stays, and what they go back to does not. */
+	ret = mempolicy_copy(policy, out);
+	if (ret) {
+		mempolicy_put(before);
+		return ret;
+	}
+	(*out)->owner = policy->owner;
+	(*out)->before = before;
+	return 0;
+}
+
 /* ---- Other nodes ------------------------------------------------------------------------------- */
 
 /* In place: the i-th node that could be used becomes the i-th that can be. */

@@ -42,6 +42,15 @@ struct mempolicy *mempolicy_get(struct mempolicy *policy);
 void mempolicy_put(struct mempolicy *policy);
 /* The same, but of no migration. -ENOMEM. */
 int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out);
+/*
+ * A changed policy, and what holds again after a migration that comes to nothing is changed alike: *out belongs to the same
+ * migrations. change: *out is a new policy, of none. -errno: what it gave.
+ */
+typedef int mempolicy_changer(void *arg, const struct mempolicy *policy, struct mempolicy **out);
+int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, void *arg,
+		     struct mempolicy **out);
+/* The policy as if that migration had changed nothing. *out is a reference, to `policy` where it had not. -ENOMEM. */
+int mempolicy_undo(struct mempolicy *policy, uint64_t owner, struct mempolicy **out);
 bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b);
 
 /*

@@ -530,6 +530,82 @@ START_TEST(binding_is_as_before_when_a_migration_moves_nothing)
 }
 END_TEST
 
+/* A job that waits for its first block; the policies have followed it. */
+static struct gmig_job *start_slow(unsigned int from, unsigned int to, unsigned int place)
+{
+	struct gmig_job_spec move = rig_spec(from, to);
+	struct gmig_job *job;
+	struct gmig_map map;
+
+	move.rate_bytes_per_second = 1;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &move, &job, NULL), 0);
+	do {
+		ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	} while (map.node[place] != to);
+	return job;
+}
+
+static void cancel(struct gmig_job *job)
+{
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+}
+
+static void assert_as_before(void)
+{
+	struct gmig_map map;
+
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node[0], 0);
+	ck_assert_uint_eq(map.node[1], 1);
+}
+
+START_TEST(binding_that_changes_in_a_migration_is_as_before_when_that_moves_nothing)
+{
+	struct gmig_bind_spec spec = spec_of(0, BLOCKS * GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "0,1");
+	struct gmig_node_set mems = {{7}};
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	struct gmig_map map;
+
+	create_touched(true);
+	ck_assert_int_eq(run(&spec, &info), 0);
+	job = start_slow(0, 2, 0);
+	if (_i) {
+		ck_assert_int_eq(bindings_rebind(rig.gmig->bindings, &mems), 0);
+	} else {
+		ck_assert_int_eq(gmig_set_home_node(rig.gmig, 0, BYTES, 1, NULL), 0);
+	}
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node[0], 2);
+	cancel(job);
+	assert_as_before();
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert(_i || (map.policy.has_home_node && map.policy.home_node == 1));
+	finish();
+}
+END_TEST
+
+START_TEST(binding_is_as_before_when_two_migrations_move_nothing)
+{
+	struct gmig_bind_spec spec =
+	    spec_of(0, BLOCKS * GMIG_BLOCK_PAGES, GMIG_POLICY_INTERLEAVE, "0,1");
+	struct gmig_job *first, *second;
+	struct gmig_job_info info;
+
+	create_touched(true);
+	spec.flags = GMIG_BIND_MOVE;
+	ck_assert_int_eq(run(&spec, &info), 0);
+	first = start_slow(0, 3, 0);
+	second = start_slow(1, 2, 1);
+	cancel(_i ? first : second);
+	cancel(_i ? second : first);
+	assert_as_before();
+	finish();
+}
+END_TEST
+
 START_TEST(home_node_is_set_where_there_is_a_policy_for_it)
 {
 	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "1,2");
@@ -578,6 +654,9 @@ int main(void)
 	tcase_add_test(tcase, map_tells_runs_by_policy);
 	tcase_add_loop_test(tcase, binding_goes_along_with_a_migration, 0, 2);
 	tcase_add_test(tcase, binding_is_as_before_when_a_migration_moves_nothing);
+	tcase_add_loop_test(
+	    tcase, binding_that_changes_in_a_migration_is_as_before_when_that_moves_nothing, 0, 2);
+	tcase_add_loop_test(tcase, binding_is_as_before_when_two_migrations_move_nothing, 0, 2);
 	tcase_add_test(tcase, home_node_is_set_where_there_is_a_policy_for_it);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
