@@ -77,8 +77,28 @@ static int believed(struct gmig *gmig, uint64_t gfn, bool *ask)
 	return entry.node;
 }
 
+/* Nobody has told the table, or our page tables, of what others have touched in a file. */
+static void learn(struct gmig *gmig, struct region *region, size_t count, const uint64_t *gfns)
+{
+	const struct audit audit = {.check = NULL};
+	uint64_t block, last = UINT64_MAX;
+	struct uffd_scan scan;
+	bool ask;
+
+	for (size_t i = 0; i < count; i++) {
+		block = gfns[i] & ~(uint64_t)(GMIG_BLOCK_PAGES - 1);
+		if (block == last || (!gmig->plain && believed(gmig, gfns[i], &ask) >= 0))
+			continue;
+		if (gmig->plain)
+			region->kind->scan(gmig, region, block, &scan);
+		else
+			audit_run(gmig, region, block, GMIG_BLOCK_PAGES, &audit);
+		last = block;
+	}
+}
+
 /* Pages of one region, or of none. */
-static int query_region(struct gmig *gmig, const struct region *region, size_t count,
+static int query_region(struct gmig *gmig, struct region *region, size_t count,
 			const uint64_t *gfns, int *status)
 {
 	uint64_t asked[GMIG_BLOCK_PAGES];
@@ -87,6 +107,8 @@ static int query_region(struct gmig *gmig, const struct region *region, size_t c
 	size_t n = 0;
 	bool ask;
 
+	if (region && region->kind->kernel_fills)
+		learn(gmig, region, count, gfns);
 	for (size_t i = 0; i < count; i++) {
 		status[i] = region ? believed(gmig, gfns[i], &ask) : -EFAULT;
 		if (!region || !ask)
@@ -111,7 +133,7 @@ static int guest_query(struct memory *memory, size_t count, const uint64_t *gfns
 	int ret = 0;
 
 	for (size_t i = 0, end; i < count && !ret; i = end) {
-		const struct region *region = engine_region_of_gfn(gmig, gfns[i]);
+		struct region *region = engine_region_of_gfn(gmig, gfns[i]);
 
 		end = i + 1;
 		while (end < count && engine_region_of_gfn(gmig, gfns[end]) == region)

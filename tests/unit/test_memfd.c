@@ -4,6 +4,7 @@
  * that a table makes.
  */
 #include "../../migrate/core/topology.h"
+#include "../../migrate/gmig_move.h"
 #include "../../migrate/gmig_policy.h"
 #include "../../migrate/memory/region.h"
 #include "host_tree.h"
@@ -595,6 +596,47 @@ START_TEST(job_leaves_shared_pages_with_eacces_and_moves_them_when_told)
 }
 END_TEST
 
+START_TEST(bind_with_move_all_moves_what_others_map)
+{
+	const struct gmig_bind_spec spec = {.bytes = BYTES,
+					    .flags = _i ? GMIG_BIND_MOVE_ALL : GMIG_BIND_MOVE};
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	start();
+	may_move_shared = true;
+	memset((void *)ram, 1, BYTES);
+	for (size_t i = 0; i < PAGES; i++) {
+		page_shared[i] = true;
+		atomic_store(&page_node[i], 1);
+	}
+	ck_assert_msg(!gmig_bind(gmig, &spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_uint_eq(info.moved_bytes, _i ? BYTES : 0);
+	ck_assert_uint_eq(info.remaining_bytes, _i ? 0 : BYTES);
+	end();
+}
+END_TEST
+
+START_TEST(page_that_only_a_peer_has_touched_is_where_it_is)
+{
+	const uint64_t gpas[] = {BYTES / 4, 0, BYTES / 2 - 1, BYTES / 2};
+	int status[4];
+	const struct gmig_pages pages = {.count = 4, .gpas = gpas, .status = status};
+
+	start_with(&(struct gmig_options){.plain = _i}, GMIG_REGION_MEMFD);
+	peer(touch_quarter);
+	ck_assert_int_eq(gmig_move_pages(gmig, &pages, &err), 0);
+	ck_assert_int_eq(status[0], 0);
+	ck_assert_int_eq(status[1], -ENOENT);
+	ck_assert_int_eq(status[2], 0);
+	ck_assert_int_eq(status[3], -ENOENT);
+	end();
+}
+END_TEST
+
 static void punch_first_block(void)
 {
 	ck_assert_int_eq(
@@ -744,6 +786,8 @@ int main(void)
 	tcase_add_test(tcase, hugetlb_file_takes_whole_pages_of_the_pool_or_is_refused_in_words);
 	tcase_add_test(tcase, job_without_a_mover_takes_the_kernel_and_moves_what_a_peer_touched);
 	tcase_add_test(tcase, job_leaves_shared_pages_with_eacces_and_moves_them_when_told);
+	tcase_add_loop_test(tcase, bind_with_move_all_moves_what_others_map, 0, 2);
+	tcase_add_loop_test(tcase, page_that_only_a_peer_has_touched_is_where_it_is, 0, 2);
 	tcase_add_test(tcase, job_counts_a_hole_punched_meanwhile_as_gone);
 	tcase_add_loop_test(tcase, job_that_cannot_be_is_refused_in_words, 0,
 			    sizeof(refused_jobs) / sizeof(refused_jobs[0]));
