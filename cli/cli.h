@@ -68,6 +68,11 @@ struct cli_args {
 int cli_parse(int argc, char **argv, struct cli_args *args);
 /* "gmig: COMMAND: TEXT" and where help is, on stderr. Returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const char *command, const char *format, ...);
+/*
+ * arguments[name]: the nodes of option --name, as numbers; or the text itself when only the server can tell what it means
+ * (migrate/core/nodeset.h). -1 or the exit status of a usage error.
+ */
+int cli_add_nodes(const char *command, json_t *arguments, const char *name, const char *text);
 /* Usage of all commands, for `gmig --help`. */
 void cli_print_commands(FILE *out);
 

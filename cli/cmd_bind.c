@@ -38,7 +38,7 @@ static int add_range(json_t *arguments)
 	return -1;
 }
 
-static int add_list(json_t *arguments, const char *name, const char *text)
+static int add_weights(json_t *arguments, const char *text)
 {
 	uint16_t numbers[GMIG_MAX_NODES];
 	struct gmig_error err = {0};
@@ -49,11 +49,11 @@ static int add_list(json_t *arguments, const char *name, const char *text)
 		return -1;
 	count = gmig_node_list_parse(text, numbers, GMIG_MAX_NODES, &err);
 	if (count < 0)
-		return cli_usage("bind", "--%s: %s", name, err.text);
+		return cli_usage("bind", "--weights: %s", err.text);
 	list = json_array();
 	for (int i = 0; i < count; i++)
 		json_array_append_new(list, json_integer(numbers[i]));
-	json_object_set_new(arguments, name, list);
+	json_object_set_new(arguments, "weights", list);
 	return -1;
 }
 
@@ -113,9 +113,9 @@ static int build(json_t *arguments)
 	if (asked.mode)
 		json_object_set_new(arguments, "mode", json_string(asked.mode));
 	add_flags(arguments);
-	status = add_list(arguments, "nodes", asked.nodes);
+	status = asked.nodes ? cli_add_nodes("bind", arguments, "nodes", asked.nodes) : -1;
 	if (status < 0)
-		status = add_list(arguments, "weights", asked.weights);
+		status = add_weights(arguments, asked.weights);
 	if (status < 0)
 		status = add_count(arguments, "home-node", asked.home, GMIG_MAX_NODES - 1);
 	if (status < 0)

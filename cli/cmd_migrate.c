@@ -40,22 +40,10 @@ static void add_word(json_t *arguments, const char *name, const char *value)
 
 static int add_nodes(json_t *arguments, const char *name, const char *text)
 {
-	uint16_t nodes[GMIG_MAX_NODES];
-	struct gmig_error err = {0};
-	json_t *list;
-	int count;
-
 	if (!text)
 		return cli_usage(
 		    "migrate", "--%s is missing: the host nodes, as in --from 0,1 --to 2,3", name);
-	count = gmig_node_list_parse(text, nodes, GMIG_MAX_NODES, &err);
-	if (count < 0)
-		return cli_usage("migrate", "--%s: %s", name, err.text);
-	list = json_array();
-	for (int i = 0; i < count; i++)
-		json_array_append_new(list, json_integer(nodes[i]));
-	json_object_set_new(arguments, name, list);
-	return -1;
+	return cli_add_nodes("migrate", arguments, name, text);
 }
 
 static int add_count(json_t *arguments, const char *name, const char *text, uint64_t max)
@@ -346,7 +334,7 @@ static struct request asked;
 static const struct cli_option options[] = {
     {.name = "from",
      .placeholder = "NODES",
-     .help = "host nodes to take memory from: 0 or 0,1 or 0-3",
+     .help = "host nodes to take memory from: 0 or 0,1 or 0-3, all, !2, +0",
      .text = &asked.from},
     {.name = "to",
      .placeholder = "NODES",

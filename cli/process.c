@@ -179,9 +179,10 @@ static int report(const struct cli_process_request *request, int pid, struct gmi
 	return (int)cli_job_exit(job);
 }
 
-static int read_spec(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
+static int read_spec(const json_t *arguments, struct gmig_topology *topology,
+		     struct gmig_job_spec *spec, struct gmig_error *err)
 {
-	const struct guest none = {0};
+	const struct guest none = {.topology = topology};
 
 	return guest_read_spec(&none, arguments, spec, err);
 }
@@ -240,7 +241,7 @@ static int run(const struct cli_process_request *request, struct gmig_topology *
 						     .sys = cli_process_host.sys};
 	struct gmig_job_spec spec = {0};
 	struct gmig_process *process = NULL;
-	int ret = read_spec(request->arguments, &spec, err);
+	int ret = read_spec(request->arguments, topology, &spec, err);
 
 	if (!ret)
 		ret = gmig_process_open(&options, &process, err);

@@ -81,9 +81,12 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 		    struct gmig_error *err);
 /* Of these, how a job moves: all but nodes and vnode. -EPERM: `move-all`, and the peer has no CAP_SYS_NICE (control.h). */
 int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err);
-/* A list of nodes that may be missing: none then. -EINVAL. */
-int guest_read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
-		     unsigned int *count, struct gmig_error *err);
+/*
+ * A list of nodes that may be missing: none then; or one string, which is read on guest->topology (migrate/core/nodeset.h), where
+ * `from` has all nodes with memory and any other name those that this server may use, too. -EINVAL, -ENODEV.
+ */
+int guest_read_nodes(const struct guest *guest, const json_t *arguments, const char *name,
+		     uint16_t *nodes, unsigned int *count, struct gmig_error *err);
 /* For a server of one guest: is the argument `guest` its name, or missing? -ESRCH. */
 int guest_check_name(const json_t *arguments, const char *name, struct gmig_error *err);
 /* An integer argument, 0..max, that may be missing: 0 then. -EINVAL. */

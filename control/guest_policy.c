@@ -53,7 +53,8 @@ static int read_home(const json_t *arguments, struct gmig_policy *policy, struct
 	return ret;
 }
 
-static int read_policy(const json_t *arguments, struct gmig_policy *policy, struct gmig_error *err)
+static int read_policy(const struct guest *guest, const json_t *arguments,
+		       struct gmig_policy *policy, struct gmig_error *err)
 {
 	const char *word = json_string_value(json_object_get(arguments, "policy"));
 	uint16_t nodes[GMIG_MAX_NODES];
@@ -67,7 +68,12 @@ static int read_policy(const json_t *arguments, struct gmig_policy *policy, stru
 		policy->flags |= GMIG_POLICY_STATIC_NODES;
 	if (json_is_true(json_object_get(arguments, "relative")))
 		policy->flags |= GMIG_POLICY_RELATIVE_NODES;
-	ret = guest_read_nodes(arguments, "nodes", nodes, &count, err);
+	if (policy->flags & GMIG_POLICY_RELATIVE_NODES &&
+	    json_is_string(json_array_get(json_object_get(arguments, "nodes"), 0)))
+		return gmig_fail(err, -EINVAL,
+				 "nodes: with relative they are numbers of places among those "
+				 "allowed: a list, without all, ! and +");
+	ret = guest_read_nodes(guest, arguments, "nodes", nodes, &count, err);
 	for (unsigned int i = 0; i < count && !ret; i++)
 		gmig_node_set_add(&policy->nodes, nodes[i]);
 	if (!ret)
@@ -75,14 +81,15 @@ static int read_policy(const json_t *arguments, struct gmig_policy *policy, stru
 	return ret ? ret : read_home(arguments, policy, err);
 }
 
-int guest_read_bind(const json_t *arguments, struct gmig_bind_spec *spec, struct gmig_error *err)
+int guest_read_bind(const struct guest *guest, const json_t *arguments, struct gmig_bind_spec *spec,
+		    struct gmig_error *err)
 {
 	int ret = read_address(arguments, "gpa", &spec->gpa, err);
 
 	if (!ret)
 		ret = read_address(arguments, "bytes", &spec->bytes, err);
 	if (!ret)
-		ret = read_policy(arguments, &spec->policy, err);
+		ret = read_policy(guest, arguments, &spec->policy, err);
 	if (json_is_true(json_object_get(arguments, "strict")))
 		spec->flags |= GMIG_BIND_STRICT;
 	if (json_is_true(json_object_get(arguments, "move")))
@@ -119,7 +126,7 @@ int guest_bind_memory(void *opaque, const json_t *arguments, json_t **result,
 		ret = gmig_fail(err, -EOPNOTSUPP,
 				"the policies of this guest's memory are those of its own process");
 	if (!ret)
-		ret = guest_read_bind(arguments, &spec, err);
+		ret = guest_read_bind(&held.guest, arguments, &spec, err);
 	if (!ret)
 		ret = check_closed(&spec.policy, err);
 	if (!ret)

@@ -13,7 +13,8 @@ int guest_query_maps(void *opaque, const json_t *arguments, json_t **result,
 		     struct gmig_error *err);
 
 /* The policy, range and flags of bind-memory. -EINVAL and a text that begins with the argument's name. */
-int guest_read_bind(const json_t *arguments, struct gmig_bind_spec *spec, struct gmig_error *err);
+int guest_read_bind(const struct guest *guest, const json_t *arguments, struct gmig_bind_spec *spec,
+		    struct gmig_error *err);
 /* A new reference; NULL: no memory. */
 json_t *guest_report_map(const struct gmig_map *map);
 

@@ -1,15 +1,44 @@
 /* What migrate-pages was asked for, as libgmig takes it. */
+#include "../migrate/core/nodeset.h"
 #include "guest.h"
 
 #include <errno.h>
 #include <string.h>
 
-int guest_read_nodes(const json_t *arguments, const char *name, uint16_t *nodes,
-		     unsigned int *count, struct gmig_error *err)
+/* Memory may lie on a node that is not allowed any more; the cpuset of another program is looked at when its job starts. */
+static int read_choice(const struct guest *guest, const char *name, const char *text,
+		       uint16_t *nodes, struct gmig_error *err)
 {
-	const json_t *list = json_object_get(arguments, name), *item;
+	struct gmig_topology *topology = NULL;
+	struct gmig_error why = {0};
+	struct nodeset_choice choice;
+	int ret;
+
+	if (gmig_topology_refresh(guest->topology, &topology, NULL))
+		topology = gmig_topology_get(guest->topology);
+	choice.all = *gmig_topology_nodes(topology);
+	choice.allowed = choice.all;
+	if (guest->gmig)
+		gmig_node_set_and(&choice.allowed, gmig_topology_allowed(topology));
+	if (strcmp(name, "from") != 0)
+		choice.all = choice.allowed;
+	gmig_topology_put(topology);
+	ret = nodeset_choose(text, &choice, nodes, GMIG_MAX_NODES, &why);
+	return ret < 0 ? gmig_fail(err, ret, "%s: %s", name, why.text) : ret;
+}
+
+int guest_read_nodes(const struct guest *guest, const json_t *arguments, const char *name,
+		     uint16_t *nodes, unsigned int *count, struct gmig_error *err)
+{
+	const json_t *list = json_object_get(arguments, name), *item = json_array_get(list, 0);
 	size_t i;
 
+	if (json_array_size(list) == 1 && json_is_string(item)) {
+		int ret = read_choice(guest, name, json_string_value(item), nodes, err);
+
+		*count = ret < 0 ? 0 : (unsigned int)ret;
+		return ret < 0 ? ret : 0;
+	}
 	if (json_array_size(list) > GMIG_MAX_NODES)
 		return gmig_fail(err, -EINVAL, "%s: more than %u nodes", name, GMIG_MAX_NODES);
 	json_array_foreach (list, i, item) {
@@ -160,9 +189,10 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 	int ret = guest_read_how(arguments, spec, err);
 
 	if (!ret)
-		ret = guest_read_nodes(arguments, "from", spec->from, &spec->from_count, err);
+		ret =
+		    guest_read_nodes(guest, arguments, "from", spec->from, &spec->from_count, err);
 	if (!ret)
-		ret = guest_read_nodes(arguments, "to", spec->to, &spec->to_count, err);
+		ret = guest_read_nodes(guest, arguments, "to", spec->to, &spec->to_count, err);
 	if (!ret)
 		ret = read_vnodes(guest, arguments, &spec->vnodes, err);
 	if (!ret && guest->process)

@@ -115,6 +115,90 @@ int gmig_node_set_parse(const char *text, struct gmig_node_set *set, struct gmig
 	return ret;
 }
 
+/* ---- As numactl(8) has them ------------------------------------------------------------------------ */
+
+bool nodeset_is_choice(const char *text)
+{
+	return *text == '!' || *text == '+' || !strcmp(text, "all");
+}
+
+/* Each of the list as a number of a place among those allowed. */
+static int count_places(const char *text, const struct gmig_node_set *allowed, uint16_t *nodes,
+			int count, struct gmig_error *err)
+{
+	unsigned int there = gmig_node_set_count(allowed);
+
+	for (int i = 0; i < count; i++) {
+		unsigned int node = gmig_node_set_next(allowed, 0);
+
+		if (nodes[i] >= there)
+			return gmig_fail(err, -ENODEV,
+					 "'%.60s': +%u is none of the %u nodes that "
+					 "have memory and are allowed",
+					 text, nodes[i], there);
+		for (unsigned int place = 0; place < nodes[i]; place++)
+			node = gmig_node_set_next(allowed, node + 1);
+		nodes[i] = (uint16_t)node;
+	}
+	return count;
+}
+
+static int take_out(const char *text, const uint16_t *nodes, int count, struct gmig_node_set *all,
+		    struct gmig_error *err)
+{
+	const struct gmig_node_set before = *all;
+
+	for (int i = 0; i < count; i++) {
+		if (!gmig_node_set_has(&before, nodes[i]))
+			return gmig_fail(err, -ENODEV,
+					 "'%.60s': node %u is offline, has no memory, "
+					 "or is not allowed",
+					 text, nodes[i]);
+		gmig_node_set_remove(all, nodes[i]);
+	}
+	return 0;
+}
+
+static int list_set(const char *text, const struct gmig_node_set *set, uint16_t *nodes, size_t max,
+		    struct gmig_error *err)
+{
+	size_t count = 0;
+
+	if (gmig_node_set_empty(set))
+		return gmig_fail(err, -EINVAL, "'%.60s' is no node at all here", text);
+	gmig_node_set_each (node, set) {
+		if (count == max)
+			return gmig_fail(err, -E2BIG, "more than %zu nodes: '%.60s'", max, text);
+		nodes[count++] = (uint16_t)node;
+	}
+	return (int)count;
+}
+
+int nodeset_choose(const char *text, const struct nodeset_choice *choice, uint16_t *nodes,
+		   size_t max, struct gmig_error *err)
+{
+	bool inverted = *text == '!', relative = text[inverted] == '+';
+	const char *list = text + inverted + relative;
+	bool is_all = !relative && !strcmp(list, "all");
+	struct gmig_node_set rest;
+	int ret;
+
+	if (is_all && inverted)
+		return gmig_fail(err, -EINVAL, "'!all' is no node at all");
+	ret = is_all ? 0 : gmig_node_list_parse(list, nodes, max, err);
+	if (ret < 0 || !choice || !(inverted || relative || is_all))
+		return ret;
+	if (relative)
+		ret = count_places(text, &choice->allowed, nodes, ret, err);
+	if (ret < 0 || !(inverted || is_all))
+		return ret;
+	rest = choice->all;
+	ret = take_out(text, nodes, ret, &rest, err);
+	return ret ? ret : list_set(text, &rest, nodes, max, err);
+}
+
+/* ---- Printing -------------------------------------------------------------------------------------- */
+
 /* The last of the run of members that begins at first. */
 static unsigned int run_end(const struct gmig_node_set *set, unsigned int first)
 {

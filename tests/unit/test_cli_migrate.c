@@ -54,9 +54,24 @@ START_TEST(migrate_passes_no_more_than_was_given)
 }
 END_TEST
 
+/* Which nodes they are, the server knows. */
+START_TEST(migrate_passes_on_nodes_as_numactl_has_them)
+{
+	json_t *want = json_loads("{\"from\":[\"all\"],\"to\":[\"!2\"]}", 0, NULL);
+
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "all", "--to", "!2", NULL), CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	json_decref(want);
+}
+END_TEST
+
 static const struct {
 	const char *name, *value, *text;
 } bad_options[] = {
+    {"--from", "!", "--from: nodes are numbers"},
+    {"--from", "+all", "--from: nodes are numbers"},
+    {"--from", "!all", "--from: '!all' is no node at all"},
     {"--from", "", "--from: nodes are numbers"},
     {"--from", "a", "--from: nodes are numbers, as in 0,2-3: 'a'"},
     {"--from", "-1", "--from: nodes are numbers"},
@@ -403,6 +418,7 @@ int main(void)
 
 	tcase_add_test(tcase, migrate_passes_every_option_on);
 	tcase_add_test(tcase, migrate_of_shared_memory_asks_for_all_of_it);
+	tcase_add_test(tcase, migrate_passes_on_nodes_as_numactl_has_them);
 	tcase_add_test(tcase, migrate_passes_no_more_than_was_given);
 	tcase_add_loop_test(tcase, migrate_with_a_bad_option_is_usage_and_asks_nothing, 0,
 			    sizeof(bad_options) / sizeof(bad_options[0]));

@@ -300,12 +300,14 @@ static const struct {
     {"\"from\":[0],\"to\":[1],\"huge\":\"tiny\"", "huge: 'tiny' is none of prefer, keep, split"},
     {"\"from\":[0],\"to\":[1],\"swapped\":\"in\"", "swapped: 'in' is none of move, skip"},
     {"\"from\":[0],\"to\":[1],\"mover\":\"van\"", "mover: 'van' is none of uffd"},
-    {"\"from\":[\"x\"],\"to\":[1]", "from: item 0 is not a number"},
+    {"\"from\":[\"x\"],\"to\":[1]", "from: nodes are numbers"},
     {"\"from\":[0],\"to\":[-1]", "to: node -1 is not within 0 to"},
     {"\"from\":[0],\"to\":[1],\"vnode\":1", "vnode: there is no vnode 1"},
     {"\"from\":[0],\"to\":[1],\"threads\":-1", "threads: -1 is not within"},
     {"\"from\":[0],\"to\":[1],\"batch\":513", "batch: 513 is not within 0 to 512"},
     {"\"from\":[0],\"to\":[1],\"rate\":-5", "rate: -5 is not within"},
+    {"\"from\":[\"0\",1],\"to\":[1]", "from: item 0 is not a number"},
+    {"\"from\":[\"all\"],\"to\":[\"!0-1\"]", "to: '!0-1' is no node at all here"},
 };
 
 START_TEST(argument_that_makes_no_sense_is_refused_by_name)
@@ -315,6 +317,30 @@ START_TEST(argument_that_makes_no_sense_is_refused_by_name)
 	snprintf(request, sizeof(request), "{\"execute\":\"migrate-pages\",\"arguments\":{%s}}",
 		 refused[_i].arguments);
 	expect_error(request, "EINVAL", refused[_i].text);
+}
+END_TEST
+
+START_TEST(nodes_as_numactl_has_them_are_those_of_the_guests_host)
+{
+	const json_t *info;
+	struct gmig_job *job;
+
+	expect_error(
+	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"all\"],\"to\":[\"!7\"]}}",
+	    "ENODEV", "to: '!7': node 7 is offline");
+	expect_error("{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"+2\"],\"to\":[1]}}",
+		     "ENODEV", "from: '+2': +2 is none of the 2 nodes");
+	if (gmig_why_off(engines[0]))
+		return;
+	info = ask(
+	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"all\"],\"to\":[\"!0\"]}}");
+	ck_assert_uint_eq(json_array_size(json_object_get(info, "from")), 2);
+	ck_assert_uint_eq(json_array_size(json_object_get(info, "to")), 1);
+	job = gmig_job_find(engines[0], 1);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), 0);
+	ck_assert_int_eq(number(info, "moved_bytes"), BYTES);
 }
 END_TEST
 
@@ -456,7 +482,9 @@ static const struct {
 	const char *request, *code, *text;
 } refused_bindings[] = {
     {BIND("\"policy\":\"best\""), "EINVAL", "policy: 'best' is none of default, local"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[\"x\"]"), "EINVAL", "nodes: item 0 is not a number"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[\"x\"]"), "EINVAL", "nodes: nodes are numbers"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[\"!0\"],\"relative\":true"), "EINVAL",
+     "nodes: with relative"},
     {BIND("\"policy\":\"bind\",\"nodes\":[1],\"weights\":[1]"), "EINVAL",
      "weights: are for policy weighted-interleave"},
     {BIND("\"policy\":\"weighted-interleave\",\"nodes\":[0,1],\"weights\":[1]"), "EINVAL",
@@ -708,6 +736,7 @@ int main(void)
 	tcase_add_test(tcase, host_nodes_have_memory_and_distances);
 	tcase_add_loop_test(tcase, argument_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tcase, nodes_as_numactl_has_them_are_those_of_the_guests_host);
 	tcase_add_test(tcase, job_lives_in_its_guest_alone);
 	tcase_add_test(tcase, pages_move_and_say_where_they_are);
 	tcase_add_loop_test(tcase, list_of_pages_that_makes_no_sense_is_refused, 0,

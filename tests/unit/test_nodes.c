@@ -1,4 +1,5 @@
 /* Sets and lists of nodes: the helpers of gmig_nodes.h, and their text. */
+#include "../../migrate/core/nodeset.h"
 #include "../../migrate/gmig_nodes.h"
 
 #include <check.h>
@@ -159,6 +160,62 @@ START_TEST(text_without_room_is_cut_at_a_comma)
 }
 END_TEST
 
+static const struct {
+	const char *text, *nodes; /* in their order */
+	int code;
+	const char *says;
+} choices[] = {
+    {.text = "4,2", .nodes = "4 2 "},
+    {.text = "all", .nodes = "0 2 3 5 "},
+    {.text = "!2", .nodes = "0 3 5 "},
+    {.text = "!5,0", .nodes = "2 3 "},
+    {.text = "+0-1", .nodes = "2 3 "},
+    {.text = "+2,0", .nodes = "5 2 "},
+    {.text = "!+0-1", .nodes = "0 5 "},
+    {.text = "!0-5", .code = -ENODEV, .says = "'!0-5': node 1 is offline"},
+    {.text = "!0,2-3,5", .code = -EINVAL, .says = "'!0,2-3,5' is no node at all here"},
+    {.text = "+3", .code = -ENODEV, .says = "'+3': +3 is none of the 3 nodes"},
+    {.text = "!all", .code = -EINVAL, .says = "'!all' is no node at all"},
+    {.text = "!", .code = -EINVAL, .says = "nodes are numbers"},
+    {.text = "+all", .code = -EINVAL, .says = "nodes are numbers"},
+    {.text = "+!0", .code = -EINVAL, .says = "nodes are numbers"},
+    {.text = "all,1", .code = -EINVAL, .says = "nodes are numbers"},
+    {.text = "!1024", .code = -ERANGE, .says = "0 to 1023"},
+};
+
+/* Nodes 0, 2, 3 and 5 have memory; 0 is not allowed. */
+START_TEST(choice_is_a_list_of_the_hosts_nodes)
+{
+	const struct nodeset_choice host = {set_of("0,2-3,5"), set_of("2-3,5")};
+	struct gmig_error err = {0};
+	uint16_t nodes[GMIG_MAX_NODES];
+	char text[64] = "";
+	int count = nodeset_choose(choices[_i].text, &host, nodes, GMIG_MAX_NODES, &err);
+	size_t used = 0;
+
+	if (choices[_i].code) {
+		ck_assert_int_eq(count, choices[_i].code);
+		ck_assert_msg(strstr(err.text, choices[_i].says), "%s", err.text);
+		return;
+	}
+	ck_assert_msg(count > 0, "%s", err.text);
+	for (int i = 0; i < count; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%u ", nodes[i]);
+	ck_assert_str_eq(text, choices[_i].nodes);
+	ck_assert_int_gt(nodeset_choose(choices[_i].text, NULL, nodes, GMIG_MAX_NODES, &err), -1);
+}
+END_TEST
+
+START_TEST(choice_of_more_nodes_than_there_is_room_for_is_e2big)
+{
+	const struct nodeset_choice host = {set_of("0-3"), set_of("0-3")};
+	uint16_t nodes[3];
+
+	ck_assert_int_eq(nodeset_choose("!0", &host, nodes, 3, NULL), 3);
+	ck_assert_int_eq(nodeset_choose("all", &host, nodes, 3, NULL), -E2BIG);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("nodes");
@@ -175,6 +232,9 @@ int main(void)
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, list_keeps_order_and_repetition);
 	tcase_add_test(tcase, text_without_room_is_cut_at_a_comma);
+	tcase_add_loop_test(tcase, choice_is_a_list_of_the_hosts_nodes, 0,
+			    sizeof(choices) / sizeof(choices[0]));
+	tcase_add_test(tcase, choice_of_more_nodes_than_there_is_room_for_is_e2big);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
