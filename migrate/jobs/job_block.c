@@ -178,17 +178,18 @@ void job_block_review(struct gmig_job *job, uint64_t word)
 }
 
 /*
- * The kernel has said that they came, and they lie on a node to be left: moved back since, or freed and touched again. They are
- * tried again, and if they stay they count as what remains.
+ * They were gone, or the kernel has said that they came, and they lie on a node to be left: moved back since, or freed and
+ * touched again. They are tried again, and if they stay they count as what remains. (What came of a guest was seen there.)
  */
 static bool take_back(const struct block *block, const int *result)
 {
 	struct gmig_job *job = block->job;
+	const bool believed = job->memory->ops->unclaimed;
 	struct bits back = {{0}};
 
 	for (unsigned int i = bits_next(&block->survey.wanted, 0, true); i < GMIG_BLOCK_PAGES;
 	     i = bits_next(&block->survey.wanted, i + 1, true))
-		if (result[i] >= 0 &&
+		if ((result[i] == -ENOENT || (believed && result[i] >= 0)) &&
 		    gmig_node_set_has(&job->plan.left, survey_node(&block->survey, i)))
 			bits_set(&back, i);
 	if (bits_empty(&back))
@@ -211,7 +212,7 @@ bool job_block_is_new(struct gmig_job *job, uint64_t word)
 	if (!survey_block(&block, &block.survey))
 		return false;
 	status_get(job->status, block.gfn, GMIG_BLOCK_PAGES, result);
-	if (job->memory->ops->unclaimed && take_back(&block, result))
+	if (take_back(&block, result))
 		return true;
 	i = bits_next(&block.survey.wanted, 0, true);
 	while (i < GMIG_BLOCK_PAGES && result[i] != STATUS_NOT_TRIED)

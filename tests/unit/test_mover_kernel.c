@@ -616,6 +616,29 @@ START_TEST(close_ends_a_job_that_runs)
 }
 END_TEST
 
+/* The process gives a page back before it is moved, and touches it again later. */
+static long move_pages_with_hole(pid_t pid, unsigned long count, void **pages, const int *nodes,
+				 int *status, int flags)
+{
+	static atomic_uint moves;
+
+	if (nodes && count && atomic_fetch_add(&moves, 1) < 2)
+		fake_page[5].node = atomic_load(&moves) == 1 ? FAKE_HOLE : 0;
+	return fake_move_pages(pid, count, pages, nodes, status, flags);
+}
+
+START_TEST(job_page_that_was_gone_and_is_back_moves)
+{
+	fake_sys.move_pages = move_pages_with_hole;
+	run_to_1();
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, FAKE_PAGES * PAGE);
+	ck_assert_uint_eq(info.gone_bytes, 0);
+	ck_assert_uint_eq(info.bytes_on_source, 0);
+	ck_assert_int_eq(fake_page[5].node, 1);
+}
+END_TEST
+
 /* The kernel cannot say where some pages lie: for want of memory, or since the process has taken other rights for a moment. */
 static atomic_uint questions;
 static unsigned int refused_from, refused_until;
@@ -696,6 +719,7 @@ int main(void)
 	tcase_add_test(ends, job_options_of_another_mover_are_refused);
 	tcase_add_test(ends, open_on_fake_nodes_is_refused);
 	tcase_add_test(ends, job_shared_pages_stay_without_the_right_to_it);
+	tcase_add_test(moves, job_page_that_was_gone_and_is_back_moves);
 	tcase_add_test(ends, job_that_cannot_ask_fails_and_calls_nothing_gone_or_left);
 	tcase_add_test(ends, job_of_a_process_that_ends_fails_with_esrch);
 	tcase_add_test(ends, job_whose_cpuset_narrows_fails_with_the_set);
