@@ -607,8 +607,12 @@ static void batch_known(struct batch *batch, unsigned int picked)
 /* It counts once it is so: a block of which no page could be moved may still be huge. */
 static void close_split(const struct block *block)
 {
+	const struct memory_range range = {block->gfn, GMIG_BLOCK_PAGES};
 	struct gmig_job *job = block->job;
 
+	/* The kernel does not split what it moves: other pages went along, and the table does not know of it. */
+	if (job->mover->memory == BOOKS_KERNEL)
+		job->memory->ops->refresh(job->memory, &range, NULL, NULL);
 	if (!job->memory->ops->unsplit(job->memory, block->gfn))
 		atomic_fetch_add(&job->work.thp_split, 1);
 }
