@@ -117,8 +117,8 @@ struct gmig_map {
 
 /*
  * The run of pages that gpa is in or, when it is in none, the first one above it; it begins at gpa then. At most some 100,000
- * entries of the table are looked at: a run that is longer goes on in the next call, with gpa + bytes. -ENOENT: there is no
- * memory from gpa on; -EOPNOTSUPP: migration is off.
+ * entries of the table are looked at: a run that is longer goes on in the next call, with gpa + bytes. What others may touch
+ * (GMIG_REGION_MEMFD) is as old as what gmig_residency() says. -ENOENT: there is no memory from gpa on; -EOPNOTSUPP: migration is off.
  */
 int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map);
 

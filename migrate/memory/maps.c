@@ -1,5 +1,6 @@
 /* What lies where, run by run: gmig_map_at(). */
 #include "bound_pages.h"
+#include "catch_up.h"
 
 #include <errno.h>
 #include <string.h>
@@ -101,6 +102,7 @@ int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map)
 		return -EOPNOTSUPP;
 	if (!region)
 		return -ENOENT;
+	catch_up(gmig);
 	memset(map, 0, sizeof(*map));
 	if (gfn < region->gfn)
 		gfn = region->gfn;

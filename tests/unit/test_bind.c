@@ -454,6 +454,29 @@ START_TEST(touch_without_memory_waits_where_the_policy_is_bind)
 }
 END_TEST
 
+/* Nobody has asked for anything before: the kernel serves a file's first touches, and tells nobody. */
+START_TEST(map_of_a_file_has_what_was_touched)
+{
+	const struct gmig_region_spec spec = {.bytes = BYTES, .kind = GMIG_REGION_MEMFD};
+	struct gmig_options options = {.unsafe_kernel = true, .small_pages = true};
+	struct gmig_topology *topology;
+	struct gmig_map map;
+	struct gmig *gmig;
+	void *ram;
+
+	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
+	options.topology = topology;
+	ck_assert_int_eq(gmig_create(&options, &gmig, NULL), 0);
+	ck_assert_int_eq(gmig_region_add(gmig, &spec, &ram, NULL), 0);
+	memset(ram, 1, 5 * GMIG_PAGE_BYTES);
+	ck_assert_int_eq(gmig_map_at(gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.pages[0], 5);
+	ck_assert_uint_eq(map.untouched_pages, BYTES / GMIG_PAGE_BYTES - 5);
+	gmig_destroy(gmig);
+	gmig_topology_put(topology);
+}
+END_TEST
+
 START_TEST(map_tells_runs_by_policy)
 {
 	struct gmig_bind_spec spec = spec_of(100, 50, GMIG_POLICY_INTERLEAVE, "1,3");
@@ -651,6 +674,7 @@ int main(void)
 	tcase_add_loop_test(tcase, strict_job_fails_when_a_page_stays, 0, 2);
 	tcase_add_loop_test(tcase, touch_without_memory_waits_where_the_policy_is_bind, 0, 2);
 	tcase_add_loop_test(tcase, move_flags_bring_a_page_to_its_node, 0, 6);
+	tcase_add_test(tcase, map_of_a_file_has_what_was_touched);
 	tcase_add_test(tcase, map_tells_runs_by_policy);
 	tcase_add_loop_test(tcase, binding_goes_along_with_a_migration, 0, 2);
 	tcase_add_test(tcase, binding_is_as_before_when_a_migration_moves_nothing);
