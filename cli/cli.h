@@ -180,6 +180,12 @@ bool cli_job_ended(const json_t *job);
 /* Does its mover know of blackouts and stalls? */
 bool cli_job_has_times(const json_t *job);
 enum cli_exit cli_job_exit(const json_t *job);
+/* The watch over it has ended in this error: its newest picture gets the truth about its state, as far as that is known. */
+void cli_job_mark_lost(json_t *job, const struct gmig_error *err);
+/* The same, and said; CLI_FAILED. */
+int cli_job_lost(const char *vm, bool json, json_t *job, const struct gmig_error *err);
+/* The request for a job has ended in this error: a VMM that is stopped carries it out when it is continued. CLI_FAILED. */
+int cli_job_not_started(const char *vm, bool json, const struct gmig_error *err);
 /* "EBUSY" in words. */
 const char *cli_reason(const char *errno_name);
 /* Rows for cli_print_table: a heading, and one for each job. */

@@ -161,8 +161,10 @@ static int bind_memory(const struct cli_args *args, json_t *arguments)
 		control_client_set_limit(client, cli_limits.long_ms);
 	rc = asked.detach ? control_call(client, "bind-memory", arguments, &job, &err)
 			  : cli_run_bind_job(client, arguments, &job, &err);
+	if (rc && job)
+		return cli_job_lost(args->words[0], args->json, job, &err);
 	if (rc)
-		return cli_fail(args->json, &err);
+		return cli_job_not_started(args->words[0], args->json, &err);
 	return report(args, job);
 }
 

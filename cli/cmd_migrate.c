@@ -135,26 +135,6 @@ static int build_arguments(const struct request *request, json_t *arguments)
 
 /* ---- Results ---------------------------------------------------------------------------------- */
 
-/* The VMM went away in mid-job, or is silent: the last picture, with the truth about its state. */
-static int report_lost(const struct request *request, json_t *job, const struct gmig_error *err)
-{
-	bool silent = err->code == -ETIMEDOUT;
-
-	json_object_set_new(job, "state", json_string(silent ? "unknown" : "failed"));
-	json_object_set_new(job, "error", control_text_json(err->text));
-	if (silent)
-		cli_complain("job %s: %s; it may go on: gmig jobs %s", cli_text(job, "id"),
-			     err->text, request->vm);
-	else
-		cli_complain("job %s: %s", cli_text(job, "id"), err->text);
-	if (request->json) {
-		CLI_JSON result = cli_job_result(job);
-
-		cli_print_json(result);
-	}
-	return CLI_FAILED;
-}
-
 /* After the host's part, so that what the guest copies lands where it is to stay; the exit status.
  */
 static int finish_guest(const struct request *request, struct guest_part *guest)
@@ -221,19 +201,6 @@ static int plan_guest(const struct request *request, struct guest_part *guest)
 	return -1;
 }
 
-/* A VMM that is stopped carries the request out when it is continued. */
-static int report_not_started(const struct request *request, const struct gmig_error *err)
-{
-	struct gmig_error longer;
-
-	if (err->code != -ETIMEDOUT)
-		return cli_fail(request->json, err);
-	gmig_error_set(&longer, err->code,
-		       "%.150s; the migration may start or go on all the same: gmig jobs %.64s",
-		       err->text, request->vm);
-	return cli_fail(request->json, &longer);
-}
-
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
 	CLI_CLIENT client = NULL;
@@ -248,10 +215,11 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 	rc = request->detach ? control_call(client, "migrate-pages", arguments, &job, &err)
 			     : cli_run_job(client, arguments, &job, &err);
 	if (!job)
-		return report_not_started(request, &err);
+		return cli_job_not_started(request->vm, request->json, &err);
 	if (request->detach)
 		return report_detached(request, job);
-	return rc ? report_lost(request, job, &err) : report(request, job, guest);
+	return rc ? cli_job_lost(request->vm, request->json, job, &err)
+		  : report(request, job, guest);
 }
 
 static int migrate_process(const struct request *request, json_t *arguments)

@@ -205,8 +205,10 @@ static int move_guest(const struct request *r, const struct page_ranges *ranges,
 	json_incref(arguments);
 	rc = r->detach ? control_call(client, "move-pages", arguments, &job, &err)
 		       : cli_run_list_job(client, arguments, &job, &err);
+	if (rc && job)
+		return cli_job_lost(r->vm, r->json, job, &err);
 	if (rc)
-		return cli_fail(r->json, &err);
+		return cli_job_not_started(r->vm, r->json, &err);
 	if (!r->detach)
 		return report(r, ranges, client, job);
 	if (r->json)

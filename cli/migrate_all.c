@@ -173,6 +173,15 @@ static int run_one(struct one *one, json_t **job)
 	return cli_watch_quietly(client, &watch, job, &one->err);
 }
 
+/* A VMM that is stopped carries it out when it is continued. */
+static void say_longer(struct gmig_error *err)
+{
+	struct gmig_error why = *err;
+
+	gmig_error_set(err, why.code, "%.150s; the migration may start or go on all the same",
+		       why.text);
+}
+
 static void *one_thread(void *opaque)
 {
 	struct one *one = opaque;
@@ -182,6 +191,10 @@ static void *one_thread(void *opaque)
 	/* A wait that passed without an event leaves a text there. */
 	if (!rc)
 		one->err = (struct gmig_error){0};
+	else if (job)
+		cli_job_mark_lost(job, &one->err);
+	else if (rc == -ETIMEDOUT && one->told)
+		say_longer(&one->err);
 	pthread_mutex_lock(&one->all->lock);
 	if (job) {
 		json_decref(one->job);
@@ -348,7 +361,7 @@ static void print_one(const struct one *one)
 	control_text_safe(name);
 	control_text_safe(id);
 	printf("%s: ", name);
-	if (one->job && !one->err.code)
+	if (one->job && cli_job_ended(one->job))
 		cli_job_summary(stdout, one->job);
 	else if (one->job)
 		printf("job %s may go on: gmig jobs %s\n", id, name);

@@ -25,7 +25,8 @@ static json_t *vmm_answer(const char *command)
 	else if (!strcmp(command, "check-invariants"))
 		result = json_pack("{s:b, s:[{s:s, s:s}]}", "ok", 0, "breaches", "invariant", "I1",
 				   "detail", "x");
-	else if (!strcmp(command, "migrate-pages"))
+	else if (!strcmp(command, "migrate-pages") || !strcmp(command, "move-pages") ||
+		 !strcmp(command, "bind-memory"))
 		result = fake_job("running", 1 << 20, 1 << 20);
 	else
 		result = fake_job("completed", 1 << 20, 1 << 20);
@@ -117,7 +118,7 @@ START_TEST(vmm_is_known_by_its_socket_whatever_it_says_of_itself)
 	evil.last_command = "query-jobs";
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "--all", "--from", "0", "--to", "1", NULL), CLI_FAILED);
-	ck_has(out_text, "evil: job 1 may go on");
+	ck_has(out_text, "evil: job 1 failed");
 	ck_has(out_text, "vm1: job 1 completed");
 	ck_assert_ptr_null(strstr(strstr(fake.log, "migrate-pages ") + 1, "migrate-pages "));
 	hostile_stop(&evil);
@@ -343,6 +344,30 @@ START_TEST(migrate_of_a_vmm_that_falls_silent_names_the_job_and_how_to_find_it)
 }
 END_TEST
 
+static const struct {
+	const char *command, *words[8];
+} job_commands[] = {
+    {"move-pages", {"move", "evil", "--gpa", "0", "--to", "1"}},
+    {"bind-memory", {"bind", "evil", "--range=0+4K", "--policy", "bind", "--nodes", "1", "--move"}},
+    {"migrate-pages", {"migrate", "--all", "--guest", "evil", "--from=0", "--to=1"}},
+};
+
+START_TEST(job_of_a_vmm_that_falls_silent_may_go_on)
+{
+	start_until(HOSTILE_ANSWERS, "query-jobs");
+	ck_assert_int_eq(gmig(WORDS(job_commands[_i].words), NULL), CLI_FAILED);
+	ck_has(job_commands[_i].words[1][0] == '-' ? out_text : err_text, "may go on");
+	ck_has(job_commands[_i].words[1][0] == '-' ? out_text : err_text, "gmig jobs evil");
+	hostile_stop(&evil);
+	/* And what is not answered at all may be carried out. */
+	start_until(HOSTILE_ANSWERS, job_commands[_i].command);
+	ck_assert_int_eq(gmig(WORDS(job_commands[_i].words), NULL), CLI_FAILED);
+	ck_has(err_text, "the server does not answer in time");
+	ck_has(err_text, "the migration may start or go on all the same");
+	hostile_stop(&evil);
+}
+END_TEST
+
 START_TEST(migrate_that_is_not_answered_says_that_it_may_start)
 {
 	start_until(HOSTILE_ANSWERS, "migrate-pages");
@@ -494,6 +519,7 @@ int main(void)
 	tcase_add_test(tcase, command_on_a_guest_that_never_starts_fails_in_time);
 	tcase_add_test(tcase, list_asks_all_guests_at_once);
 	tcase_add_test(tcase, migrate_of_a_vmm_that_falls_silent_names_the_job_and_how_to_find_it);
+	tcase_add_loop_test(tcase, job_of_a_vmm_that_falls_silent_may_go_on, 0, 3);
 	tcase_add_test(tcase, migrate_that_is_not_answered_says_that_it_may_start);
 	tcase_add_loop_test(tcase, vmm_that_ends_is_told_in_one_text, 0, 2);
 	tcase_add_test(tcase, agent_job_that_falls_silent_names_the_job);
