@@ -13,7 +13,7 @@
 #define BYTES GMIG_BLOCK_BYTES
 
 static struct gmig_sys sys;
-static volatile uint8_t *ram;
+static atomic_uintptr_t ram; /* the guest's memory; the engine's threads ask, too */
 static atomic_int huge_page_node;
 
 static int prefer_any(void *memory, size_t bytes, int node)
@@ -24,7 +24,9 @@ static int prefer_any(void *memory, size_t bytes, int node)
 
 static bool is_ram(const void *address)
 {
-	return ram && (uintptr_t)address - (uintptr_t)ram < BYTES;
+	uintptr_t first = atomic_load(&ram);
+
+	return first && (uintptr_t)address - first < BYTES;
 }
 
 static int query(size_t count, void **pages, int *status)
@@ -68,8 +70,8 @@ static struct gmig *start(struct gmig_topology **topology)
 	options.topology = *topology;
 	ck_assert_msg(!gmig_create(&options, &gmig, &err), "%s", err.text);
 	ck_assert_msg(!gmig_region_add(gmig, &spec, &hva, &err), "%s", err.text);
-	ram = hva;
-	ram[0] = 1;
+	atomic_store(&ram, (uintptr_t)hva);
+	*(volatile uint8_t *)hva = 1;
 	return gmig;
 }
 
