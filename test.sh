@@ -189,10 +189,13 @@ soak)
 	stage "unit clang" 1800 stage_unit clang
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
 	stage "lab libvirt" 2400 stage_libvirt stage_lab_agent libvirt-cases
+	stage "lab gmigd" 3600 stage_libvirt stage_lab 2 gmigd-cases 6.12 --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab fleet" 3600 stage_libvirt stage_lab 4 fleet-cases 6.12 --mem-per-node 1536M --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab operator's path" 1800 stage_operator_path
 	stage "lab side by side" 3600 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
+	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
+	stage "lab newest guest" 1800 stage_lab_newest
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab states" 7200 stage_lab 2 state-cases 6.12 --timeout $((7000 * ${GMIG_TIME_FACTOR:-1}))
@@ -208,9 +211,7 @@ if [ $tier = full ]; then
 	stage "lab processes" 1800 stage_lab 2 process-cases 6.12
 	stage "lab topologies 6.12" 1800 stage_lab 2 "topologies --quick" 6.12
 	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12
-	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
 	stage "lab agent" 1800 stage_lab_agent "agent-cases two+qemu+four"
-	stage "lab newest guest" 1800 stage_lab_newest
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
 	stage "build clang" 600 stage_build clang
 	stage "build tsan" 600 stage_build tsan
