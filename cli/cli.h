@@ -224,6 +224,9 @@ int cli_watch_quietly(struct control_client *client, const struct cli_watch *wat
 		      struct gmig_error *err);
 struct sigaction;
 void cli_catch_interrupt(struct sigaction *before);
+/* The same with job-retry. */
+int cli_run_retry_job(struct control_client *client, json_t *arguments, json_t **job,
+		      struct gmig_error *err);
 /* The same with move-pages. */
 int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,
 		     struct gmig_error *err);

@@ -16,7 +16,7 @@
 #include <string.h>
 
 struct request {
-	const char *vm;
+	const char *vm, *retry;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *max_stall, *threads, *batch,
 	    *frames, *huge, *swapped, *guest;
 	bool all, detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus,
@@ -102,7 +102,7 @@ static int add_max_stall(json_t *arguments, const char *text)
 
 static int build_arguments(const struct request *request, json_t *arguments)
 {
-	int status = add_nodes(arguments, "from", request->from);
+	int status = request->retry ? -1 : add_nodes(arguments, "from", request->from);
 
 	add_word(arguments, "mode", request->mode);
 	add_word(arguments, "mover", request->mover);
@@ -116,7 +116,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		json_object_set_new(arguments, "hold-vcpus", json_true());
 	if (request->move_all)
 		json_object_set_new(arguments, "move-all", json_true());
-	if (status < 0)
+	add_word(arguments, "id", request->retry);
+	if (status < 0 && !request->retry)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
 		status = add_count(arguments, "vnode", request->vnode, GMIG_MAX_VNODES - 1);
@@ -201,8 +202,20 @@ static int plan_guest(const struct request *request, struct guest_part *guest)
 	return -1;
 }
 
+static int report_nothing(const struct request *request, const struct gmig_error *err)
+{
+	if (request->json) {
+		CLI_JSON result = json_pack("{s:i}", "remaining_bytes", 0);
+
+		return cli_print_json(result);
+	}
+	printf("%s\n", err->text);
+	return CLI_OK;
+}
+
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
+	const char *command = request->retry ? "job-retry" : "migrate-pages";
 	CLI_CLIENT client = NULL;
 	CLI_JSON job = NULL;
 	struct gmig_error err = {0};
@@ -212,8 +225,14 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 		json_decref(arguments);
 		return cli_fail(request->json, &err);
 	}
-	rc = request->detach ? control_call(client, "migrate-pages", arguments, &job, &err)
-			     : cli_run_job(client, arguments, &job, &err);
+	if (request->detach)
+		rc = control_call(client, command, arguments, &job, &err);
+	else if (request->retry)
+		rc = cli_run_retry_job(client, arguments, &job, &err);
+	else
+		rc = cli_run_job(client, arguments, &job, &err);
+	if (request->retry && rc == -ENODATA)
+		return report_nothing(request, &err);
 	if (!job)
 		return cli_job_not_started(request->vm, request->json, &err);
 	if (request->detach)
@@ -264,9 +283,27 @@ static int migrate(const struct request *request, json_t *arguments)
 	return status;
 }
 
+/* It takes up the plan of another job; only how it moves may be said anew. */
+static int check_retry(const struct request *r)
+{
+	if (r->all || (r->vm && cli_is_process(r->vm)))
+		return cli_usage("migrate", "--retry is for a job of one guest");
+	if (r->from || r->to || r->vnode || r->max || r->with_guest || r->private_only ||
+	    r->with_vcpus || r->no_vcpus || r->hold_vcpus || r->move_all)
+		return cli_usage("migrate",
+				 "--retry takes up what the job was told: anew can be only "
+				 "--rate, --max-stall, --threads, --batch, --mode, --mover, "
+				 "--frames, --huge and --swapped");
+	return -1;
+}
+
 /* What goes together: -1, or the exit status of a usage error. */
 static int check_request(const struct request *r)
 {
+	int status = r->retry ? check_retry(r) : -1;
+
+	if (status >= 0)
+		return status;
 	if (r->vm && r->all)
 		return cli_usage("migrate", "--all is without a VM; --guest names some");
 	if (!r->vm && !r->all)
@@ -308,6 +345,10 @@ static const struct cli_option options[] = {
      .placeholder = "NODES",
      .help = "host nodes to bring it to; the i-th of --from goes to the i-th",
      .text = &asked.to},
+    {.name = "retry",
+     .placeholder = "JOB",
+     .help = "take up what remained of this ended job, in the place of --from and --to",
+     .text = &asked.retry},
     {.name = "all",
      .help = "of all guests at once; --rate is what they have together",
      .flag = &asked.all},

@@ -9,7 +9,7 @@ static const struct cli_command commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
     {"show", "VM [--fresh] [--maps [--gpa ADDRESS]] [--json]",
      "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
-    {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D] [OPTION]..",
+    {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D]|--retry JOB [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",
      cmd_migrate},
     {"follow", "VM [--rate SIZE] [--settle SECONDS] [--json]",

@@ -163,6 +163,12 @@ int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
 	return run_job(client, "migrate-pages", arguments, job, err);
 }
 
+int cli_run_retry_job(struct control_client *client, json_t *arguments, json_t **job,
+		      struct gmig_error *err)
+{
+	return run_job(client, "job-retry", arguments, job, err);
+}
+
 int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,
 		     struct gmig_error *err)
 {

@@ -52,6 +52,10 @@ struct guest_ops {
 	/* gmig_bind(), with jobs as start_job. NULL: -EOPNOTSUPP. */
 	int (*bind)(const struct guest *guest, const struct gmig_bind_spec *spec,
 		    struct gmig_job **job, struct gmig_error *err);
+	/* gmig_job_retry() of a job by a list or a policy, as start_job; those by nodes are start_job's. NULL: -EOPNOTSUPP. */
+	int (*retry)(const struct guest *guest, struct gmig_job *old,
+		     const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err);
 	/* The answer of check-invariants for a guest with `process`, which has no engine to check. NULL: -EOPNOTSUPP. */
 	int (*check)(const struct guest *guest, json_t **result, struct gmig_error *err);
 };
@@ -81,6 +85,9 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 		    struct gmig_error *err);
 /* Of these, how a job moves: all but nodes and vnode. -EPERM: `move-all`, and the peer has no CAP_SYS_NICE (control.h). */
 int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err);
+/* Over the spec of another job, what of that is given anew (job-retry). Errors as guest_read_how(), also of the old one. */
+int guest_read_anew(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
+		    struct gmig_error *err);
 /*
  * A list of nodes that may be missing: none then; or one string, which is read on guest->topology (migrate/core/nodeset.h), where
  * `from` has all nodes with memory and any other name those that this server may use, too. -EINVAL, -ENODEV.

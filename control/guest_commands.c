@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TRACE_MAX 2048 /* records in one answer, some 400 KB */
 
@@ -235,6 +236,40 @@ static int change_job(void *opaque, const json_t *arguments, int (*change)(struc
 			 gmig_job_state_name(info.state));
 }
 
+static int retry(const struct held_guest *held, struct gmig_job *old,
+		 const struct gmig_job_spec *spec, struct gmig_job **job, struct gmig_error *err)
+{
+	struct gmig_job_info info;
+
+	gmig_job_info(old, &info);
+	if (!strcmp(info.plan, "nodes"))
+		return held->ops->start_job(&held->guest, spec, job, err);
+	if (!held->ops->retry)
+		return gmig_fail(err, -EOPNOTSUPP, "jobs by lists and policies are gmig-vmm's");
+	return held->ops->retry(&held->guest, old, spec, job, err);
+}
+
+static int job_retry(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	struct gmig_job *old = NULL, *job = NULL;
+	struct gmig_job_spec spec = {0};
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = find_job(&held.guest, arguments, &old, err);
+	if (!ret)
+		ret = gmig_job_rest(old, &spec, err);
+	if (!ret)
+		ret = guest_read_anew(&held.guest, arguments, &spec, err);
+	if (!ret)
+		ret = closed_nodes_check(spec.to, spec.to_count, "to", err);
+	if (!ret)
+		ret = retry(&held, old, &spec, &job, err);
+	gmig_job_put(old);
+	return ret ? ret : guest_answer_with_job(&held.guest, job, result, err);
+}
+
 static int job_pause(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
 	return change_job(opaque, arguments, gmig_job_pause, result, err);
@@ -350,6 +385,21 @@ static const struct control_argument pages_arguments[] = {
 static const struct control_argument residency_arguments[] = {
     {GUEST}, {"fresh", CONTROL_BOOL, false}, {0}};
 static const struct control_argument job_arguments[] = {{GUEST}, {"id", CONTROL_STRING, true}, {0}};
+static const struct control_argument retry_arguments[] = {
+    {GUEST},
+    {"id", CONTROL_STRING, true},
+    {"mode", CONTROL_STRING, false},
+    {"mover", CONTROL_STRING, false},
+    {"rate", CONTROL_INTEGER, false},
+    {"max-stall", CONTROL_INTEGER, false},
+    {"threads", CONTROL_INTEGER, false},
+    {"batch", CONTROL_INTEGER, false},
+    {"frames", CONTROL_STRING, false},
+    {"huge", CONTROL_STRING, false},
+    {"swapped", CONTROL_STRING, false},
+    {"trace", CONTROL_BOOL, false},
+    {0},
+};
 static const struct control_argument trace_arguments[] = {
     {GUEST}, {"id", CONTROL_STRING, true}, {"first", CONTROL_INTEGER, false}, {0}};
 static const struct control_argument rate_arguments[] = {
@@ -371,6 +421,7 @@ const struct control_command guest_commands[] = {
     {"job-pause", job_arguments, job_pause},
     {"job-resume", job_arguments, job_resume},
     {"job-cancel", job_arguments, job_cancel},
+    {"job-retry", retry_arguments, job_retry},
     {"job-set-rate", rate_arguments, job_set_rate},
     {0},
 };

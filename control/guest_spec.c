@@ -170,6 +170,14 @@ static int check_process_spec(const json_t *arguments, struct gmig_error *err)
 	return 0;
 }
 
+/* As the kernel asks it of its caller, and who that is, is the peer: its server may have more rights. */
+static int check_right(const struct gmig_job_spec *spec, struct gmig_error *err)
+{
+	if (!spec->move_all || control_peer_is_privileged())
+		return 0;
+	return gmig_fail(err, -EPERM, "move-all: the caller needs CAP_SYS_NICE");
+}
+
 int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
 	int ret = read_words(arguments, spec, err);
@@ -177,9 +185,8 @@ int guest_read_how(const json_t *arguments, struct gmig_job_spec *spec, struct g
 	spec->move_all = json_is_true(json_object_get(arguments, "move-all"));
 	spec->hold_vcpus = json_is_true(json_object_get(arguments, "hold-vcpus"));
 	spec->trace = json_is_true(json_object_get(arguments, "trace"));
-	/* As the kernel asks it of its caller, and who that is, is the peer: its server may have more rights. */
-	if (!ret && spec->move_all && !control_peer_is_privileged())
-		return gmig_fail(err, -EPERM, "move-all: the caller needs CAP_SYS_NICE");
+	if (!ret)
+		ret = check_right(spec, err);
 	return ret ? ret : read_limits(arguments, spec, err);
 }
 
@@ -198,4 +205,33 @@ int guest_read_spec(const struct guest *guest, const json_t *arguments, struct g
 	if (!ret && guest->process)
 		ret = check_process_spec(arguments, err);
 	return ret;
+}
+
+int guest_read_anew(const struct guest *guest, const json_t *arguments, struct gmig_job_spec *spec,
+		    struct gmig_error *err)
+{
+	struct gmig_job_spec given = {0};
+	int ret = check_right(spec, err);
+
+	if (!ret)
+		ret = guest_read_how(arguments, &given, err);
+	if (!ret && guest->process)
+		ret = check_process_spec(arguments, err);
+	if (ret)
+		return ret;
+#define ANEW(name, member)                                                                         \
+	if (json_object_get(arguments, name))                                                      \
+	spec->member = given.member
+	ANEW("mode", mode);
+	ANEW("mover", mover);
+	ANEW("rate", rate_bytes_per_second);
+	ANEW("max-stall", max_stall_ns);
+	ANEW("threads", threads);
+	ANEW("batch", batch_pages);
+	ANEW("frames", frames);
+	ANEW("huge", huge);
+	ANEW("swapped", swapped);
+	ANEW("trace", trace);
+#undef ANEW
+	return 0;
 }

@@ -64,6 +64,20 @@ int gmig_process_move_start(struct gmig_process *process, const struct gmig_move
  */
 int gmig_job_pages(struct gmig_job *job, size_t count, const uint64_t *gpas, int *status);
 
+/*
+ * What an ended job left, once more: its spec, for gmig_job_retry(), with max_bytes no more than what remained. -EBUSY it has not
+ * ended; -ENODATA nothing remains; -E2BIG its list was too long to be kept; -EOPNOTSUPP it has moved pages, and takes from nodes that
+ * it brings others to (0,1 to 1,0): what has arrived cannot be told from what remained.
+ */
+int gmig_job_rest(struct gmig_job *job, struct gmig_job_spec *spec, struct gmig_error *err);
+/*
+ * A new job by the same node map, list or policy, of gmig_job_start(), gmig_move_start() or gmig_bind(); pages at their goals stay
+ * there. limits: how, NULL as before; its from, to, vnodes and max_bytes are those of gmig_job_rest(). Errors of that and of
+ * gmig_job_start(); -ESRCH the memory is gone, which must not end during the call.
+ */
+int gmig_job_retry(struct gmig_job *job, const struct gmig_job_spec *limits, struct gmig_job **out,
+		   struct gmig_error *err);
+
 /* The arrays of move_pages(2). */
 struct gmig_pages {
 	size_t count;

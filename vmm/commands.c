@@ -69,6 +69,22 @@ static int start_move(const struct guest *guest, const struct gmig_move *move,
 	return ret;
 }
 
+static int retry_job(const struct guest *guest, struct gmig_job *old,
+		     const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err)
+{
+	struct vmm *vmm = guest->opaque;
+	int ret;
+
+	pthread_mutex_lock(&vmm->state_lock);
+	if (vmm->state == VMM_STATE_SHUTDOWN)
+		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
+	else
+		ret = gmig_job_retry(old, spec, job, err);
+	pthread_mutex_unlock(&vmm->state_lock);
+	return ret;
+}
+
 /* The same: a binding may start a job. */
 static int bind_memory(const struct guest *guest, const struct gmig_bind_spec *spec,
 		       struct gmig_job **job, struct gmig_error *err)
@@ -90,7 +106,8 @@ static const struct guest_ops guest_ops = {.get = get_guest,
 					   .describe = report_describe,
 					   .start_job = start_job,
 					   .start_move = start_move,
-					   .bind = bind_memory};
+					   .bind = bind_memory,
+					   .retry = retry_job};
 
 /* ---- Machine --------------------------------------------------------------------------------- */
 

@@ -56,7 +56,9 @@ static int fake_migrate(void *opaque, const json_t *arguments, json_t **result,
 	json_decref(fake.arguments);
 	fake.arguments = json_deep_copy(arguments);
 	if (fake.refuse)
-		return gmig_fail(err, -fake.refuse, "host node 9 is not there");
+		return gmig_fail(err, -fake.refuse,
+				 fake.refuse == ENODATA ? "nothing remains of job 3"
+							: "host node 9 is not there");
 	if (fake.interrupt_on_start)
 		kill(getpid(), SIGINT);
 	*result = json_deep_copy(fake.job);
@@ -279,6 +281,13 @@ static const struct control_argument fake_migrate_arguments[] = {
     {0},
 };
 
+static const struct control_argument fake_retry_arguments[] = {
+    {.name = "id", .type = CONTROL_STRING, .required = true},
+    {.name = "rate", .type = CONTROL_INTEGER},
+    {.name = "mode", .type = CONTROL_STRING},
+    {0},
+};
+
 static const struct control_argument fake_pin_arguments[] = {
     {.name = "vcpu", .type = CONTROL_INTEGER}, {.name = "node", .type = CONTROL_INTEGER},
     {.name = "cpus", .type = CONTROL_STRING},  {.name = "any", .type = CONTROL_BOOL},
@@ -311,6 +320,7 @@ static const struct control_command fake_commands[] = {
     {.name = "query-residency", .arguments = fake_fresh_arguments, .run = fake_residency},
     {.name = "query-jobs", .run = fake_query_jobs},
     {.name = "migrate-pages", .arguments = fake_migrate_arguments, .run = fake_migrate},
+    {.name = "job-retry", .arguments = fake_retry_arguments, .run = fake_migrate},
     {.name = "bind-memory", .arguments = fake_bind_arguments, .run = fake_bind},
     {.name = "query-maps", .arguments = fake_maps_arguments, .run = fake_maps},
     {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},

@@ -66,6 +66,30 @@ START_TEST(migrate_passes_on_nodes_as_numactl_has_them)
 }
 END_TEST
 
+START_TEST(migrate_retry_takes_up_a_job)
+{
+	json_t *want = json_loads("{\"id\":\"3\",\"rate\":524288000,\"mode\":\"block\"}", 0, NULL);
+
+	fake.last = fake_job("completed", 1 << 30, 0);
+	ck_assert_int_eq(
+	    gmig("migrate", "vm1", "--retry", "3", "--rate", "500M", "--mode", "block", NULL),
+	    CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	json_decref(want);
+	fake.refuse = ENODATA;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--retry", "3", NULL), CLI_OK);
+	ck_has(out_text, "nothing remains of job 3");
+	ck_assert_int_eq(gmig("migrate", "vm1", "--retry", "3", "--json", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "{\"remaining_bytes\":0}\n");
+	fake.refuse = EBUSY;
+	ck_assert_int_eq(gmig("migrate", "vm1", "--retry", "3", NULL), CLI_FAILED);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--retry", "3", "--to", "1", NULL), CLI_USAGE);
+	ck_has(err_text, "--retry takes up what the job was told");
+	ck_assert_int_eq(gmig("migrate", "pid:1", "--retry", "3", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("migrate", "--all", "--retry", "3", NULL), CLI_USAGE);
+}
+END_TEST
+
 static const struct {
 	const char *name, *value, *text;
 } bad_options[] = {
@@ -419,6 +443,7 @@ int main(void)
 	tcase_add_test(tcase, migrate_passes_every_option_on);
 	tcase_add_test(tcase, migrate_of_shared_memory_asks_for_all_of_it);
 	tcase_add_test(tcase, migrate_passes_on_nodes_as_numactl_has_them);
+	tcase_add_test(tcase, migrate_retry_takes_up_a_job);
 	tcase_add_test(tcase, migrate_passes_no_more_than_was_given);
 	tcase_add_loop_test(tcase, migrate_with_a_bad_option_is_usage_and_asks_nothing, 0,
 			    sizeof(bad_options) / sizeof(bad_options[0]));

@@ -84,12 +84,21 @@ static int bind_memory(const struct guest *guest, const struct gmig_bind_spec *s
 	return gmig_bind(guest->gmig, spec, job, err);
 }
 
+static int retry_job(const struct guest *guest, struct gmig_job *old,
+		     const struct gmig_job_spec *spec, struct gmig_job **job,
+		     struct gmig_error *err)
+{
+	ck_assert_ptr_eq(guest->gmig, engines[asked]);
+	return gmig_job_retry(old, spec, job, err);
+}
+
 static struct guest_ops ops = {.get = get_guest,
 			       .put = put_guest,
 			       .describe = describe,
 			       .start_job = start_job,
 			       .start_move = start_move,
-			       .bind = bind_memory};
+			       .bind = bind_memory,
+			       .retry = retry_job};
 static struct guest_server server = {&ops, engines};
 
 /* What was touched is in the books. */
@@ -320,10 +329,23 @@ START_TEST(argument_that_makes_no_sense_is_refused_by_name)
 }
 END_TEST
 
+/* The last job's state, and what it moved; waits for it. */
+static json_int_t last_job_moved(uint64_t id, const char *state)
+{
+	struct gmig_job *job = gmig_job_find(engines[0], id);
+	const json_t *info;
+
+	ck_assert_ptr_nonnull(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), (size_t)id - 1);
+	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), state);
+	return number(info, "moved_bytes");
+}
+
 START_TEST(nodes_as_numactl_has_them_are_those_of_the_guests_host)
 {
 	const json_t *info;
-	struct gmig_job *job;
 
 	expect_error(
 	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"all\"],\"to\":[\"!7\"]}}",
@@ -336,11 +358,7 @@ START_TEST(nodes_as_numactl_has_them_are_those_of_the_guests_host)
 	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"all\"],\"to\":[\"!0\"]}}");
 	ck_assert_uint_eq(json_array_size(json_object_get(info, "from")), 2);
 	ck_assert_uint_eq(json_array_size(json_object_get(info, "to")), 1);
-	job = gmig_job_find(engines[0], 1);
-	gmig_job_wait(job);
-	gmig_job_put(job);
-	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), 0);
-	ck_assert_int_eq(number(info, "moved_bytes"), BYTES);
+	ck_assert_int_eq(last_job_moved(1, "completed"), BYTES);
 }
 END_TEST
 
@@ -508,7 +526,6 @@ END_TEST
 START_TEST(binding_moves_a_range_and_maps_show_it)
 {
 	const json_t *info, *run;
-	struct gmig_job *job;
 
 	if (gmig_why_off(engines[0])) {
 		expect_error(BIND("\"policy\":\"local\""), "EOPNOTSUPP", "off");
@@ -521,12 +538,7 @@ START_TEST(binding_moves_a_range_and_maps_show_it)
 	ck_assert_int_eq(number(run, "misplaced"), BYTES / GMIG_PAGE_BYTES / 2);
 	info = ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1],\"move\":true,\"strict\":true"));
 	ck_assert_str_eq(json_string_value(json_object_get(info, "id")), "1");
-	job = gmig_job_find(engines[0], 1);
-	gmig_job_wait(job);
-	gmig_job_put(job);
-	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), 0);
-	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), "completed");
-	ck_assert_int_eq(number(info, "moved_bytes"), BYTES / 2);
+	ck_assert_int_eq(last_job_moved(1, "completed"), BYTES / 2);
 	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":4096}}");
 	run = json_array_get(json_object_get(info, "maps"), 0);
 	ck_assert_int_eq(number(run, "gpa"), 4096);
@@ -538,6 +550,31 @@ START_TEST(binding_moves_a_range_and_maps_show_it)
 	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":8388608}}");
 	ck_assert_uint_eq(json_array_size(json_object_get(info, "maps")), 0);
 	ck_assert_ptr_null(json_object_get(info, "next"));
+}
+END_TEST
+
+#define RETRY(id, rest) "{\"execute\":\"job-retry\",\"arguments\":{\"id\":\"" id "\"" rest "}}"
+
+START_TEST(cancelled_jobs_are_taken_up)
+{
+	if (gmig_why_off(engines[0]))
+		return;
+	expect_error(RETRY("1", ""), "ESRCH", "there is no job 1");
+	ask("{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[0],\"to\":[1],\"rate\":1}}");
+	expect_error(RETRY("1", ""), "EBUSY", "has not ended");
+	ask("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1\"}}");
+	ck_assert_int_eq(last_job_moved(1, "cancelled"), 0);
+	expect_error(RETRY("1", ",\"rate\":-1"), "EINVAL", "rate: -1 is not within");
+	ck_assert_int_eq(number(ask(RETRY("1", ",\"rate\":0,\"threads\":2")), "rate"), 0);
+	ck_assert_int_eq(last_job_moved(2, "completed"), BYTES);
+	expect_error(RETRY("2", ""), "ENODATA", "nothing remains of job 2");
+	/* By a policy; the rate is the old one's. */
+	ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1],\"move\":true,\"rate\":1"));
+	ask("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"3\"}}");
+	ck_assert_int_eq(last_job_moved(3, "cancelled"), 0);
+	ck_assert_int_eq(number(ask(RETRY("3", "")), "rate"), 1);
+	ask("{\"execute\":\"job-set-rate\",\"arguments\":{\"id\":\"4\",\"rate\":0}}");
+	ck_assert_int_eq(last_job_moved(4, "completed"), BYTES / 2);
 }
 END_TEST
 
@@ -745,6 +782,7 @@ int main(void)
 	tcase_add_loop_test(tcase, policy_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused_bindings) / sizeof(refused_bindings[0]));
 	tcase_add_test(tcase, binding_moves_a_range_and_maps_show_it);
+	tcase_add_test(tcase, cancelled_jobs_are_taken_up);
 	tcase_add_test(tcase, move_all_is_refused_to_a_peer_without_cap_sys_nice);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);

@@ -3,6 +3,7 @@
  * questions asked of the kernel and of libgmig about a process, which is this one's child.
  */
 #include "../../migrate/gmig_move.h"
+#include "../../migrate/jobs/plan_pages.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -397,6 +398,116 @@ START_TEST(kernel_and_libgmig_say_the_same_of_a_process)
 }
 END_TEST
 
+/* ---- What an ended job left ------------------------------------------------------------------------- */
+
+/* It pays for each block before it moves: at one byte a second nothing does. */
+static void cancel(struct gmig_job *job)
+{
+	struct gmig_job_info info;
+
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+}
+
+/* The rest of old by its own spec but the rate, and what that moves. */
+static uint64_t take_up(struct gmig_job *old)
+{
+	struct gmig_job_spec spec;
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	ck_assert_msg(!gmig_job_rest(old, &spec, &err), "%s", err.text);
+	spec.rate_bytes_per_second = 0;
+	ck_assert_msg(!gmig_job_retry(old, &spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_int_eq(gmig_job_retry(job, NULL, &job, &err), -ENODATA);
+	ck_assert_ptr_nonnull(strstr(err.text, "nothing remains of job"));
+	gmig_job_put(job);
+	return info.moved_bytes;
+}
+
+START_TEST(list_of_a_cancelled_job_is_taken_up)
+{
+	const struct gmig_move_range range = {.gpa = PAGE, .bytes = 2 * PAGE, .node = 1};
+	const struct gmig_move two = {.ranges = &range, .count = 1};
+	struct gmig_job_spec slow = {.rate_bytes_per_second = 1};
+	struct gmig_job *job, *none;
+
+	guest(true);
+	ck_assert_int_eq(gmig_move_start(rig.gmig, &two, &slow, &job, &err), 0);
+	ck_assert_int_eq(gmig_job_retry(job, NULL, &none, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "has not ended"));
+	cancel(job);
+	ck_assert_uint_eq(on_node(1), 0);
+	ck_assert_uint_eq(take_up(job), 2 * PAGE);
+	ck_assert_uint_eq(on_node(1), 2 * PAGE);
+	gmig_job_put(job);
+	guest_ends();
+}
+END_TEST
+
+START_TEST(list_that_is_not_kept_is_not_taken_up)
+{
+	static struct gmig_move_range ranges[PAGE_LIST_ENDED + 1];
+	const struct gmig_move many = {.ranges = ranges, .count = PAGE_LIST_ENDED + 1};
+	struct gmig_job_spec slow = {.rate_bytes_per_second = 1};
+	struct gmig_job *job, *none;
+
+	guest(true);
+	for (unsigned int i = 0; i <= PAGE_LIST_ENDED; i++)
+		ranges[i] = (struct gmig_move_range){.gpa = 2 * i * PAGE, .bytes = PAGE, .node = 1};
+	ck_assert_int_eq(gmig_move_start(rig.gmig, &many, &slow, &job, &err), 0);
+	cancel(job);
+	ck_assert_int_eq(gmig_job_retry(job, NULL, &none, &err), -E2BIG);
+	gmig_job_put(job);
+	guest_ends();
+}
+END_TEST
+
+START_TEST(nodes_of_a_cancelled_job_are_taken_up)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job *job;
+
+	guest(_i);
+	spec.rate_bytes_per_second = 1;
+	spec.max_bytes = _i ? GMIG_BLOCK_BYTES : 0;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	cancel(job);
+	ck_assert_uint_eq(take_up(job), _i ? GMIG_BLOCK_BYTES : BYTES);
+	gmig_job_put(job);
+	guest_ends();
+}
+END_TEST
+
+/* What the first job has brought to node 1 would go back. */
+START_TEST(exchange_of_nodes_is_taken_up_only_if_nothing_moved)
+{
+	struct gmig_job_spec spec = {.from = {0, 1}, .from_count = 2, .to = {1, 0}, .to_count = 2};
+	struct gmig_job_info info = {0};
+	struct gmig_job *job, *none;
+
+	guest(true);
+	spec.rate_bytes_per_second = 1;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	cancel(job);
+	ck_assert_uint_eq(take_up(job), BYTES);
+	gmig_job_put(job);
+	spec.rate_bytes_per_second = 2 * GMIG_BLOCK_BYTES;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	while (!info.moved_bytes)
+		gmig_job_info(job, &info);
+	cancel(job);
+	ck_assert_int_eq(gmig_job_retry(job, NULL, &none, &err), -EOPNOTSUPP);
+	gmig_job_put(job);
+	guest_ends();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("move_pages");
@@ -418,6 +529,10 @@ int main(void)
 	tcase_add_test(tcase, page_of_a_huge_page_moves_alone_and_it_is_joined_when_it_is_whole);
 	tcase_add_test(tcase, list_with_half_pages_or_limits_of_its_own_is_einval);
 	tcase_add_test(tcase, kernel_and_libgmig_say_the_same_of_a_process);
+	tcase_add_test(tcase, list_of_a_cancelled_job_is_taken_up);
+	tcase_add_test(tcase, list_that_is_not_kept_is_not_taken_up);
+	tcase_add_loop_test(tcase, nodes_of_a_cancelled_job_are_taken_up, 0, 2);
+	tcase_add_test(tcase, exchange_of_nodes_is_taken_up_only_if_nothing_moved);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
