@@ -468,7 +468,7 @@ int gmig_job_cancel(struct gmig_job *job);
 int gmig_job_set_rate(struct gmig_job *job, uint64_t bytes_per_second);
 /*
  * Results as move_pages(2) gives them: status[i] of the page at gpa + i * 4 KiB is the node it is on now, or -errno:
- * -ENOENT not present, -EBUSY, -EAGAIN, -EPERM, -ENOMEM, -EIO, -EFAULT not guest RAM. -EINVAL gpa is not page aligned;
+ * -ENOENT not present, -EBUSY, -EAGAIN, -ENOMEM, -EIO, -EFAULT not guest RAM. -EINVAL gpa is not page aligned;
  * -ESRCH the engine is gone, and with it the memory. A job that has ended keeps reasons within 800 KiB, from the lowest
  * gpa up; a page that found no room there says where it is. gmig_job_info's sums are exact at any size.
  */
