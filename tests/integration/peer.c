@@ -1,8 +1,8 @@
 /*
  * Another process that has a guest's memory mapped, as those of vhost-user and ivshmem do.
  * usage: peer FILE BYTES read|punch
- * Maps all of FILE (/proc/PID/fd/N of gmig-vmm); reads each page of its first BYTES, or punches a hole there; prints how many of
- * these pages are not zero, and ends at the end of its input.
+ * Maps the first BYTES of FILE (/proc/PID/fd/N of gmig-vmm) and no more, since a fault maps what lies around it, too; reads each
+ * page of them, or punches a hole there; prints how many of these pages are not zero, and ends at the end of its input.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 		perror(argv[1]);
 		return 1;
 	}
-	memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED) {
 		perror("mmap");
 		return 1;

@@ -57,13 +57,18 @@ static const struct {
 static struct hostile_server evil;
 
 /* As guest `evil` beside vm1. */
-static void start_evil(enum hostile_way way)
+static void start_as(struct hostile_server server)
 {
 	char path[108];
 
 	snprintf(path, sizeof(path), "%s/gmig/evil.sock", fake.directory);
-	evil = (struct hostile_server){.way = way, .answer = vmm_answer};
+	evil = server; /* whole before its thread starts, which reads it without a lock */
 	hostile_start(&evil, path);
+}
+
+static void start_evil(enum hostile_way way)
+{
+	start_as((struct hostile_server){.way = way, .answer = vmm_answer});
 }
 
 START_TEST(text_of_a_vmm_is_harmless_on_the_terminal)
@@ -80,8 +85,8 @@ END_TEST
 /* It says that it is somebody else, and goes away when it is asked how its job does. */
 START_TEST(text_of_a_vmm_among_all_is_harmless_on_the_terminal)
 {
-	start_evil(HOSTILE_ENDS);
-	evil.last_command = "query-jobs";
+	start_as((struct hostile_server){
+	    .way = HOSTILE_ENDS, .answer = vmm_answer, .last_command = "query-jobs"});
 	ck_assert_int_eq(
 	    gmig("migrate", "--all", "--guest", "evil", "--from", "0", "--to", "1", NULL),
 	    CLI_FAILED);
@@ -104,9 +109,8 @@ START_TEST(vmm_is_known_by_its_socket_whatever_it_says_of_itself)
 {
 	json_t *list, *entry;
 
-	start_evil(HOSTILE_ANSWERS);
-	evil.answer = impostor_answer;
-	evil.exact = true;
+	start_as((struct hostile_server){
+	    .way = HOSTILE_ANSWERS, .answer = impostor_answer, .exact = true});
 	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
 	list = out_json();
 	entry = json_array_get(list, 0);
@@ -114,8 +118,11 @@ START_TEST(vmm_is_known_by_its_socket_whatever_it_says_of_itself)
 	ck_assert_ptr_null(json_object_get(entry, "uri"));
 	json_decref(list);
 	/* Its job, and not vm1's; that it calls itself stale does not hide it. */
-	evil.way = HOSTILE_ENDS;
-	evil.last_command = "query-jobs";
+	hostile_stop(&evil);
+	start_as((struct hostile_server){.way = HOSTILE_ENDS,
+					 .answer = impostor_answer,
+					 .last_command = "query-jobs",
+					 .exact = true});
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "--all", "--from", "0", "--to", "1", NULL), CLI_FAILED);
 	ck_has(out_text, "evil: job 1 failed");
@@ -195,20 +202,24 @@ static const struct {
 };
 #define AGENT_VERBS (int)(sizeof(agent_verbs) / sizeof(agent_verbs[0]))
 
-/* At the port of guest vm1's agent. */
-static void start_agent(enum hostile_way way)
+/* At the port of guest vm1's agent. last_command: what it does not answer any more; NULL: it answers all. */
+static void start_agent(enum hostile_way way, const char *last_command)
 {
 	char path[108];
 
 	snprintf(path, sizeof(path), "%s/agent.sock", fake.directory);
-	evil = (struct hostile_server){.way = way, .answer = agent_answer, .is_agent = true};
+	evil = (struct hostile_server){.way = way,
+				       .answer = agent_answer,
+				       .is_agent = true,
+				       .last_command = last_command,
+				       .exact = last_command != NULL};
 	hostile_start(&evil, path);
 	fake.ports = json_pack("[{s:s, s:s}]", "name", "org.gmig.agent.0", "path", path);
 }
 
 START_TEST(text_of_an_agent_is_harmless_on_the_terminal)
 {
-	start_agent(HOSTILE_ANSWERS);
+	start_agent(HOSTILE_ANSWERS, NULL);
 	gmig("agent", "vm1", WORDS(agent_verbs[_i].words), NULL);
 	ck_assert(*out_text || *err_text);
 	ck_harmless(out_text);
@@ -219,7 +230,7 @@ END_TEST
 
 START_TEST(text_of_an_agent_beside_a_migration_is_harmless_on_the_terminal)
 {
-	start_agent(HOSTILE_ANSWERS);
+	start_agent(HOSTILE_ANSWERS, NULL);
 	fake.last = fake_job("completed", 1 << 30, 0);
 	gmig("migrate", "vm1", "--from", "0", "--to", "1", "--with-guest", NULL);
 	ck_has(out_text, "in the guest: process 1");
@@ -237,7 +248,7 @@ END_TEST
  * limits of use and from IN_TIME_MS.
  */
 #define SILENT_MS  100
-#define AT_WORK_MS 3000
+#define AT_WORK_MS 2000
 #define IN_TIME_MS 9500
 
 static void set_limits(int ms)
@@ -294,7 +305,7 @@ START_TEST(command_to_an_agent_that_keeps_it_waiting_fails_in_time)
 {
 	int64_t start_ms;
 
-	start_agent(waits[_i].way);
+	start_agent(waits[_i].way, NULL);
 	set_limits(AT_WORK_MS);
 	start_ms = cli_now_ms();
 	ck_assert_int_eq(gmig("agent", "vm1", "ps", NULL), CLI_FAILED);
@@ -318,12 +329,8 @@ END_TEST
 /* Greets and answers up to `command`. */
 static void start_until(enum hostile_way way, const char *command)
 {
-	char path[108];
-
-	snprintf(path, sizeof(path), "%s/gmig/evil.sock", fake.directory);
-	evil = (struct hostile_server){
-	    .way = way, .answer = vmm_answer, .last_command = command, .exact = true};
-	hostile_start(&evil, path);
+	start_as((struct hostile_server){
+	    .way = way, .answer = vmm_answer, .last_command = command, .exact = true});
 	set_limits(AT_WORK_MS);
 }
 
@@ -401,9 +408,7 @@ END_TEST
 
 START_TEST(agent_job_that_falls_silent_names_the_job)
 {
-	start_agent(HOSTILE_ANSWERS);
-	evil.exact = true;
-	evil.last_command = "job-status";
+	start_agent(HOSTILE_ANSWERS, "job-status");
 	set_limits(AT_WORK_MS);
 	ck_assert_int_eq(gmig("agent", "vm1", "stall-probe", NULL), CLI_FAILED);
 	ck_has(err_text, "gmig: job 1: the guest's agent does not answer");
