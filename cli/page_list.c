@@ -39,7 +39,7 @@ static int parse_number(const char *text, uint64_t *value, struct gmig_error *er
 {
 	char *end;
 
-	if (strncmp(text, "0x", 2) && strncmp(text, "0X", 2))
+	if (strncmp(text, "0x", 2) != 0 && strncmp(text, "0X", 2) != 0)
 		return units_parse_size(text, value, err);
 	errno = 0;
 	*value = strtoull(text + 2, &end, 16);

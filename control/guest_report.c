@@ -99,7 +99,7 @@ static json_t *job_request(const struct gmig_job_info *info)
 	    spec->mover ? spec->mover : gmig_mover_names()[0], "frames",
 	    gmig_frames_names()[spec->frames], "huge", gmig_huge_names()[spec->huge], "swapped",
 	    gmig_swapped_names()[spec->swapped], "rate", integer(spec->rate_bytes_per_second));
-	if (info->plan && strcmp(info->plan, "nodes"))
+	if (info->plan && strcmp(info->plan, "nodes") != 0)
 		json_object_set_new(request, "plan", json_string(info->plan));
 	if (spec->max_bytes)
 		json_object_set_new(request, "max_bytes", integer(spec->max_bytes));
