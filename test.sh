@@ -219,11 +219,11 @@ if [ $tier = full ]; then
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
 	stage "fuzz agent" 300 stage_fuzz_agent 30
 	stage "headers alone" 300 stage_headers
-	stage "structure" 120 stage_structure
-	stage "format" 120 stage_format
+	stage "structure" 300 stage_structure
+	stage "format" 300 stage_format
 	stage "clang-tidy" 900 stage_tidy
 	stage "cppcheck" 600 stage_cppcheck
-	stage "scripts and man pages" 120 stage_scripts
+	stage "scripts and man pages" 300 stage_scripts
 	stage "install and packages" 300 stage_package
 fi
 [ -z "$list" ] || {
