@@ -33,7 +33,9 @@ int guest_read_nodes(const struct guest *guest, const json_t *arguments, const c
 	const json_t *list = json_object_get(arguments, name), *item = json_array_get(list, 0);
 	size_t i;
 
-	if (json_array_size(list) == 1 && json_is_string(item)) {
+	/* A plain list is of numbers: "0" would be a second way to say 0. */
+	if (json_array_size(list) == 1 && json_is_string(item) &&
+	    nodeset_is_choice(json_string_value(item))) {
 		int ret = read_choice(guest, name, json_string_value(item), nodes, err);
 
 		*count = ret < 0 ? 0 : (unsigned int)ret;

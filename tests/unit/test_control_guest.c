@@ -309,13 +309,13 @@ static const struct {
     {"\"from\":[0],\"to\":[1],\"huge\":\"tiny\"", "huge: 'tiny' is none of prefer, keep, split"},
     {"\"from\":[0],\"to\":[1],\"swapped\":\"in\"", "swapped: 'in' is none of move, skip"},
     {"\"from\":[0],\"to\":[1],\"mover\":\"van\"", "mover: 'van' is none of uffd"},
-    {"\"from\":[\"x\"],\"to\":[1]", "from: nodes are numbers"},
+    {"\"from\":[\"x\"],\"to\":[1]", "from: item 0 is not a number"},
     {"\"from\":[0],\"to\":[-1]", "to: node -1 is not within 0 to"},
     {"\"from\":[0],\"to\":[1],\"vnode\":1", "vnode: there is no vnode 1"},
     {"\"from\":[0],\"to\":[1],\"threads\":-1", "threads: -1 is not within"},
     {"\"from\":[0],\"to\":[1],\"batch\":513", "batch: 513 is not within 0 to 512"},
     {"\"from\":[0],\"to\":[1],\"rate\":-5", "rate: -5 is not within"},
-    {"\"from\":[\"0\",1],\"to\":[1]", "from: item 0 is not a number"},
+    {"\"from\":[\"0\"],\"to\":[1]", "from: item 0 is not a number"},
     {"\"from\":[\"all\"],\"to\":[\"!0-1\"]", "to: '!0-1' is no node at all here"},
 };
 
@@ -500,7 +500,7 @@ static const struct {
 	const char *request, *code, *text;
 } refused_bindings[] = {
     {BIND("\"policy\":\"best\""), "EINVAL", "policy: 'best' is none of default, local"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[\"x\"]"), "EINVAL", "nodes: nodes are numbers"},
+    {BIND("\"policy\":\"bind\",\"nodes\":[\"x\"]"), "EINVAL", "nodes: item 0 is not a number"},
     {BIND("\"policy\":\"bind\",\"nodes\":[\"!0\"],\"relative\":true"), "EINVAL",
      "nodes: with relative"},
     {BIND("\"policy\":\"bind\",\"nodes\":[1],\"weights\":[1]"), "EINVAL",
