@@ -198,7 +198,7 @@ int guest_pages_query(const struct guest *guest, struct gmig_job *job, const jso
 		ret = gmig_fail(err, -E2BIG, "pages: at most %d at a time", GUEST_PAGES_ONE_LINE);
 	else if (!gpas || !status)
 		ret = gmig_fail(err, -ENOMEM, "no memory for the answer");
-	for (size_t i = 0; i < count && !ret; i++) {
+	for (size_t i = 0; gpas && i < count && !ret; i++) {
 		ret = read_number(list, i, INT64_MAX, &gpa, err);
 		gpas[i] = (uint64_t)gpa;
 	}

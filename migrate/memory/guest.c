@@ -103,7 +103,7 @@ static int query_region(struct gmig *gmig, struct region *region, size_t count,
 {
 	uint64_t asked[GMIG_BLOCK_PAGES];
 	uint16_t index[GMIG_BLOCK_PAGES];
-	int found[GMIG_BLOCK_PAGES], ret = 0;
+	int found[GMIG_BLOCK_PAGES], ret;
 	size_t n = 0;
 	bool ask;
 
@@ -116,8 +116,9 @@ static int query_region(struct gmig *gmig, struct region *region, size_t count,
 		index[n] = (uint16_t)i;
 		asked[n++] = gfns[i];
 	}
-	if (n)
-		ret = region->kind->query(gmig, region, n, asked, found);
+	if (!n)
+		return 0;
+	ret = region->kind->query(gmig, region, n, asked, found);
 	/* Of what was claimed since, the table still knows it. */
 	for (size_t k = 0; k < n && !ret; k++) {
 		status[index[k]] = believed(gmig, asked[k], &ask);

@@ -113,7 +113,7 @@ START_TEST(field_that_is_not_known_yet_is_refused)
 	options.reserved[0] = 1;
 	ck_assert_int_eq(gmig_create(&options, &gmig, &err), -E2BIG);
 	ck_assert_ptr_null(gmig);
-	ck_assert_ptr_nonnull(strstr(err.text, "this version of libgmig (" GMIG_VERSION ")"));
+	ck_assert_ptr_nonnull(strstr(err.text, "this version of libgmig does not know"));
 	options.reserved[0] = 0;
 	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
 	region.reserved[sizeof(region.reserved) / sizeof(uint64_t) - 1] = 1;
