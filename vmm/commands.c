@@ -37,18 +37,28 @@ static void put_guest(struct guest *guest)
 	gmig_topology_put(guest->topology);
 }
 
-/* Under the lock, so that a machine that shuts down finds every job when it cancels them. */
+/*
+ * Before whatever may start a job. 0: the state's lock is held, so that a machine that shuts down finds every job when it
+ * cancels them. -ESHUTDOWN: it is not held.
+ */
+static int begin_start(struct vmm *vmm, struct gmig_error *err)
+{
+	pthread_mutex_lock(&vmm->state_lock);
+	if (vmm->state != VMM_STATE_SHUTDOWN)
+		return 0;
+	pthread_mutex_unlock(&vmm->state_lock);
+	return gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
+}
+
 static int start_job(const struct guest *guest, const struct gmig_job_spec *spec,
 		     struct gmig_job **job, struct gmig_error *err)
 {
 	struct vmm *vmm = guest->opaque;
-	int ret;
+	int ret = begin_start(vmm, err);
 
-	pthread_mutex_lock(&vmm->state_lock);
-	if (vmm->state == VMM_STATE_SHUTDOWN)
-		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
-	else
-		ret = gmig_job_start(vmm->gmig, spec, job, err);
+	if (ret)
+		return ret;
+	ret = gmig_job_start(vmm->gmig, spec, job, err);
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
 }
@@ -58,13 +68,11 @@ static int start_move(const struct guest *guest, const struct gmig_move *move,
 		      struct gmig_error *err)
 {
 	struct vmm *vmm = guest->opaque;
-	int ret;
+	int ret = begin_start(vmm, err);
 
-	pthread_mutex_lock(&vmm->state_lock);
-	if (vmm->state == VMM_STATE_SHUTDOWN)
-		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
-	else
-		ret = gmig_move_start(vmm->gmig, move, limits, job, err);
+	if (ret)
+		return ret;
+	ret = gmig_move_start(vmm->gmig, move, limits, job, err);
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
 }
@@ -74,29 +82,24 @@ static int retry_job(const struct guest *guest, struct gmig_job *old,
 		     struct gmig_error *err)
 {
 	struct vmm *vmm = guest->opaque;
-	int ret;
+	int ret = begin_start(vmm, err);
 
-	pthread_mutex_lock(&vmm->state_lock);
-	if (vmm->state == VMM_STATE_SHUTDOWN)
-		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
-	else
-		ret = gmig_job_retry(old, spec, job, err);
+	if (ret)
+		return ret;
+	ret = gmig_job_retry(old, spec, job, err);
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
 }
 
-/* The same: a binding may start a job. */
 static int bind_memory(const struct guest *guest, const struct gmig_bind_spec *spec,
 		       struct gmig_job **job, struct gmig_error *err)
 {
 	struct vmm *vmm = guest->opaque;
-	int ret;
+	int ret = begin_start(vmm, err);
 
-	pthread_mutex_lock(&vmm->state_lock);
-	if (vmm->state == VMM_STATE_SHUTDOWN)
-		ret = gmig_fail(err, -ESHUTDOWN, "the guest is shut down");
-	else
-		ret = gmig_bind(vmm->gmig, spec, job, err);
+	if (ret)
+		return ret;
+	ret = gmig_bind(vmm->gmig, spec, job, err);
 	pthread_mutex_unlock(&vmm->state_lock);
 	return ret;
 }
