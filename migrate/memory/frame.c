@@ -281,7 +281,7 @@ int frame_hole(struct frames *frames, const struct frame_want *want, struct slot
 		return -ENOBUFS;
 	slot_release(frames, slot);
 	frame_empty(frames, slot);
-	if (!bits_empty(&slot->have) || (slot->huge && slot->split && slot_renew(frames, slot))) {
+	if (!bits_empty(&slot->have) || (slot->split && slot_renew(frames, slot))) {
 		frame_give(frames, slot);
 		return -ENOBUFS;
 	}

@@ -113,8 +113,13 @@ static int is_huge(struct frames *frames, const struct slot *slot)
 static int small_fill(struct frames *frames, struct slot *slot, unsigned int first,
 		      unsigned int count, enum policy_use use)
 {
-	int ret = populate(frames, slot->hva + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES);
+	int ret = slot->split ? slot_renew(frames, slot) : 0;
 
+	if (!ret)
+		ret = count == GMIG_BLOCK_PAGES ? whole_fill(frames, slot) : -ENOSPC;
+	if (ret == -ENOSPC)
+		ret =
+		    populate(frames, slot->hva + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES);
 	if (!ret)
 		ret = place(frames, slot, first, count, use);
 	return ret == -EXDEV ? -ENOMEM : ret < 0 ? ret : 0;

@@ -19,6 +19,8 @@ struct pool {
 	struct slot *slots;
 	struct slot *clean, *used, *empty; /* lists of slots that are not taken */
 	unsigned int counted;		   /* the ledger's number of the count that was here last */
+	/* frame_whole.c: fills for which no huge page is asked for; racy, and harmless */
+	atomic_int rest, last_rest;
 };
 
 /* Of one node; made at its first use, since most of the nodes that may exist do not. */
@@ -84,6 +86,14 @@ void slot_give(struct frames *frames, struct slot *slot);
  */
 int pool_grow(struct frames *frames, struct pool *pool, const struct frame_want *want,
 	      struct slot **out);
+
+/* ---- frame_whole.c ------------------------------------------------------------------------------ */
+
+/*
+ * All pages of an empty small slot, out of one huge page. -ENOSPC: not this time, and the slot is empty; other errors: it
+ * cannot be filled now.
+ */
+int whole_fill(struct frames *frames, struct slot *slot);
 
 /* ---- frame_verify.c ---------------------------------------------------------------------------- */
 

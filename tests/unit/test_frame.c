@@ -1,6 +1,7 @@
 /* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
 #include "../../migrate/core/copy.h"
 #include "../../migrate/core/room.h"
+#include "../../migrate/core/uffd.h"
 #include "../../migrate/memory/frame.h"
 #include "../../migrate/memory/ledger.h"
 #include "rig.h"
@@ -18,6 +19,7 @@ static struct ledger *ledger;
 static struct policy *policy;
 static int pagemap;
 static atomic_int wrong_node, refuse_release, move_error, moves, queries, no_huge;
+static atomic_int huge_asked, huge_split, no_cold, no_register;
 static void *_Atomic poison_at; /* just before the kernel fills it */
 static atomic_ullong available;
 
@@ -48,10 +50,29 @@ static long move_maybe(pid_t pid, unsigned long count, void **pages, const int *
 	return error ? (long)count : 0;
 }
 
+/* Counts huge pages that were split and lost none of their pages to the zero page. */
+static int split_huge(void *memory, size_t bytes)
+{
+	struct uffd_scan before, after;
+	int ret = uffd_scan(&sys, pagemap, memory, &before);
+
+	if (!ret)
+		ret = gmig_sys_real.advise(memory, bytes, MADV_COLD);
+	if (!ret)
+		ret = uffd_scan(&sys, pagemap, memory, &after);
+	if (!ret)
+		atomic_fetch_add(&huge_split,
+				 before.huge && !after.huge && bits_empty(&after.zero));
+	return ret;
+}
+
 static int advise_maybe_refused(void *memory, size_t bytes, int advice)
 {
 	if (advice == MADV_DONTNEED && atomic_load(&refuse_release))
 		return -EAGAIN;
+	atomic_fetch_add(&huge_asked, advice == MADV_HUGEPAGE && bytes == GMIG_BLOCK_BYTES);
+	if (advice == MADV_COLD)
+		return atomic_load(&no_cold) ? -EINVAL : split_huge(memory, bytes);
 	if (advice == MADV_POPULATE_WRITE && atomic_load(&poison_at))
 		poison_page(atomic_load(&poison_at));
 	if (advice == MADV_POPULATE_WRITE && atomic_load(&no_huge)) {
@@ -64,6 +85,13 @@ static int advise_maybe_refused(void *memory, size_t bytes, int advice)
 		return ret;
 	}
 	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
+static int ioctl_maybe_refused(int fd, unsigned long request, void *arg)
+{
+	if (request == UFFDIO_REGISTER && atomic_load(&no_register))
+		return -ENOMEM;
+	return gmig_sys_real.ioctl(fd, request, arg);
 }
 
 static void room(struct room *room)
@@ -80,6 +108,7 @@ static void start(unsigned int nodes)
 	sys = gmig_sys_real;
 	sys.query_nodes = query_maybe_wrong;
 	sys.advise = advise_maybe_refused;
+	sys.ioctl = ioctl_maybe_refused;
 	sys.room = room;
 	sys.move_pages = move_maybe;
 	atomic_store(&available, UINT64_MAX);
@@ -196,6 +225,97 @@ START_TEST(small_slot_is_filled_where_it_is_needed)
 	bits_set_range(&want.need, 100, 1);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
 	ck_assert(bits_get(&slot->have, 100));
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+static struct frame_want want_block(void)
+{
+	struct frame_want want = {.node = 0};
+
+	bits_fill(&want.need);
+	return want;
+}
+
+/* All of a slot lies there in small pages that read as zeros. */
+static void check_small(const struct slot *slot)
+{
+	static const uint8_t zeros[GMIG_PAGE_BYTES];
+	struct uffd_scan scan;
+
+	ck_assert_uint_eq(bits_count(&slot->have), GMIG_BLOCK_PAGES);
+	ck_assert_int_eq(uffd_scan(&sys, pagemap, slot->hva, &scan), 0);
+	ck_assert_uint_eq(bits_count(&scan.present), GMIG_BLOCK_PAGES);
+	ck_assert(!scan.huge);
+	for (size_t at = 0; at < GMIG_BLOCK_BYTES; at += GMIG_PAGE_BYTES)
+		ck_assert_mem_eq(slot->hva + at, zeros, GMIG_PAGE_BYTES);
+}
+
+/* Twice in the same slot: a page table that is left over must not hinder it. */
+START_TEST(whole_block_of_small_frames_comes_from_a_huge_page)
+{
+	struct frame_want want = want_block();
+	struct slot *slot;
+
+	start(2);
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&huge_split, 0);
+		ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+		ck_assert_int_eq(atomic_load(&huge_split), 1);
+		check_small(slot);
+		frame_drop(frames, slot);
+	}
+	/* Its place is one for small pages again. */
+	bits_clear_range(&want.need, 1, GMIG_BLOCK_PAGES - 1);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert_uint_eq(bits_count(&slot->have), 1);
+	frame_drop(frames, slot);
+	stop();
+}
+END_TEST
+
+/* No huge page (0), or one that cannot be split (1): small ones come, and the next times nobody asks. */
+START_TEST(whole_block_without_a_huge_page_is_filled_page_by_page)
+{
+	struct frame_want want = want_block();
+	struct slot *slot;
+	int asked = 0;
+
+	start(2);
+	atomic_store(_i ? &no_cold : &no_huge, 1);
+	for (int i = 0; i < 15; i++) {
+		atomic_store(&huge_asked, 0);
+		ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+		asked += atomic_load(&huge_asked);
+		check_small(slot);
+		frame_drop(frames, slot);
+	}
+	ck_assert_int_eq(asked, 4); /* the 1st, 3rd, 7th and 15th time */
+	atomic_store(&no_cold, 0);
+	atomic_store(&no_huge, 0);
+	stop();
+}
+END_TEST
+
+/* Its mapping was replaced and is not ready: nobody gets such a slot. */
+START_TEST(slot_whose_new_mapping_fails_serves_when_it_has_one)
+{
+	struct frame_want want = want_block();
+	struct slot *slot;
+
+	start(2);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	frame_drop(frames, slot);
+	atomic_store(&no_register, 1);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), -ENOMEM);
+	ck_assert_int_eq(frame_hole(frames, &want, &slot), -ENOBUFS);
+	atomic_store(&no_register, 0);
+	ck_assert_int_eq(frame_hole(frames, &want, &slot), 0);
+	ck_assert(!slot->split);
+	frame_give(frames, slot);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	check_small(slot);
 	frame_give(frames, slot);
 	stop();
 }
@@ -614,6 +734,9 @@ int main(void)
 	tcase_add_test(tcase, used_frame_is_never_given_as_clean);
 	tcase_add_test(tcase, frame_of_another_node_is_not_given);
 	tcase_add_test(tcase, small_slot_is_filled_where_it_is_needed);
+	tcase_add_test(tcase, whole_block_of_small_frames_comes_from_a_huge_page);
+	tcase_add_loop_test(tcase, whole_block_without_a_huge_page_is_filled_page_by_page, 0, 2);
+	tcase_add_test(tcase, slot_whose_new_mapping_fails_serves_when_it_has_one);
 	tcase_add_loop_test(tcase, stock_makes_as_many_as_asked_and_then_rests, 0, 4);
 	tcase_add_test(tcase, trim_gives_back_what_exceeds_the_watermark);
 	tcase_add_test(tcase, frame_that_cannot_be_released_stays_in_the_books);
