@@ -20,17 +20,24 @@ struct snapshot {
 struct bindings {
 	_Atomic(struct snapshot *) now; /* RCU: writers hold lock. NULL: no runs */
 	pthread_mutex_t lock;
+	unsigned int max; /* runs; constant */
 };
 
-int bindings_create(struct bindings **out)
+int bindings_create_with(unsigned int max, struct bindings **out)
 {
 	struct bindings *bindings = calloc(1, sizeof(*bindings));
 
 	if (!bindings)
 		return -ENOMEM;
+	bindings->max = max;
 	pthread_mutex_init(&bindings->lock, NULL);
 	*out = bindings;
 	return 0;
+}
+
+int bindings_create(struct bindings **out)
+{
+	return bindings_create_with(BINDINGS_MAX, out);
 }
 
 static void snapshot_free(struct snapshot *snapshot)
@@ -122,16 +129,11 @@ static void append(struct snapshot *draft, uint64_t gfn, uint64_t end, struct me
 	draft->run[draft->count++] = (struct run){gfn, end - gfn, mempolicy_get(policy)};
 }
 
-/* Caller holds the lock; it is released. On an error the draft is nothing. */
-static int publish(struct bindings *bindings, struct snapshot *draft)
+/* Caller holds the lock; it is released. */
+static void publish(struct bindings *bindings, struct snapshot *draft)
 {
 	struct snapshot *old = atomic_load(&bindings->now);
 
-	if (draft->count > BINDINGS_MAX) {
-		pthread_mutex_unlock(&bindings->lock);
-		snapshot_free(draft);
-		return -ENOMEM;
-	}
 	if (!draft->count) {
 		free(draft);
 		draft = NULL;
@@ -141,7 +143,13 @@ static int publish(struct bindings *bindings, struct snapshot *draft)
 	if (old)
 		urcu_bp_synchronize_rcu();
 	snapshot_free(old);
-	return 0;
+}
+
+/* A writer gives up: nothing has changed. Caller holds the lock; it is released. */
+static void discard(struct bindings *bindings, struct snapshot *draft)
+{
+	pthread_mutex_unlock(&bindings->lock);
+	snapshot_free(draft);
 }
 
 static uint64_t min(uint64_t a, uint64_t b)
@@ -154,17 +162,47 @@ static uint64_t max(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
+#define SHARE_LOOKS 64 /* policies that are compared; more different ones need not be found */
+
+/*
+ * Many ranges mostly have few policies, set by calls of their own: one of those that are there is as good as the caller's, and
+ * saves 1.5 KiB. Caller holds the lock.
+ */
+static struct mempolicy *share(const struct snapshot *now, struct mempolicy *policy)
+{
+	const struct mempolicy *seen[2] = {NULL, NULL};
+	unsigned int looks = 0;
+
+	for (unsigned int i = 0; now && policy && i < now->count && looks < SHARE_LOOKS; i++) {
+		struct mempolicy *one = now->run[i].policy;
+
+		if (one == seen[0] || one == seen[1])
+			continue;
+		if (mempolicy_equal(one, policy))
+			return one;
+		seen[looks++ % 2] = one;
+	}
+	return policy;
+}
+
+/* More than may be, and more than before: what takes some away is never refused. */
+static bool is_too_much(const struct bindings *bindings, const struct snapshot *now,
+			const struct snapshot *draft)
+{
+	return draft->count > bindings->max && draft->count > (now ? now->count : 0);
+}
+
 int bindings_set(struct bindings *bindings, uint64_t gfn, uint64_t pages, struct mempolicy *policy,
 		 struct gmig_error *err)
 {
 	uint64_t end = gfn + pages;
 	const struct snapshot *now;
 	struct snapshot *draft;
-	int ret = -ENOMEM;
-	bool in = false;
+	bool in = false, had_memory;
 
 	pthread_mutex_lock(&bindings->lock);
 	now = atomic_load(&bindings->now);
+	policy = share(now, policy);
 	draft = draft_of(now);
 	for (unsigned int i = 0; draft && now && i < now->count; i++) {
 		const struct run *run = &now->run[i];
@@ -179,14 +217,17 @@ int bindings_set(struct bindings *bindings, uint64_t gfn, uint64_t pages, struct
 	}
 	if (draft && !in)
 		append(draft, gfn, end, policy);
-	if (draft)
-		ret = publish(bindings, draft);
-	else
-		pthread_mutex_unlock(&bindings->lock);
-	return ret ? gmig_fail(err, ret,
-			       "no memory for the policy, or more than %u ranges have one",
-			       BINDINGS_MAX)
-		   : 0;
+	if (draft && !is_too_much(bindings, now, draft)) {
+		publish(bindings, draft);
+		return 0;
+	}
+	had_memory = draft != NULL;
+	discard(bindings, draft);
+	return had_memory ? gmig_fail(err, -ENOMEM,
+				      "%u ranges have a policy, which is as many as there may be: "
+				      "join some of them first",
+				      bindings->max)
+			  : gmig_fail(err, -ENOMEM, "no memory for the policies of ranges");
 }
 
 /* One run: what of it is in from..end gets its new policy. */
@@ -201,9 +242,45 @@ static int change_run(struct snapshot *draft, const struct run *run, uint64_t fr
 	return 0;
 }
 
+#define CHANGED 8
+
+/* Policies that have been changed already, the last few: alike runs have one policy then as before. */
+struct changed {
+	struct mempolicy *from[CHANGED], *to[CHANGED]; /* to: a reference */
+	unsigned int next;
+};
+
+static int change_once(struct changed *changed, struct mempolicy *policy, bindings_changer *change,
+		       void *arg, struct mempolicy **out)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < CHANGED; i++)
+		if (changed->from[i] == policy) {
+			*out = mempolicy_get(changed->to[i]);
+			return 0;
+		}
+	ret = change(arg, policy, out);
+	if (ret)
+		return ret;
+	i = changed->next++ % CHANGED;
+	mempolicy_put(changed->to[i]);
+	changed->from[i] = policy;
+	changed->to[i] = mempolicy_get(*out);
+	return 0;
+}
+
+static void forget_changed(struct changed *changed)
+{
+	for (unsigned int i = 0; i < CHANGED; i++)
+		mempolicy_put(changed->to[i]);
+}
+
 int bindings_change(struct bindings *bindings, uint64_t gfn, uint64_t pages,
 		    bindings_changer *change, void *arg)
 {
+	struct changed changed = {.next = 0};
 	uint64_t end = gfn + pages;
 	const struct snapshot *now;
 	struct snapshot *draft;
@@ -219,17 +296,18 @@ int bindings_change(struct bindings *bindings, uint64_t gfn, uint64_t pages,
 		struct mempolicy *policy = NULL;
 
 		if (run->gfn < end && run->gfn + run->pages > gfn)
-			ret = change(arg, run->policy, &policy);
+			ret = change_once(&changed, run->policy, change, arg, &policy);
 		else
 			policy = mempolicy_get(run->policy);
 		if (!ret)
 			ret = change_run(draft, run, gfn, end, policy);
 		mempolicy_put(policy);
 	}
-	if (!ret)
-		return publish(bindings, draft);
-	pthread_mutex_unlock(&bindings->lock);
-	snapshot_free(draft);
+	forget_changed(&changed);
+	if (ret)
+		discard(bindings, draft);
+	else
+		publish(bindings, draft);
 	return ret;
 }
 
@@ -259,7 +337,8 @@ static bool is_stale(struct bindings *bindings, const struct gmig_node_set *mems
 	urcu_bp_read_lock();
 	now = atomic_load(&bindings->now);
 	for (unsigned int i = 0; now && i < now->count && !stale; i++)
-		stale = memcmp(&now->run[i].policy->mems, mems, sizeof(*mems)) != 0;
+		stale = (i < 2 || now->run[i].policy != now->run[i - 2].policy) &&
+			memcmp(&now->run[i].policy->mems, mems, sizeof(*mems)) != 0;
 	urcu_bp_read_unlock();
 	return stale;
 }

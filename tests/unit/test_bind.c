@@ -629,6 +629,49 @@ START_TEST(binding_is_as_before_when_two_migrations_move_nothing)
 }
 END_TEST
 
+#define RUNS 5000u
+
+/* Page by page another policy: a migration takes all of them along. */
+START_TEST(binding_of_5000_ranges_goes_along_with_a_migration)
+{
+	struct rig_options options = {
+	    .bytes = 10 * GMIG_BLOCK_BYTES, .nodes = NODES, .untouched = true, .small_pages = true};
+	struct gmig_job_spec move = rig_spec(0, 3);
+	struct mempolicy *policy[2];
+	struct gmig_job_info info;
+	struct gmig_map map;
+
+	rig_create(&rig, &options);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct gmig_policy asked = {.mode = GMIG_POLICY_BIND};
+
+		gmig_node_set_add(&asked.nodes, i);
+		ck_assert_int_eq(
+		    mempolicy_create(&asked, gmig_topology_nodes(rig.topology), &policy[i]), 0);
+	}
+	ck_assert_int_eq(bindings_set(rig.gmig->bindings, 0, RUNS, policy[0], NULL), 0);
+	for (unsigned int page = 1; page < RUNS; page += 2)
+		ck_assert_int_eq(bindings_set(rig.gmig->bindings, page, 1, policy[1], NULL), 0);
+	for (uint64_t page = 0; page < RUNS / 2; page++)
+		rig_write_page(&rig, page);
+	rig_move(&rig, &move, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	touch_all();
+	for (uint64_t page = 0; page < RUNS; page++)
+		ck_assert_uint_eq(node_of(page), page % 2 ? 1 : 3);
+	for (uint64_t gpa = 0, page = 0; page < RUNS; page++, gpa = map.gpa + map.bytes) {
+		ck_assert_int_eq(gmig_map_at(rig.gmig, gpa, &map), 0);
+		ck_assert_uint_eq(map.gpa, page * GMIG_PAGE_BYTES);
+		ck_assert_uint_eq(map.node[0], page % 2 ? 1 : 3);
+		ck_assert_uint_eq(map.misplaced_pages, 0);
+	}
+	mempolicy_put(policy[0]);
+	mempolicy_put(policy[1]);
+	finish();
+}
+END_TEST
+
 START_TEST(home_node_is_set_where_there_is_a_policy_for_it)
 {
 	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "1,2");
@@ -681,6 +724,7 @@ int main(void)
 	tcase_add_loop_test(
 	    tcase, binding_that_changes_in_a_migration_is_as_before_when_that_moves_nothing, 0, 2);
 	tcase_add_loop_test(tcase, binding_is_as_before_when_two_migrations_move_nothing, 0, 2);
+	tcase_add_test(tcase, binding_of_5000_ranges_goes_along_with_a_migration);
 	tcase_add_test(tcase, home_node_is_set_where_there_is_a_policy_for_it);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
