@@ -63,10 +63,16 @@ static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 	    .stop = job_is_cancelled,
 	    .stop_arg = job,
 	};
+	const struct memory_ops *ops = job->memory->ops;
 	int ret;
 
 	workset_free(&job->set);
 	ret = workset_build(&job->plan, &options, &job->set);
+	/* What came meanwhile was never on the nodes to leave, and would count as moved by others. */
+	if (!ret && !late && ops->held && !ops->held(job->memory)) {
+		workset_free(&job->set);
+		ret = workset_build(&job->plan, &options, &job->set);
+	}
 	job->is_planned |= !ret;
 	return ret && ret != -ECANCELED ? cannot_tell(ret, err) : 0;
 }
@@ -114,8 +120,7 @@ static int walk_bytes_on(struct gmig_job *job, const struct gmig_node_set *nodes
 	if (!job->left_known)
 		ret = memory->ops->ranges(memory, &job->work.spec, &ranges, &range_count);
 	for (size_t i = 0; i < range_count && ret >= 0; i++)
-		ret =
-		    memory->ops->walk(memory, ranges[i].gfn, ranges[i].pages, count_visit, &count);
+		ret = walk_memory(memory, ranges[i].gfn, ranges[i].pages, count_visit, &count);
 	free(ranges);
 	*bytes = count.bytes;
 	if (ret >= 0 || job_memory_has_ended(job))

@@ -9,9 +9,6 @@
 
 #include <errno.h>
 
-/* What a walk said this long ago is not asked for again. It ages while a job waits: for its rate, or paused. */
-#define KNOWN_NS 100000000ull
-
 /* Where the pages of a block are, against the plan. */
 struct survey {
 	struct bits wanted; /* on a node that the plan moves from */
@@ -594,14 +591,13 @@ static bool batch_open(struct batch *batch, const uint64_t *words, unsigned int 
 	return true;
 }
 
-/* Nobody has said anything new, and it was not long ago. */
+/* Nobody has said anything new since the blocks were opened. */
 static void batch_known(struct batch *batch, unsigned int picked)
 {
-	const struct memory *memory = batch->worker->job->memory;
-	bool known = memory->ops->unclaimed && memory->sys->now_ns() - batch->opened_ns < KNOWN_NS;
+	bool known = batch->worker->job->memory->ops->unclaimed;
 
 	for (unsigned int i = 0; i < picked; i++)
-		batch->worker->tickets[i].known = known;
+		batch->worker->tickets[i].known_ns = known ? batch->opened_ns : 0;
 }
 
 /* It counts once it is so: a block of which no page could be moved may still be huge. */
@@ -642,19 +638,32 @@ static bool pay_debt(struct gmig_job *job)
 	return !pages || job_admit(job, pages * GMIG_PAGE_BYTES, always, NULL) == JOB_ADMITTED;
 }
 
+/* Its turn, by pace, rate, pause and cancel; *waited_ns grows by how long it had to wait for it. */
+static enum job_admission batch_admit(struct batch *batch, uint64_t bytes, uint64_t *waited_ns)
+{
+	struct gmig_job *job = batch->worker->job;
+	const struct gmig_sys *sys = job->memory->sys;
+	uint64_t begin_ns = sys->now_ns();
+	enum job_admission admission;
+
+	job_rest(job);
+	admission = job_admit(job, bytes, batch_wanted, batch);
+	*waited_ns += sys->now_ns() - begin_ns;
+	return admission;
+}
+
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
 {
 	struct gmig_job *job = worker->job;
 	struct batch batch = {.worker = worker};
 	enum job_admission admission = JOB_ADMITTED;
+	uint64_t bytes, waited_ns = 0;
 	unsigned int picked;
-	uint64_t bytes;
 
 	if (!pay_debt(job) || !batch_open(&batch, words, count))
 		return false;
 	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
-		job_rest(job);
-		admission = job_admit(job, bytes, batch_wanted, &batch);
+		admission = batch_admit(&batch, bytes, &waited_ns);
 		batch_known(&batch, picked);
 		if (admission == JOB_ADMITTED)
 			job_unspent(job, bytes - round_run(worker, picked) * GMIG_PAGE_BYTES);
@@ -662,5 +671,6 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 			batch_unpick(&batch, picked);
 	}
 	batch_close(&batch, admission != JOB_REFUSED);
+	worker->block_ns = (job->memory->sys->now_ns() - batch.opened_ns - waited_ns) / count;
 	return admission != JOB_REFUSED;
 }

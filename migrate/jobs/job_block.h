@@ -8,6 +8,7 @@ struct job_worker {
 	struct gmig_job *job;
 	struct mover_worker mover;
 	bool again;		      /* a later pass: only pages that are worth another try */
+	uint64_t block_ns;	      /* what a block of the last round took, without waits */
 	struct mover_ticket *tickets; /* as many as the mover takes in a round */
 };
 

@@ -14,31 +14,38 @@
 #define BACKOFF_NS	1000000ull
 #define BACKOFF_MAX_NS	100000000ull
 #define ROUNDS_A_SECOND 20
+#define ROUND_NS	250000000ull
+#define FIRST_BLOCKS	8 /* of a worker's first round: nothing is known of the host's speed */
 
 /* ---- Workers ------------------------------------------------------------------------------- */
 
-/* Blocks of a round: all that the mover takes, but not more than 50 ms of the rate at once. */
-static unsigned int round_blocks(struct gmig_job *job)
+/*
+ * Blocks of a round: all that the mover takes, but not more than 50 ms of the rate at once, nor than a slow host moves in ROUND_NS:
+ * pause, cancel and rate are heard between rounds, and where pages lie is asked for at their beginning.
+ */
+static unsigned int round_blocks(const struct job_worker *worker)
 {
-	uint64_t rate, blocks;
+	struct gmig_job *job = worker->job;
+	uint64_t rate, blocks = job->mover->tickets;
 
 	pthread_mutex_lock(&job->lock);
 	rate = job->rate.bytes_per_second;
 	pthread_mutex_unlock(&job->lock);
-	blocks = rate / ROUNDS_A_SECOND / GMIG_BLOCK_BYTES;
-	if (!rate || blocks > job->mover->tickets)
-		return job->mover->tickets;
+	if (rate && rate / ROUNDS_A_SECOND / GMIG_BLOCK_BYTES < blocks)
+		blocks = rate / ROUNDS_A_SECOND / GMIG_BLOCK_BYTES;
+	if (worker->block_ns && ROUND_NS / worker->block_ns < blocks)
+		blocks = ROUND_NS / worker->block_ns;
 	return blocks ? (unsigned int)blocks : 1;
 }
 
 static void worker_loop(struct job_worker *worker)
 {
 	struct gmig_job *job = worker->job;
-	unsigned int each = round_blocks(job);
+	unsigned int each = round_blocks(worker);
 	size_t first;
 
 	for (; (first = atomic_fetch_add(&job->next_block, each)) < job->set.count;
-	     each = round_blocks(job)) {
+	     each = round_blocks(worker)) {
 		size_t count = job->set.count - first < each ? job->set.count - first : each;
 
 		atomic_store(&job->work.ahead, job->set.count - first - count);
@@ -127,6 +134,7 @@ static int pass_run(struct gmig_job *job, bool again, bool *none)
 		    .job = job,
 		    .mover = {.job = &job->work, .number = started},
 		    .again = again,
+		    .block_ns = ROUND_NS / FIRST_BLOCKS,
 		};
 		ret = worker_start(job, &workers[started], &ids[started]);
 		started += !ret;

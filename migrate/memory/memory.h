@@ -47,9 +47,14 @@ struct memory_ops {
 	/* As shadow_walk(): where the pages are. */
 	int (*walk)(struct memory *memory, uint64_t gfn, uint64_t pages, shadow_visit *visit,
 		    void *arg);
-	/* The same, but blocks without memory may be left out. May be NULL: as walk. */
+	/*
+	 * The same, but blocks without memory may be left out, and what was said of the memory when its ranges were asked for is
+	 * believed. May be NULL: as walk.
+	 */
 	int (*walk_present)(struct memory *memory, uint64_t gfn, uint64_t pages,
 			    shadow_visit *visit, void *arg);
+	/* Was it true all the while? false: another walk_present() believes less. NULL: nothing is believed. */
+	bool (*held)(struct memory *memory);
 	/*
 	 * status[i]: the node of the page gfns[i], by the kernel as far as it can tell, or -errno: -ENOENT nothing is there,
 	 * -EFAULT nothing can be, or it is the zero page. -errno: it could not be asked. At most GMIG_BLOCK_PAGES.

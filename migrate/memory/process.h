@@ -90,6 +90,7 @@ struct process_mapping {
 struct process_maps {
 	struct process_mapping *mapping; /* by address */
 	size_t count;
+	int16_t *node; /* NULL: nobody asked; see process_maps_locate() */
 };
 
 /*
@@ -103,6 +104,19 @@ void process_maps_free(struct process_maps *maps);
 const char *process_kind_name(enum process_kind kind);
 /* NULL: it can be moved. Else why not, for people. */
 const char *process_mapping_fixed(const struct process_mapping *mapping);
+
+/* ---- Mappings that lie on one node (process_nodes.c) ------------------------------------------ */
+
+/*
+ * By /proc/PID/numa_maps, for which the kernel walks the page tables: a fifth of what it costs to ask for each page. node[i]: where
+ * every page of mapping i lay when the kernel came by; < 0: on several nodes, or there was none. What has come since may lie
+ * elsewhere. -ENOMEM, -EIO, -ENOENT: a kernel without it; node is NULL then.
+ */
+int process_maps_locate(const struct process *process, struct process_maps *maps);
+/* The text of such a file; for process_maps_locate() and tests. */
+int process_maps_locate_parse(FILE *file, struct process_maps *maps);
+/* Back to NULL. */
+void process_maps_forget(struct process_maps *maps);
 
 /* ---- What lies where (process_scan.c) -------------------------------------------------------- */
 

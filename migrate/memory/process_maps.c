@@ -219,6 +219,7 @@ int process_maps_parse(FILE *file, struct process_maps *maps)
 void process_maps_free(struct process_maps *maps)
 {
 	free(maps->mapping);
+	free(maps->node);
 	memset(maps, 0, sizeof(*maps));
 }
 

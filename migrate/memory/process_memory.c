@@ -82,6 +82,7 @@ static int read_maps(struct gmig_process *process, struct process_maps *maps)
 	return ret;
 }
 
+/* Of a job that leaves nodes, which nodes its mappings lie on as a whole, too: walk_present() need not ask for these page by page. */
 static int process_ranges(struct memory *memory, const struct gmig_job_spec *spec,
 			  struct memory_range **ranges, size_t *count)
 {
@@ -99,6 +100,9 @@ static int process_ranges(struct memory *memory, const struct gmig_job_spec *spe
 		return -ENOMEM;
 	}
 	*count = choose_ranges(process, &maps, process->counts && spec->max_bytes, *ranges);
+	if (spec->from_count && process_scans(process))
+		(void)process_maps_locate(process->process,
+					  &maps); /* else each page is asked for */
 	pthread_rwlock_wrlock(&process->lock);
 	old = process->maps;
 	process->maps = maps;
@@ -115,9 +119,11 @@ static void process_refresh(struct memory *memory, const struct memory_range *ra
 
 /* ---- The walk ---------------------------------------------------------------------------------- */
 
-/* What is there and where, by address, of as much as has room. */
+/* What is there and where, by address, of as much as has room, or as is known in the same way. */
 struct window {
 	struct gmig_process *process;
+	bool believe;	     /* what was said of mappings as a whole */
+	bool known;	     /* it was: nobody is asked for the pages of this window */
 	uint64_t start, end; /* addresses; end moves to where the room ended */
 	size_t count;
 	void *address[WINDOW_UNITS];
@@ -125,7 +131,8 @@ struct window {
 	bool huge[WINDOW_UNITS]; /* a block */
 };
 
-static void add_run(struct window *window, const struct process_mapping *mapping,
+/* node: of all of the mapping; < 0: to be asked for. */
+static void add_run(struct window *window, const struct process_mapping *mapping, int node,
 		    const struct process_run *run)
 {
 	/* Of a page that is larger than a block, each block is asked for. */
@@ -140,11 +147,12 @@ static void add_run(struct window *window, const struct process_mapping *mapping
 			return;
 		}
 		window->huge[window->count] = huge;
+		window->node[window->count] = node;
 		window->address[window->count++] = (void *)(uintptr_t)at; // NOLINT
 	}
 }
 
-static int scan_mapping(struct window *window, const struct process_mapping *mapping)
+static int scan_mapping(struct window *window, const struct process_mapping *mapping, int node)
 {
 	const struct process *process = window->process->process;
 	uint64_t at = mapping->start > window->start ? mapping->start : window->start;
@@ -160,7 +168,7 @@ static int scan_mapping(struct window *window, const struct process_mapping *map
 		if (found < 0)
 			return found;
 		for (int i = 0; i < found; i++)
-			add_run(window, mapping, &runs[i]);
+			add_run(window, mapping, node, &runs[i]);
 		if (window->count == WINDOW_UNITS && at < window->end)
 			window->end = at;
 	}
@@ -207,22 +215,53 @@ bool process_scans(struct gmig_process *process)
 	return scans;
 }
 
+/* One mapping more; false: it is known in another way than those before, and begins the next window. */
+static bool joins(struct window *window, const struct process_mapping *mapping, int node)
+{
+	bool known = node >= 0;
+
+	if (window->count && known != window->known) {
+		window->end = mapping->start;
+		return false;
+	}
+	window->known = known;
+	return true;
+}
+
+/* Under the lock. */
+static int scan_mappings(struct window *window)
+{
+	const struct process_maps *maps = &window->process->maps;
+	int ret = 0;
+
+	for (size_t i = find_mapping(maps, window->start);
+	     !ret && i < maps->count && maps->mapping[i].start < window->end; i++) {
+		int node = window->believe && maps->node ? maps->node[i] : -1;
+
+		if (process_mapping_fixed(&maps->mapping[i]))
+			continue;
+		if (!joins(window, &maps->mapping[i], node))
+			break;
+		ret = scan_mapping(window, &maps->mapping[i], node);
+	}
+	return ret;
+}
+
 static int scan_window(struct window *window)
 {
 	struct gmig_process *process = window->process;
 	const struct movepages by = {.call = process->memory.sys->move_pages,
 				     .pid = process->process->entry,
 				     .flags = MPOL_MF_MOVE};
-	int ret = 0;
+	int ret;
 
 	window->count = 0;
 	pthread_rwlock_rdlock(&process->lock);
-	for (size_t i = find_mapping(&process->maps, window->start);
-	     !ret && i < process->maps.count && process->maps.mapping[i].start < window->end; i++)
-		if (!process_mapping_fixed(&process->maps.mapping[i]))
-			ret = scan_mapping(window, &process->maps.mapping[i]);
+	ret = scan_mappings(window);
 	pthread_rwlock_unlock(&process->lock);
-	return ret ? ret : movepages_ask(&by, window->count, window->address, window->node);
+	if (ret || window->known)
+		return ret;
+	return movepages_ask(&by, window->count, window->address, window->node);
 }
 
 static int visit_none(uint64_t gfn, uint64_t end, shadow_visit *visit, void *arg)
@@ -264,26 +303,66 @@ static int visit_window(const struct window *window, bool holes, shadow_visit *v
 	return ret || !holes ? ret : visit_none(gfn, window->end / GMIG_PAGE_BYTES, visit, arg);
 }
 
-/* Where nothing is mapped is passed over, but within one block. */
-static int process_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shadow_visit *visit,
-			void *arg)
+static int walk(struct memory *memory, const struct memory_range *range, bool believe,
+		shadow_visit *visit, void *arg)
 {
 	struct window *window = malloc(sizeof(*window));
-	uint64_t end = (gfn + pages) * GMIG_PAGE_BYTES;
+	uint64_t end = (range->gfn + range->pages) * GMIG_PAGE_BYTES;
 	int ret = 0;
 
 	if (!window)
 		return -ENOMEM;
 	window->process = process_of(memory);
-	for (uint64_t at = gfn * GMIG_PAGE_BYTES; !ret && at < end; at = window->end) {
+	window->believe = believe;
+	for (uint64_t at = range->gfn * GMIG_PAGE_BYTES; !ret && at < end; at = window->end) {
 		window->start = at;
 		window->end = end;
 		ret = scan_window(window);
 		if (!ret)
-			ret = visit_window(window, pages <= GMIG_BLOCK_PAGES, visit, arg);
+			ret = visit_window(window, range->pages <= GMIG_BLOCK_PAGES, visit, arg);
 	}
 	free(window);
 	return ret;
+}
+
+/* Where nothing is mapped is passed over, but within one block. */
+static int process_walk(struct memory *memory, uint64_t gfn, uint64_t pages, shadow_visit *visit,
+			void *arg)
+{
+	const struct memory_range range = {gfn, pages};
+
+	return walk(memory, &range, false, visit, arg);
+}
+
+static int process_walk_present(struct memory *memory, uint64_t gfn, uint64_t pages,
+				shadow_visit *visit, void *arg)
+{
+	const struct memory_range range = {gfn, pages};
+
+	return walk(memory, &range, true, visit, arg);
+}
+
+/* Pages may have come while the walk went on, and on another node than those that were there. Of such mappings each page is asked for. */
+static bool process_held(struct memory *memory)
+{
+	struct gmig_process *process = process_of(memory);
+	struct process_maps now;
+	bool held = true;
+
+	pthread_rwlock_wrlock(&process->lock);
+	now = (struct process_maps){process->maps.mapping, process->maps.count, NULL};
+	if (process->maps.node && process_maps_locate(process->process, &now)) {
+		process_maps_forget(&process->maps);
+		held = false;
+	}
+	for (size_t i = 0; now.node && i < now.count; i++)
+		if (process->maps.node[i] >= 0 && now.node[i] != process->maps.node[i]) {
+			process->maps.node[i] = -1;
+			held = false;
+		}
+	process_maps_forget(&now);
+	pthread_rwlock_unlock(&process->lock);
+	return held;
 }
 
 /* ---- The rest ---------------------------------------------------------------------------------- */
@@ -347,6 +426,8 @@ const struct memory_ops process_ops = {
     .ranges = process_ranges,
     .refresh = process_refresh,
     .walk = process_walk,
+    .walk_present = process_walk_present,
+    .held = process_held,
     .query = process_query,
     .kind = process_kind,
     .address = process_address,

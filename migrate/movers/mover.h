@@ -57,7 +57,7 @@ struct mover_ticket {
 	uint64_t block_gfn;
 	unsigned int from, to;
 	bool huge;		/* as one 2M page: then pages are all */
-	bool known;		/* the kernel has just said that they lie there */
+	uint64_t known_ns;	/* when the kernel said that they lie there; 0: it was not asked */
 	enum gmig_mode mode;	/* not AUTO, unless the mover has one way only */
 	unsigned int run_pages; /* small pages that may be out of reach together; 0: no limit */
 	struct bits pages;

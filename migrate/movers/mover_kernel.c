@@ -3,10 +3,9 @@
  * whose memory the caller may move, and for a guest of our own; nobody needs frames. A guest's pages
  * are claimed like for any mover, and its books follow what the kernel says afterwards.
  *
- * A round is up to 32 blocks, and a call as many of them as take CALL_NS by the speed so far, or as many pages as a stall budget
- * leaves it: pause,
- * cancel and rate are heard between rounds, and while a call lasts the CPUs' caches of pages are off
- * for the whole host (lru_cache_disable() in mm/migrate.c). What a call says is checked by asking where
+ * A round is up to 32 blocks, and a call all of them, unless they take more than CALL_NS by the speed so far, or a stall budget
+ * leaves it fewer pages: each call turns off the CPUs' caches of pages for the whole host, and waits for all CPUs to do so
+ * (lru_cache_disable() in mm/migrate.c), which takes as long as moving some hundred small pages. What a call says is checked by asking where
  * the pages are; of a process, once for all of them when the job ends (job.c), since asking costs a fifth
  * of moving a small page. A block that was huge and moved as small pages counts as split. A page that is larger
  * than a block moves with the first ticket that has a part of it.
@@ -21,8 +20,10 @@
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 
-#define CALL_NS		20000000ull
-#define FIRST_NS_A_PAGE 10000u /* of a call before the first: slower than any host that was seen */
+#define CALL_NS		250000000ull
+#define FIRST_NS_A_PAGE 50000u /* of a call before the first: slower than any host that was seen */
+/* What a walk said this long ago is not asked for again. It ages while a job waits: for its rate, or paused. */
+#define KNOWN_NS 250000000ull
 
 struct kernel_job {
 	struct movepages by;
@@ -356,16 +357,24 @@ static void refuse_all(struct kernel_worker *kernel, int error)
 				kernel->ticket[t]->error[i] = (int16_t)error;
 }
 
+/* The kernel said a short while ago where all of this call's pages lie. */
+static bool is_known(const struct kernel_worker *kernel, uint64_t now_ns)
+{
+	uint64_t known_ns = kernel->ticket[0]->known_ns;
+
+	return known_ns && now_ns - known_ns < KNOWN_NS;
+}
+
 static void call(struct mover_worker *worker)
 {
 	struct kernel_worker *kernel = worker->state;
 	const struct gmig_sys *sys = worker->job->memory->sys;
+	uint64_t begin_ns = sys->now_ns(), took_ns;
 	const struct movepages_want want = {.target = target_of_unit,
 					    .opaque = kernel,
 					    .guess_huge = kernel->job->guess_huge,
-					    .known = kernel->ticket[0]->known,
+					    .known = is_known(kernel, begin_ns),
 					    .believe = kernel->job->believe};
-	uint64_t begin_ns = sys->now_ns(), took_ns;
 	int ret = movepages_chunk_move(&kernel->job->by, &kernel->chunk, &want);
 
 	if (ret)

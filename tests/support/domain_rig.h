@@ -51,22 +51,6 @@ static void threads_follow(void *opaque, const char *path, const char *text)
 		fake_thread(FAKE_PID, text);
 }
 
-/* As the kernel makes it: from where the pages are now. */
-static int open_proc(pid_t pid, const char *name)
-{
-	size_t pages[FAKE_NODES] = {0};
-
-	if (!strcmp(name, "numa_maps")) {
-		for (size_t i = 0; i < FAKE_PAGES; i++)
-			if (fake_page[i].node >= 0)
-				pages[fake_page[i].node]++;
-		fake_file("77/numa_maps",
-			  "%llx default anon=1 N0=%zu N1=%zu N2=%zu N3=%zu kernelpagesize_kB=4\n",
-			  FAKE_START, pages[0], pages[1], pages[2], pages[3]);
-	}
-	return fake_open_proc(pid, name);
-}
-
 static void on_job(void *opaque, struct domain *of, const struct gmig_job_info *info)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -123,7 +107,6 @@ static inline void setup(void)
 	fake_process_setup();
 	fake_sys.now_ns = gmig_sys_real.now_ns;
 	fake_sys.sleep_ns = gmig_sys_real.sleep_ns;
-	fake_sys.open_proc = open_proc;
 	tree_nodes("0-3", nodes, 4);
 	snprintf(proc, sizeof(proc), "%s/proc", tree_root);
 	ck_assert_int_eq(symlink(tree_root, proc), 0);

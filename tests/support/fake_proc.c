@@ -1,6 +1,7 @@
 #include "fake_proc.h"
 
 #include <limits.h>
+#include <sys/mman.h>
 
 void fake_file(const char *name, const char *format, ...)
 {
@@ -23,4 +24,17 @@ void fake_file(const char *name, const char *format, ...)
 	va_end(args);
 	fclose(file);
 	ck_assert_int_eq(rename(aside, path), 0);
+}
+
+int fake_text(const char *format, ...)
+{
+	int fd = memfd_create("text", MFD_CLOEXEC);
+	va_list args;
+
+	ck_assert_int_ge(fd, 0);
+	va_start(args, format);
+	vdprintf(fd, format, args);
+	va_end(args);
+	lseek(fd, 0, SEEK_SET);
+	return fd;
 }

@@ -8,4 +8,7 @@
  * old one or the new one. */
 __attribute__((format(printf, 2, 3))) void fake_file(const char *name, const char *format, ...);
 
+/* A file without a name, to be read from its beginning. */
+__attribute__((format(printf, 1, 2))) int fake_text(const char *format, ...);
+
 #endif

@@ -1,8 +1,9 @@
 #include "fake_process.h"
 
 struct gmig_sys fake_sys;
-bool fake_no_pidfd, fake_no_scan;
+bool fake_no_pidfd, fake_no_scan, fake_no_numa_maps;
 uint64_t fake_ns, fake_ns_a_page, fake_scanned;
+size_t fake_heap_pages;
 static int fake_alive = -1; /* an eventfd: readable once the process has ended */
 
 static int fake_pidfd_open(pid_t pid)
@@ -12,11 +13,41 @@ static int fake_pidfd_open(pid_t pid)
 	return pid == FAKE_PID ? dup(fake_alive) : -ESRCH;
 }
 
+/* A line of numa_maps. */
+static void fake_line(char *line, size_t bytes, size_t first, size_t end)
+{
+	size_t on[FAKE_NODES] = {0}, used;
+
+	for (size_t i = first; i < end; i++)
+		if (fake_page[i].node >= 0)
+			on[fake_page[i].node]++;
+	used = (size_t)snprintf(line, bytes, "%llx default anon=1",
+				FAKE_START + first * FAKE_PAGE_BYTES);
+	for (int node = 0; node < FAKE_NODES; node++)
+		if (on[node])
+			used +=
+			    (size_t)snprintf(line + used, bytes - used, " N%d=%zu", node, on[node]);
+	snprintf(line + used, bytes - used, " kernelpagesize_kB=4\n");
+}
+
+/* As the kernel makes it: from where the pages are now. */
+static int fake_open_numa_maps(void)
+{
+	char heap[200] = "", rest[200];
+
+	if (fake_heap_pages)
+		fake_line(heap, sizeof(heap), 0, fake_heap_pages);
+	fake_line(rest, sizeof(rest), fake_heap_pages, FAKE_PAGES);
+	return fake_text("%s%s", heap, rest);
+}
+
 int fake_open_proc(pid_t pid, const char *name)
 {
 	char path[PATH_MAX];
 	int fd;
 
+	if (pid == FAKE_PID && !strcmp(name, "numa_maps"))
+		return fake_no_numa_maps ? -ENOENT : fake_open_numa_maps();
 	snprintf(path, sizeof(path), "%s/%d/%s", tree_root, (int)pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -113,8 +144,9 @@ void fake_process_setup(void)
 {
 	fake_pages_reset();
 	tree_create();
-	fake_no_pidfd = fake_no_scan = false;
+	fake_no_pidfd = fake_no_scan = fake_no_numa_maps = false;
 	fake_alive = eventfd(0, EFD_CLOEXEC);
+	fake_heap_pages = 0;
 	fake_ns = 1000;
 	fake_ns_a_page = 0;
 	fake_sys = gmig_sys_real;

@@ -17,7 +17,9 @@
 extern struct gmig_sys fake_sys;
 extern bool fake_no_pidfd;		 /* as on Linux before 5.3 */
 extern bool fake_no_scan;		 /* as on Linux before 6.7 */
+extern bool fake_no_numa_maps;		 /* as without CONFIG_NUMA */
 extern uint64_t fake_ns, fake_ns_a_page; /* the clock; what moving a page costs */
+extern size_t fake_heap_pages;		 /* to numa_maps the first pages are another mapping */
 extern uint64_t fake_scanned;		 /* pages that PAGEMAP_SCAN has walked over */
 
 int fake_open_proc(pid_t pid, const char *name);

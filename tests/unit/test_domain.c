@@ -297,22 +297,6 @@ END_TEST
 
 #define OWN_PAGES 2048 /* QEMU's heap: it comes first by address */
 
-static int open_proc_with_heap(pid_t pid, const char *name)
-{
-	if (!strcmp(name, "numa_maps")) {
-		size_t own = 0, ram = 0;
-
-		for (size_t i = 0; i < FAKE_PAGES; i++)
-			*(i < OWN_PAGES ? &own : &ram) += fake_page[i].node == 0;
-		fake_file("77/numa_maps",
-			  "%llx default heap anon=1 N0=%zu kernelpagesize_kB=4\n"
-			  "%llx default anon=1 N0=%zu N1=%zu kernelpagesize_kB=4\n",
-			  FAKE_START, own, FAKE_START + OWN_PAGES * FAKE_PAGE_BYTES, ram,
-			  FAKE_PAGES - OWN_PAGES - ram);
-	}
-	return fake_open_proc(pid, name);
-}
-
 /* No look at it has succeeded: a move that takes nothing would say that it is completed. */
 START_TEST(memory_of_a_domain_that_was_never_seen_counts)
 {
@@ -335,7 +319,7 @@ START_TEST(move_of_a_part_moves_guest_memory_and_no_more_than_its_limit)
 		  "%llx-%llx rw-p 00000000 00:00 0 \nRss: %llu kB\nKernelPageSize: 4 kB\n",
 		  FAKE_START, (unsigned long long)ram, OWN_PAGES * FAKE_PAGE_BYTES / 1024,
 		  (unsigned long long)ram, FAKE_END, (FAKE_END - ram) / 1024);
-	fake_sys.open_proc = open_proc_with_heap;
+	fake_heap_pages = OWN_PAGES;
 	facts.memory_bytes = FAKE_END - ram;
 	part.max_bytes = 3 * GMIG_BLOCK_BYTES;
 	open_domain();

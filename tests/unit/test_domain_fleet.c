@@ -93,13 +93,9 @@ static int pidfd_open(pid_t pid)
 
 static int open_proc(pid_t pid, const char *name)
 {
-	char file[64];
-
-	if (!strcmp(name, "numa_maps")) {
-		snprintf(file, sizeof(file), "%d/numa_maps", (int)pid);
-		fake_file(file, "%llx default anon=1 N%d=%d kernelpagesize_kB=4\n", FAKE_START,
-			  atomic_load(&node_of[pid - pid_of(0)]), PAGES);
-	}
+	if (!strcmp(name, "numa_maps"))
+		return fake_text("%llx default anon=1 N%d=%d kernelpagesize_kB=4\n", FAKE_START,
+				 atomic_load(&node_of[pid - pid_of(0)]), PAGES);
 	return fake_open_proc(pid, name);
 }
 

@@ -485,7 +485,7 @@ START_TEST(journal_that_cannot_be_understood_is_kept_and_said)
 	fake_sys.open_proc = open_nothing;
 	ck_assert_int_lt(domain_start_job(domain, &to_1, &job, &err), 0);
 	ck_assert_ptr_null(strstr(lines, "its cpusets allow nodes"));
-	fake_sys.open_proc = open_proc;
+	fake_sys.open_proc = fake_open_proc;
 	run(&to_1);
 	wait_ends(1);
 	ck_assert_ptr_nonnull(strstr(lines, "its cpusets allow nodes 0-1, its memory lies on 0"));

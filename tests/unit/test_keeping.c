@@ -82,20 +82,11 @@ static void threads_follow(void *opaque, const char *path, const char *text)
 static atomic_int counts;     /* of memory: each opens this file once */
 static unsigned int count_ms; /* of CPU time that one takes more */
 
-/* As the kernel makes it: from where the pages are now. */
 static int open_proc(pid_t pid, const char *name)
 {
-	size_t pages[FAKE_NODES] = {0};
-
 	if (!strcmp(name, "numa_maps")) {
 		atomic_fetch_add(&counts, 1);
 		burn(count_ms);
-		for (size_t i = 0; i < FAKE_PAGES; i++)
-			if (fake_page[i].node >= 0)
-				pages[fake_page[i].node]++;
-		fake_file("77/numa_maps",
-			  "%llx default anon=1 N0=%zu N1=%zu N2=%zu N3=%zu kernelpagesize_kB=4\n",
-			  FAKE_START, pages[0], pages[1], pages[2], pages[3]);
 	}
 	return fake_open_proc(pid, name);
 }

@@ -294,6 +294,75 @@ END_TEST
 
 /* ---- What lies where ------------------------------------------------------------------------- */
 
+/* Three mappings and a hole; what numa_maps says of them by `text`. */
+static int locate(const char *text, struct process_maps *out)
+{
+	static struct process_mapping mapping[3] = {{.start = 0x1000, .end = 0x3000},
+						    {.start = 0x3000, .end = 0x5000},
+						    {.start = 0x8000, .end = 0x9000}};
+	FILE *file = fmemopen((char *)text, strlen(text), "r");
+	int ret;
+
+	*out = (struct process_maps){mapping, 3, NULL};
+	ret = process_maps_locate_parse(file, out);
+	fclose(file);
+	return ret;
+}
+
+START_TEST(nodes_of_mappings_that_lie_on_one)
+{
+	struct process_maps located;
+
+	ck_assert_int_eq(
+	    locate("00001000 default file=/a\\040N2=b anon=2 dirty=2 N3=2 kernelpagesize_kB=4\n"
+		   "00003000 bind:0-1 anon=2 N0=1 N1=1 kernelpagesize_kB=4\n"
+		   "00008000 default\n",
+		   &located),
+	    0);
+	ck_assert_int_eq(located.node[0], 3);
+	ck_assert_int_lt(located.node[1], 0);
+	ck_assert_int_lt(located.node[2], 0);
+	process_maps_forget(&located);
+	ck_assert_ptr_null(located.node);
+}
+END_TEST
+
+/* Mappings are split and joined after they were read: all of one, or nothing is known of it. */
+START_TEST(nodes_of_mappings_that_change_are_not_known)
+{
+	struct process_maps located;
+
+	ck_assert_int_eq(locate("00001000 default N1=1\n00002000 default N0=1\n"
+				"00006000 default N1=3\n00007000 default N2=9\n",
+				&located),
+			 0);
+	ck_assert_int_lt(located.node[0], 0);
+	ck_assert_int_lt(located.node[1], 0);
+	ck_assert_int_lt(located.node[2], 0);
+	process_maps_forget(&located);
+	ck_assert_int_eq(locate("00001000 default N1=1\n00002000 default N1=1\n", &located), 0);
+	ck_assert_int_eq(located.node[0], 1);
+	process_maps_forget(&located);
+}
+END_TEST
+
+START_TEST(nodes_by_odd_lines_are_not_known)
+{
+	static const char *const odd[] = {"x default N0=1\n", "00001000\n",
+					  "99999999999999999 default N0=1\n", "\n"};
+	struct process_maps located;
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		ck_assert_int_eq(locate(odd[i], &located), -EIO);
+		ck_assert_ptr_null(located.node);
+	}
+	ck_assert_int_eq(locate("00001000 default N=1 N1 N4096=1 Nx=2 n0=1 N0x=3 N2=0\n", &located),
+			 0);
+	ck_assert_int_lt(located.node[0], 0);
+	process_maps_forget(&located);
+}
+END_TEST
+
 START_TEST(usage_counts_by_node_and_size)
 {
 	for (size_t i = HUGE_PAGES; i < 3 * HUGE_PAGES; i++)
@@ -594,6 +663,9 @@ int main(void)
 	tcase_add_test(fake, maps_figures_are_taken_and_unbelievable_ones_are_not);
 	tcase_add_test(fake, maps_odd_lines_are_no_mappings);
 	tcase_add_test(fake, maps_a_hundred_thousand_are_read);
+	tcase_add_test(fake, nodes_of_mappings_that_lie_on_one);
+	tcase_add_test(fake, nodes_of_mappings_that_change_are_not_known);
+	tcase_add_test(fake, nodes_by_odd_lines_are_not_known);
 	tcase_add_test(fake, usage_counts_by_node_and_size);
 	tcase_add_test(fake, usage_without_scan_counts_the_same_bytes);
 	tcase_add_test(fake, usage_of_many_runs_goes_on_where_the_kernel_stopped);
