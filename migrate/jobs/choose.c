@@ -1,6 +1,7 @@
 #include "choose.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define FIRST		2 /* blocks that a way is tried with */
 #define TRIAL		64
@@ -62,10 +63,27 @@ static bool is_trial_due(struct choose *choose)
 	return choose->since_trial >= (uint64_t)TRIAL << choose->patience;
 }
 
+/* By the median of the last parts in mode readable, which takes as long as block does. */
+static bool block_is_late(const struct choose *choose)
+{
+	const struct choose_way *way = &choose->way[WAY_READABLE];
+	unsigned int count =
+	    way->noted < CHOOSE_SAMPLES ? (unsigned int)way->noted : CHOOSE_SAMPLES;
+	uint64_t part[CHOOSE_SAMPLES];
+
+	if (!choose->limit_ns || !count)
+		return false;
+	memcpy(part, way->part, count * sizeof(part[0]));
+	qsort(part, count, sizeof(part[0]), by_cost);
+	return part[(count - 1) / 2] > choose->limit_ns;
+}
+
 static unsigned int next_way(struct choose *choose)
 {
 	unsigned int best = cheaper(choose);
 
+	if (block_is_late(choose))
+		return WAY_READABLE;
 	if (best != choose->last) {
 		choose->last = best;
 		choose->patience = 0;
@@ -96,7 +114,8 @@ void choose_note(struct choose *choose, const struct choose_sample *sample)
 	struct choose_way *way = &choose->way[index];
 	uint64_t cost = sample->slept_ns + sample->took_ns / TAKEN_PER_SLEPT;
 
-	way->cost[way->noted++ % CHOOSE_SAMPLES] = cost;
+	way->cost[way->noted % CHOOSE_SAMPLES] = cost;
+	way->part[way->noted++ % CHOOSE_SAMPLES] = sample->part_ns;
 	way->with_writers += sample->writers > 0;
 	if (index != choose->last && cost < current_cost(choose))
 		choose->since_trial = UINT32_MAX;

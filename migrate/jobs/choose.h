@@ -15,6 +15,8 @@
  *   under a hundredth of them, and a change of the guest's load is noticed.
  * - The last 16 blocks of the way that is taken count, and the last 4 trials. No block counts for more than three times the
  *   median of its way: the machine may have stopped in it.
+ * - With a stall budget, `block` is left out while a part that is out of reach at once takes longer than the budget: its readers
+ *   would wait as long as its writers, and those that wait in `readable` wait no longer there.
  */
 #ifndef GMIG_CHOOSE_H
 #define GMIG_CHOOSE_H
@@ -27,6 +29,7 @@ struct choose_sample {
 	enum gmig_mode mode; /* READABLE or BLOCK */
 	uint64_t
 	    took_ns; /* from before the first right was taken to after the last was given back */
+	uint64_t part_ns;     /* the same, of the part that was out of reach at once */
 	uint64_t slept_ns;    /* all sleepers together */
 	unsigned int writers; /* that slept */
 };
@@ -34,6 +37,7 @@ struct choose_sample {
 /* Of one way. */
 struct choose_way {
 	uint64_t cost[CHOOSE_SAMPLES]; /* of the last blocks; ns */
+	uint64_t part[CHOOSE_SAMPLES]; /* likewise: choose_sample.part_ns */
 	uint64_t noted;		       /* blocks in all */
 	uint64_t chosen;
 	uint64_t with_writers; /* blocks in which a writer slept */
@@ -41,6 +45,7 @@ struct choose_way {
 
 /* Zeroed memory is a beginning. */
 struct choose {
+	uint64_t limit_ns;	  /* no wait is to be longer; 0: no such budget */
 	struct choose_way way[2]; /* readable, block */
 	uint64_t since_trial;	  /* blocks since the other way was tried */
 	unsigned int patience;	  /* doublings of the time to the next trial */

@@ -129,6 +129,7 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec, s
 	gmig_sys_cond_init(&job->changed);
 	job->start_ns = memory->sys->now_ns();
 	pace_init(&job->pace, spec->max_stall_ns);
+	job->choose[false].limit_ns = job->choose[true].limit_ns = spec->max_stall_ns;
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
 	ret = make_plan(job, spec, plan, err);
 	if (!ret && (status_create(&job->status) ||

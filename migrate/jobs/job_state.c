@@ -111,7 +111,14 @@ void job_choose(struct gmig_job *job, struct mover_ticket *ticket)
 void job_note_cost(struct gmig_job *job, const struct mover_ticket *ticket, uint64_t took_ns)
 {
 	const struct slept *slept = &ticket->claim.slept;
-	const struct choose_sample cost = {ticket->mode, took_ns, slept->ns, slept->writers};
+	bool in_parts = !ticket->huge && ticket->run_pages;
+	const struct choose_sample cost = {
+	    .mode = ticket->mode,
+	    .took_ns = took_ns,
+	    .part_ns = in_parts ? took_ns * ticket->run_pages / GMIG_BLOCK_PAGES : took_ns,
+	    .slept_ns = slept->ns,
+	    .writers = slept->writers,
+	};
 	struct pace_sample waits = {slept->longest_ns, slept->threads};
 
 	if (ticket->call_ns)

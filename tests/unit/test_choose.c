@@ -27,8 +27,11 @@ static unsigned int run(struct choose *choose, const struct guest *guest, unsign
 	for (unsigned int i = 0; i < blocks; i++) {
 		enum gmig_mode mode = choose_mode(choose);
 		unsigned int way = mode == GMIG_MODE_BLOCK;
-		struct choose_sample sample = {mode, guest->took_ns[way], guest->slept_ns[way],
-					       guest->writes};
+		struct choose_sample sample = {.mode = mode,
+					       .took_ns = guest->took_ns[way],
+					       .part_ns = guest->took_ns[way],
+					       .slept_ns = guest->slept_ns[way],
+					       .writers = guest->writes};
 
 		ck_assert(mode == GMIG_MODE_BLOCK || mode == GMIG_MODE_READABLE);
 		if (stops && i % stops == 0)
@@ -54,6 +57,19 @@ START_TEST(job_of_half_a_thousand_blocks_has_no_hundredth_of_the_worse_mode)
 	unsigned int block = run(&choose, guests[_i], 512, 0);
 
 	ck_assert_uint_le(_i ? block : 512 - block, 5);
+}
+END_TEST
+
+/* A guest that hardly ever sleeps: block is cheaper, and late when somebody does. */
+START_TEST(budget_that_a_block_exceeds_leaves_it_readable)
+{
+	static const struct guest seldom = {{2 * US, 3 * US}, {210 * US, 150 * US}, false};
+	struct choose choose = {.limit_ns = 150 * US}, wide = {.limit_ns = 500 * US};
+
+	ck_assert_uint_eq(run(&choose, &seldom, BLOCKS, 0), 0);
+	ck_assert_uint_ge(run(&wide, &seldom, BLOCKS, 0), BLOCKS / 2);
+	/* The machine's stops are not the block's. */
+	ck_assert_uint_ge(run(&wide, &writer, BLOCKS, 7), BLOCKS / 2);
 }
 END_TEST
 
@@ -135,6 +151,7 @@ int main(void)
 	tcase_add_test(tcase, guest_that_writes_is_moved_in_block_but_for_a_hundredth);
 	tcase_add_loop_test(tcase, job_of_half_a_thousand_blocks_has_no_hundredth_of_the_worse_mode,
 			    0, 3);
+	tcase_add_test(tcase, budget_that_a_block_exceeds_leaves_it_readable);
 	tcase_add_test(tcase, guest_that_reads_stays_readable);
 	tcase_add_test(tcase, guest_that_loses_less_in_readable_stays_there_though_writers_sleep);
 	tcase_add_test(tcase, guest_that_sleeps_stays_readable);
