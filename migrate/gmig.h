@@ -407,7 +407,8 @@ struct gmig_job_info {
 	struct gmig_job_spec spec;
 	/*
 	 * Of the pages that the plan meant: total = moved + remaining + gone + by_others. gone: their memory was given back
-	 * meanwhile; by_others: another job, or the kernel, took them off the nodes to be left.
+	 * meanwhile; by_others: another job, or the kernel, took them off the nodes to be left, or they are left to a command that
+	 * was accepted later.
 	 */
 	uint64_t total_bytes, moved_bytes, remaining_bytes, gone_bytes, by_others_bytes;
 	/* At the end: what lies on the nodes to be left, that is those in from that are in no to. Whoever brought it there. */
@@ -440,7 +441,9 @@ struct gmig_job_info {
 
 /*
  * Plan and start. Several jobs may run on one engine; a block belongs to the job that claims it first, the other gets
- * -EBUSY for it and tries again in its next pass.
+ * -EBUSY for it and tries again in its next pass. Where they contradict each other, the one that was started last decides: an
+ * older job leaves it the pages that it names, or that it takes from where they lie to another node. One that is cancelled has no
+ * say any more.
  * -EINVAL a set is empty or has a node twice, mode, mover; -ENODEV a node of `from` can never exist on this host, or one
  * of `to` is offline or has no memory; -EACCES one of `to` is outside the cpuset, which the text names; -EOPNOTSUPP
  * migration is off; -ESHUTDOWN engine ends.

@@ -2,6 +2,7 @@
 #include "job.h"
 #include "job_block.h"
 #include "job_info.h"
+#include "job_later.h"
 #include "job_pass.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ static unsigned int follow_target(void *arg, unsigned int node)
 {
 	const struct gmig_job *job = arg;
 
-	return plan_target(&job->plan, 0, 0, node);
+	return job->plan.ops->target(&job->plan, 0, 0, node);
 }
 
 static struct memory_follow follow_of(struct gmig_job *job)
@@ -214,9 +215,12 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 		ret = job->plan.ops->narrow(&job->plan, &job->ranges, &job->range_count);
 	if (ret)
 		return gmig_fail(err, ret, "no memory for the plan");
+	/* Whoever is cancelled in here has an empty set. */
+	if (!job->work.spec.max_bytes)
+		ret = job_later_begin(job, err);
 	/* Until the set is made, or for a job that is cancelled before. */
 	atomic_store(&job->planned, bytes_on(job, &job->plan.sources) / GMIG_PAGE_BYTES);
-	if (job->work.spec.max_bytes)
+	if (!ret && job->work.spec.max_bytes)
 		ret = make_limited_set(job, &made, err);
 	if (!ret && !made) {
 		refresh(job);
@@ -224,6 +228,8 @@ static int job_plan(struct gmig_job *job, struct gmig_error *err)
 	}
 	if (job->is_planned)
 		atomic_store(&job->planned, job->set.pages);
+	if (!ret && job->work.spec.max_bytes)
+		ret = job_later_begin(job, err);
 	return ret;
 }
 
@@ -356,6 +362,7 @@ static void job_end(struct gmig_job *job, enum job_event outcome, struct gmig_er
 		cannot_tell(ret, err);
 	}
 
+	job_later_end(job, outcome == JOB_STOP);
 	/* Nobody reads these once the job has ended. */
 	workset_free(&job->set);
 	free(job->ranges);

@@ -5,6 +5,7 @@
  * Files, each of which uses those before it:
  *   job_state.c   what a job is; states, pause, cancel, rate, admission
  *   job_info.c    what is told of a job
+ *   job_later.c   what a job says to those that were accepted before it
  *   job_block.c   the pages of a block
  *   job_pass.c    workers and passes
  *   job.c         the job's thread

@@ -6,6 +6,7 @@
  * as somebody else's doing.
  */
 #include "job_block.h"
+#include "job_later.h"
 
 #include <errno.h>
 
@@ -652,21 +653,40 @@ static enum job_admission batch_admit(struct batch *batch, uint64_t bytes, uint6
 	return admission;
 }
 
+/* What was admitted moves, unless a later command has spoken since it was picked. Returns the bytes that were tried. */
+static uint64_t batch_run(struct batch *batch, unsigned int picked, unsigned int said)
+{
+	struct job_worker *worker = batch->worker;
+	unsigned int number = worker->mover.number;
+	uint64_t tried = 0;
+
+	if (job_round_enter(worker->job, number, said))
+		tried = round_run(worker, picked) * GMIG_PAGE_BYTES;
+	else
+		batch_unpick(batch, picked);
+	job_round_leave(worker->job, number);
+	return tried;
+}
+
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
 {
 	struct gmig_job *job = worker->job;
 	struct batch batch = {.worker = worker};
 	enum job_admission admission = JOB_ADMITTED;
+	unsigned int picked, said;
 	uint64_t bytes, waited_ns = 0;
-	unsigned int picked;
 
 	if (!pay_debt(job) || !batch_open(&batch, words, count))
 		return false;
-	while (admission == JOB_ADMITTED && (picked = batch_pick(&batch, &bytes))) {
+	while (admission == JOB_ADMITTED) {
+		said = later_generation(job->later);
+		picked = batch_pick(&batch, &bytes);
+		if (!picked)
+			break;
 		admission = batch_admit(&batch, bytes, &waited_ns);
 		batch_known(&batch, picked);
 		if (admission == JOB_ADMITTED)
-			job_unspent(job, bytes - round_run(worker, picked) * GMIG_PAGE_BYTES);
+			job_unspent(job, bytes - batch_run(&batch, picked, said));
 		else
 			batch_unpick(&batch, picked);
 	}

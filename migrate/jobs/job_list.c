@@ -132,13 +132,16 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec, s
 	job->choose[false].limit_ns = job->choose[true].limit_ns = spec->max_stall_ns;
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
 	ret = make_plan(job, spec, plan, err);
-	if (!ret && (status_create(&job->status) ||
+	if (!ret && (later_create(job->mover == &mover_kernel, &job->later) ||
+		     status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
 	if (ret) {
 		job_free(job);
 		return ret;
 	}
+	job->plan.later = later_target;
+	job->plan.later_arg = job->later;
 	*out = job;
 	return 0;
 }

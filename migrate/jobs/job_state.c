@@ -204,6 +204,7 @@ void job_free(struct gmig_job *job)
 	workset_free(&job->set);
 	free(job->ranges);
 	plan_destroy(&job->plan);
+	later_destroy(job->later);
 	status_destroy(job->status);
 	trace_destroy(job->trace);
 	pthread_cond_destroy(&job->changed);

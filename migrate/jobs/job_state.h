@@ -10,6 +10,7 @@
 #include "../core/rate.h"
 #include "../movers/mover.h"
 #include "choose.h"
+#include "later.h"
 #include "pace.h"
 #include "plan.h"
 #include "status.h"
@@ -39,6 +40,11 @@ struct gmig_job {
 	struct trace *trace; /* NULL: not asked for */
 	pthread_t thread;
 	struct mover_job work; /* spec, id and histograms, as the mover sees them */
+	struct later *later;   /* what later jobs say of its pages */
+	/* The job's thread only: those that ran when it began to say something; references. */
+	struct gmig_job **older;
+	size_t older_count;
+	atomic_uint rounds[GMIG_MAX_WORKERS]; /* odd: the worker moves what it has picked */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* state, rate, or a worker ended */

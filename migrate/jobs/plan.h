@@ -67,6 +67,13 @@ struct plan {
 	struct gmig_node_set sources; /* by_node: nodes whose pages have a target */
 	struct gmig_node_set targets;
 	struct gmig_node_set left; /* sources that are nobody's target: empty when all goes well */
+	/*
+	 * What a target comes to when others have a say: the job's, see later.h. NULL: nobody has. Never asked about a page that
+	 * stays. Any thread.
+	 */
+	unsigned int (*later)(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
+			      unsigned int target);
+	void *later_arg;
 };
 
 /* The kind `nodes`: migrate_pages(2). */
@@ -75,12 +82,17 @@ void plan_destroy(struct plan *plan);
 
 /*
  * The node to which the page at gfn (order 9: the huge page, which stands for all of its block) goes that lies on `node` now.
- * GMIG_NO_NODE: it stays, also because it is at its goal. PLAN_SPLIT, of order 9 only: ask for each of its pages.
+ * GMIG_NO_NODE: it stays, also because it is at its goal, or because a later command decides. PLAN_SPLIT, of order 9 only: ask
+ * for each of its pages.
  */
 static inline unsigned int plan_target(const struct plan *plan, uint64_t gfn, unsigned int order,
 				       unsigned int node)
 {
-	return plan->ops->target(plan, gfn, order, node);
+	unsigned int target = plan->ops->target(plan, gfn, order, node);
+
+	if (target == GMIG_NO_NODE || !plan->later)
+		return target;
+	return plan->later(plan->later_arg, gfn, order, node, target);
 }
 
 /*

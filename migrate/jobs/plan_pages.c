@@ -15,6 +15,13 @@ struct page_list *page_list_create(size_t count)
 	return list;
 }
 
+struct page_list *page_list_get(struct page_list *list)
+{
+	if (list)
+		atomic_fetch_add(&list->refs, 1);
+	return list;
+}
+
 void page_list_put(struct page_list *list)
 {
 	if (list && atomic_fetch_sub(&list->refs, 1) == 1)
@@ -164,6 +171,61 @@ static size_t find(const struct page_list *list, uint64_t gfn)
 			high = middle;
 	}
 	return low;
+}
+
+uint64_t page_list_covers(const struct page_list *list, uint64_t gfn, uint64_t pages)
+{
+	uint64_t end = gfn + pages, covered = 0;
+
+	for (size_t i = find(list, gfn); i < list->count && list->run[i].gfn < end; i++) {
+		uint64_t from = list->run[i].gfn > gfn ? list->run[i].gfn : gfn;
+		uint64_t to = run_end(&list->run[i]) < end ? run_end(&list->run[i]) : end;
+
+		covered += to - from;
+	}
+	return covered;
+}
+
+/* Behind what is there, or partly in it. */
+static void join_run(struct page_list *list, const struct page_run *run)
+{
+	struct page_run *last = list->count ? &list->run[list->count - 1] : NULL;
+
+	if (!last || run_end(last) < run->gfn)
+		list->run[list->count++] = (struct page_run){run->gfn, 0, run->pages};
+	else if (run_end(run) > run_end(last))
+		last->pages = run_end(run) - last->gfn;
+}
+
+struct page_list *page_list_join(const struct page_list *a, const struct page_list *b)
+{
+	size_t in_a = a ? a->count : 0, in_b = b ? b->count : 0, i = 0, k = 0;
+	struct page_list *both = page_list_create(in_a + in_b), *fit;
+
+	if (!both)
+		return NULL;
+	both->count = 0;
+	while (i < in_a || k < in_b) {
+		bool is_a = k == in_b || (i < in_a && a->run[i].gfn < b->run[k].gfn);
+
+		join_run(both, is_a ? &a->run[i++] : &b->run[k++]);
+	}
+	fit = realloc(both, sizeof(*both) + both->count * sizeof(both->run[0]));
+	return fit ? fit : both;
+}
+
+static int run_by_gfn(const void *a, const void *b)
+{
+	const struct page_run *left = a, *right = b;
+
+	return left->gfn < right->gfn ? -1 : left->gfn > right->gfn;
+}
+
+struct page_list *page_list_sorted(struct page_list *list)
+{
+	if (list)
+		qsort(list->run, list->count, sizeof(list->run[0]), run_by_gfn);
+	return list;
 }
 
 static unsigned int pages_target(const struct plan *plan, uint64_t gfn, unsigned int order,

@@ -32,7 +32,14 @@ struct page_list {
 
 /* A reference; run[] is the caller's to fill. NULL: no memory. */
 struct page_list *page_list_create(size_t count);
-void page_list_put(struct page_list *list); /* NULL is legal */
+struct page_list *page_list_get(struct page_list *list); /* another one; NULL is legal */
+void page_list_put(struct page_list *list);		 /* NULL is legal */
+/* How many of gfn..gfn+pages are in a list that is sorted, as a plan has it once it is made. */
+uint64_t page_list_covers(const struct page_list *list, uint64_t gfn, uint64_t pages);
+/* The pages of both sorted lists, one of which may be NULL; nodes are lost. NULL: no memory. */
+struct page_list *page_list_join(const struct page_list *a, const struct page_list *b);
+/* The same list, sorted; no page is in it twice. */
+struct page_list *page_list_sorted(struct page_list *list);
 /* The reference is the plan's from here on. */
 void plan_pages_create(struct page_list *list, struct plan *plan);
 

@@ -160,7 +160,7 @@ int bound_pages_follow(struct gmig *gmig, const struct region *region,
 }
 
 struct end_follow {
-	uint64_t owner;
+	const struct memory_follow *follow;
 	bool keep;
 };
 
@@ -168,19 +168,14 @@ static int end_follow(void *arg, struct mempolicy *policy, struct mempolicy **ou
 {
 	const struct end_follow *end = arg;
 
-	if (!end->keep)
-		return mempolicy_undo(policy, end->owner, out);
-	if (policy->owner != end->owner) {
-		*out = mempolicy_get(policy);
-		return 0;
-	}
-	return mempolicy_copy(policy, out);
+	return mempolicy_end(policy, end->follow->owner, end->keep ? end->follow->target : NULL,
+			     end->follow->arg, out);
 }
 
 void bound_pages_follow_end(struct gmig *gmig, const struct region *region,
 			    const struct memory_follow *follow, bool keep)
 {
-	struct end_follow end = {follow->owner, keep};
+	struct end_follow end = {follow, keep};
 
 	/* Without memory they stay as they are, which is right for one that is kept. */
 	bindings_change(gmig->bindings, region->gfn, region->pages, end_follow, &end);

@@ -69,7 +69,7 @@ struct region {
 	atomic_ullong audited_ns; /* when an audit of all of it began that went to its end */
 	/* Host node that first touches are served from; written under engine.lock, like the next two. */
 	atomic_uint preferred_node;
-	struct preference *preferences; /* of jobs that run, the newest first: it decides */
+	struct preference *preferences; /* of migrations, the one that was accepted last first */
 	unsigned int base_node;		/* decides when no job that runs has one */
 };
 

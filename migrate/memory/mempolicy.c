@@ -240,34 +240,6 @@ int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, 
 	return 0;
 }
 
-int mempolicy_undo(struct mempolicy *policy, uint64_t owner, struct mempolicy **out)
-{
-	struct mempolicy *before;
-	int ret;
-
-	if (!policy->before || policy->owner == owner) {
-		*out = mempolicy_get(policy->owner == owner ? policy->before : policy);
-		return 0;
-	}
-	ret = mempolicy_undo(policy->before, owner, &before);
-	if (ret)
-		return ret;
-	if (before == policy->before) {
-		mempolicy_put(before);
-		*out = mempolicy_get(policy);
-		return 0;
-	}
-	/* Others have changed it since: what they do now stays, and what they go back to does not. */
-	ret = mempolicy_copy(policy, out);
-	if (ret) {
-		mempolicy_put(before);
-		return ret;
-	}
-	(*out)->owner = policy->owner;
-	(*out)->before = before;
-	return 0;
-}
-
 /* ---- Other nodes ------------------------------------------------------------------------------- */
 
 /* In place: the i-th node that could be used becomes the i-th that can be. */
@@ -305,34 +277,114 @@ int mempolicy_rebind(const struct mempolicy *policy, const struct gmig_node_set 
 	return make_of_set(&policy->asked, gmig_node_set_empty(&nodes) ? mems : &nodes, mems, out);
 }
 
-int mempolicy_remap(struct mempolicy *policy, unsigned int (*to)(void *arg, unsigned int node),
-		    void *arg, struct mempolicy **out)
+/* As it is if all migrations that run come to nothing. Its places are those of the policy. */
+static const struct mempolicy *settled_of(const struct mempolicy *policy)
 {
-	struct mempolicy *copy;
-	bool changed = false;
+	const struct mempolicy *settled = policy;
 
-	*out = mempolicy_get(policy);
-	if (policy->asked.flags & GMIG_POLICY_STATIC_NODES)
-		return 0;
-	copy = make(&policy->asked, &policy->mems, policy->count);
-	if (!copy) {
-		mempolicy_put(policy);
+	while (settled->before)
+		settled = settled->before;
+	return settled->count == policy->count ? settled : policy;
+}
+
+struct remap {
+	mempolicy_target *to;
+	void *arg;
+	bool changed;
+};
+
+static unsigned int place_after(const struct remap *remap, unsigned int settled, unsigned int now)
+{
+	unsigned int node = remap->to(remap->arg, settled);
+
+	return node == GMIG_NO_NODE ? remap->to(remap->arg, now) : node;
+}
+
+static int remap_one(void *arg, const struct mempolicy *policy, struct mempolicy **out)
+{
+	const struct mempolicy *settled = settled_of(policy);
+	struct mempolicy *copy = make(&policy->asked, &policy->mems, policy->count);
+	struct remap *remap = arg;
+
+	if (!copy)
 		return -ENOMEM;
-	}
 	for (unsigned int i = 0; i < policy->count; i++) {
-		unsigned int node = to(arg, policy->list[i].node);
+		unsigned int now = policy->list[i].node;
+		unsigned int node = place_after(remap, settled->list[i].node, now);
 		uint32_t before = i ? policy->list[i - 1].until : 0;
 
-		changed |= node != GMIG_NO_NODE;
-		append(copy, node == GMIG_NO_NODE ? policy->list[i].node : node,
-		       policy->list[i].until - before);
+		remap->changed |= node != GMIG_NO_NODE;
+		append(copy, node == GMIG_NO_NODE ? now : node, policy->list[i].until - before);
 	}
-	if (changed) {
-		mempolicy_put(policy);
-		*out = copy;
-	} else {
+	*out = copy;
+	return 0;
+}
+
+int mempolicy_remap(struct mempolicy *policy, mempolicy_target *to, void *arg,
+		    struct mempolicy **out)
+{
+	struct remap remap = {.to = to, .arg = arg};
+	struct mempolicy *copy;
+
+	*out = policy;
+	if (!(policy->asked.flags & GMIG_POLICY_STATIC_NODES)) {
+		int ret = remap_one(&remap, policy, &copy);
+
+		if (ret)
+			return ret;
+		if (remap.changed) {
+			*out = copy;
+			return 0;
+		}
 		mempolicy_put(copy);
 	}
+	mempolicy_get(policy);
+	return 0;
+}
+
+/* ---- The end of a migration ---------------------------------------------------------------------- */
+
+/* Below it is what older ones have made: they still run. */
+static int end_own(struct mempolicy *policy, struct remap *remap, struct mempolicy **out)
+{
+	if (!remap->to) {
+		*out = mempolicy_get(policy->before);
+		return 0;
+	}
+	if (policy->before->before)
+		return mempolicy_change(policy->before, remap_one, remap, out);
+	return mempolicy_copy(policy, out);
+}
+
+int mempolicy_end(struct mempolicy *policy, uint64_t owner, mempolicy_target *to, void *arg,
+		  struct mempolicy **out)
+{
+	struct remap remap = {.to = to, .arg = arg};
+	struct mempolicy *before;
+	int ret;
+
+	if (!policy->before) {
+		*out = mempolicy_get(policy);
+		return 0;
+	}
+	if (policy->owner == owner)
+		return end_own(policy, &remap, out);
+	ret = mempolicy_end(policy->before, owner, to, arg, &before);
+	if (ret)
+		return ret;
+	if (before == policy->before) {
+		mempolicy_put(before);
+		*out = mempolicy_get(policy);
+		return 0;
+	}
+	/* Others have changed it since: what they do now stays, and what they go back to does not. */
+	ret = mempolicy_copy(policy, out);
+	if (ret) {
+		mempolicy_put(before);
+		return ret;
+	}
+	(*out)->owner = policy->owner;
+	(*out)->before = before;
 	return 0;
 }
 

@@ -49,8 +49,13 @@ int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out);
 typedef int mempolicy_changer(void *arg, const struct mempolicy *policy, struct mempolicy **out);
 int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, void *arg,
 		     struct mempolicy **out);
-/* The policy as if that migration had changed nothing. *out is a reference, to `policy` where it had not. -ENOMEM. */
-int mempolicy_undo(struct mempolicy *policy, uint64_t owner, struct mempolicy **out);
+/*
+ * That migration has ended. to: what it has made of the policy holds, and of what is below it, too, while others run that were
+ * accepted before; NULL: the policy is as if it had changed nothing. *out is a reference, to `policy` where it had not. -ENOMEM.
+ */
+typedef unsigned int mempolicy_target(void *arg, unsigned int node);
+int mempolicy_end(struct mempolicy *policy, uint64_t owner, mempolicy_target *to, void *arg,
+		  struct mempolicy **out);
 bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b);
 
 /*
@@ -61,11 +66,13 @@ bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b);
 int mempolicy_rebind(const struct mempolicy *policy, const struct gmig_node_set *mems,
 		     struct mempolicy **out);
 /*
- * The same policy after a migration: to(arg, node) tells where a node's pages went, GMIG_NO_NODE: they stayed. STATIC nodes
- * stay. *out is another reference to `policy` where nothing changes. -ENOMEM.
+ * The same policy after a migration: to(arg, node) tells where a node's pages went, GMIG_NO_NODE: they stayed. While migrations
+ * that were accepted before run, that is asked first of the node that was there before them, then of the one that they put
+ * there: the later one decides of pages that they have not moved yet. STATIC nodes stay. *out is another reference to `policy`
+ * where nothing changes. -ENOMEM.
  */
-int mempolicy_remap(struct mempolicy *policy, unsigned int (*to)(void *arg, unsigned int node),
-		    void *arg, struct mempolicy **out);
+int mempolicy_remap(struct mempolicy *policy, mempolicy_target *to, void *arg,
+		    struct mempolicy **out);
 
 /* What a page's place depends on beside its policy. */
 struct mempolicy_place {

@@ -8,16 +8,44 @@
 
 /* ---- Where new memory goes: callers hold engine.lock ------------------------------------------ */
 
-/* A job's say. Kept until the job ends: the one below it counts again then. */
+/*
+ * A migration's say. Of several, those that were accepted later decide, as of the pages that are there (jobs/later.h): the last
+ * one that takes memory from the region's node, and then those after it that take it on. One that has completed stays until
+ * all before it have ended, too: they may still be cancelled.
+ */
 struct preference {
-	struct preference *next;
+	struct preference *next; /* accepted before this one */
 	uint64_t owner;
-	unsigned int node;
+	bool stands; /* it has completed */
+	uint16_t to[GMIG_MAX_NODES];
 };
+
+/* From `node` on by all that are newer than `oldest`. */
+static unsigned int go_on(const struct preference *newest, const struct preference *oldest,
+			  unsigned int node)
+{
+	unsigned int on;
+
+	if (newest == oldest)
+		return node;
+	node = go_on(newest->next, oldest, node);
+	on = newest->to[node];
+	return on == GMIG_NO_NODE ? node : on;
+}
+
+static unsigned int preferred(const struct region *region)
+{
+	const struct preference *last = region->preferences;
+
+	while (last && last->to[region->base_node] == GMIG_NO_NODE)
+		last = last->next;
+	return last ? go_on(region->preferences, last, last->to[region->base_node])
+		    : region->base_node;
+}
 
 static int preference_apply(struct gmig *gmig, struct region *region, struct gmig_error *err)
 {
-	unsigned int node = region->preferences ? region->preferences->node : region->base_node;
+	unsigned int node = preferred(region);
 	int ret = 0;
 
 	if (node != atomic_load(&region->preferred_node))
@@ -27,51 +55,58 @@ static int preference_apply(struct gmig *gmig, struct region *region, struct gmi
 	return ret;
 }
 
-static int preference_add(struct gmig *gmig, struct region *region, uint64_t owner,
-			  unsigned int node, struct gmig_error *err)
+static struct preference **preference_of(struct region *region, uint64_t owner)
 {
-	struct preference *own = malloc(sizeof(*own));
-	int ret;
+	struct preference **link = &region->preferences;
 
-	if (!own)
-		return gmig_fail(err, -ENOMEM, "no memory for a job");
-	*own = (struct preference){region->preferences, owner, node};
-	region->preferences = own;
-	ret = preference_apply(gmig, region, err);
-	if (ret) {
-		region->preferences = own->next;
-		free(own);
-	}
-	return ret;
+	while (*link && (*link)->owner > owner)
+		link = &(*link)->next;
+	return link;
 }
 
-/* GMIG_NO_NODE: the job had none. */
-static unsigned int preference_remove(struct region *region, uint64_t owner)
+static void preference_remove(struct preference **link)
 {
-	struct preference **link = &region->preferences, *own;
-	unsigned int node = GMIG_NO_NODE;
+	struct preference *own = *link;
 
-	while (*link && (*link)->owner != owner)
-		link = &(*link)->next;
-	own = *link;
-	if (own) {
-		node = own->node;
-		*link = own->next;
-		free(own);
+	*link = own->next;
+	free(own);
+}
+
+/* Those that stand and that no older one is left of are what the region is now. */
+static void preference_settle(struct region *region)
+{
+	struct preference **last;
+
+	while (region->preferences) {
+		for (last = &region->preferences; (*last)->next; last = &(*last)->next)
+			;
+		if (!(*last)->stands)
+			return;
+		if ((*last)->to[region->base_node] != GMIG_NO_NODE)
+			region->base_node = (*last)->to[region->base_node];
+		preference_remove(last);
 	}
-	return node;
 }
 
 int region_prefer(struct gmig *gmig, struct region *region, const struct memory_follow *follow,
 		  struct gmig_error *err)
 {
-	unsigned int node;
-	int ret = 0;
+	struct preference *own = malloc(sizeof(*own)), **link;
+	int ret;
 
+	if (!own)
+		return gmig_fail(err, -ENOMEM, "no memory for a job");
+	own->owner = follow->owner;
+	own->stands = false;
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		own->to[node] = (uint16_t)follow->target(follow->arg, node);
 	pthread_mutex_lock(&gmig->lock);
-	node = follow->target(follow->arg, region->base_node);
-	if (node != GMIG_NO_NODE)
-		ret = preference_add(gmig, region, follow->owner, node, err);
+	link = preference_of(region, own->owner);
+	own->next = *link;
+	*link = own;
+	ret = preference_apply(gmig, region, err);
+	if (ret)
+		preference_remove(link);
 	pthread_mutex_unlock(&gmig->lock);
 	return ret;
 }
@@ -79,14 +114,17 @@ int region_prefer(struct gmig *gmig, struct region *region, const struct memory_
 void region_prefer_end(struct gmig *gmig, struct region *region, const struct memory_follow *follow,
 		       bool keep)
 {
-	unsigned int node;
+	struct preference **link;
 
 	pthread_mutex_lock(&gmig->lock);
-	node = preference_remove(region, follow->owner);
-	if (node == GMIG_NO_NODE)
-		node = follow->target(follow->arg, region->base_node);
-	if (keep && node != GMIG_NO_NODE)
-		region->base_node = node;
+	link = preference_of(region, follow->owner);
+	if (*link && (*link)->owner == follow->owner) {
+		if (keep)
+			(*link)->stands = true;
+		else
+			preference_remove(link);
+	}
+	preference_settle(region);
 	/* A node that is not to be had any more: what serves now goes on to. */
 	preference_apply(gmig, region, NULL);
 	pthread_mutex_unlock(&gmig->lock);

@@ -155,7 +155,10 @@ static void end(struct gmig_job *job, bool cancel)
 	gmig_job_put(job);
 }
 
-/* Job A from 0 to 1, then job B from 0 to `b_to`; `first` of them ends, then the other. */
+/*
+ * Job A from 0 to 1, then job B from 0 to `b_to`; `first` of them ends, then the other. What lies on node 0 is left to B, which
+ * was accepted last, unless both have the same goal.
+ */
 static const struct order {
 	unsigned int b_to;
 	bool a_first, cancel_first, cancel_last;
@@ -164,8 +167,8 @@ static const struct order {
     {1, true, true, false, 1, 1},   {1, true, true, true, 1, 0},   {1, true, false, false, 1, 1},
     {1, true, false, true, 1, 1},   {1, false, true, false, 1, 1}, {1, false, true, true, 1, 0},
     {1, false, false, false, 1, 1}, {2, true, true, false, 2, 2},  {2, true, true, true, 2, 0},
-    {2, true, false, true, 2, 1},   {2, true, false, false, 2, 1}, {2, false, true, false, 1, 1},
-    {2, false, true, true, 1, 0},   {2, false, false, true, 1, 2}, {2, false, false, false, 1, 2},
+    {2, true, false, true, 2, 0},   {2, true, false, false, 2, 2}, {2, false, true, false, 1, 1},
+    {2, false, true, true, 1, 0},   {2, false, false, true, 2, 2}, {2, false, false, false, 2, 2},
 };
 
 START_TEST(preferred_node_after_two_jobs_is_where_the_memory_went)

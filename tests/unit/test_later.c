@@ -1,0 +1,482 @@
+/*
+ * Several commands over the same pages: each page ends where the command that was accepted last says, whatever is under way, is
+ * cancelled or taken up again meanwhile.
+ */
+#include "../../migrate/gmig_move.h"
+#include "../../migrate/gmig_policy.h"
+#include "../../migrate/jobs/later.h"
+#include "../../migrate/memory/region.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#define STAY GMIG_NO_NODE
+#define B    GMIG_BLOCK_PAGES
+
+/* ---- What is said, and what comes of it ------------------------------------------------------------ */
+
+static struct later *later;
+
+static void setup(void)
+{
+	ck_assert_int_eq(later_create(false, &later), 0);
+}
+
+static void teardown(void)
+{
+	later_destroy(later);
+}
+
+static void say_pages(uint64_t id, uint64_t gfn, uint64_t pages)
+{
+	struct page_list *list = page_list_create(1);
+	const struct later_word word = {.id = id, .pages = list};
+
+	list->run[0] = (struct page_run){gfn, 3, pages};
+	ck_assert_int_eq(later_add(later, &word), 0);
+	page_list_put(list);
+}
+
+static const struct memory_range all = {0, 8 * B};
+
+static void say_nodes(uint64_t id, unsigned int from, unsigned int to)
+{
+	struct plan_map map;
+	const struct later_word word = {.id = id, .map = &map, .ranges = &all, .range_count = 1};
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		map.to[node] = STAY;
+	map.to[from] = (uint16_t)to;
+	ck_assert_int_eq(later_add(later, &word), 0);
+}
+
+/* Of a page on node 0 that the job takes to node 1. */
+static unsigned int target(uint64_t gfn)
+{
+	return later_target(later, gfn, 0, 0, 1);
+}
+
+START_TEST(page_that_a_later_list_names_is_left_alone)
+{
+	ck_assert_uint_eq(target(5), 1);
+	say_pages(7, 5, 1);
+	ck_assert_uint_eq(target(4), 1);
+	ck_assert_uint_eq(target(5), STAY);
+	ck_assert_uint_eq(target(6), 1);
+	/* Its job has ended: what it said stays said. */
+	later_end(later, 7, false);
+	ck_assert_uint_eq(target(5), STAY);
+	ck_assert_uint_eq(target(6), 1);
+}
+END_TEST
+
+START_TEST(command_that_is_cancelled_says_nothing_any_more)
+{
+	unsigned int before;
+
+	say_pages(7, 5, 1);
+	say_nodes(8, 1, 2);
+	before = later_generation(later);
+	later_end(later, 7, true);
+	ck_assert_uint_ne(later_generation(later), before);
+	ck_assert_uint_eq(target(5), 2);
+	later_end(later, 8, true);
+	ck_assert_uint_eq(target(5), 1);
+	later_end(later, 9, true); /* nobody's */
+}
+END_TEST
+
+START_TEST(huge_page_that_is_named_in_part_falls_apart)
+{
+	say_pages(7, B, 2 * B);
+	say_pages(8, 3 * B + 1, 1);
+	ck_assert_uint_eq(later_target(later, 0, 9, 0, 1), 1);
+	ck_assert_uint_eq(later_target(later, B, 9, 0, 1), STAY);
+	ck_assert_uint_eq(later_target(later, 2 * B, 9, 0, PLAN_SPLIT), STAY);
+	ck_assert_uint_eq(later_target(later, 3 * B, 9, 0, 1), PLAN_SPLIT);
+	later_destroy(later);
+	ck_assert_int_eq(later_create(true, &later), 0);
+	say_pages(8, 3 * B + 1, 1);
+	ck_assert_uint_eq(later_target(later, 3 * B, 9, 0, 1), STAY);
+}
+END_TEST
+
+START_TEST(page_is_left_to_a_later_map_or_goes_on_by_it)
+{
+	say_nodes(7, 0, 1); /* the same: they share the work */
+	ck_assert_uint_eq(target(0), 1);
+	ck_assert_uint_eq(target(8 * B), 1);
+	say_nodes(8, 1, 2);
+	ck_assert_uint_eq(target(0), 2); /* on to where it would be taken from node 1 */
+	ck_assert_uint_eq(target(8 * B), 1);
+	say_nodes(9, 2, 0);
+	ck_assert_uint_eq(target(0), STAY); /* and back */
+	say_nodes(10, 0, 3);
+	ck_assert_uint_eq(target(0), STAY); /* from here another job takes it */
+}
+END_TEST
+
+/* In whatever order the jobs begin. */
+START_TEST(words_count_in_the_order_of_their_commands)
+{
+	say_nodes(9, 2, 3);
+	say_nodes(8, 1, 2);
+	ck_assert_uint_eq(target(0), 3);
+}
+END_TEST
+
+START_TEST(lists_of_ended_jobs_are_joined)
+{
+	bool named[1000] = {false};
+
+	srand(3);
+	for (uint64_t id = 1; id < 60; id++) {
+		unsigned int first = (unsigned int)rand() % 1000;
+		unsigned int count = 1 + (unsigned int)rand() % 20;
+
+		count = first + count > 1000 ? 1000 - first : count;
+		say_pages(id, first, count);
+		for (unsigned int i = first; i < first + count; i++)
+			named[i] = true;
+		if (id % 3)
+			later_end(later, id, false);
+	}
+	for (unsigned int i = 0; i < 1000; i++)
+		ck_assert_uint_eq(target(i), named[i] ? STAY : 1);
+	later_forget(later);
+	ck_assert_uint_eq(target(500), 1);
+}
+END_TEST
+
+/* ---- Jobs ------------------------------------------------------------------------------------------- */
+
+#define BLOCKS 8
+#define RAM    (BLOCKS * GMIG_BLOCK_BYTES)
+#define NODES  4
+#define BLOCK_S                                                                                    \
+	(64 * GMIG_BLOCK_BYTES) /* a rate: a block in 16 ms, and the first at once or after that */
+
+static struct rig rig;
+static struct gmig_error err;
+
+static void create(bool small)
+{
+	struct rig_options options = {.bytes = RAM, .nodes = NODES, .small_pages = small};
+
+	rig_create(&rig, &options);
+}
+
+static void finish(void)
+{
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+
+static unsigned int node_of(uint64_t page)
+{
+	struct shadow_entry entry;
+
+	ck_assert_int_eq(shadow_lookup(rig.gmig->shadow, page, &entry), 0);
+	return entry.node;
+}
+
+static struct gmig_job *migrate(unsigned int from, unsigned int to, uint64_t rate)
+{
+	struct gmig_job_spec spec = rig_spec(from, to);
+	struct gmig_job *job;
+
+	spec.rate_bytes_per_second = rate;
+	ck_assert_msg(!gmig_job_start(rig.gmig, &spec, &job, &err), "%s", err.text);
+	return job;
+}
+
+static struct gmig_job *bind_to(unsigned int node, uint64_t rate)
+{
+	struct gmig_bind_spec spec = {.bytes = RAM,
+				      .policy = {.mode = GMIG_POLICY_BIND},
+				      .flags = GMIG_BIND_MOVE,
+				      .job = {.rate_bytes_per_second = rate}};
+	struct gmig_job *job;
+
+	gmig_node_set_add(&spec.policy.nodes, node);
+	ck_assert_msg(!gmig_bind(rig.gmig, &spec, &job, &err), "%s", err.text);
+	return job;
+}
+
+static struct gmig_job *list_to(uint64_t page, uint64_t pages, int node, uint64_t rate)
+{
+	const struct gmig_move_range range = {page * GMIG_PAGE_BYTES, pages * GMIG_PAGE_BYTES,
+					      node};
+	const struct gmig_move move = {.ranges = &range, .count = 1};
+	struct gmig_job_spec limits = {.rate_bytes_per_second = rate};
+	struct gmig_job *job;
+
+	ck_assert_msg(!gmig_move_start(rig.gmig, &move, &limits, &job, &err), "%s", err.text);
+	return job;
+}
+
+static struct gmig_job_info end(struct gmig_job *job)
+{
+	struct gmig_job_info info;
+
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_uint_eq(info.total_bytes, info.moved_bytes + info.remaining_bytes +
+						info.gone_bytes + info.by_others_bytes);
+	gmig_job_put(job);
+	return info;
+}
+
+static struct gmig_job_info cancel(struct gmig_job *job)
+{
+	gmig_job_cancel(job);
+	return end(job);
+}
+
+static void go_on(struct gmig_job *job)
+{
+	int ret = gmig_job_set_rate(job, 0);
+
+	/* When nothing is left to it, it does not wait for its rate. */
+	ck_assert(!ret || ret == -ESRCH);
+}
+
+/* Older jobs of every kind, which come to a page when another command has named it and has ended. */
+static struct gmig_job *start_older(int kind, unsigned int to)
+{
+	return kind == 0   ? migrate(0, to, 1)
+	       : kind == 1 ? bind_to(to, 1)
+			   : list_to(0, BLOCKS * B, (int)to, 1);
+}
+
+START_TEST(older_job_takes_no_page_back_that_a_list_has_named)
+{
+	struct gmig_job_info info;
+	struct gmig_job *older;
+
+	create(_i >= 3);
+	older = start_older(_i % 3, 1);
+	/* The first stays where it is by this command, the second goes away, the third is moved by it. */
+	end(list_to(5, 1, 0, 0));
+	end(list_to(B + 7, 2, 2, 0));
+	end(list_to(4 * B, B, 3, 0));
+	go_on(older);
+	info = end(older);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), page == 5			  ? 0
+						 : page == B + 7 || page == B + 8 ? 2
+						 : page / B == 4		  ? 3
+										  : 1);
+	finish();
+}
+END_TEST
+
+START_TEST(older_job_leaves_a_range_to_the_policy_that_was_bound_after_it)
+{
+	struct gmig_job *older;
+
+	create(_i >= 2);
+	older = start_older(_i % 2 ? 2 : 0, 1);
+	end(bind_to(2, 0));
+	go_on(older);
+	end(older);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), 2);
+	finish();
+}
+END_TEST
+
+/* Two policies: what the first has not moved yet goes where the second one says, and stays there when the first is cancelled. */
+START_TEST(policy_is_the_one_that_was_bound_last)
+{
+	struct gmig_job *older, *newer;
+	struct gmig_map map;
+
+	create(_i);
+	older = bind_to(1, 1);
+	newer = bind_to(2, 0);
+	end(newer);
+	cancel(older);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node[0], 2);
+	ck_assert_uint_eq(map.pages[2], rig.pages);
+	ck_assert_uint_eq(map.misplaced_pages, 0);
+	finish();
+}
+END_TEST
+
+START_TEST(contradictory_migrations_end_as_if_one_followed_the_other)
+{
+	static const struct {
+		unsigned int from, to, ends;
+	} second[] = {{1, 0, 0}, {1, 2, 2}, {0, 3, 3}, {2, 3, 1}};
+	struct gmig_job *older, *newer;
+
+	create(_i >= 4);
+	older = migrate(0, 1, 1);
+	newer = migrate(second[_i % 4].from, second[_i % 4].to, 0);
+	end(newer);
+	go_on(older);
+	ck_assert_uint_eq(end(older).remaining_bytes, 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), second[_i % 4].ends);
+	finish();
+}
+END_TEST
+
+/* A command that is withdrawn has never been: the older one has the say again. */
+START_TEST(cancelled_command_gives_its_pages_back_to_the_older_job)
+{
+	struct gmig_job *older, *newer;
+
+	create(true);
+	older = migrate(0, 1, 1);
+	while (gmig_job_pause(older)) /* so that it does not look meanwhile what is left to it */
+		sched_yield();
+	newer = _i == 0 ? list_to(0, 3 * B, 2, 1) : _i == 1 ? migrate(0, 2, 1) : bind_to(2, 1);
+	ck_assert_int_eq(cancel(newer).state, GMIG_JOB_CANCELLED);
+	go_on(older);
+	ck_assert_int_eq(gmig_job_resume(older), 0);
+	end(older);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), 1);
+	finish();
+}
+END_TEST
+
+/* Taken up again, the first command is the last one. */
+START_TEST(retry_is_a_later_command_than_what_was_accepted_before_it)
+{
+	struct gmig_job *first, *other, *again;
+	struct gmig_job_spec rest;
+
+	create(_i);
+	first = list_to(0, 2 * B, 1, 1);
+	gmig_job_cancel(first);
+	gmig_job_wait(first);
+	other = list_to(0, 2 * B, 2, 1);
+	ck_assert_int_eq(gmig_job_rest(first, &rest, &err), 0);
+	rest.rate_bytes_per_second = 0;
+	ck_assert_int_eq(gmig_job_retry(first, &rest, &again, &err), 0);
+	gmig_job_put(first);
+	end(again);
+	go_on(other);
+	end(other);
+	for (uint64_t page = 0; page < 2 * B; page++)
+		ck_assert_uint_eq(node_of(page), 1);
+	finish();
+}
+END_TEST
+
+/* A part is what it takes, and no more. */
+START_TEST(job_over_a_part_speaks_for_that_part)
+{
+	struct gmig_job_spec part = rig_spec(0, 2);
+	struct gmig_job *older, *newer;
+
+	create(_i);
+	older = migrate(0, 1, 1);
+	part.max_bytes = 2 * GMIG_BLOCK_BYTES;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &part, &newer, &err), 0);
+	end(newer);
+	go_on(older);
+	end(older);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), page / B < 2 ? 2 : 1);
+	finish();
+}
+END_TEST
+
+/* Where new memory goes: what a later migration says of it outlives the older one's end, whichever that is. */
+START_TEST(new_memory_goes_where_the_last_migration_takes_it)
+{
+	const struct gmig_bind_spec spec = {
+	    .bytes = GMIG_PAGE_BYTES, .policy = {.mode = GMIG_POLICY_PREFERRED, .nodes = {{1}}}};
+	struct gmig_job *older, *newer, *none;
+	const struct region *region;
+	unsigned int expected;
+	struct gmig_map map;
+
+	create(true);
+	ck_assert_int_eq(gmig_bind(rig.gmig, &spec, &none, &err), 0);
+	region = engine_region_of_gfn(rig.gmig, 0);
+	older = migrate(0, 1, 1);
+	newer = _i & 1 ? migrate(1, 3, 0) : migrate(0, 2, 0);
+	end(newer);
+	if (_i & 2)
+		cancel(older);
+	else {
+		go_on(older);
+		end(older);
+	}
+	expected = !(_i & 1) ? 2 : _i & 2 ? 0 : 3;
+	ck_assert_uint_eq(atomic_load(&region->preferred_node), expected);
+	ck_assert_uint_eq(region->base_node, expected);
+	ck_assert_ptr_null(region->preferences);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node[0], expected);
+	finish();
+}
+END_TEST
+
+/* Commands of all kinds from two clients over ranges that overlap, while writers run: each page ends by the last that named it. */
+START_TEST(random_commands_of_two_clients_end_each_page_once)
+{
+	struct gmig_job *jobs[24];
+	int expected[BLOCKS * B];
+
+	create(_i % 2);
+	rig_start(&rig, 2);
+	srand((unsigned int)_i);
+	for (unsigned int i = 0; i < rig.pages; i++)
+		expected[i] = 0;
+	for (unsigned int i = 0; i < 24; i++) {
+		uint64_t first = (uint64_t)rand() % rig.pages;
+		uint64_t pages = 1 + (uint64_t)rand() % (rig.pages - first);
+		int node = rand() % NODES;
+
+		jobs[i] = list_to(first, pages, node, rand() % 3 ? 0 : BLOCK_S);
+		for (uint64_t page = first; page < first + pages; page++)
+			expected[page] = node;
+	}
+	for (unsigned int i = 0; i < 24; i++)
+		go_on(jobs[i]);
+	for (unsigned int i = 0; i < 24; i++)
+		ck_assert_int_eq(end(jobs[i]).state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_int_eq((int)node_of(page), expected[page]);
+	finish();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("later");
+	TCase *words = tcase_create("words"), *jobs = tcase_create("jobs");
+
+	tcase_add_checked_fixture(words, setup, teardown);
+	tcase_add_test(words, page_that_a_later_list_names_is_left_alone);
+	tcase_add_test(words, command_that_is_cancelled_says_nothing_any_more);
+	tcase_add_test(words, huge_page_that_is_named_in_part_falls_apart);
+	tcase_add_test(words, page_is_left_to_a_later_map_or_goes_on_by_it);
+	tcase_add_test(words, words_count_in_the_order_of_their_commands);
+	tcase_add_test(words, lists_of_ended_jobs_are_joined);
+	suite_add_tcase(suite, words);
+	tcase_add_loop_test(jobs, older_job_takes_no_page_back_that_a_list_has_named, 0, 6);
+	tcase_add_loop_test(jobs, older_job_leaves_a_range_to_the_policy_that_was_bound_after_it, 0,
+			    4);
+	tcase_add_loop_test(jobs, policy_is_the_one_that_was_bound_last, 0, 2);
+	tcase_add_loop_test(jobs, contradictory_migrations_end_as_if_one_followed_the_other, 0, 8);
+	tcase_add_loop_test(jobs, cancelled_command_gives_its_pages_back_to_the_older_job, 0, 3);
+	tcase_add_loop_test(jobs, retry_is_a_later_command_than_what_was_accepted_before_it, 0, 2);
+	tcase_add_loop_test(jobs, job_over_a_part_speaks_for_that_part, 0, 2);
+	tcase_add_loop_test(jobs, new_memory_goes_where_the_last_migration_takes_it, 0, 4);
+	tcase_add_loop_test(jobs, random_commands_of_two_clients_end_each_page_once, 0, 4);
+	suite_add_tcase(suite, jobs);
+	return rig_main(suite);
+}
