@@ -307,6 +307,26 @@ static void check_huge_pages(const struct doctor_host *host, struct finding *fin
 	}
 }
 
+/* What gmig-vmm says when such a guest starts. */
+static void check_shared_huge_pages(const struct doctor_host *host, struct finding *finding)
+{
+	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	char line[128], enabled[32];
+
+	read_line(host, path, line, sizeof(line));
+	chosen(line, enabled, sizeof(enabled));
+	if (enabled[0] && strcmp(enabled, "never") != 0 && strcmp(enabled, "deny") != 0) {
+		say(finding, "ok", "huge pages of shared memory: %s", enabled);
+		return;
+	}
+	say(finding, "note",
+	    "shared memory has no transparent huge pages (shmem_enabled is %s): guests with "
+	    "--memory memfd get 4K pages, which move several times slower; others are not "
+	    "concerned",
+	    enabled[0] ? enabled : "not in this kernel");
+	advise(finding, "for such guests: echo advise > %s, or --memory memfd,huge=2M", path);
+}
+
 static void check_nodes(const struct doctor_host *host, struct finding *finding)
 {
 	const struct gmig_node_set *nodes = gmig_topology_nodes(host->topology);
@@ -511,6 +531,7 @@ static const struct {
     {"placement", check_placement},
     {"sockets", check_sockets},
     {"huge-pages", check_huge_pages},
+    {"shared-huge-pages", check_shared_huge_pages},
     {"nodes", check_nodes},
     {"cpuset", check_cpuset},
     {"room", check_room},

@@ -53,6 +53,8 @@ static void setup(void)
 	put("/proc/self/status", "Name:\tx\nMems_allowed_list:\t0-1\n");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
 	put("/sys/kernel/mm/transparent_hugepage/defrag", "always defer [madvise] never\n");
+	put("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+	    "always within_size [advise] never deny force\n");
 	put("/sys/kernel/mm/ksm/run", "0\n");
 	memset(&features, 0, sizeof(features));
 	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
@@ -122,6 +124,7 @@ START_TEST(doctor_healthy_host_is_ok_without_advice)
 	}
 	expect("userfaultfd", "ok", "by /dev/userfaultfd", NULL);
 	expect("huge-pages", "ok", "huge pages: madvise, defrag: madvise", NULL);
+	expect("shared-huge-pages", "ok", "shared memory: advise", NULL);
 	expect("nodes", "ok", "2 NUMA nodes, free: node 0 ", NULL);
 	expect("autonuma", "ok", "AutoNUMA is on", NULL);
 }
@@ -220,6 +223,12 @@ START_TEST(doctor_slow_settings_are_notes)
 	       "defrag");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "");
 	expect("huge-pages", "note", "not in this kernel", "echo madvise");
+	put("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+	    "always within_size advise [never] deny force\n");
+	expect("shared-huge-pages", "note", "shmem_enabled is never", "echo advise > /sys/");
+	put("/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+	    "always within_size advise never [deny] force\n");
+	expect("shared-huge-pages", "note", "shmem_enabled is deny", "memfd,huge=2M");
 	put("/sys/kernel/mm/ksm/run", "1\n");
 	expect("ksm", "note", "KSM runs", "echo 2");
 	put("/proc/sys/vm/max_map_count", "1024\n");
