@@ -62,6 +62,9 @@ static int read_list(const struct request *r, struct page_ranges *ranges)
 		return cli_usage("move", "--to is missing: the host node for the pages of --gpa");
 	if (r->file)
 		ret = read_file(r, to, ranges, &err);
+	/* What is written wrong is wrong in a file as it is behind --gpa. */
+	if (ret == -EINVAL || ret == -ERANGE)
+		return cli_usage("move", "--file: %s", err.text);
 	if (ret)
 		return cli_fail(r->json, &err);
 	return ranges->count ? -1 : cli_usage("move", "the list has no page");

@@ -129,7 +129,8 @@ static int read_json(struct page_ranges *ranges, FILE *file, int node, struct gm
 	int ret = 0;
 
 	if (!list)
-		return gmig_fail(err, -EINVAL, "line %d: %s", where.line, where.text);
+		return gmig_fail(err, -EINVAL, "line %d: this is no JSON: %s", where.line,
+				 where.text);
 	json_array_foreach (list, i, item) {
 		ret = add_object(ranges, item, node, &why);
 		if (ret)

@@ -128,12 +128,43 @@ static const struct {
 
 START_TEST(move_of_a_list_that_makes_no_sense_is_refused)
 {
-	int status = gmig("move", "pid:77", bad_lists[_i].option, bad_lists[_i].value, NULL);
+	const char *option = bad_lists[_i].option;
+	int status = gmig("move", "pid:77", option, bad_lists[_i].value, NULL);
 
-	ck_assert_int_eq(status, strcmp(bad_lists[_i].option, "--file") ? CLI_USAGE : CLI_FAILED);
+	ck_assert_int_eq(status, strcmp(option, "--file") ? CLI_USAGE : CLI_FAILED);
 	ck_has(err_text, bad_lists[_i].text);
 	ck_assert_int_eq(gmig("move", "pid:77", "--query", "--gpa", "0x1000", "--to", "1", NULL),
 			 CLI_USAGE);
+}
+END_TEST
+
+static const struct {
+	const char *text, *said;
+} bad_files[] = {
+    {"[{\"gpa\":4096,\"node\":1},", "list: line 1: this is no JSON: "},
+    {"[{\"gpa\":4096,\n\"no", "list: line 2: this is no JSON: "},
+    {"[{\"gpa\":4096,\"node\":1}", "near end of file"},
+    {"[{\"gpa\":4096,\"node\":1}] x", "list: line 1: this is no JSON: "},
+    {"[{\"gpa\":\"4K\",\"node\":1}]", "list: entry 0: an entry is {"},
+    {"[]", "the list has no page"},
+    {"0x1000 1\n0x2000 1 2\n", "list: line 2: there is more than an address and a node"},
+    {"0x1000 999999\n", "list: line 1: "},
+};
+
+START_TEST(move_of_a_file_that_is_cut_or_wrong_is_usage_and_says_where)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/list", fake.directory);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	fputs(bad_files[_i].text, file);
+	fclose(file);
+	ck_assert_int_eq(gmig("move", "pid:77", "--file", path, "--json", NULL), CLI_USAGE);
+	ck_has(err_text, bad_files[_i].said);
+	ck_has(err_text, "\ntry: gmig move --help\n");
+	ck_assert_str_eq(out_text, "");
 }
 END_TEST
 
@@ -345,6 +376,8 @@ int main(void)
 	tcase_add_test(tcase, move_of_listed_pages_reports_each_run);
 	tcase_add_loop_test(tcase, move_of_a_list_that_makes_no_sense_is_refused, 0,
 			    sizeof(bad_lists) / sizeof(bad_lists[0]));
+	tcase_add_loop_test(tcase, move_of_a_file_that_is_cut_or_wrong_is_usage_and_says_where, 0,
+			    sizeof(bad_files) / sizeof(bad_files[0]));
 	tcase_add_test(tcase, migrate_in_words_tells_no_times_that_nobody_knows);
 	tcase_add_test(tcase, migrate_that_leaves_pages_is_3_and_says_why);
 	tcase_add_test(tcase, migrate_of_a_part_moves_no_more);
