@@ -1,6 +1,7 @@
 /*
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
- * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain.
+ * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain,
+ * 4 completed, but a budget was not held.
  *
  * Everything here runs on the main thread, but for the questions of `gmig list` and the jobs of `gmig migrate --all`. Results go to stdout, everything else to stderr.
  */
@@ -12,7 +13,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REMAINING = 3 };
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_REMAINING = 3,
+	CLI_OVER_BUDGET = 4
+};
 
 struct cli_command {
 	const char *name;
@@ -180,6 +187,8 @@ bool cli_job_ended(const json_t *job);
 /* Does its mover know of blackouts and stalls? */
 bool cli_job_has_times(const json_t *job);
 enum cli_exit cli_job_exit(const json_t *job);
+/* Of two jobs' exit statuses the worse one: 1, then 3, then 4, then 0. */
+int cli_worse(int a, int b);
 /* The watch over it has ended in this error: its newest picture gets the truth about its state, as far as that is known. */
 void cli_job_mark_lost(json_t *job, const struct gmig_error *err);
 /* The same, and said; CLI_FAILED. */

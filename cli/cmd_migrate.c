@@ -173,7 +173,7 @@ static int report(const struct request *request, const json_t *job, struct guest
 	} else if (guest->plan) {
 		puts("in the guest: nothing was done");
 	}
-	return guest_status == CLI_FAILED || status == CLI_OK ? guest_status : status;
+	return cli_worse(status, guest_status);
 }
 
 static int report_detached(const struct request *request, json_t *job)

@@ -17,14 +17,6 @@ struct wait {
 	bool json;
 };
 
-/* 1 is worse than 3 is worse than 0. */
-static int worse(int a, int b)
-{
-	if (a == CLI_FAILED || b == CLI_FAILED)
-		return CLI_FAILED;
-	return a > b ? a : b;
-}
-
 static int report_unended(const struct wait *wait, const json_t *job, const struct gmig_error *err)
 {
 	CLI_JSON safe = control_json_safe(job);
@@ -70,7 +62,7 @@ static int wait_for_all(struct wait *wait, struct control_client *client, const 
 		if (!is_wanted(wait, job))
 			continue;
 		found++;
-		status = worse(status, wait_for(wait, client, job));
+		status = cli_worse(status, wait_for(wait, client, job));
 	}
 	if (!found && wait->id) {
 		gmig_error_set(&err, -ESRCH, "there is no job %.20s in %.64s", wait->id, wait->vm);

@@ -62,7 +62,19 @@ enum cli_exit cli_job_exit(const json_t *job)
 	if (*pins_state(job) && strcmp(pins_state(job), "followed") != 0 &&
 	    strcmp(pins_state(job), "unneeded") != 0)
 		return CLI_REMAINING;
-	return cli_number(job, "remaining_bytes") ? CLI_REMAINING : CLI_OK;
+	if (cli_number(job, "remaining_bytes"))
+		return CLI_REMAINING;
+	return json_is_false(json_object_get(job, "max_stall_met")) ? CLI_OVER_BUDGET : CLI_OK;
+}
+
+int cli_worse(int a, int b)
+{
+	static const int order[] = {CLI_FAILED, CLI_USAGE, CLI_REMAINING, CLI_OVER_BUDGET};
+
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return CLI_OK;
 }
 
 json_t *cli_job_result(const json_t *job)

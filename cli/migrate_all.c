@@ -372,7 +372,6 @@ static void print_one(const struct one *one)
 		cli_complain("%s: %s", name, one->err.text);
 }
 
-/* 1 is worse than 3 is worse than 0. */
 static int report(const struct all *all)
 {
 	CLI_JSON guests = json_array();
@@ -381,10 +380,8 @@ static int report(const struct all *all)
 
 	for (size_t i = 0; i < all->count; i++) {
 		const struct one *one = &all->ones[i];
-		int status = status_of(one);
 
-		if (worst != CLI_FAILED && (status == CLI_FAILED || status > worst))
-			worst = status;
+		worst = cli_worse(worst, status_of(one));
 		moved += (json_int_t)cli_number(one->job, "moved_bytes");
 		remaining += (json_int_t)cli_number(one->job, "remaining_bytes");
 		if (all->request->json)

@@ -225,6 +225,23 @@ START_TEST(migrate_that_leaves_pages_is_3_and_says_why)
 }
 END_TEST
 
+/* Pages that remain are the worse news. */
+START_TEST(migrate_that_is_over_its_stall_budget_is_4)
+{
+	const int status[] = {CLI_OVER_BUDGET, CLI_OK, CLI_REMAINING, CLI_FAILED};
+
+	fake.last = fake_job(_i == 3 ? "failed" : "completed", 1 << 29, _i == 2 ? 8192 : 0);
+	json_object_set_new(fake.last, "max_stall_ns", json_integer(500000));
+	json_object_set_new(fake.last, "max_stall_met", json_boolean(_i == 1));
+	json_object_set_new(fake.last, "max_stall_late", json_integer(7));
+	ck_assert_int_eq(
+	    gmig("migrate", "vm1", "--from", "0", "--to", "1", "--max-stall", "500us", NULL),
+	    status[_i]);
+	ck_has(out_text, _i == 1 ? "stall budget of 500 us held: 7 waits were longer"
+				 : "stall budget of 500 us not held: 7 waits were longer");
+}
+END_TEST
+
 START_TEST(migrate_that_fails_is_1_with_the_error)
 {
 	json_t *result;
@@ -450,6 +467,7 @@ int main(void)
 	tcase_add_test(tcase, migrate_without_nodes_or_value_is_usage);
 	tcase_add_test(tcase, migrate_that_moves_all_is_0_and_prints_the_result);
 	tcase_add_test(tcase, migrate_that_leaves_pages_is_3_and_says_why);
+	tcase_add_loop_test(tcase, migrate_that_is_over_its_stall_budget_is_4, 0, 4);
 	tcase_add_test(tcase, migrate_that_fails_is_1_with_the_error);
 	tcase_add_test(tcase, migrate_with_nothing_to_do_is_0);
 	tcase_add_test(tcase, migrate_that_misses_the_event_asks);
