@@ -1,5 +1,4 @@
 /* Command lines: options from a table, words, help, usage errors. */
-#include "../migrate/core/nodeset.h"
 #include "../migrate/gmig.h"
 #include "cli.h"
 
@@ -17,25 +16,6 @@ int cli_usage(const char *command, const char *format, ...)
 	cli_complain("%s%s%s", command, *command ? ": " : "", text);
 	fprintf(stderr, "try: gmig%s%s --help\n", *command ? " " : "", command);
 	return CLI_USAGE;
-}
-
-int cli_add_nodes(const char *command, json_t *arguments, const char *name, const char *text)
-{
-	uint16_t nodes[GMIG_MAX_NODES];
-	struct gmig_error err = {0};
-	int count = nodeset_choose(text, NULL, nodes, GMIG_MAX_NODES, &err);
-	json_t *list;
-
-	if (count < 0)
-		return cli_usage(command, "--%s: %s", name, err.text);
-	list = json_array();
-	if (nodeset_is_choice(text))
-		json_array_append_new(list, json_string(text));
-	else
-		for (int i = 0; i < count; i++)
-			json_array_append_new(list, json_integer(nodes[i]));
-	json_object_set_new(arguments, name, list);
-	return -1;
 }
 
 void cli_print_commands(FILE *out)

@@ -13,13 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum cli_exit {
-	CLI_OK = 0,
-	CLI_FAILED = 1,
-	CLI_USAGE = 2,
-	CLI_REMAINING = 3,
-	CLI_OVER_BUDGET = 4
-};
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REMAINING = 3, CLI_OVER_BUDGET = 4 };
 
 struct cli_command {
 	const char *name;
@@ -75,13 +69,30 @@ struct cli_args {
 int cli_parse(int argc, char **argv, struct cli_args *args);
 /* "gmig: COMMAND: TEXT" and where help is, on stderr. Returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const char *command, const char *format, ...);
+/* Usage of all commands, for `gmig --help`. */
+void cli_print_commands(FILE *out);
+
+/* ---- Options with a value (values.c) --------------------------------------------------------- */
+
+/* An option's value, for the arguments of a command of the protocol. */
+struct cli_value {
+	const char *command; /* of gmig, for the usage error */
+	const char *option;  /* as the user writes it, without the dashes */
+	const char *key;     /* as the protocol does; NULL: alike */
+	const char *text;    /* NULL: not given, nothing is added */
+};
+
+/* Add it: -1, or the exit status of a usage error, which was printed. A number, at most max, and bytes, as units.h has them. */
+int cli_add_count(json_t *arguments, const struct cli_value *value, uint64_t max);
+int cli_add_size(json_t *arguments, const struct cli_value *value);
 /*
  * arguments[name]: the nodes of option --name, as numbers; or the text itself when only the server can tell what it means
  * (migrate/core/nodeset.h). -1 or the exit status of a usage error.
  */
 int cli_add_nodes(const char *command, json_t *arguments, const char *name, const char *text);
-/* Usage of all commands, for `gmig --help`. */
-void cli_print_commands(FILE *out);
+/* arguments[key]: the text, unless it is NULL; true, if on. */
+void cli_add_text(json_t *arguments, const char *key, const char *text);
+void cli_add_flag(json_t *arguments, const char *key, bool on);
 
 /* ---- For the shell's completion (complete.c) ------------------------------------------------- */
 

@@ -32,36 +32,12 @@ struct verb {
 
 static int add_number(json_t *arguments, const char *key, const char *option, const char *text)
 {
-	struct gmig_error err = {0};
-	uint64_t value;
-
-	if (!text)
-		return -1;
-	if (units_parse_count(text, INT64_MAX, &value, &err))
-		return cli_usage("agent", "--%s: %s", option, err.text);
-	json_object_set_new(arguments, key, json_integer((json_int_t)value));
-	return -1;
+	return cli_add_count(arguments, &(struct cli_value){"agent", option, key, text}, INT64_MAX);
 }
 
-static int add_size(json_t *arguments, const char *key, const char *option, const char *text)
+static int add_size(json_t *arguments, const char *option, const char *text)
 {
-	struct gmig_error err = {0};
-	uint64_t value;
-
-	if (!text)
-		return -1;
-	if (units_parse_size(text, &value, &err))
-		return cli_usage("agent", "--%s: %s", option, err.text);
-	if (value > INT64_MAX)
-		return cli_usage("agent", "--%s: '%s' is too big", option, text);
-	json_object_set_new(arguments, key, json_integer((json_int_t)value));
-	return -1;
-}
-
-static void add_text(json_t *arguments, const char *key, const char *text)
-{
-	if (text)
-		json_object_set_new(arguments, key, json_string(text));
+	return cli_add_size(arguments, &(struct cli_value){"agent", option, NULL, text});
 }
 
 /* --pid, --cgroup or --all; which goes with which is the agent's to say. */
@@ -69,9 +45,8 @@ static int add_target(const struct options *options, json_t *arguments)
 {
 	if (!options->pid && !options->cgroup && !options->all)
 		return cli_usage("agent", "say whose memory: --pid N, --cgroup PATH or --all");
-	add_text(arguments, "cgroup", options->cgroup);
-	if (options->all)
-		json_object_set_new(arguments, "all", json_true());
+	cli_add_text(arguments, "cgroup", options->cgroup);
+	cli_add_flag(arguments, "all", options->all);
 	return add_number(arguments, "pid", "pid", options->pid);
 }
 
@@ -84,8 +59,7 @@ static int need_pid(const struct options *options, json_t *arguments)
 
 static int build_maps(const struct options *options, json_t *arguments)
 {
-	if (options->mappings)
-		json_object_set_new(arguments, "mappings", json_true());
+	cli_add_flag(arguments, "mappings", options->mappings);
 	return need_pid(options, arguments);
 }
 
@@ -102,12 +76,12 @@ static int build_migrate(const struct options *options, json_t *arguments)
 		return status;
 	if (!options->from || !options->to)
 		return cli_usage("agent", "--%s-vnode is missing", options->from ? "to" : "from");
-	add_text(arguments, "from", options->from);
-	add_text(arguments, "to", options->to);
-	add_text(arguments, "method", options->method);
+	cli_add_text(arguments, "from", options->from);
+	cli_add_text(arguments, "to", options->to);
+	cli_add_text(arguments, "method", options->method);
 	if (options->private)
 		json_object_set_new(arguments, "shared", json_false());
-	return add_size(arguments, "rate", "rate", options->rate);
+	return add_size(arguments, "rate", options->rate);
 }
 
 /* A,B as an array of `parse`d words. */
@@ -167,16 +141,15 @@ static int build_move(const struct options *options, json_t *arguments)
 	else if (nodes)
 		json_object_set(arguments, "nodes", nodes);
 	json_decref(nodes);
-	if (options->shared)
-		json_object_set_new(arguments, "shared", json_true());
+	cli_add_flag(arguments, "shared", options->shared);
 	return need_pid(options, arguments);
 }
 
 static int build_affinity(const struct options *options, json_t *arguments)
 {
-	add_text(arguments, "cgroup", options->cgroup);
-	add_text(arguments, "cpus", options->cpus);
-	add_text(arguments, "mems", options->mems);
+	cli_add_text(arguments, "cgroup", options->cgroup);
+	cli_add_text(arguments, "cpus", options->cpus);
+	cli_add_text(arguments, "mems", options->mems);
 	return add_number(arguments, "pid", "pid", options->pid);
 }
 
@@ -186,7 +159,7 @@ static int build_collapse(const struct options *options, json_t *arguments)
 
 	if (status < 0 && options->range)
 		json_object_set_new(arguments, "ranges", split(options->range, one_range));
-	return status < 0 ? add_size(arguments, "rate", "rate", options->rate) : status;
+	return status < 0 ? add_size(arguments, "rate", options->rate) : status;
 }
 
 static int build_stall(const struct options *options, json_t *arguments)
@@ -195,7 +168,7 @@ static int build_stall(const struct options *options, json_t *arguments)
 				options->seconds ? options->seconds : DEFAULT_STALL_SECONDS);
 
 	if (status < 0)
-		status = add_size(arguments, "bytes", "bytes", options->bytes);
+		status = add_size(arguments, "bytes", options->bytes);
 	if (status < 0)
 		status = add_number(arguments, "node", "vnode", options->vnode);
 	if (status < 0)
@@ -205,7 +178,7 @@ static int build_stall(const struct options *options, json_t *arguments)
 
 static int build_job(const struct options *options, json_t *arguments)
 {
-	add_text(arguments, "id", options->word);
+	cli_add_text(arguments, "id", options->word);
 	return -1;
 }
 
@@ -213,8 +186,8 @@ static int build_set_rate(const struct options *options, json_t *arguments)
 {
 	if (!options->rate)
 		return cli_usage("agent", "--rate is missing: bytes a second, 0 for no limit");
-	add_text(arguments, "id", options->word);
-	return add_size(arguments, "rate", "rate", options->rate);
+	cli_add_text(arguments, "id", options->word);
+	return add_size(arguments, "rate", options->rate);
 }
 
 static void print_alive(const json_t *result)

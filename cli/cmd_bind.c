@@ -57,71 +57,33 @@ static int add_weights(json_t *arguments, const char *text)
 	return -1;
 }
 
-static int add_count(json_t *arguments, const char *name, const char *text, uint64_t max)
-{
-	struct gmig_error err = {0};
-	uint64_t value;
-
-	if (!text)
-		return -1;
-	if (units_parse_count(text, max, &value, &err))
-		return cli_usage("bind", "--%s: %s", name, err.text);
-	json_object_set_new(arguments, name, json_integer((json_int_t)value));
-	return -1;
-}
-
-static int add_rate(json_t *arguments)
-{
-	struct gmig_error err = {0};
-	uint64_t rate;
-
-	if (!asked.rate)
-		return -1;
-	if (units_parse_size(asked.rate, &rate, &err))
-		return cli_usage("bind", "--rate: %s", err.text);
-	if (rate > INT64_MAX)
-		return cli_usage("bind", "--rate: '%s' is too big", asked.rate);
-	json_object_set_new(arguments, "rate", json_integer((json_int_t)rate));
-	return -1;
-}
-
-static void add_flags(json_t *arguments)
-{
-	const struct {
-		const char *name;
-		bool on;
-	} flags[] = {{"static", asked.is_static},
-		     {"relative", asked.relative},
-		     {"strict", asked.strict},
-		     {"move", asked.move},
-		     {"move-all", asked.move_all}};
-
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-		if (flags[i].on)
-			json_object_set_new(arguments, flags[i].name, json_true());
-}
-
 static int build(json_t *arguments)
 {
+	const struct cli_value home = {"bind", "home-node", NULL, asked.home};
+	const struct cli_value rate = {"bind", "rate", NULL, asked.rate};
+	const struct cli_value threads = {"bind", "threads", NULL, asked.threads};
 	int status = add_range(arguments);
 
 	if (status < 0 && !asked.policy)
 		status = cli_usage("bind", "--policy is missing");
 	if (status >= 0)
 		return status;
-	json_object_set_new(arguments, "policy", json_string(asked.policy));
-	if (asked.mode)
-		json_object_set_new(arguments, "mode", json_string(asked.mode));
-	add_flags(arguments);
+	cli_add_text(arguments, "policy", asked.policy);
+	cli_add_text(arguments, "mode", asked.mode);
+	cli_add_flag(arguments, "static", asked.is_static);
+	cli_add_flag(arguments, "relative", asked.relative);
+	cli_add_flag(arguments, "strict", asked.strict);
+	cli_add_flag(arguments, "move", asked.move);
+	cli_add_flag(arguments, "move-all", asked.move_all);
 	status = asked.nodes ? cli_add_nodes("bind", arguments, "nodes", asked.nodes) : -1;
 	if (status < 0)
 		status = add_weights(arguments, asked.weights);
 	if (status < 0)
-		status = add_count(arguments, "home-node", asked.home, GMIG_MAX_NODES - 1);
+		status = cli_add_count(arguments, &home, GMIG_MAX_NODES - 1);
 	if (status < 0)
-		status = add_rate(arguments);
+		status = cli_add_size(arguments, &rate);
 	if (status < 0)
-		status = add_count(arguments, "threads", asked.threads, GMIG_MAX_WORKERS);
+		status = cli_add_count(arguments, &threads, GMIG_MAX_WORKERS);
 	return status;
 }
 

@@ -32,12 +32,6 @@ struct guest_part {
 /* ---- From the command line to migrate-pages -------------------------------------------------- */
 
 /* Each add_ function returns -1 or the exit status of a usage error. */
-static void add_word(json_t *arguments, const char *name, const char *value)
-{
-	if (value)
-		json_object_set_new(arguments, name, json_string(value));
-}
-
 static int add_nodes(json_t *arguments, const char *name, const char *text)
 {
 	if (!text)
@@ -46,39 +40,11 @@ static int add_nodes(json_t *arguments, const char *name, const char *text)
 	return cli_add_nodes("migrate", arguments, name, text);
 }
 
-static int add_count(json_t *arguments, const char *name, const char *text, uint64_t max)
-{
-	struct gmig_error err = {0};
-	uint64_t value;
-
-	if (!text)
-		return -1;
-	if (units_parse_count(text, max, &value, &err))
-		return cli_usage("migrate", "--%s: %s", name, err.text);
-	json_object_set_new(arguments, name, json_integer((json_int_t)value));
-	return -1;
-}
-
-/* option: as the user writes it; name: as the protocol does. */
-static int add_size(json_t *arguments, const char *option, const char *name, const char *text)
-{
-	struct gmig_error err = {0};
-	uint64_t bytes;
-
-	if (!text)
-		return -1;
-	if (units_parse_size(text, &bytes, &err))
-		return cli_usage("migrate", "--%s: %s", option, err.text);
-	if (bytes > INT64_MAX)
-		return cli_usage("migrate", "--%s: '%s' is too big", option, text);
-	json_object_set_new(arguments, name, json_integer((json_int_t)bytes));
-	return -1;
-}
-
 /* 0 would be no limit, which nobody means who writes it. */
 static int add_max(json_t *arguments, const char *text)
 {
-	int status = add_size(arguments, "max", "max-bytes", text);
+	const struct cli_value max = {"migrate", "max", "max-bytes", text};
+	int status = cli_add_size(arguments, &max);
 
 	if (status < 0 && text && cli_number(arguments, "max-bytes") < GMIG_PAGE_BYTES)
 		return cli_usage("migrate", "--max: '%s' is less than a page of 4K", text);
@@ -102,35 +68,37 @@ static int add_max_stall(json_t *arguments, const char *text)
 
 static int build_arguments(const struct request *request, json_t *arguments)
 {
+	const struct cli_value vnode = {"migrate", "vnode", NULL, request->vnode};
+	const struct cli_value rate = {"migrate", "rate", NULL, request->rate};
+	const struct cli_value threads = {"migrate", "threads", NULL, request->threads};
+	const struct cli_value batch = {"migrate", "batch", NULL, request->batch};
 	int status = request->retry ? -1 : add_nodes(arguments, "from", request->from);
 
-	add_word(arguments, "mode", request->mode);
-	add_word(arguments, "mover", request->mover);
-	add_word(arguments, "frames", request->frames);
-	add_word(arguments, "huge", request->huge);
-	add_word(arguments, "swapped", request->swapped);
+	cli_add_text(arguments, "mode", request->mode);
+	cli_add_text(arguments, "mover", request->mover);
+	cli_add_text(arguments, "frames", request->frames);
+	cli_add_text(arguments, "huge", request->huge);
+	cli_add_text(arguments, "swapped", request->swapped);
 	/* Only when asked for: an older VMM refuses arguments that it does not know. */
 	if (request->with_vcpus || request->no_vcpus)
-		add_word(arguments, "vcpus", request->with_vcpus ? "all" : "keep");
-	if (request->hold_vcpus)
-		json_object_set_new(arguments, "hold-vcpus", json_true());
-	if (request->move_all)
-		json_object_set_new(arguments, "move-all", json_true());
-	add_word(arguments, "id", request->retry);
+		cli_add_text(arguments, "vcpus", request->with_vcpus ? "all" : "keep");
+	cli_add_flag(arguments, "hold-vcpus", request->hold_vcpus);
+	cli_add_flag(arguments, "move-all", request->move_all);
+	cli_add_text(arguments, "id", request->retry);
 	if (status < 0 && !request->retry)
 		status = add_nodes(arguments, "to", request->to);
 	if (status < 0)
-		status = add_count(arguments, "vnode", request->vnode, GMIG_MAX_VNODES - 1);
+		status = cli_add_count(arguments, &vnode, GMIG_MAX_VNODES - 1);
 	if (status < 0)
-		status = add_size(arguments, "rate", "rate", request->rate);
+		status = cli_add_size(arguments, &rate);
 	if (status < 0)
 		status = add_max(arguments, request->max);
 	if (status < 0)
 		status = add_max_stall(arguments, request->max_stall);
 	if (status < 0)
-		status = add_count(arguments, "threads", request->threads, GMIG_MAX_WORKERS);
+		status = cli_add_count(arguments, &threads, GMIG_MAX_WORKERS);
 	if (status < 0)
-		status = add_count(arguments, "batch", request->batch, GMIG_BLOCK_PAGES);
+		status = cli_add_count(arguments, &batch, GMIG_BLOCK_PAGES);
 	return status;
 }
 

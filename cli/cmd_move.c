@@ -70,36 +70,16 @@ static int read_list(const struct request *r, struct page_ranges *ranges)
 	return ranges->count ? -1 : cli_usage("move", "the list has no page");
 }
 
-static int add_size(json_t *arguments, const char *name, const char *text)
-{
-	struct gmig_error err = {0};
-	uint64_t bytes;
-
-	if (!text)
-		return -1;
-	if (units_parse_size(text, &bytes, &err) || bytes > INT64_MAX)
-		return cli_usage("move", "--%s: %s", name, err.code ? err.text : "it is too big");
-	json_object_set_new(arguments, name, json_integer((json_int_t)bytes));
-	return -1;
-}
-
 static int add_limits(const struct request *r, json_t *arguments)
 {
-	struct gmig_error err = {0};
-	uint64_t threads;
+	const struct cli_value rate = {"move", "rate", NULL, r->rate};
+	const struct cli_value threads = {"move", "threads", NULL, r->threads};
+	int status = cli_add_count(arguments, &threads, GMIG_MAX_WORKERS);
 
-	if (r->mover)
-		json_object_set_new(arguments, "mover", json_string(r->mover));
-	if (r->huge)
-		json_object_set_new(arguments, "huge", json_string(r->huge));
-	if (r->all)
-		json_object_set_new(arguments, "move-all", json_true());
-	if (r->threads) {
-		if (units_parse_count(r->threads, GMIG_MAX_WORKERS, &threads, &err))
-			return cli_usage("move", "--threads: %s", err.text);
-		json_object_set_new(arguments, "threads", json_integer((json_int_t)threads));
-	}
-	return add_size(arguments, "rate", r->rate);
+	cli_add_text(arguments, "mover", r->mover);
+	cli_add_text(arguments, "huge", r->huge);
+	cli_add_flag(arguments, "move-all", r->all);
+	return status < 0 ? cli_add_size(arguments, &rate) : status;
 }
 
 /* ---- A guest ------------------------------------------------------------------------------------- */

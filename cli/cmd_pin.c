@@ -2,7 +2,6 @@
 #include "../migrate/gmig_nodes.h"
 #include "cli.h"
 #include "commands.h"
-#include "units.h"
 
 #define LAST_VCPU 4095 /* the VMM knows how many there are */
 
@@ -11,35 +10,21 @@ static struct {
 	bool any, automatic;
 } pin;
 
-static int add_number(json_t *arguments, const char *name, const char *text, uint64_t max)
-{
-	struct gmig_error err = {0};
-	uint64_t value;
-
-	if (!text)
-		return -1;
-	if (units_parse_count(text, max, &value, &err))
-		return cli_usage("pin", "--%s: %s", name, err.text);
-	json_object_set_new(arguments, name, json_integer((json_int_t)value));
-	return -1;
-}
-
 static int ask(const struct cli_args *args, json_t *arguments)
 {
+	const struct cli_value vcpu = {"pin", "vcpu", NULL, pin.vcpu};
+	const struct cli_value node = {"pin", "node", NULL, pin.node};
 	int status;
 
 	(void)args;
 	if (!!pin.node + !!pin.cpus + pin.any + pin.automatic != 1)
 		return cli_usage("pin", "one of --node, --cpus, --any and --auto is needed");
-	status = add_number(arguments, "vcpu", pin.vcpu, LAST_VCPU);
+	status = cli_add_count(arguments, &vcpu, LAST_VCPU);
 	if (status < 0)
-		status = add_number(arguments, "node", pin.node, GMIG_MAX_NODES - 1);
-	if (pin.cpus)
-		json_object_set_new(arguments, "cpus", json_string(pin.cpus));
-	if (pin.any)
-		json_object_set_new(arguments, "any", json_true());
-	if (pin.automatic)
-		json_object_set_new(arguments, "auto", json_true());
+		status = cli_add_count(arguments, &node, GMIG_MAX_NODES - 1);
+	cli_add_text(arguments, "cpus", pin.cpus);
+	cli_add_flag(arguments, "any", pin.any);
+	cli_add_flag(arguments, "auto", pin.automatic);
 	return status;
 }
 
