@@ -1,171 +1,16 @@
-/*
- * The commands over libgmig, by a server of two guests, as a daemon has them: plain memory is enough to ask about, jobs
- * need userfaultfd.
- */
-#include "../../control/guest.h"
-#include "../../control/internal.h"
+/* The commands over libgmig about guests, their memory and their jobs. */
 #include "../../migrate/core/sys.h"
-#include "../../migrate/gmig_policy.h"
-#include "../../migrate/memory/engine.h"
+#include "guest_rig.h"
 
-#include <check.h>
-#include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define GUESTS 2
-#define BYTES  (4 * GMIG_BLOCK_BYTES)
-
-static struct gmig_topology *topology;
-static struct gmig *engines[GUESTS];
-static int held;     /* gets without their puts */
-static bool closing; /* start_job refuses */
-static json_t *answer;
-
-static unsigned int asked; /* the guest that the next command is about */
-
-static int get_guest(void *opaque, const json_t *arguments, struct guest *guest,
-		     struct gmig_error *err)
-{
-	static const char *const names[GUESTS] = {"ada", "bob"};
-
-	ck_assert_ptr_eq(opaque, engines);
-	if (asked >= GUESTS)
-		return gmig_fail(err, -ESRCH, "there is no guest %u", asked);
-	if (guest_check_name(arguments, names[asked], err))
-		return -ESRCH;
-	*guest = (struct guest){.name = names[asked],
-				.gmig = engines[asked],
-				.topology = topology,
-				.vnode_count = 1,
-				.vnode_bytes = {BYTES}};
-	held++;
-	return 0;
-}
-
-static void put_guest(struct guest *guest)
-{
-	ck_assert_ptr_eq(guest->gmig, engines[asked]);
-	held--;
-}
-
-static void describe(const struct guest *guest, enum guest_view view, json_t *object)
-{
-	ck_assert_ptr_eq(guest->gmig, engines[asked]);
-	json_object_set_new(object, "view", json_integer(view));
-}
-
-static int start_job(const struct guest *guest, const struct gmig_job_spec *spec,
-		     struct gmig_job **job, struct gmig_error *err)
-{
-	if (closing)
-		return gmig_fail(err, -ESHUTDOWN, "the guest ends");
-	return gmig_job_start(guest->gmig, spec, job, err);
-}
-
-static int start_move(const struct guest *guest, const struct gmig_move *move,
-		      const struct gmig_job_spec *limits, struct gmig_job **job,
-		      struct gmig_error *err)
-{
-	return gmig_move_start(guest->gmig, move, limits, job, err);
-}
-
-static int bind_memory(const struct guest *guest, const struct gmig_bind_spec *spec,
-		       struct gmig_job **job, struct gmig_error *err)
-{
-	return gmig_bind(guest->gmig, spec, job, err);
-}
-
-static int retry_job(const struct guest *guest, struct gmig_job *old,
-		     const struct gmig_job_spec *spec, struct gmig_job **job,
-		     struct gmig_error *err)
-{
-	ck_assert_ptr_eq(guest->gmig, engines[asked]);
-	return gmig_job_retry(old, spec, job, err);
-}
-
-static struct guest_ops ops = {.get = get_guest,
-			       .put = put_guest,
-			       .describe = describe,
-			       .start_job = start_job,
-			       .start_move = start_move,
-			       .bind = bind_memory,
-			       .retry = retry_job};
-static struct guest_server server = {&ops, engines};
-
-/* What was touched is in the books. */
-static void settle(struct gmig *gmig)
-{
-	if (!gmig_why_off(gmig))
-		engine_settle_faults(gmig, 0);
-}
-
-static void setup(void)
-{
-	struct gmig_options options = {.unsafe_kernel = true, .off_if_unavailable = true};
-	struct gmig_region_spec region = {.bytes = BYTES};
-	void *ram;
-
-	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
-	options.topology = topology;
-	for (unsigned int i = 0; i < GUESTS; i++) {
-		ck_assert_int_eq(gmig_create(&options, &engines[i], NULL), 0);
-		ck_assert_int_eq(gmig_region_add(engines[i], &region, &ram, NULL), 0);
-		memset(ram, 1, BYTES);
-		settle(engines[i]);
-	}
-	asked = 0;
-	closing = false;
-	answer = NULL;
-}
-
-static void teardown(void)
-{
-	ck_assert_int_eq(held, 0);
-	json_decref(answer);
-	for (unsigned int i = 0; i < GUESTS; i++)
-		gmig_destroy(engines[i]);
-	gmig_topology_put(topology);
-}
-
-static const json_t *ask(const char *request)
-{
-	const struct control_dispatch dispatch = {
-	    .tables = {{NULL, NULL}, {guest_commands, &server}}};
-
-	json_decref(answer);
-	answer = control_dispatch(&dispatch, request, strlen(request));
-	ck_assert_ptr_nonnull(answer);
-	return json_object_get(answer, "return");
-}
-
-static void expect_error(const char *request, const char *name, const char *text)
-{
-	const json_t *error;
-
-	ask(request);
-	error = json_object_get(answer, "error");
-	ck_assert_msg(error != NULL, "%s: no error", request);
-	ck_assert_str_eq(json_string_value(json_object_get(error, "errno")), name);
-	ck_assert_msg(strstr(json_string_value(json_object_get(error, "desc")), text) != NULL,
-		      "no '%s' in '%s'", text, json_string_value(json_object_get(error, "desc")));
-}
-
-static json_int_t number(const json_t *object, const char *name)
-{
-	const json_t *value = json_object_get(object, name);
-
-	ck_assert_msg(json_is_integer(value), "no integer '%s'", name);
-	return json_integer_value(value);
-}
 
 START_TEST(query_is_answered_for_the_guest_that_is_meant)
 {
@@ -329,20 +174,6 @@ START_TEST(argument_that_makes_no_sense_is_refused_by_name)
 }
 END_TEST
 
-/* The last job's state, and what it moved; waits for it. */
-static json_int_t last_job_moved(uint64_t id, const char *state)
-{
-	struct gmig_job *job = gmig_job_find(engines[0], id);
-	const json_t *info;
-
-	ck_assert_ptr_nonnull(job);
-	gmig_job_wait(job);
-	gmig_job_put(job);
-	info = json_array_get(ask("{\"execute\":\"query-jobs\"}"), (size_t)id - 1);
-	ck_assert_str_eq(json_string_value(json_object_get(info, "state")), state);
-	return number(info, "moved_bytes");
-}
-
 START_TEST(nodes_as_numactl_has_them_are_those_of_the_guests_host)
 {
 	const json_t *info;
@@ -405,176 +236,6 @@ START_TEST(job_lives_in_its_guest_alone)
 		     "there is no job 1");
 	expect_error("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1x\"}}", "EINVAL",
 		     "'1x' is not the id of a job");
-}
-END_TEST
-
-/* Of the last answer. */
-static const char *error_text(void)
-{
-	const char *text =
-	    json_string_value(json_object_get(json_object_get(answer, "error"), "desc"));
-
-	ck_assert_ptr_nonnull(text);
-	return text;
-}
-
-static json_int_t status_of(const json_t *reply, size_t i)
-{
-	return json_integer_value(json_array_get(json_object_get(reply, "status"), i));
-}
-
-static void wait_for_job(uint64_t id)
-{
-	struct gmig_job *job = gmig_job_find(engines[0], id);
-
-	ck_assert_ptr_nonnull(job);
-	gmig_job_wait(job);
-	gmig_job_put(job);
-}
-
-START_TEST(pages_move_and_say_where_they_are)
-{
-	const json_t *reply;
-
-	if (gmig_why_off(engines[0])) {
-		puts("skipped: migration is off");
-		return;
-	}
-	reply = ask("{\"execute\":\"query-pages\",\"arguments\":{\"pages\":[4096,16777216]}}");
-	ck_assert_int_eq(status_of(reply, 0), 0);
-	ck_assert_int_eq(status_of(reply, 1), -EFAULT);
-	reply = ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[4096,4096,1],"
-		    "\"more\":true}}");
-	ck_assert_str_eq(json_string_value(json_object_get(reply, "list")), "1");
-	reply = ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[12288,8192,1],"
-		    "\"list\":\"1\"}}");
-	ck_assert_str_eq(json_string_value(json_object_get(reply, "plan")), "pages");
-	wait_for_job(1);
-	reply = ask("{\"execute\":\"query-pages\",\"arguments\":{\"pages\":[4096,8192,12288,"
-		    "16384,20480],\"id\":\"1\"}}");
-	for (size_t i = 0; i < 5; i++)
-		ck_assert_int_eq(status_of(reply, i), i == 0 || i == 2 || i == 3);
-}
-END_TEST
-
-static const struct {
-	const char *arguments, *text;
-} bad_lists[] = {
-    {"\"pages\":[0,4096]", "no entries of three"},
-    {"\"pages\":[0,4096,\"1\"]", "item 2 is no number"},
-    {"\"pages\":[-1,4096,1]", "item 0 is no number"},
-    {"\"pages\":[0,4096,1],\"list\":\"77\"", "there is no list '77'"},
-    {"\"pages\":[]", "no page is named"},
-    {"\"pages\":[0,4096,2]", "node 2"},
-    {"\"pages\":[0,4095,1]", "is not made of pages"},
-};
-
-START_TEST(list_of_pages_that_makes_no_sense_is_refused)
-{
-	char request[256];
-
-	snprintf(request, sizeof(request), "{\"execute\":\"move-pages\",\"arguments\":{%s}}",
-		 bad_lists[_i].arguments);
-	ask(request);
-	ck_assert_ptr_nonnull(strstr(error_text(), bad_lists[_i].text));
-}
-END_TEST
-
-START_TEST(list_that_came_in_parts_belongs_to_its_guest)
-{
-	ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[0,4096,1],\"more\":true}}");
-	asked = 1;
-	ask("{\"execute\":\"move-pages\",\"arguments\":{\"pages\":[],\"list\":\"1\"}}");
-	ck_assert_ptr_nonnull(strstr(error_text(), "there is no list"));
-	ops.start_move = NULL;
-	ask("{\"execute\":\"query-pages\",\"arguments\":{\"pages\":[0]}}");
-	ops.start_move = start_move;
-	ck_assert_ptr_nonnull(strstr(error_text(), "is not known here"));
-}
-END_TEST
-
-#define BIND(rest)                                                                                 \
-	"{\"execute\":\"bind-memory\",\"arguments\":{\"gpa\":0,\"bytes\":8388608," rest "}}"
-
-static const struct {
-	const char *request, *code, *text;
-} refused_bindings[] = {
-    {BIND("\"policy\":\"best\""), "EINVAL", "policy: 'best' is none of default, local"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[\"x\"]"), "EINVAL", "nodes: item 0 is not a number"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[\"!0\"],\"relative\":true"), "EINVAL",
-     "nodes: with relative"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[1],\"weights\":[1]"), "EINVAL",
-     "weights: are for policy weighted-interleave"},
-    {BIND("\"policy\":\"weighted-interleave\",\"nodes\":[0,1],\"weights\":[1]"), "EINVAL",
-     "weights: 1 for 2 nodes"},
-    {BIND("\"policy\":\"weighted-interleave\",\"nodes\":[0,1],\"weights\":[1,256]"), "EINVAL",
-     "weights: item 1 is not within 1 to 255"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[1],\"home-node\":-1"), "EINVAL",
-     "home-node: -1 is not within"},
-    {BIND("\"policy\":\"bind\",\"nodes\":[1],\"mode\":\"fast\""), "EINVAL",
-     "mode: 'fast' is none of"},
-    {"{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":-1}}", "EINVAL", "gpa: -1 is not within"},
-};
-
-START_TEST(policy_that_makes_no_sense_is_refused_by_name)
-{
-	expect_error(refused_bindings[_i].request, refused_bindings[_i].code,
-		     refused_bindings[_i].text);
-}
-END_TEST
-
-START_TEST(binding_moves_a_range_and_maps_show_it)
-{
-	const json_t *info, *run;
-
-	if (gmig_why_off(engines[0])) {
-		expect_error(BIND("\"policy\":\"local\""), "EOPNOTSUPP", "off");
-		expect_error("{\"execute\":\"query-maps\"}", "EOPNOTSUPP", "off");
-		return;
-	}
-	info = ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1]"));
-	ck_assert_uint_eq(json_object_size(info), 0); /* no job */
-	run = json_array_get(json_object_get(ask("{\"execute\":\"query-maps\"}"), "maps"), 0);
-	ck_assert_int_eq(number(run, "misplaced"), BYTES / GMIG_PAGE_BYTES / 2);
-	info = ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1],\"move\":true,\"strict\":true"));
-	ck_assert_str_eq(json_string_value(json_object_get(info, "id")), "1");
-	ck_assert_int_eq(last_job_moved(1, "completed"), BYTES / 2);
-	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":4096}}");
-	run = json_array_get(json_object_get(info, "maps"), 0);
-	ck_assert_int_eq(number(run, "gpa"), 4096);
-	ck_assert_int_eq(number(run, "bytes"), BYTES - 4096);
-	ck_assert_str_eq(json_string_value(json_object_get(run, "policy")), "interleave");
-	ck_assert_uint_eq(json_array_size(json_object_get(run, "nodes")), 2);
-	ck_assert_int_eq(number(json_object_get(run, "pages"), "1"), BYTES / GMIG_PAGE_BYTES / 2);
-	/* Nothing is behind it. */
-	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":8388608}}");
-	ck_assert_uint_eq(json_array_size(json_object_get(info, "maps")), 0);
-	ck_assert_ptr_null(json_object_get(info, "next"));
-}
-END_TEST
-
-#define RETRY(id, rest) "{\"execute\":\"job-retry\",\"arguments\":{\"id\":\"" id "\"" rest "}}"
-
-START_TEST(cancelled_jobs_are_taken_up)
-{
-	if (gmig_why_off(engines[0]))
-		return;
-	expect_error(RETRY("1", ""), "ESRCH", "there is no job 1");
-	ask("{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[0],\"to\":[1],\"rate\":1}}");
-	expect_error(RETRY("1", ""), "EBUSY", "has not ended");
-	ask("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1\"}}");
-	ck_assert_int_eq(last_job_moved(1, "cancelled"), 0);
-	expect_error(RETRY("1", ",\"rate\":-1"), "EINVAL", "rate: -1 is not within");
-	ck_assert_int_eq(number(ask(RETRY("1", ",\"rate\":0,\"threads\":2")), "rate"), 0);
-	ck_assert_int_eq(last_job_moved(2, "completed"), BYTES);
-	expect_error(RETRY("2", ""), "ENODATA", "nothing remains of job 2");
-	/* By a policy; the rate is the old one's. */
-	ask(BIND("\"policy\":\"interleave\",\"nodes\":[0,1],\"move\":true,\"rate\":1"));
-	ask("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"3\"}}");
-	ck_assert_int_eq(last_job_moved(3, "cancelled"), 0);
-	ck_assert_int_eq(number(ask(RETRY("3", "")), "rate"), 1);
-	ask("{\"execute\":\"job-set-rate\",\"arguments\":{\"id\":\"4\",\"rate\":0}}");
-	ck_assert_int_eq(last_job_moved(4, "completed"), BYTES / 2);
 }
 END_TEST
 
@@ -762,8 +423,6 @@ int main(void)
 {
 	Suite *suite = suite_create("control_guest");
 	TCase *tcase = tcase_create("commands");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, query_is_answered_for_the_guest_that_is_meant);
@@ -775,23 +434,11 @@ int main(void)
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, nodes_as_numactl_has_them_are_those_of_the_guests_host);
 	tcase_add_test(tcase, job_lives_in_its_guest_alone);
-	tcase_add_test(tcase, pages_move_and_say_where_they_are);
-	tcase_add_loop_test(tcase, list_of_pages_that_makes_no_sense_is_refused, 0,
-			    sizeof(bad_lists) / sizeof(bad_lists[0]));
-	tcase_add_test(tcase, list_that_came_in_parts_belongs_to_its_guest);
-	tcase_add_loop_test(tcase, policy_that_makes_no_sense_is_refused_by_name, 0,
-			    sizeof(refused_bindings) / sizeof(refused_bindings[0]));
-	tcase_add_test(tcase, binding_moves_a_range_and_maps_show_it);
-	tcase_add_test(tcase, cancelled_jobs_are_taken_up);
 	tcase_add_test(tcase, move_all_is_refused_to_a_peer_without_cap_sys_nice);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, user_who_has_become_root_since_is_not_privileged);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
