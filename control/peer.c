@@ -107,14 +107,31 @@ static int read_capabilities(pid_t pid, uid_t uid, unsigned long long *capabilit
 	return ret;
 }
 
+static int find_peer(struct ucred *peer)
+{
+	socklen_t bytes = sizeof(*peer);
+
+	*peer = (struct ucred){.pid = getpid(), .uid = geteuid()};
+	return asking >= 0 ? getsockopt(asking, SOL_SOCKET, SO_PEERCRED, peer, &bytes) : 0;
+}
+
+void control_peer(pid_t *pid, uid_t *uid)
+{
+	struct ucred peer;
+
+	if (find_peer(&peer))
+		peer = (struct ucred){.pid = 0, .uid = (uid_t)-1};
+	*pid = peer.pid;
+	*uid = peer.uid;
+}
+
 /* Its process may have ended, and its number may be another's by now: that one is of this host, too, and the answer late. */
 bool control_peer_is_privileged(void)
 {
-	struct ucred peer = {.pid = getpid(), .uid = geteuid()};
-	socklen_t bytes = sizeof(peer);
 	unsigned long long capabilities;
+	struct ucred peer;
 
-	if (asking >= 0 && getsockopt(asking, SOL_SOCKET, SO_PEERCRED, &peer, &bytes))
+	if (find_peer(&peer))
 		return false;
 	if (!read_capabilities(peer.pid, peer.uid, &capabilities))
 		return capabilities >> CAP_SYS_NICE & 1 && is_in_our_namespace(peer.pid);

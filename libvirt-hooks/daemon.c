@@ -419,6 +419,7 @@ static int start_serving(struct daemon *daemon, struct gmig_error *err)
 					.path = daemon->options->socket,
 					.has_group = daemon->options->group != NULL,
 					.is_connected = is_connected,
+					.log = log_line,
 					.opaque = daemon};
 	struct serve *serve;
 	int ret;

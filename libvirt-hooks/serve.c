@@ -2,6 +2,8 @@
 #include "../control/closed_nodes.h"
 #include "../control/guest.h"
 #include "../control/text.h"
+#include "../migrate/core/log_limit.h"
+#include "../migrate/core/sys.h"
 #include "looker.h"
 #include "serve_report.h"
 
@@ -18,6 +20,7 @@ struct serve {
 	struct control_server *server;
 	struct guest_server guests;
 	struct looker *looker;
+	struct log_limit told_nodes; /* lines about closed nodes */
 };
 
 /* The domain of one command. */
@@ -302,12 +305,40 @@ static int check_nodes(const struct gmig_node_set *nodes, struct gmig_error *err
 	return ret;
 }
 
+/* Cut where it is long: a list may have its nodes one by one. */
+static const char *list_of(const struct gmig_node_set *nodes, char *text, size_t bytes)
+{
+	gmig_node_set_print(nodes, text, bytes);
+	return *text ? text : "none";
+}
+
+/* An operator who finds a node closed wants to know who did that; a peer that does so without end fills no log. */
+static void tell_closed(struct serve *serve, const struct gmig_node_set *closed_now,
+			const struct gmig_node_set *opened_now, const struct gmig_node_set *closed)
+{
+	char line[512], these[128], those[128], all[128];
+	unsigned long held = 0;
+	pid_t pid;
+	uid_t uid;
+
+	if (!serve->options.log ||
+	    !log_limit_pass(&serve->told_nodes, gmig_sys_real.now_ns(), &held))
+		return;
+	control_peer(&pid, &uid);
+	snprintf(
+	    line, sizeof(line),
+	    "nodes are closed or opened: close=%s open=%s closed=%s uid=%u pid=%d not_told=%lu",
+	    list_of(closed_now, these, sizeof(these)), list_of(opened_now, those, sizeof(those)),
+	    list_of(closed, all, sizeof(all)), uid, (int)pid, held);
+	serve->options.log(serve->options.opaque, GMIG_LOG_INFO, line);
+}
+
 /* Our own list, root's: so those who may use our socket, and not write there, close nodes for what they move by us. */
 static int close_nodes(void *opaque, const json_t *arguments, json_t **result,
 		       struct gmig_error *err)
 {
 	struct gmig_node_set close_these, open_these, closed;
-	const struct serve *serve = opaque;
+	struct serve *serve = opaque;
 	char list[8192]; /* all 1,024 nodes one by one are 5 KiB */
 	int ret = read_nodes(arguments, "close", &close_these, err);
 
@@ -319,6 +350,7 @@ static int close_nodes(void *opaque, const json_t *arguments, json_t **result,
 		ret = closed_nodes_change(&close_these, &open_these, &closed, err);
 	if (ret)
 		return ret;
+	tell_closed(serve, &close_these, &open_these, &closed);
 	keeping_wake(serve->options.keeping);
 	*result =
 	    json_pack("{s:s}", "closed_nodes", gmig_node_set_print(&closed, list, sizeof(list)));

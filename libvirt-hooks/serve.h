@@ -22,6 +22,8 @@ struct serve_options {
 	gid_t group;
 	/* Is libvirt connected now? For query-guests. */
 	bool (*is_connected)(void *opaque);
+	/* What a peer has changed for others. NULL: nobody is told. */
+	void (*log)(void *opaque, enum gmig_log_level level, const char *line);
 	void *opaque;
 };
 

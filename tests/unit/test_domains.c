@@ -63,7 +63,7 @@ static void setup(void)
 	const struct fake_qemu one = {.name = "web1", .uuid = UUID1, .anon_mib = 16, .vcpus = 2};
 	const struct fake_qemu two = {.name = "web2", .uuid = UUID2, .memfd_mib = 8, .vcpus = 1};
 	const uid_t users[] = {geteuid()};
-	struct serve_options options = {.path = path, .is_connected = connected};
+	struct serve_options options = {.path = path, .is_connected = connected, .log = note};
 
 	tree_create();
 	/* The mounts of this host are not those of its cpusets: a tree without any. */
@@ -504,6 +504,7 @@ START_TEST(nodes_are_closed_and_opened_in_gmigds_list)
 {
 	struct control_client *client = dial(NULL);
 	struct gmig_node_set closed;
+	char who[64];
 	json_t *answer;
 
 	closed_nodes_system = tree_root;
@@ -513,10 +514,41 @@ START_TEST(nodes_are_closed_and_opened_in_gmigds_list)
 	json_decref(answer);
 	ck_assert_int_eq(closed_nodes_read(&closed, &err), 0);
 	ck_assert(gmig_node_set_has(&closed, 0));
+	snprintf(who, sizeof(who), "uid=%u pid=%d not_told=0\n", getuid(), (int)getpid());
+	ck_assert_ptr_nonnull(
+	    strstr(lines, "nodes are closed or opened: close=0 open=none closed=0 "));
+	ck_assert_msg(strstr(lines, who) != NULL, "%s", lines);
 	/* One that the host has not any more, too. */
 	answer = ask(client, "close-nodes", json_pack("{s:[i, i]}", "open", 0, 1023));
 	ck_assert_str_eq(cli_text(answer, "closed_nodes"), "");
 	json_decref(answer);
+	control_client_destroy(client);
+}
+END_TEST
+
+/* A thousand changes are a line a second, and it says how many have none. */
+START_TEST(peer_that_closes_nodes_without_end_fills_no_log)
+{
+	struct control_client *client = dial(NULL);
+	int64_t begin = cli_now_ms();
+	size_t told = 0;
+	json_t *many = json_array();
+
+	closed_nodes_system = tree_root;
+	closed_nodes_user = root;
+	for (int node = 0; node < (int)GMIG_MAX_NODES; node += 2)
+		json_array_append_new(many, json_integer(node));
+	for (int i = 0; i < 50; i++)
+		json_decref(ask(client, "close-nodes",
+				json_pack("{s:[i], s:O}", "close", 0, "open", many)));
+	json_decref(many);
+	for (const char *at = lines; (at = strstr(at, "nodes are closed")) != NULL; at++)
+		told++;
+	ck_assert_uint_ge(told, 1);
+	ck_assert_uint_le(told, (size_t)(cli_now_ms() - begin) / 1000 + 1);
+	/* The list is cut behind a node. */
+	ck_assert_ptr_nonnull(strstr(lines, "close=0 open=0,2,4,"));
+	ck_assert_msg(strstr(lines, "... closed=none") != NULL, "%s", lines);
 	control_client_destroy(client);
 }
 END_TEST
@@ -663,6 +695,7 @@ int main(int argc, char **argv)
 	    residency_is_that_of_the_domain_that_is_meant,
 	    commands_that_make_no_sense_say_why,
 	    nodes_are_closed_and_opened_in_gmigds_list,
+	    peer_that_closes_nodes_without_end_fills_no_log,
 	    job_of_a_domain_is_started_watched_and_listed,
 	    domain_that_ends_while_it_is_asked_about_is_said,
 	    cli_connects_to_a_domain_by_name_and_uri,
