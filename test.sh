@@ -3,7 +3,8 @@
 # usage: ./test.sh [--full] [--soak] [--fuzz] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
-#   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab
+#   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
+#            what a native or another lab's case sees as well (a guest's ways to end, its signals)
 #   --fuzz   ten minutes for each fuzz target
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
@@ -26,7 +27,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,12s/^# \{0,1\}//p' "$0"
+		sed -n '2,13s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -53,14 +54,15 @@ show_failures() {
 	done < <(grep -E '^not ok ' "$1" || echo "not ok see $1")
 }
 
-# Stages are noted first (stage, alone) and run then, on large machines in two lanes side by side. Each builds what it
-# needs by itself (need_build), so their order is a wish.
-names=() limits=() calls=() alones=()
+# Stages are noted first (stage, alone, filler) and run then, in two lanes side by side. Each builds what it needs by
+# itself (need_build), so their order is a wish.
+names=() limits=() calls=() alones=() fillers=()
 
-# stage NAME LIMIT_S FUNCTION [ARG..]; alone: nothing else runs meanwhile
+# stage NAME LIMIT_S FUNCTION [ARG..]; alone: nothing else runs meanwhile; filler: it computes and waits for nothing, so
+# that it may take what others leave of the processors, however little that is
 stage() {
 	[ -z "$only" ] || [ "$1" = "$only" ] || [ "$1" = packages ] || return 0
-	names+=("$1") limits+=("$2") alones+=("${alone:-}")
+	names+=("$1") limits+=("$2") alones+=("${alone:-}") fillers+=("${filler:-}")
 	shift 2
 	calls+=("${env_only:+GMIG_ONLY=$env_only }$(printf '%q ' "$@")")
 }
@@ -69,27 +71,35 @@ alone() {
 	alone=1 stage "$@"
 }
 
+filler() {
+	filler=1 stage "$@"
+}
+
 log_of() {
 	echo "$logs/${1//[ \/]/-}.log"
 }
 
-# What the stage printed is in its log; a shell of its own, so that the limit ends the whole process group.
+# What the stage printed is in its log; a shell of its own, so that the limit ends the whole process group. The second
+# argument: how many times as long it may take.
 run_stage() {
-	local name=${names[$1]} limit=$((${limits[$1]} * ${GMIG_TIME_FACTOR:-1})) log start=$SECONDS rc
+	local name=${names[$1]} limit=$((${limits[$1]} * ${GMIG_TIME_FACTOR:-1} * ${2:-1})) log start=$SECONDS rc cpu
+	local TIMEFORMAT='%U %S'
 	log=$(log_of "$name")
 	printf '== %s\n' "$name"
-	timeout -k 10 "$limit" bash -c ". tests/stages.sh; quick=$quick; ${calls[$1]}" >"$log" 2>&1 </dev/null
-	rc=$?
-	[ $rc -ne 124 ] || echo "SLOW: not done within its $limit s; on a slow machine GMIG_TIME_FACTOR=2 doubles all limits" >>"$log"
-	echo "$rc $((SECONDS - start))" >"$log.end"
-	[ $rc -eq 0 ] || [ $rc -eq 77 ] || printf '   %s: exit %s\n' "$name" "$rc"
+	cpu=$({ time timeout -k 10 "$limit" bash -c ". tests/stages.sh; quick=$quick; ${calls[$1]}" >"$log" 2>&1 </dev/null; } 2>&1
+		echo $?)
+	rc=${cpu##*$'\n'}
+	cpu=$(awk '{ printf "%d", $1 + $2 + 0.5; exit }' <<<"${cpu//,/.}")
+	[ "$rc" -ne 124 ] || echo "SLOW: not done within its $limit s; on a slow machine GMIG_TIME_FACTOR=2 doubles all limits" >>"$log"
+	echo "$rc $((SECONDS - start)) $cpu" >"$log.end"
+	[ "$rc" -eq 0 ] || [ "$rc" -eq 77 ] || printf '   %s: exit %s\n' "$name" "$rc"
 }
 
 # Into rows and sums, in the order of the stages.
 count_stage() {
-	local name=${names[$1]} log rc seconds counts p f s
+	local name=${names[$1]} log rc seconds cpu counts p f s
 	log=$(log_of "$name")
-	read -r rc seconds <"$log.end" || rc=1 seconds=0
+	read -r rc seconds cpu <"$log.end" || rc=1 seconds=0 cpu=0
 	counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
 	if [ -n "$counts" ]; then
 		read -r p _ f _ s _ <<<"$counts"
@@ -109,40 +119,60 @@ count_stage() {
 	done < <(grep -E '^retry ' "$log")
 	[ "$f" -eq 0 ] || show_failures "$log" "$name"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	rows+=("$(printf '%-34s %7d %7d %7d %7d' "$name" "$seconds" "$p" "$f" "$s")")
+	rows+=("$(printf '%-34s %7d %7d %7d %7d %7d' "$name" "$seconds" "$cpu" "$p" "$f" "$s")")
 }
 
 is_lab() {
 	[[ ${calls[$1]} == *stage_lab* || ${calls[$1]} == *stage_libvirt* || ${calls[$1]} == *stage_operator_path* ]]
 }
 
-# take_stage FROM TO LANE: a stage that nobody has begun, into `next`. The first lane would rather have a lab, the second one
-# anything else: beside a lab, a processor is free.
+# Which of the stages that nobody has begun a lane takes first: the lowest number. The first lane would rather have a lab, the
+# second one anything else: beside a lab, a processor is free. Of two processors a lab needs the second one at times: there
+# the other lane (idle) takes fillers only.
+rank() {
+	if [ "$2" = idle ]; then
+		[ -n "${fillers[$1]}" ] && echo 0
+	elif is_lab "$1"; then
+		echo $(($2 == 1 ? 0 : 2))
+	else
+		echo $(($2 == 1 && ${#fillers[$1]} ? 2 : 1))
+	fi
+}
+
+# take_stage FROM TO LANE: into `next`.
 take_stage() {
-	local i
+	local i this best=9
 	next=
 	exec 8>"$logs/lock" && flock 8
 	for ((i = $1; i < $2; i++)); do
-		[ ! -e "$logs/begun.$i" ] || continue
-		next=${next:-$i}
-		if is_lab "$i"; then [ "$3" != 1 ] || break; else [ "$3" = 1 ] || break; fi
+		[ ! -e "$logs/begun.$i" ] && this=$(rank "$i" "$3") && ((this < best)) && next=$i best=$this
 	done
-	[ "$i" -ge "$2" ] || next=$i
 	[ -z "$next" ] || : >"$logs/begun.$next"
 	exec 8>&-
 	[ -n "$next" ]
 }
 
+# The idle lane gives way to all others at once: it has a processor only while nobody else wants one.
 lane() {
-	local next
-	while take_stage "$@"; do run_stage "$next"; done
+	local next times=1
+	if [ "$3" = idle ]; then
+		chrt --idle --pid 0 $BASHPID || return
+		times=6
+	fi
+	while take_stage "$@"; do run_stage "$next" $times; done
 }
 
-# Beside anything else a lab takes two to five times as long on two processors: nothing is won there.
+# How many lanes, or `idle`. Beside anything that competes with it a lab takes two to five times as long on two processors.
 lanes() {
 	local free
 	free=$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)
-	if [ "$(nproc)" -ge 4 ] && [ "$free" -ge 10 ]; then echo "${GMIG_LANES:-2}"; else echo "${GMIG_LANES:-1}"; fi
+	if [ "$(nproc)" -ge 4 ] && [ "$free" -ge 10 ]; then
+		echo "${GMIG_LANES:-2}"
+	elif [ "$(nproc)" -ge 2 ] && [ "$free" -ge 6 ] && chrt --idle 0 true 2>/dev/null; then
+		echo "${GMIG_LANES:-idle}"
+	else
+		echo "${GMIG_LANES:-1}"
+	fi
 }
 
 run_stages() {
@@ -155,7 +185,8 @@ run_stages() {
 			run_stage $from
 		else
 			while [ $to -lt ${#names[@]} ] && [ -z "${alones[$to]}" ]; do to=$((to + 1)); done
-			for ((i = 2; i <= count; i++)); do lane $from $to $i & done
+			if [ "$count" = idle ]; then lane $from $to idle & fi
+			for ((i = 2; i <= ${count/idle/1}; i++)); do lane $from $to $i & done
 			lane $from $to 1
 			wait
 		fi
@@ -176,9 +207,9 @@ quick | full)
 	stage "native bad input" 300 stage_bad_input
 	stage "native examples" 300 stage_examples
 	stage "native gmigd" 300 stage_gmigd
-	stage "build asan" 600 stage_build asan
+	filler "build asan" 600 stage_build asan
 	stage "unit asan+ubsan" 1800 stage_unit asan
-	stage "lab 2 nodes" 1800 stage_lab 2 "numa-cases two" 6.12
+	stage "lab 2 nodes" 1800 stage_lab 2 "numa-cases two${quick:+,devices}" 6.12
 	stage "lab 4 nodes" 1800 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
 	;;
 soak)
@@ -194,6 +225,7 @@ soak)
 	stage "lab operator's path" 1800 stage_operator_path
 	stage "lab side by side" 3600 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
+	stage "lab devices, all" 1800 stage_lab 2 device-cases 6.12
 	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
 	stage "lab newest guest" 1800 stage_lab_newest
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
@@ -210,20 +242,20 @@ if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
 	stage "lab processes" 1800 stage_lab 2 process-cases 6.12
 	stage "lab topologies 6.12" 1800 stage_lab 2 "topologies --quick" 6.12
-	stage "lab devices 6.12" 1800 stage_lab 2 device-cases 6.12
+	stage "lab devices 6.12" 1800 stage_lab 2 "device-cases --quick" 6.12
 	stage "lab agent" 1800 stage_lab_agent "agent-cases two+qemu+four"
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
-	stage "build clang" 600 stage_build clang
-	stage "build tsan" 600 stage_build tsan
+	filler "build tsan" 600 stage_build tsan
+	filler "warnings of clang" 600 stage_clang
 	stage "unit tsan" 1800 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
 	stage "fuzz agent" 300 stage_fuzz_agent 30
-	stage "headers alone" 300 stage_headers
-	stage "structure" 300 stage_structure
-	stage "format" 300 stage_format
-	stage "clang-tidy" 900 stage_tidy
-	stage "cppcheck" 600 stage_cppcheck
-	stage "scripts and man pages" 300 stage_scripts
+	filler "headers alone" 300 stage_headers
+	filler "structure" 300 stage_structure
+	filler "format" 300 stage_format
+	filler "clang-tidy" 900 stage_tidy
+	filler "cppcheck" 600 stage_cppcheck
+	filler "scripts and man pages" 300 stage_scripts
 	stage "install and packages" 300 stage_package
 fi
 [ -z "$list" ] || {
@@ -236,7 +268,8 @@ if [ -n "$only" ] && [[ ! "${rows[*]}" =~ (^|\ )"$only"\ +[0-9] ]]; then
 	exit 2
 fi
 
-printf '\n%-34s %7s %7s %7s %7s\n' stage seconds passed failed skipped
+# CPU: seconds of all processors together; what others took is not in it.
+printf '\n%-34s %7s %7s %7s %7s %7s\n' stage seconds CPU passed failed skipped
 printf '%s\n' "${rows[@]}"
 [ ${#skips[@]} -eq 0 ] || printf '\nSkipped:\n%s\n' "$(printf '  %s\n' "${skips[@]}")"
 [ ${#unsteady[@]} -eq 0 ] || printf '\nPassed, but not at the first try (to be explained):\n%s\n' "$(printf '  %s\n' "${unsteady[@]}")"

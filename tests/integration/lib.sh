@@ -166,10 +166,10 @@ vm() {
 
 # warm NAME: wait until the probe guest has touched all of its memory and swept it once.
 warm() {
-	local i
-	for ((i = 0; i < 600 * PATIENCE; i++)); do
+	local since=$SECONDS
+	while ((SECONDS - since < 60 * PATIENCE)); do
 		[ "$(show "$1" '([.vnodes[].bytes] | add) == ([.vnodes[].resident[]] | add) and .probe.sweeps > 0')" = true ] && return 0
-		sleep 0.1
+		sleep $NAP
 	done
 	late "the guest has not touched all of its memory" $((60 * PATIENCE)) progress_of "$1"
 	fail "$(show "$1" .vnodes)"
