@@ -3,6 +3,7 @@
 #include "../migrate/gmig_policy.h"
 #include "commands.h"
 #include "maps.h"
+#include "process.h"
 #include "units.h"
 
 #include <errno.h>
@@ -107,6 +108,18 @@ static int report(const struct cli_args *args, const json_t *job)
 	return started && !asked.detach ? (int)cli_job_exit(job) : CLI_OK;
 }
 
+/* mbind(2) is for a program's own memory: there is no call for another one's. */
+static int refuse_process(const struct cli_args *args)
+{
+	struct gmig_error err;
+
+	gmig_error_set(&err, -EOPNOTSUPP,
+		       "gmig bind is for guests of gmig-vmm: no other program can set the memory "
+		       "policies of %.32s; gmig migrate and gmig move move its memory once",
+		       args->words[0]);
+	return cli_fail(args->json, &err);
+}
+
 static int bind_memory(const struct cli_args *args, json_t *arguments)
 {
 	CLI_CLIENT client = NULL;
@@ -196,6 +209,8 @@ int cmd_bind(int argc, char **argv)
 		return status;
 	arguments = json_object();
 	status = build(arguments);
+	if (status < 0 && cli_is_process(args.words[0]))
+		status = refuse_process(&args);
 	if (status < 0)
 		return bind_memory(&args, arguments);
 	json_decref(arguments);

@@ -1,5 +1,6 @@
 #include "maps.h"
 #include "../control/text.h"
+#include "process.h"
 #include "units.h"
 
 #include <errno.h>
@@ -152,6 +153,14 @@ int cli_show_maps(const char *vm, const char *gpa_text, bool json)
 		return cli_usage("show", "--gpa: %s", err.text);
 	if (gpa > INT64_MAX)
 		return cli_usage("show", "--gpa: '%s' is too big", gpa_text);
+	if (cli_is_process(vm)) {
+		gmig_error_set(&err, -EOPNOTSUPP,
+			       "show --maps is for guests of gmig-vmm: of a process the kernel "
+			       "tells it, in /proc/%.16s/numa_maps; gmig move %.32s --query tells "
+			       "single pages",
+			       vm + 4, vm);
+		return cli_fail(json, &err);
+	}
 	if (cli_connect(vm, &client, &err) || gather(client, gpa, gpa_text != NULL, maps, &err))
 		return cli_fail(json, &err);
 	run = json_array_get(maps, 0);

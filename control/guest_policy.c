@@ -101,15 +101,22 @@ int guest_read_bind(const struct guest *guest, const json_t *arguments, struct g
 
 /* ---- bind-memory --------------------------------------------------------------------------------- */
 
-/* Nodes that gmig drain has closed get no memory; relative ones are numbers of places, not of nodes. */
-static int check_closed(const struct gmig_policy *policy, struct gmig_error *err)
+/*
+ * Nodes that gmig drain has closed get no memory. Without nodes, new memory goes where it goes already: only what is to move there
+ * is refused.
+ */
+static int check_closed(const struct guest *guest, const struct gmig_bind_spec *spec,
+			struct gmig_error *err)
 {
+	struct gmig_node_set set;
 	uint16_t nodes[GMIG_MAX_NODES];
 	unsigned int count = 0;
 
-	if (policy->flags & GMIG_POLICY_RELATIVE_NODES)
+	if (gmig_node_set_empty(&spec->policy.nodes) &&
+	    !(spec->flags & (GMIG_BIND_MOVE | GMIG_BIND_MOVE_ALL)))
 		return 0;
-	gmig_node_set_each (node, &policy->nodes)
+	gmig_bind_nodes(guest->gmig, spec, &set);
+	gmig_node_set_each (node, &set)
 		nodes[count++] = (uint16_t)node;
 	return closed_nodes_check(nodes, count, "nodes", err);
 }
@@ -128,7 +135,7 @@ int guest_bind_memory(void *opaque, const json_t *arguments, json_t **result,
 	if (!ret)
 		ret = guest_read_bind(&held.guest, arguments, &spec, err);
 	if (!ret)
-		ret = check_closed(&spec.policy, err);
+		ret = check_closed(&held.guest, &spec, err);
 	if (!ret)
 		ret = held.ops->bind(&held.guest, &spec, &job, err);
 	if (ret || !job)

@@ -41,6 +41,16 @@ static int check_flags(struct gmig *gmig, const struct gmig_bind_spec *spec, str
 	return 0;
 }
 
+static void add_local(struct gmig *gmig, uint64_t gfn, uint64_t pages, struct gmig_node_set *nodes)
+{
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+
+		if (gfn < region->gfn + region->pages && region->gfn < gfn + pages)
+			gmig_node_set_add(nodes, atomic_load(&region->preferred_node));
+	}
+}
+
 /* Nodes that have memory and that the cpuset allows. */
 static struct gmig_node_set mems_of(struct gmig *gmig)
 {
@@ -103,6 +113,7 @@ static int start_job(struct gmig *gmig, const struct gmig_bind_spec *spec, uint6
 	    .strict = spec->flags & GMIG_BIND_STRICT && spec->policy.mode != GMIG_POLICY_DEFAULT,
 	    .target = bound_pages_target,
 	    .misplaced = bound_pages_misplaced,
+	    .nodes = bound_pages_nodes,
 	    .arg = gmig,
 	};
 	struct gmig_job_spec how = spec->job;
@@ -177,6 +188,27 @@ int gmig_bind(struct gmig *gmig, const struct gmig_bind_spec *spec, struct gmig_
 	if (!ret && spec->flags & MOVE_FLAGS)
 		ret = start_job(gmig, spec, pages, job, err);
 	return ret;
+}
+
+/* Nodes without memory, too, when they are named by their numbers: one that is closed may be offline already. */
+void gmig_bind_nodes(struct gmig *gmig, const struct gmig_bind_spec *spec,
+		     struct gmig_node_set *nodes)
+{
+	struct mempolicy *policy = NULL;
+	struct gmig_error err;
+	uint64_t pages;
+
+	*nodes = (struct gmig_node_set){{0}};
+	if (gmig->plain || check_range(spec->gpa, spec->bytes, &pages, &err) ||
+	    make_policy(gmig, &spec->policy, &policy, &err))
+		return;
+	if (policy && policy->count)
+		*nodes = policy->members;
+	else
+		add_local(gmig, spec->gpa / GMIG_PAGE_BYTES, pages, nodes);
+	if (!(spec->policy.flags & GMIG_POLICY_RELATIVE_NODES))
+		gmig_node_set_or(nodes, &spec->policy.nodes);
+	mempolicy_put(policy);
 }
 
 /* ---- Home node ------------------------------------------------------------------------------------- */

@@ -65,7 +65,8 @@ int gmig_process_move_start(struct gmig_process *process, const struct gmig_move
 int gmig_job_pages(struct gmig_job *job, size_t count, const uint64_t *gpas, int *status);
 
 /*
- * What an ended job left, once more: its spec, for gmig_job_retry(), with max_bytes no more than what remained. -EBUSY it has not
+ * What an ended job left, once more: its spec, for gmig_job_retry(), with max_bytes no more than what remained; of a job by
+ * policies `to` has the nodes on which these have pages now. -EBUSY it has not
  * ended; -ENODATA nothing remains; -E2BIG its list was too long to be kept; -EOPNOTSUPP it has moved pages, and takes from nodes that
  * it brings others to (0,1 to 1,0): what has arrived cannot be told from what remained.
  */

@@ -88,6 +88,12 @@ struct gmig_bind_spec {
 int gmig_bind(struct gmig *gmig, const struct gmig_bind_spec *spec, struct gmig_job **job,
 	      struct gmig_error *err);
 /*
+ * The nodes on which gmig_bind() would have the pages of the range: those of the policy, RELATIVE ones counted off by what can be
+ * used now; where there are none, those of the vnodes. Empty: gmig_bind() would refuse.
+ */
+void gmig_bind_nodes(struct gmig *gmig, const struct gmig_bind_spec *spec,
+		     struct gmig_node_set *nodes);
+/*
  * As set_mempolicy_home_node(2): the ranges within gpa..gpa+bytes that have a policy get this home node. -EINVAL the address, or
  * the node is not online; -ENOENT none has a policy; -EOPNOTSUPP one is neither BIND nor PREFERRED_MANY; -ENOMEM. On an error
  * nothing has changed.

@@ -34,6 +34,22 @@ static bool has_no_list(struct gmig_job *job, const struct gmig_job_info *info)
 	return dropped;
 }
 
+/* A policy may mean other nodes now than it did when the job was started. */
+static void name_nodes(struct gmig_job *job, struct gmig_job_spec *spec)
+{
+	const struct plan_policy *policy = job->plan.policy;
+	struct gmig_node_set nodes = {{0}};
+
+	if (!policy)
+		return;
+	pthread_mutex_lock(&job->lock);
+	if (job->memory)
+		policy->nodes(policy->arg, policy->gfn, policy->pages, &nodes);
+	pthread_mutex_unlock(&job->lock);
+	gmig_node_set_each (node, &nodes)
+		spec->to[spec->to_count++] = (uint16_t)node;
+}
+
 int gmig_job_rest(struct gmig_job *job, struct gmig_job_spec *spec, struct gmig_error *err)
 {
 	struct gmig_job_info info;
@@ -58,6 +74,7 @@ int gmig_job_rest(struct gmig_job *job, struct gmig_job_spec *spec, struct gmig_
 		    "arrived there would go on; name other nodes in a new job",
 		    id);
 	*spec = info.spec;
+	name_nodes(job, spec);
 	if (spec->max_bytes > info.remaining_bytes && info.remaining_bytes)
 		spec->max_bytes = info.remaining_bytes;
 	return 0;

@@ -653,18 +653,58 @@ static enum job_admission batch_admit(struct batch *batch, uint64_t bytes, uint6
 	return admission;
 }
 
+/*
+ * Where the target had no memory, the plan may name another node: pages that it names one for are picked again. Each node is
+ * full once.
+ */
+static void take_elsewhere(struct block *block, const struct mover_ticket *ticket)
+{
+	struct gmig_job *job = block->job;
+	int result[GMIG_BLOCK_PAGES];
+	struct bits full = {{0}};
+
+	status_get(job->status, block->gfn, GMIG_BLOCK_PAGES, result);
+	for (unsigned int i = bits_next(&ticket->pages, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&ticket->pages, i + 1, true))
+		if (result[i] == -ENOMEM)
+			bits_set(&full, i);
+	if (bits_empty(&full))
+		return;
+	job->plan.ops->full(&job->plan, ticket->to);
+	for (unsigned int i = bits_next(&full, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&full, i + 1, true)) {
+		unsigned int target =
+		    ticket->huge ? plan_target(&job->plan, block->gfn, 9, ticket->from)
+				 : plan_target(&job->plan, block->gfn + i, 0, ticket->from);
+
+		if (target != GMIG_NO_NODE && target != ticket->to)
+			bits_set(&block->work, i);
+	}
+}
+
+static void batch_take_elsewhere(struct batch *batch, unsigned int picked)
+{
+	for (unsigned int i = 0; i < batch->count; i++)
+		for (unsigned int k = 0; k < picked; k++)
+			if (batch->worker->tickets[k].block_gfn == batch->block[i].gfn)
+				take_elsewhere(&batch->block[i], &batch->worker->tickets[k]);
+}
+
 /* What was admitted moves, unless a later command has spoken since it was picked. Returns the bytes that were tried. */
 static uint64_t batch_run(struct batch *batch, unsigned int picked, unsigned int said)
 {
 	struct job_worker *worker = batch->worker;
 	unsigned int number = worker->mover.number;
+	bool ran = job_round_enter(worker->job, number, said);
 	uint64_t tried = 0;
 
-	if (job_round_enter(worker->job, number, said))
+	if (ran)
 		tried = round_run(worker, picked) * GMIG_PAGE_BYTES;
 	else
 		batch_unpick(batch, picked);
 	job_round_leave(worker->job, number);
+	if (ran && worker->job->plan.ops->full)
+		batch_take_elsewhere(batch, picked);
 	return tried;
 }
 

@@ -151,10 +151,19 @@ static int page_now(struct memory *memory, uint64_t gfn)
 	return ret < 0 ? ret : where;
 }
 
+/* A list that is not kept names no page any more. What lies behind where the job was cut off it has not looked at. */
+static bool is_behind_cut(const struct gmig_job *job, uint64_t gfn, int result)
+{
+	return (result == STATUS_NOT_TRIED || result == STATUS_NOT_KEPT) && gfn >= job->cut_gfn;
+}
+
 bool job_was_cut_off(const struct gmig_job *job, uint64_t gfn, int result, int now)
 {
-	return (result == STATUS_NOT_TRIED || result == STATUS_WANTED) && now >= 0 &&
-	       (job->state == GMIG_JOB_CANCELLED || job->state == GMIG_JOB_FAILED) &&
+	if (now < 0 || (job->state != GMIG_JOB_CANCELLED && job->state != GMIG_JOB_FAILED))
+		return false;
+	if (job->plan.forgotten)
+		return result == STATUS_WANTED || is_behind_cut(job, gfn, result);
+	return (result == STATUS_NOT_TRIED || result == STATUS_WANTED) &&
 	       plan_target(&job->plan, gfn, 0, (unsigned int)now) != GMIG_NO_NODE;
 }
 

@@ -38,6 +38,24 @@ static unsigned int round_blocks(const struct job_worker *worker)
 	return blocks ? (unsigned int)blocks : 1;
 }
 
+/* A worker ends early, with this block: the first of all counts. */
+static void give_up(struct gmig_job *job, size_t block)
+{
+	size_t cut = atomic_load(&job->cut_block);
+
+	while (block < cut && !atomic_compare_exchange_weak(&job->cut_block, &cut, block))
+		;
+}
+
+/* Where the pass has ended, before the set changes. */
+static uint64_t cut_gfn(struct gmig_job *job)
+{
+	size_t next = atomic_load(&job->next_block), cut = atomic_load(&job->cut_block);
+
+	cut = next < cut ? next : cut;
+	return cut < job->set.count ? workset_gfn(job->set.word[cut]) : UINT64_MAX;
+}
+
 static void worker_loop(struct job_worker *worker)
 {
 	struct gmig_job *job = worker->job;
@@ -51,8 +69,10 @@ static void worker_loop(struct job_worker *worker)
 		atomic_store(&job->work.ahead, job->set.count - first - count);
 		if (atomic_load(&job->memory->fatal) || atomic_load(&job->no_memory) ||
 		    atomic_load(&job->blind) ||
-		    !job_blocks(worker, &job->set.word[first], (unsigned int)count))
+		    !job_blocks(worker, &job->set.word[first], (unsigned int)count)) {
+			give_up(job, first);
 			break;
+		}
 	}
 }
 
@@ -127,6 +147,7 @@ static int pass_run(struct gmig_job *job, bool again, bool *none)
 	if (job->mover->workers)
 		useful = job->mover->workers(&job->work);
 	atomic_store(&job->next_block, 0);
+	atomic_store(&job->cut_block, SIZE_MAX);
 	atomic_store(&job->work.ahead, job->set.count);
 	atomic_store(&job->refused_workers, 0);
 	while (started < useful && !ret) {
@@ -214,8 +235,14 @@ int job_run_passes(struct gmig_job *job, bool again, struct gmig_error *err)
 		uint64_t moved = job_moved(job);
 		unsigned int pass = pass_begin(job);
 		bool none;
-		int ret = pass_run(job, again, &none);
+		int ret;
 
+		if (job->plan.ops->pass)
+			job->plan.ops->pass(&job->plan);
+		ret = pass_run(job, again, &none);
+
+		if (!pass)
+			job->cut_gfn = cut_gfn(job);
 		if (ret)
 			return gmig_fail(err, ret, "cannot start a copy worker: %s",
 					 gmig_errno_name(ret));

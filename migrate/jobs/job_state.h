@@ -68,6 +68,9 @@ struct gmig_job {
 	bool left_known; /* the last look found this on the nodes to be left, and nothing to move */
 	uint64_t left_bytes;
 	atomic_size_t next_block;
+	atomic_size_t cut_block; /* the first one that a worker gave up */
+	/* From here on the first pass reached nothing. Written by the job's thread while it has workers; read once it has ended. */
+	uint64_t cut_gfn;
 	atomic_uint refused_workers; /* that could not begin in this pass */
 	atomic_bool no_memory;	     /* a block's results could not be reserved: the job fails */
 	atomic_int blind; /* -errno: where a block lies could not be asked: the job fails */

@@ -50,6 +50,13 @@ struct plan_ops {
 	int (*verify)(const struct plan *plan, struct gmig_error *err);
 	/* The job has ended, and is remembered for long: what takes much memory goes. Under job.lock. May be NULL. */
 	void (*forget)(struct plan *plan);
+	/*
+	 * That node has had no memory for a page of the plan: where it may do with another node, it names that one from here on.
+	 * By any worker. May be NULL.
+	 */
+	void (*full)(const struct plan *plan, unsigned int node);
+	/* A pass begins: nodes that were full are asked again. By the job's thread, which has no workers then. May be NULL. */
+	void (*pass)(const struct plan *plan);
 	void (*destroy)(struct plan *plan); /* may be NULL */
 	/*
 	 * plan.map says it all: nodes are emptied in its order, memory that is touched for the first time follows it, and what
@@ -63,6 +70,7 @@ struct plan {
 	const struct plan_ops *ops;
 	struct plan_map map;	      /* by_node */
 	struct page_list *list;	      /* of plan_pages.h */
+	bool forgotten;		      /* the list was too long to be kept: see plan_ops.forget */
 	struct plan_policy *policy;   /* of plan_policy.h */
 	struct gmig_node_set sources; /* by_node: nodes whose pages have a target */
 	struct gmig_node_set targets;

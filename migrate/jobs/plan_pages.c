@@ -303,6 +303,7 @@ static void pages_forget(struct plan *plan)
 		return;
 	page_list_put(plan->list);
 	plan->list = NULL;
+	plan->forgotten = true;
 }
 
 static void pages_destroy(struct plan *plan)

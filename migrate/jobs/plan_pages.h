@@ -17,7 +17,10 @@ struct page_run {
 	uint64_t pages; /* at least 1 */
 };
 
-/* Runs of a list that an ended job keeps. Of a longer one, pages that it did not reach say where they are, not -ECANCELED. */
+/*
+ * Runs of a list that an ended job keeps. Of a longer one that was cancelled it is known only how far it has come: all pages
+ * from there on say -ECANCELED, listed or not.
+ */
 #define PAGE_LIST_ENDED 4096u
 
 struct page_list {

@@ -14,10 +14,13 @@ struct plan_policy {
 	uint64_t gfn, pages; /* the range */
 	/* -EIO at the end, when a page of the range does not follow its policy (MPOL_MF_STRICT). */
 	bool strict;
-	/* As plan_ops.target, of any page; any thread. */
-	unsigned int (*target)(void *arg, uint64_t gfn, unsigned int order, unsigned int node);
+	/* As plan_ops.target, of any page; any thread. full: nodes that have had no memory, to be passed over; NULL: none. */
+	unsigned int (*target)(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
+			       const struct gmig_node_set *full);
 	/* Pages of gfn..gfn+pages that do not follow their policies, as far as is known. */
 	uint64_t (*misplaced)(void *arg, uint64_t gfn, uint64_t pages);
+	/* Adds the nodes on which the policies of gfn..gfn+pages have pages. */
+	void (*nodes)(void *arg, uint64_t gfn, uint64_t pages, struct gmig_node_set *nodes);
 	void *arg;
 };
 

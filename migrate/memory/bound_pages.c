@@ -30,7 +30,8 @@ static unsigned int apart_target(struct gmig *gmig, const struct mempolicy_place
 	return follows ? GMIG_NO_NODE : BOUND_SPLIT;
 }
 
-unsigned int bound_pages_target(void *arg, uint64_t gfn, unsigned int order, unsigned int node)
+unsigned int bound_pages_target(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
+				const struct gmig_node_set *full)
 {
 	struct gmig *gmig = arg;
 	struct region *region = engine_region_of_gfn(gmig, gfn);
@@ -50,7 +51,8 @@ unsigned int bound_pages_target(void *arg, uint64_t gfn, unsigned int order, uns
 	else if (mempolicy_follows(policy, &place, node))
 		target = GMIG_NO_NODE;
 	else
-		target = mempolicy_node_of(policy, &place);
+		target = full ? mempolicy_node_but(policy, &place, full)
+			      : mempolicy_node_of(policy, &place);
 	mempolicy_put(policy);
 	gmig_topology_put(topology);
 	return target;
@@ -73,7 +75,7 @@ static bool follows(const struct count *count, uint64_t gfn, unsigned int order,
 	struct mempolicy_place place;
 
 	if (!count->given)
-		return bound_pages_target(count->gmig, gfn, order, node) == GMIG_NO_NODE;
+		return bound_pages_target(count->gmig, gfn, order, node, NULL) == GMIG_NO_NODE;
 	place = place_of(region, count->topology, gfn, order);
 	return mempolicy_follows(count->policy, &place, node);
 }
@@ -87,8 +89,8 @@ static int count_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 	/* A swapped page is on no node. */
 	if (entry->state == SHADOW_NONE || entry->state == SHADOW_SWAPPED)
 		return 0;
-	if (in && (count->given || bound_pages_target(count->gmig, gfn, entry->order,
-						      entry->node) != BOUND_SPLIT)) {
+	if (in && (count->given || bound_pages_target(count->gmig, gfn, entry->order, entry->node,
+						      NULL) != BOUND_SPLIT)) {
 		count->misplaced += follows(count, gfn, entry->order, entry->node) ? 0 : pages;
 		return 0;
 	}
@@ -126,6 +128,33 @@ uint64_t bound_pages_against(struct gmig *gmig, uint64_t gfn, uint64_t pages,
 	count_run(&count);
 	gmig_topology_put(count.topology);
 	return count.misplaced;
+}
+
+static void add_nodes(struct gmig *gmig, const struct region *region, uint64_t from, uint64_t to,
+		      struct gmig_node_set *nodes)
+{
+	for (uint64_t end; from < to; from = end) {
+		struct mempolicy *policy = bindings_get_run(gmig->bindings, from, &end);
+
+		if (policy && policy->count)
+			gmig_node_set_or(nodes, &policy->members);
+		else
+			gmig_node_set_add(nodes, atomic_load(&region->preferred_node));
+		mempolicy_put(policy);
+	}
+}
+
+void bound_pages_nodes(void *arg, uint64_t gfn, uint64_t pages, struct gmig_node_set *nodes)
+{
+	struct gmig *gmig = arg;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+		uint64_t end = region->gfn + region->pages;
+
+		add_nodes(gmig, region, gfn > region->gfn ? gfn : region->gfn,
+			  gfn + pages < end ? gfn + pages : end, nodes);
+	}
 }
 
 bool bound_pages_exist(struct gmig *gmig, uint64_t gfn, uint64_t pages)

@@ -437,6 +437,22 @@ unsigned int mempolicy_node_of(const struct mempolicy *policy, const struct memp
 	}
 }
 
+unsigned int mempolicy_node_but(const struct mempolicy *policy, const struct mempolicy_place *place,
+				const struct gmig_node_set *full)
+{
+	unsigned int node = mempolicy_node_of(policy, place);
+	struct gmig_node_set left;
+
+	if (!policy || !gmig_node_set_has(full, node) ||
+	    (policy->mode != GMIG_POLICY_BIND && policy->mode != GMIG_POLICY_PREFERRED_MANY))
+		return node;
+	left = policy->members;
+	gmig_node_set_minus(&left, full);
+	return gmig_node_set_empty(&left)
+		   ? node
+		   : gmig_topology_nearest(place->topology, near_to(policy, place), &left);
+}
+
 bool mempolicy_follows(const struct mempolicy *policy, const struct mempolicy_place *place,
 		       unsigned int node)
 {

@@ -84,6 +84,12 @@ struct mempolicy_place {
 
 /* Where the page belongs; policy NULL: DEFAULT. Never GMIG_NO_NODE unless `local` is. */
 unsigned int mempolicy_node_of(const struct mempolicy *policy, const struct mempolicy_place *place);
+/*
+ * The same where BIND and PREFERRED_MANY pass over those of their nodes that are full, as long as one is not: pages that are there
+ * go to no other node.
+ */
+unsigned int mempolicy_node_but(const struct mempolicy *policy, const struct mempolicy_place *place,
+				const struct gmig_node_set *full);
 /* Does a page that lies on `node` follow the policy? BIND, PREFERRED and PREFERRED_MANY are content with any of their nodes. */
 bool mempolicy_follows(const struct mempolicy *policy, const struct mempolicy_place *place,
 		       unsigned int node);

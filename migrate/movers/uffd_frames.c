@@ -80,8 +80,8 @@ int uffd_frames_worker_begin(struct mover_worker *worker)
 	}
 	/* Jobs start at different pools, so that they share none as long as there are enough. */
 	own->index = (unsigned int)((job->id * 5 + worker->number) % GMIG_MAX_WORKERS);
-	for (unsigned int i = 0; worker->number == 0 && i < job->spec.to_count; i++)
-		atomic_store(&shared->full[job->spec.to[i]], 0);
+	for (unsigned int node = 0; worker->number == 0 && node < GMIG_MAX_NODES; node++)
+		atomic_store(&shared->full[node], 0);
 	own->zeroer = uffd_zeroer_start(job, own->index);
 	worker->state = own;
 	return 0;

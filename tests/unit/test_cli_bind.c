@@ -90,6 +90,20 @@ START_TEST(bind_without_its_options_is_a_usage_error)
 }
 END_TEST
 
+START_TEST(process_has_policies_of_its_own)
+{
+	ck_assert_int_eq(gmig("bind", "pid:4711", "--range", "0+4K", "--policy", "local", NULL),
+			 CLI_FAILED);
+	ck_has(err_text, "gmig bind is for guests of gmig-vmm");
+	ck_has(err_text, "policies of pid:4711; gmig migrate and gmig move");
+	ck_assert_int_eq(gmig("show", "pid:4711", "--maps", NULL), CLI_FAILED);
+	ck_has(err_text, "/proc/4711/numa_maps; gmig move pid:4711 --query");
+	ck_assert_int_eq(gmig("show", "pid:4711", "--maps", "--json", NULL), CLI_FAILED);
+	ck_has(out_text, "EOPNOTSUPP");
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
 #define RUN(gpa, bytes, pages)                                                                     \
 	"{\"gpa\":" gpa ",\"bytes\":" bytes                                                        \
 	",\"vnode\":0,\"policy\":\"interleave\",\"nodes\":[0,2],"                                  \
@@ -147,6 +161,7 @@ int main(void)
 	tcase_add_loop_test(tcase, range_that_is_none_is_a_usage_error, 0,
 			    sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(tcase, bind_without_its_options_is_a_usage_error);
+	tcase_add_test(tcase, process_has_policies_of_its_own);
 	tcase_add_test(tcase, maps_join_what_came_in_parts);
 	tcase_add_test(tcase, maps_at_an_address_are_one_run);
 	suite_add_tcase(suite, tcase);

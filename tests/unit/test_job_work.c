@@ -4,6 +4,7 @@
  */
 #include "../../migrate/jobs/job.h"
 #include "../../migrate/jobs/job_info.h"
+#include "../../migrate/jobs/plan_policy.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -540,6 +541,68 @@ START_TEST(rounds_of_many_tickets_end_each_page_once)
 }
 END_TEST
 
+/* ---- A policy that is content with several nodes ------------------------------------------------- */
+
+static uint64_t room[4]; /* blocks that each node still takes */
+static unsigned int asked[4];
+
+/* Nodes 1 to 3 will do, the first that is not full. */
+static unsigned int near_target(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
+				const struct gmig_node_set *full)
+{
+	(void)arg, (void)gfn, (void)order;
+	if (node)
+		return GMIG_NO_NODE;
+	for (node = 1; node < 3 && full && gmig_node_set_has(full, node); node++)
+		;
+	return full && gmig_node_set_has(full, node) ? 1 : node;
+}
+
+static int prepare_where_there_is_room(const struct mover_ticket *ticket)
+{
+	asked[ticket->to]++;
+	if (!room[ticket->to])
+		return -ENOMEM;
+	room[ticket->to]--;
+	return 0;
+}
+
+/* By the mover's word in time, or by its pages' results. */
+START_TEST(page_goes_to_the_next_node_of_its_policy_when_one_is_full)
+{
+	const struct plan_policy policy = {.pages = 6 * GMIG_BLOCK_PAGES, .target = near_target};
+	uint64_t on[4] = {0};
+	struct gmig_job_info info;
+
+	make(6, out_of_0);
+	plan_destroy(&job->plan);
+	ck_assert_int_eq(plan_policy_create(&policy, &job->plan), 0);
+	for (uint64_t block = 0; block < 6; block++) {
+		if (_i & 1)
+			put_huge(block, 0);
+		else
+			put_pages(PAGE(block, 0), GMIG_BLOCK_PAGES, 0);
+	}
+	room[1] = 2;
+	room[2] = 1;
+	room[3] = _i & 2 ? 2 : 3;
+	fake.at_prepare = prepare_where_there_is_room;
+	run(&info);
+	for (uint64_t page = 0; page < 6 * GMIG_BLOCK_PAGES; page++)
+		on[fake.node[page]]++;
+	ck_assert_uint_eq(on[1], 2 * GMIG_BLOCK_PAGES);
+	ck_assert_uint_eq(on[2], GMIG_BLOCK_PAGES);
+	ck_assert_uint_eq(on[3], (_i & 2 ? 2 : 3) * GMIG_BLOCK_PAGES);
+	ck_assert_uint_eq(PAGES_OF(info.remaining_bytes), on[0]);
+	/* In one pass a node is full once; another pass asks again. */
+	ck_assert_uint_eq(asked[2], 1 + info.passes);
+	if (_i & 2) {
+		ck_assert_int_eq(info.remaining[0].error, ENOMEM);
+		ck_assert_uint_eq(info.remaining[0].pages, GMIG_BLOCK_PAGES);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("job_work");
@@ -555,6 +618,7 @@ int main(void)
 	tcase_add_test(tcase, block_that_is_joined_where_a_part_belongs_stays_and_is_told);
 	tcase_add_test(tcase, block_that_is_joined_after_it_was_looked_at_is_counted_in_full);
 	tcase_add_loop_test(tcase, rounds_of_many_tickets_end_each_page_once, 1, MOVER_TICKETS + 1);
+	tcase_add_loop_test(tcase, page_goes_to_the_next_node_of_its_policy_when_one_is_full, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -468,6 +468,44 @@ START_TEST(list_that_is_not_kept_is_not_taken_up)
 }
 END_TEST
 
+/* It has moved some, and of the others it says that it has not come to them: where they are is not what was asked. */
+START_TEST(list_that_is_not_kept_says_what_was_cut_off)
+{
+	static struct gmig_move_range ranges[2 * PAGE_LIST_ENDED];
+	const struct gmig_move many = {.ranges = ranges, .count = 2 * PAGE_LIST_ENDED};
+	struct gmig_job_spec slow = {.rate_bytes_per_second = _i ? GMIG_BLOCK_BYTES : 1};
+	uint64_t pages = BYTES / PAGE, moved = 0, cut = 0;
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	int now;
+
+	guest(true);
+	for (unsigned int i = 0; i < many.count; i++)
+		ranges[i] = (struct gmig_move_range){.gpa = 2 * i * PAGE, .bytes = PAGE, .node = 1};
+	ck_assert_int_eq(gmig_move_start(rig.gmig, &many, &slow, &job, &err), 0);
+	do {
+		gmig_job_info(job, &info);
+	} while (_i && !info.moved_bytes);
+	cancel(job);
+	gmig_job_info(job, &info);
+	for (uint64_t page = 0; page < pages; page += 2) {
+		ck_assert_int_eq(gmig_job_page_status(job, page * PAGE, 1, &now), 0);
+		ck_assert(now == 1 || now == -ECANCELED);
+		*(now == 1 ? &moved : &cut) += 1;
+	}
+	ck_assert_uint_eq(moved * PAGE, info.moved_bytes);
+	ck_assert_uint_eq(moved + cut, pages / 2);
+	ck_assert_uint_gt(cut, 0);
+	/* An unlisted page of a block that is done is where it is; nobody's page is nobody's. */
+	ck_assert_int_eq(gmig_job_page_status(job, PAGE, 1, &now), 0);
+	ck_assert_int_eq(now, _i ? 0 : -ECANCELED);
+	ck_assert_int_eq(gmig_job_page_status(job, BYTES, 1, &now), 0);
+	ck_assert_int_eq(now, -EFAULT);
+	gmig_job_put(job);
+	guest_ends();
+}
+END_TEST
+
 START_TEST(nodes_of_a_cancelled_job_are_taken_up)
 {
 	struct gmig_job_spec spec = rig_spec(0, 1);
@@ -531,6 +569,7 @@ int main(void)
 	tcase_add_test(tcase, kernel_and_libgmig_say_the_same_of_a_process);
 	tcase_add_test(tcase, list_of_a_cancelled_job_is_taken_up);
 	tcase_add_test(tcase, list_that_is_not_kept_is_not_taken_up);
+	tcase_add_loop_test(tcase, list_that_is_not_kept_says_what_was_cut_off, 0, 2);
 	tcase_add_loop_test(tcase, nodes_of_a_cancelled_job_are_taken_up, 0, 2);
 	tcase_add_test(tcase, exchange_of_nodes_is_taken_up_only_if_nothing_moved);
 	suite_add_tcase(suite, tcase);
