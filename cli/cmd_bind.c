@@ -3,6 +3,7 @@
 #include "../migrate/gmig_policy.h"
 #include "commands.h"
 #include "maps.h"
+#include "pace_options.h"
 #include "process.h"
 #include "units.h"
 
@@ -11,6 +12,7 @@
 
 static struct {
 	const char *range, *policy, *nodes, *weights, *home, *mode, *rate, *threads;
+	struct cli_pace pace;
 	bool is_static, relative, strict, move, move_all, detach;
 } asked;
 
@@ -83,6 +85,8 @@ static int build(json_t *arguments)
 		status = cli_add_count(arguments, &home, GMIG_MAX_NODES - 1);
 	if (status < 0)
 		status = cli_add_size(arguments, &rate);
+	if (status < 0)
+		status = cli_add_pace("bind", arguments, &asked.pace);
 	if (status < 0)
 		status = cli_add_count(arguments, &threads, GMIG_MAX_WORKERS);
 	return status;
@@ -191,6 +195,9 @@ int cmd_bind(int argc, char **argv)
 	     .placeholder = "SIZE",
 	     .help = "move at most so many bytes a second: 500M; default: no limit",
 	     .text = &asked.rate},
+	    {CLI_MAX_SLOWDOWN, .text = &asked.pace.max_slowdown},
+	    {CLI_ORDER, .text = &asked.pace.order},
+	    {CLI_ORDER_SEED, .text = &asked.pace.order_seed},
 	    {.name = "threads",
 	     .placeholder = "N",
 	     .help = "move with N threads; default 1",

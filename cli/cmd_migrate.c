@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "commands.h"
 #include "migrate_all.h"
+#include "pace_options.h"
 #include "process.h"
 #include "units.h"
 
@@ -19,6 +20,7 @@ struct request {
 	const char *vm, *retry;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *max_stall, *threads, *batch,
 	    *frames, *huge, *swapped, *guest;
+	struct cli_pace pace;
 	bool all, detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus,
 	    move_all;
 };
@@ -95,6 +97,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		status = add_max(arguments, request->max);
 	if (status < 0)
 		status = add_max_stall(arguments, request->max_stall);
+	if (status < 0)
+		status = cli_add_pace("migrate", arguments, &request->pace);
 	if (status < 0)
 		status = cli_add_count(arguments, &threads, GMIG_MAX_WORKERS);
 	if (status < 0)
@@ -260,8 +264,8 @@ static int check_retry(const struct request *r)
 	    r->with_vcpus || r->no_vcpus || r->hold_vcpus || r->move_all)
 		return cli_usage("migrate",
 				 "--retry takes up what the job was told: anew can be only "
-				 "--rate, --max-stall, --threads, --batch, --mode, --mover, "
-				 "--frames, --huge and --swapped");
+				 "--rate, --max-stall, --max-slowdown, --order, --threads, "
+				 "--batch, --mode, --mover, --frames, --huge and --swapped");
 	return -1;
 }
 
@@ -340,6 +344,9 @@ static const struct cli_option options[] = {
      .placeholder = "TIME",
      .help = "hold 99 of 100 waits of the guest under this: 500us",
      .text = &asked.max_stall},
+    {CLI_MAX_SLOWDOWN, .text = &asked.pace.max_slowdown},
+    {CLI_ORDER, .text = &asked.pace.order},
+    {CLI_ORDER_SEED, .text = &asked.pace.order_seed},
     {.name = "mode",
      .placeholder = "MODE",
      .help = "readable: readers go on while a block is copied; block: they wait; auto (default)",

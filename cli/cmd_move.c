@@ -5,6 +5,7 @@
 #include "../control/text.h"
 #include "cli.h"
 #include "commands.h"
+#include "pace_options.h"
 #include "page_list.h"
 #include "process.h"
 #include "units.h"
@@ -17,6 +18,7 @@
 
 struct request {
 	const char *vm, *gpa, *file, *to, *rate, *threads, *mover, *huge;
+	struct cli_pace pace;
 	bool query, all, detach, json;
 };
 
@@ -79,7 +81,9 @@ static int add_limits(const struct request *r, json_t *arguments)
 	cli_add_text(arguments, "mover", r->mover);
 	cli_add_text(arguments, "huge", r->huge);
 	cli_add_flag(arguments, "move-all", r->all);
-	return status < 0 ? cli_add_size(arguments, &rate) : status;
+	if (status < 0)
+		status = cli_add_size(arguments, &rate);
+	return status < 0 ? cli_add_pace("move", arguments, &r->pace) : status;
 }
 
 /* ---- A guest ------------------------------------------------------------------------------------- */
@@ -260,6 +264,9 @@ int cmd_move(int argc, char **argv)
 	     .placeholder = "SIZE",
 	     .help = "at most so many bytes a second: 500M; default: no limit",
 	     .text = &r.rate},
+	    {CLI_MAX_SLOWDOWN, .text = &r.pace.max_slowdown},
+	    {CLI_ORDER, .text = &r.pace.order},
+	    {CLI_ORDER_SEED, .text = &r.pace.order_seed},
 	    {.name = "threads",
 	     .placeholder = "N",
 	     .help = "copy with N threads; default 1",

@@ -98,6 +98,12 @@ json_t *cli_job_result(const json_t *job)
 					      "max_stall_met",
 					      "max_stall_late",
 					      "max_stall_needs_split",
+					      "slowdown",
+					      "max_slowdown",
+					      "max_slowdown_met",
+					      "max_slowdown_stuck",
+					      "order",
+					      "order_seed",
 					      "thp_split",
 					      "thp_joined",
 					      "vcpus",
@@ -221,6 +227,19 @@ static void print_max_stall(FILE *out, const json_t *job)
 		fputs("a huge page cannot be moved as fast as that: --huge split\n", out);
 }
 
+static void print_max_slowdown(FILE *out, const json_t *job)
+{
+	const json_t *slowdown = json_object_get(job, "slowdown");
+
+	if (!json_object_get(job, "max_slowdown_met"))
+		return;
+	fprintf(out,
+		"slowdown budget of %g%% %s: the guest lost %.1f%%, in the worst second %.1f%%\n",
+		cli_real(job, "max_slowdown") * 100,
+		json_is_true(json_object_get(job, "max_slowdown_met")) ? "held" : "not held",
+		cli_real(slowdown, "share") * 100, cli_real(slowdown, "worst_second") * 100);
+}
+
 void cli_job_summary(FILE *out, const json_t *unsafe)
 {
 	CLI_JSON job = control_json_safe(unsafe);
@@ -237,6 +256,10 @@ void cli_job_summary(FILE *out, const json_t *unsafe)
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
 	print_max_stall(out, job);
+	print_max_slowdown(out, job);
+	if (json_object_get(job, "order_seed"))
+		fprintf(out, "in random order, --order-seed %llu\n",
+			(unsigned long long)cli_number(job, "order_seed"));
 	print_pins(out, job);
 	print_elsewhere(out, job);
 	print_bytes(out, cli_number(job, "extra_bytes_max"),

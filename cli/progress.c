@@ -48,7 +48,9 @@ void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes)
 	char bar[BAR_CELLS + 1], eta[16];
 	char moved[UNITS_TEXT], total[UNITS_TEXT], rate[UNITS_TEXT], ns[UNITS_TEXT];
 	char stall[UNITS_TEXT + 16] = "";
-	const char *state = cli_text(job, "state");
+	const char *state = json_is_true(json_object_get(job, "max_slowdown_stuck"))
+				? "its slowdown budget leaves no progress"
+				: cli_text(job, "state");
 	bool says_state = strcmp(state, "running") != 0 && strcmp(state, "created") != 0;
 
 	print_bar(job, bar);

@@ -17,6 +17,10 @@
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err);
 /* Nanoseconds: a number and its unit, as in 500us, 1.5ms or 2s. -EINVAL not that, -ERANGE over an hour. */
 int units_parse_ns(const char *text, uint64_t *ns, struct gmig_error *err);
+/*
+ * A share as parts per million: 5%, 0.5%. -EINVAL not a number and %, or none between 0.0001% and 100%.
+ */
+int units_parse_share(const char *text, uint32_t *ppm, struct gmig_error *err);
 /* A plain number, at most max. -EINVAL no number, -ERANGE over max. */
 int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err);
 

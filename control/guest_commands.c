@@ -355,6 +355,9 @@ static const struct control_argument migrate_arguments[] = {
     {"rate", CONTROL_INTEGER, false},
     {"max-bytes", CONTROL_INTEGER, false},
     {"max-stall", CONTROL_INTEGER, false},
+    {"max-slowdown", CONTROL_INTEGER, false}, /* in millionths */
+    {"order", CONTROL_STRING, false},
+    {"order-seed", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
     {"batch", CONTROL_INTEGER, false}, /* of small pages, as is the next one */
     {"hold-vcpus", CONTROL_BOOL, false},
@@ -374,6 +377,9 @@ static const struct control_argument move_arguments[] = {
     {"mode", CONTROL_STRING, false},
     {"mover", CONTROL_STRING, false},
     {"rate", CONTROL_INTEGER, false},
+    {"max-slowdown", CONTROL_INTEGER, false},
+    {"order", CONTROL_STRING, false},
+    {"order-seed", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
     {"huge", CONTROL_STRING, false},
     {"swapped", CONTROL_STRING, false},
@@ -392,6 +398,9 @@ static const struct control_argument retry_arguments[] = {
     {"mover", CONTROL_STRING, false},
     {"rate", CONTROL_INTEGER, false},
     {"max-stall", CONTROL_INTEGER, false},
+    {"max-slowdown", CONTROL_INTEGER, false}, /* in millionths */
+    {"order", CONTROL_STRING, false},
+    {"order-seed", CONTROL_INTEGER, false},
     {"threads", CONTROL_INTEGER, false},
     {"batch", CONTROL_INTEGER, false},
     {"frames", CONTROL_STRING, false},

@@ -105,6 +105,12 @@ static json_t *job_request(const struct gmig_job_info *info)
 		json_object_set_new(request, "max_bytes", integer(spec->max_bytes));
 	if (spec->max_stall_ns)
 		json_object_set_new(request, "max_stall_ns", integer(spec->max_stall_ns));
+	json_object_set_new(request, "order", json_string(gmig_order_names()[spec->order]));
+	if (spec->order_seed)
+		json_object_set_new(request, "order_seed", integer(spec->order_seed));
+	if (spec->max_slowdown_ppm)
+		json_object_set_new(request, "max_slowdown",
+				    json_real(spec->max_slowdown_ppm / 1e6));
 	return request;
 }
 
@@ -147,10 +153,24 @@ static void add_times(json_t *job, const struct gmig_job_info *info)
 	json_object_set_new(job, "stall_ns", guest_report_percentiles(&info->stall));
 }
 
+static void add_max_slowdown(json_t *job, const struct gmig_job_info *info)
+{
+	json_object_set_new(job, "max_slowdown_met", json_boolean(info->max_slowdown_met));
+	json_object_set_new(job, "max_slowdown_stuck", json_boolean(info->max_slowdown_stuck));
+	if (info->max_slowdown_left_ns)
+		json_object_set_new(job, "max_slowdown_left_seconds",
+				    json_real((double)info->max_slowdown_left_ns / 1e9));
+}
+
 static void add_budgets(json_t *job, const struct gmig_job_info *info)
 {
 	if (info->call.count)
 		json_object_set_new(job, "call_ns", guest_report_percentiles(&info->call));
+	json_object_set_new(job, "slowdown",
+			    json_pack("{s:f, s:f}", "share", info->slowdown_ppm / 1e6,
+				      "worst_second", info->slowdown_worst_ppm / 1e6));
+	if (info->spec.max_slowdown_ppm)
+		add_max_slowdown(job, info);
 	if (!info->spec.max_stall_ns)
 		return;
 	json_object_set_new(job, "max_stall_met", json_boolean(info->max_stall_met));

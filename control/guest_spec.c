@@ -115,7 +115,7 @@ const char *const *guest_vcpus_names(void)
 
 static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
-	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0;
+	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0, order = 0;
 	int ret = read_word(arguments, "mode", gmig_mode_names(), &mode, err);
 
 	if (!ret)
@@ -127,18 +127,21 @@ static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struc
 	if (!ret)
 		ret = read_word(arguments, "mover", gmig_mover_names(), &mover, err);
 	if (!ret)
+		ret = read_word(arguments, "order", gmig_order_names(), &order, err);
+	if (!ret)
 		ret = read_word(arguments, "vcpus", guest_vcpus_names(), &spec->user, err);
 	spec->mode = (enum gmig_mode)mode;
 	spec->frames = (enum gmig_frames)frames;
 	spec->huge = (enum gmig_huge)huge;
 	spec->swapped = (enum gmig_swapped)swapped;
+	spec->order = (enum gmig_order)order;
 	spec->mover = json_object_get(arguments, "mover") ? gmig_mover_names()[mover] : NULL;
 	return ret;
 }
 
 static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
-	uint64_t threads = 0, batch = 0;
+	uint64_t threads = 0, batch = 0, slowdown = 0;
 	int ret =
 	    guest_read_integer(arguments, "rate", INT64_MAX, &spec->rate_bytes_per_second, err);
 
@@ -148,9 +151,15 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 		ret =
 		    guest_read_integer(arguments, "max-stall", INT64_MAX, &spec->max_stall_ns, err);
 	if (!ret)
+		ret = guest_read_integer(arguments, "max-slowdown", 1000000, &slowdown, err);
+	if (!ret)
+		ret =
+		    guest_read_integer(arguments, "order-seed", INT64_MAX, &spec->order_seed, err);
+	if (!ret)
 		ret = guest_read_integer(arguments, "threads", GMIG_MAX_WORKERS, &threads, err);
 	if (!ret)
 		ret = guest_read_integer(arguments, "batch", GMIG_BLOCK_PAGES, &batch, err);
+	spec->max_slowdown_ppm = (uint32_t)slowdown;
 	spec->threads = (unsigned int)threads;
 	spec->batch_pages = (unsigned int)batch;
 	return ret;
@@ -228,6 +237,9 @@ int guest_read_anew(const struct guest *guest, const json_t *arguments, struct g
 	ANEW("mover", mover);
 	ANEW("rate", rate_bytes_per_second);
 	ANEW("max-stall", max_stall_ns);
+	ANEW("max-slowdown", max_slowdown_ppm);
+	ANEW("order", order);
+	ANEW("order", order_seed);
 	ANEW("threads", threads);
 	ANEW("batch", batch_pages);
 	ANEW("frames", frames);

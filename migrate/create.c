@@ -20,6 +20,7 @@ static void engine_init_locks(struct gmig *gmig)
 	pthread_mutex_init(&gmig->check_lock, NULL);
 	pthread_mutex_init(&gmig->catch_up.lock, NULL);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
+	pthread_mutex_init(&gmig->memory.slowdown_lock, NULL);
 	pthread_mutex_init(&gmig->memory.topology_lock, NULL);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		pthread_mutex_init(&gmig->stripes[i].lock, NULL);
@@ -206,6 +207,7 @@ void gmig_destroy(struct gmig *gmig)
 	pthread_mutex_destroy(&gmig->memory.topology_lock);
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->catch_up.lock);
+	pthread_mutex_destroy(&gmig->memory.slowdown_lock);
 	pthread_mutex_destroy(&gmig->memory.jobs_lock);
 	pthread_mutex_destroy(&gmig->lock);
 	free(gmig);

@@ -39,6 +39,7 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 	process->memory.topology = gmig_topology_get(options->topology);
 	pthread_mutex_init(&process->memory.topology_lock, NULL);
 	pthread_mutex_init(&process->memory.jobs_lock, NULL);
+	pthread_mutex_init(&process->memory.slowdown_lock, NULL);
 	pthread_rwlock_init(&process->lock, NULL);
 	*out = process;
 	return 0;
@@ -54,6 +55,7 @@ void gmig_process_close(struct gmig_process *process)
 	gmig_topology_put(process->memory.topology);
 	pthread_mutex_destroy(&process->memory.topology_lock);
 	pthread_rwlock_destroy(&process->lock);
+	pthread_mutex_destroy(&process->memory.slowdown_lock);
 	pthread_mutex_destroy(&process->memory.jobs_lock);
 	free(process);
 }

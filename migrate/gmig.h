@@ -325,6 +325,17 @@ enum gmig_huge { GMIG_HUGE_PREFER, GMIG_HUGE_KEEP, GMIG_HUGE_SPLIT };
 /* Pages in swap: MOVE: they are read in, on the target node, at the job's rate; SKIP: they stay, -ENODATA. */
 enum gmig_swapped { GMIG_SWAPPED_MOVE, GMIG_SWAPPED_SKIP };
 
+/*
+ * In which order blocks of 2 MiB go, among those that leave a node: by address, or at random, so that a guest that sweeps over its
+ * memory does not run behind the job. By how much they are used: refused, -EOPNOTSUPP, as long as nobody keeps a history of that.
+ */
+enum gmig_order {
+	GMIG_ORDER_ADDRESS,
+	GMIG_ORDER_RANDOM,
+	GMIG_ORDER_HOT_FIRST,
+	GMIG_ORDER_COLD_FIRST
+};
+
 enum gmig_job_state {
 	GMIG_JOB_CREATED,
 	GMIG_JOB_RUNNING,
@@ -391,7 +402,15 @@ struct gmig_job_spec {
 	/* Processes: leave alone pages that other processes map, too, also where gmig_process_options would not. */
 	bool private_only;
 	unsigned int user; /* the caller's own; the engine only keeps it */
-	uint64_t reserved[16];
+	/*
+	 * Slowdown budget: what the guest may lose to its jobs, all together, in any second, in parts per million of its vCPUs' time;
+	 * up to 1000000. 0 = none. See gmig_job_info.slowdown_ppm for what counts.
+	 */
+	uint32_t max_slowdown_ppm;
+	enum gmig_order order;
+	/* RANDOM: of jobs over the same blocks, those with the same seed have the same order. 0: one is chosen, and told. */
+	uint64_t order_seed;
+	uint64_t reserved[14];
 };
 
 struct gmig_remaining {
@@ -436,7 +455,18 @@ struct gmig_job_info {
 	struct gmig_error error; /* GMIG_JOB_FAILED: why */
 	/* The kind of its plan: "nodes", of gmig_job_start(); "pages", of gmig_move.h: spec.to has all nodes that it names. */
 	const char *plan;
-	uint64_t reserved[31];
+	/*
+	 * What all jobs of the guest have cost an average vCPU while this one ran, in parts per million of its time: of the time without
+	 * pauses, and in the worst second. The time that threads slept on pages that a job had, divided by the vCPUs that were named
+	 * (gmig_name_vcpu_thread()); and that in which they were interrupted, which is the time of the calls that take rights away and
+	 * give them back.
+	 */
+	uint32_t slowdown_ppm, slowdown_worst_ppm;
+	/* Is the worst second within the slowdown budget? Has a block been waiting for it for more than ten seconds? */
+	bool max_slowdown_met, max_slowdown_stuck;
+	/* While it runs: how long the rest takes with this budget, if it costs what the first part has cost. 0: nobody knows. */
+	uint64_t max_slowdown_left_ns;
+	uint64_t reserved[28];
 };
 
 /*
@@ -561,6 +591,7 @@ const char *const *gmig_mode_names(void);
 const char *const *gmig_frames_names(void);
 const char *const *gmig_huge_names(void);
 const char *const *gmig_swapped_names(void);
+const char *const *gmig_order_names(void);
 const char *const *gmig_mover_names(void);
 /* The index of `word`. -EINVAL: it is not in the list; the text begins with `what` and has all of them. */
 int gmig_name_index(const char *what, const char *const *names, const char *word,

@@ -56,6 +56,19 @@ const char *const *gmig_mode_names(void)
 	return modes;
 }
 
+const char *const *gmig_order_names(void)
+{
+	static const char *const names[] = {
+	    [GMIG_ORDER_ADDRESS] = "address",
+	    [GMIG_ORDER_RANDOM] = "random",
+	    [GMIG_ORDER_HOT_FIRST] = "hot-first",
+	    [GMIG_ORDER_COLD_FIRST] = "cold-first",
+	    NULL,
+	};
+
+	return names;
+}
+
 const char *const *gmig_frames_names(void)
 {
 	return frames;

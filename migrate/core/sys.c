@@ -257,6 +257,14 @@ static uint64_t real_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t real_ran_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
 static struct timespec timespec_of(uint64_t ns)
 {
 	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000ull),
@@ -304,6 +312,7 @@ const struct gmig_sys gmig_sys_real = {
     .poll = real_poll,
     .close = real_close,
     .now_ns = real_now_ns,
+    .ran_ns = real_ran_ns,
     .sleep_ns = real_sleep_ns,
     .wait_until = real_wait_until,
 };

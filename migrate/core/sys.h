@@ -67,6 +67,7 @@ struct gmig_sys {
 	int (*poll)(struct pollfd *fds, unsigned int count, int timeout_ms);
 	int (*close)(int fd);
 	uint64_t (*now_ns)(void); /* CLOCK_MONOTONIC */
+	uint64_t (*ran_ns)(void); /* CPU time of the calling thread */
 	void (*sleep_ns)(uint64_t ns);
 	/* Wait on a condition variable created for CLOCK_MONOTONIC; -ETIMEDOUT after the deadline.
 	 */

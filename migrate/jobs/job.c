@@ -4,6 +4,7 @@
 #include "job_info.h"
 #include "job_later.h"
 #include "job_pass.h"
+#include "job_slowdown.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 	    .walk_arg = job->memory,
 	    .late = late,
 	    .max_pages = job->work.spec.max_bytes / GMIG_PAGE_BYTES,
+	    .random_seed = job->work.spec.order_seed,
 	    .stop = job_is_cancelled,
 	    .stop_arg = job,
 	};
@@ -311,6 +313,7 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 		ret = job->mover->begin(&job->work, err);
 	if (ret)
 		return ret;
+	job_slowdown_begin(job);
 	ret = job_run_passes(job, false, err);
 	if (!ret && job->work.looks_again)
 		ret = second_look(job, err);
@@ -319,6 +322,7 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 		ret = job->memory->ops->ready(job->memory, &job->work.spec, err);
 	if (!ret && atomic_load(&job->blind))
 		ret = cannot_tell(atomic_load(&job->blind), err);
+	job_slowdown_end(job);
 	job->mover->end(&job->work);
 	if (!ret && job->plan.ops->verify && !job_is_cancelled(job))
 		ret = job->plan.ops->verify(&job->plan, err);

@@ -4,6 +4,7 @@
  *
  * Files, each of which uses those before it:
  *   job_state.c   what a job is; states, pause, cancel, rate, admission
+ *   job_slowdown.c  what a job costs the guest, and the budget for it
  *   job_info.c    what is told of a job
  *   job_later.c   what a job says to those that were accepted before it
  *   job_block.c   the pages of a block

@@ -7,6 +7,7 @@
  */
 #include "job_block.h"
 #include "job_later.h"
+#include "job_slowdown.h"
 
 #include <errno.h>
 
@@ -515,6 +516,7 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 	for (unsigned int i = 0; i < n; i++) {
 		round_settle(worker, moving[i]);
 		job_note_cost(worker->job, moving[i], move_ns);
+		worker->lost_ns += job_lost_ns(worker->job, moving[i]);
 		worker->job->mover->finish(&worker->mover, moving[i]);
 		round_trace(worker, moving[i], begin_ns, 0);
 		tried += bits_count(&moving[i]->pages);
@@ -529,6 +531,8 @@ struct batch {
 	struct block block[MOVER_TICKETS];
 	unsigned int count;
 	uint64_t opened_ns;
+	uint64_t expected_ns; /* what its round is to cost the guest */
+	uint64_t waited_ns;   /* for its turns */
 };
 
 static unsigned int batch_pick(struct batch *batch, uint64_t *bytes)
@@ -639,17 +643,24 @@ static bool pay_debt(struct gmig_job *job)
 	return !pages || job_admit(job, pages * GMIG_PAGE_BYTES, always, NULL) == JOB_ADMITTED;
 }
 
-/* Its turn, by pace, rate, pause and cancel; *waited_ns grows by how long it had to wait for it. */
-static enum job_admission batch_admit(struct batch *batch, uint64_t bytes, uint64_t *waited_ns)
+/* Its turn, by pace, rate, pause, cancel, and last the slowdown budget: what it will cost the guest is reserved then. */
+static enum job_admission batch_admit(struct batch *batch, unsigned int picked, uint64_t bytes)
 {
-	struct gmig_job *job = batch->worker->job;
+	struct job_worker *worker = batch->worker;
+	struct gmig_job *job = worker->job;
 	const struct gmig_sys *sys = job->memory->sys;
 	uint64_t begin_ns = sys->now_ns();
 	enum job_admission admission;
 
 	job_rest(job);
 	admission = job_admit(job, bytes, batch_wanted, batch);
-	*waited_ns += sys->now_ns() - begin_ns;
+	if (admission == JOB_ADMITTED) {
+		batch->expected_ns = job_expected_ns(job, worker->tickets, picked);
+		admission = job_afford(job, batch->expected_ns, batch_wanted, batch);
+		if (admission != JOB_ADMITTED)
+			job_unspent(job, bytes);
+	}
+	batch->waited_ns += sys->now_ns() - begin_ns;
 	return admission;
 }
 
@@ -690,14 +701,15 @@ static void batch_take_elsewhere(struct batch *batch, unsigned int picked)
 				take_elsewhere(&batch->block[i], &batch->worker->tickets[k]);
 }
 
-/* What was admitted moves, unless a later command has spoken since it was picked. Returns the bytes that were tried. */
-static uint64_t batch_run(struct batch *batch, unsigned int picked, unsigned int said)
+/* What was admitted moves, unless a later command has spoken since it was picked. */
+static void batch_run(struct batch *batch, unsigned int picked, uint64_t bytes, unsigned int said)
 {
 	struct job_worker *worker = batch->worker;
 	unsigned int number = worker->mover.number;
 	bool ran = job_round_enter(worker->job, number, said);
 	uint64_t tried = 0;
 
+	worker->lost_ns = 0;
 	if (ran)
 		tried = round_run(worker, picked) * GMIG_PAGE_BYTES;
 	else
@@ -705,7 +717,8 @@ static uint64_t batch_run(struct batch *batch, unsigned int picked, unsigned int
 	job_round_leave(worker->job, number);
 	if (ran && worker->job->plan.ops->full)
 		batch_take_elsewhere(batch, picked);
-	return tried;
+	job_charge(worker->job, batch->expected_ns, worker->lost_ns);
+	job_unspent(worker->job, bytes - tried);
 }
 
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
@@ -714,7 +727,7 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 	struct batch batch = {.worker = worker};
 	enum job_admission admission = JOB_ADMITTED;
 	unsigned int picked, said;
-	uint64_t bytes, waited_ns = 0;
+	uint64_t bytes;
 
 	if (!pay_debt(job) || !batch_open(&batch, words, count))
 		return false;
@@ -723,14 +736,14 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 		picked = batch_pick(&batch, &bytes);
 		if (!picked)
 			break;
-		admission = batch_admit(&batch, bytes, &waited_ns);
+		admission = batch_admit(&batch, picked, bytes);
 		batch_known(&batch, picked);
 		if (admission == JOB_ADMITTED)
-			job_unspent(job, bytes - batch_run(&batch, picked, said));
+			batch_run(&batch, picked, bytes, said);
 		else
 			batch_unpick(&batch, picked);
 	}
 	batch_close(&batch, admission != JOB_REFUSED);
-	worker->block_ns = (job->memory->sys->now_ns() - batch.opened_ns - waited_ns) / count;
+	worker->block_ns = (job->memory->sys->now_ns() - batch.opened_ns - batch.waited_ns) / count;
 	return admission != JOB_REFUSED;
 }

@@ -10,6 +10,7 @@ struct job_worker {
 	bool again;		      /* a later pass: only pages that are worth another try */
 	uint64_t block_ns;	      /* what a block of the last round took, without waits */
 	struct mover_ticket *tickets; /* as many as the mover takes in a round */
+	uint64_t lost_ns;	      /* what this round has cost the guest */
 };
 
 /*

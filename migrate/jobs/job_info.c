@@ -1,4 +1,5 @@
 #include "job_info.h"
+#include "job_slowdown.h"
 
 #include <errno.h>
 
@@ -115,6 +116,7 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->gone_bytes = pages.gone * GMIG_PAGE_BYTES;
 	info->by_others_bytes = pages.by_others * GMIG_PAGE_BYTES;
 	info->remaining_bytes = (pages.remaining + pages.unreached) * GMIG_PAGE_BYTES;
+	job_slowdown_info(job, pages.moved + pages.remaining, pages.unreached, info);
 }
 
 void job_tell(struct gmig_job *job)

@@ -37,6 +37,20 @@ static const struct mover *choose_mover(struct memory *memory, const struct gmig
 	return mover_all[0];
 }
 
+static int check_order(const struct gmig_job_spec *spec, struct gmig_error *err)
+{
+	if (spec->order > GMIG_ORDER_COLD_FIRST)
+		return gmig_fail(err, -EINVAL, "order %d is not known", (int)spec->order);
+	if (spec->order == GMIG_ORDER_HOT_FIRST || spec->order == GMIG_ORDER_COLD_FIRST)
+		return gmig_fail(
+		    err, -EOPNOTSUPP,
+		    "order %s: there is no access history yet, so nobody knows what is hot",
+		    gmig_order_names()[spec->order]);
+	if (spec->order_seed && spec->order != GMIG_ORDER_RANDOM)
+		return gmig_fail(err, -EINVAL, "a seed is for order random");
+	return 0;
+}
+
 static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
@@ -51,6 +65,12 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	if (spec->batch_pages > GMIG_BLOCK_PAGES)
 		return gmig_fail(err, -EINVAL, "a batch of %u pages: at most %llu",
 				 spec->batch_pages, (unsigned long long)GMIG_BLOCK_PAGES);
+	if (spec->max_slowdown_ppm > SLOWDOWN_PPM)
+		return gmig_fail(err, -EINVAL, "a slowdown of %u millionths is more than all",
+				 spec->max_slowdown_ppm);
+	ret = check_order(spec, err);
+	if (ret)
+		return ret;
 	if (spec->max_bytes && spec->max_bytes < GMIG_PAGE_BYTES)
 		return gmig_fail(err, -EINVAL, "at most %llu bytes are less than a page",
 				 (unsigned long long)spec->max_bytes);
@@ -124,6 +144,8 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec, s
 	job->work.spec.mover = job->mover->name;
 	if (!job->work.spec.threads)
 		job->work.spec.threads = 1;
+	if (spec->order == GMIG_ORDER_RANDOM && !spec->order_seed)
+		job->work.spec.order_seed = memory->sys->now_ns() % UINT32_MAX + 1;
 	job->state = GMIG_JOB_CREATED;
 	pthread_mutex_init(&job->lock, NULL);
 	gmig_sys_cond_init(&job->changed);

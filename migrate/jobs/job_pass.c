@@ -15,6 +15,7 @@
 #define BACKOFF_MAX_NS	100000000ull
 #define ROUNDS_A_SECOND 20
 #define ROUND_NS	250000000ull
+#define ROUND_PART	8 /* of a round, with a slowdown budget: all of one would be lost at once */
 #define FIRST_BLOCKS	8 /* of a worker's first round: nothing is known of the host's speed */
 
 /* ---- Workers ------------------------------------------------------------------------------- */
@@ -28,6 +29,8 @@ static unsigned int round_blocks(const struct job_worker *worker)
 	struct gmig_job *job = worker->job;
 	uint64_t rate, blocks = job->mover->tickets;
 
+	if (job->work.spec.max_slowdown_ppm && blocks > ROUND_PART)
+		blocks /= ROUND_PART;
 	pthread_mutex_lock(&job->lock);
 	rate = job->rate.bytes_per_second;
 	pthread_mutex_unlock(&job->lock);

@@ -54,11 +54,14 @@ struct gmig_job {
 	struct rate rate;
 	struct pace pace;
 	struct choose choose[2]; /* small pages, huge pages; for mode auto, and to count */
+	uint64_t cost_ns[2];	 /* what a block has cost the guest lately: of small pages, huge */
 	unsigned int working;	 /* workers that run */
 	unsigned int passes;
 	uint64_t start_ns, end_ns, pause_start_ns, paused_ns;
 	struct gmig_error error;
 	atomic_bool cancelled; /* state is CANCELLING: to be asked without the lock */
+
+	struct slowdown_budget budget; /* guarded by memory.slowdown_lock until the job has ended */
 
 	/* This pass: blocks to do. Constant while workers run. */
 	struct memory_range *ranges;

@@ -5,6 +5,8 @@
  */
 #include "workset.h"
 
+#include "../core/permute.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,10 +174,12 @@ static int look_everywhere(struct found *found)
 }
 
 /* One node is left as a whole, by address. */
-static bool is_in_order(const struct plan *plan)
+static bool is_in_order(const struct plan *plan, const struct workset_options *options)
 {
 	unsigned int first = gmig_node_set_next(&plan->sources, 0);
 
+	if (options->random_seed)
+		return false;
 	return !plan->ops->by_node || first >= GMIG_MAX_NODES ||
 	       gmig_node_set_next(&plan->sources, first + 1) >= GMIG_MAX_NODES;
 }
@@ -211,7 +215,22 @@ struct queues {
 	uint64_t *word;		     /* all blocks, a node's together, by address */
 	size_t next[GMIG_MAX_NODES]; /* index into word */
 	size_t end[GMIG_MAX_NODES];
+	/* At random: of each queue, where it begins, and who has the n-th turn. */
+	uint64_t random_seed; /* 0: by address */
+	size_t begin[GMIG_MAX_NODES];
+	struct permute permute[GMIG_MAX_NODES];
 };
+
+/* The next block of a node. */
+static uint64_t take_next(struct queues *queues, unsigned int node)
+{
+	size_t at = queues->next[node]++;
+
+	if (queues->random_seed)
+		at = queues->begin[node] +
+		     permute_at(&queues->permute[node], at - queues->begin[node]);
+	return queues->word[at];
+}
 
 static int sort_by_source(const struct found *found, struct queues *queues)
 {
@@ -230,6 +249,12 @@ static int sort_by_source(const struct found *found, struct queues *queues)
 	}
 	for (size_t i = 0; i < found->set->count; i++)
 		queues->word[queues->end[found->source[i]]++] = found->set->word[i];
+	queues->random_seed = found->options->random_seed;
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		queues->begin[node] = queues->next[node];
+		permute_init(&queues->permute[node], queues->end[node] - queues->next[node],
+			     queues->random_seed + node);
+	}
 	return 0;
 }
 
@@ -250,22 +275,32 @@ static size_t emit(struct queues *queues, const struct gmig_node_set *sources, u
 	while (more) {
 		more = false;
 		for (unsigned int i = 0; i < count; i++) {
-			size_t *next = &queues->next[source[i]];
-
-			if (*next == queues->end[source[i]])
+			if (queues->next[source[i]] == queues->end[source[i]])
 				continue;
-			out[emitted++] = queues->word[(*next)++];
+			out[emitted++] = take_next(queues, source[i]);
 			more = true;
 		}
 	}
 	return emitted;
 }
 
+static void shuffle(struct queues *queues, size_t count, uint64_t *out)
+{
+	struct permute permute;
+
+	memcpy(queues->word, out, count * sizeof(*out));
+	permute_init(&permute, count, queues->random_seed);
+	for (size_t i = 0; i < count; i++)
+		out[i] = queues->word[permute_at(&permute, i)];
+}
+
 /* They were found by address, and stay so where it does not matter which node is left first. */
-static void order(const struct plan *plan, struct queues *queues, uint64_t *out)
+static void order(const struct plan *plan, struct queues *queues, size_t count, uint64_t *out)
 {
 	struct gmig_node_set remaining = plan->sources, sources;
 
+	if (!plan->ops->by_node && queues->random_seed)
+		shuffle(queues, count, out);
 	if (!plan->ops->by_node)
 		return;
 	while (!gmig_node_set_empty(&remaining)) {
@@ -305,13 +340,13 @@ int workset_build(const struct plan *plan, const struct workset_options *options
 		found->plan = plan;
 		found->options = options;
 		found->set = set;
-		found->in_order = is_in_order(plan);
+		found->in_order = is_in_order(plan, options);
 		ret = look_everywhere(found);
 	}
 	if (!ret)
 		ret = sort_by_source(found, queues);
 	if (!ret)
-		order(plan, queues, set->word);
+		order(plan, queues, set->count, set->word);
 	else
 		workset_free(set);
 	if (!ret && options->max_pages)

@@ -252,6 +252,19 @@ static uint64_t guest_on_node(struct memory *memory, const struct gmig_job_spec 
 	return bytes;
 }
 
+static unsigned int guest_vcpus(struct memory *memory)
+{
+	struct gmig *gmig = engine_of(memory);
+	unsigned int vcpus = 0;
+
+	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++) {
+		const struct thread_list *list = atomic_load(&gmig->vnodes[i].threads);
+
+		vcpus += list ? atomic_load(&list->count) : 0;
+	}
+	return vcpus;
+}
+
 static int guest_ready(struct memory *memory, const struct gmig_job_spec *spec,
 		       struct gmig_error *err)
 {
@@ -280,5 +293,6 @@ const struct memory_ops guest_ops = {
     .claim = guest_claim,
     .settle = claim_settle,
     .abandon = claim_abandon,
+    .vcpus = guest_vcpus,
     .ready = guest_ready,
 };

@@ -8,6 +8,7 @@
 #ifndef GMIG_MEMORY_H
 #define GMIG_MEMORY_H
 
+#include "../core/slowdown.h"
 #include "../core/sys.h"
 #include "shadow.h"
 
@@ -87,6 +88,8 @@ struct memory_ops {
 	void (*claim)(struct memory *memory, struct claim *claim, struct bits *refused);
 	void (*settle)(struct claim *claim, const struct claim_result *result);
 	void (*abandon)(struct claim *claim);
+	/* How many vCPUs are known; 0: none. May be NULL: 0. */
+	unsigned int (*vcpus)(struct memory *memory);
 	/* -EAGAIN..: no job can be started, or one that runs cannot go on; why is in *err. */
 	int (*ready)(struct memory *memory, const struct gmig_job_spec *spec,
 		     struct gmig_error *err);
@@ -110,6 +113,9 @@ struct memory {
 	struct gmig_job *jobs; /* guarded by jobs_lock, like the next two; oldest first */
 	uint64_t next_job_id;
 	bool ending;
+	/* What its jobs cost it, and their budgets; see jobs/job_slowdown.c. guarded by slowdown_lock, a leaf */
+	pthread_mutex_t slowdown_lock;
+	struct slowdown slowdown;
 };
 
 /* Tell the owner of the calling thread. */

@@ -70,6 +70,12 @@ struct mover_ticket {
 	struct bits moved;
 	struct bits gone; /* a hole or the shared zero page: nothing to move, discarded */
 	uint64_t call_ns; /* mover kernel: the longest call that it was part of */
+	/*
+	 * In which threads may have been interrupted or held up, beside those that slept on the claim. Of what several tickets
+	 * share, one has it.
+	 */
+	uint64_t held_ns;
+	uint64_t copy_ns; /* mover uffd: in which it has copied */
 	bool lost;	  /* could be neither moved nor put back: stays claimed for ever */
 	uint64_t blackout_read_ns, blackout_write_ns; /* longest time that a right was away */
 	int16_t error[GMIG_BLOCK_PAGES];	      /* -errno of each page that stayed */

@@ -385,6 +385,7 @@ static void call(struct mover_worker *worker)
 	hist_record(&worker->job->call, took_ns);
 	if (kernel->chunk.moved_pages)
 		kernel->ns_a_page = took_ns / kernel->chunk.moved_pages;
+	kernel->ticket[0]->held_ns += took_ns;
 	for (unsigned int t = 0; t < kernel->tickets; t++)
 		if (took_ns > kernel->ticket[t]->call_ns)
 			kernel->ticket[t]->call_ns = took_ns;

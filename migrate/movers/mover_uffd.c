@@ -90,8 +90,11 @@ static void run_fail(const struct run *run, unsigned int first, unsigned int cou
 /* Copy the run's pages into the target, as far as they can be read: how many. */
 static unsigned int copy_run(const struct run *run, const void *from, unsigned int count)
 {
+	const struct gmig_sys *sys = run->request->gmig->sys;
+	uint64_t begin_ns = sys->ran_ns();
 	size_t done = copy_pages(run_at(run, run->request->target), from, count * GMIG_PAGE_BYTES);
 
+	run->result->copy_ns += sys->ran_ns() - begin_ns;
 	return (unsigned int)(done / GMIG_PAGE_BYTES);
 }
 
@@ -547,6 +550,7 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	    .stall = &worker->job->stall,
 	};
 	int uffd = gmig->vnodes[request.region->vnode].uffd;
+	uint64_t begin_ns = gmig->sys->ran_ns();
 
 	if (ret)
 		run_fail(&(struct run){.result = ticket}, 0, GMIG_BLOCK_PAGES, ret);
@@ -554,6 +558,11 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 		huge_move(&request, ticket, uffd);
 	else
 		small_move(&request, ticket, uffd);
+	/*
+	 * Each call that takes a right away or gives it back interrupts the CPUs that run the guest, and waits for them. By CPU
+	 * time: what this thread waits for a CPU of its own holds up nobody but those who sleep on the claim.
+	 */
+	ticket->held_ns = gmig->sys->ran_ns() - begin_ns - ticket->copy_ns;
 }
 
 static void uffd_move_all(struct mover_worker *worker, struct mover_ticket **tickets,

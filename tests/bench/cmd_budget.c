@@ -3,6 +3,7 @@
  * beside two seconds without the budget.
  */
 #include "bench.h"
+#include "budget_slowdown.h"
 #include "clocks.h"
 #include "guest.h"
 #include "stats.h"
@@ -159,9 +160,9 @@ static void print(const struct result *results)
 		       median_of(&results[i], rate_kept) * 100);
 }
 
-static void print_json(const struct result *results)
+static void print_json(const struct result *results, const struct slow_result *slow)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *slowdowns;
 
 	for (size_t i = 0; i < BUDGETS; i++)
 		json_array_append_new(
@@ -172,13 +173,16 @@ static void print_json(const struct result *results)
 				    "late_share", median_of(&results[i], late_share),
 				    "bytes_per_second", median_of(&results[i], rate_with),
 				    "rate_kept", median_of(&results[i], rate_kept)));
+	slowdowns = slow_json(slow);
+	json_array_extend(list, slowdowns);
+	json_decref(slowdowns);
 	json_dumpf(list, stdout, JSON_COMPACT);
 	putchar('\n');
 	json_decref(list);
 }
 
 static int run_all(const struct bench_options *options, const char *directory,
-		   struct result *results, struct gmig_error *err)
+		   struct result *results, struct slow_result *slow, struct gmig_error *err)
 {
 	const struct guest_config config = {.mem_bytes = options->mem_bytes,
 					    .fake_nodes = options->fake_nodes,
@@ -192,9 +196,12 @@ static int run_all(const struct bench_options *options, const char *directory,
 
 	if (rc)
 		return rc;
-	for (unsigned int run = 0; !rc && run < runs && run < BENCH_MAX_REPS; run++)
+	for (unsigned int run = 0; !rc && run < runs && run < BENCH_MAX_REPS; run++) {
 		for (size_t i = 0; !rc && i < BUDGETS; i++)
 			rc = run_budget(guest, &budgets[i], &results[i], err);
+		for (unsigned int i = 0; !rc && i < SLOW_ROWS; i++)
+			rc = slow_measure(guest, i, &slow[i], err);
+	}
 	guest_destroy(guest);
 	return rc;
 }
@@ -202,15 +209,16 @@ static int run_all(const struct bench_options *options, const char *directory,
 int bench_budget(const struct bench_options *options, const char *directory)
 {
 	static struct result results[BUDGETS];
+	static struct slow_result slow[SLOW_ROWS];
 	struct gmig_error err = {0};
 	int status = BENCH_OK;
 
-	if (run_all(options, directory, results, &err))
+	if (run_all(options, directory, results, slow, &err))
 		return bench_failed(&err);
 	if (options->json)
-		print_json(results);
+		print_json(results, slow);
 	else
-		print(results);
+		print(results), slow_print(slow);
 	for (size_t i = 0; i < BUDGETS; i++) {
 		if (!options->check || is_met(&results[i]))
 			continue;
@@ -218,5 +226,8 @@ int bench_budget(const struct bench_options *options, const char *directory)
 			results[i].held, results[i].runs);
 		status = BENCH_FAILED;
 	}
+	for (unsigned int i = 0; options->check && i < SLOW_ROWS; i++)
+		if (!slow_check(i, &slow[i]))
+			status = BENCH_FAILED;
 	return status;
 }

@@ -490,6 +490,11 @@ static json_t *migrate_arguments(const struct guest *guest, const struct guest_m
 	if (migration->max_stall_ns)
 		json_object_set_new(arguments, "max-stall",
 				    json_integer((json_int_t)migration->max_stall_ns));
+	if (migration->max_slowdown_ppm)
+		json_object_set_new(arguments, "max-slowdown",
+				    json_integer(migration->max_slowdown_ppm));
+	if (migration->order)
+		json_object_set_new(arguments, "order", json_string(migration->order));
 	if (migration->huge)
 		json_object_set_new(arguments, "huge", json_string(migration->huge));
 	if (migration->trace)

@@ -68,6 +68,8 @@ struct guest_migration {
 	unsigned int batch;		/* 0: the mover's default */
 	uint64_t rate_bytes_per_second; /* 0: none */
 	uint64_t max_stall_ns;		/* 0: none */
+	uint32_t max_slowdown_ppm;	/* 0: none */
+	const char *order;		/* NULL: by address */
 	const char *huge;		/* NULL: the default */
 	bool trace, count_syscalls, count_instructions;
 };

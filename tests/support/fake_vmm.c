@@ -270,6 +270,9 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "rate", .type = CONTROL_INTEGER},
     {.name = "max-bytes", .type = CONTROL_INTEGER},
     {.name = "max-stall", .type = CONTROL_INTEGER},
+    {.name = "max-slowdown", .type = CONTROL_INTEGER},
+    {.name = "order", .type = CONTROL_STRING},
+    {.name = "order-seed", .type = CONTROL_INTEGER},
     {.name = "threads", .type = CONTROL_INTEGER},
     {.name = "batch", .type = CONTROL_INTEGER},
     {.name = "hold-vcpus", .type = CONTROL_BOOL},
@@ -307,6 +310,8 @@ static const struct control_argument fake_bind_arguments[] = {
     {.name = "move-all", .type = CONTROL_BOOL},
     {.name = "mode", .type = CONTROL_STRING},
     {.name = "rate", .type = CONTROL_INTEGER},
+    {.name = "max-slowdown", .type = CONTROL_INTEGER},
+    {.name = "order", .type = CONTROL_STRING},
     {.name = "threads", .type = CONTROL_INTEGER},
     {0},
 };
@@ -350,13 +355,13 @@ static void fake_read_back(int fd, char *text)
 
 int gmig(const char *first, ...)
 {
-	char *argv[32] = {(char *)"gmig"};
+	char *argv[48] = {(char *)"gmig"};
 	int argc = 1, status, out, err, saved[2];
 	const char *next = first;
 	va_list args;
 
 	va_start(args, first);
-	for (; next && argc < 31; next = va_arg(args, const char *))
+	for (; next && argc < 47; next = va_arg(args, const char *))
 		argv[argc++] = (char *)next;
 	va_end(args);
 	fflush(NULL);

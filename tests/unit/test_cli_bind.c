@@ -38,11 +38,12 @@ START_TEST(bind_with_move_waits_for_its_job)
 	fake.tell = true;
 	ck_assert_int_eq(gmig("bind", "vm1", "--range", "0+8M", "--policy", "bind", "--nodes", "1",
 			      "--move", "--rate", "500M", "--mode", "block", "--threads", "2",
-			      NULL),
+			      "--max-slowdown", "5%", "--order", "random", NULL),
 			 CLI_OK);
 	expect_arguments(
 	    "{\"gpa\":0,\"bytes\":8388608,\"policy\":\"bind\",\"nodes\":[1],\"move\":true,"
-	    "\"rate\":524288000,\"mode\":\"block\",\"threads\":2}");
+	    "\"rate\":524288000,\"mode\":\"block\",\"threads\":2,\"max-slowdown\":50000,"
+	    "\"order\":\"random\"}");
 	ck_has(out_text, "8M");
 }
 END_TEST

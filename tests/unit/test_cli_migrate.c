@@ -11,13 +11,15 @@ START_TEST(migrate_passes_every_option_on)
 	fake.last = fake_job("completed", 1 << 30, 0);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0,2-3", "--to=1", "--vnode", "1",
 			      "--mode", "block", "--mover", "uffd", "--rate", "500M", "--max",
-			      "1.5G", "--max-stall", "1.5ms", "--threads", "2", "--batch", "64",
+			      "1.5G", "--max-stall", "1.5ms", "--max-slowdown", "2.5%", "--order",
+			      "random", "--order-seed", "7", "--threads", "2", "--batch", "64",
 			      "--hold-vcpus", "--frames", "fresh", "--huge", "keep", "--swapped",
 			      "skip", NULL),
 			 CLI_OK);
 	want = json_loads("{\"from\":[0,2,3],\"to\":[1],\"vnode\":1,\"mode\":\"block\",\"mover\":"
 			  "\"uffd\",\"rate\":524288000,\"max-bytes\":1610612736,\"max-stall\":"
-			  "1500000,\"threads\":2,"
+			  "1500000,\"max-slowdown\":25000,\"order\":\"random\",\"order-seed\":7,"
+			  "\"threads\":2,"
 			  "\"batch\":64,\"hold-vcpus\":"
 			  "true,\"frames\":\"fresh\","
 			  "\"huge\":\"keep\",\"swapped\":\"skip\"}",
@@ -114,6 +116,13 @@ static const struct {
     {"--max", "much", "--max: a size is a number and K, M, G or T"},
     {"--max", "0", "--max: '0' is less than a page of 4K"},
     {"--max", "9000000T", "--max: '9000000T' is too big"},
+    {"--max-slowdown", "5", "--max-slowdown: a share is a number and %, as in 5%: '5'"},
+    {"--max-slowdown", "-5%", "--max-slowdown: a share is a number and %"},
+    {"--max-slowdown", "0%", "--max-slowdown: '0%' is not within 0.0001% to 100%"},
+    {"--max-slowdown", "101%", "--max-slowdown: '101%' is not within"},
+    {"--max-slowdown", "nan%", "--max-slowdown: a share is a number and %"},
+    {"--order", "hottest", "--order: "},
+    {"--order-seed", "3", "--order-seed is for --order random"},
     {"--max-stall", "fast",
      "--max-stall: a time is a number and ns, us, ms or s, as in 500us: 'fast'"},
     {"--max-stall", "500", "--max-stall: a time is a number"},

@@ -196,7 +196,8 @@ END_TEST
 START_TEST(job_lives_in_its_guest_alone)
 {
 	static const char migrate[] = "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[0],"
-				      "\"to\":[1],\"trace\":true}}";
+				      "\"to\":[1],\"trace\":true,\"order\":\"random\","
+				      "\"order-seed\":3,\"max-slowdown\":500000}}";
 	struct gmig_job *job;
 	const json_t *info;
 
@@ -222,6 +223,8 @@ START_TEST(job_lives_in_its_guest_alone)
 	ck_assert_int_eq(number(info, "moved_by_others_bytes"), 0);
 	ck_assert_int_eq(number(info, "bytes_on_source"), 0);
 	ck_assert_int_gt(number(info, "extra_bytes_max"), 0);
+	ck_assert_int_eq(number(info, "order_seed"), 3);
+	ck_assert(json_is_true(json_object_get(info, "max_slowdown_met")));
 	info = ask("{\"execute\":\"query-job-trace\",\"arguments\":{\"id\":\"1\",\"first\":1}}");
 	ck_assert_int_eq(number(info, "first"), 1);
 	ck_assert_int_eq(number(info, "total"), BYTES / GMIG_BLOCK_BYTES);
