@@ -285,7 +285,12 @@ struct gmig_stats {
 	uint64_t faults,
 	    faults_known_thread; /* messages read; of these with a thread id the VMM named */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* since start, all jobs */
-	uint64_t reserved[32];
+	/*
+	 * Of devices (gmig_dma.h): transfers that were announced, transfers that were refused, and times that a job was refused a
+	 * block for their sake; since start
+	 */
+	uint64_t dma_begun, dma_refused, claims_busy;
+	uint64_t reserved[29];
 };
 /* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);

@@ -398,5 +398,6 @@ stage_soak() {
 	local i
 	for ((i = 0; i < $1; i++)); do
 		tests/integration/probe || return 1
+		GMIG_DMA_ROUNDS=10000 build/release/bin/test_busy || [ $? -eq 77 ] || return 1
 	done
 }

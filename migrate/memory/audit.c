@@ -1,6 +1,7 @@
 #include "audit.h"
 
 #include "books.h"
+#include "busy.h"
 #include "claim.h"
 #include "frame.h"
 #include "ledger.h"
@@ -181,7 +182,7 @@ static void check_placement(struct block *block)
 	}
 }
 
-/* Whatever is held is held by a claim, and whoever sleeps sleeps on something that is held. */
+/* Whatever is held is held by a claim, and no device is at it; whoever sleeps sleeps on something that is held. */
 static void check_holders(const struct block *block)
 {
 	for (unsigned int i = 0; i < block_entries(block); i++)
@@ -189,6 +190,9 @@ static void check_holders(const struct block *block)
 			breach(block->check, I5, "gfn 0x%llx is %s and nobody holds it",
 			       (unsigned long long)(block->gfn + i),
 			       shadow_state_name(block->entry[i].state));
+	if (!bits_empty(&block->held) && busy_is(block->stripe, block->gfn))
+		breach(block->check, I2, "a device transfers to block 0x%llx while it is moved",
+		       (unsigned long long)block->gfn);
 	for (const struct sleeper *sleeper = block->stripe->sleepers; sleeper;
 	     sleeper = sleeper->next) {
 		uint64_t page = sleeper->gfn - block->gfn;

@@ -1,6 +1,7 @@
 #include "claim.h"
 
 #include "../core/uffd.h"
+#include "busy.h"
 
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -29,7 +30,10 @@ void claim_take(struct claim *claim, struct bits *refused)
 	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
 
 	pthread_mutex_lock(&stripe->lock);
-	*refused = change(claim, &claim->pages, SHADOW_CLAIM);
+	if (busy_refuses_claim(claim->gmig, stripe, claim->block_gfn))
+		*refused = claim->pages;
+	else
+		*refused = change(claim, &claim->pages, SHADOW_CLAIM);
 	bits_remove(&claim->pages, refused);
 	change(claim, &claim->pages, SHADOW_CLOSE);
 	if (!bits_empty(&claim->pages)) {
@@ -215,6 +219,14 @@ bool claim_holds(const struct stripe *stripe, uint64_t gfn)
 {
 	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
 		if (has(claim, gfn))
+			return true;
+	return false;
+}
+
+bool claim_holds_any(const struct stripe *stripe, uint64_t block_gfn)
+{
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
+		if (claim->block_gfn == block_gfn)
 			return true;
 	return false;
 }

@@ -31,7 +31,7 @@ struct claim {
 	struct slept slept; /* of those who slept on it; all of them once it is settled */
 };
 
-/* *refused: pages that somebody else holds or moved meanwhile; they have left claim->pages. */
+/* *refused: pages that somebody else holds or moved meanwhile, or all as a device is at the block; they have left claim->pages. */
 void claim_take(struct claim *claim, struct bits *refused);
 
 struct claim_result {
@@ -70,5 +70,7 @@ bool claim_is_reader(const struct stripe *stripe, uint64_t gfn, int tid);
 
 /* Does any claim hold this page? Caller holds stripe.lock. */
 bool claim_holds(const struct stripe *stripe, uint64_t gfn);
+/* Any of this block's? Caller holds stripe.lock. */
+bool claim_holds_any(const struct stripe *stripe, uint64_t block_gfn);
 
 #endif

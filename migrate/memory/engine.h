@@ -6,7 +6,7 @@
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
  *   engine.check_lock   one audit that counts at a time
  *   catch_up.lock  one thread at a time asks the kernel before an answer
- *   stripe.lock    the shadow entries of a block, its sleepers and its claims
+ *   stripe.lock    the shadow entries of a block, its sleepers, its claims, and whether a device is at it
  *   pool.lock      slots of one pool
  *   ledger's lock
  * A thread that holds stripe.lock never touches a region: the fault thread may need the lock to serve
@@ -24,6 +24,7 @@
 
 #define ENGINE_REGIONS	    (2 * GMIG_MAX_VNODES) /* a vnode may lie around the PCI hole */
 #define ENGINE_STRIPES	    256
+#define ENGINE_BUSY	    32 /* blocks of a stripe that devices transfer to at a time */
 #define ENGINE_POOL_BYTES   (16ull << 20)
 #define ENGINE_FLIGHT_BYTES (32ull << 20) /* in flight, and made ahead: of extra_bytes_max */
 
@@ -51,10 +52,19 @@ struct slept {
 	unsigned int threads, writers; /* of the threads, those that were about to write */
 };
 
+/* A block that devices transfer to or from: see busy.h. guarded by stripe.lock */
+struct busy_block {
+	uint64_t gfn;
+	uint64_t wanted_until_ns; /* by a job that was refused it; 0: by none */
+	unsigned int transfers;	  /* under way; 0: it is only wanted */
+};
+
 struct stripe {
 	pthread_mutex_t lock;
 	struct sleeper *sleepers;
 	struct claim *claims;
+	struct busy_block busy[ENGINE_BUSY];
+	unsigned int busy_count;
 };
 
 /* Constant after gmig_region_add() but for preferred_node. */
@@ -122,6 +132,7 @@ struct gmig {
 	pthread_mutex_t check_lock;
 
 	atomic_ullong sleepers, faults, faults_known_thread;
+	atomic_ullong dma_begun, dma_refused, claims_busy; /* ever: see struct gmig_stats */
 	struct catch_up catch_up;
 	atomic_ullong sampled; /* blocks, ever: where gmig_sample() goes on */
 	struct hist blackout_read, blackout_write, stall;

@@ -89,6 +89,9 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 	stats->sleepers = atomic_load(&gmig->sleepers);
 	stats->faults = atomic_load(&gmig->faults);
 	stats->faults_known_thread = atomic_load(&gmig->faults_known_thread);
+	stats->dma_begun = atomic_load(&gmig->dma_begun);
+	stats->dma_refused = atomic_load(&gmig->dma_refused);
+	stats->claims_busy = atomic_load(&gmig->claims_busy);
 	hist_summary(&gmig->blackout_read, &stats->blackout_read);
 	hist_summary(&gmig->blackout_write, &stats->blackout_write);
 	hist_summary(&gmig->stall, &stats->stall);
