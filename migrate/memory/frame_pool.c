@@ -261,24 +261,6 @@ int slot_renew(struct frames *frames, struct slot *slot)
 	return ret;
 }
 
-/*
- * UFFDIO_MOVE wants both sides mlock()ed or neither (mm/userfaultfd.c: validate_move_areas()), and says EINVAL. Which
- * regions are, and when, is their owner's affair: the slot, which is ours alone, follows.
- */
-int frame_move(struct frames *frames, struct slot *slot, const struct uffd_move *move, size_t *done)
-{
-	int ret = uffd_move(frames->sys, move, done);
-
-	for (int lock = 1; ret == -EINVAL && !*done && lock >= 0; lock--) {
-		int refused = frames->sys->lock(slot->hva, GMIG_BLOCK_BYTES, lock);
-
-		if (refused)
-			return refused;
-		ret = uffd_move(frames->sys, move, done);
-	}
-	return ret;
-}
-
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)
 {
 	ledger_relabel(frames->ledger, slot->node, node, bits_count(&slot->have));
