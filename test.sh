@@ -231,7 +231,11 @@ soak)
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab states" 7200 stage_lab 2 state-cases 6.12 --timeout $((7000 * ${GMIG_TIME_FACTOR:-1}))
+	stage "native matrix" 1200 stage_matrix
+	stage "lab matrix" 3600 stage_lab 2 matrix 6.12 --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
+	stage "lab clocks" 3600 stage_lab_clocks --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12
+	stage "lab others" 2400 stage_lab 2 "numa-cases others" 6.12
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M

@@ -83,6 +83,10 @@ stage_probe() {
 	need_build release && tests/integration/probe ${quick:+--quick}
 }
 
+stage_matrix() {
+	need_build release && MATRIX_MIB=256 tests/integration/matrix
+}
+
 # What README and the manual pages tell people to type.
 stage_examples() {
 	need_build release && tests/integration/examples
@@ -146,6 +150,11 @@ stage_lab_agent() {
 	GUEST_ADDS="--add $GUEST_DIR/gmig-agent:/bin/gmig-agent --add build/release/tests/agent-load:/bin/agent-load"
 	GUEST_ADDS+=" --add tests/integration/agent-guest:/bin/agent-guest --add $tool:/bin/migratepages"
 	stage_lab 2 "$cases" 6.12 "$@"
+}
+
+stage_lab_clocks() {
+	local GUEST_DIR=build/guest-clocks GUEST_ADDS="--add build/release/tests/clock-watch:/bin/clock-watch"
+	need_build release && stage_lab 2 clock-cases 6.12 "$@"
 }
 
 # What runs under libvirt: stage_libvirt STAGE ARG.., STAGE one of the two above.
