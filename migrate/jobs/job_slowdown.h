@@ -2,7 +2,7 @@
  * The slowdown budget of a job: what its blocks cost the guest, and when the next one may go. What counts is the time that
  * threads slept on pages of a job, divided by the vCPUs, and that in which these were interrupted: each call that takes a right
  * away or gives it back interrupts the CPUs that run the guest, for as long as the call lasts at most. While memory is copied
- * the guest reaches its own more slowly: an eighth of that time counts (measured on the probe guest: docs/performance.md).
+ * the guest reaches its own more slowly: an eighth of that time counts, as runs of the probe guest on a busy machine suggested.
  */
 #ifndef GMIG_JOB_SLOWDOWN_H
 #define GMIG_JOB_SLOWDOWN_H
