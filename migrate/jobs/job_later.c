@@ -51,7 +51,8 @@ static int list_older(struct gmig_job *job)
 		job->older = calloc(room, sizeof(struct gmig_job *));
 	if (room && !job->older)
 		ret = -ENOMEM;
-	for (other = memory->jobs; other && job->older; other = other->next)
+	for (other = memory->jobs; other && job->older && job->older_count < room;
+	     other = other->next)
 		if (is_older(other, job)) {
 			atomic_fetch_add(&other->refs, 1);
 			job->older[job->older_count++] = other;
@@ -124,7 +125,7 @@ int job_later_begin(struct gmig_job *job, struct gmig_error *err)
 		ret = make_word(job, &word);
 	if (ret)
 		return gmig_fail(err, ret, "no memory for a job");
-	for (size_t i = 0; i < job->older_count && !ret; i++)
+	for (size_t i = 0; !ret && i < job->older_count && job->older[i]; i++)
 		ret = later_add(job->older[i]->later, &word);
 	page_list_put(word.pages);
 	if (ret)

@@ -256,6 +256,7 @@ static int scan_window(struct window *window)
 	int ret;
 
 	window->count = 0;
+	window->known = false;
 	pthread_rwlock_rdlock(&process->lock);
 	ret = scan_mappings(window);
 	pthread_rwlock_unlock(&process->lock);

@@ -398,6 +398,7 @@ START_TEST(new_memory_goes_where_the_last_migration_takes_it)
 	    .bytes = GMIG_PAGE_BYTES, .policy = {.mode = GMIG_POLICY_PREFERRED, .nodes = {{1}}}};
 	struct gmig_job *older, *newer, *none;
 	const struct region *region;
+	struct gmig_job_info info;
 	unsigned int expected;
 	struct gmig_map map;
 
@@ -405,8 +406,9 @@ START_TEST(new_memory_goes_where_the_last_migration_takes_it)
 	ck_assert_int_eq(gmig_bind(rig.gmig, &spec, &none, &err), 0);
 	region = engine_region_of_gfn(rig.gmig, 0);
 	older = migrate(0, 1, 1);
-	while (atomic_load(&region->preferred_node) != 1) /* it has begun */
-		sched_yield();
+	do /* it has begun, with pages in its plan */
+		gmig_job_info(older, &info);
+	while (!info.passes);
 	newer = _i & 1 ? migrate(1, 3, 0) : migrate(0, 2, 0);
 	end(newer);
 	if (_i & 2)
