@@ -1,6 +1,5 @@
 /* Pools grow: memory from the kernel, on the node that was asked for, or none. */
 #include "../core/movepages.h"
-#include "../core/uffd.h"
 #include "frame_pool.h"
 #include "ledger.h"
 
@@ -102,14 +101,6 @@ static void give_back(struct frames *frames, uint8_t *start, size_t bytes)
 		;
 }
 
-static int is_huge(struct frames *frames, const struct slot *slot)
-{
-	struct uffd_scan scan;
-	int ret = uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan);
-
-	return ret ? ret : scan.huge ? 0 : -ENOSPC;
-}
-
 static int small_fill(struct frames *frames, struct slot *slot, unsigned int first,
 		      unsigned int count, enum policy_use use)
 {
@@ -142,7 +133,7 @@ static int huge_fill(struct frames *frames, struct slot *slot, enum policy_use u
 	ret = populate(frames, slot->hva + last * GMIG_PAGE_BYTES, GMIG_PAGE_BYTES);
 
 	if (!ret)
-		ret = is_huge(frames, slot);
+		ret = slot_is_huge(frames, slot);
 	/* No huge page; and if what came is from elsewhere, no small one either. */
 	if (ret == -ENOSPC && use == POLICY_TOUCH && place(frames, slot, last, 1, use) == -EXDEV)
 		return -ENOMEM;
@@ -152,7 +143,7 @@ static int huge_fill(struct frames *frames, struct slot *slot, enum policy_use u
 		ret = place(frames, slot, 0, GMIG_BLOCK_PAGES, use);
 	/* The kernel splits what it cannot move whole. Small pages may still be had. */
 	if (ret == 1)
-		ret = is_huge(frames, slot);
+		ret = slot_is_huge(frames, slot);
 	slot->split = ret;
 	return ret == -ENOMEM && use != POLICY_TOUCH ? -ENOSPC : ret;
 }

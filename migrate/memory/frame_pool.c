@@ -261,6 +261,14 @@ int slot_renew(struct frames *frames, struct slot *slot)
 	return ret;
 }
 
+int slot_is_huge(struct frames *frames, const struct slot *slot)
+{
+	struct uffd_scan scan;
+	int ret = uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan);
+
+	return ret ? ret : scan.huge ? 0 : -ENOSPC;
+}
+
 void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node)
 {
 	ledger_relabel(frames->ledger, slot->node, node, bits_count(&slot->have));

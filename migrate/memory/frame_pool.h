@@ -75,6 +75,8 @@ void slot_release(struct frames *frames, struct slot *slot);
 int slot_renew(struct frames *frames, struct slot *slot);
 /* Pages that the books do not have go to the kernel. */
 int slot_discard(struct frames *frames, const struct slot *slot, const struct bits *pages);
+/* 0: it holds one huge page; -ENOSPC: it does not; else the kernel cannot be asked. */
+int slot_is_huge(struct frames *frames, const struct slot *slot);
 /* slot_put() with its lock; whoever waits for memory looks again. */
 void slot_give(struct frames *frames, struct slot *slot);
 

@@ -28,15 +28,6 @@ static void mark(void *arg)
 		*(volatile uint64_t *)(mark->memory + at) = mark->value;
 }
 
-/* 1: a huge page is there; 0: none. */
-static int is_huge(struct frames *frames, const struct slot *slot)
-{
-	struct uffd_scan scan;
-	int ret = uffd_scan(frames->sys, frames->pagemap, slot->hva, &scan);
-
-	return ret ? ret : scan.huge;
-}
-
 /* As frame_grow.c says, from the last page. The slot is for small pages again at the end, whatever came. */
 static int touch_huge(struct frames *frames, struct slot *slot)
 {
@@ -62,9 +53,10 @@ static int split(struct frames *frames, struct slot *slot)
 		ret = frames->sys->advise(slot->hva, GMIG_PAGE_BYTES, MADV_COLD);
 	if (!ret && !copy_try(mark, &clear))
 		ret = -EHWPOISON;
-	if (!ret)
-		ret = is_huge(frames, slot);
-	return ret > 0 ? -EBUSY : ret;
+	if (ret)
+		return ret;
+	ret = slot_is_huge(frames, slot);
+	return ret == -ENOSPC ? 0 : ret ? ret : -EBUSY;
 }
 
 /* Memory that refuses is not asked each time: looking for a huge page may take the kernel milliseconds. */
@@ -96,7 +88,9 @@ int whole_fill(struct frames *frames, struct slot *slot)
 	if (slot->split)
 		return ret ? ret : -ENOMEM;
 	if (!ret)
-		ret = is_huge(frames, slot) > 0 ? split(frames, slot) : -ENOSPC;
+		ret = slot_is_huge(frames, slot);
+	if (!ret)
+		ret = split(frames, slot);
 	if (!ret) {
 		atomic_store(&slot->pool->last_rest, 0);
 		return 0;

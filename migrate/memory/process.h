@@ -104,6 +104,8 @@ void process_maps_free(struct process_maps *maps);
 const char *process_kind_name(enum process_kind kind);
 /* NULL: it can be moved. Else why not, for people. */
 const char *process_mapping_fixed(const struct process_mapping *mapping);
+/* The index of the first mapping that ends behind `address`; maps->count: none. */
+size_t process_mapping_at(const struct process_maps *maps, uint64_t address);
 
 /* ---- Mappings that lie on one node (process_nodes.c) ------------------------------------------ */
 

@@ -268,3 +268,18 @@ int process_maps_read(struct process *process, struct process_maps *maps, struct
 		process_maps_free(maps);
 	return ret;
 }
+
+size_t process_mapping_at(const struct process_maps *maps, uint64_t address)
+{
+	size_t low = 0, high = maps->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (maps->mapping[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}

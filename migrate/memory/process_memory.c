@@ -175,22 +175,6 @@ static int scan_mapping(struct window *window, const struct process_mapping *map
 	return 0;
 }
 
-/* The first mapping that ends behind `address`. */
-static size_t find_mapping(const struct process_maps *maps, uint64_t address)
-{
-	size_t low = 0, high = maps->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (maps->mapping[middle].end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 uint64_t process_page_size(struct gmig_process *process, uint64_t gfn)
 {
 	const struct process_maps *maps = &process->maps;
@@ -198,7 +182,7 @@ uint64_t process_page_size(struct gmig_process *process, uint64_t gfn)
 	size_t i;
 
 	pthread_rwlock_rdlock(&process->lock);
-	i = find_mapping(maps, gfn * GMIG_PAGE_BYTES);
+	i = process_mapping_at(maps, gfn * GMIG_PAGE_BYTES);
 	if (i < maps->count && maps->mapping[i].start <= gfn * GMIG_PAGE_BYTES)
 		pages = maps->mapping[i].page_bytes / GMIG_PAGE_BYTES;
 	pthread_rwlock_unlock(&process->lock);
@@ -234,7 +218,7 @@ static int scan_mappings(struct window *window)
 	const struct process_maps *maps = &window->process->maps;
 	int ret = 0;
 
-	for (size_t i = find_mapping(maps, window->start);
+	for (size_t i = process_mapping_at(maps, window->start);
 	     !ret && i < maps->count && maps->mapping[i].start < window->end; i++) {
 		int node = window->believe && maps->node ? maps->node[i] : -1;
 

@@ -12,17 +12,9 @@
 /* The mapping that has the address; maps->count: none. */
 static size_t find(const struct process_maps *maps, uint64_t address)
 {
-	size_t low = 0, high = maps->count;
+	size_t i = process_mapping_at(maps, address);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (maps->mapping[middle].end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < maps->count && maps->mapping[low].start <= address ? low : maps->count;
+	return i < maps->count && maps->mapping[i].start <= address ? i : maps->count;
 }
 
 /* "N0=123" of a line: the node. -1: another word, or no page. */
