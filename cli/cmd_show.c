@@ -214,6 +214,23 @@ static void print_hugetlb(const json_t *pages)
 			       units_size(cli_number(pages, key), size), key + 8);
 }
 
+/* How its disks are served; a disk through the host's cache has no more to say. */
+static void print_disks(const json_t *disks)
+{
+	size_t i;
+	json_t *disk;
+
+	json_array_foreach (disks, i, disk) {
+		printf("disk %s: cache=%s%s", cli_text(disk, "path"), cli_text(disk, "cache"),
+		       json_is_true(json_object_get(disk, "readonly")) ? ", readonly" : "");
+		if (json_object_get(disk, "straight"))
+			printf(", %llu transfers straight to guest memory, %llu by a buffer",
+			       (unsigned long long)cli_number(disk, "straight"),
+			       (unsigned long long)cli_number(disk, "bounced"));
+		putchar('\n');
+	}
+}
+
 static void print_head(const json_t *guest)
 {
 	const json_t *pages = json_object_get(guest, "page_bytes");
@@ -232,6 +249,7 @@ static void print_head(const json_t *guest)
 	       units_size(cli_number(pages, "4K"), small));
 	print_hugetlb(pages);
 	print_faults(guest);
+	print_disks(json_object_get(guest, "disks"));
 	print_domain(guest);
 }
 

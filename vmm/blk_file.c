@@ -62,8 +62,10 @@ int blk_file_open(struct blk_file *file, const char *path, bool readonly, struct
 	struct stat stat;
 	off_t bytes;
 
-	*file = (struct blk_file){
-	    .path = path, .readonly = readonly, .drop_cache = may_drop_cache(readonly)};
+	*file = (struct blk_file){.path = path,
+				  .readonly = readonly,
+				  .drop_cache = may_drop_cache(readonly),
+				  .direct.fd = -1};
 	file->fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (file->fd < 0)
 		return gmig_fail(err, -errno, "disk %s: %s", path, strerror(errno));
@@ -91,6 +93,7 @@ void blk_file_close(struct blk_file *file)
 	if (file->fd < 0)
 		return;
 	blk_file_flush(file);
+	blk_direct_close(&file->direct);
 	close(file->fd);
 	file->fd = -1;
 }
@@ -119,8 +122,14 @@ static int transfer(struct blk_file *file, uint64_t offset, struct iovec *iov, u
 		    uint64_t bytes, bool write, int flags)
 {
 	while (bytes) {
-		ssize_t done = transfer_some(file, (off_t)offset, iov, (int)pieces, write, flags);
+		ssize_t done =
+		    blk_direct_can(&file->direct, offset, bytes)
+			? blk_direct_some(&file->direct, (off_t)offset, iov, pieces, bytes, write,
+					  flags)
+			: transfer_some(file, (off_t)offset, iov, (int)pieces, write, flags);
 
+		if (done == -EAGAIN)
+			continue;
 		if (done <= 0)
 			return done ? (int)done : -EIO;
 		bytes -= (uint64_t)done;

@@ -12,7 +12,7 @@
 #ifndef VMM_BLK_FILE_H
 #define VMM_BLK_FILE_H
 
-#include "../migrate/gmig.h"
+#include "blk_direct.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +26,7 @@ struct blk_file {
 			     file system cannot */
 	bool sync_failed; /* for good */
 	uint64_t bytes;	  /* whole sectors of 512 */
+	struct blk_direct direct; /* cache=none; its fd is -1 else */
 };
 
 /* *file is filled in, also on failure. -EBUSY: another process writes to it (or uses it, unless

@@ -23,6 +23,18 @@ int vmm_devices_pause(struct vmm_devices *devices, int timeout_ms, struct gmig_e
 void vmm_devices_resume(struct vmm_devices *devices);
 /* Back to the state after power-on, paused or not as before; vCPUs are parked, devices paused. */
 void vmm_devices_reset(struct vmm_devices *devices);
+
+/* How a disk is served. */
+struct vmm_disk {
+	const char *path; /* as it was given; valid as long as the devices are */
+	bool readonly;
+	bool direct; /* past the host's page cache */
+	/* Transfers, ever, of a direct disk: straight to guest memory, and by a buffer of gmig-vmm */
+	uint64_t straight, bounced;
+};
+/* Any thread. Returns how many there are. */
+unsigned int vmm_disks(const struct vmm_devices *devices, struct vmm_disk disk[VMM_MAX_DISKS]);
+
 /* After the vCPUs have ended. Flushes disks. NULL is legal. */
 void vmm_devices_destroy(struct vmm_devices *devices);
 

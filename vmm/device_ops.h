@@ -31,6 +31,8 @@ struct device_ops {
 	 */
 	int (*pause)(void *state, int timeout_ms, struct gmig_error *err);
 	void (*resume)(void *state);
+	/* Of a disk: what it is, and how it is served. Any thread. NULL: it is none. */
+	void (*report)(void *state, struct vmm_disk *disk);
 	/* vCPUs are gone, the I/O thread still runs. */
 	void (*destroy)(void *state);
 };

@@ -115,6 +115,16 @@ void vmm_devices_reset(struct vmm_devices *devices)
 		devices->device[i].ops->reset(devices->device[i].state);
 }
 
+unsigned int vmm_disks(const struct vmm_devices *devices, struct vmm_disk disk[VMM_MAX_DISKS])
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < devices->count; i++)
+		if (devices->device[i].ops->report && count < VMM_MAX_DISKS)
+			devices->device[i].ops->report(devices->device[i].state, &disk[count++]);
+	return count;
+}
+
 void vmm_devices_destroy(struct vmm_devices *devices)
 {
 	if (!devices)

@@ -3,6 +3,7 @@
  * guest address to a pointer.
  */
 #include "memory.h"
+#include "../migrate/gmig_dma.h"
 #include "hold.h"
 #include "internal.h"
 #include "threads.h"
@@ -56,6 +57,16 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 			return region->hva + offset;
 	}
 	return NULL;
+}
+
+int vmm_dma_begin(const struct vmm *vmm, const void *start, size_t bytes)
+{
+	return gmig_dma_begin(vmm->gmig, start, bytes);
+}
+
+void vmm_dma_end(const struct vmm *vmm, const void *start, size_t bytes)
+{
+	gmig_dma_end(vmm->gmig, start, bytes);
 }
 
 /* ---- Engine ---------------------------------------------------------------------------------- */

@@ -258,8 +258,11 @@ static const struct option_entry entries[] = {
      "boot this bzImage; without it the probe guest runs"},
     {"initrd", "FILE", set_initrd, false, LINUX_GUEST, "its initial RAM disk"},
     {"append", "TEXT", set_append, false, LINUX_GUEST, "its command line"},
-    {"disk", "FILE[,readonly][,on-full=pause|error]", options_disk, true, LINUX_GUEST,
-     "virtio disk, raw (up to 4); on-full: when the host has no room [pause]"},
+    {"disk", "FILE[,readonly][,cache=writeback|none][,on-full=pause|error]", options_disk, true,
+     LINUX_GUEST,
+     "virtio disk, raw (up to 4); cache: of the host [writeback]; on-full: when the host has no "
+     "room "
+     "[pause]"},
     {"net", "tap=NAME", options_net, true, LINUX_GUEST,
      "virtio network interface on a tap (up to 2)"},
     {"port", "name=NAME,path=PATH", options_port, true, LINUX_GUEST,

@@ -50,6 +50,7 @@ struct vmm_options {
 	int kernel_fd, initrd_fd;
 	const char *disk[VMM_MAX_DISKS];
 	bool disk_readonly[VMM_MAX_DISKS];
+	bool disk_direct[VMM_MAX_DISKS]; /* cache=none */
 	enum vmm_on_full disk_on_full[VMM_MAX_DISKS];
 	unsigned int disk_count;
 	const char *tap[VMM_MAX_NETS];

@@ -8,13 +8,20 @@
 /* One word after the file's name. 0: it is not a word of ours, but part of the name. */
 static int disk_word(struct vmm_options *options, const char *word, struct gmig_error *err)
 {
-	static const char on_full[] = "on-full=";
+	static const char on_full[] = "on-full=", cache[] = "cache=";
 	unsigned int i = options->disk_count;
 	int ret;
 
 	if (!strcmp(word, "readonly")) {
 		options->disk_readonly[i] = true;
 		return 1;
+	}
+	if (!strncmp(word, cache, sizeof(cache) - 1)) {
+		ret = gmig_name_index("--disk: cache",
+				      (const char *const[]){"writeback", "none", NULL},
+				      word + sizeof(cache) - 1, err);
+		options->disk_direct[i] = ret > 0;
+		return ret < 0 ? ret : 1;
 	}
 	if (strncmp(word, on_full, sizeof(on_full) - 1) != 0)
 		return 0;

@@ -1,5 +1,6 @@
 /* What a VM tells of itself besides what libgmig knows (control/guest.h): one function a view. */
 #include "commands.h"
+#include "device.h"
 #include "probe.h"
 
 #include <limits.h>
@@ -37,6 +38,27 @@ static json_t *ports(const struct vmm_options *options)
 		json_array_append_new(list,
 				      json_pack("{s:s, s:o}", "name", options->port[i].name, "path",
 						path ? path : json_string(options->port[i].path)));
+	}
+	return list;
+}
+
+static json_t *disks(const struct vmm *vmm)
+{
+	struct vmm_disk disk[VMM_MAX_DISKS];
+	unsigned int count = vmm->devices ? vmm_disks(vmm->devices, disk) : 0;
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < count; i++) {
+		json_t *path = json_string(disk[i].path); /* NULL unless it is UTF-8 */
+		json_t *object =
+		    json_pack("{s:o, s:b, s:s}", "path", path ? path : json_null(), "readonly",
+			      disk[i].readonly, "cache", disk[i].direct ? "none" : "writeback");
+
+		if (disk[i].direct) {
+			json_object_set_new(object, "straight", integer(disk[i].straight));
+			json_object_set_new(object, "bounced", integer(disk[i].bounced));
+		}
+		json_array_append_new(list, object);
 	}
 	return list;
 }
@@ -132,6 +154,8 @@ static void describe_residency(struct vmm *vmm, json_t *object)
 	json_object_set_new(object, "fake_nodes", integer(vmm->options.fake_nodes));
 	json_object_set_new(object, "regions", regions(vmm));
 	json_object_set_new(object, "cpus", report_cpus(vmm));
+	if (vmm->options.disk_count)
+		json_object_set_new(object, "disks", disks(vmm));
 	if (vmm->probe)
 		json_object_set_new(object, "probe", probe_report(vmm));
 }

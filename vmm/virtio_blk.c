@@ -395,6 +395,9 @@ static int blk_create(struct device_context *context, unsigned int index, void *
 	ret = virtio_device_create(&blk->device, context->vmm, context->pci, &spec, err);
 	if (!ret)
 		ret = blk_file_open(&blk->file, context->options->disk[index], readonly, err);
+	if (!ret && context->options->disk_direct[index])
+		blk_direct_open(&blk->file.direct, context->vmm, blk->file.path, blk->file.fd,
+				readonly);
 	if (!ret) {
 		fill_config(blk);
 		ret = start_worker(blk, err);
@@ -433,6 +436,19 @@ static void blk_resume(void *state)
 	virtio_device_resume(&blk->device);
 }
 
+static void blk_report(void *state, struct vmm_disk *disk)
+{
+	struct blk *blk = state;
+
+	*disk = (struct vmm_disk){
+	    .path = blk->file.path,
+	    .readonly = blk->file.readonly,
+	    .direct = atomic_load(&blk->file.direct.on),
+	    .straight = atomic_load(&blk->file.direct.straight),
+	    .bounced = atomic_load(&blk->file.direct.bounced),
+	};
+}
+
 const struct device_ops blk_device = {
     .name = "blk",
     .count = blk_count,
@@ -440,5 +456,6 @@ const struct device_ops blk_device = {
     .reset = blk_reset,
     .pause = blk_pause,
     .resume = blk_resume,
+    .report = blk_report,
     .destroy = blk_destroy,
 };

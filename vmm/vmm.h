@@ -58,10 +58,16 @@ size_t vmm_regions(const struct vmm *vmm, const struct vmm_region **regions);
 /*
  * The only way from a guest address to a pointer. NULL unless gpa .. gpa+bytes is guest RAM within
  * one region. Valid from vmm_memory_create to vmm_memory_destroy. The memory may be migrated at any
- * time: an access may sleep for the blackout of a block, and no access may pin the page over a
- * system call (no O_DIRECT, no vhost).
+ * time: an access may sleep for the blackout of a block, and one that pins the page over a system
+ * call (O_DIRECT) is announced.
  */
 void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes);
+/*
+ * Around a transfer that pins guest memory: gmig_dma_begin() and gmig_dma_end(). Any thread, without locks of the engine.
+ * -EBUSY: it is not to be pinned now.
+ */
+int vmm_dma_begin(const struct vmm *vmm, const void *start, size_t bytes);
+void vmm_dma_end(const struct vmm *vmm, const void *start, size_t bytes);
 
 /* ---- Port and memory-mapped I/O (bus.c) ------------------------------------------------------ */
 

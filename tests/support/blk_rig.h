@@ -16,6 +16,7 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -35,9 +36,9 @@ static struct device_context context;
 static void *bus, *blk;
 static struct driver driver;
 static char path[] = "/tmp/gmig-test-blk-XXXXXX";
-/* fail_transfer, fail_write, fail_allocate: an errno; refuse_flags: RWF_ that the file cannot. */
-static atomic_int syncs, fail_sync, fail_transfer, fail_write, fail_allocate, short_transfers, hold,
-    held, refuse_flags, refusals, last_write_flags, allocate_mode;
+/* fail_transfer, fail_write, fail_direct (past the cache), fail_allocate: an errno; refuse_flags: RWF_ that the file cannot. */
+static atomic_int syncs, fail_sync, fail_transfer, fail_write, fail_direct, fail_allocate,
+    short_transfers, hold, held, refuse_flags, refusals, last_write_flags, allocate_mode;
 
 /* These stand before the C library's. */
 int fdatasync(int fd)
@@ -97,6 +98,10 @@ static inline ssize_t transfer(const struct iovec *iov, int count, int fd, off_t
 		errno = fail_transfer ? fail_transfer : fail_write;
 		return -1;
 	}
+	if (fail_direct && fcntl(fd, F_GETFL) & O_DIRECT) {
+		errno = fail_direct;
+		return -1;
+	}
 	for (int i = 0; i < pieces; i++) {
 		ssize_t done = write ? pwrite(fd, use[i].iov_base, use[i].iov_len, offset + total)
 				     : pread(fd, use[i].iov_base, use[i].iov_len, offset + total);
@@ -132,6 +137,21 @@ ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int f
 		return -1;
 	last_write_flags = flags;
 	return transfer(iov, count, fd, offset, true);
+}
+
+/* What the file system says of O_DIRECT; -1: what it really says, 0: it has none. */
+static atomic_int dio_align = -1;
+
+int statx(int fd, const char *restrict name, int flags, unsigned int mask,
+	  struct statx *restrict st)
+{
+	int ret = (int)syscall(SYS_statx, fd, name, flags, mask, st);
+
+	if (ret || dio_align < 0 || !(mask & STATX_DIOALIGN))
+		return ret;
+	st->stx_mask |= STATX_DIOALIGN;
+	st->stx_dio_offset_align = st->stx_dio_mem_align = (unsigned int)dio_align;
+	return 0;
 }
 
 /* With these features accepted by the driver. */

@@ -1,4 +1,15 @@
 #include "fake_machine.h"
+
+/* Aligned as guest memory is: for O_DIRECT. */
+static uint8_t *ram(uint64_t bytes)
+{
+	void *memory = NULL;
+
+	if (posix_memalign(&memory, GMIG_PAGE_BYTES, bytes))
+		abort();
+	return memset(memory, 0, bytes);
+}
+
 void fake_vmm_init(struct vmm *vmm, uint64_t region_bytes)
 {
 	*vmm = (struct vmm){.pio_count = 0};
@@ -7,7 +18,7 @@ void fake_vmm_init(struct vmm *vmm, uint64_t region_bytes)
 		vmm->region[i] = (struct vmm_region){.vnode = i,
 						     .gpa = i * region_bytes,
 						     .bytes = region_bytes,
-						     .hva = calloc(1, region_bytes)};
+						     .hva = ram(region_bytes)};
 	for (unsigned int i = 0; i < FAKE_MAX; i++)
 		vmm->fd[i].fd = -1;
 }
@@ -35,6 +46,28 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes)
 			return region->hva + (gpa - region->gpa);
 	}
 	return NULL;
+}
+
+int vmm_dma_begin(const struct vmm *vmm, const void *start, size_t bytes)
+{
+	struct vmm *fake = (struct vmm *)(uintptr_t)vmm;
+
+	if (fake->dma_refuse)
+		return -EBUSY;
+	if (fake->dma_begin && fake->dma_begin(fake->gmig, start, bytes))
+		return -EBUSY;
+	fake->dma_begun++;
+	fake->dma_now++;
+	return 0;
+}
+
+void vmm_dma_end(const struct vmm *vmm, const void *start, size_t bytes)
+{
+	struct vmm *fake = (struct vmm *)(uintptr_t)vmm;
+
+	if (fake->dma_end)
+		fake->dma_end(fake->gmig, start, bytes);
+	fake->dma_now--;
 }
 
 /* ---- I/O ranges ------------------------------------------------------------------------------ */

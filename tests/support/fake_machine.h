@@ -43,6 +43,12 @@ struct vmm {
 	enum vmm_end end;
 	unsigned int stops; /* vmm_stop_because */
 	char stop_reason[GMIG_ERROR_TEXT];
+	/* Transfers that pin memory: who hears of them, NULL: nobody; to be refused; announced ever, and now */
+	int (*dma_begin)(struct gmig *gmig, const void *start, size_t bytes);
+	void (*dma_end)(struct gmig *gmig, const void *start, size_t bytes);
+	struct gmig *gmig;
+	atomic_bool dma_refuse;
+	atomic_uint dma_begun, dma_now;
 };
 
 /* Called first on each thread that a device starts; NULL: nothing is. */

@@ -280,6 +280,11 @@ START_TEST(disk_words_come_after_a_name_with_commas)
 	ck_assert(options.disk_readonly[1]);
 	ck_assert_str_eq(options.disk[2], "readonly,d");
 	ck_assert(!options.disk_readonly[2]);
+	accept("--name t --kernel k --disk a,cache=none,readonly --disk b,cache=writeback --disk c",
+	       &options);
+	ck_assert(options.disk_direct[0] && !options.disk_direct[1] && !options.disk_direct[2]);
+	ck_assert_str_eq(options.disk[0], "a");
+	ck_assert_str_eq(options.disk[1], "b");
 }
 END_TEST
 
@@ -497,6 +502,7 @@ static const struct {
     {"--name t --kernel k --disk _", "--disk: the file name is empty"},
     {"--name t --kernel k --disk d,on-full=panic", "on-full: 'panic' is none of pause, error"},
     {"--name t --kernel k --disk d,on-full=", "on-full: '' is none of"},
+    {"--name t --kernel k --disk d,cache=unsafe", "cache: 'unsafe' is none of writeback, none"},
     {"--name t --kernel k --disk a --disk b --disk c --disk d --disk e", "more than 4 disks"},
     {"--name t --kernel k --net veth=1", "--net: unknown key 'veth'"},
     {"--name t --kernel k --net tap=sixteencharacter", "over 15 characters"},

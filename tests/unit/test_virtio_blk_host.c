@@ -62,6 +62,206 @@ START_TEST(cache_that_cannot_be_dropped_is_tried_once)
 }
 END_TEST
 
+/* ---- Past the host's cache ------------------------------------------------------------------- */
+
+static void start_direct(int align)
+{
+	dio_align = align;
+	options.disk_direct[0] = true;
+	start(false, SECTORS * 512);
+}
+
+START_TEST(disk_without_cache_transfers_straight_to_guest_memory)
+{
+	char on_disk[8192];
+
+	start_direct(512);
+	memset(data(), 'x', 8192);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 8192, NULL), VIRTIO_BLK_S_OK);
+	file_read(on_disk, 4096, 8192);
+	ck_assert_mem_eq(on_disk, data(), 8192);
+	memset(data(), 0, 8192);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 8192, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_mem_eq(on_disk, data(), 8192);
+	ck_assert_uint_eq(vmm.dma_begun, 2);
+	ck_assert_uint_eq(vmm.dma_now, 0);
+}
+END_TEST
+
+/* The block is being moved. */
+START_TEST(disk_without_cache_takes_its_own_buffer_when_memory_is_not_to_be_pinned)
+{
+	char on_disk[8192];
+
+	vmm.dma_refuse = true;
+	start_direct(512);
+	memset(data(), 'x', 8192);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 8192, NULL), VIRTIO_BLK_S_OK);
+	file_read(on_disk, 4096, 8192);
+	ck_assert_mem_eq(on_disk, data(), 8192);
+	memset(data(), 0, 8192);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 8192, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_mem_eq(on_disk, data(), 8192);
+	ck_assert_uint_eq(vmm.dma_begun, 0);
+	ck_assert_uint_eq(vmm.dma_now, 0);
+}
+END_TEST
+
+static uint8_t request_in_pieces(uint32_t type, uint64_t sector)
+{
+	const struct driver_piece pieces[] = {
+	    {HEADER_GPA, sizeof(struct virtio_blk_outhdr), false},
+	    {DATA_GPA, 4096, type == VIRTIO_BLK_T_IN},
+	    {DATA_GPA + 4096 + 3, 1000, type == VIRTIO_BLK_T_IN},
+	    {DATA_GPA + 4096 + 1003, 3096, type == VIRTIO_BLK_T_IN},
+	    {STATUS_GPA, 1, true},
+	};
+	struct virtio_blk_outhdr *header = vmm_guest_ptr(&vmm, HEADER_GPA, sizeof(*header));
+
+	*header = (struct virtio_blk_outhdr){.type = type, .sector = sector};
+	driver_add(&driver, 0, pieces, 5);
+	driver_notify(&driver, 0);
+	driver_wait_used(&driver, 0);
+	return *(uint8_t *)vmm_guest_ptr(&vmm, STATUS_GPA, 1);
+}
+
+START_TEST(disk_without_cache_takes_its_own_buffer_for_pieces_that_are_not_aligned)
+{
+	char on_disk[8192];
+
+	start_direct(512);
+	for (unsigned int i = 0; i < 8192 + 3; i++)
+		data()[i] = (uint8_t)(i / 7);
+	ck_assert_uint_eq(request_in_pieces(VIRTIO_BLK_T_OUT, 8), VIRTIO_BLK_S_OK);
+	file_read(on_disk, 4096, 8192);
+	ck_assert_mem_eq(on_disk, data(), 4096);
+	ck_assert_mem_eq(on_disk + 4096, data() + 4096 + 3, 4096);
+	memset(data(), 0, 8192 + 3);
+	ck_assert_uint_eq(request_in_pieces(VIRTIO_BLK_T_IN, 8), VIRTIO_BLK_S_OK);
+	ck_assert_mem_eq(on_disk, data(), 4096);
+	ck_assert_mem_eq(on_disk + 4096, data() + 4096 + 3, 4096);
+	ck_assert_uint_eq(vmm.dma_begun, 0);
+}
+END_TEST
+
+/* A sector of 512 bytes on a file system of 4096. */
+static void write_a_sector_in_a_block(int align)
+{
+	start_direct(align);
+	memset(data(), 'a', 4096);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	memset(data(), 'b', 512);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 9, 512, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	ck_assert(data()[511] == 'a' && data()[512] == 'b' && data()[1023] == 'b' &&
+		  data()[1024] == 'a');
+	ck_assert_uint_eq(vmm.dma_now, 0);
+}
+
+START_TEST(disk_without_cache_uses_it_for_less_than_a_block_of_the_file_system)
+{
+	write_a_sector_in_a_block(4096);
+	ck_assert_uint_eq(vmm.dma_begun, 2);
+}
+END_TEST
+
+START_TEST(disk_without_cache_on_a_file_system_that_has_none_uses_the_cache)
+{
+	write_a_sector_in_a_block(0);
+	ck_assert_uint_eq(vmm.dma_begun, 0);
+}
+END_TEST
+
+/* What is left of it is not aligned any more. */
+START_TEST(disk_without_cache_ends_a_transfer_that_was_cut_short)
+{
+	char on_disk[8192];
+
+	start_direct(512);
+	short_transfers = 1;
+	for (unsigned int i = 0; i < 8192; i++)
+		data()[i] = (uint8_t)(i / 7);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 8192, NULL), VIRTIO_BLK_S_OK);
+	file_read(on_disk, 4096, 8192);
+	ck_assert_mem_eq(on_disk, data(), 8192);
+	ck_assert_uint_eq(vmm.dma_begun, 1);
+	ck_assert_uint_eq(vmm.dma_now, 0);
+}
+END_TEST
+
+START_TEST(disk_without_cache_tells_errors_and_the_end_of_its_file)
+{
+	start_direct(512);
+	fail_transfer = EIO;
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, NULL), VIRTIO_BLK_S_IOERR);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 4096, NULL), VIRTIO_BLK_S_IOERR);
+	fail_transfer = 0;
+	ck_assert_int_eq(truncate(path, 9 * 512), 0);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 4096, NULL), VIRTIO_BLK_S_IOERR);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 512, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_uint_gt(vmm.dma_begun, 0);
+	ck_assert_uint_eq(vmm.dma_now, 0);
+}
+END_TEST
+
+static struct vmm_disk report(void)
+{
+	struct vmm_disk disk;
+
+	blk_device.report(blk, &disk);
+	return disk;
+}
+
+/* As a file system that does not say what it wants does. */
+START_TEST(disk_without_cache_uses_it_from_the_first_refusal_on)
+{
+	char on_disk[4096];
+
+	start_direct(512);
+	ck_assert(report().direct);
+	fail_direct = EINVAL;
+	memset(data(), 'x', 4096);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	file_read(on_disk, 4096, 4096);
+	ck_assert_mem_eq(on_disk, data(), 4096);
+	ck_assert(!report().direct);
+	fail_direct = 0;
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_uint_eq(vmm.dma_begun, 1);
+	ck_assert_uint_eq(vmm.dma_now, 0);
+}
+END_TEST
+
+START_TEST(disk_without_cache_counts_its_transfers)
+{
+	start_direct(512);
+	ck_assert_str_eq(report().path, path);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	vmm.dma_refuse = true;
+	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 4096, NULL), VIRTIO_BLK_S_OK);
+	ck_assert_uint_eq(report().straight, 2);
+	ck_assert_uint_eq(report().bounced, 1);
+}
+END_TEST
+
+#define NEED_DIRECT 8 /* of the tests: the last ones */
+
+/* Whether the tests' directory is on a file system that has O_DIRECT. */
+static bool has_direct(void)
+{
+	char name[] = "/tmp/gmig-test-direct-XXXXXX";
+	int fd = mkostemp(name, O_DIRECT);
+
+	if (fd < 0) {
+		printf("skipped: disks without cache, /tmp has no O_DIRECT\n");
+		return false;
+	}
+	close(fd);
+	unlink(name);
+	return true;
+}
+
 /* ---- No room on the host --------------------------------------------------------------------- */
 
 static void wait_for_stop(unsigned int count)
@@ -254,8 +454,19 @@ int main(void)
 	    write_zeroes_gives_zeros_by_every_way,
 	    write_zeroes_without_room_stops_the_guest,
 	    bad_ranges_are_refused,
+	    disk_without_cache_on_a_file_system_that_has_none_uses_the_cache,
+	    /* these need O_DIRECT */
+	    disk_without_cache_transfers_straight_to_guest_memory,
+	    disk_without_cache_takes_its_own_buffer_when_memory_is_not_to_be_pinned,
+	    disk_without_cache_takes_its_own_buffer_for_pieces_that_are_not_aligned,
+	    disk_without_cache_uses_it_for_less_than_a_block_of_the_file_system,
+	    disk_without_cache_ends_a_transfer_that_was_cut_short,
+	    disk_without_cache_tells_errors_and_the_end_of_its_file,
+	    disk_without_cache_uses_it_from_the_first_refusal_on,
+	    disk_without_cache_counts_its_transfers,
 	};
+	size_t count = sizeof(tests) / sizeof(tests[0]);
 
 	return run_tests("virtio_blk_host", setup, teardown, tests,
-			 sizeof(tests) / sizeof(tests[0]));
+			 has_direct() ? count : count - NEED_DIRECT);
 }
