@@ -148,9 +148,11 @@ static int bind_range(struct gmig *gmig, const struct gmig_bind_spec *spec, uint
 	uint64_t gfn = spec->gpa / GMIG_PAGE_BYTES;
 	int ret = 0;
 
-	if (policy && !bound_pages_exist(gmig, gfn, pages))
-		return gmig_fail(err, -EFAULT, "a part of 0x%llx+0x%llx is no memory of the guest",
-				 (unsigned long long)spec->gpa, (unsigned long long)spec->bytes);
+	/* DEFAULT may have holes, but not only one. */
+	if (!(policy ? bound_pages_exist : bound_pages_any)(gmig, gfn, pages))
+		return gmig_fail(err, -EFAULT, "%s 0x%llx+0x%llx is no memory of the guest",
+				 policy ? "a part of" : "all of", (unsigned long long)spec->gpa,
+				 (unsigned long long)spec->bytes);
 	if (policy)
 		ret = check_kinds(gmig, gfn, pages, err);
 	if (!ret && policy && spec->flags & GMIG_BIND_STRICT && !(spec->flags & MOVE_FLAGS))
@@ -174,6 +176,8 @@ int gmig_bind(struct gmig *gmig, const struct gmig_bind_spec *spec, struct gmig_
 		ret = RESERVED_UNUSED(&spec->policy, err);
 	if (!ret && gmig->plain)
 		ret = gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
+	if (!ret)
+		ret = mempolicy_check_words(&spec->policy, err);
 	if (!ret)
 		ret = check_flags(gmig, spec, err);
 	if (!ret)

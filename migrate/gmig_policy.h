@@ -81,8 +81,8 @@ struct gmig_bind_spec {
  * block, and fails before anything has changed. A job with STRICT ends as failed, -EIO, when a page stays behind; the policy
  * holds all the same.
  *
- * -EINVAL the address, flags, mode or nodes, as mbind(2) has it; -EFAULT a part of the range is no memory of the guest (but
- * for DEFAULT); -EIO STRICT; -ENOMEM also: more than 65536 ranges have a policy; -EPERM MOVE_ALL without CAP_SYS_NICE;
+ * -EINVAL the address, flags, mode or nodes, as mbind(2) has it; -EFAULT a part of the range is no memory of the guest, for
+ * DEFAULT all of it; -EIO STRICT; -ENOMEM also: more than 65536 ranges have a policy; -EPERM MOVE_ALL without CAP_SYS_NICE;
  * -EOPNOTSUPP migration is off, or a home node for another mode. MOVE: as gmig_job_start(); the policy holds then.
  */
 int gmig_bind(struct gmig *gmig, const struct gmig_bind_spec *spec, struct gmig_job **job,

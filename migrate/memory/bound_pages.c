@@ -167,6 +167,17 @@ bool bound_pages_exist(struct gmig *gmig, uint64_t gfn, uint64_t pages)
 	return gfn >= end;
 }
 
+bool bound_pages_any(struct gmig *gmig, uint64_t gfn, uint64_t pages)
+{
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+
+		if (gfn < region->gfn + region->pages && region->gfn < gfn + pages)
+			return true;
+	}
+	return false;
+}
+
 /* ---- Along with a migration ----------------------------------------------------------------------- */
 
 static int begin_follow(void *arg, struct mempolicy *policy, struct mempolicy **out)

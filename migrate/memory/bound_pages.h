@@ -26,6 +26,8 @@ uint64_t bound_pages_against(struct gmig *gmig, uint64_t gfn, uint64_t pages,
 void bound_pages_nodes(void *gmig, uint64_t gfn, uint64_t pages, struct gmig_node_set *nodes);
 /* Does all of gfn..gfn+pages belong to regions? */
 bool bound_pages_exist(struct gmig *gmig, uint64_t gfn, uint64_t pages);
+/* Does any of it? */
+bool bound_pages_any(struct gmig *gmig, uint64_t gfn, uint64_t pages);
 
 /*
  * A job has begun to take the region's memory elsewhere: policies go along (mempolicy_remap()), and so do first touches. -ENOMEM:

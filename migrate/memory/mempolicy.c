@@ -88,21 +88,32 @@ static int check_home(const struct gmig_policy *asked, struct gmig_error *err)
 	return 0;
 }
 
-int mempolicy_check(const struct gmig_policy *asked, const struct gmig_node_set *mems,
-		    struct gmig_error *err)
+int mempolicy_check_words(const struct gmig_policy *asked, struct gmig_error *err)
 {
-	struct gmig_node_set nodes;
-	bool empty = gmig_node_set_empty(&asked->nodes);
-	char text[64];
-
 	if ((unsigned int)asked->mode > GMIG_POLICY_WEIGHTED_INTERLEAVE)
 		return gmig_fail(err, -EINVAL, "policy %u is not known", (unsigned int)asked->mode);
 	if (asked->flags & ~FLAGS)
 		return gmig_fail(err, -EINVAL, "policy flags 0x%x are not known", asked->flags);
 	if (asked->flags == FLAGS)
 		return gmig_fail(err, -EINVAL, "nodes cannot be static and relative at once");
+	return 0;
+}
+
+/* mpol_new(): flags say nothing where there is no policy, but LOCAL has none of them. */
+int mempolicy_check(const struct gmig_policy *asked, const struct gmig_node_set *mems,
+		    struct gmig_error *err)
+{
+	struct gmig_node_set nodes;
+	bool empty = gmig_node_set_empty(&asked->nodes);
+	char text[64];
+	int ret = mempolicy_check_words(asked, err);
+
+	if (ret)
+		return ret;
+	if (asked->mode == GMIG_POLICY_LOCAL && asked->flags)
+		return gmig_fail(err, -EINVAL, "policy local takes no flags");
 	if (asked->mode == GMIG_POLICY_DEFAULT || asked->mode == GMIG_POLICY_LOCAL) {
-		if (!empty || asked->flags)
+		if (!empty)
 			return gmig_fail(err, -EINVAL, "policy %s takes no nodes",
 					 name_of(asked->mode));
 		return check_home(asked, err);

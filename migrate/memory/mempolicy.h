@@ -31,6 +31,8 @@ struct mempolicy {
 	struct mempolicy_node list[];
 };
 
+/* Are the mode and the flags ones that there are? What is checked of a range without a page, too: -EINVAL. */
+int mempolicy_check_words(const struct gmig_policy *asked, struct gmig_error *err);
 /* Is it a policy? As mpol_new(): -EINVAL and why not. mems: nodes that have memory and that the cpuset allows. */
 int mempolicy_check(const struct gmig_policy *asked, const struct gmig_node_set *mems,
 		    struct gmig_error *err);

@@ -255,9 +255,11 @@ static const struct {
     {0, 4096, GMIG_POLICY_DEFAULT, 0, 0, "1", -EINVAL},
     {BYTES - 4096, 8192, GMIG_POLICY_BIND, 0, 0, "1", -EFAULT},
     {1ull << 40, 4096, GMIG_POLICY_BIND, 0, 0, "1", -EFAULT},
-    {1ull << 40, 4096, GMIG_POLICY_DEFAULT, 0, 0, "", 0}, /* holes do not matter to it */
-    {0, 0, GMIG_POLICY_BIND, 0, 0, "99", 0},		  /* nothing is nothing */
-    {0, 1, GMIG_POLICY_BIND, 0, 0, "1", 0},		  /* a page, in whole */
+    {BYTES - 4096, 8192, GMIG_POLICY_DEFAULT, 0, 0, "", 0},	/* holes do not matter to it, */
+    {1ull << 40, 4096, GMIG_POLICY_DEFAULT, 0, 0, "", -EFAULT}, /* but nothing else than one */
+    {0, 0, GMIG_POLICY_WEIGHTED_INTERLEAVE + 1, 0, 0, "", -EINVAL},
+    {0, 0, GMIG_POLICY_BIND, 0, 0, "99", 0}, /* nothing is nothing */
+    {0, 1, GMIG_POLICY_BIND, 0, 0, "1", 0},  /* a page, in whole */
 };
 
 START_TEST(call_is_refused_as_mbind_refuses_it)

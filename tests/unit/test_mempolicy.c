@@ -81,7 +81,8 @@ static const struct {
 } checks[] = {
     {GMIG_POLICY_DEFAULT, "", 0, 0},
     {GMIG_POLICY_DEFAULT, "1", 0, -EINVAL},
-    {GMIG_POLICY_DEFAULT, "", STATIC, -EINVAL},
+    {GMIG_POLICY_DEFAULT, "", STATIC, 0},
+    {GMIG_POLICY_DEFAULT, "", STATIC | RELATIVE, -EINVAL},
     {GMIG_POLICY_LOCAL, "", 0, 0},
     {GMIG_POLICY_LOCAL, "0", 0, -EINVAL},
     {GMIG_POLICY_LOCAL, "", RELATIVE, -EINVAL},
