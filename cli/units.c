@@ -49,16 +49,11 @@ int units_parse_ns(const char *text, uint64_t *ns, struct gmig_error *err)
 
 int units_parse_share(const char *text, uint32_t *ppm, struct gmig_error *err)
 {
-	char *end = NULL;
-	double value = isdigit((unsigned char)*text) ? strtod(text, &end) : -1;
+	int ret = control_share_parse(text, ppm);
 
-	if (!end || strcmp(end, "%") != 0)
-		return gmig_fail(err, -EINVAL, "a share is a number and %%, as in 5%%: '%.40s'",
-				 text);
-	if (!(value >= 0.0001 && value <= 100))
-		return gmig_fail(err, -EINVAL, "'%.40s' is not within 0.0001%% to 100%%", text);
-	*ppm = (uint32_t)(value * 1e4 + 0.5);
-	return 0;
+	if (ret == -EINVAL)
+		return gmig_fail(err, ret, "a share is a number and %%, as in 5%%: '%.40s'", text);
+	return ret ? gmig_fail(err, -EINVAL, "'%.40s' is not within 0.0001%% to 100%%", text) : 0;
 }
 
 int units_parse_count(const char *text, uint64_t max, uint64_t *value, struct gmig_error *err)

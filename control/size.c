@@ -66,3 +66,27 @@ int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes)
 	*bytes = value;
 	return 0;
 }
+
+int control_share_parse(const char *text, uint32_t *ppm)
+{
+	uint64_t parts = 0, unit = 10000; /* of a per cent */
+
+	if (!strspn(text, DIGITS))
+		return -EINVAL;
+	/* The last digit keeps it over the limit, however many follow. */
+	for (; *text && strchr(DIGITS, *text); text++)
+		parts = parts > 1000 ? parts : parts * 10 + (uint64_t)(*text - '0');
+	parts *= unit;
+	if (*text == '.') {
+		if (!strspn(++text, DIGITS))
+			return -EINVAL;
+		for (; *text && strchr(DIGITS, *text); text++)
+			parts += (unit /= 10) * (uint64_t)(*text - '0');
+	}
+	if (strcmp(text, "%") != 0)
+		return -EINVAL;
+	if (!parts || parts > 1000000)
+		return -ERANGE;
+	*ppm = (uint32_t)parts;
+	return 0;
+}

@@ -14,5 +14,10 @@
  * 64 bits. *bytes is set only on success.
  */
 int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes);
+/*
+ * A share in parts per million: 5%, 0.5%; what is beyond four decimals is dropped. -EINVAL: not one; -ERANGE: not within 0.0001%
+ * to 100%. *ppm is set only on success.
+ */
+int control_share_parse(const char *text, uint32_t *ppm);
 
 #endif

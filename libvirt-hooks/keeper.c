@@ -67,22 +67,15 @@ bool keeper_warning(const struct placement_policy *policy, char *text, size_t by
 {
 	bool placement = policy->where[POLICY_KEY_PLACEMENT][0] &&
 			 (policy->placement == POLICY_PACK || policy->placement == POLICY_SPREAD);
-	bool stall = policy->where[POLICY_KEY_STALL_BUDGET][0] && policy->stall_budget_ns;
-	int used = 0;
 
 	*text = '\0';
 	if (placement)
-		used = snprintf(text, bytes,
-				"%s: placement = %s is not kept by this version: it is scored, and "
-				"moved only when gmig is told to",
-				policy->where[POLICY_KEY_PLACEMENT],
-				policy_placement_name(policy->placement));
-	if (stall && used >= 0 && (size_t)used < bytes)
-		snprintf(text + used, bytes - (size_t)used,
-			 "%s%s: stall-budget is not obeyed by this version: the kernel moves the "
-			 "memory, rate is what limits it",
-			 used ? "; " : "", policy->where[POLICY_KEY_STALL_BUDGET]);
-	return placement || stall;
+		snprintf(text, bytes,
+			 "%s: placement = %s is not kept by this version: it is scored, and moved "
+			 "only when gmig is told to",
+			 policy->where[POLICY_KEY_PLACEMENT],
+			 policy_placement_name(policy->placement));
+	return placement;
 }
 
 /* ---- The past -------------------------------------------------------------------------------- */
@@ -474,6 +467,8 @@ static void gather_move(const struct keeper_picture *picture, const struct place
 	move->bytes = one->bytes;
 	move->max_bytes = whole ? 0 : one->bytes;
 	move->rate_bytes = domain->policy->rate_bytes;
+	move->max_stall_ns = domain->policy->stall_budget_ns;
+	move->max_slowdown_ppm = domain->policy->slowdown_ppm;
 	snprintf(move->reason, sizeof(move->reason), "%s", one->reason);
 	for (size_t i = first + 1; whole && i < plan->move_count; i++) {
 		const struct placement_move *next = &plan->moves[i];

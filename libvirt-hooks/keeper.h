@@ -82,6 +82,8 @@ struct keeper_move {
 	uint64_t bytes;	    /* that are meant */
 	uint64_t max_bytes; /* 0: all that lies there */
 	uint64_t rate_bytes;
+	uint64_t max_stall_ns; /* 0: none, of this limit and its neighbours */
+	uint32_t max_slowdown_ppm;
 	char reason[KEEPER_REASON];
 };
 
@@ -121,7 +123,7 @@ void keeper_ended(struct keeper *keeper, const char *name, const struct keeper_m
 const char *keeper_state_name(enum keeper_state state);
 
 /*
- * What of a policy gmigd reads and does not do: pack and spread by itself, a stall budget. Cut to `bytes`. False: it does all of it.
+ * What of a policy gmigd reads and does not do: pack and spread by itself. Cut to `bytes`. False: it does all of it.
  * Only what the policy itself gives, so that each place is named once.
  */
 bool keeper_warning(const struct placement_policy *policy, char *text, size_t bytes);

@@ -136,6 +136,8 @@ static struct gmig_job_spec spec_of(const struct keeper_move *move)
 				     .to_count = 1,
 				     .max_bytes = move->max_bytes,
 				     .rate_bytes_per_second = move->rate_bytes,
+				     .max_stall_ns = move->max_stall_ns,
+				     .max_slowdown_ppm = move->max_slowdown_ppm,
 				     .user = GUEST_VCPUS_KEEP};
 
 	memcpy(spec.from, move->from, move->from_count * sizeof(*move->from));

@@ -30,11 +30,12 @@ static json_t *job_json(const struct move_journal_job *job)
 	const struct gmig_job_spec *spec = &job->spec;
 
 	return json_pack(
-	    "{s:b, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:i}", "unasked", (int)job->unasked, "from",
-	    nodes_json(spec->from, spec->from_count), "to", nodes_json(spec->to, spec->to_count),
-	    "rate", (json_int_t)spec->rate_bytes_per_second, "max", (json_int_t)spec->max_bytes,
-	    "vcpus", (int)spec->user, "threads", (int)spec->threads, "huge", (int)spec->huge,
-	    "swapped", (int)spec->swapped);
+	    "{s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i}", "unasked", (int)job->unasked,
+	    "from", nodes_json(spec->from, spec->from_count), "to",
+	    nodes_json(spec->to, spec->to_count), "rate", (json_int_t)spec->rate_bytes_per_second,
+	    "max", (json_int_t)spec->max_bytes, "max-stall", (json_int_t)spec->max_stall_ns,
+	    "max-slowdown", (json_int_t)spec->max_slowdown_ppm, "vcpus", (int)spec->user, "threads",
+	    (int)spec->threads, "huge", (int)spec->huge, "swapped", (int)spec->swapped);
 }
 
 static json_t *journal_json(const struct move_journal *journal)
@@ -107,13 +108,17 @@ static bool read_spec(const json_t *job, struct gmig_job_spec *spec)
 {
 	json_int_t huge = json_integer_value(json_object_get(job, "huge"));
 	json_int_t swapped = json_integer_value(json_object_get(job, "swapped"));
+	json_int_t slowdown = json_integer_value(json_object_get(job, "max-slowdown"));
 
 	spec->rate_bytes_per_second = (uint64_t)json_integer_value(json_object_get(job, "rate"));
 	spec->max_bytes = (uint64_t)json_integer_value(json_object_get(job, "max"));
+	spec->max_stall_ns = (uint64_t)json_integer_value(json_object_get(job, "max-stall"));
+	spec->max_slowdown_ppm = (uint32_t)slowdown;
 	spec->user = (unsigned int)json_integer_value(json_object_get(job, "vcpus"));
 	spec->threads = (unsigned int)json_integer_value(json_object_get(job, "threads"));
 	/* Their names are looked up by them. */
-	if (huge < 0 || huge > GMIG_HUGE_SPLIT || swapped < 0 || swapped > GMIG_SWAPPED_SKIP)
+	if (huge < 0 || huge > GMIG_HUGE_SPLIT || swapped < 0 || swapped > GMIG_SWAPPED_SKIP ||
+	    slowdown < 0 || slowdown > 1000000)
 		return false;
 	spec->huge = (enum gmig_huge)huge;
 	spec->swapped = (enum gmig_swapped)swapped;

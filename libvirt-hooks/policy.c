@@ -80,6 +80,17 @@ static int set_stall_budget(struct placement_policy *policy, const char *value,
 	    "it is a time from 1us to 60s, as 500us, 2ms or 1s (whole numbers), or none");
 }
 
+static int set_slowdown(struct placement_policy *policy, const char *value, struct gmig_error *err)
+{
+	uint32_t ppm = 0;
+
+	if (strcmp(value, "none") != 0 && control_share_parse(value, &ppm))
+		return gmig_fail(err, -EINVAL,
+				 "it is a share from 0.0001%% to 100%%, as 5%% or 0.5%%, or none");
+	policy->slowdown_ppm = ppm;
+	return 0;
+}
+
 static int set_protect(struct placement_policy *policy, const char *value, struct gmig_error *err)
 {
 	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
@@ -189,6 +200,7 @@ static const struct {
     [POLICY_KEY_NODES] = {"nodes", set_nodes},
     [POLICY_KEY_RATE] = {"rate", set_rate},
     [POLICY_KEY_STALL_BUDGET] = {"stall-budget", set_stall_budget},
+    [POLICY_KEY_SLOWDOWN] = {"slowdown", set_slowdown},
     [POLICY_KEY_PROTECT] = {"protect", set_protect},
     [POLICY_KEY_QUIET_HOURS] = {"quiet-hours", set_quiet_hours},
 };
@@ -218,7 +230,7 @@ const char *policy_placement_name(enum policy_placement placement)
 
 const char *policy_key_names(void)
 {
-	return "placement, nodes, rate, stall-budget, protect, quiet-hours";
+	return "placement, nodes, rate, stall-budget, slowdown, protect, quiet-hours";
 }
 
 int policy_set(struct placement_policy *policy, enum policy_key key, const char *value,
@@ -254,6 +266,9 @@ static void copy_key(struct placement_policy *into, const struct placement_polic
 		break;
 	case POLICY_KEY_STALL_BUDGET:
 		into->stall_budget_ns = from->stall_budget_ns;
+		break;
+	case POLICY_KEY_SLOWDOWN:
+		into->slowdown_ppm = from->slowdown_ppm;
 		break;
 	case POLICY_KEY_PROTECT:
 		into->protect = from->protect;

@@ -34,6 +34,7 @@ enum policy_key {
 	POLICY_KEY_NODES,
 	POLICY_KEY_RATE,
 	POLICY_KEY_STALL_BUDGET,
+	POLICY_KEY_SLOWDOWN,
 	POLICY_KEY_PROTECT,
 	POLICY_KEY_QUIET_HOURS,
 	POLICY_KEYS,
@@ -51,6 +52,7 @@ struct placement_policy {
 	struct gmig_node_set nodes; /* empty: any */
 	uint64_t rate_bytes;	    /* a second; 0: no limit */
 	uint64_t stall_budget_ns;   /* 0: none */
+	uint32_t slowdown_ppm;	    /* of its vCPUs' time, in any second; 0: no limit */
 	bool protect;		    /* no plan for the sake of others moves this domain */
 	struct policy_quiet quiet[POLICY_QUIET_RANGES];
 	unsigned int quiet_count;
@@ -74,6 +76,7 @@ const char *policy_key_names(void);
  *   nodes         a list in libvirt's syntax ("0-3,^2"), or `all`
  *   rate          a size as control/size.h reads it, in bytes a second, not 0; or `none`
  *   stall-budget  a number and us, ms or s, 1us to 60s; or `none`
+ *   slowdown      a number and %, 0.0001% to 100%; or `none`
  *   protect       yes, no
  *   quiet-hours   [DAY[-DAY] ]HH:MM-HH:MM[, ..], at most 16, as "Mon-Fri 08:00-18:00, Sat 22:00-06:00"; or `none`
  * where, cut to POLICY_WHERE - 1 bytes and made safe to print, begins the error text and is remembered for later ones. -EINVAL,
@@ -83,8 +86,8 @@ int policy_set(struct placement_policy *policy, enum policy_key key, const char 
 	       const char *where, struct gmig_error *err);
 
 /*
- * A key's value as policy_set() reads it, in its shortest form, given or not: "follow-vcpus", "0-1,3", "1536M", "500us", "yes",
- * "Mon-Fri 08:00-18:00". Returns text.
+ * A key's value as policy_set() reads it, in its shortest form, given or not: "follow-vcpus", "0-1,3", "1536M", "500us", "0.5%",
+ * "yes", "Mon-Fri 08:00-18:00". Returns text.
  */
 const char *policy_value(const struct placement_policy *policy, enum policy_key key,
 			 char text[POLICY_VALUE]);

@@ -37,6 +37,22 @@ static void print_stall_budget(uint64_t ns, char *text)
 		strcpy(text, "none");
 }
 
+/* "5%", "0.5%": no zeroes at the end. */
+static void print_slowdown(uint32_t ppm, char *text)
+{
+	uint32_t whole = ppm / 10000, part = ppm % 10000;
+	int digits = 4;
+
+	for (; part && part % 10 == 0; digits--)
+		part /= 10;
+	if (!ppm)
+		strcpy(text, "none");
+	else if (part)
+		snprintf(text, POLICY_VALUE, "%u.%0*u%%", whole, digits, part);
+	else
+		snprintf(text, POLICY_VALUE, "%u%%", whole);
+}
+
 /* "Mon-Fri ", "Sat ", or nothing for all: the days of a range follow each other, over the end of the week, too. */
 static void print_days(unsigned int days, char text[9])
 {
@@ -93,6 +109,9 @@ const char *policy_value(const struct placement_policy *policy, enum policy_key 
 		break;
 	case POLICY_KEY_STALL_BUDGET:
 		print_stall_budget(policy->stall_budget_ns, text);
+		break;
+	case POLICY_KEY_SLOWDOWN:
+		print_slowdown(policy->slowdown_ppm, text);
 		break;
 	case POLICY_KEY_PROTECT:
 		strcpy(text, policy->protect ? "yes" : "no");

@@ -36,6 +36,7 @@ static void walk(const struct placement_policy *policy)
 	need(policy->placement <= POLICY_SPREAD);
 	need(policy->quiet_count <= POLICY_QUIET_RANGES);
 	need(policy->stall_budget_ns <= 60000000000ull);
+	need(policy->slowdown_ppm <= 1000000);
 	for (int minute = 0; policy->quiet_count && minute < 7 * 1440; minute += 7) {
 		struct tm now = {
 		    .tm_wday = minute / 1440, .tm_hour = minute / 60 % 24, .tm_min = minute % 60};

@@ -128,6 +128,8 @@ static enum keeper_state re_pin(unsigned int node)
 START_TEST(memory_follows_vcpus_that_were_pinned_anew)
 {
 	set(0, POLICY_KEY_RATE, "100M");
+	set(0, POLICY_KEY_STALL_BUDGET, "5ms");
+	set(0, POLICY_KEY_SLOWDOWN, "5%");
 	ck_assert_int_eq(decide(0), KEEPER_KEPT);
 	ck_assert(!answer.moves);
 	pin(0, 4);
@@ -144,6 +146,8 @@ START_TEST(memory_follows_vcpus_that_were_pinned_anew)
 	ck_assert_uint_eq(answer.move.bytes, GIB);
 	ck_assert_uint_eq(answer.move.max_bytes, 0);
 	ck_assert_uint_eq(answer.move.rate_bytes, 100 << 20);
+	ck_assert_uint_eq(answer.move.max_stall_ns, 5000000);
+	ck_assert_uint_eq(answer.move.max_slowdown_ppm, 50000);
 	expect_reason("node 2");
 	ck_assert_int_eq(verdicts[0].score.now, 0);
 	ck_assert_int_eq(verdicts[0].score.possible, 10000);
@@ -467,11 +471,7 @@ START_TEST(what_is_not_done_is_warned_of_where_it_is_given)
 	ck_assert(keeper_warning(&policy, text, sizeof(text)));
 	ck_assert_ptr_nonnull(
 	    strstr(text, "gmigd.conf:3 [default]: placement = spread is not kept by this version"));
-	policy_set(&policy, POLICY_KEY_STALL_BUDGET, "1ms", "gmigd.conf:4 [default]", &err);
-	ck_assert(keeper_warning(&policy, text, sizeof(text)));
-	ck_assert_ptr_nonnull(strstr(text, "gmigd.conf:4 [default]: stall-budget"));
 	policy_set(&policy, POLICY_KEY_PLACEMENT, "follow-vcpus", "x", &err);
-	policy_set(&policy, POLICY_KEY_STALL_BUDGET, "none", "x", &err);
 	ck_assert(!keeper_warning(&policy, text, sizeof(text)));
 }
 END_TEST

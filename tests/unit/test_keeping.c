@@ -521,10 +521,13 @@ static void start_anew(bool unasked, uint16_t from, uint16_t to)
 				       .job_count = 1};
 	struct gmig_node_set wide = {{1u << to}};
 	struct cpuset_scope *scope;
+	struct gmig_job_info info;
 	struct domain *domain;
 	struct gmig_job *job;
 
 	own.spec.rate_bytes_per_second = 4096;
+	own.spec.max_stall_ns = 5000000;
+	own.spec.max_slowdown_ppm = 900000;
 	keeping_destroy(keeping); /* no job runs that would tell it */
 	domains_destroy(domains);
 	ck_assert_int_eq(qemu_process_start_time(&host.qemu, FAKE_PID, &journal.start_time), 0);
@@ -539,6 +542,9 @@ static void start_anew(bool unasked, uint16_t from, uint16_t to)
 	domain = find_domain();
 	job = gmig_process_job_find(domain_process(domain), 1);
 	ck_assert_ptr_nonnull(job);
+	gmig_job_info(job, &info);
+	ck_assert_uint_eq(info.spec.max_stall_ns, 5000000);
+	ck_assert_uint_eq(info.spec.max_slowdown_ppm, 900000);
 	ck_assert_int_eq(gmig_job_set_rate(job, 0), 0);
 	gmig_job_put(job);
 	domain_put(domain);

@@ -36,17 +36,21 @@ START_TEST(keys_are_read_with_their_units)
 	give(&policy, POLICY_KEY_NODES, "0-3,^2", "a:2");
 	give(&policy, POLICY_KEY_RATE, "1.5G", "a:3");
 	give(&policy, POLICY_KEY_STALL_BUDGET, "500us", "a:4");
+	give(&policy, POLICY_KEY_SLOWDOWN, "2.5%", "a:4");
 	give(&policy, POLICY_KEY_PROTECT, "yes", "a:5");
 	ck_assert_int_eq(policy.placement, POLICY_FOLLOW_VCPUS);
 	ck_assert_uint_eq(policy.nodes.word[0], 0xb);
 	ck_assert_uint_eq(policy.rate_bytes, 3ull << 29);
 	ck_assert_uint_eq(policy.stall_budget_ns, 500000);
+	ck_assert_uint_eq(policy.slowdown_ppm, 25000);
 	ck_assert(policy.protect);
 	give(&policy, POLICY_KEY_RATE, "none", "b:1");
 	give(&policy, POLICY_KEY_STALL_BUDGET, "none", "b:1");
+	give(&policy, POLICY_KEY_SLOWDOWN, "none", "b:1");
 	give(&policy, POLICY_KEY_NODES, "all", "b:1");
 	ck_assert_uint_eq(policy.rate_bytes, 0);
 	ck_assert_uint_eq(policy.stall_budget_ns, 0);
+	ck_assert_uint_eq(policy.slowdown_ppm, 0);
 	ck_assert(gmig_node_set_empty(&policy.nodes));
 	ck_assert_str_eq(policy.where[POLICY_KEY_RATE], "b:1");
 }
@@ -85,6 +89,16 @@ static const struct {
     {POLICY_KEY_STALL_BUDGET, "99999999us", "60s"},
     {POLICY_KEY_STALL_BUDGET, "999999999999us", "60s"},
     {POLICY_KEY_STALL_BUDGET, "1.5ms", "whole numbers"},
+    {POLICY_KEY_SLOWDOWN, "5", "as 5%"},
+    {POLICY_KEY_SLOWDOWN, "%", "as 5%"},
+    {POLICY_KEY_SLOWDOWN, "5.%", "as 5%"},
+    {POLICY_KEY_SLOWDOWN, "0%", "0.0001%"},
+    {POLICY_KEY_SLOWDOWN, "0.00009%", "0.0001%"},
+    {POLICY_KEY_SLOWDOWN, "100.0001%", "100%"},
+    {POLICY_KEY_SLOWDOWN, "99999999999999999999999%", "100%"},
+    {POLICY_KEY_SLOWDOWN, "0x5%", "as 5%"},
+    {POLICY_KEY_SLOWDOWN, "-5%", "as 5%"},
+    {POLICY_KEY_SLOWDOWN, "5% ", "as 5%"},
     {POLICY_KEY_PROTECT, "true", "yes or no"},
     {POLICY_KEY_QUIET_HOURS, "", "HH:MM"},
     {POLICY_KEY_QUIET_HOURS, "8:00-18:00", "HH:MM"},
@@ -152,6 +166,11 @@ static const struct {
     {POLICY_KEY_STALL_BUDGET, "1500us", "1500us"},
     {POLICY_KEY_STALL_BUDGET, "2000us", "2ms"},
     {POLICY_KEY_STALL_BUDGET, "60000ms", "60s"},
+    {POLICY_KEY_SLOWDOWN, "none", "none"},
+    {POLICY_KEY_SLOWDOWN, "100%", "100%"},
+    {POLICY_KEY_SLOWDOWN, "05.50%", "5.5%"},
+    {POLICY_KEY_SLOWDOWN, "0.0001%", "0.0001%"},
+    {POLICY_KEY_SLOWDOWN, "12.0205999%", "12.0205%"},
     {POLICY_KEY_PROTECT, "yes", "yes"},
     {POLICY_KEY_PROTECT, "no", "no"},
     {POLICY_KEY_QUIET_HOURS, "none", "none"},
