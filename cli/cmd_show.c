@@ -168,6 +168,16 @@ static void print_faults(const json_t *guest)
 	putchar('\n');
 }
 
+/* Nothing where no device goes straight to the guest's memory. */
+static void print_dma(const json_t *dma)
+{
+	if (cli_number(dma, "transfers") || cli_number(dma, "refused"))
+		printf(
+		    "devices are at %llu blocks now, for which jobs postponed a block %llu times\n",
+		    (unsigned long long)cli_number(dma, "busy_blocks"),
+		    (unsigned long long)cli_number(dma, "postponed"));
+}
+
 /* What gmigd is to keep, and whether it does. */
 static void print_placement(const json_t *placement)
 {
@@ -249,6 +259,7 @@ static void print_head(const json_t *guest)
 	       units_size(cli_number(pages, "4K"), small));
 	print_hugetlb(pages);
 	print_faults(guest);
+	print_dma(json_object_get(guest, "dma"));
 	print_disks(json_object_get(guest, "disks"));
 	print_domain(guest);
 }

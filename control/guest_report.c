@@ -288,7 +288,7 @@ static json_t *engine_residency(const struct guest *guest)
 	gmig_stats(guest->gmig, &stats);
 	result = json_pack(
 	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-	    "s:o}",
+	    "s:o, s:{s:o, s:o, s:o, s:o}}",
 	    "name", guest->name, "migration", off ? off : "on", "page_bytes", "2M",
 	    integer(stats.page_bytes_2m), "4K", integer(stats.page_bytes_4k), "vnodes",
 	    vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
@@ -298,7 +298,9 @@ static json_t *engine_residency(const struct guest *guest)
 	    integer(stats.extra_bytes_max), "sleepers", integer(stats.sleepers), "faults",
 	    integer(stats.faults), "faults_known_thread", integer(stats.faults_known_thread),
 	    "blackout_ns", blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
-	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest));
+	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest), "dma",
+	    "busy_blocks", integer(stats.busy_blocks), "postponed", integer(stats.claims_busy),
+	    "transfers", integer(stats.dma_begun), "refused", integer(stats.dma_refused));
 	if (result && !off)
 		add_trust(result, guest->gmig, &sample);
 	return result;

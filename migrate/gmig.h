@@ -287,10 +287,10 @@ struct gmig_stats {
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* since start, all jobs */
 	/*
 	 * Of devices (gmig_dma.h): transfers that were announced, transfers that were refused, and times that a job was refused a
-	 * block for their sake; since start
+	 * block for their sake; since start. Blocks that have a transfer now
 	 */
-	uint64_t dma_begun, dma_refused, claims_busy;
-	uint64_t reserved[29];
+	uint64_t dma_begun, dma_refused, claims_busy, busy_blocks;
+	uint64_t reserved[28];
 };
 /* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);

@@ -68,8 +68,8 @@ bool busy_begin(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn)
 		return false;
 	if (!block)
 		block = add(gmig, stripe, block_gfn);
-	if (block)
-		block->transfers++;
+	if (block && !block->transfers++)
+		atomic_fetch_add(&gmig->busy_blocks, 1);
 	return block;
 }
 
@@ -77,6 +77,9 @@ void busy_end(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn)
 {
 	struct busy_block *block = find(stripe, block_gfn);
 
-	if (block && block->transfers && !--block->transfers && !is_wanted(gmig, block))
+	if (!block || !block->transfers || --block->transfers)
+		return;
+	atomic_fetch_sub(&gmig->busy_blocks, 1);
+	if (!is_wanted(gmig, block))
 		drop(stripe, block);
 }

@@ -133,6 +133,7 @@ struct gmig {
 
 	atomic_ullong sleepers, faults, faults_known_thread;
 	atomic_ullong dma_begun, dma_refused, claims_busy; /* ever: see struct gmig_stats */
+	atomic_ullong busy_blocks;			   /* now; its stripes add and take */
 	struct catch_up catch_up;
 	atomic_ullong sampled; /* blocks, ever: where gmig_sample() goes on */
 	struct hist blackout_read, blackout_write, stall;

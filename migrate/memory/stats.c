@@ -92,6 +92,7 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 	stats->dma_begun = atomic_load(&gmig->dma_begun);
 	stats->dma_refused = atomic_load(&gmig->dma_refused);
 	stats->claims_busy = atomic_load(&gmig->claims_busy);
+	stats->busy_blocks = atomic_load(&gmig->busy_blocks);
 	hist_summary(&gmig->blackout_read, &stats->blackout_read);
 	hist_summary(&gmig->blackout_write, &stats->blackout_write);
 	hist_summary(&gmig->stall, &stats->stall);

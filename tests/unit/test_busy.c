@@ -62,6 +62,8 @@ START_TEST(busy_block_is_claimed_when_its_last_transfer_has_ended)
 	ck_assert_int_eq(gmig_dma_begin(rig.gmig, page(600), GMIG_PAGE_BYTES), 0);
 	ck_assert_int_eq(gmig_dma_begin(rig.gmig, page(512), 100), 0);
 	ck_assert(takes(0) && takes(1024) && !takes(512));
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.busy_blocks, 1);
 	gmig_dma_end(rig.gmig, page(512), 100);
 	ck_assert(!takes(512));
 	gmig_dma_end(rig.gmig, page(600), GMIG_PAGE_BYTES);
@@ -70,6 +72,7 @@ START_TEST(busy_block_is_claimed_when_its_last_transfer_has_ended)
 	ck_assert_uint_eq(stats.dma_begun, 2);
 	ck_assert_uint_eq(stats.dma_refused, 0);
 	ck_assert_uint_eq(stats.claims_busy, 2);
+	ck_assert_uint_eq(stats.busy_blocks, 0);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
 }
@@ -92,6 +95,8 @@ START_TEST(transfer_over_blocks_of_which_one_is_claimed_is_refused_whole)
 	claim_settle(&claim, &nothing);
 	ck_assert_int_eq(gmig_dma_begin(rig.gmig, page(600), 3 * GMIG_BLOCK_BYTES / 2), 0);
 	ck_assert(!takes(512) && !takes(1024) && takes(1536) && takes(0));
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.busy_blocks, 2);
 	gmig_dma_end(rig.gmig, page(600), 3 * GMIG_BLOCK_BYTES / 2);
 	ck_assert(takes(512) && takes(1024));
 	gmig_stats(rig.gmig, &stats);

@@ -294,6 +294,13 @@ START_TEST(show_tells_its_age_and_what_is_swapped)
 	json_object_set_new(fake.more, "slots_emptied", json_integer(3));
 	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
 	ck_has(out_text, "others, as a debugger, filled slots of the pools 3 times; emptied\n");
+	ck_assert_ptr_null(strstr(out_text, "devices are at"));
+	json_object_set_new(fake.more, "dma",
+			    json_pack("{s:i, s:i, s:i, s:i}", "busy_blocks", 2, "postponed", 17,
+				      "transfers", 900, "refused", 40));
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text,
+	       "devices are at 2 blocks now, for which jobs postponed a block 17 times\n");
 }
 END_TEST
 

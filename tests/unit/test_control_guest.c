@@ -45,7 +45,7 @@ START_TEST(residency_has_the_engines_members_and_the_servers)
 	static const char *const members[] = {
 	    "name",	  "migration",		 "page_bytes", "vnodes",      "pool",
 	    "quarantine", "slots_emptied",	 "sleepers",   "blackout_ns", "stall_ns",
-	    "faults",	  "faults_known_thread", "jobs"};
+	    "faults",	  "faults_known_thread", "jobs",       "dma"};
 	const json_t *residency = ask("{\"execute\":\"query-residency\"}");
 	const json_t *vnode = json_array_get(json_object_get(residency, "vnodes"), 0);
 
@@ -53,6 +53,7 @@ START_TEST(residency_has_the_engines_members_and_the_servers)
 		ck_assert_msg(json_object_get(residency, members[i]) != NULL, "no '%s'",
 			      members[i]);
 	ck_assert_int_eq(number(residency, "view"), GUEST_RESIDENCY);
+	ck_assert_int_eq(number(json_object_get(residency, "dma"), "busy_blocks"), 0);
 	ck_assert_int_eq(number(vnode, "bytes"), BYTES);
 	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "0"), BYTES);
 	ck_assert_int_eq(number(json_object_get(vnode, "resident"), "1"), 0);
