@@ -234,9 +234,10 @@ static void print_disks(const json_t *disks)
 		printf("disk %s: cache=%s%s", cli_text(disk, "path"), cli_text(disk, "cache"),
 		       json_is_true(json_object_get(disk, "readonly")) ? ", readonly" : "");
 		if (json_object_get(disk, "straight"))
-			printf(", %llu transfers straight to guest memory, %llu by a buffer",
-			       (unsigned long long)cli_number(disk, "straight"),
-			       (unsigned long long)cli_number(disk, "bounced"));
+			printf(
+			    ", aio=%s, %llu transfers straight to guest memory, %llu by a buffer",
+			    cli_text(disk, "aio"), (unsigned long long)cli_number(disk, "straight"),
+			    (unsigned long long)cli_number(disk, "bounced"));
 		putchar('\n');
 	}
 }

@@ -118,37 +118,33 @@ static ssize_t transfer_some(struct blk_file *file, off_t offset, const struct i
 	}
 }
 
-static int transfer(struct blk_file *file, uint64_t offset, struct iovec *iov, unsigned int pieces,
-		    uint64_t bytes, bool write, int flags)
+static ssize_t some(struct blk_file *file, const struct blk_transfer *transfer)
 {
-	while (bytes) {
-		ssize_t done =
-		    blk_direct_can(&file->direct, offset, bytes)
-			? blk_direct_some(&file->direct, (off_t)offset, iov, pieces, bytes, write,
-					  flags)
-			: transfer_some(file, (off_t)offset, iov, (int)pieces, write, flags);
+	int flags = transfer->write && transfer->through ? RWF_DSYNC : 0;
 
-		if (done == -EAGAIN)
-			continue;
+	if (blk_direct_can(&file->direct, transfer)) {
+		ssize_t done = blk_direct_some(&file->direct, transfer);
+
+		if (done != -EINVAL)
+			return done;
+	}
+	return transfer_some(file, (off_t)transfer->offset, transfer->iov, (int)transfer->pieces,
+			     transfer->write, flags);
+}
+
+int blk_file_transfer(struct blk_file *file, struct blk_transfer *transfer)
+{
+	while (transfer->bytes) {
+		ssize_t done = some(file, transfer);
+
 		if (done <= 0)
 			return done ? (int)done : -EIO;
-		bytes -= (uint64_t)done;
-		offset += (uint64_t)done;
-		pieces = virtio_cut_pieces(iov, pieces, (size_t)done, bytes, &iov);
+		transfer->bytes -= (uint64_t)done;
+		transfer->offset += (uint64_t)done;
+		transfer->pieces = virtio_cut_pieces(transfer->iov, transfer->pieces, (size_t)done,
+						     transfer->bytes, &transfer->iov);
 	}
 	return 0;
-}
-
-int blk_file_read(struct blk_file *file, uint64_t offset, struct iovec *iov, unsigned int pieces,
-		  uint64_t bytes)
-{
-	return transfer(file, offset, iov, pieces, bytes, false, 0);
-}
-
-int blk_file_write(struct blk_file *file, uint64_t offset, struct iovec *iov, unsigned int pieces,
-		   uint64_t bytes, bool through)
-{
-	return transfer(file, offset, iov, pieces, bytes, true, through ? RWF_DSYNC : 0);
 }
 
 int blk_file_flush(struct blk_file *file)
@@ -202,8 +198,10 @@ static int write_zeros(struct blk_file *file, uint64_t offset, uint64_t bytes)
 	while (!ret && bytes) {
 		uint64_t part = bytes < sizeof(zeros) ? bytes : sizeof(zeros);
 		struct iovec iov = {zeros, part};
+		struct blk_transfer transfer = {
+		    .offset = offset, .bytes = part, .iov = &iov, .pieces = 1, .write = true};
 
-		ret = blk_file_write(file, offset, &iov, 1, part, false);
+		ret = blk_file_transfer(file, &transfer);
 		offset += part;
 		bytes -= part;
 	}

@@ -36,18 +36,15 @@ int blk_file_open(struct blk_file *file, const char *path, bool readonly, struct
 void blk_file_close(struct blk_file *file);
 
 /*
- * Transfer all of `bytes`; the pieces are cut up. 0 or -errno; -EIO the file has become shorter;
- * -ENOSPC, -EDQUOT: no room. `through`: return when the data is on stable storage.
+ * Transfer all of it. 0 or -errno, and then *transfer is what remains; -EIO the file has become shorter; -ENOSPC, -EDQUOT: no
+ * room. Nothing is in flight by blk_direct_begin.
  */
-int blk_file_read(struct blk_file *file, uint64_t offset, struct iovec *iov, unsigned int pieces,
-		  uint64_t bytes);
-int blk_file_write(struct blk_file *file, uint64_t offset, struct iovec *iov, unsigned int pieces,
-		   uint64_t bytes, bool through);
+int blk_file_transfer(struct blk_file *file, struct blk_transfer *transfer);
 /* What was written is on stable storage. -errno; after the first failure -EIO for ever. */
 int blk_file_flush(struct blk_file *file);
 /* The content is not needed any more. A file system that cannot free it keeps it: 0. */
 int blk_file_discard(struct blk_file *file, uint64_t offset, uint64_t bytes);
-/* As blk_file_write of zeros. `unmap`: the room may be freed. */
+/* As a write of zeros. `unmap`: the room may be freed. */
 int blk_file_zero(struct blk_file *file, uint64_t offset, uint64_t bytes, bool unmap);
 
 #endif

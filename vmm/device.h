@@ -28,7 +28,8 @@ void vmm_devices_reset(struct vmm_devices *devices);
 struct vmm_disk {
 	const char *path; /* as it was given; valid as long as the devices are */
 	bool readonly;
-	bool direct; /* past the host's page cache */
+	bool direct;	 /* past the host's page cache */
+	const char *aio; /* how: "io_uring", or "sync": one request at a time */
 	/* Transfers, ever, of a direct disk: straight to guest memory, and by a buffer of gmig-vmm */
 	uint64_t straight, bounced;
 };

@@ -55,6 +55,7 @@ static json_t *disks(const struct vmm *vmm)
 			      disk[i].readonly, "cache", disk[i].direct ? "none" : "writeback");
 
 		if (disk[i].direct) {
+			json_object_set_new(object, "aio", json_string(disk[i].aio));
 			json_object_set_new(object, "straight", integer(disk[i].straight));
 			json_object_set_new(object, "bounced", integer(disk[i].bounced));
 		}

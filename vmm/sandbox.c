@@ -52,10 +52,11 @@ static const unsigned short every_thread[] = {
 
 /* On descriptors that are open: disks, consoles, taps, ports' clients. */
 static const unsigned short devices[] = {
-    SYS_pread64,     SYS_pwrite64,   SYS_preadv,    SYS_pwritev, SYS_preadv2,	SYS_pwritev2,
-    SYS_fdatasync,   SYS_fsync,	     SYS_fallocate, SYS_fcntl,	 SYS_epoll_ctl, SYS_epoll_wait,
-    SYS_epoll_pwait, SYS_accept4,    SYS_sendto,    SYS_sendmsg, SYS_recvfrom,	SYS_recvmsg,
-    SYS_getsockopt,  SYS_setsockopt, SYS_shutdown,
+    SYS_pread64,   SYS_pwrite64,       SYS_preadv,	SYS_pwritev,	SYS_preadv2,
+    SYS_pwritev2,  SYS_fdatasync,      SYS_fsync,	SYS_fallocate,	SYS_fcntl,
+    SYS_epoll_ctl, SYS_epoll_wait,     SYS_epoll_pwait, SYS_accept4,	SYS_sendto,
+    SYS_sendmsg,   SYS_recvfrom,       SYS_recvmsg,	SYS_getsockopt, SYS_setsockopt,
+    SYS_shutdown,  SYS_io_uring_enter, /* the ring is restricted: blk_ring.h */
 };
 
 static const unsigned short engine[] = {

@@ -1,12 +1,14 @@
 /*
- * virtio-blk on a raw file or a block device (blk_file.h). One worker thread per disk serves
- * requests in order, so that a FLUSH covers all writes before it. A driver that does not take FLUSH
- * gets write-through: each write is on stable storage before it is reported.
+ * virtio-blk on a raw file or a block device (blk_file.h). One worker thread per disk takes requests in order. Reads and writes
+ * of a disk with an io_uring (blk_direct.h) fly: many at once, which end in any order. All others, a FLUSH above all, are served
+ * one by one while nothing flies, and nothing begins meanwhile, so that a FLUSH covers all writes before it. So is a transfer
+ * that flew and did not arrive as a whole. A driver that does not take FLUSH gets write-through: each write is on stable storage
+ * before it is reported.
  *
- * The worker drops the device lock while it works on a request; `busy` makes a reset wait for it.
+ * The worker drops the device lock while it works on a request; a reset waits until it does not, and nothing flies.
  *
- * No room on the host (ENOSPC, EDQUOT): the request goes back to its queue, and the guest is stopped
- * until somebody has made room and continues it; or, with on-full=error, the request fails.
+ * No room on the host (ENOSPC, EDQUOT): the request waits, and the guest is stopped until somebody has made room and continues
+ * it; or, with on-full=error, the request fails.
  *
  * Source: Virtual I/O Device 1.2, 5.2.
  */
@@ -31,6 +33,29 @@
 
 #define FEATURE(bit) (1ull << (bit))
 
+/* What a chain requests. */
+struct blk_request {
+	uint32_t type;
+	uint64_t sector;
+	struct blk_transfer data; /* of reads and writes: what remains */
+	uint64_t bytes;
+	uint8_t *status;   /* in guest RAM */
+	uint64_t features; /* of the driver */
+	uint64_t written;  /* bytes put into the data pieces */
+};
+
+enum blk_slot_state {
+	SLOT_FREE,
+	SLOT_WAITS, /* to be served when nothing flies */
+	SLOT_FLIES,
+};
+
+struct blk_slot {
+	enum blk_slot_state state; /* guarded by device.lock */
+	struct virtio_chain chain; /* the worker's, as the request is */
+	struct blk_request request;
+};
+
 struct blk {
 	struct virtio_device device;
 	struct blk_file file;
@@ -40,21 +65,13 @@ struct blk {
 	pthread_t worker;
 	bool worker_started;
 	pthread_cond_t work, idle; /* with device.lock */
-	bool busy, ending;	   /* guarded by device.lock */
-	bool full;		   /* guarded by device.lock: a request waits for room */
-	struct virtio_chain chain; /* the worker's */
-};
-
-/* What a chain requests. */
-struct blk_request {
-	uint32_t type;
-	uint64_t sector;
-	struct iovec *data;
-	unsigned int pieces;
-	uint64_t bytes;
-	uint8_t *status;   /* in guest RAM */
-	uint64_t features; /* of the driver */
-	uint64_t written;  /* bytes put into the data pieces */
+	/* guarded by device.lock */
+	bool busy, ending;
+	bool listens; /* the worker is in blk_direct_next, not at `work` */
+	bool full;    /* a request waits for room */
+	unsigned int flying;
+	unsigned int slots;
+	struct blk_slot *slot; /* kept */
 };
 
 /* ---- Requests: worker thread, no lock -------------------------------------------------------- */
@@ -64,9 +81,14 @@ static bool is_full(int error)
 	return error == -ENOSPC || error == -EDQUOT;
 }
 
+static bool is_on_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
+{
+	return sector <= blk->config.capacity && sectors <= blk->config.capacity - sector;
+}
+
 static bool beyond_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
 {
-	if (sector <= blk->config.capacity && sectors <= blk->config.capacity - sector)
+	if (is_on_disk(blk, sector, sectors))
 		return false;
 	vmm_log_guest(GMIG_LOG_WARNING,
 		      "device=blk file=%s sector=%llu sectors=%llu reason=\"beyond the disk\"",
@@ -76,18 +98,22 @@ static bool beyond_disk(const struct blk *blk, uint64_t sector, uint64_t sectors
 
 static int read_write(struct blk *blk, struct blk_request *request)
 {
-	uint64_t offset = request->sector * SECTOR_BYTES;
-
 	if (request->bytes % SECTOR_BYTES ||
 	    beyond_disk(blk, request->sector, request->bytes / SECTOR_BYTES))
 		return -EINVAL;
-	if (request->type == VIRTIO_BLK_T_IN)
-		return blk_file_read(&blk->file, offset, request->data, request->pieces,
-				     request->bytes);
-	if (blk->file.readonly)
+	if (request->data.write && blk->file.readonly)
 		return -EROFS;
-	return blk_file_write(&blk->file, offset, request->data, request->pieces, request->bytes,
-			      !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH)));
+	return blk_file_transfer(&blk->file, &request->data);
+}
+
+/* Else it is for the way that tells what is wrong. */
+static bool may_fly(const struct blk *blk, const struct blk_request *request)
+{
+	return blk->file.direct.ring &&
+	       (request->type == VIRTIO_BLK_T_IN ||
+		(request->type == VIRTIO_BLK_T_OUT && !blk->file.readonly)) &&
+	       request->bytes % SECTOR_BYTES == 0 &&
+	       is_on_disk(blk, request->sector, request->bytes / SECTOR_BYTES);
 }
 
 static int change_range(struct blk *blk, const struct blk_request *request,
@@ -119,7 +145,7 @@ static int change_ranges(struct blk *blk, const struct blk_request *request)
 		return -EOPNOTSUPP;
 	if (!count || count > MAX_RANGES || request->bytes % sizeof(range[0]))
 		return -EINVAL;
-	virtio_read_pieces(request->data, request->pieces, 0, range, request->bytes);
+	virtio_read_pieces(request->data.iov, request->data.pieces, 0, range, request->bytes);
 	for (size_t i = 0; i < count && !ret; i++)
 		ret = change_range(blk, request, &range[i]);
 	if (!ret && !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH)))
@@ -145,8 +171,8 @@ static int execute(struct blk *blk, struct blk_request *request)
 	case VIRTIO_BLK_T_WRITE_ZEROES:
 		return change_ranges(blk, request);
 	case VIRTIO_BLK_T_GET_ID:
-		request->written = virtio_write_pieces(request->data, request->pieces, 0, blk->id,
-						       sizeof(blk->id));
+		request->written = virtio_write_pieces(request->data.iov, request->data.pieces, 0,
+						       blk->id, sizeof(blk->id));
 		return 0;
 	default:
 		return -EOPNOTSUPP;
@@ -191,20 +217,29 @@ static const char *parse(struct virtio_chain *chain, struct blk_request *request
 	    (uint8_t *)in[chain->in_count - 1].iov_base + in[chain->in_count - 1].iov_len - 1;
 	if (carries_data(header.type)) {
 		request->bytes = chain->out_bytes - sizeof(header);
-		request->pieces = virtio_cut_pieces(chain->iov, chain->out_count, sizeof(header),
-						    request->bytes, &request->data);
+		request->data.pieces =
+		    virtio_cut_pieces(chain->iov, chain->out_count, sizeof(header), request->bytes,
+				      &request->data.iov);
 	} else {
 		request->bytes = chain->in_bytes - 1;
-		request->pieces =
-		    virtio_cut_pieces(in, chain->in_count, 0, request->bytes, &request->data);
+		request->data.pieces =
+		    virtio_cut_pieces(in, chain->in_count, 0, request->bytes, &request->data.iov);
 	}
+	request->data.offset = header.sector * SECTOR_BYTES;
+	request->data.bytes = request->bytes;
+	request->data.write = header.type == VIRTIO_BLK_T_OUT;
+	request->data.through = !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH));
 	return NULL;
 }
 
-/* ---- Worker ---------------------------------------------------------------------------------- */
+/* ---- Worker: lock held, unless they say otherwise -------------------------------------------- */
 
-/* Lock held. The request is in its queue again; blk_start takes it up when the guest goes on, or
- * after a reset. */
+static bool is_busy(const struct blk *blk)
+{
+	return blk->busy || blk->flying;
+}
+
+/* blk_start takes the request up when the guest goes on; a reset forgets it. */
 static void wait_for_room(struct blk *blk, int why)
 {
 	char text[GMIG_ERROR_TEXT];
@@ -213,36 +248,123 @@ static void wait_for_room(struct blk *blk, int why)
 	vmm_stop_because(blk->device.vmm, text);
 }
 
-/* Lock held; dropped while the request is worked on. */
-static void serve_chain(struct blk *blk)
+static void answer(struct blk *blk, struct blk_slot *slot)
 {
-	struct blk_request request = {.features = blk->device.features};
-	const char *wrong = parse(&blk->chain, &request);
+	slot->state = SLOT_FREE;
+	virtio_device_push(&blk->device, 0, slot->chain.head, (uint32_t)slot->request.written + 1);
+}
+
+/* Dropped while the request is worked on. */
+static void serve(struct blk *blk, struct blk_slot *slot)
+{
+	struct blk_request *request = &slot->request;
 	bool full;
 	int ret;
 
-	if (wrong) {
-		virtio_device_fail(&blk->device, 0, wrong);
-		return;
-	}
 	blk->busy = true;
 	pthread_mutex_unlock(&blk->device.lock);
-	ret = execute(blk, &request);
+	ret = execute(blk, request);
 	/* A flush that failed has lost data: it cannot be repeated. */
 	full = is_full(ret) && blk->on_full == VMM_ON_FULL_PAUSE &&
-	       request.type != VIRTIO_BLK_T_FLUSH && !blk->file.sync_failed;
+	       request->type != VIRTIO_BLK_T_FLUSH && !blk->file.sync_failed;
 	if (!full)
-		*request.status = status_of(blk, &request, ret);
+		*request->status = status_of(blk, request, ret);
 	pthread_mutex_lock(&blk->device.lock);
 	blk->busy = false;
 	blk->full = full;
-	if (full)
-		virtio_queue_unpop(&blk->device.queue[0]);
-	else
-		virtio_device_push(&blk->device, 0, blk->chain.head, (uint32_t)request.written + 1);
+	if (!full)
+		answer(blk, slot);
 	pthread_cond_broadcast(&blk->idle);
 	if (full)
 		wait_for_room(blk, ret);
+}
+
+/* It flies, or waits. Dropped meanwhile: to announce or copy it may take a while. */
+static void start_to_fly(struct blk *blk, struct blk_slot *slot)
+{
+	struct blk_request *request = &slot->request;
+	unsigned int tag = (unsigned int)(slot - blk->slot);
+	bool flies;
+
+	blk->busy = true;
+	pthread_mutex_unlock(&blk->device.lock);
+	flies = blk_direct_begin(&blk->file.direct, tag, &request->data);
+	pthread_mutex_lock(&blk->device.lock);
+	blk->busy = false;
+	blk->flying += flies;
+	slot->state = flies ? SLOT_FLIES : SLOT_WAITS;
+	pthread_cond_broadcast(&blk->idle);
+}
+
+/* Dropped while it waits for something to land, or to be done. */
+static void land(struct blk *blk)
+{
+	struct blk_slot *slot = NULL;
+	unsigned int tag;
+	int result, ret = 0;
+
+	blk->listens = true;
+	pthread_mutex_unlock(&blk->device.lock);
+	if (blk_direct_next(&blk->file.direct, &tag, &result)) {
+		slot = &blk->slot[tag];
+		ret = blk_direct_end(&blk->file.direct, &slot->request.data, result);
+		slot->request.written =
+		    ret || slot->request.type == VIRTIO_BLK_T_OUT ? 0 : slot->request.bytes;
+		if (ret != -EAGAIN)
+			*slot->request.status = status_of(blk, &slot->request, ret);
+	}
+	pthread_mutex_lock(&blk->device.lock);
+	blk->listens = false;
+	if (!slot)
+		return;
+	blk->flying--;
+	slot->state = SLOT_WAITS;
+	if (ret != -EAGAIN)
+		answer(blk, slot);
+	pthread_cond_broadcast(&blk->idle);
+}
+
+static struct blk_slot *find_slot(struct blk *blk, enum blk_slot_state state)
+{
+	for (unsigned int i = 0; i < blk->slots; i++)
+		if (blk->slot[i].state == state)
+			return &blk->slot[i];
+	return NULL;
+}
+
+/* Take the next request. False: there is none, or no slot for it. */
+static bool take(struct blk *blk)
+{
+	struct blk_slot *slot = find_slot(blk, SLOT_FREE);
+	const char *wrong;
+
+	if (!slot || virtio_device_pop(&blk->device, 0, &slot->chain) <= 0)
+		return false;
+	slot->request = (struct blk_request){.features = blk->device.features};
+	wrong = parse(&slot->chain, &slot->request);
+	if (wrong) {
+		virtio_device_fail(&blk->device, 0, wrong);
+		return true;
+	}
+	slot->state = SLOT_WAITS;
+	if (may_fly(blk, &slot->request))
+		start_to_fly(blk, slot);
+	return true;
+}
+
+/* False: there is nothing that could be done now. */
+static bool step(struct blk *blk)
+{
+	struct blk_slot *waits = find_slot(blk, SLOT_WAITS);
+
+	if (blk->full || blk->ending)
+		return false;
+	if (!waits)
+		return take(blk);
+	if (blk->flying || !virtio_device_is_live(&blk->device))
+		return false;
+	serve(blk, waits);
+	return true;
 }
 
 static void *worker(void *opaque)
@@ -252,9 +374,11 @@ static void *worker(void *opaque)
 	pthread_setname_np(pthread_self(), "blk");
 	vmm_helper_begins(blk->device.vmm, VMM_HELPER_BLK);
 	pthread_mutex_lock(&blk->device.lock);
-	while (!blk->ending) {
-		if (!blk->full && virtio_device_pop(&blk->device, 0, &blk->chain) > 0)
-			serve_chain(blk);
+	while (!blk->ending || blk->flying) {
+		if (step(blk))
+			continue;
+		if (blk->flying)
+			land(blk);
 		else
 			pthread_cond_wait(&blk->work, &blk->device.lock);
 	}
@@ -263,21 +387,34 @@ static void *worker(void *opaque)
 	return NULL;
 }
 
+/* ---- The device ------------------------------------------------------------------------------ */
+
+/* Lock held. */
+static void wake_worker(struct blk *blk)
+{
+	if (blk->listens)
+		blk_direct_poke(&blk->file.direct);
+	else
+		pthread_cond_signal(&blk->work);
+}
+
 static void blk_start(void *opaque)
 {
 	struct blk *blk = opaque;
 
 	blk->full = false;
-	pthread_cond_signal(&blk->work);
+	wake_worker(blk);
 }
 
 static void blk_stop(void *opaque)
 {
 	struct blk *blk = opaque;
 
-	while (blk->busy)
+	while (is_busy(blk))
 		pthread_cond_wait(&blk->idle, &blk->device.lock);
 	blk->full = false;
+	for (unsigned int i = 0; i < blk->slots; i++)
+		blk->slot[i].state = SLOT_FREE;
 }
 
 static int blk_drain(void *opaque, int timeout_ms)
@@ -286,9 +423,9 @@ static int blk_drain(void *opaque, int timeout_ms)
 	const struct timespec until = deadline_in(timeout_ms);
 	int ret = 0;
 
-	while (blk->busy && !ret)
+	while (is_busy(blk) && !ret)
 		ret = deadline_wait(&blk->idle, &blk->device.lock, &until);
-	return blk->busy ? -ret : 0;
+	return is_busy(blk) ? -ret : 0;
 }
 
 static void blk_notify(void *opaque, unsigned int queue)
@@ -298,7 +435,7 @@ static void blk_notify(void *opaque, unsigned int queue)
 	(void)queue;
 	/* With the lock: a worker that has just found the queue empty must not miss the request. */
 	pthread_mutex_lock(&blk->device.lock);
-	pthread_cond_signal(&blk->work);
+	wake_worker(blk);
 	pthread_mutex_unlock(&blk->device.lock);
 }
 
@@ -321,7 +458,7 @@ static void blk_destroy(void *state)
 	if (blk->worker_started) {
 		pthread_mutex_lock(&blk->device.lock);
 		blk->ending = true;
-		pthread_cond_signal(&blk->work);
+		wake_worker(blk);
 		pthread_mutex_unlock(&blk->device.lock);
 		pthread_join(blk->worker, NULL);
 	}
@@ -329,13 +466,17 @@ static void blk_destroy(void *state)
 	pthread_cond_destroy(&blk->work);
 	pthread_cond_destroy(&blk->idle);
 	virtio_device_destroy(&blk->device);
+	free(blk->slot);
 	free(blk);
 }
 
 static int start_worker(struct blk *blk, struct gmig_error *err)
 {
-	int ret = pthread_create(&blk->worker, NULL, worker, blk);
+	int ret;
 
+	blk->slots = blk->file.direct.ring ? BLK_DIRECT_DEPTH : 1;
+	blk->slot = calloc(blk->slots, sizeof(*blk->slot));
+	ret = blk->slot ? pthread_create(&blk->worker, NULL, worker, blk) : ENOMEM;
 	if (ret)
 		return gmig_fail(err, -ret, "disk %s: no thread: %s", blk->file.path,
 				 strerror(ret));
@@ -444,6 +585,7 @@ static void blk_report(void *state, struct vmm_disk *disk)
 	    .path = blk->file.path,
 	    .readonly = blk->file.readonly,
 	    .direct = atomic_load(&blk->file.direct.on),
+	    .aio = blk->file.direct.ring ? "io_uring" : "sync",
 	    .straight = atomic_load(&blk->file.direct.straight),
 	    .bounced = atomic_load(&blk->file.direct.bounced),
 	};

@@ -20,7 +20,7 @@ int native_missing(void);
  * descriptors. */
 const char *native_image(const uint8_t *code, size_t bytes);
 /* A running guest: `code` is entered in long mode with memory mapped one to one. options: words for
- * gmig-vmm, NULL-ended. Fails the test when it cannot be started. */
+ * gmig-vmm, NULL-ended; memory is plain unless they say otherwise. Fails the test when it cannot be started. */
 struct vmm *native_start(const uint8_t *code, size_t bytes, const char *const *options);
 void native_end(struct vmm *vmm);
 

@@ -8,6 +8,7 @@
 
 #include "../../vmm/sandbox.h"
 #include "fake_machine.h"
+#include "fake_ring.h"
 #include "suite.h"
 #include "virtio_driver.h"
 

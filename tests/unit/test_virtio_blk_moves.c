@@ -205,6 +205,8 @@ START_TEST(disk_without_cache_loses_nothing_while_its_memory_moves)
 	rounds = rounds_or(_i ? 1000 : 10000);
 	moved = move_while_it_works(false);
 	blk_device.report(blk, &disk);
+	if (strcmp(disk.aio, "io_uring") != 0)
+		printf("note: no io_uring here, one transfer at a time\n");
 	ck_assert_uint_eq(lost, 0);
 	ck_assert_uint_gt(disk.straight, 0);
 	ck_assert_uint_gt(disk.bounced, 0);
