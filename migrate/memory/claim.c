@@ -1,6 +1,5 @@
 #include "claim.h"
 
-#include "../core/uffd.h"
 #include "busy.h"
 
 #include <stdlib.h>
@@ -129,8 +128,7 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	 * since: who touched the hole was left to sleep. And of what the kernel moved by itself, nobody else wakes who waits
 	 * for it. The list of sleepers is no reason to spare the call: it is for statistics.
 	 */
-	uffd_wake(gmig->sys, gmig->vnodes[claim->region->vnode].uffd,
-		  region_hva(claim->region, claim->block_gfn), GMIG_BLOCK_BYTES);
+	engine_wake(gmig, claim->region, claim->block_gfn);
 }
 
 int claim_split(struct claim *claim)

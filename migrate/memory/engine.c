@@ -1,5 +1,7 @@
 #include "engine.h"
 
+#include "../core/uffd.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -102,6 +104,15 @@ struct slept engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uin
 		atomic_fetch_sub(&gmig->sleepers, 1);
 	}
 	return slept;
+}
+
+/* Without a userfaultfd the call would fail, and be tried for milliseconds. */
+void engine_wake(const struct gmig *gmig, const struct region *region, uint64_t block_gfn)
+{
+	int uffd = gmig->vnodes[region->vnode].uffd;
+
+	if (uffd >= 0)
+		uffd_wake(gmig->sys, uffd, region_hva(region, block_gfn), GMIG_BLOCK_BYTES);
 }
 
 #define SERVING_NS 20000

@@ -167,6 +167,9 @@ struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);
 struct slept engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,
 				   const struct bits *pages, struct hist *also);
 
+/* Whoever sleeps on the block goes on. Nobody does where the kernel serves faults by itself. */
+void engine_wake(const struct gmig *gmig, const struct region *region, uint64_t block_gfn);
+
 /* Where a page comes in the audit's order: regions as they were added, then by gfn. */
 static inline uint64_t engine_position(const struct gmig *gmig, const struct region *region,
 				       uint64_t gfn)

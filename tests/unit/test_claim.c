@@ -333,6 +333,38 @@ START_TEST(claim_of_a_huge_page_that_stays_but_for_a_hole_keeps_the_rest)
 }
 END_TEST
 
+static atomic_uint calls_on_nothing;
+
+static int ioctl_counted(int fd, unsigned long request, void *arg)
+{
+	if (fd < 0)
+		atomic_fetch_add(&calls_on_nothing, 1);
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+/* It would fail, and be tried for milliseconds, for each block that moves. */
+START_TEST(claim_settled_of_memory_without_a_userfaultfd_wakes_nobody)
+{
+	struct claim_result nothing = {.stall = NULL};
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_check check;
+	struct claim claim;
+
+	sys.ioctl = ioctl_counted;
+	rig_create(
+	    &rig, &(struct rig_options){
+		      .bytes = BYTES, .kind = GMIG_REGION_MEMFD, .small_pages = true, .sys = &sys});
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	claim = claim_of(512, 0, 256, false);
+	take(&claim);
+	atomic_store(&calls_on_nothing, 0);
+	claim_settle(&claim, &nothing);
+	ck_assert_uint_eq(atomic_load(&calls_on_nothing), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("claim");
@@ -347,6 +379,7 @@ int main(void)
 	    tcase, claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split, 0, 2);
 	tcase_add_loop_test(tcase, claim_of_a_huge_page_that_stays_but_for_a_hole_keeps_the_rest, 0,
 			    2);
+	tcase_add_test(tcase, claim_settled_of_memory_without_a_userfaultfd_wakes_nobody);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
