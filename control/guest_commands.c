@@ -3,6 +3,7 @@
 #include "guest_held.h"
 #include "guest_pages.h"
 #include "guest_policy.h"
+#include "guest_repair.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -422,6 +423,7 @@ const struct control_command guest_commands[] = {
     {"query-histograms", guest_arguments, query_histograms},
     {"query-job-trace", trace_arguments, query_job_trace},
     {"check-invariants", guest_arguments, check_invariants},
+    {"repair-table", guest_repair_arguments, guest_repair_table},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"move-pages", move_arguments, move_pages},
     {"query-pages", pages_arguments, query_pages},

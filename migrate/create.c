@@ -10,6 +10,7 @@
 #include "memory/guest.h"
 #include "memory/ledger.h"
 #include "memory/region.h"
+#include "memory/repair.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ static void engine_init_locks(struct gmig *gmig)
 {
 	pthread_mutex_init(&gmig->lock, NULL);
 	pthread_mutex_init(&gmig->check_lock, NULL);
+	pthread_mutex_init(&gmig->repairs_lock, NULL);
 	pthread_mutex_init(&gmig->catch_up.lock, NULL);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
 	pthread_mutex_init(&gmig->memory.slowdown_lock, NULL);
@@ -196,6 +198,7 @@ void gmig_destroy(struct gmig *gmig)
 	policy_destroy(gmig->policy);
 	if (gmig->pagemap >= 0)
 		gmig->sys->close(gmig->pagemap);
+	repair_forget_all(gmig);
 	shadow_destroy(gmig->shadow);
 	ledger_destroy(gmig->ledger);
 	bindings_destroy(gmig->bindings);
@@ -205,6 +208,7 @@ void gmig_destroy(struct gmig *gmig)
 		stripe_destroy(&gmig->stripes[i]);
 	gmig_topology_put(gmig->memory.topology);
 	pthread_mutex_destroy(&gmig->memory.topology_lock);
+	pthread_mutex_destroy(&gmig->repairs_lock);
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->catch_up.lock);
 	pthread_mutex_destroy(&gmig->memory.slowdown_lock);

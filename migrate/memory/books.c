@@ -79,11 +79,11 @@ int books_split(struct gmig *gmig, const struct region *region, uint64_t block_g
 	struct shadow_entry before;
 	int ret = shadow_lookup(gmig->shadow, block_gfn, &before);
 
-	(void)region;
 	if (!ret)
 		ret = shadow_split(gmig->shadow, block_gfn);
 	if (!ret && before.state != SHADOW_NONE)
-		ledger_split(gmig->ledger, GMIG_BLOCK_PAGES);
+		ledger_split(gmig->ledger, engine_position(gmig, region, block_gfn),
+			     GMIG_BLOCK_PAGES);
 	return ret;
 }
 
@@ -94,7 +94,6 @@ int books_join(struct gmig *gmig, const struct region *region, uint64_t block_gf
 	struct shadow_entry first;
 	int ret = shadow_lookup(gmig->shadow, block_gfn, &first);
 
-	(void)region;
 	if (ret)
 		return ret;
 	if (first.order)
@@ -112,6 +111,7 @@ int books_join(struct gmig *gmig, const struct region *region, uint64_t block_gf
 	change.order = ret ? 0 : 9;
 	shadow_change_block(gmig->shadow, &change, first.node, &claimed, &refused);
 	if (!ret)
-		ledger_split(gmig->ledger, -(long)GMIG_BLOCK_PAGES);
+		ledger_split(gmig->ledger, engine_position(gmig, region, block_gfn),
+			     -(long)GMIG_BLOCK_PAGES);
 	return ret;
 }

@@ -4,7 +4,7 @@
  * Locks, outermost first; a thread takes them only downwards:
  *   engine.lock    regions being added, and where their new memory goes
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
- *   engine.check_lock   one audit that counts at a time
+ *   engine.check_lock   one audit that counts the pools at a time
  *   catch_up.lock  one thread at a time asks the kernel before an answer
  *   stripe.lock    the shadow entries of a block, its sleepers, its claims, and whether a device is at it
  *   pool.lock      slots of one pool
@@ -17,6 +17,7 @@
 
 #include "../core/hist.h"
 #include "../core/sys.h"
+#include "../gmig_repair.h"
 #include "memory.h"
 #include "shadow.h"
 
@@ -36,6 +37,7 @@ struct ledger;
 struct policy;
 struct preference;
 struct region_kind;
+struct repair;
 
 /* A thread asleep on a block that is being moved. guarded by stripe.lock */
 struct sleeper {
@@ -130,6 +132,9 @@ struct gmig {
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];
 	pthread_mutex_t check_lock;
+	pthread_mutex_t repairs_lock;	      /* a leaf */
+	struct repair *repairs[GMIG_REPAIRS]; /* guarded by repairs_lock, like the next */
+	uint64_t last_repair;		      /* its number */
 
 	atomic_ullong sleepers, faults, faults_known_thread;
 	atomic_ullong dma_begun, dma_refused, claims_busy; /* ever: see struct gmig_stats */

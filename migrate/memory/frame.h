@@ -136,11 +136,20 @@ struct frame_audit {
 	unsigned int written_slots; /* free and clean, and do not read as zeros: no longer clean */
 	unsigned int filled_pages;  /* in free slots, and not in the books: given back */
 	unsigned int moved_slots; /* free, and moved to another node by somebody else: given back */
+	unsigned int unmended_slots; /* filled, and the kernel does not take the pages */
+	uint64_t differing_pages;    /* of free slots in the books, on all nodes */
+	uint64_t flying_all;	     /* pages in flight on all nodes, though no slot is taken */
+	uint64_t longest_hold_ns;    /* of a lock that a fault may wait for */
+};
+enum frame_audit_how {
+	FRAME_COUNT = 0,
+	FRAME_LOOK = 1,	   /* compare free slots with the kernel */
+	FRAME_CORRECT = 2, /* POOL and FLIGHT in the books become what is there */
 };
 /*
- * The state of all pools, while they are used: one pool's lock is held at a time, for less than 1 ms. look: compare
- * free slots with the kernel. One at a time.
+ * The state of all pools, while they are used: one pool's lock is held at a time, for less than 1 ms. how: enum
+ * frame_audit_how. One at a time.
  */
-void frame_audit(struct frames *frames, bool look, struct frame_audit *audit);
+void frame_audit(struct frames *frames, unsigned int how, struct frame_audit *audit);
 
 #endif

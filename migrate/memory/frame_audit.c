@@ -11,6 +11,24 @@
 
 #define LOOK_SLOTS 4 /* under one holding of the lock: some 50 us each */
 
+/* ---- Locks: how long are they held? -------------------------------------------------------------- */
+
+static uint64_t hold(const struct frames *frames, pthread_mutex_t *lock)
+{
+	pthread_mutex_lock(lock);
+	return frames->sys->now_ns();
+}
+
+static void release(const struct frames *frames, pthread_mutex_t *lock, uint64_t since_ns,
+		    struct frame_audit *audit)
+{
+	uint64_t held_ns = frames->sys->now_ns() - since_ns;
+
+	pthread_mutex_unlock(lock);
+	if (held_ns > audit->longest_hold_ns)
+		audit->longest_hold_ns = held_ns;
+}
+
 /* ---- One slot: caller holds pool->lock --------------------------------------------------------- */
 
 /* What is wrong with a slot; each is repaired once the slot was taken. */
@@ -66,6 +84,7 @@ static void slot_repair(struct frames *frames, const struct look *look, struct f
 
 	if (filled > 0)
 		audit->filled_pages += (unsigned int)filled;
+	audit->unmended_slots += filled < 0;
 	audit->wrong_slots += look->missing;
 	audit->written_slots += look->written;
 	slot->suspect = look->unreadable;
@@ -81,7 +100,8 @@ static void slot_repair(struct frames *frames, const struct look *look, struct f
 
 static void pool_count(struct frames *frames, struct pool *pool, struct frame_audit *audit)
 {
-	pthread_mutex_lock(&pool->lock);
+	uint64_t since_ns = hold(frames, &pool->lock);
+
 	for (unsigned int i = 0; i < pool->count; i++) {
 		struct slot *slot = &pool->slots[i];
 
@@ -91,7 +111,7 @@ static void pool_count(struct frames *frames, struct pool *pool, struct frame_au
 			ledger_pool_add(frames->ledger, slot->node, bits_count(&slot->have));
 	}
 	pool->counted = frames->count;
-	pthread_mutex_unlock(&pool->lock);
+	release(frames, &pool->lock, since_ns, audit);
 }
 
 /* Slots first..first+LOOK_SLOTS. */
@@ -100,9 +120,9 @@ static void slots_look(struct frames *frames, struct pool *pool, unsigned int fi
 {
 	unsigned int end = first + LOOK_SLOTS < pool->count ? first + LOOK_SLOTS : pool->count;
 	struct look taken[LOOK_SLOTS];
+	uint64_t since_ns = hold(frames, &pool->lock);
 	unsigned int count = 0;
 
-	pthread_mutex_lock(&pool->lock);
 	for (unsigned int i = first; i < end; i++) {
 		struct look look = {.slot = &pool->slots[i]};
 
@@ -111,7 +131,7 @@ static void slots_look(struct frames *frames, struct pool *pool, unsigned int fi
 		slot_pull(frames, look.slot);
 		taken[count++] = look;
 	}
-	pthread_mutex_unlock(&pool->lock);
+	release(frames, &pool->lock, since_ns, audit);
 	for (unsigned int i = 0; i < count; i++)
 		slot_repair(frames, &taken[i], audit);
 }
@@ -133,7 +153,8 @@ static void pool_verify(struct frames *frames, struct pool *pool, struct frame_a
 		struct slot **link;
 
 		do {
-			pthread_mutex_lock(&pool->lock);
+			uint64_t since_ns = hold(frames, &pool->lock);
+
 			link = lists[i];
 			while (*link && (*link)->verified_ns >= begin)
 				link = &(*link)->next;
@@ -141,7 +162,7 @@ static void pool_verify(struct frames *frames, struct pool *pool, struct frame_a
 				(*link)->verified_ns = 0;
 				verify_batch(frames, link, &moved);
 			}
-			pthread_mutex_unlock(&pool->lock);
+			release(frames, &pool->lock, since_ns, audit);
 		} while (*link);
 	}
 	audit->moved_slots += verify_drop(frames, moved);
@@ -166,7 +187,7 @@ static void each_pool(struct frames *frames, struct frame_audit *audit,
 }
 
 /* While nothing is taken, nothing is in flight. */
-static void flight_check(struct frames *frames, struct frame_audit *audit)
+static void flight_check(struct frames *frames, bool correct, struct frame_audit *audit)
 {
 	unsigned int takes = atomic_load(&frames->takes);
 
@@ -177,26 +198,34 @@ static void flight_check(struct frames *frames, struct frame_audit *audit)
 
 		if (!pages || atomic_load(&frames->takes) != takes)
 			continue;
-		audit->flying_node = node;
-		audit->flying_pages = pages;
-		return;
+		if (audit->flying_node == GMIG_NO_NODE) {
+			audit->flying_node = node;
+			audit->flying_pages = pages;
+		}
+		audit->flying_all += (uint64_t)(pages < 0 ? -pages : pages);
+		/* Nothing was taken when it was read: so whatever is posted since then comes on top. */
+		if (correct)
+			ledger_post(frames->ledger, node, LEDGER_FLIGHT, LEDGER_OUTSIDE, pages);
 	}
 }
 
-void frame_audit(struct frames *frames, bool look, struct frame_audit *audit)
+void frame_audit(struct frames *frames, unsigned int how, struct frame_audit *audit)
 {
+	uint64_t since_ns;
+
 	memset(audit, 0, sizeof(*audit));
 	audit->flying_node = GMIG_NO_NODE;
-	if (look && !frames->fake)
+	if (how & FRAME_LOOK && !frames->fake)
 		each_pool(frames, audit, pool_verify);
-	if (look)
+	if (how & FRAME_LOOK)
 		each_pool(frames, audit, pool_look);
 	/* A pool that is made behind the count would be in no count, and its pages in the books. */
-	pthread_mutex_lock(&frames->lock);
+	since_ns = hold(frames, &frames->lock);
 	frames->count = ledger_pool_start(frames->ledger);
 	each_pool(frames, audit, pool_count);
 	audit->differing_node =
-	    ledger_pool_end(frames->ledger, &audit->free_pages, &audit->pool_pages);
-	pthread_mutex_unlock(&frames->lock);
-	flight_check(frames, audit);
+	    ledger_pool_end(frames->ledger, how & FRAME_CORRECT, &audit->free_pages,
+			    &audit->pool_pages, &audit->differing_pages);
+	release(frames, &frames->lock, since_ns, audit);
+	flight_check(frames, how & FRAME_CORRECT, audit);
 }

@@ -14,10 +14,20 @@ struct ledger {
 	atomic_long sizes[2];				  /* MAPPED pages of 4K and of 2M entries */
 	_Atomic(atomic_long *) resident[GMIG_MAX_VNODES]; /* by node */
 	atomic_long swapped[GMIG_MAX_VNODES];
-	uint64_t reached;	    /* guarded by lock, like the tally; 0: no count runs */
-	long tally[GMIG_MAX_NODES]; /* guarded by lock */
-	unsigned int pool_count;    /* guarded by lock, like the next: number of the count */
+	struct ledger_count *counts; /* guarded by lock, like what is in them */
+	unsigned int pool_count;     /* guarded by lock, like the next: number of the count */
 	long pool_tally[GMIG_MAX_NODES];
+};
+
+struct ledger_count {
+	struct ledger *ledger;
+	struct ledger_count *next;
+	uint64_t reached; /* 0: nothing yet */
+	long sizes[2];
+	long mapped[GMIG_MAX_NODES], swapped[GMIG_MAX_NODES];
+	long swapped_of[GMIG_MAX_VNODES];
+	/* Most vnodes do not exist, and memory that nobody touches costs nothing. */
+	long resident[GMIG_MAX_VNODES][GMIG_MAX_NODES];
 };
 
 int ledger_create(struct ledger **out)
@@ -100,41 +110,80 @@ int ledger_add_vnode(struct ledger *ledger, unsigned int vnode)
 	return 0;
 }
 
+/* Callers hold the lock. */
+static void tally(struct ledger_count *count, const struct ledger_run *run)
+{
+	if (run->swapped) {
+		count->swapped[run->node] += run->pages;
+		count->swapped_of[run->vnode] += run->pages;
+		return;
+	}
+	count->mapped[run->node] += run->pages;
+	count->resident[run->vnode][run->node] += run->pages;
+	count->sizes[run->huge] += run->pages;
+}
+
+/* All counts that have been there. Callers hold the lock. */
+static void tally_all(struct ledger *ledger, uint64_t position, const struct ledger_run *run)
+{
+	for (struct ledger_count *count = ledger->counts; count; count = count->next)
+		if (position < count->reached)
+			tally(count, run);
+}
+
+static void map_out(struct ledger *ledger, const struct ledger_map *map, atomic_long *resident)
+{
+	struct ledger_run run = {.vnode = map->vnode,
+				 .node = map->from,
+				 .pages = -map->pages,
+				 .huge = map->huge,
+				 .swapped = map->from_of == LEDGER_SWAPPED};
+
+	transfer(ledger, map->from, map->from_of, map->from_to, map->pages);
+	if (run.swapped) {
+		add(&ledger->swapped[map->vnode], -map->pages);
+	} else {
+		add(&resident[map->from], -map->pages);
+		add(&ledger->sizes[map->huge], -map->pages);
+	}
+	tally_all(ledger, map->position, &run);
+	if (map->from_to != LEDGER_SWAPPED)
+		return;
+	add(&ledger->swapped[map->vnode], map->pages);
+	run.pages = map->pages;
+	run.swapped = true;
+	tally_all(ledger, map->position, &run);
+}
+
 void ledger_map(struct ledger *ledger, const struct ledger_map *map)
 {
 	atomic_long *resident = atomic_load(&ledger->resident[map->vnode]);
-	bool counted;
+	const struct ledger_run in = {
+	    .vnode = map->vnode, .node = map->to, .pages = map->pages, .huge = map->huge};
 
 	pthread_mutex_lock(&ledger->lock);
-	counted = map->position < ledger->reached;
-	if (map->from != GMIG_NO_NODE) {
-		transfer(ledger, map->from, map->from_of, map->from_to, map->pages);
-		if (map->from_of == LEDGER_SWAPPED) {
-			add(&ledger->swapped[map->vnode], -map->pages);
-		} else {
-			add(&resident[map->from], -map->pages);
-			add(&ledger->sizes[map->huge], -map->pages);
-			if (counted)
-				ledger->tally[map->from] -= map->pages;
-		}
-		if (map->from_to == LEDGER_SWAPPED)
-			add(&ledger->swapped[map->vnode], map->pages);
-	}
+	if (map->from != GMIG_NO_NODE)
+		map_out(ledger, map, resident);
 	if (map->to != GMIG_NO_NODE) {
 		transfer(ledger, map->to, map->to_from, LEDGER_MAPPED, map->pages);
 		add(&resident[map->to], map->pages);
 		add(&ledger->sizes[map->huge], map->pages);
-		if (counted)
-			ledger->tally[map->to] += map->pages;
+		tally_all(ledger, map->position, &in);
 	}
 	pthread_mutex_unlock(&ledger->lock);
 }
 
-void ledger_split(struct ledger *ledger, long pages)
+void ledger_split(struct ledger *ledger, uint64_t position, long pages)
 {
 	pthread_mutex_lock(&ledger->lock);
 	add(&ledger->sizes[1], -pages);
 	add(&ledger->sizes[0], pages);
+	for (struct ledger_count *count = ledger->counts; count; count = count->next) {
+		if (position >= count->reached)
+			continue;
+		count->sizes[1] -= pages;
+		count->sizes[0] += pages;
+	}
 	pthread_mutex_unlock(&ledger->lock);
 }
 
@@ -173,51 +222,114 @@ void ledger_sizes(const struct ledger *ledger, uint64_t *pages_2m, uint64_t *pag
 	*pages_4k = size_pages(ledger, false);
 }
 
-void ledger_tally_start(struct ledger *ledger)
+/* ---- Counting ----------------------------------------------------------------------------------- */
+
+int ledger_count_begin(struct ledger *ledger, struct ledger_count **out)
 {
+	struct ledger_count *count = calloc(1, sizeof(*count));
+
+	if (!count)
+		return -ENOMEM;
+	count->ledger = ledger;
 	pthread_mutex_lock(&ledger->lock);
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		ledger->tally[node] = 0;
-	ledger->reached = 0;
+	count->next = ledger->counts;
+	ledger->counts = count;
 	pthread_mutex_unlock(&ledger->lock);
+	*out = count;
+	return 0;
 }
 
-void ledger_tally_add(struct ledger *ledger, unsigned int node, long pages)
+void ledger_count_end(struct ledger_count *count)
 {
-	pthread_mutex_lock(&ledger->lock);
-	ledger->tally[node] += pages;
-	pthread_mutex_unlock(&ledger->lock);
+	struct ledger_count **link;
+
+	if (!count)
+		return;
+	pthread_mutex_lock(&count->ledger->lock);
+	link = &count->ledger->counts;
+	while (*link != count)
+		link = &(*link)->next;
+	*link = count->next;
+	pthread_mutex_unlock(&count->ledger->lock);
+	free(count);
 }
 
-void ledger_tally_reached(struct ledger *ledger, uint64_t position)
+void ledger_count_add(struct ledger_count *count, const struct ledger_run *run)
 {
-	pthread_mutex_lock(&ledger->lock);
-	ledger->reached = position;
-	pthread_mutex_unlock(&ledger->lock);
+	pthread_mutex_lock(&count->ledger->lock);
+	tally(count, run);
+	pthread_mutex_unlock(&count->ledger->lock);
 }
 
-/* Caller holds the lock. */
-static unsigned int differs(const struct ledger *ledger, const long *counted,
-			    enum ledger_account account, long *tally, long *booked)
+void ledger_count_reached(struct ledger_count *count, uint64_t position)
 {
+	pthread_mutex_lock(&count->ledger->lock);
+	count->reached = position;
+	pthread_mutex_unlock(&count->ledger->lock);
+}
+
+static uint64_t size_of(long difference)
+{
+	return (uint64_t)(difference < 0 ? -difference : difference);
+}
+
+/* Callers of these hold the lock; they return by how much there is more than in the books. */
+static uint64_t settle_account(struct ledger *ledger, unsigned int node,
+			       enum ledger_account account, long counted, bool correct)
+{
+	long more = counted - ledger_pages(ledger, node, account);
+
+	if (more && correct)
+		transfer(ledger, node, LEDGER_OUTSIDE, account, more);
+	return size_of(more);
+}
+
+static uint64_t settle_number(atomic_long *number, long counted, bool correct)
+{
+	long more = counted - atomic_load_explicit(number, memory_order_relaxed);
+
+	if (more && correct)
+		add(number, more);
+	return size_of(more);
+}
+
+static uint64_t settle_vnode(struct ledger_count *count, unsigned int vnode, bool correct)
+{
+	atomic_long *resident = atomic_load(&count->ledger->resident[vnode]);
+	uint64_t pages =
+	    settle_number(&count->ledger->swapped[vnode], count->swapped_of[vnode], correct);
+
+	for (unsigned int node = 0; resident && node < GMIG_MAX_NODES; node++)
+		pages += settle_number(&resident[node], count->resident[vnode][node], correct);
+	return pages;
+}
+
+void ledger_count_compare(struct ledger_count *count, bool correct,
+			  struct ledger_difference *difference)
+{
+	struct ledger *ledger = count->ledger;
+
+	*difference = (struct ledger_difference){.node = GMIG_NO_NODE};
+	pthread_mutex_lock(&ledger->lock);
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
-		*tally = counted[node];
-		*booked = ledger_pages(ledger, node, account);
-		if (*tally != *booked)
-			return node;
+		long counted = count->mapped[node];
+		long booked = ledger_pages(ledger, node, LEDGER_MAPPED);
+
+		if (counted != booked && difference->node == GMIG_NO_NODE) {
+			difference->node = node;
+			difference->counted = counted;
+			difference->booked = booked;
+		}
+		difference->pages += settle_account(ledger, node, LEDGER_MAPPED, counted, correct);
+		difference->pages +=
+		    settle_account(ledger, node, LEDGER_SWAPPED, count->swapped[node], correct);
 	}
-	return GMIG_NO_NODE;
-}
-
-unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped)
-{
-	unsigned int node;
-
-	pthread_mutex_lock(&ledger->lock);
-	node = differs(ledger, ledger->tally, LEDGER_MAPPED, tally, mapped);
-	ledger->reached = 0;
+	for (unsigned int vnode = 0; vnode < GMIG_MAX_VNODES; vnode++)
+		difference->pages += settle_vnode(count, vnode, correct);
+	for (unsigned int huge = 0; huge < 2; huge++)
+		difference->pages +=
+		    settle_number(&ledger->sizes[huge], count->sizes[huge], correct);
 	pthread_mutex_unlock(&ledger->lock);
-	return node;
 }
 
 unsigned int ledger_pool_start(struct ledger *ledger)
@@ -238,12 +350,24 @@ void ledger_pool_add(struct ledger *ledger, unsigned int node, long pages)
 	pthread_mutex_unlock(&ledger->lock);
 }
 
-unsigned int ledger_pool_end(struct ledger *ledger, long *tally, long *pool)
+unsigned int ledger_pool_end(struct ledger *ledger, bool correct, long *counted, long *booked,
+			     uint64_t *pages)
 {
-	unsigned int node;
+	unsigned int first = GMIG_NO_NODE;
 
+	*pages = 0;
 	pthread_mutex_lock(&ledger->lock);
-	node = differs(ledger, ledger->pool_tally, LEDGER_POOL, tally, pool);
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		long pool = ledger_pages(ledger, node, LEDGER_POOL);
+
+		if (ledger->pool_tally[node] != pool && first == GMIG_NO_NODE) {
+			first = node;
+			*counted = ledger->pool_tally[node];
+			*booked = pool;
+		}
+		*pages +=
+		    settle_account(ledger, node, LEDGER_POOL, ledger->pool_tally[node], correct);
+	}
 	pthread_mutex_unlock(&ledger->lock);
-	return node;
+	return first;
 }

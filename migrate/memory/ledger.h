@@ -63,11 +63,11 @@ struct ledger_map {
 	enum ledger_account from_to, to_from;
 	long pages;
 	bool huge;	   /* by page size: of one 2M entry */
-	uint64_t position; /* in the audit's order: once that is behind it, its tally follows */
+	uint64_t position; /* in the audit's order: a count that is behind it follows */
 };
 void ledger_map(struct ledger *ledger, const struct ledger_map *map);
-/* MAPPED pages change size, not place: a 2M entry was split (pages > 0) or joined (< 0). */
-void ledger_split(struct ledger *ledger, long pages);
+/* MAPPED pages change size, not place: a 2M entry was split (pages > 0) or joined (< 0). position: as in ledger_map. */
+void ledger_split(struct ledger *ledger, uint64_t position, long pages);
 
 long ledger_pages(const struct ledger *ledger, unsigned int node, enum ledger_account account);
 /* Of all nodes. */
@@ -81,21 +81,48 @@ void ledger_sizes(const struct ledger *ledger, uint64_t *pages_2m, uint64_t *pag
 
 /* ---- For the audit: counting while entries change --------------------------------------------- */
 
-/* The tally is 0 from now on, and nothing is counted. One count at a time: the caller sees to that. */
-void ledger_tally_start(struct ledger *ledger);
-/* Pages found on a node. */
-void ledger_tally_add(struct ledger *ledger, unsigned int node, long pages);
-/* Everything before `position` has been counted: what changes there from now on changes the tally. */
-void ledger_tally_reached(struct ledger *ledger, uint64_t position);
 /*
- * The first node whose tally differs from MAPPED, all of one moment; GMIG_NO_NODE: none does. *tally
- * and *mapped (pages) say how. The count has ended.
+ * A count of all entries of the shadow table, while they change: one behind the count's position is added to the tally by
+ * ledger_map(), one ahead of it is met later. So at the end the tally is what an instantaneous count would have been. Any
+ * number of counts at a time, each of one thread.
  */
-unsigned int ledger_tally_end(struct ledger *ledger, long *tally, long *mapped);
+struct ledger_count;
 
-/* The same of POOL, as frame_audit() counts it; one count at a time, too. Its number is for ledger_post_pool(). */
+/* 0 from now on, and nothing is counted. -ENOMEM. */
+int ledger_count_begin(struct ledger *ledger, struct ledger_count **out);
+/* Before ledger_destroy(). NULL is legal. */
+void ledger_count_end(struct ledger_count *count);
+
+/* Pages of one vnode that were found on one node. */
+struct ledger_run {
+	unsigned int vnode, node;
+	long pages;
+	bool huge;    /* of one 2M entry */
+	bool swapped; /* lay there last */
+};
+void ledger_count_add(struct ledger_count *count, const struct ledger_run *run);
+/* Everything before `position` has been counted: what changes there from now on changes the tally. */
+void ledger_count_reached(struct ledger_count *count, uint64_t position);
+
+struct ledger_difference {
+	unsigned int
+	    node; /* the first one whose tally differs from MAPPED; GMIG_NO_NODE: none does */
+	long counted, booked; /* its pages */
+	/* Of all that tells where entries are: MAPPED, SWAPPED, pages by vnode, pages by size; each difference counts. */
+	uint64_t pages;
+};
+/*
+ * Compares the tally with the books, all of one moment. correct: what is booked becomes what was counted, at the cost of
+ * OUTSIDE; that is all books of it at once.
+ */
+void ledger_count_compare(struct ledger_count *count, bool correct,
+			  struct ledger_difference *difference);
+
+/* The same of POOL, as frame_audit() counts it; one count at a time. Its number is for ledger_post_pool(). */
 unsigned int ledger_pool_start(struct ledger *ledger);
 void ledger_pool_add(struct ledger *ledger, unsigned int node, long pages);
-unsigned int ledger_pool_end(struct ledger *ledger, long *tally, long *pool);
+/* correct: POOL becomes the tally, at the cost of OUTSIDE; *pages is by how much all nodes differ. */
+unsigned int ledger_pool_end(struct ledger *ledger, bool correct, long *tally, long *pool,
+			     uint64_t *pages);
 
 #endif

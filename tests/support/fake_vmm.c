@@ -227,6 +227,23 @@ static int fake_check(void *opaque, const json_t *arguments, json_t **result,
 	return 0;
 }
 
+static const struct control_argument repair_arguments[] = {{"id", CONTROL_STRING, false}, {0}};
+
+static int fake_repair(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	const char *id = json_string_value(json_object_get(arguments, "id"));
+	char line[32];
+
+	(void)opaque;
+	snprintf(line, sizeof(line), "repair:%.16s", id ? id : "new");
+	fake_log(line);
+	*result = json_incref(json_array_get(fake.repairs, 0));
+	if (json_array_size(fake.repairs) > 1)
+		json_array_remove(fake.repairs, 0);
+	return *result ? 0 : gmig_fail(err, -EOPNOTSUPP, "migration is off");
+}
+
 static int fake_done(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
 	(void)opaque;
@@ -334,6 +351,7 @@ static const struct control_command fake_commands[] = {
     {.name = "job-set-rate", .arguments = fake_rate_arguments, .run = fake_set_rate},
     {.name = "pin-vcpu", .arguments = fake_pin_arguments, .run = fake_pin},
     {.name = "check-invariants", .run = fake_check},
+    {"repair-table", repair_arguments, fake_repair},
     {.name = "stop", .run = fake_done},
     {.name = "cont", .run = fake_done},
     {.name = "powerdown", .run = fake_done},
@@ -424,6 +442,7 @@ void fake_teardown(void)
 	json_decref(fake.last);
 	json_decref(fake.cpus);
 	json_decref(fake.maps);
+	json_decref(fake.repairs);
 	json_decref(fake.arguments);
 	json_decref(fake.ports);
 	json_decref(fake.more);

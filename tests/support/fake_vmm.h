@@ -38,6 +38,7 @@ extern struct fake {
 	int forget_at;		 /* from this query-jobs on no job is listed; 0: never */
 	int refuse;		 /* errno for migrate-pages and pin-vcpu, 0: accept */
 	bool breach;		 /* check-invariants finds one */
+	json_t *repairs;	 /* of repair-table: its answers, one after the other */
 	json_t *ports;		 /* of query-status */
 	json_t *more;		 /* replaces members of query-residency */
 	char log[512];		 /* commands that came, each and a space */

@@ -506,6 +506,60 @@ START_TEST(check_is_0_when_all_holds_and_1_on_a_breach)
 }
 END_TEST
 
+static json_t *fake_answer(bool done, bool ok, int visited)
+{
+	return json_pack(
+	    "{s:s, s:b, s:b, s:i, s:i, s:i, s:{s:i, s:i}, s:{s:i, s:i}, s:[], s:i, s:i, "
+	    "s:{s:i}, s:i}",
+	    "id", "7", "done", done, "ok", ok, "total_pages", 1000, "visited_pages", visited,
+	    "compared_pages", 900, "differed", "node", 12, "held", 0, "corrected", "node", 12,
+	    "held", 0, "breaches", "book_pages", 5, "busy_pages", ok ? 0 : 512, "hold_ns", "p99",
+	    60000, "longest_hold_ns", 400000);
+}
+
+START_TEST(check_with_repair_asks_until_it_is_done_and_says_what_it_was)
+{
+	json_t *repair;
+
+	fake.repairs = json_pack("[o, o, o]", fake_answer(false, false, 500),
+				 fake_answer(false, false, 1000), fake_answer(true, true, 1000));
+	ck_assert_int_eq(gmig("check", "vm1", "--repair", NULL), CLI_OK);
+	ck_assert_str_eq(fake.log, "repair:new repair:7 repair:7 ");
+	ck_has(out_text, "12 pages lay on another node: 12 corrected\n"
+			 "the books differed by 5 pages: corrected\n"
+			 "ok, all that differed is corrected: 900 pages of 4K compared");
+	ck_has(out_text, "locks were held for 60.0 us at a time (p99), 400 us at most\n");
+	ck_assert_ptr_null(strstr(out_text, "held as if"));
+	ck_assert_ptr_null(strstr(out_text, "left: "));
+	ck_assert_int_eq(gmig("check", "--repair", "vm1", "--json", NULL), CLI_OK);
+	repair = out_json();
+	ck_assert_int_eq(json_integer_value(json_object_get(repair, "compared_pages")), 900);
+	json_decref(repair);
+}
+END_TEST
+
+START_TEST(check_with_repair_is_1_when_something_is_left_or_nothing_can_be_repaired)
+{
+	fake.repairs = json_pack("[o]", fake_answer(true, false, 1000));
+	ck_assert_int_eq(gmig("check", "vm1", "--repair", NULL), CLI_FAILED);
+	ck_has(out_text, "left: 512 pages that a migration holds\n"
+			 "NOT OK, something is left: ");
+	json_array_clear(fake.repairs);
+	ck_assert_int_eq(gmig("check", "vm1", "--repair", NULL), CLI_FAILED);
+	ck_has(err_text, "migration is off");
+	ck_assert_int_eq(gmig("check", "vm1", "--repair=yes", NULL), CLI_USAGE);
+}
+END_TEST
+
+START_TEST(check_with_repair_ends_when_the_server_makes_no_progress)
+{
+	cli_limits.answer_ms = 100;
+	fake.repairs = json_pack("[o]", fake_answer(false, false, 10));
+	ck_assert_int_eq(gmig("check", "vm1", "--repair", NULL), CLI_FAILED);
+	ck_has(err_text, "makes no progress");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli");
@@ -541,5 +595,9 @@ int main(void)
 	tcase_add_test(tcase, powerdown_asks_and_waits_only_when_told_to);
 	tcase_add_loop_test(tcase, powerdown_waits_for_a_time_that_makes_sense, 0, 6);
 	tcase_add_test(tcase, check_is_0_when_all_holds_and_1_on_a_breach);
+	tcase_add_test(tcase, check_with_repair_asks_until_it_is_done_and_says_what_it_was);
+	tcase_add_test(tcase,
+		       check_with_repair_is_1_when_something_is_left_or_nothing_can_be_repaired);
+	tcase_add_test(tcase, check_with_repair_ends_when_the_server_makes_no_progress);
 	return run_suite(suite);
 }

@@ -22,9 +22,9 @@ static json_t *vmm_answer(const char *command)
 	else if (!strcmp(command, "query-status"))
 		result = json_pack("{s:s, s:i, s:s, s:s}", "name", "vm1", "pid", 1, "state", "x",
 				   "guest", "probe");
-	else if (!strcmp(command, "check-invariants"))
-		result = json_pack("{s:b, s:[{s:s, s:s}]}", "ok", 0, "breaches", "invariant", "I1",
-				   "detail", "x");
+	else if (!strcmp(command, "check-invariants") || !strcmp(command, "repair-table"))
+		result = json_pack("{s:b, s:b, s:[{s:s, s:s}]}", "ok", 0, "done", 1, "breaches",
+				   "invariant", "I1", "detail", "x");
 	else if (!strcmp(command, "migrate-pages") || !strcmp(command, "move-pages") ||
 		 !strcmp(command, "bind-memory"))
 		result = fake_job("running", 1 << 20, 1 << 20);
@@ -43,6 +43,7 @@ static const struct {
     {{"show", "evil"}},
     {{"jobs", "evil"}},
     {{"check", "evil"}},
+    {{"check", "evil", "--repair"}},
     {{"histogram", "evil"}},
     {{"cancel", "evil", "1"}},
     {{"pause-job", "evil", "1"}},
@@ -282,9 +283,13 @@ START_TEST(command_to_a_vmm_that_keeps_it_waiting_fails_in_time)
 	static const struct {
 		const char *words[8];
 	} commands[] = {
-	    {{"show", "evil"}},		 {{"show", "evil", "--fresh"}},
-	    {{"check", "evil"}},	 {{"jobs", "evil"}},
-	    {{"quit", "evil"}},		 {{"migrate", "evil", "--from", "0", "--to", "1"}},
+	    {{"show", "evil"}},
+	    {{"show", "evil", "--fresh"}},
+	    {{"check", "evil"}},
+	    {{"jobs", "evil"}},
+	    {{"check", "evil", "--repair"}},
+	    {{"quit", "evil"}},
+	    {{"migrate", "evil", "--from", "0", "--to", "1"}},
 	    {{"agent", "evil", "ping"}},
 	};
 

@@ -1,5 +1,6 @@
 /* The commands over libgmig about guests, their memory and their jobs. */
 #include "../../migrate/core/sys.h"
+#include "../../migrate/gmig_repair.h"
 #include "guest_rig.h"
 
 #include <linux/capability.h>
@@ -361,6 +362,62 @@ START_TEST(check_says_ok_and_what_it_compared)
 }
 END_TEST
 
+#define REPAIR(arguments) "{\"execute\":\"repair-table\",\"arguments\":{" arguments "}}"
+
+START_TEST(repair_goes_on_by_its_number_until_it_is_done)
+{
+	static const char *const bad[] = {
+	    REPAIR("\"id\":\"\""),   REPAIR("\"id\":\"0\""),
+	    REPAIR("\"id\":\"-1\""), REPAIR("\"id\":\"+1\""),
+	    REPAIR("\"id\":\"1x\""), REPAIR("\"id\":\"99999999999999999999\""),
+	    REPAIR("\"id\":1")};
+	const json_t *repair;
+	char again[128];
+
+	if (gmig_why_off(engines[0])) {
+		expect_error(REPAIR(""), "EOPNOTSUPP", "off");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		expect_error(bad[i], "EINVAL", "id");
+	expect_error(REPAIR("\"id\":\"4711\""), "ESRCH", "there is no repair 4711");
+	repair = ask(REPAIR(""));
+	for (unsigned int i = 0; i < 1000 && !json_is_true(json_object_get(repair, "done")); i++) {
+		snprintf(again, sizeof(again), REPAIR("\"id\":\"%.16s\""),
+			 json_string_value(json_object_get(repair, "id")));
+		repair = ask(again);
+	}
+	ck_assert(json_is_true(json_object_get(repair, "done")));
+	ck_assert(json_is_true(json_object_get(repair, "ok")));
+	ck_assert_int_eq(number(repair, "visited_pages"), BYTES / GMIG_PAGE_BYTES);
+	ck_assert_int_eq(number(repair, "compared_pages"), BYTES / GMIG_PAGE_BYTES);
+	ck_assert_int_eq(number(repair, "mapped_bytes"), BYTES);
+	ck_assert_int_eq(number(json_object_get(repair, "differed"), "node"), 0);
+	ck_assert_int_eq(number(json_object_get(repair, "corrected"), "held"), 0);
+	ck_assert_int_gt(number(json_object_get(repair, "hold_ns"), "count"), 0);
+	ck_assert_int_gt(number(repair, "longest_hold_ns"), 0);
+}
+END_TEST
+
+/* Of another guest it is another one. */
+START_TEST(repair_is_its_guests)
+{
+	const json_t *repair;
+	uint64_t id = 0;
+	struct gmig_repair result;
+
+	if (gmig_why_off(engines[0]))
+		return;
+	ck_assert_int_eq(gmig_repair(engines[0], &id, 0, &result, NULL), 0);
+	ck_assert(!result.done);
+	asked = 1;
+	expect_error(REPAIR("\"id\":\"1\""), "ESRCH", "there is no repair 1");
+	asked = 0;
+	repair = ask(REPAIR("\"id\":\"1\""));
+	ck_assert_str_eq(json_string_value(json_object_get(repair, "id")), "1");
+}
+END_TEST
+
 START_TEST(event_tells_a_new_state_from_progress)
 {
 	struct guest_job_states states = {0};
@@ -440,6 +497,8 @@ int main(void)
 	tcase_add_test(tcase, job_lives_in_its_guest_alone);
 	tcase_add_test(tcase, move_all_is_refused_to_a_peer_without_cap_sys_nice);
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
+	tcase_add_test(tcase, repair_goes_on_by_its_number_until_it_is_done);
+	tcase_add_test(tcase, repair_is_its_guests);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, user_who_has_become_root_since_is_not_privileged);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);

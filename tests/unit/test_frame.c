@@ -127,7 +127,7 @@ static void stop(void)
 {
 	struct frame_audit audit;
 
-	frame_audit(frames, true, &audit);
+	frame_audit(frames, FRAME_LOOK, &audit);
 	ck_assert_uint_eq(audit.wrong_slots, 0);
 	ck_assert_uint_eq(audit.written_slots, 0);
 	ck_assert_uint_eq(audit.filled_pages, 0);
@@ -466,7 +466,7 @@ static void assert_quarantined(unsigned int node, unsigned int pages, unsigned i
 {
 	struct frame_audit audit;
 
-	frame_audit(frames, true, &audit);
+	frame_audit(frames, FRAME_LOOK, &audit);
 	ck_assert_uint_eq(audit.broken_slots, slots);
 	ck_assert_int_eq(ledger_pages(ledger, node, LEDGER_QUARANTINE), pages);
 }
@@ -672,10 +672,10 @@ START_TEST(audit_gives_back_free_frames_that_were_moved)
 	start(0);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(frame_stock(frames, &want, 4), 1);
-	frame_audit(frames, true, &audit);
+	frame_audit(frames, FRAME_LOOK, &audit);
 	ck_assert_uint_eq(audit.moved_slots, 0);
 	atomic_store(&wrong_node, 3);
-	frame_audit(frames, true, &audit);
+	frame_audit(frames, FRAME_LOOK, &audit);
 	ck_assert_uint_eq(audit.moved_slots, 4);
 	ck_assert_uint_eq(frame_pool_bytes(frames, 0), 0);
 	ck_assert_uint_eq(frame_pool_bytes(frames, 3), 0);
@@ -715,7 +715,7 @@ START_TEST(audit_beside_pools_that_are_made_finds_no_difference)
 		atomic_store(&done, false);
 		ck_assert_int_eq(pthread_create(&thread, NULL, pools_are_made, &done), 0);
 		while (!atomic_load(&done)) {
-			frame_audit(frames, false, &audit);
+			frame_audit(frames, FRAME_COUNT, &audit);
 			ck_assert_uint_eq(audit.differing_node, GMIG_NO_NODE);
 		}
 		pthread_join(thread, NULL);
