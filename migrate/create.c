@@ -22,6 +22,7 @@ static void engine_init_locks(struct gmig *gmig)
 	pthread_mutex_init(&gmig->repairs_lock, NULL);
 	pthread_mutex_init(&gmig->catch_up.lock, NULL);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
+	pthread_cond_init(&gmig->memory.followed, NULL);
 	pthread_mutex_init(&gmig->memory.slowdown_lock, NULL);
 	pthread_mutex_init(&gmig->memory.topology_lock, NULL);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
@@ -212,6 +213,7 @@ void gmig_destroy(struct gmig *gmig)
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->catch_up.lock);
 	pthread_mutex_destroy(&gmig->memory.slowdown_lock);
+	pthread_cond_destroy(&gmig->memory.followed);
 	pthread_mutex_destroy(&gmig->memory.jobs_lock);
 	pthread_mutex_destroy(&gmig->lock);
 	free(gmig);

@@ -39,6 +39,7 @@ int gmig_process_open(const struct gmig_process_options *options, struct gmig_pr
 	process->memory.topology = gmig_topology_get(options->topology);
 	pthread_mutex_init(&process->memory.topology_lock, NULL);
 	pthread_mutex_init(&process->memory.jobs_lock, NULL);
+	pthread_cond_init(&process->memory.followed, NULL);
 	pthread_mutex_init(&process->memory.slowdown_lock, NULL);
 	pthread_rwlock_init(&process->lock, NULL);
 	*out = process;
@@ -56,6 +57,7 @@ void gmig_process_close(struct gmig_process *process)
 	pthread_mutex_destroy(&process->memory.topology_lock);
 	pthread_rwlock_destroy(&process->lock);
 	pthread_mutex_destroy(&process->memory.slowdown_lock);
+	pthread_cond_destroy(&process->memory.followed);
 	pthread_mutex_destroy(&process->memory.jobs_lock);
 	free(process);
 }

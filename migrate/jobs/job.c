@@ -383,7 +383,7 @@ static void job_end(struct gmig_job *job, enum job_event outcome, struct gmig_er
 
 /*
  * Where new memory goes changes first: what is touched after the plan was made must not land where the
- * job moves memory away from. A job over a part leaves that as it is.
+ * job moves memory away from.
  */
 void *job_thread(void *arg)
 {
@@ -397,8 +397,8 @@ void *job_thread(void *arg)
 
 	job_ask(job, JOB_RUN);
 	job_tell(job);
-	if (memory->ops->follow && job->plan.ops->by_node && !job->work.spec.max_bytes) {
-		ret = memory->ops->follow(memory, &follow, &err);
+	if (job_follows(job)) {
+		ret = job_follow_in_turn(job, &follow, &err);
 		follows = !ret;
 	}
 	if (!ret)

@@ -61,6 +61,42 @@ static int list_older(struct gmig_job *job)
 	return ret;
 }
 
+/* ---- New memory -------------------------------------------------------------------------------- */
+
+/* A job over a part leaves it as it is. */
+bool job_follows(const struct gmig_job *job)
+{
+	return job->memory->ops->follow && job->plan.ops->by_node && !job->work.spec.max_bytes;
+}
+
+/* The list is in the order of acceptance. Caller holds jobs_lock. */
+static bool is_preceded(const struct gmig_job *job)
+{
+	const struct gmig_job *other = job->memory->jobs;
+
+	while (other && other->work.id < job->work.id && !other->follows_yet)
+		other = other->next;
+	return other && other->work.id < job->work.id;
+}
+
+int job_follow_in_turn(struct gmig_job *job, const struct memory_follow *follow,
+		       struct gmig_error *err)
+{
+	struct memory *memory = job->memory;
+	int ret;
+
+	pthread_mutex_lock(&memory->jobs_lock);
+	while (is_preceded(job))
+		pthread_cond_wait(&memory->followed, &memory->jobs_lock);
+	pthread_mutex_unlock(&memory->jobs_lock);
+	ret = memory->ops->follow(memory, follow, err);
+	pthread_mutex_lock(&memory->jobs_lock);
+	job->follows_yet = false;
+	pthread_cond_broadcast(&memory->followed);
+	pthread_mutex_unlock(&memory->jobs_lock);
+	return ret;
+}
+
 /* ---- What is said ------------------------------------------------------------------------------ */
 
 static struct page_list *list_of_range(uint64_t gfn, uint64_t pages)

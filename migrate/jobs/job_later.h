@@ -5,6 +5,15 @@
 #include "job_state.h"
 
 /*
+ * Does new memory follow the job? Then in the order in which jobs were accepted, whichever thread comes first: what a newer one
+ * makes of a policy is made of what the older ones have made of it. Returns when all older ones have followed; 0, or -errno of
+ * memory_ops.follow.
+ */
+bool job_follows(const struct gmig_job *job);
+int job_follow_in_turn(struct gmig_job *job, const struct memory_follow *follow,
+		       struct gmig_error *err);
+
+/*
  * The plan is made (of a job over a part: the set, too): older jobs are told, and what they were just moving has settled when it
  * returns, unless the job is cancelled. By the job's thread. -ENOMEM.
  */

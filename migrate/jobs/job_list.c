@@ -5,6 +5,7 @@
 #include "../movers/legal.h"
 #include "job.h"
 #include "job_info.h"
+#include "job_later.h"
 #include "plan_pages.h"
 
 #include <errno.h>
@@ -199,6 +200,7 @@ static int job_launch(struct memory *memory, struct gmig_job *job, struct gmig_e
 		return gmig_fail(err, -ESHUTDOWN, "the engine ends");
 	job->work.id = memory->next_job_id++;
 	atomic_store(&job->refs, 3);
+	job->follows_yet = job_follows(job);
 	ret = -pthread_create(&job->thread, NULL, job_thread, job);
 	if (ret)
 		return gmig_fail(err, ret, "cannot start the job's thread: %s",

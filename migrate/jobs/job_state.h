@@ -31,7 +31,8 @@ enum job_event {
 struct gmig_job {
 	/* NULL once the memory is gone, written then under lock; the job's own threads have ended. */
 	struct memory *memory;
-	struct gmig_job *next; /* guarded by memory.jobs_lock */
+	struct gmig_job *next; /* guarded by memory.jobs_lock, like this: */
+	bool follows_yet;      /* new memory is to follow it, and does not yet: newer ones wait */
 	atomic_uint refs;      /* the list's, the thread's, and callers'; the last one frees */
 	/* Constant once started */
 	const struct mover *mover;

@@ -110,7 +110,8 @@ struct memory {
 
 	/* The jobs room's; see jobs/job_list.c. */
 	pthread_mutex_t jobs_lock;
-	struct gmig_job *jobs; /* guarded by jobs_lock, like the next two; oldest first */
+	pthread_cond_t followed; /* a job has followed, with jobs_lock */
+	struct gmig_job *jobs;	 /* guarded by jobs_lock, like the next two; oldest first */
 	uint64_t next_job_id;
 	bool ending;
 	/* What its jobs cost it, and their budgets; see jobs/job_slowdown.c. guarded by slowdown_lock, a leaf */

@@ -227,7 +227,8 @@ bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b)
 {
 	if (a == b)
 		return true;
-	return a && b && a->owner == b->owner && a->before == b->before && a->count == b->count &&
+	return a && b && a->owner == b->owner && a->before == b->before &&
+	       a->undercut == b->undercut && a->count == b->count &&
 	       asked_equal(&a->asked, &b->asked) && !memcmp(&a->mems, &b->mems, sizeof(a->mems)) &&
 	       !memcmp(a->list, b->list, a->count * sizeof(a->list[0]));
 }
@@ -247,6 +248,7 @@ int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, 
 		return ret;
 	}
 	(*out)->owner = policy->owner;
+	(*out)->undercut = policy->undercut;
 	(*out)->before = before;
 	return 0;
 }
@@ -355,14 +357,14 @@ int mempolicy_remap(struct mempolicy *policy, mempolicy_target *to, void *arg,
 
 /* ---- The end of a migration ---------------------------------------------------------------------- */
 
-/* Below it is what older ones have made: they still run. */
+/* Below it is what older ones have made that still run, or what is left of one that was withdrawn. */
 static int end_own(struct mempolicy *policy, struct remap *remap, struct mempolicy **out)
 {
 	if (!remap->to) {
 		*out = mempolicy_get(policy->before);
 		return 0;
 	}
-	if (policy->before->before)
+	if (policy->before->before || policy->undercut)
 		return mempolicy_change(policy->before, remap_one, remap, out);
 	return mempolicy_copy(policy, out);
 }
@@ -395,6 +397,7 @@ int mempolicy_end(struct mempolicy *policy, uint64_t owner, mempolicy_target *to
 		return ret;
 	}
 	(*out)->owner = policy->owner;
+	(*out)->undercut = policy->undercut || !to;
 	(*out)->before = before;
 	return 0;
 }

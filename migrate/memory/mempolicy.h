@@ -27,6 +27,8 @@ struct mempolicy {
 	uint64_t owner; /* of the migration that has changed the nodes, while it runs; 0: none */
 	struct mempolicy
 	    *before; /* what holds again if that migration comes to nothing; a reference */
+	bool
+	    undercut; /* a migration below was withdrawn: what this one does is reckoned anew at its end */
 	unsigned int count;
 	struct mempolicy_node list[];
 };

@@ -72,18 +72,37 @@ static void preference_remove(struct preference **link)
 	free(own);
 }
 
-/* Those that stand and that no older one is left of are what the region is now. */
+/* The last of those that were accepted after `oldest` and that take memory from the region's node, too. */
+static const struct preference *overruled_by(const struct region *region,
+					     const struct preference *oldest)
+{
+	const struct preference *newer = region->preferences;
+
+	while (newer != oldest && newer->to[region->base_node] == GMIG_NO_NODE)
+		newer = newer->next;
+	return newer == oldest ? NULL : newer;
+}
+
+/*
+ * Those that stand and that no older one is left of are what the region is now; but one that a newer one overrules is nothing,
+ * once that has completed, too.
+ */
 static void preference_settle(struct region *region)
 {
 	struct preference **last;
 
 	while (region->preferences) {
+		const struct preference *newer;
+		unsigned int node;
+
 		for (last = &region->preferences; (*last)->next; last = &(*last)->next)
 			;
-		if (!(*last)->stands)
+		node = (*last)->to[region->base_node];
+		newer = node == GMIG_NO_NODE ? NULL : overruled_by(region, *last);
+		if (!(*last)->stands || (newer && !newer->stands))
 			return;
-		if ((*last)->to[region->base_node] != GMIG_NO_NODE)
-			region->base_node = (*last)->to[region->base_node];
+		if (node != GMIG_NO_NODE && !newer)
+			region->base_node = node;
 		preference_remove(last);
 	}
 }

@@ -80,6 +80,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .unsafe_kernel = true, /* nothing here is worth its care */
 				      .fatal = rig_fatal,
 				      .hold_vcpus = options->hold_vcpus,
+				      .job_event = options->job_event,
 				      .log = rig_log,
 				      .thread = options->thread,
 				      .dump_memory = options->dump_memory,

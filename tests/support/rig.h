@@ -63,6 +63,7 @@ struct rig_options {
 	void (*thread)(void *opaque, const struct gmig_thread *thread, bool begins);
 	const struct gmig_sys *sys;
 	void (*hold_vcpus)(void *opaque, bool on);
+	void (*job_event)(void *opaque, const struct gmig_job_info *info);
 };
 
 rig_word *rig_page(const struct rig *rig, uint64_t page);

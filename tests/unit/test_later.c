@@ -427,6 +427,96 @@ START_TEST(new_memory_goes_where_the_last_migration_takes_it)
 }
 END_TEST
 
+static atomic_bool newer_ended;
+
+/* The older job's thread sleeps before it does anything, as long as the newer one may take to be done with all. */
+static void hold_the_older(void *opaque, const struct gmig_job_info *info)
+{
+	uint64_t until_ns = gmig_sys_real.now_ns() + 50000000;
+
+	(void)opaque;
+	if (info->id == 2 && info->state >= GMIG_JOB_COMPLETED)
+		atomic_store(&newer_ended, true);
+	while (info->id == 1 && info->state == GMIG_JOB_RUNNING && !info->passes &&
+	       !atomic_load(&newer_ended) && gmig_sys_real.now_ns() < until_ns)
+		sched_yield();
+}
+
+static void assert_new_memory_goes_to(unsigned int node)
+{
+	const struct region *region = engine_region_of_gfn(rig.gmig, 0);
+	struct gmig_map map;
+
+	ck_assert_uint_eq(atomic_load(&region->preferred_node), node);
+	ck_assert_uint_eq(region->base_node, node);
+	ck_assert_ptr_null(region->preferences);
+	ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node[0], node);
+}
+
+static void create_bound(void)
+{
+	struct rig_options options = {
+	    .bytes = RAM, .nodes = NODES, .small_pages = true, .job_event = hold_the_older};
+	const struct gmig_bind_spec spec = {
+	    .bytes = GMIG_PAGE_BYTES, .policy = {.mode = GMIG_POLICY_PREFERRED, .nodes = {{1}}}};
+	struct gmig_job *none;
+
+	atomic_store(&newer_ended, false);
+	rig_create(&rig, &options);
+	ck_assert_int_eq(gmig_bind(rig.gmig, &spec, &none, &err), 0);
+}
+
+START_TEST(migration_whose_thread_comes_late_is_the_older_one_all_the_same)
+{
+	struct gmig_job *older, *newer;
+
+	create_bound();
+	older = migrate(0, 1, 0);
+	newer = _i ? migrate(1, 3, 0) : migrate(0, 2, 0);
+	end(newer);
+	end(older);
+	assert_new_memory_goes_to(_i ? 3 : 2);
+	for (uint64_t page = 0; _i && page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), 3);
+	finish();
+}
+END_TEST
+
+static unsigned int follow_to(void *arg, unsigned int node)
+{
+	const unsigned int *to = arg;
+
+	return node == to[0] ? to[1] : STAY;
+}
+
+/* Two migrations have followed, and end in either order; each is withdrawn or stands. By hand: a job in between may be late. */
+START_TEST(ends_in_any_order_leave_new_memory_to_the_newer_one)
+{
+	static const struct gmig_job_spec spec;
+	unsigned int older_to[] = {0, 1}, newer_to[] = {_i & 1, _i & 1 ? 3 : 2};
+	const struct memory_follow older = {1, &spec, follow_to, older_to};
+	const struct memory_follow newer = {2, &spec, follow_to, newer_to};
+	bool older_stands = _i & 2, newer_stands = _i & 4, older_first = _i & 8;
+	unsigned int node = older_stands ? 1 : 0;
+	struct memory *memory;
+
+	create_bound();
+	memory = &rig.gmig->memory;
+	ck_assert_int_eq(memory->ops->follow(memory, &older, &err), 0);
+	ck_assert_int_eq(memory->ops->follow(memory, &newer, &err), 0);
+	if (older_first)
+		memory->ops->follow_end(memory, &older, older_stands);
+	memory->ops->follow_end(memory, &newer, newer_stands);
+	if (!older_first)
+		memory->ops->follow_end(memory, &older, older_stands);
+	if (newer_stands)
+		node = !(_i & 1) ? 2 : older_stands ? 3 : 0;
+	assert_new_memory_goes_to(node);
+	finish();
+}
+END_TEST
+
 /* Commands of all kinds from two clients over ranges that overlap, while writers run: each page ends by the last that named it. */
 START_TEST(random_commands_of_two_clients_end_each_page_once)
 {
@@ -480,6 +570,9 @@ int main(void)
 	tcase_add_loop_test(jobs, retry_is_a_later_command_than_what_was_accepted_before_it, 0, 2);
 	tcase_add_loop_test(jobs, job_over_a_part_speaks_for_that_part, 0, 2);
 	tcase_add_loop_test(jobs, new_memory_goes_where_the_last_migration_takes_it, 0, 4);
+	tcase_add_loop_test(jobs, migration_whose_thread_comes_late_is_the_older_one_all_the_same,
+			    0, 2);
+	tcase_add_loop_test(jobs, ends_in_any_order_leave_new_memory_to_the_newer_one, 0, 16);
 	tcase_add_loop_test(jobs, random_commands_of_two_clients_end_each_page_once, 0, 4);
 	suite_add_tcase(suite, jobs);
 	return rig_main(suite);
