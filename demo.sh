@@ -19,7 +19,7 @@ LAB_BROKE=125 # what tests/lab/lab exits with, too
 die() {
 	echo "demo.sh: $*" >&2
 	# A guest that triple-faults in the lab is the lab's doing: docs/lab.md. guest_broke: of a domain.
-	[ -z "$libvirt$inside" ] || [ "$(type -t guest_broke)" != function ] || ! guest_broke || exit $LAB_BROKE
+	[ -z "$libvirt$inside" ] || [ "$(type -t guest_broke)" != function ] || ! guest_broke >/dev/null || exit $LAB_BROKE
 	[ -z "${GMIG_IN_LAB:-}" ] || ! grep -qs 'reason=triple-fault' "${tmp:-}/log" || exit $LAB_BROKE
 	echo "VERDICT: FAIL ($*)"
 	exit 1

@@ -253,6 +253,25 @@ static void end_moves(struct domain *domain, const struct domain_look *look,
 	free(own);
 }
 
+static bool leaves_a_node_of(const struct move_journal_job *job, const struct gmig_job_spec *spec)
+{
+	for (unsigned int i = 0; i < job->spec.from_count; i++)
+		for (unsigned int j = 0; j < spec->from_count; j++)
+			if (job->spec.from[i] == spec->from[j])
+				return true;
+	return false;
+}
+
+/* Completed, since one that was accepted later has taken all pages from it: where they went is that one's to say. */
+static bool taken_over(const struct domain *domain, const struct gmig_job_info *info)
+{
+	for (unsigned int i = 0; i < domain->jobs; i++)
+		if (domain->job[i].id > info->id && info->moved_bytes <= keep_bytes(domain) &&
+		    leaves_a_node_of(&domain->job[i], &info->spec))
+			return true;
+	return false;
+}
+
 static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 {
 	const struct cpuset_map map = {.from = info->spec.from,
@@ -272,7 +291,7 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 	if (info->spec.user == GUEST_VCPUS_ALL)
 		look = look_now(domain);
 	domain_pins_intend(domain, info, look, &moves);
-	if (completed) {
+	if (completed && !taken_over(domain, info)) {
 		cpuset_scope_moved(domain->scope, &map);
 		domain->completed = true;
 		for (unsigned int i = 0; i < map.to_count; i++)

@@ -43,27 +43,34 @@ fail() {
 	exit 1
 }
 
-# The guest triple-faulted, or panicked or stopped before its first line of user space.
+# The guest triple-faulted, or panicked or stopped before its first line of user space, or stands still through no fault that gmig
+# knows of (stands_still). Says which.
 guest_broke() {
-	grep -qs 'reason=triple-fault' "$work/out" "$work"/*.log && return 0
+	grep -hos 'reason=triple-fault.*' "$work/out" "$work"/*.log | head -n 1 | grep . && return 0
+	if [ -e "$work/still" ]; then
+		cat "$work/still"
+		return 0
+	fi
 	! grep -qsa 'GUEST-READY' "$work/console" "$work"/*.console || return 1
-	grep -qsa 'Kernel panic' "$work/console" "$work"/*.console || grep -qs '^exit 124:' "$work/out"
+	grep -hsao 'Kernel panic.*' "$work/console" "$work"/*.console | head -n 1 | grep . && return 0
+	grep -hos '^exit 124:.*' "$work/out" | head -n 1 | grep .
 }
 
 # run_case NAME [ARG..]: NAME is a function; it runs in a subshell with its output kept.
 run_case() {
-	local name=$1 title=$* start=$SECONDS rc
+	local name=$1 title=$* start=$SECONDS rc broke
 	[ -z "${GMIG_ONLY:-}" ] || [[ $title =~ $GMIG_ONLY ]] || return 0
-	rm -f "$work/skip"
+	rm -f "$work/skip" "$work/still"
 	[ -n "${keep_vms:-}" ] || rm -f "$work"/*.console "$work"/*.log "$work/console"
 	("$@") >"$work/out" 2>&1
 	rc=$?
 	# In the lab QEMU itself breaks a guest now and then, mostly while it prints its first lines (docs/lab.md). Such a case is
 	# tried once more, and the line below says so.
-	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ -z "${keep_vms:-}" ] && [ ! -e "$work/skip" ] && guest_broke; then
-		echo "retry $title - the guest broke: $(grep -hos 'reason=triple-fault.*' "$work/out" "$work"/*.log | head -n 1)"
+	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ -z "${keep_vms:-}" ] && [ ! -e "$work/skip" ] && broke=$(guest_broke); then
+		echo "retry $title - the guest broke: $broke"
+		sed 's/^/    /' "$work/out" | tail -n 60
 		kill_vms
-		rm -f "$work"/*.console "$work/console"
+		rm -f "$work"/*.console "$work/console" "$work/still"
 		("$@") >"$work/out" 2>&1
 		rc=$?
 	fi
@@ -274,20 +281,55 @@ need_migration() {
 
 # await_console NAME PATTERN SECONDS: wait until the guest's console, in $work/NAME.console, shows a line that matches.
 await_console() {
-	local name=$1 pattern=$2 limit=$(($3 * PATIENCE)) since=$SECONDS
+	local name=$1 pattern=$2 limit=$(($3 * PATIENCE)) since=$SECONDS looked=$SECONDS moved=$SECONDS before='' now
 	while ((SECONDS - since < limit)); do
 		grep -qaE "$pattern" "$work/$name.console" 2>/dev/null && return 0
 		kill -0 "$(cat "$work/$name.pid")" 2>/dev/null || break
 		sleep $NAP
+		((SECONDS - looked >= 10 * PATIENCE)) || continue
+		looked=$SECONDS now=$(progress_of "$name" 2>&1)
+		[ "$now" = "$before" ] || moved=$SECONDS
+		before=$now
+		((SECONDS - moved < ${STILL_SECONDS:-60 * PATIENCE})) || break
 	done
 	grep -qaE "$pattern" "$work/$name.console" 2>/dev/null && return 0
-	if kill -0 "$(cat "$work/$name.pid")" 2>/dev/null; then
-		late "no '$pattern' on the console of $name" "$limit" progress_of "$name"
-	else
+	if ! kill -0 "$(cat "$work/$name.pid")" 2>/dev/null; then
 		echo "$name has ended without '$pattern' on its console:"
+	elif ((SECONDS - since < limit)); then
+		echo "lost: no '$pattern' on the console of $name; nothing has changed in $((SECONDS - moved)) s"
+		stands_still "$name"
+	else
+		late "no '$pattern' on the console of $name" "$limit" progress_of "$name"
 	fi
 	tail_of "$work/$name.console" "$work/$name.log"
 	return 1
+}
+
+# stands_still NAME: what gmig and the kernel know of a guest that does nothing any more: whether a thread is asleep on a page
+# that moves, whether books agree, what each thread does. Where all of that is in order the guest's own kernel hangs, in the
+# lab mostly through QEMU (docs/lab.md): that goes into $work/still, and the case may have another try.
+stands_still() {
+	local name=$1 pid sleepers running check
+	pid=$(vm_pid "$name")
+	sleepers=$(show "$name" .sleepers)
+	running=$(show "$name" '[.jobs[]? | select(.state == "running" or .state == "paused")] | length')
+	timeout $((60 * PATIENCE)) gmig check "$name" --json >"$work/check" 2>&1
+	check=$?
+	echo "asleep on pages that move: $sleepers, jobs that run: $running, gmig check: exit $check: $(cat "$work/check")"
+	threads_of "$pid"
+	sleep 2
+	threads_of "$pid"
+	if [ "$sleepers$running$check" = 000 ]; then
+		echo "stands still: nobody is asleep on a page that moves, no job runs, gmig check finds nothing" >"$work/still"
+	fi
+}
+
+# threads_of PID: of each thread its name, state, CPU time in ticks and where it waits in the kernel.
+threads_of() {
+	local task
+	for task in "/proc/$1/task"/*; do
+		echo "  $(cat "$task/comm") $(awk '{ sub(/^.*\) /, ""); print $1, $12, $13 }' "$task/stat") $(cat "$task/wchan")"
+	done
 }
 
 # sums NAME: those of /fill, which a guest prints over and over.

@@ -391,6 +391,66 @@ START_TEST(two_moves_narrow_when_the_last_has_ended)
 }
 END_TEST
 
+static atomic_int held;
+
+static long held_move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			    int *status, int flags)
+{
+	while (nodes && held)
+		sched_yield();
+	return fake_timed_move(pid, count, pages, nodes, status, flags);
+}
+
+static uint64_t bytes_on(int node)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		bytes += fake_page[i].node == node ? FAKE_PAGE_BYTES : 0;
+	return bytes;
+}
+
+/* The first has some pages in hand when the second comes, and completes without the others: the sets are no business of its any more. */
+START_TEST(move_that_a_later_one_takes_all_pages_from_says_nothing_of_where_they_went)
+{
+	const struct gmig_job_spec slow_to_1 = {.from = {0},
+						.from_count = 1,
+						.to = {1},
+						.to_count = 1,
+						.rate_bytes_per_second = 4096},
+				   slow_to_3 = {.from = {0},
+						.from_count = 1,
+						.to = {3},
+						.to_count = 1,
+						.rate_bytes_per_second = 4096};
+	struct gmig_job *first, *second;
+
+	host.keep_bytes = 18 << 20; /* more than a move takes at once */
+	open_domain();
+	held = 1;
+	fake_sys.move_pages = held_move_pages;
+	ck_assert_msg(!domain_start_job(domain, &slow_to_1, &first, &err), "%s", err.text);
+	ck_assert_msg(!domain_start_job(domain, &slow_to_3, &second, &err), "%s", err.text);
+	held = 0;
+	gmig_job_set_rate(first, 0);
+	gmig_job_wait(first);
+	gmig_job_put(first);
+	gmig_job_set_rate(second, 0);
+	gmig_job_wait(second);
+	gmig_job_put(second);
+	wait_ends(2);
+	ck_assert_msg(strstr(lines, "job=1 completed") && strstr(lines, "job=2 completed"), "%s",
+		      lines);
+	/* Where the second's thread came late, much of it went with the first. */
+	if (bytes_on(1) <= host.keep_bytes) {
+		ck_assert_str_eq(mems("/emulator"), "3");
+		ck_assert_str_eq(mems("/vcpu0"), "3");
+	} else {
+		ck_assert_int_eq(*mems("/emulator"), '1');
+	}
+}
+END_TEST
+
 static void ends_now(void)
 {
 	if (!atomic_exchange(&cancelled, true))
@@ -533,6 +593,7 @@ int main(void)
 	    move_of_a_part_moves_guest_memory_and_no_more_than_its_limit,
 	    cancelled_move_leaves_the_memory_where_it_is,
 	    two_moves_narrow_when_the_last_has_ended,
+	    move_that_a_later_one_takes_all_pages_from_says_nothing_of_where_they_went,
 	    domain_that_ends_in_mid_move_fails_it,
 	    full_disk_below_the_journals_leaves_no_cpuset_wide,
 	    look_says_where_memory_lies_and_how_old_that_is,
