@@ -12,7 +12,7 @@
  *
  * Source: Virtual I/O Device 1.2, 5.2.
  */
-#include "blk_file.h"
+#include "blk_request.h"
 #include "deadline.h"
 #include "device_ops.h"
 #include "virtio_pci.h"
@@ -24,25 +24,8 @@
 #include <string.h>
 
 #define QUEUE_SIZE   256
-#define SECTOR_BYTES 512u
 #define SEG_MAX	     (QUEUE_SIZE - 2) /* header and status use one each */
-#define MAX_RANGES   16u
-/* The host may have to write the zeros: a request should not take seconds. */
-#define MAX_ZERO_SECTORS    ((64u << 20) / SECTOR_BYTES)
-#define MAX_DISCARD_SECTORS ((1u << 30) / SECTOR_BYTES)
-
 #define FEATURE(bit) (1ull << (bit))
-
-/* What a chain requests. */
-struct blk_request {
-	uint32_t type;
-	uint64_t sector;
-	struct blk_transfer data; /* of reads and writes: what remains */
-	uint64_t bytes;
-	uint8_t *status;   /* in guest RAM */
-	uint64_t features; /* of the driver */
-	uint64_t written;  /* bytes put into the data pieces */
-};
 
 enum blk_slot_state {
 	SLOT_FREE,
@@ -74,165 +57,12 @@ struct blk {
 	struct blk_slot *slot; /* kept */
 };
 
-/* ---- Requests: worker thread, no lock -------------------------------------------------------- */
+/* ---- Worker: lock held, unless they say otherwise -------------------------------------------- */
 
 static bool is_full(int error)
 {
 	return error == -ENOSPC || error == -EDQUOT;
 }
-
-static bool is_on_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
-{
-	return sector <= blk->config.capacity && sectors <= blk->config.capacity - sector;
-}
-
-static bool beyond_disk(const struct blk *blk, uint64_t sector, uint64_t sectors)
-{
-	if (is_on_disk(blk, sector, sectors))
-		return false;
-	vmm_log_guest(GMIG_LOG_WARNING,
-		      "device=blk file=%s sector=%llu sectors=%llu reason=\"beyond the disk\"",
-		      blk->file.path, (unsigned long long)sector, (unsigned long long)sectors);
-	return true;
-}
-
-static int read_write(struct blk *blk, struct blk_request *request)
-{
-	if (request->bytes % SECTOR_BYTES ||
-	    beyond_disk(blk, request->sector, request->bytes / SECTOR_BYTES))
-		return -EINVAL;
-	if (request->data.write && blk->file.readonly)
-		return -EROFS;
-	return blk_file_transfer(&blk->file, &request->data);
-}
-
-/* Else it is for the way that tells what is wrong. */
-static bool may_fly(const struct blk *blk, const struct blk_request *request)
-{
-	return blk->file.direct.ring &&
-	       (request->type == VIRTIO_BLK_T_IN ||
-		(request->type == VIRTIO_BLK_T_OUT && !blk->file.readonly)) &&
-	       request->bytes % SECTOR_BYTES == 0 &&
-	       is_on_disk(blk, request->sector, request->bytes / SECTOR_BYTES);
-}
-
-static int change_range(struct blk *blk, const struct blk_request *request,
-			const struct virtio_blk_discard_write_zeroes *range)
-{
-	bool zero = request->type == VIRTIO_BLK_T_WRITE_ZEROES;
-	uint64_t bytes = (uint64_t)range->num_sectors * SECTOR_BYTES;
-
-	if (range->flags & ~(zero ? (uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0u))
-		return -EOPNOTSUPP;
-	if (range->num_sectors > (zero ? MAX_ZERO_SECTORS : MAX_DISCARD_SECTORS) ||
-	    beyond_disk(blk, range->sector, range->num_sectors))
-		return -EINVAL;
-	if (!bytes)
-		return 0;
-	return zero ? blk_file_zero(&blk->file, range->sector * SECTOR_BYTES, bytes, range->flags)
-		    : blk_file_discard(&blk->file, range->sector * SECTOR_BYTES, bytes);
-}
-
-static int change_ranges(struct blk *blk, const struct blk_request *request)
-{
-	struct virtio_blk_discard_write_zeroes range[MAX_RANGES];
-	unsigned int bit = request->type == VIRTIO_BLK_T_DISCARD ? VIRTIO_BLK_F_DISCARD
-								 : VIRTIO_BLK_F_WRITE_ZEROES;
-	size_t count = request->bytes / sizeof(range[0]);
-	int ret = 0;
-
-	if (!(request->features & FEATURE(bit)))
-		return -EOPNOTSUPP;
-	if (!count || count > MAX_RANGES || request->bytes % sizeof(range[0]))
-		return -EINVAL;
-	virtio_read_pieces(request->data.iov, request->data.pieces, 0, range, request->bytes);
-	for (size_t i = 0; i < count && !ret; i++)
-		ret = change_range(blk, request, &range[i]);
-	if (!ret && !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH)))
-		ret = blk_file_flush(&blk->file);
-	return ret;
-}
-
-/* 0 or -errno; -EOPNOTSUPP: there is no such request. */
-static int execute(struct blk *blk, struct blk_request *request)
-{
-	int ret;
-
-	switch (request->type) {
-	case VIRTIO_BLK_T_IN:
-		ret = read_write(blk, request);
-		request->written = ret ? 0 : request->bytes;
-		return ret;
-	case VIRTIO_BLK_T_OUT:
-		return read_write(blk, request);
-	case VIRTIO_BLK_T_FLUSH:
-		return blk_file_flush(&blk->file);
-	case VIRTIO_BLK_T_DISCARD:
-	case VIRTIO_BLK_T_WRITE_ZEROES:
-		return change_ranges(blk, request);
-	case VIRTIO_BLK_T_GET_ID:
-		request->written = virtio_write_pieces(request->data.iov, request->data.pieces, 0,
-						       blk->id, sizeof(blk->id));
-		return 0;
-	default:
-		return -EOPNOTSUPP;
-	}
-}
-
-static uint8_t status_of(const struct blk *blk, const struct blk_request *request, int ret)
-{
-	if (!ret)
-		return VIRTIO_BLK_S_OK;
-	if (ret == -EOPNOTSUPP)
-		return VIRTIO_BLK_S_UNSUPP;
-	/* A failed flush, and a request beyond the disk, have their own line. */
-	if (ret != -EINVAL && request->type != VIRTIO_BLK_T_FLUSH)
-		vmm_log_guest(GMIG_LOG_ERROR, "device=blk file=%s sector=%llu %s failed: %s",
-			      blk->file.path, (unsigned long long)request->sector,
-			      request->type == VIRTIO_BLK_T_IN ? "read" : "write", strerror(-ret));
-	return VIRTIO_BLK_S_IOERR;
-}
-
-/* What the request carries to the device is after the header; else the driver wants data. */
-static bool carries_data(uint32_t type)
-{
-	return type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
-	       type == VIRTIO_BLK_T_WRITE_ZEROES;
-}
-
-/* The header is first, the status byte last, data between them, in any division into pieces. */
-static const char *parse(struct virtio_chain *chain, struct blk_request *request)
-{
-	struct iovec *in = virtio_chain_in(chain);
-	struct virtio_blk_outhdr header;
-
-	if (chain->out_bytes < sizeof(header))
-		return "request without header";
-	if (!chain->in_bytes)
-		return "request without room for the status";
-	virtio_read_pieces(chain->iov, chain->out_count, 0, &header, sizeof(header));
-	request->type = header.type;
-	request->sector = header.sector;
-	request->status =
-	    (uint8_t *)in[chain->in_count - 1].iov_base + in[chain->in_count - 1].iov_len - 1;
-	if (carries_data(header.type)) {
-		request->bytes = chain->out_bytes - sizeof(header);
-		request->data.pieces =
-		    virtio_cut_pieces(chain->iov, chain->out_count, sizeof(header), request->bytes,
-				      &request->data.iov);
-	} else {
-		request->bytes = chain->in_bytes - 1;
-		request->data.pieces =
-		    virtio_cut_pieces(in, chain->in_count, 0, request->bytes, &request->data.iov);
-	}
-	request->data.offset = header.sector * SECTOR_BYTES;
-	request->data.bytes = request->bytes;
-	request->data.write = header.type == VIRTIO_BLK_T_OUT;
-	request->data.through = !(request->features & FEATURE(VIRTIO_BLK_F_FLUSH));
-	return NULL;
-}
-
-/* ---- Worker: lock held, unless they say otherwise -------------------------------------------- */
 
 static bool is_busy(const struct blk *blk)
 {
@@ -263,12 +93,12 @@ static void serve(struct blk *blk, struct blk_slot *slot)
 
 	blk->busy = true;
 	pthread_mutex_unlock(&blk->device.lock);
-	ret = execute(blk, request);
+	ret = blk_request_execute(&blk->file, blk->id, request);
 	/* A flush that failed has lost data: it cannot be repeated. */
 	full = is_full(ret) && blk->on_full == VMM_ON_FULL_PAUSE &&
 	       request->type != VIRTIO_BLK_T_FLUSH && !blk->file.sync_failed;
 	if (!full)
-		*request->status = status_of(blk, request, ret);
+		*request->status = blk_request_status(&blk->file, request, ret);
 	pthread_mutex_lock(&blk->device.lock);
 	blk->busy = false;
 	blk->full = full;
@@ -311,7 +141,7 @@ static void land(struct blk *blk)
 		slot->request.written =
 		    ret || slot->request.type == VIRTIO_BLK_T_OUT ? 0 : slot->request.bytes;
 		if (ret != -EAGAIN)
-			*slot->request.status = status_of(blk, &slot->request, ret);
+			*slot->request.status = blk_request_status(&blk->file, &slot->request, ret);
 	}
 	pthread_mutex_lock(&blk->device.lock);
 	blk->listens = false;
@@ -341,13 +171,13 @@ static bool take(struct blk *blk)
 	if (!slot || virtio_device_pop(&blk->device, 0, &slot->chain) <= 0)
 		return false;
 	slot->request = (struct blk_request){.features = blk->device.features};
-	wrong = parse(&slot->chain, &slot->request);
+	wrong = blk_request_parse(&slot->chain, &slot->request);
 	if (wrong) {
 		virtio_device_fail(&blk->device, 0, wrong);
 		return true;
 	}
 	slot->state = SLOT_WAITS;
-	if (may_fly(blk, &slot->request))
+	if (blk_request_may_fly(&blk->file, &slot->request))
 		start_to_fly(blk, slot);
 	return true;
 }
@@ -497,17 +327,17 @@ static uint64_t features(bool readonly)
 static void fill_config(struct blk *blk)
 {
 	blk->config = (struct virtio_blk_config){
-	    .capacity = blk->file.bytes / SECTOR_BYTES,
+	    .capacity = blk->file.bytes / BLK_SECTOR_BYTES,
 	    .seg_max = SEG_MAX,
-	    .blk_size = SECTOR_BYTES,
+	    .blk_size = BLK_SECTOR_BYTES,
 	};
 	if (blk->file.readonly)
 		return;
-	blk->config.max_discard_sectors = MAX_DISCARD_SECTORS;
-	blk->config.max_discard_seg = MAX_RANGES;
+	blk->config.max_discard_sectors = BLK_MAX_DISCARD_SECTORS;
+	blk->config.max_discard_seg = BLK_MAX_RANGES;
 	blk->config.discard_sector_alignment = 1;
-	blk->config.max_write_zeroes_sectors = MAX_ZERO_SECTORS;
-	blk->config.max_write_zeroes_seg = MAX_RANGES;
+	blk->config.max_write_zeroes_sectors = BLK_MAX_ZERO_SECTORS;
+	blk->config.max_write_zeroes_seg = BLK_MAX_RANGES;
 	blk->config.write_zeroes_may_unmap = 1;
 }
 
