@@ -29,8 +29,12 @@ int __wrap_ioctl(int fd, unsigned long request, ...);
 static struct vmm vmm;
 #include "../../vmm/log.h"
 
-static struct vmm_options options = {
-    .name = "fuzz", .disk_count = 1, .net_count = 1, .tap = {"tap"}, .port_count = 2};
+static struct vmm_options options = {.name = "fuzz",
+				     .disk_count = 1,
+				     .disk_direct = {true},
+				     .net_count = 1,
+				     .tap = {"tap"},
+				     .port_count = 2};
 static struct device_context context = {.vmm = &vmm, .options = &options};
 static void *state[DEVICES + 3];
 static const struct device_ops *const kinds[] = {&serial_device, &power_device,	   &pci_device,
