@@ -197,6 +197,16 @@ long ledger_total(const struct ledger *ledger, enum ledger_account account)
 	return atomic_load_explicit(&ledger->total[account], memory_order_relaxed);
 }
 
+long ledger_sum(struct ledger *ledger, enum ledger_account a, enum ledger_account b)
+{
+	long pages;
+
+	pthread_mutex_lock(&ledger->lock);
+	pages = ledger_total(ledger, a) + (a == b ? 0 : ledger_total(ledger, b));
+	pthread_mutex_unlock(&ledger->lock);
+	return pages;
+}
+
 long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned int node)
 {
 	atomic_long *resident = atomic_load(&ledger->resident[vnode]);

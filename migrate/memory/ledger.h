@@ -72,6 +72,11 @@ void ledger_split(struct ledger *ledger, uint64_t position, long pages);
 long ledger_pages(const struct ledger *ledger, unsigned int node, enum ledger_account account);
 /* Of all nodes. */
 long ledger_total(const struct ledger *ledger, enum ledger_account account);
+/*
+ * Of all nodes, in these accounts together, at one moment: pages that just go from one of them to another, or come to
+ * another node, are in the sum once.
+ */
+long ledger_sum(struct ledger *ledger, enum ledger_account a, enum ledger_account b);
 /* MAPPED pages of a vnode on a node; 0 for a vnode that has none. */
 long ledger_resident(const struct ledger *ledger, unsigned int vnode, unsigned int node);
 /* SWAPPED pages of a vnode. */

@@ -72,13 +72,12 @@ void policy_destroy(struct policy *policy)
 /* What the engine has from the kernel, the guest's memory included. */
 static long owned(const struct policy *policy)
 {
-	return -ledger_total(policy->ledger, LEDGER_OUTSIDE);
+	return -ledger_sum(policy->ledger, LEDGER_OUTSIDE, LEDGER_OUTSIDE);
 }
 
 static long extra(const struct policy *policy)
 {
-	return ledger_total(policy->ledger, LEDGER_POOL) +
-	       ledger_total(policy->ledger, LEDGER_FLIGHT);
+	return ledger_sum(policy->ledger, LEDGER_POOL, LEDGER_FLIGHT);
 }
 
 /* Pages that the kernel may still be asked for. */

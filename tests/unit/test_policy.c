@@ -6,6 +6,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define MS    1000000ull
@@ -199,6 +200,40 @@ START_TEST(node_that_refused_is_left_alone_for_longer_and_longer)
 }
 END_TEST
 
+static atomic_bool shuffled;
+
+/* A frame that goes to its pool and back, and turns out to lie elsewhere: there are as many all the while. */
+static void *shuffle(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&shuffled)) {
+		ledger_post(ledger, 0, LEDGER_FLIGHT, LEDGER_POOL, BLOCK);
+		ledger_post(ledger, 0, LEDGER_POOL, LEDGER_FLIGHT, BLOCK);
+		ledger_relabel(ledger, 0, 1, BLOCK);
+		ledger_relabel(ledger, 1, 0, BLOCK);
+	}
+	return NULL;
+}
+
+START_TEST(frame_that_changes_its_account_is_in_one_of_them)
+{
+	pthread_t thread;
+
+	start(16 * BLOCK);
+	ck_assert_uint_eq(take_all(POLICY_MOVE), 16);
+	atomic_store(&shuffled, false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, shuffle, NULL), 0);
+	for (unsigned int i = 0; i < 50000; i++) {
+		/* Of the budget there is nothing left, nor of the room. */
+		ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, BLOCK), -EDQUOT);
+		ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, BLOCK), -EDQUOT);
+	}
+	atomic_store(&shuffled, true);
+	pthread_join(thread, NULL);
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("policy");
@@ -208,6 +243,7 @@ int main(void)
 
 	tcase_add_test(tcase, extra_memory_is_bounded_whoever_asks);
 	tcase_add_test(tcase, reservations_count_before_the_memory_is_there);
+	tcase_add_test(tcase, frame_that_changes_its_account_is_in_one_of_them);
 	tcase_add_test(tcase, room_bounds_all_uses_and_is_not_spent_twice);
 	tcase_add_test(tcase, room_that_others_made_or_took_is_seen_after_a_while);
 	tcase_add_test(tcase, pools_keep_less_when_memory_is_short);
