@@ -113,7 +113,7 @@ static void print_others(const json_t *repair)
 
 static void print_repair(const json_t *repair)
 {
-	char p99[UNITS_TEXT], longest[UNITS_TEXT];
+	char p99[UNITS_TEXT], longest[UNITS_TEXT], cpu[UNITS_TEXT];
 
 	print_breaches(repair);
 	print_differences(repair);
@@ -122,9 +122,10 @@ static void print_repair(const json_t *repair)
 	       is_ok(repair) ? "ok, all that differed is corrected" : "NOT OK, something is left",
 	       count_of(repair, "compared_pages"));
 	print_accounts(repair);
-	printf("locks were held for %s at a time (p99), %s at most\n",
+	printf("locks were held for %s at a time (p99), %s at most, of CPU time %s\n",
 	       units_ns(cli_number(json_object_get(repair, "hold_ns"), "p99"), p99),
-	       units_ns(cli_number(repair, "longest_hold_ns"), longest));
+	       units_ns(cli_number(repair, "longest_hold_ns"), longest),
+	       units_ns(cli_number(repair, "longest_hold_cpu_ns"), cpu));
 }
 
 static void show_progress(const json_t *repair)

@@ -36,13 +36,20 @@ static json_t *report_repair(uint64_t id, const struct gmig_repair *repair)
 		const char *name;
 		uint64_t value;
 	} numbers[] = {
-	    {"total_pages", repair->total_pages},	  {"visited_pages", repair->visited_pages},
-	    {"compared_pages", repair->compared_pages},	  {"touched_pages", repair->touched_pages},
-	    {"busy_pages", repair->busy_pages},		  {"unknown_pages", repair->unknown_pages},
-	    {"device_blocks", repair->device_blocks},	  {"woken_threads", repair->woken_threads},
-	    {"book_pages", repair->book_pages},		  {"slot_pages", repair->slot_pages},
-	    {"slots_corrected", repair->slots_corrected}, {"slots_left", repair->slots_left},
+	    {"total_pages", repair->total_pages},
+	    {"visited_pages", repair->visited_pages},
+	    {"compared_pages", repair->compared_pages},
+	    {"touched_pages", repair->touched_pages},
+	    {"busy_pages", repair->busy_pages},
+	    {"unknown_pages", repair->unknown_pages},
+	    {"device_blocks", repair->device_blocks},
+	    {"woken_threads", repair->woken_threads},
+	    {"book_pages", repair->book_pages},
+	    {"slot_pages", repair->slot_pages},
+	    {"slots_corrected", repair->slots_corrected},
+	    {"slots_left", repair->slots_left},
 	    {"longest_hold_ns", repair->longest_hold_ns},
+	    {"longest_hold_cpu_ns", repair->longest_hold_cpu_ns},
 	};
 	json_t *report = guest_report_check(&repair->check);
 	char text[24];

@@ -4,8 +4,8 @@
  * and goes in steps, so that nobody is held up.
  *
  * No lock that a fault or a job may wait for is held for longer than a step of comparing takes: it is at most a part of a block of
- * 2 MiB, which becomes smaller when it took long. longest_hold_ns tells what it came to; a thread that the scheduler takes its CPU
- * from meanwhile holds on to the lock.
+ * 2 MiB, which becomes smaller when it took long. longest_hold_ns tells what it came to by the clock; a thread that the scheduler
+ * takes its CPU from meanwhile holds on to the lock, so longest_hold_cpu_ns tells what it was without that.
  *
  * May run while the guest runs, while jobs run, and several at a time. Pages that a job holds are not compared; they are
  * come back to, as long as there is hope.
@@ -66,6 +66,8 @@ struct gmig_repair {
 	uint64_t slots_left;	      /* filled, and the kernel does not take the pages */
 	struct gmig_percentiles hold; /* how long locks of blocks were held */
 	uint64_t longest_hold_ns;     /* of any lock that a fault may wait for */
+	uint64_t
+	    longest_hold_cpu_ns; /* of a block's, by CPU time: what the host did not take away */
 	struct gmig_check
 	    check; /* invariants as they were found; pages as gmig_check() counts them */
 	uint64_t reserved[16];

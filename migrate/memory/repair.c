@@ -97,15 +97,19 @@ static void hold_part(struct repair *repair, bool count)
 	struct audit_block *block = &repair->block;
 	const struct gmig *gmig = repair->gmig;
 	unsigned int pages = take_part(&block->rest, repair->step, &block->part);
-	uint64_t since_ns, held_ns;
+	uint64_t since_ns, held_ns, ran_ns;
 
 	pthread_mutex_lock(&block->stripe->lock);
 	since_ns = gmig->sys->now_ns();
+	ran_ns = gmig->sys->ran_ns();
 	audit_block(block);
 	if (count && (block->whole || bits_empty(&block->rest)))
 		audit_block_count(block, repair->count);
+	ran_ns = gmig->sys->ran_ns() - ran_ns;
 	held_ns = gmig->sys->now_ns() - since_ns;
 	pthread_mutex_unlock(&block->stripe->lock);
+	if (ran_ns > repair->result.longest_hold_cpu_ns)
+		repair->result.longest_hold_cpu_ns = ran_ns;
 	note_hold(repair, pages, held_ns);
 	if (block->wake)
 		engine_wake(gmig, block->region, block->gfn);

@@ -249,6 +249,7 @@ healthy() {
 	local name=$1 before after i
 	[ "$(show "$name" .probe.errors)" = 0 ] || fail "the guest found $(show "$name" .probe.errors) lost or misplaced writes"
 	timeout $((60 * PATIENCE)) gmig check "$name" --json >"$work/check" || fail "gmig check: $(cat "$work/check")"
+	timeout $((60 * PATIENCE)) gmig check "$name" --repair --json >"$work/check" || fail "gmig check --repair: $(cat "$work/check")"
 	before=$(show "$name" .probe.sweeps)
 	for ((i = 0; i < 300 * PATIENCE; i++)); do
 		sleep 0.1

@@ -510,11 +510,11 @@ static json_t *fake_answer(bool done, bool ok, int visited)
 {
 	return json_pack(
 	    "{s:s, s:b, s:b, s:i, s:i, s:i, s:{s:i, s:i}, s:{s:i, s:i}, s:[], s:i, s:i, "
-	    "s:{s:i}, s:i}",
+	    "s:{s:i}, s:i, s:i}",
 	    "id", "7", "done", done, "ok", ok, "total_pages", 1000, "visited_pages", visited,
 	    "compared_pages", 900, "differed", "node", 12, "held", 0, "corrected", "node", 12,
 	    "held", 0, "breaches", "book_pages", 5, "busy_pages", ok ? 0 : 512, "hold_ns", "p99",
-	    60000, "longest_hold_ns", 400000);
+	    60000, "longest_hold_ns", 400000, "longest_hold_cpu_ns", 90000);
 }
 
 START_TEST(check_with_repair_asks_until_it_is_done_and_says_what_it_was)
@@ -528,7 +528,9 @@ START_TEST(check_with_repair_asks_until_it_is_done_and_says_what_it_was)
 	ck_has(out_text, "12 pages lay on another node: 12 corrected\n"
 			 "the books differed by 5 pages: corrected\n"
 			 "ok, all that differed is corrected: 900 pages of 4K compared");
-	ck_has(out_text, "locks were held for 60.0 us at a time (p99), 400 us at most\n");
+	ck_has(
+	    out_text,
+	    "locks were held for 60.0 us at a time (p99), 400 us at most, of CPU time 90.0 us\n");
 	ck_assert_ptr_null(strstr(out_text, "held as if"));
 	ck_assert_ptr_null(strstr(out_text, "left: "));
 	ck_assert_int_eq(gmig("check", "--repair", "vm1", "--json", NULL), CLI_OK);

@@ -396,6 +396,7 @@ START_TEST(repair_goes_on_by_its_number_until_it_is_done)
 	ck_assert_int_eq(number(json_object_get(repair, "corrected"), "held"), 0);
 	ck_assert_int_gt(number(json_object_get(repair, "hold_ns"), "count"), 0);
 	ck_assert_int_gt(number(repair, "longest_hold_ns"), 0);
+	ck_assert_int_gt(number(repair, "longest_hold_cpu_ns"), 0);
 }
 END_TEST
 

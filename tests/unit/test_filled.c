@@ -3,6 +3,7 @@
  * a VMM's mlockall(2); a debugger that writes.
  */
 #include "../../migrate/core/uffd.h"
+#include "../../migrate/gmig_repair.h"
 #include "../../migrate/memory/frame_pool.h"
 #include "rig.h"
 
@@ -285,6 +286,36 @@ START_TEST(check_empties_slots_filled_by_somebody_and_calls_it_no_breach)
 }
 END_TEST
 
+static void repair_all(struct gmig_repair *repair)
+{
+	struct gmig_error err;
+	uint64_t id = 0;
+
+	do {
+		ck_assert_int_eq(gmig_repair(rig.gmig, &id, 1000000000, repair, &err), 0);
+	} while (!repair->done);
+	ck_assert(repair->ok);
+}
+
+START_TEST(repair_tells_what_slots_were_filled_with_and_empties_them)
+{
+	struct gmig_repair repair;
+	uint64_t pages;
+
+	create(_i & 1, NULL);
+	move_all(0, 1);
+	fill_free_slots((enum filler)(_i / 2));
+	pages = unknown_pages();
+	ck_assert_uint_gt(pages, 0);
+	repair_all(&repair);
+	ck_assert_uint_eq(repair.slot_pages, pages);
+	ck_assert_uint_eq(repair.slots_left, 0);
+	ck_assert_uint_eq(unknown_pages(), 0);
+	move_all(1, 0);
+	finish();
+}
+END_TEST
+
 static struct slot *free_slot(bool huge, bool clean)
 {
 	struct frame_want want = {.node = 0, .huge = huge};
@@ -331,6 +362,26 @@ START_TEST(frame_that_was_thrown_away_is_a_breach_only_once)
 	ck_assert_uint_eq(check.pool_bytes, 0);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
 	ck_assert(!check.breach[0]);
+	finish();
+}
+END_TEST
+
+START_TEST(frame_that_is_not_as_the_books_have_it_is_repaired_once)
+{
+	struct gmig_repair repair;
+	uint8_t *hva;
+
+	create(!(_i & 1), NULL);
+	hva = free_slot(_i & 1, _i & 2)->hva;
+	if (_i & 2)
+		fill_page(WRITE_MEM, hva);
+	else
+		ck_assert_int_eq(madvise(hva, GMIG_BLOCK_BYTES, MADV_DONTNEED), 0);
+	repair_all(&repair);
+	ck_assert_uint_eq(repair.slots_corrected, 1);
+	ck_assert_uint_eq(repair.book_pages, 0);
+	repair_all(&repair);
+	ck_assert_uint_eq(repair.slots_corrected, 0);
 	finish();
 }
 END_TEST
@@ -399,6 +450,8 @@ int main(void)
 	tcase_add_loop_test(tcase, block_whose_slot_is_read_without_end_stays_whole, 0, 2);
 	tcase_add_loop_test(tcase, pages_that_moved_without_a_word_are_not_lost, 0,
 			    2 * (GMIG_MODE_BLOCK + 1));
+	tcase_add_loop_test(tcase, repair_tells_what_slots_were_filled_with_and_empties_them, 0,
+			    2 * FILLERS);
 	tcase_add_loop_test(tcase, check_empties_slots_filled_by_somebody_and_calls_it_no_breach, 0,
 			    2 * FILLERS);
 	tcase_add_loop_test(tcase, clean_frame_that_was_written_to_is_a_breach_only_once, 0, 2);
@@ -406,6 +459,7 @@ int main(void)
 	tcase_add_loop_test(tcase, frame_made_in_a_filled_slot_is_whole_and_reads_as_zeros, 0,
 			    2 * FILLERS);
 	tcase_add_loop_test(tcase, pools_are_left_out_of_core_dumps, 0, 2);
+	tcase_add_loop_test(tcase, frame_that_is_not_as_the_books_have_it_is_repaired_once, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
