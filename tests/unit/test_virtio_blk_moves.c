@@ -32,6 +32,7 @@ static struct driver driver;
 static void *bus, *blk, *own_ram;
 static uint64_t stamp[BLOCKS], lost;
 static unsigned int rounds;
+static atomic_bool enough; /* was moved, and more rounds are not needed */
 static atomic_bool done;
 
 static void make_file(char *path)
@@ -89,6 +90,7 @@ static void start(bool small_pages, bool announced)
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		stamp[i] = NO_STAMP;
 	lost = 0;
+	atomic_store(&enough, false);
 	atomic_store(&done, false);
 }
 
@@ -159,7 +161,8 @@ static void *driver_thread(void *arg)
 {
 	const bool until_lost = arg;
 
-	for (unsigned int made = 0; made < rounds && !(until_lost && lost);)
+	for (unsigned int made = 0;
+	     !(until_lost && lost) && (made < rounds || !atomic_load(&enough));)
 		made += batch();
 	for (unsigned int block = 0; block < AT_ONCE; block++)
 		look(block);
@@ -174,6 +177,7 @@ static uint64_t move_while_it_works(bool until_lost)
 {
 	struct gmig_job_spec there = rig_spec(0, 1), back = rig_spec(1, 0);
 	struct gmig_job_info info;
+	struct vmm_disk disk;
 	uint64_t moved = 0;
 	pthread_t thread;
 
@@ -183,6 +187,8 @@ static uint64_t move_while_it_works(bool until_lost)
 		rig_move(&rig, home ? &back : &there, &info);
 		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 		moved += info.moved_bytes;
+		blk_device.report(blk, &disk);
+		atomic_store(&enough, moved >= BYTES && disk.bounced);
 	}
 	pthread_join(thread, NULL);
 	return moved;
