@@ -1,10 +1,12 @@
 /* See blk_ring.h. */
 #include "blk_ring.h"
+#include "vmm.h"
 
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,7 +18,8 @@ enum { FILE_DISK, FILE_POKE, FILES }; /* registered, by number */
 struct blk_ring {
 	struct io_uring ring;
 	int poke_fd;
-	bool listens;	/* a read of poke_fd is under way */
+	bool listens; /* a read of poke_fd is under way */
+	bool complained;
 	uint64_t pokes; /* read from it */
 };
 
@@ -133,6 +136,16 @@ static int take(struct blk_ring *ring, struct io_uring_cqe *cqe, unsigned int *t
 	return !poked;
 }
 
+/* What the kernel had no memory for (EAGAIN) stays in the ring. */
+static void rest(struct blk_ring *ring, int why)
+{
+	if (why != -EAGAIN && why != -EBUSY && !ring->complained)
+		vmm_log(GMIG_LOG_ERROR, "device=blk io_uring_enter: %s; it is tried on and on",
+			strerror(-why));
+	ring->complained |= why != -EAGAIN && why != -EBUSY;
+	poll(NULL, 0, 1);
+}
+
 int blk_ring_next(struct blk_ring *ring, unsigned int *tag, int *result)
 {
 	struct io_uring_cqe *cqe;
@@ -146,9 +159,8 @@ int blk_ring_next(struct blk_ring *ring, unsigned int *tag, int *result)
 			ret = io_uring_submit_and_wait(&ring->ring, 1);
 		if (ready || !io_uring_peek_cqe(&ring->ring, &cqe))
 			return take(ring, cqe, tag, result);
-		/* What the kernel had no memory for (EAGAIN) stays in the ring. */
 		if (ret < 0 && ret != -EINTR)
-			poll(NULL, 0, 1);
+			rest(ring, ret);
 	}
 }
 

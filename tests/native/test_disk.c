@@ -4,6 +4,7 @@
  */
 #include "native.h"
 
+#include "../../vmm/commands.h"
 #include "../../vmm/device.h"
 #include "../support/suite.h"
 
@@ -174,6 +175,23 @@ static uint64_t move_until_it_ends(struct vmm *vmm)
 	return moved;
 }
 
+static void expect_report(struct vmm *vmm, const struct vmm_disk *disk)
+{
+	const struct guest guest = {.opaque = vmm};
+	json_t *object = json_object();
+	const json_t *told;
+
+	report_describe(&guest, GUEST_RESIDENCY, object);
+	told = json_array_get(json_object_get(object, "disks"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(told, "cache")), "none");
+	ck_assert_str_eq(json_string_value(json_object_get(told, "aio")), disk->aio);
+	ck_assert_uint_eq((uint64_t)json_integer_value(json_object_get(told, "straight")),
+			  disk->straight);
+	ck_assert_uint_eq((uint64_t)json_integer_value(json_object_get(told, "bounced")),
+			  disk->bounced);
+	json_decref(object);
+}
+
 START_TEST(disk_without_cache_loses_nothing_while_the_guest_moves)
 {
 	char path[] = "disk-XXXXXX", option[64];
@@ -194,6 +212,7 @@ START_TEST(disk_without_cache_loses_nothing_while_the_guest_moves)
 	    "note: %s, %llu transfers straight to guest memory, %llu by a buffer, %llu MiB moved\n",
 	    disk[0].aio, (unsigned long long)disk[0].straight, (unsigned long long)disk[0].bounced,
 	    (unsigned long long)moved >> 20);
+	expect_report(vmm, &disk[0]);
 	ck_assert_uint_ge(disk[0].straight + disk[0].bounced, 10000);
 	ck_assert_uint_gt(disk[0].straight, 0);
 	ck_assert_uint_gt(moved, 0);

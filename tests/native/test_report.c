@@ -63,6 +63,34 @@ START_TEST(guest_that_cannot_go_on_says_why_in_both_views)
 }
 END_TEST
 
+START_TEST(disk_is_told_with_how_it_is_served)
+{
+	char path[] = "disk-XXXXXX", option[64];
+	const char *const options[] = {"--disk", option, NULL};
+	int fd = mkstemp(path);
+	struct guest guest = {0};
+	json_t *object = json_object();
+	const json_t *disk;
+	struct vmm *vmm;
+
+	ck_assert_int_eq(ftruncate(fd, 4096), 0);
+	close(fd);
+	snprintf(option, sizeof(option), "%s,readonly", path);
+	native_hold(NATIVE_HOLD_NOT);
+	vmm = native_start(spin, sizeof(spin), options);
+	guest.opaque = vmm;
+	report_describe(&guest, GUEST_RESIDENCY, object);
+	disk = json_array_get(json_object_get(object, "disks"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(disk, "path")), path);
+	ck_assert_str_eq(json_string_value(json_object_get(disk, "cache")), "writeback");
+	ck_assert(json_is_true(json_object_get(disk, "readonly")));
+	ck_assert_ptr_null(json_object_get(disk, "aio"));
+	json_decref(object);
+	native_end(vmm);
+	unlink(path);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("report");
@@ -73,6 +101,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, port_in_a_directory_that_is_not_utf8_is_told);
 	tcase_add_test(tcase, guest_that_cannot_go_on_says_why_in_both_views);
+	tcase_add_test(tcase, disk_is_told_with_how_it_is_served);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -304,6 +304,20 @@ START_TEST(show_tells_its_age_and_what_is_swapped)
 }
 END_TEST
 
+START_TEST(show_tells_how_disks_are_served)
+{
+	fake.more =
+	    json_pack("{s:[{s:s, s:b, s:s}, {s:s, s:b, s:s, s:s, s:i, s:i}]}", "disks", "path", "a",
+		      "readonly", 1, "cache", "writeback", "path", "b", "readonly", 0, "cache",
+		      "none", "aio", "io_uring", "straight", 700, "bounced", 3);
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text,
+	       "disk a: cache=writeback, readonly\n"
+	       "disk b: cache=none, aio=io_uring, 700 transfers straight to guest memory, 3 by "
+	       "a buffer\n");
+}
+END_TEST
+
 START_TEST(show_of_a_guest_that_cannot_go_on_says_why)
 {
 	fake.more = json_pack("{s:s, s:s}", "state", "stopped", "stop_reason",
@@ -583,6 +597,7 @@ int main(void)
 	tcase_add_test(tcase, show_json_is_what_the_vmm_says);
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
 	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);
+	tcase_add_test(tcase, show_tells_how_disks_are_served);
 	tcase_add_test(tcase, show_of_a_guest_that_cannot_go_on_says_why);
 	tcase_add_test(tcase, show_says_what_gmigd_keeps_and_why_it_started_a_job);
 	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);
