@@ -209,7 +209,7 @@ quick | full)
 	stage "native gmigd" 300 stage_gmigd
 	filler "build asan" 600 stage_build asan
 	stage "unit asan+ubsan" 1800 stage_unit asan
-	stage "lab 2 nodes" 1800 stage_lab 2 "numa-cases two${quick:+,devices}" 6.12
+	stage "lab 2 nodes" 2400 stage_lab 2 "numa-cases two${quick:+,devices}" 6.12 --timeout $((2300 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab 4 nodes" 1800 stage_lab 4 "numa-cases four" 6.12 --mem-per-node 1G
 	;;
 soak)

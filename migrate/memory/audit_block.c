@@ -57,8 +57,10 @@ static unsigned int entry_at(const struct audit_block *block, unsigned int from)
 	return bits_next(&block->part, from, true);
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): `i` is declared by it */
 #define each_entry(block, i)                                                                       \
 	for (unsigned int i = entry_at(block, 0); i < GMIG_BLOCK_PAGES; i = entry_at(block, i + 1))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static unsigned int entry_pages(const struct audit_block *block)
 {
