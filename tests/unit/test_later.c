@@ -526,11 +526,11 @@ START_TEST(random_commands_of_two_clients_end_each_page_once)
 	create(_i % 2);
 	rig_start(&rig, 2);
 	srand((unsigned int)_i);
-	for (unsigned int i = 0; i < rig.pages; i++)
+	for (unsigned int i = 0; i < BLOCKS * B; i++)
 		expected[i] = 0;
 	for (unsigned int i = 0; i < 24; i++) {
-		uint64_t first = (uint64_t)rand() % rig.pages;
-		uint64_t pages = 1 + (uint64_t)rand() % (rig.pages - first);
+		uint64_t first = (uint64_t)rand() % (BLOCKS * B);
+		uint64_t pages = 1 + (uint64_t)rand() % (BLOCKS * B - first);
 		int node = rand() % NODES;
 
 		jobs[i] = list_to(first, pages, node, rand() % 3 ? 0 : BLOCK_S);
