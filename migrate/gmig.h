@@ -222,7 +222,8 @@ const char *gmig_why_off(const struct gmig *gmig);
 /*
  * What a region is made of. MEMFD and MEMFD_HUGETLB are files in memory (memfd_create(2)) that other processes may map, too:
  * see gmig_region_file(). Their first touches are the kernel's, so that no userfaultfd is in the way of those others; they are
- * moved by mover `kernel` alone, and not on fake nodes.
+ * moved by mover `kernel` alone, and not on fake nodes. What only others have touched of MEMFD_HUGETLB is seen by a userfaultfd
+ * for minor faults; where there can be none, it is neither seen nor moved, and the log says so.
  */
 enum gmig_region_kind {
 	GMIG_REGION_RAM,	   /* private anonymous memory */

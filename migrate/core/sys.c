@@ -112,6 +112,17 @@ static int real_map_file(int fd, size_t bytes, void *fixed)
 	return memory == MAP_FAILED ? -errno : 0;
 }
 
+/* mlockall(MCL_FUTURE) has the kernel fill new mappings at once, but for those that nobody may read. */
+static int real_map_window(int fd, size_t bytes, void **out)
+{
+	void *memory = mmap(NULL, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	*out = memory;
+	return 0;
+}
+
 static int real_punch_hole(int fd, uint64_t offset, uint64_t bytes)
 {
 	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
@@ -295,6 +306,7 @@ const struct gmig_sys gmig_sys_real = {
     .set_policy = real_set_policy,
     .memfd = real_memfd,
     .map_file = real_map_file,
+    .map_window = real_map_window,
     .punch_hole = real_punch_hole,
     .seek = real_seek,
     .in_core = real_in_core,

@@ -39,6 +39,8 @@ struct gmig_sys {
 	int (*memfd)(const char *name, uint64_t bytes, uint64_t huge_bytes);
 	/* Map a file from its beginning, shared, in place of what is at `fixed`. */
 	int (*map_file)(int fd, size_t bytes, void *fixed);
+	/* Map a file from its beginning, shared, without access and without a claim on a pool of huge pages, wherever there is room. */
+	int (*map_window)(int fd, size_t bytes, void **out);
 	/* fallocate(2): a hole in a file, whose size stays. */
 	int (*punch_hole)(int fd, uint64_t offset, uint64_t bytes);
 	/* lseek(2), with SEEK_DATA. */

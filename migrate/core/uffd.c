@@ -113,6 +113,25 @@ int uffd_copy_protected(const struct gmig_sys *sys, int fd, void *to, const void
 	return ret;
 }
 
+int uffd_continue(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes)
+{
+	unsigned int tries = 0;
+	size_t done = 0;
+	int ret;
+
+	do {
+		struct uffdio_continue arg = {.range = {(uintptr_t)memory + done, bytes - done},
+					      .mode = UFFDIO_CONTINUE_MODE_DONTWAKE};
+
+		ret = sys->ioctl(fd, UFFDIO_CONTINUE, &arg);
+		if (ret == -EAGAIN && arg.mapped > 0) {
+			done += (size_t)arg.mapped;
+			tries = 0;
+		}
+	} while (ret == -EAGAIN && again(sys, &tries));
+	return ret;
+}
+
 int uffd_move(const struct gmig_sys *sys, const struct uffd_move *move, size_t *done)
 {
 	unsigned int tries = 0;

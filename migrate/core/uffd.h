@@ -24,6 +24,12 @@ int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, si
 /* One page of it, write-protected at once. Wakes nobody. */
 int uffd_copy_protected(const struct gmig_sys *sys, int fd, void *to, const void *from);
 
+/*
+ * Map what the file has behind memory that is registered MINOR. A short count goes on where it stopped, -EAGAIN is tried again, a
+ * bounded number of times. -EFAULT: the file has nothing there, and is given nothing; -EEXIST: it is mapped. Wakes nobody.
+ */
+int uffd_continue(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes);
+
 struct uffd_move {
 	int fd; /* the one with which `to` is registered */
 	void *to;

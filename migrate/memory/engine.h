@@ -18,6 +18,7 @@
 #include "../core/hist.h"
 #include "../core/sys.h"
 #include "../gmig_repair.h"
+#include "file_window.h"
 #include "memory.h"
 #include "shadow.h"
 
@@ -78,7 +79,8 @@ struct region {
 	void *reserved;
 	int fd; /* its file; -1: it has none */
 	bool hugetlb;
-	atomic_ullong audited_ns; /* when an audit of all of it began that went to its end */
+	struct file_window window; /* of its file, if that is of hugetlb pages */
+	atomic_ullong audited_ns;  /* when an audit of all of it began that went to its end */
 	/* Host node that first touches are served from; written under engine.lock, like the next two. */
 	atomic_uint preferred_node;
 	struct preference *preferences; /* of migrations, the one that was accepted last first */

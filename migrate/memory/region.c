@@ -212,6 +212,7 @@ void region_unmap(struct gmig *gmig, struct region *region)
 	if (region->reserved)
 		gmig->sys->unmap(region->reserved,
 				 region->pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
+	file_window_close(gmig->sys, &region->window);
 	if (region->fd >= 0)
 		gmig->sys->close(region->fd);
 }
@@ -228,6 +229,7 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	region->kind = spec->kind == GMIG_REGION_RAM ? &region_ram : &region_memfd;
 	region->hugetlb = spec->kind == GMIG_REGION_MEMFD_HUGETLB;
 	region->fd = -1;
+	region->window.start = NULL;
 	region->vnode = spec->vnode;
 	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;

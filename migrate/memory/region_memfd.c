@@ -7,15 +7,31 @@
  * of files: a peer's first touch there follows the peer's own.
  *
  * What a peer has touched and we have not is in the file, but not in our page tables, and move_pages(2) neither finds nor moves
- * it. mincore(2) tells of such pages of tmpfs (not of hugetlbfs, where it looks into page tables alone); they are mapped
- * before anything else is asked. Pages of tmpfs that are swapped out leave no trace in page tables: they are data of the file
- * (SEEK_DATA) that is not in core.
+ * it. mincore(2) tells of such pages of tmpfs, and file_window.h of those of hugetlbfs; they are mapped before anything else is
+ * asked. A peer that punches a hole between the two gets a new page there, of zeros: what it reads is right, and the memory is
+ * given back when it punches again. To take it away again could take away what the peer has written since. Pages of tmpfs that
+ * are swapped out leave no trace in page tables: they are data of the file (SEEK_DATA) that is not in core.
  */
 #include "region.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* Without it, what only a peer has touched is not seen: the guest can do without. */
+static void open_window(struct gmig *gmig, struct region *region)
+{
+	int ret = file_window_open(gmig->sys, region->fd, region->pages * GMIG_PAGE_BYTES,
+				   &region->window);
+
+	if (ret)
+		engine_log(gmig, GMIG_LOG_WARNING,
+			   "event=region gpa=0x%llx errno=%s text=\"no userfaultfd for minor "
+			   "faults: huge pages that only another process has touched are not "
+			   "seen\"",
+			   (unsigned long long)(region->gfn * GMIG_PAGE_BYTES),
+			   gmig_errno_name(ret));
+}
 
 static int memfd_map(struct gmig *gmig, struct region *region, struct gmig_error *err)
 {
@@ -42,6 +58,8 @@ static int memfd_map(struct gmig *gmig, struct region *region, struct gmig_error
 	if (ret)
 		return gmig_fail(err, ret, "cannot map %llu MiB of shared guest memory: %s", mib,
 				 gmig_errno_name(ret));
+	if (region->hugetlb)
+		open_window(gmig, region);
 	ret = region_advise(gmig, region, err);
 	if (ret)
 		return ret;
@@ -76,6 +94,32 @@ static bool map_in_core(struct gmig *gmig, uint8_t *block, const struct bits *ma
 	return true;
 }
 
+/* A block of one page, not mapped by all that is known. As map_in_core(); -errno: whether there is one cannot be said. */
+static int map_from_file(struct gmig *gmig, const struct region *region, uint64_t block_gfn)
+{
+	int has = file_window_has(gmig->sys, &region->window,
+				  (block_gfn - region->gfn) * GMIG_PAGE_BYTES);
+
+	if (has > 0)
+		gmig->sys->advise(region_hva(region, block_gfn), GMIG_BLOCK_BYTES,
+				  MADV_POPULATE_READ);
+	return has;
+}
+
+static int hugetlb_scan(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
+			struct uffd_scan *scan)
+{
+	uint8_t *block = region_hva(region, block_gfn);
+	int ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan), found;
+
+	if (bits_full(&scan->present))
+		return ret;
+	found = map_from_file(gmig, region, block_gfn);
+	if (found > 0)
+		return uffd_scan(gmig->sys, gmig->pagemap, block, scan);
+	return found < 0 ? found : ret;
+}
+
 /*
  * Data that is in no page table by now. It is never asked where data ends: the kernel would go through all of it page by page,
  * beyond the block, as far as the guest is full.
@@ -104,10 +148,13 @@ static int memfd_scan(struct gmig *gmig, const struct region *region, uint64_t b
 		      struct uffd_scan *scan)
 {
 	uint8_t *block = region_hva(region, block_gfn);
-	int ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan);
+	int ret;
 
+	if (region->hugetlb)
+		return hugetlb_scan(gmig, region, block_gfn, scan);
+	ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan);
 	/* Without a scan, on plain memory, nothing is known to be mapped. */
-	if (region->hugetlb || bits_full(&scan->present))
+	if (bits_full(&scan->present))
 		return ret;
 	if (map_in_core(gmig, block, &scan->present))
 		ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan);
