@@ -24,11 +24,30 @@ static bool contradicts(const struct plan *older, const struct plan *plan)
 	return false;
 }
 
+/*
+ * One accepted between the two, or one that has ended, may have made the older job bring pages elsewhere than its plan says: then
+ * a newer one is told of even if its map and the older job's agree. Caller holds jobs_lock.
+ */
+static bool is_diverted(const struct gmig_job *other, const struct gmig_job *job)
+{
+	const struct gmig_job *between = job->memory->jobs;
+
+	if (later_generation(other->later))
+		return true;
+	while (between && !(between->work.id > other->work.id && between->work.id < job->work.id &&
+			    contradicts(&other->plan, &between->plan)))
+		between = between->next;
+	return between;
+}
+
+/* Caller holds jobs_lock. */
 static bool is_older(struct gmig_job *other, const struct gmig_job *job)
 {
 	bool runs;
 
-	if (other->work.id >= job->work.id || !contradicts(&other->plan, &job->plan))
+	if (other->work.id >= job->work.id)
+		return false;
+	if (!contradicts(&other->plan, &job->plan) && !is_diverted(other, job))
 		return false;
 	pthread_mutex_lock(&other->lock);
 	runs = !job_is_over(other->state);

@@ -328,6 +328,24 @@ START_TEST(contradictory_migrations_end_as_if_one_followed_the_other)
 }
 END_TEST
 
+/* The third command has the older one's goal, and is told of to it all the same: the second one has made it another. */
+START_TEST(third_migration_decides_where_the_second_sent_what_the_first_takes)
+{
+	struct gmig_job *first, *second;
+
+	create(_i);
+	first = migrate(0, 3, 1);
+	second = migrate(3, 1, 0);
+	end(second);
+	end(migrate(1, 3, 0));
+	go_on(first);
+	ck_assert_uint_eq(end(first).remaining_bytes, 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), 3);
+	finish();
+}
+END_TEST
+
 /* A command that is withdrawn has never been: the older one has the say again. */
 START_TEST(cancelled_command_gives_its_pages_back_to_the_older_job)
 {
@@ -566,6 +584,8 @@ int main(void)
 			    4);
 	tcase_add_loop_test(jobs, policy_is_the_one_that_was_bound_last, 0, 2);
 	tcase_add_loop_test(jobs, contradictory_migrations_end_as_if_one_followed_the_other, 0, 8);
+	tcase_add_loop_test(
+	    jobs, third_migration_decides_where_the_second_sent_what_the_first_takes, 0, 2);
 	tcase_add_loop_test(jobs, cancelled_command_gives_its_pages_back_to_the_older_job, 0, 3);
 	tcase_add_loop_test(jobs, retry_is_a_later_command_than_what_was_accepted_before_it, 0, 2);
 	tcase_add_loop_test(jobs, job_over_a_part_speaks_for_that_part, 0, 2);
