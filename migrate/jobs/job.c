@@ -289,7 +289,10 @@ static int second_look(struct gmig_job *job, struct gmig_error *err)
 	const unsigned int looks = LATE_ROUNDS + job->memory->ops->unclaimed;
 	int ret = 0;
 
-	for (unsigned int i = 0; i < looks && !ret && !job_is_cancelled(job); i++) {
+	/* What a later command brings to these nodes is to stay there. */
+	for (unsigned int i = 0; i < looks && !ret && !job_is_cancelled(job) &&
+				 !later_feeds(job->later, &job->plan.sources);
+	     i++) {
 		bool last = i == LATE_ROUNDS;
 		uint64_t moved;
 
@@ -308,6 +311,7 @@ static int job_work(struct gmig_job *job, struct gmig_error *err)
 {
 	int ret = job_plan(job, err);
 
+	atomic_store(&job->has_looked, true);
 	job->work.looks_again = job->plan.ops->by_node && !job->work.spec.max_bytes;
 	if (!ret)
 		ret = job->mover->begin(&job->work, err);
@@ -366,6 +370,7 @@ static void job_end(struct gmig_job *job, enum job_event outcome, struct gmig_er
 		cannot_tell(ret, err);
 	}
 
+	atomic_store(&job->has_looked, true);
 	job_later_end(job, outcome == JOB_STOP);
 	/* Nobody reads these once the job has ended. */
 	workset_free(&job->set);

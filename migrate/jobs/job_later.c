@@ -18,7 +18,7 @@ static bool contradicts(const struct plan *older, const struct plan *plan)
 		unsigned int target = older->map.to[node], other = plan->map.to[node];
 
 		if ((other != GMIG_NO_NODE && other != target) ||
-		    plan->map.to[target] != GMIG_NO_NODE)
+		    plan->map.to[target] != GMIG_NO_NODE || gmig_node_set_has(&plan->targets, node))
 			return true;
 	}
 	return false;
@@ -157,6 +157,17 @@ static int make_word(struct gmig_job *job, struct later_word *word)
 	return word->pages ? 0 : -ENOMEM;
 }
 
+/* What this job brings to nodes that the older one leaves is not for that one: it has found its own pages before. */
+static void wait_for_set(struct gmig_job *job, struct gmig_job *older)
+{
+	struct gmig_node_set both = job->plan.targets;
+
+	gmig_node_set_and(&both, &older->plan.sources);
+	while (!gmig_node_set_empty(&both) && !atomic_load(&older->has_looked) &&
+	       !job_is_cancelled(job))
+		job->memory->sys->sleep_ns(LOOK_NS);
+}
+
 /* Nobody who picked its pages before it was told so moves them any more. */
 static void wait_for_rounds(struct gmig_job *job, struct gmig_job *older)
 {
@@ -186,8 +197,10 @@ int job_later_begin(struct gmig_job *job, struct gmig_error *err)
 	if (ret)
 		return gmig_fail(err, ret, "no memory to tell job %llu of this one",
 				 (unsigned long long)job->older[0]->work.id);
-	for (size_t i = 0; i < job->older_count; i++)
+	for (size_t i = 0; i < job->older_count; i++) {
+		wait_for_set(job, job->older[i]);
 		wait_for_rounds(job, job->older[i]);
+	}
 	return 0;
 }
 

@@ -68,7 +68,8 @@ struct gmig_job {
 	struct memory_range *ranges;
 	size_t range_count;
 	struct workset set;
-	bool is_planned; /* the set is complete; the job's thread only, like the next two */
+	atomic_bool has_looked; /* its set is made, or it has ended */
+	bool is_planned;	/* the set is complete; the job's thread only, like the next two */
 	bool left_known; /* the last look found this on the nodes to be left, and nothing to move */
 	uint64_t left_bytes;
 	atomic_size_t next_block;

@@ -154,6 +154,27 @@ unsigned int later_generation(const struct later *later)
 	return later ? atomic_load(&later->generation) : 0;
 }
 
+static bool map_feeds(const struct plan_map *map, const struct gmig_node_set *nodes)
+{
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		if (map->to[node] != GMIG_NO_NODE && gmig_node_set_has(nodes, map->to[node]))
+			return true;
+	return false;
+}
+
+bool later_feeds(struct later *later, const struct gmig_node_set *nodes)
+{
+	bool feeds = false;
+
+	if (!later_generation(later))
+		return false;
+	pthread_rwlock_rdlock(&later->lock);
+	for (size_t i = 0; i < later->count && !feeds; i++)
+		feeds = later->word[i].nodes && map_feeds(&later->word[i].nodes->map, nodes);
+	pthread_rwlock_unlock(&later->lock);
+	return feeds;
+}
+
 static unsigned int ask_pages(const struct later *later, const struct page_list *list, uint64_t gfn,
 			      uint64_t pages, unsigned int target)
 {

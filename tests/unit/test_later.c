@@ -346,6 +346,24 @@ START_TEST(third_migration_decides_where_the_second_sent_what_the_first_takes)
 }
 END_TEST
 
+/* The newer one fills the node that the older one leaves. */
+START_TEST(older_job_leaves_what_a_later_one_brings_to_its_source)
+{
+	struct gmig_job *older, *newer;
+
+	create(_i);
+	end(list_to(4 * B, 4 * B, 2, 0));
+	older = migrate(0, 1, 1);
+	newer = migrate(2, 0, 0);
+	end(newer);
+	go_on(older);
+	ck_assert_uint_eq(end(older).remaining_bytes, 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), page < 4 * B ? 1 : 0);
+	finish();
+}
+END_TEST
+
 /* A command that is withdrawn has never been: the older one has the say again. */
 START_TEST(cancelled_command_gives_its_pages_back_to_the_older_job)
 {
@@ -586,6 +604,7 @@ int main(void)
 	tcase_add_loop_test(jobs, contradictory_migrations_end_as_if_one_followed_the_other, 0, 8);
 	tcase_add_loop_test(
 	    jobs, third_migration_decides_where_the_second_sent_what_the_first_takes, 0, 2);
+	tcase_add_loop_test(jobs, older_job_leaves_what_a_later_one_brings_to_its_source, 0, 2);
 	tcase_add_loop_test(jobs, cancelled_command_gives_its_pages_back_to_the_older_job, 0, 3);
 	tcase_add_loop_test(jobs, retry_is_a_later_command_than_what_was_accepted_before_it, 0, 2);
 	tcase_add_loop_test(jobs, job_over_a_part_speaks_for_that_part, 0, 2);
