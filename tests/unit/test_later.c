@@ -368,11 +368,16 @@ END_TEST
 START_TEST(cancelled_command_gives_its_pages_back_to_the_older_job)
 {
 	struct gmig_job *older, *newer;
+	struct gmig_job_info info;
 
 	create(true);
 	older = migrate(0, 1, 1);
-	while (gmig_job_pause(older)) /* so that it does not look meanwhile what is left to it */
-		sched_yield();
+	do /* it has begun, with all pages in its plan */
+		gmig_job_info(older, &info);
+	while (!info.passes);
+	/* So that it does not look meanwhile what is left to it. */
+	ck_assert_int_eq(gmig_job_pause(older), 0);
+	gmig_sys_real.sleep_ns(50000000); /* what it looks at just now it finishes */
 	newer = _i == 0 ? list_to(0, 3 * B, 2, 1) : _i == 1 ? migrate(0, 2, 1) : bind_to(2, 1);
 	ck_assert_int_eq(cancel(newer).state, GMIG_JOB_CANCELLED);
 	go_on(older);
@@ -463,16 +468,20 @@ START_TEST(new_memory_goes_where_the_last_migration_takes_it)
 }
 END_TEST
 
-static atomic_bool newer_ended;
+static atomic_bool newer_accepted, newer_ended;
 
 /* The older job's thread sleeps before it does anything, as long as the newer one may take to be done with all. */
 static void hold_the_older(void *opaque, const struct gmig_job_info *info)
 {
-	uint64_t until_ns = gmig_sys_real.now_ns() + 50000000;
+	uint64_t until_ns;
 
 	(void)opaque;
 	if (info->id == 2 && info->state >= GMIG_JOB_COMPLETED)
 		atomic_store(&newer_ended, true);
+	while (info->id == 1 && info->state == GMIG_JOB_RUNNING && !info->passes &&
+	       !atomic_load(&newer_accepted))
+		sched_yield();
+	until_ns = gmig_sys_real.now_ns() + 50000000;
 	while (info->id == 1 && info->state == GMIG_JOB_RUNNING && !info->passes &&
 	       !atomic_load(&newer_ended) && gmig_sys_real.now_ns() < until_ns)
 		sched_yield();
@@ -499,6 +508,7 @@ static void create_bound(void)
 	struct gmig_job *none;
 
 	atomic_store(&newer_ended, false);
+	atomic_store(&newer_accepted, false);
 	rig_create(&rig, &options);
 	ck_assert_int_eq(gmig_bind(rig.gmig, &spec, &none, &err), 0);
 }
@@ -510,6 +520,7 @@ START_TEST(migration_whose_thread_comes_late_is_the_older_one_all_the_same)
 	create_bound();
 	older = migrate(0, 1, 0);
 	newer = _i ? migrate(1, 3, 0) : migrate(0, 2, 0);
+	atomic_store(&newer_accepted, true);
 	end(newer);
 	end(older);
 	assert_new_memory_goes_to(_i ? 3 : 2);
