@@ -42,7 +42,7 @@ struct slot {
 	bool huge;
 	bool clean;   /* what it has was never used and reads as zeros */
 	bool suspect; /* touching or moving its memory failed: looked at when it is given back */
-	bool split;   /* needs a new mapping first; huge: has, or had, parts of a huge page */
+	bool split;   /* needs a new mapping once empty; huge: has, or had, parts of a huge page */
 	/* guarded by pool->lock */
 	bool busy;   /* taken */
 	bool broken; /* in quarantine: taken for ever */

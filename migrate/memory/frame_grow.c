@@ -104,7 +104,8 @@ static void give_back(struct frames *frames, uint8_t *start, size_t bytes)
 static int small_fill(struct frames *frames, struct slot *slot, unsigned int first,
 		      unsigned int count, enum policy_use use)
 {
-	int ret = slot->split ? slot_renew(frames, slot) : 0;
+	/* A new mapping would lose what the slot has. */
+	int ret = slot->split && bits_empty(&slot->have) ? slot_renew(frames, slot) : 0;
 
 	if (!ret)
 		ret = count == GMIG_BLOCK_PAGES ? whole_fill(frames, slot) : -ENOSPC;

@@ -252,8 +252,10 @@ void slot_release(struct frames *frames, struct slot *slot)
 
 int slot_renew(struct frames *frames, struct slot *slot)
 {
-	int ret = gmig_sys_map_empty(frames->sys, GMIG_BLOCK_BYTES, slot->hva);
+	int ret = bits_empty(&slot->have) ? 0 : -EBUSY;
 
+	if (!ret)
+		ret = gmig_sys_map_empty(frames->sys, GMIG_BLOCK_BYTES, slot->hva);
 	if (!ret)
 		ret = memory_prepare(frames, slot->pool, slot->hva, GMIG_BLOCK_BYTES);
 	if (!ret)

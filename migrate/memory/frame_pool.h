@@ -70,7 +70,7 @@ void slot_pull(struct frames *frames, struct slot *slot);
 void slot_release(struct frames *frames, struct slot *slot);
 /*
  * A new mapping for an empty slot that held parts of a huge page: the kernel keeps the page table of those, and while
- * there is one no huge page can come in its place.
+ * there is one no huge page can come in its place. -EBUSY: it is not empty.
  */
 int slot_renew(struct frames *frames, struct slot *slot);
 /* Pages that the books do not have go to the kernel. */

@@ -142,7 +142,7 @@ static unsigned int unmap(const struct run *run, int *error)
 		moved = pages_move(run, source, &move, error);
 		bits_set_range(&source->have, run->first + done, moved);
 		done += moved;
-		source->split |= moved && moved < run->count;
+		source->split |= source->huge && moved && moved < run->count;
 	} while (*error == -EEXIST && tries++ < EMPTY_TRIES && frame_empty(frames, source) > 0);
 	return done;
 }
@@ -158,7 +158,7 @@ static unsigned int map(const struct run *run, struct slot *slot, unsigned int f
 	unsigned int done = pages_move(run, slot, &move, error);
 
 	bits_clear_range(&slot->have, first, done);
-	slot->split |= done && done < count;
+	slot->split |= slot->huge && done && done < count;
 	return done;
 }
 

@@ -230,6 +230,32 @@ START_TEST(small_slot_is_filled_where_it_is_needed)
 }
 END_TEST
 
+/* A move that ended early marks its slot as split: what the books have of it stays when it grows. */
+START_TEST(small_slot_of_which_a_part_moved_keeps_the_rest_when_it_grows)
+{
+	struct frame_want want = {.node = 0};
+	struct uffd_scan scan;
+	struct slot *slot;
+
+	start(2);
+	bits_set_range(&want.need, 5, 3);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	slot->split = true;
+	memset(slot->hva + 5 * GMIG_PAGE_BYTES, 0x5a, 3 * GMIG_PAGE_BYTES);
+	slot->clean = false;
+	frame_give(frames, slot);
+	bits_set_range(&want.need, 100, 1);
+	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
+	ck_assert_uint_eq(bits_count(&slot->have), 4);
+	ck_assert_int_eq(uffd_scan(&sys, pagemap, slot->hva, &scan), 0);
+	bits_remove(&slot->have, &scan.present);
+	ck_assert_uint_eq(bits_count(&slot->have), 0);
+	slot->have = scan.present;
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
 static struct frame_want want_block(void)
 {
 	struct frame_want want = {.node = 0};
@@ -734,6 +760,7 @@ int main(void)
 	tcase_add_test(tcase, used_frame_is_never_given_as_clean);
 	tcase_add_test(tcase, frame_of_another_node_is_not_given);
 	tcase_add_test(tcase, small_slot_is_filled_where_it_is_needed);
+	tcase_add_test(tcase, small_slot_of_which_a_part_moved_keeps_the_rest_when_it_grows);
 	tcase_add_test(tcase, whole_block_of_small_frames_comes_from_a_huge_page);
 	tcase_add_loop_test(tcase, whole_block_without_a_huge_page_is_filled_page_by_page, 0, 2);
 	tcase_add_test(tcase, slot_whose_new_mapping_fails_serves_when_it_has_one);
