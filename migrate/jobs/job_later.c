@@ -197,7 +197,7 @@ int job_later_begin(struct gmig_job *job, struct gmig_error *err)
 	if (ret)
 		return gmig_fail(err, ret, "no memory to tell job %llu of this one",
 				 (unsigned long long)job->older[0]->work.id);
-	for (size_t i = 0; i < job->older_count; i++) {
+	for (size_t i = 0; i < job->older_count && job->older[i]; i++) {
 		wait_for_set(job, job->older[i]);
 		wait_for_rounds(job, job->older[i]);
 	}
