@@ -89,7 +89,7 @@ static void two_nodes(void)
 	sys.move_pages = move_table;
 }
 
-static void start_with(const struct gmig_options *how, enum gmig_region_kind kind)
+static inline void start_with(const struct gmig_options *how, enum gmig_region_kind kind)
 {
 	static const struct tree_node nodes[] = {{0, 4096, 2048, "0-1", "10 20"},
 						 {1, 4096, 2048, "2-3", "20 10"}};
@@ -118,7 +118,7 @@ static void start_with(const struct gmig_options *how, enum gmig_region_kind kin
 		ck_assert_int_eq(gmig_region_file(gmig, 0, &file), 0);
 }
 
-static void end(void)
+static inline void end(void)
 {
 	gmig_destroy(gmig);
 	gmig_topology_put(topology);
@@ -128,7 +128,7 @@ static void end(void)
 /* ---- The peer ---------------------------------------------------------------------------------- */
 
 /* A child with the file mapped does something, and ends. */
-static void peer(void (*does)(uint8_t *shared))
+static inline void peer(void (*does)(uint8_t *shared))
 {
 	pid_t pid = fork();
 	int status;
@@ -159,7 +159,7 @@ static bool is_new(uint64_t since_ns)
 }
 
 /* By as many answers as it takes: each looks for some time only, and rests afterwards. */
-static uint64_t on_node(unsigned int node)
+static inline uint64_t on_node(unsigned int node)
 {
 	uint64_t bytes[GMIG_MAX_NODES], begin_ns = gmig->sys->now_ns();
 
@@ -172,7 +172,7 @@ static uint64_t on_node(unsigned int node)
 	return bytes[node];
 }
 
-static void assert_clean(void)
+static inline void assert_clean(void)
 {
 	struct gmig_check check;
 
