@@ -289,13 +289,13 @@ static int second_look(struct gmig_job *job, struct gmig_error *err)
 	const unsigned int looks = LATE_ROUNDS + job->memory->ops->unclaimed;
 	int ret = 0;
 
-	/* What a later command brings to these nodes is to stay there. */
-	for (unsigned int i = 0; i < looks && !ret && !job_is_cancelled(job) &&
-				 !later_feeds(job->later, &job->plan.sources);
-	     i++) {
+	for (unsigned int i = 0; i < looks && !ret && !job_is_cancelled(job); i++) {
 		bool last = i == LATE_ROUNDS;
 		uint64_t moved;
 
+		/* What a later command brings to these nodes is to stay there. */
+		if (later_feeds(job->later, &job->plan.sources))
+			break;
 		ret = look_again(job, last, err);
 		if (ret || last || !job->set.count)
 			break;

@@ -6,6 +6,7 @@
 
 #include "../../vmm/commands.h"
 #include "../../vmm/device.h"
+#include "../support/direct_io.h"
 #include "../support/suite.h"
 
 #include <fcntl.h>
@@ -219,18 +220,6 @@ START_TEST(disk_without_cache_loses_nothing_while_the_guest_moves)
 	native_end(vmm);
 }
 END_TEST
-
-/* Whether this directory's file system has O_DIRECT. */
-static bool has_direct(void)
-{
-	char path[] = "disk-XXXXXX";
-	int fd = mkostemp(path, O_DIRECT);
-
-	if (fd >= 0)
-		close(fd);
-	unlink(path);
-	return fd >= 0;
-}
 
 int main(void)
 {

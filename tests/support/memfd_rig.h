@@ -10,6 +10,7 @@
 #include "host_tree.h"
 #include "suite.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
@@ -179,6 +180,17 @@ static inline void assert_clean(void)
 	ck_assert_msg(!gmig_check(gmig, &check, &err), "%s", err.text);
 	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
 		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
+}
+
+static inline unsigned int open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
 }
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "../../migrate/gmig_dma.h"
 #include "../../migrate/memory/claim.h"
+#include "direct_io.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -437,18 +438,6 @@ START_TEST(device_that_reads_into_untouched_memory_gets_it)
 	device_close();
 }
 END_TEST
-
-/* Whether this directory's file system has O_DIRECT. */
-static bool has_direct(void)
-{
-	char path[] = "device-XXXXXX";
-	int fd = mkostemp(path, O_DIRECT);
-
-	if (fd >= 0)
-		close(fd);
-	unlink(path);
-	return fd >= 0;
-}
 
 int main(void)
 {

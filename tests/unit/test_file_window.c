@@ -6,7 +6,6 @@
 #include "../../migrate/gmig_move.h"
 #include "../support/memfd_rig.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -331,17 +330,6 @@ START_TEST(page_that_cannot_be_asked_about_is_not_called_absent)
 	end();
 }
 END_TEST
-
-static unsigned int open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
 
 static int no_window(int fd, size_t bytes, void **out)
 {

@@ -6,7 +6,6 @@
 #include "../../migrate/gmig_policy.h"
 #include "../support/memfd_rig.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 
 static void start(void)
@@ -208,17 +207,6 @@ static int prefer_nth(void *memory, size_t bytes, int node)
 {
 	(void)node;
 	return is_nth() ? -ENOMEM : gmig_sys_real.prefer_node(memory, bytes, 0);
-}
-
-static unsigned int open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 START_TEST(region_that_could_not_be_added_leaves_nothing_and_can_be_added)

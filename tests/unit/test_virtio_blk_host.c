@@ -71,11 +71,10 @@ static void start_direct(int align)
 	start(false, SECTORS * 512);
 }
 
-START_TEST(disk_without_cache_transfers_straight_to_guest_memory)
+static void assert_that_pages_go_there_and_back(void)
 {
 	char on_disk[8192];
 
-	start_direct(512);
 	memset(data(), 'x', 8192);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 8192, NULL), VIRTIO_BLK_S_OK);
 	file_read(on_disk, 4096, 8192);
@@ -83,6 +82,12 @@ START_TEST(disk_without_cache_transfers_straight_to_guest_memory)
 	memset(data(), 0, 8192);
 	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 8192, NULL), VIRTIO_BLK_S_OK);
 	ck_assert_mem_eq(on_disk, data(), 8192);
+}
+
+START_TEST(disk_without_cache_transfers_straight_to_guest_memory)
+{
+	start_direct(512);
+	assert_that_pages_go_there_and_back();
 	ck_assert_uint_eq(vmm.dma_begun, 2);
 	ck_assert_uint_eq(vmm.dma_now, 0);
 }
@@ -91,17 +96,9 @@ END_TEST
 /* The block is being moved. */
 START_TEST(disk_without_cache_takes_its_own_buffer_when_memory_is_not_to_be_pinned)
 {
-	char on_disk[8192];
-
 	vmm.dma_refuse = true;
 	start_direct(512);
-	memset(data(), 'x', 8192);
-	ck_assert_uint_eq(request(VIRTIO_BLK_T_OUT, 8, 8192, NULL), VIRTIO_BLK_S_OK);
-	file_read(on_disk, 4096, 8192);
-	ck_assert_mem_eq(on_disk, data(), 8192);
-	memset(data(), 0, 8192);
-	ck_assert_uint_eq(request(VIRTIO_BLK_T_IN, 8, 8192, NULL), VIRTIO_BLK_S_OK);
-	ck_assert_mem_eq(on_disk, data(), 8192);
+	assert_that_pages_go_there_and_back();
 	ck_assert_uint_eq(vmm.dma_begun, 0);
 	ck_assert_uint_eq(vmm.dma_now, 0);
 }
