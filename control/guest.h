@@ -104,7 +104,8 @@ int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, 
 
 json_t *guest_report_job(const struct gmig_job_info *info);
 json_t *guest_report_jobs(const struct guest *guest);
-json_t *guest_report_host_nodes(const struct gmig_topology *topology);
+/* The host's nodes, and on which of them this process may have memory: looked at anew. */
+json_t *guest_report_numa(const struct guest *guest);
 /* What the engine knows of where memory lies, how long it was out of reach, and its jobs; of a process the jobs alone. */
 json_t *guest_report_residency(const struct guest *guest);
 json_t *guest_report_histograms(struct gmig *gmig);

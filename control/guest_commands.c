@@ -35,7 +35,7 @@ static int query_numa(void *opaque, const json_t *arguments, json_t **result,
 	int ret = hold(opaque, arguments, &held, err);
 
 	if (!ret)
-		ret = answer(guest_report_host_nodes(held.guest.topology), result, err);
+		ret = answer(guest_report_numa(&held.guest), result, err);
 	if (!ret)
 		held.ops->describe(&held.guest, GUEST_NUMA, *result);
 	return ret;

@@ -37,13 +37,39 @@ static json_t *host_node(const struct gmig_topology *topology, unsigned int node
 			 integer(gmig_topology_free_bytes(topology, node)), "distance", distance);
 }
 
-json_t *guest_report_host_nodes(const struct gmig_topology *topology)
+static json_t *host_nodes(const struct gmig_topology *topology)
 {
 	json_t *nodes = json_array();
 
 	gmig_node_set_each (node, gmig_topology_nodes(topology))
 		json_array_append_new(nodes, host_node(topology, node));
 	return json_pack("{s:o}", "host_nodes", nodes);
+}
+
+static json_t *allowed_nodes(const struct gmig_topology *topology)
+{
+	struct gmig_node_set nodes = *gmig_topology_nodes(topology);
+	json_t *list = json_array();
+
+	gmig_node_set_and(&nodes, gmig_topology_allowed(topology));
+	gmig_node_set_each (node, &nodes)
+		json_array_append_new(list, integer(node));
+	return list;
+}
+
+/* Nodes come and go, and cpusets change. Another program's cpusets, and those of nodes that are pretended, are not ours. */
+json_t *guest_report_numa(const struct guest *guest)
+{
+	struct gmig_topology *topology;
+	json_t *numa;
+
+	if (gmig_topology_refresh(guest->topology, &topology, NULL))
+		topology = gmig_topology_get(guest->topology);
+	numa = host_nodes(topology);
+	if (numa && guest->gmig && !gmig_topology_is_fake(topology))
+		json_object_set_new(numa, "allowed", allowed_nodes(topology));
+	gmig_topology_put(topology);
+	return numa;
 }
 
 /* {"0": bytes, ..}: nodes of the host, and any other that has something. */

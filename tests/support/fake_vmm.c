@@ -172,6 +172,9 @@ static int fake_numa(void *opaque, const json_t *arguments, json_t **result, str
 	*result = json_pack("{s:[], s:i, s:[{s:i, s:I}, {s:i, s:I}]}", "host_nodes", "fake_nodes",
 			    0, "vnodes", "id", 0, "bytes", (json_int_t)(1 << 30), "id", 1, "bytes",
 			    (json_int_t)(512 << 20));
+	json_object_update(*result, json_array_get(fake.numa, 0));
+	if (json_array_size(fake.numa) > 1)
+		json_array_remove(fake.numa, 0);
 	return 0;
 }
 
@@ -446,6 +449,7 @@ void fake_teardown(void)
 	json_decref(fake.arguments);
 	json_decref(fake.ports);
 	json_decref(fake.more);
+	json_decref(fake.numa);
 	snprintf(directory, sizeof(directory), "%s/gmig", fake.directory);
 	rmdir(directory);
 	rmdir(fake.directory);

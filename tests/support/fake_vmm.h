@@ -41,8 +41,10 @@ extern struct fake {
 	json_t *repairs;	 /* of repair-table: its answers, one after the other */
 	json_t *ports;		 /* of query-status */
 	json_t *more;		 /* replaces members of query-residency */
-	char log[512];		 /* commands that came, each and a space */
-	atomic_uint logged;	 /* how many: for threads that do not wait for an answer */
+	json_t *
+	    numa; /* a list: members of query-numa, one call's after the other, the last ones for good */
+	char log[512];	    /* commands that came, each and a space */
+	atomic_uint logged; /* how many: for threads that do not wait for an answer */
 } fake;
 
 /* A job as query-jobs shows it; of a guest as query-residency does. The caller owns them. */

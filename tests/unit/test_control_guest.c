@@ -1,7 +1,9 @@
 /* The commands over libgmig about guests, their memory and their jobs. */
 #include "../../migrate/core/sys.h"
+#include "../../migrate/core/topology.h"
 #include "../../migrate/gmig_repair.h"
 #include "guest_rig.h"
+#include "host_tree.h"
 
 #include <linux/capability.h>
 #include <sched.h>
@@ -144,6 +146,42 @@ START_TEST(host_nodes_have_memory_and_distances)
 	ck_assert_int_gt(number(json_array_get(nodes, 1), "total_bytes"), 0);
 	ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(nodes, 0), "distance")),
 			  2);
+}
+END_TEST
+
+static void expect_allowed(const char *want)
+{
+	json_t *list = json_loads(want, 0, NULL);
+
+	ck_assert_int_eq(
+	    json_equal(json_object_get(ask("{\"execute\":\"query-numa\"}"), "allowed"), list), 1);
+	json_decref(list);
+}
+
+/* A look at each question: cpuset.mems is somebody else's. */
+START_TEST(nodes_that_the_cpuset_allows_are_read_anew_for_each_answer)
+{
+	static const struct tree_node nodes[] = {{0, 4096, 2048, "0", "10 20 20"},
+						 {1, 4096, 2048, "1", "20 10 20"},
+						 {2, 0, 0, "2", "20 20 10"}};
+	struct gmig_topology *fake = topology;
+
+	ck_assert_ptr_null(json_object_get(ask("{\"execute\":\"query-numa\"}"), "allowed"));
+	tree_create();
+	tree_nodes("0-2", nodes, 3);
+	tree_cpuset("0-2");
+	ck_assert_int_eq(topology_create_at(tree_root, 0, &topology, NULL), 0);
+	expect_allowed("[0,1]"); /* node 2 has no memory */
+	tree_cpuset("1-2");
+	expect_allowed("[1]");
+	tree_cpuset("0-63");
+	expect_allowed("[0,1]");
+	/* What cannot be understood is not believed: the last look stands, here the first one. */
+	tree_write("Name:\tx\nMems_allowed_list:\tall\n", "/proc/self/status");
+	expect_allowed("[0,1]");
+	gmig_topology_put(topology);
+	topology = fake;
+	tree_remove();
 }
 END_TEST
 
@@ -492,6 +530,7 @@ int main(void)
 	tcase_add_test(tcase, residency_has_the_engines_members_and_the_servers);
 	tcase_add_test(tcase, residency_is_sampled_and_compared_as_a_whole_when_asked_fresh);
 	tcase_add_test(tcase, host_nodes_have_memory_and_distances);
+	tcase_add_test(tcase, nodes_that_the_cpuset_allows_are_read_anew_for_each_answer);
 	tcase_add_loop_test(tcase, argument_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, nodes_as_numactl_has_them_are_those_of_the_guests_host);
