@@ -98,6 +98,7 @@ json_t *cli_job_result(const json_t *job)
 					      "max_stall_met",
 					      "max_stall_late",
 					      "max_stall_needs_split",
+					      "max_stall_needs_ns",
 					      "slowdown",
 					      "max_slowdown",
 					      "max_slowdown_met",
@@ -225,6 +226,10 @@ static void print_max_stall(FILE *out, const json_t *job)
 		cli_number(job, "max_stall_late") == 1 ? " was" : "s were");
 	if (json_is_true(json_object_get(job, "max_stall_needs_split")))
 		fputs("a huge page cannot be moved as fast as that: --huge split\n", out);
+	if (json_object_get(job, "max_stall_needs_ns"))
+		fprintf(out,
+			"a page of hugetlbfs cannot be moved as fast as that: --max-stall %s\n",
+			units_ns(cli_number(job, "max_stall_needs_ns"), limit));
 }
 
 static void print_max_slowdown(FILE *out, const json_t *job)

@@ -203,6 +203,8 @@ static void add_budgets(json_t *job, const struct gmig_job_info *info)
 	json_object_set_new(job, "max_stall_late", integer(info->max_stall_late));
 	json_object_set_new(job, "max_stall_needs_split",
 			    json_boolean(info->max_stall_needs_split));
+	if (info->max_stall_needs_ns)
+		json_object_set_new(job, "max_stall_needs_ns", integer(info->max_stall_needs_ns));
 }
 
 json_t *guest_report_job(const struct gmig_job_info *info)
@@ -302,6 +304,18 @@ static void add_trust(json_t *residency, struct gmig *gmig, const struct gmig_sa
 				      "corrected_pages", integer(sample->corrected_pages)));
 }
 
+/* As of a domain: pages of hugetlbfs by themselves. */
+static json_t *page_sizes(const struct gmig_stats *stats)
+{
+	json_t *sizes = json_pack("{s:o, s:o}", "2M",
+				  integer(stats->page_bytes_2m - stats->page_bytes_hugetlb_2m),
+				  "4K", integer(stats->page_bytes_4k));
+
+	if (stats->page_bytes_hugetlb_2m)
+		json_object_set_new(sizes, "hugetlb-2M", integer(stats->page_bytes_hugetlb_2m));
+	return sizes;
+}
+
 static json_t *engine_residency(const struct guest *guest)
 {
 	const struct gmig_topology *topology = guest->topology;
@@ -313,11 +327,10 @@ static json_t *engine_residency(const struct guest *guest)
 	gmig_sample(guest->gmig, SAMPLE_BLOCKS, &sample);
 	gmig_stats(guest->gmig, &stats);
 	result = json_pack(
-	    "{s:s, s:s, s:{s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 	    "s:o, s:{s:o, s:o, s:o, s:o}}",
-	    "name", guest->name, "migration", off ? off : "on", "page_bytes", "2M",
-	    integer(stats.page_bytes_2m), "4K", integer(stats.page_bytes_4k), "vnodes",
-	    vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
+	    "name", guest->name, "migration", off ? off : "on", "page_bytes", page_sizes(&stats),
+	    "vnodes", vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
 	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "slots_emptied",
 	    integer(stats.slots_emptied), "extra_bytes", integer(stats.extra_bytes),
 	    "extra_bytes_peak", integer(stats.extra_bytes_peak), "extra_bytes_max",

@@ -125,6 +125,27 @@ static int start_job(struct gmig *gmig, const struct gmig_bind_spec *spec, uint6
 	return job_start(&gmig->memory, &how, &plan, job, err);
 }
 
+/* As for the kernel, a page of hugetlbfs is not divided. */
+static int check_whole(const struct gmig *gmig, uint64_t gfn, uint64_t pages,
+		       struct gmig_error *err)
+{
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+
+		if (region->kind->always_whole && gfn < region->gfn + region->pages &&
+		    region->gfn < gfn + pages &&
+		    (gfn % region->kind->unit_pages || pages % region->kind->unit_pages))
+			return gmig_fail(
+			    err, -EINVAL,
+			    "0x%llx+0x%llx is not a multiple of the guest's pages of "
+			    "hugetlbfs, which are %llu MiB",
+			    (unsigned long long)gfn * GMIG_PAGE_BYTES,
+			    (unsigned long long)pages * GMIG_PAGE_BYTES,
+			    (unsigned long long)region->kind->unit_pages * GMIG_PAGE_BYTES >> 20);
+	}
+	return 0;
+}
+
 /* A policy is carried out by our own first touches. */
 static int check_kinds(const struct gmig *gmig, uint64_t gfn, uint64_t pages,
 		       struct gmig_error *err)
@@ -146,14 +167,15 @@ static int bind_range(struct gmig *gmig, const struct gmig_bind_spec *spec, uint
 		      struct mempolicy *policy, struct gmig_error *err)
 {
 	uint64_t gfn = spec->gpa / GMIG_PAGE_BYTES;
-	int ret = 0;
+	int ret;
 
 	/* DEFAULT may have holes, but not only one. */
 	if (!(policy ? bound_pages_exist : bound_pages_any)(gmig, gfn, pages))
 		return gmig_fail(err, -EFAULT, "%s 0x%llx+0x%llx is no memory of the guest",
 				 policy ? "a part of" : "all of", (unsigned long long)spec->gpa,
 				 (unsigned long long)spec->bytes);
-	if (policy)
+	ret = check_whole(gmig, gfn, pages, err);
+	if (!ret && policy)
 		ret = check_kinds(gmig, gfn, pages, err);
 	if (!ret && policy && spec->flags & GMIG_BIND_STRICT && !(spec->flags & MOVE_FLAGS))
 		ret = check_strict(gmig, gfn, pages, policy, err);

@@ -224,18 +224,22 @@ const char *gmig_why_off(const struct gmig *gmig);
  * see gmig_region_file(). Their first touches are the kernel's, so that no userfaultfd is in the way of those others; they are
  * moved by mover `kernel` alone, and not on fake nodes. What only others have touched of MEMFD_HUGETLB is seen by a userfaultfd
  * for minor faults; where there can be none, it is neither seen nor moved, and the log says so.
+ *
+ * HUGETLB is never in small pages: its pages move whole, by mover `hugetlb` or `kernel`, first touches are the engine's, and
+ * ranges that get a policy are multiples of its page size. As many pages as the region has are reserved in the host's pools.
  */
 enum gmig_region_kind {
 	GMIG_REGION_RAM,	   /* private anonymous memory */
 	GMIG_REGION_MEMFD,	   /* shared, huge pages where tmpfs has them (shmem_enabled) */
 	GMIG_REGION_MEMFD_HUGETLB, /* shared, of the host's pool of 2 MiB pages */
+	GMIG_REGION_HUGETLB,	   /* private, of the host's pool of 2 MiB pages */
 };
 
 /*
  * Map a region: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
  * `host_node`. A vnode may have several regions (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
  * -EINVAL alignment, overlap, vnode; -ENODEV host_node is offline or has no memory; -EACCES it is outside the cpuset; -ENOMEM,
- * of MEMFD_HUGETLB also when the pool has too few free pages.
+ * of MEMFD_HUGETLB and HUGETLB also when the pool has too few free pages.
  */
 struct gmig_region_spec {
 	unsigned int vnode;
@@ -291,7 +295,9 @@ struct gmig_stats {
 	 * block for their sake; since start. Blocks that have a transfer now
 	 */
 	uint64_t dma_begun, dma_refused, claims_busy, busy_blocks;
-	uint64_t reserved[28];
+	/* Of page_bytes_2m: of vnodes with nothing but GMIG_REGION_HUGETLB */
+	uint64_t page_bytes_hugetlb_2m;
+	uint64_t reserved[27];
 };
 /* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
@@ -374,7 +380,7 @@ struct gmig_job_spec {
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
 	enum gmig_huge huge;
 	enum gmig_swapped swapped;
-	/* "uffd" or "kernel"; NULL: the first of them that moves all of the memory. */
+	/* "uffd", "hugetlb" or "kernel"; NULL: the first of them that moves all of the memory. */
 	const char *mover;
 	/*
 	 * 0 = no limit. Bytes are paid for before they are moved: at 10 KiB/s the first 2 MiB block moves after 205 s, and a
@@ -472,7 +478,12 @@ struct gmig_job_info {
 	bool max_slowdown_met, max_slowdown_stuck;
 	/* While it runs: how long the rest takes with this budget, if it costs what the first part has cost. 0: nobody knows. */
 	uint64_t max_slowdown_left_ns;
-	uint64_t reserved[28];
+	/*
+	 * Half of the waits or more were longer than the stall budget, and huge pages cannot be split (mover hugetlb): the budget that
+	 * these waits would have kept. 0: else.
+	 */
+	uint64_t max_stall_needs_ns;
+	uint64_t reserved[27];
 };
 
 /*

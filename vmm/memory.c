@@ -161,9 +161,10 @@ static int map_region(struct vmm *vmm, struct vmm_region *region, struct gmig_er
 	    .host_node = vmm->options.node[region->vnode].host,
 	    .gpa = region->gpa,
 	    .bytes = region->bytes,
-	    .kind = vmm->options.memfd_huge ? GMIG_REGION_MEMFD_HUGETLB
-		    : vmm->options.memfd    ? GMIG_REGION_MEMFD
-					    : GMIG_REGION_RAM,
+	    .kind = vmm->options.hugetlb      ? GMIG_REGION_HUGETLB
+		    : vmm->options.memfd_huge ? GMIG_REGION_MEMFD_HUGETLB
+		    : vmm->options.memfd      ? GMIG_REGION_MEMFD
+					      : GMIG_REGION_RAM,
 	};
 	void *hva;
 	int ret = gmig_region_add(vmm->gmig, &spec, &hva, err);

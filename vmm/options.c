@@ -85,7 +85,7 @@ static int set_prealloc(struct parse *parse, char *text, struct gmig_error *err)
 
 static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 {
-	static const char *const kinds[] = {"uffd", "plain", "memfd", NULL};
+	static const char *const kinds[] = {"uffd", "plain", "memfd", "hugetlb", NULL};
 	char *comma = strchr(text, ',');
 	int i;
 
@@ -101,6 +101,7 @@ static int set_memory(struct parse *parse, char *text, struct gmig_error *err)
 	parse->options->plain = i == 1;
 	parse->options->memfd = i == 2;
 	parse->options->memfd_huge = comma;
+	parse->options->hugetlb = i == 3;
 	return 0;
 }
 
@@ -233,8 +234,10 @@ static const struct option_entry entries[] = {
     {"dist", "A,B,D", options_dist, true, ANY_GUEST,
      "distance of vnode B from A, 11 to 254, or 255: unreachable [20]"},
     {"fake-nodes", "N", set_fake_nodes, false, ANY_GUEST, "pretend that the host has N nodes"},
-    {"memory", "uffd|plain|memfd[,huge=2M]", set_memory, false, ANY_GUEST,
-     "plain: ordinary memory, which gmig cannot move; memfd: a file that others may map [uffd]"},
+    {"memory", "uffd|plain|memfd[,huge=2M]|hugetlb", set_memory, false, ANY_GUEST,
+     "plain: ordinary memory, which gmig cannot move; memfd: a file that others may map; hugetlb: "
+     "of the "
+     "host's pool of huge pages [uffd]"},
     {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
     {"extra", "SIZE", set_extra, false, ANY_GUEST,
@@ -404,6 +407,8 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 		return gmig_fail(err, -EINVAL,
 				 "--daemonize: a guest in the background has no console on stdio: "
 				 "give --console pty, none or file:PATH");
+	if (options->hugetlb && options->small_pages)
+		return gmig_fail(err, -EINVAL, "--page 4K and --memory hugetlb: which one?");
 	if (options->memfd_huge && options->small_pages)
 		return gmig_fail(err, -EINVAL, "--page 4K and --memory memfd,huge=2M: which one?");
 	return options_join(&parse, err);

@@ -33,6 +33,7 @@ struct vmm_options {
 	bool plain;	      /* --memory plain */
 	bool memfd;	      /* --memory memfd: others may map it, too */
 	bool memfd_huge;      /* --memory memfd,huge=2M */
+	bool hugetlb;	      /* --memory hugetlb */
 	bool small_pages;     /* --page 4K */
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */

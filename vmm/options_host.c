@@ -146,7 +146,7 @@ static uint64_t pool_mib(unsigned int node)
 static int check_pool(const struct vmm_options *options, const struct gmig_topology *topology,
 		      struct gmig_error *err)
 {
-	if (!options->memfd_huge || gmig_topology_is_fake(topology))
+	if ((!options->memfd_huge && !options->hugetlb) || gmig_topology_is_fake(topology))
 		return 0;
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		unsigned int host = options->node[i].host;
@@ -166,7 +166,8 @@ static int check_pool(const struct vmm_options *options, const struct gmig_topol
 static int check_prealloc(const struct vmm_options *options, const struct gmig_topology *topology,
 			  struct gmig_error *err)
 {
-	if (!options->prealloc || options->memfd_huge || gmig_topology_is_fake(topology))
+	if (!options->prealloc || options->memfd_huge || options->hugetlb ||
+	    gmig_topology_is_fake(topology))
 		return 0;
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		unsigned int host = options->node[i].host;

@@ -1,5 +1,6 @@
 #include "sys.h"
 #include "kernels.h"
+#include "on_node.h"
 #include "room.h"
 
 #include <errno.h>
@@ -22,6 +23,31 @@ static int real_map(size_t bytes, int protection, void *fixed, void **out)
 		return -errno;
 	*out = memory;
 	return 0;
+}
+
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
+
+/* mlockall(MCL_FUTURE) has the kernel fill new mappings at once, but for those that nobody may read. */
+static int real_map_huge(size_t bytes, uint64_t page_bytes, bool reserve, void *fixed, void **out)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+		    (63 - __builtin_clzll(page_bytes)) << MAP_HUGE_SHIFT |
+		    (reserve ? 0 : MAP_NORESERVE) | (fixed ? MAP_FIXED : 0);
+	void *memory = mmap(fixed, bytes, PROT_NONE, flags, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	*out = memory;
+	return 0;
+}
+
+static int real_remap(void *from, size_t bytes, void *to)
+{
+	void *memory = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+
+	return memory == MAP_FAILED ? -errno : 0;
 }
 
 static int real_unmap(void *memory, size_t bytes)
@@ -68,6 +94,38 @@ static int real_prefer_node(void *memory, size_t bytes, int node)
 static int real_set_policy(int mode)
 {
 	return syscall(SYS_set_mempolicy, mode, NULL, 0) ? -errno : 0;
+}
+
+static int real_thread_policy(struct thread_policy *policy)
+{
+	memset(policy, 0, sizeof(*policy));
+	return get_mempolicy(&policy->mode, (unsigned long *)policy->nodes.word, GMIG_MAX_NODES + 1,
+			     NULL, 0)
+		   ? -errno
+		   : 0;
+}
+
+static int real_set_thread_policy(const struct thread_policy *policy)
+{
+	return set_mempolicy(policy->mode, (const unsigned long *)policy->nodes.word,
+			     GMIG_MAX_NODES + 1)
+		   ? -errno
+		   : 0;
+}
+
+static int real_map_limit(uint64_t *count)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned long long limit;
+	bool found;
+
+	if (!file)
+		return -errno;
+	found = fscanf(file, "%llu", &limit) == 1;
+	fclose(file);
+	if (found)
+		*count = limit;
+	return found ? 0 : -EINVAL;
 }
 
 #ifndef MFD_NOEXEC_SEAL
@@ -298,12 +356,17 @@ static int real_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_
 
 const struct gmig_sys gmig_sys_real = {
     .map = real_map,
+    .map_huge = real_map_huge,
+    .remap = real_remap,
     .unmap = real_unmap,
     .protect = real_protect,
     .lock = real_lock,
     .advise = real_advise,
     .prefer_node = real_prefer_node,
     .set_policy = real_set_policy,
+    .thread_policy = real_thread_policy,
+    .set_thread_policy = real_set_thread_policy,
+    .map_limit = real_map_limit,
     .memfd = real_memfd,
     .map_file = real_map_file,
     .map_window = real_map_window,

@@ -18,11 +18,19 @@
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
-struct kernel_name; /* kernels.h */
-struct room;	    /* room.h */
+struct kernel_name;   /* kernels.h */
+struct room;	      /* room.h */
+struct thread_policy; /* on_node.h */
 
 struct gmig_sys {
 	int (*map)(size_t bytes, int protection, void *fixed, void **out);
+	/*
+	 * Private memory without access, in pages of hugetlbfs of that size: at `fixed`, or aligned wherever there is room. reserve:
+	 * -ENOMEM unless the host's pools have as many pages that are promised to nobody.
+	 */
+	int (*map_huge)(size_t bytes, uint64_t page_bytes, bool reserve, void *fixed, void **out);
+	/* mremap(2): a whole mapping takes the place of what is at `to`, in one step. -ENOMEM: vm.max_map_count; nothing has changed. */
+	int (*remap)(void *from, size_t bytes, void *to);
 	int (*unmap)(void *memory, size_t bytes);
 	int (*protect)(void *memory, size_t bytes, int protection);
 	/* mlock2(2) for what is touched from now on, and what is there; or munlock(2). */
@@ -32,6 +40,11 @@ struct gmig_sys {
 	int (*prefer_node)(void *memory, size_t bytes, int node);
 	/* set_mempolicy(2) of this thread, without nodes: one that is no mode shows only whether the call is allowed. */
 	int (*set_policy)(int mode);
+	/* get_mempolicy(2), set_mempolicy(2) of this thread. */
+	int (*thread_policy)(struct thread_policy *policy);
+	int (*set_thread_policy)(const struct thread_policy *policy);
+	/* vm.max_map_count: mappings that a process may have. */
+	int (*map_limit)(uint64_t *count);
 	/*
 	 * A new file in memory (memfd_create(2)) of that size, which nobody can change any more. huge_bytes: 0, or the size of its
 	 * hugetlb pages. Its descriptor.

@@ -70,9 +70,13 @@ static void info_max_stall(const struct gmig_job *job, struct gmig_job_info *inf
 	info->max_stall_late =
 	    hist_count_over(info->call.count ? &job->work.call : &job->work.stall, limit);
 	info->max_stall_met = waits->p99_ns <= limit;
-	info->max_stall_needs_split =
-	    waits->p50_ns > limit && !info->call.count &&
-	    job->choose[true].way[0].noted + job->choose[true].way[1].noted;
+	if (waits->p50_ns <= limit || info->call.count ||
+	    !(job->choose[true].way[0].noted + job->choose[true].way[1].noted))
+		return;
+	if (job->mover->whole)
+		info->max_stall_needs_ns = waits->p99_ns;
+	else
+		info->max_stall_needs_split = true;
 }
 
 void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)

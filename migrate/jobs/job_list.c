@@ -94,8 +94,7 @@ static int check_list(struct gmig_job *job, struct gmig_error *err)
 
 	if (!job->plan.list)
 		return 0;
-	job->plan.list->whole =
-	    job->mover == &mover_kernel; /* the kernel moves no part of a huge page */
+	job->plan.list->whole = job->mover->whole;
 	gmig_node_set_each (node, &job->plan.targets) {
 		snprintf(what, sizeof(what), "node %u", node);
 		ret = topology_check_target(topology,
@@ -155,8 +154,7 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec, s
 	job->choose[false].limit_ns = job->choose[true].limit_ns = spec->max_stall_ns;
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
 	ret = make_plan(job, spec, plan, err);
-	if (!ret && (later_create(job->mover == &mover_kernel, &job->later) ||
-		     status_create(&job->status) ||
+	if (!ret && (later_create(job->mover->whole, &job->later) || status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
 	if (ret) {

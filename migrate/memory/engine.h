@@ -77,7 +77,9 @@ struct region {
 	uint64_t gfn, pages;
 	uint8_t *hva;
 	void *reserved;
-	int fd; /* its file; -1: it has none */
+	size_t reserved_bytes;
+	const uint8_t *zeros; /* a block that reads as zeros; NULL: the kind needs none */
+	int fd;		      /* its file; -1: it has none */
 	bool hugetlb;
 	struct file_window window; /* of its file, if that is of hugetlb pages */
 	atomic_ullong audited_ns;  /* when an audit of all of it began that went to its end */
@@ -142,7 +144,8 @@ struct gmig {
 	atomic_ullong dma_begun, dma_refused, claims_busy; /* ever: see struct gmig_stats */
 	atomic_ullong busy_blocks;			   /* now; its stripes add and take */
 	struct catch_up catch_up;
-	atomic_ullong sampled; /* blocks, ever: where gmig_sample() goes on */
+	atomic_ullong own_maps; /* pages that were placed, ever: huge_page.h */
+	atomic_ullong sampled;	/* blocks, ever: where gmig_sample() goes on */
 	struct hist blackout_read, blackout_write, stall;
 };
 

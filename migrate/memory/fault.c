@@ -79,16 +79,19 @@ static bool fill(const struct touch *touch, const struct shadow_entry *entry)
 	return ret != -ENOMEM;
 }
 
-static void unprotect(const struct touch *touch, uint8_t *page)
+static void unprotect(const struct touch *touch)
 {
 	struct fault *fault = touch->fault;
 	struct gmig *gmig = fault->gmig;
+	bool whole = touch->region->kind->always_whole;
 	unsigned long held;
 
 	if (log_limit_pass(&fault->left_protected, gmig->sys->now_ns(), &held))
 		engine_log(gmig, GMIG_LOG_WARNING, "event=left-protected gfn=0x%llx held=%lu",
 			   (unsigned long long)touch->gfn, held);
-	uffd_protect(gmig->sys, fault->uffd, page, GMIG_PAGE_BYTES, false);
+	uffd_protect(gmig->sys, fault->uffd,
+		     region_hva(touch->region, whole ? touch->block_gfn : touch->gfn),
+		     whole ? GMIG_BLOCK_BYTES : GMIG_PAGE_BYTES, false);
 }
 
 /* The entry says PRESENT, and yet somebody slept on it. false: as fill(). Caller holds stripe.lock. */
@@ -96,14 +99,13 @@ static bool repair_present(const struct touch *touch, const struct shadow_entry 
 {
 	struct gmig *gmig = touch->fault->gmig;
 	unsigned int page = (unsigned int)(touch->gfn - touch->block_gfn);
-	uint8_t *block = region_hva(touch->region, touch->block_gfn);
 	struct shadow_entry none = *entry;
 	struct uffd_scan scan;
 
 	if (touch->region->kind->scan(gmig, touch->region, touch->block_gfn, &scan))
 		return true;
 	if (bits_get(&scan.protected, page)) {
-		unprotect(touch, block + page * GMIG_PAGE_BYTES);
+		unprotect(touch);
 		return true;
 	}
 	if (bits_get(&scan.present, page))

@@ -147,14 +147,17 @@ static int guest_query(struct memory *memory, size_t count, const uint64_t *gfns
 static int guest_split(struct memory *memory, uint64_t block_gfn)
 {
 	struct gmig *gmig = engine_of(memory);
+	const struct region *region = engine_region_of_gfn(gmig, block_gfn);
 	struct stripe *stripe = engine_stripe(gmig, block_gfn);
 	struct shadow_entry entry;
 	int ret;
 
+	if (region->kind->always_whole)
+		return -EINVAL;
 	pthread_mutex_lock(&stripe->lock);
 	ret = shadow_lookup(gmig->shadow, block_gfn, &entry);
 	if (!ret && entry.order && entry.state == SHADOW_PRESENT)
-		ret = books_split(gmig, engine_region_of_gfn(gmig, block_gfn), block_gfn);
+		ret = books_split(gmig, region, block_gfn);
 	else if (!ret)
 		ret = -EBUSY;
 	pthread_mutex_unlock(&stripe->lock);

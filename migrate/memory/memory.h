@@ -63,7 +63,7 @@ struct memory_ops {
 	int (*query)(struct memory *memory, size_t count, const uint64_t *gfns, int *status);
 	/*
 	 * The block is no longer one huge page, so that its pages go different ways. -EBUSY: somebody holds it, or it is none by
-	 * now. NULL: huge pages always go whole.
+	 * now; -EINVAL: it always goes whole. NULL: huge pages always go whole.
 	 */
 	int (*split)(struct memory *memory, uint64_t block_gfn);
 	/* Nothing of it moved, and the kernel has not split it: one huge page again. false: it is split. */

@@ -96,6 +96,8 @@ static int block_fill(const struct populate_worker *worker, struct region *regio
 	struct slot *slot;
 	int ret;
 
+	if (region->kind->populate)
+		return region->kind->populate(gmig, region, block_gfn);
 	if (bound_touch_is_bound(gmig, block_gfn))
 		return bound_fill(worker, region, block_gfn);
 	ret = take(worker, atomic_load(&region->preferred_node), block_gfn, &slot);

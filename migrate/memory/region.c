@@ -163,7 +163,7 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 		return gmig_fail(err, -EINVAL,
 				 "region at 0x%llx: address and size must be multiples of 2 MiB",
 				 (unsigned long long)spec->gpa);
-	if ((unsigned int)spec->kind > GMIG_REGION_MEMFD_HUGETLB)
+	if ((unsigned int)spec->kind > GMIG_REGION_HUGETLB)
 		return gmig_fail(err, -EINVAL, "region kind %d is not known", (int)spec->kind);
 	if (spec->vnode >= GMIG_MAX_VNODES)
 		return gmig_fail(err, -EINVAL, "vnode %u: at most %u vnodes", spec->vnode,
@@ -210,12 +210,18 @@ static int region_build(struct gmig *gmig, struct region *region, struct gmig_er
 void region_unmap(struct gmig *gmig, struct region *region)
 {
 	if (region->reserved)
-		gmig->sys->unmap(region->reserved,
-				 region->pages * GMIG_PAGE_BYTES + GMIG_SYS_GUARD_BYTES);
+		gmig->sys->unmap(region->reserved, region->reserved_bytes);
 	file_window_close(gmig->sys, &region->window);
 	if (region->fd >= 0)
 		gmig->sys->close(region->fd);
 }
+
+static const struct region_kind *const kinds[] = {
+    [GMIG_REGION_RAM] = &region_ram,
+    [GMIG_REGION_MEMFD] = &region_memfd,
+    [GMIG_REGION_MEMFD_HUGETLB] = &region_memfd,
+    [GMIG_REGION_HUGETLB] = &region_hugetlb,
+};
 
 static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		      struct gmig_error *err)
@@ -226,7 +232,7 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 
 	if (ret)
 		return ret;
-	region->kind = spec->kind == GMIG_REGION_RAM ? &region_ram : &region_memfd;
+	region->kind = kinds[spec->kind];
 	region->hugetlb = spec->kind == GMIG_REGION_MEMFD_HUGETLB;
 	region->fd = -1;
 	region->window.start = NULL;
@@ -234,6 +240,8 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;
 	region->reserved = NULL;
+	region->reserved_bytes = spec->bytes + GMIG_SYS_GUARD_BYTES;
+	region->zeros = NULL;
 	region->base_node = spec->host_node;
 	atomic_store(&region->audited_ns, gmig->sys->now_ns()); /* nothing is believed yet */
 	atomic_store(&region->preferred_node, spec->host_node);

@@ -1,7 +1,8 @@
 /*
  * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, placed, guarded, filled,
  * scanned, discarded and asked about; faults and the audit reach memory through it only. There are `ram`
- * (private anonymous memory) and `memfd` (a file in memory that others may map, too). Which mover may move a kind: movers/legal.h.
+ * (private anonymous memory), `hugetlb` (the same, of hugetlbfs) and `memfd` (a file in memory that others may map, too). Which
+ * mover may move a kind: movers/legal.h.
  *
  * The idea of operations per mapping is Linux's: vm_operations_struct.migrate of 2006.
  */
@@ -18,6 +19,7 @@ struct region_kind {
 	/* The kernel serves first touches, and not only ours: the table learns of them by asking (catch_up.h, the audit). */
 	bool kernel_fills;
 	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
+	bool always_whole;	 /* it is never in smaller pages */
 	/* Memory for region->pages; sets region->hva and ->reserved. */
 	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
 	/* Memory that comes to it is of this node, as long as that has some. As region_prefer(). */
@@ -31,6 +33,11 @@ struct region_kind {
 	 */
 	int (*fill)(struct first_touch *from, struct region *region, uint64_t gfn,
 		    const struct shadow_entry *entry);
+	/*
+	 * Memory for what the block has not, of its preferred node alone unless a policy says otherwise; no thread waits for it.
+	 * NULL: by frames (populate.c). -ENOMEM.
+	 */
+	int (*populate)(struct gmig *gmig, struct region *region, uint64_t block_gfn);
 	/* What the kernel shows of one block. */
 	int (*scan)(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
 		    struct uffd_scan *scan);
@@ -43,13 +50,16 @@ struct region_kind {
 		     const uint64_t *gfns, int *status);
 };
 
-extern const struct region_kind region_ram, region_memfd;
+extern const struct region_kind region_ram, region_memfd, region_hugetlb;
 
 /* mbind(2) of a region's mapping: what the kinds' `prefer` is. */
 int region_bind(struct gmig *gmig, const struct region *region, unsigned int node,
 		struct gmig_error *err);
 /* Advice for a new mapping: size of pages, core dumps, fork. */
 int region_advise(struct gmig *gmig, const struct region *region, struct gmig_error *err);
+
+/* Registers the region with its vnode's userfaultfd, and starts the vnode's fault thread: what the kinds' `guard` is. */
+int region_guard(struct gmig *gmig, struct region *region, struct gmig_error *err);
 
 /* Asks the kernel for the nodes of mapped pages: what the kinds' `query` is. */
 int region_query(struct gmig *gmig, const struct region *region, size_t count, const uint64_t *gfns,

@@ -1,6 +1,5 @@
 /* Private anonymous memory: what gmig-vmm's guests have. */
 #include "bound_touch.h"
-#include "fault.h"
 #include "region.h"
 
 #include <errno.h>
@@ -22,30 +21,6 @@ static int ram_map(struct gmig *gmig, struct region *region, struct gmig_error *
 	return region_bind(gmig, region, atomic_load(&region->preferred_node), err);
 }
 
-static int ram_guard(struct gmig *gmig, struct region *region, struct gmig_error *err)
-{
-	struct vnode *vnode = &gmig->vnodes[region->vnode];
-	int ret;
-
-	if (gmig->plain)
-		return 0;
-	if (vnode->uffd < 0) {
-		ret = uffd_open(gmig->sys, UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_PAGEFAULT_FLAG_WP,
-				&vnode->uffd, NULL);
-		if (ret)
-			return gmig_fail(err, ret, "cannot open a userfaultfd: %s",
-					 gmig_errno_name(ret));
-	}
-	ret = uffd_register(gmig->sys, vnode->uffd, region->hva, region->pages * GMIG_PAGE_BYTES,
-			    UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
-	if (ret)
-		return gmig_fail(err, ret, "cannot register the region with userfaultfd: %s",
-				 gmig_errno_name(ret));
-	if (vnode->fault)
-		return 0;
-	return fault_start(gmig, region->vnode, &vnode->fault, err);
-}
-
 static int ram_scan(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
 		    struct uffd_scan *scan)
 {
@@ -62,7 +37,7 @@ const struct region_kind region_ram = {
     .unit_pages = GMIG_BLOCK_PAGES,
     .map = ram_map,
     .prefer = region_bind,
-    .guard = ram_guard,
+    .guard = region_guard,
     .fill = bound_touch_fill,
     .scan = ram_scan,
     .discard = ram_discard,

@@ -8,8 +8,11 @@
 
 const struct legal legal_all[] = {
     {"ram", "uffd", AUTO | READABLE | BLOCK},
-    {"ram", "kernel", AUTO | READABLE},	  /* the kernel has one way */
-    {"memfd", "kernel", AUTO | READABLE}, /* UFFDIO_MOVE knows private anonymous memory only */
+    {"ram", "kernel", AUTO | READABLE}, /* the kernel has one way */
+    /* UFFDIO_MOVE knows private anonymous memory only, and none of hugetlbfs. */
+    {"hugetlb", "hugetlb", AUTO | READABLE}, /* one way */
+    {"hugetlb", "kernel", AUTO | READABLE},
+    {"memfd", "kernel", AUTO | READABLE},
     {"process", "kernel", AUTO | READABLE},
     {NULL, NULL, 0},
 };

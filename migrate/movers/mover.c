@@ -1,9 +1,9 @@
 #include "mover.h"
 
-const struct mover *const mover_all[] = {&mover_uffd, &mover_kernel, NULL};
+const struct mover *const mover_all[] = {&mover_uffd, &mover_hugetlb, &mover_kernel, NULL};
 
 /* The same order: a test compares them. */
-static const char *const names[] = {"uffd", "kernel", NULL};
+static const char *const names[] = {"uffd", "hugetlb", "kernel", NULL};
 
 const char *const *gmig_mover_names(void)
 {

@@ -82,13 +82,15 @@ struct mover_ticket {
 
 	/* the mover's */
 	struct slot *target, *source;
-	bool demote; /* move as small pages what is claimed as one huge page */
-	bool split;  /* the kernel shows the block no longer as one huge page */
+	void *staging; /* mover hugetlb: a page of the target */
+	bool demote;   /* move as small pages what is claimed as one huge page */
+	bool split;    /* the kernel shows the block no longer as one huge page */
 };
 
 struct mover {
 	const char *name;
 	unsigned int tickets; /* in one round */
+	bool whole;	      /* it moves no part of a huge page */
 	enum books_memory memory;
 	/* Beyond legal.h's table, its own options: -EINVAL, -EOPNOTSUPP */
 	int (*check)(const struct memory *memory, const struct gmig_job_spec *spec,
@@ -107,7 +109,7 @@ struct mover {
 	void (*finish)(struct mover_worker *worker, struct mover_ticket *ticket);
 };
 
-extern const struct mover mover_uffd, mover_kernel;
+extern const struct mover mover_uffd, mover_hugetlb, mover_kernel;
 extern const struct mover *const mover_all[]; /* ends with NULL */
 /* NULL or "": the first one. NULL result: no such mover. */
 const struct mover *mover_find(const char *name);

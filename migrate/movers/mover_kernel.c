@@ -420,6 +420,7 @@ static void kernel_move(struct mover_worker *worker, struct mover_ticket **ticke
 const struct mover mover_kernel = {
     .name = "kernel",
     .tickets = MOVER_TICKETS,
+    .whole = true,
     .memory = BOOKS_KERNEL,
     .check = kernel_check,
     .begin = kernel_begin,

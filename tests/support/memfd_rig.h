@@ -1,5 +1,5 @@
 /*
- * A guest of one region that is a file in memory, whose peer is a child. The memory is real; the nodes of its pages, and
+ * A guest of one region, mostly a file in memory, whose peer is a child. The memory is real; the nodes of its pages, and
  * move_pages(2), are a host's of two nodes that a table makes. Static, for one test program.
  */
 #ifndef TEST_MEMFD_RIG_H
@@ -115,7 +115,7 @@ static inline void start_with(const struct gmig_options *how, enum gmig_region_k
 	ck_assert_msg(!gmig_create(&options, &gmig, &err), "%s", err.text);
 	ck_assert_msg(!gmig_region_add(gmig, &spec, &hva, &err), "%s", err.text);
 	ram = hva;
-	if (kind != GMIG_REGION_RAM)
+	if (kind == GMIG_REGION_MEMFD || kind == GMIG_REGION_MEMFD_HUGETLB)
 		ck_assert_int_eq(gmig_region_file(gmig, 0, &file), 0);
 }
 

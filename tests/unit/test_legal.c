@@ -5,18 +5,20 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const char *const kinds[] = {"ram", "process", "memfd", "rom"};
+static const char *const kinds[] = {"ram", "process", "memfd", "hugetlb", "rom"};
 
 static bool is_legal(const char *kind, const char *mover, enum gmig_mode mode)
 {
-	return (!strcmp(kind, "ram") && (!strcmp(mover, "uffd") || mode != GMIG_MODE_BLOCK)) ||
-	       ((!strcmp(kind, "process") || !strcmp(kind, "memfd")) && !strcmp(mover, "kernel") &&
-		mode != GMIG_MODE_BLOCK);
+	if (!strcmp(mover, "uffd"))
+		return !strcmp(kind, "ram");
+	if (!strcmp(mover, "hugetlb"))
+		return !strcmp(kind, "hugetlb") && mode != GMIG_MODE_BLOCK;
+	return strcmp(kind, "rom") != 0 && mode != GMIG_MODE_BLOCK;
 }
 
 START_TEST(combination_is_legal_or_refused_in_words)
 {
-	for (unsigned int k = 0; k < 4; k++)
+	for (unsigned int k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
 		for (unsigned int m = 0; mover_all[m]; m++)
 			for (int mode = 0; mode <= GMIG_MODE_BLOCK; mode++) {
 				bool legal =
