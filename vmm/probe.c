@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <time.h>
 
 _Static_assert(offsetof(struct probe_stats, expect_va) == STATS_EXPECT, "probe_abi.h");
@@ -17,8 +18,9 @@ _Static_assert(offsetof(struct probe_stats, gap_max_tsc) == STATS_GAP_MAX, "prob
 _Static_assert(offsetof(struct probe_stats, interrupts) == STATS_INTERRUPTS, "probe_abi.h");
 _Static_assert(offsetof(struct probe_stats, gap) == STATS_GAPS, "probe_abi.h");
 _Static_assert(sizeof(struct probe_stats) <= PROBE_STATS_BYTES, "probe_abi.h");
-_Static_assert(PROBE_STACK_GPA + VMM_MAX_VCPUS * PROBE_STACK_BYTES <= PROBE_STATS_GPA,
+_Static_assert(PROBE_STACK_GPA + VMM_MAX_VCPUS * PROBE_STACK_BYTES <= PROBE_TABLES_GPA,
 	       "probe_abi.h");
+_Static_assert(VMM_MAX_VCPUS *PROBE_STATS_BYTES <= GMIG_BLOCK_BYTES, "probe_abi.h");
 _Static_assert((int)VMM_LOAD_WRITE == PROBE_WRITE && (int)VMM_LOAD_IDLE == PROBE_IDLE &&
 		   (int)VMM_LOAD_RANDOM == PROBE_RANDOM && (int)VMM_LOAD_READ == PROBE_READ &&
 		   (int)VMM_LOAD_HALF == PROBE_HALF,
@@ -39,13 +41,16 @@ extern const uint64_t probe_code_bytes, probe_code_interrupt;
 #define STI_BATCHES   64 /* 1024 pages: some 20 us of a sweep, about twice what the exit costs */
 #define IDLE_SLEEP_NS 1000000l
 #define TABLE_BYTES   4096ull
+#define STATS_SLOT    500 /* KVM's; RAM has the first ones */
 #define MAX_PROBE_RAM_BYTES                                                                        \
-	(509 * GIB) /* one PML4 entry, less the hole and the APIC's block above the RAM */
+	(509 * GIB) /* one PML4 entry, less the hole and the blocks above the RAM */
 
 /*
  * The guest's linear memory is the RAM without the hole: linear address 3 GiB is gpa 4 GiB. The
- * block above it is the local APIC.
+ * block above it is the local APIC, and the one above that has the statistics.
  */
+#define EXTRA_BLOCKS 2
+
 struct probe_layout {
 	uint64_t linear_bytes;
 	uint64_t tables_gpa, tables_bytes, expect_va, expect_bytes;
@@ -57,6 +62,7 @@ struct probe {
 	struct probe_layout layout;
 	uint32_t tsc_khz;
 	bool populated;
+	uint8_t *stats; /* of all vCPUs */
 	pthread_mutex_t lock;
 	uint64_t gap_before[PROBE_GAP_BUCKETS]; /* guarded by lock: the histogram at the last reset
 						   of it */
@@ -67,10 +73,8 @@ static void lay_out(const struct vmm_options *options, struct probe_layout *layo
 	uint64_t directories;
 
 	layout->linear_bytes = options->mem_bytes;
-	directories = (options->mem_bytes + GMIG_BLOCK_BYTES + GIB - 1) / GIB;
-	layout->tables_gpa = PROBE_STATS_GPA + (uint64_t)options->cpus * PROBE_STATS_BYTES;
-	if (layout->tables_gpa < PROBE_TABLES_GPA)
-		layout->tables_gpa = PROBE_TABLES_GPA;
+	directories = (options->mem_bytes + EXTRA_BLOCKS * GMIG_BLOCK_BYTES + GIB - 1) / GIB;
+	layout->tables_gpa = PROBE_TABLES_GPA;
 	layout->tables_bytes = (2 + directories) * TABLE_BYTES;
 	layout->expect_va = layout->tables_gpa + layout->tables_bytes;
 	layout->expect_bytes = options->mem_bytes / GMIG_PAGE_BYTES * 4;
@@ -111,8 +115,7 @@ static void *linear_ptr(const struct probe *probe, uint64_t linear, uint64_t byt
 
 static volatile struct probe_stats *stats_of(const struct probe *probe, unsigned int cpu)
 {
-	return linear_ptr(probe, PROBE_STATS_GPA + (uint64_t)cpu * PROBE_STATS_BYTES,
-			  sizeof(struct probe_stats));
+	return (volatile struct probe_stats *)(probe->stats + (size_t)cpu * PROBE_STATS_BYTES);
 }
 
 static volatile uint32_t *expect_of(const struct probe *probe, uint64_t page)
@@ -157,6 +160,31 @@ static void sti_port(void *opaque, uint64_t offset, uint8_t *data, unsigned int 
 	ioctl(vcpu->fd, KVM_SET_REGS, &regs);
 }
 
+static size_t stats_bytes(const struct probe *probe)
+{
+	return (size_t)probe->vmm->options.cpus * PROBE_STATS_BYTES;
+}
+
+/* Beside guest RAM: libgmig does not know of it. */
+static int plug_stats(struct probe *probe, struct gmig_error *err)
+{
+	struct kvm_userspace_memory_region slot = {.slot = STATS_SLOT,
+						   .guest_phys_addr = PROBE_STATS_GPA,
+						   .memory_size = stats_bytes(probe)};
+	void *stats = mmap(NULL, stats_bytes(probe), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (stats == MAP_FAILED)
+		return gmig_fail(err, -errno, "no memory for the probe guest's statistics: %s",
+				 strerror(errno));
+	probe->stats = stats;
+	slot.userspace_addr = (uintptr_t)stats;
+	if (ioctl(probe->vmm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
+		return gmig_fail(err, -errno, "KVM refuses the probe guest's statistics: %s",
+				 strerror(errno));
+	return 0;
+}
+
 int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err)
 {
 	struct vmm_io sleep_io = {
@@ -178,7 +206,9 @@ int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err)
 	pthread_mutex_init(&probe->lock, NULL);
 	lay_out(&vmm->options, &probe->layout);
 	sti_io.opaque = probe;
-	ret = vmm_pio_add(vmm, &sleep_io, err);
+	ret = plug_stats(probe, err);
+	if (!ret)
+		ret = vmm_pio_add(vmm, &sleep_io, err);
 	if (!ret)
 		ret = vmm_pio_add(vmm, &sti_io, err);
 	if (ret) {
@@ -191,8 +221,11 @@ int probe_create(struct vmm *vmm, struct probe **out, struct gmig_error *err)
 
 void probe_destroy(struct probe *probe)
 {
-	if (probe)
-		pthread_mutex_destroy(&probe->lock);
+	if (!probe)
+		return;
+	if (probe->stats)
+		munmap(probe->stats, stats_bytes(probe));
+	pthread_mutex_destroy(&probe->lock);
 	free(probe);
 }
 
@@ -232,6 +265,7 @@ static void build_tables(const struct probe *probe)
 	for (uint64_t i = 0; i < blocks; i++)
 		set_entry(probe, directories, i, linear_to_gpa(i * GMIG_BLOCK_BYTES) | PTE_BLOCK);
 	set_entry(probe, directories, blocks, VMM_LAPIC_GPA | PTE_BLOCK | PTE_PCD);
+	set_entry(probe, directories, blocks + 1, PROBE_STATS_GPA | PTE_BLOCK);
 }
 
 static void build_segments(const struct probe *probe)
@@ -283,7 +317,8 @@ static int load_vcpu(const struct probe *probe, struct vmm_vcpu *vcpu, struct gm
 	struct kvm_regs regs = {
 	    .rip = PROBE_CODE_GPA,
 	    .rsp = PROBE_STACK_GPA + (vcpu->id + 1ull) * PROBE_STACK_BYTES - 16,
-	    .rdi = PROBE_STATS_GPA + (uint64_t)vcpu->id * PROBE_STATS_BYTES,
+	    .rdi = probe->layout.linear_bytes + GMIG_BLOCK_BYTES +
+		   (uint64_t)vcpu->id * PROBE_STATS_BYTES,
 	    .rflags = RFLAGS_FIXED | RFLAGS_IOPL_3, /* OUT works in ring 3 */
 	};
 	int ret;

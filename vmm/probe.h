@@ -3,7 +3,7 @@
  * guest RAM in turn, check it on the next sweep, and keep a histogram of their own gaps. See
  * probe_code.S and probe_abi.h.
  *
- * All of it is in guest RAM and moves with it, including code and page tables. The RAM is divided
+ * Code, stacks, page tables and counters are in guest RAM and move with it; only the statistics are not. The RAM is divided
  * into equal slices, one per vCPU, and each vCPU sweeps its own. The first sweep fills the slice
  * under any load. Any thread may read the statistics; they show some recent moment.
  */

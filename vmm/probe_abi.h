@@ -3,8 +3,11 @@
  * of a vCPU's statistics. Included by C and by assembly.
  *
  *   0x10000   code                     0x11000  GDT    0x12000  IDT
- *   0x20000   a stack for each vCPU    0xa0000  statistics of each vCPU
- *   0x100000, or after the statistics  page tables, then `expect` (each page's counter, 4 bytes), then the swept pages
+ *   0x20000   a stack for each vCPU
+ *   0x100000  page tables, then `expect` (each page's counter, 4 bytes), then the swept pages
+ *
+ * The statistics of each vCPU lie beside guest RAM, in memory that nobody moves: they are written all the time, and a guest
+ * that reads must not be one that writes to one of its blocks.
  */
 #ifndef VMM_PROBE_ABI_H
 #define VMM_PROBE_ABI_H
@@ -14,7 +17,7 @@
 #define PROBE_IDT_GPA	  0x12000
 #define PROBE_STACK_GPA	  0x20000
 #define PROBE_STACK_BYTES 0x2000
-#define PROBE_STATS_GPA	  0xa0000
+#define PROBE_STATS_GPA	  0xff000000 /* a block of its own */
 #define PROBE_STATS_BYTES 0x8000
 #define PROBE_TABLES_GPA  0x100000
 
