@@ -206,3 +206,20 @@ int uffd_scan(const struct gmig_sys *sys, int pagemap, const void *block, struct
 	}
 	return 0;
 }
+
+bool uffd_is_empty(const struct gmig_sys *sys, int pagemap, const void *start, size_t bytes)
+{
+	struct page_region region;
+	struct pm_scan_arg arg = {
+	    .size = sizeof(arg),
+	    .start = (uintptr_t)start,
+	    .end = (uintptr_t)start + bytes,
+	    .vec = (uintptr_t)&region,
+	    .vec_len = 1,
+	    .max_pages = 1,
+	    .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	    .return_mask = PAGE_IS_PRESENT,
+	};
+
+	return sys->ioctl(pagemap, PAGEMAP_SCAN, &arg) == 0 && arg.walk_end == arg.end;
+}

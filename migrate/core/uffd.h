@@ -54,5 +54,7 @@ struct uffd_scan {
 };
 /* PAGEMAP_SCAN of one block (2 MiB aligned). -ENOTTY, -EINVAL: the kernel has none. */
 int uffd_scan(const struct gmig_sys *sys, int pagemap, const void *block, struct uffd_scan *scan);
+/* Is no page of it there, nor in swap? As long as there is none, about as fast for a GiB as for a block. false also: it cannot be told. */
+bool uffd_is_empty(const struct gmig_sys *sys, int pagemap, const void *start, size_t bytes);
 
 #endif

@@ -104,14 +104,15 @@ static void give_back(struct frames *frames, uint8_t *start, size_t bytes)
 static int small_fill(struct frames *frames, struct slot *slot, unsigned int first,
 		      unsigned int count, enum policy_use use)
 {
-	/* A new mapping would lose what the slot has. */
-	int ret = slot->split && bits_empty(&slot->have) ? slot_renew(frames, slot) : 0;
+	int ret = count == GMIG_BLOCK_PAGES ? whole_fill(frames, slot) : -ENOSPC;
 
-	if (!ret)
-		ret = count == GMIG_BLOCK_PAGES ? whole_fill(frames, slot) : -ENOSPC;
-	if (ret == -ENOSPC)
-		ret =
-		    populate(frames, slot->hva + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES);
+	if (ret == -ENOSPC) {
+		/* A new mapping would lose what the slot has. */
+		ret = slot->split && bits_empty(&slot->have) ? slot_renew(frames, slot) : 0;
+		if (!ret)
+			ret = populate(frames, slot->hva + first * GMIG_PAGE_BYTES,
+				       count * GMIG_PAGE_BYTES);
+	}
 	if (!ret)
 		ret = place(frames, slot, first, count, use);
 	return ret == -EXDEV ? -ENOMEM : ret < 0 ? ret : 0;

@@ -40,7 +40,9 @@ struct frames {
 	atomic_uint busy;      /* slots that are taken, without those in quarantine */
 	atomic_uint takes;     /* counts them */
 	atomic_ullong emptied; /* times that somebody else had filled a slot */
-	pthread_mutex_t lock;  /* creation of pools */
+	atomic_uint
+	    tables_stay; /* in a row: page tables that were still there when their pages had gone */
+	pthread_mutex_t lock; /* creation of pools */
 	_Atomic(struct node_pools *) nodes[GMIG_MAX_NODES];
 };
 

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #define REST_MAX 256 /* fills that are not tried after refusals in a row */
+#define STAY_MAX 3   /* page tables in a row that outlived their pages */
 
 struct mark {
 	uint8_t *memory;
@@ -32,16 +33,50 @@ static void mark(void *arg)
 static int touch_huge(struct frames *frames, struct slot *slot)
 {
 	uint8_t *last = slot->hva + GMIG_BLOCK_BYTES - GMIG_PAGE_BYTES;
-	int ret = slot_renew(frames, slot), small;
+	int ret, small;
 
-	if (ret)
-		return ret;
 	ret = frames->sys->advise(slot->hva, GMIG_BLOCK_BYTES, MADV_HUGEPAGE);
 	if (!ret)
 		ret = frames->sys->advise(last, GMIG_PAGE_BYTES, MADV_POPULATE_WRITE);
 	small = frames->sys->advise(slot->hva, GMIG_BLOCK_BYTES, MADV_NOHUGEPAGE);
-	slot->split |= small != 0; /* khugepaged must not fill it */
-	return ret ? ret : small;
+	slot->split = small != 0; /* khugepaged must not fill it */
+	if (!ret)
+		ret = small;
+	return ret ? ret : slot_is_huge(frames, slot);
+}
+
+static int renew_and_touch(struct frames *frames, struct slot *slot)
+{
+	int ret;
+
+	slot->split = true; /* until it has its new mapping */
+	ret = slot_renew(frames, slot);
+	return ret ? ret : touch_huge(frames, slot);
+}
+
+/*
+ * The page table of the small pages that were there before has to go. Since 6.14 the kernel frees it when memory is given
+ * back (CONFIG_PT_RECLAIM); before, and without that, only a new mapping does it, which costs seven calls.
+ */
+static int huge_comes(struct frames *frames, struct slot *slot)
+{
+	int ret;
+
+	if (atomic_load(&frames->tables_stay) >= STAY_MAX)
+		return renew_and_touch(frames, slot);
+	ret = gmig_sys_discard(frames->sys, slot->hva, GMIG_BLOCK_BYTES);
+	if (!ret)
+		ret = touch_huge(frames, slot);
+	if (!ret)
+		atomic_store(&frames->tables_stay, 0);
+	if (ret != -ENOSPC || slot->split)
+		return ret;
+	ret = gmig_sys_discard(frames->sys, slot->hva, GMIG_BLOCK_BYTES);
+	if (!ret)
+		ret = renew_and_touch(frames, slot);
+	if (!ret)
+		atomic_fetch_add(&frames->tables_stay, 1);
+	return ret;
 }
 
 static int split(struct frames *frames, struct slot *slot)
@@ -83,12 +118,10 @@ int whole_fill(struct frames *frames, struct slot *slot)
 
 	if (rests(slot->pool))
 		return -ENOSPC;
-	slot->split = true; /* until it has its mapping again */
-	ret = touch_huge(frames, slot);
+	slot->split = true; /* until it is one for small pages again */
+	ret = huge_comes(frames, slot);
 	if (slot->split)
 		return ret ? ret : -ENOMEM;
-	if (!ret)
-		ret = slot_is_huge(frames, slot);
 	if (!ret)
 		ret = split(frames, slot);
 	if (!ret) {

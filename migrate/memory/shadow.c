@@ -3,6 +3,7 @@
  *
  *    0                       hole: no guest RAM below this slot
  *    table's address | TABLE tables are 4096-byte aligned: the low 12 bits are free
+ *                    | USED  of a level-2 table: (F)
  *    fields | LEAF           an entry: of order 9 in a level-2 table, of order 0 in a level-1 table
  *
  *    63   56 55        48 47    32 31    16 15        8 7   3   2      1      0
@@ -26,6 +27,10 @@
  *     a read-side section can use it to the section's end. What he reads there was true at some
  *     time within the section, at the latest when the table was unlinked. A writer's section
  *     also keeps the address from being used again under its compare-and-swap.
+ * (F) A slot that points to a level-2 table is marked USED before any of its 512 entries is touched
+ *     or split for the first time, and stays so. Without the mark the table is one hole of 1 GiB: who
+ *     looks for memory goes past it, and a guest of 12 TiB that has touched little is looked over in
+ *     no time.
  */
 #include "shadow_words.h"
 
@@ -321,8 +326,11 @@ static int change_entry(struct shadow *shadow, const struct shadow_change *chang
 			struct shadow_entry *entry, struct gmig_error *err)
 {
 	unsigned int order;
-	uint64_t word, *slot = find_entry(shadow, change->gfn, &word, &order);
+	uint64_t word, *slot;
 
+	if (change->event == SHADOW_TOUCH)
+		mark_used(shadow, change->gfn);
+	slot = find_entry(shadow, change->gfn, &word, &order);
 	if (!slot)
 		return gmig_fail(err, -EFAULT, "gfn 0x%llx is not guest RAM",
 				 (unsigned long long)change->gfn);
@@ -336,8 +344,11 @@ static void change_block(struct shadow *shadow, const struct shadow_change *chan
 	struct shadow_change one = *change;
 	struct shadow_entry entry;
 	unsigned int order;
-	uint64_t word, *slot = find_entry(shadow, change->gfn, &word, &order);
+	uint64_t word, *slot;
 
+	if (change->event == SHADOW_TOUCH)
+		mark_used(shadow, change->gfn);
+	slot = find_entry(shadow, change->gfn, &word, &order);
 	if (!slot || order || change->order) {
 		if (!slot || change_slot(slot, word, order, change, from, &entry, NULL))
 			*refused = *pages;
@@ -454,17 +465,21 @@ static int walk_all(const struct shadow *shadow, uint64_t gfn, struct walk walk)
 {
 	unsigned int missing = ROOT_LEVEL;
 	struct table *table;
+	uint64_t *slot, word;
 	int ret = 0;
 
 	if (walk.end > 1ull << GFN_BITS)
 		walk.end = 1ull << GFN_BITS;
 	while (!ret && gfn < walk.end) {
-		table = find_level2(shadow, gfn, &missing);
-		if (!table) {
-			gfn = ((gfn >> (missing - 1) * LEVEL_BITS) + 1)
-			      << (missing - 1) * LEVEL_BITS;
+		slot = find_level2_slot(shadow, gfn, &missing);
+		word = slot ? load(slot) : 0;
+		if (!slot || (walk.present && !(word & USED))) {
+			unsigned int shift = (slot ? 2 : missing - 1) * LEVEL_BITS;
+
+			gfn = ((gfn >> shift) + 1) << shift;
 			continue;
 		}
+		table = table_of(word);
 		if (walk.present && is_hole(load(&table->slot[slot_index(gfn, 2)]))) {
 			gfn = skip_holes(table, gfn);
 			continue;
@@ -499,4 +514,12 @@ int shadow_walk_present(const struct shadow *shadow, uint64_t gfn, uint64_t page
 	    .end = end_of(gfn, pages), .present = true, .visit = visit, .arg = arg};
 
 	return walk_all(shadow, gfn, walk);
+}
+
+bool shadow_is_hole(const struct shadow *shadow, uint64_t gfn)
+{
+	unsigned int missing;
+	const uint64_t *slot = find_level2_slot(shadow, gfn, &missing);
+
+	return slot && !(load(slot) & USED);
 }

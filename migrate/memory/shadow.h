@@ -129,6 +129,9 @@ int shadow_walk(const struct shadow *shadow, uint64_t gfn, uint64_t pages, shado
 /* The same without blocks that are one hole: what a sparse guest of a terabyte does not have costs a millisecond. */
 int shadow_walk_present(const struct shadow *shadow, uint64_t gfn, uint64_t pages,
 			shadow_visit *visit, void *arg);
+/* Has nothing of this GiB (which begins at gfn, a multiple of SHADOW_HOLE_PAGES) ever been touched? */
+#define SHADOW_HOLE_PAGES (1ull << 18)
+bool shadow_is_hole(const struct shadow *shadow, uint64_t gfn);
 
 /* Bytes of table memory now, for `scale` figures. */
 uint64_t shadow_table_bytes(const struct shadow *shadow);

@@ -41,6 +41,7 @@ int shadow_split(struct shadow *shadow, uint64_t gfn)
 	table = shadow_tables_get(&shadow->tables);
 	if (!table)
 		return -ENOMEM;
+	mark_used(shadow, gfn);
 	/* No read-side section: level-2 tables stay, and the new table is nobody else's. */
 	do {
 		if (word & TABLE) {

@@ -50,6 +50,7 @@
 #define TABLE  (1ull << 0)
 #define LEAF   (1ull << 1)
 #define FROZEN (1ull << 2)
+#define USED   (1ull << 3)
 
 #define STATE_SHIFT	 8
 #define NODE_SHIFT	 16
@@ -92,7 +93,7 @@ static inline void unpack(uint64_t word, unsigned int order, struct shadow_entry
 
 static inline struct table *table_of(uint64_t word)
 {
-	return (struct table *)(uintptr_t)(word & ~(uint64_t)TABLE);
+	return (struct table *)(uintptr_t)(word & ~(uint64_t)(TABLE | USED));
 }
 
 /*
@@ -134,26 +135,45 @@ static inline void section_end(const struct shadow *shadow)
 	urcu_bp_read_unlock();
 }
 
-/* The level-2 table for gfn, or NULL and the level at which it is missing. Never freed. */
-static inline struct table *find_level2(const struct shadow *shadow, uint64_t gfn,
-					unsigned int *missing)
+/* The slot of the level-2 table for gfn, or NULL and the level at which that is missing. Level-2 tables are never freed. */
+static inline uint64_t *find_level2_slot(const struct shadow *shadow, uint64_t gfn,
+					 unsigned int *missing)
 {
 	struct table *table = shadow->root;
-	uint64_t word;
+	uint64_t *slot = NULL, word;
 
 	if (gfn >> GFN_BITS) {
 		*missing = ROOT_LEVEL + 1;
 		return NULL;
 	}
 	for (unsigned int level = ROOT_LEVEL; level > 2; level--) {
-		word = load(&table->slot[slot_index(gfn, level)]);
+		slot = &table->slot[slot_index(gfn, level)];
+		word = load(slot);
 		if (!word) {
 			*missing = level;
 			return NULL;
 		}
 		table = table_of(word);
 	}
-	return table;
+	return slot;
+}
+
+static inline struct table *find_level2(const struct shadow *shadow, uint64_t gfn,
+					unsigned int *missing)
+{
+	uint64_t *slot = find_level2_slot(shadow, gfn, missing);
+
+	return slot ? table_of(load(slot)) : NULL;
+}
+
+/* (F): before an entry below becomes anything but a hole. */
+static inline void mark_used(const struct shadow *shadow, uint64_t gfn)
+{
+	unsigned int missing;
+	uint64_t *slot = find_level2_slot(shadow, gfn, &missing);
+
+	if (slot && !(load(slot) & USED))
+		__atomic_fetch_or(slot, USED, __ATOMIC_ACQ_REL);
 }
 
 /* The slot of the entry that covers gfn, its word and order. Inside a read-side section. */

@@ -417,6 +417,30 @@ START_TEST(frame_made_in_a_filled_slot_is_whole_and_reads_as_zeros)
 }
 END_TEST
 
+/* Of any size, in one call; what is in it anywhere is seen. */
+START_TEST(memory_is_empty_until_one_page_of_it_is_there)
+{
+	const size_t bytes = 64 * GMIG_BLOCK_BYTES;
+	const struct gmig_sys *sys;
+	uint8_t *memory;
+	int pagemap;
+
+	create(false, NULL);
+	sys = rig.gmig->sys;
+	pagemap = rig.gmig->pagemap;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(memory, MAP_FAILED);
+	ck_assert_int_eq(madvise(memory, bytes, MADV_NOHUGEPAGE), 0);
+	ck_assert(uffd_is_empty(sys, pagemap, memory, bytes));
+	memory[bytes - 1] = 1;
+	ck_assert(!uffd_is_empty(sys, pagemap, memory, bytes));
+	ck_assert(uffd_is_empty(sys, pagemap, memory, bytes - GMIG_PAGE_BYTES));
+	ck_assert(!uffd_is_empty(sys, -1, memory, GMIG_PAGE_BYTES)); /* nobody can tell */
+	munmap(memory, bytes);
+	finish();
+}
+END_TEST
+
 START_TEST(pools_are_left_out_of_core_dumps)
 {
 	char line[256], flags[256] = "";
@@ -462,6 +486,7 @@ int main(void)
 	tcase_add_loop_test(tcase, frame_that_was_thrown_away_is_a_breach_only_once, 0, 2);
 	tcase_add_loop_test(tcase, frame_made_in_a_filled_slot_is_whole_and_reads_as_zeros, 0,
 			    2 * FILLERS);
+	tcase_add_test(tcase, memory_is_empty_until_one_page_of_it_is_there);
 	tcase_add_loop_test(tcase, pools_are_left_out_of_core_dumps, 0, 2);
 	tcase_add_loop_test(tcase, frame_that_is_not_as_the_books_have_it_is_repaired_once, 0, 4);
 	suite_add_tcase(suite, tcase);

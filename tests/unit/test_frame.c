@@ -19,7 +19,7 @@ static struct ledger *ledger;
 static struct policy *policy;
 static int pagemap;
 static atomic_int wrong_node, refuse_release, move_error, moves, queries, no_huge;
-static atomic_int huge_asked, huge_split, no_cold, no_register;
+static atomic_int huge_asked, huge_split, no_cold, no_register, tables_stay;
 static void *_Atomic poison_at; /* just before the kernel fills it */
 static atomic_ullong available;
 
@@ -71,6 +71,12 @@ static int advise_maybe_refused(void *memory, size_t bytes, int advice)
 	if (advice == MADV_DONTNEED && atomic_load(&refuse_release))
 		return -EAGAIN;
 	atomic_fetch_add(&huge_asked, advice == MADV_HUGEPAGE && bytes == GMIG_BLOCK_BYTES);
+	if (advice == MADV_DONTNEED && bytes == GMIG_BLOCK_BYTES && atomic_load(&tables_stay)) {
+		madvise(memory, GMIG_PAGE_BYTES, MADV_NOHUGEPAGE);
+		madvise(memory, GMIG_PAGE_BYTES, MADV_POPULATE_WRITE); /* so there is one */
+		madvise(memory, bytes - GMIG_PAGE_BYTES, advice);
+		return madvise((char *)memory + bytes - GMIG_PAGE_BYTES, GMIG_PAGE_BYTES, advice);
+	}
 	if (advice == MADV_COLD)
 		return atomic_load(&no_cold) ? -EINVAL : split_huge(memory, bytes);
 	if (advice == MADV_POPULATE_WRITE && atomic_load(&poison_at))
@@ -278,20 +284,24 @@ static void check_small(const struct slot *slot)
 		ck_assert_mem_eq(slot->hva + at, zeros, GMIG_PAGE_BYTES);
 }
 
-/* Twice in the same slot: a page table that is left over must not hinder it. */
+/* In the same slot. A kernel that keeps the page table of what was given back (1) is known after three times. */
 START_TEST(whole_block_of_small_frames_comes_from_a_huge_page)
 {
 	struct frame_want want = want_block();
 	struct slot *slot;
 
 	start(2);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 6; i++) {
 		atomic_store(&huge_split, 0);
+		atomic_store(&huge_asked, 0);
 		ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
 		ck_assert_int_eq(atomic_load(&huge_split), 1);
+		ck_assert_int_eq(atomic_load(&huge_asked), _i && i >= 1 && i < 4 ? 2 : 1);
 		check_small(slot);
 		frame_drop(frames, slot);
+		atomic_store(&tables_stay, _i);
 	}
+	atomic_store(&tables_stay, 0);
 	/* Its place is one for small pages again. */
 	bits_clear_range(&want.need, 1, GMIG_BLOCK_PAGES - 1);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
@@ -317,7 +327,8 @@ START_TEST(whole_block_without_a_huge_page_is_filled_page_by_page)
 		check_small(slot);
 		frame_drop(frames, slot);
 	}
-	ck_assert_int_eq(asked, 4); /* the 1st, 3rd, 7th and 15th time */
+	ck_assert_int_eq(asked,
+			 _i ? 4 : 8); /* the 1st, 3rd, 7th, 15th; (0) with a new mapping, too */
 	atomic_store(&no_cold, 0);
 	atomic_store(&no_huge, 0);
 	stop();
@@ -334,9 +345,11 @@ START_TEST(slot_whose_new_mapping_fails_serves_when_it_has_one)
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
 	frame_drop(frames, slot);
 	atomic_store(&no_register, 1);
+	atomic_store(&no_huge, 1); /* so that a new mapping is tried */
 	ck_assert_int_eq(frame_take(frames, &want, &slot), -ENOMEM);
 	ck_assert_int_eq(frame_hole(frames, &want, &slot), -ENOBUFS);
 	atomic_store(&no_register, 0);
+	atomic_store(&no_huge, 0);
 	ck_assert_int_eq(frame_hole(frames, &want, &slot), 0);
 	ck_assert(!slot->split);
 	frame_give(frames, slot);
@@ -761,7 +774,7 @@ int main(void)
 	tcase_add_test(tcase, frame_of_another_node_is_not_given);
 	tcase_add_test(tcase, small_slot_is_filled_where_it_is_needed);
 	tcase_add_test(tcase, small_slot_of_which_a_part_moved_keeps_the_rest_when_it_grows);
-	tcase_add_test(tcase, whole_block_of_small_frames_comes_from_a_huge_page);
+	tcase_add_loop_test(tcase, whole_block_of_small_frames_comes_from_a_huge_page, 0, 2);
 	tcase_add_loop_test(tcase, whole_block_without_a_huge_page_is_filled_page_by_page, 0, 2);
 	tcase_add_test(tcase, slot_whose_new_mapping_fails_serves_when_it_has_one);
 	tcase_add_loop_test(tcase, stock_makes_as_many_as_asked_and_then_rests, 0, 4);

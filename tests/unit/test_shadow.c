@@ -552,6 +552,37 @@ START_TEST(walk_of_what_is_present_leaves_out_blocks_that_are_holes)
 }
 END_TEST
 
+/* Whole tables are passed over until something in them is touched or split, each in its way. */
+START_TEST(walk_of_what_is_present_sees_the_first_memory_of_each_gib)
+{
+	const uint64_t gib = 1 << 18;
+	struct shadow_change touch = {.gfn = gib, .order = 9, .event = SHADOW_TOUCH};
+	struct bits all, refused;
+
+	bits_fill(&all);
+	for (uint64_t i = 1; i < 5; i++) {
+		ck_assert_int_eq(shadow_reserve(shadow, i * gib, gib), 0);
+		ck_assert(shadow_is_hole(shadow, i * gib));
+	}
+	memset(&seen, 0, sizeof(seen));
+	ck_assert_int_eq(shadow_walk_present(shadow, gib, UINT64_MAX, see, NULL), 0);
+	ck_assert_uint_eq(seen.count, 0);
+	ck_assert_int_eq(shadow_change(shadow, &touch, NULL, NULL), 0);
+	touch.gfn = 4 * gib - 512;
+	shadow_change_block(shadow, &touch, GMIG_NO_NODE, &all, &refused);
+	ck_assert(bits_empty(&refused));
+	ck_assert_int_eq(shadow_split(shadow, 4 * gib + 512), 0);
+	ck_assert_int_eq(shadow_walk_present(shadow, gib, UINT64_MAX, see, NULL), 0);
+	ck_assert_uint_eq(seen.count, 2 + 512);
+	ck_assert_uint_eq(seen.gfn[0], gib);
+	ck_assert_uint_eq(seen.gfn[1], 4 * gib - 512);
+	ck_assert_uint_eq(seen.gfn[2], 4 * gib + 512);
+	for (uint64_t i = 1; i < 5; i++)
+		ck_assert_int_eq(shadow_is_hole(shadow, i * gib), i == 2);
+	ck_assert(!shadow_is_hole(shadow, 5 * gib)); /* no guest RAM */
+}
+END_TEST
+
 START_TEST(walk_stops_at_the_first_result_that_is_not_zero)
 {
 	memset(&seen, 0, sizeof(seen));
@@ -671,6 +702,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, walk_skips_holes_of_every_size);
 	tcase_add_test(tcase, walk_stops_at_the_first_result_that_is_not_zero);
 	tcase_add_test(tcase, walk_of_what_is_present_leaves_out_blocks_that_are_holes);
+	tcase_add_test(tcase, walk_of_what_is_present_sees_the_first_memory_of_each_gib);
 	tcase_add_test(tcase, failure_of_the_nth_table_loses_nothing);
 	tcase_add_test(tcase, tables_of_a_12_tib_guest_take_a_250000th);
 	tcase_add_test(tcase, tables_of_a_guest_in_4k_pages_take_a_400th);
