@@ -19,7 +19,7 @@
 struct request {
 	const char *vm, *retry;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *max_stall, *threads, *batch,
-	    *frames, *huge, *swapped, *guest;
+	    *frames, *huge, *swapped, *guest, *lazy, *deadline;
 	struct cli_pace pace;
 	bool all, detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus,
 	    move_all;
@@ -68,6 +68,22 @@ static int add_max_stall(json_t *arguments, const char *text)
 	return -1;
 }
 
+static int add_deadline(json_t *arguments, const char *text)
+{
+	struct gmig_error err;
+	uint64_t ns;
+
+	if (!text)
+		return -1;
+	if (units_parse_ns(text, &ns, &err))
+		return cli_usage("migrate", "--deadline: %s", err.text);
+	if (!ns)
+		return cli_usage("migrate",
+				 "--deadline: that is now: another mode than lazy does it");
+	json_object_set_new(arguments, "deadline", json_integer((json_int_t)ns));
+	return -1;
+}
+
 static int build_arguments(const struct request *request, json_t *arguments)
 {
 	const struct cli_value vnode = {"migrate", "vnode", NULL, request->vnode};
@@ -77,6 +93,7 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	int status = request->retry ? -1 : add_nodes(arguments, "from", request->from);
 
 	cli_add_text(arguments, "mode", request->mode);
+	cli_add_text(arguments, "lazy", request->lazy);
 	cli_add_text(arguments, "mover", request->mover);
 	cli_add_text(arguments, "frames", request->frames);
 	cli_add_text(arguments, "huge", request->huge);
@@ -97,6 +114,8 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		status = add_max(arguments, request->max);
 	if (status < 0)
 		status = add_max_stall(arguments, request->max_stall);
+	if (status < 0)
+		status = add_deadline(arguments, request->deadline);
 	if (status < 0)
 		status = cli_add_pace("migrate", arguments, &request->pace);
 	if (status < 0)
@@ -265,7 +284,8 @@ static int check_retry(const struct request *r)
 		return cli_usage("migrate",
 				 "--retry takes up what the job was told: anew can be only "
 				 "--rate, --max-stall, --max-slowdown, --order, --threads, "
-				 "--batch, --mode, --mover, --frames, --huge and --swapped");
+				 "--batch, --mode, --lazy, --deadline, --mover, --frames, --huge "
+				 "and --swapped");
 	return -1;
 }
 
@@ -349,9 +369,19 @@ static const struct cli_option options[] = {
     {CLI_ORDER_SEED, .text = &asked.pace.order_seed},
     {.name = "mode",
      .placeholder = "MODE",
-     .help = "readable: readers go on while a block is copied; block: they wait; auto (default)",
+     .help = "readable: readers go on while a block is copied; block: they wait; auto (default); "
+	     "lazy: what is touched moves",
      .text = &asked.mode,
      .choices = gmig_mode_names},
+    {.name = "lazy",
+     .placeholder = "WHAT",
+     .help = "of mode lazy: what moves a block: any access (default), or a write",
+     .text = &asked.lazy,
+     .choices = gmig_lazy_names},
+    {.name = "deadline",
+     .placeholder = "TIME",
+     .help = "of mode lazy: move the rest, too, within this time: 30s; default: wait for touches",
+     .text = &asked.deadline},
     {.name = "mover",
      .placeholder = "MOVER",
      .help = "what moves the memory",

@@ -94,6 +94,7 @@ json_t *cli_job_result(const json_t *job)
 					      "blackout_ns",
 					      "stall_ns",
 					      "call_ns",
+					      "lazy",
 					      "max_stall_ns",
 					      "max_stall_met",
 					      "max_stall_late",
@@ -245,6 +246,25 @@ static void print_max_slowdown(FILE *out, const json_t *job)
 		cli_real(slowdown, "share") * 100, cli_real(slowdown, "worst_second") * 100);
 }
 
+static void print_lazy(FILE *out, const json_t *job)
+{
+	const json_t *lazy = json_object_get(job, "lazy");
+	uint64_t touches = cli_number(lazy, "touches"), back = cli_number(lazy, "given_back");
+	char touched[UNITS_TEXT], swept[UNITS_TEXT];
+
+	if (!lazy)
+		return;
+	fprintf(out,
+		"%s moved since they were touched%s, %s with the sweep; %llu block%s given back\n",
+		units_size(cli_number(lazy, "touched_bytes"), touched),
+		!strcmp(cli_text(lazy, "by"), "write") ? " by a writer" : "",
+		units_size(cli_number(lazy, "swept_bytes"), swept), (unsigned long long)back,
+		back == 1 ? "" : "s");
+	fprintf(out, "%llu touch%s, of which %llu by a thread known as a vCPU\n",
+		(unsigned long long)touches, touches == 1 ? "" : "es",
+		(unsigned long long)cli_number(lazy, "touches_by_vcpu"));
+}
+
 void cli_job_summary(FILE *out, const json_t *unsafe)
 {
 	CLI_JSON job = control_json_safe(unsafe);
@@ -260,6 +280,7 @@ void cli_job_summary(FILE *out, const json_t *unsafe)
 	if (json_object_get(job, "error"))
 		fprintf(out, "it failed: %s\n", cli_text(job, "error"));
 	print_remaining(out, job);
+	print_lazy(out, job);
 	print_max_stall(out, job);
 	print_max_slowdown(out, job);
 	if (json_object_get(job, "order_seed"))

@@ -351,6 +351,8 @@ static const struct control_argument migrate_arguments[] = {
     {"to", CONTROL_ARRAY, true},
     {"vnode", CONTROL_INTEGER, false},
     {"mode", CONTROL_STRING, false},
+    {"lazy", CONTROL_STRING, false},	  /* of mode lazy, like the next one */
+    {"deadline", CONTROL_INTEGER, false}, /* in ns */
     {"mover", CONTROL_STRING, false},
     {"move-all", CONTROL_BOOL, false},
     {"rate", CONTROL_INTEGER, false},
@@ -396,6 +398,8 @@ static const struct control_argument retry_arguments[] = {
     {GUEST},
     {"id", CONTROL_STRING, true},
     {"mode", CONTROL_STRING, false},
+    {"lazy", CONTROL_STRING, false},
+    {"deadline", CONTROL_INTEGER, false},
     {"mover", CONTROL_STRING, false},
     {"rate", CONTROL_INTEGER, false},
     {"max-stall", CONTROL_INTEGER, false},

@@ -179,6 +179,24 @@ static void add_times(json_t *job, const struct gmig_job_info *info)
 	json_object_set_new(job, "stall_ns", guest_report_percentiles(&info->stall));
 }
 
+static void add_lazy(json_t *job, const struct gmig_job_info *info)
+{
+	const struct gmig_lazy_info *lazy = &info->lazy;
+	json_t *object;
+
+	if (info->spec.mode != GMIG_MODE_LAZY)
+		return;
+	object = json_pack(
+	    "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "by", gmig_lazy_names()[info->spec.lazy],
+	    "touched_bytes", integer(lazy->touched_bytes), "swept_bytes",
+	    integer(lazy->swept_bytes), "given_back", integer(lazy->given_back), "touches",
+	    integer(lazy->touches), "touches_by_vcpu", integer(lazy->touches_by_vcpu), "waiting",
+	    integer(lazy->waiting), "waiting_max", integer(lazy->waiting_max));
+	if (info->spec.deadline_ns)
+		json_object_set_new(object, "deadline_ns", integer(info->spec.deadline_ns));
+	json_object_set_new(job, "lazy", object);
+}
+
 static void add_max_slowdown(json_t *job, const struct gmig_job_info *info)
 {
 	json_object_set_new(job, "max_slowdown_met", json_boolean(info->max_slowdown_met));
@@ -190,6 +208,7 @@ static void add_max_slowdown(json_t *job, const struct gmig_job_info *info)
 
 static void add_budgets(json_t *job, const struct gmig_job_info *info)
 {
+	add_lazy(job, info);
 	if (info->call.count)
 		json_object_set_new(job, "call_ns", guest_report_percentiles(&info->call));
 	json_object_set_new(job, "slowdown",

@@ -115,7 +115,7 @@ const char *const *guest_vcpus_names(void)
 
 static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
-	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0, order = 0;
+	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0, order = 0, lazy = 0;
 	int ret = read_word(arguments, "mode", gmig_mode_names(), &mode, err);
 
 	if (!ret)
@@ -129,12 +129,15 @@ static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struc
 	if (!ret)
 		ret = read_word(arguments, "order", gmig_order_names(), &order, err);
 	if (!ret)
+		ret = read_word(arguments, "lazy", gmig_lazy_names(), &lazy, err);
+	if (!ret)
 		ret = read_word(arguments, "vcpus", guest_vcpus_names(), &spec->user, err);
 	spec->mode = (enum gmig_mode)mode;
 	spec->frames = (enum gmig_frames)frames;
 	spec->huge = (enum gmig_huge)huge;
 	spec->swapped = (enum gmig_swapped)swapped;
 	spec->order = (enum gmig_order)order;
+	spec->lazy = (enum gmig_lazy)lazy;
 	spec->mover = json_object_get(arguments, "mover") ? gmig_mover_names()[mover] : NULL;
 	return ret;
 }
@@ -150,6 +153,8 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 	if (!ret)
 		ret =
 		    guest_read_integer(arguments, "max-stall", INT64_MAX, &spec->max_stall_ns, err);
+	if (!ret)
+		ret = guest_read_integer(arguments, "deadline", INT64_MAX, &spec->deadline_ns, err);
 	if (!ret)
 		ret = guest_read_integer(arguments, "max-slowdown", 1000000, &slowdown, err);
 	if (!ret)
@@ -168,8 +173,9 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 /* Of a process the kernel moves what is mapped: there is nothing to choose. */
 static int check_process_spec(const json_t *arguments, struct gmig_error *err)
 {
-	static const char *const of_engine[] = {"vnode",      "mode", "frames", "batch",
-						"hold-vcpus", "huge", "swapped"};
+	static const char *const of_engine[] = {"vnode",   "mode",	 "frames",
+						"batch",   "hold-vcpus", "huge",
+						"swapped", "lazy",	 "deadline"};
 
 	for (size_t i = 0; i < sizeof(of_engine) / sizeof(of_engine[0]); i++)
 		if (json_object_get(arguments, of_engine[i]))
@@ -246,6 +252,13 @@ int guest_read_anew(const struct guest *guest, const json_t *arguments, struct g
 	ANEW("huge", huge);
 	ANEW("swapped", swapped);
 	ANEW("trace", trace);
+	ANEW("lazy", lazy);
+	ANEW("deadline", deadline_ns);
 #undef ANEW
+	/* What was said of mode lazy says nothing of another one. */
+	if (json_object_get(arguments, "mode") && spec->mode != GMIG_MODE_LAZY) {
+		spec->lazy = given.lazy;
+		spec->deadline_ns = given.deadline_ns;
+	}
 	return 0;
 }

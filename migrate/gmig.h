@@ -328,8 +328,16 @@ int gmig_name_vcpu_thread(struct gmig *gmig, unsigned int vnode, int tid);
 /*
  * READABLE: readers go on while a block is copied, writers wait. BLOCK: everybody waits, but for less long. AUTO: block by
  * block the one that costs the guest less, as the last ones showed. The kernel's mover has one way, and calls it AUTO too.
+ * LAZY: migrate on fault: blocks are taken out of the guest's reach, a few at a time, and move when they are touched; whoever
+ * touches one waits for one copy. See gmig_lazy and gmig_job_spec.deadline_ns. Source of the idea: "Migrate on fault" by Lee
+ * Schermerhorn, posted to linux-mm in 2006.
  */
-enum gmig_mode { GMIG_MODE_AUTO, GMIG_MODE_READABLE, GMIG_MODE_BLOCK };
+enum gmig_mode { GMIG_MODE_AUTO, GMIG_MODE_READABLE, GMIG_MODE_BLOCK, GMIG_MODE_LAZY };
+/*
+ * Mode LAZY: what moves a block. ANY: any access. WRITE: only a write; readers never wait, and what is only read moves with the
+ * deadline.
+ */
+enum gmig_lazy { GMIG_LAZY_ANY, GMIG_LAZY_WRITE };
 enum gmig_frames { GMIG_FRAMES_AUTO, GMIG_FRAMES_FRESH, GMIG_FRAMES_RECYCLED };
 
 /* Huge pages: PREFER: small pages where the target node has no huge one; KEEP: -ENOMEM then; SPLIT: small pages only. */
@@ -422,7 +430,13 @@ struct gmig_job_spec {
 	enum gmig_order order;
 	/* RANDOM: of jobs over the same blocks, those with the same seed have the same order. 0: one is chosen, and told. */
 	uint64_t order_seed;
-	uint64_t reserved[14];
+	/*
+	 * Mode LAZY: so long after its start the job is to have moved also what nobody has touched: a sweep begins early enough for
+	 * that, by the rate and by what copies have taken. 0: it runs until all was touched, or it is cancelled.
+	 */
+	uint64_t deadline_ns;
+	enum gmig_lazy lazy;
+	uint64_t reserved[12];
 };
 
 struct gmig_remaining {
@@ -431,6 +445,19 @@ struct gmig_remaining {
 };
 
 #define GMIG_MAX_REMAINING 16
+
+/* What a job in mode LAZY has seen. */
+struct gmig_lazy_info {
+	uint64_t touched_bytes; /* that moved since they were touched */
+	uint64_t
+	    swept_bytes; /* that moved since the deadline came near, or another job wanted them */
+	/* Blocks that went back to where they were: they had waited for long and others were to have their turn, or because of a
+	   pause, a cancel, a later command, or no memory on the target. Most are taken out again. */
+	uint64_t given_back;
+	uint64_t touches,
+	    touches_by_vcpu; /* of blocks that waited; by a thread that was named as a vCPU */
+	uint64_t waiting, waiting_max; /* blocks that wait now, and the most that did at a time */
+};
 
 struct gmig_job_info {
 	uint64_t id; /* unique in this engine, from 1 */
@@ -483,7 +510,8 @@ struct gmig_job_info {
 	 * these waits would have kept. 0: else.
 	 */
 	uint64_t max_stall_needs_ns;
-	uint64_t reserved[27];
+	struct gmig_lazy_info lazy; /* mode LAZY */
+	uint64_t reserved[20];
 };
 
 /*
@@ -605,6 +633,7 @@ size_t gmig_process_job_list(struct gmig_process *process, uint64_t *ids, size_t
 /* Lists that end with NULL. A word's index is its enum's value, where there is one; the first mover is the default. */
 const char *const *gmig_job_state_names(void);
 const char *const *gmig_mode_names(void);
+const char *const *gmig_lazy_names(void);
 const char *const *gmig_frames_names(void);
 const char *const *gmig_huge_names(void);
 const char *const *gmig_swapped_names(void);

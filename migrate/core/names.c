@@ -13,10 +13,14 @@ static const char *const job_states[] = {
 };
 
 static const char *const modes[] = {
-    [GMIG_MODE_AUTO] = "auto",
-    [GMIG_MODE_READABLE] = "readable",
-    [GMIG_MODE_BLOCK] = "block",
-    [GMIG_MODE_BLOCK + 1] = NULL,
+    [GMIG_MODE_AUTO] = "auto", [GMIG_MODE_READABLE] = "readable", [GMIG_MODE_BLOCK] = "block",
+    [GMIG_MODE_LAZY] = "lazy", [GMIG_MODE_LAZY + 1] = NULL,
+};
+
+static const char *const lazies[] = {
+    [GMIG_LAZY_ANY] = "any",
+    [GMIG_LAZY_WRITE] = "write",
+    [GMIG_LAZY_WRITE + 1] = NULL,
 };
 
 static const char *const frames[] = {
@@ -49,6 +53,11 @@ const char *const *gmig_swapped_names(void)
 const char *const *gmig_job_state_names(void)
 {
 	return job_states;
+}
+
+const char *const *gmig_lazy_names(void)
+{
+	return lazies;
 }
 
 const char *const *gmig_mode_names(void)

@@ -7,6 +7,8 @@
  *   job_slowdown.c  what a job costs the guest, and the budget for it
  *   job_info.c    what is told of a job
  *   job_later.c   what a job says to those that were accepted before it
+ *   job_round.c   the steps of a ticket, and its results
+ *   job_lazy.c    tickets that wait for a touch
  *   job_block.c   the pages of a block
  *   job_pass.c    workers and passes
  *   job.c         the job's thread

@@ -7,6 +7,7 @@
  */
 #include "job_block.h"
 #include "job_later.h"
+#include "job_lazy.h"
 #include "job_slowdown.h"
 
 #include <errno.h>
@@ -30,37 +31,6 @@ struct block {
 	struct survey survey;	 /* when it was opened */
 	bool split;		 /* by us, and not yet known to be so for the kernel */
 };
-
-/* ---- Results --------------------------------------------------------------------------------- */
-
-/* Cannot fail: the block is prepared. */
-static void note(struct gmig_job *job, uint64_t block_gfn, const struct bits *pages, int result)
-{
-	unsigned int first = 0, count;
-
-	while ((count = bits_run(pages, &first))) {
-		status_set(job->status, block_gfn + first, count, result);
-		first += count;
-	}
-}
-
-/* otherwise: of pages that the mover gives no error for */
-static void note_errors(struct gmig_job *job, const struct mover_ticket *ticket,
-			const struct bits *pages, int otherwise)
-{
-	const int16_t *error = ticket->error;
-	unsigned int first = 0, count;
-
-	while ((count = bits_run(pages, &first))) {
-		unsigned int same = 1;
-
-		while (same < count && error[first + same] == error[first])
-			same++;
-		status_set(job->status, ticket->block_gfn + first, same,
-			   error[first] ? error[first] : otherwise);
-		first += same;
-	}
-}
 
 static bool is_retried(int result)
 {
@@ -134,7 +104,7 @@ static void review(const struct block *block, const struct bits *pages, bool res
 		return;
 	if (!survey_block(block, &survey)) {
 		if (rest)
-			note(job, block->gfn, pages, -EAGAIN);
+			round_note(job, block->gfn, pages, -EAGAIN);
 		return;
 	}
 	for (unsigned int i = 0; i < BITS_WORDS; i++) {
@@ -143,13 +113,13 @@ static void review(const struct block *block, const struct bits *pages, bool res
 	}
 	bits_remove(&elsewhere, &gone);
 	bits_remove(&elsewhere, &stay);
-	note(job, block->gfn, &gone, -ENOENT);
+	round_note(job, block->gfn, &gone, -ENOENT);
 	for (unsigned int i = bits_next(&elsewhere, 0, true); i < GMIG_BLOCK_PAGES;
 	     i = bits_next(&elsewhere, i + 1, true))
 		status_set(job->status, block->gfn + i, 1,
 			   STATUS_BY_OTHERS(survey_node(&survey, i)));
 	if (rest)
-		note(job, block->gfn, &stay, -EAGAIN);
+		round_note(job, block->gfn, &stay, -EAGAIN);
 }
 
 static void review_retried(const struct block *block)
@@ -195,7 +165,7 @@ static bool take_back(const struct block *block, const int *result)
 		return false;
 	/* Without memory for it the pass that comes fails. */
 	if (!status_prepare(job->status, block->gfn)) {
-		note(job, block->gfn, &back, -EAGAIN);
+		round_note(job, block->gfn, &back, -EAGAIN);
 		status_finish(job->status, block->gfn);
 	}
 	return true;
@@ -310,7 +280,7 @@ static void open_block(struct gmig_job *job, uint64_t word, bool again, struct b
 	} else {
 		take_up(block, survey, again, &unseen);
 	}
-	note(job, block->gfn, &unseen, STATUS_WANTED);
+	round_note(job, block->gfn, &unseen, STATUS_WANTED);
 	account_missing(job, survey, again ? 0 : workset_pages(word), bits_count(&unseen));
 }
 
@@ -387,102 +357,17 @@ static bool pick_next(struct block *block, struct mover_ticket *ticket)
 		pick_known(&pick);
 	else
 		memory->ops->walk(memory, block->gfn, GMIG_BLOCK_PAGES, pick_visit, &pick);
-	note(block->job, block->gfn, &pick.busy, -EBUSY);
+	/* Also what waits to be touched, if this job does not have it wait itself: it is asked for, for the next pass. */
+	if (!bits_empty(&pick.busy) && memory->ops->want)
+		memory->ops->want(memory, block->gfn, &pick.busy);
+	round_note(block->job, block->gfn, &pick.busy, -EBUSY);
 	bits_remove(&block->work, &pick.busy);
-	note(block->job, block->gfn, &pick.skipped, -ENODATA);
+	round_note(block->job, block->gfn, &pick.skipped, -ENODATA);
 	bits_remove(&block->work, &pick.skipped);
 	return pick.found;
 }
 
 /* ---- One round --------------------------------------------------------------------------------- */
-
-/* Why the first page stayed, unless nothing was tried. */
-static int first_error(const struct mover_ticket *ticket)
-{
-	unsigned int i = bits_next(&ticket->pages, 0, true);
-
-	if (bits_empty(&ticket->pages))
-		return -EBUSY; /* another job was faster */
-	while (i < GMIG_BLOCK_PAGES && (bits_get(&ticket->moved, i) || bits_get(&ticket->gone, i)))
-		i = bits_next(&ticket->pages, i + 1, true);
-	if (i >= GMIG_BLOCK_PAGES)
-		return 0;
-	return ticket->error[i] ? ticket->error[i] : -EIO;
-}
-
-static void round_trace(const struct job_worker *worker, const struct mover_ticket *ticket,
-			uint64_t begin_ns, int ret)
-{
-	struct gmig_job *job = worker->job;
-	struct gmig_trace_record record;
-
-	if (!job->trace)
-		return;
-	record = (struct gmig_trace_record){
-	    .gpa = ticket->block_gfn * GMIG_PAGE_BYTES,
-	    .begin_ns = begin_ns - job->start_ns,
-	    .end_ns = job->memory->sys->now_ns() - job->start_ns,
-	    .blackout_read_ns = ticket->blackout_read_ns,
-	    .blackout_write_ns = ticket->blackout_write_ns,
-	    .pages = bits_count(&ticket->pages),
-	    .moved_pages = bits_count(&ticket->moved),
-	    .from = (uint16_t)ticket->from,
-	    .to = (uint16_t)ticket->to,
-	    .worker = (uint8_t)worker->mover.number,
-	    .huge = ticket->huge,
-	    .error = ret ? ret : first_error(ticket),
-	};
-	trace_add(job->trace, &record);
-}
-
-/* Claim what the ticket names. false: all of it is somebody else's. */
-static bool round_claim(struct job_worker *worker, struct mover_ticket *ticket)
-{
-	struct gmig_job *job = worker->job;
-	struct bits refused;
-
-	ticket->claim.block_gfn = ticket->block_gfn;
-	ticket->claim.huge = ticket->huge;
-	ticket->claim.from = ticket->from;
-	ticket->claim.to = ticket->to;
-	ticket->claim.owner = job->work.id;
-	ticket->claim.memory = job->mover->memory;
-	ticket->claim.pages = ticket->pages;
-	job->memory->ops->claim(job->memory, &ticket->claim, &refused);
-	note(job, ticket->block_gfn, &refused, -EBUSY);
-	ticket->pages = ticket->claim.pages;
-	return !bits_empty(&ticket->pages);
-}
-
-static void round_settle(struct job_worker *worker, struct mover_ticket *ticket)
-{
-	const struct claim_result result = {ticket->moved, ticket->gone, &worker->job->work.stall};
-	struct gmig_job *job = worker->job;
-	struct bits stayed = ticket->pages;
-
-	bits_remove(&stayed, &ticket->moved);
-	bits_remove(&stayed, &ticket->gone);
-	if (ticket->lost)
-		job->memory->ops->abandon(&ticket->claim);
-	else
-		job->memory->ops->settle(&ticket->claim, &result);
-	note(job, ticket->block_gfn, &ticket->moved, (int)ticket->to);
-	note(job, ticket->block_gfn, &ticket->gone, -ENOENT);
-	note_errors(job, ticket, &stayed, -EIO);
-}
-
-static int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
-{
-	struct gmig_job *job = worker->job;
-	struct bits put_off = ticket->pages;
-	int ret = job->mover->prepare(&worker->mover, ticket);
-
-	note(job, ticket->block_gfn, &ticket->brought, (int)ticket->to);
-	bits_remove(&put_off, &ticket->pages);
-	bits_remove(&put_off, &ticket->brought);
-	note_errors(job, ticket, &put_off, -EAGAIN);
-	return ret;
-}
 
 /* Returns how many pages were tried: pages that another job was faster with, or that no frame was
  * had for, were not. */
@@ -493,12 +378,14 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 	struct mover_ticket *moving[MOVER_TICKETS];
 	unsigned int tried = 0, n = 0;
 
+	if (worker->waits)
+		return job_lazy_take(worker);
 	for (unsigned int i = 0; i < count; i++) {
 		struct mover_ticket *ticket = &worker->tickets[i];
 		int ret = round_prepare(worker, ticket);
 
 		if (ret) {
-			note(worker->job, ticket->block_gfn, &ticket->pages, ret);
+			round_note(worker->job, ticket->block_gfn, &ticket->pages, ret);
 			round_trace(worker, ticket, begin_ns, ret);
 		} else if (round_claim(worker, ticket)) {
 			job_choose(worker->job, ticket);
@@ -625,7 +512,7 @@ static void batch_close(struct batch *batch, bool rest)
 			review(&batch->block[i], &batch->block[i].work, true);
 		if (batch->block[i].split)
 			close_split(&batch->block[i]);
-		status_finish(batch->worker->job->status, batch->block[i].gfn);
+		round_finish_results(batch->worker->job, batch->block[i].gfn);
 	}
 }
 
@@ -732,6 +619,7 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 	if (!pay_debt(job) || !batch_open(&batch, words, count))
 		return false;
 	while (admission == JOB_ADMITTED) {
+		worker->waits = job->lazy && lazy_room(job->lazy);
 		said = later_generation(job->later);
 		picked = batch_pick(&batch, &bytes);
 		if (!picked)

@@ -2,16 +2,7 @@
 #ifndef GMIG_JOB_BLOCK_H
 #define GMIG_JOB_BLOCK_H
 
-#include "job_state.h"
-
-struct job_worker {
-	struct gmig_job *job;
-	struct mover_worker mover;
-	bool again;		      /* a later pass: only pages that are worth another try */
-	uint64_t block_ns;	      /* what a block of the last round took, without waits */
-	struct mover_ticket *tickets; /* as many as the mover takes in a round */
-	uint64_t lost_ns;	      /* what this round has cost the guest */
-};
+#include "job_round.h"
 
 /*
  * Move what is to be moved of these blocks and note the results. false: the job is being cancelled, or

@@ -90,6 +90,8 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->extra_bytes_max = job->work.extra_bytes_max;
 	info->thp_split = atomic_load(&job->work.thp_split);
 	info->thp_joined = atomic_load(&job->work.thp_joined);
+	if (job->lazy)
+		lazy_info(job->lazy, &info->lazy);
 	if (job->trace)
 		info->trace_dropped = trace_dropped(job->trace);
 	hist_summary(&job->work.blackout_read, &info->blackout_read);

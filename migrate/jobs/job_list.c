@@ -52,6 +52,16 @@ static int check_order(const struct gmig_job_spec *spec, struct gmig_error *err)
 	return 0;
 }
 
+static int check_lazy(const struct gmig_job_spec *spec, struct gmig_error *err)
+{
+	if (spec->lazy > GMIG_LAZY_WRITE)
+		return gmig_fail(err, -EINVAL, "lazy %d is not known", (int)spec->lazy);
+	if (spec->mode != GMIG_MODE_LAZY && (spec->lazy || spec->deadline_ns))
+		return gmig_fail(err, -EINVAL,
+				 "a deadline, and what moves a block, are for mode lazy");
+	return 0;
+}
+
 static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
@@ -70,6 +80,8 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 		return gmig_fail(err, -EINVAL, "a slowdown of %u millionths is more than all",
 				 spec->max_slowdown_ppm);
 	ret = check_order(spec, err);
+	if (!ret)
+		ret = check_lazy(spec, err);
 	if (ret)
 		return ret;
 	if (spec->max_bytes && spec->max_bytes < GMIG_PAGE_BYTES)
@@ -154,7 +166,9 @@ static int job_create(struct memory *memory, const struct gmig_job_spec *spec, s
 	job->choose[false].limit_ns = job->choose[true].limit_ns = spec->max_stall_ns;
 	rate_init(&job->rate, spec->rate_bytes_per_second, job->start_ns);
 	ret = make_plan(job, spec, plan, err);
-	if (!ret && (later_create(job->mover->whole, &job->later) || status_create(&job->status) ||
+	if (!ret && ((spec->mode == GMIG_MODE_LAZY &&
+		      lazy_create(memory->sys, job->start_ns, spec->deadline_ns, &job->lazy)) ||
+		     later_create(job->mover->whole, &job->later) || status_create(&job->status) ||
 		     (spec->trace && trace_create(TRACE_RECORDS, &job->trace))))
 		ret = gmig_fail(err, -ENOMEM, "no memory for a job");
 	if (ret) {

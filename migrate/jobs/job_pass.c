@@ -6,6 +6,7 @@
 #include "job_pass.h"
 #include "job_block.h"
 #include "job_info.h"
+#include "job_lazy.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +80,41 @@ static void worker_loop(struct job_worker *worker)
 	}
 }
 
+/*
+ * Mode lazy: worker 0 takes blocks out, the others serve what is touched, and never wait for the rate. Once what was not touched
+ * is swept they all move blocks, but for one that serves the last ones.
+ */
+static void worker_run(struct job_worker *worker)
+{
+	struct lazy *lazy = worker->job->lazy;
+	unsigned int number = worker->mover.number;
+
+	if (lazy && number)
+		job_lazy_serve(worker, number > 1);
+	else if (lazy)
+		lazy_await(lazy);
+	worker_loop(worker);
+	if (!lazy || number)
+		return;
+	lazy_end(lazy);
+	job_lazy_serve(worker, false);
+}
+
+/* false: it cannot. */
+static bool worker_begin(struct job_worker *worker)
+{
+	struct gmig_job *job = worker->job;
+	bool begun;
+
+	worker->tickets = calloc(job->mover->tickets, sizeof(*worker->tickets));
+	begun = worker->tickets && !job->mover->worker_begin(&worker->mover);
+	if (job->lazy && worker->mover.number)
+		lazy_server(job->lazy, begun);
+	else if (job->lazy && !begun)
+		lazy_end(job->lazy);
+	return begun;
+}
+
 static void *worker_thread(void *arg)
 {
 	struct job_worker *worker = arg;
@@ -86,9 +122,8 @@ static void *worker_thread(void *arg)
 	const struct gmig_thread thread = {.kind = GMIG_THREAD_COPY, .spec = &job->work.spec};
 
 	memory_tell_thread(job->memory, &thread, true);
-	worker->tickets = calloc(job->mover->tickets, sizeof(*worker->tickets));
-	if (worker->tickets && !job->mover->worker_begin(&worker->mover)) {
-		worker_loop(worker);
+	if (worker_begin(worker)) {
+		worker_run(worker);
 		job->mover->worker_end(&worker->mover);
 	} else {
 		atomic_fetch_add(&job->refused_workers, 1);
@@ -139,16 +174,29 @@ static int worker_start(struct gmig_job *job, struct job_worker *worker, pthread
 	return ret;
 }
 
+/* How many to start. Mode lazy: one more, which takes out. */
+static unsigned int useful_workers(struct gmig_job *job)
+{
+	unsigned int useful = job->work.spec.threads;
+
+	if (job->mover->workers)
+		useful = job->mover->workers(&job->work);
+	if (!job->lazy)
+		return useful;
+	if (useful == GMIG_MAX_WORKERS)
+		useful--;
+	lazy_begin(job->lazy, useful);
+	return useful + 1;
+}
+
 /* Fewer workers than asked for are slower, but no fault; none at all is one. *none: those that there were got no room. */
 static int pass_run(struct gmig_job *job, bool again, bool *none)
 {
 	struct job_worker workers[GMIG_MAX_WORKERS];
 	pthread_t ids[GMIG_MAX_WORKERS];
-	unsigned int started = 0, useful = job->work.spec.threads;
+	unsigned int started = 0, useful = useful_workers(job);
 	int ret = 0;
 
-	if (job->mover->workers)
-		useful = job->mover->workers(&job->work);
 	atomic_store(&job->next_block, 0);
 	atomic_store(&job->cut_block, SIZE_MAX);
 	atomic_store(&job->work.ahead, job->set.count);
@@ -163,6 +211,8 @@ static int pass_run(struct gmig_job *job, bool again, bool *none)
 		ret = worker_start(job, &workers[started], &ids[started]);
 		started += !ret;
 	}
+	for (unsigned int i = started ? started : 1; job->lazy && i < useful; i++)
+		lazy_server(job->lazy, false);
 	workers_wait(job);
 	for (unsigned int i = 0; i < started; i++)
 		pthread_join(ids[i], NULL);
@@ -207,7 +257,7 @@ static void set_reduce(struct gmig_job *job, bool room_was_made)
 static bool backoff(struct gmig_job *job, unsigned int pass)
 {
 	const struct gmig_sys *sys = job->memory->sys;
-	uint64_t ns = BACKOFF_NS << pass;
+	uint64_t ns = BACKOFF_NS << (pass < GMIG_MAX_PASSES ? pass : GMIG_MAX_PASSES);
 	uint64_t until = sys->now_ns() + (ns < BACKOFF_MAX_NS ? ns : BACKOFF_MAX_NS);
 	bool go;
 
@@ -233,8 +283,8 @@ static unsigned int pass_begin(struct gmig_job *job)
 
 int job_run_passes(struct gmig_job *job, bool again, struct gmig_error *err)
 {
-	while (job->set.count && job->passes < GMIG_MAX_PASSES && !job_is_cancelled(job) &&
-	       !atomic_load(&job->blind)) {
+	while (job->set.count && job->passes - job->turns < GMIG_MAX_PASSES &&
+	       !job_is_cancelled(job) && !atomic_load(&job->blind)) {
 		uint64_t moved = job_moved(job);
 		unsigned int pass = pass_begin(job);
 		bool none;
@@ -253,12 +303,14 @@ int job_run_passes(struct gmig_job *job, bool again, struct gmig_error *err)
 			return gmig_fail(err, -EIO, "a block could not be put back: see the log");
 		if (atomic_load(&job->no_memory))
 			return gmig_fail(err, -ENOMEM, "no memory for the results of a block");
+		if (job->lazy && lazy_put_off(job->lazy))
+			job->turns++;
 		/* Nobody could begin: nothing of this pass was tried, and all of it is to be. */
 		if (!none) {
 			set_reduce(job, job_moved(job) > moved);
 			again = true;
 		}
-		if (job->set.count && !backoff(job, pass))
+		if (job->set.count && !backoff(job, pass - (pass < job->turns ? pass : job->turns)))
 			break;
 	}
 	return 0;

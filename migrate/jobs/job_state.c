@@ -51,6 +51,8 @@ int job_change(struct gmig_job *job, enum job_event event)
 	atomic_store(&job->cancelled, job->state == GMIG_JOB_CANCELLING);
 	job->announce = true;
 	pthread_cond_broadcast(&job->changed);
+	if (job->lazy)
+		lazy_hold(job->lazy, job->state != GMIG_JOB_RUNNING);
 	return 0;
 }
 
@@ -101,7 +103,8 @@ void job_choose(struct gmig_job *job, struct mover_ticket *ticket)
 {
 	ticket->mode = job->work.spec.mode;
 	pthread_mutex_lock(&job->lock);
-	if (ticket->mode == GMIG_MODE_AUTO)
+	/* What does not wait for a touch moves as in mode auto. */
+	if (ticket->mode == GMIG_MODE_AUTO || ticket->mode == GMIG_MODE_LAZY)
 		ticket->mode = choose_mode(&job->choose[ticket->huge]);
 	ticket->run_pages = pace_run_pages(&job->pace);
 	pthread_mutex_unlock(&job->lock);
@@ -205,6 +208,7 @@ void job_free(struct gmig_job *job)
 	free(job->ranges);
 	plan_destroy(&job->plan);
 	later_destroy(job->later);
+	lazy_destroy(job->lazy);
 	status_destroy(job->status);
 	trace_destroy(job->trace);
 	pthread_cond_destroy(&job->changed);

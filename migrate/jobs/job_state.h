@@ -11,6 +11,7 @@
 #include "../movers/mover.h"
 #include "choose.h"
 #include "later.h"
+#include "lazy.h"
 #include "pace.h"
 #include "plan.h"
 #include "status.h"
@@ -42,6 +43,7 @@ struct gmig_job {
 	pthread_t thread;
 	struct mover_job work; /* spec, id and histograms, as the mover sees them */
 	struct later *later;   /* what later jobs say of its pages */
+	struct lazy *lazy;     /* mode lazy: what waits for a touch; else NULL */
 	/* The job's thread only: those that ran when it began to say something; references. */
 	struct gmig_job **older;
 	size_t older_count;
@@ -70,6 +72,7 @@ struct gmig_job {
 	struct workset set;
 	atomic_bool has_looked; /* its set is made, or it has ended */
 	bool is_planned;	/* the set is complete; the job's thread only, like the next two */
+	unsigned int turns;	/* passes in which blocks waited, and were to have another turn */
 	bool left_known; /* the last look found this on the nodes to be left, and nothing to move */
 	uint64_t left_bytes;
 	atomic_size_t next_block;

@@ -306,10 +306,14 @@ static void check_devices(const struct audit_block *block)
 static void check_holders(struct audit_block *block)
 {
 	bits_clear_all(&block->forgotten);
+	bits_clear_all(&block->out);
 	each_entry(block, i)
 	{
 		if (!bits_get(&block->held, i))
 			continue;
+		if (block->entry[i].state == SHADOW_HINT &&
+		    claim_is_out(block->stripe, block->gfn + i))
+			bits_set_range(&block->out, i, entry_pages(block));
 		if (claim_holds(block->stripe, block->gfn + i)) {
 			bits_set_range(&block->busy, i, entry_pages(block));
 			continue;
@@ -321,6 +325,17 @@ static void check_holders(struct audit_block *block)
 	}
 	check_devices(block);
 	check_sleepers(block);
+}
+
+/* What lies in a slot until it is touched must not lie in its place, too: the guest would see one, and lose the other. */
+static void check_out(const struct audit_block *block)
+{
+	for (unsigned int i = bits_next(&block->out, 0, true); i < GMIG_BLOCK_PAGES;
+	     i = bits_next(&block->out, i + 1, true))
+		if (bits_get(&block->scan.present, i))
+			audit_breach(block->check, AUDIT_I1,
+				     "gfn 0x%llx has memory though its content is in a slot",
+				     (unsigned long long)(block->gfn + i));
 }
 
 /*
@@ -382,6 +397,8 @@ static bool has_to_ask(const struct audit_block *block)
 
 	if (block->repair && !bits_empty(&block->forgotten))
 		return true;
+	if (!bits_empty(&block->out))
+		return true;
 	bits_remove(&open, &block->held);
 	return !bits_empty(&open);
 }
@@ -418,6 +435,7 @@ void audit_block(struct audit_block *block)
 		is_unknown(block, count_part(block, &open));
 		return;
 	}
+	check_out(block);
 	if (block->repair && !bits_empty(&block->forgotten))
 		put_back(block);
 	if (block->whole && !bits_empty(&block->held))

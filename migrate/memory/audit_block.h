@@ -36,10 +36,11 @@ struct audit_block {
 	bool wake;
 
 	/* Inside. */
-	struct bits present, none, held, swapped;    /* pages, by the table */
-	struct bits touched;			     /* by the kernel, as it may: seen now */
-	struct bits forgotten;			     /* held, and by nobody */
-	struct bits stuck;			     /* left write-protected */
+	struct bits present, none, held, swapped; /* pages, by the table */
+	struct bits touched;			  /* by the kernel, as it may: seen now */
+	struct bits out;       /* of those held: in a slot until they are touched */
+	struct bits forgotten; /* held, and by nobody */
+	struct bits stuck;     /* left write-protected */
 	struct shadow_entry entry[GMIG_BLOCK_PAGES]; /* whole: the first only */
 	struct uffd_scan scan;
 };

@@ -178,6 +178,75 @@ static bool has(const struct claim *claim, uint64_t gfn)
 	       bits_get(&claim->pages, (unsigned int)(gfn - claim->block_gfn));
 }
 
+/* ---- Waiting for a touch ----------------------------------------------------------------------- */
+
+bool claim_touched(const struct stripe *stripe, const struct claim_touch *touch)
+{
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
+		if (claim->touched && has(claim, touch->gfn)) {
+			claim->touched(claim->touched_arg, touch);
+			return true;
+		}
+	return false;
+}
+
+/* Between the claim and the new state nobody was told of touches: the sleepers tell of them. */
+void claim_wait(struct claim *claim, const struct bits *pages)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+
+	pthread_mutex_lock(&stripe->lock);
+	change(claim, pages, SHADOW_WAIT);
+	for (const struct sleeper *sleeper = stripe->sleepers; sleeper; sleeper = sleeper->next) {
+		const struct claim_touch touch = {sleeper->gfn, sleeper->tid, sleeper->vcpu,
+						  sleeper->writer};
+		uint64_t page = sleeper->gfn - claim->block_gfn;
+
+		if (page < GMIG_BLOCK_PAGES && bits_get(pages, (unsigned int)page))
+			claim->touched(claim->touched_arg, &touch);
+	}
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+void claim_pick(struct claim *claim, const struct bits *pages, unsigned int to)
+{
+	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+
+	pthread_mutex_lock(&stripe->lock);
+	claim->to = to;
+	change(claim, pages, SHADOW_PICK);
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+void claim_want(struct gmig *gmig, uint64_t block_gfn, const struct bits *pages)
+{
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+
+	pthread_mutex_lock(&stripe->lock);
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next) {
+		struct bits wanted = claim->pages;
+		struct claim_touch touch = {.tid = 0};
+
+		for (unsigned int i = 0; i < BITS_WORDS; i++)
+			wanted.word[i] &= pages->word[i];
+		if (!claim->touched || claim->block_gfn != block_gfn || bits_empty(&wanted))
+			continue;
+		touch.gfn = block_gfn + bits_next(&wanted, 0, true);
+		claim->touched(claim->touched_arg, &touch);
+	}
+	pthread_mutex_unlock(&stripe->lock);
+}
+
+bool claim_is_out(const struct stripe *stripe, uint64_t gfn)
+{
+	for (const struct claim *claim = stripe->claims; claim; claim = claim->next)
+		if (has(claim, gfn))
+			return claim->touched && !claim->in_place;
+	return false;
+}
+
+/* ---- Who reads, and who holds what --------------------------------------------------------------- */
+
 static void set_reader(struct claim *claim, int tid)
 {
 	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);

@@ -6,6 +6,8 @@
  *   claim_take     PRESENT -> CLAIMED -> COPYING; what refuses leaves the claim
  *   claim_settle   COPYING -> PRESENT on the target or the source, or NONE; sleepers leave the list
  *
+ * A claim may wait for a touch in between: claim_wait() and claim_pick().
+ *
  * A block that could not be put back is never settled: claim_abandon() keeps its claim listed, since
  * its pages are held for ever, on purpose.
  */
@@ -13,6 +15,14 @@
 #define GMIG_CLAIM_H
 
 #include "books.h"
+
+/* Somebody has touched a page that waits for that. */
+struct claim_touch {
+	uint64_t gfn;
+	int tid;   /* 0: nobody's: another job or a device wants the page */
+	bool vcpu; /* a thread that was named as one */
+	bool writer;
+};
 
 struct claim {
 	struct gmig *gmig;
@@ -27,6 +37,13 @@ struct claim {
 	struct claim *next;
 	int reader;	/* tid of the thread that reads the pages in the region now; 0: none does */
 	bool abandoned; /* lies on the heap */
+	/*
+	 * For claims that wait: told of each touch, by the fault thread, under stripe.lock. It wakes nobody and waits for
+	 * nobody: the toucher sleeps until the page is picked and settled.
+	 */
+	void (*touched)(void *arg, const struct claim_touch *touch);
+	void *touched_arg;
+	bool in_place;	    /* what waits is where it was, and only writers miss it */
 	struct bits over;   /* pages that are back: nobody waits for them any more */
 	struct slept slept; /* of those who slept on it; all of them once it is settled */
 };
@@ -41,6 +58,20 @@ struct claim_result {
 };
 /* All other pages stay on `from`. Wakes whoever sleeps still; what they lost is in claim->slept. */
 void claim_settle(struct claim *claim, const struct claim_result *result);
+
+/*
+ * COPYING -> HINT: a right to these pages is away, and stays away until they are touched. Who has touched them since the claim
+ * was taken is told of at once.
+ */
+void claim_wait(struct claim *claim, const struct bits *pages);
+/* HINT -> COPYING: they go on, to node `to`. */
+void claim_pick(struct claim *claim, const struct bits *pages, unsigned int to);
+/* A page that is HINT was touched. false: no claim waits for it. Caller holds stripe.lock. */
+bool claim_touched(const struct stripe *stripe, const struct claim_touch *touch);
+/* Somebody who is no thread of the guest wants these pages of a block: whoever has them wait is told so. */
+void claim_want(struct gmig *gmig, uint64_t block_gfn, const struct bits *pages);
+/* Does the page wait in a slot, so that nothing may be in its place? Caller holds stripe.lock. */
+bool claim_is_out(const struct stripe *stripe, uint64_t gfn);
 
 /*
  * These pages of it are back, moved or not, and whoever slept on them is awake: only the books have to follow. For who moves

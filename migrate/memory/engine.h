@@ -9,6 +9,7 @@
  *   stripe.lock    the shadow entries of a block, its sleepers, its claims, and whether a device is at it
  *   pool.lock      slots of one pool
  *   ledger's lock
+ *   lazy.lock      below job.lock and stripe.lock: the queue of a job in mode lazy; a leaf
  * A thread that holds stripe.lock never touches a region: the fault thread may need the lock to serve
  * that touch. Nothing is held for longer than one block takes.
  */
@@ -47,6 +48,7 @@ struct sleeper {
 	uint64_t since_ns;
 	int tid;
 	bool writer;
+	bool vcpu; /* that was named */
 };
 
 /* What sleepers lost. */

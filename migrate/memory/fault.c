@@ -37,6 +37,7 @@ struct touch {
 	uint64_t block_gfn; /* of its block */
 	int tid;
 	bool write;
+	bool vcpu;	/* the thread was named as one */
 	bool protected; /* it met a write protection, not a hole */
 };
 
@@ -57,8 +58,8 @@ static void sleeper_note(const struct touch *touch, struct stripe *stripe)
 	sleeper = malloc(sizeof(*sleeper));
 	if (!sleeper)
 		return; /* it will be woken all the same; only its wait is not measured */
-	*sleeper = (struct sleeper){stripe->sleepers, touch->gfn, gmig->sys->now_ns(), touch->tid,
-				    touch->write};
+	*sleeper = (struct sleeper){stripe->sleepers, touch->gfn,   gmig->sys->now_ns(),
+				    touch->tid,	      touch->write, touch->vcpu};
 	stripe->sleepers = sleeper;
 	atomic_fetch_add(&gmig->sleepers, 1);
 }
@@ -148,6 +149,17 @@ static void serve_claimed(const struct touch *touch, struct stripe *stripe)
 	uffd_wake(gmig->sys, touch->fault->uffd, page, GMIG_PAGE_BYTES);
 }
 
+/* Whoever has it wait moves it or gives it back, and wakes its toucher either way. */
+static void serve_hint(const struct touch *touch, struct stripe *stripe)
+{
+	const struct claim_touch hint = {touch->gfn, touch->tid, touch->vcpu, touch->write};
+
+	sleeper_note(touch, stripe);
+	if (!claim_touched(stripe, &hint))
+		engine_log(touch->fault->gmig, GMIG_LOG_ERROR, "event=hint-of-nobody gfn=0x%llx",
+			   (unsigned long long)touch->gfn);
+}
+
 /* Let its toucher sleep, and try again later. false: too many sleep already. */
 static bool starve(const struct touch *touch)
 {
@@ -173,6 +185,10 @@ static void serve(const struct touch *touch, struct stripe *stripe)
 		return;
 	if (entry.state == SHADOW_CLAIMED || entry.state == SHADOW_COPYING) {
 		serve_claimed(touch, stripe);
+		return;
+	}
+	if (entry.state == SHADOW_HINT) {
+		serve_hint(touch, stripe);
 		return;
 	}
 	served = entry.state == SHADOW_NONE ? fill(touch, &entry) : repair_present(touch, &entry);
@@ -239,7 +255,8 @@ static void handle(struct fault *fault, const struct uffd_msg *msg)
 			GMIG_PAGE_BYTES;
 	touch.block_gfn = touch.gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES;
 	atomic_fetch_add(&gmig->faults, 1);
-	if (names_vcpu(gmig, fault->vnode, touch.tid))
+	touch.vcpu = names_vcpu(gmig, fault->vnode, touch.tid);
+	if (touch.vcpu)
 		atomic_fetch_add(&gmig->faults_known_thread, 1);
 	serve_locked(&touch);
 }

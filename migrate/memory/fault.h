@@ -3,6 +3,8 @@
  * the shadow entry:
  *   CLAIMED, COPYING   note the sleeper; the remap (or the putback) will wake it. The claim's own reader would wait for
  *                      itself: it gets a page of zeros
+ *   HINT               note the sleeper, and tell whoever has the page wait: its content is in a slot, so nothing is ever
+ *                      filled in here
  *   NONE               first touch (first_touch.h). Without memory its toucher sleeps, and it is tried again every 10 ms
  *   PRESENT            a stale message: wake. But scan first: a page that somebody discarded is a first
  *                      touch, one that was left write-protected is released

@@ -255,7 +255,8 @@ int frame_take(struct frames *frames, const struct frame_want *want, struct slot
 			until_ns = now + WAIT_NS;
 		if (reclaim(frames, want) && now < until_ns)
 			continue;
-		if (want->use == POLICY_TOUCH || !policy_wait(frames->policy, serial, until_ns))
+		if (want->use == POLICY_TOUCH || want->hurry ||
+		    !policy_wait(frames->policy, serial, until_ns))
 			return -ENOMEM;
 	}
 }

@@ -76,6 +76,7 @@ struct frame_want {
 	bool pooled; /* what the pools have, and nothing new */
 	/* MOVE: may wait up to 40 ms for what others hold; TOUCH: never waits, nor reclaims */
 	enum policy_use use;
+	bool hurry;	  /* MOVE: somebody sleeps until it is there: it does not wait either */
 	struct bits need; /* small: these pages; huge: ignored */
 };
 

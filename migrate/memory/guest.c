@@ -239,6 +239,11 @@ static void guest_claim(struct memory *memory, struct claim *claim, struct bits 
 	claim_take(claim, refused);
 }
 
+static void guest_want(struct memory *memory, uint64_t block_gfn, const struct bits *pages)
+{
+	claim_want(engine_of(memory), block_gfn, pages);
+}
+
 static uint64_t guest_on_node(struct memory *memory, const struct gmig_job_spec *spec,
 			      unsigned int node)
 {
@@ -296,6 +301,9 @@ const struct memory_ops guest_ops = {
     .claim = guest_claim,
     .settle = claim_settle,
     .abandon = claim_abandon,
+    .wait = claim_wait,
+    .pick = claim_pick,
+    .want = guest_want,
     .vcpus = guest_vcpus,
     .ready = guest_ready,
 };

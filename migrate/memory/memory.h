@@ -88,6 +88,10 @@ struct memory_ops {
 	void (*claim)(struct memory *memory, struct claim *claim, struct bits *refused);
 	void (*settle)(struct claim *claim, const struct claim_result *result);
 	void (*abandon)(struct claim *claim);
+	/* Claims that wait for a touch, as claim.h has them; wanted by somebody else. NULL: there are none. */
+	void (*wait)(struct claim *claim, const struct bits *pages);
+	void (*pick)(struct claim *claim, const struct bits *pages, unsigned int to);
+	void (*want)(struct memory *memory, uint64_t block_gfn, const struct bits *pages);
 	/* How many vCPUs are known; 0: none. May be NULL: 0. */
 	unsigned int (*vcpus)(struct memory *memory);
 	/* -EAGAIN..: no job can be started, or one that runs cannot go on; why is in *err. */

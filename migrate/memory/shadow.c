@@ -52,6 +52,8 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_DISCARD] = REFUSED,
 	    [SHADOW_CORRECT] = REFUSED,
 	    [SHADOW_SWAP_OUT] = REFUSED,
+	    [SHADOW_WAIT] = REFUSED,
+	    [SHADOW_PICK] = REFUSED,
 	},
     [SHADOW_PRESENT] =
 	{
@@ -63,6 +65,8 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_DISCARD] = SHADOW_NONE,
 	    [SHADOW_CORRECT] = SHADOW_PRESENT,
 	    [SHADOW_SWAP_OUT] = SHADOW_SWAPPED,
+	    [SHADOW_WAIT] = REFUSED,
+	    [SHADOW_PICK] = REFUSED,
 	},
     [SHADOW_CLAIMED] =
 	{
@@ -74,6 +78,8 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_DISCARD] = SHADOW_NONE,
 	    [SHADOW_CORRECT] = REFUSED,
 	    [SHADOW_SWAP_OUT] = REFUSED,
+	    [SHADOW_WAIT] = REFUSED,
+	    [SHADOW_PICK] = REFUSED,
 	},
     [SHADOW_COPYING] =
 	{
@@ -85,6 +91,8 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_DISCARD] = REFUSED,
 	    [SHADOW_CORRECT] = REFUSED,
 	    [SHADOW_SWAP_OUT] = REFUSED,
+	    [SHADOW_WAIT] = SHADOW_HINT,
+	    [SHADOW_PICK] = REFUSED,
 	},
     [SHADOW_SWAPPED] =
 	{
@@ -96,20 +104,36 @@ static const uint8_t transitions[SHADOW_STATES][SHADOW_EVENTS] = {
 	    [SHADOW_DISCARD] = SHADOW_NONE,
 	    [SHADOW_CORRECT] = SHADOW_PRESENT,
 	    [SHADOW_SWAP_OUT] = REFUSED,
+	    [SHADOW_WAIT] = REFUSED,
+	    [SHADOW_PICK] = REFUSED,
+	},
+    [SHADOW_HINT] =
+	{
+	    [SHADOW_TOUCH] = REFUSED,
+	    [SHADOW_CLAIM] = REFUSED,
+	    [SHADOW_CLOSE] = REFUSED,
+	    [SHADOW_SETTLE] = REFUSED,
+	    [SHADOW_PUTBACK] = REFUSED,
+	    [SHADOW_DISCARD] = REFUSED,
+	    [SHADOW_CORRECT] = REFUSED,
+	    [SHADOW_SWAP_OUT] = REFUSED,
+	    [SHADOW_WAIT] = REFUSED,
+	    [SHADOW_PICK] = SHADOW_COPYING,
 	},
 };
 
 const char *shadow_state_name(enum shadow_state state)
 {
-	static const char *const names[] = {"none", "present", "claimed", "copying", "swapped"};
+	static const char *const names[] = {"none",    "present", "claimed",
+					    "copying", "swapped", "hint"};
 
 	return (unsigned int)state < SHADOW_STATES ? names[state] : "unknown";
 }
 
 const char *shadow_event_name(enum shadow_event event)
 {
-	static const char *const names[] = {"touch",   "claim",	  "close",   "settle",
-					    "putback", "discard", "correct", "swap-out"};
+	static const char *const names[] = {"touch",   "claim",	  "close",    "settle", "putback",
+					    "discard", "correct", "swap-out", "wait",	"pick"};
 
 	return (unsigned int)event < SHADOW_EVENTS ? names[event] : "unknown";
 }
@@ -249,7 +273,8 @@ uint64_t shadow_table_bytes(const struct shadow *shadow)
 
 static bool takes_node(enum shadow_event event)
 {
-	return event == SHADOW_TOUCH || event == SHADOW_CLAIM || event == SHADOW_CORRECT;
+	return event == SHADOW_TOUCH || event == SHADOW_CLAIM || event == SHADOW_CORRECT ||
+	       event == SHADOW_PICK;
 }
 
 static bool is_change(const struct shadow_change *change)
@@ -277,6 +302,9 @@ static int apply(struct shadow_entry *entry, const struct shadow_change *change,
 	case SHADOW_CLAIM:
 		entry->target = change->node;
 		entry->owner = change->owner;
+		break;
+	case SHADOW_PICK:
+		entry->target = change->node;
 		break;
 	case SHADOW_SETTLE:
 		entry->node = entry->target;

@@ -18,6 +18,9 @@
  * PRESENT --swap-out--> SWAPPED --correct--> PRESENT, or --discard--> NONE: the kernel's doing, which the
  * audit notes. `node` is where the page lay last.
  *
+ * COPYING --wait--> HINT --pick--> COPYING: a right has been taken away, and nothing else happens until somebody misses
+ * it. The content is what it was, on `node`: in its place without the right to write, or in a slot.
+ *
  * A refused change (wrong state for the event) is -EPERM with a text that names gfn, state and
  * event; -EAGAIN: the entry has another order than the caller thought, or is being joined with its
  * neighbours now (some us): look again.
@@ -33,6 +36,7 @@ enum shadow_state {
 	SHADOW_CLAIMED,
 	SHADOW_COPYING,
 	SHADOW_SWAPPED,
+	SHADOW_HINT,
 	SHADOW_STATES,
 };
 enum shadow_event {
@@ -44,6 +48,8 @@ enum shadow_event {
 	SHADOW_DISCARD, /* PRESENT, CLAIMED, SWAPPED -> NONE: the content is gone (hole, balloon) */
 	SHADOW_CORRECT, /* PRESENT, SWAPPED -> PRESENT: node was believed wrongly, or it is back (audit) */
 	SHADOW_SWAP_OUT, /* PRESENT -> SWAPPED: the kernel has it in swap (audit) */
+	SHADOW_WAIT,	 /* COPYING -> HINT: until it is touched */
+	SHADOW_PICK, /* HINT -> COPYING: it goes on, to a target that may be another one by now */
 	SHADOW_EVENTS,
 };
 
@@ -52,9 +58,9 @@ struct shadow_entry {
 	enum shadow_state state;
 	unsigned int order;
 	uint16_t node;	    /* where the content lies; GMIG_NO_NODE in NONE */
-	uint16_t target;    /* CLAIMED, COPYING: where it goes */
+	uint16_t target;    /* CLAIMED, COPYING, HINT: where it goes */
 	uint8_t generation; /* changes so far, modulo 256 */
-	uint8_t owner;	    /* CLAIMED, COPYING: low byte of the job's id, for error texts */
+	uint8_t owner;	    /* CLAIMED, COPYING, HINT: low byte of the job's id, for error texts */
 };
 
 struct shadow;
@@ -91,7 +97,8 @@ struct shadow_change {
 	uint64_t gfn;
 	unsigned int order;
 	enum shadow_event event;
-	uint16_t node; /* TOUCH, CORRECT: where it lies; CLAIM: where it goes; others: ignored */
+	uint16_t
+	    node; /* TOUCH, CORRECT: where it lies; CLAIM, PICK: where it goes; others: ignored */
 	uint8_t owner; /* CLAIM; others: ignored */
 };
 int shadow_change(struct shadow *shadow, const struct shadow_change *change,
@@ -111,7 +118,7 @@ void shadow_change_block(struct shadow *shadow, const struct shadow_change *chan
 int shadow_split(struct shadow *shadow, uint64_t gfn);
 /*
  * 512 4K entries -> one 2M leaf, with the first one's generation. All must be alike (state, node,
- * target, owner) and CLAIMED, COPYING (caller owns them) or NONE, else -EBUSY and nothing changed.
+ * target, owner) and CLAIMED, COPYING, HINT (caller owns them) or NONE, else -EBUSY and nothing changed.
  * -EEXIST: a 2M leaf already; -EFAULT; -ENOMEM. Until it returns, changes to the 512 entries are
  * -EAGAIN: so do not collapse what another one claimed.
  */

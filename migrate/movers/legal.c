@@ -5,9 +5,10 @@
 #define AUTO	 (1u << GMIG_MODE_AUTO)
 #define READABLE (1u << GMIG_MODE_READABLE)
 #define BLOCK	 (1u << GMIG_MODE_BLOCK)
+#define LAZY	 (1u << GMIG_MODE_LAZY)
 
 const struct legal legal_all[] = {
-    {"ram", "uffd", AUTO | READABLE | BLOCK},
+    {"ram", "uffd", AUTO | READABLE | BLOCK | LAZY},
     {"ram", "kernel", AUTO | READABLE}, /* the kernel has one way */
     /* UFFDIO_MOVE knows private anonymous memory only, and none of hugetlbfs. */
     {"hugetlb", "hugetlb", AUTO | READABLE}, /* one way */
@@ -51,7 +52,7 @@ int legal_check(const char *kind, const struct mover *mover, enum gmig_mode mode
 		return gmig_fail(err, -EINVAL, "mover %s does not move memory of kind %s: use %s",
 				 mover->name, kind, movers[0] ? movers : "none, it stays");
 	}
-	if ((unsigned int)mode > GMIG_MODE_BLOCK)
+	if ((unsigned int)mode > GMIG_MODE_LAZY)
 		return gmig_fail(err, -EINVAL, "mode %d is not known", (int)mode);
 	if (!(legal->modes >> mode & 1))
 		return gmig_fail(err, -EINVAL, "mover %s has no mode %s for memory of kind %s",

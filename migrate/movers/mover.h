@@ -9,6 +9,9 @@
  *   move           claimed pages move, or stay with a reason
  *   finish         the ticket's rest, after the entries were settled; also when nothing was claimed
  *
+ * A ticket of mode LAZY is only taken out of its touchers' reach by `move`; after it was touched, bring or give_back, and
+ * then finish, perhaps in another thread. Its round has one ticket.
+ *
  * Of prepare, move and finish, each gets all tickets of a round: at most `tickets` of them.
  */
 #ifndef GMIG_MOVER_H
@@ -69,6 +72,7 @@ struct mover_ticket {
 	/* results: of each page of `pages` one of moved, gone, or an error */
 	struct bits moved;
 	struct bits gone; /* a hole or the shared zero page: nothing to move, discarded */
+	struct bits out;  /* mode LAZY, after `move`: out of reach; the others have an error */
 	uint64_t call_ns; /* mover kernel: the longest call that it was part of */
 	/*
 	 * In which threads may have been interrupted or held up, beside those that slept on the claim. Of what several tickets
@@ -82,9 +86,10 @@ struct mover_ticket {
 
 	/* the mover's */
 	struct slot *target, *source;
-	void *staging; /* mover hugetlb: a page of the target */
-	bool demote;   /* move as small pages what is claimed as one huge page */
-	bool split;    /* the kernel shows the block no longer as one huge page */
+	void *staging;	    /* mover hugetlb: a page of the target */
+	unsigned int waits; /* mode LAZY: source is one of these pools', from 1; 0: it is not */
+	bool demote;	    /* move as small pages what is claimed as one huge page */
+	bool split;	    /* the kernel shows the block no longer as one huge page */
 };
 
 struct mover {
@@ -107,6 +112,12 @@ struct mover {
 	void (*move)(struct mover_worker *worker, struct mover_ticket **tickets,
 		     unsigned int count);
 	void (*finish)(struct mover_worker *worker, struct mover_ticket *ticket);
+	/*
+	 * Mode LAZY; NULL: there is none. What is `out`, and is picked: to ticket->to, whose frames are had only now; what cannot
+	 * be brought is given back with its reason. Or (give_back) all of it to where it was, with `error`.
+	 */
+	void (*bring)(struct mover_worker *worker, struct mover_ticket *ticket);
+	void (*give_back)(struct mover_worker *worker, struct mover_ticket *ticket, int error);
 };
 
 extern const struct mover mover_uffd, mover_hugetlb, mover_kernel;

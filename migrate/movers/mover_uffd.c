@@ -4,6 +4,9 @@
  * readable:  protect the run - look - copy region -> target - unmap - remap
  * block:     look - unmap - copy source -> target - remap
  *
+ * lazy:      look - unmap; when it was touched: copy source -> target - remap
+ *            or protect; when it was written to: as readable
+ *
  * unmap is UFFDIO_MOVE region -> source slot, remap is UFFDIO_MOVE target slot -> region, which
  * drops the protection and wakes whoever sleeps. What fails is put back: from the source slot if it
  * was out, else by taking the protection away.
@@ -528,12 +531,129 @@ static void small_move(const struct request *request, struct mover_ticket *resul
 	}
 }
 
-static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
+/* ---- Mode LAZY -------------------------------------------------------------------------------- */
+
+/* Into the source slot. A page that does not go ends its run, and those behind it are tried again, but not for ever. */
+static void take_out(const struct request *request, struct mover_ticket *ticket,
+		     const struct bits *pages, int uffd)
 {
-	struct gmig *gmig = engine_of(worker->job->memory);
-	int ret = ticket->demote ? uffd_frames_demote(worker, ticket) : 0;
-	const struct request request = {
-	    .gmig = gmig,
+	unsigned int first = 0, count, stumbles = 0;
+
+	while (stumbles < STUMBLES && (count = bits_run(pages, &first))) {
+		struct run run = {request, ticket, first, count, uffd, 0, 0};
+		int error = 0;
+		unsigned int out = unmap(&run, &error);
+
+		if (out < count && request->huge) {
+			putback(&run, 0, out, error);
+			run_fail(&run, out, count - out, error);
+			return;
+		}
+		bits_set_range(&ticket->out, first, out);
+		first += out;
+		if (out == count)
+			continue;
+		run_fail(&run, first, GMIG_BLOCK_PAGES - first, error);
+		first++;
+		stumbles++;
+	}
+}
+
+/* Only writers will miss anything. */
+static void take_right(const struct request *request, struct mover_ticket *ticket,
+		       const struct bits *pages, int uffd)
+{
+	unsigned int first = 0, count;
+
+	while ((count = bits_run(pages, &first))) {
+		struct run run = {request, ticket, first, count, uffd, 1, 0};
+		int ret = uffd_protect(request->gmig->sys, uffd, run_region(&run),
+				       count * GMIG_PAGE_BYTES, true);
+
+		if (ret) {
+			run_fail(&run, first, count, ret);
+			unprotect(&run, first, count);
+		} else {
+			bits_set_range(&ticket->out, first, count);
+		}
+		first += count;
+	}
+}
+
+static void take_away(const struct request *request, struct mover_ticket *ticket, int uffd)
+{
+	struct run whole = {.request = request, .result = ticket, .uffd = uffd};
+	struct bits pages = request->pages;
+
+	if (!scan_first(request, ticket, uffd, &pages))
+		run_fail(&whole, 0, GMIG_BLOCK_PAGES, -EAGAIN);
+	else if (ticket->claim.in_place)
+		take_right(request, ticket, &pages, uffd);
+	else
+		take_out(request, ticket, &pages, uffd);
+}
+
+/*
+ * The kernel may have swapped out what lay in the slot for long. What UFFDIO_MOVE moves while it is in swap could keep its
+ * userfaultfd bit for good (swap_in.h), so that it is read in first.
+ */
+static void read_slot_in(const struct request *request)
+{
+	const struct gmig *gmig = request->gmig;
+	struct uffd_scan scan;
+
+	if (!uffd_scan(gmig->sys, gmig->pagemap, request->source->hva, &scan) &&
+	    !bits_empty(&scan.swapped))
+		gmig->sys->advise(request->source->hva, GMIG_BLOCK_BYTES, MADV_POPULATE_READ);
+}
+
+static void give_back(const struct request *request, struct mover_ticket *ticket, int uffd,
+		      int error)
+{
+	unsigned int first = 0, count;
+
+	if (!ticket->claim.in_place)
+		read_slot_in(request);
+	while ((count = bits_run(&ticket->out, &first)) && !ticket->lost) {
+		struct run run = {request, ticket, first, count, uffd, 1, 0};
+
+		if (ticket->claim.in_place) {
+			run_fail(&run, first, count, error);
+			unprotect(&run, first, count);
+		} else {
+			putback(&run, first, count, error);
+		}
+		first += count;
+	}
+}
+
+/* Copy, remap. Its content has waited in the source slot. */
+static void bring_out(const struct request *request, struct mover_ticket *ticket, int uffd)
+{
+	unsigned int first = 0, count;
+
+	request->target->clean = false;
+	while ((count = bits_run(&ticket->out, &first)) && !ticket->lost) {
+		struct run run = {request, ticket, first, count, uffd, 0, 0};
+		unsigned int copied;
+
+		run.read_blackout_from = run_now(&run);
+		copied = copy_run(&run, run_at(&run, request->source), count);
+		remap(&run, count, copied, 0);
+		blackout_record(&run, run.read_blackout_from, &request->gmig->blackout_read,
+				request->blackout_read, &ticket->blackout_read_ns);
+		blackout_record(&run, run.read_blackout_from, &request->gmig->blackout_write,
+				request->blackout_write, &ticket->blackout_write_ns);
+		first += count;
+	}
+}
+
+/* ---- A ticket ------------------------------------------------------------------------------------ */
+
+static struct request request_of(const struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	return (struct request){
+	    .gmig = engine_of(worker->job->memory),
 	    .claim = &ticket->claim,
 	    .region = ticket->claim.region,
 	    .block_gfn = ticket->block_gfn,
@@ -549,20 +669,73 @@ static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *t
 	    .blackout_write = &worker->job->blackout_write,
 	    .stall = &worker->job->stall,
 	};
-	int uffd = gmig->vnodes[request.region->vnode].uffd;
-	uint64_t begin_ns = gmig->sys->ran_ns();
+}
+
+static int uffd_of(const struct request *request)
+{
+	return request->gmig->vnodes[request->region->vnode].uffd;
+}
+
+/*
+ * Each call that takes a right away or gives it back interrupts the CPUs that run the guest, and waits for them. By CPU
+ * time: what this thread waits for a CPU of its own holds up nobody but those who sleep on the claim.
+ */
+static void note_held(const struct request *request, struct mover_ticket *ticket, uint64_t begin_ns)
+{
+	ticket->held_ns = request->gmig->sys->ran_ns() - begin_ns - ticket->copy_ns;
+}
+
+static void uffd_move_ticket(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	int ret = ticket->demote ? uffd_frames_demote(worker, ticket) : 0;
+	const struct request request = request_of(worker, ticket);
+	uint64_t begin_ns = request.gmig->sys->ran_ns();
 
 	if (ret)
 		run_fail(&(struct run){.result = ticket}, 0, GMIG_BLOCK_PAGES, ret);
+	else if (request.mode == GMIG_MODE_LAZY)
+		take_away(&request, ticket, uffd_of(&request));
 	else if (request.huge)
-		huge_move(&request, ticket, uffd);
+		huge_move(&request, ticket, uffd_of(&request));
 	else
-		small_move(&request, ticket, uffd);
-	/*
-	 * Each call that takes a right away or gives it back interrupts the CPUs that run the guest, and waits for them. By CPU
-	 * time: what this thread waits for a CPU of its own holds up nobody but those who sleep on the claim.
-	 */
-	ticket->held_ns = gmig->sys->ran_ns() - begin_ns - ticket->copy_ns;
+		small_move(&request, ticket, uffd_of(&request));
+	note_held(&request, ticket, begin_ns);
+}
+
+static void uffd_give_back(struct mover_worker *worker, struct mover_ticket *ticket, int error)
+{
+	const struct request request = request_of(worker, ticket);
+	uint64_t begin_ns = request.gmig->sys->ran_ns();
+
+	give_back(&request, ticket, uffd_of(&request), error);
+	note_held(&request, ticket, begin_ns);
+}
+
+static void uffd_bring(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	int ret = uffd_frames_bring(worker, ticket);
+	struct request request;
+	uint64_t begin_ns;
+
+	if (!ret && ticket->demote)
+		ret = uffd_frames_demote(worker, ticket);
+	if (ret) {
+		uffd_give_back(worker, ticket, ret);
+		return;
+	}
+	ticket->mode = ticket->claim.in_place ? GMIG_MODE_READABLE : GMIG_MODE_BLOCK;
+	request = request_of(worker, ticket);
+	begin_ns = request.gmig->sys->ran_ns();
+	if (!ticket->claim.in_place) {
+		bring_out(&request, ticket, uffd_of(&request));
+	} else {
+		request.pages = ticket->out;
+		if (request.huge)
+			huge_move(&request, ticket, uffd_of(&request));
+		else
+			small_move(&request, ticket, uffd_of(&request));
+	}
+	note_held(&request, ticket, begin_ns);
 }
 
 static void uffd_move_all(struct mover_worker *worker, struct mover_ticket **tickets,
@@ -595,4 +768,6 @@ const struct mover mover_uffd = {
     .prepare = uffd_frames_prepare,
     .move = uffd_move_all,
     .finish = uffd_frames_finish,
+    .bring = uffd_bring,
+    .give_back = uffd_give_back,
 };

@@ -14,8 +14,16 @@
 #define FRAGMENTED_BYTES (64ull << 20)
 #define JOIN_FAILURES	 4 /* in a row, after which a job joins no more */
 
+/*
+ * Mode LAZY: slots that hold what waits for a touch, of several workers' pools: others need slots of these, too. The job lets no
+ * more blocks wait than all of these hold.
+ */
+#define LAZY_POOLS 4
+#define LAZY_SLOTS 16 /* of each */
+
 /* A job's. */
 struct uffd_job {
+	atomic_uint waiting[LAZY_POOLS];
 	atomic_uint full[GMIG_MAX_NODES]; /* times in a row that a node had no frame */
 	atomic_uint join_failures;
 };
@@ -134,6 +142,7 @@ static int take_target(struct mover_worker *worker, struct mover_ticket *ticket)
 				  .worker = own->index,
 				  .huge = ticket->huge,
 				  .clean = job->spec.frames == GMIG_FRAMES_FRESH,
+				  .hurry = ticket->mode == GMIG_MODE_LAZY,
 				  .need = ticket->pages};
 	int ret;
 
@@ -178,6 +187,46 @@ static int take_frames(struct mover_worker *worker, struct mover_ticket *ticket)
 	return ret;
 }
 
+/* ---- Mode LAZY --------------------------------------------------------------------------------------- */
+
+static bool is_in_place(const struct mover_worker *worker)
+{
+	return worker->job->spec.lazy == GMIG_LAZY_WRITE;
+}
+
+/* A slot to wait in. Not of this worker's pool, whose slots its moves need. */
+static int take_hole(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct uffd_job *shared = worker->job->state;
+	struct uffd_worker *own = worker->state;
+	struct frame_want hole = {.node = ticket->from, .huge = ticket->huge};
+
+	if (is_in_place(worker))
+		return 0;
+	for (unsigned int i = 0; i < LAZY_POOLS; i++) {
+		hole.worker = (own->index + 1 + i) % GMIG_MAX_WORKERS;
+		ticket->waits = i + 1;
+		if (atomic_fetch_add(&shared->waiting[i], 1) < LAZY_SLOTS &&
+		    !frame_hole(frames_of(worker->job), &hole, &ticket->source))
+			return 0;
+		atomic_fetch_sub(&shared->waiting[i], 1);
+	}
+	ticket->waits = 0;
+	return -EAGAIN;
+}
+
+int uffd_frames_bring(struct mover_worker *worker, struct mover_ticket *ticket)
+{
+	struct uffd_worker *own = worker->state;
+	int ret = is_in_place(worker) ? take_frames(worker, ticket) : take_target(worker, ticket);
+
+	if (own->zeroer)
+		uffd_zeroer_wake(own->zeroer, ticket->from, ticket->to, ret == -ENOMEM);
+	return ret == 0 || ret == -ENOMEM ? ret : -EAGAIN;
+}
+
+/* ---- A huge page as small ones ------------------------------------------------------------------------- */
+
 int uffd_frames_demote(struct mover_worker *worker, struct mover_ticket *ticket)
 {
 	int ret = claim_split(&ticket->claim);
@@ -200,7 +249,8 @@ int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket
 		swap_in(worker, ticket);
 	if (bits_empty(&ticket->pages))
 		return 0;
-	ret = take_frames(worker, ticket);
+	ret = ticket->mode == GMIG_MODE_LAZY ? take_hole(worker, ticket)
+					     : take_frames(worker, ticket);
 	if (own->zeroer)
 		uffd_zeroer_wake(own->zeroer, ticket->from, ticket->to, ret == -ENOMEM);
 	return ret == 0 || ret == -ENOMEM ? ret : -EAGAIN;
@@ -220,7 +270,8 @@ static void check_huge(struct mover_job *job, const struct mover_ticket *ticket)
 	if (!ticket->split && (region->kind->scan(gmig, region, ticket->block_gfn, &scan) ||
 			       scan.huge || bits_empty(&scan.present)))
 		return;
-	ticket->source->split = true; /* so may be what was moved out of it */
+	if (ticket->source)
+		ticket->source->split = true; /* so may be what was moved out of it */
 	split(job, ticket->block_gfn);
 }
 
@@ -245,9 +296,12 @@ static void give_frames(struct mover_worker *worker, struct mover_ticket *ticket
 	struct frames *frames = gmig->frames;
 	bool small_block = !ticket->huge && !gmig->options.small_pages;
 
-	give(frames, ticket->target, is_whole(ticket->target));
+	if (ticket->target)
+		give(frames, ticket->target, is_whole(ticket->target));
+	if (!ticket->source)
+		return;
 	/* Placement is pretended: the frame that became free may serve as the next target. */
-	if (gmig->fake && job->spec.frames != GMIG_FRAMES_FRESH)
+	if (gmig->fake && ticket->target && job->spec.frames != GMIG_FRAMES_FRESH)
 		frame_relabel(frames, ticket->source, ticket->to);
 	/* Pages of a huge page that was broken up may still be parts of it, or the zero page: no
 	 * good as frames. */
@@ -287,8 +341,14 @@ static void rejoin(struct mover_worker *worker, const struct mover_ticket *ticke
 
 void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket)
 {
+	struct uffd_job *shared = worker->job->state;
+
 	/* A slot that holds what could not be put back holds the guest's content: it is nobody's frame. */
-	if (!ticket->target || ticket->lost)
+	if (ticket->lost)
+		return;
+	if (ticket->waits)
+		atomic_fetch_sub(&shared->waiting[ticket->waits - 1], 1);
+	if (!ticket->target && !ticket->source && bits_empty(&ticket->out))
 		return;
 	check_huge(worker->job, ticket);
 	give_frames(worker, ticket);

@@ -14,7 +14,10 @@ void uffd_frames_end(struct mover_job *job);
 unsigned int uffd_frames_workers(struct mover_job *job);
 int uffd_frames_worker_begin(struct mover_worker *worker);
 void uffd_frames_worker_end(struct mover_worker *worker);
+/* Mode LAZY: for taking out only. */
 int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket);
+/* Mode LAZY, once it was touched: what else it takes. -ENOMEM, -EAGAIN. */
+int uffd_frames_bring(struct mover_worker *worker, struct mover_ticket *ticket);
 /* The claimed huge page moves as small ones. -ENOMEM: it stays as it was. */
 int uffd_frames_demote(struct mover_worker *worker, struct mover_ticket *ticket);
 void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket);

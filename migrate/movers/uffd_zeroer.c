@@ -40,6 +40,9 @@ static unsigned int stock_size(struct mover_job *job)
 {
 	size_t ahead = atomic_load(&job->ahead);
 
+	/* What waits for a touch is not ahead any more, and its touchers sleep until there is a frame. */
+	if (job->spec.mode == GMIG_MODE_LAZY)
+		return FRAME_BATCH;
 	return ahead < FRAME_BATCH ? (unsigned int)ahead : FRAME_BATCH;
 }
 

@@ -286,6 +286,8 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "to", .type = CONTROL_ARRAY, .required = true},
     {.name = "vnode", .type = CONTROL_INTEGER},
     {.name = "mode", .type = CONTROL_STRING},
+    {.name = "lazy", .type = CONTROL_STRING},
+    {.name = "deadline", .type = CONTROL_INTEGER},
     {.name = "mover", .type = CONTROL_STRING},
     {.name = "rate", .type = CONTROL_INTEGER},
     {.name = "max-bytes", .type = CONTROL_INTEGER},

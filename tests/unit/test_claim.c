@@ -44,7 +44,8 @@ static void sleep_on(uint64_t gfn, int tid)
 	struct stripe *stripe = engine_stripe(rig.gmig, gfn);
 	struct sleeper *sleeper = malloc(sizeof(*sleeper));
 
-	*sleeper = (struct sleeper){stripe->sleepers, gfn, gmig_sys_real.now_ns(), tid, false};
+	*sleeper =
+	    (struct sleeper){stripe->sleepers, gfn, gmig_sys_real.now_ns(), tid, false, false};
 	stripe->sleepers = sleeper;
 	atomic_fetch_add(&rig.gmig->sleepers, 1);
 }

@@ -29,6 +29,29 @@ START_TEST(migrate_passes_every_option_on)
 }
 END_TEST
 
+START_TEST(migrate_on_fault_tells_what_moved_by_it)
+{
+	json_t *want = json_loads("{\"from\":[0],\"to\":[1],\"mode\":\"lazy\",\"lazy\":\"write\","
+				  "\"deadline\":30000000000}",
+				  0, NULL);
+	json_t *lazy = json_loads("{\"by\":\"write\",\"touched_bytes\":4194304,\"swept_bytes\":"
+				  "2097152,\"given_back\":1,\"touches\":3,\"touches_by_vcpu\":2,"
+				  "\"waiting\":0,\"waiting_max\":3}",
+				  0, NULL);
+
+	fake.last = fake_job("completed", 6 << 20, 0);
+	json_object_set_new(fake.last, "lazy", lazy);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--mode", "lazy",
+			      "--lazy", "write", "--deadline", "30s", NULL),
+			 CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	ck_has(out_text, "4M moved since they were touched by a writer, 2M with the "
+			 "sweep; 1 block given back");
+	ck_has(out_text, "3 touches, of which 2 by a thread known as a vCPU");
+	json_decref(want);
+}
+END_TEST
+
 START_TEST(migrate_of_shared_memory_asks_for_all_of_it)
 {
 	json_t *want = json_loads("{\"from\":[0],\"to\":[1],\"move-all\":true}", 0, NULL);
@@ -129,6 +152,9 @@ static const struct {
     {"--max-stall", "-1us", "--max-stall: a time is a number"},
     {"--max-stall", "0us", "--max-stall: no wait is that short"},
     {"--max-stall", "3601s", "--max-stall: the time '3601s' is over an hour"},
+    {"--deadline", "30", "--deadline: a time is a number"},
+    {"--deadline", "0s", "--deadline: that is now"},
+    {"--lazy", "read", "--lazy: "},
     {"--vnode", "64", "--vnode: '64' is over 63"},
     {"--vnode", "x", "--vnode: 'x' is not a number"},
     {"--threads", "17", "--threads: '17' is over 16"},
@@ -467,6 +493,7 @@ int main(void)
 	TCase *tcase = fake_case(suite, "migrate");
 
 	tcase_add_test(tcase, migrate_passes_every_option_on);
+	tcase_add_test(tcase, migrate_on_fault_tells_what_moved_by_it);
 	tcase_add_test(tcase, migrate_of_shared_memory_asks_for_all_of_it);
 	tcase_add_test(tcase, migrate_passes_on_nodes_as_numactl_has_them);
 	tcase_add_test(tcase, migrate_retry_takes_up_a_job);

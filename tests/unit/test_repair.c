@@ -162,7 +162,7 @@ static void put_sleeper(uint64_t gfn)
 
 	ck_assert_ptr_nonnull(sleeper);
 	pthread_mutex_lock(&stripe->lock);
-	*sleeper = (struct sleeper){stripe->sleepers, gfn, clock_ahead(), 77, false};
+	*sleeper = (struct sleeper){stripe->sleepers, gfn, clock_ahead(), 77, false, false};
 	stripe->sleepers = sleeper;
 	atomic_fetch_add(&rig.gmig->sleepers, 1);
 	pthread_mutex_unlock(&stripe->lock);

@@ -76,10 +76,12 @@ static void bring_to(uint64_t gfn, unsigned int order, enum shadow_state state)
 {
 	if (state != SHADOW_NONE)
 		must(gfn, order, SHADOW_TOUCH, 1);
-	if (state == SHADOW_CLAIMED || state == SHADOW_COPYING)
+	if (state == SHADOW_CLAIMED || state == SHADOW_COPYING || state == SHADOW_HINT)
 		must(gfn, order, SHADOW_CLAIM, 2);
-	if (state == SHADOW_COPYING)
+	if (state == SHADOW_COPYING || state == SHADOW_HINT)
 		must(gfn, order, SHADOW_CLOSE, 0);
+	if (state == SHADOW_HINT)
+		must(gfn, order, SHADOW_WAIT, 0);
 	if (state == SHADOW_SWAPPED)
 		must(gfn, order, SHADOW_SWAP_OUT, 0);
 	ck_assert_int_eq(at(gfn).state, state);
@@ -130,7 +132,9 @@ static const struct step model[SHADOW_STATES][SHADOW_EVENTS] = {
     [SHADOW_CLAIMED] = {[SHADOW_CLOSE] = {true, SHADOW_COPYING, 1, 2, 77},
 			[SHADOW_PUTBACK] = {true, SHADOW_PRESENT, 1, NO_NODE, 0},
 			[SHADOW_DISCARD] = {true, SHADOW_NONE, NO_NODE, NO_NODE, 0}},
+    [SHADOW_HINT] = {[SHADOW_PICK] = {true, SHADOW_COPYING, 1, 3, 77}},
     [SHADOW_COPYING] = {[SHADOW_SETTLE] = {true, SHADOW_PRESENT, 2, NO_NODE, 0},
+			[SHADOW_WAIT] = {true, SHADOW_HINT, 1, 2, 77},
 			[SHADOW_PUTBACK] = {true, SHADOW_PRESENT, 1, NO_NODE, 0}},
 };
 
