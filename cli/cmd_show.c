@@ -242,6 +242,26 @@ static void print_disks(const json_t *disks)
 	}
 }
 
+/* Regions have it all or none: the right to look at what only a peer has touched. */
+static void print_unseen(const json_t *regions)
+{
+	const char *error = NULL;
+	json_t *region;
+	size_t i;
+
+	json_array_foreach (regions, i, region)
+		if (json_object_get(json_object_get(region, "file"), "unseen"))
+			error = cli_text(json_object_get(region, "file"), "unseen");
+	if (!error)
+		return;
+	printf("huge pages that only another process has touched are neither seen nor moved: %s\n",
+	       !strcmp(error, "EPERM") || !strcmp(error, "EACCES")
+		   ? "no right to a userfaultfd; see `gmig doctor`, and start the guest anew"
+	       : !strcmp(error, "EINVAL") ? "this kernel has no minor faults of hugetlb pages; "
+					    "use Linux 5.18 or later"
+					  : error);
+}
+
 static void print_head(const json_t *guest)
 {
 	const json_t *pages = json_object_get(guest, "page_bytes");
@@ -260,6 +280,7 @@ static void print_head(const json_t *guest)
 	       units_size(cli_number(pages, "4K"), small));
 	print_hugetlb(pages);
 	print_faults(guest);
+	print_unseen(json_object_get(guest, "regions"));
 	print_dma(json_object_get(guest, "dma"));
 	print_disks(json_object_get(guest, "disks"));
 	print_domain(guest);

@@ -147,6 +147,14 @@ static void check_kernel_faults(const struct doctor_host *host, struct finding *
 		       "update the kernel, or look in its changelog whether it has the fix");
 }
 
+static void advise_userfaultfd(const struct doctor_host *host, struct finding *finding)
+{
+	advise(finding,
+	       "install 60-gmig-userfaultfd.rules into /etc/udev/rules.d, then as root: "
+	       "udevadm trigger /dev/userfaultfd; usermod -aG kvm %s; log in again",
+	       host->user);
+}
+
 static void check_userfaultfd(const struct doctor_host *host, struct finding *finding)
 {
 	int error = try_device(host, "/dev/userfaultfd");
@@ -164,10 +172,7 @@ static void check_userfaultfd(const struct doctor_host *host, struct finding *fi
 		    "user %s has no right to /dev/userfaultfd (%s), and "
 		    "vm.unprivileged_userfaultfd is %ld",
 		    host->user, strerror(error ? error : EPERM), sysctl);
-		advise(finding,
-		       "install 60-gmig-userfaultfd.rules into /etc/udev/rules.d, then as root: "
-		       "udevadm trigger /dev/userfaultfd; usermod -aG kvm %s; log in again",
-		       host->user);
+		advise_userfaultfd(host, finding);
 		return;
 	default:
 		say(finding, "fail", "this kernel has no userfaultfd");
@@ -325,6 +330,29 @@ static void check_shared_huge_pages(const struct doctor_host *host, struct findi
 	    "concerned",
 	    enabled[0] ? enabled : "not in this kernel");
 	advise(finding, "for such guests: echo advise > %s, or --memory memfd,huge=2M", path);
+}
+
+/* hugetlbfs tells of what only a peer has touched by minor faults alone (migrate/memory/file_window.h). */
+static void check_shared_hugetlb(const struct doctor_host *host, struct finding *finding)
+{
+	static const char what[] =
+	    "of guests with --memory memfd,huge=2M, huge pages that only another "
+	    "process has touched are neither seen nor moved; others are not "
+	    "concerned";
+
+	switch (host->features->minor_hugetlb) {
+	case GMIG_FEATURE_OK:
+		say(finding, "ok",
+		    "huge pages of hugetlbfs that only another process has touched are seen");
+		return;
+	case GMIG_FEATURE_NO_RIGHT:
+		say(finding, "note", "user %s has no right to a userfaultfd: %s", host->user, what);
+		advise_userfaultfd(host, finding);
+		return;
+	default:
+		say(finding, "note", "this kernel has no minor faults of hugetlb pages: %s", what);
+		advise(finding, "use Linux 5.18 or later for x86-64");
+	}
 }
 
 static void check_nodes(const struct doctor_host *host, struct finding *finding)
@@ -532,6 +560,7 @@ static const struct {
     {"sockets", check_sockets},
     {"huge-pages", check_huge_pages},
     {"shared-huge-pages", check_shared_huge_pages},
+    {"shared-hugetlb", check_shared_hugetlb},
     {"nodes", check_nodes},
     {"cpuset", check_cpuset},
     {"room", check_room},

@@ -127,6 +127,8 @@ struct gmig_features {
 	enum gmig_feature_state kernel;	    /* judged by its name: OK, DOUBTFUL or UNSAFE */
 	char kernel_fault[GMIG_ERROR_TEXT]; /* "" or what is wrong with it, and what fixes it */
 	char why[GMIG_ERROR_TEXT]; /* "" or the one line that says what is missing and what to do */
+	/* Huge pages of GMIG_REGION_MEMFD_HUGETLB that only another process has touched are seen: minor faults, Linux >= 5.18 */
+	enum gmig_feature_state minor_hugetlb;
 	uint64_t reserved[8];
 };
 
@@ -261,7 +263,12 @@ struct gmig_region_file {
 	int fd;
 	bool hugetlb;
 	uint64_t gpa, bytes;
-	uint64_t reserved[4];
+	/*
+	 * 0, or why huge pages that only another process has touched are neither seen nor moved: -EPERM no right to a userfaultfd;
+	 * -EINVAL a kernel without minor faults of hugetlb pages (before Linux 5.18); -ENOMEM; -EMFILE.
+	 */
+	int unseen;
+	uint64_t reserved[3];
 };
 /* That of the i-th region that has one, in the order in which they were added. -ENOENT: there are no more. */
 int gmig_region_file(struct gmig *gmig, unsigned int i, struct gmig_region_file *file);

@@ -110,6 +110,15 @@ static void describe_numa(struct vmm *vmm, json_t *object)
 
 /* ---- Residency ------------------------------------------------------------------------------- */
 
+static json_t *region_file(const struct gmig_region_file *file)
+{
+	json_t *object = json_pack("{s:i, s:b}", "fd", file->fd, "hugetlb", file->hugetlb);
+
+	if (file->unseen)
+		json_object_set_new(object, "unseen", json_string(gmig_errno_name(file->unseen)));
+	return object;
+}
+
 static json_t *regions(const struct vmm *vmm)
 {
 	json_t *list = json_array();
@@ -124,9 +133,7 @@ static json_t *regions(const struct vmm *vmm)
 
 		/* All regions have one, or none has. */
 		if (!gmig_region_file(vmm->gmig, (unsigned int)i, &file))
-			json_object_set_new(
-			    object, "file",
-			    json_pack("{s:i, s:b}", "fd", file.fd, "hugetlb", file.hugetlb));
+			json_object_set_new(object, "file", region_file(&file));
 		json_array_append_new(list, object);
 	}
 	return list;

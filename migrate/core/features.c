@@ -110,6 +110,18 @@ static void judge_kernel(const struct gmig_sys *sys, struct gmig_features *featu
 	}
 }
 
+/* As file_window.c opens one. */
+static void probe_minor(const struct gmig_sys *sys, struct gmig_features *features)
+{
+	int fd, ret = uffd_open(sys, UFFD_FEATURE_MINOR_HUGETLBFS | UFFD_FEATURE_SIGBUS, &fd, NULL);
+
+	features->minor_hugetlb = !ret				    ? GMIG_FEATURE_OK
+				  : ret == -EPERM || ret == -EACCES ? GMIG_FEATURE_NO_RIGHT
+								    : GMIG_FEATURE_MISSING;
+	if (!ret)
+		sys->close(fd);
+}
+
 static int probe_open(const struct gmig_sys *sys, struct gmig_features *features, int *fd)
 {
 	int ret = uffd_open(sys, UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_PAGEFAULT_FLAG_WP, fd, NULL);
@@ -146,6 +158,7 @@ int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *f
 	probe_thp(features);
 	judge_kernel(sys, features);
 	probe_placement(sys, features);
+	probe_minor(sys, features);
 	ret = probe_open(sys, features, &fd);
 	if (ret) {
 		probe_pagemap(sys, features);

@@ -84,6 +84,7 @@ struct region {
 	int fd;		      /* its file; -1: it has none */
 	bool hugetlb;
 	struct file_window window; /* of its file, if that is of hugetlb pages */
+	int window_error;	   /* 0, or why there is none */
 	atomic_ullong audited_ns;  /* when an audit of all of it began that went to its end */
 	/* Host node that first touches are served from; written under engine.lock, like the next two. */
 	atomic_uint preferred_node;

@@ -280,6 +280,7 @@ int gmig_region_file(struct gmig *gmig, unsigned int i, struct gmig_region_file 
 		*file = (struct gmig_region_file){
 		    .fd = region->fd,
 		    .hugetlb = region->hugetlb,
+		    .unseen = region->window_error,
 		    .gpa = region->gfn * GMIG_PAGE_BYTES,
 		    .bytes = region->pages * GMIG_PAGE_BYTES,
 		};

@@ -24,6 +24,7 @@ static void open_window(struct gmig *gmig, struct region *region)
 	int ret = file_window_open(gmig->sys, region->fd, region->pages * GMIG_PAGE_BYTES,
 				   &region->window);
 
+	region->window_error = ret;
 	if (ret)
 		engine_log(gmig, GMIG_LOG_WARNING,
 			   "event=region gpa=0x%llx errno=%s text=\"no userfaultfd for minor "

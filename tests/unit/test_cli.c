@@ -318,6 +318,28 @@ START_TEST(show_tells_how_disks_are_served)
 }
 END_TEST
 
+static const char *const unseen[][2] = {
+    {"EPERM", "no right to a userfaultfd; see `gmig doctor`, and start the guest anew"},
+    {"EINVAL", "this kernel has no minor faults of hugetlb pages; use Linux 5.18 or later"},
+    {"ENOMEM", "ENOMEM"},
+};
+
+START_TEST(show_tells_that_what_only_a_peer_has_touched_is_not_seen_and_why)
+{
+	fake.more = json_pack("{s:[{s:{s:i, s:b, s:s}}]}", "regions", "file", "fd", 7, "hugetlb", 1,
+			      "unseen", unseen[_i][0]);
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text,
+	       "huge pages that only another process has touched are neither seen nor moved: ");
+	ck_has(out_text, unseen[_i][1]);
+	json_object_del(
+	    json_object_get(json_array_get(json_object_get(fake.more, "regions"), 0), "file"),
+	    "unseen");
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_assert_ptr_null(strstr(out_text, "only another process"));
+}
+END_TEST
+
 START_TEST(show_of_a_guest_that_cannot_go_on_says_why)
 {
 	fake.more = json_pack("{s:s, s:s}", "state", "stopped", "stop_reason",
@@ -598,6 +620,8 @@ int main(void)
 	tcase_add_test(tcase, show_for_people_has_memory_times_probe_and_jobs);
 	tcase_add_test(tcase, show_tells_its_age_and_what_is_swapped);
 	tcase_add_test(tcase, show_tells_how_disks_are_served);
+	tcase_add_loop_test(tcase, show_tells_that_what_only_a_peer_has_touched_is_not_seen_and_why,
+			    0, 3);
 	tcase_add_test(tcase, show_of_a_guest_that_cannot_go_on_says_why);
 	tcase_add_test(tcase, show_says_what_gmigd_keeps_and_why_it_started_a_job);
 	tcase_add_test(tcase, show_asks_the_kernel_first_when_told_to);

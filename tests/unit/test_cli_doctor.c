@@ -187,6 +187,18 @@ START_TEST(doctor_no_right_to_userfaultfd_names_the_rule_and_the_user)
 }
 END_TEST
 
+START_TEST(doctor_tells_when_what_only_a_peer_has_touched_is_not_seen)
+{
+	expect("shared-hugetlb", "ok", "only another process has touched are seen", NULL);
+	features.minor_hugetlb = GMIG_FEATURE_NO_RIGHT;
+	expect("shared-hugetlb", "note",
+	       "user alice has no right to a userfaultfd: of guests with --memory memfd,huge=2M",
+	       "usermod -aG kvm alice");
+	features.minor_hugetlb = GMIG_FEATURE_MISSING;
+	expect("shared-hugetlb", "note", "no minor faults of hugetlb pages", "Linux 5.18");
+}
+END_TEST
+
 START_TEST(doctor_kernel_without_userfaultfd_says_so)
 {
 	features.userfaultfd = GMIG_FEATURE_MISSING;
@@ -365,6 +377,7 @@ int main(void)
 	tcase_add_test(tcase, doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note);
 	tcase_add_test(tcase, doctor_names_the_placement_calls_that_are_refused);
 	tcase_add_test(tcase, doctor_no_right_to_userfaultfd_names_the_rule_and_the_user);
+	tcase_add_test(tcase, doctor_tells_when_what_only_a_peer_has_touched_is_not_seen);
 	tcase_add_test(tcase, doctor_kernel_without_userfaultfd_says_so);
 	tcase_add_test(tcase, doctor_pagemap_without_right_names_proc);
 	tcase_add_test(tcase, doctor_kvm_absent_or_not_allowed_fails);

@@ -370,6 +370,8 @@ START_TEST(without_a_window_the_log_says_so_and_the_rest_works)
 {
 	const struct without *without = &withouts[_i];
 	unsigned int before = open_files();
+	struct gmig_region_file found;
+	struct gmig_features features;
 
 	calls_of(TMPFS);
 	failing = without->request;
@@ -383,6 +385,13 @@ START_TEST(without_a_window_the_log_says_so_and_the_rest_works)
 	start_with(&(struct gmig_options){.sys = &sys, .log = note}, GMIG_REGION_MEMFD_HUGETLB);
 	ck_assert_msg(strstr(said, without->says) && strstr(said, "not seen"), "%s", said);
 	ck_assert_ptr_null(gmig->regions[0].window.start);
+	ck_assert_int_eq(gmig_region_file(gmig, 0, &found), 0);
+	ck_assert_str_eq(gmig_errno_name(found.unseen), without->says);
+	gmig_probe_features_with(&sys, &features);
+	if (without->request == UFFDIO_API)
+		ck_assert_int_eq(features.minor_hugetlb, without->code == -EPERM
+							     ? GMIG_FEATURE_NO_RIGHT
+							     : GMIG_FEATURE_MISSING);
 	peer(touch_second);
 	ck_assert_uint_eq(on_node(0), 0);
 	memset((void *)ram, 1, GMIG_BLOCK_BYTES);
