@@ -25,7 +25,9 @@ static struct guest {
 	const char *state;
 	json_int_t rate[RATES]; /* that it was told, in their order */
 	unsigned int rates;
+	bool is_domain; /* its server is gmigd */
 } guests[MANY];
+static struct control_server *gmigd;
 static unsigned int guest_count;
 
 static char directory[64];
@@ -46,7 +48,19 @@ static void end(struct guest *guest, const char *state)
 	guest->state = state;
 	running--;
 	control_server_event(guest->server, "JOB_STATUS_CHANGE",
-			     json_pack("{s:o}", "job", picture(guest)));
+			     json_pack("{s:o, s:s}", "job", picture(guest), "guest", guest->name));
+}
+
+/* The one whose server this is, or the domain that gmigd is asked about, by its URI or its name. */
+static struct guest *meant(void *opaque, const json_t *arguments)
+{
+	const char *text = json_string_value(json_object_get(arguments, "guest"));
+	const char *name = text && strrchr(text, '/') ? strrchr(text, '/') + 1 : text;
+
+	for (unsigned int i = 0; i < guest_count && name; i++)
+		if (guests[i].is_domain && !strcmp(guests[i].name, name))
+			return &guests[i];
+	return opaque;
 }
 
 static json_int_t last_rate(const struct guest *guest)
@@ -82,7 +96,7 @@ static void follow_script(void)
 static int run_migrate(void *opaque, const json_t *arguments, json_t **result,
 		       struct gmig_error *err)
 {
-	struct guest *guest = opaque;
+	struct guest *guest = meant(opaque, arguments);
 	int rc = 0;
 
 	pthread_mutex_lock(&lock);
@@ -107,7 +121,7 @@ static int run_migrate(void *opaque, const json_t *arguments, json_t **result,
 static int run_set_rate(void *opaque, const json_t *arguments, json_t **result,
 			struct gmig_error *err)
 {
-	struct guest *guest = opaque;
+	struct guest *guest = meant(opaque, arguments);
 
 	(void)err;
 	pthread_mutex_lock(&lock);
@@ -121,20 +135,20 @@ static int run_set_rate(void *opaque, const json_t *arguments, json_t **result,
 static int run_cancel(void *opaque, const json_t *arguments, json_t **result,
 		      struct gmig_error *err)
 {
-	(void)arguments;
+	struct guest *guest = meant(opaque, arguments);
+
 	(void)err;
 	pthread_mutex_lock(&lock);
-	end(opaque, "cancelled");
-	*result = picture(opaque);
+	end(guest, "cancelled");
+	*result = picture(guest);
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
 
 static int run_jobs(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
-	struct guest *guest = opaque;
+	struct guest *guest = meant(opaque, arguments);
 
-	(void)arguments;
 	(void)err;
 	pthread_mutex_lock(&lock);
 	if (guest->ending == WHEN_ASKED && !strcmp(guest->state, "running"))
@@ -147,10 +161,10 @@ static int run_jobs(void *opaque, const json_t *arguments, json_t **result, stru
 static int run_status(void *opaque, const json_t *arguments, json_t **result,
 		      struct gmig_error *err)
 {
-	const struct guest *guest = opaque;
+	const struct guest *guest = meant(opaque, arguments);
 
-	(void)arguments;
-	(void)err;
+	if (!guest)
+		return gmig_fail(err, -ESRCH, "there is no such domain");
 	*result =
 	    json_pack("{s:s, s:i, s:s}", "name", guest->name, "pid", 4711, "state", "running");
 	return 0;
@@ -165,25 +179,53 @@ static int run_numa(void *opaque, const json_t *arguments, json_t **result, stru
 	return 0;
 }
 
+/* As gmigd lists its domains. */
+static int run_guests(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	json_t *list = json_array();
+	char uri[64];
+
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	for (unsigned int i = 0; i < guest_count; i++) {
+		snprintf(uri, sizeof(uri), "qemu:///system/%s", guests[i].name);
+		if (guests[i].is_domain)
+			json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "name",
+							      guests[i].name, "pid", 4712, "state",
+							      "running", "uri", uri));
+	}
+	*result = json_pack("{s:o}", "guests", list);
+	return 0;
+}
+
+#define GUEST .name = "guest", .type = CONTROL_STRING
+
+static const struct control_argument guest_arguments[] = {{GUEST}, {0}};
 static const struct control_argument migrate_arguments[] = {
+    {GUEST},
     {.name = "from", .type = CONTROL_ARRAY, .required = true},
     {.name = "to", .type = CONTROL_ARRAY, .required = true},
     {.name = "rate", .type = CONTROL_INTEGER},
     {0},
 };
 static const struct control_argument id_arguments[] = {
+    {GUEST},
     {.name = "id", .type = CONTROL_STRING, .required = true},
     {0},
 };
 static const struct control_argument rate_arguments[] = {
+    {GUEST},
     {.name = "id", .type = CONTROL_STRING, .required = true},
     {.name = "rate", .type = CONTROL_INTEGER, .required = true},
     {0},
 };
 static const struct control_command commands[] = {
-    {.name = "query-status", .run = run_status},
+    {.name = "query-guests", .run = run_guests},
+    {.name = "query-status", .arguments = guest_arguments, .run = run_status},
     {.name = "query-numa", .run = run_numa},
-    {.name = "query-jobs", .run = run_jobs},
+    {.name = "query-jobs", .arguments = guest_arguments, .run = run_jobs},
     {.name = "migrate-pages", .arguments = migrate_arguments, .run = run_migrate},
     {.name = "job-set-rate", .arguments = rate_arguments, .run = run_set_rate},
     {.name = "job-cancel", .arguments = id_arguments, .run = run_cancel},
@@ -222,6 +264,23 @@ static void setup(void)
 	start_guests(GUESTS);
 }
 
+/* From here on this one is a domain of libvirt's, which gmigd serves. */
+static void make_domain(struct guest *guest)
+{
+	struct gmig_error err = {0};
+	char path[128];
+	struct control_server_options options = {
+	    .path = path, .name = "gmigd", .commands = commands};
+
+	snprintf(path, sizeof(path), "%s/gmig/gmigd.sock", directory);
+	setenv("GMIGD_SOCKET", path, 1);
+	if (!gmigd)
+		ck_assert_msg(!control_server_create(&options, &gmigd, &err), "%s", err.text);
+	control_server_destroy(guest->server);
+	guest->server = gmigd;
+	guest->is_domain = true;
+}
+
 /* One that a dead guest has left. */
 static void leave_stale_socket(char *path, size_t bytes)
 {
@@ -239,7 +298,10 @@ static void teardown(void)
 	char path[128];
 
 	for (unsigned int i = 0; i < guest_count; i++)
-		control_server_destroy(guests[i].server);
+		if (!guests[i].is_domain)
+			control_server_destroy(guests[i].server);
+	control_server_destroy(gmigd);
+	gmigd = NULL;
 	snprintf(path, sizeof(path), "%s/gmig", directory);
 	rmdir(path);
 	rmdir(directory);
@@ -253,9 +315,12 @@ static void all_end(enum ending ending)
 
 #define MIGRATE_ALL "migrate", "--all", "--from", "0", "--to", "1"
 
+/* One rate over guests of gmig-vmm and domains of gmigd: none of them is a domain, or two are. */
 START_TEST(rate_is_divided_and_divided_anew_when_a_job_has_ended)
 {
 	all_end(BY_RATES);
+	for (int i = 0; i < 2 * _i; i++)
+		make_domain(&guests[GUESTS - 1 - i]);
 	ck_assert_int_eq(gmig(MIGRATE_ALL, "--rate", "300M", NULL), CLI_OK);
 	ck_assert_int_eq(guests[0].rate[0], 100 * MIB);
 	ck_assert_int_eq(guests[1].rate[0], 100 * MIB);
@@ -297,6 +362,7 @@ START_TEST(result_has_all_guests_and_the_worst_status)
 	json_t *result, *list;
 
 	all_end(AT_ONCE);
+	make_domain(&guests[2]);
 	guests[2].left = 4096;
 	ck_assert_int_eq(gmig(MIGRATE_ALL, "--json", NULL), CLI_REMAINING);
 	result = out_json();
@@ -319,6 +385,7 @@ END_TEST
 START_TEST(named_guests_alone_move_and_have_the_rate_alone)
 {
 	all_end(AT_ONCE);
+	make_domain(&guests[2]);
 	ck_assert_int_eq(gmig(MIGRATE_ALL, "--guest", "c", "--rate", "7", NULL), CLI_OK);
 	ck_assert_uint_eq(started, 1);
 	ck_assert_int_eq(guests[2].rate[0], 7);
@@ -341,6 +408,7 @@ END_TEST
 START_TEST(interrupt_cancels_all_jobs)
 {
 	all_end(WHEN_CANCELLED);
+	make_domain(&guests[1]);
 	interrupt = true;
 	ck_assert_int_eq(gmig(MIGRATE_ALL, NULL), CLI_FAILED);
 	for (unsigned int i = 0; i < GUESTS; i++)
@@ -397,7 +465,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, rate_is_divided_and_divided_anew_when_a_job_has_ended);
+	tcase_add_loop_test(tcase, rate_is_divided_and_divided_anew_when_a_job_has_ended, 0, 2);
 	tcase_add_test(tcase,
 		       guest_that_refuses_leaves_its_share_to_the_others_and_fails_the_command);
 	tcase_add_test(tcase, result_has_all_guests_and_the_worst_status);
