@@ -28,11 +28,23 @@ static unsigned int page_in_block(const void *at)
 	return (unsigned int)((uintptr_t)at / GMIG_PAGE_BYTES % GMIG_BLOCK_PAGES);
 }
 
+#define SCAN_TRIES 32
+#define SCAN_NS	   20000
+
+/*
+ * Tries again, half a millisecond at most: pages in a slot of which it is not known that they are there are thrown away as
+ * somebody's rubbish. The kernel has no memory for the answer (ENOMEM), or this process is being killed (EINTR).
+ */
 static int scan_block(struct frames *frames, const void *at, struct uffd_scan *scan)
 {
 	const uint8_t *block = (const uint8_t *)at - page_in_block(at) * (size_t)GMIG_PAGE_BYTES;
+	int ret = uffd_scan(frames->sys, frames->pagemap, block, scan);
 
-	return uffd_scan(frames->sys, frames->pagemap, block, scan);
+	for (unsigned int i = 0; ret && i < SCAN_TRIES; i++) {
+		frames->sys->sleep_ns(SCAN_NS);
+		ret = uffd_scan(frames->sys, frames->pagemap, block, scan);
+	}
+	return ret;
 }
 
 /*

@@ -166,19 +166,31 @@ static unsigned int map(const struct run *run, struct slot *slot, unsigned int f
 }
 
 /*
- * The kernel said that a page is there already. Either it is ours (a call that moved it and then
- * failed), or somebody filled a hole that the engine had closed. true: ours.
+ * The kernel said that a page is there already. Ours are those that have left the slot: a call moved them, and then failed or did
+ * not say so (frame_move.c). How many from `page` on. Who sleeps on them is woken when the claim is settled.
+ *
+ * The slot need not be empty any more: a debugger that has read it since has left the zero page there (frame_filled.c). What we
+ * have put there was none: a frame of the target has been written, and zero pages of the region are not moved out. The region's
+ * hole is another matter, whoever reads it: before the kernel would map the zero page it asks the userfaultfd
+ * (do_anonymous_page(), do_huge_pmd_anonymous_page()), so that the reader sleeps, or is refused if he may not
+ * (/proc/PID/mem). A page there that is none of ours is a fault of this engine.
  */
-static bool is_ours(const struct run *run, const struct slot *slot, unsigned int page)
+static unsigned int ours_from(const struct run *run, const struct slot *slot, unsigned int page,
+			      unsigned int count)
 {
 	struct gmig *gmig = run->request->gmig;
 	struct uffd_scan region, place;
+	unsigned int ours = 0;
 
 	if (run->request->region->kind->scan(gmig, run->request->region, run->request->block_gfn,
 					     &region) ||
 	    uffd_scan(gmig->sys, gmig->pagemap, slot->hva, &place))
-		return false;
-	return bits_get(&region.present, page) && !bits_get(&place.present, page);
+		return 0;
+	bits_remove(&place.present, &place.zero);
+	while (ours < count && bits_get(&region.present, page + ours) &&
+	       !bits_get(&place.present, page + ours))
+		ours++;
+	return ours;
 }
 
 /*
@@ -189,16 +201,17 @@ static bool is_ours(const struct run *run, const struct slot *slot, unsigned int
 static unsigned int bring_in(const struct run *run, struct slot *slot, unsigned int first,
 			     unsigned int count, unsigned int tries)
 {
-	unsigned int done = 0;
+	unsigned int done = 0, ours;
 	int error = 0;
 
 	while (done < count) {
 		done += map(run, slot, first + done, count - done, &error);
 		if (done == count)
 			break;
-		if (error == -EEXIST && is_ours(run, slot, first + done)) {
-			bits_clear_range(&slot->have, first + done, 1);
-			done++;
+		ours = error == -EEXIST ? ours_from(run, slot, first + done, count - done) : 0;
+		if (ours) {
+			bits_clear_range(&slot->have, first + done, ours);
+			done += ours;
 		} else if (tries-- == 0) {
 			break;
 		} else {

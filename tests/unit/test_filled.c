@@ -9,8 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BYTES  (16ull << 20)
@@ -266,6 +270,144 @@ START_TEST(pages_that_moved_without_a_word_are_not_lost)
 }
 END_TEST
 
+/* ---- Pages that come back to the region without a word, and somebody who looks on --------------- */
+
+static enum filler
+    looker; /* what he does to the slot that the pages have just left; FILLERS: nothing */
+static atomic_uint scans_that_fail;
+
+/* As above, for moves into the region: and before the engine can look, the slot is filled. */
+static int ioctl_that_moves_and_fills_and_says_eexist(int fd, unsigned long request, void *arg)
+{
+	struct uffdio_move *move = arg;
+	int ret;
+
+	if (request == PAGEMAP_SCAN && atomic_load(&scans_that_fail)) {
+		atomic_fetch_sub(&scans_that_fail, 1);
+		return -ENOMEM;
+	}
+	ret = gmig_sys_real.ioctl(fd, request, arg);
+	if (request != UFFDIO_MOVE || ret || !atomic_load(&is_silent) ||
+	    (looker != FILLERS && fd == frame_uffd(rig.gmig->frames)) ||
+	    atomic_fetch_add(&moves, 1) % 3)
+		return ret;
+	atomic_fetch_add(&silent, 1);
+	if (looker != FILLERS)
+		for (uint64_t at = 0; at < move->len; at += 5 * GMIG_PAGE_BYTES)
+			fill_page(looker, (uint8_t *)(uintptr_t)move->src + at);
+	else
+		atomic_store(&scans_that_fail, 5);
+	move->move = -EEXIST;
+	return -EEXIST;
+}
+
+static void move_silently(bool small, enum gmig_mode mode)
+{
+	static struct gmig_sys sys;
+
+	sys = gmig_sys_real;
+	sys.ioctl = ioctl_that_moves_and_fills_and_says_eexist;
+	create(small, &sys);
+	rig_start(&rig, 2);
+	atomic_store(&is_silent, true);
+	for (unsigned int i = 0; i < 4; i++)
+		move_all_in(mode, i % 2, 1 - i % 2);
+	ck_assert_uint_ge(atomic_load(&silent), BLOCKS);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	atomic_store(&is_silent, false);
+}
+
+/* The zero page in the slot is not what was there: the page is in the region. */
+START_TEST(page_that_came_back_without_a_word_is_there_though_its_old_place_was_read)
+{
+	looker = _i & 2 ? READ_MEM : READ_VM;
+	move_silently(_i & 1, (enum gmig_mode)(_i / 2));
+	ck_assert_uint_gt(emptied(), 0);
+	finish();
+}
+END_TEST
+
+/* Which pages have moved is found out, and not guessed, if the kernel has no memory for the answer just then. */
+START_TEST(pages_that_moved_without_a_word_are_found_though_looking_fails_at_first)
+{
+	looker = FILLERS;
+	move_silently(_i & 1, (enum gmig_mode)(_i / 2));
+	ck_assert_uint_eq(emptied(), 0);
+	finish();
+}
+END_TEST
+
+/* ---- A debugger that reads what is closed ------------------------------------------------------- */
+
+struct debugger {
+	atomic_ullong reads, refused, wrong;
+};
+
+/*
+ * In a process of its own, all pages round and round. It sleeps as any thread does on a page that is out (process_vm_readv(2)), or
+ * is refused (/proc/PID/mem, which may not sleep): the kernel asks the userfaultfd before it would map the zero page in the hole.
+ */
+static void debug(struct debugger *debugger, pid_t parent)
+{
+	char path[64];
+	uint64_t word;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)parent);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	for (uint64_t i = 0;; i++) {
+		uint64_t page = i * 97 % rig.pages;
+		struct iovec mine = {&word, sizeof(word)},
+			     other = {(void *)rig_page(&rig, page), 8};
+		ssize_t got = i & 1 ? process_vm_readv(parent, &mine, 1, &other, 1, 0)
+				    : pread(fd, &word, 8, (off_t)(uintptr_t)rig_page(&rig, page));
+
+		atomic_fetch_add(got == 8 ? &debugger->reads : &debugger->refused, 1);
+		if (got == 8 && word != page)
+			atomic_fetch_add(&debugger->wrong, 1);
+	}
+}
+
+/* The kernel as it is, and as one that says EEXIST of each third move that it has made. */
+START_TEST(hole_of_a_closed_block_is_not_filled_by_a_debugger_that_reads_it)
+{
+	struct debugger *debugger = mmap(NULL, sizeof(*debugger), PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct gmig_sys sys = gmig_sys_real;
+	pid_t child, parent = getpid();
+
+	ck_assert_ptr_ne(debugger, MAP_FAILED);
+	sys.ioctl = ioctl_that_moves_and_says_eexist;
+	create(_i & 1, &sys);
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	fflush(NULL);
+	child = fork();
+	if (!child)
+		debug(debugger, parent);
+	rig_start(&rig, 2);
+	atomic_store(&is_silent, _i & 2);
+	while (!atomic_load(&debugger->reads) && !atomic_load(&debugger->refused))
+		sched_yield();
+	for (unsigned int i = 0; i < 10; i++) {
+		struct gmig_job_spec spec = rig_spec(i % 2, 1 - i % 2);
+		struct gmig_job_info info;
+
+		spec.mode = (enum gmig_mode)(i / 2 % (GMIG_MODE_BLOCK + 1));
+		rig_move(&rig, &spec, &info);
+		/* A page that he reads just then is pinned, and moves in the next pass. */
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		ck_assert_uint_eq(info.remaining_bytes, 0);
+	}
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	ck_assert_uint_gt(atomic_load(&debugger->reads), 0);
+	ck_assert_uint_eq(atomic_load(&debugger->wrong), 0);
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	munmap(debugger, sizeof(*debugger));
+	finish();
+}
+END_TEST
+
 /* ---- The check --------------------------------------------------------------------------------- */
 
 START_TEST(check_empties_slots_filled_by_somebody_and_calls_it_no_breach)
@@ -478,6 +620,14 @@ int main(void)
 	tcase_add_loop_test(tcase, block_whose_slot_is_read_without_end_stays_whole, 0, 2);
 	tcase_add_loop_test(tcase, pages_that_moved_without_a_word_are_not_lost, 0,
 			    2 * (GMIG_MODE_BLOCK + 1));
+	tcase_add_loop_test(
+	    tcase, page_that_came_back_without_a_word_is_there_though_its_old_place_was_read, 0,
+	    2 * (GMIG_MODE_BLOCK + 1));
+	tcase_add_loop_test(tcase,
+			    pages_that_moved_without_a_word_are_found_though_looking_fails_at_first,
+			    0, 2 * (GMIG_MODE_BLOCK + 1));
+	tcase_add_loop_test(tcase, hole_of_a_closed_block_is_not_filled_by_a_debugger_that_reads_it,
+			    0, 4);
 	tcase_add_loop_test(tcase, repair_tells_what_slots_were_filled_with_and_empties_them, 0,
 			    2 * FILLERS);
 	tcase_add_loop_test(tcase, check_empties_slots_filled_by_somebody_and_calls_it_no_breach, 0,
