@@ -244,26 +244,20 @@ struct home {
 	unsigned int found;
 };
 
-static int change_one_home(void *arg, const struct mempolicy *policy, struct mempolicy **out)
+static int change_home(void *arg, struct mempolicy *policy, struct mempolicy **out)
 {
-	const struct home *home = arg;
-	int ret = mempolicy_copy(policy, out);
+	struct home *home = arg;
+	int ret;
 
+	home->found++;
+	if (policy->mode != GMIG_POLICY_BIND && policy->mode != GMIG_POLICY_PREFERRED_MANY)
+		return -EOPNOTSUPP;
+	ret = mempolicy_copy(policy, out);
 	if (ret)
 		return ret;
 	(*out)->asked.has_home_node = true;
 	(*out)->asked.home_node = (uint16_t)home->node;
 	return 0;
-}
-
-static int change_home(void *arg, struct mempolicy *policy, struct mempolicy **out)
-{
-	struct home *home = arg;
-
-	home->found++;
-	if (policy->mode != GMIG_POLICY_BIND && policy->mode != GMIG_POLICY_PREFERRED_MANY)
-		return -EOPNOTSUPP;
-	return mempolicy_change(policy, change_one_home, home, out);
 }
 
 int gmig_set_home_node(struct gmig *gmig, uint64_t gpa, uint64_t bytes, unsigned int node,

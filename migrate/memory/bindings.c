@@ -311,22 +311,14 @@ int bindings_change(struct bindings *bindings, uint64_t gfn, uint64_t pages,
 	return ret;
 }
 
-struct rebind {
-	const struct gmig_node_set *mems;
-};
-
-static int rebind_one(void *arg, const struct mempolicy *policy, struct mempolicy **out)
-{
-	const struct rebind *to = arg;
-
-	if (!memcmp(&policy->mems, to->mems, sizeof(policy->mems)))
-		return mempolicy_copy(policy, out);
-	return mempolicy_rebind(policy, to->mems, out);
-}
-
 static int rebind(void *arg, struct mempolicy *policy, struct mempolicy **out)
 {
-	return mempolicy_change(policy, rebind_one, arg, out);
+	const struct gmig_node_set *mems = arg;
+
+	if (memcmp(&policy->mems, mems, sizeof(*mems)) != 0)
+		return mempolicy_rebind(policy, mems, out);
+	*out = mempolicy_get(policy);
+	return 0;
 }
 
 static bool is_stale(struct bindings *bindings, const struct gmig_node_set *mems)
@@ -345,9 +337,7 @@ static bool is_stale(struct bindings *bindings, const struct gmig_node_set *mems
 
 int bindings_rebind(struct bindings *bindings, const struct gmig_node_set *mems)
 {
-	struct rebind to = {mems};
-
 	if (gmig_node_set_empty(mems) || !is_stale(bindings, mems))
 		return 0;
-	return bindings_change(bindings, 0, UINT64_MAX, rebind, &to);
+	return bindings_change(bindings, 0, UINT64_MAX, rebind, (void *)mems);
 }

@@ -180,23 +180,29 @@ bool bound_pages_any(struct gmig *gmig, uint64_t gfn, uint64_t pages)
 
 /* ---- Along with a migration ----------------------------------------------------------------------- */
 
+struct begin_follow {
+	uint64_t owner;
+	struct mempolicy_map *map;
+};
+
 static int begin_follow(void *arg, struct mempolicy *policy, struct mempolicy **out)
 {
-	const struct memory_follow *follow = arg;
-	int ret = mempolicy_remap(policy, follow->target, follow->arg, out);
+	const struct begin_follow *begin = arg;
 
-	if (!ret && *out != policy) {
-		(*out)->owner = follow->owner;
-		(*out)->before = mempolicy_get(policy);
-	}
-	return ret;
+	return mempolicy_begin(policy, begin->owner, begin->map, out);
 }
 
 int bound_pages_follow(struct gmig *gmig, const struct region *region,
 		       const struct memory_follow *follow)
 {
-	return bindings_change(gmig->bindings, region->gfn, region->pages, begin_follow,
-			       (void *)follow);
+	struct begin_follow begin = {.owner = follow->owner};
+	int ret = mempolicy_map_create(follow->target, follow->arg, &begin.map);
+
+	if (ret)
+		return ret;
+	ret = bindings_change(gmig->bindings, region->gfn, region->pages, begin_follow, &begin);
+	mempolicy_map_put(begin.map);
+	return ret;
 }
 
 struct end_follow {
@@ -208,8 +214,7 @@ static int end_follow(void *arg, struct mempolicy *policy, struct mempolicy **ou
 {
 	const struct end_follow *end = arg;
 
-	return mempolicy_end(policy, end->follow->owner, end->keep ? end->follow->target : NULL,
-			     end->follow->arg, out);
+	return mempolicy_end(policy, end->follow->owner, end->keep, out);
 }
 
 void bound_pages_follow_end(struct gmig *gmig, const struct region *region,

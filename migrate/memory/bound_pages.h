@@ -30,7 +30,7 @@ bool bound_pages_exist(struct gmig *gmig, uint64_t gfn, uint64_t pages);
 bool bound_pages_any(struct gmig *gmig, uint64_t gfn, uint64_t pages);
 
 /*
- * A job has begun to take the region's memory elsewhere: policies go along (mempolicy_remap()), and so do first touches. -ENOMEM:
+ * A job has begun to take the region's memory elsewhere: policies go along (mempolicy_begin()), and so do first touches. -ENOMEM:
  * nothing has changed.
  */
 int bound_pages_follow(struct gmig *gmig, const struct region *region,

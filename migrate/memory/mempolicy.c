@@ -160,7 +160,8 @@ static void append(struct mempolicy *policy, unsigned int node, unsigned int wei
 {
 	uint32_t sum = policy->count ? policy->list[policy->count - 1].until : 0;
 
-	policy->list[policy->count++] = (struct mempolicy_node){(uint16_t)node, sum + weight};
+	policy->list[policy->count++] = (struct mempolicy_node){
+	    .node = (uint16_t)node, .base = {(uint16_t)node, 0}, .until = sum + weight};
 	gmig_node_set_add(&policy->members, node);
 }
 
@@ -193,6 +194,7 @@ int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out)
 		return -ENOMEM;
 	copy->mode = policy->mode;
 	copy->members = policy->members;
+	copy->steps = mempolicy_steps_get(policy->steps);
 	copy->count = policy->count;
 	memcpy(copy->list, policy->list, policy->count * sizeof(policy->list[0]));
 	*out = copy;
@@ -208,12 +210,10 @@ struct mempolicy *mempolicy_get(struct mempolicy *policy)
 
 void mempolicy_put(struct mempolicy *policy)
 {
-	while (policy && atomic_fetch_sub(&policy->refs, 1) == 1) {
-		struct mempolicy *before = policy->before;
-
-		free(policy);
-		policy = before;
-	}
+	if (!policy || atomic_fetch_sub(&policy->refs, 1) != 1)
+		return;
+	mempolicy_steps_put(policy->steps);
+	free(policy);
 }
 
 static bool asked_equal(const struct gmig_policy *a, const struct gmig_policy *b)
@@ -223,183 +223,170 @@ static bool asked_equal(const struct gmig_policy *a, const struct gmig_policy *b
 	       !memcmp(a->weight, b->weight, sizeof(a->weight));
 }
 
+static bool list_equal(const struct mempolicy *a, const struct mempolicy *b)
+{
+	for (unsigned int i = 0; i < a->count; i++) {
+		const struct mempolicy_node *one = &a->list[i], *other = &b->list[i];
+
+		if (one->node != other->node || one->base.node != other->base.node ||
+		    one->base.settled != other->base.settled || one->until != other->until)
+			return false;
+	}
+	return true;
+}
+
 bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b)
 {
 	if (a == b)
 		return true;
-	return a && b && a->owner == b->owner && a->before == b->before &&
-	       a->undercut == b->undercut && a->count == b->count &&
-	       asked_equal(&a->asked, &b->asked) && !memcmp(&a->mems, &b->mems, sizeof(a->mems)) &&
-	       !memcmp(a->list, b->list, a->count * sizeof(a->list[0]));
+	return a && b && a->count == b->count && asked_equal(&a->asked, &b->asked) &&
+	       !memcmp(&a->mems, &b->mems, sizeof(a->mems)) && list_equal(a, b) &&
+	       mempolicy_steps_equal(a->steps, b->steps);
 }
 
-/* ---- With what was before ---------------------------------------------------------------------- */
+/* ---- Along with migrations ---------------------------------------------------------------------- */
 
-int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, void *arg,
-		     struct mempolicy **out)
+/* Its places are where the steps take them. */
+static void place_again(struct mempolicy *policy)
 {
-	struct mempolicy *before = NULL;
-	int ret = policy->before ? mempolicy_change(policy->before, change, arg, &before) : 0;
+	policy->members = (struct gmig_node_set){{0}};
+	for (unsigned int i = 0; i < policy->count; i++) {
+		struct mempolicy_node *place = &policy->list[i];
 
-	if (!ret)
-		ret = change(arg, policy, out);
-	if (ret) {
-		mempolicy_put(before);
-		return ret;
+		place->node = (uint16_t)mempolicy_steps_node(policy->steps, &place->base);
+		gmig_node_set_add(&policy->members, place->node);
 	}
-	(*out)->owner = policy->owner;
-	(*out)->undercut = policy->undercut;
-	(*out)->before = before;
+}
+
+int mempolicy_begin(struct mempolicy *policy, uint64_t owner, struct mempolicy_map *map,
+		    struct mempolicy **out)
+{
+	struct mempolicy_steps *steps;
+	int ret;
+
+	/* Also one that takes from none of its nodes: those that are newer may not become a part of them before it has ended. */
+	if (!policy->count || policy->asked.flags & GMIG_POLICY_STATIC_NODES) {
+		*out = mempolicy_get(policy);
+		return 0;
+	}
+	ret = mempolicy_steps_add(policy->steps, owner, map, &steps);
+	if (!ret) {
+		ret = mempolicy_copy(policy, out);
+		if (ret)
+			mempolicy_steps_put(steps);
+	}
+	if (ret)
+		return ret;
+	mempolicy_steps_put((*out)->steps);
+	(*out)->steps = steps;
+	place_again(*out);
 	return 0;
+}
+
+static int end_steps(struct mempolicy *policy, uint64_t owner, bool keep)
+{
+	struct mempolicy_base *bases = malloc(policy->count * sizeof(*bases) + 1);
+	struct mempolicy_steps *rest;
+	int ret = bases ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; !ret && i < policy->count; i++)
+		bases[i] = policy->list[i].base;
+	if (!ret)
+		ret = mempolicy_steps_end(policy->steps, owner, keep, bases, policy->count, &rest);
+	if (!ret) {
+		for (unsigned int i = 0; i < policy->count; i++)
+			policy->list[i].base = bases[i];
+		mempolicy_steps_put(policy->steps);
+		policy->steps = rest;
+		place_again(policy);
+	}
+	free(bases);
+	return ret;
+}
+
+int mempolicy_end(struct mempolicy *policy, uint64_t owner, bool keep, struct mempolicy **out)
+{
+	int ret;
+
+	if (!mempolicy_steps_has(policy->steps, owner)) {
+		*out = mempolicy_get(policy);
+		return 0;
+	}
+	ret = mempolicy_copy(policy, out);
+	if (!ret) {
+		ret = end_steps(*out, owner, keep);
+		if (ret)
+			mempolicy_put(*out);
+	}
+	return ret;
 }
 
 /* ---- Other nodes ------------------------------------------------------------------------------- */
 
-/* In place: the i-th node that could be used becomes the i-th that can be. */
-static int remap_list(const struct mempolicy *policy, const struct gmig_node_set *mems,
-		      struct mempolicy **out)
+/* The i-th node that could be used becomes the i-th that can be. */
+struct rebind {
+	const struct gmig_node_set *before;
+	uint16_t list[GMIG_MAX_NODES]; /* that can be used */
+	unsigned int count;
+};
+
+static unsigned int rebound(void *arg, unsigned int node)
+{
+	const struct rebind *rebind = arg;
+
+	if (!rebind->count || !gmig_node_set_has(rebind->before, node))
+		return node;
+	return rebind->list[position_in(rebind->before, node) % rebind->count];
+}
+
+/* In place. */
+static int rebind_list(const struct mempolicy *policy, struct rebind *rebind,
+		       const struct gmig_node_set *mems, struct mempolicy **out)
 {
 	struct mempolicy *copy = make(&policy->asked, mems, policy->count);
-	uint16_t list[GMIG_MAX_NODES];
-	unsigned int count = list_of(mems, list);
 
 	if (!copy)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < policy->count; i++) {
-		unsigned int node = policy->list[i].node;
+		const struct mempolicy_node *place = &policy->list[i];
 		uint32_t before = i ? policy->list[i - 1].until : 0;
 
-		if (count && gmig_node_set_has(&policy->mems, node))
-			node = list[position_in(&policy->mems, node) % count];
-		append(copy, node, policy->list[i].until - before);
+		append(copy, rebound(rebind, place->base.node), place->until - before);
+		copy->list[i].base.settled = place->base.settled;
 	}
 	*out = copy;
 	return 0;
+}
+
+static int rebind_nodes(const struct mempolicy *policy, struct rebind *rebind,
+			const struct gmig_node_set *mems, struct mempolicy **out)
+{
+	struct gmig_node_set nodes;
+
+	if (!(policy->asked.flags & FLAGS))
+		return rebind_list(policy, rebind, mems, out);
+	nodes = nodes_of(&policy->asked, mems);
+	return make_of_set(&policy->asked, gmig_node_set_empty(&nodes) ? mems : &nodes, mems, out);
 }
 
 int mempolicy_rebind(const struct mempolicy *policy, const struct gmig_node_set *mems,
 		     struct mempolicy **out)
 {
-	struct gmig_node_set nodes;
+	struct rebind rebind = {.before = &policy->mems};
+	int ret;
 
 	if (policy->mode == GMIG_POLICY_LOCAL)
 		return make_of_set(&policy->asked, &(struct gmig_node_set){{0}}, mems, out);
-	if (!(policy->asked.flags & FLAGS))
-		return remap_list(policy, mems, out);
-	nodes = nodes_of(&policy->asked, mems);
-	return make_of_set(&policy->asked, gmig_node_set_empty(&nodes) ? mems : &nodes, mems, out);
-}
-
-/* As it is if all migrations that run come to nothing. Its places are those of the policy. */
-static const struct mempolicy *settled_of(const struct mempolicy *policy)
-{
-	const struct mempolicy *settled = policy;
-
-	while (settled->before)
-		settled = settled->before;
-	return settled->count == policy->count ? settled : policy;
-}
-
-struct remap {
-	mempolicy_target *to;
-	void *arg;
-	bool changed;
-};
-
-static unsigned int place_after(const struct remap *remap, unsigned int settled, unsigned int now)
-{
-	unsigned int node = remap->to(remap->arg, settled);
-
-	return node == GMIG_NO_NODE ? remap->to(remap->arg, now) : node;
-}
-
-static int remap_one(void *arg, const struct mempolicy *policy, struct mempolicy **out)
-{
-	const struct mempolicy *settled = settled_of(policy);
-	struct mempolicy *copy = make(&policy->asked, &policy->mems, policy->count);
-	struct remap *remap = arg;
-
-	if (!copy)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < policy->count; i++) {
-		unsigned int now = policy->list[i].node;
-		unsigned int node = place_after(remap, settled->list[i].node, now);
-		uint32_t before = i ? policy->list[i - 1].until : 0;
-
-		remap->changed |= node != GMIG_NO_NODE;
-		append(copy, node == GMIG_NO_NODE ? now : node, policy->list[i].until - before);
-	}
-	*out = copy;
-	return 0;
-}
-
-int mempolicy_remap(struct mempolicy *policy, mempolicy_target *to, void *arg,
-		    struct mempolicy **out)
-{
-	struct remap remap = {.to = to, .arg = arg};
-	struct mempolicy *copy;
-
-	*out = policy;
-	if (!(policy->asked.flags & GMIG_POLICY_STATIC_NODES)) {
-		int ret = remap_one(&remap, policy, &copy);
-
-		if (ret)
-			return ret;
-		if (remap.changed) {
-			*out = copy;
-			return 0;
-		}
-		mempolicy_put(copy);
-	}
-	mempolicy_get(policy);
-	return 0;
-}
-
-/* ---- The end of a migration ---------------------------------------------------------------------- */
-
-/* Below it is what older ones have made that still run, or what is left of one that was withdrawn. */
-static int end_own(struct mempolicy *policy, struct remap *remap, struct mempolicy **out)
-{
-	if (!remap->to) {
-		*out = mempolicy_get(policy->before);
-		return 0;
-	}
-	if (policy->before->before || policy->undercut)
-		return mempolicy_change(policy->before, remap_one, remap, out);
-	return mempolicy_copy(policy, out);
-}
-
-int mempolicy_end(struct mempolicy *policy, uint64_t owner, mempolicy_target *to, void *arg,
-		  struct mempolicy **out)
-{
-	struct remap remap = {.to = to, .arg = arg};
-	struct mempolicy *before;
-	int ret;
-
-	if (!policy->before) {
-		*out = mempolicy_get(policy);
-		return 0;
-	}
-	if (policy->owner == owner)
-		return end_own(policy, &remap, out);
-	ret = mempolicy_end(policy->before, owner, to, arg, &before);
+	rebind.count = list_of(mems, rebind.list);
+	ret = rebind_nodes(policy, &rebind, mems, out);
+	if (ret || !policy->steps)
+		return ret;
+	ret = mempolicy_steps_rebind(policy->steps, rebound, &rebind, &(*out)->steps);
 	if (ret)
-		return ret;
-	if (before == policy->before) {
-		mempolicy_put(before);
-		*out = mempolicy_get(policy);
-		return 0;
-	}
-	/* Others have changed it since: what they do now stays, and what they go back to does not. */
-	ret = mempolicy_copy(policy, out);
-	if (ret) {
-		mempolicy_put(before);
-		return ret;
-	}
-	(*out)->owner = policy->owner;
-	(*out)->undercut = policy->undercut || !to;
-	(*out)->before = before;
-	return 0;
+		mempolicy_put(*out);
+	else
+		place_again(*out);
+	return ret;
 }
 
 /* ---- Which of them ----------------------------------------------------------------------------- */

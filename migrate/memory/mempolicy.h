@@ -9,26 +9,24 @@
 #define GMIG_MEMPOLICY_H
 
 #include "../gmig_policy.h"
+#include "mempolicy_steps.h"
 
 #include <stdatomic.h>
 
 /* One of a policy's nodes, and the sum of the weights up to and with it. */
 struct mempolicy_node {
 	uint16_t node;
+	struct mempolicy_base base; /* where it is without the migrations that are not settled */
 	uint32_t until;
 };
 
 struct mempolicy {
 	atomic_uint refs;
 	struct gmig_policy asked;
-	enum gmig_policy_mode mode;   /* PREFERRED without nodes is LOCAL */
-	struct gmig_node_set mems;    /* those that could be used when the nodes were told */
-	struct gmig_node_set members; /* the nodes below, as a set */
-	uint64_t owner; /* of the migration that has changed the nodes, while it runs; 0: none */
-	struct mempolicy
-	    *before; /* what holds again if that migration comes to nothing; a reference */
-	bool
-	    undercut; /* a migration below was withdrawn: what this one does is reckoned anew at its end */
+	enum gmig_policy_mode mode;    /* PREFERRED without nodes is LOCAL */
+	struct gmig_node_set mems;     /* those that could be used when the nodes were told */
+	struct gmig_node_set members;  /* the nodes below, as a set */
+	struct mempolicy_steps *steps; /* of migrations, as long as some of them run; a reference */
 	unsigned int count;
 	struct mempolicy_node list[];
 };
@@ -44,22 +42,8 @@ int mempolicy_create(const struct gmig_policy *asked, const struct gmig_node_set
 struct mempolicy *mempolicy_get(struct mempolicy *policy);
 /* NULL is legal. */
 void mempolicy_put(struct mempolicy *policy);
-/* The same, but of no migration. -ENOMEM. */
+/* Another one, to be changed before anybody else has it. -ENOMEM. */
 int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out);
-/*
- * A changed policy, and what holds again after a migration that comes to nothing is changed alike: *out belongs to the same
- * migrations. change: *out is a new policy, of none. -errno: what it gave.
- */
-typedef int mempolicy_changer(void *arg, const struct mempolicy *policy, struct mempolicy **out);
-int mempolicy_change(const struct mempolicy *policy, mempolicy_changer *change, void *arg,
-		     struct mempolicy **out);
-/*
- * That migration has ended. to: what it has made of the policy holds, and of what is below it, too, while others run that were
- * accepted before; NULL: the policy is as if it had changed nothing. *out is a reference, to `policy` where it had not. -ENOMEM.
- */
-typedef unsigned int mempolicy_target(void *arg, unsigned int node);
-int mempolicy_end(struct mempolicy *policy, uint64_t owner, mempolicy_target *to, void *arg,
-		  struct mempolicy **out);
 bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b);
 
 /*
@@ -70,13 +54,13 @@ bool mempolicy_equal(const struct mempolicy *a, const struct mempolicy *b);
 int mempolicy_rebind(const struct mempolicy *policy, const struct gmig_node_set *mems,
 		     struct mempolicy **out);
 /*
- * The same policy after a migration: to(arg, node) tells where a node's pages went, GMIG_NO_NODE: they stayed. While migrations
- * that were accepted before run, that is asked first of the node that was there before them, then of the one that they put
- * there: the later one decides of pages that they have not moved yet. STATIC nodes stay. *out is another reference to `policy`
- * where nothing changes. -ENOMEM.
+ * A migration begins, which is newer than those that the policy has seen begin (mempolicy_steps.h): the map tells where it
+ * takes a node's pages. STATIC nodes, and LOCAL, stay: *out is another reference to `policy` then. -ENOMEM.
  */
-int mempolicy_remap(struct mempolicy *policy, mempolicy_target *to, void *arg,
+int mempolicy_begin(struct mempolicy *policy, uint64_t owner, struct mempolicy_map *map,
 		    struct mempolicy **out);
+/* It has ended. keep: what it has made of the policy holds. *out is another reference to `policy` where it made nothing. -ENOMEM. */
+int mempolicy_end(struct mempolicy *policy, uint64_t owner, bool keep, struct mempolicy **out);
 
 /* What a page's place depends on beside its policy. */
 struct mempolicy_place {

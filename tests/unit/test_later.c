@@ -564,6 +564,67 @@ START_TEST(ends_in_any_order_leave_new_memory_to_the_newer_one)
 }
 END_TEST
 
+#define OVERLAPPING 5
+
+static unsigned int follow_pairs(void *arg, unsigned int node)
+{
+	const unsigned int(*pair)[2] = arg;
+
+	return node == pair[0][0] ? pair[0][1] : node == pair[1][0] ? pair[1][1] : STAY;
+}
+
+/*
+ * Up to five migrations over one another, begun in their order and ended in any, each withdrawn or not: the range's policy, which
+ * names the region's node, is where new memory of the region goes, whatever came to nothing.
+ */
+START_TEST(policy_goes_with_the_region_through_migrations_that_overlap)
+{
+	static const struct gmig_job_spec spec;
+	const struct region *region;
+	unsigned int pairs[OVERLAPPING][2][2], begun, ended;
+	struct memory_follow follow[OVERLAPPING];
+	struct memory *memory;
+	struct gmig_map map;
+	bool over[OVERLAPPING];
+
+	create_bound();
+	memory = &rig.gmig->memory;
+	region = engine_region_of_gfn(rig.gmig, 0);
+	srand((unsigned int)_i + 1);
+	for (unsigned int round = 0; round < 100; round++) {
+		begun = ended = 0;
+		while (ended < OVERLAPPING) {
+			unsigned int one = (unsigned int)rand() % OVERLAPPING;
+
+			if (one >= begun && begun < OVERLAPPING) {
+				for (unsigned int i = 0; i < 2; i++) {
+					pairs[begun][i][0] = (unsigned int)rand() % NODES;
+					pairs[begun][i][1] = (pairs[begun][i][0] + 1 +
+							      (unsigned int)rand() % (NODES - 1)) %
+							     NODES;
+				}
+				follow[begun] =
+				    (struct memory_follow){1 + round * OVERLAPPING + begun, &spec,
+							   follow_pairs, pairs[begun]};
+				over[begun] = false;
+				ck_assert_int_eq(
+				    memory->ops->follow(memory, &follow[begun++], &err), 0);
+			} else if (one < begun && !over[one]) {
+				over[one] = true;
+				memory->ops->follow_end(memory, &follow[one], rand() % 2);
+				ended++;
+			}
+			ck_assert_int_eq(gmig_map_at(rig.gmig, 0, &map), 0);
+			ck_assert_msg(
+			    map.node[0] == atomic_load(&region->preferred_node),
+			    "round %u: %u begun, %u ended: the policy says %u, the region %u",
+			    round, begun, ended, map.node[0], atomic_load(&region->preferred_node));
+		}
+	}
+	finish();
+}
+END_TEST
+
 /* Commands of all kinds from two clients over ranges that overlap, while writers run: each page ends by the last that named it. */
 START_TEST(random_commands_of_two_clients_end_each_page_once)
 {
@@ -622,6 +683,8 @@ int main(void)
 	tcase_add_loop_test(jobs, new_memory_goes_where_the_last_migration_takes_it, 0, 4);
 	tcase_add_loop_test(jobs, migration_whose_thread_comes_late_is_the_older_one_all_the_same,
 			    0, 2);
+	tcase_add_loop_test(jobs, policy_goes_with_the_region_through_migrations_that_overlap, 0,
+			    4);
 	tcase_add_loop_test(jobs, ends_in_any_order_leave_new_memory_to_the_newer_one, 0, 16);
 	tcase_add_loop_test(jobs, random_commands_of_two_clients_end_each_page_once, 0, 4);
 	suite_add_tcase(suite, jobs);

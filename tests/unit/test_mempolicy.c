@@ -288,6 +288,33 @@ static unsigned int swap_0_and_3(void *arg, unsigned int node)
 	return node == 0 ? 3 : node == 3 ? 0 : GMIG_NO_NODE;
 }
 
+static unsigned int one_to_three(void *arg, unsigned int node)
+{
+	(void)arg;
+	return node == 1 ? 3 : GMIG_NO_NODE;
+}
+
+static struct mempolicy *begun(struct mempolicy *policy, uint64_t owner, mempolicy_target *to)
+{
+	struct mempolicy_map *map;
+	struct mempolicy *out;
+
+	ck_assert_int_eq(mempolicy_map_create(to, NULL, &map), 0);
+	ck_assert_int_eq(mempolicy_begin(policy, owner, map, &out), 0);
+	mempolicy_map_put(map);
+	mempolicy_put(policy);
+	return out;
+}
+
+static struct mempolicy *over(struct mempolicy *policy, uint64_t owner, bool keep)
+{
+	struct mempolicy *out;
+
+	ck_assert_int_eq(mempolicy_end(policy, owner, keep, &out), 0);
+	mempolicy_put(policy);
+	return out;
+}
+
 /* Page n moved along with its node: the policy has it where it is. */
 START_TEST(migrated_policy_keeps_the_place_of_each_page)
 {
@@ -297,7 +324,7 @@ START_TEST(migrated_policy_keeps_the_place_of_each_page)
 	weighted.weight[3] = 2;
 	ck_assert_int_eq(mempolicy_create(&weighted, &mems, &policy), 0);
 	ck_assert_str_eq(layout(policy, 8), "01330133");
-	ck_assert_int_eq(mempolicy_remap(policy, swap_0_and_3, NULL, &out), 0);
+	out = begun(mempolicy_get(policy), 1, swap_0_and_3);
 	ck_assert_str_eq(layout(out, 8), "31003100");
 	mempolicy_put(policy);
 	mempolicy_put(out);
@@ -309,14 +336,60 @@ START_TEST(static_nodes_stay_where_a_migration_goes)
 	struct mempolicy *policy = made(GMIG_POLICY_INTERLEAVE, "0,1,3", STATIC), *out;
 	struct mempolicy *other = made(GMIG_POLICY_INTERLEAVE, "1,2", 0), *same;
 
-	ck_assert_int_eq(mempolicy_remap(policy, swap_0_and_3, NULL, &out), 0);
+	out = begun(mempolicy_get(policy), 1, swap_0_and_3);
 	ck_assert_ptr_eq(out, policy);
-	ck_assert_int_eq(mempolicy_remap(other, swap_0_and_3, NULL, &same), 0);
-	ck_assert_ptr_eq(same, other); /* none of its nodes moved */
+	same = begun(mempolicy_get(other), 1, swap_0_and_3);
+	assert_nodes(same, "12"); /* none of its nodes moved */
+	same = over(same, 1, true);
+	ck_assert(mempolicy_equal(same, other));
 	mempolicy_put(policy);
 	mempolicy_put(out);
 	mempolicy_put(other);
 	mempolicy_put(same);
+}
+END_TEST
+
+/* The second one to end of two that overlap: each place by itself. */
+START_TEST(policy_is_what_the_migrations_that_stand_have_made_of_it)
+{
+	struct mempolicy *policy = begun(made(GMIG_POLICY_INTERLEAVE, "0,1,2", 0), 7, one_to_three);
+	struct mempolicy *same;
+
+	ck_assert_str_eq(layout(policy, 3), "032");
+	policy = begun(policy, 9, swap_0_and_3);
+	ck_assert_str_eq(layout(policy, 3), "302");
+	if (_i & 4)
+		policy = over(policy, 7, _i & 1);
+	policy = over(policy, 9, _i & 2);
+	if (!(_i & 4))
+		policy = over(policy, 7, _i & 1);
+	ck_assert_str_eq(layout(policy, 3), (_i & 3) == 3 ? "302"
+					    : _i & 2	  ? "312"
+					    : _i & 1	  ? "032"
+							  : "012");
+	ck_assert_ptr_null(policy->steps);
+	ck_assert_int_eq(mempolicy_end(policy, 9, true, &same), 0);
+	ck_assert_ptr_eq(same, policy); /* nobody knows it any more */
+	mempolicy_put(same);
+	mempolicy_put(policy);
+}
+END_TEST
+
+/* Where it goes, and where it goes back to, are rebound alike. */
+START_TEST(cpuset_that_changes_during_a_migration_rebinds_both)
+{
+	struct mempolicy *policy = begun(made(GMIG_POLICY_INTERLEAVE, "1,2", 0), 7, one_to_three),
+			 *out;
+	struct gmig_node_set now;
+
+	gmig_node_set_parse("4-7", &now, NULL);
+	assert_nodes(policy, "32");
+	ck_assert_int_eq(mempolicy_rebind(policy, &now, &out), 0);
+	assert_nodes(out, "76");
+	out = over(out, 7, _i);
+	assert_nodes(out, _i ? "76" : "56");
+	mempolicy_put(policy);
+	mempolicy_put(out);
 }
 END_TEST
 
@@ -510,6 +583,8 @@ int main(void)
 			    sizeof(rebinds) / sizeof(rebinds[0]));
 	tcase_add_test(tcase, migrated_policy_keeps_the_place_of_each_page);
 	tcase_add_test(tcase, static_nodes_stay_where_a_migration_goes);
+	tcase_add_loop_test(tcase, policy_is_what_the_migrations_that_stand_have_made_of_it, 0, 8);
+	tcase_add_loop_test(tcase, cpuset_that_changes_during_a_migration_rebinds_both, 0, 2);
 	tcase_add_test(tcase, range_replaces_what_it_covers_and_joins_what_is_alike);
 	tcase_add_test(tcase, random_ranges_are_as_in_an_array);
 	tcase_add_test(tcase, more_ranges_than_there_may_be_change_nothing);
