@@ -21,6 +21,7 @@ const char *cli_reason(const char *errno_name)
 	    {"EFAULT", "the zero page (read, but never written), or no memory there"},
 	    {"EIO", "could not be read or written"},
 	    {"ENODATA", "in swap, and left there as asked"},
+	    {"ETIME", "a page of 1G cannot be moved within the stall budget"},
 	    {"ECANCELED", "the job was cancelled first"},
 	};
 

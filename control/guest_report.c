@@ -327,11 +327,14 @@ static void add_trust(json_t *residency, struct gmig *gmig, const struct gmig_sa
 static json_t *page_sizes(const struct gmig_stats *stats)
 {
 	json_t *sizes = json_pack("{s:o, s:o}", "2M",
-				  integer(stats->page_bytes_2m - stats->page_bytes_hugetlb_2m),
+				  integer(stats->page_bytes_2m - stats->page_bytes_hugetlb_2m -
+					  stats->page_bytes_hugetlb_1g),
 				  "4K", integer(stats->page_bytes_4k));
 
 	if (stats->page_bytes_hugetlb_2m)
 		json_object_set_new(sizes, "hugetlb-2M", integer(stats->page_bytes_hugetlb_2m));
+	if (stats->page_bytes_hugetlb_1g)
+		json_object_set_new(sizes, "hugetlb-1G", integer(stats->page_bytes_hugetlb_1g));
 	return sizes;
 }
 

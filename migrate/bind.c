@@ -134,25 +134,34 @@ static int check_whole(const struct gmig *gmig, uint64_t gfn, uint64_t pages,
 
 		if (region->kind->always_whole && gfn < region->gfn + region->pages &&
 		    region->gfn < gfn + pages &&
-		    (gfn % region->kind->unit_pages || pages % region->kind->unit_pages))
-			return gmig_fail(
-			    err, -EINVAL,
-			    "0x%llx+0x%llx is not a multiple of the guest's pages of "
-			    "hugetlbfs, which are %llu MiB",
-			    (unsigned long long)gfn * GMIG_PAGE_BYTES,
-			    (unsigned long long)pages * GMIG_PAGE_BYTES,
-			    (unsigned long long)region->kind->unit_pages * GMIG_PAGE_BYTES >> 20);
+		    (gfn % region->unit_pages || pages % region->unit_pages))
+			return gmig_fail(err, -EINVAL,
+					 "0x%llx+0x%llx is not a multiple of the guest's pages of "
+					 "hugetlbfs, which are %llu MiB",
+					 (unsigned long long)gfn * GMIG_PAGE_BYTES,
+					 (unsigned long long)pages * GMIG_PAGE_BYTES,
+					 (unsigned long long)region->unit_pages * GMIG_PAGE_BYTES >>
+					     20);
 	}
 	return 0;
 }
 
-/* A policy is carried out by our own first touches. */
+static bool interleaves(const struct mempolicy *policy)
+{
+	return policy && mempolicy_interleaves(policy);
+}
+
+/* A policy is carried out by our own first touches. Which page of 1 GiB is the n-th is not known to it: it counts blocks. */
 static int check_kinds(const struct gmig *gmig, uint64_t gfn, uint64_t pages,
-		       struct gmig_error *err)
+		       const struct mempolicy *policy, struct gmig_error *err)
 {
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
 		const struct region *region = &gmig->regions[i];
 
+		if (region->unit_pages > GMIG_BLOCK_PAGES && interleaves(policy))
+			return gmig_fail(
+			    err, -EOPNOTSUPP,
+			    "memory in pages of 1 GiB has no policies that interleave");
 		if (region->kind->kernel_fills && gfn < region->gfn + region->pages &&
 		    region->gfn < gfn + pages)
 			return gmig_fail(err, -EOPNOTSUPP,
@@ -176,7 +185,7 @@ static int bind_range(struct gmig *gmig, const struct gmig_bind_spec *spec, uint
 				 (unsigned long long)spec->bytes);
 	ret = check_whole(gmig, gfn, pages, err);
 	if (!ret && policy)
-		ret = check_kinds(gmig, gfn, pages, err);
+		ret = check_kinds(gmig, gfn, pages, policy, err);
 	if (!ret && policy && spec->flags & GMIG_BIND_STRICT && !(spec->flags & MOVE_FLAGS))
 		ret = check_strict(gmig, gfn, pages, policy, err);
 	if (!ret)

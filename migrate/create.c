@@ -134,6 +134,8 @@ int gmig_create(const struct gmig_options *options, struct gmig **out, struct gm
 	gmig->sys = options->sys ? options->sys : &gmig_sys_real;
 	gmig->fake = gmig_topology_is_fake(options->topology);
 	gmig->pagemap = -1;
+	gmig->stripe_pages = GMIG_BLOCK_PAGES;
+	gmig->giant_pages = (1u << 30) / GMIG_PAGE_BYTES;
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		gmig->vnodes[i].uffd = -1;
 	gmig->memory = (struct memory){

@@ -229,19 +229,23 @@ const char *gmig_why_off(const struct gmig *gmig);
  *
  * HUGETLB is never in small pages: its pages move whole, by mover `hugetlb` or `kernel`, first touches are the engine's, and
  * ranges that get a policy are multiples of its page size. As many pages as the region has are reserved in the host's pools.
+ * HUGETLB_1G: the same in pages of 1 GiB, of which gpa and bytes are multiples; a guest has nothing else then, and no policies that
+ * interleave. All that touches such a page waits while it is copied, if it writes: with a stall budget that is shorter, pages
+ * stay with -ETIME.
  */
 enum gmig_region_kind {
 	GMIG_REGION_RAM,	   /* private anonymous memory */
 	GMIG_REGION_MEMFD,	   /* shared, huge pages where tmpfs has them (shmem_enabled) */
 	GMIG_REGION_MEMFD_HUGETLB, /* shared, of the host's pool of 2 MiB pages */
 	GMIG_REGION_HUGETLB,	   /* private, of the host's pool of 2 MiB pages */
+	GMIG_REGION_HUGETLB_1G,	   /* private, of the host's pool of 1 GiB pages */
 };
 
 /*
  * Map a region: `bytes` of guest RAM at `gpa` (both multiples of GMIG_BLOCK_BYTES) for `vnode`, first touch served from
  * `host_node`. A vnode may have several regions (around the PCI hole). *hva is 2 MiB aligned. Before the first job.
  * -EINVAL alignment, overlap, vnode; -ENODEV host_node is offline or has no memory; -EACCES it is outside the cpuset; -ENOMEM,
- * of MEMFD_HUGETLB and HUGETLB also when the pool has too few free pages.
+ * of MEMFD_HUGETLB and HUGETLB.. also when the pool has too few free pages.
  */
 struct gmig_region_spec {
 	unsigned int vnode;
@@ -302,9 +306,9 @@ struct gmig_stats {
 	 * block for their sake; since start. Blocks that have a transfer now
 	 */
 	uint64_t dma_begun, dma_refused, claims_busy, busy_blocks;
-	/* Of page_bytes_2m: of vnodes with nothing but GMIG_REGION_HUGETLB */
-	uint64_t page_bytes_hugetlb_2m;
-	uint64_t reserved[27];
+	/* Of page_bytes_2m: of vnodes with nothing but GMIG_REGION_HUGETLB, and of those with GMIG_REGION_HUGETLB_1G */
+	uint64_t page_bytes_hugetlb_2m, page_bytes_hugetlb_1g;
+	uint64_t reserved[26];
 };
 /* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);
@@ -514,7 +518,7 @@ struct gmig_job_info {
 	uint64_t max_slowdown_left_ns;
 	/*
 	 * Half of the waits or more were longer than the stall budget, and huge pages cannot be split (mover hugetlb): the budget that
-	 * these waits would have kept. 0: else.
+	 * these waits would have kept. Or pages of 1 GiB stayed, since copying one takes about so long. 0: else.
 	 */
 	uint64_t max_stall_needs_ns;
 	struct gmig_lazy_info lazy; /* mode LAZY */

@@ -161,7 +161,8 @@ static int map_region(struct vmm *vmm, struct vmm_region *region, struct gmig_er
 	    .host_node = vmm->options.node[region->vnode].host,
 	    .gpa = region->gpa,
 	    .bytes = region->bytes,
-	    .kind = vmm->options.hugetlb      ? GMIG_REGION_HUGETLB
+	    .kind = vmm->options.giant_pages  ? GMIG_REGION_HUGETLB_1G
+		    : vmm->options.hugetlb    ? GMIG_REGION_HUGETLB
 		    : vmm->options.memfd_huge ? GMIG_REGION_MEMFD_HUGETLB
 		    : vmm->options.memfd      ? GMIG_REGION_MEMFD
 					      : GMIG_REGION_RAM,

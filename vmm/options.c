@@ -115,9 +115,10 @@ static int set_sandbox(struct parse *parse, char *text, struct gmig_error *err)
 
 static int set_page(struct parse *parse, char *text, struct gmig_error *err)
 {
-	int i = gmig_name_index("--page", (const char *const[]){"2M", "4K", NULL}, text, err);
+	int i = gmig_name_index("--page", (const char *const[]){"2M", "4K", "1G", NULL}, text, err);
 
 	parse->options->small_pages = i == 1;
+	parse->options->giant_pages = i == 2;
 	return i < 0 ? i : 0;
 }
 
@@ -238,7 +239,7 @@ static const struct option_entry entries[] = {
      "plain: ordinary memory, which gmig cannot move; memfd: a file that others may map; hugetlb: "
      "of the "
      "host's pool of huge pages [uffd]"},
-    {"page", "2M|4K", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
+    {"page", "2M|4K|1G", set_page, false, ANY_GUEST, "page size of guest memory on the host [2M]"},
     {"pool", "SIZE", set_pool, false, ANY_GUEST, "free frames to keep for each host node [16M]"},
     {"extra", "SIZE", set_extra, false, ANY_GUEST,
      "most memory that migrations may use beside the guest's own [two pools + 32M]"},
@@ -407,6 +408,8 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 		return gmig_fail(err, -EINVAL,
 				 "--daemonize: a guest in the background has no console on stdio: "
 				 "give --console pty, none or file:PATH");
+	if (options->giant_pages && !options->hugetlb)
+		return gmig_fail(err, -EINVAL, "--page 1G is for --memory hugetlb");
 	if (options->hugetlb && options->small_pages)
 		return gmig_fail(err, -EINVAL, "--page 4K and --memory hugetlb: which one?");
 	if (options->memfd_huge && options->small_pages)

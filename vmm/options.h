@@ -35,6 +35,7 @@ struct vmm_options {
 	bool memfd_huge;      /* --memory memfd,huge=2M */
 	bool hugetlb;	      /* --memory hugetlb */
 	bool small_pages;     /* --page 4K */
+	bool giant_pages;     /* --page 1G */
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */

@@ -119,45 +119,71 @@ static uint64_t wanted_mib(const struct vmm_options *options, unsigned int host)
 	return bytes >> 20;
 }
 
-/* Of the pool of 2 MiB pages; UINT64_MAX: unknown, or the kernel makes more as they are asked for. */
-static uint64_t pool_mib(unsigned int node)
+static bool read_count(const char *path, unsigned long long *count)
+{
+	FILE *file = fopen(path, "re");
+	bool found;
+
+	if (!file)
+		return false;
+	found = fscanf(file, "%llu", count) == 1;
+	fclose(file);
+	return found;
+}
+
+/* Of the pool of pages of that size; UINT64_MAX: unknown, or the kernel makes more as they are asked for. */
+static uint64_t pool_pages(unsigned int node, unsigned int mib)
 {
 	unsigned long long pages = 0, more = 0;
 	char path[96];
-	FILE *file;
 
-	file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages", "re");
-	if (file && fscanf(file, "%llu", &more) != 1)
-		more = 0;
-	if (file)
-		fclose(file);
 	snprintf(path, sizeof(path),
-		 "/sys/devices/system/node/node%u/hugepages/hugepages-2048kB/free_hugepages", node);
-	file = more ? NULL : fopen(path, "re");
-	if (!file)
+		 "/sys/kernel/mm/hugepages/hugepages-%ukB/nr_overcommit_hugepages", mib << 10);
+	if (read_count(path, &more) && more)
 		return UINT64_MAX;
-	if (fscanf(file, "%llu", &pages) != 1)
-		pages = UINT64_MAX >> 1;
-	fclose(file);
-	return pages << 1;
+	snprintf(path, sizeof(path),
+		 "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", node,
+		 mib << 10);
+	return read_count(path, &pages) ? pages : UINT64_MAX;
+}
+
+static int check_size(const struct vmm_options *options, unsigned int mib, struct gmig_error *err)
+{
+	for (unsigned int i = 0; i < options->node_count; i++)
+		if (options->node[i].mem_bytes % ((uint64_t)mib << 20))
+			return gmig_fail(
+			    err, -EINVAL,
+			    "--page 1G: vnode %u has %llu MiB, which is no multiple of "
+			    "a page",
+			    i, (unsigned long long)options->node[i].mem_bytes >> 20);
+	return 0;
 }
 
 /* The kernel promises pages of the host, whichever node they are on: a guest would start, and its memory lie elsewhere. */
 static int check_pool(const struct vmm_options *options, const struct gmig_topology *topology,
 		      struct gmig_error *err)
 {
-	if ((!options->memfd_huge && !options->hugetlb) || gmig_topology_is_fake(topology))
+	unsigned int mib = options->giant_pages ? 1024 : 2;
+	int ret;
+
+	if (!options->memfd_huge && !options->hugetlb)
 		return 0;
+	ret = check_size(options, mib, err);
+	if (ret || gmig_topology_is_fake(topology))
+		return ret;
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		unsigned int host = options->node[i].host;
-		uint64_t wanted = wanted_mib(options, host), pool = pool_mib(host);
+		uint64_t wanted = wanted_mib(options, host) / mib, pool = pool_pages(host, mib);
 
 		if (wanted > pool)
 			return gmig_fail(err, -ENOMEM,
-					 "--memory: the guest wants %llu huge pages of 2M on host "
-					 "node %u, whose pool has %llu free: vm.nr_hugepages",
-					 (unsigned long long)wanted / 2, host,
-					 (unsigned long long)pool / 2);
+					 "--memory: the guest wants %llu huge pages of %s on host "
+					 "node %u, whose pool has %llu free: %s",
+					 (unsigned long long)wanted, mib == 2 ? "2M" : "1G", host,
+					 (unsigned long long)pool,
+					 mib == 2 ? "vm.nr_hugepages"
+						  : "hugepagesz=1G hugepages=N on the kernel's "
+						    "command line");
 	}
 	return 0;
 }

@@ -67,6 +67,7 @@ static void info_max_stall(const struct gmig_job *job, struct gmig_job_info *inf
 
 	if (!limit)
 		return;
+	info->max_stall_needs_ns = atomic_load(&job->work.stall_needs_ns);
 	info->max_stall_late =
 	    hist_count_over(info->call.count ? &job->work.call : &job->work.stall, limit);
 	info->max_stall_met = waits->p99_ns <= limit;

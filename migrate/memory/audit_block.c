@@ -207,9 +207,12 @@ static void unprotect(const struct audit_block *block)
 	unsigned int first = 0, count;
 
 	while ((count = bits_run(&block->stuck, &first))) {
-		int ret = uffd_protect(gmig->sys, gmig->vnodes[block->region->vnode].uffd,
-				       region_hva(block->region, block->gfn + first),
-				       count * GMIG_PAGE_BYTES, false);
+		bool whole = block->region->kind->always_whole;
+		uint64_t gfn = whole ? region_unit(block->region, block->gfn) : block->gfn + first;
+		int ret = uffd_protect(
+		    gmig->sys, gmig->vnodes[block->region->vnode].uffd,
+		    region_hva(block->region, gfn),
+		    (whole ? block->region->unit_pages : count) * GMIG_PAGE_BYTES, false);
 
 		differed(block, GMIG_DIFFERS_PROTECTED, count, !ret);
 		first += count;

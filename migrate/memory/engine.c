@@ -72,7 +72,7 @@ struct region *engine_region_of_hva(struct gmig *gmig, uintptr_t hva)
 
 struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn)
 {
-	return &gmig->stripes[gfn / GMIG_BLOCK_PAGES % ENGINE_STRIPES];
+	return &gmig->stripes[gfn / gmig->stripe_pages % ENGINE_STRIPES];
 }
 
 struct slept engine_sleepers_woken(struct gmig *gmig, struct stripe *stripe, uint64_t block_gfn,

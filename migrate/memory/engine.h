@@ -77,6 +77,7 @@ struct region {
 	const struct region_kind *kind;
 	unsigned int vnode;
 	uint64_t gfn, pages;
+	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
 	uint8_t *hva;
 	void *reserved;
 	size_t reserved_bytes;
@@ -138,6 +139,9 @@ struct gmig {
 	int pagemap;
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];
+	/* Those of a page that is larger than a block share a stripe: they change together. Constant once there is a region. */
+	unsigned int stripe_pages;
+	unsigned int giant_pages; /* of GMIG_REGION_HUGETLB_1G; less in tests */
 	pthread_mutex_t check_lock;
 	pthread_mutex_t repairs_lock;	      /* a leaf */
 	struct repair *repairs[GMIG_REPAIRS]; /* guarded by repairs_lock, like the next */
@@ -169,6 +173,11 @@ struct region *engine_region_of_hva(struct gmig *gmig, uintptr_t hva);
 static inline uint8_t *region_hva(const struct region *region, uint64_t gfn)
 {
 	return region->hva + (gfn - region->gfn) * GMIG_PAGE_BYTES;
+}
+/* The first page of what goes whole with it. */
+static inline uint64_t region_unit(const struct region *region, uint64_t gfn)
+{
+	return gfn - (gfn - region->gfn) % region->unit_pages;
 }
 
 struct stripe *engine_stripe(struct gmig *gmig, uint64_t gfn);

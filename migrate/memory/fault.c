@@ -90,9 +90,26 @@ static void unprotect(const struct touch *touch)
 	if (log_limit_pass(&fault->left_protected, gmig->sys->now_ns(), &held))
 		engine_log(gmig, GMIG_LOG_WARNING, "event=left-protected gfn=0x%llx held=%lu",
 			   (unsigned long long)touch->gfn, held);
-	uffd_protect(gmig->sys, fault->uffd,
-		     region_hva(touch->region, whole ? touch->block_gfn : touch->gfn),
-		     whole ? GMIG_BLOCK_BYTES : GMIG_PAGE_BYTES, false);
+	uffd_protect(
+	    gmig->sys, fault->uffd,
+	    region_hva(touch->region, whole ? region_unit(touch->region, touch->gfn) : touch->gfn),
+	    (whole ? touch->region->unit_pages : 1) * GMIG_PAGE_BYTES, false);
+}
+
+/* All that goes whole with it. */
+static void note_gone(const struct touch *touch, unsigned int order)
+{
+	uint64_t gfn = order ? region_unit(touch->region, touch->gfn) : touch->gfn;
+	uint64_t end = gfn + (order ? touch->region->unit_pages : 1);
+
+	for (; gfn < end; gfn += GMIG_BLOCK_PAGES)
+		first_touch_note(
+		    &touch->fault->touch,
+		    &(struct books_event){
+			.region = touch->region,
+			.change = {.gfn = gfn, .order = order, .event = SHADOW_DISCARD},
+			.memory = BOOKS_KERNEL,
+		    });
 }
 
 /* The entry says PRESENT, and yet somebody slept on it. false: as fill(). Caller holds stripe.lock. */
@@ -116,14 +133,7 @@ static bool repair_present(const struct touch *touch, const struct shadow_entry 
 			return true;
 		none.order = 0;
 	}
-	first_touch_note(&touch->fault->touch,
-			 &(struct books_event){
-			     .region = touch->region,
-			     .change = {.gfn = none.order ? touch->block_gfn : touch->gfn,
-					.order = none.order,
-					.event = SHADOW_DISCARD},
-			     .memory = BOOKS_KERNEL,
-			 });
+	note_gone(touch, none.order);
 	none.state = SHADOW_NONE;
 	return fill(touch, &none);
 }
@@ -200,10 +210,15 @@ static void serve(const struct touch *touch, struct stripe *stripe)
 static void serve_locked(const struct touch *touch)
 {
 	struct stripe *stripe = engine_stripe(touch->fault->gmig, touch->gfn);
+	const struct region_kind *kind = touch->region->kind;
 
+	if (kind->ahead)
+		kind->ahead(&touch->fault->touch, touch->region, touch->gfn);
 	pthread_mutex_lock(&stripe->lock);
 	serve(touch, stripe);
 	pthread_mutex_unlock(&stripe->lock);
+	if (kind->leave)
+		kind->leave(&touch->fault->touch, touch->region);
 }
 
 /* Memory may have come back. Whoever still finds none starves on. */

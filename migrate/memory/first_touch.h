@@ -16,9 +16,11 @@ struct slot;
 /* Where holes are filled from: one a vnode. */
 struct first_touch {
 	struct gmig *gmig;
-	int uffd;		/* the vnode's */
-	unsigned int worker;	/* of the pools */
-	const uint8_t *zeros;	/* one block that reads as zeros and is never written */
+	int uffd;	      /* the vnode's */
+	unsigned int worker;  /* of the pools */
+	const uint8_t *zeros; /* one block that reads as zeros and is never written */
+	void *page;	      /* by region_kind.ahead; NULL: none */
+	unsigned int page_node;
 	struct log_limit books; /* lines about entries that refuse */
 };
 

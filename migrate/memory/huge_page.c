@@ -141,6 +141,6 @@ bool huge_page_has_room(struct gmig *gmig, uint64_t limit)
 
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
 		if (gmig->regions[i].kind->always_whole)
-			units += gmig->regions[i].pages / gmig->regions[i].kind->unit_pages;
+			units += gmig->regions[i].pages / gmig->regions[i].unit_pages;
 	return (maps < units ? maps : units) + MAPS_KEPT < limit;
 }

@@ -16,7 +16,7 @@
 
 static inline size_t huge_page_bytes(const struct region *region)
 {
-	return region->kind->unit_pages * GMIG_PAGE_BYTES;
+	return region->unit_pages * GMIG_PAGE_BYTES;
 }
 
 /*
@@ -27,7 +27,7 @@ int huge_page_take(struct gmig *gmig, const struct region *region, unsigned int 
 /* One that was not placed. NULL is legal. */
 void huge_page_put(struct gmig *gmig, const struct region *region, void *page);
 /*
- * It takes the place of the region's page at gfn, and whoever sleeps there is woken. -ENOMEM: the process has too many mappings
+ * It takes the place of the region's page at gfn, or of a hole there, and whoever sleeps there is woken. -ENOMEM: the process has too many mappings
  * (vm.max_map_count); the region is as it was. -ENOTRECOVERABLE: the kernel has unmapped the old page and cannot map the new one.
  */
 int huge_page_place(struct gmig *gmig, const struct region *region, uint64_t gfn, void *page);

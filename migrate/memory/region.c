@@ -151,6 +151,29 @@ void region_prefer_end(struct gmig *gmig, struct region *region, const struct me
 
 /* ---- Regions ----------------------------------------------------------------------------------- */
 
+static unsigned int unit_pages(const struct gmig *gmig, enum gmig_region_kind kind)
+{
+	return kind == GMIG_REGION_HUGETLB_1G ? gmig->giant_pages : GMIG_BLOCK_PAGES;
+}
+
+/* Pages that are larger than a block: locks are for all of one. */
+static int check_giant(const struct gmig *gmig, const struct gmig_region_spec *spec,
+		       struct gmig_error *err)
+{
+	unsigned int pages = unit_pages(gmig, spec->kind);
+	uint64_t bytes = pages * GMIG_PAGE_BYTES;
+
+	if (atomic_load(&gmig->region_count) && pages != gmig->stripe_pages)
+		return gmig_fail(err, -EINVAL,
+				 "all of a guest's regions are of pages of 1 GiB, or none is");
+	if (spec->gpa % bytes || spec->bytes % bytes)
+		return gmig_fail(err, -EINVAL,
+				 "region at 0x%llx: address and size must be multiples of its "
+				 "pages, which are %llu MiB",
+				 (unsigned long long)spec->gpa, (unsigned long long)bytes >> 20);
+	return 0;
+}
+
 static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 			struct gmig_error *err)
 {
@@ -163,12 +186,15 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 		return gmig_fail(err, -EINVAL,
 				 "region at 0x%llx: address and size must be multiples of 2 MiB",
 				 (unsigned long long)spec->gpa);
-	if ((unsigned int)spec->kind > GMIG_REGION_HUGETLB)
+	if ((unsigned int)spec->kind > GMIG_REGION_HUGETLB_1G)
 		return gmig_fail(err, -EINVAL, "region kind %d is not known", (int)spec->kind);
 	if (spec->vnode >= GMIG_MAX_VNODES)
 		return gmig_fail(err, -EINVAL, "vnode %u: at most %u vnodes", spec->vnode,
 				 GMIG_MAX_VNODES);
 	memory_topology_refresh(&gmig->memory, NULL); /* else the last look has to do */
+	ret = check_giant(gmig, spec, err);
+	if (ret)
+		return ret;
 	snprintf(what, sizeof(what), "host node %u of vnode %u", spec->host_node, spec->vnode);
 	ret = memory_check_target(&gmig->memory, spec->host_node, what, err);
 	if (ret)
@@ -221,6 +247,7 @@ static const struct region_kind *const kinds[] = {
     [GMIG_REGION_MEMFD] = &region_memfd,
     [GMIG_REGION_MEMFD_HUGETLB] = &region_memfd,
     [GMIG_REGION_HUGETLB] = &region_hugetlb,
+    [GMIG_REGION_HUGETLB_1G] = &region_giant,
 };
 
 static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
@@ -236,6 +263,9 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	region->hugetlb = spec->kind == GMIG_REGION_MEMFD_HUGETLB;
 	region->fd = -1;
 	region->window.start = NULL;
+	region->unit_pages = unit_pages(gmig, spec->kind);
+	if (!count)
+		gmig->stripe_pages = region->unit_pages;
 	region->vnode = spec->vnode;
 	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;

@@ -18,8 +18,7 @@ struct region_kind {
 	const char *name;
 	/* The kernel serves first touches, and not only ours: the table learns of them by asking (catch_up.h, the audit). */
 	bool kernel_fills;
-	unsigned int unit_pages; /* what the kernel moves at once when it is whole */
-	bool always_whole;	 /* it is never in smaller pages */
+	bool always_whole; /* it is never in smaller pages than region->unit_pages */
 	/* Memory for region->pages; sets region->hva and ->reserved. */
 	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
 	/* Memory that comes to it is of this node, as long as that has some. As region_prefer(). */
@@ -33,6 +32,12 @@ struct region_kind {
 	 */
 	int (*fill)(struct first_touch *from, struct region *region, uint64_t gfn,
 		    const struct shadow_entry *entry);
+	/*
+	 * Before `fill`, without the lock, where that would hold it for too long: gets into from->page what it takes. And after it: what
+	 * is left of that. May be NULL.
+	 */
+	void (*ahead)(struct first_touch *from, struct region *region, uint64_t gfn);
+	void (*leave)(struct first_touch *from, const struct region *region);
 	/*
 	 * Memory for what the block has not, of its preferred node alone unless a policy says otherwise; no thread waits for it.
 	 * NULL: by frames (populate.c). -ENOMEM.
@@ -50,7 +55,7 @@ struct region_kind {
 		     const uint64_t *gfns, int *status);
 };
 
-extern const struct region_kind region_ram, region_memfd, region_hugetlb;
+extern const struct region_kind region_ram, region_memfd, region_hugetlb, region_giant;
 
 /* mbind(2) of a region's mapping: what the kinds' `prefer` is. */
 int region_bind(struct gmig *gmig, const struct region *region, unsigned int node,

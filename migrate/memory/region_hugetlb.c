@@ -118,17 +118,21 @@ static int hugetlb_guard(struct gmig *gmig, struct region *region, struct gmig_e
 struct hole {
 	struct first_touch *from;
 	struct region *region;
-	uint64_t gfn;
+	uint64_t gfn; /* of the page */
 };
 
+/* Caller holds stripe.lock: of all blocks of the page. */
 static void note(const struct hole *hole, unsigned int node)
 {
-	first_touch_note(hole->from, &(struct books_event){.region = hole->region,
-							   .change = {.gfn = hole->gfn,
-								      .order = 9,
-								      .event = SHADOW_TOUCH,
-								      .node = (uint16_t)node},
-							   .memory = BOOKS_KERNEL});
+	for (uint64_t gfn = hole->gfn; gfn < hole->gfn + hole->region->unit_pages;
+	     gfn += GMIG_BLOCK_PAGES)
+		first_touch_note(hole->from,
+				 &(struct books_event){.region = hole->region,
+						       .change = {.gfn = gfn,
+								  .order = 9,
+								  .event = SHADOW_TOUCH,
+								  .node = (uint16_t)node},
+						       .memory = BOOKS_KERNEL});
 }
 
 /* It is there, and came from wherever it could be had. */
@@ -144,6 +148,27 @@ static void note_where(const struct hole *hole)
 	note(hole, node);
 }
 
+/* Larger than a block: a page of its own, made without the lock. */
+static bool is_giant(const struct hole *hole)
+{
+	return hole->region->unit_pages > GMIG_BLOCK_PAGES;
+}
+
+static int take_from(const struct hole *hole, unsigned int node)
+{
+	struct first_touch *from = hole->from;
+	int ret;
+
+	/* Of any node: where it may come from is the kernel's choice then. */
+	if (node == GMIG_NO_NODE)
+		return -ENOMEM;
+	ret = huge_page_take(from->gmig, hole->region, node, &from->page);
+	if (ret)
+		from->page = NULL;
+	from->page_node = node;
+	return ret;
+}
+
 /* GMIG_NO_NODE: of any. */
 static int fill_from(const struct hole *hole, unsigned int node)
 {
@@ -151,8 +176,11 @@ static int fill_from(const struct hole *hole, unsigned int node)
 	unsigned int bound = gmig->fake ? GMIG_NO_NODE : node;
 	struct thread_policy before;
 	size_t done;
-	int ret = on_node_begin(gmig->sys, bound, &before);
+	int ret;
 
+	if (is_giant(hole))
+		return take_from(hole, node);
+	ret = on_node_begin(gmig->sys, bound, &before);
 	if (ret)
 		return -ENOMEM;
 	ret = uffd_copy(gmig->sys, hole->from->uffd, region_hva(hole->region, hole->gfn),
@@ -244,6 +272,82 @@ static int hugetlb_populate(struct gmig *gmig, struct region *region, uint64_t b
 	return ret;
 }
 
+/* ---- Pages of 1 GiB -------------------------------------------------------------------------------- */
+
+/*
+ * Zeroing one takes the time of some hundred others: it is done before the lock is taken, in a mapping outside of the region, which
+ * then takes the hole's place. There are so few of them that each may have a mapping of its own.
+ */
+static bool is_hole(const struct hole *hole)
+{
+	struct shadow_entry entry;
+
+	return !shadow_lookup(hole->from->gmig->shadow, hole->gfn, &entry) &&
+	       entry.state == SHADOW_NONE;
+}
+
+static void giant_ahead(struct first_touch *from, struct region *region, uint64_t gfn)
+{
+	const struct hole hole = {from, region, region_unit(region, gfn)};
+	struct mempolicy *policy;
+
+	from->page = NULL;
+	if (!is_hole(&hole))
+		return;
+	policy = bindings_get(from->gmig->bindings, hole.gfn);
+	fill_in_order(&hole, policy);
+	mempolicy_put(policy);
+}
+
+static void giant_leave(struct first_touch *from, const struct region *region)
+{
+	huge_page_put(from->gmig, region, from->page);
+	from->page = NULL;
+}
+
+/* Without a page: nobody has any, or it was no hole when giant_ahead() looked. It is tried again. */
+static int giant_fill(struct first_touch *from, struct region *region, uint64_t gfn,
+		      const struct shadow_entry *entry)
+{
+	const struct hole hole = {from, region, region_unit(region, gfn)};
+	int ret;
+
+	(void)entry;
+	if (!from->page)
+		return -ENOMEM;
+	ret = huge_page_place(from->gmig, region, hole.gfn, from->page);
+	if (ret)
+		return ret;
+	from->page = NULL;
+	note(&hole, from->page_node);
+	return 0;
+}
+
+/* By the thread that comes to its first block. */
+static int giant_populate(struct gmig *gmig, struct region *region, uint64_t block_gfn)
+{
+	struct first_touch from = {.gmig = gmig, .uffd = gmig->vnodes[region->vnode].uffd};
+	const struct hole hole = {&from, region, block_gfn};
+	struct stripe *stripe = engine_stripe(gmig, block_gfn);
+	struct mempolicy *policy;
+	int ret;
+
+	if (block_gfn != region_unit(region, block_gfn) || !is_hole(&hole))
+		return 0;
+	policy = bindings_get(gmig->bindings, block_gfn);
+	ret = policy ? fill_in_order(&hole, policy)
+		     : fill_from(&hole, atomic_load(&region->preferred_node));
+	mempolicy_put(policy);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&stripe->lock);
+	if (is_hole(&hole))
+		ret = giant_fill(&from, region, block_gfn, NULL);
+	pthread_mutex_unlock(&stripe->lock);
+	giant_leave(&from, region);
+	return ret;
+}
+
 /* ---- What the kernel shows ------------------------------------------------------------------------- */
 
 /*
@@ -270,20 +374,34 @@ static int hugetlb_scan(struct gmig *gmig, const struct region *region, uint64_t
 static int hugetlb_discard(struct gmig *gmig, const struct region *region, uint64_t gfn,
 			   uint64_t pages)
 {
-	if (gfn % region->kind->unit_pages || pages % region->kind->unit_pages)
+	if (gfn % region->unit_pages || pages % region->unit_pages)
 		return -EINVAL;
 	return gmig_sys_discard(gmig->sys, region_hva(region, gfn), pages * GMIG_PAGE_BYTES);
 }
 
 const struct region_kind region_hugetlb = {
     .name = "hugetlb",
-    .unit_pages = GMIG_BLOCK_PAGES,
     .always_whole = true,
     .map = hugetlb_map,
     .prefer = hugetlb_prefer,
     .guard = hugetlb_guard,
     .fill = hugetlb_fill,
     .populate = hugetlb_populate,
+    .scan = hugetlb_scan,
+    .discard = hugetlb_discard,
+    .query = region_query,
+};
+
+const struct region_kind region_giant = {
+    .name = "hugetlb",
+    .always_whole = true,
+    .map = hugetlb_map,
+    .prefer = hugetlb_prefer,
+    .guard = hugetlb_guard,
+    .ahead = giant_ahead,
+    .leave = giant_leave,
+    .fill = giant_fill,
+    .populate = giant_populate,
     .scan = hugetlb_scan,
     .discard = hugetlb_discard,
     .query = region_query,

@@ -174,7 +174,6 @@ static int memfd_discard(struct gmig *gmig, const struct region *region, uint64_
 const struct region_kind region_memfd = {
     .name = "memfd",
     .kernel_fills = true,
-    .unit_pages = GMIG_BLOCK_PAGES,
     .map = memfd_map,
     .prefer = region_bind,
     .guard = memfd_guard,

@@ -34,7 +34,6 @@ static int ram_discard(struct gmig *gmig, const struct region *region, uint64_t 
 
 const struct region_kind region_ram = {
     .name = "ram",
-    .unit_pages = GMIG_BLOCK_PAGES,
     .map = ram_map,
     .prefer = region_bind,
     .guard = region_guard,

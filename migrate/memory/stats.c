@@ -67,27 +67,29 @@ int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes)
 	return 0;
 }
 
-/* Are all regions of the vnode in such pages? */
-static bool is_of_hugetlb(struct gmig *gmig, unsigned int vnode)
+/* Are all regions of the vnode in pages of hugetlbfs of that size? */
+static bool is_of_hugetlb(struct gmig *gmig, unsigned int vnode, unsigned int unit_pages)
 {
 	bool found = false;
 
 	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
-		if (gmig->regions[i].vnode != vnode)
+		const struct region *region = &gmig->regions[i];
+
+		if (region->vnode != vnode)
 			continue;
-		if (!gmig->regions[i].kind->always_whole)
+		if (!region->kind->always_whole || region->unit_pages != unit_pages)
 			return false;
 		found = true;
 	}
 	return found;
 }
 
-static uint64_t hugetlb_bytes(struct gmig *gmig)
+static uint64_t hugetlb_bytes(struct gmig *gmig, unsigned int unit_pages)
 {
 	uint64_t bytes = 0;
 
 	for (unsigned int vnode = 0; vnode < GMIG_MAX_VNODES; vnode++)
-		if (is_of_hugetlb(gmig, vnode))
+		if (is_of_hugetlb(gmig, vnode, unit_pages))
 			for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
 				bytes += bytes_of(ledger_resident(gmig->ledger, vnode, node));
 	return bytes;
@@ -100,7 +102,8 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 	ledger_sizes(gmig->ledger, &stats->page_bytes_2m, &stats->page_bytes_4k);
 	stats->page_bytes_2m *= GMIG_PAGE_BYTES;
 	stats->page_bytes_4k *= GMIG_PAGE_BYTES;
-	stats->page_bytes_hugetlb_2m = hugetlb_bytes(gmig);
+	stats->page_bytes_hugetlb_2m = hugetlb_bytes(gmig, GMIG_BLOCK_PAGES);
+	stats->page_bytes_hugetlb_1g = hugetlb_bytes(gmig, gmig->giant_pages);
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
 		stats->pool_bytes[node] = bytes_of(ledger_pages(gmig->ledger, node, LEDGER_POOL));
 		stats->quarantine_bytes[node] =

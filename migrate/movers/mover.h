@@ -45,7 +45,8 @@ struct mover_job {
 	 * job pays for them, and counts them as moved when it comes to their blocks.
 	 */
 	atomic_ullong along, debt;
-	void *state; /* the mover's, from begin */
+	atomic_ullong stall_needs_ns; /* pages stayed, since the stall budget is below this */
+	void *state;		      /* the mover's, from begin */
 };
 
 struct mover_worker {

@@ -23,6 +23,7 @@ static _Thread_local int bound_node = -1;
 /* Pages that are in no region yet. */
 static _Atomic(void *) outside[OUTSIDES];
 static atomic_int outside_node[OUTSIDES];
+static atomic_bool has_page[BLOCKS];
 static atomic_uint protects, remaps, remap_fails, fills;
 static atomic_ullong map_limit_told;
 
@@ -47,10 +48,12 @@ static inline bool is_in_region(const void *address)
 	       (const uint8_t *)address < (const uint8_t *)ram + BYTES;
 }
 
-static inline void set_block(const void *address, int node)
+static inline void set_pages(const void *address, size_t bytes, int node)
 {
-	for (size_t i = 0; i < GMIG_BLOCK_PAGES; i++)
+	for (size_t i = 0; i < bytes / GMIG_PAGE_BYTES; i++) {
 		atomic_store(&page_node[page_of(address) + i], node);
+		atomic_store(&has_page[(page_of(address) + i) / GMIG_BLOCK_PAGES], true);
+	}
 }
 
 static inline unsigned int outside_of(const void *page)
@@ -164,8 +167,9 @@ static inline int remap_table(void *from, size_t bytes, void *to)
 	ret = gmig_sys_real.remap(from, bytes, to);
 	if (ret)
 		return ret;
-	atomic_fetch_add(&pool_free[atomic_load(&page_node[page_of(to)])], 1);
-	set_block(to, atomic_load(&outside_node[i]));
+	if (atomic_load(&has_page[page_of(to) / GMIG_BLOCK_PAGES]))
+		atomic_fetch_add(&pool_free[atomic_load(&page_node[page_of(to)])], 1);
+	set_pages(to, bytes, atomic_load(&outside_node[i]));
 	atomic_store(&outside[i], NULL);
 	return 0;
 }
@@ -180,7 +184,7 @@ static inline int fill_from_table(int fd, struct uffdio_copy *copy)
 		copy->copy = -ENOMEM;
 		return -ENOMEM;
 	}
-	set_block(at, node);
+	set_pages(at, GMIG_BLOCK_BYTES, node);
 	ret = gmig_sys_real.ioctl(fd, UFFDIO_COPY, copy);
 	if (ret)
 		atomic_fetch_add(&pool_free[node], 1);
@@ -228,7 +232,7 @@ static inline long move_host(pid_t pid, unsigned long count, void **pages, const
 		}
 		atomic_fetch_sub(&pool_free[nodes[i]], 1);
 		atomic_fetch_add(&pool_free[from], 1);
-		set_block(pages[i], nodes[i]);
+		set_pages(pages[i], GMIG_BLOCK_BYTES, nodes[i]);
 		status[i] = nodes[i];
 	}
 	return 0;

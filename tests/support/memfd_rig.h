@@ -31,6 +31,7 @@ static atomic_int page_node[PAGES];
 static bool page_shared[PAGES]; /* mapped by others, too */
 static bool may_move_shared;
 static void (*before_move)(void);
+static void (*before_region)(void);
 
 /* ---- The host ---------------------------------------------------------------------------------- */
 
@@ -113,6 +114,8 @@ static inline void start_with(const struct gmig_options *how, enum gmig_region_k
 		ck_assert_msg(!topology_create_at(tree_root, 0, &topology, &err), "%s", err.text);
 	options.topology = topology;
 	ck_assert_msg(!gmig_create(&options, &gmig, &err), "%s", err.text);
+	if (before_region)
+		before_region();
 	ck_assert_msg(!gmig_region_add(gmig, &spec, &hva, &err), "%s", err.text);
 	ram = hva;
 	if (kind == GMIG_REGION_MEMFD || kind == GMIG_REGION_MEMFD_HUGETLB)

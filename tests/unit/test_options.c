@@ -478,7 +478,7 @@ static const struct {
     {"--name t --memory memfd,", "'' does not go with memfd"},
     {"--name t --memory memfd,huge=2M --page 4K", "which one?"},
     {"--name t --memory hugetlb --page 4K", "which one?"},
-    {"--name t --page 3K", "'3K' is none of 2M, 4K"},
+    {"--name t --page 3K", "'3K' is none of 2M, 4K, 1G"},
     {"--name t --pool 1K", "--pool: 1K is not a multiple"},
     {"--name t --load heavy", "'heavy' is none of write"},
     {"--name t --touch 0", "0 is not within 1 to 100"},
