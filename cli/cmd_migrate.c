@@ -68,6 +68,15 @@ static int add_max_stall(json_t *arguments, const char *text)
 	return -1;
 }
 
+/* Whoever touches a block may be on any node. */
+static int add_target(json_t *arguments, const char *text)
+{
+	if (!text || strcmp(text, "toucher") != 0)
+		return add_nodes(arguments, "to", text);
+	cli_add_text(arguments, "lazy-to", text);
+	return add_nodes(arguments, "to", "all");
+}
+
 static int add_deadline(json_t *arguments, const char *text)
 {
 	struct gmig_error err;
@@ -105,7 +114,7 @@ static int build_arguments(const struct request *request, json_t *arguments)
 	cli_add_flag(arguments, "move-all", request->move_all);
 	cli_add_text(arguments, "id", request->retry);
 	if (status < 0 && !request->retry)
-		status = add_nodes(arguments, "to", request->to);
+		status = add_target(arguments, request->to);
 	if (status < 0)
 		status = cli_add_count(arguments, &vnode, GMIG_MAX_VNODES - 1);
 	if (status < 0)

@@ -177,9 +177,11 @@ static void print_elsewhere(FILE *out, const json_t *job)
 {
 	uint64_t remaining = cli_number(job, "remaining_bytes");
 	uint64_t on_source = cli_number(job, "bytes_on_source");
+	/* Told of already, by print_lazy(). */
+	uint64_t in_place = cli_number(json_object_get(job, "lazy"), "in_place_bytes");
 
 	print_bytes(out, cli_number(job, "gone_bytes"), "given back by the guest in the meantime");
-	print_bytes(out, cli_number(job, "moved_by_others_bytes"),
+	print_bytes(out, cli_number(job, "moved_by_others_bytes") - in_place,
 		    "moved by others in the meantime");
 	if (on_source > remaining && cli_number(job, "max_bytes"))
 		print_bytes(out, on_source - remaining, "more on the source nodes");
@@ -261,6 +263,9 @@ static void print_lazy(FILE *out, const json_t *job)
 		!strcmp(cli_text(lazy, "by"), "write") ? " by a writer" : "",
 		units_size(cli_number(lazy, "swept_bytes"), swept), (unsigned long long)back,
 		back == 1 ? "" : "s");
+	if (!strcmp(cli_text(lazy, "to"), "toucher"))
+		print_bytes(out, cli_number(lazy, "in_place_bytes"),
+			    "were touched from the node that they lie on, and stay");
 	fprintf(out, "%llu touch%s, of which %llu by a thread known as a vCPU\n",
 		(unsigned long long)touches, touches == 1 ? "" : "es",
 		(unsigned long long)cli_number(lazy, "touches_by_vcpu"));

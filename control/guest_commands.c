@@ -351,7 +351,8 @@ static const struct control_argument migrate_arguments[] = {
     {"to", CONTROL_ARRAY, true},
     {"vnode", CONTROL_INTEGER, false},
     {"mode", CONTROL_STRING, false},
-    {"lazy", CONTROL_STRING, false},	  /* of mode lazy, like the next one */
+    {"lazy", CONTROL_STRING, false}, /* of mode lazy, like the next one */
+    {"lazy-to", CONTROL_STRING, false},
     {"deadline", CONTROL_INTEGER, false}, /* in ns */
     {"mover", CONTROL_STRING, false},
     {"move-all", CONTROL_BOOL, false},

@@ -187,11 +187,14 @@ static void add_lazy(json_t *job, const struct gmig_job_info *info)
 	if (info->spec.mode != GMIG_MODE_LAZY)
 		return;
 	object = json_pack(
-	    "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "by", gmig_lazy_names()[info->spec.lazy],
+	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "by",
+	    gmig_lazy_names()[info->spec.lazy], "to", gmig_lazy_to_names()[info->spec.lazy_to],
 	    "touched_bytes", integer(lazy->touched_bytes), "swept_bytes",
 	    integer(lazy->swept_bytes), "given_back", integer(lazy->given_back), "touches",
 	    integer(lazy->touches), "touches_by_vcpu", integer(lazy->touches_by_vcpu), "waiting",
 	    integer(lazy->waiting), "waiting_max", integer(lazy->waiting_max));
+	if (info->spec.lazy_to)
+		json_object_set_new(object, "in_place_bytes", integer(lazy->in_place_bytes));
 	if (info->spec.deadline_ns)
 		json_object_set_new(object, "deadline_ns", integer(info->spec.deadline_ns));
 	json_object_set_new(job, "lazy", object);

@@ -115,7 +115,8 @@ const char *const *guest_vcpus_names(void)
 
 static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struct gmig_error *err)
 {
-	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0, order = 0, lazy = 0;
+	unsigned int mode = 0, frames = 0, huge = 0, swapped = 0, mover = 0, order = 0, lazy = 0,
+		     lazy_to = 0;
 	int ret = read_word(arguments, "mode", gmig_mode_names(), &mode, err);
 
 	if (!ret)
@@ -131,6 +132,8 @@ static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struc
 	if (!ret)
 		ret = read_word(arguments, "lazy", gmig_lazy_names(), &lazy, err);
 	if (!ret)
+		ret = read_word(arguments, "lazy-to", gmig_lazy_to_names(), &lazy_to, err);
+	if (!ret)
 		ret = read_word(arguments, "vcpus", guest_vcpus_names(), &spec->user, err);
 	spec->mode = (enum gmig_mode)mode;
 	spec->frames = (enum gmig_frames)frames;
@@ -138,6 +141,10 @@ static int read_words(const json_t *arguments, struct gmig_job_spec *spec, struc
 	spec->swapped = (enum gmig_swapped)swapped;
 	spec->order = (enum gmig_order)order;
 	spec->lazy = (enum gmig_lazy)lazy;
+	spec->lazy_to = (enum gmig_lazy_to)lazy_to;
+	/* Memory comes to the vCPUs. */
+	if (spec->lazy_to == GMIG_LAZY_TO_TOUCHER)
+		spec->user = GUEST_VCPUS_KEEP;
 	spec->mover = json_object_get(arguments, "mover") ? gmig_mover_names()[mover] : NULL;
 	return ret;
 }
@@ -173,9 +180,9 @@ static int read_limits(const json_t *arguments, struct gmig_job_spec *spec, stru
 /* Of a process the kernel moves what is mapped: there is nothing to choose. */
 static int check_process_spec(const json_t *arguments, struct gmig_error *err)
 {
-	static const char *const of_engine[] = {"vnode",   "mode",	 "frames",
-						"batch",   "hold-vcpus", "huge",
-						"swapped", "lazy",	 "deadline"};
+	static const char *const of_engine[] = {"vnode",      "mode",	 "frames",  "batch",
+						"hold-vcpus", "huge",	 "swapped", "lazy",
+						"lazy-to",    "deadline"};
 
 	for (size_t i = 0; i < sizeof(of_engine) / sizeof(of_engine[0]); i++)
 		if (json_object_get(arguments, of_engine[i]))

@@ -349,6 +349,12 @@ enum gmig_mode { GMIG_MODE_AUTO, GMIG_MODE_READABLE, GMIG_MODE_BLOCK, GMIG_MODE_
  * deadline.
  */
 enum gmig_lazy { GMIG_LAZY_ANY, GMIG_LAZY_WRITE };
+/*
+ * Mode LAZY: where a block goes. PLAN: as in all modes. TOUCHER: to the node that the vCPU runs on that touched it, if that is in
+ * `to`; `from` and `to` may be the same nodes, and new memory goes where it would go without the job. What nobody has touched before
+ * the deadline stays, with ETIMEDOUT, and what was touched from where it lies is moved by nobody (by_others).
+ */
+enum gmig_lazy_to { GMIG_LAZY_TO_PLAN, GMIG_LAZY_TO_TOUCHER };
 enum gmig_frames { GMIG_FRAMES_AUTO, GMIG_FRAMES_FRESH, GMIG_FRAMES_RECYCLED };
 
 /* Huge pages: PREFER: small pages where the target node has no huge one; KEEP: -ENOMEM then; SPLIT: small pages only. */
@@ -447,6 +453,7 @@ struct gmig_job_spec {
 	 */
 	uint64_t deadline_ns;
 	enum gmig_lazy lazy;
+	enum gmig_lazy_to lazy_to;
 	uint64_t reserved[12];
 };
 
@@ -468,6 +475,8 @@ struct gmig_lazy_info {
 	uint64_t touches,
 	    touches_by_vcpu; /* of blocks that waited; by a thread that was named as a vCPU */
 	uint64_t waiting, waiting_max; /* blocks that wait now, and the most that did at a time */
+	uint64_t
+	    in_place_bytes; /* TO_TOUCHER: touched from the node that they lie on, so that they stay */
 };
 
 struct gmig_job_info {
@@ -522,7 +531,7 @@ struct gmig_job_info {
 	 */
 	uint64_t max_stall_needs_ns;
 	struct gmig_lazy_info lazy; /* mode LAZY */
-	uint64_t reserved[20];
+	uint64_t reserved[19];
 };
 
 /*
@@ -645,6 +654,7 @@ size_t gmig_process_job_list(struct gmig_process *process, uint64_t *ids, size_t
 const char *const *gmig_job_state_names(void);
 const char *const *gmig_mode_names(void);
 const char *const *gmig_lazy_names(void);
+const char *const *gmig_lazy_to_names(void);
 const char *const *gmig_frames_names(void);
 const char *const *gmig_huge_names(void);
 const char *const *gmig_swapped_names(void);

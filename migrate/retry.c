@@ -102,7 +102,7 @@ static int copy_plan(const struct gmig_job *job, struct plan *plan)
 static int start(struct gmig_job *job, struct gmig_job_spec *spec, struct gmig_job **out,
 		 struct gmig_error *err)
 {
-	bool by_node = job->plan.ops->by_node;
+	bool by_node = job->plan.ops->by_node || job->plan.by_touch;
 	struct plan plan = {.ops = NULL};
 	struct memory *memory;
 	int ret = 0;

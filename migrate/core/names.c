@@ -60,6 +60,17 @@ const char *const *gmig_lazy_names(void)
 	return lazies;
 }
 
+const char *const *gmig_lazy_to_names(void)
+{
+	static const char *const names[] = {
+	    [GMIG_LAZY_TO_PLAN] = "plan",
+	    [GMIG_LAZY_TO_TOUCHER] = "toucher",
+	    [GMIG_LAZY_TO_TOUCHER + 1] = NULL,
+	};
+
+	return names;
+}
+
 const char *const *gmig_mode_names(void)
 {
 	return modes;

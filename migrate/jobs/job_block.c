@@ -308,8 +308,10 @@ static int pick_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 	target = plan_target(&pick->block->job->plan, gfn, entry->order, entry->node);
 	if (target == GMIG_NO_NODE || target == PLAN_SPLIT)
 		return 0;
+	/* Nobody touches what is in swap without the kernel's bringing it somewhere. */
 	if (entry->state == SHADOW_SWAPPED &&
-	    pick->block->job->work.spec.swapped == GMIG_SWAPPED_SKIP) {
+	    (pick->block->job->work.spec.swapped == GMIG_SWAPPED_SKIP ||
+	     pick->block->job->plan.by_touch)) {
 		bits_set_range(&pick->skipped, first, count);
 		return 0;
 	}
@@ -608,6 +610,19 @@ static void batch_run(struct batch *batch, unsigned int picked, uint64_t bytes, 
 	job_unspent(worker->job, bytes - tried);
 }
 
+/* Nobody will tell where these go to: they stay, since nobody has touched them in time. */
+static bool batch_is_too_late(struct batch *batch, unsigned int picked)
+{
+	struct job_worker *worker = batch->worker;
+
+	if (!worker->job->plan.by_touch || worker->waits)
+		return false;
+	for (unsigned int i = 0; i < picked; i++)
+		round_note(worker->job, worker->tickets[i].block_gfn, &worker->tickets[i].pages,
+			   -ETIMEDOUT);
+	return true;
+}
+
 bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int count)
 {
 	struct gmig_job *job = worker->job;
@@ -624,6 +639,8 @@ bool job_blocks(struct job_worker *worker, const uint64_t *words, unsigned int c
 		picked = batch_pick(&batch, &bytes);
 		if (!picked)
 			break;
+		if (batch_is_too_late(&batch, picked))
+			continue;
 		admission = batch_admit(&batch, picked, bytes);
 		batch_known(&batch, picked);
 		if (admission == JOB_ADMITTED)

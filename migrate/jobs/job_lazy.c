@@ -110,16 +110,42 @@ static bool is_planned(const struct gmig_job *job, const struct mover_ticket *ti
 	return true;
 }
 
-static bool is_to_move(enum lazy_why why)
+/* What is to be done with it: `move`; else it goes back with `result`, and (again) is taken out once more. */
+struct verdict {
+	bool move, again;
+	int result;
+};
+
+/* It goes to whoever has touched it; ticket->to becomes that node. */
+static struct verdict judge_toucher(const struct gmig_job *job, struct waiting *waiting)
 {
-	return why == LAZY_TOUCHED || why == LAZY_WANTED || why == LAZY_SWEPT;
+	struct mover_ticket *ticket = &waiting->ticket;
+	unsigned int node;
+
+	if (waiting->block.why == LAZY_SWEPT)
+		return (struct verdict){.result = -ETIMEDOUT};
+	if (waiting->block.why == LAZY_WANTED)
+		return (struct verdict){.result = STATUS_BY_OTHERS(ticket->from)};
+	node = job->memory->ops->toucher(job->memory, ticket->block_gfn, waiting->block.tid);
+	if (node == ticket->from) {
+		waiting->block.in_place_bytes = waiting->block.bytes;
+		return (struct verdict){.result = STATUS_BY_OTHERS(node)};
+	}
+	if (!gmig_node_set_has(&job->plan.targets, node))
+		return (struct verdict){.result = -EACCES};
+	ticket->to = node;
+	return (struct verdict){.move = true};
 }
 
-/* What waited and went back has not been tried: it was not paid for, and of a job that is cancelled it was never reached. */
-static void note_given_back(struct gmig_job *job, const struct waiting *waiting)
+static struct verdict judge(struct gmig_job *job, struct waiting *waiting)
 {
-	if (job_is_cancelled(job))
-		round_note(job, waiting->ticket.block_gfn, &waiting->ticket.out, STATUS_WANTED);
+	enum lazy_why why = waiting->block.why;
+
+	if (why == LAZY_HELD && job_is_cancelled(job))
+		return (struct verdict){.again = true, .result = STATUS_WANTED};
+	if (why == LAZY_HELD || why == LAZY_TURN || !is_planned(job, &waiting->ticket))
+		return (struct verdict){.again = true, .result = -EAGAIN};
+	return job->plan.by_touch ? judge_toucher(job, waiting) : (struct verdict){.move = true};
 }
 
 static void serve(struct job_worker *worker, struct waiting *waiting)
@@ -127,11 +153,11 @@ static void serve(struct job_worker *worker, struct waiting *waiting)
 	struct gmig_job *job = worker->job;
 	struct mover_ticket *ticket = &waiting->ticket;
 	const struct gmig_sys *sys = job->memory->sys;
-	bool moves = is_to_move(waiting->block.why) && is_planned(job, ticket);
+	const struct verdict verdict = judge(job, waiting);
 	uint64_t begin_ns = sys->now_ns(), took_ns;
 
 	job->memory->ops->pick(&ticket->claim, &ticket->out, ticket->to);
-	if (moves)
+	if (verdict.move)
 		job->mover->bring(&worker->mover, ticket);
 	else
 		job->mover->give_back(&worker->mover, ticket, -EAGAIN);
@@ -141,13 +167,14 @@ static void serve(struct job_worker *worker, struct waiting *waiting)
 		job_note_cost(job, ticket, took_ns);
 	else
 		job_unspent(job, waiting->block.bytes);
-	if (!moves && !ticket->lost)
-		note_given_back(job, waiting);
+	if (!verdict.move && !ticket->lost)
+		round_note(job, ticket->block_gfn, &ticket->out, verdict.result);
 	job_charge(job, 0, job_lost_ns(job, ticket));
 	job->mover->finish(&worker->mover, ticket);
 	round_trace(worker, ticket, begin_ns, 0);
 	round_finish_results(job, ticket->block_gfn);
-	lazy_done(&waiting->block, bits_count(&ticket->moved) * GMIG_PAGE_BYTES, took_ns, !moves);
+	lazy_done(&waiting->block, bits_count(&ticket->moved) * GMIG_PAGE_BYTES, took_ns,
+		  verdict.again);
 	free(waiting);
 	expect(job);
 }

@@ -7,6 +7,7 @@
 #include "job_info.h"
 #include "job_later.h"
 #include "plan_pages.h"
+#include "plan_touch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -56,9 +57,12 @@ static int check_lazy(const struct gmig_job_spec *spec, struct gmig_error *err)
 {
 	if (spec->lazy > GMIG_LAZY_WRITE)
 		return gmig_fail(err, -EINVAL, "lazy %d is not known", (int)spec->lazy);
-	if (spec->mode != GMIG_MODE_LAZY && (spec->lazy || spec->deadline_ns))
-		return gmig_fail(err, -EINVAL,
-				 "a deadline, and what moves a block, are for mode lazy");
+	if (spec->lazy_to > GMIG_LAZY_TO_TOUCHER)
+		return gmig_fail(err, -EINVAL, "lazy_to %d is not known", (int)spec->lazy_to);
+	if (spec->mode != GMIG_MODE_LAZY && (spec->lazy || spec->lazy_to || spec->deadline_ns))
+		return gmig_fail(
+		    err, -EINVAL,
+		    "a deadline, what moves a block, and a toucher, are for mode lazy");
 	return 0;
 }
 
@@ -134,7 +138,9 @@ static int make_plan(struct gmig_job *job, const struct gmig_job_spec *spec, str
 	}
 	ret = plan_map_build(spec, topology,
 			     job->memory->pid ? gmig_topology_nodes(topology) : NULL, &map, err);
-	if (!ret)
+	if (!ret && spec->lazy_to == GMIG_LAZY_TO_TOUCHER)
+		plan_touch_create(spec, &job->plan);
+	else if (!ret)
 		plan_create(&map, &job->plan);
 	return ret;
 }

@@ -60,6 +60,12 @@ static uint64_t cut_gfn(struct gmig_job *job)
 	return cut < job->set.count ? workset_gfn(job->set.word[cut]) : UINT64_MAX;
 }
 
+static bool must_end(struct gmig_job *job)
+{
+	return atomic_load(&job->memory->fatal) || atomic_load(&job->no_memory) ||
+	       atomic_load(&job->blind);
+}
+
 static void worker_loop(struct job_worker *worker)
 {
 	struct gmig_job *job = worker->job;
@@ -71,8 +77,7 @@ static void worker_loop(struct job_worker *worker)
 		size_t count = job->set.count - first < each ? job->set.count - first : each;
 
 		atomic_store(&job->work.ahead, job->set.count - first - count);
-		if (atomic_load(&job->memory->fatal) || atomic_load(&job->no_memory) ||
-		    atomic_load(&job->blind) ||
+		if (must_end(job) ||
 		    !job_blocks(worker, &job->set.word[first], (unsigned int)count)) {
 			give_up(job, first);
 			break;
@@ -96,6 +101,8 @@ static void worker_run(struct job_worker *worker)
 	worker_loop(worker);
 	if (!lazy || number)
 		return;
+	if (must_end(worker->job))
+		lazy_hold(lazy, true);
 	lazy_end(lazy);
 	job_lazy_serve(worker, false);
 }

@@ -252,6 +252,8 @@ void lazy_touch(void *arg, const struct claim_touch *touch)
 	pthread_mutex_lock(&lazy->lock);
 	lazy->info.touches += touch->tid != 0;
 	lazy->info.touches_by_vcpu += touch->vcpu;
+	if (block->why == LAZY_WAITS && touch->vcpu)
+		block->tid = touch->tid;
 	/* One that is due already, or is worked on, has its reason. */
 	if (block->why == LAZY_WAITS && !block->listed)
 		block->why = touch->tid ? LAZY_TOUCHED : LAZY_WANTED;
@@ -321,7 +323,8 @@ void lazy_done(struct lazy_block *block, uint64_t moved_bytes, uint64_t took_ns,
 		lazy->info.touched_bytes += moved_bytes;
 	else
 		lazy->info.swept_bytes += moved_bytes;
-	lazy->info.given_back += !moved_bytes;
+	lazy->info.in_place_bytes += block->in_place_bytes;
+	lazy->info.given_back += !moved_bytes && !block->in_place_bytes;
 	lazy->put_off |= again;
 	if (moved_bytes && took_ns)
 		note_cost(lazy, moved_bytes, took_ns);

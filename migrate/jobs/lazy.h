@@ -33,10 +33,13 @@ struct lazy_block {
 	struct lazy *lazy;
 	uint64_t block_gfn;
 	uint64_t bytes;
+	uint64_t
+	    in_place_bytes; /* by lazy_done(): of these, touched from the node that they lie on */
 	/* guarded by the lock */
 	struct lazy_block *next;
 	enum lazy_why why;
 	uint64_t since_ns;
+	int tid;     /* of the vCPU that has touched it first; 0: nobody, or it is not known */
 	bool listed; /* else it is being taken out, or somebody has it */
 };
 

@@ -1,7 +1,7 @@
 /*
  * Which page goes where. The kinds of plans, each an ops struct: `nodes`, the node map of
  * migrate_pages(2), here; `pages`, the list of move_pages(2), in plan_pages.h; `policy`, the ranges of mbind(2), in
- * plan_policy.h. Read-only once made.
+ * plan_policy.h; `touch`, whoever touches it, in plan_touch.h. Read-only once made.
  * What a job has to do with it is its work set (workset.h).
  *
  * Source of the rules: do_migrate_pages() in Linux's mm/mempolicy.c.
@@ -72,7 +72,8 @@ struct plan {
 	struct page_list *list;	      /* of plan_pages.h */
 	bool forgotten;		      /* the list was too long to be kept: see plan_ops.forget */
 	struct plan_policy *policy;   /* of plan_policy.h */
-	struct gmig_node_set sources; /* by_node: nodes whose pages have a target */
+	bool by_touch;		      /* of plan_touch.h */
+	struct gmig_node_set sources; /* by_node, by_touch: nodes whose pages have a target */
 	struct gmig_node_set targets;
 	struct gmig_node_set left; /* sources that are nobody's target: empty when all goes well */
 	/*

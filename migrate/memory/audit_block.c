@@ -317,8 +317,10 @@ static void check_holders(struct audit_block *block)
 		if (block->entry[i].state == SHADOW_HINT &&
 		    claim_is_out(block->stripe, block->gfn + i))
 			bits_set_range(&block->out, i, entry_pages(block));
+		/* What waits for a touch may do so for long: nobody waits for it. */
 		if (claim_holds(block->stripe, block->gfn + i)) {
-			bits_set_range(&block->busy, i, entry_pages(block));
+			if (block->entry[i].state != SHADOW_HINT)
+				bits_set_range(&block->busy, i, entry_pages(block));
 			continue;
 		}
 		bits_set_range(&block->forgotten, i, entry_pages(block));

@@ -154,6 +154,7 @@ void claim_abandon(struct claim *claim)
 	/* Without memory for it the audit will call the pages forgotten, which is not far from true. */
 	if (kept) {
 		*kept = *claim;
+		kept->touched = NULL; /* whoever had it wait is gone */
 		kept->abandoned = true;
 		kept->next = stripe->claims;
 		stripe->claims = kept;

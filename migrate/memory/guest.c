@@ -4,6 +4,7 @@
 #include "bound_pages.h"
 #include "claim.h"
 #include "ledger.h"
+#include "toucher.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -239,6 +240,13 @@ static void guest_claim(struct memory *memory, struct claim *claim, struct bits 
 	claim_take(claim, refused);
 }
 
+static unsigned int guest_toucher(struct memory *memory, uint64_t gfn, int tid)
+{
+	struct gmig *gmig = engine_of(memory);
+
+	return toucher_node(gmig, engine_region_of_gfn(gmig, gfn), tid);
+}
+
 static void guest_want(struct memory *memory, uint64_t block_gfn, const struct bits *pages)
 {
 	claim_want(engine_of(memory), block_gfn, pages);
@@ -303,6 +311,7 @@ const struct memory_ops guest_ops = {
     .abandon = claim_abandon,
     .wait = claim_wait,
     .pick = claim_pick,
+    .toucher = guest_toucher,
     .want = guest_want,
     .vcpus = guest_vcpus,
     .ready = guest_ready,

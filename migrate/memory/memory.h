@@ -91,6 +91,8 @@ struct memory_ops {
 	/* Claims that wait for a touch, as claim.h has them; wanted by somebody else. NULL: there are none. */
 	void (*wait)(struct claim *claim, const struct bits *pages);
 	void (*pick)(struct claim *claim, const struct bits *pages, unsigned int to);
+	/* On which node is whoever has touched the page? tid: of a vCPU's thread, or 0. */
+	unsigned int (*toucher)(struct memory *memory, uint64_t gfn, int tid);
 	void (*want)(struct memory *memory, uint64_t block_gfn, const struct bits *pages);
 	/* How many vCPUs are known; 0: none. May be NULL: 0. */
 	unsigned int (*vcpus)(struct memory *memory);

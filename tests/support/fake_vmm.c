@@ -287,6 +287,7 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "vnode", .type = CONTROL_INTEGER},
     {.name = "mode", .type = CONTROL_STRING},
     {.name = "lazy", .type = CONTROL_STRING},
+    {.name = "lazy-to", .type = CONTROL_STRING},
     {.name = "deadline", .type = CONTROL_INTEGER},
     {.name = "mover", .type = CONTROL_STRING},
     {.name = "rate", .type = CONTROL_INTEGER},

@@ -52,6 +52,29 @@ START_TEST(migrate_on_fault_tells_what_moved_by_it)
 }
 END_TEST
 
+START_TEST(migrate_to_the_toucher_may_go_to_any_node)
+{
+	json_t *want =
+	    json_loads("{\"from\":[\"all\"],\"to\":[\"all\"],\"mode\":\"lazy\",\"lazy-to\":"
+		       "\"toucher\"}",
+		       0, NULL);
+
+	fake.last = fake_job("completed", 2 << 20, 0);
+	json_object_set_new(fake.last, "moved_by_others_bytes", json_integer(4 << 20));
+	json_object_set_new(fake.last, "lazy",
+			    json_loads("{\"by\":\"any\",\"to\":\"toucher\",\"touched_bytes\":"
+				       "2097152,\"swept_bytes\":0,\"in_place_bytes\":4194304}",
+				       0, NULL));
+	ck_assert_int_eq(
+	    gmig("migrate", "vm1", "--from", "all", "--to", "toucher", "--mode", "lazy", NULL),
+	    CLI_OK);
+	ck_assert_int_eq(json_equal(want, fake.arguments), 1);
+	ck_has(out_text, "4M were touched from the node that they lie on, and stay");
+	ck_assert_ptr_null(strstr(out_text, "by others"));
+	json_decref(want);
+}
+END_TEST
+
 START_TEST(migrate_of_shared_memory_asks_for_all_of_it)
 {
 	json_t *want = json_loads("{\"from\":[0],\"to\":[1],\"move-all\":true}", 0, NULL);
@@ -494,6 +517,7 @@ int main(void)
 
 	tcase_add_test(tcase, migrate_passes_every_option_on);
 	tcase_add_test(tcase, migrate_on_fault_tells_what_moved_by_it);
+	tcase_add_test(tcase, migrate_to_the_toucher_may_go_to_any_node);
 	tcase_add_test(tcase, migrate_of_shared_memory_asks_for_all_of_it);
 	tcase_add_test(tcase, migrate_passes_on_nodes_as_numactl_has_them);
 	tcase_add_test(tcase, migrate_retry_takes_up_a_job);

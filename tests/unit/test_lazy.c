@@ -4,7 +4,6 @@
  */
 #include "../../migrate/gmig_dma.h"
 #include "../../migrate/gmig_move.h"
-#include "../../migrate/jobs/lazy.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -295,6 +294,155 @@ START_TEST(touch_while_its_block_is_taken_out_is_not_forgotten)
 }
 END_TEST
 
+/* ---- To whoever touches it -------------------------------------------------------------------------------- */
+
+/* A vCPU that reads its half of memory until the job is over. */
+struct half {
+	pthread_t thread;
+	unsigned int first; /* block */
+	cpu_set_t cpus;
+	uint64_t wrong;
+};
+
+static void *sweep_half(void *arg)
+{
+	struct half *half = arg;
+
+	pthread_setaffinity_np(pthread_self(), sizeof(half->cpus), &half->cpus);
+	gmig_name_vcpu_thread(rig.gmig, 0, gettid());
+	while (info_now().state < GMIG_JOB_COMPLETED)
+		for (unsigned int i = 0; i < BLOCKS / 2; i++)
+			half->wrong += read_block(half->first + i);
+	return NULL;
+}
+
+/* One of its CPUs that this process may use. false: there is none. */
+static bool cpu_of(unsigned int node, cpu_set_t *cpus)
+{
+	uint64_t mask[GMIG_MAX_CPUS / 64];
+	cpu_set_t own;
+
+	gmig_topology_cpus(rig.topology, node, mask, GMIG_MAX_CPUS / 64);
+	sched_getaffinity(0, sizeof(own), &own);
+	CPU_ZERO(cpus);
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &own) && mask[cpu / 64] >> cpu % 64 & 1) {
+			CPU_SET(cpu, cpus);
+			return true;
+		}
+	return false;
+}
+
+static struct gmig_job_spec toucher_spec(int form)
+{
+	struct gmig_job_spec spec = lazy_spec(form);
+
+	spec.to[0] = 0;
+	spec.to[1] = 1;
+	spec.to_count = 2;
+	spec.lazy_to = GMIG_LAZY_TO_TOUCHER;
+	return spec;
+}
+
+START_TEST(each_half_ends_on_the_node_of_its_toucher)
+{
+	struct gmig_job_spec spec = toucher_spec(_i);
+	struct half half[2] = {{.first = 0}, {.first = BLOCKS / 2}};
+	struct gmig_job_info info;
+
+	begin(_i, 0);
+	if (!cpu_of(0, &half[0].cpus) || !cpu_of(1, &half[1].cpus)) {
+		printf("not seen: one CPU only\n");
+		finish();
+		return;
+	}
+	start(&spec);
+	await_waiting(BLOCKS);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_create(&half[i].thread, NULL, sweep_half, &half[i]);
+	gmig_job_wait(job);
+	for (unsigned int i = 0; i < 2; i++) {
+		pthread_join(half[i].thread, NULL);
+		ck_assert_uint_eq(half[i].wrong, 0);
+	}
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES / 2);
+	ck_assert_uint_eq(info.by_others_bytes, BYTES / 2);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert_uint_eq(info.lazy.touched_bytes, BYTES / 2);
+	ck_assert_uint_eq(info.lazy.in_place_bytes, BYTES / 2);
+	ck_assert_uint_eq(info.lazy.given_back, 0);
+	ck_assert_uint_eq(info.lazy.touches_by_vcpu, info.lazy.touches);
+	ck_assert_str_eq(info.plan, "touch");
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		assert_present(block, block >= BLOCKS / 2);
+	finish();
+}
+END_TEST
+
+START_TEST(touch_by_a_thread_that_nobody_knows_counts_for_its_vnode)
+{
+	struct gmig_job_spec spec = toucher_spec(0);
+	struct gmig_job_info info;
+
+	begin(0, 0);
+	start(&spec);
+	await_waiting(BLOCKS);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	ck_assert_uint_eq(info.lazy.in_place_bytes, BYTES);
+	ck_assert_uint_eq(info.lazy.touches_by_vcpu, 0);
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		assert_present(block, 0);
+	finish();
+}
+END_TEST
+
+START_TEST(what_nobody_touches_in_time_stays_and_says_so)
+{
+	struct gmig_job_spec spec = toucher_spec(_i);
+	struct gmig_job_info info;
+
+	begin(_i, 0);
+	spec.deadline_ns = 150000000;
+	start(&spec);
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	ck_assert_uint_eq(info.remaining_bytes, BYTES);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, ETIMEDOUT);
+	spec.deadline_ns = 1; /* no time to take anything out */
+	start(&spec);
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.remaining_bytes, BYTES);
+	ck_assert_int_eq(info.remaining[0].error, ETIMEDOUT);
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		assert_present(block, 0);
+	finish();
+}
+END_TEST
+
+START_TEST(plain_job_has_what_waits_for_its_toucher)
+{
+	struct gmig_job_spec spec = toucher_spec(_i), plain = rig_spec(0, 1);
+	struct gmig_job_info info, other;
+
+	begin(_i, 0);
+	start(&spec);
+	await_waiting(BLOCKS);
+	rig_move(&rig, &plain, &other);
+	ck_assert_int_eq(other.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(other.moved_bytes, BYTES);
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	ck_assert_uint_eq(info.by_others_bytes, BYTES);
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		assert_present(block, 1);
+	finish();
+}
+END_TEST
+
 /* ---- Not touched ----------------------------------------------------------------------------------------- */
 
 START_TEST(what_nobody_touches_is_swept_before_the_deadline)
@@ -420,6 +568,28 @@ START_TEST(block_that_waits_counts_where_its_content_lies)
 }
 END_TEST
 
+START_TEST(repair_does_not_wait_for_what_waits)
+{
+	struct gmig_job_spec spec = lazy_spec(_i);
+	struct gmig_repair result = {0};
+	struct gmig_job_info info;
+	uint64_t id = 0;
+
+	begin(_i, 0);
+	start(&spec);
+	await_waiting(BLOCKS);
+	while (!result.done)
+		ck_assert_int_eq(gmig_repair(rig.gmig, &id, 1000000, &result, NULL), 0);
+	ck_assert(result.ok);
+	ck_assert_uint_eq(result.busy_pages, 0);
+	ck_assert_uint_eq(result.compared_pages, 0);
+	ck_assert_uint_eq(info_now().lazy.waiting, BLOCKS);
+	gmig_job_cancel(job);
+	end_job(GMIG_JOB_CANCELLED, &info);
+	finish();
+}
+END_TEST
+
 START_TEST(job_with_the_same_goal_finds_waiting_blocks_moved)
 {
 	struct gmig_job_spec spec = lazy_spec(_i), plain = rig_spec(0, 1);
@@ -504,187 +674,10 @@ START_TEST(options_of_mode_lazy_are_refused_in_other_modes)
 }
 END_TEST
 
-/* ---- The queue, by a clock of its own ------------------------------------------------------------------------ */
-
-static struct lazy *lazy;
-static struct gmig_sys clocked;
-static atomic_ullong clock_ns;
-
-static uint64_t clock_now(void)
-{
-	return atomic_load(&clock_ns);
-}
-
-/* Nothing changes while this thread is alone: time passes. */
-static int clock_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
-{
-	(void)cond, (void)mutex;
-	if (deadline_ns > clock_now())
-		atomic_store(&clock_ns, deadline_ns);
-	return -ETIMEDOUT;
-}
-
-#define SECOND 1000000000ull
-
-static void setup_queue(void)
-{
-	clocked = gmig_sys_real;
-	clocked.now_ns = clock_now;
-	clocked.wait_until = clock_wait;
-	atomic_store(&clock_ns, 5 * SECOND);
-	ck_assert_int_eq(lazy_create(&clocked, 5 * SECOND, 20 * SECOND, &lazy), 0);
-	lazy_begin(lazy, 1);
-	lazy_server(lazy, true);
-}
-
-static void teardown_queue(void)
-{
-	lazy_destroy(lazy);
-}
-
-static void add(struct lazy_block *block, uint64_t number)
-{
-	*block = (struct lazy_block){
-	    .lazy = lazy, .block_gfn = number * GMIG_BLOCK_PAGES, .bytes = GMIG_BLOCK_BYTES};
-	ck_assert(lazy_room(lazy));
-	lazy_add(block);
-}
-
-static void expect_next(struct lazy_block *block, enum lazy_why why)
-{
-	ck_assert_ptr_eq(lazy_next(lazy, true), block);
-	ck_assert_int_eq(block->why, why);
-}
-
-START_TEST(touched_blocks_come_first_in_the_order_of_touches)
-{
-	const struct claim_touch touch = {.tid = 1}, want = {.tid = 0};
-	struct lazy_block block[4];
-
-	for (unsigned int i = 0; i < 4; i++)
-		add(&block[i], i);
-	lazy_touch(&block[3], &touch);
-	lazy_touch(&block[1], &want);
-	lazy_touch(&block[3], &touch);
-	expect_next(&block[3], LAZY_TOUCHED);
-	expect_next(&block[1], LAZY_WANTED);
-	lazy_touch(&block[1], &touch); /* it is worked on already */
-	expect_next(&block[0], LAZY_SWEPT);
-	ck_assert_uint_eq(clock_now(), 25 * SECOND);
-	expect_next(&block[2], LAZY_SWEPT);
-	ck_assert_ptr_null(lazy_next(lazy, true));
-}
-END_TEST
-
-START_TEST(block_that_was_touched_before_it_was_listed_is_due_at_once)
-{
-	const struct claim_touch touch = {.tid = 1, .vcpu = true};
-	struct lazy_block block = {.lazy = lazy, .bytes = GMIG_BLOCK_BYTES};
-	struct gmig_lazy_info info;
-
-	lazy_touch(&block, &touch);
-	lazy_add(&block);
-	expect_next(&block, LAZY_TOUCHED);
-	lazy_done(&block, GMIG_BLOCK_BYTES, 0, false);
-	lazy_info(lazy, &info);
-	ck_assert_uint_eq(info.touched_bytes, GMIG_BLOCK_BYTES);
-	ck_assert_uint_eq(info.touches_by_vcpu, 1);
-	ck_assert(!lazy_put_off(lazy));
-}
-END_TEST
-
-START_TEST(oldest_block_makes_room_when_others_had_to_go_back)
-{
-	struct lazy_block block[3];
-
-	for (unsigned int i = 0; i < 3; i++) {
-		add(&block[i], i);
-		atomic_fetch_add(&clock_ns, SECOND / 10);
-	}
-	lazy_hold(lazy, true);
-	expect_next(&block[0], LAZY_HELD);
-	lazy_done(&block[0], 0, 0, true);
-	lazy_hold(lazy, false);
-	ck_assert(lazy_put_off(lazy));
-	expect_next(&block[1], LAZY_TURN);
-	ck_assert_uint_eq(clock_now(), 6 * SECOND + SECOND / 10);
-	expect_next(&block[2], LAZY_TURN);
-}
-END_TEST
-
-START_TEST(no_more_than_so_many_wait_until_the_sweep)
-{
-	static struct lazy_block block[LAZY_BLOCKS];
-	struct gmig_lazy_info info;
-
-	for (unsigned int i = 0; i < LAZY_BLOCKS; i++)
-		add(&block[i], i);
-	/* Nobody serves, so that there is no room before the sweep, and then nothing waits any more. */
-	ck_assert(!lazy_room(lazy));
-	ck_assert_uint_eq(clock_now(), 25 * SECOND);
-	lazy_info(lazy, &info);
-	ck_assert_uint_eq(info.waiting_max, LAZY_BLOCKS);
-	expect_next(&block[0], LAZY_SWEPT);
-}
-END_TEST
-
-START_TEST(sweep_begins_as_early_as_the_rest_takes)
-{
-	struct lazy_block block;
-
-	add(&block, 0);
-	/* 100 MiB at 50 MiB/s, and one half more. */
-	lazy_expect(lazy, 100 << 20, 50 << 20, 1);
-	expect_next(&block, LAZY_SWEPT);
-	ck_assert_uint_eq(clock_now(), 22 * SECOND);
-}
-END_TEST
-
-START_TEST(slow_copies_begin_a_sweep_earlier)
-{
-	struct lazy_block block;
-
-	add(&block, 0);
-	lazy_hold(lazy, true);
-	expect_next(&block, LAZY_HELD);
-	lazy_done(&block, GMIG_BLOCK_BYTES, 8 * SECOND, false);
-	lazy_hold(lazy, false);
-	add(&block, 1);
-	/* A byte takes 7/8 of what was thought, and an eighth of what it took. */
-	lazy_expect(lazy, 2 * GMIG_BLOCK_BYTES, 0, 1);
-	expect_next(&block, LAZY_SWEPT);
-	ck_assert_uint_le(clock_now(), 22 * SECOND);
-	ck_assert_uint_ge(clock_now(), 21 * SECOND);
-}
-END_TEST
-
-START_TEST(results_are_needed_until_all_parts_are_done_with)
-{
-	ck_assert(lazy_release(lazy, 512)); /* nothing of it waits */
-	lazy_keep(lazy, 512);
-	lazy_keep(lazy, 512);
-	lazy_keep(lazy, 1024);
-	ck_assert(!lazy_release(lazy, 512));
-	ck_assert(!lazy_release(lazy, 512));
-	ck_assert(lazy_release(lazy, 512));
-	ck_assert(!lazy_release(lazy, 1024));
-	ck_assert(lazy_release(lazy, 1024));
-}
-END_TEST
-
-START_TEST(without_a_server_nothing_waits)
-{
-	lazy_begin(lazy, 1);
-	lazy_server(lazy, false);
-	ck_assert(!lazy_await(lazy));
-	ck_assert(!lazy_room(lazy));
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("lazy");
-	TCase *tcase = tcase_create("blocks"), *queue = tcase_create("queue");
+	TCase *tcase = tcase_create("blocks");
 
 	tcase_set_timeout(tcase, 30);
 	tcase_add_loop_test(tcase, touched_block_moves_and_the_others_wait, 0, FORMS);
@@ -692,6 +685,10 @@ int main(void)
 	tcase_add_test(tcase, touch_by_a_named_thread_is_counted_as_a_vcpus);
 	tcase_add_loop_test(tcase, blocks_of_a_busy_guest_move_and_keep_their_content, 0, FORMS);
 	tcase_add_loop_test(tcase, touch_while_its_block_is_taken_out_is_not_forgotten, 0, 2);
+	tcase_add_loop_test(tcase, each_half_ends_on_the_node_of_its_toucher, 0, 2);
+	tcase_add_test(tcase, touch_by_a_thread_that_nobody_knows_counts_for_its_vnode);
+	tcase_add_loop_test(tcase, what_nobody_touches_in_time_stays_and_says_so, 0, FORMS);
+	tcase_add_loop_test(tcase, plain_job_has_what_waits_for_its_toucher, 0, FORMS);
 	tcase_add_loop_test(tcase, what_nobody_touches_is_swept_before_the_deadline, 0, FORMS);
 	tcase_add_loop_test(tcase, deadline_that_has_come_moves_all_at_once, 0, FORMS);
 	tcase_add_loop_test(tcase, cancelled_job_gives_everything_back, 0, FORMS);
@@ -699,20 +696,11 @@ int main(void)
 			    FORMS);
 	tcase_add_loop_test(tcase, engine_that_ends_while_blocks_wait_takes_them_along, 0, FORMS);
 	tcase_add_loop_test(tcase, block_that_waits_counts_where_its_content_lies, 0, FORMS);
+	tcase_add_loop_test(tcase, repair_does_not_wait_for_what_waits, 0, FORMS);
 	tcase_add_loop_test(tcase, job_with_the_same_goal_finds_waiting_blocks_moved, 0, FORMS);
 	tcase_add_loop_test(tcase, later_job_that_goes_elsewhere_has_the_waiting_blocks, 0, FORMS);
 	tcase_add_loop_test(tcase, device_does_not_pin_a_block_that_waits, 0, FORMS);
 	tcase_add_test(tcase, options_of_mode_lazy_are_refused_in_other_modes);
-	tcase_add_checked_fixture(queue, setup_queue, teardown_queue);
-	tcase_add_test(queue, touched_blocks_come_first_in_the_order_of_touches);
-	tcase_add_test(queue, block_that_was_touched_before_it_was_listed_is_due_at_once);
-	tcase_add_test(queue, oldest_block_makes_room_when_others_had_to_go_back);
-	tcase_add_test(queue, no_more_than_so_many_wait_until_the_sweep);
-	tcase_add_test(queue, sweep_begins_as_early_as_the_rest_takes);
-	tcase_add_test(queue, slow_copies_begin_a_sweep_earlier);
-	tcase_add_test(queue, results_are_needed_until_all_parts_are_done_with);
-	tcase_add_test(queue, without_a_server_nothing_waits);
 	suite_add_tcase(suite, tcase);
-	suite_add_tcase(suite, queue);
 	return rig_main(suite);
 }
