@@ -1,8 +1,8 @@
 /*
  * Moves blocks of a guest to and fro, again and again, over one connection.
- * usage: shuttle SOCKET ROUNDS NODE NODE ADDRESS..
+ * usage: shuttle SOCKET ROUNDS SECONDS NODE NODE ADDRESS..
  * A round moves the 2 MiB around each address to the second node, the next one back. Each page has to move: a page that stays is an
- * error. Prints `rounds=N moved_bytes=N`.
+ * error. After SECONDS no round is begun. Prints `rounds=N seconds=N moved_bytes=N`, of what was done.
  */
 #include "../../control/control.h"
 
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define WAIT_MS	    120000
 #define BLOCK_BYTES (2ull << 20)
@@ -82,33 +83,45 @@ static int64_t round_trip(struct control_client *client, json_t *pages)
 	return moved;
 }
 
+static uint64_t now_seconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec;
+}
+
 int main(int argc, char **argv)
 {
 	struct control_client *client;
 	struct gmig_error err = {0};
-	uint64_t node[2], moved = 0;
+	uint64_t node[2], moved = 0, begun = now_seconds(), seconds;
 	unsigned long rounds, i;
+	bool failed = false;
 
-	if (argc < 6) {
-		fprintf(stderr, "usage: shuttle SOCKET ROUNDS NODE NODE ADDRESS..\n");
+	if (argc < 7) {
+		fprintf(stderr, "usage: shuttle SOCKET ROUNDS SECONDS NODE NODE ADDRESS..\n");
 		return 2;
 	}
 	rounds = strtoul(argv[2], NULL, 0);
-	node[0] = strtoull(argv[3], NULL, 0);
-	node[1] = strtoull(argv[4], NULL, 0);
+	seconds = strtoull(argv[3], NULL, 0);
+	node[0] = strtoull(argv[4], NULL, 0);
+	node[1] = strtoull(argv[5], NULL, 0);
 	if (control_connect(argv[1], 10000, &client, &err)) {
 		fail(argv[1], &err);
 		return 1;
 	}
 	control_client_set_limit(client, WAIT_MS);
-	for (i = 0; i < rounds; i++) {
-		int64_t bytes = round_trip(client, list_of(&argv[5], argc - 5, node[(i + 1) % 2]));
+	for (i = 0; i < rounds && now_seconds() - begun < seconds; i++) {
+		int64_t bytes = round_trip(client, list_of(&argv[6], argc - 6, node[(i + 1) % 2]));
 
-		if (bytes < 0)
+		failed = bytes < 0;
+		if (failed)
 			break;
 		moved += (uint64_t)bytes;
 	}
-	printf("rounds=%lu moved_bytes=%" PRIu64 "\n", i, moved);
+	printf("rounds=%lu seconds=%" PRIu64 " moved_bytes=%" PRIu64 "\n", i, now_seconds() - begun,
+	       moved);
 	control_client_destroy(client);
-	return i == rounds ? 0 : 1;
+	return failed;
 }
