@@ -226,6 +226,7 @@ soak)
 	stage "lab side by side" 3600 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
 	stage "lab devices, all" 1800 stage_lab 2 device-cases 6.12
+	stage "lab disks" 1800 stage_lab 2 "device-cases --disks" 6.12
 	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
 	stage "lab newest guest" 1800 stage_lab_newest
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
