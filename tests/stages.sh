@@ -84,7 +84,7 @@ stage_probe() {
 }
 
 stage_matrix() {
-	need_build release && MATRIX_MIB=256 tests/integration/matrix
+	need_build release && GMIG_MATRIX_MIB=256 tests/integration/matrix
 }
 
 # What README and the manual pages tell people to type.
