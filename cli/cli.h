@@ -115,6 +115,7 @@ extern struct cli_limits {
 	int list_ms;	/* all that `gmig list` asks one guest */
 	int follow_ms;	/* between two looks of `gmig follow` */
 	int quit_ms;	/* from quit's answer to the VMM's end */
+	int balloon_ms; /* a balloon that makes no progress */
 } cli_limits;
 
 /* vm: the name of a guest of gmig-vmm or else of a domain that gmigd has, a domain's URI, or a socket's path when it has a slash. */

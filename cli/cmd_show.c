@@ -262,6 +262,24 @@ static void print_unseen(const json_t *regions)
 					  : error);
 }
 
+/* Nothing for a guest that has all of its memory. */
+static void print_balloon(const json_t *balloon)
+{
+	uint64_t actual = cli_number(balloon, "actual"), target = cli_number(balloon, "target");
+	char has[UNITS_TEXT], most[UNITS_TEXT], told[UNITS_TEXT];
+
+	if (!balloon || (actual == target && actual == cli_number(balloon, "maximum")))
+		return;
+	printf("its balloon leaves it %s of %s", units_size(actual, has),
+	       units_size(cli_number(balloon, "maximum"), most));
+	if (actual != target)
+		printf(", and is to leave it %s%s", units_size(target, told),
+		       json_is_true(json_object_get(balloon, "driver"))
+			   ? ""
+			   : ", but no driver answers");
+	putchar('\n');
+}
+
 static void print_head(const json_t *guest)
 {
 	const json_t *pages = json_object_get(guest, "page_bytes");
@@ -283,6 +301,7 @@ static void print_head(const json_t *guest)
 	print_unseen(json_object_get(guest, "regions"));
 	print_dma(json_object_get(guest, "dma"));
 	print_disks(json_object_get(guest, "disks"));
+	print_balloon(json_object_get(guest, "balloon"));
 	print_domain(guest);
 }
 

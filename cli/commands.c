@@ -20,6 +20,8 @@ static const struct cli_command commands[] = {
      cmd_move},
     {"bind", "VM --range GPA+SIZE --policy POLICY [--nodes NODES] [OPTION]..",
      "say on which host nodes a range of a guest's memory is to lie, now and later", cmd_bind},
+    {"balloon", "VM [SIZE|max] [--no-wait] [--timeout SECONDS] [--json]",
+     "have a guest give memory back to the host until it has SIZE, or take it again", cmd_balloon},
     {"pin", "VM [--vcpu N] --node NODE|--cpus LIST|--any|--auto [--json]",
      "say on which CPUs of the host a guest's vCPUs run", cmd_pin},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},

@@ -21,7 +21,8 @@ struct cli_limits cli_limits = {.start_ms = 5000,
 				.long_ms = 600000,
 				.list_ms = 2000,
 				.follow_ms = 1000,
-				.quit_ms = 30000};
+				.quit_ms = 30000,
+				.balloon_ms = 30000};
 
 int64_t cli_now_ms(void)
 {

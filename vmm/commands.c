@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "../migrate/gmig_policy.h"
+#include "balloon.h"
 #include "probe.h"
 #include "threads.h"
 #include "undo.h"
@@ -216,6 +217,8 @@ static const struct control_command commands[] = {
     {"probe-set-load", load_arguments, set_load},
     {"probe-reset-gaps", NULL, reset_gaps},
     {"query-cpus", NULL, commands_query_cpus},
+    {"balloon", commands_balloon_arguments, commands_balloon},
+    {"query-balloon", NULL, commands_query_balloon},
     {"pin-vcpu", commands_pin_arguments, commands_pin_vcpu},
     {0},
 };
@@ -254,6 +257,12 @@ void commands_give_name_back(const char *name)
 	name_undo = UNDO_NOTHING;
 }
 
+static void balloon_changed(struct vmm *vmm, uint64_t guest_bytes)
+{
+	commands_event(vmm, "BALLOON_CHANGE",
+		       json_pack("{s:I}", "actual", (json_int_t)guest_bytes));
+}
+
 int commands_start(struct vmm *vmm, struct gmig_error *err)
 {
 	char path[4096];
@@ -280,6 +289,7 @@ int commands_start(struct vmm *vmm, struct gmig_error *err)
 	pthread_rwlock_wrlock(&vmm->control_lock);
 	vmm->control = server;
 	pthread_rwlock_unlock(&vmm->control_lock);
+	vmm_balloon_listen(vmm->devices, balloon_changed);
 	return 0;
 }
 

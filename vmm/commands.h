@@ -33,6 +33,16 @@ int commands_pin_vcpu(void *opaque, const json_t *arguments, json_t **result,
 /* The answer of query-cpus: each vCPU and helper thread, and what the process may use. NULL: no memory. */
 json_t *report_cpus(struct vmm *vmm);
 
+/* ---- commands_balloon.c ------------------------------------------------------------------------ */
+
+int commands_query_balloon(void *opaque, const json_t *arguments, json_t **result,
+			   struct gmig_error *err);
+extern const struct control_argument commands_balloon_arguments[];
+int commands_balloon(void *opaque, const json_t *arguments, json_t **result,
+		     struct gmig_error *err);
+/* The answer of query-balloon. NULL: there is no balloon, or no memory. */
+json_t *report_balloon(struct vmm *vmm, struct gmig_error *err);
+
 /* ---- report.c: what a VM tells of itself ----------------------------------------------------- */
 
 /* For struct guest_ops; guest->opaque is the vmm. */

@@ -11,7 +11,7 @@
 struct vmm_devices;
 
 /* Create and register all devices that the options ask for: serial, PCI host bridge,
- * virtio-blk, -console, -net and -rng. */
+ * virtio-blk, -console, -net, -rng and -balloon. */
 int vmm_devices_create(struct vmm *vmm, const struct vmm_options *options, struct vmm_devices **out,
 		       struct gmig_error *err);
 /*

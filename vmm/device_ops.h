@@ -38,6 +38,6 @@ struct device_ops {
 };
 
 extern const struct device_ops serial_device, power_device, pci_device, blk_device, vconsole_device,
-    net_device, rng_device;
+    net_device, rng_device, balloon_device;
 
 #endif

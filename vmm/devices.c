@@ -1,4 +1,5 @@
 /* The list of devices, and operations on all of them. */
+#include "balloon.h"
 #include "device_ops.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@ static const struct device_ops *const kinds[] = {
 	&vconsole_device,
 	&net_device,
 	&rng_device,
+	&balloon_device,
 };
 /* clang-format on */
 
@@ -123,6 +125,46 @@ unsigned int vmm_disks(const struct vmm_devices *devices, struct vmm_disk disk[V
 		if (devices->device[i].ops->report && count < VMM_MAX_DISKS)
 			devices->device[i].ops->report(devices->device[i].state, &disk[count++]);
 	return count;
+}
+
+/* Its state. NULL: there is none. */
+static void *find_balloon(const struct vmm_devices *devices)
+{
+	for (unsigned int i = 0; devices && i < devices->count; i++)
+		if (devices->device[i].ops == &balloon_device)
+			return devices->device[i].state;
+	return NULL;
+}
+
+static int no_balloon(struct gmig_error *err)
+{
+	return gmig_fail(err, -ENODEV, "the guest has no balloon: start it with --balloon");
+}
+
+int vmm_balloon_set(struct vmm_devices *devices, uint64_t guest_bytes, struct gmig_error *err)
+{
+	void *state = find_balloon(devices);
+
+	return state ? balloon_set(state, guest_bytes, err) : no_balloon(err);
+}
+
+void vmm_balloon_listen(struct vmm_devices *devices, vmm_balloon_changed *changed)
+{
+	void *state = find_balloon(devices);
+
+	if (state)
+		balloon_listen(state, changed);
+}
+
+int vmm_balloon_get(struct vmm_devices *devices, struct vmm_balloon *balloon,
+		    struct gmig_error *err)
+{
+	void *state = find_balloon(devices);
+
+	if (!state)
+		return no_balloon(err);
+	balloon_get(state, balloon);
+	return 0;
 }
 
 void vmm_devices_destroy(struct vmm_devices *devices)

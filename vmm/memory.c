@@ -3,6 +3,7 @@
  * guest address to a pointer.
  */
 #include "memory.h"
+#include "../migrate/gmig_discard.h"
 #include "../migrate/gmig_dma.h"
 #include "hold.h"
 #include "internal.h"
@@ -67,6 +68,11 @@ int vmm_dma_begin(const struct vmm *vmm, const void *start, size_t bytes)
 void vmm_dma_end(const struct vmm *vmm, const void *start, size_t bytes)
 {
 	gmig_dma_end(vmm->gmig, start, bytes);
+}
+
+int vmm_guest_discard(const struct vmm *vmm, const void *start, size_t bytes, size_t *done_bytes)
+{
+	return gmig_discard(vmm->gmig, start, bytes, done_bytes);
 }
 
 /* ---- Engine ---------------------------------------------------------------------------------- */

@@ -271,6 +271,9 @@ static const struct option_entry entries[] = {
      "virtio network interface on a tap (up to 2)"},
     {"port", "name=NAME,path=PATH", options_port, true, LINUX_GUEST,
      "virtio console port on a UNIX socket (up to 8)"},
+    {"balloon", "[=deflate-on-oom,reporting]", options_balloon, false, LINUX_GUEST,
+     "a virtio balloon, so that gmig balloon can shrink the guest; reporting: free pages go "
+     "back by themselves"},
     {"console", "stdio|file:PATH[,append]|pty|none", set_console, false, LINUX_GUEST,
      "where the serial console goes [stdio]"},
     {"load", "write|idle|random|read|half", set_load, false, PROBE_GUEST,
@@ -294,7 +297,7 @@ static bool may_lack(const struct option_entry *entry)
 
 const char *vmm_options_help(void)
 {
-	static char text[4096];
+	static char text[6144];
 	size_t used;
 
 	used = (size_t)snprintf(

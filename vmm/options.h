@@ -62,7 +62,10 @@ struct vmm_options {
 		const char *path;
 	} port[VMM_MAX_PORTS];
 	unsigned int port_count;
-	const char *console; /* --console stdio | file:PATH | pty | none; NULL = stdio for Linux,
+	bool balloon;		/* --balloon */
+	bool balloon_on_oom;	/* --balloon=deflate-on-oom */
+	bool balloon_reporting; /* --balloon=reporting */
+	const char *console;	/* --console stdio | file:PATH | pty | none; NULL = stdio for Linux,
 				none for probe */
 	/* probe guest */
 	enum vmm_load load;		  /* --load */

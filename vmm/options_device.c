@@ -1,4 +1,4 @@
-/* --disk, --net, --port. */
+/* --disk, --net, --port, --balloon. */
 #include "options_parse.h"
 #include "options_text.h"
 
@@ -120,4 +120,22 @@ int options_port(struct parse *parse, char *text, struct gmig_error *err)
 	if (!ret)
 		parse->options->port_count++;
 	return ret;
+}
+
+int options_balloon(struct parse *parse, char *text, struct gmig_error *err)
+{
+	static const char *const words[] = {"deflate-on-oom", "reporting", NULL};
+	struct vmm_options *options = parse->options;
+	char *word, *rest = text;
+
+	options->balloon = true;
+	while ((word = strsep(&rest, ","))) {
+		int i = gmig_name_index("--balloon", words, word, err);
+
+		if (i < 0)
+			return i;
+		options->balloon_on_oom |= i == 0;
+		options->balloon_reporting |= i == 1;
+	}
+	return 0;
 }

@@ -18,6 +18,7 @@ struct parse {
 int options_disk(struct parse *parse, char *text, struct gmig_error *err);
 int options_net(struct parse *parse, char *text, struct gmig_error *err);
 int options_port(struct parse *parse, char *text, struct gmig_error *err);
+int options_balloon(struct parse *parse, char *text, struct gmig_error *err);
 int options_node(struct parse *parse, char *text, struct gmig_error *err);
 int options_dist(struct parse *parse, char *text, struct gmig_error *err);
 

@@ -164,6 +164,8 @@ static void describe_residency(struct vmm *vmm, json_t *object)
 	json_object_set_new(object, "cpus", report_cpus(vmm));
 	if (vmm->options.disk_count)
 		json_object_set_new(object, "disks", disks(vmm));
+	if (vmm->options.balloon)
+		json_object_set_new(object, "balloon", report_balloon(vmm, NULL));
 	if (vmm->probe)
 		json_object_set_new(object, "probe", probe_report(vmm));
 }

@@ -48,10 +48,11 @@ void vmm_vcpu_begins(const struct vmm_vcpu *vcpu)
 
 void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper)
 {
-	const struct placement_thread thread = {.kind = helper == VMM_HELPER_IO ? PLACEMENT_IO
-										: PLACEMENT_BLK,
-						.vnode = PLACEMENT_NO_VNODE,
-						.tid = own_tid()};
+	static const enum placement_kind kinds[] = {[VMM_HELPER_IO] = PLACEMENT_IO,
+						    [VMM_HELPER_BLK] = PLACEMENT_BLK,
+						    [VMM_HELPER_BALLOON] = PLACEMENT_BALLOON};
+	const struct placement_thread thread = {
+	    .kind = kinds[helper], .vnode = PLACEMENT_NO_VNODE, .tid = own_tid()};
 
 	/* It does its work wherever it runs. */
 	placement_add(&vmm->placement, &thread, NULL);

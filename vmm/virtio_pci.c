@@ -39,6 +39,7 @@ bool virtio_device_is_live(const struct virtio_device *device)
 
 void virtio_device_config_changed(struct virtio_device *device)
 {
+	device->config_generation++;
 	device->config_changed = device->paused;
 	if (device->paused || !(device->status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
@@ -201,6 +202,7 @@ static void read_common(struct virtio_device *device, uint32_t offset, uint8_t *
 	    .msix_config = device->config_vector,
 	    .num_queues = (uint16_t)device->queue_count,
 	    .device_status = device->status,
+	    .config_generation = device->config_generation,
 	    .queue_select = device->queue_select,
 	    .queue_msix_vector = VIRTIO_MSI_NO_VECTOR,
 	};
@@ -348,6 +350,31 @@ static void config_read(const struct virtio_device *device, uint32_t offset, uin
 		data[i] = offset + i < device->config_bytes ? device->config[offset + i] : 0;
 }
 
+static bool is_writable(const struct virtio_device *device, uint32_t at)
+{
+	const struct virtio_config_mask *mask = device->writable;
+
+	while (mask && mask->bytes && at - mask->offset >= mask->bytes)
+		mask++;
+	return mask && mask->bytes;
+}
+
+/* What may not be written stays as it is. */
+static void config_write(struct virtio_device *device, uint32_t offset, const uint8_t *data,
+			 unsigned int bytes)
+{
+	bool written = false;
+
+	for (unsigned int i = 0; i < bytes; i++) {
+		if (!is_writable(device, offset + i))
+			continue;
+		device->config[offset + i] = data[i];
+		written = true;
+	}
+	if (written)
+		device->ops->config_written(device->opaque);
+}
+
 static void notify_access(struct virtio_device *device, uint32_t offset, uint8_t *data,
 			  unsigned int bytes, bool write)
 {
@@ -374,7 +401,9 @@ static void bar_access(void *opaque, uint64_t offset, uint8_t *data, unsigned in
 		common_access(device, at, data, bytes, write);
 	else if (region == REGION_ISR)
 		isr_access(device, data, bytes, write);
-	else if (!write)
+	else if (write)
+		config_write(device, at, data, bytes);
+	else
 		config_read(device, at, data, bytes);
 	pthread_mutex_unlock(&device->lock);
 }
@@ -483,6 +512,7 @@ int virtio_device_create(struct virtio_device *device, struct vmm *vmm, struct p
 	    .vmm = vmm,
 	    .config = spec->config,
 	    .config_bytes = spec->config_bytes,
+	    .writable = spec->writable,
 	    .queue_count = spec->queue_count,
 	    .offered = spec->features | TRANSPORT_FEATURES,
 	    .config_vector = VIRTIO_MSI_NO_VECTOR,

@@ -1,11 +1,11 @@
 /*
- * A virtio 1.x device on PCI, modern transport only: what is common to blk, console, net and rng.
+ * A virtio 1.x device on PCI, modern transport only: what is common to balloon, blk, console, net and rng.
  * The device's own file has a const ops struct and takes chains from the queues.
  *
  * Threads: registers are accessed on vCPU threads; queues are served on the I/O thread or on the
  * device's own. The device lock guards everything in struct virtio_device and what the device keeps
- * beside it. `start`, `stop` and
- * `config_read` are called with it. `notify` is called without it, and only rings a doorbell.
+ * beside it, its configuration included. `start`, `stop` and `config_written` are called with it. `notify` is called without it,
+ * and only rings a doorbell.
  *
  * Source: Virtual I/O Device 1.2, 2.1 (status), 2.2 (features), 4.1 (PCI).
  */
@@ -36,14 +36,22 @@ struct virtio_ops {
 	int (*drain)(void *opaque, int timeout_ms);
 	/* The driver has added to this queue. */
 	void (*notify)(void *opaque, unsigned int queue);
+	/* The driver has written to the configuration, within the masks of virtio_spec. NULL: none can be written. */
+	void (*config_written)(void *opaque);
+};
+
+/* Bytes of the configuration that the driver may write. */
+struct virtio_config_mask {
+	unsigned int offset, bytes; /* bytes 0 ends a list */
 };
 
 struct virtio_spec {
 	const struct virtio_ops *ops;
 	void *opaque;
-	uint64_t features;  /* besides those of the transport */
-	const void *config; /* device configuration, read-only for the guest; kept, not copied */
+	uint64_t features; /* besides those of the transport */
+	void *config;	   /* device configuration; kept, not copied */
 	unsigned int config_bytes;
+	const struct virtio_config_mask *writable; /* NULL: the guest may read it only */
 	const uint16_t *queue_sizes;
 	unsigned int queue_count;
 };
@@ -53,7 +61,8 @@ struct virtio_device {
 	void *opaque;
 	struct vmm *vmm;
 	struct pci_function *pci;
-	const uint8_t *config;
+	uint8_t *config; /* guarded by lock */
+	const struct virtio_config_mask *writable;
 	unsigned int config_bytes, config_capability, queue_count;
 	uint64_t offered;
 
@@ -62,9 +71,10 @@ struct virtio_device {
 	uint32_t device_feature_select, driver_feature_select;
 	uint16_t queue_select, config_vector;
 	uint8_t status, isr;
-	bool stopping;	     /* a reset waits for the device */
-	bool paused;	     /* by the machine; a reset does not end it */
-	bool config_changed; /* while paused: the driver is to be told */
+	uint8_t config_generation; /* one more for each change that the device made */
+	bool stopping;		   /* a reset waits for the device */
+	bool paused;		   /* by the machine; a reset does not end it */
+	bool config_changed;	   /* while paused: the driver is to be told */
 	struct virtio_queue queue[VIRTIO_MAX_QUEUES];
 };
 
@@ -94,7 +104,10 @@ int virtio_device_pop(struct virtio_device *device, unsigned int queue, struct v
 /* Push and, if the driver wants it, interrupt. Nothing while the DMA gate is closed. */
 void virtio_device_push(struct virtio_device *device, unsigned int queue, uint16_t head,
 			uint32_t bytes);
-/* The device configuration has changed: interrupt the driver (after a pause, if there is one). */
+/*
+ * The device has changed its configuration: interrupt the driver (after a pause, if there is one). What the driver reads in
+ * parts it reads again, by the generation.
+ */
 void virtio_device_config_changed(struct virtio_device *device);
 /* The driver sent something invalid in this queue: needs reset. */
 void virtio_device_fail(struct virtio_device *device, unsigned int queue, const char *why);

@@ -68,6 +68,8 @@ void *vmm_guest_ptr(const struct vmm *vmm, uint64_t gpa, uint64_t bytes);
  */
 int vmm_dma_begin(const struct vmm *vmm, const void *start, size_t bytes);
 void vmm_dma_end(const struct vmm *vmm, const void *start, size_t bytes);
+/* Guest memory that nobody needs the content of goes back to the host: gmig_discard(). Any thread; may sleep. */
+int vmm_guest_discard(const struct vmm *vmm, const void *start, size_t bytes, size_t *done_bytes);
 
 /* ---- Port and memory-mapped I/O (bus.c) ------------------------------------------------------ */
 
@@ -146,7 +148,7 @@ void vmm_loop_remove(struct vmm *vmm, int fd);
 /* ---- Threads of devices (threads.c) ---------------------------------------------------------- */
 
 /* The calling thread begins or ends: it is placed by rule (placement.h) and shown to operators. */
-enum vmm_helper { VMM_HELPER_IO, VMM_HELPER_BLK };
+enum vmm_helper { VMM_HELPER_IO, VMM_HELPER_BLK, VMM_HELPER_BALLOON };
 void vmm_helper_begins(struct vmm *vmm, enum vmm_helper helper);
 void vmm_helper_ends(struct vmm *vmm);
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define REGION_BYTES (256ull << 10)
-#define DEVICES	     4 /* blk, console, net, rng in slots 1 to 4 */
+#define DEVICES	     5 /* blk, console, net, rng, balloon in slots 1 to 5 */
 #define MAX_OPS	     200
 #define QUEUE_SIZE   8
 #define BAR_BYTES    0x4000u
@@ -34,12 +34,15 @@ static struct vmm_options options = {.name = "fuzz",
 				     .disk_direct = {true},
 				     .net_count = 1,
 				     .tap = {"tap"},
-				     .port_count = 2};
+				     .port_count = 2,
+				     .balloon = true,
+				     .balloon_on_oom = true,
+				     .balloon_reporting = true};
 static struct device_context context = {.vmm = &vmm, .options = &options};
 static void *state[DEVICES + 3];
 static const struct device_ops *const kinds[] = {&serial_device, &power_device,	   &pci_device,
 						 &blk_device,	 &vconsole_device, &net_device,
-						 &rng_device};
+						 &rng_device,	 &balloon_device};
 static char directory[] = "/tmp/gmig-fuzz-XXXXXX", port_path[2][64], disk_path[64];
 static int wire = -1, client = -1;
 

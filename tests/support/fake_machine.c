@@ -209,6 +209,23 @@ void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text)
 	vmm->end = why;
 }
 
+/* ---- The balloon ----------------------------------------------------------------------------- */
+
+int vmm_guest_discard(const struct vmm *vmm, const void *start, size_t bytes, size_t *done_bytes)
+{
+	struct vmm *machine = (struct vmm *)(uintptr_t)vmm;
+
+	*done_bytes = 0;
+	if (!start)
+		return -EFAULT;
+	if (machine->discard)
+		return machine->discard(start, bytes, done_bytes);
+	memset((void *)(uintptr_t)start, 0, bytes);
+	atomic_fetch_add(&machine->discarded_bytes, bytes);
+	*done_bytes = bytes;
+	return 0;
+}
+
 /* ---- Loop: handlers run in fake_loop_run() only, on the test's thread ------------------------ */
 
 static struct fake_fd *fake_find_fd(struct vmm *vmm, int fd)

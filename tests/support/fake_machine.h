@@ -47,6 +47,9 @@ struct vmm {
 	int (*dma_begin)(struct gmig *gmig, const void *start, size_t bytes);
 	void (*dma_end)(struct gmig *gmig, const void *start, size_t bytes);
 	struct gmig *gmig;
+	/* Memory that is given back: who hears of it; NULL: it becomes zeros, and is counted */
+	int (*discard)(const void *start, size_t bytes, size_t *done_bytes);
+	atomic_ullong discarded_bytes;
 	atomic_bool dma_refuse;
 	atomic_uint dma_begun, dma_now;
 };

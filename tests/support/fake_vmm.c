@@ -269,6 +269,32 @@ static int fake_pin(void *opaque, const json_t *arguments, json_t **result, stru
 	return 0;
 }
 
+static int fake_balloon(void *opaque, const json_t *arguments, json_t **result,
+			struct gmig_error *err)
+{
+	(void)opaque;
+	(void)result;
+	fake_log("balloon");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	if (fake.refuse)
+		return gmig_fail(err, -fake.refuse, "the guest has no balloon");
+	return 0;
+}
+
+static int fake_query_balloon(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	if (!fake.balloon)
+		return gmig_fail(err, -ENODEV, "the guest has no balloon");
+	*result = json_deep_copy(json_array_get(fake.balloon, 0));
+	if (json_array_size(fake.balloon) > 1)
+		json_array_remove(fake.balloon, 0);
+	return 0;
+}
+
 #define FAKE_ID .name = "id", .type = CONTROL_STRING, .required = true
 
 static const struct control_argument fake_fresh_arguments[] = {
@@ -339,6 +365,9 @@ static const struct control_argument fake_bind_arguments[] = {
     {0},
 };
 
+static const struct control_argument fake_balloon_arguments[] = {
+    {.name = "value", .type = CONTROL_INTEGER, .required = true}, {0}};
+
 static const struct control_argument fake_maps_arguments[] = {
     {.name = "gpa", .type = CONTROL_INTEGER}, {0}};
 
@@ -355,6 +384,8 @@ static const struct control_command fake_commands[] = {
     {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},
     {.name = "job-resume", .arguments = fake_id_arguments, .run = fake_resume},
     {.name = "job-set-rate", .arguments = fake_rate_arguments, .run = fake_set_rate},
+    {.name = "balloon", .arguments = fake_balloon_arguments, .run = fake_balloon},
+    {.name = "query-balloon", .run = fake_query_balloon},
     {.name = "pin-vcpu", .arguments = fake_pin_arguments, .run = fake_pin},
     {.name = "check-invariants", .run = fake_check},
     {"repair-table", repair_arguments, fake_repair},
@@ -448,6 +479,7 @@ void fake_teardown(void)
 	json_decref(fake.last);
 	json_decref(fake.cpus);
 	json_decref(fake.maps);
+	json_decref(fake.balloon);
 	json_decref(fake.repairs);
 	json_decref(fake.arguments);
 	json_decref(fake.ports);

@@ -27,10 +27,12 @@ extern struct fake {
 	char socket[96];
 	json_t *arguments; /* of the last migrate-pages, bind-memory or pin-vcpu */
 	json_t *cpus;	   /* the answer to pin-vcpu */
-	json_t *maps;	   /* of query-maps: its answers, one after the other */
-	json_t *job;	   /* as query-jobs shows it */
-	json_t *last;	   /* how the job ends: becomes job by an event, NULL: runs on */
-	bool tell;	   /* send the end as an event; else only query-jobs knows */
+	json_t *
+	    balloon; /* of query-balloon: its answers, one after the other, and the last one again */
+	json_t *maps;	       /* of query-maps: its answers, one after the other */
+	json_t *job;	       /* as query-jobs shows it */
+	json_t *last;	       /* how the job ends: becomes job by an event, NULL: runs on */
+	bool tell;	       /* send the end as an event; else only query-jobs knows */
 	int queries_until_end; /* 0, 1: not told, it ends at the first query-jobs; 2: at the second .. */
 	bool interrupt_on_start; /* SIGINT to ourselves before migrate-pages is answered */
 	bool interrupt_on_query; /* SIGINT to ourselves at the next query-jobs */

@@ -258,9 +258,9 @@ START_TEST(linux_guest_takes_its_devices)
 	ck_assert_str_eq(options.port[1].path, "/y");
 	ck_assert_str_eq(options.console, "file:/c");
 	ck_assert(!options.console_append);
-	accept("--name t --kernel k --console file:/c,append", &options);
+	accept("--name t --kernel k --balloon=reporting --console file:/c,append", &options);
 	ck_assert_str_eq(options.console, "file:/c");
-	ck_assert(options.console_append);
+	ck_assert(options.console_append && options.balloon_reporting);
 }
 END_TEST
 
