@@ -5,7 +5,7 @@
  * content, and the books would be wrong until the next gmig_check().
  *
  * A job does not copy what was given back: it counts those pages as `gone`. A block that a job has just now is refused here, for
- * the caller to try again; it is moved in milliseconds.
+ * the caller to try again; it is moved in milliseconds. For a lazy job, whose blocks wait for a touch, this was one.
  *
  * Huge pages: of a block of 2 MiB that is given back as a whole the kernel gets one page. Of one that is given back in parts it
  * gets the parts: the huge page is split, what stays is small pages from then on, which move several times slower. So collect
@@ -33,8 +33,8 @@ extern "C" {
  *
  * -EBUSY the next block is being moved, or a device transfers to it (gmig_dma.h): try again in a millisecond or later;
  * -EFAULT not inside one region; -EINVAL alignment, no bytes; -EOPNOTSUPP the region's pages are huge for good
- * (GMIG_REGION_HUGETLB, GMIG_REGION_MEMFD_HUGETLB), and less than one of them is given back; -ENOMEM no memory to split a block's entry; or what the
- * kernel says.
+ * (GMIG_REGION_HUGETLB, GMIG_REGION_MEMFD_HUGETLB), and less than one of them is given back, or they are larger than 2 MiB; -ENOMEM
+ * no memory to split a block's entry; or what the kernel says.
  */
 int gmig_discard(struct gmig *gmig, const void *start, size_t bytes, size_t *done_bytes);
 

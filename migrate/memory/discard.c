@@ -4,6 +4,7 @@
 #include "books.h"
 #include "busy.h"
 #include "claim.h"
+#include "huge_page.h"
 #include "region.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@ static int held_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
 {
 	(void)arg;
 	(void)gfn;
-	return entry->state == SHADOW_CLAIMED || entry->state == SHADOW_COPYING;
+	return entry->state != SHADOW_NONE && entry->state != SHADOW_PRESENT &&
+	       entry->state != SHADOW_SWAPPED;
 }
 
 /*
@@ -117,13 +119,24 @@ static unsigned int part_pages(struct gmig *gmig, const struct region *region, u
 	return left < PART_PAGES ? left : PART_PAGES;
 }
 
+/* Whoever holds pages only until they are touched is to be done with them: a lazy job. */
+static void want(const struct part *part)
+{
+	uint64_t block_gfn = part->gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES;
+	struct bits pages = {{0}};
+
+	bits_set_range(&pages, (unsigned int)(part->gfn - block_gfn), part->pages);
+	claim_want(part->gmig, block_gfn, &pages);
+}
+
 static int discard_part(const struct part *part)
 {
 	struct stripe *stripe = engine_stripe(part->gmig, part->gfn);
 	bool held;
 	int ret;
 
-	if (only_whole(part->region) && part->pages < GMIG_BLOCK_PAGES)
+	if (only_whole(part->region) &&
+	    (part->pages < GMIG_BLOCK_PAGES || huge_page_bytes(part->region) > GMIG_BLOCK_BYTES))
 		return -EOPNOTSUPP;
 	if (part->gmig->plain)
 		return part->region->kind->discard(part->gmig, part->region, part->gfn,
@@ -137,6 +150,8 @@ static int discard_part(const struct part *part)
 	pthread_mutex_lock(&stripe->lock);
 	ret = discard_locked(part, stripe);
 	pthread_mutex_unlock(&stripe->lock);
+	if (ret == -EBUSY)
+		want(part);
 	return ret;
 }
 

@@ -7,6 +7,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #define BYTES  (8ull << 20)
@@ -278,6 +279,34 @@ START_TEST(job_does_not_copy_what_was_given_back_meanwhile)
 }
 END_TEST
 
+/* Nobody touches anything: a lazy job would have its blocks wait for ever. */
+START_TEST(block_that_waits_for_a_touch_is_let_go)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct shadow_entry entry = {.state = SHADOW_NONE};
+	struct gmig_job *job;
+	uint64_t block = 0;
+	size_t done;
+
+	start(_i);
+	spec.mode = GMIG_MODE_LAZY;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, NULL), 0);
+	for (unsigned int i = 0; entry.state != SHADOW_HINT; i++) {
+		ck_assert_uint_lt(i, 2000000);
+		block = i % BLOCKS;
+		ck_assert_int_eq(shadow_lookup(rig.gmig->shadow, block * BLOCK, &entry), 0);
+		sched_yield();
+	}
+	while (discard(block * BLOCK, BLOCK, &done) == -EBUSY)
+		sched_yield();
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	ck_assert_uint_eq(resident(), (BLOCKS - 1) * BLOCK);
+	end(block * BLOCK, BLOCK);
+}
+END_TEST
+
 /* Two blocks are given back and touched again as fast as that goes, while jobs move everything to and fro. */
 static atomic_bool giver_ends;
 
@@ -402,6 +431,7 @@ static Suite *suite(void)
 	tcase_add_test(tcase, page_that_was_forgotten_while_it_was_moved_stays);
 	tcase_add_loop_test(tcase, block_that_a_device_transfers_to_waits_for_it, 0, 2);
 	tcase_add_loop_test(tcase, job_does_not_copy_what_was_given_back_meanwhile, 0, 4);
+	tcase_add_loop_test(tcase, block_that_waits_for_a_touch_is_let_go, 0, 2);
 	tcase_add_loop_test(tcase, pages_that_come_and_go_while_all_moves_leave_the_books_right, 0,
 			    2);
 	tcase_add_test(tcase, memory_with_a_file_gets_a_hole_that_peers_see);
