@@ -290,6 +290,20 @@ stage_scripts() {
 	done
 }
 
+# The model of an entry's life: searched, and its table compared with the C table; and does the comparison see a difference?
+stage_model() {
+	local selftest
+	selftest=$(tests/model/selftest) || {
+		echo "$selftest"
+		return 1
+	}
+	tests/model/run
+}
+
+stage_model_mutants() {
+	tests/model/run --mutants
+}
+
 stage_mutants() {
 	tests/fault/mutants.sh "$@"
 }
