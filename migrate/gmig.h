@@ -229,7 +229,8 @@ const char *gmig_why_off(const struct gmig *gmig);
  *
  * HUGETLB is never in small pages: its pages move whole, by mover `hugetlb` or `kernel`, first touches are the engine's, and
  * ranges that get a policy are multiples of its page size. As many pages as the region has are reserved in the host's pools.
- * HUGETLB_1G: the same in pages of 1 GiB, of which gpa and bytes are multiples; a guest has nothing else then, and no policies that
+ * HUGETLB_1G: the same in pages of 1 GiB, of which gpa and bytes are multiples. The pools must have as many, but none are reserved:
+ * gmig_populate() takes them before others do. A guest has nothing else then, and no policies that
  * interleave. All that touches such a page waits while it is copied, if it writes: with a stall budget that is shorter, pages
  * stay with -ETIME.
  */

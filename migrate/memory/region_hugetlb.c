@@ -41,17 +41,31 @@ static int reserve(struct gmig *gmig, struct region *region, size_t bytes)
 	return gmig->sys->protect(zeros, GMIG_BLOCK_BYTES, PROT_READ);
 }
 
+/*
+ * With all its pages reserved. Those that are larger than a block are made outside of the region, where its reservation does not
+ * count, and would be promised twice: of them it is only asked whether they can be had.
+ */
+static int map_pages(struct gmig *gmig, const struct region *region, size_t bytes)
+{
+	size_t page = huge_page_bytes(region);
+	void *at;
+	int ret = gmig->sys->map_huge(bytes, page, true, region->hva, &at);
+
+	if (!ret && page > GMIG_BLOCK_BYTES && !gmig->plain)
+		ret = gmig->sys->map_huge(bytes, page, false, region->hva, &at);
+	return ret;
+}
+
 static int hugetlb_map(struct gmig *gmig, struct region *region, struct gmig_error *err)
 {
 	size_t bytes = region->pages * GMIG_PAGE_BYTES, page = huge_page_bytes(region);
 	unsigned long long mib = (unsigned long long)(bytes >> 20);
-	void *at;
 	int ret = reserve(gmig, region, bytes);
 
 	if (ret)
 		return gmig_fail(err, ret, "cannot map %llu MiB of guest memory: %s", mib,
 				 gmig_errno_name(ret));
-	ret = gmig->sys->map_huge(bytes, page, true, region->hva, &at);
+	ret = map_pages(gmig, region, bytes);
 	if (ret == -ENOMEM)
 		return gmig_fail(err, ret,
 				 "the host's pool of %zu MiB pages has too few free ones for %llu "

@@ -19,6 +19,7 @@ enum { STAND_IN, HUGETLB, BOTH };
 static bool real_pool;
 static atomic_int pool_free[2];	      /* pages */
 static atomic_bool pool_is_exhausted; /* of pages that are promised to nobody */
+static atomic_bool region_reserved;   /* the last one */
 static _Thread_local int bound_node = -1;
 /* Pages that are in no region yet. */
 static _Atomic(void *) outside[OUTSIDES];
@@ -110,6 +111,8 @@ static inline int map_table(size_t bytes, uint64_t page_bytes, bool reserve, voi
 
 	if (reserve && atomic_load(&pool_is_exhausted))
 		return -ENOMEM;
+	if (fixed)
+		atomic_store(&region_reserved, reserve);
 	if (real_pool)
 		ret = gmig_sys_real.map_huge(bytes, page_bytes, reserve, fixed, out);
 	else if (fixed)

@@ -111,6 +111,17 @@ START_TEST(first_touch_takes_all_of_the_page)
 }
 END_TEST
 
+/* The kernel's pool has as many pages as the guest, and no more: what is promised to the region could not be taken for it. */
+START_TEST(region_keeps_no_reservation_that_its_own_pages_would_miss)
+{
+	start(2, 0);
+	ck_assert(!atomic_load(&region_reserved));
+	touch_all();
+	ck_assert_uint_eq(resident(0), BYTES);
+	end();
+}
+END_TEST
+
 START_TEST(first_touch_without_a_page_on_its_node_takes_one_of_the_next)
 {
 	start(1, 1);
@@ -452,6 +463,7 @@ int main(void)
 	struct gmig_features features;
 	const TTest *const tests[] = {
 	    first_touch_takes_all_of_the_page,
+	    region_keeps_no_reservation_that_its_own_pages_would_miss,
 	    first_touch_without_a_page_on_its_node_takes_one_of_the_next,
 	    first_touch_without_any_page_sleeps_until_there_is_one,
 	    populate_fills_from_the_region_s_node_or_says_which_has_too_few,
