@@ -133,6 +133,7 @@ c_decl {
  * those that say `never`. Inside an atomic step. nd: where it lies (TOUCH, CORRECT), or goes (CLAIM).
  *
  * never CLAIMED DISCARD: a claim is CLAIMED only while stripe.lock is held
+ * never SWAPPED DISCARD: no search has both a guest that gives pages back and a kernel that swaps
  */
 inline change(event, nd)
 {
