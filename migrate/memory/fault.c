@@ -43,9 +43,9 @@ struct touch {
 
 /* ---- Sleepers ------------------------------------------------------------------------------ */
 
-/* A thread that was interrupted by a signal faults again: it is still one sleeper. Caller holds
+/* A thread that was interrupted by a signal faults again: it is still one sleeper. false: no memory. Caller holds
  * stripe->lock. */
-static void sleeper_note(const struct touch *touch, struct stripe *stripe)
+static bool sleeper_note(const struct touch *touch, struct stripe *stripe)
 {
 	struct gmig *gmig = touch->fault->gmig;
 	struct sleeper *sleeper;
@@ -53,15 +53,16 @@ static void sleeper_note(const struct touch *touch, struct stripe *stripe)
 	for (sleeper = stripe->sleepers; sleeper; sleeper = sleeper->next)
 		if (touch->tid && sleeper->tid == touch->tid) {
 			sleeper->gfn = touch->gfn;
-			return;
+			return true;
 		}
 	sleeper = malloc(sizeof(*sleeper));
 	if (!sleeper)
-		return; /* it will be woken all the same; only its wait is not measured */
+		return false;
 	*sleeper = (struct sleeper){stripe->sleepers, touch->gfn,   gmig->sys->now_ns(),
 				    touch->tid,	      touch->write, touch->vcpu};
 	stripe->sleepers = sleeper;
 	atomic_fetch_add(&gmig->sleepers, 1);
+	return true;
 }
 
 /* ---- Messages ------------------------------------------------------------------------------ */
@@ -152,7 +153,9 @@ static void serve_claimed(const struct touch *touch, struct stripe *stripe)
 		return;
 	}
 	if (touch->protected || !claim_is_reader(stripe, touch->gfn, touch->tid)) {
-		sleeper_note(touch, stripe);
+		/* Whoever is in no list would be missed when the block begins to wait for a touch: it touches it again. */
+		if (!sleeper_note(touch, stripe))
+			uffd_wake(gmig->sys, touch->fault->uffd, page, GMIG_PAGE_BYTES);
 		return;
 	}
 	uffd_copy_protected(gmig->sys, touch->fault->uffd, page, touch->fault->touch.zeros);
@@ -164,7 +167,7 @@ static void serve_hint(const struct touch *touch, struct stripe *stripe)
 {
 	const struct claim_touch hint = {touch->gfn, touch->tid, touch->vcpu, touch->write};
 
-	sleeper_note(touch, stripe);
+	(void)sleeper_note(touch, stripe); /* without it only its wait is not measured */
 	if (!claim_touched(stripe, &hint))
 		engine_log(touch->fault->gmig, GMIG_LOG_ERROR, "event=hint-of-nobody gfn=0x%llx",
 			   (unsigned long long)touch->gfn);

@@ -241,8 +241,11 @@ END_TEST
 
 /* ---- A touch while its block is taken out --------------------------------------------------------------- */
 
+#define REFUSED_MAX 3
+static atomic_int refused = REFUSED_MAX;
 static struct {
 	atomic_bool armed;
+	bool no_memory;
 	pthread_t toucher;
 	bool touched;
 	uint64_t wrong;
@@ -264,12 +267,27 @@ static int ioctl_touch_between(int fd, unsigned long request, void *arg)
 	if (ret || request != UFFDIO_MOVE || move->src != (uintptr_t)rig.ram ||
 	    !atomic_exchange(&between.armed, false))
 		return ret;
+	if (between.no_memory)
+		atomic_store(&refused, 0);
 	between.touched = !pthread_create(&between.toucher, NULL, touch_first_page, NULL);
-	while (!atomic_load(&rig.gmig->sleepers))
+	while (!atomic_load(&rig.gmig->sleepers) && atomic_load(&refused) < REFUSED_MAX)
 		sched_yield();
 	return ret;
 }
 
+/* No memory to note the first sleepers. */
+void *__real_malloc(size_t bytes); // NOLINT(bugprone-reserved-identifier)
+void *__wrap_malloc(size_t bytes); // NOLINT(bugprone-reserved-identifier)
+
+void *__wrap_malloc(size_t bytes) // NOLINT(bugprone-reserved-identifier)
+{
+	if (bytes == sizeof(struct sleeper) && atomic_load(&refused) < REFUSED_MAX &&
+	    atomic_fetch_add(&refused, 1) < REFUSED_MAX)
+		return NULL;
+	return __real_malloc(bytes);
+}
+
+/* Also when there is no memory to note it (2, 3). */
 START_TEST(touch_while_its_block_is_taken_out_is_not_forgotten)
 {
 	struct gmig_sys sys = gmig_sys_real;
@@ -280,6 +298,7 @@ START_TEST(touch_while_its_block_is_taken_out_is_not_forgotten)
 
 	sys.ioctl = ioctl_touch_between;
 	rig_create(&rig, &options);
+	between.no_memory = _i & 2;
 	atomic_store(&between.armed, true);
 	start(&spec);
 	await_moved(GMIG_BLOCK_BYTES);
@@ -684,7 +703,7 @@ int main(void)
 	tcase_add_loop_test(tcase, reader_never_waits_where_only_writers_move_a_block, 0, 2);
 	tcase_add_test(tcase, touch_by_a_named_thread_is_counted_as_a_vcpus);
 	tcase_add_loop_test(tcase, blocks_of_a_busy_guest_move_and_keep_their_content, 0, FORMS);
-	tcase_add_loop_test(tcase, touch_while_its_block_is_taken_out_is_not_forgotten, 0, 2);
+	tcase_add_loop_test(tcase, touch_while_its_block_is_taken_out_is_not_forgotten, 0, 4);
 	tcase_add_loop_test(tcase, each_half_ends_on_the_node_of_its_toucher, 0, 2);
 	tcase_add_test(tcase, touch_by_a_thread_that_nobody_knows_counts_for_its_vnode);
 	tcase_add_loop_test(tcase, what_nobody_touches_in_time_stays_and_says_so, 0, FORMS);
