@@ -1,8 +1,8 @@
 /*
- * Moves blocks of a guest to and fro, again and again, over one connection.
- * usage: shuttle SOCKET ROUNDS SECONDS NODE NODE ADDRESS..
- * A round moves the 2 MiB around each address to the second node, the next one back. Each page has to move: a page that stays is an
- * error. After SECONDS no round is begun. Prints `rounds=N seconds=N moved_bytes=N`, of what was done.
+ * Moves parts of a guest's memory to and fro, again and again, over one connection.
+ * usage: shuttle SOCKET ROUNDS SECONDS BYTES NODE NODE ADDRESS..
+ * A round moves the BYTES (a page or a block) around each address to the second node, the next one back. Each page has to move: a page
+ * that stays is an error. After SECONDS no round is begun. Prints `rounds=N seconds=N moved_bytes=N`, of what was done.
  */
 #include "../../control/control.h"
 
@@ -12,8 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define WAIT_MS	    120000
-#define BLOCK_BYTES (2ull << 20)
+#define WAIT_MS 120000
 
 static int fail(const char *what, const struct gmig_error *err)
 {
@@ -21,15 +20,21 @@ static int fail(const char *what, const struct gmig_error *err)
 	return -1;
 }
 
-static json_t *list_of(char **addresses, int count, uint64_t node)
+struct part {
+	char **addresses;
+	int count;
+	uint64_t bytes; /* a power of two */
+};
+
+static json_t *list_of(const struct part *part, uint64_t node)
 {
 	json_t *pages = json_array();
 
-	for (int i = 0; i < count; i++) {
-		uint64_t gpa = strtoull(addresses[i], NULL, 0) & ~(BLOCK_BYTES - 1);
+	for (int i = 0; i < part->count; i++) {
+		uint64_t gpa = strtoull(part->addresses[i], NULL, 0) & ~(part->bytes - 1);
 
 		json_array_append_new(pages, json_integer((json_int_t)gpa));
-		json_array_append_new(pages, json_integer((json_int_t)BLOCK_BYTES));
+		json_array_append_new(pages, json_integer((json_int_t)part->bytes));
 		json_array_append_new(pages, json_integer((json_int_t)node));
 	}
 	return pages;
@@ -97,23 +102,25 @@ int main(int argc, char **argv)
 	struct gmig_error err = {0};
 	uint64_t node[2], moved = 0, begun = now_seconds(), seconds;
 	unsigned long rounds, i;
+	struct part part;
 	bool failed = false;
 
-	if (argc < 7) {
-		fprintf(stderr, "usage: shuttle SOCKET ROUNDS SECONDS NODE NODE ADDRESS..\n");
+	if (argc < 8) {
+		fprintf(stderr, "usage: shuttle SOCKET ROUNDS SECONDS BYTES NODE NODE ADDRESS..\n");
 		return 2;
 	}
 	rounds = strtoul(argv[2], NULL, 0);
 	seconds = strtoull(argv[3], NULL, 0);
-	node[0] = strtoull(argv[4], NULL, 0);
-	node[1] = strtoull(argv[5], NULL, 0);
+	part = (struct part){&argv[7], argc - 7, strtoull(argv[4], NULL, 0)};
+	node[0] = strtoull(argv[5], NULL, 0);
+	node[1] = strtoull(argv[6], NULL, 0);
 	if (control_connect(argv[1], 10000, &client, &err)) {
 		fail(argv[1], &err);
 		return 1;
 	}
 	control_client_set_limit(client, WAIT_MS);
 	for (i = 0; i < rounds && now_seconds() - begun < seconds; i++) {
-		int64_t bytes = round_trip(client, list_of(&argv[6], argc - 6, node[(i + 1) % 2]));
+		int64_t bytes = round_trip(client, list_of(&part, node[(i + 1) % 2]));
 
 		failed = bytes < 0;
 		if (failed)
