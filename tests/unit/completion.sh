@@ -68,7 +68,7 @@ expect 'gmig --' --help --version
 expect 'gmig migrate ' vm1
 expect 'gmig migrate --from 0 ' vm1
 expect 'gmig migrate vm1 '
-expect 'gmig migrate vm1 --mode ' auto readable block
+expect 'gmig migrate vm1 --mode ' auto readable block lazy
 expect 'gmig migrate vm1 --frames r' recycled
 expect 'gmig migrate vm1 --mover ' uffd ..
 expect 'gmig migrate vm1 --ba' --batch
