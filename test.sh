@@ -260,6 +260,7 @@ if [ $tier = full ]; then
 	stage "fuzz agent" 300 stage_fuzz_agent 30
 	filler "model" 300 stage_model
 	filler "mutants of the model" 300 stage_model_mutants
+	filler "seeded races" 600 stage_races
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
 	filler "format" 300 stage_format

@@ -211,7 +211,7 @@ stage_headers() {
 # Few mutants run each time; all must still apply, or a later run of all of them fails for nothing.
 mutants_apply() {
 	local patch stale=0
-	for patch in tests/fault/mutants/*.patch; do
+	for patch in tests/fault/mutants/*.patch tests/fault/races/*.patch; do
 		patch --dry-run -s -p1 <"$patch" >/dev/null || { echo "not ok $patch does not apply" && stale=1; }
 	done
 	return $stale
@@ -306,6 +306,11 @@ stage_model_mutants() {
 
 stage_mutants() {
 	tests/fault/mutants.sh "$@"
+}
+
+# What ThreadSanitizer has to see.
+stage_races() {
+	tests/fault/races.sh
 }
 
 # The guest's package: static, under 2 MiB, with its allow-list in /etc, and nothing of the host's.
