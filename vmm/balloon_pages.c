@@ -29,18 +29,13 @@ void balloon_pages_clear(struct balloon_pages *pages)
 
 /* ---- By age ---------------------------------------------------------------------------------- */
 
-static void age_remove(struct balloon_pages *pages, struct balloon_block *block)
+static void age_remove(struct balloon_pages *pages, const struct balloon_block *block)
 {
-	struct balloon_block *older = at(pages, block->older), *newer = at(pages, block->newer);
+	uint16_t *before = block->older ? &pages->block[block->older - 1].newer : &pages->oldest;
+	uint16_t *behind = block->newer ? &pages->block[block->newer - 1].older : &pages->newest;
 
-	if (older)
-		older->newer = block->newer;
-	else
-		pages->oldest = block->newer;
-	if (newer)
-		newer->older = block->older;
-	else
-		pages->newest = block->older;
+	*before = block->newer;
+	*behind = block->older;
 }
 
 static void age_append(struct balloon_pages *pages, struct balloon_block *block, uint64_t now_ns)
