@@ -218,13 +218,13 @@ static struct table *build_level2(struct shadow *shadow, uint64_t gfn)
 
 	for (unsigned int level = ROOT_LEVEL; level > 2; level--) {
 		slot = &table->slot[slot_index(gfn, level)];
-		if (!*slot) {
+		if (!load(slot)) {
 			below = shadow_tables_get(&shadow->tables);
 			if (!below)
 				return NULL;
 			publish(slot, (uintptr_t)below | TABLE);
 		}
-		table = table_of(*slot);
+		table = table_of(load(slot)); /* USED may come meanwhile */
 	}
 	return table;
 }
