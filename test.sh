@@ -258,8 +258,8 @@ if [ $tier = full ]; then
 	stage "unit tsan" 1800 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
 	stage "fuzz agent" 300 stage_fuzz_agent 30
-	filler "model" 300 stage_model
-	filler "mutants of the model" 300 stage_model_mutants
+	filler "model" 600 stage_model
+	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
