@@ -36,7 +36,7 @@ compile_all()
 # compiled once.
 build()
 {
-	local tree=$1 source object test
+	local tree=$1 source object test wrap
 	mkdir -p "$tree/o"
 	for source in "$tree"/migrate/*.c "$tree"/migrate/*/*.c "$tree"/tests/support/{suite,rig,host_tree}.c; do
 		object=$(basename "$source" .c).o
@@ -52,9 +52,10 @@ build()
 	done >>"$tree/sources"
 	compile_all <"$tree/sources" || return 1
 	for test in $programs; do
-		object=$work/$(basename "$test").o
+		object=$work/$(basename "$test").o wrap=
+		[ "$test" != unit/test_lazy ] || wrap=-Wl,--wrap=malloc # as in tests/unit/CMakeLists.txt
 		# shellcheck disable=SC2086
-		${CC:-cc} -pthread "$object" "$tree"/o/*.o -o "$tree/$(basename "$test")" $libs || return 1
+		${CC:-cc} -pthread $wrap "$object" "$tree"/o/*.o -o "$tree/$(basename "$test")" $libs || return 1
 	done
 }
 
