@@ -393,7 +393,6 @@ static void job_end(struct gmig_job *job, enum job_event outcome, struct gmig_er
 void *job_thread(void *arg)
 {
 	struct gmig_job *job = arg;
-	struct memory *memory = job->memory;
 	const struct memory_follow follow = follow_of(job);
 	struct gmig_error err = {0};
 	enum job_event outcome;
@@ -410,7 +409,7 @@ void *job_thread(void *arg)
 		ret = job_work(job, &err);
 	outcome = job_outcome(job, ret);
 	if (follows)
-		memory->ops->follow_end(memory, &follow, job_keeps(job, outcome));
+		job_follow_end_in_turn(job, &follow, job_keeps(job, outcome));
 	job_end(job, outcome, &err);
 	job_tell(job);
 	/* After the end was told, since it may take a while: 70 ms at 12 TiB if each GiB has a page

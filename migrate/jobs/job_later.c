@@ -116,6 +116,29 @@ int job_follow_in_turn(struct gmig_job *job, const struct memory_follow *follow,
 	return ret;
 }
 
+/* One of those accepted after the job, up to `newest`, does not follow yet. Caller holds jobs_lock. */
+static bool is_awaited(const struct gmig_job *job, uint64_t newest)
+{
+	const struct gmig_job *other = job->memory->jobs;
+
+	while (other && (other->work.id <= job->work.id || !other->follows_yet))
+		other = other->next;
+	return other && other->work.id <= newest;
+}
+
+void job_follow_end_in_turn(struct gmig_job *job, const struct memory_follow *follow, bool keep)
+{
+	struct memory *memory = job->memory;
+	uint64_t newest;
+
+	pthread_mutex_lock(&memory->jobs_lock);
+	newest = memory->next_job_id - 1;
+	while (is_awaited(job, newest))
+		pthread_cond_wait(&memory->followed, &memory->jobs_lock);
+	pthread_mutex_unlock(&memory->jobs_lock);
+	memory->ops->follow_end(memory, follow, keep);
+}
+
 /* ---- What is said ------------------------------------------------------------------------------ */
 
 static struct page_list *list_of_range(uint64_t gfn, uint64_t pages)

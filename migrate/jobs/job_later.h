@@ -12,6 +12,11 @@
 bool job_follows(const struct gmig_job *job);
 int job_follow_in_turn(struct gmig_job *job, const struct memory_follow *follow,
 		       struct gmig_error *err);
+/*
+ * memory_ops.follow_end, when all that have been accepted by now follow: else new memory would lie where this job leaves it, and a
+ * newer one, whose thread comes late, would no longer find the node that it takes it from.
+ */
+void job_follow_end_in_turn(struct gmig_job *job, const struct memory_follow *follow, bool keep);
 
 /*
  * The plan is made (of a job over a part: the set, too): older jobs are told, and what they were just moving has settled when it

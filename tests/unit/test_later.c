@@ -499,10 +499,10 @@ static void assert_new_memory_goes_to(unsigned int node)
 	ck_assert_uint_eq(map.node[0], node);
 }
 
-static void create_bound(void)
+static void create_bound(void (*event)(void *opaque, const struct gmig_job_info *info))
 {
 	struct rig_options options = {
-	    .bytes = RAM, .nodes = NODES, .small_pages = true, .job_event = hold_the_older};
+	    .bytes = RAM, .nodes = NODES, .small_pages = true, .job_event = event};
 	const struct gmig_bind_spec spec = {
 	    .bytes = GMIG_PAGE_BYTES, .policy = {.mode = GMIG_POLICY_PREFERRED, .nodes = {{1}}}};
 	struct gmig_job *none;
@@ -517,7 +517,7 @@ START_TEST(migration_whose_thread_comes_late_is_the_older_one_all_the_same)
 {
 	struct gmig_job *older, *newer;
 
-	create_bound();
+	create_bound(hold_the_older);
 	older = migrate(0, 1, 0);
 	newer = _i ? migrate(1, 3, 0) : migrate(0, 2, 0);
 	atomic_store(&newer_accepted, true);
@@ -526,6 +526,40 @@ START_TEST(migration_whose_thread_comes_late_is_the_older_one_all_the_same)
 	assert_new_memory_goes_to(_i ? 3 : 2);
 	for (uint64_t page = 0; _i && page < rig.pages; page++)
 		ck_assert_uint_eq(node_of(page), 3);
+	finish();
+}
+END_TEST
+
+static atomic_bool older_ended;
+
+/* The newer job's thread sleeps before it does anything, as long as the older one may take to be done with all. */
+static void hold_the_newer(void *opaque, const struct gmig_job_info *info)
+{
+	uint64_t until_ns = gmig_sys_real.now_ns() + 100000000;
+
+	(void)opaque;
+	if (info->id == 1 && info->state >= GMIG_JOB_COMPLETED)
+		atomic_store(&older_ended, true);
+	while (info->id == 1 && info->state == GMIG_JOB_RUNNING && !info->passes &&
+	       !atomic_load(&newer_accepted))
+		sched_yield();
+	while (info->id == 2 && info->state == GMIG_JOB_RUNNING && !info->passes &&
+	       !atomic_load(&older_ended) && gmig_sys_real.now_ns() < until_ns)
+		sched_yield();
+}
+
+START_TEST(migration_whose_thread_comes_late_is_the_newer_one_all_the_same)
+{
+	struct gmig_job *older, *newer;
+
+	atomic_store(&older_ended, false);
+	create_bound(hold_the_newer);
+	older = migrate(0, 1, 0);
+	newer = _i ? migrate(1, 3, 0) : migrate(0, 2, 0);
+	atomic_store(&newer_accepted, true);
+	end(newer);
+	end(older);
+	assert_new_memory_goes_to(_i ? 3 : 2);
 	finish();
 }
 END_TEST
@@ -548,7 +582,7 @@ START_TEST(ends_in_any_order_leave_new_memory_to_the_newer_one)
 	unsigned int node = older_stands ? 1 : 0;
 	struct memory *memory;
 
-	create_bound();
+	create_bound(hold_the_older);
 	memory = &rig.gmig->memory;
 	ck_assert_int_eq(memory->ops->follow(memory, &older, &err), 0);
 	ck_assert_int_eq(memory->ops->follow(memory, &newer, &err), 0);
@@ -587,7 +621,7 @@ START_TEST(policy_goes_with_the_region_through_migrations_that_overlap)
 	struct gmig_map map;
 	bool over[OVERLAPPING];
 
-	create_bound();
+	create_bound(hold_the_older);
 	memory = &rig.gmig->memory;
 	region = engine_region_of_gfn(rig.gmig, 0);
 	srand((unsigned int)_i + 1);
@@ -682,6 +716,8 @@ int main(void)
 	tcase_add_loop_test(jobs, job_over_a_part_speaks_for_that_part, 0, 2);
 	tcase_add_loop_test(jobs, new_memory_goes_where_the_last_migration_takes_it, 0, 4);
 	tcase_add_loop_test(jobs, migration_whose_thread_comes_late_is_the_older_one_all_the_same,
+			    0, 2);
+	tcase_add_loop_test(jobs, migration_whose_thread_comes_late_is_the_newer_one_all_the_same,
 			    0, 2);
 	tcase_add_loop_test(jobs, policy_goes_with_the_region_through_migrations_that_overlap, 0,
 			    4);
