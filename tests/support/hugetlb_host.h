@@ -267,4 +267,66 @@ static inline void pools_of(int what, int first, int second)
 	atomic_store(&pool_free[1], second);
 }
 
+/* ---- The guest ---------------------------------------------------------------------------------- */
+
+/* What a test has changed is seen by the fault threads from here on: a message of the kernel tells ThreadSanitizer nothing. */
+static inline void publish(void)
+{
+	for (unsigned int i = 0; i < ENGINE_STRIPES; i++) {
+		pthread_mutex_lock(&gmig->stripes[i].lock);
+		pthread_mutex_unlock(&gmig->stripes[i].lock);
+	}
+}
+
+static inline void touch(unsigned int block)
+{
+	ram[block * GMIG_BLOCK_BYTES] = (uint8_t)(block + 1);
+	engine_settle_faults(gmig, 0);
+}
+
+static inline void touch_all(void)
+{
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		touch(i);
+}
+
+static inline void assert_content(void)
+{
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		ck_assert_int_eq(ram[i * GMIG_BLOCK_BYTES], (int)i + 1);
+}
+
+static inline uint64_t resident(unsigned int node)
+{
+	uint64_t bytes[GMIG_MAX_NODES];
+
+	ck_assert_int_eq(gmig_residency(gmig, 0, bytes), 0);
+	return bytes[node];
+}
+
+static inline struct gmig_job_spec spec_of(unsigned int from, unsigned int to)
+{
+	return (struct gmig_job_spec){
+	    .from = {(uint16_t)from}, .from_count = 1, .to = {(uint16_t)to}, .to_count = 1};
+}
+
+static inline struct gmig_job_info run(const struct gmig_job_spec *spec)
+{
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	ck_assert_msg(!gmig_job_start(gmig, spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	return info;
+}
+
+static inline struct gmig_job_info migrate(unsigned int from, unsigned int to)
+{
+	const struct gmig_job_spec spec = spec_of(from, to);
+
+	return run(&spec);
+}
+
 #endif
