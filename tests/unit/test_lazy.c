@@ -115,6 +115,12 @@ static void assert_present(uint64_t block, unsigned int node)
 	}
 }
 
+static void assert_all_present(unsigned int node)
+{
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		assert_present(block, node);
+}
+
 static enum shadow_state state_of(uint64_t block)
 {
 	struct shadow_entry entry;
@@ -313,6 +319,16 @@ START_TEST(touch_while_its_block_is_taken_out_is_not_forgotten)
 }
 END_TEST
 
+/* All blocks wait for a touch when a plain job comes, which completes. */
+static void run_plain_beside(const struct gmig_job_spec *lazy, const struct gmig_job_spec *plain,
+			     struct gmig_job_info *info)
+{
+	start(lazy);
+	await_waiting(BLOCKS);
+	rig_move(&rig, plain, info);
+	ck_assert_int_eq(info->state, GMIG_JOB_COMPLETED);
+}
+
 /* ---- To whoever touches it -------------------------------------------------------------------------------- */
 
 /* A vCPU that reads its half of memory until the job is over. */
@@ -412,8 +428,7 @@ START_TEST(touch_by_a_thread_that_nobody_knows_counts_for_its_vnode)
 	ck_assert_uint_eq(info.moved_bytes, 0);
 	ck_assert_uint_eq(info.lazy.in_place_bytes, BYTES);
 	ck_assert_uint_eq(info.lazy.touches_by_vcpu, 0);
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, 0);
+	assert_all_present(0);
 	finish();
 }
 END_TEST
@@ -436,8 +451,7 @@ START_TEST(what_nobody_touches_in_time_stays_and_says_so)
 	end_job(GMIG_JOB_COMPLETED, &info);
 	ck_assert_uint_eq(info.remaining_bytes, BYTES);
 	ck_assert_int_eq(info.remaining[0].error, ETIMEDOUT);
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, 0);
+	assert_all_present(0);
 	finish();
 }
 END_TEST
@@ -448,16 +462,12 @@ START_TEST(plain_job_has_what_waits_for_its_toucher)
 	struct gmig_job_info info, other;
 
 	begin(_i, 0);
-	start(&spec);
-	await_waiting(BLOCKS);
-	rig_move(&rig, &plain, &other);
-	ck_assert_int_eq(other.state, GMIG_JOB_COMPLETED);
+	run_plain_beside(&spec, &plain, &other);
 	ck_assert_uint_eq(other.moved_bytes, BYTES);
 	end_job(GMIG_JOB_COMPLETED, &info);
 	ck_assert_uint_eq(info.moved_bytes, 0);
 	ck_assert_uint_eq(info.by_others_bytes, BYTES);
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, 1);
+	assert_all_present(1);
 	finish();
 }
 END_TEST
@@ -477,8 +487,7 @@ START_TEST(what_nobody_touches_is_swept_before_the_deadline)
 	ck_assert_uint_eq(info.moved_bytes, BYTES);
 	ck_assert_uint_eq(info.lazy.touched_bytes, 0);
 	ck_assert_uint_eq(info.lazy.swept_bytes, BYTES);
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, 1);
+	assert_all_present(1);
 	finish();
 }
 END_TEST
@@ -615,16 +624,12 @@ START_TEST(job_with_the_same_goal_finds_waiting_blocks_moved)
 	struct gmig_job_info info, other;
 
 	begin(_i, 0);
-	start(&spec);
-	await_waiting(BLOCKS);
-	rig_move(&rig, &plain, &other);
-	ck_assert_int_eq(other.state, GMIG_JOB_COMPLETED);
+	run_plain_beside(&spec, &plain, &other);
 	ck_assert_uint_eq(other.remaining_bytes, 0);
 	end_job(GMIG_JOB_COMPLETED, &info);
 	ck_assert_uint_eq(info.moved_bytes + other.moved_bytes, BYTES);
 	ck_assert_uint_eq(info.lazy.touched_bytes, 0);
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, 1);
+	assert_all_present(1);
 	finish();
 }
 END_TEST
@@ -635,16 +640,12 @@ START_TEST(later_job_that_goes_elsewhere_has_the_waiting_blocks)
 	struct gmig_job_info info, other;
 
 	begin(_i, 3);
-	start(&spec);
-	await_waiting(BLOCKS);
-	rig_move(&rig, &plain, &other);
-	ck_assert_int_eq(other.state, GMIG_JOB_COMPLETED);
+	run_plain_beside(&spec, &plain, &other);
 	ck_assert_uint_eq(other.moved_bytes, BYTES);
 	end_job(GMIG_JOB_COMPLETED, &info);
 	ck_assert_uint_eq(info.moved_bytes, 0);
 	ck_assert_uint_eq(info.by_others_bytes, BYTES);
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, 2);
+	assert_all_present(2);
 	finish();
 }
 END_TEST
