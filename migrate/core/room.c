@@ -167,9 +167,9 @@ struct mount {
 
 /*
  * A line of mountinfo: "36 35 98:0 ROOT POINT options [fields] - TYPE source OPTIONS". true: it mounts a
- * hierarchy that has memory limits.
+ * hierarchy that has this controller, or, of v2, may have it.
  */
-static bool mount_parse(const char *line, struct mount *mount)
+static bool mount_parse(const char *line, const char *controller, struct mount *mount)
 {
 	const char *rest = strstr(line, " - ");
 	char type[32], options[256];
@@ -178,11 +178,11 @@ static bool mount_parse(const char *line, struct mount *mount)
 	    sscanf(rest, " - %31s %*s %255s", type, options) != 2)
 		return false;
 	mount->v1 = !strcmp(type, "cgroup");
-	return !strcmp(type, "cgroup2") || (mount->v1 && has_option(options, "memory"));
+	return !strcmp(type, "cgroup2") || (mount->v1 && has_option(options, controller));
 }
 
 /* Lines of /proc/self/cgroup: "0::PATH" (v2), "N:CONTROLLERS:PATH" (v1). */
-static bool cgroup_path(const char *text, bool v1, char *path, size_t bytes)
+static bool cgroup_path(const char *text, const char *controller, bool v1, char *path, size_t bytes)
 {
 	while (text && *text) {
 		const char *controllers = strchr(text, ':'), *end = strchr(text, '\n');
@@ -193,7 +193,7 @@ static bool cgroup_path(const char *text, bool v1, char *path, size_t bytes)
 			return false;
 		snprintf(names, sizeof(names), "%.*s", (int)(start - controllers - 1),
 			 controllers + 1);
-		if (v1 ? has_option(names, "memory") : !names[0]) {
+		if (v1 ? has_option(names, controller) : !names[0]) {
 			start++;
 			snprintf(path, bytes, "%.*s", end ? (int)(end - start) : (int)strlen(start),
 				 start);
@@ -232,6 +232,7 @@ static void dirs_add(struct room_source *source, const struct mount *mount, cons
 static void dirs_find(struct room_source *source)
 {
 	char file_name[PATH_MAX + 64];
+	const char *controller = source->controller ? source->controller : "memory";
 	FILE *file;
 	char line[2 * PATH_MAX + 512], path[PATH_MAX];
 	struct mount mount;
@@ -242,8 +243,8 @@ static void dirs_find(struct room_source *source)
 	if (!file)
 		return;
 	while (fgets(line, sizeof(line), file))
-		if (mount_parse(line, &mount) &&
-		    cgroup_path(source->cgroup, mount.v1, path, sizeof(path)))
+		if (mount_parse(line, controller, &mount) &&
+		    cgroup_path(source->cgroup, controller, mount.v1, path, sizeof(path)))
 			dirs_add(source, &mount, path);
 	fclose(file);
 }
@@ -270,4 +271,50 @@ void room_read(struct room_source *source, struct room *room)
 	dirs_update(source);
 	for (unsigned int i = 0; i < source->dirs; i++)
 		cgroup_read(source->dir[i], source->v1[i], room);
+}
+
+/* ---- Huge pages of hugetlbfs --------------------------------------------------------------------- */
+
+/* what: "" for those that are there, ".rsvd" for those that are promised, too. */
+static void huge_read(const char *directory, bool v1, const char *size, const char *what,
+		      struct room *room)
+{
+	char limit[64], usage[64];
+	uint64_t most, used = 0;
+
+	snprintf(limit, sizeof(limit), "hugetlb.%s%s.%s", size, what,
+		 v1 ? "limit_in_bytes" : "max");
+	snprintf(usage, sizeof(usage), "hugetlb.%s%s.%s", size, what,
+		 v1 ? "usage_in_bytes" : "current");
+	if (!number_read(directory, limit, &most))
+		return;
+	number_read(directory, usage, &used);
+	if (minus(most, used) >= room->bytes)
+		return;
+	room->bytes = minus(most, used);
+	room->total_bytes = most;
+	snprintf(room->limit, sizeof(room->limit), "%s", directory);
+}
+
+/* As the kernel names the files: hugetlb_cgroup_file_init(). */
+static const char *size_name(uint64_t page_bytes, char *name, size_t bytes)
+{
+	bool giant = page_bytes >= 1ull << 30;
+
+	snprintf(name, bytes, "%llu%s", (unsigned long long)page_bytes >> (giant ? 30 : 20),
+		 giant ? "GB" : "MB");
+	return name;
+}
+
+void room_huge_read(struct room_source *source, uint64_t page_bytes, struct room *room)
+{
+	char size[24];
+
+	size_name(page_bytes, size, sizeof(size));
+	*room = (struct room){.bytes = UINT64_MAX, .total_bytes = UINT64_MAX};
+	dirs_update(source);
+	for (unsigned int i = 0; i < source->dirs; i++) {
+		huge_read(source->dir[i], source->v1[i], size, "", room);
+		huge_read(source->dir[i], source->v1[i], size, ".rsvd", room);
+	}
 }

@@ -33,8 +33,9 @@ uint64_t room_reserve(uint64_t total_bytes);
 
 /* Where to look. Zeroed, but for `root`, before the first call. */
 struct room_source {
-	const char *root;  /* "", or a directory with a /proc and a /sys of its own */
-	char cgroup[4096]; /* /proc/self/cgroup as it was when the directories were found */
+	const char *root;	/* "", or a directory with a /proc and a /sys of its own */
+	const char *controller; /* NULL: "memory" */
+	char cgroup[4096];	/* /proc/self/cgroup as it was when the directories were found */
 	char dir[ROOM_DIRS][PATH_MAX];
 	bool v1[ROOM_DIRS];
 	unsigned int dirs;
@@ -42,5 +43,12 @@ struct room_source {
 
 /* Always succeeds: a file that is not there limits nothing. About 60 us. */
 void room_read(struct room_source *source, struct room *room);
+/*
+ * What cgroups leave of pages of hugetlbfs of that size, of a source for the controller "hugetlb". Pools are another matter, and
+ * nothing is kept back: beyond the limit the kernel refuses pages, and kills nobody.
+ *
+ * Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, hugetlb_cgroup_charge_cgroup() in mm/hugetlb_cgroup.c.
+ */
+void room_huge_read(struct room_source *source, uint64_t page_bytes, struct room *room);
 
 #endif

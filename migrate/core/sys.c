@@ -243,6 +243,16 @@ static void real_room(struct room *room)
 	pthread_mutex_unlock(&lock);
 }
 
+static void real_huge_room(uint64_t page_bytes, struct room *room)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct room_source source = {.root = "", .controller = "hugetlb"};
+
+	pthread_mutex_lock(&lock);
+	room_huge_read(&source, page_bytes, room);
+	pthread_mutex_unlock(&lock);
+}
+
 /* The device first: its file mode is how an administrator grants the right without root. */
 static int real_userfaultfd(void)
 {
@@ -378,6 +388,7 @@ const struct gmig_sys gmig_sys_real = {
     .pidfd_open = real_pidfd_open,
     .open_proc = real_open_proc,
     .room = real_room,
+    .huge_room = real_huge_room,
     .userfaultfd = real_userfaultfd,
     .pagemap = real_pagemap,
     .kernel_name = real_kernel_name,

@@ -70,6 +70,8 @@ struct gmig_sys {
 	int (*open_proc)(pid_t pid, const char *name);
 	/* What this process may still ask for: see room.h. */
 	void (*room)(struct room *room);
+	/* Of pages of hugetlbfs of that size. */
+	void (*huge_room)(uint64_t page_bytes, struct room *room);
 	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */
 	int (*userfaultfd)(void);
 	/* /proc/self/pagemap */

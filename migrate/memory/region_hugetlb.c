@@ -8,9 +8,11 @@
 #include "bindings.h"
 #include "bound_touch.h"
 #include "huge_page.h"
+#include "ledger.h"
 #include "policy.h"
 
 #include "../core/on_node.h"
+#include "../core/room.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -56,12 +58,49 @@ static int map_pages(struct gmig *gmig, const struct region *region, size_t byte
 	return ret;
 }
 
+/* Of this guest's other memory in huge pages, what was not touched so far. */
+static uint64_t untouched_bytes(const struct gmig *gmig)
+{
+	uint64_t all = 0, there = 0;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++)
+		if (gmig->regions[i].kind->always_whole)
+			all += gmig->regions[i].pages * GMIG_PAGE_BYTES;
+	for (unsigned int vnode = 0; all && vnode < GMIG_MAX_VNODES; vnode++)
+		for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+			long pages = ledger_resident(gmig->ledger, vnode, node);
+
+			there += pages > 0 ? (uint64_t)pages * GMIG_PAGE_BYTES : 0;
+		}
+	return all > there ? all - there : 0;
+}
+
+/* Beyond a cgroup's limit the guest would get no page, and sleep at a touch for good. */
+static int check_group(const struct gmig *gmig, const struct region *region, struct gmig_error *err)
+{
+	uint64_t bytes = region->pages * GMIG_PAGE_BYTES + untouched_bytes(gmig);
+	size_t page = huge_page_bytes(region);
+	struct room room;
+
+	gmig->sys->huge_room(page, &room);
+	return bytes <= room.bytes
+		   ? 0
+		   : gmig_fail(err, -ENOMEM,
+			       "the hugetlb limit of cgroup %.200s leaves %llu MiB in pages of %zu "
+			       "MiB, and this memory takes %llu MiB",
+			       room.limit, (unsigned long long)room.bytes >> 20, page >> 20,
+			       (unsigned long long)bytes >> 20);
+}
+
 static int hugetlb_map(struct gmig *gmig, struct region *region, struct gmig_error *err)
 {
 	size_t bytes = region->pages * GMIG_PAGE_BYTES, page = huge_page_bytes(region);
 	unsigned long long mib = (unsigned long long)(bytes >> 20);
-	int ret = reserve(gmig, region, bytes);
+	int ret = check_group(gmig, region, err);
 
+	if (ret)
+		return ret;
+	ret = reserve(gmig, region, bytes);
 	if (ret)
 		return gmig_fail(err, ret, "cannot map %llu MiB of guest memory: %s", mib,
 				 gmig_errno_name(ret));
@@ -69,7 +108,7 @@ static int hugetlb_map(struct gmig *gmig, struct region *region, struct gmig_err
 	if (ret == -ENOMEM)
 		return gmig_fail(err, ret,
 				 "the host's pool of %zu MiB pages has too few free ones for %llu "
-				 "MiB, or a hugetlb cgroup allows no more: raise vm.nr_hugepages",
+				 "MiB: raise vm.nr_hugepages",
 				 page >> 20, mib);
 	if (!ret)
 		ret = gmig->sys->protect(region->hva, bytes, PROT_READ | PROT_WRITE);

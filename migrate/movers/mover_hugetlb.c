@@ -15,10 +15,13 @@
  * would break it stays, with -ETIME.
  *
  * Each block that was moved has a mapping of its own. Before these get too many for the process the kernel moves the rest, by
- * move_pages(2): it needs none, and keeps readers waiting for the copy, too.
+ * move_pages(2): it needs none, and keeps readers waiting for the copy, too. So it does where a hugetlb cgroup allows the guest
+ * as many pages as it has, and none beside them, as those of containers do: what the kernel moves takes its charge along
+ * (hugetlb_cgroup_migrate()).
  */
 #include "../core/copy.h"
 #include "../core/movepages.h"
+#include "../core/room.h"
 #include "../core/uffd.h"
 #include "../memory/huge_page.h"
 #include "mover.h"
@@ -37,7 +40,8 @@
 struct hugetlb_job {
 	uint64_t map_limit;
 	atomic_uint full[GMIG_MAX_NODES]; /* times in a row that a node had no page */
-	atomic_bool told;		  /* that mappings get too many */
+	atomic_bool group_is_full;	  /* a hugetlb cgroup allows no page more: in this pass */
+	atomic_bool told_maps, told_group;
 	/* Of pages that are larger than a block, of which there is one worker: why this one has just failed. */
 	uint64_t failed_gfn;
 	int failed;
@@ -114,6 +118,8 @@ static int hugetlb_worker_begin(struct mover_worker *worker)
 
 	for (unsigned int node = 0; worker->number == 0 && node < GMIG_MAX_NODES; node++)
 		atomic_store(&shared->full[node], 0);
+	if (worker->number == 0)
+		atomic_store(&shared->group_is_full, false);
 	if (!is_giant(gmig))
 		return 0;
 	shared->failed = 0;
@@ -141,20 +147,65 @@ static void hugetlb_worker_end(struct mover_worker *worker)
 
 /* ---- Before the claim ------------------------------------------------------------------------------ */
 
+/* Of pages of 1 GiB the kernel would move one and nobody note the other blocks; of fake nodes it knows nothing. */
+static bool kernel_helps(const struct gmig *gmig)
+{
+	return !gmig->fake && !is_giant(gmig);
+}
+
 /* 0: without a page of ours, the kernel moves it. */
-static int leave_to_kernel(struct mover_worker *worker)
+static int leave_to_kernel(struct mover_worker *worker, atomic_bool *told, const char *why)
+{
+	struct gmig *gmig = gmig_of(worker);
+
+	if (!atomic_exchange(told, true))
+		engine_log(gmig, GMIG_LOG_WARNING, "event=hugetlb job=%llu text=\"%s: %s\"",
+			   (unsigned long long)worker->job->id, why,
+			   kernel_helps(gmig) ? "move_pages(2) moves the rest" : "the rest stays");
+	return kernel_helps(gmig) ? 0 : -ENOMEM;
+}
+
+static int maps_are_many(struct mover_worker *worker)
+{
+	struct hugetlb_job *shared = worker->job->state;
+	char why[128];
+
+	snprintf(why, sizeof(why),
+		 "each block that moves has a mapping of its own, and vm.max_map_count is %llu",
+		 (unsigned long long)shared->map_limit);
+	return leave_to_kernel(worker, &shared->told_maps, why);
+}
+
+/* The node had no page. Or is it that this process may have none more? Then it is not asked again in this pass. */
+static bool group_is_full(struct mover_worker *worker, const struct region *region)
 {
 	struct hugetlb_job *shared = worker->job->state;
 	struct gmig *gmig = gmig_of(worker);
+	struct room room;
 
-	if (!atomic_exchange(&shared->told, true))
-		engine_log(
-		    gmig, GMIG_LOG_WARNING,
-		    "event=hugetlb job=%llu text=\"each block that moves has a mapping of its own, "
-		    "and vm.max_map_count is %llu: %s\"",
-		    (unsigned long long)worker->job->id, (unsigned long long)shared->map_limit,
-		    gmig->fake ? "the rest stays" : "move_pages(2) moves the rest");
-	return gmig->fake ? -ENOMEM : 0;
+	if (atomic_load(&shared->group_is_full))
+		return true;
+	gmig->sys->huge_room(huge_page_bytes(region), &room);
+	if (room.bytes >= huge_page_bytes(region))
+		return false;
+	atomic_store(&shared->group_is_full, true);
+	return true;
+}
+
+static int group_allows_none(struct mover_worker *worker, const struct region *region)
+{
+	struct hugetlb_job *shared = worker->job->state;
+	struct room room;
+	char why[256] = "";
+
+	if (!atomic_load(&shared->told_group)) {
+		gmig_of(worker)->sys->huge_room(huge_page_bytes(region), &room);
+		snprintf(why, sizeof(why),
+			 "a move takes a page beside the guest's, and the hugetlb limit of cgroup "
+			 "%.120s is reached",
+			 room.limit);
+	}
+	return leave_to_kernel(worker, &shared->told_group, why);
 }
 
 static int take_page(struct mover_worker *worker, struct mover_ticket *ticket,
@@ -165,12 +216,16 @@ static int take_page(struct mover_worker *worker, struct mover_ticket *ticket,
 	int ret;
 
 	if (!huge_page_has_room(gmig, shared->map_limit))
-		return leave_to_kernel(worker);
+		return maps_are_many(worker);
+	if (atomic_load(&shared->group_is_full))
+		return group_allows_none(worker, region);
 	if (atomic_load(&shared->full[ticket->to]) >= FULL_ENOUGH)
 		return -ENOMEM;
 	ret = huge_page_take(gmig, region, ticket->to, &ticket->staging);
 	if (ret)
 		ticket->staging = NULL;
+	if (ret == -ENOMEM && group_is_full(worker, region))
+		return group_allows_none(worker, region);
 	if (ret == -ENOMEM)
 		atomic_fetch_add(&shared->full[ticket->to], 1);
 	else if (!ret)

@@ -7,6 +7,7 @@
 #define TEST_HUGETLB_HOST_H
 
 #include "../../migrate/core/on_node.h"
+#include "../../migrate/core/room.h"
 #include "memfd_rig.h"
 
 #include <numaif.h>
@@ -27,6 +28,7 @@ static atomic_int outside_node[OUTSIDES];
 static atomic_bool has_page[BLOCKS];
 static atomic_uint protects, remaps, remap_fails, fills;
 static atomic_ullong map_limit_told;
+static atomic_ullong group_bytes; /* that a hugetlb cgroup leaves */
 
 /* ---- Pools ------------------------------------------------------------------------------------- */
 
@@ -137,7 +139,7 @@ static inline int advise_table(void *memory, size_t bytes, int advice)
 	int node;
 
 	if (advice == MADV_POPULATE_WRITE && i < OUTSIDES) {
-		node = take_from_pool();
+		node = atomic_load(&group_bytes) < bytes ? -1 : take_from_pool();
 		if (node < 0)
 			return -EFAULT;
 		atomic_store(&outside_node[i], node);
@@ -247,6 +249,12 @@ static inline int tell_map_limit(uint64_t *count)
 	return 0;
 }
 
+static inline void tell_group(uint64_t page_bytes, struct room *room)
+{
+	(void)page_bytes;
+	*room = (struct room){.bytes = atomic_load(&group_bytes), .limit = "/sys/fs/cgroup/vm"};
+}
+
 /* What a host with that many free pages on each node says and does. */
 static inline void pools_of(int what, int first, int second)
 {
@@ -262,7 +270,9 @@ static inline void pools_of(int what, int first, int second)
 	sys.thread_policy = told_policy;
 	sys.set_thread_policy = take_policy;
 	sys.map_limit = tell_map_limit;
+	sys.huge_room = tell_group;
 	atomic_store(&map_limit_told, 65530);
+	atomic_store(&group_bytes, UINT64_MAX);
 	atomic_store(&pool_free[0], first);
 	atomic_store(&pool_free[1], second);
 }

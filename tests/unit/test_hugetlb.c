@@ -289,6 +289,28 @@ START_TEST(process_with_too_many_mappings_leaves_the_rest_to_the_kernel)
 }
 END_TEST
 
+START_TEST(cgroup_that_allows_no_page_more_leaves_the_moves_to_the_kernel)
+{
+	struct gmig_job_info info;
+
+	start(_i, 8, 8);
+	touch_all();
+	atomic_store(&group_bytes, 0);
+	info = migrate(0, 1);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(atomic_load(&remaps), 0);
+	ck_assert_uint_eq(info.call.count, BLOCKS);
+	assert_said("hugetlb limit of cgroup /sys/fs/cgroup/vm is reached: move_pages(2) moves");
+	assert_content();
+	atomic_store(&group_bytes, UINT64_MAX);
+	info = migrate(1, 0);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(atomic_load(&remaps), BLOCKS);
+	assert_clean();
+	end();
+}
+END_TEST
+
 START_TEST(block_that_a_device_transfers_to_stays)
 {
 	struct gmig_job_info info;
@@ -370,10 +392,18 @@ START_TEST(region_that_cannot_be_had_says_why)
 	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -ENOMEM);
 	ck_assert_msg(strstr(err.text, "vm.nr_hugepages"), "%s", err.text);
 	atomic_store(&pool_is_exhausted, false);
+	/* Of what the first region may still take, too. */
+	atomic_store(&group_bytes, 2 * BYTES - 1);
+	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -ENOMEM);
+	ck_assert_msg(strstr(err.text, "hugetlb limit of cgroup /sys/fs/cgroup/vm leaves"), "%s",
+		      err.text);
+	touch(0);
+	ck_assert_int_eq(atomic_load(&pool_free[0]), 7);
 	sys.set_thread_policy = refuse_policy;
 	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -EPERM);
 	ck_assert_msg(strstr(err.text, "set_mempolicy"), "%s", err.text);
 	sys.set_thread_policy = take_policy;
+	/* One block of it is there. */
 	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), 0);
 	end();
 }
@@ -515,6 +545,7 @@ static void add_cases(TCase *tcase, int kinds)
 	    page_that_was_thrown_away_is_gone_and_comes_again,
 	    page_whose_exchange_fails_stays_and_can_be_written,
 	    process_with_too_many_mappings_leaves_the_rest_to_the_kernel,
+	    cgroup_that_allows_no_page_more_leaves_the_moves_to_the_kernel,
 	    block_that_a_device_transfers_to_stays,
 	    kernel_moves_it_when_it_is_told_to,
 	    block_that_was_left_protected_is_opened_as_a_whole,

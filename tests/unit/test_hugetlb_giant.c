@@ -225,6 +225,23 @@ START_TEST(target_without_a_free_page_gets_nothing_and_nothing_is_closed)
 }
 END_TEST
 
+START_TEST(cgroup_that_allows_no_page_more_keeps_them)
+{
+	struct gmig_job_info info;
+
+	start(4, 4);
+	touch_all();
+	atomic_store(&group_bytes, GMIG_BLOCK_BYTES);
+	info = migrate(0, 1);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	ck_assert_int_eq(info.remaining[0].error, ENOMEM);
+	ck_assert_uint_eq(info.call.count, 0);
+	assert_content();
+	assert_clean();
+	end();
+}
+END_TEST
+
 START_TEST(stall_budget_that_a_copy_breaks_leaves_pages_and_says_what_it_takes)
 {
 	struct gmig_job_spec spec = spec_of(0, 1);
@@ -413,6 +430,7 @@ int main(void)
 	    small_page_takes_all_of_its_page_along,
 	    device_at_one_block_keeps_all_of_the_page,
 	    target_without_a_free_page_gets_nothing_and_nothing_is_closed,
+	    cgroup_that_allows_no_page_more_keeps_them,
 	    stall_budget_that_a_copy_breaks_leaves_pages_and_says_what_it_takes,
 	    page_whose_exchange_fails_stays_and_can_be_written,
 	    page_that_was_thrown_away_is_gone_and_comes_again_whole,

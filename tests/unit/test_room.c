@@ -170,6 +170,59 @@ START_TEST(cgroup_v1_limits_memory_and_memory_with_swap)
 }
 END_TEST
 
+/* ---- Huge pages ---------------------------------------------------------------------------------- */
+
+static void check_huge(uint64_t page_bytes, uint64_t bytes, const char *limit)
+{
+	room_huge_read(&source, page_bytes, &room);
+	ck_assert_msg(room.bytes == bytes, "%llu MiB by %s", (unsigned long long)room.bytes / MIB,
+		      room.limit);
+	ck_assert_msg(strstr(room.limit, limit) != NULL, "%s", room.limit);
+}
+
+static void huge_limits(const char *group, const char *max, const char *current)
+{
+	tree_write(max, "/sys/fs/cgroup%s/hugetlb.2MB.max", group);
+	tree_write(current, "/sys/fs/cgroup%s/hugetlb.2MB.current", group);
+}
+
+START_TEST(huge_pages_are_limited_by_the_tightest_cgroup_of_their_size)
+{
+	start();
+	source.controller = "hugetlb";
+	v2("/machine/a.scope", "/");
+	limits("/machine/a.scope", "4096", "4096", "4096"); /* of other memory */
+	check_huge(2 * MIB, UINT64_MAX, "");
+	huge_limits("/machine/a.scope", "max", "8388608");
+	huge_limits("/machine", "10485760", "8388608");
+	check_huge(2 * MIB, 2 * MIB, "cgroup/machine");
+	tree_write("8388608", "/sys/fs/cgroup/machine/a.scope/hugetlb.2MB.rsvd.max");
+	tree_write("8388608", "/sys/fs/cgroup/machine/a.scope/hugetlb.2MB.rsvd.current");
+	check_huge(2 * MIB, 0, "a.scope");
+	ck_assert_uint_eq(room.total_bytes, 8 * MIB);
+	check_huge(1024 * MIB, UINT64_MAX, "");
+	tree_write("2147483648", "/sys/fs/cgroup/machine/hugetlb.1GB.max");
+	tree_write("1073741824", "/sys/fs/cgroup/machine/hugetlb.1GB.current");
+	check_huge(1024 * MIB, 1024 * MIB, "machine");
+	tree_remove();
+}
+END_TEST
+
+START_TEST(huge_pages_are_limited_by_cgroups_of_version_1)
+{
+	start();
+	source.controller = "hugetlb";
+	tree_write("5:memory:/other\n3:hugetlb:/vm\n0::/\n", "/proc/self/cgroup");
+	tree_write("31 22 0:27 / /sys/fs/cgroup/hugetlb rw - cgroup cgroup rw,hugetlb\n",
+		   "/proc/self/mountinfo");
+	tree_write("4194304", "/sys/fs/cgroup/hugetlb/vm/hugetlb.2MB.limit_in_bytes");
+	tree_write("2097152", "/sys/fs/cgroup/hugetlb/vm/hugetlb.2MB.usage_in_bytes");
+	tree_write("9223372036850581504", "/sys/fs/cgroup/hugetlb/hugetlb.2MB.limit_in_bytes");
+	check_huge(2 * MIB, 2 * MIB, "hugetlb/vm");
+	tree_remove();
+}
+END_TEST
+
 START_TEST(this_machine_has_room)
 {
 	memset(&source, 0, sizeof(source));
@@ -196,6 +249,8 @@ int main(void)
 	tcase_add_test(tcase, cgroup_v2_of_a_container_is_found_below_its_mount);
 	tcase_add_test(tcase, process_that_is_moved_to_another_cgroup_is_followed);
 	tcase_add_test(tcase, cgroup_v1_limits_memory_and_memory_with_swap);
+	tcase_add_test(tcase, huge_pages_are_limited_by_the_tightest_cgroup_of_their_size);
+	tcase_add_test(tcase, huge_pages_are_limited_by_cgroups_of_version_1);
 	tcase_add_test(tcase, this_machine_has_room);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
