@@ -16,6 +16,7 @@
 
 #define DOCTOR_TEXT	    512
 #define DOCTOR_MAX_MAPS_LOW 16384
+#define DOCTOR_MAPS_KEPT    8192 /* for threads and libc: MAPS_KEPT of huge_page.c */
 /* gmig-vmm --extra as it is unless told otherwise, and two huge pages: with less nothing moves. */
 #define DOCTOR_EXTRA_BYTES (64ull << 20)
 #define DOCTOR_LEAST_BYTES (4ull << 20)
@@ -495,16 +496,25 @@ static void check_ksm(const struct doctor_host *host, struct finding *finding)
 	       "/sys/kernel/mm/ksm/run");
 }
 
+/* A huge page of hugetlbfs that mover hugetlb has moved is a mapping of its own (migrate/memory/huge_page.h). */
 static void check_maps(const struct doctor_host *host, struct finding *finding)
 {
 	long maps = read_number(host, "/proc/sys/vm/max_map_count");
+	long pages = read_number(host, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+	char size[UNITS_TEXT];
 
-	if (maps < 0 || maps >= DOCTOR_MAX_MAPS_LOW) {
+	if (maps >= 0 && maps < DOCTOR_MAX_MAPS_LOW) {
+		say(finding, "note", "vm.max_map_count is %ld: big guests may not start", maps);
+		advise(finding, "sysctl vm.max_map_count=65530");
+	} else if (maps >= 0 && pages > maps - DOCTOR_MAPS_KEPT) {
+		say(finding, "note",
+		    "vm.max_map_count is %ld: of a guest with --memory hugetlb %s can move page by "
+		    "page, the kernel moves the rest, and keeps readers waiting, too",
+		    maps, units_size((uint64_t)(maps - DOCTOR_MAPS_KEPT) << 21, size));
+		advise(finding, "sysctl vm.max_map_count=%ld", pages + 2 * DOCTOR_MAPS_KEPT);
+	} else {
 		say(finding, "ok", "vm.max_map_count is %ld", maps);
-		return;
 	}
-	say(finding, "note", "vm.max_map_count is %ld: big guests may not start", maps);
-	advise(finding, "sysctl vm.max_map_count=65530");
 }
 
 static void check_memlock(const struct doctor_host *host, struct finding *finding)

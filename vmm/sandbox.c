@@ -214,6 +214,7 @@ static const char *const looked_at[] = {
     "/sys/devices/system",
     "/sys/kernel/mm",
     "/proc/sys/vm/overcommit_memory",
+    "/proc/sys/vm/max_map_count",
 };
 
 /* Limits on memory, wherever they are mounted: proc_pid_mountinfo(5). */

@@ -245,6 +245,11 @@ START_TEST(doctor_slow_settings_are_notes)
 	expect("ksm", "note", "KSM runs", "echo 2");
 	put("/proc/sys/vm/max_map_count", "1024\n");
 	expect("max-map-count", "note", "is 1024", "65530");
+	put("/proc/sys/vm/max_map_count", "65530\n");
+	put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "57338\n");
+	expect("max-map-count", "ok", "is 65530", NULL);
+	put("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "57339\n");
+	expect("max-map-count", "note", "--memory hugetlb 112.0G can move", "=73723");
 	host.landlock = -1;
 	expect("sandbox", "note", "has no Landlock", "lsm=");
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);

@@ -219,11 +219,15 @@ static int try_read_host(void)
 	int meminfo = open("/proc/meminfo", O_RDONLY);
 	/* libc's allocator, before it gives back a part of an arena */
 	int overcommit = open("/proc/sys/vm/overcommit_memory", O_RDONLY);
+	/* mover hugetlb */
+	int maps = open("/proc/sys/vm/max_map_count", O_RDONLY);
 
 	if (meminfo < 0)
 		return refused(meminfo);
 	if (overcommit < 0)
 		return refused(overcommit);
+	if (maps < 0)
+		return refused(maps);
 	return access("/sys/devices/system/cpu", F_OK) ||
 		       open("/sys/devices/system/cpu/possible", O_RDONLY) >= 0
 		   ? 1
