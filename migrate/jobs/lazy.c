@@ -162,15 +162,17 @@ bool lazy_put_off(struct lazy *lazy)
 
 void lazy_expect(struct lazy *lazy, uint64_t left_bytes, uint64_t rate, unsigned int workers)
 {
-	double copy_ns, rate_ns = rate ? (double)left_bytes / (double)rate * 1e9 : 0;
-	uint64_t need_ns, now = lazy->sys->now_ns();
+	double copy_ns, need_ns, rate_ns = rate ? (double)left_bytes / (double)rate * 1e9 : 0;
+	uint64_t now = lazy->sys->now_ns(), left_ns;
 
 	pthread_mutex_lock(&lazy->lock);
 	copy_ns = (double)left_bytes * (double)lazy->byte_cost / 1024 / (workers ? workers : 1);
-	need_ns = (uint64_t)(1.5 * (copy_ns > rate_ns ? copy_ns : rate_ns));
+	need_ns = 1.5 * (copy_ns > rate_ns ? copy_ns : rate_ns);
+	left_ns = lazy->deadline_ns > now ? lazy->deadline_ns - now : 0;
+	/* A slow rate needs more than 64 bits of nanoseconds have room for. */
 	if (lazy->deadline_ns != UINT64_MAX)
 		lazy->sweep_ns =
-		    lazy->deadline_ns > now + need_ns ? lazy->deadline_ns - need_ns : now;
+		    need_ns < (double)left_ns ? lazy->deadline_ns - (uint64_t)need_ns : now;
 	pthread_mutex_unlock(&lazy->lock);
 }
 

@@ -140,6 +140,18 @@ START_TEST(sweep_begins_as_early_as_the_rest_takes)
 }
 END_TEST
 
+/* 1.5 * 2^34 s are more nanoseconds than fit in 64 bits. */
+START_TEST(sweep_by_a_rate_that_never_gets_done_begins_at_once)
+{
+	struct lazy_block block;
+
+	add(&block, 0);
+	lazy_expect(lazy, 16ull << 30, 1, 1);
+	expect_next(&block, LAZY_SWEPT);
+	ck_assert_uint_eq(clock_now(), 5 * SECOND);
+}
+END_TEST
+
 START_TEST(slow_copies_begin_a_sweep_earlier)
 {
 	struct lazy_block block;
@@ -189,6 +201,7 @@ int main(void)
 	    oldest_block_makes_room_when_others_had_to_go_back,
 	    no_more_than_so_many_wait_until_the_sweep,
 	    sweep_begins_as_early_as_the_rest_takes,
+	    sweep_by_a_rate_that_never_gets_done_begins_at_once,
 	    slow_copies_begin_a_sweep_earlier,
 	    results_are_needed_until_all_parts_are_done_with,
 	    without_a_server_nothing_waits,
