@@ -89,6 +89,13 @@ static inline void bits_add(struct bits *into, const struct bits *other)
 		into->word[i] |= other->word[i];
 }
 
+/* from &= other */
+static inline void bits_keep(struct bits *from, const struct bits *other)
+{
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		from->word[i] &= other->word[i];
+}
+
 /* from &= ~other */
 static inline void bits_remove(struct bits *from, const struct bits *other)
 {

@@ -57,7 +57,7 @@ static unsigned int take(struct job_worker *worker, struct waiting *waiting)
 	pages = bits_count(&ticket->pages);
 	job->mover->move(&worker->mover, &ticket, 1);
 	worker->lost_ns += ticket->held_ns;
-	if (bits_empty(&ticket->out)) {
+	if (bits_empty(&ticket->out) || ticket->lost) {
 		round_settle(worker, ticket);
 		job->mover->finish(&worker->mover, ticket);
 		drop(worker, waiting, begin_ns, 0);
@@ -65,7 +65,7 @@ static unsigned int take(struct job_worker *worker, struct waiting *waiting)
 	}
 	waiting->block.bytes = bits_count(&ticket->out) * GMIG_PAGE_BYTES;
 	lazy_keep(job->lazy, ticket->block_gfn);
-	job->memory->ops->wait(&ticket->claim, &ticket->out);
+	job->memory->ops->wait(&ticket->claim, &ticket->out, &ticket->gone);
 	lazy_add(&waiting->block);
 	return pages;
 }

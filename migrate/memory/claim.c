@@ -112,6 +112,8 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	struct stripe *stripe = engine_stripe(gmig, claim->block_gfn);
 	struct bits stayed = claim->pages, gone = result->gone;
 
+	/* What has left the claim is somebody else's by now. */
+	bits_keep(&gone, &claim->pages);
 	bits_remove(&stayed, &result->moved);
 	pthread_mutex_lock(&stripe->lock);
 	if (is_halfway(claim, result))
@@ -191,12 +193,29 @@ bool claim_touched(const struct stripe *stripe, const struct claim_touch *touch)
 	return false;
 }
 
+/* Caller holds stripe->lock. false: nothing leaves it. */
+static bool leave(struct claim *claim, struct stripe *stripe, const struct bits *pages,
+		  const struct bits *gone)
+{
+	if (bits_empty(pages))
+		return false;
+	change(claim, pages, SHADOW_PUTBACK);
+	change(claim, gone, SHADOW_DISCARD);
+	bits_remove(&claim->pages, pages);
+	sleepers_woken(claim, stripe, pages, NULL);
+	return true;
+}
+
 /* Between the claim and the new state nobody was told of touches: the sleepers tell of them. */
-void claim_wait(struct claim *claim, const struct bits *pages)
+void claim_wait(struct claim *claim, const struct bits *pages, const struct bits *gone)
 {
 	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
+	struct bits others = claim->pages;
+	bool woken;
 
+	bits_remove(&others, pages);
 	pthread_mutex_lock(&stripe->lock);
+	woken = leave(claim, stripe, &others, gone);
 	change(claim, pages, SHADOW_WAIT);
 	for (const struct sleeper *sleeper = stripe->sleepers; sleeper; sleeper = sleeper->next) {
 		const struct claim_touch touch = {sleeper->gfn, sleeper->tid, sleeper->vcpu,
@@ -207,6 +226,8 @@ void claim_wait(struct claim *claim, const struct bits *pages)
 			claim->touched(claim->touched_arg, &touch);
 	}
 	pthread_mutex_unlock(&stripe->lock);
+	if (woken)
+		engine_wake(claim->gmig, claim->region, claim->block_gfn);
 }
 
 void claim_pick(struct claim *claim, const struct bits *pages, unsigned int to)
@@ -228,8 +249,7 @@ void claim_want(struct gmig *gmig, uint64_t block_gfn, const struct bits *pages)
 		struct bits wanted = claim->pages;
 		struct claim_touch touch = {.tid = 0};
 
-		for (unsigned int i = 0; i < BITS_WORDS; i++)
-			wanted.word[i] &= pages->word[i];
+		bits_keep(&wanted, pages);
 		if (!claim->touched || claim->block_gfn != block_gfn || bits_empty(&wanted))
 			continue;
 		touch.gfn = block_gfn + bits_next(&wanted, 0, true);

@@ -61,9 +61,10 @@ void claim_settle(struct claim *claim, const struct claim_result *result);
 
 /*
  * COPYING -> HINT: a right to these pages is away, and stays away until they are touched. Who has touched them since the claim
- * was taken is told of at once.
+ * was taken is told of at once. All others leave the claim, and whoever sleeps on them is woken: nobody will be told that they
+ * are touched. gone: of these, that had no frame of their own.
  */
-void claim_wait(struct claim *claim, const struct bits *pages);
+void claim_wait(struct claim *claim, const struct bits *pages, const struct bits *gone);
 /* HINT -> COPYING: they go on, to node `to`. */
 void claim_pick(struct claim *claim, const struct bits *pages, unsigned int to);
 /* A page that is HINT was touched. false: no claim waits for it. Caller holds stripe.lock. */

@@ -89,7 +89,7 @@ struct memory_ops {
 	void (*settle)(struct claim *claim, const struct claim_result *result);
 	void (*abandon)(struct claim *claim);
 	/* Claims that wait for a touch, as claim.h has them; wanted by somebody else. NULL: there are none. */
-	void (*wait)(struct claim *claim, const struct bits *pages);
+	void (*wait)(struct claim *claim, const struct bits *pages, const struct bits *gone);
 	void (*pick)(struct claim *claim, const struct bits *pages, unsigned int to);
 	/* On which node is whoever has touched the page? tid: of a vCPU's thread, or 0. */
 	unsigned int (*toucher)(struct memory *memory, uint64_t gfn, int tid);
