@@ -1,4 +1,7 @@
-/* gmig bind: the memory policy of a range of a guest's memory, and moving what is there already to where it has it. */
+/*
+ * gmig bind: the memory policy of a range of a guest's memory, and moving what is there already to where it has it; or that it
+ * must not move.
+ */
 #include "../control/text.h"
 #include "../migrate/gmig_policy.h"
 #include "commands.h"
@@ -13,7 +16,7 @@
 static struct {
 	const char *range, *policy, *nodes, *weights, *home, *mode, *rate, *threads;
 	struct cli_pace pace;
-	bool is_static, relative, strict, move, move_all, detach;
+	bool is_static, relative, strict, move, move_all, detach, fixed, movable;
 } asked;
 
 /* ---- From the command line to bind-memory ---------------------------------------------------------- */
@@ -68,7 +71,7 @@ static int build(json_t *arguments)
 	int status = add_range(arguments);
 
 	if (status < 0 && !asked.policy)
-		status = cli_usage("bind", "--policy is missing");
+		status = cli_usage("bind", "--policy is missing (or --fixed, --movable)");
 	if (status >= 0)
 		return status;
 	cli_add_text(arguments, "policy", asked.policy);
@@ -90,6 +93,65 @@ static int build(json_t *arguments)
 	if (status < 0)
 		status = cli_add_count(arguments, &threads, GMIG_MAX_WORKERS);
 	return status;
+}
+
+/* ---- That it must not move, or may again ----------------------------------------------------------- */
+
+static int build_fixed(json_t *arguments)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} others[] = {
+	    {"policy", asked.policy},
+	    {"nodes", asked.nodes},
+	    {"weights", asked.weights},
+	    {"home-node", asked.home},
+	    {"static", asked.is_static},
+	    {"relative", asked.relative},
+	    {"move", asked.move},
+	    {"move-all", asked.move_all},
+	    {"strict", asked.strict},
+	    {"mode", asked.mode},
+	    {"rate", asked.rate},
+	    {"threads", asked.threads},
+	    {"detach", asked.detach},
+	    {"order", asked.pace.order},
+	    {"order-seed", asked.pace.order_seed},
+	    {"max-slowdown", asked.pace.max_slowdown},
+	};
+
+	if (asked.fixed && asked.movable)
+		return cli_usage("bind", "--fixed and --movable: only one of them");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (others[i].given)
+			return cli_usage("bind",
+					 "--%s is of a policy: --fixed and --movable are said by "
+					 "themselves, before or after it",
+					 others[i].name);
+	json_object_set_new(arguments, "fixed", json_boolean(asked.fixed));
+	return add_range(arguments);
+}
+
+static int fix_memory(const struct cli_args *args, json_t *arguments)
+{
+	CLI_CLIENT client = NULL;
+	struct gmig_error err = {0};
+	CLI_JSON answer = NULL;
+	int rc = cli_connect(args->words[0], &client, &err);
+
+	if (rc) {
+		json_decref(arguments);
+		return cli_fail(args->json, &err);
+	}
+	/* It ends when nothing moves there any more. */
+	control_client_set_limit(client, cli_limits.long_ms);
+	rc = control_call(client, "fix-memory", arguments, &answer, &err);
+	if (rc)
+		return cli_fail(args->json, &err);
+	if (args->json)
+		cli_print_json(answer);
+	return CLI_OK;
 }
 
 /* ---- Carrying it out --------------------------------------------------------------------------------- */
@@ -186,6 +248,10 @@ int cmd_bind(int argc, char **argv)
 	    {.name = "strict",
 	     .help = "fail when a page does not follow the policy: EIO",
 	     .flag = &asked.strict},
+	    {.name = "fixed",
+	     .help = "nothing there may move from now on: EPERM; in the place of --policy",
+	     .flag = &asked.fixed},
+	    {.name = "movable", .help = "it may move again", .flag = &asked.movable},
 	    {.name = "mode",
 	     .placeholder = "MODE",
 	     .help = "of --move, as in gmig migrate",
@@ -208,6 +274,7 @@ int cmd_bind(int argc, char **argv)
 	struct cli_args args = {CLI_VM, .options = options,
 				.json_help = "print the result as one line of JSON"};
 	json_t *arguments;
+	bool fixed;
 	int status;
 
 	memset(&asked, 0, sizeof(asked));
@@ -215,11 +282,12 @@ int cmd_bind(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	arguments = json_object();
-	status = build(arguments);
+	fixed = asked.fixed || asked.movable;
+	status = fixed ? build_fixed(arguments) : build(arguments);
 	if (status < 0 && cli_is_process(args.words[0]))
 		status = refuse_process(&args);
 	if (status < 0)
-		return bind_memory(&args, arguments);
+		return (fixed ? fix_memory : bind_memory)(&args, arguments);
 	json_decref(arguments);
 	return status;
 }

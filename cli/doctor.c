@@ -520,7 +520,7 @@ static void check_maps(const struct doctor_host *host, struct finding *finding)
 static void check_memlock(const struct doctor_host *host, struct finding *finding)
 {
 	(void)host;
-	say(finding, "ok", "not needed: no memory is locked");
+	say(finding, "ok", "not needed: no memory is locked, but with gmig-vmm --mlock");
 }
 
 static void check_sandbox(const struct doctor_host *host, struct finding *finding)

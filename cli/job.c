@@ -13,7 +13,7 @@ const char *cli_reason(const char *errno_name)
 	} reasons[] = {
 	    {"EBUSY", "pinned or in use by a device or the kernel; try again"},
 	    {"EAGAIN", "busy in every pass; try again"},
-	    {"EPERM", "pinned for good"},
+	    {"EPERM", "pinned for good, or declared not to move (gmig bind --fixed)"},
 	    {"EACCES", "shared with another process"},
 	    {"ENOMEM", "no free memory on the target node"},
 	    {"ENOENT", "not present, it has not been touched"},

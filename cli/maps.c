@@ -24,8 +24,8 @@ int cli_parse_address(const char *text, uint64_t *gpa, struct gmig_error *err)
 
 /* ---- Joining what came in parts ------------------------------------------------------------------- */
 
-static const char *const sums[] = {"bytes",	"huge",	  "small",    "swapped",
-				   "untouched", "moving", "misplaced"};
+static const char *const sums[] = {"bytes",	"huge",	  "small",     "swapped",
+				   "untouched", "moving", "misplaced", "fixed"};
 static const char *const same[] = {"vnode",    "policy", "nodes",    "static",
 				   "relative", "local",	 "home_node"};
 
@@ -122,8 +122,8 @@ static void print_policy(const json_t *run)
 
 static void print_run(const json_t *run)
 {
-	static const char *const counts[] = {"huge",	  "small",  "swapped",
-					     "untouched", "moving", "misplaced"};
+	static const char *const counts[] = {"huge",   "small",	    "swapped", "untouched",
+					     "moving", "misplaced", "fixed"};
 	const char *key;
 	json_t *value;
 

@@ -433,6 +433,7 @@ const struct control_command guest_commands[] = {
     {"move-pages", move_arguments, move_pages},
     {"query-pages", pages_arguments, query_pages},
     {"bind-memory", guest_bind_arguments, guest_bind_memory},
+    {"fix-memory", guest_fix_arguments, guest_fix_memory},
     {"query-maps", guest_maps_arguments, guest_query_maps},
     {"job-pause", job_arguments, job_pause},
     {"job-resume", job_arguments, job_resume},

@@ -143,6 +143,27 @@ int guest_bind_memory(void *opaque, const json_t *arguments, json_t **result,
 	return guest_answer_with_job(&held.guest, job, result, err);
 }
 
+/* ---- fix-memory ----------------------------------------------------------------------------------- */
+
+int guest_fix_memory(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	bool fixed = json_is_true(json_object_get(arguments, "fixed"));
+	uint64_t gpa, bytes;
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	(void)result;
+	if (!ret)
+		ret = read_address(arguments, "gpa", &gpa, err);
+	if (!ret)
+		ret = read_address(arguments, "bytes", &bytes, err);
+	if (!ret && held.guest.process)
+		ret = gmig_fail(err, -EOPNOTSUPP,
+				"what of this guest's memory must not move cannot be said: its own "
+				"process has it");
+	return ret ? ret : gmig_fix_memory(held.guest.gmig, gpa, bytes, fixed, err);
+}
+
 /* ---- query-maps ----------------------------------------------------------------------------------- */
 
 static json_t *number(uint64_t value)
@@ -184,6 +205,7 @@ json_t *guest_report_map(const struct gmig_map *map)
 	    {"huge", map->huge_pages},	     {"small", map->small_pages},
 	    {"swapped", map->swapped_pages}, {"untouched", map->untouched_pages},
 	    {"moving", map->moving_pages},   {"misplaced", map->misplaced_pages},
+	    {"fixed", map->fixed_pages},
 	};
 	json_t *object = json_object(), *pages = json_object();
 	char key[16];
@@ -289,5 +311,10 @@ const struct control_argument guest_bind_arguments[] = {
     {"trace", CONTROL_BOOL, false},
     {0},
 };
+const struct control_argument guest_fix_arguments[] = {{"guest", CONTROL_STRING, false},
+						       {"gpa", CONTROL_INTEGER, true},
+						       {"bytes", CONTROL_INTEGER, true},
+						       {"fixed", CONTROL_BOOL, true},
+						       {0}};
 const struct control_argument guest_maps_arguments[] = {
     {"guest", CONTROL_STRING, false}, {"gpa", CONTROL_INTEGER, false}, {0}};

@@ -1,14 +1,17 @@
-/* bind-memory and query-maps, for the table of guest_commands.c; and what they say of policies. Threads as in guest.h. */
+/* bind-memory, fix-memory and query-maps, for the table of guest_commands.c; and what they say of policies. Threads as in guest.h. */
 #ifndef GUEST_POLICY_H
 #define GUEST_POLICY_H
 
 #include "../migrate/gmig_policy.h"
 #include "guest.h"
 
-extern const struct control_argument guest_bind_arguments[], guest_maps_arguments[];
+extern const struct control_argument guest_bind_arguments[], guest_fix_arguments[],
+    guest_maps_arguments[];
 
 int guest_bind_memory(void *opaque, const json_t *arguments, json_t **result,
 		      struct gmig_error *err);
+int guest_fix_memory(void *opaque, const json_t *arguments, json_t **result,
+		     struct gmig_error *err);
 int guest_query_maps(void *opaque, const json_t *arguments, json_t **result,
 		     struct gmig_error *err);
 

@@ -5,6 +5,7 @@
 #include "jobs/plan_policy.h"
 #include "memory/audit.h"
 #include "memory/bound_pages.h"
+#include "memory/fixed.h"
 #include "memory/region.h"
 
 #include <string.h>
@@ -244,6 +245,27 @@ void gmig_bind_nodes(struct gmig *gmig, const struct gmig_bind_spec *spec,
 	if (!(spec->policy.flags & GMIG_POLICY_RELATIVE_NODES))
 		gmig_node_set_or(nodes, &spec->policy.nodes);
 	mempolicy_put(policy);
+}
+
+/* ---- What must not move ---------------------------------------------------------------------------- */
+
+int gmig_fix_memory(struct gmig *gmig, uint64_t gpa, uint64_t bytes, bool fixed,
+		    struct gmig_error *err)
+{
+	uint64_t gfn = gpa / GMIG_PAGE_BYTES, pages;
+	int ret = 0;
+
+	if (gmig->plain)
+		ret = gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
+	if (!ret)
+		ret = check_range(gpa, bytes, &pages, err);
+	if (ret || !pages)
+		return ret;
+	if (!(fixed ? bound_pages_exist : bound_pages_any)(gmig, gfn, pages))
+		return gmig_fail(err, -EFAULT, "%s 0x%llx+0x%llx is no memory of the guest",
+				 fixed ? "a part of" : "all of", (unsigned long long)gpa,
+				 (unsigned long long)bytes);
+	return fixed_set(gmig, gfn, pages, fixed, err);
 }
 
 /* ---- Home node ------------------------------------------------------------------------------------- */

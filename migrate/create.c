@@ -6,6 +6,7 @@
 #include "memory/bindings.h"
 #include "memory/claim.h"
 #include "memory/fault.h"
+#include "memory/fixed.h"
 #include "memory/frame.h"
 #include "memory/guest.h"
 #include "memory/ledger.h"
@@ -83,6 +84,8 @@ static int engine_init(struct gmig *gmig, struct gmig_error *err)
 		ret = ledger_create(&gmig->ledger);
 	if (!ret)
 		ret = bindings_create(&gmig->bindings);
+	if (!ret)
+		ret = fixed_create(&gmig->fixed);
 	if (ret)
 		return gmig_fail(err, ret, "no memory for the shadow table");
 	if (gmig->plain)
@@ -205,6 +208,7 @@ void gmig_destroy(struct gmig *gmig)
 	shadow_destroy(gmig->shadow);
 	ledger_destroy(gmig->ledger);
 	bindings_destroy(gmig->bindings);
+	bindings_destroy(gmig->fixed);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		threads_destroy(gmig->vnodes[i].threads);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)

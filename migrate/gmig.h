@@ -175,6 +175,12 @@ struct gmig_options {
 	bool
 	    off_if_unavailable; /* where migration cannot work: as `plain`, gmig_why_off() says why */
 	/*
+	 * Regions are locked in memory (mlock2(2), MLOCK_ONFAULT): what is touched is never swapped out, and stays locked on
+	 * whatever node. Needs CAP_IPC_LOCK or no RLIMIT_MEMLOCK, since what moves is locked, too: else gmig_region_add() says
+	 * -EPERM.
+	 */
+	bool lock_memory;
+	/*
 	 * Optional. Runs on a job's thread after each state change and at most ten times a second with progress.
 	 * *info is valid during the call only.
 	 */

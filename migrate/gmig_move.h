@@ -91,7 +91,8 @@ struct gmig_pages {
 
 /*
  * Ask, or move and wait for it. A page's status is its node, or -EACCES, -EBUSY, -EFAULT (no memory of the guest, nothing
- * mapped, or the zero page), -ENOENT (no memory there yet), -ENOMEM, -EIO, -EAGAIN (it was touched on and on), -ENODATA.
+ * mapped, or the zero page), -ENOENT (no memory there yet), -ENOMEM, -EIO, -EAGAIN (it was touched on and on), -ENODATA,
+ * -EPERM (it must not move: gmig_fix_memory()).
  * Returns how many pages could have moved and did not, or -errno: as gmig_move_start(); a job that fails gives its error. No
  * entries at all are no error.
  *

@@ -101,6 +101,23 @@ void gmig_bind_nodes(struct gmig *gmig, const struct gmig_bind_spec *spec,
 int gmig_set_home_node(struct gmig *gmig, uint64_t gpa, uint64_t bytes, unsigned int node,
 		       struct gmig_error *err);
 
+/* ---- What must not move ------------------------------------------------------------------------------------------ */
+
+/*
+ * Declare that memory must not move, or (fixed false) that it may again: what VM_DONTMIGRATE was for a mapping, when Linux's page
+ * migration was proposed. For memory whose place is known to somebody who cannot be told of another one.
+ *
+ * All blocks that the range touches, 2 MiB each (1 GiB of GMIG_REGION_HUGETLB_1G), touched by the guest or not. From the return
+ * on no page of them changes its node by gmig: each job has -EPERM for them, and moves what is around. Policies stay, and where
+ * first touches go. What others do (migratepages(8), the kernel's compaction) is not changed.
+ *
+ * -EINVAL the address; -EFAULT a part of the range is no memory of the guest, for `false` all of it; -ENOMEM also: more than 65536
+ * separate ranges; -EAGAIN it is declared, but a page that was on its way before is so after 10 seconds still (the text names it):
+ * ask once more; -EOPNOTSUPP migration is off.
+ */
+int gmig_fix_memory(struct gmig *gmig, uint64_t gpa, uint64_t bytes, bool fixed,
+		    struct gmig_error *err);
+
 /* ---- Asking: get_mempolicy(2), numa_maps ------------------------------------------------------------------------ */
 
 /* Pages that follow each other, in one region and of one policy. Counts are of pages of 4 KiB, by the shadow table. */
@@ -118,7 +135,8 @@ struct gmig_map {
 	uint64_t moving_pages; /* a job has them now */
 	uint64_t
 	    misplaced_pages; /* that do not follow the policy: what a job with MOVE would move, or has left */
-	uint64_t reserved[8];
+	uint64_t fixed_pages; /* that must not move: gmig_fix_memory() */
+	uint64_t reserved[7];
 };
 
 /*

@@ -194,6 +194,7 @@ static int set_console(struct parse *parse, char *text, struct gmig_error *err)
 		parse->options->field = true;                                                      \
 		return 0;                                                                          \
 	}
+FLAG_SETTER(mlock, mlock)
 FLAG_SETTER(unsafe_kernel, unsafe_kernel)
 FLAG_SETTER(no_reboot, no_reboot)
 FLAG_SETTER(no_pin, no_pin)
@@ -245,6 +246,7 @@ static const struct option_entry entries[] = {
      "most memory that migrations may use beside the guest's own [two pools + 32M]"},
     {"prealloc", "[=THREADS]", set_prealloc, false, ANY_GUEST,
      "take all of the guest's memory at the start, or say which node has not enough"},
+    {"mlock", NULL, set_mlock, false, ANY_GUEST, "keep the guest's memory from being swapped out"},
     {"unsafe-kernel", NULL, set_unsafe_kernel, false, ANY_GUEST,
      "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,

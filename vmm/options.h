@@ -36,6 +36,7 @@ struct vmm_options {
 	bool hugetlb;	      /* --memory hugetlb */
 	bool small_pages;     /* --page 4K */
 	bool giant_pages;     /* --page 1G */
+	bool mlock;	      /* --mlock */
 	bool unsafe_kernel;   /* --unsafe-kernel, or GMIG_UNSAFE_KERNEL=1 in the environment */
 	bool no_reboot;	      /* --no-reboot */
 	bool no_pin;	      /* --no-pin: vCPU threads may run anywhere */

@@ -353,6 +353,11 @@ static bool pick_next(struct block *block, struct mover_ticket *ticket)
 
 	if (bits_empty(&block->work))
 		return false;
+	if (memory->ops->is_fixed && memory->ops->is_fixed(memory, block->gfn)) {
+		round_note(block->job, block->gfn, &block->work, -EPERM);
+		bits_clear_all(&block->work);
+		return false;
+	}
 	memset(ticket, 0, sizeof(*ticket));
 	ticket->block_gfn = block->gfn;
 	if (memory->ops->unclaimed)

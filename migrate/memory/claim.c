@@ -1,6 +1,7 @@
 #include "claim.h"
 
 #include "busy.h"
+#include "fixed.h"
 
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -30,6 +31,8 @@ void claim_take(struct claim *claim, struct bits *refused)
 
 	pthread_mutex_lock(&stripe->lock);
 	if (busy_refuses_claim(claim->gmig, stripe, claim->block_gfn))
+		*refused = claim->pages;
+	else if (fixed_is(claim->gmig, claim->block_gfn))
 		*refused = claim->pages;
 	else
 		*refused = change(claim, &claim->pages, SHADOW_CLAIM);

@@ -136,6 +136,7 @@ struct gmig {
 	struct frames *frames;
 	struct policy *policy;
 	struct bindings *bindings; /* policies of ranges */
+	struct bindings *fixed;	   /* what must not move: fixed.h */
 	int pagemap;
 	struct ledger *ledger;
 	struct stripe stripes[ENGINE_STRIPES];

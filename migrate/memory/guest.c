@@ -3,6 +3,7 @@
 #include "audit.h"
 #include "bound_pages.h"
 #include "claim.h"
+#include "fixed.h"
 #include "ledger.h"
 #include "toucher.h"
 
@@ -252,6 +253,11 @@ static void guest_want(struct memory *memory, uint64_t block_gfn, const struct b
 	claim_want(engine_of(memory), block_gfn, pages);
 }
 
+static bool guest_is_fixed(struct memory *memory, uint64_t block_gfn)
+{
+	return fixed_is(engine_of(memory), block_gfn);
+}
+
 static uint64_t guest_on_node(struct memory *memory, const struct gmig_job_spec *spec,
 			      unsigned int node)
 {
@@ -313,6 +319,7 @@ const struct memory_ops guest_ops = {
     .pick = claim_pick,
     .toucher = guest_toucher,
     .want = guest_want,
+    .is_fixed = guest_is_fixed,
     .vcpus = guest_vcpus,
     .ready = guest_ready,
 };

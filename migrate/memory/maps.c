@@ -1,6 +1,7 @@
 /* What lies where, run by run: gmig_map_at(). */
 #include "bound_pages.h"
 #include "catch_up.h"
+#include "fixed.h"
 
 #include <errno.h>
 #include <string.h>
@@ -123,6 +124,7 @@ int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map)
 	map->vnode = region->vnode;
 	map->gpa = gfn * GMIG_PAGE_BYTES;
 	map->bytes = (look.reached - gfn) * GMIG_PAGE_BYTES;
+	map->fixed_pages = fixed_pages(gmig, gfn, look.reached - gfn);
 	gmig_topology_put((struct gmig_topology *)look.place.topology);
 	mempolicy_put(policy);
 	return 0;

@@ -222,6 +222,8 @@ static int region_build(struct gmig *gmig, struct region *region, struct gmig_er
 
 	if (!ret)
 		ret = region->kind->guard(gmig, region, err);
+	if (!ret && gmig->options.lock_memory)
+		ret = region_lock(gmig, region, err);
 	if (ret)
 		return ret;
 	ret = ledger_add_vnode(gmig->ledger, region->vnode);

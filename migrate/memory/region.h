@@ -70,6 +70,9 @@ int region_guard(struct gmig *gmig, struct region *region, struct gmig_error *er
 int region_query(struct gmig *gmig, const struct region *region, size_t count, const uint64_t *gfns,
 		 int *status);
 
+/* What is touched of it stays in memory. -EPERM, -ENOMEM, -EAGAIN: a limit, and the text says which. */
+int region_lock(struct gmig *gmig, const struct region *region, struct gmig_error *err);
+
 /* Gives back what map has made; the region need not be whole. */
 void region_unmap(struct gmig *gmig, struct region *region);
 

@@ -80,6 +80,17 @@ static int fake_bind(void *opaque, const json_t *arguments, json_t **result, str
 	return fake.refuse ? gmig_fail(err, -fake.refuse, "2 pages do not follow the policy") : 0;
 }
 
+static int fake_fix(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
+{
+	(void)opaque;
+	(void)result;
+	fake_log("fix-memory");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	return fake.refuse ? gmig_fail(err, -fake.refuse, "the block at 0x0 still is on its way")
+			   : 0;
+}
+
 static int fake_maps(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
 	(void)opaque;
@@ -368,6 +379,12 @@ static const struct control_argument fake_bind_arguments[] = {
 static const struct control_argument fake_balloon_arguments[] = {
     {.name = "value", .type = CONTROL_INTEGER, .required = true}, {0}};
 
+static const struct control_argument fake_fix_arguments[] = {
+    {.name = "gpa", .type = CONTROL_INTEGER, .required = true},
+    {.name = "bytes", .type = CONTROL_INTEGER, .required = true},
+    {.name = "fixed", .type = CONTROL_BOOL, .required = true},
+    {0}};
+
 static const struct control_argument fake_maps_arguments[] = {
     {.name = "gpa", .type = CONTROL_INTEGER}, {0}};
 
@@ -379,6 +396,7 @@ static const struct control_command fake_commands[] = {
     {.name = "migrate-pages", .arguments = fake_migrate_arguments, .run = fake_migrate},
     {.name = "job-retry", .arguments = fake_retry_arguments, .run = fake_migrate},
     {.name = "bind-memory", .arguments = fake_bind_arguments, .run = fake_bind},
+    {.name = "fix-memory", .arguments = fake_fix_arguments, .run = fake_fix},
     {.name = "query-maps", .arguments = fake_maps_arguments, .run = fake_maps},
     {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},
     {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},

@@ -84,6 +84,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .log = rig_log,
 				      .thread = options->thread,
 				      .dump_memory = options->dump_memory,
+				      .lock_memory = options->lock_memory,
 				      .opaque = rig,
 				      .sys = options->sys};
 	struct gmig_region_spec spec = {.bytes = options->bytes, .kind = options->kind};

@@ -57,6 +57,7 @@ struct rig_options {
 	bool real;	    /* the host's own nodes */
 	bool untouched;	    /* leave the memory NONE */
 	bool dump_memory;
+	bool lock_memory;
 	enum gmig_region_kind kind;
 	uint64_t extra_bytes_max; /* 0: the default */
 	/* As in gmig_options; opaque is the rig */

@@ -91,6 +91,42 @@ START_TEST(bind_without_its_options_is_a_usage_error)
 }
 END_TEST
 
+START_TEST(range_is_fixed_and_movable_again)
+{
+	ck_assert_int_eq(gmig("bind", "vm1", "--range", "1G+2M", "--fixed", NULL), CLI_OK);
+	expect_arguments("{\"gpa\":1073741824,\"bytes\":2097152,\"fixed\":true}");
+	ck_assert_str_eq(out_text, "");
+	ck_assert_int_eq(gmig("bind", "vm1", "--range", "0+4K", "--movable", "--json", NULL),
+			 CLI_OK);
+	expect_arguments("{\"gpa\":0,\"bytes\":4096,\"fixed\":false}");
+	ck_assert_str_eq(out_text, "{}\n");
+	ck_assert_str_eq(fake.log, "fix-memory fix-memory ");
+	fake.refuse = EAGAIN;
+	ck_assert_int_eq(gmig("bind", "vm1", "--range", "0+4K", "--fixed", NULL), CLI_FAILED);
+	ck_has(err_text, "on its way");
+}
+END_TEST
+
+START_TEST(fixed_goes_with_nothing_of_a_policy)
+{
+	ck_assert_int_eq(gmig("bind", "vm1", "--range", "0+4K", "--fixed", "--movable", NULL),
+			 CLI_USAGE);
+	ck_has(err_text, "only one of them");
+	ck_assert_int_eq(
+	    gmig("bind", "vm1", "--range", "0+4K", "--fixed", "--policy", "local", NULL),
+	    CLI_USAGE);
+	ck_has(err_text, "--policy is of a policy");
+	ck_assert_int_eq(gmig("bind", "vm1", "--range", "0+4K", "--movable", "--move", NULL),
+			 CLI_USAGE);
+	ck_has(err_text, "--move is");
+	ck_assert_int_eq(gmig("bind", "vm1", "--fixed", NULL), CLI_USAGE);
+	ck_has(err_text, "--range is missing");
+	ck_assert_int_eq(gmig("bind", "pid:4711", "--range", "0+4K", "--fixed", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig bind is for guests of gmig-vmm");
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
 START_TEST(process_has_policies_of_its_own)
 {
 	ck_assert_int_eq(gmig("bind", "pid:4711", "--range", "0+4K", "--policy", "local", NULL),
@@ -162,6 +198,8 @@ int main(void)
 	tcase_add_loop_test(tcase, range_that_is_none_is_a_usage_error, 0,
 			    sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_test(tcase, bind_without_its_options_is_a_usage_error);
+	tcase_add_test(tcase, range_is_fixed_and_movable_again);
+	tcase_add_test(tcase, fixed_goes_with_nothing_of_a_policy);
 	tcase_add_test(tcase, process_has_policies_of_its_own);
 	tcase_add_test(tcase, maps_join_what_came_in_parts);
 	tcase_add_test(tcase, maps_at_an_address_are_one_run);

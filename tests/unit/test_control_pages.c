@@ -88,6 +88,10 @@ START_TEST(list_that_came_in_parts_belongs_to_its_guest)
 }
 END_TEST
 
+#define FIX(gpa, bytes, fixed)                                                                     \
+	"{\"execute\":\"fix-memory\",\"arguments\":{\"gpa\":" gpa ",\"bytes\":" bytes              \
+	",\"fixed\":" fixed "}}"
+
 static const struct {
 	const char *request, *code, *text;
 } refused_bindings[] = {
@@ -106,7 +110,30 @@ static const struct {
     {BIND("\"policy\":\"bind\",\"nodes\":[1],\"mode\":\"fast\""), "EINVAL",
      "mode: 'fast' is none of"},
     {"{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":-1}}", "EINVAL", "gpa: -1 is not within"},
+    {FIX("-1", "4096", "true"), "EINVAL", "gpa: -1 is not within"},
+    {FIX("0", "-1", "true"), "EINVAL", "bytes: -1 is not within"},
 };
+
+START_TEST(fixed_range_stays_and_maps_show_it)
+{
+	const json_t *run;
+
+	if (gmig_why_off(engines[0])) {
+		expect_error(FIX("0", "4096", "true"), "EOPNOTSUPP", "off");
+		return;
+	}
+	expect_error(FIX("1", "4096", "true"), "EINVAL", "no multiple of 4 KiB");
+	expect_error(FIX("8388608", "4096", "true"), "EFAULT", "is no memory of the guest");
+	ck_assert_uint_eq(json_object_size(ask(FIX("4096", "4096", "true"))), 0);
+	run = json_array_get(json_object_get(ask("{\"execute\":\"query-maps\"}"), "maps"), 0);
+	ck_assert_int_eq(number(run, "fixed"), GMIG_BLOCK_PAGES);
+	ask("{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[0],\"to\":[1]}}");
+	ck_assert_int_eq(last_job_moved(1, "completed"), BYTES - GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(json_object_size(ask(FIX("0", "8388608", "false"))), 0);
+	run = json_array_get(json_object_get(ask("{\"execute\":\"query-maps\"}"), "maps"), 0);
+	ck_assert_int_eq(number(run, "fixed"), 0);
+}
+END_TEST
 
 START_TEST(policy_that_makes_no_sense_is_refused_by_name)
 {
@@ -183,6 +210,7 @@ int main(void)
 	tcase_add_loop_test(tcase, policy_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused_bindings) / sizeof(refused_bindings[0]));
 	tcase_add_test(tcase, binding_moves_a_range_and_maps_show_it);
+	tcase_add_test(tcase, fixed_range_stays_and_maps_show_it);
 	tcase_add_test(tcase, cancelled_jobs_are_taken_up);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

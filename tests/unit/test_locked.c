@@ -5,6 +5,8 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <linux/capability.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -126,6 +128,59 @@ START_TEST(memory_locked_all_at_once_later_moves)
 }
 END_TEST
 
+/* By the engine, as --mlock has it: first touches, and what goes to and fro, never leave the locked pages. */
+START_TEST(engine_locks_its_regions_on_every_node)
+{
+	struct rig_options options = {
+	    .bytes = BYTES, .small_pages = _i, .untouched = true, .lock_memory = true};
+	long before = locked_kib();
+
+	rig_create(&rig, &options);
+	ck_assert_int_eq(locked_kib() - before, (long)(BYTES >> 10));
+	ck_assert_uint_eq(pages_in_core(), 0);
+	for (uint64_t page = 0; page < rig.pages; page++)
+		rig_write_page(&rig, page);
+	for (unsigned int from = 0; from < 2; from++) {
+		move_all(from, 1 - from);
+		/* The kernel refuses to page out what is locked. */
+		ck_assert_int_eq(madvise((void *)rig.ram, BYTES, MADV_PAGEOUT), -1);
+		ck_assert_int_eq(errno, EINVAL);
+	}
+	finish();
+}
+END_TEST
+
+/* A limit would be reached in the middle of a migration: it is told at the start. */
+START_TEST(locking_within_a_limit_is_refused)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct rlimit limit;
+	struct __user_cap_data_struct data[2];
+	struct gmig_options options = {.lock_memory = true};
+	struct gmig_region_spec spec = {.bytes = BYTES};
+	struct gmig_error err = {0};
+	struct gmig *gmig;
+	char now[64];
+	void *hva;
+
+	ck_assert_int_eq(syscall(SYS_capget, &head, data), 0);
+	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+	ck_assert_int_eq(syscall(SYS_capset, &head, data), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < 2 * BYTES ? limit.rlim_max : 2 * BYTES;
+	ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	snprintf(now, sizeof(now), "now it is %llu KiB", (unsigned long long)limit.rlim_cur >> 10);
+	ck_assert_int_eq(gmig_topology_create(2, &options.topology, NULL), 0);
+	ck_assert_msg(!gmig_create(&options, &gmig, &err), "%s", err.text);
+	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "CAP_IPC_LOCK"));
+	ck_assert_ptr_nonnull(strstr(err.text, now));
+	ck_assert_int_eq(locked_kib(), 0);
+	gmig_destroy(gmig);
+	gmig_topology_put(options.topology);
+}
+END_TEST
+
 static bool may_lock(void)
 {
 	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
@@ -156,6 +211,8 @@ int main(void)
 	tcase_add_loop_test(tcase, region_that_is_locked_moves_and_stays_locked, 0, 4);
 	tcase_add_loop_test(tcase, memory_locked_from_the_start_is_not_filled_at_once, 0, 2);
 	tcase_add_loop_test(tcase, memory_locked_all_at_once_later_moves, 0, 2);
+	tcase_add_loop_test(tcase, engine_locks_its_regions_on_every_node, 0, 2);
+	tcase_add_test(tcase, locking_within_a_limit_is_refused);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
