@@ -126,6 +126,16 @@ static void threads_rows(FILE *rows, const json_t *cpus)
 	cli_threads_table(rows, json_object_get(cpus, "vcpus"), json_object_get(cpus, "threads"));
 }
 
+/* Bad frames: in quarantine they are in the table. */
+static void print_offlined(const json_t *guest)
+{
+	char size[UNITS_TEXT];
+
+	if (cli_number(guest, "offlined_bytes"))
+		printf("the kernel has taken %s of bad memory out of use for it\n",
+		       units_size(cli_number(guest, "offlined_bytes"), size));
+}
+
 /* How old the picture is, and whether others seem to have moved memory since then. */
 static void print_age(const json_t *guest)
 {
@@ -299,6 +309,7 @@ static void print_head(const json_t *guest)
 	print_hugetlb(pages);
 	print_faults(guest);
 	print_unseen(json_object_get(guest, "regions"));
+	print_offlined(guest);
 	print_dma(json_object_get(guest, "dma"));
 	print_disks(json_object_get(guest, "disks"));
 	print_balloon(json_object_get(guest, "balloon"));

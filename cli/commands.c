@@ -46,6 +46,8 @@ static const struct cli_command commands[] = {
     {"check", "VM [--repair] [--json]",
      "verify that no memory is lost and that no thread waits forever, or correct what is wrong",
      cmd_check},
+    {"retire", "VM --gpa ADDRESS [--keep] [--json]",
+     "bring a page off a bad frame of the host's memory, which is not used again", cmd_retire},
     {"histogram", "VM [--json]",
      "draw how long blocks were out of reach and how long threads stalled", cmd_histogram},
     {"doctor", "[--json]", "tell whether migration works on this host, and what to do if not",

@@ -25,6 +25,7 @@ int cmd_powerdown(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_histogram(int argc, char **argv);
+int cmd_retire(int argc, char **argv);
 int cmd_agent(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_help(int argc, char **argv);

@@ -86,6 +86,8 @@ struct control_server;
  * being root? Those of another user namespace, which anybody may have who makes one, do not count. Of a command that nobody asks for over a socket: has this process?
  */
 bool control_peer_is_privileged(void);
+/* The same for CAP_SYS_ADMIN. */
+bool control_peer_is_administrator(void);
 /* For a log: who asks for the command, by what the kernel knew as it connected; of a command that nobody asks for, this process. */
 void control_peer(pid_t *pid, uid_t *uid);
 

@@ -1,5 +1,5 @@
 /*
- * The commands over libgmig that a server of guests offers: query-*, check-invariants, repair-table, migrate-pages, job-*. Written once,
+ * The commands over libgmig that a server of guests offers: query-*, check-invariants, repair-table, retire-page, migrate-pages, job-*. Written once,
  * for gmig-vmm, which has one guest, and for a daemon that has several. The server says which guest a command is about,
  * and adds what only it knows.
  *

@@ -4,6 +4,7 @@
 #include "guest_pages.h"
 #include "guest_policy.h"
 #include "guest_repair.h"
+#include "guest_retire.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -429,6 +430,7 @@ const struct control_command guest_commands[] = {
     {"query-job-trace", trace_arguments, query_job_trace},
     {"check-invariants", guest_arguments, check_invariants},
     {"repair-table", guest_repair_arguments, guest_repair_table},
+    {"retire-page", guest_retire_arguments, guest_retire_page},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"move-pages", move_arguments, move_pages},
     {"query-pages", pages_arguments, query_pages},

@@ -352,16 +352,17 @@ static json_t *engine_residency(const struct guest *guest)
 	gmig_sample(guest->gmig, SAMPLE_BLOCKS, &sample);
 	gmig_stats(guest->gmig, &stats);
 	result = json_pack(
-	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+	    "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 	    "s:o, s:{s:o, s:o, s:o, s:o}}",
 	    "name", guest->name, "migration", off ? off : "on", "page_bytes", page_sizes(&stats),
 	    "vnodes", vnodes_residency(guest), "pool", per_node(topology, stats.pool_bytes, true),
-	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "slots_emptied",
-	    integer(stats.slots_emptied), "extra_bytes", integer(stats.extra_bytes),
-	    "extra_bytes_peak", integer(stats.extra_bytes_peak), "extra_bytes_max",
-	    integer(stats.extra_bytes_max), "sleepers", integer(stats.sleepers), "faults",
-	    integer(stats.faults), "faults_known_thread", integer(stats.faults_known_thread),
-	    "blackout_ns", blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
+	    "quarantine", per_node(topology, stats.quarantine_bytes, false), "offlined_bytes",
+	    integer(stats.offlined_bytes), "slots_emptied", integer(stats.slots_emptied),
+	    "extra_bytes", integer(stats.extra_bytes), "extra_bytes_peak",
+	    integer(stats.extra_bytes_peak), "extra_bytes_max", integer(stats.extra_bytes_max),
+	    "sleepers", integer(stats.sleepers), "faults", integer(stats.faults),
+	    "faults_known_thread", integer(stats.faults_known_thread), "blackout_ns",
+	    blackout(&stats.blackout_read, &stats.blackout_write), "stall_ns",
 	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest), "dma",
 	    "busy_blocks", integer(stats.busy_blocks), "postponed", integer(stats.claims_busy),
 	    "transfers", integer(stats.dma_begun), "refused", integer(stats.dma_refused));

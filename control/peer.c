@@ -126,7 +126,7 @@ void control_peer(pid_t *pid, uid_t *uid)
 }
 
 /* Its process may have ended, and its number may be another's by now: that one is of this host, too, and the answer late. */
-bool control_peer_is_privileged(void)
+static bool peer_has(unsigned int capability)
 {
 	unsigned long long capabilities;
 	struct ucred peer;
@@ -134,8 +134,18 @@ bool control_peer_is_privileged(void)
 	if (find_peer(&peer))
 		return false;
 	if (!read_capabilities(peer.pid, peer.uid, &capabilities))
-		return capabilities >> CAP_SYS_NICE & 1 && is_in_our_namespace(peer.pid);
+		return capabilities >> capability & 1 && is_in_our_namespace(peer.pid);
 	return peer.uid == 0;
+}
+
+bool control_peer_is_privileged(void)
+{
+	return peer_has(CAP_SYS_NICE);
+}
+
+bool control_peer_is_administrator(void)
+{
+	return peer_has(CAP_SYS_ADMIN);
 }
 
 int control_share_socket(const struct control_socket *sock, gid_t group, struct gmig_error *err)

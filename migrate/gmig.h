@@ -299,7 +299,7 @@ int gmig_swapped(struct gmig *gmig, unsigned int vnode, uint64_t *bytes);
 struct gmig_stats {
 	uint64_t page_bytes_2m, page_bytes_4k;	   /* mapped guest memory, by page size */
 	uint64_t pool_bytes[GMIG_MAX_NODES];	   /* frames no guest address uses */
-	uint64_t quarantine_bytes[GMIG_MAX_NODES]; /* broken frames, never to be used again */
+	uint64_t quarantine_bytes[GMIG_MAX_NODES]; /* bad frames, never to be used again */
 	/* Times that a slot of a pool held memory that somebody else had put there (a debugger, mlockall(2)): emptied */
 	uint64_t slots_emptied;
 	/* Memory beside the guest's own: now; the most there was; the most there may be now, by host and cgroups too */
@@ -315,7 +315,9 @@ struct gmig_stats {
 	uint64_t dma_begun, dma_refused, claims_busy, busy_blocks;
 	/* Of page_bytes_2m: of vnodes with nothing but GMIG_REGION_HUGETLB, and of those with GMIG_REGION_HUGETLB_1G */
 	uint64_t page_bytes_hugetlb_2m, page_bytes_hugetlb_1g;
-	uint64_t reserved[26];
+	/* Bad frames that the kernel has taken out of use for gmig_retire(): they are in no quarantine */
+	uint64_t offlined_bytes;
+	uint64_t reserved[25];
 };
 /* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);

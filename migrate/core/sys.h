@@ -184,6 +184,9 @@ struct pm_scan_arg {
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
 #ifndef MADV_COLD
 #define MADV_COLD 20
 #endif

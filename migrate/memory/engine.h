@@ -152,8 +152,9 @@ struct gmig {
 	atomic_ullong dma_begun, dma_refused, claims_busy; /* ever: see struct gmig_stats */
 	atomic_ullong busy_blocks;			   /* now; its stripes add and take */
 	struct catch_up catch_up;
-	atomic_ullong own_maps; /* pages that were placed, ever: huge_page.h */
-	atomic_ullong sampled;	/* blocks, ever: where gmig_sample() goes on */
+	atomic_ullong own_maps;		 /* pages that were placed, ever: huge_page.h */
+	atomic_ullong offlined_in_place; /* bytes, ever: retire.c */
+	atomic_ullong sampled;		 /* blocks, ever: where gmig_sample() goes on */
 	struct hist blackout_read, blackout_write, stall;
 };
 

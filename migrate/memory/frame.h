@@ -104,6 +104,15 @@ bool frame_page_works(const struct slot *slot, unsigned int page);
  * when the kernel says EEXIST. Returns the pages, or -errno: some are still there.
  */
 int frame_empty(struct frames *frames, struct slot *slot);
+/*
+ * The frame of this page of a taken slot is bad, though it can be read, and is never to be used again. With `offline` the
+ * kernel is asked to take it out of use (MADV_SOFT_OFFLINE of madvise(2)): 0: it has, and the slot has another frame in its
+ * place. Else -errno: what the kernel said (-ECANCELED: it was not asked), and the frame is in quarantine. *slot NULL: the slot
+ * is, too, and no longer the taker's.
+ */
+int frame_retire(struct frames *frames, struct slot **slot, unsigned int page, bool offline);
+/* How many frames the kernel has taken, in bytes. */
+uint64_t frame_offlined_bytes(const struct frames *frames);
 /* How many times there was something to empty. */
 uint64_t frame_emptied(const struct frames *frames);
 

@@ -48,6 +48,17 @@ static void pool_destroy(struct frames *frames, struct pool *pool)
 	free(pool);
 }
 
+static void stores_destroy(struct frames *frames)
+{
+	while (frames->stores) {
+		struct store *store = frames->stores;
+
+		frames->stores = store->next;
+		frames->sys->unmap(store->reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
+		free(store);
+	}
+}
+
 void frame_destroy(struct frames *frames)
 {
 	if (!frames)
@@ -60,6 +71,7 @@ void frame_destroy(struct frames *frames)
 				pool_destroy(frames, pools->pool[worker][huge]);
 		free(pools);
 	}
+	stores_destroy(frames);
 	if (frames->uffd >= 0)
 		frames->sys->close(frames->uffd);
 	pthread_mutex_destroy(&frames->lock);
@@ -74,22 +86,26 @@ int frame_uffd(const struct frames *frames)
 /* ---- One pool ---------------------------------------------------------------------------------- */
 
 /* Write-protect only: registered for missing pages, our own first touch would sleep for ever. */
-static int memory_prepare(struct frames *frames, const struct pool *pool, void *memory,
-			  size_t bytes)
+int frames_prepare(struct frames *frames, void *memory, size_t bytes, bool huge)
 {
 	int ret;
 
-	frames->sys->advise(memory, bytes, pool->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	frames->sys->advise(memory, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	frames->sys->advise(memory, bytes, MADV_UNMERGEABLE);
 	/* Whoever reads empty memory for a core dump fills it; and what guests had in frames is not cleared before they are used again. */
 	frames->sys->advise(memory, bytes, MADV_DONTDUMP);
 	ret = frames->sys->advise(memory, bytes, MADV_DONTFORK);
-	if (!ret && !frames->fake)
-		ret = frames->sys->prefer_node(memory, bytes, (int)pool->node);
-	if (!ret)
-		ret = uffd_register(frames->sys, frames->uffd, memory, bytes,
-				    UFFDIO_REGISTER_MODE_WP);
-	return ret;
+	return ret ? ret
+		   : uffd_register(frames->sys, frames->uffd, memory, bytes,
+				   UFFDIO_REGISTER_MODE_WP);
+}
+
+static int memory_prepare(struct frames *frames, const struct pool *pool, void *memory,
+			  size_t bytes)
+{
+	int ret = frames->fake ? 0 : frames->sys->prefer_node(memory, bytes, (int)pool->node);
+
+	return ret ? ret : frames_prepare(frames, memory, bytes, pool->huge);
 }
 
 static int pool_map(struct frames *frames, struct pool *pool)

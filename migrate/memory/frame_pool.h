@@ -28,6 +28,14 @@ struct node_pools {
 	_Atomic(struct pool *) pool[FRAME_WORKERS][2];
 };
 
+/* A mapping for the bad frames of any slots (frame_retire.c). guarded by frames->lock */
+struct store {
+	struct store *next;
+	void *reserved;
+	uint8_t *memory;
+	struct bits used;
+};
+
 struct frames {
 	const struct gmig_sys *sys;
 	struct ledger *ledger;
@@ -42,12 +50,16 @@ struct frames {
 	atomic_ullong emptied; /* times that somebody else had filled a slot */
 	atomic_uint
 	    tables_stay; /* in a row: page tables that were still there when their pages had gone */
-	pthread_mutex_t lock; /* creation of pools */
+	atomic_ullong offlined; /* pages that the kernel has taken out of use */
+	pthread_mutex_t lock;	/* creation of pools, and the next */
+	struct store *stores;
 	_Atomic(struct node_pools *) nodes[GMIG_MAX_NODES];
 };
 
 /* NULL: none was made yet. Of fake nodes, node 0 has the pools of all. */
 struct pool *pool_at(struct frames *frames, unsigned int node, unsigned int worker, bool huge);
+/* New memory of ours becomes such that frames can move into it. */
+int frames_prepare(struct frames *frames, void *memory, size_t bytes, bool huge);
 /* The pool that serves want; made at its first use. */
 int pool_of(struct frames *frames, const struct frame_want *want, struct pool **out);
 static inline unsigned int pool_place(const struct frames *frames, unsigned int node)
@@ -114,5 +126,7 @@ unsigned int verify_drop(struct frames *frames, struct slot *moved);
  * all of it can be touched, and the slot is as it was. tried: pages that the kernel would not fill.
  */
 bool quarantine(struct frames *frames, struct slot *slot, const struct bits *tried);
+/* A taken slot goes to quarantine with these pages, and what else it has to the kernel. */
+void slot_keep(struct frames *frames, struct slot *slot, struct bits *broken);
 
 #endif

@@ -143,10 +143,26 @@ static void keep_only(struct frames *frames, struct slot *slot, struct bits *bro
 	}
 }
 
+void slot_keep(struct frames *frames, struct slot *slot, struct bits *broken)
+{
+	long had = bits_count(&slot->have), kept;
+
+	keep_only(frames, slot, broken);
+	kept = bits_count(broken);
+	pthread_mutex_lock(&slot->pool->lock);
+	ledger_post(frames->ledger, slot->node, LEDGER_FLIGHT, LEDGER_OUTSIDE, had);
+	ledger_post(frames->ledger, slot->node, LEDGER_OUTSIDE, LEDGER_QUARANTINE, kept);
+	slot->have = *broken;
+	slot->clean = false;
+	slot->broken = true;
+	pthread_mutex_unlock(&slot->pool->lock);
+	atomic_fetch_sub(&frames->busy, 1);
+	policy_freed(frames->policy);
+}
+
 bool quarantine(struct frames *frames, struct slot *slot, const struct bits *tried)
 {
 	struct bits touched = slot->have, broken = {{0}};
-	long had = bits_count(&slot->have), kept;
 
 	bits_add(&touched, tried);
 	for (unsigned int i = bits_next(&touched, 0, true); i < GMIG_BLOCK_PAGES;
@@ -160,16 +176,6 @@ bool quarantine(struct frames *frames, struct slot *slot, const struct bits *tri
 		slot_discard(frames, slot, &touched);
 		return false;
 	}
-	keep_only(frames, slot, &broken);
-	kept = bits_count(&broken);
-	pthread_mutex_lock(&slot->pool->lock);
-	ledger_post(frames->ledger, slot->node, LEDGER_FLIGHT, LEDGER_OUTSIDE, had);
-	ledger_post(frames->ledger, slot->node, LEDGER_OUTSIDE, LEDGER_QUARANTINE, kept);
-	slot->have = broken;
-	slot->clean = false;
-	slot->broken = true;
-	pthread_mutex_unlock(&slot->pool->lock);
-	atomic_fetch_sub(&frames->busy, 1);
-	policy_freed(frames->policy);
+	slot_keep(frames, slot, &broken);
 	return true;
 }

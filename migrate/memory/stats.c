@@ -109,8 +109,11 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 		stats->quarantine_bytes[node] =
 		    bytes_of(ledger_pages(gmig->ledger, node, LEDGER_QUARANTINE));
 	}
-	if (gmig->frames)
+	if (gmig->frames) {
 		stats->slots_emptied = frame_emptied(gmig->frames);
+		stats->offlined_bytes = frame_offlined_bytes(gmig->frames);
+	}
+	stats->offlined_bytes += atomic_load(&gmig->offlined_in_place);
 	if (gmig->policy) {
 		stats->extra_bytes = policy_extra(gmig->policy);
 		stats->extra_bytes_peak = policy_extra_peak(gmig->policy);

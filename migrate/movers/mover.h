@@ -39,6 +39,7 @@ struct mover_job {
 	/* Memory that it may use beside what is moved; set by begin, read by any thread. */
 	atomic_ullong extra_bytes_max;
 	atomic_size_t ahead; /* blocks that no worker has begun */
+	bool single;	     /* it is for one block: nothing is made ahead */
 	bool looks_again;    /* before it ends it asks for all of the memory once more */
 	/*
 	 * Pages that moved before their blocks' turn, since they are part of a page that is larger than a block. The

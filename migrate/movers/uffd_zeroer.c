@@ -91,7 +91,7 @@ struct uffd_zeroer *uffd_zeroer_start(struct mover_job *job, unsigned int index)
 {
 	struct uffd_zeroer *zeroer;
 
-	if (engine_of(job->memory)->fake && job->spec.frames != GMIG_FRAMES_FRESH)
+	if (job->single || (engine_of(job->memory)->fake && job->spec.frames != GMIG_FRAMES_FRESH))
 		return NULL;
 	/* Too little for frames made ahead, and for the thread itself. */
 	if (policy_extra_max(engine_of(job->memory)->policy) < ZEROER_BYTES)

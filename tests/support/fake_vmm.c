@@ -280,6 +280,18 @@ static int fake_pin(void *opaque, const json_t *arguments, json_t **result, stru
 	return 0;
 }
 
+static int fake_retire(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	if (fake.refuse)
+		return gmig_fail(err, -fake.refuse, "page 0x7000: it lies in no frame");
+	*result = json_deep_copy(fake.retired);
+	return 0;
+}
+
 static int fake_balloon(void *opaque, const json_t *arguments, json_t **result,
 			struct gmig_error *err)
 {
@@ -388,6 +400,11 @@ static const struct control_argument fake_fix_arguments[] = {
 static const struct control_argument fake_maps_arguments[] = {
     {.name = "gpa", .type = CONTROL_INTEGER}, {0}};
 
+static const struct control_argument fake_retire_arguments[] = {
+    {.name = "gpa", .type = CONTROL_INTEGER, .required = true},
+    {.name = "keep", .type = CONTROL_BOOL},
+    {0}};
+
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
     {.name = "query-numa", .run = fake_numa},
@@ -407,6 +424,7 @@ static const struct control_command fake_commands[] = {
     {.name = "pin-vcpu", .arguments = fake_pin_arguments, .run = fake_pin},
     {.name = "check-invariants", .run = fake_check},
     {"repair-table", repair_arguments, fake_repair},
+    {.name = "retire-page", .arguments = fake_retire_arguments, .run = fake_retire},
     {.name = "stop", .run = fake_done},
     {.name = "cont", .run = fake_done},
     {.name = "powerdown", .run = fake_done},
@@ -496,6 +514,7 @@ void fake_teardown(void)
 	json_decref(fake.job);
 	json_decref(fake.last);
 	json_decref(fake.cpus);
+	json_decref(fake.retired);
 	json_decref(fake.maps);
 	json_decref(fake.balloon);
 	json_decref(fake.repairs);

@@ -27,6 +27,7 @@ extern struct fake {
 	char socket[96];
 	json_t *arguments; /* of the last migrate-pages, bind-memory or pin-vcpu */
 	json_t *cpus;	   /* the answer to pin-vcpu */
+	json_t *retired;   /* the answer to retire-page */
 	json_t *
 	    balloon; /* of query-balloon: its answers, one after the other, and the last one again */
 	json_t *maps;	       /* of query-maps: its answers, one after the other */

@@ -74,6 +74,7 @@ expect 'gmig migrate vm1 --mover ' uffd ..
 expect 'gmig migrate vm1 --ba' --batch
 expect 'gmig migrate vm1 --with' --with-guest --with-vcpus
 expect 'gmig pin ' vm1
+expect 'gmig retire vm1 --k' --keep
 expect 'gmig pin vm1 --n' --node
 expect 'gmig pin vm1 --node ' 0 ..
 expect 'gmig migrate vm1 --rate ' 100M 500M 1G

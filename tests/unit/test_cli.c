@@ -542,6 +542,46 @@ START_TEST(check_is_0_when_all_holds_and_1_on_a_breach)
 }
 END_TEST
 
+static void set_retired(const char *text)
+{
+	json_decref(fake.retired);
+	fake.retired = json_loads(text, 0, NULL);
+}
+
+START_TEST(retire_says_where_the_page_is_and_what_became_of_the_frame)
+{
+	set_retired(
+	    "{\"gpa\":28672,\"node\":1,\"huge\":true,\"thp_split\":false,\"offlined\":true}");
+	ck_assert_int_eq(gmig("retire", "vm1", "--gpa", "0x7abc", NULL), CLI_OK);
+	ck_assert_str_eq(out_text,
+			 "page 0x7000 lies in another frame of node 1, with all of its huge "
+			 "page\nthe old one is out of use, until the host boots again\n");
+	ck_assert_int_eq(json_integer_value(json_object_get(fake.arguments, "gpa")), 0x7abc);
+	ck_assert_ptr_null(json_object_get(fake.arguments, "keep"));
+	set_retired(
+	    "{\"gpa\":28672,\"node\":1,\"huge\":false,\"thp_split\":true,\"offlined\":false,"
+	    "\"reason\":\"EPERM\"}");
+	ck_assert_int_eq(gmig("retire", "vm1", "--keep", "--gpa", "28K", NULL), CLI_OK);
+	ck_assert_int_eq(json_integer_value(json_object_get(fake.arguments, "gpa")), 0x7000);
+	ck_assert(json_is_true(json_object_get(fake.arguments, "keep")));
+	ck_has(out_text, "node 1; its huge page is small ones now");
+	ck_has(out_text,
+	       "in quarantine until the guest ends: the kernel takes it for CAP_SYS_ADMIN");
+	fake.refuse = ENOENT;
+	ck_assert_int_eq(gmig("retire", "vm1", "--gpa", "28K", NULL), CLI_FAILED);
+	ck_has(err_text, "it lies in no frame");
+}
+END_TEST
+
+START_TEST(retire_without_a_page_is_a_usage_error)
+{
+	ck_assert_int_eq(gmig("retire", "vm1", NULL), CLI_USAGE);
+	ck_has(err_text, "which page?");
+	ck_assert_int_eq(gmig("retire", "vm1", "--gpa", "x", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("retire", "vm1", "--gpa", "0xffffffffffffffff", NULL), CLI_USAGE);
+}
+END_TEST
+
 static json_t *fake_answer(bool done, bool ok, int visited)
 {
 	return json_pack(
@@ -636,6 +676,8 @@ int main(void)
 	tcase_add_test(tcase, powerdown_asks_and_waits_only_when_told_to);
 	tcase_add_loop_test(tcase, powerdown_waits_for_a_time_that_makes_sense, 0, 6);
 	tcase_add_test(tcase, check_is_0_when_all_holds_and_1_on_a_breach);
+	tcase_add_test(tcase, retire_says_where_the_page_is_and_what_became_of_the_frame);
+	tcase_add_test(tcase, retire_without_a_page_is_a_usage_error);
 	tcase_add_test(tcase, check_with_repair_asks_until_it_is_done_and_says_what_it_was);
 	tcase_add_test(tcase,
 		       check_with_repair_is_1_when_something_is_left_or_nothing_can_be_repaired);

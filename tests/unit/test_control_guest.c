@@ -46,9 +46,9 @@ END_TEST
 START_TEST(residency_has_the_engines_members_and_the_servers)
 {
 	static const char *const members[] = {
-	    "name",	  "migration",		 "page_bytes", "vnodes",      "pool",
-	    "quarantine", "slots_emptied",	 "sleepers",   "blackout_ns", "stall_ns",
-	    "faults",	  "faults_known_thread", "jobs",       "dma"};
+	    "name",	  "migration",	    "page_bytes",	   "vnodes",   "pool",
+	    "quarantine", "offlined_bytes", "slots_emptied",	   "sleepers", "blackout_ns",
+	    "stall_ns",	  "faults",	    "faults_known_thread", "jobs",     "dma"};
 	const json_t *residency = ask("{\"execute\":\"query-residency\"}");
 	const json_t *vnode = json_array_get(json_object_get(residency, "vnodes"), 0);
 
@@ -290,17 +290,22 @@ static const char *const moves_all[] = {
     BIND("\"policy\":\"bind\",\"nodes\":[1],\"move-all\":true"),
 };
 
-static bool drop_nice(void)
+static bool drop_capability(unsigned int capability)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{0}};
 
 	if (syscall(SYS_capget, &header, data))
 		return false;
-	data[0].effective &= ~(1u << CAP_SYS_NICE);
-	data[0].permitted &= ~(1u << CAP_SYS_NICE);
-	data[0].inheritable &= ~(1u << CAP_SYS_NICE);
+	data[0].effective &= ~(1u << capability);
+	data[0].permitted &= ~(1u << capability);
+	data[0].inheritable &= ~(1u << capability);
 	return !syscall(SYS_capset, &header, data);
+}
+
+static bool drop_nice(void)
+{
+	return drop_capability(CAP_SYS_NICE);
 }
 
 static bool enter_namespace(void)
@@ -457,6 +462,56 @@ START_TEST(repair_is_its_guests)
 }
 END_TEST
 
+#define RETIRE(arguments) "{\"execute\":\"retire-page\",\"arguments\":{" arguments "}}"
+
+static bool drop_admin(void)
+{
+	return drop_capability(CAP_SYS_ADMIN);
+}
+
+/* The server, which is this program, may have the right: the frame is lost for all of the host, so that the peer has to. */
+START_TEST(retired_frame_stays_in_quarantine_for_a_peer_without_cap_sys_admin)
+{
+	const json_t *retired;
+	int fd = -1, status;
+	pid_t child = connect_peer(drop_admin, &fd);
+
+	if (!child)
+		return;
+	control_peer_asks(fd);
+	retired = ask(RETIRE("\"gpa\":8191"));
+	control_peer_asks(-1);
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	close(fd);
+	if (gmig_why_off(engines[0])) {
+		ck_assert_ptr_nonnull(json_object_get(answer, "error"));
+		return;
+	}
+	ck_assert_int_eq(number(retired, "gpa"), 4096);
+	ck_assert_int_eq(number(retired, "node"), 0);
+	ck_assert(json_is_false(json_object_get(retired, "offlined")));
+	ck_assert_str_eq(json_string_value(json_object_get(retired, "reason")), "EPERM");
+}
+END_TEST
+
+START_TEST(retire_says_why_not_and_what_was_kept)
+{
+	const json_t *retired;
+
+	if (gmig_why_off(engines[0])) {
+		expect_error(RETIRE("\"gpa\":0,\"keep\":true"), "EOPNOTSUPP", "only the kernel");
+		return;
+	}
+	expect_error(RETIRE("\"gpa\":-1"), "EINVAL", "gpa");
+	expect_error(RETIRE("\"gpa\":9223372036854775807"), "EFAULT", "no memory at");
+	retired = ask(RETIRE("\"gpa\":4096,\"keep\":true"));
+	ck_assert_str_eq(json_string_value(json_object_get(retired, "reason")), "ECANCELED");
+	retired = json_object_get(ask("{\"execute\":\"query-residency\"}"), "quarantine");
+	ck_assert_int_eq(number(retired, "0"), GMIG_PAGE_BYTES);
+}
+END_TEST
+
 START_TEST(event_tells_a_new_state_from_progress)
 {
 	struct guest_job_states states = {0};
@@ -539,6 +594,8 @@ int main(void)
 	tcase_add_test(tcase, check_says_ok_and_what_it_compared);
 	tcase_add_test(tcase, repair_goes_on_by_its_number_until_it_is_done);
 	tcase_add_test(tcase, repair_is_its_guests);
+	tcase_add_test(tcase, retired_frame_stays_in_quarantine_for_a_peer_without_cap_sys_admin);
+	tcase_add_test(tcase, retire_says_why_not_and_what_was_kept);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, user_who_has_become_root_since_is_not_privileged);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);

@@ -472,6 +472,7 @@ START_TEST(commands_that_make_no_sense_say_why)
 	    {"query-status", "{\"guest\":\"nosuch\"}", "no domain 'nosuch'", -ESRCH},
 	    {"query-histograms", "{\"guest\":\"web1\"}", "the kernel moves", -EOPNOTSUPP},
 	    {"repair-table", "{\"guest\":\"web1\"}", "no table is kept", -EOPNOTSUPP},
+	    {"retire-page", "{\"guest\":\"web1\",\"gpa\":0}", "soft_offline_page", -EOPNOTSUPP},
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"mode\":\"block\"}",
 	     "mode: is for guests of gmig-vmm", -EINVAL},
 	    {"migrate-pages", "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"vcpus\":\"all\"}",
