@@ -133,6 +133,7 @@ struct cell {
 	int error;
 	bool small, fresh;
 	enum gmig_mode mode;
+	enum gmig_lazy lazy;
 };
 
 static struct cell cell_of(int i)
@@ -147,6 +148,7 @@ static struct gmig_job_spec cell_spec(const struct cell *cell, unsigned int from
 	struct gmig_job_spec spec = rig_spec(from, !from);
 
 	spec.mode = cell->mode;
+	spec.lazy = cell->lazy;
 	spec.frames = cell->fresh ? GMIG_FRAMES_FRESH : GMIG_FRAMES_AUTO;
 	return spec;
 }
@@ -238,6 +240,18 @@ START_TEST(any_three_calls_that_fail_in_a_row_lose_nothing)
 	struct cell cell = cell_of(_i);
 
 	run_cell(&cell, _i, 3, 2);
+}
+END_TEST
+
+/* Writers touch all that waits. */
+START_TEST(any_call_that_fails_in_mode_lazy_loses_nothing)
+{
+	struct cell cell = {.error = errors[_i % (int)ERRORS],
+			    .small = _i / (int)ERRORS & 1,
+			    .mode = GMIG_MODE_LAZY,
+			    .lazy = _i / (int)ERRORS & 2 ? GMIG_LAZY_WRITE : GMIG_LAZY_ANY};
+
+	run_cell(&cell, _i, 2, 5);
 }
 END_TEST
 
@@ -348,6 +362,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, any_call_that_fails_once_loses_nothing, 0, CELLS);
 	tcase_add_loop_test(tcase, any_three_calls_that_fail_in_a_row_lose_nothing, 0, CELLS);
+	tcase_add_loop_test(tcase, any_call_that_fails_in_mode_lazy_loses_nothing, 0, CELLS);
 	tcase_add_loop_test(tcase, call_that_fails_beside_a_supplier_loses_nothing, 0, 4);
 	tcase_add_loop_test(tcase, moves_that_stop_half_way_lose_nothing, 0, 2);
 	tcase_add_loop_test(tcase, putback_that_never_works_is_fatal_and_shows_no_zeros, 0, 4);

@@ -10,7 +10,9 @@
 #include "../support/rig.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 
 static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
 static char said[256]; /* guarded by said_lock */
@@ -516,18 +518,46 @@ static void set_pool(int fd, unsigned long count)
 		perror(POOL);
 }
 
-/* Of several programs that make it larger, one at a time: each leaves it as it was. -1: nothing was changed. */
-static int enlarge_pool(unsigned long *before)
+/*
+ * Leaves the pool as it was once this program has ended, in whichever way: a child of nobody, so that whoever kills this program
+ * for the time it takes does not kill it, too. The lock is its own from here on.
+ */
+static void keep_pool(int fd, unsigned long before)
 {
-	int fd = has_pages() ? -1 : open(POOL, O_RDWR | O_CLOEXEC);
+	struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, getpid(), 0), .events = POLLIN};
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (fork())
+			_exit(0);
+		setsid();
+		while (poll(&ended, 1, -1) < 0 && errno == EINTR)
+			;
+		set_pool(fd, before);
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	if (ended.fd >= 0)
+		close(ended.fd);
+}
+
+/* Of several programs that make it larger, one at a time. */
+static void enlarge_pool(void)
+{
+	int fd = open(POOL, O_RDWR | O_CLOEXEC);
+	unsigned long before;
 
 	if (fd < 0)
-		return -1;
+		return;
+	/* Before a look: what is there may be another one's, and about to go. */
 	flock(fd, LOCK_EX);
-	*before = pool_count(POOL);
-	if (!has_pages())
-		set_pool(fd, *before + WANTED);
-	return fd;
+	before = pool_count(POOL);
+	if (!has_pages()) {
+		set_pool(fd, before + WANTED);
+		keep_pool(fd, before);
+	}
+	close(fd);
 }
 
 static void add_cases(TCase *tcase, int kinds)
@@ -563,16 +593,14 @@ static void add_cases(TCase *tcase, int kinds)
 int main(void)
 {
 	struct gmig_features features;
-	unsigned long before;
 	TCase *tcase;
 	Suite *suite;
-	int fd, status;
 
 	if (gmig_probe_features(&features)) {
 		printf("skipped: %s\n", features.why);
 		return 77;
 	}
-	fd = enlarge_pool(&before);
+	enlarge_pool();
 	if (!has_pages())
 		printf("skip hugetlb on pages of the pool - it has fewer than %llu free ones "
 		       "(vm.nr_hugepages)\n",
@@ -582,10 +610,5 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	add_cases(tcase, has_pages() ? BOTH : HUGETLB);
 	suite_add_tcase(suite, tcase);
-	status = run_suite(suite);
-	if (fd >= 0) {
-		set_pool(fd, before);
-		close(fd);
-	}
-	return status;
+	return run_suite(suite);
 }
