@@ -157,10 +157,13 @@ static void serve(struct job_worker *worker, struct waiting *waiting)
 	uint64_t begin_ns = sys->now_ns(), took_ns;
 
 	job->memory->ops->pick(&ticket->claim, &ticket->out, ticket->to);
-	if (verdict.move)
+	if (verdict.move) {
+		job_pace(job, ticket);
+		ticket->first_page = waiting->block.page;
 		job->mover->bring(&worker->mover, ticket);
-	else
+	} else {
 		job->mover->give_back(&worker->mover, ticket, -EAGAIN);
+	}
 	took_ns = sys->now_ns() - begin_ns;
 	round_settle(worker, ticket);
 	if (!bits_empty(&ticket->moved))

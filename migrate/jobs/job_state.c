@@ -110,6 +110,13 @@ void job_choose(struct gmig_job *job, struct mover_ticket *ticket)
 	pthread_mutex_unlock(&job->lock);
 }
 
+void job_pace(struct gmig_job *job, struct mover_ticket *ticket)
+{
+	pthread_mutex_lock(&job->lock);
+	ticket->run_pages = pace_run_pages(&job->pace);
+	pthread_mutex_unlock(&job->lock);
+}
+
 /* Of a mode that was asked for, too: the blocks are counted. */
 void job_note_cost(struct gmig_job *job, const struct mover_ticket *ticket, uint64_t took_ns)
 {

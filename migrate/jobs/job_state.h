@@ -119,6 +119,8 @@ enum job_admission job_admit(struct gmig_job *job, uint64_t bytes, bool (*wanted
 			     void *arg);
 /* How the ticket's pages are to be moved: mode and run_pages. */
 void job_choose(struct gmig_job *job, struct mover_ticket *ticket);
+/* How much of it may be out of reach at a time, by the stall budget. */
+void job_pace(struct gmig_job *job, struct mover_ticket *ticket);
 /* What it cost to move them, once they are settled; took_ns: 0: nobody knows. */
 void job_note_cost(struct gmig_job *job, const struct mover_ticket *ticket, uint64_t took_ns);
 /* Before a block is claimed: as long as the stall budget wants. */

@@ -256,6 +256,8 @@ void lazy_touch(void *arg, const struct claim_touch *touch)
 	lazy->info.touches_by_vcpu += touch->vcpu;
 	if (block->why == LAZY_WAITS && touch->vcpu)
 		block->tid = touch->tid;
+	if (block->why == LAZY_WAITS)
+		block->page = (unsigned int)(touch->gfn - block->block_gfn);
 	/* One that is due already, or is worked on, has its reason. */
 	if (block->why == LAZY_WAITS && !block->listed)
 		block->why = touch->tid ? LAZY_TOUCHED : LAZY_WANTED;

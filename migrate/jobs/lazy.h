@@ -39,8 +39,9 @@ struct lazy_block {
 	struct lazy_block *next;
 	enum lazy_why why;
 	uint64_t since_ns;
-	int tid;     /* of the vCPU that has touched it first; 0: nobody, or it is not known */
-	bool listed; /* else it is being taken out, or somebody has it */
+	int tid; /* of the vCPU that has touched it first; 0: nobody, or it is not known */
+	unsigned int page; /* that was touched first */
+	bool listed;	   /* else it is being taken out, or somebody has it */
 };
 
 /* start_ns: the deadline counts from there; deadline_ns 0: there is none. -ENOMEM. */

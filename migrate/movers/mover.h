@@ -65,6 +65,8 @@ struct mover_ticket {
 	uint64_t known_ns;	/* when the kernel said that they lie there; 0: it was not asked */
 	enum gmig_mode mode;	/* not AUTO, unless the mover has one way only */
 	unsigned int run_pages; /* small pages that may be out of reach together; 0: no limit */
+	unsigned int
+	    first_page; /* mode LAZY: where run_pages pages at a time begin: somebody waits for it */
 	struct bits pages;
 	struct claim claim; /* memory's */
 

@@ -41,7 +41,8 @@ struct request {
 	uint64_t block_gfn;
 	enum gmig_mode mode;
 	unsigned int batch_pages; /* small pages that are out of reach together; 0: our choice */
-	unsigned int run_pages;	  /* that are protected together; 0: all that can be */
+	unsigned int run_pages;	  /* that are out of reach together; 0: all that can be */
+	unsigned int first_page;  /* begin with this one */
 	bool hold_vcpus;	  /* while small pages are exchanged */
 	bool huge;
 	struct bits pages;
@@ -166,34 +167,6 @@ static unsigned int map(const struct run *run, struct slot *slot, unsigned int f
 }
 
 /*
- * The kernel said that a page is there already. Ours are those that have left the slot: a call moved them, and then failed or did
- * not say so (frame_move.c). How many from `page` on. Who sleeps on them is woken when the claim is settled.
- *
- * The slot need not be empty any more: a debugger that has read it since has left the zero page there (frame_filled.c). What we
- * have put there was none: a frame of the target has been written, and zero pages of the region are not moved out. The region's
- * hole is another matter, whoever reads it: before the kernel would map the zero page it asks the userfaultfd
- * (do_anonymous_page(), do_huge_pmd_anonymous_page()), so that the reader sleeps, or is refused if he may not
- * (/proc/PID/mem). A page there that is none of ours is a fault of this engine.
- */
-static unsigned int ours_from(const struct run *run, const struct slot *slot, unsigned int page,
-			      unsigned int count)
-{
-	struct gmig *gmig = run->request->gmig;
-	struct uffd_scan region, place;
-	unsigned int ours = 0;
-
-	if (run->request->region->kind->scan(gmig, run->request->region, run->request->block_gfn,
-					     &region) ||
-	    uffd_scan(gmig->sys, gmig->pagemap, slot->hva, &place))
-		return 0;
-	bits_remove(&place.present, &place.zero);
-	while (ours < count && bits_get(&region.present, page + ours) &&
-	       !bits_get(&place.present, page + ours))
-		ours++;
-	return ours;
-}
-
-/*
  * Pages first..first+count are out in the source slot: bring them in again, from `slot` (the target
  * with the copy, or the source). Tries long, because there is no other way: asleep is better than
  * lost. Returns the pages brought in.
@@ -208,7 +181,9 @@ static unsigned int bring_in(const struct run *run, struct slot *slot, unsigned 
 		done += map(run, slot, first + done, count - done, &error);
 		if (done == count)
 			break;
-		ours = error == -EEXIST ? ours_from(run, slot, first + done, count - done) : 0;
+		ours = error == -EEXIST
+			   ? uffd_frames_moved(run->result, slot, first + done, count - done)
+			   : 0;
 		if (ours) {
 			bits_clear_range(&slot->have, first + done, ours);
 			done += ours;
@@ -316,8 +291,7 @@ static void hold_vcpus(const struct run *run, bool on)
 		options->hold_vcpus(options->opaque, on);
 }
 
-/* Unmap, remap. Returns the pages that left their old frame or were put back; fewer than count:
- * error says why. */
+/* Unmap, remap. Returns the pages that left their old frame or were put back; fewer than count: error says why. */
 static unsigned int exchange(struct run *run, int *error)
 {
 	const struct request *request = run->request;
@@ -433,8 +407,7 @@ static void discard_zero(const struct request *request, struct mover_ticket *res
 	}
 }
 
-/* What can be moved: *pages loses holes and zero pages, which are discarded. false: the block is
- * not huge any more. */
+/* What can be moved: *pages loses holes and zero pages, which are discarded. false: the block is not huge any more. */
 static bool scan_first(const struct request *request, struct mover_ticket *result, int uffd,
 		       struct bits *pages)
 {
@@ -514,34 +487,62 @@ static unsigned int first_failed(const struct mover_ticket *result, unsigned int
 	return first + count;
 }
 
+static unsigned int run_size(const struct request *request, unsigned int count)
+{
+	return request->run_pages && count > request->run_pages ? request->run_pages : count;
+}
+
+static void run_over(const struct request *request, const struct mover_ticket *result,
+		     unsigned int first, unsigned int count)
+{
+	if (request->run_pages && !result->lost)
+		claim_part_over(request->claim, first, count, request->stall);
+}
+
+/* The page that somebody waits for, and those behind it, go before the others. Of what goes at once the order is no matter. */
+static void divide(const struct request *request, const struct bits *pages, struct bits half[2])
+{
+	unsigned int first = request->run_pages ? request->first_page : 0;
+
+	half[0] = half[1] = *pages;
+	bits_clear_range(&half[0], 0, first);
+	bits_clear_range(&half[1], first, GMIG_BLOCK_PAGES - first);
+}
+
 /*
  * Run by run. A page that stays ends its run, and those behind it that stayed because of it are tried
  * again, but not for ever. A page that moved is never taken up again.
  */
-static void small_move(const struct request *request, struct mover_ticket *result, int uffd)
+static void small_pages(const struct request *request, struct mover_ticket *result, int uffd,
+			struct bits *pages)
 {
-	struct bits pages = request->pages;
 	unsigned int first = 0, count, stumbles = 0;
 
-	scan_first(request, result, uffd, &pages);
-	while ((count = bits_run(&pages, &first)) && !result->lost) {
+	while ((count = run_size(request, bits_run(pages, &first))) && !result->lost) {
 		unsigned int failed;
 
-		if (request->run_pages && count > request->run_pages)
-			count = request->run_pages;
 		small_run(request, result, uffd, first, count);
-		bits_remove(&pages, &result->moved);
+		bits_remove(pages, &result->moved);
 		failed = first_failed(result, first, count);
 		if (failed < first + count && ++stumbles < STUMBLES) {
-			bits_clear_range(&pages, first, failed + 1 - first);
+			bits_clear_range(pages, first, failed + 1 - first);
 			for (unsigned int i = failed + 1; i < first + count; i++)
 				result->error[i] = 0;
 			count = failed + 1 - first;
 		}
-		if (request->run_pages && !result->lost)
-			claim_part_over(request->claim, first, count, request->stall);
+		run_over(request, result, first, count);
 		first += count;
 	}
+}
+
+static void small_move(const struct request *request, struct mover_ticket *result, int uffd)
+{
+	struct bits pages = request->pages, half[2];
+
+	scan_first(request, result, uffd, &pages);
+	divide(request, &pages, half);
+	for (unsigned int i = 0; i < 2; i++)
+		small_pages(request, result, uffd, &half[i]);
 }
 
 /* ---- Mode LAZY -------------------------------------------------------------------------------- */
@@ -640,13 +641,12 @@ static void give_back(const struct request *request, struct mover_ticket *ticket
 	}
 }
 
-/* Copy, remap. Its content has waited in the source slot. */
-static void bring_out(const struct request *request, struct mover_ticket *ticket, int uffd)
+static void bring_pages(const struct request *request, struct mover_ticket *ticket,
+			const struct bits *pages, int uffd)
 {
 	unsigned int first = 0, count;
 
-	request->target->clean = false;
-	while ((count = bits_run(&ticket->out, &first)) && !ticket->lost) {
+	while ((count = run_size(request, bits_run(pages, &first))) && !ticket->lost) {
 		struct run run = {request, ticket, first, count, uffd, 0, 0};
 		unsigned int copied;
 
@@ -657,8 +657,20 @@ static void bring_out(const struct request *request, struct mover_ticket *ticket
 				request->blackout_read, &ticket->blackout_read_ns);
 		blackout_record(&run, run.read_blackout_from, &request->gmig->blackout_write,
 				request->blackout_write, &ticket->blackout_write_ns);
+		run_over(request, ticket, first, count);
 		first += count;
 	}
+}
+
+/* Copy, remap. Its content has waited in the source slot. */
+static void bring_out(const struct request *request, struct mover_ticket *ticket, int uffd)
+{
+	struct bits half[2];
+
+	request->target->clean = false;
+	divide(request, &ticket->out, half);
+	for (unsigned int i = 0; i < 2; i++)
+		bring_pages(request, ticket, &half[i], uffd);
 }
 
 /* ---- A ticket ------------------------------------------------------------------------------------ */
@@ -672,7 +684,8 @@ static struct request request_of(const struct mover_worker *worker, struct mover
 	    .block_gfn = ticket->block_gfn,
 	    .mode = ticket->mode,
 	    .batch_pages = worker->job->spec.batch_pages,
-	    .run_pages = ticket->run_pages,
+	    .run_pages = ticket->huge ? 0 : ticket->run_pages,
+	    .first_page = ticket->first_page,
 	    .hold_vcpus = worker->job->spec.hold_vcpus,
 	    .huge = ticket->huge,
 	    .pages = ticket->pages,

@@ -256,6 +256,36 @@ int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket
 	return ret == 0 || ret == -ENOMEM ? ret : -EAGAIN;
 }
 
+/* ---- Where a page is ------------------------------------------------------------------------------- */
+
+/*
+ * The kernel said that a page is there already. Ours are those that have left the slot: a call moved them, and then failed or did
+ * not say so (frame_move.c). How many from `page` on. Who sleeps on them is woken when the claim is settled.
+ *
+ * The slot need not be empty any more: a debugger that has read it since has left the zero page there (frame_filled.c). What we
+ * have put there was none: a frame of the target has been written, and zero pages of the region are not moved out. The region's
+ * hole is another matter, whoever reads it: before the kernel would map the zero page it asks the userfaultfd
+ * (do_anonymous_page(), do_huge_pmd_anonymous_page()), so that the reader sleeps, or is refused if he may not
+ * (/proc/PID/mem). A page there that is none of ours is a fault of this engine.
+ */
+unsigned int uffd_frames_moved(const struct mover_ticket *ticket, const struct slot *slot,
+			       unsigned int page, unsigned int count)
+{
+	const struct claim *claim = &ticket->claim;
+	struct gmig *gmig = claim->gmig;
+	struct uffd_scan region, place;
+	unsigned int ours = 0;
+
+	if (claim->region->kind->scan(gmig, claim->region, claim->block_gfn, &region) ||
+	    uffd_scan(gmig->sys, gmig->pagemap, slot->hva, &place))
+		return 0;
+	bits_remove(&place.present, &place.zero);
+	while (ours < count && bits_get(&region.present, page + ours) &&
+	       !bits_get(&place.present, page + ours))
+		ours++;
+	return ours;
+}
+
 /* ---- After the move ---------------------------------------------------------------------------------- */
 
 /* Is the block still one huge page? Not by what was done, but by what the kernel shows. */

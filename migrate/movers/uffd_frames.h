@@ -20,6 +20,9 @@ int uffd_frames_prepare(struct mover_worker *worker, struct mover_ticket *ticket
 int uffd_frames_bring(struct mover_worker *worker, struct mover_ticket *ticket);
 /* The claimed huge page moves as small ones. -ENOMEM: it stays as it was. */
 int uffd_frames_demote(struct mover_worker *worker, struct mover_ticket *ticket);
+/* After -EEXIST from a move out of the slot: how many pages from `page` of the block on are in the region, by that move. */
+unsigned int uffd_frames_moved(const struct mover_ticket *ticket, const struct slot *slot,
+			       unsigned int page, unsigned int count);
 void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket);
 
 #endif

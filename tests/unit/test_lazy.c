@@ -4,145 +4,11 @@
  */
 #include "../../migrate/gmig_dma.h"
 #include "../../migrate/gmig_move.h"
-#include "rig.h"
+#include "lazy_rig.h"
 
-#include <errno.h>
 #include <linux/userfaultfd.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <unistd.h>
-
-#define BLOCKS 8u
-#define BYTES  (BLOCKS * GMIG_BLOCK_BYTES)
-
-static struct rig rig;
-static struct gmig_job *job;
-
-/* ---- Helpers ----------------------------------------------------------------------------------------- */
-
-/* Bit 0: small pages; bit 1: only writers move a block. */
-#define FORMS 4
-static bool is_small(int form)
-{
-	return form & 1;
-}
-
-static enum gmig_lazy lazy_of(int form)
-{
-	return form & 2 ? GMIG_LAZY_WRITE : GMIG_LAZY_ANY;
-}
-
-static struct gmig_job_spec lazy_spec(int form)
-{
-	struct gmig_job_spec spec = rig_spec(0, 1);
-
-	spec.mode = GMIG_MODE_LAZY;
-	spec.lazy = lazy_of(form);
-	return spec;
-}
-
-static void start(const struct gmig_job_spec *spec)
-{
-	struct gmig_error err = {0};
-
-	ck_assert_msg(gmig_job_start(rig.gmig, spec, &job, &err) == 0, "%s", err.text);
-}
-
-static struct gmig_job_info info_now(void)
-{
-	struct gmig_job_info info;
-
-	gmig_job_info(job, &info);
-	return info;
-}
-
-/* Whoever waits for the engine, and would for ever when it has given up. */
-static void wait_on(void)
-{
-	ck_assert_int_eq(atomic_load(&rig.fatal), 0);
-	sched_yield();
-}
-
-static void await_waiting(uint64_t blocks)
-{
-	while (info_now().lazy.waiting != blocks)
-		wait_on();
-}
-
-static void await_moved(uint64_t bytes)
-{
-	while (info_now().moved_bytes < bytes)
-		wait_on();
-}
-
-static void end_job(enum gmig_job_state state, struct gmig_job_info *info)
-{
-	gmig_job_wait(job);
-	gmig_job_info(job, info);
-	gmig_job_put(job);
-	ck_assert_int_eq(info->state, state);
-	ck_assert_uint_eq(info->lazy.waiting, 0);
-}
-
-static void begin(int form, unsigned int nodes)
-{
-	const struct rig_options options = {
-	    .bytes = BYTES, .small_pages = is_small(form), .nodes = nodes};
-
-	rig_create(&rig, &options);
-}
-
-static void finish(void)
-{
-	struct gmig_stats stats;
-
-	ck_assert_uint_eq(rig_check_all(&rig), 0);
-	gmig_stats(rig.gmig, &stats);
-	ck_assert_uint_eq(stats.sleepers, 0);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
-}
-
-/* All of a block lies there, and waits for nobody. */
-static void assert_present(uint64_t block, unsigned int node)
-{
-	for (uint64_t i = 0; i < GMIG_BLOCK_PAGES; i++) {
-		struct shadow_entry entry;
-
-		ck_assert_int_eq(
-		    shadow_lookup(rig.gmig->shadow, block * GMIG_BLOCK_PAGES + i, &entry), 0);
-		ck_assert_int_eq(entry.state, SHADOW_PRESENT);
-		ck_assert_uint_eq(entry.node, node);
-	}
-}
-
-static void assert_all_present(unsigned int node)
-{
-	for (unsigned int block = 0; block < BLOCKS; block++)
-		assert_present(block, node);
-}
-
-static enum shadow_state state_of(uint64_t block)
-{
-	struct shadow_entry entry;
-
-	ck_assert_int_eq(shadow_lookup(rig.gmig->shadow, block * GMIG_BLOCK_PAGES, &entry), 0);
-	return entry.state;
-}
-
-/* One page in the middle of it. */
-static void write_block(uint64_t block)
-{
-	uint64_t page = block * GMIG_BLOCK_PAGES + 200;
-
-	rig.counter[page]++;
-	rig_write_page(&rig, page);
-}
-
-static uint64_t read_block(uint64_t block)
-{
-	return rig_check_page(&rig, block * GMIG_BLOCK_PAGES + 200);
-}
 
 /* ---- Touched ----------------------------------------------------------------------------------------- */
 
@@ -316,76 +182,6 @@ START_TEST(touch_while_its_block_is_taken_out_is_not_forgotten)
 	gmig_job_cancel(job);
 	end_job(GMIG_JOB_CANCELLED, &info);
 	ck_assert_uint_eq(info.lazy.touched_bytes, GMIG_BLOCK_BYTES);
-	finish();
-}
-END_TEST
-
-/* ---- A page without memory, in a block that waits -------------------------------------------------------- */
-
-#define HOLE (GMIG_BLOCK_PAGES + 100)
-static struct {
-	atomic_bool armed;
-	pthread_t toucher;
-	atomic_bool back;
-	uint64_t read;
-} hole;
-
-static void *touch_hole(void *arg)
-{
-	const rig_word *page = rig_page(&rig, HOLE);
-
-	(void)arg;
-	hole.read = page[0];
-	atomic_store(&hole.back, true);
-	return NULL;
-}
-
-/* The first block's turn has come: somebody throws away a page of the second one, as the kernel does with one full of zeros. */
-static int ioctl_throw_away(int fd, unsigned long request, void *arg)
-{
-	const struct uffdio_writeprotect *protect = arg;
-	const struct uffdio_move *move = arg;
-	uintptr_t first = (uintptr_t)rig.ram;
-	bool begins =
-	    (request == UFFDIO_MOVE && move->src - first < GMIG_BLOCK_BYTES) ||
-	    (request == UFFDIO_WRITEPROTECT && protect->range.start - first < GMIG_BLOCK_BYTES);
-
-	if (begins && atomic_exchange(&hole.armed, false))
-		ck_assert_int_eq(
-		    madvise((void *)rig_page(&rig, HOLE), GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
-	return gmig_sys_real.ioctl(fd, request, arg);
-}
-
-START_TEST(page_without_memory_is_no_trap_while_its_block_waits)
-{
-	struct gmig_sys sys = gmig_sys_real;
-	const struct rig_options options = {.bytes = BYTES, .small_pages = true, .sys = &sys};
-	struct gmig_job_spec spec = lazy_spec(_i);
-	struct gmig_job_info info;
-
-	sys.ioctl = ioctl_throw_away;
-	rig_create(&rig, &options);
-	atomic_store(&hole.armed, true);
-	start(&spec);
-	await_waiting(BLOCKS);
-	ck_assert(!atomic_load(&hole.armed));
-	ck_assert_int_eq(pthread_create(&hole.toucher, NULL, touch_hole, NULL), 0);
-	while (!atomic_load(&hole.back))
-		wait_on();
-	pthread_join(hole.toucher, NULL);
-	ck_assert_uint_eq(hole.read, 0);
-	ck_assert_uint_eq(info_now().lazy.waiting, BLOCKS);
-	/* What came since is the guest's, and stays when the rest of the block comes back. */
-	rig.counter[HOLE]++;
-	rig_write_page(&rig, HOLE);
-	write_block(1);
-	await_moved(GMIG_BLOCK_BYTES - GMIG_PAGE_BYTES);
-	rig_settle(&rig);
-	assert_present(1, 1);
-	gmig_job_cancel(job);
-	end_job(GMIG_JOB_CANCELLED, &info);
-	ck_assert_uint_eq(info.moved_bytes, GMIG_BLOCK_BYTES - GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info.gone_bytes, GMIG_PAGE_BYTES);
 	finish();
 }
 END_TEST
@@ -776,7 +572,6 @@ int main(void)
 	tcase_add_test(tcase, touch_by_a_named_thread_is_counted_as_a_vcpus);
 	tcase_add_loop_test(tcase, blocks_of_a_busy_guest_move_and_keep_their_content, 0, FORMS);
 	tcase_add_loop_test(tcase, touch_while_its_block_is_taken_out_is_not_forgotten, 0, 4);
-	tcase_add_loop_test(tcase, page_without_memory_is_no_trap_while_its_block_waits, 1, 4);
 	tcase_add_loop_test(tcase, each_half_ends_on_the_node_of_its_toucher, 0, 2);
 	tcase_add_test(tcase, touch_by_a_thread_that_nobody_knows_counts_for_its_vnode);
 	tcase_add_loop_test(tcase, what_nobody_touches_in_time_stays_and_says_so, 0, FORMS);
