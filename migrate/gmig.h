@@ -476,8 +476,7 @@ struct gmig_remaining {
 /* What a job in mode LAZY has seen. */
 struct gmig_lazy_info {
 	uint64_t touched_bytes; /* that moved since they were touched */
-	uint64_t
-	    swept_bytes; /* that moved since the deadline came near, or another job wanted them */
+	uint64_t swept_bytes; /* all else that moved: with the sweep, or as another job wanted it */
 	/* Blocks that went back to where they were: they had waited for long and others were to have their turn, or because of a
 	   pause, a cancel, a later command, or no memory on the target. Most are taken out again. */
 	uint64_t given_back;

@@ -409,6 +409,9 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 	move_ns = worker->job->mover->tickets == 1 ? sys->now_ns() - move_ns : 0;
 	for (unsigned int i = 0; i < n; i++) {
 		round_settle(worker, moving[i]);
+		if (worker->job->lazy)
+			lazy_swept(worker->job->lazy,
+				   bits_count(&moving[i]->moved) * GMIG_PAGE_BYTES);
 		job_note_cost(worker->job, moving[i], move_ns);
 		worker->lost_ns += job_lost_ns(worker->job, moving[i]);
 		worker->job->mover->finish(&worker->mover, moving[i]);

@@ -337,6 +337,13 @@ void lazy_done(struct lazy_block *block, uint64_t moved_bytes, uint64_t took_ns,
 	pthread_mutex_unlock(&lazy->lock);
 }
 
+void lazy_swept(struct lazy *lazy, uint64_t bytes)
+{
+	pthread_mutex_lock(&lazy->lock);
+	lazy->info.swept_bytes += bytes;
+	pthread_mutex_unlock(&lazy->lock);
+}
+
 void lazy_info(struct lazy *lazy, struct gmig_lazy_info *info)
 {
 	pthread_mutex_lock(&lazy->lock);

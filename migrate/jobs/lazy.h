@@ -79,6 +79,9 @@ struct lazy_block *lazy_next(struct lazy *lazy, bool leaves);
 /* It is done with. moved_bytes: of it; took_ns: for that; again: it is to have another turn. The user frees it. */
 void lazy_done(struct lazy_block *block, uint64_t moved_bytes, uint64_t took_ns, bool again);
 
+/* So many bytes have moved without having waited. */
+void lazy_swept(struct lazy *lazy, uint64_t bytes);
+
 /* So many bytes are left to the job, of which none waits; by this rate (0: no limit) and so many workers. */
 void lazy_expect(struct lazy *lazy, uint64_t left_bytes, uint64_t rate, unsigned int workers);
 /* Did this pass give back anything that is to have another turn? */

@@ -370,6 +370,7 @@ START_TEST(deadline_that_has_come_moves_all_at_once)
 	end_job(GMIG_JOB_COMPLETED, &info);
 	ck_assert_uint_eq(info.moved_bytes, BYTES);
 	ck_assert_uint_eq(info.lazy.waiting_max, 0);
+	ck_assert_uint_eq(info.lazy.swept_bytes, BYTES);
 	finish();
 }
 END_TEST
