@@ -1,5 +1,6 @@
 /* The engine as a whole: the one file that knows all rooms. */
 #include "core/copy.h"
+#include "core/heat.h"
 #include "core/reserved.h"
 #include "core/uffd.h"
 #include "jobs/job_list.h"
@@ -12,6 +13,7 @@
 #include "memory/ledger.h"
 #include "memory/region.h"
 #include "memory/repair.h"
+#include "movers/sampler.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ static void engine_init_locks(struct gmig *gmig)
 	pthread_mutex_init(&gmig->lock, NULL);
 	pthread_mutex_init(&gmig->check_lock, NULL);
 	pthread_mutex_init(&gmig->repairs_lock, NULL);
+	pthread_mutex_init(&gmig->sampling_lock, NULL);
 	pthread_mutex_init(&gmig->catch_up.lock, NULL);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
 	pthread_cond_init(&gmig->memory.followed, NULL);
@@ -185,13 +188,14 @@ static void threads_destroy(struct thread_list *list)
 }
 
 /*
- * Order matters: jobs first (they may hold a block), then the fault threads, then the mappings, the
+ * Order matters: the sampler and jobs first (they may hold a block), then the fault threads, then the mappings, the
  * descriptors last: a closed userfaultfd would let the region's holes read as zeros.
  */
 void gmig_destroy(struct gmig *gmig)
 {
 	if (!gmig)
 		return;
+	sampler_stop(gmig->sampler);
 	job_end_all(&gmig->memory);
 	for (unsigned int i = 0; i < GMIG_MAX_VNODES; i++)
 		fault_stop(gmig->vnodes[i].fault);
@@ -213,8 +217,10 @@ void gmig_destroy(struct gmig *gmig)
 		threads_destroy(gmig->vnodes[i].threads);
 	for (unsigned int i = 0; i < ENGINE_STRIPES; i++)
 		stripe_destroy(&gmig->stripes[i]);
+	heat_destroy(atomic_load(&gmig->memory.heat));
 	gmig_topology_put(gmig->memory.topology);
 	pthread_mutex_destroy(&gmig->memory.topology_lock);
+	pthread_mutex_destroy(&gmig->sampling_lock);
 	pthread_mutex_destroy(&gmig->repairs_lock);
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->catch_up.lock);

@@ -146,8 +146,8 @@ struct gmig_job;
 struct gmig_job_info;
 struct gmig_sys; /* system calls and the clock, migrate/sys.h; for tests */
 
-/* What a thread of the engine does: answers faults of a vnode, copies for a job, zeroes frames for it. */
-enum gmig_thread_kind { GMIG_THREAD_FAULT, GMIG_THREAD_COPY, GMIG_THREAD_ZERO };
+/* What a thread of the engine does: answers faults of a vnode, copies for a job, zeroes frames for it; samples (gmig_heat.h). */
+enum gmig_thread_kind { GMIG_THREAD_FAULT, GMIG_THREAD_COPY, GMIG_THREAD_ZERO, GMIG_THREAD_SAMPLE };
 struct gmig_job_spec;
 struct gmig_thread {
 	enum gmig_thread_kind kind;
@@ -373,7 +373,8 @@ enum gmig_swapped { GMIG_SWAPPED_MOVE, GMIG_SWAPPED_SKIP };
 
 /*
  * In which order blocks of 2 MiB go, among those that leave a node: by address, or at random, so that a guest that sweeps over its
- * memory does not run behind the job. By how much they are used: refused, -EOPNOTSUPP, as long as nobody keeps a history of that.
+ * memory does not run behind the job. Or by how much they are used, as samples have shown when the job begins (gmig_heat.h): what
+ * is not known goes last, either way, and what is alike by address. -EOPNOTSUPP as long as there has been no sample.
  */
 enum gmig_order {
 	GMIG_ORDER_ADDRESS,

@@ -1,5 +1,6 @@
 /* The job's thread: plan, passes, a second look, the end. */
 #include "job.h"
+#include "../core/heat.h"
 #include "job_block.h"
 #include "job_info.h"
 #include "job_later.h"
@@ -52,6 +53,25 @@ static int cannot_tell(int error, struct gmig_error *err)
 			 gmig_errno_name(error));
 }
 
+static bool is_by_heat(const struct gmig_job_spec *spec)
+{
+	return spec->order == GMIG_ORDER_HOT_FIRST || spec->order == GMIG_ORDER_COLD_FIRST;
+}
+
+/* What is not known goes last. */
+static unsigned int rank_of(void *arg, uint64_t gfn)
+{
+	struct gmig_job *job = arg;
+	struct heat *heat = atomic_load(&job->memory->heat);
+	unsigned int it =
+	    heat ? heat_of(heat, gfn / GMIG_BLOCK_PAGES, job->memory->sys->now_ns()) : HEAT_UNKNOWN;
+
+	if (it == HEAT_UNKNOWN)
+		return WORKSET_RANKS - 1;
+	return job->work.spec.order == GMIG_ORDER_HOT_FIRST ? HEAT_MAX - it : it - HEAT_COLD;
+}
+_Static_assert(HEAT_MAX - HEAT_COLD < WORKSET_RANKS - 1, "a rank for each heat, and for none");
+
 /* -ECANCELED is no error: the set is empty then, and nothing was reached. */
 static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 {
@@ -63,6 +83,8 @@ static int make_set(struct gmig_job *job, bool late, struct gmig_error *err)
 	    .late = late,
 	    .max_pages = job->work.spec.max_bytes / GMIG_PAGE_BYTES,
 	    .random_seed = job->work.spec.order_seed,
+	    .rank = is_by_heat(&job->work.spec) ? rank_of : NULL,
+	    .rank_arg = job,
 	    .stop = job_is_cancelled,
 	    .stop_arg = job,
 	};

@@ -1,5 +1,6 @@
 /* Starting jobs, finding them, forgetting them. */
 #include "job_list.h"
+#include "../core/heat.h"
 #include "../core/reserved.h"
 #include "../core/topology.h"
 #include "../movers/legal.h"
@@ -39,15 +40,21 @@ static const struct mover *choose_mover(struct memory *memory, const struct gmig
 	return mover_all[0];
 }
 
-static int check_order(const struct gmig_job_spec *spec, struct gmig_error *err)
+static int check_order(struct memory *memory, const struct gmig_job_spec *spec,
+		       struct gmig_error *err)
 {
+	struct heat *heat = atomic_load(&memory->heat);
+
 	if (spec->order > GMIG_ORDER_COLD_FIRST)
 		return gmig_fail(err, -EINVAL, "order %d is not known", (int)spec->order);
-	if (spec->order == GMIG_ORDER_HOT_FIRST || spec->order == GMIG_ORDER_COLD_FIRST)
-		return gmig_fail(
-		    err, -EOPNOTSUPP,
-		    "order %s: there is no access history yet, so nobody knows what is hot",
-		    gmig_order_names()[spec->order]);
+	if ((spec->order == GMIG_ORDER_HOT_FIRST || spec->order == GMIG_ORDER_COLD_FIRST) &&
+	    (!heat || !heat_is_known(heat)))
+		return gmig_fail(err, -EOPNOTSUPP,
+				 memory->pid
+				     ? "order %s: nobody samples the accesses of a process"
+				     : "order %s: there is no access history yet: switch sampling "
+				       "on, and wait until it has seen something",
+				 gmig_order_names()[spec->order]);
 	if (spec->order_seed && spec->order != GMIG_ORDER_RANDOM)
 		return gmig_fail(err, -EINVAL, "a seed is for order random");
 	return 0;
@@ -83,7 +90,7 @@ static int spec_check(struct memory *memory, const struct gmig_job_spec *spec,
 	if (spec->max_slowdown_ppm > SLOWDOWN_PPM)
 		return gmig_fail(err, -EINVAL, "a slowdown of %u millionths is more than all",
 				 spec->max_slowdown_ppm);
-	ret = check_order(spec, err);
+	ret = check_order(memory, spec, err);
 	if (!ret)
 		ret = check_lazy(spec, err);
 	if (ret)

@@ -178,7 +178,7 @@ static bool is_in_order(const struct plan *plan, const struct workset_options *o
 {
 	unsigned int first = gmig_node_set_next(&plan->sources, 0);
 
-	if (options->random_seed)
+	if (options->random_seed || options->rank)
 		return false;
 	return !plan->ops->by_node || first >= GMIG_MAX_NODES ||
 	       gmig_node_set_next(&plan->sources, first + 1) >= GMIG_MAX_NODES;
@@ -294,6 +294,45 @@ static void shuffle(struct queues *queues, size_t count, uint64_t *out)
 		out[i] = queues->word[permute_at(&permute, i)];
 }
 
+/* A counting sort, which leaves those of one rank in their order. scratch: room for as many. -ENOMEM. */
+static int rank(const struct workset_options *options, uint64_t *word, size_t count,
+		uint64_t *scratch)
+{
+	size_t begin[WORKSET_RANKS + 1] = {0};
+	uint8_t *ranks = malloc(count ? count : 1);
+
+	if (!ranks)
+		return -ENOMEM;
+	/* Each is asked once: another answer in between would be out of its place. */
+	for (size_t i = 0; i < count; i++) {
+		ranks[i] = (uint8_t)options->rank(options->rank_arg, workset_gfn(word[i]));
+		begin[ranks[i] + 1]++;
+	}
+	for (unsigned int i = 0; i < WORKSET_RANKS; i++)
+		begin[i + 1] += begin[i];
+	for (size_t i = 0; i < count; i++)
+		scratch[begin[ranks[i]]++] = word[i];
+	memcpy(word, scratch, count * sizeof(*word));
+	free(ranks);
+	return 0;
+}
+
+/* Of each node, or all together; the set's own words are in the queues by now. */
+static int rank_all(const struct plan *plan, const struct workset_options *options,
+		    struct queues *queues, struct workset *set)
+{
+	int ret = 0;
+
+	if (!options->rank)
+		return 0;
+	if (!plan->ops->by_node)
+		return rank(options, set->word, set->count, queues->word);
+	for (unsigned int node = 0; node < GMIG_MAX_NODES && !ret; node++)
+		ret = rank(options, queues->word + queues->next[node],
+			   queues->end[node] - queues->next[node], set->word);
+	return ret;
+}
+
 /* They were found by address, and stay so where it does not matter which node is left first. */
 static void order(const struct plan *plan, struct queues *queues, size_t count, uint64_t *out)
 {
@@ -345,6 +384,8 @@ int workset_build(const struct plan *plan, const struct workset_options *options
 	}
 	if (!ret)
 		ret = sort_by_source(found, queues);
+	if (!ret)
+		ret = rank_all(plan, options, queues, set);
 	if (!ret)
 		order(plan, queues, set->count, set->word);
 	else

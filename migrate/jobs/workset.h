@@ -4,7 +4,7 @@
  *
  * Order: a node's pages leave it before others' pages arrive there, so that full nodes can shift
  * without spare memory. Nodes that change places (a cycle) take turns block by block: one block to
- * spare is enough. Within a node by address, or at random. A block with pages of several nodes goes with the node
+ * spare is enough. Within a node by address, by rank, or at random. A block with pages of several nodes goes with the node
  * that has most of them.
  *
  * 8 bytes a block that has something to move. Built by the job's thread; constant while workers run.
@@ -14,6 +14,8 @@
 
 #include "../memory/memory.h"
 #include "plan.h"
+
+#define WORKSET_RANKS 64u
 
 struct workset_map;
 
@@ -41,7 +43,13 @@ struct workset_options {
 	 */
 	bool late;
 	uint64_t random_seed; /* 0: by address */
-	uint64_t max_pages;   /* keep the first ones in order, by whole blocks; 0: all */
+	/*
+	 * A block's rank, below WORKSET_RANKS: those of a lower one go first, those of the same one by address. NULL: they all have the
+	 * same.
+	 */
+	unsigned int (*rank)(void *arg, uint64_t gfn);
+	void *rank_arg;
+	uint64_t max_pages; /* keep the first ones in order, by whole blocks; 0: all */
 	/* Asked once a block; true: -ECANCELED. May be NULL. */
 	bool (*stop)(void *arg);
 	void *stop_arg;

@@ -1,5 +1,6 @@
 #include "claim.h"
 
+#include "../core/heat.h"
 #include "busy.h"
 #include "fixed.h"
 
@@ -114,6 +115,7 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	struct gmig *gmig = claim->gmig;
 	struct stripe *stripe = engine_stripe(gmig, claim->block_gfn);
 	struct bits stayed = claim->pages, gone = result->gone;
+	struct heat *heat = atomic_load(&gmig->memory.heat);
 
 	/* What has left the claim is somebody else's by now. */
 	bits_keep(&gone, &claim->pages);
@@ -128,6 +130,8 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 	sleepers_woken(claim, stripe, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);
+	if (!bits_empty(&result->moved) && heat)
+		heat_moved(heat, claim->block_gfn / GMIG_BLOCK_PAGES, gmig->sys->now_ns());
 	/*
 	 * Who slept on a page that moved was woken by its remap. But the guest may have discarded a page before that, or
 	 * since: who touched the hole was left to sleep. And of what the kernel moved by itself, nobody else wakes who waits

@@ -1,6 +1,7 @@
 /* Memory that a guest gives back: see gmig_discard.h. */
 #include "../gmig_discard.h"
 
+#include "../core/heat.h"
 #include "books.h"
 #include "busy.h"
 #include "claim.h"
@@ -119,14 +120,31 @@ static unsigned int part_pages(struct gmig *gmig, const struct region *region, u
 	return left < PART_PAGES ? left : PART_PAGES;
 }
 
-/* Whoever holds pages only until they are touched is to be done with them: a lazy job. */
+/* Whoever holds pages of the block only until they are touched is to be done with them: a lazy job, a sample. */
 static void want(const struct part *part)
 {
-	uint64_t block_gfn = part->gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES;
-	struct bits pages = {{0}};
+	struct bits pages;
 
-	bits_set_range(&pages, (unsigned int)(part->gfn - block_gfn), part->pages);
-	claim_want(part->gmig, block_gfn, &pages);
+	bits_fill(&pages);
+	claim_want(part->gmig, part->gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES, &pages);
+}
+
+static int there_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry)
+{
+	(void)arg;
+	(void)gfn;
+	return entry->state != SHADOW_NONE;
+}
+
+/* Of a block that has nothing left nobody knows how much it will be used. */
+static void forget_heat(const struct part *part)
+{
+	struct heat *heat = atomic_load(&part->gmig->memory.heat);
+	uint64_t block_gfn = part->gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES;
+
+	if (heat &&
+	    !shadow_walk(part->gmig->shadow, block_gfn, GMIG_BLOCK_PAGES, there_visit, NULL))
+		heat_forget(heat, block_gfn / GMIG_BLOCK_PAGES);
 }
 
 static int discard_part(const struct part *part)
@@ -152,6 +170,8 @@ static int discard_part(const struct part *part)
 	pthread_mutex_unlock(&stripe->lock);
 	if (ret == -EBUSY)
 		want(part);
+	else if (!ret)
+		forget_heat(part);
 	return ret;
 }
 

@@ -2,6 +2,7 @@
  * Inside of libgmig: the engine's own struct, shared by memory, movers and jobs. Not installed.
  *
  * Locks, outermost first; a thread takes them only downwards:
+ *   engine.sampling_lock   the sampler is switched on or off
  *   engine.lock    regions being added, and where their new memory goes
  *   job.lock       a job's state, rate and results (never held while a block is worked on)
  *   engine.check_lock   one audit that counts the pools at a time
@@ -9,7 +10,8 @@
  *   stripe.lock    the shadow entries of a block, its sleepers, its claims, and whether a device is at it
  *   pool.lock      slots of one pool
  *   ledger's lock
- *   lazy.lock      below job.lock and stripe.lock: the queue of a job in mode lazy; a leaf
+ *   lazy.lock      below job.lock and stripe.lock: the queue of a job in mode lazy; a leaf; sampler.lock is like it
+ *   heat's lock    a leaf
  * A thread that holds stripe.lock never touches a region: the fault thread may need the lock to serve
  * that touch. Nothing is held for longer than one block takes.
  */
@@ -40,6 +42,7 @@ struct policy;
 struct preference;
 struct region_kind;
 struct repair;
+struct sampler;
 
 /* A thread asleep on a block that is being moved. guarded by stripe.lock */
 struct sleeper {
@@ -155,6 +158,9 @@ struct gmig {
 	atomic_ullong own_maps;		 /* pages that were placed, ever: huge_page.h */
 	atomic_ullong offlined_in_place; /* bytes, ever: retire.c */
 	atomic_ullong sampled;		 /* blocks, ever: where gmig_sample() goes on */
+	pthread_mutex_t sampling_lock;	 /* outermost: switching the sampler on and off */
+	struct sampler *sampler;	 /* guarded by sampling_lock, like the next; NULL: off */
+	bool sampling_held;
 	struct hist blackout_read, blackout_write, stall;
 };
 

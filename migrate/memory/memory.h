@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 struct claim;
+struct heat;
 struct claim_result;
 struct memory;
 
@@ -125,6 +126,8 @@ struct memory {
 	/* What its jobs cost it, and their budgets; see jobs/job_slowdown.c. guarded by slowdown_lock, a leaf */
 	pthread_mutex_t slowdown_lock;
 	struct slowdown slowdown;
+	_Atomic(struct heat *)
+	    heat; /* how much its blocks are used; NULL: nobody has ever looked */
 };
 
 /* Tell the owner of the calling thread. */

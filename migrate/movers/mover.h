@@ -41,6 +41,7 @@ struct mover_job {
 	atomic_size_t ahead; /* blocks that no worker has begun */
 	bool single;	     /* it is for one block: nothing is made ahead */
 	bool looks_again;    /* before it ends it asks for all of the memory once more */
+	bool samples;	     /* it only takes blocks away and gives them back: it needs no frames */
 	/*
 	 * Pages that moved before their blocks' turn, since they are part of a page that is larger than a block. The
 	 * job pays for them, and counts them as moved when it comes to their blocks.

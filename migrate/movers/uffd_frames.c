@@ -81,7 +81,9 @@ int uffd_frames_worker_begin(struct mover_worker *worker)
 
 	if (!own)
 		return -ENOMEM;
-	ret = policy_worker_enter(engine_of(job->memory)->policy, worker->number == 0);
+	ret = job->samples
+		  ? 0
+		  : policy_worker_enter(engine_of(job->memory)->policy, worker->number == 0);
 	if (ret) {
 		free(own);
 		return ret;
@@ -90,7 +92,8 @@ int uffd_frames_worker_begin(struct mover_worker *worker)
 	own->index = (unsigned int)((job->id * 5 + worker->number) % GMIG_MAX_WORKERS);
 	for (unsigned int node = 0; worker->number == 0 && node < GMIG_MAX_NODES; node++)
 		atomic_store(&shared->full[node], 0);
-	own->zeroer = uffd_zeroer_start(job, own->index);
+	if (!job->samples)
+		own->zeroer = uffd_zeroer_start(job, own->index);
 	worker->state = own;
 	return 0;
 }
@@ -100,7 +103,8 @@ void uffd_frames_worker_end(struct mover_worker *worker)
 	struct uffd_worker *own = worker->state;
 
 	uffd_zeroer_stop(own->zeroer);
-	policy_worker_leave(engine_of(worker->job->memory)->policy);
+	if (!worker->job->samples)
+		policy_worker_leave(engine_of(worker->job->memory)->policy);
 	free(own);
 	worker->state = NULL;
 }
@@ -342,6 +346,8 @@ static void trim(struct mover_worker *worker, const struct mover_ticket *ticket)
 {
 	struct uffd_worker *own = worker->state;
 
+	if (worker->job->samples)
+		return;
 	if (own->zeroer)
 		frame_trim_late(frames_of(worker->job), ticket->from);
 	else if (own->blocks++ % FRAME_BATCH == 0)

@@ -1,4 +1,6 @@
 /* In which order a job's blocks go, as its trace has them. */
+#include "../../migrate/core/heat.h"
+#include "../../migrate/gmig_heat.h"
 #include "../../migrate/gmig_move.h"
 #include "../../migrate/gmig_policy.h"
 #include "rig.h"
@@ -149,8 +151,115 @@ START_TEST(lists_and_policies_go_at_random_too)
 }
 END_TEST
 
-START_TEST(order_by_use_is_refused_since_nobody_knows_it)
+/* There has been a sampler, and this is what it has seen: block i was missed after so many us; 0: it was not sampled. */
+static void know(struct rig *rig, const uint64_t after_us[BLOCKS])
 {
+	const struct gmig_sampling how = {0};
+	struct gmig_error err;
+
+	gmig_sampling_hold(rig->gmig, true);
+	ck_assert_int_eq(gmig_sampling_start(rig->gmig, &how, &err), 0);
+	gmig_sampling_stop(rig->gmig);
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		if (after_us[i])
+			ck_assert_int_eq(heat_note(rig->gmig->memory.heat, i, after_us[i] * 1000,
+						   GMIG_NO_NODE, rig->gmig->sys->now_ns()),
+					 0);
+}
+
+static const uint64_t seen_us[BLOCKS] = {
+    [3] = 900000, [5] = 40, [6] = 1000, [7] = 900000, [20] = 40, [9] = 9, [31] = 50000};
+static const uint64_t hot_first[] = {9, 5, 20, 6, 31, 3, 7, 0, 1, 2, 4, 8};
+static const uint64_t cold_first[] = {3, 7, 31, 6, 5, 20, 9, 0, 1, 2, 4, 8};
+
+static void assert_order(const struct trip *trip, const uint64_t *first, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ck_assert_uint_eq(trip->gpa[i] / GMIG_BLOCK_BYTES, first[i]);
+	/* The rest is what nobody knows, by address. */
+	for (size_t i = count; i < trip->count; i++)
+		ck_assert_uint_gt(trip->gpa[i], trip->gpa[i - 1]);
+}
+#define ASSERT_ORDER(trip, first) assert_order(trip, first, sizeof(first) / sizeof(first[0]))
+
+/* What has moved counts for nothing for a window: each way has an engine of its own. */
+START_TEST(blocks_go_by_their_heat_and_unknown_ones_last)
+{
+	const enum gmig_order order = _i ? GMIG_ORDER_COLD_FIRST : GMIG_ORDER_HOT_FIRST;
+	struct rig_options options = {.bytes = BYTES};
+	struct trip trip;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	know(&rig, seen_us);
+	move(&rig, 0, order, 0, &trip);
+	if (_i)
+		ASSERT_ORDER(&trip, cold_first);
+	else
+		ASSERT_ORDER(&trip, hot_first);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(part_of_the_memory_is_its_hottest)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct trip trip;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	know(&rig, seen_us);
+	spec.trace = true;
+	spec.order = GMIG_ORDER_HOT_FIRST;
+	spec.max_bytes = 3 * GMIG_BLOCK_BYTES;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	finish(job, &trip);
+	ck_assert_uint_eq(trip.count, 3);
+	assert_order(&trip, hot_first, 3);
+	ck_assert_uint_eq(trip.info.moved_bytes, spec.max_bytes);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(lists_and_policies_go_by_heat_too)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_move_range range = {0, BYTES, 1};
+	struct gmig_move list = {.ranges = &range, .count = 1};
+	struct gmig_bind_spec bind = {.bytes = BYTES,
+				      .policy = {.mode = GMIG_POLICY_BIND},
+				      .flags = GMIG_BIND_MOVE,
+				      .job = {.trace = true, .order = GMIG_ORDER_HOT_FIRST}};
+	struct gmig_job_spec limits = {.trace = true, .order = GMIG_ORDER_HOT_FIRST};
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct trip trip;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	know(&rig, seen_us);
+	gmig_node_set_add(&bind.policy.nodes, 1);
+	if (_i)
+		ck_assert_int_eq(gmig_bind(rig.gmig, &bind, &job, &err), 0);
+	else
+		ck_assert_int_eq(gmig_move_start(rig.gmig, &list, &limits, &job, &err), 0);
+	finish(job, &trip);
+	ck_assert_uint_eq(trip.count, BLOCKS);
+	ASSERT_ORDER(&trip, hot_first);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(order_by_use_is_refused_as_long_as_nobody_knows_it)
+{
+	const uint64_t nothing[BLOCKS] = {0};
 	struct rig_options options = {.bytes = BYTES, .untouched = true};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_error err;
@@ -161,6 +270,8 @@ START_TEST(order_by_use_is_refused_since_nobody_knows_it)
 	spec.order = GMIG_ORDER_HOT_FIRST;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EOPNOTSUPP);
 	ck_assert_ptr_nonnull(strstr(err.text, "order hot-first: there is no access history yet"));
+	/* A sampler that has seen nothing does not help. */
+	know(&rig, nothing);
 	spec.order = GMIG_ORDER_COLD_FIRST;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EOPNOTSUPP);
 	spec.order = (enum gmig_order)4;
@@ -182,7 +293,10 @@ int main(void)
 	tcase_add_test(tcase, random_order_is_told_by_its_seed_and_can_be_repeated);
 	tcase_add_test(tcase, part_of_the_memory_in_random_order_lies_anywhere);
 	tcase_add_test(tcase, lists_and_policies_go_at_random_too);
-	tcase_add_test(tcase, order_by_use_is_refused_since_nobody_knows_it);
+	tcase_add_loop_test(tcase, blocks_go_by_their_heat_and_unknown_ones_last, 0, 2);
+	tcase_add_test(tcase, part_of_the_memory_is_its_hottest);
+	tcase_add_loop_test(tcase, lists_and_policies_go_by_heat_too, 0, 2);
+	tcase_add_test(tcase, order_by_use_is_refused_as_long_as_nobody_knows_it);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

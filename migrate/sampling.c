@@ -1,0 +1,161 @@
+/* Sampling how much memory is used: see gmig_heat.h. */
+#include "gmig_heat.h"
+
+#include "core/reserved.h"
+#include "movers/sampler.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define GIB (1ull << 30)
+
+static int check(const struct gmig *gmig, const struct gmig_sampling *how, struct gmig_error *err)
+{
+	int ret = RESERVED_UNUSED(how, err);
+
+	if (ret)
+		return ret;
+	if (how->blocks_per_second > GMIG_SAMPLING_RATE_MAX)
+		return gmig_fail(err, -EINVAL, "%u blocks a second: at most %u",
+				 how->blocks_per_second, GMIG_SAMPLING_RATE_MAX);
+	if (how->max_slowdown_ppm > SLOWDOWN_PPM)
+		return gmig_fail(err, -EINVAL, "a slowdown of %u millionths is more than all",
+				 how->max_slowdown_ppm);
+	if (gmig->plain)
+		return gmig_fail(err, -EOPNOTSUPP, "%s", gmig->why_off);
+	if (atomic_load(&gmig->memory.fatal))
+		return gmig_fail(err, -ESHUTDOWN, "the engine met a fatal error");
+	return 0;
+}
+
+/* Caller holds sampling_lock. */
+static int start(struct gmig *gmig, const struct gmig_sampling *how, struct gmig_error *err)
+{
+	struct heat *heat = atomic_load(&gmig->memory.heat);
+	int ret = 0;
+
+	if (!heat)
+		ret = heat_create(&heat);
+	if (ret)
+		return gmig_fail(err, ret, "no memory for a history of accesses");
+	ret = sampler_start(gmig, heat, how, &gmig->sampler, err);
+	if (ret && !atomic_load(&gmig->memory.heat))
+		heat_destroy(heat);
+	else
+		atomic_store(&gmig->memory.heat, heat);
+	if (!ret)
+		sampler_hold(gmig->sampler, gmig->sampling_held);
+	return ret;
+}
+
+int gmig_sampling_start(struct gmig *gmig, const struct gmig_sampling *how, struct gmig_error *err)
+{
+	struct gmig_sampling chosen = *how;
+	int ret = check(gmig, how, err);
+
+	if (ret)
+		return ret;
+	if (!chosen.blocks_per_second)
+		chosen.blocks_per_second = GMIG_SAMPLING_RATE;
+	if (!chosen.max_slowdown_ppm)
+		chosen.max_slowdown_ppm = GMIG_SAMPLING_SLOWDOWN;
+	pthread_mutex_lock(&gmig->sampling_lock);
+	if (gmig->sampler)
+		sampler_change(gmig->sampler, &chosen);
+	else
+		ret = start(gmig, &chosen, err);
+	pthread_mutex_unlock(&gmig->sampling_lock);
+	return ret;
+}
+
+void gmig_sampling_stop(struct gmig *gmig)
+{
+	pthread_mutex_lock(&gmig->sampling_lock);
+	sampler_stop(gmig->sampler);
+	gmig->sampler = NULL;
+	pthread_mutex_unlock(&gmig->sampling_lock);
+}
+
+void gmig_sampling_hold(struct gmig *gmig, bool on)
+{
+	pthread_mutex_lock(&gmig->sampling_lock);
+	gmig->sampling_held = on;
+	if (gmig->sampler)
+		sampler_hold(gmig->sampler, on);
+	pthread_mutex_unlock(&gmig->sampling_lock);
+}
+
+void gmig_sampling_info(struct gmig *gmig, struct gmig_sampling_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	pthread_mutex_lock(&gmig->sampling_lock);
+	if (gmig->sampler)
+		sampler_info(gmig->sampler, info);
+	info->held = gmig->sampling_held;
+	pthread_mutex_unlock(&gmig->sampling_lock);
+}
+
+/* ---- What it has shown ------------------------------------------------------------------------------- */
+
+/* The region that has this gfn, or the next one. NULL: there is none. */
+static const struct region *region_from(struct gmig *gmig, uint64_t gfn)
+{
+	const struct region *found = NULL;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+
+		if (region->gfn + region->pages > gfn && (!found || region->gfn < found->gfn))
+			found = region;
+	}
+	return found;
+}
+
+static void fill(struct gmig *gmig, struct gmig_heat *part)
+{
+	struct heat *heat = atomic_load(&gmig->memory.heat);
+	uint64_t now = gmig->sys->now_ns();
+	struct heat_sum sum = {0};
+
+	if (heat)
+		heat_sum(heat, part->gpa / GMIG_BLOCK_BYTES,
+			 (unsigned int)(part->bytes / GMIG_BLOCK_BYTES), now, &sum);
+	part->hot_bytes = sum.hot * GMIG_BLOCK_BYTES;
+	part->warm_bytes = sum.warm * GMIG_BLOCK_BYTES;
+	part->cold_bytes = sum.cold * GMIG_BLOCK_BYTES;
+	part->unknown_bytes = part->bytes - part->hot_bytes - part->warm_bytes - part->cold_bytes;
+	if (sum.newest_ns)
+		part->newest_age_ns = now > sum.newest_ns ? now - sum.newest_ns : 1;
+	for (unsigned int i = 0; i < GMIG_HEAT_NODES && sum.by[i].blocks; i++) {
+		part->by[i].node = sum.by[i].node;
+		part->by[i].bytes = sum.by[i].blocks * GMIG_BLOCK_BYTES;
+	}
+}
+
+size_t gmig_heat(struct gmig *gmig, uint64_t gpa, struct gmig_heat *parts, size_t max)
+{
+	uint64_t at = gpa / GIB * GIB;
+	size_t count = 0;
+
+	while (count < max) {
+		const struct region *region = region_from(gmig, at / GMIG_PAGE_BYTES);
+		uint64_t begin, end, next;
+
+		if (!region)
+			break;
+		begin = region->gfn * GMIG_PAGE_BYTES;
+		end = begin + region->pages * GMIG_PAGE_BYTES;
+		if (begin < at)
+			begin = at;
+		next = begin / GIB * GIB + GIB;
+		if (end > next)
+			end = next;
+		/* The first one asked for may end before gpa, in the GiB that has it. */
+		if (end > gpa) {
+			parts[count] = (struct gmig_heat){.gpa = begin, .bytes = end - begin};
+			fill(gmig, &parts[count++]);
+		}
+		at = end;
+	}
+	return count;
+}

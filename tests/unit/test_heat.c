@@ -1,0 +1,169 @@
+/* What is known of how much blocks are used: samples, how they fade, moves, and sums. */
+#include "../../migrate/core/heat.h"
+#include "../../migrate/gmig_nodes.h"
+#include "suite.h"
+
+#include <errno.h>
+
+#define NOW (100 * HEAT_WINDOW_NS)
+
+static struct heat *heat;
+
+static void set_up(void)
+{
+	ck_assert_int_eq(heat_create(&heat), 0);
+}
+
+static void tear_down(void)
+{
+	heat_destroy(heat);
+}
+
+static unsigned int first_sample(uint64_t block, uint64_t after_ns)
+{
+	ck_assert_int_eq(heat_note(heat, block, after_ns, GMIG_NO_NODE, NOW), 0);
+	return heat_of(heat, block, NOW);
+}
+
+START_TEST(block_is_the_hotter_the_sooner_it_is_missed)
+{
+	unsigned int last = HEAT_MAX + 1, it;
+	uint64_t block = 0;
+
+	ck_assert(!heat_is_known(heat));
+	ck_assert_uint_eq(heat_of(heat, 0, NOW), HEAT_UNKNOWN);
+	/* A quarter octave is a step: 1.2 times as long is about one. */
+	for (uint64_t ns = 1000; ns < 2 * HEAT_WINDOW_NS; ns += ns / 5, last = it) {
+		it = first_sample(block++, ns);
+		ck_assert_uint_le(it, last);
+		ck_assert(last - it <= 2 || last > HEAT_MAX);
+	}
+	ck_assert(heat_is_known(heat));
+	ck_assert_uint_eq(first_sample(block++, 0), HEAT_MAX);
+	ck_assert_uint_eq(first_sample(block++, HEAT_WINDOW_NS >> 15), HEAT_MAX);
+	ck_assert_uint_ge(first_sample(block++, 3900000), HEAT_HOT);
+	ck_assert_uint_lt(first_sample(block++, 4100000), HEAT_HOT);
+	ck_assert_uint_eq(first_sample(block++, HEAT_WINDOW_NS - 1), HEAT_COLD + 1);
+	ck_assert_uint_eq(first_sample(block++, HEAT_WINDOW_NS), HEAT_COLD);
+	ck_assert_uint_eq(first_sample(block++, UINT64_MAX), HEAT_COLD);
+}
+END_TEST
+
+START_TEST(old_samples_fade_sample_by_sample)
+{
+	unsigned int it = first_sample(7, 0), rounds = 0;
+
+	while (it > HEAT_COLD && rounds++ < 10) {
+		unsigned int next = first_sample(7, HEAT_WINDOW_NS);
+
+		ck_assert_uint_eq(next, (it + HEAT_COLD) / 2);
+		it = next;
+	}
+	ck_assert_uint_eq(it, HEAT_COLD);
+	ck_assert_uint_eq(rounds, 6);
+	ck_assert_uint_eq(first_sample(7, 0), (HEAT_COLD + HEAT_MAX) / 2);
+}
+END_TEST
+
+START_TEST(moved_block_counts_for_nothing_until_a_window_has_passed)
+{
+	uint64_t moved_ns = NOW + HEAT_WINDOW_NS / 3;
+
+	first_sample(513, 0);
+	first_sample(514, 0);
+	heat_moved(heat, 513, moved_ns);
+	heat_moved(heat, 9000000, moved_ns); /* of a GiB of which nothing is known */
+	ck_assert_uint_eq(heat_of(heat, 514, moved_ns), HEAT_MAX);
+	ck_assert(!heat_was_moved(heat, 514, moved_ns));
+	for (uint64_t passed = 0; passed <= HEAT_WINDOW_NS; passed += HEAT_WINDOW_NS / 4) {
+		ck_assert_uint_eq(heat_of(heat, 513, moved_ns + passed), HEAT_UNKNOWN);
+		ck_assert(heat_was_moved(heat, 513, moved_ns + passed));
+	}
+	/* Then it is what it was, however long ago that is by now. */
+	for (unsigned int windows = 2; windows < 8; windows++) {
+		ck_assert_uint_eq(heat_of(heat, 513, moved_ns + windows * HEAT_WINDOW_NS),
+				  HEAT_MAX);
+		ck_assert(!heat_was_moved(heat, 513, moved_ns + windows * HEAT_WINDOW_NS));
+	}
+	/* Another one that moves later does not bring it back. */
+	heat_moved(heat, 514, moved_ns + 4 * HEAT_WINDOW_NS);
+	ck_assert_uint_eq(heat_of(heat, 513, moved_ns + 4 * HEAT_WINDOW_NS), HEAT_MAX);
+}
+END_TEST
+
+START_TEST(sum_has_each_block_once_and_the_nodes_of_those_who_missed_them)
+{
+	struct heat_sum sum;
+
+	heat_sum(heat, 512, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.hot + sum.warm + sum.cold, 0);
+	ck_assert_uint_eq(sum.newest_ns, 0);
+	for (uint64_t i = 0; i < 10; i++)
+		heat_note(heat, 512 + i, 0, i < 3 ? 1 : 40, NOW + i);
+	heat_note(heat, 600, 100000000, 1, NOW + 3);
+	for (uint64_t i = 0; i < 5; i++)
+		heat_note(heat, 700 + i, HEAT_WINDOW_NS, GMIG_NO_NODE, NOW + 2);
+	heat_note(heat, 1024, 0, 2, NOW + 50); /* of the next GiB */
+	heat_sum(heat, 512, 512, NOW + 100, &sum);
+	ck_assert_uint_eq(sum.hot, 10);
+	ck_assert_uint_eq(sum.warm, 1);
+	ck_assert_uint_eq(sum.cold, 5);
+	ck_assert_uint_eq(sum.newest_ns, NOW + 2); /* the one that was noted last */
+	ck_assert_uint_eq(sum.by[0].node, 40);
+	ck_assert_uint_eq(sum.by[0].blocks, 7);
+	ck_assert_uint_eq(sum.by[1].node, 1);
+	ck_assert_uint_eq(sum.by[1].blocks, 4);
+	ck_assert_uint_eq(sum.by[2].blocks, 0);
+	/* A part of it. */
+	heat_sum(heat, 514, 100, NOW + 100, &sum);
+	ck_assert_uint_eq(sum.hot, 8);
+	ck_assert_uint_eq(sum.warm, 1);
+	ck_assert_uint_eq(sum.cold, 0);
+	heat_forget(heat, 512);
+	heat_moved(heat, 513, NOW + 100);
+	heat_sum(heat, 512, 512, NOW + 100, &sum);
+	ck_assert_uint_eq(sum.hot, 8);
+}
+END_TEST
+
+START_TEST(more_nodes_than_are_told_leave_those_of_most_blocks)
+{
+	struct heat_sum sum;
+	uint64_t block = 0;
+
+	for (unsigned int node = 0; node < 20; node++)
+		for (unsigned int i = 0; i <= node; i++)
+			heat_note(heat, block++, 0, node, NOW);
+	/* One with a number that no byte has is nobody. */
+	heat_note(heat, block++, 0, 1000, NOW);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	for (unsigned int i = 0; i < HEAT_NODES; i++) {
+		ck_assert_uint_eq(sum.by[i].node, 19 - i);
+		ck_assert_uint_eq(sum.by[i].blocks, 20 - i);
+	}
+}
+END_TEST
+
+START_TEST(all_of_256_tib_can_be_known_and_nothing_beyond)
+{
+	const uint64_t end = 1ull << 27;
+
+	ck_assert_uint_eq(first_sample(end - 1, 0), HEAT_MAX);
+	ck_assert_int_eq(heat_note(heat, end, 0, 0, NOW), -ENOMEM);
+	ck_assert_uint_eq(heat_of(heat, end, NOW), HEAT_UNKNOWN);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    block_is_the_hotter_the_sooner_it_is_missed,
+	    old_samples_fade_sample_by_sample,
+	    moved_block_counts_for_nothing_until_a_window_has_passed,
+	    sum_has_each_block_once_and_the_nodes_of_those_who_missed_them,
+	    more_nodes_than_are_told_leave_those_of_most_blocks,
+	    all_of_256_tib_can_be_known_and_nothing_beyond,
+	};
+
+	return run_tests("heat", set_up, tear_down, tests, sizeof(tests) / sizeof(tests[0]));
+}
