@@ -2,6 +2,7 @@
 #include "../migrate/gmig_nodes.h"
 #include "cli.h"
 #include "commands.h"
+#include "heat.h"
 #include "maps.h"
 #include "units.h"
 
@@ -356,6 +357,18 @@ static int ask_guest(const struct cli_args *args, json_t *arguments)
 	return -1;
 }
 
+/* Which are questions of their own, and what goes with which. -1, or the exit status of a usage error. */
+static int check_question(bool maps, bool heat, const char *gpa)
+{
+	if (maps && heat)
+		return cli_usage("show", "--maps or --heat: which one?");
+	if (fresh && (maps || heat))
+		return cli_usage("show", "--fresh is not for --%s", maps ? "maps" : "heat");
+	if (gpa && !maps)
+		return cli_usage("show", "--gpa is for --maps");
+	return -1;
+}
+
 static bool has_option(int argc, char **argv, const char *option)
 {
 	for (int i = 1; i < argc; i++)
@@ -367,7 +380,7 @@ static bool has_option(int argc, char **argv, const char *option)
 int cmd_show(int argc, char **argv)
 {
 	const char *gpa = NULL;
-	bool maps = false;
+	bool maps = false, heat = false;
 	const struct cli_option options[] = {
 	    {.name = "fresh",
 	     .help = "compare with the kernel first: others may have moved pages",
@@ -375,6 +388,9 @@ int cmd_show(int argc, char **argv)
 	    {.name = "maps",
 	     .help = "the memory run by run: policy, pages by node, huge and small, misplaced",
 	     .flag = &maps},
+	    {.name = "heat",
+	     .help = "how much each GiB is used, as far as it was sampled (gmig sample)",
+	     .flag = &heat},
 	    {.name = "gpa",
 	     .placeholder = "ADDRESS",
 	     .help = "with --maps: only from this guest-physical address on, to the run's end",
@@ -390,15 +406,17 @@ int cmd_show(int argc, char **argv)
 	};
 
 	fresh = false;
-	/* A word of its own decides before the query is built: the maps are another question. */
-	if (has_option(argc, argv, "--maps") || has_option(argc, argv, "--gpa")) {
+	/* A word of its own decides before the query is built: maps and heat are other questions. */
+	if (has_option(argc, argv, "--maps") || has_option(argc, argv, "--gpa") ||
+	    has_option(argc, argv, "--heat")) {
 		int status = cli_parse(argc, argv, &query.args);
 
-		if (status < 0 && (fresh || !maps))
-			status = cli_usage("show", maps ? "--fresh is not for --maps"
-							: "--gpa is for --maps");
-		return status < 0 ? cli_show_maps(query.args.words[0], gpa, query.args.json)
-				  : status;
+		if (status < 0)
+			status = check_question(maps, heat, gpa);
+		if (status >= 0)
+			return status;
+		return heat ? cli_show_heat(query.args.words[0], query.args.json)
+			    : cli_show_maps(query.args.words[0], gpa, query.args.json);
 	}
 	return cli_run_query(argc, argv, &query);
 }

@@ -7,7 +7,7 @@
 
 static const struct cli_command commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
-    {"show", "VM [--fresh] [--maps [--gpa ADDRESS]] [--json]",
+    {"show", "VM [--fresh] [--maps [--gpa ADDRESS] | --heat] [--json]",
      "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
     {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D]|--retry JOB [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",
@@ -22,6 +22,8 @@ static const struct cli_command commands[] = {
      "say on which host nodes a range of a guest's memory is to lie, now and later", cmd_bind},
     {"balloon", "VM [SIZE|max] [--no-wait] [--timeout SECONDS] [--json]",
      "have a guest give memory back to the host until it has SIZE, or take it again", cmd_balloon},
+    {"sample", "VM on|off [--rate N] [--max-slowdown SHARE] [--json]",
+     "look which memory a guest uses much, for show --heat and migrate --order", cmd_sample},
     {"pin", "VM [--vcpu N] --node NODE|--cpus LIST|--any|--auto [--json]",
      "say on which CPUs of the host a guest's vCPUs run", cmd_pin},
     {"jobs", "VM [--json]", "list a guest's migrations, running and past", cmd_jobs},

@@ -15,6 +15,7 @@ int cmd_follow(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_bind(int argc, char **argv);
 int cmd_balloon(int argc, char **argv);
+int cmd_sample(int argc, char **argv);
 int cmd_pin(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_rebalance(int argc, char **argv);

@@ -17,7 +17,9 @@ struct cli_pace {
 	.help = "what the guest may lose in any second: 5%; the job paces itself"
 #define CLI_ORDER                                                                                  \
 	.name = "order", .placeholder = "ORDER",                                                   \
-	.help = "in which blocks go: address (default) or random", .choices = gmig_order_names
+	.help =                                                                                    \
+	    "in which blocks go: address (default), random, or by heat: hot-first, cold-first",    \
+	.choices = gmig_order_names
 #define CLI_ORDER_SEED                                                                             \
 	.name = "order-seed", .placeholder = "N",                                                  \
 	.help = "of --order random: the one that an earlier job has reported"

@@ -1,5 +1,6 @@
 /* The commands over libgmig, see guest.h. */
 #include "closed_nodes.h"
+#include "guest_heat.h"
 #include "guest_held.h"
 #include "guest_pages.h"
 #include "guest_policy.h"
@@ -431,6 +432,8 @@ const struct control_command guest_commands[] = {
     {"check-invariants", guest_arguments, check_invariants},
     {"repair-table", guest_repair_arguments, guest_repair_table},
     {"retire-page", guest_retire_arguments, guest_retire_page},
+    {"sample-memory", guest_sample_arguments, guest_sample_memory},
+    {"query-heat", guest_heat_arguments, guest_query_heat},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"move-pages", move_arguments, move_pages},
     {"query-pages", pages_arguments, query_pages},

@@ -2,6 +2,7 @@
  * The machine as a whole: built and taken down, loaded, and its states.
  */
 #include "machine.h"
+#include "../migrate/gmig_heat.h"
 #include "boot.h"
 #include "device.h"
 #include "end.h"
@@ -124,7 +125,12 @@ static int refuse_unless(struct vmm *vmm, enum vmm_state wanted, const char *eve
  */
 static int quiesce(struct vmm *vmm, int timeout_ms, struct gmig_error *err)
 {
-	int ret = vmm_vcpus_park(vmm, timeout_ms, err);
+	int ret;
+
+	/* What stands still touches nothing, and its memory is not cold for that. */
+	if (vmm->gmig)
+		gmig_sampling_hold(vmm->gmig, true);
+	ret = vmm_vcpus_park(vmm, timeout_ms, err);
 
 	return ret || !vmm->devices ? ret : vmm_devices_pause(vmm->devices, timeout_ms, err);
 }
@@ -135,6 +141,8 @@ static void go_on(struct vmm *vmm)
 	if (vmm->devices)
 		vmm_devices_resume(vmm->devices);
 	vmm_vcpus_resume(vmm);
+	if (vmm->gmig)
+		gmig_sampling_hold(vmm->gmig, false);
 }
 
 int vmm_stop(struct vmm *vmm, struct gmig_error *err)

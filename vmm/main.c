@@ -4,6 +4,7 @@
  */
 #include "../control/finish.h"
 #include "../control/standard_fds.h"
+#include "../migrate/gmig_heat.h"
 #include "boot.h"
 #include "commands.h"
 #include "confine.h"
@@ -84,6 +85,18 @@ static int enter_sandbox(struct vmm *vmm, struct gmig_error *err)
 	return sandbox_enter(SANDBOX_ENGINE, err);
 }
 
+/* Once it runs: memory that nobody could touch yet is not cold. Without it the guest runs as well. */
+static int start_sampling(struct vmm *vmm, struct gmig_error *err)
+{
+	const struct gmig_sampling how = {.blocks_per_second = vmm->options.sample_rate};
+	struct gmig_error why;
+
+	(void)err;
+	if (vmm->options.sample && gmig_sampling_start(vmm->gmig, &how, &why))
+		vmm_log(GMIG_LOG_WARNING, "--sample: %s", why.text);
+	return 0;
+}
+
 /*
  * The order matters; the headers say what must come before what. Signals are looked at between the
  * steps. -EINTR: one has come, and is the machine's end.
@@ -91,9 +104,9 @@ static int enter_sandbox(struct vmm *vmm, struct gmig_error *err)
 static int start(struct vmm *vmm, int signals, struct gmig_error *err)
 {
 	static int (*const steps[])(struct vmm *, struct gmig_error *) = {
-	    create_memory,    vmm_kvm_create, vmm_memory_plug, fill_memory,
-	    vmm_vcpus_create, create_loop,    create_guest,    vmm_guest_load,
-	    vmm_vcpus_start,  commands_start, enter_sandbox,   vmm_cont,
+	    create_memory, vmm_kvm_create, vmm_memory_plug, fill_memory,     vmm_vcpus_create,
+	    create_loop,   create_guest,   vmm_guest_load,  vmm_vcpus_start, commands_start,
+	    enter_sandbox, vmm_cont,	   start_sampling,
 	};
 	int ret = 0;
 

@@ -1,5 +1,6 @@
 /* The command line: one table of options, then the checks that need more than one of them. */
 #include "options.h"
+#include "../migrate/gmig_heat.h"
 #include "options_parse.h"
 #include "options_text.h"
 
@@ -80,6 +81,18 @@ static int set_prealloc(struct parse *parse, char *text, struct gmig_error *err)
 
 	parse->options->prealloc = true;
 	parse->options->prealloc_threads = (unsigned int)threads;
+	return ret;
+}
+
+static int set_sample(struct parse *parse, char *text, struct gmig_error *err)
+{
+	uint64_t rate = 0;
+	int ret = !text ? 0
+			: options_number("--sample", text,
+					 (const uint64_t[]){1, GMIG_SAMPLING_RATE_MAX}, &rate, err);
+
+	parse->options->sample = true;
+	parse->options->sample_rate = (unsigned int)rate;
 	return ret;
 }
 
@@ -247,6 +260,8 @@ static const struct option_entry entries[] = {
     {"prealloc", "[=THREADS]", set_prealloc, false, ANY_GUEST,
      "take all of the guest's memory at the start, or say which node has not enough"},
     {"mlock", NULL, set_mlock, false, ANY_GUEST, "keep the guest's memory from being swapped out"},
+    {"sample", "[=BLOCKS]", set_sample, false, ANY_GUEST,
+     "look which memory the guest uses much, so many blocks a second [128]"},
     {"unsafe-kernel", NULL, set_unsafe_kernel, false, ANY_GUEST,
      "migrate even if the host's kernel is known to damage moved memory"},
     {"no-pin", NULL, set_no_pin, false, ANY_GUEST,
@@ -289,7 +304,7 @@ static const struct option_entry entries[] = {
 };
 
 #define ENTRIES (sizeof(entries) / sizeof(entries[0]))
-_Static_assert(ENTRIES <= 32, "one bit each in parse_words()");
+_Static_assert(ENTRIES <= 64, "one bit each in parse_words()");
 
 /* Its argument may be left out. */
 static bool may_lack(const struct option_entry *entry)
@@ -362,7 +377,7 @@ static int check_text(const struct option_entry *entry, const char *text, struct
 static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_error *err)
 {
 	struct option table[ENTRIES + 1] = {0};
-	uint32_t seen = 0;
+	uint64_t seen = 0;
 	int option, ret = 0;
 
 	for (size_t i = 0; i < ENTRIES; i++)
@@ -379,9 +394,9 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 		if (option < 256)
 			return refuse_unknown(option, argv, err);
 		entry = &entries[option - 256];
-		if (seen & 1u << (option - 256) && !entry->repeatable)
+		if (seen & 1ull << (option - 256) && !entry->repeatable)
 			return gmig_fail(err, -EINVAL, "--%s is given twice", entry->name);
-		seen |= 1u << (option - 256);
+		seen |= 1ull << (option - 256);
 		ret = check_text(entry, optarg, err);
 		if (!ret)
 			ret = entry->set(parse, optarg, err);
@@ -391,7 +406,7 @@ static int parse_words(int argc, char **argv, struct parse *parse, struct gmig_e
 	if (optind < argc)
 		return gmig_fail(err, -EINVAL, "stray word '%s'", argv[optind]);
 	for (size_t i = 0; i < ENTRIES && !ret; i++)
-		if (seen & 1u << i)
+		if (seen & 1ull << i)
 			ret = check_guest(&entries[i], parse->options, err);
 	return ret;
 }
@@ -419,5 +434,10 @@ int vmm_options_parse(int argc, char **argv, struct vmm_options *options, struct
 		return gmig_fail(err, -EINVAL, "--page 4K and --memory hugetlb: which one?");
 	if (options->memfd_huge && options->small_pages)
 		return gmig_fail(err, -EINVAL, "--page 4K and --memory memfd,huge=2M: which one?");
+	if (options->sample &&
+	    (options->plain || options->memfd || options->memfd_huge || options->hugetlb))
+		return gmig_fail(err, -EINVAL,
+				 "--sample is for --memory uffd: of other memory no block can be "
+				 "taken out");
 	return options_join(&parse, err);
 }

@@ -43,6 +43,8 @@ struct vmm_options {
 	bool console_append;  /* --console file:PATH,append */
 	bool prealloc;	      /* --prealloc: all memory at the start */
 	unsigned int prealloc_threads; /* --prealloc=THREADS; 0: one for each CPU */
+	bool sample;		       /* --sample: which memory is used much */
+	unsigned int sample_rate;      /* --sample=BLOCKS a second; 0: the engine's default */
 	unsigned int grace_s; /* --grace: how long a guest may take to power down at SIGTERM */
 	bool dump_guest_core; /* --dump-guest-core: core dumps have the guest's memory */
 	bool no_sandbox;      /* --sandbox off */

@@ -23,9 +23,10 @@ const struct placement_sys placement_sys_real = {real_get, real_set};
 const char *placement_kind_name(enum placement_kind kind)
 {
 	static const char *const names[] = {
-	    [PLACEMENT_VCPU] = "vcpu",	     [PLACEMENT_IO] = "io",	[PLACEMENT_BLK] = "blk",
-	    [PLACEMENT_FAULT] = "fault",     [PLACEMENT_COPY] = "copy", [PLACEMENT_ZERO] = "zero",
-	    [PLACEMENT_BALLOON] = "balloon",
+	    [PLACEMENT_VCPU] = "vcpu",	     [PLACEMENT_IO] = "io",
+	    [PLACEMENT_BLK] = "blk",	     [PLACEMENT_FAULT] = "fault",
+	    [PLACEMENT_COPY] = "copy",	     [PLACEMENT_ZERO] = "zero",
+	    [PLACEMENT_BALLOON] = "balloon", [PLACEMENT_SAMPLE] = "sample",
 	};
 
 	return names[kind];
@@ -141,6 +142,7 @@ static bool by_rule(const struct placement *placement, const struct placement_th
 	case PLACEMENT_IO:
 	case PLACEMENT_BLK:
 	case PLACEMENT_BALLOON:
+	case PLACEMENT_SAMPLE:
 		nodes = homes(placement);
 		break;
 	case PLACEMENT_COPY:

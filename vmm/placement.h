@@ -4,7 +4,7 @@
  *
  *   vCPU          the CPUs of its vnode's home
  *   fault         those of the home of the vnode whose faults it answers
- *   io, blk       those of the homes of all vnodes that have vCPUs
+ *   io, blk, sample   those of the homes of all vnodes that have vCPUs
  *   copy, zero    those of the nodes that the job brings memory to
  *
  * as far as this process may use them: its main thread is never placed, so that its CPUs are what taskset(1), a cpuset and the
@@ -46,6 +46,7 @@ enum placement_kind {
 	PLACEMENT_FAULT,
 	PLACEMENT_COPY,
 	PLACEMENT_ZERO,
+	PLACEMENT_SAMPLE,
 };
 const char *placement_kind_name(enum placement_kind kind);
 

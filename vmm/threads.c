@@ -76,13 +76,15 @@ void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begi
 	if (thread->kind == GMIG_THREAD_FAULT) {
 		it.kind = PLACEMENT_FAULT;
 		it.vnode = thread->vnode;
+	} else if (thread->kind == GMIG_THREAD_SAMPLE) {
+		it.kind = PLACEMENT_SAMPLE;
 	} else {
 		it.kind = thread->kind == GMIG_THREAD_COPY ? PLACEMENT_COPY : PLACEMENT_ZERO;
 		for (unsigned int i = 0; i < thread->spec->to_count; i++)
 			gmig_node_set_add(&it.nodes, thread->spec->to[i]);
 	}
 	placement_add(&vmm->placement, &it, NULL);
-	/* Those of a job inherit from control. */
+	/* Others inherit from control, or from main once it is confined. */
 	if (thread->kind == GMIG_THREAD_FAULT)
 		confine(vmm, SANDBOX_ENGINE);
 }

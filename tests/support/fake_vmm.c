@@ -102,6 +102,17 @@ static int fake_maps(void *opaque, const json_t *arguments, json_t **result, str
 	return *result ? 0 : gmig_fail(err, -EINVAL, "nothing is left to tell");
 }
 
+static int fake_sample(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	fake_log("sample-memory");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	*result = json_incref(json_object_get(json_array_get(fake.maps, 0), "sampling"));
+	return *result ? 0 : gmig_fail(err, -EOPNOTSUPP, "nothing can be sampled");
+}
+
 static int fake_query_jobs(void *opaque, const json_t *arguments, json_t **result,
 			   struct gmig_error *err)
 {
@@ -405,6 +416,12 @@ static const struct control_argument fake_retire_arguments[] = {
     {.name = "keep", .type = CONTROL_BOOL},
     {0}};
 
+static const struct control_argument fake_sample_arguments[] = {
+    {.name = "on", .type = CONTROL_BOOL, .required = true},
+    {.name = "rate", .type = CONTROL_INTEGER},
+    {.name = "max-slowdown", .type = CONTROL_INTEGER},
+    {0}};
+
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
     {.name = "query-numa", .run = fake_numa},
@@ -415,6 +432,8 @@ static const struct control_command fake_commands[] = {
     {.name = "bind-memory", .arguments = fake_bind_arguments, .run = fake_bind},
     {.name = "fix-memory", .arguments = fake_fix_arguments, .run = fake_fix},
     {.name = "query-maps", .arguments = fake_maps_arguments, .run = fake_maps},
+    {.name = "query-heat", .arguments = fake_maps_arguments, .run = fake_maps},
+    {.name = "sample-memory", .arguments = fake_sample_arguments, .run = fake_sample},
     {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},
     {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},
     {.name = "job-resume", .arguments = fake_id_arguments, .run = fake_resume},

@@ -30,7 +30,8 @@ extern struct fake {
 	json_t *retired;   /* the answer to retire-page */
 	json_t *
 	    balloon; /* of query-balloon: its answers, one after the other, and the last one again */
-	json_t *maps;	       /* of query-maps: its answers, one after the other */
+	json_t *
+	    maps; /* of query-maps and query-heat: answers, one after the other; sample-memory takes from the next */
 	json_t *job;	       /* as query-jobs shows it */
 	json_t *last;	       /* how the job ends: becomes job by an event, NULL: runs on */
 	bool tell;	       /* send the end as an event; else only query-jobs knows */

@@ -92,5 +92,7 @@ expect 'gmig list '
 expect 'gmig agent vm1 st' stall-probe
 expect 'gmig agent vm1 ps --mapp' --mappings
 expect 'gmig help hist' histogram
+expect 'gmig sample vm1 o' on off
+expect 'gmig migrate vm1 --order h' hot-first
 [ $failed = 0 ] && echo ok
 exit $failed

@@ -1,4 +1,4 @@
-/* gmig bind and gmig show --maps against a scripted VMM. */
+/* gmig bind, gmig sample, gmig show --maps and --heat against a scripted VMM. */
 #include "fake_vmm.h"
 
 static void expect_arguments(const char *text)
@@ -186,6 +186,86 @@ START_TEST(maps_at_an_address_are_one_run)
 }
 END_TEST
 
+/* ---- Heat ---- */
+
+#define SAMPLING                                                                                   \
+	"\"sampling\":{\"on\":true,\"held\":false,\"rate\":128,\"max_slowdown\":0.01,"             \
+	"\"on_seconds\":12,\"touched\":30,\"untouched\":70,\"slowdown\":{\"share\":0.003,"         \
+	"\"worst_second\":0.006}}"
+#define PART(gpa, hot, cold, unknown, more)                                                        \
+	"{\"gpa\":" gpa ",\"bytes\":1073741824,\"hot\":" hot ",\"warm\":0,\"cold\":" cold          \
+	",\"unknown\":" unknown more "}"
+#define UNKNOWN(gpa) PART(gpa, "0", "0", "1073741824", "")
+
+START_TEST(sampling_is_switched_on_and_off)
+{
+	answer("[{" SAMPLING "}]");
+	ck_assert_int_eq(gmig("sample", "vm1", "on", NULL), CLI_OK);
+	expect_arguments("{\"on\":true}");
+	ck_has(out_text,
+	       "sampling for 12.0 s, up to 128 blocks a second: 30 were touched, 70 were");
+	ck_has(out_text,
+	       "it has cost 0.3% of the vCPUs' time, 0.6% in the worst second; budget 1%");
+	ck_assert_int_eq(
+	    gmig("sample", "vm1", "on", "--rate", "500", "--max-slowdown", "0.5%", "--json", NULL),
+	    CLI_OK);
+	expect_arguments("{\"on\":true,\"rate\":500,\"max-slowdown\":5000}");
+	ck_has(out_text, "\"untouched\":70");
+	answer("[{\"sampling\":{\"on\":false}}]");
+	ck_assert_int_eq(gmig("sample", "vm1", "off", NULL), CLI_OK);
+	expect_arguments("{\"on\":false}");
+	ck_assert_str_eq(out_text, "sampling is off\n");
+	answer("[]");
+	ck_assert_int_eq(gmig("sample", "vm1", "on", NULL), CLI_FAILED);
+	ck_has(err_text, "nothing can be sampled");
+}
+END_TEST
+
+START_TEST(sampling_that_makes_no_sense_is_a_usage_error)
+{
+	ck_assert_int_eq(gmig("sample", "vm1", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("sample", "vm1", "maybe", NULL), CLI_USAGE);
+	ck_has(err_text, "'maybe' is none of on, off");
+	ck_assert_int_eq(gmig("sample", "vm1", "off", "--rate", "5", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("sample", "vm1", "on", "--rate", "0", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("sample", "vm1", "on", "--rate", "10001", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("sample", "vm1", "on", "--max-slowdown", "2", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("show", "vm1", "--heat", "--maps", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("show", "vm1", "--heat", "--fresh", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("show", "vm1", "--heat", "--gpa", "0", NULL), CLI_USAGE);
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+#define NODES "\"touched_from\":{\"1\":83886080,\"0\":20971520}"
+#define SEEN                                                                                       \
+	PART("2147483648", "104857600", "209715200", "759169024",                                  \
+	     ",\"newest_age_ns\":2500000," NODES)
+static const char two_answers[] =
+    "[{" SAMPLING
+    ",\"heat\":[" UNKNOWN("0") "," UNKNOWN("1073741824") "," SEEN
+							 "],\"next\":3221225472},{" SAMPLING
+							 ",\"heat\":[" UNKNOWN("4294967296") "]}]";
+
+/* Parts of which nothing is known are one row, and those that do not touch are not. */
+START_TEST(heat_is_a_row_for_each_gib_that_is_known)
+{
+	answer(two_answers);
+	ck_assert_int_eq(gmig("show", "vm1", "--heat", NULL), CLI_OK);
+	expect_arguments("{\"gpa\":3221225472}");
+	ck_has(out_text, "from       size   hot  warm  cold  unknown  seen ago   touched from\n");
+	ck_has(out_text, "000000000    2G     0     0     0       2G         -   -\n");
+	ck_has(out_text, "080000000    1G  100M     0  200M     724M   2.50 ms   N1=80M N0=20M\n");
+	ck_has(out_text, "100000000    1G     0     0     0       1G         -   -\n");
+	answer("[{" SAMPLING ",\"heat\":[" UNKNOWN("0") "]}]");
+	ck_assert_int_eq(gmig("show", "vm1", "--heat", "--json", NULL), CLI_OK);
+	ck_has(out_text, "\"heat\":[{\"gpa\":0,");
+	ck_has(out_text, "{\"sampling\":{\"on\":true");
+	ck_assert_int_eq(gmig("show", "pid:4711", "--heat", NULL), CLI_FAILED);
+	ck_has(err_text, "nobody samples the memory of pid:4711");
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("cli_bind");
@@ -203,6 +283,9 @@ int main(void)
 	tcase_add_test(tcase, process_has_policies_of_its_own);
 	tcase_add_test(tcase, maps_join_what_came_in_parts);
 	tcase_add_test(tcase, maps_at_an_address_are_one_run);
+	tcase_add_test(tcase, sampling_is_switched_on_and_off);
+	tcase_add_test(tcase, sampling_that_makes_no_sense_is_a_usage_error);
+	tcase_add_test(tcase, heat_is_a_row_for_each_gib_that_is_known);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

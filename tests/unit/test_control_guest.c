@@ -512,6 +512,58 @@ START_TEST(retire_says_why_not_and_what_was_kept)
 }
 END_TEST
 
+#define SAMPLE(arguments) "{\"execute\":\"sample-memory\",\"arguments\":{" arguments "}}"
+#define HEAT(arguments)	  "{\"execute\":\"query-heat\",\"arguments\":{" arguments "}}"
+
+START_TEST(memory_is_sampled_until_it_is_switched_off)
+{
+	const json_t *sampling, *heat, *part;
+
+	expect_error(SAMPLE("\"on\":true,\"rate\":10001"), "EINVAL", "rate: 10001 is not within");
+	expect_error(SAMPLE("\"on\":true,\"max-slowdown\":1000001"), "EINVAL", "max-slowdown");
+	expect_error(SAMPLE("\"on\":false,\"rate\":1"), "EINVAL", "are for sampling");
+	expect_error(HEAT("\"gpa\":-1"), "EINVAL", "gpa: -1 is not within");
+	/* Nothing is known, and that is said. */
+	heat = ask(HEAT(""));
+	ck_assert(json_is_false(json_object_get(json_object_get(heat, "sampling"), "on")));
+	part = json_array_get(json_object_get(heat, "heat"), 0);
+	ck_assert_int_eq(number(part, "gpa"), 0);
+	ck_assert_int_eq(number(part, "bytes"), BYTES);
+	ck_assert_int_eq(number(part, "unknown"), BYTES);
+	ck_assert_ptr_null(json_object_get(part, "newest_age_ns"));
+	ck_assert_ptr_null(json_object_get(heat, "next"));
+	if (gmig_why_off(engines[0])) {
+		expect_error(SAMPLE("\"on\":true"), "EOPNOTSUPP", "off");
+		return;
+	}
+	sampling = ask(SAMPLE("\"on\":true,\"rate\":10000,\"max-slowdown\":500000"));
+	ck_assert(json_is_true(json_object_get(sampling, "on")));
+	ck_assert(json_is_false(json_object_get(sampling, "held")));
+	ck_assert_int_eq(number(sampling, "rate"), 10000);
+	ck_assert_double_eq_tol(json_number_value(json_object_get(sampling, "max_slowdown")), 0.5,
+				1e-9);
+	do {
+		heat = ask(HEAT(""));
+		sampling = json_object_get(heat, "sampling");
+	} while (number(sampling, "untouched") < (json_int_t)(BYTES / GMIG_BLOCK_BYTES));
+	ck_assert_int_gt(number(sampling, "held_ns"), 0);
+	heat = ask(HEAT(""));
+	part = json_array_get(json_object_get(heat, "heat"), 0);
+	ck_assert_int_eq(number(part, "cold"), BYTES);
+	ck_assert_int_eq(number(part, "unknown") + number(part, "hot") + number(part, "warm"), 0);
+	ck_assert_int_gt(number(part, "newest_age_ns"), 0);
+	ck_assert_uint_eq(json_object_size(json_object_get(part, "touched_from")), 0);
+	/* Behind its memory there is none. */
+	heat = ask(HEAT("\"gpa\":8388608"));
+	ck_assert_uint_eq(json_array_size(json_object_get(heat, "heat")), 0);
+	sampling = ask(SAMPLE("\"on\":false"));
+	ck_assert(json_is_false(json_object_get(sampling, "on")));
+	heat = ask(HEAT(""));
+	part = json_array_get(json_object_get(heat, "heat"), 0);
+	ck_assert_int_eq(number(part, "cold"), BYTES);
+}
+END_TEST
+
 START_TEST(event_tells_a_new_state_from_progress)
 {
 	struct guest_job_states states = {0};
@@ -596,6 +648,7 @@ int main(void)
 	tcase_add_test(tcase, repair_is_its_guests);
 	tcase_add_test(tcase, retired_frame_stays_in_quarantine_for_a_peer_without_cap_sys_admin);
 	tcase_add_test(tcase, retire_says_why_not_and_what_was_kept);
+	tcase_add_test(tcase, memory_is_sampled_until_it_is_switched_off);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, user_who_has_become_root_since_is_not_privileged);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);

@@ -483,6 +483,8 @@ static const struct {
     {"--name t --load heavy", "'heavy' is none of write"},
     {"--name t --touch 0", "0 is not within 1 to 100"},
     {"--name t --prealloc=0", "0 is not within 1 to 16"},
+    {"--name t --sample=0", "0 is not within 1 to 10000"},
+    {"--name t --sample --memory hugetlb", "--sample is for --memory uffd"},
     {"--name t --prealloc 3", "stray word '3'"},
     {"--name t --grace 3601", "3601 is not within 0 to 3600"},
     {"--name t --touch 101", "101 is not within 1 to 100"},
@@ -724,15 +726,20 @@ START_TEST(guest_larger_than_its_node_is_refused_at_once)
 }
 END_TEST
 
-START_TEST(prealloc_and_grace_take_numbers)
+START_TEST(prealloc_sample_and_grace_take_numbers)
 {
 	struct vmm_options options;
 
 	accept("--name t", &options);
 	ck_assert(!options.prealloc);
+	ck_assert(!options.sample);
 	ck_assert_uint_eq(options.grace_s, 30);
 	accept("--name t --prealloc", &options);
 	ck_assert(options.prealloc && !options.prealloc_threads);
+	accept("--name t --sample", &options);
+	ck_assert(options.sample && !options.sample_rate);
+	accept("--name t --sample=500", &options);
+	ck_assert_uint_eq(options.sample_rate, 500);
 	accept("--name t --prealloc=3 --kernel k --grace 0", &options);
 	ck_assert(options.prealloc && options.prealloc_threads == 3);
 	ck_assert_uint_eq(options.grace_s, 0);
@@ -763,7 +770,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(accepts, name_alone_is_one_vnode_of_256_mib);
-	tcase_add_test(accepts, prealloc_and_grace_take_numbers);
+	tcase_add_test(accepts, prealloc_sample_and_grace_take_numbers);
 	tcase_add_test(refuses, guest_larger_than_its_node_is_refused_at_once);
 	tcase_add_test(accepts, nodes_add_up_and_keep_their_own);
 	tcase_add_test(accepts, sums_that_agree_are_accepted);
