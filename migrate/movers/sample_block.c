@@ -85,12 +85,12 @@ bool sample_take(struct mover_worker *worker, struct sample *sample,
 	mover_uffd.move(worker, &ticket, 1);
 	sample->held_ns = ticket->held_ns;
 	sample->out_ns = gmig->sys->now_ns();
-	if (bits_empty(&ticket->out)) {
+	if (bits_empty(&ticket->out) || ticket->lost) {
 		settle(ticket);
 		mover_uffd.finish(worker, ticket);
 		return false;
 	}
-	claim_wait(&ticket->claim, &ticket->out);
+	claim_wait(&ticket->claim, &ticket->out, &ticket->gone);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 #include "sampler.h"
 
 #include "../core/permute.h"
+#include "../memory/fixed.h"
 #include "../memory/region.h"
 #include "../memory/toucher.h"
 #include "legal.h"
@@ -117,7 +118,7 @@ static bool find(struct sampler *sampler, struct sample *sample)
 		uint64_t gfn = next_block(sampler);
 		bool empty = false;
 
-		if (is_out(sampler, gfn) ||
+		if (is_out(sampler, gfn) || fixed_is(sampler->gmig, gfn) ||
 		    heat_was_moved(sampler->heat, gfn / GMIG_BLOCK_PAGES, now))
 			continue;
 		if (sample_choose(sampler->gmig, gfn, (unsigned int)sampler->seed, sample, &empty))
