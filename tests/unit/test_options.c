@@ -731,18 +731,11 @@ START_TEST(prealloc_sample_and_grace_take_numbers)
 	struct vmm_options options;
 
 	accept("--name t", &options);
-	ck_assert(!options.prealloc);
-	ck_assert(!options.sample);
-	ck_assert_uint_eq(options.grace_s, 30);
-	accept("--name t --prealloc", &options);
-	ck_assert(options.prealloc && !options.prealloc_threads);
-	accept("--name t --sample", &options);
-	ck_assert(options.sample && !options.sample_rate);
-	accept("--name t --sample=500", &options);
-	ck_assert_uint_eq(options.sample_rate, 500);
-	accept("--name t --prealloc=3 --kernel k --grace 0", &options);
-	ck_assert(options.prealloc && options.prealloc_threads == 3);
-	ck_assert_uint_eq(options.grace_s, 0);
+	ck_assert(!options.prealloc && !options.sample && options.grace_s == 30);
+	accept("--name t --prealloc --sample", &options);
+	ck_assert(options.prealloc && options.sample && !options.prealloc_threads);
+	accept("--name t --prealloc=3 --sample=500 --kernel k --grace 0", &options);
+	ck_assert(options.prealloc_threads == 3 && options.sample_rate == 500 && !options.grace_s);
 }
 END_TEST
 
