@@ -246,6 +246,7 @@ enum gmig_region_kind {
 	GMIG_REGION_MEMFD_HUGETLB, /* shared, of the host's pool of 2 MiB pages */
 	GMIG_REGION_HUGETLB,	   /* private, of the host's pool of 2 MiB pages */
 	GMIG_REGION_HUGETLB_1G,	   /* private, of the host's pool of 1 GiB pages */
+	GMIG_REGION_OWN, /* the caller's own memory, which it moves itself: gmig_region.h */
 };
 
 /*
@@ -254,13 +255,15 @@ enum gmig_region_kind {
  * -EINVAL alignment, overlap, vnode; -ENODEV host_node is offline or has no memory; -EACCES it is outside the cpuset; -ENOMEM,
  * of MEMFD_HUGETLB and HUGETLB.. also when the pool has too few free pages.
  */
+struct gmig_region_own;
 struct gmig_region_spec {
 	unsigned int vnode;
 	unsigned int host_node;
 	uint64_t gpa;
 	uint64_t bytes;
 	enum gmig_region_kind kind;
-	uint64_t reserved[3];
+	const struct gmig_region_own *own; /* of OWN; gmig_region.h */
+	uint64_t reserved[2];
 };
 int gmig_region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
 		    struct gmig_error *err);

@@ -365,7 +365,7 @@ stage_package_library() {
 	# -c4: a symbol that went or came is an error.
 	dpkg-gensymbols -plibgmig0 -v0.1.0 -Ipackaging/lib/symbols -e"$lib/libgmig.so.0" -O/dev/null -c4 || return 1
 	flags=$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --cflags --libs gmig) || return 1
-	for example in move table; do
+	for example in move table device; do
 		# shellcheck disable=SC2086 # flags
 		gcc -Wall -Werror -o build/example-shared examples/$example.c -pthread $flags || return 1
 		readelf -d build/example-shared | grep -q 'NEEDED.*libgmig\.so\.0' || return 1

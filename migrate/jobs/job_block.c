@@ -398,13 +398,12 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 			job_choose(worker->job, ticket);
 			moving[n++] = ticket;
 		} else {
-			worker->job->mover->finish(&worker->mover, ticket);
+			round_finish(worker, ticket);
 			round_trace(worker, ticket, begin_ns, 0);
 		}
 	}
 	move_ns = sys->now_ns();
-	if (n)
-		worker->job->mover->move(&worker->mover, moving, n);
+	round_move(worker, moving, n);
 	/* Of several it is not known what each took. */
 	move_ns = worker->job->mover->tickets == 1 ? sys->now_ns() - move_ns : 0;
 	for (unsigned int i = 0; i < n; i++) {
@@ -414,7 +413,7 @@ static unsigned int round_run(struct job_worker *worker, unsigned int count)
 				   bits_count(&moving[i]->moved) * GMIG_PAGE_BYTES);
 		job_note_cost(worker->job, moving[i], move_ns);
 		worker->lost_ns += job_lost_ns(worker->job, moving[i]);
-		worker->job->mover->finish(&worker->mover, moving[i]);
+		round_finish(worker, moving[i]);
 		round_trace(worker, moving[i], begin_ns, 0);
 		tried += bits_count(&moving[i]->pages);
 	}

@@ -38,6 +38,37 @@ void round_finish_results(struct gmig_job *job, uint64_t block_gfn)
 		status_finish(job->status, block_gfn);
 }
 
+/* ---- Who moves it ------------------------------------------------------------------------------ */
+
+/* Its region's owner, or the job's mover. */
+static const struct mover *round_mover(const struct gmig_job *job,
+				       const struct mover_ticket *ticket)
+{
+	struct memory *memory = job->memory;
+
+	return memory->ops->is_own && memory->ops->is_own(memory, ticket->block_gfn) ? &mover_own
+										     : job->mover;
+}
+
+void round_move(struct job_worker *worker, struct mover_ticket **tickets, unsigned int count)
+{
+	struct mover_ticket *rest[MOVER_TICKETS];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		if (round_mover(worker->job, tickets[i]) == &mover_own)
+			mover_own.move(&worker->mover, &tickets[i], 1);
+		else
+			rest[n++] = tickets[i];
+	if (n)
+		worker->job->mover->move(&worker->mover, rest, n);
+}
+
+void round_finish(struct job_worker *worker, struct mover_ticket *ticket)
+{
+	round_mover(worker->job, ticket)->finish(&worker->mover, ticket);
+}
+
 /* ---- The steps of a ticket --------------------------------------------------------------------- */
 
 /* Why the first page stayed, unless nothing was tried. */
@@ -89,7 +120,7 @@ bool round_claim(struct job_worker *worker, struct mover_ticket *ticket)
 	ticket->claim.from = ticket->from;
 	ticket->claim.to = ticket->to;
 	ticket->claim.owner = job->work.id;
-	ticket->claim.memory = job->mover->memory;
+	ticket->claim.memory = round_mover(job, ticket)->memory;
 	ticket->claim.pages = ticket->pages;
 	job->memory->ops->claim(job->memory, &ticket->claim, &refused);
 	round_note(job, ticket->block_gfn, &refused, -EBUSY);
@@ -118,7 +149,7 @@ int round_prepare(struct job_worker *worker, struct mover_ticket *ticket)
 {
 	struct gmig_job *job = worker->job;
 	struct bits put_off = ticket->pages;
-	int ret = job->mover->prepare(&worker->mover, ticket);
+	int ret = round_mover(job, ticket)->prepare(&worker->mover, ticket);
 
 	round_note(job, ticket->block_gfn, &ticket->brought, (int)ticket->to);
 	bits_remove(&put_off, &ticket->pages);

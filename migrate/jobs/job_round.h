@@ -23,6 +23,9 @@ void round_finish_results(struct gmig_job *job, uint64_t block_gfn);
 int round_prepare(struct job_worker *worker, struct mover_ticket *ticket);
 /* Claim what the ticket names. false: all of it is somebody else's. */
 bool round_claim(struct job_worker *worker, struct mover_ticket *ticket);
+/* Claimed tickets of a round: each by the job's mover, or by the owner of its region. And what is left of them. */
+void round_move(struct job_worker *worker, struct mover_ticket **tickets, unsigned int count);
+void round_finish(struct job_worker *worker, struct mover_ticket *ticket);
 /* It has moved, as far as it could: settle the claim, and note the results. */
 void round_settle(struct job_worker *worker, struct mover_ticket *ticket);
 /* For gmig_job_trace(). ret: that of round_prepare(). */

@@ -244,7 +244,7 @@ static void check_placement(struct audit_block *block)
 
 	if (block->check)
 		block->check->checked_pages += count_part(block, &block->present);
-	if (block->gmig->fake)
+	if (block->gmig->fake && !block->region->kind->own)
 		return;
 	asked = pages_to_ask(block, gfns);
 	if (!asked)

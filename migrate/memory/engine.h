@@ -20,6 +20,7 @@
 
 #include "../core/hist.h"
 #include "../core/sys.h"
+#include "../gmig_region.h"
 #include "../gmig_repair.h"
 #include "file_window.h"
 #include "memory.h"
@@ -87,6 +88,10 @@ struct region {
 	const uint8_t *zeros; /* a block that reads as zeros; NULL: the kind needs none */
 	int fd;		      /* its file; -1: it has none */
 	bool hugetlb;
+	struct {
+		struct gmig_region_ops ops;
+		void *opaque;
+	} own;			   /* of kind own */
 	struct file_window window; /* of its file, if that is of hugetlb pages */
 	int window_error;	   /* 0, or why there is none */
 	atomic_ullong audited_ns;  /* when an audit of all of it began that went to its end */

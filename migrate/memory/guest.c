@@ -253,6 +253,11 @@ static void guest_want(struct memory *memory, uint64_t block_gfn, const struct b
 	claim_want(engine_of(memory), block_gfn, pages);
 }
 
+static bool guest_is_own(struct memory *memory, uint64_t block_gfn)
+{
+	return engine_region_of_gfn(engine_of(memory), block_gfn)->kind->own;
+}
+
 static bool guest_is_fixed(struct memory *memory, uint64_t block_gfn)
 {
 	return fixed_is(engine_of(memory), block_gfn);
@@ -319,6 +324,7 @@ const struct memory_ops guest_ops = {
     .pick = claim_pick,
     .toucher = guest_toucher,
     .want = guest_want,
+    .is_own = guest_is_own,
     .is_fixed = guest_is_fixed,
     .vcpus = guest_vcpus,
     .ready = guest_ready,

@@ -95,6 +95,8 @@ struct memory_ops {
 	/* On which node is whoever has touched the page? tid: of a vCPU's thread, or 0. */
 	unsigned int (*toucher)(struct memory *memory, uint64_t gfn, int tid);
 	void (*want)(struct memory *memory, uint64_t block_gfn, const struct bits *pages);
+	/* Is the block moved by its region's owner? NULL: none is. */
+	bool (*is_own)(struct memory *memory, uint64_t block_gfn);
 	/* Has somebody declared that the block must not move? NULL: nobody can. */
 	bool (*is_fixed)(struct memory *memory, uint64_t block_gfn);
 	/* How many vCPUs are known; 0: none. May be NULL: 0. */

@@ -198,7 +198,7 @@ static void *populate_thread(void *arg)
 		if (!region)
 			break;
 		if (!ret)
-			ret = all->gmig->plain || region->kind->kernel_fills
+			ret = !region->kind->own && (all->gmig->plain || region->kind->kernel_fills)
 				  ? kernel_fill(all->gmig, region, block_gfn)
 				  : block_fill(worker, region, block_gfn);
 		if (ret)

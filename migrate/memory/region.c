@@ -174,6 +174,26 @@ static int check_giant(const struct gmig *gmig, const struct gmig_region_spec *s
 	return 0;
 }
 
+static int check_own(const struct gmig_region_spec *spec, struct gmig_error *err)
+{
+	const struct gmig_region_own *own = spec->own;
+	int ret;
+
+	if (!own != (spec->kind != GMIG_REGION_OWN))
+		return gmig_fail(err, -EINVAL, "%s",
+				 own ? "only a region of kind own has operations of its own"
+				     : "a region of kind own needs its operations");
+	if (!own)
+		return 0;
+	if (!own->ops || !own->memory || (uintptr_t)own->memory % GMIG_BLOCK_BYTES)
+		return gmig_fail(
+		    err, -EINVAL,
+		    "the memory of a region of kind own must be mapped at a multiple of "
+		    "2 MiB, and have operations");
+	ret = RESERVED_UNUSED(own, err);
+	return ret ? ret : RESERVED_UNUSED(own->ops, err);
+}
+
 static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 			struct gmig_error *err)
 {
@@ -186,8 +206,11 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 		return gmig_fail(err, -EINVAL,
 				 "region at 0x%llx: address and size must be multiples of 2 MiB",
 				 (unsigned long long)spec->gpa);
-	if ((unsigned int)spec->kind > GMIG_REGION_HUGETLB_1G)
+	if ((unsigned int)spec->kind > GMIG_REGION_OWN)
 		return gmig_fail(err, -EINVAL, "region kind %d is not known", (int)spec->kind);
+	ret = check_own(spec, err);
+	if (ret)
+		return ret;
 	if (spec->vnode >= GMIG_MAX_VNODES)
 		return gmig_fail(err, -EINVAL, "vnode %u: at most %u vnodes", spec->vnode,
 				 GMIG_MAX_VNODES);
@@ -250,6 +273,7 @@ static const struct region_kind *const kinds[] = {
     [GMIG_REGION_MEMFD_HUGETLB] = &region_memfd,
     [GMIG_REGION_HUGETLB] = &region_hugetlb,
     [GMIG_REGION_HUGETLB_1G] = &region_giant,
+    [GMIG_REGION_OWN] = &region_own,
 };
 
 static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, void **hva,
@@ -272,6 +296,12 @@ static int region_add(struct gmig *gmig, const struct gmig_region_spec *spec, vo
 	region->gfn = spec->gpa / GMIG_PAGE_BYTES;
 	region->pages = spec->bytes / GMIG_PAGE_BYTES;
 	region->reserved = NULL;
+	region->own.opaque = NULL;
+	if (spec->own) {
+		region->hva = spec->own->memory;
+		region->own.ops = *spec->own->ops;
+		region->own.opaque = spec->own->opaque;
+	}
 	region->reserved_bytes = spec->bytes + GMIG_SYS_GUARD_BYTES;
 	region->zeros = NULL;
 	region->base_node = spec->host_node;

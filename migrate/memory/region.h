@@ -1,7 +1,7 @@
 /*
  * Regions of guest RAM and their kinds. A kind is how a region's memory is mapped, placed, guarded, filled,
  * scanned, discarded and asked about; faults and the audit reach memory through it only. There are `ram`
- * (private anonymous memory), `hugetlb` (the same, of hugetlbfs) and `memfd` (a file in memory that others may map, too). Which
+ * (private anonymous memory), `hugetlb` (the same, of hugetlbfs) `memfd` (a file in memory that others may map, too), and `own` (whose owner moves it). Which
  * mover may move a kind: movers/legal.h.
  *
  * The idea of operations per mapping is Linux's: vm_operations_struct.migrate of 2006.
@@ -18,6 +18,7 @@ struct region_kind {
 	const char *name;
 	/* The kernel serves first touches, and not only ours: the table learns of them by asking (catch_up.h, the audit). */
 	bool kernel_fills;
+	bool own;	   /* its owner says where pages lie, and moves them: gmig_region.h */
 	bool always_whole; /* it is never in smaller pages than region->unit_pages */
 	/* Memory for region->pages; sets region->hva and ->reserved. */
 	int (*map)(struct gmig *gmig, struct region *region, struct gmig_error *err);
@@ -55,7 +56,7 @@ struct region_kind {
 		     const uint64_t *gfns, int *status);
 };
 
-extern const struct region_kind region_ram, region_memfd, region_hugetlb, region_giant;
+extern const struct region_kind region_ram, region_memfd, region_hugetlb, region_giant, region_own;
 
 /* mbind(2) of a region's mapping: what the kinds' `prefer` is. */
 int region_bind(struct gmig *gmig, const struct region *region, unsigned int node,

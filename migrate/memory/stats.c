@@ -24,8 +24,9 @@ static void plain_residency(struct gmig *gmig, const struct region *region, uint
 		if (region->kind->query(gmig, region, GMIG_BLOCK_PAGES, gfns, status))
 			continue;
 		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++) {
-			unsigned int node = gmig->fake ? atomic_load(&region->preferred_node)
-						       : (unsigned int)status[i];
+			unsigned int node = gmig->fake && !region->kind->own
+						? atomic_load(&region->preferred_node)
+						: (unsigned int)status[i];
 
 			if (status[i] >= 0 && node < GMIG_MAX_NODES)
 				bytes[node] += GMIG_PAGE_BYTES;

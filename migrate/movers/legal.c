@@ -15,6 +15,10 @@ const struct legal legal_all[] = {
     {"hugetlb", "kernel", AUTO | READABLE},
     {"memfd", "kernel", AUTO | READABLE},
     {"process", "kernel", AUTO | READABLE},
+    /* By its owner, whoever moves the rest. */
+    {"own", "uffd", AUTO | READABLE | BLOCK},
+    {"own", "hugetlb", AUTO | READABLE},
+    {"own", "kernel", AUTO | READABLE},
     {NULL, NULL, 0},
 };
 

@@ -126,6 +126,8 @@ struct mover {
 };
 
 extern const struct mover mover_uffd, mover_hugetlb, mover_kernel;
+/* Of regions that move themselves, in the rounds of another: prepare, move and finish only. No job has it. */
+extern const struct mover mover_own;
 extern const struct mover *const mover_all[]; /* ends with NULL */
 /* NULL or "": the first one. NULL result: no such mover. */
 const struct mover *mover_find(const char *name);
