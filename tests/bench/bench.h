@@ -30,6 +30,7 @@ int bench_steady(const struct bench_options *options, const char *directory);
 int bench_memory(const struct bench_options *options, const char *directory);
 int bench_first(const struct bench_options *options, const char *directory);
 int bench_budget(const struct bench_options *options, const char *directory);
+int bench_heat(const struct bench_options *options, const char *directory);
 int bench_placement(const struct bench_options *options, const char *directory);
 
 /* "gmig-bench: text" on stderr; returns BENCH_FAILED, or BENCH_CANNOT when the machine cannot. */

@@ -346,6 +346,11 @@ int guest_pause(struct guest *guest, struct gmig_error *err)
 	return rc;
 }
 
+int guest_sample(struct guest *guest, bool on, struct gmig_error *err)
+{
+	return command(guest, "sample-memory", json_pack("{s:b}", "on", (int)on), err);
+}
+
 int guest_reset_gaps(struct guest *guest, struct gmig_error *err)
 {
 	return command(guest, "probe-reset-gaps", NULL, err);

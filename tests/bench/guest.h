@@ -48,6 +48,8 @@ struct guest_state {
 	json_t *gap_ns;				 /* owned: json_decref */
 };
 int guest_state(struct guest *guest, struct guest_state *state, struct gmig_error *err);
+/* Is its memory sampled for how much it is used, at the default rate? */
+int guest_sample(struct guest *guest, bool on, struct gmig_error *err);
 int guest_reset_gaps(struct guest *guest, struct gmig_error *err);
 /* Pages that the running guest visits per second, watched for that long. */
 int guest_throughput(struct guest *guest, unsigned int ms, double *visits_per_second,

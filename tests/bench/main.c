@@ -27,6 +27,7 @@ static const struct bench_command commands[] = {
     {.name = "steady", .run = bench_steady},
     {.name = "memory", .run = bench_memory},
     {.name = "budget", .run = bench_budget},
+    {.name = "heat", .run = bench_heat},
     {.name = "first", .run = bench_first, .no_guest = true},
     {.name = "scale", .run = bench_scale, .no_guest = true},
     {.name = "placement", .run = bench_placement, .no_guest = true, .placement = true},

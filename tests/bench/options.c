@@ -43,7 +43,7 @@ static const struct option long_options[] = {
 };
 
 static const char help[] =
-    "usage: gmig-bench quick|move|paper|full|steady|memory|budget|first|scale|placement "
+    "usage: gmig-bench quick|move|paper|full|steady|memory|budget|heat|first|scale|placement "
     "[OPTION..]\n"
     "\n"
     "  quick    ten ways to move a guest's memory, in under a minute\n"
@@ -55,6 +55,7 @@ static const char help[] =
     "  budget   whether stall and slowdown budgets are held on a guest that writes or reads, and "
     "what they "
     "cost\n"
+    "  heat     what sampling costs a guest, and what order hot-first is worth\n"
     "  first    how long from a job's start to the first memory that has moved, up to 1 TiB; no "
     "guest runs\n"
     "  scale    the shadow tables of guests of terabytes, without their memory; no guest runs\n"
