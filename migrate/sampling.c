@@ -43,8 +43,6 @@ static int start(struct gmig *gmig, const struct gmig_sampling *how, struct gmig
 		heat_destroy(heat);
 	else
 		atomic_store(&gmig->memory.heat, heat);
-	if (!ret)
-		sampler_hold(gmig->sampler, gmig->sampling_held);
 	return ret;
 }
 

@@ -398,6 +398,7 @@ int sampler_start(struct gmig *gmig, struct heat *heat, const struct gmig_sampli
 	sampler->since_ns = gmig->sys->now_ns();
 	sampler->seed = sampler->since_ns % UINT32_MAX;
 	sampler->info.how = *how;
+	sampler->held = gmig->sampling_held;
 	slowdown_join(&sampler->meter, &sampler->budget, how->max_slowdown_ppm, sampler->since_ns);
 	for (unsigned int i = 0; i < SAMPLER_BLOCKS; i++)
 		sampler->out[i].sampler = sampler;

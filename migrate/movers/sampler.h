@@ -22,7 +22,7 @@
 
 struct sampler;
 
-/* *how: nothing is 0. heat: not owned. -EOPNOTSUPP: none of the guest's memory can be sampled; -ENOMEM, -EAGAIN. */
+/* Caller holds engine.sampling_lock. *how: nothing is 0. heat: not owned. -EOPNOTSUPP: none of the guest's memory can be sampled; -ENOMEM, -EAGAIN. */
 int sampler_start(struct gmig *gmig, struct heat *heat, const struct gmig_sampling *how,
 		  struct sampler **out, struct gmig_error *err);
 /* All blocks are back when it returns. NULL is legal. */
