@@ -1,8 +1,10 @@
-/* Mode lazy, of blocks of small pages: what of them has no memory, and what comes back at a time. */
+/* Mode lazy: what of a block has no memory, what comes back at a time, a target without memory, debuggers, locked memory. */
 #include "lazy_rig.h"
 
 #include <linux/userfaultfd.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 /* ---- A page without memory, in a block that waits -------------------------------------------------------- */
 
@@ -127,6 +129,101 @@ START_TEST(stall_budget_brings_a_block_in_parts_and_the_touched_page_first)
 }
 END_TEST
 
+/* ---- A target that is full ---------------------------------------------------------------------------------- */
+
+static atomic_bool is_full;
+
+static int advise_full(void *memory, size_t bytes, int advice)
+{
+	if (advice == MADV_POPULATE_WRITE && atomic_load(&is_full))
+		return -ENOMEM;
+	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
+START_TEST(target_without_memory_gives_back_what_is_touched)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	const struct rig_options options = {
+	    .bytes = BYTES, .small_pages = is_small(_i), .sys = &sys};
+	struct gmig_job_spec spec = lazy_spec(_i);
+	struct gmig_job_info info;
+
+	sys.advise = advise_full;
+	rig_create(&rig, &options);
+	atomic_store(&is_full, true);
+	spec.frames = GMIG_FRAMES_FRESH;
+	start(&spec);
+	await_waiting(BLOCKS);
+	for (unsigned int block = 0; block < BLOCKS; block++)
+		write_block(block);
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.moved_bytes, 0);
+	ck_assert_uint_eq(info.remaining_bytes, BYTES);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, ENOMEM);
+	ck_assert_uint_eq(info.lazy.given_back, BLOCKS);
+	assert_all_present(0);
+	/* Not for good. */
+	atomic_store(&is_full, false);
+	spec.deadline_ns = 1;
+	start(&spec);
+	end_job(GMIG_JOB_COMPLETED, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	finish();
+}
+END_TEST
+
+/* ---- A debugger, and memory that is locked ---------------------------------------------------------------- */
+
+START_TEST(debugger_that_reads_a_block_that_waits_finds_its_content)
+{
+	struct gmig_job_spec spec = lazy_spec(_i);
+	rig_word *page;
+	uint64_t words[2] = {~0ull, ~0ull};
+	struct gmig_job_info info;
+	struct iovec to = {words, sizeof(words)}, from = {.iov_len = sizeof(words)};
+
+	begin(_i, 0);
+	page = rig_page(&rig, 3 * GMIG_BLOCK_PAGES + 200);
+	from.iov_base = (void *)page;
+	start(&spec);
+	await_waiting(BLOCKS);
+	ck_assert_int_eq(process_vm_readv(getpid(), &to, 1, &from, 1, 0), sizeof(words));
+	ck_assert_uint_eq(words[0], 3 * GMIG_BLOCK_PAGES + 200);
+	if (spec.lazy == GMIG_LAZY_ANY)
+		await_moved(GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(process_vm_writev(getpid(), &to, 1, &from, 1, 0), sizeof(words));
+	await_moved(GMIG_BLOCK_BYTES);
+	assert_present(3, 1);
+	gmig_job_cancel(job);
+	end_job(GMIG_JOB_CANCELLED, &info);
+	finish();
+}
+END_TEST
+
+START_TEST(memory_that_is_locked_waits_and_moves)
+{
+	struct gmig_job_spec spec = lazy_spec(_i);
+	struct gmig_job_info info;
+
+	if (mlockall(MCL_CURRENT | MCL_FUTURE)) {
+		printf("skip lazy and locked memory - mlockall(2) is refused\n");
+		return;
+	}
+	begin(_i, 0);
+	start(&spec);
+	await_waiting(BLOCKS);
+	for (unsigned int block = 0; block < BLOCKS / 2; block++)
+		write_block(block);
+	await_moved(BYTES / 2);
+	gmig_job_cancel(job);
+	end_job(GMIG_JOB_CANCELLED, &info);
+	ck_assert_uint_eq(info.moved_bytes, BYTES / 2);
+	finish();
+	munlockall();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("lazy_parts");
@@ -136,6 +233,10 @@ int main(void)
 	tcase_add_loop_test(tcase, page_without_memory_is_no_trap_while_its_block_waits, 0, 2);
 	tcase_add_loop_test(tcase, stall_budget_brings_a_block_in_parts_and_the_touched_page_first,
 			    0, 2);
+	tcase_add_loop_test(tcase, target_without_memory_gives_back_what_is_touched, 0, FORMS);
+	tcase_add_loop_test(tcase, debugger_that_reads_a_block_that_waits_finds_its_content, 0,
+			    FORMS);
+	tcase_add_loop_test(tcase, memory_that_is_locked_waits_and_moves, 0, FORMS);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
