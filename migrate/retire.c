@@ -250,7 +250,7 @@ static bool is_fixed(const struct retire *retire)
 
 static int run(struct retire *retire, uint64_t gpa, struct gmig_error *err)
 {
-	bool kernel = retire->gmig->plain || !legal_moves(retire->region->kind->name, &mover_uffd);
+	bool kernel = retire->gmig->plain || !legal_by_frames(retire->region->kind);
 	int ret;
 
 	if (is_fixed(retire))

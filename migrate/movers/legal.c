@@ -42,6 +42,11 @@ bool legal_moves(const char *kind, const struct mover *mover)
 	return false;
 }
 
+bool legal_by_frames(const struct region_kind *kind)
+{
+	return !kind->own && legal_moves(kind->name, &mover_uffd);
+}
+
 int legal_check(const char *kind, const struct mover *mover, enum gmig_mode mode,
 		struct gmig_error *err)
 {

@@ -5,6 +5,7 @@
 #ifndef GMIG_LEGAL_H
 #define GMIG_LEGAL_H
 
+#include "../memory/region.h"
 #include "mover.h"
 
 struct legal {
@@ -17,6 +18,8 @@ extern const struct legal legal_all[]; /* ends with a kind of NULL */
 
 /* In any mode. */
 bool legal_moves(const char *kind, const struct mover *mover);
+/* Its blocks go through frames of ours: whoever takes them out, or puts them into other frames, can. */
+bool legal_by_frames(const struct region_kind *kind);
 /* kind: of one part of the memory. 0, or -EINVAL and a sentence that says what would do. */
 int legal_check(const char *kind, const struct mover *mover, enum gmig_mode mode,
 		struct gmig_error *err);

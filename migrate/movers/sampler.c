@@ -59,7 +59,7 @@ struct sampler {
 
 static bool is_sampled(const struct region *region)
 {
-	return legal_moves(region->kind->name, &mover_uffd);
+	return legal_by_frames(region->kind);
 }
 
 static uint64_t count_blocks(struct gmig *gmig)

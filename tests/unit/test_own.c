@@ -1,11 +1,14 @@
 /* Regions whose owner maps and moves them: a device with a bank of memory on each node, beside RAM and alone. */
 #include "../../migrate/gmig_discard.h"
+#include "../../migrate/gmig_heat.h"
 #include "../../migrate/gmig_move.h"
 #include "../../migrate/gmig_policy.h"
 #include "../../migrate/gmig_region.h"
+#include "../../migrate/gmig_retire.h"
 #include "rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -145,10 +148,13 @@ static uint64_t in_bank(unsigned int node)
 	return pages;
 }
 
+/* What a look that is short of time has not come to, an audit has. */
 static uint64_t resident(unsigned int node)
 {
 	uint64_t bytes[GMIG_MAX_NODES];
+	struct gmig_check check;
 
+	ck_assert_int_eq(gmig_check(gmig, &check, NULL), 0);
 	ck_assert_int_eq(gmig_residency(gmig, 0, bytes), 0);
 	return bytes[node];
 }
@@ -371,6 +377,30 @@ START_TEST(region_that_makes_no_sense_is_refused)
 }
 END_TEST
 
+/* Nobody but its owner takes its blocks out, or puts them into other frames. */
+START_TEST(memory_is_neither_sampled_nor_put_into_our_frames)
+{
+	const struct gmig_retire_spec retire = {.gpa = 1ull << 30, .keep = true};
+	const struct gmig_sampling how = {.blocks_per_second = 1000};
+	struct gmig_sampling_info info;
+	struct gmig_retired retired;
+	struct gmig_error err = {0};
+
+	begin(&all_ops, _i);
+	ck_assert_int_eq(gmig_retire(gmig, &retire, &retired, &err), -EOPNOTSUPP);
+	ck_assert_int_eq(gmig_sampling_start(gmig, &how, &err), _i ? 0 : -EOPNOTSUPP);
+	if (_i) {
+		do {
+			sched_yield();
+			gmig_sampling_info(gmig, &info);
+		} while (info.untouched < 20);
+		gmig_sampling_stop(gmig);
+	}
+	ck_assert_uint_eq(atomic_load(&device.calls), 0);
+	finish();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("own");
@@ -385,6 +415,7 @@ int main(void)
 	tcase_add_test(tcase, table_learns_what_the_owner_did);
 	tcase_add_test(tcase, kernel_is_asked_where_the_owner_says_nothing);
 	tcase_add_test(tcase, region_that_makes_no_sense_is_refused);
+	tcase_add_loop_test(tcase, memory_is_neither_sampled_nor_put_into_our_frames, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
