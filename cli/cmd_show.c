@@ -128,13 +128,16 @@ static void threads_rows(FILE *rows, const json_t *cpus)
 }
 
 /* Bad frames: in quarantine they are in the table. */
-static void print_offlined(const json_t *guest)
+static void print_bad(const json_t *guest)
 {
 	char size[UNITS_TEXT];
 
 	if (cli_number(guest, "offlined_bytes"))
 		printf("the kernel has taken %s of bad memory out of use for it\n",
 		       units_size(cli_number(guest, "offlined_bytes"), size));
+	if (cli_number(guest, "broken_bytes"))
+		printf("%s of its memory cannot be read any more, and ends it when it is\n",
+		       units_size(cli_number(guest, "broken_bytes"), size));
 }
 
 /* How old the picture is, and whether others seem to have moved memory since then. */
@@ -310,7 +313,7 @@ static void print_head(const json_t *guest)
 	print_hugetlb(pages);
 	print_faults(guest);
 	print_unseen(json_object_get(guest, "regions"));
-	print_offlined(guest);
+	print_bad(guest);
 	print_dma(json_object_get(guest, "dma"));
 	print_disks(json_object_get(guest, "disks"));
 	print_balloon(json_object_get(guest, "balloon"));

@@ -1,4 +1,5 @@
 /* libgmig's structs as JSON: one function an object. */
+#include "../migrate/gmig_retire.h"
 #include "guest.h"
 
 #include <string.h>
@@ -366,6 +367,9 @@ static json_t *engine_residency(const struct guest *guest)
 	    guest_report_percentiles(&stats.stall), "jobs", guest_report_jobs(guest), "dma",
 	    "busy_blocks", integer(stats.busy_blocks), "postponed", integer(stats.claims_busy),
 	    "transfers", integer(stats.dma_begun), "refused", integer(stats.dma_refused));
+	if (result)
+		json_object_set_new(result, "broken_bytes",
+				    integer(gmig_broken_bytes(guest->gmig)));
 	if (result && !off)
 		add_trust(result, guest->gmig, &sample);
 	return result;

@@ -58,6 +58,15 @@ struct gmig_retired {
 int gmig_retire(struct gmig *gmig, const struct gmig_retire_spec *spec,
 		struct gmig_retired *retired, struct gmig_error *err);
 
+/*
+ * The kernel says of memory of the guest that it is broken (SIGBUS with BUS_MCEERR_AO: nobody has touched it yet): not from the
+ * handler. The table learns of it, and jobs leave that page (-EIO) and move those around it. *gpa: of the page. -EFAULT it is no
+ * memory of the guest (frames of ours are found when they are used); -ENOENT the kernel shows it as whole; -EALREADY it is known.
+ */
+int gmig_memory_broke(struct gmig *gmig, const void *address, uint64_t *gpa);
+/* The guest's pages of which it was noticed that they cannot be read any more, since the start. */
+uint64_t gmig_broken_bytes(struct gmig *gmig);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

@@ -71,6 +71,7 @@ static int move(struct retire *retire)
 	mover_uffd.move(&retire->worker, (struct mover_ticket **)tickets, 1);
 	result.moved = ticket->moved;
 	result.gone = ticket->gone;
+	result.broken = ticket->broken;
 	if (ticket->lost)
 		ops->abandon(&ticket->claim);
 	else

@@ -6,6 +6,7 @@
 #include "../control/standard_fds.h"
 #include "../migrate/gmig_heat.h"
 #include "boot.h"
+#include "broken.h"
 #include "commands.h"
 #include "confine.h"
 #include "daemon.h"
@@ -112,6 +113,7 @@ static int start(struct vmm *vmm, int signals, struct gmig_error *err)
 
 	start_signals = signals;
 	vmm_vcpus_handle_sigbus();
+	broken_listen(vmm->end_fd);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !ret; i++) {
 		run_read_signal(vmm, signals);
 		if (atomic_load(&vmm->end) == VMM_END_SIGNAL)

@@ -1,5 +1,7 @@
 /* See run.h. */
 #include "run.h"
+#include "../migrate/gmig_retire.h"
+#include "broken.h"
 #include "commands.h"
 #include "end.h"
 
@@ -115,6 +117,25 @@ static void stop_if_asked(struct vmm *vmm)
 	commands_event(vmm, "STOP", json_pack("{s:s}", "reason", reason));
 }
 
+/* Memory broke. Nobody is hurt who does not read it; the engine moves what is around. */
+static void tell_broken(struct vmm *vmm)
+{
+	uintptr_t hva;
+	uint64_t gpa;
+
+	while (broken_take(&hva)) {
+		int ret = gmig_memory_broke(vmm->gmig, (void *)hva, &gpa);
+
+		if (ret == -EFAULT)
+			vmm_log(GMIG_LOG_ERROR,
+				"event=memory-broken hva=0x%llx: no memory of the guest's",
+				(unsigned long long)hva);
+		else if (!ret)
+			commands_event(vmm, "MEMORY_BROKEN",
+				       json_pack("{s:I}", "gpa", (json_int_t)gpa));
+	}
+}
+
 /* A guest that was told to power down. */
 struct farewell {
 	int64_t asked_ms, until_ms; /* until_ms 0: nobody told it */
@@ -187,6 +208,7 @@ enum vmm_end run_until_end(struct vmm *vmm, int signals, char *text, size_t byte
 		}
 		heed_signal(vmm, signals, &farewell);
 		eventfd_read(vmm->end_fd, &wakes);
+		tell_broken(vmm);
 		why = vmm_ended(vmm, text, bytes);
 		if (why == VMM_END_NONE) {
 			stop_if_asked(vmm);

@@ -12,6 +12,7 @@
  * has, and immediate_exit makes its next KVM_RUN return.
  */
 #include "vcpu.h"
+#include "broken.h"
 #include "bus.h"
 #include "deadline.h"
 #include "hold.h"
@@ -137,8 +138,10 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	struct vmm_vcpu *vcpu = in_kvm_run;
 
 	(void)context;
-	if (info->si_code == BUS_MCEERR_AO)
+	if (info->si_code == BUS_MCEERR_AO) {
+		broken_note((uintptr_t)info->si_addr);
 		return;
+	}
 	if (vcpu && info->si_code == BUS_MCEERR_AR) {
 		atomic_store(&vcpu->broken_hva, (uintptr_t)info->si_addr);
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
@@ -157,10 +160,15 @@ void vmm_vcpus_handle_sigbus(void)
 static void end_memory_broken(struct vmm_vcpu *vcpu)
 {
 	uintptr_t hva = atomic_exchange(&vcpu->broken_hva, 0);
-	char text[96];
+	const struct vmm *vmm = vcpu->vmm;
+	unsigned long long gpa = 0;
+	char text[112];
 
-	snprintf(text, sizeof(text), "vcpu=%u guest memory at hva 0x%llx is broken", vcpu->id,
-		 (unsigned long long)hva);
+	for (size_t i = 0; i < vmm->region_count; i++)
+		if (hva - (uintptr_t)vmm->region[i].hva < vmm->region[i].bytes)
+			gpa = vmm->region[i].gpa + (hva - (uintptr_t)vmm->region[i].hva);
+	snprintf(text, sizeof(text), "vcpu=%u guest memory at gpa 0x%llx (hva 0x%llx) is broken",
+		 vcpu->id, gpa, (unsigned long long)hva);
 	vmm_end(vcpu->vmm, VMM_END_MEMORY_LOST, text);
 }
 

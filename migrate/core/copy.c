@@ -106,13 +106,16 @@ static _Thread_local sigjmp_buf
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
-	if (guard)
+	/* AO: memory broke that nobody has touched, and no copy. */
+	bool told = info->si_code == BUS_MCEERR_AO;
+
+	if (guard && !told)
 		siglongjmp(*guard, 1);
 	if (previous.sa_flags & SA_SIGINFO) {
 		previous.sa_sigaction(signal, info, context);
 	} else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
 		previous.sa_handler(signal);
-	} else {
+	} else if (!told) {
 		/* As if we were not there: the instruction faults again, and this time it counts.
 		 */
 		sigaction(SIGBUS, &previous, NULL);

@@ -142,6 +142,15 @@ struct uffdio_move {
 };
 #endif
 
+#ifndef UFFDIO_POISON
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated; /* out: bytes, or -errno when there were none */
+};
+#endif
+
 /* ---- PAGEMAP_SCAN: Linux 6.7 and later ----------------------------------------------------- */
 
 #ifndef PAGEMAP_SCAN

@@ -113,6 +113,18 @@ int uffd_copy_protected(const struct gmig_sys *sys, int fd, void *to, const void
 	return ret;
 }
 
+int uffd_poison(const struct gmig_sys *sys, int fd, const void *page)
+{
+	struct uffdio_poison arg = {.range = {(uintptr_t)page, GMIG_PAGE_BYTES}};
+	unsigned int tries = 0;
+	int ret;
+
+	do {
+		ret = sys->ioctl(fd, UFFDIO_POISON, &arg);
+	} while (ret == -EAGAIN && again(sys, &tries));
+	return ret;
+}
+
 int uffd_continue(const struct gmig_sys *sys, int fd, const void *memory, size_t bytes)
 {
 	unsigned int tries = 0;

@@ -24,6 +24,9 @@ int uffd_copy(const struct gmig_sys *sys, int fd, void *to, const void *from, si
 /* One page of it, write-protected at once. Wakes nobody. */
 int uffd_copy_protected(const struct gmig_sys *sys, int fd, void *to, const void *from);
 
+/* A hole becomes a page that cannot be read: who touches it gets SIGBUS. Wakes who sleeps on it. Linux >= 6.6. */
+int uffd_poison(const struct gmig_sys *sys, int fd, const void *page);
+
 /*
  * Map what the file has behind memory that is registered MINOR. A short count goes on where it stopped, -EAGAIN is tried again, a
  * bounded number of times. -EFAULT: the file has nothing there, and is given nothing; -EEXIST: it is mapped. Wakes nobody.

@@ -130,7 +130,8 @@ bool round_claim(struct job_worker *worker, struct mover_ticket *ticket)
 
 void round_settle(struct job_worker *worker, struct mover_ticket *ticket)
 {
-	const struct claim_result result = {ticket->moved, ticket->gone, &worker->job->work.stall};
+	const struct claim_result result = {ticket->moved, ticket->gone, ticket->broken,
+					    &worker->job->work.stall};
 	struct gmig_job *job = worker->job;
 	struct bits stayed = ticket->pages;
 

@@ -56,13 +56,13 @@ static void unlist(struct stripe *stripe, const struct claim *claim)
 		*link = claim->next;
 }
 
-/* Of a huge page, only a part moved or has gone. */
+/* Of a huge page, only a part moved, or has gone or broken. */
 static bool is_halfway(const struct claim *claim, const struct claim_result *result)
 {
 	bool moved = !bits_empty(&result->moved), gone = !bits_empty(&result->gone);
 
-	return claim->huge &&
-	       ((moved && !bits_full(&result->moved)) || (gone && !bits_full(&result->gone)));
+	return claim->huge && ((moved && !bits_full(&result->moved)) ||
+			       (gone && !bits_full(&result->gone)) || !bits_empty(&result->broken));
 }
 
 /*
@@ -127,6 +127,8 @@ void claim_settle(struct claim *claim, const struct claim_result *result)
 		change(claim, &result->moved, SHADOW_SETTLE);
 	change(claim, &stayed, SHADOW_PUTBACK);
 	change(claim, &gone, SHADOW_DISCARD);
+	if (!claim->huge)
+		change(claim, &result->broken, SHADOW_SWAP_OUT);
 	sleepers_woken(claim, stripe, &claim->pages, result->stall);
 	unlist(stripe, claim);
 	pthread_mutex_unlock(&stripe->lock);

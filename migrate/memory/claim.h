@@ -52,8 +52,10 @@ struct claim {
 void claim_take(struct claim *claim, struct bits *refused);
 
 struct claim_result {
-	struct bits moved;  /* now on `to` */
-	struct bits gone;   /* had no frame of their own: discarded */
+	struct bits moved; /* now on `to` */
+	struct bits gone;  /* had no frame of their own: discarded */
+	struct bits
+	    broken; /* stay, and cannot be read: to the kernel, and the books, as if in swap */
 	struct hist *stall; /* waits of those who slept are recorded here too; may be NULL */
 };
 /* All other pages stay on `from`. Wakes whoever sleeps still; what they lost is in claim->slept. */

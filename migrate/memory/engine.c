@@ -43,6 +43,12 @@ void engine_fatal(struct gmig *gmig, int code, const char *format, ...)
 		gmig->options.fatal(gmig->options.opaque, &err);
 }
 
+void engine_memory_broke(struct gmig *gmig, uint64_t gfn)
+{
+	atomic_fetch_add(&gmig->broken_pages, 1);
+	engine_log(gmig, GMIG_LOG_ERROR, "event=memory-broken gfn=0x%llx", (unsigned long long)gfn);
+}
+
 struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn)
 {
 	unsigned int count = atomic_load(&gmig->region_count);

@@ -161,6 +161,7 @@ struct gmig {
 	atomic_ullong busy_blocks;			   /* now; its stripes add and take */
 	struct catch_up catch_up;
 	atomic_ullong own_maps;		 /* pages that were placed, ever: huge_page.h */
+	atomic_ullong broken_pages;	 /* that were noticed, ever */
 	atomic_ullong offlined_in_place; /* bytes, ever: retire.c */
 	atomic_ullong sampled;		 /* blocks, ever: where gmig_sample() goes on */
 	pthread_mutex_t sampling_lock;	 /* outermost: switching the sampler on and off */
@@ -179,6 +180,9 @@ __attribute__((format(printf, 3, 4))) void engine_log(struct gmig *gmig, enum gm
 /* Report the failure after which a block stays closed; once. Any thread. */
 __attribute__((format(printf, 3, 4))) void engine_fatal(struct gmig *gmig, int code,
 							const char *format, ...);
+
+/* A page of the guest cannot be read any more. Any thread. */
+void engine_memory_broke(struct gmig *gmig, uint64_t gfn);
 
 /* NULL: not guest RAM. */
 struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn);

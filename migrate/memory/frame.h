@@ -97,6 +97,11 @@ void frame_relabel(struct frames *frames, struct slot *slot, unsigned int node);
 /* uffd_move() into a taken slot, or out of it; mlock()ed memory, too. -EPERM, -ENOMEM: RLIMIT_MEMLOCK. */
 int frame_move(struct frames *frames, struct slot *slot, const struct uffd_move *move,
 	       size_t *done);
+/*
+ * A page that was moved into a taken slot cannot be read, and never leaves it: the slot goes to quarantine with it when it is
+ * given back.
+ */
+void frame_broke(struct frames *frames, struct slot *slot);
 /* Can this page of a taken slot be touched? */
 bool frame_page_works(const struct slot *slot, unsigned int page);
 /*

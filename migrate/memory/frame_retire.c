@@ -83,6 +83,13 @@ static bool put_away(struct frames *frames, struct slot *slot, unsigned int page
 	return true;
 }
 
+/* The books had it where it was: nothing but the slot tells of it now. */
+void frame_broke(struct frames *frames, struct slot *slot)
+{
+	slot->suspect = true;
+	ledger_post(frames->ledger, slot->node, LEDGER_OUTSIDE, LEDGER_FLIGHT, 1);
+}
+
 int frame_retire(struct frames *frames, struct slot **slot, unsigned int page, bool offline)
 {
 	struct slot *from = *slot;

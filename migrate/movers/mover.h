@@ -77,6 +77,8 @@ struct mover_ticket {
 	/* results: of each page of `pages` one of moved, gone, or an error */
 	struct bits moved;
 	struct bits gone; /* a hole or the shared zero page: nothing to move, discarded */
+	struct bits
+	    broken;	  /* of those with an error: cannot be read any more, and are in no frame */
 	struct bits out;  /* mode LAZY, after `move`: out of reach; the others have an error */
 	uint64_t call_ns; /* mover kernel: the longest call that it was part of */
 	/*

@@ -22,6 +22,8 @@
 #include "../memory/frame.h"
 #include "../memory/region.h"
 #include "uffd_frames.h"
+#include "uffd_lost.h"
+#include "uffd_run.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -32,49 +34,6 @@
 /* Per page a larger batch is out of reach for less long, but all of it together. A reader that comes at any time
  * waits least, on average, with this one (docs/performance.md). */
 #define BATCH_PAGES 256
-
-/* A ticket with what it takes to carry it out. */
-struct request {
-	struct gmig *gmig;
-	struct claim *claim;
-	const struct region *region;
-	uint64_t block_gfn;
-	enum gmig_mode mode;
-	unsigned int batch_pages; /* small pages that are out of reach together; 0: our choice */
-	unsigned int run_pages;	  /* that are out of reach together; 0: all that can be */
-	unsigned int first_page;  /* begin with this one */
-	bool hold_vcpus;	  /* while small pages are exchanged */
-	bool huge;
-	struct bits pages;
-	struct slot *target; /* has those pages */
-	struct slot *source; /* has none: they are moved out into it */
-	/* Of the job; recorded beside the engine's. */
-	struct hist *blackout_read, *blackout_write, *stall;
-};
-
-struct run {
-	const struct request *request;
-	struct mover_ticket *result;
-	unsigned int first, count;
-	int uffd;		      /* the vnode's */
-	uint64_t write_blackout_from; /* when the right to write was taken, 0 = not */
-	uint64_t read_blackout_from;
-};
-
-static uint64_t run_now(const struct run *run)
-{
-	return run->request->gmig->sys->now_ns();
-}
-
-static uint8_t *run_region(const struct run *run)
-{
-	return region_hva(run->request->region, run->request->block_gfn + run->first);
-}
-
-static uint8_t *run_at(const struct run *run, const struct slot *slot)
-{
-	return slot->hva + run->first * GMIG_PAGE_BYTES;
-}
 
 /*
  * ENOENT is a hole that came up since we looked, or a page that the kernel itself is migrating;
@@ -179,7 +138,7 @@ static unsigned int bring_in(const struct run *run, struct slot *slot, unsigned 
 
 	while (done < count) {
 		done += map(run, slot, first + done, count - done, &error);
-		if (done == count)
+		if (done == count || (error == -EFAULT && !frame_page_works(slot, first + done)))
 			break;
 		ours = error == -EEXIST
 			   ? uffd_frames_moved(run->result, slot, first + done, count - done)
@@ -229,13 +188,42 @@ static void unprotect(const struct run *run, unsigned int first, unsigned int co
 	lose(run, first, "giving the right to write back");
 }
 
+/* false: it can be read, or is not to be had as a page that cannot be. */
+static bool give_up(const struct run *run, unsigned int page)
+{
+	if (!uffd_lost(run->request->gmig, run->request->region, run->request->source,
+		       run->request->block_gfn + page))
+		return false;
+	bits_set(&run->result->broken, page);
+	run_fail(run, page, 1, -EIO);
+	return true;
+}
+
 static void putback(const struct run *run, unsigned int first, unsigned int count, int error)
 {
-	unsigned int done = bring_in(run, run->request->source, first, count, PUTBACK_TRIES);
+	unsigned int end = first + count;
 
-	run_fail(run, first, done, error);
-	if (done < count)
-		lose(run, first + done, "putback");
+	while (first < end) {
+		unsigned int done =
+		    bring_in(run, run->request->source, first, end - first, PUTBACK_TRIES);
+
+		run_fail(run, first, done, error);
+		first += done;
+		if (first < end && !give_up(run, first)) {
+			lose(run, first, "putback");
+			return;
+		}
+		first += first < end;
+	}
+}
+
+/* One page of the run cannot be read; the others are tried again: those of a huge page as small ones, since the kernel splits it. */
+static void rest_again(const struct run *run, unsigned int broken, int error)
+{
+	if (error != -EIO && error != -EFAULT)
+		return;
+	run_fail(run, run->first, run->count, -EAGAIN);
+	run_fail(run, broken, 1, -EIO);
 }
 
 /* ---- One run ------------------------------------------------------------------------------- */
@@ -267,6 +255,7 @@ static void remap(const struct run *run, unsigned int out, unsigned int copied, 
 		error = copy_error(run, run->first + copied);
 	if (run->request->huge && copied < run->count) {
 		putback(run, run->first, out, error);
+		rest_again(run, run->first + copied, error);
 		return;
 	}
 	in = bring_in(run, target, run->first, copied, 3);
@@ -279,6 +268,8 @@ static void remap(const struct run *run, unsigned int out, unsigned int copied, 
 		error = -EAGAIN;
 	if (in < out)
 		putback(run, run->first + in, out - in, error);
+	if (copied < out && in == copied)
+		rest_again(run, run->first + copied, error);
 }
 
 /* Moving one huge page takes one flush each way, which is not worth a pause. */
@@ -331,7 +322,7 @@ static void run_move(struct run *run)
 	const struct request *request = run->request;
 	bool readable = request->mode == GMIG_MODE_READABLE;
 	unsigned int part_pages = part_size(run);
-	unsigned int done = 0, count = run->count;
+	unsigned int done = 0, count = run->count, broken;
 	int error = 0, why_short = 0;
 
 	if (readable) {
@@ -341,6 +332,7 @@ static void run_move(struct run *run)
 	}
 	if (count < run->count)
 		why_short = copy_error(run, run->first + count);
+	broken = run->first + count;
 	if (why_short && request->huge)
 		count = 0;
 	request->target->clean = false;
@@ -356,9 +348,12 @@ static void run_move(struct run *run)
 			break;
 	}
 	if (done < run->count) {
-		if (!error)
+		if (error)
+			broken = run->first + done;
+		else
 			error = why_short;
 		run_fail(run, run->first + done, run->count - done, error);
+		rest_again(run, broken, error);
 		if (readable)
 			unprotect(run, run->first + done, run->count - done);
 	}

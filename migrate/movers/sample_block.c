@@ -48,7 +48,7 @@ bool sample_choose(struct gmig *gmig, uint64_t block_gfn, unsigned int part, str
 
 static void settle(struct mover_ticket *ticket)
 {
-	const struct claim_result result = {.gone = ticket->gone};
+	const struct claim_result result = {.gone = ticket->gone, .broken = ticket->broken};
 
 	if (ticket->lost)
 		claim_abandon(&ticket->claim);

@@ -335,7 +335,8 @@ static void give_frames(struct mover_worker *worker, struct mover_ticket *ticket
 	if (!ticket->source)
 		return;
 	/* Placement is pretended: the frame that became free may serve as the next target. */
-	if (gmig->fake && ticket->target && job->spec.frames != GMIG_FRAMES_FRESH)
+	if (gmig->fake && ticket->target && !ticket->source->suspect &&
+	    job->spec.frames != GMIG_FRAMES_FRESH)
 		frame_relabel(frames, ticket->source, ticket->to);
 	/* Pages of a huge page that was broken up may still be parts of it, or the zero page: no
 	 * good as frames. */

@@ -421,122 +421,6 @@ START_TEST(without_huge_frames_blocks_move_as_small_pages)
 }
 END_TEST
 
-/* ---- Broken memory ------------------------------------------------------------------------- */
-
-#ifndef UFFDIO_POISON
-struct uffdio_poison {
-	struct uffdio_range range;
-	__u64 mode;
-	__s64 updated;
-};
-#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
-#endif
-
-/* The page breaks while the engine moves its block: when the right to write is taken, or (block)
- * when the pages go out. */
-static struct {
-	atomic_uintptr_t page;
-	int uffd;
-	int result;
-} breaking;
-
-static void page_breaks(void)
-{
-	uintptr_t page = atomic_exchange(&breaking.page, 0);
-	struct uffdio_poison poison = {.range = {page, GMIG_PAGE_BYTES}};
-
-	madvise((void *)page, GMIG_PAGE_BYTES, MADV_DONTNEED);
-	breaking.result = ioctl(breaking.uffd, UFFDIO_POISON, &poison) ? errno : 0;
-}
-
-static bool covers(uintptr_t start, size_t bytes)
-{
-	uintptr_t page = atomic_load(&breaking.page);
-
-	return page && page >= start && page - start < bytes;
-}
-
-static int ioctl_breaking(int fd, unsigned long request, void *arg)
-{
-	if (request == UFFDIO_WRITEPROTECT) {
-		const struct uffdio_writeprotect *protect = arg;
-
-		if (protect->mode & UFFDIO_WRITEPROTECT_MODE_WP &&
-		    covers(protect->range.start, protect->range.len))
-			page_breaks();
-	} else if (request == UFFDIO_MOVE) {
-		const struct uffdio_move *move = arg;
-
-		if (covers(move->src, move->len))
-			page_breaks();
-	}
-	return gmig_sys_real.ioctl(fd, request, arg);
-}
-
-static void assert_all_but_one_moved(struct rig *rig, const struct gmig_job_info *info,
-				     uint64_t broken)
-{
-	uint64_t wrong = 0;
-
-	ck_assert_int_eq(info->state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info->moved_bytes, BYTES - GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info->remaining_bytes, GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(info->remaining_count, 1);
-	ck_assert_int_eq(info->remaining[0].error, EIO);
-	ck_assert_uint_eq(atomic_load(&rig->fatal), 0);
-	for (uint64_t page = 0; page < rig->pages; page++)
-		if (page != broken)
-			wrong += rig_check_page(rig, page);
-	ck_assert_uint_eq(wrong, 0);
-}
-
-START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
-{
-	struct gmig_sys sys = gmig_sys_real;
-	struct rig_options options = {.bytes = BYTES, .small_pages = true, .sys = &sys};
-	struct gmig_job_spec spec = rig_spec(0, 1);
-	struct gmig_job_info info;
-	sigset_t all;
-	struct rig rig;
-
-	/* as in a program whose threads leave signals to one of them */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
-	sys.ioctl = ioctl_breaking;
-	rig_create(&rig, &options);
-	breaking.uffd = rig.gmig->vnodes[0].uffd;
-	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
-	spec.mode = _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
-	rig_move(&rig, &spec, &info);
-	ck_assert_int_eq(breaking.result, 0);
-	ck_assert_uint_eq(atomic_load(&breaking.page), 0);
-	assert_all_but_one_moved(&rig, &info, 300);
-	rig_destroy(&rig);
-}
-END_TEST
-
-/* To the kernel a broken page is in swap, and so it is to the books once they have been compared. */
-START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
-{
-	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1)};
-	struct gmig_job_spec spec = rig_spec(0, 1);
-	struct gmig_job_info info;
-	struct rig rig;
-
-	rig_create(&rig, &options);
-	breaking.uffd = rig.gmig->vnodes[0].uffd;
-	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
-	page_breaks();
-	ck_assert_int_eq(breaking.result, 0);
-	rig_assert_clean(&rig);
-	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
-	rig_move(&rig, &spec, &info);
-	assert_all_but_one_moved(&rig, &info, 300);
-	ck_assert_uint_eq(info.passes, 1);
-	rig_destroy(&rig);
-}
-END_TEST
-
 /* ---- Without migration --------------------------------------------------------------------- */
 
 START_TEST(plain_engine_gives_memory_and_refuses_jobs)
@@ -779,8 +663,6 @@ int main(void)
 	tcase_add_loop_test(tcase, discarded_page_under_writers_is_served_again, 0, 2);
 	tcase_add_loop_test(tcase, zero_page_that_is_written_while_discarded_keeps_the_write, 0, 2);
 	tcase_add_loop_test(tcase, without_huge_frames_blocks_move_as_small_pages, 0, 2);
-	tcase_add_loop_test(tcase, page_that_cannot_be_read_stays_and_costs_nobody_else, 0, 2);
-	tcase_add_loop_test(tcase, page_known_to_be_broken_stays_with_eio_at_once, 0, 4);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("beliefs");
 	tcase_set_timeout(tcase, 60);

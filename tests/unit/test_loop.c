@@ -1,12 +1,18 @@
-/* The I/O thread: descriptors that fail for ever, or that cannot be served now. */
+/* What wakes: the I/O thread, by descriptors that fail for ever or cannot be served now; main, by memory that breaks. */
 #include "suite.h"
 
+#include "../../migrate/core/copy.h"
+#include "../../vmm/broken.h"
 #include "../../vmm/internal.h"
+#include "../../vmm/vcpu.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct vmm *vmm;
@@ -186,6 +192,47 @@ START_TEST(resting_descriptor_costs_nothing_and_can_be_removed)
 }
 END_TEST
 
+/* As the kernel does when memory breaks that nobody has touched. */
+static void tell(void *arg)
+{
+	siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_MCEERR_AO};
+
+	info.si_addr = arg;
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), SIGBUS, &info);
+}
+
+/* Also while this thread copies: the copy has not failed. */
+START_TEST(memory_that_breaks_untouched_is_noted_and_wakes_main)
+{
+	struct pollfd pfd = {.fd = done_fd, .events = POLLIN};
+	uintptr_t hva;
+
+	vmm_vcpus_handle_sigbus();
+	copy_guard();
+	broken_listen(done_fd);
+	ck_assert(!broken_take(&hva));
+	ck_assert(copy_try(tell, (void *)0x7000));
+	ck_assert_int_eq(poll(&pfd, 1, 10000), 1);
+	ck_assert(broken_take(&hva));
+	ck_assert_uint_eq(hva, 0x7000);
+	ck_assert(!broken_take(&hva));
+}
+END_TEST
+
+START_TEST(more_broken_memory_than_there_is_room_for_is_dropped)
+{
+	unsigned int taken = 0;
+	uintptr_t hva;
+
+	broken_listen(done_fd);
+	for (uintptr_t i = 1; i <= 100; i++)
+		broken_note(i << 12);
+	while (broken_take(&hva))
+		ck_assert_uint_eq(hva, ++taken << 12);
+	ck_assert_uint_eq(taken, 64);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -193,6 +240,8 @@ int main(void)
 	    hang_up_with_data_is_read_to_the_end,
 	    handler_that_cannot_serve_is_called_again_after_its_rest,
 	    resting_descriptor_costs_nothing_and_can_be_removed,
+	    memory_that_breaks_untouched_is_noted_and_wakes_main,
+	    more_broken_memory_than_there_is_room_for_is_dropped,
 	};
 
 	return run_tests("loop", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));

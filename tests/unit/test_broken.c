@@ -1,0 +1,209 @@
+/* Memory that cannot be read any more: its page stays, or is lost, and costs nobody else. */
+#include "../../migrate/core/copy.h"
+#include "../../migrate/gmig_retire.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#define BYTES (16ull << 20)
+
+/* The page breaks while the engine moves its block: when the right to write is taken, or (block)
+ * when the pages go out. */
+static struct {
+	atomic_uintptr_t page;
+	int uffd;
+	int result;
+} breaking;
+
+static void page_breaks(void)
+{
+	uintptr_t page = atomic_exchange(&breaking.page, 0);
+	struct uffdio_poison poison = {.range = {page, GMIG_PAGE_BYTES}};
+
+	madvise((void *)page, GMIG_PAGE_BYTES, MADV_DONTNEED);
+	breaking.result = ioctl(breaking.uffd, UFFDIO_POISON, &poison) ? errno : 0;
+}
+
+static bool covers(uintptr_t start, size_t bytes)
+{
+	uintptr_t page = atomic_load(&breaking.page);
+
+	return page && page >= start && page - start < bytes;
+}
+
+static int ioctl_breaking(int fd, unsigned long request, void *arg)
+{
+	if (request == UFFDIO_WRITEPROTECT) {
+		const struct uffdio_writeprotect *protect = arg;
+
+		if (protect->mode & UFFDIO_WRITEPROTECT_MODE_WP &&
+		    covers(protect->range.start, protect->range.len))
+			page_breaks();
+	} else if (request == UFFDIO_MOVE) {
+		const struct uffdio_move *move = arg;
+
+		if (covers(move->src, move->len))
+			page_breaks();
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+static void assert_all_but_one_moved(struct rig *rig, const struct gmig_job_info *info,
+				     uint64_t broken)
+{
+	uint64_t wrong = 0;
+
+	ck_assert_int_eq(info->state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info->moved_bytes, BYTES - GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info->remaining_bytes, GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info->remaining_count, 1);
+	ck_assert_int_eq(info->remaining[0].error, EIO);
+	ck_assert_uint_eq(atomic_load(&rig->fatal), 0);
+	for (uint64_t page = 0; page < rig->pages; page++)
+		if (page != broken)
+			wrong += rig_check_page(rig, page);
+	ck_assert_uint_eq(wrong, 0);
+}
+
+START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 2), .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	sigset_t all;
+	struct rig rig;
+
+	/* as in a program whose threads leave signals to one of them */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	sys.ioctl = ioctl_breaking;
+	rig_create(&rig, &options);
+	breaking.uffd = rig.gmig->vnodes[0].uffd;
+	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
+	spec.mode = _i & 1 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(breaking.result, 0);
+	ck_assert_uint_eq(atomic_load(&breaking.page), 0);
+	assert_all_but_one_moved(&rig, &info, 300);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* Once a page is out, it breaks where it lies then. */
+static int ioctl_breaking_outside(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_move *move = arg;
+	int ret = gmig_sys_real.ioctl(fd, request, arg);
+
+	if (request == UFFDIO_MOVE && !ret && covers(move->src, move->len)) {
+		uintptr_t page = atomic_load(&breaking.page);
+
+		atomic_store(&breaking.page, move->dst + (page - move->src));
+		breaking.uffd = fd;
+		page_breaks();
+	}
+	return ret;
+}
+
+static void read_word(void *arg)
+{
+	(void)*(const volatile uint64_t *)arg;
+}
+
+START_TEST(page_that_breaks_while_it_is_out_hurts_its_reader_only)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1), .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_stats stats;
+	struct gmig_check check;
+	uint64_t swapped;
+	struct rig rig;
+
+	sys.ioctl = ioctl_breaking_outside;
+	rig_create(&rig, &options);
+	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
+	spec.mode = _i & 2 ? GMIG_MODE_LAZY : GMIG_MODE_BLOCK;
+	spec.deadline_ns = _i & 2 ? 100000000 : 0;
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(breaking.result, 0);
+	ck_assert_uint_eq(atomic_load(&breaking.page), 0);
+	assert_all_but_one_moved(&rig, &info, 300);
+	ck_assert(!copy_try(read_word, rig_page(&rig, 300)));
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.quarantine_bytes[0], GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(gmig_broken_bytes(rig.gmig), GMIG_PAGE_BYTES);
+	gmig_swapped(rig.gmig, 0, &swapped);
+	ck_assert_uint_eq(swapped, GMIG_PAGE_BYTES);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
+		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* The kernel tells of it before anybody touches it. */
+START_TEST(page_that_is_told_to_be_broken_is_counted_once)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
+	struct gmig_stats stats;
+	uint64_t swapped, gpa = 0;
+	struct rig rig;
+	int local = 0;
+
+	rig_create(&rig, &options);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), -ENOENT);
+	breaking.uffd = rig.gmig->vnodes[0].uffd;
+	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
+	page_breaks();
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, &local, &gpa), -EFAULT);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, (char *)rig_page(&rig, 300) + 64, &gpa), 0);
+	ck_assert_uint_eq(gpa, 300 * GMIG_PAGE_BYTES);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), -EALREADY);
+	ck_assert_uint_eq(gmig_broken_bytes(rig.gmig), GMIG_PAGE_BYTES);
+	gmig_swapped(rig.gmig, 0, &swapped);
+	ck_assert_uint_eq(swapped, GMIG_PAGE_BYTES);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_eq(stats.page_bytes_2m, _i ? 0 : BYTES - GMIG_BLOCK_BYTES);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* To the kernel a broken page is in swap, and so it is to the books once they have been compared. */
+START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
+{
+	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1)};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	breaking.uffd = rig.gmig->vnodes[0].uffd;
+	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
+	page_breaks();
+	ck_assert_int_eq(breaking.result, 0);
+	rig_assert_clean(&rig);
+	spec.mode = _i & 2 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+	rig_move(&rig, &spec, &info);
+	assert_all_but_one_moved(&rig, &info, 300);
+	ck_assert_uint_eq(info.passes, 1);
+	rig_destroy(&rig);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("broken");
+	TCase *tcase = tcase_create("memory");
+
+	tcase_add_loop_test(tcase, page_that_cannot_be_read_stays_and_costs_nobody_else, 0, 4);
+	tcase_add_loop_test(tcase, page_that_breaks_while_it_is_out_hurts_its_reader_only, 0, 4);
+	tcase_add_loop_test(tcase, page_that_is_told_to_be_broken_is_counted_once, 0, 2);
+	tcase_add_loop_test(tcase, page_known_to_be_broken_stays_with_eio_at_once, 0, 4);
+	suite_add_tcase(suite, tcase);
+	return rig_main(suite);
+}

@@ -1,0 +1,46 @@
+#include "broken.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define NOTES 64
+
+static _Atomic uintptr_t notes[NOTES]; /* 0: free */
+static atomic_int wake = -1;
+
+void broken_listen(int wake_fd)
+{
+	atomic_store(&wake, wake_fd);
+	/* EINVAL: a kernel without CONFIG_MEMORY_FAILURE, which tells nobody. */
+	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
+}
+
+void broken_note(uintptr_t hva)
+{
+	const uint64_t one = 1;
+	int error = errno;
+	ssize_t ignored;
+
+	for (size_t i = 0; i < NOTES; i++) {
+		uintptr_t none = 0;
+
+		if (atomic_compare_exchange_strong(&notes[i], &none, hva))
+			break;
+	}
+	ignored = write(atomic_load(&wake), &one, sizeof(one));
+	(void)ignored;
+	errno = error;
+}
+
+bool broken_take(uintptr_t *hva)
+{
+	for (size_t i = 0; i < NOTES; i++) {
+		*hva = atomic_exchange(&notes[i], 0);
+		if (*hva)
+			return true;
+	}
+	return false;
+}
