@@ -1,5 +1,7 @@
 #include "bindings.h"
 
+#include "../core/happens.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -94,6 +96,7 @@ struct mempolicy *bindings_get_run(struct bindings *bindings, uint64_t gfn, uint
 		if (run->gfn <= gfn)
 			policy = mempolicy_get(run->policy);
 	}
+	HAPPENS_BEFORE(bindings);
 	urcu_bp_read_unlock();
 	return policy;
 }
@@ -142,6 +145,7 @@ static void publish(struct bindings *bindings, struct snapshot *draft)
 	pthread_mutex_unlock(&bindings->lock);
 	if (old)
 		urcu_bp_synchronize_rcu();
+	HAPPENS_AFTER(bindings);
 	snapshot_free(old);
 }
 
@@ -331,6 +335,7 @@ static bool is_stale(struct bindings *bindings, const struct gmig_node_set *mems
 	for (unsigned int i = 0; now && i < now->count && !stale; i++)
 		stale = (i < 2 || now->run[i].policy != now->run[i - 2].policy) &&
 			memcmp(&now->run[i].policy->mems, mems, sizeof(*mems)) != 0;
+	HAPPENS_BEFORE(bindings);
 	urcu_bp_read_unlock();
 	return stale;
 }

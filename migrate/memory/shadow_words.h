@@ -5,6 +5,7 @@
 #ifndef GMIG_SHADOW_WORDS_H
 #define GMIG_SHADOW_WORDS_H
 
+#include "../core/happens.h"
 #include "shadow.h"
 #include "shadow_tables.h"
 
@@ -19,27 +20,6 @@
 #define _LGPL_SOURCE
 #endif
 #include <urcu-bp.h>
-
-/*
- * ThreadSanitizer does not see what liburcu orders, since liburcu is not compiled with it. Tell it
- * just that: what came before a section's end happens before a table is freed, and what came before
- * call_rcu happens before the callback. A table that is used after the section's end is reported.
- */
-#if defined(__SANITIZE_THREAD__)
-#define SHADOW_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SHADOW_TSAN 1
-#endif
-#endif
-#ifdef SHADOW_TSAN
-#include <sanitizer/tsan_interface.h>
-#define HAPPENS_BEFORE(object) __tsan_release((void *)(uintptr_t)(object))
-#define HAPPENS_AFTER(object)  __tsan_acquire((void *)(uintptr_t)(object))
-#else
-#define HAPPENS_BEFORE(object) ((void)(object))
-#define HAPPENS_AFTER(object)  ((void)(object))
-#endif
 
 #define SLOTS	    512u
 #define LEVEL_BITS  9
