@@ -148,7 +148,7 @@ int guest_bind_memory(void *opaque, const json_t *arguments, json_t **result,
 int guest_fix_memory(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)
 {
 	bool fixed = json_is_true(json_object_get(arguments, "fixed"));
-	uint64_t gpa, bytes;
+	uint64_t gpa = 0, bytes = 0;
 	HELD_GUEST held = {0};
 	int ret = hold(opaque, arguments, &held, err);
 
