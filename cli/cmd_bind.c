@@ -95,6 +95,17 @@ static int build(json_t *arguments)
 	return status;
 }
 
+/* As cli_connect(); without a guest the arguments are released. */
+static int reach(const struct cli_args *args, json_t *arguments, struct control_client **client,
+		 struct gmig_error *err)
+{
+	int rc = cli_connect(args->words[0], client, err);
+
+	if (rc)
+		json_decref(arguments);
+	return rc;
+}
+
 /* ---- That it must not move, or may again ----------------------------------------------------------- */
 
 static int build_fixed(json_t *arguments)
@@ -138,12 +149,10 @@ static int fix_memory(const struct cli_args *args, json_t *arguments)
 	CLI_CLIENT client = NULL;
 	struct gmig_error err = {0};
 	CLI_JSON answer = NULL;
-	int rc = cli_connect(args->words[0], &client, &err);
+	int rc = reach(args, arguments, &client, &err);
 
-	if (rc) {
-		json_decref(arguments);
+	if (rc)
 		return cli_fail(args->json, &err);
-	}
 	/* It ends when nothing moves there any more. */
 	control_client_set_limit(client, cli_limits.long_ms);
 	rc = control_call(client, "fix-memory", arguments, &answer, &err);
@@ -191,12 +200,10 @@ static int bind_memory(const struct cli_args *args, json_t *arguments)
 	CLI_CLIENT client = NULL;
 	struct gmig_error err = {0};
 	CLI_JSON job = NULL;
-	int rc = cli_connect(args->words[0], &client, &err);
+	int rc = reach(args, arguments, &client, &err);
 
-	if (rc) {
-		json_decref(arguments);
+	if (rc)
 		return cli_fail(args->json, &err);
-	}
 	/* Without a job the answer may have to wait for a look at all of the range. */
 	if (asked.strict && !asked.move && !asked.move_all)
 		control_client_set_limit(client, cli_limits.long_ms);

@@ -10,7 +10,7 @@
 static struct {
 	const char *gpa;
 	bool keep;
-} retire;
+} asked;
 
 static int ask(const struct cli_args *args, json_t *arguments)
 {
@@ -18,14 +18,14 @@ static int ask(const struct cli_args *args, json_t *arguments)
 	uint64_t gpa = 0;
 
 	(void)args;
-	if (!retire.gpa)
+	if (!asked.gpa)
 		return cli_usage("retire", "which page? --gpa 0x7000");
-	if (cli_parse_address(retire.gpa, &gpa, &err))
+	if (cli_parse_address(asked.gpa, &gpa, &err))
 		return cli_usage("retire", "--gpa: %s", err.text);
 	if (gpa > INT64_MAX)
-		return cli_usage("retire", "--gpa: '%s' is too big", retire.gpa);
+		return cli_usage("retire", "--gpa: '%s' is too big", asked.gpa);
 	json_object_set_new(arguments, "gpa", json_integer((json_int_t)gpa));
-	cli_add_flag(arguments, "keep", retire.keep);
+	cli_add_flag(arguments, "keep", asked.keep);
 	return -1;
 }
 
@@ -71,10 +71,10 @@ int cmd_retire(int argc, char **argv)
 	    {.name = "gpa",
 	     .placeholder = "ADDRESS",
 	     .help = "the page, by any guest-physical address in it: 0x7000, 1G",
-	     .text = &retire.gpa},
+	     .text = &asked.gpa},
 	    {.name = "keep",
 	     .help = "keep the frame in quarantine, and do not ask the kernel to take it",
-	     .flag = &retire.keep},
+	     .flag = &asked.keep},
 	    {0},
 	};
 	struct cli_query query = {
@@ -83,7 +83,7 @@ int cmd_retire(int argc, char **argv)
 	    .ask = ask,
 	    .print = print_retired};
 
-	retire.gpa = NULL;
-	retire.keep = false;
+	asked.gpa = NULL;
+	asked.keep = false;
 	return cli_run_query(argc, argv, &query);
 }

@@ -95,20 +95,6 @@ void gmig_sampling_info(struct gmig *gmig, struct gmig_sampling_info *info)
 
 /* ---- What it has shown ------------------------------------------------------------------------------- */
 
-/* The region that has this gfn, or the next one. NULL: there is none. */
-static const struct region *region_from(struct gmig *gmig, uint64_t gfn)
-{
-	const struct region *found = NULL;
-
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
-		const struct region *region = &gmig->regions[i];
-
-		if (region->gfn + region->pages > gfn && (!found || region->gfn < found->gfn))
-			found = region;
-	}
-	return found;
-}
-
 static void fill(struct gmig *gmig, struct gmig_heat *part)
 {
 	struct heat *heat = atomic_load(&gmig->memory.heat);
@@ -136,7 +122,7 @@ size_t gmig_heat(struct gmig *gmig, uint64_t gpa, struct gmig_heat *parts, size_
 	size_t count = 0;
 
 	while (count < max) {
-		const struct region *region = region_from(gmig, at / GMIG_PAGE_BYTES);
+		const struct region *region = engine_region_from(gmig, at / GMIG_PAGE_BYTES);
 		uint64_t begin, end, next;
 
 		if (!region)

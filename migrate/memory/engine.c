@@ -62,6 +62,19 @@ struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn)
 	return NULL;
 }
 
+const struct region *engine_region_from(struct gmig *gmig, uint64_t gfn)
+{
+	const struct region *first = NULL;
+
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *region = &gmig->regions[i];
+
+		if (region->gfn + region->pages > gfn && (!first || region->gfn < first->gfn))
+			first = region;
+	}
+	return first;
+}
+
 struct region *engine_region_of_hva(struct gmig *gmig, uintptr_t hva)
 {
 	unsigned int count = atomic_load(&gmig->region_count);

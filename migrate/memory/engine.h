@@ -186,6 +186,8 @@ void engine_memory_broke(struct gmig *gmig, uint64_t gfn);
 
 /* NULL: not guest RAM. */
 struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn);
+/* The one that has gfn, or the first one behind it. NULL: none is. */
+const struct region *engine_region_from(struct gmig *gmig, uint64_t gfn);
 struct region *engine_region_of_hva(struct gmig *gmig, uintptr_t hva);
 static inline uint8_t *region_hva(const struct region *region, uint64_t gfn)
 {

@@ -8,19 +8,6 @@
 
 #define ENTRIES 100000 /* that one call looks at: some milliseconds where all differ */
 
-static const struct region *region_from(struct gmig *gmig, uint64_t gfn)
-{
-	const struct region *first = NULL;
-
-	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
-		const struct region *region = &gmig->regions[i];
-
-		if (region->gfn + region->pages > gfn && (!first || region->gfn < first->gfn))
-			first = region;
-	}
-	return first;
-}
-
 struct look {
 	struct gmig *gmig;
 	struct gmig_map *map;
@@ -95,7 +82,7 @@ static void describe(struct look *look)
 int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map)
 {
 	uint64_t gfn = gpa / GMIG_PAGE_BYTES, end;
-	const struct region *region = region_from(gmig, gfn);
+	const struct region *region = engine_region_from(gmig, gfn);
 	struct mempolicy *policy;
 	struct look look;
 

@@ -268,6 +268,18 @@ START_TEST(page_whose_exchange_fails_stays_and_can_be_written)
 }
 END_TEST
 
+/* None of it by us. */
+static void move_by_the_kernel(const char *why)
+{
+	struct gmig_job_info info = migrate(0, 1);
+
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(atomic_load(&remaps), 0);
+	ck_assert_uint_eq(info.call.count, BLOCKS);
+	assert_said(why);
+	assert_content();
+}
+
 START_TEST(process_with_too_many_mappings_leaves_the_rest_to_the_kernel)
 {
 	struct gmig_job_info info;
@@ -275,12 +287,7 @@ START_TEST(process_with_too_many_mappings_leaves_the_rest_to_the_kernel)
 	start(_i, 8, 8);
 	touch_all();
 	atomic_store(&map_limit_told, 8192);
-	info = migrate(0, 1);
-	ck_assert_uint_eq(info.moved_bytes, BYTES);
-	ck_assert_uint_eq(atomic_load(&remaps), 0);
-	ck_assert_uint_eq(info.call.count, BLOCKS);
-	assert_said("max_map_count");
-	assert_content();
+	move_by_the_kernel("max_map_count");
 	/* And none of its pages when it has none. */
 	atomic_store(&pool_free[0], 1);
 	info = migrate(1, 0);
@@ -298,12 +305,8 @@ START_TEST(cgroup_that_allows_no_page_more_leaves_the_moves_to_the_kernel)
 	start(_i, 8, 8);
 	touch_all();
 	atomic_store(&group_bytes, 0);
-	info = migrate(0, 1);
-	ck_assert_uint_eq(info.moved_bytes, BYTES);
-	ck_assert_uint_eq(atomic_load(&remaps), 0);
-	ck_assert_uint_eq(info.call.count, BLOCKS);
-	assert_said("hugetlb limit of cgroup /sys/fs/cgroup/vm is reached: move_pages(2) moves");
-	assert_content();
+	move_by_the_kernel(
+	    "hugetlb limit of cgroup /sys/fs/cgroup/vm is reached: move_pages(2) moves");
 	atomic_store(&group_bytes, UINT64_MAX);
 	info = migrate(1, 0);
 	ck_assert_uint_eq(info.moved_bytes, BYTES);

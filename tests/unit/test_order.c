@@ -92,25 +92,33 @@ START_TEST(random_order_is_told_by_its_seed_and_can_be_repeated)
 }
 END_TEST
 
+/* So many blocks of it. */
+static void move_part(struct rig *rig, struct gmig_job_spec *spec, unsigned int blocks,
+		      struct trip *trip)
+{
+	struct gmig_error err;
+	struct gmig_job *job;
+
+	spec->trace = true;
+	spec->max_bytes = blocks * GMIG_BLOCK_BYTES;
+	ck_assert_int_eq(gmig_job_start(rig->gmig, spec, &job, &err), 0);
+	finish(job, trip);
+	ck_assert_uint_eq(trip->count, blocks);
+	ck_assert_uint_eq(trip->info.moved_bytes, spec->max_bytes);
+}
+
 /* A part of the memory is any part of it. */
 START_TEST(part_of_the_memory_in_random_order_lies_anywhere)
 {
 	struct rig_options options = {.bytes = BYTES};
 	struct gmig_job_spec spec = rig_spec(0, 1);
-	struct gmig_error err;
-	struct gmig_job *job;
 	struct trip trip;
 	struct rig rig;
 
 	rig_create(&rig, &options);
-	spec.trace = true;
 	spec.order = GMIG_ORDER_RANDOM;
 	spec.order_seed = 5;
-	spec.max_bytes = 8 * GMIG_BLOCK_BYTES;
-	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
-	finish(job, &trip);
-	ck_assert_uint_eq(trip.count, 8);
-	ck_assert_uint_eq(trip.info.moved_bytes, spec.max_bytes);
+	move_part(&rig, &spec, 8, &trip);
 	ck_assert(!is_by_address(&trip));
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	rig_assert_clean(&rig);
@@ -207,21 +215,14 @@ START_TEST(part_of_the_memory_is_its_hottest)
 {
 	struct rig_options options = {.bytes = BYTES};
 	struct gmig_job_spec spec = rig_spec(0, 1);
-	struct gmig_error err;
-	struct gmig_job *job;
 	struct trip trip;
 	struct rig rig;
 
 	rig_create(&rig, &options);
 	know(&rig, seen_us);
-	spec.trace = true;
 	spec.order = GMIG_ORDER_HOT_FIRST;
-	spec.max_bytes = 3 * GMIG_BLOCK_BYTES;
-	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
-	finish(job, &trip);
-	ck_assert_uint_eq(trip.count, 3);
+	move_part(&rig, &spec, 3, &trip);
 	assert_order(&trip, hot_first, 3);
-	ck_assert_uint_eq(trip.info.moved_bytes, spec.max_bytes);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
 }
