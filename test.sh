@@ -43,15 +43,22 @@ logs=build/test-logs
 mkdir -p $logs
 rows=() passed=0 failed=0 skipped=0 skips=() failures=() unsteady=()
 
+# Each failed case in a line, with the first thing that was said of it.
+first_words_of() {
+	awk '/^not ok /{if (name) print name; name=$0; next}
+		name && /^    / {sub(/^ +/, ""); print name " - " substr($0, 1, 160); name=""}
+		END {if (name) print name; if (!NR) print ""}' < <(grep -E '^(not ok |    )' "$1") | grep . || echo "not ok see $1"
+}
+
 # Each failed case with what it said (indented below it), or the end of the log where no case says "not ok". At the end
-# of all, each is named again.
+# of all, each is named again, with the first thing that was said of it.
 show_failures() {
 	local cases
 	cases=$(awk '/^not ok /{p=1; print; next} p && /^    /{print; next} {p=0}' "$1" | head -n 120)
 	printf '%s\n' "${cases:-$(tail -n 40 "$1")}"
 	while read -r line; do
 		failures+=("$2: ${line#not ok }")
-	done < <(grep -E '^not ok ' "$1" || echo "not ok see $1")
+	done < <(first_words_of "$1")
 }
 
 # Stages are noted first (stage, alone, filler) and run then, in two lanes side by side. Each builds what it needs by

@@ -195,6 +195,13 @@ sources() {
 	find . \( -path ./build -o -path ./.git \) -prune -o -type f -name "$1" -printf '%P\n' | sort
 }
 
+# One line "ok FILE" or "not ok FILE" for each, and below that what a tool said of it: indented, as show_failures wants it.
+verdict_of_files() {
+	sed -E '/^ok /d; /^not ok /!s/^/    /' "$1"
+	echo "$(grep -c '^ok ' "$1") passed, $(grep -c '^not ok ' "$1") failed, 0 skipped"
+	! grep -q '^not ok ' "$1" && grep -q '^ok ' "$1"
+}
+
 stage_headers() {
 	local out=build/headers.out of_libraries
 	mkdir -p build
@@ -203,9 +210,7 @@ stage_headers() {
 	for compiler in gcc clang; do sources '*.h' | sed "s/^/$compiler /"; done | xargs -P "$(nproc)" -L 1 sh -c \
 		'said=$(echo "#include \"$2\"" | "$1" $0 -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only -x c - 2>&1) &&
 			echo "ok $1 $2" || printf "not ok %s %s\n%s\n" "$1" "$2" "$said"' "$of_libraries" >$out
-	grep -v '^ok ' $out
-	echo "$(grep -c '^ok ' $out) passed, $(grep -c '^not ok ' $out) failed, 0 skipped"
-	! grep -q '^not ok ' $out && grep -q '^ok ' $out
+	verdict_of_files $out
 }
 
 # Few mutants run each time; all must still apply, or a later run of all of them fails for nothing.
@@ -258,9 +263,7 @@ stage_clang() {
 	jq -r '.[] | select(.file | endswith(".c")) | .directory, .file, .command' build/clang/compile_commands.json |
 		tr '\n' '\0' | xargs -0 -P "$(nproc)" -n 3 sh -c \
 		'cd "$0" && said=$(eval "$2 -fsyntax-only" 2>&1) && echo "ok $1" || printf "not ok %s\n%s\n" "$1" "$said"' >$out
-	grep -v '^ok ' $out
-	echo "$(grep -c '^ok ' $out) passed, $(grep -c '^not ok ' $out) failed, 0 skipped"
-	! grep -q '^not ok ' $out && grep -q '^ok ' $out
+	verdict_of_files $out
 }
 
 stage_tidy() {
@@ -270,9 +273,7 @@ stage_tidy() {
 	# shellcheck disable=SC2016 # for the inner shell
 	sources '*.c' | grep -vE '^(tests|examples)/' | xargs -P "$(nproc)" -I{} sh -c \
 		'said=$(clang-tidy --quiet -p build/clang "$1" 2>/dev/null) && echo "ok $1" || printf "not ok %s\n%s\n" "$1" "$said"' tidy {} >$out
-	grep -v '^ok ' $out
-	echo "$(grep -c '^ok ' $out) passed, $(grep -c '^not ok ' $out) failed, 0 skipped"
-	! grep -q '^not ok ' $out && grep -q '^ok ' $out
+	verdict_of_files $out
 }
 
 stage_cppcheck() {

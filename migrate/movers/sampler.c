@@ -264,6 +264,14 @@ static void bring_back(struct sampler *sampler, struct out *out, bool interrupte
 
 /* ---- The thread --------------------------------------------------------------------------------------------- */
 
+/* Whoever waits goes first, the longest first; else the first block that has been out for long enough, or has to come back. */
+static bool is_due_before(const struct out *out, const struct out *due, bool all, uint64_t now)
+{
+	if (out->missed)
+		return !due || !due->missed || out->missed_ns < due->missed_ns;
+	return !due && (out->wanted || all || now >= out->sample.out_ns + HEAT_WINDOW_NS);
+}
+
 /* Caller holds the lock. NULL: none; *until_ns: when the first one will have waited for long enough, if that is earlier. */
 static struct out *next_due(struct sampler *sampler, uint64_t now, uint64_t *until_ns)
 {
@@ -276,9 +284,7 @@ static struct out *next_due(struct sampler *sampler, uint64_t now, uint64_t *unt
 
 		if (out->state != OUT_WAITING)
 			continue;
-		if (out->missed && (!due || !due->missed || out->missed_ns < due->missed_ns))
-			due = out;
-		else if (!due && (out->wanted || all || now >= end_ns))
+		if (is_due_before(out, due, all, now))
 			due = out;
 		if (end_ns < *until_ns)
 			*until_ns = end_ns;

@@ -1,5 +1,5 @@
 /*
- * gmig-bench heat: what it costs a guest that its memory is sampled, in pairs of seconds with and without; and what order
+ * gmig-bench heat: what it costs a guest that its memory is sampled, each time between two looks without; and what order
  * hot-first is worth to one with 10% hot memory (heat_order.h).
  */
 #include "bench.h"
@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEFAULT_PAIRS 20
-#define LOOK_NS	      1500000000u
+#define DEFAULT_PAIRS 40
+#define LOOK_NS	      600000000u
 #define SETTLE_NS     300000000u /* a window, after which nothing is out */
 #define CONFIDENCE    0.95
 #define COST_TARGET   0.02
@@ -50,7 +50,24 @@ static int speed(struct guest *guest, bool sampled, double *result, struct gmig_
 	return 0;
 }
 
-/* Who comes first changes from pair to pair: a drift cancels out. */
+/* Each look with sampling is compared with the mean of the looks before and after it: a drift cancels out. */
+static int measure_pairs(struct guest *guest, struct cost *cost, struct gmig_error *err)
+{
+	double before, sampled, after;
+	int rc = speed(guest, false, &before, err);
+
+	for (unsigned int i = 0; !rc && i < cost->pairs; i++) {
+		rc = speed(guest, true, &sampled, err);
+		if (!rc)
+			rc = speed(guest, false, &after, err);
+		if (rc)
+			return rc;
+		cost->ratio[i] = sampled / ((before + after) / 2);
+		before = after;
+	}
+	return rc;
+}
+
 static int measure_cost(const struct bench_options *options, const char *directory,
 			struct cost *cost, struct gmig_error *err)
 {
@@ -66,16 +83,7 @@ static int measure_cost(const struct bench_options *options, const char *directo
 	if (rc)
 		return rc;
 	cost->pairs = options->reps ? options->reps : DEFAULT_PAIRS;
-	for (unsigned int i = 0; !rc && i < cost->pairs; i++) {
-		double found[2];
-		bool first = i % 2;
-
-		rc = speed(guest, first, &found[first], err);
-		if (!rc)
-			rc = speed(guest, !first, &found[!first], err);
-		if (!rc)
-			cost->ratio[i] = found[true] / found[false];
-	}
+	rc = measure_pairs(guest, cost, err);
 	guest_destroy(guest);
 	stats_summarize(cost->ratio, cost->pairs, &cost->summary);
 	cost->confidence =
@@ -98,7 +106,7 @@ static void print(const struct bench_options *options, const struct cost *cost,
 
 	report_host(stdout, host);
 	json_decref(host);
-	printf("A guest of %llu MiB that writes, sampled at the default rate: %u pairs of %.1f s\n"
+	printf("A guest of %llu MiB that writes, sampled at the default rate: %u looks of %.1f s\n"
 	       "  it loses %.2f%% at the median, interval %.2f%% .. %.2f%% (%.1f%%); %.0f%% is the "
 	       "target\n\n",
 	       (unsigned long long)(options->mem_bytes >> 20), cost->pairs, LOOK_NS * 1e-9,
