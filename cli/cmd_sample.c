@@ -63,7 +63,7 @@ int cmd_sample(int argc, char **argv)
 	     .text = &rate},
 	    {.name = "max-slowdown",
 	     .placeholder = "SHARE",
-	     .help = "what the guest may lose to it: 0.5% [1%]",
+	     .help = "what the guest may lose to it: 1% [0.5%]",
 	     .text = &max_slowdown},
 	    {0},
 	};

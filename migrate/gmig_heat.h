@@ -25,7 +25,7 @@ extern "C" {
 #define GMIG_SAMPLING_RATE 128u /* blocks a second, by default */
 #define GMIG_SAMPLING_RATE_MAX                                                                     \
 	10000u /* at most 64 wait at a time: of cold ones 250 a second have their turn */
-#define GMIG_SAMPLING_SLOWDOWN 10000u /* millionths of the vCPUs' time, by default: 1 % */
+#define GMIG_SAMPLING_SLOWDOWN 5000u /* millionths of the vCPUs' time, by default: 0.5 % */
 
 struct gmig_sampling {
 	uint32_t blocks_per_second; /* 0: GMIG_SAMPLING_RATE */

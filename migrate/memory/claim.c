@@ -31,7 +31,8 @@ void claim_take(struct claim *claim, struct bits *refused)
 	struct stripe *stripe = engine_stripe(claim->gmig, claim->block_gfn);
 
 	pthread_mutex_lock(&stripe->lock);
-	if (busy_refuses_claim(claim->gmig, stripe, claim->block_gfn) || fixed_is(claim->gmig, claim->block_gfn))
+	if (busy_refuses_claim(claim->gmig, stripe, claim->block_gfn) ||
+	    fixed_is(claim->gmig, claim->block_gfn))
 		*refused = claim->pages;
 	else
 		*refused = change(claim, &claim->pages, SHADOW_CLAIM);

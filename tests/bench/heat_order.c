@@ -14,7 +14,7 @@
 #define HOT_ACCESSES   95   /* of 100 */
 #define ACCESS_NS      2000 /* a guest does something with what it reads, too */
 #define SAMPLED_ROUNDS 4
-#define SAMPLED_MAX_S  60
+#define SAMPLED_MAX_S  120
 #define RATE	       (256ull << 20)
 #define ENOUGH	       0.9
 #define GOLDEN	       0x9e3779b97f4a7c15ull
