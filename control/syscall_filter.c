@@ -4,6 +4,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
+#endif
+
 /* A binary tree of calls: 20 comparisons at most, where a list of a hundred calls has a hundred. */
 #define OPTIMIZE_TREE 2
 
@@ -58,12 +63,23 @@ void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned
 	syscall_filter_call_if(filter, number, argument, mask, value, SYSCALL_ALLOW);
 }
 
+void syscall_filter_allow_values(struct syscall_filter *filter, int number, unsigned int argument,
+				 const unsigned int *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		syscall_filter_allow_if(filter, number, argument, UINT32_MAX, values[i]);
+}
+
+/* Of allocators and of threads' stacks (glibc 2.42 has their guards by advice). */
+static const unsigned int libc_advice[] = {
+    MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE,
+};
+
 void syscall_filter_allow_libc(struct syscall_filter *filter)
 {
 	static const unsigned short calls[] = {
 	    SYS_munmap,
 	    SYS_mremap,
-	    SYS_madvise,
 	    SYS_brk,
 	    SYS_futex,
 	    SYS_set_robust_list,
@@ -85,6 +101,8 @@ void syscall_filter_allow_libc(struct syscall_filter *filter)
 	};
 
 	syscall_filter_calls(filter, calls, sizeof(calls) / sizeof(calls[0]), SYSCALL_ALLOW);
+	syscall_filter_allow_values(filter, SYS_madvise, 2, libc_advice,
+				    sizeof(libc_advice) / sizeof(libc_advice[0]));
 	syscall_filter_allow_if(filter, SYS_mmap, 2, PROT_EXEC, 0);
 	syscall_filter_allow_if(filter, SYS_mprotect, 2, PROT_EXEC, 0);
 	syscall_filter_allow_if(filter, SYS_tgkill, 0, UINT32_MAX, (uint32_t)getpid());

@@ -35,14 +35,17 @@ void syscall_filter_calls(struct syscall_filter *filter, const unsigned short *n
 			  size_t count, uint32_t verdict);
 void syscall_filter_call(struct syscall_filter *filter, int number, uint32_t verdict);
 /*
- * What libc does in any thread: memory, none of it executable; locks, time, signals, of them tgkill to the calling process alone
- * (abort(3)); the end.
+ * What libc does in any thread: memory, none of it executable, and of advice about it what allocators give; locks, time, signals, of
+ * them tgkill to the calling process alone (abort(3)); the end.
  */
 void syscall_filter_allow_libc(struct syscall_filter *filter);
 /* This call is allowed if of its argument, 0 to 5, the bits of mask are those of value. Several rules: if one of them says so. */
 void syscall_filter_allow_if(struct syscall_filter *filter, int number, unsigned int argument,
 			     uint32_t mask, uint32_t value);
-/* The same, but the verdict is this one: where the filter began with another. */
+/* It is allowed if its argument is one of these values, in its lower 32 bits. */
+void syscall_filter_allow_values(struct syscall_filter *filter, int number, unsigned int argument,
+				 const unsigned int *values, size_t count);
+/* As syscall_filter_allow_if(), but the verdict is this one: where the filter began with another. */
 void syscall_filter_call_if(struct syscall_filter *filter, int number, unsigned int argument,
 			    uint32_t mask, uint32_t value, uint32_t verdict);
 /* This call is looked at first: it is made most. */

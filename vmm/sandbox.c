@@ -1,6 +1,6 @@
 /*
  * See sandbox.h. Three lists, since there are three kinds of threads by what may speak to them: nobody (the log), the guest
- * (devices), the operator and the kernel (the rest).
+ * (devices), the operator and the kernel (the rest). The one that hears the operator has one call more than that.
  *
  * A call that is not on a thread's list fails with EPERM, and the kernel logs it: a path of libc's that nobody has seen must not
  * cost a guest its life. Calls that no thread has any use for, and that are how a program that was taken over goes on, end the VM.
@@ -52,17 +52,15 @@ static const unsigned short every_thread[] = {
 
 /* On descriptors that are open: disks, consoles, taps, ports' clients. */
 static const unsigned short devices[] = {
-    SYS_pread64,   SYS_pwrite64,       SYS_preadv,	SYS_pwritev,	SYS_preadv2,
-    SYS_pwritev2,  SYS_fdatasync,      SYS_fsync,	SYS_fallocate,	SYS_fcntl,
-    SYS_epoll_ctl, SYS_epoll_wait,     SYS_epoll_pwait, SYS_accept4,	SYS_sendto,
-    SYS_sendmsg,   SYS_recvfrom,       SYS_recvmsg,	SYS_getsockopt, SYS_setsockopt,
-    SYS_shutdown,  SYS_io_uring_enter, /* the ring is restricted: blk_ring.h */
+    SYS_pread64,	SYS_pwrite64,	 SYS_preadv,	 SYS_pwritev,	 SYS_preadv2,
+    SYS_pwritev2,	SYS_fdatasync,	 SYS_fsync,	 SYS_fallocate,	 SYS_epoll_ctl,
+    SYS_epoll_wait,	SYS_epoll_pwait, SYS_accept4,	 SYS_sendto,	 SYS_sendmsg,
+    SYS_recvfrom,	SYS_recvmsg,	 SYS_getsockopt, SYS_setsockopt, SYS_shutdown,
+    SYS_io_uring_enter, /* the ring is restricted: blk_ring.h */
 };
 
 static const unsigned short engine[] = {
     /* where memory and threads are, and go */
-    SYS_move_pages,
-    SYS_mbind,
     SYS_set_mempolicy,
     SYS_get_mempolicy,
     SYS_mlock2,
@@ -116,6 +114,19 @@ static const unsigned int kvm_types[] = {IOCTL_OF_KVM};
 static const unsigned int uffd_types[] = {IOCTL_OF_UFFD};
 static const unsigned int pagemap_requests[] = {(unsigned int)PAGEMAP_SCAN};
 static const unsigned int engine_prctls[] = {PR_SET_NAME, PR_SET_VMA};
+/* No owner and no signal of a descriptor: F_SETOWN and F_SETSIG would send any signal to any process of the user's. */
+static const unsigned int device_fcntls[] = {
+    F_GETFD, F_GETFL, F_DUPFD_CLOEXEC, F_OFD_GETLK, F_OFD_SETLK,
+};
+/* Beside libc's. Memory that a guest gives back: */
+static const unsigned int device_advice[] = {MADV_COLD, MADV_DONTNEED_LOCKED};
+/* Regions and frames. */
+static const unsigned int engine_advice[] = {
+    MADV_DONTFORK,	MADV_DONTDUMP,	     MADV_UNMERGEABLE,
+    MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE,
+};
+/* A bad frame is taken from the whole host. As root it could be any: only where an operator asks for it. */
+static const unsigned int control_advice[] = {MADV_SOFT_OFFLINE};
 
 struct ioctls {
 	const unsigned int *request;
@@ -148,14 +159,25 @@ static void add_ioctls(struct syscall_filter *filter, enum sandbox_kind kind)
 	allow_ioctls(filter, terminal_ioctls, COUNT(terminal_ioctls));
 	if (kind != SANDBOX_LOG)
 		allow_ioctls(filter, device_ioctls, COUNT(device_ioctls));
-	if (kind == SANDBOX_ENGINE)
+	if (kind >= SANDBOX_ENGINE)
 		allow_ioctls(filter, engine_ioctls, COUNT(engine_ioctls));
 	syscall_filter_first(filter, SYS_ioctl);
+}
+
+static void add_devices(struct syscall_filter *filter)
+{
+	syscall_filter_calls(filter, devices, COUNT(devices), SYSCALL_ALLOW);
+	syscall_filter_allow_values(filter, SYS_fcntl, 1, device_fcntls, COUNT(device_fcntls));
+	syscall_filter_allow_values(filter, SYS_madvise, 2, device_advice, COUNT(device_advice));
 }
 
 static void add_engine(struct syscall_filter *filter)
 {
 	syscall_filter_calls(filter, engine, COUNT(engine), SYSCALL_ALLOW);
+	syscall_filter_allow_values(filter, SYS_madvise, 2, engine_advice, COUNT(engine_advice));
+	/* Its own memory: no process by its id, and with mbind no pages that it shares with others. */
+	syscall_filter_allow_if(filter, SYS_move_pages, 0, ALL_BITS, 0);
+	syscall_filter_allow_if(filter, SYS_mbind, 5, ALL_BITS, 0);
 	syscall_filter_allow_if(filter, SYS_openat, 2, OPEN_WRITES, 0);
 	/* Threads, and what makes them stricter. */
 	syscall_filter_allow_if(filter, SYS_clone, 0, CLONE_THREAD, CLONE_THREAD);
@@ -173,9 +195,12 @@ static void build(struct syscall_filter *filter, enum sandbox_kind kind)
 	syscall_filter_allow_libc(filter);
 	syscall_filter_calls(filter, every_thread, COUNT(every_thread), SYSCALL_ALLOW);
 	if (kind != SANDBOX_LOG)
-		syscall_filter_calls(filter, devices, COUNT(devices), SYSCALL_ALLOW);
-	if (kind == SANDBOX_ENGINE)
+		add_devices(filter);
+	if (kind >= SANDBOX_ENGINE)
 		add_engine(filter);
+	if (kind == SANDBOX_CONTROL)
+		syscall_filter_allow_values(filter, SYS_madvise, 2, control_advice,
+					    COUNT(control_advice));
 }
 
 /*

@@ -11,7 +11,8 @@
 enum sandbox_kind {
 	SANDBOX_LOG,	/* the log's thread: writes what is ready, and no more */
 	SANDBOX_DEVICE, /* vCPUs, io, blk: they work on what the guest says, and open nothing */
-	SANDBOX_ENGINE, /* main, control, jobs and their threads: memory, placement, threads, files to read */
+	SANDBOX_ENGINE, /* main, faults: memory, placement, threads, files to read */
+	SANDBOX_CONTROL, /* control, and the jobs that it starts: bad frames leave the host, too (gmig_retire.h) */
 };
 
 /* Main thread, before any other. False: this build cannot have it (*why: a sanitizer's needs). */

@@ -91,7 +91,7 @@ void vmm_engine_thread(void *opaque, const struct gmig_thread *thread, bool begi
 
 void vmm_control_begins(void *opaque)
 {
-	confine(opaque, SANDBOX_ENGINE);
+	confine(opaque, SANDBOX_CONTROL);
 }
 
 /* ---- After a job ----------------------------------------------------------------------------- */

@@ -28,6 +28,7 @@
 
 static char directory[64], control[96], port[96], outside[96], file[128];
 static struct vmm_options options;
+static int quiet[2]; /* a pipe that nobody writes to */
 
 static void make_file(const char *path)
 {
@@ -57,12 +58,15 @@ static void setup(void)
 	make_file(file);
 	options.port[0].path = port;
 	options.port_count = 1;
+	ck_assert_int_eq(pipe(quiet), 0);
 }
 
 static void teardown(void)
 {
 	char command[96];
 
+	close(quiet[0]);
+	close(quiet[1]);
 	snprintf(command, sizeof(command), "rm -rf %s", directory);
 	ck_assert_int_eq(system(command), 0);
 }
@@ -115,6 +119,14 @@ static int try_signal(void)
 	return refused(kill(getppid(), 0)) + refused(syscall(SYS_tgkill, getppid(), getppid(), 0));
 }
 
+/* The owner of a descriptor is sent a signal when there is something to read. */
+static int try_own_descriptor(void)
+{
+	return refused(fcntl(quiet[0], F_SETOWN, getppid())) +
+	       refused(fcntl(quiet[0], F_SETSIG, SIGIO)) +
+	       refused(fcntl(quiet[0], F_SETFL, O_ASYNC));
+}
+
 static int try_process(void)
 {
 	pid_t pid = (pid_t)syscall(SYS_fork);
@@ -154,6 +166,58 @@ static int try_limits(void)
 static int try_type_into_terminal(void)
 {
 	return ioctl(STDIN_FILENO, TIOCSTI, "x") == -1 && errno == EPERM ? 0 : 1;
+}
+
+static int advise_one(int advice)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* The kernel reads 32 bits of it. */
+	long rc = syscall(SYS_madvise, page, 4096, 1ul << 32 | (unsigned int)advice);
+
+	/* EINVAL: none of this kernel's */
+	return rc == -1 && errno == EPERM ? 0 : rc == -1 && errno != EINVAL ? 2 : 1;
+}
+
+/* A filter is asked before the kernel looks at the address: no frame is taken from this machine. */
+static int try_break_memory(void)
+{
+	return refused(syscall(SYS_madvise, 1, 4096, 1ul << 32 | 100)); /* MADV_HWPOISON */
+}
+
+static int try_retire_memory(void)
+{
+	return refused(syscall(SYS_madvise, 1, 4096, 101)); /* MADV_SOFT_OFFLINE */
+}
+
+static int try_dump_memory(void)
+{
+	return advise_one(MADV_DODUMP) + advise_one(MADV_DOFORK) + advise_one(MADV_MERGEABLE);
+}
+
+static int try_place_memory(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int status = 0;
+
+	*(volatile char *)page = 1;
+	return advise_one(MADV_DONTFORK) == 1 &&
+		       !syscall(SYS_move_pages, 0, 1ul, &page, NULL, &status, 0) &&
+		       !syscall(SYS_mbind, page, 4096ul, 0, NULL, 0ul, 0)
+		   ? 1
+		   : refused(syscall(SYS_move_pages, 0, 1ul, &page, NULL, &status, 0));
+}
+
+static int try_free_memory(void)
+{
+	return advise_one(MADV_DONTNEED) == 1 && advise_one(MADV_HUGEPAGE) == 1 ? 1 : 2;
+}
+
+static int try_move_others(void)
+{
+	long pid = getppid();
+
+	return refused(syscall(SYS_move_pages, pid, 0ul, NULL, NULL, NULL, 0)) +
+	       refused(syscall(SYS_mbind, 0, 4096ul, 0, NULL, 0ul, 4)); /* MPOL_MF_MOVE_ALL */
 }
 
 static int try_kernel(void)
@@ -250,7 +314,14 @@ static int try_write_to_stderr(void)
 	return write(STDERR_FILENO, "", 0) ? 0 : 1;
 }
 
-enum { L = 1 << SANDBOX_LOG, D = 1 << SANDBOX_DEVICE, E = 1 << SANDBOX_ENGINE, ALL = L | D | E };
+enum {
+	L = 1 << SANDBOX_LOG,
+	D = 1 << SANDBOX_DEVICE,
+	C = 1 << SANDBOX_CONTROL,
+	E = 1 << SANDBOX_ENGINE | C,
+	ALL = L | D | E,
+	KINDS = SANDBOX_CONTROL + 1,
+};
 
 enum {
 	DEADLY = 1,   /* it ends the process */
@@ -271,6 +342,13 @@ static const struct {
     {"remove a file that is no socket of ours", try_remove_file, D | E, 0, LANDLOCK},
     {"open a socket", try_socket, ALL, 0, 0},
     {"send a signal to another process", try_signal, ALL, 0, 0},
+    {"have a descriptor signal another process", try_own_descriptor, ALL, 0, 0},
+    {"break memory of the host", try_break_memory, ALL, 0, 0},
+    {"take memory from the host", try_retire_memory, ALL & ~C, C, 0},
+    {"have memory dumped, copied or merged", try_dump_memory, ALL, 0, 0},
+    {"give memory back", try_free_memory, 0, ALL, 0},
+    {"place its memory", try_place_memory, L | D, E, 0},
+    {"move another process's memory", try_move_others, ALL, 0, 0},
     {"start a process by fork", try_process, ALL, 0, 0},
     {"start a process by clone", try_clone, ALL, 0, 0},
     {"make code", try_code, ALL, 0, 0},
@@ -315,9 +393,9 @@ static int in_child(int (*attempt)(void), int kind)
 
 START_TEST(thread_taken_over_gets_no_more_than_its_kind_needs)
 {
-	int which = _i / 3, kind = _i % 3, status;
+	int which = _i / KINDS, kind = _i % KINDS, status;
 
-	if (attempts[which].how & LANDLOCK && kind == SANDBOX_ENGINE && landlock_version() <= 0)
+	if (attempts[which].how & LANDLOCK && kind >= SANDBOX_ENGINE && landlock_version() <= 0)
 		return; /* that kernel lets it: docs/vmm.md says so */
 	status = in_child(attempts[which].attempt, kind);
 	ck_assert_msg(!WIFEXITED(status) || WEXITSTATUS(status) != 99, "kind %d cannot enter",
@@ -462,10 +540,10 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, thread_taken_over_gets_no_more_than_its_kind_needs, 0,
-			    3 * ATTEMPTS);
+			    KINDS * ATTEMPTS);
 	tcase_add_loop_test(tcase, thread_outside_is_refused_none_of_it, 0, ATTEMPTS);
 	tcase_add_test(tcase, limits_of_cgroups_are_seen_wherever_they_are_mounted);
-	tcase_add_loop_test(tcase, thread_that_crashes_leaves_a_core, 0, 3);
+	tcase_add_loop_test(tcase, thread_that_crashes_leaves_a_core, 0, KINDS);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
