@@ -17,7 +17,7 @@ extern "C" {
  * Pages are of GMIG_PAGE_BYTES, and `offset` is in bytes from the region's beginning, a multiple of it; first..first+pages lie within
  * one block of 2 MiB. `status` has a place a page. All of them are called from any of the engine's threads, several at once for
  * different blocks, and sometimes with a lock held that others wait for: `query` and `discard` must not touch guest memory, nor call
- * the engine, and should take microseconds. `migrate` may take its time.
+ * the engine, and should take microseconds. `migrate` may take its time. What they say that is neither a node nor an errno is -EIO.
  */
 struct gmig_region_ops {
 	/*
@@ -39,7 +39,7 @@ struct gmig_region_ops {
 
 /*
  * For gmig_region_spec.own, with kind GMIG_REGION_OWN. `memory` is mapped, 2 MiB aligned, for as long as the engine lives, which
- * neither guards it nor unmaps it. The region takes part in jobs by any mover but in mode LAZY, has no policies of ranges, and
+ * neither guards it nor unmaps it, and is no other region's. The region takes part in jobs by any mover but in mode LAZY, has no policies of ranges, and
  * gmig_populate() leaves it alone. The operations are copied.
  */
 struct gmig_region_own {

@@ -174,7 +174,25 @@ static int check_giant(const struct gmig *gmig, const struct gmig_region_spec *s
 	return 0;
 }
 
-static int check_own(const struct gmig_region_spec *spec, struct gmig_error *err)
+/* Of two regions that are mapped at one place nobody could say whose an address is. */
+static bool is_mapped(const struct gmig *gmig, const struct gmig_region_spec *spec)
+{
+	uintptr_t start = (uintptr_t)spec->own->memory;
+
+	if (spec->bytes > UINTPTR_MAX - start)
+		return true;
+	for (unsigned int i = 0; i < atomic_load(&gmig->region_count); i++) {
+		const struct region *other = &gmig->regions[i];
+		uintptr_t at = (uintptr_t)other->hva;
+
+		if (start < at + other->pages * GMIG_PAGE_BYTES && at < start + spec->bytes)
+			return true;
+	}
+	return false;
+}
+
+static int check_own(const struct gmig *gmig, const struct gmig_region_spec *spec,
+		     struct gmig_error *err)
 {
 	const struct gmig_region_own *own = spec->own;
 	int ret;
@@ -191,7 +209,15 @@ static int check_own(const struct gmig_region_spec *spec, struct gmig_error *err
 		    "the memory of a region of kind own must be mapped at a multiple of "
 		    "2 MiB, and have operations");
 	ret = RESERVED_UNUSED(own, err);
-	return ret ? ret : RESERVED_UNUSED(own->ops, err);
+	if (!ret)
+		ret = RESERVED_UNUSED(own->ops, err);
+	if (ret)
+		return ret;
+	if (is_mapped(gmig, spec))
+		return gmig_fail(err, -EINVAL,
+				 "the memory of a region of kind own is that of another region, or "
+				 "ends behind all addresses");
+	return 0;
 }
 
 static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
@@ -208,7 +234,7 @@ static int region_check(struct gmig *gmig, const struct gmig_region_spec *spec,
 				 (unsigned long long)spec->gpa);
 	if ((unsigned int)spec->kind > GMIG_REGION_OWN)
 		return gmig_fail(err, -EINVAL, "region kind %d is not known", (int)spec->kind);
-	ret = check_own(spec, err);
+	ret = check_own(gmig, spec, err);
 	if (ret)
 		return ret;
 	if (spec->vnode >= GMIG_MAX_VNODES)

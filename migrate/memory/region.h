@@ -12,6 +12,10 @@
 #include "../core/uffd.h"
 #include "engine.h"
 
+#include <errno.h>
+
+#define REGION_ERRNOS 4096 /* the kernel's are all below */
+
 struct first_touch;
 
 struct region_kind {
@@ -70,6 +74,12 @@ int region_guard(struct gmig *gmig, struct region *region, struct gmig_error *er
 /* Asks the kernel for the nodes of mapped pages: what the kinds' `query` is. */
 int region_query(struct gmig *gmig, const struct region *region, size_t count, const uint64_t *gfns,
 		 int *status);
+
+/* An answer of a region's owner: a node or -errno. What can be neither is none. */
+static inline int region_own_says(int status)
+{
+	return status >= (int)GMIG_MAX_NODES || status <= -REGION_ERRNOS ? -EIO : status;
+}
 
 /* What is touched of it stays in memory. -EPERM, -ENOMEM, -EAGAIN: a limit, and the text says which. */
 int region_lock(struct gmig *gmig, const struct region *region, struct gmig_error *err);

@@ -27,14 +27,12 @@ static int own_prefer(struct gmig *gmig, const struct region *region, unsigned i
 
 static int ask(const struct region *region, uint64_t gfn, size_t pages, int *status)
 {
-	return region->own.ops.query(region->own.opaque, (gfn - region->gfn) * GMIG_PAGE_BYTES,
-				     pages, status);
-}
+	int ret = region->own.ops.query(region->own.opaque, (gfn - region->gfn) * GMIG_PAGE_BYTES,
+					pages, status);
 
-/* An answer that can be no node is none. */
-static int checked(int status)
-{
-	return status >= (int)GMIG_MAX_NODES ? -EIO : status;
+	for (size_t i = 0; i < pages && !ret; i++)
+		status[i] = region_own_says(status[i]);
+	return ret > 0 ? -EIO : region_own_says(ret);
 }
 
 static int own_query(struct gmig *gmig, const struct region *region, size_t count,
@@ -52,8 +50,6 @@ static int own_query(struct gmig *gmig, const struct region *region, size_t coun
 		ret = ask(region, gfns[i], pages, status + i);
 		if (ret)
 			return ret;
-		for (size_t k = i; k < i + pages; k++)
-			status[k] = checked(status[k]);
 	}
 	return 0;
 }
@@ -63,12 +59,16 @@ static int own_scan(struct gmig *gmig, const struct region *region, uint64_t blo
 {
 	int status[GMIG_BLOCK_PAGES], ret;
 
-	if (!region->own.ops.query)
-		return uffd_scan(gmig->sys, gmig->pagemap, region_hva(region, block_gfn), scan);
+	if (!region->own.ops.query) {
+		ret = uffd_scan(gmig->sys, gmig->pagemap, region_hva(region, block_gfn), scan);
+		/* By a userfaultfd of its owner's, as ours is not at it. */
+		bits_clear_all(&scan->protected);
+		return ret;
+	}
 	memset(scan, 0, sizeof(*scan));
 	ret = ask(region, block_gfn, GMIG_BLOCK_PAGES, status);
 	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES && !ret; i++)
-		if (checked(status[i]) >= 0)
+		if (status[i] >= 0)
 			bits_set(&scan->present, i);
 	return ret;
 }

@@ -3,6 +3,7 @@
  * owner is asked, run by run. Nothing is kept from one call to the next, and nobody needs frames.
  */
 #include "../gmig_region.h"
+#include "../memory/region.h"
 #include "mover.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ static void move_run(struct mover_ticket *ticket, unsigned int first, unsigned i
 	ret = region->own.ops.migrate(region->own.opaque, (gfn - region->gfn) * GMIG_PAGE_BYTES,
 				      count, ticket->to, status);
 	for (unsigned int i = 0; i < count; i++)
-		take(ticket, first + i, ret < 0 ? ret : status[i]);
+		take(ticket, first + i, region_own_says(ret < 0 ? ret : status[i]));
 }
 
 static void own_move(struct mover_worker *worker, struct mover_ticket **tickets, unsigned int count)

@@ -1,4 +1,5 @@
 /* Regions whose owner maps and moves them: a device with a bank of memory on each node, beside RAM and alone. */
+#include "../../migrate/core/uffd.h"
 #include "../../migrate/gmig_discard.h"
 #include "../../migrate/gmig_heat.h"
 #include "../../migrate/gmig_move.h"
@@ -8,9 +9,11 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define BLOCKS 4u
 #define BYTES  (BLOCKS * GMIG_BLOCK_BYTES)
@@ -24,10 +27,11 @@ static struct {
 	uint8_t *memory;
 	atomic_uchar bank[PAGES]; /* the node of each page; NONE: it has not been written */
 	atomic_uint calls, asked;
-	atomic_int busy;      /* so often a page is said to be busy */
-	uint64_t forget;      /* says nothing of this page, but leaves it; UINT64_MAX: of none */
-	int refuse;	      /* of a whole call */
-	unsigned int strange; /* a query says this of page 0, if it is not 0 */
+	atomic_int busy; /* so often a page is said to be busy */
+	uint64_t forget; /* says nothing of this page, but leaves it; UINT64_MAX: of none */
+	int refuse;	 /* of a whole call */
+	int strange;	 /* a query says this of page 0, if it is not 0 */
+	int lie; /* migrate() says this of each page, and leaves it; 0: it tells the truth */
 } device;
 
 static int device_query(void *opaque, uint64_t offset, size_t pages, int *status)
@@ -45,7 +49,7 @@ static int device_query(void *opaque, uint64_t offset, size_t pages, int *status
 		status[i] = bank == NONE ? -ENOENT : (int)bank;
 	}
 	if (!first && device.strange)
-		status[0] = (int)device.strange;
+		status[0] = device.strange;
 	return 0;
 }
 
@@ -61,6 +65,10 @@ static int device_migrate(void *opaque, uint64_t offset, size_t pages, unsigned 
 	for (uint64_t i = 0; i < pages; i++) {
 		if (first + i == device.forget)
 			continue;
+		if (device.lie) {
+			status[i] = device.lie;
+			continue;
+		}
 		if (atomic_load(&device.bank[first + i]) == NONE) {
 			status[i] = -ENOENT;
 		} else if (atomic_load(&device.busy) > 0 && atomic_fetch_sub(&device.busy, 1) > 0) {
@@ -264,6 +272,29 @@ START_TEST(page_that_stays_is_told_with_its_reason)
 }
 END_TEST
 
+/* Numbers that are 1, the target, in 16 bits; no errno; the least there is. */
+static const int nonsense[] = {1 - 65536, -4096, -40000, INT_MIN};
+
+START_TEST(answer_that_is_no_errno_is_EIO)
+{
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	begin(&all_ops, false);
+	for (unsigned int whole = 0; whole < 2; whole++) {
+		device.lie = whole ? 0 : nonsense[_i];
+		device.refuse = whole ? nonsense[_i] : 0;
+		job = run(0, 1, NULL, &info);
+		ck_assert_uint_eq(info.moved_bytes, 0);
+		ck_assert_uint_eq(info.remaining_bytes, BYTES);
+		ck_assert_int_eq(info.remaining[0].error, EIO);
+		ck_assert_int_eq(status_of(job, 1ull << 30), -EIO);
+		gmig_job_put(job);
+	}
+	finish();
+}
+END_TEST
+
 START_TEST(named_pages_move_alone)
 {
 	const uint64_t gpas[] = {(1ull << 30) + 4096, (1ull << 30) + 3 * GMIG_BLOCK_BYTES};
@@ -320,7 +351,7 @@ START_TEST(table_learns_what_the_owner_did)
 	ck_assert_uint_eq(in_bank(NONE), 2 * GMIG_BLOCK_PAGES);
 	ck_assert_uint_eq(resident(2), 0);
 	/* A node that there cannot be is no answer. */
-	device.strange = GMIG_MAX_NODES + 5;
+	device.strange = (int)GMIG_MAX_NODES + 5;
 	gmig_job_put(run(1, 0, NULL, &info));
 	ck_assert_uint_eq(info.moved_bytes, BYTES - 2 * GMIG_BLOCK_BYTES);
 	device.strange = 0;
@@ -344,12 +375,31 @@ START_TEST(kernel_is_asked_where_the_owner_says_nothing)
 }
 END_TEST
 
+/* It may keep writers off by a userfaultfd of its own. */
+START_TEST(owner_s_write_protection_is_no_page_that_was_left_protected)
+{
+	const struct gmig_region_ops ops = {.migrate = device_migrate};
+	int fd;
+
+	begin(&ops, false);
+	ck_assert_int_eq(uffd_open(&gmig_sys_real, UFFD_FEATURE_PAGEFAULT_FLAG_WP, &fd, NULL), 0);
+	ck_assert_int_eq(
+	    uffd_register(&gmig_sys_real, fd, device.memory, BYTES, UFFDIO_REGISTER_MODE_WP), 0);
+	ck_assert_uint_eq(resident(0), BYTES);
+	ck_assert_int_eq(uffd_protect(&gmig_sys_real, fd, device.memory, 5 * GMIG_PAGE_BYTES, true),
+			 0);
+	finish();
+	close(fd);
+}
+END_TEST
+
 /* ---- Refusals ------------------------------------------------------------------------------------------ */
 
 START_TEST(region_that_makes_no_sense_is_refused)
 {
 	struct gmig_region_ops later = all_ops;
 	const struct gmig_region_own own = {.memory = device.memory, .ops = &all_ops};
+	struct gmig_region_own own_twice = {.ops = &all_ops};
 	struct gmig_region_spec spec = {.gpa = 2ull << 30, .bytes = BYTES, .own = &own};
 	struct gmig_job_spec lazy = rig_spec(0, 1);
 	struct gmig_bind_spec bind = {
@@ -359,6 +409,7 @@ START_TEST(region_that_makes_no_sense_is_refused)
 	void *hva;
 
 	begin(&all_ops, false);
+	own_twice.memory = device.memory + GMIG_BLOCK_BYTES;
 	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.text, "only a region of kind own"));
 	spec.kind = GMIG_REGION_OWN;
@@ -367,6 +418,12 @@ START_TEST(region_that_makes_no_sense_is_refused)
 	ck_assert_int_eq(add_device(&all_ops, device.memory + GMIG_PAGE_BYTES, &err), -EINVAL);
 	ck_assert_int_eq(add_device(&all_ops, NULL, &err), -EINVAL);
 	ck_assert_int_eq(add_device(NULL, device.memory, &err), -EINVAL);
+	/* Of memory that another region has, and of more than there are addresses. */
+	spec.own = &own_twice;
+	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "another region"));
+	spec.bytes = UINT64_MAX / GMIG_BLOCK_BYTES * GMIG_BLOCK_BYTES - (4ull << 30);
+	ck_assert_int_eq(gmig_region_add(gmig, &spec, &hva, &err), -EINVAL);
 	later.reserved[2] = 1;
 	ck_assert_int_eq(add_device(&later, device.memory, &err), -E2BIG);
 	lazy.mode = GMIG_MODE_LAZY;
@@ -410,10 +467,13 @@ int main(void)
 	tcase_add_test(tcase, region_without_an_op_stays_with_EPERM);
 	tcase_add_test(tcase, pages_that_are_busy_are_tried_again);
 	tcase_add_test(tcase, page_that_stays_is_told_with_its_reason);
+	tcase_add_loop_test(tcase, answer_that_is_no_errno_is_EIO, 0,
+			    sizeof(nonsense) / sizeof(nonsense[0]));
 	tcase_add_test(tcase, named_pages_move_alone);
 	tcase_add_test(tcase, fixed_range_of_it_is_never_asked_for);
 	tcase_add_test(tcase, table_learns_what_the_owner_did);
 	tcase_add_test(tcase, kernel_is_asked_where_the_owner_says_nothing);
+	tcase_add_test(tcase, owner_s_write_protection_is_no_page_that_was_left_protected);
 	tcase_add_test(tcase, region_that_makes_no_sense_is_refused);
 	tcase_add_loop_test(tcase, memory_is_neither_sampled_nor_put_into_our_frames, 0, 2);
 	suite_add_tcase(suite, tcase);
