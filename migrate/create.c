@@ -25,6 +25,7 @@ static void engine_init_locks(struct gmig *gmig)
 	pthread_mutex_init(&gmig->repairs_lock, NULL);
 	pthread_mutex_init(&gmig->sampling_lock, NULL);
 	pthread_mutex_init(&gmig->catch_up.lock, NULL);
+	broken_pages_init(&gmig->broken);
 	pthread_mutex_init(&gmig->memory.jobs_lock, NULL);
 	pthread_cond_init(&gmig->memory.followed, NULL);
 	pthread_mutex_init(&gmig->memory.slowdown_lock, NULL);
@@ -224,6 +225,7 @@ void gmig_destroy(struct gmig *gmig)
 	pthread_mutex_destroy(&gmig->repairs_lock);
 	pthread_mutex_destroy(&gmig->check_lock);
 	pthread_mutex_destroy(&gmig->catch_up.lock);
+	broken_pages_destroy(&gmig->broken);
 	pthread_mutex_destroy(&gmig->memory.slowdown_lock);
 	pthread_cond_destroy(&gmig->memory.followed);
 	pthread_mutex_destroy(&gmig->memory.jobs_lock);

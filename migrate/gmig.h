@@ -205,7 +205,12 @@ struct gmig_options {
 	void (*hold_vcpus)(void *opaque, bool on);
 	void *opaque;
 	const struct gmig_sys *sys; /* NULL: the system's */
-	uint64_t reserved[16];
+	/*
+	 * Optional. A page of the guest cannot be read any more: a job or a sample has met it, or gmig_memory_broke() was told. Once a
+	 * page, on whichever thread noticed; must not wait for the engine, nor touch guest memory.
+	 */
+	void (*memory_broke)(void *opaque, uint64_t gpa);
+	uint64_t reserved[15];
 };
 
 /*

@@ -1,6 +1,7 @@
 #include "commands.h"
 #include "../migrate/gmig_policy.h"
 #include "balloon.h"
+#include "memory.h"
 #include "probe.h"
 #include "threads.h"
 #include "undo.h"
@@ -334,7 +335,7 @@ static void follow_job(struct vmm *vmm, const struct gmig_job_info *info)
 	}
 }
 
-void vmm_job_event(void *opaque, const struct gmig_job_info *info)
+static void job_event(void *opaque, const struct gmig_job_info *info)
 {
 	struct vmm *vmm = opaque;
 	json_t *data;
@@ -347,3 +348,10 @@ void vmm_job_event(void *opaque, const struct gmig_job_info *info)
 
 	commands_event(vmm, name, data);
 }
+
+static void memory_event(void *opaque, uint64_t gpa)
+{
+	commands_event(opaque, "MEMORY_BROKEN", json_pack("{s:I}", "gpa", (json_int_t)gpa));
+}
+
+const struct vmm_memory_events commands_memory_events = {.job = job_event, .broke = memory_event};

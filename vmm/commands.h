@@ -8,8 +8,8 @@
 #include "../control/guest.h"
 #include "machine.h"
 
-/* For vmm_memory_create: tell all clients of a job. */
-void vmm_job_event(void *opaque, const struct gmig_job_info *info);
+/* For vmm_memory_create: tell all clients of jobs, and of memory that cannot be read any more. */
+extern const struct vmm_memory_events commands_memory_events;
 /* Listen on the VM's socket. The machine is complete; its vCPUs may still be parked. */
 int commands_start(struct vmm *vmm, struct gmig_error *err);
 /* The name is ours until commands_stop, and clients wait for our socket. -EADDRINUSE: a VM of that

@@ -47,7 +47,7 @@ static int refuse(const struct gmig_error *err)
 
 static int create_memory(struct vmm *vmm, struct gmig_error *err)
 {
-	return vmm_memory_create(vmm, vmm_job_event, err);
+	return vmm_memory_create(vmm, &commands_memory_events, err);
 }
 
 static int start_signals = -1; /* main thread, and those that fill memory for it */

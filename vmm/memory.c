@@ -131,8 +131,7 @@ static void warn_of_small_pages(const struct vmm *vmm)
 		fclose(file);
 }
 
-static int create_engine(struct vmm *vmm,
-			 void (*job_event)(void *opaque, const struct gmig_job_info *info),
+static int create_engine(struct vmm *vmm, const struct vmm_memory_events *events,
 			 struct gmig_error *err)
 {
 	struct gmig_options options = {
@@ -145,7 +144,8 @@ static int create_engine(struct vmm *vmm,
 	    .unsafe_kernel = vmm->options.unsafe_kernel,
 	    .off_if_unavailable = true,
 	    .lock_memory = vmm->options.mlock,
-	    .job_event = job_event,
+	    .job_event = events ? events->job : NULL,
+	    .memory_broke = events ? events->broke : NULL,
 	    .log = engine_log,
 	    .fatal = engine_fatal,
 	    .thread = vmm_engine_thread,
@@ -182,15 +182,14 @@ static int map_region(struct vmm *vmm, struct vmm_region *region, struct gmig_er
 	return ret;
 }
 
-int vmm_memory_create(struct vmm *vmm,
-		      void (*job_event)(void *opaque, const struct gmig_job_info *info),
+int vmm_memory_create(struct vmm *vmm, const struct vmm_memory_events *events,
 		      struct gmig_error *err)
 {
 	size_t count = vmm_memory_layout(&vmm->options, vmm->region);
 	int ret;
 
 	vmm_threads_init(vmm); /* the engine's begin with it */
-	ret = create_engine(vmm, job_event, err);
+	ret = create_engine(vmm, events, err);
 
 	for (size_t i = 0; i < count && !ret; i++) {
 		ret = map_region(vmm, &vmm->region[i], err);

@@ -10,12 +10,13 @@
  * Lay out the vnodes around the hole: regions without hva, sorted by gpa. Returns how many. Pure.
  */
 size_t vmm_memory_layout(const struct vmm_options *options, struct vmm_region *region);
-/*
- * Create the engine and map the regions. Before vmm_kvm_create, which says why. job_event is called
- * for every change of a job, on the job's thread, with the vmm as `opaque`.
- */
-int vmm_memory_create(struct vmm *vmm,
-		      void (*job_event)(void *opaque, const struct gmig_job_info *info),
+/* Called by the engine, with the vmm as `opaque`: gmig_options.job_event, .memory_broke. */
+struct vmm_memory_events {
+	void (*job)(void *opaque, const struct gmig_job_info *info);
+	void (*broke)(void *opaque, uint64_t gpa);
+};
+/* Create the engine and map the regions. Before vmm_kvm_create, which says why. events NULL: nobody is told. */
+int vmm_memory_create(struct vmm *vmm, const struct vmm_memory_events *events,
 		      struct gmig_error *err);
 /* Tell KVM about the regions: one slot each, or several if a region is larger than a slot can be.
  * -EINVAL: the memory ends above the host's guest-physical addresses. */

@@ -117,23 +117,17 @@ static void stop_if_asked(struct vmm *vmm)
 	commands_event(vmm, "STOP", json_pack("{s:s}", "reason", reason));
 }
 
-/* Memory broke. Nobody is hurt who does not read it; the engine moves what is around. */
+/* Memory broke. Nobody is hurt who does not read it; the engine moves what is around, and tells clients. */
 static void tell_broken(struct vmm *vmm)
 {
 	uintptr_t hva;
 	uint64_t gpa;
 
-	while (broken_take(&hva)) {
-		int ret = gmig_memory_broke(vmm->gmig, (void *)hva, &gpa);
-
-		if (ret == -EFAULT)
+	while (broken_take(&hva))
+		if (gmig_memory_broke(vmm->gmig, (void *)hva, &gpa) == -EFAULT)
 			vmm_log(GMIG_LOG_ERROR,
 				"event=memory-broken hva=0x%llx: no memory of the guest's",
 				(unsigned long long)hva);
-		else if (!ret)
-			commands_event(vmm, "MEMORY_BROKEN",
-				       json_pack("{s:I}", "gpa", (json_int_t)gpa));
-	}
 }
 
 /* A guest that was told to power down. */

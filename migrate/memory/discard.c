@@ -136,12 +136,13 @@ static int there_visit(void *arg, uint64_t gfn, const struct shadow_entry *entry
 	return entry->state != SHADOW_NONE;
 }
 
-/* Of a block that has nothing left nobody knows how much it will be used. */
-static void forget_heat(const struct part *part)
+/* What was broken is not any more, and of a block that has nothing left nobody knows how much it will be used. */
+static void forget(const struct part *part)
 {
 	struct heat *heat = atomic_load(&part->gmig->memory.heat);
 	uint64_t block_gfn = part->gfn / GMIG_BLOCK_PAGES * GMIG_BLOCK_PAGES;
 
+	broken_pages_remove(&part->gmig->broken, part->gfn, part->pages);
 	if (heat &&
 	    !shadow_walk(part->gmig->shadow, block_gfn, GMIG_BLOCK_PAGES, there_visit, NULL))
 		heat_forget(heat, block_gfn / GMIG_BLOCK_PAGES);
@@ -171,7 +172,7 @@ static int discard_part(const struct part *part)
 	if (ret == -EBUSY)
 		want(part);
 	else if (!ret)
-		forget_heat(part);
+		forget(part);
 	return ret;
 }
 

@@ -43,10 +43,15 @@ void engine_fatal(struct gmig *gmig, int code, const char *format, ...)
 		gmig->options.fatal(gmig->options.opaque, &err);
 }
 
-void engine_memory_broke(struct gmig *gmig, uint64_t gfn)
+bool engine_memory_broke(struct gmig *gmig, uint64_t gfn)
 {
-	atomic_fetch_add(&gmig->broken_pages, 1);
+	if (!broken_pages_add(&gmig->broken, gfn))
+		return false;
+	atomic_fetch_add(&gmig->broken_ever, 1);
 	engine_log(gmig, GMIG_LOG_ERROR, "event=memory-broken gfn=0x%llx", (unsigned long long)gfn);
+	if (gmig->options.memory_broke)
+		gmig->options.memory_broke(gmig->options.opaque, gfn * GMIG_PAGE_BYTES);
+	return true;
 }
 
 struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn)

@@ -11,7 +11,7 @@
  *   pool.lock      slots of one pool
  *   ledger's lock
  *   lazy.lock      below job.lock and stripe.lock: the queue of a job in mode lazy; a leaf; sampler.lock is like it
- *   heat's lock    a leaf
+ *   heat's lock    a leaf, like that of broken_pages
  * A thread that holds stripe.lock never touches a region: the fault thread may need the lock to serve
  * that touch. Nothing is held for longer than one block takes.
  */
@@ -22,6 +22,7 @@
 #include "../core/sys.h"
 #include "../gmig_region.h"
 #include "../gmig_repair.h"
+#include "broken_pages.h"
 #include "file_window.h"
 #include "memory.h"
 #include "shadow.h"
@@ -161,7 +162,8 @@ struct gmig {
 	atomic_ullong busy_blocks;			   /* now; its stripes add and take */
 	struct catch_up catch_up;
 	atomic_ullong own_maps;		 /* pages that were placed, ever: huge_page.h */
-	atomic_ullong broken_pages;	 /* that were noticed, ever */
+	atomic_ullong broken_ever;	 /* pages that were noticed to be broken */
+	struct broken_pages broken;	 /* those that are */
 	atomic_ullong offlined_in_place; /* bytes, ever: retire.c */
 	atomic_ullong sampled;		 /* blocks, ever: where gmig_sample() goes on */
 	pthread_mutex_t sampling_lock;	 /* outermost: switching the sampler on and off */
@@ -181,8 +183,8 @@ __attribute__((format(printf, 3, 4))) void engine_log(struct gmig *gmig, enum gm
 __attribute__((format(printf, 3, 4))) void engine_fatal(struct gmig *gmig, int code,
 							const char *format, ...);
 
-/* A page of the guest cannot be read any more. Any thread. */
-void engine_memory_broke(struct gmig *gmig, uint64_t gfn);
+/* A page of the guest cannot be read any more: it is counted, and told of. Any thread, without a lock. false: it is known. */
+bool engine_memory_broke(struct gmig *gmig, uint64_t gfn);
 
 /* NULL: not guest RAM. */
 struct region *engine_region_of_gfn(struct gmig *gmig, uint64_t gfn);

@@ -5,6 +5,7 @@
 #include "../memory/region.h"
 #include "../memory/rejoin.h"
 #include "swap_in.h"
+#include "uffd_lost.h"
 #include "uffd_zeroer.h"
 
 #include <errno.h>
@@ -388,6 +389,7 @@ void uffd_frames_finish(struct mover_worker *worker, struct mover_ticket *ticket
 	if (!ticket->target && !ticket->source && bits_empty(&ticket->out))
 		return;
 	check_huge(worker->job, ticket);
+	uffd_tell_broken(engine_of(worker->job->memory), ticket);
 	give_frames(worker, ticket);
 	trim(worker, ticket);
 	rejoin(worker, ticket);

@@ -12,4 +12,12 @@
  */
 bool uffd_lost(struct gmig *gmig, const struct region *region, struct slot *slot, uint64_t gfn);
 
+struct mover_ticket;
+/*
+ * Of a ticket that is settled: pages that stayed since they cannot be read become what the kernel shows them as, and are told of.
+ * The kernel has told nobody: of a thread that reads a page as it breaks it thinks that it knows (collect_procs() in
+ * mm/memory-failure.c).
+ */
+void uffd_tell_broken(struct gmig *gmig, const struct mover_ticket *ticket);
+
 #endif

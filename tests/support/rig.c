@@ -82,6 +82,7 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 				      .hold_vcpus = options->hold_vcpus,
 				      .job_event = options->job_event,
 				      .log = rig_log,
+				      .memory_broke = options->memory_broke,
 				      .thread = options->thread,
 				      .dump_memory = options->dump_memory,
 				      .lock_memory = options->lock_memory,

@@ -65,6 +65,7 @@ struct rig_options {
 	const struct gmig_sys *sys;
 	void (*hold_vcpus)(void *opaque, bool on);
 	void (*job_event)(void *opaque, const struct gmig_job_info *info);
+	void (*memory_broke)(void *opaque, uint64_t gpa);
 };
 
 rig_word *rig_page(const struct rig *rig, uint64_t page);

@@ -1,5 +1,6 @@
 /* Memory that cannot be read any more: its page stays, or is lost, and costs nobody else. */
 #include "../../migrate/core/copy.h"
+#include "../../migrate/gmig_discard.h"
 #include "../../migrate/gmig_retire.h"
 #include "rig.h"
 
@@ -16,6 +17,24 @@ static struct {
 	int uffd;
 	int result;
 } breaking;
+
+/* What the engine has told of. */
+static atomic_uint told;
+static atomic_ullong told_gpa;
+
+static void tell(void *opaque, uint64_t gpa)
+{
+	(void)opaque;
+	atomic_fetch_add(&told, 1);
+	atomic_store(&told_gpa, gpa);
+}
+
+static void assert_told_once(const struct rig *rig, uint64_t page)
+{
+	ck_assert_uint_eq(atomic_load(&told), 1);
+	ck_assert_uint_eq(atomic_load(&told_gpa), page * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(gmig_broken_bytes(rig->gmig), GMIG_PAGE_BYTES);
+}
 
 static void page_breaks(void)
 {
@@ -70,9 +89,11 @@ static void assert_all_but_one_moved(struct rig *rig, const struct gmig_job_info
 START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 {
 	struct gmig_sys sys = gmig_sys_real;
-	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 2), .sys = &sys};
+	struct rig_options options = {
+	    .bytes = BYTES, .small_pages = !(_i & 2), .sys = &sys, .memory_broke = tell};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
+	uint64_t gpa = 0;
 	sigset_t all;
 	struct rig rig;
 
@@ -88,6 +109,12 @@ START_TEST(page_that_cannot_be_read_stays_and_costs_nobody_else)
 	ck_assert_int_eq(breaking.result, 0);
 	ck_assert_uint_eq(atomic_load(&breaking.page), 0);
 	assert_all_but_one_moved(&rig, &info, 300);
+	assert_told_once(&rig, 300);
+	/* A second job meets it, too, and then the kernel tells of it. */
+	spec = rig_spec(1, 0);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), -EALREADY);
+	assert_told_once(&rig, 300);
 	rig_destroy(&rig);
 }
 END_TEST
@@ -116,7 +143,8 @@ static void read_word(void *arg)
 START_TEST(page_that_breaks_while_it_is_out_hurts_its_reader_only)
 {
 	struct gmig_sys sys = gmig_sys_real;
-	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1), .sys = &sys};
+	struct rig_options options = {
+	    .bytes = BYTES, .small_pages = !(_i & 1), .sys = &sys, .memory_broke = tell};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 	struct gmig_stats stats;
@@ -136,7 +164,7 @@ START_TEST(page_that_breaks_while_it_is_out_hurts_its_reader_only)
 	ck_assert(!copy_try(read_word, rig_page(&rig, 300)));
 	gmig_stats(rig.gmig, &stats);
 	ck_assert_uint_eq(stats.quarantine_bytes[0], GMIG_PAGE_BYTES);
-	ck_assert_uint_eq(gmig_broken_bytes(rig.gmig), GMIG_PAGE_BYTES);
+	assert_told_once(&rig, 300);
 	gmig_swapped(rig.gmig, 0, &swapped);
 	ck_assert_uint_eq(swapped, GMIG_PAGE_BYTES);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
@@ -149,11 +177,12 @@ END_TEST
 /* The kernel tells of it before anybody touches it. */
 START_TEST(page_that_is_told_to_be_broken_is_counted_once)
 {
-	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
+	struct rig_options options = {.bytes = BYTES, .small_pages = _i, .memory_broke = tell};
 	struct gmig_stats stats;
 	uint64_t swapped, gpa = 0;
 	struct rig rig;
 	int local = 0;
+	size_t done;
 
 	rig_create(&rig, &options);
 	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), -ENOENT);
@@ -164,11 +193,19 @@ START_TEST(page_that_is_told_to_be_broken_is_counted_once)
 	ck_assert_int_eq(gmig_memory_broke(rig.gmig, (char *)rig_page(&rig, 300) + 64, &gpa), 0);
 	ck_assert_uint_eq(gpa, 300 * GMIG_PAGE_BYTES);
 	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), -EALREADY);
-	ck_assert_uint_eq(gmig_broken_bytes(rig.gmig), GMIG_PAGE_BYTES);
+	assert_told_once(&rig, 300);
 	gmig_swapped(rig.gmig, 0, &swapped);
 	ck_assert_uint_eq(swapped, GMIG_PAGE_BYTES);
 	gmig_stats(rig.gmig, &stats);
 	ck_assert_uint_eq(stats.page_bytes_2m, _i ? 0 : BYTES - GMIG_BLOCK_BYTES);
+	/* What the guest gives back is whole when it comes again, and may break again. */
+	ck_assert_int_eq(gmig_discard(rig.gmig, rig_page(&rig, 0), 2 * GMIG_BLOCK_BYTES, &done), 0);
+	rig_write_page(&rig, 300);
+	rig_settle(&rig);
+	atomic_store(&breaking.page, (uintptr_t)rig_page(&rig, 300));
+	page_breaks();
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), 0);
+	ck_assert_uint_eq(atomic_load(&told), 2);
 	rig_destroy(&rig);
 }
 END_TEST
@@ -176,9 +213,11 @@ END_TEST
 /* To the kernel a broken page is in swap, and so it is to the books once they have been compared. */
 START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
 {
-	struct rig_options options = {.bytes = BYTES, .small_pages = !(_i & 1)};
+	struct rig_options options = {
+	    .bytes = BYTES, .small_pages = !(_i & 1), .memory_broke = tell};
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
+	uint64_t gpa = 0;
 	struct rig rig;
 
 	rig_create(&rig, &options);
@@ -191,6 +230,9 @@ START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
 	rig_move(&rig, &spec, &info);
 	assert_all_but_one_moved(&rig, &info, 300);
 	ck_assert_uint_eq(info.passes, 1);
+	/* It is in the books already when the kernel's word comes. */
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, rig_page(&rig, 300), &gpa), 0);
+	assert_told_once(&rig, 300);
 	rig_destroy(&rig);
 }
 END_TEST
