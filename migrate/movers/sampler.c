@@ -10,11 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define NS	    1000000000ull
-#define LOOKS	    256	    /* blocks that are looked at for one to take */
-#define COST_NS	    100000u /* of a block that is missed, before any was */
-#define COST_WEIGHT 8	    /* of the last one: one in so many */
-#define LATE	    4	    /* turns that are made up for, when something took long */
+#define NS	     1000000000ull
+#define LOOKS	     256       /* blocks that are looked at for one to take */
+#define FRUITLESS_NS 10000000u /* until the next look, when none of them could be taken */
+#define COST_NS	     100000u   /* of a block that is missed, before any was */
+#define COST_WEIGHT  8	       /* of the last one: one in so many */
+#define LATE	     4	       /* turns that are made up for, when something took long */
 
 enum out_state { OUT_FREE, OUT_TAKING, OUT_WAITING };
 
@@ -212,8 +213,10 @@ static void take(struct sampler *sampler)
 	out->missed = out->wanted = out->vcpu = false;
 	out->tid = 0;
 	pthread_mutex_unlock(&sampler->lock);
-	if (!find(sampler, &out->sample))
+	if (!find(sampler, &out->sample)) {
+		sampler->next_ns = sampler->gmig->sys->now_ns() + FRUITLESS_NS;
 		return;
+	}
 	out->state = OUT_TAKING;
 	taken = sample_take(&sampler->worker, &out->sample, touched, out);
 	out->state = taken ? OUT_WAITING : OUT_FREE;

@@ -402,6 +402,26 @@ START_TEST(what_cannot_be_is_refused_in_words)
 }
 END_TEST
 
+/* Whoever looks for memory where there is none does not do it all the time: 256 blocks, and then a pause. */
+START_TEST(guest_without_memory_costs_little)
+{
+	const struct rig_options options = {.bytes = BYTES, .untouched = true};
+	const uint64_t finds = 10;
+	uint64_t begin_ns;
+
+	rig_create(&rig, &options);
+	begin_ns = gmig_sys_real.now_ns();
+	start(&fast);
+	while (info_now().rounds < finds * 256 / BLOCKS)
+		wait_on();
+	ck_assert_uint_ge(gmig_sys_real.now_ns() - begin_ns, (finds - 1) * 10000000);
+	ck_assert_uint_eq(info_now().touched + info_now().untouched, 0);
+	gmig_sampling_stop(rig.gmig);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("sampling");
@@ -419,6 +439,7 @@ int main(void)
 			    0, 2);
 	tcase_add_test(tcase, guest_that_stands_still_is_not_cold);
 	tcase_add_test(tcase, nothing_is_taken_beyond_the_budget_and_the_rate);
+	tcase_add_test(tcase, guest_without_memory_costs_little);
 	tcase_add_test(tcase, what_cannot_be_is_refused_in_words);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
