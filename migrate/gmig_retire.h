@@ -5,13 +5,15 @@
  * - the kernel takes it out of use for everybody until the host boots again, if this process has CAP_SYS_ADMIN and the kernel
  *   CONFIG_MEMORY_FAILURE (MADV_SOFT_OFFLINE of madvise(2)); HardwareCorrupted in /proc/meminfo tells how much that is. Or it
  * - stays in quarantine until this process ends (gmig_stats.quarantine_bytes). Then it is the kernel's again, which knows nothing.
+ *   It is locked there, as far as RLIMIT_MEMLOCK has room, so that it is not swapped out; but the kernel may still move what lies in
+ *   it (compaction, hot-remove), and use the frame for others.
  *
  * Of a block that is one huge page all goes, to another huge page, since copying 2 MiB costs less than what is lost without huge
  * pages; without a free one on the node only the page goes, and the block is small pages from then on. What the kernel calls
  * bad is 4 KiB in either case.
  *
  * Memory that mover uffd does not move (hugetlbfs, files, a guest without migration) stays where it is in the guest: the kernel
- * does all of it, or nothing. Pages of hugetlbfs it takes whole.
+ * does all of it, or nothing. Pages of hugetlbfs it takes whole; those of 1 GiB are not retired.
  *
  * Threads and errors as in gmig.h. Source: soft_offline_page() in Linux's mm/memory-failure.c, mcelog(8)'s page-error triggers.
  */
@@ -53,7 +55,7 @@ struct gmig_retired {
  * -EFAULT not guest RAM; -ENOENT it lies in no frame of its own: never touched, given back, the zero page, or in swap, which is
  * also how the kernel shows what is broken already; -EBUSY a job or a device holds it, or the kernel has pinned it: try again;
  * -ENOMEM no memory on its node, or no more beside the guest's own; -EIO it cannot be read: its content is lost, and only who
- * reads it is hurt; -EPERM it must not move (gmig_fix_memory()). Of memory that mover uffd does not move: what the kernel said, as `offline`, and -EOPNOTSUPP with `keep`.
+ * reads it is hurt; -EFBIG it is part of a page of 1 GiB; -EPERM it must not move (gmig_fix_memory()). Of memory that mover uffd does not move: what the kernel said, as `offline`, and -EOPNOTSUPP with `keep`.
  */
 int gmig_retire(struct gmig *gmig, const struct gmig_retire_spec *spec,
 		struct gmig_retired *retired, struct gmig_error *err);

@@ -254,6 +254,13 @@ static int run(struct retire *retire, uint64_t gpa, struct gmig_error *err)
 	bool kernel = retire->gmig->plain || !legal_by_frames(retire->region->kind);
 	int ret;
 
+	if (retire->region->unit_pages > GMIG_BLOCK_PAGES)
+		return gmig_fail(
+		    err, -EFBIG,
+		    "page 0x%llx is part of a huge page of 1 GiB, all of which the kernel would "
+		    "keep from the guest while it copies it, and then take from its pool: move "
+		    "the guest's memory to another node",
+		    (unsigned long long)gpa);
 	if (is_fixed(retire))
 		return gmig_fail(err, -EPERM, "page 0x%llx: it was declared that it must not move",
 				 (unsigned long long)gpa);

@@ -56,6 +56,12 @@ static struct store *place_take(struct frames *frames, unsigned int *number)
 	return store;
 }
 
+/* A frame that is swapped out is somebody else's. Where no more may be locked it has to do without. */
+static void hold(struct frames *frames, void *page)
+{
+	(void)frames->sys->lock(page, GMIG_PAGE_BYTES, true);
+}
+
 /* false: it has not left the slot. */
 static bool put_away(struct frames *frames, struct slot *slot, unsigned int page)
 {
@@ -75,6 +81,7 @@ static bool put_away(struct frames *frames, struct slot *slot, unsigned int page
 		pthread_mutex_unlock(&frames->lock);
 		return false;
 	}
+	hold(frames, move.to);
 	pthread_mutex_lock(&slot->pool->lock);
 	ledger_post(frames->ledger, slot->node, LEDGER_FLIGHT, LEDGER_QUARANTINE, 1);
 	bits_clear_range(&slot->have, page, 1);
@@ -108,6 +115,7 @@ int frame_retire(struct frames *frames, struct slot **slot, unsigned int page, b
 	}
 	if (!put_away(frames, from, page)) {
 		bits_set(&only, page);
+		hold(frames, from->hva + page * GMIG_PAGE_BYTES);
 		slot_keep(frames, from, &only);
 		*slot = NULL;
 	}

@@ -6,6 +6,7 @@
 #include "../../migrate/gmig_move.h"
 #include "../../migrate/gmig_policy.h"
 #include "../../migrate/gmig_repair.h"
+#include "../../migrate/gmig_retire.h"
 #include "../support/hugetlb_host.h"
 
 #define UNIT  (2 * GMIG_BLOCK_BYTES)
@@ -328,6 +329,25 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
+/* The kernel would take a GiB from its pool for one bad page, and the guest would wait for the copy. */
+START_TEST(bad_page_of_it_is_not_retired)
+{
+	struct gmig_retire_spec spec = {.gpa = UNIT};
+	struct gmig_retired retired;
+
+	start(2, 2);
+	touch_all();
+	for (unsigned int i = 0; i < 2; i++) {
+		spec.keep = i;
+		ck_assert_int_eq(gmig_retire(gmig, &spec, &retired, &err), -EFBIG);
+		ck_assert_ptr_nonnull(strstr(err.text, "1 GiB"));
+	}
+	assert_content();
+	assert_clean();
+	end();
+}
+END_TEST
+
 START_TEST(guest_that_writes_finds_what_it_wrote_while_it_moves)
 {
 	unsigned int at[] = {GMIG_PAGE_BYTES, 3 * GMIG_PAGE_BYTES};
@@ -434,6 +454,7 @@ int main(void)
 	    stall_budget_that_a_copy_breaks_leaves_pages_and_says_what_it_takes,
 	    page_whose_exchange_fails_stays_and_can_be_written,
 	    page_that_was_thrown_away_is_gone_and_comes_again_whole,
+	    bad_page_of_it_is_not_retired,
 	    guest_that_writes_finds_what_it_wrote_while_it_moves,
 	    two_jobs_over_the_same_pages_lose_none,
 	    region_that_does_not_fit_is_refused_in_words,

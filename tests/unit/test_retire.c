@@ -38,6 +38,18 @@ static int advise(void *memory, size_t bytes, int advice)
 	return gmig_sys_real.advise(memory, bytes, advice);
 }
 
+static atomic_uint locked; /* frames of PAGE, outside of the guest */
+
+static int lock_counting(void *memory, size_t bytes, bool on)
+{
+	const rig_word *words = memory;
+
+	if (on && bytes == GMIG_PAGE_BYTES && !in_guest((uintptr_t)memory) &&
+	    atomic_load(&words[0]) == PAGE)
+		atomic_fetch_add(&locked, 1);
+	return -ENOMEM; /* as at a limit: the frame is kept all the same */
+}
+
 static int ioctl_staying(int fd, unsigned long request, void *arg)
 {
 	const struct uffdio_move *move = arg;
@@ -53,6 +65,8 @@ static void start(struct rig_options options)
 	sys = gmig_sys_real;
 	sys.advise = advise;
 	sys.ioctl = ioctl_staying;
+	sys.lock = lock_counting;
+	atomic_store(&locked, 0);
 	options.sys = &sys;
 	if (!options.bytes)
 		options.bytes = BYTES;
@@ -131,6 +145,7 @@ START_TEST(huge_block_moves_whole_and_the_bad_frame_goes_to_kernel_or_quarantine
 	ck_assert_uint_eq(atomic_load(&asked), 1);
 	ck_assert_uint_eq(atomic_load(&wrong), 0);
 	assert_bad(said ? GMIG_PAGE_BYTES : 0, said ? 0 : GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(atomic_load(&locked), said ? 1 : 0);
 	ck_assert_uint_eq(huge_bytes(), BYTES);
 	move_all();
 	assert_bad(said ? GMIG_PAGE_BYTES : 0, said ? 0 : GMIG_PAGE_BYTES);
@@ -197,6 +212,7 @@ START_TEST(frame_that_cannot_be_put_away_keeps_its_slot)
 	ck_assert_int_eq(retire(PAGE, true, &retired), 0);
 	ck_assert(retired.huge == !_i);
 	atomic_store(&must_stay, false);
+	ck_assert_uint_eq(atomic_load(&locked), 1);
 	assert_bad(GMIG_PAGE_BYTES, 0);
 	move_all();
 	assert_bad(GMIG_PAGE_BYTES, 0);
