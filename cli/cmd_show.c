@@ -127,11 +127,16 @@ static void threads_rows(FILE *rows, const json_t *cpus)
 	cli_threads_table(rows, json_object_get(cpus, "vcpus"), json_object_get(cpus, "threads"));
 }
 
-/* Bad frames: in quarantine they are in the table. */
+/* Memory that there is not, and bad frames: in quarantine they are in the table. */
 static void print_bad(const json_t *guest)
 {
 	char size[UNITS_TEXT];
 
+	if (cli_number(guest, "starved_pages"))
+		printf(
+		    "the guest waits for memory at %llu pages: the host, its cgroup or the pool of "
+		    "huge pages has none for them\n",
+		    (unsigned long long)cli_number(guest, "starved_pages"));
 	if (cli_number(guest, "offlined_bytes"))
 		printf("the kernel has taken %s of bad memory out of use for it\n",
 		       units_size(cli_number(guest, "offlined_bytes"), size));

@@ -370,6 +370,8 @@ static json_t *engine_residency(const struct guest *guest)
 	if (result)
 		json_object_set_new(result, "broken_bytes",
 				    integer(gmig_broken_bytes(guest->gmig)));
+	if (result)
+		json_object_set_new(result, "starved_pages", integer(stats.starved_pages));
 	if (result && !off)
 		add_trust(result, guest->gmig, &sample);
 	return result;

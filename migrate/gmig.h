@@ -325,7 +325,9 @@ struct gmig_stats {
 	uint64_t page_bytes_hugetlb_2m, page_bytes_hugetlb_1g;
 	/* Bad frames that the kernel has taken out of use for gmig_retire(): they are in no quarantine */
 	uint64_t offlined_bytes;
-	uint64_t reserved[25];
+	/* Pages whose touchers wait since there is no memory for them: host, cgroup or huge page pool have none. Tried again and again */
+	uint64_t starved_pages;
+	uint64_t reserved[24];
 };
 /* What the engine has now, and what it counted since its start. */
 void gmig_stats(struct gmig *gmig, struct gmig_stats *stats);

@@ -253,6 +253,24 @@ static void real_huge_room(uint64_t page_bytes, struct room *room)
 	pthread_mutex_unlock(&lock);
 }
 
+static bool real_huge_grows(uint64_t page_bytes)
+{
+	unsigned long long pages = 1;
+	char path[96];
+	FILE *file;
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_overcommit_hugepages",
+		 (unsigned long long)page_bytes >> 10);
+	file = fopen(path, "re");
+	if (!file)
+		return true;
+	if (fscanf(file, "%llu", &pages) != 1)
+		pages = 1;
+	fclose(file);
+	return pages;
+}
+
 /* The device first: its file mode is how an administrator grants the right without root. */
 static int real_userfaultfd(void)
 {
@@ -389,6 +407,7 @@ const struct gmig_sys gmig_sys_real = {
     .open_proc = real_open_proc,
     .room = real_room,
     .huge_room = real_huge_room,
+    .huge_grows = real_huge_grows,
     .userfaultfd = real_userfaultfd,
     .pagemap = real_pagemap,
     .kernel_name = real_kernel_name,

@@ -72,6 +72,8 @@ struct gmig_sys {
 	void (*room)(struct room *room);
 	/* Of pages of hugetlbfs of that size. */
 	void (*huge_room)(uint64_t page_bytes, struct room *room);
+	/* May the kernel make more of them than the pools have (nr_overcommit_hugepages)? Also true: it cannot be told. */
+	bool (*huge_grows)(uint64_t page_bytes);
 	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */
 	int (*userfaultfd)(void);
 	/* /proc/self/pagemap */

@@ -158,6 +158,7 @@ struct gmig {
 	uint64_t last_repair;		      /* its number */
 
 	atomic_ullong sleepers, faults, faults_known_thread;
+	atomic_ullong starved;				   /* pages, now: fault.c */
 	atomic_ullong dma_begun, dma_refused, claims_busy; /* ever: see struct gmig_stats */
 	atomic_ullong busy_blocks;			   /* now; its stripes add and take */
 	struct catch_up catch_up;

@@ -25,7 +25,7 @@ struct fault {
 	struct log_limit no_memory, left_protected;
 	/* The thread's own: pages whose touchers sleep since nobody has memory for them. */
 	uint64_t starved[STARVED];
-	unsigned int starved_count;
+	unsigned int starved_count, starved_told;
 	uint64_t starved_until_ns;
 };
 
@@ -279,6 +279,14 @@ static void handle(struct fault *fault, const struct uffd_msg *msg)
 	serve_locked(&touch);
 }
 
+/* Between two tries it is not none. */
+static void tell_starved(struct fault *fault)
+{
+	atomic_fetch_add(&fault->gmig->starved,
+			 (unsigned long long)fault->starved_count - fault->starved_told);
+	fault->starved_told = fault->starved_count;
+}
+
 /* One message, or (NULL) those that starve. */
 static void serving(struct fault *fault, const struct uffd_msg *msg)
 {
@@ -290,6 +298,7 @@ static void serving(struct fault *fault, const struct uffd_msg *msg)
 		handle(fault, msg);
 	else
 		serve_starved(fault);
+	tell_starved(fault);
 	atomic_fetch_add(serving, 1);
 }
 

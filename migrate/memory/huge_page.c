@@ -54,10 +54,21 @@ static int fill(struct gmig *gmig, void *page, size_t bytes, unsigned int node)
 	return ret || is_on(gmig, page, node) ? ret : -ENOMEM;
 }
 
+/*
+ * A page that takes the place of one that was promised to the region is promised, too, and stays so when the guest gives it back: the
+ * promise goes along with the mapping, and since Linux 6.9 comes back with the page (df7a6d1f6405, while the pool has no surplus
+ * pages). Where the kernel may make pages it could make one for the promise alone, on any node; and those that are larger than a block
+ * are in regions without promises.
+ */
+static bool is_promised(const struct gmig *gmig, size_t bytes)
+{
+	return bytes == GMIG_BLOCK_BYTES && !gmig->sys->huge_grows(bytes);
+}
+
 int huge_page_take(struct gmig *gmig, const struct region *region, unsigned int node, void **out)
 {
 	size_t bytes = huge_page_bytes(region);
-	int ret = gmig->sys->map_huge(bytes, bytes, false, NULL, out);
+	int ret = gmig->sys->map_huge(bytes, bytes, is_promised(gmig, bytes), NULL, out);
 
 	if (ret)
 		return ret;

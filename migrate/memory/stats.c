@@ -121,6 +121,7 @@ void gmig_stats(struct gmig *gmig, struct gmig_stats *stats)
 		stats->extra_bytes_max = policy_extra_max(gmig->policy);
 	}
 	stats->sleepers = atomic_load(&gmig->sleepers);
+	stats->starved_pages = atomic_load(&gmig->starved);
 	stats->faults = atomic_load(&gmig->faults);
 	stats->faults_known_thread = atomic_load(&gmig->faults_known_thread);
 	stats->dma_begun = atomic_load(&gmig->dma_begun);

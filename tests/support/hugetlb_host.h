@@ -21,6 +21,8 @@ static bool real_pool;
 static atomic_int pool_free[2];	      /* pages */
 static atomic_bool pool_is_exhausted; /* of pages that are promised to nobody */
 static atomic_bool region_reserved;   /* the last one */
+static atomic_bool page_reserved;     /* the last one outside of a region */
+static atomic_bool pool_grows;	      /* the kernel makes pages */
 static _Thread_local int bound_node = -1;
 /* Pages that are in no region yet. */
 static _Atomic(void *) outside[OUTSIDES];
@@ -113,8 +115,7 @@ static inline int map_table(size_t bytes, uint64_t page_bytes, bool reserve, voi
 
 	if (reserve && atomic_load(&pool_is_exhausted))
 		return -ENOMEM;
-	if (fixed)
-		atomic_store(&region_reserved, reserve);
+	atomic_store(fixed ? &region_reserved : &page_reserved, reserve);
 	if (real_pool)
 		ret = gmig_sys_real.map_huge(bytes, page_bytes, reserve, fixed, out);
 	else if (fixed)
@@ -255,6 +256,12 @@ static inline void tell_group(uint64_t page_bytes, struct room *room)
 	*room = (struct room){.bytes = atomic_load(&group_bytes), .limit = "/sys/fs/cgroup/vm"};
 }
 
+static inline bool tell_grows(uint64_t page_bytes)
+{
+	(void)page_bytes;
+	return atomic_load(&pool_grows);
+}
+
 /* What a host with that many free pages on each node says and does. */
 static inline void pools_of(int what, int first, int second)
 {
@@ -271,6 +278,8 @@ static inline void pools_of(int what, int first, int second)
 	sys.set_thread_policy = take_policy;
 	sys.map_limit = tell_map_limit;
 	sys.huge_room = tell_group;
+	sys.huge_grows = tell_grows;
+	atomic_store(&pool_grows, false);
 	atomic_store(&map_limit_told, 65530);
 	atomic_store(&group_bytes, UINT64_MAX);
 	atomic_store(&pool_free[0], first);

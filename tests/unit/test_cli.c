@@ -294,6 +294,10 @@ START_TEST(show_tells_its_age_and_what_is_swapped)
 	json_object_set_new(fake.more, "slots_emptied", json_integer(3));
 	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
 	ck_has(out_text, "others, as a debugger, filled slots of the pools 3 times; emptied\n");
+	ck_assert_ptr_null(strstr(out_text, "waits for memory"));
+	json_object_set_new(fake.more, "starved_pages", json_integer(2));
+	ck_assert_int_eq(gmig("show", "vm1", NULL), CLI_OK);
+	ck_has(out_text, "the guest waits for memory at 2 pages: the host, its cgroup or");
 	ck_assert_ptr_null(strstr(out_text, "devices are at"));
 	json_object_set_new(fake.more, "dma",
 			    json_pack("{s:i, s:i, s:i, s:i}", "busy_blocks", 2, "postponed", 17,

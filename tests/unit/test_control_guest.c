@@ -46,9 +46,10 @@ END_TEST
 START_TEST(residency_has_the_engines_members_and_the_servers)
 {
 	static const char *const members[] = {
-	    "name",	  "migration",	    "page_bytes",	   "vnodes",   "pool",
-	    "quarantine", "offlined_bytes", "slots_emptied",	   "sleepers", "blackout_ns",
-	    "stall_ns",	  "faults",	    "faults_known_thread", "jobs",     "dma"};
+	    "name",	    "migration",      "page_bytes",	     "vnodes",	 "pool",
+	    "quarantine",   "offlined_bytes", "slots_emptied",	     "sleepers", "blackout_ns",
+	    "stall_ns",	    "faults",	      "faults_known_thread", "jobs",	 "dma",
+	    "starved_pages"};
 	const json_t *residency = ask("{\"execute\":\"query-residency\"}");
 	const json_t *vnode = json_array_get(json_object_get(residency, "vnodes"), 0);
 

@@ -84,6 +84,7 @@ static void *touch_first(void *arg)
 
 START_TEST(first_touch_without_any_page_sleeps_until_there_is_one)
 {
+	struct gmig_stats stats;
 	pthread_t toucher;
 
 	start(_i, 0, 0);
@@ -92,9 +93,14 @@ START_TEST(first_touch_without_any_page_sleeps_until_there_is_one)
 		sched_yield();
 	ck_assert_uint_eq(resident(0) + resident(1), 0);
 	assert_said("event=first-touch");
+	engine_settle_faults(gmig, 0);
+	gmig_stats(gmig, &stats);
+	ck_assert_uint_eq(stats.starved_pages, 1);
 	atomic_store(&pool_free[1], 1);
 	ck_assert_int_eq(pthread_join(toucher, NULL), 0);
 	engine_settle_faults(gmig, 0);
+	gmig_stats(gmig, &stats);
+	ck_assert_uint_eq(stats.starved_pages, 0);
 	ck_assert_uint_eq(resident(1), GMIG_BLOCK_BYTES);
 	assert_clean();
 	end();
@@ -246,6 +252,24 @@ START_TEST(page_that_was_thrown_away_is_gone_and_comes_again)
 	ck_assert_int_eq(ram[GMIG_BLOCK_BYTES], 0);
 	engine_settle_faults(gmig, 0);
 	ck_assert_uint_eq(atomic_load(&fills), BLOCKS + 2);
+	end();
+}
+END_TEST
+
+/* What is given back after it has moved is still promised to the guest; not where a promise makes the kernel make pages. */
+START_TEST(page_that_moves_is_reserved_for_its_place)
+{
+	struct gmig_job_info info;
+
+	start(STAND_IN, 8, 8);
+	touch_all();
+	atomic_store(&pool_grows, _i);
+	atomic_store(&page_reserved, _i);
+	info = migrate(0, 1);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_int_eq(atomic_load(&page_reserved), !_i);
+	assert_content();
+	assert_clean();
 	end();
 }
 END_TEST
@@ -589,6 +613,7 @@ static void add_cases(TCase *tcase, int kinds)
 		tcase_add_loop_test(tcase, both[i], 0, kinds);
 	tcase_add_loop_test(tcase, what_hugetlbfs_cannot_do_is_refused_in_words, 0,
 			    sizeof(refused) / sizeof(refused[0]));
+	tcase_add_loop_test(tcase, page_that_moves_is_reserved_for_its_place, 0, 2);
 	tcase_add_test(tcase, region_that_cannot_be_had_says_why);
 	tcase_add_test(tcase, fake_nodes_have_no_kernel_to_leave_the_rest_to);
 }
