@@ -1,11 +1,12 @@
 #!/bin/bash
 # gmig's tests, in tiers.
-# usage: ./test.sh [--full] [--soak] [--fuzz] [--yes] [--only STAGE] [--list]
+# usage: ./test.sh [--full] [--soak] [--fuzz] [--faults] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals)
 #   --fuzz   ten minutes for each fuzz target
+#   --faults each system call of a guest's life fails with each error of its manual page (tests/fault/syscalls; two hours)
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
 # What passes at a second try only (a unit test: twice alone; a case whose lab broke: once) is named, for somebody to explain.
@@ -20,6 +21,7 @@ while [ $# -gt 0 ]; do
 	--full) tier=full ;;
 	--soak) tier=soak ;;
 	--fuzz) tier=fuzz ;;
+	--faults) tier=faults ;;
 	--yes) yes=--yes ;;
 	--list) list=1 ;;
 	--only)
@@ -27,7 +29,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,13s/^# \{0,1\}//p' "$0"
+		sed -n '2,14s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -253,6 +255,12 @@ soak)
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
 	;;
 fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
+faults)
+	alone "build gcc" 600 stage_build release
+	for scenario in $(tests/fault/syscalls --names); do
+		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
+	done
+	;;
 esac
 if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
@@ -269,6 +277,7 @@ if [ $tier = full ]; then
 	filler "model" 600 stage_model
 	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races
+	stage "system calls that fail" 600 stage_syscalls --scenario boot,huge --most 3 --share 5/20
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
 	filler "format" 300 stage_format

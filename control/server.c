@@ -16,6 +16,7 @@
 #include "internal.h"
 #include "line.h"
 #include "text.h"
+#include "wake.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,11 +94,7 @@ static void unlock(pthread_mutex_t **lock)
 
 static void wake(struct control_server *server)
 {
-	const uint64_t one = 1;
-
-	/* Only a full counter can fail, and that wakes as well. */
-	if (write(server->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	wake_by(server->wake_fd);
 }
 
 /* ---- Output, all under the lock -------------------------------------------------------------- */
@@ -171,6 +168,8 @@ static void client_flush(struct client *client)
 		if (sent < 0 && errno == EAGAIN)
 			return;
 		if (sent < 0) {
+			/* Whoever is there all the same sees the end, and does not wait for an answer. */
+			shutdown(client->fd, SHUT_WR);
 			client->deaf = true;
 			queue->head = queue->tail;
 			break;

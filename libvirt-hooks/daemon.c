@@ -1,4 +1,5 @@
 #include "daemon.h"
+#include "../control/wake.h"
 #include "daemon_conf.h"
 #include "daemon_log.h"
 #include "domains.h"
@@ -57,11 +58,8 @@ static void log_line(void *opaque, enum gmig_log_level level, const char *line)
 static void changed(void *opaque)
 {
 	const struct daemon *daemon = opaque;
-	const uint64_t one = 1;
 
-	/* Full wakes as well. */
-	if (write(daemon->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	wake_by(daemon->wake_fd);
 }
 
 static void job_event(void *opaque, struct domain *domain, const struct gmig_job_info *info)

@@ -309,6 +309,16 @@ stage_mutants() {
 	tests/fault/mutants.sh "$@"
 }
 
+# System calls that fail: tests/fault/syscalls.
+stage_syscalls() {
+	need_build release || return 1
+	[ -w /dev/kvm ] || {
+		echo "no /dev/kvm here"
+		return 77
+	}
+	tests/fault/syscalls "$@"
+}
+
 # What ThreadSanitizer has to see.
 stage_races() {
 	tests/fault/races.sh

@@ -1,5 +1,6 @@
 /* See blk_ring.h. */
 #include "blk_ring.h"
+#include "../control/wake.h"
 #include "vmm.h"
 
 #include <errno.h>
@@ -166,5 +167,5 @@ int blk_ring_next(struct blk_ring *ring, unsigned int *tag, int *result)
 
 void blk_ring_poke(struct blk_ring *ring)
 {
-	eventfd_write(ring->poke_fd, 1);
+	wake_by(ring->poke_fd);
 }

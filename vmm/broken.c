@@ -1,10 +1,9 @@
 #include "broken.h"
+#include "../control/wake.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #define NOTES 64
 
@@ -20,19 +19,13 @@ void broken_listen(int wake_fd)
 
 void broken_note(uintptr_t hva)
 {
-	const uint64_t one = 1;
-	int error = errno;
-	ssize_t ignored;
-
 	for (size_t i = 0; i < NOTES; i++) {
 		uintptr_t none = 0;
 
 		if (atomic_compare_exchange_strong(&notes[i], &none, hva))
 			break;
 	}
-	ignored = write(atomic_load(&wake), &one, sizeof(one));
-	(void)ignored;
-	errno = error;
+	wake_by(atomic_load(&wake));
 }
 
 bool broken_take(uintptr_t *hva)

@@ -3,10 +3,10 @@
  * way.
  */
 #include "end.h"
+#include "../control/wake.h"
 #include "internal.h"
 
 #include <string.h>
-#include <sys/eventfd.h>
 
 /* The first caller wins, except that a final reason replaces a reboot: a SIGTERM during a reboot is
  * still a SIGTERM. */
@@ -26,7 +26,7 @@ void vmm_end(struct vmm *vmm, enum vmm_end why, const char *text)
 	pthread_mutex_lock(&vmm->end_lock);
 	if (end_claim(vmm, why)) {
 		snprintf(vmm->end_text, sizeof(vmm->end_text), "%s", text ? text : "");
-		eventfd_write(vmm->end_fd, 1);
+		wake_by(vmm->end_fd);
 	}
 	pthread_mutex_unlock(&vmm->end_lock);
 }
@@ -46,7 +46,7 @@ void vmm_stop_because(struct vmm *vmm, const char *reason)
 {
 	pthread_mutex_lock(&vmm->end_lock);
 	snprintf(vmm->stop_asked, sizeof(vmm->stop_asked), "%s", reason);
-	eventfd_write(vmm->end_fd, 1);
+	wake_by(vmm->end_fd);
 	pthread_mutex_unlock(&vmm->end_lock);
 }
 

@@ -41,6 +41,7 @@ struct vmm_vcpu {
 	pthread_t thread;
 	bool started;
 	_Atomic int tid;
+	unsigned int starved;	/* its thread only: KVM_RUN has had no memory, so often in a row */
 	bool incomplete;	/* its thread only: KVM has yet to complete the last exit's I/O */
 	bool parked;		/* guarded by gate.lock */
 	bool held;		/* guarded by gate.lock: waits for the end of a hold (hold.c) */

@@ -4,6 +4,7 @@
  * again.
  */
 #include "loop.h"
+#include "../control/wake.h"
 #include "deadline.h"
 #include "internal.h"
 
@@ -236,7 +237,7 @@ int vmm_loop_create(struct vmm_loop *loop, struct gmig_error *err)
 void vmm_loop_destroy(struct vmm_loop *loop)
 {
 	if (loop->started) {
-		eventfd_write(loop->stop_fd, 1);
+		wake_by(loop->stop_fd);
 		pthread_join(loop->thread, NULL);
 		loop->started = false;
 	}

@@ -20,6 +20,7 @@
 #include "undo.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,9 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define STARVED_REST_MS 10
+#define STARVED_TOLD	1000 /* each so many rests */
 
 /* ---- Exits ----------------------------------------------------------------------------------- */
 
@@ -172,12 +176,30 @@ static void end_memory_broken(struct vmm_vcpu *vcpu)
 	vmm_end(vcpu->vmm, VMM_END_MEMORY_LOST, text);
 }
 
+/*
+ * The host, or the VM's cgroup, has no memory for KVM's own tables. That passes, or its operator ends the VM: the guest
+ * waits, and has lost nothing.
+ */
+static void wait_for_memory(struct vmm_vcpu *vcpu)
+{
+	if (vcpu->starved++ % STARVED_TOLD == 0)
+		vmm_log(GMIG_LOG_WARNING,
+			"event=kvm-no-memory vcpu=%u text=\"KVM_RUN: ENOMEM, "
+			"which is tried again\"",
+			vcpu->id);
+	poll(NULL, 0, STARVED_REST_MS);
+}
+
 static void run_failed(struct vmm_vcpu *vcpu, int error)
 {
 	char text[96];
 
 	if (error == EINTR || error == EAGAIN)
 		return;
+	if (error == ENOMEM) {
+		wait_for_memory(vcpu);
+		return;
+	}
 	if (error == EFAULT || error == EHWPOISON) {
 		snprintf(text, sizeof(text), "vcpu=%u guest memory cannot be read: %s", vcpu->id,
 			 strerror(error));
@@ -205,6 +227,8 @@ static void run_once(struct vmm_vcpu *vcpu)
 		run_failed(vcpu, error);
 	else
 		dispatch(vcpu);
+	if (ret >= 0)
+		vcpu->starved = 0;
 }
 
 /*

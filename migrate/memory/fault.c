@@ -368,9 +368,10 @@ void fault_stop(struct fault *fault)
 
 	if (!fault)
 		return;
-	if (write(fault->stop, &one, sizeof(one)) != sizeof(one))
-		engine_log(fault->gmig, GMIG_LOG_WARNING, "event=fault-stop errno=%s",
-			   gmig_errno_name(errno));
+	/* Whoever is not woken is waited for without end. */
+	for (int i = 0; i < 100; i++)
+		if (write(fault->stop, &one, sizeof(one)) == sizeof(one))
+			break;
 	pthread_join(fault->thread, NULL);
 	close(fault->stop);
 	fault->gmig->sys->unmap(fault->zeros_reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
