@@ -433,6 +433,7 @@ const struct control_command guest_commands[] = {
     {"repair-table", guest_repair_arguments, guest_repair_table},
     {"retire-page", guest_retire_arguments, guest_retire_page},
     {"sample-memory", guest_sample_arguments, guest_sample_memory},
+    {"report-heat", guest_report_arguments, guest_report_heat},
     {"query-heat", guest_heat_arguments, guest_query_heat},
     {"migrate-pages", migrate_arguments, migrate_pages},
     {"move-pages", move_arguments, move_pages},

@@ -6,13 +6,19 @@
 
 #include <stdlib.h>
 
-#define PARTS 1024 /* in one answer, some 300 KB at most */
+#define PARTS	   1024	 /* in one answer, some 300 KB at most */
+#define MAX_SHARES 65536 /* in one report */
 
 const struct control_argument guest_sample_arguments[] = {
     {"guest", CONTROL_STRING, false},
     {"on", CONTROL_BOOL, true},
     {"rate", CONTROL_INTEGER, false},	      /* blocks a second */
     {"max-slowdown", CONTROL_INTEGER, false}, /* in millionths */
+    {0},
+};
+const struct control_argument guest_report_arguments[] = {
+    {"guest", CONTROL_STRING, false},
+    {"blocks", CONTROL_ARRAY, true}, /* [gpa, bytes, millionths] */
     {0},
 };
 const struct control_argument guest_heat_arguments[] = {
@@ -49,10 +55,11 @@ static json_t *report_part(const struct gmig_heat *part)
 		snprintf(node, sizeof(node), "%llu", (unsigned long long)part->by[i].node);
 		json_object_set_new(by, node, integer(part->by[i].bytes));
 	}
-	report = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "gpa", integer(part->gpa),
+	report = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "gpa", integer(part->gpa),
 			   "bytes", integer(part->bytes), "hot", integer(part->hot_bytes), "warm",
 			   integer(part->warm_bytes), "cold", integer(part->cold_bytes), "unknown",
-			   integer(part->unknown_bytes), "touched_from", by);
+			   integer(part->unknown_bytes), "reported", integer(part->reported_bytes),
+			   "touched_from", by);
 	if (part->newest_age_ns)
 		json_object_set_new(report, "newest_age_ns", integer(part->newest_age_ns));
 	return report;
@@ -94,6 +101,65 @@ int guest_sample_memory(void *opaque, const json_t *arguments, json_t **result,
 	else
 		gmig_sampling_stop(held.guest.gmig);
 	return ret ? ret : answer(report_sampling(held.guest.gmig), result, err);
+}
+
+static int read_share(const json_t *json, struct gmig_heat_share *share, struct gmig_error *err)
+{
+	json_int_t number[3] = {0};
+
+	for (size_t i = 0; i < 3; i++) {
+		const json_t *one = json_array_get(json, i);
+
+		number[i] = json_integer_value(one);
+		if (json_array_size(json) != 3 || !json_is_integer(one) || number[i] < 0)
+			return gmig_fail(err, -EINVAL,
+					 "a block's heat is [gpa, bytes, millionths of the looks "
+					 "at it that found it used]");
+	}
+	share->gpa = (uint64_t)number[0];
+	share->bytes = (uint64_t)number[1];
+	share->share_ppm = number[2] > UINT32_MAX ? UINT32_MAX : (uint32_t)number[2];
+	return 0;
+}
+
+/* free(*shares). */
+static int read_shares(const json_t *list, struct gmig_heat_share **shares, struct gmig_error *err)
+{
+	size_t count = json_array_size(list);
+	int ret = 0;
+
+	if (count > MAX_SHARES)
+		return gmig_fail(err, -E2BIG, "the heat of %zu parts: at most %d at a time", count,
+				 MAX_SHARES);
+	*shares = calloc(count + 1, sizeof(**shares));
+	if (!*shares)
+		return gmig_fail(err, -ENOMEM, "no memory for a report");
+	for (size_t i = 0; !ret && i < count; i++)
+		ret = read_share(json_array_get(list, i), &(*shares)[i], err);
+	return ret;
+}
+
+int guest_report_heat(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	const json_t *list = json_object_get(arguments, "blocks");
+	struct gmig_heat_share *shares = NULL;
+	struct gmig_heat_noted noted;
+	HELD_GUEST held = {0};
+	int ret = hold(opaque, arguments, &held, err);
+
+	if (!ret)
+		ret = check_guest(&held.guest, err);
+	if (!ret)
+		ret = read_shares(list, &shares, err);
+	if (!ret)
+		ret = gmig_heat_report(held.guest.gmig, shares, json_array_size(list), &noted, err);
+	free(shares);
+	if (ret)
+		return ret;
+	return answer(json_pack("{s:o, s:o, s:o}", "noted", integer(noted.noted_bytes), "outside",
+				integer(noted.outside_bytes), "moved", integer(noted.moved_bytes)),
+		      result, err);
 }
 
 int guest_query_heat(void *opaque, const json_t *arguments, json_t **result, struct gmig_error *err)

@@ -8,6 +8,9 @@
  *
  * Memory: of GMIG_REGION_RAM only. What UFFDIO_MOVE cannot take out (hugetlbfs, files) stays unknown.
  *
+ * Or an embedder says how much blocks are used, by what it knows of its guest: gmig_heat_report(). The agent in a guest finds
+ * that out, for example. Of a block the newer one counts, a sample or a report.
+ *
  * Threads and errors as in gmig.h. Source: the access sampling of Linux's Documentation/mm/damon/design.rst, without the accessed
  * bits that only the kernel sees.
  */
@@ -67,6 +70,32 @@ struct gmig_sampling_info {
 /* What it has done, and what that has cost. */
 void gmig_sampling_info(struct gmig *gmig, struct gmig_sampling_info *info);
 
+/* What somebody says of a part of the memory: whole blocks of 2 MiB, each of them as much used as the others. */
+struct gmig_heat_share {
+	uint64_t gpa, bytes;
+	/* Of the looks at a block, those that found it used, in millionths. From a half on it is hot, and at 0 cold. */
+	uint32_t share_ppm;
+	uint32_t reserved; /* 0 */
+};
+
+/* What became of a report. */
+struct gmig_heat_noted {
+	uint64_t noted_bytes;
+	uint64_t outside_bytes; /* not the guest's memory: ignored */
+	uint64_t
+	    moved_bytes; /* of blocks that a job moved within the last quarter of a second: ignored */
+	uint64_t reserved[5];
+};
+/*
+ * A report, in the order of addresses, of the whole memory or a part; of what it does not have, what was known stays. Nothing of it
+ * is believed but as heat: what is wrong, or a lie of a guest, can make the order of jobs worse, no more. Takes time in proportion
+ * to the guest's memory that it has. noted may be NULL, and is filled on -ENOMEM, too.
+ * -EINVAL, and nothing is noted: an address or a size that is no multiple of 2 MiB or beyond 2^48, a share above 1000000, parts that
+ * overlap or are not in order.
+ */
+int gmig_heat_report(struct gmig *gmig, const struct gmig_heat_share *parts, size_t count,
+		     struct gmig_heat_noted *noted, struct gmig_error *err);
+
 #define GMIG_HEAT_NODES 8
 
 struct gmig_heat_node {
@@ -77,14 +106,18 @@ struct gmig_heat_node {
 struct gmig_heat {
 	uint64_t gpa, bytes;
 	/*
-	 * By what samples have shown: missed within 4 ms on average; within 256 ms; by nobody. unknown: never sampled, not there, or
-	 * moved in the last quarter of a second. Their sum is `bytes`. What has been given back since its last sample is in them.
+	 * By what samples have shown: missed within 4 ms on average; within 256 ms; by nobody. Or by reports: used in at least half of
+	 * the looks; in some; in none. unknown: never sampled or reported, not there, or moved in the last quarter of a second. Their
+	 * sum is `bytes`. What has been given back since its last sample is in them.
 	 */
 	uint64_t hot_bytes, warm_bytes, cold_bytes, unknown_bytes;
-	uint64_t newest_age_ns; /* since the newest sample of this GiB; 0: nothing is known */
+	uint64_t
+	    newest_age_ns; /* since the newest sample or report of this GiB; 0: nothing is known */
 	/* The nodes on which those vCPUs ran that missed blocks last; bytes 0: there are no more. */
 	struct gmig_heat_node by[GMIG_HEAT_NODES];
-	uint64_t reserved[4];
+	uint64_t
+	    reported_bytes; /* of hot, warm and cold: what gmig_heat_report() has said, not samples */
+	uint64_t reserved[3];
 };
 /*
  * Parts in the order of their addresses, from the one that has `gpa`, or the next one: up to `max`. Returns how many it filled; 0:

@@ -1,4 +1,4 @@
-/* Sampling how much memory is used: see gmig_heat.h. */
+/* How much memory is used, by samples and by what others say: see gmig_heat.h. */
 #include "gmig_heat.h"
 
 #include "core/reserved.h"
@@ -28,22 +28,25 @@ static int check(const struct gmig *gmig, const struct gmig_sampling *how, struc
 	return 0;
 }
 
+/* Caller holds sampling_lock. It stays as long as the engine, once somebody needs it. */
+static int need_heat(struct gmig *gmig, struct heat **heat, struct gmig_error *err)
+{
+	*heat = atomic_load(&gmig->memory.heat);
+	if (*heat)
+		return 0;
+	if (heat_create(heat))
+		return gmig_fail(err, -ENOMEM, "no memory for a history of accesses");
+	atomic_store(&gmig->memory.heat, *heat);
+	return 0;
+}
+
 /* Caller holds sampling_lock. */
 static int start(struct gmig *gmig, const struct gmig_sampling *how, struct gmig_error *err)
 {
-	struct heat *heat = atomic_load(&gmig->memory.heat);
-	int ret = 0;
+	struct heat *heat;
+	int ret = need_heat(gmig, &heat, err);
 
-	if (!heat)
-		ret = heat_create(&heat);
-	if (ret)
-		return gmig_fail(err, ret, "no memory for a history of accesses");
-	ret = sampler_start(gmig, heat, how, &gmig->sampler, err);
-	if (ret && !atomic_load(&gmig->memory.heat))
-		heat_destroy(heat);
-	else
-		atomic_store(&gmig->memory.heat, heat);
-	return ret;
+	return ret ? ret : sampler_start(gmig, heat, how, &gmig->sampler, err);
 }
 
 int gmig_sampling_start(struct gmig *gmig, const struct gmig_sampling *how, struct gmig_error *err)
@@ -93,7 +96,103 @@ void gmig_sampling_info(struct gmig *gmig, struct gmig_sampling_info *info)
 	pthread_mutex_unlock(&gmig->sampling_lock);
 }
 
-/* ---- What it has shown ------------------------------------------------------------------------------- */
+/* ---- What others say --------------------------------------------------------------------------------- */
+
+#define END_GPA (1ull << 48)
+
+static int check_parts(const struct gmig_heat_share *parts, size_t count, struct gmig_error *err)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct gmig_heat_share *part = &parts[i];
+
+		if ((part->gpa | part->bytes) % GMIG_BLOCK_BYTES || part->gpa >= END_GPA ||
+		    part->bytes > END_GPA - part->gpa)
+			return gmig_fail(
+			    err, -EINVAL,
+			    "heat of %#llx+%#llx: not whole blocks of 2 MiB below 2^48",
+			    (unsigned long long)part->gpa, (unsigned long long)part->bytes);
+		if (part->gpa < end)
+			return gmig_fail(err, -EINVAL,
+					 "heat of %#llx comes behind that of a higher address",
+					 (unsigned long long)part->gpa);
+		if (part->share_ppm > SLOWDOWN_PPM || part->reserved)
+			return gmig_fail(err, -EINVAL, "a share of %u millionths is more than all",
+					 part->share_ppm);
+		end = part->gpa + part->bytes;
+	}
+	return 0;
+}
+
+struct report {
+	struct gmig *gmig;
+	struct heat *heat;
+	uint64_t now_ns;
+	struct gmig_heat_noted noted;
+};
+
+/* Blocks gpa..end, of one region. */
+static int report_blocks(struct report *report, uint64_t gpa, uint64_t end, uint32_t share_ppm)
+{
+	for (; gpa < end; gpa += GMIG_BLOCK_BYTES) {
+		int ret =
+		    heat_report(report->heat, gpa / GMIG_BLOCK_BYTES, share_ppm, report->now_ns);
+
+		if (ret && ret != -EAGAIN)
+			return ret;
+		report->noted.moved_bytes += ret ? GMIG_BLOCK_BYTES : 0;
+		report->noted.noted_bytes += ret ? 0 : GMIG_BLOCK_BYTES;
+	}
+	return 0;
+}
+
+static int report_part(struct report *report, const struct gmig_heat_share *part)
+{
+	uint64_t at = part->gpa, end = part->gpa + part->bytes;
+	int ret = 0;
+
+	while (!ret && at < end) {
+		const struct region *region =
+		    engine_region_from(report->gmig, at / GMIG_PAGE_BYTES);
+		uint64_t first = region ? region->gfn * GMIG_PAGE_BYTES : end;
+		uint64_t last = region ? first + region->pages * GMIG_PAGE_BYTES : end;
+
+		if (first < at)
+			first = at;
+		if (first > end)
+			first = end;
+		if (last > end)
+			last = end;
+		report->noted.outside_bytes += first - at;
+		ret = report_blocks(report, first, last, part->share_ppm);
+		at = last;
+	}
+	return ret;
+}
+
+int gmig_heat_report(struct gmig *gmig, const struct gmig_heat_share *parts, size_t count,
+		     struct gmig_heat_noted *noted, struct gmig_error *err)
+{
+	struct report report = {.gmig = gmig, .now_ns = gmig->sys->now_ns()};
+	int ret = check_parts(parts, count, err);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&gmig->sampling_lock);
+	ret = need_heat(gmig, &report.heat, err);
+	pthread_mutex_unlock(&gmig->sampling_lock);
+	for (size_t i = 0; !ret && i < count; i++) {
+		ret = report_part(&report, &parts[i]);
+		if (ret)
+			gmig_fail(err, ret, "no memory for a history of accesses");
+	}
+	if (noted)
+		*noted = report.noted;
+	return ret;
+}
+
+/* ---- What is known ------------------------------------------------------------------------------- */
 
 static void fill(struct gmig *gmig, struct gmig_heat *part)
 {
@@ -107,6 +206,7 @@ static void fill(struct gmig *gmig, struct gmig_heat *part)
 	part->hot_bytes = sum.hot * GMIG_BLOCK_BYTES;
 	part->warm_bytes = sum.warm * GMIG_BLOCK_BYTES;
 	part->cold_bytes = sum.cold * GMIG_BLOCK_BYTES;
+	part->reported_bytes = sum.reported * GMIG_BLOCK_BYTES;
 	part->unknown_bytes = part->bytes - part->hot_bytes - part->warm_bytes - part->cold_bytes;
 	if (sum.newest_ns)
 		part->newest_age_ns = now > sum.newest_ns ? now - sum.newest_ns : 1;

@@ -11,6 +11,7 @@
 #define STEPS	    4	 /* of an octave */
 #define NO_NODE	    0xff /* nobody, or one with a higher number */
 #define FASTEST_NS  (HEAT_WINDOW_NS >> ((HEAT_MAX - HEAT_COLD - 1) / STEPS))
+#define PPM	    1000000u
 #define MOVED_WORDS (HEAT_GIB_BLOCKS / 64)
 
 /* One GiB. Blocks that have moved are noted by the window in which they did; two of these can matter. */
@@ -18,6 +19,7 @@ struct gib {
 	uint8_t heat[HEAT_GIB_BLOCKS];
 	uint8_t node[HEAT_GIB_BLOCKS];
 	uint64_t newest_ns;
+	uint64_t reported[MOVED_WORDS]; /* a bit for each whose heat is no sample's */
 	uint64_t window[2];
 	uint64_t moved[2][MOVED_WORDS];
 };
@@ -112,7 +114,33 @@ static unsigned int heat_after(uint64_t after_ns)
 	return HEAT_COLD + 1 + octave * STEPS + (unsigned int)(times >> octave) % STEPS;
 }
 
-/* ---- Samples ----------------------------------------------------------------------------------------- */
+/* Evenly, on both sides of what is hot. */
+static unsigned int heat_share(uint32_t share_ppm)
+{
+	if (!share_ppm)
+		return HEAT_COLD;
+	if (share_ppm < HEAT_HOT_PPM)
+		return HEAT_COLD + 1 + share_ppm / (HEAT_HOT_PPM / (HEAT_HOT - HEAT_COLD - 1) + 1);
+	if (share_ppm >= PPM)
+		return HEAT_MAX;
+	return HEAT_HOT +
+	       (share_ppm - HEAT_HOT_PPM) / ((PPM - HEAT_HOT_PPM) / (HEAT_MAX - HEAT_HOT) + 1);
+}
+
+/* With what is known from the same source: half and half. */
+static void learn(struct gib *gib, unsigned int at, unsigned int it, bool report)
+{
+	uint64_t bit = 1ull << at % 64;
+	bool reported = gib->reported[at / 64] & bit;
+
+	if (gib->heat[at] != HEAT_UNKNOWN && reported == report)
+		it = (gib->heat[at] + it) / 2;
+	gib->heat[at] = (uint8_t)it;
+	gib->reported[at / 64] &= ~bit;
+	gib->reported[at / 64] |= report ? bit : 0;
+}
+
+/* ---- Samples and reports ----------------------------------------------------------------------------- */
 
 int heat_note(struct heat *heat, uint64_t block, uint64_t after_ns, unsigned int node,
 	      uint64_t now_ns)
@@ -123,9 +151,7 @@ int heat_note(struct heat *heat, uint64_t block, uint64_t after_ns, unsigned int
 	pthread_mutex_lock(&heat->lock);
 	gib = gib_of(heat, block, true);
 	if (gib) {
-		if (gib->heat[at] != HEAT_UNKNOWN)
-			sample = (gib->heat[at] + sample) / 2;
-		gib->heat[at] = (uint8_t)sample;
+		learn(gib, at, sample, false);
 		if (node < NO_NODE)
 			gib->node[at] = (uint8_t)node;
 		gib->newest_ns = now_ns;
@@ -133,6 +159,27 @@ int heat_note(struct heat *heat, uint64_t block, uint64_t after_ns, unsigned int
 	}
 	pthread_mutex_unlock(&heat->lock);
 	return gib ? 0 : -ENOMEM;
+}
+
+int heat_report(struct heat *heat, uint64_t block, uint32_t share_ppm, uint64_t now_ns)
+{
+	unsigned int at = (unsigned int)(block % HEAT_GIB_BLOCKS);
+	struct gib *gib;
+	int ret = 0;
+
+	pthread_mutex_lock(&heat->lock);
+	gib = gib_of(heat, block, true);
+	if (!gib) {
+		ret = -ENOMEM;
+	} else if (is_moved(gib, at, now_ns)) {
+		ret = -EAGAIN;
+	} else {
+		learn(gib, at, heat_share(share_ppm), true);
+		gib->newest_ns = now_ns;
+		heat->known = true;
+	}
+	pthread_mutex_unlock(&heat->lock);
+	return ret;
 }
 
 void heat_moved(struct heat *heat, uint64_t block, uint64_t now_ns)
@@ -236,6 +283,7 @@ void heat_sum(struct heat *heat, uint64_t first, unsigned int count, uint64_t no
 		sum->hot += it >= HEAT_HOT;
 		sum->warm += it > HEAT_COLD && it < HEAT_HOT;
 		sum->cold += it == HEAT_COLD;
+		sum->reported += gib->reported[at / 64] >> at % 64 & 1;
 		if (gib->node[at] != NO_NODE)
 			by_node[gib->node[at]]++;
 	}

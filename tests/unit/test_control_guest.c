@@ -565,6 +565,30 @@ START_TEST(memory_is_sampled_until_it_is_switched_off)
 }
 END_TEST
 
+#define REPORT(blocks) "{\"execute\":\"report-heat\",\"arguments\":{\"blocks\":" blocks "}}"
+
+START_TEST(heat_is_reported_and_only_what_can_be)
+{
+	const json_t *noted, *part;
+
+	expect_error(REPORT("[7]"), "EINVAL", "[gpa, bytes, millionths");
+	expect_error(REPORT("[[0,2097152]]"), "EINVAL", "[gpa, bytes, millionths");
+	expect_error(REPORT("[[0,2097152,\"hot\"]]"), "EINVAL", "[gpa, bytes, millionths");
+	expect_error(REPORT("[[0,2097152,-1]]"), "EINVAL", "[gpa, bytes, millionths");
+	expect_error(REPORT("[[0,2097152,4294967297]]"), "EINVAL", "more than all");
+	expect_error(REPORT("[[4096,2097152,1]]"), "EINVAL", "not whole blocks");
+	noted = ask(REPORT("[[0,2097152,1000000],[2097152,2097152,0],[1099511627776,2097152,9]]"));
+	ck_assert_int_eq(number(noted, "noted"), 2 * GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(number(noted, "outside"), GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(number(noted, "moved"), 0);
+	part = json_array_get(json_object_get(ask(HEAT("")), "heat"), 0);
+	ck_assert_int_eq(number(part, "hot"), GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(number(part, "cold"), GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(number(part, "reported"), 2 * GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(number(part, "unknown"), BYTES - 2 * GMIG_BLOCK_BYTES);
+}
+END_TEST
+
 START_TEST(event_tells_a_new_state_from_progress)
 {
 	struct guest_job_states states = {0};
@@ -650,6 +674,7 @@ int main(void)
 	tcase_add_test(tcase, retired_frame_stays_in_quarantine_for_a_peer_without_cap_sys_admin);
 	tcase_add_test(tcase, retire_says_why_not_and_what_was_kept);
 	tcase_add_test(tcase, memory_is_sampled_until_it_is_switched_off);
+	tcase_add_test(tcase, heat_is_reported_and_only_what_can_be);
 	tcase_add_test(tcase, event_tells_a_new_state_from_progress);
 	tcase_add_test(tcase, user_who_has_become_root_since_is_not_privileged);
 	tcase_add_test(tcase, jobs_are_cancelled_and_waited_for);

@@ -91,6 +91,62 @@ START_TEST(moved_block_counts_for_nothing_until_a_window_has_passed)
 }
 END_TEST
 
+static unsigned int reported(uint64_t block, uint32_t share_ppm)
+{
+	ck_assert_int_eq(heat_report(heat, block, share_ppm, NOW), 0);
+	return heat_of(heat, block, NOW);
+}
+
+START_TEST(report_is_the_hotter_the_larger_its_share)
+{
+	unsigned int last = HEAT_COLD, it;
+	uint64_t block = 0;
+
+	ck_assert_uint_eq(reported(block++, 0), HEAT_COLD);
+	ck_assert(heat_is_known(heat));
+	ck_assert_uint_eq(reported(block++, 1), HEAT_COLD + 1);
+	for (uint32_t ppm = 1; ppm < 1000000; ppm += 7919, last = it) {
+		it = reported(block++, ppm);
+		ck_assert_uint_ge(it, last);
+		ck_assert_uint_le(it, last + 1);
+	}
+	ck_assert_uint_eq(reported(block++, HEAT_HOT_PPM - 1), HEAT_HOT - 1);
+	ck_assert_uint_eq(reported(block++, HEAT_HOT_PPM), HEAT_HOT);
+	ck_assert_uint_eq(reported(block++, 1000000), HEAT_MAX);
+}
+END_TEST
+
+START_TEST(report_and_sample_take_each_others_place_and_fade_alone)
+{
+	struct heat_sum sum;
+
+	first_sample(7, 0);
+	ck_assert_uint_eq(reported(7, 0), HEAT_COLD);
+	ck_assert_uint_eq(reported(7, 1000000), (HEAT_COLD + HEAT_MAX) / 2);
+	first_sample(8, 0);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.hot, 2);
+	ck_assert_uint_eq(sum.reported, 1);
+	ck_assert_uint_eq(first_sample(7, HEAT_WINDOW_NS), HEAT_COLD);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.reported, 0);
+}
+END_TEST
+
+START_TEST(report_of_a_block_just_moved_counts_for_nothing)
+{
+	const uint64_t later = NOW + 2 * HEAT_WINDOW_NS;
+
+	ck_assert_uint_eq(reported(3, 1000000), HEAT_MAX);
+	heat_moved(heat, 3, NOW);
+	ck_assert_uint_eq(heat_of(heat, 3, NOW), HEAT_UNKNOWN);
+	ck_assert_int_eq(heat_report(heat, 3, 0, NOW), -EAGAIN);
+	ck_assert_uint_eq(heat_of(heat, 3, later), HEAT_MAX);
+	ck_assert_int_eq(heat_report(heat, 3, 0, later), 0);
+	ck_assert_int_eq(heat_report(heat, 1ull << 27, 0, NOW), -ENOMEM);
+}
+END_TEST
+
 START_TEST(sum_has_each_block_once_and_the_nodes_of_those_who_missed_them)
 {
 	struct heat_sum sum;
@@ -160,6 +216,9 @@ int main(void)
 	    block_is_the_hotter_the_sooner_it_is_missed,
 	    old_samples_fade_sample_by_sample,
 	    moved_block_counts_for_nothing_until_a_window_has_passed,
+	    report_is_the_hotter_the_larger_its_share,
+	    report_and_sample_take_each_others_place_and_fade_alone,
+	    report_of_a_block_just_moved_counts_for_nothing,
 	    sum_has_each_block_once_and_the_nodes_of_those_who_missed_them,
 	    more_nodes_than_are_told_leave_those_of_most_blocks,
 	    all_of_256_tib_can_be_known_and_nothing_beyond,

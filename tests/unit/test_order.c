@@ -211,6 +211,76 @@ START_TEST(blocks_go_by_their_heat_and_unknown_ones_last)
 }
 END_TEST
 
+/* No sampler has ever run: somebody else knows. More than the guest has is ignored, and counted. */
+START_TEST(blocks_go_by_the_heat_that_was_reported)
+{
+	static const struct gmig_heat_share parts[] = {
+	    {3 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 0, 0},
+	    {5 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 900000, 0},
+	    {6 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 500000, 0},
+	    {7 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 0, 0},
+	    {9 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 1000000, 0},
+	    {20 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 900000, 0},
+	    {31 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 10000, 0},
+	    {BYTES, 5 * GMIG_BLOCK_BYTES, 70000, 0},
+	};
+	const enum gmig_order order = _i ? GMIG_ORDER_COLD_FIRST : GMIG_ORDER_HOT_FIRST;
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_heat_noted noted;
+	struct gmig_heat part;
+	struct gmig_error err;
+	struct trip trip;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	ck_assert_int_eq(gmig_heat_report(rig.gmig, parts, 8, &noted, &err), 0);
+	ck_assert_uint_eq(noted.noted_bytes, 7 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(noted.outside_bytes, 5 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(noted.moved_bytes, 0);
+	ck_assert_uint_eq(gmig_heat(rig.gmig, 0, &part, 1), 1);
+	ck_assert_uint_eq(part.reported_bytes, 7 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(part.hot_bytes, 4 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(part.warm_bytes, GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(part.cold_bytes, 2 * GMIG_BLOCK_BYTES);
+	move(&rig, 0, order, 0, &trip);
+	if (_i)
+		ASSERT_ORDER(&trip, cold_first);
+	else
+		ASSERT_ORDER(&trip, hot_first);
+	ck_assert_uint_eq(rig_check_all(&rig), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(report_that_cannot_be_is_refused_and_leaves_nothing)
+{
+	static const struct gmig_heat_share bad[][2] = {
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {0, GMIG_BLOCK_BYTES, 1, 0}},
+	    {{2 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 1, 0}, {0, GMIG_BLOCK_BYTES, 1, 0}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 1000001, 0}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 1, 7}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {GMIG_BLOCK_BYTES + 4096, GMIG_BLOCK_BYTES, 1, 0}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {GMIG_BLOCK_BYTES, 4096, 1, 0}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {1ull << 48, GMIG_BLOCK_BYTES, 1, 0}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {GMIG_BLOCK_BYTES, 1ull << 48, 1, 0}},
+	    {{0, GMIG_BLOCK_BYTES, 1, 0}, {GMIG_BLOCK_BYTES, -GMIG_BLOCK_BYTES, 1, 0}},
+	};
+	struct rig_options options = {.bytes = BYTES, .untouched = true};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(gmig_heat_report(rig.gmig, bad[i], 2, NULL, &err), -EINVAL);
+	spec.order = GMIG_ORDER_HOT_FIRST;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EOPNOTSUPP);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(part_of_the_memory_is_its_hottest)
 {
 	struct rig_options options = {.bytes = BYTES};
@@ -295,6 +365,8 @@ int main(void)
 	tcase_add_test(tcase, part_of_the_memory_in_random_order_lies_anywhere);
 	tcase_add_test(tcase, lists_and_policies_go_at_random_too);
 	tcase_add_loop_test(tcase, blocks_go_by_their_heat_and_unknown_ones_last, 0, 2);
+	tcase_add_loop_test(tcase, blocks_go_by_the_heat_that_was_reported, 0, 2);
+	tcase_add_test(tcase, report_that_cannot_be_is_refused_and_leaves_nothing);
 	tcase_add_test(tcase, part_of_the_memory_is_its_hottest);
 	tcase_add_loop_test(tcase, lists_and_policies_go_by_heat_too, 0, 2);
 	tcase_add_test(tcase, order_by_use_is_refused_as_long_as_nobody_knows_it);
