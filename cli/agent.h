@@ -55,6 +55,15 @@ bool cli_gather_refused(const json_t *plan);
 /* Carry it out: each process's object gets "moved_bytes" and "remaining", or "error". */
 int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct gmig_error *err);
 
+/* ---- agent_heat.c: how much the guest's memory is used ---------------------------------------- */
+
+/*
+ * After a job of hot-pages: its blocks, which become a member of the job, and go to the VMM of that name, which keeps them for show
+ * --heat and --order; what it says is another member. vm NULL: only the former. -EBADMSG: the agent's answer cannot be.
+ */
+int cli_agent_take_heat(struct cli_agent *agent, const char *vm, json_t *job,
+			struct gmig_error *err);
+
 /* ---- agent_print.c: answers that have been made safe (control/text.h) ------------------------- */
 
 void cli_agent_print_topology(const json_t *result);

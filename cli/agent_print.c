@@ -188,6 +188,24 @@ static void print_stall(const json_t *job)
 	cli_print_rows(stall_rows, job);
 }
 
+static void print_hot(const json_t *job)
+{
+	const json_t *reported = json_object_get(job, "reported");
+	char size[UNITS_TEXT], cost[UNITS_TEXT];
+
+	printf("%s by %s in %.1f s, with %s of CPU time: ", cli_text(job, "state"),
+	       cli_text(job, "source"), cli_real(job, "seconds"),
+	       units_ns(cli_number(job, "cpu_ns"), cost));
+	printf("%s hot", units_size(cli_number(job, "hot_bytes"), size));
+	printf(", %s warm", units_size(cli_number(job, "warm_bytes"), size));
+	printf(", %s cold\n", units_size(cli_number(job, "cold_bytes"), size));
+	if (!reported)
+		return;
+	printf("for show --heat and --order: %s", units_size(cli_number(reported, "noted"), size));
+	printf("; not the guest's memory: %s", units_size(cli_number(reported, "outside"), size));
+	printf("; just moved: %s\n", units_size(cli_number(reported, "moved"), size));
+}
+
 void cli_agent_print_job(const json_t *job)
 {
 	double seconds = cli_real(job, "seconds");
@@ -197,6 +215,10 @@ void cli_agent_print_job(const json_t *job)
 		printf("it failed: %s\n", cli_text(json_object_get(job, "error"), "desc"));
 	if (!strcmp(cli_text(job, "kind"), "stall-probe")) {
 		print_stall(job);
+		return;
+	}
+	if (!strcmp(cli_text(job, "kind"), "hot-pages")) {
+		print_hot(job);
 		return;
 	}
 	printf(

@@ -15,7 +15,7 @@
 /* All that can be given; a verb takes what it knows. */
 struct options {
 	const char *socket, *pid, *cgroup, *from, *to, *rate, *method, *addresses, *range, *nodes;
-	const char *cpus, *mems, *seconds, *bytes, *vnode, *threshold, *count, *word;
+	const char *cpus, *mems, *seconds, *bytes, *vnode, *threshold, *count, *max_cpu, *word;
 	bool all, private, shared, mappings, detach, json;
 };
 
@@ -26,6 +26,8 @@ struct verb {
 	void (*print)(const json_t *result);
 	bool is_job;
 	bool takes_word; /* a job's id behind the verb */
+	/* Once the job has completed; vm NULL: it is known by its socket alone. NULL: nothing. */
+	int (*finish)(struct cli_agent *agent, const char *vm, json_t *job, struct gmig_error *err);
 };
 
 /* ---- Arguments: each returns -1 or the exit status ------------------------------------------- */
@@ -176,6 +178,21 @@ static int build_stall(const struct options *options, json_t *arguments)
 	return status;
 }
 
+/* A share, as 5%, in millionths. */
+static int build_hot(const struct options *options, json_t *arguments)
+{
+	int status = add_number(arguments, "seconds", "seconds", options->seconds);
+	struct gmig_error err = {0};
+	uint32_t ppm = 0;
+
+	if (status >= 0 || !options->max_cpu)
+		return status;
+	if (units_parse_share(options->max_cpu, &ppm, &err) || !ppm)
+		return cli_usage("agent", "--max-cpu: %s", err.text[0] ? err.text : "0 is none");
+	json_object_set_new(arguments, "max_cpu_ppm", json_integer(ppm));
+	return -1;
+}
+
 static int build_job(const struct options *options, json_t *arguments)
 {
 	cli_add_text(arguments, "id", options->word);
@@ -206,20 +223,21 @@ static void print_affinity(const json_t *result)
 }
 
 static const struct verb verbs[] = {
-    {"ping", "guest-ping", NULL, print_alive, false, false},
-    {"info", "guest-info", NULL, cli_agent_print_info, false, false},
-    {"topology", "numa-topology", NULL, cli_agent_print_topology, false, false},
-    {"ps", "processes", build_processes, cli_agent_print_processes, false, false},
-    {"maps", "numa-maps", build_maps, cli_agent_print_maps, false, false},
-    {"migrate", "migrate-pages", build_migrate, cli_agent_print_job, true, false},
-    {"move", "move-pages", build_move, cli_agent_print_moves, false, false},
-    {"affinity", "set-affinity", build_affinity, print_affinity, false, false},
-    {"collapse", "collapse", build_collapse, cli_agent_print_job, true, false},
-    {"stall-probe", "stall-probe", build_stall, cli_agent_print_job, true, false},
-    {"jobs", "query-jobs", NULL, cli_agent_print_jobs, false, false},
-    {"job", "job-status", build_job, cli_agent_print_job, false, true},
-    {"cancel", "job-cancel", build_job, cli_agent_print_job, false, true},
-    {"set-rate", "job-set-rate", build_set_rate, cli_agent_print_job, false, true},
+    {"ping", "guest-ping", NULL, print_alive, false, false, NULL},
+    {"info", "guest-info", NULL, cli_agent_print_info, false, false, NULL},
+    {"topology", "numa-topology", NULL, cli_agent_print_topology, false, false, NULL},
+    {"ps", "processes", build_processes, cli_agent_print_processes, false, false, NULL},
+    {"maps", "numa-maps", build_maps, cli_agent_print_maps, false, false, NULL},
+    {"migrate", "migrate-pages", build_migrate, cli_agent_print_job, true, false, NULL},
+    {"move", "move-pages", build_move, cli_agent_print_moves, false, false, NULL},
+    {"affinity", "set-affinity", build_affinity, print_affinity, false, false, NULL},
+    {"collapse", "collapse", build_collapse, cli_agent_print_job, true, false, NULL},
+    {"stall-probe", "stall-probe", build_stall, cli_agent_print_job, true, false, NULL},
+    {"hot-pages", "hot-pages", build_hot, cli_agent_print_job, true, false, cli_agent_take_heat},
+    {"jobs", "query-jobs", NULL, cli_agent_print_jobs, false, false, NULL},
+    {"job", "job-status", build_job, cli_agent_print_job, false, true, NULL},
+    {"cancel", "job-cancel", build_job, cli_agent_print_job, false, true, NULL},
+    {"set-rate", "job-set-rate", build_set_rate, cli_agent_print_job, false, true, NULL},
     {0},
 };
 
@@ -238,7 +256,7 @@ static int report_silent(const struct options *options, const json_t *result,
 }
 
 static int run_verb(struct cli_agent *agent, const struct verb *verb, const struct options *options,
-		    json_t *arguments)
+		    const char *vm, json_t *arguments)
 {
 	bool watched = verb->is_job && !options->detach;
 	struct gmig_error err = {0};
@@ -252,6 +270,8 @@ static int run_verb(struct cli_agent *agent, const struct verb *verb, const stru
 		rc = cli_agent_call(agent, verb->command, arguments, &result, &err);
 	if (rc == -ETIMEDOUT && verb->is_job)
 		return report_silent(options, result, &err);
+	if (!rc && watched && verb->finish && !strcmp(cli_text(result, "state"), "completed"))
+		rc = verb->finish(agent, vm, result, &err);
 	if (rc)
 		return cli_fail(options->json, &err);
 	safe = control_json_safe(result);
@@ -284,7 +304,7 @@ static int run(const char *vm, const struct verb *verb, const struct options *op
 		json_decref(arguments);
 		return cli_fail(options->json, &err);
 	}
-	return run_verb(agent, verb, options, arguments);
+	return run_verb(agent, verb, options, options->socket ? NULL : vm, arguments);
 }
 
 /* All verbs; the table ends with a NULL name, as this list does. */
@@ -355,8 +375,10 @@ int cmd_agent(int argc, char **argv)
 	    {FLAG("shared", "move: also pages that others map", &o.shared)},
 	    {VALUE("cpus", "LIST", "affinity: CPUs of the guest", &o.cpus)},
 	    {VALUE("mems", "LIST", "affinity: vnodes, for a cgroup", &o.mems)},
-	    {VALUE("seconds", "N", "stall-probe: how long (" DEFAULT_STALL_SECONDS ")",
-		   &o.seconds)},
+	    {VALUE("seconds", "N",
+		   "how long: stall-probe (" DEFAULT_STALL_SECONDS "), hot-pages (4)", &o.seconds)},
+	    {VALUE("max-cpu", "SHARE", "hot-pages: of one of the guest's CPUs, at most (5%)",
+		   &o.max_cpu)},
 	    {VALUE("bytes", "SIZE", "stall-probe: memory to write to (16M)", &o.bytes)},
 	    {VALUE("vnode", "V", "stall-probe: where", &o.vnode)},
 	    {VALUE("threshold-ns", "N", "stall-probe: what is longer is a gap (20000)",

@@ -53,6 +53,17 @@ void cli_print_sampling(const json_t *sampling)
 	       cli_real(sampling, "max_slowdown") * 100);
 }
 
+/* Whose word it is. */
+static const char *source_of(const json_t *part)
+{
+	uint64_t known = cli_number(part, "bytes") - cli_number(part, "unknown");
+	uint64_t reported = cli_number(part, "reported");
+
+	if (!known)
+		return "-";
+	return !reported ? "sampling" : reported < known ? "both" : "agent";
+}
+
 /* Is nothing known of it? */
 static bool is_unknown(const json_t *part)
 {
@@ -72,10 +83,11 @@ static void part_row(FILE *rows, const json_t *part, uint64_t bytes, uint64_t un
 	fprintf(rows, "\t%s", units_size(cli_number(part, "warm"), text));
 	fprintf(rows, "\t%s", units_size(cli_number(part, "cold"), text));
 	fprintf(rows, "\t%s", units_size(unknown, text));
-	fprintf(rows, "\t%s\t",
+	fprintf(rows, "\t%s\t%s\t",
 		json_object_get(part, "newest_age_ns")
 		    ? units_ns(cli_number(part, "newest_age_ns"), text)
-		    : "-");
+		    : "-",
+		source_of(part));
 	json_object_foreach ((json_t *)by, key, value)
 		fprintf(rows, " N%s=%s", key, units_size(cli_number(by, key), text));
 	fputs(json_object_size(by) ? "\n" : " -\n", rows);
@@ -86,7 +98,8 @@ static void heat_rows(FILE *rows, const json_t *heat)
 {
 	size_t count = json_array_size(heat);
 
-	fputs("from\t>size\t>hot\t>warm\t>cold\t>unknown\t>seen ago\t touched from\n", rows);
+	fputs("from\t>size\t>hot\t>warm\t>cold\t>unknown\t>seen ago\tsource\t touched from\n",
+	      rows);
 	for (size_t i = 0, end; i < count; i = end) {
 		const json_t *part = json_array_get(heat, i);
 		uint64_t bytes = cli_number(part, "bytes"), next = cli_number(part, "gpa") + bytes;

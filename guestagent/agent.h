@@ -89,10 +89,14 @@ AGENT_RUN(agent_run_move_pages);
 AGENT_RUN(agent_run_set_affinity); /* cmd_affinity.c */
 AGENT_RUN(agent_run_collapse);	   /* cmd_collapse.c */
 AGENT_RUN(agent_run_stall_probe);  /* cmd_stall.c */
-AGENT_RUN(agent_run_query_jobs);   /* cmd_jobs.c */
+AGENT_RUN(agent_run_hot_pages);	   /* cmd_hot.c */
+AGENT_RUN(agent_run_hot_blocks);
+AGENT_RUN(agent_run_query_jobs); /* cmd_jobs.c */
 AGENT_RUN(agent_run_job_status);
 AGENT_RUN(agent_run_job_cancel);
 AGENT_RUN(agent_run_job_set_rate);
+/* "id", a job's: -EINVAL it is no number. */
+int agent_get_job_id(const json_t *arguments, uint64_t *id, struct gmig_error *err);
 
 /* ---- port.c, confine.c: the process ---------------------------------------------------------- */
 

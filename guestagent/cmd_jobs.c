@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static int get_id(const json_t *arguments, uint64_t *id, struct gmig_error *err)
+int agent_get_job_id(const json_t *arguments, uint64_t *id, struct gmig_error *err)
 {
 	const char *text = agent_get_string(arguments, "id");
 	char *end;
@@ -27,7 +27,7 @@ AGENT_RUN(agent_run_query_jobs)
 AGENT_RUN(agent_run_job_status)
 {
 	uint64_t id;
-	int rc = get_id(arguments, &id, err);
+	int rc = agent_get_job_id(arguments, &id, err);
 
 	return rc ? rc : agent_jobs_status(agent->jobs, id, result, err);
 }
@@ -35,7 +35,7 @@ AGENT_RUN(agent_run_job_status)
 AGENT_RUN(agent_run_job_cancel)
 {
 	uint64_t id;
-	int rc = get_id(arguments, &id, err);
+	int rc = agent_get_job_id(arguments, &id, err);
 
 	return rc ? rc : agent_jobs_cancel(agent->jobs, id, result, err);
 }
@@ -44,7 +44,7 @@ AGENT_RUN(agent_run_job_set_rate)
 {
 	int64_t rate = 0;
 	uint64_t id;
-	int rc = get_id(arguments, &id, err);
+	int rc = agent_get_job_id(arguments, &id, err);
 
 	if (!rc)
 		rc = agent_get_integer(arguments, "rate", 0, INT64_MAX, &rate, err);

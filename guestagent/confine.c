@@ -141,11 +141,11 @@ int agent_install_filter(struct gmig_error *err)
 int agent_confine_opener(struct gmig_error *err)
 {
 	static const unsigned short calls[] = {
-	    SYS_read,	 SYS_write,	 SYS_openat,	SYS_close,	  SYS_getdents64,
-	    SYS_fstat,	 SYS_newfstatat, SYS_access,	SYS_faccessat,	  SYS_fcntl,
-	    SYS_sendmsg, SYS_brk,	 SYS_mremap,	SYS_munmap,	  SYS_madvise,
-	    SYS_lseek,	 SYS_futex,	 SYS_getrandom, SYS_rt_sigreturn, SYS_restart_syscall,
-	    SYS_exit,	 SYS_exit_group,
+	    SYS_read,	 SYS_write,	 SYS_openat,	SYS_close,	     SYS_getdents64,
+	    SYS_fstat,	 SYS_newfstatat, SYS_access,	SYS_faccessat,	     SYS_fcntl,
+	    SYS_sendmsg, SYS_brk,	 SYS_mremap,	SYS_munmap,	     SYS_madvise,
+	    SYS_lseek,	 SYS_futex,	 SYS_getrandom, SYS_rt_sigreturn,    SYS_restart_syscall,
+	    SYS_exit,	 SYS_exit_group, SYS_nanosleep, SYS_clock_nanosleep,
 	};
 	struct syscall_filter filter;
 	unsigned int left = 0;

@@ -303,6 +303,25 @@ int agent_jobs_status(struct agent_jobs *jobs, uint64_t id, json_t **out, struct
 	return job ? job_result(job, out, err) : -ESRCH;
 }
 
+int agent_jobs_result(struct agent_jobs *jobs, uint64_t id, const struct agent_job_ops *ops,
+		      const void **context, struct gmig_error *err)
+{
+	struct agent_job *job = find(jobs, id, err);
+	enum agent_job_state state = job ? state_of(job) : JOB_NONE;
+
+	if (!job)
+		return -ESRCH;
+	if (job->ops != ops)
+		return gmig_fail(err, -EINVAL, "job %llu is one of %s, not of %s",
+				 (unsigned long long)id, job->ops->kind, ops->kind);
+	if (state != JOB_COMPLETED)
+		return gmig_fail(err, state == JOB_RUNNING ? -EBUSY : -ENODATA,
+				 "job %llu is %s: it has no result", (unsigned long long)id,
+				 state_names[state]);
+	*context = job->context;
+	return 0;
+}
+
 static struct agent_job *find_running(struct agent_jobs *jobs, uint64_t id, int *rc,
 				      struct gmig_error *err)
 {

@@ -53,6 +53,10 @@ int agent_jobs_start(struct agent_jobs *jobs, const struct agent_job_ops *ops, v
 json_t *agent_jobs_json(struct agent_jobs *jobs);
 int agent_jobs_status(struct agent_jobs *jobs, uint64_t id, json_t **out, struct gmig_error *err);
 int agent_jobs_cancel(struct agent_jobs *jobs, uint64_t id, json_t **out, struct gmig_error *err);
+/* The context of one of that kind that has completed: it is still, and there until another job
+ * begins. -EINVAL another kind; -EBUSY it runs; -ENODATA it has not completed. */
+int agent_jobs_result(struct agent_jobs *jobs, uint64_t id, const struct agent_job_ops *ops,
+		      const void **context, struct gmig_error *err);
 int agent_jobs_set_rate(struct agent_jobs *jobs, uint64_t id, uint64_t rate, json_t **out,
 			struct gmig_error *err);
 

@@ -1,5 +1,6 @@
 /* What opens files for writing, see opener.h. */
 #include "opener.h"
+#include "../control/standard_fds.h"
 #include "cgroup.h"
 #include "sys.h"
 
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,6 +22,7 @@
 struct agent_opener {
 	int fd;
 	pid_t pid;
+	pthread_mutex_t lock; /* one request at a time: jobs ask, too */
 };
 
 /* ---- The port -------------------------------------------------------------------------------- */
@@ -111,9 +114,12 @@ static int write_cgroup(const struct agent_conf *conf, const char *cgroup, const
 
 /* ---- Between the two processes --------------------------------------------------------------- */
 
+enum request_kind { ASK_PORT, ASK_CGROUP, ASK_DAMON_BEGIN, ASK_DAMON_END };
+
 /* Each a message; the texts end in a NUL, which the receiver sees to. */
 struct request {
-	bool is_port;
+	enum request_kind kind;
+	struct agent_damon damon;
 	char cgroup[PATH_MAX], file[16], text[SET_TEXT];
 };
 
@@ -144,8 +150,9 @@ static void send_reply(int sock, const struct reply *reply, int fd)
 		;
 }
 
-/* The reply to a request; a descriptor, 0, or -errno. */
-static int ask(struct agent_opener *opener, const struct request *request, struct gmig_error *err)
+/* The reply to a request; a descriptor, 0, or -errno. Caller holds the lock. */
+static int exchange(struct agent_opener *opener, const struct request *request,
+		    struct gmig_error *err)
 {
 	struct reply reply = {.code = -EPIPE, .text = "the process that opens files has ended"};
 	struct iovec part = {.iov_base = &reply, .iov_len = sizeof(reply)};
@@ -175,9 +182,55 @@ static int ask(struct agent_opener *opener, const struct request *request, struc
 	return fd;
 }
 
+static int ask(struct agent_opener *opener, const struct request *request, struct gmig_error *err)
+{
+	int rc;
+
+	pthread_mutex_lock(&opener->lock);
+	rc = exchange(opener, request, err);
+	pthread_mutex_unlock(&opener->lock);
+	return rc;
+}
+
+static int begin_damon(const struct agent_conf *conf, const struct agent_damon *damon, bool *damons,
+		       struct gmig_error *err)
+{
+	int rc = agent_conf_allows_command(conf, "hot-pages")
+		     ? agent_damon_begin(damon, err)
+		     : gmig_fail(err, -EPERM, "hot-pages is not on the guest's allow-list");
+
+	*damons |= rc >= 0;
+	return rc;
+}
+
+/* A descriptor, 0, or -errno. */
+static int obey(struct request *request, const struct agent_conf *conf,
+		const struct agent_port_options *options, bool *damons, struct gmig_error *err)
+{
+	switch (request->kind) {
+	case ASK_PORT:
+		return open_port(options, err);
+	case ASK_CGROUP:
+		request->cgroup[sizeof(request->cgroup) - 1] = '\0';
+		request->file[sizeof(request->file) - 1] = '\0';
+		request->text[sizeof(request->text) - 1] = '\0';
+		return write_cgroup(conf, request->cgroup, request->file, request->text, err);
+	case ASK_DAMON_BEGIN:
+		return begin_damon(conf, &request->damon, damons, err);
+	case ASK_DAMON_END:
+		/* Another one's is not ours to end. */
+		if (*damons)
+			agent_damon_end();
+		*damons = false;
+		return 0;
+	}
+	return gmig_fail(err, -EINVAL, "there is no such request");
+}
+
 static void serve(int sock, const struct agent_conf *conf, const struct agent_port_options *options)
 {
 	static struct request request;
+	bool damons = false; /* DAMON runs, by us */
 
 	for (;;) {
 		struct gmig_error err = {0};
@@ -188,19 +241,17 @@ static void serve(int sock, const struct agent_conf *conf, const struct agent_po
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got != sizeof(request))
-			return;
-		request.cgroup[sizeof(request.cgroup) - 1] = '\0';
-		request.file[sizeof(request.file) - 1] = '\0';
-		request.text[sizeof(request.text) - 1] = '\0';
-		rc = request.is_port
-			 ? open_port(options, &err)
-			 : write_cgroup(conf, request.cgroup, request.file, request.text, &err);
+			break;
+		rc = obey(&request, conf, options, &damons, &err);
 		reply.code = rc < 0 ? rc : 0;
 		snprintf(reply.text, sizeof(reply.text), "%s", err.text);
-		send_reply(sock, &reply, request.is_port ? rc : -1);
-		if (request.is_port && rc >= 0)
+		send_reply(sock, &reply, rc > 0 ? rc : -1);
+		if (rc > 0)
 			close(rc);
 	}
+	/* The agent has ended in the middle of it. */
+	if (damons)
+		agent_damon_end();
 }
 
 /* ---- The process ----------------------------------------------------------------------------- */
@@ -214,8 +265,11 @@ static void be_opener(int sock, const struct agent_conf *conf,
 	/* The agent's end: it takes us along. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
+	/* Which may be one of the first three: a file must not come to be there. */
 	if (options->fd >= 0)
 		close(options->fd);
+	if (standard_fds_fill())
+		_exit(1);
 	if (agent_confine_opener(&err)) {
 		fprintf(stderr, "gmig-agent: %s\n", err.text);
 		_exit(1);
@@ -243,6 +297,7 @@ int agent_opener_start(const struct agent_conf *conf, const struct agent_port_op
 	}
 	close(ends[1]);
 	opener->fd = ends[0];
+	pthread_mutex_init(&opener->lock, NULL);
 	if (opener->pid < 0) {
 		int code = -errno;
 
@@ -258,13 +313,14 @@ void agent_opener_stop(struct agent_opener *opener)
 	if (!opener)
 		return;
 	close(opener->fd);
+	pthread_mutex_destroy(&opener->lock);
 	free(opener);
 }
 
 int agent_opener_port(struct agent_opener *opener, const struct agent_port_options *options,
 		      struct gmig_error *err)
 {
-	const struct request request = {.is_port = true};
+	static const struct request request = {.kind = ASK_PORT};
 
 	return opener ? ask(opener, &request, err) : open_port(options, err);
 }
@@ -278,6 +334,7 @@ int agent_opener_write(struct agent_opener *opener, const struct agent_conf *con
 
 	if (!request)
 		return gmig_fail(err, -ENOMEM, "out of memory");
+	request->kind = ASK_CGROUP;
 	agent_set_print(set, request->text, sizeof(request->text));
 	snprintf(request->file, sizeof(request->file), "%s", file);
 	if (snprintf(request->cgroup, sizeof(request->cgroup), "%s", cgroup) >=
@@ -288,4 +345,32 @@ int agent_opener_write(struct agent_opener *opener, const struct agent_conf *con
 			    : write_cgroup(conf, cgroup, file, request->text, err);
 	free(request);
 	return rc;
+}
+
+int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *damon,
+		       struct gmig_error *err)
+{
+	struct request *request;
+	int rc;
+
+	if (!opener)
+		return agent_damon_begin(damon, err);
+	request = calloc(1, sizeof(*request));
+	if (!request)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	request->kind = ASK_DAMON_BEGIN;
+	request->damon = *damon;
+	rc = ask(opener, request, err);
+	free(request);
+	return rc ? rc : gmig_fail(err, -EPIPE, "the process that opens files gave none");
+}
+
+void agent_opener_damon_end(struct agent_opener *opener)
+{
+	static const struct request request = {.kind = ASK_DAMON_END};
+
+	if (opener)
+		ask(opener, &request, NULL);
+	else
+		agent_damon_end();
 }

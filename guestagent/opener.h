@@ -5,14 +5,16 @@
  * it refuses /proc/PID/numa_maps and move_pages(2) of every process outside of its domain, too
  * (security/landlock/task.c, hook_ptrace_access_check; Linux 5.13 to 6.18).
  *
- * The opener is forked before the agent is confined, gives up all capabilities, and does two things
- * when asked over a socket pair: it opens the port, the one of the options, and it writes the CPUs
- * and nodes of a cgroup on the allow-list. It ends with the agent.
+ * The opener is forked before the agent is confined, gives up all capabilities, and does three
+ * things when asked over a socket pair: it opens the port, the one of the options; it writes the
+ * CPUs and nodes of a cgroup on the allow-list; and it sets up DAMON, within limits, and removes it.
+ * It ends with the agent.
  */
 #ifndef AGENT_OPENER_H
 #define AGENT_OPENER_H
 
 #include "agent.h"
+#include "damon.h"
 
 /* Before any thread, and before the agent is confined. conf and options are the opener's from the
  * fork on: what the agent does with its own copies changes nothing. */
@@ -25,7 +27,11 @@ int agent_opener_port(struct agent_opener *opener, const struct agent_port_optio
 int agent_opener_write(struct agent_opener *opener, const struct agent_conf *conf,
 		       const char *cgroup, const char *file, const struct agent_set *set,
 		       struct gmig_error *err);
-/* Ends the opener. */
+/* As agent_damon_begin() and _end(). Any thread. -EPERM: hot-pages is not on the allow-list. */
+int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *damon,
+		       struct gmig_error *err);
+void agent_opener_damon_end(struct agent_opener *opener);
+/* Ends the opener, and with it the DAMON that it has set up. */
 void agent_opener_stop(struct agent_opener *opener);
 
 #endif

@@ -11,10 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STAT_FLAGS	7 /* fields behind the name's bracket: the state is 1 */
-#define STAT_START_TIME 20
-#define STAT_CPU	37
-#define PF_KTHREAD	0x00200000ul
+#define STAT_FLAGS	 7 /* fields behind the name's bracket: the state is 1 */
+#define STAT_USER_TIME	 12
+#define STAT_KERNEL_TIME 13
+#define STAT_START_TIME	 20
+#define STAT_CPU	 37
+#define PF_KTHREAD	 0x00200000ul
 
 ssize_t agent_read_text(const char *path, char *text, size_t bytes)
 {
@@ -52,6 +54,7 @@ int agent_parse_stat(const char *text, struct agent_process *process)
 		length = sizeof(process->comm) - 1;
 	memcpy(process->comm, open + 1, length);
 	process->comm[length] = '\0';
+	process->cpu_ticks = 0;
 	for (const char *at = close + 1; *at;) {
 		unsigned long long value;
 
@@ -62,6 +65,8 @@ int agent_parse_stat(const char *text, struct agent_process *process)
 		value = strtoull(at, NULL, 10);
 		if (field == STAT_FLAGS)
 			flags = value;
+		else if (field == STAT_USER_TIME || field == STAT_KERNEL_TIME)
+			process->cpu_ticks += value;
 		else if (field == STAT_START_TIME)
 			process->start_time = value;
 		else if (field == STAT_CPU)

@@ -32,6 +32,7 @@ struct agent_process {
 	bool kernel; /* a kernel thread, or without memory of its own */
 	int last_cpu;
 	uint64_t start_time; /* in clock ticks since boot: tells a recycled pid */
+	uint64_t cpu_ticks;  /* that it ran, in user space and in the kernel */
 	char comm[AGENT_COMM_BYTES];
 	char cgroup[AGENT_HIERARCHIES][AGENT_CGROUP_BYTES]; /* "": none there */
 	struct agent_set cpus, mems;			    /* allowed */

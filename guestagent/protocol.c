@@ -46,6 +46,10 @@ static const struct agent_argument stall_arguments[] = {
     {"seconds", AGENT_INTEGER, true},	    {"bytes", AGENT_INTEGER, false},
     {"node", AGENT_INTEGER, false},	    {"cpu", AGENT_INTEGER, false},
     {"threshold_ns", AGENT_INTEGER, false}, {0}};
+static const struct agent_argument hot_arguments[] = {
+    {"seconds", AGENT_INTEGER, false}, {"max_cpu_ppm", AGENT_INTEGER, false}, {0}};
+static const struct agent_argument blocks_arguments[] = {
+    {"id", AGENT_STRING, true}, {"first", AGENT_INTEGER, false}, {0}};
 static const struct agent_argument job_arguments[] = {{"id", AGENT_STRING, true}, {0}};
 static const struct agent_argument rate_arguments[] = {
     {"id", AGENT_STRING, true}, {"rate", AGENT_INTEGER, true}, {0}};
@@ -63,6 +67,8 @@ static const struct agent_command commands[] = {
     {"set-affinity", affinity_arguments, agent_run_set_affinity, false},
     {"collapse", collapse_arguments, agent_run_collapse, false},
     {"stall-probe", stall_arguments, agent_run_stall_probe, false},
+    {"hot-pages", hot_arguments, agent_run_hot_pages, false},
+    {"hot-blocks", blocks_arguments, agent_run_hot_blocks, false},
     {"query-jobs", NULL, agent_run_query_jobs, false},
     {"job-status", job_arguments, agent_run_job_status, false},
     {"job-cancel", job_arguments, agent_run_job_cancel, false},

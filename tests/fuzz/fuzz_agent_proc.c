@@ -5,6 +5,7 @@
 #include "../../guestagent/conf.h"
 #include "../../guestagent/maps.h"
 #include "../../guestagent/nodes.h"
+#include "../../guestagent/physical.h"
 #include "../../guestagent/proc.h"
 #include "../../guestagent/sys.h"
 
@@ -119,6 +120,19 @@ static void sets(const char *text)
 		abort();
 }
 
+static void zones(const char *text)
+{
+	struct agent_damon_range range[4];
+	size_t count = agent_parse_zones(text, range, 4);
+
+	if (count > 4)
+		abort();
+	for (size_t i = 0; i < count; i++)
+		if (range[i].start >= range[i].end || (range[i].start | range[i].end) % (2 << 20) ||
+		    (i && range[i].start <= range[i - 1].end))
+			abort();
+}
+
 static void list(char *text)
 {
 	struct agent_process someone = {.pid = 5, .tgid = 5, .comm = "x", .cgroup = {"/a/b"}};
@@ -140,7 +154,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = malloc(size);
 	memcpy(text, data + 1, size - 1);
 	text[size - 1] = '\0';
-	switch (data[0] % 5) {
+	switch (data[0] % 6) {
 	case 0:
 		lines(text);
 		break;
@@ -153,8 +167,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 3:
 		list(text);
 		break;
-	default:
+	case 4:
 		join(text, size - 1);
+		break;
+	default:
+		zones(text);
 	}
 	free(text);
 	return 0;

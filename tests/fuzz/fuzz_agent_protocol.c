@@ -70,7 +70,8 @@ static struct agent_sys calls;
 static void setup(void)
 {
 	char conf[] = "commands = numa-topology numa-maps processes migrate-pages move-pages "
-		      "set-affinity collapse query-jobs job-status job-cancel job-set-rate";
+		      "set-affinity collapse hot-pages hot-blocks query-jobs job-status job-cancel "
+		      "job-set-rate";
 
 	calls = agent_sys_real;
 	calls.proc = "tests/fuzz/agent-root/proc";

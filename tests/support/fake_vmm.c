@@ -113,6 +113,18 @@ static int fake_sample(void *opaque, const json_t *arguments, json_t **result,
 	return *result ? 0 : gmig_fail(err, -EOPNOTSUPP, "nothing can be sampled");
 }
 
+static int fake_report(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	(void)err;
+	fake_log("report-heat");
+	json_decref(fake.arguments);
+	fake.arguments = json_deep_copy(arguments);
+	*result = json_pack("{s:i, s:i, s:i}", "noted", 4 << 20, "outside", 2 << 20, "moved", 0);
+	return 0;
+}
+
 static int fake_query_jobs(void *opaque, const json_t *arguments, json_t **result,
 			   struct gmig_error *err)
 {
@@ -422,6 +434,9 @@ static const struct control_argument fake_sample_arguments[] = {
     {.name = "max-slowdown", .type = CONTROL_INTEGER},
     {0}};
 
+static const struct control_argument fake_report_arguments[] = {
+    {.name = "blocks", .type = CONTROL_ARRAY, .required = true}, {0}};
+
 static const struct control_command fake_commands[] = {
     {.name = "query-status", .run = fake_status},
     {.name = "query-numa", .run = fake_numa},
@@ -433,6 +448,7 @@ static const struct control_command fake_commands[] = {
     {.name = "fix-memory", .arguments = fake_fix_arguments, .run = fake_fix},
     {.name = "query-maps", .arguments = fake_maps_arguments, .run = fake_maps},
     {.name = "query-heat", .arguments = fake_maps_arguments, .run = fake_maps},
+    {.name = "report-heat", .arguments = fake_report_arguments, .run = fake_report},
     {.name = "sample-memory", .arguments = fake_sample_arguments, .run = fake_sample},
     {.name = "job-cancel", .arguments = fake_id_arguments, .run = fake_cancel},
     {.name = "job-pause", .arguments = fake_id_arguments, .run = fake_pause},

@@ -57,6 +57,10 @@ static const struct {
       "--detach"},
      "stall-probe",
      "{\"seconds\":2,\"bytes\":67108864,\"node\":1,\"threshold_ns\":500}"},
+    {{"hot-pages", "--detach"}, "hot-pages", "{}"},
+    {{"hot-pages", "--seconds", "9", "--max-cpu", "2.5%", "--detach"},
+     "hot-pages",
+     "{\"seconds\":9,\"max_cpu_ppm\":25000}"},
     {{"jobs"}, "query-jobs", "{}"},
     {{"job", "3"}, "job-status", "{\"id\":\"3\"}"},
     {{"cancel", "3"}, "job-cancel", "{\"id\":\"3\"}"},
@@ -117,6 +121,7 @@ static const struct {
     {{"collapse"}, "--pid is missing"},
     {{"stall-probe", "--seconds", "long"}, "--seconds: 'long' is not a number"},
     {{"stall-probe", "--bytes", "big"}, "--bytes: a size is a number"},
+    {{"hot-pages", "--max-cpu", "2"}, "--max-cpu: "},
     {{"set-rate", "3"}, "--rate is missing: bytes a second, 0 for no limit"},
 };
 #define MISTAKES (sizeof(mistakes) / sizeof(mistakes[0]))
@@ -361,6 +366,91 @@ START_TEST(job_is_watched_to_its_end)
 }
 END_TEST
 
+#define HOT(state)                                                                                 \
+	"{\"return\":{\"id\":\"3\",\"kind\":\"hot-pages\",\"state\":\"" state                      \
+	"\",\"source\":\"damon\",\"seconds\":4.5,\"cpu_ns\":30000000,\"hot_bytes\":2097152,"       \
+	"\"warm_bytes\":0,\"cold_bytes\":4194304,\"remaining\":{}}}"
+#define BLOCKS(list, more) "{\"return\":{\"source\":\"damon\",\"blocks\":" list more "}}"
+
+/* From the agent to the VMM, piece by piece. */
+START_TEST(hot_pages_are_taken_to_the_vmm)
+{
+	json_t *got;
+
+	fake_agent_answer("hot-pages", HOT("running"));
+	fake_agent_answer("job-status", HOT("completed"));
+	fake_agent_answer("hot-blocks", BLOCKS("[[0,2097152,1000000]]", ",\"next\":1"));
+	fake_agent_answer("hot-blocks", BLOCKS("[[4194304,4194304,0]]", ""));
+	ck_assert_int_eq(gmig("agent", "vm1", "hot-pages", NULL), CLI_OK);
+	ck_has(out_text, "completed by damon in 4.5 s, with 30.0 ms of CPU time: 2M hot, 0 warm, "
+			 "4M cold\n");
+	ck_has(out_text, "for show --heat and --order: 8M; not the guest's memory: 4M; just "
+			 "moved: 0\n");
+	ck_asked(2, "hot-blocks", "{\"id\":\"3\",\"first\":0}");
+	ck_asked(3, "hot-blocks", "{\"id\":\"3\",\"first\":1}");
+	got = json_pack("[[i,i,i]]", 4194304, 4194304, 0);
+	ck_assert(json_equal(json_object_get(fake.arguments, "blocks"), got));
+	json_decref(got);
+}
+END_TEST
+
+START_TEST(hot_pages_by_the_socket_alone_go_nowhere)
+{
+	json_t *got;
+
+	fake_agent_answer("hot-pages", HOT("completed"));
+	fake_agent_answer("hot-blocks", BLOCKS("[[0,2097152,1000000]]", ""));
+	ck_assert_int_eq(gmig("agent", "hot-pages", "--socket", fake_agent.path, "--json", NULL),
+			 CLI_OK);
+	ck_assert_ptr_null(strstr(fake.log, "report-heat"));
+	got = out_json();
+	ck_assert_uint_eq(json_array_size(json_object_get(got, "blocks")), 1);
+	ck_assert_ptr_null(json_object_get(got, "reported"));
+	json_decref(got);
+}
+END_TEST
+
+/* What a guest says that lies, or is broken. */
+static const char *const no_heat[] = {
+    "{\"return\":{}}",
+    "{\"return\":[]}",
+    BLOCKS("7", ""),
+    BLOCKS("[7]", ""),
+    BLOCKS("[[0,2097152]]", ""),
+    BLOCKS("[[0,2097152,1,1]]", ""),
+    BLOCKS("[[0,2097152,\"\\u001b[31m\"]]", ""),
+    BLOCKS("[[-2097152,2097152,1]]", ""),
+    BLOCKS("[[4096,2097152,1]]", ""),
+    BLOCKS("[[0,0,1]]", ""),
+    BLOCKS("[[0,2097152,1000001]]", ""),
+    BLOCKS("[[2097152,2097152,1],[0,2097152,1]]", ""),
+    BLOCKS("[[0,4194304,1],[2097152,2097152,1]]", ""),
+    BLOCKS("[[281474976710656,2097152,1]]", ""),
+    BLOCKS("[[0,9223372036852678656,1]]", ""),
+};
+
+START_TEST(hot_pages_that_cannot_be_are_not_passed_on)
+{
+	fake_agent_answer("hot-pages", HOT("completed"));
+	fake_agent_answer("hot-blocks", no_heat[_i]);
+	ck_assert_int_eq(gmig("agent", "vm1", "hot-pages", NULL), CLI_FAILED);
+	ck_has(err_text, "the agent's ");
+	ck_assert_ptr_null(strchr(err_text, '\x1b'));
+	ck_assert_ptr_null(strstr(fake.log, "report-heat"));
+}
+END_TEST
+
+/* The same again, and again: what comes must go on. */
+START_TEST(hot_pages_without_end_are_cut_off)
+{
+	fake_agent_answer("hot-pages", HOT("completed"));
+	fake_agent_answer("hot-blocks", BLOCKS("[[0,2097152,1]]", ",\"next\":1"));
+	fake_agent_answer("hot-blocks", BLOCKS("[[0,2097152,1]]", ",\"next\":2"));
+	ck_assert_int_eq(gmig("agent", "vm1", "hot-pages", NULL), CLI_FAILED);
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 3);
+}
+END_TEST
+
 START_TEST(job_detached_prints_its_id_and_is_not_watched)
 {
 	fake_agent_answer("collapse", JOB("running", "0", "\"remaining\":{}"));
@@ -584,6 +674,11 @@ int main(void)
 	tcase_add_test(tcase, error_without_text_or_number_is_an_error);
 	tcase = agent_case(suite, "jobs");
 	tcase_add_loop_test(tcase, job_is_watched_to_its_end, 0, ENDS);
+	tcase_add_test(tcase, hot_pages_are_taken_to_the_vmm);
+	tcase_add_test(tcase, hot_pages_by_the_socket_alone_go_nowhere);
+	tcase_add_loop_test(tcase, hot_pages_that_cannot_be_are_not_passed_on, 0,
+			    sizeof(no_heat) / sizeof(no_heat[0]));
+	tcase_add_test(tcase, hot_pages_without_end_are_cut_off);
 	tcase_add_test(tcase, job_detached_prints_its_id_and_is_not_watched);
 	tcase_add_test(tcase, job_interrupted_is_cancelled_and_waited_for);
 	tcase_add_test(tcase, job_whose_agent_goes_away_is_a_failure);

@@ -241,6 +241,9 @@ END_TEST
 #define SEEN                                                                                       \
 	PART("2147483648", "104857600", "209715200", "759169024",                                  \
 	     ",\"newest_age_ns\":2500000," NODES)
+#define HALF                                                                                       \
+	"{\"gpa\":0,\"bytes\":419430400,\"hot\":209715200,\"warm\":0,\"cold\":0,"                  \
+	"\"unknown\":209715200,\"touched_from\":{}"
 static const char two_answers[] =
     "[{" SAMPLING
     ",\"heat\":[" UNKNOWN("0") "," UNKNOWN("1073741824") "," SEEN
@@ -253,14 +256,21 @@ START_TEST(heat_is_a_row_for_each_gib_that_is_known)
 	answer(two_answers);
 	ck_assert_int_eq(gmig("show", "vm1", "--heat", NULL), CLI_OK);
 	expect_arguments("{\"gpa\":3221225472}");
-	ck_has(out_text, "from       size   hot  warm  cold  unknown  seen ago   touched from\n");
-	ck_has(out_text, "000000000    2G     0     0     0       2G         -   -\n");
-	ck_has(out_text, "080000000    1G  100M     0  200M     724M   2.50 ms   N1=80M N0=20M\n");
-	ck_has(out_text, "100000000    1G     0     0     0       1G         -   -\n");
+	ck_has(out_text,
+	       "from       size   hot  warm  cold  unknown  seen ago  source     touched from\n");
+	ck_has(out_text, "000000000    2G     0     0     0       2G         -  -          -\n");
+	ck_has(out_text,
+	       "080000000    1G  100M     0  200M     724M   2.50 ms  sampling   N1=80M N0=20M\n");
+	ck_has(out_text, "100000000    1G     0     0     0       1G         -  -          -\n");
 	answer("[{" SAMPLING ",\"heat\":[" UNKNOWN("0") "]}]");
 	ck_assert_int_eq(gmig("show", "vm1", "--heat", "--json", NULL), CLI_OK);
 	ck_has(out_text, "\"heat\":[{\"gpa\":0,");
 	ck_has(out_text, "{\"sampling\":{\"on\":true");
+	answer("[{" SAMPLING ",\"heat\":[" HALF ",\"reported\":1048576}," HALF
+	       ",\"reported\":209715200}]}]");
+	ck_assert_int_eq(gmig("show", "vm1", "--heat", NULL), CLI_OK);
+	ck_has(out_text, "  both     ");
+	ck_has(out_text, "  agent    ");
 	ck_assert_int_eq(gmig("show", "pid:4711", "--heat", NULL), CLI_FAILED);
 	ck_has(err_text, "nobody samples the memory of pid:4711");
 }
