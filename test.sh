@@ -6,7 +6,8 @@
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals)
 #   --fuzz   ten minutes for each fuzz target
-#   --faults each system call of a guest's life fails with each error of its manual page (tests/fault/syscalls; two hours)
+#   --faults each system call of a guest's life fails with each error of its manual page (tests/fault/syscalls; two hours),
+#            and processes are killed at random times (tests/fault/kills)
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
 # What passes at a second try only (a unit test: twice alone; a case whose lab broke: once) is named, for somebody to explain.
@@ -29,7 +30,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,14s/^# \{0,1\}//p' "$0"
+		sed -n '2,15s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -260,6 +261,7 @@ faults)
 	for scenario in $(tests/fault/syscalls --names); do
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
 	done
+	stage "kills" 3600 stage_kills --rounds 1000
 	;;
 esac
 if [ $tier = full ]; then

@@ -309,14 +309,21 @@ stage_mutants() {
 	tests/fault/mutants.sh "$@"
 }
 
-# System calls that fail: tests/fault/syscalls.
+# System calls that fail, and processes that are killed: with a guest, so that they need KVM and migration.
 stage_syscalls() {
-	need_build release || return 1
-	[ -w /dev/kvm ] || {
-		echo "no /dev/kvm here"
+	need_build release && with_guests tests/fault/syscalls "$@"
+}
+
+stage_kills() {
+	need_build release && with_guests tests/fault/kills "$@"
+}
+
+with_guests() {
+	[ -w /dev/kvm ] && build/release/bin/gmig doctor >build/doctor || {
+		echo "no KVM here, or migration does not work: gmig doctor says why"
 		return 77
 	}
-	tests/fault/syscalls "$@"
+	"$@"
 }
 
 # What ThreadSanitizer has to see.
