@@ -1,6 +1,6 @@
 #!/bin/bash
 # gmig's tests, in tiers.
-# usage: ./test.sh [--full] [--soak] [--fuzz] [--faults] [--yes] [--only STAGE] [--list]
+# usage: ./test.sh [--full] [--soak] [--fuzz] [--faults] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
@@ -8,6 +8,8 @@
 #   --fuzz   ten minutes for each fuzz target
 #   --faults each system call of a guest's life fails with each error of its manual page (tests/fault/syscalls; two hours),
 #            and processes are killed at random times (tests/fault/kills)
+#   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
+#   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
 # What passes at a second try only (a unit test: twice alone; a case whose lab broke: once) is named, for somebody to explain.
@@ -16,13 +18,18 @@ set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
 . tests/stages.sh
 
-tier=quick yes='' only='' list=''
+tier=quick yes='' only='' list='' mutants=200
 while [ $# -gt 0 ]; do
 	case $1 in
 	--full) tier=full ;;
 	--soak) tier=soak ;;
 	--fuzz) tier=fuzz ;;
 	--faults) tier=faults ;;
+	--coverage) tier=coverage ;;
+	--mutate)
+		tier=mutate
+		[[ ! ${2:-} =~ ^[0-9]+$ ]] || { mutants=$2 && shift; }
+		;;
 	--yes) yes=--yes ;;
 	--list) list=1 ;;
 	--only)
@@ -30,7 +37,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,15s/^# \{0,1\}//p' "$0"
+		sed -n '2,17s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -207,7 +214,7 @@ run_stages() {
 
 quick=
 # shellcheck disable=SC2046 # two words or none
-alone packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package) $([ $tier != soak ] || echo soak)
+alone packages 1200 packaging/install-packages $yes build test lab $([ $tier = quick ] || echo lint package) $([[ ! $tier =~ ^(soak|coverage)$ ]] || echo $tier)
 case $tier in
 quick | full)
 	[ $tier = full ] || quick=1
@@ -226,6 +233,7 @@ soak)
 	alone "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
 	stage "every mutant" 3600 stage_mutants
+	stage "mutants that were missed" 3600 stage_mutate --fixed
 	stage "build clang" 600 stage_build clang
 	stage "unit clang" 1800 stage_unit clang
 	stage "lab agent, stalls" 1800 stage_lab_agent "agent-cases stall"
@@ -262,6 +270,18 @@ faults)
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
 	done
 	stage "kills" 3600 stage_kills --rounds 1000
+	;;
+coverage)
+	alone "build coverage" 1200 stage_build_coverage
+	stage "unit coverage" 3600 stage_unit_coverage
+	stage "native probe" 1800 stage_counted tests/integration/probe --quick
+	stage "native bad input" 600 stage_counted tests/integration/bad-input
+	stage "native gmigd" 600 stage_counted tests/integration/gmigd-cases
+	alone "coverage" 1200 stage_coverage
+	;;
+mutate)
+	alone "mutants that were missed" 3600 stage_mutate --fixed
+	alone "generated mutants" $((3600 + mutants * 120)) stage_mutate --seed "${GMIG_SEED:-1}" "$mutants"
 	;;
 esac
 if [ $tier = full ]; then

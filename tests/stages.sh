@@ -49,7 +49,8 @@ unsteady() {
 	grep -v '^retry ' "$failed.rest" >"$failed"
 }
 
-# Unit tests of a preset; a test program that exits with 77 is skipped. Check prints its own cases; here a program counts.
+# Unit tests of a preset, or those that ctest's options (after a limit) choose; a test program that exits with 77 is skipped.
+# Check prints its own cases; here a program counts.
 stage_unit() {
 	local preset=$1 out=build/$1/unit.log all=build/$1/unit.all failed=build/$1/unit.failed rc name
 	need_build "$preset" || return 1
@@ -57,7 +58,7 @@ stage_unit() {
 	export CK_TIMEOUT_MULTIPLIER=5
 	# Several programs are asleep most of the time: one more than there are processors.
 	timeout "${2:-$((1800 * ${GMIG_TIME_FACTOR:-1}))}" ctest --test-dir "build/$preset" --parallel $(($(nproc) + 1)) --output-on-failure \
-		--timeout 600 >"$out" 2>&1
+		--timeout 600 "${@:3}" >"$out" 2>&1
 	rc=$?
 	cp "build/$preset/Testing/Temporary/LastTest.log" "$all"
 	sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) .*\*\*\*\(Failed\|Timeout\|Exception\|Not Run\).*/\1/p' "$out" >"$failed"
@@ -226,8 +227,8 @@ mutants_apply() {
 stage_structure() {
 	local self
 	mutants_apply && need_build release || return 1
-	for self in selftest unit-selftest abi-selftest; do
-		tests/structure/$self >build/structure.log || { cat build/structure.log && return 1; }
+	for self in structure/selftest structure/unit-selftest structure/abi-selftest coverage/selftest fault/mutate-selftest; do
+		tests/$self >build/structure.log || { cat build/structure.log && return 1; }
 	done
 	tests/structure/check
 }
@@ -324,6 +325,10 @@ with_guests() {
 		return 77
 	}
 	"$@"
+}
+
+stage_mutate() {
+	tests/fault/mutate "$@"
 }
 
 # What ThreadSanitizer has to see.
@@ -438,6 +443,31 @@ stage_fuzz_agent() {
 	protocol=$?
 	[ $proc -eq 0 ] || return $proc
 	return $protocol
+}
+
+# A build that counts what it runs. What an earlier run has counted is of other programs: it goes.
+stage_build_coverage() {
+	stage_build coverage && find build/coverage -name '*.gcda' -delete
+}
+
+# The unit tests but test_fault, which takes half an hour there.
+stage_unit_coverage() {
+	GCOV_ERROR_FILE=/dev/null stage_unit coverage 3600 -E '^fault/test_fault$'
+}
+
+# A script of tests/integration with the programs of that build: stage_counted SCRIPT [ARG..]
+stage_counted() {
+	export GMIG_BUILD=$PWD/build/coverage GCOV_ERROR_FILE=/dev/null
+	need_build coverage && "$@"
+}
+
+# What all those have run: a table, pages in build/coverage/html, and whether it is enough.
+stage_coverage() {
+	local out=build/coverage
+	mkdir -p $out/html
+	gcovr --root . --object-directory $out --exclude-unreachable-branches -j "$(nproc)" --json $out/coverage.json \
+		--html-details $out/html/index.html --filter '(migrate|control|placement|vmm|cli|guestagent|libvirt-hooks)/' $out || return 1
+	tests/coverage/judge $out/coverage.json
 }
 
 stage_soak() {

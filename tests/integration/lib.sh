@@ -139,6 +139,11 @@ kill_vms() {
 		pid=$(cat "$file")
 		# The guest is timeout's child: killed alone, timeout would leave it behind.
 		guests=$(pgrep -P "$pid")
+		# Counters of a build for coverage are written at an orderly end.
+		if [[ $build == */coverage ]]; then
+			for pid in $guests; do kill -TERM "$pid" 2>/dev/null && wait_gone "$pid" 10; done
+			pid=$(cat "$file")
+		fi
 		for pid in $guests $pid; do kill -KILL "$pid" 2>/dev/null; done
 		for pid in $guests; do wait_gone "$pid" $((20 * PATIENCE)); done
 		rm -f "$file"

@@ -365,6 +365,19 @@ START_TEST(pop_of_empty_ring_asks_for_a_notification)
 }
 END_TEST
 
+START_TEST(notification_asked_for_over_ring_and_index_wrap_names_the_running_index)
+{
+	queue.event_idx = true;
+	put(&desc[0], DATA_GPA, 4, 0, 0);
+	for (unsigned int i = 0; i < 70000; i++) {
+		offer(0);
+		ck_assert_int_eq(virtio_queue_pop(&queue, &chain), 1);
+		ck_assert_int_eq(virtio_queue_pop(&queue, &chain), 0);
+		ck_assert_uint_eq(*(uint16_t *)&used->ring[SIZE], (uint16_t)(i + 1)); /* avail_event */
+	}
+}
+END_TEST
+
 /* ---- Pieces ---------------------------------------------------------------------------------- */
 
 static void make_pieces(struct iovec *iov, char *text)
@@ -455,6 +468,7 @@ int main(void)
 	    signal_without_event_index_follows_the_flag,
 	    signal_with_event_index_comes_when_the_event_is_passed,
 	    pop_of_empty_ring_asks_for_a_notification,
+	    notification_asked_for_over_ring_and_index_wrap_names_the_running_index,
 	    read_pieces_from_any_offset_gives_the_flat_bytes,
 	    write_pieces_at_any_offset_touches_only_these_bytes,
 	    cut_pieces_leaves_exactly_the_range,
