@@ -1,5 +1,6 @@
 /* Ranges of a guest's memory that have a policy: where first touches go, what moves, and what is said of it. */
 #include "../../migrate/memory/bindings.h"
+#include "../../migrate/memory/bound_pages.h"
 #include "../../migrate/memory/bound_touch.h"
 #include "../../migrate/memory/frame.h"
 #include "rig.h"
@@ -674,6 +675,21 @@ START_TEST(binding_of_5000_ranges_goes_along_with_a_migration)
 }
 END_TEST
 
+START_TEST(huge_page_of_two_ranges_is_split_only_where_a_page_belongs_elsewhere)
+{
+	create(false);
+	bind(0, 100, GMIG_POLICY_PREFERRED, "0");
+	bind(100, 412, GMIG_POLICY_BIND, "0,1");
+	bind(512, 511, GMIG_POLICY_BIND, "0");
+	bind(1023, 1, GMIG_POLICY_BIND, "1"); /* the last page alone */
+	ck_assert_uint_eq(bound_pages_target(rig.gmig, 0, 9, 0, NULL), GMIG_NO_NODE);
+	ck_assert_uint_eq(bound_pages_target(rig.gmig, 0, 9, 1, NULL), BOUND_SPLIT);
+	ck_assert_uint_eq(bound_pages_target(rig.gmig, 512, 9, 0, NULL), BOUND_SPLIT);
+	touch_all();
+	finish();
+}
+END_TEST
+
 START_TEST(home_node_is_set_where_there_is_a_policy_for_it)
 {
 	struct gmig_bind_spec spec = spec_of(0, GMIG_BLOCK_PAGES, GMIG_POLICY_BIND, "1,2");
@@ -728,6 +744,7 @@ int main(void)
 	tcase_add_loop_test(tcase, binding_is_as_before_when_two_migrations_move_nothing, 0, 2);
 	tcase_add_test(tcase, binding_of_5000_ranges_goes_along_with_a_migration);
 	tcase_add_test(tcase, home_node_is_set_where_there_is_a_policy_for_it);
+	tcase_add_test(tcase, huge_page_of_two_ranges_is_split_only_where_a_page_belongs_elsewhere);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

@@ -645,6 +645,44 @@ START_TEST(regions_that_overlap_or_are_crooked_are_refused)
 }
 END_TEST
 
+/* Both ends of what was measured, at powers of two, and nothing outside of them. */
+static void ck_histogram(struct gmig *gmig, enum gmig_times which,
+			 const struct gmig_percentiles *times)
+{
+	uint64_t count[GMIG_TIME_BUCKETS], sum = 0;
+
+	gmig_histogram(gmig, which, count);
+	for (unsigned int i = 0; i < GMIG_TIME_BUCKETS; i++) {
+		sum += count[i];
+		ck_assert_msg(!count[i] || !i || 1ull << i <= times->max_ns,
+			      "%llu times of 2^%u ns, the longest took %llu ns",
+			      (unsigned long long)count[i], i, (unsigned long long)times->max_ns);
+	}
+	ck_assert_uint_eq(sum, times->count);
+	if (times->count)
+		ck_assert_uint_gt(count[63 - __builtin_clzll(times->max_ns)], 0);
+}
+
+START_TEST(histograms_have_the_times_of_the_statistics)
+{
+	const struct rig_options options = {.bytes = 4 * GMIG_BLOCK_BYTES, .small_pages = _i};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_stats stats;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	rig_move(&rig, &spec, &info);
+	gmig_stats(rig.gmig, &stats);
+	ck_assert_uint_gt(stats.blackout_read.count, 0);
+	ck_histogram(rig.gmig, GMIG_TIMES_BLACKOUT_READ, &stats.blackout_read);
+	ck_histogram(rig.gmig, GMIG_TIMES_BLACKOUT_WRITE, &stats.blackout_write);
+	ck_histogram(rig.gmig, GMIG_TIMES_STALL, &stats.stall);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine");
@@ -663,6 +701,7 @@ int main(void)
 	tcase_add_loop_test(tcase, discarded_page_under_writers_is_served_again, 0, 2);
 	tcase_add_loop_test(tcase, zero_page_that_is_written_while_discarded_keeps_the_write, 0, 2);
 	tcase_add_loop_test(tcase, without_huge_frames_blocks_move_as_small_pages, 0, 2);
+	tcase_add_loop_test(tcase, histograms_have_the_times_of_the_statistics, 0, 2);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("beliefs");
 	tcase_set_timeout(tcase, 60);

@@ -1,5 +1,6 @@
 /* Where the memory of a first touch comes from when not everything can be had. */
 #include "../../migrate/core/log_limit.h"
+#include "../../migrate/core/topology.h"
 #include "../../migrate/core/uffd.h"
 #include "../../migrate/memory/claim.h"
 #include "../../migrate/memory/frame.h"
@@ -197,6 +198,27 @@ START_TEST(first_touch_on_a_node_without_memory_takes_the_next_one)
 	atomic_store(&frozen_ns, 0);
 	ck_assert_uint_eq(resident(1), GMIG_BLOCK_BYTES);
 	assert_sizes(GMIG_BLOCK_BYTES, 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(first_touch_on_nodes_without_memory_takes_the_nearest_that_has_some)
+{
+	static const uint8_t from_0[] = {10, 30, 20, 25};
+	static const unsigned int nearest[] = {2, 3, 1};
+
+	start(4);
+	memcpy(rig.topology->distance, from_0, sizeof(from_0));
+	rig_publish(&rig);
+	atomic_store(&frozen_ns, gmig_sys_real.now_ns());
+	policy_note(rig.gmig->policy, 0, false, false);
+	for (unsigned int i = 0; i < 3; i++) {
+		rig_write_page(&rig, (uint64_t)i * GMIG_BLOCK_PAGES);
+		ck_assert_uint_eq(resident(nearest[i]), GMIG_BLOCK_BYTES);
+		policy_note(rig.gmig->policy, nearest[i], false, false);
+	}
+	atomic_store(&frozen_ns, 0);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
 }
@@ -451,6 +473,7 @@ int main(void)
 	tcase_add_test(tcase, first_touch_without_a_near_huge_page_takes_near_small_ones);
 	tcase_add_test(tcase, first_touches_with_huge_pages_off_do_not_try_each_time);
 	tcase_add_test(tcase, first_touch_on_a_node_without_memory_takes_the_next_one);
+	tcase_add_test(tcase, first_touch_on_nodes_without_memory_takes_the_nearest_that_has_some);
 	tcase_add_loop_test(tcase, first_touch_that_came_in_partly_is_counted_once, 0, 6);
 	tcase_add_test(tcase, first_touch_gets_no_broken_frame_and_kills_nobody);
 	tcase_add_test(tcase, first_touch_without_memory_sleeps_and_does_not_flood_the_log);

@@ -450,6 +450,18 @@ START_TEST(mover_is_found_by_name_and_default)
 }
 END_TEST
 
+START_TEST(names_of_states_are_those_that_jobs_tell)
+{
+	const char *const *names = gmig_job_state_names();
+	unsigned int count = 0;
+
+	for (; names[count]; count++)
+		ck_assert_str_eq(names[count], gmig_job_state_name((enum gmig_job_state)count));
+	ck_assert_uint_eq(count, GMIG_JOB_CANCELLED + 1);
+	ck_assert_str_eq(names[GMIG_JOB_PAUSED], "paused");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("job");
@@ -467,6 +479,7 @@ int main(void)
 	tcase_add_test(tcase, block_that_was_not_tried_uses_none_of_the_rate);
 	tcase_add_test(tcase, admission_comes_when_the_bytes_are_paid);
 	tcase_add_test(tcase, mover_is_found_by_name_and_default);
+	tcase_add_test(tcase, names_of_states_are_those_that_jobs_tell);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

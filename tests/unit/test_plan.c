@@ -1,4 +1,5 @@
 #include "../../migrate/core/topology.h"
+#include "../../migrate/jobs/plan_policy.h"
 #include "../../migrate/jobs/workset.h"
 
 #include <check.h>
@@ -367,6 +368,39 @@ START_TEST(blocks_of_a_node_go_by_address)
 }
 END_TEST
 
+/* ---- By policy ------------------------------------------------------------------------------- */
+
+static struct gmig_node_set refused; /* what the policy was last told of */
+
+static unsigned int target_but(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
+			       const struct gmig_node_set *full)
+{
+	(void)arg, (void)gfn, (void)order, (void)node;
+	refused = full ? *full : (struct gmig_node_set){{0}};
+	return 1;
+}
+
+START_TEST(node_that_was_full_in_one_pass_is_asked_again_in_the_next)
+{
+	const struct plan_policy policy = {.pages = PAGES, .target = target_but};
+	struct plan by;
+
+	ck_assert_int_eq(plan_policy_create(&policy, &by), 0);
+	by.ops->full(&by, 2);
+	plan_target(&by, 0, 0, 0);
+	ck_assert(gmig_node_set_has(&refused, 2));
+	by.ops->pass(&by);
+	plan_target(&by, 0, 0, 0);
+	ck_assert(gmig_node_set_empty(&refused));
+	/* And is not full again because another one is. */
+	by.ops->full(&by, 3);
+	plan_target(&by, 0, 0, 0);
+	ck_assert(gmig_node_set_has(&refused, 3));
+	ck_assert_uint_eq(gmig_node_set_count(&refused), 1);
+	by.ops->destroy(&by);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("plan");
@@ -387,6 +421,7 @@ int main(void)
 	tcase_add_test(tcase, nodes_that_feed_a_cycle_wait_until_it_has_turned);
 	tcase_add_loop_test(tcase, random_map_is_ordered_and_complete, 0, 60);
 	tcase_add_test(tcase, blocks_of_a_node_go_by_address);
+	tcase_add_test(tcase, node_that_was_full_in_one_pass_is_asked_again_in_the_next);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -373,7 +373,8 @@ START_TEST(notification_asked_for_over_ring_and_index_wrap_names_the_running_ind
 		offer(0);
 		ck_assert_int_eq(virtio_queue_pop(&queue, &chain), 1);
 		ck_assert_int_eq(virtio_queue_pop(&queue, &chain), 0);
-		ck_assert_uint_eq(*(uint16_t *)&used->ring[SIZE], (uint16_t)(i + 1)); /* avail_event */
+		ck_assert_uint_eq(*(uint16_t *)&used->ring[SIZE],
+				  (uint16_t)(i + 1)); /* avail_event */
 	}
 }
 END_TEST
