@@ -21,6 +21,7 @@ const char *cli_reason(const char *errno_name)
 	    {"EFAULT", "the zero page (read, but never written), or no memory there"},
 	    {"EIO", "could not be read or written"},
 	    {"ENODATA", "in swap, and left there as asked"},
+	    {"ENOSPC", "no free swap on the host, or for this guest's cgroup"},
 	    {"ETIME", "a page of 1G cannot be moved within the stall budget"},
 	    {"ECANCELED", "the job was cancelled first"},
 	};
@@ -31,10 +32,12 @@ const char *cli_reason(const char *errno_name)
 	return "see errno(3)";
 }
 
-/* The kernel does not tell how long it kept whom from a page. */
+/* The kernel does not tell how long it kept whom from a page, nor who waited for one that was in swap. */
 bool cli_job_has_times(const json_t *job)
 {
-	return strcmp(cli_text(job, "mover"), "kernel") != 0;
+	const char *mover = cli_text(job, "mover");
+
+	return strcmp(mover, "kernel") != 0 && strcmp(mover, "swap") != 0;
 }
 
 /* How the pins of a domain's threads ended: "" if they were not to change. */

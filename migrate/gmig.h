@@ -425,7 +425,11 @@ struct gmig_job_spec {
 	    frames; /* AUTO: recycle what the pool has. RECYCLED: keep every frame (fake nodes) */
 	enum gmig_huge huge;
 	enum gmig_swapped swapped;
-	/* "uffd", "hugetlb" or "kernel"; NULL: the first of them that moves all of the memory. */
+	/*
+	 * "uffd", "hugetlb", "kernel" or "swap"; NULL: the first of them that moves all of the memory. "swap" evicts pages to swap and reads
+	 * them in under the policy of the target, by mode AUTO: -ENOSPC where there is no free swap, -EPERM for locked memory.
+	 * Source of that idea: "Swap Migration V4" by Christoph Lameter, posted to linux-mm in 2005.
+	 */
 	const char *mover;
 	/*
 	 * 0 = no limit. Bytes are paid for before they are moved: at 10 KiB/s the first 2 MiB block moves after 205 s, and a
@@ -523,7 +527,7 @@ struct gmig_job_info {
 	uint64_t start_ns, elapsed_ns, paused_ns; /* CLOCK_MONOTONIC; elapsed without pauses */
 	struct gmig_percentiles blackout_read, blackout_write, stall; /* of this job */
 	struct gmig_percentiles
-	    call; /* mover kernel: its calls, each of which holds up no page for longer */
+	    call; /* mover kernel: its calls, each of which holds up no page for longer; mover swap: how long pages were in swap */
 	/*
 	 * Has the stall budget held so far: is the 99th percentile within it? max_stall_needs_split: it has not, huge pages were
 	 * moved whole, and half of the waits or more were longer than the budget.

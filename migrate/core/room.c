@@ -318,3 +318,41 @@ void room_huge_read(struct room_source *source, uint64_t page_bytes, struct room
 		huge_read(source->dir[i], source->v1[i], size, ".rsvd", room);
 	}
 }
+
+/* ---- Swap ---------------------------------------------------------------------------------------- */
+
+static void swap_tighten(struct room *room, uint64_t left, uint64_t total, const char *limit)
+{
+	if (left >= room->bytes)
+		return;
+	room->bytes = left;
+	room->total_bytes = total;
+	snprintf(room->limit, sizeof(room->limit), "%s", limit);
+}
+
+static void swap_limit_read(const char *directory, const char *name, struct room *room)
+{
+	uint64_t most, used = 0;
+
+	if (!number_read(directory, name, &most))
+		return;
+	number_read(directory, "memory.swap.current", &used);
+	swap_tighten(room, minus(most, used), most, directory);
+}
+
+void room_swap_read(struct room_source *source, struct room *room)
+{
+	char text[1024]; /* its swap is in the first twenty lines */
+
+	*room = (struct room){.bytes = UINT64_MAX, .total_bytes = UINT64_MAX};
+	if (file_read(source->root, "proc/meminfo", text, sizeof(text)))
+		swap_tighten(room, kib_after(text, "SwapFree:"), kib_after(text, "SwapTotal:"),
+			     "host");
+	dirs_update(source);
+	for (unsigned int i = 0; i < source->dirs; i++) {
+		if (source->v1[i])
+			continue;
+		swap_limit_read(source->dir[i], "memory.swap.max", room);
+		swap_limit_read(source->dir[i], "memory.swap.high", room);
+	}
+}

@@ -50,5 +50,13 @@ void room_read(struct room_source *source, struct room *room);
  * Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, hugetlb_cgroup_charge_cgroup() in mm/hugetlb_cgroup.c.
  */
 void room_huge_read(struct room_source *source, uint64_t page_bytes, struct room *room);
+/*
+ * How much of this process may still go to swap: what is free of the host's swap, and what memory.swap.max and memory.swap.high of
+ * its cgroups leave (of v2; the limits of v1 are of memory and swap together, and what goes from one to the other changes nothing
+ * there). Nothing is kept back: what has no room in swap stays in memory, and nobody is killed.
+ *
+ * Source: "Swap" in Documentation/admin-guide/cgroup-v2.rst of Linux; __mem_cgroup_try_charge_swap() in its mm/memcontrol.c.
+ */
+void room_swap_read(struct room_source *source, struct room *room);
 
 #endif

@@ -271,6 +271,16 @@ static bool real_huge_grows(uint64_t page_bytes)
 	return pages;
 }
 
+static void real_swap_room(struct room *room)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct room_source source = {.root = ""};
+
+	pthread_mutex_lock(&lock);
+	room_swap_read(&source, room);
+	pthread_mutex_unlock(&lock);
+}
+
 /* The device first: its file mode is how an administrator grants the right without root. */
 static int real_userfaultfd(void)
 {
@@ -408,6 +418,7 @@ const struct gmig_sys gmig_sys_real = {
     .room = real_room,
     .huge_room = real_huge_room,
     .huge_grows = real_huge_grows,
+    .swap_room = real_swap_room,
     .userfaultfd = real_userfaultfd,
     .pagemap = real_pagemap,
     .kernel_name = real_kernel_name,

@@ -74,6 +74,8 @@ struct gmig_sys {
 	void (*huge_room)(uint64_t page_bytes, struct room *room);
 	/* May the kernel make more of them than the pools have (nr_overcommit_hugepages)? Also true: it cannot be told. */
 	bool (*huge_grows)(uint64_t page_bytes);
+	/* In swap. */
+	void (*swap_room)(struct room *room);
 	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */
 	int (*userfaultfd)(void);
 	/* /proc/self/pagemap */
@@ -200,6 +202,9 @@ struct pm_scan_arg {
 #endif
 #ifndef MADV_COLD
 #define MADV_COLD 20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
 #endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24

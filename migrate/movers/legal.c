@@ -10,15 +10,19 @@
 const struct legal legal_all[] = {
     {"ram", "uffd", AUTO | READABLE | BLOCK | LAZY},
     {"ram", "kernel", AUTO | READABLE}, /* the kernel has one way */
+    {"ram", "swap", AUTO},		/* one way, and readers wait in it like writers */
     /* UFFDIO_MOVE knows private anonymous memory only, and none of hugetlbfs. */
     {"hugetlb", "hugetlb", AUTO | READABLE}, /* one way */
     {"hugetlb", "kernel", AUTO | READABLE},
     {"memfd", "kernel", AUTO | READABLE},
+    {"memfd", "swap", AUTO},
+    /* Where another process's pages come back to, says its policy, which nobody else can set. */
     {"process", "kernel", AUTO | READABLE},
     /* By its owner, whoever moves the rest. */
     {"own", "uffd", AUTO | READABLE | BLOCK},
     {"own", "hugetlb", AUTO | READABLE},
     {"own", "kernel", AUTO | READABLE},
+    {"own", "swap", AUTO},
     {NULL, NULL, 0},
 };
 

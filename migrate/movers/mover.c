@@ -1,9 +1,10 @@
 #include "mover.h"
 
-const struct mover *const mover_all[] = {&mover_uffd, &mover_hugetlb, &mover_kernel, NULL};
+const struct mover *const mover_all[] = {&mover_uffd, &mover_hugetlb, &mover_kernel, &mover_swap,
+					 NULL};
 
 /* The same order: a test compares them. */
-static const char *const names[] = {"uffd", "hugetlb", "kernel", NULL};
+static const char *const names[] = {"uffd", "hugetlb", "kernel", "swap", NULL};
 
 const char *const *gmig_mover_names(void)
 {

@@ -33,7 +33,7 @@ struct mover_job {
 	struct gmig_job_spec spec;
 	uint64_t id;
 	struct hist blackout_read, blackout_write, stall;
-	struct hist call;	  /* mover kernel */
+	struct hist call;	  /* movers kernel and swap */
 	atomic_ullong thp_split;  /* blocks that were huge before and are not any more */
 	atomic_ullong thp_joined; /* blocks that became huge */
 	/* Memory that it may use beside what is moved; set by begin, read by any thread. */
@@ -80,7 +80,7 @@ struct mover_ticket {
 	struct bits
 	    broken;	  /* of those with an error: cannot be read any more, and are in no frame */
 	struct bits out;  /* mode LAZY, after `move`: out of reach; the others have an error */
-	uint64_t call_ns; /* mover kernel: the longest call that it was part of */
+	uint64_t call_ns; /* movers kernel and swap: the longest call that it was part of */
 	/*
 	 * In which threads may have been interrupted or held up, beside those that slept on the claim. Of what several tickets
 	 * share, one has it.
@@ -127,7 +127,7 @@ struct mover {
 	void (*give_back)(struct mover_worker *worker, struct mover_ticket *ticket, int error);
 };
 
-extern const struct mover mover_uffd, mover_hugetlb, mover_kernel;
+extern const struct mover mover_uffd, mover_hugetlb, mover_kernel, mover_swap;
 /* Of regions that move themselves, in the rounds of another: prepare, move and finish only. No job has it. */
 extern const struct mover mover_own;
 extern const struct mover *const mover_all[]; /* ends with NULL */

@@ -31,12 +31,8 @@ static void find_swapped(struct gmig *gmig, const struct mover_ticket *ticket,
 	shadow_walk(gmig->shadow, ticket->block_gfn, GMIG_BLOCK_PAGES, swapped_visit, swapped);
 }
 
-/*
- * The kernel ends the call at a page that is broken, or whose swap cannot be read, and does not say which one it was. Such a
- * page stays. To the kernel's own books it is in swap: what is broken has no memory, and a marker takes its place.
- */
-static void read_in(struct gmig *gmig, const struct region *region, struct mover_ticket *ticket,
-		    unsigned int first, unsigned int count)
+void swap_read_in(struct gmig *gmig, const struct region *region, struct mover_ticket *ticket,
+		  unsigned int first, unsigned int count)
 {
 	int ret = gmig->sys->advise(region_hva(region, ticket->block_gfn + first),
 				    count * GMIG_PAGE_BYTES, MADV_POPULATE_READ);
@@ -44,7 +40,7 @@ static void read_in(struct gmig *gmig, const struct region *region, struct mover
 	if (ret != -EHWPOISON && ret != -EFAULT)
 		return;
 	for (unsigned int i = first; count > 1 && i < first + count; i++)
-		read_in(gmig, region, ticket, i, 1);
+		swap_read_in(gmig, region, ticket, i, 1);
 	if (count == 1)
 		ticket->error[first] = -EIO;
 }
@@ -66,7 +62,7 @@ void swap_in(struct mover_worker *worker, struct mover_ticket *ticket)
 		return;
 	before = swapped.out;
 	while ((count = bits_run(&swapped.out, &first))) {
-		read_in(gmig, region, ticket, first, count);
+		swap_read_in(gmig, region, ticket, first, count);
 		first += count;
 	}
 	/* The books learn from the kernel where it put them. */

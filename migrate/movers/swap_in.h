@@ -12,4 +12,12 @@
  */
 void swap_in(struct mover_worker *worker, struct mover_ticket *ticket);
 
+/*
+ * Pages of the ticket's block that are in swap. The kernel ends the call at a page that is broken, or whose swap cannot be read, and
+ * does not say which one it was. Such a page stays, with -EIO. To the kernel's own books it is in swap: what is broken has no
+ * memory, and a marker takes its place.
+ */
+void swap_read_in(struct gmig *gmig, const struct region *region, struct mover_ticket *ticket,
+		  unsigned int first, unsigned int count);
+
 #endif

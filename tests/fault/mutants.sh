@@ -13,7 +13,7 @@ libs=$(pkg-config --cflags --libs check liburcu liburcu-bp numa) || exit 1
 
 # Quick ones first: a mutant needs to be seen by one of them only.
 programs="unit/test_books unit/test_claim unit/test_frame unit/test_rejoin unit/test_job unit/test_engine_jobs"
-programs+=" unit/test_engine_work unit/test_pinned unit/test_swap unit/test_busy unit/test_lazy unit/test_lazy_parts unit/test_hugetlb unit/test_region unit/test_engine unit/test_job_work"
+programs+=" unit/test_engine_work unit/test_pinned unit/test_swap unit/test_mover_swap unit/test_busy unit/test_lazy unit/test_lazy_parts unit/test_hugetlb unit/test_region unit/test_engine unit/test_job_work"
 programs+=" fault/test_fault"
 
 # compile SOURCE OBJECT

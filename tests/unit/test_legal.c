@@ -13,6 +13,8 @@ static bool is_legal(const char *kind, const char *mover, enum gmig_mode mode)
 		return !strcmp(kind, "ram");
 	if (!strcmp(mover, "hugetlb"))
 		return !strcmp(kind, "hugetlb") && mode < GMIG_MODE_BLOCK;
+	if (!strcmp(mover, "swap"))
+		return (!strcmp(kind, "ram") || !strcmp(kind, "memfd")) && mode == GMIG_MODE_AUTO;
 	return strcmp(kind, "rom") != 0 && mode < GMIG_MODE_BLOCK;
 }
 

@@ -233,6 +233,37 @@ START_TEST(this_machine_has_room)
 }
 END_TEST
 
+static void check_swap(uint64_t bytes, const char *limit)
+{
+	room_swap_read(&source, &room);
+	ck_assert_msg(room.bytes == bytes, "%llu MiB by %s", (unsigned long long)room.bytes / MIB,
+		      room.limit);
+	ck_assert_msg(strstr(room.limit, limit) != NULL, "%s", room.limit);
+}
+
+START_TEST(swap_is_limited_by_what_is_free_and_by_the_cgroups_of_v2)
+{
+	start();
+	check_swap(0, "host"); /* a kernel without swap has no such line */
+	tree_write("MemTotal:       8388608 kB\nSwapCached:          44 kB\n"
+		   "SwapTotal:       524288 kB\nSwapFree:        262144 kB\n",
+		   "/proc/meminfo");
+	check_swap(256 * MIB, "host");
+	v2("/machine/a.scope", "/");
+	tree_write("max", "/sys/fs/cgroup/machine/a.scope/memory.swap.max");
+	tree_write("0", "/sys/fs/cgroup/machine/a.scope/memory.swap.current");
+	check_swap(256 * MIB, "host");
+	tree_write("134217728", "/sys/fs/cgroup/machine/memory.swap.max");
+	tree_write("33554432", "/sys/fs/cgroup/machine/memory.swap.current");
+	check_swap(96 * MIB, "/sys/fs/cgroup/machine");
+	tree_write("1048576", "/sys/fs/cgroup/machine/a.scope/memory.swap.high");
+	check_swap(1 * MIB, "a.scope");
+	tree_write("0", "/sys/fs/cgroup/machine/a.scope/memory.swap.max");
+	check_swap(0, "a.scope");
+	tree_remove();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("room");
@@ -240,6 +271,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_add_test(tcase, swap_is_limited_by_what_is_free_and_by_the_cgroups_of_v2);
 	tcase_add_test(tcase, host_alone_limits_by_what_is_available);
 	tcase_add_test(tcase, nothing_to_read_is_no_limit);
 	tcase_add_test(tcase, cgroup_v2_of_the_process_limits);

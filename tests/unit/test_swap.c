@@ -3,7 +3,11 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define BYTES (16ull << 20)
 
@@ -194,6 +198,220 @@ START_TEST(shared_memory_in_swap_is_on_no_node_and_comes_back)
 }
 END_TEST
 
+/* ---- Mover swap -------------------------------------------------------------------------------- */
+
+static struct gmig_job_spec by_swap(unsigned int from, unsigned int to)
+{
+	struct gmig_job_spec spec = rig_spec(from, to);
+
+	spec.mover = "swap";
+	return spec;
+}
+
+/*
+ * In compressed memory, which is written at once. On a disk a page keeps its frame until it is written, so that what somebody
+ * writes to all the time stays where it is; and what is shared does, too.
+ */
+static bool swap_is_fast(void)
+{
+	FILE *file = fopen("/proc/swaps", "re");
+	bool fast = false;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		fast |= strstr(line, "zram") != NULL;
+	if (file)
+		fclose(file);
+	return fast;
+}
+
+/* Pages that this host has written to swap since it was started. */
+static uint64_t pages_out(void)
+{
+	unsigned long long pages = 0;
+	FILE *file = fopen("/proc/vmstat", "re");
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "pswpout %llu", &pages) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return pages;
+}
+
+static void check_sums(const struct gmig_job_info *info)
+{
+	ck_assert_uint_eq(info->moved_bytes + info->remaining_bytes + info->gone_bytes +
+			      info->by_others_bytes,
+			  info->total_bytes);
+}
+
+START_TEST(mover_swap_brings_all_of_it_and_it_is_huge_again)
+{
+	struct gmig_job_spec spec = by_swap(0, 1);
+	struct gmig_job_info info;
+	uint64_t out = pages_out();
+	struct gmig_stats stats;
+
+	start(_i);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert_uint_eq(info.bytes_on_source, 0);
+	ck_assert_uint_ge(pages_out() - out, BYTES / GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(kernel_swapped_bytes(), 0);
+	gmig_stats(rig.gmig, &stats);
+	if (!_i && rig.gmig->thp) {
+		ck_assert_uint_eq(stats.page_bytes_2m, BYTES);
+		ck_assert_uint_eq(info.thp_split, BYTES / GMIG_BLOCK_BYTES);
+	}
+	end();
+}
+END_TEST
+
+START_TEST(mover_swap_moves_under_writers_and_loses_nothing)
+{
+	struct gmig_job_info info;
+
+	start(_i & 1);
+	rig_start(&rig, 2);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct gmig_job_spec spec = by_swap(i % 2, (i + 1) % 2);
+
+		spec.threads = 2;
+		rig_move(&rig, &spec, &info);
+		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+		check_sums(&info);
+		ck_assert(info.moved_bytes || !swap_is_fast());
+	}
+	ck_assert_uint_eq(rig_stop(&rig), 0);
+	end();
+}
+END_TEST
+
+START_TEST(mover_swap_that_is_cancelled_leaves_nothing_in_swap)
+{
+	struct gmig_job_spec spec = by_swap(0, 1);
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	start(_i);
+	spec.rate_bytes_per_second = 20ull << 20;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, NULL), 0);
+	do {
+		rig.gmig->sys->sleep_ns(1000000);
+		gmig_job_info(job, &info);
+	} while (!info.moved_bytes && info.state < GMIG_JOB_COMPLETED);
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
+	check_sums(&info);
+	ck_assert_uint_gt(info.remaining_bytes, 0);
+	ck_assert_uint_eq(kernel_swapped_bytes(), 0);
+	end();
+}
+END_TEST
+
+/* What a pipe has of it without a copy has to stay where it is. */
+START_TEST(page_that_somebody_holds_stays_and_keeps_its_content)
+{
+	struct gmig_job_spec spec = by_swap(0, 1);
+	struct gmig_job_info info;
+	struct iovec held;
+	int ends[2];
+
+	start(_i);
+	held = (struct iovec){(void *)rig_page(&rig, 5), GMIG_PAGE_BYTES};
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(vmsplice(ends[1], &held, 1, 0), GMIG_PAGE_BYTES);
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	check_sums(&info);
+	ck_assert_uint_ge(info.remaining_bytes, GMIG_PAGE_BYTES);
+	ck_assert_uint_ge(info.moved_bytes, BYTES - GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(info.remaining_count, 1);
+	ck_assert(info.remaining[0].error == EAGAIN || info.remaining[0].error == EBUSY);
+	close(ends[0]);
+	close(ends[1]);
+	rig_move(&rig, &spec, &info);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	end();
+}
+END_TEST
+
+/* Another process, which maps the first block and has read page 3 of it: told by a byte, and ended by end of file. */
+static pid_t start_peer(int fd, int *end)
+{
+	int ready[2], ends[2];
+	char byte = 0;
+	pid_t pid;
+
+	ck_assert(!pipe(ready) && !pipe(ends));
+	pid = fork();
+	if (!pid) {
+		const volatile char *peer =
+		    mmap(NULL, GMIG_BLOCK_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+
+		close(ends[1]);
+		byte = peer[3 * GMIG_PAGE_BYTES];
+		_exit(write(ready[1], &byte, 1) != 1 || read(ends[0], &byte, 1) != 0);
+	}
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	close(ends[0]);
+	*end = ends[1];
+	return pid;
+}
+
+START_TEST(mover_swap_moves_shared_memory_but_for_what_others_map)
+{
+	struct gmig_job_spec spec = by_swap(0, 1);
+	struct gmig_region_file file;
+	struct gmig_job_info info;
+	int status, peer_end;
+	pid_t peer;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .kind = GMIG_REGION_MEMFD});
+	ck_assert_int_eq(gmig_region_file(rig.gmig, 0, &file), 0);
+	peer = start_peer(file.fd, &peer_end);
+	rig_assert_clean(&rig); /* the table learns of what was touched */
+	rig_move(&rig, &spec, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	check_sums(&info);
+	ck_assert_uint_ge(info.remaining_bytes, GMIG_PAGE_BYTES);
+	ck_assert_int_eq(info.remaining[info.remaining_count - 1].error, EACCES);
+	if (swap_is_fast()) {
+		ck_assert_uint_ge(info.moved_bytes, BYTES - GMIG_BLOCK_BYTES);
+		ck_assert_int_eq(info.remaining_count, 1);
+	}
+	ck_assert_uint_eq(smaps_swapped_bytes(), 0);
+	close(peer_end);
+	ck_assert_int_eq(waitpid(peer, &status, 0), peer);
+	ck_assert_int_eq(status, 0);
+	rig_move(&rig, &spec, &info);
+	ck_assert(!info.remaining_bytes || !swap_is_fast());
+	end();
+}
+END_TEST
+
+START_TEST(locked_guest_is_refused)
+{
+	struct gmig_job_spec spec = by_swap(0, 1);
+	struct gmig_error err;
+	struct gmig_job *job;
+
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .lock_memory = true});
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "locked"));
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite;
@@ -211,6 +429,12 @@ int main(void)
 	tcase_add_loop_test(tcase, job_told_to_skip_leaves_swapped_pages_with_a_reason, 0, 2);
 	tcase_add_loop_test(tcase, memory_moves_under_writers_while_the_host_swaps, 0, 2);
 	tcase_add_test(tcase, shared_memory_in_swap_is_on_no_node_and_comes_back);
+	tcase_add_loop_test(tcase, mover_swap_brings_all_of_it_and_it_is_huge_again, 0, 2);
+	tcase_add_loop_test(tcase, mover_swap_moves_under_writers_and_loses_nothing, 0, 2);
+	tcase_add_loop_test(tcase, mover_swap_that_is_cancelled_leaves_nothing_in_swap, 0, 2);
+	tcase_add_loop_test(tcase, page_that_somebody_holds_stays_and_keeps_its_content, 0, 2);
+	tcase_add_test(tcase, mover_swap_moves_shared_memory_but_for_what_others_map);
+	tcase_add_test(tcase, locked_guest_is_refused);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
