@@ -122,8 +122,8 @@ static const unsigned int device_fcntls[] = {
 static const unsigned int device_advice[] = {MADV_COLD, MADV_DONTNEED_LOCKED};
 /* Regions and frames. */
 static const unsigned int engine_advice[] = {
-    MADV_DONTFORK,	MADV_DONTDUMP,	     MADV_UNMERGEABLE,
-    MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE,
+    MADV_DONTFORK,	 MADV_DONTDUMP, MADV_UNMERGEABLE, MADV_POPULATE_READ,
+    MADV_POPULATE_WRITE, MADV_COLLAPSE, MADV_PAGEOUT,
 };
 /* A bad frame is taken from the whole host. As root it could be any: only where an operator asks for it. */
 static const unsigned int control_advice[] = {MADV_SOFT_OFFLINE};

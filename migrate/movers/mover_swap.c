@@ -226,7 +226,7 @@ static void evict(struct block *block)
 
 		bits_set_range(&run, first, count);
 		if (ret)
-			give_up(block, &run, ret == -EINVAL ? -EPERM : -EAGAIN);
+			give_up(block, &run, ret == -EINVAL || ret == -EPERM ? -EPERM : -EAGAIN);
 		first += count;
 	}
 }

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-const char cell_mover_virsh[] = "virsh";
+const char cell_mover_virsh[] = "virsh", cell_mover_swap[] = "swap";
 const char *const cell_percentiles[CELL_PERCENTILES] = {"p50", "p99", "p999", "max"};
 
 /* clang-format off */
@@ -292,7 +292,7 @@ static size_t fill(const struct cell *preset, size_t count, uint64_t mem_bytes, 
 {
 	for (size_t i = 0; i < count && i < max; i++) {
 		cells[i] = preset[i];
-		cells[i].mover = "uffd";
+		cells[i].mover = preset[i].mover ? preset[i].mover : "uffd";
 		cells[i].threads = preset[i].threads ? preset[i].threads : 1;
 		cells[i].vcpus = preset[i].vcpus ? preset[i].vcpus : 1;
 		cells[i].jobs = preset[i].jobs ? preset[i].jobs : 1;
@@ -342,7 +342,7 @@ size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
 }
 
-size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
+size_t cell_paper_preset(uint64_t mem_bytes, bool swap, struct cell *cells, size_t max)
 {
 	static const struct cell preset[] = {
 	    {CELL("4K", "fresh", "write", "readable")},
@@ -353,7 +353,11 @@ size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max)
 	    {CELL("2M", "fresh", "write", "readable"), .jobs = 4},
 	    {CELL("2M", "recycled", "write", "readable")},
 	    {CELL("2M", "recycled", "write", "readable"), .jobs = 4},
+	    /* The guest of the second pair, and pages that the kernel takes anew: the last, to be left out. */
+	    {CELL("4K", "fresh", "idle", "swap"), .mover = cell_mover_swap},
+	    {CELL("4K", "fresh", "idle", "swap"), .mover = cell_mover_swap, .jobs = 4},
 	};
+	size_t count = sizeof(preset) / sizeof(preset[0]);
 
-	return fill(preset, sizeof(preset) / sizeof(preset[0]), mem_bytes, cells, max);
+	return fill(preset, swap ? count : count - 2, mem_bytes, cells, max);
 }

@@ -119,11 +119,13 @@ size_t cell_product(const struct cell_axes *axes, uint64_t mem_bytes, struct cel
 size_t cell_target_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
 /* Ten that show the range: what helps, what costs. */
 size_t cell_quick_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
-/* One job and four at once, in pairs: cells[i], cells[i + 1]. */
-size_t cell_paper_preset(uint64_t mem_bytes, struct cell *cells, size_t max);
+/* One job and four at once, in pairs: cells[i], cells[i + 1]. swap: and a pair by gmig's mover swap, the last. */
+size_t cell_paper_preset(uint64_t mem_bytes, bool swap, struct cell *cells, size_t max);
 
 /* Moves domains only; domain.h. */
 extern const char cell_mover_virsh[];
+/* gmig's own, in a guest like that of uffd's cells; mode "swap" is its one way. Of paper alone. */
+extern const char cell_mover_swap[];
 /* Does any of them need two real nodes? */
 bool cell_needs_nodes(const struct cell *cells, size_t count);
 /*

@@ -1,5 +1,6 @@
 #include "guest.h"
 #include "../../control/control.h"
+#include "cell.h"
 #include "clocks.h"
 #include "counters.h"
 #include "host.h"
@@ -483,10 +484,16 @@ void guest_outcome_clear(struct guest_outcome *outcome)
 
 static json_t *migrate_arguments(const struct guest *guest, const struct guest_migration *migration)
 {
-	json_t *arguments = json_pack("{s:[i], s:[i], s:s, s:s, s:i}", "from", (int)guest->node,
-				      "to", (int)!guest->node, "mode", migration->mode, "frames",
-				      migration->frames, "threads", (int)migration->threads);
+	json_t *arguments = json_pack("{s:[i], s:[i], s:i}", "from", (int)guest->node, "to",
+				      (int)!guest->node, "threads", (int)migration->threads);
 
+	/* It has one mode, and takes its frames from the kernel. */
+	if (migration->mover && !strcmp(migration->mover, cell_mover_swap)) {
+		json_object_set_new(arguments, "mover", json_string(migration->mover));
+	} else {
+		json_object_set_new(arguments, "mode", json_string(migration->mode));
+		json_object_set_new(arguments, "frames", json_string(migration->frames));
+	}
 	if (migration->batch)
 		json_object_set_new(arguments, "batch", json_integer(migration->batch));
 	if (migration->rate_bytes_per_second)

@@ -64,7 +64,7 @@ int guest_times(struct guest *guest, struct guest_times *times, struct gmig_erro
 
 struct guest_migration {
 	const char *
-	    mover; /* NULL: gmig's; else kernel_mover.h's, of a plain guest on real nodes, not with guest_migrate_start */
+	    mover; /* NULL, "uffd": gmig's; "swap": its other one; else kernel_mover.h's, of a plain guest on real nodes, not with guest_migrate_start */
 	const char *mode, *frames;
 	unsigned int threads, jobs;
 	unsigned int batch;		/* 0: the mover's default */

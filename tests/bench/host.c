@@ -1,5 +1,6 @@
 #include "host.h"
-#include "../../migrate/gmig.h"
+#include "../../migrate/core/room.h"
+#include "../../migrate/core/sys.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -87,6 +88,15 @@ uint64_t host_last_level_cache_bytes(void)
 			largest = bytes;
 	}
 	return largest;
+}
+
+uint64_t host_swap_bytes(char *limit, size_t bytes)
+{
+	struct room room;
+
+	gmig_sys_real.swap_room(&room);
+	snprintf(limit, bytes, "%s", room.limit);
+	return room.bytes;
 }
 
 uint64_t host_available_bytes(void)

@@ -18,6 +18,8 @@ int host_read_line(const char *path, char *text, size_t bytes);
 json_t *host_facts(void);
 uint64_t host_last_level_cache_bytes(void);
 uint64_t host_available_bytes(void);
+/* Swap that gmig-vmm may still use; limit: "host", or the cgroup that is tightest. */
+uint64_t host_swap_bytes(char *limit, size_t bytes);
 unsigned int host_cpus(void);
 /* An emulated machine (docs/lab.md). */
 bool host_is_lab(void);

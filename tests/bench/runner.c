@@ -70,7 +70,7 @@ uint64_t runner_need_bytes(const struct cell *cells, size_t count, bool fake)
 				 cells[j].frames == cells[i].frames &&
 				 cells[j].vcpus == cells[i].vcpus &&
 				 cells[j].mem_bytes == cells[i].mem_bytes &&
-				 cells[j].mover == cells[i].mover;
+				 kernel_mover_is(cells[j].mover) == kernel_mover_is(cells[i].mover);
 		if (!again)
 			need += cells[i].mem_bytes;
 		if (!cells[i].domain && extra_bytes(&cells[i], fake) > extra)

@@ -601,9 +601,11 @@ END_TEST
 START_TEST(preset_paper_pairs_one_job_with_four)
 {
 	struct cell cells[BENCH_MAX_CELLS];
-	size_t count = cell_paper_preset(1u << 30, cells, BENCH_MAX_CELLS);
+	size_t count = cell_paper_preset(1u << 30, _i, cells, BENCH_MAX_CELLS);
 
 	ck_assert_uint_eq(count % 2, 0);
+	ck_assert_str_eq(cells[count - 1].mover, _i ? "swap" : "uffd");
+	ck_assert_str_eq(cells[count - 3].mover, "uffd");
 	for (size_t i = 0; i < count; i += 2) {
 		ck_assert_uint_eq(cells[i].jobs, 1);
 		ck_assert_uint_eq(cells[i + 1].jobs, 4);
@@ -739,7 +741,7 @@ int main(void)
 	tcase_add_test(tcase, product_varies_memory_too);
 	tcase_add_test(tcase, memory_is_asked_for_each_guest_once);
 	tcase_add_test(tcase, preset_quick_has_ten_named_cells_all_different);
-	tcase_add_test(tcase, preset_paper_pairs_one_job_with_four);
+	tcase_add_loop_test(tcase, preset_paper_pairs_one_job_with_four, 0, 2);
 	tcase_add_test(tcase, system_share_is_of_all_repetitions_together);
 	tcase_add_test(tcase, preset_measures_every_target);
 	tcase_add_test(tcase, peers_are_added_once_for_what_they_know);

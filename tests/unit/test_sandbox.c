@@ -200,6 +200,8 @@ static int try_place_memory(void)
 	int status = 0;
 
 	*(volatile char *)page = 1;
+	if (advise_one(MADV_PAGEOUT) != advise_one(MADV_DONTFORK))
+		return 2;
 	return advise_one(MADV_DONTFORK) == 1 &&
 		       !syscall(SYS_move_pages, 0, 1ul, &page, NULL, &status, 0) &&
 		       !syscall(SYS_mbind, page, 4096ul, 0, NULL, 0ul, 0)
