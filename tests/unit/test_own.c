@@ -133,13 +133,18 @@ static void begin(const struct gmig_region_ops *ops, bool with_ram)
 	ck_assert_msg(!add_device(ops, device.memory, &err), "%s", err.text);
 }
 
-static void finish(void)
+static void assert_invariants(void)
 {
 	struct gmig_check check;
 
 	ck_assert_int_eq(gmig_check(gmig, &check, NULL), 0);
 	for (unsigned int i = 0; i < sizeof(check.breach) / sizeof(check.breach[0]); i++)
 		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
+}
+
+static void finish(void)
+{
+	assert_invariants();
 	gmig_destroy(gmig);
 	for (uint64_t i = 0; i < BYTES; i += GMIG_PAGE_BYTES)
 		ck_assert_uint_eq(device.memory[i],
@@ -388,8 +393,9 @@ START_TEST(owner_s_write_protection_is_no_page_that_was_left_protected)
 	ck_assert_uint_eq(resident(0), BYTES);
 	ck_assert_int_eq(uffd_protect(&gmig_sys_real, fd, device.memory, 5 * GMIG_PAGE_BYTES, true),
 			 0);
+	assert_invariants();
+	close(fd); /* the protection goes with it: allocators write to what is freed */
 	finish();
-	close(fd);
 }
 END_TEST
 
