@@ -397,6 +397,11 @@ START_TEST(node_that_was_full_in_one_pass_is_asked_again_in_the_next)
 	plan_target(&by, 0, 0, 0);
 	ck_assert(gmig_node_set_has(&refused, 3));
 	ck_assert_uint_eq(gmig_node_set_count(&refused), 1);
+	by.ops->full(&by, 0);
+	by.ops->full(&by, GMIG_MAX_NODES - 1);
+	plan_target(&by, 0, 0, 0);
+	ck_assert(gmig_node_set_has(&refused, 0));
+	ck_assert(gmig_node_set_has(&refused, GMIG_MAX_NODES - 1));
 	by.ops->destroy(&by);
 }
 END_TEST

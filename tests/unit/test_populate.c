@@ -152,6 +152,7 @@ START_TEST(populating_ends_between_blocks_when_told_to)
 {
 	const struct gmig_populate how = {.threads = 1, .stop = stop};
 	struct gmig_error err = {0};
+	char text[64];
 
 	create(false, 0);
 	atomic_store(&asked, 0);
@@ -159,6 +160,9 @@ START_TEST(populating_ends_between_blocks_when_told_to)
 	ck_assert_int_eq(gmig_populate(rig.gmig, &how, &err), -EINTR);
 	ck_assert_uint_eq(resident(), 3 * GMIG_BLOCK_BYTES);
 	ck_assert_int_eq(populate(GMIG_MAX_WORKERS + 1, &err), -EINVAL);
+	snprintf(text, sizeof(text), "%u threads are more than %u", GMIG_MAX_WORKERS + 1u,
+		 (unsigned int)GMIG_MAX_WORKERS);
+	ck_assert_str_eq(err.text, text);
 	finish();
 }
 END_TEST
