@@ -475,6 +475,7 @@ START_TEST(commands_that_make_no_sense_say_why)
 	    {"retire-page", "{\"guest\":\"web1\",\"gpa\":0}", "soft_offline_page", -EOPNOTSUPP},
 	    {"sample-memory", "{\"guest\":\"web1\",\"on\":true}", "nobody samples", -EOPNOTSUPP},
 	    {"query-heat", "{\"guest\":\"web1\"}", "nobody samples", -EOPNOTSUPP},
+	    {"report-heat", "{\"guest\":\"web1\",\"blocks\":[]}", "nobody samples", -EOPNOTSUPP},
 	    {"migrate-pages",
 	     "{\"guest\":\"web1\",\"from\":[0],\"to\":[0],\"order\":\"hot-first\"}",
 	     "order hot-first: nobody samples the accesses of a process", -EOPNOTSUPP},
