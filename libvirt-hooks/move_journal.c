@@ -117,8 +117,11 @@ static bool read_spec(const json_t *job, struct gmig_job_spec *spec)
 	spec->user = (unsigned int)json_integer_value(json_object_get(job, "vcpus"));
 	spec->threads = (unsigned int)json_integer_value(json_object_get(job, "threads"));
 	/* Their names are looked up by them. */
-	if (huge < 0 || huge > GMIG_HUGE_SPLIT || swapped < 0 || swapped > GMIG_SWAPPED_SKIP ||
-	    slowdown < 0 || slowdown > 1000000)
+	if (json_integer_value(json_object_get(job, "rate")) < 0 ||
+	    json_integer_value(json_object_get(job, "max")) < 0 ||
+	    json_integer_value(json_object_get(job, "max-stall")) < 0 || huge < 0 ||
+	    huge > GMIG_HUGE_SPLIT || swapped < 0 || swapped > GMIG_SWAPPED_SKIP || slowdown < 0 ||
+	    slowdown > 1000000)
 		return false;
 	spec->huge = (enum gmig_huge)huge;
 	spec->swapped = (enum gmig_swapped)swapped;

@@ -101,6 +101,14 @@ void state_file_remove(const char *directory, const char *uuid, const char *suff
 		unlink(path);
 }
 
+/* One that says it is of another domain would have that one's cpusets narrowed under this one's name. */
+static bool is_of(const json_t *json, const char *uuid)
+{
+	const char *name = json_string_value(json_object_get(json, "uuid"));
+
+	return name && !strcmp(name, uuid);
+}
+
 /* What is no file, or not one of ours, stays so: it cannot be understood. Anything else may be read later. */
 static int say_unread(const char *path, int error, struct gmig_error *err)
 {
@@ -132,7 +140,7 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 	free(text);
 	if (!json && bytes < MAX_BYTES && json_error_code(&why) == json_error_out_of_memory)
 		return say_unread(path, ENOMEM, err);
-	good = json && read(json, into);
+	good = json && is_of(json, uuid) && read(json, into);
 	json_decref(json);
 	return good ? 0 : say_unread(path, EBADMSG, err);
 }

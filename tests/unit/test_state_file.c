@@ -32,6 +32,8 @@ static void teardown(void)
 	ck_assert_int_eq(system(command), 0);
 }
 
+#define OURS "{\"uuid\":\"" UUID "\",\"number\":7}"
+
 static bool read_number(const json_t *json, void *into)
 {
 	*(int *)into = (int)json_integer_value(json_object_get(json, "number"));
@@ -72,12 +74,32 @@ START_TEST(directory_and_loop_of_links_are_set_aside)
 }
 END_TEST
 
+static void leave(const char *text)
+{
+	ck_assert_int_eq(state_file_write(directory, path, text), 0);
+}
+
+/* A file that was copied or renamed by hand: its cpusets are another domain's. */
+START_TEST(journal_that_is_of_another_uuid_is_not_understood)
+{
+	int number = 0;
+
+	leave(OURS);
+	ck_assert_int_eq(read_it(&number), 0);
+	ck_assert_int_eq(number, 7);
+	leave("{\"uuid\":\"00000000-0000-0000-0000-000000000000\",\"number\":7}");
+	expect_aside();
+	leave("{\"number\":7}");
+	expect_aside();
+}
+END_TEST
+
 START_TEST(file_of_64_mib_is_not_read_to_its_end)
 {
 	FILE *file = fopen(path, "we");
 
 	ck_assert_ptr_nonnull(file);
-	fprintf(file, "%*s{\"number\":1}", 64 << 20, "");
+	fprintf(file, "%*s{\"uuid\":\"" UUID "\",\"number\":1}", 64 << 20, "");
 	ck_assert_int_eq(fclose(file), 0);
 	expect_aside();
 }
@@ -92,7 +114,7 @@ START_TEST(file_whose_directory_cannot_be_synced_is_written)
 	if (root)
 		ck_assert(!chown(directory, NOBODY, NOBODY) && !seteuid(NOBODY));
 	ck_assert_int_eq(chmod(directory, 0300), 0);
-	ck_assert_int_eq(state_file_write(directory, path, "{\"number\":7}"), 0);
+	ck_assert_int_eq(state_file_write(directory, path, OURS), 0);
 	ck_assert_int_eq(read_it(&number), 0);
 	ck_assert_int_eq(number, 7);
 	/* It may be readable later: it stays where it is. */
@@ -154,6 +176,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 	    fifo_is_not_waited_for,
+	    journal_that_is_of_another_uuid_is_not_understood,
 	    directory_and_loop_of_links_are_set_aside,
 	    file_of_64_mib_is_not_read_to_its_end,
 	    journals_of_an_earlier_boot_are_removed,
