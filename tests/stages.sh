@@ -290,6 +290,10 @@ stage_scripts() {
 	for page in docs/*.[0-9]; do
 		mandoc -T lint -W warning "$page" || return 1
 	done
+	tests/structure/links || return 1
+	# Words that are right and look wrong to it: a name of the kernel's, a macro of manual pages, to and fro.
+	codespell -L damon,damons,hel,refreshs,nd,fro,thre,truns,want\'s --skip '*.txt,*/corpus/*,*.dict,./build' README.md CONTRIBUTING.md SECURITY.md \
+		CHANGELOG.md docs examples packaging migrate control vmm cli guestagent libvirt-hooks placement tests
 }
 
 # The model of an entry's life: searched, and its table compared with the C table; and does the comparison see a difference?
