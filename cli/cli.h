@@ -128,6 +128,8 @@ int cli_ask(const char *vm, const char *command, json_t *arguments, json_t **res
  * No directory of sockets: no guests.
  */
 int cli_list_guests(json_t *list, struct gmig_error *err);
+/* Is a file of that name, in the directory of sockets, the socket of a guest? */
+bool cli_is_guest_socket(const char *name);
 /* The clock of the limits. */
 int64_t cli_now_ms(void);
 

@@ -15,14 +15,18 @@
 /* So many guests are asked at once; those behind them wait for these. */
 #define LIST_THREADS 256
 
-static int is_socket_name(const struct dirent *entry)
+bool cli_is_guest_socket(const char *name)
 {
-	size_t length = strlen(entry->d_name);
+	size_t length = strlen(name);
 
 	/* gmigd's is no guest: it is asked for its own. */
-	return entry->d_name[0] != '.' && strcmp(entry->d_name, "gmigd.sock") != 0 &&
-	       length > strlen(".sock") &&
-	       !strcmp(entry->d_name + length - strlen(".sock"), ".sock");
+	return name[0] != '.' && strcmp(name, "gmigd.sock") != 0 && length > strlen(".sock") &&
+	       !strcmp(name + length - strlen(".sock"), ".sock");
+}
+
+static int is_socket_name(const struct dirent *entry)
+{
+	return cli_is_guest_socket(entry->d_name);
 }
 
 static uint64_t sum_bytes(const json_t *vnodes)

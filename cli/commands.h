@@ -4,6 +4,7 @@
 
 int cmd_list(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_move(int argc, char **argv);
 int cmd_jobs(int argc, char **argv);

@@ -1,0 +1,450 @@
+#include "top_draw.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Short numbers --------------------------------------------------------------------------- */
+
+const char *top_gib(uint64_t bytes, char *text)
+{
+	double gib = (double)bytes / (1u << 30);
+
+	if (!bytes)
+		return strcpy(text, "0");
+	snprintf(text, TOP_SHORT, gib < 9.995 ? "%.2f" : gib < 99.95 ? "%.1f" : "%.0f", gib);
+	return text;
+}
+
+const char *top_short_ns(int64_t ns, char *text)
+{
+	static const char *const units[] = {"ns", "us", "ms", "s"};
+	double value = (double)ns;
+	unsigned int unit = 0;
+
+	if (ns <= 0)
+		return strcpy(text, ns < 0 ? "-" : "0");
+	for (; value >= 999.5 && unit < 3; unit++)
+		value /= 1000;
+	snprintf(text, TOP_SHORT, value < 9.95 && unit ? "%.1f%s" : "%.0f%s", value, units[unit]);
+	return text;
+}
+
+static const char *short_percent(double percent, char *text)
+{
+	if (percent < 0)
+		return strcpy(text, "-");
+	snprintf(text, TOP_SHORT, "%.0f", percent);
+	return text;
+}
+
+uint8_t top_shade(uint64_t part, uint64_t whole)
+{
+	unsigned int shade;
+
+	if (!part || !whole)
+		return TOP_DIM;
+	shade = (unsigned int)((double)part / (double)whole * TOP_SHADES);
+	return (uint8_t)(TOP_SHADE + (shade < TOP_SHADES ? shade : TOP_SHADES - 1));
+}
+
+/* ---- Which columns there is room for --------------------------------------------------------- */
+
+enum column { NAME, HOME, VCPU, MEM, LOC, NODES, HEAT, MOVE, STALL, JOB, WHY, COLUMNS };
+
+static const struct {
+	const char *title;
+	bool right;
+} columns[COLUMNS] = {
+    [NAME] = {"NAME", false}, [HOME] = {"HOME", false}, [VCPU] = {"VCPU%", true},
+    [MEM] = {"MEM", true},    [LOC] = {"LOC%", true},	[NODES] = {"", true},
+    [HEAT] = {"HEAT", false}, [MOVE] = {"MB/s", true},	[STALL] = {"STALL", true},
+    [JOB] = {"JOB%", true},   [WHY] = {"WHY", false},
+};
+
+#define NODE_WIDTH    6 /* "12345*" */
+#define SUMMARY_WIDTH 100
+#define NAME_NARROW   12
+#define WHY_LEAST     9
+
+struct layout {
+	int width[COLUMNS]; /* 0: not shown; of NODES: of all that are shown */
+	size_t nodes, first_node;
+};
+
+static int total(const struct layout *layout)
+{
+	int sum = 0;
+
+	for (int i = 0; i < COLUMNS; i++)
+		sum += layout->width[i] ? layout->width[i] + 1 : 0;
+	return sum - 1;
+}
+
+static int longest(const struct top_model *model, size_t offset, int least, int most)
+{
+	size_t length = (size_t)least;
+
+	for (size_t i = 0; i < model->count; i++) {
+		size_t its = strlen((const char *)model->guests[i] + offset);
+
+		length = its > length ? its : length;
+	}
+	return length > (size_t)most ? most : (int)length;
+}
+
+static void set_nodes(struct layout *layout, size_t nodes)
+{
+	layout->nodes = nodes;
+	layout->width[NODES] = nodes ? (int)nodes * (NODE_WIDTH + 1) - 1 : 0;
+}
+
+/* Leave out what matters least, until the rest fits; node columns that do not fit are scrolled to. */
+static void fit(struct layout *layout, int width)
+{
+	int room;
+
+	if (total(layout) > width && layout->width[NAME] > NAME_NARROW)
+		layout->width[NAME] = NAME_NARROW;
+	if (total(layout) > width)
+		layout->width[HEAT] = TOP_HEAT / 2;
+	if (total(layout) > width)
+		layout->width[STALL] = 0;
+	if (total(layout) > width && layout->nodes > 4)
+		set_nodes(layout, 4);
+	if (total(layout) > width)
+		layout->width[HEAT] = 0;
+	while (total(layout) > width && layout->nodes > 1)
+		set_nodes(layout, layout->nodes - 1);
+	for (int i = WHY; i > NAME && total(layout) > width; i--)
+		if (i != MEM)
+			layout->width[i] = 0;
+	room = width - total(layout);
+	if (layout->width[WHY] && room > 0)
+		layout->width[WHY] += room;
+}
+
+static struct layout full_layout(const struct top_model *model)
+{
+	struct layout layout = {.width = {[HOME] = 4,
+					  [VCPU] = 5,
+					  [MEM] = 5,
+					  [LOC] = 4,
+					  [HEAT] = TOP_HEAT,
+					  [MOVE] = 5,
+					  [STALL] = 5,
+					  [JOB] = 4,
+					  [WHY] = WHY_LEAST}};
+
+	layout.width[NAME] = longest(model, offsetof(struct top_guest, name), 4, TOP_NAME);
+	set_nodes(&layout, model->node_count);
+	return layout;
+}
+
+static struct layout layout_of(const struct top_model *model, struct top_view *view, int width)
+{
+	struct layout layout = full_layout(model);
+
+	fit(&layout, width);
+	if (view->first_node + layout.nodes > model->node_count)
+		view->first_node = model->node_count - layout.nodes;
+	layout.first_node = view->first_node;
+	return layout;
+}
+
+void top_draw_size(const struct top_model *model, int *width, int *height)
+{
+	struct layout layout = full_layout(model);
+
+	layout.width[WHY] = longest(model, offsetof(struct top_guest, why), WHY_LEAST, TOP_WHY);
+	*width = total(&layout) > SUMMARY_WIDTH ? total(&layout) : SUMMARY_WIDTH;
+	*height = (int)(model->host.count + model->count) + 4;
+}
+
+/* ---- Bars ------------------------------------------------------------------------------------ */
+
+/* How many of `width` characters stand for that part of the whole. */
+static int part_of(uint64_t part, uint64_t whole, int width)
+{
+	return whole ? (int)((double)part / (double)whole * width + 0.5) : 0;
+}
+
+static void bar_words(const struct top_node *node, char *words, size_t bytes)
+{
+	uint64_t used =
+	    node->total_bytes > node->free_bytes ? node->total_bytes - node->free_bytes : 0;
+	char a[TOP_SHORT], b[TOP_SHORT], c[TOP_SHORT], d[TOP_SHORT];
+	int length = snprintf(words, bytes, "used %s free %s huge %s", top_gib(used, a),
+			      top_gib(node->free_bytes, b), top_gib(node->huge_bytes, c));
+
+	if (node->pool_bytes && length > 0 && (size_t)length < bytes)
+		snprintf(words + length, bytes - (size_t)length, " pool %s/%s",
+			 top_gib(node->pool_bytes - node->pool_free_bytes, c),
+			 top_gib(node->pool_bytes, d));
+}
+
+void top_draw_bar(struct top_page *page, int y, const struct top_node *node)
+{
+	uint64_t used =
+	    node->total_bytes > node->free_bytes ? node->total_bytes - node->free_bytes : 0;
+	uint64_t huge = node->huge_bytes + node->pool_bytes;
+	char words[5 * TOP_SHORT + 40];
+	int x = top_page_print(page, 0, y, TOP_HEAD, "node %-3u ", node->id), width, huge_width;
+
+	bar_words(node, words, sizeof(words));
+	width = page->width - x - (int)strlen(words) - 3;
+	if (width > 50)
+		width = 50;
+	if (width >= 8) {
+		huge_width = part_of(huge < used ? huge : used, node->total_bytes, width);
+		top_page_put(page, x, y, 1, TOP_PLAIN, "[");
+		for (int i = 0; i < width; i++)
+			top_page_put(page, x + 1 + i, y, 1,
+				     i < huge_width ? TOP_SHADE + TOP_SHADES - 1 : TOP_SHADE + 2,
+				     i < huge_width				   ? "H"
+				     : i < part_of(used, node->total_bytes, width) ? "#"
+										   : ".");
+		top_page_put(page, x + 1 + width, y, 1, TOP_PLAIN, "]");
+		x += width + 3;
+	}
+	top_page_put(page, x, y, page->width, TOP_PLAIN, words);
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------ */
+
+/* As "0-2,5"; what does not fit ends in a '+'. */
+static void home_text(const struct gmig_node_set *home, size_t width, char *text)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++) {
+		unsigned int last = node;
+		char run[TOP_SHORT];
+
+		if (!gmig_node_set_has(home, node))
+			continue;
+		while (gmig_node_set_has(home, last + 1))
+			last++;
+		if (last > node)
+			snprintf(run, sizeof(run), "%s%u-%u", length ? "," : "", node, last);
+		else
+			snprintf(run, sizeof(run), "%s%u", length ? "," : "", node);
+		if (length + strlen(run) > width) {
+			text[length < width ? length : width - 1] = '+';
+			text[length < width ? length + 1 : width] = '\0';
+			return;
+		}
+		length += strlen(strcpy(text + length, run));
+		node = last;
+	}
+	if (!length)
+		strcpy(text, "-");
+}
+
+static void put_nodes(struct top_page *page, int x, int y, const struct layout *layout,
+		      const struct top_model *model, const struct top_guest *guest)
+{
+	for (size_t i = 0; i < layout->nodes; i++, x += NODE_WIDTH + 1) {
+		size_t at = layout->first_node + i;
+		uint64_t bytes = at < guest->on_count ? guest->on[at] : 0;
+		char gib[TOP_SHORT], text[TOP_SHORT + 1];
+
+		/* A star without colours, too: that is where its vCPUs are. */
+		snprintf(text, sizeof(text), "%s%s", top_gib(bytes, gib),
+			 gmig_node_set_has(&guest->home, model->nodes[at]) ? "*" : " ");
+		if (!guest->answered)
+			strcpy(text, "- ");
+		top_page_put_right(page, x, y, NODE_WIDTH, top_shade(bytes, guest->bytes), text);
+	}
+}
+
+static void cell_text(const struct top_guest *guest, enum column column, int width, char *text)
+{
+	switch (column) {
+	case HOME:
+		home_text(&guest->home, (size_t)width, text);
+		break;
+	case VCPU:
+		short_percent(guest->vcpu_percent, text);
+		break;
+	case MEM:
+		top_gib(guest->bytes, text);
+		break;
+	case LOC:
+		short_percent(guest->local_percent, text);
+		break;
+	case MOVE:
+		short_percent(guest->job.bytes_per_second < 0 ? TOP_UNKNOWN
+							      : guest->job.bytes_per_second / 1e6,
+			      text);
+		break;
+	case STALL:
+		top_short_ns(guest->stall_p99_ns, text);
+		break;
+	case JOB:
+		short_percent(guest->job.percent, text);
+		break;
+	default:
+		strcpy(text, "-");
+		break;
+	}
+}
+
+/* With half the digits each stands for two pieces, and is the hotter one. */
+static void heat_text(const struct top_guest *guest, int width, char *text)
+{
+	for (int i = 0; i < width; i++) {
+		char a = guest->heat[i * TOP_HEAT / width],
+		     b = guest->heat[(i + 1) * TOP_HEAT / width - 1];
+
+		text[i] = a > b ? a : b;
+	}
+	text[width] = '\0';
+}
+
+static void put_cell(struct top_page *page, int x, int y, const struct top_guest *guest,
+		     enum column column, int width)
+{
+	char text[TOP_SHORT + TOP_HEAT];
+
+	if (column == NAME)
+		top_page_put(page, x, y, width, TOP_PLAIN, guest->name);
+	else if (column == WHY)
+		top_page_put(page, x, y, width, guest->answered ? TOP_PLAIN : TOP_BAD, guest->why);
+	else if (column == HEAT) {
+		heat_text(guest, width, text);
+		top_page_put(page, x, y, width, TOP_PLAIN, text);
+	} else {
+		cell_text(guest, column, width, text);
+		if (columns[column].right)
+			top_page_put_right(page, x, y, width, TOP_PLAIN, text);
+		else
+			top_page_put(page, x, y, width, TOP_PLAIN, text);
+	}
+}
+
+static void put_row(struct top_page *page, int y, const struct layout *layout,
+		    const struct top_model *model, const struct top_guest *guest)
+{
+	int x = 0;
+
+	for (enum column column = NAME; column < COLUMNS; column++) {
+		int width = layout->width[column];
+
+		if (!width)
+			continue;
+		if (column == NODES)
+			put_nodes(page, x, y, layout, model, guest);
+		else if (!guest->answered && column != NAME && column != WHY)
+			top_page_put_right(page, x, y, columns[column].right ? width : 1, TOP_DIM,
+					   "-");
+		else
+			put_cell(page, x, y, guest, column, width);
+		x += width + 1;
+	}
+}
+
+static void put_heading(struct top_page *page, int y, const struct layout *layout,
+			const struct top_model *model)
+{
+	int x = 0;
+
+	for (enum column column = NAME; column < COLUMNS; column++) {
+		int width = layout->width[column];
+
+		for (size_t i = 0; column == NODES && i < layout->nodes; i++) {
+			char title[TOP_SHORT];
+
+			snprintf(title, sizeof(title), "N%u", model->nodes[layout->first_node + i]);
+			top_page_put_right(page, x + (int)i * (NODE_WIDTH + 1), y, NODE_WIDTH - 1,
+					   TOP_HEAD, title);
+		}
+		if (width && columns[column].right)
+			top_page_put_right(page, x, y, width, TOP_HEAD, columns[column].title);
+		else if (width)
+			top_page_put(page, x, y, width, TOP_HEAD, columns[column].title);
+		x += width ? width + 1 : 0;
+	}
+}
+
+/* ---- The page -------------------------------------------------------------------------------- */
+
+static void put_summary(const struct top_model *model, const struct top_view *view,
+			const struct layout *layout, struct top_page *page)
+{
+	size_t answer = 0, moving = 0;
+	int x;
+
+	for (size_t i = 0; i < model->count; i++) {
+		answer += model->guests[i]->answered;
+		moving += model->guests[i]->job.id[0] != '\0';
+	}
+	x = top_page_print(page, 0, 0, TOP_HEAD, "gmig top: %zu guest%s", model->count,
+			   model->count == 1 ? "" : "s");
+	if (layout->nodes < model->node_count)
+		x += top_page_print(page, x, 0, TOP_PLAIN, ", nodes %zu to %zu of %zu",
+				    layout->first_node + 1, layout->first_node + layout->nodes,
+				    model->node_count);
+	if (answer < model->count)
+		x += top_page_print(page, x, 0, TOP_BAD, ", %zu without an answer",
+				    model->count - answer);
+	x += top_page_print(page, x, 0, TOP_PLAIN, ", %zu with a job, by %s", moving,
+			    top_keys()[view->sort]);
+	if (model->fake_nodes)
+		top_page_print(page, x, 0, TOP_BAD, ", %u fake nodes: their placement is pretended",
+			       model->fake_nodes);
+}
+
+static int put_bars(const struct top_model *model, const struct top_view *view,
+		    struct top_page *page)
+{
+	int count = (int)model->host.count, most = view->bars ? view->bars : page->height / 3;
+
+	if (count <= most) {
+		for (int i = 0; i < count; i++)
+			top_draw_bar(page, 1 + i, &model->host.nodes[i]);
+		return count;
+	}
+	for (int i = 0; i < most - 1; i++)
+		top_draw_bar(page, 1 + i, &model->host.nodes[i]);
+	if (most > 0)
+		top_page_print(page, 0, most, TOP_DIM, "%d more nodes", count - most + 1);
+	return most > 0 ? most : 0;
+}
+
+/* Scroll so that the chosen guest is among `rows`. */
+static void scroll(const struct top_model *model, struct top_view *view, size_t rows)
+{
+	for (size_t i = 0; i < model->count && view->chosen; i++) {
+		if (model->guests[i]->serial != view->chosen)
+			continue;
+		if (i < view->first_guest)
+			view->first_guest = i;
+		if (i >= view->first_guest + rows)
+			view->first_guest = i - rows + 1;
+	}
+	if (view->first_guest + rows > model->count)
+		view->first_guest = model->count > rows ? model->count - rows : 0;
+}
+
+int top_draw_main(const struct top_model *model, struct top_view *view, struct top_page *page)
+{
+	struct layout layout = layout_of(model, view, page->width);
+	int y = 1 + put_bars(model, view, page), rows;
+
+	put_summary(model, view, &layout, page);
+	put_heading(page, y++, &layout, model);
+	rows = page->height - y - (view->last_line != NULL);
+	scroll(model, view, rows > 0 ? (size_t)rows : 1);
+	for (size_t i = view->first_guest; i < model->count && rows-- > 0; i++, y++) {
+		put_row(page, y, &layout, model, model->guests[i]);
+		if (model->guests[i]->serial == view->chosen)
+			top_page_mark(page, y, TOP_CHOSEN);
+	}
+	if (!model->count)
+		top_page_put(page, 0, y++, page->width, TOP_PLAIN, "no guests run here");
+	if (view->last_line)
+		top_page_put(page, 0, page->height - 1, page->width, TOP_HEAD, view->last_line);
+	return y;
+}

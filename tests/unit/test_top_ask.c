@@ -1,0 +1,214 @@
+/* gmig top against scripted VMMs: who holds up nobody, whom a command gets to, and the command line. */
+#include "hostile_server.h"
+
+#include "../../cli/top_ask.h"
+
+static struct top_model model;
+static struct top_ask *ask;
+
+static void setup(void)
+{
+	struct gmig_error err = {0};
+
+	fake_setup();
+	ck_assert_int_eq(top_model_init(&model, "/nonexistent"), 0);
+	ck_assert_int_eq(top_ask_create(&model, &ask, &err), 0);
+}
+
+static void teardown(void)
+{
+	top_ask_destroy(ask);
+	top_model_free(&model);
+	fake_teardown();
+}
+
+static struct top_guest *guest_named(const char *name)
+{
+	for (size_t i = 0; i < model.count; i++)
+		if (!strcmp(model.guests[i]->name, name))
+			return model.guests[i];
+	ck_abort_msg("no guest '%s'", name);
+}
+
+/* A round to its end. */
+static void one_round(void)
+{
+	top_ask_round(ask);
+	while (top_ask_is_open(ask))
+		top_ask_wait(ask, -1, 50);
+	top_ask_wait(ask, -1, 0); /* whoever is late is marked */
+}
+
+static const char *outcome(void)
+{
+	const char *text = NULL;
+
+	while (!text) {
+		top_ask_wait(ask, -1, 50);
+		text = top_ask_outcome(ask);
+	}
+	return text;
+}
+
+START_TEST(guest_that_answers_has_a_row)
+{
+	struct top_guest *guest;
+
+	one_round();
+	guest = guest_named("vm1");
+	ck_assert(guest->answered);
+	ck_assert_int_eq(guest->pid, getpid());
+	ck_assert_uint_eq(guest->bytes, 1 << 30);
+	ck_assert_str_eq(fake.log, "residency query-maps ");
+	one_round();
+	ck_assert_str_eq(fake.log, "residency query-maps residency ");
+	ck_assert_uint_eq(model.count, 1);
+}
+END_TEST
+
+/* One that is silent, one that sends lines without end, one that takes nobody: vm1 is shown beside each. */
+static void beside(enum hostile_way way, const char *state)
+{
+	struct hostile_server other = {.way = way};
+	char path[128];
+
+	cli_limits.list_ms = 300;
+	snprintf(path, sizeof(path), "%s/gmig/bad.sock", fake.directory);
+	hostile_start(&other, path);
+	one_round();
+	ck_assert_str_eq(guest_named("bad")->state, state);
+	ck_assert(!guest_named("bad")->answered);
+	/* On a busy machine vm1 may be late, too, but is asked again. */
+	for (int i = 0; i < 100 && !guest_named("vm1")->answered; i++)
+		one_round();
+	ck_assert(guest_named("vm1")->answered);
+	top_ask_destroy(ask); /* it serves its client to the end */
+	ask = NULL;
+	hostile_stop(&other);
+}
+
+START_TEST(guest_that_does_not_greet_is_no_answer)
+{
+	beside(HOSTILE_NO_GREETING, "no answer");
+}
+END_TEST
+
+START_TEST(guest_that_is_silent_is_no_answer)
+{
+	beside(HOSTILE_SILENT, "no answer");
+}
+END_TEST
+
+START_TEST(guest_that_takes_no_connection_is_no_answer)
+{
+	beside(HOSTILE_FULL, "no answer");
+}
+END_TEST
+
+START_TEST(guest_that_has_died_is_stale_and_then_gone)
+{
+	char path[128];
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(path, sizeof(path), "%s/gmig/dead.sock", fake.directory);
+	strcpy(address.sun_path, path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	one_round();
+	ck_assert_str_eq(guest_named("dead")->why, "stale");
+	ck_assert_uint_eq(model.count, 2);
+	unlink(path);
+	one_round();
+	ck_assert_uint_eq(model.count, 1);
+}
+END_TEST
+
+START_TEST(command_reaches_its_guest_and_its_outcome_is_told)
+{
+	struct gmig_error err = {0};
+
+	one_round();
+	ck_assert_int_eq(top_ask_command(ask, guest_named("vm1")->serial, "job-cancel",
+					 json_pack("{s:s}", "id", "1"), &err),
+			 0);
+	ck_assert_str_eq(outcome(), "job-cancel: job 1 is running");
+	ck_assert_ptr_null(top_ask_outcome(ask));
+	ck_has(fake.log, "job-cancel");
+	ck_assert_int_eq(
+	    top_ask_command(ask, guest_named("vm1")->serial, "no-such-thing", NULL, &err), 0);
+	ck_has(outcome(), "no-such-thing");
+}
+END_TEST
+
+/* The name is there again, the guest is not: the question was about the one that ended. */
+START_TEST(command_does_not_reach_another_guest_of_that_name)
+{
+	struct control_server_options options = {.path = fake.socket, .name = "vm1"};
+	static const struct control_command none[] = {{0}};
+	struct gmig_error err = {0};
+	uint64_t serial;
+
+	one_round();
+	serial = guest_named("vm1")->serial;
+	control_server_destroy(fake.server);
+	options.commands = none;
+	ck_assert_int_eq(control_server_create(&options, &fake.server, &err), 0);
+	ck_assert_int_eq(top_ask_command(ask, serial, "quit", NULL, &err), 0);
+	ck_assert_str_eq(outcome(), "the guest has ended");
+	one_round();
+	one_round();
+	ck_assert_ptr_null(top_model_find(&model, serial));
+	ck_assert_uint_ne(guest_named("vm1")->serial, serial);
+	ck_assert_int_eq(top_ask_command(ask, serial, "quit", NULL, &err), -ESRCH);
+	ck_assert_str_eq(err.text, "the guest has ended");
+}
+END_TEST
+
+START_TEST(once_prints_a_table_or_an_object)
+{
+	const json_t *guest;
+	json_t *all;
+
+	ck_assert_int_eq(gmig("top", "--once", NULL), CLI_OK);
+	ck_has(out_text, "gmig top: 1 guest, ");
+	ck_has(out_text, "\nNAME HOME VCPU%");
+	ck_has(out_text, "\nvm1 ");
+	ck_has(out_text, "2 fake nodes");
+	ck_assert_int_eq(gmig("top", "--once", "--json", NULL), CLI_OK);
+	all = out_json();
+	guest = json_array_get(json_object_get(all, "guests"), 0);
+	ck_assert_str_eq(cli_text(guest, "name"), "vm1");
+	ck_assert_uint_eq(cli_number(guest, "bytes"), 1 << 30);
+	json_decref(all);
+}
+END_TEST
+
+START_TEST(bad_options_are_usage)
+{
+	ck_assert_int_eq(gmig("top", "--once", "--sort", "colour", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("top", "--once", "--delay", "0", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("top", "--once", "--delay", "61", NULL), CLI_USAGE);
+	ck_assert_int_eq(gmig("top", "vm1", NULL), CLI_USAGE);
+	ck_assert_str_eq(fake.log, "");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("top_ask");
+	TCase *tcase = tcase_create("ask"), *line = fake_case(suite, "command line");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, guest_that_answers_has_a_row);
+	tcase_add_test(tcase, guest_that_does_not_greet_is_no_answer);
+	tcase_add_test(tcase, guest_that_is_silent_is_no_answer);
+	tcase_add_test(tcase, guest_that_takes_no_connection_is_no_answer);
+	tcase_add_test(tcase, guest_that_has_died_is_stale_and_then_gone);
+	tcase_add_test(tcase, command_reaches_its_guest_and_its_outcome_is_told);
+	tcase_add_test(tcase, command_does_not_reach_another_guest_of_that_name);
+	suite_add_tcase(suite, tcase);
+	tcase_add_test(line, once_prints_a_table_or_an_object);
+	tcase_add_test(line, bad_options_are_usage);
+	return run_suite(suite);
+}
