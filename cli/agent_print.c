@@ -206,6 +206,84 @@ static void print_hot(const json_t *job)
 	printf("; just moved: %s\n", units_size(cli_number(reported, "moved"), size));
 }
 
+/* "3", or "2 to 60" when it is not known. */
+static const char *span_text(const json_t *span, char text[48])
+{
+	unsigned long long least = cli_number(span, "at_least"), most = cli_number(span, "at_most");
+
+	if (least == most)
+		snprintf(text, 48, "%llu", least);
+	else
+		snprintf(text, 48, "%llu to %llu", least, most);
+	return text;
+}
+
+/* What MADV_COLLAPSE means by it: madvise(2), mm/khugepaged.c; and the agent itself. */
+static const char *compact_reason(const char *name)
+{
+	static const struct {
+		const char *name, *text;
+	} reasons[] = {
+	    {"EDQUOT", "the process's memory would grow beyond --max-growth"},
+	    {"ENOSPC", "the process's cgroup has no room for a huge page below its limits"},
+	    {"EEXIST", "the block has changed since it was chosen"},
+	    {"EAGAIN", "pages are busy, pinned or shared; try again"},
+	    {"EBUSY", "the process's cgroup could not be charged for a huge page"},
+	    {"ENOMEM", "no free huge page in the guest"},
+	    {"EINVAL",
+	     "the memory may not have huge pages, or some of its pages do not fit in one"},
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (!strcmp(name, reasons[i].name))
+			return reasons[i].text;
+	return cli_reason(name);
+}
+
+static void print_compact_remaining(const json_t *job)
+{
+	const char *key;
+	json_t *pages;
+
+	json_object_foreach (json_object_get(job, "remaining"), key, pages)
+		printf("%lld small pages stay: %s, %s\n", (long long)json_integer_value(pages), key,
+		       compact_reason(key));
+}
+
+static void print_compact(const json_t *job)
+{
+	const json_t *before = json_object_get(job, "blocks_before");
+	const json_t *after = json_object_get(job, "blocks_after");
+	bool frames = !strcmp(cli_text(job, "blocks_by"), "frames");
+	unsigned long long collapsed = cli_number(job, "collapsed");
+	char size[UNITS_TEXT], cost[UNITS_TEXT], text[48];
+
+	printf("job %s %s in %.1f s, with %s of CPU time: ", cli_text(job, "id"),
+	       cli_text(job, "state"), cli_real(job, "seconds"),
+	       units_ns(cli_number(job, "cpu_ns"), cost));
+	printf("%llu of %llu hot blocks made huge, by heat '%s'\n", collapsed,
+	       (unsigned long long)cli_number(job, "candidates"), cli_text(job, "heat"));
+	if (collapsed) {
+		printf("%llu small pages lay in %s blocks of the guest's memory",
+		       (unsigned long long)cli_number(job, "small_pages"), span_text(before, text));
+		printf(", and lie in %s now; %s of new memory\n", span_text(after, text),
+		       units_size(cli_number(job, "growth_bytes"), size));
+	}
+	if (collapsed && !frames)
+		puts("where they lay is not seen, only the bounds are known");
+	if (collapsed && frames && cli_number(after, "at_least") >= cli_number(before, "at_least"))
+		puts("that is no better: they lay in as few blocks before");
+	if (cli_number(job, "unverified"))
+		printf("%llu of these blocks are not huge any more\n",
+		       (unsigned long long)cli_number(job, "unverified"));
+	if (cli_number(job, "unreached"))
+		printf("%llu hot blocks were not come to\n",
+		       (unsigned long long)cli_number(job, "unreached"));
+	if (json_is_false(json_object_get(job, "complete")))
+		puts("not all of the process's memory was looked at: see --range");
+	print_compact_remaining(job);
+}
+
 void cli_agent_print_job(const json_t *job)
 {
 	double seconds = cli_real(job, "seconds");
@@ -219,6 +297,10 @@ void cli_agent_print_job(const json_t *job)
 	}
 	if (!strcmp(cli_text(job, "kind"), "hot-pages")) {
 		print_hot(job);
+		return;
+	}
+	if (!strcmp(cli_text(job, "kind"), "compact-hot")) {
+		print_compact(job);
 		return;
 	}
 	printf(

@@ -16,6 +16,7 @@
 struct options {
 	const char *socket, *pid, *cgroup, *from, *to, *rate, *method, *addresses, *range, *nodes;
 	const char *cpus, *mems, *seconds, *bytes, *vnode, *threshold, *count, *max_cpu, *word;
+	const char *heat, *least, *max_bytes, *max_growth;
 	bool all, private, shared, mappings, detach, json;
 };
 
@@ -179,18 +180,41 @@ static int build_stall(const struct options *options, json_t *arguments)
 }
 
 /* A share, as 5%, in millionths. */
-static int build_hot(const struct options *options, json_t *arguments)
+static int add_share(json_t *arguments, const char *key, const char *option, const char *text)
 {
-	int status = add_number(arguments, "seconds", "seconds", options->seconds);
 	struct gmig_error err = {0};
 	uint32_t ppm = 0;
 
-	if (status >= 0 || !options->max_cpu)
-		return status;
-	if (units_parse_share(options->max_cpu, &ppm, &err) || !ppm)
-		return cli_usage("agent", "--max-cpu: %s", err.text[0] ? err.text : "0 is none");
-	json_object_set_new(arguments, "max_cpu_ppm", json_integer(ppm));
+	if (!text)
+		return -1;
+	if (units_parse_share(text, &ppm, &err))
+		return cli_usage("agent", "--%s: %s", option, err.text);
+	json_object_set_new(arguments, key, json_integer(ppm));
 	return -1;
+}
+
+static int build_hot(const struct options *options, json_t *arguments)
+{
+	int status = add_number(arguments, "seconds", "seconds", options->seconds);
+
+	return status < 0 ? add_share(arguments, "max_cpu_ppm", "max-cpu", options->max_cpu)
+			  : status;
+}
+
+static int build_compact(const struct options *options, json_t *arguments)
+{
+	int status = build_collapse(options, arguments);
+
+	cli_add_text(arguments, "heat", options->heat);
+	if (status < 0)
+		status = add_number(arguments, "least", "least", options->least);
+	if (status < 0)
+		status =
+		    cli_add_size(arguments, &(struct cli_value){"agent", "max-bytes", "max_bytes",
+								options->max_bytes});
+	if (status < 0)
+		status = add_share(arguments, "max_growth_ppm", "max-growth", options->max_growth);
+	return status < 0 ? build_hot(options, arguments) : status;
 }
 
 static int build_job(const struct options *options, json_t *arguments)
@@ -234,6 +258,7 @@ static const struct verb verbs[] = {
     {"collapse", "collapse", build_collapse, cli_agent_print_job, true, false, NULL},
     {"stall-probe", "stall-probe", build_stall, cli_agent_print_job, true, false, NULL},
     {"hot-pages", "hot-pages", build_hot, cli_agent_print_job, true, false, cli_agent_take_heat},
+    {"compact-hot", "compact-hot", build_compact, cli_agent_print_job, true, false, NULL},
     {"jobs", "query-jobs", NULL, cli_agent_print_jobs, false, false, NULL},
     {"job", "job-status", build_job, cli_agent_print_job, false, true, NULL},
     {"cancel", "job-cancel", build_job, cli_agent_print_job, false, true, NULL},
@@ -369,16 +394,26 @@ int cmd_agent(int argc, char **argv)
 	    {VALUE("method", "NAME", "migrate: move_pages (default) or migrate_pages", &o.method)},
 	    {FLAG("private", "migrate: leave pages alone that others map, too", &o.private)},
 	    {VALUE("addresses", "LIST", "move: addresses of pages, 0x7f..,0x7f..", &o.addresses)},
-	    {VALUE("range", "LIST", "move, collapse: START+SIZE,..", &o.range)},
+	    {VALUE("range", "LIST", "move, collapse, compact-hot: START+SIZE,..", &o.range)},
 	    {VALUE("nodes", "LIST", "move: where to, one for all or one each; without: only ask",
 		   &o.nodes)},
 	    {FLAG("shared", "move: also pages that others map", &o.shared)},
 	    {VALUE("cpus", "LIST", "affinity: CPUs of the guest", &o.cpus)},
 	    {VALUE("mems", "LIST", "affinity: vnodes, for a cgroup", &o.mems)},
 	    {VALUE("seconds", "N",
-		   "how long: stall-probe (" DEFAULT_STALL_SECONDS "), hot-pages (4)", &o.seconds)},
-	    {VALUE("max-cpu", "SHARE", "hot-pages: of one of the guest's CPUs, at most (5%)",
-		   &o.max_cpu)},
+		   "how long: stall-probe (" DEFAULT_STALL_SECONDS "), hot-pages, compact-hot (4)",
+		   &o.seconds)},
+	    {VALUE("max-cpu", "SHARE",
+		   "hot-pages, compact-hot: of one of the guest's CPUs, at most (5%)", &o.max_cpu)},
+	    {VALUE("heat", "BY", "compact-hot: damon (default), or present: all pages are hot",
+		   &o.heat)},
+	    {VALUE("least", "N", "compact-hot: blocks with so many hot small pages (64)",
+		   &o.least)},
+	    {VALUE("max-bytes", "SIZE", "compact-hot: so much becomes huge, at most (64M)",
+		   &o.max_bytes)},
+	    {VALUE("max-growth", "SHARE",
+		   "compact-hot: the process's memory grows by so much, at most (10%)",
+		   &o.max_growth)},
 	    {VALUE("bytes", "SIZE", "stall-probe: memory to write to (16M)", &o.bytes)},
 	    {VALUE("vnode", "V", "stall-probe: where", &o.vnode)},
 	    {VALUE("threshold-ns", "N", "stall-probe: what is longer is a gap (20000)",

@@ -91,7 +91,8 @@ AGENT_RUN(agent_run_collapse);	   /* cmd_collapse.c */
 AGENT_RUN(agent_run_stall_probe);  /* cmd_stall.c */
 AGENT_RUN(agent_run_hot_pages);	   /* cmd_hot.c */
 AGENT_RUN(agent_run_hot_blocks);
-AGENT_RUN(agent_run_query_jobs); /* cmd_jobs.c */
+AGENT_RUN(agent_run_compact_hot); /* cmd_compact.c */
+AGENT_RUN(agent_run_query_jobs);  /* cmd_jobs.c */
 AGENT_RUN(agent_run_job_status);
 AGENT_RUN(agent_run_job_cancel);
 AGENT_RUN(agent_run_job_set_rate);

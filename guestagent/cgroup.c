@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -200,4 +201,52 @@ int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_e
 		return rc ? agent_call_failed(err, AGENT_CALL_READ, rc, path) : 0;
 	}
 	return rc ? rc : not_found(cgroup, searched, err);
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+/* "max" and a file that is not there are no limit. */
+static uint64_t read_limit(const char *dir, const char *file)
+{
+	char path[PATH_MAX + 32], text[64], *end;
+	unsigned long long value;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	if (agent_read_text(path, text, sizeof(text)) <= 0)
+		return UINT64_MAX;
+	value = strtoull(text, &end, 10);
+	return end == text ? UINT64_MAX : value;
+}
+
+static uint64_t headroom_of(const char *dir)
+{
+	uint64_t max = read_limit(dir, "memory.max"), high = read_limit(dir, "memory.high");
+	uint64_t used = read_limit(dir, "memory.current");
+
+	if (high < max)
+		max = high;
+	if (max == UINT64_MAX || used == UINT64_MAX)
+		return UINT64_MAX;
+	return used < max ? max - used : 0;
+}
+
+uint64_t agent_cgroup_headroom(const char *cgroup)
+{
+	const char *directory = hierarchy_directory(AGENT_HIERARCHY_UNIFIED);
+	uint64_t least = UINT64_MAX;
+	char path[PATH_MAX];
+	size_t root;
+
+	if (!directory || cgroup[0] != '/' ||
+	    path_in(directory, cgroup, "", path, sizeof(path), NULL))
+		return UINT64_MAX;
+	root = strlen(agent_sys->cgroup) + strlen(directory);
+	while (strlen(path) > root) {
+		uint64_t room = headroom_of(path);
+
+		if (room < least)
+			least = room;
+		*strrchr(path, '/') = '\0';
+	}
+	return least;
 }

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define DEFAULT_SECONDS 4
@@ -33,19 +32,10 @@ struct hot {
 
 /* ---- The job --------------------------------------------------------------------------------- */
 
-static uint64_t own_cpu_ns(void)
-{
-	struct rusage usage = {0};
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
-	       (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
-}
-
 /* DAMON's thread ends with the scan: what it used must be asked for before. */
 static void note_cost(struct agent_job *job, struct hot *hot)
 {
-	uint64_t cpu_ns = agent_damon_cpu_ns() + own_cpu_ns();
+	uint64_t cpu_ns = agent_damon_cpu_ns() + agent_job_cpu_ns();
 
 	agent_job_lock(job);
 	if (cpu_ns > hot->cpu_ns)

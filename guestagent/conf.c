@@ -162,6 +162,18 @@ static int set_rate(struct agent_conf *conf, const char *value, unsigned int lin
 	return 0;
 }
 
+static int set_compact(struct agent_conf *conf, const char *value, unsigned int line,
+		       struct gmig_error *err)
+{
+	if (conf->has_compact)
+		return gmig_fail(err, -EINVAL, "line %u: 'compact-hot' is there twice", line);
+	conf->has_compact = true;
+	conf->compact_hot = !strcmp(value, "yes");
+	if (!conf->compact_hot && strcmp(value, "no") != 0)
+		return gmig_fail(err, -EINVAL, "line %u: 'compact-hot' is yes or no", line);
+	return 0;
+}
+
 static int parse_line(char *text, unsigned int line, struct agent_conf *conf,
 		      struct gmig_error *err)
 {
@@ -182,9 +194,11 @@ static int parse_line(char *text, unsigned int line, struct agent_conf *conf,
 		return set_words(&conf->programs, key, value, line, err);
 	if (!strcmp(key, "max-rate"))
 		return set_rate(conf, value, line, err);
+	if (!strcmp(key, "compact-hot"))
+		return set_compact(conf, value, line, err);
 	return gmig_fail(err, -EINVAL,
 			 "line %u: there is no '%.40s'; there are commands, users, cgroups, "
-			 "programs and max-rate",
+			 "programs, max-rate and compact-hot",
 			 line, key);
 }
 
@@ -298,6 +312,8 @@ static bool any_word(const char *words, const char *wanted,
 
 bool agent_conf_allows_command(const struct agent_conf *conf, const char *name)
 {
+	if (!strcmp(name, "compact-hot") && !conf->compact_hot)
+		return false;
 	return !strncmp(name, "guest-", 6) || any_word(conf->commands, name, same);
 }
 

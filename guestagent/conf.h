@@ -6,6 +6,7 @@
  *   cgroups = all | /PATH..            processes in these cgroups or below, and these cgroups
  *   programs = all | NAME..            processes with these names (/proc/PID/comm)
  *   max-rate = SIZE                    bytes a second of a job, 0: no limit
+ *   compact-hot = yes | no             that command, too, which `all` does not allow: no
  *
  * Several values have spaces between them; one that has spaces itself stands in "quotes". What can
  * be wrong is an error, never a line that does not apply: unknown keys and commands, a key twice,
@@ -27,6 +28,7 @@ struct agent_conf {
 	char *commands, *users, *cgroups, *programs;
 	uint64_t max_rate; /* bytes a second; 0: no limit */
 	bool has_rate;	   /* the file has a line for it */
+	bool compact_hot, has_compact;
 };
 
 struct agent_conf_file {
@@ -43,6 +45,7 @@ int agent_conf_parse(char *text, bool (*knows_command)(const char *name), struct
 		     struct gmig_error *err);
 void agent_conf_free(struct agent_conf *conf);
 
+/* guest-* always; compact-hot by its own key alone, and never without a file. */
 bool agent_conf_allows_command(const struct agent_conf *conf, const char *name);
 /* -EPERM with the reason: a kernel thread, ourselves, or not on the list. */
 int agent_conf_check_process(const struct agent_conf *conf, const struct agent_process *process,

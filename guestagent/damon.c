@@ -115,7 +115,7 @@ static uint64_t count_pieces(const struct agent_damon *damon)
 int agent_damon_valid(const struct agent_damon *damon, struct gmig_error *err)
 {
 	uint64_t end = 0;
-	bool good = damon->ranges >= 1 && damon->ranges <= AGENT_DAMON_RANGES &&
+	bool good = damon->pid >= 0 && damon->ranges >= 1 && damon->ranges <= AGENT_DAMON_RANGES &&
 		    damon->piece_bytes >= MIN_PIECE && damon->sample_us >= 1000 &&
 		    damon->sample_us <= damon->aggr_us && damon->aggr_us <= 60000000 &&
 		    damon->min_regions >= 3 && damon->min_regions <= damon->max_regions &&
@@ -154,6 +154,21 @@ static int put_regions(const struct agent_damon *damon, struct gmig_error *err)
 	return rc;
 }
 
+/* Linux up to 6.17 takes any name here, and refuses to start without a word. */
+static int put_operations(const struct agent_damon *damon, struct gmig_error *err)
+{
+	char available[256];
+
+	if (damon->pid && (get(CONTEXT "avail_operations", available, sizeof(available)) ||
+			   !strstr(available, "fvaddr")))
+		return gmig_fail(
+		    err, -EOPNOTSUPP,
+		    "this kernel does not tell which memory of a process is used: its DAMON "
+		    "has no 'fvaddr' (CONFIG_DAMON_VADDR): EOPNOTSUPP (%d)",
+		    EOPNOTSUPP);
+	return put(err, CONTEXT "operations", damon->pid ? "fvaddr" : "paddr");
+}
+
 static int set_up(const struct agent_damon *damon, struct gmig_error *err)
 {
 	const struct {
@@ -175,11 +190,13 @@ static int set_up(const struct agent_damon *damon, struct gmig_error *err)
 	int rc = put_number(err, ADMIN "0/contexts/nr_contexts", 1);
 
 	if (!rc)
-		rc = put(err, CONTEXT "operations", "paddr");
+		rc = put_operations(damon, err);
 	for (size_t i = 0; !rc && i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		rc = put_number(err, numbers[i].name, numbers[i].value);
 	if (!rc)
 		rc = put(err, SCHEME "action", "stat");
+	if (!rc && damon->pid)
+		rc = put_number(err, CONTEXT "targets/0/pid_target", (uint64_t)damon->pid);
 	return rc ? rc : put_regions(damon, err);
 }
 

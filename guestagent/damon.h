@@ -25,6 +25,7 @@ struct agent_damon_range {
 
 struct agent_damon {
 	struct agent_damon_range range[AGENT_DAMON_RANGES]; /* of physical memory, in order */
+	int32_t pid; /* the ranges are of this process's addresses; 0: of physical memory */
 	uint32_t ranges;
 	uint64_t piece_bytes; /* it begins with regions of this size */
 	uint64_t sample_us, aggr_us;
@@ -36,13 +37,13 @@ struct agent_damon_seen {
 	uint64_t start, end, hits;
 };
 
-/* Is there a DAMON for physical memory? -EOPNOTSUPP names what the kernel lacks. */
+/* Is there a DAMON? -EOPNOTSUPP names what the kernel lacks. */
 int agent_damon_check(struct gmig_error *err);
 /* -EINVAL: numbers that cannot be, or would cost too much. */
 int agent_damon_valid(const struct agent_damon *damon, struct gmig_error *err);
 
 /*
- * Set it up. Returns a descriptor of its file `state`, to be written to by the functions below. -EBUSY: somebody uses DAMON, or an
+ * Set it up; whether the process may be looked at is the caller's to say. Returns a descriptor of its file `state`, to be written to by the functions below. -EBUSY: somebody uses DAMON, or an
  * earlier agent was killed; -EOPNOTSUPP, -EACCES, -EINVAL.
  */
 int agent_damon_begin(const struct agent_damon *damon, struct gmig_error *err);

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define STACK_BYTES    (512 * 1024)
 #define SLICE_NS       20000000ull /* a sleeping job looks up this often */
@@ -97,6 +98,14 @@ void agent_job_pace(struct agent_job *job, uint64_t bytes)
 			agent_sys->sleep_ns(left_ns < SLICE_NS ? left_ns : SLICE_NS);
 		now_ns = agent_sys->now_ns();
 	}
+}
+
+uint64_t agent_job_cpu_ns(void)
+{
+	struct timespec used = {0};
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
 static void *job_main(void *opaque)

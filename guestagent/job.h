@@ -73,6 +73,9 @@ uint64_t agent_job_step_bytes(const struct agent_job *job, uint64_t max_bytes);
 void agent_job_lock(struct agent_job *job);
 void agent_job_unlock(struct agent_job *job);
 
+/* CPU time of the calling thread. */
+uint64_t agent_job_cpu_ns(void);
+
 /* {"EBUSY": 3}, a new reference. */
 json_t *agent_remaining_json(const struct agent_remaining *remaining);
 static inline void agent_remaining_add(struct agent_remaining *remaining, int code, uint64_t pages)

@@ -195,10 +195,19 @@ static int ask(struct agent_opener *opener, const struct request *request, struc
 static int begin_damon(const struct agent_conf *conf, const struct agent_damon *damon, bool *damons,
 		       struct gmig_error *err)
 {
-	int rc = agent_conf_allows_command(conf, "hot-pages")
-		     ? agent_damon_begin(damon, err)
-		     : gmig_fail(err, -EPERM, "hot-pages is not on the guest's allow-list");
+	const char *command = damon->pid ? "compact-hot" : "hot-pages";
+	struct agent_process process;
+	int rc = 0;
 
+	if (!agent_conf_allows_command(conf, command))
+		rc = gmig_fail(err, -EPERM, "%s is not on the guest's allow-list", command);
+	/* DAMON itself looks at whichever process it is told. */
+	if (!rc && damon->pid)
+		rc = agent_process_read((pid_t)damon->pid, &process, err);
+	if (!rc && damon->pid)
+		rc = agent_conf_check_process(conf, &process, err);
+	if (!rc)
+		rc = agent_damon_begin(damon, err);
 	*damons |= rc >= 0;
 	return rc;
 }

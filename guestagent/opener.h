@@ -27,7 +27,8 @@ int agent_opener_port(struct agent_opener *opener, const struct agent_port_optio
 int agent_opener_write(struct agent_opener *opener, const struct agent_conf *conf,
 		       const char *cgroup, const char *file, const struct agent_set *set,
 		       struct gmig_error *err);
-/* As agent_damon_begin() and _end(). Any thread. -EPERM: hot-pages is not on the allow-list. */
+/* As agent_damon_begin() and _end(). Any thread. -EPERM: hot-pages, or for a process compact-hot or that process, is not on the
+ * allow-list. */
 int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *damon,
 		       struct gmig_error *err);
 void agent_opener_damon_end(struct agent_opener *opener);

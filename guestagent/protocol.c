@@ -48,6 +48,16 @@ static const struct agent_argument stall_arguments[] = {
     {"threshold_ns", AGENT_INTEGER, false}, {0}};
 static const struct agent_argument hot_arguments[] = {
     {"seconds", AGENT_INTEGER, false}, {"max_cpu_ppm", AGENT_INTEGER, false}, {0}};
+static const struct agent_argument compact_arguments[] = {{"pid", AGENT_INTEGER, true},
+							  {"ranges", AGENT_ARRAY, false},
+							  {"heat", AGENT_STRING, false},
+							  {"seconds", AGENT_INTEGER, false},
+							  {"least", AGENT_INTEGER, false},
+							  {"max_bytes", AGENT_INTEGER, false},
+							  {"max_growth_ppm", AGENT_INTEGER, false},
+							  {"max_cpu_ppm", AGENT_INTEGER, false},
+							  {"rate", AGENT_INTEGER, false},
+							  {0}};
 static const struct agent_argument blocks_arguments[] = {
     {"id", AGENT_STRING, true}, {"first", AGENT_INTEGER, false}, {0}};
 static const struct agent_argument job_arguments[] = {{"id", AGENT_STRING, true}, {0}};
@@ -69,6 +79,7 @@ static const struct agent_command commands[] = {
     {"stall-probe", stall_arguments, agent_run_stall_probe, false},
     {"hot-pages", hot_arguments, agent_run_hot_pages, false},
     {"hot-blocks", blocks_arguments, agent_run_hot_blocks, false},
+    {"compact-hot", compact_arguments, agent_run_compact_hot, false},
     {"query-jobs", NULL, agent_run_query_jobs, false},
     {"job-status", job_arguments, agent_run_job_status, false},
     {"job-cancel", job_arguments, agent_run_job_cancel, false},
@@ -184,9 +195,11 @@ static int run_command(struct agent *agent, const struct agent_command *command,
 
 	if (!agent_conf_allows_command(&agent->conf, command->name))
 		return gmig_fail(err, -EPERM,
-				 "'%s' is not on the guest's allow-list: see commands in %s: "
+				 "'%s' is not on the guest's allow-list: see commands%s in %s: "
 				 "EPERM (%d)",
-				 command->name, AGENT_CONF_PATH, EPERM);
+				 command->name,
+				 strcmp(command->name, "compact-hot") ? "" : " and compact-hot",
+				 AGENT_CONF_PATH, EPERM);
 	if (!arguments)
 		arguments = json_object();
 	if (!arguments)

@@ -1,6 +1,8 @@
 /* System calls without a wrapper in libc, and what their errors mean, see sys.h. */
 #include "sys.h"
 
+#include "../migrate/core/sys.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -39,6 +41,17 @@ static long real_process_madvise(int pidfd, const struct iovec *ranges, size_t c
 	return result(syscall(SYS_process_madvise, pidfd, ranges, count, advice, 0));
 }
 
+static long real_pagemap_scan(int pagemap, struct pm_scan_arg *arg)
+{
+	return result(ioctl(pagemap, PAGEMAP_SCAN, arg));
+}
+
+static long real_pagemap_read(int pagemap, uint64_t *entries, size_t count, uint64_t first)
+{
+	return result(
+	    pread(pagemap, entries, count * sizeof(*entries), (off_t)(first * sizeof(*entries))));
+}
+
 static uint64_t real_now_ns(void)
 {
 	struct timespec ts;
@@ -64,6 +77,8 @@ const struct agent_sys agent_sys_real = {
     .setaffinity = real_setaffinity,
     .pidfd_open = real_pidfd_open,
     .process_madvise = real_process_madvise,
+    .pagemap_scan = real_pagemap_scan,
+    .pagemap_read = real_pagemap_read,
     .now_ns = real_now_ns,
     .sleep_ns = real_sleep_ns,
 };

@@ -69,9 +69,10 @@ static struct agent_sys calls;
 
 static void setup(void)
 {
-	char conf[] = "commands = numa-topology numa-maps processes migrate-pages move-pages "
-		      "set-affinity collapse hot-pages hot-blocks query-jobs job-status job-cancel "
-		      "job-set-rate";
+	char conf[] =
+	    "commands = numa-topology numa-maps processes migrate-pages move-pages "
+	    "set-affinity collapse hot-pages hot-blocks compact-hot query-jobs job-status "
+	    "job-cancel job-set-rate\ncompact-hot = yes";
 
 	calls = agent_sys_real;
 	calls.proc = "tests/fuzz/agent-root/proc";

@@ -7,13 +7,16 @@
 #include "../../guestagent/agent.h"
 #include "../../guestagent/maps.h"
 #include "../../guestagent/opener.h"
+#include "../../guestagent/pages.h"
 #include "../../guestagent/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -187,6 +190,29 @@ static int try_its_work(void)
 	return 0;
 }
 
+/* compact-hot: it sees which pages there are, not in which frames, and nothing else can be asked of a file. */
+static int try_pagemap(void)
+{
+	uint64_t block = (uintptr_t)victim.secret & ~(AGENT_HUGE_BYTES - 1);
+	int pagemap = agent_pages_open(victim.pid, NULL), count = 0;
+	struct agent_blocks blocks = {0};
+	struct agent_pages pages;
+	uint64_t entry = 0;
+	int rc = agent_pages_scan(pagemap, block, &pages);
+
+	/* An older kernel has no such request. */
+	if (pagemap < 0 || (rc && rc != -ENOTTY) || (!rc && !pages.small && !pages.file))
+		return 1;
+	if (agent_pages_blocks(pagemap, block, &pages, &blocks) != -EPERM || blocks.count)
+		return 2;
+	/* From its beginning it may be read, where no frame of a process is told. */
+	if (read(pagemap, &entry, sizeof(entry)) > 0 && entry & ((1ull << 55) - 1))
+		return 3;
+	return refused(ioctl(pagemap, FIONREAD, &count)) +
+	       refused(ioctl(pagemap, TIOCSTI, &count)) +
+	       refused(ioctl(pagemap, UFFDIO_API, &count));
+}
+
 static const struct {
 	const char *name;
 	int (*attempt)(void);
@@ -200,6 +226,7 @@ static const struct {
     {"write, create or remove files", try_files},
     {"start, signal or become a process", try_processes},
     {"do its work", try_its_work},
+    {"see frames, or ask more of files", try_pagemap},
 };
 #define ATTEMPTS (int)(sizeof(attempts) / sizeof(attempts[0]))
 

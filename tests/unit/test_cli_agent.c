@@ -9,6 +9,12 @@
 	"\",\"rate\":0,\"total_bytes\":8388608,\"done_bytes\":" moved ",\"moved_bytes\":" moved    \
 	",\"seconds\":2.0," more "}}"
 
+#define COMPACT(more)                                                                              \
+	"{\"id\":\"1\",\"kind\":\"compact-hot\",\"state\":\"completed\",\"seconds\":5.0,\"cpu_"    \
+	"ns\":"                                                                                    \
+	"3000000,\"heat\":\"damon\",\"candidates\":6,\"collapsed\":2,\"small_pages\":576,"         \
+	"\"growth_bytes\":4194304,\"remaining\":{\"ENOSPC\":9}," more "}"
+
 /* ---- What is asked for ----------------------------------------------------------------------- */
 
 static const struct {
@@ -61,6 +67,13 @@ static const struct {
     {{"hot-pages", "--seconds", "9", "--max-cpu", "2.5%", "--detach"},
      "hot-pages",
      "{\"seconds\":9,\"max_cpu_ppm\":25000}"},
+    {{"compact-hot", "--pid", "7", "--detach"}, "compact-hot", "{\"pid\":7}"},
+    {{"compact-hot", "--pid=7", "--heat=present", "--least=32", "--max-bytes=4M", "--max-growth=3%",
+      "--max-cpu=2%", "--seconds=9", "--rate=1M", "--range=0x200000+2M", "--detach"},
+     "compact-hot",
+     "{\"pid\":7,\"heat\":\"present\",\"least\":32,\"max_bytes\":4194304,"
+     "\"max_growth_ppm\":30000,\"max_cpu_ppm\":20000,\"seconds\":9,\"rate\":1048576,"
+     "\"ranges\":[{\"start\":\"0x200000\",\"bytes\":2097152}]}"},
     {{"jobs"}, "query-jobs", "{}"},
     {{"job", "3"}, "job-status", "{\"id\":\"3\"}"},
     {{"cancel", "3"}, "job-cancel", "{\"id\":\"3\"}"},
@@ -122,6 +135,11 @@ static const struct {
     {{"stall-probe", "--seconds", "long"}, "--seconds: 'long' is not a number"},
     {{"stall-probe", "--bytes", "big"}, "--bytes: a size is a number"},
     {{"hot-pages", "--max-cpu", "2"}, "--max-cpu: "},
+    {{"hot-pages", "--max-cpu", "0%"}, "--max-cpu: '0%' is not within"},
+    {{"compact-hot"}, "--pid is missing"},
+    {{"compact-hot", "--pid", "7", "--least", "x"}, "--least: 'x' is not a number"},
+    {{"compact-hot", "--pid", "7", "--max-bytes", "x"}, "--max-bytes: a size is a number"},
+    {{"compact-hot", "--pid", "7", "--max-growth", "2"}, "--max-growth: "},
     {{"set-rate", "3"}, "--rate is missing: bytes a second, 0 for no limit"},
 };
 #define MISTAKES (sizeof(mistakes) / sizeof(mistakes[0]))
@@ -204,6 +222,27 @@ static const struct {
      "\"p999\":40000,\"max\":40000},\"touch_ns\":{\"count\":9000,\"p50\":100,\"p99\":200,"
      "\"p999\":300,\"max\":40000}}",
      "completed: 2.0 s, 9 sweeps, 4 times off the CPU; gaps are over 20.0 us\n"},
+    {{"job", "1"},
+     "job-status",
+     COMPACT("\"blocks_by\":\"bounds\",\"unreached\":4,\"complete\":false,"
+	     "\"blocks_before\":{\"at_least\":2,\"at_most\":576},"
+	     "\"blocks_after\":{\"at_least\":2,\"at_most\":2}"),
+     "job 1 completed in 5.0 s, with 3.00 ms of CPU time: 2 of 6 hot blocks made huge, by heat "
+     "'damon'\n"
+     "576 small pages lay in 2 to 576 blocks of the guest's memory, and lie in 2 now; 4M of new "
+     "memory\n"
+     "where they lay is not seen, only the bounds are known\n"
+     "4 hot blocks were not come to\n"
+     "not all of the process's memory was looked at: see --range\n"},
+    {{"job", "1"},
+     "job-status",
+     COMPACT("\"blocks_by\":\"frames\",\"unverified\":1,"
+	     "\"blocks_before\":{\"at_least\":2,\"at_most\":2},"
+	     "\"blocks_after\":{\"at_least\":2,\"at_most\":2}"),
+     "576 small pages lay in 2 blocks of the guest's memory, and lie in 2 now; 4M of new memory\n"
+     "that is no better: they lay in as few blocks before\n"
+     "1 of these blocks are not huge any more\n"
+     "9 small pages stay: ENOSPC, the process's cgroup has no room "},
 };
 #define PICTURES (sizeof(pictures) / sizeof(pictures[0]))
 

@@ -1,0 +1,536 @@
+/*
+ * compact-hot: a job that gives a process huge pages where many of its small pages are used, by MADV_COLLAPSE: they then lie in one
+ * block of 2 MiB instead of many. It says what was reached, by frame numbers where these are to be seen.
+ */
+#include "agent.h"
+#include "cgroup.h"
+#include "compact.h"
+#include "hot.h"
+#include "maps.h"
+#include "opener.h"
+#include "ranges.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_SECONDS 4
+#define MAX_SECONDS	60
+#define DEFAULT_LEAST	64
+#define DEFAULT_BYTES	(64ll << 20)
+#define MAX_BYTES	((int64_t)(AGENT_COMPACT_MOST * AGENT_HUGE_BYTES))
+#define DEFAULT_GROWTH	100000 /* millionths of the process's memory */
+#define DEFAULT_CPU	50000  /* millionths of one CPU */
+#define GRACE_NS	1000000000ull
+#define SLICE_NS	20000000ull
+#define MAX_RANGES	1024
+#define PAUSE_BLOCKS	64 /* scanned between two looks at the budget */
+#define ROOM_BYTES                                                                                 \
+	(2 * AGENT_HUGE_BYTES) /* a huge page is charged before the small ones are given back */
+
+/* What became of a block that was tried. */
+struct outcome {
+	struct agent_compact_block block;
+	int code; /* 0 it is huge now; -errno; -EDQUOT max_growth, -ENOSPC the cgroup */
+};
+
+struct report {
+	uint64_t candidates, unreached; /* blocks: hot enough; of them not come to, for max_bytes */
+	uint64_t looks;
+	uint64_t small_pages, growth_pages, collapsed, unverified;
+	uint64_t cpu_ns;
+	bool complete; /* all of the process's memory that was meant was looked at */
+	bool frames;   /* before and after are by frame numbers */
+	struct agent_compact_span before, after;
+};
+
+struct compact {
+	struct agent_opener *opener;
+	struct agent_process process;
+	int pidfd, pagemap;
+	struct agent_range *only; /* NULL: everywhere */
+	size_t only_count;
+	bool damon;
+	int64_t seconds, least, max_bytes, max_growth_ppm, max_cpu_ppm;
+	/* The job's thread alone. */
+	struct agent_compact_block *block; /* AGENT_COMPACT_SEEN */
+	size_t count;
+	uint64_t begin_ns, damon_cpu_ns, resident_bytes;
+	struct agent_blocks frames[2]; /* before, after */
+	bool frames_hidden;
+	/* Guarded by the job's lock. */
+	struct report report;
+	struct outcome *outcome; /* AGENT_COMPACT_SEEN */
+	size_t outcomes;
+};
+
+/* ---- The budget ------------------------------------------------------------------------------ */
+
+static void publish(struct agent_job *job, struct compact *compact, const struct report *report)
+{
+	uint64_t cpu_ns = agent_job_cpu_ns() + compact->damon_cpu_ns;
+
+	agent_job_lock(job);
+	compact->report = *report;
+	compact->report.cpu_ns = cpu_ns;
+	agent_job_unlock(job);
+}
+
+/* Rest until what was used is within the share of one CPU again. */
+static void keep_to_budget(const struct agent_job *job, const struct compact *compact)
+{
+	uint64_t cpu_ns = agent_job_cpu_ns() + compact->damon_cpu_ns;
+
+	while (!agent_job_cancelled(job) &&
+	       (double)cpu_ns > (double)(agent_sys->now_ns() - compact->begin_ns + GRACE_NS) *
+				    (double)compact->max_cpu_ppm / AGENT_HOT_PPM)
+		agent_sys->sleep_ns(SLICE_NS);
+}
+
+/* ---- Which blocks ---------------------------------------------------------------------------- */
+
+static bool is_meant(const struct compact *compact, uint64_t start)
+{
+	for (size_t i = 0; i < compact->only_count; i++)
+		if (start >= compact->only[i].start &&
+		    start + AGENT_HUGE_BYTES <= compact->only[i].end)
+			return true;
+	return !compact->only;
+}
+
+/* A block with small pages of its own alone; 1: there is no room for more. */
+static int look_at(struct compact *compact, uint64_t start, struct gmig_error *err)
+{
+	struct agent_pages pages;
+	int rc =
+	    is_meant(compact, start) ? agent_pages_scan(compact->pagemap, start, &pages) : -ESRCH;
+
+	if (rc == -ENOTTY || rc == -EINVAL || rc == -EPERM)
+		return gmig_fail(err, -EOPNOTSUPP,
+				 "this kernel does not tell which pages are small: it has no "
+				 "PAGEMAP_SCAN (Linux 6.7): EOPNOTSUPP (%d)",
+				 EOPNOTSUPP);
+	/* Not meant, or unmapped meanwhile. */
+	if (rc || pages.huge || pages.file || pages.small < 2 ||
+	    (int64_t)pages.small < compact->least)
+		return 0;
+	if (compact->count == AGENT_COMPACT_SEEN)
+		return 1;
+	compact->block[compact->count++] =
+	    (struct agent_compact_block){.start = start, .small = pages.small, .hot = pages.small};
+	return 0;
+}
+
+static int look_at_mapping(struct agent_job *job, struct compact *compact,
+			   const struct agent_vma *vma, struct gmig_error *err)
+{
+	uint64_t start = (vma->start + AGENT_HUGE_BYTES - 1) & ~(AGENT_HUGE_BYTES - 1);
+	uint64_t end = vma->end & ~(AGENT_HUGE_BYTES - 1);
+	uint64_t blocks = 0;
+	int rc = 0;
+
+	if (!vma->anonymous || vma->page_bytes != AGENT_PAGE_BYTES || !vma->node_count)
+		return 0;
+	for (; !rc && start < end && !agent_job_cancelled(job); start += AGENT_HUGE_BYTES) {
+		rc = look_at(compact, start, err);
+		if (++blocks % PAUSE_BLOCKS == 0)
+			keep_to_budget(job, compact);
+	}
+	return rc;
+}
+
+/* Also how much memory the process has. */
+static int find_blocks(struct agent_job *job, struct compact *compact, struct report *report,
+		       struct gmig_error *err)
+{
+	struct agent_vma *vma = malloc(sizeof(*vma));
+	AGENT_MAPS maps = NULL;
+	int rc = vma ? agent_maps_open(compact->process.pid, false, &maps, err)
+		     : gmig_fail(err, -ENOMEM, "out of memory");
+
+	report->complete = true;
+	while (!rc && !agent_job_cancelled(job) && agent_maps_next(maps, vma)) {
+		for (size_t i = 0; i < vma->node_count; i++)
+			compact->resident_bytes += vma->node[i].pages * vma->page_bytes;
+		if (!report->complete)
+			continue;
+		rc = look_at_mapping(job, compact, vma, err);
+		report->complete = rc != 1;
+		if (rc == 1)
+			rc = 0;
+	}
+	free(vma);
+	return rc;
+}
+
+/* ---- How hot --------------------------------------------------------------------------------- */
+
+static int ask_damon(struct agent_job *job, struct compact *compact,
+		     const struct agent_hot_scan *scan, int state, struct gmig_error *err)
+{
+	uint64_t end_ns = agent_sys->now_ns() + scan->wait_us * 1000;
+	struct agent_damon_seen *seen = NULL;
+	size_t parts = 0;
+	int rc = agent_damon_on(state, err);
+
+	while (!rc && !agent_job_cancelled(job) && agent_sys->now_ns() < end_ns)
+		agent_sys->sleep_ns(SLICE_NS);
+	if (rc || agent_job_cancelled(job))
+		return rc;
+	rc = agent_damon_ask(state, &seen, &parts, err);
+	compact->damon_cpu_ns = agent_damon_cpu_ns();
+	if (!rc)
+		agent_compact_heat(compact->block, compact->count, seen, parts, scan->looks);
+	free(seen);
+	return rc;
+}
+
+static int measure_heat(struct agent_job *job, struct compact *compact, struct report *report,
+			struct gmig_error *err)
+{
+	struct agent_hot_scan scan = {.damon = {.pid = (int32_t)compact->process.pid}};
+	size_t within;
+	int state, rc;
+
+	if (!compact->damon || !compact->count)
+		return 0;
+	within = agent_compact_ranges(compact->block, compact->count, &scan.damon);
+	report->complete = report->complete && within == compact->count;
+	compact->count = within;
+	agent_hot_plan(&scan, (uint64_t)compact->seconds);
+	report->looks = scan.looks;
+	state = agent_opener_damon(compact->opener, &scan.damon, err);
+	if (state < 0)
+		return state;
+	rc = ask_damon(job, compact, &scan, state, err);
+	close(state);
+	agent_opener_damon_end(compact->opener);
+	return rc;
+}
+
+/* ---- Making them huge ------------------------------------------------------------------------ */
+
+static void note_frames(struct compact *compact, const struct agent_compact_block *block,
+			const struct agent_pages *pages, struct agent_blocks *frames)
+{
+	if (!compact->frames_hidden)
+		compact->frames_hidden =
+		    agent_pages_blocks(compact->pagemap, block->start, pages, frames) != 0;
+}
+
+/* What has happened since it was chosen, and the limits: 0 or why not. */
+static int check_block(const struct compact *compact, struct agent_compact_block *block,
+		       const struct report *report, struct agent_pages *pages)
+{
+	uint64_t most = (uint64_t)((double)compact->resident_bytes *
+				   (double)compact->max_growth_ppm / AGENT_HOT_PPM);
+	int rc = agent_pages_scan(compact->pagemap, block->start, pages);
+
+	if (rc)
+		return rc;
+	if (pages->huge || pages->file || pages->small < 2)
+		return -EEXIST;
+	block->small = pages->small;
+	if ((report->growth_pages + AGENT_BLOCK_PAGES - pages->small) * AGENT_PAGE_BYTES > most)
+		return -EDQUOT;
+	if (agent_cgroup_headroom(compact->process.cgroup[AGENT_HIERARCHY_UNIFIED]) < ROOM_BYTES)
+		return -ENOSPC;
+	return 0;
+}
+
+static int collapse(struct compact *compact, struct agent_compact_block *block,
+		    struct report *report)
+{
+	const struct iovec range = {.iov_base = (void *)(uintptr_t)block->start, // NOLINT
+				    .iov_len = AGENT_HUGE_BYTES};
+	size_t known = compact->frames[0].count;
+	struct agent_pages pages;
+	int rc = check_block(compact, block, report, &pages);
+	long got;
+
+	if (rc)
+		return rc;
+	note_frames(compact, block, &pages, &compact->frames[0]);
+	got = agent_sys->process_madvise(compact->pidfd, &range, 1, AGENT_MADV_COLLAPSE);
+	if (got <= 0) {
+		compact->frames[0].count = known;
+		return got ? (int)got : -EAGAIN;
+	}
+	report->collapsed++;
+	report->small_pages += block->small;
+	report->growth_pages += AGENT_BLOCK_PAGES - block->small;
+	/* Somebody may have split it again already, or given it back. */
+	if (agent_pages_scan(compact->pagemap, block->start, &pages) ||
+	    pages.huge != AGENT_BLOCK_PAGES)
+		report->unverified++;
+	note_frames(compact, block, &pages, &compact->frames[1]);
+	return 0;
+}
+
+static void sum_up(struct compact *compact, struct report *report)
+{
+	report->frames = report->collapsed && !compact->frames_hidden;
+	if (report->frames) {
+		report->before.at_least = report->before.at_most =
+		    agent_blocks_distinct(&compact->frames[0]);
+		report->after.at_least = report->after.at_most =
+		    agent_blocks_distinct(&compact->frames[1]);
+		return;
+	}
+	report->before = agent_compact_bounds(report->small_pages);
+	report->after.at_least = report->collapsed;
+	report->after.at_most = report->collapsed + report->unverified * (AGENT_BLOCK_PAGES - 1);
+}
+
+static void note_outcome(struct agent_job *job, struct compact *compact,
+			 const struct agent_compact_block *block, int code)
+{
+	agent_job_lock(job);
+	compact->outcome[compact->outcomes++] = (struct outcome){.block = *block, .code = code};
+	agent_job_unlock(job);
+}
+
+/* An error that no other block would be spared. */
+static int fatal(const struct compact *compact, int code, struct gmig_error *err)
+{
+	if (code == -ESRCH || code == -EPERM || code == -ENOSYS)
+		return agent_call_failed_pid(err, AGENT_CALL_MADVISE, code, compact->process.pid);
+	return 0;
+}
+
+static int make_huge(struct agent_job *job, struct compact *compact, struct report *report,
+		     struct gmig_error *err)
+{
+	struct agent_job_counts counts = {0};
+	size_t most = (size_t)compact->max_bytes / AGENT_HUGE_BYTES, i;
+	int rc = 0;
+
+	counts.total_bytes =
+	    (report->candidates < most ? report->candidates : most) * AGENT_HUGE_BYTES;
+	for (i = 0; i < compact->count && report->collapsed < most && !agent_job_cancelled(job);
+	     i++) {
+		struct agent_compact_block *block = &compact->block[i];
+		int code = collapse(compact, block, report);
+
+		rc = fatal(compact, code, err);
+		if (rc)
+			break;
+		note_outcome(job, compact, block, code);
+		if (code)
+			agent_remaining_add(&counts.remaining, code, block->small);
+		else
+			counts.moved_bytes += AGENT_HUGE_BYTES;
+		if (counts.done_bytes < counts.total_bytes)
+			counts.done_bytes += AGENT_HUGE_BYTES;
+		agent_job_publish(job, &counts);
+		publish(job, compact, report);
+		if (!code)
+			agent_job_pace(job, AGENT_HUGE_BYTES);
+		keep_to_budget(job, compact);
+	}
+	report->unreached = compact->count - i;
+	return rc;
+}
+
+static int compact_run(struct agent_job *job, void *context, struct gmig_error *err)
+{
+	struct compact *compact = context;
+	struct report report = {0};
+	int rc;
+
+	compact->begin_ns = agent_sys->now_ns();
+	rc = find_blocks(job, compact, &report, err);
+	if (!rc && !agent_job_cancelled(job))
+		rc = measure_heat(job, compact, &report, err);
+	if (rc || agent_job_cancelled(job)) {
+		publish(job, compact, &report);
+		return rc;
+	}
+	compact->count =
+	    agent_compact_choose(compact->block, compact->count, (uint32_t)compact->least);
+	report.candidates = compact->count;
+	rc = make_huge(job, compact, &report, err);
+	sum_up(compact, &report);
+	publish(job, compact, &report);
+	return rc;
+}
+
+/* ---- The job --------------------------------------------------------------------------------- */
+
+static json_t *span_json(struct agent_compact_span span)
+{
+	return json_pack("{s:I, s:I}", "at_least", (json_int_t)span.at_least, "at_most",
+			 (json_int_t)span.at_most);
+}
+
+/* [address, small pages, hot ones, 0 or -errno] */
+static json_t *outcomes_json(const struct compact *compact)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < compact->outcomes && i < AGENT_COMPACT_MOST; i++) {
+		const struct outcome *outcome = &compact->outcome[i];
+
+		json_array_append_new(list,
+				      json_pack("[I, i, i, i]", (json_int_t)outcome->block.start,
+						(int)outcome->block.small, (int)outcome->block.hot,
+						outcome->code));
+	}
+	return list;
+}
+
+static void compact_describe(const void *context, json_t *object)
+{
+	const struct compact *compact = context;
+	const struct report *report = &compact->report;
+	const struct {
+		const char *name;
+		uint64_t value;
+	} numbers[] = {
+	    {"pid", (uint64_t)compact->process.pid},
+	    {"least", (uint64_t)compact->least},
+	    {"looks", report->looks},
+	    {"candidates", report->candidates},
+	    {"unreached", report->unreached},
+	    {"collapsed", report->collapsed},
+	    {"unverified", report->unverified},
+	    {"small_pages", report->small_pages},
+	    {"growth_bytes", report->growth_pages * AGENT_PAGE_BYTES},
+	    {"cpu_ns", report->cpu_ns},
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		json_object_set_new(object, numbers[i].name,
+				    json_integer((json_int_t)numbers[i].value));
+	json_object_set_new(object, "heat", json_string(compact->damon ? "damon" : "present"));
+	json_object_set_new(object, "complete", json_boolean(report->complete));
+	json_object_set_new(object, "blocks_by", json_string(report->frames ? "frames" : "bounds"));
+	json_object_set_new(object, "blocks_before", span_json(report->before));
+	json_object_set_new(object, "blocks_after", span_json(report->after));
+	json_object_set_new(object, "results", outcomes_json(compact));
+}
+
+static void compact_free(void *context)
+{
+	struct compact *compact = context;
+
+	if (compact->pidfd >= 0)
+		close(compact->pidfd);
+	if (compact->pagemap >= 0)
+		close(compact->pagemap);
+	free(compact->only);
+	free(compact->block);
+	free(compact->outcome);
+	free(compact->frames[0].block);
+	free(compact->frames[1].block);
+	free(compact);
+}
+
+static const struct agent_job_ops compact_ops = {
+    .kind = "compact-hot",
+    .run = compact_run,
+    .describe = compact_describe,
+    .free = compact_free,
+};
+
+/* ---- Starting it ----------------------------------------------------------------------------- */
+
+static int parse_heat(const json_t *arguments, struct compact *compact, struct gmig_error *err)
+{
+	const char *heat = agent_get_string(arguments, "heat");
+
+	compact->damon = !heat || !strcmp(heat, "damon");
+	if (!compact->damon && strcmp(heat, "present") != 0)
+		return gmig_fail(err, -EINVAL, "'heat' is damon or present");
+	return compact->damon ? agent_damon_check(err) : 0;
+}
+
+static int parse_numbers(const json_t *arguments, struct compact *compact, struct gmig_error *err)
+{
+	const struct {
+		const char *name;
+		int64_t low, high, otherwise, *value;
+	} numbers[] = {
+	    {"seconds", 1, MAX_SECONDS, DEFAULT_SECONDS, &compact->seconds},
+	    {"least", 2, AGENT_BLOCK_PAGES, DEFAULT_LEAST, &compact->least},
+	    {"max_bytes", (int64_t)AGENT_HUGE_BYTES, MAX_BYTES, DEFAULT_BYTES, &compact->max_bytes},
+	    {"max_growth_ppm", 0, AGENT_HOT_PPM, DEFAULT_GROWTH, &compact->max_growth_ppm},
+	    {"max_cpu_ppm", 1, AGENT_HOT_PPM, DEFAULT_CPU, &compact->max_cpu_ppm},
+	};
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		*numbers[i].value = numbers[i].otherwise;
+		rc = agent_get_integer(arguments, numbers[i].name, numbers[i].low, numbers[i].high,
+				       numbers[i].value, err);
+	}
+	return rc;
+}
+
+static int open_process(struct agent *agent, const json_t *arguments, struct compact *compact,
+			struct gmig_error *err)
+{
+	struct agent_process *process = &compact->process;
+	int rc = agent_get_process(agent, arguments, process, err);
+
+	if (rc)
+		return rc;
+	if (process->entry != process->pid)
+		return gmig_fail(err, -EOPNOTSUPP,
+				 "the main thread of process %d has ended, and process_madvise(2) "
+				 "reaches a process by that alone: EOPNOTSUPP (%d)",
+				 (int)process->pid, EOPNOTSUPP);
+	compact->pidfd = agent_sys->pidfd_open(process->pid);
+	if (compact->pidfd < 0)
+		return agent_call_failed_pid(err, AGENT_CALL_MADVISE, compact->pidfd, process->pid);
+	compact->pagemap = agent_pages_open(process->pid, err);
+	if (compact->pagemap < 0)
+		return compact->pagemap;
+	/* The descriptors hold on to whoever has the pid now: is that still who was checked? */
+	if (!agent_process_same(process->pid, process->start_time))
+		return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)", (int)process->pid,
+				 ESRCH);
+	return 0;
+}
+
+static int prepare(struct agent *agent, const json_t *arguments, struct compact *compact,
+		   struct gmig_error *err)
+{
+	const json_t *ranges = json_object_get(arguments, "ranges");
+	int rc = parse_heat(arguments, compact, err);
+
+	if (!rc)
+		rc = parse_numbers(arguments, compact, err);
+	if (!rc && ranges)
+		rc = agent_ranges_from_json(ranges, AGENT_HUGE_BYTES, MAX_RANGES, &compact->only,
+					    &compact->only_count, err);
+	if (!rc)
+		rc = open_process(agent, arguments, compact, err);
+	if (rc)
+		return rc;
+	compact->opener = agent->opener;
+	compact->block = calloc(AGENT_COMPACT_SEEN, sizeof(*compact->block));
+	compact->outcome = calloc(AGENT_COMPACT_SEEN, sizeof(*compact->outcome));
+	return compact->block && compact->outcome ? 0 : gmig_fail(err, -ENOMEM, "out of memory");
+}
+
+AGENT_RUN(agent_run_compact_hot)
+{
+	struct compact *compact = calloc(1, sizeof(*compact));
+	int64_t rate = 0;
+	int rc;
+
+	if (!compact)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	compact->pidfd = compact->pagemap = -1;
+	rc = agent_get_integer(arguments, "rate", 0, INT64_MAX, &rate, err);
+	if (!rc)
+		rc = prepare(agent, arguments, compact, err);
+	if (rc) {
+		compact_free(compact);
+		return rc;
+	}
+	return agent_jobs_start(agent->jobs, &compact_ops, compact,
+				agent_conf_rate(&agent->conf, (uint64_t)rate), result, err);
+}

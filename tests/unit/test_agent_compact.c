@@ -1,0 +1,756 @@
+/*
+ * The agent packs hot small pages of a process: which blocks, in which order and within which limits, against a made-up process and
+ * DAMON's files in a directory.
+ */
+#include "../../guestagent/agent.h"
+#include "../../guestagent/cgroup.h"
+#include "../../guestagent/compact.h"
+#include "../../guestagent/opener.h"
+#include "../../migrate/core/sys.h"
+#include "fake_kernel.h"
+#include "suite.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#define KDAMOND "sys/kernel/mm/damon/admin/kdamonds/"
+#define CONTEXT KDAMOND "0/contexts/0/"
+#define SCHEME	CONTEXT "schemes/0/"
+
+/* ---- Which blocks ------------------------------------------------------------------------------ */
+
+#define AT(number) (AGENT_HUGE_BYTES * (number))
+
+START_TEST(blocks_near_each_other_are_one_range_and_too_many_are_left_out)
+{
+	static struct agent_compact_block blocks[3000];
+	struct agent_damon damon;
+
+	blocks[0].start = AT(100);
+	blocks[1].start = AT(101);
+	blocks[2].start = AT(110);
+	blocks[3].start = AT(119);
+	blocks[4].start = AT(129);
+	ck_assert_uint_eq(agent_compact_ranges(blocks, 5, &damon), 5);
+	ck_assert_uint_eq(damon.ranges, 2);
+	ck_assert_uint_eq(damon.range[0].start, AT(100));
+	ck_assert_uint_eq(damon.range[0].end, AT(120));
+	ck_assert_uint_eq(damon.range[1].start, AT(129));
+	for (size_t i = 0; i < 3000; i++)
+		blocks[i].start = AT(100 * i);
+	ck_assert_uint_eq(agent_compact_ranges(blocks, 3000, &damon), AGENT_DAMON_RANGES);
+	for (size_t i = 0; i < 3000; i++)
+		blocks[i].start = AT(i);
+	ck_assert_uint_eq(agent_compact_ranges(blocks, 3000, &damon), AGENT_COMPACT_SEEN);
+	ck_assert_uint_eq(damon.range[0].end, AT(AGENT_COMPACT_SEEN));
+	/* With the gaps. */
+	for (size_t i = 0; i < 3000; i++)
+		blocks[i].start = AT(2 * i);
+	ck_assert_uint_eq(agent_compact_ranges(blocks, 3000, &damon), 1024);
+}
+END_TEST
+
+START_TEST(heat_is_the_share_of_looks_and_no_more_than_what_is_there)
+{
+	struct agent_compact_block blocks[] = {
+	    {AT(4), 512, 512}, {AT(5), 100, 100}, {AT(9), 512, 512}};
+	const struct agent_damon_seen seen[] = {
+	    {AT(0), AT(4) + AGENT_HUGE_BYTES / 2, 5},
+	    {AT(4) + AGENT_HUGE_BYTES / 2, AT(5), 10},
+	    {AT(5), AT(6), 99},
+	};
+
+	agent_compact_heat(blocks, 3, seen, 3, 10);
+	ck_assert_uint_eq(blocks[0].hot, 128 + 256);
+	ck_assert_uint_eq(blocks[1].hot, 100);
+	ck_assert_uint_eq(blocks[2].hot, 0);
+}
+END_TEST
+
+START_TEST(hottest_is_first_then_what_needs_least_memory)
+{
+	struct agent_compact_block blocks[] = {
+	    {AT(1), 200, 63}, {AT(2), 70, 70}, {AT(3), 300, 64}, {AT(4), 301, 64}};
+
+	ck_assert_uint_eq(agent_compact_choose(blocks, 4, 64), 3);
+	ck_assert_uint_eq(blocks[0].start, AT(2));
+	ck_assert_uint_eq(blocks[1].start, AT(4));
+	ck_assert_uint_eq(blocks[2].start, AT(3));
+	ck_assert_uint_eq(agent_compact_choose(blocks, 3, 512), 0);
+}
+END_TEST
+
+START_TEST(bounds_hold_however_pages_lie)
+{
+	ck_assert_uint_eq(agent_compact_bounds(513).at_least, 2);
+	ck_assert_uint_eq(agent_compact_bounds(512).at_least, 1);
+	ck_assert_uint_eq(agent_compact_bounds(513).at_most, 513);
+}
+END_TEST
+
+/* ---- A process --------------------------------------------------------------------------------- */
+
+/* Of fake_pages.h it has the addresses: 19 whole blocks. What is in each of them: */
+#define BLOCKS 19
+static struct {
+	unsigned int small; /* so many pages from the first on; the next one is the zero page */
+	bool huge;
+	int refuse; /* -errno of MADV_COLLAPSE */
+	bool split; /* made huge, it is small again at once */
+} at[BLOCKS];
+static bool frames_hidden;
+static atomic_uint madvised;
+static struct agent agent;
+
+static void one_region(struct pm_scan_arg *arg, long *count, uint64_t pages, uint64_t categories)
+{
+	struct page_region *region = (struct page_region *)(uintptr_t)arg->vec + *count;
+
+	if (!pages)
+		return;
+	region->start = *count ? region[-1].end : arg->start;
+	region->end = region->start + pages * AGENT_PAGE_BYTES;
+	region->categories = categories;
+	++*count;
+}
+
+static long scan(int pagemap, struct pm_scan_arg *arg)
+{
+	size_t block = (arg->start - FAKE_START) / AGENT_HUGE_BYTES;
+	long count = 0;
+
+	ck_assert_int_ge(pagemap, 0);
+	ck_assert_uint_eq(arg->end - arg->start, AGENT_HUGE_BYTES);
+	ck_assert_uint_eq(arg->flags, 0);
+	ck_assert_uint_lt(block, BLOCKS);
+	if (at[block].huge) {
+		one_region(arg, &count, 512, PAGE_IS_PRESENT | PAGE_IS_HUGE);
+		return count;
+	}
+	one_region(arg, &count, at[block].small, PAGE_IS_PRESENT);
+	one_region(arg, &count, at[block].small && at[block].small < 512,
+		   PAGE_IS_PRESENT | PAGE_IS_PFNZERO);
+	return count;
+}
+
+/* Small pages of all blocks lie mixed: page n of each in block n of memory. Huge pages lie apart. The zero page is in block 0. */
+static long frames(int pagemap, uint64_t *entries, size_t count, uint64_t first)
+{
+	size_t block = (first * AGENT_PAGE_BYTES - FAKE_START) / AGENT_HUGE_BYTES;
+
+	(void)pagemap;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t frame = at[block].huge ? (1000 + block) * 512 + i : (1 + i) * 512 + block;
+
+		entries[i] = 0;
+		if (at[block].huge || i <= at[block].small)
+			entries[i] = 1ull << 63 | (frames_hidden ? 0 : frame);
+		if (!at[block].huge && i == at[block].small && !frames_hidden)
+			entries[i] = 1ull << 63 | 1;
+	}
+	return (long)(count * sizeof(*entries));
+}
+
+static int pidfd(pid_t pid)
+{
+	return pid == FAKE_PID ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -ESRCH;
+}
+
+static long advise(int fd, const struct iovec *range, size_t count, int advice)
+{
+	size_t block = ((uint64_t)(uintptr_t)range->iov_base - FAKE_START) / AGENT_HUGE_BYTES;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(range->iov_len, AGENT_HUGE_BYTES);
+	ck_assert_int_eq(advice, AGENT_MADV_COLLAPSE);
+	ck_assert_uint_lt(block, BLOCKS);
+	madvised++;
+	if (at[block].refuse)
+		return at[block].refuse;
+	at[block].huge = !at[block].split;
+	if (at[block].split)
+		at[block].small = 512;
+	return (long)AGENT_HUGE_BYTES;
+}
+
+static void allow(const char *conf)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "%s", conf);
+	agent_conf_free(&agent.conf);
+	ck_assert_int_eq(agent_conf_parse(text, agent_knows_command, &agent.conf, NULL), 0);
+}
+
+static void setup(void)
+{
+	fake_kernel_setup();
+	fake_file("proc/77/pagemap", "%s", "");
+	fake_sys_calls.pidfd_open = pidfd;
+	fake_sys_calls.process_madvise = advise;
+	fake_sys_calls.pagemap_scan = scan;
+	fake_sys_calls.pagemap_read = frames;
+	memset(at, 0, sizeof(at));
+	madvised = 0;
+	frames_hidden = true;
+	memset(&agent, 0, sizeof(agent));
+	ck_assert_int_eq(agent_jobs_create(&agent.jobs, NULL), 0);
+	allow("compact-hot = yes");
+}
+
+static void teardown(void)
+{
+	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
+	agent_conf_free(&agent.conf);
+	fake_kernel_teardown();
+}
+
+/* One line to the agent; its answer's `return`, or `error`. */
+static json_t *ask(const char *line)
+{
+	size_t bytes;
+	char *text = agent_answer(&agent, line, strlen(line), &bytes);
+	json_t *json = json_loadb(text, bytes, 0, NULL), *inner;
+
+	inner = json_object_get(json, "return");
+	inner = json_incref(inner ? inner : json_object_get(json, "error"));
+	free(text);
+	json_decref(json);
+	return inner;
+}
+
+static const char *word(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	return text ? text : "";
+}
+
+static json_int_t number(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+#define COMPACT(arguments) "{\"execute\":\"compact-hot\",\"arguments\":{\"pid\":77" arguments "}}"
+#define PRESENT		   ",\"heat\":\"present\""
+#define ALL_OF_IT	   ",\"max_growth_ppm\":1000000,\"max_cpu_ppm\":1000000"
+
+static json_t *run_job(const char *line)
+{
+	json_t *job = ask(line);
+
+	while (!strcmp(word(job, "state"), "running")) {
+		json_decref(job);
+		usleep(1000);
+		job = ask("{\"execute\":\"job-status\",\"arguments\":{\"id\":\"1\"}}");
+	}
+	return job;
+}
+
+static json_t *completed(const char *line)
+{
+	json_t *job = run_job(line);
+
+	ck_assert_msg(!strcmp(word(job, "state"), "completed"), "%s%s", word(job, "desc"),
+		      word(json_object_get(job, "error"), "desc"));
+	return job;
+}
+
+static void expect_error(json_t *error, const char *name, const char *text)
+{
+	ck_assert_str_eq(word(error, "errno"), name);
+	ck_assert_msg(strstr(word(error, "desc"), text) != NULL, "%s", word(error, "desc"));
+	json_decref(error);
+}
+
+static void expect_span(const json_t *job, const char *name, json_int_t least, json_int_t most)
+{
+	ck_assert_int_eq(number(json_object_get(job, name), "at_least"), least);
+	ck_assert_int_eq(number(json_object_get(job, name), "at_most"), most);
+}
+
+START_TEST(command_is_off_until_the_guest_names_it)
+{
+	static const char *const confs[] = {"", "commands = all", "commands = compact-hot",
+					    "compact-hot = no",
+					    "commands = collapse\ncompact-hot = yes"};
+
+	for (size_t i = 0; i < sizeof(confs) / sizeof(confs[0]); i++) {
+		allow(confs[i]);
+		expect_error(ask(COMPACT(PRESENT)), "EPERM", "see commands and compact-hot in ");
+	}
+	/* No file at all. */
+	agent_conf_free(&agent.conf);
+	expect_error(ask(COMPACT(PRESENT)), "EPERM", "compact-hot");
+	allow("compact-hot = yes\ncommands = compact-hot job-status");
+	json_decref(completed(COMPACT(PRESENT)));
+}
+END_TEST
+
+START_TEST(conf_with_a_wrong_compact_hot_is_refused)
+{
+	char twice[] = "compact-hot = yes\ncompact-hot = no", wrong[] = "compact-hot = all";
+	struct agent_conf conf;
+	struct gmig_error err = {0};
+
+	ck_assert_int_eq(agent_conf_parse(twice, agent_knows_command, &conf, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "line 2: 'compact-hot' is there twice");
+	ck_assert_int_eq(agent_conf_parse(wrong, agent_knows_command, &conf, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "line 1: 'compact-hot' is yes or no");
+}
+END_TEST
+
+START_TEST(blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told)
+{
+	json_t *job, *want;
+
+	at[1].small = 64;
+	at[2].small = 63;
+	at[3].small = 512;
+	at[5].huge = true;
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_str_eq(word(job, "heat"), "present");
+	ck_assert(at[1].huge && !at[2].huge && at[3].huge);
+	ck_assert_uint_eq(madvised, 2);
+	ck_assert_int_eq(number(job, "collapsed"), 2);
+	ck_assert_int_eq(number(job, "unverified"), 0);
+	ck_assert_int_eq(number(job, "small_pages"), 576);
+	ck_assert_int_eq(number(job, "growth_bytes"), 448 * 4096);
+	ck_assert_int_eq(number(job, "moved_bytes"), 4 << 20);
+	ck_assert_str_eq(word(job, "blocks_by"), "bounds");
+	expect_span(job, "blocks_before", 2, 576);
+	expect_span(job, "blocks_after", 2, 2);
+	ck_assert(json_is_true(json_object_get(job, "complete")));
+	want = json_pack("[[I,i,i,i],[I,i,i,i]]", (json_int_t)(FAKE_START + AT(3)), 512, 512, 0,
+			 (json_int_t)(FAKE_START + AT(1)), 64, 64, 0);
+	ck_assert(json_equal(json_object_get(job, "results"), want));
+	json_decref(want);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(blocks_are_counted_by_frames_where_these_are_seen)
+{
+	json_t *job;
+
+	frames_hidden = false;
+	at[1].small = 64;
+	at[3].small = 100;
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_str_eq(word(job, "blocks_by"), "frames");
+	/* Not the zero page's. */
+	expect_span(job, "blocks_before", 100, 100);
+	expect_span(job, "blocks_after", 2, 2);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(huge_page_that_is_split_again_is_not_told_as_one)
+{
+	json_t *job;
+
+	at[1].small = 64;
+	at[1].split = true;
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_int_eq(number(job, "unverified"), 1);
+	expect_span(job, "blocks_after", 1, 512);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(each_block_that_stays_says_why)
+{
+	static const int codes[] = {-EAGAIN, -ENOMEM, -EBUSY, -EINVAL};
+	json_t *job, *remaining, *result;
+	size_t i;
+
+	for (size_t n = 0; n < 4; n++) {
+		at[n].small = 100;
+		at[n].refuse = codes[n];
+	}
+	at[9].small = 70;
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_int_eq(number(job, "collapsed"), 1);
+	remaining = json_object_get(job, "remaining");
+	ck_assert_uint_eq(json_object_size(remaining), 4);
+	ck_assert_int_eq(number(remaining, "EAGAIN"), 100);
+	ck_assert_int_eq(number(remaining, "EINVAL"), 100);
+	json_array_foreach (json_object_get(job, "results"), i, result)
+		ck_assert_int_eq(json_integer_value(json_array_get(result, 3)),
+				 i < 4 ? codes[i] : 0);
+	ck_assert_uint_eq(i, 5);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(process_that_has_ended_ends_the_job)
+{
+	json_t *job;
+
+	at[0].small = 100;
+	at[0].refuse = -ESRCH;
+	job = run_job(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_str_eq(word(job, "state"), "failed");
+	ck_assert_str_eq(word(json_object_get(job, "error"), "errno"), "ESRCH");
+	json_decref(job);
+}
+END_TEST
+
+/* 10,000 pages: 10% is 1000. */
+START_TEST(memory_grows_by_no_more_than_its_limit)
+{
+	json_t *job;
+
+	for (size_t i = 0; i < 4; i++)
+		at[i].small = 112;
+	at[4].small = 500;
+	job = completed(COMPACT(PRESENT));
+	/* 12 pages, then 400 and 400; two blocks stay. */
+	ck_assert_int_eq(number(job, "collapsed"), 3);
+	ck_assert_int_eq(number(job, "growth_bytes"), 812 * 4096);
+	ck_assert_int_eq(number(json_object_get(job, "remaining"), "EDQUOT"), 224);
+	ck_assert_uint_eq(madvised, 3);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(no_more_than_so_many_bytes_become_huge)
+{
+	json_t *job;
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		at[i].small = 512;
+	job = completed(COMPACT(PRESENT ",\"max_bytes\":6291456"));
+	ck_assert_int_eq(number(job, "collapsed"), 3);
+	ck_assert_int_eq(number(job, "candidates"), BLOCKS);
+	ck_assert_int_eq(number(job, "unreached"), BLOCKS - 3);
+	ck_assert_int_eq(number(job, "total_bytes"), 6 << 20);
+	ck_assert_int_eq(number(job, "done_bytes"), 6 << 20);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(only_the_ranges_that_are_given_are_looked_at)
+{
+	json_t *job;
+
+	for (size_t i = 0; i < BLOCKS; i++)
+		at[i].small = 512;
+	job = completed(
+	    COMPACT(PRESENT ",\"ranges\":[{\"start\":\"7f0000400000\",\"bytes\":4194304}]"));
+	ck_assert_int_eq(number(job, "collapsed"), 2);
+	ck_assert(at[2].huge && at[3].huge);
+	json_decref(job);
+}
+END_TEST
+
+/* A huge page is charged before the small ones are given back; a cgroup that is full would reclaim. */
+START_TEST(cgroup_without_room_keeps_its_small_pages)
+{
+	json_t *job;
+
+	at[0].small = 512;
+	fake_file("cgroup/work.slice/memory.max", "104857600\n");
+	fake_file("cgroup/work.slice/memory.current", "102760448\n");
+	fake_file("cgroup/work.slice/a/memory.max", "max\n");
+	fake_file("cgroup/work.slice/a/memory.current", "4096\n");
+	job = completed(COMPACT(PRESENT));
+	ck_assert_int_eq(number(job, "collapsed"), 0);
+	ck_assert_int_eq(number(json_object_get(job, "remaining"), "ENOSPC"), 512);
+	ck_assert_uint_eq(madvised, 0);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(cgroup_with_room_is_no_hindrance_and_high_counts_as_well)
+{
+	ck_assert_uint_eq(agent_cgroup_headroom("/none"), UINT64_MAX);
+	fake_file("cgroup/a/memory.max", "1000\n");
+	fake_file("cgroup/a/memory.high", "700\n");
+	fake_file("cgroup/a/memory.current", "100\n");
+	fake_file("cgroup/a/b/memory.max", "max\n");
+	ck_assert_uint_eq(agent_cgroup_headroom("/a/b"), 600);
+	fake_file("cgroup/a/b/memory.max", "50\n");
+	fake_file("cgroup/a/b/memory.current", "60\n");
+	ck_assert_uint_eq(agent_cgroup_headroom("/a/b"), 0);
+}
+END_TEST
+
+static unsigned int slept;
+
+static void count_sleep(uint64_t ns)
+{
+	__atomic_add_fetch(&slept, 1, __ATOMIC_RELAXED);
+	fake_sleep(ns);
+}
+
+static long advise_slowly(int fd, const struct iovec *range, size_t count, int advice)
+{
+	uint64_t until_ns = agent_job_cpu_ns() + 5000000;
+
+	while (agent_job_cpu_ns() < until_ns)
+		;
+	return advise(fd, range, count, advice);
+}
+
+/* 5 ms of a thousandth of a CPU are 5 s, of which one is given away: 200 slices. */
+START_TEST(job_rests_when_its_share_of_the_cpu_is_used)
+{
+	json_t *job;
+
+	slept = 0;
+	fake_sys_calls.sleep_ns = count_sleep;
+	fake_sys_calls.process_madvise = advise_slowly;
+	at[0].small = 512;
+	job = completed(COMPACT(PRESENT ",\"max_cpu_ppm\":1000"));
+	ck_assert_int_ge(number(job, "cpu_ns"), 5000000);
+	ck_assert_uint_ge(__atomic_load_n(&slept, __ATOMIC_RELAXED), 199);
+	json_decref(job);
+}
+END_TEST
+
+static atomic_bool gate_open;
+
+/* The job waits in the kernel until the test has cancelled it. */
+static long advise_and_wait(int fd, const struct iovec *range, size_t count, int advice)
+{
+	long got = advise(fd, range, count, advice);
+
+	while (!atomic_load(&gate_open))
+		usleep(1000);
+	return got;
+}
+
+START_TEST(job_that_is_cancelled_says_what_it_has_done)
+{
+	json_t *job;
+
+	atomic_store(&gate_open, false);
+	fake_sys_calls.process_madvise = advise_and_wait;
+	for (size_t i = 0; i < BLOCKS; i++)
+		at[i].small = 512;
+	json_decref(ask(COMPACT(PRESENT ALL_OF_IT)));
+	while (!atomic_load(&madvised))
+		usleep(1000);
+	json_decref(ask("{\"execute\":\"job-cancel\",\"arguments\":{\"id\":\"1\"}}"));
+	atomic_store(&gate_open, true);
+	job = run_job("{\"execute\":\"job-status\",\"arguments\":{\"id\":\"1\"}}");
+	ck_assert_str_eq(word(job, "state"), "cancelled");
+	ck_assert_int_eq(number(job, "collapsed"), 1);
+	ck_assert_int_eq(number(job, "unreached"), BLOCKS - 1);
+	expect_span(job, "blocks_after", 1, 1);
+	json_decref(job);
+}
+END_TEST
+
+static long no_scan(int pagemap, struct pm_scan_arg *arg)
+{
+	(void)pagemap;
+	(void)arg;
+	return -ENOTTY;
+}
+
+START_TEST(kernel_without_a_scan_is_told)
+{
+	json_t *job;
+
+	fake_sys_calls.pagemap_scan = no_scan;
+	job = run_job(COMPACT(PRESENT));
+	ck_assert_str_eq(word(job, "state"), "failed");
+	ck_assert_ptr_nonnull(strstr(word(json_object_get(job, "error"), "desc"), "Linux 6.7"));
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(numbers_that_cannot_be_are_refused)
+{
+	expect_error(ask(COMPACT(PRESENT ",\"least\":1")), "ERANGE", "least");
+	expect_error(ask(COMPACT(PRESENT ",\"least\":513")), "ERANGE", "least");
+	expect_error(ask(COMPACT(PRESENT ",\"max_bytes\":4096")), "ERANGE", "max_bytes");
+	expect_error(ask(COMPACT(PRESENT ",\"max_growth_ppm\":1000001")), "ERANGE", "growth");
+	expect_error(ask(COMPACT(",\"heat\":\"guess\"")), "EINVAL", "damon or present");
+	expect_error(ask(COMPACT("")), "EOPNOTSUPP", "CONFIG_DAMON_SYSFS");
+}
+END_TEST
+
+/* ---- By DAMON ---------------------------------------------------------------------------------- */
+
+/* Its files for one range; blocks 1 and 2 of the process have been looked at, and the second is hot. */
+static void make_damon(const char *operations)
+{
+	static const char *const files[] = {"0/state",
+					    "0/contexts/nr_contexts",
+					    "0/contexts/0/operations",
+					    "0/contexts/0/targets/nr_targets",
+					    "0/contexts/0/targets/0/pid_target",
+					    "0/contexts/0/targets/0/regions/nr_regions",
+					    "0/contexts/0/targets/0/regions/0/start",
+					    "0/contexts/0/targets/0/regions/0/end",
+					    "0/contexts/0/targets/0/regions/1/start",
+					    "0/contexts/0/targets/0/regions/1/end",
+					    "0/contexts/0/monitoring_attrs/intervals/sample_us",
+					    "0/contexts/0/monitoring_attrs/intervals/aggr_us",
+					    "0/contexts/0/monitoring_attrs/intervals/update_us",
+					    "0/contexts/0/monitoring_attrs/nr_regions/min",
+					    "0/contexts/0/monitoring_attrs/nr_regions/max",
+					    "0/contexts/0/schemes/nr_schemes",
+					    "0/contexts/0/schemes/0/action",
+					    "0/contexts/0/schemes/0/access_pattern/sz/max",
+					    "0/contexts/0/schemes/0/access_pattern/nr_accesses/max",
+					    "0/contexts/0/schemes/0/access_pattern/age/max"};
+
+	fake_file(KDAMOND "nr_kdamonds", "0\n");
+	fake_file(KDAMOND "0/pid", "4242\n");
+	fake_file("proc/4242/schedstat", "30000000 5 6\n");
+	fake_file(CONTEXT "avail_operations", "%s", operations);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char name[160];
+
+		snprintf(name, sizeof(name), KDAMOND "%s", files[i]);
+		fake_file(name, "%s", "");
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		char name[160];
+
+		snprintf(name, sizeof(name), SCHEME "tried_regions/%u/start", i);
+		fake_file(name, "%llu\n", FAKE_START + AT(1 + i));
+		snprintf(name, sizeof(name), SCHEME "tried_regions/%u/end", i);
+		fake_file(name, "%llu\n", FAKE_START + AT(2 + i));
+		snprintf(name, sizeof(name), SCHEME "tried_regions/%u/nr_accesses", i);
+		fake_file(name, "%u\n", i ? 25 : 5);
+	}
+}
+
+static const char *text_in(const char *name)
+{
+	static char text[256];
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", tree_root, name);
+	ck_assert_int_ge(agent_read_text(path, text, sizeof(text)), 0);
+	return text;
+}
+
+/* A second: 100 looks of 5 ms. 5 of them are 26 pages of 512, 25 are 128. */
+START_TEST(damon_tells_which_blocks_are_hot)
+{
+	json_t *job, *result;
+
+	make_damon("vaddr\nfvaddr\npaddr\n");
+	at[1].small = at[2].small = 200;
+	job = completed(COMPACT(",\"seconds\":1" ALL_OF_IT));
+	ck_assert_str_eq(word(job, "heat"), "damon");
+	ck_assert_int_eq(number(job, "looks"), 100);
+	ck_assert_int_eq(number(job, "candidates"), 1);
+	ck_assert(!at[1].huge && at[2].huge);
+	result = json_array_get(json_object_get(job, "results"), 0);
+	ck_assert_int_eq(json_integer_value(json_array_get(result, 2)), 128);
+	ck_assert_int_ge(number(job, "cpu_ns"), 30000000);
+	ck_assert_str_eq(text_in(CONTEXT "operations"), "fvaddr");
+	ck_assert_str_eq(text_in(CONTEXT "targets/0/pid_target"), "77");
+	ck_assert_str_eq(text_in(CONTEXT "targets/0/regions/0/start"), "139637978824704");
+	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "0\n");
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(damon_for_physical_memory_alone_is_not_enough)
+{
+	json_t *job;
+
+	make_damon("paddr\n");
+	at[1].small = at[2].small = 200;
+	job = run_job(COMPACT(""));
+	ck_assert_str_eq(word(job, "state"), "failed");
+	ck_assert_ptr_nonnull(
+	    strstr(word(json_object_get(job, "error"), "desc"), "CONFIG_DAMON_VADDR"));
+	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "0\n");
+	ck_assert_uint_eq(madvised, 0);
+	json_decref(job);
+}
+END_TEST
+
+/* A sanitizer needs system calls that the opener's filter refuses. */
+#if defined(__SANITIZE_ADDRESS__) || UNDER_TSAN
+#define OPENER_RUNS 0
+#else
+#define OPENER_RUNS 1
+#endif
+
+/* An agent that was taken over is not obeyed by the opener. */
+START_TEST(opener_has_damon_look_at_allowed_processes_alone)
+{
+	static const struct agent_port_options options = {.fd = -1};
+	static const struct {
+		const char *conf;
+		int32_t pid;
+		int rc;
+	} cases[] = {
+	    {"commands = hot-pages", 77, -EPERM},
+	    {"commands = hot-pages\ncompact-hot = yes", 77, -EPERM},
+	    {"compact-hot = yes\nusers = 7", 77, -EPERM},
+	    {"compact-hot = yes", 78, -ESRCH},
+	    {"compact-hot = yes\nusers = 1000", 77, 0},
+	};
+	struct agent_opener *opener;
+	int rc;
+	struct agent_damon damon = {.range = {{AT(1), AT(3)}},
+				    .ranges = 1,
+				    .pid = cases[_i].pid,
+				    .piece_bytes = AGENT_HUGE_BYTES,
+				    .sample_us = 5000,
+				    .aggr_us = 100000,
+				    .min_regions = 3,
+				    .max_regions = 5};
+
+	make_damon("fvaddr\n");
+	allow(cases[_i].conf);
+	ck_assert_int_eq(agent_opener_start(&agent.conf, &options, &opener, NULL), 0);
+	rc = agent_opener_damon(opener, &damon, NULL);
+	if (rc > 0) {
+		close(rc);
+		rc = 0;
+	}
+	ck_assert_int_eq(rc, cases[_i].rc);
+	agent_opener_damon_end(opener);
+	agent_opener_stop(opener);
+	ck_assert_int_gt(wait(NULL), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("agent_compact");
+	TCase *tcase = tcase_create("blocks");
+
+	tcase_add_test(tcase, blocks_near_each_other_are_one_range_and_too_many_are_left_out);
+	tcase_add_test(tcase, heat_is_the_share_of_looks_and_no_more_than_what_is_there);
+	tcase_add_test(tcase, hottest_is_first_then_what_needs_least_memory);
+	tcase_add_test(tcase, bounds_hold_however_pages_lie);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("jobs");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, command_is_off_until_the_guest_names_it);
+	tcase_add_test(tcase, conf_with_a_wrong_compact_hot_is_refused);
+	tcase_add_test(tcase, blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told);
+	tcase_add_test(tcase, blocks_are_counted_by_frames_where_these_are_seen);
+	tcase_add_test(tcase, huge_page_that_is_split_again_is_not_told_as_one);
+	tcase_add_test(tcase, each_block_that_stays_says_why);
+	tcase_add_test(tcase, process_that_has_ended_ends_the_job);
+	tcase_add_test(tcase, memory_grows_by_no_more_than_its_limit);
+	tcase_add_test(tcase, no_more_than_so_many_bytes_become_huge);
+	tcase_add_test(tcase, only_the_ranges_that_are_given_are_looked_at);
+	tcase_add_test(tcase, cgroup_without_room_keeps_its_small_pages);
+	tcase_add_test(tcase, cgroup_with_room_is_no_hindrance_and_high_counts_as_well);
+	tcase_add_test(tcase, job_rests_when_its_share_of_the_cpu_is_used);
+	tcase_add_test(tcase, job_that_is_cancelled_says_what_it_has_done);
+	tcase_add_test(tcase, kernel_without_a_scan_is_told);
+	tcase_add_test(tcase, numbers_that_cannot_be_are_refused);
+	tcase_add_test(tcase, damon_tells_which_blocks_are_hot);
+	tcase_add_test(tcase, damon_for_physical_memory_alone_is_not_enough);
+	if (OPENER_RUNS)
+		tcase_add_loop_test(tcase, opener_has_damon_look_at_allowed_processes_alone, 0, 5);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}
