@@ -4,6 +4,8 @@
 #include "commands.h"
 #include "top_ask.h"
 #include "top_draw.h"
+#include "top_keys.h"
+#include "top_terminal.h"
 #include "units.h"
 
 #include <errno.h>
@@ -15,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_DELAY 60 /* seconds */
+#define MAX_DELAY 60  /* seconds */
+#define DRAW_MS	  300 /* after a round begins: whoever has not answered by then is drawn as he was */
+#define END_READS 3   /* of a terminal that is readable and has no key: it has gone */
 
 struct top {
 	struct top_model model;
@@ -121,8 +125,113 @@ static int stream(struct top *top, struct gmig_error *err)
 	return 0;
 }
 
-static int run(struct top *top, bool once, bool json)
+/* ---- On a terminal --------------------------------------------------------------------------- */
+
+static int draw(struct top *top, struct top_screen *screen, struct gmig_error *err)
 {
+	struct top_page page;
+	int width, height;
+
+	top->sort = screen->view.sort;
+	top_model_sort(&top->model, top->sort);
+	top_screen_refresh(screen, &top->model);
+	top_terminal_size(&width, &height);
+	if (top_page_init(&page, width, height))
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	top_screen_draw(screen, &top->model, &page);
+	top_terminal_show(&page);
+	top_page_free(&page);
+	return 0;
+}
+
+/* What was confirmed is done; what became of it is said. */
+static void carry_out(struct top *top, struct top_screen *screen)
+{
+	struct gmig_error err = {0};
+	const char *outcome = top_ask_outcome(top->ask);
+
+	if (outcome)
+		top_screen_say(screen, outcome);
+	if (!screen->go)
+		return;
+	screen->go = false;
+	if (top_ask_command(top->ask, screen->about, screen->command, screen->arguments, &err))
+		top_screen_say(screen, err.text);
+	screen->arguments = NULL;
+}
+
+/* All keys that wait; true: there was one, or the size has changed. */
+static bool take_keys(struct top *top, struct top_screen *screen, bool readable, int *ends)
+{
+	bool any = false;
+	int key;
+
+	while ((key = top_terminal_key()) >= 0) {
+		any = true;
+		if (key)
+			top_screen_key(screen, &top->model, key);
+		carry_out(top, screen);
+	}
+	*ends = readable && !any ? *ends + 1 : 0;
+	top_ask_maps(top->ask, screen->place == TOP_ONE || screen->place == TOP_RANGES
+				   ? screen->view.chosen
+				   : 0);
+	return any;
+}
+
+static int watch(struct top *top, struct top_screen *screen, struct gmig_error *err)
+{
+	int64_t begun_ms = 0, now_ms;
+	bool drawn = true;
+	int rc = 0, ends = 0;
+
+	while (!rc && !stopped && !screen->quit && ends < END_READS) {
+		int64_t until_ms;
+		bool readable, is_due;
+
+		now_ms = cli_now_ms();
+		if (now_ms - begun_ms >= top->delay_ms) {
+			rc = round_of(top, err);
+			begun_ms = now_ms;
+			drawn = false;
+		}
+		until_ms = begun_ms + (drawn ? top->delay_ms : DRAW_MS);
+		readable = top_ask_wait(top->ask, STDIN_FILENO,
+					until_ms > now_ms ? (int)(until_ms - now_ms) : 0);
+		carry_out(top, screen);
+		is_due =
+		    !drawn && (!top_ask_is_open(top->ask) || cli_now_ms() - begun_ms >= DRAW_MS);
+		if ((take_keys(top, screen, readable, &ends) || is_due) && !rc)
+			rc = draw(top, screen, err);
+		drawn |= is_due;
+	}
+	return rc;
+}
+
+static int interact(struct top *top, bool colours, struct gmig_error *err)
+{
+	struct top_screen screen;
+	int rc = top_terminal_open(colours, err);
+
+	if (rc)
+		return rc;
+	top_screen_init(&screen, top->sort);
+	rc = watch(top, &screen, err);
+	top_screen_free(&screen);
+	top_terminal_close();
+	return rc;
+}
+
+/* ---- The command ----------------------------------------------------------------------------- */
+
+struct how {
+	bool once, json, no_color;
+};
+
+static int run(struct top *top, const struct how *how)
+{
+	bool once = how->once, json = how->json;
+	const char *no_color = getenv("NO_COLOR");
 	struct gmig_error err = {0};
 	int rc = top_model_init(&top->model, "");
 
@@ -138,8 +247,10 @@ static int run(struct top *top, bool once, bool json)
 		print_object(top);
 	else if (!rc && once)
 		rc = print_table(top, &err);
-	else if (!rc)
+	else if (!rc && json)
 		rc = stream(top, &err);
+	else if (!rc)
+		rc = interact(top, !how->no_color && !(no_color && *no_color), &err);
 	top_ask_destroy(top->ask);
 	top_model_free(&top->model);
 	return rc ? cli_fail(json, &err) : CLI_OK;
@@ -164,9 +275,12 @@ static int read_options(struct top *top, const char *sort, const char *delay)
 int cmd_top(int argc, char **argv)
 {
 	const char *sort = NULL, *delay = NULL;
-	bool once = false;
+	struct how how = {0};
 	const struct cli_option options[] = {
-	    {.name = "once", .help = "print a table after two looks, and end", .flag = &once},
+	    {.name = "once", .help = "print a table after two looks, and end", .flag = &how.once},
+	    {.name = "no-color",
+	     .help = "without colours, as with NO_COLOR",
+	     .flag = &how.no_color},
 	    {.name = "delay",
 	     .placeholder = "SECONDS",
 	     .help = "time between two looks, 1 to 60 [1]",
@@ -186,13 +300,12 @@ int cmd_top(int argc, char **argv)
 
 	if (status < 0)
 		status = read_options(&top, sort, delay);
-	if (status < 0 && !once && !args.json)
-		status = cli_usage("top", "--once or --json: how is it to be shown?");
 	if (status >= 0)
 		return status;
 	setlocale(LC_CTYPE, "");
 	stopped = 0;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	return run(&top, once, args.json);
+	how.json = args.json;
+	return run(&top, &how);
 }

@@ -9,7 +9,7 @@ static const struct cli_command commands[] = {
     {"list", "[--json]", "list the guests that run here", cmd_list},
     {"show", "VM [--fresh] [--maps [--gpa ADDRESS] | --heat] [--json]",
      "show where a guest's memory lies, its jobs, and how long it was delayed", cmd_show},
-    {"top", "[--once] [--sort KEY] [--delay SECONDS] [--json]",
+    {"top", "[--once] [--sort KEY] [--delay SECONDS] [--no-color] [--json]",
      "show all guests at a glance: where memory and vCPUs are, what moves, and why not", cmd_top},
     {"migrate", "VM|pid:N|--all [--vnode V] --from A[,B] --to C[,D]|--retry JOB [OPTION]..",
      "move the memory of a guest, or of any process, between host nodes while it runs",

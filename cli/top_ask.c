@@ -57,7 +57,8 @@ struct top_ask {
 	uint64_t command_to;
 	char command[32], outcome[GMIG_ERROR_TEXT + 64];
 	json_t *arguments;
-	bool has_command, has_outcome;
+	bool has_command, is_sent, has_outcome;
+	int64_t command_ms;
 };
 
 static void set_outcome(struct top_ask *ask, const char *text)
@@ -268,6 +269,7 @@ static void send_command(struct top_ask *ask, struct target *target, struct subj
 		set_outcome(ask, "the guest has ended");
 		return;
 	}
+	ask->is_sent = true;
 	send_question(ask, target, COMMAND, subject, ask->command, json_incref(ask->arguments));
 }
 
@@ -501,8 +503,18 @@ static void plan_subject(const struct top_ask *ask, struct subject *subject)
 	subject->rounds++;
 }
 
+/* What was wanted now is not to happen much later, when a guest that hangs goes on. */
+static void give_up_command(struct top_ask *ask)
+{
+	if (!ask->has_command || cli_now_ms() - ask->command_ms < cli_limits.list_ms)
+		return;
+	set_outcome(ask, ask->is_sent ? "the guest has not answered yet: it may still be done"
+				      : "the guest does not answer: nothing was done");
+}
+
 void top_ask_round(struct top_ask *ask)
 {
+	give_up_command(ask);
 	scan(ask);
 	for (size_t i = 0; i < ask->count; i++) {
 		struct target *target = ask->targets[i];
@@ -536,10 +548,10 @@ bool top_ask_wait(struct top_ask *ask, int also, int ms)
 		return false;
 	/* Most answers come at once: they are worth one awakening, not one each. */
 	pollers[0] = (struct pollfd){.fd = also, .events = POLLIN};
-	poll(pollers, 1, ms < BUNCH_MS ? ms : BUNCH_MS);
-	ms -= ms < BUNCH_MS ? ms : BUNCH_MS;
-	if (pollers[0].revents)
-		ms = 0;
+	if (poll(pollers, 1, ms < BUNCH_MS ? ms : BUNCH_MS))
+		ms = 0; /* a key, or a signal, as that the terminal's size has changed */
+	else
+		ms -= ms < BUNCH_MS ? ms : BUNCH_MS;
 	for (size_t i = 0; i < ask->count; i++)
 		pollers[i] = (struct pollfd){
 		    .fd = ask->targets[i]->peer ? top_peer_fd(ask->targets[i]->peer) : -1,
@@ -588,6 +600,8 @@ int top_ask_command(struct top_ask *ask, uint64_t serial, const char *command, j
 		ask->command_to = serial;
 		ask->arguments = arguments;
 		ask->has_command = true;
+		ask->is_sent = false;
+		ask->command_ms = cli_now_ms();
 		pump(ask, target);
 		return 0;
 	}

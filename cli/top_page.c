@@ -42,10 +42,18 @@ static wchar_t next_character(const char **text)
 
 int top_page_put(struct top_page *page, int x, int y, int width, uint8_t look, const char *text)
 {
-	char *copy = strdup(text);
-	const char *at = copy ? control_text_safe(copy) : "";
+	size_t bytes = strlen(text) + 1;
+	char small[128], *longer = bytes > sizeof(small) ? malloc(bytes) : NULL;
+	char *copy = longer ? longer : small;
+	const char *at;
 	int taken = 0;
 
+	/* Without memory a long text is cut. */
+	if (!longer && bytes > sizeof(small))
+		bytes = sizeof(small);
+	memcpy(copy, text, bytes);
+	copy[bytes - 1] = '\0';
+	at = control_text_safe(copy);
 	for (; *at && taken < width; taken++) {
 		wchar_t character = next_character(&at);
 
@@ -53,7 +61,7 @@ int top_page_put(struct top_page *page, int x, int y, int width, uint8_t look, c
 			page->cells[y * page->width + x + taken] =
 			    (struct top_cell){character, look};
 	}
-	free(copy);
+	free(longer);
 	return taken;
 }
 

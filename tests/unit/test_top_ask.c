@@ -141,6 +141,33 @@ START_TEST(command_reaches_its_guest_and_its_outcome_is_told)
 }
 END_TEST
 
+/* It must not be carried out whenever the guest goes on again. */
+START_TEST(command_to_a_guest_that_hangs_is_given_up)
+{
+	struct hostile_server other = {.way = HOSTILE_SILENT};
+	struct gmig_error err = {0};
+	const char *text = NULL;
+	char path[128];
+
+	cli_limits.list_ms = 200;
+	snprintf(path, sizeof(path), "%s/gmig/bad.sock", fake.directory);
+	hostile_start(&other, path);
+	one_round();
+	ck_assert_int_eq(top_ask_command(ask, guest_named("bad")->serial, "quit", NULL, &err), 0);
+	ck_assert_int_eq(top_ask_command(ask, guest_named("vm1")->serial, "quit", NULL, &err),
+			 -EBUSY);
+	while (!text) {
+		top_ask_round(ask);
+		top_ask_wait(ask, -1, 50);
+		text = top_ask_outcome(ask);
+	}
+	ck_assert_str_eq(text, "the guest does not answer: nothing was done");
+	top_ask_destroy(ask);
+	ask = NULL;
+	hostile_stop(&other);
+}
+END_TEST
+
 /* The name is there again, the guest is not: the question was about the one that ended. */
 START_TEST(command_does_not_reach_another_guest_of_that_name)
 {
@@ -206,6 +233,7 @@ int main(void)
 	tcase_add_test(tcase, guest_that_takes_no_connection_is_no_answer);
 	tcase_add_test(tcase, guest_that_has_died_is_stale_and_then_gone);
 	tcase_add_test(tcase, command_reaches_its_guest_and_its_outcome_is_told);
+	tcase_add_test(tcase, command_to_a_guest_that_hangs_is_given_up);
 	tcase_add_test(tcase, command_does_not_reach_another_guest_of_that_name);
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(line, once_prints_a_table_or_an_object);
