@@ -295,7 +295,7 @@ if [ $tier = full ]; then
 	filler "warnings of clang" 600 stage_clang
 	stage "unit tsan" 1800 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
-	stage "fuzz agent" 300 stage_fuzz_agent 30
+	stage "fuzz" 900 stage_fuzz_smoke 20
 	filler "model" 600 stage_model
 	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races

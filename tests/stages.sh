@@ -437,9 +437,10 @@ stage_fuzz() {
 	tests/fuzz/run "$1"
 }
 
-# What the agent reads, so many seconds each, both at once.
-stage_fuzz_agent() {
+# What the agent reads, so many seconds each, both at once; and of each other target that it builds, and a moment of it.
+stage_fuzz_smoke() {
 	local protocol proc
+	tests/fuzz/run 2 control virtio_queue devices domain_xml policy bindings conf hook_message bzimage journal placement || return $?
 	tests/fuzz/run "$1" agent_protocol &
 	tests/fuzz/run "$1" agent_proc
 	proc=$?
