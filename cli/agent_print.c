@@ -274,11 +274,14 @@ static void print_compact(const json_t *job)
 	if (collapsed && frames && cli_number(after, "at_least") >= cli_number(before, "at_least"))
 		puts("that is no better: they lay in as few blocks before");
 	if (cli_number(job, "unverified"))
-		printf("%llu of these blocks are not huge any more\n",
+		printf("%llu of these blocks are not there in full any more\n",
 		       (unsigned long long)cli_number(job, "unverified"));
 	if (cli_number(job, "unreached"))
 		printf("%llu hot blocks were not come to\n",
 		       (unsigned long long)cli_number(job, "unreached"));
+	if (cli_number(job, "unclear"))
+		printf("%llu full blocks were left alone: they may be huge already\n",
+		       (unsigned long long)cli_number(job, "unclear"));
 	if (json_is_false(json_object_get(job, "complete")))
 		puts("not all of the process's memory was looked at: see --range");
 	print_compact_remaining(job);

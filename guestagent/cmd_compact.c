@@ -39,6 +39,7 @@ struct report {
 	uint64_t candidates, unreached; /* blocks: hot enough; of them not come to, for max_bytes */
 	uint64_t looks;
 	uint64_t small_pages, growth_pages, collapsed, unverified;
+	uint64_t unclear; /* blocks that may be huge already, and were left alone */
 	uint64_t cpu_ns;
 	bool complete; /* all of the process's memory that was meant was looked at */
 	bool frames;   /* before and after are by frame numbers */
@@ -99,31 +100,32 @@ static bool is_meant(const struct compact *compact, uint64_t start)
 	return !compact->only;
 }
 
-/* A block with small pages of its own alone; 1: there is no room for more. */
-static int look_at(struct compact *compact, uint64_t start, struct gmig_error *err)
+/*
+ * 1: there is no room for more. What is not there in full is not mapped by a huge page; what is, may be, unless the mapping has no
+ * huge page at all.
+ */
+static int look_at(struct compact *compact, uint64_t start, bool some_huge, struct report *report)
 {
 	struct agent_pages pages;
-	int rc =
-	    is_meant(compact, start) ? agent_pages_scan(compact->pagemap, start, &pages) : -ESRCH;
+	int rc = is_meant(compact, start) ? agent_pages_scan(compact->process.pid, start, &pages)
+					  : -ENOENT;
 
-	if (rc == -ENOTTY || rc == -EINVAL || rc == -EPERM)
-		return gmig_fail(err, -EOPNOTSUPP,
-				 "this kernel does not tell which pages are small: it has no "
-				 "PAGEMAP_SCAN (Linux 6.7): EOPNOTSUPP (%d)",
-				 EOPNOTSUPP);
 	/* Not meant, or unmapped meanwhile. */
-	if (rc || pages.huge || pages.file || pages.small < 2 ||
-	    (int64_t)pages.small < compact->least)
+	if (rc || pages.present < 2 || (int64_t)pages.present < compact->least)
 		return 0;
+	if (some_huge && pages.present == AGENT_BLOCK_PAGES) {
+		report->unclear++;
+		return 0;
+	}
 	if (compact->count == AGENT_COMPACT_SEEN)
 		return 1;
-	compact->block[compact->count++] =
-	    (struct agent_compact_block){.start = start, .small = pages.small, .hot = pages.small};
+	compact->block[compact->count++] = (struct agent_compact_block){
+	    .start = start, .small = pages.present, .hot = pages.present};
 	return 0;
 }
 
 static int look_at_mapping(struct agent_job *job, struct compact *compact,
-			   const struct agent_vma *vma, struct gmig_error *err)
+			   const struct agent_vma *vma, struct report *report)
 {
 	uint64_t start = (vma->start + AGENT_HUGE_BYTES - 1) & ~(AGENT_HUGE_BYTES - 1);
 	uint64_t end = vma->end & ~(AGENT_HUGE_BYTES - 1);
@@ -133,7 +135,7 @@ static int look_at_mapping(struct agent_job *job, struct compact *compact,
 	if (!vma->anonymous || vma->page_bytes != AGENT_PAGE_BYTES || !vma->node_count)
 		return 0;
 	for (; !rc && start < end && !agent_job_cancelled(job); start += AGENT_HUGE_BYTES) {
-		rc = look_at(compact, start, err);
+		rc = look_at(compact, start, vma->huge_bytes != 0, report);
 		if (++blocks % PAUSE_BLOCKS == 0)
 			keep_to_budget(job, compact);
 	}
@@ -146,7 +148,7 @@ static int find_blocks(struct agent_job *job, struct compact *compact, struct re
 {
 	struct agent_vma *vma = malloc(sizeof(*vma));
 	AGENT_MAPS maps = NULL;
-	int rc = vma ? agent_maps_open(compact->process.pid, false, &maps, err)
+	int rc = vma ? agent_maps_open(compact->process.pid, true, &maps, err)
 		     : gmig_fail(err, -ENOMEM, "out of memory");
 
 	report->complete = true;
@@ -155,10 +157,7 @@ static int find_blocks(struct agent_job *job, struct compact *compact, struct re
 			compact->resident_bytes += vma->node[i].pages * vma->page_bytes;
 		if (!report->complete)
 			continue;
-		rc = look_at_mapping(job, compact, vma, err);
-		report->complete = rc != 1;
-		if (rc == 1)
-			rc = 0;
+		report->complete = look_at_mapping(job, compact, vma, report) == 0;
 	}
 	free(vma);
 	return rc;
@@ -214,6 +213,8 @@ static int measure_heat(struct agent_job *job, struct compact *compact, struct r
 static void note_frames(struct compact *compact, const struct agent_compact_block *block,
 			const struct agent_pages *pages, struct agent_blocks *frames)
 {
+	if (compact->pagemap < 0)
+		compact->frames_hidden = true;
 	if (!compact->frames_hidden)
 		compact->frames_hidden =
 		    agent_pages_blocks(compact->pagemap, block->start, pages, frames) != 0;
@@ -225,14 +226,18 @@ static int check_block(const struct compact *compact, struct agent_compact_block
 {
 	uint64_t most = (uint64_t)((double)compact->resident_bytes *
 				   (double)compact->max_growth_ppm / AGENT_HOT_PPM);
-	int rc = agent_pages_scan(compact->pagemap, block->start, pages);
+	int rc = agent_process_same(compact->process.pid, compact->process.start_time)
+		     ? agent_pages_scan(compact->process.pid, block->start, pages)
+		     : -ESRCH;
 
 	if (rc)
 		return rc;
-	if (pages->huge || pages->file || pages->small < 2)
+	/* Given back, or huge by now. */
+	if (pages->present < 2 ||
+	    (pages->present == AGENT_BLOCK_PAGES && block->small != AGENT_BLOCK_PAGES))
 		return -EEXIST;
-	block->small = pages->small;
-	if ((report->growth_pages + AGENT_BLOCK_PAGES - pages->small) * AGENT_PAGE_BYTES > most)
+	block->small = pages->present;
+	if ((report->growth_pages + AGENT_BLOCK_PAGES - pages->present) * AGENT_PAGE_BYTES > most)
 		return -EDQUOT;
 	if (agent_cgroup_headroom(compact->process.cgroup[AGENT_HIERARCHY_UNIFIED]) < ROOM_BYTES)
 		return -ENOSPC;
@@ -260,9 +265,9 @@ static int collapse(struct compact *compact, struct agent_compact_block *block,
 	report->collapsed++;
 	report->small_pages += block->small;
 	report->growth_pages += AGENT_BLOCK_PAGES - block->small;
-	/* Somebody may have split it again already, or given it back. */
-	if (agent_pages_scan(compact->pagemap, block->start, &pages) ||
-	    pages.huge != AGENT_BLOCK_PAGES)
+	/* The process may have given part of it back already. */
+	if (agent_pages_scan(compact->process.pid, block->start, &pages) ||
+	    pages.present != AGENT_BLOCK_PAGES)
 		report->unverified++;
 	note_frames(compact, block, &pages, &compact->frames[1]);
 	return 0;
@@ -395,6 +400,7 @@ static void compact_describe(const void *context, json_t *object)
 	    {"unreached", report->unreached},
 	    {"collapsed", report->collapsed},
 	    {"unverified", report->unverified},
+	    {"unclear", report->unclear},
 	    {"small_pages", report->small_pages},
 	    {"growth_bytes", report->growth_pages * AGENT_PAGE_BYTES},
 	    {"cpu_ns", report->cpu_ns},
@@ -484,9 +490,8 @@ static int open_process(struct agent *agent, const json_t *arguments, struct com
 	compact->pidfd = agent_sys->pidfd_open(process->pid);
 	if (compact->pidfd < 0)
 		return agent_call_failed_pid(err, AGENT_CALL_MADVISE, compact->pidfd, process->pid);
-	compact->pagemap = agent_pages_open(process->pid, err);
-	if (compact->pagemap < 0)
-		return compact->pagemap;
+	/* For frame numbers, which few may see: it does without. */
+	compact->pagemap = agent_pages_open(process->pid);
 	/* The descriptors hold on to whoever has the pid now: is that still who was checked? */
 	if (!agent_process_same(process->pid, process->start_time))
 		return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)", (int)process->pid,

@@ -4,7 +4,6 @@
  * gmig.
  */
 #include "../control/syscall_filter.h"
-#include "../migrate/core/sys.h"
 #include "agent.h"
 
 #include <fcntl.h>
@@ -111,15 +110,10 @@ static const unsigned short allowed[] = {
 
 static void build(struct syscall_filter *filter)
 {
-	static const unsigned int pagemap[] = {(unsigned int)PAGEMAP_SCAN};
-
 	syscall_filter_begin(filter, SYSCALL_DENY);
 	/* A path is not to be seen here, but flags are. */
 	syscall_filter_allow_if(filter, SYS_openat, 2, OPEN_WRITES & ~O_DIRECTORY, 0);
 	syscall_filter_allow_libc(filter);
-	/* Which pages of a process are there, and not their frames: /proc/PID/pagemap opened without CAP_SYS_ADMIN. It could also
-	 * write-protect, but only what its own process has given to asynchronous write protection. */
-	syscall_filter_allow_values(filter, SYS_ioctl, 1, pagemap, 1);
 	/* No process: only threads. */
 	syscall_filter_allow_if(filter, SYS_clone, 0, CLONE_THREAD, CLONE_THREAD);
 	/* Its flags are behind a pointer; libc then takes clone. */

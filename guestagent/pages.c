@@ -1,6 +1,6 @@
 /* Pages of a process, see pages.h. */
 #include "pages.h"
-#include "../migrate/core/sys.h"
+#include "move.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,57 +12,33 @@
 #define ENTRY_PRESENT (1ull << 63)
 #define ENTRY_FRAME   ((1ull << 55) - 1)
 
-#define CATEGORIES                                                                                 \
-	(PAGE_IS_FILE | PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO | PAGE_IS_HUGE)
-
-int agent_pages_open(pid_t pid, struct gmig_error *err)
+int agent_pages_open(pid_t pid)
 {
 	char path[PATH_MAX];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%d/pagemap", agent_sys->proc, (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? agent_call_failed_pid(err, AGENT_CALL_READ, -errno, pid) : fd;
+	return fd < 0 ? -errno : fd;
 }
 
-static void add_region(struct agent_pages *pages, uint64_t start, const struct page_region *region)
+int agent_pages_scan(pid_t pid, uint64_t start, struct agent_pages *pages)
 {
-	uint32_t count = (uint32_t)((region->end - region->start) / AGENT_PAGE_BYTES);
-	uint64_t first = (region->start - start) / AGENT_PAGE_BYTES;
-	bool own = !(region->categories & (PAGE_IS_FILE | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO));
-
-	for (uint64_t page = first; own && page < first + count; page++)
-		pages->own[page / 64] |= 1ull << (page % 64);
-	if (region->categories & PAGE_IS_FILE)
-		pages->file += count;
-	else if (region->categories & PAGE_IS_SWAPPED)
-		pages->swapped += count;
-	else if (region->categories & PAGE_IS_PFNZERO)
-		pages->zero += count;
-	else if (region->categories & PAGE_IS_HUGE)
-		pages->huge += count;
-	else
-		pages->small += count;
-}
-
-int agent_pages_scan(int pagemap, uint64_t start, struct agent_pages *pages)
-{
-	struct page_region regions[AGENT_BLOCK_PAGES];
-	struct pm_scan_arg arg = {
-	    .size = sizeof(arg),
-	    .start = start,
-	    .end = start + AGENT_HUGE_BYTES,
-	    .vec = (uintptr_t)regions,
-	    .vec_len = AGENT_BLOCK_PAGES,
-	    .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-	    .return_mask = CATEGORIES,
-	};
-	long found = agent_sys->pagemap_scan(pagemap, &arg);
+	void *address[AGENT_BLOCK_PAGES];
+	int where[AGENT_BLOCK_PAGES];
+	int rc;
 
 	*pages = (struct agent_pages){0};
-	for (long i = 0; i < found; i++)
-		add_region(pages, start, &regions[i]);
-	return found < 0 ? (int)found : 0;
+	for (size_t i = 0; i < AGENT_BLOCK_PAGES; i++)
+		address[i] = (void *)(uintptr_t)(start + i * AGENT_PAGE_BYTES); // NOLINT
+	rc = agent_move_exact(pid, AGENT_BLOCK_PAGES, address, NULL, where, AGENT_MPOL_MF_MOVE);
+	for (size_t i = 0; !rc && i < AGENT_BLOCK_PAGES; i++) {
+		if (where[i] < 0)
+			continue;
+		pages->present++;
+		pages->own[i / 64] |= 1ull << (i % 64);
+	}
+	return rc;
 }
 
 static int add_block(struct agent_blocks *blocks, uint64_t block)

@@ -1,8 +1,11 @@
 /*
- * Which pages of a process there are in one block of 2 MiB of its addresses, by PAGEMAP_SCAN, and in which blocks of
+ * Which pages of a process there are in one block of 2 MiB of its addresses, by move_pages(2); and in which blocks of
  * guest-physical memory they lie, where the kernel lets that be seen. No state but the caller's; any thread.
  *
- * Source: Linux's Documentation/admin-guide/mm/pagemap.rst and fs/proc/task_mmu.c.
+ * PAGEMAP_SCAN would tell small pages from huge ones, too, but who opens /proc/PID/pagemap of another user's process needs
+ * CAP_DAC_READ_SEARCH, with which the agent could read every file.
+ *
+ * Source: Linux's Documentation/admin-guide/mm/pagemap.rst, mm/migrate.c.
  */
 #ifndef AGENT_PAGES_H
 #define AGENT_PAGES_H
@@ -13,14 +16,10 @@
 
 #define AGENT_BLOCK_PAGES (AGENT_HUGE_BYTES / AGENT_PAGE_BYTES)
 
-/* Each page is one of these, or a hole. */
 struct agent_pages {
-	uint32_t small; /* 4K pages with memory of their own */
-	uint32_t huge;	/* of a huge page that is mapped as one */
-	uint32_t zero;	/* the shared zero page */
-	uint32_t swapped;
-	uint32_t file;			      /* of a file */
-	uint64_t own[AGENT_BLOCK_PAGES / 64]; /* bit n: page n is small or of a huge page */
+	uint32_t
+	    present; /* with memory of their own: no holes, nor what is swapped out, nor the zero page */
+	uint64_t own[AGENT_BLOCK_PAGES / 64]; /* bit n: page n is one */
 };
 
 /* Numbers of 2 MiB blocks of guest-physical memory, some of them more than once; free(block). */
@@ -29,10 +28,10 @@ struct agent_blocks {
 	size_t count, capacity;
 };
 
+/* -ESRCH, -EPERM. */
+int agent_pages_scan(pid_t pid, uint64_t start, struct agent_pages *pages);
 /* /proc/PID/pagemap. -EACCES, -ENOENT. */
-int agent_pages_open(pid_t pid, struct gmig_error *err);
-/* -ENOTTY, -EINVAL: the kernel has no PAGEMAP_SCAN (Linux 6.7). */
-int agent_pages_scan(int pagemap, uint64_t start, struct agent_pages *pages);
+int agent_pages_open(pid_t pid);
 /* Add the blocks in which the pages of memory of its own lie, as they were scanned. -EPERM: frame numbers are not to be seen by whoever opened pagemap, which takes
  * CAP_SYS_ADMIN, or not with the agent's filter; -ENOMEM. */
 int agent_pages_blocks(int pagemap, uint64_t start, const struct agent_pages *pages,

@@ -1,8 +1,6 @@
 /* System calls without a wrapper in libc, and what their errors mean, see sys.h. */
 #include "sys.h"
 
-#include "../migrate/core/sys.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -41,11 +39,6 @@ static long real_process_madvise(int pidfd, const struct iovec *ranges, size_t c
 	return result(syscall(SYS_process_madvise, pidfd, ranges, count, advice, 0));
 }
 
-static long real_pagemap_scan(int pagemap, struct pm_scan_arg *arg)
-{
-	return result(ioctl(pagemap, PAGEMAP_SCAN, arg));
-}
-
 static long real_pagemap_read(int pagemap, uint64_t *entries, size_t count, uint64_t first)
 {
 	return result(
@@ -77,7 +70,6 @@ const struct agent_sys agent_sys_real = {
     .setaffinity = real_setaffinity,
     .pidfd_open = real_pidfd_open,
     .process_madvise = real_process_madvise,
-    .pagemap_scan = real_pagemap_scan,
     .pagemap_read = real_pagemap_read,
     .now_ns = real_now_ns,
     .sleep_ns = real_sleep_ns,

@@ -19,8 +19,6 @@
 #define AGENT_PAGE_BYTES       4096ull
 #define AGENT_HUGE_BYTES       (2ull << 20)
 
-struct pm_scan_arg; /* linux/fs.h since Linux 6.7 */
-
 /* Each returns what the system call does, or -errno instead of -1. */
 struct agent_sys {
 	const char *proc, *sys, *cgroup; /* "/proc" and so on */
@@ -30,8 +28,7 @@ struct agent_sys {
 	long (*setaffinity)(pid_t tid, const struct agent_set *cpus);
 	int (*pidfd_open)(pid_t pid);
 	long (*process_madvise)(int pidfd, const struct iovec *ranges, size_t count, int advice);
-	/* ioctl(PAGEMAP_SCAN) of /proc/PID/pagemap; and its 64-bit entries from page `first` on: bytes. */
-	long (*pagemap_scan)(int pagemap, struct pm_scan_arg *arg);
+	/* 64-bit entries of /proc/PID/pagemap from page `first` on: bytes. */
 	long (*pagemap_read)(int pagemap, uint64_t *entries, size_t count, uint64_t first);
 	uint64_t (*now_ns)(void);
 	void (*sleep_ns)(uint64_t ns);

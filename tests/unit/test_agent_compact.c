@@ -6,7 +6,6 @@
 #include "../../guestagent/cgroup.h"
 #include "../../guestagent/compact.h"
 #include "../../guestagent/opener.h"
-#include "../../migrate/core/sys.h"
 #include "fake_kernel.h"
 #include "suite.h"
 
@@ -96,41 +95,32 @@ static struct {
 	unsigned int small; /* so many pages from the first on; the next one is the zero page */
 	bool huge;
 	int refuse; /* -errno of MADV_COLLAPSE */
-	bool split; /* made huge, it is small again at once */
+	bool split; /* made huge, it is as before at once */
 } at[BLOCKS];
 static bool frames_hidden;
 static atomic_uint madvised;
 static struct agent agent;
 
-static void one_region(struct pm_scan_arg *arg, long *count, uint64_t pages, uint64_t categories)
+static long ask_where(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
+		      int flags)
 {
-	struct page_region *region = (struct page_region *)(uintptr_t)arg->vec + *count;
+	(void)flags;
+	ck_assert_ptr_null(nodes);
+	if (pid != FAKE_PID)
+		return -ESRCH;
+	for (unsigned long i = 0; i < count; i++) {
+		uint64_t page = ((uint64_t)(uintptr_t)pages[i] - FAKE_START) / AGENT_PAGE_BYTES;
+		size_t block = page / 512;
 
-	if (!pages)
-		return;
-	region->start = *count ? region[-1].end : arg->start;
-	region->end = region->start + pages * AGENT_PAGE_BYTES;
-	region->categories = categories;
-	++*count;
-}
-
-static long scan(int pagemap, struct pm_scan_arg *arg)
-{
-	size_t block = (arg->start - FAKE_START) / AGENT_HUGE_BYTES;
-	long count = 0;
-
-	ck_assert_int_ge(pagemap, 0);
-	ck_assert_uint_eq(arg->end - arg->start, AGENT_HUGE_BYTES);
-	ck_assert_uint_eq(arg->flags, 0);
-	ck_assert_uint_lt(block, BLOCKS);
-	if (at[block].huge) {
-		one_region(arg, &count, 512, PAGE_IS_PRESENT | PAGE_IS_HUGE);
-		return count;
+		ck_assert_uint_lt(block, BLOCKS);
+		page %= 512;
+		status[i] = -ENOENT;
+		if (at[block].huge || page < at[block].small)
+			status[i] = 0;
+		else if (page == at[block].small)
+			status[i] = -EFAULT;
 	}
-	one_region(arg, &count, at[block].small, PAGE_IS_PRESENT);
-	one_region(arg, &count, at[block].small && at[block].small < 512,
-		   PAGE_IS_PRESENT | PAGE_IS_PFNZERO);
-	return count;
+	return 0;
 }
 
 /* Small pages of all blocks lie mixed: page n of each in block n of memory. Huge pages lie apart. The zero page is in block 0. */
@@ -169,8 +159,6 @@ static long advise(int fd, const struct iovec *range, size_t count, int advice)
 	if (at[block].refuse)
 		return at[block].refuse;
 	at[block].huge = !at[block].split;
-	if (at[block].split)
-		at[block].small = 512;
 	return (long)AGENT_HUGE_BYTES;
 }
 
@@ -189,7 +177,7 @@ static void setup(void)
 	fake_file("proc/77/pagemap", "%s", "");
 	fake_sys_calls.pidfd_open = pidfd;
 	fake_sys_calls.process_madvise = advise;
-	fake_sys_calls.pagemap_scan = scan;
+	fake_sys_calls.move_pages = ask_where;
 	fake_sys_calls.pagemap_read = frames;
 	memset(at, 0, sizeof(at));
 	madvised = 0;
@@ -308,7 +296,6 @@ START_TEST(blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told)
 	at[1].small = 64;
 	at[2].small = 63;
 	at[3].small = 512;
-	at[5].huge = true;
 	job = completed(COMPACT(PRESENT ALL_OF_IT));
 	ck_assert_str_eq(word(job, "heat"), "present");
 	ck_assert(at[1].huge && !at[2].huge && at[3].huge);
@@ -346,7 +333,7 @@ START_TEST(blocks_are_counted_by_frames_where_these_are_seen)
 }
 END_TEST
 
-START_TEST(huge_page_that_is_split_again_is_not_told_as_one)
+START_TEST(huge_page_that_is_given_back_is_not_told_as_one)
 {
 	json_t *job;
 
@@ -487,14 +474,14 @@ static void count_sleep(uint64_t ns)
 
 static long advise_slowly(int fd, const struct iovec *range, size_t count, int advice)
 {
-	uint64_t until_ns = agent_job_cpu_ns() + 5000000;
+	uint64_t until_ns = agent_job_cpu_ns() + 15000000;
 
 	while (agent_job_cpu_ns() < until_ns)
 		;
 	return advise(fd, range, count, advice);
 }
 
-/* 5 ms of a thousandth of a CPU are 5 s, of which one is given away: 200 slices. */
+/* 15 ms of a hundredth of a CPU are 1.5 s, of which one is given away: 25 slices. */
 START_TEST(job_rests_when_its_share_of_the_cpu_is_used)
 {
 	json_t *job;
@@ -503,9 +490,9 @@ START_TEST(job_rests_when_its_share_of_the_cpu_is_used)
 	fake_sys_calls.sleep_ns = count_sleep;
 	fake_sys_calls.process_madvise = advise_slowly;
 	at[0].small = 512;
-	job = completed(COMPACT(PRESENT ",\"max_cpu_ppm\":1000"));
-	ck_assert_int_ge(number(job, "cpu_ns"), 5000000);
-	ck_assert_uint_ge(__atomic_load_n(&slept, __ATOMIC_RELAXED), 199);
+	job = completed(COMPACT(PRESENT ",\"max_cpu_ppm\":10000"));
+	ck_assert_int_ge(number(job, "cpu_ns"), 15000000);
+	ck_assert_uint_ge(__atomic_load_n(&slept, __ATOMIC_RELAXED), 24);
 	json_decref(job);
 }
 END_TEST
@@ -544,22 +531,37 @@ START_TEST(job_that_is_cancelled_says_what_it_has_done)
 }
 END_TEST
 
-static long no_scan(int pagemap, struct pm_scan_arg *arg)
-{
-	(void)pagemap;
-	(void)arg;
-	return -ENOTTY;
-}
-
-START_TEST(kernel_without_a_scan_is_told)
+/* Which of them are huge is told for a whole mapping alone. */
+START_TEST(full_block_beside_huge_pages_is_left_alone)
 {
 	json_t *job;
 
-	fake_sys_calls.pagemap_scan = no_scan;
-	job = run_job(COMPACT(PRESENT));
-	ck_assert_str_eq(word(job, "state"), "failed");
-	ck_assert_ptr_nonnull(strstr(word(json_object_get(job, "error"), "desc"), "Linux 6.7"));
+	at[1].small = 511;
+	at[2].small = 512;
+	at[3].huge = true;
+	fake_file("proc/77/smaps",
+		  "%llx-%llx rw-p 00000000 00:00 0 \nSize: 4 kB\nAnonHugePages: 2048 kB\n",
+		  FAKE_START, FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES);
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_int_eq(number(job, "collapsed"), 1);
+	ck_assert_int_eq(number(job, "unclear"), 2);
+	ck_assert(at[1].huge && !at[2].huge);
 	json_decref(job);
+}
+END_TEST
+
+static int end_meanwhile(pid_t pid)
+{
+	fake_process(501);
+	return pidfd(pid);
+}
+
+START_TEST(pid_that_has_changed_hands_is_left_alone)
+{
+	at[1].small = 512;
+	fake_sys_calls.pidfd_open = end_meanwhile;
+	expect_error(ask(COMPACT(PRESENT)), "ESRCH", "has ended");
+	ck_assert_uint_eq(madvised, 0);
 }
 END_TEST
 
@@ -735,7 +737,7 @@ int main(void)
 	tcase_add_test(tcase, conf_with_a_wrong_compact_hot_is_refused);
 	tcase_add_test(tcase, blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told);
 	tcase_add_test(tcase, blocks_are_counted_by_frames_where_these_are_seen);
-	tcase_add_test(tcase, huge_page_that_is_split_again_is_not_told_as_one);
+	tcase_add_test(tcase, huge_page_that_is_given_back_is_not_told_as_one);
 	tcase_add_test(tcase, each_block_that_stays_says_why);
 	tcase_add_test(tcase, process_that_has_ended_ends_the_job);
 	tcase_add_test(tcase, memory_grows_by_no_more_than_its_limit);
@@ -745,7 +747,8 @@ int main(void)
 	tcase_add_test(tcase, cgroup_with_room_is_no_hindrance_and_high_counts_as_well);
 	tcase_add_test(tcase, job_rests_when_its_share_of_the_cpu_is_used);
 	tcase_add_test(tcase, job_that_is_cancelled_says_what_it_has_done);
-	tcase_add_test(tcase, kernel_without_a_scan_is_told);
+	tcase_add_test(tcase, full_block_beside_huge_pages_is_left_alone);
+	tcase_add_test(tcase, pid_that_has_changed_hands_is_left_alone);
 	tcase_add_test(tcase, numbers_that_cannot_be_are_refused);
 	tcase_add_test(tcase, damon_tells_which_blocks_are_hot);
 	tcase_add_test(tcase, damon_for_physical_memory_alone_is_not_enough);

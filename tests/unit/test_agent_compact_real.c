@@ -1,6 +1,6 @@
 /* The agent packs the pages of a real process on the real kernel; in which blocks these lie is counted from outside. */
 #include "../../guestagent/agent.h"
-#include "../../guestagent/pages.h"
+#include "../../guestagent/sys.h"
 #include "suite.h"
 
 #include <fcntl.h>
@@ -119,8 +119,6 @@ static size_t count_blocks(void)
 static const char *real_kernel_lacks(void)
 {
 	char *block = map_aligned(AGENT_HUGE_BYTES);
-	struct agent_pages pages;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	const char *lacks = NULL;
 
 	*block = 1;
@@ -128,11 +126,8 @@ static const char *real_kernel_lacks(void)
 		lacks = "only root sees frame numbers";
 	else if (access("/proc/self/numa_maps", R_OK))
 		lacks = "this kernel has no /proc/PID/numa_maps";
-	else if (agent_pages_scan(fd, (uintptr_t)block, &pages))
-		lacks = "this kernel has no PAGEMAP_SCAN";
 	else if (madvise(block, AGENT_HUGE_BYTES, AGENT_MADV_COLLAPSE))
 		lacks = "this kernel makes no huge page now";
-	close(fd);
 	munmap(block, AGENT_HUGE_BYTES);
 	return lacks;
 }

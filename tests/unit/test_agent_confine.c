@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,27 +189,23 @@ static int try_its_work(void)
 	return 0;
 }
 
-/* compact-hot: it sees which pages there are, not in which frames, and nothing else can be asked of a file. */
+/* compact-hot: it sees which pages there are, not in which frames, and asks nothing of files by ioctl(2). */
 static int try_pagemap(void)
 {
 	uint64_t block = (uintptr_t)victim.secret & ~(AGENT_HUGE_BYTES - 1);
-	int pagemap = agent_pages_open(victim.pid, NULL), count = 0;
+	int pagemap = agent_pages_open(victim.pid), count = 0;
 	struct agent_blocks blocks = {0};
 	struct agent_pages pages;
 	uint64_t entry = 0;
-	int rc = agent_pages_scan(pagemap, block, &pages);
 
-	/* An older kernel has no such request. */
-	if (pagemap < 0 || (rc && rc != -ENOTTY) || (!rc && !pages.small && !pages.file))
+	if (pagemap < 0 || agent_pages_scan(victim.pid, block, &pages) || !pages.present)
 		return 1;
 	if (agent_pages_blocks(pagemap, block, &pages, &blocks) != -EPERM || blocks.count)
 		return 2;
 	/* From its beginning it may be read, where no frame of a process is told. */
 	if (read(pagemap, &entry, sizeof(entry)) > 0 && entry & ((1ull << 55) - 1))
 		return 3;
-	return refused(ioctl(pagemap, FIONREAD, &count)) +
-	       refused(ioctl(pagemap, TIOCSTI, &count)) +
-	       refused(ioctl(pagemap, UFFDIO_API, &count));
+	return refused(ioctl(pagemap, FIONREAD, &count)) + refused(ioctl(0, TIOCSTI, &count));
 }
 
 static const struct {
@@ -226,7 +221,7 @@ static const struct {
     {"write, create or remove files", try_files},
     {"start, signal or become a process", try_processes},
     {"do its work", try_its_work},
-    {"see frames, or ask more of files", try_pagemap},
+    {"see where memory lies", try_pagemap},
 };
 #define ATTEMPTS (int)(sizeof(attempts) / sizeof(attempts[0]))
 

@@ -236,12 +236,13 @@ static const struct {
      "not all of the process's memory was looked at: see --range\n"},
     {{"job", "1"},
      "job-status",
-     COMPACT("\"blocks_by\":\"frames\",\"unverified\":1,"
+     COMPACT("\"blocks_by\":\"frames\",\"unverified\":1,\"unclear\":3,"
 	     "\"blocks_before\":{\"at_least\":2,\"at_most\":2},"
 	     "\"blocks_after\":{\"at_least\":2,\"at_most\":2}"),
      "576 small pages lay in 2 blocks of the guest's memory, and lie in 2 now; 4M of new memory\n"
      "that is no better: they lay in as few blocks before\n"
-     "1 of these blocks are not huge any more\n"
+     "1 of these blocks are not there in full any more\n"
+     "3 full blocks were left alone: they may be huge already\n"
      "9 small pages stay: ENOSPC, the process's cgroup has no room "},
 };
 #define PICTURES (sizeof(pictures) / sizeof(pictures[0]))
