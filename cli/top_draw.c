@@ -30,6 +30,17 @@ const char *top_short_ns(int64_t ns, char *text)
 	return text;
 }
 
+/* Few MB/s are a rate, too. */
+static const char *short_rate(double bytes_per_second, char *text)
+{
+	double rate = bytes_per_second / 1e6;
+
+	if (bytes_per_second < 0)
+		return strcpy(text, "-");
+	snprintf(text, TOP_SHORT, rate > 0 && rate < 9.95 ? "%.1f" : "%.0f", rate);
+	return text;
+}
+
 static const char *short_percent(double percent, char *text)
 {
 	if (percent < 0)
@@ -275,9 +286,7 @@ static void cell_text(const struct top_guest *guest, enum column column, int wid
 		short_percent(guest->local_percent, text);
 		break;
 	case MOVE:
-		short_percent(guest->job.bytes_per_second < 0 ? TOP_UNKNOWN
-							      : guest->job.bytes_per_second / 1e6,
-			      text);
+		short_rate(guest->job.bytes_per_second, text);
 		break;
 	case STALL:
 		top_short_ns(guest->stall_p99_ns, text);

@@ -325,7 +325,7 @@ static void three_guests(void)
 		 "{\"id\":\"3\",\"state\":\"running\",\"total_bytes\":4000000000,"
 		 "\"moved_bytes\":1000000000,\"reason\":\"score 40 > 90\"}",
 		 1);
-	guest->job.bytes_per_second = 512e6;
+	guest->job.bytes_per_second = 5.12e6;
 	top_guest_silent(add("gone\x1b[2J"), "no answer");
 }
 
@@ -343,7 +343,7 @@ START_TEST(page_is_a_table_of_all_columns)
 	    "huge 0\n"
 	    "NAME     HOME VCPU%   MEM LOC%    N0     N1  HEAT              MB/s STALL JOB% WHY\n"
 	    "web1     0-1    150  4.00   67  1.00*  2.00* 9995555500000...     - 1.5ms    -\n"
-	    "db       0-1      -  4.00   67  1.00*  2.00* ................   512 1.5ms   25 score "
+	    "db       0-1      -  4.00   67  1.00*  2.00* ................   5.1 1.5ms   25 score "
 	    "40 > 90\n"
 	    "gone?[2J -        -     -    -     -      -  -                    -     -    - no "
 	    "answer\n");

@@ -192,6 +192,120 @@ START_TEST(command_does_not_reach_another_guest_of_that_name)
 }
 END_TEST
 
+/* ---- gmigd ----------------------------------------------------------------------------------- */
+
+/* A scripted gmigd of one domain; `said` is what it was asked, with whom it was asked about. */
+static struct {
+	struct control_server *server;
+	char path[128], said[512];
+	pid_t pid; /* of the domain; 0: there is no domain */
+} gmigd;
+
+static int say_guests(void *opaque, const json_t *arguments, json_t **result,
+		      struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = gmigd.pid ? json_pack("{s:b, s:[{s:s, s:s, s:i, s:s}]}", "connected", 1, "guests",
+					"name", "web1", "uuid", "u-1", "pid", (int)gmigd.pid,
+					"state", "running")
+			    : json_pack("{s:b, s:[]}", "connected", 1, "guests");
+	return 0;
+}
+
+static void note(const char *command, const json_t *arguments)
+{
+	size_t length = strlen(gmigd.said);
+
+	snprintf(gmigd.said + length, sizeof(gmigd.said) - length, "%s(%s) ", command,
+		 cli_text(arguments, "guest"));
+}
+
+static int say_residency(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	(void)opaque;
+	(void)err;
+	note("residency", arguments);
+	*result = fake_guest();
+	return 0;
+}
+
+static int take_cancel(void *opaque, const json_t *arguments, json_t **result,
+		       struct gmig_error *err)
+{
+	(void)opaque;
+	(void)err;
+	note("cancel", arguments);
+	*result = fake_job("cancelling", 0, 0);
+	return 0;
+}
+
+static void start_daemon(void)
+{
+	static const struct control_argument about[] = {
+	    {"guest", CONTROL_STRING, true}, {"id", CONTROL_STRING, false}, {0}};
+	static const struct control_command commands[] = {{"query-guests", NULL, say_guests},
+							  {"query-residency", about, say_residency},
+							  {"job-cancel", about, take_cancel},
+							  {0}};
+	struct control_server_options options = {
+	    .path = gmigd.path, .name = "gmigd", .commands = commands};
+	struct gmig_error err = {0};
+
+	snprintf(gmigd.path, sizeof(gmigd.path), "%s/gmigd.sock", fake.directory);
+	setenv("GMIGD_SOCKET", gmigd.path, 1);
+	gmigd.pid = getpid();
+	model.root = ""; /* processes are the system's */
+	ck_assert_msg(!control_server_create(&options, &gmigd.server, &err), "%s", err.text);
+}
+
+START_TEST(domains_are_rows_and_are_asked_for_by_their_uuid)
+{
+	start_daemon();
+	one_round();
+	ck_assert(guest_named("web1")->answered);
+	ck_assert(guest_named("web1")->is_domain);
+	ck_assert_uint_eq(guest_named("web1")->bytes, 1 << 30);
+	ck_assert_str_eq(gmigd.said, "residency(u-1) ");
+	ck_assert(guest_named("vm1")->answered);
+	ck_assert_uint_eq(model.count, 2);
+	gmigd.pid = 0;
+	one_round();
+	one_round();
+	ck_assert_uint_eq(model.count, 1);
+	control_server_destroy(gmigd.server);
+}
+END_TEST
+
+START_TEST(command_reaches_no_other_process_of_a_domain)
+{
+	struct gmig_error err = {0};
+	uint64_t serial;
+
+	start_daemon();
+	one_round();
+	serial = guest_named("web1")->serial;
+	ck_assert_int_eq(
+	    top_ask_command(ask, serial, "job-cancel", json_pack("{s:s}", "id", "1"), &err), 0);
+	ck_assert_str_eq(outcome(), "job-cancel: job 1 is cancelling");
+	ck_has(gmigd.said, "cancel(u-1) ");
+	/* Its process has that number, but began at another time. */
+	guest_named("web1")->start_ticks++;
+	gmigd.said[0] = '\0';
+	ck_assert_int_eq(top_ask_command(ask, serial, "job-cancel", NULL, &err), 0);
+	ck_assert_str_eq(outcome(), "the guest has ended");
+	ck_assert_str_eq(gmigd.said, "");
+	gmigd.pid = getppid();
+	one_round();
+	one_round();
+	ck_assert_uint_ne(guest_named("web1")->serial, serial);
+	ck_assert_int_eq(top_ask_command(ask, serial, "job-cancel", NULL, &err), -ESRCH);
+	control_server_destroy(gmigd.server);
+}
+END_TEST
+
 START_TEST(once_prints_a_table_or_an_object)
 {
 	const json_t *guest;
@@ -235,6 +349,8 @@ int main(void)
 	tcase_add_test(tcase, command_reaches_its_guest_and_its_outcome_is_told);
 	tcase_add_test(tcase, command_to_a_guest_that_hangs_is_given_up);
 	tcase_add_test(tcase, command_does_not_reach_another_guest_of_that_name);
+	tcase_add_test(tcase, domains_are_rows_and_are_asked_for_by_their_uuid);
+	tcase_add_test(tcase, command_reaches_no_other_process_of_a_domain);
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(line, once_prints_a_table_or_an_object);
 	tcase_add_test(line, bad_options_are_usage);

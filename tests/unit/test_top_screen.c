@@ -317,6 +317,8 @@ static void put(char byte)
 		terminal.escape[terminal.escape_length++] = byte;
 	} else if (byte == '\r') {
 		terminal.x = 0;
+	} else if (byte == '\t') {
+		move_to(terminal.y, terminal.x / 8 * 8 + 8);
 	} else if (byte == '\n') {
 		move_to(terminal.y + 1, terminal.x);
 	} else if (byte == '\b') {
