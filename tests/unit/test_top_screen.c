@@ -397,9 +397,16 @@ static bool start(const char *term, const char *option, int width)
 	return true;
 }
 
+/* What this thread has written the fake's thread sees from here on, and the other way round: gmig runs in another process. */
+static void meet_fake(void)
+{
+	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
+}
+
 START_TEST(terminal_shows_guests_and_keys_lead_on)
 {
 	fake.more = json_pack("{s:[o]}", "jobs", fake_job("running", 1 << 29, 1 << 29));
+	meet_fake();
 	if (!start("xterm", NULL, WIDTH))
 		return;
 	expect("gmig top: 1 guest");
@@ -419,14 +426,15 @@ START_TEST(terminal_shows_guests_and_keys_lead_on)
 	expect("cancel job 1 of vm1, pid");
 	press("n");
 	expect("nothing was done");
-	ck_assert_ptr_null(strstr(fake.log, "job-"));
 	press("p");
 	expect("pause job 1 of vm1, pid");
 	press("y");
 	expect("job-pause: job 1 is");
-	ck_has(fake.log, "job-pause");
 	press("q");
 	ck_assert_int_eq(exit_status(), CLI_OK);
+	meet_fake();
+	ck_has(fake.log, "job-pause");
+	ck_assert_ptr_null(strstr(fake.log, "job-cancel"));
 }
 END_TEST
 
