@@ -324,9 +324,11 @@ START_TEST(blocks_are_counted_by_frames_where_these_are_seen)
 	frames_hidden = false;
 	at[1].small = 64;
 	at[3].small = 100;
+	at[5].small = 150;
+	at[5].refuse = -EAGAIN;
 	job = completed(COMPACT(PRESENT ALL_OF_IT));
 	ck_assert_str_eq(word(job, "blocks_by"), "frames");
-	/* Not the zero page's. */
+	/* Not the zero page's, nor those of what stays. */
 	expect_span(job, "blocks_before", 100, 100);
 	expect_span(job, "blocks_after", 2, 2);
 	json_decref(job);
