@@ -191,6 +191,24 @@ void rig_move(struct rig *rig, const struct gmig_job_spec *spec, struct gmig_job
 	gmig_job_put(job);
 }
 
+void rig_assert_moved_all(const struct gmig_job_info *info, uint64_t bytes)
+{
+	char why[400] = "";
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < info->remaining_count && at < sizeof(why) - 64; i++)
+		at += (size_t)snprintf(why + at, sizeof(why) - at, ", %llu of %s",
+				       (unsigned long long)info->remaining[i].pages,
+				       gmig_errno_name(info->remaining[i].error));
+	ck_assert_msg(
+	    info->moved_bytes == bytes,
+	    "%s after %u passes: of %llu bytes %llu moved, %llu remain, %llu gone, %llu by "
+	    "others%s",
+	    gmig_job_state_name(info->state), info->passes, (unsigned long long)bytes,
+	    (unsigned long long)info->moved_bytes, (unsigned long long)info->remaining_bytes,
+	    (unsigned long long)info->gone_bytes, (unsigned long long)info->by_others_bytes, why);
+}
+
 void rig_assert_clean(struct rig *rig)
 {
 	struct gmig_check check;

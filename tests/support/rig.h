@@ -102,6 +102,8 @@ uint64_t rig_stop(struct rig *rig);
 
 struct gmig_job_spec rig_spec(unsigned int from, unsigned int to);
 
+/* It has moved so much; else the failure says what became of the rest. */
+void rig_assert_moved_all(const struct gmig_job_info *info, uint64_t bytes);
 /* Run a job to its end. */
 void rig_move(struct rig *rig, const struct gmig_job_spec *spec, struct gmig_job_info *info);
 

@@ -83,7 +83,7 @@ START_TEST(populated_guest_has_all_of_its_memory_before_a_touch)
 	ck_assert_msg(!populate(2, &err), "%s", err.text); /* nothing is left to do */
 	rig_assert_clean(&rig);
 	rig_move(&rig, &spec, &info);
-	ck_assert_uint_eq(info.moved_bytes, BYTES);
+	rig_assert_moved_all(&info, BYTES);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
 }
