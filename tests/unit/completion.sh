@@ -63,7 +63,7 @@ expect() {
 }
 
 expect 'gmig mig' migrate
-expect 'gmig ' list show migrate ..
+expect 'gmig ' list show top migrate ..
 expect 'gmig --' --help --version
 expect 'gmig migrate ' vm1
 expect 'gmig migrate --from 0 ' vm1
