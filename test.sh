@@ -257,6 +257,7 @@ soak)
 	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12
 	stage "lab others" 2400 stage_lab 2 "numa-cases others" 6.12
 	stage "lab lazy" 1800 stage_lab 2 "numa-cases lazy" 6.12
+	stage "lab heat" 1800 stage_lab 2 "numa-cases heat" 6.12
 	stage "lab pages of 1G" 1200 stage_lab 2 "numa-cases giant" 6.12 --mem-per-node 3G --append "hugepagesz=1G hugepages=0:1,1:1"
 	stage "lab offline" 1800 stage_lab 2 "numa-cases offline" 6.12 --mem-per-node 2G --append movablecore=2500M
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12

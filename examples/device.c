@@ -1,6 +1,7 @@
 /*
  * Memory that only its owner can move: of a device with a bank on each of two nodes, here two files. Each page is mapped from one of
- * them; to move it is to copy it to the other bank and to map that in its place. Jobs move it as they do any memory.
+ * them; to move it is to copy it to the other bank and to map that in its place. Jobs move it as they do any memory. On a host with
+ * two nodes each file is on one of them, and the kernel is asked in the end.
  * usage: device; exit status 77: it cannot work here.
  * gcc -o device device.c $(pkg-config --cflags --libs gmig)
  */
@@ -8,9 +9,11 @@
 #include <gmig/gmig_region.h>
 
 #include <errno.h>
+#include <linux/mempolicy.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define BYTES (8ull << 20)
@@ -55,6 +58,38 @@ static int migrate(void *opaque, uint64_t offset, size_t pages, unsigned int to,
 	return ret;
 }
 
+/* A file whose pages come from one node, where there is such a node. */
+static bool make_bank(unsigned int node, bool *on_node)
+{
+	unsigned long nodes = 1ul << node;
+	void *all;
+
+	bank[node] = memfd_create("bank", MFD_CLOEXEC);
+	if (bank[node] < 0 || ftruncate(bank[node], BYTES))
+		return false;
+	all = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, bank[node], 0);
+	if (all == MAP_FAILED)
+		return false;
+	*on_node = !syscall(SYS_mbind, all, BYTES, MPOL_BIND, &nodes, sizeof(nodes) * 8 + 1, 0);
+	munmap(all, BYTES); /* the policy stays with the file */
+	return true;
+}
+
+/* Pages that the kernel says are on a node. */
+static unsigned long pages_on(int node)
+{
+	unsigned long count = 0;
+
+	for (unsigned int i = 0; i < PAGES; i++) {
+		void *page = memory + i * GMIG_PAGE_BYTES;
+		int status = -1;
+
+		if (!syscall(SYS_move_pages, 0, 1, &page, NULL, &status, 0) && status == node)
+			count++;
+	}
+	return count;
+}
+
 int main(void)
 {
 	const struct gmig_region_ops ops = {.query = query, .migrate = migrate};
@@ -66,6 +101,7 @@ int main(void)
 	struct gmig_error err = {0};
 	struct gmig *gmig = NULL;
 	struct gmig_job *job;
+	bool on_node[2];
 	void *at;
 
 	/* Room for an address that is a multiple of 2 MiB. */
@@ -73,7 +109,7 @@ int main(void)
 	own.memory = memory =
 	    (char *)(((uintptr_t)at + GMIG_BLOCK_BYTES - 1) & ~(GMIG_BLOCK_BYTES - 1));
 	for (unsigned int i = 0; i < 2; i++)
-		if ((bank[i] = memfd_create("bank", MFD_CLOEXEC)) < 0 || ftruncate(bank[i], BYTES))
+		if (!make_bank(i, &on_node[i]))
 			return 1;
 	if (at == MAP_FAILED || map(0, BYTES, 0))
 		return 1;
@@ -99,5 +135,10 @@ int main(void)
 			return 1;
 	printf("%llu of %llu MiB went to bank 1\n", (unsigned long long)info.moved_bytes >> 20,
 	       BYTES >> 20);
+	if (on_node[0] && on_node[1] && !err.code) {
+		printf("%lu of %llu pages are on node 1, says the kernel\n", pages_on(1), PAGES);
+		if (pages_on(1) != PAGES)
+			return 1;
+	}
 	return err.code ? 77 : info.moved_bytes != BYTES;
 }
