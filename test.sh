@@ -246,6 +246,7 @@ soak)
 	stage "lab devices, all" 1800 stage_lab 2 device-cases 6.12
 	stage "lab disks" 1800 stage_lab 2 "device-cases --disks" 6.12
 	stage "lab balloon" 1800 stage_lab 2 "device-cases --balloon" 6.12
+	stage "lab balloon, ten minutes" 2400 stage_lab 2 "device-cases --ten-minutes" 6.12 --timeout $((2300 * ${GMIG_TIME_FACTOR:-1}))
 	env_only=every_device stage "lab devices 6.1" 1800 stage_lab 2 device-cases 6.1
 	stage "lab newest guest" 1800 stage_lab_newest
 	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
