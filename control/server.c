@@ -13,10 +13,10 @@
  * Lock: server->lock guards the clients' queues, the list of clients, and `ending`. Only the
  * server's thread changes the list and reads sockets. No other lock is taken under it.
  */
+#include "../migrate/core/wake.h"
 #include "internal.h"
 #include "line.h"
 #include "text.h"
-#include "wake.h"
 
 #include <errno.h>
 #include <fcntl.h>

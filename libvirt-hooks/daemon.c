@@ -1,5 +1,5 @@
 #include "daemon.h"
-#include "../control/wake.h"
+#include "../migrate/core/wake.h"
 #include "daemon_conf.h"
 #include "daemon_log.h"
 #include "domains.h"

@@ -1,6 +1,6 @@
 /* See blk_ring.h. */
 #include "blk_ring.h"
-#include "../control/wake.h"
+#include "../migrate/core/wake.h"
 #include "vmm.h"
 
 #include <errno.h>

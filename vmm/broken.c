@@ -1,5 +1,5 @@
 #include "broken.h"
-#include "../control/wake.h"
+#include "../migrate/core/wake.h"
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * way.
  */
 #include "end.h"
-#include "../control/wake.h"
+#include "../migrate/core/wake.h"
 #include "internal.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * again.
  */
 #include "loop.h"
-#include "../control/wake.h"
+#include "../migrate/core/wake.h"
 #include "deadline.h"
 #include "internal.h"
 

@@ -1,6 +1,7 @@
 #include "fault.h"
 
 #include "../core/uffd.h"
+#include "../core/wake.h"
 #include "claim.h"
 #include "first_touch.h"
 #include "region.h"
@@ -364,14 +365,9 @@ int fault_start(struct gmig *gmig, unsigned int vnode, struct fault **out, struc
 
 void fault_stop(struct fault *fault)
 {
-	uint64_t one = 1;
-
 	if (!fault)
 		return;
-	/* Whoever is not woken is waited for without end. */
-	for (int i = 0; i < 100; i++)
-		if (write(fault->stop, &one, sizeof(one)) == sizeof(one))
-			break;
+	wake_by(fault->stop);
 	pthread_join(fault->thread, NULL);
 	close(fault->stop);
 	fault->gmig->sys->unmap(fault->zeros_reserved, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);

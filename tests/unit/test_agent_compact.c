@@ -6,6 +6,7 @@
 #include "../../guestagent/cgroup.h"
 #include "../../guestagent/compact.h"
 #include "../../guestagent/opener.h"
+#include "agent_line.h"
 #include "fake_kernel.h"
 #include "suite.h"
 
@@ -194,30 +195,9 @@ static void teardown(void)
 	fake_kernel_teardown();
 }
 
-/* One line to the agent; its answer's `return`, or `error`. */
 static json_t *ask(const char *line)
 {
-	size_t bytes;
-	char *text = agent_answer(&agent, line, strlen(line), &bytes);
-	json_t *json = json_loadb(text, bytes, 0, NULL), *inner;
-
-	inner = json_object_get(json, "return");
-	inner = json_incref(inner ? inner : json_object_get(json, "error"));
-	free(text);
-	json_decref(json);
-	return inner;
-}
-
-static const char *word(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text ? text : "";
-}
-
-static json_int_t number(const json_t *json, const char *key)
-{
-	return json_integer_value(json_object_get(json, key));
+	return agent_line(&agent, line);
 }
 
 #define COMPACT(arguments) "{\"execute\":\"compact-hot\",\"arguments\":{\"pid\":77" arguments "}}"
@@ -226,14 +206,7 @@ static json_int_t number(const json_t *json, const char *key)
 
 static json_t *run_job(const char *line)
 {
-	json_t *job = ask(line);
-
-	while (!strcmp(word(job, "state"), "running")) {
-		json_decref(job);
-		usleep(1000);
-		job = ask("{\"execute\":\"job-status\",\"arguments\":{\"id\":\"1\"}}");
-	}
-	return job;
+	return agent_job_line(&agent, line);
 }
 
 static json_t *completed(const char *line)

@@ -1,6 +1,7 @@
 /* The agent packs the pages of a real process on the real kernel; in which blocks these lie is counted from outside. */
 #include "../../guestagent/agent.h"
 #include "../../guestagent/sys.h"
+#include "agent_line.h"
 #include "suite.h"
 
 #include <fcntl.h>
@@ -14,30 +15,9 @@
 
 static struct agent agent;
 
-/* One line to the agent; its answer's `return`, or `error`. */
 static json_t *ask(const char *line)
 {
-	size_t bytes;
-	char *text = agent_answer(&agent, line, strlen(line), &bytes);
-	json_t *json = json_loadb(text, bytes, 0, NULL), *inner;
-
-	inner = json_object_get(json, "return");
-	inner = json_incref(inner ? inner : json_object_get(json, "error"));
-	free(text);
-	json_decref(json);
-	return inner;
-}
-
-static const char *word(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text ? text : "";
-}
-
-static json_int_t number(const json_t *json, const char *key)
-{
-	return json_integer_value(json_object_get(json, key));
+	return agent_line(&agent, line);
 }
 
 #define REAL_BLOCKS 4u

@@ -3,6 +3,7 @@
 #include "../../guestagent/hot.h"
 #include "../../guestagent/opener.h"
 #include "../../guestagent/physical.h"
+#include "agent_line.h"
 #include "fake_kernel.h"
 #include "suite.h"
 
@@ -251,47 +252,18 @@ static const char *text_in(const char *name)
 	return text;
 }
 
-/* One line to the agent; its answer's `return`, or `error`. */
 static json_t *ask(const char *line)
 {
-	size_t bytes;
-	char *text = agent_answer(&agent, line, strlen(line), &bytes);
-	json_t *json = json_loadb(text, bytes, 0, NULL), *inner;
-
-	inner = json_object_get(json, "return");
-	inner = json_incref(inner ? inner : json_object_get(json, "error"));
-	free(text);
-	json_decref(json);
-	return inner;
-}
-
-static const char *word(const json_t *json, const char *key)
-{
-	const char *text = json_string_value(json_object_get(json, key));
-
-	return text ? text : "";
-}
-
-static json_int_t number(const json_t *json, const char *key)
-{
-	return json_integer_value(json_object_get(json, key));
+	return agent_line(&agent, line);
 }
 
 #define HOT(arguments) "{\"execute\":\"hot-pages\",\"arguments\":{" arguments "}}"
-#define JOB_1	       "{\"execute\":\"job-status\",\"arguments\":{\"id\":\"1\"}}"
 #define HOT_BLOCKS(arguments)                                                                      \
 	"{\"execute\":\"hot-blocks\",\"arguments\":{\"id\":\"1\"" arguments "}}"
 
 static json_t *run_job(const char *line)
 {
-	json_t *job = ask(line);
-
-	while (!strcmp(word(job, "state"), "running")) {
-		json_decref(job);
-		usleep(1000);
-		job = ask(JOB_1);
-	}
-	return job;
+	return agent_job_line(&agent, line);
 }
 
 START_TEST(scan_tells_what_was_used_and_leaves_no_damon)

@@ -190,24 +190,30 @@ static void assert_order(const struct trip *trip, const uint64_t *first, size_t 
 }
 #define ASSERT_ORDER(trip, first) assert_order(trip, first, sizeof(first) / sizeof(first[0]))
 
+/* Move all, and end the rig. */
+static void expect_order_by_heat(struct rig *rig, bool cold)
+{
+	struct trip trip;
+
+	move(rig, 0, cold ? GMIG_ORDER_COLD_FIRST : GMIG_ORDER_HOT_FIRST, 0, &trip);
+	if (cold)
+		ASSERT_ORDER(&trip, cold_first);
+	else
+		ASSERT_ORDER(&trip, hot_first);
+	ck_assert_uint_eq(rig_check_all(rig), 0);
+	rig_assert_clean(rig);
+	rig_destroy(rig);
+}
+
 /* What has moved counts for nothing for a window: each way has an engine of its own. */
 START_TEST(blocks_go_by_their_heat_and_unknown_ones_last)
 {
-	const enum gmig_order order = _i ? GMIG_ORDER_COLD_FIRST : GMIG_ORDER_HOT_FIRST;
 	struct rig_options options = {.bytes = BYTES};
-	struct trip trip;
 	struct rig rig;
 
 	rig_create(&rig, &options);
 	know(&rig, seen_us);
-	move(&rig, 0, order, 0, &trip);
-	if (_i)
-		ASSERT_ORDER(&trip, cold_first);
-	else
-		ASSERT_ORDER(&trip, hot_first);
-	ck_assert_uint_eq(rig_check_all(&rig), 0);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
+	expect_order_by_heat(&rig, _i);
 }
 END_TEST
 
@@ -224,12 +230,10 @@ START_TEST(blocks_go_by_the_heat_that_was_reported)
 	    {31 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, 10000, 0},
 	    {BYTES, 5 * GMIG_BLOCK_BYTES, 70000, 0},
 	};
-	const enum gmig_order order = _i ? GMIG_ORDER_COLD_FIRST : GMIG_ORDER_HOT_FIRST;
 	struct rig_options options = {.bytes = BYTES};
 	struct gmig_heat_noted noted;
 	struct gmig_heat part;
 	struct gmig_error err;
-	struct trip trip;
 	struct rig rig;
 
 	rig_create(&rig, &options);
@@ -242,14 +246,7 @@ START_TEST(blocks_go_by_the_heat_that_was_reported)
 	ck_assert_uint_eq(part.hot_bytes, 4 * GMIG_BLOCK_BYTES);
 	ck_assert_uint_eq(part.warm_bytes, GMIG_BLOCK_BYTES);
 	ck_assert_uint_eq(part.cold_bytes, 2 * GMIG_BLOCK_BYTES);
-	move(&rig, 0, order, 0, &trip);
-	if (_i)
-		ASSERT_ORDER(&trip, cold_first);
-	else
-		ASSERT_ORDER(&trip, hot_first);
-	ck_assert_uint_eq(rig_check_all(&rig), 0);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
+	expect_order_by_heat(&rig, _i);
 }
 END_TEST
 
