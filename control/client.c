@@ -420,11 +420,6 @@ void control_client_set_limit(struct control_client *client, int answer_ms)
 	client->answer_ms = answer_ms;
 }
 
-int control_client_fd(const struct control_client *client)
-{
-	return client->fd;
-}
-
 pid_t control_client_pid(const struct control_client *client)
 {
 	return client->pid;

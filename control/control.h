@@ -139,7 +139,6 @@ void control_client_set_limit(struct control_client *client, int answer_ms);
  * of other guests. NULL: none. -ENOMEM.
  */
 int control_client_set_guest(struct control_client *client, const char *guest);
-int control_client_fd(const struct control_client *client);
 /* The peer's pid by SO_PEERCRED. */
 pid_t control_client_pid(const struct control_client *client);
 

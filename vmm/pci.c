@@ -137,16 +137,6 @@ void pci_msix_send(struct pci_function *function, unsigned int vector)
 	pthread_mutex_unlock(&msix->lock);
 }
 
-bool pci_msix_enabled(struct pci_function *function)
-{
-	bool enabled;
-
-	pthread_mutex_lock(&function->msix.lock);
-	enabled = function->msix.enabled;
-	pthread_mutex_unlock(&function->msix.lock);
-	return enabled;
-}
-
 static void msix_read(const struct pci_msix *msix, uint64_t offset, uint8_t *data,
 		      unsigned int bytes)
 {
@@ -511,11 +501,6 @@ int pci_function_create(struct pci_bus *bus, const struct pci_spec *spec, struct
 	if (!ret)
 		*out = function;
 	return ret;
-}
-
-unsigned int pci_function_slot(const struct pci_function *function)
-{
-	return function->slot;
 }
 
 /* ---- The bus --------------------------------------------------------------------------------- */

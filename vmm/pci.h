@@ -86,8 +86,5 @@ enum pci_dma pci_dma(const struct pci_function *function);
  * ignored.
  */
 void pci_msix_send(struct pci_function *function, unsigned int vector);
-/* True when the guest has switched MSI-X on. */
-bool pci_msix_enabled(struct pci_function *function);
-unsigned int pci_function_slot(const struct pci_function *function);
 
 #endif

@@ -93,11 +93,6 @@ static const struct copy_way *best(void)
 	return way;
 }
 
-const char *copy_way_name(void)
-{
-	return best()->name;
-}
-
 /* ---- Memory that cannot be read ------------------------------------------------------------ */
 
 static struct sigaction previous;

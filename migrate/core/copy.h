@@ -38,6 +38,5 @@ struct copy_way {
 };
 /* All ways, for the benchmark; ends with a name of NULL. */
 extern const struct copy_way copy_ways[];
-const char *copy_way_name(void);
 
 #endif
