@@ -34,7 +34,6 @@ struct pci_msix {
 struct pci_function {
 	struct pci_bus *bus;
 	struct pci_spec spec;
-	unsigned int slot;
 	uint8_t config[CONFIG_BYTES];	/* guarded by the bus lock */
 	uint8_t power_on[CONFIG_BYTES]; /* constant once vCPUs run */
 	uint8_t writable[CONFIG_BYTES]; /* constant once vCPUs run */
@@ -485,7 +484,6 @@ int pci_function_create(struct pci_bus *bus, const struct pci_spec *spec, struct
 		return gmig_fail(err, -ENOMEM, "%s: out of memory", spec->name);
 	function->bus = bus;
 	function->spec = *spec;
-	function->slot = slot;
 	pthread_mutex_init(&function->msix.lock, NULL);
 	bus->function[slot] = function;
 	fill_header(function);
