@@ -1,5 +1,6 @@
 /* gmig agent: asks the agent in a guest. One table of verbs; each makes arguments of its options.
  */
+#include "../control/size.h"
 #include "../control/text.h"
 #include "../migrate/gmig.h"
 #include "agent.h"
@@ -41,6 +42,24 @@ static int add_number(json_t *arguments, const char *key, const char *option, co
 static int add_size(json_t *arguments, const char *option, const char *text)
 {
 	return cli_add_size(arguments, &(struct cli_value){"agent", option, NULL, text});
+}
+
+/* A time; what it is in `unit_ns`, which is also what a plain number means. */
+static int add_time(json_t *arguments, const char *key, const char *option, const char *text,
+		    uint64_t unit_ns)
+{
+	uint64_t ns = 0;
+	int rc = text ? control_time_parse(text, unit_ns, INT64_MAX, &ns) : 0;
+
+	if (rc == -ERANGE)
+		return cli_usage("agent", "--%s: the time '%.40s' is too long", option, text);
+	if (rc || ns % unit_ns)
+		return cli_usage("agent", "--%s: '%.40s' is no time in whole %s, as in %s", option,
+				 text, unit_ns > 1 ? "seconds" : "nanoseconds",
+				 unit_ns > 1 ? "10s" : "20us");
+	if (text)
+		json_object_set_new(arguments, key, json_integer((json_int_t)(ns / unit_ns)));
+	return -1;
 }
 
 /* --pid, --cgroup or --all; which goes with which is the agent's to say. */
@@ -167,15 +186,16 @@ static int build_collapse(const struct options *options, json_t *arguments)
 
 static int build_stall(const struct options *options, json_t *arguments)
 {
-	int status = add_number(arguments, "seconds", "seconds",
-				options->seconds ? options->seconds : DEFAULT_STALL_SECONDS);
+	int status =
+	    add_time(arguments, "seconds", "seconds",
+		     options->seconds ? options->seconds : DEFAULT_STALL_SECONDS, UNITS_SECOND_NS);
 
 	if (status < 0)
 		status = add_size(arguments, "bytes", options->bytes);
 	if (status < 0)
 		status = add_number(arguments, "node", "vnode", options->vnode);
 	if (status < 0)
-		status = add_number(arguments, "threshold_ns", "threshold-ns", options->threshold);
+		status = add_time(arguments, "threshold_ns", "threshold-ns", options->threshold, 1);
 	return status;
 }
 
@@ -195,7 +215,7 @@ static int add_share(json_t *arguments, const char *key, const char *option, con
 
 static int build_hot(const struct options *options, json_t *arguments)
 {
-	int status = add_number(arguments, "seconds", "seconds", options->seconds);
+	int status = add_time(arguments, "seconds", "seconds", options->seconds, UNITS_SECOND_NS);
 
 	return status < 0 ? add_share(arguments, "max_cpu_ppm", "max-cpu", options->max_cpu)
 			  : status;
@@ -400,7 +420,7 @@ int cmd_agent(int argc, char **argv)
 	    {FLAG("shared", "move: also pages that others map", &o.shared)},
 	    {VALUE("cpus", "LIST", "affinity: CPUs of the guest", &o.cpus)},
 	    {VALUE("mems", "LIST", "affinity: vnodes, for a cgroup", &o.mems)},
-	    {VALUE("seconds", "N",
+	    {VALUE("seconds", "TIME",
 		   "how long: stall-probe (" DEFAULT_STALL_SECONDS "), hot-pages, compact-hot (4)",
 		   &o.seconds)},
 	    {VALUE("max-cpu", "SHARE",
@@ -416,7 +436,7 @@ int cmd_agent(int argc, char **argv)
 		   &o.max_growth)},
 	    {VALUE("bytes", "SIZE", "stall-probe: memory to write to (16M)", &o.bytes)},
 	    {VALUE("vnode", "V", "stall-probe: where", &o.vnode)},
-	    {VALUE("threshold-ns", "N", "stall-probe: what is longer is a gap (20000)",
+	    {VALUE("threshold-ns", "TIME", "stall-probe: what is longer is a gap (20us)",
 		   &o.threshold)},
 	    {VALUE("count", "N", "ps: so many (20)", &o.count)},
 	    {FLAG("mappings", "maps: each mapping", &o.mappings)},

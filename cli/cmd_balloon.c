@@ -89,7 +89,7 @@ static int look(const struct balloon *balloon, json_t **state, struct gmig_error
 static int gave_up(const struct balloon *balloon, const json_t *state, struct gmig_error *err)
 {
 	char has[UNITS_TEXT], told[UNITS_TEXT];
-	unsigned int seconds = (unsigned int)(balloon->limit_ms / 1000);
+	char limit[UNITS_TEXT];
 
 	units_size(cli_number(state, "actual"), has);
 	units_size(cli_number(state, "target"), told);
@@ -99,9 +99,9 @@ static int gave_up(const struct balloon *balloon, const json_t *state, struct gm
 				 "comes the guest is to have %s",
 				 told);
 	return gmig_fail(err, -ETIMEDOUT,
-			 "no progress for %u s: the guest has %s and is to have %s; it goes on "
+			 "no progress for %s: the guest has %s and is to have %s; it goes on "
 			 "trying, unless it is stopped or cannot spare more",
-			 seconds, has, told);
+			 units_time((uint64_t)balloon->limit_ms * 1000000, limit), has, told);
 }
 
 /* An event comes with each change, or nothing does. */
@@ -180,8 +180,8 @@ int cmd_balloon(int argc, char **argv)
 	     .help = "tell the guest, and do not wait until it has that size",
 	     .flag = &balloon.no_wait},
 	    {.name = "timeout",
-	     .placeholder = "SECONDS",
-	     .help = "give up after so long without progress; default: 30",
+	     .placeholder = "TIME",
+	     .help = "give up after so long without progress; default: 30s",
 	     .text = &timeout},
 	    {0},
 	};
@@ -200,10 +200,10 @@ int cmd_balloon(int argc, char **argv)
 	if (args.words[1] && strcmp(args.words[1], "max") != 0 &&
 	    (units_parse_size(args.words[1], &value, &err) || value > INT64_MAX))
 		return cli_usage("balloon", "'%s' is neither a size nor max", args.words[1]);
-	if (timeout && units_parse_count(timeout, MAX_SECONDS, &value, &err))
+	if (timeout && units_parse_seconds(timeout, MAX_SECONDS, &value, &err))
 		return cli_usage("balloon", "--timeout: %s", err.text);
 	if (timeout)
-		balloon.limit_ms = (int64_t)value * 1000;
+		balloon.limit_ms = (int64_t)(value / 1000000);
 	if (cli_connect(args.words[0], &client, &err))
 		return cli_fail(args.json, &err);
 	balloon.vm = args.words[0];

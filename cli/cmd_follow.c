@@ -304,20 +304,24 @@ int cmd_follow(int argc, char **argv)
 	     .help = "move at most so many bytes a second; default: no limit",
 	     .text = &rate},
 	    {.name = "settle",
-	     .placeholder = "SECONDS",
-	     .help = "vCPUs must have been there for so long; default 3",
+	     .placeholder = "TIME",
+	     .help = "vCPUs must have been there for so long; default 3s",
 	     .text = &settle},
 	    {0},
 	};
 	struct cli_args args = {CLI_VM, .options = options,
 				.json_help = "print the result of each move as one line of JSON"};
 	struct gmig_error err = {0};
+	uint64_t settle_ns = 0;
 	int status = cli_parse(argc, argv, &args);
 
 	if (status >= 0)
 		return status;
-	if (settle && units_parse_count(settle, MAX_SETTLE, &follow.settle, &err))
+	if (settle && units_parse_seconds(settle, MAX_SETTLE, &settle_ns, &err))
 		return cli_usage("follow", "--settle: %s", err.text);
+	/* Looks, of which there is one a second: no shorter than what was asked for. */
+	if (settle)
+		follow.settle = (settle_ns + UNITS_SECOND_NS - 1) / UNITS_SECOND_NS;
 	if (rate && units_parse_size(rate, &follow.rate, &err))
 		return cli_usage("follow", "--rate: %s", err.text);
 	if (follow.rate > INT64_MAX)

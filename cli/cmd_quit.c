@@ -1,9 +1,9 @@
 /* gmig powerdown, quit: ask the guest to end, or end it, and wait until its VMM has closed the socket. */
 #include "cli.h"
 #include "commands.h"
+#include "units.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define MAX_WAIT_S 86400
 
@@ -12,6 +12,7 @@ static int await_end(struct control_client *client, int limit_ms, const char *wh
 		     struct gmig_error *err)
 {
 	int64_t left_ms, deadline_ms = cli_now_ms() + limit_ms;
+	char limit[UNITS_TEXT];
 
 	while ((left_ms = deadline_ms - cli_now_ms()) >= 0) {
 		CLI_JSON event = NULL;
@@ -22,8 +23,8 @@ static int await_end(struct control_client *client, int limit_ms, const char *wh
 		if (rc && rc != -EINTR && rc != -ETIMEDOUT)
 			return rc;
 	}
-	return gmig_fail(err, -ETIMEDOUT, "%s was told to end, and has not done so in %d s", who,
-			 limit_ms / 1000);
+	return gmig_fail(err, -ETIMEDOUT, "%s was told to end, and has not done so in %s", who,
+			 units_time((uint64_t)limit_ms * 1000000, limit));
 }
 
 int cmd_quit(int argc, char **argv)
@@ -46,18 +47,18 @@ int cmd_quit(int argc, char **argv)
 	return CLI_OK;
 }
 
-/* -1: *seconds is set; else the exit status of a usage error. */
-static int parse_wait(const char *text, long *seconds)
+/* -1: *limit_ms is set, 0 if nobody is to wait; else the exit status of a usage error. */
+static int parse_wait(const char *text, int *limit_ms)
 {
-	char *end;
+	struct gmig_error err = {0};
+	uint64_t ns = 0;
 
-	*seconds = 0;
-	if (!text)
-		return -1;
-	*seconds = strtol(text, &end, 10);
-	if (end == text || *end || *seconds < 1 || *seconds > MAX_WAIT_S)
-		return cli_usage("powerdown", "--wait: '%s' is not 1 to %d seconds", text,
-				 MAX_WAIT_S);
+	*limit_ms = 0;
+	if (text && units_parse_seconds(text, MAX_WAIT_S, &ns, &err))
+		return cli_usage("powerdown", "--wait: %s", err.text);
+	*limit_ms = (int)(ns / 1000000);
+	if (text && !*limit_ms)
+		return cli_usage("powerdown", "--wait: '%.40s' is no time to wait", text);
 	return -1;
 }
 
@@ -65,7 +66,7 @@ int cmd_powerdown(int argc, char **argv)
 {
 	const char *wait = NULL;
 	const struct cli_option options[] = {
-	    {"wait", "SECONDS", "wait until the guest has ended, at most so long", .text = &wait},
+	    {"wait", "TIME", "wait until the guest has ended, at most so long: 60s", .text = &wait},
 	    {0},
 	};
 	struct cli_args args = {CLI_VM, .options = options,
@@ -73,19 +74,19 @@ int cmd_powerdown(int argc, char **argv)
 	CLI_CLIENT client = NULL;
 	CLI_JSON result = NULL;
 	struct gmig_error err = {0};
-	long seconds;
+	int limit_ms;
 	int status = cli_parse(argc, argv, &args);
 
 	if (status < 0)
-		status = parse_wait(wait, &seconds);
+		status = parse_wait(wait, &limit_ms);
 	if (status >= 0)
 		return status;
 	if (cli_connect(args.words[0], &client, &err) ||
 	    control_call(client, "powerdown", NULL, &result, &err) ||
-	    (seconds && await_end(client, (int)seconds * 1000, "the guest", &err)))
+	    (limit_ms && await_end(client, limit_ms, "the guest", &err)))
 		return cli_fail(args.json, &err);
 	if (args.json)
 		return cli_print_json(result);
-	printf("%s: %s\n", args.words[0], seconds ? "ended" : "told to power down");
+	printf("%s: %s\n", args.words[0], limit_ms ? "ended" : "told to power down");
 	return CLI_OK;
 }

@@ -259,16 +259,16 @@ static int run(struct top *top, const struct how *how)
 static int read_options(struct top *top, const char *sort, const char *delay)
 {
 	struct gmig_error err = {0};
-	uint64_t seconds = 1;
+	uint64_t ns = UNITS_SECOND_NS;
 
 	for (enum top_key key = TOP_BY_NAME; sort && top_keys()[key]; key++)
 		if (!strcmp(sort, top_keys()[key]))
 			top->sort = key;
-	if (delay && units_parse_count(delay, MAX_DELAY, &seconds, &err))
+	if (delay && units_parse_seconds(delay, MAX_DELAY, &ns, &err))
 		return cli_usage("top", "--delay: %s", err.text);
-	if (!seconds)
+	if (ns < UNITS_SECOND_NS)
 		return cli_usage("top", "--delay: at least one second");
-	top->delay_ms = (int)seconds * 1000;
+	top->delay_ms = (int)(ns / 1000000);
 	return -1;
 }
 
@@ -282,8 +282,8 @@ int cmd_top(int argc, char **argv)
 	     .help = "without colours, as with NO_COLOR",
 	     .flag = &how.no_color},
 	    {.name = "delay",
-	     .placeholder = "SECONDS",
-	     .help = "time between two looks, 1 to 60 [1]",
+	     .placeholder = "TIME",
+	     .help = "between two looks, 1s to 60s [1s]",
 	     .text = &delay},
 	    {.name = "sort",
 	     .placeholder = "KEY",

@@ -12,7 +12,7 @@
 struct wait {
 	const char *vm, *id; /* id NULL: all that run */
 	struct cli_watch watch;
-	uint64_t seconds;
+	uint64_t timeout_ns;
 	json_t *results; /* one for each job, as gmig migrate --json prints it */
 	bool json;
 };
@@ -21,10 +21,12 @@ static int report_unended(const struct wait *wait, const json_t *job, const stru
 {
 	CLI_JSON safe = control_json_safe(job);
 	struct gmig_error longer;
+	char after[UNITS_TEXT];
 
 	if (err->code == -ETIME)
-		gmig_error_set(&longer, err->code, "job %.20s: %.100s (after %llu seconds)",
-			       cli_text(safe, "id"), err->text, (unsigned long long)wait->seconds);
+		gmig_error_set(&longer, err->code, "job %.20s: %.100s (after %s)",
+			       cli_text(safe, "id"), err->text,
+			       units_time(wait->timeout_ns, after));
 	else
 		gmig_error_set(&longer, err->code, "job %.20s: %.200s", cli_text(safe, "id"),
 			       err->text);
@@ -93,8 +95,8 @@ int cmd_wait(int argc, char **argv)
 	const char *timeout = NULL;
 	const struct cli_option options[] = {
 	    {.name = "timeout",
-	     .placeholder = "SECONDS",
-	     .help = "wait no longer; the migration goes on",
+	     .placeholder = "TIME",
+	     .help = "wait no longer: 90s; the migration goes on",
 	     .text = &timeout},
 	    {0},
 	};
@@ -109,13 +111,13 @@ int cmd_wait(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (timeout && units_parse_count(timeout, WAIT_MAX_SECONDS, &wait.seconds, &err))
+	if (timeout && units_parse_seconds(timeout, WAIT_MAX_SECONDS, &wait.timeout_ns, &err))
 		return cli_usage("wait", "--timeout: %s", err.text);
 	wait.vm = args.words[0];
 	wait.id = args.word_count > 1 ? args.words[1] : NULL;
 	wait.json = args.json;
 	/* 0 asks: has it ended? */
-	wait.watch.deadline_ms = timeout ? cli_now_ms() + (int64_t)wait.seconds * 1000 : 0;
+	wait.watch.deadline_ms = timeout ? cli_now_ms() + (int64_t)(wait.timeout_ns / 1000000) : 0;
 	wait.results = json_array();
 	status = run(&wait);
 	json_decref(wait.results);

@@ -5,7 +5,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,25 +25,33 @@ int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
 	return 0;
 }
 
+static int parse_time(const char *text, uint64_t plain_ns, uint64_t max_ns, uint64_t *ns,
+		      struct gmig_error *err)
+{
+	int rc = control_time_parse(text, plain_ns, max_ns, ns);
+	char most[UNITS_TEXT];
+
+	if (rc == -ERANGE)
+		return gmig_fail(err, rc, "the time '%.40s' is over %s", text,
+				 units_time(max_ns, most));
+	if (rc)
+		return gmig_fail(err, rc,
+				 "a time is a number and %s, as in 500us, 1.5s or 10min: '%.40s'",
+				 plain_ns ? "ns, us, ms, s (without one: seconds), min or h"
+					  : "ns, us, ms, s, min or h",
+				 text);
+	return 0;
+}
+
 int units_parse_ns(const char *text, uint64_t *ns, struct gmig_error *err)
 {
-	static const struct {
-		const char *name;
-		double ns;
-	} units[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}};
-	char *end = NULL;
-	double value = isdigit((unsigned char)*text) ? strtod(text, &end) : -1;
+	return parse_time(text, 0, UNITS_HOUR_NS, ns, err);
+}
 
-	for (size_t i = 0; end && i < sizeof(units) / sizeof(units[0]); i++) {
-		if (strcmp(end, units[i].name) != 0)
-			continue;
-		if (value * units[i].ns > 3600e9)
-			return gmig_fail(err, -ERANGE, "the time '%.40s' is over an hour", text);
-		*ns = (uint64_t)(value * units[i].ns);
-		return 0;
-	}
-	return gmig_fail(err, -EINVAL,
-			 "a time is a number and ns, us, ms or s, as in 500us: '%.40s'", text);
+int units_parse_seconds(const char *text, uint64_t max_seconds, uint64_t *ns,
+			struct gmig_error *err)
+{
+	return parse_time(text, UNITS_SECOND_NS, max_seconds * UNITS_SECOND_NS, ns, err);
 }
 
 int units_parse_share(const char *text, uint32_t *ppm, struct gmig_error *err)
@@ -87,6 +94,22 @@ const char *units_size(uint64_t bytes, char *text)
 		snprintf(text, UNITS_TEXT, "%llu%s", (unsigned long long)(bytes / unit), suffix);
 	else
 		snprintf(text, UNITS_TEXT, "%.1f%s", (double)bytes / (double)unit, suffix);
+	return text;
+}
+
+const char *units_time(uint64_t ns, char *text)
+{
+	static const struct {
+		const char *name;
+		uint64_t ns;
+	} units[] = {{"h", UNITS_HOUR_NS},   {"min", 60 * UNITS_SECOND_NS},
+		     {"s", UNITS_SECOND_NS}, {"ms", 1000000},
+		     {"us", 1000},	     {"ns", 1}};
+	size_t i = 0;
+
+	while (units[i].ns > 1 && (!ns || ns % units[i].ns))
+		i++;
+	snprintf(text, UNITS_TEXT, "%llu%s", (unsigned long long)(ns / units[i].ns), units[i].name);
 	return text;
 }
 

@@ -1,4 +1,4 @@
-/* Sizes as people write them, see size.h. libc only: the guest agent links this file statically. */
+/* Sizes, shares and times as people write them, see size.h. libc only: the guest agent links this file statically. */
 #include "size.h"
 
 #include <ctype.h>
@@ -37,11 +37,28 @@ static uint64_t unit_bytes(const char *text)
 	return bytes;
 }
 
-int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes)
+/* The nanoseconds of a unit of time; 0: another word. */
+static uint64_t unit_ns(const char *text)
+{
+	static const struct {
+		const char *name;
+		uint64_t ns;
+	} units[] = {{"ns", 1},		{"us", 1000},	      {"ms", 1000000},
+		     {"s", 1000000000}, {"min", 60000000000}, {"h", 3600000000000}};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(text, units[i].name))
+			return units[i].ns;
+	return 0;
+}
+
+/* A number and its unit. plain: the unit of a number without one; 0: it needs one. */
+static int read_quantity(const char *text, uint64_t plain, uint64_t (*unit_of)(const char *name),
+			 uint64_t *value)
 {
 	size_t digits = strspn(text, DIGITS);
 	const char *rest = text + digits;
-	uint64_t numerator = 0, denominator = 1, unit = plain_bytes, value;
+	uint64_t numerator = 0, denominator = 1, unit = plain, sum;
 	unsigned long long whole;
 
 	if (!digits)
@@ -52,18 +69,36 @@ int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes)
 			return -EINVAL;
 	}
 	if (*rest)
-		unit = unit_bytes(rest);
+		unit = unit_of(rest);
 	if (!unit)
 		return -EINVAL;
 	errno = 0;
 	whole = strtoull(text, NULL, 10);
-	if (errno || __builtin_mul_overflow((uint64_t)whole, unit, &value))
+	if (errno || __builtin_mul_overflow((uint64_t)whole, unit, &sum))
 		return -ERANGE;
 	/* Less than one unit, so that only the sum can overflow. */
 	if (__builtin_add_overflow(
-		value, (uint64_t)((unsigned __int128)numerator * unit / denominator), &value))
+		sum, (uint64_t)((unsigned __int128)numerator * unit / denominator), &sum))
 		return -ERANGE;
-	*bytes = value;
+	*value = sum;
+	return 0;
+}
+
+int control_size_parse(const char *text, uint64_t plain_bytes, uint64_t *bytes)
+{
+	return read_quantity(text, plain_bytes, unit_bytes, bytes);
+}
+
+int control_time_parse(const char *text, uint64_t plain_ns, uint64_t max_ns, uint64_t *ns)
+{
+	uint64_t value = 0;
+	int rc = read_quantity(text, plain_ns, unit_ns, &value);
+
+	if (rc)
+		return rc;
+	if (value > max_ns)
+		return -ERANGE;
+	*ns = value;
 	return 0;
 }
 

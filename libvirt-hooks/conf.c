@@ -1,6 +1,7 @@
 /* gmigd.conf and its folder, see conf.h. */
 #include "conf.h"
 
+#include "../control/size.h"
 #include "../control/text.h"
 #include "conf_file.h"
 #include "hook_message.h"
@@ -67,12 +68,11 @@ static int set_path(char **path, const char *value, size_t max, struct gmig_erro
 
 static int set_seconds(uint64_t *ns, const char *value, unsigned int max, struct gmig_error *err)
 {
-	size_t digits = strspn(value, "0123456789");
-	unsigned long seconds = digits && digits < 8 ? strtoul(value, NULL, 10) : 0;
+	uint64_t time_ns = 0;
 
-	if (!seconds || seconds > max || strcmp(value + digits, "s") != 0)
+	if (control_time_parse(value, 0, max * SECOND_NS, &time_ns) || time_ns < SECOND_NS)
 		return gmig_fail(err, -EINVAL, "it is a time from 1s to %us, as 30s", max);
-	*ns = seconds * SECOND_NS;
+	*ns = time_ns;
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #define MINUTES_OF_DAY 1440
 #define ALL_DAYS       0x7f
+#define MIN_STALL_NS   1000ull
 #define MAX_STALL_NS   (60 * 1000000000ull)
 
 typedef int set_value(struct placement_policy *policy, const char *value, struct gmig_error *err);
@@ -57,27 +58,14 @@ static int set_rate(struct placement_policy *policy, const char *value, struct g
 static int set_stall_budget(struct placement_policy *policy, const char *value,
 			    struct gmig_error *err)
 {
-	static const struct {
-		const char *name;
-		uint64_t ns;
-	} units[] = {{"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
-	size_t digits = strspn(value, "0123456789");
-	uint64_t number = digits && digits <= 8 ? strtoull(value, NULL, 10) : 0;
+	uint64_t ns = 0;
 
-	if (!strcmp(value, "none")) {
-		policy->stall_budget_ns = 0;
-		return 0;
-	}
-	for (size_t i = 0; number && i < sizeof(units) / sizeof(units[0]); i++) {
-		if (!strcmp(value + digits, units[i].name) &&
-		    number <= MAX_STALL_NS / units[i].ns) {
-			policy->stall_budget_ns = number * units[i].ns;
-			return 0;
-		}
-	}
-	return gmig_fail(
-	    err, -EINVAL,
-	    "it is a time from 1us to 60s, as 500us, 2ms or 1s (whole numbers), or none");
+	if (strcmp(value, "none") != 0 &&
+	    (control_time_parse(value, 0, MAX_STALL_NS, &ns) || ns < MIN_STALL_NS))
+		return gmig_fail(err, -EINVAL,
+				 "it is a time from 1us to 60s, as 500us, 1.5ms or 1s, or none");
+	policy->stall_budget_ns = ns - ns % MIN_STALL_NS;
+	return 0;
 }
 
 static int set_slowdown(struct placement_policy *policy, const char *value, struct gmig_error *err)

@@ -1,5 +1,6 @@
 /* The command line: one table of options, then the checks that need more than one of them. */
 #include "options.h"
+#include "../control/size.h"
 #include "../migrate/gmig_heat.h"
 #include "options_parse.h"
 #include "options_text.h"
@@ -64,12 +65,15 @@ static int set_fake_nodes(struct parse *parse, char *text, struct gmig_error *er
 
 static int set_grace(struct parse *parse, char *text, struct gmig_error *err)
 {
-	uint64_t value;
-	int ret = options_number("--grace", text, (const uint64_t[]){0, 3600}, &value, err);
+	const uint64_t second_ns = 1000000000;
+	uint64_t ns;
 
-	if (!ret)
-		parse->options->grace_s = (unsigned int)value;
-	return ret;
+	if (control_time_parse(text, second_ns, 3600 * second_ns, &ns))
+		return gmig_fail(err, -EINVAL,
+				 "--grace: '%s' is not a time from 0 to 3600s, as 90, 90s or 2min",
+				 text);
+	parse->options->grace_s = (unsigned int)((ns + second_ns - 1) / second_ns);
+	return 0;
 }
 
 static int set_prealloc(struct parse *parse, char *text, struct gmig_error *err)
@@ -273,7 +277,7 @@ static const struct option_entry entries[] = {
     {"dump-guest-core", NULL, set_dump_guest_core, false, ANY_GUEST,
      "write the guest's memory into core dumps, too"},
     {"no-reboot", NULL, set_no_reboot, false, ANY_GUEST, "end when the guest reboots"},
-    {"grace", "SECONDS", set_grace, false, ANY_GUEST,
+    {"grace", "TIME", set_grace, false, ANY_GUEST,
      "at SIGTERM wait so long for the guest to power down; 0: do not ask it [30]"},
     {"kernel", "FILE", set_kernel, false, ANY_GUEST,
      "boot this bzImage; without it the probe guest runs"},

@@ -2,6 +2,7 @@
 #include "fake_vmm.h"
 
 #include "../../cli/units.h"
+#include "../../control/size.h"
 
 #include <pthread.h>
 
@@ -53,6 +54,73 @@ START_TEST(size_that_is_none_is_refused)
 	ck_assert_int_eq(units_parse_size("18446744073709551616", &bytes, NULL), -ERANGE);
 	ck_assert_int_eq(units_parse_size("16777216T", &bytes, NULL), -ERANGE);
 	ck_assert_int_eq(units_parse_size("16777216.5T", &bytes, NULL), -ERANGE);
+}
+END_TEST
+
+START_TEST(time_is_read_with_its_unit)
+{
+	static const struct {
+		const char *text;
+		uint64_t plain_ns, ns;
+	} times[] = {
+	    {"0s", 0, 0},
+	    {"1ns", 0, 1},
+	    {"0.9ns", 0, 0},
+	    {"500us", 0, 500000},
+	    {"1.5ms", 0, 1500000},
+	    {"10s", 0, 10000000000},
+	    {"0.000000001s", 0, 1},
+	    {"10min", 0, 600000000000},
+	    {"0.5h", 0, 1800000000000},
+	    {"10", 1000000000, 10000000000},
+	    {"10ms", 1000000000, 10000000},
+	    {"20000", 1, 20000},
+	    {"1.00000000000000000000000000s", 0, 1000000000},
+	    {"18446744073709551615ns", 0, UINT64_MAX},
+	    {"5124095.576030431h", 0, 18446744073709551600u},
+	};
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		uint64_t ns = 7;
+
+		ck_assert_msg(
+		    !control_time_parse(times[i].text, times[i].plain_ns, UINT64_MAX, &ns), "%s",
+		    times[i].text);
+		ck_assert_uint_eq(ns, times[i].ns);
+	}
+}
+END_TEST
+
+START_TEST(time_that_is_none_is_refused)
+{
+	static const char *const bad[] = {"",	  "s",	    " 1s", "-1s", "+1s",  "1.s",   ".5s",
+					  "1,5s", "1.5.5s", "1 s", "1S",  "1sec", "0x1s",  "1e3s",
+					  "1us ", "inf",    "nan", "1m",  "1.5",  "1s\xc3"};
+	uint64_t ns = 7;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(control_time_parse(bad[i], 1000000000, UINT64_MAX, &ns) == -EINVAL,
+			      "'%s'", bad[i]);
+	ck_assert_int_eq(control_time_parse("10", 0, UINT64_MAX, &ns), -EINVAL);
+	ck_assert_int_eq(control_time_parse("18446744073709551616ns", 0, UINT64_MAX, &ns), -ERANGE);
+	ck_assert_int_eq(control_time_parse("18446744073709551615us", 0, UINT64_MAX, &ns), -ERANGE);
+	ck_assert_int_eq(control_time_parse("5124095.7h", 0, UINT64_MAX, &ns), -ERANGE);
+	ck_assert_int_eq(control_time_parse("61s", 0, 60000000000, &ns), -ERANGE);
+	ck_assert_int_eq(control_time_parse("60.000000001s", 0, 60000000000, &ns), -ERANGE);
+	ck_assert_uint_eq(ns, 7);
+}
+END_TEST
+
+START_TEST(time_is_printed_as_it_is_written)
+{
+	char text[UNITS_TEXT];
+
+	ck_assert_str_eq(units_time(0, text), "0ns");
+	ck_assert_str_eq(units_time(500000, text), "500us");
+	ck_assert_str_eq(units_time(1500000, text), "1500us");
+	ck_assert_str_eq(units_time(90000000000, text), "90s");
+	ck_assert_str_eq(units_time(600000000000, text), "10min");
+	ck_assert_str_eq(units_time(UNITS_HOUR_NS, text), "1h");
 }
 END_TEST
 
@@ -511,7 +579,7 @@ START_TEST(powerdown_asks_and_waits_only_when_told_to)
 	ck_assert_int_eq(gmig("powerdown", "vm1", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "vm1: told to power down\n");
 	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", "1", NULL), CLI_FAILED);
-	ck_has(err_text, "the guest was told to end, and has not done so in 1 s");
+	ck_has(err_text, "the guest was told to end, and has not done so in 1s");
 	pthread_create(&thread, NULL, end_server, &commands);
 	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", "30", NULL), CLI_OK);
 	ck_assert_str_eq(out_text, "vm1: ended\n");
@@ -521,10 +589,13 @@ END_TEST
 
 START_TEST(powerdown_waits_for_a_time_that_makes_sense)
 {
-	static const char *const wrong[] = {"0", "-1", "x", "1x", "86401", ""};
+	static const struct {
+		const char *time, *says;
+	} wrong[] = {{"0", "'0' is no time to wait"}, {"-1", "10min: '-1'"},	{"x", "10min: 'x'"},
+		     {"1x", "10min: '1x'"},	      {"86401", "is over 24h"}, {"", "10min: ''"}};
 
-	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", wrong[_i], NULL), CLI_USAGE);
-	ck_has(err_text, "is not 1 to 86400 seconds");
+	ck_assert_int_eq(gmig("powerdown", "vm1", "--wait", wrong[_i].time, NULL), CLI_USAGE);
+	ck_has(err_text, wrong[_i].says);
 	ck_assert_ptr_null(strstr(fake.log, "done"));
 }
 END_TEST
@@ -650,6 +721,9 @@ int main(void)
 
 	tcase_add_test(numbers, size_is_read_with_its_unit);
 	tcase_add_test(numbers, size_that_is_none_is_refused);
+	tcase_add_test(numbers, time_is_read_with_its_unit);
+	tcase_add_test(numbers, time_that_is_none_is_refused);
+	tcase_add_test(numbers, time_is_printed_as_it_is_written);
 	tcase_add_test(numbers, size_is_printed_short);
 	tcase_add_test(numbers, rates_and_times_are_printed_with_three_digits);
 	tcase_add_test(numbers, table_lines_columns_up);

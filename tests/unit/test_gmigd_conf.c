@@ -90,7 +90,7 @@ START_TEST(conf_is_read_with_comments_indents_and_dos_lines)
 				 "[gmigd]   ; a comment\r\n"
 				 "  uri = qemu+unix:///system  ; another\r\n"
 				 "\tmetrics=none\n"
-				 "scan-interval: 60s\n"
+				 "scan-interval: 1min\n"
 				 "\n"
 				 "[default]\n"
 				 "placement = pack\n"

@@ -486,7 +486,7 @@ static const struct {
     {"--name t --sample=0", "0 is not within 1 to 10000"},
     {"--name t --sample --memory hugetlb", "--sample is for --memory uffd"},
     {"--name t --prealloc 3", "stray word '3'"},
-    {"--name t --grace 3601", "3601 is not within 0 to 3600"},
+    {"--name t --grace 3601", "'3601' is not a time from 0 to 3600s"},
     {"--name t --touch 101", "101 is not within 1 to 100"},
     {"--name t --kernel _", "--kernel: the file name is empty"},
     {"--name t --initrd i", "--initrd is for a Linux guest"},
@@ -732,8 +732,8 @@ START_TEST(prealloc_sample_and_grace_take_numbers)
 
 	accept("--name t", &options);
 	ck_assert(!options.prealloc && !options.sample && options.grace_s == 30);
-	accept("--name t --prealloc --sample", &options);
-	ck_assert(options.prealloc && options.sample && !options.prealloc_threads);
+	accept("--name t --prealloc --sample --grace 1500ms", &options);
+	ck_assert(options.prealloc && options.sample && options.grace_s == 2);
 	accept("--name t --prealloc=3 --sample=500 --kernel k --grace 0", &options);
 	ck_assert(options.prealloc_threads == 3 && options.sample_rate == 500 && !options.grace_s);
 }

@@ -44,6 +44,8 @@ START_TEST(keys_are_read_with_their_units)
 	ck_assert_uint_eq(policy.stall_budget_ns, 500000);
 	ck_assert_uint_eq(policy.slowdown_ppm, 25000);
 	ck_assert(policy.protect);
+	give(&policy, POLICY_KEY_STALL_BUDGET, "1.5ms", "a:6");
+	ck_assert_uint_eq(policy.stall_budget_ns, 1500000);
 	give(&policy, POLICY_KEY_RATE, "none", "b:1");
 	give(&policy, POLICY_KEY_STALL_BUDGET, "none", "b:1");
 	give(&policy, POLICY_KEY_SLOWDOWN, "none", "b:1");
@@ -88,7 +90,8 @@ static const struct {
     {POLICY_KEY_STALL_BUDGET, "60001ms", "60s"},
     {POLICY_KEY_STALL_BUDGET, "99999999us", "60s"},
     {POLICY_KEY_STALL_BUDGET, "999999999999us", "60s"},
-    {POLICY_KEY_STALL_BUDGET, "1.5ms", "whole numbers"},
+    {POLICY_KEY_STALL_BUDGET, "0.9us", "1us"},
+    {POLICY_KEY_STALL_BUDGET, "60.000001s", "60s"},
     {POLICY_KEY_SLOWDOWN, "5", "as 5%"},
     {POLICY_KEY_SLOWDOWN, "%", "as 5%"},
     {POLICY_KEY_SLOWDOWN, "5.%", "as 5%"},
