@@ -222,7 +222,7 @@ quick | full)
 	stage "unit" 1200 stage_unit release
 	stage "native probe" 1200 stage_probe
 	stage "native bad input" 300 stage_bad_input
-	stage "native examples" 300 stage_examples
+	stage "native examples" 600 stage_examples
 	stage "native gmigd" 300 stage_gmigd
 	filler "build asan" 600 stage_build asan
 	stage "unit asan+ubsan" 1800 stage_unit asan

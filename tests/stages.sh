@@ -88,7 +88,7 @@ stage_matrix() {
 	need_build release && GMIG_MATRIX_MIB=256 tests/integration/matrix
 }
 
-# What README and the manual pages tell people to type.
+# What README, tutorial, how-tos and manual pages tell people to type.
 stage_examples() {
 	need_build release && tests/integration/examples
 }
