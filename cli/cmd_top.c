@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -228,6 +229,17 @@ struct how {
 	bool once, json, no_color;
 };
 
+/* A connection to each guest, of which there may be more than the 1024 that a shell allows. */
+static void allow_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(struct top *top, const struct how *how)
 {
 	bool once = how->once, json = how->json;
@@ -235,6 +247,7 @@ static int run(struct top *top, const struct how *how)
 	struct gmig_error err = {0};
 	int rc = top_model_init(&top->model, "");
 
+	allow_files();
 	if (rc)
 		gmig_error_set(&err, rc, "out of memory");
 	else

@@ -117,13 +117,30 @@ static struct subject *find_subject(const struct target *target, uint64_t serial
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
+/* Only of a connection that has ended, or has no file, is the guest gone. */
+static const char *state_of(int rc)
+{
+	switch (rc) {
+	case -EPIPE:
+	case -ENOENT:
+		return "gone";
+	case -ECONNREFUSED:
+		return "stale";
+	case -EACCES:
+	case -EPERM:
+		return "no right";
+	case -EPROTO:
+	case -EMSGSIZE:
+		return "not understood";
+	default: /* -EAGAIN its queue is full; -EMFILE, -ENOMEM, .. we cannot ask */
+		return "no answer";
+	}
+}
+
 /* The connection has ended, or could not be made: whoever was behind it may be somebody else when it is made again. */
 static void disconnect(struct top_ask *ask, struct target *target, int rc)
 {
-	const char *state = rc == -ECONNREFUSED		    ? "stale"
-			    : rc == -EACCES || rc == -EPERM ? "no right"
-			    : rc == -EAGAIN		    ? "no answer"
-							    : "gone";
+	const char *state = state_of(rc);
 
 	top_peer_destroy(target->peer);
 	target->peer = NULL;
@@ -427,6 +444,13 @@ static void take_refusal(struct subject *subject, const json_t *error)
 	snprintf(subject->guest->why, sizeof(subject->guest->why), "%s", cli_text(error, "desc"));
 }
 
+/* Without its memory an answer would look like one of a guest that has none. */
+static bool is_residency(const json_t *answer)
+{
+	return json_object_get(answer, "unknown") ||
+	       json_is_array(json_object_get(answer, "vnodes"));
+}
+
 static void take_answer(struct top_ask *ask, struct target *target, const json_t *message)
 {
 	struct subject *subject = find_subject(target, target->about);
@@ -435,14 +459,18 @@ static void take_answer(struct top_ask *ask, struct target *target, const json_t
 	enum question question = target->asked;
 
 	target->asked = NOTHING;
-	if (question == GUESTS)
+	if (question == GUESTS && !error)
 		take_domains(ask, target, answer);
-	if (question == COMMAND && ask->has_command && ask->command_to == target->about)
+	/* The answer to a command that was given up is no answer to the next one, which waits. */
+	if (question == COMMAND && ask->has_command && ask->is_sent &&
+	    ask->command_to == target->about)
 		take_outcome(ask, message);
 	if (!subject)
 		return;
 	if (question == RESIDENCY && error)
 		take_refusal(subject, error);
+	else if (question == RESIDENCY && !is_residency(answer))
+		top_guest_silent(subject->guest, "not understood");
 	else if (question == RESIDENCY)
 		top_guest_take(ask->model, subject->guest, answer, cli_now_ms() * 1000000);
 	else if (question == HEAT && !error)
@@ -481,11 +509,11 @@ static bool owes(const struct target *target)
 	return target->peer && (target->asked != NOTHING || !top_peer_is_ready(target->peer));
 }
 
+/* A gmigd that is late with one answer does not answer for its other domains, either. */
 static void mark_late(struct target *target)
 {
 	for (size_t i = 0; i < target->count; i++)
-		if (!target->is_daemon || target->subjects[i].guest->serial == target->about)
-			top_guest_silent(target->subjects[i].guest, "no answer");
+		top_guest_silent(target->subjects[i].guest, "no answer");
 }
 
 /* Whoever is sampled is asked for heat more often; one that has no more than a part of it, in each round. */

@@ -6,13 +6,21 @@
 
 /* ---- Short numbers --------------------------------------------------------------------------- */
 
+/* Five characters at most, up to 10,000 TiB. */
 const char *top_gib(uint64_t bytes, char *text)
 {
 	double gib = (double)bytes / (1u << 30);
 
 	if (!bytes)
 		return strcpy(text, "0");
-	snprintf(text, TOP_SHORT, gib < 9.995 ? "%.2f" : gib < 99.95 ? "%.1f" : "%.0f", gib);
+	if (gib >= 99999.5)
+		snprintf(text, TOP_SHORT, "%.0fT", gib / 1024);
+	else
+		snprintf(text, TOP_SHORT,
+			 gib < 9.995   ? "%.2f"
+			 : gib < 99.95 ? "%.1f"
+				       : "%.0f",
+			 gib);
 	return text;
 }
 
@@ -55,6 +63,8 @@ uint8_t top_shade(uint64_t part, uint64_t whole)
 
 	if (!part || !whole)
 		return TOP_DIM;
+	if (part > whole) /* of a guest that says what cannot be */
+		part = whole;
 	shade = (unsigned int)((double)part / (double)whole * TOP_SHADES);
 	return (uint8_t)(TOP_SHADE + (shade < TOP_SHADES ? shade : TOP_SHADES - 1));
 }
@@ -128,7 +138,9 @@ static void fit(struct layout *layout, int width)
 	while (total(layout) > width && layout->nodes > 1)
 		set_nodes(layout, layout->nodes - 1);
 	for (int i = WHY; i > NAME && total(layout) > width; i--)
-		if (i != MEM)
+		if (i == NODES)
+			set_nodes(layout, 0);
+		else if (i != MEM)
 			layout->width[i] = 0;
 	room = width - total(layout);
 	if (layout->width[WHY] && room > 0)
@@ -401,7 +413,7 @@ static void put_summary(const struct top_model *model, const struct top_view *vi
 	x += top_page_print(page, x, 0, TOP_PLAIN, ", %zu with a job, by %s", moving,
 			    top_keys()[view->sort]);
 	if (model->fake_nodes)
-		top_page_print(page, x, 0, TOP_BAD, ", %u fake nodes: their placement is pretended",
+		top_page_print(page, x, 0, TOP_BAD, ", %u fake nodes (pretended)",
 			       model->fake_nodes);
 }
 

@@ -21,7 +21,7 @@ int top_draw_main(const struct top_model *model, struct top_view *view, struct t
 /* One node's bar from (0, y) on, as wide as the page. */
 void top_draw_bar(struct top_page *page, int y, const struct top_node *node);
 
-/* Short numbers. Each fills text[TOP_SHORT] and returns it. */
+/* Short numbers; GiB, but TiB with a T where there are 100,000 of them. Each fills text[TOP_SHORT] and returns it. */
 #define TOP_SHORT 24
 const char *top_gib(uint64_t bytes, char *text);
 const char *top_short_ns(int64_t ns, char *text);

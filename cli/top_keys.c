@@ -242,11 +242,12 @@ static void leave(struct top_screen *screen)
 	screen->place = screen->place == TOP_RANGES ? TOP_ONE : TOP_ALL;
 }
 
-static void scroll_nodes(struct top_screen *screen, int by)
+/* How many of them there is room for is known to whoever draws them. */
+static void scroll_nodes(struct top_screen *screen, const struct top_model *model, int by)
 {
-	if (by > 0)
-		screen->view.first_node++; /* drawing takes it back where there are no more */
-	else if (screen->view.first_node)
+	if (by > 0 && screen->view.first_node + 1 < model->node_count)
+		screen->view.first_node++;
+	else if (by < 0 && screen->view.first_node)
 		screen->view.first_node--;
 }
 
@@ -291,7 +292,7 @@ static void plain_key(struct top_screen *screen, const struct top_model *model, 
 		break;
 	case TOP_LEFT:
 	case TOP_RIGHT:
-		scroll_nodes(screen, key == TOP_RIGHT ? 1 : -1);
+		scroll_nodes(screen, model, key == TOP_RIGHT ? 1 : -1);
 		break;
 	case TOP_ENTER:
 		enter(screen, model);
@@ -360,14 +361,16 @@ void top_screen_draw(struct top_screen *screen, const struct top_model *model,
 		     struct top_page *page)
 {
 	const struct top_guest *guest = chosen(screen, model);
+	struct top_spot spot = {screen->place == TOP_ONE ? screen->row : screen->first_row,
+				screen->view.first_node};
 
 	screen->view.last_line = screen->line[0] ? screen->line : keys_line(screen);
 	if (screen->place == TOP_HELP)
 		top_draw_help(page);
 	else if (screen->place == TOP_ONE && guest)
-		top_draw_guest(model, guest, screen->row, page);
+		top_draw_guest(model, guest, &spot, page);
 	else if (screen->place == TOP_RANGES && guest)
-		top_draw_ranges(model, guest, screen->vnode, screen->first_row, page);
+		top_draw_ranges(model, guest, screen->vnode, &spot, page);
 	else
 		top_draw_main(model, &screen->view, page);
 	for (int x = 0; x < page->width; x++)

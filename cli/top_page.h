@@ -36,7 +36,7 @@ void top_page_free(struct top_page *page);
 
 /* From (x, y) on, at most `width` columns; what lies outside of the page is dropped. Returns the columns that the text took. */
 int top_page_put(struct top_page *page, int x, int y, int width, uint8_t look, const char *text);
-/* The same, flush right in `width` columns. */
+/* The same, flush right in `width` columns; all of them are '#' if it does not fit. */
 void top_page_put_right(struct top_page *page, int x, int y, int width, uint8_t look,
 			const char *text);
 __attribute__((format(printf, 5, 6))) int top_page_print(struct top_page *page, int x, int y,

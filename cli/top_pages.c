@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL 7
+#define CELL	   7
+#define HEAT_LEAST 4 /* columns for heat, of a vnode on many nodes */
 
 /* Right-flush GiB in a column. */
 static int put_gib(struct top_page *page, int x, int y, uint8_t look, uint64_t bytes)
@@ -23,9 +24,27 @@ static int put_title(struct top_page *page, int x, int y, const char *title)
 	return x + CELL + 1;
 }
 
-static int put_node_titles(const struct top_model *model, struct top_page *page, int x, int y)
+/* The nodes' columns that there is room for, by their places in the model. */
+struct columns {
+	size_t first, end;
+};
+
+/* From `first` on, but none is wasted at the end; one at least. */
+static struct columns columns_of(const struct top_model *model, size_t first, int room)
 {
-	for (size_t i = 0; i < model->node_count; i++) {
+	size_t count = room >= CELL + 1 ? (size_t)room / (CELL + 1) : 1;
+
+	if (count > model->node_count)
+		count = model->node_count;
+	if (first + count > model->node_count)
+		first = model->node_count - count;
+	return (struct columns){first, first + count};
+}
+
+static int put_node_titles(const struct top_model *model, const struct columns *columns,
+			   struct top_page *page, int x, int y)
+{
+	for (size_t i = columns->first; i < columns->end; i++) {
 		char title[TOP_SHORT];
 
 		snprintf(title, sizeof(title), "N%u", model->nodes[i]);
@@ -35,8 +54,8 @@ static int put_node_titles(const struct top_model *model, struct top_page *page,
 }
 
 /* Of an object of bytes, or of pages, by node. */
-static int put_by_node(const struct top_model *model, struct top_page *page, int x, int y,
-		       const json_t *map)
+static int put_by_node(const struct top_model *model, const struct columns *columns,
+		       struct top_page *page, int x, int y, const json_t *map)
 {
 	uint64_t unit = json_object_get(map, "unit") ? cli_number(map, "unit") : 1, all = 0;
 
@@ -46,7 +65,7 @@ static int put_by_node(const struct top_model *model, struct top_page *page, int
 		snprintf(key, sizeof(key), "%u", model->nodes[i]);
 		all += cli_number(map, key) * unit;
 	}
-	for (size_t i = 0; i < model->node_count; i++) {
+	for (size_t i = columns->first; i < columns->end; i++) {
 		char key[16];
 		uint64_t bytes;
 
@@ -72,27 +91,23 @@ static uint64_t sum_of_maps(const struct top_guest *guest, const char *key)
 
 static int put_kinds(const struct top_guest *guest, struct top_page *page, int y)
 {
-	char a[TOP_SHORT], b[TOP_SHORT], c[TOP_SHORT], d[TOP_SHORT], e[TOP_SHORT];
-	int x;
+	char a[TOP_SHORT], b[TOP_SHORT], c[TOP_SHORT], d[TOP_SHORT];
 
-	top_page_print(
-	    page, 0, y++, TOP_PLAIN,
-	    "memory %s GiB: huge pages %s, 4K pages %s, hugetlb %s, swapped %s, untouched %s",
-	    top_gib(guest->bytes, a), top_gib(guest->huge_bytes, b), top_gib(guest->small_bytes, c),
-	    top_gib(guest->pool_page_bytes, d), top_gib(guest->swapped_bytes, e), "");
-	x = (int)strlen("memory  GiB: huge pages , 4K pages , hugetlb , swapped , untouched ") +
-	    (int)(strlen(a) + strlen(b) + strlen(c) + strlen(d) + strlen(e));
-	top_page_put(page, x, y - 1, page->width, TOP_PLAIN, top_gib(guest->untouched_bytes, a));
+	top_page_print(page, 0, y++, TOP_PLAIN,
+		       "GiB: memory %s, huge pages %s, 4K pages %s, hugetlb %s",
+		       top_gib(guest->bytes, a), top_gib(guest->huge_bytes, b),
+		       top_gib(guest->small_bytes, c), top_gib(guest->pool_page_bytes, d));
+	top_page_print(page, 0, y++, TOP_PLAIN, "swapped %s, untouched %s",
+		       top_gib(guest->swapped_bytes, a), top_gib(guest->untouched_bytes, b));
 	if (json_object_get(guest->residency, "locked_bytes"))
-		top_page_print(page, 0, y++, TOP_PLAIN, "locked %s GiB",
+		top_page_print(page, 0, y++, TOP_PLAIN, "locked %s",
 			       top_gib(guest->locked_bytes, a));
 	else if (guest->maps)
-		top_page_print(
-		    page, 0, y++, TOP_PLAIN,
-		    "must not move %s GiB, on its way %s, not where its policy wants it %s",
-		    top_gib(sum_of_maps(guest, "fixed"), a),
-		    top_gib(sum_of_maps(guest, "moving"), b),
-		    top_gib(sum_of_maps(guest, "misplaced"), c));
+		top_page_print(page, 0, y++, TOP_PLAIN,
+			       "must not move %s, on its way %s, not where its policy wants it %s",
+			       top_gib(sum_of_maps(guest, "fixed"), a),
+			       top_gib(sum_of_maps(guest, "moving"), b),
+			       top_gib(sum_of_maps(guest, "misplaced"), c));
 	return y;
 }
 
@@ -121,34 +136,44 @@ static int put_jobs(const struct top_guest *guest, struct top_page *page, int y)
 	return y;
 }
 
-static int put_vnodes(const struct top_model *model, const struct top_guest *guest, size_t row,
-		      struct top_page *page, int y)
+/* Rows for vnodes, so that some of the jobs are seen, too. */
+static size_t vnode_rows(const struct top_guest *guest, const struct top_page *page, int y)
+{
+	size_t jobs = json_array_size(json_object_get(guest->residency, "jobs"));
+	int rows = page->height - 1 - y - (jobs > 2 ? 4 : jobs ? (int)jobs + 1 : 0);
+
+	return rows > 1 ? (size_t)rows : 1;
+}
+
+static int put_vnodes(const struct top_model *model, const struct top_guest *guest,
+		      const struct top_spot *spot, struct top_page *page, int y)
 {
 	const json_t *vnodes = json_object_get(guest->residency, "vnodes");
-	json_t *vnode;
-	size_t i;
+	size_t rows = vnode_rows(guest, page, y + 1);
+	size_t first = spot->row >= rows ? spot->row - rows + 1 : 0;
 	int x = put_title(page, CELL + 1, y, "SIZE");
+	struct columns columns;
 
 	top_page_put(page, 0, y, CELL, TOP_HEAD, "VNODE");
 	x = put_title(page, x, y, "SWAPPED");
-	put_node_titles(model, page, x, y++);
-	json_array_foreach (vnodes, i, vnode) {
-		if (y >= page->height - 1)
-			break;
+	columns = columns_of(model, spot->first_node, page->width - x);
+	put_node_titles(model, &columns, page, x, y++);
+	for (size_t i = first; i < json_array_size(vnodes) && i < first + rows; i++, y++) {
+		const json_t *vnode = json_array_get(vnodes, i);
+
 		top_page_print(page, 0, y, TOP_PLAIN, "%llu",
 			       (unsigned long long)cli_number(vnode, "id"));
 		x = put_gib(page, CELL + 1, y, TOP_PLAIN, cli_number(vnode, "bytes"));
 		x = put_gib(page, x, y, TOP_PLAIN, cli_number(vnode, "swapped_bytes"));
-		put_by_node(model, page, x, y, json_object_get(vnode, "resident"));
-		if (i == row)
+		put_by_node(model, &columns, page, x, y, json_object_get(vnode, "resident"));
+		if (i == spot->row)
 			top_page_mark(page, y, TOP_CHOSEN);
-		y++;
 	}
 	return y;
 }
 
-void top_draw_guest(const struct top_model *model, const struct top_guest *guest, size_t row,
-		    struct top_page *page)
+void top_draw_guest(const struct top_model *model, const struct top_guest *guest,
+		    const struct top_spot *spot, struct top_page *page)
 {
 	int y = 0, x = top_page_print(page, 0, y, TOP_HEAD, "%s", guest->name);
 
@@ -162,7 +187,7 @@ void top_draw_guest(const struct top_model *model, const struct top_guest *guest
 		       json_is_true(json_object_get(guest->sampling, "on"))
 			   ? ""
 			   : ", not sampled (gmig sample)");
-	y = put_vnodes(model, guest, row, page, y + 1);
+	y = put_vnodes(model, guest, spot, page, y + 1);
 	put_jobs(guest, page, y + 1);
 }
 
@@ -219,8 +244,8 @@ static void put_heat(const struct top_guest *guest, const json_t *run, struct to
 	}
 }
 
-static void put_run(const struct top_model *model, const struct top_guest *guest, const json_t *run,
-		    struct top_page *page, int y)
+static void put_run(const struct top_model *model, const struct columns *columns,
+		    const struct top_guest *guest, const json_t *run, struct top_page *page, int y)
 {
 	static const char *const counts[] = {"huge", "small", "swapped", "untouched", "fixed"};
 	json_t *pages = json_copy(json_object_get(run, "pages"));
@@ -231,15 +256,16 @@ static void put_run(const struct top_model *model, const struct top_guest *guest
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		x = put_gib(page, x, y, TOP_PLAIN, cli_number(run, counts[i]) * 4096);
 	json_object_set_new(pages, "unit", json_integer(4096));
-	x = put_by_node(model, page, x, y, pages);
+	x = put_by_node(model, columns, page, x, y, pages);
 	json_decref(pages);
 	put_heat(guest, run, page, x, y);
 }
 
 void top_draw_ranges(const struct top_model *model, const struct top_guest *guest, uint64_t vnode,
-		     size_t first, struct top_page *page)
+		     const struct top_spot *spot, struct top_page *page)
 {
 	static const char *const titles[] = {"SIZE", "HUGE", "4K", "SWAPPED", "UNTOUCH", "FIXED"};
+	struct columns columns;
 	size_t i, at = 0;
 	json_t *run;
 	int x = 10, y = 1;
@@ -255,14 +281,15 @@ void top_draw_ranges(const struct top_model *model, const struct top_guest *gues
 	top_page_put(page, 0, y, 9, TOP_HEAD, "FROM");
 	for (i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
 		x = put_title(page, x, y, titles[i]);
-	x = put_node_titles(model, page, x, y);
+	columns = columns_of(model, spot->first_node, page->width - x - HEAT_LEAST);
+	x = put_node_titles(model, &columns, page, x, y);
 	top_page_put(page, x, y++, page->width, TOP_HEAD, "HEAT");
 	json_array_foreach (guest->maps, i, run) {
-		if (cli_number(run, "vnode") != vnode || at++ < first)
+		if (cli_number(run, "vnode") != vnode || at++ < spot->row)
 			continue;
 		if (y >= page->height - 1)
 			break;
-		put_run(model, guest, run, page, y++);
+		put_run(model, &columns, guest, run, page, y++);
 	}
 }
 

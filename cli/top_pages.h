@@ -5,12 +5,17 @@
 #include "top_model.h"
 #include "top_page.h"
 
-/* row: the vnode under the cursor, by its place in the list. */
-void top_draw_guest(const struct top_model *model, const struct top_guest *guest, size_t row,
-		    struct top_page *page);
-/* The ranges of the vnode with this id, from the `first` one on. */
+struct top_spot {
+	size_t
+	    row; /* of a guest: the vnode under the cursor, by its place in the list; of ranges: the first one shown */
+	size_t first_node; /* scrolled, where there is no room for all of them */
+};
+
+void top_draw_guest(const struct top_model *model, const struct top_guest *guest,
+		    const struct top_spot *spot, struct top_page *page);
+/* The ranges of the vnode with this id. */
 void top_draw_ranges(const struct top_model *model, const struct top_guest *guest, uint64_t vnode,
-		     size_t first, struct top_page *page);
+		     const struct top_spot *spot, struct top_page *page);
 size_t top_range_count(const struct top_guest *guest, uint64_t vnode);
 void top_draw_help(struct top_page *page);
 

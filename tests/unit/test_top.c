@@ -404,6 +404,39 @@ START_TEST(page_scrolls_over_many_nodes)
 }
 END_TEST
 
+/* Its first digits alone would be another number. */
+START_TEST(number_that_does_not_fit_is_none)
+{
+	struct top_view view = {0};
+	json_t *json = parse(RESIDENCY);
+
+	json_object_set_new(json_array_get(json_object_get(json, "vnodes"), 0), "resident",
+			    json_pack("{s:I, s:i}", "0", (json_int_t)INT64_MAX, "1", 0));
+	json_object_set_new(json, "stall_ns", json_pack("{s:I}", "p99", (json_int_t)INT64_MAX));
+	top_guest_take(&model, add("web1"), json, 1);
+	json_decref(json);
+	draw(&view, 100, 24);
+	ck_has(drawn, " ######  1.00 ");
+	ck_has(drawn, " ##### ");
+	ck_assert_ptr_null(strstr(drawn, "858993"));
+	ck_assert_ptr_null(strstr(drawn, "92233"));
+	ck_assert_uint_eq(top_shade(UINT64_MAX, 1), TOP_SHADE + TOP_SHADES - 1);
+}
+END_TEST
+
+/* On a terminal too narrow for nodes their titles are not there, either. */
+START_TEST(page_without_room_for_nodes_has_no_word_of_them)
+{
+	struct top_view view = {0};
+
+	three_guests();
+	draw(&view, 24, 24);
+	ck_has(drawn, "NAME     HOME   MEM\n");
+	draw(&view, 60, 24);
+	ck_has(drawn, "    N0 ");
+}
+END_TEST
+
 START_TEST(page_marks_the_chosen_guest_and_shades_by_share)
 {
 	struct top_view view = {0};
@@ -430,6 +463,9 @@ START_TEST(numbers_are_short)
 	ck_assert_str_eq(top_gib(64 << 20, text), "0.06");
 	ck_assert_str_eq(top_gib(99 * GIB + GIB / 2, text), "99.5");
 	ck_assert_str_eq(top_gib(12288 * GIB, text), "12288");
+	ck_assert_str_eq(top_gib(99999 * GIB, text), "99999");
+	ck_assert_str_eq(top_gib(100000 * GIB, text), "98T");
+	ck_assert_str_eq(top_gib(1ull << 62, text), "4194304T");
 	ck_assert_str_eq(top_short_ns(-1, text), "-");
 	ck_assert_str_eq(top_short_ns(0, text), "0");
 	ck_assert_str_eq(top_short_ns(950, text), "950ns");
@@ -462,6 +498,8 @@ int main(void)
 	tcase_add_test(page, page_of_80_columns_keeps_every_column_that_fits);
 	tcase_add_test(page, page_of_any_size_is_drawn);
 	tcase_add_test(page, page_scrolls_over_many_nodes);
+	tcase_add_test(page, number_that_does_not_fit_is_none);
+	tcase_add_test(page, page_without_room_for_nodes_has_no_word_of_them);
 	tcase_add_test(page, page_marks_the_chosen_guest_and_shades_by_share);
 	tcase_add_test(page, numbers_are_short);
 	suite_add_tcase(suite, page);

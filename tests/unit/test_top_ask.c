@@ -3,6 +3,8 @@
 
 #include "../../cli/top_ask.h"
 
+#include <sys/resource.h>
+
 static struct top_model model;
 static struct top_ask *ask;
 
@@ -168,6 +170,116 @@ START_TEST(command_to_a_guest_that_hangs_is_given_up)
 }
 END_TEST
 
+/* A guest whose commands `slow` and `cancel` are answered once they may be; its residency is `says`. */
+static struct {
+	struct control_server *server;
+	char path[128];
+	int gate[2];
+	const char *says;
+} scripted;
+
+static int scripted_slow(void *opaque, const json_t *arguments, json_t **result,
+			 struct gmig_error *err)
+{
+	char byte;
+
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	ck_assert_int_eq(read(scripted.gate[0], &byte, 1), 1);
+	*result = fake_job("paused", 0, 0);
+	return 0;
+}
+
+static int scripted_cancel(void *opaque, const json_t *arguments, json_t **result,
+			   struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = fake_job("cancelling", 0, 0);
+	return 0;
+}
+
+static int scripted_residency(void *opaque, const json_t *arguments, json_t **result,
+			      struct gmig_error *err)
+{
+	(void)opaque;
+	(void)arguments;
+	(void)err;
+	*result = json_loads(scripted.says, JSON_DECODE_ANY, NULL);
+	return 0;
+}
+
+static void start_scripted(const char *says)
+{
+	static const struct control_command commands[] = {
+	    {"query-residency", NULL, scripted_residency},
+	    {"slow", NULL, scripted_slow},
+	    {"cancel", NULL, scripted_cancel},
+	    {0}};
+	struct control_server_options options = {
+	    .path = scripted.path, .name = "odd", .commands = commands};
+	struct gmig_error err = {0};
+
+	scripted.says = says;
+	ck_assert_int_eq(pipe(scripted.gate), 0);
+	snprintf(scripted.path, sizeof(scripted.path), "%s/gmig/odd.sock", fake.directory);
+	ck_assert_msg(!control_server_create(&options, &scripted.server, &err), "%s", err.text);
+}
+
+static void stop_scripted(void)
+{
+	control_server_destroy(scripted.server);
+	close(scripted.gate[0]);
+	close(scripted.gate[1]);
+}
+
+/* Or the second command would be reported as done that was never sent. */
+START_TEST(late_answer_is_not_taken_for_that_to_the_next_command)
+{
+	struct gmig_error err = {0};
+	const char *text = NULL;
+	uint64_t serial;
+
+	start_scripted("{\"state\":\"running\",\"vnodes\":[]}");
+	cli_limits.list_ms = 200;
+	one_round();
+	serial = guest_named("odd")->serial;
+	ck_assert_int_eq(top_ask_command(ask, serial, "slow", NULL, &err), 0);
+	while (!text) {
+		top_ask_round(ask);
+		top_ask_wait(ask, -1, 50);
+		text = top_ask_outcome(ask);
+	}
+	ck_assert_str_eq(text, "the guest has not answered yet: it may still be done");
+	cli_limits.list_ms = 60000;
+	ck_assert_int_eq(top_ask_command(ask, serial, "cancel", NULL, &err), 0);
+	ck_assert_int_eq(write(scripted.gate[1], "x", 1), 1);
+	ck_assert_str_eq(outcome(), "cancel: job 1 is cancelling");
+	stop_scripted();
+}
+END_TEST
+
+/* An answer without memory is not one of a guest that has none. */
+START_TEST(answer_of_another_version_is_not_understood)
+{
+	static const char *const odd[] = {"{}", "[]", "7", "{\"vnodes\":{\"0\":1}}",
+					  "{\"state\":\"running\",\"vnodes\":null}"};
+
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		start_scripted(odd[i]);
+		one_round();
+		ck_assert(!guest_named("odd")->answered);
+		ck_assert_str_eq(guest_named("odd")->why, "not understood");
+		ck_assert(guest_named("vm1")->answered);
+		stop_scripted();
+		one_round();
+		one_round();
+	}
+}
+END_TEST
+
 /* The name is there again, the guest is not: the question was about the one that ended. */
 START_TEST(command_does_not_reach_another_guest_of_that_name)
 {
@@ -199,14 +311,21 @@ static struct {
 	struct control_server *server;
 	char path[128], said[512];
 	pid_t pid; /* of the domain; 0: there is no domain */
+	bool refuses, hangs;
+	int gate[2];
 } gmigd;
 
 static int say_guests(void *opaque, const json_t *arguments, json_t **result,
 		      struct gmig_error *err)
 {
+	char byte;
+
 	(void)opaque;
 	(void)arguments;
-	(void)err;
+	if (gmigd.refuses)
+		return gmig_fail(err, -EAGAIN, "libvirt is busy");
+	if (gmigd.hangs && read(gmigd.gate[0], &byte, 1) != 1)
+		return -EIO;
 	*result = gmigd.pid ? json_pack("{s:b, s:[{s:s, s:s, s:i, s:s}]}", "connected", 1, "guests",
 					"name", "web1", "uuid", "u-1", "pid", (int)gmigd.pid,
 					"state", "running")
@@ -279,6 +398,33 @@ START_TEST(domains_are_rows_and_are_asked_for_by_their_uuid)
 }
 END_TEST
 
+/* What it said last is not shown as what is. */
+START_TEST(domains_of_a_gmigd_that_hangs_are_no_answer)
+{
+	start_daemon();
+	one_round();
+	gmigd.refuses = true;
+	one_round();
+	one_round();
+	ck_assert(guest_named("web1")->answered);
+	gmigd.refuses = false;
+	cli_limits.list_ms = 200;
+	ck_assert_int_eq(pipe(gmigd.gate), 0);
+	gmigd.hangs = true;
+	one_round();
+	one_round();
+	ck_assert(!guest_named("web1")->answered);
+	ck_assert_str_eq(guest_named("web1")->why, "no answer");
+	gmigd.hangs = false;
+	ck_assert_int_eq(write(gmigd.gate[1], "xx", 2), 2);
+	cli_limits.list_ms = 60000;
+	one_round();
+	one_round();
+	ck_assert(guest_named("web1")->answered);
+	control_server_destroy(gmigd.server);
+}
+END_TEST
+
 START_TEST(command_reaches_no_other_process_of_a_domain)
 {
 	struct gmig_error err = {0};
@@ -315,13 +461,27 @@ START_TEST(once_prints_a_table_or_an_object)
 	ck_has(out_text, "gmig top: 1 guest, ");
 	ck_has(out_text, "\nNAME HOME VCPU%");
 	ck_has(out_text, "\nvm1 ");
-	ck_has(out_text, "2 fake nodes");
+	ck_has(out_text, "2 fake nodes (pretended)");
 	ck_assert_int_eq(gmig("top", "--once", "--json", NULL), CLI_OK);
 	all = out_json();
 	guest = json_array_get(json_object_get(all, "guests"), 0);
 	ck_assert_str_eq(cli_text(guest, "name"), "vm1");
 	ck_assert_uint_eq(cli_number(guest, "bytes"), 1 << 30);
 	json_decref(all);
+}
+END_TEST
+
+/* 1024 guests are more connections than most shells allow. */
+START_TEST(as_many_guests_are_asked_as_the_system_lets_it)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < 256 ? limit.rlim_max : 256;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(gmig("top", "--once", NULL), CLI_OK);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_uint_eq(limit.rlim_cur, limit.rlim_max);
 }
 END_TEST
 
@@ -348,11 +508,15 @@ int main(void)
 	tcase_add_test(tcase, guest_that_has_died_is_stale_and_then_gone);
 	tcase_add_test(tcase, command_reaches_its_guest_and_its_outcome_is_told);
 	tcase_add_test(tcase, command_to_a_guest_that_hangs_is_given_up);
+	tcase_add_test(tcase, late_answer_is_not_taken_for_that_to_the_next_command);
+	tcase_add_test(tcase, answer_of_another_version_is_not_understood);
 	tcase_add_test(tcase, command_does_not_reach_another_guest_of_that_name);
 	tcase_add_test(tcase, domains_are_rows_and_are_asked_for_by_their_uuid);
+	tcase_add_test(tcase, domains_of_a_gmigd_that_hangs_are_no_answer);
 	tcase_add_test(tcase, command_reaches_no_other_process_of_a_domain);
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(line, once_prints_a_table_or_an_object);
+	tcase_add_test(line, as_many_guests_are_asked_as_the_system_lets_it);
 	tcase_add_test(line, bad_options_are_usage);
 	return run_suite(suite);
 }

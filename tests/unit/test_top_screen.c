@@ -202,9 +202,9 @@ START_TEST(pages_of_a_guest_show_every_kind_of_memory)
 	keys("\n");
 	draw(100, 24);
 	ck_has(drawn, "vm1, pid 4711, running: no room\n");
-	ck_has(drawn, "memory 0.01 GiB: huge pages 0.00, 4K pages 0.00, hugetlb 0, swapped 0, "
-		      "untouched 0.00\n");
-	ck_has(drawn, "must not move 2.00 GiB");
+	ck_has(drawn, "GiB: memory 0.01, huge pages 0.00, 4K pages 0.00, hugetlb 0\n"
+		      "swapped 0, untouched 0.00\n"
+		      "must not move 2.00, on its way 0, not where its policy wants it 0\n");
 	ck_has(drawn, "heat 9999999999999999");
 	ck_has(drawn, "job 7 failed: 0 moved, 0 remain; no room\n");
 	keys("\n");
@@ -215,6 +215,42 @@ START_TEST(pages_of_a_guest_show_every_kind_of_memory)
 	for (int width = 1; width < 120; width += 7)
 		for (int height = 1; height < 9; height++)
 			draw(width, height);
+}
+END_TEST
+
+/* The cursor is always seen, and so are the newest jobs; nodes are scrolled to. */
+START_TEST(page_of_a_guest_scrolls_over_vnodes_and_nodes)
+{
+	json_t *vnodes = json_array(), *all;
+	struct top_guest *guest = add("vm1", "");
+
+	for (int i = 0; i < 64; i++) {
+		char node[16];
+
+		snprintf(node, sizeof(node), "%d", i);
+		json_array_append_new(vnodes, json_pack("{s:i, s:I, s:{s:I}}", "id", i, "bytes",
+							(json_int_t)1 << 32, "resident", node,
+							(json_int_t)1 << 31));
+	}
+	all = json_pack("{s:s, s:o, s:[{s:s, s:s}]}", "state", "running", "vnodes", vnodes, "jobs",
+			"id", "7", "state", "running");
+	top_guest_take(&model, guest, all, 3);
+	json_decref(all);
+	ck_assert_int_eq(top_model_refresh(&model), 0);
+	keys("\n");
+	draw(80, 24);
+	ck_has(drawn, "SWAPPED      N0 ");
+	ck_has(drawn, "\njob 7 running");
+	for (int i = 0; i < 70; i++) {
+		keys("j");
+		top_screen_key(&screen, &model, TOP_RIGHT);
+	}
+	draw(80, 24);
+	ck_has(drawn,
+	       "\n63         4.00       0       0       0       0       0       0       0    "
+	       "2.00\n");
+	ck_has(drawn, "     N63\n");
+	ck_has(drawn, "\njob 7 running");
 }
 END_TEST
 
@@ -495,6 +531,7 @@ int main(void)
 	tcase_add_test(tcase, question_ends_with_its_guest);
 	tcase_add_test(tcase, keys_go_down_to_ranges_and_back);
 	tcase_add_test(tcase, pages_of_a_guest_show_every_kind_of_memory);
+	tcase_add_test(tcase, page_of_a_guest_scrolls_over_vnodes_and_nodes);
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(pty, terminal_shows_guests_and_keys_lead_on);
 	tcase_add_test(pty, terminal_that_is_resized_is_drawn_anew);
