@@ -5,10 +5,13 @@
  *   agent-load direct PID NODE [all]  move_pages(2) on the region of twin PID; prints each status
  *   agent-load ask PID                where the pages of its region are
  *   agent-load migrate PID FROM TO    migrate_pages(2); prints its error
+ *   agent-load hot                    a process that uses some small pages of each of a few blocks
+ *   agent-load blocks PID             in how many of the guest's blocks these lie, by their frame numbers
  *   agent-load as UID PROGRAM ARG..   runs a program as a user without rights
  * Static, libc alone: it goes into an initrd.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -239,6 +242,84 @@ static int run_migrate(int pid, int from, int to)
 	return 0;
 }
 
+/* ---- hot: small pages all over a few blocks -------------------------------------------------- */
+
+#define HOT	   0x110000000000ul
+#define HOT_BLOCKS 4ul
+#define HOT_PAGES  128ul /* of each, every fourth */
+#define BETWEEN	   63ul	 /* pages of somebody else's between two of them */
+
+static char *hot_page(size_t i)
+{
+	return (char *)(HOT + i / HOT_PAGES * HUGE + i % HOT_PAGES * 4 * PAGE);
+}
+
+/* So that no block of the guest holds more than a few of them; huge pages are allowed later only. */
+static void scatter(void)
+{
+	size_t others = HOT_BLOCKS * HOT_PAGES * BETWEEN;
+	char *other = map(0, others * PAGE, MAP_PRIVATE);
+
+	map(HOT, HOT_BLOCKS * HUGE, MAP_PRIVATE);
+	madvise((void *)HOT, HOT_BLOCKS * HUGE, MADV_NOHUGEPAGE);
+	madvise(other, others * PAGE, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < HOT_BLOCKS * HOT_PAGES; i++) {
+		write_page(hot_page(i), 0, i);
+		for (size_t n = 0; n < BETWEEN; n++)
+			other[(i * BETWEEN + n) * PAGE] = 1;
+	}
+	madvise((void *)HOT, HOT_BLOCKS * HUGE, MADV_HUGEPAGE);
+}
+
+static int run_hot(void)
+{
+	size_t bad = 0;
+	uint64_t round = 0;
+
+	signal(SIGTERM, on_term);
+	scatter();
+	printf("HOT-READY pid=%d\n", getpid());
+	for (; !ended; round++)
+		for (size_t i = 0; i < HOT_BLOCKS * HOT_PAGES; i++)
+			(*(volatile uint64_t *)hot_page(i))++;
+	for (size_t i = 0; i < HOT_BLOCKS * HOT_PAGES; i++) {
+		*(uint64_t *)hot_page(i) -= round;
+		bad += check_page(hot_page(i), 0, i);
+	}
+	printf("HOT-VERDICT: %s rounds=%llu bad=%zu\n", bad ? "FAIL" : "PASS",
+	       (unsigned long long)round, bad);
+	return bad != 0;
+}
+
+static int run_blocks(const char *pid)
+{
+	static uint64_t seen[HOT_BLOCKS * HOT_PAGES];
+	size_t distinct = 0, there = 0, n;
+	char path[64];
+	int pagemap;
+
+	snprintf(path, sizeof(path), "/proc/%s/pagemap", pid);
+	pagemap = open(path, O_RDONLY);
+	if (pagemap < 0)
+		die(path);
+	for (size_t i = 0; i < HOT_BLOCKS * HOT_PAGES; i++) {
+		uint64_t entry;
+
+		if (pread(pagemap, &entry, 8, (off_t)((uintptr_t)hot_page(i) / PAGE * 8)) != 8)
+			die(path);
+		if (!(entry >> 63))
+			continue;
+		there++;
+		entry = (entry & ((1ull << 55) - 1)) / (HUGE / PAGE);
+		for (n = 0; n < distinct && seen[n] != entry; n++)
+			;
+		if (n == distinct)
+			seen[distinct++] = entry;
+	}
+	printf("BLOCKS pid=%s pages=%zu blocks=%zu\n", pid, there, distinct);
+	return 0;
+}
+
 static int run_as(const char *uid, char **command)
 {
 	unsigned int id = (unsigned int)strtoul(uid, NULL, 10);
@@ -266,9 +347,14 @@ int main(int argc, char **argv)
 		return run_direct(atoi(argv[2]), NULL, 0);
 	if (argc == 5 && !strcmp(argv[1], "migrate"))
 		return run_migrate(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
+	if (argc == 2 && !strcmp(argv[1], "hot"))
+		return run_hot();
+	if (argc == 3 && !strcmp(argv[1], "blocks"))
+		return run_blocks(argv[2]);
 	if (argc > 3 && !strcmp(argv[1], "as"))
 		return run_as(argv[2], argv + 3);
-	fprintf(stderr, "usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | "
-			"ask PID | migrate PID FROM TO | as UID PROGRAM ARG..\n");
+	fprintf(stderr,
+		"usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | "
+		"ask PID | migrate PID FROM TO | hot | blocks PID | as UID PROGRAM ARG..\n");
 	return 2;
 }
