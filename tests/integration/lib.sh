@@ -22,6 +22,7 @@ PATIENCE=1
 
 passed=0 failed=0 skipped=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/gmig-test.XXXXXX")
+said=$work/case.out # what the case that runs has said so far; nothing else writes there
 # Root's closed nodes are not this host's: where sockets are root's own, /run/gmig, these are to be there, too.
 export XDG_RUNTIME_DIR=$work/run GMIG_SYSTEM_DIR=$work/run/gmig
 mkdir -m 700 "$XDG_RUNTIME_DIR"
@@ -46,14 +47,14 @@ fail() {
 # The guest triple-faulted, or panicked or stopped before its first line of user space, or stands still through no fault that gmig
 # knows of (stands_still). Says which.
 guest_broke() {
-	grep -hos 'reason=triple-fault.*' "$work/out" "$work"/*.log | head -n 1 | grep . && return 0
+	grep -hos 'reason=triple-fault.*' "$said" "$work"/*.log | head -n 1 | grep . && return 0
 	if [ -e "$work/still" ]; then
 		cat "$work/still"
 		return 0
 	fi
 	! grep -qsa 'GUEST-READY' "$work/console" "$work"/*.console || return 1
 	grep -hsao 'Kernel panic.*' "$work/console" "$work"/*.console | head -n 1 | grep . && return 0
-	grep -hos '^exit 124:.*' "$work/out" | head -n 1 | grep .
+	grep -hos '^exit 124:.*' "$said" | head -n 1 | grep .
 }
 
 # run_case NAME [ARG..]: NAME is a function; it runs in a subshell with its output kept.
@@ -62,16 +63,16 @@ run_case() {
 	[ -z "${GMIG_ONLY:-}" ] || [[ $title =~ $GMIG_ONLY ]] || return 0
 	rm -f "$work/skip" "$work/still"
 	[ -n "${keep_vms:-}" ] || rm -f "$work"/*.console "$work"/*.log "$work/console"
-	("$@") >"$work/out" 2>&1
+	("$@") >"$said" 2>&1
 	rc=$?
 	# In the lab QEMU itself breaks a guest now and then, mostly while it prints its first lines (docs/lab.md). Such a case is
 	# tried once more, and the line below says so.
 	if [ $rc -ne 0 ] && [ -n "${GMIG_IN_LAB:-}" ] && [ -z "${keep_vms:-}" ] && [ ! -e "$work/skip" ] && broke=$(guest_broke); then
 		echo "retry $title - the guest broke: $broke"
-		sed 's/^/    /' "$work/out" | tail -n 60
+		sed 's/^/    /' "$said" | tail -n 60
 		kill_vms
 		rm -f "$work"/*.console "$work/console" "$work/still"
-		("$@") >"$work/out" 2>&1
+		("$@") >"$said" 2>&1
 		rc=$?
 	fi
 	[ -n "${keep_vms:-}" ] || kill_vms
@@ -80,11 +81,11 @@ run_case() {
 		echo "skip $title - $(cat "$work/skip")"
 	elif [ $rc -eq 0 ]; then
 		passed=$((passed + 1))
-		echo "ok $title ($((SECONDS - start)) s)$(sed -n 's/^NOTE /: /p' "$work/out" | tr '\n' ' ')"
+		echo "ok $title ($((SECONDS - start)) s)$(sed -n 's/^NOTE /: /p' "$said" | tr '\n' ' ')"
 	else
 		failed=$((failed + 1))
 		echo "not ok $title"
-		tail -n 120 "$work/out" | sed 's/^/    /'
+		tail -n 120 "$said" | sed 's/^/    /'
 	fi
 }
 
