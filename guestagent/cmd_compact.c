@@ -203,8 +203,7 @@ static int measure_heat(struct agent_job *job, struct compact *compact, struct r
 	if (state < 0)
 		return state;
 	rc = ask_damon(job, compact, &scan, state, err);
-	close(state);
-	agent_opener_damon_end(compact->opener);
+	agent_opener_damon_end(compact->opener, state);
 	return rc;
 }
 

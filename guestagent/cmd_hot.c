@@ -110,8 +110,7 @@ static int hot_run(struct agent_job *job, void *context, struct gmig_error *err)
 	if (state < 0)
 		return state;
 	rc = look(job, hot, state, err);
-	close(state);
-	agent_opener_damon_end(hot->opener);
+	agent_opener_damon_end(hot->opener, state);
 	return rc;
 }
 

@@ -213,8 +213,9 @@ static int check_unused(struct gmig_error *err)
 	if (count)
 		return gmig_fail(
 		    err, -EBUSY,
-		    "somebody uses DAMON in the guest, or an agent was killed that did: "
-		    "see %s/" ADMIN ", where 0 in nr_kdamonds ends it: EBUSY (%d)",
+		    "somebody uses DAMON in the guest, or an agent was killed that did: if "
+		    "that is so, write off to 0/state in %s/" ADMIN ", and then 0 to "
+		    "nr_kdamonds: EBUSY (%d)",
 		    agent_sys->sys, EBUSY);
 	return 0;
 }
@@ -222,7 +223,7 @@ static int check_unused(struct gmig_error *err)
 int agent_damon_begin(const struct agent_damon *damon, struct gmig_error *err)
 {
 	char path[PATH_MAX];
-	int rc = agent_damon_valid(damon, err), fd;
+	int rc = agent_damon_valid(damon, err), fd = -1;
 
 	if (!rc)
 		rc = check_unused(err);
@@ -230,40 +231,53 @@ int agent_damon_begin(const struct agent_damon *damon, struct gmig_error *err)
 		rc = put_number(err, ADMIN "nr_kdamonds", 1);
 	if (rc)
 		return rc;
-	rc = set_up(damon, err);
 	snprintf(path, sizeof(path), "%s/" ADMIN "0/state", agent_sys->sys);
-	fd = rc ? rc : open(path, O_WRONLY | O_CLOEXEC);
-	if (!rc && fd < 0)
-		fd = failed(err, -errno, "state", "cannot be opened");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	rc = fd < 0 ? failed(err, -errno, "state", "cannot be opened") : set_up(damon, err);
+	if (!rc)
+		return fd;
 	if (fd < 0)
-		agent_damon_end();
-	return fd;
+		put_number(NULL, ADMIN "nr_kdamonds", 0);
+	else
+		agent_damon_end(fd);
+	return rc;
 }
 
-/* Nobody gets at it while it gathers what it was asked for, until the end of an aggregation. */
-void agent_damon_end(void)
+static int command(int state, const char *word, struct gmig_error *err)
+{
+	long wrote;
+
+	do {
+		wrote = agent_sys->damon_write(state, word);
+	} while (wrote == -EINTR);
+	return wrote < 0 ? failed(err, (int)wrote, "state", word) : 0;
+}
+
+int agent_damon_off(int state)
+{
+	return command(state, "off", NULL);
+}
+
+/*
+ * Nobody gets at it while it gathers what it was asked for, until the end of an aggregation. A descriptor of a directory that
+ * somebody has made anew since says -ENODEV, where the name would reach the other one's.
+ */
+void agent_damon_end(int state)
 {
 	const struct timespec pause = {.tv_nsec = 100000000};
 
 	for (unsigned int i = 0; i < END_TRIES; i++) {
-		if (put(NULL, ADMIN "0/state", "off") != -EBUSY &&
-		    put_number(NULL, ADMIN "nr_kdamonds", 0) != -EBUSY)
-			return;
+		int rc = agent_damon_off(state);
+
+		if (rc == -ENODEV ||
+		    (rc != -EBUSY && put_number(NULL, ADMIN "nr_kdamonds", 0) != -EBUSY))
+			break;
 		nanosleep(&pause, NULL);
 	}
+	close(state);
 }
 
 /* ---- Looking --------------------------------------------------------------------------------- */
-
-static int command(int state, const char *word, struct gmig_error *err)
-{
-	ssize_t wrote;
-
-	do {
-		wrote = write(state, word, strlen(word));
-	} while (wrote < 0 && errno == EINTR);
-	return wrote < 0 ? failed(err, -errno, "state", word) : 0;
-}
 
 int agent_damon_on(int state, struct gmig_error *err)
 {

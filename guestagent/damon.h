@@ -47,8 +47,13 @@ int agent_damon_valid(const struct agent_damon *damon, struct gmig_error *err);
  * earlier agent was killed; -EOPNOTSUPP, -EACCES, -EINVAL.
  */
 int agent_damon_begin(const struct agent_damon *damon, struct gmig_error *err);
-/* Off, and its directories are gone. Only after agent_damon_begin(). */
-void agent_damon_end(void);
+/*
+ * Off, its directories are gone, and the descriptor is closed. Whoever has begun holds on to it: a DAMON that somebody has set up
+ * in the place of this one is left alone. Up to 90 s, while it is being asked.
+ */
+void agent_damon_end(int state);
+/* Off, by whoever has a descriptor of it; its directories stay. -EBUSY: it is being asked; -ENODEV: it is gone; -EINVAL: it was not on. */
+int agent_damon_off(int state);
 
 /* -EBUSY: a module of DAMON's own has the memory. */
 int agent_damon_on(int state, struct gmig_error *err);

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,6 +20,9 @@
 
 #define CLASS_VIRTIO_PORTS "class/virtio-ports"
 #define SET_TEXT	   2048
+
+/* `state` of the DAMON that was set up without an opener; -1: there is none. */
+static atomic_int own_damon = -1;
 
 struct agent_opener {
 	int fd;
@@ -192,7 +197,15 @@ static int ask(struct agent_opener *opener, const struct request *request, struc
 	return rc;
 }
 
-static int begin_damon(const struct agent_conf *conf, const struct agent_damon *damon, bool *damons,
+static void end_damon(int *state)
+{
+	if (*state >= 0)
+		agent_damon_end(*state);
+	*state = -1;
+}
+
+/* *state: kept, to end it by; -1: none of ours. */
+static int begin_damon(const struct agent_conf *conf, const struct agent_damon *damon, int *state,
 		       struct gmig_error *err)
 {
 	const char *command = damon->pid ? "compact-hot" : "hot-pages";
@@ -208,13 +221,16 @@ static int begin_damon(const struct agent_conf *conf, const struct agent_damon *
 		rc = agent_conf_check_process(conf, &process, err);
 	if (!rc)
 		rc = agent_damon_begin(damon, err);
-	*damons |= rc >= 0;
+	if (rc >= 0) {
+		end_damon(state);
+		*state = rc;
+	}
 	return rc;
 }
 
 /* A descriptor, 0, or -errno. */
 static int obey(struct request *request, const struct agent_conf *conf,
-		const struct agent_port_options *options, bool *damons, struct gmig_error *err)
+		const struct agent_port_options *options, int *damon, struct gmig_error *err)
 {
 	switch (request->kind) {
 	case ASK_PORT:
@@ -225,12 +241,10 @@ static int obey(struct request *request, const struct agent_conf *conf,
 		request->text[sizeof(request->text) - 1] = '\0';
 		return write_cgroup(conf, request->cgroup, request->file, request->text, err);
 	case ASK_DAMON_BEGIN:
-		return begin_damon(conf, &request->damon, damons, err);
+		return begin_damon(conf, &request->damon, damon, err);
 	case ASK_DAMON_END:
 		/* Another one's is not ours to end. */
-		if (*damons)
-			agent_damon_end();
-		*damons = false;
+		end_damon(damon);
 		return 0;
 	}
 	return gmig_fail(err, -EINVAL, "there is no such request");
@@ -239,7 +253,7 @@ static int obey(struct request *request, const struct agent_conf *conf,
 static void serve(int sock, const struct agent_conf *conf, const struct agent_port_options *options)
 {
 	static struct request request;
-	bool damons = false; /* DAMON runs, by us */
+	int damon = -1; /* `state` of ours */
 
 	for (;;) {
 		struct gmig_error err = {0};
@@ -251,16 +265,15 @@ static void serve(int sock, const struct agent_conf *conf, const struct agent_po
 			continue;
 		if (got != sizeof(request))
 			break;
-		rc = obey(&request, conf, options, &damons, &err);
+		rc = obey(&request, conf, options, &damon, &err);
 		reply.code = rc < 0 ? rc : 0;
 		snprintf(reply.text, sizeof(reply.text), "%s", err.text);
 		send_reply(sock, &reply, rc > 0 ? rc : -1);
-		if (rc > 0)
+		if (rc > 0 && rc != damon)
 			close(rc);
 	}
 	/* The agent has ended in the middle of it. */
-	if (damons)
-		agent_damon_end();
+	end_damon(&damon);
 }
 
 /* ---- The process ----------------------------------------------------------------------------- */
@@ -270,10 +283,12 @@ static void be_opener(int sock, const struct agent_conf *conf,
 {
 	struct gmig_error err = {0};
 
+	sigset_t all;
+
 	prctl(PR_SET_NAME, "gmig-opener", 0, 0, 0);
-	/* The agent's end: it takes us along. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_IGN);
+	/* The agent's end: it takes us along. A terminal's signals reach both of us, and DAMON would run on. */
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
 	/* Which may be one of the first three: a file must not come to be there. */
 	if (options->fd >= 0)
 		close(options->fd);
@@ -319,8 +334,13 @@ int agent_opener_start(const struct agent_conf *conf, const struct agent_port_op
 
 void agent_opener_stop(struct agent_opener *opener)
 {
-	if (!opener)
+	if (!opener) {
+		int state = atomic_exchange(&own_damon, -1);
+
+		if (state >= 0)
+			agent_damon_end(state);
 		return;
+	}
 	close(opener->fd);
 	pthread_mutex_destroy(&opener->lock);
 	free(opener);
@@ -356,6 +376,25 @@ int agent_opener_write(struct agent_opener *opener, const struct agent_conf *con
 	return rc;
 }
 
+/* Without an opener. A second descriptor is kept for agent_opener_stop(): a job may wait in the kernel for as long as it likes. */
+static int begin_own(const struct agent_damon *damon, struct gmig_error *err)
+{
+	int state = agent_damon_begin(damon, err), kept;
+
+	if (state < 0)
+		return state;
+	kept = fcntl(state, F_DUPFD_CLOEXEC, 0);
+	if (kept < 0) {
+		kept = -errno;
+		agent_damon_end(state);
+		return gmig_fail(err, kept, "fcntl(2): %s", strerror(-kept));
+	}
+	kept = atomic_exchange(&own_damon, kept);
+	if (kept >= 0)
+		close(kept);
+	return state;
+}
+
 int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *damon,
 		       struct gmig_error *err)
 {
@@ -363,7 +402,7 @@ int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *da
 	int rc;
 
 	if (!opener)
-		return agent_damon_begin(damon, err);
+		return begin_own(damon, err);
 	request = calloc(1, sizeof(*request));
 	if (!request)
 		return gmig_fail(err, -ENOMEM, "out of memory");
@@ -374,12 +413,16 @@ int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *da
 	return rc ? rc : gmig_fail(err, -EPIPE, "the process that opens files gave none");
 }
 
-void agent_opener_damon_end(struct agent_opener *opener)
+void agent_opener_damon_end(struct agent_opener *opener, int state)
 {
 	static const struct request request = {.kind = ASK_DAMON_END};
 
-	if (opener)
+	if (opener) {
+		/* The opener may have been killed. */
+		agent_damon_off(state);
 		ask(opener, &request, NULL);
-	else
-		agent_damon_end();
+	} else {
+		agent_opener_stop(NULL);
+	}
+	close(state);
 }

@@ -31,8 +31,9 @@ int agent_opener_write(struct agent_opener *opener, const struct agent_conf *con
  * allow-list. */
 int agent_opener_damon(struct agent_opener *opener, const struct agent_damon *damon,
 		       struct gmig_error *err);
-void agent_opener_damon_end(struct agent_opener *opener);
-/* Ends the opener, and with it the DAMON that it has set up. */
+/* With the descriptor that agent_opener_damon() gave, which is closed. It is off also when the opener has been killed. */
+void agent_opener_damon_end(struct agent_opener *opener, int state);
+/* Ends the opener, and with it the DAMON that it has set up. NULL: ends the one that was set up without an opener, whoever waits for it. */
 void agent_opener_stop(struct agent_opener *opener);
 
 #endif

@@ -45,6 +45,11 @@ static long real_pagemap_read(int pagemap, uint64_t *entries, size_t count, uint
 	    pread(pagemap, entries, count * sizeof(*entries), (off_t)(first * sizeof(*entries))));
 }
 
+static long real_damon_write(int state, const char *word)
+{
+	return result(write(state, word, strlen(word)));
+}
+
 static uint64_t real_now_ns(void)
 {
 	struct timespec ts;
@@ -71,6 +76,7 @@ const struct agent_sys agent_sys_real = {
     .pidfd_open = real_pidfd_open,
     .process_madvise = real_process_madvise,
     .pagemap_read = real_pagemap_read,
+    .damon_write = real_damon_write,
     .now_ns = real_now_ns,
     .sleep_ns = real_sleep_ns,
 };

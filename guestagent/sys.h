@@ -30,6 +30,8 @@ struct agent_sys {
 	long (*process_madvise)(int pidfd, const struct iovec *ranges, size_t count, int advice);
 	/* 64-bit entries of /proc/PID/pagemap from page `first` on: bytes. */
 	long (*pagemap_read)(int pagemap, uint64_t *entries, size_t count, uint64_t first);
+	/* A word to a DAMON's file `state`: bytes. */
+	long (*damon_write)(int state, const char *word);
 	uint64_t (*now_ns)(void);
 	void (*sleep_ns)(uint64_t ns);
 };

@@ -685,12 +685,8 @@ START_TEST(opener_has_damon_look_at_allowed_processes_alone)
 	allow(cases[_i].conf);
 	ck_assert_int_eq(agent_opener_start(&agent.conf, &options, &opener, NULL), 0);
 	rc = agent_opener_damon(opener, &damon, NULL);
-	if (rc > 0) {
-		close(rc);
-		rc = 0;
-	}
-	ck_assert_int_eq(rc, cases[_i].rc);
-	agent_opener_damon_end(opener);
+	ck_assert_int_eq(rc > 0 ? 0 : rc, cases[_i].rc);
+	agent_opener_damon_end(opener, rc > 0 ? rc : -1);
 	agent_opener_stop(opener);
 	ck_assert_int_gt(wait(NULL), 0);
 }

@@ -7,6 +7,8 @@
 #include "fake_kernel.h"
 #include "suite.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #define MIB	(1ull << 20)
@@ -299,8 +301,8 @@ START_TEST(scan_tells_what_was_used_and_leaves_no_damon)
 	ck_assert_str_eq(text_in(SCHEME "action"), "stat");
 	ck_assert_str_eq(text_in(CONTEXT "targets/0/regions/nr_regions"), "4");
 	ck_assert_str_eq(text_in(CONTEXT "targets/0/regions/3/end"), "8388608");
-	/* On and asked by the job, off by whoever ends it: another descriptor, from the beginning. */
-	ck_assert_str_eq(text_in(KDAMOND "0/state"), "offpdate_schemes_tried_regions");
+	/* Of one descriptor, or copies of it. */
+	ck_assert_str_eq(text_in(KDAMOND "0/state"), "onupdate_schemes_tried_regionsoff");
 }
 END_TEST
 
@@ -322,12 +324,54 @@ START_TEST(damon_of_somebody_else_is_left_alone)
 	job = run_job(HOT(""));
 	ck_assert_str_eq(word(job, "state"), "failed");
 	ck_assert_str_eq(word(json_object_get(job, "error"), "errno"), "EBUSY");
+	/* The kernel removes none that is on. */
+	ck_assert_ptr_nonnull(
+	    strstr(word(json_object_get(job, "error"), "desc"), "off to 0/state"));
 	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "2\n");
 	ck_assert_str_eq(text_in(KDAMOND "0/state"), "");
 	json_decref(job);
 	job = ask(HOT_BLOCKS(""));
 	ck_assert_str_eq(word(job, "errno"), "ENODATA");
 	json_decref(job);
+}
+END_TEST
+
+/* Its descriptor's directory is gone, as sysfs has it. */
+static long removed(int state, const char *word)
+{
+	return strcmp(word, "off") != 0 ? agent_sys_real.damon_write(state, word) : -ENODEV;
+}
+
+START_TEST(damon_that_somebody_has_set_up_since_is_left_alone)
+{
+	json_t *job;
+
+	make_damon("0\n");
+	fake_sys_calls.damon_write = removed;
+	job = run_job(HOT("\"seconds\":1"));
+	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "1\n");
+	ck_assert_ptr_null(strstr(text_in(KDAMOND "0/state"), "off"));
+	json_decref(job);
+}
+END_TEST
+
+/* Its job may be in the kernel, and nobody waits for that. */
+START_TEST(agent_without_an_opener_ends_damon_before_it_ends)
+{
+	const struct agent_damon damon = planned(8 * MIB, 1).damon;
+	int state;
+
+	make_damon("0\n");
+	state = agent_opener_damon(NULL, &damon, NULL);
+	ck_assert_int_ge(state, 0);
+	ck_assert_int_eq(agent_damon_on(state, NULL), 0);
+	agent_opener_stop(NULL);
+	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "0\n");
+	ck_assert_str_eq(text_in(KDAMOND "0/state"), "onoff");
+	/* Whose it is from now on is not known. */
+	fake_file(KDAMOND "nr_kdamonds", "1\n");
+	agent_opener_damon_end(NULL, state);
+	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "1\n");
 }
 END_TEST
 
@@ -410,7 +454,7 @@ START_TEST(opener_ends_damon_with_the_agent)
 
 	start_opener("hot-pages");
 	/* Nobody's yet. */
-	agent_opener_damon_end(opener);
+	agent_opener_damon_end(opener, -1);
 	ck_assert_str_eq(text_in(KDAMOND "0/state"), "");
 	state = agent_opener_damon(opener, &damon, NULL);
 	ck_assert_int_gt(state, 0);
@@ -420,7 +464,62 @@ START_TEST(opener_ends_damon_with_the_agent)
 	agent_opener_stop(opener);
 	ck_assert_int_gt(wait(NULL), 0);
 	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "0\n");
-	ck_assert_str_eq(text_in(KDAMOND "0/state"), "off");
+	ck_assert_str_eq(text_in(KDAMOND "0/state"), "onoff");
+}
+END_TEST
+
+/* A terminal that is closed, or a key, tells all of its processes. The agent's end is another matter. */
+START_TEST(opener_outlives_signals_that_end_the_agent)
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGALRM, SIGTSTP};
+	const struct agent_damon damon = planned(8 * MIB, 1).damon;
+	int state, status;
+
+	/* Check gives each test a process group. */
+	if (getpgrp() != getpid())
+		return;
+	start_opener("hot-pages");
+	state = agent_opener_damon(opener, &damon, NULL);
+	ck_assert_int_gt(state, 0);
+	ck_assert_int_eq(agent_damon_on(state, NULL), 0);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		signal(signals[i], SIG_IGN);
+		ck_assert_int_eq(kill(0, signals[i]), 0);
+	}
+	close(state);
+	agent_opener_stop(opener);
+	ck_assert_int_gt(wait(&status), 0);
+	ck_assert_msg(WIFEXITED(status), "ended by signal %d", WTERMSIG(status));
+	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "0\n");
+	ck_assert_str_eq(text_in(KDAMOND "0/state"), "onoff");
+}
+END_TEST
+
+/* The only child. */
+static pid_t opener_pid(void)
+{
+	char name[64], text[64];
+
+	snprintf(name, sizeof(name), "/proc/self/task/%d/children", (int)getpid());
+	ck_assert_int_gt(agent_read_text(name, text, sizeof(text)), 0);
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+START_TEST(damon_is_off_though_the_opener_was_killed)
+{
+	const struct agent_damon damon = planned(8 * MIB, 1).damon;
+	int state;
+
+	start_opener("hot-pages");
+	signal(SIGPIPE, SIG_IGN);
+	state = agent_opener_damon(opener, &damon, NULL);
+	ck_assert_int_gt(state, 0);
+	ck_assert_int_eq(agent_damon_on(state, NULL), 0);
+	ck_assert_int_eq(kill(opener_pid(), SIGKILL), 0);
+	ck_assert_int_gt(wait(NULL), 0);
+	agent_opener_damon_end(opener, state);
+	ck_assert_str_eq(text_in(KDAMOND "0/state"), "onoff");
+	agent_opener_stop(opener);
 }
 END_TEST
 
@@ -456,10 +555,14 @@ int main(void)
 	tcase_add_test(tcase, scan_tells_what_was_used_and_leaves_no_damon);
 	tcase_add_test(tcase, scan_without_a_source_says_which_one_it_would_need);
 	tcase_add_test(tcase, damon_of_somebody_else_is_left_alone);
+	tcase_add_test(tcase, damon_that_somebody_has_set_up_since_is_left_alone);
+	tcase_add_test(tcase, agent_without_an_opener_ends_damon_before_it_ends);
 	tcase_add_test(tcase, scan_that_costs_too_much_is_ended);
 	tcase_add_test(tcase, damon_that_fails_on_the_way_is_removed_again);
 	tcase_add_loop_test(tcase, damon_that_tells_nothing_or_nonsense_is_an_error, 0, 2);
 	tcase_add_loop_test(tcase, opener_ends_damon_with_the_agent, 0, OPENER_RUNS);
+	tcase_add_loop_test(tcase, opener_outlives_signals_that_end_the_agent, 0, OPENER_RUNS);
+	tcase_add_loop_test(tcase, damon_is_off_though_the_opener_was_killed, 0, OPENER_RUNS);
 	tcase_add_loop_test(tcase, opener_starts_no_damon_that_is_not_allowed, 0, 2 * OPENER_RUNS);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
