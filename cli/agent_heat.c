@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#define MAX_ANSWERS 4096 /* of some 2000 runs: more than there are */
+#define MAX_ANSWERS 64	 /* of 2048 runs: an agent has 17 at most, of DAMON's 32768 regions */
 #define MAX_RUNS    4096 /* in an answer that is believed */
 
 /* [gpa, bytes, millionths], as report-heat takes it: in order, behind *end. What is no such thing ends it. */
@@ -45,6 +45,20 @@ static int check_answer(const json_t *answer, uint64_t *end, struct gmig_error *
 	return rc;
 }
 
+/* *more: the agent has told of a next one. One that does not lead on would make a part look like all of it. */
+static int check_next(const json_t *answer, uint64_t *first, bool *more, struct gmig_error *err)
+{
+	const json_t *next = json_object_get(answer, "next");
+
+	*more = next != NULL;
+	if (!next)
+		return 0;
+	if (!json_is_integer(next) || json_integer_value(next) <= (json_int_t)*first)
+		return gmig_fail(err, -EBADMSG, "the agent's list of blocks does not go on");
+	*first = (uint64_t)json_integer_value(next);
+	return 0;
+}
+
 /* Into noted, member by member. */
 static void add_up(json_t *noted, const json_t *answer)
 {
@@ -72,7 +86,7 @@ int cli_agent_take_heat(struct cli_agent *agent, const char *vm, json_t *job,
 			struct gmig_error *err)
 {
 	json_t *all = json_array(), *noted = json_object();
-	uint64_t first = 0, next = 0, end = 0;
+	uint64_t first = 0, end = 0;
 	CLI_CLIENT client = NULL;
 	bool more = true;
 	int rc = vm ? cli_connect(vm, &client, err) : 0;
@@ -92,12 +106,13 @@ int cli_agent_take_heat(struct cli_agent *agent, const char *vm, json_t *job,
 		if (!rc)
 			rc = check_answer(answer, &end, err);
 		if (!rc)
+			rc = check_next(answer, &first, &more, err);
+		if (!rc)
 			json_array_extend(all, json_object_get(answer, "blocks"));
 		if (!rc && vm)
 			rc = report(client, json_object_get(answer, "blocks"), noted, err);
-		next = cli_number(answer, "next");
-		more = next > first;
-		first = next;
 	}
+	if (!rc && more)
+		return gmig_fail(err, -EBADMSG, "the agent's list of blocks has no end");
 	return rc;
 }

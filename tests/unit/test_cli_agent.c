@@ -470,6 +470,9 @@ static const char *const no_heat[] = {
     BLOCKS("[[0,4194304,1],[2097152,2097152,1]]", ""),
     BLOCKS("[[281474976710656,2097152,1]]", ""),
     BLOCKS("[[0,9223372036852678656,1]]", ""),
+    BLOCKS("[[0,2097152,1]]", ",\"next\":0"),
+    BLOCKS("[[0,2097152,1]]", ",\"next\":-1"),
+    BLOCKS("[[0,2097152,1]]", ",\"next\":\"1\""),
 };
 
 START_TEST(hot_pages_that_cannot_be_are_not_passed_on)
@@ -491,6 +494,22 @@ START_TEST(hot_pages_without_end_are_cut_off)
 	fake_agent_answer("hot-blocks", BLOCKS("[[0,2097152,1]]", ",\"next\":2"));
 	ck_assert_int_eq(gmig("agent", "vm1", "hot-pages", NULL), CLI_FAILED);
 	ck_assert_uint_eq(json_array_size(fake_agent.asked), 3);
+}
+END_TEST
+
+/* A guest that lies makes neither the host's client run for ever nor what it has of it look like all. */
+START_TEST(hot_pages_that_go_on_for_ever_are_an_error)
+{
+	char line[128];
+
+	fake_agent_answer("hot-pages", HOT("completed"));
+	for (unsigned int i = 1; i <= 70; i++) {
+		snprintf(line, sizeof(line), BLOCKS("[]", ",\"next\":%u"), i);
+		fake_agent_answer("hot-blocks", line);
+	}
+	ck_assert_int_eq(gmig("agent", "vm1", "hot-pages", NULL), CLI_FAILED);
+	ck_has(err_text, "has no end");
+	ck_assert_uint_eq(json_array_size(fake_agent.asked), 65);
 }
 END_TEST
 
@@ -722,6 +741,7 @@ int main(void)
 	tcase_add_loop_test(tcase, hot_pages_that_cannot_be_are_not_passed_on, 0,
 			    sizeof(no_heat) / sizeof(no_heat[0]));
 	tcase_add_test(tcase, hot_pages_without_end_are_cut_off);
+	tcase_add_test(tcase, hot_pages_that_go_on_for_ever_are_an_error);
 	tcase_add_test(tcase, job_detached_prints_its_id_and_is_not_watched);
 	tcase_add_test(tcase, job_interrupted_is_cancelled_and_waited_for);
 	tcase_add_test(tcase, job_whose_agent_goes_away_is_a_failure);
