@@ -256,6 +256,7 @@ static void print_compact(const json_t *job)
 	const json_t *after = json_object_get(job, "blocks_after");
 	bool frames = !strcmp(cli_text(job, "blocks_by"), "frames");
 	unsigned long long collapsed = cli_number(job, "collapsed");
+	unsigned long long shared = cli_number(job, "shared_pages");
 	char size[UNITS_TEXT], cost[UNITS_TEXT], text[48];
 
 	printf("job %s %s in %.1f s, with %s of CPU time: ", cli_text(job, "id"),
@@ -266,9 +267,11 @@ static void print_compact(const json_t *job)
 	if (collapsed) {
 		printf("%llu small pages lay in %s blocks of the guest's memory",
 		       (unsigned long long)cli_number(job, "small_pages"), span_text(before, text));
-		printf(", and lie in %s now; %s of new memory\n", span_text(after, text),
-		       units_size(cli_number(job, "growth_bytes"), size));
+		printf(", and lie in %s now; %s%s of new memory\n", span_text(after, text),
+		       shared ? "at most " : "", units_size(cli_number(job, "growth_bytes"), size));
 	}
+	if (shared)
+		printf("up to %llu of these pages were shared, and have been copied\n", shared);
 	if (collapsed && !frames)
 		puts("where they lay is not seen, only the bounds are known");
 	if (collapsed && frames && cli_number(after, "at_least") >= cli_number(before, "at_least"))

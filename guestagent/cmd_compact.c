@@ -38,7 +38,8 @@ struct outcome {
 struct report {
 	uint64_t candidates, unreached; /* blocks: hot enough; of them not come to, for max_bytes */
 	uint64_t looks;
-	uint64_t small_pages, growth_pages, collapsed, unverified;
+	uint64_t small_pages, shared_pages, growth_pages, collapsed, unverified;
+	uint64_t gone;	  /* of the unverified: nothing is there any more */
 	uint64_t unclear; /* blocks that may be huge already, and were left alone */
 	uint64_t cpu_ns;
 	bool complete; /* all of the process's memory that was meant was looked at */
@@ -207,6 +208,47 @@ static int measure_heat(struct agent_job *job, struct compact *compact, struct r
 	return rc;
 }
 
+/* ---- What it would cost ---------------------------------------------------------------------- */
+
+static void note_shared(struct compact *compact, const struct agent_vma *vma)
+{
+	uint64_t pages = vma->shared_bytes / AGENT_PAGE_BYTES;
+
+	for (size_t i = 0; i < compact->count; i++)
+		if (compact->block[i].start >= vma->start && compact->block[i].start < vma->end)
+			compact->block[i].shared =
+			    pages < AGENT_BLOCK_PAGES ? (uint32_t)pages : AGENT_BLOCK_PAGES;
+}
+
+/*
+ * After fork(2) a process shares its small pages with another one, and KSM makes one of many. A huge page has a copy of each. Which
+ * ones they are is not told, but how many of a mapping: as late as can be, since a process may fork while DAMON looks.
+ */
+static int find_shared(struct agent_job *job, struct compact *compact, struct gmig_error *err)
+{
+	struct agent_vma *vma = malloc(sizeof(*vma));
+	AGENT_MAPS maps = NULL;
+	int rc = vma ? agent_maps_open(compact->process.pid, true, &maps, err)
+		     : gmig_fail(err, -ENOMEM, "out of memory");
+
+	while (!rc && !agent_job_cancelled(job) && agent_maps_next(maps, vma))
+		if (vma->shared_bytes)
+			note_shared(compact, vma);
+	free(vma);
+	return rc;
+}
+
+/* What of them may be shared. */
+static uint32_t shared_of(const struct agent_compact_block *block)
+{
+	return block->shared < block->small ? block->shared : block->small;
+}
+
+static uint64_t growth_of(const struct agent_compact_block *block)
+{
+	return AGENT_BLOCK_PAGES - block->small + shared_of(block);
+}
+
 /* ---- Making them huge ------------------------------------------------------------------------ */
 
 static void note_frames(struct compact *compact, const struct agent_compact_block *block,
@@ -236,7 +278,7 @@ static int check_block(const struct compact *compact, struct agent_compact_block
 	    (pages->present == AGENT_BLOCK_PAGES && block->small != AGENT_BLOCK_PAGES))
 		return -EEXIST;
 	block->small = pages->present;
-	if ((report->growth_pages + AGENT_BLOCK_PAGES - pages->present) * AGENT_PAGE_BYTES > most)
+	if ((report->growth_pages + growth_of(block)) * AGENT_PAGE_BYTES > most)
 		return -EDQUOT;
 	if (agent_cgroup_headroom(compact->process.cgroup[AGENT_HIERARCHY_UNIFIED]) < ROOM_BYTES)
 		return -ENOSPC;
@@ -263,11 +305,13 @@ static int collapse(struct compact *compact, struct agent_compact_block *block,
 	}
 	report->collapsed++;
 	report->small_pages += block->small;
-	report->growth_pages += AGENT_BLOCK_PAGES - block->small;
+	report->shared_pages += shared_of(block);
+	report->growth_pages += growth_of(block);
 	/* The process may have given part of it back already. */
-	if (agent_pages_scan(compact->process.pid, block->start, &pages) ||
-	    pages.present != AGENT_BLOCK_PAGES)
-		report->unverified++;
+	if (agent_pages_scan(compact->process.pid, block->start, &pages))
+		pages.present = 0;
+	report->unverified += pages.present != AGENT_BLOCK_PAGES;
+	report->gone += !pages.present;
 	note_frames(compact, block, &pages, &compact->frames[1]);
 	return 0;
 }
@@ -282,8 +326,10 @@ static void sum_up(struct compact *compact, struct report *report)
 		    agent_blocks_distinct(&compact->frames[1]);
 		return;
 	}
-	report->before = agent_compact_bounds(report->small_pages);
-	report->after.at_least = report->collapsed;
+	report->before = agent_compact_bounds(report->small_pages, report->shared_pages);
+	/* What is left of those that are not whole may all lie in one. */
+	report->after.at_least =
+	    report->collapsed - report->unverified + (report->unverified > report->gone);
 	report->after.at_most = report->collapsed + report->unverified * (AGENT_BLOCK_PAGES - 1);
 }
 
@@ -354,7 +400,9 @@ static int compact_run(struct agent_job *job, void *context, struct gmig_error *
 	compact->count =
 	    agent_compact_choose(compact->block, compact->count, (uint32_t)compact->least);
 	report.candidates = compact->count;
-	rc = make_huge(job, compact, &report, err);
+	rc = find_shared(job, compact, err);
+	if (!rc)
+		rc = make_huge(job, compact, &report, err);
 	sum_up(compact, &report);
 	publish(job, compact, &report);
 	return rc;
@@ -401,6 +449,7 @@ static void compact_describe(const void *context, json_t *object)
 	    {"unverified", report->unverified},
 	    {"unclear", report->unclear},
 	    {"small_pages", report->small_pages},
+	    {"shared_pages", report->shared_pages},
 	    {"growth_bytes", report->growth_pages * AGENT_PAGE_BYTES},
 	    {"cpu_ns", report->cpu_ns},
 	};

@@ -86,8 +86,10 @@ size_t agent_compact_choose(struct agent_compact_block *blocks, size_t count, ui
 	return chosen;
 }
 
-struct agent_compact_span agent_compact_bounds(uint64_t small)
+struct agent_compact_span agent_compact_bounds(uint64_t small, uint64_t shared)
 {
+	uint64_t own = small > shared ? small - shared : small > 0;
+
 	return (struct agent_compact_span){
-	    .at_least = (small + AGENT_BLOCK_PAGES - 1) / AGENT_BLOCK_PAGES, .at_most = small};
+	    .at_least = (own + AGENT_BLOCK_PAGES - 1) / AGENT_BLOCK_PAGES, .at_most = small};
 }

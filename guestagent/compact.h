@@ -16,6 +16,8 @@ struct agent_compact_block {
 	uint64_t start; /* a process's address */
 	uint32_t small; /* 4K pages that are there */
 	uint32_t hot;	/* of these, in use: an estimate when DAMON has looked */
+	uint32_t
+	    shared; /* of the whole mapping, as far as they may be here: a copy of each is new memory */
 };
 
 /*
@@ -37,7 +39,7 @@ size_t agent_compact_choose(struct agent_compact_block *blocks, size_t count, ui
 struct agent_compact_span {
 	uint64_t at_least, at_most;
 };
-/* Of so many small pages, wherever they lie. */
-struct agent_compact_span agent_compact_bounds(uint64_t small);
+/* Of so many small pages, wherever they lie. Those that may be shared can be one page that is mapped often. */
+struct agent_compact_span agent_compact_bounds(uint64_t small, uint64_t shared);
 
 #endif

@@ -92,7 +92,7 @@ int agent_parse_numa_line(const char *line, struct agent_vma *vma)
 	size_t length;
 
 	vma->page_bytes = AGENT_PAGE_BYTES;
-	vma->end = vma->huge_bytes = 0;
+	vma->end = vma->huge_bytes = vma->shared_bytes = 0;
 	vma->node_count = 0;
 	vma->anonymous = true;
 	vma->what[0] = '\0';
@@ -133,6 +133,19 @@ int agent_parse_smaps_line(const char *line, uint64_t *start, uint64_t *end, uin
 	return 0;
 }
 
+uint64_t agent_parse_smaps_shared(const char *line)
+{
+	static const char *const keys[] = {"Shared_Clean:", "Shared_Dirty:"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		size_t length = strlen(keys[i]);
+
+		if (!strncmp(line, keys[i], length))
+			return (strtoull(line + length, NULL, 10) & (UINT64_MAX >> 20)) << 10;
+	}
+	return 0;
+}
+
 /* ---- The walk -------------------------------------------------------------------------------- */
 
 struct agent_maps {
@@ -140,7 +153,7 @@ struct agent_maps {
 	char *line;
 	size_t capacity;
 	/* The mapping that smaps tells of, and the head of the next, which has been read. */
-	uint64_t start, end, huge_bytes, next_start, next_end;
+	uint64_t start, end, huge_bytes, shared_bytes, next_start, next_end;
 	bool have_next;
 };
 
@@ -203,12 +216,14 @@ static bool next_smaps(struct agent_maps *maps)
 
 	maps->start = maps->next_start;
 	maps->end = maps->next_end;
-	maps->huge_bytes = 0;
+	maps->huge_bytes = maps->shared_bytes = 0;
 	maps->have_next = false;
 	while (getline(&maps->line, &maps->capacity, maps->smaps) > 0) {
 		if (!agent_parse_smaps_line(maps->line, &maps->next_start, &maps->next_end,
-					    &maps->huge_bytes))
+					    &maps->huge_bytes)) {
+			maps->shared_bytes += agent_parse_smaps_shared(maps->line);
 			continue;
+		}
 		if (have) {
 			maps->have_next = true;
 			return true;
@@ -235,6 +250,7 @@ int agent_maps_next(struct agent_maps *maps, struct agent_vma *vma)
 			continue;
 		vma->end = maps->end;
 		vma->huge_bytes = maps->huge_bytes;
+		vma->shared_bytes = maps->shared_bytes;
 		return 1;
 	}
 	return 0;

@@ -15,9 +15,11 @@ struct agent_vma {
 	uint64_t start, end;
 	uint64_t page_bytes; /* the kernel's for the mapping: 4K, or a hugetlb size */
 	uint64_t huge_bytes; /* in transparent huge pages, all nodes together; 0 without smaps */
-	char policy[40];     /* "default", "bind:0" */
-	char what[80];	     /* "heap", "stack", a file's path, or empty */
-	bool anonymous;	     /* holds no file */
+	uint64_t
+	    shared_bytes; /* that others map as well, or that are mapped more than once (KSM); 0 without smaps */
+	char policy[40]; /* "default", "bind:0" */
+	char what[80];	 /* "heap", "stack", a file's path, or empty */
+	bool anonymous;	 /* holds no file */
 	size_t node_count;
 	struct {
 		int node;
@@ -30,6 +32,9 @@ int agent_parse_numa_line(const char *line, struct agent_vma *vma);
 /* A line of maps or smaps: 1, the head of a mapping, with start and end; 0 with *huge_bytes added
  * to if it tells of transparent huge pages. */
 int agent_parse_smaps_line(const char *line, uint64_t *start, uint64_t *end, uint64_t *huge_bytes);
+
+/* Of a line of smaps: how many bytes are shared, 0 if it does not tell of that. */
+uint64_t agent_parse_smaps_shared(const char *line);
 
 struct agent_maps;
 

@@ -90,6 +90,7 @@ static void lines(char *text)
 			agent_usage_add(&usage, &vma);
 		}
 		agent_parse_smaps_line(line, &start, &end, &huge);
+		huge += agent_parse_smaps_shared(line);
 	}
 }
 

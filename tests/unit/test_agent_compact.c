@@ -53,7 +53,7 @@ END_TEST
 START_TEST(heat_is_the_share_of_looks_and_no_more_than_what_is_there)
 {
 	struct agent_compact_block blocks[] = {
-	    {AT(4), 512, 512}, {AT(5), 100, 100}, {AT(9), 512, 512}};
+	    {AT(4), 512, 512, 0}, {AT(5), 100, 100, 0}, {AT(9), 512, 512, 0}};
 	const struct agent_damon_seen seen[] = {
 	    {AT(0), AT(4) + AGENT_HUGE_BYTES / 2, 5},
 	    {AT(4) + AGENT_HUGE_BYTES / 2, AT(5), 10},
@@ -70,7 +70,7 @@ END_TEST
 START_TEST(hottest_is_first_then_what_needs_least_memory)
 {
 	struct agent_compact_block blocks[] = {
-	    {AT(1), 200, 63}, {AT(2), 70, 70}, {AT(3), 300, 64}, {AT(4), 301, 64}};
+	    {AT(1), 200, 63, 0}, {AT(2), 70, 70, 0}, {AT(3), 300, 64, 0}, {AT(4), 301, 64, 0}};
 
 	ck_assert_uint_eq(agent_compact_choose(blocks, 4, 64), 3);
 	ck_assert_uint_eq(blocks[0].start, AT(2));
@@ -82,9 +82,13 @@ END_TEST
 
 START_TEST(bounds_hold_however_pages_lie)
 {
-	ck_assert_uint_eq(agent_compact_bounds(513).at_least, 2);
-	ck_assert_uint_eq(agent_compact_bounds(512).at_least, 1);
-	ck_assert_uint_eq(agent_compact_bounds(513).at_most, 513);
+	ck_assert_uint_eq(agent_compact_bounds(513, 0).at_least, 2);
+	ck_assert_uint_eq(agent_compact_bounds(512, 0).at_least, 1);
+	ck_assert_uint_eq(agent_compact_bounds(513, 0).at_most, 513);
+	/* One page that is mapped 512 times. */
+	ck_assert_uint_eq(agent_compact_bounds(1025, 512).at_least, 2);
+	ck_assert_uint_eq(agent_compact_bounds(1024, 1024).at_least, 1);
+	ck_assert_uint_eq(agent_compact_bounds(0, 0).at_least, 0);
 }
 END_TEST
 
@@ -97,6 +101,7 @@ static struct {
 	bool huge;
 	int refuse; /* -errno of MADV_COLLAPSE */
 	bool split; /* made huge, it is as before at once */
+	bool gone;  /* made huge, it is given back at once */
 } at[BLOCKS];
 static bool frames_hidden;
 static atomic_uint madvised;
@@ -159,7 +164,8 @@ static long advise(int fd, const struct iovec *range, size_t count, int advice)
 	madvised++;
 	if (at[block].refuse)
 		return at[block].refuse;
-	at[block].huge = !at[block].split;
+	at[block].huge = !at[block].split && !at[block].gone;
+	at[block].small = at[block].gone ? 0 : at[block].small;
 	return (long)AGENT_HUGE_BYTES;
 }
 
@@ -313,10 +319,11 @@ START_TEST(huge_page_that_is_given_back_is_not_told_as_one)
 	json_t *job;
 
 	at[1].small = 64;
-	at[1].split = true;
+	at[1].split = !_i;
+	at[1].gone = _i;
 	job = completed(COMPACT(PRESENT ALL_OF_IT));
 	ck_assert_int_eq(number(job, "unverified"), 1);
-	expect_span(job, "blocks_after", 1, 512);
+	expect_span(job, "blocks_after", !_i, 512);
 	json_decref(job);
 }
 END_TEST
@@ -373,6 +380,45 @@ START_TEST(memory_grows_by_no_more_than_its_limit)
 	ck_assert_int_eq(number(job, "growth_bytes"), 812 * 4096);
 	ck_assert_int_eq(number(json_object_get(job, "remaining"), "EDQUOT"), 224);
 	ck_assert_uint_eq(madvised, 3);
+	json_decref(job);
+}
+END_TEST
+
+static void share(unsigned int pages)
+{
+	fake_file("proc/77/smaps",
+		  "%llx-%llx rw-p 00000000 00:00 0 \nSize: 4 kB\nShared_Clean: 8 kB\n"
+		  "Shared_Dirty: %u kB\nPrivate_Dirty: 4 kB\nAnonHugePages: 0 kB\n",
+		  FAKE_START, FAKE_START + FAKE_PAGES * AGENT_PAGE_BYTES, pages * 4 - 8);
+}
+
+/* After fork(2), or by KSM: which pages of a mapping is not told. */
+START_TEST(shared_pages_are_copied_and_count_as_growth)
+{
+	json_t *job;
+
+	at[1].small = 64;
+	at[3].small = 512;
+	share(100);
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_int_eq(number(job, "collapsed"), 2);
+	ck_assert_int_eq(number(job, "shared_pages"), 164);
+	ck_assert_int_eq(number(job, "growth_bytes"), (448 + 164) * 4096);
+	expect_span(job, "blocks_before", 1, 576);
+	json_decref(job);
+}
+END_TEST
+
+START_TEST(shared_pages_are_copied_within_the_limit_alone)
+{
+	json_t *job;
+
+	at[1].small = at[2].small = 512;
+	share(2000);
+	job = completed(COMPACT(PRESENT));
+	ck_assert_int_eq(number(job, "collapsed"), 1);
+	ck_assert_int_eq(number(job, "growth_bytes"), 2 << 20);
+	ck_assert_int_eq(number(json_object_get(job, "remaining"), "EDQUOT"), 512);
 	json_decref(job);
 }
 END_TEST
@@ -708,7 +754,9 @@ int main(void)
 	tcase_add_test(tcase, conf_with_a_wrong_compact_hot_is_refused);
 	tcase_add_test(tcase, blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told);
 	tcase_add_test(tcase, blocks_are_counted_by_frames_where_these_are_seen);
-	tcase_add_test(tcase, huge_page_that_is_given_back_is_not_told_as_one);
+	tcase_add_loop_test(tcase, huge_page_that_is_given_back_is_not_told_as_one, 0, 2);
+	tcase_add_test(tcase, shared_pages_are_copied_and_count_as_growth);
+	tcase_add_test(tcase, shared_pages_are_copied_within_the_limit_alone);
 	tcase_add_test(tcase, each_block_that_stays_says_why);
 	tcase_add_test(tcase, process_that_has_ended_ends_the_job);
 	tcase_add_test(tcase, memory_grows_by_no_more_than_its_limit);

@@ -70,6 +70,10 @@ START_TEST(smaps_heads_and_huge_pages_are_told_apart)
 	    agent_parse_smaps_line("AnonHugePages:      2048 kB\n", &start, &end, &huge), 0);
 	ck_assert_int_eq(agent_parse_smaps_line("FilePmdMapped: 2 kB\n", &start, &end, &huge), 0);
 	ck_assert_uint_eq(huge, 2050 << 10);
+	ck_assert_uint_eq(agent_parse_smaps_shared("Shared_Clean:  4 kB\n"), 4096);
+	ck_assert_uint_eq(agent_parse_smaps_shared("Shared_Dirty: 12 kB\n"), 12288);
+	ck_assert_uint_eq(agent_parse_smaps_shared("Shared_Hugetlb: 2048 kB\n"), 0);
+	ck_assert_uint_eq(agent_parse_smaps_shared("Private_Dirty: 12 kB\n"), 0);
 	ck_assert_int_eq(agent_parse_smaps_line("8f00-7f00 rw-p\n", &start, &end, &huge), 0);
 	ck_assert_int_eq(agent_parse_smaps_line("Anonymous: 3 kB\n", &start, &end, &huge), 0);
 	ck_assert_uint_eq(start, 0x7f00);

@@ -241,8 +241,10 @@ static const struct {
      "job-status",
      COMPACT("\"blocks_by\":\"frames\",\"unverified\":1,\"unclear\":3,"
 	     "\"blocks_before\":{\"at_least\":2,\"at_most\":2},"
-	     "\"blocks_after\":{\"at_least\":2,\"at_most\":2}"),
-     "576 small pages lay in 2 blocks of the guest's memory, and lie in 2 now; 4M of new memory\n"
+	     "\"blocks_after\":{\"at_least\":2,\"at_most\":2},\"shared_pages\":70"),
+     "576 small pages lay in 2 blocks of the guest's memory, and lie in 2 now; at most 4M of new "
+     "memory\n"
+     "up to 70 of these pages were shared, and have been copied\n"
      "that is no better: they lay in as few blocks before\n"
      "1 of these blocks are not there in full any more\n"
      "3 full blocks were left alone: they may be huge already\n"
