@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,17 +29,12 @@ static int failed(struct gmig_error *err, int code, const char *name, const char
 			 agent_errno_name(code), -code, strerror(-code));
 }
 
-__attribute__((format(printf, 3, 4))) static int put(struct gmig_error *err, const char *name,
-						     const char *format, ...)
+static int put(struct gmig_error *err, const char *name, const char *text)
 {
-	char path[PATH_MAX], text[64];
+	char path[PATH_MAX];
 	ssize_t wrote = -1;
-	va_list list;
 	int fd, code;
 
-	va_start(list, format);
-	vsnprintf(text, sizeof(text), format, list);
-	va_end(list);
 	snprintf(path, sizeof(path), "%s/%s", agent_sys->sys, name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
@@ -53,7 +47,10 @@ __attribute__((format(printf, 3, 4))) static int put(struct gmig_error *err, con
 
 static int put_number(struct gmig_error *err, const char *name, uint64_t value)
 {
-	return put(err, name, "%" PRIu64, value);
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	return put(err, name, text);
 }
 
 static int get(const char *name, char *text, size_t bytes)
