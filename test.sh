@@ -308,6 +308,7 @@ if [ $tier = full ]; then
 	filler "clang-tidy" 900 stage_tidy
 	filler "cppcheck" 600 stage_cppcheck
 	filler "scripts and man pages" 300 stage_scripts
+	filler "site" 300 stage_site
 	stage "install and packages" 300 stage_package
 fi
 [ -z "$list" ] || {

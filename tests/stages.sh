@@ -296,6 +296,24 @@ stage_scripts() {
 		CHANGELOG.md docs examples packaging migrate control vmm cli guestagent libvirt-hooks placement tests
 }
 
+# The site of docs/ without a warning, all links followed; and are a dead link and a document that no chapter has seen?
+stage_site() {
+	local tree=build/site-tree out=build/release/site bad
+	flock build/.lock-release cmake --preset release >build/site.log || return 1
+	if grep 'there is no target `site`' build/site.log; then
+		return 77
+	fi
+	cmake --build --preset release --target site || return 1
+	[ -s $out/docs/gmig.1.html ] && grep -q putback $out/searchindex.js || return 1
+	rm -rf $tree && cp -r $out $tree || return 1
+	echo '<a href="nowhere.html">x</a><a href="index.html#nowhere">y</a><img src="https://elsewhere.example/z.png">' >>$tree/index.html
+	bad=$(docs/site/prepare --check $tree)
+	[ "$(grep -c '^not ok index.html' <<<"$bad")" = 3 ] || { echo "mistakes are not seen: $bad" && return 1; }
+	docs/site/prepare $tree && echo '# Lost' >$tree/docs/lost.md || return 1
+	! GMIG_VERSION=0 sphinx-build -q -n -W -b dummy $tree build/site-lost 2>build/site.log || return 1
+	grep -q lost.md build/site.log
+}
+
 # The model of an entry's life: searched, and its table compared with the C table; and does the comparison see a difference?
 stage_model() {
 	local selftest
