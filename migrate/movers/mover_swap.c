@@ -214,19 +214,31 @@ static void unplace(struct block *block)
 
 /* ---- The steps of a pass --------------------------------------------------------------------------- */
 
-/* EINVAL: it has been locked. */
+/*
+ * EINVAL: it has been locked. The kernel ends the call at such a page, and does not say which one it was: what is before it may be
+ * out by then, and has to be read in again, and what is behind it has not been tried.
+ */
+static void evict_run(struct block *block, unsigned int first, unsigned int count)
+{
+	int ret = block->gmig->sys->advise(block_start(block) + first * GMIG_PAGE_BYTES,
+					   count * GMIG_PAGE_BYTES, MADV_PAGEOUT);
+	struct bits page = {{0}};
+
+	if (!ret)
+		return;
+	for (unsigned int i = first; count > 1 && i < first + count; i++)
+		evict_run(block, i, 1);
+	bits_set(&page, first);
+	if (count == 1)
+		give_up(block, &page, ret == -EINVAL || ret == -EPERM ? -EPERM : -EAGAIN);
+}
+
 static void evict(struct block *block)
 {
 	unsigned int first = 0, count;
 
 	while ((count = bits_run(&block->left, &first))) {
-		int ret = block->gmig->sys->advise(block_start(block) + first * GMIG_PAGE_BYTES,
-						   count * GMIG_PAGE_BYTES, MADV_PAGEOUT);
-		struct bits run = {{0}};
-
-		bits_set_range(&run, first, count);
-		if (ret)
-			give_up(block, &run, ret == -EINVAL || ret == -EPERM ? -EPERM : -EAGAIN);
+		evict_run(block, first, count);
 		first += count;
 	}
 }

@@ -37,12 +37,12 @@ static struct swap_kernel {
 	uint64_t free_pages; /* of swap */
 	uint64_t node_pages; /* that still fit on node 1 */
 	bool slow;	     /* what is written out keeps its frame for a while */
-	bool locked;
-	int prefer_error;	   /* of mbind(2) that does not name node 1 */
-	unsigned int evictions;	   /* calls */
-	unsigned int block_binds;  /* of single blocks */
-	void (*evicted)(void);	   /* after each call, without the lock */
-	unsigned int calls_before; /* evicted is called after so many of them */
+	unsigned int locked_from, locked_pages; /* mlock(2): where MADV_PAGEOUT ends */
+	int prefer_error;			/* of mbind(2) that does not name node 1 */
+	unsigned int evictions;			/* calls */
+	unsigned int block_binds;		/* of single blocks */
+	void (*evicted)(void);			/* after each call, without the lock */
+	unsigned int calls_before;		/* evicted is called after so many of them */
 } swap_kernel = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct gmig_sys swap_sys;
@@ -108,9 +108,9 @@ static inline int swap_advise_ram(unsigned int first, unsigned int count, int ad
 	switch (advice) {
 	case MADV_PAGEOUT:
 		kernel->evictions++;
-		if (kernel->locked)
-			return -EINVAL;
 		for (unsigned int i = first; i < first + count; i++) {
+			if (i - kernel->locked_from < kernel->locked_pages)
+				return -EINVAL;
 			if (kernel->free_pages && !kernel->page[i].pinned)
 				kernel->huge[i / GMIG_BLOCK_PAGES] = false;
 			swap_out_page(&kernel->page[i]);

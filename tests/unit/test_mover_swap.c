@@ -329,11 +329,30 @@ START_TEST(memory_that_was_locked_since_stays_for_good)
 	struct gmig_job_info info;
 
 	start(_i);
-	swap_kernel.locked = true;
+	swap_kernel.locked_pages = SWAP_PAGES;
 	move(&spec, &info);
 	check_moved(&info, 0);
 	check_stayed(&info, SWAP_PAGES, EPERM);
 	ck_assert_uint_eq(info.passes, 1);
+	end();
+}
+END_TEST
+
+/* What was evicted before the kernel met them is not left in swap. */
+START_TEST(pages_that_were_locked_stay_alone)
+{
+	struct gmig_job_spec spec = to_node_1();
+	struct gmig_job_info info;
+	uint64_t bytes;
+
+	start(_i);
+	swap_kernel.locked_from = 100;
+	swap_kernel.locked_pages = 10;
+	move(&spec, &info);
+	check_moved(&info, SWAP_PAGES - 10);
+	check_stayed(&info, 10, EPERM);
+	ck_assert_int_eq(gmig_swapped(gmig, 0, &bytes), 0);
+	ck_assert_uint_eq(bytes, 0);
 	end();
 }
 END_TEST
@@ -443,6 +462,7 @@ int main(void)
 	tcase_add_test(tcase, swap_that_ends_half_way_leaves_the_rest_where_it_is);
 	tcase_add_test(tcase, swap_that_is_full_within_a_round_is_the_reason);
 	tcase_add_loop_test(tcase, memory_that_was_locked_since_stays_for_good, 0, 2);
+	tcase_add_loop_test(tcase, pages_that_were_locked_stay_alone, 0, 2);
 	tcase_add_loop_test(tcase, page_that_cannot_be_read_from_swap_is_told_and_the_others_move,
 			    0, 2);
 	tcase_add_test(tcase, cancel_is_heard_after_a_round_and_nothing_is_left_in_swap);

@@ -399,6 +399,28 @@ START_TEST(mover_swap_moves_shared_memory_but_for_what_others_map)
 }
 END_TEST
 
+START_TEST(pages_that_are_locked_stay_alone_and_nothing_is_left_in_swap)
+{
+	const uint64_t bytes = 10 * GMIG_PAGE_BYTES;
+	struct gmig_job_spec spec = by_swap(0, 1);
+	struct gmig_job_info info;
+	rig_word *locked;
+
+	start(_i);
+	locked = rig_page(&rig, 100);
+	if (!mlock((void *)locked, bytes)) {
+		rig_move(&rig, &spec, &info);
+		check_sums(&info);
+		ck_assert_int_eq(info.remaining[0].error, EPERM);
+		ck_assert_uint_eq(info.remaining[0].pages, 10);
+		ck_assert_uint_eq(info.remaining_bytes, bytes);
+		ck_assert_uint_eq(kernel_swapped_bytes(), 0);
+		munlock((void *)locked, bytes);
+	}
+	end();
+}
+END_TEST
+
 START_TEST(locked_guest_is_refused)
 {
 	struct gmig_job_spec spec = by_swap(0, 1);
@@ -434,6 +456,8 @@ int main(void)
 	tcase_add_loop_test(tcase, mover_swap_that_is_cancelled_leaves_nothing_in_swap, 0, 2);
 	tcase_add_loop_test(tcase, page_that_somebody_holds_stays_and_keeps_its_content, 0, 2);
 	tcase_add_test(tcase, mover_swap_moves_shared_memory_but_for_what_others_map);
+	tcase_add_loop_test(tcase, pages_that_are_locked_stay_alone_and_nothing_is_left_in_swap, 0,
+			    2);
 	tcase_add_test(tcase, locked_guest_is_refused);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
