@@ -99,6 +99,8 @@ int guest_check_name(const json_t *arguments, const char *name, struct gmig_erro
 /* An integer argument, 0..max, that may be missing: 0 then. -EINVAL. */
 int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, uint64_t *value,
 		       struct gmig_error *err);
+/* `step`, bytes at whose multiples parts of an answer end: whole blocks; 0: it is missing. -EINVAL. */
+int guest_read_step(const json_t *arguments, uint64_t *step, struct gmig_error *err);
 
 /* ---- Answers (guest_report.c): new references, NULL when there is no memory ------------------ */
 

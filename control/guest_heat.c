@@ -21,8 +21,10 @@ const struct control_argument guest_report_arguments[] = {
     {"blocks", CONTROL_ARRAY, true}, /* [gpa, bytes, millionths] */
     {0},
 };
-const struct control_argument guest_heat_arguments[] = {
-    {"guest", CONTROL_STRING, false}, {"gpa", CONTROL_INTEGER, false}, {0}};
+const struct control_argument guest_heat_arguments[] = {{"guest", CONTROL_STRING, false},
+							{"gpa", CONTROL_INTEGER, false},
+							{"step", CONTROL_INTEGER, false},
+							{0}};
 
 static json_t *integer(uint64_t value)
 {
@@ -167,10 +169,12 @@ int guest_query_heat(void *opaque, const json_t *arguments, json_t **result, str
 	struct gmig_heat *parts = NULL;
 	HELD_GUEST held = {0};
 	json_t *report, *heat;
-	uint64_t gpa = 0;
+	uint64_t gpa = 0, step = 0;
 	size_t count = 0;
 	int ret = guest_read_integer(arguments, "gpa", INT64_MAX, &gpa, err);
 
+	if (!ret)
+		ret = guest_read_step(arguments, &step, err);
 	if (!ret)
 		ret = hold(opaque, arguments, &held, err);
 	if (!ret)
@@ -181,7 +185,7 @@ int guest_query_heat(void *opaque, const json_t *arguments, json_t **result, str
 		ret = gmig_fail(err, -ENOMEM, "no memory for the answer");
 	if (ret)
 		return ret;
-	count = gmig_heat(held.guest.gmig, gpa, parts, PARTS);
+	count = gmig_heat_parts(held.guest.gmig, gpa, step ? step : UINT64_MAX, parts, PARTS);
 	heat = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append_new(heat, report_part(&parts[i]));

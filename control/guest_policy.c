@@ -235,14 +235,14 @@ static uint64_t now_ns(void)
 }
 
 /* *gpa: where it ends, unless there is nothing behind it (-ENOENT). */
-static int list_maps(const struct guest *guest, uint64_t *gpa, json_t *maps)
+static int list_maps(const struct guest *guest, uint64_t *gpa, uint64_t step, json_t *maps)
 {
 	struct gmig_map *map = malloc(sizeof(*map));
 	uint64_t begin_ns = now_ns();
 	int ret = map ? 0 : -ENOMEM;
 
 	while (!ret && json_array_size(maps) < MAPS_MAX && now_ns() - begin_ns < MAPS_NS) {
-		ret = gmig_map_at(guest->gmig, *gpa, map);
+		ret = gmig_map_part(guest->gmig, *gpa, step ? step : UINT64_MAX, map);
 		if (ret)
 			break;
 		json_array_append_new(maps, guest_report_map(map));
@@ -256,18 +256,20 @@ int guest_query_maps(void *opaque, const json_t *arguments, json_t **result, str
 {
 	HELD_GUEST held = {0};
 	json_t *maps;
-	uint64_t gpa = 0;
+	uint64_t gpa = 0, step = 0;
 	int ret = hold(opaque, arguments, &held, err);
 
 	if (!ret)
 		ret = read_address(arguments, "gpa", &gpa, err);
+	if (!ret)
+		ret = guest_read_step(arguments, &step, err);
 	if (!ret && held.guest.process)
 		ret = gmig_fail(err, -EOPNOTSUPP,
 				"what lies where in another program: see /proc/PID/numa_maps");
 	if (ret)
 		return ret;
 	maps = json_array();
-	ret = list_maps(&held.guest, &gpa, maps);
+	ret = list_maps(&held.guest, &gpa, step, maps);
 	*result = json_pack("{s:o}", "maps", maps);
 	if (!ret)
 		json_object_set_new(*result, "next", number(gpa));
@@ -316,5 +318,7 @@ const struct control_argument guest_fix_arguments[] = {{"guest", CONTROL_STRING,
 						       {"bytes", CONTROL_INTEGER, true},
 						       {"fixed", CONTROL_BOOL, true},
 						       {0}};
-const struct control_argument guest_maps_arguments[] = {
-    {"guest", CONTROL_STRING, false}, {"gpa", CONTROL_INTEGER, false}, {0}};
+const struct control_argument guest_maps_arguments[] = {{"guest", CONTROL_STRING, false},
+							{"gpa", CONTROL_INTEGER, false},
+							{"step", CONTROL_INTEGER, false},
+							{0}};

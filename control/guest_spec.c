@@ -92,6 +92,16 @@ int guest_read_integer(const json_t *arguments, const char *name, uint64_t max, 
 	return 0;
 }
 
+int guest_read_step(const json_t *arguments, uint64_t *step, struct gmig_error *err)
+{
+	int ret = guest_read_integer(arguments, "step", INT64_MAX, step, err);
+
+	if (!ret && *step % GMIG_BLOCK_BYTES)
+		ret = gmig_fail(err, -EINVAL, "step: %llu is no multiple of 2 MiB",
+				(unsigned long long)*step);
+	return ret;
+}
+
 static int read_vnodes(const struct guest *guest, const json_t *arguments, uint64_t *vnodes,
 		       struct gmig_error *err)
 {

@@ -124,6 +124,9 @@ struct gmig_heat {
  * there are no more.
  */
 size_t gmig_heat(struct gmig *gmig, uint64_t gpa, struct gmig_heat *parts, size_t max);
+/* The same, but parts end at multiples of step_bytes, too (of 2 MiB, not 0). */
+size_t gmig_heat_parts(struct gmig *gmig, uint64_t gpa, uint64_t step_bytes,
+		       struct gmig_heat *parts, size_t max);
 
 #pragma GCC visibility pop
 

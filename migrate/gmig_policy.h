@@ -145,6 +145,8 @@ struct gmig_map {
  * (GMIG_REGION_MEMFD) is as old as what gmig_residency() says. -ENOENT: there is no memory from gpa on; -EOPNOTSUPP: migration is off.
  */
 int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map);
+/* The same, but it ends at the next multiple of step_bytes (of 4096, not 0): all of a picture's cell, and nothing of the next one. */
+int gmig_map_part(struct gmig *gmig, uint64_t gpa, uint64_t step_bytes, struct gmig_map *map);
 
 #pragma GCC visibility pop
 

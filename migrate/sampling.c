@@ -218,8 +218,19 @@ static void fill(struct gmig *gmig, struct gmig_heat *part)
 
 size_t gmig_heat(struct gmig *gmig, uint64_t gpa, struct gmig_heat *parts, size_t max)
 {
+	return gmig_heat_parts(gmig, gpa, GIB, parts, max);
+}
+
+size_t gmig_heat_parts(struct gmig *gmig, uint64_t gpa, uint64_t step_bytes,
+		       struct gmig_heat *parts, size_t max)
+{
 	uint64_t at = gpa / GIB * GIB;
 	size_t count = 0;
+
+	if (step_bytes > GIB)
+		step_bytes = GIB;
+	if (at < gpa / step_bytes * step_bytes)
+		at = gpa / step_bytes * step_bytes;
 
 	while (count < max) {
 		const struct region *region = engine_region_from(gmig, at / GMIG_PAGE_BYTES);
@@ -234,7 +245,10 @@ size_t gmig_heat(struct gmig *gmig, uint64_t gpa, struct gmig_heat *parts, size_
 		next = begin / GIB * GIB + GIB;
 		if (end > next)
 			end = next;
-		/* The first one asked for may end before gpa, in the GiB that has it. */
+		next = begin / step_bytes * step_bytes + step_bytes;
+		if (end > next)
+			end = next;
+		/* The first one asked for may end before gpa, in the GiB or the step that has it. */
 		if (end > gpa) {
 			parts[count] = (struct gmig_heat){.gpa = begin, .bytes = end - begin};
 			fill(gmig, &parts[count++]);

@@ -79,7 +79,20 @@ static void describe(struct look *look)
 		map->node[i] = policy->list[i].node;
 }
 
+/* The first page of a later step; a step as big as can be has none. */
+static uint64_t step_end(uint64_t gfn, uint64_t step_pages)
+{
+	uint64_t rest = step_pages - gfn % step_pages;
+
+	return rest > UINT64_MAX - gfn ? UINT64_MAX : gfn + rest;
+}
+
 int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map)
+{
+	return gmig_map_part(gmig, gpa, UINT64_MAX, map);
+}
+
+int gmig_map_part(struct gmig *gmig, uint64_t gpa, uint64_t step_bytes, struct gmig_map *map)
 {
 	uint64_t gfn = gpa / GMIG_PAGE_BYTES, end;
 	const struct region *region = engine_region_from(gmig, gfn);
@@ -97,6 +110,8 @@ int gmig_map_at(struct gmig *gmig, uint64_t gpa, struct gmig_map *map)
 	policy = bindings_get_run(gmig->bindings, gfn, &end);
 	if (end > region->gfn + region->pages)
 		end = region->gfn + region->pages;
+	if (end > step_end(gfn, step_bytes / GMIG_PAGE_BYTES))
+		end = step_end(gfn, step_bytes / GMIG_PAGE_BYTES);
 	look = (struct look){.gmig = gmig,
 			     .map = map,
 			     .policy = policy,

@@ -533,6 +533,13 @@ START_TEST(memory_is_sampled_until_it_is_switched_off)
 	ck_assert_int_eq(number(part, "unknown"), BYTES);
 	ck_assert_ptr_null(json_object_get(part, "newest_age_ns"));
 	ck_assert_ptr_null(json_object_get(heat, "next"));
+	expect_error(HEAT("\"step\":1"), "EINVAL", "step: 1 is no multiple of 2 MiB");
+	heat = ask(HEAT("\"gpa\":2097152,\"step\":2097152"));
+	ck_assert_uint_eq(json_array_size(json_object_get(heat, "heat")),
+			  BYTES / GMIG_BLOCK_BYTES - 1);
+	part = json_array_get(json_object_get(heat, "heat"), 0);
+	ck_assert_int_eq(number(part, "gpa"), 2097152);
+	ck_assert_int_eq(number(part, "bytes"), 2097152);
 	if (gmig_why_off(engines[0])) {
 		expect_error(SAMPLE("\"on\":true"), "EOPNOTSUPP", "off");
 		return;

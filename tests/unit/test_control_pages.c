@@ -110,6 +110,9 @@ static const struct {
     {BIND("\"policy\":\"bind\",\"nodes\":[1],\"mode\":\"fast\""), "EINVAL",
      "mode: 'fast' is none of"},
     {"{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":-1}}", "EINVAL", "gpa: -1 is not within"},
+    {"{\"execute\":\"query-maps\",\"arguments\":{\"step\":4096}}", "EINVAL",
+     "step: 4096 is no multiple of 2 MiB"},
+    {"{\"execute\":\"query-maps\",\"arguments\":{\"step\":-2097152}}", "EINVAL", "step: -2097152"},
     {FIX("-1", "4096", "true"), "EINVAL", "gpa: -1 is not within"},
     {FIX("0", "-1", "true"), "EINVAL", "bytes: -1 is not within"},
 };
@@ -165,6 +168,16 @@ START_TEST(binding_moves_a_range_and_maps_show_it)
 	ck_assert_str_eq(json_string_value(json_object_get(run, "policy")), "interleave");
 	ck_assert_uint_eq(json_array_size(json_object_get(run, "nodes")), 2);
 	ck_assert_int_eq(number(json_object_get(run, "pages"), "1"), BYTES / GMIG_PAGE_BYTES / 2);
+	/* In steps, of which the first begins within one. */
+	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":4096,\"step\":4194304}}");
+	ck_assert_uint_eq(json_array_size(json_object_get(info, "maps")), 2);
+	run = json_array_get(json_object_get(info, "maps"), 0);
+	ck_assert_int_eq(number(run, "bytes"), 4194304 - 4096);
+	run = json_array_get(json_object_get(info, "maps"), 1);
+	ck_assert_int_eq(number(run, "gpa"), 4194304);
+	ck_assert_int_eq(number(run, "bytes"), BYTES - 4194304);
+	ck_assert_int_eq(number(json_object_get(run, "pages"), "1"),
+			 (BYTES - 4194304) / GMIG_PAGE_BYTES / 2);
 	/* Nothing is behind it. */
 	info = ask("{\"execute\":\"query-maps\",\"arguments\":{\"gpa\":8388608}}");
 	ck_assert_uint_eq(json_array_size(json_object_get(info, "maps")), 0);
