@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "heat.h"
 #include "maps.h"
+#include "memory_map.h"
 #include "units.h"
 
 #include <stdlib.h>
@@ -366,8 +367,13 @@ static int ask_guest(const struct cli_args *args, json_t *arguments)
 }
 
 /* Which are questions of their own, and what goes with which. -1, or the exit status of a usage error. */
-static int check_question(bool maps, bool heat, const char *gpa)
+static int check_question(bool maps, bool heat, const char *map, const char *gpa)
 {
+	if (map && (maps || heat || fresh))
+		return cli_usage("show", "--map draws all of it: without --%s",
+				 maps	? "maps"
+				 : heat ? "heat"
+					: "fresh");
 	if (maps && heat)
 		return cli_usage("show", "--maps or --heat: which one?");
 	if (fresh && (maps || heat))
@@ -387,7 +393,7 @@ static bool has_option(int argc, char **argv, const char *option)
 
 int cmd_show(int argc, char **argv)
 {
-	const char *gpa = NULL;
+	const char *gpa = NULL, *map = NULL;
 	bool maps = false, heat = false;
 	const struct cli_option options[] = {
 	    {.name = "fresh",
@@ -399,6 +405,10 @@ int cmd_show(int argc, char **argv)
 	    {.name = "heat",
 	     .help = "how much each GiB is used, as far as it was sampled (gmig sample)",
 	     .flag = &heat},
+	    {.name = "map",
+	     .placeholder = "PATH",
+	     .help = "draw where every block lies, and its heat, into a .svg or .png; -: SVG",
+	     .text = &map},
 	    {.name = "gpa",
 	     .placeholder = "ADDRESS",
 	     .help = "with --maps: only from this guest-physical address on, to the run's end",
@@ -414,15 +424,19 @@ int cmd_show(int argc, char **argv)
 	};
 
 	fresh = false;
-	/* A word of its own decides before the query is built: maps and heat are other questions. */
-	if (has_option(argc, argv, "--maps") || has_option(argc, argv, "--gpa") ||
+	/* A word of its own decides before the query is built: these are other questions. */
+	if (has_option(argc, argv, "--map") || has_option(argc, argv, "--gpa") ||
 	    has_option(argc, argv, "--heat")) {
 		int status = cli_parse(argc, argv, &query.args);
 
 		if (status < 0)
-			status = check_question(maps, heat, gpa);
+			status = check_question(maps, heat, map, gpa);
 		if (status >= 0)
 			return status;
+		if (map && query.args.json)
+			return cli_usage("show", "--map draws; --maps --json tells it");
+		if (map)
+			return cli_show_map(query.args.words[0], map);
 		return heat ? cli_show_heat(query.args.words[0], query.args.json)
 			    : cli_show_maps(query.args.words[0], gpa, query.args.json);
 	}

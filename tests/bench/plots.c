@@ -1,5 +1,5 @@
 #include "plots.h"
-#include "plot.h"
+#include "../../cli/plot.h"
 #include "report.h"
 
 #include <errno.h>
@@ -87,12 +87,12 @@ static void bar(FILE *out, const struct cell_result *result)
 
 	cell_summary(result, METRIC_BYTES_PER_SECOND, &rate);
 	plots_label(&result->cell, label, sizeof(label));
-	plot_text(out, label);
+	plot_word(out, label);
 	fprintf(out, " %g %g %g %g", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
 		cell_median(result, METRIC_MEMCPY_RATIO));
 	moved_text(result, label, sizeof(label));
 	fputc(' ', out);
-	plot_text(out, label);
+	plot_word(out, label);
 	fputc('\n', out);
 }
 
@@ -106,7 +106,7 @@ static size_t kernel_bar(FILE *out, const struct runner_report *report, unsigned
 	if (!rate.count)
 		return 0;
 	snprintf(label, sizeof(label), "Linux's own migration, %s", kernel_rate_page_names[page]);
-	plot_text(out, label);
+	plot_word(out, label);
 	fprintf(out, " %g %g %g %g \"\"\n", rate.median * 1e-9, rate.q1 * 1e-9, rate.q3 * 1e-9,
 		rate.median / report->memcpy.one_thread);
 	return 1;

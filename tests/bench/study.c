@@ -1,8 +1,8 @@
 #include "study.h"
+#include "../../cli/plot.h"
 #include "csv.h"
 #include "host.h"
 #include "kernel_mover.h"
-#include "plot.h"
 #include "report_html.h"
 #include "watch.h"
 
@@ -29,7 +29,7 @@ static int open_outputs(struct outputs *outputs, const struct bench_options *opt
 	outputs->path[OUTPUT_CSV] = options->csv_path;
 	outputs->path[OUTPUT_TRACE] = options->trace_path;
 	outputs->path[OUTPUT_HTML] = options->html_path;
-	if (options->html_path && plot_check(err))
+	if (options->html_path && plot_check("--html", err))
 		return err->code;
 	for (unsigned int i = 0; i < OUTPUTS; i++) {
 		if (!outputs->path[i])

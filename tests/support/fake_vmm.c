@@ -421,7 +421,7 @@ static const struct control_argument fake_fix_arguments[] = {
     {0}};
 
 static const struct control_argument fake_maps_arguments[] = {
-    {.name = "gpa", .type = CONTROL_INTEGER}, {0}};
+    {.name = "gpa", .type = CONTROL_INTEGER}, {.name = "step", .type = CONTROL_INTEGER}, {0}};
 
 static const struct control_argument fake_retire_arguments[] = {
     {.name = "gpa", .type = CONTROL_INTEGER, .required = true},

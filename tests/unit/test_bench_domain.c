@@ -1,9 +1,9 @@
 /* gmig-bench's domain of libvirt from known texts and figures: what virsh and /proc say, its cells,
  * and its rows in every report. No libvirt, no guest. */
+#include "../../cli/plot.h"
 #include "../bench/csv.h"
 #include "../bench/domain.h"
 #include "../bench/options.h"
-#include "../bench/plot.h"
 #include "../bench/qemu.h"
 #include "../bench/report.h"
 #include "../bench/report_html.h"
@@ -603,7 +603,7 @@ START_TEST(html_names_who_left_memory_behind)
 	set_report();
 	rc = report_html(out, &input, &err);
 	fclose(out);
-	if (plot_check(NULL)) {
+	if (plot_check("the test", NULL)) {
 		ck_assert_int_lt(rc, 0);
 	} else {
 		ck_assert_msg(!rc, "%s", err.text);

@@ -1,6 +1,6 @@
 /* gmig-bench's HTML report from known samples: what stands in it, that it needs nothing else, and
  * what is escaped. */
-#include "../bench/plot.h"
+#include "../../cli/plot.h"
 #include "../bench/plots.h"
 #include "../bench/report_html.h"
 
@@ -87,9 +87,14 @@ START_TEST(plot_text_cannot_end_its_string)
 	size_t bytes;
 	FILE *out = open_memstream(&text, &bytes);
 
-	plot_text(out, "a\"; system \"b\\\nc");
+	plot_text(out, "a'; system \"b\\\n`c`");
 	fclose(out);
-	ck_assert_str_eq(text, "\"a\\\"; system \\\"b\\\\ c\"");
+	ck_assert_str_eq(text, "'a''; system \"b\\?`c`'");
+	free(text);
+	out = open_memstream(&text, &bytes);
+	plot_word(out, "a\"; b\\\nc");
+	fclose(out);
+	ck_assert_str_eq(text, "\"a\\\"; b\\\\ c\"");
 	free(text);
 }
 END_TEST
@@ -156,7 +161,7 @@ START_TEST(report_needs_nothing_else)
 				  "blackout_read_ns", 10, "blackout_write_ns", 100, "begin_ns", 2,
 				  "blackout_read_ns", 20, "blackout_write_ns", 200);
 	text = html_of(&input, &rc, &err);
-	if (plot_check(NULL)) {
+	if (plot_check("the test", NULL)) {
 		ck_assert_int_lt(rc,
 				 0); /* without gnuplot: no half of a report that says nothing */
 	} else {
@@ -203,7 +208,7 @@ START_TEST(report_without_samples_of_a_kind_leaves_its_plot_out)
 	for (unsigned int i = 0; i < 2; i++)
 		memset(&results[i].times, 0, sizeof(results[i].times));
 	text = html_of(&input, &rc, &err);
-	if (!plot_check(NULL)) {
+	if (!plot_check("the test", NULL)) {
 		ck_assert_msg(!rc, "%s", err.text);
 		ck_assert_uint_eq(count_of(text, "<svg"), 1);
 	}
@@ -217,7 +222,7 @@ START_TEST(plot_that_fails_says_what_gnuplot_said)
 	struct gmig_error err = {0};
 	char *svg = NULL;
 
-	if (plot_check(NULL))
+	if (plot_check("the test", NULL))
 		return;
 	ck_assert_int_eq(plot_svg("x", 100, 100, "plot nonsense(", &svg, &err), -EIO);
 	ck_assert_ptr_nonnull(strstr(err.text, "gnuplot"));
@@ -230,7 +235,7 @@ START_TEST(plot_without_gnuplot_says_what_to_install)
 	struct gmig_error err = {0};
 
 	setenv("PATH", "/nonexistent", 1);
-	ck_assert_int_eq(plot_check(&err), -ENOENT);
+	ck_assert_int_eq(plot_check("--html", &err), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "gnuplot-nox"));
 }
 END_TEST
