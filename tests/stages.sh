@@ -396,19 +396,20 @@ only_gmig_symbols() {
 # The library's packages, unpacked into one root: content, what dpkg makes of the exported symbols, and programs that use
 # it shared and static, by pkg-config.
 stage_package_library() {
-	local root=$PWD/build/stage-library lib deb flags example
+	local root=$PWD/build/stage-library lib deb flags example version
 	rm -rf "$root" build/control && mkdir -p build/control || return 1
 	for deb in build/release/libgmig{0,-dev}_*.deb; do
 		dpkg-deb -x "$deb" "$root" || return 1
 	done
 	dpkg-deb -e build/release/libgmig0_*.deb build/control || return 1
+	version=$(dpkg-deb -f build/release/libgmig0_*.deb Version)
 	grep -qx 'libgmig 0 libgmig0 (>= .*)' build/control/shlibs && grep -q ldconfig build/control/triggers || return 1
 	cmp build/control/symbols packaging/lib/symbols || return 1
 	lib=$(dirname "$(find "$root" -name libgmig.so.0)")
 	[ "$(readlink "$lib/libgmig.so")" = libgmig.so.0 ] || return 1
 	! dpkg-deb -c build/release/libgmig0_*.deb | grep -v '/$' | grep -v 'libgmig\.so\.0' || return 1
 	# -c4: a symbol that went or came is an error.
-	dpkg-gensymbols -plibgmig0 -v0.1.0 -Ipackaging/lib/symbols -e"$lib/libgmig.so.0" -O/dev/null -c4 || return 1
+	dpkg-gensymbols -plibgmig0 -v"$version" -Ipackaging/lib/symbols -e"$lib/libgmig.so.0" -O/dev/null -c4 || return 1
 	flags=$(PKG_CONFIG_PATH=$lib/pkgconfig pkg-config --cflags --libs gmig) || return 1
 	for example in move table device; do
 		# shellcheck disable=SC2086 # flags

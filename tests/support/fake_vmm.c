@@ -194,7 +194,7 @@ static int fake_status(void *opaque, const json_t *arguments, json_t **result,
 	(void)arguments;
 	(void)err;
 	*result = json_pack("{s:s, s:i, s:s, s:s, s:s, s:O*}", "name", "vm1", "pid", 4711, "state",
-			    "running", "guest", "probe", "version", "0.1.0", "ports", fake.ports);
+			    "running", "guest", "probe", "version", "0.2.0", "ports", fake.ports);
 	return 0;
 }
 

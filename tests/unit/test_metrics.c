@@ -48,7 +48,7 @@ static void setup(void)
 	domains[1].policy_wrong = true;
 	domains[2] = unknown_domain("gr\xc3\xbc\xc3\x9f");
 	domains[2].job = (struct metrics_job){METRICS_JOB_FAILED, 2, 0, 10, 4, 6, 1 << 20};
-	snapshot = (struct metrics_snapshot){.version = "0.1.0",
+	snapshot = (struct metrics_snapshot){.version = "0.2.0",
 					     .domains = domains,
 					     .domain_count = 3,
 					     .host_score = 80,
@@ -192,7 +192,7 @@ END_TEST
 START_TEST(values_are_exact_and_labels_escaped)
 {
 	print_well();
-	expect_line("gmig_build_info{version=\"0.1.0\"} 1");
+	expect_line("gmig_build_info{version=\"0.2.0\"} 1");
 	expect_line(
 	    "gmig_domain_memory_bytes{domain=\"web1\",node=\"0\",pagesize=\"4K\"} 123456789012");
 	expect_line(
