@@ -6,19 +6,23 @@
 
 #define BIT(n) (1u << (n))
 
-#define ECX1_VMX	 BIT(5)
-#define ECX1_FMA	 BIT(12)
-#define ECX1_TSCDEADLINE BIT(24)
-#define ECX1_XSAVE	 BIT(26)
-#define ECX1_OSXSAVE	 BIT(27)
-#define ECX1_AVX	 BIT(28)
-#define ECX1_F16C	 BIT(29)
-#define ECX1_HYPERVISOR	 BIT(31)
-#define EDX1_HTT	 BIT(28)
-#define ECX81_CMPLEGACY	 BIT(1)
-#define ECX81_SVM	 BIT(2)
-#define ECX81_XOP	 BIT(11)
-#define ECX81_FMA4	 BIT(16)
+#define EBX0_AUTH	     0x68747541 /* "AuthenticAMD" */
+#define EBX0_HYGO	     0x6f677948 /* "HygonGenuine" */
+#define ECX1_VMX	     BIT(5)
+#define ECX1_FMA	     BIT(12)
+#define ECX1_TSCDEADLINE     BIT(24)
+#define ECX1_XSAVE	     BIT(26)
+#define ECX1_OSXSAVE	     BIT(27)
+#define ECX1_AVX	     BIT(28)
+#define ECX1_F16C	     BIT(29)
+#define ECX1_HYPERVISOR	     BIT(31)
+#define EDX1_HTT	     BIT(28)
+#define ECX81_CMPLEGACY	     BIT(1)
+#define ECX81_SVM	     BIT(2)
+#define EBX87_OVERFLOW_RECOV BIT(0)
+#define EBX87_SUCCOR	     BIT(1)
+#define ECX81_XOP	     BIT(11)
+#define ECX81_FMA4	     BIT(16)
 
 struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
 {
@@ -323,6 +327,23 @@ void cpuid_adjust_xstate(struct kvm_cpuid2 *cpuid)
 		more->ebx = more->eax & (BIT(1) | BIT(3)) ? 512 + 64 : 0; /* XSAVEC, XSAVES */
 	}
 	remove_components(cpuid, user | supervisor);
+}
+
+/* ---- Broken memory ------------------------------------------------------------------------------ */
+
+bool cpuid_is_amd(struct kvm_cpuid2 *cpuid)
+{
+	const struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 0, 0);
+
+	return leaf && (leaf->ebx == EBX0_AUTH || leaf->ebx == EBX0_HYGO);
+}
+
+void cpuid_offer_recovery(struct kvm_cpuid2 *cpuid)
+{
+	struct kvm_cpuid_entry2 *leaf = cpuid_find(cpuid, 0x80000007, 0);
+
+	if (leaf && cpuid_is_amd(cpuid))
+		leaf->ebx |= EBX87_OVERFLOW_RECOV | EBX87_SUCCOR;
 }
 
 /* ---- All of it ------------------------------------------------------------------------------- */

@@ -44,6 +44,10 @@ int vmm_cpuid_set(struct vmm_vcpu *vcpu, struct gmig_error *err)
 
 	if (!cpuid)
 		return -EIO;
+	vcpu->vendor = cpuid_is_amd(cpuid) ? MACHINE_CHECK_AMD : MACHINE_CHECK_INTEL;
+	vcpu->has_checks = machine_check_enable(kvm_fd, vcpu->fd);
+	if (vcpu->has_checks)
+		cpuid_offer_recovery(cpuid);
 	ret = cpuid_adjust(cpuid, &vcpu->vmm->place[vcpu->id], deadline);
 	if (ret)
 		gmig_fail(err, ret, "CPUID: more than %d entries", CPUID_MAX_ENTRIES);

@@ -17,6 +17,7 @@
 #include "bus.h"
 #include "cpu_topology.h"
 #include "loop.h"
+#include "machine_check.h"
 #include "options.h"
 #include "placement.h"
 #include "vmm.h"
@@ -48,7 +49,10 @@ struct vmm_vcpu {
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
 	_Atomic uintptr_t
-	    broken_hva; /* guest memory that cannot be read any more, reported by SIGBUS */
+	    broken_hva;	 /* guest memory that cannot be read any more, reported by SIGBUS */
+	bool has_checks; /* machine checks with recovery; from its creation on */
+	enum machine_check_vendor vendor;
+	atomic_bool check_joins; /* another vCPU has a machine check: this one takes part */
 };
 
 /* What the vCPU threads are to do; they check it after each KVM_RUN. */

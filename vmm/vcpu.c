@@ -161,18 +161,46 @@ void vmm_vcpus_handle_sigbus(void)
 	sigaction(SIGBUS, &action, NULL);
 }
 
-static void end_memory_broken(struct vmm_vcpu *vcpu)
+/* false: it is not the guest's. */
+static bool find_gpa(const struct vmm *vmm, uintptr_t hva, uint64_t *gpa)
+{
+	for (size_t i = 0; i < vmm->region_count; i++)
+		if (hva - (uintptr_t)vmm->region[i].hva < vmm->region[i].bytes) {
+			*gpa = vmm->region[i].gpa + (hva - (uintptr_t)vmm->region[i].hva);
+			return true;
+		}
+	return false;
+}
+
+static void let_others_join(struct vmm_vcpu *vcpu)
+{
+	for (unsigned int i = 0; i < vcpu->vmm->options.cpus; i++)
+		if (i != vcpu->id) {
+			atomic_store(&vcpu->vmm->vcpu[i].check_joins, true);
+			vmm_vcpu_kick(&vcpu->vmm->vcpu[i]);
+		}
+}
+
+/* The guest's kernel is told, as by hardware, and ends who needs the page. One that cannot be told cannot go on. */
+static void memory_broken(struct vmm_vcpu *vcpu)
 {
 	uintptr_t hva = atomic_exchange(&vcpu->broken_hva, 0);
-	const struct vmm *vmm = vcpu->vmm;
-	unsigned long long gpa = 0;
+	uint64_t gpa = 0;
+	bool known = find_gpa(vcpu->vmm, hva, &gpa);
 	char text[112];
 
-	for (size_t i = 0; i < vmm->region_count; i++)
-		if (hva - (uintptr_t)vmm->region[i].hva < vmm->region[i].bytes)
-			gpa = vmm->region[i].gpa + (hva - (uintptr_t)vmm->region[i].hva);
+	if (known && vcpu->has_checks && machine_check_raise(vcpu->fd, vcpu->vendor, gpa)) {
+		vmm_log_guest(GMIG_LOG_WARNING,
+			      "event=machine-check vcpu=%u gpa=0x%llx text=\"the guest has read "
+			      "broken memory, and is told\"",
+			      vcpu->id, (unsigned long long)gpa);
+		broken_note(hva);
+		if (vcpu->vendor == MACHINE_CHECK_INTEL)
+			let_others_join(vcpu);
+		return;
+	}
 	snprintf(text, sizeof(text), "vcpu=%u guest memory at gpa 0x%llx (hva 0x%llx) is broken",
-		 vcpu->id, gpa, (unsigned long long)hva);
+		 vcpu->id, (unsigned long long)gpa, (unsigned long long)hva);
 	vmm_end(vcpu->vmm, VMM_END_MEMORY_LOST, text);
 }
 
@@ -215,6 +243,10 @@ static void run_once(struct vmm_vcpu *vcpu)
 {
 	int ret, error;
 
+	/* Who takes none now has not come up yet, or has one of its own. */
+	if (atomic_load_explicit(&vcpu->check_joins, memory_order_relaxed) &&
+	    atomic_exchange(&vcpu->check_joins, false))
+		machine_check_join(vcpu->fd);
 	in_kvm_run = vcpu;
 	ret = ioctl(vcpu->fd, KVM_RUN, 0);
 	error = errno;
@@ -222,7 +254,7 @@ static void run_once(struct vmm_vcpu *vcpu)
 	atomic_fetch_add_explicit(&vcpu->exits, 1, memory_order_relaxed);
 	vcpu->incomplete = !ret;
 	if (atomic_load_explicit(&vcpu->broken_hva, memory_order_relaxed))
-		end_memory_broken(vcpu);
+		memory_broken(vcpu);
 	else if (ret < 0)
 		run_failed(vcpu, error);
 	else

@@ -7,6 +7,7 @@
  *   agent-load migrate PID FROM TO    migrate_pages(2); prints its error
  *   agent-load hot                    a process that uses some small pages of each of a few blocks
  *   agent-load blocks PID             in how many of the guest's blocks these lie, by their frame numbers
+ *   agent-load victim                 a page of memory, and its frame; on SIGUSR1 it is read
  *   agent-load as UID PROGRAM ARG..   runs a program as a user without rights
  * Static, libc alone: it goes into an initrd.
  */
@@ -320,6 +321,53 @@ static int run_blocks(const char *pid)
 	return 0;
 }
 
+/* ---- victim: of memory that breaks ----------------------------------------------------------- */
+
+static volatile sig_atomic_t asked;
+static char *page_to_read;
+
+static void on_usr1(int number)
+{
+	(void)number;
+	asked = 1;
+}
+
+/* The kernel tells who has read it: BUS_MCEERR_AR, and where. */
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+	char text[64];
+	int length = snprintf(text, sizeof(text), "VICTIM SIGBUS code=%d here=%d\n", info->si_code,
+			      ((uintptr_t)info->si_addr & ~(PAGE - 1)) == (uintptr_t)page_to_read);
+
+	(void)number;
+	(void)context;
+	if (write(STDOUT_FILENO, text, (size_t)length) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+static int run_victim(void)
+{
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry = 0;
+
+	signal(SIGUSR1, on_usr1);
+	sigaction(SIGBUS, &action, NULL);
+	page_to_read = map(0, PAGE, MAP_PRIVATE);
+	if (mlock(page_to_read, PAGE))
+		die("mlock");
+	write_page(page_to_read, 0, 1);
+	if (pread(pagemap, &entry, 8, (off_t)((uintptr_t)page_to_read / PAGE * 8)) != 8)
+		die("pagemap");
+	printf("VICTIM-READY pid=%d gpa=%llu\n", getpid(),
+	       (unsigned long long)((entry & ((1ull << 55) - 1)) * PAGE));
+	while (!asked)
+		usleep(10000);
+	printf("VICTIM READ bad=%zu\n", check_page(page_to_read, 0, 1));
+	return 1;
+}
+
 static int run_as(const char *uid, char **command)
 {
 	unsigned int id = (unsigned int)strtoul(uid, NULL, 10);
@@ -351,10 +399,13 @@ int main(int argc, char **argv)
 		return run_hot();
 	if (argc == 3 && !strcmp(argv[1], "blocks"))
 		return run_blocks(argv[2]);
+	if (argc == 2 && !strcmp(argv[1], "victim"))
+		return run_victim();
 	if (argc > 3 && !strcmp(argv[1], "as"))
 		return run_as(argv[2], argv + 3);
-	fprintf(stderr,
-		"usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | "
-		"ask PID | migrate PID FROM TO | hot | blocks PID | as UID PROGRAM ARG..\n");
+	fprintf(
+	    stderr,
+	    "usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | "
+	    "ask PID | migrate PID FROM TO | hot | blocks PID | victim | as UID PROGRAM ARG..\n");
 	return 2;
 }

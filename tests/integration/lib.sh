@@ -188,6 +188,12 @@ warm() {
 	fail "$(show "$1" .vnodes)"
 }
 
+# pfn PID HVA: the host's page frame.
+pfn() {
+	perl -e 'open(my $f, "<", "/proc/$ARGV[0]/pagemap") or die; sysseek($f, $ARGV[1] / 4096 * 8, 0);
+		sysread($f, my $b, 8) == 8 or die; print unpack("Q", $b) & ((1 << 55) - 1), "\n"' "$1" "$2"
+}
+
 # send NAME JSON: one command line to the socket, the answer on stdout.
 send() {
 	printf '%s\n' "$2" | timeout $((20 * PATIENCE)) socat -t $((15 * PATIENCE)) - "UNIX-CONNECT:$XDG_RUNTIME_DIR/gmig/$1.sock" | grep -m 1 -E '^\{"(return|error)"'

@@ -304,6 +304,26 @@ START_TEST(compacted_size_is_given_only_where_it_is_used)
 }
 END_TEST
 
+/* QEMU's guests have these two bits by its own doing, too: KVM's list leaves them out. */
+START_TEST(amds_guest_is_told_that_it_can_recover_and_intels_has_no_bit_for_it)
+{
+	cpuid->nent = 0;
+	add(0, 0, 0x10, 0x68747541, 0x444d4163, 0x69746e65);
+	add(0x80000007, 0, 0, 0, 0, 0x100);
+	cpuid_offer_recovery(cpuid);
+	ck_assert_uint_eq(get(0x80000007, 0)->ebx, 3);
+	ck_assert_uint_eq(get(0x80000007, 0)->edx, 0x100);
+	cpuid->nent = 0;
+	add(0, 0, 0x10, 0x756e6547, 0x6c65746e, 0x49656e69);
+	add(0x80000007, 0, 0, 0, 0, 0x100);
+	cpuid_offer_recovery(cpuid);
+	ck_assert_uint_eq(get(0x80000007, 0)->ebx, 0);
+	cpuid->nent = 0;
+	add(0, 0, 0x10, 0x68747541, 0x444d4163, 0x69746e65);
+	cpuid_offer_recovery(cpuid); /* no such leaf */
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -320,6 +340,7 @@ int main(void)
 	    avx512_without_avx_goes,
 	    without_xsave_there_is_no_leaf,
 	    compacted_size_is_given_only_where_it_is_used,
+	    amds_guest_is_told_that_it_can_recover_and_intels_has_no_bit_for_it,
 	};
 
 	return run_tests("cpuid", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
