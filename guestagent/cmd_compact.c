@@ -143,6 +143,14 @@ static int look_at_mapping(struct agent_job *job, struct compact *compact,
 	return rc;
 }
 
+static int check_lives(const struct compact *compact, struct gmig_error *err)
+{
+	struct agent_pages pages;
+	int rc = agent_pages_scan(compact->process.pid, 0, &pages);
+
+	return rc ? agent_call_failed_pid(err, AGENT_CALL_MOVE_PAGES, rc, compact->process.pid) : 0;
+}
+
 /* Also how much memory the process has. */
 static int find_blocks(struct agent_job *job, struct compact *compact, struct report *report,
 		       struct gmig_error *err)
@@ -161,7 +169,8 @@ static int find_blocks(struct agent_job *job, struct compact *compact, struct re
 		report->complete = look_at_mapping(job, compact, vma, report) == 0;
 	}
 	free(vma);
-	return rc;
+	/* One that has ended has no mappings, and was not looked at. */
+	return rc ? rc : check_lives(compact, err);
 }
 
 /* ---- How hot --------------------------------------------------------------------------------- */
@@ -400,7 +409,8 @@ static int compact_run(struct agent_job *job, void *context, struct gmig_error *
 	compact->count =
 	    agent_compact_choose(compact->block, compact->count, (uint32_t)compact->least);
 	report.candidates = compact->count;
-	rc = find_shared(job, compact, err);
+	if (compact->count)
+		rc = find_shared(job, compact, err);
 	if (!rc)
 		rc = make_huge(job, compact, &report, err);
 	sum_up(compact, &report);

@@ -32,6 +32,9 @@ int agent_pages_scan(pid_t pid, uint64_t start, struct agent_pages *pages)
 	for (size_t i = 0; i < AGENT_BLOCK_PAGES; i++)
 		address[i] = (void *)(uintptr_t)(start + i * AGENT_PAGE_BYTES); // NOLINT
 	rc = agent_move_exact(pid, AGENT_BLOCK_PAGES, address, NULL, where, AGENT_MPOL_MF_MOVE);
+	/* It has no memory any more: its parent has not waited for it, so that there is a process still. */
+	if (rc == -EINVAL)
+		rc = -ESRCH;
 	for (size_t i = 0; !rc && i < AGENT_BLOCK_PAGES; i++) {
 		if (where[i] < 0)
 			continue;

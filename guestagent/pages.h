@@ -28,7 +28,7 @@ struct agent_blocks {
 	size_t count, capacity;
 };
 
-/* -ESRCH, -EPERM. */
+/* -ESRCH: it has ended, whether or not its parent has waited for it; -EPERM. */
 int agent_pages_scan(pid_t pid, uint64_t start, struct agent_pages *pages);
 /* /proc/PID/pagemap. -EACCES, -ENOENT. */
 int agent_pages_open(pid_t pid);

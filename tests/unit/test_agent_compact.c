@@ -105,6 +105,9 @@ static struct {
 } at[BLOCKS];
 static bool frames_hidden;
 static atomic_uint madvised;
+static unsigned int
+    asked_until; /* then the process has ended, and nobody has waited for it; 0: never */
+static atomic_uint asked;
 static struct agent agent;
 
 static long ask_where(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
@@ -114,6 +117,13 @@ static long ask_where(pid_t pid, unsigned long count, void **pages, const int *n
 	ck_assert_ptr_null(nodes);
 	if (pid != FAKE_PID)
 		return -ESRCH;
+	if (asked_until && asked++ >= asked_until)
+		return -EINVAL;
+	/* Not mapped. */
+	for (unsigned long i = 0; i < count && (uintptr_t)pages[i] < FAKE_START; i++)
+		status[i] = -EFAULT;
+	if ((uintptr_t)pages[0] < FAKE_START)
+		return 0;
 	for (unsigned long i = 0; i < count; i++) {
 		uint64_t page = ((uint64_t)(uintptr_t)pages[i] - FAKE_START) / AGENT_PAGE_BYTES;
 		size_t block = page / 512;
@@ -187,7 +197,7 @@ static void setup(void)
 	fake_sys_calls.move_pages = ask_where;
 	fake_sys_calls.pagemap_read = frames;
 	memset(at, 0, sizeof(at));
-	madvised = 0;
+	madvised = asked = asked_until = 0;
 	frames_hidden = true;
 	memset(&agent, 0, sizeof(agent));
 	ck_assert_int_eq(agent_jobs_create(&agent.jobs, NULL), 0);
@@ -353,15 +363,19 @@ START_TEST(each_block_that_stays_says_why)
 }
 END_TEST
 
+/* Of a zombie the kernel says EINVAL, and its stat is there: while its blocks are found, or before one of them is made huge. */
 START_TEST(process_that_has_ended_ends_the_job)
 {
 	json_t *job;
 
-	at[0].small = 100;
+	at[0].small = at[1].small = 100;
 	at[0].refuse = -ESRCH;
+	asked_until = _i == 2 ? BLOCKS + 1 : _i * 5;
 	job = run_job(COMPACT(PRESENT ALL_OF_IT));
 	ck_assert_str_eq(word(job, "state"), "failed");
 	ck_assert_str_eq(word(json_object_get(job, "error"), "errno"), "ESRCH");
+	ck_assert_uint_eq(json_object_size(json_object_get(job, "remaining")), 0);
+	ck_assert_uint_eq(madvised, !_i);
 	json_decref(job);
 }
 END_TEST
@@ -758,7 +772,7 @@ int main(void)
 	tcase_add_test(tcase, shared_pages_are_copied_and_count_as_growth);
 	tcase_add_test(tcase, shared_pages_are_copied_within_the_limit_alone);
 	tcase_add_test(tcase, each_block_that_stays_says_why);
-	tcase_add_test(tcase, process_that_has_ended_ends_the_job);
+	tcase_add_loop_test(tcase, process_that_has_ended_ends_the_job, 0, 3);
 	tcase_add_test(tcase, memory_grows_by_no_more_than_its_limit);
 	tcase_add_test(tcase, no_more_than_so_many_bytes_become_huge);
 	tcase_add_test(tcase, only_the_ranges_that_are_given_are_looked_at);
