@@ -204,6 +204,16 @@ static void end_damon(int *state)
 	*state = -1;
 }
 
+/* Whoever wants to look meanwhile has to wait, and has nothing to clear away. */
+static int busy(int rc, bool ours, struct gmig_error *err)
+{
+	if (rc != -EBUSY || !ours)
+		return rc;
+	return gmig_fail(
+	    err, -EBUSY,
+	    "another job of the agent uses DAMON: wait for it, or cancel it: EBUSY (%d)", EBUSY);
+}
+
 /* *state: kept, to end it by; -1: none of ours. */
 static int begin_damon(const struct agent_conf *conf, const struct agent_damon *damon, int *state,
 		       struct gmig_error *err)
@@ -220,7 +230,7 @@ static int begin_damon(const struct agent_conf *conf, const struct agent_damon *
 	if (!rc && damon->pid)
 		rc = agent_conf_check_process(conf, &process, err);
 	if (!rc)
-		rc = agent_damon_begin(damon, err);
+		rc = busy(agent_damon_begin(damon, err), *state >= 0, err);
 	if (rc >= 0) {
 		end_damon(state);
 		*state = rc;
@@ -379,8 +389,13 @@ int agent_opener_write(struct agent_opener *opener, const struct agent_conf *con
 /* Without an opener. A second descriptor is kept for agent_opener_stop(): a job may wait in the kernel for as long as it likes. */
 static int begin_own(const struct agent_damon *damon, struct gmig_error *err)
 {
-	int state = agent_damon_begin(damon, err), kept;
+	/* Of two jobs that find DAMON unused at the same time, one would remove the other's. */
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int state, kept;
 
+	pthread_mutex_lock(&lock);
+	state = busy(agent_damon_begin(damon, err), atomic_load(&own_damon) >= 0, err);
+	pthread_mutex_unlock(&lock);
 	if (state < 0)
 		return state;
 	kept = fcntl(state, F_DUPFD_CLOEXEC, 0);

@@ -359,12 +359,15 @@ END_TEST
 START_TEST(agent_without_an_opener_ends_damon_before_it_ends)
 {
 	const struct agent_damon damon = planned(8 * MIB, 1).damon;
+	struct gmig_error err;
 	int state;
 
 	make_damon("0\n");
 	state = agent_opener_damon(NULL, &damon, NULL);
 	ck_assert_int_ge(state, 0);
 	ck_assert_int_eq(agent_damon_on(state, NULL), 0);
+	ck_assert_int_eq(agent_opener_damon(NULL, &damon, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "another job"));
 	agent_opener_stop(NULL);
 	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "0\n");
 	ck_assert_str_eq(text_in(KDAMOND "0/state"), "onoff");
@@ -450,6 +453,7 @@ static void start_opener(const char *commands)
 START_TEST(opener_ends_damon_with_the_agent)
 {
 	const struct agent_damon damon = planned(8 * MIB, 1).damon;
+	struct gmig_error err;
 	int state;
 
 	start_opener("hot-pages");
@@ -460,6 +464,8 @@ START_TEST(opener_ends_damon_with_the_agent)
 	ck_assert_int_gt(state, 0);
 	ck_assert_int_eq(agent_damon_on(state, NULL), 0);
 	ck_assert_str_eq(text_in(KDAMOND "nr_kdamonds"), "1\n");
+	ck_assert_int_eq(agent_opener_damon(opener, &damon, &err), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(err.text, "another job"));
 	close(state);
 	agent_opener_stop(opener);
 	ck_assert_int_gt(wait(NULL), 0);
