@@ -514,8 +514,8 @@ struct gmig_job_info {
 	uint64_t total_bytes, moved_bytes, remaining_bytes, gone_bytes, by_others_bytes;
 	/* At the end: what lies on the nodes to be left, that is those in from that are in no to. Whoever brought it there. */
 	uint64_t bytes_on_source;
-	struct gmig_remaining
-	    remaining[GMIG_MAX_REMAINING]; /* why pages stayed; after the job ended */
+	/* Why pages stayed; before the job ends, of those that it has tried so far. */
+	struct gmig_remaining remaining[GMIG_MAX_REMAINING];
 	unsigned int remaining_count;
 	unsigned int passes;
 	uint64_t thp_joined;	  /* blocks that became huge */

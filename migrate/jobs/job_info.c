@@ -113,9 +113,8 @@ void gmig_job_info(struct gmig_job *job, struct gmig_job_info *info)
 	info->bytes_on_source = job->on_source * GMIG_PAGE_BYTES;
 	pthread_mutex_unlock(&job->lock);
 	job_account(job, &pages);
-	if (job_is_over(info->state))
-		info->remaining_count =
-		    status_count_remaining(job->status, info->remaining, GMIG_MAX_REMAINING);
+	info->remaining_count =
+	    status_count_remaining(job->status, info->remaining, GMIG_MAX_REMAINING);
 	if (job_is_over(info->state) && pages.unreached)
 		add_unreached(info, pages.unreached);
 	info->total_bytes = pages.total * GMIG_PAGE_BYTES;

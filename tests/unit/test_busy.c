@@ -178,6 +178,34 @@ START_TEST(stripe_without_room_refuses_until_a_transfer_ends)
 }
 END_TEST
 
+START_TEST(job_says_while_it_runs_what_it_could_not_move_so_far)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+
+	rig_create(&rig, &(struct rig_options){.bytes = 4 * BYTES, .small_pages = _i});
+	ck_assert_int_eq(gmig_dma_begin(rig.gmig, page(0), 4096), 0);
+	spec.rate_bytes_per_second = 8ull << 20; /* far from its end when we look */
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	do {
+		usleep(1000);
+		gmig_job_info(job, &info);
+		ck_assert_int_eq(info.state <= GMIG_JOB_RUNNING, true);
+	} while (!info.remaining_count);
+	ck_assert_uint_eq(info.remaining_count, 1);
+	ck_assert_int_eq(info.remaining[0].error, EBUSY);
+	ck_assert_uint_eq(info.remaining[0].pages, GMIG_BLOCK_PAGES);
+	ck_assert_int_eq(gmig_job_cancel(job), 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	gmig_dma_end(rig.gmig, page(0), 4096);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 START_TEST(block_that_stays_busy_is_what_remains_of_a_job)
 {
 	struct gmig_job_spec spec = rig_spec(0, 1);
@@ -451,6 +479,7 @@ int main(void)
 	tcase_add_test(marks, transfer_outside_of_a_region_is_refused);
 	tcase_add_test(marks, block_that_a_job_was_refused_begins_no_transfer_for_a_while);
 	tcase_add_test(marks, stripe_without_room_refuses_until_a_transfer_ends);
+	tcase_add_loop_test(marks, job_says_while_it_runs_what_it_could_not_move_so_far, 0, 2);
 	tcase_add_loop_test(marks, block_that_stays_busy_is_what_remains_of_a_job, 0, 2);
 	tcase_add_test(marks, audit_finds_a_device_at_a_block_that_is_claimed);
 	suite_add_tcase(suite, marks);
