@@ -1,5 +1,6 @@
 /* The connection to a guest's agent, see agent.h. */
 #include "agent.h"
+#include "progress.h"
 
 #include "../control/control.h"
 #include "../control/line.h"
@@ -279,23 +280,25 @@ int cli_agent_call(struct cli_agent *agent, const char *command, json_t *argumen
 
 /* ---- Jobs ------------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-/* What the progress bar reads, from the agent's words. */
+/* What the progress bar reads, from the agent's words. Jobs that take a time, and no amount, say that. */
 static void show(json_t *job)
 {
 	double seconds = cli_real(job, "seconds");
+	CLI_JSON picture = NULL;
+	char text[96];
 
+	if (!cli_number(job, "total_bytes")) {
+		snprintf(text, sizeof(text), "%.40s: %.1f s", cli_text(job, "kind"), seconds);
+		cli_progress_text(text);
+		return;
+	}
 	json_object_set_new(
 	    job, "bytes_per_second",
 	    json_real(seconds > 0 ? (double)cli_number(job, "moved_bytes") / seconds : 0));
-	cli_progress_show(job);
+	/* As of all that the kernel moves, nobody knows how long whom it kept waiting. */
+	picture = json_copy(job);
+	json_object_set_new(picture, "mover", json_string("kernel"));
+	cli_progress_show(picture);
 }
 
 static int watch_once(struct cli_agent *agent, json_t **job, bool *cancelled,
@@ -306,7 +309,7 @@ static int watch_once(struct cli_agent *agent, json_t **job, bool *cancelled,
 	json_t *newer = NULL;
 	int rc = 0;
 
-	if (interrupted && !*cancelled) {
+	if (cli_was_interrupted() && !*cancelled) {
 		*cancelled = true;
 		rc = cli_agent_call(agent, "job-cancel", json_pack("{s:O}", "id", id), NULL, err);
 		if (rc == -EALREADY)
@@ -326,19 +329,15 @@ static int watch_once(struct cli_agent *agent, json_t **job, bool *cancelled,
 int cli_agent_run_job(struct cli_agent *agent, const char *command, json_t *arguments, json_t **job,
 		      struct gmig_error *err)
 {
-	/* Once: the second Ctrl-C has its usual effect. */
-	const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
 	struct sigaction before;
 	bool cancelled = false;
-	int rc = cli_agent_call(agent, command, arguments, job, err);
+	int rc;
 
-	if (rc)
-		return rc;
-	interrupted = 0;
-	sigaction(SIGINT, NULL, &before);
-	if (before.sa_handler != SIG_IGN)
-		sigaction(SIGINT, &action, NULL);
-	show(*job);
+	/* Before it is started: a job that nobody has heard of yet would go on behind Ctrl-C. */
+	cli_catch_interrupt(&before);
+	rc = cli_agent_call(agent, command, arguments, job, err);
+	if (!rc)
+		show(*job);
 	while (!rc && !cli_job_ended(*job))
 		rc = watch_once(agent, job, &cancelled, err);
 	cli_progress_clear();

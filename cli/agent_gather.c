@@ -215,6 +215,9 @@ int cli_gather_run(struct cli_agent *agent, json_t *plan, uint64_t rate, struct 
 			json_object_set_new(
 			    process, "error",
 			    json_pack("{s:s, s:i}", "desc", reason.text, "number", -rc));
+		if (cli_was_interrupted())
+			return gmig_fail(err, -ECANCELED, "Ctrl-C: %zu of %zu processes were begun",
+					 i + 1, json_array_size(plan));
 		/* Without the agent there is no use in going on; a process may end or refuse. */
 		if (rc == -EPIPE || rc == -ETIMEDOUT)
 			return gmig_fail(err, rc, "%s", reason.text);

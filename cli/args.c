@@ -2,6 +2,7 @@
 #include "../migrate/gmig.h"
 #include "cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ int cli_usage(const char *command, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args); /* NOLINT */
 	va_end(args);
 	cli_complain("%s%s%s", command, *command ? ": " : "", text);
 	fprintf(stderr, "try: gmig%s%s --help\n", *command ? " " : "", command);
@@ -29,11 +30,14 @@ void cli_print_commands(FILE *out)
 	      out);
 	for (const struct cli_command *command = cli_commands; command->name; command++)
 		fprintf(out, "  %-11s %s\n", command->name, command->summary);
-	fputs("\n"
-	      "A VM is a guest's name, or the path of its control socket.\n"
-	      "gmig COMMAND --help tells more; --json gives every result to scripts; --version.\n"
-	      "exit status: 0 done, 1 failed, 2 wrong usage, 3 completed, but pages remain\n",
-	      out);
+	fputs(
+	    "\n"
+	    "A VM is a guest's name, or the path of its control socket.\n"
+	    "gmig COMMAND --help tells more; --json gives every result to scripts; --quiet prints "
+	    "nothing but errors; --version.\n"
+	    "exit status: 0 done, 1 failed, 2 wrong usage, 3 completed, but pages remain, 4 a "
+	    "budget was not held, 130 Ctrl-C\n",
+	    out);
 }
 
 static void print_option(FILE *out, const struct cli_option *option)
@@ -52,11 +56,45 @@ static void print_list(FILE *out, const char *const *names)
 	putc('\n', out);
 }
 
-static void print_help(FILE *out, const struct cli_command *command, const struct cli_args *args)
+/* The one of that name in the table, or NULL. */
+static const struct cli_option *named(const struct cli_option *option, const char *name,
+				      size_t length)
 {
-	static const struct cli_option help = {.name = "help", .help = "print this"};
-	const struct cli_option json = {.name = "json", .help = args->json_help};
+	for (; option && option->name; option++)
+		if (strlen(option->name) == length && !strncmp(option->name, name, length))
+			return option;
+	return NULL;
+}
 
+void cli_common_options(struct cli_args *args, struct cli_option common[CLI_COMMON_OPTIONS + 1])
+{
+	static bool flag;
+	const struct cli_option all[CLI_COMMON_OPTIONS] = {
+	    {.name = "json", .help = args->json_help, .flag = &args->json},
+	    {.name = "quiet",
+	     .help = "print nothing but errors; the exit status tells",
+	     .flag = &args->quiet},
+	    {.name = "no-color", .help = "without colours, which only top has", .flag = &flag},
+	    {.name = "help", .help = "print this", .flag = &flag},
+	};
+	size_t count = 0;
+
+	for (size_t i = 0; i < CLI_COMMON_OPTIONS; i++) {
+		bool fits = &args->json == all[i].flag	  ? args->json_help != NULL
+			    : &args->quiet == all[i].flag ? !args->draws
+							  : true;
+
+		if (fits && !named(args->options, all[i].name, strlen(all[i].name)))
+			common[count++] = all[i];
+	}
+	common[count] = (struct cli_option){0};
+}
+
+static void print_help(FILE *out, const struct cli_command *command, struct cli_args *args)
+{
+	struct cli_option common[CLI_COMMON_OPTIONS + 1];
+
+	cli_common_options(args, common);
 	fprintf(out, "usage: gmig %s%s%s\n\n%s\n\n", command->name, *command->usage ? " " : "",
 		command->usage, command->summary);
 	if (args->verbs) {
@@ -72,22 +110,8 @@ static void print_help(FILE *out, const struct cli_command *command, const struc
 			print_list(out, option->choices());
 		}
 	}
-	if (args->json_help)
-		print_option(out, &json);
-	print_option(out, &help);
-}
-
-/* The option of argument "--name" or "--name=value"; *value is what follows the '=' or NULL. */
-static const struct cli_option *find_option(const struct cli_option *option, const char *argument,
-					    const char **value)
-{
-	size_t length = strcspn(argument + 2, "=");
-
-	*value = argument[2 + length] ? argument + 2 + length + 1 : NULL;
-	for (; option && option->name; option++)
-		if (strlen(option->name) == length && !strncmp(option->name, argument + 2, length))
-			return option;
-	return NULL;
+	for (const struct cli_option *option = common; option->name; option++)
+		print_option(out, option);
 }
 
 static int take_value(const char *command, const struct cli_option *option, const char *value)
@@ -108,12 +132,15 @@ static int take_value(const char *command, const struct cli_option *option, cons
 /* One option at argv[*i]; -1 or the exit status. */
 static int take_option(char **argv, int *i, struct cli_args *args)
 {
-	const struct cli_option json[] = {{.name = "json", .flag = &args->json}, {0}};
-	const char *value, *command = argv[0];
-	const struct cli_option *option = find_option(args->options, argv[*i], &value);
+	const char *command = argv[0], *name = argv[*i] + 2;
+	size_t length = strcspn(name, "=");
+	const char *value = name[length] ? name + length + 1 : NULL;
+	struct cli_option common[CLI_COMMON_OPTIONS + 1];
+	const struct cli_option *option = named(args->options, name, length);
 
-	if (!option && args->json_help)
-		option = find_option(json, argv[*i], &value);
+	cli_common_options(args, common);
+	if (!option)
+		option = named(common, name, length);
 	if (!option)
 		return cli_usage(command, "there is no option '%s'", argv[*i]);
 	if (!option->flag)
@@ -130,6 +157,16 @@ static int take_word(const char *command, const char *word, struct cli_args *arg
 		return cli_usage(command, "unexpected argument '%s'", word);
 	args->words[args->word_count++] = word;
 	return -1;
+}
+
+/* Whatever a command prints for people goes nowhere from now on. Errors go to stderr as ever. */
+static int be_quiet(void)
+{
+	cli_progress_off();
+	if (freopen("/dev/null", "w", stdout))
+		return -1;
+	cli_complain("--quiet: /dev/null cannot be written: %s", strerror(errno));
+	return CLI_FAILED;
 }
 
 int cli_parse(int argc, char **argv, struct cli_args *args)
@@ -159,5 +196,7 @@ int cli_parse(int argc, char **argv, struct cli_args *args)
 	}
 	if (status < 0 && args->word_count < args->min_words)
 		return cli_usage(argv[0], "missing arguments: gmig %s %s", argv[0], command->usage);
+	if (status < 0 && args->quiet)
+		return args->json ? (cli_progress_off(), -1) : be_quiet();
 	return status;
 }

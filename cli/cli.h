@@ -1,7 +1,7 @@
 /*
  * gmig inside: one table of commands, a file each. A command gets its own argv (argv[0] is its
  * name) and returns the exit status: 0 done, 1 failed, 2 usage, 3 completed, but pages remain,
- * 4 completed, but a budget was not held.
+ * 4 completed, but a budget was not held; gmig(1) has them all. 130, Ctrl-C has ended it, is cli_main()'s to say.
  *
  * Everything here runs on the main thread, but for the questions of `gmig list` and the jobs of `gmig migrate --all`. Results go to stdout, everything else to stderr.
  */
@@ -13,7 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REMAINING = 3, CLI_OVER_BUDGET = 4 };
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_REMAINING = 3,
+	CLI_OVER_BUDGET = 4,
+	CLI_INTERRUPTED = 130
+};
 
 struct cli_command {
 	const char *name;
@@ -45,18 +52,25 @@ enum cli_word { CLI_WORD_TEXT, CLI_WORD_VM, CLI_WORD_JOB, CLI_WORD_COMMAND, CLI_
 
 #define CLI_MAX_WORDS 4
 
-/* What a command takes, and what it was given. All take --help; those with a json_help --json, too. */
+/* What a command takes, and what it was given. All take --help, --no-color and --quiet; those with a json_help --json, too. */
 struct cli_args {
 	const struct cli_option *options; /* NULL: no others */
 	const char *json_help;
 	enum cli_word kinds[CLI_MAX_WORDS];
 	const char *const *(*verbs)(void); /* for CLI_WORD_VERB, NULL-ended */
 	int min_words, max_words;	   /* at most CLI_MAX_WORDS */
+	bool draws; /* on a terminal, until somebody ends it: it cannot be quiet */
 
 	const char *words[CLI_MAX_WORDS + 1];
 	int word_count;
 	bool json;
+	bool
+	    quiet; /* without json nothing that is printed on stdout goes anywhere from cli_parse() on */
 };
+
+/* The options that a command has beside its own; a NULL name ends the list. They hold as long as args. */
+#define CLI_COMMON_OPTIONS 4
+void cli_common_options(struct cli_args *args, struct cli_option common[CLI_COMMON_OPTIONS + 1]);
 
 /* The words of a command about one guest, and of one about a job. */
 #define CLI_VM	   .kinds = {CLI_WORD_VM}, .min_words = 1, .max_words = 1
@@ -258,11 +272,20 @@ int cli_run_bind_job(struct control_client *client, json_t *arguments, json_t **
 		     struct gmig_error *err);
 /* Has there been a Ctrl-C during the last cli_run_job()? Then nothing else is to be begun. */
 bool cli_was_interrupted(void);
+/* Somebody else has caught it; or: nobody has yet. */
+void cli_note_interrupt(bool is);
 
 /* The progress line without its end, cut to `columns`. */
 void cli_progress_line(const json_t *job, int columns, char *line, size_t bytes);
-/* Redraw the line on stderr; does nothing when stderr is not a terminal. */
+/*
+ * Redraw the line on stderr, as wide as the terminal is now. Nothing is drawn when stderr is no terminal or a dumb one, and after
+ * cli_progress_off(), which holds for one command.
+ */
 void cli_progress_show(const json_t *job);
 void cli_progress_clear(void);
+bool cli_progress_is_on(void);
+void cli_progress_off(void);
+/* For a new command. */
+void cli_progress_reset(void);
 
 #endif

@@ -2,11 +2,11 @@
 #include "../control/text.h"
 #include "cli.h"
 #include "commands.h"
+#include "progress.h"
 #include "units.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LOOK_MS	    250 /* without an event */
 #define MAX_SECONDS 86400
@@ -64,16 +64,29 @@ static int answer(const struct balloon *balloon, const json_t *state)
 	return CLI_OK;
 }
 
-static void show_progress(const json_t *state)
+static uint64_t distance(uint64_t a, uint64_t b)
 {
-	char has[UNITS_TEXT], told[UNITS_TEXT];
+	return a > b ? a - b : b - a;
+}
 
-	if (!isatty(STDERR_FILENO))
-		return;
-	fprintf(stderr, "\rhas %s, is to have %s\033[K",
-		units_size(cli_number(state, "actual"), has),
-		units_size(cli_number(state, "target"), told));
-	fflush(stderr);
+/* began: what it had then, and when that was. */
+static void show_progress(const json_t *state, uint64_t began, int64_t began_ms)
+{
+	uint64_t actual = cli_number(state, "actual"), target = cli_number(state, "target");
+	uint64_t done = distance(actual, began);
+	int64_t ms = cli_now_ms() - began_ms;
+	char has[UNITS_TEXT], told[UNITS_TEXT], more[96];
+	const struct cli_progress progress = {
+	    .done_bytes = done,
+	    .shown_bytes = done,
+	    .total_bytes = distance(target, began),
+	    .bytes_per_second = ms > 0 ? (double)done * 1000 / (double)ms : 0,
+	    .verb = target < began ? " given back" : " taken again",
+	    .more = more};
+
+	snprintf(more, sizeof(more), "has %s, is to have %s", units_size(actual, has),
+		 units_size(target, told));
+	cli_progress_draw(&progress);
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
@@ -115,11 +128,12 @@ static int pause_a_moment(const struct balloon *balloon, struct gmig_error *err)
 
 static int wait_until(const struct balloon *balloon, json_t **state, struct gmig_error *err)
 {
-	uint64_t target, last = UINT64_MAX;
-	int64_t since_ms = cli_now_ms();
+	uint64_t target, began, last = UINT64_MAX;
+	int64_t began_ms = cli_now_ms(), since_ms = began_ms;
 	int rc = look(balloon, state, err);
 
 	target = cli_number(*state, "target");
+	began = cli_number(*state, "actual");
 	while (!rc && cli_number(*state, "actual") != target) {
 		if (cli_number(*state, "target") != target)
 			return gmig_fail(err, -ECANCELED,
@@ -129,7 +143,7 @@ static int wait_until(const struct balloon *balloon, json_t **state, struct gmig
 		last = cli_number(*state, "actual");
 		if (cli_now_ms() - since_ms >= balloon->limit_ms)
 			return gave_up(balloon, *state, err);
-		show_progress(*state);
+		show_progress(*state, began, began_ms);
 		rc = pause_a_moment(balloon, err);
 		if (!rc)
 			rc = look(balloon, state, err);

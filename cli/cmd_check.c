@@ -1,12 +1,13 @@
 /* gmig check: do the invariants I1-I5 hold? With --repair: what differs from the kernel is told and corrected. */
 #include "cli.h"
 #include "commands.h"
+#include "progress.h"
 #include "units.h"
 
 #include "../control/text.h"
+#include "../migrate/gmig.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 static unsigned long long count_of(const json_t *object, const char *key)
 {
@@ -128,19 +129,31 @@ static void print_repair(const json_t *repair)
 	       units_ns(cli_number(repair, "longest_hold_cpu_ns"), cpu));
 }
 
-static void show_progress(const json_t *repair)
+static void show_progress(const json_t *repair, int64_t began_ms)
 {
-	uint64_t total = cli_number(repair, "total_pages");
-	uint64_t visited = cli_number(repair, "visited_pages");
+	uint64_t visited = cli_number(repair, "visited_pages") * GMIG_PAGE_BYTES;
+	int64_t ms = cli_now_ms() - began_ms;
+	char hold[UNITS_TEXT], more[160];
+	const struct cli_progress progress = {
+	    .done_bytes = visited,
+	    .shown_bytes = visited,
+	    .total_bytes = cli_number(repair, "total_pages") * GMIG_PAGE_BYTES,
+	    .bytes_per_second = ms > 0 ? (double)visited * 1000 / (double)ms : 0,
+	    .verb = " compared",
+	    .more = more};
 
-	if (isatty(STDERR_FILENO) && total)
-		fprintf(stderr, "\rcompared %.1f%%\033[K", (double)visited / (double)total * 100);
+	snprintf(more, sizeof(more), "held %s%s",
+		 units_ns(cli_number(repair, "longest_hold_ns"), hold),
+		 json_is_true(json_object_get(repair, "done")) ? ""
+		 : count_of(repair, "busy_pages")	       ? "  pages that move are next"
+							       : "");
+	cli_progress_draw(&progress);
 }
 
 /* Slice by slice; who is interrupted has cancelled it. *repair: the last answer, a reference. */
 static int run_repair(struct control_client *client, json_t **repair, struct gmig_error *err)
 {
-	int64_t moved_ms = cli_now_ms();
+	int64_t began_ms = cli_now_ms(), moved_ms = began_ms;
 	uint64_t visited = 0;
 	int rc;
 
@@ -154,7 +167,7 @@ static int run_repair(struct control_client *client, json_t **repair, struct gmi
 		rc = control_call(client, "repair-table", arguments, repair, err);
 		if (rc)
 			break;
-		show_progress(*repair);
+		show_progress(*repair, began_ms);
 		if (cli_number(*repair, "visited_pages") > visited)
 			moved_ms = cli_now_ms();
 		visited = cli_number(*repair, "visited_pages");

@@ -21,7 +21,7 @@
 struct request {
 	const char *command;
 	const char *guest, *protect, *goal, *min_gain, *rate, *node;
-	bool dry_run, yes, json, undo;
+	bool dry_run, yes, json, quiet, undo;
 	struct fleet_lock lock; /* held to the end */
 
 	char *lists[2]; /* copies of guest and protect, cut at commas */
@@ -126,9 +126,10 @@ static int may_go(const struct request *r)
 
 	if (r->yes)
 		return -1;
-	if (!isatty(STDIN_FILENO))
+	if (!isatty(STDIN_FILENO) || r->quiet)
 		return cli_usage(r->command,
-				 "nobody can be asked here: --yes goes on, --dry-run only shows");
+				 "nobody can be asked %s: --yes goes on, --dry-run only shows",
+				 r->quiet ? "with --quiet" : "here");
 	fputs("Go on? [y/N] ", stdout);
 	fflush(stdout);
 	if (fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y'))
@@ -261,6 +262,7 @@ static int run_command(int argc, char **argv, bool only_show)
 	int status = cli_parse(argc, argv, &args);
 
 	r.json = args.json;
+	r.quiet = args.quiet;
 	if (status < 0)
 		status = read_request(&r);
 	if (status < 0 && !only_show && !r.dry_run)
@@ -438,6 +440,7 @@ int cmd_drain(int argc, char **argv)
 	int status = cli_parse(argc, argv, &args);
 
 	r.json = args.json;
+	r.quiet = args.quiet;
 	if (status < 0)
 		status = read_request(&r);
 	if (status < 0)

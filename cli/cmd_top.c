@@ -306,7 +306,8 @@ int cmd_top(int argc, char **argv)
 	    {0},
 	};
 	struct cli_args args = {.options = options,
-				.json_help = "print an object at each look, for programs"};
+				.json_help = "print an object at each look, for programs",
+				.draws = true};
 	const struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
 	struct top top = {.delay_ms = 1000};
 	int status = cli_parse(argc, argv, &args);

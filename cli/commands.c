@@ -75,7 +75,11 @@ int cli_main(int argc, char **argv)
 {
 	const struct cli_command *command;
 
+	int status;
+
 	hear_signals();
+	cli_note_interrupt(false);
+	cli_progress_reset();
 	cli_commands = commands;
 	if (argc < 2)
 		return cli_usage("", "no command given");
@@ -92,5 +96,7 @@ int cli_main(int argc, char **argv)
 	command = cli_find_command(argv[1]);
 	if (!command)
 		return cli_usage("", "there is no command '%s'", argv[1]);
-	return command->run(argc - 1, argv + 1);
+	status = command->run(argc - 1, argv + 1);
+	/* Whatever became of what it was doing: it was not to go on. */
+	return cli_was_interrupted() ? (int)CLI_INTERRUPTED : status;
 }

@@ -3,6 +3,7 @@
 
 #include "../control/text.h"
 #include "daemon.h"
+#include "progress.h"
 #include "units.h"
 
 #include <errno.h>
@@ -221,6 +222,7 @@ static bool run_one(const struct fleet *fleet, const struct placement_plan *plan
 	const struct placement_move *move = &plan->moves[i];
 	json_t *result = json_pack("{s:I}", "move", (json_int_t)i + 1);
 	struct gmig_error err = {0};
+	char which[32];
 	int rc = 0;
 
 	if (is_left_out(progress, move)) {
@@ -229,7 +231,10 @@ static bool run_one(const struct fleet *fleet, const struct placement_plan *plan
 	} else {
 		if (!run->json)
 			say_move(fleet, i + 1, move);
+		snprintf(which, sizeof(which), "%zu/%zu ", i + 1, plan->move_count);
+		cli_progress_prefix(which);
 		rc = run_move(fleet, plan, move, run, result, &err);
+		cli_progress_prefix("");
 		progress->done += !rc;
 	}
 	if (err.text[0])

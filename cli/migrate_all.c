@@ -294,26 +294,56 @@ static void start(struct all *all)
 	pthread_attr_destroy(&attr);
 }
 
-/* The sums, as one job for the progress line; NULL: all have ended. */
+struct sum {
+	json_int_t moved, done, total, stall_ns;
+	double rate;
+	bool has_stalls;
+	json_t *remaining;
+};
+
+static void add_job(struct sum *sum, const json_t *job)
+{
+	json_int_t stall_ns = (json_int_t)cli_number(json_object_get(job, "stall_ns"), "max");
+	const char *reason;
+	json_t *pages;
+
+	sum->moved += (json_int_t)cli_number(job, "moved_bytes");
+	sum->done += (json_int_t)(cli_number(job, "moved_bytes") + cli_number(job, "gone_bytes") +
+				  cli_number(job, "moved_by_others_bytes"));
+	sum->total += (json_int_t)cli_number(job, "total_bytes");
+	if (job && !cli_job_ended(job))
+		sum->rate += cli_real(job, "bytes_per_second");
+	if (job && cli_job_has_times(job))
+		sum->has_stalls = true;
+	if (stall_ns > sum->stall_ns)
+		sum->stall_ns = stall_ns;
+	json_object_foreach (json_object_get(job, "remaining"), reason, pages)
+		json_object_set_new(
+		    sum->remaining, reason,
+		    json_integer(json_integer_value(json_object_get(sum->remaining, reason)) +
+				 json_integer_value(pages)));
+}
+
+/* The sums, and the longest stall, as one job for the progress line; NULL: all have ended. */
 static json_t *sum_up(struct all *all)
 {
-	json_int_t moved = 0, total = 0;
-	double rate = 0;
+	struct sum sum = {.remaining = json_object()};
+	json_t *picture;
 	bool busy;
 
 	pthread_mutex_lock(&all->lock);
 	busy = all->busy > 0;
-	for (size_t i = 0; i < all->count; i++) {
-		moved += (json_int_t)cli_number(all->ones[i].job, "moved_bytes");
-		total += (json_int_t)cli_number(all->ones[i].job, "total_bytes");
-		if (all->ones[i].job && !cli_job_ended(all->ones[i].job))
-			rate += cli_real(all->ones[i].job, "bytes_per_second");
-	}
+	for (size_t i = 0; i < all->count; i++)
+		add_job(&sum, all->ones[i].job);
 	pthread_mutex_unlock(&all->lock);
-	return busy
-		   ? json_pack("{s:s, s:s, s:I, s:I, s:f}", "state", "running", "mover", "kernel",
-			       "moved_bytes", moved, "total_bytes", total, "bytes_per_second", rate)
-		   : NULL;
+	picture = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:{s:I}, s:o}", "state", "running",
+			    "mover", sum.has_stalls ? "uffd" : "kernel", "moved_bytes", sum.moved,
+			    "done_bytes", sum.done, "total_bytes", sum.total, "bytes_per_second",
+			    sum.rate, "stall_ns", "max", sum.stall_ns, "remaining", sum.remaining);
+	if (busy)
+		return picture;
+	json_decref(picture);
+	return NULL;
 }
 
 static void watch(struct all *all)

@@ -55,6 +55,8 @@ static void on_signal(int number)
 		atomic_store(&stop_wanted, true);
 	else
 		atomic_store(&cancel_wanted, true);
+	if (number == SIGINT)
+		cli_note_interrupt(true);
 	wake();
 	errno = saved;
 }
@@ -123,7 +125,7 @@ static void show(const struct gmig_job_info *info)
 {
 	CLI_JSON picture = NULL;
 
-	if (!isatty(STDERR_FILENO))
+	if (!cli_progress_is_on())
 		return;
 	picture = guest_report_job(info);
 	cli_progress_show(picture);

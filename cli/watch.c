@@ -138,6 +138,11 @@ bool cli_was_interrupted(void)
 	return atomic_load(&interrupted);
 }
 
+void cli_note_interrupt(bool is)
+{
+	atomic_store(&interrupted, is);
+}
+
 static int run_job(struct control_client *client, const char *command, json_t *arguments,
 		   json_t **job, struct gmig_error *err)
 {

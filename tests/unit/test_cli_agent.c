@@ -533,9 +533,22 @@ START_TEST(job_interrupted_is_cancelled_and_waited_for)
 	fake_agent.signal_at = "job-status";
 	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
 			      "--to-vnode", "1", NULL),
-			 CLI_FAILED);
+			 CLI_INTERRUPTED);
 	ck_has(out_text, "job 3 cancelled: 4K moved");
 	ck_asked(2, "job-cancel", "{\"id\":\"3\"}");
+}
+END_TEST
+
+START_TEST(job_interrupted_as_it_starts_is_cancelled)
+{
+	fake_agent_answer("migrate-pages", JOB("running", "0", "\"remaining\":{}"));
+	fake_agent_answer("job-status", JOB("cancelled", "0", "\"remaining\":{}"));
+	fake_agent_answer("job-cancel", JOB("running", "0", "\"remaining\":{}"));
+	fake_agent.signal_at = "migrate-pages";
+	ck_assert_int_eq(gmig("agent", "vm1", "migrate", "--pid", "7", "--from-vnode", "0",
+			      "--to-vnode", "1", NULL),
+			 CLI_INTERRUPTED);
+	ck_asked(1, "job-cancel", "{\"id\":\"3\"}");
 }
 END_TEST
 
@@ -746,6 +759,7 @@ int main(void)
 	tcase_add_test(tcase, hot_pages_that_go_on_for_ever_are_an_error);
 	tcase_add_test(tcase, job_detached_prints_its_id_and_is_not_watched);
 	tcase_add_test(tcase, job_interrupted_is_cancelled_and_waited_for);
+	tcase_add_test(tcase, job_interrupted_as_it_starts_is_cancelled);
 	tcase_add_test(tcase, job_whose_agent_goes_away_is_a_failure);
 	tcase = agent_case(suite, "with-guest");
 	tcase_add_test(tcase, with_guest_brings_cpus_first_and_then_memory);

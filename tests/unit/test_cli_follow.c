@@ -131,7 +131,8 @@ END_TEST
 START_TEST(interrupt_in_a_move_cancels_it_and_ends)
 {
 	fake.interrupt_on_start = true;
-	ck_assert_int_eq(follow("[{\"vnode\":0,\"nodes\":\"1\"}]", "[]", NULL, NULL), CLI_FAILED);
+	ck_assert_int_eq(follow("[{\"vnode\":0,\"nodes\":\"1\"}]", "[]", NULL, NULL),
+			 CLI_INTERRUPTED);
 	ck_assert_uint_eq(count("job-cancel ", NULL), 1);
 }
 END_TEST

@@ -396,7 +396,7 @@ START_TEST(migrate_interrupted_cancels_the_job_and_waits)
 	fake.tell = false;
 	fake.interrupt_on_query = true;
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--json", NULL),
-			 CLI_FAILED);
+			 CLI_INTERRUPTED);
 	ck_has(fake.log, "query-jobs job-cancel ");
 	result = out_json();
 	ck_assert_str_eq(cli_text(result, "state"), "cancelled");
@@ -409,7 +409,7 @@ START_TEST(migrate_interrupted_as_it_starts_cancels_the_job)
 	fake.last = fake_job("cancelled", 0, 1 << 30);
 	fake.tell = false;
 	fake.interrupt_on_start = true;
-	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_FAILED);
+	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", NULL), CLI_INTERRUPTED);
 	ck_assert_int_eq(strncmp(fake.log, "migrate-pages job-cancel ", 25), 0);
 	ck_has(out_text, "job 1 cancelled");
 }

@@ -410,7 +410,7 @@ START_TEST(interrupt_cancels_all_jobs)
 	all_end(WHEN_CANCELLED);
 	make_domain(&guests[1]);
 	interrupt = true;
-	ck_assert_int_eq(gmig(MIGRATE_ALL, NULL), CLI_FAILED);
+	ck_assert_int_eq(gmig(MIGRATE_ALL, NULL), CLI_INTERRUPTED);
 	for (unsigned int i = 0; i < GUESTS; i++)
 		ck_assert_str_eq(guests[i].state, "cancelled");
 	ck_has(out_text, "b: job 1 cancelled");
@@ -438,7 +438,7 @@ START_TEST(interrupt_keeps_those_that_wait_for_their_turn_from_starting)
 	start_guests(MANY);
 	all_end(WHEN_CANCELLED);
 	interrupt = true;
-	ck_assert_int_eq(gmig(MIGRATE_ALL, NULL), CLI_FAILED);
+	ck_assert_int_eq(gmig(MIGRATE_ALL, NULL), CLI_INTERRUPTED);
 	ck_assert_uint_le(started, CLI_MIGRATE_AT_ONCE);
 	ck_assert_uint_eq(running, 0);
 	ck_has(err_text, "not started: Ctrl-C");

@@ -194,7 +194,7 @@ START_TEST(rebalance_interrupted_begins_no_other_move)
 	guest_on("2");
 	job_ends_as("completed", 0);
 	fake.interrupt_on_start = true;
-	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_FAILED);
+	ck_assert_int_eq(gmig("rebalance", "--yes", NULL), CLI_INTERRUPTED);
 	ck_has(err_text, "Ctrl-C: 1 of 2 moves are done");
 	ck_assert_ptr_null(strstr(strstr(fake.log, "migrate-pages") + 1, "migrate-pages"));
 }
