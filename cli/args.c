@@ -172,12 +172,14 @@ static int be_quiet(void)
 int cli_parse(int argc, char **argv, struct cli_args *args)
 {
 	const struct cli_command *command = cli_find_command(argv[0]);
+	struct cli_option common[CLI_COMMON_OPTIONS + 1];
 	bool options_end = false;
 	int status = -1;
 
 	args->word_count = 0;
 	if (argc == 2 && !strcmp(argv[1], CLI_COMPLETE)) {
-		cli_print_completion(stdout, argv[0], args);
+		cli_common_options(args, common);
+		cli_print_completion(stdout, argv[0], args, common);
 		return CLI_OK;
 	}
 	for (int i = 1; i < argc && status < 0; i++) {

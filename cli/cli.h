@@ -112,9 +112,10 @@ void cli_add_flag(json_t *arguments, const char *key, bool on);
 
 /* The one argument that makes cli_parse print what the command takes; not for people. */
 #define CLI_COMPLETE "--complete"
-void cli_print_completion(FILE *out, const char *command, const struct cli_args *args);
-/* `gmig --complete-tables`: what packaging/gmig.bash-completion.in is completed with. */
-int cli_print_completion_tables(void);
+void cli_print_completion(FILE *out, const char *command, const struct cli_args *args,
+			  const struct cli_option *common);
+/* `gmig --complete-tables bash|zsh|fish`: what packaging/gmig.SHELL-completion.in is completed with. NULL: bash. */
+int cli_print_completion_tables(const char *shell);
 
 /* ---- Talking to a VM (connect.c) ------------------------------------------------------------- */
 

@@ -92,7 +92,7 @@ int cli_main(int argc, char **argv)
 		return CLI_OK;
 	}
 	if (!strcmp(argv[1], "--complete-tables"))
-		return cli_print_completion_tables();
+		return cli_print_completion_tables(argv[2]);
 	command = cli_find_command(argv[1]);
 	if (!command)
 		return cli_usage("", "there is no command '%s'", argv[1]);

@@ -1,18 +1,34 @@
 # What is installed besides programs and libraries, and the Debian packages that cpack makes.
 install(FILES packaging/60-gmig-userfaultfd.rules DESTINATION lib/udev/rules.d)
-set(completion ${CMAKE_BINARY_DIR}/gmig.bash-completion)
-add_custom_command(OUTPUT ${completion}
-	COMMAND ${CMAKE_COMMAND} -DGMIG=$<TARGET_FILE:gmig-cli> -DOUTPUT=${completion}
-		-DTEMPLATE=${PROJECT_SOURCE_DIR}/packaging/gmig.bash-completion.in
-		-P ${PROJECT_SOURCE_DIR}/packaging/completion.cmake
-	DEPENDS gmig-cli packaging/gmig.bash-completion.in packaging/completion.cmake)
-add_custom_target(completion ALL DEPENDS ${completion})
-if(BUILD_TESTING)
-	add_test(NAME unit/completion COMMAND bash ${PROJECT_SOURCE_DIR}/tests/unit/completion.sh ${completion})
-	set_tests_properties(unit/completion PROPERTIES TIMEOUT 60 SKIP_RETURN_CODE 77)
-endif()
-install(FILES ${completion} RENAME gmig
+# Completions for the shells, and where each looks for them. zsh on Debian looks elsewhere for what a package brings than zsh in other places.
+set(completions)
+foreach(shell bash zsh fish)
+	set(completion ${CMAKE_BINARY_DIR}/gmig.${shell}-completion)
+	add_custom_command(OUTPUT ${completion}
+		COMMAND ${CMAKE_COMMAND} -DGMIG=$<TARGET_FILE:gmig-cli> -DSHELL=${shell} -DOUTPUT=${completion}
+			-DTEMPLATE=${PROJECT_SOURCE_DIR}/packaging/gmig.${shell}-completion.in
+			-P ${PROJECT_SOURCE_DIR}/packaging/completion.cmake
+		DEPENDS gmig-cli packaging/gmig.${shell}-completion.in packaging/completion.cmake)
+	list(APPEND completions ${completion})
+	if(BUILD_TESTING)
+		add_test(NAME unit/completion-${shell}
+			COMMAND bash ${PROJECT_SOURCE_DIR}/tests/unit/completion.sh ${shell} ${completion})
+		set_tests_properties(unit/completion-${shell} PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
+	endif()
+endforeach()
+add_custom_target(completion ALL DEPENDS ${completions})
+install(FILES ${CMAKE_BINARY_DIR}/gmig.bash-completion RENAME gmig
 	DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${CMAKE_BINARY_DIR}/gmig.fish-completion RENAME gmig.fish
+	DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+install(CODE "set(share \"${CMAKE_INSTALL_DATADIR}\")\nset(completion \"${CMAKE_BINARY_DIR}/gmig.zsh-completion\")")
+install(CODE [[
+	set(directory site-functions)
+	if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND EXISTS /etc/debian_version)
+		set(directory vendor-completions)
+	endif()
+	file(INSTALL ${completion} DESTINATION ${CMAKE_INSTALL_PREFIX}/${share}/zsh/${directory} RENAME _gmig)
+]])
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME gmig)
 set(CPACK_PACKAGE_CONTACT "gmig founders <founders@gmig.invalid>")

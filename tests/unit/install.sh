@@ -27,6 +27,16 @@ install "$work/host" --prefix /usr/local
 for want in ./usr/local/bin/gmig ./usr/local/bin/gmig-vmm ./usr/local/lib/udev/rules.d/60-gmig-userfaultfd.rules; do
 	files "$work/host" | grep -qx "$want" || fail "a host has no $want"
 done
+shells='bash-completion/completions/gmig fish/vendor_completions.d/gmig.fish'
+for want in $shells zsh/site-functions/_gmig; do
+	[ -s "$work/host/usr/local/share/$want" ] || fail "a host has no $want"
+done
+# Where a package of Debian's has it: zsh looks elsewhere there.
+install "$work/package" --prefix /usr
+[ ! -e /etc/debian_version ] || shells="$shells zsh/vendor-completions/_gmig"
+for want in $shells; do
+	[ -s "$work/package/usr/share/$want" ] || fail "a package has no $want"
+done
 guest=$(files "$work/host" | grep -E 'sbin/gmig-agent|agent\.conf|initramfs|gmig-agent\.(service|rules)')
 [ -z "$guest" ] || fail "a host gets files of guests: $guest"
 # Documents that manual pages name, by their last part.
