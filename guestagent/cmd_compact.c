@@ -105,12 +105,14 @@ static bool is_meant(const struct compact *compact, uint64_t start)
  * 1: there is no room for more. What is not there in full is not mapped by a huge page; what is, may be, unless the mapping has no
  * huge page at all.
  */
-static int look_at(struct compact *compact, uint64_t start, bool some_huge, struct report *report)
+static int look_at(struct compact *compact, uint64_t start, bool some_huge, uint64_t *unseen,
+		   struct report *report)
 {
-	struct agent_pages pages;
+	struct agent_pages pages = {0};
 	int rc = is_meant(compact, start) ? agent_pages_scan(compact->process.pid, start, &pages)
 					  : -ENOENT;
 
+	*unseen -= pages.present < *unseen ? pages.present : *unseen;
 	/* Not meant, or unmapped meanwhile. */
 	if (rc || pages.present < 2 || (int64_t)pages.present < compact->least)
 		return 0;
@@ -125,18 +127,29 @@ static int look_at(struct compact *compact, uint64_t start, bool some_huge, stru
 	return 0;
 }
 
+static uint64_t resident_pages(const struct agent_vma *vma)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < vma->node_count; i++)
+		pages += vma->node[i].pages;
+	return pages;
+}
+
+/* Until what it has cannot make a block any more: a mapping may be of terabytes, with little in it. */
 static int look_at_mapping(struct agent_job *job, struct compact *compact,
 			   const struct agent_vma *vma, struct report *report)
 {
 	uint64_t start = (vma->start + AGENT_HUGE_BYTES - 1) & ~(AGENT_HUGE_BYTES - 1);
 	uint64_t end = vma->end & ~(AGENT_HUGE_BYTES - 1);
-	uint64_t blocks = 0;
+	uint64_t blocks = 0, unseen = resident_pages(vma);
 	int rc = 0;
 
 	if (!vma->anonymous || vma->page_bytes != AGENT_PAGE_BYTES || !vma->node_count)
 		return 0;
-	for (; !rc && start < end && !agent_job_cancelled(job); start += AGENT_HUGE_BYTES) {
-		rc = look_at(compact, start, vma->huge_bytes != 0, report);
+	for (; !rc && start < end && (int64_t)unseen >= compact->least && !agent_job_cancelled(job);
+	     start += AGENT_HUGE_BYTES) {
+		rc = look_at(compact, start, vma->huge_bytes != 0, &unseen, report);
 		if (++blocks % PAUSE_BLOCKS == 0)
 			keep_to_budget(job, compact);
 	}
@@ -157,20 +170,20 @@ static int find_blocks(struct agent_job *job, struct compact *compact, struct re
 {
 	struct agent_vma *vma = malloc(sizeof(*vma));
 	AGENT_MAPS maps = NULL;
+	bool full = false;
 	int rc = vma ? agent_maps_open(compact->process.pid, true, &maps, err)
 		     : gmig_fail(err, -ENOMEM, "out of memory");
 
-	report->complete = true;
 	while (!rc && !agent_job_cancelled(job) && agent_maps_next(maps, vma)) {
-		for (size_t i = 0; i < vma->node_count; i++)
-			compact->resident_bytes += vma->node[i].pages * vma->page_bytes;
-		if (!report->complete)
-			continue;
-		report->complete = look_at_mapping(job, compact, vma, report) == 0;
+		compact->resident_bytes += resident_pages(vma) * vma->page_bytes;
+		full = full || look_at_mapping(job, compact, vma, report);
 	}
 	free(vma);
 	/* One that has ended has no mappings, and was not looked at. */
-	return rc ? rc : check_lives(compact, err);
+	if (!rc)
+		rc = check_lives(compact, err);
+	report->complete = !rc && !full && !agent_job_cancelled(job);
+	return rc;
 }
 
 /* ---- How hot --------------------------------------------------------------------------------- */

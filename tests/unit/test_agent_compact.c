@@ -1,6 +1,6 @@
 /*
- * The agent packs hot small pages of a process: which blocks, in which order and within which limits, against a made-up process and
- * DAMON's files in a directory.
+ * The agent packs hot small pages of a process, within limits, against a made-up process and DAMON's files in a directory. Which
+ * blocks, and in which order: test_agent_blocks.c.
  */
 #include "../../guestagent/agent.h"
 #include "../../guestagent/cgroup.h"
@@ -17,80 +17,7 @@
 #define CONTEXT KDAMOND "0/contexts/0/"
 #define SCHEME	CONTEXT "schemes/0/"
 
-/* ---- Which blocks ------------------------------------------------------------------------------ */
-
 #define AT(number) (AGENT_HUGE_BYTES * (number))
-
-START_TEST(blocks_near_each_other_are_one_range_and_too_many_are_left_out)
-{
-	static struct agent_compact_block blocks[3000];
-	struct agent_damon damon;
-
-	blocks[0].start = AT(100);
-	blocks[1].start = AT(101);
-	blocks[2].start = AT(110);
-	blocks[3].start = AT(119);
-	blocks[4].start = AT(129);
-	ck_assert_uint_eq(agent_compact_ranges(blocks, 5, &damon), 5);
-	ck_assert_uint_eq(damon.ranges, 2);
-	ck_assert_uint_eq(damon.range[0].start, AT(100));
-	ck_assert_uint_eq(damon.range[0].end, AT(120));
-	ck_assert_uint_eq(damon.range[1].start, AT(129));
-	for (size_t i = 0; i < 3000; i++)
-		blocks[i].start = AT(100 * i);
-	ck_assert_uint_eq(agent_compact_ranges(blocks, 3000, &damon), AGENT_DAMON_RANGES);
-	for (size_t i = 0; i < 3000; i++)
-		blocks[i].start = AT(i);
-	ck_assert_uint_eq(agent_compact_ranges(blocks, 3000, &damon), AGENT_COMPACT_SEEN);
-	ck_assert_uint_eq(damon.range[0].end, AT(AGENT_COMPACT_SEEN));
-	/* With the gaps. */
-	for (size_t i = 0; i < 3000; i++)
-		blocks[i].start = AT(2 * i);
-	ck_assert_uint_eq(agent_compact_ranges(blocks, 3000, &damon), 1024);
-}
-END_TEST
-
-START_TEST(heat_is_the_share_of_looks_and_no_more_than_what_is_there)
-{
-	struct agent_compact_block blocks[] = {
-	    {AT(4), 512, 512, 0}, {AT(5), 100, 100, 0}, {AT(9), 512, 512, 0}};
-	const struct agent_damon_seen seen[] = {
-	    {AT(0), AT(4) + AGENT_HUGE_BYTES / 2, 5},
-	    {AT(4) + AGENT_HUGE_BYTES / 2, AT(5), 10},
-	    {AT(5), AT(6), 99},
-	};
-
-	agent_compact_heat(blocks, 3, seen, 3, 10);
-	ck_assert_uint_eq(blocks[0].hot, 128 + 256);
-	ck_assert_uint_eq(blocks[1].hot, 100);
-	ck_assert_uint_eq(blocks[2].hot, 0);
-}
-END_TEST
-
-START_TEST(hottest_is_first_then_what_needs_least_memory)
-{
-	struct agent_compact_block blocks[] = {
-	    {AT(1), 200, 63, 0}, {AT(2), 70, 70, 0}, {AT(3), 300, 64, 0}, {AT(4), 301, 64, 0}};
-
-	ck_assert_uint_eq(agent_compact_choose(blocks, 4, 64), 3);
-	ck_assert_uint_eq(blocks[0].start, AT(2));
-	ck_assert_uint_eq(blocks[1].start, AT(4));
-	ck_assert_uint_eq(blocks[2].start, AT(3));
-	ck_assert_uint_eq(agent_compact_choose(blocks, 3, 512), 0);
-}
-END_TEST
-
-START_TEST(bounds_hold_however_pages_lie)
-{
-	ck_assert_uint_eq(agent_compact_bounds(513, 0).at_least, 2);
-	ck_assert_uint_eq(agent_compact_bounds(512, 0).at_least, 1);
-	ck_assert_uint_eq(agent_compact_bounds(513, 0).at_most, 513);
-	/* One page that is mapped 512 times. */
-	ck_assert_uint_eq(agent_compact_bounds(1025, 512).at_least, 2);
-	ck_assert_uint_eq(agent_compact_bounds(1024, 1024).at_least, 1);
-	ck_assert_uint_eq(agent_compact_bounds(0, 0).at_least, 0);
-}
-END_TEST
 
 /* ---- A process --------------------------------------------------------------------------------- */
 
@@ -108,17 +35,23 @@ static atomic_uint madvised;
 static unsigned int
     asked_until; /* then the process has ended, and nobody has waited for it; 0: never */
 static atomic_uint asked;
+static bool cancelled_by_look;
 static struct agent agent;
 
 static long ask_where(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
 		      int flags)
 {
+	json_t *cancelled = NULL;
+
 	(void)flags;
 	ck_assert_ptr_null(nodes);
 	if (pid != FAKE_PID)
 		return -ESRCH;
-	if (asked_until && asked++ >= asked_until)
+	if (asked++ >= asked_until && asked_until)
 		return -EINVAL;
+	if (cancelled_by_look)
+		agent_jobs_cancel(agent.jobs, 1, &cancelled, NULL);
+	json_decref(cancelled);
 	/* Not mapped. */
 	for (unsigned long i = 0; i < count && (uintptr_t)pages[i] < FAKE_START; i++)
 		status[i] = -EFAULT;
@@ -198,6 +131,7 @@ static void setup(void)
 	fake_sys_calls.pagemap_read = frames;
 	memset(at, 0, sizeof(at));
 	madvised = asked = asked_until = 0;
+	cancelled_by_look = false;
 	frames_hidden = true;
 	memset(&agent, 0, sizeof(agent));
 	ck_assert_int_eq(agent_jobs_create(&agent.jobs, NULL), 0);
@@ -566,6 +500,37 @@ START_TEST(job_that_is_cancelled_says_what_it_has_done)
 }
 END_TEST
 
+START_TEST(job_that_is_cancelled_while_it_looks_has_not_looked_at_all)
+{
+	json_t *job;
+
+	at[0].small = 512;
+	cancelled_by_look = true;
+	job = run_job(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_str_eq(word(job, "state"), "cancelled");
+	ck_assert(json_is_false(json_object_get(job, "complete")));
+	ck_assert_uint_eq(madvised, 0);
+	json_decref(job);
+}
+END_TEST
+
+/* Of terabytes of addresses, with little memory: numa_maps tells how much there is. */
+START_TEST(mapping_is_looked_at_until_its_pages_were_seen)
+{
+	json_t *job;
+
+	at[1].small = 512;
+	fake_file("proc/77/numa_maps", "%llx default anon=1 N0=%d kernelpagesize_kB=4\n",
+		  FAKE_START, _i ? 575 : 576);
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_int_eq(number(job, "collapsed"), 1);
+	ck_assert(json_is_true(json_object_get(job, "complete")));
+	/* It lives, and the block before and after; 64 pages could be one more. */
+	ck_assert_uint_eq(asked, (_i ? 2 : BLOCKS) + 3);
+	json_decref(job);
+}
+END_TEST
+
 /* Which of them are huge is told for a whole mapping alone. */
 START_TEST(full_block_beside_huge_pages_is_left_alone)
 {
@@ -755,14 +720,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("agent_compact");
-	TCase *tcase = tcase_create("blocks");
-
-	tcase_add_test(tcase, blocks_near_each_other_are_one_range_and_too_many_are_left_out);
-	tcase_add_test(tcase, heat_is_the_share_of_looks_and_no_more_than_what_is_there);
-	tcase_add_test(tcase, hottest_is_first_then_what_needs_least_memory);
-	tcase_add_test(tcase, bounds_hold_however_pages_lie);
-	suite_add_tcase(suite, tcase);
-	tcase = tcase_create("jobs");
+	TCase *tcase = tcase_create("jobs");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, command_is_off_until_the_guest_names_it);
 	tcase_add_test(tcase, conf_with_a_wrong_compact_hot_is_refused);
@@ -780,6 +738,8 @@ int main(void)
 	tcase_add_test(tcase, cgroup_with_room_is_no_hindrance_and_high_counts_as_well);
 	tcase_add_test(tcase, job_rests_when_its_share_of_the_cpu_is_used);
 	tcase_add_test(tcase, job_that_is_cancelled_says_what_it_has_done);
+	tcase_add_test(tcase, job_that_is_cancelled_while_it_looks_has_not_looked_at_all);
+	tcase_add_loop_test(tcase, mapping_is_looked_at_until_its_pages_were_seen, 0, 2);
 	tcase_add_test(tcase, full_block_beside_huge_pages_is_left_alone);
 	tcase_add_test(tcase, pid_that_has_changed_hands_is_left_alone);
 	tcase_add_test(tcase, numbers_that_cannot_be_are_refused);
