@@ -404,7 +404,7 @@ static void find_shared(const struct block *block, struct bits *shared)
 			bits_set(shared, i);
 }
 
-/* What has never left its frame: pinned, shared, or there is no swap for it any more. */
+/* What was never seen out of its frame: pinned, shared, touched before each look, or there is no swap for it any more. */
 static void leave_busy(struct block *block)
 {
 	struct bits busy = block->left, shared;
