@@ -11,9 +11,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-/* So many guests are asked at once; those behind them wait for these. */
-#define LIST_THREADS 256
+/* So many guests are asked at once, as far as the process may have threads and files; those behind them wait for these. */
+#define LIST_AT_ONCE	1024
+#define LIST_FILES	2 /* of each: the socket, and what tells who is behind it */
+#define LIST_FILES_ELSE 64
+#define LIST_STACK	(512 * 1024)
 
 bool cli_is_guest_socket(const char *name)
 {
@@ -126,32 +130,72 @@ static void *list_thread(void *opaque)
 	return NULL;
 }
 
-/* At most LIST_THREADS guests; what they answer is added to the list in their order. */
-static void ask_at_once(const char *directory, struct dirent **entries, int count, json_t *list)
+/*
+ * How many files may be open decides how many guests can be asked: one that is not asked for want of a file would look as if it
+ * had gone. The limit that programs begin with is a low one, for those that use select(2).
+ */
+static int files_for(int wanted)
 {
-	struct question questions[LIST_THREADS];
+	const rlim_t needed = (rlim_t)wanted * LIST_FILES + LIST_FILES_ELSE;
+	struct rlimit files;
 
-	for (int i = 0; i < count; i++) {
-		struct question *question = &questions[i];
-
-		*question = (struct question){.directory = directory, .file = entries[i]->d_name};
-		question->has_thread =
-		    !pthread_create(&question->thread, NULL, list_thread, question);
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return 1;
+	if (files.rlim_cur < needed && files.rlim_cur < files.rlim_max) {
+		files.rlim_cur = needed < files.rlim_max ? needed : files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+		getrlimit(RLIMIT_NOFILE, &files);
 	}
-	for (int i = 0; i < count; i++) {
+	if (files.rlim_cur >= needed)
+		return wanted;
+	return files.rlim_cur > LIST_FILES_ELSE + LIST_FILES
+		   ? (int)(files.rlim_cur - LIST_FILES_ELSE) / LIST_FILES
+		   : 1;
+}
+
+/*
+ * The first of `count` guests, at most LIST_AT_ONCE, as many as threads can be had for, and at least one; what they answer is added
+ * to the list in their order. How many that were.
+ */
+static int ask_at_once(const char *directory, struct dirent **entries, int count, json_t *list)
+{
+	struct question questions[LIST_AT_ONCE];
+	pthread_attr_t attr;
+	int asked = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, LIST_STACK);
+	while (asked < count) {
+		struct question *question = &questions[asked];
+
+		*question =
+		    (struct question){.directory = directory, .file = entries[asked]->d_name};
+		question->has_thread =
+		    !pthread_create(&question->thread, &attr, list_thread, question);
+		if (!question->has_thread)
+			break;
+		asked++;
+	}
+	pthread_attr_destroy(&attr);
+	if (!asked) {
+		questions[0] =
+		    (struct question){.directory = directory, .file = entries[0]->d_name};
+		list_thread(&questions[0]);
+		asked = 1;
+	}
+	for (int i = 0; i < asked; i++) {
 		if (questions[i].has_thread)
 			pthread_join(questions[i].thread, NULL);
-		else
-			list_thread(&questions[i]);
 		json_array_append_new(list, questions[i].entry);
 	}
+	return asked;
 }
 
 int cli_list_guests(json_t *list, struct gmig_error *err)
 {
 	struct dirent **entries;
 	char directory[PATH_MAX];
-	int count, rc;
+	int count, most, rc;
 
 	rc = control_socket_dir(directory, sizeof(directory), err);
 	if (rc)
@@ -162,10 +206,11 @@ int cli_list_guests(json_t *list, struct gmig_error *err)
 	if (count < 0)
 		return gmig_fail(err, -errno, "cannot read the directory '%.200s': %s", directory,
 				 strerror(errno));
-	for (int first = 0; first < count; first += LIST_THREADS) {
-		int some = count - first < LIST_THREADS ? count - first : LIST_THREADS;
+	most = files_for(count < LIST_AT_ONCE ? count : LIST_AT_ONCE);
+	for (int first = 0; first < count;) {
+		int some = count - first < most ? count - first : most;
 
-		ask_at_once(directory, entries + first, some, list);
+		first += ask_at_once(directory, entries + first, some, list);
 	}
 	for (int i = 0; i < count; i++)
 		free(entries[i]);

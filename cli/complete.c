@@ -158,7 +158,8 @@ static void fish_option(FILE *out, const char *command, const struct cli_option 
 		fprintf(out,
 			"complete -c gmig -n '__gmig_command %s' -l %s %s -a '(__gmig_expand %s)' "
 			"-d ",
-			command, option->name, !strcmp(value, "@PATH") ? "-rF" : "-x", value);
+			command, option->name,
+			!strcmp(value, "@PATH") || !strcmp(value, "@FILE") ? "-rF" : "-x", value);
 	} else {
 		fprintf(out, "complete -c gmig -n '__gmig_command %s' -l %s -d ", command,
 			option->name);

@@ -3,7 +3,12 @@
 
 #include <limits.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 
 static sem_t watched;
 
@@ -509,6 +514,59 @@ START_TEST(list_asks_all_guests_at_once)
 }
 END_TEST
 
+#define MANY 300
+
+/* A process that listens at so many sockets, and is stopped: the kernel still takes connections for it. */
+static pid_t start_stopped(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		for (int i = 0; i < MANY; i++) {
+			struct sockaddr_un address = {.sun_family = AF_UNIX};
+			int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+			snprintf(address.sun_path, sizeof(address.sun_path),
+				 "%.80s/gmig/h%03d.sock", fake.directory, i);
+			if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 8))
+				_exit(1);
+		}
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+	ck_assert(WIFSTOPPED(status));
+	return pid;
+}
+
+/* With few files open at a time, and then also with no right to more of them. */
+START_TEST(list_of_many_that_are_stopped_names_each_and_takes_no_longer)
+{
+	const struct rlimit files = {.rlim_cur = 128, .rlim_max = _i ? 256 : 4096};
+	pid_t stopped = start_stopped();
+	json_t *list = json_array(), *entry;
+	struct gmig_error err;
+	int silent = 0;
+	int64_t took_ms;
+	size_t at;
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	cli_limits.list_ms = 1000;
+	took_ms = cli_now_ms();
+	ck_assert_int_eq(cli_list_guests(list, &err), 0);
+	took_ms = elapsed_ms(took_ms);
+	kill(stopped, SIGKILL);
+	waitpid(stopped, NULL, 0);
+	json_array_foreach (list, at, entry)
+		silent += !strcmp(cli_text(entry, "state"), "silent");
+	ck_assert_int_eq(silent, MANY);
+	json_decref(list);
+	/* One round, or four; one after the other they take 300 s. */
+	ck_assert_int_lt(took_ms, _i ? 60000 : 30000);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cli-hostile");
@@ -528,6 +586,8 @@ int main(void)
 	tcase_add_test(tcase, command_on_a_guest_that_is_starting_waits_for_it);
 	tcase_add_test(tcase, command_on_a_guest_that_never_starts_fails_in_time);
 	tcase_add_test(tcase, list_asks_all_guests_at_once);
+	tcase_add_loop_test(tcase, list_of_many_that_are_stopped_names_each_and_takes_no_longer, 0,
+			    2);
 	tcase_add_test(tcase, migrate_of_a_vmm_that_falls_silent_names_the_job_and_how_to_find_it);
 	tcase_add_loop_test(tcase, job_of_a_vmm_that_falls_silent_may_go_on, 0, 3);
 	tcase_add_test(tcase, migrate_that_is_not_answered_says_that_it_may_start);
