@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ __attribute__((format(printf, 3, 4))) static void say(struct finding *finding, c
 
 	finding->state = state;
 	va_start(args, format);
-	vsnprintf(finding->text, sizeof(finding->text), format, args);
+	vsnprintf(finding->text, sizeof(finding->text), format, args); /* NOLINT */
 	va_end(args);
 }
 
@@ -45,7 +46,7 @@ __attribute__((format(printf, 2, 3))) static void advise(struct finding *finding
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(finding->todo, sizeof(finding->todo), format, args);
+	vsnprintf(finding->todo, sizeof(finding->todo), format, args); /* NOLINT */
 	va_end(args);
 }
 
@@ -102,6 +103,61 @@ static int try_device(const struct doctor_host *host, const char *path)
 	return 0;
 }
 
+/* The line of /proc/WHO/status that begins with key; its value. */
+static bool read_status(const struct doctor_host *host, const char *who, const char *key,
+			char *value, size_t bytes)
+{
+	char full[PATH_MAX], path[64], line[512];
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/status", who);
+	path_of(host, path, full);
+	file = fopen(full, "re");
+	if (!file)
+		return false;
+	while (!found && fgets(line, sizeof(line), file)) {
+		found = !strncmp(line, key, strlen(key));
+		if (found)
+			snprintf(value, bytes, "%s", line + strlen(key));
+	}
+	fclose(file);
+	value[strcspn(value, "\n")] = '\0';
+	return found;
+}
+
+/* Whoever started us may have taken system calls away, and so from gmig-vmm when it is started here. */
+static bool is_filtered(const struct doctor_host *host)
+{
+	char mode[16];
+
+	return read_status(host, "self", "Seccomp:\t", mode, sizeof(mode)) && *mode == '2';
+}
+
+/* The next process in the directory /proc whose name is as this pattern of fnmatch(3); NULL: no more. */
+static const char *next_process(const struct doctor_host *host, DIR *proc, const char *pattern)
+{
+	const struct dirent *entry;
+	char path[64], name[64];
+
+	while (proc && (entry = readdir(proc))) {
+		snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
+		if (isdigit((unsigned char)entry->d_name[0]) &&
+		    read_line(host, path, name, sizeof(name)) &&
+		    !fnmatch(pattern, name, FNM_EXTMATCH))
+			return entry->d_name;
+	}
+	return NULL;
+}
+
+static DIR *open_proc(const struct doctor_host *host)
+{
+	char path[PATH_MAX];
+
+	path_of(host, "/proc", path);
+	return opendir(path);
+}
+
 /* ---- What migration cannot do without -------------------------------------------------------- */
 
 static void check_kernel(const struct doctor_host *host, struct finding *finding)
@@ -135,6 +191,7 @@ static void check_kernel_faults(const struct doctor_host *host, struct finding *
 	if (features->kernel == GMIG_FEATURE_UNSAFE && host->unsafe_kernel) {
 		say(finding, "note", "%s (GMIG_UNSAFE_KERNEL is 1: migration is on nevertheless)",
 		    features->kernel_fault);
+		advise(finding, "boot a kernel that has the fix, and unset GMIG_UNSAFE_KERNEL");
 		return;
 	}
 	say(finding, features->kernel == GMIG_FEATURE_UNSAFE ? "fail" : "note", "%s",
@@ -176,6 +233,15 @@ static void check_userfaultfd(const struct doctor_host *host, struct finding *fi
 		advise_userfaultfd(host, finding);
 		return;
 	default:
+		if (is_filtered(host)) {
+			say(finding, "fail",
+			    "no userfaultfd: this kernel has none, or a seccomp filter, as a "
+			    "container's, hides the system call");
+			advise(finding, "docker, podman: --device /dev/userfaultfd; systemd: let "
+					"SystemCallFilter= have userfaultfd; else a kernel with "
+					"CONFIG_USERFAULTFD, Linux 6.8 or later");
+			return;
+		}
 		say(finding, "fail", "this kernel has no userfaultfd");
 		advise(finding, "use a kernel with CONFIG_USERFAULTFD, Linux 6.8 or later");
 	}
@@ -194,12 +260,18 @@ static void feature(struct finding *finding, enum gmig_feature_state state, cons
 	advise(finding, "%s", todo);
 }
 
+static void skip_feature(struct finding *finding, const char *what)
+{
+	say(finding, "fail", "%s: not tried, userfaultfd comes first", what);
+	advise(finding, "do what is said of userfaultfd");
+}
+
 /* A feature whose probe needs a userfaultfd. */
 static void uffd_feature(const struct doctor_host *host, struct finding *finding,
 			 enum gmig_feature_state state, const char *what)
 {
 	if (state != GMIG_FEATURE_OK && host->features->userfaultfd != GMIG_FEATURE_OK)
-		say(finding, "fail", "%s: not tried, userfaultfd comes first", what);
+		skip_feature(finding, what);
 	else
 		feature(finding, state, what, "use Linux 6.8 or later for x86-64");
 }
@@ -224,16 +296,13 @@ static void check_pagemap(const struct doctor_host *host, struct finding *findin
 		    : "use Linux 6.7 or later");
 }
 
-static bool read_status(const struct doctor_host *host, const char *key, char *value, size_t bytes);
-
 /* A filter may answer ENOSYS, as a kernel without NUMA does; that has no numa_maps either. */
 static bool is_hidden_by_filter(const struct doctor_host *host)
 {
-	char path[PATH_MAX], mode[16];
+	char path[PATH_MAX];
 
 	path_of(host, "/proc/self/numa_maps", path);
-	return !access(path, F_OK) && read_status(host, "Seccomp:\t", mode, sizeof(mode)) &&
-	       *mode == '2';
+	return !access(path, F_OK) && is_filtered(host);
 }
 
 static void check_placement(const struct doctor_host *host, struct finding *finding)
@@ -259,6 +328,7 @@ static void check_placement(const struct doctor_host *host, struct finding *find
 	}
 	if (!*refused && missing) {
 		say(finding, "note", "this kernel has no NUMA (CONFIG_NUMA): one node");
+		advise(finding, "use a kernel with CONFIG_NUMA=y, on a host with several nodes");
 	} else if (!*refused) {
 		say(finding, "ok", "mbind, move_pages and set_mempolicy may be called");
 	} else {
@@ -375,33 +445,12 @@ static void check_nodes(const struct doctor_host *host, struct finding *finding)
 				"tests/lab/lab of the source tree makes a host with nodes");
 }
 
-/* The line of /proc/self/status that begins with key; its value. */
-static bool read_status(const struct doctor_host *host, const char *key, char *value, size_t bytes)
-{
-	char full[PATH_MAX], line[512];
-	bool found = false;
-	FILE *file;
-
-	path_of(host, "/proc/self/status", full);
-	file = fopen(full, "re");
-	if (!file)
-		return false;
-	while (!found && fgets(line, sizeof(line), file)) {
-		found = !strncmp(line, key, strlen(key));
-		if (found)
-			snprintf(value, bytes, "%s", line + strlen(key));
-	}
-	fclose(file);
-	value[strcspn(value, "\n")] = '\0';
-	return found;
-}
-
 static void check_cpuset(const struct doctor_host *host, struct finding *finding)
 {
 	struct gmig_node_set denied = *gmig_topology_nodes(host->topology), allowed;
 	char value[512];
 
-	if (!read_status(host, "Mems_allowed_list:\t", value, sizeof(value))) {
+	if (!read_status(host, "self", "Mems_allowed_list:\t", value, sizeof(value))) {
 		say(finding, "ok", "no cpuset");
 		return;
 	}
@@ -449,39 +498,124 @@ static void check_room(const struct doctor_host *host, struct finding *finding)
 				"remain with ENOMEM");
 }
 
+/* What the cgroup of a running guest keeps it from. True: something, which is said. */
+static bool is_hemmed_in(const struct doctor_host *host, const char *pid, struct finding *finding)
+{
+	struct gmig_node_set denied = *gmig_topology_nodes(host->topology), allowed;
+	struct room_source *source = calloc(1, sizeof(*source));
+	char value[512], left[UNITS_TEXT];
+	struct room room = {.bytes = UINT64_MAX};
+
+	if (source) {
+		source->root = host->root;
+		source->pid = (unsigned int)strtoul(pid, NULL, 10);
+		room_read(source, &room);
+		free(source);
+	}
+	if (read_status(host, pid, "Mems_allowed_list:\t", value, sizeof(value)) &&
+	    !gmig_node_set_parse(value, &allowed, NULL)) {
+		gmig_node_set_minus(&denied, &allowed);
+		if (!gmig_node_set_empty(&denied)) {
+			say(finding, "note",
+			    "the guest of pid %.20s may have memory on the nodes %.200s only: none "
+			    "of it goes elsewhere (EACCES)",
+			    pid, value);
+			advise(finding,
+			       "write all nodes to cpuset.mems of the cgroup in /proc/%.20s/cgroup "
+			       "(systemd: AllowedMemoryNodes=)",
+			       pid);
+			return true;
+		}
+	}
+	if (room.bytes >= DOCTOR_EXTRA_BYTES || !strcmp(room.limit, "host"))
+		return false;
+	units_size(room.bytes & ~((1ull << 20) - 1), left);
+	say(finding, "note",
+	    "the guest of pid %.20s has %s left in %.200s, beside its memory: its moves are "
+	    "slower, "
+	    "or pages remain with ENOMEM",
+	    pid, left, room.limit);
+	advise(finding,
+	       "raise memory.max and memory.high of that cgroup by 64M (systemd: MemoryMax=, "
+	       "MemoryHigh=)");
+	return true;
+}
+
+/* gmig-vmm's may have been started elsewhere than where we are. */
+static void check_guests(const struct doctor_host *host, struct finding *finding)
+{
+	DIR *proc = open_proc(host);
+	unsigned int count = 0, hemmed = 0;
+	struct finding first = {0}, one;
+	const char *pid;
+	size_t used;
+
+	while ((pid = next_process(host, proc, "gmig-vmm"))) {
+		count++;
+		if (is_hemmed_in(host, pid, &one) && !hemmed++)
+			first = one;
+	}
+	if (proc)
+		closedir(proc);
+	if (!count) {
+		say(finding, "ok", "no guest of gmig-vmm runs");
+		return;
+	}
+	if (!hemmed) {
+		say(finding, "ok", "%u guest%s of gmig-vmm run%s, each with all nodes and room",
+		    count, count == 1 ? "" : "s", count == 1 ? "s" : "");
+		return;
+	}
+	*finding = first;
+	used = strlen(finding->text);
+	if (hemmed > 1)
+		snprintf(finding->text + used, sizeof(finding->text) - used,
+			 "; and %u other%s of %u are like that", hemmed - 1, hemmed == 2 ? "" : "s",
+			 count);
+}
+
 /* numad moves memory by itself, and sets cpusets. */
 static void check_numad(const struct doctor_host *host, struct finding *finding)
 {
-	char path[PATH_MAX], name[64];
-	struct dirent *entry;
-	DIR *dir;
+	DIR *proc = open_proc(host);
+	const char *pid = next_process(host, proc, "numad");
 
 	say(finding, "ok", "numad does not run");
-	path_of(host, "/proc", path);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
-		if (!isdigit((unsigned char)entry->d_name[0]) ||
-		    !read_line(host, path, name, sizeof(name)) || strcmp(name, "numad") != 0)
-			continue;
+	if (pid) {
 		say(finding, "note",
 		    "numad runs (pid %.20s): it moves memory of guests, too, and sets their "
 		    "cpusets, so that what is moved may go back",
-		    entry->d_name);
+		    pid);
 		advise(finding, "numad -x PID for each guest, or: systemctl disable --now numad");
-		break;
 	}
-	if (dir)
-		closedir(dir);
+	if (proc)
+		closedir(proc);
 }
 
+/* Memory of QEMU is bound only where its domain says so; gmig-vmm binds all of its own. */
 static void check_autonuma(const struct doctor_host *host, struct finding *finding)
 {
 	long on = read_number(host, "/proc/sys/kernel/numa_balancing");
+	DIR *proc = on > 0 ? open_proc(host) : NULL;
+	const char *pid = next_process(host, proc, "@(qemu-system-*|qemu-kvm)");
 
-	say(finding, "ok",
-	    on > 0 ? "AutoNUMA is on, but leaves the memory of gmig-vmm alone, since that is bound"
-		   : "AutoNUMA is off");
+	if (on <= 0) {
+		say(finding, "ok", "AutoNUMA is off");
+	} else if (!pid) {
+		say(finding, "ok",
+		    "AutoNUMA is on, but leaves the memory of gmig-vmm alone, since that is bound");
+	} else {
+		say(finding, "note",
+		    "AutoNUMA is on, and QEMU runs (pid %.20s): unless its memory is bound, the "
+		    "kernel moves it to where its threads run, back as well; it leaves that of "
+		    "gmig-vmm alone",
+		    pid);
+		advise(finding, "bind such a domain's memory (<numatune> with mode='strict'), keep "
+				"its vCPUs where its memory is to be, or: sysctl "
+				"kernel.numa_balancing=0");
+	}
+	if (proc)
+		closedir(proc);
 }
 
 static void check_ksm(const struct doctor_host *host, struct finding *finding)
@@ -574,6 +708,7 @@ static const struct {
     {"nodes", check_nodes},
     {"cpuset", check_cpuset},
     {"room", check_room},
+    {"guests", check_guests},
     {"autonuma", check_autonuma},
     {"numad", check_numad},
     {"ksm", check_ksm},

@@ -252,9 +252,11 @@ static void dirs_find(struct room_source *source)
 /* A process may be put into another cgroup at any time. */
 static void dirs_update(struct room_source *source)
 {
-	char now[sizeof(source->cgroup)] = "";
+	char now[sizeof(source->cgroup)] = "", name[32] = "proc/self/cgroup";
 
-	if (!file_read(source->root, "proc/self/cgroup", now, sizeof(now)))
+	if (source->pid)
+		snprintf(name, sizeof(name), "proc/%u/cgroup", source->pid);
+	if (!file_read(source->root, name, now, sizeof(now)))
 		now[0] = '\0';
 	if (!strcmp(now, source->cgroup))
 		return;

@@ -35,7 +35,8 @@ uint64_t room_reserve(uint64_t total_bytes);
 struct room_source {
 	const char *root;	/* "", or a directory with a /proc and a /sys of its own */
 	const char *controller; /* NULL: "memory" */
-	char cgroup[4096];	/* /proc/self/cgroup as it was when the directories were found */
+	unsigned int pid;	/* whose cgroups; 0: this process's */
+	char cgroup[4096];	/* its /proc/PID/cgroup as it was when the directories were found */
 	char dir[ROOM_DIRS][PATH_MAX];
 	bool v1[ROOM_DIRS];
 	unsigned int dirs;

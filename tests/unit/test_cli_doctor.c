@@ -100,9 +100,11 @@ static void expect(const char *name, const char *state, const char *text, const 
 	ck_assert_msg(strstr(its_text, text) != NULL, "no '%s' in '%s'", text, its_text);
 	if (!todo)
 		ck_assert_msg(!its_todo, "needless advice '%s'", its_todo);
-	else
-		ck_assert_msg(its_todo && strstr(its_todo, todo), "no '%s' in '%s'", todo,
-			      its_todo);
+	/* What is found is never left without what to do. */
+	ck_assert_msg(!todo == !strcmp(state, "ok"), "%s: '%s' without advice", name, its_text);
+	if (!todo)
+		return;
+	ck_assert_msg(its_todo && strstr(its_todo, todo), "no '%s' in '%s'", todo, its_todo);
 	/* Exactly a failed check makes the host unfit. */
 	if (!strcmp(state, "fail"))
 		ck_assert_int_eq(json_is_false(json_object_get(report, "ok")), 1);
@@ -156,7 +158,7 @@ START_TEST(doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note)
 	strcpy(features.kernel_fault, "Linux 6.18.3: its UFFDIO_MOVE damages memory");
 	expect("kernel-faults", "fail", "Linux 6.18.3: its UFFDIO_MOVE", "--unsafe-kernel");
 	host.unsafe_kernel = true;
-	expect("kernel-faults", "note", "migration is on nevertheless", NULL);
+	expect("kernel-faults", "note", "migration is on nevertheless", "unset GMIG_UNSAFE");
 	features.kernel = GMIG_FEATURE_DOUBTFUL;
 	expect("kernel-faults", "note", "its UFFDIO_MOVE", "changelog");
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
@@ -172,7 +174,7 @@ START_TEST(doctor_names_the_placement_calls_that_are_refused)
 	expect("placement", "note", "seccomp filter: set_mempolicy", "@resources");
 	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
 	features.mbind = features.move_pages = features.set_mempolicy = GMIG_FEATURE_MISSING;
-	expect("placement", "note", "no NUMA", NULL);
+	expect("placement", "note", "no NUMA", "CONFIG_NUMA=y");
 }
 END_TEST
 
@@ -182,8 +184,8 @@ START_TEST(doctor_no_right_to_userfaultfd_names_the_rule_and_the_user)
 	features.move = features.write_protect = GMIG_FEATURE_MISSING;
 	expect("userfaultfd", "fail", "user alice has no right", "60-gmig-userfaultfd.rules");
 	expect("userfaultfd", "fail", "unprivileged_userfaultfd is 0", "usermod -aG kvm alice");
-	expect("move", "fail", "not tried, userfaultfd comes first", NULL);
-	expect("write-protect", "fail", "not tried, userfaultfd comes first", NULL);
+	expect("move", "fail", "not tried, userfaultfd comes first", "said of userfaultfd");
+	expect("write-protect", "fail", "not tried, userfaultfd comes first", "of userfaultfd");
 }
 END_TEST
 
@@ -203,6 +205,8 @@ START_TEST(doctor_kernel_without_userfaultfd_says_so)
 {
 	features.userfaultfd = GMIG_FEATURE_MISSING;
 	expect("userfaultfd", "fail", "has no userfaultfd", "CONFIG_USERFAULTFD");
+	put("/proc/self/status", "Mems_allowed_list:\t0-1\nSeccomp:\t2\n");
+	expect("userfaultfd", "fail", "a seccomp filter, as a container's", "--device /dev/user");
 }
 END_TEST
 
@@ -308,8 +312,59 @@ START_TEST(doctor_tells_a_host_without_memory)
 }
 END_TEST
 
+/* A guest of gmig-vmm in a cgroup of its own, with so much of its 1 GiB in use. */
+static void put_guest(unsigned int pid, const char *mems, const char *used)
+{
+	char path[128], text[128];
+
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	put(path, "gmig-vmm\n");
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	snprintf(text, sizeof(text), "Name:\tgmig-vmm\nMems_allowed_list:\t%s\n", mems);
+	put(path, text);
+	snprintf(path, sizeof(path), "/proc/%u/cgroup", pid);
+	snprintf(text, sizeof(text), "0::/vm.slice/%u\n", pid);
+	put(path, text);
+	put("/proc/self/mountinfo",
+	    "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/vm.slice/%u/memory.max", pid);
+	put(path, "1073741824\n");
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/vm.slice/%u/memory.current", pid);
+	put(path, used);
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/vm.slice/%u/memory.stat", pid);
+	put(path, "inactive_file 0\nactive_file 0\n");
+}
+
+START_TEST(doctor_tells_what_the_cgroup_of_a_guest_keeps_it_from)
+{
+	expect("guests", "ok", "no guest of gmig-vmm runs", NULL);
+	put_guest(31, "0-1", "536870912\n");
+	expect("guests", "ok", "1 guest of gmig-vmm runs, each with all nodes and room", NULL);
+	put_guest(32, "0-1", "1040187392\n");
+	expect("guests", "note", "the guest of pid 32 has ", "raise memory.max");
+	expect("room", "ok", "there is room", NULL);
+	put_guest(32, "0", "536870912\n");
+	expect("guests", "note", "pid 32 may have memory on the nodes 0 only", "/proc/32/cgroup");
+	put_guest(33, "1", "0\n");
+	expect("guests", "note", "; and 1 other of 3 are like that", "cpuset.mems");
+	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
+}
+END_TEST
+
+START_TEST(doctor_tells_that_autonuma_moves_memory_of_qemu)
+{
+	put("/proc/43/comm", "qemu-ga\n");
+	expect("autonuma", "ok", "AutoNUMA is on", NULL);
+	put("/proc/44/comm", "qemu-system-x86\n");
+	expect("autonuma", "note", "QEMU runs (pid 44)", "kernel.numa_balancing=0");
+	put("/proc/sys/kernel/numa_balancing", "0\n");
+	expect("autonuma", "ok", "AutoNUMA is off", NULL);
+}
+END_TEST
+
 START_TEST(doctor_tells_that_numad_runs)
 {
+	put("/proc/30/comm", "numademo\n");
 	expect("numad", "ok", "numad does not run", NULL);
 	put("/proc/31/comm", "numad\n");
 	expect("numad", "note", "numad runs (pid 31)", "numad -x");
@@ -319,9 +374,9 @@ END_TEST
 START_TEST(doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa)
 {
 	features.mbind = features.move_pages = features.set_mempolicy = GMIG_FEATURE_MISSING;
-	expect("placement", "note", "this kernel has no NUMA", NULL);
+	expect("placement", "note", "this kernel has no NUMA", "CONFIG_NUMA=y");
 	put("/proc/self/numa_maps", "");
-	expect("placement", "note", "this kernel has no NUMA", NULL);
+	expect("placement", "note", "this kernel has no NUMA", "CONFIG_NUMA=y");
 	put("/proc/self/status", "Mems_allowed_list:\t0-1\nSeccomp:\t2\n");
 	expect("placement", "fail", "seccomp filter: mbind, move_pages, set_mempolicy",
 	       "--cap-add SYS_NICE");
@@ -375,6 +430,8 @@ int main(void)
 	tcase_add_test(tcase, doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs);
 	tcase_add_test(tcase, doctor_tells_a_host_without_memory);
 	tcase_add_test(tcase, doctor_tells_that_numad_runs);
+	tcase_add_test(tcase, doctor_tells_what_the_cgroup_of_a_guest_keeps_it_from);
+	tcase_add_test(tcase, doctor_tells_that_autonuma_moves_memory_of_qemu);
 	tcase_add_loop_test(tcase, doctor_tells_a_real_filter_of_either_error, 0, 2);
 	tcase_add_test(tcase, doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa);
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
