@@ -46,9 +46,10 @@ static int wait_for(const struct cli_agent *agent, short events, int64_t deadlin
 		if (rc < 0 && errno != EINTR)
 			return gmig_fail(err, -errno, "poll: %s", strerror(errno));
 	}
-	return gmig_fail(err, -ETIMEDOUT,
-			 "the guest's agent does not answer: it does not run, or another client "
-			 "has its port");
+	return gmig_fail(
+	    err, -ETIMEDOUT,
+	    "the guest's agent does not answer: it does not run (in the guest: systemctl "
+	    "status gmig-agent), or another client has its port");
 }
 
 static int closed(struct gmig_error *err)

@@ -289,14 +289,15 @@ static const struct verb verbs[] = {
 /* ---- Running --------------------------------------------------------------------------------- */
 
 /* The agent was asked to start a job, or has one under way: result, NULL if it never answered. */
-static int report_silent(const struct options *options, const json_t *result,
+static int report_silent(const struct options *options, const char *vm, const json_t *result,
 			 const struct gmig_error *err)
 {
 	struct gmig_error longer;
 
-	gmig_error_set(&longer, err->code, "%s%.20s%s%.180s; the job may go on: gmig agent .. jobs",
+	gmig_error_set(&longer, err->code,
+		       "%s%.20s%s%.180s; the job may go on: gmig agent %.60s jobs",
 		       result ? "job " : "", result ? cli_text(result, "id") : "",
-		       result ? ": " : "", err->text);
+		       result ? ": " : "", err->text, vm ? vm : "--socket ..");
 	return cli_fail(options->json, &longer);
 }
 
@@ -314,7 +315,7 @@ static int run_verb(struct cli_agent *agent, const struct verb *verb, const stru
 	else
 		rc = cli_agent_call(agent, verb->command, arguments, &result, &err);
 	if (rc == -ETIMEDOUT && verb->is_job)
-		return report_silent(options, result, &err);
+		return report_silent(options, vm, result, &err);
 	if (!rc && watched && verb->finish && !strcmp(cli_text(result, "state"), "completed"))
 		rc = verb->finish(agent, vm, result, &err);
 	if (rc)

@@ -174,7 +174,8 @@ static int run_repair(struct control_client *client, json_t **repair, struct gmi
 		if (cli_now_ms() - moved_ms > cli_limits.answer_ms)
 			rc = gmig_fail(err, -ETIMEDOUT,
 				       "the repair makes no progress; what is "
-				       "corrected stays so");
+				       "corrected stays so, and gmig show tells the jobs "
+				       "that may be in its way");
 	} while (!rc && !json_is_true(json_object_get(*repair, "done")));
 	cli_progress_clear();
 	return rc;

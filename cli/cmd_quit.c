@@ -62,6 +62,20 @@ static int parse_wait(const char *text, int *limit_ms)
 	return -1;
 }
 
+/* A guest that has no driver for the button can be ended otherwise alone. */
+static int press(struct control_client *client, const char *vm, json_t **result,
+		 struct gmig_error *err)
+{
+	struct gmig_error what = {0};
+	int rc = control_call(client, "powerdown", NULL, result, &what);
+
+	if (!rc)
+		return 0;
+	if (rc != -EOPNOTSUPP)
+		return gmig_fail(err, rc, "%s", what.text);
+	return gmig_fail(err, rc, "%.200s; gmig quit %.64s ends the guest at once", what.text, vm);
+}
+
 int cmd_powerdown(int argc, char **argv)
 {
 	const char *wait = NULL;
@@ -82,7 +96,7 @@ int cmd_powerdown(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (cli_connect(args.words[0], &client, &err) ||
-	    control_call(client, "powerdown", NULL, &result, &err) ||
+	    press(client, args.words[0], &result, &err) ||
 	    (limit_ms && await_end(client, limit_ms, "the guest", &err)))
 		return cli_fail(args.json, &err);
 	if (args.json)

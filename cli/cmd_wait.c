@@ -67,7 +67,9 @@ static int wait_for_all(struct wait *wait, struct control_client *client, const 
 		status = cli_worse(status, wait_for(wait, client, job));
 	}
 	if (!found && wait->id) {
-		gmig_error_set(&err, -ESRCH, "there is no job %.20s in %.64s", wait->id, wait->vm);
+		gmig_error_set(&err, -ESRCH,
+			       "there is no job %.20s in %.64s; gmig jobs %.64s lists them",
+			       wait->id, wait->vm, wait->vm);
 		return cli_fail(wait->json, &err);
 	}
 	if (wait->json && found == (int)json_array_size(wait->results))

@@ -32,6 +32,34 @@ int64_t cli_now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* What to do about a guest that cannot be reached: the error's text says what is wrong, and no more. */
+static int advise(int rc, struct gmig_error *err)
+{
+	struct gmig_error what;
+	const char *next;
+
+	if (!err)
+		return rc;
+	what = *err;
+	switch (rc) {
+	case -ENOENT:
+		next = "gmig list tells what runs here";
+		break;
+	case -ECONNREFUSED:
+		next = "gmig list calls it stale; a new guest of that name takes its place";
+		break;
+	case -EACCES:
+		next = "run gmig as that user, or as root";
+		break;
+	case -ETIMEDOUT:
+		next = "it hangs, or somebody has stopped its process (kill -CONT)";
+		break;
+	default:
+		return rc;
+	}
+	return gmig_fail(err, rc, "%.235s; %s", what.text, next);
+}
+
 /* To a guest that is starting: `gmig-vmm .. & gmig ..` must do what it seems to. */
 static int connect_when_started(const char *path, struct control_client **client,
 				struct gmig_error *err)
@@ -44,10 +72,10 @@ static int connect_when_started(const char *path, struct control_client **client
 		int64_t waited_ms = cli_now_ms() - start_ms;
 
 		if (rc != -ENOENT && rc != -ECONNREFUSED)
-			return rc;
+			return rc ? advise(rc, err) : 0;
 		if (waited_ms >= cli_limits.start_ms ||
 		    (waited_ms >= cli_limits.grace_ms && !control_is_starting(path)))
-			return rc;
+			return advise(rc, err);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -87,6 +115,11 @@ static int connect_named(const char *vm, struct control_client **client, struct 
 	if (rc)
 		return rc;
 	rc = connect_when_started(path, client, err);
+	if (rc == -ENOENT && !strncmp(vm, "pid:", 4))
+		return gmig_fail(err, rc,
+				 "'%.64s' is a process, and no guest: gmig migrate and gmig move "
+				 "move its memory, and no other command is for it",
+				 vm);
 	/* Which of the two says more of it. */
 	if (rc == -ENOENT && other.code != -ENOENT && other.code != -ECONNREFUSED)
 		rc = gmig_fail(err, other.code, "no guest of gmig-vmm, and gmigd says: %.250s",
@@ -143,6 +176,14 @@ static int print_answer(const struct cli_query *query, const json_t *answer)
 	return query->status ? (int)query->status(answer) : CLI_OK;
 }
 
+/* A job that is not there, or has ended. */
+static void add_jobs(const char *vm, struct gmig_error *err)
+{
+	const struct gmig_error what = *err;
+
+	gmig_error_set(err, what.code, "%.200s; gmig jobs %.64s lists them", what.text, vm);
+}
+
 int cli_run_query(int argc, char **argv, struct cli_query *query)
 {
 	int status = cli_parse(argc, argv, &query->args);
@@ -156,7 +197,10 @@ int cli_run_query(int argc, char **argv, struct cli_query *query)
 	status = query->ask ? query->ask(&query->args, arguments) : -1;
 	if (status >= 0)
 		return status;
-	if (ask(query->args.words[0], query, json_incref(arguments), &answer, &err))
+	if (ask(query->args.words[0], query, json_incref(arguments), &answer, &err)) {
+		if (err.code == -ESRCH && query->args.kinds[1] == CLI_WORD_JOB)
+			add_jobs(query->args.words[0], &err);
 		return cli_fail(query->args.json, &err);
+	}
 	return print_answer(query, answer);
 }

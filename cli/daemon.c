@@ -39,8 +39,15 @@ static int enter(struct control_client *client, const char *domain, struct gmig_
 int cli_daemon_connect(const char *domain, int limit_ms, struct control_client **client,
 		       struct gmig_error *err)
 {
-	int rc = control_connect(cli_daemon_socket(), limit_ms, client, err);
+	struct gmig_error what = {0};
+	int rc = control_connect(cli_daemon_socket(), limit_ms, client, &what);
 
+	if (rc && err)
+		gmig_error_set(err, rc,
+			       rc == -ENOENT || rc == -ECONNREFUSED
+				   ? "%.240s; gmigd serves domains: systemctl status gmigd"
+				   : "%.240s",
+			       what.text);
 	if (rc)
 		return rc;
 	control_client_set_limit(*client, limit_ms);

@@ -465,8 +465,10 @@ static int check_names(const struct fleet *fleet, const char *const *names, stru
 		while (g < fleet->count && !is_named(&fleet->guests[g], names[i]))
 			g++;
 		if (g == fleet->count)
-			return gmig_fail(err, -ESRCH, "there is no guest '%.64s' that answers",
-					 names[i]);
+			return gmig_fail(
+			    err, -ESRCH,
+			    "there is no guest '%.64s' that answers; gmig list tells why",
+			    names[i]);
 	}
 	return 0;
 }

@@ -27,7 +27,7 @@ static int say_busy(int fd, struct gmig_error *err)
 		snprintf(who, sizeof(who), " (process %.*s)", (int)digits, text);
 	return gmig_fail(err, -EBUSY,
 			 "another gmig rebalance or drain runs here%s: two plans would fill the "
-			 "same memory",
+			 "same memory; wait until it has ended",
 			 who);
 }
 

@@ -164,7 +164,7 @@ static int check_same(const struct fleet *fleet, size_t guest, struct control_cl
 		return rc;
 	return gmig_fail(err, -ESTALE,
 			 "the guest was started anew since the plan was made (process %d then, "
-			 "%llu now)",
+			 "%llu now): plan again",
 			 (int)pid, (unsigned long long)cli_number(status, "pid"));
 }
 

@@ -37,6 +37,11 @@ int cli_job_not_started(const char *vm, bool json, const struct gmig_error *err)
 {
 	struct gmig_error longer;
 
+	if (err->code == -ESRCH) {
+		gmig_error_set(&longer, err->code, "%.200s; gmig jobs %.64s lists them", err->text,
+			       vm);
+		return cli_fail(json, &longer);
+	}
 	if (err->code != -ETIMEDOUT)
 		return cli_fail(json, err);
 	gmig_error_set(&longer, err->code,

@@ -236,7 +236,8 @@ static int check_names(const char *names, const json_t *list, struct gmig_error 
 				 (int)strlen(cli_text(entry, "name")) == length &&
 				 !strncmp(cli_text(entry, "name"), at, (size_t)length);
 		if (!found)
-			return gmig_fail(err, -ESRCH, "there is no guest '%.*s'",
+			return gmig_fail(err, -ESRCH,
+					 "there is no guest '%.*s'; gmig list tells what runs here",
 					 length < 64 ? length : 64, at);
 	}
 	return 0;

@@ -18,7 +18,8 @@ int control_socket_dir(char *path, size_t bytes, struct gmig_error *err)
 	else
 		return gmig_fail(
 		    err, -ENOENT,
-		    "XDG_RUNTIME_DIR is not set: there is no place for the control socket");
+		    "XDG_RUNTIME_DIR is not set: there is no place for the control socket; export "
+		    "XDG_RUNTIME_DIR=/run/user/$(id -u), or a directory of your own");
 	if (length < 0 || (size_t)length >= bytes)
 		return gmig_fail(err, -ENAMETOOLONG,
 				 "the path of the control socket's directory is too long");

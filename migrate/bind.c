@@ -36,7 +36,8 @@ static int check_flags(struct gmig *gmig, const struct gmig_bind_spec *spec, str
 	if (spec->flags & GMIG_BIND_MOVE_ALL &&
 	    gmig->sys->move_pages(0, 0, NULL, NULL, NULL, (int)GMIG_BIND_MOVE_ALL) == -EPERM)
 		return gmig_fail(err, -EPERM,
-				 "to move pages that others map, too, needs CAP_SYS_NICE");
+				 "to move pages that others map, too, needs CAP_SYS_NICE: as root, "
+				 "or without move-all");
 	if (job->from_count || job->to_count || job->vnodes || job->max_bytes)
 		return gmig_fail(err, -EINVAL, "the policy says which pages move, and where to");
 	return 0;

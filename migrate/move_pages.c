@@ -70,7 +70,8 @@ static int check_flags(struct memory *memory, unsigned int flags, struct gmig_er
 	if (flags & GMIG_MOVE_ALL &&
 	    memory->sys->move_pages(0, 0, NULL, NULL, NULL, (int)GMIG_MOVE_ALL) == -EPERM)
 		return gmig_fail(err, -EPERM,
-				 "to move pages that others map, too, needs CAP_SYS_NICE");
+				 "to move pages that others map, too, needs CAP_SYS_NICE: as root, "
+				 "or without move-all");
 	return 0;
 }
 

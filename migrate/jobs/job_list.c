@@ -53,8 +53,8 @@ static int check_order(struct memory *memory, const struct gmig_job_spec *spec,
 				 memory->pid
 				     ? "order %s: nobody samples the accesses of a process"
 				     : "order %s: there is no access history yet: switch sampling "
-				       "on, or ask the guest's agent, and wait until it has seen "
-				       "something",
+				       "on (gmig sample), or ask the guest's agent (gmig agent "
+				       "hot-pages), and wait until it has seen something",
 				 gmig_order_names()[spec->order]);
 	if (spec->order_seed && spec->order != GMIG_ORDER_RANDOM)
 		return gmig_fail(err, -EINVAL, "a seed is for order random");

@@ -531,7 +531,7 @@ END_TEST
 START_TEST(job_verb_on_an_unknown_job_fails)
 {
 	ck_assert_int_eq(gmig("cancel", "vm1", "4711", NULL), CLI_FAILED);
-	ck_assert_str_eq(err_text, "gmig: there is no job '4711'\n");
+	ck_assert_str_eq(err_text, "gmig: there is no job '4711'; gmig jobs vm1 lists them\n");
 }
 END_TEST
 

@@ -329,7 +329,8 @@ START_TEST(agent_that_is_silent_is_given_up)
 	/* Not by way of the VM, which may need longer than that. */
 	ck_assert_int_eq(gmig("agent", "--socket", fake_agent.path, "ping", "--json", NULL),
 			 CLI_FAILED);
-	ck_has(err_text, "the guest's agent does not answer: it does not run, or another client");
+	ck_has(err_text, "the guest's agent does not answer: it does not run (in the guest: "
+			 "systemctl status gmig-agent), or another client");
 	ck_has(out_text, "ETIMEDOUT");
 }
 END_TEST

@@ -3,10 +3,13 @@
 
 #include "../../cli/progress.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* ---- Each command ---------------------------------------------------------------------------- */
@@ -91,6 +94,50 @@ START_TEST(every_command_is_in_the_list)
 		count++;
 	}
 	ck_assert_int_eq(count, COMPLETE);
+}
+END_TEST
+
+/* ---- Errors name the next step --------------------------------------------------------------- */
+
+START_TEST(guest_that_is_not_there_is_looked_for_with_list)
+{
+	ck_assert_int_eq(gmig("jobs", "vm2", NULL), CLI_FAILED);
+	ck_has(err_text, "'; gmig list tells what runs here\n");
+	ck_assert_int_eq(
+	    gmig("migrate", "--all", "--guest", "vm2", "--from", "0", "--to", "1", NULL),
+	    CLI_FAILED);
+	ck_has(err_text, "gmig list tells what runs here\n");
+}
+END_TEST
+
+START_TEST(process_in_the_place_of_a_guest_is_told_apart)
+{
+	ck_assert_int_eq(gmig("show", "pid:1", NULL), CLI_FAILED);
+	ck_has(err_text, "'pid:1' is a process, and no guest: gmig migrate and gmig move");
+	ck_assert_int_eq(gmig("show", "qemu:///system/x", NULL), CLI_FAILED);
+	ck_has(err_text, "; gmigd serves domains: systemctl status gmigd\n");
+}
+END_TEST
+
+START_TEST(socket_that_nobody_listens_at_is_called_stale)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/gmig/old.sock", fake.directory);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	ck_assert_int_eq(gmig("jobs", "old", NULL), CLI_FAILED);
+	ck_has(err_text, "gmig list calls it stale; a new guest of that name takes its place\n");
+}
+END_TEST
+
+START_TEST(job_that_is_not_there_is_looked_for_with_jobs)
+{
+	ck_assert_int_eq(gmig("wait", "vm1", "9", NULL), CLI_FAILED);
+	ck_has(err_text, "there is no job 9 in vm1; gmig jobs vm1 lists them\n");
+	ck_assert_int_eq(gmig("cancel", "vm1", "9", NULL), CLI_FAILED);
+	ck_has(err_text, "; gmig jobs vm1 lists them\n");
 }
 END_TEST
 
@@ -286,6 +333,10 @@ int main(void)
 			    COMPLETE);
 	tcase_add_loop_test(tcase, command_about_an_absent_guest_is_1, 0, COMPLETE);
 	tcase_add_test(tcase, every_command_is_in_the_list);
+	tcase_add_test(tcase, guest_that_is_not_there_is_looked_for_with_list);
+	tcase_add_test(tcase, process_in_the_place_of_a_guest_is_told_apart);
+	tcase_add_test(tcase, socket_that_nobody_listens_at_is_called_stale);
+	tcase_add_test(tcase, job_that_is_not_there_is_looked_for_with_jobs);
 	tcase_add_test(tcase, quiet_prints_nothing_but_errors);
 	tcase_add_test(tcase, quiet_leaves_json_alone);
 	tcase_add_test(tcase, what_is_drawn_or_asked_cannot_be_quiet);

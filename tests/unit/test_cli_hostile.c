@@ -422,7 +422,7 @@ START_TEST(agent_job_that_falls_silent_names_the_job)
 	set_limits(AT_WORK_MS);
 	ck_assert_int_eq(gmig("agent", "vm1", "stall-probe", NULL), CLI_FAILED);
 	ck_has(err_text, "gmig: job 1: the guest's agent does not answer");
-	ck_has(err_text, "; the job may go on: gmig agent .. jobs");
+	ck_has(err_text, "; the job may go on: gmig agent vm1 jobs");
 	hostile_stop(&evil);
 }
 END_TEST

@@ -104,7 +104,8 @@ END_TEST
 START_TEST(plan_for_a_guest_that_is_not_there_fails)
 {
 	ck_assert_int_eq(gmig("plan", "--guest", "vm1,vm2", NULL), CLI_FAILED);
-	ck_assert_str_eq(err_text, "gmig: there is no guest 'vm2' that answers\n");
+	ck_assert_str_eq(err_text,
+			 "gmig: there is no guest 'vm2' that answers; gmig list tells why\n");
 	ck_assert_int_eq(gmig("plan", "--protect", "vm3", NULL), CLI_FAILED);
 	ck_has(err_text, "'vm3'");
 	unlink(fake.socket);

@@ -109,7 +109,7 @@ START_TEST(wait_for_what_is_not_there_is_1)
 {
 	runs_on();
 	ck_assert_int_eq(gmig("wait", "vm1", "7", NULL), CLI_FAILED);
-	ck_assert_str_eq(err_text, "gmig: there is no job 7 in vm1\n");
+	ck_assert_str_eq(err_text, "gmig: there is no job 7 in vm1; gmig jobs vm1 lists them\n");
 	ck_assert_int_eq(gmig("wait", "vm2", NULL), CLI_FAILED);
 	ck_has(err_text, "gmig: there is no socket '");
 	fake.end_on_query = true;
