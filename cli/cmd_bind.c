@@ -35,7 +35,7 @@ static int add_range(json_t *arguments)
 	if (!plus || (size_t)(plus - asked.range) >= sizeof(first))
 		return cli_usage("bind", "--range: '%.64s' is not ADDRESS+SIZE", asked.range);
 	snprintf(first, sizeof(first), "%.*s", (int)(plus - asked.range), asked.range);
-	if (cli_parse_address(first, &gpa, &err) || cli_parse_address(plus + 1, &bytes, &err))
+	if (units_parse_address(first, &gpa, &err) || units_parse_address(plus + 1, &bytes, &err))
 		return cli_usage("bind", "--range: %s", err.text);
 	if (gpa > INT64_MAX || bytes > INT64_MAX)
 		return cli_usage("bind", "--range: '%.64s' is too big", asked.range);

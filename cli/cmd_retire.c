@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "maps.h"
+#include "units.h"
 
 #include "../control/text.h"
 
@@ -20,7 +21,7 @@ static int ask(const struct cli_args *args, json_t *arguments)
 	(void)args;
 	if (!asked.gpa)
 		return cli_usage("retire", "which page? --gpa 0x7000");
-	if (cli_parse_address(asked.gpa, &gpa, &err))
+	if (units_parse_address(asked.gpa, &gpa, &err))
 		return cli_usage("retire", "--gpa: %s", err.text);
 	if (gpa > INT64_MAX)
 		return cli_usage("retire", "--gpa: '%s' is too big", asked.gpa);

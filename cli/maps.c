@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int cli_parse_address(const char *text, uint64_t *gpa, struct gmig_error *err)
-{
-	char *end;
-
-	if (strncmp(text, "0x", 2) != 0)
-		return units_parse_size(text, gpa, err);
-	errno = 0;
-	*gpa = strtoull(text + 2, &end, 16);
-	if (errno)
-		return gmig_fail(err, -ERANGE, "'%.32s' is too big", text);
-	if (*end || end == text + 2 || !strchr("0123456789abcdefABCDEF", text[2]))
-		return gmig_fail(err, -EINVAL, "'%.32s' is not an address", text);
-	return 0;
-}
-
 /* ---- Joining what came in parts ------------------------------------------------------------------- */
 
 static const char *const sums[] = {"bytes",	"huge",	  "small",     "swapped",
@@ -149,7 +134,7 @@ int cli_show_maps(const char *vm, const char *gpa_text, bool json)
 	json_t *run;
 	size_t i;
 
-	if (gpa_text && cli_parse_address(gpa_text, &gpa, &err))
+	if (gpa_text && units_parse_address(gpa_text, &gpa, &err))
 		return cli_usage("show", "--gpa: %s", err.text);
 	if (gpa > INT64_MAX)
 		return cli_usage("show", "--gpa: '%s' is too big", gpa_text);

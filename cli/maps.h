@@ -4,8 +4,6 @@
 
 #include "cli.h"
 
-/* "0x7000", "28672" or "1G". -EINVAL, -ERANGE. */
-int cli_parse_address(const char *text, uint64_t *gpa, struct gmig_error *err);
 /*
  * Ask and print; the exit status. gpa: only the run that it lies in, from there on, unless it is NULL.
  */

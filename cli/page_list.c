@@ -2,7 +2,6 @@
 #include "../control/control.h"
 #include "units.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -35,19 +34,6 @@ static int add(struct page_ranges *ranges, uint64_t gpa, uint64_t bytes, int nod
 	return 0;
 }
 
-static int parse_number(const char *text, uint64_t *value, struct gmig_error *err)
-{
-	char *end;
-
-	if (strncmp(text, "0x", 2) != 0 && strncmp(text, "0X", 2) != 0)
-		return units_parse_size(text, value, err);
-	errno = 0;
-	*value = strtoull(text + 2, &end, 16);
-	if (!isxdigit((unsigned char)text[2]) || *end || errno)
-		return gmig_fail(err, -EINVAL, "'%.40s' is no hexadecimal number", text);
-	return 0;
-}
-
 /* Changes the text. */
 static int add_entry(struct page_ranges *ranges, char *text, int node, struct gmig_error *err)
 {
@@ -57,9 +43,9 @@ static int add_entry(struct page_ranges *ranges, char *text, int node, struct gm
 
 	if (plus)
 		*plus = '\0';
-	ret = parse_number(text, &gpa, err);
+	ret = units_parse_address(text, &gpa, err);
 	if (!ret && plus)
-		ret = parse_number(plus + 1, &bytes, err);
+		ret = units_parse_address(plus + 1, &bytes, err);
 	return ret ? ret : add(ranges, gpa, bytes, node, err);
 }
 

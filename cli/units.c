@@ -25,6 +25,25 @@ int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err)
 	return 0;
 }
 
+int units_parse_address(const char *text, uint64_t *address, struct gmig_error *err)
+{
+	const char *digits = text + 2;
+	unsigned long long value;
+
+	if (strncmp(text, "0x", 2) != 0 && strncmp(text, "0X", 2) != 0)
+		return units_parse_size(text, address, err);
+	if (!*digits || strspn(digits, "0123456789abcdefABCDEF") != strlen(digits))
+		return gmig_fail(err, -EINVAL,
+				 "an address is 0x and hexadecimal digits, or a size: '%.40s'",
+				 text);
+	errno = 0;
+	value = strtoull(digits, NULL, 16);
+	if (errno)
+		return gmig_fail(err, -ERANGE, "the address '%.40s' is too big", text);
+	*address = value;
+	return 0;
+}
+
 static int parse_time(const char *text, uint64_t plain_ns, uint64_t max_ns, uint64_t *ns,
 		      struct gmig_error *err)
 {

@@ -17,6 +17,8 @@
 /* Bytes, as control/size.h reads them, a plain number is bytes. -EINVAL not a size, -ERANGE over 64
  * bits. */
 int units_parse_size(const char *text, uint64_t *bytes, struct gmig_error *err);
+/* An address: hexadecimal behind 0x, else as a size, 1G. -EINVAL not that, -ERANGE over 64 bits. */
+int units_parse_address(const char *text, uint64_t *address, struct gmig_error *err);
 /* Nanoseconds, as control/size.h reads a time; it needs its unit: 500us, 1.5ms, 2s. -EINVAL not that, -ERANGE over an hour. */
 int units_parse_ns(const char *text, uint64_t *ns, struct gmig_error *err);
 /* The same where a plain number is seconds: 10, 10s, 1.5s, 10min. -ERANGE over max_seconds. */

@@ -124,6 +124,24 @@ START_TEST(time_is_printed_as_it_is_written)
 }
 END_TEST
 
+START_TEST(address_is_hexadecimal_or_a_size)
+{
+	static const char *const bad[] = {"0x", "0xg", "0x 1", "0x-1", "0x0x1", "x1", "-1", ""};
+	uint64_t address = 7;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(units_parse_address(bad[i], &address, NULL), -EINVAL);
+	ck_assert_int_eq(units_parse_address("0x10000000000000000", &address, NULL), -ERANGE);
+	ck_assert_uint_eq(address, 7);
+	ck_assert_int_eq(units_parse_address("0xFfffffffffffffff", &address, NULL), 0);
+	ck_assert_uint_eq(address, UINT64_MAX);
+	ck_assert_int_eq(units_parse_address("0X7000", &address, NULL), 0);
+	ck_assert_uint_eq(address, 0x7000);
+	ck_assert_int_eq(units_parse_address("1.5G", &address, NULL), 0);
+	ck_assert_uint_eq(address, 3ull << 29);
+}
+END_TEST
+
 START_TEST(size_is_printed_short)
 {
 	char text[UNITS_TEXT];
@@ -724,6 +742,7 @@ int main(void)
 	tcase_add_test(numbers, time_is_read_with_its_unit);
 	tcase_add_test(numbers, time_that_is_none_is_refused);
 	tcase_add_test(numbers, time_is_printed_as_it_is_written);
+	tcase_add_test(numbers, address_is_hexadecimal_or_a_size);
 	tcase_add_test(numbers, size_is_printed_short);
 	tcase_add_test(numbers, rates_and_times_are_printed_with_three_digits);
 	tcase_add_test(numbers, table_lines_columns_up);

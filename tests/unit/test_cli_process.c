@@ -120,7 +120,7 @@ static const struct {
     {"--to", "1", "which pages?"},
     {"--gpa", "0x1000", "--to is missing"},
     {"--gpa", "0x10", "is not made of pages of 4K"},
-    {"--gpa", "0xg", "is no hexadecimal number"},
+    {"--gpa", "0xg", "hexadecimal digits, or a size: '0xg'"},
     {"--gpa", "1G+0", "is not made of pages of 4K"},
     {"--gpa", "", "here it is empty"},
     {"--file", "/nonexistent/list", "/nonexistent/list: No such file"},
