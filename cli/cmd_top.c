@@ -5,6 +5,7 @@
 #include "top_ask.h"
 #include "top_draw.h"
 #include "top_keys.h"
+#include "top_score.h"
 #include "top_terminal.h"
 #include "units.h"
 
@@ -25,6 +26,7 @@
 struct top {
 	struct top_model model;
 	struct top_ask *ask;
+	struct top_scores *scores; /* NULL: there was no memory for them */
 	enum top_key sort;
 	int delay_ms;
 };
@@ -59,7 +61,14 @@ static int round_of(struct top *top, struct gmig_error *err)
 	return 0;
 }
 
-/* Rates need two looks. */
+static int timed_round_of(struct top *top, struct gmig_error *err)
+{
+	if (top->scores)
+		top_scores_round(top->scores, &top->model, cli_now_ms());
+	return round_of(top, err);
+}
+
+/* Rates need two looks, and so do scores. */
 static int two_rounds(struct top *top, struct gmig_error *err)
 {
 	int64_t start_ms = cli_now_ms();
@@ -67,7 +76,12 @@ static int two_rounds(struct top *top, struct gmig_error *err)
 
 	if (rc)
 		return rc;
+	gather(top, 0);
+	if (top->scores)
+		top_scores_begin(top->scores, &top->model);
 	gather(top, start_ms + top->delay_ms);
+	if (top->scores)
+		top_scores_end(top->scores, &top->model);
 	rc = round_of(top, err);
 	if (rc)
 		return rc;
@@ -115,7 +129,7 @@ static int stream(struct top *top, struct gmig_error *err)
 {
 	while (!stopped && !ferror(stdout)) {
 		int64_t next_ms = cli_now_ms() + top->delay_ms;
-		int rc = round_of(top, err);
+		int rc = timed_round_of(top, err);
 
 		if (rc)
 			return rc;
@@ -192,7 +206,7 @@ static int watch(struct top *top, struct top_screen *screen, struct gmig_error *
 
 		now_ms = cli_now_ms();
 		if (now_ms - begun_ms >= top->delay_ms) {
-			rc = round_of(top, err);
+			rc = timed_round_of(top, err);
 			begun_ms = now_ms;
 			drawn = false;
 		}
@@ -254,6 +268,7 @@ static int run(struct top *top, const struct how *how)
 		rc = top_ask_create(&top->model, &top->ask, &err);
 	if (!rc)
 		top_ask_spare(top->ask, top->delay_ms < 2000);
+	top->scores = top_scores_create();
 	if (!rc && once)
 		rc = two_rounds(top, &err);
 	if (!rc && once && json)
@@ -264,6 +279,7 @@ static int run(struct top *top, const struct how *how)
 		rc = stream(top, &err);
 	else if (!rc)
 		rc = interact(top, !how->no_color && !(no_color && *no_color), &err);
+	top_scores_destroy(top->scores);
 	top_ask_destroy(top->ask);
 	top_model_free(&top->model);
 	return rc ? cli_fail(json, &err) : CLI_OK;

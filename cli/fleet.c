@@ -516,30 +516,12 @@ static int take_answers(struct fleet *fleet, const json_t *entries, const json_t
 	return 0;
 }
 
-static void sample_vcpus(struct fleet *fleet, unsigned int ms)
+/* Of guests that have been asked; then the first look at their vCPUs. */
+static int begin(const struct fleet_request *request, const json_t *entries, const json_t *answers,
+		 struct fleet *fleet, struct gmig_error *err)
 {
-	const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-	int64_t begin_ms = cli_now_ms();
-	double seconds;
+	int rc = check_fake(fleet, answers, err);
 
-	look_at_all(fleet, false);
-	nanosleep(&pause, NULL);
-	look_at_all(fleet, true);
-	seconds = (double)(cli_now_ms() - begin_ms) / 1000;
-	for (size_t g = 0; g < fleet->count; g++)
-		sum_up(fleet, g, seconds);
-}
-
-int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err)
-{
-	CLI_JSON answers = json_array();
-	CLI_JSON entries = json_array();
-	int rc;
-
-	*fleet = (struct fleet){.silent = json_array()};
-	rc = ask_all(fleet, request->fresh, entries, answers, err);
-	if (!rc)
-		rc = check_fake(fleet, answers, err);
 	if (!rc)
 		rc = look_at_host(fleet, &request->closing, err);
 	if (!rc)
@@ -555,7 +537,44 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 		fleet->guests[g].managed =
 		    !request->only || is_in(request->only, fleet->guests[g].name);
 	}
-	sample_vcpus(fleet, request->sample_ms);
+	fleet->looked_ms = cli_now_ms();
+	look_at_all(fleet, false);
+	return 0;
+}
+
+int fleet_begin(const struct fleet_request *request, const json_t *entries, const json_t *answers,
+		struct fleet *fleet, struct gmig_error *err)
+{
+	*fleet = (struct fleet){.silent = json_array()};
+	return begin(request, entries, answers, fleet, err);
+}
+
+void fleet_end(struct fleet *fleet)
+{
+	double seconds;
+
+	look_at_all(fleet, true);
+	seconds = (double)(cli_now_ms() - fleet->looked_ms) / 1000;
+	for (size_t g = 0; g < fleet->count; g++)
+		sum_up(fleet, g, seconds);
+}
+
+int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err)
+{
+	const struct timespec pause = {.tv_sec = request->sample_ms / 1000,
+				       .tv_nsec = request->sample_ms % 1000 * 1000000L};
+	CLI_JSON answers = json_array();
+	CLI_JSON entries = json_array();
+	int rc;
+
+	*fleet = (struct fleet){.silent = json_array()};
+	rc = ask_all(fleet, request->fresh, entries, answers, err);
+	if (!rc)
+		rc = begin(request, entries, answers, fleet, err);
+	if (rc)
+		return rc;
+	nanosleep(&pause, NULL);
+	fleet_end(fleet);
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct fleet {
 	struct placement_cpus *cpus; /* one a node */
 	uint8_t *distance;
 	struct fleet_guest *inside;
+	int64_t looked_ms; /* when its vCPUs were looked at first */
 };
 
 struct fleet_request {
@@ -40,6 +41,13 @@ struct fleet_request {
  * as gmig_topology_create(). fleet_free() is legal after a failure, too.
  */
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
+/*
+ * The same of guests that were asked already, in two steps, so that whoever has something else to do does that between two looks at
+ * their vCPUs: entries as of `gmig list`, and the answer to query-residency of each. request->fresh, closing and sample_ms do not count.
+ */
+int fleet_begin(const struct fleet_request *request, const json_t *entries, const json_t *answers,
+		struct fleet *fleet, struct gmig_error *err);
+void fleet_end(struct fleet *fleet);
 void fleet_free(struct fleet *fleet);
 /* The number by which the guest's server knows the planner's vCPU `index`. */
 unsigned int fleet_vcpu(const struct fleet *fleet, size_t guest, unsigned int index);

@@ -71,16 +71,16 @@ uint8_t top_shade(uint64_t part, uint64_t whole)
 
 /* ---- Which columns there is room for --------------------------------------------------------- */
 
-enum column { NAME, HOME, VCPU, MEM, LOC, NODES, HEAT, MOVE, STALL, JOB, WHY, COLUMNS };
+enum column { NAME, HOME, VCPU, MEM, LOC, SCORE, NODES, HEAT, MOVE, STALL, JOB, WHY, COLUMNS };
 
 static const struct {
 	const char *title;
 	bool right;
 } columns[COLUMNS] = {
-    [NAME] = {"NAME", false}, [HOME] = {"HOME", false}, [VCPU] = {"VCPU%", true},
-    [MEM] = {"MEM", true},    [LOC] = {"LOC%", true},	[NODES] = {"", true},
-    [HEAT] = {"HEAT", false}, [MOVE] = {"MB/s", true},	[STALL] = {"STALL", true},
-    [JOB] = {"JOB%", true},   [WHY] = {"WHY", false},
+    [NAME] = {"NAME", false},  [HOME] = {"HOME", false}, [VCPU] = {"VCPU%", true},
+    [MEM] = {"MEM", true},     [LOC] = {"LOC%", true},	 [SCORE] = {"SCORE", true},
+    [NODES] = {"", true},      [HEAT] = {"HEAT", false}, [MOVE] = {"MB/s", true},
+    [STALL] = {"STALL", true}, [JOB] = {"JOB%", true},	 [WHY] = {"WHY", false},
 };
 
 #define NODE_WIDTH    6 /* "12345*" */
@@ -130,6 +130,8 @@ static void fit(struct layout *layout, int width)
 	if (total(layout) > width)
 		layout->width[HEAT] = TOP_HEAT / 2;
 	if (total(layout) > width)
+		layout->width[SCORE] = 0;
+	if (total(layout) > width)
 		layout->width[STALL] = 0;
 	if (total(layout) > width && layout->nodes > 4)
 		set_nodes(layout, 4);
@@ -153,6 +155,7 @@ static struct layout full_layout(const struct top_model *model)
 					  [VCPU] = 5,
 					  [MEM] = 5,
 					  [LOC] = 4,
+					  [SCORE] = 7,
 					  [HEAT] = TOP_HEAT,
 					  [MOVE] = 5,
 					  [STALL] = 5,
@@ -282,6 +285,19 @@ static void put_nodes(struct top_page *page, int x, int y, const struct layout *
 	}
 }
 
+/* "62>98": now, and what a plan would reach. */
+static void score_text(const struct top_guest *guest, char *text)
+{
+	char now[TOP_SHORT], possible[TOP_SHORT];
+
+	if (guest->score_now < 0)
+		strcpy(text, "-");
+	else
+		snprintf(text, TOP_SHORT + TOP_HEAT, "%.8s>%.8s",
+			 short_percent(guest->score_now, now),
+			 short_percent(guest->score_possible, possible));
+}
+
 static void cell_text(const struct top_guest *guest, enum column column, int width, char *text)
 {
 	switch (column) {
@@ -296,6 +312,9 @@ static void cell_text(const struct top_guest *guest, enum column column, int wid
 		break;
 	case LOC:
 		short_percent(guest->local_percent, text);
+		break;
+	case SCORE:
+		score_text(guest, text);
 		break;
 	case MOVE:
 		short_rate(guest->job.bytes_per_second, text);

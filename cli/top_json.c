@@ -14,6 +14,12 @@ static json_t *real(double number)
 	return number < 0 ? json_null() : json_real(number);
 }
 
+static json_t *score_json(const struct top_guest *guest)
+{
+	return json_pack("{s:o, s:o}", "now", real(guest->score_now), "possible",
+			 real(guest->score_possible));
+}
+
 static json_t *node_json(const struct top_node *node)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "id", whole(node->id), "total_bytes",
@@ -78,6 +84,7 @@ static json_t *guest_json(const struct top_model *model, const struct top_guest 
 	json_object_set_new(object, "vcpu_percent", real(guest->vcpu_percent));
 	add_memory(model, guest, object);
 	json_object_set_new(object, "local_percent", real(guest->local_percent));
+	json_object_set_new(object, "score", score_json(guest));
 	json_object_set_new(object, "heat", json_string(guest->heat));
 	json_object_set_new(object, "stall_p99_ns",
 			    guest->stall_p99_ns < 0 ? json_null()

@@ -94,6 +94,7 @@ static void drop_answers(struct top_guest *guest)
 	guest->answered = false;
 	guest->job = (struct top_job){.percent = TOP_UNKNOWN, .bytes_per_second = TOP_UNKNOWN};
 	guest->vcpu_percent = guest->local_percent = TOP_UNKNOWN;
+	guest->score_now = guest->score_possible = TOP_UNKNOWN;
 	guest->stall_p99_ns = TOP_UNKNOWN;
 	guest->home = (struct gmig_node_set){{0}};
 	guest->on_count = 0;

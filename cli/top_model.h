@@ -42,8 +42,9 @@ struct top_guest {
 	double vcpu_percent;	   /* of one CPU; TOP_UNKNOWN */
 	double
 	    local_percent; /* of what is resident, where the vCPUs of its vnode are; TOP_UNKNOWN */
-	int64_t stall_p99_ns;	 /* TOP_UNKNOWN */
-	char heat[TOP_HEAT + 1]; /* '0' cold to '9' hot, '.' unknown */
+	double score_now, score_possible; /* 0..100, by top_score.h; TOP_UNKNOWN */
+	int64_t stall_p99_ns;		  /* TOP_UNKNOWN */
+	char heat[TOP_HEAT + 1];	  /* '0' cold to '9' hot, '.' unknown */
 	struct top_job job;
 	char why[TOP_WHY];
 

@@ -319,6 +319,8 @@ static void three_guests(void)
 	guest = add("web1");
 	take(guest, RESIDENCY, 1);
 	guest->vcpu_percent = 150;
+	guest->score_now = 61.5;
+	guest->score_possible = 100;
 	memcpy(guest->heat, "9995555500000...", TOP_HEAT);
 	guest = add("db");
 	take_job(guest,
@@ -335,18 +337,20 @@ START_TEST(page_is_a_table_of_all_columns)
 
 	three_guests();
 	ck_assert_str_eq(
-	    draw(&view, 100, 24),
+	    draw(&view, 108, 24),
 	    "gmig top: 3 guests, 1 without an answer, 1 with a job, by name\n"
 	    "node 0   [######################################............] used 3.00 free 1.00 "
 	    "huge 0\n"
 	    "node 1   [#############.....................................] used 1.00 free 3.00 "
 	    "huge 0\n"
-	    "NAME     HOME VCPU%   MEM LOC%    N0     N1  HEAT              MB/s STALL JOB% WHY\n"
-	    "web1     0-1    150  4.00   67  1.00*  2.00* 9995555500000...     - 1.5ms    -\n"
-	    "db       0-1      -  4.00   67  1.00*  2.00* ................   5.1 1.5ms   25 score "
-	    "40 > 90\n"
-	    "gone?[2J -        -     -    -     -      -  -                    -     -    - no "
-	    "answer\n");
+	    "NAME     HOME VCPU%   MEM LOC%   SCORE    N0     N1  HEAT              MB/s STALL "
+	    "JOB% WHY\n"
+	    "web1     0-1    150  4.00   67  62>100  1.00*  2.00* 9995555500000...     - 1.5ms    "
+	    "-\n"
+	    "db       0-1      -  4.00   67       -  1.00*  2.00* ................   5.1 1.5ms   "
+	    "25 score 40 > 90\n"
+	    "gone?[2J -        -     -    -       -     -      -  -                    -     -    "
+	    "- no answer\n");
 }
 END_TEST
 
