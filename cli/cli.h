@@ -239,6 +239,7 @@ struct cli_watch {
 	/* Optional, instead of the progress line: called at least twice a second while the job runs. -errno ends the watch. */
 	int (*look)(void *opaque, struct control_client *client, json_t *job,
 		    struct gmig_error *err);
+	void (*seen)(void *opaque, const json_t *job); /* optional: each newer picture of it */
 	void *opaque;
 };
 /*
@@ -254,6 +255,9 @@ int cli_watch_job(struct control_client *client, const struct cli_watch *watch, 
  */
 int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
 		struct gmig_error *err);
+/* The same with this command, migrate-pages or job-retry, and this watch. */
+int cli_run_watched_job(struct control_client *client, const char *command, json_t *arguments,
+			const struct cli_watch *watch, json_t **job, struct gmig_error *err);
 /*
  * For several jobs at once, each in a thread: watch without a progress line, and cancel the job after a Ctrl-C, once somebody
  * has had them caught. The first one is noted, a second one ends gmig; *before is for sigaction(2) at the end.
@@ -262,9 +266,6 @@ int cli_watch_quietly(struct control_client *client, const struct cli_watch *wat
 		      struct gmig_error *err);
 struct sigaction;
 void cli_catch_interrupt(struct sigaction *before);
-/* The same with job-retry. */
-int cli_run_retry_job(struct control_client *client, json_t *arguments, json_t **job,
-		      struct gmig_error *err);
 /* The same with move-pages. */
 int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,
 		     struct gmig_error *err);

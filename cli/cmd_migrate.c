@@ -9,7 +9,9 @@
 #include "commands.h"
 #include "migrate_all.h"
 #include "pace_options.h"
+#include "picture.h"
 #include "process.h"
+#include "timeline.h"
 #include "units.h"
 
 #include <errno.h>
@@ -19,11 +21,17 @@
 struct request {
 	const char *vm, *retry;
 	const char *vnode, *from, *to, *mode, *mover, *rate, *max, *max_stall, *threads, *batch,
-	    *frames, *huge, *swapped, *guest, *lazy, *deadline;
+	    *frames, *huge, *swapped, *guest, *lazy, *deadline, *trace;
 	struct cli_pace pace;
 	bool all, detach, json, with_guest, private_only, with_vcpus, no_vcpus, hold_vcpus,
 	    move_all;
 };
+
+static void destroy_timeline(struct timeline **timeline)
+{
+	timeline_destroy(*timeline);
+}
+#define TIMELINE __attribute__((cleanup(destroy_timeline))) struct timeline *
 
 /* The guest's part, with --with-guest: planned before, carried out after the host's. */
 struct guest_part {
@@ -112,6 +120,7 @@ static int build_arguments(const struct request *request, json_t *arguments)
 		cli_add_text(arguments, "vcpus", request->with_vcpus ? "all" : "keep");
 	cli_add_flag(arguments, "hold-vcpus", request->hold_vcpus);
 	cli_add_flag(arguments, "move-all", request->move_all);
+	cli_add_flag(arguments, "trace", request->trace != NULL);
 	cli_add_text(arguments, "id", request->retry);
 	if (status < 0 && !request->retry)
 		status = add_target(arguments, request->to);
@@ -213,13 +222,27 @@ static int report_nothing(const struct request *request, const struct gmig_error
 	return CLI_OK;
 }
 
+/* What was moved stays so, whatever becomes of the picture. */
+static int draw_trace(const struct request *request, struct timeline *timeline,
+		      struct control_client *client, const json_t *job)
+{
+	struct gmig_error err = {0};
+
+	if (!timeline || !timeline_write(timeline, client, job, request->vm, request->trace, &err))
+		return CLI_OK;
+	cli_complain("no picture of the job: %s", err.text);
+	return CLI_FAILED;
+}
+
 static int run_job(const struct request *request, json_t *arguments, struct guest_part *guest)
 {
 	const char *command = request->retry ? "job-retry" : "migrate-pages";
+	TIMELINE timeline = request->trace ? timeline_create() : NULL;
+	const struct cli_watch watch = {.seen = timeline ? timeline_see : NULL, .opaque = timeline};
 	CLI_CLIENT client = NULL;
 	CLI_JSON job = NULL;
 	struct gmig_error err = {0};
-	int rc = cli_connect(request->vm, &client, &err);
+	int status, rc = cli_connect(request->vm, &client, &err);
 
 	if (rc) {
 		json_decref(arguments);
@@ -227,18 +250,18 @@ static int run_job(const struct request *request, json_t *arguments, struct gues
 	}
 	if (request->detach)
 		rc = control_call(client, command, arguments, &job, &err);
-	else if (request->retry)
-		rc = cli_run_retry_job(client, arguments, &job, &err);
 	else
-		rc = cli_run_job(client, arguments, &job, &err);
+		rc = cli_run_watched_job(client, command, arguments, &watch, &job, &err);
 	if (request->retry && rc == -ENODATA)
 		return report_nothing(request, &err);
 	if (!job)
 		return cli_job_not_started(request->vm, request->json, &err);
 	if (request->detach)
 		return report_detached(request, job);
-	return rc ? cli_job_lost(request->vm, request->json, job, &err)
-		  : report(request, job, guest);
+	if (rc)
+		return cli_job_lost(request->vm, request->json, job, &err);
+	status = draw_trace(request, timeline, client, job);
+	return cli_worse(report(request, job, guest), status);
 }
 
 static int migrate_process(const struct request *request, json_t *arguments)
@@ -298,11 +321,27 @@ static int check_retry(const struct request *r)
 	return -1;
 }
 
+/* A picture is of one job that is watched to its end. */
+static int check_trace(const struct request *r)
+{
+	struct gmig_error err = {0};
+
+	if (r->all || r->detach || (r->vm && cli_is_process(r->vm)))
+		return cli_usage("migrate",
+				 "--trace is for one job of a guest that is waited for, not for %s",
+				 r->all	     ? "--all"
+				 : r->detach ? "--detach"
+					     : "processes");
+	return picture_check("migrate --trace", r->trace, &err) ? cli_fail(r->json, &err) : -1;
+}
+
 /* What goes together: -1, or the exit status of a usage error. */
 static int check_request(const struct request *r)
 {
 	int status = r->retry ? check_retry(r) : -1;
 
+	if (status < 0 && r->trace)
+		status = check_trace(r);
 	if (status >= 0)
 		return status;
 	if (r->vm && r->all)
@@ -433,6 +472,10 @@ static const struct cli_option options[] = {
      .flag = &asked.with_vcpus},
     {.name = "no-vcpus", .help = "vCPUs stay where they run", .flag = &asked.no_vcpus},
     {.name = "detach", .help = "print the job's id and do not wait", .flag = &asked.detach},
+    {.name = "trace",
+     .placeholder = "PATH",
+     .help = "draw blackouts and stalls over the job's time, into a .svg or .png; -: SVG",
+     .text = &asked.trace},
     {.name = "private",
      .help = "of a process: leave alone pages that other processes map, too",
      .flag = &asked.private_only},

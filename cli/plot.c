@@ -41,12 +41,13 @@ static int open_files(int *fd)
 	return 0;
 }
 
+/* -d: whatever the user has in his .gnuplot. */
 __attribute__((noreturn)) static void become_gnuplot(const int *fd, const char *argument)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (dup2(fd[SCRIPT], 0) < 0 || dup2(fd[RESULT], 1) < 0 || dup2(fd[MESSAGES], 2) < 0)
 		_exit(NOT_FOUND);
-	execlp("gnuplot", "gnuplot", argument, (char *)NULL);
+	execlp("gnuplot", "gnuplot", "-d", argument, (char *)NULL);
 	_exit(NOT_FOUND);
 }
 

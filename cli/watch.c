@@ -25,6 +25,8 @@ static void update(const struct cli_watch *watch, json_t **job, json_t *candidat
 	json_incref(candidate);
 	json_decref(*job);
 	*job = candidate;
+	if (watch->seen)
+		watch->seen(watch->opaque, *job);
 	if (!watch->look)
 		cli_progress_show(*job);
 }
@@ -143,10 +145,9 @@ void cli_note_interrupt(bool is)
 	atomic_store(&interrupted, is);
 }
 
-static int run_job(struct control_client *client, const char *command, json_t *arguments,
-		   json_t **job, struct gmig_error *err)
+int cli_run_watched_job(struct control_client *client, const char *command, json_t *arguments,
+			const struct cli_watch *watch, json_t **job, struct gmig_error *err)
 {
-	const struct cli_watch watch = {0};
 	struct sigaction before;
 	int rc;
 
@@ -156,22 +157,24 @@ static int run_job(struct control_client *client, const char *command, json_t *a
 	rc = control_call(client, command, arguments, job, err);
 	if (!rc && json_object_get(*job, "id")) {
 		control_client_set_limit(client, cli_limits.watch_ms);
-		rc = watch_job(client, &watch, job, err);
+		rc = watch_job(client, watch, job, err);
 	}
 	sigaction(SIGINT, &before, NULL);
 	return rc;
+}
+
+static int run_job(struct control_client *client, const char *command, json_t *arguments,
+		   json_t **job, struct gmig_error *err)
+{
+	const struct cli_watch watch = {0};
+
+	return cli_run_watched_job(client, command, arguments, &watch, job, err);
 }
 
 int cli_run_job(struct control_client *client, json_t *arguments, json_t **job,
 		struct gmig_error *err)
 {
 	return run_job(client, "migrate-pages", arguments, job, err);
-}
-
-int cli_run_retry_job(struct control_client *client, json_t *arguments, json_t **job,
-		      struct gmig_error *err)
-{
-	return run_job(client, "job-retry", arguments, job, err);
 }
 
 int cli_run_list_job(struct control_client *client, json_t *arguments, json_t **job,

@@ -376,8 +376,12 @@ static const struct control_argument fake_migrate_arguments[] = {
     {.name = "huge", .type = CONTROL_STRING},
     {.name = "swapped", .type = CONTROL_STRING},
     {.name = "vcpus", .type = CONTROL_STRING},
+    {.name = "trace", .type = CONTROL_BOOL},
     {0},
 };
+
+static const struct control_argument fake_trace_arguments[] = {
+    {FAKE_ID}, {.name = "first", .type = CONTROL_INTEGER}, {0}};
 
 static const struct control_argument fake_retry_arguments[] = {
     {.name = "id", .type = CONTROL_STRING, .required = true},
@@ -447,6 +451,7 @@ static const struct control_command fake_commands[] = {
     {.name = "bind-memory", .arguments = fake_bind_arguments, .run = fake_bind},
     {.name = "fix-memory", .arguments = fake_fix_arguments, .run = fake_fix},
     {.name = "query-maps", .arguments = fake_maps_arguments, .run = fake_maps},
+    {.name = "query-job-trace", .arguments = fake_trace_arguments, .run = fake_maps},
     {.name = "query-heat", .arguments = fake_maps_arguments, .run = fake_maps},
     {.name = "report-heat", .arguments = fake_report_arguments, .run = fake_report},
     {.name = "sample-memory", .arguments = fake_sample_arguments, .run = fake_sample},
