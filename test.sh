@@ -253,6 +253,7 @@ soak)
 	stage "lab instructions" 1200 stage_lab 2 instruction-cases 6.12 --count-instructions
 	stage "lab states" 7200 stage_lab 2 state-cases 6.12 --timeout $((7000 * ${GMIG_TIME_FACTOR:-1}))
 	stage "native matrix" 1200 stage_matrix
+	stage "debian packages, twice" 3600 stage_debian --twice
 	stage "lab matrix" 3600 stage_lab 2 matrix 6.12 --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab clocks" 3600 stage_lab_clocks --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12
@@ -310,6 +311,7 @@ if [ $tier = full ]; then
 	filler "scripts and man pages" 300 stage_scripts
 	filler "site" 300 stage_site
 	stage "install and packages" 300 stage_package
+	filler "debian packages" 1800 stage_debian
 fi
 [ -z "$list" ] || {
 	printf '%s\n' "${names[@]}"

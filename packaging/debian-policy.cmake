@@ -1,8 +1,32 @@
-# Manual pages as Debian wants them: compressed, without the time in them. cpack runs it on what it has staged.
-file(GLOB pages "${CPACK_TEMPORARY_INSTALL_DIRECTORY}/*/usr/share/man/man*/*.[1-8]")
-foreach(page ${pages})
-	execute_process(COMMAND gzip -9n ${page} RESULT_VARIABLE failed)
+# What Debian's policy wants in each package besides what is installed; cpack runs this on what it has staged. debian/ has debhelper do
+# the same. Manual pages and the changelog are compressed without the time in them.
+get_filename_component(debian "${CMAKE_CURRENT_LIST_DIR}/../debian" ABSOLUTE)
+set(Unspecified gmig)
+set(agent gmig-agent)
+set(libvirt gmig-libvirt)
+set(lib libgmig0)
+set(dev libgmig-dev)
+set(doc libgmig-doc)
+
+function(run)
+	execute_process(COMMAND ${ARGV} RESULT_VARIABLE failed)
 	if(failed)
-		message(FATAL_ERROR "gzip ${page}: ${failed}")
+		message(FATAL_ERROR "${ARGV}: ${failed}")
+	endif()
+endfunction()
+
+file(GLOB components "${CPACK_TEMPORARY_INSTALL_DIRECTORY}/*")
+foreach(component ${components})
+	get_filename_component(name "${component}" NAME)
+	set(share "${component}/usr/share")
+	file(GLOB pages "${share}/man/man*/*.[1-8]")
+	foreach(page ${pages})
+		run(gzip -9n ${page})
+	endforeach()
+	file(COPY "${debian}/copyright" "${debian}/changelog" DESTINATION "${share}/doc/${${name}}"
+		FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+	run(gzip -9n "${share}/doc/${${name}}/changelog")
+	if(EXISTS "${debian}/${${name}}.lintian-overrides")
+		configure_file("${debian}/${${name}}.lintian-overrides" "${share}/lintian/overrides/${${name}}" COPYONLY)
 	endif()
 endforeach()

@@ -16,6 +16,7 @@ for program in "$@"; do
 done
 expect CHANGELOG.md "$(sed -n 's/^## \([0-9.]*\) - .*/\1/p' "$source/CHANGELOG.md" | head -n 1)"
 expect "the greeting in docs/protocol.md" "$(sed -n 's/.*"package":"gmig \([0-9.]*\)".*/\1/p' "$source/docs/protocol.md" | head -n 1)"
+expect debian/changelog "$(sed -n '1s/.*(\(.*\)).*/\1/p' "$source/debian/changelog")"
 expect examples/agent-image "$(sed -n 's/.*gmig-agent_\([0-9.]*\)_amd64.*/\1/p' "$source/examples/agent-image")"
 IFS=. read -r major minor micro <<<"$version"
 grep -qF "\"major\":$major,\"minor\":$minor,\"micro\":$micro" "$source/docs/protocol.md" || {
