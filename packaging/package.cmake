@@ -24,7 +24,7 @@ install(FILES ${CMAKE_BINARY_DIR}/gmig.fish-completion RENAME gmig.fish
 install(CODE "set(share \"${CMAKE_INSTALL_DATADIR}\")\nset(completion \"${CMAKE_BINARY_DIR}/gmig.zsh-completion\")")
 install(CODE [[
 	set(directory site-functions)
-	if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND EXISTS /etc/debian_version)
+	if(CMAKE_INSTALL_PREFIX MATCHES "(^|/)usr$" AND EXISTS /etc/debian_version)
 		set(directory vendor-completions)
 	endif()
 	file(INSTALL ${completion} DESTINATION ${CMAKE_INSTALL_PREFIX}/${share}/zsh/${directory} RENAME _gmig)
