@@ -3,12 +3,12 @@
 #include "cli.h"
 #include "top_model.h"
 
+/* null: nobody has told, or it is no number of bytes that there could be. */
 static json_t *whole(uint64_t number)
 {
-	return json_integer((json_int_t)number);
+	return number > INT64_MAX ? json_null() : json_integer((json_int_t)number);
 }
 
-/* null: nobody has told. */
 static json_t *real(double number)
 {
 	return number < 0 ? json_null() : json_real(number);

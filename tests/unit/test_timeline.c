@@ -9,6 +9,8 @@ static void setup(void)
 {
 	fake_setup();
 	fake.maps = json_array();
+	json_decref(fake.job);
+	json_decref(fake.last);
 	fake.job = fake_job("running", 0, 1 << 30);
 	fake.last = fake_job("completed", 1 << 30, 0);
 	fake.tell = true;

@@ -416,8 +416,14 @@ START_TEST(number_that_does_not_fit_is_none)
 
 	json_object_set_new(json_array_get(json_object_get(json, "vnodes"), 0), "resident",
 			    json_pack("{s:I, s:i}", "0", (json_int_t)INT64_MAX, "1", 0));
+	json_object_set_new(json_array_get(json_object_get(json, "vnodes"), 1), "resident",
+			    json_pack("{s:I, s:I}", "0", (json_int_t)GIB, "1", (json_int_t)GIB));
 	json_object_set_new(json, "stall_ns", json_pack("{s:I}", "p99", (json_int_t)INT64_MAX));
 	top_guest_take(&model, add("web1"), json, 1);
+	json_decref(json);
+	json = top_model_json(&model, 0);
+	ck_assert(json_is_null(json_object_get(
+	    json_object_get(json_array_get(json_object_get(json, "guests"), 0), "resident"), "0")));
 	json_decref(json);
 	draw(&view, 100, 24);
 	ck_has(drawn, " ######  1.00 ");
