@@ -254,6 +254,7 @@ soak)
 	stage "lab states" 7200 stage_lab 2 state-cases 6.12 --timeout $((7000 * ${GMIG_TIME_FACTOR:-1}))
 	stage "native matrix" 1200 stage_matrix
 	stage "debian packages, twice" 3600 stage_debian --twice
+	stage "rpm packages" 1800 stage_rpm
 	stage "lab matrix" 3600 stage_lab 2 matrix 6.12 --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab clocks" 3600 stage_lab_clocks --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab guest of 16 CPUs" 1800 stage_lab 2 "numa-cases wide" 6.12

@@ -17,6 +17,7 @@ done
 expect CHANGELOG.md "$(sed -n 's/^## \([0-9.]*\) - .*/\1/p' "$source/CHANGELOG.md" | head -n 1)"
 expect "the greeting in docs/protocol.md" "$(sed -n 's/.*"package":"gmig \([0-9.]*\)".*/\1/p' "$source/docs/protocol.md" | head -n 1)"
 expect debian/changelog "$(sed -n '1s/.*(\(.*\)).*/\1/p' "$source/debian/changelog")"
+expect packaging/gmig.spec "$(sed -n 's/^Version: *//p' "$source/packaging/gmig.spec")"
 expect examples/agent-image "$(sed -n 's/.*gmig-agent_\([0-9.]*\)_amd64.*/\1/p' "$source/examples/agent-image")"
 IFS=. read -r major minor micro <<<"$version"
 grep -qF "\"major\":$major,\"minor\":$minor,\"micro\":$micro" "$source/docs/protocol.md" || {
