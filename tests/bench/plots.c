@@ -2,6 +2,8 @@
 #include "../../cli/plot.h"
 #include "report.h"
 
+#include "../../migrate/gmig_nodes.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
@@ -276,6 +278,108 @@ int plots_timeline(const struct watch *watch, char **svg, struct gmig_error *err
 		"plot $d using 1:2 with fsteps lw 2 lc rgb \"#4c8fb5\" notitle\n",
 		end, end, end / 2);
 	return script_draw(&script, "timeline", 320, svg, err);
+}
+
+#define RESIDENCY_ROWS 1000
+
+struct arrival {
+	double ms, gib;
+	unsigned int from, to;
+};
+
+static int by_time(const void *a, const void *b)
+{
+	const struct arrival *x = a, *y = b;
+
+	return x->ms < y->ms ? -1 : x->ms > y->ms;
+}
+
+static double number_of(const json_t *record, const char *key)
+{
+	return json_number_value(json_object_get(record, key));
+}
+
+/* In the order of time, which records of several jobs are not in. Returns how many; *nodes: which ones have a part in it. */
+static size_t list_arrivals(const struct watch *watch, struct arrival *list,
+			    struct gmig_node_set *nodes)
+{
+	const json_t *record;
+	size_t count = 0, i;
+
+	json_array_foreach ((json_t *)watch->records, i, record) {
+		struct arrival one = {.ms = number_of(record, "end_ns") * 1e-6,
+				      .gib = number_of(record, "moved_pages") * 4096 / (1 << 30),
+				      .from = (unsigned int)number_of(record, "from"),
+				      .to = (unsigned int)number_of(record, "to")};
+
+		if (one.gib <= 0 || one.from >= GMIG_MAX_NODES || one.to >= GMIG_MAX_NODES)
+			continue;
+		gmig_node_set_add(nodes, one.from);
+		gmig_node_set_add(nodes, one.to);
+		list[count++] = one;
+	}
+	qsort(list, count, sizeof(*list), by_time);
+	return count;
+}
+
+static void residency_row(FILE *out, double ms, const double *gib,
+			  const struct gmig_node_set *nodes)
+{
+	fprintf(out, "%g", ms);
+	gmig_node_set_each (node, nodes)
+		fprintf(out, " %g", gib[node]);
+	fputc('\n', out);
+}
+
+/* What moves lies where it leaves from, at first. */
+static void residency_rows(FILE *out, const struct arrival *list, size_t count,
+			   const struct gmig_node_set *nodes)
+{
+	double gib[GMIG_MAX_NODES] = {0};
+	size_t every = count / RESIDENCY_ROWS + 1;
+
+	for (size_t i = 0; i < count; i++)
+		gib[list[i].from] += list[i].gib;
+	fprintf(out, "$d << EOD\n");
+	residency_row(out, 0, gib, nodes);
+	for (size_t i = 0; i < count; i++) {
+		gib[list[i].from] -= list[i].gib;
+		gib[list[i].to] += list[i].gib;
+		if (i % every == 0 || i + 1 == count)
+			residency_row(out, list[i].ms, gib, nodes);
+	}
+	fprintf(out, "EOD\n");
+}
+
+int plots_residency(const struct watch *watch, char **svg, struct gmig_error *err)
+{
+	struct arrival *list = calloc(json_array_size(watch->records) + 1, sizeof(*list));
+	struct gmig_node_set nodes = {{0}};
+	size_t count = list ? list_arrivals(watch, list, &nodes) : 0;
+	unsigned int column = 2;
+	struct script script;
+	int rc = list ? 0 : gmig_fail(err, -ENOMEM, "no memory for a plot");
+
+	*svg = NULL;
+	if (!rc && count)
+		rc = script_open(&script, svg, err);
+	if (!rc && count) {
+		residency_rows(script.out, list, count, &nodes);
+		fprintf(script.out,
+			"set xlabel \"ms since the job began\"\n"
+			"set ylabel \"GiB of what moved\"\nset yrange [0:*]\n"
+			"set border 3\nset xtics nomirror\nset ytics nomirror\n"
+			"set grid ytics lc rgb \"#dddddd\"\nset key outside right top\n");
+		gmig_node_set_each (node, &nodes) {
+			fprintf(script.out, "%s$d using 1:%u with steps lw 2 title \"node %u\"",
+				column == 2 ? "plot " : ", ", column, node);
+			column++;
+		}
+		fputc('\n', script.out);
+		rc = script_draw(&script, "residency", 320, svg, err);
+	}
+	free(list);
+	return rc;
 }
 
 int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err)

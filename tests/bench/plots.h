@@ -13,6 +13,8 @@ int plots_blackout(const struct runner_report *report, char **svg, struct gmig_e
 /* What the guest gets done through one migration, and how long each block was closed in it. */
 int plots_timeline(const struct watch *watch, char **svg, struct gmig_error *err);
 int plots_blocks(const struct watch *watch, char **svg, struct gmig_error *err);
+/* On which nodes those pages lay through it that it moved. */
+int plots_residency(const struct watch *watch, char **svg, struct gmig_error *err);
 /* Time against size of guest, where one kind of cell was measured with three sizes at least. */
 int plots_growth(const struct runner_report *report, char **svg, struct gmig_error *err);
 /* How far bytes per second of the sizes lie apart, (largest - smallest) / median; NAN without a

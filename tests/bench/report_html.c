@@ -162,6 +162,13 @@ static int show_watched(FILE *out, const struct watch *watch, struct gmig_error 
 		 "milliseconds, which takes CPU time; so it is none of the migrations above.",
 		 label);
 	section(out, "The guest through a migration", text, svg);
+	rc = plots_residency(watch, &svg, err);
+	if (rc)
+		return rc;
+	section(out, "Where its memory lies",
+		"The same migration: on which nodes those pages lay that it moved, by its trace.",
+		svg);
+	svg = NULL;
 	rc = plots_blocks(watch, &svg, err);
 	if (!rc)
 		section(out, "Block by block", "The same migration: the blackout of each block.",

@@ -160,15 +160,18 @@ START_TEST(report_needs_nothing_else)
 	watch.records = json_pack("[{s:i, s:i, s:i}, {s:i, s:i, s:i}]", "begin_ns", 1,
 				  "blackout_read_ns", 10, "blackout_write_ns", 100, "begin_ns", 2,
 				  "blackout_read_ns", 20, "blackout_write_ns", 200);
+	json_object_update_new(json_array_get(watch.records, 0),
+			       json_pack("{s:i, s:i, s:i, s:i}", "end_ns", 2000000, "from", 0, "to",
+					 1, "moved_pages", 512));
 	text = html_of(&input, &rc, &err);
 	if (plot_check("the test", NULL)) {
 		ck_assert_int_lt(rc,
 				 0); /* without gnuplot: no half of a report that says nothing */
 	} else {
 		ck_assert_msg(!rc, "%s", err.text);
-		/* throughput, stalls, closed, growth, timeline, blocks */
-		ck_assert_uint_eq(count_of(text, "<svg"), 6);
-		ck_assert_uint_eq(count_of(text, "</svg>"), 6);
+		/* throughput, stalls, closed, growth, timeline, residency, blocks */
+		ck_assert_uint_eq(count_of(text, "<svg"), 7);
+		ck_assert_uint_eq(count_of(text, "</svg>"), 7);
 		ck_assert_uint_eq(count_of(text, "<?xml"), 0);
 		/* Names of XML's own are the only addresses. */
 		ck_assert_uint_eq(count_of(text, "://"), count_of(text, "http://www.w3.org/"));
@@ -191,6 +194,61 @@ START_TEST(report_needs_nothing_else)
 	watch_clear(&watch);
 	json_decref(host);
 	free(text);
+}
+END_TEST
+
+/* The height at which the n-th curve begins, or ends. */
+static double height_of(const char *svg, int curve, bool end)
+{
+	double x = 0, y = -1, before = 0;
+	char name[40];
+	const char *at;
+	int length;
+
+	snprintf(name, sizeof(name), "<title>residency_plot_%d</title>", curve);
+	at = strstr(svg, name);
+	ck_assert_ptr_nonnull(at);
+	/* Behind the line of the legend, in the same path. */
+	at = strstr(at, " d='M");
+	ck_assert_ptr_nonnull(at);
+	at = strchr(at + strlen(" d='M"), 'M');
+	ck_assert_ptr_nonnull(at);
+	at++;
+	while (sscanf(at, "%lf,%lf%n", &x, &y, &length) == 2 && end) {
+		ck_assert_double_ge(x, before); /* time goes on */
+		before = x;
+		at += length;
+		at += strspn(at, " L\n\t");
+	}
+	return y;
+}
+
+/* Of two jobs, whose records come one job behind the other: what one node has at first the other one has in the end. */
+START_TEST(residency_goes_from_node_to_node)
+{
+	static struct watch watch;
+	struct gmig_error err = {0};
+	char *svg = NULL;
+
+	if (plot_check("the test", NULL))
+		return;
+	watch.records = json_loads("[{\"end_ns\":1000000,\"from\":2,\"to\":5,\"moved_pages\":512},"
+				   "{\"end_ns\":3000000,\"from\":2,\"to\":5,\"moved_pages\":512},"
+				   "{\"end_ns\":2000000,\"from\":2,\"to\":5,\"moved_pages\":100},"
+				   "{\"end_ns\":2500000,\"from\":2,\"to\":5,\"moved_pages\":0}]",
+				   0, NULL);
+	ck_assert_int_eq(plots_residency(&watch, &svg, &err), 0);
+	ck_assert_ptr_nonnull(strstr(svg, "node 2"));
+	ck_assert_ptr_nonnull(strstr(svg, "node 5"));
+	ck_assert_double_eq(height_of(svg, 1, false), height_of(svg, 2, true));
+	ck_assert_double_eq(height_of(svg, 2, false), height_of(svg, 1, true));
+	ck_assert_double_lt(height_of(svg, 1, false), height_of(svg, 1, true)); /* y goes down */
+	free(svg);
+	watch_clear(&watch);
+	watch.records = json_array();
+	ck_assert_int_eq(plots_residency(&watch, &svg, &err), 0);
+	ck_assert_ptr_null(svg);
+	watch_clear(&watch);
 }
 END_TEST
 
@@ -253,6 +311,7 @@ int main(void)
 	tcase_add_test(tcase, order_is_fastest_first);
 	tcase_add_test(tcase, growth_is_judged_by_sizes_alone);
 	tcase_add_test(tcase, report_needs_nothing_else);
+	tcase_add_test(tcase, residency_goes_from_node_to_node);
 	tcase_add_test(tcase, report_without_samples_of_a_kind_leaves_its_plot_out);
 	tcase_add_test(tcase, plot_that_fails_says_what_gnuplot_said);
 	tcase_add_test(tcase, plot_without_gnuplot_says_what_to_install);
