@@ -86,7 +86,8 @@ def conditions(code):
 def constants(code):
     for match in re.finditer(r"(?<![\w.])(\d+)(?=[uUlL]*(?![\w.]))", code):
         line = code[code.rfind("\n", 0, match.start()) + 1:match.start()]
-        if not re.match(r"\s*case ", line):
+        # More room than is needed is no mistake that a test could see.
+        if not re.match(r"\s*case ", line) and not line.endswith("calloc("):
             yield "constant", match.span(), str(int(match[1]) + 1)
     for match in re.finditer(r"\b(true|false)\b", code):
         yield "constant", match.span(), "false" if match[0] == "true" else "true"
@@ -95,7 +96,7 @@ def constants(code):
 def calls(code):
     """Two neighbouring arguments change places."""
     for match in re.finditer(rf"\b({WORD})\(", code):
-        if match[1] in KEYWORDS:
+        if match[1] in KEYWORDS or match[1] == "calloc":
             continue
         end = closing(code, match.end() - 1)
         given = arguments(code, match.end() - 1, end)
