@@ -182,6 +182,22 @@ stage_agent_image() {
 	tests/lab/lab --nodes 2 --cpus 2 --mem-per-node 2G --timeout 900 -- tests/integration/agent-image $dir
 }
 
+# What checks its own work, in a Debian guest whose memory moves all the time. Needs the network, and root to make the image.
+stage_judges() {
+	local dir=build/judges rc
+	[ "$(id -u)" = 0 ] || {
+		echo "the image can only be made by root"
+		return 77
+	}
+	need_build release || return 1
+	tests/lab/judges-image $dir >/dev/null || {
+		rc=$?
+		echo "the image could not be made"
+		return $rc
+	}
+	tests/lab/lab --nodes 2 --cpus 2 --mem-per-node 2G --timeout $((5200 * ${GMIG_TIME_FACTOR:-1})) -- tests/integration/judge-cases $dir
+}
+
 # README's chapter for hosts with libvirt, with the packages as cpack makes them.
 stage_operator_path() {
 	need_build release && (cd build/release && rm -f ./*.deb && cpack >/dev/null) && stage_libvirt stage_lab 2 operator-path 6.12
