@@ -7,6 +7,7 @@ size_t fake_node_free[FAKE_NODES];
 unsigned int fake_allowed;
 bool fake_holes_are_bad;
 atomic_uint fake_calls;
+atomic_ulong fake_told;
 atomic_ulong fake_asked;
 int fake_refuse;
 pid_t fake_thread_pid, fake_named;
@@ -21,6 +22,7 @@ void fake_pages_reset(void)
 	fake_allowed = ~0u;
 	fake_holes_are_bad = false;
 	fake_calls = 0;
+	fake_told = 0;
 	fake_asked = 0;
 	fake_refuse = 0;
 	fake_thread_pid = fake_named = 0;
@@ -152,6 +154,7 @@ static long fake_move_pages_locked(pid_t pid, unsigned long count, void **pages,
 		return 0;
 	}
 	fake_calls++;
+	fake_told += count;
 	fake_named = pid;
 	if (fake_refuse)
 		return fake_refuse;

@@ -40,6 +40,7 @@ extern size_t fake_node_free[FAKE_NODES]; /* pages that still fit */
 extern unsigned int fake_allowed;	  /* bit n: the process's cpuset has node n */
 extern bool fake_holes_are_bad;		  /* -EFAULT for a hole: Linux 4.3 to 6.11 */
 extern atomic_uint fake_calls;		  /* of move_pages that move */
+extern atomic_ulong fake_told;		  /* pages, by these calls */
 extern atomic_ulong fake_asked;		  /* pages, by calls that only ask */
 extern int fake_refuse;			  /* -errno of the whole call */
 extern pid_t fake_thread_pid;		  /* another thread of the process; 0: there is none */

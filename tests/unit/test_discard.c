@@ -2,6 +2,7 @@
 #include "../../migrate/core/uffd.h"
 #include "../../migrate/gmig_discard.h"
 #include "../../migrate/gmig_dma.h"
+#include "../../migrate/gmig_heat.h"
 #include "../../migrate/memory/claim.h"
 #include "../../migrate/memory/region.h"
 #include "rig.h"
@@ -129,6 +130,34 @@ START_TEST(part_of_a_huge_block_is_given_back_and_the_rest_stays)
 	rig_assert_clean(&rig);
 	expect_zeros(BLOCK + 100, 30);
 	end(BLOCK + 100, 30);
+}
+END_TEST
+
+static void expect_heat(uint64_t hot_blocks, uint64_t unknown_blocks)
+{
+	struct gmig_heat heat;
+
+	ck_assert_uint_eq(gmig_heat(rig.gmig, 0, &heat, 1), 1);
+	ck_assert_uint_eq(heat.hot_bytes, hot_blocks * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(heat.unknown_bytes, unknown_blocks * GMIG_BLOCK_BYTES);
+}
+
+/* What comes into it next may be used otherwise; of the rest of a block that is still known. */
+START_TEST(heat_of_a_block_is_forgotten_with_the_last_of_its_memory)
+{
+	const struct gmig_heat_share all = {0, BYTES, 900000, 0};
+	struct gmig_error err;
+
+	start(_i);
+	ck_assert_int_eq(gmig_heat_report(rig.gmig, &all, 1, NULL, &err), 0);
+	expect_heat(BLOCKS, 0);
+	expect(0, 3 * BLOCK, BLOCK / 2, BLOCK / 2);
+	expect_heat(BLOCKS, 0);
+	expect(0, 3 * BLOCK + BLOCK / 2, BLOCK / 2, BLOCK / 2);
+	expect_heat(BLOCKS - 1, 1);
+	expect(0, 1 * BLOCK, 2 * BLOCK, 2 * BLOCK);
+	expect_heat(BLOCKS - 3, 3);
+	end(1 * BLOCK, 3 * BLOCK);
 }
 END_TEST
 
@@ -425,6 +454,7 @@ static Suite *suite(void)
 
 	tcase_add_loop_test(tcase, block_that_is_given_back_is_gone_and_reads_as_zeros, 0, 2);
 	tcase_add_test(tcase, part_of_a_huge_block_is_given_back_and_the_rest_stays);
+	tcase_add_loop_test(tcase, heat_of_a_block_is_forgotten_with_the_last_of_its_memory, 0, 2);
 	tcase_add_loop_test(tcase, run_over_many_blocks_is_given_back, 0, 2);
 	tcase_add_test(tcase, what_is_no_memory_of_the_guest_is_refused);
 	tcase_add_loop_test(tcase, block_that_a_job_holds_waits_for_it, 0, 2);

@@ -218,6 +218,7 @@ START_TEST(chunk_guessed_huge_pages_move_by_their_heads)
 	ck_assert_uint_eq(chunk.remaining_pages, 0);
 	/* One call for the heads, one for the pages that no head took along. */
 	ck_assert_uint_eq(fake_calls, 2);
+	ck_assert_uint_eq(fake_told, 3 + 2 * (HUGE - 1));
 }
 END_TEST
 

@@ -58,7 +58,9 @@ START_TEST(nothing_to_read_is_no_limit)
 {
 	tree_create();
 	source.root = tree_root;
+	memset(&room, 'x', sizeof(room));
 	check(UINT64_MAX, "");
+	ck_assert_str_eq(room.limit, "");
 	tree_remove();
 }
 END_TEST
