@@ -9,6 +9,7 @@
 #include "broken.h"
 #include "commands.h"
 #include "confine.h"
+#include "crash.h"
 #include "daemon.h"
 #include "device.h"
 #include "end.h"
@@ -181,6 +182,7 @@ static int run(struct vmm *vmm, int signals)
 	commands_event(vmm, "SHUTDOWN",
 		       json_pack("{s:s, s:s}", "reason", vmm_end_name(why), "text", text));
 	commands_stop(vmm);
+	crash_watch(NULL);
 	vmm_destroy(vmm);
 	return status;
 }
@@ -229,6 +231,7 @@ static int run_vm(struct vmm_options *options, int signals)
 		return refuse(&err);
 	}
 	vmm->topology = topology;
+	crash_watch(vmm);
 	ret = start(vmm, signals, &err);
 	if (ret == -EINTR && atomic_load(&vmm->end) == VMM_END_SIGNAL)
 		return run(vmm, signals);
@@ -237,6 +240,7 @@ static int run_vm(struct vmm_options *options, int signals)
 		commands_stop(vmm);
 		if (vmm_vcpus_join(vmm, VMM_PARK_MS, NULL))
 			leave(EXIT_FAILED);
+		crash_watch(NULL);
 		vmm_destroy(vmm);
 		return EXIT_FAILED;
 	}
@@ -278,6 +282,7 @@ int main(int argc, char **argv)
 		return status;
 	if (vmm_confine(&err))
 		return refuse(&err);
+	undo_report_crash_by(crash_report);
 	undo_on_fatal_signals();
 	signals = run_open_signals();
 	start_sandbox_and_log(&options);

@@ -1,10 +1,11 @@
 /* See undo.h. A slot goes free -> busy -> set -> free; only its owner or undo_all takes it on. */
 #include "undo.h"
 #include "log.h"
+#include "signal_text.h"
 
 #include <limits.h>
-#include <poll.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,69 +121,50 @@ void undo_all(void)
 
 static struct sigaction previous[NSIG]; /* the default action, or a sanitizer's handler */
 
-static size_t append(char *line, size_t at, size_t bytes, const char *text)
+static void (*report)(const void *context);
+
+void undo_report_crash_by(void (*told)(const void *context))
 {
-	while (*text && at < bytes)
-		line[at++] = *text++;
-	return at;
+	report = told;
 }
 
-static size_t append_hex(char *line, size_t at, size_t bytes, uintptr_t value)
+/* By itself: a fault, or abort(3) by whoever found that it cannot go on. */
+static bool is_crash(int number, const siginfo_t *info)
 {
-	for (int shift = 60; shift >= 0 && at < bytes; shift -= 4)
-		if (value >> shift || !shift)
-			line[at++] = "0123456789abcdef"[value >> shift & 15];
-	return at;
+	return info->si_code > 0 ||
+	       (number == SIGABRT && info->si_code == SI_TKILL && info->si_pid == getpid());
 }
 
-/* SIGSEGV; SIGRTMIN+3: those have no names of their own. */
-static size_t append_name(char *line, size_t at, size_t bytes, int number)
+static void say_reason(int number, const siginfo_t *info)
 {
-	const char *name = sigabbrev_np(number);
-	const int above = number - SIGRTMIN;
-	const char digits[] = {(char)('0' + above / 10 % 10), (char)('0' + above % 10), '\0'};
+	struct signal_text text = {.used = 0};
 
-	at = append(line, at, bytes, "SIG");
-	if (name)
-		return append(line, at, bytes, name);
-	at = append(line, at, bytes, "RTMIN+");
-	return append(line, at, bytes, above < 10 ? digits + 1 : digits);
+	signal_text_add(&text, "gmig-vmm: error shutdown reason=");
+	signal_text_add(&text, is_crash(number, info) ? "crash" : "signal");
+	signal_text_add(&text, " text=\"");
+	signal_text_name(&text, number);
+	if (info->si_code > 0) {
+		signal_text_add(&text, " at 0x");
+		signal_text_hex(&text, (uintptr_t)info->si_addr);
+	} else {
+		signal_text_add(&text, is_crash(number, info) ? " by itself" : " was sent to it");
+	}
+	if (number == SIGBUS && info->si_code == BUS_MCEERR_AR)
+		signal_text_add(&text, ": broken memory");
+	signal_text_add(&text, "\"");
+	signal_text_say(&text);
 }
 
-/* A stderr that nobody reads must not keep the process. */
-static void say(const char *line, size_t bytes)
+void undo_fatal(int number, const siginfo_t *info, const void *context)
 {
-	struct pollfd pfd = {.fd = STDERR_FILENO, .events = POLLOUT};
-	ssize_t ignored;
-
-	if (poll(&pfd, 1, 0) != 1)
-		return;
-	ignored = write(STDERR_FILENO, line, bytes);
-	(void)ignored;
-}
-
-void undo_fatal(int number, const siginfo_t *info)
-{
-	char line[160];
-	size_t at = 0;
+	static atomic_flag reported = ATOMIC_FLAG_INIT;
 
 	undo_all();
 	log_flush(CRASH_FLUSH_MS);
-	at = append(line, at, sizeof(line) - 1, "gmig-vmm: error shutdown reason=");
-	at = append(line, at, sizeof(line) - 1, info->si_code > 0 ? "crash" : "signal");
-	at = append(line, at, sizeof(line) - 1, " text=\"");
-	at = append_name(line, at, sizeof(line) - 1, number);
-	if (info->si_code > 0) {
-		at = append(line, at, sizeof(line) - 1, " at 0x");
-		at = append_hex(line, at, sizeof(line) - 1, (uintptr_t)info->si_addr);
-	} else {
-		at = append(line, at, sizeof(line) - 1, " was sent to it");
-	}
-	if (number == SIGBUS && info->si_code == BUS_MCEERR_AR)
-		at = append(line, at, sizeof(line) - 1, ": broken memory");
-	at = append(line, at, sizeof(line) - 1, "\"");
-	line[at++] = '\n';
-	say(line, at);
+	say_reason(number, info);
+	/* Once: it may crash itself, or another thread meanwhile. */
+	if (report && is_crash(number, info) && !atomic_flag_test_and_set(&reported))
+		report(context);
 	sigaction(number, &previous[number], NULL);
 	/* A fault happens again when the handler returns, now with its address for the core or a
 	 * sanitizer's report. */
@@ -194,8 +176,7 @@ void undo_fatal(int number, const siginfo_t *info)
 
 static void on_fatal(int number, siginfo_t *info, void *context)
 {
-	(void)context;
-	undo_fatal(number, info);
+	undo_fatal(number, info, context);
 }
 
 static void undo_on(int number)

@@ -25,7 +25,9 @@ void undo_all(void);
 
 /* Signals that end the process by default, also those of real time: undo everything, say the reason on stderr, and end. */
 void undo_on_fatal_signals(void);
+/* What is called once when the process crashes, after all is undone and the reason is said; see crash.h. Before the handlers are set. */
+void undo_report_crash_by(void (*told)(const void *context));
 /* The handler's work, for one who handles the signal itself and cannot. */
-void undo_fatal(int number, const siginfo_t *info);
+void undo_fatal(int number, const siginfo_t *info, const void *context);
 
 #endif

@@ -141,7 +141,6 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
 	struct vmm_vcpu *vcpu = in_kvm_run;
 
-	(void)context;
 	if (info->si_code == BUS_MCEERR_AO) {
 		broken_note((uintptr_t)info->si_addr);
 		return;
@@ -151,7 +150,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		return;
 	}
-	undo_fatal(signal, info);
+	undo_fatal(signal, info, context);
 }
 
 void vmm_vcpus_handle_sigbus(void)

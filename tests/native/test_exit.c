@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utmp.h>
@@ -416,6 +417,51 @@ START_TEST(thread_that_crashes_leaves_nothing_behind)
 }
 END_TEST
 
+/* A real fault, of the instruction that the thread is at; false: this host lets nobody do that. */
+static bool crash_thread(pid_t thread)
+{
+	struct user_regs_struct registers;
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) ||
+	    ptrace(PTRACE_INTERRUPT, thread, NULL, NULL))
+		return false;
+	ck_assert_int_eq(waitpid(thread, &status, __WALL), thread);
+	ck_assert_int_eq(ptrace(PTRACE_GETREGS, thread, NULL, &registers), 0);
+	registers.rip = 0x1230;
+	registers.rbx = 0xabcdef987654ull;
+	registers.orig_rax = (unsigned long long)-1; /* no system call to go on with */
+	ck_assert_int_eq(ptrace(PTRACE_SETREGS, thread, NULL, &registers), 0);
+	ck_assert_int_eq(ptrace(PTRACE_DETACH, thread, NULL, NULL), 0);
+	return true;
+}
+
+START_TEST(crash_says_where_and_with_what)
+{
+	const char *words;
+	int status;
+
+	start();
+	if (!crash_thread(await_thread(thread_names[_i]))) {
+		puts("skip crash_says_where_and_with_what - ptrace is not allowed");
+		kill(child, SIGTERM);
+		wait_for_end();
+		return;
+	}
+	status = wait_for_end();
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGSEGV);
+	expect_clean("shutdown reason=crash text=\"SIGSEGV at 0x1230\"");
+	words = last_words();
+	ck_assert_msg(strstr(words, "crash thread=") != NULL, "%s", words);
+	ck_assert_msg(strstr(words, " at=0x1230 version=" GMIG_VERSION "\n") != NULL, "%s", words);
+	ck_assert_msg(!_i == !!strstr(words, " (vcpu0) "), "%s", words);
+	ck_assert_msg(strstr(words, "crash rip=1230 rsp=7") != NULL, "%s", words);
+	ck_assert_msg(strstr(words, " rbx=abcdef987654 ") != NULL, "%s", words);
+	ck_assert_msg(strstr(words, "crash vcpu=0 exits=") != NULL, "%s", words);
+}
+END_TEST
+
 static void await_words(const char *words)
 {
 	for (int i = 0; !strstr(last_words(), words); i++) {
@@ -519,6 +565,7 @@ int main(void)
 	tcase_add_test(tcase, vmm_can_get_no_rights_by_starting_programs);
 	tcase_add_loop_test(tcase, every_thread_is_in_the_sandbox_unless_it_is_off, 0, 2);
 	tcase_add_loop_test(tcase, thread_that_crashes_leaves_nothing_behind, 0, 4);
+	tcase_add_loop_test(tcase, crash_says_where_and_with_what, 0, 4);
 	tcase_add_test(tcase, sigterm_ends_in_order);
 	tcase_add_test(tcase, signal_that_comes_twice_at_once_ends_in_order);
 	tcase_add_test(tcase, sigterm_ends_a_vm_whose_stderr_is_full);
