@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -255,21 +256,22 @@ static char *hot_page(size_t i)
 	return (char *)(HOT + i / HOT_PAGES * HUGE + i % HOT_PAGES * 4 * PAGE);
 }
 
-/* So that no block of the guest holds more than a few of them; huge pages are allowed later only. */
+/* So that no block of the guest holds more than a few of them. */
 static void scatter(void)
 {
 	size_t others = HOT_BLOCKS * HOT_PAGES * BETWEEN;
 	char *other = map(0, others * PAGE, MAP_PRIVATE);
 
+	/* Not by advice: what is to be huge later on would be khugepaged's at once. */
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	map(HOT, HOT_BLOCKS * HUGE, MAP_PRIVATE);
-	madvise((void *)HOT, HOT_BLOCKS * HUGE, MADV_NOHUGEPAGE);
 	madvise(other, others * PAGE, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < HOT_BLOCKS * HOT_PAGES; i++) {
 		write_page(hot_page(i), 0, i);
 		for (size_t n = 0; n < BETWEEN; n++)
 			other[(i * BETWEEN + n) * PAGE] = 1;
 	}
-	madvise((void *)HOT, HOT_BLOCKS * HUGE, MADV_HUGEPAGE);
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 }
 
 static int run_hot(void)

@@ -62,14 +62,15 @@ static void be_child(int ready, int check, bool forks)
 	char *other = map_aligned(others), byte;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	madvise(child.memory, REAL_BLOCKS * AGENT_HUGE_BYTES, MADV_NOHUGEPAGE);
+	/* Not by advice: what is to be huge later on would be khugepaged's at once. */
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	madvise(other, others, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < REAL_BLOCKS * REAL_PAGES; i++) {
 		*(size_t *)(void *)page_of(child.memory, i) = i + 1;
 		for (size_t n = 0; n < BETWEEN; n++)
 			other[(i * BETWEEN + n) * AGENT_PAGE_BYTES] = 1;
 	}
-	madvise(child.memory, REAL_BLOCKS * AGENT_HUGE_BYTES, MADV_HUGEPAGE);
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	if (forks)
 		hold_a_copy();
 	byte = 'r';

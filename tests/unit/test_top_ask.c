@@ -3,6 +3,7 @@
 
 #include "../../cli/top_ask.h"
 
+#include <stdatomic.h>
 #include <sys/resource.h>
 
 static struct top_model model;
@@ -310,8 +311,8 @@ END_TEST
 static struct {
 	struct control_server *server;
 	char path[128], said[512];
-	pid_t pid; /* of the domain; 0: there is no domain */
-	bool refuses, hangs;
+	_Atomic pid_t pid;	    /* of the domain; 0: there is no domain */
+	atomic_bool refuses, hangs; /* set while it answers */
 	int gate[2];
 } gmigd;
 
