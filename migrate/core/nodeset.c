@@ -211,7 +211,7 @@ const char *gmig_node_set_print(const struct gmig_node_set *set, char *text, siz
 {
 	unsigned int first = gmig_node_set_next(set, 0), last;
 	size_t used = 0;
-	char item[16];
+	char item[24];
 
 	if (!bytes)
 		return text;
