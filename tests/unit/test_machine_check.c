@@ -1,11 +1,9 @@
 /* Machine checks of a real vCPU that never runs: what KVM keeps of them is what its guest would find. Skipped where there is no KVM. */
+#include "lone_vcpu.h"
 #include "suite.h"
 
-#include "../../vmm/kvm.h"
-#include "../../vmm/machine.h"
 #include "../../vmm/machine_check.h"
 #include "../../vmm/msr.h"
-#include "../../vmm/vcpu.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,26 +16,6 @@
 #define BANK(n)	   (0x400 + 4 * (n))
 #define CR4_MCE	   (1ull << 6)
 #define GPA	   0x12345000ull
-
-static struct vmm_options options = {
-    .name = "t", .cpus = 1, .node_count = 1, .node = {{.cpus = 1}}};
-static struct vmm *vmm;
-static struct vmm_vcpu *vcpu;
-
-static void setup(void)
-{
-	struct gmig_error err = {0};
-
-	ck_assert_int_eq(vmm_create(&options, &vmm, &err), 0);
-	ck_assert_msg(!vmm_kvm_create(vmm, &err), "%s", err.text);
-	ck_assert_msg(!vmm_vcpus_create(vmm, &err), "%s", err.text);
-	vcpu = &vmm->vcpu[0];
-}
-
-static void teardown(void)
-{
-	vmm_destroy(vmm);
-}
 
 /* Outside a test, where nothing may be asserted. */
 static bool kvm_has_checks(void)

@@ -1,5 +1,6 @@
 /* gmig show --map: the picture has as much of everything as the guest says, and is a whole file or none. */
 #include "fake_vmm.h"
+#include "svg_areas.h"
 
 #include "../../cli/plot.h"
 
@@ -64,22 +65,6 @@ static void script_two_vnodes(void)
 	json_array_append_new(fake.maps, json_pack("{s:o}", "heat", heat));
 }
 
-/* By a parser that is not ours. */
-static json_t *parse_svg(void)
-{
-	char command[600];
-	json_t *parsed;
-	FILE *pipe;
-
-	snprintf(command, sizeof(command), "python3 " TEST_SUPPORT "/svg-areas %s", path);
-	pipe = popen(command, "r");
-	ck_assert_ptr_nonnull(pipe);
-	parsed = json_loadf(pipe, 0, NULL);
-	ck_assert_int_eq(pclose(pipe), 0);
-	ck_assert_ptr_nonnull(parsed);
-	return parsed;
-}
-
 static void expect_cells(const json_t *svg, const char *series, double cells)
 {
 	const json_t *one = json_object_get(json_object_get(svg, "series"), series);
@@ -108,7 +93,7 @@ START_TEST(picture_has_as_many_cells_as_the_guest_says)
 	script_two_vnodes();
 	ck_assert_int_eq(gmig("show", "vm1", "--map", path, NULL), CLI_OK);
 	ck_assert_int_eq(cli_number(fake.arguments, "step"), 2 * MIB);
-	svg = parse_svg();
+	svg = svg_areas(TEST_SUPPORT, path);
 	expect_cells(svg, "node 0: 4.5M", 2.25);
 	expect_cells(svg, "node 3: 5.5M", 2.75);
 	expect_cells(svg, "untouched: 2.5M", 1.25);
@@ -148,7 +133,7 @@ START_TEST(picture_of_12_tib_is_small_and_says_its_scale)
 	ck_assert_int_eq(gmig("show", "vm1", "--map", path, NULL), CLI_OK);
 	ck_assert_int_eq(stat(path, &status), 0);
 	ck_assert_int_lt(status.st_size, 1 << 20);
-	svg = parse_svg();
+	svg = svg_areas(TEST_SUPPORT, path);
 	expect_cells(svg, "node 0: 6T", 1536);
 	ck_has(cli_text(svg, "desc"), "A cell is 4G (2048 of 2M), a row 256G");
 	ck_assert_double_lt(json_real_value(json_object_get(svg, "height")), 1000);
@@ -168,7 +153,7 @@ START_TEST(name_of_a_guest_is_text_in_a_picture)
 	fake.more = json_pack("{s:s}", "name", made);
 	script_two_vnodes();
 	ck_assert_int_eq(gmig("show", "vm1", "--map", path, NULL), CLI_OK);
-	svg = parse_svg();
+	svg = svg_areas(TEST_SUPPORT, path);
 	ck_has(cli_text(svg, "title"), "Memory of a`touch ");
 	snprintf(made, sizeof(made), "%s/no", fake.directory);
 	ck_assert_int_ne(access(made, F_OK), 0);

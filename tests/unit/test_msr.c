@@ -1,36 +1,14 @@
 /* MSRs of a real vCPU that never runs. Skipped where there is no KVM. */
+#include "lone_vcpu.h"
 #include "suite.h"
 
-#include "../../vmm/kvm.h"
-#include "../../vmm/machine.h"
 #include "../../vmm/msr.h"
-#include "../../vmm/vcpu.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define PAT 0x277
-
-static struct vmm_options options = {
-    .name = "t", .cpus = 1, .node_count = 1, .node = {{.cpus = 1}}};
-static struct vmm *vmm;
-static struct vmm_vcpu *vcpu;
-
-static void setup(void)
-{
-	struct gmig_error err = {0};
-
-	ck_assert_int_eq(vmm_create(&options, &vmm, &err), 0);
-	ck_assert_msg(!vmm_kvm_create(vmm, &err), "%s", err.text);
-	ck_assert_msg(!vmm_vcpus_create(vmm, &err), "%s", err.text);
-	vcpu = &vmm->vcpu[0];
-}
-
-static void teardown(void)
-{
-	vmm_destroy(vmm);
-}
 
 START_TEST(fast_strings_are_on_at_power_on)
 {

@@ -1,5 +1,6 @@
 /* gmig migrate --trace: a job's blackouts and stalls over its time, as they were recorded. */
 #include "fake_vmm.h"
+#include "svg_areas.h"
 
 #include "../../cli/plot.h"
 
@@ -37,21 +38,6 @@ static void script_trace(int dropped)
 					record_of(90, 100, 500, 0, 500)));
 }
 
-static json_t *parse_svg(void)
-{
-	char command[600];
-	json_t *parsed;
-	FILE *pipe;
-
-	snprintf(command, sizeof(command), "python3 " TEST_SUPPORT "/svg-areas %s", path);
-	pipe = popen(command, "r");
-	ck_assert_ptr_nonnull(pipe);
-	parsed = json_loadf(pipe, 0, NULL);
-	ck_assert_int_eq(pclose(pipe), 0);
-	ck_assert_ptr_nonnull(parsed);
-	return parsed;
-}
-
 static double width_of(const json_t *svg, const char *name)
 {
 	const json_t *one = json_object_get(json_object_get(svg, "series"), name);
@@ -82,7 +68,7 @@ START_TEST(timeline_has_each_blackout_at_its_time)
 			 CLI_OK);
 	ck_assert(json_object_get(fake.arguments, "first") != NULL); /* of the second answer */
 	ck_assert_uint_eq(cli_number(fake.arguments, "first"), 1);
-	svg = parse_svg();
+	svg = svg_areas(TEST_SUPPORT, path);
 	all = width_of(svg, "longest blackout of writers: 4.00 ms");
 	ck_assert_double_gt(all, 500);
 	ck_assert_double_eq_tol(width_of(svg, "of readers: 20.0 us") / all, 0.5, 0.01);
@@ -107,7 +93,7 @@ START_TEST(timeline_says_what_it_does_not_have)
 	script_trace(7);
 	ck_assert_int_eq(gmig("migrate", "vm1", "--from", "0", "--to", "1", "--trace", path, NULL),
 			 CLI_OK);
-	svg = parse_svg();
+	svg = svg_areas(TEST_SUPPORT, path);
 	ck_has(cli_text(svg, "desc"), "; 7 later ones were not kept");
 	json_array_foreach (json_object_get(svg, "text"), i, text)
 		said |= !strcmp(json_string_value(text), "7 later moves were not kept");
