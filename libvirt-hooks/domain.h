@@ -123,7 +123,7 @@ int domain_start_unasked_job(struct domain *domain, const struct gmig_job_spec *
 			     struct gmig_job **job, struct gmig_error *err);
 /* Of an earlier gmigd, gone on with: the job's number, 0 if there is none. */
 uint64_t domain_resumed_unasked(const struct domain *domain);
-/* Was this job, an unasked one, the last that was cancelled for one that was asked for? */
+/* Was this job, an unasked one, the last that gave way to one that was asked for? Its state is cancelled, or completed with by_others_bytes. */
 bool domain_gave_way(const struct domain *domain, uint64_t job);
 
 struct domain_cpusets {

@@ -93,7 +93,29 @@ static bool has_job(const struct domain *domain, bool unasked)
 	return false;
 }
 
-/* One was asked for: what was not goes, whoever began it. */
+/*
+ * One is to begin that was asked for: what was not goes. Known before, since the engine leaves to a later job what it wants, too, and
+ * so may end the earlier one at once. Returns the mark as it was.
+ */
+static uint64_t mark_unasked(struct domain *domain)
+{
+	uint64_t before = atomic_load(&domain->gave_way);
+
+	for (unsigned int i = 0; i < domain->jobs; i++)
+		if (domain->job[i].unasked)
+			atomic_store(&domain->gave_way, domain->job[i].id);
+	return before;
+}
+
+static bool left_to_others(struct gmig_job *job)
+{
+	struct gmig_job_info info;
+
+	gmig_job_info(job, &info);
+	return info.state == GMIG_JOB_COMPLETED && info.by_others_bytes;
+}
+
+/* Whoever began it. */
 static void give_way(struct domain *domain)
 {
 	for (unsigned int i = 0; i < domain->jobs; i++) {
@@ -103,8 +125,7 @@ static void give_way(struct domain *domain)
 
 		if (!job)
 			continue;
-		atomic_store(&domain->gave_way, id);
-		if (!gmig_job_cancel(job))
+		if (!gmig_job_cancel(job) || left_to_others(job))
 			domain_log(domain, GMIG_LOG_INFO,
 				   "job=%llu gives way reason=a job was asked for",
 				   (unsigned long long)id);
@@ -448,6 +469,7 @@ static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, b
 		      struct gmig_job **job, struct gmig_error *err)
 {
 	int ret = qemu_process_check(&domain->qemu, err);
+	uint64_t marked;
 
 	if (ret)
 		return ret;
@@ -461,9 +483,12 @@ static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, b
 		ret = gmig_fail(err, -EINPROGRESS, "a move that was asked for runs");
 	if (!ret)
 		ret = domain_pins_check(domain, spec, err);
+	marked = ret || unasked ? atomic_load(&domain->gave_way) : mark_unasked(domain);
 	if (!ret)
 		ret = start_job(domain, spec, unasked, job, err);
-	if (!ret && !unasked)
+	if (ret)
+		atomic_store(&domain->gave_way, marked);
+	else if (!unasked)
 		give_way(domain);
 	pthread_mutex_unlock(&domain->move_lock);
 	return ret;

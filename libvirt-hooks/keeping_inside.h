@@ -106,6 +106,9 @@ void keeping_read_policies(struct keeping *keeping);
 /* keeping_watch.c: where its threads may run and its memory lies, and what its jobs do. */
 void keeping_watch_one(struct keeping *keeping, struct kept *kept, const struct host_view *view,
 		       uint64_t interval_ns);
+/* What the end of a move of its own means to the keeper. */
+enum keeper_end keeping_end_of(const struct gmig_job_info *info, bool gave_way);
+
 void keeping_poll_jobs(struct keeping *keeping, struct kept *kept);
 /* keeping_report.c */
 void keeping_write_metrics(struct keeping *keeping, const char *path);

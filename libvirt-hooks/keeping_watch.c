@@ -145,11 +145,23 @@ static bool is_own(struct keeping *keeping, const struct kept *kept, uint64_t id
 	return own;
 }
 
+/* A job that was asked for takes over pages from one that was not before that is cancelled, at times all of them. */
+enum keeper_end keeping_end_of(const struct gmig_job_info *info, bool gave_way)
+{
+	switch (info->state) {
+	case GMIG_JOB_COMPLETED:
+		return gave_way && info->by_others_bytes ? KEEPER_YIELDED : KEEPER_COMPLETED;
+	case GMIG_JOB_CANCELLED:
+		return gave_way ? KEEPER_YIELDED : KEEPER_CANCELLED;
+	default:
+		return KEEPER_FAILED;
+	}
+}
+
 static void end_own(struct keeping *keeping, struct kept *kept)
 {
 	struct gmig_job_info info;
 	struct gmig_job *job;
-	enum keeper_end end;
 
 	pthread_mutex_lock(&keeping->lock);
 	job = kept->job;
@@ -157,12 +169,10 @@ static void end_own(struct keeping *keeping, struct kept *kept)
 	pthread_mutex_unlock(&keeping->lock);
 	gmig_job_info(job, &info);
 	gmig_job_put(job);
-	if (info.state == GMIG_JOB_CANCELLED)
-		end = domain_gave_way(kept->domain, info.id) ? KEEPER_YIELDED : KEEPER_CANCELLED;
-	else
-		end = info.state == GMIG_JOB_COMPLETED ? KEEPER_COMPLETED : KEEPER_FAILED;
-	keeper_ended(keeping->keeper, domain_name(kept->domain), &kept->move, end, info.moved_bytes,
-		     info.remaining_bytes, info.error.text, keeping_now(keeping) / NS);
+	keeper_ended(keeping->keeper, domain_name(kept->domain), &kept->move,
+		     keeping_end_of(&info, domain_gave_way(kept->domain, info.id)),
+		     info.moved_bytes, info.remaining_bytes, info.error.text,
+		     keeping_now(keeping) / NS);
 }
 
 /* What has become of one job since the round before. Returns whether it runs. */
