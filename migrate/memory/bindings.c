@@ -23,6 +23,7 @@ struct bindings {
 	_Atomic(struct snapshot *) now; /* RCU: writers hold lock. NULL: no runs */
 	pthread_mutex_t lock;
 	unsigned int max; /* runs; constant */
+	struct happens readers;
 };
 
 int bindings_create_with(unsigned int max, struct bindings **out)
@@ -96,7 +97,7 @@ struct mempolicy *bindings_get_run(struct bindings *bindings, uint64_t gfn, uint
 		if (run->gfn <= gfn)
 			policy = mempolicy_get(run->policy);
 	}
-	HAPPENS_BEFORE(bindings);
+	happens_before(&bindings->readers);
 	urcu_bp_read_unlock();
 	return policy;
 }
@@ -145,7 +146,7 @@ static void publish(struct bindings *bindings, struct snapshot *draft)
 	pthread_mutex_unlock(&bindings->lock);
 	if (old)
 		urcu_bp_synchronize_rcu();
-	HAPPENS_AFTER(bindings);
+	happens_after(&bindings->readers);
 	snapshot_free(old);
 }
 
@@ -335,7 +336,7 @@ static bool is_stale(struct bindings *bindings, const struct gmig_node_set *mems
 	for (unsigned int i = 0; now && i < now->count && !stale; i++)
 		stale = (i < 2 || now->run[i].policy != now->run[i - 2].policy) &&
 			memcmp(&now->run[i].policy->mems, mems, sizeof(*mems)) != 0;
-	HAPPENS_BEFORE(bindings);
+	happens_before(&bindings->readers);
 	urcu_bp_read_unlock();
 	return stale;
 }

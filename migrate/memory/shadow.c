@@ -200,7 +200,7 @@ void shadow_destroy(struct shadow *shadow)
 	while (shadow->retired)
 		pthread_cond_wait(&shadow->none_retired, &shadow->retired_lock);
 	pthread_mutex_unlock(&shadow->retired_lock);
-	HAPPENS_AFTER(shadow);
+	happens_after(&shadow->readers);
 	if (shadow->root)
 		free_below(shadow, shadow->root);
 	shadow_tables_fini(&shadow->tables);

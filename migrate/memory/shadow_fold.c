@@ -6,6 +6,7 @@
 
 struct retired {
 	struct rcu_head head;
+	struct happens handed;
 	struct shadow *shadow;
 	struct table *table;
 };
@@ -102,9 +103,9 @@ static void reclaim(struct rcu_head *head)
 	struct retired *retired = caa_container_of(head, struct retired, head);
 	struct shadow *shadow;
 
-	HAPPENS_AFTER(head);
+	happens_after(&retired->handed);
 	shadow = retired->shadow;
-	HAPPENS_AFTER(shadow);
+	happens_after(&shadow->readers);
 	shadow_tables_put(&shadow->tables, retired->table);
 	free(retired);
 	pthread_mutex_lock(&shadow->retired_lock);
@@ -118,7 +119,7 @@ static void retire(struct retired *retired)
 	pthread_mutex_lock(&retired->shadow->retired_lock);
 	retired->shadow->retired++;
 	pthread_mutex_unlock(&retired->shadow->retired_lock);
-	HAPPENS_BEFORE(&retired->head);
+	happens_before(&retired->handed);
 	urcu_bp_call_rcu(&retired->head, reclaim);
 }
 

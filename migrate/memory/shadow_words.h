@@ -46,6 +46,7 @@ struct shadow {
 	struct table *root; /* const */
 	struct shadow_tables tables;
 	pthread_mutex_t reserve_lock; /* before tables.lock; one shadow_reserve at a time */
+	struct happens readers;
 	pthread_mutex_t retired_lock; /* innermost; guards the two below */
 	pthread_cond_t none_retired;
 	unsigned long retired; /* tables that wait for the end of their grace period */
@@ -111,7 +112,7 @@ static inline void section_begin(void)
 
 static inline void section_end(const struct shadow *shadow)
 {
-	HAPPENS_BEFORE(shadow);
+	happens_before(&shadow->readers);
 	urcu_bp_read_unlock();
 }
 
