@@ -10,14 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK	   (2ull << 20)
-#define CELLS_MOST 4096 /* of a picture: with more, a cell is several blocks */
-#define COLUMNS	   64	/* cells in a row */
-#define GAP	   8	/* between what lies where and its heat */
-#define CELL_PX	   8
-#define LEFT_PX	   190
-#define ROW_BOTTOM 0.92 /* of a row's height: a thin line stays between rows */
-#define MARK	   0.2	/* the height of a mark in a cell */
+#define BLOCK	      (2ull << 20)
+#define CELLS_MOST    4096 /* of a picture: with more, a cell is several blocks */
+#define COLUMNS	      64   /* cells in a row */
+#define GAP	      8	   /* between what lies where and its heat */
+#define CELL_PX	      8
+#define LEFT_PX	      190
+#define ROW_BOTTOM    0.92 /* of a row's height: a thin line stays between rows */
+#define KEY_CHAR_PX   9	   /* of the legend's text, amply */
+#define KEY_SAMPLE_PX 60
+#define MARK	      0.2 /* the height of a mark in a cell */
 
 /* After one series for each node. */
 enum kind { SWAPPED, UNTOUCHED, SMALL, FIXED, MOVING, HOT, WARM, COLD, UNKNOWN, KINDS };
@@ -363,30 +365,47 @@ static void put_rows(const struct memory_map *map, FILE *out)
 	fputs(")\n", out);
 }
 
+/* gnuplot drops what it finds no room for: of the legend's entries, each as wide as the longest one, none is to be too many. */
+static unsigned int legend_columns(const struct memory_map *map, unsigned int *rows)
+{
+	size_t longest = 0, drawn = 0;
+	unsigned int columns;
+
+	for (size_t i = 0; i < map->picture.count; i++) {
+		size_t length = map->bytes[i] ? strlen(map->picture.series[i].name) : 0;
+
+		drawn += length != 0;
+		longest = length > longest ? length : longest;
+	}
+	columns = map->picture.width / (unsigned int)(longest * KEY_CHAR_PX + KEY_SAMPLE_PX);
+	columns = columns < 1 ? 1 : columns > 4 ? 4 : columns;
+	*rows = (unsigned int)(drawn + columns - 1) / columns;
+	return columns;
+}
+
 static char *make_settings(struct memory_map *map)
 {
 	struct picture *picture = &map->picture;
-	unsigned int drawn = 0, keys, plot_px = (unsigned int)map->rows * (CELL_PX + 2);
+	unsigned int columns, keys, plot_px = (unsigned int)map->rows * (CELL_PX + 2);
 	char *settings = NULL, cell[UNITS_TEXT], row[UNITS_TEXT];
 	size_t bytes;
 	FILE *out = open_memstream(&settings, &bytes);
 
 	if (!out)
 		return NULL;
-	for (size_t i = 0; i < picture->count; i++)
-		drawn += map->bytes[i] != 0;
-	keys = (drawn + 3) / 4;
 	picture->width = LEFT_PX + (2 * COLUMNS + GAP) * CELL_PX + 30;
+	columns = legend_columns(map, &keys);
 	picture->height = 90 + plot_px + keys * 20 + 30;
 	fprintf(out,
 		"unset border\nunset xtics\nset xrange [0:%d]\nset yrange [%llu:0]\n"
 		"set lmargin at screen %.6f\nset rmargin at screen %.6f\n"
 		"set tmargin at screen %.6f\nset bmargin at screen %.6f\n"
-		"set key at screen 0.5, screen %.6f center top horizontal maxcols 4 samplen 1.5 "
-		"Left reverse\n",
+		"set key at screen 0.5, screen %.6f center top horizontal maxcols %u samplen "
+		"1.5 Left reverse\n",
 		2 * COLUMNS + GAP, (unsigned long long)map->rows, (double)LEFT_PX / picture->width,
 		1 - 30.0 / picture->width, 1 - 90.0 / picture->height,
-		1 - (90.0 + plot_px) / picture->height, 1 - (100.0 + plot_px) / picture->height);
+		1 - (90.0 + plot_px) / picture->height, 1 - (100.0 + plot_px) / picture->height,
+		columns);
 	fprintf(out,
 		"set label 'a cell: %s (%llu of 2M), a row: %s; where it lies' at 0,screen %.6f\n"
 		"set label '%s' at %d,screen %.6f\n",

@@ -74,6 +74,22 @@ static void expect_cells(const json_t *svg, const char *series, double cells)
 				0.02 + cells * 0.002); /* gnuplot rounds to 0.01 pixels */
 }
 
+/* What has a colour has a line in the legend. */
+static void expect_whole_legend(const json_t *svg)
+{
+	const char *name;
+	json_t *series, *text;
+	size_t i;
+
+	json_object_foreach (json_object_get(svg, "series"), name, series) {
+		bool said = false;
+
+		json_array_foreach (json_object_get(svg, "text"), i, text)
+			said |= !strcmp(json_string_value(text), name);
+		ck_assert_msg(said, "the legend has no '%s'", name);
+	}
+}
+
 static bool can_draw(void)
 {
 	struct gmig_error err;
@@ -103,6 +119,7 @@ START_TEST(picture_has_as_many_cells_as_the_guest_says)
 	expect_cells(svg, "in a move or a sample (mark in the middle): 1M", 0.5);
 	expect_cells(svg, "hot: 2M", 1);
 	expect_cells(svg, "cold: 6M", 3);
+	expect_whole_legend(svg);
 	ck_assert_str_eq(cli_text(svg, "role"), "img");
 	ck_assert_str_eq(cli_text(svg, "title"),
 			 "Memory of vm1, pid 4711, on fake nodes (pretended)");
