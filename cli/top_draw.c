@@ -57,16 +57,21 @@ static const char *short_percent(double percent, char *text)
 	return text;
 }
 
-uint8_t top_shade(uint64_t part, uint64_t whole)
+uint8_t top_share(const struct gmig_node_set *home, unsigned int node, uint64_t part,
+		  uint64_t whole)
 {
-	unsigned int shade;
+	uint8_t look = TOP_PLAIN;
 
-	if (!part || !whole)
+	if (!part)
 		return TOP_DIM;
-	if (part > whole) /* of a guest that says what cannot be */
-		part = whole;
-	shade = (unsigned int)((double)part / (double)whole * TOP_SHADES);
-	return (uint8_t)(TOP_SHADE + (shade < TOP_SHADES ? shade : TOP_SHADES - 1));
+	if (home && gmig_node_set_count(home))
+		look = gmig_node_set_has(home, node) ? TOP_NEAR : TOP_FAR;
+	return part >= whole / 2 ? look | TOP_MUCH : look;
+}
+
+uint8_t top_heat_look(char digit)
+{
+	return digit >= '0' && digit <= '9' ? (uint8_t)(TOP_SHADE + (digit - '0') / 2) : TOP_DIM;
 }
 
 /* ---- Which columns there is room for --------------------------------------------------------- */
@@ -83,13 +88,13 @@ static const struct {
     [STALL] = {"STALL", true}, [JOB] = {"JOB%", true},	 [WHY] = {"WHY", false},
 };
 
-#define NODE_WIDTH    6 /* "12345*" */
 #define SUMMARY_WIDTH 100
 #define NAME_NARROW   12
 #define WHY_LEAST     9
 
 struct layout {
 	int width[COLUMNS]; /* 0: not shown; of NODES: of all that are shown */
+	int node_width;	    /* of each */
 	size_t nodes, first_node;
 };
 
@@ -117,7 +122,7 @@ static int longest(const struct top_model *model, size_t offset, int least, int 
 static void set_nodes(struct layout *layout, size_t nodes)
 {
 	layout->nodes = nodes;
-	layout->width[NODES] = nodes ? (int)nodes * (NODE_WIDTH + 1) - 1 : 0;
+	layout->width[NODES] = nodes ? (int)nodes * (layout->node_width + 1) - 1 : 0;
 }
 
 /* Leave out what matters least, until the rest fits; node columns that do not fit are scrolled to. */
@@ -131,12 +136,12 @@ static void fit(struct layout *layout, int width)
 		layout->width[HEAT] = TOP_HEAT / 2;
 	if (total(layout) > width)
 		layout->width[SCORE] = 0;
-	if (total(layout) > width)
-		layout->width[STALL] = 0;
 	if (total(layout) > width && layout->nodes > 4)
 		set_nodes(layout, 4);
 	if (total(layout) > width)
 		layout->width[HEAT] = 0;
+	if (total(layout) > width)
+		layout->width[STALL] = 0;
 	while (total(layout) > width && layout->nodes > 1)
 		set_nodes(layout, layout->nodes - 1);
 	for (int i = WHY; i > NAME && total(layout) > width; i--)
@@ -147,6 +152,16 @@ static void fit(struct layout *layout, int width)
 	room = width - total(layout);
 	if (layout->width[WHY] && room > 0)
 		layout->width[WHY] += room;
+}
+
+/* A star, and as many digits as the host's memory can take. The same all the time: columns that move cannot be read. */
+static int node_width(const struct top_model *model)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < model->host.count; i++)
+		bytes += model->host.nodes[i].total_bytes;
+	return bytes >> 30 < 9999 ? 5 : 6;
 }
 
 static struct layout full_layout(const struct top_model *model)
@@ -163,6 +178,7 @@ static struct layout full_layout(const struct top_model *model)
 					  [WHY] = WHY_LEAST}};
 
 	layout.width[NAME] = longest(model, offsetof(struct top_guest, name), 4, TOP_NAME);
+	layout.node_width = node_width(model);
 	set_nodes(&layout, model->node_count);
 	return layout;
 }
@@ -195,44 +211,65 @@ static int part_of(uint64_t part, uint64_t whole, int width)
 	return whole ? (int)((double)part / (double)whole * width + 0.5) : 0;
 }
 
-static void bar_words(const struct top_node *node, char *words, size_t bytes)
+/* Numbers of one width: those of all nodes stand below each other. Returns the length. */
+static int bar_words(const struct top_node *node, char *words, size_t bytes)
 {
 	uint64_t used =
 	    node->total_bytes > node->free_bytes ? node->total_bytes - node->free_bytes : 0;
 	char a[TOP_SHORT], b[TOP_SHORT], c[TOP_SHORT], d[TOP_SHORT];
-	int length = snprintf(words, bytes, "used %s free %s huge %s", top_gib(used, a),
+	int length = snprintf(words, bytes, "used %5s free %5s huge %5s", top_gib(used, a),
 			      top_gib(node->free_bytes, b), top_gib(node->huge_bytes, c));
 
 	if (node->pool_bytes && length > 0 && (size_t)length < bytes)
-		snprintf(words + length, bytes - (size_t)length, " pool %s/%s",
-			 top_gib(node->pool_bytes - node->pool_free_bytes, c),
-			 top_gib(node->pool_bytes, d));
+		length += snprintf(words + length, bytes - (size_t)length, " pool %5s/%5s",
+				   top_gib(node->pool_bytes - node->pool_free_bytes, c),
+				   top_gib(node->pool_bytes, d));
+	return length;
 }
 
-void top_draw_bar(struct top_page *page, int y, const struct top_node *node)
+/* The same for all nodes, so that they can be compared. 0: no room. */
+static int bar_width(const struct top_host *host, int room)
+{
+	char words[5 * TOP_SHORT + 40];
+	int most = 0;
+
+	for (size_t i = 0; i < host->count; i++) {
+		int length = bar_words(&host->nodes[i], words, sizeof(words));
+
+		most = length > most ? length : most;
+	}
+	room -= most + 3;
+	return room > 50 ? 50 : room >= 8 ? room : 0;
+}
+
+static int put_bar(struct top_page *page, int x, int y, const struct top_node *node, int width)
 {
 	uint64_t used =
 	    node->total_bytes > node->free_bytes ? node->total_bytes - node->free_bytes : 0;
 	uint64_t huge = node->huge_bytes + node->pool_bytes;
-	char words[5 * TOP_SHORT + 40];
-	int x = top_page_print(page, 0, y, TOP_HEAD, "node %-3u ", node->id), width, huge_width;
+	int huge_end = part_of(huge < used ? huge : used, node->total_bytes, width);
+	int used_end = part_of(used, node->total_bytes, width);
 
-	bar_words(node, words, sizeof(words));
-	width = page->width - x - (int)strlen(words) - 3;
-	if (width > 50)
-		width = 50;
-	if (width >= 8) {
-		huge_width = part_of(huge < used ? huge : used, node->total_bytes, width);
-		top_page_put(page, x, y, 1, TOP_PLAIN, "[");
-		for (int i = 0; i < width; i++)
-			top_page_put(page, x + 1 + i, y, 1,
-				     i < huge_width ? TOP_SHADE + TOP_SHADES - 1 : TOP_SHADE + 2,
-				     i < huge_width				   ? "H"
-				     : i < part_of(used, node->total_bytes, width) ? "#"
-										   : ".");
-		top_page_put(page, x + 1 + width, y, 1, TOP_PLAIN, "]");
-		x += width + 3;
-	}
+	top_page_put(page, x++, y, 1, TOP_PLAIN, "[");
+	for (int i = 0; i < width; i++, x++)
+		if (i < huge_end)
+			top_page_put(page, x, y, 1, TOP_SHADE + 1, "H");
+		else
+			top_page_put(page, x, y, 1, i < used_end ? TOP_SHADE + 2 : TOP_DIM,
+				     i < used_end ? "#" : ".");
+	top_page_put(page, x, y, 1, TOP_PLAIN, "]");
+	return x + 2;
+}
+
+static void draw_node(struct top_page *page, int y, const struct top_host *host, size_t at)
+{
+	char words[5 * TOP_SHORT + 40];
+	int x = top_page_print(page, 0, y, TOP_HEAD, "node %-3u ", host->nodes[at].id);
+	int width = bar_width(host, page->width - x);
+
+	if (width)
+		x = put_bar(page, x, y, &host->nodes[at], width);
+	bar_words(&host->nodes[at], words, sizeof(words));
 	top_page_put(page, x, y, page->width, TOP_PLAIN, words);
 }
 
@@ -271,7 +308,7 @@ static void home_text(const struct gmig_node_set *home, size_t width, char *text
 static void put_nodes(struct top_page *page, int x, int y, const struct layout *layout,
 		      const struct top_model *model, const struct top_guest *guest)
 {
-	for (size_t i = 0; i < layout->nodes; i++, x += NODE_WIDTH + 1) {
+	for (size_t i = 0; i < layout->nodes; i++, x += layout->node_width + 1) {
 		size_t at = layout->first_node + i;
 		uint64_t bytes = at < guest->on_count ? guest->on[at] : 0;
 		char gib[TOP_SHORT], text[TOP_SHORT + 1];
@@ -281,7 +318,9 @@ static void put_nodes(struct top_page *page, int x, int y, const struct layout *
 			 gmig_node_set_has(&guest->home, model->nodes[at]) ? "*" : " ");
 		if (!guest->answered)
 			strcpy(text, "- ");
-		top_page_put_right(page, x, y, NODE_WIDTH, top_shade(bytes, guest->bytes), text);
+		top_page_put_right(
+		    page, x, y, layout->node_width,
+		    top_share(&guest->home, model->nodes[at], bytes, guest->resident_bytes), text);
 	}
 }
 
@@ -352,9 +391,11 @@ static void put_cell(struct top_page *page, int x, int y, const struct top_guest
 		top_page_put(page, x, y, width, TOP_PLAIN, guest->name);
 	else if (column == WHY)
 		top_page_put(page, x, y, width, guest->answered ? TOP_PLAIN : TOP_BAD, guest->why);
-	else if (column == HEAT) {
+	else if (column == HEAT && !guest->is_domain) {
 		heat_text(guest, width, text);
-		top_page_put(page, x, y, width, TOP_PLAIN, text);
+		for (int i = 0; i < width; i++)
+			top_page_put(page, x + i, y, 1, top_heat_look(text[i]),
+				     (char[]){text[i], 0});
 	} else {
 		cell_text(guest, column, width, text);
 		if (columns[column].right)
@@ -397,8 +438,8 @@ static void put_heading(struct top_page *page, int y, const struct layout *layou
 			char title[TOP_SHORT];
 
 			snprintf(title, sizeof(title), "N%u", model->nodes[layout->first_node + i]);
-			top_page_put_right(page, x + (int)i * (NODE_WIDTH + 1), y, NODE_WIDTH - 1,
-					   TOP_HEAD, title);
+			top_page_put_right(page, x + (int)i * (layout->node_width + 1), y,
+					   layout->node_width - 1, TOP_HEAD, title);
 		}
 		if (width && columns[column].right)
 			top_page_put_right(page, x, y, width, TOP_HEAD, columns[column].title);
@@ -443,11 +484,11 @@ static int put_bars(const struct top_model *model, const struct top_view *view,
 
 	if (count <= most) {
 		for (int i = 0; i < count; i++)
-			top_draw_bar(page, 1 + i, &model->host.nodes[i]);
+			draw_node(page, 1 + i, &model->host, (size_t)i);
 		return count;
 	}
 	for (int i = 0; i < most - 1; i++)
-		top_draw_bar(page, 1 + i, &model->host.nodes[i]);
+		draw_node(page, 1 + i, &model->host, (size_t)i);
 	if (most > 0)
 		top_page_print(page, 0, most, TOP_DIM, "%d more nodes", count - most + 1);
 	return most > 0 ? most : 0;

@@ -18,14 +18,15 @@ struct top_view {
 void top_draw_size(const struct top_model *model, int *width, int *height);
 /* Draw all of the main page. Returns the rows that are not blank. */
 int top_draw_main(const struct top_model *model, struct top_view *view, struct top_page *page);
-/* One node's bar from (0, y) on, as wide as the page. */
-void top_draw_bar(struct top_page *page, int y, const struct top_node *node);
 
 /* Short numbers; GiB, but TiB with a T where there are 100,000 of them. Each fills text[TOP_SHORT] and returns it. */
 #define TOP_SHORT 24
 const char *top_gib(uint64_t bytes, char *text);
 const char *top_short_ns(int64_t ns, char *text);
-/* How much of `whole` that is, as a look. */
-uint8_t top_shade(uint64_t part, uint64_t whole);
+/* Of memory on a node: whether vCPUs are there, where `home` is known (NULL: it is not), and whether it is half of `whole` or more. */
+uint8_t top_share(const struct gmig_node_set *home, unsigned int node, uint64_t part,
+		  uint64_t whole);
+/* Of a digit of heat; of '.', too. */
+uint8_t top_heat_look(char digit);
 
 #endif

@@ -14,9 +14,12 @@ enum top_look {
 	TOP_HEAD,  /* headings */
 	TOP_DIM,   /* of little weight */
 	TOP_BAD,   /* needs somebody */
-	TOP_SHADE, /* TOP_SHADE + 0 .. + TOP_SHADES - 1: little to much */
+	TOP_NEAR,  /* memory where vCPUs are */
+	TOP_FAR,   /* memory elsewhere */
+	TOP_SHADE, /* TOP_SHADE + 0 .. + TOP_SHADES - 1: cold to hot */
 	TOP_SHADES = 5,
 	TOP_LOOKS = TOP_SHADE + TOP_SHADES,
+	TOP_MUCH = 0x40,   /* or'ed: most of it */
 	TOP_CHOSEN = 0x80, /* or'ed: the row of the cursor */
 };
 

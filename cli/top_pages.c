@@ -71,7 +71,7 @@ static int put_by_node(const struct top_model *model, const struct columns *colu
 
 		snprintf(key, sizeof(key), "%u", model->nodes[i]);
 		bytes = cli_number(map, key) * unit;
-		x = put_gib(page, x, y, top_shade(bytes, all), bytes);
+		x = put_gib(page, x, y, top_share(NULL, model->nodes[i], bytes, all), bytes);
 	}
 	return x;
 }
@@ -238,9 +238,7 @@ static void put_heat(const struct top_guest *guest, const json_t *run, struct to
 	for (uint64_t i = 0; i < digits; i++) {
 		char text[2] = {heat_at(guest, cli_number(run, "gpa") + bytes / digits * i), 0};
 
-		top_page_put(page, x + (int)i, y, 1,
-			     text[0] == '.' ? TOP_DIM : (uint8_t)(TOP_SHADE + (text[0] - '0') / 2),
-			     text);
+		top_page_put(page, x + (int)i, y, 1, top_heat_look(text[0]), text);
 	}
 }
 
@@ -270,8 +268,9 @@ void top_draw_ranges(const struct top_model *model, const struct top_guest *gues
 	json_t *run;
 	int x = 10, y = 1;
 
-	top_page_print(page, 0, 0, TOP_HEAD, "%s, vnode %llu: %zu ranges", guest->name,
-		       (unsigned long long)vnode, top_range_count(guest, vnode));
+	top_page_print(page, 0, 0, TOP_HEAD, "%s, vnode %llu: %zu range%s", guest->name,
+		       (unsigned long long)vnode, top_range_count(guest, vnode),
+		       top_range_count(guest, vnode) == 1 ? "" : "s");
 	if (!guest->maps) {
 		top_page_put(page, 0, 2, page->width, TOP_PLAIN,
 			     guest->is_domain ? "gmigd does not tell the ranges of a domain"

@@ -25,14 +25,18 @@ static void look_is(int look, attr_t attribute, short colour)
 /* Without colours shades are told apart by what every terminal has, and numbers say the rest. */
 static void choose_looks(bool colours)
 {
-	static const short shades[TOP_SHADES] = {COLOR_BLUE, COLOR_CYAN, COLOR_GREEN, COLOR_YELLOW,
-						 COLOR_RED};
+	short shades[TOP_SHADES] = {COLOR_BLUE, COLOR_CYAN, COLOR_GREEN, COLOR_YELLOW, COLOR_RED};
 
 	colours = colours && has_colors() && start_color() == OK && use_default_colors() == OK;
+	/* The dark blue of most terminals cannot be read on black. */
+	if (colours && COLORS >= 16)
+		shades[0] = COLOR_BLUE + 8;
 	look_is(TOP_PLAIN, A_NORMAL, -1);
 	look_is(TOP_HEAD, A_BOLD, -1);
 	look_is(TOP_DIM, A_DIM, -1);
 	look_is(TOP_BAD, A_BOLD, colours ? COLOR_RED : -1);
+	look_is(TOP_NEAR, A_NORMAL, colours ? COLOR_GREEN : -1);
+	look_is(TOP_FAR, A_NORMAL, colours ? COLOR_YELLOW : -1);
 	for (int i = 0; i < TOP_SHADES; i++)
 		look_is(TOP_SHADE + i, i == TOP_SHADES - 1 ? A_BOLD : A_NORMAL,
 			colours ? shades[i] : -1);
@@ -83,12 +87,13 @@ void top_terminal_size(int *width, int *height)
 
 static void put_cell(int y, int x, const struct top_cell *cell)
 {
-	int look = cell->look & ~TOP_CHOSEN;
+	int look = cell->look & ~(TOP_CHOSEN | TOP_MUCH);
 	wchar_t text[2] = {cell->character, 0};
 	cchar_t character;
 
 	if (setcchar(&character, text,
-		     attributes[look] | (cell->look & TOP_CHOSEN ? A_REVERSE : A_NORMAL),
+		     attributes[look] | (cell->look & TOP_CHOSEN ? A_REVERSE : A_NORMAL) |
+			 (cell->look & TOP_MUCH ? A_BOLD : A_NORMAL),
 		     pairs[look], NULL) == OK)
 		mvadd_wch(y, x, &character);
 }

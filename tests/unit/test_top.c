@@ -339,18 +339,17 @@ START_TEST(page_is_a_table_of_all_columns)
 	ck_assert_str_eq(
 	    draw(&view, 108, 24),
 	    "gmig top: 3 guests, 1 without an answer, 1 with a job, by name\n"
-	    "node 0   [######################################............] used 3.00 free 1.00 "
-	    "huge 0\n"
-	    "node 1   [#############.....................................] used 1.00 free 3.00 "
-	    "huge 0\n"
-	    "NAME     HOME VCPU%   MEM LOC%   SCORE    N0     N1  HEAT              MB/s STALL "
-	    "JOB% WHY\n"
-	    "web1     0-1    150  4.00   67  62>100  1.00*  2.00* 9995555500000...     - 1.5ms    "
-	    "-\n"
-	    "db       0-1      -  4.00   67       -  1.00*  2.00* ................   5.1 1.5ms   "
-	    "25 score 40 > 90\n"
-	    "gone?[2J -        -     -    -       -     -      -  -                    -     -    "
-	    "- no answer\n");
+	    "node 0   [######################################............] used  3.00 free  1.00 "
+	    "huge     0\n"
+	    "node 1   [#############.....................................] used  1.00 free  3.00 "
+	    "huge     0\n"
+	    "NAME     HOME VCPU%   MEM LOC%   SCORE   N0    N1  HEAT              MB/s STALL JOB% "
+	    "WHY\n"
+	    "web1     0-1    150  4.00   67  62>100 1.00* 2.00* 9995555500000...     - 1.5ms    -\n"
+	    "db       0-1      -  4.00   67       - 1.00* 2.00* ................   5.1 1.5ms   25 "
+	    "score 40 > 90\n"
+	    "gone?[2J -        -     -    -       -    -     -  -                    -     -    - "
+	    "no answer\n");
 }
 END_TEST
 
@@ -365,6 +364,41 @@ START_TEST(page_of_80_columns_keeps_every_column_that_fits)
 	draw(&view, 80, 24);
 	ck_has(drawn, "HEAT      MB/s STALL JOB% WHY\n");
 	ck_has(drawn, "9955000.     - 1.5ms    -\n");
+}
+END_TEST
+
+/* What a node has of hugetlb pages makes its words longer, and the bars of all nodes shorter: they are compared by eye. */
+START_TEST(bars_of_all_nodes_are_of_one_scale)
+{
+	struct top_view view = {0};
+
+	tree_write("5\n", TREE_NODES "/node1/hugepages/hugepages-2048kB/nr_hugepages");
+	three_guests();
+	draw(&view, 80, 24);
+	ck_has(
+	    drawn,
+	    "node 0   [##############.....] used  3.00 free  1.00 huge     0\n"
+	    "node 1   [#####..............] used  1.00 free  3.00 huge     0 pool  0.01/ 0.01\n");
+}
+END_TEST
+
+/* Four nodes, which more hosts have than any other number but one and two: the job's columns are all there. */
+START_TEST(page_of_80_columns_has_stalls_beside_four_nodes)
+{
+	struct tree_node nodes[4];
+	struct top_view view = {0};
+
+	for (unsigned int i = 0; i < 4; i++)
+		nodes[i] = (struct tree_node){i, 1024, 512, i ? "" : "0-3", "10"};
+	tree_nodes("0-3", nodes, 4);
+	take(add("web1"), RESIDENCY, 1);
+	draw(&view, 80, 24);
+	ck_has(drawn, "NAME HOME VCPU%   MEM LOC%   N0    N1    N2    N3   MB/s STALL JOB% WHY\n");
+	for (unsigned int i = 0; i < 4; i++)
+		nodes[i].mib = 4000u << 10;
+	tree_nodes("0-3", nodes, 4);
+	draw(&view, 100, 24);
+	ck_has(drawn, "    N0     N1     N2     N3 "); /* room for 16000 */
 }
 END_TEST
 
@@ -426,11 +460,11 @@ START_TEST(number_that_does_not_fit_is_none)
 	    json_object_get(json_array_get(json_object_get(json, "guests"), 0), "resident"), "0")));
 	json_decref(json);
 	draw(&view, 100, 24);
-	ck_has(drawn, " ######  1.00 ");
+	ck_has(drawn, " ##### 1.00 ");
 	ck_has(drawn, " ##### ");
 	ck_assert_ptr_null(strstr(drawn, "858993"));
 	ck_assert_ptr_null(strstr(drawn, "92233"));
-	ck_assert_uint_eq(top_shade(UINT64_MAX, 1), TOP_SHADE + TOP_SHADES - 1);
+	ck_assert_uint_eq(top_share(NULL, 0, UINT64_MAX, 1), TOP_PLAIN | TOP_MUCH);
 }
 END_TEST
 
@@ -443,13 +477,14 @@ START_TEST(page_without_room_for_nodes_has_no_word_of_them)
 	draw(&view, 24, 24);
 	ck_has(drawn, "NAME     HOME   MEM\n");
 	draw(&view, 60, 24);
-	ck_has(drawn, "    N0 ");
+	ck_has(drawn, "   N0 ");
 }
 END_TEST
 
 START_TEST(page_marks_the_chosen_guest_and_shades_by_share)
 {
 	struct top_view view = {0};
+	struct gmig_node_set home;
 	struct top_page page;
 
 	three_guests();
@@ -459,9 +494,19 @@ START_TEST(page_marks_the_chosen_guest_and_shades_by_share)
 	ck_assert(page.cells[5 * 100].look & TOP_CHOSEN);
 	ck_assert(!(page.cells[4 * 100].look & TOP_CHOSEN));
 	top_page_free(&page);
-	ck_assert_uint_eq(top_shade(0, 8), TOP_DIM);
-	ck_assert_uint_eq(top_shade(1, 8), TOP_SHADE);
-	ck_assert_uint_eq(top_shade(8, 8), TOP_SHADE + TOP_SHADES - 1);
+	home = model.guests[1]->home;
+	ck_assert_uint_eq(gmig_node_set_count(&home), 2);
+	ck_assert_uint_eq(top_share(&home, 0, 0, 8), TOP_DIM);
+	ck_assert_uint_eq(top_share(&home, 0, 3, 8), TOP_NEAR);
+	ck_assert_uint_eq(top_share(&home, 0, 4, 8), TOP_NEAR | TOP_MUCH);
+	ck_assert_uint_eq(top_share(&home, 5, 8, 8), TOP_FAR | TOP_MUCH);
+	/* Nobody knows where its vCPUs are: then its memory is nowhere near, and nowhere far. */
+	home = (struct gmig_node_set){{0}};
+	ck_assert_uint_eq(top_share(&home, 0, 3, 8), TOP_PLAIN);
+	ck_assert_uint_eq(top_share(NULL, 0, 8, 8), TOP_PLAIN | TOP_MUCH);
+	ck_assert_uint_eq(top_heat_look('.'), TOP_DIM);
+	ck_assert_uint_eq(top_heat_look('0'), TOP_SHADE);
+	ck_assert_uint_eq(top_heat_look('9'), TOP_SHADE + TOP_SHADES - 1);
 }
 END_TEST
 
@@ -506,6 +551,8 @@ int main(void)
 	tcase_add_checked_fixture(page, setup, teardown);
 	tcase_add_test(page, page_is_a_table_of_all_columns);
 	tcase_add_test(page, page_of_80_columns_keeps_every_column_that_fits);
+	tcase_add_test(page, bars_of_all_nodes_are_of_one_scale);
+	tcase_add_test(page, page_of_80_columns_has_stalls_beside_four_nodes);
 	tcase_add_test(page, page_of_any_size_is_drawn);
 	tcase_add_test(page, page_scrolls_over_many_nodes);
 	tcase_add_test(page, number_that_does_not_fit_is_none);
