@@ -305,7 +305,8 @@ static bool ask_next(struct top_ask *ask, struct target *target, struct subject 
 	} else if (subject->ask_heat) {
 		subject->ask_heat = false;
 		send_question(ask, target, HEAT, subject, "query-heat",
-			      from_gpa(subject->heat_next));
+			      json_pack("{s:I, s:I}", "gpa", (json_int_t)subject->heat_next, "step",
+					(json_int_t)top_guest_heat_step(subject->guest)));
 	} else {
 		return false;
 	}

@@ -315,7 +315,7 @@ struct piece {
 	double hot, warm, cold;
 };
 
-/* A part of a GiB lies in one piece or in several: its bytes are spread evenly. */
+/* A part lies in one piece or in several: its bytes are spread evenly. */
 static void spread(const json_t *part, double from, double piece_bytes, struct piece *pieces)
 {
 	double bytes = (double)cli_number(part, "bytes"), to = from + bytes;
@@ -329,6 +329,14 @@ static void spread(const json_t *part, double from, double piece_bytes, struct p
 		pieces[i].warm += share * (double)cli_number(part, "warm");
 		pieces[i].cold += share * (double)cli_number(part, "cold");
 	}
+}
+
+uint64_t top_guest_heat_step(const struct top_guest *guest)
+{
+	const uint64_t block = 2u << 20, gib = 1u << 30;
+	uint64_t step = (guest->bytes / TOP_HEAT + block - 1) / block * block;
+
+	return !step || step > gib ? gib : step;
 }
 
 void top_guest_take_heat(struct top_guest *guest, json_t *parts, json_t *sampling)

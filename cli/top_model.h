@@ -81,6 +81,8 @@ void top_guest_renew(struct top_model *model, struct top_guest *guest, pid_t pid
 /* The answer to query-residency, as it came at now_ns; the guest takes a reference. */
 void top_guest_take(const struct top_model *model, struct top_guest *guest, json_t *residency,
 		    int64_t now_ns);
+/* Of how many bytes a part of query-heat is to be: a TOP_HEAT-th of the guest's memory in blocks of 2 MiB, and at most a GiB. */
+uint64_t top_guest_heat_step(const struct top_guest *guest);
 /* All parts of query-heat, and what was said of sampling. */
 void top_guest_take_heat(struct top_guest *guest, json_t *parts, json_t *sampling);
 /* It does not answer, for this reason: what was known before is not shown any more. */

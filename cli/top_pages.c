@@ -212,7 +212,7 @@ static char digit_of(const json_t *part)
 	return known > 0 ? (char)('0' + (int)((hot + warm / 2) / known * 9 + 0.5)) : '.';
 }
 
-/* The GiB that the address is in; '.': nothing is known of it. */
+/* Of the part that the address is in; '.': nothing is known of it. */
 static char heat_at(const struct top_guest *guest, uint64_t gpa)
 {
 	json_t *part;
@@ -227,13 +227,13 @@ static char heat_at(const struct top_guest *guest, uint64_t gpa)
 	return '.';
 }
 
-/* As many digits as there are GiB in the run, or as there is room for: each is the first GiB of its piece. */
+/* As many digits as there are parts in the run, or as there is room for: each is the first part of its piece. */
 static void put_heat(const struct top_guest *guest, const json_t *run, struct top_page *page, int x,
 		     int y)
 {
-	uint64_t bytes = cli_number(run, "bytes"), gib = (bytes + (1u << 30) - 1) >> 30;
+	uint64_t bytes = cli_number(run, "bytes"), step = top_guest_heat_step(guest);
 	uint64_t room = page->width > x ? (uint64_t)(page->width - x) : 0;
-	uint64_t digits = gib < room ? gib : room;
+	uint64_t parts = bytes / step + (bytes % step != 0), digits = parts < room ? parts : room;
 
 	for (uint64_t i = 0; i < digits; i++) {
 		char text[2] = {heat_at(guest, cli_number(run, "gpa") + bytes / digits * i), 0};

@@ -219,6 +219,23 @@ START_TEST(why_tells_the_worst_first)
 }
 END_TEST
 
+/* A guest below 16 GiB is asked for its 16th parts: one of 1 GiB would speak for all of it. */
+START_TEST(heat_is_asked_in_parts_as_large_as_a_digit)
+{
+	struct top_guest *guest = add("web1");
+
+	ck_assert_uint_eq(top_guest_heat_step(guest), GIB); /* it has not answered yet */
+	take(guest, RESIDENCY, 1);
+	ck_assert_uint_eq(top_guest_heat_step(guest), GIB / 4);
+	guest->bytes = 16 * GIB - (2 << 20);
+	ck_assert_uint_eq(top_guest_heat_step(guest), GIB);
+	guest->bytes = 64 * GIB;
+	ck_assert_uint_eq(top_guest_heat_step(guest), GIB);
+	guest->bytes = 3ull << 20;
+	ck_assert_uint_eq(top_guest_heat_step(guest), 2 << 20);
+}
+END_TEST
+
 START_TEST(heat_is_sixteen_digits_of_the_whole)
 {
 	struct top_guest *guest = add("web1");
@@ -543,6 +560,7 @@ int main(void)
 	tcase_add_test(rows, vcpus_unknown_leave_locality_unknown);
 	tcase_add_test(rows, job_has_its_percent_and_rate);
 	tcase_add_test(rows, why_tells_the_worst_first);
+	tcase_add_test(rows, heat_is_asked_in_parts_as_large_as_a_digit);
 	tcase_add_test(rows, heat_is_sixteen_digits_of_the_whole);
 	tcase_add_test(rows, serial_is_of_one_guest_only);
 	tcase_add_test(rows, sort_puts_the_worst_first_and_the_unknown_last);

@@ -63,6 +63,7 @@ START_TEST(guest_that_answers_has_a_row)
 	ck_assert_int_eq(guest->pid, getpid());
 	ck_assert_uint_eq(guest->bytes, 1 << 30);
 	ck_assert_str_eq(fake.log, "residency query-maps ");
+	ck_assert_int_eq(json_integer_value(json_object_get(fake.arguments, "step")), 64 << 20);
 	one_round();
 	ck_assert_str_eq(fake.log, "residency query-maps residency ");
 	ck_assert_uint_eq(model.count, 1);

@@ -212,7 +212,7 @@ START_TEST(pages_of_a_guest_show_every_kind_of_memory)
 	ck_has(drawn, "vm1, vnode 0: 1 range\n");
 	ck_has(
 	    drawn,
-	    "\n000000000    0.01    0.00    0.00    1.00    0.00    2.00    0.00    0.00 9\n");
+	    "\n000000000    0.01    0.00    0.00    1.00    0.00    2.00    0.00    0.00 9999\n");
 	for (int width = 1; width < 120; width += 7)
 		for (int height = 1; height < 9; height++)
 			draw(width, height);
