@@ -282,7 +282,11 @@ static void say_why(struct top_guest *guest)
 		snprintf(guest->why, sizeof(guest->why), "%s", cli_text(last, "error"));
 	else if (reason)
 		snprintf(guest->why, sizeof(guest->why), "stay: %s", cli_reason(reason));
-	else if (json_object_get(placement, "reason"))
+	else if (json_object_get(placement, "wrong"))
+		snprintf(guest->why, sizeof(guest->why), "its placement policy is wrong");
+	/* That of a domain without a policy is no news. */
+	else if (json_object_get(placement, "reason") &&
+		 strcmp(cli_text(placement, "policy"), "none") != 0)
 		snprintf(guest->why, sizeof(guest->why), "%s", cli_text(placement, "reason"));
 }
 

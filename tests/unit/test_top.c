@@ -219,6 +219,29 @@ START_TEST(why_tells_the_worst_first)
 }
 END_TEST
 
+/* What gmigd does not do by itself is said where it was to be done, and not of each domain for which nobody has asked it. */
+START_TEST(why_tells_of_a_policy_where_there_is_one)
+{
+	struct top_guest *guest = add("web1");
+	json_t *json = parse(RESIDENCY);
+
+	json_object_set_new(
+	    json, "placement",
+	    parse("{\"policy\":\"none\",\"state\":\"off\",\"reason\":\"placement none\"}"));
+	top_guest_take(&model, guest, json, 1);
+	ck_assert_str_eq(guest->why, "");
+	json_object_set_new(
+	    json, "placement",
+	    parse("{\"policy\":\"pack\",\"state\":\"waits\",\"reason\":\"no room\"}"));
+	top_guest_take(&model, guest, json, 2);
+	ck_assert_str_eq(guest->why, "no room");
+	json_object_set_new(json, "placement", parse("{\"wrong\":\"no such node\"}"));
+	top_guest_take(&model, guest, json, 3);
+	ck_assert_str_eq(guest->why, "its placement policy is wrong");
+	json_decref(json);
+}
+END_TEST
+
 /* A guest below 16 GiB is asked for its 16th parts: one of 1 GiB would speak for all of it. */
 START_TEST(heat_is_asked_in_parts_as_large_as_a_digit)
 {
@@ -560,6 +583,7 @@ int main(void)
 	tcase_add_test(rows, vcpus_unknown_leave_locality_unknown);
 	tcase_add_test(rows, job_has_its_percent_and_rate);
 	tcase_add_test(rows, why_tells_the_worst_first);
+	tcase_add_test(rows, why_tells_of_a_policy_where_there_is_one);
 	tcase_add_test(rows, heat_is_asked_in_parts_as_large_as_a_digit);
 	tcase_add_test(rows, heat_is_sixteen_digits_of_the_whole);
 	tcase_add_test(rows, serial_is_of_one_guest_only);
