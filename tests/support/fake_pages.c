@@ -29,6 +29,15 @@ void fake_pages_reset(void)
 	fake_after_move = NULL;
 }
 
+size_t fake_pages_on(int node)
+{
+	size_t pages = 0;
+
+	for (size_t i = 0; i < FAKE_PAGES; i++)
+		pages += fake_page[i].node == node;
+	return pages;
+}
+
 static struct fake_page *fake_find(void *address)
 {
 	uint64_t at = (uint64_t)(uintptr_t)address;

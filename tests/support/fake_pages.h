@@ -49,6 +49,8 @@ extern void (*fake_after_move)(void);	  /* after each of these calls, under a lo
 
 /* Everything as at the start: all pages on node 0, nothing refused. */
 void fake_pages_reset(void);
+/* How many are on the node. */
+size_t fake_pages_on(int node);
 
 /* 0 it went, > 0 it did not, -ENOMEM. */
 int fake_move_one(struct fake_page *page, int node);

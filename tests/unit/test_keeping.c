@@ -7,6 +7,7 @@
 #include "burn.h"
 #include "fake_process.h"
 #include "fake_qemu.h"
+#include "metrics_file.h"
 #include "suite.h"
 
 #include <semaphore.h>
@@ -16,6 +17,8 @@
 #define UID    1000
 #define SECOND 1000000000ull
 #define BYTES  (FAKE_PAGES * FAKE_PAGE_BYTES)
+
+#define expect_metric(line) expect_metric_in(metrics, line)
 
 static struct domain_host host;
 static struct domains *domains;
@@ -280,15 +283,6 @@ static void expect_state(const char *text)
 	ck_assert_str_eq(state(), text);
 }
 
-static size_t pages_on(int node)
-{
-	size_t pages = 0;
-
-	for (size_t i = 0; i < FAKE_PAGES; i++)
-		pages += fake_page[i].node == node;
-	return pages;
-}
-
 static void wait_end(void)
 {
 	struct timespec until;
@@ -316,23 +310,6 @@ static void re_pin(const char *cpus)
 	expect_state("hold");
 }
 
-static void read_metrics(char *text, size_t bytes)
-{
-	FILE *file = fopen(metrics, "r");
-
-	ck_assert_ptr_nonnull(file);
-	text[fread(text, 1, bytes - 1, file)] = '\0';
-	fclose(file);
-}
-
-static void expect_metric(const char *line)
-{
-	char text[16384];
-
-	read_metrics(text, sizeof(text));
-	ck_assert_msg(strstr(text, line) != NULL, "%s: %s", line, text);
-}
-
 START_TEST(memory_follows_a_re_pinned_vcpu)
 {
 	json_t *job = json_object();
@@ -354,7 +331,7 @@ START_TEST(memory_follows_a_re_pinned_vcpu)
 	expect_state("moves");
 	wait_end();
 	round_until("kept");
-	ck_assert_uint_eq(pages_on(2), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(2), FAKE_PAGES);
 	ck_assert_int_eq(said("domain=web1 job=1 its memory follows its vCPUs from=0 to=2"), 1);
 	expect_metric(
 	    "gmig_domain_memory_bytes{domain=\"web1\",node=\"2\",pagesize=\"4K\"} 40960000");
@@ -411,7 +388,7 @@ START_TEST(closed_node_stays_empty)
 	round_after(30);
 	expect_state("waits");
 	ck_assert_int_eq(said("nothing is moved unasked:"), 1);
-	ck_assert_uint_eq(pages_on(0), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(0), FAKE_PAGES);
 	fake_file("closed-nodes", "\n");
 	round_after(30);
 	expect_state("moves");
@@ -457,7 +434,7 @@ START_TEST(job_that_was_asked_for_runs_alone_and_its_result_stays)
 	gmig_job_put(job);
 	round_until("by-hand");
 	round_after(3600);
-	ck_assert_uint_eq(pages_on(3), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(3), FAKE_PAGES);
 	/* Pinned anew, it follows. */
 	re_pin("2");
 	round_after(KEEPER_HOLD_SECONDS);
@@ -579,7 +556,7 @@ START_TEST(move_that_a_killed_gmigd_began_by_itself_is_not_one_by_hand)
 	start_anew(true, 0, 1);
 	expect_state("moves");
 	wait_end();
-	ck_assert_uint_eq(pages_on(2), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(2), FAKE_PAGES);
 }
 END_TEST
 
@@ -588,7 +565,7 @@ START_TEST(move_that_a_killed_gmigd_was_told_to_make_stays)
 	pin("2");
 	start_anew(false, 0, 1);
 	expect_state("by-hand");
-	ck_assert_uint_eq(pages_on(1), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(1), FAKE_PAGES);
 }
 END_TEST
 
@@ -617,7 +594,7 @@ START_TEST(wrong_metadata_is_obeyed_in_no_part_and_said_once)
 	for (int i = 0; i < 5; i++)
 		round_after(60);
 	expect_state("wrong");
-	ck_assert_uint_eq(pages_on(0), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(0), FAKE_PAGES);
 	ck_assert_int_eq(said("policy is wrong"), 1);
 	/* Another cause is said, too; and what is right is obeyed at once. */
 	metadata = "placement='fast'";
@@ -687,7 +664,7 @@ START_TEST(configuration_that_is_read_anew_holds_for_all)
 	read_conf("[default]\nplacement = none\n");
 	round_after(KEEPER_HOLD_SECONDS);
 	expect_state("off");
-	ck_assert_uint_eq(pages_on(0), FAKE_PAGES);
+	ck_assert_uint_eq(fake_pages_on(0), FAKE_PAGES);
 	ck_assert_int_eq(said("placement=follow-vcpus nodes=all rate=none from=gmigd.conf:4"), 1);
 	/* Pack is scored, and that is said. */
 	metadata = "placement='pack'";
