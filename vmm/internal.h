@@ -44,8 +44,8 @@ struct vmm_vcpu {
 	_Atomic int tid;
 	unsigned int starved;	/* its thread only: KVM_RUN has had no memory, so often in a row */
 	bool incomplete;	/* its thread only: KVM has yet to complete the last exit's I/O */
-	bool parked;		/* guarded by gate.lock */
-	bool held;		/* guarded by gate.lock: waits for the end of a hold (hold.c) */
+	atomic_bool parked;	/* changed under gate.lock; a crash looks without it */
+	atomic_bool held;	/* the same: waits for the end of a hold (hold.c) */
 	bool ended;		/* guarded by gate.lock: the thread is past its last KVM_RUN */
 	_Atomic uint64_t exits; /* KVM_RUN returns */
 	_Atomic uintptr_t

@@ -1,5 +1,6 @@
 /* Which domain moves where and when: pictures of a host with four nodes, and a clock that is a number. */
 #include "../../libvirt-hooks/keeper.h"
+#include "../../libvirt-hooks/keeping_inside.h"
 #include "suite.h"
 
 #include <string.h>
@@ -476,10 +477,28 @@ START_TEST(what_is_not_done_is_warned_of_where_it_is_given)
 }
 END_TEST
 
+/* However far it was when the other one took its pages: it has not failed, and nobody wanted it to stay. */
+START_TEST(move_that_gave_way_is_no_failure)
+{
+	struct gmig_job_info info = {.state = GMIG_JOB_CANCELLED};
+
+	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_YIELDED);
+	ck_assert_int_eq(keeping_end_of(&info, false), KEEPER_CANCELLED);
+	info.state = GMIG_JOB_COMPLETED;
+	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_COMPLETED); /* before the other one */
+	info.by_others_bytes = 4096;
+	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_YIELDED);
+	ck_assert_int_eq(keeping_end_of(&info, false), KEEPER_COMPLETED);
+	info.state = GMIG_JOB_FAILED;
+	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_FAILED);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
 	    memory_follows_vcpus_that_were_pinned_anew,
+	    move_that_gave_way_is_no_failure,
 	    pin_that_changes_again_within_the_hold_time_starts_nothing,
 	    reversal_freezes_and_thaws,
 	    move_back_after_a_long_time_is_no_reversal,

@@ -468,23 +468,6 @@ START_TEST(job_that_is_asked_for_stops_the_one_that_is_not)
 }
 END_TEST
 
-/* However far it was when the other one took its pages: it has not failed, and nobody wanted it to stay. */
-START_TEST(move_that_gave_way_is_no_failure)
-{
-	struct gmig_job_info info = {.state = GMIG_JOB_CANCELLED};
-
-	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_YIELDED);
-	ck_assert_int_eq(keeping_end_of(&info, false), KEEPER_CANCELLED);
-	info.state = GMIG_JOB_COMPLETED;
-	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_COMPLETED); /* before the other one */
-	info.by_others_bytes = 4096;
-	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_YIELDED);
-	ck_assert_int_eq(keeping_end_of(&info, false), KEEPER_COMPLETED);
-	info.state = GMIG_JOB_FAILED;
-	ck_assert_int_eq(keeping_end_of(&info, true), KEEPER_FAILED);
-}
-END_TEST
-
 START_TEST(cancelled_move_stays_cancelled)
 {
 	struct domain *domain = find_domain();
@@ -774,7 +757,6 @@ int main(void)
 	    closed_node_stays_empty,
 	    job_that_was_asked_for_runs_alone_and_its_result_stays,
 	    job_that_is_asked_for_stops_the_one_that_is_not,
-	    move_that_gave_way_is_no_failure,
 	    cancelled_move_stays_cancelled,
 	    move_that_a_killed_gmigd_began_by_itself_is_not_one_by_hand,
 	    move_that_a_killed_gmigd_was_told_to_make_stays,
