@@ -240,6 +240,7 @@ soak)
 	stage "lab libvirt" 2400 stage_libvirt stage_lab_agent libvirt-cases
 	stage "lab gmigd" 3600 stage_libvirt stage_lab 2 gmigd-cases 6.12 --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab fleet" 3600 stage_libvirt stage_lab 4 fleet-cases 6.12 --mem-per-node 1536M --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
+	stage "lab top" 2400 stage_libvirt stage_lab 4 top-cases 6.12 --cpus 4 --mem-per-node 1536M --timeout $((2300 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab operator's path" 1800 stage_operator_path
 	stage "lab side by side" 3600 stage_libvirt stage_lab_agent side-by-side --mem-per-node 2G --timeout $((3400 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab topologies 6.1" 1800 stage_lab 2 "topologies --quick" 6.1
