@@ -388,3 +388,11 @@ need_kvm_here() {
 		exit 1
 	}
 }
+
+# readme_lines HEADING [N]: the lines of README's N-th block below it (the first one), without what they say behind #.
+readme_lines() {
+	awk -v heading="$1" -v wanted="${2:-1}" '$0 == heading { found = 1; next }
+		found && /^    / { if (!block) count++; block = 1; if (count == wanted) print substr($0, 5); next }
+		{ block = 0 }
+		found && (/^## / || count > wanted) { exit }' "$root/README.md" | sed 's/ *#.*//' | grep .
+}
