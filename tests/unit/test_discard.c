@@ -96,6 +96,65 @@ START_TEST(block_that_is_given_back_is_gone_and_reads_as_zeros)
 }
 END_TEST
 
+static atomic_bool no_new_memory;
+
+static int advise_with_old(void *memory, size_t bytes, int advice)
+{
+	if (advice == MADV_POPULATE_WRITE && atomic_load(&no_new_memory))
+		return -ENOMEM;
+	return gmig_sys_real.advise(memory, bytes, advice);
+}
+
+/*
+ * What was in a frame before is never seen again by whom it serves next: after moves the free frames are full of what the guest has
+ * written, and what is given back and touched anew is made of them, or of new memory.
+ */
+START_TEST(old_frames_serve_new_memory_without_what_was_in_them)
+{
+	struct gmig_job_info info;
+	struct gmig_stats stats;
+	uint64_t pooled;
+
+	atomic_store(&no_new_memory, false);
+	sys = gmig_sys_real;
+	sys.advise = advise_with_old;
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .small_pages = _i, .sys = &sys});
+	for (unsigned int from = 0; from < 3; from++) {
+		struct gmig_job_spec spec = rig_spec(from % 2, 1 - from % 2);
+
+		spec.mode = from == 1 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
+		rig_move(&rig, &spec, &info);
+		rig_assert_moved_all(&info, BYTES);
+	}
+	gmig_stats(rig.gmig, &stats);
+	pooled = stats.pool_bytes[0] + stats.pool_bytes[1];
+	ck_assert_uint_gt(pooled, 0);
+	atomic_store(&no_new_memory, true);
+	expect(0, BLOCK, 2 * BLOCK, 2 * BLOCK);
+	expect(0, 5, 3, 3);
+	expect_zeros(BLOCK, 2 * BLOCK);
+	gmig_stats(rig.gmig, &stats);
+	/* Old ones were taken, but for small pages, which the kernel makes anew. */
+	if (!_i)
+		ck_assert_uint_lt(stats.pool_bytes[0] + stats.pool_bytes[1], pooled);
+	atomic_store(&no_new_memory, false);
+	expect_zeros(5, 3);
+	/* New memory moves as what it is, too. */
+	expect(0, BLOCK, BLOCK, BLOCK);
+	rig_settle(&rig);
+	for (unsigned int node = 0; node < 2; node++) {
+		struct gmig_job_spec spec = rig_spec(node, 1 - node);
+
+		rig_move(&rig, &spec, &info);
+	}
+	expect_zeros(BLOCK, 2 * BLOCK);
+	expect_zeros(5, 3);
+	for (uint64_t page = 5; page < 8; page++)
+		rig_write_page(&rig, page);
+	end(BLOCK, 2 * BLOCK);
+}
+END_TEST
+
 /* The kernel splits the huge page before a part of it goes: else all of it would stay. */
 static atomic_int advices[2]; /* MADV_COLD, MADV_DONTNEED */
 
@@ -453,6 +512,7 @@ static Suite *suite(void)
 	tcase_set_timeout(tcase, 60);
 
 	tcase_add_loop_test(tcase, block_that_is_given_back_is_gone_and_reads_as_zeros, 0, 2);
+	tcase_add_loop_test(tcase, old_frames_serve_new_memory_without_what_was_in_them, 0, 2);
 	tcase_add_test(tcase, part_of_a_huge_block_is_given_back_and_the_rest_stays);
 	tcase_add_loop_test(tcase, heat_of_a_block_is_forgotten_with_the_last_of_its_memory, 0, 2);
 	tcase_add_loop_test(tcase, run_over_many_blocks_is_given_back, 0, 2);
