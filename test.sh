@@ -267,6 +267,8 @@ soak)
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "guest image with the agent" 1200 stage_agent_image
 	stage "lab workloads" 5400 stage_judges
+	stage "newcomer, Debian 12" 7200 tests/integration/newcomer bookworm
+	stage "newcomer, Debian 13" 7200 tests/integration/newcomer trixie
 	stage "lab topologies, all" 2400 stage_lab 2 topologies 6.12 --mem-per-node 2560M
 	;;
 fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
