@@ -48,7 +48,14 @@ struct cli_option {
 };
 
 /* What a word that is not an option stands for. */
-enum cli_word { CLI_WORD_TEXT, CLI_WORD_VM, CLI_WORD_JOB, CLI_WORD_COMMAND, CLI_WORD_VERB };
+enum cli_word {
+	CLI_WORD_TEXT,
+	CLI_WORD_VM,
+	CLI_WORD_DOMAIN, /* a guest of gmig-vmm, or a domain of libvirt */
+	CLI_WORD_JOB,
+	CLI_WORD_COMMAND,
+	CLI_WORD_VERB
+};
 
 #define CLI_MAX_WORDS 4
 
@@ -72,9 +79,10 @@ struct cli_args {
 #define CLI_COMMON_OPTIONS 4
 void cli_common_options(struct cli_args *args, struct cli_option common[CLI_COMMON_OPTIONS + 1]);
 
-/* The words of a command about one guest, and of one about a job. */
+/* The words of a command about one guest, about one that may be a domain, and about a job. */
 #define CLI_VM	   .kinds = {CLI_WORD_VM}, .min_words = 1, .max_words = 1
-#define CLI_VM_JOB .kinds = {CLI_WORD_VM, CLI_WORD_JOB}, .min_words = 2, .max_words = 2
+#define CLI_DOMAIN .kinds = {CLI_WORD_DOMAIN}, .min_words = 1, .max_words = 1
+#define CLI_VM_JOB .kinds = {CLI_WORD_DOMAIN, CLI_WORD_JOB}, .min_words = 2, .max_words = 2
 
 /*
  * -1: continue. Otherwise the command ends with this status: --help or a usage error was printed. A value that is not one

@@ -210,7 +210,7 @@ int cmd_check(int argc, char **argv)
 	    {0}};
 	struct cli_query query = {
 	    .command = "check-invariants",
-	    .args = {CLI_VM, .options = options, .json_help = "print the result as JSON"},
+	    .args = {CLI_DOMAIN, .options = options, .json_help = "print the result as JSON"},
 	    .print = print_check,
 	    .status = status_of,
 	    .is_long = &is_long};

@@ -68,7 +68,7 @@ static void print_rate(const struct cli_args *args, const json_t *job)
 int cmd_set_rate(int argc, char **argv)
 {
 	struct cli_query query = {.command = "job-set-rate",
-				  .args = {.kinds = {CLI_WORD_VM, CLI_WORD_JOB},
+				  .args = {.kinds = {CLI_WORD_DOMAIN, CLI_WORD_JOB},
 					   .min_words = 3,
 					   .max_words = 3,
 					   .json_help = "print the job as JSON"},

@@ -13,7 +13,7 @@ static void print_jobs(const struct cli_args *args, const json_t *jobs)
 int cmd_jobs(int argc, char **argv)
 {
 	struct cli_query query = {.command = "query-jobs",
-				  .args = {CLI_VM, .json_help = "print an array of jobs"},
+				  .args = {CLI_DOMAIN, .json_help = "print an array of jobs"},
 				  .print = print_jobs};
 
 	return cli_run_query(argc, argv, &query);

@@ -484,7 +484,7 @@ static const struct cli_option options[] = {
 
 int cmd_migrate(int argc, char **argv)
 {
-	struct cli_args args = {.kinds = {CLI_WORD_VM},
+	struct cli_args args = {.kinds = {CLI_WORD_DOMAIN},
 				.max_words = 1,
 				.options = options,
 				.json_help = "print the result as one line of JSON"};

@@ -417,7 +417,7 @@ int cmd_show(int argc, char **argv)
 	};
 	struct cli_query query = {
 	    .command = "query-residency",
-	    .args = {CLI_VM, .options = options, .json_help = "print everything as JSON"},
+	    .args = {CLI_DOMAIN, .options = options, .json_help = "print everything as JSON"},
 	    .ask = ask_guest,
 	    .print = print_guest,
 	    .is_long = &fresh,

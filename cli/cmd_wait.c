@@ -102,7 +102,7 @@ int cmd_wait(int argc, char **argv)
 	     .text = &timeout},
 	    {0},
 	};
-	struct cli_args args = {.kinds = {CLI_WORD_VM, CLI_WORD_JOB},
+	struct cli_args args = {.kinds = {CLI_WORD_DOMAIN, CLI_WORD_JOB},
 				.min_words = 1,
 				.max_words = 2,
 				.options = options,

@@ -214,8 +214,8 @@ static void print_values(FILE *out, const char *command, const struct cli_option
 static void print_words(FILE *out, const char *command, const struct cli_args *args)
 {
 	static const char *const kinds[] = {
-	    [CLI_WORD_TEXT] = "TEXT",	    [CLI_WORD_VM] = "VM",     [CLI_WORD_JOB] = "JOB",
-	    [CLI_WORD_COMMAND] = "COMMAND", [CLI_WORD_VERB] = "VERB",
+	    [CLI_WORD_TEXT] = "TEXT", [CLI_WORD_VM] = "VM",	      [CLI_WORD_DOMAIN] = "DOMAIN",
+	    [CLI_WORD_JOB] = "JOB",   [CLI_WORD_COMMAND] = "COMMAND", [CLI_WORD_VERB] = "VERB",
 	};
 
 	for (int i = 0; i < args->max_words; i++) {

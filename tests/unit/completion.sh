@@ -33,6 +33,7 @@ wait $! 2>/dev/null
 mkdir "$XDG_RUNTIME_DIR/bin"
 cat >"$XDG_RUNTIME_DIR/bin/gmig" <<'END'
 #!/bin/sh
+[ "$*" = 'list --json' ] && echo '[{"name":"vm1","state":"running"},{"name":"web1","kind":"qemu"},{"name":"a \\"b","kind":"qemu"},{"name":"gmigd"}]'
 [ "$*" = 'jobs vm1 --json' ] && echo '[{"id":"7"},{"id":"12"}]'
 [ "$*" = 'jobs silent --json' ] && exec sleep 20
 END
@@ -172,6 +173,15 @@ expect 'gmig agent vm1 ps --mapp' --mappings
 expect 'gmig help hist' histogram
 expect 'gmig sample vm1 o' on off
 expect 'gmig migrate vm1 --order h' hot-first
+# gmigd's socket is no guest; where it is, it is asked for domains, for those commands that take one.
+mv "$XDG_RUNTIME_DIR/gmig/vm1.sock" "$XDG_RUNTIME_DIR/gmig/gmigd.sock"
+expect 'gmig pin '
+export GMIGD_SOCKET=$XDG_RUNTIME_DIR/gmig/gmigd.sock
+expect 'gmig show ' vm1 web1
+expect 'gmig migrate --from 0 w' web1
+expect 'gmig jobs w' web1
+expect 'gmig pin '
+mv "$XDG_RUNTIME_DIR/gmig/gmigd.sock" "$XDG_RUNTIME_DIR/gmig/vm1.sock"
 # A name may be anything, and is no command.
 mv "$XDG_RUNTIME_DIR/gmig/vm1.sock" "$XDG_RUNTIME_DIR/gmig/odd \$(touch hurt).sock"
 cd "$XDG_RUNTIME_DIR" || exit 1
