@@ -216,6 +216,19 @@ static bool goes_on(const struct placement_plan *plan, size_t i, const struct gm
 	return false;
 }
 
+/* Of the moves that come after this one, of those that are to be made. */
+static uint64_t bytes_after(const struct placement_plan *plan, size_t i,
+			    const struct progress *progress)
+{
+	uint64_t bytes = 0;
+
+	while (++i < plan->move_count)
+		if (plan->moves[i].kind == PLACEMENT_MEMORY &&
+		    !is_left_out(progress, &plan->moves[i]))
+			bytes += plan->moves[i].bytes;
+	return bytes;
+}
+
 static bool run_one(const struct fleet *fleet, const struct placement_plan *plan, size_t i,
 		    struct fleet_run *run, struct progress *progress)
 {
@@ -233,8 +246,10 @@ static bool run_one(const struct fleet *fleet, const struct placement_plan *plan
 			say_move(fleet, i + 1, move);
 		snprintf(which, sizeof(which), "%zu/%zu ", i + 1, plan->move_count);
 		cli_progress_prefix(which);
+		cli_progress_later(bytes_after(plan, i, progress));
 		rc = run_move(fleet, plan, move, run, result, &err);
 		cli_progress_prefix("");
+		cli_progress_later(0);
 		progress->done += !rc;
 	}
 	if (err.text[0])

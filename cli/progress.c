@@ -19,13 +19,12 @@
 /* Of one command; main thread. */
 static bool is_off;
 static char before[PREFIX_BYTES];
+static uint64_t later_bytes;
 
 /* "0:07", "1:02:03"; "-" when nothing is known. */
-static void print_eta(const struct cli_progress *progress, char *text, size_t bytes)
+static void print_eta(uint64_t left_bytes, double rate, char *text, size_t bytes)
 {
-	uint64_t total = progress->total_bytes, done = progress->done_bytes;
-	double rate = progress->bytes_per_second;
-	double left = rate > 0 && total > done ? (double)(total - done) / rate : 0;
+	double left = rate > 0 ? (double)left_bytes / rate : 0;
 	unsigned int seconds;
 
 	if (rate <= 0 || left > BAR_LONGEST_ETA_S) {
@@ -38,6 +37,19 @@ static void print_eta(const struct cli_progress *progress, char *text, size_t by
 			 seconds % 60);
 	else
 		snprintf(text, bytes, "%u:%02u", seconds / 60, seconds % 60);
+}
+
+static void print_etas(const struct cli_progress *progress, char *text, size_t bytes)
+{
+	uint64_t total = progress->total_bytes, done = progress->done_bytes;
+	uint64_t left = total > done ? total - done : 0;
+	char all[16];
+
+	print_eta(left, progress->bytes_per_second, text, bytes);
+	if (!later_bytes)
+		return;
+	print_eta(left + later_bytes, progress->bytes_per_second, all, sizeof(all));
+	snprintf(text + strlen(text), bytes - strlen(text), ", all %s", all);
 }
 
 static void print_bar(const struct cli_progress *progress, size_t cells, char *bar)
@@ -54,11 +66,11 @@ static void print_bar(const struct cli_progress *progress, size_t cells, char *b
 
 void cli_progress_format(const struct cli_progress *progress, int columns, char *line, size_t bytes)
 {
-	char bar[BAR_CELLS + 1], eta[16], text[256];
+	char bar[BAR_CELLS + 1], eta[40], text[256];
 	char moved[UNITS_TEXT], total[UNITS_TEXT], rate[UNITS_TEXT];
 	size_t cells = BAR_CELLS, width;
 
-	print_eta(progress, eta, sizeof(eta));
+	print_etas(progress, eta, sizeof(eta));
 	snprintf(text, sizeof(text), "%s of %s%s  %s  ETA %s%s%s",
 		 units_size(progress->shown_bytes, moved), units_size(progress->total_bytes, total),
 		 progress->verb, units_rate(progress->bytes_per_second, rate), eta,
@@ -202,8 +214,14 @@ void cli_progress_prefix(const char *prefix)
 	snprintf(before, sizeof(before), "%s", prefix);
 }
 
+void cli_progress_later(uint64_t bytes)
+{
+	later_bytes = bytes;
+}
+
 void cli_progress_reset(void)
 {
+	later_bytes = 0;
 	is_off = false;
 	before[0] = '\0';
 }

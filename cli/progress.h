@@ -25,5 +25,7 @@ void cli_progress_draw(const struct cli_progress *progress);
 void cli_progress_text(const char *text);
 /* What stands before each line from now on, as "move 2 of 7  "; "" for nothing. */
 void cli_progress_prefix(const char *prefix);
+/* What comes after what the next lines tell of, at the same rate as far as is known: "ETA 0:07, all 1:02"; 0: nothing. */
+void cli_progress_later(uint64_t bytes);
 
 #endif

@@ -1,5 +1,6 @@
 /* gmig migrate against a scripted VMM: what it asks for, how it waits, what it prints, how it ends.
  */
+#include "../../cli/progress.h"
 #include "fake_vmm.h"
 
 /* ---- Arguments ------------------------------------------------------------------------------- */
@@ -467,6 +468,13 @@ START_TEST(progress_line_shows_moved_total_rate_eta_and_stall)
 	json_object_set_new(job, "state", json_string("paused"));
 	cli_progress_line(job, 200, line, sizeof(line));
 	ck_has(line, "1.05 MB/s  ETA 8:32  stall 200 us  paused");
+	/* What a plan moves afterwards. */
+	cli_progress_later(1ull << 30);
+	cli_progress_line(job, 200, line, sizeof(line));
+	ck_has(line, "ETA 8:32, all 25:36  stall");
+	cli_progress_reset();
+	cli_progress_line(job, 200, line, sizeof(line));
+	ck_has(line, "ETA 8:32  stall");
 	json_object_set_new(job, "bytes_per_second", json_integer(100000));
 	cli_progress_line(job, 200, line, sizeof(line));
 	ck_has(line, "ETA 1:29:29");
