@@ -54,6 +54,10 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
+# As in a bare chroot.
+[ -e /dev/fd/0 ] && [ -d /sys/kernel ] ||
+	die "/proc, /sys and /dev have to be there as on a running system: mount --rbind them into a chroot"
+
 step() {
 	printf '\n== %s\n' "$*"
 }

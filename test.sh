@@ -48,6 +48,11 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ -t 0 ] || yes=--yes
+# As in a bare chroot.
+[ -e /dev/fd/0 ] && [ -d /sys/kernel ] || {
+	echo "test.sh: /proc, /sys and /dev have to be there as on a running system: mount --rbind them into a chroot" >&2
+	exit 2
+}
 
 logs=build/test-logs
 mkdir -p $logs
