@@ -444,6 +444,16 @@ START_TEST(plain_engine_gives_memory_and_refuses_jobs)
 	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, &err), -EOPNOTSUPP);
 	ck_assert_int_eq(gmig_residency(gmig, 0, bytes), 0);
 	ck_assert_uint_eq(bytes[0], BYTES);
+	/* Nodes that are none: where memory would be, as far as it is there. */
+	region =
+	    (struct gmig_region_spec){.vnode = 1, .host_node = 1, .gpa = BYTES, .bytes = BYTES};
+	ck_assert_int_eq(gmig_region_add(gmig, &region, &ram, &err), 0);
+	ck_assert_int_eq(gmig_residency(gmig, 1, bytes), 0);
+	ck_assert_uint_eq(bytes[1], 0);
+	memset(ram, 1, GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(gmig_residency(gmig, 1, bytes), 0);
+	ck_assert_uint_eq(bytes[1], GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(bytes[0], 0);
 	gmig_destroy(gmig);
 	gmig_topology_put(topology);
 }

@@ -1,5 +1,6 @@
 /* An engine whose host changes under it. The host is a tree of files; its node 0 is the real one. */
 #include "../../migrate/core/topology.h"
+#include "../../migrate/gmig_policy.h"
 #include "../../migrate/memory/engine.h"
 #include "host_tree.h"
 
@@ -184,6 +185,43 @@ START_TEST(process_is_judged_by_the_host_and_by_its_own_cpuset)
 }
 END_TEST
 
+/* The host is looked at: where the policy has every second page. */
+static unsigned int second_node(void)
+{
+	struct gmig_map map;
+
+	ck_assert_int_eq(gmig_refresh_topology(gmig, NULL), 0);
+	ck_assert_int_eq(gmig_map_at(gmig, 0, &map), 0);
+	ck_assert_uint_eq(map.node_count, 2);
+	ck_assert_uint_eq(map.node[0], 0);
+	return map.node[1];
+}
+
+START_TEST(policy_means_the_nodes_that_can_be_used_now)
+{
+	struct gmig_bind_spec spec = {.bytes = GMIG_BLOCK_BYTES,
+				      .policy = {.mode = GMIG_POLICY_INTERLEAVE}};
+	struct gmig_error err = {0};
+	struct gmig_job *job;
+
+	host(2);
+	start();
+	if (gmig_why_off(gmig))
+		return;
+	ck_assert_int_eq(add_region(0, 0, &err), 0);
+	gmig_node_set_add(&spec.policy.nodes, 0);
+	gmig_node_set_add(&spec.policy.nodes, 1);
+	ck_assert_msg(!gmig_bind(gmig, &spec, &job, &err), "%s", err.text);
+	ck_assert_uint_eq(second_node(), 1);
+	/* A node that is there, but not for this process; or one that is gone. */
+	if (_i)
+		tree_cpuset("0");
+	else
+		host(1);
+	ck_assert_uint_eq(second_node(), 0);
+}
+END_TEST
+
 /* ---- At the limits --------------------------------------------------------------------------- */
 
 static void ck_all_on(unsigned int node)
@@ -316,6 +354,7 @@ int main(void)
 	tcase_add_test(tcase, region_on_a_node_that_cannot_serve_it_is_refused_and_says_why);
 	tcase_add_test(tcase, job_is_judged_by_the_host_as_it_is_when_it_starts);
 	tcase_add_test(tcase, process_is_judged_by_the_host_and_by_its_own_cpuset);
+	tcase_add_loop_test(tcase, policy_means_the_nodes_that_can_be_used_now, 0, 2);
 	tcase_add_test(tcase, sixty_four_vnodes_move_to_node_1023);
 	tcase_add_test(tcase, looks_from_many_threads_only_go_forward);
 	suite_add_tcase(suite, tcase);

@@ -30,6 +30,16 @@ static void finish(struct gmig_job *job, struct trip *trip)
 	ck_assert_int_eq(trip->info.state, GMIG_JOB_COMPLETED);
 }
 
+static void ck_each_once(const struct trip *trip)
+{
+	uint64_t seen = 0;
+
+	_Static_assert(BLOCKS < 64, "a bit each");
+	for (size_t i = 0; i < trip->count; i++)
+		seen |= 1ull << (trip->gpa[i] / GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(seen, (1ull << BLOCKS) - 1);
+}
+
 static void move(struct rig *rig, unsigned int from, enum gmig_order order, uint64_t seed,
 		 struct trip *trip)
 {
@@ -44,6 +54,7 @@ static void move(struct rig *rig, unsigned int from, enum gmig_order order, uint
 	finish(job, trip);
 	ck_assert_uint_eq(trip->info.moved_bytes, BYTES);
 	ck_assert_uint_eq(trip->count, BLOCKS);
+	ck_each_once(trip);
 }
 
 static bool is_by_address(const struct trip *trip)
