@@ -13,6 +13,14 @@ void fleet_plan_print(FILE *out, const struct fleet *fleet, const struct placeme
 /* The guests that are not in it, a line each. */
 void fleet_print_silent(FILE *out, const struct fleet *fleet);
 
+/*
+ * Is all that the guest, or the vnode, has on a node meant by this move of memory and those before it, and nothing of it to come there?
+ * Then it goes without a limit, as a job that takes new memory along: what is touched for the first time afterwards is not to come from
+ * the node that was left. And QEMU's own memory, which no plan counts, may go along; a limit it would use up, and guest memory would stay.
+ */
+bool fleet_takes_all(const struct fleet *fleet, const struct placement_plan *plan,
+		     const struct placement_move *move);
+
 struct fleet_run {
 	bool json;	     /* no words on stdout */
 	uint64_t rate_bytes; /* a second, of each migration; 0: no limit */

@@ -11,27 +11,30 @@
 #include <string.h>
 #include <time.h>
 
-/*
- * Is all that the guest has on a node meant, and nothing of it to come there? Then QEMU's own memory, which no plan counts, may go
- * along; with a limit it would use that up, and guest memory would stay.
- */
-static bool takes_all(const struct fleet *fleet, const struct placement_plan *plan,
-		      const struct placement_move *move)
+/* Of one vnode; of all of the guest where it has none. */
+static bool is_of(const struct placement_move *move, uint16_t vnode)
+{
+	return move->vnode == PLACEMENT_NO_VNODE || move->vnode == vnode;
+}
+
+bool fleet_takes_all(const struct fleet *fleet, const struct placement_plan *plan,
+		     const struct placement_move *move)
 {
 	const struct placement_guest *guest = &fleet->guests[move->guest];
 	uint64_t there = 0, meant = 0;
 
 	for (size_t i = 0; i < guest->ram_count; i++)
-		if (guest->ram[i].node == move->from)
+		if (guest->ram[i].node == move->from && is_of(move, guest->ram[i].vnode))
 			there += guest->ram[i].bytes;
 	for (size_t i = 0; i < plan->move_count; i++) {
 		const struct placement_move *other = &plan->moves[i];
 
-		if (other->kind != PLACEMENT_MEMORY || other->guest != move->guest)
+		if (other->kind != PLACEMENT_MEMORY || other->guest != move->guest ||
+		    !is_of(move, other->vnode))
 			continue;
-		if (other->to == move->from)
+		if (other->to == move->from || (other->from == move->from && other > move))
 			return false;
-		if (other->from == move->from && other->to == move->to)
+		if (other->from == move->from)
 			meant += other->bytes;
 	}
 	return meant >= there;
@@ -44,8 +47,7 @@ static json_t *memory_arguments(const struct fleet *fleet, const struct placemen
 	json_t *arguments = json_pack("{s:[i], s:[i], s:s}", "from", (int)move->from, "to",
 				      (int)move->to, "vcpus", "keep");
 
-	if (arguments &&
-	    (!cli_is_domain(fleet_target(fleet, move->guest)) || !takes_all(fleet, plan, move)))
+	if (arguments && !fleet_takes_all(fleet, plan, move))
 		json_object_set_new(arguments, "max-bytes", json_integer((json_int_t)move->bytes));
 	if (arguments && move->vnode != PLACEMENT_NO_VNODE)
 		json_object_set_new(arguments, "vnode", json_integer(move->vnode));
