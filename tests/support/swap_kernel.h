@@ -16,7 +16,7 @@
 #define SWAP_BLOCKS 2
 #define SWAP_PAGES  (SWAP_BLOCKS * GMIG_BLOCK_PAGES)
 
-enum swap_place { SWAP_MAPPED, SWAP_CACHED, SWAP_OUT };
+enum swap_place { SWAP_MAPPED, SWAP_CACHED, SWAP_OUT, SWAP_GONE };
 
 struct swap_page {
 	enum swap_place place;
@@ -152,7 +152,7 @@ static int swap_in_core(void *memory, size_t bytes, unsigned char *pages)
 		return gmig_sys_real.in_core(memory, bytes, pages);
 	pthread_mutex_lock(&swap_kernel.lock);
 	for (unsigned int i = 0; i < bytes / GMIG_PAGE_BYTES; i++)
-		pages[i] = swap_kernel.page[first + i].place != SWAP_OUT;
+		pages[i] = swap_kernel.page[first + i].place < SWAP_OUT;
 	pthread_mutex_unlock(&swap_kernel.lock);
 	return 0;
 }
@@ -193,6 +193,8 @@ static inline uint64_t swap_categories(unsigned int page)
 {
 	const struct swap_kernel *kernel = &swap_kernel;
 
+	if (kernel->page[page].place == SWAP_GONE)
+		return 0;
 	if (kernel->page[page].place != SWAP_MAPPED)
 		return PAGE_IS_SWAPPED | PAGE_IS_WRITTEN;
 	return PAGE_IS_PRESENT | PAGE_IS_WRITTEN |
@@ -209,7 +211,10 @@ static inline int swap_scan(struct pm_scan_arg *arg, unsigned int page)
 	     arg->walk_end += GMIG_PAGE_BYTES) {
 		uint64_t is = swap_categories(page++);
 
-		if (found && regions[found - 1].categories == is) {
+		if (!is)
+			continue;
+		if (found && regions[found - 1].end == arg->walk_end &&
+		    regions[found - 1].categories == is) {
 			regions[found - 1].end += GMIG_PAGE_BYTES;
 			continue;
 		}

@@ -675,6 +675,21 @@ START_TEST(binding_of_5000_ranges_goes_along_with_a_migration)
 }
 END_TEST
 
+/* A page of its place within a pattern: 513 is the first of three. */
+START_TEST(huge_page_stays_whole_where_a_pattern_has_its_page_on_that_node)
+{
+	create(false);
+	bind(512, 1, GMIG_POLICY_PREFERRED, "0");
+	bind(513, 1, GMIG_POLICY_INTERLEAVE, "0-2");
+	bind(514, 510, GMIG_POLICY_PREFERRED, "0");
+	ck_assert_uint_eq(bound_pages_target(rig.gmig, 512, 9, 0, NULL), GMIG_NO_NODE);
+	bind(513, 2, GMIG_POLICY_INTERLEAVE, "0-2");
+	ck_assert_uint_eq(bound_pages_target(rig.gmig, 512, 9, 0, NULL), BOUND_SPLIT);
+	touch_all();
+	finish();
+}
+END_TEST
+
 START_TEST(huge_page_of_two_ranges_is_split_only_where_a_page_belongs_elsewhere)
 {
 	create(false);
@@ -744,6 +759,7 @@ int main(void)
 	tcase_add_loop_test(tcase, binding_is_as_before_when_two_migrations_move_nothing, 0, 2);
 	tcase_add_test(tcase, binding_of_5000_ranges_goes_along_with_a_migration);
 	tcase_add_test(tcase, home_node_is_set_where_there_is_a_policy_for_it);
+	tcase_add_test(tcase, huge_page_stays_whole_where_a_pattern_has_its_page_on_that_node);
 	tcase_add_test(tcase, huge_page_of_two_ranges_is_split_only_where_a_page_belongs_elsewhere);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);

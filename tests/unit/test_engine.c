@@ -1,5 +1,6 @@
 /* The engine moves memory under threads that write to it. */
 #include "../../migrate/core/kernels.h"
+#include "../../migrate/gmig_policy.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -428,6 +429,8 @@ START_TEST(plain_engine_gives_memory_and_refuses_jobs)
 	struct gmig_options options = {.plain = true};
 	struct gmig_region_spec region = {.bytes = BYTES};
 	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_bind_spec bind = {.bytes = BYTES, .policy = {.mode = GMIG_POLICY_LOCAL}};
+	struct gmig_map map;
 	struct gmig_topology *topology;
 	uint64_t bytes[GMIG_MAX_NODES];
 	struct gmig_error err;
@@ -444,6 +447,12 @@ START_TEST(plain_engine_gives_memory_and_refuses_jobs)
 	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, &err), -EOPNOTSUPP);
 	ck_assert_int_eq(gmig_residency(gmig, 0, bytes), 0);
 	ck_assert_uint_eq(bytes[0], BYTES);
+	err.text[0] = '\0';
+	ck_assert_int_eq(gmig_bind(gmig, &bind, &job, &err), -EOPNOTSUPP);
+	ck_assert_ptr_null(job);
+	ck_assert_str_eq(err.text, gmig_why_off(gmig));
+	ck_assert_int_eq(gmig_fix_memory(gmig, 0, BYTES, true, &err), -EOPNOTSUPP);
+	ck_assert_int_eq(gmig_map_at(gmig, 0, &map), -EOPNOTSUPP);
 	/* Nodes that are none: where memory would be, as far as it is there. */
 	region =
 	    (struct gmig_region_spec){.vnode = 1, .host_node = 1, .gpa = BYTES, .bytes = BYTES};

@@ -223,6 +223,31 @@ START_TEST(guest_that_touches_what_is_out_has_it_on_the_target)
 }
 END_TEST
 
+static void give_back(void)
+{
+	pthread_mutex_lock(&swap_kernel.lock);
+	swap_kernel.page[5].place = swap_kernel.page[700].place = SWAP_GONE;
+	pthread_mutex_unlock(&swap_kernel.lock);
+}
+
+START_TEST(pages_that_were_given_back_meanwhile_are_gone)
+{
+	struct gmig_job_spec spec = to_node_1();
+	struct gmig_job_info info;
+
+	start(false);
+	swap_kernel.evicted = give_back;
+	move(&spec, &info);
+	ck_assert_uint_eq(info.gone_bytes, 2 * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info.moved_bytes, (SWAP_PAGES - 2) * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, 0);
+	ck_assert_uint_eq(pages_on(1), SWAP_PAGES - 2);
+	gmig_destroy(gmig);
+	gmig_topology_put(topology);
+	tree_remove();
+}
+END_TEST
+
 /* ---- What stays ------------------------------------------------------------------------------- */
 
 START_TEST(page_that_is_pinned_stays_and_is_not_tried_for_long)
@@ -455,6 +480,7 @@ int main(void)
 	tcase_add_test(tcase, block_of_a_part_has_a_policy_of_its_own_until_it_has_moved);
 	tcase_add_test(tcase, policy_that_cannot_be_restored_is_told);
 	tcase_add_test(tcase, guest_that_touches_what_is_out_has_it_on_the_target);
+	tcase_add_test(tcase, pages_that_were_given_back_meanwhile_are_gone);
 	tcase_add_loop_test(tcase, page_that_is_pinned_stays_and_is_not_tried_for_long, 0, 2);
 	tcase_add_test(tcase, page_that_the_guest_keeps_writing_to_stays_in_the_end);
 	tcase_add_test(tcase, target_without_memory_is_the_reason);

@@ -257,6 +257,10 @@ END_TEST
 START_TEST(policy_of_the_thread_is_read_and_set)
 {
 	struct thread_policy bind = {.mode = MPOL_BIND}, now, before;
+	struct {
+		struct thread_policy policy;
+		uint64_t behind;
+	} guarded;
 
 	if (sys->thread_policy(&before))
 		return;
@@ -266,6 +270,10 @@ START_TEST(policy_of_the_thread_is_read_and_set)
 	ck_assert_int_eq(now.mode, MPOL_BIND);
 	ck_assert(gmig_node_set_has(&now.nodes, 0));
 	ck_assert_uint_eq(gmig_node_set_count(&now.nodes), 1);
+	/* What lies behind the nodes stays as it was. */
+	memset(&guarded, 0x55, sizeof(guarded));
+	ck_assert_int_eq(sys->thread_policy(&guarded.policy), 0);
+	ck_assert_uint_eq(guarded.behind, 0x5555555555555555);
 	ck_assert_int_eq(sys->set_policy(12345), -EINVAL);
 	ck_assert_int_eq(sys->set_thread_policy(&before), 0);
 	ck_assert_int_eq(sys->thread_policy(&now), 0);
