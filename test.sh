@@ -6,8 +6,8 @@
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals)
 #   --fuzz   ten minutes for each fuzz target
-#   --faults each system call of a guest's life fails with each error of its manual page (tests/fault/syscalls; two hours),
-#            and processes are killed at random times (tests/fault/kills)
+#   --faults each system call of a guest's life, and of gmig's commands, fails with each error of its manual page
+#            (tests/fault/syscalls; two hours), and processes are killed at random times (tests/fault/kills)
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
@@ -313,6 +313,7 @@ if [ $tier = full ]; then
 	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races
 	stage "system calls that fail" 600 stage_syscalls --scenario boot,huge --most 3 --share 5/20
+	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
 	filler "format" 300 stage_format
