@@ -1,10 +1,11 @@
 #!/bin/bash
 # gmig's tests, in tiers.
-# usage: ./test.sh [--full] [--soak] [--fuzz] [--faults] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
+# usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
-#            what a native or another lab's case sees as well (a guest's ways to end, its signals)
+#            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
+#            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
 #   --fuzz   ten minutes for each fuzz target
 #   --faults each system call of a guest's life, and of gmig's commands, fails with each error of its manual page
 #            (tests/fault/syscalls; two hours), and processes are killed at random times (tests/fault/kills)
@@ -18,11 +19,18 @@ set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
 . tests/stages.sh
 
-tier=quick yes='' only='' list='' mutants=200
+tier=quick yes='' only='' list='' mutants=200 soak_seconds=600 soak_seed=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--full) tier=full ;;
-	--soak) tier=soak ;;
+	--soak)
+		tier=soak
+		[[ ! ${2:-} =~ ^[0-9]+$ ]] || { soak_seconds=$(($2 * 3600)) && shift; }
+		;;
+	--seed)
+		soak_seed=${2:?--seed takes a number}
+		shift
+		;;
 	--fuzz) tier=fuzz ;;
 	--faults) tier=faults ;;
 	--coverage) tier=coverage ;;
@@ -237,6 +245,9 @@ quick | full)
 soak)
 	alone "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
+	stage "soak commands" $((soak_seconds + 1200)) stage_soak_commands --seconds "$soak_seconds" ${soak_seed:+--seed "$soak_seed"}
+	stage "soak blocks" 14400 stage_soak_commands --blocks 1000000 ${soak_seed:+--seed "$soak_seed"}
+	stage "soak selftest" 3600 stage_soak_selftest
 	stage "every mutant" 3600 stage_mutants
 	stage "mutants that were missed" 3600 stage_mutate --fixed
 	stage "build clang" 600 stage_build clang

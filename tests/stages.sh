@@ -536,6 +536,15 @@ stage_coverage() {
 	tests/coverage/judge $out/coverage.json
 }
 
+# Random commands, or a million blocks, with guests that count lost writes.
+stage_soak_commands() {
+	need_build release && with_guests tests/soak/soak --log build/soak.log "$@"
+}
+
+stage_soak_selftest() {
+	need_build release && with_guests tests/soak/selftest
+}
+
 stage_soak() {
 	local i
 	for ((i = 0; i < $1; i++)); do
