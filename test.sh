@@ -2,7 +2,7 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
+#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
@@ -330,6 +330,7 @@ if [ $tier = full ]; then
 	filler "format" 300 stage_format
 	filler "clang-tidy" 900 stage_tidy
 	filler "cppcheck" 600 stage_cppcheck
+	filler "analyzer" 600 stage_analyzer
 	filler "scripts and man pages" 300 stage_scripts
 	filler "site" 300 stage_site
 	stage "install and packages" 300 stage_package

@@ -298,6 +298,12 @@ stage_cppcheck() {
 		--suppressions-list=.cppcheck --library=tests/cppcheck.cfg -D_GNU_SOURCE migrate control placement vmm cli guestagent libvirt-hooks tests/bench
 }
 
+# What gcc -fanalyzer says of the product, but for what is listed with the reason why it is wrong.
+stage_analyzer() {
+	mkdir -p build && flock build/.lock-release cmake --preset release >/dev/null || return 1
+	tests/analyzer/run
+}
+
 stage_scripts() {
 	local scripts
 	scripts=$(sources '*' | while read -r f; do head -c 64 "$f" | grep -aqE '^#!/bin/(ba)?sh' && echo "$f"; done)
