@@ -122,7 +122,8 @@ static bool read_status(const struct doctor_host *host, const char *who, const c
 			snprintf(value, bytes, "%s", line + strlen(key));
 	}
 	fclose(file);
-	value[strcspn(value, "\n")] = '\0';
+	if (found)
+		value[strcspn(value, "\n")] = '\0';
 	return found;
 }
 
