@@ -59,8 +59,9 @@ XML
 
 # domain_starts NAME ..: as above.
 domain_starts() {
+	local said
 	domain "$@" >"$work/$1.xml"
-	virsh create "$work/$1.xml" || fail "virsh create: $(tail -n 5 "/var/log/libvirt/qemu/$1.log")"
+	said=$(virsh create "$work/$1.xml" 2>&1) || fail "virsh create: $said; the end of QEMU's log: $(tail -n 5 "/var/log/libvirt/qemu/$1.log")"
 	cp "/run/libvirt/qemu/$1.pid" "$work/$1.pid"
 }
 
