@@ -230,19 +230,10 @@ stage_headers() {
 	verdict_of_files $out
 }
 
-# Few mutants run each time; all must still apply, or a later run of all of them fails for nothing.
-mutants_apply() {
-	local patch stale=0
-	for patch in tests/fault/mutants/*.patch tests/fault/races/*.patch; do
-		patch --dry-run -s -p1 <"$patch" >/dev/null || { echo "not ok $patch does not apply" && stale=1; }
-	done
-	return $stale
-}
-
 # No circles, arrows between rooms, sizes; and does what looks for them see them?
 stage_structure() {
 	local self
-	mutants_apply && need_build release || return 1
+	tests/fault/patches-apply && need_build release || return 1
 	for self in structure/selftest structure/unit-selftest structure/abi-selftest coverage/selftest fault/mutate-selftest; do
 		tests/$self >build/structure.log || { cat build/structure.log && return 1; }
 	done
