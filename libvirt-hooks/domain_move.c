@@ -94,17 +94,14 @@ static bool has_job(const struct domain *domain, bool unasked)
 }
 
 /*
- * One is to begin that was asked for: what was not goes. Known before, since the engine leaves to a later job what it wants, too, and
- * so may end the earlier one at once. Returns the mark as it was.
+ * A job that was asked for is about to start: the one that was not gives way. It is marked before the start, because the engine leaves
+ * pages to a later job that wants them, and the earlier one may end at once.
  */
-static uint64_t mark_unasked(struct domain *domain)
+static void mark_unasked(struct domain *domain)
 {
-	uint64_t before = atomic_load(&domain->gave_way);
-
 	for (unsigned int i = 0; i < domain->jobs; i++)
 		if (domain->job[i].unasked)
 			atomic_store(&domain->gave_way, domain->job[i].id);
-	return before;
 }
 
 static bool left_to_others(struct gmig_job *job)
@@ -483,7 +480,9 @@ static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, b
 		ret = gmig_fail(err, -EINPROGRESS, "a move that was asked for runs");
 	if (!ret)
 		ret = domain_pins_check(domain, spec, err);
-	marked = ret || unasked ? atomic_load(&domain->gave_way) : mark_unasked(domain);
+	marked = atomic_load(&domain->gave_way);
+	if (!ret && !unasked)
+		mark_unasked(domain);
 	if (!ret)
 		ret = start_job(domain, spec, unasked, job, err);
 	if (ret)

@@ -8,9 +8,9 @@
 #include "../../migrate/core/topology.h"
 #include "../../migrate/memory/region.h"
 #include "host_tree.h"
+#include "open_files.h"
 #include "suite.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
@@ -183,17 +183,6 @@ static inline void assert_clean(void)
 	ck_assert_msg(!gmig_check(gmig, &check, &err), "%s", err.text);
 	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
 		ck_assert_msg(!check.breach[i], "I%u: %s", i + 1, check.detail[i]);
-}
-
-static inline unsigned int open_files(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
 }
 
 #endif

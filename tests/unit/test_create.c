@@ -4,9 +4,9 @@
  */
 #include "../../migrate/core/sys.h"
 #include "../../migrate/gmig.h"
+#include "open_files.h"
 #include "rig.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
@@ -98,17 +98,6 @@ static void setup(void)
 	sys.ioctl = failing_ioctl;
 }
 
-static unsigned int descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(dir))
-		count++;
-	closedir(dir);
-	return count;
-}
-
 /* ---- Cases --------------------------------------------------------------------------------- */
 
 static void ck_serves(struct gmig *gmig, uint8_t *ram)
@@ -158,14 +147,14 @@ START_TEST(engine_that_cannot_be_made_leaves_nothing_behind)
 
 	ck_assert_int_eq(gmig_topology_create(2, &topology, NULL), 0);
 	make(topology, (enum gmig_region_kind)_i); /* what is made once a process */
-	before = descriptors();
+	before = open_files();
 	for (int n = 1;; n++) {
 		atomic_store(&met, false);
 		atomic_store(&calls, 0);
 		atomic_store(&fail_at, n);
 		failures += make(topology, (enum gmig_region_kind)_i) != 0;
-		ck_assert_msg(descriptors() == before, "call %d: %u descriptors, %u before", n,
-			      descriptors(), before);
+		ck_assert_msg(open_files() == before, "call %d: %u descriptors, %u before", n,
+			      open_files(), before);
 		ck_assert_msg(!atomic_load(&mapped), "call %d: %lld bytes are mapped", n,
 			      atomic_load(&mapped));
 		if (!atomic_load(&met))

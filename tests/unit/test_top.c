@@ -407,6 +407,14 @@ START_TEST(page_of_80_columns_keeps_every_column_that_fits)
 }
 END_TEST
 
+/* Alike, with CPUs on the first one. */
+static void small_nodes(struct tree_node *nodes, unsigned int count, const char *list)
+{
+	for (unsigned int i = 0; i < count; i++)
+		nodes[i] = (struct tree_node){i, 1024, 512, i ? "" : "0-3", "10"};
+	tree_nodes(list, nodes, count);
+}
+
 /* What a node has of hugetlb pages makes its words longer, and the bars of all nodes shorter: they are compared by eye. */
 START_TEST(bars_of_all_nodes_are_of_one_scale)
 {
@@ -428,9 +436,7 @@ START_TEST(page_of_80_columns_has_stalls_beside_four_nodes)
 	struct tree_node nodes[4];
 	struct top_view view = {0};
 
-	for (unsigned int i = 0; i < 4; i++)
-		nodes[i] = (struct tree_node){i, 1024, 512, i ? "" : "0-3", "10"};
-	tree_nodes("0-3", nodes, 4);
+	small_nodes(nodes, 4, "0-3");
 	take(add("web1"), RESIDENCY, 1);
 	draw(&view, 80, 24);
 	ck_has(drawn, "NAME HOME VCPU%   MEM LOC%   N0    N1    N2    N3   MB/s STALL JOB% WHY\n");
@@ -468,9 +474,7 @@ START_TEST(page_scrolls_over_many_nodes)
 	struct tree_node nodes[12];
 	struct top_view view = {0};
 
-	for (unsigned int i = 0; i < 12; i++)
-		nodes[i] = (struct tree_node){i, 1024, 512, i ? "" : "0-3", "10"};
-	tree_nodes("0-11", nodes, 12);
+	small_nodes(nodes, 12, "0-11");
 	three_guests();
 	draw(&view, 80, 24);
 	ck_has(drawn, "nodes 1 to 4 of 12");
