@@ -14,8 +14,8 @@ void fleet_plan_print(FILE *out, const struct fleet *fleet, const struct placeme
 void fleet_print_silent(FILE *out, const struct fleet *fleet);
 
 /*
- * Is all that the guest, or the vnode, has on a node meant by this move of memory and those before it, and nothing of it to come there?
- * Then it goes without a limit, as a job that takes new memory along: what is touched for the first time afterwards is not to come from
+ * Is all that the guest, or the vnode, has on a node, or has got there by earlier moves, meant by this move of memory and those before it,
+ * and does no later move concern that node? Then it goes without a limit, as a job that takes new memory along: what is touched for the first time afterwards is not to come from
  * the node that was left. And QEMU's own memory, which no plan counts, may go along; a limit it would use up, and guest memory would stay.
  */
 bool fleet_takes_all(const struct fleet *fleet, const struct placement_plan *plan,

@@ -32,8 +32,11 @@ bool fleet_takes_all(const struct fleet *fleet, const struct placement_plan *pla
 		if (other->kind != PLACEMENT_MEMORY || other->guest != move->guest ||
 		    !is_of(move, other->vnode))
 			continue;
-		if (other->to == move->from || (other->from == move->from && other > move))
+		if (other > move && (other->to == move->from || other->from == move->from))
 			return false;
+		/* What only passes through comes and goes. */
+		if (other->to == move->from)
+			there += other->bytes;
 		if (other->from == move->from)
 			meant += other->bytes;
 	}

@@ -66,6 +66,17 @@ START_TEST(node_to_which_something_comes_is_not_left)
 }
 END_TEST
 
+/* Node 1 is on the way: new memory is not to stay behind there. */
+START_TEST(node_that_memory_only_passes_through_is_left)
+{
+	struct placement_move moves[] = {memory(0, 0, 1, 64), memory(0, 1, 2, 72)};
+
+	expect(moves, 2, "11");
+	moves[1].bytes = 64 * MIB; /* what was there before stays */
+	expect(moves, 2, "10");
+}
+END_TEST
+
 START_TEST(guest_without_vnodes_is_looked_at_as_a_whole)
 {
 	struct placement_move moves[] = {memory(PLACEMENT_NO_VNODE, 0, 2, 64),
@@ -82,6 +93,7 @@ int main(void)
 	    move_of_all_of_a_vnode_takes_all,
 	    last_one_of_several_takes_what_is_left,
 	    node_to_which_something_comes_is_not_left,
+	    node_that_memory_only_passes_through_is_left,
 	    guest_without_vnodes_is_looked_at_as_a_whole,
 	};
 
