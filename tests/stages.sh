@@ -318,6 +318,8 @@ stage_site() {
 	fi
 	cmake --build --preset release --target site || return 1
 	[ -s $out/docs/gmig.1.html ] && grep -q putback $out/searchindex.js || return 1
+	# The library's reference: by Sphinx's search, and Doxygen's pages of it with their own.
+	grep -q gmig_map_part $out/searchindex.js && [ -s $out/reference/html/gmig_8h.html ] && [ -d $out/reference/html/search ] || return 1
 	rm -rf $tree && cp -r $out $tree || return 1
 	echo '<a href="nowhere.html">x</a><a href="index.html#nowhere">y</a><img src="https://elsewhere.example/z.png">' >>$tree/index.html
 	bad=$(docs/site/prepare --check $tree)
