@@ -294,6 +294,12 @@ faults)
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
 	done
 	stage "kills" 3600 stage_kills --rounds 1000
+	stage "full hosts, held threads" 900 stage_full
+	stage "unit" 3600 stage_unit release
+	stage "lab 2 nodes" 2400 stage_lab 2 "numa-cases two" 6.12 --timeout $((2300 * ${GMIG_TIME_FACTOR:-1}))
+	stage "lab offline" 1800 stage_lab 2 "numa-cases offline" 6.12 --mem-per-node 2G --append movablecore=2500M
+	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
+	stage "lab others" 2400 stage_lab 2 "numa-cases others" 6.12
 	;;
 coverage)
 	alone "build coverage" 1200 stage_build_coverage
@@ -325,6 +331,7 @@ if [ $tier = full ]; then
 	filler "seeded races" 600 stage_races
 	stage "system calls that fail" 600 stage_syscalls --scenario boot,huge --most 3 --share 5/20
 	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
+	stage "full hosts, held threads" 300 stage_full --seconds 1
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
 	filler "format" 300 stage_format

@@ -62,6 +62,8 @@ struct control_server_options {
 	const struct control_command *commands;
 	void *opaque;
 	void (*begins)(void *opaque); /* NULL, or called first on the server's thread */
+	/* NULL, or asked before each command, on the server's thread: another answer than 0 is the command's. */
+	int (*admit)(void *opaque, const char *command, struct gmig_error *err);
 	/* A second table, as guest_commands (guest.h); commands NULL: there is none. */
 	struct control_table more;
 	/*

@@ -315,6 +315,8 @@ static int run_command(const struct control_dispatch *dispatch, struct envelope 
 	if (!arguments)
 		return gmig_fail(err, -ENOMEM, "no memory for the request");
 	rc = check_arguments(command, arguments, err);
+	if (!rc && dispatch->admit)
+		rc = dispatch->admit(dispatch->opaque, command->name, err);
 	if (rc)
 		return rc;
 	rc = command->run(opaque, arguments, result, err);

@@ -21,6 +21,8 @@ static inline void control_json_put(json_t **json)
 
 struct control_dispatch {
 	struct control_table tables[CONTROL_TABLES]; /* commands NULL: empty */
+	int (*admit)(void *opaque, const char *command, struct gmig_error *err); /* or NULL */
+	void *opaque;								 /* for it */
 };
 
 /*

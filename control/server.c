@@ -561,8 +561,8 @@ static struct control_server *server_alloc(const struct control_server_options *
 	server->options = *options;
 	server->options.path = NULL; /* the caller's strings need not live on */
 	server->options.name = NULL;
-	server->dispatch =
-	    (struct control_dispatch){{{options->commands, options->opaque}, options->more}};
+	server->dispatch = (struct control_dispatch){
+	    {{options->commands, options->opaque}, options->more}, options->admit, options->opaque};
 	if (!options->max_line_bytes)
 		server->options.max_line_bytes = SERVER_LINE_BYTES;
 	if (!options->max_output_bytes)

@@ -347,9 +347,13 @@ stage_mutants() {
 	tests/fault/mutants.sh "$@"
 }
 
-# System calls that fail, and processes that are killed: with a guest, so that they need KVM and migration.
+# System calls that fail, hosts that are full, and processes that are killed: with a guest, so that they need KVM and migration.
 stage_syscalls() {
 	need_build release && with_guests tests/fault/syscalls "$@"
+}
+
+stage_full() {
+	need_build release && with_guests tests/fault/full "$@"
 }
 
 stage_kills() {

@@ -24,11 +24,16 @@ static uint64_t minus(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-static void tighten(struct room *room, uint64_t available, uint64_t total, const char *limit)
+/* kills: who goes beyond it, and is not only made to wait. */
+static void tighten(struct room *room, uint64_t available, uint64_t total, bool kills,
+		    const char *limit)
 {
 	uint64_t bytes = minus(available, room_reserve(total));
+	bool nearer = kills && available < room->left_bytes;
 
-	if (bytes >= room->bytes)
+	if (nearer)
+		room->left_bytes = available;
+	if (bytes > room->bytes || (bytes == room->bytes && !nearer))
 		return;
 	room->bytes = bytes;
 	room->total_bytes = total;
@@ -70,7 +75,7 @@ static void host_read(const char *root, struct room *room)
 		return;
 	total = kib_after(text, "MemTotal:");
 	if (total)
-		tighten(room, kib_after(text, "MemAvailable:"), total, "host");
+		tighten(room, kib_after(text, "MemAvailable:"), total, true, "host");
 }
 
 /* ---- One cgroup -------------------------------------------------------------------------------- */
@@ -123,7 +128,7 @@ static uint64_t droppable(const char *directory, bool v1)
 }
 
 static void limit_read(const char *directory, bool v1, const char *limit, const char *usage,
-		       struct room *room)
+		       bool kills, struct room *room)
 {
 	uint64_t most, used = 0, left;
 
@@ -133,18 +138,19 @@ static void limit_read(const char *directory, bool v1, const char *limit, const 
 	left = minus(most, used);
 	if (left < NEAR_BYTES)
 		left = minus(most + droppable(directory, v1), used);
-	tighten(room, left, most, directory);
+	tighten(room, left, most, kills, directory);
 }
 
 static void cgroup_read(const char *directory, bool v1, struct room *room)
 {
 	if (v1) {
-		limit_read(directory, v1, "memory.limit_in_bytes", "memory.usage_in_bytes", room);
+		limit_read(directory, v1, "memory.limit_in_bytes", "memory.usage_in_bytes", true,
+			   room);
 		limit_read(directory, v1, "memory.memsw.limit_in_bytes",
-			   "memory.memsw.usage_in_bytes", room);
+			   "memory.memsw.usage_in_bytes", true, room);
 	} else {
-		limit_read(directory, v1, "memory.max", "memory.current", room);
-		limit_read(directory, v1, "memory.high", "memory.current", room);
+		limit_read(directory, v1, "memory.max", "memory.current", true, room);
+		limit_read(directory, v1, "memory.high", "memory.current", false, room);
 	}
 }
 
@@ -267,6 +273,7 @@ static void dirs_update(struct room_source *source)
 void room_read(struct room_source *source, struct room *room)
 {
 	room->bytes = UINT64_MAX;
+	room->left_bytes = UINT64_MAX;
 	room->total_bytes = UINT64_MAX;
 	room->limit[0] = '\0';
 	host_read(source->root, room);

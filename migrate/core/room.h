@@ -21,7 +21,9 @@
 #include <stdint.h>
 
 struct room {
-	uint64_t bytes;	      /* that may be asked for; UINT64_MAX: no limit is known */
+	uint64_t bytes; /* that may be asked for; UINT64_MAX: no limit is known */
+	uint64_t
+	    left_bytes; /* room_read(): until the kernel kills: without a reserve, memory.high is no limit */
 	uint64_t total_bytes; /* of what limits it */
 	char limit[PATH_MAX]; /* "host", or the directory of the cgroup that is tightest */
 };

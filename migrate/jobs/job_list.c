@@ -2,6 +2,7 @@
 #include "job_list.h"
 #include "../core/heat.h"
 #include "../core/reserved.h"
+#include "../core/room.h"
 #include "../core/topology.h"
 #include "../movers/legal.h"
 #include "job.h"
@@ -238,6 +239,28 @@ static int job_launch(struct memory *memory, struct gmig_job *job, struct gmig_e
 	return 0;
 }
 
+/*
+ * What a job takes beside frames: its books (130 KiB), what its results take, and a stack of which each thread touches some pages; and
+ * as much again for those who ask about it. A cgroup that has not got it kills the guest for it.
+ */
+#define JOB_BYTES    (512ull << 10)
+#define THREAD_BYTES (32ull << 10)
+
+static int check_room(const struct memory *memory, unsigned int threads, struct gmig_error *err)
+{
+	uint64_t bytes = JOB_BYTES + THREAD_BYTES * threads;
+	struct room room;
+
+	memory->sys->room(&room);
+	if (room.left_bytes >= bytes)
+		return 0;
+	return gmig_fail(err, -ENOMEM,
+			 "%llu KiB of memory are left by %s, a job itself needs %llu KiB: more "
+			 "would end in the kernel's OOM killer",
+			 (unsigned long long)room.left_bytes / 1024, room.limit,
+			 (unsigned long long)bytes / 1024);
+}
+
 static int start(struct memory *memory, const struct gmig_job_spec *spec, struct plan *plan,
 		 struct gmig_job **out, struct gmig_error *err)
 {
@@ -248,6 +271,9 @@ static int start(struct memory *memory, const struct gmig_job_spec *spec, struct
 		return ret;
 	if (!choose_mover(memory, spec))
 		return gmig_fail(err, -EINVAL, "mover %s is not known", spec->mover);
+	ret = check_room(memory, spec->threads, err);
+	if (ret)
+		return ret;
 	ret = job_create(memory, spec, plan, &job, err);
 	if (ret)
 		return ret;

@@ -1,5 +1,6 @@
 /* Jobs as their users see them: status, cancel, pause, rate, several at once, the end of the
  * engine. */
+#include "../../migrate/core/room.h"
 #include "../../migrate/jobs/job_info.h"
 #include "rig.h"
 
@@ -675,6 +676,40 @@ START_TEST(threads_of_the_engine_tell_their_owner_when_they_begin_and_end)
 }
 END_TEST
 
+static _Atomic uint64_t left_bytes;
+
+static void room_left(struct room *room)
+{
+	*room = (struct room){.left_bytes = atomic_load(&left_bytes), .limit = "/a/group"};
+}
+
+/* A group that has not got what a job takes itself would end in its OOM killer, with the guest. */
+START_TEST(job_that_its_cgroup_has_no_memory_for_is_refused)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct rig_options options = {.bytes = BYTES, .sys = &sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	sys.room = room_left;
+	atomic_store(&left_bytes, (512 << 10) + 4 * (32 << 10) - 1);
+	rig_create(&rig, &options);
+	spec.threads = 4;
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), -ENOMEM);
+	ck_assert_msg(strstr(err.text, "639 KiB") && strstr(err.text, "/a/group"), "%s", err.text);
+	atomic_fetch_add(&left_bytes, 1);
+	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
+	rig_destroy(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("engine_jobs");
@@ -696,6 +731,7 @@ int main(void)
 	tcase_add_loop_test(tcase, two_jobs_at_once_share_the_work_and_lose_nothing, 0, 2);
 	tcase_add_test(tcase, job_with_nothing_to_do_completes_at_once);
 	tcase_add_loop_test(tcase, job_trace_has_a_record_for_each_block, 0, 2);
+	tcase_add_test(tcase, job_that_its_cgroup_has_no_memory_for_is_refused);
 	tcase_add_test(tcase, job_specs_that_make_no_sense_are_refused);
 	tcase_add_test(tcase, destroy_in_the_middle_of_jobs_ends_them);
 	tcase_add_test(tcase, handle_held_past_the_engines_end_still_tells_what_the_job_did);

@@ -50,6 +50,7 @@ START_TEST(host_alone_limits_by_what_is_available)
 {
 	start();
 	check(4096 * MIB - 32 * MIB, "host"); /* 1/256 of 8 GiB is kept */
+	ck_assert_uint_eq(room.left_bytes, 4096 * MIB);
 	tree_remove();
 }
 END_TEST
@@ -93,8 +94,12 @@ START_TEST(cgroup_v2_high_limits_like_max)
 	v2("/a", "/");
 	limits("/a", "1073741824", "536870912", "534773760"); /* 2 MiB below high */
 	check(0, "cgroup/a");
-	limits("/a", "1073741824", "536870912", "600000000"); /* above it */
+	ck_assert_uint_eq(room.left_bytes, 1073741824 - 534773760); /* it kills nobody */
+	limits("/a", "1073741824", "536870912", "600000000");	    /* above it */
 	check(0, "cgroup/a");
+	limits("/a", "536870912", "536870912", "536600000");
+	check(0, "cgroup/a");
+	ck_assert_uint_eq(room.left_bytes, 536870912 - 536600000);
 	tree_remove();
 }
 END_TEST
