@@ -2,6 +2,7 @@
 
 #include "../control/closed_nodes.h"
 #include "../control/control.h"
+#include "../migrate/core/whole.h"
 #include "daemon.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 static int say_busy(int fd, struct gmig_error *err)
 {
 	char text[32] = "", who[48] = "";
-	ssize_t bytes = pread(fd, text, sizeof(text) - 1, 0);
+	ssize_t bytes = pread_whole(fd, text, sizeof(text) - 1, 0);
 	size_t digits;
 
 	text[bytes > 0 ? bytes : 0] = '\0';

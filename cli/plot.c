@@ -1,6 +1,7 @@
 #include "plot.h"
 
 #include "../control/text.h"
+#include "../migrate/core/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +86,7 @@ static char *read_all(int fd, size_t *bytes)
 	text = malloc((size_t)stat.st_size + 1);
 	if (!text)
 		return NULL;
-	got = pread(fd, text, (size_t)stat.st_size, 0);
+	got = pread_whole(fd, text, (size_t)stat.st_size, 0);
 	*bytes = got > 0 ? (size_t)got : 0;
 	text[*bytes] = '\0';
 	return text;

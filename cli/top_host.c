@@ -1,5 +1,7 @@
 #include "top_host.h"
 
+#include "../migrate/core/whole.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +18,7 @@
 static bool read_file(const char *path, char *text, size_t bytes)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : read(fd, text, bytes - 1);
+	ssize_t length = fd < 0 ? -1 : read_whole(fd, text, bytes - 1);
 
 	if (fd >= 0)
 		close(fd);

@@ -1,4 +1,5 @@
 #include "closed_nodes.h"
+#include "../migrate/core/whole.h"
 #include "control.h"
 
 #include <errno.h>
@@ -88,7 +89,7 @@ static int read_file(const char *directory, struct gmig_node_set *closed, struct
 	if (fd < 0)
 		return gmig_fail(err, -EIO, "cannot read %.160s: %s", path, strerror(errno));
 	rc = check_owner(fd, path, err);
-	bytes = rc ? 0 : read(fd, text, sizeof(text) - 1);
+	bytes = rc ? 0 : read_whole(fd, text, sizeof(text) - 1);
 	close(fd);
 	if (!rc && (bytes < 0 || (size_t)bytes == sizeof(text) - 1))
 		rc = gmig_fail(err, -EIO, "%.160s is too long, or cannot be read", path);
@@ -144,7 +145,7 @@ static int write_file(int directory, const struct gmig_node_set *closed)
 		return -errno;
 	errno = 0;
 	/* Whatever the umask is: others are to know. */
-	if (fchmod(fd, 0644) || write(fd, text, length) != (ssize_t)length)
+	if (fchmod(fd, 0644) || !write_whole(fd, text, length))
 		rc = errno ? -errno : -ENOSPC;
 	if (close(fd) && !rc)
 		rc = -errno;

@@ -1,5 +1,6 @@
 /* DAMON's files, see damon.h. */
 #include "damon.h"
+#include "../migrate/core/whole.h"
 #include "proc.h"
 #include "sys.h"
 
@@ -32,14 +33,11 @@ static int failed(struct gmig_error *err, int code, const char *name, const char
 static int put(struct gmig_error *err, const char *name, const char *text)
 {
 	char path[PATH_MAX];
-	ssize_t wrote = -1;
 	int fd, code;
 
 	snprintf(path, sizeof(path), "%s/%s", agent_sys->sys, name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		wrote = write(fd, text, strlen(text));
-	code = wrote < 0 ? -errno : 0;
+	code = fd >= 0 ? write_value(fd, text) : -errno;
 	if (fd >= 0)
 		close(fd);
 	return code ? failed(err, code, name, "cannot be written") : 0;

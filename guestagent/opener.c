@@ -1,6 +1,7 @@
 /* What opens files for writing, see opener.h. */
 #include "opener.h"
 #include "../control/standard_fds.h"
+#include "../migrate/core/whole.h"
 #include "cgroup.h"
 #include "sys.h"
 
@@ -94,7 +95,6 @@ static int write_cgroup(const struct agent_conf *conf, const char *cgroup, const
 			const char *text, struct gmig_error *err)
 {
 	char path[PATH_MAX], whom[160];
-	ssize_t wrote = -1;
 	int fd, rc;
 
 	if (strcmp(file, "cpuset.cpus") != 0 && strcmp(file, "cpuset.mems") != 0)
@@ -106,9 +106,7 @@ static int write_cgroup(const struct agent_conf *conf, const char *cgroup, const
 	if (rc)
 		return rc;
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0)
-		wrote = write(fd, text, strlen(text));
-	rc = wrote < 0 ? -errno : 0;
+	rc = fd >= 0 ? write_value(fd, text) : -errno;
 	if (fd >= 0)
 		close(fd);
 	if (!rc)

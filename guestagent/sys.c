@@ -1,6 +1,8 @@
 /* System calls without a wrapper in libc, and what their errors mean, see sys.h. */
 #include "sys.h"
 
+#include "../migrate/core/whole.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -41,13 +43,13 @@ static long real_process_madvise(int pidfd, const struct iovec *ranges, size_t c
 
 static long real_pagemap_read(int pagemap, uint64_t *entries, size_t count, uint64_t first)
 {
-	return result(
-	    pread(pagemap, entries, count * sizeof(*entries), (off_t)(first * sizeof(*entries))));
+	return result(pread_whole(pagemap, (char *)entries, count * sizeof(*entries),
+				  (off_t)(first * sizeof(*entries))));
 }
 
 static long real_damon_write(int state, const char *word)
 {
-	return result(write(state, word, strlen(word)));
+	return write_value(state, word);
 }
 
 static uint64_t real_now_ns(void)

@@ -1,4 +1,5 @@
 #include "cpuset_scope.h"
+#include "../migrate/core/whole.h"
 #include "cpuset_mount.h"
 #include "qemu_files.h"
 
@@ -38,7 +39,7 @@ static int write_file(const struct cpuset_scope *scope, const char *group, const
 		      const char *text)
 {
 	char path[2 * PATH_MAX];
-	int fd, ret = 0;
+	int fd, ret;
 
 	snprintf(path, sizeof(path), "%s%s%s/%s", scope->host->root, scope->mount, group, file);
 	if (scope->host->before_write)
@@ -46,8 +47,7 @@ static int write_file(const struct cpuset_scope *scope, const char *group, const
 	fd = open(path, O_WRONLY | O_CLOEXEC | O_TRUNC);
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		ret = -errno;
+	ret = write_value(fd, text);
 	close(fd);
 	return ret;
 }

@@ -11,6 +11,7 @@
 
 #include "../control/standard_fds.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -95,11 +96,16 @@ static int read_some(int64_t end_ms)
 	int64_t left_ms = end_ms - now_ms();
 	ssize_t count;
 
-	if ((left_ms <= 0 && !keep) || poll(&input, 1, left_ms > 0 ? (int)left_ms : 0) <= 0)
+	int ready;
+
+	if (left_ms <= 0 && !keep)
 		return -1;
+	ready = poll(&input, 1, left_ms > 0 ? (int)left_ms : 0);
+	if (ready <= 0)
+		return ready && errno == EINTR ? 1 : -1;
 	count = read(STDIN_FILENO, into, keep ? sizeof(xml) - kept : sizeof(rest));
 	if (count <= 0)
-		return count ? -1 : 0;
+		return !count ? 0 : errno == EINTR ? 1 : -1;
 	message.xml_bytes += (uint64_t)count;
 	message.xml_digest = hook_digest(message.xml_digest, into, (size_t)count);
 	return 1;

@@ -15,6 +15,7 @@
  * page tables, GDT and stack of its own.
  */
 #include "boot.h"
+#include "../migrate/core/whole.h"
 #include "cpu_topology.h"
 
 #include "bootram.h"
@@ -106,7 +107,7 @@ static int kernel_open(const char *path, int kept, struct boot_plan *plan, struc
 	if (ret)
 		return ret;
 	want = bytes < sizeof(head) ? (ssize_t)bytes : (ssize_t)sizeof(head);
-	got = pread(plan->kernel_fd, head, (size_t)want, 0);
+	got = pread_whole(plan->kernel_fd, (char *)head, (size_t)want, 0);
 	if (got != want)
 		return gmig_fail(err, -EIO, "kernel %s: cannot read: %s", path,
 				 got < 0 ? strerror(errno) : "it became shorter");

@@ -1,5 +1,7 @@
 #include "room.h"
 
+#include "whole.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +53,7 @@ static bool file_read(const char *directory, const char *name, char *text, size_
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	got = read(fd, text, bytes - 1);
+	got = read_whole(fd, text, bytes - 1);
 	close(fd);
 	text[got > 0 ? got : 0] = '\0';
 	return got > 0;

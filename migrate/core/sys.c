@@ -183,10 +183,12 @@ static int real_map_window(int fd, size_t bytes, void **out)
 
 static int real_punch_hole(int fd, uint64_t offset, uint64_t bytes)
 {
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-			 (off_t)bytes)
-		   ? -errno
-		   : 0;
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, ret;
+
+	do
+		ret = fallocate(fd, mode, (off_t)offset, (off_t)bytes);
+	while (ret && errno == EINTR);
+	return ret ? -errno : 0;
 }
 
 static int64_t real_seek(int fd, uint64_t offset, int whence)
@@ -443,6 +445,19 @@ int gmig_sys_cond_init(pthread_cond_t *cond)
 	ret = -pthread_cond_init(cond, &attr);
 	pthread_condattr_destroy(&attr);
 	return ret;
+}
+
+ssize_t gmig_sys_read_whole(const struct gmig_sys *sys, int fd, char *into, size_t bytes)
+{
+	size_t done = 0;
+	ssize_t got;
+
+	do {
+		got = sys->read(fd, into + done, bytes - done);
+		if (got > 0)
+			done += (size_t)got;
+	} while ((got > 0 && done < bytes) || got == -EINTR);
+	return got < 0 ? got : (ssize_t)done;
 }
 
 int gmig_sys_discard(const struct gmig_sys *sys, void *memory, size_t bytes)

@@ -106,6 +106,9 @@ int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *f
  */
 int gmig_sys_map_empty(const struct gmig_sys *sys, size_t bytes, void *fixed);
 
+/* Up to the end of a small file, or as far as there is room, whatever a single read(2) does of it: how many bytes, or -errno. */
+ssize_t gmig_sys_read_whole(const struct gmig_sys *sys, int fd, char *into, size_t bytes);
+
 /* Private anonymous memory back to the kernel, mlock()ed or not. -EINVAL: before Linux 5.18 not when mlock()ed. */
 int gmig_sys_discard(const struct gmig_sys *sys, void *memory, size_t bytes);
 

@@ -16,19 +16,14 @@ static ssize_t read_text(const struct gmig_sys *sys, pid_t pid, const char *file
 			 size_t bytes)
 {
 	int fd = sys->open_proc(pid, file);
-	size_t used = 0;
 	ssize_t got;
 
 	if (fd < 0)
 		return fd;
-	do {
-		got = sys->read(fd, text + used, bytes - 1 - used);
-		if (got > 0)
-			used += (size_t)got;
-	} while ((got > 0 && used < bytes - 1) || got == -EINTR);
-	text[used] = '\0';
+	got = gmig_sys_read_whole(sys, fd, text, bytes - 1);
+	text[got < 0 ? 0 : got] = '\0';
 	sys->close(fd);
-	return got < 0 ? got : (ssize_t)used;
+	return got;
 }
 
 ssize_t process_read_text(const struct process *process, const char *file, char *text, size_t bytes)

@@ -19,7 +19,7 @@ static int last_cpu(const struct gmig_sys *sys, int tid)
 	fd = sys->open_proc(getpid(), name);
 	if (fd < 0)
 		return fd;
-	got = sys->read(fd, text, sizeof(text) - 1);
+	got = gmig_sys_read_whole(sys, fd, text, sizeof(text) - 1);
 	sys->close(fd);
 	text[got < 0 ? 0 : got] = '\0';
 	/* The second field, a name in brackets, may have blanks and brackets. */
