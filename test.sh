@@ -8,7 +8,7 @@
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
 #   --fuzz   ten minutes for each fuzz target
 #   --faults each system call of a guest's life, and of gmig's commands, fails with each error of its manual page
-#            (tests/fault/syscalls; two hours), and processes are killed at random times (tests/fault/kills)
+#            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills)
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
@@ -293,6 +293,7 @@ faults)
 	for scenario in $(tests/fault/syscalls --names); do
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
 	done
+	stage "calls that are cut short" 7200 stage_short --runs 100 --seed "${GMIG_SEED:-1}"
 	stage "kills" 3600 stage_kills --rounds 1000
 	stage "full hosts, held threads" 900 stage_full
 	stage "unit" 3600 stage_unit release
@@ -330,6 +331,7 @@ if [ $tier = full ]; then
 	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races
 	stage "system calls that fail" 600 stage_syscalls --scenario boot,huge --most 3 --share 5/20
+	stage "calls that are cut short" 300 stage_short --scenario huge,small,prealloc-memfd,agent,gmig-migrate,gmig-doctor --runs 2 --seed "${GMIG_SEED:-1}"
 	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
 	stage "full hosts, held threads" 300 stage_full --seconds 1
 	filler "headers alone" 300 stage_headers

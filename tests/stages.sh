@@ -356,6 +356,11 @@ stage_full() {
 	need_build release && with_guests tests/fault/full "$@"
 }
 
+# Calls that are done in part, or interrupted.
+stage_short() {
+	need_build release && with_guests tests/fault/short "$@"
+}
+
 stage_kills() {
 	need_build release && with_guests tests/fault/kills "$@"
 }

@@ -76,7 +76,7 @@ class Run:
     def __init__(self, base=None):
         self.base = base  # the same without a fault; None: it is that itself
         self.dir = tempfile.mkdtemp(prefix="gmig-fault-")
-        self.proc, self.told, self.notes = None, [], []
+        self.proc, self.told, self.notes, self.jobs = None, [], [], []
         self.fds = self.threads = 0
         os.mkdir(os.path.join(self.dir, "gmig"), 0o700)
 
@@ -201,6 +201,7 @@ class Guest:
                 if job["id"] == ident and job["state"] in ("completed", "cancelled", "failed"):
                     if job["state"] == "failed" or job["remaining_bytes"]:
                         run.told.append(f"job {ident} {job['state']}")
+                        run.jobs.append(job)
                     return
             time.sleep(0.02)
         raise TimeoutError(f"job {ident} does not end")
@@ -363,6 +364,8 @@ class Agent:
     TARGET = ("import os, sys\nfill = os.urandom(4096)\nheld = bytearray(fill * 1024)\n"
               "print('up', flush=True)\nfor line in sys.stdin: print('same' if held == fill * 1024 else 'LOST', flush=True)")
 
+    program = "gmig-agent"
+
     def __init__(self, steps):
         self.steps = steps
 
@@ -409,7 +412,7 @@ class Agent:
             ours.settimeout(20 * PATIENCE)
             with open(run.path("conf"), "w") as conf:
                 conf.write("# everything\n")
-            command = [os.path.join(BIN, "gmig-agent"), "--config", run.path("conf"), "--fd", str(theirs.fileno())]
+            command = [os.path.join(BIN, self.program), "--config", run.path("conf"), "--fd", str(theirs.fileno())]
             run.start(command, True, fds=[theirs.fileno()])
             theirs.close()
             phase = self.talk(run, ours, target.pid)
