@@ -27,7 +27,8 @@
 #include <unistd.h>
 
 #define RESCAN_MS   10000
-#define COALESCE_MS 50	  /* a domain that starts has several events */
+#define COALESCE_MS 50 /* a domain that starts has several events */
+#define RETRY_NS    100000000
 #define FINISH_MS   10000 /* --finish: to connect, and again to tell */
 
 struct daemon {
@@ -292,8 +293,8 @@ static int update(struct daemon *daemon)
 
 	virt_begin_round(round_ms(daemon), is_end_pending);
 	count = virt_list(daemon->virt, &list, &err);
-	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. */
-	if (count < 0 && count != -ENOTCONN && !daemon->list_failed)
+	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. At our end it is not asked any more. */
+	if (count < 0 && count != -ENOTCONN && !daemon->list_failed && !is_end_pending())
 		daemon_log(GMIG_LOG_WARNING, err.text);
 	daemon->list_failed = count < 0;
 	retry_ms = domains_update(daemon->domains, list, count < 0 ? 0 : count);
@@ -327,6 +328,22 @@ static bool hear_signal(struct daemon *daemon)
 	return true;
 }
 
+/*
+ * Until something is to be heard. Where the kernel cannot say what that is (no memory for poll), it is looked for everywhere a little later: to end would
+ * leave moves that nobody watches, and none of the descriptors makes us wait.
+ */
+static void await_news(struct pollfd *fds, nfds_t count, int ms)
+{
+	const struct timespec pause = {.tv_nsec = RETRY_NS};
+
+	if (poll(fds, count, ms) >= 0)
+		return;
+	if (errno != EINTR)
+		nanosleep(&pause, NULL);
+	for (nfds_t i = 0; i < count; i++)
+		fds[i].revents = POLLIN;
+}
+
 static void loop(struct daemon *daemon)
 {
 	struct pollfd fds[] = {{.fd = daemon->wake_fd, .events = POLLIN},
@@ -342,8 +359,7 @@ static void loop(struct daemon *daemon)
 			keeping_wake(daemon->keeping);
 		changed = false;
 		sd_notify(0, "WATCHDOG=1");
-		if (poll(fds, 3, rest_ms) < 0 && errno != EINTR)
-			return;
+		await_news(fds, 3, rest_ms);
 		/* Rested for half of its time at most; and a round takes no longer. */
 		sd_notify(0, "WATCHDOG=1");
 		if (fds[1].revents && !hear_signal(daemon))

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -198,6 +199,47 @@ START_TEST(reload_reads_the_configuration_whole_or_not_at_all)
 	expect_log("configuration has been read again");
 	expect_log("configuration: uri has changed: that needs a restart");
 	expect_log("gmigd.conf:5 [default]: placement = pack is not kept by this version");
+	ck_assert_int_eq(stop(SIGTERM), 0);
+	wait_message("STOPPING=1");
+}
+END_TEST
+
+static void await_lines(int wanted, const char *line)
+{
+	const struct timespec pause = {.tv_nsec = 5000000};
+	char text[16384];
+	int count = 0;
+
+	for (int i = 0; i < 4000 && count < wanted; i++) {
+		read_file(log_path, text, sizeof(text));
+		count = 0;
+		for (const char *at = text; (at = strstr(at, line)); at++)
+			count++;
+		nanosleep(&pause, NULL);
+	}
+	ck_assert_int_eq(count, wanted);
+}
+
+/* Without a descriptor to spare, poll fails, too: what it would have told is looked for all the same. */
+START_TEST(poll_that_fails_does_not_end_it)
+{
+	struct rlimit files;
+
+	write_conf("");
+	start();
+	wait_message("READY=1");
+	ck_assert_int_eq(prlimit(gmigd, RLIMIT_NOFILE, NULL, &files), 0);
+	ck_assert_int_eq(prlimit(gmigd, RLIMIT_NOFILE, &(struct rlimit){0, files.rlim_max}, NULL),
+			 0);
+	/* It ends a poll that has begun already. */
+	kill(gmigd, SIGHUP);
+	await_lines(1, "configuration is wrong");
+	kill(gmigd, SIGHUP);
+	await_lines(2, "configuration is wrong");
+	ck_assert_int_eq(prlimit(gmigd, RLIMIT_NOFILE, &files, NULL), 0);
+	kill(gmigd, SIGHUP);
+	wait_message("RELOADING=1");
+	ck_assert_ptr_null(strstr(wait_message("READY=1"), "wrong"));
 	ck_assert_int_eq(stop(SIGTERM), 0);
 	wait_message("STOPPING=1");
 }
@@ -400,6 +442,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 	    reload_reads_the_configuration_whole_or_not_at_all,
+	    poll_that_fails_does_not_end_it,
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
 	    call_to_libvirt_is_given_up_before_the_watchdog_bites,
