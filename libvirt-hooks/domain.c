@@ -130,7 +130,7 @@ struct guest_job_states *domain_job_states(struct domain *domain)
 
 bool domain_has_ended(const struct domain *domain)
 {
-	return qemu_process_check(&domain->qemu, NULL) != 0;
+	return qemu_process_check(&domain->qemu, NULL) == -ESRCH;
 }
 
 bool domain_is_paused(const struct domain *domain)

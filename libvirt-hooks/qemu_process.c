@@ -14,6 +14,7 @@
 
 #define CMDLINE_BYTES	 (1u << 20)
 #define SMALL_BYTES	 (64u << 10)
+#define ASK_AGAIN	 4
 #define START_TIME_FIELD 20 /* behind the name's bracket: the state is 1 */
 
 /* ---- Command line ---------------------------------------------------------------------------- */
@@ -129,9 +130,16 @@ void qemu_process_drop(struct qemu_process *process)
 int qemu_process_check(const struct qemu_process *process, struct gmig_error *err)
 {
 	struct pollfd ended = {.fd = process->pidfd, .events = POLLIN};
+	int ready = process->pid > 0 ? -1 : 1;
 
-	if (process->pid > 0 && poll(&ended, 1, 0) == 0)
+	for (int i = 0; i < ASK_AGAIN && ready < 0; i++)
+		ready = poll(&ended, 1, 0);
+	if (!ready)
 		return 0;
+	/* No memory for poll: that says nothing of the process. */
+	if (ready < 0)
+		return gmig_fail(err, -EAGAIN, "it cannot be known whether process %d lives: %s",
+				 (int)process->pid, strerror(errno));
 	return gmig_fail(err, -ESRCH, "process %d has ended", (int)process->pid);
 }
 

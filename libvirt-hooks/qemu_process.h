@@ -53,7 +53,7 @@ int qemu_process_find(const struct qemu_host *host, const struct qemu_wanted *wa
 		      struct qemu_process *out, struct gmig_error *err);
 /* Closes the pidfd. A zeroed one is legal. */
 void qemu_process_drop(struct qemu_process *process);
-/* -ESRCH: it has ended. */
+/* -ESRCH: it has ended; -EAGAIN: the kernel does not say. */
 int qemu_process_check(const struct qemu_process *process, struct gmig_error *err);
 /* The start time of whoever has this pid now: 0, or -ESRCH. */
 int qemu_process_start_time(const struct qemu_host *host, pid_t pid, uint64_t *ticks);

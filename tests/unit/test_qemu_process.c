@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #define UID 64055
 
@@ -253,6 +254,7 @@ START_TEST(real_process_is_found_held_and_seen_to_end)
 	const struct qemu_host real = {.root = "", .run_dir = "/nonexistent"};
 	pid_t pid = fake_qemu_start(&fake);
 	struct qemu_thread *threads;
+	struct rlimit files;
 	int count;
 
 	wanted.uids[0] = geteuid();
@@ -268,6 +270,13 @@ START_TEST(real_process_is_found_held_and_seen_to_end)
 	ck_assert_int_eq(threads[count - 1].kind, QEMU_THREAD_IO);
 	free(threads);
 	ck_assert_int_eq(qemu_process_check(&process, &err), 0);
+	/* A poll that fails says nothing of it. */
+	getrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, files.rlim_max});
+	count = qemu_process_check(&process, &err);
+	setrlimit(RLIMIT_NOFILE, &files);
+	ck_assert_int_eq(count, -EAGAIN);
+	ck_assert_ptr_nonnull(strstr(err.text, "it cannot be known whether process"));
 	fake_qemu_end(pid);
 	ck_assert_int_eq(qemu_process_check(&process, &err), -ESRCH);
 }
