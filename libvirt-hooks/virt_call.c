@@ -59,6 +59,13 @@ void virt_calls_end(struct virt_calls *calls, int ms)
 	atomic_store(&calls->end_ms, now_ms() + (atomic_load(&calls->silent) ? 0 : (uint64_t)ms));
 }
 
+/* Nobody has let it wait: we end. */
+static bool is_ending(const struct virt_calls *calls)
+{
+	return atomic_load(&calls->end_ms) != UINT64_MAX ||
+	       (round_of_calls.is_over && round_of_calls.is_over());
+}
+
 /* When a call that begins now is given up. No later than now: it is not to begin. */
 static uint64_t deadline_of(const struct virt_calls *calls, int ms)
 {
@@ -227,8 +234,11 @@ int virt_call(struct virt_calls *calls, virConnectPtr connection, const struct v
 		free(running);
 		refuse(call);
 		return gmig_fail(err, -EBUSY,
-				 "libvirt, %s: it did not answer another call in time, and is "
-				 "asked again later",
+				 is_ending(calls)
+				     ? "libvirt, %s: it is not asked any more, as gmigd "
+				       "is to end"
+				     : "libvirt, %s: it did not answer another call in "
+				       "time, and is asked again later",
 				 call->what);
 	}
 	if (!running) {

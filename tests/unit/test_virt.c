@@ -353,6 +353,8 @@ START_TEST(round_that_is_over_makes_no_call)
 	atomic_store(&hang, true);
 	virt_begin_round(600000, over);
 	ck_assert_int_eq(virt_domain_xml(virt, nobody, &xml, &err), -EBUSY);
+	ck_assert_ptr_nonnull(
+	    strstr(err.text, "gmigd is to end")); /* and not that libvirt is slow */
 	ck_assert_int_eq(sem_trywait(&hanging), -1);
 	virt_begin_round(0, NULL);
 	atomic_store(&hang, false);
