@@ -7,7 +7,7 @@
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
 #   --fuzz   ten minutes for each fuzz target
-#   --faults each system call of a guest's life, and of gmig's commands, fails with each error of its manual page
+#   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
 #            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills)
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
@@ -334,6 +334,7 @@ if [ $tier = full ]; then
 	stage "calls that are cut short" 300 stage_short --scenario huge,small,prealloc-memfd,agent,gmig-migrate,gmig-doctor --runs 2 --seed "${GMIG_SEED:-1}"
 	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
 	stage "full hosts, held threads" 300 stage_full --seconds 1
+	stage "system calls of gmigd that fail" 300 stage_syscalls --scenario gmigd-move,gmigd-round,gmigd-hook --most 1 --share 7/40
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
 	filler "format" 300 stage_format

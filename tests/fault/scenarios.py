@@ -83,10 +83,10 @@ class Run:
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def start(self, command, whole=False, home=None, fds=()):
-        """whole: what is tried begins with the program, not with begin()."""
+    def start(self, command, whole=False, home=None, fds=(), around=list, stdin=subprocess.DEVNULL):
+        """whole: what is tried begins with the program, not with begin(); around: what runs before it in the same process."""
         with open(self.path("out"), "wb") as out, open(self.path("err"), "wb") as err:
-            self.proc = subprocess.Popen(self.wrap(command, whole), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            self.proc = subprocess.Popen(around(self.wrap(command, whole)), stdin=stdin, stdout=out, stderr=err,
                                          env=self.environment(home or self.dir), start_new_session=True, pass_fds=fds)
 
     def wrap(self, command, whole):
@@ -491,7 +491,7 @@ def judge(run, phase, status):
 
 def live(scenario, run):
     """One life of that name: (run, (kind, words))."""
-    if isinstance(SCENARIOS[scenario], (Command, Agent)):
+    if hasattr(SCENARIOS[scenario], "once"):
         return SCENARIOS[scenario].once(run)
     try:
         run.start(SCENARIOS[scenario].command(), scenario == "boot")
