@@ -203,7 +203,6 @@ static void unplace(struct block *block)
 		return;
 	for (unsigned int i = 0; (ret = prefer(block, false)) && i < RESTORE_TRIES; i++)
 		sys->sleep_ns(RESTORE_NS);
-	block->placed = false;
 	if (ret)
 		engine_log(block->gmig, GMIG_LOG_WARNING,
 			   "event=swap gfn=0x%llx errno=%s text=\"memory that the kernel gives to "
