@@ -116,6 +116,41 @@ START_TEST(report_is_the_hotter_the_larger_its_share)
 }
 END_TEST
 
+/* The first share of a heat, by halving: heats do not fall with their shares. */
+static uint32_t least_share(unsigned int wanted)
+{
+	static uint64_t block;
+	uint32_t low = 0, high = 1000000;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (reported(block++, middle) >= wanted)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+START_TEST(steps_of_reported_heat_are_equally_wide_below_what_is_hot_and_above)
+{
+	uint32_t below = least_share(HEAT_COLD + 3) - least_share(HEAT_COLD + 2);
+	uint32_t above = least_share(HEAT_HOT + 2) - least_share(HEAT_HOT + 1);
+
+	for (unsigned int it = HEAT_COLD + 2; it + 1 < HEAT_HOT; it++)
+		ck_assert_uint_eq(least_share(it + 1) - least_share(it), below);
+	for (unsigned int it = HEAT_HOT; it + 2 < HEAT_MAX; it++)
+		ck_assert_uint_eq(least_share(it + 1) - least_share(it), above);
+	ck_assert_uint_eq(least_share(HEAT_COLD), 0);
+	ck_assert_uint_eq(least_share(HEAT_COLD + 1), 1);
+	ck_assert_uint_eq(least_share(HEAT_HOT), HEAT_HOT_PPM);
+	/* Only a block that was always used is as hot as can be. */
+	ck_assert_uint_eq(least_share(HEAT_MAX), 1000000);
+	ck_assert_uint_lt(999999 - least_share(HEAT_MAX - 1), above);
+}
+END_TEST
+
 START_TEST(report_and_sample_take_each_others_place_and_fade_alone)
 {
 	struct heat_sum sum;
@@ -217,6 +252,7 @@ int main(void)
 	    old_samples_fade_sample_by_sample,
 	    moved_block_counts_for_nothing_until_a_window_has_passed,
 	    report_is_the_hotter_the_larger_its_share,
+	    steps_of_reported_heat_are_equally_wide_below_what_is_hot_and_above,
 	    report_and_sample_take_each_others_place_and_fade_alone,
 	    report_of_a_block_just_moved_counts_for_nothing,
 	    sum_has_each_block_once_and_the_nodes_of_those_who_missed_them,

@@ -108,6 +108,9 @@ START_TEST(populate_fills_from_the_region_s_node_or_says_which_has_too_few)
 	ck_assert_msg(!gmig_populate(gmig, &how, &err), "%s", err.text);
 	ck_assert_uint_eq(resident(0), BYTES);
 	ck_assert_int_eq(atomic_load(&pool_free[0]), 0);
+	/* Once more: what is there needs no page, of which there is none any more. */
+	ck_assert_msg(!gmig_populate(gmig, &how, &err), "%s", err.text);
+	ck_assert_uint_eq(resident(0), BYTES);
 	assert_clean();
 	end();
 }

@@ -2,6 +2,7 @@
  * Several commands over the same pages: each page ends where the command that was accepted last says, whatever is under way, is
  * cancelled or taken up again meanwhile.
  */
+#include "../../migrate/core/sys.h"
 #include "../../migrate/gmig_move.h"
 #include "../../migrate/gmig_policy.h"
 #include "../../migrate/jobs/later.h"
@@ -389,6 +390,56 @@ START_TEST(cancelled_command_gives_its_pages_back_to_the_older_job)
 }
 END_TEST
 
+/* ---- A round that is not over ------------------------------------------------------------------------ */
+
+static struct gmig_sys slow_sys;
+static atomic_bool armed, is_moving;
+static atomic_int waits;
+
+/* The first move of pages takes until somebody waits for it: three times, so that no single sleep of another kind counts. */
+static int move_slowly(int fd, unsigned long request, void *arg)
+{
+	const uint64_t until_ns = gmig_sys_real.now_ns() + 5000000000ull;
+
+	if (request == UFFDIO_MOVE && atomic_load(&armed) && !atomic_exchange(&is_moving, true))
+		while (atomic_load(&waits) < 3 && gmig_sys_real.now_ns() < until_ns)
+			sched_yield();
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+static void sleep_counted(uint64_t ns)
+{
+	if (ns == 200000 && atomic_load(&is_moving))
+		atomic_fetch_add(&waits, 1);
+	gmig_sys_real.sleep_ns(ns);
+}
+
+/* It names none of the pages that the older one has just picked: all the same, these could have been its own. */
+START_TEST(command_waits_for_the_round_that_began_before_it)
+{
+	struct rig_options options = {
+	    .bytes = RAM, .nodes = NODES, .small_pages = _i, .sys = &slow_sys};
+	struct gmig_job *older, *newer;
+
+	slow_sys = gmig_sys_real;
+	slow_sys.ioctl = move_slowly;
+	slow_sys.sleep_ns = sleep_counted;
+	rig_create(&rig, &options);
+	atomic_store(&armed, true);
+	rig_publish(&rig);
+	older = migrate(0, 1, 0);
+	while (!atomic_load(&is_moving))
+		sched_yield();
+	newer = list_to(7 * B, 5, 2, 0);
+	end(newer);
+	end(older);
+	ck_assert_int_ge(atomic_load(&waits), 3);
+	for (uint64_t page = 7 * B; page < rig.pages; page++)
+		ck_assert_uint_eq(node_of(page), page < 7 * B + 5 ? 2 : 1);
+	finish();
+}
+END_TEST
+
 /* Taken up again, the first command is the last one. */
 START_TEST(retry_is_a_later_command_than_what_was_accepted_before_it)
 {
@@ -712,6 +763,7 @@ int main(void)
 	    jobs, third_migration_decides_where_the_second_sent_what_the_first_takes, 0, 2);
 	tcase_add_loop_test(jobs, older_job_leaves_what_a_later_one_brings_to_its_source, 0, 2);
 	tcase_add_loop_test(jobs, cancelled_command_gives_its_pages_back_to_the_older_job, 0, 3);
+	tcase_add_loop_test(jobs, command_waits_for_the_round_that_began_before_it, 0, 2);
 	tcase_add_loop_test(jobs, retry_is_a_later_command_than_what_was_accepted_before_it, 0, 2);
 	tcase_add_loop_test(jobs, job_over_a_part_speaks_for_that_part, 0, 2);
 	tcase_add_loop_test(jobs, new_memory_goes_where_the_last_migration_takes_it, 0, 4);

@@ -3,6 +3,7 @@
 #include "fake_pages.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -201,6 +202,27 @@ START_TEST(chunk_that_only_others_hold_is_not_worth_another_pass)
 	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
 	ck_assert_uint_eq(chunk.remaining_pages, 1);
 	ck_assert(!chunk.retry);
+}
+END_TEST
+
+static int refused_target(const void *opaque, size_t i, int node)
+{
+	(void)opaque, (void)i, (void)node;
+	return FAKE_NODES; /* there is no such node */
+}
+
+/* With what is known and believed, too: then nobody asks anything afterwards that would fail as well. */
+START_TEST(chunk_whose_call_is_refused_fails)
+{
+	const struct movepages_want want = {
+	    .target = refused_target, .known = true, .believe = _i, .guess_huge = _i > 1};
+
+	fill(0, HUGE);
+	for (size_t i = 0; i < HUGE; i++)
+		chunk.before[i] = 0;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), -ENODEV);
+	ck_assert_uint_eq(fake_calls, 1);
+	ck_assert_uint_eq(fake_asked, 0);
 }
 END_TEST
 
@@ -460,6 +482,7 @@ int main(void)
 	tcase_add_checked_fixture(chunks, fake_pages_reset, NULL);
 	tcase_add_test(chunks, chunk_says_for_each_page_what_became_of_it);
 	tcase_add_test(chunks, chunk_that_only_others_hold_is_not_worth_another_pass);
+	tcase_add_loop_test(chunks, chunk_whose_call_is_refused_fails, 0, 3);
 	tcase_add_test(chunks, chunk_guessed_huge_pages_move_by_their_heads);
 	tcase_add_test(chunks, chunk_known_huge_page_counts_all_its_pages);
 	tcase_add_test(chunks, chunk_pages_that_change_meanwhile_are_gone_or_moved_by_others);

@@ -3,6 +3,7 @@
  * test_swap.
  */
 #include "../../migrate/core/topology.h"
+#include "../../migrate/gmig_policy.h"
 #include "../../migrate/memory/region.h"
 #include "host_tree.h"
 #include "suite.h"
@@ -248,6 +249,29 @@ START_TEST(pages_that_were_given_back_meanwhile_are_gone)
 }
 END_TEST
 
+/* Of a page that the kernel has moved since, the books say where it was. */
+START_TEST(strict_binding_asks_the_kernel_where_pages_are)
+{
+	const struct gmig_bind_spec spec = {.gpa = GMIG_BLOCK_BYTES,
+					    .bytes = GMIG_BLOCK_BYTES,
+					    .flags = GMIG_BIND_STRICT,
+					    .policy = {.mode = GMIG_POLICY_BIND, .nodes = {{1}}}};
+	struct gmig_error err;
+	struct gmig_job *none;
+
+	start(false);
+	pthread_mutex_lock(&swap_kernel.lock);
+	swap_kernel.page[_i].node = 1;
+	pthread_mutex_unlock(&swap_kernel.lock);
+	ck_assert_int_eq(gmig_bind(gmig, &spec, &none, &err),
+			 _i >= (int)GMIG_BLOCK_PAGES ? -EIO : 0);
+	ck_assert_uint_eq(in_books_on(1), _i >= (int)GMIG_BLOCK_PAGES ? 1 : 0);
+	gmig_destroy(gmig);
+	gmig_topology_put(topology);
+	tree_remove();
+}
+END_TEST
+
 /* ---- What stays ------------------------------------------------------------------------------- */
 
 START_TEST(page_that_is_pinned_stays_and_is_not_tried_for_long)
@@ -481,6 +505,7 @@ int main(void)
 	tcase_add_test(tcase, policy_that_cannot_be_restored_is_told);
 	tcase_add_test(tcase, guest_that_touches_what_is_out_has_it_on_the_target);
 	tcase_add_test(tcase, pages_that_were_given_back_meanwhile_are_gone);
+	tcase_add_loop_test(tcase, strict_binding_asks_the_kernel_where_pages_are, 511, 513);
 	tcase_add_loop_test(tcase, page_that_is_pinned_stays_and_is_not_tried_for_long, 0, 2);
 	tcase_add_test(tcase, page_that_the_guest_keeps_writing_to_stays_in_the_end);
 	tcase_add_test(tcase, target_without_memory_is_the_reason);

@@ -243,6 +243,29 @@ START_TEST(region_without_an_op_stays_with_EPERM)
 }
 END_TEST
 
+/* So that a small part of a large guest begins to move at once. */
+START_TEST(job_over_a_part_asks_about_that_part_alone)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_job *job;
+	unsigned int before;
+
+	begin(&all_ops, false);
+	ck_assert_uint_eq(resident(0), BYTES);
+	spec.max_bytes = GMIG_BLOCK_BYTES;
+	before = atomic_load(&device.asked);
+	ck_assert_int_eq(gmig_job_start(gmig, &spec, &job, NULL), 0);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	/* Before it moves, and afterwards. */
+	ck_assert_uint_le(atomic_load(&device.asked) - before, 2);
+	ck_assert_uint_eq(info.moved_bytes, GMIG_BLOCK_BYTES);
+	finish();
+}
+END_TEST
+
 START_TEST(pages_that_are_busy_are_tried_again)
 {
 	struct gmig_job_info info;
@@ -471,6 +494,7 @@ int main(void)
 
 	tcase_add_loop_test(tcase, owner_moves_its_pages_beside_ram, 0, 2);
 	tcase_add_test(tcase, region_without_an_op_stays_with_EPERM);
+	tcase_add_test(tcase, job_over_a_part_asks_about_that_part_alone);
 	tcase_add_test(tcase, pages_that_are_busy_are_tried_again);
 	tcase_add_test(tcase, page_that_stays_is_told_with_its_reason);
 	tcase_add_loop_test(tcase, answer_that_is_no_errno_is_EIO, 0,

@@ -6,6 +6,7 @@
 #include "../../migrate/gmig_discard.h"
 #include "../../migrate/gmig_dma.h"
 #include "../../migrate/gmig_heat.h"
+#include "../../migrate/movers/sampler.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -402,6 +403,31 @@ START_TEST(what_cannot_be_is_refused_in_words)
 }
 END_TEST
 
+/* All places are used, and no more. */
+START_TEST(as_many_blocks_are_out_as_there_are_places_for)
+{
+	const struct rig_options options = {.bytes = (SAMPLER_BLOCKS + 8) * GMIG_BLOCK_BYTES,
+					    .small_pages = true,
+					    .untouched = true};
+
+	rig_create(&rig, &options);
+	for (uint64_t page = 17; page < rig.pages; page += GMIG_BLOCK_PAGES)
+		rig_write_page(&rig, page);
+	rig_settle(&rig);
+	start(&fast);
+	for (uint64_t most = 0, now; most<SAMPLER_BLOCKS; most = now> most ? now : most) {
+		now = info_now().waiting;
+		ck_assert_uint_le(now, SAMPLER_BLOCKS);
+		wait_on();
+	}
+	gmig_sampling_stop(rig.gmig);
+	for (uint64_t page = 17; page < rig.pages; page += GMIG_BLOCK_PAGES)
+		ck_assert_uint_eq(rig_check_page(&rig, page), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* Whoever looks for memory where there is none does not do it all the time: 256 blocks, and then a pause. */
 START_TEST(guest_without_memory_costs_little)
 {
@@ -439,6 +465,7 @@ int main(void)
 			    0, 2);
 	tcase_add_test(tcase, guest_that_stands_still_is_not_cold);
 	tcase_add_test(tcase, nothing_is_taken_beyond_the_budget_and_the_rate);
+	tcase_add_test(tcase, as_many_blocks_are_out_as_there_are_places_for);
 	tcase_add_test(tcase, guest_without_memory_costs_little);
 	tcase_add_test(tcase, what_cannot_be_is_refused_in_words);
 	suite_add_tcase(suite, tcase);
