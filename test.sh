@@ -294,7 +294,7 @@ faults)
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
 	done
 	stage "calls that are cut short" 7200 stage_short --runs 100 --seed "${GMIG_SEED:-1}"
-	stage "kills" 3600 stage_kills --rounds 1000
+	stage "kills" 7200 stage_kills --rounds 1000
 	stage "full hosts, held threads" 900 stage_full
 	stage "unit" 3600 stage_unit release
 	stage "lab 2 nodes" 2400 stage_lab 2 "numa-cases two" 6.12 --timeout $((2300 * ${GMIG_TIME_FACTOR:-1}))
@@ -332,6 +332,7 @@ if [ $tier = full ]; then
 	filler "seeded races" 600 stage_races
 	stage "system calls that fail" 600 stage_syscalls --scenario boot,huge --most 3 --share 5/20
 	stage "calls that are cut short" 300 stage_short --scenario huge,small,prealloc-memfd,agent,gmig-migrate,gmig-doctor --runs 2 --seed "${GMIG_SEED:-1}"
+	stage "daemons that are killed" 300 stage_kills --only gmigd,gmigd-stopped,agent,agent-stopped --rounds 10 --seed "${GMIG_SEED:-1}"
 	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
 	stage "full hosts, held threads" 300 stage_full --seconds 1
 	stage "system calls of gmigd that fail" 300 stage_syscalls --scenario gmigd-move,gmigd-round,gmigd-hook --most 1 --share 7/40
