@@ -297,6 +297,7 @@ faults)
 	stage "kills" 7200 stage_kills --rounds 1000
 	stage "full hosts, held threads" 900 stage_full
 	stage "unit" 3600 stage_unit release
+	stage "stalls" 3600 stage_stalls
 	stage "lab 2 nodes" 2400 stage_lab 2 "numa-cases two" 6.12 --timeout $((2300 * ${GMIG_TIME_FACTOR:-1}))
 	stage "lab offline" 1800 stage_lab 2 "numa-cases offline" 6.12 --mem-per-node 2G --append movablecore=2500M
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12

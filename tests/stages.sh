@@ -361,6 +361,10 @@ stage_short() {
 	need_build release && with_guests tests/fault/short "$@"
 }
 
+stage_stalls() {
+	need_build release && tests/fault/stalls "$@"
+}
+
 stage_kills() {
 	need_build release && with_guests tests/fault/kills "$@"
 }

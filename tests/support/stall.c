@@ -139,6 +139,7 @@ int main(int argc, char **argv)
 		return usage();
 	command = fork();
 	if (!command) {
+		setenv("GMIG_STALLED", "1", 1); /* for a test whose counts a stop may raise */
 		execvp(argv[optind], argv + optind);
 		perror(argv[optind]);
 		_exit(127);

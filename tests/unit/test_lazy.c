@@ -15,6 +15,8 @@
 START_TEST(touched_block_moves_and_the_others_wait)
 {
 	const uint64_t order[BLOCKS] = {3, 0, 7, 1, 2, 6, 5, 4};
+	/* Who is stopped while it waits touches once more, and waits once more (tests/fault/stalls). */
+	const unsigned int more = getenv("GMIG_STALLED") ? BLOCKS : 0;
 	struct gmig_job_spec spec = lazy_spec(_i);
 	struct gmig_job_info info;
 
@@ -39,10 +41,12 @@ START_TEST(touched_block_moves_and_the_others_wait)
 	ck_assert_uint_eq(info.lazy.touched_bytes, BYTES);
 	ck_assert_uint_eq(info.lazy.swept_bytes, 0);
 	ck_assert_uint_eq(info.lazy.given_back, 0);
-	ck_assert_uint_eq(info.lazy.touches, BLOCKS);
+	ck_assert_uint_ge(info.lazy.touches, BLOCKS);
+	ck_assert_uint_le(info.lazy.touches, BLOCKS + more);
 	ck_assert_uint_eq(info.lazy.touches_by_vcpu, 0);
 	ck_assert_uint_eq(info.lazy.waiting_max, BLOCKS);
-	ck_assert_uint_eq(info.stall.count, BLOCKS);
+	ck_assert_uint_ge(info.stall.count, BLOCKS);
+	ck_assert_uint_le(info.stall.count, BLOCKS + more);
 	ck_assert_uint_eq(info.bytes_on_source, 0);
 	finish();
 }

@@ -347,6 +347,13 @@ static pid_t child_with(uint8_t *at)
 	return child;
 }
 
+/* move_pages(2) fails: with -errno. */
+static int refusal_of(pid_t pid, void **pointers, const int *to, int *each, int flags)
+{
+	ck_assert_int_eq(move_pages(pid, SHOWN, pointers, to, each, flags), -1);
+	return -errno;
+}
+
 START_TEST(kernel_and_libgmig_say_the_same_of_a_process)
 {
 	uint8_t *at =
@@ -358,7 +365,7 @@ START_TEST(kernel_and_libgmig_say_the_same_of_a_process)
 	void *pointers[SHOWN];
 	struct gmig_pages pages = {
 	    .count = SHOWN, .gpas = addresses, .status = ours, .flags = GMIG_MOVE};
-	int node;
+	int node, refusal;
 
 	ck_assert_ptr_ne(at, MAP_FAILED);
 	ck_assert_int_eq(gmig_topology_create(0, &options.topology, &err), 0);
@@ -380,18 +387,18 @@ START_TEST(kernel_and_libgmig_say_the_same_of_a_process)
 	ck_assert_mem_eq(ours, theirs, sizeof(ours));
 	/* Call by call. */
 	to[9] = 700;
-	ck_assert_int_eq(move_pages(options.pid, SHOWN, pointers, to, theirs, MPOL_MF_MOVE), -1);
-	ck_assert_int_eq(gmig_process_move_pages(process, &pages, &err), -errno);
+	refusal = refusal_of(options.pid, pointers, to, theirs, MPOL_MF_MOVE);
+	ck_assert_int_eq(gmig_process_move_pages(process, &pages, &err), refusal);
 	to[9] = node;
 	pages.flags = 1;
-	ck_assert_int_eq(move_pages(options.pid, SHOWN, pointers, to, theirs, 1), -1);
-	ck_assert_int_eq(gmig_process_move_pages(process, &pages, &err), -errno);
+	refusal = refusal_of(options.pid, pointers, to, theirs, 1);
+	ck_assert_int_eq(gmig_process_move_pages(process, &pages, &err), refusal);
 	pages.flags = GMIG_MOVE;
 	/* move_pages07: a process that has gone */
 	kill(options.pid, SIGKILL);
 	waitpid(options.pid, NULL, 0);
-	ck_assert_int_eq(move_pages(options.pid, SHOWN, pointers, to, theirs, MPOL_MF_MOVE), -1);
-	ck_assert_int_eq(gmig_process_move_pages(process, &pages, &err), -errno);
+	refusal = refusal_of(options.pid, pointers, to, theirs, MPOL_MF_MOVE);
+	ck_assert_int_eq(gmig_process_move_pages(process, &pages, &err), refusal);
 	gmig_process_close(process);
 	gmig_topology_put(options.topology);
 	munmap(at, SHOWN * PAGE);
