@@ -52,8 +52,11 @@ static void open_to_all(void)
 static int connect_guest(void)
 {
 	struct control_client *client;
+	int ret = control_connect(wire.path, 10000, &client, &wire.err);
 
-	return control_connect(wire.path, 10000, &client, &wire.err);
+	if (!ret)
+		control_client_destroy(client);
+	return ret;
 }
 
 /* The listener greets as a guest does, and never as an agent. Who is refused is refused at once. */
