@@ -1,6 +1,8 @@
 #include "suite.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int run_suite(Suite *suite)
 {
@@ -24,4 +26,14 @@ int run_tests(const char *name, SFun setup, SFun teardown, const TTest *const *t
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
+}
+
+const char *own_program(void)
+{
+	static char path[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	ck_assert_int_gt(length, 0);
+	path[length] = '\0';
+	return path;
 }

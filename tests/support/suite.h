@@ -22,4 +22,7 @@ int run_suite(Suite *suite);
 /* Run `count` tests as one case with one fixture, 60 s a test; the exit status. */
 int run_tests(const char *name, SFun setup, SFun teardown, const TTest *const *tests, size_t count);
 
+/* The file of this program. Not /proc/self/exe, which to the kernel is valgrind itself when a test runs under it. */
+const char *own_program(void);
+
 #endif

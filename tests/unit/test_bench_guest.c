@@ -5,6 +5,7 @@
 #include "../../control/control.h"
 #include "../bench/guest.h"
 #include "../bench/process.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -259,7 +260,7 @@ static int create(const char *page, struct guest **guest, struct gmig_error *err
 					    .frames = "fresh",
 					    .pin = true};
 
-	return guest_create(&config, "/proc/self/exe", directory, guest, err);
+	return guest_create(&config, own_program(), directory, guest, err);
 }
 
 START_TEST(guest_goes_back_and_forth_and_quits)
