@@ -1,5 +1,8 @@
 #include "rig.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 static void rig_fatal(void *opaque, const struct gmig_error *err)
 {
 	struct rig *rig = opaque;
@@ -28,7 +31,33 @@ static uint64_t rig_pattern(uint64_t page, uint64_t word)
 	return (page + 1) * 0x9e3779b97f4a7c15ull ^ word;
 }
 
-void rig_write_page(struct rig *rig, uint64_t page)
+/*
+ * With RIG_TOUCHES=file in the environment memory goes into a file, and comes back, before it is used: a thread that sleeps on a
+ * fault sleeps in read(2) or write(2). valgrind runs other threads meanwhile, which it does not while a program's own access
+ * sleeps. Only who may write there has it come back, so that what comes is what is there.
+ */
+static void before_use(const struct rig *rig, rig_word *from, size_t bytes, bool writes)
+{
+	static atomic_int file;
+	off_t at = (off_t)((from - rig->ram) * (ptrdiff_t)sizeof(*from));
+	const char *how = getenv("RIG_TOUCHES");
+	int none = 0, fd;
+
+	if (!how || strcmp(how, "file") != 0)
+		return;
+	if (!atomic_load(&file)) {
+		fd = memfd_create("rig", MFD_CLOEXEC);
+		ck_assert_int_gt(fd, 0);
+		if (!atomic_compare_exchange_strong(&file, &none, fd))
+			close(fd);
+	}
+	fd = atomic_load(&file);
+	ck_assert_int_eq(pwrite(fd, (const void *)from, bytes, at), (ssize_t)bytes);
+	if (writes)
+		ck_assert_int_eq(pread(fd, (void *)from, bytes, at), (ssize_t)bytes);
+}
+
+static void write_page(struct rig *rig, uint64_t page)
 {
 	rig_word *words = rig_page(rig, page);
 
@@ -38,7 +67,13 @@ void rig_write_page(struct rig *rig, uint64_t page)
 		atomic_store_explicit(&words[i], rig_pattern(page, i), memory_order_relaxed);
 }
 
-uint64_t rig_check_page(const struct rig *rig, uint64_t page)
+void rig_write_page(struct rig *rig, uint64_t page)
+{
+	before_use(rig, rig_page(rig, page), GMIG_PAGE_BYTES, true);
+	write_page(rig, page);
+}
+
+static uint64_t check_page(const struct rig *rig, uint64_t page)
 {
 	rig_word *words = rig_page(rig, page);
 	uint64_t wrong = 0;
@@ -51,12 +86,19 @@ uint64_t rig_check_page(const struct rig *rig, uint64_t page)
 	return wrong;
 }
 
+uint64_t rig_check_page(const struct rig *rig, uint64_t page)
+{
+	before_use(rig, rig_page(rig, page), GMIG_PAGE_BYTES, false);
+	return check_page(rig, page);
+}
+
 uint64_t rig_check_all(const struct rig *rig)
 {
 	uint64_t wrong = 0;
 
+	before_use(rig, rig->ram, rig->pages * GMIG_PAGE_BYTES, false);
 	for (uint64_t page = 0; page < rig->pages; page++)
-		wrong += rig_check_page(rig, page);
+		wrong += check_page(rig, page);
 	return wrong;
 }
 
@@ -102,9 +144,11 @@ void rig_create(struct rig *rig, const struct rig_options *options)
 	rig->pages = options->bytes / GMIG_PAGE_BYTES;
 	rig_publish(rig);
 	rig->counter = calloc(rig->pages, sizeof(*rig->counter));
-	if (!options->untouched)
+	if (!options->untouched) {
+		before_use(rig, rig->ram, options->bytes, true);
 		for (uint64_t page = 0; page < rig->pages; page++)
-			rig_write_page(rig, page);
+			write_page(rig, page);
+	}
 	rig_settle(rig);
 }
 
@@ -125,6 +169,7 @@ static void rig_step(struct rig_thread *thread, uint64_t page)
 	rig_word *words = rig_page(thread->rig, page);
 	uint64_t expected = thread->rig->counter[page];
 
+	before_use(thread->rig, words, sizeof(*words), !thread->rig->read_only);
 	if (atomic_load_explicit(&words[1], memory_order_relaxed) != expected ||
 	    (atomic_load_explicit(&words[0], memory_order_relaxed) != page))
 		atomic_fetch_add(&thread->errors, 1);
