@@ -8,7 +8,8 @@
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
 #   --fuzz   ten minutes for each fuzz target
 #   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
-#            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills)
+#            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
+#            and unit tests run under valgrind: memcheck, and helgrind for the engine (tests/valgrind/run)
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
@@ -45,7 +46,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,17s/^# \{0,1\}//p' "$0"
+		sed -n '2,18s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*)
@@ -302,6 +303,8 @@ faults)
 	stage "lab offline" 1800 stage_lab 2 "numa-cases offline" 6.12 --mem-per-node 2G --append movablecore=2500M
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "lab others" 2400 stage_lab 2 "numa-cases others" 6.12
+	stage "memcheck" 10800 stage_valgrind
+	stage "helgrind" 10800 stage_valgrind --tool helgrind
 	;;
 coverage)
 	alone "build coverage" 1200 stage_build_coverage
@@ -337,6 +340,7 @@ if [ $tier = full ]; then
 	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
 	stage "full hosts, held threads" 300 stage_full --seconds 1
 	stage "system calls of gmigd that fail" 300 stage_syscalls --scenario gmigd-move,gmigd-round,gmigd-hook --most 1 --share 7/40
+	filler "valgrind selftest" 600 stage_valgrind_selftest
 	filler "headers alone" 300 stage_headers
 	filler "structure" 300 stage_structure
 	filler "format" 300 stage_format

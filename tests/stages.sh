@@ -381,6 +381,19 @@ stage_mutate() {
 	tests/fault/mutate "$@"
 }
 
+# Unit tests under valgrind, and does it see what it is there for?
+stage_valgrind() {
+	command -v valgrind >/dev/null || {
+		echo "valgrind is not installed"
+		return 77
+	}
+	need_build release && tests/valgrind/run "$@"
+}
+
+stage_valgrind_selftest() {
+	tests/valgrind/selftest
+}
+
 # What ThreadSanitizer has to see.
 stage_races() {
 	tests/fault/races.sh
