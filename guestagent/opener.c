@@ -16,7 +16,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLASS_VIRTIO_PORTS "class/virtio-ports"
@@ -29,6 +31,7 @@ struct agent_opener {
 	int fd;
 	pid_t pid;
 	pthread_mutex_t lock; /* one request at a time: jobs ask, too */
+	uint64_t asked;	      /* number of the last request; guarded by lock */
 };
 
 /* ---- The port -------------------------------------------------------------------------------- */
@@ -126,13 +129,23 @@ struct request {
 	char cgroup[PATH_MAX], file[16], text[SET_TEXT];
 };
 
+/* A reply that could not be read is met by the next request: it must not be taken for that one's. */
+struct numbered {
+	uint64_t number;
+	struct request request;
+};
+
 struct reply {
-	int code; /* -errno */
+	uint64_t number; /* of its request */
+	int code;	 /* -errno */
 	char text[GMIG_ERROR_TEXT];
 };
 
-/* fd: goes along; -1: none. */
-static void send_reply(int sock, const struct reply *reply, int fd)
+#define SEND_TRIES 100
+#define SEND_NS	   10000000
+
+/* fd: goes along; -1: none. False: the agent does not hear of it, and would wait for ever. */
+static bool send_reply(int sock, const struct reply *reply, int fd)
 {
 	struct iovec part = {.iov_base = (void *)reply, .iov_len = sizeof(*reply)};
 	union {
@@ -149,40 +162,91 @@ static void send_reply(int sock, const struct reply *reply, int fd)
 		control.header.cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
 	}
-	while (sendmsg(sock, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	for (int i = 0; i < SEND_TRIES; i++) {
+		if (sendmsg(sock, &message, MSG_NOSIGNAL) >= 0)
+			return true;
+		if (errno == EPIPE || errno == ECONNRESET)
+			return false;
+		if (errno != EINTR)
+			nanosleep(&(struct timespec){.tv_nsec = SEND_NS}, NULL);
+	}
+	return false;
+}
+
+/* 0, or -errno: it was not asked. */
+static int send_request(int fd, uint64_t number, const struct request *request)
+{
+	const struct iovec parts[] = {
+	    {.iov_base = &number, .iov_len = sizeof(number)},
+	    {.iov_base = (void *)request, .iov_len = sizeof(*request)},
+	};
+
+	while (writev(fd, parts, 2) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+/* The descriptor that came along; 0: none. */
+static int taken_fd(struct msghdr *message)
+{
+	const struct cmsghdr *header = CMSG_FIRSTHDR(message);
+	int fd = 0;
+
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+/* One reply, whose ever: a descriptor, 0, or -errno: there is none. */
+static int receive_reply(int sock, struct reply *reply)
+{
+	struct iovec part = {.iov_base = reply, .iov_len = sizeof(*reply)};
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	ssize_t got;
+
+	do {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		got = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
+	} while (got < 0 && errno == EINTR);
+	if (got != sizeof(*reply))
+		return got < 0 ? -errno : -EPIPE;
+	reply->text[sizeof(reply->text) - 1] = '\0';
+	return taken_fd(&message);
 }
 
 /* The reply to a request; a descriptor, 0, or -errno. Caller holds the lock. */
 static int exchange(struct agent_opener *opener, const struct request *request,
 		    struct gmig_error *err)
 {
-	struct reply reply = {.code = -EPIPE, .text = "the process that opens files has ended"};
-	struct iovec part = {.iov_base = &reply, .iov_len = sizeof(reply)};
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
-	const struct cmsghdr *header;
-	ssize_t got = -1;
-	int fd = 0;
+	uint64_t number = ++opener->asked;
+	struct reply reply;
+	int fd = send_request(opener->fd, number, request);
 
-	while (write(opener->fd, request, sizeof(*request)) < 0 && errno == EINTR)
-		;
+	if (fd && fd != -EPIPE)
+		return gmig_fail(err, fd, "the process that opens files cannot be asked: %s",
+				 strerror(-fd));
+	if (fd)
+		return gmig_fail(err, fd, "the process that opens files has ended");
 	do {
-		got = recvmsg(opener->fd, &message, MSG_CMSG_CLOEXEC);
-	} while (got < 0 && errno == EINTR);
-	reply.text[sizeof(reply.text) - 1] = '\0';
-	if (reply.code)
-		return gmig_fail(err, reply.code, "%s", reply.text);
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-	return fd;
+		if (fd > 0)
+			close(fd);
+		fd = receive_reply(opener->fd, &reply);
+	} while (fd >= 0 && reply.number != number);
+	if (fd == -EPIPE || fd == -ECONNRESET)
+		return gmig_fail(err, -EPIPE, "the process that opens files has ended");
+	if (fd < 0)
+		return gmig_fail(
+		    err, fd,
+		    "what the process that opens files answers cannot be read (%s): it "
+		    "may have done what it was asked",
+		    strerror(-fd));
+	return reply.code ? gmig_fail(err, reply.code, "%s", reply.text) : fd;
 }
 
 static int ask(struct agent_opener *opener, const struct request *request, struct gmig_error *err)
@@ -260,25 +324,29 @@ static int obey(struct request *request, const struct agent_conf *conf,
 
 static void serve(int sock, const struct agent_conf *conf, const struct agent_port_options *options)
 {
-	static struct request request;
+	static struct numbered asked;
 	int damon = -1; /* `state` of ours */
 
 	for (;;) {
 		struct gmig_error err = {0};
 		struct reply reply = {0};
-		ssize_t got = read(sock, &request, sizeof(request));
+		ssize_t got = read(sock, &asked, sizeof(asked));
+		bool sent;
 		int rc;
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got != sizeof(request))
+		if (got != sizeof(asked))
 			break;
-		rc = obey(&request, conf, options, &damon, &err);
+		rc = obey(&asked.request, conf, options, &damon, &err);
+		reply.number = asked.number;
 		reply.code = rc < 0 ? rc : 0;
 		snprintf(reply.text, sizeof(reply.text), "%s", err.text);
-		send_reply(sock, &reply, rc > 0 ? rc : -1);
+		sent = send_reply(sock, &reply, rc > 0 ? rc : -1);
 		if (rc > 0 && rc != damon)
 			close(rc);
+		if (!sent)
+			break;
 	}
 	/* The agent has ended in the middle of it. */
 	end_damon(&damon);

@@ -289,6 +289,18 @@ static const char *text_of(const char *name)
 	return text;
 }
 
+/* So that no request of the opener fits: its socket is the only one of its kind here. */
+static void shrink_buffers(void)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		int type = 0, least = 1;
+		socklen_t bytes = sizeof(type);
+
+		if (!getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) && type == SOCK_SEQPACKET)
+			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+	}
+}
+
 /* A tree of cgroups with an allow-list that has /good, and a port, which is a file here. */
 START_TEST(opener_opens_the_port_and_writes_allowed_cgroups_alone)
 {
@@ -345,6 +357,11 @@ START_TEST(opener_opens_the_port_and_writes_allowed_cgroups_alone)
 	ck_assert_str_eq(text_of("good/cpuset.cpus"), "3");
 	ck_assert_str_eq(text_of("good/below/cpuset.mems"), "3");
 	ck_assert_str_eq(text_of("bad/cpuset.cpus"), "");
+	/* A request that cannot be sent has no answer that would have to be waited for. */
+	shrink_buffers();
+	ck_assert_int_eq(agent_opener_write(opener, &conf, "/good", "cpuset.cpus", &set, &err),
+			 -EMSGSIZE);
+	ck_assert_ptr_nonnull(strstr(err.text, "cannot be asked"));
 	agent_opener_stop(opener);
 	ck_assert_int_gt(wait(NULL), 0);
 	snprintf(path, sizeof(path), "rm -rf %s", root);
