@@ -220,7 +220,8 @@ class Life:
         answer = self.ask("query-residency", guest="web1", fresh=True)
         if answer and not answer.get("unknown"):
             here = sum(answer["vnodes"][0]["resident"].values())
-            if not HELD <= here <= 8 * HELD:
+            # A page that the kernel moves at this moment is on no node.
+            if not HELD // 2 <= here <= 8 * HELD:
                 run.notes.append(f"FALSE {here} bytes are resident")
         elif answer:
             run.told.append(f"query-residency: {answer['unknown']}")
@@ -283,7 +284,12 @@ class Life:
             self.configure(more)
             before = self.run.said()
             os.kill(self.run.pid(), signal.SIGHUP)
-            self.wait(f"no '{word}'", 10, lambda: re.search(r"configuration (has been|is wrong)", self.run.said()[len(before):]))
+            try:
+                self.wait(f"no '{word}'", 10, lambda: re.search(r"configuration (has been|is wrong)", self.run.said()[len(before):]))
+            except TimeoutError:
+                if not any(" write(2<" in call for call in self.run.injected()):
+                    raise
+                self.run.told.append("the line itself could not be written")
             said = self.run.said()[len(before):]
             if more == "[nonsense]\n" and "read again" in said:
                 self.run.notes.append("FALSE a wrong configuration has been read")

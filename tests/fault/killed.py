@@ -334,7 +334,7 @@ def ask_all(served, sock, steps):
     """None, or what went wrong."""
     talk = Run(None)
     try:
-        if Agent(steps).talk(talk, sock, served.target.pid) != "done" or talk.told:
+        if Agent(steps).talk(talk, sock, {"PID": served.target.pid}) != "done" or talk.told:
             return f"{talk.told} {talk.notes} {served.run.said()[-300:]}"
     finally:
         talk.remove()

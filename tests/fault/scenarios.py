@@ -361,27 +361,34 @@ class Command:
 
 class Agent:
     """gmig-agent from its start to its end, which moves a process that checks its own memory."""
-    TARGET = ("import os, sys\nfill = os.urandom(4096)\nheld = bytearray(fill * 1024)\n"
-              "print('up', flush=True)\nfor line in sys.stdin: print('same' if held == fill * 1024 else 'LOST', flush=True)")
-
+    TARGET = ("import ctypes, os, sys\nfill = os.urandom(4096)\nheld = bytearray(fill * 1024)\n"
+              "print(ctypes.addressof(ctypes.c_char.from_buffer(held)), flush=True)\n"
+              "for line in sys.stdin: print('same' if held == fill * 1024 else 'LOST', flush=True)")
+    CPUSET = "/sys/fs/cgroup/cpuset"  # version 1
     program = "gmig-agent"
 
     def __init__(self, steps):
         self.steps = steps
 
-    def talk(self, run, sock, pid):
-        """Asks for all; how far it came."""
+    def talk(self, run, sock, known):
+        """Asks for all; how far it came. known: what words in capitals stand for; without what one stands for a step is left out."""
         client = Client(None)
         client.sock = sock
-        for name, arguments in self.steps:
-            arguments = {key: pid if value == "PID" else value for key, value in arguments.items()}
+        for name, arguments, *later in self.steps:
+            arguments = {key: known.get(value) if isinstance(value, str) and value.isupper() else value
+                         for key, value in arguments.items()}
+            if None in arguments.values():
+                continue
             try:
                 sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
                 answer = client.line()
                 if "error" in answer:
                     run.told.append(f"{name}: {answer['error']['desc']}")
-                elif isinstance(answer["return"], dict) and answer["return"].get("state"):
-                    self.wait_job(run, client, answer["return"]["id"])
+                    continue
+                self.check(run, name, arguments, answer["return"])
+                known["JOB"] = answer["return"].get("id") if isinstance(answer["return"], dict) else None
+                if known["JOB"] and not later:
+                    self.wait_job(run, client, known["JOB"], name == "job-cancel")
             except socket.timeout:
                 raise TimeoutError(f"{name}: no answer")
             except OSError as error:
@@ -389,8 +396,17 @@ class Agent:
                 return "ended"
         return "done"
 
+    def check(self, run, name, arguments, answer):
+        """What it says has been done."""
+        if name == "move-pages" and not all(status in (0, -2, -14, -16) for status in answer["status"]):
+            run.notes.append(f"WRONG move-pages: {answer}"[:300])
+        for key in ("cpus", "mems") if "cgroup" in arguments else ():
+            with open(f"{self.CPUSET}{arguments['cgroup']}/cpuset.{key}") as file:
+                if key in arguments and file.read().strip() != str(arguments[key][0]):
+                    run.notes.append(f"WRONG {name}: {key} of the cgroup are others")
+
     @staticmethod
-    def wait_job(run, client, ident):
+    def wait_job(run, client, ident, cancelled=False):
         end = limit(20)
         while time.monotonic() < end:
             client.sock.sendall(json.dumps({"execute": "job-status", "arguments": {"id": ident}}).encode() + b"\n")
@@ -398,24 +414,51 @@ class Agent:
             if "error" in answer:
                 run.told.append(f"job-status: {answer['error']['desc']}")
             elif answer["return"]["state"] in ("completed", "cancelled", "failed"):
-                if answer["return"]["state"] != "completed":
+                if answer["return"]["state"] != "completed" and not (cancelled and answer["return"]["state"] == "cancelled"):
                     run.told.append(f"job {answer['return']}"[:300])
                 return
             time.sleep(0.02)
         raise TimeoutError(f"job {ident} does not end")
 
+    @classmethod
+    def make_cgroup(cls, pid):
+        """A cgroup of its own for the process, as a name of the agent's; None: none can be made here."""
+        name = f"/gmig-fault-{pid}"
+        try:
+            os.mkdir(cls.CPUSET + name)
+            for key in ("cpus", "mems"):
+                with open(f"{cls.CPUSET}/cpuset.{key}") as above, open(f"{cls.CPUSET}{name}/cpuset.{key}", "w") as file:
+                    file.write(above.read())
+            with open(f"{cls.CPUSET}{name}/tasks", "w") as file:
+                file.write(str(pid))
+        except OSError:
+            return None
+        return name
+
+    @classmethod
+    def remove_cgroup(cls, name):
+        end = limit(5)
+        while name and os.path.isdir(cls.CPUSET + name) and time.monotonic() < end:
+            try:
+                os.rmdir(cls.CPUSET + name)
+            except OSError:
+                time.sleep(0.02)  # a process that has ended is in it a moment longer
+
     def once(self, run):
+        cgroup = None
         target = subprocess.Popen([sys.executable, "-c", self.TARGET], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         ours, theirs = socket.socketpair()
         try:
-            target.stdout.readline()
+            address = int(target.stdout.readline())
+            cgroup = self.make_cgroup(target.pid)
+            known = {"PID": target.pid, "CGROUP": cgroup, "PAGES": [(address & ~4095) + 4096 * i for i in (1, 2, 9)]}
             ours.settimeout(20 * PATIENCE)
             with open(run.path("conf"), "w") as conf:
                 conf.write("# everything\n")
             command = [os.path.join(BIN, self.program), "--config", run.path("conf"), "--fd", str(theirs.fileno())]
             run.start(command, True, fds=[theirs.fileno()])
             theirs.close()
-            phase = self.talk(run, ours, target.pid)
+            phase = self.talk(run, ours, known)
             ours.close()
             status = run.end(20)
             target.stdin.write(b"?\n")
@@ -428,10 +471,16 @@ class Agent:
         except TimeoutError as late:
             return run, ("HANG", f"{late}; {run.said().strip()[-300:]}")
         finally:
+            if run.proc:
+                try:
+                    os.killpg(run.proc.pid, signal.SIGKILL)  # its opener, too, whatever has become of it
+                except OSError:
+                    pass
             run.kill()
             target.kill()
             target.wait()
             ours.close()
+            self.remove_cgroup(cgroup)
 
 
 MIGRATE = [("migrate-pages", {"from": [0], "to": [1]}), ("migrate-pages", {"from": [1], "to": [0], "mode": "block"})]
@@ -453,6 +502,12 @@ SCENARIOS = {
     "agent": Agent([("guest-ping", {}), ("guest-info", {}), ("numa-topology", {}), ("processes", {"count": 3}),
                     ("numa-maps", {"pid": "PID"}), ("migrate-pages", {"pid": "PID", "from": [0], "to": [0]}),
                     ("set-affinity", {"pid": "PID", "cpus": [0]}), ("collapse", {"pid": "PID"}), ("query-jobs", {})]),
+    "agent-pages": Agent([("numa-maps", {"pid": "PID", "mappings": True}), ("move-pages", {"pid": "PID", "addresses": "PAGES"}),
+                          ("move-pages", {"pid": "PID", "addresses": "PAGES", "nodes": 0}),
+                          ("migrate-pages", {"pid": "PID", "from": [0], "to": [0], "method": "migrate_pages"}),
+                          ("stall-probe", {"seconds": 5, "bytes": 1048576}, "later"), ("job-cancel", {"id": "JOB"})]),
+    "agent-cgroup": Agent([("set-affinity", {"cgroup": "CGROUP", "cpus": [0]}), ("set-affinity", {"cgroup": "CGROUP", "mems": [0]}),
+                           ("migrate-pages", {"cgroup": "CGROUP", "from": [0], "to": [0]}), ("query-jobs", {})]),
     "gmig-list": Command(["list"], r"(?m)^f "),
     "gmig-show": Command(["show", "f"], r"(?i)node"),
     "gmig-top": Command(["top", "--once"], r"(?m)\bf\b"),
