@@ -375,6 +375,34 @@ START_TEST(policy_is_what_the_migrations_that_stand_have_made_of_it)
 }
 END_TEST
 
+/* Ranges whose policies are alike become one: of policies under way, only if the same migrations have them. */
+START_TEST(policies_are_alike_when_the_same_migrations_are_under_way)
+{
+	struct mempolicy *policy = begun(made(GMIG_POLICY_INTERLEAVE, "0,1,2", 0), 7, one_to_three);
+	struct mempolicy *other = begun(made(GMIG_POLICY_INTERLEAVE, "0,1,2", 0), 7, one_to_three);
+
+	ck_assert_ptr_ne(policy, other);
+	ck_assert(mempolicy_equal(policy, other));
+	policy = begun(policy, 9, swap_0_and_3);
+	ck_assert(!mempolicy_equal(policy, other));
+	other = begun(other, 9, swap_0_and_3);
+	ck_assert(mempolicy_equal(policy, other));
+	/* The first has ended, which only one of them knows. */
+	policy = over(policy, 7, true);
+	ck_assert(!mempolicy_equal(policy, other));
+	other = over(other, 7, true);
+	ck_assert(mempolicy_equal(policy, other));
+	mempolicy_put(policy);
+	mempolicy_put(other);
+	/* The same places, by another job; and by another map, of nodes that it has not. */
+	policy = begun(made(GMIG_POLICY_INTERLEAVE, "0,2", 0), 7, one_to_three);
+	other = begun(made(GMIG_POLICY_INTERLEAVE, "0,2", 0), 8, one_to_three);
+	ck_assert(!mempolicy_equal(policy, other));
+	mempolicy_put(policy);
+	mempolicy_put(other);
+}
+END_TEST
+
 /* Where it goes, and where it goes back to, are rebound alike. */
 START_TEST(cpuset_that_changes_during_a_migration_rebinds_both)
 {
@@ -584,6 +612,7 @@ int main(void)
 	tcase_add_test(tcase, migrated_policy_keeps_the_place_of_each_page);
 	tcase_add_test(tcase, static_nodes_stay_where_a_migration_goes);
 	tcase_add_loop_test(tcase, policy_is_what_the_migrations_that_stand_have_made_of_it, 0, 8);
+	tcase_add_test(tcase, policies_are_alike_when_the_same_migrations_are_under_way);
 	tcase_add_loop_test(tcase, cpuset_that_changes_during_a_migration_rebinds_both, 0, 2);
 	tcase_add_test(tcase, range_replaces_what_it_covers_and_joins_what_is_alike);
 	tcase_add_test(tcase, random_ranges_are_as_in_an_array);
