@@ -2,9 +2,11 @@
 #include "../../migrate/core/copy.h"
 #include "../../migrate/gmig_discard.h"
 #include "../../migrate/gmig_retire.h"
+#include "../../migrate/memory/broken_pages.h"
 #include "rig.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -255,6 +257,23 @@ START_TEST(page_known_to_be_broken_stays_with_eio_at_once)
 }
 END_TEST
 
+/* More than there is room for at first; malloc_usable_size(3) is what a list may have. */
+START_TEST(many_broken_pages_are_each_known)
+{
+	struct broken_pages broken = {.gfn = NULL};
+
+	broken_pages_init(&broken);
+	for (uint64_t gfn = 0; gfn < 1000; gfn++)
+		ck_assert(broken_pages_add(&broken, 7 * gfn));
+	ck_assert_uint_ge(malloc_usable_size(broken.gfn), 1000 * sizeof(*broken.gfn));
+	for (uint64_t gfn = 0; gfn < 1000; gfn++)
+		ck_assert(!broken_pages_add(&broken, 7 * gfn));
+	broken_pages_remove(&broken, 7, 1);
+	ck_assert(broken_pages_add(&broken, 7));
+	broken_pages_destroy(&broken);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("broken");
@@ -264,6 +283,7 @@ int main(void)
 	tcase_add_loop_test(tcase, page_that_breaks_while_it_is_out_hurts_its_reader_only, 0, 4);
 	tcase_add_loop_test(tcase, page_that_is_told_to_be_broken_is_counted_once, 0, 2);
 	tcase_add_loop_test(tcase, page_known_to_be_broken_stays_with_eio_at_once, 0, 4);
+	tcase_add_test(tcase, many_broken_pages_are_each_known);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }

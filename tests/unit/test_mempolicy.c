@@ -130,6 +130,20 @@ START_TEST(home_node_is_for_bind_and_preferred_many_only)
 }
 END_TEST
 
+START_TEST(home_node_that_no_host_has_is_refused)
+{
+	struct gmig_policy policy = asked(GMIG_POLICY_BIND, "1,2", 0);
+	struct gmig_error err = {0};
+
+	policy.has_home_node = true;
+	policy.home_node = GMIG_MAX_NODES - 1;
+	ck_assert_int_eq(mempolicy_check(&policy, &mems, &err), 0);
+	policy.home_node++;
+	ck_assert_int_eq(mempolicy_check(&policy, &mems, &err), -EINVAL);
+	ck_assert_msg(strstr(err.text, "0 to 1023") != NULL, "%s", err.text);
+}
+END_TEST
+
 /* ---- Where the n-th page belongs ---------------------------------------------------------------- */
 
 START_TEST(interleaved_page_has_the_node_of_its_number)
@@ -601,6 +615,7 @@ int main(void)
 	tcase_add_loop_test(tcase, policy_is_checked_as_the_kernel_checks_it, 0,
 			    sizeof(checks) / sizeof(checks[0]));
 	tcase_add_test(tcase, home_node_is_for_bind_and_preferred_many_only);
+	tcase_add_test(tcase, home_node_that_no_host_has_is_refused);
 	tcase_add_test(tcase, interleaved_page_has_the_node_of_its_number);
 	tcase_add_test(tcase, weighted_node_has_places_by_its_weight);
 	tcase_add_test(tcase, other_modes_have_one_node);

@@ -156,6 +156,8 @@ START_TEST(workers_are_as_many_as_have_a_frame_each)
 	policy_worker_leave(policy);
 	policy_worker_leave(policy);
 	ck_assert_int_eq(policy_worker_enter(policy, false), 0);
+	ck_assert_int_eq(policy_worker_enter(policy, false),
+			 -EAGAIN); /* who was refused is not one */
 	stop();
 }
 END_TEST

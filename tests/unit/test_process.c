@@ -229,6 +229,16 @@ START_TEST(maps_kinds_are_told_apart)
 }
 END_TEST
 
+START_TEST(maps_name_that_is_long_is_cut_and_ends)
+{
+	parse("1000000-1200000 r-xp 00000000 fe:00 77 "
+	      "/a/path/of/more/than/forty/seven/bytes/which/is/all/that/is/kept/of/it\n" REST);
+	ck_assert_uint_eq(maps.count, 1);
+	ck_assert_uint_eq(strnlen(maps.mapping[0].name, sizeof(maps.mapping[0].name)),
+			  sizeof(maps.mapping[0].name) - 1);
+}
+END_TEST
+
 START_TEST(maps_figures_are_taken_and_unbelievable_ones_are_not)
 {
 	parse("7f0000000000-7f0000800000 rw-s 00000000 00:0f 9   /dev/hugepages/a (deleted)\n"
@@ -660,6 +670,7 @@ int main(void)
 	tcase_add_test(fake, cpuset_of_another_thread_serves);
 	tcase_add_test(fake, cpuset_of_version_1_names_its_own_cgroup);
 	tcase_add_test(fake, maps_kinds_are_told_apart);
+	tcase_add_test(fake, maps_name_that_is_long_is_cut_and_ends);
 	tcase_add_test(fake, maps_figures_are_taken_and_unbelievable_ones_are_not);
 	tcase_add_test(fake, maps_odd_lines_are_no_mappings);
 	tcase_add_test(fake, maps_a_hundred_thousand_are_read);

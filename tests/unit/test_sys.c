@@ -66,6 +66,15 @@ START_TEST(userfaultfd_leaves_no_other_descriptor)
 }
 END_TEST
 
+/* With stdin closed the first descriptor is 0, and errno may be what it was. */
+START_TEST(file_in_memory_may_be_descriptor_0)
+{
+	close(0);
+	errno = EINVAL;
+	ck_assert_int_eq(sys->memfd("test", GMIG_PAGE_BYTES, 0), 0);
+}
+END_TEST
+
 START_TEST(file_in_memory_keeps_its_size_for_ever)
 {
 	int fd = sys->memfd("test", 3 * GMIG_PAGE_BYTES, 0);
@@ -404,6 +413,7 @@ int main(void)
 	    descriptor_is_closed_for_a_program_that_is_started,
 	    userfaultfd_leaves_no_other_descriptor,
 	    file_in_memory_keeps_its_size_for_ever,
+	    file_in_memory_may_be_descriptor_0,
 	    hole_in_a_file_is_found_and_its_window_has_no_access,
 	    mapping_takes_the_place_of_another,
 	    failure_is_the_negative_error_and_never_errno,
