@@ -248,7 +248,9 @@ static int job_launch(struct memory *memory, struct gmig_job *job, struct gmig_e
 
 static int check_room(const struct memory *memory, unsigned int threads, struct gmig_error *err)
 {
-	uint64_t bytes = JOB_BYTES + THREAD_BYTES * threads;
+	/* More of them are refused later, with their own words. */
+	uint64_t bytes =
+	    JOB_BYTES + THREAD_BYTES * (threads < GMIG_MAX_WORKERS ? threads : GMIG_MAX_WORKERS);
 	struct room room;
 
 	memory->sys->room(&room);
