@@ -11,17 +11,21 @@
 
 static const unsigned char job_next[GMIG_JOB_CANCELLED + 1][JOB_EVENTS] = {
     [GMIG_JOB_CREATED] = {[JOB_RUN] = NEXT(GMIG_JOB_RUNNING),
+			  [JOB_PAUSE] = NEXT(GMIG_JOB_PAUSED),
 			  [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
 			  [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
     [GMIG_JOB_RUNNING] = {[JOB_PAUSE] = NEXT(GMIG_JOB_PAUSED),
 			  [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
 			  [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
 			  [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
-    [GMIG_JOB_PAUSED] = {[JOB_RESUME] = NEXT(GMIG_JOB_RUNNING),
-			 [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
-			 /* the last block was under way */
-			 [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
-			 [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
+    [GMIG_JOB_PAUSED] =
+	{/* its thread begins: it was paused before */
+	 [JOB_RUN] = NEXT(GMIG_JOB_PAUSED),
+	 [JOB_RESUME] = NEXT(GMIG_JOB_RUNNING),
+	 [JOB_CANCEL] = NEXT(GMIG_JOB_CANCELLING),
+	 /* the last block was under way */
+	 [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),
+	 [JOB_FAIL] = NEXT(GMIG_JOB_FAILED)},
     [GMIG_JOB_CANCELLING] = {[JOB_RUN] = NEXT(GMIG_JOB_CANCELLING),
 			     /* the request came too late to stop anything */
 			     [JOB_FINISH] = NEXT(GMIG_JOB_COMPLETED),

@@ -373,8 +373,7 @@ START_TEST(two_moves_narrow_when_the_last_has_ended)
 	open_domain();
 	slow.rate_bytes_per_second = 4096;
 	ck_assert_int_eq(domain_start_job(domain, &slow, &one, &err), 0);
-	while (gmig_job_pause(one)) /* it has not begun yet */
-		sched_yield();
+	ck_assert_int_eq(gmig_job_pause(one), 0);
 	ck_assert_msg(!domain_start_job(domain, &to_2, &two, &err), "%s", err.text);
 	gmig_job_wait(two);
 	wait_ends(1);

@@ -293,13 +293,42 @@ START_TEST(job_paused_can_be_cancelled)
 	rig_create(&rig, &options);
 	spec.rate_bytes_per_second = 1ull << 20;
 	ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
-	while (gmig_job_pause(job))
-		usleep(100);
+	ck_assert_int_eq(gmig_job_pause(job), 0);
 	ck_assert_int_eq(gmig_job_cancel(job), 0);
 	gmig_job_wait(job);
 	gmig_job_info(job, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
 	gmig_job_put(job);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+END_TEST
+
+/* Its thread may not have begun yet, and takes up the job as it is then. */
+START_TEST(job_can_be_paused_as_soon_as_it_is_there)
+{
+	struct rig_options options = {.bytes = BYTES};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_job_info info;
+	struct gmig_error err;
+	struct gmig_job *job;
+	struct rig rig;
+
+	rig_create(&rig, &options);
+	spec.rate_bytes_per_second = 4096; /* the first block has its turn in minutes */
+	for (unsigned int i = 0; i < 50; i++) {
+		ck_assert_int_eq(gmig_job_start(rig.gmig, &spec, &job, &err), 0);
+		ck_assert_int_eq(gmig_job_pause(job), 0);
+		ck_assert_int_eq(gmig_job_pause(job), -EALREADY);
+		if (i % 2)
+			ck_assert_int_eq(gmig_job_resume(job), 0);
+		usleep(i * 10);
+		gmig_job_info(job, &info);
+		ck_assert_int_eq(info.state, i % 2 ? GMIG_JOB_RUNNING : GMIG_JOB_PAUSED);
+		ck_assert_int_eq(gmig_job_cancel(job), 0);
+		gmig_job_wait(job);
+		gmig_job_put(job);
+	}
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
 }
@@ -726,6 +755,7 @@ int main(void)
 	tcase_add_loop_test(tcase, job_cancelled_when_all_is_moved_has_completed, 0, 2);
 	tcase_add_test(tcase, job_paused_moves_nothing_until_resumed);
 	tcase_add_test(tcase, job_paused_can_be_cancelled);
+	tcase_add_test(tcase, job_can_be_paused_as_soon_as_it_is_there);
 	tcase_add_loop_test(tcase, job_rate_is_kept_and_a_new_one_holds_at_once, 0, 2);
 	tcase_add_loop_test(tcase, job_that_waits_for_its_rate_ends_when_others_did_its_work, 0, 2);
 	tcase_add_loop_test(tcase, two_jobs_at_once_share_the_work_and_lose_nothing, 0, 2);
