@@ -275,8 +275,8 @@ static void balloon_changed(struct vmm *vmm, uint64_t guest_bytes)
 static int admit(void *opaque, const char *command, struct gmig_error *err)
 {
 	static const char *const always[] = {
-	    "qmp_capabilities", "query-status", "stop",	      "cont",
-	    "powerdown",	"quit",		"cancel-job", "balloon"};
+	    "qmp_capabilities", "query-status", "stop",	  "cont", "powerdown", "quit",
+	    "job-cancel",	"job-pause",	"balloon"};
 	struct room room;
 
 	(void)opaque;
