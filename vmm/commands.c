@@ -267,7 +267,7 @@ static void balloon_changed(struct vmm *vmm, uint64_t guest_bytes)
 }
 
 /*
- * A command takes memory for its answer, and where the cgroup has none the kernel kills the guest for it: then all are refused but
+ * A command takes memory for its answer, and where the cgroup has none the kernel kills the guest for it. All are refused then but
  * those that take little and may make room. `gmig top`, of a guest of 64 MiB, took between 200 and 300 KiB.
  */
 #define COMMAND_BYTES (384ull << 10)
@@ -284,12 +284,7 @@ static int admit(void *opaque, const char *command, struct gmig_error *err)
 		if (!strcmp(command, always[i]))
 			return 0;
 	gmig_sys_real.room(&room);
-	if (room.left_bytes >= COMMAND_BYTES)
-		return 0;
-	return gmig_fail(err, -ENOMEM,
-			 "%llu KiB of memory are left by %s: what %s takes itself could end in the "
-			 "kernel's OOM killer",
-			 (unsigned long long)room.left_bytes / 1024, room.limit, command);
+	return room_check(&room, command, COMMAND_BYTES, err);
 }
 
 int commands_start(struct vmm *vmm, struct gmig_error *err)

@@ -2,6 +2,7 @@
 
 #include "whole.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,6 +283,17 @@ void room_read(struct room_source *source, struct room *room)
 	dirs_update(source);
 	for (unsigned int i = 0; i < source->dirs; i++)
 		cgroup_read(source->dir[i], source->v1[i], room);
+}
+
+int room_check(const struct room *room, const char *who, uint64_t bytes, struct gmig_error *err)
+{
+	if (room->left_bytes >= bytes)
+		return 0;
+	return gmig_fail(err, -ENOMEM,
+			 "%llu KiB of memory are left by %s, %s needs %llu KiB itself: more would "
+			 "end in the kernel's OOM killer",
+			 (unsigned long long)room->left_bytes / 1024, room->limit, who,
+			 (unsigned long long)bytes / 1024);
 }
 
 /* ---- Huge pages of hugetlbfs --------------------------------------------------------------------- */

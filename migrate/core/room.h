@@ -16,6 +16,8 @@
 #ifndef GMIG_ROOM_H
 #define GMIG_ROOM_H
 
+#include "../gmig_error.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +25,7 @@
 struct room {
 	uint64_t bytes; /* that may be asked for; UINT64_MAX: no limit is known */
 	uint64_t
-	    left_bytes; /* room_read(): until the kernel kills: without a reserve, memory.high is no limit */
+	    left_bytes; /* room_read() alone: until the kernel kills. No reserve, no memory.high */
 	uint64_t total_bytes; /* of what limits it */
 	char limit[PATH_MAX]; /* "host", or the directory of the cgroup that is tightest */
 };
@@ -46,6 +48,8 @@ struct room_source {
 
 /* Always succeeds: a file that is not there limits nothing. About 60 us. */
 void room_read(struct room_source *source, struct room *room);
+/* -ENOMEM: less than `bytes` are left until the kernel kills; the text has that, the limit, and who needs them. */
+int room_check(const struct room *room, const char *who, uint64_t bytes, struct gmig_error *err);
 /*
  * What cgroups leave of pages of hugetlbfs of that size, of a source for the controller "hugetlb". Pools are another matter, and
  * nothing is kept back: beyond the limit the kernel refuses pages, and kills nobody.

@@ -254,13 +254,7 @@ static int check_room(const struct memory *memory, unsigned int threads, struct 
 	struct room room;
 
 	memory->sys->room(&room);
-	if (room.left_bytes >= bytes)
-		return 0;
-	return gmig_fail(err, -ENOMEM,
-			 "%llu KiB of memory are left by %s, a job itself needs %llu KiB: more "
-			 "would end in the kernel's OOM killer",
-			 (unsigned long long)room.left_bytes / 1024, room.limit,
-			 (unsigned long long)bytes / 1024);
+	return room_check(&room, "a job", bytes, err);
 }
 
 static int start(struct memory *memory, const struct gmig_job_spec *spec, struct plan *plan,

@@ -4,7 +4,7 @@ that says it is the domain's QEMU and checks its own memory. For tests/fault/sys
 """
 import contextlib, json, os, re, signal, socket, subprocess, sys, time, uuid
 
-from scenarios import BIN, PATIENCE, Client, Gone, books_agree, limit
+from scenarios import BIN, PATIENCE, Client, Gone, books_agree, limit, with_own_run
 
 HELD = 8 << 20
 NODE = """<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>web1</name><uuid>{}</uuid>
@@ -72,9 +72,7 @@ class Life:
         return [os.path.join(BIN, "gmigd"), "--config", self.run.path("gmigd.conf"), *more]
 
     def private(self, command):
-        """Its /run is its own: the hook's socket has one place only."""
-        return ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /run && exec "$@"',
-                self.run.path("run"), *command]
+        return with_own_run(self.run.path("run"), command)
 
     def wait(self, what, seconds, done):
         end = limit(seconds)

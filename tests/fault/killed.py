@@ -84,11 +84,10 @@ class Daemon:
         """variables: of gmigd's environment alone, as env(1) takes them."""
         # Watched, as by systemd: a sign of life each second.
         watched = ("-u", "WATCHDOG_PID", "NOTIFY_SOCKET=" + self.run.path("notify"), "WATCHDOG_USEC=2000000")
-        inner = ('mount --bind "$1" /run && shift && exec "$@"', "sh", self.run.path("private"), "env", *watched, *variables,
-                 os.path.join(BIN, "gmigd"),
-                 "--config", self.run.path("conf"), "--connect", "test://" + self.run.path("node.xml"), "--socket",
-                 self.run.path("gmigd.sock"), "--state", self.run.path("state"), "--group", "", "--run-dir", self.run.path("pids"))
-        self.run.start(["unshare", "-m", "--propagation", "private", "sh", "-c", *inner])
+        self.run.start(scenarios.with_own_run(self.run.path("private"), [
+            "env", *watched, *variables, os.path.join(BIN, "gmigd"), "--config", self.run.path("conf"), "--connect",
+            "test://" + self.run.path("node.xml"), "--socket", self.run.path("gmigd.sock"), "--state", self.run.path("state"),
+            "--group", "", "--run-dir", self.run.path("pids")]))
 
     def hear(self):
         """Reads what systemd would: a peer that is not heard waits."""

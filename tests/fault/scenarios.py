@@ -149,6 +149,11 @@ class Run:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def with_own_run(directory, command):
+    """The command in a mount namespace where this directory is /run: the hook's socket has one place only."""
+    return ["unshare", "-m", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /run && exec "$@"', directory, *command]
+
+
 def books_agree(job):
     return job["total_bytes"] == sum(job[k] for k in ("moved_bytes", "remaining_bytes", "gone_bytes", "moved_by_others_bytes"))
 

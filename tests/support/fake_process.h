@@ -39,6 +39,8 @@ void fake_stat(unsigned long long start_time);
 void fake_thread(int tid, const char *nodes);
 
 void fake_process_setup(void);
+/* The same on a host of four nodes, 0 to 3, each as far from each other one. */
+void fake_process_setup_on_four_nodes(void);
 void fake_process_ends(void); /* its pidfd becomes readable */
 void fake_process_teardown(void);
 

@@ -17,14 +17,7 @@ static struct gmig_error err;
 
 static void setup(void)
 {
-	const struct tree_node nodes[] = {{0, 1024, 512, "0", "10 20 20 20"},
-					  {1, 1024, 512, "1", "20 10 20 20"},
-					  {2, 1024, 512, "2", "20 20 10 20"},
-					  {3, 1024, 512, "3", "20 20 20 10"}};
-
-	fake_process_setup();
-	tree_nodes("0-3", nodes, 4);
-	tree_cpuset("0-3");
+	fake_process_setup_on_four_nodes();
 	fake_thread(FAKE_PID, "0-3");
 	/* Workers wait in real time. */
 	fake_sys.now_ns = gmig_sys_real.now_ns;

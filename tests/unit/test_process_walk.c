@@ -15,16 +15,9 @@ static struct gmig_error err;
 
 static void setup(void)
 {
-	const struct tree_node nodes[] = {{0, 1024, 512, "0", "10 20 20 20"},
-					  {1, 1024, 512, "1", "20 10 20 20"},
-					  {2, 1024, 512, "2", "20 20 10 20"},
-					  {3, 1024, 512, "3", "20 20 20 10"}};
-
 	struct gmig_process_options options = {.pid = FAKE_PID, .sys = &fake_sys};
 
-	fake_process_setup();
-	tree_nodes("0-3", nodes, 4);
-	tree_cpuset("0-3");
+	fake_process_setup_on_four_nodes();
 	fake_thread(FAKE_PID, "0-3");
 	ck_assert_msg(!topology_create_at(tree_root, 0, &topology, &err), "%s", err.text);
 	options.topology = topology;
