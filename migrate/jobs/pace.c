@@ -57,7 +57,6 @@ static void speed_up(struct pace *pace)
 	if (++pace->grown == GROWN)
 		pace->patience = PATIENCE;
 	pace->in_time = 0;
-	pace->soon = 0;
 }
 
 /* Of several waits in one block only the longest is known: the others count as in time. */
