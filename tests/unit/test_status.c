@@ -1,57 +1,10 @@
-#include "../../migrate/jobs/status.h"
+#include "status_rig.h"
 
-#include <check.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BLOCKS = 8, PAGES = BLOCKS * GMIG_BLOCK_PAGES };
-
-static const uint64_t base = 0x40000;
-static struct status *status;
-static size_t allocated, allocations; /* so far */
-static size_t allocations_allowed;
-
-/* The allocator of all statuses here: counts, and fails on request. */
-static void *alloc(size_t bytes)
-{
-	if (allocations == allocations_allowed)
-		return NULL;
-	allocations++;
-	allocated += bytes;
-	return calloc(1, bytes);
-}
-
-static void setup(void)
-{
-	allocated = allocations = 0;
-	allocations_allowed = SIZE_MAX;
-	ck_assert_int_eq(status_create_with(alloc, &status), 0);
-	ck_assert_int_eq(status_add_range(status, base, PAGES), 0);
-}
-
-static void teardown(void)
-{
-	status_destroy(status);
-}
-
-static int get(uint64_t gfn)
-{
-	int result;
-
-	status_get(status, gfn, 1, &result);
-	return result;
-}
-
-static struct status_sum sum(void)
-{
-	struct status_sum all;
-
-	status_sum(status, &all);
-	return all;
-}
 
 START_TEST(page_without_result_is_not_tried)
 {
@@ -551,6 +504,17 @@ static size_t in_use(void)
 	return info.uordblks + info.hblkhd;
 }
 
+/* Not by LeakSanitizer either, which a program does not know of. */
+static bool are_books_kept(void)
+{
+	size_t before = in_use();
+	void *volatile one = malloc(100);
+	bool kept = in_use() > before;
+
+	free(one);
+	return kept;
+}
+
 START_TEST(block_of_one_result_costs_two_bytes)
 {
 	const uint64_t blocks = 1 << 16; /* 128 GiB of guest */
@@ -654,9 +618,11 @@ int main(void)
 	tcase_add_test(tcase, ended_status_without_room_keeps_reasons_from_the_start_and_all_sums);
 	tcase_add_test(tcase, ranges_of_a_process_are_all_found);
 #ifdef HAVE_BOOKS
-	tcase_add_test(tcase, block_of_one_result_costs_two_bytes);
-	tcase_add_loop_test(tcase, ended_status_keeps_less_than_a_mebibyte, 0, 2);
-	tcase_add_test(tcase, blocks_whose_pages_agree_again_give_their_memory_back);
+	if (are_books_kept()) {
+		tcase_add_test(tcase, block_of_one_result_costs_two_bytes);
+		tcase_add_loop_test(tcase, ended_status_keeps_less_than_a_mebibyte, 0, 2);
+		tcase_add_test(tcase, blocks_whose_pages_agree_again_give_their_memory_back);
+	}
 #endif
 	tcase_add_test(tcase, results_of_two_threads_are_all_kept);
 	suite_add_tcase(suite, tcase);
