@@ -219,7 +219,7 @@ static void dirs_add(struct room_source *source, const struct mount *mount, cons
 	size_t root = strlen(mount->root), top;
 	char directory[PATH_MAX];
 
-	if (root > 1 && !strncmp(path, mount->root, root) && (!path[root] || path[root] == '/'))
+	if (!strncmp(path, mount->root, root) && (!path[root] || path[root] == '/'))
 		path += root;
 	if (strstr(path, "..")) /* outside of this cgroup namespace: only the mount can be seen */
 		path = "";
