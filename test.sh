@@ -2,11 +2,11 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (75 minutes with two processors)
+#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 55 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
-#   --fuzz   ten minutes for each fuzz target
+#   --fuzz   ten minutes of a processor for each fuzz target
 #   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
 #            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
 #            and unit tests run under valgrind: memcheck, and helgrind for the engine (tests/valgrind/run)
@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	-h | --help)
-		sed -n '2,18s/^# \{0,1\}//p' "$0"
+		sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//p}' "$0"
 		exit 0
 		;;
 	*)

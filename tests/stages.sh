@@ -519,8 +519,19 @@ stage_rpm() {
 	! rpm -qlp build/rpm/RPMS/x86_64/*.rpm 2>/dev/null | grep -E '50-gmig|initramfs'
 }
 
+# Each target so many seconds of a processor, as many at a time as there are.
 stage_fuzz() {
-	tests/fuzz/run "$1"
+	local out=build/fuzz.out rc
+	mkdir -p build
+	tests/fuzz/run 1 placement >$out 2>&1 || {
+		rc=$?
+		cat $out
+		return $rc
+	}
+	tests/fuzz/run --targets | xargs -P "$(nproc)" -I{} sh -c \
+		'said=$(tests/fuzz/run "$1" "$2" 2>&1) && echo "ok $2 - $said" || printf "not ok %s\n%s\n" "$2" "$said"' fuzz "$1" {} >$out
+	grep '^ok ' $out
+	verdict_of_files $out
 }
 
 # What the agent reads, so many seconds each, both at once; and of each other target that it builds, and a moment of it.
