@@ -182,6 +182,11 @@ int cli_run_query(int argc, char **argv, struct cli_query *query);
 __attribute__((format(printf, 1, 2))) void cli_complain(const char *format, ...);
 /* The error on stderr, with json also as {"error": ..} on stdout, exact. Returns CLI_FAILED. */
 int cli_fail(bool json, const struct gmig_error *err);
+/*
+ * A guest's or gmigd's state for people, of the error that its connection has met: only where that has ended, or has no file, is it
+ * "gone".
+ */
+const char *cli_state_of(int rc);
 /* On one line. Returns CLI_OK. */
 int cli_print_json(const json_t *json);
 /*

@@ -45,50 +45,43 @@ static uint64_t sum_bytes(const json_t *vnodes)
 }
 
 static int call_until(struct control_client *client, int64_t deadline_ms, const char *command,
-		      json_t **result)
+		      json_t **result, struct gmig_error *err)
 {
 	int64_t left_ms = deadline_ms - cli_now_ms();
 
 	control_client_set_limit(client, left_ms > 0 ? (int)left_ms : 0);
-	return control_call(client, command, NULL, result, NULL);
+	return control_call(client, command, NULL, result, err);
 }
 
-/* What the guest says about itself, added to `entry`. */
+/*
+ * What the guest says about itself, added to `entry`. It may refuse what takes memory of its cgroup: why is "refused" then, and what
+ * else it has said stands.
+ */
 static int describe(struct control_client *client, int64_t deadline_ms, json_t *entry)
 {
 	CLI_JSON status = NULL;
 	CLI_JSON numa = NULL;
+	struct gmig_error err = {0};
 	const json_t *vnodes;
 	int rc;
 
-	rc = call_until(client, deadline_ms, "query-status", &status);
+	rc = call_until(client, deadline_ms, "query-status", &status, NULL);
 	if (!rc)
-		rc = call_until(client, deadline_ms, "query-numa", &numa);
-	if (rc)
+		rc = call_until(client, deadline_ms, "query-numa", &numa, &err);
+	if (rc && (!status || rc == -EPIPE || rc == -ETIMEDOUT))
 		return rc;
-	vnodes = json_object_get(numa, "vnodes");
 	/* It may not say that it is another guest, or a domain of gmigd's. */
 	json_object_update_missing(entry, status);
 	json_object_del(entry, "uri");
+	json_object_del(entry, "refused");
+	if (rc) {
+		json_object_set_new(entry, "refused", control_text_json(err.text));
+		return 0;
+	}
+	vnodes = json_object_get(numa, "vnodes");
 	json_object_set_new(entry, "vnodes", json_integer((json_int_t)json_array_size(vnodes)));
 	json_object_set_new(entry, "bytes", json_integer((json_int_t)sum_bytes(vnodes)));
 	return 0;
-}
-
-/* Why a guest cannot be asked, as its state. */
-static const char *state_of_error(int rc)
-{
-	switch (rc) {
-	case -ECONNREFUSED:
-		return "stale";
-	case -ETIMEDOUT:
-		return "silent";
-	case -EACCES:
-	case -EPERM:
-		return "no right";
-	default:
-		return "gone";
-	}
 }
 
 static json_t *list_one(const char *directory, const char *file)
@@ -110,7 +103,7 @@ static json_t *list_one(const char *directory, const char *file)
 	if (!rc)
 		rc = describe(client, deadline_ms, entry);
 	if (rc)
-		json_object_set_new(entry, "state", json_string(state_of_error(rc)));
+		json_object_set_new(entry, "state", json_string(cli_state_of(rc)));
 	return entry;
 }
 
@@ -237,16 +230,24 @@ static void print_list(const json_t *guests)
 				cli_text(entry, "state"));
 			continue;
 		}
-		fprintf(memory, "%s\t%llu\t%s\t%s\t%llu\t%s\n", cli_text(entry, "name"),
+		fprintf(memory, "%s\t%llu\t%s\t%s\t", cli_text(entry, "name"),
 			(unsigned long long)cli_number(entry, "pid"), cli_text(entry, "state"),
-			cli_text(entry, "guest"), (unsigned long long)cli_number(entry, "vnodes"),
-			units_size(cli_number(entry, "bytes"), size));
+			cli_text(entry, "guest"));
+		if (json_object_get(entry, "refused"))
+			fputs("-\t-\n", memory);
+		else
+			fprintf(memory, "%llu\t%s\n",
+				(unsigned long long)cli_number(entry, "vnodes"),
+				units_size(cli_number(entry, "bytes"), size));
 	}
 	fclose(memory);
 	if (json_array_size(list))
 		cli_print_table(stdout, rows);
 	else
 		puts("no guests run here");
+	json_array_foreach (list, i, entry)
+		if (json_object_get(entry, "refused"))
+			printf("%s: %s\n", cli_text(entry, "name"), cli_text(entry, "refused"));
 	free(rows);
 }
 

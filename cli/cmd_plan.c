@@ -3,6 +3,7 @@
  * (placement/) of what the guests' servers say; drain closes a node first, so that nothing comes to it meanwhile.
  */
 #include "../control/closed_nodes.h"
+#include "../control/text.h"
 #include "commands.h"
 #include "daemon.h"
 #include "fleet_lock.h"
@@ -331,7 +332,7 @@ static int show_drain(const struct request *r)
 	else if (plan && (!r->json || r->dry_run))
 		show(r, &fleet, plan);
 	else if (!r->json)
-		puts("no guest here answers");
+		puts(control_text_safe(err.text));
 	if (status < 0 && r->dry_run)
 		status = plan && plan->left_count ? CLI_REMAINING : CLI_OK;
 	placement_plan_destroy(plan);

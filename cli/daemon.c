@@ -89,13 +89,6 @@ int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
 
 /* ---- gmig list ------------------------------------------------------------------------------- */
 
-static const char *state_of_error(int rc)
-{
-	if (rc == -ETIMEDOUT)
-		return "silent";
-	return rc == -EACCES || rc == -EPERM ? "no right" : "gone";
-}
-
 void cli_daemon_list(json_t *list, int limit_ms)
 {
 	CLI_CLIENT client = NULL;
@@ -113,7 +106,7 @@ void cli_daemon_list(json_t *list, int limit_ms)
 	if (rc)
 		json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", "gmigd", "socket",
 						      control_text_json(cli_daemon_socket()),
-						      "state", state_of_error(rc)));
+						      "state", cli_state_of(rc)));
 	json_array_foreach (json_object_get(answer, "guests"), i, guest) {
 		json_object_set_new(guest, "socket", control_text_json(cli_daemon_socket()));
 		json_array_append(list, guest);

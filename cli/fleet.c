@@ -418,6 +418,21 @@ static int check_fake(struct fleet *fleet, const json_t *answers, struct gmig_er
 	return 0;
 }
 
+static int fail_without_guests(const struct fleet *fleet, struct gmig_error *err)
+{
+	const json_t *first = json_array_get(fleet->silent, 0);
+	size_t more = json_array_size(fleet->silent);
+
+	if (!more--)
+		return gmig_fail(err, -ENOENT, "no guests run here");
+	if (!more)
+		return gmig_fail(err, -ENOENT, "no guest here answers: %.64s: %.200s",
+				 cli_text(first, "name"), cli_text(first, "why"));
+	return gmig_fail(err, -ENOENT,
+			 "no guest here answers: %.64s: %.160s; %zu more do not, either",
+			 cli_text(first, "name"), cli_text(first, "why"), more);
+}
+
 static int ask_all(struct fleet *fleet, bool fresh, json_t *entries, json_t *answers,
 		   struct gmig_error *err)
 {
@@ -437,11 +452,7 @@ static int ask_all(struct fleet *fleet, bool fresh, json_t *entries, json_t *ans
 		json_array_append_new(answers, residency);
 		json_array_append(entries, entry);
 	}
-	if (!json_array_size(answers))
-		return gmig_fail(err, -ENOENT, "%s",
-				 json_array_size(list) ? "no guest here answers"
-						       : "no guests run here");
-	return 0;
+	return json_array_size(answers) ? 0 : fail_without_guests(fleet, err);
 }
 
 static bool is_in(const char *const *names, const char *name)

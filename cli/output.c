@@ -1,6 +1,8 @@
 /* What goes to stdout, and errors. */
 #include "cli.h"
 
+#include <errno.h>
+
 #include "../control/text.h"
 
 #include <stdarg.h>
@@ -18,6 +20,27 @@ void cli_complain(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	fprintf(stderr, "gmig: %s\n", control_text_safe(text));
+}
+
+const char *cli_state_of(int rc)
+{
+	switch (rc) {
+	case -EPIPE:
+	case -ENOENT:
+		return "gone";
+	case -ECONNREFUSED:
+		return "stale";
+	case -ETIMEDOUT:
+		return "silent";
+	case -EACCES:
+	case -EPERM:
+		return "no right";
+	case -EPROTO:
+	case -EMSGSIZE:
+		return "not understood";
+	default: /* -EAGAIN its queue is full; -EMFILE, -ENOMEM, .. it cannot be asked, or refuses */
+		return "no answer";
+	}
 }
 
 int cli_fail(bool json, const struct gmig_error *err)

@@ -117,30 +117,10 @@ static struct subject *find_subject(const struct target *target, uint64_t serial
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-/* Only of a connection that has ended, or has no file, is the guest gone. */
-static const char *state_of(int rc)
-{
-	switch (rc) {
-	case -EPIPE:
-	case -ENOENT:
-		return "gone";
-	case -ECONNREFUSED:
-		return "stale";
-	case -EACCES:
-	case -EPERM:
-		return "no right";
-	case -EPROTO:
-	case -EMSGSIZE:
-		return "not understood";
-	default: /* -EAGAIN its queue is full; -EMFILE, -ENOMEM, .. we cannot ask */
-		return "no answer";
-	}
-}
-
 /* The connection has ended, or could not be made: whoever was behind it may be somebody else when it is made again. */
 static void disconnect(struct top_ask *ask, struct target *target, int rc)
 {
-	const char *state = state_of(rc);
+	const char *state = cli_state_of(rc);
 
 	top_peer_destroy(target->peer);
 	target->peer = NULL;

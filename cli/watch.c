@@ -40,6 +40,9 @@ static int poll_job(struct control_client *client, const struct cli_watch *watch
 	json_t *candidate;
 	int rc = control_call(client, "query-jobs", NULL, &jobs, err);
 
+	/* Its memory cgroup has no room for an answer just now: the job goes on, and its end comes as an event. */
+	if (rc == -ENOMEM)
+		return 0;
 	if (rc)
 		return rc;
 	json_array_foreach (jobs, i, candidate) {

@@ -133,6 +133,8 @@ static int fake_query_jobs(void *opaque, const json_t *arguments, json_t **resul
 	fake_log("query-jobs");
 	if (fake.end_on_query)
 		return gmig_fail(err, -EPIPE, "the VMM has ended");
+	if (fake.refused_queries && fake.queries_until_end == 1 && fake.refused_queries--)
+		return gmig_fail(err, -ENOMEM, "0 KiB of memory are left");
 	if (fake.interrupt_on_query) {
 		fake.interrupt_on_query = false;
 		kill(getpid(), SIGINT);
@@ -202,7 +204,8 @@ static int fake_numa(void *opaque, const json_t *arguments, json_t **result, str
 {
 	(void)opaque;
 	(void)arguments;
-	(void)err;
+	if (fake.refuse_numa)
+		return gmig_fail(err, -fake.refuse_numa, "0 KiB of memory are left");
 	*result = json_pack("{s:[], s:i, s:[{s:i, s:I}, {s:i, s:I}]}", "host_nodes", "fake_nodes",
 			    0, "vnodes", "id", 0, "bytes", (json_int_t)(1 << 30), "id", 1, "bytes",
 			    (json_int_t)(512 << 20));
@@ -240,8 +243,9 @@ static int fake_residency(void *opaque, const json_t *arguments, json_t **result
 			  struct gmig_error *err)
 {
 	(void)opaque;
-	(void)err;
 	fake_log(json_is_true(json_object_get(arguments, "fresh")) ? "fresh" : "residency");
+	if (fake.refuse_residency)
+		return gmig_fail(err, -fake.refuse_residency, "0 KiB of memory are left");
 	*result = fake_guest();
 	json_object_update(*result, fake.more);
 	return 0;

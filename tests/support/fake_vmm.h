@@ -41,10 +41,13 @@ extern struct fake {
 	bool end_on_query;	 /* close the connection at the next query-jobs */
 	int forget_at;		 /* from this query-jobs on no job is listed; 0: never */
 	int refuse;		 /* errno for migrate-pages and pin-vcpu, 0: accept */
-	bool breach;		 /* check-invariants finds one */
-	json_t *repairs;	 /* of repair-table: its answers, one after the other */
-	json_t *ports;		 /* of query-status */
-	json_t *more;		 /* replaces members of query-residency */
+	int refused_queries;	 /* so many query-jobs are, behind the first, with ENOMEM */
+	int refuse_numa,
+	    refuse_residency; /* errno for query-numa, and query-residency; 0: it answers */
+	bool breach;	      /* check-invariants finds one */
+	json_t *repairs;      /* of repair-table: its answers, one after the other */
+	json_t *ports;	      /* of query-status */
+	json_t *more;	      /* replaces members of query-residency */
 	json_t *
 	    numa; /* a list: members of query-numa, one call's after the other, the last ones for good */
 	char log[512];	    /* commands that came, each and a space */

@@ -119,6 +119,41 @@ START_TEST(process_in_the_place_of_a_guest_is_told_apart)
 }
 END_TEST
 
+START_TEST(list_shows_a_guest_that_refuses_to_say_more_with_what_it_said)
+{
+	json_t *list;
+
+	fake.refuse_numa = ENOMEM;
+	ck_assert_int_eq(gmig("list", NULL), CLI_OK);
+	ck_assert_str_eq(out_text, "name   pid  state    guest  vnodes  memory\n"
+				   "vm1   4711  running  probe       -       -\n"
+				   "vm1: 0 KiB of memory are left\n");
+	ck_assert_int_eq(gmig("list", "--json", NULL), CLI_OK);
+	list = out_json();
+	ck_assert_str_eq(cli_text(json_array_get(list, 0), "state"), "running");
+	ck_assert_str_eq(cli_text(json_array_get(list, 0), "refused"), "0 KiB of memory are left");
+	ck_assert(!json_object_get(json_array_get(list, 0), "bytes"));
+	json_decref(list);
+}
+END_TEST
+
+START_TEST(only_who_has_ended_is_called_gone)
+{
+	static const int not_known[] = {-ENOMEM, -EMFILE, -ENFILE, -EAGAIN, -EINTR, -EIO, -EINVAL};
+
+	ck_assert_str_eq(cli_state_of(-EPIPE), "gone");
+	ck_assert_str_eq(cli_state_of(-ENOENT), "gone");
+	ck_assert_str_eq(cli_state_of(-ECONNREFUSED), "stale");
+	ck_assert_str_eq(cli_state_of(-ETIMEDOUT), "silent");
+	ck_assert_str_eq(cli_state_of(-EACCES), "no right");
+	ck_assert_str_eq(cli_state_of(-EPERM), "no right");
+	ck_assert_str_eq(cli_state_of(-EPROTO), "not understood");
+	ck_assert_str_eq(cli_state_of(-EMSGSIZE), "not understood");
+	for (size_t i = 0; i < sizeof(not_known) / sizeof(not_known[0]); i++)
+		ck_assert_str_eq(cli_state_of(not_known[i]), "no answer");
+}
+END_TEST
+
 START_TEST(socket_that_nobody_listens_at_is_called_stale)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -336,6 +371,8 @@ int main(void)
 	tcase_add_test(tcase, guest_that_is_not_there_is_looked_for_with_list);
 	tcase_add_test(tcase, process_in_the_place_of_a_guest_is_told_apart);
 	tcase_add_test(tcase, socket_that_nobody_listens_at_is_called_stale);
+	tcase_add_test(tcase, list_shows_a_guest_that_refuses_to_say_more_with_what_it_said);
+	tcase_add_test(tcase, only_who_has_ended_is_called_gone);
 	tcase_add_test(tcase, job_that_is_not_there_is_looked_for_with_jobs);
 	tcase_add_test(tcase, quiet_prints_nothing_but_errors);
 	tcase_add_test(tcase, quiet_leaves_json_alone);

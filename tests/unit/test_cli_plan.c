@@ -97,6 +97,27 @@ START_TEST(plan_names_guests_that_do_not_answer)
 	close(fd);
 	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
 	ck_has(out_text, "dead is not in the plan: stale\n");
+	fake.refuse_numa = ENOMEM; /* and query-residency answers still */
+	ck_assert_int_eq(gmig("plan", NULL), CLI_OK);
+	ck_has(out_text, "dead is not in the plan: stale\n");
+	unlink(path);
+}
+END_TEST
+
+START_TEST(plan_says_why_a_guest_has_no_part_in_it)
+{
+	char path[128];
+	int fd;
+
+	fake.refuse_residency = ENOMEM;
+	ck_assert_int_eq(gmig("plan", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text, "gmig: no guest here answers: vm1: 0 KiB of memory are left\n");
+	snprintf(path, sizeof(path), "%s/gmig/dead.sock", fake.directory);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(fd);
+	ck_assert_int_eq(gmig("plan", NULL), CLI_FAILED);
+	ck_assert_str_eq(err_text,
+			 "gmig: no guest here answers: dead: stale; 1 more do not, either\n");
 	unlink(path);
 }
 END_TEST
@@ -725,6 +746,7 @@ int main(void)
 	tcase_add_test(tcase, plan_as_json_has_all_of_it);
 	tcase_add_test(tcase, plan_does_not_run_after_vcpus_that_wander);
 	tcase_add_test(tcase, plan_names_guests_that_do_not_answer);
+	tcase_add_test(tcase, plan_says_why_a_guest_has_no_part_in_it);
 	tcase_add_test(tcase, plan_for_a_guest_that_is_not_there_fails);
 	tcase_add_test(tcase, plan_with_bad_options_is_usage_and_asks_nobody);
 	tcase_add_test(tcase, rebalance_carries_the_plan_out);

@@ -80,6 +80,16 @@ START_TEST(wait_asks_when_no_event_comes)
 }
 END_TEST
 
+START_TEST(wait_goes_on_when_the_guest_has_no_room_for_an_answer)
+{
+	ends_as("completed", 1 << 30, 0);
+	fake.refused_queries = 2;
+	ck_assert_int_eq(gmig("wait", "vm1", "1", NULL), CLI_OK);
+	ck_assert_str_eq(fake.log, "query-jobs query-jobs query-jobs query-jobs ");
+	ck_has(out_text, "job 1 completed: 1G moved");
+}
+END_TEST
+
 START_TEST(wait_that_is_too_long_leaves_the_job_alone)
 {
 	json_t *answer;
@@ -138,6 +148,7 @@ int main(void)
 	tcase_add_test(tcase, wait_tells_what_remains_and_what_failed);
 	tcase_add_test(tcase, wait_without_a_job_waits_for_those_that_run);
 	tcase_add_test(tcase, wait_asks_when_no_event_comes);
+	tcase_add_test(tcase, wait_goes_on_when_the_guest_has_no_room_for_an_answer);
 	tcase_add_test(tcase, wait_that_is_too_long_leaves_the_job_alone);
 	tcase_add_test_raise_signal(tcase, wait_interrupted_ends_at_once, SIGINT);
 	tcase_add_test(tcase, wait_for_what_is_not_there_is_1);
