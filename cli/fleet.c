@@ -61,7 +61,8 @@ static void look_at_node(struct fleet *fleet, size_t at, unsigned int id)
 	uint64_t total = gmig_topology_total_bytes(fleet->topology, id);
 
 	*node = (struct placement_node){.id = id, .total_bytes = total};
-	node->free_bytes[PLACEMENT_4K] = gmig_topology_free_bytes(fleet->topology, id);
+	node->free_bytes[PLACEMENT_4K] = gmig_topology_free_bytes(fleet->topology, id) +
+					 gmig_topology_cache_bytes(fleet->topology, id);
 	node->free_bytes[PLACEMENT_2M] = free_huge(id, 2048);
 	node->free_bytes[PLACEMENT_1G] = free_huge(id, 1048576);
 	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)

@@ -24,7 +24,8 @@ static void look_at_node(const struct gmig_topology *topology, const char *root,
 	uint64_t total = gmig_topology_total_bytes(topology, id);
 
 	*node = (struct placement_node){.id = id, .total_bytes = total};
-	node->free_bytes[PLACEMENT_4K] = gmig_topology_free_bytes(topology, id);
+	node->free_bytes[PLACEMENT_4K] =
+	    gmig_topology_free_bytes(topology, id) + gmig_topology_cache_bytes(topology, id);
 	node->free_bytes[PLACEMENT_2M] = free_huge(root, id, 2048);
 	node->free_bytes[PLACEMENT_1G] = free_huge(root, id, 1048576);
 	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)

@@ -94,6 +94,11 @@ unsigned int gmig_topology_nearest(const struct gmig_topology *topology, unsigne
 /* Memory of a node in bytes: all of it, and what is free now. 0 for a node that is not online. Fake nodes share the host's. */
 uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigned int node);
 uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node);
+/*
+ * Page cache of a node, in bytes, that the kernel gives up for whoever asks for memory of this node: inactive, neither dirty nor being
+ * written. A node that files have filled is not full. After numad, which counts it as free.
+ */
+uint64_t gmig_topology_cache_bytes(const struct gmig_topology *topology, unsigned int node);
 /* Fill mask (bit n: CPU n, CPUs >= 64 * words are left out) with the node's CPUs. */
 void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask,
 			size_t words);

@@ -225,6 +225,11 @@ uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned
 	return free_now;
 }
 
+uint64_t gmig_topology_cache_bytes(const struct gmig_topology *topology, unsigned int node)
+{
+	return is_online(topology, node) ? topology_node_cache(topology, node) : 0;
+}
+
 void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask,
 			size_t words)
 {

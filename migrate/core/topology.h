@@ -66,5 +66,6 @@ void topology_drop_nodes(struct gmig_topology *topology);
 /* Total and free memory of an online node now. */
 void topology_node_memory(const struct gmig_topology *topology, unsigned int node, uint64_t *total,
 			  uint64_t *free_now);
+uint64_t topology_node_cache(const struct gmig_topology *topology, unsigned int node);
 
 #endif

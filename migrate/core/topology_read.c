@@ -128,6 +128,23 @@ void topology_node_memory(const struct gmig_topology *topology, unsigned int nod
 	*free_now = meminfo_bytes(text, "MemFree:");
 }
 
+uint64_t topology_node_cache(const struct gmig_topology *topology, unsigned int node)
+{
+	char path[PATH_MAX + 64], text[4096];
+	uint64_t inactive, busy;
+
+	if (topology->flat || topology->fake_nodes)
+		snprintf(path, sizeof(path), "%s/proc/meminfo", topology->root);
+	else
+		snprintf(path, sizeof(path), "%s" NODES "node%u/meminfo", topology->root, node);
+	if (read_path(path, text, sizeof(text)))
+		return 0;
+	inactive =
+	    meminfo_bytes(text, " Inactive(file):") + meminfo_bytes(text, "\nInactive(file):");
+	busy = meminfo_bytes(text, "Dirty:") + meminfo_bytes(text, "Writeback:");
+	return inactive > busy ? inactive - busy : 0;
+}
+
 /* One number for each online node, ascending. What the kernel does not say is 10 or 20. */
 static int read_distances(struct look *look, unsigned int node)
 {

@@ -240,6 +240,41 @@ static struct gmig_topology *refresh(uint64_t generation)
 	return fresh;
 }
 
+START_TEST(page_cache_that_the_kernel_gives_up_is_told_of_each_node)
+{
+	tree_nodes("0-3", two, 2);
+	create(0);
+	/* Not said: none. */
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 0), 0);
+	tree_write("Node 1 MemTotal:     1048576 kB\nNode 1 MemFree:        5120 kB\n"
+		   "Node 1 Inactive:      400000 kB\nNode 1 Active(file):  100000 kB\n"
+		   "Node 1 Inactive(file): 30720 kB\nNode 1 Dirty:           2048 kB\n"
+		   "Node 1 Writeback:       1024 kB\nNode 1 WritebackTmp:    8192 kB\n",
+		   TREE_NODES "/node1/meminfo");
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 1), 27 * MIB);
+	ck_assert_uint_eq(gmig_topology_free_bytes(topology, 1), 5 * MIB);
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 0), 0);
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 2), 0);
+	tree_write("Node 1 Inactive(file): 3072 kB\nNode 1 Dirty:      2048 kB\n"
+		   "Node 1 Writeback:     1025 kB\n",
+		   TREE_NODES "/node1/meminfo");
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 1), 0);
+}
+END_TEST
+
+START_TEST(page_cache_of_fake_nodes_is_the_hosts)
+{
+	tree_nodes("0-3", two, 2);
+	tree_write("MemTotal:     4096 kB\nInactive(anon): 1024 kB\nInactive(file): 2048 kB\n"
+		   "Dirty:  1024 kB\nWriteback: 0 kB\n",
+		   "/proc/meminfo");
+	create(2);
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 0), MIB);
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 1), MIB);
+	ck_assert_uint_eq(gmig_topology_cache_bytes(topology, 2), 0);
+}
+END_TEST
+
 START_TEST(refresh_without_a_change_gives_the_same_topology)
 {
 	struct gmig_topology *fresh;
@@ -416,6 +451,8 @@ int main(void)
 	tcase_add_test(tcase, nearest_to_a_node_that_is_not_there_is_the_lowest);
 	tcase_add_test(tcase, cpuset_of_the_process_is_its_own_set);
 	tcase_add_test(tcase, process_without_cpusets_may_have_memory_everywhere);
+	tcase_add_test(tcase, page_cache_that_the_kernel_gives_up_is_told_of_each_node);
+	tcase_add_test(tcase, page_cache_of_fake_nodes_is_the_hosts);
 	tcase_add_test(tcase, refresh_without_a_change_gives_the_same_topology);
 	tcase_add_test(tcase, node_that_comes_and_goes_makes_new_generations_and_spares_the_old);
 	tcase_add_loop_test(tcase, change_of_the_host_makes_a_new_generation, 0,
