@@ -30,13 +30,16 @@ static struct {
 	bool huge[BLOCKS];
 	char said[16384];
 	size_t length;
-	unsigned int walks; /* so far */
-	int walk_fails;	    /* -errno of each walk from the first one on that at_walk has it fail */
+	pthread_mutex_t lock; /* guards said and length */
+	unsigned int walks;   /* so far */
+	int walk_fails; /* -errno of each walk from the first one on that at_walk has it fail */
 	void (*at_walk)(uint64_t gfn);
 	int (*at_prepare)(struct mover_ticket *ticket);
 	void (*at_claim)(struct claim *claim);
 	void (*at_move)(struct mover_ticket *ticket);
 	void (*at_refresh)(void);
+	void (*at_wait)(void); /* of a worker, for its turn; with job.lock */
+	void (*at_rest)(void);
 	int ready; /* what ready() says */
 	struct gmig_trace_record record[64];
 	size_t records;
@@ -53,11 +56,13 @@ __attribute__((format(printf, 1, 2))) static inline void say(const char *format,
 {
 	va_list list;
 
+	pthread_mutex_lock(&fake.lock);
 	va_start(list, format);
 	fake.length += (size_t)vsnprintf(fake.said + fake.length, sizeof(fake.said) - fake.length,
 					 format, list);
 	va_end(list);
 	ck_assert_uint_lt(fake.length, sizeof(fake.said));
+	pthread_mutex_unlock(&fake.lock);
 }
 
 /* What was said since the last time. */
@@ -98,6 +103,8 @@ static inline int fake_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64
 		return -pthread_cond_wait(cond, mutex);
 	if (deadline_ns > fake_now())
 		pass_time(deadline_ns - fake_now());
+	if (fake.at_wait && !pthread_equal(pthread_self(), fake.main))
+		fake.at_wait();
 	return -ETIMEDOUT;
 }
 
@@ -105,26 +112,24 @@ static inline void fake_sleep(uint64_t ns)
 {
 	say("rest %llu\n", (unsigned long long)(ns / US));
 	pass_time(ns);
+	if (fake.at_rest)
+		fake.at_rest();
 }
 
 /* ---- The memory --------------------------------------------------------------------------------- */
 
-static inline int walk_one(uint64_t block, shadow_visit *visit, void *arg)
+/* The entry that has this page. */
+static inline int visit_page(uint64_t page, shadow_visit *visit, void *arg)
 {
-	unsigned int count = fake.huge[block] ? 1 : B;
-	int ret = 0;
+	bool huge = fake.huge[page / B];
+	uint64_t first = huge ? page / B * B : page;
+	const struct shadow_entry entry = {
+	    .state = fake.node[first] == NOWHERE ? SHADOW_NONE : fake.state[first],
+	    .order = huge ? 9 : 0,
+	    .node = fake.node[first],
+	};
 
-	for (unsigned int i = 0; i < count && !ret; i++) {
-		uint64_t page = PAGE(block, i);
-		const struct shadow_entry entry = {
-		    .state = fake.node[page] == NOWHERE ? SHADOW_NONE : fake.state[page],
-		    .order = fake.huge[block] ? 9 : 0,
-		    .node = fake.node[page],
-		};
-
-		ret = visit(arg, page, &entry);
-	}
-	return ret;
+	return visit(arg, first, &entry);
 }
 
 static inline int fake_walk(struct memory *of, uint64_t gfn, uint64_t pages, shadow_visit *visit,
@@ -136,8 +141,9 @@ static inline int fake_walk(struct memory *of, uint64_t gfn, uint64_t pages, sha
 	fake.walks++;
 	if (fake.at_walk)
 		fake.at_walk(gfn);
-	for (uint64_t at = gfn; at < gfn + pages && !ret && !fake.walk_fails; at += B)
-		ret = walk_one(at / B, visit, arg);
+	for (uint64_t at = gfn; at < gfn + pages && !ret && !fake.walk_fails;
+	     at += fake.huge[at / B] ? B : 1)
+		ret = visit_page(at, visit, arg);
 	return fake.walk_fails ? fake.walk_fails : ret;
 }
 
@@ -306,6 +312,7 @@ static inline void put_huge(uint64_t block, uint16_t node)
 static inline void setup(void)
 {
 	memset(&fake, 0, sizeof(fake));
+	pthread_mutex_init(&fake.lock, NULL);
 	fake.main = pthread_self();
 	fake.now = 1000000 * MS;
 	for (unsigned int i = 0; i < PAGES; i++) {
