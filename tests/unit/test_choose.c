@@ -141,6 +141,150 @@ START_TEST(workers_that_have_noted_nothing_yet_all_get_readable)
 }
 END_TEST
 
+/* The blocks, from 1, that were moved in the mode that is tried. */
+static void assert_trials(const struct guest *guest, bool block, const unsigned int *at,
+			  unsigned int count)
+{
+	struct choose choose = {0};
+
+	for (unsigned int i = 1; i <= at[count - 1]; i++) {
+		bool tried = run(&choose, guest, 1, 0) == block;
+
+		if (i == *at)
+			at++;
+		else if (i > 4) /* the first ones of a guest that writes */
+			ck_assert_msg(!tried, "block %u", i);
+		ck_assert(i != at[-1] || tried);
+	}
+}
+
+START_TEST(other_mode_is_tried_after_64_then_128_then_each_256_blocks)
+{
+	static const unsigned int reads[] = {0, 65, 65 + 129, 194 + 257, 451 + 257, 708 + 257};
+	static const unsigned int writes[] = {0, 69, 69 + 129, 198 + 257, 455 + 257};
+
+	assert_trials(&reader, true, reads + 1, 5);
+	assert_trials(&writer, false, writes + 1, 4);
+}
+END_TEST
+
+START_TEST(guest_whose_writers_sleep_has_two_blocks_and_then_two_in_the_other_mode)
+{
+	struct choose choose = {0};
+
+	ck_assert_uint_eq(run(&choose, &writer, 2, 0), 0);
+	ck_assert_uint_eq(run(&choose, &writer, 2, 0), 2);
+	ck_assert_uint_eq(choose.last, 0);
+	ck_assert_uint_eq(run(&choose, &writer, 64, 0), 64);
+	ck_assert_uint_eq(choose.last, 1);
+	ck_assert_uint_eq(run(&choose, &writer, 1, 0), 0);
+	ck_assert_uint_eq(choose.way[0].noted, 3);
+	ck_assert_uint_eq(choose.way[1].noted, 66);
+	ck_assert_uint_eq(choose.way[1].chosen, 66);
+	ck_assert_uint_eq(choose.way[1].with_writers, 66);
+}
+END_TEST
+
+/* In half of the blocks or less it is not so soon. */
+START_TEST(writers_that_sleep_in_half_of_the_blocks_are_not_most)
+{
+	static const struct guest seldom = {{20 * US, 140 * US}, {190 * US, 150 * US}, false};
+	static const struct guest often = {{20 * US, 140 * US}, {190 * US, 150 * US}, true};
+	struct choose choose = {0};
+
+	run(&choose, &seldom, 2, 0);
+	ck_assert_uint_eq(run(&choose, &often, 3, 0), 0);
+	ck_assert_uint_eq(run(&choose, &often, 1, 0), 1); /* 3 of 5 have slept */
+}
+END_TEST
+
+static void note(struct choose *choose, enum gmig_mode mode, uint64_t cost, unsigned int times)
+{
+	const struct choose_sample sample = {
+	    .mode = mode, .slept_ns = cost / 2, .took_ns = (cost - cost / 2) * 8, .part_ns = cost};
+
+	for (unsigned int i = 0; i < times; i++)
+		choose_note(choose, &sample);
+}
+
+/* Readable has cost `first` and then `then`, so many times each; block has cost `block` at last. Is block cheaper? */
+struct judged {
+	uint64_t first, then, before, block;
+	unsigned int firsts, thens, befores, blocks;
+	bool cheaper;
+};
+
+START_TEST(mode_that_costs_less_by_more_than_a_twentieth_is_taken)
+{
+	static const struct judged cases[] = {
+	    {2000, 0, 0, 1899, 2, 0, 0, 2, true},
+	    {2000, 0, 0, 1900, 2, 0, 0, 2, false},
+	    {2000, 0, 0, 100, 2, 0, 0, 1, false}, /* one is no proof */
+	    /* Three times the median counts of what is more: (300 + 3 * 100) / 4. */
+	    {100, 10000, 0, 142, 3, 1, 0, 2, true},
+	    {100, 10000, 0, 143, 3, 1, 0, 2, false},
+	    /* The lower one of two: (100 + 300) / 2. */
+	    {100, 10000, 0, 189, 1, 1, 0, 2, true},
+	    {100, 10000, 0, 190, 1, 1, 0, 2, false},
+	    /* The last sixteen of the mode that is taken: 100 each. */
+	    {1000, 100, 0, 94, 20, 16, 0, 2, true},
+	    {1000, 100, 0, 95, 20, 16, 0, 2, false},
+	    {10, 100, 0, 93, 1, 15, 0, 2, false}, /* (10 + 15 * 100) / 16 is 94 */
+	    {10, 100, 0, 89, 1, 15, 0, 2, true},
+	    /* The last four trials of the other. */
+	    {100, 0, 10, 96, 4, 0, 9, 4, false},
+	    {100, 0, 1000, 94, 4, 0, 9, 4, true},
+	    {100, 0, 150, 94, 4, 0, 1, 3, false}, /* (150 + 3 * 94) / 4 is 108 */
+	};
+	const struct judged *one = &cases[_i];
+	struct choose choose = {0};
+
+	note(&choose, GMIG_MODE_READABLE, one->first, one->firsts);
+	note(&choose, GMIG_MODE_READABLE, one->then, one->thens);
+	note(&choose, GMIG_MODE_BLOCK, one->before, one->befores);
+	note(&choose, GMIG_MODE_BLOCK, one->block, one->blocks);
+	choose_mode(&choose);
+	ck_assert_uint_eq(choose.last, one->cheaper);
+	if (one->cheaper) {
+		ck_assert_uint_eq(choose.since_trial, 1);
+		ck_assert_uint_eq(choose.patience, 0);
+	}
+}
+END_TEST
+
+/* A trial that was cheap is made once more at once; one that was not waits for its time. */
+START_TEST(trial_that_was_cheap_is_made_again_at_once)
+{
+	struct choose choose = {0};
+
+	note(&choose, GMIG_MODE_READABLE, 100, 16);
+	note(&choose, GMIG_MODE_BLOCK, _i ? 99 : 100, 1);
+	ck_assert_int_eq(choose_mode(&choose), _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
+	/* One of the mode that is taken says nothing of that. */
+	choose = (struct choose){0};
+	note(&choose, GMIG_MODE_READABLE, 100, 16);
+	note(&choose, GMIG_MODE_READABLE, 1, 1);
+	ck_assert_int_eq(choose_mode(&choose), GMIG_MODE_READABLE);
+}
+END_TEST
+
+START_TEST(budget_is_compared_with_the_median_of_the_last_parts)
+{
+	struct choose choose = {.limit_ns = _i ? 200 : 199};
+
+	note(&choose, GMIG_MODE_READABLE, 300, 1);
+	note(&choose, GMIG_MODE_READABLE, 100, 1);
+	note(&choose, GMIG_MODE_READABLE, 200, 1);
+	choose.way[0].with_writers = 3;
+	ck_assert_int_eq(choose_mode(&choose), _i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
+	/* Sixteen later none of them counts. */
+	note(&choose, GMIG_MODE_READABLE, _i ? 201 : 199, 8);
+	note(&choose, GMIG_MODE_READABLE, _i ? 1000 : 10, 8);
+	choose.since_trial = UINT32_MAX;
+	ck_assert_int_eq(choose_mode(&choose), _i ? GMIG_MODE_READABLE : GMIG_MODE_BLOCK);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("choose");
@@ -159,6 +303,13 @@ int main(void)
 	tcase_add_test(tcase, machine_that_stops_in_one_block_of_twelve_does_not_decide);
 	tcase_add_test(tcase, first_blocks_are_readable_then_block_if_writers_slept);
 	tcase_add_test(tcase, workers_that_have_noted_nothing_yet_all_get_readable);
+	tcase_add_test(tcase, other_mode_is_tried_after_64_then_128_then_each_256_blocks);
+	tcase_add_test(tcase,
+		       guest_whose_writers_sleep_has_two_blocks_and_then_two_in_the_other_mode);
+	tcase_add_test(tcase, writers_that_sleep_in_half_of_the_blocks_are_not_most);
+	tcase_add_loop_test(tcase, mode_that_costs_less_by_more_than_a_twentieth_is_taken, 0, 14);
+	tcase_add_loop_test(tcase, trial_that_was_cheap_is_made_again_at_once, 0, 2);
+	tcase_add_loop_test(tcase, budget_is_compared_with_the_median_of_the_last_parts, 0, 2);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
