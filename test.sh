@@ -1,6 +1,6 @@
 #!/bin/bash
 # gmig's tests, in tiers.
-# usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
+# usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults [I/M]] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 55 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
@@ -9,7 +9,8 @@
 #   --fuzz   ten minutes of a processor for each fuzz target
 #   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
 #            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
-#            and unit tests run under valgrind: memcheck, and helgrind for the engine (tests/valgrind/run)
+#            and unit tests run under valgrind: memcheck, and helgrind for the engine (tests/valgrind/run).
+#            I/M: the I-th of M parts of all that; the labs' cases and hosts that are full are in each (1/50: an hour)
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
@@ -20,7 +21,7 @@ set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
 . tests/stages.sh
 
-tier=quick yes='' only='' list='' mutants=200 soak_seconds=600 soak_seed=''
+tier=quick yes='' only='' list='' mutants=200 part=1 parts=1 soak_seconds=600 soak_seed=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--full) tier=full ;;
@@ -33,7 +34,17 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--fuzz) tier=fuzz ;;
-	--faults) tier=faults ;;
+	--faults)
+		tier=faults
+		if [[ ${2:-} =~ ^([1-9][0-9]{0,3})/([1-9][0-9]{0,3})$ ]]; then
+			part=${BASH_REMATCH[1]} parts=${BASH_REMATCH[2]}
+			shift
+			[ "$part" -le "$parts" ] || {
+				echo "test.sh: --faults $part/$parts: there are only $parts parts" >&2
+				exit 2
+			}
+		fi
+		;;
 	--coverage) tier=coverage ;;
 	--mutate)
 		tier=mutate
@@ -291,11 +302,12 @@ soak)
 fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
 faults)
 	alone "build gcc" 600 stage_build release
-	for scenario in $(tests/fault/syscalls --names); do
-		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario"
+	for scenario in $(tests/fault/syscalls --names 2>/dev/null); do
+		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario" --share $((part - 1))/"$parts"
 	done
-	stage "calls that are cut short" 7200 stage_short --runs 100 --seed "${GMIG_SEED:-1}"
-	stage "kills" 7200 stage_kills --rounds 1000
+	lives=$(((100 + parts - 1) / parts)) rounds=$(((1000 + parts - 1) / parts))
+	stage "calls that are cut short" 7200 stage_short --first $(((part - 1) * lives)) --runs $lives --seed "${GMIG_SEED:-1}"
+	stage "kills" 7200 stage_kills --first $(((part - 1) * rounds)) --rounds $rounds --seed "${GMIG_SEED:-1}"
 	stage "full hosts, held threads" 900 stage_full
 	stage "unit" 3600 stage_unit release
 	stage "stalls" 3600 stage_stalls
@@ -303,8 +315,8 @@ faults)
 	stage "lab offline" 1800 stage_lab 2 "numa-cases offline" 6.12 --mem-per-node 2G --append movablecore=2500M
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "lab others" 2400 stage_lab 2 "numa-cases others" 6.12
-	stage "memcheck" 10800 stage_valgrind
-	stage "helgrind" 10800 stage_valgrind --tool helgrind
+	stage "memcheck" 10800 stage_valgrind --share $((part - 1))/"$parts"
+	stage "helgrind" 10800 stage_valgrind --tool helgrind --share $((part - 1))/"$parts"
 	;;
 coverage)
 	alone "build coverage" 1200 stage_build_coverage
