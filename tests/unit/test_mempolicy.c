@@ -102,6 +102,7 @@ static const struct {
     {GMIG_POLICY_INTERLEAVE, "", 0, -EINVAL},
     {GMIG_POLICY_INTERLEAVE, "0-7", STATIC, 0},
     {GMIG_POLICY_WEIGHTED_INTERLEAVE, "", 0, -EINVAL},
+    {GMIG_POLICY_WEIGHTED_INTERLEAVE, "1", RELATIVE, 0},
     {GMIG_POLICY_WEIGHTED_INTERLEAVE + 1, "0", 0, -EINVAL},
 };
 
@@ -278,6 +279,11 @@ static const struct {
     {"0-3", "1", STATIC, "1", "4-5", "45"}, /* none is left: all */
     {"4-7", "0,2", RELATIVE, "46", "2-3", "2"},
     {"4-7", "1,6", RELATIVE, "56", "0-7", "16"},
+    /* By their position, which is not their number */
+    {"1,3,5,6", "3,6", 0, "36", "2,4,7", "42"},
+    {"1,3,5,6", "1,5", 0, "15", "0,2,3,4", "03"},
+    {"1,3,5,6", "0,5", RELATIVE, "13", "2,4,7", "27"},
+    {"0-3", "1,2", 0, "12", "", "12"},
 };
 
 START_TEST(policy_is_rebound_as_the_kernel_does_it)

@@ -1,0 +1,298 @@
+/* Memory policies, bound by bound: what a refusal says, where the last place of a node is, and what makes two of them alike. */
+#include "../../migrate/core/topology.h"
+#include "../../migrate/memory/mempolicy.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct gmig_topology *host; /* nodes 0 to 7, all of them equally far from each other */
+static struct gmig_node_set mems;
+
+static void setup(void)
+{
+	ck_assert_int_eq(gmig_topology_create(8, &host, NULL), 0);
+	gmig_node_set_parse("0-7", &mems, NULL);
+}
+
+static void teardown(void)
+{
+	gmig_topology_put(host);
+}
+
+static struct gmig_policy asked(enum gmig_policy_mode mode, const char *nodes, unsigned int flags)
+{
+	struct gmig_policy policy = {.mode = mode, .flags = flags};
+
+	ck_assert_int_eq(gmig_node_set_parse(nodes, &policy.nodes, NULL), 0);
+	return policy;
+}
+
+static struct mempolicy *made(enum gmig_policy_mode mode, const char *nodes, unsigned int flags)
+{
+	struct gmig_policy policy = asked(mode, nodes, flags);
+	struct mempolicy *out = NULL;
+
+	ck_assert_int_eq(mempolicy_check(&policy, &mems, NULL), 0);
+	ck_assert_int_eq(mempolicy_create(&policy, &mems, &out), 0);
+	return out;
+}
+
+static unsigned int node_of(const struct mempolicy *policy, uint64_t gfn, unsigned int order)
+{
+	const struct mempolicy_place place = {
+	    .gfn = gfn, .order = order, .local = 5, .topology = host};
+
+	return mempolicy_node_of(policy, &place);
+}
+
+/* The nodes of pages 0, 1, .. as digits. */
+static const char *layout(const struct mempolicy *policy, unsigned int pages)
+{
+	static char text[64];
+
+	for (unsigned int i = 0; i < pages; i++)
+		text[i] = (char)('0' + node_of(policy, i, 0));
+	text[pages] = '\0';
+	return text;
+}
+
+#define STATIC	 GMIG_POLICY_STATIC_NODES
+#define RELATIVE GMIG_POLICY_RELATIVE_NODES
+
+static const char *refusal(enum gmig_policy_mode mode, const char *nodes, unsigned int flags)
+{
+	struct gmig_policy policy = asked(mode, nodes, flags);
+	static struct gmig_error err;
+
+	ck_assert_int_eq(mempolicy_check(&policy, &mems, &err), -EINVAL);
+	ck_assert_int_eq(err.code, -EINVAL);
+	return err.text;
+}
+
+START_TEST(refusal_says_what_is_wrong)
+{
+	ck_assert_str_eq(refusal((enum gmig_policy_mode)7, "", 0), "policy 7 is not known");
+	ck_assert_str_eq(refusal(GMIG_POLICY_BIND, "1", 4 | STATIC),
+			 "policy flags 0x5 are not known");
+	ck_assert_str_eq(refusal(GMIG_POLICY_BIND, "1", STATIC | RELATIVE),
+			 "nodes cannot be static and relative at once");
+	ck_assert_str_eq(refusal(GMIG_POLICY_LOCAL, "1", STATIC), "policy local takes no flags");
+	ck_assert_str_eq(refusal(GMIG_POLICY_DEFAULT, "1", 0), "policy default takes no nodes");
+	ck_assert_str_eq(refusal(GMIG_POLICY_PREFERRED, "", STATIC),
+			 "policy preferred needs nodes");
+	ck_assert_str_eq(refusal(GMIG_POLICY_INTERLEAVE, "", 0), "policy interleave needs nodes");
+	gmig_node_set_parse("1,4", &mems, NULL);
+	ck_assert_str_eq(refusal(GMIG_POLICY_BIND, "2-3", 0),
+			 "none of nodes 2-3 has memory and is allowed by the cpuset, which leaves "
+			 "1,4");
+	mems = (struct gmig_node_set){{0}};
+	ck_assert_ptr_nonnull(strstr(refusal(GMIG_POLICY_BIND, "2", RELATIVE), "none of nodes 2 "));
+}
+END_TEST
+
+START_TEST(home_node_is_for_no_policy_without_nodes)
+{
+	struct gmig_policy policy = asked(GMIG_POLICY_PREFERRED, "", 0);
+	struct gmig_error err = {0};
+
+	policy.home_node = 7;
+	ck_assert_int_eq(mempolicy_check(&policy, &mems, &err), 0); /* it has none */
+	policy.has_home_node = true;
+	ck_assert_int_eq(mempolicy_check(&policy, &mems, &err), -EOPNOTSUPP);
+	ck_assert_str_eq(err.text, "a home node is for bind and preferred-many, not for preferred");
+}
+END_TEST
+
+START_TEST(weights_are_for_weighted_interleave_only)
+{
+	struct gmig_policy policy = asked(GMIG_POLICY_INTERLEAVE, "0,2", 0);
+	struct mempolicy *out;
+
+	policy.weight[0] = 3;
+	ck_assert_int_eq(mempolicy_create(&policy, &mems, &out), 0);
+	ck_assert_str_eq(layout(out, 5), "02020");
+	mempolicy_put(out);
+}
+END_TEST
+
+/* With more places than a search finds at once. */
+START_TEST(last_and_first_place_of_each_node_are_its_own)
+{
+	struct gmig_policy policy = asked(GMIG_POLICY_WEIGHTED_INTERLEAVE, "0-7", 0);
+	unsigned int place = 0;
+	struct mempolicy *out;
+
+	for (unsigned int node = 0; node < 8; node++)
+		policy.weight[node] = (uint8_t)(1 + node * 31);
+	ck_assert_int_eq(mempolicy_create(&policy, &mems, &out), 0);
+	for (unsigned int round = 0; round < 2; round++)
+		for (unsigned int node = 0; node < 8; node++) {
+			ck_assert_uint_eq(node_of(out, place, 0), node);
+			place += 1 + node * 31;
+			ck_assert_uint_eq(node_of(out, place - 1, 0), node);
+		}
+	mempolicy_put(out);
+}
+END_TEST
+
+/* As mempolicy_next(), with a home node and with nodes that cannot be used. */
+START_TEST(next_node_is_usable_and_the_nearest_to_the_home)
+{
+	const struct mempolicy_place place = {.gfn = 1, .local = 6, .topology = host};
+	struct gmig_policy policy = asked(GMIG_POLICY_PREFERRED_MANY, "2,6", 0);
+	struct mempolicy *interleave = made(GMIG_POLICY_INTERLEAVE, "2,6", 0), *many;
+	struct gmig_node_set usable, tried = {{0}};
+
+	policy.has_home_node = true;
+	policy.home_node = 2;
+	ck_assert_int_eq(mempolicy_create(&policy, &mems, &many), 0);
+	ck_assert_uint_eq(mempolicy_next(many, &place, &mems, &tried), 2);
+	gmig_node_set_parse("3,6", &usable, NULL);
+	ck_assert_uint_eq(mempolicy_next(many, &place, &usable, &tried), 6);
+	gmig_node_set_add(&tried, 6);
+	ck_assert_uint_eq(mempolicy_next(many, &place, &usable, &tried), 3);
+	gmig_node_set_add(&tried, 3);
+	ck_assert_uint_eq(mempolicy_next(many, &place, &usable, &tried), GMIG_NO_NODE);
+	tried = (struct gmig_node_set){{0}};
+	ck_assert_uint_eq(mempolicy_next(interleave, &place, &usable, &tried), 6);
+	gmig_node_set_parse("3,5", &usable, NULL);
+	ck_assert_uint_eq(mempolicy_next(interleave, &place, &usable, &tried), 3);
+	ck_assert_uint_eq(mempolicy_next(NULL, &place, &usable, &tried), 3);
+	mempolicy_put(many);
+	mempolicy_put(interleave);
+}
+END_TEST
+
+static unsigned int node_but(enum gmig_policy_mode mode, const char *nodes, const char *full)
+{
+	const struct mempolicy_place place = {.gfn = 1, .local = 5, .topology = host};
+	struct mempolicy *policy = mode == GMIG_POLICY_DEFAULT ? NULL : made(mode, nodes, 0);
+	struct gmig_node_set set;
+	unsigned int node;
+
+	gmig_node_set_parse(full, &set, NULL);
+	node = mempolicy_node_but(policy, &place, &set);
+	mempolicy_put(policy);
+	return node;
+}
+
+START_TEST(pages_that_are_there_go_to_another_node_of_the_policy_or_to_none)
+{
+	ck_assert_uint_eq(node_but(GMIG_POLICY_BIND, "2,4,6", ""), 2);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_BIND, "2,4,6", "4"), 2);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_BIND, "2,4,6", "2"), 4);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_BIND, "2,4,6", "2,4"), 6);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_BIND, "2,4,6", "2,4,6"), 2);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_PREFERRED_MANY, "2,5", "5"), 2);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_PREFERRED, "2", "2"), 2);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_INTERLEAVE, "2,6", "6"), 6);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_LOCAL, "", "5"), 5);
+	ck_assert_uint_eq(node_but(GMIG_POLICY_DEFAULT, "", "5"), 5);
+}
+END_TEST
+
+START_TEST(neighbours_are_apart_in_both_modes_that_interleave)
+{
+	for (unsigned int mode = GMIG_POLICY_LOCAL; mode <= GMIG_POLICY_WEIGHTED_INTERLEAVE;
+	     mode++) {
+		struct mempolicy *policy =
+		    made((enum gmig_policy_mode)mode, mode == GMIG_POLICY_LOCAL ? "" : "1,2", 0);
+
+		ck_assert(mempolicy_interleaves(policy) == (mode >= GMIG_POLICY_INTERLEAVE));
+		mempolicy_put(policy);
+	}
+	ck_assert(!mempolicy_interleaves(NULL));
+}
+END_TEST
+
+/* Whatever makes a difference to a caller, and nothing else. */
+START_TEST(policies_are_alike_when_all_that_was_asked_for_is)
+{
+	struct gmig_policy one = asked(GMIG_POLICY_BIND, "1,2", 0), other;
+	struct mempolicy *first, *second;
+
+	one.has_home_node = true;
+	one.home_node = 2;
+	ck_assert_int_eq(mempolicy_create(&one, &mems, &first), 0);
+	for (int i = 0; i < 7; i++) {
+		other = one;
+		other.mode = i == 1 ? GMIG_POLICY_PREFERRED_MANY : one.mode;
+		other.flags = i == 2 ? STATIC : 0;
+		other.has_home_node = i != 3;
+		other.home_node = i == 4 ? 1 : 2;
+		other.weight[2] = i == 5;
+		if (i == 6) /* of which this host has two */
+			gmig_node_set_add(&other.nodes, 9);
+		ck_assert_int_eq(mempolicy_create(&other, &mems, &second), 0);
+		ck_assert_msg(mempolicy_equal(first, second) == !i, "%d", i);
+		mempolicy_put(second);
+	}
+	ck_assert(mempolicy_equal(NULL, NULL) && !mempolicy_equal(first, NULL) &&
+		  !mempolicy_equal(NULL, first));
+	gmig_node_set_parse("0-6", &mems, NULL);
+	ck_assert_int_eq(mempolicy_create(&one, &mems, &second), 0);
+	ck_assert(!mempolicy_equal(first, second));
+	mempolicy_put(second);
+	mempolicy_put(first);
+}
+END_TEST
+
+/* Only the nodes are others: the places are as they were. */
+START_TEST(rebound_node_keeps_its_weight_and_its_page)
+{
+	struct gmig_policy weighted = asked(GMIG_POLICY_WEIGHTED_INTERLEAVE, "0,1,3", 0);
+	struct mempolicy *policy, *out;
+	struct gmig_node_set now;
+
+	weighted.weight[0] = 2;
+	weighted.weight[3] = 3;
+	gmig_node_set_parse("4-7", &now, NULL);
+	ck_assert_int_eq(mempolicy_create(&weighted, &mems, &policy), 0);
+	ck_assert_int_eq(mempolicy_rebind(policy, &now, &out), 0);
+	ck_assert_str_eq(layout(policy, 7), "0013330");
+	ck_assert_str_eq(layout(out, 7), "4457774");
+	ck_assert(gmig_node_set_has(&out->members, 5) && !gmig_node_set_has(&out->members, 1));
+	ck_assert(gmig_node_set_has(&out->mems, 6) && !gmig_node_set_has(&out->mems, 3));
+	mempolicy_put(policy);
+	mempolicy_put(out);
+}
+END_TEST
+
+START_TEST(policy_without_nodes_is_rebound_to_none)
+{
+	struct mempolicy *policy = made(GMIG_POLICY_PREFERRED, "", 0), *out, *begun;
+	struct mempolicy_map *map = NULL;
+	struct gmig_node_set now;
+
+	gmig_node_set_parse("4,7", &now, NULL);
+	ck_assert_int_eq(mempolicy_rebind(policy, &now, &out), 0);
+	ck_assert_uint_eq(out->count, 0);
+	ck_assert_int_eq(out->mode, GMIG_POLICY_LOCAL);
+	ck_assert_str_eq(layout(out, 2), "55");
+	ck_assert_int_eq(mempolicy_begin(out, 1, map, &begun), 0);
+	ck_assert_ptr_eq(begun, out);
+	mempolicy_put(begun);
+	mempolicy_put(policy);
+	mempolicy_put(out);
+}
+END_TEST
+
+int main(void)
+{
+	const TTest *const tests[] = {
+	    refusal_says_what_is_wrong,
+	    home_node_is_for_no_policy_without_nodes,
+	    weights_are_for_weighted_interleave_only,
+	    last_and_first_place_of_each_node_are_its_own,
+	    next_node_is_usable_and_the_nearest_to_the_home,
+	    pages_that_are_there_go_to_another_node_of_the_policy_or_to_none,
+	    neighbours_are_apart_in_both_modes_that_interleave,
+	    policies_are_alike_when_all_that_was_asked_for_is,
+	    rebound_node_keeps_its_weight_and_its_page,
+	    policy_without_nodes_is_rebound_to_none,
+	};
+
+	return run_tests("mempolicy_bounds", setup, teardown, tests,
+			 sizeof(tests) / sizeof(tests[0]));
+}
