@@ -202,6 +202,144 @@ START_TEST(node_that_refused_is_left_alone_for_longer_and_longer)
 }
 END_TEST
 
+START_TEST(budget_counts_what_is_asked_for_to_the_page)
+{
+	start(1000 * BLOCK);
+	ck_assert_uint_eq(policy_extra_max(policy), EXTRA * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(policy_extra(policy), 0);
+	ck_assert_uint_eq(policy_extra_peak(policy), 0);
+	/* Half of it for what is made ahead. */
+	ck_assert_int_eq(policy_reserve(policy, POLICY_AHEAD, EXTRA / 2 + 1), -EDQUOT);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_AHEAD, EXTRA / 2), 0);
+	ck_assert_uint_eq(policy_extra_peak(policy), EXTRA / 2 * GMIG_PAGE_BYTES);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, EXTRA / 2 + 1), -EDQUOT);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, EXTRA / 2 - 1), 0);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, 1), 0);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_AHEAD, 1), -EDQUOT);
+	/* The guest's own is neither extra nor a part of the peak. */
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 984 * BLOCK + 1), -EDQUOT);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 984 * BLOCK), 0);
+	ck_assert_uint_eq(policy_extra_peak(policy), EXTRA * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(policy_extra(policy), 0);
+	policy_release(policy, 984 * BLOCK);
+	policy_release(policy, 1);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, 2), -EDQUOT);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, 1), 0);
+	stop();
+}
+END_TEST
+
+START_TEST(room_without_a_limit_leaves_the_budget)
+{
+	start((1ull << 52) / GMIG_PAGE_BYTES + 1);
+	ck_assert_uint_eq(policy_extra_max(policy), EXTRA * GMIG_PAGE_BYTES);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, UINT32_MAX), 0);
+	stop();
+}
+END_TEST
+
+/* Every 10 ms, every second when only the budget is asked for, and every ms when less than 64 blocks are left. */
+START_TEST(room_is_looked_at_no_more_often_than_it_must)
+{
+	start(1000 * BLOCK);
+	policy_extra_max(policy);
+	ck_assert_int_eq(atomic_load(&looks), 1);
+	atomic_fetch_add(&now, 1000 * MS - 1);
+	policy_extra_max(policy);
+	ck_assert_int_eq(atomic_load(&looks), 1);
+	atomic_fetch_add(&now, 1);
+	policy_extra_max(policy);
+	ck_assert_int_eq(atomic_load(&looks), 2);
+	policy_look(policy);
+	ck_assert_int_eq(atomic_load(&looks), 3);
+	atomic_fetch_add(&now, 10 * MS - 1);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 936 * BLOCK), 0);
+	ck_assert_int_eq(atomic_load(&looks), 3);
+	/* 64 blocks are left: that is enough to wait. */
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 1), 0);
+	ck_assert_int_eq(atomic_load(&looks), 3);
+	/* A page less is not. */
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 1), 0);
+	ck_assert_int_eq(atomic_load(&looks), 4);
+	atomic_fetch_add(&now, MS - 1);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 1), 0);
+	ck_assert_int_eq(atomic_load(&looks), 4);
+	atomic_fetch_add(&now, 1);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_TOUCH, 1), 0);
+	ck_assert_int_eq(atomic_load(&looks), 5);
+	/* Nor does the budget's question hurry. */
+	atomic_fetch_add(&now, 2 * MS);
+	policy_extra_max(policy);
+	ck_assert_int_eq(atomic_load(&looks), 5);
+	stop();
+}
+END_TEST
+
+static unsigned int slept, until_ns;
+
+static int sleep_until(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t deadline_ns)
+{
+	(void)cond, (void)mutex;
+	slept++;
+	until_ns = (unsigned int)(deadline_ns - atomic_load(&now));
+	if (slept == 3)
+		return 0; /* for nothing, once */
+	return -ETIMEDOUT;
+}
+
+/* What others have is worth a wait: reserved, in flight, or just given back. It is looked at every 10 ms. */
+START_TEST(wait_is_for_what_others_hold_and_ends_in_time)
+{
+	unsigned int serial;
+
+	start(100 * BLOCK);
+	sys.wait_until = sleep_until;
+	serial = policy_serial(policy);
+	ck_assert(!policy_wait(policy, serial, atomic_load(&now) + 50 * MS));
+	ck_assert_uint_eq(slept, 0);
+	ck_assert_int_eq(policy_reserve(policy, POLICY_MOVE, 1), 0);
+	ck_assert(policy_wait(policy, serial, atomic_load(&now) + 50 * MS));
+	ck_assert_uint_eq(slept, 1);
+	ck_assert_uint_eq(until_ns, 10 * MS);
+	ck_assert(policy_wait(policy, serial, atomic_load(&now) + 3 * MS));
+	ck_assert_uint_eq(slept, 2);
+	ck_assert_uint_eq(until_ns, 3 * MS);
+	ck_assert(policy_wait(policy, serial, atomic_load(&now) + 1));
+	ck_assert_uint_eq(slept, 4); /* woken for nothing: it goes on */
+	ck_assert(!policy_wait(policy, serial, atomic_load(&now)));
+	policy_release(policy, 1);
+	ledger_post(ledger, 0, LEDGER_OUTSIDE, LEDGER_FLIGHT, 1);
+	ck_assert(policy_wait(policy, serial, atomic_load(&now) + 50 * MS));
+	ck_assert_uint_eq(slept, 5);
+	ledger_post(ledger, 0, LEDGER_FLIGHT, LEDGER_POOL, 1);
+	ck_assert(!policy_wait(policy, serial, atomic_load(&now) + 50 * MS));
+	policy_freed(policy);
+	ck_assert_uint_eq(policy_serial(policy), serial + 1);
+	ck_assert(policy_wait(policy, serial, atomic_load(&now) + 50 * MS));
+	ck_assert_uint_eq(slept, 5);
+	stop();
+}
+END_TEST
+
+START_TEST(node_that_had_memory_again_is_asked_as_if_it_had_never_refused)
+{
+	start(BLOCK);
+	for (int i = 0; i < 5; i++)
+		policy_note(policy, GMIG_MAX_NODES - 1, false, false);
+	policy_note(policy, GMIG_MAX_NODES - 1, true, true); /* of another size */
+	atomic_fetch_add(&now, 160 * MS - 1);
+	ck_assert(policy_is_hopeless(policy, GMIG_MAX_NODES - 1, false));
+	policy_note(policy, GMIG_MAX_NODES - 1, false, true);
+	ck_assert(!policy_is_hopeless(policy, GMIG_MAX_NODES - 1, false));
+	policy_note(policy, GMIG_MAX_NODES - 1, false, false);
+	atomic_fetch_add(&now, 10 * MS - 1);
+	ck_assert(policy_is_hopeless(policy, GMIG_MAX_NODES - 1, false));
+	atomic_fetch_add(&now, 1);
+	ck_assert(!policy_is_hopeless(policy, GMIG_MAX_NODES - 1, false));
+	stop();
+}
+END_TEST
+
 static atomic_bool shuffled;
 
 /* A frame that goes to its pool and back, and turns out to lie elsewhere: there are as many all the while. */
@@ -252,6 +390,11 @@ int main(void)
 	tcase_add_test(tcase, workers_are_as_many_as_have_a_frame_each);
 	tcase_add_test(tcase, wait_ends_at_once_when_nobody_holds_memory);
 	tcase_add_test(tcase, node_that_refused_is_left_alone_for_longer_and_longer);
+	tcase_add_test(tcase, budget_counts_what_is_asked_for_to_the_page);
+	tcase_add_test(tcase, room_without_a_limit_leaves_the_budget);
+	tcase_add_test(tcase, room_is_looked_at_no_more_often_than_it_must);
+	tcase_add_test(tcase, wait_is_for_what_others_hold_and_ends_in_time);
+	tcase_add_test(tcase, node_that_had_memory_again_is_asked_as_if_it_had_never_refused);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
