@@ -2,6 +2,7 @@
 #include "job_rig.h"
 
 #include "../../migrate/jobs/plan_pages.h"
+#include "../../migrate/jobs/plan_policy.h"
 #include "../../migrate/movers/mover.h"
 
 static const uint16_t to_1[] = {1, NOWHERE}, chain[] = {1, 2, NOWHERE};
@@ -386,6 +387,191 @@ START_TEST(block_that_must_not_move_stays_for_that_reason)
 }
 END_TEST
 
+/* ---- Huge pages of which a part moves --------------------------------------------------------------- */
+
+static int split_says;
+static bool is_whole_again;
+
+static int split(struct memory *of, uint64_t block_gfn)
+{
+	(void)of;
+	say("split %llu\n", (unsigned long long)(block_gfn / B));
+	if (!split_says)
+		fake.huge[block_gfn / B] = false;
+	return split_says;
+}
+
+static bool unsplit(struct memory *of, uint64_t block_gfn)
+{
+	(void)of;
+	say("unsplit %llu\n", (unsigned long long)(block_gfn / B));
+	return is_whole_again;
+}
+
+static int refuse(struct mover_ticket *ticket)
+{
+	(void)ticket;
+	return -EPERM;
+}
+
+/* Of block 2 the first 100 pages go to node 1, and of block 3 all; both are huge pages. */
+static void make_part(void)
+{
+	struct page_list *list = page_list_create(2);
+
+	make(to_1);
+	list->run[0] = (struct page_run){2 * B, 1, 100};
+	list->run[1] = (struct page_run){3 * B, 1, B};
+	plan_destroy(&job->plan);
+	plan_pages_create(list, &job->plan);
+	put_huge(2, 0);
+	put_huge(3, 0);
+	memory_ops.split = split;
+	memory_ops.unsplit = unsplit;
+}
+
+#define BLOCK_3 "3: 0>1 huge all\nclaim all\nmove 1\nsettle all\nfinish 3\n"
+
+START_TEST(huge_page_of_which_a_part_moves_is_split_and_counted)
+{
+	make_part();
+	mover.memory = _i ? BOOKS_KERNEL : BOOKS_SLOT;
+	run(GMIG_JOB_COMPLETED);
+	/* The kernel does not split what it moves: where the rest lies is asked. */
+	assert_said(_i ? "refresh 2+2\nbegin\nsplit 2\n2: 0>1 0-99\nclaim 0-99\nmove 1\nsettle "
+			 "0-99\nfinish 2\n"
+			 "refresh 2+1\nunsplit 2\n" BLOCK_3 "end\n"
+		       : "refresh 2+2\nbegin\nsplit 2\n2: 0>1 0-99\nclaim 0-99\nmove 1\nsettle "
+			 "0-99\nfinish 2\n"
+			 "unsplit 2\n" BLOCK_3 "end\n");
+	ck_assert_uint_eq(fake.info.thp_split, 1);
+	ck_assert_uint_eq(fake.info.passes, 1);
+	assert_pages(100 + B, 0, 0, 0);
+}
+END_TEST
+
+START_TEST(huge_page_of_which_nothing_moved_is_whole_again)
+{
+	make_part();
+	is_whole_again = true;
+	fake.at_prepare = refuse;
+	run(GMIG_JOB_COMPLETED);
+	assert_said("refresh 2+2\nbegin\nsplit 2\n2: 0>1 0-99 EPERM\nunsplit 2\n3: 0>1 huge all "
+		    "EPERM\nend\n");
+	ck_assert_uint_eq(fake.info.thp_split, 0);
+	assert_pages(0, 100 + B, 0, 0);
+	assert_remaining(0, EPERM, 100 + B);
+}
+END_TEST
+
+START_TEST(huge_page_that_cannot_be_split_is_tried_in_each_pass)
+{
+	make_part();
+	split_says = -EBUSY;
+	run(GMIG_JOB_COMPLETED);
+	assert_said("refresh 2+2\nbegin\nsplit 2\n" BLOCK_3
+		    "split 2\nsplit 2\nsplit 2\nsplit 2\nsplit 2\nsplit 2\nsplit 2\nsplit 2\nsplit "
+		    "2\nend\n");
+	ck_assert_uint_eq(fake.info.thp_split, 0);
+	ck_assert_uint_eq(fake.info.passes, 10);
+	assert_pages(B, 100, 0, 0);
+	assert_remaining(0, EAGAIN, 100);
+}
+END_TEST
+
+/* ---- Another node of the same policy ------------------------------------------------------------------ */
+
+/* From node 0 to the first of 1 to 3 that is not full. */
+static unsigned int first_with_room(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
+				    const struct gmig_node_set *full)
+{
+	unsigned int target = 1;
+
+	(void)arg, (void)gfn, (void)order;
+	while (target < 4 && full && gmig_node_set_has(full, target))
+		target++;
+	return node || target == 4 ? GMIG_NO_NODE : target;
+}
+
+/* Of small pages 10-19 and 30 have no frame on node 1, and 40 is busy; node 2 takes no huge page. */
+static void some_find_no_frame(struct mover_ticket *ticket)
+{
+	if (moves++)
+		return;
+	bits_clear_range(&ticket->moved, 10, 10);
+	bits_clear_range(&ticket->moved, 30, 1);
+	bits_clear_range(&ticket->moved, 40, 1);
+	for (unsigned int i = 10; i < 20; i++)
+		ticket->error[i] = -ENOMEM;
+	ticket->error[30] = -ENOMEM;
+	ticket->error[40] = -EPERM;
+}
+
+static int no_huge_page_on_2(struct mover_ticket *ticket)
+{
+	return ticket->huge && ticket->to == 2 ? -ENOMEM : 0;
+}
+
+START_TEST(page_without_a_frame_goes_to_another_node_that_will_do)
+{
+	const struct plan_policy policy = {.pages = PAGES, .target = first_with_room};
+
+	make(to_1);
+	plan_destroy(&job->plan);
+	ck_assert_int_eq(plan_policy_create(&policy, &job->plan), 0);
+	put_pages(0, 0, 100, 0);
+	put_huge(1, 0);
+	put_pages(2, 511, 1, 0);
+	fake.at_move = some_find_no_frame;
+	fake.at_prepare = no_huge_page_on_2;
+	run(GMIG_JOB_COMPLETED);
+	assert_said(
+	    "refresh 0+16\nbegin\n"
+	    "0: 0>1 0-99\nclaim 0-99\nmove 1\nsettle 0-9,20-29,31-39,41-99\nfinish 0\n"
+	    "0: 0>2 10-19,30\nclaim 10-19,30\nmove 1\nsettle 10-19,30\nfinish 0\n"
+	    "1: 0>2 huge all ENOMEM\n1: 0>3 huge all\nclaim all\nmove 1\nsettle all\nfinish 1\n"
+	    "2: 0>3 511\nclaim 511\nmove 1\nsettle 511\nfinish 2\nend\n");
+	assert_pages(99 + B + 1, 1, 0, 0);
+	assert_remaining(0, EPERM, 1);
+	assert_results(PAGE(0, 9), (const int[]){1, 2, 2}, 3);
+	assert_results(PAGE(0, 29), (const int[]){1, 2, 1}, 3);
+}
+END_TEST
+
+/* Several blocks in a round: each has its own. */
+static void each_lacks_one(struct mover_ticket *ticket)
+{
+	unsigned int page = (unsigned int)(ticket->block_gfn / B) * 10;
+
+	if (ticket->to != 1)
+		return;
+	bits_clear_range(&ticket->moved, page, 1);
+	ticket->error[page] = -ENOMEM;
+}
+
+START_TEST(page_without_a_frame_is_picked_again_in_its_own_block)
+{
+	const struct plan_policy policy = {.pages = PAGES, .target = first_with_room};
+
+	make(to_1);
+	plan_destroy(&job->plan);
+	ck_assert_int_eq(plan_policy_create(&policy, &job->plan), 0);
+	mover.tickets = 3;
+	for (unsigned int block = 0; block < 3; block++)
+		put_small(block, 0);
+	fake.at_move = each_lacks_one;
+	run(GMIG_JOB_COMPLETED);
+	assert_said(
+	    "refresh 0+16\nbegin\n"
+	    "0: 0>1 all\nclaim all\n1: 0>1 all\nclaim all\n2: 0>1 all\nclaim all\nmove 3\n"
+	    "settle 1-511\nfinish 0\nsettle 0-9,11-511\nfinish 1\nsettle 0-19,21-511\nfinish 2\n"
+	    "0: 0>2 0\nclaim 0\n1: 0>2 10\nclaim 10\n2: 0>2 20\nclaim 20\nmove 3\n"
+	    "settle 0\nfinish 0\nsettle 10\nfinish 1\nsettle 20\nfinish 2\nend\n");
+	assert_pages(3 * B, 0, 0, 0);
+	ck_assert_uint_eq(fake.info.passes, 1);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const steps[] = {
@@ -398,6 +584,10 @@ int main(void)
 	    page_that_others_were_faster_with_is_theirs,
 	    block_that_cannot_be_put_back_is_left_claimed_and_ends_the_job,
 	    block_that_must_not_move_stays_for_that_reason,
+	    huge_page_of_which_nothing_moved_is_whole_again,
+	    huge_page_that_cannot_be_split_is_tried_in_each_pass,
+	    page_without_a_frame_goes_to_another_node_that_will_do,
+	    page_without_a_frame_is_picked_again_in_its_own_block,
 	};
 	Suite *suite = suite_create("job_steps");
 	TCase *tcase = tcase_create("steps");
@@ -409,6 +599,7 @@ int main(void)
 	tcase_add_loop_test(tcase, full_node_is_asked_again_if_something_has_moved, 0, 3);
 	tcase_add_loop_test(tcase, page_that_another_job_holds_is_asked_for_and_tried_again, 0, 2);
 	tcase_add_loop_test(tcase, page_in_swap_stays_there_if_it_is_to_be_skipped, 0, 2);
+	tcase_add_loop_test(tcase, huge_page_of_which_a_part_moves_is_split_and_counted, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
