@@ -1,6 +1,7 @@
 /* A job's work set, over a memory that is an array: which blocks are in it, with how many pages, and in which order. */
 #include "../../migrate/core/permute.h"
 #include "../../migrate/jobs/plan_pages.h"
+#include "../../migrate/jobs/plan_touch.h"
 #include "../../migrate/jobs/workset.h"
 #include "suite.h"
 
@@ -304,6 +305,31 @@ START_TEST(block_that_is_too_much_leaves_room_for_a_smaller_one)
 }
 END_TEST
 
+START_TEST(part_is_what_comes_first_in_the_order)
+{
+	plan_nodes("1");
+	put(0, 0, 512, 0);
+	put(1, 0, 300, 0);
+	put_huge(2, 0);
+	put(3, 0, 100, 0);
+	for (unsigned int i = 0; i < 4; i++)
+		rank_of[i] = i != 2;
+	options.max_pages = 700;
+	options.rank = rank;
+	options.rank_arg = rank_of;
+	build();
+	ASSERT_BLOCKS(2, 3);
+	/* Node 1 is left before node 0. */
+	options.rank = NULL;
+	put(1, 0, 300, 1);
+	put(3, 0, 300, 1);
+	plan_nodes("12");
+	build();
+	ASSERT_BLOCKS(1, 3);
+	ck_assert_uint_eq(work.pages, 600);
+}
+END_TEST
+
 /* ---- Order --------------------------------------------------------------------------------------- */
 
 START_TEST(node_with_the_lower_number_has_a_block_that_is_half_and_half)
@@ -361,6 +387,21 @@ START_TEST(blocks_of_a_rank_go_by_address)
 }
 END_TEST
 
+/* Whichever node they lie on. */
+START_TEST(blocks_that_go_to_their_touchers_go_by_address)
+{
+	const struct gmig_job_spec spec = {
+	    .from = {0, 1}, .from_count = 2, .to = {1, 2}, .to_count = 2};
+
+	plan_touch_create(&spec, &plan);
+	for (unsigned int i = 0; i < 6; i++)
+		put(i, 0, 1 + i, (uint16_t)(i % 3));
+	build();
+	ASSERT_BLOCKS(0, 1, 3, 4);
+	ck_assert_uint_eq(work.pages, 1 + 2 + 4 + 5);
+}
+END_TEST
+
 START_TEST(random_order_is_a_permutation_of_each_node)
 {
 	struct permute permute;
@@ -397,7 +438,7 @@ START_TEST(each_block_of_a_cycle_with_holes_has_its_pages_remembered)
 	for (unsigned int i = 0; i < BLOCKS; i++) {
 		put(i, 0, B, (uint16_t)(i % 2));
 		if (i % 3)
-			put(i, i, 2, NOWHERE);
+			put(i, i, i % 3, NOWHERE);
 	}
 	build();
 	ck_assert_uint_eq(work.count, BLOCKS);
@@ -407,11 +448,12 @@ START_TEST(each_block_of_a_cycle_with_holes_has_its_pages_remembered)
 		const struct bits *only = workset_only(&work, work.word[i]);
 
 		ck_assert_int_eq(only != NULL, block % 3 != 0);
-		ck_assert_uint_eq(workset_pages(work.word[i]), block % 3 ? B - 2 : B);
+		ck_assert_uint_eq(workset_pages(work.word[i]), B - block % 3);
 		if (!only)
 			continue;
-		ck_assert_uint_eq(bits_count(only), B - 2);
-		ck_assert(!bits_get(only, block) && !bits_get(only, block + 1));
+		ck_assert_uint_eq(bits_count(only), B - block % 3);
+		ck_assert(!bits_get(only, block));
+		ck_assert_int_eq(bits_get(only, block + 1), block % 3 == 1);
 	}
 }
 END_TEST
@@ -426,6 +468,8 @@ int main(void)
 	    stop_is_asked_once_a_block_and_leaves_nothing,
 	    walk_that_fails_leaves_nothing,
 	    walk_beyond_the_ranges_is_refused,
+	    part_is_what_comes_first_in_the_order,
+	    blocks_that_go_to_their_touchers_go_by_address,
 	    node_with_the_lower_number_has_a_block_that_is_half_and_half,
 	    nodes_of_a_cycle_take_turns_and_others_go_whole,
 	    blocks_of_a_rank_go_by_address,
