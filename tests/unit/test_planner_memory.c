@@ -1,42 +1,12 @@
 /* Plans while memory runs out: linked with --wrap, so that the planner's allocations come here. */
 #include "../bench/fleet.h"
+#include "no_memory.h"
 #include "suite.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #define HOSTS 12
-
-static long until = -1; /* the allocation that fails, counted down; negative: none */
-
-/* The names are the linker's. NOLINTBEGIN(bugprone-reserved-identifier) */
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-
-static bool fails(void)
-{
-	return until >= 0 && until-- == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-	return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-	return fails() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-	return fails() ? NULL : __real_realloc(old, bytes);
-}
-/* NOLINTEND(bugprone-reserved-identifier) */
 
 /* Every one of the first 200 allocations fails once, then one in 29. Returns how many plans failed. */
 static unsigned int plan_without_memory(const struct fleet *fleet,
@@ -50,11 +20,11 @@ static unsigned int plan_without_memory(const struct fleet *fleet,
 		bool reached;
 		int rc;
 
-		until = n;
+		no_memory_in = n;
 		rc =
 		    placement_plan(&fleet->host, fleet->guests, fleet->count, options, &plan, &err);
-		reached = until < 0;
-		until = -1;
+		reached = no_memory_in < 0;
+		no_memory_in = -1;
 		placement_plan_destroy(plan);
 		if (!reached) {
 			ck_assert_int_eq(rc, 0);
@@ -73,7 +43,7 @@ START_TEST(plan_without_memory_says_so_and_loses_nothing)
 		struct placement_options options;
 		struct fleet fleet;
 
-		until = -1;
+		no_memory_in = -1;
 		ck_assert(!fleet_create(&fleet, &fleet_odd, seed));
 		fleet.nodes[0].closed = seed % 3 == 0;
 		placement_options_init(&options);
@@ -93,18 +63,18 @@ START_TEST(history_without_memory_forgets_nobody)
 	struct fleet fleet;
 	bool reached = true;
 
-	until = -1;
+	no_memory_in = -1;
 	ck_assert(!fleet_create(&fleet, &fleet_odd, 5));
 	placement_options_init(&options);
 	ck_assert(!placement_history_create(&history, &err));
 	for (long n = 0; reached; n++) {
 		int rc;
 
-		until = n;
+		no_memory_in = n;
 		rc = placement_history_observe(history, &fleet.host, fleet.guests, fleet.count,
 					       &options, &err);
-		reached = until < 0;
-		until = -1;
+		reached = no_memory_in < 0;
+		no_memory_in = -1;
 		ck_assert_int_eq(rc, reached ? -ENOMEM : 0);
 	}
 	placement_history_destroy(history);
