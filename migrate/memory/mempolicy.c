@@ -192,7 +192,6 @@ int mempolicy_copy(const struct mempolicy *policy, struct mempolicy **out)
 
 	if (!copy)
 		return -ENOMEM;
-	copy->mode = policy->mode;
 	copy->members = policy->members;
 	copy->steps = mempolicy_steps_get(policy->steps);
 	copy->count = policy->count;
@@ -285,7 +284,7 @@ int mempolicy_begin(struct mempolicy *policy, uint64_t owner, struct mempolicy_m
 
 static int end_steps(struct mempolicy *policy, uint64_t owner, bool keep)
 {
-	struct mempolicy_base *bases = malloc(policy->count * sizeof(*bases) + 1);
+	struct mempolicy_base *bases = calloc(policy->count, sizeof(*bases));
 	struct mempolicy_steps *rest;
 	int ret = bases ? 0 : -ENOMEM;
 

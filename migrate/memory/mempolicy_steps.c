@@ -192,7 +192,7 @@ int mempolicy_steps_end(const struct mempolicy_steps *steps, uint64_t owner, boo
 			struct mempolicy_base *bases, unsigned int count,
 			struct mempolicy_steps **out)
 {
-	struct mempolicy_base *settled = malloc(count * sizeof(*bases) + 1);
+	struct mempolicy_base *settled = calloc(count, sizeof(*bases));
 	struct mempolicy_steps *list = ended(steps, owner, stands), *rest = NULL;
 	int ret = -ENOMEM;
 

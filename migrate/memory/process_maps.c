@@ -46,14 +46,11 @@ static bool begins(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
-/* The kernel escapes newlines in paths; what else a terminal would take as a command goes, too. */
+/* Of a mapping that is all zeros. The kernel escapes newlines in paths; what else a terminal would take as a command goes, too. */
 static void take_name(struct process_mapping *mapping, const char *path)
 {
-	size_t i = 0;
-
-	for (; path[i] && path[i] != '\n' && i < sizeof(mapping->name) - 1; i++)
+	for (size_t i = 0; path[i] && path[i] != '\n' && i < sizeof(mapping->name) - 1; i++)
 		mapping->name[i] = (unsigned char)path[i] >= ' ' && path[i] != 127 ? path[i] : '?';
-	mapping->name[i] = '\0';
 }
 
 static bool begins_with_any(const char *text, const char *const *list)

@@ -238,6 +238,51 @@ START_TEST(policies_are_alike_when_all_that_was_asked_for_is)
 }
 END_TEST
 
+START_TEST(copy_is_alike_and_goes_its_own_way)
+{
+	const struct mempolicy_place place = {.gfn = 1, .local = 5, .topology = host};
+	struct mempolicy *policy = made(GMIG_POLICY_BIND, "2,6", 0), *copy;
+	struct mempolicy *local = made(GMIG_POLICY_PREFERRED, "", 0), *other;
+
+	ck_assert_int_eq(mempolicy_copy(policy, &copy), 0);
+	ck_assert(mempolicy_equal(policy, copy));
+	ck_assert_mem_eq(&copy->members, &policy->members, sizeof(copy->members));
+	ck_assert_int_eq(copy->mode, policy->mode);
+	copy->asked.has_home_node = true;
+	ck_assert(!mempolicy_equal(policy, copy));
+	mempolicy_put(policy);
+	ck_assert(mempolicy_follows(copy, &place, 6) && !mempolicy_follows(copy, &place, 5));
+	mempolicy_put(copy);
+	ck_assert_int_eq(mempolicy_copy(local, &other), 0);
+	ck_assert_int_eq(other->mode, GMIG_POLICY_LOCAL);
+	mempolicy_put(local);
+	mempolicy_put(other);
+}
+END_TEST
+
+START_TEST(each_mode_is_content_with_its_own_nodes)
+{
+	const struct mempolicy_place place = {.gfn = 1, .local = 5, .topology = host};
+	static const enum gmig_policy_mode any[] = {GMIG_POLICY_BIND, GMIG_POLICY_PREFERRED,
+						    GMIG_POLICY_PREFERRED_MANY};
+	struct mempolicy *policy;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		policy = made(any[i], "2,6", 0);
+		ck_assert(mempolicy_follows(policy, &place, 2) &&
+			  mempolicy_follows(policy, &place, 6) &&
+			  !mempolicy_follows(policy, &place, 5));
+		mempolicy_put(policy);
+	}
+	policy = made(GMIG_POLICY_WEIGHTED_INTERLEAVE, "2,6", 0);
+	ck_assert(mempolicy_follows(policy, &place, 6) && !mempolicy_follows(policy, &place, 2));
+	mempolicy_put(policy);
+	policy = made(GMIG_POLICY_LOCAL, "", 0);
+	ck_assert(mempolicy_follows(policy, &place, 5) && !mempolicy_follows(policy, &place, 2));
+	mempolicy_put(policy);
+}
+END_TEST
+
 /* Only the nodes are others: the places are as they were. */
 START_TEST(rebound_node_keeps_its_weight_and_its_page)
 {
@@ -289,6 +334,8 @@ int main(void)
 	    pages_that_are_there_go_to_another_node_of_the_policy_or_to_none,
 	    neighbours_are_apart_in_both_modes_that_interleave,
 	    policies_are_alike_when_all_that_was_asked_for_is,
+	    copy_is_alike_and_goes_its_own_way,
+	    each_mode_is_content_with_its_own_nodes,
 	    rebound_node_keeps_its_weight_and_its_page,
 	    policy_without_nodes_is_rebound_to_none,
 	};

@@ -160,6 +160,7 @@ START_TEST(mapping_is_kept_however_many_there_are)
 {
 	for (unsigned int count = 255; count <= 513; count += count == 257 ? 254 : 1) {
 		char *text = malloc(count * 64), *at = text;
+		FILE *located_file;
 
 		for (unsigned int i = 0; i < count; i++)
 			at += sprintf(at, "%x-%x rw-p 0 0:0 0\nRss: %u kB\n", 0x10000 + i * 0x1000,
@@ -167,7 +168,16 @@ START_TEST(mapping_is_kept_however_many_there_are)
 		parse(text);
 		free(text);
 		ck_assert_uint_eq(maps.count, count);
+		text = malloc(count * 64);
+		at = text;
+		for (unsigned int i = 0; i < count; i++)
+			at += sprintf(at, "%x default N%u=1\n", 0x10000 + i * 0x1000, i % 3);
+		located_file = fmemopen(text, strlen(text), "r");
+		ck_assert_int_eq(process_maps_locate_parse(located_file, &maps), 0);
+		fclose(located_file);
+		free(text);
 		for (unsigned int i = 0; i < count; i++) {
+			ck_assert_int_eq(maps.node[i], (int)(i % 3));
 			ck_assert_uint_eq(maps.mapping[i].start, 0x10000 + i * 0x1000);
 			ck_assert_uint_eq(maps.mapping[i].resident_bytes, i % 5 * 1024);
 		}
