@@ -519,7 +519,7 @@ static void small_pages(const struct request *request, struct mover_ticket *resu
 		small_run(request, result, uffd, first, count);
 		bits_remove(pages, &result->moved);
 		failed = first_failed(result, first, count);
-		if (failed < first + count && ++stumbles < STUMBLES) {
+		if (failed < first + count && !result->lost && ++stumbles < STUMBLES) {
 			bits_clear_range(pages, first, failed + 1 - first);
 			for (unsigned int i = failed + 1; i < first + count; i++)
 				result->error[i] = 0;

@@ -67,7 +67,7 @@ static int answer_one(int fd, unsigned long request, void *arg)
 	size_t bytes = _IOC_SIZE(request);
 	int ret = answer->ret;
 
-	ck_assert_int_eq(fd, FD);
+	ck_assert_int_eq(fd, request == UFFDIO_API ? opened : FD);
 	ck_assert_uint_le(calls, TRIES);
 	request_is = request;
 	if (request == PAGEMAP_SCAN) {
@@ -130,7 +130,9 @@ START_TEST(open_agrees_on_features_and_tells_all_that_there_are)
 	ck_assert_uint_eq(asked[0].api.api, UFFD_API);
 	ck_assert_uint_eq(asked[0].api.features, UFFD_FEATURE_MOVE);
 	ck_assert_uint_eq(have, 0x1234);
+	opened = 0;
 	ck_assert_int_eq(uffd_open(&sys, 0, &fd, NULL), 0);
+	ck_assert_int_eq(fd, 0);
 	ck_assert_uint_eq(closed, 0);
 }
 END_TEST
