@@ -16,7 +16,13 @@
 #define SWAP_BLOCKS 2
 #define SWAP_PAGES  (SWAP_BLOCKS * GMIG_BLOCK_PAGES)
 
-enum swap_place { SWAP_MAPPED, SWAP_CACHED, SWAP_OUT, SWAP_GONE };
+enum swap_place {
+	SWAP_MAPPED,
+	SWAP_CACHED,
+	SWAP_OUT,
+	SWAP_GONE,
+	SWAP_ZERO /* the shared zero page */
+};
 
 struct swap_page {
 	enum swap_place place;
@@ -118,6 +124,12 @@ static inline int swap_advise_ram(unsigned int first, unsigned int count, int ad
 		return 0;
 	case MADV_POPULATE_READ:
 		return swap_read_pages(first, count);
+	case MADV_POPULATE_WRITE:
+		for (unsigned int i = first; i < first + count; i++)
+			if (kernel->page[i].place == SWAP_ZERO)
+				kernel->page[i] = (struct swap_page){
+				    .node = kernel->policy[i / GMIG_BLOCK_PAGES]};
+		return 0;
 	case MADV_COLLAPSE:
 		kernel->huge[first / GMIG_BLOCK_PAGES] = true;
 		return 0;
@@ -152,7 +164,8 @@ static int swap_in_core(void *memory, size_t bytes, unsigned char *pages)
 		return gmig_sys_real.in_core(memory, bytes, pages);
 	pthread_mutex_lock(&swap_kernel.lock);
 	for (unsigned int i = 0; i < bytes / GMIG_PAGE_BYTES; i++)
-		pages[i] = swap_kernel.page[first + i].place < SWAP_OUT;
+		pages[i] = swap_kernel.page[first + i].place < SWAP_OUT ||
+			   swap_kernel.page[first + i].place == SWAP_ZERO;
 	pthread_mutex_unlock(&swap_kernel.lock);
 	return 0;
 }
@@ -195,6 +208,8 @@ static inline uint64_t swap_categories(unsigned int page)
 
 	if (kernel->page[page].place == SWAP_GONE)
 		return 0;
+	if (kernel->page[page].place == SWAP_ZERO)
+		return PAGE_IS_PRESENT | PAGE_IS_PFNZERO | PAGE_IS_WRITTEN;
 	if (kernel->page[page].place != SWAP_MAPPED)
 		return PAGE_IS_SWAPPED | PAGE_IS_WRITTEN;
 	return PAGE_IS_PRESENT | PAGE_IS_WRITTEN |
