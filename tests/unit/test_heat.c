@@ -17,6 +17,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	heat_destroy(heat);
+	heat = NULL; /* what it has lost is a leak */
 }
 
 static unsigned int first_sample(uint64_t block, uint64_t after_ns)
@@ -245,6 +246,170 @@ START_TEST(all_of_256_tib_can_be_known_and_nothing_beyond)
 }
 END_TEST
 
+/* Each share is one heat, and the next share the next one. */
+START_TEST(reported_heat_is_exact)
+{
+	static const struct {
+		uint32_t ppm;
+		unsigned int heat;
+	} cases[] = {{0, HEAT_COLD}, {1, 2},	    {20833, 2},	  {20834, 3},	{479181, 24},
+		     {479182, 25},   {499999, 25},  {500000, 26}, {513888, 26}, {513889, 27},
+		     {999999, 61},   {1000000, 62}, {2000000, 62}};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_uint_eq(reported(i, cases[i].ppm), cases[i].heat);
+}
+END_TEST
+
+START_TEST(sampled_heat_is_exact)
+{
+	static const struct {
+		uint64_t after_ns;
+		unsigned int heat;
+	} cases[] = {{0, 62},
+		     {HEAT_WINDOW_NS >> 15, 62},
+		     {(HEAT_WINDOW_NS >> 15) + 1, 61},
+		     {HEAT_WINDOW_NS / 5, 11},
+		     {HEAT_WINDOW_NS / 2, 6},
+		     {HEAT_WINDOW_NS / 2 + 1, 5},
+		     {HEAT_WINDOW_NS / 4, 10},
+		     {HEAT_WINDOW_NS / 4 + 1, 9},
+		     {HEAT_WINDOW_NS / 64, 26},
+		     {HEAT_WINDOW_NS / 64 + 1, 25},
+		     {HEAT_WINDOW_NS - 1, 2},
+		     {HEAT_WINDOW_NS, 1}};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_msg(first_sample(i, cases[i].after_ns) == cases[i].heat, "%u: %u", i,
+			      heat_of(heat, i, NOW));
+}
+END_TEST
+
+/* Two samples, or two reports: the mean, rounded down. Of one of each the newer. */
+START_TEST(mean_is_rounded_down)
+{
+	first_sample(3, HEAT_WINDOW_NS / 2);
+	ck_assert_uint_eq(first_sample(3, HEAT_WINDOW_NS / 4 + 1), 7); /* of 6 and 9 */
+	reported(4, 20834);
+	ck_assert_uint_eq(reported(4, 1000000), 32); /* of 3 and 62 */
+	ck_assert_uint_eq(first_sample(4, HEAT_WINDOW_NS), HEAT_COLD);
+	ck_assert_uint_eq(reported(4, 1000000), HEAT_MAX);
+	/* A neighbour's, of the same word, is its own. */
+	ck_assert_uint_eq(first_sample(5, 0), HEAT_MAX);
+	ck_assert_uint_eq(reported(6, 0), HEAT_COLD);
+	ck_assert_uint_eq(reported(5, 0), HEAT_COLD);
+}
+END_TEST
+
+START_TEST(sum_of_one_block_of_each_kind_is_exact)
+{
+	struct heat_sum sum;
+
+	for (unsigned int kind = 0; kind < 4; kind++) {
+		heat_note(heat, kind * 512 + 511,
+			  kind == 0   ? 0
+			  : kind == 1 ? HEAT_WINDOW_NS / 64 + 1
+				      : HEAT_WINDOW_NS,
+			  kind == 2 ? 254 : 255, NOW + kind);
+		heat_sum(heat, kind * 512, 512, NOW, &sum);
+		ck_assert_uint_eq(sum.hot, kind == 0);
+		ck_assert_uint_eq(sum.warm, kind == 1);
+		ck_assert_uint_eq(sum.cold, kind >= 2);
+		ck_assert_uint_eq(sum.reported, 0);
+		ck_assert_uint_eq(sum.newest_ns, NOW + kind);
+		ck_assert_uint_eq(sum.by[0].blocks, kind == 2);
+		ck_assert_uint_eq(sum.by[0].node, kind == 2 ? 254 : 0);
+	}
+	/* As many cold as hot and warm ones. */
+	heat_note(heat, 510, HEAT_WINDOW_NS, GMIG_NO_NODE, NOW + 9);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.newest_ns, NOW + 9);
+	heat_note(heat, 512 + 510, 0, GMIG_NO_NODE, NOW + 9);
+	heat_sum(heat, 512, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.newest_ns, NOW + 9);
+	/* The last one hot enough. */
+	heat_note(heat, 4096, HEAT_WINDOW_NS / 64, GMIG_NO_NODE, NOW);
+	heat_sum(heat, 4096, 1, NOW, &sum);
+	ck_assert_uint_eq(sum.hot, 1);
+	heat_sum(heat, 4097, 10, NOW, &sum);
+	ck_assert_uint_eq(sum.hot, 0);
+	ck_assert_uint_eq(sum.newest_ns, 0);
+}
+END_TEST
+
+START_TEST(sum_ends_with_its_gib)
+{
+	struct heat_sum sum;
+
+	first_sample(511, 0);
+	first_sample(512, 0);
+	heat_sum(heat, 511, 100, NOW, &sum);
+	ck_assert_uint_eq(sum.hot, 1);
+	reported(513, 0);
+	reported(512 + 64, 0);
+	reported(512 + 511, 0);
+	heat_sum(heat, 512, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.reported, 3);
+	ck_assert_uint_eq(sum.cold, 3);
+	ck_assert_uint_eq(sum.hot, 1);
+}
+END_TEST
+
+START_TEST(nodes_of_as_many_blocks_come_in_their_order)
+{
+	struct heat_sum sum;
+
+	for (unsigned int i = 0; i < 9; i++)
+		heat_note(heat, i, 0, 200 - i, NOW);
+	heat_note(heat, 20, 0, 3, NOW);
+	heat_note(heat, 21, 0, 3, NOW);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.by[0].node, 3);
+	ck_assert_uint_eq(sum.by[0].blocks, 2);
+	for (unsigned int i = 1; i < HEAT_NODES; i++) {
+		ck_assert_uint_eq(sum.by[i].node, 191 + i);
+		ck_assert_uint_eq(sum.by[i].blocks, 1);
+	}
+}
+END_TEST
+
+/* Who missed it last stays, where a later sample does not say who. */
+START_TEST(node_of_a_block_is_the_last_that_was_told_and_is_forgotten_with_it)
+{
+	struct heat_sum sum;
+
+	heat_note(heat, 7, 0, 2, NOW);
+	heat_note(heat, 7, 0, 5, NOW);
+	heat_note(heat, 7, 0, GMIG_NO_NODE, NOW);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.by[0].node, 5);
+	ck_assert_uint_eq(sum.by[0].blocks, 1);
+	heat_forget(heat, 7);
+	heat_note(heat, 7, 0, GMIG_NO_NODE, NOW);
+	heat_sum(heat, 0, 512, NOW, &sum);
+	ck_assert_uint_eq(sum.hot, 1);
+	ck_assert_uint_eq(sum.by[0].blocks, 0);
+	heat_forget(heat, 1ull << 40); /* of which nothing can be known */
+	heat_destroy(NULL);
+}
+END_TEST
+
+/* Of a leaf, and of a GiB in it, the first and the last. */
+START_TEST(blocks_far_apart_are_known_each)
+{
+	static const uint64_t blocks[] = {0, 511, 511 * 512, 512 * 512, (1ull << 27) - 512};
+
+	for (unsigned int i = 0; i < 5; i++)
+		ck_assert_int_eq(heat_report(heat, blocks[i], i * 200000, NOW), 0);
+	ck_assert_uint_eq(heat_of(heat, blocks[0], NOW), HEAT_COLD);
+	ck_assert_uint_eq(heat_of(heat, blocks[1], NOW), 11);
+	ck_assert_uint_eq(heat_of(heat, blocks[2], NOW), 21);
+	ck_assert_uint_eq(heat_of(heat, blocks[3], NOW), 33);
+	ck_assert_uint_eq(heat_of(heat, blocks[4], NOW), 47);
+	ck_assert_uint_eq(heat_of(heat, 1024, NOW), HEAT_UNKNOWN);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -258,6 +423,14 @@ int main(void)
 	    sum_has_each_block_once_and_the_nodes_of_those_who_missed_them,
 	    more_nodes_than_are_told_leave_those_of_most_blocks,
 	    all_of_256_tib_can_be_known_and_nothing_beyond,
+	    reported_heat_is_exact,
+	    sampled_heat_is_exact,
+	    mean_is_rounded_down,
+	    sum_of_one_block_of_each_kind_is_exact,
+	    sum_ends_with_its_gib,
+	    nodes_of_as_many_blocks_come_in_their_order,
+	    node_of_a_block_is_the_last_that_was_told_and_is_forgotten_with_it,
+	    blocks_far_apart_are_known_each,
 	};
 
 	return run_tests("heat", set_up, tear_down, tests, sizeof(tests) / sizeof(tests[0]));

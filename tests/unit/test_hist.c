@@ -238,6 +238,40 @@ START_TEST(records_of_four_threads_are_all_counted)
 }
 END_TEST
 
+START_TEST(count_over_is_of_what_is_longer_but_for_its_own_bucket)
+{
+	hist_record(&hist, 10);
+	hist_record(&hist, 11);
+	hist_record(&hist, 11);
+	hist_record(&hist, 1000000);
+	hist_record(&hist, UINT64_MAX);
+	ck_assert_uint_eq(hist_count_over(&hist, 0), 5);
+	ck_assert_uint_eq(hist_count_over(&hist, 9), 5);
+	ck_assert_uint_eq(hist_count_over(&hist, 10), 4);
+	ck_assert_uint_eq(hist_count_over(&hist, 11), 2);
+	ck_assert_uint_eq(hist_count_over(&hist, 999500), 1); /* of the same bucket */
+	ck_assert_uint_eq(hist_count_over(&hist, 900000), 2);
+	ck_assert_uint_eq(hist_count_over(&hist, 1000000), 1);
+	ck_assert_uint_eq(hist_count_over(&hist, UINT64_MAX), 0);
+	hist_reset(&hist);
+	ck_assert_uint_eq(hist_count_over(&hist, 0), 0);
+}
+END_TEST
+
+START_TEST(quantile_of_three_is_each_third)
+{
+	hist_record(&hist, 10);
+	hist_record(&hist, 20);
+	hist_record(&hist, 30);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.01), 10);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.33), 10);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.34), 20);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.66), 20);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.67), 30);
+	ck_assert_uint_eq(hist_quantile_ns(&hist, 0.9999), 30);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hist");
@@ -258,6 +292,8 @@ int main(void)
 	tcase_add_test(tcase, value_that_is_half_recorded_does_not_split_the_summary);
 	tcase_add_test(tcase, counts_beyond_what_a_double_tells_apart_keep_their_ranks);
 	tcase_add_test(tcase, records_of_four_threads_are_all_counted);
+	tcase_add_test(tcase, count_over_is_of_what_is_longer_but_for_its_own_bucket);
+	tcase_add_test(tcase, quantile_of_three_is_each_third);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -1,6 +1,7 @@
 /* Hosts that no machine at hand is: with holes, without memory, without CPUs, changing under us. */
 #include "../../migrate/core/topology.h"
 #include "host_tree.h"
+#include "open_files.h"
 
 #include <errno.h>
 
@@ -432,6 +433,216 @@ START_TEST(distance_that_is_not_said_is_10_or_20)
 }
 END_TEST
 
+/* ---- What is not said ------------------------------------------------------------------------ */
+
+static void drop_file(const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s%s", tree_root, name);
+	ck_assert_int_eq(unlink(path), 0);
+}
+
+START_TEST(set_that_is_not_said_is_that_of_the_nodes_online)
+{
+	tree_nodes("0-7", two, 2);
+	drop_file(TREE_NODES "/possible");
+	drop_file(TREE_NODES "/has_memory");
+	create(0);
+	ck_set(gmig_topology_possible(topology), "0-1");
+	ck_set(gmig_topology_nodes(topology), "0-1");
+	ck_set(gmig_topology_online(topology), "0-1");
+}
+END_TEST
+
+START_TEST(sets_that_contradict_each_other_are_made_to_fit)
+{
+	tree_nodes("0-7", two, 2);
+	tree_write("5", TREE_NODES "/possible");
+	tree_write("1,6", TREE_NODES "/has_memory");
+	create(0);
+	ck_set(gmig_topology_possible(topology), "0-1,5");
+	ck_set(gmig_topology_nodes(topology), "1");
+}
+END_TEST
+
+START_TEST(node_without_files_has_nothing_but_its_number)
+{
+	tree_nodes("0-1", two, 2);
+	drop_file(TREE_NODES "/node1/meminfo");
+	drop_file(TREE_NODES "/node1/cpulist");
+	drop_file(TREE_NODES "/node1/distance");
+	create(0);
+	ck_set(gmig_topology_online(topology), "0-1");
+	ck_set(gmig_topology_nodes(topology), "0");
+	ck_assert_uint_eq(gmig_topology_total_bytes(topology, 1), 0);
+	ck_assert_uint_eq(gmig_topology_free_bytes(topology, 1), 0);
+	ck_assert_uint_eq(cpu_count(1), 0);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 1, 0), 20);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 1, 1), 10);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, 1), 20);
+}
+END_TEST
+
+START_TEST(distance_is_a_byte_and_each_has_its_place)
+{
+	tree_nodes("0-3", two, 2);
+	tree_node(&(struct tree_node){0, 1024, 100, "0-1", "10 255"});
+	tree_node(&(struct tree_node){1, 1024, 200, "2-3", "256 11"});
+	create(0);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, 0), 10);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, 1), 255);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 1, 0), 20);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 1, 1), 11);
+}
+END_TEST
+
+START_TEST(cpuset_is_read_from_its_own_line_alone)
+{
+	tree_nodes("0-7", two, 2);
+	tree_write("Mems_allowed_list:\t5\nMems_allowed:\t7\nMems_allowed_list:  1-2\nx:\t3\n",
+		   "/proc/self/status");
+	create(0);
+	ck_set(gmig_topology_allowed(topology), "1-2");
+	teardown();
+	tree_create();
+	tree_nodes("0-7", two, 2);
+	create(0);
+	ck_assert_uint_eq(gmig_node_set_count(gmig_topology_allowed(topology)), GMIG_MAX_NODES);
+}
+END_TEST
+
+START_TEST(host_without_numa_is_its_node_0)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	create(0);
+	ck_set(gmig_topology_online(topology), "0");
+	ck_set(gmig_topology_possible(topology), "0");
+	ck_set(gmig_topology_allowed(topology), "0");
+	ck_assert_uint_eq(gmig_topology_total_bytes(topology, 0),
+			  (uint64_t)sysconf(_SC_PHYS_PAGES) * page);
+	ck_assert_uint_gt(gmig_topology_free_bytes(topology, 0), 0);
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, 0), 10);
+	ck_assert_uint_eq(cpu_count(0), (unsigned int)sysconf(_SC_NPROCESSORS_CONF));
+	ck_assert(has_cpu(0, 0));
+	ck_assert(!gmig_topology_is_fake(topology));
+}
+END_TEST
+
+START_TEST(look_leaves_no_descriptor_and_may_have_0)
+{
+	unsigned int files;
+
+	tree_nodes("0-1", two, 2);
+	close(0);
+	files = open_files();
+	create(0);
+	gmig_topology_put(refresh(1));
+	ck_set(gmig_topology_nodes(topology), "0-1");
+	ck_assert_uint_eq(gmig_topology_free_bytes(topology, 1), 200 * MIB);
+	ck_assert_uint_eq(open_files(), files);
+}
+END_TEST
+
+/* ---- Fake nodes, exactly --------------------------------------------------------------------- */
+
+START_TEST(cpus_are_dealt_to_fake_nodes_in_turn)
+{
+	static const struct tree_node nodes[] = {{3, 100, 1, "0-1", "10 20"},
+						 {700, 200, 1, "100-102", "20 10"}};
+	static const unsigned int cpus[] = {0, 1, 100, 101, 102};
+
+	tree_nodes("0-1023", nodes, 2);
+	create((unsigned int)_i);
+	ck_assert(gmig_topology_is_fake(topology));
+	for (int node = 0; node < _i; node++) {
+		unsigned int expected = 0;
+
+		for (int nth = 0; nth < 5; nth++) {
+			/* With more nodes than CPUs, nodes share one. */
+			bool has = _i > 5 ? node % 5 == nth : nth % _i == node;
+
+			expected += has;
+			ck_assert_msg(has_cpu((unsigned int)node, cpus[nth]) == has, "%d of %d, %u",
+				      node, _i, cpus[nth]);
+		}
+		ck_assert_uint_eq(cpu_count((unsigned int)node), expected);
+		ck_assert_uint_eq(gmig_topology_distance(topology, (unsigned int)node, 0),
+				  node ? 20 : 10);
+		ck_assert_uint_eq(gmig_topology_total_bytes(topology, (unsigned int)node),
+				  (uint64_t)sysconf(_SC_PHYS_PAGES) *
+				      (uint64_t)sysconf(_SC_PAGESIZE));
+	}
+	ck_assert_uint_eq(gmig_topology_distance(topology, 0, (unsigned int)_i), 0);
+}
+END_TEST
+
+START_TEST(fake_host_without_a_change_stays_the_same)
+{
+	struct gmig_topology *fresh;
+
+	tree_nodes("0-3", two, 2);
+	create(3);
+	fresh = refresh(1);
+	ck_assert_ptr_eq(fresh, topology);
+	gmig_topology_put(fresh);
+	/* A CPU more, and it is another one. */
+	tree_node(&(struct tree_node){1, 1024, 200, "2-4", "20 10"});
+	fresh = refresh(2);
+	ck_assert_ptr_ne(fresh, topology);
+	ck_assert(gmig_topology_is_fake(fresh));
+	gmig_topology_put(fresh);
+}
+END_TEST
+
+/* ---- Targets ---------------------------------------------------------------------------------- */
+
+START_TEST(root_that_is_too_long_is_refused)
+{
+	char root[PATH_MAX + 1];
+	struct gmig_error err = {0};
+
+	memset(root, '/', sizeof(root) - 1);
+	root[PATH_MAX] = '\0';
+	ck_assert_int_eq(topology_create_at(root, 0, &topology, &err), -ENAMETOOLONG);
+	ck_assert_ptr_null(topology);
+}
+END_TEST
+
+START_TEST(target_is_checked_from_what_can_be_to_what_is_allowed)
+{
+	static const struct tree_node nodes[] = {{0, 1024, 100, "0-1", "10 20 20"},
+						 {1, 1024, 200, "2-3", "20 10 20"},
+						 {2, 0, 0, "4", "20 20 10"}};
+	static const struct {
+		unsigned int node;
+		int code;
+		const char *says;
+	} cases[] = {{0, 0, ""},
+		     {1, -EACCES, "it is outside the cpuset, which allows memory on 0 only"},
+		     {2, -ENODEV, "it has no memory"},
+		     {3, -ENODEV, "it is offline"},
+		     {4, -ENODEV, "it cannot exist on this host, which has room for 0-3"}};
+	const struct gmig_node_set other = {{6}};
+
+	tree_nodes("0-3", nodes, 3);
+	tree_cpuset("0");
+	create(0);
+	for (unsigned int i = 0; i < 5; i++) {
+		struct gmig_error err = {0};
+
+		ck_assert_int_eq(topology_check_target(topology, NULL, cases[i].node, "it", &err),
+				 cases[i].code);
+		ck_assert_msg(strstr(err.text, cases[i].says) != NULL, "%s", err.text);
+		ck_assert_int_eq(topology_check_possible(topology, cases[i].node, "it", &err),
+				 cases[i].node < 4 ? 0 : -ENODEV);
+	}
+	ck_assert_int_eq(topology_check_target(topology, &other, 0, "it", NULL), -EACCES);
+	ck_assert_int_eq(topology_check_target(topology, &other, 1, "it", NULL), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("topology_read");
@@ -463,6 +674,17 @@ int main(void)
 	tcase_add_test(tcase, refresh_that_fails_leaves_the_topology_alone);
 	tcase_add_loop_test(tcase, distance_that_is_not_said_is_10_or_20, 0,
 			    sizeof(distances) / sizeof(distances[0]));
+	tcase_add_test(tcase, set_that_is_not_said_is_that_of_the_nodes_online);
+	tcase_add_test(tcase, sets_that_contradict_each_other_are_made_to_fit);
+	tcase_add_test(tcase, node_without_files_has_nothing_but_its_number);
+	tcase_add_test(tcase, distance_is_a_byte_and_each_has_its_place);
+	tcase_add_test(tcase, cpuset_is_read_from_its_own_line_alone);
+	tcase_add_test(tcase, host_without_numa_is_its_node_0);
+	tcase_add_test(tcase, look_leaves_no_descriptor_and_may_have_0);
+	tcase_add_loop_test(tcase, cpus_are_dealt_to_fake_nodes_in_turn, 1, 9);
+	tcase_add_test(tcase, fake_host_without_a_change_stays_the_same);
+	tcase_add_test(tcase, root_that_is_too_long_is_refused);
+	tcase_add_test(tcase, target_is_checked_from_what_can_be_to_what_is_allowed);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
