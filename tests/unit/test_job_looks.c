@@ -357,6 +357,25 @@ static void settle_but_20(struct claim *claim, const struct claim_result *result
 	fake_settle(claim, &all_but);
 }
 
+/* What is known of a block is as old as the look at it. */
+static int known_since_begin(struct mover_ticket *ticket)
+{
+	ck_assert_uint_eq(ticket->known_ns, memory_ops.unclaimed ? fake_now() - MOVE_NS : 0);
+	return 0;
+}
+
+START_TEST(mover_is_told_since_when_it_is_known_where_a_block_lies)
+{
+	make(to_1);
+	memory_ops.unclaimed = _i;
+	put_pages(0, 0, 100, 0);
+	put_huge(1, 0);
+	fake.at_prepare = known_since_begin;
+	run(GMIG_JOB_COMPLETED);
+	assert_pages(612, 0, 0, 0);
+}
+END_TEST
+
 START_TEST(page_that_was_said_to_have_moved_and_lies_there_is_taken_back)
 {
 	make(to_1);
@@ -570,6 +589,7 @@ int main(void)
 	    tcase, new_memory_follows_before_the_first_look_and_stays_if_the_job_has_done_its_work,
 	    0, 3);
 	tcase_add_loop_test(tcase, strict_policy_that_does_not_hold_in_the_end_fails_the_job, 0, 3);
+	tcase_add_loop_test(tcase, mover_is_told_since_when_it_is_known_where_a_block_lies, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

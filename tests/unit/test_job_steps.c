@@ -79,6 +79,24 @@ START_TEST(block_on_several_nodes_takes_a_round_for_each)
 }
 END_TEST
 
+/* They come together, but leave their nodes one after the other. */
+START_TEST(pages_of_two_nodes_that_go_to_one_take_a_round_each)
+{
+	make((const uint16_t[]){2, 2, NOWHERE});
+	put_pages(0, 0, 100, 1);
+	put_pages(0, 100, 60, 0);
+	put_pages(0, 300, 5, 2);
+	run(GMIG_JOB_COMPLETED);
+	assert_said(
+	    "refresh 0+16\nbegin\n"
+	    "0: 1>2 0-99\nclaim 0-99\nmove 1\nsettle 0-99\nfinish 0\n"
+	    "0: 0>2 100-159\nclaim 100-159\nmove 1\nsettle 100-159\nfinish 0\n" SECOND_LOOK);
+	assert_pages(160, 0, 0, 0);
+	assert_record(0, 0, 1, 2, 100, 100, 0);
+	assert_record(1, 0, 0, 2, 60, 60, 0);
+}
+END_TEST
+
 /* Of the four of a round the second has no frame, and the third is lost to somebody else before it is claimed. */
 static int second_has_no_frame(struct mover_ticket *ticket)
 {
@@ -481,7 +499,7 @@ END_TEST
 
 /* ---- Another node of the same policy ------------------------------------------------------------------ */
 
-/* From node 0 to the first of 1 to 3 that is not full. */
+/* From node 4 to the first of 1 to 3 that is not full. */
 static unsigned int first_with_room(void *arg, uint64_t gfn, unsigned int order, unsigned int node,
 				    const struct gmig_node_set *full)
 {
@@ -490,7 +508,7 @@ static unsigned int first_with_room(void *arg, uint64_t gfn, unsigned int order,
 	(void)arg, (void)gfn, (void)order;
 	while (target < 4 && full && gmig_node_set_has(full, target))
 		target++;
-	return node || target == 4 ? GMIG_NO_NODE : target;
+	return node != 4 || target == 4 ? GMIG_NO_NODE : target;
 }
 
 /* Of small pages 10-19 and 30 have no frame on node 1, and 40 is busy; node 2 takes no huge page. */
@@ -519,18 +537,18 @@ START_TEST(page_without_a_frame_goes_to_another_node_that_will_do)
 	make(to_1);
 	plan_destroy(&job->plan);
 	ck_assert_int_eq(plan_policy_create(&policy, &job->plan), 0);
-	put_pages(0, 0, 100, 0);
-	put_huge(1, 0);
-	put_pages(2, 511, 1, 0);
+	put_pages(0, 0, 100, 4);
+	put_huge(1, 4);
+	put_pages(2, 511, 1, 4);
 	fake.at_move = some_find_no_frame;
 	fake.at_prepare = no_huge_page_on_2;
 	run(GMIG_JOB_COMPLETED);
 	assert_said(
 	    "refresh 0+16\nbegin\n"
-	    "0: 0>1 0-99\nclaim 0-99\nmove 1\nsettle 0-9,20-29,31-39,41-99\nfinish 0\n"
-	    "0: 0>2 10-19,30\nclaim 10-19,30\nmove 1\nsettle 10-19,30\nfinish 0\n"
-	    "1: 0>2 huge all ENOMEM\n1: 0>3 huge all\nclaim all\nmove 1\nsettle all\nfinish 1\n"
-	    "2: 0>3 511\nclaim 511\nmove 1\nsettle 511\nfinish 2\nend\n");
+	    "0: 4>1 0-99\nclaim 0-99\nmove 1\nsettle 0-9,20-29,31-39,41-99\nfinish 0\n"
+	    "0: 4>2 10-19,30\nclaim 10-19,30\nmove 1\nsettle 10-19,30\nfinish 0\n"
+	    "1: 4>2 huge all ENOMEM\n1: 4>3 huge all\nclaim all\nmove 1\nsettle all\nfinish 1\n"
+	    "2: 4>3 511\nclaim 511\nmove 1\nsettle 511\nfinish 2\nend\n");
 	assert_pages(99 + B + 1, 1, 0, 0);
 	assert_remaining(0, EPERM, 1);
 	assert_results(PAGE(0, 9), (const int[]){1, 2, 2}, 3);
@@ -558,14 +576,14 @@ START_TEST(page_without_a_frame_is_picked_again_in_its_own_block)
 	ck_assert_int_eq(plan_policy_create(&policy, &job->plan), 0);
 	mover.tickets = 3;
 	for (unsigned int block = 0; block < 3; block++)
-		put_small(block, 0);
+		put_small(block, 4);
 	fake.at_move = each_lacks_one;
 	run(GMIG_JOB_COMPLETED);
 	assert_said(
 	    "refresh 0+16\nbegin\n"
-	    "0: 0>1 all\nclaim all\n1: 0>1 all\nclaim all\n2: 0>1 all\nclaim all\nmove 3\n"
+	    "0: 4>1 all\nclaim all\n1: 4>1 all\nclaim all\n2: 4>1 all\nclaim all\nmove 3\n"
 	    "settle 1-511\nfinish 0\nsettle 0-9,11-511\nfinish 1\nsettle 0-19,21-511\nfinish 2\n"
-	    "0: 0>2 0\nclaim 0\n1: 0>2 10\nclaim 10\n2: 0>2 20\nclaim 20\nmove 3\n"
+	    "0: 4>2 0\nclaim 0\n1: 4>2 10\nclaim 10\n2: 4>2 20\nclaim 20\nmove 3\n"
 	    "settle 0\nfinish 0\nsettle 10\nfinish 1\nsettle 20\nfinish 2\nend\n");
 	assert_pages(3 * B, 0, 0, 0);
 	ck_assert_uint_eq(fake.info.passes, 1);
@@ -577,6 +595,7 @@ int main(void)
 	const TTest *const steps[] = {
 	    block_is_prepared_claimed_moved_settled_and_finished,
 	    block_on_several_nodes_takes_a_round_for_each,
+	    pages_of_two_nodes_that_go_to_one_take_a_round_each,
 	    ticket_that_is_not_claimed_goes_no_further,
 	    page_that_stays_says_why_and_a_busy_one_is_tried_again,
 	    busy_block_is_tried_in_ten_passes_with_rests_that_double,
