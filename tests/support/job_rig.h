@@ -61,7 +61,9 @@ __attribute__((format(printf, 1, 2))) static inline void say(const char *format,
 	fake.length += (size_t)vsnprintf(fake.said + fake.length, sizeof(fake.said) - fake.length,
 					 format, list);
 	va_end(list);
-	ck_assert_uint_lt(fake.length, sizeof(fake.said));
+	/* An assertion would take memory, which there may be none of. */
+	if (fake.length >= sizeof(fake.said))
+		abort();
 	pthread_mutex_unlock(&fake.lock);
 }
 
@@ -152,6 +154,8 @@ static inline int fake_ranges(struct memory *of, const struct gmig_job_spec *spe
 {
 	(void)of, (void)spec;
 	*ranges = calloc(1, sizeof(**ranges));
+	if (!*ranges)
+		return -ENOMEM;
 	(*ranges)->pages = PAGES;
 	*count = 1;
 	return 0;
