@@ -187,6 +187,34 @@ START_TEST(bytes_on_the_source_are_counted_by_a_walk_where_there_are_no_counters
 }
 END_TEST
 
+/* It has more memory than when the job began: what the second look has seen is not all. */
+static int ranges_that_grow(struct memory *of, const struct gmig_job_spec *spec,
+			    struct memory_range **ranges, size_t *count)
+{
+	(void)of, (void)spec;
+	*ranges = calloc(2, sizeof(**ranges));
+	(*ranges)[0] = (struct memory_range){0, 2 * B};
+	(*ranges)[1] = (struct memory_range){5 * B, (calls++ ? 3 : 2) * B};
+	*count = 2;
+	return 0;
+}
+
+START_TEST(memory_that_has_grown_is_counted_as_it_is)
+{
+	make(to_1);
+	memory_ops.on_node = NULL;
+	memory_ops.ranges = ranges_that_grow;
+	put_pages(0, 5, 10, 0);
+	put_huge(1, 1);
+	put_pages(6, 7, 3, 0);
+	put_huge(7, 0);
+	fake.at_prepare = stays;
+	run(GMIG_JOB_COMPLETED);
+	assert_pages(3, 10, 0, 0);
+	ck_assert_uint_eq(fake.info.bytes_on_source, (10 + B) * GMIG_PAGE_BYTES);
+}
+END_TEST
+
 static void fail_once_ended(uint64_t gfn)
 {
 	(void)gfn;
@@ -564,6 +592,7 @@ int main(void)
 	    each_range_is_refreshed_and_moved_and_nothing_between_them,
 	    pages_of_a_memory_that_has_ended_are_gone,
 	    bytes_on_the_source_are_counted_by_a_walk_where_there_are_no_counters,
+	    memory_that_has_grown_is_counted_as_it_is,
 	    job_of_a_list_leaves_no_node,
 	    what_came_meanwhile_is_moved_in_two_more_looks,
 	    look_after_which_nothing_moved_is_the_last,
