@@ -388,6 +388,11 @@ static inline void run(enum gmig_job_state state)
 	gmig_job_info(job, &fake.info);
 	fake.records = gmig_job_trace(job, 0, fake.record, 64);
 	ck_assert_int_eq(fake.info.state, state);
+	ck_assert_int_eq(status_set(job->status, 0, 1, 0),
+			 -EINVAL); /* nobody sets results any more */
+	ck_assert_ptr_null(job->set.word);
+	ck_assert_ptr_null(job->ranges);
+	ck_assert(atomic_load(&job->has_looked));
 	ck_assert_uint_eq(fake.info.total_bytes, fake.info.moved_bytes + fake.info.remaining_bytes +
 						     fake.info.gone_bytes +
 						     fake.info.by_others_bytes);

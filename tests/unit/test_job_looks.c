@@ -5,7 +5,7 @@
 #include "../../migrate/jobs/plan_pages.h"
 #include "../../migrate/jobs/plan_policy.h"
 
-static const uint16_t to_1[] = {1, NOWHERE}, swap[] = {1, 0, NOWHERE};
+static const uint16_t to_1[] = {1, NOWHERE};
 static unsigned int calls;
 
 /* ---- The plan ------------------------------------------------------------------------------------ */
@@ -163,6 +163,48 @@ START_TEST(pages_of_a_memory_that_has_ended_are_gone)
 }
 END_TEST
 
+/* The same for those who do not look again: over a part, and by a list. */
+static void make_short(bool list)
+{
+	struct page_list *pages;
+
+	make(to_1);
+	put_huge(0, 0);
+	put_huge(1, 0);
+	if (!list) {
+		job->work.spec.max_bytes = 100 * GMIG_BLOCK_BYTES;
+		return;
+	}
+	pages = page_list_create(1);
+	pages->run[0] = (struct page_run){0, 1, 2 * B};
+	plan_destroy(&job->plan);
+	plan_pages_create(pages, &job->plan);
+}
+
+START_TEST(memory_that_cannot_be_asked_fails_a_job_that_does_not_look_again)
+{
+	make_short(_i);
+	fails_at = _i ? 2 : 3;
+	fake.at_walk = fail_from;
+	run(GMIG_JOB_FAILED);
+	ck_assert_int_eq(fake.info.error.code, -EIO);
+	ck_assert_str_eq(fake.info.error.text, "cannot tell where the memory lies: EIO");
+	assert_pages(0, 2 * B, 0, 0);
+}
+END_TEST
+
+START_TEST(memory_that_has_ended_fails_a_job_that_does_not_look_again)
+{
+	make_short(_i);
+	fails_at = _i ? 2 : 3;
+	fake.at_walk = end_at;
+	run(GMIG_JOB_FAILED);
+	ck_assert_int_eq(fake.info.error.code, -ESRCH);
+	ck_assert_str_eq(fake.info.error.text, "not ready");
+	assert_pages(0, 0, 2 * B, 0);
+}
+END_TEST
+
 /* ---- What lies on the nodes to be left -------------------------------------------------------------- */
 
 static int stays(struct mover_ticket *ticket)
@@ -212,6 +254,26 @@ START_TEST(memory_that_has_grown_is_counted_as_it_is)
 	run(GMIG_JOB_COMPLETED);
 	assert_pages(3, 10, 0, 0);
 	ck_assert_uint_eq(fake.info.bytes_on_source, (10 + B) * GMIG_PAGE_BYTES);
+}
+END_TEST
+
+/* All is done, but what has come meanwhile cannot be seen. */
+START_TEST(job_that_cannot_tell_what_it_leaves_behind_fails)
+{
+	make(to_1);
+	memory_ops.on_node = NULL;
+	memory_ops.ranges = ranges_that_grow;
+	put_pages(0, 5, 10, 0);
+	fake.at_prepare = stays;
+	fake.at_walk = fail_from;
+	fails_at = 2 + 2 + 2 + 1 +
+		   1; /* two ranges, a block twice, the second look and its block; and now */
+	run(GMIG_JOB_FAILED);
+	ck_assert_int_eq(fake.info.error.code, -EIO);
+	ck_assert_str_eq(fake.info.error.text, "cannot tell where the memory lies: EIO");
+	assert_pages(0, 10, 0, 0);
+	assert_remaining(0, EPERM, 10);
+	ck_assert_uint_eq(fake.info.bytes_on_source, 10 * GMIG_PAGE_BYTES);
 }
 END_TEST
 
@@ -322,6 +384,29 @@ static void others_take_the_first(void)
 			break;
 		}
 }
+
+/* Also when pages lie where others are to come to. */
+START_TEST(part_of_a_chain_has_what_lies_between_its_ends)
+{
+	make((const uint16_t[]){1, 2, NOWHERE});
+	put_huge(0, 0);
+	put_huge(1, 1);
+	put_huge(2, 1);
+	put_huge(3, 1);
+	job->work.spec.max_bytes = 2 * GMIG_BLOCK_BYTES;
+	fake.at_refresh = _i ? others_take_the_first : NULL;
+	run(GMIG_JOB_COMPLETED);
+	if (_i)
+		assert_said("refresh 1+1\nrefresh 2+1\nbegin\n"
+			    "1: 1>2 huge all\nclaim all\nmove 1\nsettle all\nfinish 1\n"
+			    "2: 1>2 huge all\nclaim all\nmove 1\nsettle all\nfinish 2\nend\n");
+	else
+		assert_said("refresh 1+1\nrefresh 2+1\nbegin\n"
+			    "1: 1>2 huge all\nclaim all\nmove 1\nsettle all\nfinish 1\n"
+			    "2: 1>2 huge all\nclaim all\nmove 1\nsettle all\nfinish 2\nend\n");
+	assert_pages(2 * B, 0, 0, 0);
+}
+END_TEST
 
 START_TEST(part_that_others_move_is_looked_for_four_times_and_then_everywhere)
 {
@@ -447,95 +532,6 @@ START_TEST(page_that_comes_back_each_time_remains)
 }
 END_TEST
 
-/* ---- New memory ------------------------------------------------------------------------------------ */
-
-static int follow_says;
-
-static int follow(struct memory *of, const struct memory_follow *what, struct gmig_error *err)
-{
-	(void)of;
-	ck_assert_uint_eq(what->owner, 7);
-	ck_assert_ptr_eq(what->spec, &job->work.spec);
-	say("follow %u %u\n", what->target(what->arg, 0), what->target(what->arg, 1));
-	return follow_says ? gmig_fail(err, follow_says, "it does not") : 0;
-}
-
-static void follow_end(struct memory *of, const struct memory_follow *what, bool keep)
-{
-	(void)of;
-	ck_assert_uint_eq(what->owner, 7);
-	say(keep ? "keep\n" : "back\n");
-}
-
-static int busy(struct mover_ticket *ticket)
-{
-	(void)ticket;
-	return -EPERM;
-}
-
-/* 0: all moves; 1: nothing does, by nobody; 2: others have moved it. */
-START_TEST(new_memory_follows_before_the_first_look_and_stays_if_the_job_has_done_its_work)
-{
-	make(to_1);
-	memory_ops.follow = follow;
-	memory_ops.follow_end = follow_end;
-	put_huge(0, 0);
-	fake.at_prepare = _i == 1 ? busy : NULL;
-	fake.at_refresh = _i == 2 ? others_take_the_first : NULL;
-	run(GMIG_JOB_COMPLETED);
-	ck_assert_ptr_eq(strstr(fake.said, "follow 1 65535\nrefresh 0+16\nbegin\n"), fake.said);
-	ck_assert_str_eq(fake.said + fake.length - 9, "end\nkeep\n");
-	assert_pages(_i == 0 ? 512 : 0, _i == 1 ? 512 : 0, 0, 0);
-}
-END_TEST
-
-static void others_take_it_late(struct claim *claim)
-{
-	put_small(claim->block_gfn / B, 5);
-}
-
-START_TEST(new_memory_goes_back_if_others_have_moved_all_of_it)
-{
-	make(to_1);
-	memory_ops.follow = follow;
-	memory_ops.follow_end = follow_end;
-	put_small(0, 0);
-	fake.at_claim = others_take_it_late;
-	run(GMIG_JOB_COMPLETED);
-	ck_assert_str_eq(fake.said + fake.length - 9, "end\nback\n");
-	assert_pages(0, 0, 0, 512);
-}
-END_TEST
-
-START_TEST(job_that_new_memory_does_not_follow_fails_before_it_looks)
-{
-	make(to_1);
-	memory_ops.follow = follow;
-	memory_ops.follow_end = follow_end;
-	put_huge(0, 0);
-	follow_says = -EBUSY;
-	run(GMIG_JOB_FAILED);
-	assert_said("follow 1 65535\n");
-	ck_assert_int_eq(fake.info.error.code, -EBUSY);
-	ck_assert_str_eq(fake.info.error.text, "it does not");
-	ck_assert_uint_eq(fake.info.passes, 0);
-}
-END_TEST
-
-START_TEST(job_over_a_part_leaves_new_memory_alone)
-{
-	make(swap);
-	memory_ops.follow = follow;
-	memory_ops.follow_end = follow_end;
-	put_huge(0, 0);
-	job->work.spec.max_bytes = GMIG_BLOCK_BYTES;
-	run(GMIG_JOB_COMPLETED);
-	ck_assert_ptr_null(strstr(fake.said, "follow"));
-	ck_assert_ptr_null(strstr(fake.said, "keep"));
-	assert_pages(512, 0, 0, 0);
-}
-END_TEST
-
 /* ---- A policy that has to hold ---------------------------------------------------------------------- */
 
 static uint64_t misplaced;
@@ -593,6 +589,7 @@ int main(void)
 	    pages_of_a_memory_that_has_ended_are_gone,
 	    bytes_on_the_source_are_counted_by_a_walk_where_there_are_no_counters,
 	    memory_that_has_grown_is_counted_as_it_is,
+	    job_that_cannot_tell_what_it_leaves_behind_fails,
 	    job_of_a_list_leaves_no_node,
 	    what_came_meanwhile_is_moved_in_two_more_looks,
 	    look_after_which_nothing_moved_is_the_last,
@@ -601,9 +598,6 @@ int main(void)
 	    pages_of_a_process_are_asked_about_as_a_whole,
 	    page_that_was_said_to_have_moved_and_lies_there_is_taken_back,
 	    page_that_comes_back_each_time_remains,
-	    new_memory_goes_back_if_others_have_moved_all_of_it,
-	    job_that_new_memory_does_not_follow_fails_before_it_looks,
-	    job_over_a_part_leaves_new_memory_alone,
 	};
 	Suite *suite = suite_create("job_looks");
 	TCase *tcase = tcase_create("looks");
@@ -614,11 +608,13 @@ int main(void)
 		tcase_add_test(tcase, looks[i]);
 	tcase_add_loop_test(tcase, memory_that_cannot_be_asked_fails_the_job, 0, 5);
 	tcase_add_loop_test(tcase, part_that_is_not_full_is_looked_for_everywhere, 0, 2);
-	tcase_add_loop_test(
-	    tcase, new_memory_follows_before_the_first_look_and_stays_if_the_job_has_done_its_work,
-	    0, 3);
 	tcase_add_loop_test(tcase, strict_policy_that_does_not_hold_in_the_end_fails_the_job, 0, 3);
 	tcase_add_loop_test(tcase, mover_is_told_since_when_it_is_known_where_a_block_lies, 0, 2);
+	tcase_add_loop_test(tcase, memory_that_cannot_be_asked_fails_a_job_that_does_not_look_again,
+			    0, 2);
+	tcase_add_loop_test(tcase, memory_that_has_ended_fails_a_job_that_does_not_look_again, 0,
+			    2);
+	tcase_add_loop_test(tcase, part_of_a_chain_has_what_lies_between_its_ends, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
