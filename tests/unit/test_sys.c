@@ -1,6 +1,7 @@
 /* The table of the real system: what each call returns, and that no descriptor is there for a program that is started. */
 #include "../../migrate/core/kernels.h"
 #include "../../migrate/core/on_node.h"
+#include "../../migrate/core/room.h"
 #include "../../migrate/core/sys.h"
 #include "suite.h"
 
@@ -407,6 +408,306 @@ START_TEST(deadlines_are_those_of_the_monotonic_clock)
 }
 END_TEST
 
+/* ---- Descriptors ------------------------------------------------------------------------------- */
+
+START_TEST(every_descriptor_may_be_0)
+{
+	int fd;
+
+	close(0);
+	ck_assert_int_eq(sys->pagemap(), 0);
+	sys->close(0);
+	ck_assert_int_eq(sys->open_proc(getpid(), "maps"), 0);
+	sys->close(0);
+	ck_assert_int_eq(sys->pidfd_open(getpid()), 0);
+	sys->close(0);
+	/* The device's own is 0 then, and is closed. */
+	fd = sys->userfaultfd();
+	if (fd)
+		ck_assert_int_eq(sys->open_proc(getpid(), "maps"), 0);
+}
+END_TEST
+
+START_TEST(no_descriptor_left_is_told_and_figures_that_cannot_be_read_are_not_made_up)
+{
+	struct rlimit before, none;
+	uint64_t limit = 4711;
+	struct kernel_name name;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(sys->pagemap(), -EMFILE);
+	ck_assert_int_eq(sys->open_proc(getpid(), "maps"), -EMFILE);
+	ck_assert_int_eq(sys->pidfd_open(getpid()), -EMFILE);
+	ck_assert_int_eq(sys->memfd("test", GMIG_PAGE_BYTES, 0), -EMFILE);
+	ck_assert_int_eq(sys->map_limit(&limit), -EMFILE);
+	ck_assert_int_lt(sys->userfaultfd(), 0);
+	ck_assert(sys->huge_grows(GMIG_BLOCK_BYTES));
+	memset(&name, 1, sizeof(name));
+	sys->kernel_name(&name);
+	ck_assert_str_eq(name.signature, "");
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_uint_eq(limit, 4711);
+}
+END_TEST
+
+/* ---- Mappings ---------------------------------------------------------------------------------- */
+
+static bool is_mapped(void *memory, size_t bytes)
+{
+	unsigned char pages[16];
+
+	ck_assert_uint_le(bytes / GMIG_PAGE_BYTES, sizeof(pages));
+	return !sys->in_core(memory, bytes, pages);
+}
+
+START_TEST(memory_takes_the_place_of_what_is_at_its_address)
+{
+	char *memory = map(3 * GMIG_PAGE_BYTES);
+	void *out = NULL;
+
+	memset(memory, 1, 3 * GMIG_PAGE_BYTES);
+	ck_assert_int_eq(sys->map(GMIG_PAGE_BYTES, PROT_READ, memory + GMIG_PAGE_BYTES, &out), 0);
+	ck_assert_ptr_eq(out, memory + GMIG_PAGE_BYTES);
+	ck_assert_int_eq(memory[GMIG_PAGE_BYTES - 1], 1);
+	ck_assert_int_eq(memory[GMIG_PAGE_BYTES], 0);
+	ck_assert_int_eq(memory[2 * GMIG_PAGE_BYTES - 1], 0);
+	ck_assert_int_eq(memory[2 * GMIG_PAGE_BYTES], 1);
+	ck_assert_int_eq(read(open("/dev/zero", O_RDONLY), out, 1), -1);
+	ck_assert_int_eq(errno, EFAULT);
+	sys->unmap(memory, 3 * GMIG_PAGE_BYTES);
+}
+END_TEST
+
+/* Without a reserve nothing is promised; what is promised has to be there. */
+START_TEST(huge_pages_are_reserved_only_when_that_was_asked_for)
+{
+	const size_t bytes = 1ull << 46;
+	void *memory = NULL;
+	int ret = sys->map_huge(GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES, false, NULL, &memory);
+
+	if (ret)
+		return; /* a kernel without hugetlbfs */
+	ck_assert_uint_eq((uintptr_t)memory % GMIG_BLOCK_BYTES, 0);
+	ck_assert_int_eq(sys->unmap(memory, GMIG_BLOCK_BYTES), 0);
+	memory = NULL;
+	ck_assert_int_eq(sys->map_huge(bytes, GMIG_BLOCK_BYTES, true, NULL, &memory), -ENOMEM);
+	ck_assert_ptr_null(memory);
+	/* Others than those of a size that the host has. */
+	ck_assert_int_eq(
+	    sys->map_huge(GMIG_BLOCK_BYTES, 4 * GMIG_BLOCK_BYTES, false, NULL, &memory), -EINVAL);
+	ck_assert_ptr_null(memory);
+}
+END_TEST
+
+START_TEST(file_of_huge_pages_has_their_size)
+{
+	int fd = sys->memfd("test", 3 * GMIG_BLOCK_BYTES, GMIG_BLOCK_BYTES);
+	struct stat what;
+
+	if (fd < 0)
+		return;
+	ck_assert_int_eq(fstat(fd, &what), 0);
+	ck_assert_int_eq(what.st_size, 3 * GMIG_BLOCK_BYTES);
+	ck_assert_int_eq(what.st_blksize, GMIG_BLOCK_BYTES);
+	sys->close(fd);
+}
+END_TEST
+
+/* ---- A call that fails ------------------------------------------------------------------------- */
+
+/* Steps of what is made of several calls; the one with that number, from 1, fails. */
+static int step, fails_at, fails_with;
+static char steps[64];
+static bool locks;
+
+static int next(char what)
+{
+	steps[step++] = what;
+	return step == fails_at ? fails_with : 0;
+}
+
+static int step_map(size_t bytes, int protection, void *fixed, void **out)
+{
+	int ret = next('m');
+
+	ck_assert_int_eq(protection, PROT_NONE);
+	return ret ? ret : sys->map(bytes, protection, fixed, out);
+}
+
+static int step_unmap(void *memory, size_t bytes)
+{
+	next('u');
+	return sys->unmap(memory, bytes);
+}
+
+static int step_protect(void *memory, size_t bytes, int protection)
+{
+	int ret = next('p');
+
+	return ret ? ret : sys->protect(memory, bytes, protection);
+}
+
+static int step_lock(void *memory, size_t bytes, bool on)
+{
+	(void)memory;
+	ck_assert_uint_ge(bytes, GMIG_PAGE_BYTES);
+	return next(on ? 'L' : 'l');
+}
+
+static int step_advise(void *memory, size_t bytes, int advice)
+{
+	(void)memory, (void)bytes;
+	if (advice == MADV_COLD)
+		return locks ? -EINVAL : 0;
+	return next(advice == MADV_DONTNEED ? 'd' : advice == MADV_DONTNEED_LOCKED ? 'D' : '?');
+}
+
+static const struct gmig_sys stepwise = {.map = step_map,
+					 .unmap = step_unmap,
+					 .protect = step_protect,
+					 .lock = step_lock,
+					 .advise = step_advise};
+
+static void begin_steps(bool locked, int at, int error)
+{
+	memset(steps, 0, sizeof(steps));
+	step = 0;
+	locks = locked;
+	fails_at = at;
+	fails_with = error;
+}
+
+START_TEST(aligned_memory_that_fails_at_any_step_leaves_nothing)
+{
+	static const char *const expected[][2] = {
+	    {"mp", "mlpL"}, {"m", "m"}, {"mpu", "mlu"}, {"mp", "mlpu"}, {"mp", "mlpLu"}};
+	void *reserved = NULL, *aligned = NULL;
+	bool locked = _i >= 5;
+	int at = _i % 5, ret;
+
+	begin_steps(locked, at, -ENOMEM);
+	ret = gmig_sys_map_aligned(&stepwise, 2 * GMIG_BLOCK_BYTES, &reserved, &aligned);
+	ck_assert_str_eq(steps, expected[at][locked]);
+	ck_assert_int_eq(ret,
+			 at && strlen(steps) >= (size_t)at && (locked || at < 3) ? -ENOMEM : 0);
+	ck_assert_int_eq(reserved != NULL, !ret);
+	ck_assert_int_eq(aligned != NULL, !ret);
+	if (!ret)
+		sys->unmap(reserved, 2 * GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
+}
+END_TEST
+
+START_TEST(empty_memory_that_cannot_be_mapped_is_not_opened)
+{
+	char *memory = map(GMIG_PAGE_BYTES);
+
+	begin_steps(false, 1, -EPERM);
+	ck_assert_int_eq(gmig_sys_map_empty(&stepwise, GMIG_PAGE_BYTES, memory), -EPERM);
+	ck_assert_str_eq(steps, "m");
+	begin_steps(false, 2, -EACCES);
+	ck_assert_int_eq(gmig_sys_map_empty(&stepwise, GMIG_PAGE_BYTES, memory), -EACCES);
+	ck_assert_str_eq(steps, "mp");
+	ck_assert(is_mapped(memory, GMIG_PAGE_BYTES));
+	sys->unmap(memory, GMIG_PAGE_BYTES);
+}
+END_TEST
+
+START_TEST(discard_asks_for_locked_memory_only_where_the_first_was_invalid)
+{
+	begin_steps(false, 0, 0);
+	ck_assert_int_eq(gmig_sys_discard(&stepwise, NULL, GMIG_PAGE_BYTES), 0);
+	ck_assert_str_eq(steps, "d");
+	begin_steps(false, 1, -EINVAL);
+	ck_assert_int_eq(gmig_sys_discard(&stepwise, NULL, GMIG_PAGE_BYTES), 0);
+	ck_assert_str_eq(steps, "dD");
+	begin_steps(false, 1, -ENOMEM);
+	ck_assert_int_eq(gmig_sys_discard(&stepwise, NULL, GMIG_PAGE_BYTES), -ENOMEM);
+	ck_assert_str_eq(steps, "d");
+}
+END_TEST
+
+/* What each read(2) returns. */
+static ssize_t reads[8];
+static unsigned int read_calls;
+
+static ssize_t read_parts(int fd, void *buffer, size_t bytes)
+{
+	ssize_t got = reads[read_calls++];
+
+	ck_assert_int_eq(fd, 5);
+	ck_assert_int_le(got, (ssize_t)bytes);
+	for (ssize_t i = 0; i < got; i++)
+		((char *)buffer)[i] = (char)('0' + read_calls);
+	return got;
+}
+
+static ssize_t read_all(ssize_t first, ssize_t second, ssize_t third, size_t bytes, char *text)
+{
+	const struct gmig_sys parts = {.read = read_parts};
+
+	memset(reads, 0, sizeof(reads));
+	reads[0] = first;
+	reads[1] = second;
+	reads[2] = third;
+	read_calls = 0;
+	memset(text, 0, 16);
+	return gmig_sys_read_whole(&parts, 5, text, bytes);
+}
+
+START_TEST(file_is_read_to_its_end_or_as_far_as_there_is_room)
+{
+	char text[16];
+
+	ck_assert_int_eq(read_all(3, 2, 0, 8, text), 5);
+	ck_assert_str_eq(text, "11122");
+	ck_assert_uint_eq(read_calls, 3);
+	ck_assert_int_eq(read_all(3, 5, 1, 8, text), 8);
+	ck_assert_str_eq(text, "11122222");
+	ck_assert_uint_eq(read_calls, 2);
+	ck_assert_int_eq(read_all(0, 1, 1, 8, text), 0);
+	ck_assert_uint_eq(read_calls, 1);
+	ck_assert_int_eq(read_all(-EINTR, 2, 0, 8, text), 2);
+	ck_assert_str_eq(text, "22");
+	ck_assert_int_eq(read_all(2, -EINTR, 3, 8, text), 5);
+	ck_assert_str_eq(text, "11333");
+	ck_assert_int_eq(read_all(2, -EIO, 3, 8, text), -EIO);
+	ck_assert_uint_eq(read_calls, 2);
+}
+END_TEST
+
+/* ---- Room -------------------------------------------------------------------------------------- */
+
+START_TEST(rooms_are_those_of_this_process)
+{
+	static struct room_source memory, huge = {.controller = "hugetlb"}, swap;
+	struct room expected, got;
+
+	memory.root = huge.root = swap.root = "";
+	room_read(&memory, &expected);
+	memset(&got, 1, sizeof(got));
+	sys->room(&got);
+	ck_assert_str_eq(got.limit, expected.limit);
+	ck_assert_uint_eq(got.total_bytes, expected.total_bytes);
+	room_huge_read(&huge, GMIG_BLOCK_BYTES, &expected);
+	for (unsigned int i = 0; i < 2; i++) {
+		memset(&got, 1, sizeof(got));
+		sys->huge_room(GMIG_BLOCK_BYTES, &got);
+		ck_assert_str_eq(got.limit, expected.limit);
+		ck_assert_uint_eq(got.total_bytes, expected.total_bytes);
+	}
+	room_swap_read(&swap, &expected);
+	for (unsigned int i = 0; i < 2; i++) {
+		memset(&got, 1, sizeof(got));
+		sys->swap_room(&got);
+		ck_assert_str_eq(got.limit, expected.limit);
+		ck_assert_uint_eq(got.total_bytes, expected.total_bytes);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -426,7 +727,23 @@ int main(void)
 	    aligned_memory_lies_between_two_gaps,
 	    figures_of_the_host_are_those_of_its_files,
 	    deadlines_are_those_of_the_monotonic_clock,
+	    every_descriptor_may_be_0,
+	    no_descriptor_left_is_told_and_figures_that_cannot_be_read_are_not_made_up,
+	    memory_takes_the_place_of_what_is_at_its_address,
+	    huge_pages_are_reserved_only_when_that_was_asked_for,
+	    file_of_huge_pages_has_their_size,
+	    empty_memory_that_cannot_be_mapped_is_not_opened,
+	    discard_asks_for_locked_memory_only_where_the_first_was_invalid,
+	    file_is_read_to_its_end_or_as_far_as_there_is_room,
+	    rooms_are_those_of_this_process,
 	};
 
-	return run_tests("sys", NULL, NULL, tests, sizeof(tests) / sizeof(tests[0]));
+	Suite *suite = suite_create("sys");
+	TCase *tcase = tcase_create("sys");
+
+	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		tcase_add_test(tcase, tests[i]);
+	tcase_add_loop_test(tcase, aligned_memory_that_fails_at_any_step_leaves_nothing, 0, 10);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
 }
