@@ -235,6 +235,7 @@ START_TEST(list_lives_as_long_as_somebody_has_a_reference)
 	const struct page_run run = {5, 1, 2};
 	struct page_list *list = list_of(&run, 1);
 
+	ck_assert(!list->whole);
 	ck_assert_ptr_eq(page_list_get(list), list);
 	ck_assert_ptr_eq(page_list_get(list), list);
 	ck_assert_uint_eq(atomic_load(&list->refs), 3);
