@@ -65,10 +65,17 @@ static int clock_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t dea
 /* Once it samples: memory that is touched first may come that way, too. */
 static atomic_bool samples;
 
+/* Of another region of four blocks, which counts as lying behind the rig's. */
+static const void *second_ram;
+
 static bool is_ram(uint64_t address, uint64_t *page)
 {
 	uint64_t at = address - (uint64_t)(uintptr_t)rig.ram;
 
+	if (second_ram && address - (uint64_t)(uintptr_t)second_ram < 4 * GMIG_BLOCK_BYTES) {
+		*page = (address - (uint64_t)(uintptr_t)second_ram + BYTES) / GMIG_PAGE_BYTES;
+		return true;
+	}
 	*page = at / GMIG_PAGE_BYTES;
 	return rig.ram && at < BYTES;
 }
@@ -237,12 +244,19 @@ END_TEST
 /* Looked for in vain, the next look comes 10 ms later. */
 START_TEST(guest_without_memory_is_looked_at_a_hundred_times_a_second)
 {
+	const struct gmig_heat_share hot = {
+	    .gpa = 3 * GMIG_BLOCK_BYTES, .bytes = GMIG_BLOCK_BYTES, .share_ppm = 1000000};
+
 	begin(true, true);
+	/* What was known of a block goes with its memory. */
+	ck_assert_int_eq(gmig_heat_report(rig.gmig, &hot, 1, NULL, NULL), 0);
+	ck_assert_uint_eq(heat_of(rig.gmig->memory.heat, 3, clock_now()), HEAT_MAX);
 	sample(1000, 1000000, 105 * MS);
 	await_stand();
 	ck_assert_uint_eq(atomic_load(&event_count), 0);
 	ck_assert_uint_eq(clock_now(), FIRST + 100 * MS);
 	ck_assert_uint_eq(info_now().given_up, 0);
+	ck_assert_uint_eq(heat_of(rig.gmig->memory.heat, 3, clock_now()), HEAT_UNKNOWN);
 	/* 11 looks at 256 blocks each, eight a round. */
 	ck_assert_uint_eq(info_now().rounds, 11 * 256 / BLOCKS - 1);
 	gmig_sampling_stop(rig.gmig);
@@ -363,6 +377,44 @@ START_TEST(cost_is_told_and_kept_within_the_budget)
 	ck_assert_uint_gt(info.slowdown_ppm, 0);
 	ck_assert_uint_le(info.slowdown_ppm, 2000);
 	ck_assert_uint_lt(count_of(true), 20);
+	/* Jobs that have a budget know of it. */
+	pthread_mutex_lock(&rig.gmig->memory.slowdown_lock);
+	ck_assert_uint_eq(rig.gmig->memory.slowdown.lost_ns, info.held_ns);
+	pthread_mutex_unlock(&rig.gmig->memory.slowdown_lock);
+	end();
+}
+END_TEST
+
+/* ---- More than one region ----------------------------------------------------------------------- */
+
+/* Blocks of a file are not taken; of the others each has its turn. */
+START_TEST(regions_of_private_memory_have_their_turns_and_files_have_none)
+{
+	const struct gmig_region_spec specs[] = {
+	    {.gpa = BYTES, .bytes = 2 * GMIG_BLOCK_BYTES, .kind = GMIG_REGION_MEMFD},
+	    {.gpa = 2 * BYTES, .bytes = 4 * GMIG_BLOCK_BYTES}};
+	struct gmig_error err = {0};
+	unsigned int taken[BLOCKS + 4] = {0};
+	void *hva[2];
+
+	begin(true, false);
+	for (unsigned int i = 0; i < 2; i++) {
+		ck_assert_msg(!gmig_region_add(rig.gmig, &specs[i], &hva[i], &err), "%s", err.text);
+		memset(hva[i], 1, specs[i].bytes);
+	}
+	rig_settle(&rig);
+	second_ram = hva[1];
+	rig_publish(&rig);
+	sample(1000, 1000000, 100 * MS);
+	await_stand();
+	ck_assert_uint_eq(atomic_load(&event_count), BLOCKS + 4);
+	ck_assert_uint_eq(info_now().waiting, BLOCKS + 4);
+	for (unsigned int i = 0; i < BLOCKS + 4; i++) {
+		ck_assert_uint_lt(events[i].page / GMIG_BLOCK_PAGES, BLOCKS + 4);
+		taken[events[i].page / GMIG_BLOCK_PAGES]++;
+	}
+	for (unsigned int i = 0; i < BLOCKS + 4; i++)
+		ck_assert_uint_eq(taken[i], 1);
 	end();
 }
 END_TEST
@@ -380,6 +432,7 @@ int main(void)
 	tcase_add_test(tcase, touched_block_comes_back_at_once_and_is_as_hot_as_it_was_soon);
 	tcase_add_test(tcase, block_that_is_called_back_tells_nothing);
 	tcase_add_test(tcase, cost_is_told_and_kept_within_the_budget);
+	tcase_add_test(tcase, regions_of_private_memory_have_their_turns_and_files_have_none);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
