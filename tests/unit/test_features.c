@@ -1,4 +1,5 @@
 /* What the probe says of this host when a filter of system calls, as containers have, refuses some. */
+#include "../../migrate/core/kernels.h"
 #include "../../migrate/core/sys.h"
 #include "rig.h"
 
@@ -129,6 +130,280 @@ START_TEST(field_that_is_not_known_yet_is_refused)
 }
 END_TEST
 
+/* ---- A host that has not all --------------------------------------------------------------------- */
+
+/* What its calls return; 0: what the real one says. */
+static struct {
+	int userfaultfd, api, minor, reg, move, pagemap, scan, policy, prefer, query, map;
+	const char *release;
+	unsigned int fds, maps; /* that are open, or there */
+	uint64_t asked[2];	/* features of userfaultfds */
+	unsigned int opens;
+} host;
+
+static int host_userfaultfd(void)
+{
+	int fd = host.userfaultfd ? host.userfaultfd : gmig_sys_real.userfaultfd();
+
+	host.fds += fd >= 0;
+	return fd;
+}
+
+static int host_pagemap(void)
+{
+	int fd = host.pagemap ? host.pagemap : gmig_sys_real.pagemap();
+
+	host.fds += fd >= 0;
+	return fd;
+}
+
+static int host_close(int fd)
+{
+	host.fds--;
+	return gmig_sys_real.close(fd);
+}
+
+static int host_ioctl(int fd, unsigned long request, void *arg)
+{
+	const struct uffdio_register *reg = arg;
+	int error = 0;
+
+	if (request == UFFDIO_API) {
+		ck_assert_uint_lt(host.opens, 2);
+		host.asked[host.opens++] = ((struct uffdio_api *)arg)->features;
+		error = host.opens == 1 ? host.minor : host.api;
+	} else if (request == UFFDIO_REGISTER) {
+		ck_assert_uint_eq(reg->mode, UFFDIO_REGISTER_MODE_MISSING);
+		ck_assert_uint_eq(reg->range.len, GMIG_PAGE_BYTES);
+		error = host.reg;
+	} else if (request == UFFDIO_MOVE) {
+		error = host.move;
+	} else if (request == PAGEMAP_SCAN) {
+		error = host.scan;
+	}
+	return error ? error : gmig_sys_real.ioctl(fd, request, arg);
+}
+
+static int host_map(size_t bytes, int protection, void *fixed, void **out)
+{
+	int ret = host.map ? host.map : gmig_sys_real.map(bytes, protection, fixed, out);
+
+	host.maps += !ret;
+	return ret;
+}
+
+static int host_unmap(void *memory, size_t bytes)
+{
+	ck_assert_uint_eq(bytes, GMIG_BLOCK_BYTES + GMIG_SYS_GUARD_BYTES);
+	host.maps--;
+	return gmig_sys_real.unmap(memory, bytes);
+}
+
+static int host_policy(int mode)
+{
+	return host.policy ? host.policy : gmig_sys_real.set_policy(mode);
+}
+
+static int host_prefer(void *memory, size_t bytes, int node)
+{
+	return host.prefer ? host.prefer : gmig_sys_real.prefer_node(memory, bytes, node);
+}
+
+static int host_query(size_t count, void **pages, int *status)
+{
+	return host.query ? host.query : gmig_sys_real.query_nodes(count, pages, status);
+}
+
+static void host_kernel(struct kernel_name *name)
+{
+	gmig_sys_real.kernel_name(name);
+	if (host.release) {
+		memset(name, 0, sizeof(*name));
+		snprintf(name->release, sizeof(name->release), "%s", host.release);
+	}
+}
+
+static int probe(struct gmig_features *features)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	int ret;
+
+	sys.userfaultfd = host_userfaultfd;
+	sys.pagemap = host_pagemap;
+	sys.close = host_close;
+	sys.ioctl = host_ioctl;
+	sys.map = host_map;
+	sys.unmap = host_unmap;
+	sys.set_policy = host_policy;
+	sys.prefer_node = host_prefer;
+	sys.query_nodes = host_query;
+	sys.kernel_name = host_kernel;
+	memset(features, 0x55, sizeof(*features));
+	ret = gmig_probe_features_with(&sys, features);
+	/* Nothing of it is left behind, whatever failed. */
+	ck_assert_uint_eq(host.fds, 0);
+	ck_assert_uint_eq(host.maps, 0);
+	for (unsigned int i = 0; i < 8; i++)
+		ck_assert_uint_eq(features->reserved[i], 0);
+	return ret;
+}
+
+START_TEST(probe_asks_for_what_is_used)
+{
+	struct gmig_features features;
+
+	ck_assert_int_eq(probe(&features), 0);
+	ck_assert_uint_eq(host.opens, 2);
+	ck_assert_uint_eq(host.asked[0], UFFD_FEATURE_MINOR_HUGETLBFS | UFFD_FEATURE_SIGBUS);
+	ck_assert_uint_eq(host.asked[1], UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	ck_assert_int_eq(features.userfaultfd, GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.move, GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.write_protect, GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_OK);
+	ck_assert_str_eq(features.why, "");
+}
+END_TEST
+
+START_TEST(userfaultfd_that_is_not_to_be_had_says_why)
+{
+	static const struct {
+		int error, ret;
+		enum gmig_feature_state state;
+		const char *says;
+	} cases[] = {{-EPERM, -EPERM, GMIG_FEATURE_NO_RIGHT, "no right to use userfaultfd"},
+		     {-EACCES, -EPERM, GMIG_FEATURE_NO_RIGHT, "no right to use userfaultfd"},
+		     {-ENOSYS, -ENOSYS, GMIG_FEATURE_MISSING, "no userfaultfd"},
+		     {-EINVAL, -ENOSYS, GMIG_FEATURE_MISSING, "no userfaultfd"}};
+	struct gmig_features features;
+	bool at_open = _i < 4;
+
+	if (at_open)
+		host.userfaultfd = cases[_i % 4].error;
+	else
+		host.api = cases[_i % 4].error;
+	ck_assert_int_eq(probe(&features), cases[_i % 4].ret);
+	ck_assert_int_eq(features.userfaultfd, cases[_i % 4].state);
+	ck_assert_int_eq(features.minor_hugetlb, at_open ? cases[_i % 4].state : GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.move, GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(features.write_protect, GMIG_FEATURE_MISSING);
+	/* The rest is looked at all the same. */
+	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_OK);
+	ck_assert_msg(strstr(features.why, cases[_i % 4].says) != NULL, "%s", features.why);
+}
+END_TEST
+
+START_TEST(kernel_without_minor_faults_migrates_all_the_same)
+{
+	static const int errors[] = {-EINVAL, -EPERM, -EACCES};
+	struct gmig_features features;
+
+	host.minor = errors[_i];
+	ck_assert_int_eq(probe(&features), 0);
+	ck_assert_int_eq(features.minor_hugetlb, _i ? GMIG_FEATURE_NO_RIGHT : GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(features.userfaultfd, GMIG_FEATURE_OK);
+	ck_assert_str_eq(features.why, "");
+}
+END_TEST
+
+START_TEST(kernel_that_cannot_move_says_so)
+{
+	struct gmig_features features;
+
+	if (_i)
+		host.reg = -ENOMEM;
+	else
+		host.move = -ENOTTY;
+	ck_assert_int_eq(probe(&features), -ENOSYS);
+	ck_assert_int_eq(features.move, GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(features.userfaultfd, GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.write_protect, GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_OK);
+	ck_assert_ptr_nonnull(strstr(features.why, "UFFDIO_MOVE"));
+}
+END_TEST
+
+START_TEST(page_map_that_cannot_be_read_says_so)
+{
+	static const struct {
+		int pagemap, scan, ret;
+		enum gmig_feature_state state;
+	} cases[] = {{-EACCES, 0, -EPERM, GMIG_FEATURE_NO_RIGHT},
+		     {-ENOENT, 0, -ENOSYS, GMIG_FEATURE_MISSING},
+		     {0, -ENOTTY, -ENOSYS, GMIG_FEATURE_MISSING}};
+	struct gmig_features features;
+
+	host.pagemap = cases[_i].pagemap;
+	host.scan = cases[_i].scan;
+	ck_assert_int_eq(probe(&features), cases[_i].ret);
+	ck_assert_int_eq(features.pagemap_scan, cases[_i].state);
+	ck_assert_int_eq(features.move, GMIG_FEATURE_OK);
+	ck_assert_ptr_nonnull(strstr(features.why, "PAGEMAP_SCAN"));
+}
+END_TEST
+
+/* Of several things that are missing the first one is told. */
+START_TEST(first_thing_that_is_missing_is_told)
+{
+	struct gmig_features features;
+
+	host.move = -ENOTTY;
+	host.pagemap = -EACCES;
+	ck_assert_int_eq(probe(&features), -ENOSYS);
+	ck_assert_ptr_nonnull(strstr(features.why, "UFFDIO_MOVE"));
+	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_NO_RIGHT);
+}
+END_TEST
+
+START_TEST(host_without_memory_for_a_probe_says_what_it_could_not_try)
+{
+	struct gmig_features features;
+
+	host.map = -ENOMEM;
+	ck_assert_int_eq(probe(&features), -ENOSYS);
+	ck_assert_int_eq(features.move, GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_MISSING);
+}
+END_TEST
+
+START_TEST(calls_that_place_memory_are_told_apart_by_what_they_say)
+{
+	static const struct {
+		int error;
+		enum gmig_feature_state state;
+	} cases[] = {{-EPERM, GMIG_FEATURE_NO_RIGHT},
+		     {-ENOSYS, GMIG_FEATURE_MISSING},
+		     {-EINVAL, GMIG_FEATURE_OK}};
+	struct gmig_features features;
+
+	host.policy = _i < 3 ? cases[_i % 3].error : 0;
+	host.prefer = _i / 3 == 1 ? cases[_i % 3].error : 0;
+	host.query = _i / 3 == 2 ? cases[_i % 3].error : 0;
+	ck_assert_int_eq(probe(&features), 0);
+	ck_assert_int_eq(features.set_mempolicy, _i < 3 ? cases[_i % 3].state : GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.mbind, _i / 3 == 1 ? cases[_i % 3].state : GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.move_pages, _i / 3 == 2 ? cases[_i % 3].state : GMIG_FEATURE_OK);
+}
+END_TEST
+
+START_TEST(kernel_is_judged_by_its_name_and_migrates)
+{
+	static const struct {
+		const char *release, *says;
+		enum gmig_feature_state state;
+	} cases[] = {{"6.18.20", "", GMIG_FEATURE_OK},
+		     {"6.17.1", "damages", GMIG_FEATURE_UNSAFE},
+		     {"6.12.1", "can crash", GMIG_FEATURE_DOUBTFUL},
+		     {"5.14.0-503.el9.x86_64", "backport", GMIG_FEATURE_DOUBTFUL}};
+	struct gmig_features features;
+
+	host.release = cases[_i].release;
+	ck_assert_int_eq(probe(&features), 0);
+	ck_assert_int_eq(features.kernel, cases[_i].state);
+	ck_assert_ptr_nonnull(strstr(features.kernel_fault, cases[_i].says));
+	ck_assert_int_eq(*features.kernel_fault != 0, *cases[_i].says != 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("features");
@@ -139,6 +414,17 @@ int main(void)
 	    tcase, engine_that_may_not_place_memory_says_which_call_and_the_guest_runs, 0, 2);
 	tcase_add_test(tcase, fake_nodes_need_no_placement);
 	tcase_add_test(tcase, field_that_is_not_known_yet_is_refused);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("probe");
+	tcase_add_test(tcase, probe_asks_for_what_is_used);
+	tcase_add_loop_test(tcase, userfaultfd_that_is_not_to_be_had_says_why, 0, 8);
+	tcase_add_loop_test(tcase, kernel_without_minor_faults_migrates_all_the_same, 0, 3);
+	tcase_add_loop_test(tcase, kernel_that_cannot_move_says_so, 0, 2);
+	tcase_add_loop_test(tcase, page_map_that_cannot_be_read_says_so, 0, 3);
+	tcase_add_test(tcase, first_thing_that_is_missing_is_told);
+	tcase_add_test(tcase, host_without_memory_for_a_probe_says_what_it_could_not_try);
+	tcase_add_loop_test(tcase, calls_that_place_memory_are_told_apart_by_what_they_say, 0, 9);
+	tcase_add_loop_test(tcase, kernel_is_judged_by_its_name_and_migrates, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
