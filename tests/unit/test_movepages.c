@@ -141,6 +141,43 @@ START_TEST(ask_status_that_was_not_written_is_no_answer)
 }
 END_TEST
 
+static void one_more_fits(void)
+{
+	fake_node_free[1] = 1;
+}
+
+/* A node that is full, and has a page again for each call: eight calls are enough. */
+START_TEST(exact_node_that_is_full_again_and_again_is_given_up)
+{
+	fake_node_free[1] = 1;
+	fake_after_move = one_more_fits;
+	want(20);
+	ck_assert_int_eq(move(20), 0);
+	ck_assert_uint_eq(fake_calls, 8);
+	for (size_t i = 0; i < 20; i++)
+		ck_assert_int_eq(status[i], i < 8 ? 1 : -ENOMEM);
+}
+END_TEST
+
+START_TEST(exact_says_nothing_of_what_was_not_asked)
+{
+	fake_page[1].busy = true;
+	want(4);
+	status[3] = 77;
+	ck_assert_int_eq(move(3), 0);
+	ck_assert_int_eq(status[3], 77);
+	ck_assert_int_eq(movepages_ask(&fake, 3, pages, status), 0);
+	ck_assert_int_eq(status[0], 1);
+	ck_assert_int_eq(status[1], 0);
+	ck_assert_int_eq(status[2], 1);
+	ck_assert_int_eq(status[3], 77);
+	fake_asked = 0;
+	ck_assert_int_eq(movepages_ask(&fake, 0, pages, status), 0);
+	ck_assert_uint_eq(fake_asked, 0);
+	ck_assert_int_eq(status[0], 1);
+}
+END_TEST
+
 /* ---- Chunks ---------------------------------------------------------------------------------- */
 
 /* 0 to 1 and 1 to 0; what lies on 2 stays. */
@@ -365,6 +402,99 @@ START_TEST(chunk_refused_as_a_whole_is_an_error)
 }
 END_TEST
 
+/* ---- Each end of a chunk --------------------------------------------------------------------- */
+
+START_TEST(chunk_says_nothing_of_what_is_behind_it)
+{
+	const struct movepages_want want = {.target = from_0_to_1, .known = _i, .believe = _i};
+
+	fill(0, 4);
+	for (size_t i = 0; i < 5; i++)
+		chunk.before[i] = 0;
+	chunk.after[4] = chunk.why[4] = chunk.status[4] = 77;
+	chunk.result[4] = 77;
+	fake_page[0].busy = fake_page[3].busy = true;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_int_eq(chunk.after[4], 77);
+	ck_assert_int_eq(chunk.why[4], 77);
+	ck_assert_int_eq(chunk.status[4], 77);
+	ck_assert_int_eq(chunk.result[4], 77);
+	for (size_t i = 0; i < 4; i++) {
+		bool stays = i == 0 || i == 3;
+
+		ck_assert_int_eq(chunk.result[i], stays ? MOVEPAGES_REMAINS : MOVEPAGES_MOVED);
+		ck_assert_int_eq(chunk.after[i], !stays);
+		ck_assert_int_eq(chunk.why[i], stays ? -EBUSY : 1);
+	}
+	ck_assert(chunk.retry);
+	/* And nothing of the chunk before. */
+	fake_page[0].busy = fake_page[3].busy = false;
+	fill(0, 4);
+	for (size_t i = 0; i < 4; i++)
+		chunk.before[i] = i == 1 || i == 2;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(chunk.moved_pages, 2);
+	ck_assert_uint_eq(chunk.remaining_pages, 0);
+	ck_assert(!chunk.retry);
+}
+END_TEST
+
+START_TEST(chunk_of_which_nothing_is_wanted_is_not_moved)
+{
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fill(0, 3);
+	for (size_t i = 0; i < 3; i++)
+		fake_page[i].node = 2;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(fake_calls, 0);
+	ck_assert_uint_eq(fake_asked, 3);
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert_int_eq(chunk.result[i], MOVEPAGES_NOT_WANTED);
+		ck_assert_int_eq(chunk.after[i], 2);
+		ck_assert_int_eq(chunk.why[i], 0);
+	}
+}
+END_TEST
+
+static long cannot_ask(pid_t pid, unsigned long count, void **addresses, const int *to, int *out,
+		       int flags)
+{
+	return to ? fake_move_pages(pid, count, addresses, to, out, flags) : -ESRCH;
+}
+
+START_TEST(chunk_that_cannot_be_asked_for_is_not_moved)
+{
+	const struct movepages by = {.call = cannot_ask, .pid = FAKE_PID};
+	const struct movepages_want want = {.target = from_0_to_1};
+
+	fill(0, 3);
+	ck_assert_int_eq(movepages_chunk_move(&by, &chunk, &want), -ESRCH);
+	ck_assert_uint_eq(fake_calls, 0);
+}
+END_TEST
+
+/* A head is one only at a multiple of 2 MiB, with all its pages behind it on its node. */
+START_TEST(chunk_guesses_no_huge_page_where_none_can_be)
+{
+	const struct movepages_want want = {.target = from_0_to_1, .guess_huge = true};
+	size_t first = _i == 0 ? 1 : 0, count = _i == 1 ? HUGE - 1 : HUGE;
+
+	fill(first, count);
+	if (_i == 2)
+		fake_page[HUGE - 1].node = 2;
+	if (_i == 3)
+		chunk.address[HUGE - 1] =
+		    (void *)(uintptr_t)(FAKE_START + (HUGE + 7) * FAKE_PAGE_BYTES); // NOLINT
+	if (_i == 4)
+		chunk.pages[0] = 2;
+	ck_assert_int_eq(movepages_chunk_move(&fake, &chunk, &want), 0);
+	ck_assert_uint_eq(fake_calls, _i == 5 ? 2 : 1);
+	ck_assert_uint_eq(fake_told, _i == 2 ? count - 1 : count);
+	ck_assert_uint_eq(chunk.remaining_pages, 0);
+}
+END_TEST
+
 /* ---- The kernel of this machine -------------------------------------------------------------- */
 
 static long real(pid_t pid, unsigned long count, void **addresses, const int *to, int *out,
@@ -475,6 +605,8 @@ int main(void)
 	tcase_add_test(exact, exact_full_node_is_not_tried_page_by_page);
 	tcase_add_test(exact, exact_full_node_does_not_hold_up_another);
 	tcase_add_test(exact, exact_refused_call_keeps_what_is_known);
+	tcase_add_test(exact, exact_node_that_is_full_again_and_again_is_given_up);
+	tcase_add_test(exact, exact_says_nothing_of_what_was_not_asked);
 	tcase_add_test(exact, ask_status_that_was_not_written_is_no_answer);
 	tcase_add_test(exact, real_own_pages_lie_and_stay_on_their_node);
 	tcase_add_test(exact, real_chunk_goes_to_another_node_and_back);
@@ -491,6 +623,10 @@ int main(void)
 	tcase_add_test(chunks, chunk_believed_huge_pages_that_were_guessed_are_asked_for);
 	tcase_add_test(chunks, chunk_holes_of_older_kernels_are_holes);
 	tcase_add_test(chunks, chunk_refused_as_a_whole_is_an_error);
+	tcase_add_loop_test(chunks, chunk_says_nothing_of_what_is_behind_it, 0, 2);
+	tcase_add_test(chunks, chunk_of_which_nothing_is_wanted_is_not_moved);
+	tcase_add_test(chunks, chunk_that_cannot_be_asked_for_is_not_moved);
+	tcase_add_loop_test(chunks, chunk_guesses_no_huge_page_where_none_can_be, 0, 6);
 	suite_add_tcase(suite, chunks);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -216,6 +216,57 @@ START_TEST(choice_of_more_nodes_than_there_is_room_for_is_e2big)
 }
 END_TEST
 
+/* CPUs, for example, of which a host can have more than nodes. */
+START_TEST(bits_of_text_are_all_that_is_set_up_to_the_limit)
+{
+	uint64_t words[3];
+	struct gmig_error err = {0};
+
+	memset(words, 0xff, sizeof(words));
+	ck_assert_int_eq(nodeset_parse_bits("0,63-64,127\n", 128, words, &err), 0);
+	ck_assert_uint_eq(words[0], 1ull << 63 | 1);
+	ck_assert_uint_eq(words[1], 1ull << 63 | 1);
+	ck_assert_uint_eq(words[2], UINT64_MAX);
+	ck_assert_int_eq(nodeset_parse_bits("", 128, words, &err), 0);
+	ck_assert_uint_eq(words[0] | words[1], 0);
+	ck_assert_uint_eq(words[2], UINT64_MAX);
+	ck_assert_int_eq(nodeset_parse_bits("128", 128, words, &err), -ERANGE);
+	ck_assert_ptr_nonnull(strstr(err.text, "0 to 127: '128'"));
+	ck_assert_int_eq(nodeset_parse_bits("5-3", 128, words, &err), -EINVAL);
+	ck_assert_int_eq(nodeset_parse_bits("3-128", 128, words, &err), -ERANGE);
+	ck_assert_uint_eq(words[2], UINT64_MAX);
+}
+END_TEST
+
+START_TEST(list_fills_no_more_than_there_is_room_for)
+{
+	uint16_t list[4] = {7, 7, 7, 7};
+	struct gmig_error err = {0};
+
+	ck_assert_int_eq(gmig_node_list_parse("2-3,1", list, 3, &err), 3);
+	ck_assert_uint_eq(list[0], 2);
+	ck_assert_uint_eq(list[1], 3);
+	ck_assert_uint_eq(list[2], 1);
+	ck_assert_uint_eq(list[3], 7);
+	ck_assert_int_eq(gmig_node_list_parse("2-3,1", list, 2, &err), -E2BIG);
+	ck_assert_str_eq(err.text, "more than 2 nodes: '2-3,1'");
+	ck_assert_uint_eq(list[3], 7);
+	ck_assert_int_eq(gmig_node_list_parse("4", list, 0, &err), -E2BIG);
+	ck_assert_int_eq(gmig_node_list_parse("4\n", list, 1, &err), 1);
+}
+END_TEST
+
+START_TEST(words_that_need_a_host_are_told_from_lists)
+{
+	ck_assert(nodeset_is_choice("all"));
+	ck_assert(nodeset_is_choice("!1"));
+	ck_assert(nodeset_is_choice("+1"));
+	ck_assert(!nodeset_is_choice("1"));
+	ck_assert(!nodeset_is_choice("alle"));
+	ck_assert(!nodeset_is_choice(""));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("nodes");
@@ -232,6 +283,9 @@ int main(void)
 			    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(tcase, list_keeps_order_and_repetition);
 	tcase_add_test(tcase, text_without_room_is_cut_at_a_comma);
+	tcase_add_test(tcase, bits_of_text_are_all_that_is_set_up_to_the_limit);
+	tcase_add_test(tcase, list_fills_no_more_than_there_is_room_for);
+	tcase_add_test(tcase, words_that_need_a_host_are_told_from_lists);
 	tcase_add_loop_test(tcase, choice_is_a_list_of_the_hosts_nodes, 0,
 			    sizeof(choices) / sizeof(choices[0]));
 	tcase_add_test(tcase, choice_of_more_nodes_than_there_is_room_for_is_e2big);
