@@ -314,6 +314,65 @@ START_TEST(frames_that_cannot_be_asked_for_are_taken_for_slow)
 }
 END_TEST
 
+/* ---- Pages of files ------------------------------------------------------------------------------ */
+
+#define PRESENT	  (1ull << 63)
+#define EXCLUSIVE (1ull << 56)
+
+static bool is_cut; /* the answer */
+
+/* What /proc/self/pagemap has of the second block's first pages; of the others that nobody else maps them. */
+static ssize_t pagemap_of_file(int fd, void *buffer, size_t bytes, off_t offset)
+{
+	static const uint64_t first[] = {PRESENT | EXCLUSIVE, PRESENT, 0, EXCLUSIVE, PRESENT};
+	uint64_t *word = buffer;
+
+	if (!driven)
+		return gmig_sys_real.pread(fd, buffer, bytes, offset);
+	ck_assert_int_eq(fd, gmig->pagemap);
+	ck_assert_uint_eq(bytes, BLOCK * sizeof(*word));
+	ck_assert_uint_eq((uint64_t)offset,
+			  (uintptr_t)(swap_kernel.ram + GMIG_BLOCK_BYTES) / GMIG_PAGE_BYTES * 8);
+	for (unsigned int i = 0; i < BLOCK; i++)
+		word[i] = i < 5 ? first[i] : PRESENT | EXCLUSIVE;
+	word[511] = PRESENT;
+	return (ssize_t)bytes - is_cut;
+}
+
+/* The kernel evicts none that others map, too. */
+START_TEST(page_of_a_file_that_others_map_is_told_apart)
+{
+	static struct region_kind of_file;
+	static const unsigned int shared[] = {1, 4, 511};
+
+	start((struct host){0});
+	of_file = *gmig->regions[0].kind;
+	of_file.kernel_fills = true;
+	gmig->regions[0].kind = &of_file;
+	swap_sys.pread = pagemap_of_file;
+	is_cut = _i;
+	ticket[0] = ticket[1];
+	for (unsigned int i = 0; i < BLOCK; i++)
+		swap_kernel.page[BLOCK + i].pinned = i < 6 || i == 511;
+	bits_clear_range(&ticket[0].pages, 3, 1);
+	run(1);
+	check_pages(0, 0, 1, -EBUSY);
+	check_pages(0, 2, 1, -EBUSY);
+	check_pages(0, 3, 1, 0);
+	check_pages(0, 5, 1, -EBUSY);
+	check_pages(0, 6, 505, MOVED);
+	for (unsigned int i = 0; i < 3; i++)
+		check_pages(0, shared[i], 1, _i ? -EBUSY : -EACCES);
+	/* Nor is it joined. */
+	calls[0] = '\0';
+	driven = true;
+	mover_swap.finish(&worker, &ticket[0]);
+	driven = false;
+	check_calls("");
+	end(1);
+}
+END_TEST
+
 /* ---- Huge pages --------------------------------------------------------------------------------- */
 
 START_TEST(huge_page_is_split_and_told)
@@ -581,6 +640,7 @@ int main(void)
 	tcase_add_test(tcase, look_that_fails_is_made_again);
 	tcase_add_loop_test(tcase, node_that_cannot_be_asked_for_is_asked_for_again, 0, 2);
 	tcase_add_test(tcase, frames_that_cannot_be_asked_for_are_taken_for_slow);
+	tcase_add_loop_test(tcase, page_of_a_file_that_others_map_is_told_apart, 0, 2);
 	tcase_add_test(tcase, huge_page_is_split_and_told);
 	tcase_add_test(tcase, huge_page_that_was_not_evicted_is_whole);
 	tcase_add_test(tcase, job_joins_no_more_after_four_failures_in_a_row);
