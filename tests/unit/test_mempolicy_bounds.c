@@ -323,6 +323,151 @@ START_TEST(policy_without_nodes_is_rebound_to_none)
 }
 END_TEST
 
+/* ---- Along with migrations ---------------------------------------------------------------------- */
+
+/* "34 12": from node 3 to 4, and from 1 to 2. */
+static unsigned int pairs(void *arg, unsigned int node)
+{
+	for (const char *pair = arg; *pair; pair += pair[2] ? 3 : 2)
+		if ((unsigned int)(pair[0] - '0') == node)
+			return (unsigned int)(pair[1] - '0');
+	return GMIG_NO_NODE;
+}
+
+static void begin(struct mempolicy **policy, uint64_t owner, const char *map_text)
+{
+	struct mempolicy *out;
+	struct mempolicy_map *map;
+
+	ck_assert_int_eq(mempolicy_map_create(pairs, (void *)map_text, &map), 0);
+	ck_assert_int_eq(mempolicy_begin(*policy, owner, map, &out), 0);
+	mempolicy_map_put(map);
+	mempolicy_put(*policy);
+	*policy = out;
+}
+
+static void over(struct mempolicy **policy, uint64_t owner, bool keep)
+{
+	struct mempolicy *out;
+
+	ck_assert_int_eq(mempolicy_end(*policy, owner, keep, &out), 0);
+	mempolicy_put(*policy);
+	*policy = out;
+}
+
+static void assert_nodes(const struct mempolicy *policy, const char *digits)
+{
+	struct gmig_node_set members = {{0}};
+	char text[16];
+
+	for (unsigned int i = 0; i < policy->count; i++) {
+		text[i] = (char)('0' + policy->list[i].node);
+		gmig_node_set_add(&members, policy->list[i].node);
+	}
+	text[policy->count] = '\0';
+	ck_assert_str_eq(text, digits);
+	ck_assert_mem_eq(&members, &policy->members, sizeof(members));
+}
+
+/* The older one has ended, and stands; whether it counts is seen when the newer one ends. */
+START_TEST(older_migration_that_stands_counts_when_the_newer_one_is_withdrawn)
+{
+	struct mempolicy *policy = made(GMIG_POLICY_INTERLEAVE, "0,3", 0);
+
+	begin(&policy, 1, "34");
+	assert_nodes(policy, "04");
+	begin(&policy, 2, "35");
+	assert_nodes(policy, "05");
+	over(&policy, 1, true);
+	assert_nodes(policy, "05");
+	ck_assert_ptr_nonnull(policy->steps);
+	over(&policy, 2, _i);
+	assert_nodes(policy, _i ? "05" : "04");
+	ck_assert_ptr_null(policy->steps);
+	mempolicy_put(policy);
+}
+END_TEST
+
+/* A step for each; those that are settled for all places are kept no longer. */
+START_TEST(migrations_that_follow_one_another_take_a_place_from_each_to_the_next)
+{
+	struct mempolicy *policy = made(GMIG_POLICY_INTERLEAVE, "3,6", 0);
+
+	begin(&policy, 1, "34");
+	begin(&policy, 2, "45");
+	begin(&policy, 3, "57 61");
+	assert_nodes(policy, "71");
+	over(&policy, 2, true);
+	assert_nodes(policy, "71");
+	over(&policy, 1, true);
+	assert_nodes(policy, "71");
+	ck_assert_uint_eq(policy->list[0].base.node, 5);
+	ck_assert_uint_eq(policy->list[1].base.node, 6);
+	ck_assert_uint_eq(policy->list[0].base.settled, 0);
+	over(&policy, 3, _i);
+	assert_nodes(policy, _i ? "71" : "56");
+	ck_assert_ptr_null(policy->steps);
+	mempolicy_put(policy);
+}
+END_TEST
+
+/* One of two places is settled further than the other one: both go on from where they are. */
+START_TEST(places_settle_one_by_one_and_are_rebound_so)
+{
+	struct mempolicy *policy = made(GMIG_POLICY_INTERLEAVE, "0,1", 0), *out;
+	struct gmig_node_set now;
+
+	gmig_node_set_parse("0-3", &mems, NULL);
+	ck_assert_int_eq(mempolicy_rebind(policy, &mems, &out), 0);
+	mempolicy_put(policy);
+	policy = out;
+	begin(&policy, 1, "03");
+	begin(&policy, 2, "02");
+	over(&policy, 1, true);
+	assert_nodes(policy, "21");
+	ck_assert_uint_eq(policy->list[0].base.settled, 0);
+	ck_assert_uint_eq(policy->list[1].base.settled, 1);
+	gmig_node_set_parse("4-7", &now, NULL);
+	ck_assert_int_eq(mempolicy_rebind(policy, &now, &out), 0);
+	assert_nodes(out, "65");
+	ck_assert_uint_eq(out->list[0].base.settled, 0);
+	ck_assert_uint_eq(out->list[1].base.settled, 1);
+	over(&out, 2, _i);
+	assert_nodes(out, _i ? "65" : "75");
+	over(&policy, 2, _i);
+	assert_nodes(policy, _i ? "21" : "31");
+	mempolicy_put(policy);
+	mempolicy_put(out);
+}
+END_TEST
+
+/* Of two nodes that become one the lower one's goal counts; a way that leads nowhere else is none. */
+static const struct {
+	const char *map, *before, *after;
+} folded[] = {
+    {"03", "31", "55"},	   {"02 21", "21", "55"}, {"02", "21", "45"},
+    {"03 30", "31", "54"}, {"10", "00", "44"},	  {"31", "01", "45"},
+};
+
+START_TEST(migration_is_rebound_to_fewer_nodes)
+{
+	struct mempolicy *policy, *out;
+	struct gmig_node_set now;
+
+	gmig_node_set_parse("0-3", &mems, NULL);
+	policy = made(GMIG_POLICY_INTERLEAVE, "0,1", 0);
+	begin(&policy, 1, folded[_i].map);
+	assert_nodes(policy, folded[_i].before);
+	gmig_node_set_parse("4,5", &now, NULL);
+	ck_assert_int_eq(mempolicy_rebind(policy, &now, &out), 0);
+	assert_nodes(out, folded[_i].after);
+	over(&out, 1, false);
+	assert_nodes(out, "45");
+	mempolicy_put(policy);
+	mempolicy_put(out);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -339,7 +484,19 @@ int main(void)
 	    rebound_node_keeps_its_weight_and_its_page,
 	    policy_without_nodes_is_rebound_to_none,
 	};
+	Suite *suite = suite_create("mempolicy_bounds");
+	TCase *tcase = tcase_create("mempolicy_bounds");
 
-	return run_tests("mempolicy_bounds", setup, teardown, tests,
-			 sizeof(tests) / sizeof(tests[0]));
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		tcase_add_test(tcase, tests[i]);
+	tcase_add_loop_test(
+	    tcase, older_migration_that_stands_counts_when_the_newer_one_is_withdrawn, 0, 2);
+	tcase_add_loop_test(
+	    tcase, migrations_that_follow_one_another_take_a_place_from_each_to_the_next, 0, 2);
+	tcase_add_loop_test(tcase, places_settle_one_by_one_and_are_rebound_so, 0, 2);
+	tcase_add_loop_test(tcase, migration_is_rebound_to_fewer_nodes, 0,
+			    sizeof(folded) / sizeof(folded[0]));
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
 }
