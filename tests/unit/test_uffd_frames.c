@@ -1,10 +1,14 @@
-/* The frames of mover uffd: what a ticket gets before it moves, what it is refused, and where all of it goes afterwards. */
+/* The frames of mover uffd, and samples, which are tickets of it: what a ticket gets before it moves, what it is refused, and where all of it goes afterwards. */
+#include "../../migrate/gmig_discard.h"
 #include "../../migrate/memory/frame.h"
 #include "../../migrate/memory/region.h"
 #include "../../migrate/movers/mover.h"
+#include "../../migrate/movers/sample_block.h"
+#include "../../migrate/movers/uffd_zeroer.h"
 #include "rig.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #define BYTES  (4ull << 20)
@@ -452,6 +456,210 @@ START_TEST(block_that_is_to_be_split_is_not_joined)
 }
 END_TEST
 
+/* ---- Made ahead --------------------------------------------------------------------------------- */
+
+static atomic_int zeroers, zeroers_ever;
+
+static void count_zeroers(void *opaque, const struct gmig_thread *thread, bool begins)
+{
+	(void)opaque;
+	if (thread->kind != GMIG_THREAD_ZERO)
+		return;
+	atomic_fetch_add(&zeroers, begins ? 1 : -1);
+	atomic_fetch_add(&zeroers_ever, begins);
+}
+
+static void start_zeroer(const struct gmig_job_spec *changes, uint64_t extra_bytes_max, bool single)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_error err = {0};
+
+	sys = gmig_sys_real;
+	sys.advise = advise_or_not;
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES,
+					       .small_pages = true,
+					       .extra_bytes_max = extra_bytes_max,
+					       .thread = count_zeroers,
+					       .sys = &sys});
+	spec.threads = 1;
+	spec.mode = changes->mode;
+	spec.frames = changes->frames;
+	job = (struct mover_job){.memory = &rig.gmig->memory,
+				 .topology = rig.topology,
+				 .spec = spec,
+				 .id = JOB_ID,
+				 .single = single};
+	ck_assert_int_eq(mover_uffd.begin(&job, &err), 0);
+}
+
+static void end_zeroer(void)
+{
+	mover_uffd.end(&job);
+	ck_assert_int_eq(atomic_load(&zeroers), 0);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+}
+
+/* As many as blocks are left, and no more than a batch; what waits for a touch is not ahead any more. */
+START_TEST(frames_are_made_ahead_for_the_blocks_that_are_left)
+{
+	static const struct {
+		enum gmig_mode mode;
+		size_t ahead;
+		unsigned int blocks;
+	} cases[] = {{GMIG_MODE_READABLE, 0, 0},
+		     {GMIG_MODE_READABLE, 3, 3},
+		     {GMIG_MODE_BLOCK, FRAME_BATCH, FRAME_BATCH},
+		     {GMIG_MODE_READABLE, 100, FRAME_BATCH},
+		     {GMIG_MODE_LAZY, 0, FRAME_BATCH}};
+	const struct gmig_job_spec how = {.mode = cases[_i].mode, .frames = GMIG_FRAMES_FRESH};
+	struct uffd_zeroer *zeroer;
+
+	start_zeroer(&how, 0, false);
+	atomic_store(&job.ahead, cases[_i].ahead);
+	zeroer = uffd_zeroer_start(&job, 5);
+	ck_assert_ptr_nonnull(zeroer);
+	/* Nobody has said where to. */
+	ck_assert_uint_eq(pooled(0) + pooled(1), 0);
+	uffd_zeroer_wake(zeroer, 0, 1, false);
+	while (pooled(1) < cases[_i].blocks * GMIG_BLOCK_BYTES)
+		sched_yield();
+	uffd_zeroer_stop(zeroer);
+	ck_assert_uint_eq(pooled(1), cases[_i].blocks * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(pooled(0), 0);
+	ck_assert_int_eq(atomic_load(&zeroers_ever), 1);
+	end_zeroer();
+}
+END_TEST
+
+START_TEST(nothing_is_made_ahead_for_a_node_that_is_full)
+{
+	const struct gmig_job_spec how = {.mode = GMIG_MODE_READABLE, .frames = GMIG_FRAMES_FRESH};
+	struct uffd_zeroer *zeroer;
+
+	start_zeroer(&how, 0, false);
+	atomic_store(&job.ahead, 8);
+	zeroer = uffd_zeroer_start(&job, 5);
+	uffd_zeroer_wake(zeroer, 0, 1, true);
+	uffd_zeroer_wake(zeroer, 0, 1, true);
+	uffd_zeroer_stop(zeroer);
+	ck_assert_uint_eq(pooled(1), 0);
+	uffd_zeroer_stop(NULL);
+	end_zeroer();
+}
+END_TEST
+
+/* A job for one block, frames that go round on fake nodes, and an engine that may have too little beside. */
+START_TEST(job_that_needs_none_ahead_has_no_zeroer)
+{
+	const struct gmig_job_spec how = {.mode = GMIG_MODE_READABLE,
+					  .frames = _i == 1 ? GMIG_FRAMES_AUTO : GMIG_FRAMES_FRESH};
+
+	start_zeroer(&how, _i == 2 ? FRAME_BATCH * GMIG_BLOCK_BYTES - GMIG_BLOCK_BYTES : 0,
+		     _i == 0);
+	atomic_store(&job.ahead, 8);
+	ck_assert_ptr_null(uffd_zeroer_start(&job, 5));
+	ck_assert_int_eq(atomic_load(&zeroers_ever), 0);
+	end_zeroer();
+}
+END_TEST
+
+/* ---- Samples ------------------------------------------------------------------------------------ */
+
+static void check_sample(const struct sample *sample, unsigned int first, unsigned int count,
+			 unsigned int node)
+{
+	ck_assert_uint_eq(bits_count(&sample->ticket.pages), count);
+	for (unsigned int i = first; i < first + count; i++)
+		ck_assert(bits_get(&sample->ticket.pages, i));
+	ck_assert_uint_eq(sample->ticket.from, node);
+	ck_assert_uint_eq(sample->ticket.to, node);
+	ck_assert_uint_eq(sample->ticket.block_gfn, GMIG_BLOCK_PAGES);
+	ck_assert_int_eq(sample->ticket.mode, GMIG_MODE_LAZY);
+}
+
+/* Pages first..first+count of the second block are on node 1. */
+static void put_on_node_1(unsigned int first, unsigned int count)
+{
+	renew(ticket);
+	ticket->block_gfn = GMIG_BLOCK_PAGES;
+	bits_clear_all(&ticket->pages);
+	bits_set_range(&ticket->pages, first, count);
+	move(ticket);
+	ck_assert_uint_eq(bits_count(&ticket->moved), count);
+}
+
+START_TEST(sample_is_a_part_of_the_block_whose_pages_are_on_one_node)
+{
+	const unsigned int parts = GMIG_BLOCK_PAGES / SAMPLE_PAGES;
+	struct sample sample;
+	bool empty = true;
+
+	start(true, NULL);
+	for (unsigned int part = 0; part < 2 * parts; part++) {
+		ck_assert(sample_choose(rig.gmig, GMIG_BLOCK_PAGES, part, &sample, &empty));
+		check_sample(&sample, part % parts * SAMPLE_PAGES, SAMPLE_PAGES, 0);
+		ck_assert(!empty);
+		ck_assert(!sample.ticket.huge);
+	}
+	/* The first page of the part says which node: 0, where the rest is elsewhere. */
+	put_on_node_1(SAMPLE_PAGES + 10, 20);
+	ck_assert(sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 1, &sample, &empty));
+	ck_assert_uint_eq(bits_count(&sample.ticket.pages), SAMPLE_PAGES - 20);
+	ck_assert(bits_get(&sample.ticket.pages, SAMPLE_PAGES + 9));
+	ck_assert(!bits_get(&sample.ticket.pages, SAMPLE_PAGES + 10));
+	ck_assert_uint_eq(sample.ticket.from, 0);
+	put_on_node_1(SAMPLE_PAGES, 1);
+	ck_assert(sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 1, &sample, &empty));
+	ck_assert_uint_eq(bits_count(&sample.ticket.pages), 21);
+	ck_assert_uint_eq(sample.ticket.from, 1);
+	end();
+}
+END_TEST
+
+START_TEST(sample_of_memory_that_is_not_there_is_none)
+{
+	struct sample sample;
+	bool empty = false;
+	size_t done;
+
+	start(true, NULL);
+	ck_assert_int_eq(gmig_discard(rig.gmig, (const void *)rig_page(&rig, GMIG_BLOCK_PAGES),
+				      GMIG_BLOCK_BYTES, &done),
+			 0);
+	ck_assert_uint_eq(done, GMIG_BLOCK_BYTES);
+	ck_assert(!sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 0, &sample, &empty));
+	ck_assert(empty);
+	/* One page of another part: nothing to take, and not empty. */
+	rig_write_page(&rig, GMIG_BLOCK_PAGES + 100);
+	rig_settle(&rig);
+	ck_assert(!sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 0, &sample, &empty));
+	ck_assert(!empty);
+	ck_assert(sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 1, &sample, &empty));
+	check_sample(&sample, 100, 1, 0);
+	for (uint64_t page = GMIG_BLOCK_PAGES; page < 2 * GMIG_BLOCK_PAGES; page++)
+		rig_write_page(&rig, page);
+	end();
+}
+END_TEST
+
+START_TEST(sample_of_a_huge_page_is_all_of_it)
+{
+	struct sample sample;
+	bool empty = true;
+
+	if (!start_huge(GMIG_HUGE_PREFER))
+		return;
+	ck_assert(sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 3, &sample, &empty));
+	check_sample(&sample, 0, GMIG_BLOCK_PAGES, 0);
+	ck_assert(sample.ticket.huge && !empty);
+	put_on_node_1(0, GMIG_BLOCK_PAGES);
+	ck_assert(sample_choose(rig.gmig, GMIG_BLOCK_PAGES, 3, &sample, &empty));
+	check_sample(&sample, 0, GMIG_BLOCK_PAGES, 1);
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("uffd_frames");
@@ -476,6 +684,12 @@ int main(void)
 	tcase_add_test(tcase,
 		       huge_block_that_went_in_pieces_is_joined_and_its_frames_go_to_the_kernel);
 	tcase_add_test(tcase, block_that_is_to_be_split_is_not_joined);
+	tcase_add_loop_test(tcase, frames_are_made_ahead_for_the_blocks_that_are_left, 0, 5);
+	tcase_add_test(tcase, nothing_is_made_ahead_for_a_node_that_is_full);
+	tcase_add_loop_test(tcase, job_that_needs_none_ahead_has_no_zeroer, 0, 3);
+	tcase_add_test(tcase, sample_is_a_part_of_the_block_whose_pages_are_on_one_node);
+	tcase_add_test(tcase, sample_of_memory_that_is_not_there_is_none);
+	tcase_add_test(tcase, sample_of_a_huge_page_is_all_of_it);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
