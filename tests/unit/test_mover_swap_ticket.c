@@ -2,6 +2,7 @@
  * Mover swap, call by call: what it asks for in which order, how often, and what it says of each page. What becomes of it in a job:
  * test_mover_swap.
  */
+#include "../../migrate/memory/audit.h"
 #include "swap_rig.h"
 
 /* ---- Rounds ------------------------------------------------------------------------------------- */
@@ -610,6 +611,89 @@ START_TEST(job_needs_room_for_a_block_and_memory_that_is_not_locked)
 }
 END_TEST
 
+/* ---- What is in swap already ---------------------------------------------------------------------- */
+
+/* Of the first block's pages first..first+count: in swap, as the books have it, too. */
+static void swap_out(unsigned int first, unsigned int count)
+{
+	const struct audit audit = {.check = NULL};
+
+	for (unsigned int i = first; i < first + count; i++)
+		swap_kernel.page[i].place = SWAP_OUT;
+	audit_run(gmig, engine_region_of_gfn(gmig, 0), 0, GMIG_BLOCK_PAGES, &audit);
+}
+
+static void prepare_noted(void)
+{
+	calls[0] = '\0';
+	driven = true;
+	ck_assert_int_eq(mover_swap.prepare(&worker, &ticket[0]), 0);
+	driven = false;
+}
+
+static void check_set(const struct bits *bits, unsigned int first, unsigned int count)
+{
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		ck_assert_msg(bits_get(bits, i) == (i - first < count), "%u", i);
+}
+
+/* What comes to the target at once needs no move; what comes elsewhere is moved like any other page. */
+START_TEST(pages_in_swap_are_read_in_before_anything_moves)
+{
+	start((struct host){0});
+	swap_kernel.policy[0] = _i;
+	swap_out(0, 3);
+	swap_out(511, 1);
+	only(0, 10);
+	prepare_noted();
+	check_calls("R0+3 R511+1");
+	if (_i) {
+		check_set(&ticket[0].brought, 0, 3);
+		check_set(&ticket[0].pages, 3, 7);
+	} else {
+		ck_assert(bits_empty(&ticket[0].brought));
+		check_set(&ticket[0].pages, 0, 10);
+	}
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		ck_assert_int_eq(ticket[0].error[i], 0);
+	end(0);
+}
+END_TEST
+
+START_TEST(page_in_swap_that_cannot_be_read_stays_there_and_the_others_come)
+{
+	start((struct host){0});
+	swap_kernel.policy[0] = 1;
+	swap_kernel.page[1].broken = true;
+	swap_out(0, 3);
+	only(0, 3);
+	prepare_noted();
+	check_calls("R0+3 R0+1 R1+1 R2+1");
+	ck_assert(bits_empty(&ticket[0].pages));
+	ck_assert_uint_eq(bits_count(&ticket[0].brought), 2);
+	ck_assert(bits_get(&ticket[0].brought, 0) && bits_get(&ticket[0].brought, 2));
+	ck_assert_int_eq(ticket[0].error[0], 0);
+	ck_assert_int_eq(ticket[0].error[1], -EIO);
+	ck_assert_int_eq(ticket[0].error[2], 0);
+	end(0);
+}
+END_TEST
+
+START_TEST(pages_in_swap_stay_there_where_the_job_leaves_them)
+{
+	start((struct host){0});
+	job.spec.swapped = GMIG_SWAPPED_SKIP;
+	swap_out(0, 3);
+	only(3, 3);
+	prepare_noted();
+	check_calls("");
+	check_set(&ticket[0].pages, 3, 3);
+	ck_assert(bits_empty(&ticket[0].brought));
+	ck_assert_int_eq(swap_kernel.page[2].place, SWAP_OUT);
+	end(0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mover_swap_ticket");
@@ -654,6 +738,9 @@ int main(void)
 	tcase_add_test(tcase, round_of_one_ticket_has_nothing_of_the_round_before);
 	tcase_add_test(tcase, ticket_needs_room_in_swap_for_all_of_its_pages);
 	tcase_add_test(tcase, job_needs_room_for_a_block_and_memory_that_is_not_locked);
+	tcase_add_loop_test(tcase, pages_in_swap_are_read_in_before_anything_moves, 0, 2);
+	tcase_add_test(tcase, page_in_swap_that_cannot_be_read_stays_there_and_the_others_come);
+	tcase_add_test(tcase, pages_in_swap_stay_there_where_the_job_leaves_them);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
