@@ -422,23 +422,48 @@ START_TEST(age_is_that_of_the_region_that_was_looked_at_longest_ago)
 }
 END_TEST
 
-/* Of ten blocks; no more than there are. */
-START_TEST(sample_is_of_as_many_blocks_as_there_are)
+/* Blocks that are scanned by this thread, by their number in all regions. */
+static _Thread_local char *scanned;
+
+static int note_scan(int fd, unsigned long request, void *argument)
+{
+	const struct pm_scan_arg *arg = argument;
+	unsigned int before = 0;
+
+	for (unsigned int i = 0; request == PAGEMAP_SCAN && scanned && i < REGIONS; i++) {
+		uint64_t at = arg->start - (uintptr_t)ram[i];
+
+		if (at < layout[i].bytes)
+			*scanned++ = (char)('0' + before + at / GMIG_BLOCK_BYTES);
+		before += (unsigned int)(layout[i].bytes / GMIG_BLOCK_BYTES);
+	}
+	return gmig_sys_real.ioctl(fd, request, argument);
+}
+
+/* Of ten blocks, by steps of the golden ratio: never long at one end, and no more than there are. */
+START_TEST(samples_are_spread_over_the_blocks_of_all_regions)
 {
 	struct gmig_sample sample;
+	char blocks[32] = "";
 
 	create(true);
 	touch(0, 0, 1536);
 	touch(1, 0, 2560);
 	touch(2, 0, 1024);
+	sys.ioctl = note_scan;
+	rig_publish(&rig);
+	scanned = blocks;
 	gmig_sample(rig.gmig, 0, &sample);
 	ck_assert_uint_eq(sample.checked_pages, 0);
 	gmig_sample(rig.gmig, 3, &sample);
 	ck_assert_uint_eq(sample.checked_pages, 3 * 512);
+	ck_assert_str_eq(blocks, "062");
 	gmig_sample(rig.gmig, 11, &sample);
 	ck_assert_uint_eq(sample.checked_pages, 10 * 512);
+	ck_assert_str_eq(blocks, "0628407395174");
 	ck_assert_uint_eq(sample.corrected_pages, 0);
 	ck_assert_uint_eq(atomic_load(&rig.gmig->sampled), 13);
+	scanned = NULL;
 	rig_destroy(&rig);
 }
 END_TEST
@@ -456,7 +481,7 @@ int main(void)
 	    each_statistic_is_its_own,
 	    time_is_in_the_bucket_of_its_power_of_two,
 	    age_is_that_of_the_region_that_was_looked_at_longest_ago,
-	    sample_is_of_as_many_blocks_as_there_are,
+	    samples_are_spread_over_the_blocks_of_all_regions,
 	};
 	Suite *suite = suite_create("look");
 	TCase *tcase = tcase_create("look");
