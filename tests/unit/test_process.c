@@ -419,6 +419,17 @@ START_TEST(usage_of_many_runs_goes_on_where_the_kernel_stopped)
 }
 END_TEST
 
+/* More of them than one scan goes over. */
+START_TEST(usage_goes_on_behind_what_has_no_page)
+{
+	for (size_t i = 0; i < FAKE_PAGES - 7; i++)
+		fake_page[i].node = FAKE_HOLE;
+	open_fake();
+	ck_assert_int_eq(process_usage_read(process, &maps, &usage, &err), 0);
+	ck_assert_uint_eq(process_usage_on(&usage, 0), 7 * 4096);
+}
+END_TEST
+
 START_TEST(usage_leaves_a_device_alone)
 {
 	fake_smaps("VmFlags: rd wr io pf\n");
@@ -680,6 +691,7 @@ int main(void)
 	tcase_add_test(fake, usage_counts_by_node_and_size);
 	tcase_add_test(fake, usage_without_scan_counts_the_same_bytes);
 	tcase_add_test(fake, usage_of_many_runs_goes_on_where_the_kernel_stopped);
+	tcase_add_test(fake, usage_goes_on_behind_what_has_no_page);
 	tcase_add_test(fake, usage_leaves_a_device_alone);
 	tcase_add_test(fake, usage_of_a_process_that_ends_is_esrch);
 	suite_add_tcase(suite, fake);
