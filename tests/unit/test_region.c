@@ -112,6 +112,84 @@ START_TEST(region_that_could_not_be_added_can_be_added_again)
 }
 END_TEST
 
+/* ---- Faults on it ------------------------------------------------------------------------------ */
+
+static struct {
+	unsigned int opened, registered;
+	struct uffdio_register last;
+	int open_error, register_error;
+} guards;
+
+static int userfaultfd_noted(void)
+{
+	guards.opened++;
+	return guards.open_error ? guards.open_error : gmig_sys_real.userfaultfd();
+}
+
+static int ioctl_noted(int fd, unsigned long request, void *arg)
+{
+	if (request == UFFDIO_REGISTER) {
+		guards.registered++;
+		guards.last = *(struct uffdio_register *)arg;
+		if (guards.register_error)
+			return guards.register_error;
+	}
+	return gmig_sys_real.ioctl(fd, request, arg);
+}
+
+static int add_to(unsigned int vnode, uint64_t gpa, struct gmig_error *err)
+{
+	const struct gmig_region_spec spec = {.vnode = vnode, .gpa = gpa, .bytes = BYTES};
+	void *ram;
+	int ret = gmig_region_add(rig.gmig, &spec, &ram, err);
+
+	if (!ret) {
+		ck_assert_uint_eq(guards.last.range.start, (uintptr_t)ram);
+		ck_assert_uint_eq(guards.last.range.len, BYTES);
+		ck_assert_uint_eq(guards.last.mode,
+				  UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP);
+	}
+	return ret;
+}
+
+START_TEST(vnode_has_one_descriptor_and_one_thread_for_all_of_its_regions)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_error err = {0};
+	const struct fault *fault;
+	int uffd;
+
+	sys.userfaultfd = userfaultfd_noted;
+	sys.ioctl = ioctl_noted;
+	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .untouched = true, .sys = &sys});
+	fault = rig.gmig->vnodes[0].fault;
+	uffd = rig.gmig->vnodes[0].uffd;
+	memset(&guards, 0, sizeof(guards)); /* the probe has had one */
+	ck_assert_int_eq(add_to(0, BYTES, &err), 0);
+	ck_assert_uint_eq(guards.opened, 0);
+	ck_assert_uint_eq(guards.registered, 1);
+	ck_assert_ptr_eq(rig.gmig->vnodes[0].fault, fault);
+	ck_assert_int_eq(rig.gmig->vnodes[0].uffd, uffd);
+	ck_assert_int_eq(add_to(1, 2 * BYTES, &err), 0);
+	ck_assert_uint_eq(guards.opened, 1);
+	ck_assert_uint_eq(guards.registered, 2);
+	ck_assert_int_ge(rig.gmig->vnodes[1].uffd, 0);
+	ck_assert_int_ne(rig.gmig->vnodes[1].uffd, uffd);
+	ck_assert_ptr_ne(rig.gmig->vnodes[1].fault, fault);
+	guards.open_error = -ENFILE;
+	ck_assert_int_eq(add_to(2, 3 * BYTES, &err), -ENFILE);
+	ck_assert_str_eq(err.text, "cannot open a userfaultfd: ENFILE");
+	ck_assert_int_lt(rig.gmig->vnodes[2].uffd, 0);
+	ck_assert_uint_eq(guards.registered, 2);
+	guards.open_error = 0;
+	guards.register_error = -ENOMEM;
+	ck_assert_int_eq(add_to(2, 3 * BYTES, &err), -ENOMEM);
+	ck_assert_str_eq(err.text, "cannot register the region with userfaultfd: ENOMEM");
+	ck_assert_ptr_null(rig.gmig->vnodes[2].fault);
+	rig_destroy(&rig);
+}
+END_TEST
+
 /* ---- Where new memory goes --------------------------------------------------------------------- */
 
 static unsigned int preferred(void)
@@ -324,6 +402,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, region_that_could_not_be_added_can_be_added_again, 0, 2);
+	tcase_add_test(tcase, vnode_has_one_descriptor_and_one_thread_for_all_of_its_regions);
 	tcase_add_loop_test(tcase, preferred_node_after_two_jobs_is_where_the_memory_went, 0,
 			    sizeof(orders) / sizeof(orders[0]));
 	tcase_add_loop_test(tcase,
