@@ -58,6 +58,16 @@ static const struct {
     {"next-20251101", "", "", KERNEL_UNKNOWN, "not the name"},
     {"99999999999999999999.1.1", "", "", KERNEL_UNKNOWN, "not the name"},
     {"6.99999.1", "", "", KERNEL_UNKNOWN, "not the name"},
+    {"6.4096.1", "", "", KERNEL_UNKNOWN, "not the name"},
+    {"6.1.4096", "", "", KERNEL_UNKNOWN, "not the name"},
+    {"256.0.0", "", "", KERNEL_UNKNOWN, "not the name"},
+    {"255.4095.4095", "", "", KERNEL_SAFE, NULL},
+    /* What a distribution's own number begins with. */
+    {"5.14.0-0.el9", "", "", KERNEL_UNKNOWN, "a backport"},
+    {"5.14.0-9.el9", "", "", KERNEL_UNKNOWN, "a backport"},
+    {"5.14.0-rc9", "", "", KERNEL_SAFE, NULL},
+    {"5.14.0+9", "", "", KERNEL_SAFE, NULL},
+    {"5.14.9-9", "", "", KERNEL_SAFE, NULL},
 };
 
 START_TEST(kernel_is_judged_by_its_name)
