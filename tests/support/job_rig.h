@@ -31,7 +31,7 @@ static struct {
 	char said[16384];
 	size_t length;
 	pthread_mutex_t lock; /* guards said and length */
-	unsigned int walks;   /* so far */
+	atomic_uint walks;    /* so far */
 	int walk_fails; /* -errno of each walk from the first one on that at_walk has it fail */
 	void (*at_walk)(uint64_t gfn);
 	int (*at_prepare)(struct mover_ticket *ticket);
@@ -140,7 +140,7 @@ static inline int fake_walk(struct memory *of, uint64_t gfn, uint64_t pages, sha
 	int ret = 0;
 
 	(void)of;
-	fake.walks++;
+	atomic_fetch_add(&fake.walks, 1);
 	if (fake.at_walk)
 		fake.at_walk(gfn);
 	for (uint64_t at = gfn; at < gfn + pages && !ret && !fake.walk_fails;
