@@ -7,6 +7,7 @@
 
 static const uint16_t to_1[] = {1, NOWHERE};
 static void (*at_out)(struct claim *claim); /* a block is out */
+static uint64_t bring_held_ns;
 static unsigned int toucher_node;
 static int toucher_tid;
 
@@ -53,6 +54,7 @@ static void bring(struct mover_worker *worker, struct mover_ticket *ticket)
 	    ticket->run_pages);
 	pass_time(MOVE_NS);
 	ticket->moved = ticket->out;
+	ticket->held_ns = bring_held_ns;
 }
 
 static void give_back(struct mover_worker *worker, struct mover_ticket *ticket, int error)
@@ -139,6 +141,29 @@ START_TEST(touched_block_is_brought_with_its_page_first)
 	ck_assert_uint_eq(fake.record[0].moved_pages, 400);
 	ck_assert_int_eq(fake.record[0].error, 0);
 	ck_assert_uint_eq(fake.info.elapsed_ns, 4 * MOVE_NS);
+}
+END_TEST
+
+static void take_out_and_hold(struct mover_ticket *ticket)
+{
+	take_out(ticket);
+	ticket->held_ns = 30 * US;
+}
+
+/* As it is taken out, and as it is brought. */
+START_TEST(guest_is_charged_for_both_ways_of_a_block)
+{
+	make_lazy(0);
+	put_huge(0, 0);
+	at_out = touched_at_300;
+	fake.at_move = take_out_and_hold;
+	bring_held_ns = 500 * US;
+	run(GMIG_JOB_COMPLETED);
+	ck_assert_uint_eq(memory.slowdown.lost_ns, 530 * US);
+	ck_assert_uint_eq(memory.slowdown.reserved_ns, 0);
+	/* A huge page that is brought is one that is moved. */
+	ck_assert_uint_eq(fake.info.rounds_readable + fake.info.rounds_block, 1);
+	ck_assert_uint_eq(job->cost_ns[true], 175 * US + 500 * US / 8);
 }
 END_TEST
 
@@ -404,6 +429,7 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = {
+	    guest_is_charged_for_both_ways_of_a_block,
 	    huge_page_waits_in_place_for_writers_if_only_they_move_it,
 	    what_nobody_touches_is_swept_for_the_deadline,
 	    block_that_cannot_be_prepared_does_not_wait,
