@@ -118,6 +118,20 @@ START_TEST(page_is_left_to_a_later_map_or_goes_on_by_it)
 }
 END_TEST
 
+START_TEST(job_that_ends_takes_its_own_word_with_it)
+{
+	for (uint64_t id = 6; id < 9; id++)
+		say_pages(id, id, 1);
+	later_end(later, 5, true); /* nobody's, like the next */
+	later_end(later, 9, true);
+	ck_assert_uint_eq(later_generation(later), 3);
+	later_end(later, 7, true);
+	ck_assert_uint_eq(later_generation(later), 4);
+	for (uint64_t page = 6; page < 9; page++)
+		ck_assert_uint_eq(target(page), page == 7 ? 1 : STAY);
+}
+END_TEST
+
 /* In whatever order the jobs begin. */
 START_TEST(words_count_in_the_order_of_their_commands)
 {
@@ -749,6 +763,7 @@ int main(void)
 	tcase_add_checked_fixture(words, setup, teardown);
 	tcase_add_test(words, page_that_a_later_list_names_is_left_alone);
 	tcase_add_test(words, command_that_is_cancelled_says_nothing_any_more);
+	tcase_add_test(words, job_that_ends_takes_its_own_word_with_it);
 	tcase_add_test(words, huge_page_that_is_named_in_part_falls_apart);
 	tcase_add_test(words, page_is_left_to_a_later_map_or_goes_on_by_it);
 	tcase_add_test(words, words_count_in_the_order_of_their_commands);
