@@ -615,6 +615,51 @@ START_TEST(page_is_retired_when_it_lies_somewhere_and_may_move)
 }
 END_TEST
 
+START_TEST(broken_memory_is_told_by_its_page)
+{
+	uint8_t *other = rig.gmig->regions[1].hva;
+	uint64_t gpa = 0;
+
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, other - 1, &gpa), -EFAULT);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, other + (SECOND_END - SECOND), &gpa), -EFAULT);
+	ck_assert_uint_eq(gpa, 0);
+	/* It is there: nothing of it is broken, as far as the kernel shows. */
+	*(volatile uint8_t *)(other + 5000) = 1;
+	rig_settle(&rig);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, other + 5000, &gpa), -ENOENT);
+	ck_assert_uint_eq(gpa, SECOND + 4096);
+	ck_assert_int_eq(gmig_memory_broke(rig.gmig, other + 2 * MIB, &gpa), -ENOENT);
+	ck_assert_uint_eq(gpa, SECOND + 2 * MIB);
+	ck_assert_uint_eq(gmig_broken_bytes(rig.gmig), 0);
+}
+END_TEST
+
+START_TEST(broken_plain_memory_is_believed_once)
+{
+	const struct gmig_region_spec specs[] = {{.bytes = 2 * MIB},
+						 {.gpa = SECOND, .bytes = 2 * MIB}};
+	struct gmig_options options = {.topology = rig.topology, .plain = true};
+	uint8_t *ram[2];
+	struct gmig *gmig;
+	uint64_t gpa;
+	void *hva;
+
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		ck_assert_int_eq(gmig_region_add(gmig, &specs[i], &hva, &err), 0);
+		ram[i] = hva;
+	}
+	ck_assert_int_eq(gmig_memory_broke(gmig, ram[1] + 8191, &gpa), 0);
+	ck_assert_uint_eq(gpa, SECOND + 4096);
+	ck_assert_uint_eq(gmig_broken_bytes(gmig), 4096);
+	ck_assert_int_eq(gmig_memory_broke(gmig, ram[1] + 4096, &gpa), -EALREADY);
+	ck_assert_int_eq(gmig_memory_broke(gmig, ram[0] + 4096, &gpa), 0);
+	ck_assert_uint_eq(gpa, 4096);
+	ck_assert_uint_eq(gmig_broken_bytes(gmig), 8192);
+	gmig_destroy(gmig);
+}
+END_TEST
+
 /* Room for 16, then for more; those who read meanwhile have the older list. */
 START_TEST(threads_of_a_vcpu_are_kept_in_the_order_of_their_names)
 {
@@ -652,6 +697,8 @@ int main(void)
 	    report_is_noted_where_the_guest_has_memory,
 	    heat_is_told_step_by_step,
 	    page_is_retired_when_it_lies_somewhere_and_may_move,
+	    broken_memory_is_told_by_its_page,
+	    broken_plain_memory_is_believed_once,
 	    threads_of_a_vcpu_are_kept_in_the_order_of_their_names,
 	};
 	Suite *suite = suite_create("refusals");

@@ -8,6 +8,7 @@
 #include "host_tree.h"
 #include "suite.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -225,6 +226,36 @@ START_TEST(node_that_is_refused_changes_nothing)
 }
 END_TEST
 
+/* ---- The newest look at the host ------------------------------------------------------------------- */
+
+START_TEST(newest_look_at_the_host_is_the_one_that_counts)
+{
+	struct gmig_topology *first = memory_topology(&gmig->memory), *second, *third;
+	uint64_t generation = gmig_topology_generation(first);
+
+	ck_assert_ptr_eq(first, topology);
+	ck_assert_int_eq(memory_check_target(&gmig->memory, 3, "node 3", &err), 0);
+	tree_cpuset("0-2");
+	/* Until somebody looks. */
+	ck_assert_int_eq(memory_check_target(&gmig->memory, 3, "node 3", &err), 0);
+	ck_assert_int_eq(memory_topology_refresh(&gmig->memory, &err), 0);
+	second = memory_topology(&gmig->memory);
+	ck_assert_ptr_ne(second, first);
+	ck_assert_uint_gt(gmig_topology_generation(second), generation);
+	ck_assert_int_eq(memory_check_target(&gmig->memory, 3, "node 3", &err), -EACCES);
+	ck_assert_ptr_nonnull(strstr(err.text, "node 3"));
+	/* Nothing is new. */
+	ck_assert_int_eq(memory_topology_refresh(&gmig->memory, &err), 0);
+	third = memory_topology(&gmig->memory);
+	ck_assert_uint_eq(gmig_topology_generation(third), gmig_topology_generation(second));
+	ck_assert(gmig_node_set_has(gmig_topology_allowed(third), 2));
+	ck_assert(!gmig_node_set_has(gmig_topology_allowed(third), 3));
+	gmig_topology_put(first);
+	gmig_topology_put(second);
+	gmig_topology_put(third);
+}
+END_TEST
+
 /* ---- An engine ----------------------------------------------------------------------------------- */
 
 static int move_error;
@@ -359,6 +390,7 @@ int main(void)
 	    tcase, migration_that_was_overruled_is_nothing_once_the_newer_one_stands, 0, 2);
 	tcase_add_test(tcase, migration_counts_by_when_it_was_accepted_and_not_by_when_it_begins);
 	tcase_add_test(tcase, node_that_is_refused_changes_nothing);
+	tcase_add_test(tcase, newest_look_at_the_host_is_the_one_that_counts);
 	tcase_add_loop_test(tcase, engine_that_may_not_place_memory_is_off_or_refused, 0, 2);
 	tcase_add_test(tcase, engine_on_a_kernel_that_loses_memory_is_refused_unless_it_is_wanted);
 	tcase_add_test(tcase, engine_needs_a_topology_and_has_its_own_sizes);
