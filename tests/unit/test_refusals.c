@@ -634,6 +634,55 @@ START_TEST(broken_memory_is_told_by_its_page)
 }
 END_TEST
 
+START_TEST(plain_memory_has_no_policies_and_nothing_of_it_is_fixed)
+{
+	static const char off[] = "migration is off: plain memory was asked for";
+	const struct gmig_region_spec region = {.bytes = 2 * MIB};
+	const struct gmig_bind_spec spec = spec_of(0, 4096, GMIG_POLICY_BIND, "1");
+	struct gmig_options options = {.topology = rig.topology, .plain = true};
+	const struct gmig_sampling how = {.blocks_per_second = 1};
+	struct gmig_node_set nodes = {{1}};
+	struct gmig_job *job;
+	struct gmig_map map;
+	struct gmig *gmig;
+	void *hva;
+
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), 0);
+	ck_assert_int_eq(gmig_region_add(gmig, &region, &hva, &err), 0);
+	assert_said(gmig_bind(gmig, &spec, &job, &err), -EOPNOTSUPP, off);
+	assert_said(gmig_fix_memory(gmig, 0, 4096, true, &err), -EOPNOTSUPP, off);
+	assert_said(gmig_sampling_start(gmig, &how, &err), -EOPNOTSUPP, off);
+	gmig_bind_nodes(gmig, &spec, &nodes);
+	ck_assert(gmig_node_set_empty(&nodes));
+	ck_assert_int_eq(gmig_map_at(gmig, 0, &map), -EOPNOTSUPP);
+	gmig_destroy(gmig);
+}
+END_TEST
+
+/* Its first touches are the kernel's. What lies beside it may have policies. */
+START_TEST(policy_is_for_no_memory_that_others_may_map)
+{
+	const struct gmig_region_spec shared = {
+	    .gpa = SECOND_END, .bytes = 2 * MIB, .kind = GMIG_REGION_MEMFD};
+	static const char text[] =
+	    "memory of kind memfd, which others may map, has no policies of ranges: its first "
+	    "touches are the kernel's";
+	void *hva;
+
+	ck_assert_msg(!gmig_region_add(rig.gmig, &shared, &hva, &err), "%s", err.text);
+	assert_said(bind_range(SECOND_END, 4096, GMIG_POLICY_BIND), -EOPNOTSUPP, text);
+	assert_said(bind_range(SECOND_END + 2 * MIB - 4096, 4096, GMIG_POLICY_BIND), -EOPNOTSUPP,
+		    text);
+	assert_said(bind_range(SECOND_END - 4096, 8192, GMIG_POLICY_BIND), -EOPNOTSUPP, text);
+	ck_assert_int_eq(bound(SECOND_END - 4096), -1);
+	ck_assert_int_eq(bind_range(SECOND_END - 4096, 4096, GMIG_POLICY_BIND), 0);
+	ck_assert_int_eq(bound(SECOND_END - 4096), 1);
+	/* None any more is what it has. */
+	ck_assert_int_eq(bind_range(SECOND_END - 4096, 8192, GMIG_POLICY_DEFAULT), 0);
+	ck_assert_int_eq(bound(SECOND_END - 4096), -1);
+}
+END_TEST
+
 START_TEST(broken_plain_memory_is_believed_once)
 {
 	const struct gmig_region_spec specs[] = {{.bytes = 2 * MIB},
@@ -698,6 +747,8 @@ int main(void)
 	    heat_is_told_step_by_step,
 	    page_is_retired_when_it_lies_somewhere_and_may_move,
 	    broken_memory_is_told_by_its_page,
+	    plain_memory_has_no_policies_and_nothing_of_it_is_fixed,
+	    policy_is_for_no_memory_that_others_may_map,
 	    broken_plain_memory_is_believed_once,
 	    threads_of_a_vcpu_are_kept_in_the_order_of_their_names,
 	};
