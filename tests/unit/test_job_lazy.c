@@ -196,6 +196,34 @@ START_TEST(what_nobody_touches_is_swept_for_the_deadline)
 }
 END_TEST
 
+static unsigned int refused;
+
+static int refuse_one(struct mover_worker *worker)
+{
+	return worker->number == refused ? -EAGAIN : 0;
+}
+
+/* There is no room for the worker that takes out (0), or for the one that serves. */
+START_TEST(block_moves_at_once_if_a_worker_is_missing)
+{
+	make_lazy(0);
+	put_huge(0, 0);
+	put_huge(1, 0);
+	refused = (unsigned int)_i;
+	mover.worker_begin = refuse_one;
+	at_out = touched_at_300;
+	run(GMIG_JOB_COMPLETED);
+	assert_said("refresh 0+16\nbegin\n"
+		    "0: 0>1 huge all\nclaim all\nmove 1\nsettle all\nfinish 0\n"
+		    "1: 0>1 huge all\nclaim all\nmove 1\nsettle all\nfinish 1\n"
+		    "refresh 0+16\nend\n");
+	assert_pages(2 * B, 0, 0, 0);
+	ck_assert_uint_eq(fake.info.lazy.waiting_max, 0);
+	ck_assert_uint_eq(fake.info.lazy.swept_bytes, 2 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(fake.info.passes, 1);
+}
+END_TEST
+
 /* ---- What does not wait ---------------------------------------------------------------------------- */
 
 static int refuse(struct mover_ticket *ticket)
@@ -452,6 +480,7 @@ int main(void)
 	tcase_add_loop_test(tcase, touched_block_is_brought_with_its_page_first, 0, 2);
 	tcase_add_loop_test(
 	    tcase, block_whose_toucher_is_where_it_lies_or_nowhere_to_go_to_goes_back, 0, 3);
+	tcase_add_loop_test(tcase, block_moves_at_once_if_a_worker_is_missing, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

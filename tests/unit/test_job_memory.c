@@ -344,6 +344,22 @@ START_TEST(job_goes_on_with_fewer_workers_but_not_without_any)
 }
 END_TEST
 
+/* Mode lazy: the second is the one that serves. */
+START_TEST(job_in_mode_lazy_moves_all_at_once_if_nobody_serves)
+{
+	make((const uint16_t[]){1, NOWHERE});
+	job->work.spec.mode = GMIG_MODE_LAZY;
+	ck_assert_int_eq(lazy_create(&sys, job->start_ns, 0, &job->lazy), 0);
+	for (unsigned int block = 0; block < 3; block++)
+		put_huge(block, 0);
+	thread_until = 1;
+	run(GMIG_JOB_COMPLETED);
+	ck_assert_int_lt(thread_until, 0);
+	assert_pages(3 * B, 0, 0, 0);
+	ck_assert_uint_eq(fake.info.lazy.swept_bytes, 3 * GMIG_BLOCK_BYTES);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -353,6 +369,7 @@ int main(void)
 	    lists_are_joined_though_nothing_is_given_back,
 	    work_set_is_made_as_a_whole_or_not_at_all,
 	    word_that_cannot_be_kept_was_not_said,
+	    job_in_mode_lazy_moves_all_at_once_if_nobody_serves,
 	};
 	Suite *suite = suite_create("job_memory");
 	TCase *tcase = tcase_create("memory");

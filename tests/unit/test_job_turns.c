@@ -34,11 +34,19 @@ static void assert_rounds(const unsigned int *blocks, unsigned int count)
 
 /* ---- Rounds --------------------------------------------------------------------------------------- */
 
+/* Blocks that no worker has begun: those of the second round. */
+static int eight_are_ahead(struct mover_ticket *ticket)
+{
+	ck_assert_uint_eq(atomic_load(&job->work.ahead), ticket->block_gfn < PAGE(8, 0) ? 8 : 0);
+	return 0;
+}
+
 START_TEST(first_round_is_of_eight_blocks_and_the_next_of_all_that_the_mover_takes)
 {
 	make(to_1);
 	mover.tickets = MOVER_TICKETS;
 	put_blocks(BLOCKS);
+	fake.at_prepare = eight_are_ahead;
 	run(GMIG_JOB_COMPLETED);
 	ASSERT_ROUNDS(8, 8);
 	assert_pages(PAGES, 0, 0, 0);
