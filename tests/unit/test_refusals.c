@@ -211,6 +211,24 @@ START_TEST(strict_counts_the_pages_of_both_regions_that_lie_elsewhere)
 }
 END_TEST
 
+START_TEST(job_of_a_policy_moves_what_others_map_when_it_is_told_to)
+{
+	static const unsigned int flags[] = {GMIG_BIND_MOVE, GMIG_BIND_MOVE_ALL,
+					     GMIG_BIND_MOVE | GMIG_BIND_MOVE_ALL};
+	struct gmig_bind_spec spec = spec_of(0, 4096, GMIG_POLICY_BIND, "1");
+	struct gmig_job_info info;
+	struct gmig_job *job;
+
+	spec.flags = flags[_i % 3];
+	spec.job.move_all = _i == 3;
+	ck_assert_msg(!gmig_bind(rig.gmig, &spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	gmig_job_put(job);
+	ck_assert_int_eq(info.spec.move_all, _i > 0);
+}
+END_TEST
+
 static void assert_nodes(const struct gmig_bind_spec *spec, const char *expected)
 {
 	struct gmig_node_set nodes;
@@ -758,6 +776,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
+	tcase_add_loop_test(tcase, job_of_a_policy_moves_what_others_map_when_it_is_told_to, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
