@@ -336,6 +336,24 @@ START_TEST(engine_on_a_kernel_that_loses_memory_is_refused_unless_it_is_wanted)
 }
 END_TEST
 
+START_TEST(engine_uses_huge_pages_where_there_are_some_and_small_ones_where_it_is_told_to)
+{
+	struct gmig_options options = {
+	    .topology = topology, .unsafe_kernel = true, .small_pages = _i, .sys = &sys};
+	struct gmig_features features;
+	struct gmig *other;
+
+	sys = gmig_sys_real;
+	sys.prefer_node = prefer;
+	ck_assert_int_eq(gmig_probe_features(&features), 0);
+	ck_assert_int_eq(gmig_create(&options, &other, &err), 0);
+	ck_assert_int_eq(other->thp, !_i && features.thp == GMIG_FEATURE_OK);
+	ck_assert_ptr_null(gmig_why_off(other));
+	ck_assert_int_ge(other->pagemap, 0);
+	gmig_destroy(other);
+}
+END_TEST
+
 START_TEST(engine_needs_a_topology_and_has_its_own_sizes)
 {
 	struct gmig_options options = {.topology = topology, .plain = true};
@@ -393,6 +411,9 @@ int main(void)
 	tcase_add_test(tcase, newest_look_at_the_host_is_the_one_that_counts);
 	tcase_add_loop_test(tcase, engine_that_may_not_place_memory_is_off_or_refused, 0, 2);
 	tcase_add_test(tcase, engine_on_a_kernel_that_loses_memory_is_refused_unless_it_is_wanted);
+	tcase_add_loop_test(
+	    tcase, engine_uses_huge_pages_where_there_are_some_and_small_ones_where_it_is_told_to,
+	    0, 2);
 	tcase_add_test(tcase, engine_needs_a_topology_and_has_its_own_sizes);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
