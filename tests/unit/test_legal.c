@@ -54,6 +54,49 @@ START_TEST(row_names_a_mover_that_there_is)
 }
 END_TEST
 
+START_TEST(refusal_says_what_would_be_legal)
+{
+	static const struct {
+		const char *kind, *mover;
+		enum gmig_mode mode;
+		const char *text;
+	} cases[] = {
+	    {"ram", "hugetlb", GMIG_MODE_AUTO,
+	     "mover hugetlb does not move memory of kind ram: use uffd or kernel or swap"},
+	    {"hugetlb", "uffd", GMIG_MODE_AUTO,
+	     "mover uffd does not move memory of kind hugetlb: use hugetlb or kernel"},
+	    {"process", "swap", GMIG_MODE_AUTO,
+	     "mover swap does not move memory of kind process: use kernel"},
+	    {"rom", "uffd", GMIG_MODE_AUTO,
+	     "mover uffd does not move memory of kind rom: use none, it stays"},
+	    {"memfd", "swap", GMIG_MODE_BLOCK,
+	     "mover swap has no mode block for memory of kind memfd"},
+	    {"own", "uffd", GMIG_MODE_LAZY, "mover uffd has no mode lazy for memory of kind own"}};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct gmig_error err = {0};
+
+		ck_assert_int_eq(
+		    legal_check(cases[i].kind, mover_find(cases[i].mover), cases[i].mode, &err),
+		    -EINVAL);
+		ck_assert_str_eq(err.text, cases[i].text);
+	}
+	ck_assert_int_eq(legal_check("ram", mover_all[0], GMIG_MODE_LAZY, NULL), 0);
+	ck_assert_int_eq(legal_check("ram", mover_all[0], GMIG_MODE_LAZY + 1, NULL), -EINVAL);
+}
+END_TEST
+
+START_TEST(mover_moves_a_kind_in_any_mode_or_in_none)
+{
+	ck_assert(legal_moves("ram", &mover_uffd));
+	ck_assert(legal_moves("own", &mover_swap));
+	ck_assert(legal_moves("own", &mover_uffd));
+	ck_assert(!legal_moves("hugetlb", &mover_uffd));
+	ck_assert(!legal_moves("process", &mover_swap));
+	ck_assert(!legal_moves("rom", &mover_kernel));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("legal");
@@ -64,6 +107,8 @@ int main(void)
 	tcase_add_test(tcase, combination_is_legal_or_refused_in_words);
 	tcase_add_test(tcase, mode_that_nobody_knows_is_refused);
 	tcase_add_test(tcase, row_names_a_mover_that_there_is);
+	tcase_add_test(tcase, refusal_says_what_would_be_legal);
+	tcase_add_test(tcase, mover_moves_a_kind_in_any_mode_or_in_none);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

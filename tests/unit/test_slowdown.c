@@ -181,6 +181,80 @@ END_TEST
 
 /* ---- Order --------------------------------------------------------------------------------------- */
 
+START_TEST(wait_is_for_what_is_not_saved_up_yet)
+{
+	static struct slowdown meter;
+	struct slowdown_budget budget;
+
+	slowdown_join(&meter, &budget, 1000000, 1000);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, 5000), 0);
+	/* Fifteen sixteenths of the time are earned. */
+	ck_assert_uint_eq(slowdown_turn(&meter, &budget, 100 * US, 1000), 106667);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, 999), 0);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, 1000), 0);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, 1001), 1);
+	ck_assert_uint_eq(slowdown_turn(&meter, &budget, 100 * US, 1000 + 32000), 74667);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, 50000), 49000);
+	ck_assert_uint_eq(meter.reserved_ns, 0);
+	ck_assert_uint_eq(slowdown_turn(&meter, &budget, 100 * US, 1000 + 106667), 0);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, S), 0);
+	ck_assert_uint_eq(meter.reserved_ns, 100 * US);
+	/* What is reserved has to be saved up, too. */
+	ck_assert_uint_eq(slowdown_turn(&meter, &budget, 100 * US, 1000 + 106667), 106667);
+	slowdown_charge(&meter, 100 * US, 30 * US, 1000 + 106667);
+	ck_assert_uint_eq(meter.reserved_ns, 0);
+	ck_assert_uint_eq(meter.lost_ns, 30 * US);
+	ck_assert_uint_eq(budget.lost_ns, 30 * US);
+	ck_assert_uint_eq(budget.worst_ns, 30 * US);
+	slowdown_leave(&meter, &budget);
+	ck_assert_ptr_null(meter.budgets);
+	ck_assert_uint_eq(slowdown_waits_ns(&budget, 2 * S), 0);
+}
+END_TEST
+
+START_TEST(wait_is_a_second_at_most)
+{
+	static struct slowdown meter;
+	struct slowdown_budget budget;
+
+	slowdown_join(&meter, &budget, 1, 0);
+	ck_assert_uint_eq(slowdown_turn(&meter, &budget, 100 * US, 0), SLOWDOWN_WAIT_MAX);
+	slowdown_leave(&meter, &budget);
+	/* Without a limit nobody waits. */
+	slowdown_join(&meter, &budget, 0, 0);
+	ck_assert_uint_eq(slowdown_turn(&meter, &budget, 100 * S, 0), 0);
+	ck_assert_uint_eq(meter.reserved_ns, 100 * S);
+	ck_assert(slowdown_is_met(&budget));
+}
+END_TEST
+
+START_TEST(budgets_leave_in_any_order)
+{
+	static struct slowdown meter;
+	struct slowdown_budget budget[3];
+
+	for (unsigned int i = 0; i < 3; i++)
+		slowdown_join(&meter, &budget[i], 1000, 0);
+	slowdown_leave(&meter, &budget[1]);
+	slowdown_charge(&meter, 0, 5 * US, 10);
+	ck_assert_uint_eq(budget[0].lost_ns, 5 * US);
+	ck_assert_uint_eq(budget[1].lost_ns, 0);
+	ck_assert_uint_eq(budget[2].lost_ns, 5 * US);
+	slowdown_leave(&meter, &budget[1]);
+	slowdown_leave(&meter, &budget[2]);
+	slowdown_charge(&meter, 0, 1 * US, 20);
+	ck_assert_uint_eq(budget[0].lost_ns, 6 * US);
+	ck_assert_uint_eq(budget[2].lost_ns, 5 * US);
+	slowdown_leave(&meter, &budget[0]);
+	ck_assert_ptr_null(meter.budgets);
+	/* What was lost before it began is not its own. */
+	slowdown_join(&meter, &budget[0], 1000, 30);
+	slowdown_charge(&meter, 0, 2 * US, 40);
+	ck_assert_uint_eq(budget[0].lost_ns, 2 * US);
+	ck_assert_uint_eq(budget[0].worst_ns, 2 * US);
+}
+END_TEST
+
 START_TEST(permutation_has_each_number_once)
 {
 	static bool seen[70000];
@@ -235,6 +309,9 @@ int main(void)
 	tcase_add_test(tcase, what_a_job_without_a_budget_costs_is_charged_to_the_one_that_has_it);
 	tcase_add_test(tcase, budget_smaller_than_one_block_is_waited_for);
 	tcase_add_test(tcase, share_is_of_the_time_that_is_named);
+	tcase_add_test(tcase, wait_is_for_what_is_not_saved_up_yet);
+	tcase_add_test(tcase, wait_is_a_second_at_most);
+	tcase_add_test(tcase, budgets_leave_in_any_order);
 	tcase_add_loop_test(order, permutation_has_each_number_once, 0, 11);
 	tcase_add_test(order, permutation_spreads);
 	suite_add_tcase(suite, tcase);
