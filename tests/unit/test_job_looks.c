@@ -510,6 +510,21 @@ START_TEST(page_that_was_said_to_have_moved_and_lies_there_is_taken_back)
 }
 END_TEST
 
+/* Also when it was to come to node 0. */
+START_TEST(page_that_was_said_to_be_on_node_0_and_is_not_is_taken_back)
+{
+	make((const uint16_t[]){0, 0, NOWHERE});
+	memory_ops.unclaimed = true;
+	memory_ops.on_node = NULL;
+	memory_ops.settle = settle_but_20;
+	put_pages(0, 0, 100, 1);
+	run(GMIG_JOB_COMPLETED);
+	assert_pages(100, 0, 0, 0);
+	ck_assert_uint_eq(count_on(0, 0), 100);
+	ck_assert_uint_eq(fake.info.passes, 2);
+}
+END_TEST
+
 /* It never stays there: what is told in the end is where it is. */
 static void settle_never_20(struct claim *claim, const struct claim_result *result)
 {
@@ -597,6 +612,7 @@ int main(void)
 	    part_that_others_move_is_looked_for_four_times_and_then_everywhere,
 	    pages_of_a_process_are_asked_about_as_a_whole,
 	    page_that_was_said_to_have_moved_and_lies_there_is_taken_back,
+	    page_that_was_said_to_be_on_node_0_and_is_not_is_taken_back,
 	    page_that_comes_back_each_time_remains,
 	};
 	Suite *suite = suite_create("job_looks");

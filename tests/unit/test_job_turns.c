@@ -180,11 +180,26 @@ START_TEST(job_has_as_many_workers_as_are_of_use)
 END_TEST
 
 static bool no_memory_left;
+static unsigned int allocations;
 
 static void *alloc_while_there_is(size_t bytes)
 {
+	allocations++;
 	return no_memory_left ? NULL : calloc(1, bytes);
 }
+
+/* What one has given back the next one takes: a list of the group's details, and its own. */
+START_TEST(block_that_is_done_with_gives_back_what_its_results_might_have_needed)
+{
+	make(to_1);
+	status_destroy(job->status);
+	ck_assert_int_eq(status_create_with(alloc_while_there_is, &job->status), 0);
+	put_blocks(BLOCKS);
+	run(GMIG_JOB_COMPLETED);
+	assert_pages(PAGES, 0, 0, 0);
+	ck_assert_uint_ge(allocations, 2 * BLOCKS);
+}
+END_TEST
 
 static void memory_is_short(struct mover_ticket *ticket)
 {
@@ -625,6 +640,7 @@ int main(void)
 	    round_of_a_job_with_a_slowdown_budget_is_an_eighth,
 	    pass_that_no_worker_had_room_in_is_made_again,
 	    job_that_no_worker_ever_has_room_for_leaves_all_to_be_tried_again,
+	    block_that_is_done_with_gives_back_what_its_results_might_have_needed,
 	    job_without_memory_for_results_ends_with_what_it_has_moved,
 	    block_is_paid_for_before_it_moves,
 	    what_moves_along_is_paid_for_afterwards_and_counts_as_moved,
