@@ -5,7 +5,8 @@
 #   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 55 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
-#            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak)
+#            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak; in the lab, with
+#            agents, libvirt and gmigd, tests/soak/host)
 #   --fuzz   ten minutes of a processor for each fuzz target
 #   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
 #            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
@@ -260,6 +261,7 @@ soak)
 	stage "soak commands" $((soak_seconds + 1200)) stage_soak_commands --seconds "$soak_seconds" ${soak_seed:+--seed "$soak_seed"}
 	stage "soak blocks" 14400 stage_soak_commands --blocks 1000000 ${soak_seed:+--seed "$soak_seed"}
 	stage "soak selftest" 3600 stage_soak_selftest
+	stage "lab soak" $((soak_seconds + 3600)) stage_lab_soak --seconds "$soak_seconds" ${soak_seed:+--seed "$soak_seed"}
 	stage "every mutant" 3600 stage_mutants
 	stage "mutants that were missed" 3600 stage_mutate --fixed
 	stage "build clang" 600 stage_build clang

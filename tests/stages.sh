@@ -234,7 +234,7 @@ stage_headers() {
 stage_structure() {
 	local self
 	tests/fault/patches-apply && need_build release || return 1
-	for self in structure/selftest structure/unit-selftest structure/abi-selftest coverage/selftest fault/mutate-selftest; do
+	for self in structure/selftest structure/unit-selftest structure/abi-selftest coverage/selftest fault/mutate-selftest soak/host-selftest; do
 		tests/$self >build/structure.log || { cat build/structure.log && return 1; }
 	done
 	tests/structure/check
@@ -575,6 +575,11 @@ stage_coverage() {
 # Random commands, or a million blocks, with guests that count lost writes.
 stage_soak_commands() {
 	need_build release && with_guests tests/soak/soak --log build/soak.log "$@"
+}
+
+# The same on a host with nodes, beside libvirt and gmigd: stage_lab_soak OPTION.. of tests/integration/soak-cases
+stage_lab_soak() {
+	stage_libvirt stage_lab_agent "soak-cases --log build/soak-host.log $*" --mem-per-node 2G --timeout 0
 }
 
 stage_soak_selftest() {

@@ -1,6 +1,7 @@
 /*
  * What runs in the guest of the agent's tests, beside the agent.
- *   agent-load load MIB NODE          memory on NODE that is written and checked until SIGTERM
+ *   agent-load load MIB NODE [tell]   memory on NODE that is written and checked until SIGTERM; tell: it rests
+ *                                     more, and says after each round what it has found; SIGUSR1: one write is lost
  *   agent-load twin NAME              a process with a region of pages of every kind, see below
  *   agent-load direct PID NODE [all]  move_pages(2) on the region of twin PID; prints each status
  *   agent-load ask PID                where the pages of its region are
@@ -34,10 +35,18 @@
 
 static volatile sig_atomic_t ended;
 
+static volatile sig_atomic_t asked;
+
 static void on_term(int number)
 {
 	(void)number;
 	ended = 1;
+}
+
+static void on_usr1(int number)
+{
+	(void)number;
+	asked = 1;
 }
 
 static void die(const char *what)
@@ -92,14 +101,25 @@ static size_t check_page(const char *memory, size_t page, uint64_t round)
 	return bad;
 }
 
-static int run_load(size_t mib, int node)
+/* The next write, unless it is to be lost, so that a test sees that this is seen. */
+static void write_next(char *memory, size_t page, uint64_t round)
+{
+	if (asked)
+		asked = 0;
+	else
+		write_page(memory, page, round);
+}
+
+static int run_load(size_t mib, int node, bool tell)
 {
 	size_t pages = mib << 8, bad = 0;
-	const struct timespec rest = {.tv_nsec = 20000000}; /* others move it meanwhile */
+	/* others move it meanwhile */
+	const struct timespec rest = {.tv_nsec = tell ? 150000000 : 20000000};
 	uint64_t round = 0;
 	char *memory;
 
 	signal(SIGTERM, on_term);
+	signal(SIGUSR1, on_usr1);
 	memory = map(0, pages * PAGE, MAP_PRIVATE);
 	set_policy(node);
 	for (size_t page = 0; page < pages; page++)
@@ -109,11 +129,13 @@ static int run_load(size_t mib, int node)
 	while (!ended) {
 		for (size_t page = 0; page < pages; page++) {
 			bad += check_page(memory, page, round);
-			write_page(memory, page, round + 1);
+			write_next(memory, page, round + 1);
 			if (page % 1024 == 0)
 				nanosleep(&rest, NULL);
 		}
 		round++;
+		if (tell)
+			printf("LOAD-ROUND %llu bad=%zu\n", (unsigned long long)round, bad);
 	}
 	for (size_t page = 0; page < pages; page++)
 		bad += check_page(memory, page, round);
@@ -325,14 +347,7 @@ static int run_blocks(const char *pid)
 
 /* ---- victim: of memory that breaks ----------------------------------------------------------- */
 
-static volatile sig_atomic_t asked;
 static char *page_to_read;
-
-static void on_usr1(int number)
-{
-	(void)number;
-	asked = 1;
-}
 
 /* The kernel tells who has read it: BUS_MCEERR_AR, and where. */
 static void on_sigbus(int number, siginfo_t *info, void *context)
@@ -384,8 +399,8 @@ static int run_as(const char *uid, char **command)
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 8192);
-	if (argc == 4 && !strcmp(argv[1], "load"))
-		return run_load((size_t)atoi(argv[2]), atoi(argv[3]));
+	if (argc >= 4 && !strcmp(argv[1], "load"))
+		return run_load((size_t)atoi(argv[2]), atoi(argv[3]), argc > 4);
 	if (argc == 3 && !strcmp(argv[1], "twin"))
 		return run_twin(argv[2]);
 	if (argc >= 4 && !strcmp(argv[1], "direct")) {
@@ -407,7 +422,7 @@ int main(int argc, char **argv)
 		return run_as(argv[2], argv + 3);
 	fprintf(
 	    stderr,
-	    "usage: agent-load load MIB NODE | twin NAME | direct PID NODE [all] | "
+	    "usage: agent-load load MIB NODE [tell] | twin NAME | direct PID NODE [all] | "
 	    "ask PID | migrate PID FROM TO | hot | blocks PID | victim | as UID PROGRAM ARG..\n");
 	return 2;
 }

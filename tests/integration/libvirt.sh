@@ -13,7 +13,7 @@ need_lab_for_libvirt() {
 
 # virsh waits for a daemon that does not answer: not here.
 virsh() {
-	timeout 60 virsh -q -c qemu:///system "$@"
+	timeout $((20 * PATIENCE)) virsh -q -c qemu:///system "$@"
 }
 
 libvirtd_starts() {
