@@ -16,6 +16,7 @@ static struct gmig *gmig;
 static struct gmig_error err;
 static struct gmig_sys sys;
 static uint8_t *ram[2];
+static void *owned;
 
 static unsigned int fills, fails_at; /* from 1; 0: none */
 static int fill_error;
@@ -62,8 +63,8 @@ static void start(bool fake)
 	static const struct tree_node nodes[] = {{0, 4096, 2048, "0", "10 20"},
 						 {1, 4096, 2048, "1", "20 10"}};
 	static const struct gmig_region_ops ops = {.query = NULL};
-	static _Alignas(2 * 1048576) uint8_t owned[2 * 1048576];
-	const struct gmig_region_own own = {.ops = &ops, .memory = owned};
+	const struct gmig_region_own own = {.ops = &ops,
+					    .memory = owned = aligned_alloc(2 * MIB, 2 * MIB)};
 	const struct gmig_region_spec specs[] = {
 	    {.bytes = 6 * MIB},
 	    {.gpa = 16 * MIB, .bytes = 2 * MIB, .kind = GMIG_REGION_OWN, .own = &own},
@@ -96,6 +97,7 @@ static void end(void)
 {
 	gmig_destroy(gmig);
 	gmig_topology_put(topology);
+	free(owned);
 	tree_remove();
 }
 
