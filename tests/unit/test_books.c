@@ -51,6 +51,12 @@ START_TEST(entry_corrected_moves_its_pages_between_accounts)
 }
 END_TEST
 
+static void assert_only_breach(const struct gmig_check *check, unsigned int which)
+{
+	for (unsigned int i = 0; i < GMIG_INVARIANTS; i++)
+		ck_assert_msg(check->breach[i] == (i == which), "I%u: %s", i + 1, check->detail[i]);
+}
+
 START_TEST(accounts_wrong_by_a_page_are_a_breach)
 {
 	struct ledger_map map = {
@@ -60,10 +66,39 @@ START_TEST(accounts_wrong_by_a_page_are_a_breach)
 	start(false);
 	ledger_map(rig.gmig->ledger, &map);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
-	ck_assert(check.breach[3]);
+	assert_only_breach(&check, 3);
+	ck_assert_str_eq(check.detail[3],
+			 "node 1: 0 pages by the shadow table, but 1 in the books");
+	ck_assert_uint_eq(check.mapped_bytes, BYTES + GMIG_PAGE_BYTES);
+	/* A check tells of the first difference, and mends none. */
 	ledger_post(rig.gmig->ledger, 0, LEDGER_OUTSIDE, LEDGER_POOL, 1);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
-	ck_assert(check.breach[3]);
+	assert_only_breach(&check, 3);
+	ck_assert_str_eq(check.detail[3],
+			 "node 1: 0 pages by the shadow table, but 1 in the books");
+	rig_destroy(&rig);
+}
+END_TEST
+
+START_TEST(free_slots_of_another_number_than_in_the_books_are_a_breach)
+{
+	unsigned long long pages;
+	struct gmig_check check;
+	char detail[128];
+
+	start(false);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	pages = check.pool_bytes / GMIG_PAGE_BYTES;
+	ledger_post(rig.gmig->ledger, 0, LEDGER_OUTSIDE, LEDGER_POOL, 3);
+	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
+	assert_only_breach(&check, 3);
+	snprintf(detail, sizeof(detail), "node 0: %llu pages in free slots, but %llu in the books",
+		 pages, pages + 3);
+	ck_assert_str_eq(check.detail[3], detail);
+	ck_assert_uint_eq(check.pool_bytes, (pages + 3) * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(check.mapped_bytes, BYTES);
+	ck_assert_uint_eq(check.in_flight_bytes, 0);
+	ck_assert_uint_eq(check.quarantine_bytes, 0);
 	rig_destroy(&rig);
 }
 END_TEST
@@ -75,7 +110,9 @@ START_TEST(pages_in_flight_without_a_taken_slot_are_a_breach)
 	start(false);
 	ledger_post(rig.gmig->ledger, 0, LEDGER_OUTSIDE, LEDGER_FLIGHT, 1);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
-	ck_assert(check.breach[3]);
+	assert_only_breach(&check, 3);
+	ck_assert_str_eq(check.detail[3], "node 0: 1 pages in flight, but no slot is taken");
+	ck_assert_uint_eq(check.in_flight_bytes, GMIG_PAGE_BYTES);
 	rig_destroy(&rig);
 }
 END_TEST
@@ -101,7 +138,8 @@ START_TEST(page_held_by_nobody_is_a_breach_and_by_a_claim_none)
 	/* The same entry, closed behind the claims' back. */
 	ck_assert_int_eq(change(512, 9, SHADOW_CLAIM, 1), 0);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, NULL), 0);
-	ck_assert(check.breach[4]);
+	assert_only_breach(&check, 4);
+	ck_assert_str_eq(check.detail[4], "gfn 0x200 is claimed and nobody holds it");
 	ck_assert_int_eq(change(512, 9, SHADOW_PUTBACK, 0), 0);
 	rig_assert_clean(&rig);
 	rig_destroy(&rig);
@@ -271,6 +309,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, entry_corrected_moves_its_pages_between_accounts, 0, 2);
 	tcase_add_test(tcase, accounts_wrong_by_a_page_are_a_breach);
+	tcase_add_test(tcase, free_slots_of_another_number_than_in_the_books_are_a_breach);
 	tcase_add_test(tcase, pages_in_flight_without_a_taken_slot_are_a_breach);
 	tcase_add_test(tcase, page_held_by_nobody_is_a_breach_and_by_a_claim_none);
 	tcase_add_test(tcase, abandoned_claim_holds_its_pages_and_is_no_breach);

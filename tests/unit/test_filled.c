@@ -486,6 +486,7 @@ START_TEST(clean_frame_that_was_written_to_is_a_breach_only_once)
 	fill_page(WRITE_MEM, free_slot(_i, true)->hva);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
 	ck_assert(check.breach[1]);
+	ck_assert_str_eq(check.detail[1], "1 clean frames were written to");
 	bits_fill(&want.need);
 	ck_assert_int_eq(frame_take(rig.gmig->frames, &want, &slot), 0);
 	ck_assert_uint_eq(*(uint64_t *)slot->hva, 0);
@@ -505,6 +506,7 @@ START_TEST(frame_that_was_thrown_away_is_a_breach_only_once)
 	ck_assert_int_eq(madvise(hva, GMIG_BLOCK_BYTES, MADV_DONTNEED), 0);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
 	ck_assert(check.breach[0]);
+	ck_assert_str_eq(check.detail[0], "1 free slots do not hold what the books say");
 	ck_assert_uint_eq(check.pool_bytes, 0);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
 	ck_assert(!check.breach[0]);
