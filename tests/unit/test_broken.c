@@ -274,6 +274,41 @@ START_TEST(many_broken_pages_are_each_known)
 }
 END_TEST
 
+static bool is_known(struct broken_pages *broken, uint64_t gfn)
+{
+	size_t count = atomic_load(&broken->count);
+
+	for (size_t i = 0; i < count; i++)
+		if (broken->gfn[i] == gfn)
+			return true;
+	return false;
+}
+
+START_TEST(broken_pages_given_back_are_forgotten_and_their_neighbours_not)
+{
+	struct broken_pages broken = {.gfn = NULL};
+
+	broken_pages_init(&broken);
+	broken_pages_remove(&broken, 0, UINT64_MAX); /* of none */
+	for (uint64_t gfn = 10; gfn < 20; gfn++)
+		ck_assert(broken_pages_add(&broken, gfn));
+	broken_pages_remove(&broken, 13, 0);
+	broken_pages_remove(&broken, 20, 5);
+	broken_pages_remove(&broken, 5, 5);
+	ck_assert_uint_eq(atomic_load(&broken.count), 10);
+	broken_pages_remove(&broken, 13, 4);
+	ck_assert_uint_eq(atomic_load(&broken.count), 6);
+	for (uint64_t gfn = 10; gfn < 20; gfn++)
+		ck_assert_int_eq(is_known(&broken, gfn), gfn < 13 || gfn >= 17);
+	broken_pages_remove(&broken, 19, 1);
+	ck_assert(!is_known(&broken, 19) && is_known(&broken, 18));
+	broken_pages_remove(&broken, 0, UINT64_MAX);
+	ck_assert_uint_eq(atomic_load(&broken.count), 0);
+	ck_assert(broken_pages_add(&broken, 10));
+	broken_pages_destroy(&broken);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("broken");
@@ -284,6 +319,7 @@ int main(void)
 	tcase_add_loop_test(tcase, page_that_is_told_to_be_broken_is_counted_once, 0, 2);
 	tcase_add_loop_test(tcase, page_known_to_be_broken_stays_with_eio_at_once, 0, 4);
 	tcase_add_test(tcase, many_broken_pages_are_each_known);
+	tcase_add_test(tcase, broken_pages_given_back_are_forgotten_and_their_neighbours_not);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
