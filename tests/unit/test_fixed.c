@@ -284,6 +284,25 @@ START_TEST(map_counts_what_is_fixed)
 }
 END_TEST
 
+START_TEST(fixed_pages_of_a_range_are_counted_to_its_ends)
+{
+	begin(false);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 0, BLOCKS * B), 0);
+	fix(2 * B, 2 * B, true);
+	fix(6 * B, B, true);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 0, BLOCKS * B), 3 * B);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 0, 2 * B), 0);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 0, 2 * B + 1), 1);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 4 * B - 1, 2), 1);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 4 * B, 2 * B), 0);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 3 * B, 3 * B + 7), B + 7);
+	ck_assert_uint_eq(fixed_pages(rig.gmig, 2 * B, 0), 0);
+	ck_assert(!fixed_is(rig.gmig, 2 * B - 1) && fixed_is(rig.gmig, 2 * B));
+	ck_assert(fixed_is(rig.gmig, 4 * B - 1) && !fixed_is(rig.gmig, 4 * B));
+	finish();
+}
+END_TEST
+
 static int refused(uint64_t gpa, uint64_t bytes, bool fixed)
 {
 	struct gmig_error err = {0};
@@ -347,6 +366,7 @@ int main(void)
 	tcase_add_loop_test(tcase, block_that_a_job_has_picked_and_not_yet_taken_stays, 0, 2);
 	tcase_add_loop_test(tcase, declaration_beside_jobs_is_never_too_late, 0, 2);
 	tcase_add_test(tcase, map_counts_what_is_fixed);
+	tcase_add_test(tcase, fixed_pages_of_a_range_are_counted_to_its_ends);
 	tcase_add_test(tcase, range_that_is_no_memory_is_refused);
 	tcase_add_test(tcase, more_ranges_than_there_may_be_are_refused);
 	suite_add_tcase(suite, tcase);
