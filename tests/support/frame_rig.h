@@ -28,6 +28,7 @@
 struct block {
 	struct bits present;
 	bool huge, thp; /* thp: huge pages were advised */
+	bool table;	/* a page table of small pages */
 	uint16_t node[GMIG_BLOCK_PAGES];
 };
 
@@ -42,9 +43,15 @@ static struct {
 	size_t length;
 	uint64_t now;
 	uint64_t room_bytes;
-	uint16_t new_node; /* where new memory comes from */
+	uint16_t small_node, huge_node; /* where new memory comes from */
+	unsigned int stray; /* this page, counted from 1, comes from the node behind it */
 	bool no_huge;
-	bool stays; /* migration moves nothing */
+	bool
+	    tables_stay; /* page tables outlive their pages, and no huge page comes in their place */
+	bool cold_is_no_use; /* it splits no huge page */
+	bool stays;	     /* migration moves nothing */
+	bool migration_splits;
+	unsigned int marks; /* pages that did not begin with a 0 when they were called cold */
 	/* Calls whose word is this fail: first `after` of them do not, then `times` do. */
 	struct rule {
 		const char *word;
@@ -160,10 +167,10 @@ static inline int asked(const char *word, const void *memory, size_t bytes)
 
 /* ---- Memory ------------------------------------------------------------------------------------- */
 
-static inline void put_page(struct block *block, unsigned int page)
+static inline void put_page(struct block *block, unsigned int page, unsigned int node)
 {
 	bits_set(&block->present, page);
-	block->node[page] = kernel.new_node;
+	block->node[page] = (uint16_t)(node + (kernel.stray == page + 1));
 }
 
 static inline void populate_page(uint64_t address)
@@ -173,13 +180,14 @@ static inline void populate_page(uint64_t address)
 
 	if (bits_get(&block->present, page))
 		return;
-	if (block->thp && !kernel.no_huge && bits_empty(&block->present)) {
+	if (block->thp && !kernel.no_huge && !block->table && bits_empty(&block->present)) {
 		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-			put_page(block, i);
+			put_page(block, i, kernel.huge_node);
 		block->huge = true;
+		return;
 	}
-	if (!block->huge)
-		put_page(block, page);
+	put_page(block, page, kernel.small_node);
+	block->table = kernel.tables_stay;
 }
 
 static inline void discard_page(uint64_t address)
@@ -206,6 +214,15 @@ static inline void advise_huge(const void *memory, size_t bytes, bool on)
 	}
 }
 
+static inline unsigned int count_marks(const uint8_t *block)
+{
+	unsigned int marks = 0;
+
+	for (size_t at = 0; at < GMIG_BLOCK_BYTES; at += GMIG_PAGE_BYTES)
+		marks += *(const uint64_t *)(block + at) != 0;
+	return marks;
+}
+
 static inline int advise(void *memory, size_t bytes, int advice)
 {
 	unsigned int map, number, page;
@@ -226,8 +243,12 @@ static inline int advise(void *memory, size_t bytes, int advice)
 			advise_huge(memory, bytes, advice == MADV_HUGEPAGE);
 	} else if (advice == MADV_COLD && !bits_empty(&block->present)) {
 		/* Of empty memory it is only asked whether it is locked. */
+		kernel.marks = count_marks(memory);
 		ret = asked("cold", memory, bytes);
-		block->huge &= ret != 0;
+		if (!ret && !kernel.cold_is_no_use) {
+			block->huge = false;
+			block->table = kernel.tables_stay;
+		}
 	} else if (advice == MADV_SOFT_OFFLINE) {
 		ret = asked("offline", memory, bytes);
 	} else if (advice == MADV_DONTFORK) {
@@ -323,6 +344,7 @@ static inline void migrate_page(void *at, int node)
 	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
 		if (block->huge || i == page)
 			block->node[i] = (uint16_t)node;
+	block->huge &= !kernel.migration_splits;
 }
 
 static inline long move_pages(pid_t pid, unsigned long count, void **pages, const int *nodes,
@@ -541,6 +563,12 @@ static inline void stop(void)
 	frame_destroy(frames);
 	policy_destroy(policy);
 	ledger_destroy(ledger);
+}
+
+/* New memory comes from there. */
+static inline void lies_on(uint16_t node)
+{
+	kernel.small_node = kernel.huge_node = node;
 }
 
 /* Small pages first..first+count. */

@@ -228,6 +228,20 @@ START_TEST(page_that_is_at_neither_place_has_not_moved)
 }
 END_TEST
 
+/* What looks as if it had moved, and was not asked for. */
+START_TEST(pages_behind_the_move_are_not_counted)
+{
+	bits_clear_range(&kernel.map[0].block[0].present, 7, 2);
+	bits_set_range(&kernel.map[1].block[0].present, 12, 2);
+	answer(1, 0, -EAGAIN);
+	answer(0, 3, -EEXIST);
+	ck_assert_int_eq(move_out(3, 8, 4, false), 0);
+	assert_done(4);
+	assert_said("move/9 A0.3+4>B0.8+4! 1\n"
+		    "move/9 A0.4+3>B0.9+3! 0\n");
+}
+END_TEST
+
 /* The last page of one block, and a place in the second one. */
 START_TEST(pages_are_looked_for_in_their_own_blocks)
 {
@@ -513,6 +527,7 @@ int main(void)
 	tcase_add_test(tcase, error_of_the_rest_is_told_with_what_moved);
 	tcase_add_loop_test(tcase, place_that_is_taken_is_told, 0, 2);
 	tcase_add_test(tcase, page_that_is_at_neither_place_has_not_moved);
+	tcase_add_test(tcase, pages_behind_the_move_are_not_counted);
 	tcase_add_test(tcase, pages_are_looked_for_in_their_own_blocks);
 	tcase_add_loop_test(tcase, pages_that_moved_without_a_word_are_looked_for_33_times, 0, 2);
 	tcase_add_test(tcase, frame_that_the_kernel_takes_out_of_use_costs_the_slot_nothing);
