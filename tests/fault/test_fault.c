@@ -174,7 +174,19 @@ static int ping(struct rig *rig, const struct cell *cell, unsigned int from, int
 	ck_assert_msg(!info.remaining_bytes, "call %d: %llu bytes left, first %d", fail_at,
 		      (unsigned long long)info.remaining_bytes, info.remaining[0].error);
 	gmig_residency(rig->gmig, 0, bytes);
-	ck_assert_uint_eq(bytes[!from], BYTES);
+	if (bytes[!from] != BYTES) {
+		uint64_t settled[GMIG_MAX_NODES];
+
+		rig_settle(rig);
+		gmig_residency(rig->gmig, 0, settled);
+		ck_abort_msg(
+		    "call %d: %llu and %llu bytes, settled %llu and %llu; job: %llu of %llu moved, "
+		    "%llu gone",
+		    fail_at, (unsigned long long)bytes[from], (unsigned long long)bytes[!from],
+		    (unsigned long long)settled[from], (unsigned long long)settled[!from],
+		    (unsigned long long)info.moved_bytes, (unsigned long long)info.total_bytes,
+		    (unsigned long long)info.gone_bytes);
+	}
 	return calls;
 }
 
