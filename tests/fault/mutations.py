@@ -83,11 +83,17 @@ def conditions(code):
         yield "condition", (match.end(), end), "!({})"
 
 
+# A sum that is allocated, and an array's size where it is declared.
+ALLOCATION = re.compile(r"\bcalloc\($|\b(?:malloc|calloc|realloc|reallocarray)\([^;]*\+ $")
+SIZE = re.compile(r"\s+(?!return )(?:\w+ )+\**\w+\[[^=;]*$")
+
+
 def constants(code):
     for match in re.finditer(r"(?<![\w.])(\d+)(?=[uUlL]*(?![\w.]))", code):
         line = code[code.rfind("\n", 0, match.start()) + 1:match.start()]
         # More room than is needed is no mistake that a test could see.
-        if not re.match(r"\s*case ", line) and not line.endswith("calloc("):
+        room = ALLOCATION.search(line) or (SIZE.match(line) and line.count("[") > line.count("]"))
+        if not re.match(r"\s*case ", line) and not room:
             yield "constant", match.span(), str(int(match[1]) + 1)
     for match in re.finditer(r"\b(true|false)\b", code):
         yield "constant", match.span(), "false" if match[0] == "true" else "true"
@@ -100,7 +106,9 @@ def calls(code):
             continue
         end = closing(code, match.end() - 1)
         given = arguments(code, match.end() - 1, end)
-        for (a, b), (c, d) in zip(given, given[1:]):
+        # Equality has no order.
+        equal = match[1] in ("memcmp", "strcmp") and (code[:match.start()].endswith("!") or re.match(r"\) [!=]= 0", code[end:]))
+        for (a, b), (c, d) in zip(given, given[1:] if not equal else []):
             first, second = code[a:b], code[c:d]
             # A masked string would be lost.
             if first.strip() and second.strip() and first.split() != second.split() and '"' not in first + second:
