@@ -18,11 +18,12 @@ SWAPS = {
 class Mutation:
     """One change: `text` of the file with [start, end) replaced by `new`."""
 
-    def __init__(self, path, function, kind, text, span, new):
+    def __init__(self, path, function, kind, text, span, new, masked=None):
         start, end = span
         first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
         self.path, self.function, self.kind = path, function, kind
         self.first_line, self.last_line = text.count("\n", 0, start) + 1, text.count("\n", 0, end) + 1
+        self.statement = statement_lines(masked or mask(text), start, end)
         self.before = " ".join(text[first:last].split())
         self.after = " ".join((text[first:start] + new + text[end:last]).split())
         # Lines stay where they are: an assert() would differ by its number alone.
@@ -32,6 +33,14 @@ class Mutation:
     def key(self):
         """What the mutation is whatever the number of its line: for the list of those that survive."""
         return self.path, self.function, self.before, self.after
+
+
+def statement_lines(masked, start, end):
+    """Numbers of the lines of the statements that [start, end) is in: gcov counts one by the line where it begins."""
+    first = max(masked.rfind(mark, 0, start) for mark in ";{}") + 1
+    first += len(masked[first:start]) - len(masked[first:start].lstrip())
+    last = min((at for at in (masked.find(mark, end) for mark in ";{}") if at >= 0), default=len(masked))
+    return range(masked.count("\n", 0, first) + 1, masked.count("\n", 0, last) + 2)
 
 
 def mask(text):
@@ -165,4 +174,4 @@ def find(path, text):
                     new = new.format(text[span[0]:span[1]])
                 found.append((span, kind, name, new))
     found.sort(key=lambda m: (m[0], m[1], m[3]))
-    return [Mutation(path, name, kind, text, span, new) for span, kind, name, new in found]
+    return [Mutation(path, name, kind, text, span, new, masked) for span, kind, name, new in found]
