@@ -210,7 +210,7 @@ static void note(struct choose *choose, enum gmig_mode mode, uint64_t cost, unsi
 /* Readable has cost `first` and then `then`, so many times each; block has cost `block` at last. Is block cheaper? */
 struct judged {
 	uint64_t first, then, before, block;
-	unsigned int firsts, thens, befores, blocks;
+	unsigned int firsts, thens, before_count, blocks;
 	bool cheaper;
 };
 
@@ -241,7 +241,7 @@ START_TEST(mode_that_costs_less_by_more_than_a_twentieth_is_taken)
 
 	note(&choose, GMIG_MODE_READABLE, one->first, one->firsts);
 	note(&choose, GMIG_MODE_READABLE, one->then, one->thens);
-	note(&choose, GMIG_MODE_BLOCK, one->before, one->befores);
+	note(&choose, GMIG_MODE_BLOCK, one->before, one->before_count);
 	note(&choose, GMIG_MODE_BLOCK, one->block, one->blocks);
 	choose_mode(&choose);
 	ck_assert_uint_eq(choose.last, one->cheaper);

@@ -471,7 +471,7 @@ static const struct {
     {"0::/unified\n4:cpu,cpuset:/sets/two\n", "'/sets/two'"},
     {"4:cpuset:/sets/two\n0::/unified\n", "'/sets/two'"},
     {"4:cpuset:/one\n3:cpuset:/two\n", "'/one'"},
-    {"none\n5\n6:memory\n7:name=systemd:/s\n0::/uni:fied", "'/uni:fied'"},
+    {"none\n5\n6:memory\n7:name=systemd:/s\n0::/one:two", "'/one:two'"},
     {"7:name=systemd:/s\n", "'?'"},
     {"", "'?'"},
 };
