@@ -51,6 +51,8 @@ static struct {
 	bool cold_is_no_use; /* it splits no huge page */
 	bool stays;	     /* migration moves nothing */
 	bool migration_splits;
+	size_t asked_count; /* of the last query */
+	void *asked[GMIG_BLOCK_PAGES];
 	unsigned int marks; /* pages that did not begin with a 0 when they were called cold */
 	/* Calls whose word is this fail: first `after` of them do not, then `times` do. */
 	struct rule {
@@ -327,10 +329,13 @@ static inline int query_nodes(size_t count, void **pages, int *status)
 	int error = error_of("ask");
 
 	say("ask %zu%s\n", count, error ? "!" : "");
+	ck_assert_uint_le(count, GMIG_BLOCK_PAGES);
+	kernel.asked_count = count;
 	for (size_t i = 0; i < count && !error; i++) {
 		unsigned int map, number, page;
 		const struct block *block = block_at((uintptr_t)pages[i], &map, &number, &page);
 
+		kernel.asked[i] = pages[i];
 		status[i] = bits_get(&block->present, page) ? block->node[page] : -ENOENT;
 	}
 	return error;
@@ -605,6 +610,26 @@ static inline void assert_has(const struct slot *slot, unsigned int first, unsig
 	bits_set_range(&pages, first, count);
 	ck_assert_mem_eq(&slot->have, &pages, sizeof(pages));
 	ck_assert_mem_eq(&block->present, &pages, sizeof(pages));
+}
+
+static inline struct block *block_of(const struct slot *slot)
+{
+	unsigned int map, number, page;
+
+	return block_at((uintptr_t)slot->hva, &map, &number, &page);
+}
+
+/* Slots with that memory, given back in the order of their numbers. */
+static inline void give_some(const struct frame_want *want, struct slot **slots, unsigned int count,
+			     bool clean)
+{
+	for (unsigned int i = 0; i < count; i++)
+		slots[i] = take(want);
+	for (unsigned int i = 0; i < count; i++) {
+		slots[i]->clean = clean;
+		frame_give(frames, slots[i]);
+	}
+	forget();
 }
 
 #endif
