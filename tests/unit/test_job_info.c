@@ -40,6 +40,13 @@ START_TEST(stall_budget_is_met_if_99_of_100_waits_are_within_it)
 	ck_assert(fake.info.max_stall_met);
 	ck_assert_uint_eq(fake.info.max_stall_late, 1);
 	ck_assert_uint_eq(fake.info.stall.count, 100);
+	job->work.spec.max_stall_ns = fake.info.stall.p99_ns;
+	info_now();
+	ck_assert(fake.info.max_stall_met);
+	job->work.spec.max_stall_ns--;
+	info_now();
+	ck_assert(!fake.info.max_stall_met);
+	job->work.spec.max_stall_ns = 20 * US;
 	record(&job->work.stall, MS, 1);
 	info_now();
 	ck_assert(!fake.info.max_stall_met);
