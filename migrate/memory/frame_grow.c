@@ -236,8 +236,12 @@ static int grow_once(struct frames *frames, struct pool *pool, const struct fram
 		*out = slot;
 		return 0;
 	}
-	if (ret != -EHWPOISON || !quarantine(frames, slot, &missing))
-		slot_give(frames, slot);
+	if (ret != -EHWPOISON || !quarantine(frames, slot, &missing)) {
+		/* Nothing was given back: whoever waits for memory, the caller among them, need not look again. */
+		pthread_mutex_lock(&pool->lock);
+		slot_put(frames, slot);
+		pthread_mutex_unlock(&pool->lock);
+	}
 	return ret;
 }
 

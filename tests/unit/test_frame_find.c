@@ -164,8 +164,8 @@ START_TEST(own_node_s_slots_go_when_no_other_has_any)
 }
 END_TEST
 
-/* 0: it is in a hurry; 1: a first touch, which room alone bounds. Somebody holds a frame. */
-START_TEST(who_may_not_wait_is_refused_at_once)
+/* 0: somebody holds a frame, 10 ms at a time; 1: in a hurry; 2: a first touch, which room alone bounds; 3: nobody holds any. */
+START_TEST(who_may_wait_waits_40_ms_for_what_others_hold)
 {
 	struct frame_want want = want_small(0, 0, 2);
 	struct slot *slot;
@@ -173,16 +173,19 @@ START_TEST(who_may_not_wait_is_refused_at_once)
 
 	start_with(1, 1);
 	slot = take(&want);
+	if (_i == 3)
+		frame_drop(frames, slot);
 	forget();
 	kernel.room_bytes = 0;
 	policy_look(policy);
-	want.hurry = !_i;
-	want.use = _i ? POLICY_TOUCH : POLICY_MOVE;
+	want.hurry = _i == 1;
+	want.use = _i == 2 ? POLICY_TOUCH : POLICY_MOVE;
 	begin = kernel.now;
 	ck_assert_int_eq(try_to_take(&want), -ENOMEM);
-	assert_said("");
-	ck_assert_uint_eq(kernel.now, begin);
-	frame_drop(frames, slot);
+	assert_said(_i ? "" : "wait 10000\nwait 10000\nwait 10000\nwait 10000\n");
+	ck_assert_uint_eq(kernel.now - begin, _i ? 0 : 40000000);
+	if (_i != 3)
+		frame_drop(frames, slot);
 	stop();
 }
 END_TEST
@@ -456,7 +459,7 @@ int main(void)
 	tcase_add_test(tcase, slot_of_another_node_goes_when_there_may_be_no_more);
 	tcase_add_test(tcase, own_node_s_slots_stay_when_another_has_some);
 	tcase_add_test(tcase, own_node_s_slots_go_when_no_other_has_any);
-	tcase_add_loop_test(tcase, who_may_not_wait_is_refused_at_once, 0, 2);
+	tcase_add_loop_test(tcase, who_may_wait_waits_40_ms_for_what_others_hold, 0, 4);
 	tcase_add_test(tcase, huge_frame_is_kept_whole_or_not_at_all);
 	tcase_add_test(tcase, hole_is_an_empty_slot_or_one_that_is_emptied);
 	tcase_add_test(tcase, hole_for_a_huge_page_has_a_mapping_without_a_page_table);
