@@ -139,8 +139,7 @@ uint64_t topology_node_cache(const struct gmig_topology *topology, unsigned int 
 		snprintf(path, sizeof(path), "%s" NODES "node%u/meminfo", topology->root, node);
 	if (read_path(path, text, sizeof(text)))
 		return 0;
-	inactive =
-	    meminfo_bytes(text, " Inactive(file):") + meminfo_bytes(text, "\nInactive(file):");
+	inactive = meminfo_bytes(text, "Inactive(file):");
 	busy = meminfo_bytes(text, "Dirty:") + meminfo_bytes(text, "Writeback:");
 	return inactive > busy ? inactive - busy : 0;
 }

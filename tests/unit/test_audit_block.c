@@ -5,6 +5,7 @@
 #include "../../migrate/memory/claim.h"
 #include "../../migrate/memory/ledger.h"
 #include "../../migrate/memory/region.h"
+#include "no_tables.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -631,23 +632,6 @@ START_TEST(huge_page_that_nobody_holds_is_put_back_if_it_is_there)
 	end();
 }
 END_TEST
-
-static atomic_bool no_tables;
-
-static void *table_alloc(size_t bytes)
-{
-	void *table = NULL;
-
-	if (atomic_load(&no_tables) || posix_memalign(&table, bytes, bytes))
-		return NULL;
-	return memset(table, 0, bytes);
-}
-
-static void table_release(void *table, size_t bytes)
-{
-	(void)bytes;
-	free(table);
-}
 
 /* Its pages cannot be told apart: what differs is told, and nothing of them is compared. */
 START_TEST(huge_page_that_cannot_be_split_is_left)

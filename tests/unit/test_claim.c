@@ -2,6 +2,7 @@
 #include "../../migrate/jobs/job_list.h"
 #include "../../migrate/memory/claim.h"
 #include "../../migrate/memory/ledger.h"
+#include "no_tables.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -254,23 +255,6 @@ START_TEST(write_to_a_page_that_was_filled_for_the_copy_is_not_lost)
 END_TEST
 
 /* ---- Halfway ----------------------------------------------------------------------------------- */
-
-static atomic_bool no_tables;
-
-static void *table_alloc(size_t bytes)
-{
-	void *table = NULL;
-
-	if (atomic_load(&no_tables) || posix_memalign(&table, bytes, bytes))
-		return NULL;
-	return memset(table, 0, bytes);
-}
-
-static void table_release(void *table, size_t bytes)
-{
-	(void)bytes;
-	free(table);
-}
 
 START_TEST(claim_settled_halfway_keeps_the_books_even_without_memory_for_its_split)
 {

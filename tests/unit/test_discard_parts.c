@@ -4,6 +4,7 @@
 #include "../../migrate/memory/books.h"
 #include "../../migrate/memory/claim.h"
 #include "../../migrate/memory/region.h"
+#include "no_tables.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -228,23 +229,6 @@ START_TEST(page_in_swap_goes_and_page_of_a_move_does_not)
 	end();
 }
 END_TEST
-
-static atomic_bool no_tables;
-
-static void *table_alloc(size_t bytes)
-{
-	void *table = NULL;
-
-	if (atomic_load(&no_tables) || posix_memalign(&table, bytes, bytes))
-		return NULL;
-	return memset(table, 0, bytes);
-}
-
-static void table_release(void *table, size_t bytes)
-{
-	(void)bytes;
-	free(table);
-}
 
 START_TEST(part_of_a_huge_page_stays_without_memory_for_its_entries)
 {

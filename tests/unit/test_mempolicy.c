@@ -1,62 +1,10 @@
 /* Memory policies: which nodes they mean, where the n-th page belongs, and which range has which. */
-#include "../../migrate/core/topology.h"
 #include "../../migrate/memory/bindings.h"
-#include "suite.h"
+#include "mempolicy_host.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct gmig_topology *host; /* nodes 0 to 7, all of them equally far from each other */
-static struct gmig_node_set mems;
-
-static void setup(void)
-{
-	ck_assert_int_eq(gmig_topology_create(8, &host, NULL), 0);
-	gmig_node_set_parse("0-7", &mems, NULL);
-}
-
-static void teardown(void)
-{
-	gmig_topology_put(host);
-}
-
-static struct gmig_policy asked(enum gmig_policy_mode mode, const char *nodes, unsigned int flags)
-{
-	struct gmig_policy policy = {.mode = mode, .flags = flags};
-
-	ck_assert_int_eq(gmig_node_set_parse(nodes, &policy.nodes, NULL), 0);
-	return policy;
-}
-
-static struct mempolicy *made(enum gmig_policy_mode mode, const char *nodes, unsigned int flags)
-{
-	struct gmig_policy policy = asked(mode, nodes, flags);
-	struct mempolicy *out = NULL;
-
-	ck_assert_int_eq(mempolicy_check(&policy, &mems, NULL), 0);
-	ck_assert_int_eq(mempolicy_create(&policy, &mems, &out), 0);
-	return out;
-}
-
-static unsigned int node_of(const struct mempolicy *policy, uint64_t gfn, unsigned int order)
-{
-	const struct mempolicy_place place = {
-	    .gfn = gfn, .order = order, .local = 5, .topology = host};
-
-	return mempolicy_node_of(policy, &place);
-}
-
-/* The nodes of pages 0, 1, .. as digits. */
-static const char *layout(const struct mempolicy *policy, unsigned int pages)
-{
-	static char text[64];
-
-	for (unsigned int i = 0; i < pages; i++)
-		text[i] = (char)('0' + node_of(policy, i, 0));
-	text[pages] = '\0';
-	return text;
-}
 
 static void assert_nodes(const struct mempolicy *policy, const char *digits)
 {
