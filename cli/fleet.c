@@ -37,77 +37,20 @@ struct fleet_guest {
 
 /* ---- The host -------------------------------------------------------------------------------- */
 
-static uint64_t free_huge(unsigned int node, unsigned int kib)
-{
-	char path[128];
-	uint64_t pages = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path),
-		 "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", node,
-		 kib);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%" SCNu64, &pages) != 1)
-		pages = 0;
-	fclose(file);
-	return pages * kib * 1024;
-}
-
-static void look_at_node(struct fleet *fleet, size_t at, unsigned int id)
-{
-	struct placement_node *node = &fleet->nodes[at];
-	uint64_t total = gmig_topology_total_bytes(fleet->topology, id);
-
-	*node = (struct placement_node){.id = id, .total_bytes = total};
-	node->free_bytes[PLACEMENT_4K] = gmig_topology_free_bytes(fleet->topology, id) +
-					 gmig_topology_cache_bytes(fleet->topology, id);
-	node->free_bytes[PLACEMENT_2M] = free_huge(id, 2048);
-	node->free_bytes[PLACEMENT_1G] = free_huge(id, 1048576);
-	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
-		if (node->free_bytes[page] > total)
-			node->free_bytes[page] = total;
-	/* What the kernel itself keeps back, roughly: see vm.min_free_kbytes. */
-	node->reserved_bytes = total / 64;
-	gmig_topology_cpus(fleet->topology, id, fleet->cpus[at].word, PLACEMENT_CPU_WORDS);
-	for (unsigned int i = 0; i < PLACEMENT_CPU_WORDS; i++)
-		if (fleet->cpus[at].word[i])
-			node->cpus = &fleet->cpus[at];
-}
-
 static int look_at_host(struct fleet *fleet, const struct gmig_node_set *closing,
 			struct gmig_error *err)
 {
-	const struct gmig_node_set *online;
 	struct gmig_node_set closed;
-	size_t count, at = 0;
 	int rc = gmig_topology_create(fleet->fake_nodes, &fleet->topology, err);
 
 	if (!rc)
 		rc = closed_nodes_read(&closed, err);
 	if (rc)
 		return rc;
-	online = gmig_topology_online(fleet->topology);
-	count = gmig_node_set_count(online);
-	fleet->nodes = calloc(count, sizeof(*fleet->nodes));
-	fleet->cpus = calloc(count, sizeof(*fleet->cpus));
-	fleet->distance = calloc(count, count);
-	if (!fleet->nodes || !fleet->cpus || !fleet->distance)
-		return gmig_fail(err, -ENOMEM, "no memory to look at %zu nodes", count);
-	gmig_node_set_each (node, online) {
-		size_t other_at = 0;
-
-		look_at_node(fleet, at, node);
-		fleet->nodes[at].closed =
-		    gmig_node_set_has(&closed, node) || gmig_node_set_has(closing, node);
-		gmig_node_set_each (other, online)
-			fleet->distance[at * count + other_at++] =
-			    (uint8_t)gmig_topology_distance(fleet->topology, node, other);
-		at++;
-	}
-	fleet->host = (struct placement_host){fleet->nodes, count, fleet->distance};
-	return 0;
+	gmig_node_set_or(&closed, closing);
+	rc = host_view_read(fleet->topology, "", &closed, &fleet->view, err);
+	fleet->host = fleet->view.host;
+	return rc;
 }
 
 /* Of nodes that pretend and share a CPU, all. */
@@ -115,8 +58,9 @@ static void add_node_of_cpu(const struct fleet *fleet, unsigned int cpu,
 			    struct gmig_node_set *nodes)
 {
 	for (size_t i = 0; i < fleet->host.node_count; i++)
-		if (cpu < PLACEMENT_MAX_CPUS && fleet->cpus[i].word[cpu / 64] >> (cpu % 64) & 1)
-			gmig_node_set_add(nodes, fleet->nodes[i].id);
+		if (cpu < PLACEMENT_MAX_CPUS &&
+		    fleet->view.cpus[i].word[cpu / 64] >> (cpu % 64) & 1)
+			gmig_node_set_add(nodes, fleet->host.nodes[i].id);
 }
 
 /* ---- A guest's memory ------------------------------------------------------------------------ */
@@ -124,7 +68,7 @@ static void add_node_of_cpu(const struct fleet *fleet, unsigned int cpu,
 static bool has_node(const struct fleet *fleet, unsigned long id)
 {
 	for (size_t i = 0; i < fleet->host.node_count; i++)
-		if (fleet->nodes[i].id == id)
+		if (fleet->host.nodes[i].id == id)
 			return true;
 	return false;
 }
@@ -219,8 +163,8 @@ static void leave_closed(const struct fleet *fleet, struct gmig_node_set *nodes)
 	struct gmig_node_set open = *nodes;
 
 	for (size_t i = 0; i < fleet->host.node_count; i++)
-		if (fleet->nodes[i].closed)
-			gmig_node_set_remove(&open, fleet->nodes[i].id);
+		if (fleet->host.nodes[i].closed)
+			gmig_node_set_remove(&open, fleet->host.nodes[i].id);
 	if (!gmig_node_set_empty(&open))
 		*nodes = open;
 }
@@ -629,9 +573,7 @@ void fleet_free(struct fleet *fleet)
 	}
 	free(fleet->inside);
 	free(fleet->guests);
-	free(fleet->nodes);
-	free(fleet->cpus);
-	free(fleet->distance);
+	host_view_free(&fleet->view);
 	gmig_topology_put(fleet->topology);
 	json_decref(fleet->silent);
 	*fleet = (struct fleet){.silent = NULL};

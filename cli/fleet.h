@@ -5,6 +5,7 @@
 #ifndef CLI_FLEET_H
 #define CLI_FLEET_H
 
+#include "../control/host_view.h"
 #include "../migrate/gmig.h"
 #include "../placement/placement.h"
 #include "cli.h"
@@ -20,9 +21,7 @@ struct fleet {
 
 	/* What the above points to. */
 	struct gmig_topology *topology;
-	struct placement_node *nodes;
-	struct placement_cpus *cpus; /* one a node */
-	uint8_t *distance;
+	struct host_view view;
 	struct fleet_guest *inside;
 	int64_t looked_ms; /* when its vCPUs were looked at first */
 };

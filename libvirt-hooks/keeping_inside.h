@@ -2,7 +2,7 @@
 #ifndef KEEPING_INSIDE_H
 #define KEEPING_INSIDE_H
 
-#include "host_view.h"
+#include "../control/host_view.h"
 #include "keeper.h"
 #include "keeping.h"
 #include "metrics.h"

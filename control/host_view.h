@@ -1,9 +1,10 @@
 /*
- * The host's nodes as the planner takes them (placement/placement.h): distances, CPUs, free memory and huge pages now, which nodes
- * are closed. A value of its own; no locks.
+ * The host's nodes as the planner takes them (placement/placement.h), for `gmig plan` and gmigd alike: distances, CPUs, free memory
+ * and huge pages now, which nodes are closed. Inactive clean page cache is room, as the kernel gives it up first
+ * (gmig_topology_cache_bytes()). A value of its own; no locks.
  */
-#ifndef HOST_VIEW_H
-#define HOST_VIEW_H
+#ifndef CONTROL_HOST_VIEW_H
+#define CONTROL_HOST_VIEW_H
 
 #include "../migrate/gmig.h"
 #include "../placement/placement.h"

@@ -1,20 +1,29 @@
 #include "host_view.h"
-#include "qemu_files.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* What cannot be read, or is no number, is none. */
 static uint64_t free_huge(const char *root, unsigned int node, unsigned int kib)
 {
+	char path[PATH_MAX];
 	uint64_t pages = 0;
-	size_t bytes;
-	char *text QEMU_FREED = qemu_file_read(
-	    root, 64, &bytes,
-	    "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", node, kib);
+	FILE *file;
 
-	if (!text || !qemu_number_parse(text, UINT32_MAX, &pages))
+	if (snprintf(path, sizeof(path),
+		     "%s/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages",
+		     root, node, kib) >= (int)sizeof(path))
 		return 0;
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%10" SCNu64, &pages) != 1)
+		pages = 0;
+	fclose(file);
 	return pages * kib * 1024;
 }
 
