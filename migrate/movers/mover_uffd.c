@@ -35,6 +35,12 @@
  * waits least, on average, with this one (docs/performance.md). */
 #define BATCH_PAGES 256
 
+static struct run run_of(const struct request *request, struct mover_ticket *result, int uffd,
+			 unsigned int first, unsigned int count)
+{
+	return (struct run){request, result, first, count, uffd, 0};
+}
+
 /*
  * ENOENT is a hole that came up since we looked, or a page that the kernel itself is migrating;
  * EEXIST the same on the other side. The next pass looks again. EFAULT is a place that the kernel
@@ -287,19 +293,20 @@ static unsigned int exchange(struct run *run, int *error)
 {
 	const struct request *request = run->request;
 	unsigned int out, copied;
+	uint64_t from_ns;
 
 	hold_vcpus(run, true);
-	run->read_blackout_from = run_now(run);
+	from_ns = run_now(run);
 	out = copied = unmap(run, error);
 	if (request->mode == GMIG_MODE_BLOCK) {
 		copied = copy_run(run, run_at(run, request->source), out);
 	}
 	remap(run, out, copied, *error);
 	hold_vcpus(run, false);
-	blackout_record(run, run->read_blackout_from, &request->gmig->blackout_read,
-			request->blackout_read, &run->result->blackout_read_ns);
+	blackout_record(run, from_ns, &request->gmig->blackout_read, request->blackout_read,
+			&run->result->blackout_read_ns);
 	if (request->mode == GMIG_MODE_BLOCK)
-		blackout_record(run, run->read_blackout_from, &request->gmig->blackout_write,
+		blackout_record(run, from_ns, &request->gmig->blackout_write,
 				request->blackout_write, &run->result->blackout_write_ns);
 	return out;
 }
@@ -374,7 +381,7 @@ static void discard_zero(const struct request *request, struct mover_ticket *res
 	struct uffd_scan scan;
 
 	while ((count = bits_run(zero, &first))) {
-		struct run run = {request, result, first, count, uffd, 1, 0};
+		struct run run = {request, result, first, count, uffd, 1};
 		uint8_t *start = block + first * GMIG_PAGE_BYTES;
 		size_t bytes = count * GMIG_PAGE_BYTES;
 		struct bits written;
@@ -429,7 +436,7 @@ static bool scan_first(const struct request *request, struct mover_ticket *resul
 
 static void huge_move(const struct request *request, struct mover_ticket *result, int uffd)
 {
-	struct run run = {request, result, 0, GMIG_BLOCK_PAGES, uffd, 0, 0};
+	struct run run = run_of(request, result, uffd, 0, GMIG_BLOCK_PAGES);
 	struct bits pages = request->pages;
 	int ret;
 
@@ -456,7 +463,7 @@ static void huge_move(const struct request *request, struct mover_ticket *result
 static void small_run(const struct request *request, struct mover_ticket *result, int uffd,
 		      unsigned int first, unsigned int count)
 {
-	struct run run = {request, result, first, count, uffd, 0, 0};
+	struct run run = run_of(request, result, uffd, first, count);
 	int ret;
 
 	if (request->mode == GMIG_MODE_READABLE) {
@@ -549,7 +556,7 @@ static void take_out(const struct request *request, struct mover_ticket *ticket,
 	unsigned int first = 0, count, stumbles = 0;
 
 	while (stumbles < STUMBLES && (count = bits_run(pages, &first))) {
-		struct run run = {request, ticket, first, count, uffd, 0, 0};
+		struct run run = run_of(request, ticket, uffd, first, count);
 		int error = 0;
 		unsigned int out = unmap(&run, &error);
 
@@ -575,7 +582,7 @@ static void take_right(const struct request *request, struct mover_ticket *ticke
 	unsigned int first = 0, count;
 
 	while ((count = bits_run(pages, &first))) {
-		struct run run = {request, ticket, first, count, uffd, 1, 0};
+		struct run run = {request, ticket, first, count, uffd, 1};
 		int ret = uffd_protect(request->gmig->sys, uffd, run_region(&run),
 				       count * GMIG_PAGE_BYTES, true);
 
@@ -624,7 +631,7 @@ static void give_back(const struct request *request, struct mover_ticket *ticket
 	if (!ticket->claim.in_place)
 		read_slot_in(request);
 	while ((count = bits_run(&ticket->out, &first)) && !ticket->lost) {
-		struct run run = {request, ticket, first, count, uffd, 1, 0};
+		struct run run = {request, ticket, first, count, uffd, 1};
 
 		if (ticket->claim.in_place) {
 			run_fail(&run, first, count, error);
@@ -642,15 +649,14 @@ static void bring_pages(const struct request *request, struct mover_ticket *tick
 	unsigned int first = 0, count;
 
 	while ((count = run_size(request, bits_run(pages, &first))) && !ticket->lost) {
-		struct run run = {request, ticket, first, count, uffd, 0, 0};
-		unsigned int copied;
+		struct run run = run_of(request, ticket, uffd, first, count);
+		uint64_t from_ns = run_now(&run);
+		unsigned int copied = copy_run(&run, run_at(&run, request->source), count);
 
-		run.read_blackout_from = run_now(&run);
-		copied = copy_run(&run, run_at(&run, request->source), count);
 		remap(&run, count, copied, 0);
-		blackout_record(&run, run.read_blackout_from, &request->gmig->blackout_read,
+		blackout_record(&run, from_ns, &request->gmig->blackout_read,
 				request->blackout_read, &ticket->blackout_read_ns);
-		blackout_record(&run, run.read_blackout_from, &request->gmig->blackout_write,
+		blackout_record(&run, from_ns, &request->gmig->blackout_write,
 				request->blackout_write, &ticket->blackout_write_ns);
 		run_over(request, ticket, first, count);
 		first += count;

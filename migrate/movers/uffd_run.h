@@ -32,7 +32,6 @@ struct run {
 	unsigned int first, count;
 	int uffd;		      /* the vnode's */
 	uint64_t write_blackout_from; /* when the right to write was taken, 0 = not */
-	uint64_t read_blackout_from;
 };
 
 static inline uint64_t run_now(const struct run *run)

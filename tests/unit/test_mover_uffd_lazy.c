@@ -118,6 +118,7 @@ START_TEST(lazy_huge_page_that_leaves_only_in_part_comes_back)
 	drive(move_ticket);
 	check_calls("<0+100 <100+412! >0+100");
 	check_pages(0, 512, -EBUSY);
+	check_blackouts(0, 0, 0, 0); /* what nobody was to touch yet is none */
 	settle();
 	end_job();
 	ck_assert_uint_eq(in_books_on(1), 0);
