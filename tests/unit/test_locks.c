@@ -1,13 +1,17 @@
 /*
- * Nobody gives a lock back that he has not got: linked with --wrap, so that the engine's calls come here. A lock that is forgotten
- * shows nothing else as long as no two threads meet in it.
+ * Nobody gives a lock back that he has not got, and locks end before their memory does: linked with --wrap, so that the engine's calls
+ * come here. A lock that is forgotten shows nothing else as long as no two threads meet in it; and one that was never ended shows
+ * nothing in this C library.
  */
+#include "../../migrate/core/topology.h"
 #include "../../migrate/gmig_discard.h"
 #include "../../migrate/gmig_dma.h"
 #include "../../migrate/gmig_heat.h"
 #include "../../migrate/gmig_move.h"
 #include "../../migrate/gmig_policy.h"
 #include "../../migrate/gmig_repair.h"
+#include "../../migrate/memory/process_memory.h"
+#include "fake_process.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -20,6 +24,7 @@
 static __thread void *held[64];
 static __thread unsigned int count;
 static atomic_ullong taken;
+static atomic_long mutexes, rwlocks, conditions; /* that were made and have not ended */
 
 static int took(int ret, void *lock)
 {
@@ -53,12 +58,60 @@ int __real_pthread_mutex_unlock(pthread_mutex_t *lock);
 int __real_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
 int __real_pthread_rwlock_wrlock(pthread_rwlock_t *lock);
 int __real_pthread_rwlock_unlock(pthread_rwlock_t *lock);
+int __real_pthread_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *how);
+int __real_pthread_mutex_destroy(pthread_mutex_t *lock);
+int __real_pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_t *how);
+int __real_pthread_rwlock_destroy(pthread_rwlock_t *lock);
+int __real_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *how);
+int __real_pthread_cond_destroy(pthread_cond_t *cond);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_trylock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *lock);
 int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
 int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *lock);
 int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *lock);
+int __wrap_pthread_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *how);
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *lock);
+int __wrap_pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_t *how);
+int __wrap_pthread_rwlock_destroy(pthread_rwlock_t *lock);
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *how);
+int __wrap_pthread_cond_destroy(pthread_cond_t *cond);
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *lock, const pthread_mutexattr_t *how)
+{
+	atomic_fetch_add(&mutexes, 1);
+	return __real_pthread_mutex_init(lock, how);
+}
+
+int __wrap_pthread_mutex_destroy(pthread_mutex_t *lock)
+{
+	atomic_fetch_sub(&mutexes, 1);
+	return __real_pthread_mutex_destroy(lock);
+}
+
+int __wrap_pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_t *how)
+{
+	atomic_fetch_add(&rwlocks, 1);
+	return __real_pthread_rwlock_init(lock, how);
+}
+
+int __wrap_pthread_rwlock_destroy(pthread_rwlock_t *lock)
+{
+	atomic_fetch_sub(&rwlocks, 1);
+	return __real_pthread_rwlock_destroy(lock);
+}
+
+int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *how)
+{
+	atomic_fetch_add(&conditions, 1);
+	return __real_pthread_cond_init(cond, how);
+}
+
+int __wrap_pthread_cond_destroy(pthread_cond_t *cond)
+{
+	atomic_fetch_sub(&conditions, 1);
+	return __real_pthread_cond_destroy(cond);
+}
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
 {
@@ -142,13 +195,27 @@ static void create(bool small)
 	rig_create(&rig, &options);
 }
 
+static void nothing_is_left(void)
+{
+	ck_assert_uint_eq(count, 0);
+	ck_assert_int_eq(atomic_load(&mutexes), 0);
+	ck_assert_int_eq(atomic_load(&rwlocks), 0);
+	ck_assert_int_eq(atomic_load(&conditions), 0);
+}
+
+static void destroy(void)
+{
+	ck_assert_int_gt(atomic_load(&mutexes), 10);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+	nothing_is_left();
+}
+
 static void finish(void)
 {
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	ck_assert_uint_gt(atomic_load(&taken), 100);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
-	ck_assert_uint_eq(count, 0);
+	destroy();
 }
 
 START_TEST(job_that_is_paused_hurried_and_cancelled_gives_back_what_it_has)
@@ -257,9 +324,36 @@ START_TEST(whoever_asks_about_a_guest_gives_back_what_he_has)
 	ck_assert_int_eq(gmig_fix_memory(rig.gmig, 0, GMIG_BLOCK_BYTES, false, &err), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	ck_assert_int_eq(gmig_discard(rig.gmig, start_of, GMIG_BLOCK_BYTES, &done), 0);
-	rig_assert_clean(&rig);
-	rig_destroy(&rig);
-	ck_assert_uint_eq(count, 0);
+	destroy();
+}
+END_TEST
+
+START_TEST(job_of_a_process_gives_back_what_it_has)
+{
+	struct gmig_process_options options = {.pid = FAKE_PID, .sys = &fake_sys};
+	struct gmig_job_spec spec = rig_spec(0, 1);
+	struct gmig_process *process;
+	struct gmig_topology *topology;
+	struct gmig_job *job;
+
+	fake_process_setup_on_four_nodes();
+	fake_thread(FAKE_PID, "0-3");
+	fake_sys.now_ns = gmig_sys_real.now_ns;
+	fake_sys.sleep_ns = gmig_sys_real.sleep_ns;
+	ck_assert_msg(!topology_create_at(tree_root, 0, &topology, &err), "%s", err.text);
+	options.topology = topology;
+	ck_assert_msg(!gmig_process_open(&options, &process, &err), "%s", err.text);
+	spec.threads = 2;
+	spec.trace = true;
+	ck_assert_msg(!gmig_process_job_start(process, &spec, &job, &err), "%s", err.text);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	ck_assert_int_gt(atomic_load(&mutexes), 0);
+	ck_assert_int_gt(atomic_load(&rwlocks), 0);
+	gmig_process_close(process);
+	gmig_topology_put(topology);
+	fake_process_teardown();
+	nothing_is_left();
 }
 END_TEST
 
@@ -274,6 +368,7 @@ int main(void)
 	tcase_add_loop_test(tcase, job_in_mode_lazy_gives_back_what_it_has, 0, 2);
 	tcase_add_loop_test(tcase, jobs_that_know_of_one_another_give_back_what_they_have, 0, 2);
 	tcase_add_loop_test(tcase, whoever_asks_about_a_guest_gives_back_what_he_has, 0, 2);
+	tcase_add_test(tcase, job_of_a_process_gives_back_what_it_has);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
