@@ -1,4 +1,5 @@
 /* Ranges that have a policy, to the page: what a first touch fills, where it goes when a node has nothing, and what is counted. */
+#include "../../migrate/core/topology.h"
 #include "../../migrate/memory/bindings.h"
 #include "../../migrate/memory/bound_pages.h"
 #include "../../migrate/memory/bound_touch.h"
@@ -182,6 +183,42 @@ START_TEST(interleaved_pages_of_a_node_without_memory_wait_but_for_the_touched_o
 	ck_assert_uint_ne(entry_of(40).node, 1);
 	expect(0, 32, NONE);
 	expect(48, BLOCK, NONE);
+	finish();
+}
+END_TEST
+
+/* It is the page's number that counts, and not its pair's: those of 42 and 21 belong on different nodes. */
+START_TEST(interleaved_page_goes_near_the_node_it_belongs_on)
+{
+	static const uint8_t from_1[] = {30, 10, 15, 30};
+
+	create(true);
+	memcpy(rig.topology->distance + NODES, from_1, sizeof(from_1));
+	rig_publish(&rig);
+	bind(0, BLOCK, GMIG_POLICY_INTERLEAVE, "1,3");
+	has_nothing(1, false);
+	touch(42);
+	expect(42, 43, 2);
+	expect(40, 41, NONE);
+	expect(41, 42, 3);
+	finish();
+}
+END_TEST
+
+START_TEST(node_that_is_not_allowed_gets_no_page_by_a_policy_that_names_it)
+{
+	create(_i);
+	bind(0, BLOCK, GMIG_POLICY_BIND, "1,2");
+	bind(BLOCK, BLOCK, GMIG_POLICY_INTERLEAVE, "1");
+	bind(2 * BLOCK, BLOCK, GMIG_POLICY_PREFERRED, "1");
+	gmig_node_set_remove(&rig.topology->allowed, 1);
+	rig_publish(&rig);
+	touch(5);
+	touch(BLOCK + 5);
+	touch(2 * BLOCK + 5);
+	expect(5, 6, 2);
+	for (uint64_t page = 0; page < 3 * BLOCK; page++)
+		ck_assert_uint_ne(entry_of(page).node, 1);
 	finish();
 }
 END_TEST
@@ -551,6 +588,9 @@ int main(void)
 	tcase_add_test(tcase, bind_goes_to_its_next_node_where_one_has_nothing);
 	tcase_add_test(tcase,
 		       interleaved_pages_of_a_node_without_memory_wait_but_for_the_touched_one);
+	tcase_add_test(tcase, interleaved_page_goes_near_the_node_it_belongs_on);
+	tcase_add_loop_test(tcase, node_that_is_not_allowed_gets_no_page_by_a_policy_that_names_it,
+			    0, 2);
 	tcase_add_test(tcase, preferred_node_without_memory_is_left_for_another_one);
 	tcase_add_test(tcase, huge_page_goes_to_the_next_node_of_its_policy_that_has_memory);
 	tcase_add_test(tcase, block_without_a_huge_page_on_its_node_has_small_ones_there);

@@ -289,6 +289,30 @@ START_TEST(huge_page_of_a_guest_is_looked_at_page_by_page)
 }
 END_TEST
 
+/* As of small ones: what is nowhere is gone only where there is nothing, and what is there is looked for again. */
+START_TEST(page_of_a_huge_page_that_lies_nowhere_is_gone_or_looked_for_again)
+{
+	begin(true);
+	if (gmig->thp) {
+		void *third = (void *)(atomic_load(&ram) + 3 * GMIG_PAGE_BYTES); // NOLINT
+
+		madvise(third, GMIG_PAGE_BYTES, MADV_DONTNEED);
+		atomic_store(&said[3], -ENOENT);
+		atomic_store(&said[4], -ENOENT);
+		atomic_store(&said[5], -EFAULT);
+		move_ticket();
+		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+			if (i < 3 || i > 5)
+				check_page(i, true, false, 0);
+		check_page(3, false, true, 0);
+		check_page(4, false, false, -EAGAIN);
+		check_page(5, false, false, -EAGAIN);
+		ck_assert(ticket.split);
+	}
+	end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("kernel_guest");
@@ -303,6 +327,7 @@ int main(void)
 	tcase_add_loop_test(tcase, page_of_a_guest_that_lies_nowhere_is_gone_or_looked_for_again, 0,
 			    2);
 	tcase_add_loop_test(tcase, huge_page_of_a_guest_is_looked_at_page_by_page, 0, CASES);
+	tcase_add_test(tcase, page_of_a_huge_page_that_lies_nowhere_is_gone_or_looked_for_again);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -114,6 +114,13 @@ static int64_t seek_nothing(int fd, uint64_t offset, int whence)
 	return -ENXIO;
 }
 
+/* Data at the file's begin, and nowhere else. */
+static int64_t seek_first_page(int fd, uint64_t offset, int whence)
+{
+	(void)fd, (void)whence;
+	return offset ? -ENXIO : 0;
+}
+
 static uint64_t hole_offset, hole_bytes;
 
 static int punch(int fd, uint64_t offset, uint64_t bytes)
@@ -227,6 +234,10 @@ START_TEST(file_whose_first_page_is_data_is_told_from_one_without)
 	sys.seek = seek_nothing;
 	ck_assert_int_eq(region_memfd.scan(gmig, &first, BLOCK, &scan), 0);
 	ck_assert(bits_empty(&scan.swapped));
+	sys.seek = seek_first_page;
+	ck_assert_int_eq(region_memfd.scan(gmig, &first, BLOCK, &scan), 0);
+	ck_assert_uint_eq(bits_count(&scan.swapped), 1);
+	ck_assert(bits_get(&scan.swapped, 0) && bits_get(&scan.present, 0));
 }
 END_TEST
 

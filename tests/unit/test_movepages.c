@@ -141,6 +141,21 @@ START_TEST(ask_status_that_was_not_written_is_no_answer)
 }
 END_TEST
 
+/* What lies behind is the caller's, whatever it is. */
+START_TEST(ask_about_three_pages_is_about_three)
+{
+	want(4);
+	status[3] = MOVEPAGES_UNSET;
+	ck_assert_int_eq(movepages_ask(&fake, 3, pages, status), 0);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(status[i], 0);
+	ck_assert_int_eq(status[3], MOVEPAGES_UNSET);
+	status[3] = 77;
+	ck_assert_int_eq(movepages_ask(&fake, 3, pages, status), 0);
+	ck_assert_int_eq(status[3], 77);
+}
+END_TEST
+
 static void one_more_fits(void)
 {
 	fake_node_free[1] = 1;
@@ -608,6 +623,7 @@ int main(void)
 	tcase_add_test(exact, exact_node_that_is_full_again_and_again_is_given_up);
 	tcase_add_test(exact, exact_says_nothing_of_what_was_not_asked);
 	tcase_add_test(exact, ask_status_that_was_not_written_is_no_answer);
+	tcase_add_test(exact, ask_about_three_pages_is_about_three);
 	tcase_add_test(exact, real_own_pages_lie_and_stay_on_their_node);
 	tcase_add_test(exact, real_chunk_goes_to_another_node_and_back);
 	suite_add_tcase(suite, exact);

@@ -308,6 +308,21 @@ START_TEST(slot_that_somebody_else_has_filled_is_emptied)
 }
 END_TEST
 
+/* The kernel says so, and yet there is nothing to take out of the slot: the next pass tries again, and this one the others. */
+START_TEST(slot_that_is_called_filled_and_is_not_is_not_tried_again)
+{
+	start(true);
+	begin_job(GMIG_MODE_BLOCK);
+	refuse(0, '<', 200, -EEXIST, 1);
+	run();
+	check_calls("<0+200 <200+312! >0+200 <201+311 >201+311");
+	check_pages(0, 200, MOVED);
+	check_pages(200, 1, -EAGAIN);
+	check_pages(201, 311, MOVED);
+	end(511);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("mover_uffd_blocks");
@@ -329,6 +344,7 @@ int main(void)
 			    2);
 	tcase_add_loop_test(tcase, page_that_breaks_while_it_is_out_is_lost_alone_and_told, 0, 2);
 	tcase_add_test(tcase, slot_that_somebody_else_has_filled_is_emptied);
+	tcase_add_test(tcase, slot_that_is_called_filled_and_is_not_is_not_tried_again);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
 }
