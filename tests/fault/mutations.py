@@ -142,10 +142,13 @@ def statements(code):
             yield "error not returned", match.span(1), "return 0"
 
 
+ATTRIBUTE = re.compile(r"__attribute__\(\((?:[^()]|\([^()]*\))*\)\)")
+
+
 def functions(code):
     """(name, start, end) of the bodies of functions."""
     for match in re.finditer(r"^([A-Za-z_][^;{}=]*)\n\{\n(.*?)^\}", code, re.M | re.S):
-        name = re.search(rf"({WORD})\(", match[1])
+        name = re.search(rf"({WORD})\(", ATTRIBUTE.sub("", match[1]))
         if name:
             yield name[1], match.start(2), match.end(2)
 
