@@ -41,13 +41,16 @@ int vmm_daemonize(void)
 		return 1;
 	}
 	pid = fork();
-	if (pid < 0) {
-		fprintf(stderr, "gmig-vmm: --daemonize: %s\n", strerror(errno));
-		return 1;
-	}
 	if (pid) {
+		int rc = 1;
+
+		if (pid < 0)
+			fprintf(stderr, "gmig-vmm: --daemonize: %s\n", strerror(errno));
 		close(ends[1]);
-		return await_child(ends[0], pid);
+		if (pid > 0)
+			rc = await_child(ends[0], pid);
+		close(ends[0]);
+		return rc;
 	}
 	close(ends[0]);
 	ready_fd = ends[1];

@@ -55,19 +55,19 @@ static void list_add(struct list *list, struct lazy_block *block)
 	list->end = &block->next;
 }
 
-static struct lazy_block *list_take(struct list *list, struct lazy_block *block)
+static bool list_take(struct list *list, struct lazy_block *block)
 {
 	struct lazy_block **link = &list->first;
 
 	while (*link && *link != block)
 		link = &(*link)->next;
 	if (!*link)
-		return NULL;
+		return false;
 	*link = block->next;
 	if (!block->next)
 		list->end = link;
 	block->listed = false;
-	return block;
+	return true;
 }
 
 /* ---- A job, a pass --------------------------------------------------------------------------------- */
