@@ -3,6 +3,7 @@
 #define TEST_SUITE_H
 
 #include <check.h>
+#include <stdbool.h>
 
 /* Whether this program runs under ThreadSanitizer, which has a thread and system calls of its own. */
 #if defined(__SANITIZE_THREAD__)
@@ -21,6 +22,13 @@ int run_suite(Suite *suite);
 
 /* Run `count` tests as one case with one fixture, 60 s a test; the exit status. */
 int run_tests(const char *name, SFun setup, SFun teardown, const TTest *const *tests, size_t count);
+
+/*
+ * For a case that cannot judge, in whole or in part, where it runs: the line that test.sh counts as a skipped one, with its name and
+ * the reason. A case that returns without it says that all was well. false, so that it can stand in a condition.
+ */
+#define skip_case(why) skip_case_of(__func__, why)
+bool skip_case_of(const char *function, const char *why);
 
 /* The file of this program. Not /proc/self/exe, which to the kernel is valgrind itself when a test runs under it. */
 const char *own_program(void);
