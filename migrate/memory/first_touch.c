@@ -3,6 +3,7 @@
 #include "../core/copy.h"
 #include "../core/uffd.h"
 #include "frame.h"
+#include "ledger.h"
 #include "region.h"
 
 #include <errno.h>
@@ -85,8 +86,16 @@ static int clean_frame(const struct hole *hole, unsigned int node, struct slot *
 /* The frame went in as far as page `pages`: from now on these are small ones of the block. */
 static void note_part(struct hole *hole, unsigned int pages, unsigned int node)
 {
-	if (!pages || split(hole))
+	struct gmig *gmig = hole->from->gmig;
+
+	if (!pages)
 		return;
+	/* Of what has no entries nobody would know, nor where its frames are. */
+	if (split(hole)) {
+		hole->region->kind->discard(gmig, hole->region, hole->block_gfn, pages);
+		ledger_post(gmig->ledger, node, LEDGER_FLIGHT, LEDGER_OUTSIDE, pages);
+		return;
+	}
 	for (unsigned int i = 0; i < pages; i++)
 		note(hole, i, 0, node, BOOKS_SLOT);
 }
