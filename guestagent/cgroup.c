@@ -168,7 +168,7 @@ static int walk_cgroup(char *path, size_t bytes, int depth, struct agent_pids *p
 	dir = opendir(path);
 	if (!dir)
 		return -errno;
-	while (!rc && (entry = readdir(dir))) {
+	while (!rc && (errno = 0, entry = readdir(dir))) {
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
 		    length + strlen(entry->d_name) + 2 > bytes)
 			continue;
@@ -178,6 +178,8 @@ static int walk_cgroup(char *path, size_t bytes, int depth, struct agent_pids *p
 			rc = 0; /* removed meanwhile, or threaded */
 		path[length] = '\0';
 	}
+	if (!rc && errno)
+		rc = -errno;
 	closedir(dir);
 	return rc;
 }

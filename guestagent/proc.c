@@ -278,9 +278,12 @@ static int list_numbers(const char *path, struct agent_pids *pids)
 
 	if (!dir)
 		return -errno;
-	while (!rc && (entry = readdir(dir)))
+	/* Some of them are never told as all. */
+	while (!rc && (errno = 0, entry = readdir(dir)))
 		if (isdigit((unsigned char)entry->d_name[0]))
 			rc = agent_pids_add(pids, (pid_t)strtol(entry->d_name, NULL, 10));
+	if (!rc && errno)
+		rc = -errno;
 	closedir(dir);
 	return rc;
 }

@@ -114,9 +114,13 @@ static int add_thread(const char *root, pid_t pid, const char *tid, bool version
 	size_t bytes;
 	char *text QEMU_FREED =
 	    qemu_file_read(root, MAX_BYTES, &bytes, "/proc/%d/task/%s/cgroup", (int)pid, tid);
-	const char *path = text ? path_of(text, version1) : NULL;
+	const char *path;
 
-	/* A thread that has ended; a group that is none of ours to see; a name that leads elsewhere. */
+	/* A thread that has ended is in none. One whose group is not known is not left out: its set would stay as it is when memory has left those nodes. */
+	if (!text)
+		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+	path = path_of(text, version1);
+	/* A group that is none of ours to see; a name that leads elsewhere. */
 	if (!path || *path != '/' || strstr(path, "/../") || strlen(path) >= PATH_MAX / 2)
 		return 0;
 	return add(opaque, path[1] ? path : "");
@@ -135,9 +139,12 @@ int cpuset_paths_each(const char *root, pid_t pid, bool version1,
 	directory = opendir(path);
 	if (!directory)
 		return errno == ENOENT ? -ESRCH : -errno;
-	while (!ret && (entry = readdir(directory)))
+	/* Its end is not its error: there may be more. */
+	while (!ret && (errno = 0, entry = readdir(directory)))
 		if (isdigit((unsigned char)entry->d_name[0]))
 			ret = add_thread(root, pid, entry->d_name, version1, add, opaque);
+	if (!ret && errno)
+		ret = errno == ENOENT ? -ESRCH : -errno;
 	closedir(directory);
 	return ret;
 }

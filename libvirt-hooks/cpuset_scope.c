@@ -25,13 +25,16 @@ static int read_set(const struct cpuset_scope *scope, const char *group, const c
 	return text ? gmig_node_set_parse(text, set, NULL) : -errno;
 }
 
-static bool read_flag(const struct cpuset_scope *scope, const char *group, const char *file)
+/* One that is not there is not set. */
+static int read_flag(const struct cpuset_scope *scope, const char *group, const char *file,
+		     bool *flag)
 {
 	size_t bytes;
 	char *text QEMU_FREED = qemu_file_read(scope->host->root, MAX_BYTES, &bytes, "%s%s/%s",
 					       scope->mount, group, file);
 
-	return text && *text == '1';
+	*flag = text && *text == '1';
+	return text || errno == ENOENT || errno == ENODEV ? 0 : -errno;
 }
 
 /* One write(2): the kernel takes a set as a whole or not at all. */
@@ -118,6 +121,8 @@ static int add_group(struct cpuset_scope *scope, const char *path, size_t length
 		free(group.path);
 		return 0; /* no cpuset, or it inherits */
 	}
+	if (!ret && scope->version1)
+		ret = read_flag(scope, group.path, MIGRATE, &group.migrates);
 	bigger = ret ? NULL : realloc(scope->group, (scope->count + 1) * sizeof(*scope->group));
 	if (!bigger) {
 		free(group.path);
@@ -125,7 +130,6 @@ static int add_group(struct cpuset_scope *scope, const char *path, size_t length
 	}
 	group.wide = group.now = group.before;
 	group.depth = depth_of(group.path);
-	group.migrates = scope->version1 && read_flag(scope, group.path, MIGRATE);
 	scope->group = bigger;
 	scope->group[scope->count++] = group;
 	return 0;
@@ -332,7 +336,7 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 {
 	struct gmig_node_set wanted = *keep, now = {{0}};
 	int ret = read_set(scope, group->path, MEMS, &now);
-	bool done;
+	bool done, migrates;
 
 	gmig_node_set_and(&wanted, &group->wide);
 	gmig_node_set_or(&wanted, &group->before);
@@ -351,7 +355,7 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 	if (!done)
 		ret = write_set(scope, group, &wanted, err);
 	/* Also where nothing else was left to write: whoever did that may have been killed before this. */
-	if (group->migrates && !read_flag(scope, group->path, MIGRATE))
+	if (group->migrates && (read_flag(scope, group->path, MIGRATE, &migrates) || !migrates))
 		write_file(scope, group->path, MIGRATE, "1");
 	return ret;
 }

@@ -185,6 +185,9 @@ static int check_affinities(const struct domain *domain, const struct pin_set *s
 	struct qemu_thread *threads;
 	int ret = 0, count = qemu_threads_read(&domain->host->qemu, domain->qemu.pid, &threads);
 
+	if (count < 0 && count != -ESRCH)
+		return gmig_fail(err, count, "where its threads may run cannot be read: %s",
+				 strerror(-count));
 	for (int i = 0; i < count && !ret; i++)
 		ret = check_thread(domain, &threads[i], set, err);
 	if (count >= 0)

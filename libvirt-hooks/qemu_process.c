@@ -15,7 +15,8 @@
 #define CMDLINE_BYTES	 (1u << 20)
 #define SMALL_BYTES	 (64u << 10)
 #define ASK_AGAIN	 4
-#define START_TIME_FIELD 20 /* behind the name's bracket: the state is 1 */
+#define FIRST_THREADS	 64u /* a power of two */
+#define START_TIME_FIELD 20  /* behind the name's bracket: the state is 1 */
 
 /* ---- Command line ---------------------------------------------------------------------------- */
 
@@ -203,8 +204,10 @@ static DIR *open_directory(const struct qemu_host *host, const char *path)
 {
 	char whole[PATH_MAX];
 
-	if (snprintf(whole, sizeof(whole), "%s%s", host->root, path) >= (int)sizeof(whole))
+	if (snprintf(whole, sizeof(whole), "%s%s", host->root, path) >= (int)sizeof(whole)) {
+		errno = ENAMETOOLONG;
 		return NULL;
+	}
 	return opendir(whole);
 }
 
@@ -307,27 +310,28 @@ int qemu_process_find(const struct qemu_host *host, const struct qemu_wanted *wa
 
 /* ---- Threads --------------------------------------------------------------------------------- */
 
-static struct qemu_thread thread_of(const struct qemu_host *host, pid_t pid, pid_t tid)
+/* One that has ended meanwhile is told as the emulator's; -errno: what it is cannot be known. */
+static int thread_of(const struct qemu_host *host, pid_t pid, pid_t tid, struct qemu_thread *thread)
 {
-	struct qemu_thread thread = {.tid = tid};
 	size_t bytes;
 	char *comm QEMU_FREED =
 	    qemu_file_read(host->root, 64, &bytes, "/proc/%d/task/%d/comm", (int)pid, (int)tid);
 	char *end;
 
+	*thread = (struct qemu_thread){.tid = tid};
 	if (!comm)
-		return thread;
+		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
 	if (!strncmp(comm, "CPU ", 4) && isdigit((unsigned char)comm[4])) {
 		unsigned long vcpu = strtoul(comm + 4, &end, 10);
 
 		if (*end == '/' && vcpu <= UINT_MAX) {
-			thread.kind = QEMU_THREAD_VCPU;
-			thread.vcpu = (unsigned int)vcpu;
+			thread->kind = QEMU_THREAD_VCPU;
+			thread->vcpu = (unsigned int)vcpu;
 		}
 	} else if (!strncmp(comm, "IO ", 3) && strncmp(comm, "IO mon_iothread", 15) != 0) {
-		thread.kind = QEMU_THREAD_IO;
+		thread->kind = QEMU_THREAD_IO;
 	}
-	return thread;
+	return 0;
 }
 
 static int by_kind(const void *a, const void *b)
@@ -341,39 +345,48 @@ static int by_kind(const void *a, const void *b)
 	return one->tid < other->tid ? -1 : one->tid > other->tid;
 }
 
+static int add_thread(const struct qemu_host *host, pid_t pid, pid_t tid,
+		      struct qemu_thread **threads, size_t *count)
+{
+	/* Its room doubles when it is full. */
+	if (!*count || (*count >= FIRST_THREADS && !(*count & (*count - 1)))) {
+		size_t room = *count ? 2 * *count : FIRST_THREADS;
+		void *bigger = realloc(*threads, room * sizeof(**threads));
+
+		if (!bigger)
+			return -ENOMEM;
+		*threads = bigger;
+	}
+	return thread_of(host, pid, tid, &(*threads)[(*count)++]);
+}
+
 int qemu_threads_read(const struct qemu_host *host, pid_t pid, struct qemu_thread **threads)
 {
-	size_t count = 0, room = 0;
 	struct dirent *entry;
+	size_t count = 0;
 	DIR *directory;
 	char path[64];
+	int ret = 0;
 
 	*threads = NULL;
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	directory = open_directory(host, path);
 	if (!directory)
-		return -ESRCH;
-	while ((entry = readdir(directory))) {
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (!ret && (errno = 0, entry = readdir(directory))) {
 		pid_t tid = pid_of_entry(host, entry->d_name);
 
-		if (tid <= 0)
-			continue;
-		if (count == room) {
-			void *bigger =
-			    realloc(*threads, (room = room ? 2 * room : 64) * sizeof(**threads));
-
-			if (!bigger) {
-				closedir(directory);
-				qemu_free(threads);
-				*threads = NULL;
-				return -ENOMEM;
-			}
-			*threads = bigger;
-		}
-		(*threads)[count++] = thread_of(host, pid, tid);
+		if (tid > 0)
+			ret = add_thread(host, pid, tid, threads, &count);
 	}
+	if (!ret && errno && errno != ENOENT)
+		ret = -errno;
 	closedir(directory);
-	if (count)
-		qsort(*threads, count, sizeof(**threads), by_kind);
-	return count ? (int)count : -ESRCH;
+	if (ret || !count) {
+		qemu_free(threads);
+		*threads = NULL;
+		return ret ? ret : -ESRCH;
+	}
+	qsort(*threads, count, sizeof(**threads), by_kind);
+	return (int)count;
 }

@@ -79,7 +79,7 @@ struct qemu_thread {
 /*
  * All threads, sorted by kind, vCPU and tid; *threads is the caller's to free. Their names tell which is which
  * ("CPU 3/KVM", "IO iothread1"): without QEMU's debug-threads=on, which libvirt sets, all are EMULATOR.
- * How many, or -ESRCH, -ENOMEM.
+ * How many; -ESRCH, -ENOMEM, or why one of them cannot be read: some of the threads are never told as all.
  */
 int qemu_threads_read(const struct qemu_host *host, pid_t pid, struct qemu_thread **threads);
 

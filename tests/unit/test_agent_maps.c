@@ -4,6 +4,7 @@
 #include "../../guestagent/conf.h"
 #include "../../guestagent/maps.h"
 #include "fake_kernel.h"
+#include "no_listing.h"
 
 #include <fcntl.h>
 
@@ -201,6 +202,37 @@ START_TEST(cgroup_members_below_are_found)
 	ck_assert_int_eq(agent_pids_cgroup("/nix", &pids, NULL), -ENOENT);
 	ck_assert_int_eq(agent_pids_cgroup("/a/../b", &pids, NULL), -EINVAL);
 	ck_assert_int_eq(agent_pids_cgroup("a", &pids, NULL), -EINVAL);
+}
+END_TEST
+
+static int read_members(void)
+{
+	AGENT_PIDS pids = {0};
+
+	return agent_pids_cgroup("/a", &pids, NULL);
+}
+
+static int read_threads(void)
+{
+	AGENT_PIDS pids = {0};
+
+	return agent_pids_threads(77, &pids, NULL);
+}
+
+/* Some of them would be moved, or bound, and all be told as done. */
+START_TEST(processes_and_threads_that_cannot_be_listed_are_told_as_such)
+{
+	int members, threads;
+
+	fake_file("cgroup/a/cgroup.procs", "1\n");
+	fake_file("cgroup/a/b/cgroup.procs", "3\n");
+	fake_file("77/task/77/comm", "x\n");
+	ck_assert_int_eq(read_members(), 0);
+	ck_assert_int_eq(read_threads(), 0);
+	members = without_listing(read_members);
+	threads = without_listing(read_threads);
+	ck_assert_msg(members == -EIO || members == NO_LISTING_SKIP, "%d", members);
+	ck_assert_msg(threads == -EIO || threads == NO_LISTING_SKIP, "%d", threads);
 }
 END_TEST
 
@@ -465,6 +497,7 @@ int main(void)
 	tcase_add_test(tcase, cgroup_named_as_a_controller_is_one_in_version_two);
 	tcase_add_test(tcase, cgroup_of_this_process_is_found);
 	tcase_add_test(tcase, cgroup_members_below_are_found);
+	tcase_add_test(tcase, processes_and_threads_that_cannot_be_listed_are_told_as_such);
 	tcase_add_test(tcase, conf_lets_only_those_on_the_list_be_touched);
 	tcase_add_test(tcase, conf_never_lets_kernel_threads_or_ourselves_be_touched);
 	tcase_add_test(tcase, conf_commands_and_rate_are_limited);

@@ -2,6 +2,7 @@
 #include "../../libvirt-hooks/cpuset_scope.h"
 #include "../../libvirt-hooks/move_journal.h"
 #include "fake_proc.h"
+#include "no_listing.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -193,6 +194,53 @@ START_TEST(scope_of_a_shared_group_is_left_alone)
 	ck_assert_uint_eq(scope->count, 0);
 	plan("1");
 	ck_assert(!cpuset_scope_is_wide(scope));
+}
+END_TEST
+
+/* As when there is no room for a descriptor: a scope without this thread's group would leave that as it is, and say nothing. */
+START_TEST(scope_is_refused_if_one_thread_s_group_cannot_be_read)
+{
+	host_of_version(2);
+	tree_write("", "/proc/%d/task/81/cgroup/is-no-file", PID);
+	ck_assert_int_eq(cpuset_scope_read(&host, PID, &scope, &err), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, "cpusets of process 77"));
+	ck_assert_ptr_null(scope);
+}
+END_TEST
+
+static int read_scope_only(void)
+{
+	return cpuset_scope_read(&host, PID, &scope, &err);
+}
+
+START_TEST(scope_is_refused_if_the_threads_cannot_be_listed)
+{
+	int ret;
+
+	host_of_version(2);
+	ret = without_listing(read_scope_only);
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
+}
+END_TEST
+
+/* Taken for 0, it would have the kernel move all at once when the set is narrowed. */
+START_TEST(scope_of_version_1_is_refused_if_memory_migrate_cannot_be_read)
+{
+	host_of_version(1);
+	set(SCOPE "/libvirt/vcpu2", "0\n");
+	tree_write("", "%s" SCOPE "/libvirt/vcpu2/cpuset.memory_migrate/is-no-file", mount);
+	thread(81, SCOPE "/libvirt/vcpu2");
+	ck_assert_int_eq(cpuset_scope_read(&host, PID, &scope, &err), -EISDIR);
+	ck_assert_ptr_null(scope);
+}
+END_TEST
+
+START_TEST(scope_without_a_thread_that_has_ended_has_the_others_groups)
+{
+	host_of_version(2);
+	tree_write("", "/proc/%d/task/81/comm", PID);
+	read_scope();
+	ck_assert_uint_eq(scope->count, 3);
 }
 END_TEST
 
@@ -495,6 +543,10 @@ int main(void)
 	    scope_of_version_1_has_parents_first,
 	    scope_without_systemd_is_found_by_libvirts_name,
 	    scope_of_a_shared_group_is_left_alone,
+	    scope_is_refused_if_one_thread_s_group_cannot_be_read,
+	    scope_is_refused_if_the_threads_cannot_be_listed,
+	    scope_of_version_1_is_refused_if_memory_migrate_cannot_be_read,
+	    scope_without_a_thread_that_has_ended_has_the_others_groups,
 	    scope_without_cpusets_is_empty,
 	    widening_and_narrowing_keep_version_1_valid_at_every_step,
 	    widening_on_version_2_leaves_groups_that_inherit,

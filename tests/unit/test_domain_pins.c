@@ -311,6 +311,18 @@ START_TEST(kernel_that_gives_less_puts_all_back)
 }
 END_TEST
 
+START_TEST(threads_that_cannot_be_looked_at_are_not_said_to_have_followed)
+{
+	struct domain_pins pins;
+
+	fake_file("77/task/80/comm/is-no-file", "%s", "");
+	open_domain();
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_KEPT, "cannot be read: Is a directory");
+	ck_assert_str_eq(pinned(), BEFORE);
+}
+END_TEST
+
 START_TEST(libvirt_that_hangs_is_asked_once_and_again_when_it_answers)
 {
 	struct domain_pins pins;
@@ -665,6 +677,7 @@ int main(void)
 	    memory_that_stays_keeps_its_threads,
 	    refusal_half_way_puts_all_back,
 	    kernel_that_gives_less_puts_all_back,
+	    threads_that_cannot_be_looked_at_are_not_said_to_have_followed,
 	    libvirt_that_hangs_is_asked_once_and_again_when_it_answers,
 	    libvirt_that_never_puts_back_is_given_up_and_said,
 	    domain_started_anew_in_between_is_not_touched,

@@ -2,6 +2,7 @@
 #include "../../libvirt-hooks/qemu_process.h"
 #include "fake_proc.h"
 #include "fake_qemu.h"
+#include "no_listing.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -248,6 +249,53 @@ START_TEST(threads_are_told_apart_by_their_names)
 }
 END_TEST
 
+/* A vCPU whose name cannot be read would be taken for one of the emulator's, and one that is not listed for none. */
+START_TEST(threads_that_cannot_be_read_are_no_threads)
+{
+	struct qemu_thread *threads;
+	struct rlimit files;
+
+	tree_write("qemu-system-x86\n", "/proc/77/task/77/comm");
+	tree_write("", "/proc/77/task/80/comm/is-no-file");
+	ck_assert_int_eq(qemu_threads_read(&host, 77, &threads), -EISDIR);
+	ck_assert_ptr_null(threads);
+	getrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, files.rlim_max});
+	ck_assert_int_eq(qemu_threads_read(&host, 77, &threads), -EMFILE);
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+END_TEST
+
+static int read_threads(void)
+{
+	struct qemu_thread *threads;
+
+	return qemu_threads_read(&host, 77, &threads);
+}
+
+START_TEST(threads_that_cannot_be_listed_are_no_threads)
+{
+	int ret;
+
+	tree_write("qemu-system-x86\n", "/proc/77/task/77/comm");
+	ret = without_listing(read_threads);
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
+}
+END_TEST
+
+START_TEST(many_threads_are_all_read)
+{
+	struct qemu_thread *threads;
+
+	for (int tid = 1001; tid <= 1300; tid++)
+		tree_write("CPU 0/KVM\n", "/proc/78/task/%d/comm", tid);
+	ck_assert_int_eq(qemu_threads_read(&host, 78, &threads), 300);
+	for (int i = 0; i < 300; i++)
+		ck_assert_int_eq(threads[i].tid, 1001 + i);
+	free(threads);
+}
+END_TEST
+
 START_TEST(real_process_is_found_held_and_seen_to_end)
 {
 	const struct fake_qemu fake = {.name = "web1", .uuid = fake_qemu_uuid(0), .vcpus = 3};
@@ -297,6 +345,9 @@ int main(int argc, char **argv)
 	    find_does_not_follow_a_name_out_of_the_directory,
 	    find_notices_a_pid_that_is_used_again,
 	    threads_are_told_apart_by_their_names,
+	    threads_that_cannot_be_read_are_no_threads,
+	    threads_that_cannot_be_listed_are_no_threads,
+	    many_threads_are_all_read,
 	    real_process_is_found_held_and_seen_to_end,
 	};
 
