@@ -101,11 +101,25 @@ stage_bad_input() {
 	need_build release && tests/integration/bad-input
 }
 
+# in_lab OPTION.. -- COMMAND..: in a lab with two CPUs. A lab that breaks (125) says nothing about gmig: QEMU's threads race with a
+# kernel's patching of its own code, and seldom that ends in a panic (docs/lab.md). It is tried again, in plain sight.
+in_lab() {
+	local rc try
+	for try in first second third; do
+		tests/lab/lab --cpus 2 "$@"
+		rc=$?
+		[ $rc -ge 124 ] || break
+		echo "the lab itself ended with $rc in its $try try"
+		[ $rc -eq 125 ] || break
+	done
+	return $rc
+}
+
 # Cases in the lab: stage_lab NODES "CASES [ARG..]" GUEST_KERNEL LAB_OPTION..; CASES is a script of tests/integration, which
 # gets the guest's kernel and initrd after its own arguments. GUEST_ADDS, words, are programs for the initrd, GUEST_DIR is
 # where it goes.
 stage_lab() {
-	local nodes=$1 cases=$2 guest=$3 paths rc try
+	local nodes=$1 cases=$2 guest=$3 paths rc
 	shift 3
 	need_build release || return 1
 	# shellcheck disable=SC2086 # words
@@ -114,17 +128,8 @@ stage_lab() {
 		echo "the guest for the lab could not be made"
 		return $rc
 	}
-	# A lab that breaks (125) says nothing about gmig: QEMU's threads race with a kernel's patching of its own code, and seldom
-	# that ends in a panic (docs/lab.md). It is tried again, in plain sight.
-	for try in first second third; do
-		# shellcheck disable=SC2086 # words
-		tests/lab/lab --nodes "$nodes" --cpus 2 --timeout $((1700 * ${GMIG_TIME_FACTOR:-1})) "$@" -- tests/integration/$cases $paths
-		rc=$?
-		[ $rc -ge 124 ] || break
-		echo "the lab itself ended with $rc in its $try try"
-		[ $rc -eq 125 ] || break
-	done
-	return $rc
+	# shellcheck disable=SC2086 # words
+	in_lab --nodes "$nodes" --timeout $((1700 * ${GMIG_TIME_FACTOR:-1})) "$@" -- tests/integration/$cases $paths
 }
 
 # The newest kernel that the configured suites have, unless the other stages boot that one anyway.
@@ -354,6 +359,11 @@ stage_syscalls() {
 
 stage_full() {
 	need_build release && with_guests tests/fault/full "$@"
+}
+
+# gmigd between nodes of the lab's own: system calls that fail, and kills. stage_lab_nodes LIMIT_S COMMAND..
+stage_lab_nodes() {
+	need_build release && in_lab --nodes 2 --timeout $(($1 * ${GMIG_TIME_FACTOR:-1})) -- "${@:2}"
 }
 
 # Calls that are done in part, or interrupted.

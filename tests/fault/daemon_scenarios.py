@@ -8,7 +8,7 @@ from scenarios import BIN, PATIENCE, Client, Gone, books_agree, limit, with_own_
 
 HELD = 8 << 20
 NODE = """<node><domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'><name>web1</name><uuid>{}</uuid>
-<memory unit='MiB'>8</memory><vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os><devices/></domain></node>"""
+<memory unit='MiB'>{}</memory><vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os><devices/></domain></node>"""
 CONF = "[gmigd]\nuri = test://{0}/node.xml\nsocket = {0}/gmig/gmigd.sock\nstate = {0}/state\ngroup = daemon\n" \
        "metrics = {0}/gmig.prom\nscan-interval = 1s\n[default]\nplacement = follow-vcpus\n{1}"
 
@@ -22,18 +22,21 @@ def missing():
 
 class Daemon:
     """steps: methods of a Life, in this order. first: one that makes what is there before the start. whole: faults begin with the program."""
-    TARGET = ("import mmap, os, sys\nfill = os.urandom(4096)\n"
-              f"held = mmap.mmap(-1, {HELD}, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nheld[:] = fill * {HELD >> 12}\n"
+    # By parts: a copy of it all would be as much memory again.
+    TARGET = ("import mmap, os, sys\nfill, held = os.urandom(4096) * 16, mmap.mmap(-1, int(sys.argv[1]), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+              "parts = range(0, len(held), len(fill))\nfor at in parts: held[at:at + len(fill)] = fill\n"
               "print('up', flush=True)\n"
-              f"for line in sys.stdin: print('same' if held[:] == fill * {HELD >> 12} else 'LOST', flush=True)")
+              "for line in sys.stdin: print('same' if all(held[at:at + len(fill)] == fill for at in parts) else 'LOST', flush=True)")
 
     def __init__(self, *steps, whole=False, first=None):
         self.steps, self.whole, self.first = steps, whole, first
 
     missing = staticmethod(missing)
 
+    life = staticmethod(lambda run: Life(run))
+
     def once(self, run):
-        life = Life(run)
+        life = self.life(run)
         try:
             if self.first:
                 self.first(life)
@@ -48,6 +51,7 @@ class Daemon:
 
 class Life:
     """A gmigd, the domain's process, and who asks."""
+    held = HELD
 
     def __init__(self, run):
         self.run, self.next = run, None
@@ -55,11 +59,15 @@ class Life:
         self.client = Client(self.sock)
         os.makedirs(run.path("run/gmig"))
         self.uuid = str(uuid.uuid4())  # two at a time would each be the other's domain, too
-        self.write("node.xml", NODE.format(self.uuid))
+        self.write("node.xml", NODE.format(self.uuid, self.held >> 20))
         self.configure("")
-        self.target = subprocess.Popen([sys.executable, "-c", Daemon.TARGET, "-uuid", self.uuid, "-name", "guest=web1"],
+        self.target = subprocess.Popen(self.in_its_place([sys.executable, "-c", Daemon.TARGET, str(self.held), "-uuid", self.uuid, "-name", "guest=web1"]),
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
         self.target.stdout.readline()
+
+    def in_its_place(self, command):
+        """The command of the domain's process."""
+        return command
 
     def write(self, name, text):
         with open(self.run.path(name), "w") as file:
@@ -160,7 +168,7 @@ class Life:
         try:
             self.wait("the next one does not serve", 20, self.serves)
             self.is_listed(20)
-            self.move()
+            self.put_right()
             self.client.close()
             self.next.terminate()
             status = self.next.wait(20 * PATIENCE)
@@ -172,6 +180,9 @@ class Life:
         if status or self.left():
             return "AFTER", f"status {status}, {self.left()} is left"
         return None if self.is_same() else ("LOST", "the process's memory, by the next one")
+
+    def put_right(self):
+        self.move()
 
     def end(self):
         self.client.close()
@@ -219,7 +230,7 @@ class Life:
         if answer and not answer.get("unknown"):
             here = sum(answer["vnodes"][0]["resident"].values())
             # A page that the kernel moves at this moment is on no node.
-            if not HELD // 2 <= here <= 8 * HELD:
+            if not self.held // 2 <= here <= 8 * self.held:
                 run.notes.append(f"FALSE {here} bytes are resident")
         elif answer:
             run.told.append(f"query-residency: {answer['unknown']}")
@@ -313,7 +324,7 @@ class Hook:
 
     def once(self, run):
         with open(run.path("xml"), "w") as file:
-            file.write(NODE.format(uuid.uuid4()))
+            file.write(NODE.format(uuid.uuid4(), HELD >> 20))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, open(run.path("xml"), "rb") as xml:
             sock.bind(run.path("hook"))
             sock.setblocking(False)

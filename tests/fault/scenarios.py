@@ -7,7 +7,7 @@ import argparse, json, os, re, shutil, signal, socket, subprocess, sys, tempfile
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BIN = os.path.join(os.environ.get("GMIG_BUILD", os.path.join(ROOT, "build/release")), "bin")
-PATIENCE = float(os.environ.get("GMIG_PATIENCE", "1"))
+PATIENCE = float(os.environ.get("GMIG_PATIENCE", os.environ.get("GMIG_LAB_PATIENCE", "1")))
 
 
 def limit(seconds):
