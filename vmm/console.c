@@ -22,6 +22,7 @@
 #define RING_BYTES  (64u << 10) /* power of two */
 #define WRITE_BYTES 256u	/* what a writable terminal accepts without blocking */
 #define ESCAPE	    0x01	/* Ctrl-A */
+#define RETRY_MS    100
 
 struct console {
 	struct vmm *vmm;
@@ -137,7 +138,7 @@ static void drain(void *opaque)
 		console->waiting =
 		    !vmm_loop_add(console->vmm, console->out_fd, EPOLLOUT, out_ready, console);
 		if (!console->waiting)
-			kick_ring(&console->kick);
+			kick_ring_later(&console->kick, RETRY_MS);
 		return;
 	}
 	if (ret == 0 && console->waiting) {

@@ -43,6 +43,12 @@ void kick_ring(struct kick *kick)
 	(void)ignored;
 }
 
+void kick_ring_later(struct kick *kick, unsigned int ms)
+{
+	vmm_loop_rest(kick->vmm, kick->fd, ms);
+	kick_ring(kick);
+}
+
 void kick_destroy(struct kick *kick)
 {
 	if (kick->fd < 0)

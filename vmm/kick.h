@@ -18,6 +18,8 @@ struct kick {
 int kick_create(struct kick *kick, struct vmm *vmm, void (*run)(void *opaque), void *opaque);
 /* Any thread, does not block. */
 void kick_ring(struct kick *kick);
+/* The same, but the function runs after `ms` milliseconds, earlier rings with it: what it wants is not to be had now. I/O thread. */
+void kick_ring_later(struct kick *kick, unsigned int ms);
 /* After return the function does not run any more. Legal on a struct whose fd is -1. */
 void kick_destroy(struct kick *kick);
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define RETRY_NS     100000000ull
 #define MAX_FAILURES 16 /* a handler that takes no notice of them would spin */
 
 static struct vmm_loop_handler *find(struct vmm_loop *loop, int fd)
@@ -120,8 +121,13 @@ static int end_rests(struct vmm_loop *loop)
 			next = handler->rest_until_ns < next ? handler->rest_until_ns : next;
 			continue;
 		}
-		handler->rest_until_ns = 0;
-		watch(loop, handler, EPOLL_CTL_ADD);
+		if (!watch(loop, handler, EPOLL_CTL_ADD)) {
+			handler->rest_until_ns = 0;
+			continue;
+		}
+		/* No memory, or too many watches of this user: nobody else would try again. */
+		handler->rest_until_ns = now + RETRY_NS;
+		next = handler->rest_until_ns < next ? handler->rest_until_ns : next;
 	}
 	pthread_mutex_unlock(&loop->lock);
 	return next == UINT64_MAX ? -1 : (int)((next - now) / 1000000 + 1);

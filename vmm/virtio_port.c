@@ -252,8 +252,9 @@ bool virtio_port_serve(struct virtio_port *port)
 		drop_client(port);
 	watch_client(port, ready, blocked);
 	update_listener(port);
-	/* The client of a held chain has just gone: the chain can go back. */
-	return done && !(port->tx_held && !virtio_port_has_client(port));
+	/* The client of a held chain has just gone: the chain can go back, unless the device has come to need a reset. */
+	return done && !(port->tx_held && !virtio_port_has_client(port) &&
+			 virtio_device_is_live(port->device));
 }
 
 void virtio_port_stop(struct virtio_port *port)

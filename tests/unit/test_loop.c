@@ -18,7 +18,7 @@
 static struct vmm *vmm;
 static int done_fd; /* the handlers' word to the test */
 static _Atomic unsigned int calls;
-static unsigned int rests;
+static unsigned int rests, no_watches; /* additions to an epoll set that are refused */
 
 static void setup(void)
 {
@@ -163,6 +163,40 @@ START_TEST(handler_that_cannot_serve_is_called_again_after_its_rest)
 }
 END_TEST
 
+/* The name is the linker's. NOLINTBEGIN(bugprone-reserved-identifier) */
+int __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	if (operation == EPOLL_CTL_ADD && no_watches && no_watches--) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return __real_epoll_ctl(epoll, operation, fd, event);
+}
+/* NOLINTEND(bugprone-reserved-identifier) */
+
+static void rest_without_watches(void *opaque, uint32_t events)
+{
+	no_watches = rests < 2 ? 1 : 0;
+	rest_twice(opaque, events);
+}
+
+START_TEST(rest_that_cannot_end_for_want_of_watches_ends_later)
+{
+	int fd = eventfd(1, EFD_CLOEXEC); /* readable for ever */
+
+	no_watches = 1;
+	ck_assert_int_eq(vmm_loop_add(vmm, fd, EPOLLIN, rest_without_watches, &fd), -ENOSPC);
+	ck_assert_int_eq(vmm_loop_add(vmm, fd, EPOLLIN, rest_without_watches, &fd), 0);
+	wait_done();
+	ck_assert_uint_eq(calls, 3);
+	ck_assert_uint_eq(no_watches, 0);
+	close(fd);
+}
+END_TEST
+
 static void rest_long(void *opaque, uint32_t events)
 {
 	int *fd = opaque;
@@ -239,6 +273,7 @@ int main(void)
 	    descriptor_that_fails_for_ever_is_left_alone,
 	    hang_up_with_data_is_read_to_the_end,
 	    handler_that_cannot_serve_is_called_again_after_its_rest,
+	    rest_that_cannot_end_for_want_of_watches_ends_later,
 	    resting_descriptor_costs_nothing_and_can_be_removed,
 	    memory_that_breaks_untouched_is_noted_and_wakes_main,
 	    more_broken_memory_than_there_is_room_for_is_dropped,

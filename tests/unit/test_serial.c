@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/serial_reg.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,6 +56,13 @@ static void start_on_pipes(void)
 	to_guest = in[1];
 	from_guest = out[0];
 	start_on("stdio");
+}
+
+static void no_call(void *opaque, uint32_t events)
+{
+	(void)opaque;
+	(void)events;
+	ck_abort_msg("nothing happens to it");
 }
 
 static void type(const char *text)
@@ -262,6 +270,41 @@ START_TEST(output_to_slow_reader_waits_and_is_complete)
 		ck_assert(fake_loop_run(&vmm));
 	}
 	ck_assert_uint_ne(fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE, 0);
+}
+END_TEST
+
+/* As when the user has no watches left (fs.epoll.max_user_watches). */
+START_TEST(slow_reader_that_cannot_be_watched_is_tried_again_later)
+{
+	const int first = 1000; /* descriptors that nobody has */
+	unsigned int sent = 0, got = 0, turn = 0, rested = 0;
+	int taken = 0;
+	uint8_t byte;
+
+	start_on_pipes();
+	while (!vmm_loop_add(&vmm, first + taken, EPOLLIN, no_call, NULL))
+		taken++;
+	while (fake_in(&vmm, PORT + UART_LSR) & UART_LSR_THRE) {
+		ck_assert_uint_lt(sent, 1 << 20);
+		fake_out(&vmm, PORT + UART_TX, (uint8_t)(sent++ % 251));
+		if (sent % 1000 == 0) {
+			ck_assert(fake_loop_run(&vmm)); /* it does not spin */
+			rested += fake_loop_end_rests(&vmm);
+		}
+	}
+	ck_assert_uint_gt(rested, 0);
+	fcntl(from_guest, F_SETFL, O_NONBLOCK);
+	while (got < sent) {
+		if (read(from_guest, &byte, 1) == 1) {
+			ck_assert_uint_eq(byte, got++ % 251);
+			continue;
+		}
+		ck_assert_uint_lt(turn++, 1000);
+		fake_loop_end_rests(&vmm);
+		ck_assert(fake_loop_run(&vmm));
+	}
+	while (taken--)
+		vmm_loop_remove(&vmm, first + taken);
 }
 END_TEST
 
@@ -535,6 +578,7 @@ int main(void)
 	    input_beyond_the_fifo_is_not_lost,
 	    input_cleared_by_the_driver_makes_room,
 	    output_to_slow_reader_waits_and_is_complete,
+	    slow_reader_that_cannot_be_watched_is_tried_again_later,
 	    output_to_vanished_reader_is_dropped,
 	    reset_clears_registers_and_input,
 	    pty_without_reader_never_holds_the_guest_up,

@@ -375,6 +375,34 @@ START_TEST(client_that_leaves_with_a_full_socket_frees_the_guest)
 }
 END_TEST
 
+/* By a fuzzer: the rest of a chain whose client has gone was to go back at once, for ever. */
+START_TEST(client_that_leaves_a_broken_device_gives_it_no_work)
+{
+	static const struct driver_piece piece = {TX_GPA, 0x8000, false},
+					 broken = {TX_GPA, 4, false};
+	struct vring_used_elem elem;
+	int client = start_open();
+
+	for (unsigned int i = 0; i < 14; i++)
+		driver_add(&driver, TX(1), &piece, 1);
+	driver_notify(&driver, TX(1));
+	turn();
+	while (driver_take_used(&driver, TX(1), &elem))
+		;
+	driver_add(&driver, RX(1), &broken, 1);
+	driver_notify(&driver, RX(1));
+	turn();
+	ck_assert_uint_ne(driver_status(&driver) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+	close(client);
+	turn();
+	ck_assert(!driver_take_used(&driver, TX(1), &elem));
+	/* What the reset lets go of is all: the next client gets none of it. */
+	client = start_open();
+	guest_sends(1, "new");
+	client_gets(client, "new");
+}
+END_TEST
+
 START_TEST(last_words_of_a_client_are_delivered)
 {
 	int client = start_open();
@@ -645,6 +673,7 @@ int main(void)
 	    held_chain_without_bus_master_is_not_read_on,
 	    client_that_leaves_closes_the_port,
 	    client_that_leaves_with_a_full_socket_frees_the_guest,
+	    client_that_leaves_a_broken_device_gives_it_no_work,
 	    last_words_of_a_client_are_delivered,
 	    next_client_does_not_get_the_last_ones_words,
 	    quick_change_of_clients_is_seen_as_close_and_open,
