@@ -10,7 +10,7 @@ foreach(shell bash zsh fish)
 			-P ${PROJECT_SOURCE_DIR}/packaging/completion.cmake
 		DEPENDS gmig-cli packaging/gmig.${shell}-completion.in packaging/completion.cmake)
 	list(APPEND completions ${completion})
-	if(BUILD_TESTING)
+	if(BUILD_TESTING AND NOT GMIG_SANITIZE AND NOT GMIG_COVERAGE)
 		add_test(NAME unit/completion-${shell}
 			COMMAND bash ${PROJECT_SOURCE_DIR}/tests/unit/completion.sh ${shell} ${completion})
 		set_tests_properties(unit/completion-${shell} PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
