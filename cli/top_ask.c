@@ -197,7 +197,7 @@ static void scan(struct top_ask *ask)
 
 	for (size_t i = 0; i < ask->count; i++)
 		ask->targets[i]->seen = ask->targets[i]->peer != NULL;
-	while (directory && (entry = readdir(directory))) {
+	while (directory && (errno = 0, entry = readdir(directory))) {
 		char path[PATH_MAX + NAME_MAX + 2], name[NAME_MAX + 1];
 		size_t length = strlen(entry->d_name);
 		struct target *target;
@@ -213,6 +213,10 @@ static void scan(struct top_ask *ask)
 		else
 			add_target(ask, path, name, false);
 	}
+	/* What could not be listed is not gone. */
+	if (errno && errno != ENOENT)
+		for (size_t i = 0; i < ask->count; i++)
+			ask->targets[i]->seen = true;
 	if (directory)
 		closedir(directory);
 	if (!stat(cli_daemon_socket(), &status)) {

@@ -54,16 +54,20 @@ static int find_port(const char *wanted, char *path, size_t bytes, struct gmig_e
 	struct dirent *entry;
 	bool found = false;
 	DIR *dir;
+	int rc;
 
 	snprintf(class, sizeof(class), "%s/" CLASS_VIRTIO_PORTS, agent_sys->sys);
 	dir = opendir(class);
-	while (dir && !found && (entry = readdir(dir))) {
+	while (dir && !found && (errno = 0, entry = readdir(dir))) {
 		found = entry->d_name[0] != '.' && has_name(entry->d_name, wanted);
 		if (found)
 			snprintf(path, bytes, "/dev/%s", entry->d_name);
 	}
+	rc = found || errno == ENOENT ? 0 : -errno;
 	if (dir)
 		closedir(dir);
+	if (rc)
+		return gmig_fail(err, rc, "%s: %s", class, strerror(-rc));
 	if (!found)
 		return gmig_fail(
 		    err, -ENOENT,

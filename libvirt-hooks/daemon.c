@@ -547,8 +547,9 @@ static int tell_rest(struct daemon *daemon, struct gmig_error *err)
 
 	domains_destroy(daemon->domains);
 	daemon->domains = NULL;
-	if (count_files(daemon->options->state, ".tell") <= 0 &&
-	    count_files(daemon->options->state, ".pins") <= 0)
+	/* What cannot be counted may be some. */
+	if (!count_files(daemon->options->state, ".tell") &&
+	    !count_files(daemon->options->state, ".pins"))
 		return 0;
 	ret = domains_create(&daemon->host, virt.uri, daemon->users, daemon->user_count,
 			     &daemon->domains, err);
@@ -610,6 +611,9 @@ static int check_journals(const char *directory, struct gmig_error *err)
 
 	if (ret)
 		return ret;
+	ret = pins < 0 ? pins : aside < 0 ? aside : untold < 0 ? untold : 0;
+	if (ret)
+		return gmig_fail(err, ret, "journals in '%.150s': %s", directory, strerror(-ret));
 	if (pins > 0)
 		return gmig_fail(err, -EBUSY,
 				 "threads of %d domain%s may be pinned as for a move that has not "

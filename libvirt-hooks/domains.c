@@ -306,9 +306,14 @@ static void drop_earlier_boot(const struct domains *domains)
 
 	if (!count || !domains->host->log)
 		return;
-	snprintf(line, sizeof(line), "journals of before the host was started: removed count=%d",
-		 count);
-	domains->host->log(domains->host->opaque, GMIG_LOG_INFO, line);
+	if (count < 0)
+		snprintf(line, sizeof(line),
+			 "journals of before the host was started cannot be listed: %s",
+			 strerror(-count));
+	else
+		snprintf(line, sizeof(line),
+			 "journals of before the host was started: removed count=%d", count);
+	domains->host->log(domains->host->opaque, count < 0 ? GMIG_LOG_ERROR : GMIG_LOG_INFO, line);
 }
 
 void domains_recover(struct domains *domains)
@@ -319,6 +324,15 @@ void domains_recover(struct domains *domains)
 
 	drop_earlier_boot(domains);
 	count = move_journal_list(domains->host->journals, &uuids);
+	if (count < 0 && domains->host->log) {
+		char line[PATH_MAX + 128];
+
+		snprintf(line, sizeof(line),
+			 "interrupted moves wait until libvirt names their domains: journals in "
+			 "'%s' cannot be listed: %s",
+			 domains->host->journals, strerror(-count));
+		domains->host->log(domains->host->opaque, GMIG_LOG_ERROR, line);
+	}
 	list = calloc(count > 0 ? (size_t)count : 1, sizeof(*list));
 
 	for (int i = 0; list && i < count; i++)

@@ -228,7 +228,8 @@ static pid_t leader_of(const struct qemu_host *host, const char *machine)
 
 /*
  * The domain's one among machines or processes. Anybody may start a process with the domain's uuid in its command line: it
- * hides none of a user that the domain may belong to, and is found only to be named. -EEXIST: there are two that could be it.
+ * hides none of a user that the domain may belong to, and is found only to be named. -EEXIST: there are two that could be it;
+ * others: not all could be looked at.
  */
 static int find_in(const struct qemu_host *host, const struct qemu_wanted *wanted, const char *path,
 		   pid_t (*pid_of)(const struct qemu_host *host, const char *entry), pid_t *found)
@@ -239,7 +240,9 @@ static int find_in(const struct qemu_host *host, const struct qemu_wanted *wante
 	int ret = 0;
 
 	*found = 0;
-	while (!ret && directory && (entry = readdir(directory))) {
+	if (!directory)
+		return errno == ENOENT ? 0 : -errno;
+	while (!ret && (errno = 0, entry = readdir(directory))) {
 		pid_t pid = entry->d_name[0] == '.' ? 0 : pid_of(host, entry->d_name);
 		uid_t uid;
 
@@ -253,8 +256,9 @@ static int find_in(const struct qemu_host *host, const struct qemu_wanted *wante
 		else
 			*found = pid;
 	}
-	if (directory)
-		closedir(directory);
+	if (!ret)
+		ret = -errno;
+	closedir(directory);
 	if (!*found)
 		*found = stranger;
 	return ret;
@@ -295,6 +299,9 @@ int qemu_process_find(const struct qemu_host *host, const struct qemu_wanted *wa
 		ret = find_in(host, wanted, "/run/systemd/machines", pid_of_machine, &pid);
 	if (!ret && pid <= 0)
 		ret = find_in(host, wanted, "/proc", pid_of_entry, &pid);
+	if (ret && ret != -EEXIST)
+		return gmig_fail(err, ret, "the process of domain %.60s cannot be looked for: %s",
+				 wanted->name, strerror(-ret));
 	if (ret)
 		return gmig_fail(err, ret,
 				 "two processes say that they are domain %.60s (-uuid %s): none is "

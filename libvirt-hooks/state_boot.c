@@ -29,6 +29,7 @@ bool state_boot_id(const char *root, char id[STATE_BOOT_TEXT])
 	return read_id(root, "/proc/sys/kernel/random/boot_id", id);
 }
 
+/* How many there were; or -errno, and some are left. */
 static int remove_all(const char *directory)
 {
 	int count = 0;
@@ -40,6 +41,8 @@ static int remove_all(const char *directory)
 		for (int i = 0; i < found; i++, count++)
 			state_file_remove(directory, uuids[i], *suffix);
 		free(uuids);
+		if (found < 0)
+			return found;
 	}
 	return count;
 }
@@ -56,7 +59,8 @@ int state_boot_begin(const char *directory, const char *root)
 	/* Ahead of all: where there is no room for the new one, or we are killed here, the old one would have live journals removed next time. */
 	if (unlink(path) == 0 && *id && *before)
 		count = remove_all(directory);
+	/* Those that are left are of the boot before still. */
 	if (*id)
-		(void)state_file_write(directory, path, id);
+		(void)state_file_write(directory, path, count < 0 ? before : id);
 	return count;
 }

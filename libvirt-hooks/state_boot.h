@@ -15,7 +15,7 @@
 bool state_boot_id(const char *root, char id[STATE_BOOT_TEXT]);
 /*
  * Journals of an earlier boot are removed, how many is returned, and the directory is of this boot from now on. Where it is not known of which it was, nothing is
- * removed. Those that were set aside (state_file.h) stay for people.
+ * removed. -errno: they cannot be listed; the directory is of that boot still, and whoever asks next removes them. Those that were set aside (state_file.h) stay for people.
  */
 int state_boot_begin(const char *directory, const char *root);
 

@@ -167,12 +167,12 @@ int state_file_list(const char *directory, const char *suffix, char (**uuids)[QE
 {
 	DIR *dir = opendir(directory);
 	struct dirent *entry;
-	int count = 0;
+	int count = 0, ret = 0;
 
 	*uuids = NULL;
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(dir))) {
+	while (!ret && (errno = 0, entry = readdir(dir))) {
 		size_t length = strlen(entry->d_name);
 		void *bigger;
 
@@ -180,13 +180,22 @@ int state_file_list(const char *directory, const char *suffix, char (**uuids)[QE
 		    strcmp(entry->d_name + QEMU_UUID_TEXT - 1, suffix) != 0)
 			continue;
 		bigger = realloc(*uuids, ((size_t)count + 1) * sizeof(**uuids));
-		if (!bigger)
-			break;
+		if (!bigger) {
+			ret = -ENOMEM;
+			continue;
+		}
 		*uuids = bigger;
 		snprintf((*uuids)[count++], QEMU_UUID_TEXT, "%.36s", entry->d_name);
 	}
+	/* Some of them are never told as all. */
+	if (!ret)
+		ret = -errno;
 	closedir(dir);
-	return count;
+	if (ret) {
+		free(*uuids);
+		*uuids = NULL;
+	}
+	return ret ? ret : count;
 }
 
 /* ---- What cannot be understood --------------------------------------------------------------- */
@@ -219,8 +228,10 @@ int state_file_count_aside(const char *directory)
 			int found =
 			    state_file_list(directory, aside_suffix(*suffix, i).text, &uuids);
 
-			count += found > 0 ? found : 0;
 			free(uuids);
+			if (found < 0)
+				return found;
+			count += found;
 		}
 	return count;
 }

@@ -45,7 +45,7 @@ int state_file_set_aside(const char *directory, const char *uuid, const char *su
 			 char kept[PATH_MAX]);
 /* Of all journals, NULL-ended: of a move, of pins, of what libvirt is to be told. */
 extern const char *const state_file_suffixes[];
-/* How many files have been set aside there and are there still. */
+/* How many files have been set aside there and are there still; or -errno. */
 int state_file_count_aside(const char *directory);
 /* The first one that was set aside and is there still. */
 bool state_file_find_aside(const char *directory, const char *uuid, const char *suffix,

@@ -283,6 +283,23 @@ START_TEST(threads_that_cannot_be_listed_are_no_threads)
 }
 END_TEST
 
+static int find_it(void)
+{
+	return qemu_process_find(&host, &wanted, &process, &err);
+}
+
+/* There may be two that say so: who finds one in a part of the list does not know. */
+START_TEST(processes_that_cannot_be_listed_are_not_taken_for_all)
+{
+	int ret;
+
+	tree_write("x\n", "/proc/77/comm");
+	ck_assert_int_eq(find_it(), -ESRCH);
+	ret = without_listing(find_it);
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
+}
+END_TEST
+
 START_TEST(many_threads_are_all_read)
 {
 	struct qemu_thread *threads;
@@ -347,6 +364,7 @@ int main(int argc, char **argv)
 	    threads_are_told_apart_by_their_names,
 	    threads_that_cannot_be_read_are_no_threads,
 	    threads_that_cannot_be_listed_are_no_threads,
+	    processes_that_cannot_be_listed_are_not_taken_for_all,
 	    many_threads_are_all_read,
 	    real_process_is_found_held_and_seen_to_end,
 	};

@@ -1,6 +1,7 @@
 /* Files of gmigd's state directory: whole or not there, and read without waiting for anybody. */
 #include "../../libvirt-hooks/state_boot.h"
 #include "../../libvirt-hooks/state_file.h"
+#include "no_listing.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -172,6 +173,58 @@ START_TEST(journals_of_an_earlier_boot_are_removed)
 }
 END_TEST
 
+static int list_them(void)
+{
+	char(*uuids)[QEMU_UUID_TEXT];
+	int count = state_file_list(directory, ".json", &uuids);
+
+	if (count < 0)
+		ck_assert_ptr_null(uuids);
+	else
+		free(uuids);
+	return count;
+}
+
+static int count_aside(void)
+{
+	return state_file_count_aside(directory);
+}
+
+static int begin_boot(void)
+{
+	return state_boot_begin(directory, "");
+}
+
+static void expect_eio(int (*act)(void))
+{
+	int ret = without_listing(act);
+
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
+}
+
+/* A part of them would be put right, and the rest never. */
+START_TEST(journals_that_cannot_be_listed_are_told_as_such)
+{
+	write_text(UUID ".json", "{");
+	write_text("4dea22b3-1d52-d8f3-2516-782e98ab3fa1.json", "{");
+	ck_assert_int_eq(list_them(), 2);
+	expect_eio(list_them);
+	expect_eio(count_aside);
+}
+END_TEST
+
+/* The next one that can list them removes them. */
+START_TEST(journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot)
+{
+	write_text(UUID ".json", "{");
+	write_text("boot", "9e2d3aa1-66a1-4f93-9ca1-d0f4b65de6a1");
+	expect_eio(begin_boot);
+	ck_assert(is_there(UUID ".json"));
+	ck_assert_int_eq(state_boot_begin(directory, ""), 1);
+	ck_assert(!is_there(UUID ".json"));
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -180,6 +233,8 @@ int main(void)
 	    directory_and_loop_of_links_are_set_aside,
 	    file_of_64_mib_is_not_read_to_its_end,
 	    journals_of_an_earlier_boot_are_removed,
+	    journals_that_cannot_be_listed_are_told_as_such,
+	    journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot,
 	    file_whose_directory_cannot_be_synced_is_written,
 	};
 
