@@ -100,9 +100,6 @@ void rig_start(struct rig *rig, unsigned int writers);
  * for ever. */
 uint64_t rig_stop(struct rig *rig);
 
-/* Has this engine huge pages? Where the host gives it none, the case that asks is skipped, and says so. */
-#define huge_or_skip(gmig) ((gmig)->thp || skip_case("this host gives no transparent huge pages"))
-
 struct gmig_job_spec rig_spec(unsigned int from, unsigned int to);
 
 /* It has moved so much; else the failure says what became of the rest. */

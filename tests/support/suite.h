@@ -29,6 +29,9 @@ int run_tests(const char *name, SFun setup, SFun teardown, const TTest *const *t
  */
 #define skip_case(why) skip_case_of(__func__, why)
 bool skip_case_of(const char *function, const char *why);
+#define NO_HUGE_PAGES "this host gives no transparent huge pages"
+/* Has this engine huge pages? Where the host gives it none, the case that asks is skipped. */
+#define huge_or_skip(gmig) ((gmig)->thp || skip_case(NO_HUGE_PAGES))
 
 /* The file of this program. Not /proc/self/exe, which to the kernel is valgrind itself when a test runs under it. */
 const char *own_program(void);

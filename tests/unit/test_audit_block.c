@@ -175,7 +175,7 @@ START_TEST(block_that_agrees_is_asked_about_once_and_counted)
 	audit();
 	ck_assert_uint_eq(scans, 1);
 	ck_assert_uint_eq(queries, 1);
-	ck_assert_uint_eq(bits_count(&asked), _i || !rig.gmig->thp ? BLOCK : 1);
+	ck_assert_uint_eq(bits_count(&asked), _i || !huge_or_skip(rig.gmig) ? BLOCK : 1);
 	ck_assert_uint_eq(check.checked_pages, BLOCK);
 	ck_assert_uint_eq(check.corrected_pages, 0);
 	ck_assert_uint_eq(repair.compared_pages, BLOCK);
@@ -210,7 +210,7 @@ END_TEST
 START_TEST(huge_page_is_compared_as_a_whole_whichever_part_it_is)
 {
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		node_shown[0] = 1;
 		audit_part(100, 20, true);
 		ck_assert_uint_eq(bits_count(&asked), 1);
@@ -288,7 +288,7 @@ START_TEST(huge_page_that_is_gone_stays_one_entry)
 	struct shadow_entry entry;
 
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		bits_clear_all(&shown.present);
 		shown.huge = false;
 		audit();
@@ -305,7 +305,7 @@ END_TEST
 START_TEST(huge_page_that_is_none_any_more_is_split_before_it_is_compared)
 {
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		shown.huge = false;
 		bits_clear_range(&shown.present, 7, 1);
 		audit();
@@ -442,7 +442,7 @@ END_TEST
 START_TEST(huge_page_that_was_left_protected_is_opened_at_once)
 {
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		bits_fill(&shown.protected);
 		audit();
 		ck_assert_uint_eq(openings, 1);
@@ -610,7 +610,7 @@ START_TEST(huge_page_that_nobody_holds_is_put_back_if_it_is_there)
 	struct shadow_entry entry;
 
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		change(0, 9, SHADOW_CLAIM);
 		sleep_on(BLOCK + 5);
 		if (_i) {
@@ -640,7 +640,7 @@ START_TEST(huge_page_that_cannot_be_split_is_left)
 	struct shadow_entry entry;
 
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		atomic_store(&no_tables, false);
 		shadow_destroy(rig.gmig->shadow);
 		ck_assert_int_eq(shadow_create(&alloc, &rig.gmig->shadow), 0);

@@ -240,7 +240,7 @@ END_TEST
 START_TEST(huge_page_goes_to_the_next_node_of_its_policy_that_has_memory)
 {
 	create(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		bind(0, BLOCK, GMIG_POLICY_BIND, "1,3");
 		bind(BLOCK, BLOCK, GMIG_POLICY_PREFERRED, "2");
 		has_nothing(1, false);
@@ -393,7 +393,7 @@ END_TEST
 START_TEST(huge_pages_that_are_misplaced_are_counted_as_far_as_they_are_in_the_range)
 {
 	create(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		touch(BLOCK);
 		ck_assert_uint_eq(entry_of(BLOCK).order, 9);
 		ck_assert_uint_eq(misplaced(0, 4 * BLOCK), 0);
@@ -439,7 +439,8 @@ START_TEST(policy_that_a_range_does_not_have_yet_is_counted_against)
 	ck_assert_uint_eq(against(0, 4 * BLOCK, NULL), BLOCK); /* DEFAULT: what is on node 2 */
 	ck_assert_uint_eq(against(2 * BLOCK, BLOCK, NULL), 0);
 	/* Of huge pages it is the block's number that counts: 2, for node 0. */
-	ck_assert_uint_eq(against(2 * BLOCK, BLOCK, both), _i || !rig.gmig->thp ? BLOCK / 2 : 0);
+	ck_assert_uint_eq(against(2 * BLOCK, BLOCK, both),
+			  _i || !huge_or_skip(rig.gmig) ? BLOCK / 2 : 0);
 	ck_assert_uint_eq(misplaced(0, 4 * BLOCK), 0); /* its own count still */
 	mempolicy_put(one);
 	mempolicy_put(both);

@@ -494,8 +494,7 @@ int main(void)
 		tcase_add_loop_test(devices, device_that_reads_into_untouched_memory_gets_it, 0, 2);
 		suite_add_tcase(suite, devices);
 	} else {
-		printf(
-		    "skipped: tests with a device, this directory's file system has no O_DIRECT\n");
+		puts("skip cases with a device - this directory's file system has no O_DIRECT");
 	}
 	return rig_main(suite);
 }

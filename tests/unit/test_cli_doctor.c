@@ -1,5 +1,6 @@
 /* gmig doctor: each state of a host is told apart, and comes with what to do. */
 #include "../../cli/doctor.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -407,7 +408,7 @@ START_TEST(doctor_tells_a_real_filter_of_either_error)
 	static const int errors[] = {EPERM, ENOSYS};
 
 	if (access("/proc/self/numa_maps", F_OK)) {
-		puts("skip doctor_tells_a_real_filter_of_either_error - this kernel has no NUMA");
+		skip_case("this kernel has no NUMA");
 		return;
 	}
 	refuse_calls(errors[_i]);

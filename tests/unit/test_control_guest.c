@@ -224,8 +224,10 @@ START_TEST(nodes_as_numactl_has_them_are_those_of_the_guests_host)
 	    "ENODEV", "to: '!7': node 7 is offline");
 	expect_error("{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"+2\"],\"to\":[1]}}",
 		     "ENODEV", "from: '+2': +2 is none of the 2 nodes");
-	if (gmig_why_off(engines[0]))
+	if (gmig_why_off(engines[0])) {
+		skip_case("migration is off here");
 		return;
+	}
 	info = ask(
 	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"from\":[\"all\"],\"to\":[\"!0\"]}}");
 	ck_assert_uint_eq(json_array_size(json_object_get(info, "from")), 2);
@@ -247,6 +249,7 @@ START_TEST(job_lives_in_its_guest_alone)
 	closing = false;
 	if (gmig_why_off(engines[0])) {
 		expect_error(migrate, "EOPNOTSUPP", "off");
+		skip_case("migration is off here");
 		return;
 	}
 	info = ask(migrate);
@@ -356,13 +359,17 @@ static pid_t connect_peer(bool (*become)(void), int *fd)
 	return 0;
 }
 
-static void ask_as(bool (*become)(void), bool no_right)
+#define ask_as(become, no_right) ask_as_of(__func__, become, no_right)
+
+static void ask_as_of(const char *function, bool (*become)(void), bool no_right)
 {
 	int fd = -1, status;
 	pid_t child = connect_peer(become, &fd);
 
-	if (!child)
+	if (!child) {
+		skip_case_of(function, "this process cannot become such a one");
 		return;
+	}
 	control_peer_asks(fd);
 	for (unsigned int i = 0; i < sizeof(moves_all) / sizeof(moves_all[0]); i++) {
 		const json_t *text;
@@ -420,6 +427,7 @@ START_TEST(repair_goes_on_by_its_number_until_it_is_done)
 
 	if (gmig_why_off(engines[0])) {
 		expect_error(REPAIR(""), "EOPNOTSUPP", "off");
+		skip_case("migration is off here");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -451,8 +459,10 @@ START_TEST(repair_is_its_guests)
 	uint64_t id = 0;
 	struct gmig_repair result;
 
-	if (gmig_why_off(engines[0]))
+	if (gmig_why_off(engines[0])) {
+		skip_case("migration is off here");
 		return;
+	}
 	ck_assert_int_eq(gmig_repair(engines[0], &id, 0, &result, NULL), 0);
 	ck_assert(!result.done);
 	asked = 1;
@@ -477,8 +487,10 @@ START_TEST(retired_frame_stays_in_quarantine_for_a_peer_without_cap_sys_admin)
 	int fd = -1, status;
 	pid_t child = connect_peer(drop_admin, &fd);
 
-	if (!child)
+	if (!child) {
+		skip_case("capabilities cannot be dropped here");
 		return;
+	}
 	control_peer_asks(fd);
 	retired = ask(RETIRE("\"gpa\":8191"));
 	control_peer_asks(-1);
@@ -487,6 +499,7 @@ START_TEST(retired_frame_stays_in_quarantine_for_a_peer_without_cap_sys_admin)
 	close(fd);
 	if (gmig_why_off(engines[0])) {
 		ck_assert_ptr_nonnull(json_object_get(answer, "error"));
+		skip_case("migration is off here");
 		return;
 	}
 	ck_assert_int_eq(number(retired, "gpa"), 4096);
@@ -502,6 +515,7 @@ START_TEST(retire_says_why_not_and_what_was_kept)
 
 	if (gmig_why_off(engines[0])) {
 		expect_error(RETIRE("\"gpa\":0,\"keep\":true"), "EOPNOTSUPP", "only the kernel");
+		skip_case("migration is off here");
 		return;
 	}
 	expect_error(RETIRE("\"gpa\":-1"), "EINVAL", "gpa");
@@ -542,6 +556,7 @@ START_TEST(memory_is_sampled_until_it_is_switched_off)
 	ck_assert_int_eq(number(part, "bytes"), 2097152);
 	if (gmig_why_off(engines[0])) {
 		expect_error(SAMPLE("\"on\":true"), "EOPNOTSUPP", "off");
+		skip_case("migration is off here");
 		return;
 	}
 	sampling = ask(SAMPLE("\"on\":true,\"rate\":10000,\"max-slowdown\":500000"));
@@ -619,8 +634,10 @@ START_TEST(user_who_has_become_root_since_is_not_privileged)
 {
 	int fds[2];
 
-	if (geteuid() || !control_peer_is_privileged())
+	if (geteuid() || !control_peer_is_privileged()) {
+		skip_case("only root can become somebody else");
 		return;
+	}
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	control_peer_asks(fds[0]);
 	ck_assert(control_peer_is_privileged());
@@ -648,8 +665,10 @@ START_TEST(jobs_are_cancelled_and_waited_for)
 	struct gmig_job *job;
 
 	ck_assert_int_eq(guest_jobs_end(engines[0], 0, &err), 0);
-	if (gmig_why_off(engines[0]))
+	if (gmig_why_off(engines[0])) {
+		skip_case("migration is off here");
 		return;
+	}
 	ck_assert_int_eq(gmig_job_start(engines[0], &spec, &job, &err), 0);
 	ck_assert_int_eq(guest_jobs_end(engines[0], 10000, &err), 0);
 	gmig_job_info(job, &info);

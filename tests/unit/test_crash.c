@@ -180,9 +180,7 @@ START_TEST(report_that_crashes_ends_the_process_all_the_same)
 	int status;
 
 	if (UNDER_TSAN) {
-		puts("skip report_that_crashes_ends_the_process_all_the_same - ThreadSanitizer "
-		     "ends a "
-		     "handler's fault by itself");
+		skip_case("ThreadSanitizer ends a handler's fault by itself");
 		return;
 	}
 	status = run(crash_in_the_report);

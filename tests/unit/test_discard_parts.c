@@ -139,7 +139,7 @@ END_TEST
 START_TEST(huge_page_goes_at_once_and_is_not_split)
 {
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		discard(BLOCK, 2 * BLOCK, 0, 2 * BLOCK, 2);
 		part(0, BLOCK, BLOCK);
 		part(1, 2 * BLOCK, BLOCK);
@@ -164,7 +164,7 @@ END_TEST
 START_TEST(kernel_splits_the_huge_page_of_which_a_part_goes)
 {
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		discard(BLOCK + 100, 30, 0, 30, 1);
 		ck_assert_uint_eq(colds, 1);
 		ck_assert_uint_eq(cold_at, BLOCK + 100);
@@ -235,7 +235,7 @@ START_TEST(part_of_a_huge_page_stays_without_memory_for_its_entries)
 	const struct shadow_alloc alloc = {table_alloc, table_release};
 
 	start(false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		struct books_event event = {
 		    .region = &rig.gmig->regions[0],
 		    .change = {.gfn = BLOCK, .order = 9, .event = SHADOW_TOUCH},

@@ -2,6 +2,7 @@
 #include "../../libvirt-hooks/domain_inside.h"
 #include "../../libvirt-hooks/move_journal.h"
 #include "domain_books.h"
+#include "suite.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -511,8 +512,7 @@ START_TEST(full_disk_below_the_journals_leaves_no_cpuset_wide)
 	struct gmig_job *job;
 
 	if (!mount_small_disk()) {
-		puts("skipped: full_disk_below_the_journals_leaves_no_cpuset_wide: it mounts a "
-		     "tmpfs, which needs root");
+		skip_case("it mounts a tmpfs, which needs root");
 		return;
 	}
 	back.from[0] = 1;

@@ -252,7 +252,7 @@ START_TEST(host_without_descriptors_is_no_veto)
 	    .arguments = usual, .input = file_of(DOMAIN, strlen(DOMAIN)), .no_files = true};
 
 #ifdef GMIG_SANITIZED
-	puts("skip - sanitizers are shared libraries");
+	skip_case("sanitizers are shared libraries");
 #else
 	run_hook(&run);
 	expect_no_message();
@@ -327,7 +327,7 @@ END_TEST
 START_TEST(socket_of_another_user_is_told_nothing)
 {
 	if (geteuid() != 0) {
-		fputs("skipped: only root can give a socket away\n", stderr);
+		skip_case("only root can give a socket away");
 		return;
 	}
 	ck_assert_int_eq(lchown(address.sun_path, 65534, 65534), 0);

@@ -94,7 +94,7 @@ START_TEST(what_moved_along_with_a_part_of_a_huge_page_is_in_the_books)
 	struct gmig_error err;
 	struct gmig_job *started;
 
-	if (guest->thp) {
+	if (huge_or_skip(guest)) {
 		ck_assert_msg(!gmig_bind(guest, &spec, &started, &err), "%s", err.text);
 		gmig_job_wait(started);
 		gmig_job_info(started, &info);
@@ -264,7 +264,7 @@ enum { GOES, STAYS, SPLITS, CANNOT_BE_ASKED, IN_PART, CASES };
 START_TEST(huge_page_of_a_guest_is_looked_at_page_by_page)
 {
 	begin(true);
-	if (!gmig->thp) {
+	if (!huge_or_skip(gmig)) {
 		move_ticket();
 		end();
 		return;
@@ -292,23 +292,27 @@ END_TEST
 /* As of small ones: what is nowhere is gone only where there is nothing, and what is there is looked for again. */
 START_TEST(page_of_a_huge_page_that_lies_nowhere_is_gone_or_looked_for_again)
 {
-	begin(true);
-	if (gmig->thp) {
-		void *third = (void *)(atomic_load(&ram) + 3 * GMIG_PAGE_BYTES); // NOLINT
+	void *third;
 
-		madvise(third, GMIG_PAGE_BYTES, MADV_DONTNEED);
-		atomic_store(&said[3], -ENOENT);
-		atomic_store(&said[4], -ENOENT);
-		atomic_store(&said[5], -EFAULT);
+	begin(true);
+	if (!huge_or_skip(gmig)) {
 		move_ticket();
-		for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
-			if (i < 3 || i > 5)
-				check_page(i, true, false, 0);
-		check_page(3, false, true, 0);
-		check_page(4, false, false, -EAGAIN);
-		check_page(5, false, false, -EAGAIN);
-		ck_assert(ticket.split);
+		end();
+		return;
 	}
+	third = (void *)(atomic_load(&ram) + 3 * GMIG_PAGE_BYTES); // NOLINT
+	madvise(third, GMIG_PAGE_BYTES, MADV_DONTNEED);
+	atomic_store(&said[3], -ENOENT);
+	atomic_store(&said[4], -ENOENT);
+	atomic_store(&said[5], -EFAULT);
+	move_ticket();
+	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
+		if (i < 3 || i > 5)
+			check_page(i, true, false, 0);
+	check_page(3, false, true, 0);
+	check_page(4, false, false, -EAGAIN);
+	check_page(5, false, false, -EAGAIN);
+	ck_assert(ticket.split);
 	end();
 }
 END_TEST

@@ -207,7 +207,7 @@ START_TEST(memory_that_is_locked_waits_and_moves)
 	struct gmig_job_info info;
 
 	if (mlockall(MCL_CURRENT | MCL_FUTURE)) {
-		printf("skip lazy and locked memory - mlockall(2) is refused\n");
+		skip_case("mlockall(2) is refused");
 		return;
 	}
 	begin(_i, 0);

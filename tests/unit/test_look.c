@@ -179,7 +179,7 @@ START_TEST(part_of_a_huge_page_is_told_page_by_page)
 
 	create(false);
 	touch(0, 600, 1);
-	if (!rig.gmig->thp) {
+	if (!huge_or_skip(rig.gmig)) {
 		rig_destroy(&rig);
 		return;
 	}

@@ -1,5 +1,6 @@
 /* gmig show --map: the picture has as much of everything as the guest says, and is a whole file or none. */
 #include "fake_vmm.h"
+#include "suite.h"
 #include "svg_areas.h"
 
 #include "../../cli/plot.h"
@@ -90,14 +91,15 @@ static void expect_whole_legend(const json_t *svg)
 	}
 }
 
-static bool can_draw(void)
+#define can_draw() can_draw_of(__func__)
+
+static bool can_draw_of(const char *function)
 {
 	struct gmig_error err;
 
 	if (!plot_check("the test", &err) && !system("python3 -c pass"))
 		return true;
-	fprintf(stderr, "skipped: no gnuplot or no python3\n");
-	return false;
+	return skip_case_of(function, "gnuplot or python3 is not installed");
 }
 
 START_TEST(picture_has_as_many_cells_as_the_guest_says)

@@ -272,7 +272,7 @@ START_TEST(page_of_a_huge_page_moves_alone_and_it_is_joined_when_it_is_whole)
 	guest(false);
 	gmig_stats(rig.gmig, &stats);
 	if (!stats.page_bytes_2m) {
-		puts("skipped: no huge pages on this host");
+		skip_case(NO_HUGE_PAGES);
 		rig_destroy(&rig);
 		return;
 	}

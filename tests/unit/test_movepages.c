@@ -1,6 +1,7 @@
 /* move_pages(2) made exact, on a kernel that fails as Linux does, and on our own memory. */
 #include "../../migrate/core/movepages.h"
 #include "fake_pages.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -591,8 +592,7 @@ START_TEST(real_chunk_goes_to_another_node_and_back)
 	pages[0] = at + HUGE * FAKE_PAGE_BYTES;
 	node = another_node(0);
 	if (node != 1) {
-		puts("skip real_chunk_goes_to_another_node_and_back - this host has no nodes 0 and "
-		     "1");
+		skip_case("this host has no nodes 0 and 1");
 		return;
 	}
 	for (int round = 0; round < 2; round++) {

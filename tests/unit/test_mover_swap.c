@@ -155,7 +155,7 @@ START_TEST(huge_page_is_split_and_joined_again)
 	struct gmig_stats stats;
 
 	start(true);
-	if (gmig->thp) {
+	if (huge_or_skip(gmig)) {
 		spec.huge = _i ? GMIG_HUGE_SPLIT : GMIG_HUGE_PREFER;
 		move(&spec, &info);
 		check_moved(&info, SWAP_PAGES);

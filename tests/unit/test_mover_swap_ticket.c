@@ -379,7 +379,7 @@ END_TEST
 START_TEST(huge_page_is_split_and_told)
 {
 	start((struct host){.huge = true});
-	if (gmig->thp) {
+	if (huge_or_skip(gmig)) {
 		run(2);
 		check_pages(0, 0, 512, MOVED);
 		ck_assert(ticket[0].split && ticket[1].split);
@@ -392,7 +392,7 @@ END_TEST
 START_TEST(huge_page_that_was_not_evicted_is_whole)
 {
 	start((struct host){.huge = true});
-	if (gmig->thp) {
+	if (huge_or_skip(gmig)) {
 		for (unsigned int i = 0; i < SWAP_PAGES; i++)
 			swap_kernel.page[i].pinned = true;
 		run(1);
@@ -415,7 +415,7 @@ static void finish_again(void)
 START_TEST(job_joins_no_more_after_four_failures_in_a_row)
 {
 	start((struct host){.huge = true});
-	if (gmig->thp) {
+	if (huge_or_skip(gmig)) {
 		run(1);
 		settle(1);
 		calls[0] = '\0';
@@ -449,7 +449,7 @@ END_TEST
 START_TEST(block_is_not_joined_where_nothing_moved_or_nobody_wants_it)
 {
 	start((struct host){.huge = true});
-	if (gmig->thp) {
+	if (huge_or_skip(gmig)) {
 		run(1);
 		settle(1);
 		calls[0] = '\0';

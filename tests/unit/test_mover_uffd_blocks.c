@@ -6,7 +6,7 @@
 
 START_TEST(huge_page_moves_whole)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_job(_i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
 	run();
@@ -21,7 +21,7 @@ END_TEST
 
 START_TEST(huge_page_that_is_to_be_split_moves_as_small_ones)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_job(_i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
 	job.spec.huge = GMIG_HUGE_SPLIT;
@@ -39,7 +39,7 @@ END_TEST
 
 START_TEST(huge_page_that_does_not_leave_stays_whole)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_job(_i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
 	refuse(0, '<', 0, -EBUSY, 1);
@@ -53,7 +53,7 @@ END_TEST
 
 START_TEST(huge_page_that_does_not_arrive_is_put_back_whole)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_job(_i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
 	refuse(0, '>', 0, -EBUSY, 5);
@@ -68,7 +68,7 @@ END_TEST
 
 START_TEST(huge_page_that_was_split_meanwhile_is_left_to_the_next_pass)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_job(_i ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE);
 	prepare_and_claim();

@@ -98,7 +98,7 @@ END_TEST
 
 START_TEST(lazy_huge_page_goes_whole_or_not_at_all)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_lazy(GMIG_LAZY_ANY);
 	refuse(0, '<', 0, -EBUSY, 1);
@@ -111,7 +111,7 @@ END_TEST
 
 START_TEST(lazy_huge_page_that_leaves_only_in_part_comes_back)
 {
-	if (!has_huge_pages())
+	if (!start_huge())
 		return;
 	begin_lazy(GMIG_LAZY_ANY);
 	refuse(0, '<', 100, -EBUSY, 1);

@@ -14,8 +14,10 @@ START_TEST(fast_strings_are_on_at_power_on)
 {
 	uint64_t value;
 
-	if (!msr_get(vcpu->fd, MSR_MISC_ENABLE, &value))
-		return; /* the host does not have it */
+	if (!msr_get(vcpu->fd, MSR_MISC_ENABLE, &value)) {
+		skip_case("the host does not have IA32_MISC_ENABLE");
+		return;
+	}
 	ck_assert_uint_eq(value & MSR_MISC_FAST_STRING, MSR_MISC_FAST_STRING);
 }
 END_TEST
@@ -24,8 +26,10 @@ START_TEST(mtrrs_are_on_and_write_back_at_power_on)
 {
 	uint64_t value;
 
-	if (!msr_put(vcpu->fd, MSR_MTRR_DEF_TYPE, MSR_MTRR_ENABLE | MSR_MTRR_WRITE_BACK))
-		return; /* the host refuses it */
+	if (!msr_put(vcpu->fd, MSR_MTRR_DEF_TYPE, MSR_MTRR_ENABLE | MSR_MTRR_WRITE_BACK)) {
+		skip_case("the host refuses MTRRs");
+		return;
+	}
 	/* A new one, untouched by the line above. */
 	vmm_destroy(vmm);
 	setup();

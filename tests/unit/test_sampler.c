@@ -230,7 +230,7 @@ END_TEST
 START_TEST(huge_block_is_taken_whole)
 {
 	begin(false, false);
-	if (rig.gmig->thp) {
+	if (huge_or_skip(rig.gmig)) {
 		sample(10, 1000000, 50 * MS);
 		await_stand();
 		ck_assert_uint_eq(atomic_load(&event_count), 1);

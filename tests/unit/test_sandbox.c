@@ -397,8 +397,10 @@ START_TEST(thread_taken_over_gets_no_more_than_its_kind_needs)
 {
 	int which = _i / KINDS, kind = _i % KINDS, status;
 
-	if (attempts[which].how & LANDLOCK && kind >= SANDBOX_ENGINE && landlock_version() <= 0)
-		return; /* that kernel lets it: docs/vmm.md says so */
+	if (attempts[which].how & LANDLOCK && kind >= SANDBOX_ENGINE && landlock_version() <= 0) {
+		skip_case("this kernel has no Landlock, and lets it: docs/vmm.md says so");
+		return;
+	}
 	status = in_child(attempts[which].attempt, kind);
 	ck_assert_msg(!WIFEXITED(status) || WEXITSTATUS(status) != 99, "kind %d cannot enter",
 		      kind);
@@ -421,8 +423,10 @@ START_TEST(thread_outside_is_refused_none_of_it)
 {
 	int status;
 
-	if (attempts[_i].how & ROOTS && geteuid() != 0)
+	if (attempts[_i].how & ROOTS && geteuid() != 0) {
+		skip_case("only root has the right to it");
 		return;
+	}
 	status = in_child(attempts[_i].attempt, -1);
 	/* Running a program replaces the attempt: it is then that program's status. */
 	ck_assert_msg(
@@ -507,7 +511,7 @@ START_TEST(thread_that_crashes_leaves_a_core)
 	int status = crash_as(-1);
 
 	if (!WIFSIGNALED(status) || !WCOREDUMP(status)) {
-		puts("skip thread_that_crashes_leaves_a_core - this host takes no core dumps");
+		skip_case("this host takes no core dumps");
 		return;
 	}
 	snprintf(path, sizeof(path), "rm -f %s/*core*", outside);

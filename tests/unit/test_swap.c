@@ -263,7 +263,7 @@ START_TEST(mover_swap_brings_all_of_it_and_it_is_huge_again)
 	ck_assert_uint_ge(pages_out() - out, BYTES / GMIG_PAGE_BYTES);
 	ck_assert_uint_eq(kernel_swapped_bytes(), 0);
 	gmig_stats(rig.gmig, &stats);
-	if (!_i && rig.gmig->thp) {
+	if (!_i && huge_or_skip(rig.gmig)) {
 		ck_assert_uint_eq(stats.page_bytes_2m, BYTES);
 		ck_assert_uint_eq(info.thp_split, BYTES / GMIG_BLOCK_BYTES);
 	}

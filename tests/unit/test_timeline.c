@@ -1,5 +1,6 @@
 /* gmig migrate --trace: a job's blackouts and stalls over its time, as they were recorded. */
 #include "fake_vmm.h"
+#include "suite.h"
 #include "svg_areas.h"
 
 #include "../../cli/plot.h"
@@ -46,14 +47,15 @@ static double width_of(const json_t *svg, const char *name)
 	return json_real_value(json_object_get(one, "width"));
 }
 
-static bool can_draw(void)
+#define can_draw() can_draw_of(__func__)
+
+static bool can_draw_of(const char *function)
 {
 	struct gmig_error err;
 
 	if (!plot_check("the test", &err) && !system("python3 -c pass"))
 		return true;
-	fprintf(stderr, "skipped: no gnuplot or no python3\n");
-	return false;
+	return skip_case_of(function, "gnuplot or python3 is not installed");
 }
 
 START_TEST(timeline_has_each_blackout_at_its_time)

@@ -3,6 +3,7 @@
  * looked at as a person would.
  */
 #include "fake_vmm.h"
+#include "suite.h"
 
 #include "../../cli/top_keys.h"
 #include "../../cli/top_pages.h"
@@ -411,7 +412,9 @@ static int exit_status(void)
 }
 
 /* Run gmig top there. False: there are no pseudo-terminals here. */
-static bool start(const char *term, const char *option, int width)
+#define start(term, option, width) start_of(__func__, term, option, width)
+
+static bool start_of(const char *function, const char *term, const char *option, int width)
 {
 	struct winsize size = {.ws_row = HEIGHT, .ws_col = (unsigned short)width};
 	char program[] = "gmig", command[] = "top";
@@ -420,10 +423,8 @@ static bool start(const char *term, const char *option, int width)
 	memset(&terminal, 0, sizeof(terminal));
 	clear_to(0, 0, HEIGHT - 1, WIDTH);
 	terminal.child = forkpty(&terminal.fd, NULL, NULL, &size);
-	if (terminal.child < 0) {
-		fprintf(stderr, "skipped: no pseudo-terminal: %s\n", strerror(errno));
-		return false;
-	}
+	if (terminal.child < 0)
+		return skip_case_of(function, "there are no pseudo-terminals here");
 	if (!terminal.child) {
 		setenv("TERM", term, 1);
 		unsetenv("NO_COLOR");
