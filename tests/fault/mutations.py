@@ -101,8 +101,9 @@ def constants(code):
     for match in re.finditer(r"(?<![\w.])(\d+)(?=[uUlL]*(?![\w.]))", code):
         line = code[code.rfind("\n", 0, match.start()) + 1:match.start()]
         # More room than is needed is no mistake that a test could see.
+        same = re.search(r"\bsizeof\([\w.>-]+\[$", line)  # an element is as large as another
         room = ALLOCATION.search(line) or (SIZE.match(line) and line.count("[") > line.count("]"))
-        if not re.match(r"\s*case ", line) and not room:
+        if not re.match(r"\s*case ", line) and not room and not same:
             yield "constant", match.span(), str(int(match[1]) + 1)
     for match in re.finditer(r"\b(true|false)\b", code):
         yield "constant", match.span(), "false" if match[0] == "true" else "true"
