@@ -18,13 +18,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define BLOCK	GMIG_BLOCK_PAGES
-#define BYTES	(4 * GMIG_BLOCK_BYTES)
-#define MS	1000000ull
-#define A_READ	32 /* messages */
-#define STARVED 64
-#define WRITE	UFFD_PAGEFAULT_FLAG_WRITE
-#define PROTECT UFFD_PAGEFAULT_FLAG_WP
+#define BLOCK	 GMIG_BLOCK_PAGES
+#define BYTES	 (4 * GMIG_BLOCK_BYTES)
+#define MS	 1000000ull
+#define A_READ	 32 /* messages */
+#define STARVED	 64
+#define NOT_TOLD 99
+#define WRITE	 UFFD_PAGEFAULT_FLAG_WRITE
+#define PROTECT	 UFFD_PAGEFAULT_FLAG_WP
 
 static struct rig rig;
 static struct gmig_sys sys;
@@ -55,7 +56,7 @@ static inline void note_line(void *opaque, enum gmig_log_level at, const char *t
 	lines++;
 }
 
-static struct gmig_thread begun, ended;
+static struct gmig_thread begun = {.vnode = NOT_TOLD}, ended = {.vnode = NOT_TOLD};
 
 static inline void note_thread(void *opaque, const struct gmig_thread *thread, bool begins)
 {
@@ -153,6 +154,7 @@ static inline uint64_t now_told(void)
 
 static int fill_says, scan_says;
 static struct uffd_scan shown;
+static uint64_t scanned_gfn;		     /* the block that was asked about last */
 static unsigned int not_locked, not_serving; /* calls that should have been */
 
 static inline void look_at(uint64_t gfn, bool locked)
@@ -192,21 +194,23 @@ static inline int scan_shown(struct gmig *gmig, const struct region *of, uint64_
 {
 	ck_assert_ptr_eq(gmig, rig.gmig);
 	ck_assert_ptr_eq(of, region);
-	ck_assert_uint_eq(block_gfn % BLOCK, 0);
+	scanned_gfn = block_gfn;
 	*scan = shown;
 	return scan_says;
 }
 
 static inline void ahead_noted(struct first_touch *from, struct region *of, uint64_t gfn)
 {
-	(void)from, (void)of;
+	ck_assert_ptr_eq(from->gmig, rig.gmig);
+	ck_assert_ptr_eq(of, region);
 	look_at(gfn, false);
 	say("A", gfn, "");
 }
 
 static inline void leave_noted(struct first_touch *from, const struct region *of)
 {
-	(void)from;
+	ck_assert_ptr_eq(from->gmig, rig.gmig);
+	ck_assert_ptr_eq(of, region);
 	look_at(of->gfn, false);
 	say("L", of->gfn, "");
 }

@@ -200,6 +200,22 @@ START_TEST(those_who_starve_are_served_before_who_comes_when_their_time_has_come
 }
 END_TEST
 
+/* Somebody else brought the page meanwhile, or said so: it is looked at as any other touch is. */
+START_TEST(page_that_came_while_its_toucher_starved_is_looked_for)
+{
+	start();
+	fill_says = -ENOMEM;
+	touch(2 * BLOCK + 5, "F1029h");
+	change(2 * BLOCK, 9, SHADOW_TOUCH);
+	bits_set(&shown.present, 5);
+	pass(10 * MS, "W1029");
+	ck_assert_uint_eq(scanned_gfn, 2 * BLOCK);
+	ck_assert_uint_eq(starved(), 0);
+	expect(2 * BLOCK + 5, SHADOW_PRESENT, 9);
+	end();
+}
+END_TEST
+
 /* The last one that begins to starve says when: those before wait with it. */
 START_TEST(starving_is_counted_from_the_last_that_came)
 {
@@ -264,6 +280,7 @@ int main(void)
 	tcase_add_test(tcase, toucher_without_memory_sleeps_and_is_tried_again_every_10_ms);
 	tcase_add_test(tcase,
 		       those_who_starve_are_served_before_who_comes_when_their_time_has_come);
+	tcase_add_test(tcase, page_that_came_while_its_toucher_starved_is_looked_for);
 	tcase_add_test(tcase, starving_is_counted_from_the_last_that_came);
 	tcase_add_test(tcase, as_many_pages_starve_as_there_are_places_for_and_others_touch_again);
 	suite_add_tcase(suite, tcase);

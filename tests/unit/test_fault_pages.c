@@ -226,6 +226,7 @@ START_TEST(late_message_about_a_page_that_is_there_wakes)
 	change(BLOCK, 9, SHADOW_TOUCH);
 	bits_set(&shown.present, 5);
 	touch(BLOCK + 5, "W517");
+	ck_assert_uint_eq(scanned_gfn, BLOCK);
 	scan_says = -ENOMEM; /* it cannot be told: it touches again */
 	memset(&shown, 0, sizeof(shown));
 	touch(BLOCK + 5, "W517");

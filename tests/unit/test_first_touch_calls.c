@@ -95,6 +95,28 @@ START_TEST(host_without_frames_is_asked_once_for_each_node)
 }
 END_TEST
 
+/* Each refusal in a row doubles the time, and a page that was had begins a new row. */
+START_TEST(node_that_had_a_page_is_believed_again)
+{
+	start(false);
+	if (huge_or_skip(rig.gmig)) {
+		for (unsigned int i = 0; i < 3; i++)
+			has_none(0, _i);
+		clock_ns += 40 * MS - 1;
+		ck_assert(hopeless(0, _i));
+		clock_ns += 1;
+		fill(7, 0, "P M512+512");
+		expect_huge(0);
+		has_none(0, _i);
+		clock_ns += 10 * MS - 1;
+		ck_assert(hopeless(0, _i));
+		clock_ns += 1;
+		ck_assert(!hopeless(0, _i));
+	}
+	end();
+}
+END_TEST
+
 START_TEST(huge_page_that_comes_in_a_part_is_small_from_then_on)
 {
 	static const unsigned int parts[] = {1, 100, 511};
@@ -300,6 +322,7 @@ int main(void)
 	tcase_add_test(tcase, node_without_a_huge_page_gives_small_ones);
 	tcase_add_test(tcase, what_a_node_refused_is_remembered);
 	tcase_add_test(tcase, host_without_frames_is_asked_once_for_each_node);
+	tcase_add_loop_test(tcase, node_that_had_a_page_is_believed_again, 0, 2);
 	tcase_add_loop_test(tcase, huge_page_that_comes_in_a_part_is_small_from_then_on, 0, 3);
 	tcase_add_test(tcase, huge_page_that_does_not_come_in_is_small_pages);
 	tcase_add_test(tcase, part_of_a_huge_page_that_no_entries_can_be_had_for_goes_back);
