@@ -85,6 +85,7 @@ static struct {
 static size_t read_bytes; /* that the last read(2) had room for; 0: there was none */
 static sem_t idle;
 static int go = -1; /* eventfd */
+static sem_t gone;  /* the same for ThreadSanitizer, to which an eventfd says nothing */
 static uint64_t clock_ns;
 static bool no_sleepers; /* there is no memory to list them */
 
@@ -103,11 +104,13 @@ static inline int poll_turn(struct pollfd *fds, unsigned int count, int timeout_
 	do
 		ret = gmig_sys_real.poll(mine, 2, -1);
 	while (ret == -EINTR);
-	fds[0].revents = turn.revents;
+	fds[0].revents = 0;
 	fds[1].revents = mine[1].revents;
 	if (!(mine[0].revents & POLLIN))
 		return ret;
 	ck_assert_int_eq(read(go, &word, sizeof(word)), sizeof(word));
+	sem_wait(&gone);
+	fds[0].revents = turn.revents;
 	return turn.ready;
 }
 
@@ -126,7 +129,7 @@ static inline int ioctl_noted(int fd, unsigned long request, void *arg)
 	const struct uffdio_range *range = arg;
 	const struct uffdio_writeprotect *protect = arg;
 	const struct uffdio_copy *copy = arg;
-	char count[32];
+	char count[32] = "";
 
 	if (!serves)
 		return gmig_sys_real.ioctl(fd, request, arg);
@@ -136,8 +139,8 @@ static inline int ioctl_noted(int fd, unsigned long request, void *arg)
 		    copy->len == GMIG_PAGE_BYTES ? "" : "+");
 		return 0;
 	}
-	snprintf(count, sizeof(count), range->len == GMIG_PAGE_BYTES ? "" : "+%llu",
-		 range->len / GMIG_PAGE_BYTES);
+	if (range->len != GMIG_PAGE_BYTES)
+		snprintf(count, sizeof(count), "+%llu", range->len / GMIG_PAGE_BYTES);
 	say(request == UFFDIO_WAKE				     ? "W"
 	    : request == UFFDIO_WRITEPROTECT && !(protect->mode & 1) ? "U"
 								     : "?",
@@ -228,6 +231,7 @@ static inline void start(void)
 	go = eventfd(0, EFD_CLOEXEC);
 	ck_assert_int_ge(go, 0);
 	sem_init(&idle, 0, 0);
+	sem_init(&gone, 0, 0);
 	rig_create(&rig,
 		   &(struct rig_options){
 		       .bytes = BYTES, .untouched = true, .thread = note_thread, .sys = &sys});
@@ -250,6 +254,7 @@ static inline void end(void)
 	region->kind = real_kind;
 	rig_destroy(&rig);
 	sem_destroy(&idle);
+	sem_destroy(&gone);
 	close(go);
 }
 
@@ -264,6 +269,7 @@ static inline void go_round(int ready, short revents, ssize_t got)
 	read_bytes = 0;
 	said[0] = '\0';
 	lines = 0;
+	sem_post(&gone);
 	ck_assert_int_eq(write(go, &one, sizeof(one)), sizeof(one));
 	sem_wait(&idle);
 }

@@ -242,6 +242,7 @@ static inline void start(bool small)
 	    .gmig = rig.gmig, .uffd = rig.gmig->vnodes[0].uffd, .worker = WORKER, .zeros = zeros};
 	kind = *region->kind;
 	kind.query = query_told;
+	rig_publish(&rig);
 }
 
 /* All that the books say is so. */
