@@ -172,10 +172,14 @@ static void breach(enum audit_invariant invariant, const char *text)
 START_TEST(block_that_agrees_is_asked_about_once_and_counted)
 {
 	start(_i);
+	if (!_i && !huge_or_skip(rig.gmig)) {
+		end();
+		return;
+	}
 	audit();
 	ck_assert_uint_eq(scans, 1);
 	ck_assert_uint_eq(queries, 1);
-	ck_assert_uint_eq(bits_count(&asked), _i || !huge_or_skip(rig.gmig) ? BLOCK : 1);
+	ck_assert_uint_eq(bits_count(&asked), _i ? BLOCK : 1);
 	ck_assert_uint_eq(check.checked_pages, BLOCK);
 	ck_assert_uint_eq(check.corrected_pages, 0);
 	ck_assert_uint_eq(repair.compared_pages, BLOCK);

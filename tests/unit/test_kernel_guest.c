@@ -190,7 +190,7 @@ static void begin(bool huge)
 	ck_assert_int_eq(mover_kernel.begin(&job, &err), 0);
 	worker = (struct mover_worker){.job = &job};
 	ck_assert_int_eq(mover_kernel.worker_begin(&worker), 0);
-	ticket = (struct mover_ticket){.to = 1, .huge = huge};
+	ticket = (struct mover_ticket){.to = 1, .huge = huge && gmig->thp};
 	bits_fill(&ticket.pages);
 }
 
