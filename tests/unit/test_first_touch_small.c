@@ -315,19 +315,21 @@ START_TEST(small_frames_are_placed_where_they_belong_and_nothing_is)
 
 	start(true);
 	split_block();
+	fill(0, 0, "C512+1");
 	fill(12, 0, "C524+1");
 	fill(20, 0, "C532+1");
-	slot = take(false, 10, 100, 2);
-	place(slot, NULL, 0, "M522+2 M525+7 M533+89");
-	expect(0, 10, NONE);
-	expect(10, 2, 2);
+	slot = take(false, 0, 110, 2);
+	place(slot, NULL, 0, "M513+11 M525+7 M533+89");
+	expect(0, 1, 0);
+	expect(1, 11, 2);
 	expect(12, 1, 0);
 	expect(13, 7, 2);
 	expect(20, 1, 0);
 	expect(21, 89, 2);
 	expect(110, BLOCK - 110, NONE);
-	ck_assert_uint_eq(bits_count(&slot->have), 2);
-	ck_assert(bits_get(&slot->have, 12) && bits_get(&slot->have, 20));
+	ck_assert_uint_eq(bits_count(&slot->have), 3);
+	ck_assert(bits_get(&slot->have, 0) && bits_get(&slot->have, 12) &&
+		  bits_get(&slot->have, 20));
 	frame_give(rig.gmig->frames, slot);
 	end();
 }
