@@ -54,8 +54,7 @@ static int find_mappings(struct collapse *collapse, struct gmig_error *err)
 	vma = malloc(sizeof(*vma));
 	while (vma && !rc && agent_maps_next(maps, vma))
 		rc = add_mapping(collapse, vma);
-	if (!vma || rc)
-		rc = gmig_fail(err, -ENOMEM, "out of memory");
+	rc = !vma || rc ? gmig_fail(err, -ENOMEM, "out of memory") : agent_maps_end(maps, err);
 	free(vma);
 	return rc;
 }

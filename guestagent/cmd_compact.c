@@ -179,6 +179,8 @@ static int find_blocks(struct agent_job *job, struct compact *compact, struct re
 		full = full || look_at_mapping(job, compact, vma, report);
 	}
 	free(vma);
+	if (!rc)
+		rc = agent_maps_end(maps, err);
 	/* One that has ended has no mappings, and was not looked at. */
 	if (!rc)
 		rc = check_lives(compact, err);
@@ -257,7 +259,7 @@ static int find_shared(struct agent_job *job, struct compact *compact, struct gm
 		if (vma->shared_bytes)
 			note_shared(compact, vma);
 	free(vma);
-	return rc;
+	return rc ? rc : agent_maps_end(maps, err);
 }
 
 /* What of them may be shared. */

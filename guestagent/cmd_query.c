@@ -77,7 +77,7 @@ static int read_maps(pid_t pid, struct agent_usage *usage, json_t *mappings, str
 			json_array_append_new(mappings, mapping_json(vma));
 	}
 	free(vma);
-	return 0;
+	return agent_maps_end(maps, err);
 }
 
 AGENT_RUN(agent_run_numa_maps)

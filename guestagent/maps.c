@@ -155,6 +155,8 @@ struct agent_maps {
 	/* The mapping that smaps tells of, and the head of the next, which has been read. */
 	uint64_t start, end, huge_bytes, shared_bytes, next_start, next_end;
 	bool have_next;
+	pid_t pid;
+	int error; /* that ended it, or 0 */
 };
 
 static FILE *open_proc(pid_t pid, const char *name)
@@ -185,6 +187,7 @@ int agent_maps_open(pid_t pid, bool with_huge, struct agent_maps **out, struct g
 
 	if (!maps)
 		return gmig_fail(err, -ENOMEM, "out of memory");
+	maps->pid = pid;
 	maps->numa = open_proc(pid, "numa_maps");
 	if (maps->numa)
 		maps->smaps = open_proc(pid, with_huge ? "smaps" : "maps");
@@ -209,6 +212,17 @@ void agent_maps_close(struct agent_maps *maps)
 	free(maps);
 }
 
+/* False: there is no more, or it cannot be read. A process that has ended has no more. */
+static bool next_line(struct agent_maps *maps, FILE *file)
+{
+	errno = 0;
+	if (getline(&maps->line, &maps->capacity, file) > 0)
+		return true;
+	if (!feof(file) && errno != ESRCH)
+		maps->error = errno ? -errno : -EIO;
+	return false;
+}
+
 /* Take the next mapping of smaps: up to the head of the one behind it. */
 static bool next_smaps(struct agent_maps *maps)
 {
@@ -218,7 +232,7 @@ static bool next_smaps(struct agent_maps *maps)
 	maps->end = maps->next_end;
 	maps->huge_bytes = maps->shared_bytes = 0;
 	maps->have_next = false;
-	while (getline(&maps->line, &maps->capacity, maps->smaps) > 0) {
+	while (next_line(maps, maps->smaps)) {
 		if (!agent_parse_smaps_line(maps->line, &maps->next_start, &maps->next_end,
 					    &maps->huge_bytes)) {
 			maps->shared_bytes += agent_parse_smaps_shared(maps->line);
@@ -241,7 +255,7 @@ static bool next_smaps(struct agent_maps *maps)
  */
 int agent_maps_next(struct agent_maps *maps, struct agent_vma *vma)
 {
-	while (getline(&maps->line, &maps->capacity, maps->numa) > 0) {
+	while (!maps->error && next_line(maps, maps->numa)) {
 		if (agent_parse_numa_line(maps->line, vma))
 			continue;
 		while (maps->end <= vma->start && next_smaps(maps))
@@ -254,6 +268,12 @@ int agent_maps_next(struct agent_maps *maps, struct agent_vma *vma)
 		return 1;
 	}
 	return 0;
+}
+
+int agent_maps_end(const struct agent_maps *maps, struct gmig_error *err)
+{
+	return maps->error ? agent_call_failed_pid(err, AGENT_CALL_READ, maps->error, maps->pid)
+			   : 0;
 }
 
 /* ---- Sums ------------------------------------------------------------------------------------ */
@@ -318,6 +338,8 @@ int agent_usage_read(pid_t pid, bool with_huge, struct agent_usage *usage, struc
 		 : gmig_fail(err, -ENOMEM, "out of memory");
 	while (maps && agent_maps_next(maps, vma))
 		agent_usage_add(usage, vma);
+	if (maps)
+		rc = agent_maps_end(maps, err);
 	agent_maps_close(maps);
 	free(vma);
 	return rc;

@@ -41,8 +41,10 @@ struct agent_maps;
 /* with_huge: read smaps, which costs a second walk of the page tables. -ESRCH, -EACCES, -ENOMEM;
  * -ENOSYS: the kernel has no numa_maps. */
 int agent_maps_open(pid_t pid, bool with_huge, struct agent_maps **out, struct gmig_error *err);
-/* 1: *vma is the next mapping; 0: there is no more. */
+/* 1: *vma is the next mapping; 0: there is no more, or it cannot be read. */
 int agent_maps_next(struct agent_maps *maps, struct agent_vma *vma);
+/* After the last one: 0, or why some have not been read. These are never told as all. */
+int agent_maps_end(const struct agent_maps *maps, struct gmig_error *err);
 void agent_maps_close(struct agent_maps *maps);
 
 /* Pages of a process by node and size, in bytes. */

@@ -103,8 +103,7 @@ static int find_ranges(struct walk *walk, uint64_t *bytes, struct gmig_error *er
 			rc = add_range(walk, vma);
 		*bytes += there;
 	}
-	if (!vma || rc)
-		rc = gmig_fail(err, -ENOMEM, "out of memory");
+	rc = !vma || rc ? gmig_fail(err, -ENOMEM, "out of memory") : agent_maps_end(maps, err);
 	free(vma);
 	return rc;
 }

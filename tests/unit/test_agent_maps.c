@@ -205,6 +205,22 @@ START_TEST(cgroup_members_below_are_found)
 }
 END_TEST
 
+/* Where memory lies would be told of some of it. */
+START_TEST(maps_that_cannot_be_read_to_their_end_are_told_as_such)
+{
+	struct agent_usage usage;
+	struct gmig_error err = {0};
+
+	fake_file("proc/81/numa_maps", "7f00aa000000 default anon=2 N0=2 kernelpagesize_kB=4\n");
+	fake_file("proc/81/maps/is-no-file", "%s", "");
+	ck_assert_int_eq(agent_usage_read(81, false, &usage, &err), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, "EISDIR"));
+	fake_file("proc/82/numa_maps/is-no-file", "%s", "");
+	fake_file("proc/82/maps", "7f00aa000000-7f00aa002000 rw-p 00000000 00:00 0\n");
+	ck_assert_int_eq(agent_usage_read(82, false, &usage, &err), -EISDIR);
+}
+END_TEST
+
 static int read_members(void)
 {
 	AGENT_PIDS pids = {0};
@@ -226,7 +242,7 @@ START_TEST(processes_and_threads_that_cannot_be_listed_are_told_as_such)
 
 	fake_file("cgroup/a/cgroup.procs", "1\n");
 	fake_file("cgroup/a/b/cgroup.procs", "3\n");
-	fake_file("77/task/77/comm", "x\n");
+	fake_file("proc/77/task/77/comm", "x\n");
 	ck_assert_int_eq(read_members(), 0);
 	ck_assert_int_eq(read_threads(), 0);
 	members = without_listing(read_members);
@@ -497,6 +513,7 @@ int main(void)
 	tcase_add_test(tcase, cgroup_named_as_a_controller_is_one_in_version_two);
 	tcase_add_test(tcase, cgroup_of_this_process_is_found);
 	tcase_add_test(tcase, cgroup_members_below_are_found);
+	tcase_add_test(tcase, maps_that_cannot_be_read_to_their_end_are_told_as_such);
 	tcase_add_test(tcase, processes_and_threads_that_cannot_be_listed_are_told_as_such);
 	tcase_add_test(tcase, conf_lets_only_those_on_the_list_be_touched);
 	tcase_add_test(tcase, conf_never_lets_kernel_threads_or_ourselves_be_touched);
