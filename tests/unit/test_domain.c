@@ -216,6 +216,27 @@ START_TEST(memory_that_stays_keeps_its_node)
 }
 END_TEST
 
+/* Whether libvirt gave it both nodes, or we did, it does not say; it says nothing of where memory is either. */
+START_TEST(group_above_that_had_to_keep_a_node_has_it_still)
+{
+	fake_file("cg" SCOPE "/cpuset.mems", "0\n");
+	for (int i = 0; i < 1000; i++)
+		fake_page[i].busy = true;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_str_eq(mems(""), "0-1");
+	for (int i = 0; i < 1000; i++)
+		fake_page[i].busy = false;
+	run(&to_1);
+	wait_ends(2);
+	ck_assert_str_eq(mems(""), "0-1");
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(told, "1");
+	expect_note("");
+}
+END_TEST
+
 START_TEST(few_pages_that_stay_are_left_to_the_kernel)
 {
 	for (int i = 0; i < 100; i++)
@@ -585,6 +606,7 @@ int main(void)
 	    move_to_a_node_that_is_not_there_leaves_the_cpusets,
 	    move_without_a_journal_is_no_move,
 	    memory_that_stays_keeps_its_node,
+	    group_above_that_had_to_keep_a_node_has_it_still,
 	    few_pages_that_stay_are_left_to_the_kernel,
 	    move_after_one_that_was_not_narrowed_narrows_to_its_own_node,
 	    move_while_libvirt_is_told_of_the_last_is_refused_in_time,
