@@ -308,10 +308,11 @@ faults)
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario" --share $((part - 1))/"$parts"
 	done
 	lives=$(((100 + parts - 1) / parts)) rounds=$(((1000 + parts - 1) / parts))
-	# As many as half an hour has, and 30 rounds: a lab is slow.
+	# As many as half an hour has, and 30 rounds, or a part of that: a lab is slow.
+	nodes_s=$((1800 / parts > 180 ? 1800 / parts : 180)) nodes_rounds=$(((30 + parts - 1) / parts))
 	stage "lab gmigd, system calls" 3600 stage_lab_nodes 3500 tests/fault/syscalls --scenario gmigd-nodes,gmigd-taken-up --most 3 \
-		--share $((part - 1))/"$parts" --seconds 1800 --seed "${GMIG_SEED:-1}"
-	stage "lab gmigd, kills" 3600 stage_lab_nodes 3500 tests/fault/kills --only gmigd-nodes --first $(((part - 1) * 30)) --rounds 30 \
+		--share $((part - 1))/"$parts" --seconds $nodes_s --seed "${GMIG_SEED:-1}"
+	stage "lab gmigd, kills" 3600 stage_lab_nodes 3500 tests/fault/kills --only gmigd-nodes --first $(((part - 1) * nodes_rounds)) --rounds $nodes_rounds \
 		--seed "${GMIG_SEED:-1}"
 	stage "calls that are cut short" 7200 stage_short --first $(((part - 1) * lives)) --runs $lives --seed "${GMIG_SEED:-1}"
 	stage "kills" 7200 stage_kills --first $(((part - 1) * rounds)) --rounds $rounds --seed "${GMIG_SEED:-1}"

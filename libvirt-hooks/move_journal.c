@@ -157,7 +157,9 @@ static bool read_group(const json_t *json, struct cpuset_group *group)
 	const char *before = json_string_value(json_object_get(json, "before"));
 	const char *wide = json_string_value(json_object_get(json, "wide"));
 
-	if (!path || !before || !wide || gmig_node_set_parse(before, &group->before, NULL) ||
+	/* As cpuset_paths_each() tells them: below the hierarchy, and not out of it. */
+	if (!path || *path != '/' || strstr(path, "/../") || !before || !wide ||
+	    gmig_node_set_parse(before, &group->before, NULL) ||
 	    gmig_node_set_parse(wide, &group->wide, NULL))
 		return false;
 	group->migrates = json_is_true(json_object_get(json, "migrates"));

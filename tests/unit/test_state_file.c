@@ -1,4 +1,5 @@
 /* Files of gmigd's state directory: whole or not there, and read without waiting for anybody. */
+#include "../../libvirt-hooks/move_journal.h"
 #include "../../libvirt-hooks/state_boot.h"
 #include "../../libvirt-hooks/state_file.h"
 #include "no_listing.h"
@@ -225,6 +226,38 @@ START_TEST(journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot)
 }
 END_TEST
 
+#define GROUP(path)                                                                                \
+	"{\"version\":1,\"uuid\":\"" UUID "\",\"pid\":4711,\"start_time\":1,\"uid\":7,"            \
+	"\"name\":\"web1\",\"memory\":1,\"job\":{\"from\":[0],\"to\":[1]},\"keep\":\"0\","         \
+	"\"groups\":[{\"path\":\"" path "\",\"before\":\"0\",\"wide\":\"0-1\"}]}"
+
+/* Empty: by a fuzzer. */
+static const struct {
+	const char *text;
+	int ret;
+} groups[] = {{GROUP("/machine.slice/web1"), 0},
+	      {GROUP("/a..b/..c"), 0},
+	      {GROUP(""), -EBADMSG},
+	      {GROUP("machine.slice"), -EBADMSG},
+	      {GROUP("/../../etc/x"), -EBADMSG},
+	      {GROUP("/machine.slice/../x"), -EBADMSG}};
+
+START_TEST(journal_of_a_group_that_is_none_is_not_understood)
+{
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		struct move_journal journal;
+		int ret;
+
+		write_text(UUID ".json", groups[i].text);
+		ret = move_journal_read(directory, UUID, &journal, &err);
+		ck_assert_msg(ret == groups[i].ret, "%s: %d", groups[i].text, ret);
+		if (!ret)
+			ck_assert_uint_eq(journal.count, 1);
+		move_journal_free(&journal);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -234,6 +267,7 @@ int main(void)
 	    file_of_64_mib_is_not_read_to_its_end,
 	    journals_of_an_earlier_boot_are_removed,
 	    journals_that_cannot_be_listed_are_told_as_such,
+	    journal_of_a_group_that_is_none_is_not_understood,
 	    journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot,
 	    file_whose_directory_cannot_be_synced_is_written,
 	};
