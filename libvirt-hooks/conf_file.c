@@ -79,6 +79,10 @@ static char *read_line(char *into, int room, void *stream)
 	    reading->error.code ? -1 : getline(&reading->text, &reading->room, reading->file);
 	const char *line = reading->text;
 
+	/* Half of a file is never taken for all of it. */
+	if (bytes < 0 && !reading->error.code && !feof(reading->file))
+		gmig_error_set(&reading->error, -errno, "%s: cannot be read: %s", reading->name,
+			       strerror(errno));
 	if (bytes < 0)
 		return NULL;
 	reading->line++;
@@ -157,9 +161,7 @@ int conf_file_read(const char *path, const char *name, conf_file_value *value, v
 	if (ret)
 		return ret;
 	line = ini_parse_stream(read_line, &reading, read_value, &reading);
-	if (!reading.error.code && ferror(reading.file))
-		gmig_error_set(&reading.error, -EIO, "%s: cannot be read", path);
-	else if (!reading.error.code && line)
+	if (!reading.error.code && line)
 		gmig_error_set(&reading.error, -EINVAL,
 			       "%s:%d: neither [section], nor key = value, nor a comment", name,
 			       line);

@@ -160,7 +160,8 @@ int qemu_usage_parse(FILE *numa_maps, const struct qemu_ram *ram, struct qemu_us
 	errno = 0;
 	while (!ret && getline(&line, &line_bytes, numa_maps) > 0)
 		ret = take_line(line, ram, usage);
-	if (!ret && ferror(numa_maps))
+	/* Not ferror(): a line for which there is no memory is no error of the stream. */
+	if (!ret && !feof(numa_maps))
 		ret = errno ? -errno : -EIO;
 	free(line);
 	return ret;

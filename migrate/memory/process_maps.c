@@ -205,7 +205,8 @@ int process_maps_parse(FILE *file, struct process_maps *maps)
 			take_line(&maps->mapping[maps->count - 1], line);
 		}
 	}
-	if (!ret && ferror(file))
+	/* Not ferror(): a line for which there is no memory is no error of the stream. */
+	if (!ret && !feof(file))
 		ret = errno ? -errno : -EIO;
 	free(line);
 	if (ret)

@@ -69,7 +69,7 @@ int process_maps_locate_parse(FILE *file, struct process_maps *maps)
 	errno = 0;
 	while (!ret && getline(&line, &line_bytes, file) > 0)
 		ret = take_line(line, maps);
-	if (!ret && ferror(file))
+	if (!ret && !feof(file))
 		ret = errno ? -errno : -EIO;
 	free(line);
 	if (ret)

@@ -1,4 +1,5 @@
 /* gmigd.conf and its drop-in folder. */
+#include "no_line.h"
 #include "suite.h"
 
 #include "../../libvirt-hooks/conf.h"
@@ -191,6 +192,18 @@ START_TEST(conf_that_is_wrong_is_refused_with_file_and_line)
 	write_file("gmigd.conf", wrong[_i].text);
 	expect_failure(-EINVAL, wrong[_i].says);
 	ck_assert_ptr_null(strchr(err.text, '\x1b'));
+}
+END_TEST
+
+/* What the other half forbids would be allowed. */
+START_TEST(line_without_memory_is_not_the_end)
+{
+	write_file("gmigd.conf", "# one\n# two\n# three\n");
+	read_well();
+	gmigd_conf_destroy(conf);
+	conf = NULL;
+	no_line_in = 1;
+	expect_failure(-ENOMEM, "cannot be read");
 }
 END_TEST
 
@@ -469,6 +482,7 @@ int main(void)
 	    conf_is_read_with_comments_indents_and_dos_lines,
 	    drop_ins_are_read_in_the_order_of_their_names_and_the_last_wins,
 	    drop_ins_without_a_main_file_are_read,
+	    line_without_memory_is_not_the_end,
 	    drop_in_that_is_wrong_is_refused_with_its_name,
 	    drop_in_of_an_odd_name_is_told_safely,
 	    zero_byte_in_a_line_is_refused,

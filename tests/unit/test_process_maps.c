@@ -1,5 +1,6 @@
 /* What smaps, numa_maps and PAGEMAP_SCAN say of another process's memory, word by word and bound by bound. */
 #include "fake_process.h"
+#include "no_line.h"
 #include "suite.h"
 
 #define MIB (1ull << 20)
@@ -352,6 +353,31 @@ START_TEST(line_of_numa_maps_begins_with_an_address_and_a_blank)
 }
 END_TEST
 
+/* What comes before it is not all. */
+START_TEST(line_without_memory_is_not_the_end)
+{
+	static const char text[] =
+	    "1000-3000 rw-p 00000000 00:00 0 \n3000-5000 rw-p 00000000 00:00 0 \n";
+	FILE *file = fmemopen((char *)text, strlen(text), "r");
+	int16_t node[3];
+
+	no_line_in = 1;
+	ck_assert_int_eq(process_maps_parse(file, &maps), -ENOMEM);
+	ck_assert_uint_eq(maps.count, 0);
+	fclose(file);
+	no_line_in = -1;
+	ck_assert_int_eq(locate("1000 default N0=1\n3000 default N1=1\n", node), 0);
+	no_line_in = -1;
+	process_maps_free(&maps);
+	parse(text);
+	file = fmemopen((char *)text, strlen(text), "r");
+	no_line_in = 0;
+	ck_assert_int_eq(process_maps_locate_parse(file, &maps), -ENOMEM);
+	ck_assert_ptr_null(maps.node);
+	fclose(file);
+}
+END_TEST
+
 /* ---- A scan ------------------------------------------------------------------------------------ */
 
 static struct page_region regions[4];
@@ -637,6 +663,7 @@ int main(void)
 	tcase_add_loop_test(tcase, mapping_lies_on_a_node_when_all_of_its_lines_say_so, 0,
 			    sizeof(located) / sizeof(located[0]));
 	tcase_add_test(tcase, line_of_numa_maps_begins_with_an_address_and_a_blank);
+	tcase_add_test(tcase, line_without_memory_is_not_the_end);
 	tcase_add_test(tcase, scan_asks_for_what_is_there_16_mib_at_a_time);
 	tcase_add_test(tcase, run_is_what_the_kernel_calls_it);
 	tcase_add_test(tcase, without_a_scan_all_of_it_is_a_guess);

@@ -1,6 +1,7 @@
 /* Which mappings are guest memory, and where they lie. */
 #include "../../libvirt-hooks/qemu_memory.h"
 #include "fake_qemu.h"
+#include "no_line.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -167,6 +168,16 @@ START_TEST(real_process_has_its_memory_found_and_counted)
 }
 END_TEST
 
+START_TEST(line_without_memory_is_not_the_end)
+{
+	ck_assert_int_eq(qemu_ram_choose(&maps, 384 * MIB, &ram), 0);
+	no_line_in = 1;
+	ck_assert_int_eq(
+	    count("100 default N0=1 kernelpagesize_kB=4\n200 default N0=1 kernelpagesize_kB=4\n"),
+	    -ENOMEM);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	const TTest *const tests[] = {
@@ -175,6 +186,7 @@ int main(int argc, char **argv)
 	    choice_that_does_not_fit_is_said,
 	    usage_counts_pages_by_node_and_size,
 	    usage_of_nonsense_is_refused_or_ignored,
+	    line_without_memory_is_not_the_end,
 	    real_process_has_its_memory_found_and_counted,
 	};
 
