@@ -304,7 +304,7 @@ soak)
 fuzz) stage "fuzz" 14400 stage_fuzz 600 ;;
 faults)
 	alone "build gcc" 600 stage_build release
-	for scenario in $(tests/fault/syscalls --names 2>/dev/null); do
+	for scenario in $(tests/fault/syscalls --names); do
 		stage "system calls, $scenario" 7200 stage_syscalls --scenario "$scenario" --share $((part - 1))/"$parts"
 	done
 	lives=$(((100 + parts - 1) / parts)) rounds=$(((1000 + parts - 1) / parts))
