@@ -82,61 +82,50 @@ static inline uint64_t goes(char op, uint64_t page, uint64_t count)
 	return rule.page - page;
 }
 
+/* A call over *len bytes from this page on, which tells in *done how many it has done: as far as the rule lets it, and noted. */
+static inline int noted(char what, int fd, unsigned long request, void *arg, uint64_t page,
+			__u64 *len, __s64 *done)
+{
+	uint64_t count = *len / GMIG_PAGE_BYTES, fit = goes(what, page, count);
+	int ret;
+
+	if (!fit) {
+		say(what, page, count, "!");
+		*done = rule.error;
+		return rule.error;
+	}
+	if (fit < count)
+		*len = fit * GMIG_PAGE_BYTES;
+	do
+		ret = gmig_sys_real.ioctl(fd, request, arg);
+	while (ret == -EAGAIN && *done <= 0);
+	if (ret && ret != -EAGAIN) {
+		say(what, page, count, "!");
+		return ret;
+	}
+	if (!ret)
+		*done = (__s64)*len;
+	say(what, page, (uint64_t)*done / GMIG_PAGE_BYTES, "");
+	return fit < count ? -EAGAIN : ret;
+}
+
 static inline int move_noted(int fd, struct uffdio_move *arg)
 {
-	uint64_t page, count = arg->len / GMIG_PAGE_BYTES, fit;
-	int ret;
+	uint64_t page;
 
 	if (!page_of(arg->dst, &page))
 		return gmig_sys_real.ioctl(fd, UFFDIO_MOVE, arg);
 	ck_assert_uint_eq(arg->mode, UFFDIO_MOVE_MODE_DONTWAKE);
-	fit = goes('M', page, count);
-	if (!fit) {
-		say('M', page, count, "!");
-		arg->move = rule.error;
-		return rule.error;
-	}
-	if (fit < count)
-		arg->len = fit * GMIG_PAGE_BYTES;
-	do
-		ret = gmig_sys_real.ioctl(fd, UFFDIO_MOVE, arg);
-	while (ret == -EAGAIN && arg->move <= 0);
-	if (ret && ret != -EAGAIN) {
-		say('M', page, count, "!");
-		return ret;
-	}
-	if (!ret)
-		arg->move = (__s64)arg->len;
-	say('M', page, (uint64_t)arg->move / GMIG_PAGE_BYTES, "");
-	return fit < count ? -EAGAIN : ret;
+	return noted('M', fd, UFFDIO_MOVE, arg, page, &arg->len, &arg->move);
 }
 
 static inline int copy_noted(int fd, struct uffdio_copy *arg)
 {
-	uint64_t page, count = arg->len / GMIG_PAGE_BYTES, fit;
-	int ret;
+	uint64_t page;
 
 	ck_assert(page_of(arg->dst, &page));
 	ck_assert_uint_eq(arg->mode, UFFDIO_COPY_MODE_DONTWAKE);
-	fit = goes('C', page, count);
-	if (!fit) {
-		say('C', page, count, "!");
-		arg->copy = rule.error;
-		return rule.error;
-	}
-	if (fit < count)
-		arg->len = fit * GMIG_PAGE_BYTES;
-	do
-		ret = gmig_sys_real.ioctl(fd, UFFDIO_COPY, arg);
-	while (ret == -EAGAIN && arg->copy <= 0);
-	if (ret && ret != -EAGAIN) {
-		say('C', page, count, "!");
-		return ret;
-	}
-	if (!ret)
-		arg->copy = (__s64)arg->len;
-	say('C', page, (uint64_t)arg->copy / GMIG_PAGE_BYTES, "");
-	return fit < count ? -EAGAIN : ret;
+	return noted('C', fd, UFFDIO_COPY, arg, page, &arg->len, &arg->copy);
 }
 
 static inline int ioctl_noted(int fd, unsigned long request, void *arg)
