@@ -114,12 +114,22 @@ void syscall_filter_first(struct syscall_filter *filter, int number)
 		keep(filter, seccomp_syscall_priority(filter->context, number, UINT8_MAX));
 }
 
+/* libseccomp has -EFAULT for each error that is not on its list, EPERM and ENOSYS among them; errno has it still. */
+static int load(const struct syscall_filter *filter)
+{
+	int ret;
+
+	errno = 0;
+	ret = seccomp_load(filter->context);
+	return ret == -EFAULT && errno ? -errno : ret;
+}
+
 int syscall_filter_install(struct syscall_filter *filter, bool log)
 {
 	if (!filter->ret && log)
 		keep(filter, seccomp_attr_set(filter->context, SCMP_FLTATR_CTL_LOG, 1));
 	if (!filter->ret)
-		keep(filter, seccomp_load(filter->context));
+		keep(filter, load(filter));
 	if (filter->context)
 		seccomp_release(filter->context);
 	filter->context = NULL;
