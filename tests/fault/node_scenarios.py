@@ -104,8 +104,8 @@ class NodesLife(Life):
             run.told.append(f"job {job}"[:300])
         # Of whatever memory: a job that cannot know which is the guest's takes all for it.
         left = self.whole[source] - self.memory(0)[source]
-        # After a job that failed the sets may be narrowed to where most memory is: what had moved goes back by that.
-        back = job["state"] != "completed" and self.groups.mems() == [str(source)] * 2
+        # After a job that failed the set may be narrowed to what it was: what had moved, if it is little, goes back by that. The group above may keep both nodes.
+        back = job["state"] != "completed" and self.groups.mems()[1] == str(source)
         if left < job["moved_bytes"] - SLACK and not back:
             run.notes.append(f"FALSE {job['moved_bytes']} bytes have moved, and {left} have left node {source}: {self.whole} before, {self.memory(0)} now, "
                              f"{memory} of it checked; {job}"[:900])
