@@ -78,6 +78,7 @@ START_TEST(disk_is_told_with_how_it_is_served)
 	snprintf(option, sizeof(option), "%s,readonly", path);
 	native_hold(NATIVE_HOLD_NOT);
 	vmm = native_start(spin, sizeof(spin), options);
+	unlink(path);
 	guest.opaque = vmm;
 	report_describe(&guest, GUEST_RESIDENCY, object);
 	disk = json_array_get(json_object_get(object, "disks"), 0);
@@ -87,7 +88,6 @@ START_TEST(disk_is_told_with_how_it_is_served)
 	ck_assert_ptr_null(json_object_get(disk, "aio"));
 	json_decref(object);
 	native_end(vmm);
-	unlink(path);
 }
 END_TEST
 

@@ -6,6 +6,7 @@
  * before it has the next one read to the same place: what the device wrote last, or a transfer was lost.
  */
 #include "../../migrate/gmig_dma.h"
+#include "direct_io.h"
 #include "fake_machine.h"
 #include "rig.h"
 #include "virtio_driver.h"
@@ -50,18 +51,6 @@ static void make_file(char *path)
 	}
 	free(page);
 	close(fd);
-}
-
-/* Whether this directory's file system has O_DIRECT. */
-static bool has_direct(void)
-{
-	char path[] = "disk-XXXXXX";
-	int fd = mkostemp(path, O_DIRECT);
-
-	if (fd >= 0)
-		close(fd);
-	unlink(path);
-	return fd >= 0;
 }
 
 /* The machine's first region is the engine's. */
