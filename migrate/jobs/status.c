@@ -233,61 +233,6 @@ int status_set(struct status *status, uint64_t gfn, uint64_t pages, int result)
 	return ret;
 }
 
-static unsigned int replace_detail(int16_t *detail, int16_t from, int16_t to)
-{
-	unsigned int pages = 0;
-
-	for (unsigned int page = 0; page < GMIG_BLOCK_PAGES; page++) {
-		if (detail[page] != from)
-			continue;
-		detail[page] = to;
-		pages++;
-	}
-	return pages;
-}
-
-static void replace_slot(struct status *status, struct status_place place, int16_t from, int16_t to)
-{
-	struct status_slot *slot = place.slot;
-	int64_t pages = 0;
-
-	if (!slot->group && slot->result == from)
-		set_slot(status, &place, to);
-	for (place.i = 0; slot->group && place.i < place.blocks; place.i++) {
-		int16_t *result = &slot->group->result[place.i];
-		unsigned int changed;
-
-		if (*result == from) {
-			*result = to;
-			pages += GMIG_BLOCK_PAGES;
-		} else if (*result == STATUS_MIXED) {
-			changed = replace_detail(status_detail(slot->group, place.i), from, to);
-			pages += changed;
-			if (changed)
-				status_table_pack(&place); /* may end the group */
-		}
-	}
-	account(status, from, -pages);
-	account(status, to, pages);
-	place.i = 0;
-	status_table_pack(&place);
-}
-
-void status_replace(struct status *status, int from, int to)
-{
-	if (!is_settable(from) || !is_settable(to))
-		return;
-	pthread_mutex_lock(&status->lock);
-	for (size_t i = 0; i < status->table.count; i++) {
-		const struct status_range *range = &status->table.ranges[i];
-
-		for (uint64_t k = 0; k < status_range_slots(range); k++)
-			replace_slot(status, status_range_slot(range, k), (int16_t)from,
-				     (int16_t)to);
-	}
-	pthread_mutex_unlock(&status->lock);
-}
-
 /* ---- Asking -------------------------------------------------------------------------------- */
 
 /* As it is stored, and in *pages how many pages from there on surely have it. Caller holds lock. */

@@ -47,8 +47,6 @@ void status_finish(struct status *status, uint64_t block_gfn);
  * prepared.
  */
 int status_set(struct status *status, uint64_t gfn, uint64_t pages, int result);
-/* All pages whose result is `from` get `to` instead, as when a job is cancelled. Needs no memory. */
-void status_replace(struct status *status, int from, int to);
 
 /* STATUS_BY_OTHERS(node) reads as the node; a gfn outside all ranges as -EFAULT. */
 void status_get(struct status *status, uint64_t gfn, size_t pages, int *result);

@@ -114,7 +114,7 @@ START_TEST(range_of_several_slots_keeps_each_block_of_them)
 	ck_assert_int_eq(get(end - 2), -EIO);
 	ck_assert_int_eq(get(end - 1), (int)(blocks - 1) % 1000);
 	ck_assert_uint_eq(sum().remaining, blocks * 512 - 512);
-	status_replace(status, -EIO, -ENOENT);
+	ck_assert_int_eq(status_set(status, first + 511, blocks * 512 - 512, -ENOENT), 0);
 	ck_assert_uint_eq(sum().remaining, 0);
 	ck_assert_uint_eq(sum().gone, blocks * 512 - 512);
 	before = sum();
@@ -126,38 +126,6 @@ START_TEST(range_of_several_slots_keeps_each_block_of_them)
 	ck_assert_int_eq(get(end - 2), -ENOENT);
 	ck_assert_int_eq(get(end - 1), (int)(blocks - 1) % 1000);
 	ck_assert_int_eq(get(end), -EFAULT);
-}
-END_TEST
-
-START_TEST(replaced_results_make_blocks_agree_again)
-{
-	/* Block 1: half and half; block 3: all of it; block 5: none of it. */
-	ck_assert_int_eq(status_set(status, base, PAGES, 2), 0);
-	ck_assert_int_eq(status_set(status, base + 512, 256, 1), 0);
-	ck_assert_int_eq(status_set(status, base + 3 * 512, 512, 1), 0);
-	ck_assert_int_eq(status_set(status, base + 5 * 512 + 1, 1, -EBUSY), 0);
-	status_replace(status, 1, -ENOENT);
-	ck_assert_uint_eq(sum().gone, 256 + 512);
-	ck_assert_uint_eq(sum().moved, PAGES - 256 - 512 - 1);
-	ck_assert_int_eq(get(base + 512 + 255), -ENOENT);
-	ck_assert_int_eq(get(base + 512 + 256), 2);
-	ck_assert(status_block_is(status, base + 3 * 512, -ENOENT));
-	assert_spelling_takes(base + 512, 0);
-	status_replace(status, -EBUSY, 2);
-	status_replace(status, -ENOENT, 2);
-	ck_assert_uint_eq(sum().moved, PAGES);
-	assert_spelling_takes(base + 512, SPELLED);
-	/* What is no result replaces nothing. */
-	status_replace(status, 2, STATUS_NOT_KEPT);
-	status_replace(status, STATUS_OUTSIDE, 3);
-	status_replace(status, 2 * (int)GMIG_MAX_NODES, 3);
-	status_replace(status, 2, -4096);
-	ck_assert_uint_eq(sum().moved, PAGES);
-	ck_assert(status_block_is(status, base, 2));
-	status_replace(status, 2, STATUS_WANTED);
-	ck_assert_uint_eq(sum().not_tried, PAGES);
-	status_replace(status, STATUS_WANTED, STATUS_BY_OTHERS(1));
-	ck_assert_uint_eq(sum().by_others, PAGES);
 }
 END_TEST
 
@@ -265,7 +233,6 @@ int main(void)
 	    result_that_is_there_already_needs_no_memory,
 	    whole_slot_takes_one_result_at_once,
 	    range_of_several_slots_keeps_each_block_of_them,
-	    replaced_results_make_blocks_agree_again,
 	    block_is_what_all_of_its_pages_are,
 	    retry_is_wanted_for_pages_of_the_block_alone,
 	    range_may_end_where_numbers_of_pages_end,
