@@ -193,20 +193,16 @@ static void serve(const struct touch *touch, struct stripe *stripe)
 {
 	struct gmig *gmig = touch->fault->gmig;
 	struct shadow_entry entry;
-	bool served;
 
 	if (shadow_lookup(gmig->shadow, touch->gfn, &entry))
 		return;
-	if (entry.state == SHADOW_CLAIMED || entry.state == SHADOW_COPYING) {
+	if (entry.state == SHADOW_CLAIMED || entry.state == SHADOW_COPYING)
 		serve_claimed(touch, stripe);
-		return;
-	}
-	if (entry.state == SHADOW_HINT) {
+	else if (entry.state == SHADOW_HINT)
 		serve_hint(touch, stripe);
-		return;
-	}
-	served = entry.state == SHADOW_NONE ? fill(touch, &entry) : repair_present(touch, &entry);
-	if (served || !starve(touch))
+	else if ((entry.state == SHADOW_NONE ? fill(touch, &entry)
+					     : repair_present(touch, &entry)) ||
+		 !starve(touch))
 		uffd_wake(gmig->sys, touch->fault->uffd, region_hva(touch->region, touch->gfn),
 			  GMIG_PAGE_BYTES);
 }
