@@ -381,6 +381,40 @@ static inline void make(const uint16_t *to)
 	atomic_store(&job->refs, 2);
 }
 
+/* ---- A job that was accepted before -------------------------------------------------------------- */
+
+static struct gmig_job *older;
+
+/* It runs, and takes one node to another. */
+static inline void make_older(unsigned int from, uint16_t to)
+{
+	struct plan_map map;
+
+	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
+		map.to[node] = GMIG_NO_NODE;
+	map.to[from] = to;
+	older = calloc(1, sizeof(*older));
+	older->memory = &memory;
+	older->work.id = 3;
+	older->state = GMIG_JOB_RUNNING;
+	pthread_mutex_init(&older->lock, NULL);
+	gmig_sys_cond_init(&older->changed);
+	plan_create(&map, &older->plan);
+	ck_assert_int_eq(later_create(false, &older->later), 0);
+	atomic_store(&older->refs, 1);
+	atomic_store(&older->has_looked, true);
+	memory.jobs = older;
+}
+
+static inline void free_older(void)
+{
+	ck_assert_uint_eq(atomic_load(&older->refs), 1);
+	memory.jobs = NULL;
+	gmig_job_put(older);
+}
+
+/* ---- It runs ------------------------------------------------------------------------------------ */
+
 /* From its first step to its last; what it says at the end is in fake.info, and its records. The job is the caller's to put. */
 static inline void run(enum gmig_job_state state)
 {

@@ -434,6 +434,35 @@ START_TEST(stock_counts_what_serves)
 }
 END_TEST
 
+START_TEST(hole_in_a_pool_that_cannot_be_made_is_none)
+{
+	const struct frame_want want = {.node = 1};
+	struct slot *slot = NULL;
+
+	start(2);
+	refuse("register", 0, 1, -EPERM);
+	ck_assert_int_eq(frame_hole(frames, &want, &slot), -EPERM);
+	ck_assert_ptr_null(slot);
+	ck_assert_int_eq(frame_hole(frames, &want, &slot), 0);
+	frame_give(frames, slot);
+	stop();
+}
+END_TEST
+
+START_TEST(stock_of_a_pool_that_cannot_be_made_says_so)
+{
+	const struct frame_want want = want_small(1, 0, 1);
+
+	start(2);
+	refuse("register", 0, 1, -EPERM);
+	ck_assert_int_eq(frame_stock(frames, &want, 1), -EPERM);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), 0);
+	ck_assert_int_eq(frame_stock(frames, &want, 1), 1);
+	ck_assert_uint_eq(frame_pool_bytes(frames, 1), GMIG_PAGE_BYTES);
+	stop();
+}
+END_TEST
+
 START_TEST(stock_takes_half_of_what_there_may_be)
 {
 	const struct frame_want want = want_huge(0);
@@ -463,7 +492,9 @@ int main(void)
 	tcase_add_test(tcase, huge_frame_is_kept_whole_or_not_at_all);
 	tcase_add_test(tcase, hole_is_an_empty_slot_or_one_that_is_emptied);
 	tcase_add_test(tcase, hole_for_a_huge_page_has_a_mapping_without_a_page_table);
+	tcase_add_test(tcase, hole_in_a_pool_that_cannot_be_made_is_none);
 	tcase_add_test(tcase, stock_counts_what_serves);
+	tcase_add_test(tcase, stock_of_a_pool_that_cannot_be_made_says_so);
 	tcase_add_test(tcase, stock_takes_half_of_what_there_may_be);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("trimming");

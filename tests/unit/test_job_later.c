@@ -13,36 +13,6 @@ static void others_take_all(void)
 
 /* ---- Jobs that were accepted before -------------------------------------------------------------------- */
 
-static struct gmig_job *older;
-
-/* It runs, and takes node `from` to 1. */
-static void make_older(unsigned int from)
-{
-	struct plan_map map;
-
-	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
-		map.to[node] = GMIG_NO_NODE;
-	map.to[from] = 1;
-	older = calloc(1, sizeof(*older));
-	older->memory = &memory;
-	older->work.id = 3;
-	older->state = GMIG_JOB_RUNNING;
-	pthread_mutex_init(&older->lock, NULL);
-	gmig_sys_cond_init(&older->changed);
-	plan_create(&map, &older->plan);
-	ck_assert_int_eq(later_create(false, &older->later), 0);
-	atomic_store(&older->refs, 1);
-	atomic_store(&older->has_looked, true);
-	memory.jobs = older;
-}
-
-static void free_older(void)
-{
-	ck_assert_uint_eq(atomic_load(&older->refs), 1);
-	memory.jobs = NULL;
-	gmig_job_put(older);
-}
-
 static void ends(struct mover_ticket *ticket)
 {
 	(void)ticket;
@@ -56,7 +26,7 @@ static void ends(struct mover_ticket *ticket)
 /* 0: it has done its work, and what it has said stays said; 1: it is cancelled, and says nothing any more. */
 START_TEST(job_tells_those_before_it_what_it_takes)
 {
-	make_older(0);
+	make_older(0, 1);
 	make((const uint16_t[]){2, NOWHERE});
 	put_huge(0, 0);
 	put_huge(3, 0);
@@ -74,7 +44,7 @@ END_TEST
 /* 0: it has ended; 1: it is the newer one; 2: the two agree. */
 START_TEST(job_tells_nothing_to_whom_it_does_not_concern)
 {
-	make_older(0);
+	make_older(0, 1);
 	make((const uint16_t[]){_i == 2 ? 1 : 2, NOWHERE});
 	put_huge(0, 0);
 	if (_i == 0)
@@ -105,7 +75,7 @@ static void cancel_at_second(void)
 /* A worker is about to move what it has picked: 0.2 ms after each look. */
 START_TEST(round_that_an_older_job_has_begun_is_waited_for)
 {
-	make_older(0);
+	make_older(0, 1);
 	make((const uint16_t[]){2, NOWHERE});
 	put_huge(0, 0);
 	atomic_store(&older->rounds[5], 7);
@@ -122,7 +92,7 @@ END_TEST
 /* It brings pages to the node that an older job leaves, which is to have found its own before. */
 START_TEST(older_job_finds_its_pages_before_others_come_there)
 {
-	make_older(2);
+	make_older(2, 1);
 	make((const uint16_t[]){2, NOWHERE});
 	put_huge(0, 0);
 	atomic_store(&older->has_looked, false);

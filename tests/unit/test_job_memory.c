@@ -276,17 +276,19 @@ static void make_some(int kind)
 	plan_pages_create(list, &job->plan);
 }
 
-/* Each request once. */
+/* Each request once; from 3 on there is an older job, which is told of this one. */
 START_TEST(job_without_memory_fails_for_that_reason_and_loses_nothing)
 {
-	unsigned int failed = 0;
+	unsigned int failed = 0, untold = 0;
 	long n = 0;
 
 	for (;; n++) {
 		uint64_t moved = 0, there = 0;
 
 		setup();
-		make_some(_i);
+		make_some(_i % 3);
+		if (_i >= 3)
+			make_older(0, 2);
 		memory_until = n;
 		job_thread(job);
 		if (!was_reached())
@@ -305,16 +307,24 @@ START_TEST(job_without_memory_fails_for_that_reason_and_loses_nothing)
 			failed++;
 			ck_assert_int_eq(fake.info.error.code, -ENOMEM);
 			ck_assert_uint_gt(strlen(fake.info.error.text), 0);
+			untold +=
+			    !strcmp(fake.info.error.text, "no memory to tell job 3 of this one");
 		} else {
 			ck_assert_int_eq(fake.info.state, GMIG_JOB_COMPLETED);
+			ck_assert(_i < 3 || later_generation(older->later));
 		}
+		if (_i >= 3)
+			free_older();
 		teardown();
 		job = NULL;
 	}
 	/* Ranges, results, set: these at least. */
 	ck_assert_uint_ge(failed, 8);
+	ck_assert_uint_eq(untold > 0, _i >= 3);
 	gmig_job_info(job, &fake.info);
 	ck_assert_int_eq(fake.info.state, GMIG_JOB_COMPLETED);
+	if (_i >= 3)
+		free_older();
 }
 END_TEST
 
@@ -379,7 +389,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
 	tcase_add_loop_test(tcase, job_without_memory_fails_for_that_reason_and_loses_nothing, 0,
-			    3);
+			    6);
 	tcase_add_loop_test(tcase, job_goes_on_with_fewer_workers_but_not_without_any, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);

@@ -390,6 +390,79 @@ static int try_report(void)
 	return ret;
 }
 
+static int try_check(void)
+{
+	struct gmig_check check;
+	int ret;
+
+	FAILING(ret = gmig_check(rig.gmig, &check, &err));
+	ck_assert_uint_eq(check.mapped_bytes, ret ? 0 : BYTES);
+	return ret;
+}
+
+static int try_fix(void)
+{
+	int ret;
+
+	FAILING(ret = gmig_fix_memory(rig.gmig, 0, GMIG_BLOCK_BYTES, true, &err));
+	ck_assert(rig.gmig->memory.ops->is_fixed(&rig.gmig->memory, 0) == !ret);
+	ck_assert_int_eq(gmig_fix_memory(rig.gmig, 0, GMIG_BLOCK_BYTES, false, NULL), 0);
+	return ret;
+}
+
+static int try_ranges_of_a_guest(void)
+{
+	const struct gmig_job_spec spec = rig_spec(0, 1);
+	struct memory_range *ranges;
+	size_t count;
+	int ret;
+
+	FAILING(ret = rig.gmig->memory.ops->ranges(&rig.gmig->memory, &spec, &ranges, &count));
+	ck_assert(!ret == (ranges != NULL));
+	ck_assert_uint_eq(count, !ret);
+	free(ranges);
+	return ret;
+}
+
+static int try_sampling(void)
+{
+	const struct gmig_sampling how = {.blocks_per_second = 1};
+	struct gmig_sampling_info info;
+	int ret;
+
+	FAILING(ret = gmig_sampling_start(rig.gmig, &how, &err));
+	ck_assert_int_eq(err.code, ret);
+	gmig_sampling_info(rig.gmig, &info);
+	ck_assert(info.on == !ret);
+	gmig_sampling_stop(rig.gmig);
+	return ret;
+}
+
+static unsigned int from_0_to_1(void *arg, unsigned int node)
+{
+	(void)arg;
+	return node ? GMIG_NO_NODE : 1;
+}
+
+/* Both change or neither: where the region's new memory goes, and the policies of its ranges. */
+static int try_follow(void)
+{
+	const struct gmig_job_spec spec = rig_spec(0, 1);
+	const struct memory_follow follow = {.owner = 1000, .spec = &spec, .target = from_0_to_1};
+	struct memory *memory = &rig.gmig->memory;
+	struct mempolicy *now;
+	int ret;
+
+	FAILING(ret = memory->ops->follow(memory, &follow, &err));
+	now = bindings_get(rig.gmig->bindings, 2 * GMIG_BLOCK_PAGES);
+	ck_assert_uint_eq(now->list[0].node, !ret);
+	mempolicy_put(now);
+	ck_assert_uint_eq(atomic_load(&rig.gmig->regions[0].preferred_node), !ret);
+	if (!ret)
+		memory->ops->follow_end(memory, &follow, false);
+	return ret;
+}
+
 static int end_job(int ret, struct gmig_job *job)
 {
 	if (!ret) {
@@ -468,6 +541,9 @@ START_TEST(call_that_finds_no_memory_leaves_the_engine_as_it_was)
 	struct gmig_bind_spec home = {.gpa = GMIG_BLOCK_BYTES,
 				      .bytes = GMIG_PAGE_BYTES,
 				      .policy = {.mode = GMIG_POLICY_BIND}};
+	struct gmig_bind_spec on_0 = {.gpa = 2 * GMIG_BLOCK_BYTES,
+				      .bytes = GMIG_PAGE_BYTES,
+				      .policy = {.mode = GMIG_POLICY_BIND}};
 	struct gmig_job *job;
 
 	rig_create(&rig, &options);
@@ -479,6 +555,13 @@ START_TEST(call_that_finds_no_memory_leaves_the_engine_as_it_was)
 	ck_assert_uint_ge(needed(try_home, true), 1);
 	ck_assert_uint_ge(needed(try_retire, true), 1);
 	ck_assert_uint_ge(needed(try_report, true), 1);
+	ck_assert_uint_eq(needed(try_check, true), 1);
+	ck_assert_uint_ge(needed(try_fix, true), 2);
+	ck_assert_uint_eq(needed(try_ranges_of_a_guest, false), 1);
+	ck_assert_uint_eq(needed(try_sampling, false), 3);
+	gmig_node_set_add(&on_0.policy.nodes, 0);
+	ck_assert_int_eq(gmig_bind(rig.gmig, &on_0, &job, NULL), 0);
+	ck_assert_uint_ge(needed(try_follow, true), 4);
 	ck_assert_uint_ge(needed(try_move, true), 2);
 	ended = cancelled(start_list);
 	ck_assert_uint_ge(needed(try_retry, true), 2);

@@ -427,22 +427,68 @@ START_TEST(huge_block_goes_and_its_frame_stays_whole)
 }
 END_TEST
 
+/* In pieces, since there are no huge pages while it is prepared. joins: there are some when it has arrived. */
+static void go_in_pieces(bool joins)
+{
+	atomic_store(&fragmented, true);
+	ck_assert_int_eq(prepare(ticket), 0);
+	atomic_store(&fragmented, !joins);
+	claim(ticket);
+	mover_uffd.move(&worker, (struct mover_ticket *[]){ticket}, 1);
+	claim_settle(&ticket->claim, &(struct claim_result){.moved = ticket->moved});
+	mover_uffd.finish(&worker, ticket);
+	ck_assert_uint_eq(bits_count(&ticket->moved), bits_count(&ticket->pages));
+}
+
 /* Pages of a huge page that was broken up are no good as frames. */
 START_TEST(huge_block_that_went_in_pieces_is_joined_and_its_frames_go_to_the_kernel)
 {
 	if (!start_huge(GMIG_HUGE_PREFER))
 		return;
-	atomic_store(&fragmented, true);
-	ck_assert_int_eq(prepare(ticket), 0);
-	atomic_store(&fragmented, false);
-	claim(ticket);
-	mover_uffd.move(&worker, (struct mover_ticket *[]){ticket}, 1);
-	claim_settle(&ticket->claim, &(struct claim_result){.moved = ticket->moved});
-	mover_uffd.finish(&worker, ticket);
+	go_in_pieces(true);
 	ck_assert_uint_eq(bits_count(&ticket->moved), GMIG_BLOCK_PAGES);
 	ck_assert_uint_eq(atomic_load(&job.thp_split), 1);
 	ck_assert_uint_eq(atomic_load(&job.thp_joined), 1);
 	ck_assert_uint_eq(pooled(0) + pooled(1), 0);
+	end();
+}
+END_TEST
+
+/* The first block, or these pages of it, to the other of two nodes; returns how many were joined so far. */
+static unsigned int go_on(unsigned int first, unsigned int count, bool joins)
+{
+	struct shadow_entry entry;
+
+	ck_assert_int_eq(shadow_lookup(rig.gmig->shadow, first, &entry), 0);
+	renew(ticket);
+	ticket->huge = entry.order;
+	ticket->from = entry.node;
+	ticket->to = !entry.node;
+	bits_clear_all(&ticket->pages);
+	bits_set_range(&ticket->pages, first, count);
+	go_in_pieces(joins);
+	return atomic_load(&job.thp_joined);
+}
+
+/* One that works begins the row anew, and a block that is not whole yet does not count. */
+START_TEST(job_that_could_not_join_four_blocks_in_a_row_joins_no_more)
+{
+	unsigned int joined = 0;
+
+	if (!start_huge(GMIG_HUGE_PREFER))
+		return;
+	for (unsigned int i = 0; i < 5; i++)
+		ck_assert_uint_eq(go_on(0, GMIG_BLOCK_PAGES, true), ++joined);
+	for (unsigned int round = 0; round < 2; round++) {
+		for (unsigned int i = 0; i < 3; i++)
+			ck_assert_uint_eq(go_on(0, GMIG_BLOCK_PAGES, false), joined);
+		for (unsigned int i = 0; i < 4; i++)
+			ck_assert_uint_eq(go_on(100 * i, 100, true), joined);
+		ck_assert_uint_eq(go_on(400, 112, true), ++joined);
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		ck_assert_uint_eq(go_on(0, GMIG_BLOCK_PAGES, false), joined);
+	ck_assert_uint_eq(go_on(0, GMIG_BLOCK_PAGES, true), joined);
 	end();
 }
 END_TEST
@@ -685,6 +731,7 @@ int main(void)
 	tcase_add_test(tcase, huge_block_goes_and_its_frame_stays_whole);
 	tcase_add_test(tcase,
 		       huge_block_that_went_in_pieces_is_joined_and_its_frames_go_to_the_kernel);
+	tcase_add_test(tcase, job_that_could_not_join_four_blocks_in_a_row_joins_no_more);
 	tcase_add_test(tcase, block_that_is_to_be_split_is_not_joined);
 	tcase_add_loop_test(tcase, frames_are_made_ahead_for_the_blocks_that_are_left, 0, 5);
 	tcase_add_test(tcase, nothing_is_made_ahead_for_a_node_that_is_full);
