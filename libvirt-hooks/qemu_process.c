@@ -59,6 +59,12 @@ bool qemu_cmdline_is(const char *text, size_t bytes, const char *name, const cha
 
 /* ---- One process ----------------------------------------------------------------------------- */
 
+/* Of a file of a process: out of descriptors or memory says nothing of the process. */
+static bool says_ended(int error)
+{
+	return error == ENOENT || error == ESRCH;
+}
+
 int qemu_process_start_time(const struct qemu_host *host, pid_t pid, uint64_t *ticks)
 {
 	size_t bytes;
@@ -68,8 +74,7 @@ int qemu_process_start_time(const struct qemu_host *host, pid_t pid, uint64_t *t
 	int error = text ? 0 : errno;
 
 	*ticks = 0;
-	/* Out of descriptors or memory: that says nothing of the process. */
-	if (error > 0 && error != ENOENT && error != ESRCH)
+	if (error && !says_ended(error))
 		return -error;
 	for (int field = 0; field < START_TIME_FIELD && at; field++)
 		at = strchr(at + 1, ' ');
@@ -79,7 +84,7 @@ int qemu_process_start_time(const struct qemu_host *host, pid_t pid, uint64_t *t
 	return 0;
 }
 
-/* The effective uid: whoever may trace it is asked by the kernel for that one, too. */
+/* The effective uid: whoever may trace it is asked by the kernel for that one, too. -ESRCH: it has ended. */
 static int read_uid(const struct qemu_host *host, pid_t pid, uid_t *uid)
 {
 	size_t bytes;
@@ -88,19 +93,33 @@ static int read_uid(const struct qemu_host *host, pid_t pid, uid_t *uid)
 	const char *line = text ? strstr(text, "\nUid:") : NULL;
 	unsigned int real, effective;
 
+	if (!text && !says_ended(errno))
+		return -errno;
 	if (!line || sscanf(line, "\nUid: %u %u", &real, &effective) != 2)
 		return -ESRCH;
 	*uid = effective;
 	return 0;
 }
 
-static bool is_of_domain(const struct qemu_host *host, const struct qemu_wanted *wanted, pid_t pid)
+/* 1, 0, or why that cannot be known. */
+static int is_of_domain(const struct qemu_host *host, const struct qemu_wanted *wanted, pid_t pid)
 {
 	size_t bytes = 0;
 	char *text QEMU_FREED =
 	    qemu_file_read(host->root, CMDLINE_BYTES, &bytes, "/proc/%d/cmdline", (int)pid);
 
-	return text && qemu_cmdline_is(text, bytes, wanted->name, wanted->uuid);
+	if (!text)
+		return says_ended(errno) ? 0 : -errno;
+	return qemu_cmdline_is(text, bytes, wanted->name, wanted->uuid);
+}
+
+/* Is it the domain's, and whose is it? -ESRCH: it is not, or has ended. */
+static int identify(const struct qemu_host *host, const struct qemu_wanted *wanted, pid_t pid,
+		    uid_t *uid)
+{
+	int is = is_of_domain(host, wanted, pid);
+
+	return is > 0 ? read_uid(host, pid, uid) : is ? is : -ESRCH;
 }
 
 static bool may_belong_to(const struct qemu_wanted *wanted, uid_t uid)
@@ -144,27 +163,50 @@ int qemu_process_check(const struct qemu_process *process, struct gmig_error *er
 	return gmig_fail(err, -ESRCH, "process %d has ended", (int)process->pid);
 }
 
+/* What identify() says of a process that is held: the one that began at `before`, which is still there. */
+static int identify_held(const struct qemu_host *host, const struct qemu_wanted *wanted,
+			 uint64_t before, struct qemu_process *process)
+{
+	int ret = qemu_process_start_time(host, process->pid, &process->start_time);
+
+	if (!ret && process->start_time != before)
+		ret = -ESRCH;
+	if (!ret)
+		ret = identify(host, wanted, process->pid, &process->uid);
+	return ret ? ret : qemu_process_check(process, NULL);
+}
+
+static int not_held(pid_t pid, int ret, const char *since, struct gmig_error *err)
+{
+	if (ret == -ESRCH)
+		return gmig_fail(err, ret, "process %d is not the domain's%s", (int)pid, since);
+	return gmig_fail(err, ret, "it cannot be known whether process %d is the domain's: %s",
+			 (int)pid, strerror(-ret));
+}
+
 /*
  * Take hold of a process that seems to be the domain's. All is asked for again when the pidfd is there: before that
- * the pid could go to somebody else between two looks. -ESRCH: it is not the domain's.
+ * the pid could go to somebody else between two looks. -ESRCH: it is not the domain's; others: that cannot be known.
  */
 static int hold(const struct qemu_host *host, const struct qemu_wanted *wanted, pid_t pid,
 		struct qemu_process *out, struct gmig_error *err)
 {
 	struct qemu_process process = {.pid = pid};
 	uint64_t before;
+	int ret = qemu_process_start_time(host, pid, &before);
 
-	if (qemu_process_start_time(host, pid, &before) || !is_of_domain(host, wanted, pid))
-		return gmig_fail(err, -ESRCH, "process %d is not the domain's", (int)pid);
+	if (!ret)
+		ret = identify(host, wanted, pid, &process.uid);
+	if (ret)
+		return not_held(pid, ret, "", err);
 	process.pidfd = open_pidfd(host, pid);
 	if (process.pidfd < 0)
 		return gmig_fail(err, process.pidfd, "process %d cannot be held: %s", (int)pid,
 				 strerror(-process.pidfd));
-	if (qemu_process_start_time(host, pid, &process.start_time) ||
-	    process.start_time != before || read_uid(host, pid, &process.uid) ||
-	    !is_of_domain(host, wanted, pid) || qemu_process_check(&process, NULL)) {
+	ret = identify_held(host, wanted, before, &process);
+	if (ret) {
 		qemu_process_drop(&process);
-		return gmig_fail(err, -ESRCH, "process %d is not the domain's any more", (int)pid);
+		return not_held(pid, ret, " any more", err);
 	}
 	if (!may_belong_to(wanted, process.uid)) {
 		uid_t uid = process.uid;
@@ -229,7 +271,7 @@ static pid_t leader_of(const struct qemu_host *host, const char *machine)
 /*
  * The domain's one among machines or processes. Anybody may start a process with the domain's uuid in its command line: it
  * hides none of a user that the domain may belong to, and is found only to be named. -EEXIST: there are two that could be it;
- * others: not all could be looked at.
+ * others: not all could be looked at. One that we may never read (hidepid, SELinux) is no domain's of which another is found.
  */
 static int find_in(const struct qemu_host *host, const struct qemu_wanted *wanted, const char *path,
 		   pid_t (*pid_of)(const struct qemu_host *host, const char *entry), pid_t *found)
@@ -237,23 +279,25 @@ static int find_in(const struct qemu_host *host, const struct qemu_wanted *wante
 	DIR *directory = open_directory(host, path);
 	struct dirent *entry;
 	pid_t stranger = 0;
-	int ret = 0;
+	int ret = 0, denied = 0;
 
 	*found = 0;
 	if (!directory)
 		return errno == ENOENT ? 0 : -errno;
 	while (!ret && (errno = 0, entry = readdir(directory))) {
 		pid_t pid = entry->d_name[0] == '.' ? 0 : pid_of(host, entry->d_name);
-		uid_t uid;
+		uid_t uid = 0;
+		int one = pid <= 0 || pid == *found ? -ESRCH : identify(host, wanted, pid, &uid);
 
-		if (pid <= 0 || pid == *found || !is_of_domain(host, wanted, pid) ||
-		    read_uid(host, pid, &uid))
-			continue;
-		if (!may_belong_to(wanted, uid))
+		if (one == -EACCES || one == -EPERM)
+			denied = one;
+		else if (one && one != -ESRCH)
+			ret = one;
+		else if (!one && !may_belong_to(wanted, uid))
 			stranger = pid;
-		else if (*found)
+		else if (!one && *found)
 			ret = -EEXIST;
-		else
+		else if (!one)
 			*found = pid;
 	}
 	if (!ret)
@@ -261,7 +305,7 @@ static int find_in(const struct qemu_host *host, const struct qemu_wanted *wante
 	closedir(directory);
 	if (!*found)
 		*found = stranger;
-	return ret;
+	return ret || *found ? ret : denied;
 }
 
 static pid_t pid_of_machine(const struct qemu_host *host, const char *entry)
@@ -295,7 +339,8 @@ int qemu_process_find(const struct qemu_host *host, const struct qemu_wanted *wa
 	memset(out, 0, sizeof(*out));
 	if (!uuid_is_valid(wanted->uuid))
 		return gmig_fail(err, -EINVAL, "'%.40s' is no uuid", wanted->uuid);
-	if (pid <= 0 || !is_of_domain(host, wanted, pid))
+	/* A look that fails here does not end the search: the last place has all. */
+	if (pid <= 0 || is_of_domain(host, wanted, pid) <= 0)
 		ret = find_in(host, wanted, "/run/systemd/machines", pid_of_machine, &pid);
 	if (!ret && pid <= 0)
 		ret = find_in(host, wanted, "/proc", pid_of_entry, &pid);

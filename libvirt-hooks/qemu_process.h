@@ -46,8 +46,8 @@ struct qemu_process {
 
 /*
  * *out is to be dropped. -ESRCH no process has that uuid, the text says where was looked; -EPERM it belongs to
- * a user that is not in wanted->uids; -EEXIST two processes have it; -EINVAL the uuid is none. Reads a few small files,
- * or (the last resort) one of each process.
+ * a user that is not in wanted->uids; -EEXIST two processes have it; -EINVAL the uuid is none; others: not every process could
+ * be looked at, which says nothing of the domain's. Reads a few small files, or (the last resort) one of each process.
  */
 int qemu_process_find(const struct qemu_host *host, const struct qemu_wanted *wanted,
 		      struct qemu_process *out, struct gmig_error *err);

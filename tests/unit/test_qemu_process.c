@@ -6,8 +6,10 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define UID 64055
 
@@ -225,6 +227,113 @@ START_TEST(find_notices_a_pid_that_is_used_again)
 }
 END_TEST
 
+/* A directory in the file's place: it is there, and cannot be read. */
+static void make_unreadable(pid_t pid, const char *file)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/proc/%d/%s", tree_root, (int)pid, file);
+	ck_assert_int_eq(unlink(path), 0);
+	tree_write("", "/proc/%d/%s/is-no-file", (int)pid, file);
+}
+
+/* It may be the domain's: neither is there none, nor is another one that says so the only one. */
+START_TEST(processes_that_cannot_be_read_are_not_taken_for_others)
+{
+	static const char *const files[] = {"cmdline", "status"};
+
+	for (size_t i = 0; i < 2; i++) {
+		add_process(78, UID, 501, WEB1);
+		make_unreadable(78, files[i]);
+		ck_assert_int_eq(qemu_process_find(&host, &wanted, &process, &err), -EISDIR);
+		ck_assert_ptr_nonnull(strstr(err.text, "cannot be looked for: Is a directory"));
+		tree_remove();
+		tree_create();
+	}
+	add_process(78, UID, 501, WEB1);
+	add_process(79, UID, 502, "sleep 100");
+	make_unreadable(79, "cmdline");
+	ck_assert_int_eq(qemu_process_find(&host, &wanted, &process, &err), -EISDIR);
+	/* One whose pid libvirt has written down is not looked for. */
+	tree_write("78\n", "/run/libvirt/qemu/web1.pid");
+	ck_assert_msg(!qemu_process_find(&host, &wanted, &process, &err), "%s", err.text);
+}
+END_TEST
+
+/* Root may read what nobody may, by these two. */
+static int find_without_rights(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[2];
+
+	if (syscall(SYS_capget, &header, sets))
+		return -errno;
+	sets[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+	if (syscall(SYS_capset, &header, sets))
+		return -errno;
+	return qemu_process_find(&host, &wanted, &process, &err);
+}
+
+static int in_a_child(int (*act)(void))
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child)
+		_exit(-act());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	return -WEXITSTATUS(status);
+}
+
+/* As with hidepid, or SELinux: that lasts, so it must not keep the domain's own one from being found. */
+START_TEST(process_that_may_not_be_read_is_told_where_no_other_is_found)
+{
+	char path[256];
+
+	add_process(79, UID, 502, "sleep 100");
+	snprintf(path, sizeof(path), "%s/proc/79/cmdline", tree_root);
+	ck_assert_int_eq(chmod(path, 0), 0);
+	ck_assert_int_eq(in_a_child(find_without_rights), -EACCES);
+	add_process(78, UID, 501, WEB1);
+	ck_assert_int_eq(in_a_child(find_without_rights), 0);
+}
+END_TEST
+
+static const char *unreadable_then;
+
+static int cannot_be_read_by_then(pid_t pid)
+{
+	make_unreadable(pid, unreadable_then);
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+START_TEST(process_that_cannot_be_read_is_not_said_to_be_another)
+{
+	static const char *const files[] = {"stat", "cmdline", "status"};
+
+	host.pidfd_open = cannot_be_read_by_then;
+	for (size_t i = 0; i < 3; i++) {
+		add_process(78, UID, 501, WEB1);
+		tree_write("78\n", "/run/libvirt/qemu/web1.pid");
+		unreadable_then = files[i];
+		ck_assert_int_eq(qemu_process_find(&host, &wanted, &process, &err), -EISDIR);
+		ck_assert_str_eq(err.text, "it cannot be known whether process 78 is the domain's: "
+					   "Is a directory");
+		ck_assert_int_eq(process.pid, 0);
+		tree_remove();
+		tree_create();
+	}
+	/* Before it is held, too. */
+	host.pidfd_open = fake_pidfd;
+	add_process(78, UID, 501, WEB1);
+	tree_write("78\n", "/run/libvirt/qemu/web1.pid");
+	make_unreadable(78, "stat");
+	ck_assert_int_eq(qemu_process_find(&host, &wanted, &process, &err), -EISDIR);
+	ck_assert_int_eq(pidfd_opened, 0);
+}
+END_TEST
+
 START_TEST(threads_are_told_apart_by_their_names)
 {
 	struct qemu_thread *threads;
@@ -361,6 +470,9 @@ int main(int argc, char **argv)
 	    find_of_two_takes_none,
 	    find_does_not_follow_a_name_out_of_the_directory,
 	    find_notices_a_pid_that_is_used_again,
+	    processes_that_cannot_be_read_are_not_taken_for_others,
+	    process_that_may_not_be_read_is_told_where_no_other_is_found,
+	    process_that_cannot_be_read_is_not_said_to_be_another,
 	    threads_are_told_apart_by_their_names,
 	    threads_that_cannot_be_read_are_no_threads,
 	    threads_that_cannot_be_listed_are_no_threads,
