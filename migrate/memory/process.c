@@ -31,33 +31,36 @@ ssize_t process_read_text(const struct process *process, const char *file, char 
 	return read_text(process->sys, process->pid, file, text, bytes);
 }
 
-/* A line "Key:\tvalue" of /proc/PID/status as a number; -1: there is none. */
-static long status_number(const struct gmig_sys *sys, pid_t pid, const char *key)
+/* A line "Key:\tvalue" of /proc/PID/status as a number; -1: there is none. 0, or why it cannot be read. */
+static int status_number(const struct gmig_sys *sys, pid_t pid, const char *key, long *number)
 {
 	char text[8192];
 	const char *line = text;
+	ssize_t got = read_text(sys, pid, "status", text, sizeof(text));
 
-	if (read_text(sys, pid, "status", text, sizeof(text)) <= 0)
-		return -1;
-	while ((line = strstr(line, key))) {
-		if (line == text || line[-1] == '\n')
-			return strtol(line + strlen(key), NULL, 10);
-		line++;
-	}
-	return -1;
+	*number = -1;
+	if (got < 0)
+		return got == -ENOENT || got == -ESRCH ? 0 : (int)got;
+	for (; (line = strstr(line, key)); line++)
+		if (line == text || line[-1] == '\n') {
+			*number = strtol(line + strlen(key), NULL, 10);
+			break;
+		}
+	return 0;
 }
 
 /* Name and start time. The name stands between the first '(' and the last ')', and may hold any
- * character. */
+ * character. -ESRCH: there is no process; others: that cannot be known. */
 static int read_stat(const struct gmig_sys *sys, pid_t pid, char name[PROCESS_NAME_BYTES],
 		     uint64_t *start_time)
 {
 	char text[4096];
+	ssize_t got = read_text(sys, pid, "stat", text, sizeof(text));
 	const char *open, *at;
 	size_t length;
 
-	if (read_text(sys, pid, "stat", text, sizeof(text)) <= 0)
-		return -ESRCH;
+	if (got < 0)
+		return got == -ENOENT ? -ESRCH : (int)got;
 	open = strchr(text, '(');
 	at = strrchr(text, ')');
 	if (!open || !at || at < open)
@@ -83,17 +86,29 @@ static int no_process(pid_t pid, struct gmig_error *err)
 	return gmig_fail(err, -ESRCH, "there is no process %d", (int)pid);
 }
 
+/* Out of descriptors or memory: that says nothing of the process. */
+static int not_known(pid_t pid, int error, struct gmig_error *err)
+{
+	return gmig_fail(err, error, "process %d cannot be looked at: %s", (int)pid,
+			 strerror(-error));
+}
+
 static int open_pidfd(struct process *process, struct gmig_error *err)
 {
 	long group;
+	int ret;
 
 	process->pidfd = process->sys->pidfd_open(process->pid);
 	if (process->pidfd >= 0 || process->pidfd == -ENOSYS || process->pidfd == -EPERM)
 		return 0;
 	if (process->pidfd == -ESRCH)
 		return no_process(process->pid, err);
+	if (process->pidfd != -EINVAL && process->pidfd != -ENOENT)
+		return not_known(process->pid, process->pidfd, err);
 	/* Of a thread that leads no process: -EINVAL, from Linux 6.9 on -ENOENT. */
-	group = status_number(process->sys, process->pid, "Tgid:");
+	ret = status_number(process->sys, process->pid, "Tgid:", &group);
+	if (ret)
+		return not_known(process->pid, ret, err);
 	if (group > 0 && group != process->pid)
 		return gmig_fail(err, -EINVAL, "%d is a thread of the process %ld: give that one",
 				 (int)process->pid, group);
@@ -105,7 +120,7 @@ static long ask_nothing(const struct process *process, pid_t pid, int flags)
 	return process->sys->move_pages(pid, 0, NULL, NULL, NULL, flags);
 }
 
-/* A thread with memory that is not the main one; 0: none. */
+/* A thread with memory that is not the main one; 0: none; -errno: not all could be looked at. */
 static pid_t living_thread(const struct process *process)
 {
 	int fd = process->sys->open_proc(process->pid, "task");
@@ -114,33 +129,42 @@ static pid_t living_thread(const struct process *process)
 	pid_t found = 0;
 
 	if (!dir) {
+		int error = fd < 0 ? fd : -errno;
+
 		if (fd >= 0)
 			process->sys->close(fd);
-		return 0;
+		return error == -ENOENT || error == -ESRCH ? 0 : error;
 	}
-	while (!found && (entry = readdir(dir))) {
+	while (!found && (errno = 0, entry = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (tid > 0 && !ask_nothing(process, tid, MPOL_MF_MOVE))
 			found = tid;
 	}
+	/* ENOENT: it has ended meanwhile. */
+	if (!found && errno != ENOENT)
+		found = -errno;
 	closedir(dir);
 	return found;
 }
 
-void process_find_entry(struct process *process)
+int process_find_entry(struct process *process, struct gmig_error *err)
 {
 	pid_t other = 0;
 
 	if (ask_nothing(process, process->pid, MPOL_MF_MOVE) == -EINVAL)
 		other = living_thread(process);
+	if (other < 0)
+		return gmig_fail(err, other, "the threads of process %d (%s) cannot be listed: %s",
+				 (int)process->pid, process->name, strerror(-other));
 	process->entry = other ? other : process->pid;
+	return 0;
 }
 
 /* A call without addresses is refused as one with some would be. */
 static int check_rights(struct process *process, struct gmig_error *err)
 {
-	long ret = ask_nothing(process, process->entry, MPOL_MF_MOVE);
+	long ret = ask_nothing(process, process->entry, MPOL_MF_MOVE), user;
 
 	if (!ret) {
 		process->can_shared = !ask_nothing(process, process->entry, MPOL_MF_MOVE_ALL);
@@ -157,12 +181,13 @@ static int check_rights(struct process *process, struct gmig_error *err)
 		    err, -EPERM,
 		    "move_pages(2) is forbidden here, even for our own memory: allow it in the "
 		    "container's seccomp profile, or give CAP_SYS_NICE");
-	if (ret == -EPERM)
+	if (ret == -EPERM) {
+		status_number(process->sys, process->pid, "Uid:", &user);
 		return gmig_fail(err, -EPERM,
 				 "process %d (%s) belongs to user %ld: moving its memory needs "
 				 "CAP_SYS_PTRACE, or to be that user",
-				 (int)process->pid, process->name,
-				 status_number(process->sys, process->pid, "Uid:"));
+				 (int)process->pid, process->name, user);
+	}
 	return gmig_fail(err, (int)ret, "move_pages(2) on process %d: %s", (int)process->pid,
 			 strerror((int)-ret));
 }
@@ -183,14 +208,19 @@ int process_open(const struct gmig_sys *sys, pid_t pid, struct process **out,
 	process->entry = pid;
 	process->pagemap = process->pidfd = -1;
 	ret = open_pidfd(process, err);
-	if (!ret && read_stat(process->sys, pid, process->name, &process->start_time))
-		ret = no_process(pid, err);
+	if (!ret) {
+		ret = read_stat(process->sys, pid, process->name, &process->start_time);
+		if (ret == -ESRCH)
+			no_process(pid, err);
+		else if (ret)
+			not_known(pid, ret, err);
+	}
 	if (!ret)
 		ret = process_check(process, err);
-	if (!ret) {
-		process_find_entry(process);
+	if (!ret)
+		ret = process_find_entry(process, err);
+	if (!ret)
 		ret = check_rights(process, err);
-	}
 	if (ret)
 		process_close(process);
 	else
@@ -215,12 +245,16 @@ int process_check(const struct process *process, struct gmig_error *err)
 	char name[PROCESS_NAME_BYTES];
 	uint64_t start_time = 0;
 	bool ended;
+	int ret;
 
-	if (process->pidfd >= 0)
+	if (process->pidfd >= 0) {
 		ended = process->sys->poll(&poll_fd, 1, 0) == 1;
-	else
-		ended = read_stat(process->sys, process->pid, name, &start_time) ||
-			start_time != process->start_time;
+	} else {
+		ret = read_stat(process->sys, process->pid, name, &start_time);
+		if (ret && ret != -ESRCH)
+			return not_known(process->pid, ret, err);
+		ended = ret || start_time != process->start_time;
+	}
 	if (ended)
 		return gmig_fail(err, -ESRCH, "process %d (%s) has ended", (int)process->pid,
 				 process->name);

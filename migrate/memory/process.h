@@ -39,11 +39,11 @@ struct process {
  */
 int process_open(const struct gmig_sys *sys, pid_t pid, struct process **out,
 		 struct gmig_error *err);
-/* Look again for the thread by which memory is reached: threads end. */
-void process_find_entry(struct process *process);
+/* Look again for the thread by which memory is reached: threads end. -errno: they cannot be listed, it is as it was. */
+int process_find_entry(struct process *process, struct gmig_error *err);
 /* NULL is legal. */
 void process_close(struct process *process);
-/* -ESRCH: it has ended; whoever has the pid now is somebody else. */
+/* -ESRCH: it has ended; whoever has the pid now is somebody else. Others: without a pidfd that cannot be known now. */
 int process_check(const struct process *process, struct gmig_error *err);
 /* The text of one small file of it, with a NUL. Its length, or -errno. */
 ssize_t process_read_text(const struct process *process, const char *file, char *text,
@@ -59,7 +59,8 @@ ssize_t process_read_text(const struct process *process, const char *file, char 
 int process_thread_allowed(const struct process *process, pid_t tid, struct gmig_node_set *allowed);
 /*
  * A thread whose cpuset has all of `nodes`, the first thread if it has: *tid is what to name in
- * move_pages(2). -EACCES: none has; the text names the set, and the cgroup to be widened. -ESRCH.
+ * move_pages(2). -EACCES: none has; the text names the set, and the cgroup to be widened. -ESRCH. Others: none is found, and
+ * not all could be looked at.
  */
 int process_thread_for(const struct process *process, const struct gmig_node_set *nodes, pid_t *tid,
 		       struct gmig_error *err);

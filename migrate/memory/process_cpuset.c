@@ -49,31 +49,40 @@ static bool has_all(const struct gmig_node_set *set, const struct gmig_node_set 
 	return gmig_node_set_empty(&lacks);
 }
 
-/* Another thread than the first whose cpuset has all of `nodes`; 0: none. */
+/* Another thread than the first whose cpuset has all of `nodes`; 0: none; -errno: none is found, and not all could be looked at. */
 static pid_t find_thread(const struct process *process, const struct gmig_node_set *nodes)
 {
 	int fd = process->sys->open_proc(process->pid, "task");
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct gmig_node_set allowed;
 	struct dirent *entry;
-	pid_t tid = 0;
+	pid_t found = 0;
+	int ret = 0;
 
 	if (!dir) {
+		ret = fd < 0 ? fd : -errno;
 		if (fd >= 0)
 			process->sys->close(fd);
-		return 0;
+		return ret == -ENOENT ? -ESRCH : ret;
 	}
-	while (!tid && (entry = readdir(dir))) {
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		tid = (pid_t)strtol(entry->d_name, NULL, 10);
+	while (!found && (errno = 0, entry = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+		int one;
+
 		/* A main thread that has ended has a cpuset, and no memory. */
-		if ((tid == process->pid && tid != process->entry) ||
-		    process_thread_allowed(process, tid, &allowed) || !has_all(&allowed, nodes))
-			tid = 0;
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+		    (tid == process->pid && tid != process->entry))
+			continue;
+		one = process_thread_allowed(process, tid, &allowed);
+		if (!one && has_all(&allowed, nodes))
+			found = tid;
+		else if (one && one != -ESRCH)
+			ret = one;
 	}
+	if (!found && errno && errno != ENOENT)
+		ret = -errno;
 	closedir(dir);
-	return tid;
+	return found ? found : ret;
 }
 
 /* "0::/path" of version 2, or the line of version 1 that has the controller cpuset. */
@@ -120,6 +129,7 @@ int process_thread_for(const struct process *process, const struct gmig_node_set
 {
 	struct gmig_node_set allowed;
 	int ret = process_thread_allowed(process, process->entry, &allowed);
+	pid_t other;
 
 	if (ret)
 		return gmig_fail(err, ret, "the status of process %d cannot be read: %s",
@@ -127,6 +137,11 @@ int process_thread_for(const struct process *process, const struct gmig_node_set
 	*tid = process->entry;
 	if (has_all(&allowed, nodes))
 		return 0;
-	*tid = find_thread(process, nodes);
-	return *tid ? 0 : refused(process, &allowed, nodes, err);
+	other = find_thread(process, nodes);
+	*tid = other > 0 ? other : 0;
+	if (other < 0)
+		return gmig_fail(err, other,
+				 "the cpusets of the threads of process %d cannot be read: %s",
+				 (int)process->pid, strerror(-other));
+	return other ? 0 : refused(process, &allowed, nodes, err);
 }

@@ -240,9 +240,10 @@ int process_maps_read(struct process *process, struct process_maps *maps, struct
 
 	memset(maps, 0, sizeof(*maps));
 	ret = process_check(process, err);
+	if (!ret)
+		ret = process_find_entry(process, err);
 	if (ret)
 		return ret;
-	process_find_entry(process);
 	reopen_pagemap(process);
 	fd = process->sys->open_proc(process->entry, "smaps");
 	if (fd < 0)

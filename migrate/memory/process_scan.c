@@ -180,7 +180,7 @@ int process_usage_read(const struct process *process, const struct process_maps 
 		       struct process_usage *usage, struct gmig_error *err)
 {
 	struct count *count = malloc(sizeof(*count));
-	int ret;
+	int ret, ended;
 
 	memset(usage, 0, sizeof(*usage));
 	usage->huge_known = process->can_scan;
@@ -190,8 +190,9 @@ int process_usage_read(const struct process *process, const struct process_maps 
 	count->usage = usage;
 	ret = count_all(count, maps);
 	free(count);
-	if (process_check(process, err))
-		return -ESRCH;
+	ended = process_check(process, err);
+	if (ended)
+		return ended;
 	if (ret)
 		return gmig_fail(err, ret, "where the memory of process %d (%s) lies: %s",
 				 (int)process->pid, process->name, strerror(-ret));

@@ -1,5 +1,6 @@
 /* Opening another process: what its files in /proc may say, what is refused and in which words, and what is closed again. */
 #include "fake_process.h"
+#include "no_listing.h"
 #include "open_files.h"
 #include "suite.h"
 
@@ -123,6 +124,32 @@ START_TEST(process_without_pidfd_is_known_by_its_start_time)
 }
 END_TEST
 
+/* Out of descriptors: that says nothing of the process, and it has not ended. */
+START_TEST(process_that_cannot_be_looked_at_is_not_said_to_be_none)
+{
+	fake_sys.pidfd_open = refuse_pidfd;
+	pidfd_error = -EMFILE;
+	assert_refused(FAKE_PID, -EMFILE, "process 77 cannot be looked at: Too many open files");
+	pidfd_error = -EINVAL;
+	make_special("status", -EMFILE, 0);
+	assert_refused(FAKE_PID, -EMFILE, "process 77 cannot be looked at: Too many open files");
+	pidfd_error = -ENOSYS;
+	make_special("stat", -ENFILE, 0);
+	assert_refused(FAKE_PID, -ENFILE,
+		       "process 77 cannot be looked at: Too many open files in system");
+	fake_sys.open_proc = fake_open_proc;
+	assert_opens();
+	make_special("stat", -ENFILE, 0);
+	ck_assert_int_eq(process_check(process, &err), -ENFILE);
+	make_special("stat", 0, O_RDONLY);
+	ck_assert_int_eq(process_check(process, &err), -EISDIR);
+	make_special("stat", -ENOENT, 0);
+	ck_assert_int_eq(process_check(process, &err), -ESRCH);
+	make_special("stat", -ESRCH, 0);
+	ck_assert_int_eq(process_check(process, &err), -ESRCH);
+}
+END_TEST
+
 static const struct {
 	const char *stat, *name;
 	uint64_t start_time;
@@ -239,25 +266,64 @@ START_TEST(memory_is_reached_by_a_thread_that_has_some)
 	assert_opens();
 	ck_assert_int_eq(process->entry, 80);
 	with_memory = 1;
-	process_find_entry(process);
+	ck_assert_int_eq(process_find_entry(process, &err), 0);
 	ck_assert_int_eq(process->entry, 1);
 	/* None is left: its number has to do. */
 	with_memory = 99;
-	process_find_entry(process);
+	ck_assert_int_eq(process_find_entry(process, &err), 0);
 	ck_assert_int_eq(process->entry, FAKE_PID);
-	/* No list of threads, or something else in its place. */
+	/* It has just ended. */
 	with_memory = 80;
 	make_special("task", -ENOENT, 0);
-	process_find_entry(process);
-	ck_assert_int_eq(process->entry, FAKE_PID);
-	make_special("task", 0, O_WRONLY);
-	process_find_entry(process);
+	ck_assert_int_eq(process_find_entry(process, &err), 0);
 	ck_assert_int_eq(process->entry, FAKE_PID);
 	/* One that is reached by its number needs no list. */
-	make_special("task", 0, O_RDONLY);
+	make_special("task", 0, O_WRONLY);
 	told[0] = -EPERM;
-	process_find_entry(process);
+	ck_assert_int_eq(process_find_entry(process, &err), 0);
 	ck_assert_int_eq(process->entry, FAKE_PID);
+	process_close(process);
+	process = NULL;
+	ck_assert_uint_eq(open_files(), files);
+}
+END_TEST
+
+static int find_entry(void)
+{
+	return process_find_entry(process, &err);
+}
+
+static int find_entry_again(void)
+{
+	find_entry();
+	return process->entry == 80 ? 0 : -EBADE;
+}
+
+/* It is not without memory for that, nor is another thread taken than the last one. */
+START_TEST(threads_that_cannot_be_listed_leave_the_last_one_that_had_memory)
+{
+	unsigned int files = open_files();
+	int ret;
+
+	fake_sys.move_pages = tell;
+	told[0] = told[1] = -EINVAL;
+	fake_thread(80, "0-1");
+	with_memory = 80;
+	make_special("task", -EMFILE, 0);
+	assert_refused(FAKE_PID, -EMFILE,
+		       "the threads of process 77 (worker (x) y) cannot be listed: Too many open "
+		       "files");
+	fake_sys.open_proc = fake_open_proc;
+	assert_opens();
+	make_special("task", 0, O_WRONLY);
+	ck_assert_int_eq(find_entry(), -ENOTDIR);
+	ck_assert_int_eq(process->entry, 80);
+	ck_assert_int_eq(process_maps_read(process, &maps, &err), -ENOTDIR);
+	fake_sys.open_proc = fake_open_proc;
+	ret = without_listing(find_entry);
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
+	ret = without_listing(find_entry_again);
+	ck_assert_msg(!ret || ret == NO_LISTING_SKIP, "%d", ret);
 	process_close(process);
 	process = NULL;
 	ck_assert_uint_eq(open_files(), files);
@@ -422,7 +488,6 @@ START_TEST(thread_is_named_whose_cpuset_has_all_of_the_nodes)
 	fake_thread(81, "2");
 	fake_thread(5, "5");
 	fake_file("77/task/x/status", "Mems_allowed_list:\t0-9\n");
-	fake_file("77/task/82", "its status cannot be read");
 	files = open_files();
 	ck_assert_int_eq(thread_for("0", 0), FAKE_PID);
 	ck_assert_int_eq(thread_for("2", 0), 81);
@@ -455,12 +520,51 @@ START_TEST(cpuset_that_cannot_be_read_is_told)
 	make_special("task/77/status", -ENOENT, 0);
 	thread_for("0", -ESRCH);
 	ck_assert_str_eq(err.text, "the status of process 77 cannot be read: No such process");
-	/* Without a list of threads there is the first one. */
+	/* It has just ended. */
 	fake_thread(80, "3");
 	make_special("task", -ENOENT, 0);
-	ck_assert_int_eq(thread_for("3", -EACCES), 0);
+	thread_for("3", -ESRCH);
+	ck_assert_uint_eq(open_files(), files);
+}
+END_TEST
+
+static int look_for_node_3(void)
+{
+	const struct gmig_node_set set = set_of("3");
+	pid_t tid = -1;
+	int ret = process_thread_for(process, &set, &tid, &err);
+
+	ck_assert(ret ? !tid : tid > 0);
+	return ret;
+}
+
+/* One of those may have the nodes: that none has is not said. */
+START_TEST(threads_whose_cpusets_cannot_be_read_are_told)
+{
+	unsigned int files;
+	int ret;
+
+	assert_opens();
+	files = open_files();
+	fake_thread(80, "2");
+	make_special("task", -EMFILE, 0);
+	ck_assert_int_eq(look_for_node_3(), -EMFILE);
+	ck_assert_str_eq(err.text, "the cpusets of the threads of process 77 cannot be read: "
+				   "Too many open files");
 	make_special("task", 0, O_WRONLY);
-	ck_assert_int_eq(thread_for("3", -EACCES), 0);
+	ck_assert_int_eq(look_for_node_3(), -ENOTDIR);
+	make_special("task/80/status", -EMFILE, 0);
+	ck_assert_int_eq(look_for_node_3(), -EMFILE);
+	/* One that has ended is none; and one that has them is enough. */
+	make_special("task/80/status", -ENOENT, 0);
+	ck_assert_int_eq(look_for_node_3(), -EACCES);
+	make_special("task/80/status", -EMFILE, 0);
+	fake_thread(81, "3");
+	ck_assert_int_eq(look_for_node_3(), 0);
+	fake_thread(81, "2");
+	fake_sys.open_proc = fake_open_proc;
+	ret = without_listing(look_for_node_3);
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
 	ck_assert_uint_eq(open_files(), files);
 }
 END_TEST
@@ -494,12 +598,14 @@ int main(void)
 	tcase_add_test(tcase, number_of_nobody_is_refused);
 	tcase_add_test(tcase, thread_is_refused_with_its_process);
 	tcase_add_loop_test(tcase, process_without_pidfd_is_known_by_its_start_time, 0, 2);
+	tcase_add_test(tcase, process_that_cannot_be_looked_at_is_not_said_to_be_none);
 	tcase_add_loop_test(tcase, name_and_start_time_are_taken_from_where_they_stand, 0,
 			    sizeof(stats) / sizeof(stats[0]));
 	tcase_add_test(tcase, text_of_a_file_ends_where_there_is_room);
 	tcase_add_test(tcase, refusal_of_move_pages_is_told_in_words);
 	tcase_add_test(tcase, shared_pages_are_moved_by_those_who_may);
 	tcase_add_test(tcase, memory_is_reached_by_a_thread_that_has_some);
+	tcase_add_test(tcase, threads_that_cannot_be_listed_leave_the_last_one_that_had_memory);
 	tcase_add_test(tcase, all_that_was_opened_is_closed);
 	tcase_add_test(tcase, mappings_without_pagemap_are_read_and_not_scanned);
 	tcase_add_loop_test(tcase, mappings_that_cannot_be_read_are_none, 0,
@@ -509,6 +615,7 @@ int main(void)
 	tcase_add_test(tcase, allowed_nodes_are_those_of_the_status);
 	tcase_add_test(tcase, thread_is_named_whose_cpuset_has_all_of_the_nodes);
 	tcase_add_test(tcase, cpuset_that_cannot_be_read_is_told);
+	tcase_add_test(tcase, threads_whose_cpusets_cannot_be_read_are_told);
 	tcase_add_loop_test(tcase, cgroup_that_is_to_be_widened_is_that_of_the_cpuset, 0,
 			    sizeof(cgroups) / sizeof(cgroups[0]));
 	suite_add_tcase(suite, tcase);
