@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define THP		    "/sys/kernel/mm/transparent_hugepage"
 #define DOCTOR_TEXT	    512
 #define DOCTOR_MAX_MAPS_LOW 16384
 #define DOCTOR_MAPS_KEPT    8192 /* for threads and libc: MAPS_KEPT of huge_page.c */
@@ -55,38 +56,57 @@ static void path_of(const struct doctor_host *host, const char *path, char *full
 	snprintf(full, PATH_MAX, "%s%s", host->root, path);
 }
 
-/* The first line of a file, without its end. False when it cannot be read. */
+/* It could not be looked at: neither good nor bad is said of it. False: it is just not there. */
+static bool is_unknown(struct finding *finding, int error, const char *what)
+{
+	if (!error || error == ENOENT || error == ESRCH)
+		return false;
+	say(finding, "note", "it is not known %s: %s", what, strerror(error));
+	advise(finding, "run gmig doctor again: as root, or with more open files (ulimit -n)");
+	return true;
+}
+
+/* The first line of a file, without its end. False when it cannot be read: errno, or 0 if it is empty. */
 static bool read_line(const struct doctor_host *host, const char *path, char *line, size_t bytes)
 {
 	char full[PATH_MAX];
 	FILE *file;
 	bool got;
+	int error;
 
 	path_of(host, path, full);
 	line[0] = '\0';
 	file = fopen(full, "re");
 	if (!file)
 		return false;
+	errno = 0;
 	got = fgets(line, (int)bytes, file) != NULL;
+	error = got ? 0 : errno;
 	fclose(file);
 	line[strcspn(line, "\n")] = '\0';
+	errno = error;
 	return got;
 }
 
-/* -1: cannot be read. */
-static long read_number(const struct doctor_host *host, const char *path)
+/* -1: cannot be read; *error is why. */
+static long read_number(const struct doctor_host *host, const char *path, int *error)
 {
 	char line[64];
+	bool got = read_line(host, path, line, sizeof(line));
 
-	return read_line(host, path, line, sizeof(line)) ? strtol(line, NULL, 10) : -1;
+	*error = got ? 0 : errno;
+	return got ? strtol(line, NULL, 10) : -1;
 }
 
-/* "always [madvise] never": what is in the brackets. */
-static void chosen(const char *line, char *word, size_t bytes)
+/* "always [madvise] never": what is in the brackets. 0, or errno. */
+static int read_chosen(const struct doctor_host *host, const char *path, char *word, size_t bytes)
 {
+	char line[128];
+	int error = read_line(host, path, line, sizeof(line)) ? 0 : errno;
 	const char *open = strchr(line, '[');
 
 	snprintf(word, bytes, "%.*s", open ? (int)strcspn(open + 1, "]") : 0, open ? open + 1 : "");
+	return error;
 }
 
 /* 0 or errno of opening a device for reading and writing. */
@@ -103,27 +123,29 @@ static int try_device(const struct doctor_host *host, const char *path)
 	return 0;
 }
 
-/* The line of /proc/WHO/status that begins with key; its value. */
+/* The line of /proc/WHO/status that begins with key; its value. False: errno, or 0 if there is no such line. */
 static bool read_status(const struct doctor_host *host, const char *who, const char *key,
 			char *value, size_t bytes)
 {
 	char full[PATH_MAX], path[64], line[512];
 	bool found = false;
 	FILE *file;
+	int error;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/status", who);
 	path_of(host, path, full);
 	file = fopen(full, "re");
 	if (!file)
 		return false;
-	while (!found && fgets(line, sizeof(line), file)) {
+	while (!found && (errno = 0, fgets(line, sizeof(line), file))) {
 		found = !strncmp(line, key, strlen(key));
 		if (found)
-			snprintf(value, bytes, "%s", line + strlen(key));
+			snprintf(value, bytes, "%.*s", (int)strcspn(line + strlen(key), "\n"),
+				 line + strlen(key));
 	}
+	error = found ? 0 : errno;
 	fclose(file);
-	if (found)
-		value[strcspn(value, "\n")] = '\0';
+	errno = error;
 	return found;
 }
 
@@ -135,28 +157,39 @@ static bool is_filtered(const struct doctor_host *host)
 	return read_status(host, "self", "Seccomp:\t", mode, sizeof(mode)) && *mode == '2';
 }
 
-/* The next process in the directory /proc whose name is as this pattern of fnmatch(3); NULL: no more. */
-static const char *next_process(const struct doctor_host *host, DIR *proc, const char *pattern)
+/*
+ * The next process in the directory /proc whose name is as this pattern of fnmatch(3); NULL: no more. *error is set when one of
+ * them could not be looked at.
+ */
+static const char *next_process(const struct doctor_host *host, DIR *proc, const char *pattern,
+				int *error)
 {
 	const struct dirent *entry;
 	char path[64], name[64];
 
-	while (proc && (entry = readdir(proc))) {
+	while (proc && (errno = 0, entry = readdir(proc))) {
+		if (!isdigit((unsigned char)entry->d_name[0]))
+			continue;
 		snprintf(path, sizeof(path), "/proc/%.20s/comm", entry->d_name);
-		if (isdigit((unsigned char)entry->d_name[0]) &&
-		    read_line(host, path, name, sizeof(name)) &&
-		    !fnmatch(pattern, name, FNM_EXTMATCH))
+		if (!read_line(host, path, name, sizeof(name)))
+			*error = errno && errno != ENOENT && errno != ESRCH ? errno : *error;
+		else if (!fnmatch(pattern, name, FNM_EXTMATCH))
 			return entry->d_name;
 	}
+	if (proc && errno)
+		*error = errno;
 	return NULL;
 }
 
-static DIR *open_proc(const struct doctor_host *host)
+static DIR *open_proc(const struct doctor_host *host, int *error)
 {
 	char path[PATH_MAX];
+	DIR *proc;
 
 	path_of(host, "/proc", path);
-	return opendir(path);
+	proc = opendir(path);
+	*error = proc ? 0 : errno;
+	return proc;
 }
 
 /* ---- What migration cannot do without -------------------------------------------------------- */
@@ -216,8 +249,8 @@ static void advise_userfaultfd(const struct doctor_host *host, struct finding *f
 
 static void check_userfaultfd(const struct doctor_host *host, struct finding *finding)
 {
-	int error = try_device(host, "/dev/userfaultfd");
-	long sysctl = read_number(host, "/proc/sys/vm/unprivileged_userfaultfd");
+	int error = try_device(host, "/dev/userfaultfd"), unread;
+	long sysctl = read_number(host, "/proc/sys/vm/unprivileged_userfaultfd", &unread);
 
 	switch (host->features->userfaultfd) {
 	case GMIG_FEATURE_OK:
@@ -362,12 +395,12 @@ static void check_kvm(const struct doctor_host *host, struct finding *finding)
 
 static void check_huge_pages(const struct doctor_host *host, struct finding *finding)
 {
-	char line[128], enabled[32], defrag[32];
+	char enabled[32], defrag[32];
+	int error = read_chosen(host, THP "/enabled", enabled, sizeof(enabled));
+	int more = read_chosen(host, THP "/defrag", defrag, sizeof(defrag));
 
-	read_line(host, "/sys/kernel/mm/transparent_hugepage/enabled", line, sizeof(line));
-	chosen(line, enabled, sizeof(enabled));
-	read_line(host, "/sys/kernel/mm/transparent_hugepage/defrag", line, sizeof(line));
-	chosen(line, defrag, sizeof(defrag));
+	if (is_unknown(finding, error ? error : more, "whether guests get huge pages"))
+		return;
 	if (!enabled[0] || !strcmp(enabled, "never")) {
 		say(finding, "note",
 		    "transparent huge pages are %s: guests get 4K pages, which move "
@@ -387,11 +420,12 @@ static void check_huge_pages(const struct doctor_host *host, struct finding *fin
 /* What gmig-vmm says when such a guest starts. */
 static void check_shared_huge_pages(const struct doctor_host *host, struct finding *finding)
 {
-	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-	char line[128], enabled[32];
+	static const char path[] = THP "/shmem_enabled";
+	char enabled[32];
+	int error = read_chosen(host, path, enabled, sizeof(enabled));
 
-	read_line(host, path, line, sizeof(line));
-	chosen(line, enabled, sizeof(enabled));
+	if (is_unknown(finding, error, "whether shared memory has transparent huge pages"))
+		return;
 	if (enabled[0] && strcmp(enabled, "never") != 0 && strcmp(enabled, "deny") != 0) {
 		say(finding, "ok", "huge pages of shared memory: %s", enabled);
 		return;
@@ -452,7 +486,8 @@ static void check_cpuset(const struct doctor_host *host, struct finding *finding
 	char value[512];
 
 	if (!read_status(host, "self", "Mems_allowed_list:\t", value, sizeof(value))) {
-		say(finding, "ok", "no cpuset");
+		if (!is_unknown(finding, errno, "which nodes this cpuset allows"))
+			say(finding, "ok", "no cpuset");
 		return;
 	}
 	if (gmig_node_set_parse(value, &allowed, NULL))
@@ -473,8 +508,10 @@ static void check_room(const struct doctor_host *host, struct finding *finding)
 	char left[UNITS_TEXT], extra[UNITS_TEXT];
 	struct room room;
 
-	if (!source)
+	if (!source) {
+		is_unknown(finding, ENOMEM, "how much memory a move may use");
 		return;
+	}
 	source->root = host->root;
 	room_read(source, &room);
 	free(source);
@@ -499,8 +536,9 @@ static void check_room(const struct doctor_host *host, struct finding *finding)
 				"remain with ENOMEM");
 }
 
-/* What the cgroup of a running guest keeps it from. True: something, which is said. */
-static bool is_hemmed_in(const struct doctor_host *host, const char *pid, struct finding *finding)
+/* What the cgroup of a running guest keeps it from. True: something, which is said. *error is set when it could not be looked at. */
+static bool is_hemmed_in(const struct doctor_host *host, const char *pid, struct finding *finding,
+			 int *error)
 {
 	struct gmig_node_set denied = *gmig_topology_nodes(host->topology), allowed;
 	struct room_source *source = calloc(1, sizeof(*source));
@@ -512,9 +550,12 @@ static bool is_hemmed_in(const struct doctor_host *host, const char *pid, struct
 		source->pid = (unsigned int)strtoul(pid, NULL, 10);
 		room_read(source, &room);
 		free(source);
+	} else {
+		*error = ENOMEM;
 	}
-	if (read_status(host, pid, "Mems_allowed_list:\t", value, sizeof(value)) &&
-	    !gmig_node_set_parse(value, &allowed, NULL)) {
+	if (!read_status(host, pid, "Mems_allowed_list:\t", value, sizeof(value))) {
+		*error = errno && errno != ENOENT && errno != ESRCH ? errno : *error;
+	} else if (!gmig_node_set_parse(value, &allowed, NULL)) {
 		gmig_node_set_minus(&denied, &allowed);
 		if (!gmig_node_set_empty(&denied)) {
 			say(finding, "note",
@@ -545,19 +586,23 @@ static bool is_hemmed_in(const struct doctor_host *host, const char *pid, struct
 /* gmig-vmm's may have been started elsewhere than where we are. */
 static void check_guests(const struct doctor_host *host, struct finding *finding)
 {
-	DIR *proc = open_proc(host);
 	unsigned int count = 0, hemmed = 0;
 	struct finding first = {0}, one;
 	const char *pid;
 	size_t used;
+	int error;
+	DIR *proc = open_proc(host, &error);
 
-	while ((pid = next_process(host, proc, "gmig-vmm"))) {
+	while ((pid = next_process(host, proc, "gmig-vmm", &error))) {
 		count++;
-		if (is_hemmed_in(host, pid, &one) && !hemmed++)
+		if (is_hemmed_in(host, pid, &one, &error) && !hemmed++)
 			first = one;
 	}
 	if (proc)
 		closedir(proc);
+	if (!hemmed &&
+	    is_unknown(finding, error, "whether each guest of gmig-vmm has all nodes and room"))
+		return;
 	if (!count) {
 		say(finding, "ok", "no guest of gmig-vmm runs");
 		return;
@@ -573,15 +618,21 @@ static void check_guests(const struct doctor_host *host, struct finding *finding
 		snprintf(finding->text + used, sizeof(finding->text) - used,
 			 "; and %u other%s of %u are like that", hemmed - 1, hemmed == 2 ? "" : "s",
 			 count);
+	used = strlen(finding->text);
+	if (error)
+		snprintf(finding->text + used, sizeof(finding->text) - used,
+			 "; not all could be looked at: %s", strerror(error));
 }
 
 /* numad moves memory by itself, and sets cpusets. */
 static void check_numad(const struct doctor_host *host, struct finding *finding)
 {
-	DIR *proc = open_proc(host);
-	const char *pid = next_process(host, proc, "numad");
+	int error;
+	DIR *proc = open_proc(host, &error);
+	const char *pid = next_process(host, proc, "numad", &error);
 
-	say(finding, "ok", "numad does not run");
+	if (!pid && !is_unknown(finding, error, "whether numad runs"))
+		say(finding, "ok", "numad does not run");
 	if (pid) {
 		say(finding, "note",
 		    "numad runs (pid %.20s): it moves memory of guests, too, and sets their "
@@ -596,15 +647,19 @@ static void check_numad(const struct doctor_host *host, struct finding *finding)
 /* Memory of QEMU is bound only where its domain says so; gmig-vmm binds all of its own. */
 static void check_autonuma(const struct doctor_host *host, struct finding *finding)
 {
-	long on = read_number(host, "/proc/sys/kernel/numa_balancing");
-	DIR *proc = on > 0 ? open_proc(host) : NULL;
-	const char *pid = next_process(host, proc, "@(qemu-system-*|qemu-kvm)");
+	int unread, error = 0;
+	long on = read_number(host, "/proc/sys/kernel/numa_balancing", &unread);
+	DIR *proc = on > 0 ? open_proc(host, &error) : NULL;
+	const char *pid = next_process(host, proc, "@(qemu-system-*|qemu-kvm)", &error);
 
 	if (on <= 0) {
-		say(finding, "ok", "AutoNUMA is off");
+		if (!is_unknown(finding, unread, "whether AutoNUMA is on"))
+			say(finding, "ok", "AutoNUMA is off");
 	} else if (!pid) {
-		say(finding, "ok",
-		    "AutoNUMA is on, but leaves the memory of gmig-vmm alone, since that is bound");
+		if (!is_unknown(finding, error, "whether QEMU runs while AutoNUMA is on"))
+			say(finding, "ok",
+			    "AutoNUMA is on, but leaves the memory of gmig-vmm alone, since that "
+			    "is bound");
 	} else {
 		say(finding, "note",
 		    "AutoNUMA is on, and QEMU runs (pid %.20s): unless its memory is bound, the "
@@ -621,8 +676,11 @@ static void check_autonuma(const struct doctor_host *host, struct finding *findi
 
 static void check_ksm(const struct doctor_host *host, struct finding *finding)
 {
-	if (read_number(host, "/sys/kernel/mm/ksm/run") != 1) {
-		say(finding, "ok", "KSM does not run");
+	int unread;
+
+	if (read_number(host, "/sys/kernel/mm/ksm/run", &unread) != 1) {
+		if (!is_unknown(finding, unread, "whether KSM runs"))
+			say(finding, "ok", "KSM does not run");
 		return;
 	}
 	say(finding, "note", "KSM runs: pages that it merges cannot be moved (EBUSY)");
@@ -634,8 +692,10 @@ static void check_ksm(const struct doctor_host *host, struct finding *finding)
 /* A huge page of hugetlbfs that mover hugetlb has moved is a mapping of its own (migrate/memory/huge_page.h). */
 static void check_maps(const struct doctor_host *host, struct finding *finding)
 {
-	long maps = read_number(host, "/proc/sys/vm/max_map_count");
-	long pages = read_number(host, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+	int unread, no_pool;
+	long maps = read_number(host, "/proc/sys/vm/max_map_count", &unread);
+	long pages =
+	    read_number(host, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", &no_pool);
 	char size[UNITS_TEXT];
 
 	if (maps >= 0 && maps < DOCTOR_MAX_MAPS_LOW) {
@@ -647,7 +707,8 @@ static void check_maps(const struct doctor_host *host, struct finding *finding)
 		    "page, the kernel moves the rest, and keeps readers waiting, too",
 		    maps, units_size((uint64_t)(maps - DOCTOR_MAPS_KEPT) << 21, size));
 		advise(finding, "sysctl vm.max_map_count=%ld", pages + 2 * DOCTOR_MAPS_KEPT);
-	} else {
+	} else if (!is_unknown(finding, unread ? unread : no_pool,
+			       "whether vm.max_map_count is enough")) {
 		say(finding, "ok", "vm.max_map_count is %ld", maps);
 	}
 }

@@ -1,5 +1,6 @@
 /* gmig doctor: each state of a host is told apart, and comes with what to do. */
 #include "../../cli/doctor.h"
+#include "no_listing.h"
 #include "suite.h"
 
 #include <check.h>
@@ -372,6 +373,86 @@ START_TEST(doctor_tells_that_numad_runs)
 }
 END_TEST
 
+/* A directory in a file's place: it is there, and cannot be read. */
+static void make_unreadable(const char *path)
+{
+	char full[256];
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	unlink(full);
+	snprintf(full, sizeof(full), "%s/is-no-file", path);
+	put(full, "");
+}
+
+START_TEST(doctor_says_what_could_not_be_looked_at)
+{
+	static const struct {
+		const char *check, *path, *text;
+	} cases[] = {
+	    {"huge-pages", "/sys/kernel/mm/transparent_hugepage/defrag", "whether guests get huge"},
+	    {"huge-pages", "/sys/kernel/mm/transparent_hugepage/enabled",
+	     "whether guests get huge"},
+	    {"shared-huge-pages", "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+	     "whether shared memory"},
+	    {"cpuset", "/proc/self/status", "which nodes this cpuset"},
+	    {"autonuma", "/proc/sys/kernel/numa_balancing", "whether AutoNUMA is on: Is a dir"},
+	    {"ksm", "/sys/kernel/mm/ksm/run", "whether KSM runs"},
+	    {"max-map-count", "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
+	     "vm.max_map_count is enough"},
+	    {"max-map-count", "/proc/sys/vm/max_map_count", "vm.max_map_count is enough"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		make_unreadable(cases[i].path);
+		expect(cases[i].check, "note", "it is not known ", "run gmig doctor again");
+		expect(cases[i].check, "note", cases[i].text, "ulimit -n");
+	}
+	ck_assert_int_eq(json_is_true(json_object_get(report, "ok")), 1);
+}
+END_TEST
+
+START_TEST(doctor_takes_no_process_that_cannot_be_read_for_another)
+{
+	put("/proc/31/stat", ""); /* has just ended: no name */
+	expect("numad", "ok", "numad does not run", NULL);
+	make_unreadable("/proc/30/comm");
+	expect("numad", "note", "it is not known whether numad runs: Is a dir", "ulimit -n");
+	expect("autonuma", "note", "it is not known whether QEMU runs", "ulimit -n");
+	expect("guests", "note", "not known whether each guest of gmig-vmm has all", "ulimit -n");
+	put_guest(32, "0-1", "536870912\n");
+	expect("guests", "note", "not known whether each guest of gmig-vmm has all", "ulimit -n");
+	put_guest(33, "0", "536870912\n");
+	expect("guests", "note", "the nodes 0 only", "cpuset.mems");
+	expect("guests", "note", "; not all could be looked at: Is a directory", "cpuset.mems");
+	put("/proc/34/comm", "numad\n");
+	expect("numad", "note", "numad runs (pid 34)", "numad -x");
+}
+END_TEST
+
+START_TEST(doctor_says_that_a_guests_status_could_not_be_read)
+{
+	put_guest(32, "0-1", "536870912\n");
+	make_unreadable("/proc/32/status");
+	expect("guests", "note", "not known whether each guest of gmig-vmm has all", "ulimit -n");
+}
+END_TEST
+
+static int expect_unknown_processes(void)
+{
+	expect("numad", "note", "not known whether numad runs: Input/output error", "ulimit -n");
+	expect("autonuma", "note", "not known whether QEMU runs", "ulimit -n");
+	expect("guests", "note", "not known whether each guest of gmig-vmm", "ulimit -n");
+	return 0;
+}
+
+START_TEST(doctor_without_a_list_of_processes_does_not_say_none)
+{
+	int ret = without_listing(expect_unknown_processes);
+
+	ck_assert_msg(!ret || ret == NO_LISTING_SKIP, "%d", ret);
+}
+END_TEST
+
 START_TEST(doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa)
 {
 	features.mbind = features.move_pages = features.set_mempolicy = GMIG_FEATURE_MISSING;
@@ -431,6 +512,10 @@ int main(void)
 	tcase_add_test(tcase, doctor_tells_a_cgroup_without_room_and_how_much_a_move_needs);
 	tcase_add_test(tcase, doctor_tells_a_host_without_memory);
 	tcase_add_test(tcase, doctor_tells_that_numad_runs);
+	tcase_add_test(tcase, doctor_says_what_could_not_be_looked_at);
+	tcase_add_test(tcase, doctor_takes_no_process_that_cannot_be_read_for_another);
+	tcase_add_test(tcase, doctor_says_that_a_guests_status_could_not_be_read);
+	tcase_add_test(tcase, doctor_without_a_list_of_processes_does_not_say_none);
 	tcase_add_test(tcase, doctor_tells_what_the_cgroup_of_a_guest_keeps_it_from);
 	tcase_add_test(tcase, doctor_tells_that_autonuma_moves_memory_of_qemu);
 	tcase_add_loop_test(tcase, doctor_tells_a_real_filter_of_either_error, 0, 2);
