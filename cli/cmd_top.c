@@ -53,12 +53,25 @@ static void gather(struct top *top, int64_t until_ms)
 	}
 }
 
+static int no_nodes(int rc, struct gmig_error *err)
+{
+	return gmig_fail(err, rc, "the host's nodes cannot be read: %s", strerror(-rc));
+}
+
+static int refresh(struct top *top, struct gmig_error *err)
+{
+	int rc = top_model_refresh(&top->model);
+
+	return rc ? no_nodes(rc, err) : 0;
+}
+
 static int round_of(struct top *top, struct gmig_error *err)
 {
-	if (top_model_refresh(&top->model))
-		return gmig_fail(err, -ENOMEM, "out of memory");
-	top_ask_round(top->ask);
-	return 0;
+	int rc = refresh(top, err);
+
+	if (!rc)
+		top_ask_round(top->ask);
+	return rc;
 }
 
 static int timed_round_of(struct top *top, struct gmig_error *err)
@@ -86,9 +99,7 @@ static int two_rounds(struct top *top, struct gmig_error *err)
 	if (rc)
 		return rc;
 	gather(top, 0);
-	if (top_model_refresh(&top->model)) /* nodes that guests have named */
-		return gmig_fail(err, -ENOMEM, "out of memory");
-	return 0;
+	return refresh(top, err); /* nodes that guests have named */
 }
 
 static void print_object(struct top *top)
@@ -263,7 +274,7 @@ static int run(struct top *top, const struct how *how)
 
 	allow_files();
 	if (rc)
-		gmig_error_set(&err, rc, "out of memory");
+		no_nodes(rc, &err);
 	else
 		rc = top_ask_create(&top->model, &top->ask, &err);
 	if (!rc)

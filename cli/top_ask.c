@@ -263,12 +263,20 @@ static json_t *from_gpa(uint64_t gpa)
 static void send_command(struct top_ask *ask, struct target *target, struct subject *subject)
 {
 	const struct top_guest *guest = subject->guest;
+	uint64_t ticks;
+	int rc;
 
-	if (target->is_daemon &&
-	    (!guest->start_ticks ||
-	     top_process_start(ask->model->root, guest->pid) != guest->start_ticks)) {
-		set_outcome(ask, "the guest has ended");
-		return;
+	if (target->is_daemon) {
+		rc = top_process_start(ask->model->root, guest->pid, &ticks);
+		if (rc == -ESRCH || (!rc && guest->start_ticks && ticks != guest->start_ticks)) {
+			set_outcome(ask, "the guest has ended");
+			return;
+		}
+		if (rc || !guest->start_ticks) {
+			set_outcome(ask, "nothing was done: it cannot be seen whether the guest "
+					 "still runs");
+			return;
+		}
 	}
 	ask->is_sent = true;
 	send_question(ask, target, COMMAND, subject, ask->command, json_incref(ask->arguments));
@@ -322,7 +330,9 @@ static void take_domain(struct top_ask *ask, struct target *target, const json_t
 	const char *uuid = cli_text(domain, "uuid");
 	pid_t pid = (pid_t)cli_number(domain, "pid");
 	struct subject *subject = NULL;
+	uint64_t ticks;
 	char key[512];
+	int rc;
 
 	if (!json_object_get(domain, "uuid"))
 		return;
@@ -339,8 +349,10 @@ static void take_domain(struct top_ask *ask, struct target *target, const json_t
 		subject->ask_residency = true;
 	}
 	subject->seen = true;
+	rc = top_process_start(ask->model->root, pid, &ticks);
+	/* One that cannot be looked at now is taken for the same. */
 	if (subject->guest->pid != pid ||
-	    top_process_start(ask->model->root, pid) != subject->guest->start_ticks) {
+	    ((!rc || rc == -ESRCH) && ticks != subject->guest->start_ticks)) {
 		forget_parts(subject);
 		top_guest_renew(ask->model, subject->guest, pid);
 		subject->ask_residency = true;

@@ -12,18 +12,26 @@
 #include <unistd.h>
 
 #define NODES	   "/sys/devices/system/node"
+#define POOL	   "hugepages-"
 #define FILE_BYTES 16384
 
-/* The file's beginning, as text; false: it cannot be read. */
-static bool read_file(const char *path, char *text, size_t bytes)
+/* The file's beginning, as text; "" and -errno: it cannot be read. */
+static int read_file(const char *path, char *text, size_t bytes)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t length = fd < 0 ? -1 : read_whole(fd, text, bytes - 1);
+	int rc = length < 0 ? -errno : 0;
 
 	if (fd >= 0)
 		close(fd);
 	text[length > 0 ? length : 0] = '\0';
-	return length >= 0;
+	return rc;
+}
+
+/* A node, a pool or a file that is not there is none; nothing else is. */
+static int unless_absent(int rc)
+{
+	return rc == -ENOENT ? 0 : rc;
 }
 
 /* ---- Nodes ----------------------------------------------------------------------------------- */
@@ -36,59 +44,65 @@ static uint64_t meminfo_bytes(const char *text, const char *name)
 	return at ? strtoull(at + strlen(name), NULL, 10) * 1024 : 0;
 }
 
-static uint64_t pool_pages(const char *directory, const char *size, const char *file)
+static int add_pool(const char *directory, const char *size, const char *file, uint64_t *bytes)
 {
 	char path[PATH_MAX], text[64];
+	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s/%s", directory, size, file);
-	return read_file(path, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
+	rc = read_file(path, text, sizeof(text));
+	*bytes += strtoull(text, NULL, 10) * strtoull(size + strlen(POOL), NULL, 10) * 1024;
+	return unless_absent(rc);
 }
 
-static void read_pools(const char *root, struct top_node *node)
+static int read_pools(const char *root, struct top_node *node)
 {
 	char directory[PATH_MAX / 2];
 	struct dirent *entry;
+	int rc = 0;
 	DIR *sizes;
 
 	snprintf(directory, sizeof(directory), "%s" NODES "/node%u/hugepages", root, node->id);
 	sizes = opendir(directory);
-	while (sizes && (entry = readdir(sizes))) {
-		uint64_t kib;
-
-		if (strncmp(entry->d_name, "hugepages-", strlen("hugepages-")) != 0)
+	if (!sizes)
+		return unless_absent(-errno);
+	while (!rc && (errno = 0, entry = readdir(sizes))) {
+		if (strncmp(entry->d_name, POOL, strlen(POOL)) != 0)
 			continue;
-		kib = strtoull(entry->d_name + strlen("hugepages-"), NULL, 10);
-		node->pool_bytes +=
-		    pool_pages(directory, entry->d_name, "nr_hugepages") * kib * 1024;
-		node->pool_free_bytes +=
-		    pool_pages(directory, entry->d_name, "free_hugepages") * kib * 1024;
+		rc = add_pool(directory, entry->d_name, "nr_hugepages", &node->pool_bytes);
+		if (!rc)
+			rc = add_pool(directory, entry->d_name, "free_hugepages",
+				      &node->pool_free_bytes);
 	}
-	if (sizes)
-		closedir(sizes);
+	if (!rc)
+		rc = -errno;
+	closedir(sizes);
+	return rc;
 }
 
-static bool read_memory(const char *root, struct top_node *node)
+static int read_memory(const char *root, struct top_node *node)
 {
 	char path[PATH_MAX / 2], text[FILE_BYTES];
+	int rc;
 
 	snprintf(path, sizeof(path), "%s" NODES "/node%u/meminfo", root, node->id);
-	if (!read_file(path, text, sizeof(text)))
-		return false;
+	rc = read_file(path, text, sizeof(text));
+	if (rc)
+		return unless_absent(rc);
 	node->total_bytes = meminfo_bytes(text, "MemTotal:");
 	node->free_bytes = meminfo_bytes(text, "MemFree:");
 	node->huge_bytes = meminfo_bytes(text, "AnonHugePages:");
-	read_pools(root, node);
-	return node->total_bytes > 0;
+	return read_pools(root, node);
 }
 
 /* "0-3,8": these CPUs are the node's. */
-static void read_cpus(const char *root, unsigned int node, struct top_host *host)
+static int read_cpus(const char *root, unsigned int node, struct top_host *host)
 {
 	char path[PATH_MAX / 2], text[FILE_BYTES];
+	int rc;
 
 	snprintf(path, sizeof(path), "%s" NODES "/node%u/cpulist", root, node);
-	if (!read_file(path, text, sizeof(text)))
-		return;
+	rc = read_file(path, text, sizeof(text));
 	for (char *at = text; *at >= '0' && *at <= '9';) {
 		unsigned long first = strtoul(at, &at, 10), last = first;
 
@@ -98,6 +112,7 @@ static void read_cpus(const char *root, unsigned int node, struct top_host *host
 			host->node_of_cpu[cpu] = (uint16_t)node;
 		at += *at == ',';
 	}
+	return unless_absent(rc);
 }
 
 static int by_id(const void *a, const void *b)
@@ -118,33 +133,57 @@ static int add_node(struct top_host *host, const struct top_node *node)
 	return 0;
 }
 
-int top_host_read(const char *root, struct top_host *host)
+static int read_node(const char *root, unsigned int id, struct top_host *host)
+{
+	struct top_node node = {.id = id};
+	int rc = read_cpus(root, id, host);
+
+	if (rc || id >= GMIG_MAX_NODES)
+		return rc;
+	rc = read_memory(root, &node);
+	return rc || !node.total_bytes ? rc : add_node(host, &node);
+}
+
+/* Into one that is empty. */
+static int read_host(const char *root, struct top_host *host)
 {
 	char path[PATH_MAX / 2];
 	struct dirent *entry;
 	DIR *directory;
 	int rc = 0;
 
-	host->count = 0;
 	for (unsigned int cpu = 0; cpu < TOP_MAX_CPUS; cpu++)
 		host->node_of_cpu[cpu] = GMIG_NO_NODE;
 	snprintf(path, sizeof(path), "%s" NODES, root);
 	directory = opendir(path);
-	while (directory && !rc && (entry = readdir(directory))) {
-		struct top_node node = {0};
-
+	if (!directory)
+		return unless_absent(-errno);
+	while (!rc && (errno = 0, entry = readdir(directory))) {
 		if (strncmp(entry->d_name, "node", 4) != 0 || entry->d_name[4] < '0' ||
 		    entry->d_name[4] > '9')
 			continue;
-		node.id = (unsigned int)strtoul(entry->d_name + 4, NULL, 10);
-		read_cpus(root, node.id, host);
-		if (node.id < GMIG_MAX_NODES && read_memory(root, &node))
-			rc = add_node(host, &node);
+		rc = read_node(root, (unsigned int)strtoul(entry->d_name + 4, NULL, 10), host);
 	}
-	if (directory)
-		closedir(directory);
+	if (!rc)
+		rc = -errno;
+	closedir(directory);
 	if (host->count)
 		qsort(host->nodes, host->count, sizeof(*host->nodes), by_id);
+	return rc;
+}
+
+int top_host_read(const char *root, struct top_host *host)
+{
+	struct top_host *fresh = calloc(1, sizeof(*fresh));
+	int rc = fresh ? read_host(root, fresh) : -ENOMEM;
+
+	if (!rc) {
+		free(host->nodes);
+		*host = *fresh;
+	} else if (fresh) {
+		free(fresh->nodes);
+	}
+	free(fresh);
 	return rc;
 }
 
@@ -176,7 +215,7 @@ bool top_thread_read(const char *root, pid_t pid, pid_t tid, uint64_t *ticks, un
 	const char *times, *processor;
 
 	snprintf(path, sizeof(path), "%s/proc/%d/task/%d/stat", root, (int)pid, (int)tid);
-	if (!read_file(path, text, sizeof(text)))
+	if (read_file(path, text, sizeof(text)))
 		return false;
 	times = stat_field(text, 14);
 	processor = stat_field(text, 39);
@@ -188,14 +227,20 @@ bool top_thread_read(const char *root, pid_t pid, pid_t tid, uint64_t *ticks, un
 	return true;
 }
 
-uint64_t top_process_start(const char *root, pid_t pid)
+int top_process_start(const char *root, pid_t pid, uint64_t *ticks)
 {
 	char path[PATH_MAX / 2], text[1024];
 	const char *start;
+	int rc;
 
+	*ticks = 0;
+	if (pid <= 0)
+		return -ESRCH;
 	snprintf(path, sizeof(path), "%s/proc/%d/stat", root, (int)pid);
-	if (pid <= 0 || !read_file(path, text, sizeof(text)))
-		return 0;
+	rc = read_file(path, text, sizeof(text));
+	if (rc)
+		return rc == -ENOENT ? -ESRCH : rc;
 	start = stat_field(text, 22);
-	return start ? strtoull(start, NULL, 10) : 0;
+	*ticks = start ? strtoull(start, NULL, 10) : 0;
+	return *ticks ? 0 : -ESRCH;
 }

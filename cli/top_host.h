@@ -24,13 +24,16 @@ struct top_host {
 	uint16_t node_of_cpu[TOP_MAX_CPUS]; /* GMIG_NO_NODE: of none */
 };
 
-/* Read all of it anew. A host without these files has no nodes. -ENOMEM. */
+/* Read all of it anew. A host without these files has no nodes. -errno: not all could be read, and *host is as it was. */
 int top_host_read(const char *root, struct top_host *host);
 void top_host_free(struct top_host *host);
 
 /* User and system time in clock ticks, and the CPU that it last ran on. False: there is no such thread. */
 bool top_thread_read(const char *root, pid_t pid, pid_t tid, uint64_t *ticks, unsigned int *cpu);
-/* When the process began, in clock ticks since boot: with its number it is that process and no later one. 0: there is none. */
-uint64_t top_process_start(const char *root, pid_t pid);
+/*
+ * When the process began, in clock ticks since boot: with its number it is that process and no later one. -ESRCH: there is none;
+ * others: that cannot be known. *ticks is 0 then.
+ */
+int top_process_start(const char *root, pid_t pid, uint64_t *ticks);
 
 #endif

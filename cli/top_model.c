@@ -41,7 +41,8 @@ int top_model_refresh(struct top_model *model)
 	unsigned int *nodes;
 	int rc = top_host_read(model->root, &model->host);
 
-	if (rc)
+	/* What is known of the nodes is late then, not wrong. */
+	if (rc && !model->host.count)
 		return rc;
 	for (size_t i = 0; i < model->host.count; i++)
 		gmig_node_set_add(&set, model->host.nodes[i].id);
@@ -110,7 +111,7 @@ void top_guest_renew(struct top_model *model, struct top_guest *guest, pid_t pid
 	drop_answers(guest);
 	guest->serial = ++model->serials;
 	guest->pid = pid;
-	guest->start_ticks = top_process_start(model->root, pid);
+	top_process_start(model->root, pid, &guest->start_ticks);
 	guest->state[0] = '\0';
 	guest->past_job[0] = '\0';
 }

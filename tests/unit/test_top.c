@@ -1,6 +1,7 @@
 /* gmig top: what guests' answers become as rows, and how rows become a page, without a terminal and without guests. */
 #include "fake_vmm.h"
 #include "host_tree.h"
+#include "no_listing.h"
 
 #include "../../cli/top_draw.h"
 
@@ -98,6 +99,61 @@ START_TEST(host_is_read_with_its_nodes_and_cpus)
 	ck_assert_uint_eq(model.host.nodes[1].pool_free_bytes, 4 << 20);
 	ck_assert_uint_eq(model.host.node_of_cpu[3], 1);
 	ck_assert_uint_eq(model.host.node_of_cpu[4], GMIG_NO_NODE);
+}
+END_TEST
+
+/* The tree has other nodes now, of which a look can see some. */
+static int refresh_again(void)
+{
+	int ret = top_model_refresh(&model);
+
+	ck_assert_uint_eq(model.host.count, 2);
+	ck_assert_uint_eq(model.host.nodes[0].free_bytes, GIB);
+	ck_assert_uint_eq(model.host.nodes[1].pool_bytes, 10 << 20);
+	ck_assert_uint_eq(model.host.node_of_cpu[3], 1);
+	ck_assert_uint_eq(model.node_count, 2);
+	return ret;
+}
+
+static int init_anew(void)
+{
+	struct top_model other;
+	int ret = top_model_init(&other, tree_root);
+
+	top_model_free(&other);
+	return ret;
+}
+
+static void make_unreadable(const char *path)
+{
+	char full[256];
+
+	snprintf(full, sizeof(full), "%s%s", tree_root, path);
+	unlink(full);
+	tree_write("", "%s/is-no-file", path);
+}
+
+START_TEST(host_that_cannot_be_read_stays_as_it_was)
+{
+	static const char *const files[] = {
+	    TREE_NODES "/node1/hugepages/hugepages-2048kB/free_hugepages",
+	    TREE_NODES "/node1/hugepages/hugepages-2048kB/nr_hugepages",
+	    TREE_NODES "/node1/meminfo", TREE_NODES "/node1/cpulist"};
+	static const struct tree_node node = {0, 4096, 2048, "0-3", "10 20"};
+	int ret;
+
+	tree_write("5\n", "%s", files[1]);
+	tree_write("2\n", "%s", files[0]);
+	ck_assert_int_eq(top_model_refresh(&model), 0);
+	tree_node(&node);
+	ret = without_listing(refresh_again);
+	ck_assert_msg(!ret || ret == NO_LISTING_SKIP, "%d", ret);
+	ret = without_listing(init_anew);
+	ck_assert_msg(ret == -EIO || ret == NO_LISTING_SKIP, "%d", ret);
+	make_unreadable(files[_i]);
+	ck_assert_int_eq(refresh_again(), 0);
+	/* Where nothing is known there is nothing to show. */
+	ck_assert_int_eq(init_anew(), -EISDIR);
 }
 END_TEST
 
@@ -581,6 +637,7 @@ int main(void)
 
 	tcase_add_checked_fixture(rows, setup, teardown);
 	tcase_add_test(rows, host_is_read_with_its_nodes_and_cpus);
+	tcase_add_loop_test(rows, host_that_cannot_be_read_stays_as_it_was, 0, 4);
 	tcase_add_test(rows, memory_is_counted_by_node_and_by_kind);
 	tcase_add_test(rows, vcpus_count_where_they_last_ran);
 	tcase_add_test(rows, vcpus_on_fake_nodes_are_at_their_homes);

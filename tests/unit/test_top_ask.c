@@ -1,4 +1,5 @@
 /* gmig top against scripted VMMs: who holds up nobody, whom a command gets to, and the command line. */
+#include "host_tree.h"
 #include "hostile_server.h"
 
 #include "../../cli/top_ask.h"
@@ -427,10 +428,18 @@ START_TEST(domains_of_a_gmigd_that_hangs_are_no_answer)
 }
 END_TEST
 
+/* A directory in the place of the process's stat: it is there, and cannot be read. */
+static const char *no_host(void)
+{
+	tree_create();
+	tree_write("", "/proc/%d/stat/is-no-file", (int)gmigd.pid);
+	return tree_root;
+}
+
 START_TEST(command_reaches_no_other_process_of_a_domain)
 {
 	struct gmig_error err = {0};
-	uint64_t serial;
+	uint64_t serial, ticks;
 
 	start_daemon();
 	one_round();
@@ -439,9 +448,25 @@ START_TEST(command_reaches_no_other_process_of_a_domain)
 	    top_ask_command(ask, serial, "job-cancel", json_pack("{s:s}", "id", "1"), &err), 0);
 	ck_assert_str_eq(outcome(), "job-cancel: job 1 is cancelling");
 	ck_has(gmigd.said, "cancel(u-1) ");
-	/* Its process has that number, but began at another time. */
-	guest_named("web1")->start_ticks++;
 	gmigd.said[0] = '\0';
+	/* It cannot be seen whether its process is that one, now or when it was shown. */
+	model.root = no_host();
+	ck_assert_int_eq(top_ask_command(ask, serial, "job-cancel", NULL, &err), 0);
+	ck_assert_str_eq(outcome(),
+			 "nothing was done: it cannot be seen whether the guest still runs");
+	ck_assert_str_eq(gmigd.said, "");
+	one_round();
+	ck_assert_uint_eq(guest_named("web1")->serial, serial);
+	model.root = "";
+	tree_remove();
+	gmigd.said[0] = '\0';
+	ticks = guest_named("web1")->start_ticks;
+	guest_named("web1")->start_ticks = 0;
+	ck_assert_int_eq(top_ask_command(ask, serial, "job-cancel", NULL, &err), 0);
+	ck_has(outcome(), "it cannot be seen whether");
+	ck_assert_str_eq(gmigd.said, "");
+	/* It has that number, but began at another time. */
+	guest_named("web1")->start_ticks = ticks + 1;
 	ck_assert_int_eq(top_ask_command(ask, serial, "job-cancel", NULL, &err), 0);
 	ck_assert_str_eq(outcome(), "the guest has ended");
 	ck_assert_str_eq(gmigd.said, "");
