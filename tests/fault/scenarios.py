@@ -2,7 +2,7 @@
 Programs of gmig that live a short life in a place of their own, each judged from outside: what tests/fault/syscalls and its
 neighbours have in common. Which fault meets them is said by a Run of their own.
 """
-import argparse, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import argparse, contextlib, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -225,7 +225,8 @@ class Guest:
                 elif isinstance(answer["return"], dict) and answer["return"].get("state") and "id" in answer["return"]:
                     self.wait_job(run, client, answer["return"]["id"])
             self.look(run, client)
-            client.ask("quit")
+            with contextlib.suppress(Gone):  # an answer that cannot be sent is lost; that it ends is looked at
+                client.ask("quit")
         except Gone as gone:
             run.notes.append(str(gone))
             return "alive" if run.end(3) is None else "ended"
