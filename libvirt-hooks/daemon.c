@@ -29,7 +29,9 @@
 #define RESCAN_MS   10000
 #define COALESCE_MS 50 /* a domain that starts has several events */
 #define RETRY_NS    100000000
-#define FINISH_MS   10000 /* --finish: to connect, and again to tell */
+#define SHORTAGE_MS                                                                                \
+	1000		/* want of a thread or of memory passes sooner than what troubles libvirt */
+#define FINISH_MS 10000 /* --finish: to connect, and again to tell */
 
 struct daemon {
 	const struct daemon_options *options;
@@ -290,13 +292,17 @@ static int update(struct daemon *daemon)
 	struct virt_domain *list = NULL;
 	struct gmig_error err = {0};
 	int retry_ms, rest_ms = loop_ms(daemon), count;
+	bool failed;
 
 	virt_begin_round(round_ms(daemon), is_end_pending);
 	count = virt_list(daemon->virt, &list, &err);
 	/* While libvirt cannot be asked, what was known goes on; not connected is said by the connection. At our end it is not asked any more. */
-	if (count < 0 && count != -ENOTCONN && !daemon->list_failed && !is_end_pending())
+	failed = count < 0 && count != -ENOTCONN && !is_end_pending();
+	if (failed && !daemon->list_failed)
 		daemon_log(GMIG_LOG_WARNING, err.text);
-	daemon->list_failed = count < 0;
+	daemon->list_failed = failed;
+	if ((count == -EAGAIN || count == -ENOMEM) && rest_ms > SHORTAGE_MS)
+		rest_ms = SHORTAGE_MS;
 	retry_ms = domains_update(daemon->domains, list, count < 0 ? 0 : count);
 	if (count >= 0)
 		virt_list_free(list, count);

@@ -3,6 +3,7 @@
 #include "../../libvirt-hooks/daemon_log.h"
 #include "../../libvirt-hooks/log_name.h"
 #include "../../libvirt-hooks/tell_journal.h"
+#include "../../libvirt-hooks/virt.h"
 #include "fake_proc.h"
 #include "suite.h"
 
@@ -22,10 +23,31 @@ static int notify_fd;
 static unsigned int call_ms; /* 0: what it takes by itself */
 static bool finish;
 static const char *group, *uri;
+static unsigned int rescan_ms; /* 0: as usual */
+static bool
+    short_of_threads; /* the second time that libvirt is asked for its domains; the first time it is not connected yet */
 
 static void write_conf(const char *text)
 {
 	fake_file("gmigd.conf", "[gmigd]\nmetrics = %s\n%s", metrics, text);
+}
+
+int __real_virt_list(struct virt *virt, struct virt_domain **list, struct gmig_error *why);
+int __wrap_virt_list(struct virt *virt, struct virt_domain **list, struct gmig_error *why);
+
+int __wrap_virt_list(struct virt *virt, struct virt_domain **list, struct gmig_error *why)
+{
+	static int asked;
+
+	if (!short_of_threads)
+		return __real_virt_list(virt, list, why);
+	asked++;
+	if (asked > 2)
+		fprintf(stderr, "asked again\n");
+	if (asked > 3)
+		return __real_virt_list(virt, list, why);
+	return asked == 1 ? gmig_fail(why, -ENOTCONN, "not connected")
+			  : gmig_fail(why, -EAGAIN, "no thread");
 }
 
 /* The child; never returns. */
@@ -51,6 +73,7 @@ static void serve(void)
 	ret = gmigd_conf_read(conf_path, &conf, &err);
 	options.conf = conf;
 	options.call_ms = call_ms;
+	options.rescan_ms = rescan_ms;
 	options.finish = finish;
 	options.group = group;
 	if (!ret)
@@ -82,6 +105,8 @@ static void setup(void)
 	finish = false;
 	group = NULL;
 	uri = "test:///default";
+	rescan_ms = 0;
+	short_of_threads = false;
 }
 
 static void start(void)
@@ -219,6 +244,21 @@ static void await_lines(int wanted, const char *line)
 	}
 	ck_assert_int_eq(count, wanted);
 }
+
+/* Its domains are not known meanwhile; nor is it told for each time that it cannot be asked. */
+START_TEST(list_that_fails_for_want_of_a_thread_is_said_and_asked_for_again_soon)
+{
+	rescan_ms = 3600000;
+	short_of_threads = true;
+	write_conf("");
+	start();
+	wait_message("READY=1");
+	await_lines(2, "asked again");
+	await_lines(1, "gmigd: warning no thread");
+	expect_no_log("not connected");
+	ck_assert_int_eq(stop(SIGTERM), 0);
+}
+END_TEST
 
 /* Without a descriptor to spare, poll fails, too: what it would have told is looked for all the same. */
 START_TEST(poll_that_fails_does_not_end_it)
@@ -444,6 +484,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 	    reload_reads_the_configuration_whole_or_not_at_all,
+	    list_that_fails_for_want_of_a_thread_is_said_and_asked_for_again_soon,
 	    poll_that_fails_does_not_end_it,
 	    order_to_end_is_heard_before_a_reload,
 	    start_warns_of_what_is_not_done,
