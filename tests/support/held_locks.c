@@ -68,7 +68,7 @@ static struct {
 	__typeof__(&pthread_rwlock_unlock) pthread_rwlock_unlock;
 } next;
 
-#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define REAL(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 #define FIND(name) next.name = REAL(name)
 #define NEXT(name) (next.name ? next.name : REAL(name))
 #define OWN	   __attribute__((visibility("default")))
