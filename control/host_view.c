@@ -7,36 +7,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What cannot be read, or is no number, is none. */
-static uint64_t free_huge(const char *root, unsigned int node, unsigned int kib)
+/* A pool that is not there, and what is no number, is none. 0, or why it cannot be read. */
+static int free_huge(const char *root, unsigned int node, unsigned int kib, uint64_t *bytes)
 {
 	char path[PATH_MAX];
 	uint64_t pages = 0;
 	FILE *file;
+	int rc;
 
+	*bytes = 0;
 	if (snprintf(path, sizeof(path),
 		     "%s/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages",
 		     root, node, kib) >= (int)sizeof(path))
-		return 0;
+		return -ENAMETOOLONG;
 	file = fopen(path, "re");
 	if (!file)
-		return 0;
+		return errno == ENOENT ? 0 : -errno;
+	errno = 0;
 	if (fscanf(file, "%10" SCNu64, &pages) != 1)
 		pages = 0;
+	rc = ferror(file) ? -errno : 0;
 	fclose(file);
-	return pages * kib * 1024;
+	*bytes = pages * kib * 1024;
+	return rc;
 }
 
-static void look_at_node(const struct gmig_topology *topology, const char *root, unsigned int id,
-			 struct placement_node *node, struct placement_cpus *cpus)
+static int look_at_node(const struct gmig_topology *topology, const char *root, unsigned int id,
+			struct placement_node *node, struct placement_cpus *cpus)
 {
 	uint64_t total = gmig_topology_total_bytes(topology, id);
+	int rc, rc_1g;
 
 	*node = (struct placement_node){.id = id, .total_bytes = total};
 	node->free_bytes[PLACEMENT_4K] =
 	    gmig_topology_free_bytes(topology, id) + gmig_topology_cache_bytes(topology, id);
-	node->free_bytes[PLACEMENT_2M] = free_huge(root, id, 2048);
-	node->free_bytes[PLACEMENT_1G] = free_huge(root, id, 1048576);
+	rc = free_huge(root, id, 2048, &node->free_bytes[PLACEMENT_2M]);
+	rc_1g = free_huge(root, id, 1048576, &node->free_bytes[PLACEMENT_1G]);
 	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
 		if (node->free_bytes[page] > total)
 			node->free_bytes[page] = total;
@@ -46,6 +52,7 @@ static void look_at_node(const struct gmig_topology *topology, const char *root,
 	for (unsigned int i = 0; i < PLACEMENT_CPU_WORDS; i++)
 		if (cpus->word[i])
 			node->cpus = cpus;
+	return rc ? rc : rc_1g;
 }
 
 int host_view_read(const struct gmig_topology *topology, const char *root,
@@ -64,9 +71,14 @@ int host_view_read(const struct gmig_topology *topology, const char *root,
 		return gmig_fail(err, -ENOMEM, "no memory to look at %zu nodes", count);
 	}
 	gmig_node_set_each (node, online) {
+		int rc = look_at_node(topology, root, node, &view->nodes[at], &view->cpus[at]);
 		size_t other_at = 0;
 
-		look_at_node(topology, root, node, &view->nodes[at], &view->cpus[at]);
+		if (rc) {
+			host_view_free(view);
+			return gmig_fail(err, rc, "the huge pages of node %u cannot be counted: %s",
+					 node, strerror(-rc));
+		}
 		view->nodes[at].closed = gmig_node_set_has(closed, node);
 		gmig_node_set_each (other, online)
 			view->distance[at * count + other_at++] =

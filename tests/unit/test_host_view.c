@@ -124,6 +124,29 @@ START_TEST(count_of_huge_pages_that_is_none_is_0)
 }
 END_TEST
 
+/* A node that has some would be taken for full. */
+START_TEST(count_of_huge_pages_that_cannot_be_read_is_told)
+{
+	static const unsigned int kib[] = {2048, 1048576};
+	struct gmig_error err = {0};
+	char name[64];
+	int before;
+
+	tree_nodes("0-9", nodes, 3);
+	snprintf(name, sizeof(name), "hugepages-%ukB", kib[_i]);
+	/* A directory in the file's place. */
+	tree_write("", TREE_NODES "/node0/hugepages/%s/free_hugepages/is-no-file", name);
+	ck_assert(!topology_create_at(tree_root, 0, &topology, &err));
+	before = open_files();
+	ck_assert_int_eq(host_view_read(topology, tree_root, &closed, &view, &err), -EISDIR);
+	ck_assert_str_eq(err.text, "the huge pages of node 0 cannot be counted: Is a directory");
+	ck_assert_ptr_null(view.nodes);
+	ck_assert_ptr_null(view.cpus);
+	ck_assert_ptr_null(view.distance);
+	ck_assert_int_eq(open_files(), before);
+}
+END_TEST
+
 START_TEST(look_leaves_no_descriptor_and_its_end_may_come_twice)
 {
 	int before;
@@ -176,6 +199,7 @@ int main(void)
 	tcase_add_test(tcase, more_is_never_free_than_there_is);
 	tcase_add_loop_test(tcase, count_of_huge_pages_that_is_none_is_0, 0,
 			    sizeof(counts) / sizeof(counts[0]));
+	tcase_add_loop_test(tcase, count_of_huge_pages_that_cannot_be_read_is_told, 0, 2);
 	tcase_add_test(tcase, look_leaves_no_descriptor_and_its_end_may_come_twice);
 	tcase_add_test(tcase, each_allocation_that_fails_leaves_it_empty);
 	suite_add_tcase(suite, tcase);
