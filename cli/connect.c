@@ -102,8 +102,13 @@ static int connect_named(const char *vm, struct control_client **client, struct 
 	struct gmig_error other = {0};
 	char path[PATH_MAX];
 	int rc = control_socket_path(vm, path, sizeof(path), err);
+	int absent = !rc && access(path, F_OK) ? errno : 0;
 
-	if (!rc && !access(path, F_OK)) {
+	/* A domain of that name is another guest. Who may not enter the directory has none there. */
+	if (absent && absent != ENOENT && absent != ENOTDIR && absent != EACCES)
+		return gmig_fail(err, -absent, "cannot look at '%.160s': %s", path,
+				 strerror(absent));
+	if (!rc && !absent) {
 		rc = connect_when_started(path, client, err);
 		if (!rc)
 			tell_ambiguous(vm);

@@ -646,6 +646,21 @@ START_TEST(cli_connects_to_a_domain_by_name_and_uri)
 }
 END_TEST
 
+START_TEST(cli_takes_no_domain_for_a_guest_that_it_cannot_look_at)
+{
+	struct control_client *client;
+	char own[160];
+
+	setenv("XDG_RUNTIME_DIR", tree_root, 1);
+	update(2);
+	tree_write("", "/gmig/other");
+	snprintf(own, sizeof(own), "%s/gmig/web1.sock", tree_root);
+	ck_assert_int_eq(symlink("web1.sock", own), 0);
+	ck_assert_int_eq(cli_connect("web1", &client, &err), -ELOOP);
+	ck_assert_ptr_nonnull(strstr(err.text, "web1.sock': Too many levels of symbolic links"));
+}
+END_TEST
+
 START_TEST(cli_takes_its_own_guest_first_and_tells_of_the_other)
 {
 	struct control_server_options options = {.name = "web1"};
@@ -711,6 +726,7 @@ int main(int argc, char **argv)
 	    job_of_a_domain_is_started_watched_and_listed,
 	    domain_that_ends_while_it_is_asked_about_is_said,
 	    cli_connects_to_a_domain_by_name_and_uri,
+	    cli_takes_no_domain_for_a_guest_that_it_cannot_look_at,
 	    cli_takes_its_own_guest_first_and_tells_of_the_other,
 	    cli_list_has_domains_and_says_when_it_may_not_ask,
 	};
