@@ -126,7 +126,7 @@ struct gmig_features {
 	enum gmig_feature_state move; /* UFFDIO_MOVE, Linux >= 6.8 */
 	enum gmig_feature_state write_protect;
 	enum gmig_feature_state pagemap_scan; /* PAGEMAP_SCAN, Linux >= 6.7 */
-	enum gmig_feature_state thp;	      /* transparent huge pages: MISSING when "never" */
+	enum gmig_feature_state thp;	      /* THP. MISSING: "never", or PR_SET_THP_DISABLE */
 	/* Placing memory: NO_RIGHT refused, as seccomp filters of containers do; MISSING: kernel without NUMA */
 	enum gmig_feature_state mbind, move_pages, set_mempolicy;
 	enum gmig_feature_state kernel;	    /* judged by its name: OK, DOUBTFUL or UNSAFE */

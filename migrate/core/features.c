@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static void say(struct gmig_features *features, const char *why)
@@ -59,14 +60,19 @@ static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *feat
 		    "use Linux 6.8 or later with /proc mounted");
 }
 
+/*
+ * The host may give none, or this process may have none: a setting that it inherits from whoever started it. 3, since Linux 6.18: none
+ * but where they are asked for, and the engine asks (MADV_HUGEPAGE).
+ */
 static void probe_thp(struct gmig_features *features)
 {
 	char text[64] = "";
 	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	bool denied = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
 
 	features->thp = GMIG_FEATURE_MISSING;
 	if (file) {
-		if (fgets(text, sizeof(text), file) && !strstr(text, "[never]"))
+		if (fgets(text, sizeof(text), file) && !strstr(text, "[never]") && !denied)
 			features->thp = GMIG_FEATURE_OK;
 		fclose(file);
 	}

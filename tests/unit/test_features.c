@@ -385,6 +385,45 @@ START_TEST(calls_that_place_memory_are_told_apart_by_what_they_say)
 }
 END_TEST
 
+/* What a service manager or a wrapper may have set, and children inherit. */
+START_TEST(process_that_may_have_no_huge_pages_is_told_so)
+{
+	const unsigned long advised = 2; /* PR_THP_DISABLE_EXCEPT_ADVISED, Linux 6.18 */
+	struct rig_options options = {.bytes = BYTES};
+	static const int calls[] = {SYS_prctl};
+	struct gmig_features before, features;
+	struct gmig_stats stats;
+	struct rig rig;
+
+	probe(&before);
+	if (before.thp != GMIG_FEATURE_OK) {
+		skip_case(NO_HUGE_PAGES);
+		return;
+	}
+	ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+	host.opens = 0;
+	ck_assert_int_eq(probe(&features), 0);
+	ck_assert_int_eq(features.thp, GMIG_FEATURE_MISSING);
+	rig_create(&rig, &options);
+	ck_assert(!rig.gmig->thp);
+	rig_assert_clean(&rig);
+	rig_destroy(&rig);
+	if (!prctl(PR_SET_THP_DISABLE, 1, advised, 0, 0)) {
+		rig_create(&rig, &options);
+		ck_assert(rig.gmig->thp);
+		gmig_stats(rig.gmig, &stats);
+		ck_assert_uint_eq(stats.page_bytes_2m, BYTES);
+		rig_destroy(&rig);
+	}
+	ck_assert_int_eq(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+	/* A filter that refuses the question is no answer. */
+	refuse(calls, 1);
+	host.opens = 0;
+	ck_assert_int_eq(probe(&features), 0);
+	ck_assert_int_eq(features.thp, GMIG_FEATURE_OK);
+}
+END_TEST
+
 START_TEST(kernel_is_judged_by_its_name_and_migrates)
 {
 	static const struct {
@@ -424,6 +463,7 @@ int main(void)
 	tcase_add_test(tcase, first_thing_that_is_missing_is_told);
 	tcase_add_test(tcase, host_without_memory_for_a_probe_says_what_it_could_not_try);
 	tcase_add_loop_test(tcase, calls_that_place_memory_are_told_apart_by_what_they_say, 0, 9);
+	tcase_add_test(tcase, process_that_may_have_no_huge_pages_is_told_so);
 	tcase_add_loop_test(tcase, kernel_is_judged_by_its_name_and_migrates, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return rig_main(suite);
