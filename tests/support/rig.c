@@ -164,6 +164,14 @@ void rig_destroy(struct rig *rig)
 	rig->ram = NULL;
 }
 
+bool rig_host_has_thp(void)
+{
+	struct gmig_features features;
+
+	gmig_probe_features(&features);
+	return features.thp == GMIG_FEATURE_OK;
+}
+
 static void rig_step(struct rig_thread *thread, uint64_t page)
 {
 	rig_word *words = rig_page(thread->rig, page);

@@ -93,6 +93,10 @@ void rig_settle(struct rig *rig);
 void rig_create(struct rig *rig, const struct rig_options *options);
 void rig_destroy(struct rig *rig);
 
+/* Before there is an engine: would it have huge pages? Where not, the case that asks is skipped. */
+#define thp_or_skip() (rig_host_has_thp() || skip_case(NO_HUGE_PAGES))
+bool rig_host_has_thp(void);
+
 /* Start threads that sweep over the pages, each over its own, until rig_stop. */
 void rig_start(struct rig *rig, unsigned int writers);
 

@@ -269,8 +269,8 @@ static inline void begin_job(enum gmig_mode mode)
 	ck_assert_int_eq(mover_uffd.begin(&job, &err), 0);
 	worker = (struct mover_worker){.job = &job};
 	ck_assert_int_eq(mover_uffd.worker_begin(&worker), 0);
-	ticket = (struct mover_ticket){
-	    .block_gfn = FIRST, .to = 1, .mode = mode, .huge = !rig.gmig->options.small_pages};
+	ticket =
+	    (struct mover_ticket){.block_gfn = FIRST, .to = 1, .mode = mode, .huge = rig.gmig->thp};
 	bits_fill(&ticket.pages);
 }
 

@@ -15,6 +15,8 @@ START_TEST(stall_budget_bounds_what_is_protected_at_a_time)
 	struct gmig_job_info info;
 	struct rig rig;
 
+	if (_i == 1 && !thp_or_skip())
+		return;
 	rig_create(&rig, &options);
 	spec.mode = _i & 1 ? GMIG_MODE_BLOCK : GMIG_MODE_READABLE;
 	spec.max_stall_ns = 2 * each * 1000;
@@ -50,7 +52,7 @@ START_TEST(stall_budget_that_nothing_can_hold_is_said_to_be_not_met)
 	ck_assert_uint_gt(info.stall.count, 0);
 	ck_assert(!info.max_stall_met);
 	ck_assert_uint_eq(info.max_stall_late, info.stall.count);
-	ck_assert(info.max_stall_needs_split == !_i);
+	ck_assert(info.max_stall_needs_split == rig.gmig->thp);
 	ck_assert_uint_eq(rig_stop(&rig), 0);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	rig_assert_clean(&rig);

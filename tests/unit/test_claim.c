@@ -263,6 +263,8 @@ START_TEST(claim_settled_halfway_keeps_the_books_even_without_memory_for_its_spl
 	uint64_t bytes[GMIG_MAX_NODES];
 	struct claim claim;
 
+	if (!thp_or_skip())
+		return;
 	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .untouched = true});
 	shadow_destroy(rig.gmig->shadow);
 	ck_assert_int_eq(shadow_create(&alloc, &rig.gmig->shadow), 0);
@@ -293,6 +295,8 @@ START_TEST(claim_of_a_huge_page_that_stays_but_for_a_hole_keeps_the_rest)
 	uint64_t bytes[GMIG_MAX_NODES];
 	struct claim claim;
 
+	if (!thp_or_skip())
+		return;
 	rig_create(&rig, &(struct rig_options){.bytes = BYTES, .untouched = true});
 	shadow_destroy(rig.gmig->shadow);
 	ck_assert_int_eq(shadow_create(&alloc, &rig.gmig->shadow), 0);

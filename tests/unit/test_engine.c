@@ -73,7 +73,7 @@ START_TEST(move_under_writers_loses_nothing)
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	gmig_stats(rig.gmig, &stats);
 	ck_assert_uint_eq(stats.sleepers, 0);
-	ck_assert_uint_eq(cell.small_pages ? stats.page_bytes_4k : stats.page_bytes_2m, BYTES);
+	ck_assert_uint_eq(rig.gmig->thp ? stats.page_bytes_2m : stats.page_bytes_4k, BYTES);
 	for (unsigned int node = 0; node < 2; node++)
 		ck_assert_uint_le(stats.pool_bytes[node], 16ull << 20);
 	rig_assert_clean(&rig);
@@ -102,7 +102,8 @@ START_TEST(batch_is_what_is_out_of_reach_at_a_time)
 		ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 		ck_assert_uint_eq(info.moved_bytes, BYTES);
 		ck_assert_uint_eq(info.blackout_read.count,
-				  blocks * (small ? (GMIG_BLOCK_PAGES + each - 1) / each : 1));
+				  blocks *
+				      (rig.gmig->thp ? 1 : (GMIG_BLOCK_PAGES + each - 1) / each));
 		ck_assert_uint_eq(rig_check_all(&rig), 0);
 		rig_assert_clean(&rig);
 		rig_destroy(&rig);
@@ -149,13 +150,14 @@ START_TEST(vcpus_are_held_for_each_batch_of_small_pages_alone)
 	struct rig_options options = {
 	    .bytes = BYTES, .small_pages = _i & 1, .sys = &sys, .hold_vcpus = hold_counted};
 	struct gmig_job_spec spec = rig_spec(0, 1);
-	bool wanted = _i & 1 && _i & 2;
+	bool wanted;
 	struct gmig_job_info info;
 	struct rig rig;
 
 	memset(&held, 0, sizeof(held));
 	sys.ioctl = ioctl_held;
 	rig_create(&rig, &options);
+	wanted = !rig.gmig->thp && _i & 2;
 	atomic_store(&held.fail_at, _i & 4 ? 3 : _i & 8 ? 4 : 0);
 	atomic_store(&held.ram, (uintptr_t)rig.ram);
 	rig_publish(&rig);
@@ -277,8 +279,9 @@ START_TEST(split_block_moves_as_small_pages_and_its_hole_stays_a_hole)
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
 	ck_assert_uint_eq(info.remaining_bytes, 0);
 	gmig_stats(rig.gmig, &stats);
-	ck_assert_uint_eq(stats.page_bytes_2m, BYTES - GMIG_BLOCK_BYTES);
-	ck_assert_uint_eq(stats.page_bytes_4k, GMIG_BLOCK_BYTES - 3 * GMIG_PAGE_BYTES);
+	ck_assert_uint_eq(stats.page_bytes_2m, rig.gmig->thp ? BYTES - GMIG_BLOCK_BYTES : 0);
+	ck_assert_uint_eq(stats.page_bytes_4k,
+			  (rig.gmig->thp ? GMIG_BLOCK_BYTES : BYTES) - 3 * GMIG_PAGE_BYTES);
 	ck_assert_uint_eq(rig_page(&rig, 701)[100], 0);
 	for (uint64_t page = 700; page < 703; page++)
 		rig_write_page(&rig, page);
@@ -392,6 +395,8 @@ START_TEST(without_huge_frames_blocks_move_as_small_pages)
 	struct gmig_stats stats;
 	struct rig rig;
 
+	if (!thp_or_skip())
+		return;
 	sys.advise = advise_fragmented;
 	rig_create(&rig, &options);
 	gmig_stats(rig.gmig, &stats);

@@ -53,6 +53,8 @@ START_TEST(extra_memory_is_bounded_whatever_the_number_of_threads)
 	struct gmig_job_info info;
 	struct gmig_stats stats;
 
+	if (!thp_or_skip())
+		return;
 	create(&options);
 	atomic_store(&counting, true);
 	spec.threads = threads[_i];
@@ -145,6 +147,8 @@ START_TEST(broken_frame_costs_another_pass_and_no_page)
 	struct gmig_job_info info;
 	struct gmig_stats stats;
 
+	if (!(_i & 1) && !thp_or_skip())
+		return;
 	create(&options);
 	put_broken_frame(!(_i & 1));
 	rig_start(&rig, 2);
@@ -172,6 +176,8 @@ START_TEST(check_of_a_broken_free_frame_kills_nobody)
 	struct rig_options options = {.bytes = BYTES, .small_pages = _i};
 	struct gmig_stats stats;
 
+	if (!_i && !thp_or_skip())
+		return;
 	create(&options);
 	put_broken_frame(!_i);
 	rig_assert_clean(&rig);

@@ -51,7 +51,7 @@ static struct pool *pool_number(unsigned int i)
 /* The pool that the first worker of the next job takes from. */
 static void make_next_pool(void)
 {
-	struct frame_want want = {.worker = (jobs + 1) * 5, .huge = !rig.gmig->options.small_pages};
+	struct frame_want want = {.worker = (jobs + 1) * 5, .huge = rig.gmig->thp};
 	struct slot *slot;
 
 	ck_assert_int_eq(frame_hole(rig.gmig->frames, &want, &slot), 0);
@@ -482,6 +482,8 @@ START_TEST(clean_frame_that_was_written_to_is_a_breach_only_once)
 	struct gmig_error err;
 	struct slot *slot;
 
+	if (_i && !thp_or_skip())
+		return;
 	create(!_i, NULL);
 	fill_page(WRITE_MEM, free_slot(_i, true)->hva);
 	ck_assert_int_eq(gmig_check(rig.gmig, &check, &err), 0);
@@ -501,6 +503,8 @@ START_TEST(frame_that_was_thrown_away_is_a_breach_only_once)
 	struct gmig_error err;
 	uint8_t *hva;
 
+	if (_i && !thp_or_skip())
+		return;
 	create(!_i, NULL);
 	hva = free_slot(_i, false)->hva;
 	ck_assert_int_eq(madvise(hva, GMIG_BLOCK_BYTES, MADV_DONTNEED), 0);
@@ -519,6 +523,8 @@ START_TEST(frame_that_is_not_as_the_books_have_it_is_repaired_once)
 	struct gmig_repair repair;
 	uint8_t *hva;
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	create(!(_i & 1), NULL);
 	hva = free_slot(_i & 1, _i & 2)->hva;
 	if (_i & 2)
@@ -542,6 +548,8 @@ START_TEST(frame_made_in_a_filled_slot_is_whole_and_reads_as_zeros)
 	struct uffd_scan scan;
 	struct slot *slot;
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	create(!(_i & 1), NULL);
 	ck_assert_int_eq(frame_hole(rig.gmig->frames, &want, &slot), 0);
 	frame_drop(rig.gmig->frames, slot);
@@ -593,6 +601,8 @@ START_TEST(pools_are_left_out_of_core_dumps)
 	bool found = false;
 	FILE *smaps;
 
+	if (_i && !thp_or_skip())
+		return;
 	create(!_i, NULL);
 	slot = free_slot(_i, true);
 	smaps = fopen("/proc/self/smaps", "r");

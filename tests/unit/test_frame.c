@@ -1,161 +1,18 @@
 /* Pools of frames: growth, reuse, giving back, the books; wrong nodes and short memory by hooks. */
-#include "../../migrate/core/copy.h"
-#include "../../migrate/core/room.h"
-#include "../../migrate/core/uffd.h"
-#include "../../migrate/memory/frame.h"
-#include "../../migrate/memory/ledger.h"
-#include "rig.h"
-
-#include <errno.h>
-#include <sys/mman.h>
-
-#define WATERMARK (4 * GMIG_BLOCK_BYTES)
-#define EXTRA	  (64 * GMIG_BLOCK_BYTES)
-
-static struct gmig_sys sys;
-static struct gmig_topology *topology;
-static struct frames *frames;
-static struct ledger *ledger;
-static struct policy *policy;
-static int pagemap;
-static atomic_int wrong_node, refuse_release, move_error, moves, queries, no_huge;
-static atomic_int huge_asked, huge_split, no_cold, no_register, tables_stay;
-static void *_Atomic poison_at; /* just before the kernel fills it */
-static atomic_ullong available;
-
-static void poison_page(void *page);
-
-static int query_maybe_wrong(size_t count, void **pages, int *status)
-{
-	(void)pages;
-	atomic_fetch_add(&queries, 1);
-	for (size_t i = 0; i < count; i++)
-		status[i] = atomic_load(&wrong_node);
-	return 0;
-}
-
-static long move_maybe(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
-		       int flags)
-{
-	int error = atomic_load(&move_error);
-
-	(void)pid;
-	(void)pages;
-	(void)flags;
-	if (!nodes)
-		return query_maybe_wrong(count, pages, status);
-	atomic_fetch_add(&moves, 1);
-	for (unsigned long i = 0; i < count; i++)
-		status[i] = error ? error : nodes[i];
-	return error ? (long)count : 0;
-}
-
-/* Counts huge pages that were split and lost none of their pages to the zero page. */
-static int split_huge(void *memory, size_t bytes)
-{
-	struct uffd_scan before, after;
-	int ret = uffd_scan(&sys, pagemap, memory, &before);
-
-	if (!ret)
-		ret = gmig_sys_real.advise(memory, bytes, MADV_COLD);
-	if (!ret)
-		ret = uffd_scan(&sys, pagemap, memory, &after);
-	if (!ret)
-		atomic_fetch_add(&huge_split,
-				 before.huge && !after.huge && bits_empty(&after.zero));
-	return ret;
-}
-
-static int advise_maybe_refused(void *memory, size_t bytes, int advice)
-{
-	if (advice == MADV_DONTNEED && atomic_load(&refuse_release))
-		return -EAGAIN;
-	atomic_fetch_add(&huge_asked, advice == MADV_HUGEPAGE && bytes == GMIG_BLOCK_BYTES);
-	if (advice == MADV_DONTNEED && bytes == GMIG_BLOCK_BYTES && atomic_load(&tables_stay)) {
-		madvise(memory, GMIG_PAGE_BYTES, MADV_NOHUGEPAGE);
-		madvise(memory, GMIG_PAGE_BYTES, MADV_POPULATE_WRITE); /* so there is one */
-		madvise(memory, bytes - GMIG_PAGE_BYTES, advice);
-		return madvise((char *)memory + bytes - GMIG_PAGE_BYTES, GMIG_PAGE_BYTES, advice);
-	}
-	if (advice == MADV_COLD)
-		return atomic_load(&no_cold) ? -EINVAL : split_huge(memory, bytes);
-	if (advice == MADV_POPULATE_WRITE && atomic_load(&poison_at))
-		poison_page(atomic_load(&poison_at));
-	if (advice == MADV_POPULATE_WRITE && atomic_load(&no_huge)) {
-		void *block = (void *)((uintptr_t)memory & ~(GMIG_BLOCK_BYTES - 1));
-		int ret;
-
-		madvise(block, GMIG_BLOCK_BYTES, MADV_NOHUGEPAGE);
-		ret = gmig_sys_real.advise(memory, bytes, advice);
-		madvise(block, GMIG_BLOCK_BYTES, MADV_HUGEPAGE);
-		return ret;
-	}
-	return gmig_sys_real.advise(memory, bytes, advice);
-}
-
-static int ioctl_maybe_refused(int fd, unsigned long request, void *arg)
-{
-	if (request == UFFDIO_REGISTER && atomic_load(&no_register))
-		return -ENOMEM;
-	return gmig_sys_real.ioctl(fd, request, arg);
-}
-
-static void room(struct room *room)
-{
-	*room = (struct room){.bytes = atomic_load(&available), .total_bytes = 1ull << 30};
-}
-
-/* nodes: fake ones; 0 = the host's own, of which only node 0 is used */
-static void start(unsigned int nodes)
-{
-	struct gmig_error err = {0};
-
-	copy_guard();
-	sys = gmig_sys_real;
-	sys.query_nodes = query_maybe_wrong;
-	sys.advise = advise_maybe_refused;
-	sys.ioctl = ioctl_maybe_refused;
-	sys.room = room;
-	sys.move_pages = move_maybe;
-	atomic_store(&available, UINT64_MAX);
-	pagemap = sys.pagemap();
-	ck_assert_int_eq(gmig_topology_create(nodes, &topology, &err), 0);
-	ck_assert_int_eq(ledger_create(&ledger), 0);
-	struct policy_config budget = {&sys, ledger, EXTRA};
-
-	ck_assert_int_eq(policy_create(&budget, &policy), 0);
-	struct frame_config config = {&sys, ledger, policy, topology, pagemap, WATERMARK};
-
-	ck_assert_msg(frame_create(&config, &frames, &err) == 0, "%s", err.text);
-}
-
-static void stop(void)
-{
-	struct frame_audit audit;
-
-	frame_audit(frames, FRAME_LOOK, &audit);
-	ck_assert_uint_eq(audit.wrong_slots, 0);
-	ck_assert_uint_eq(audit.written_slots, 0);
-	ck_assert_uint_eq(audit.filled_pages, 0);
-	ck_assert_uint_eq(audit.busy_slots, 0);
-	ck_assert_uint_eq(audit.differing_node, GMIG_NO_NODE);
-	ck_assert_uint_eq(audit.flying_node, GMIG_NO_NODE);
-	for (unsigned int i = 0; i < GMIG_MAX_NODES; i++) {
-		ck_assert_int_eq(ledger_pages(ledger, i, LEDGER_FLIGHT), 0);
-		ck_assert_int_eq(ledger_pages(ledger, i, LEDGER_OUTSIDE),
-				 -ledger_pages(ledger, i, LEDGER_POOL) -
-				     ledger_pages(ledger, i, LEDGER_QUARANTINE));
-	}
-	frame_destroy(frames);
-	policy_destroy(policy);
-	ledger_destroy(ledger);
-	gmig_topology_put(topology);
-	sys.close(pagemap);
-}
+#include "pools_rig.h"
 
 static struct frame_want want_huge(unsigned int node)
 {
 	return (struct frame_want){.node = node, .huge = true};
+}
+
+/* For what has nothing to do with sizes: a huge one where the host has some, else a block of small ones. */
+static struct frame_want want_whole(unsigned int node)
+{
+	struct frame_want want = {.node = node, .huge = rig_host_has_thp()};
+
+	bits_fill(&want.need);
+	return want;
 }
 
 START_TEST(huge_frame_is_huge_zeroed_and_reused)
@@ -163,6 +20,8 @@ START_TEST(huge_frame_is_huge_zeroed_and_reused)
 	struct frame_want want = want_huge(1);
 	struct slot *slot, *again;
 
+	if (!thp_or_skip())
+		return;
 	start(2);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
 	ck_assert(slot->clean);
@@ -183,7 +42,7 @@ END_TEST
 
 START_TEST(used_frame_is_never_given_as_clean)
 {
-	struct frame_want want = want_huge(0), clean = want;
+	struct frame_want want = want_whole(0), clean = want;
 	struct slot *used, *fresh;
 
 	clean.clean = true;
@@ -201,7 +60,7 @@ END_TEST
 
 START_TEST(frame_of_another_node_is_not_given)
 {
-	struct frame_want zero = want_huge(0), one = want_huge(1);
+	struct frame_want zero = want_whole(0), one = want_whole(1);
 	struct slot *slot, *other;
 
 	start(2);
@@ -290,6 +149,8 @@ START_TEST(whole_block_of_small_frames_comes_from_a_huge_page)
 	struct frame_want want = want_block();
 	struct slot *slot;
 
+	if (!thp_or_skip())
+		return;
 	start(2);
 	for (int i = 0; i < 6; i++) {
 		atomic_store(&huge_split, 0);
@@ -318,6 +179,8 @@ START_TEST(whole_block_without_a_huge_page_is_filled_page_by_page)
 	struct slot *slot;
 	int asked = 0;
 
+	if (_i && !thp_or_skip())
+		return;
 	start(2);
 	atomic_store(_i ? &no_cold : &no_huge, 1);
 	for (int i = 0; i < 15; i++) {
@@ -341,6 +204,8 @@ START_TEST(slot_whose_new_mapping_fails_serves_when_it_has_one)
 	struct frame_want want = want_block();
 	struct slot *slot;
 
+	if (!thp_or_skip())
+		return;
 	start(2);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
 	frame_drop(frames, slot);
@@ -364,6 +229,8 @@ START_TEST(stock_makes_as_many_as_asked_and_then_rests)
 {
 	struct frame_want want = {.node = 0, .huge = _i & 1, .clean = _i & 2};
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(2);
 	for (int i = 0; i < 4; i++)
@@ -376,7 +243,7 @@ END_TEST
 
 START_TEST(trim_gives_back_what_exceeds_the_watermark)
 {
-	struct frame_want want = want_huge(0);
+	struct frame_want want = want_whole(0);
 	struct slot *slots[10];
 
 	start(2);
@@ -395,7 +262,7 @@ END_TEST
 
 START_TEST(frame_that_cannot_be_released_stays_in_the_books)
 {
-	struct frame_want want = want_huge(0);
+	struct frame_want want = want_whole(0);
 	struct slot *slot;
 
 	start(2);
@@ -410,7 +277,7 @@ END_TEST
 
 START_TEST(hole_has_no_memory_even_when_all_slots_had)
 {
-	struct frame_want want = want_huge(0);
+	struct frame_want want = want_whole(0);
 	struct slot *slot;
 	int count = 0;
 
@@ -431,6 +298,8 @@ START_TEST(memory_from_the_wrong_node_is_given_back)
 	    .node = 0, .huge = _i & 1, .use = _i & 2 ? POLICY_TOUCH : POLICY_MOVE};
 	struct slot *slot;
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(0);
 	atomic_store(&wrong_node, 1);
@@ -451,6 +320,8 @@ START_TEST(memory_from_the_wrong_node_is_moved_to_the_right_one)
 	struct frame_want want = {.node = 0, .huge = _i};
 	struct slot *slot;
 
+	if (_i && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(0);
 	atomic_store(&wrong_node, 1);
@@ -466,7 +337,7 @@ END_TEST
 
 START_TEST(host_short_of_memory_grows_no_pool)
 {
-	struct frame_want want = want_huge(0);
+	struct frame_want want = want_whole(0);
 	struct slot *slot;
 
 	start(2);
@@ -477,24 +348,6 @@ START_TEST(host_short_of_memory_grows_no_pool)
 END_TEST
 
 /* ---- Frames that are broken ------------------------------------------------------------------- */
-
-#ifndef UFFDIO_POISON
-struct uffdio_poison {
-	struct uffdio_range range;
-	__u64 mode;
-	__s64 updated;
-};
-#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
-#endif
-
-/* From now on a touch of this page raises SIGBUS. */
-static void poison_page(void *page)
-{
-	struct uffdio_poison poison = {.range = {(uintptr_t)page, GMIG_PAGE_BYTES}};
-
-	ck_assert_int_eq(madvise(page, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
-	ck_assert_int_eq(sys.ioctl(frame_uffd(frames), UFFDIO_POISON, &poison), 0);
-}
 
 static void poison(const struct slot *slot, unsigned int page)
 {
@@ -515,6 +368,8 @@ START_TEST(broken_frame_goes_to_quarantine_and_never_comes_back)
 	struct frame_want want = {.node = 1, .huge = _i};
 	struct slot *broken, *slot;
 
+	if (_i && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(2);
 	ck_assert_int_eq(frame_take(frames, &want, &broken), 0);
@@ -538,7 +393,7 @@ END_TEST
 
 START_TEST(suspect_that_can_be_touched_is_given_back)
 {
-	struct frame_want want = want_huge(0);
+	struct frame_want want = want_whole(0);
 	struct slot *slot;
 
 	start(2);
@@ -557,6 +412,8 @@ START_TEST(place_that_the_kernel_does_not_fill_stops_nobody)
 	struct frame_want want = {.node = 0, .huge = _i};
 	struct slot *slot;
 
+	if (_i && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(2);
 	ck_assert_int_eq(frame_hole(frames, &want, &slot), 0);
@@ -599,6 +456,8 @@ START_TEST(slot_is_huge_again_after_huge_pages_were_short)
 	struct frame_want want = want_huge(0);
 	struct slot *slot;
 
+	if (!thp_or_skip())
+		return;
 	start(2);
 	atomic_store(&no_huge, 1);
 	for (int i = 0; i < 3; i++)
@@ -616,6 +475,8 @@ START_TEST(frame_that_lost_a_part_is_not_served_as_huge)
 	struct frame_want want = want_huge(0);
 	struct slot *slot, *next;
 
+	if (!thp_or_skip())
+		return;
 	start(2);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
 	ck_assert_int_eq(madvise(slot->hva, GMIG_PAGE_BYTES, MADV_DONTNEED), 0);
@@ -639,6 +500,8 @@ START_TEST(broken_free_frame_is_found_by_the_audit_and_kills_nobody)
 	struct frame_want want = {.node = 0, .huge = _i & 1};
 	struct slot *slot;
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(2);
 	ck_assert_int_eq(frame_take(frames, &want, &slot), 0);
@@ -657,6 +520,8 @@ START_TEST(used_frame_that_was_moved_is_not_given_as_if_it_were_here)
 	struct frame_want want = {.node = 0, .huge = _i & 1};
 	struct slot *slots[3], *slot;
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(0);
 	for (int i = 0; i < 3; i++)
@@ -684,6 +549,8 @@ START_TEST(used_frames_are_asked_about_in_batches)
 	struct frame_want want = {.node = 0, .huge = _i & 1};
 	struct slot *slots[8];
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(0);
 	for (int i = 0; i < 8; i++)
@@ -707,6 +574,8 @@ START_TEST(audit_gives_back_free_frames_that_were_moved)
 	struct frame_want want = {.node = 0, .huge = _i & 1, .clean = _i & 2};
 	struct frame_audit audit;
 
+	if (_i & 1 && !thp_or_skip())
+		return;
 	bits_fill(&want.need);
 	start(0);
 	for (int i = 0; i < 4; i++)

@@ -258,6 +258,8 @@ END_TEST
 
 START_TEST(run_that_cannot_be_protected_stays)
 {
+	if (!_i && !thp_or_skip())
+		return;
 	start(_i);
 	begin_job(GMIG_MODE_READABLE);
 	refuse(0, 'P', 0, -ENOENT, 1);

@@ -67,7 +67,7 @@ START_TEST(pinned_page_stays_busy_and_moves_when_released)
 	rig_start(&rig, 1);
 	rig_move(&rig, &spec, &info);
 	ck_assert_int_eq(info.state, GMIG_JOB_COMPLETED);
-	ck_assert_uint_eq(info.remaining_bytes, _i ? GMIG_PAGE_BYTES : GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(info.remaining_bytes, rig.gmig->thp ? GMIG_BLOCK_BYTES : GMIG_PAGE_BYTES);
 	ck_assert_uint_eq(info.passes, GMIG_MAX_PASSES);
 	ck_assert_uint_eq(info.remaining_count, 1);
 	ck_assert_int_eq(info.remaining[0].error, EBUSY);

@@ -366,7 +366,8 @@ START_TEST(job_to_a_node_that_mbind_refuses_fails_at_once_and_changes_nothing)
 	sys.query_nodes = query_first;
 	start_on_host(&sys, ram);
 	gmig_stats(rig.gmig, &stats);
-	ck_assert_uint_eq(stats.page_bytes_2m, 2 * GMIG_BLOCK_BYTES);
+	ck_assert_uint_eq(rig.gmig->thp ? stats.page_bytes_2m : stats.page_bytes_4k,
+			  2 * GMIG_BLOCK_BYTES);
 	refused.happens = refusal->happens;
 	atomic_store(&refused.error, refusal->says);
 	atomic_store(&refused.node, 2);
@@ -387,8 +388,8 @@ START_TEST(job_to_a_node_that_mbind_refuses_fails_at_once_and_changes_nothing)
 	}
 	rig_settle(&rig);
 	gmig_stats(rig.gmig, &stats);
-	ck_assert_uint_eq(stats.page_bytes_2m, 4 * GMIG_BLOCK_BYTES);
-	ck_assert_uint_eq(stats.page_bytes_4k, 0);
+	ck_assert_uint_eq(stats.page_bytes_2m, rig.gmig->thp ? 4 * GMIG_BLOCK_BYTES : 0);
+	ck_assert_uint_eq(stats.page_bytes_4k, rig.gmig->thp ? 0 : 4 * GMIG_BLOCK_BYTES);
 	gmig_destroy(rig.gmig);
 	gmig_topology_put(rig.topology);
 	tree_remove();

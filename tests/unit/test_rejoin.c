@@ -57,6 +57,8 @@ START_TEST(blocks_moved_as_small_pages_are_huge_again_at_the_target)
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 
+	if (!thp_or_skip())
+		return;
 	start();
 	rig_start(&rig, 2);
 	atomic_store(&no_huge_frames, true);
@@ -77,6 +79,8 @@ START_TEST(kernel_that_refuses_is_asked_a_few_times_only)
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 
+	if (!thp_or_skip())
+		return;
 	start();
 	atomic_store(&no_huge_frames, true);
 	atomic_store(&refuse, -EINVAL);
@@ -100,6 +104,8 @@ START_TEST(huge_policy_split_moves_small_pages_and_joins_nothing)
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 
+	if (!thp_or_skip())
+		return;
 	start();
 	spec.huge = GMIG_HUGE_SPLIT;
 	rig_move(&rig, &spec, &info);
@@ -116,6 +122,8 @@ START_TEST(huge_policy_keep_splits_nothing_and_says_enomem)
 	struct gmig_job_spec spec = rig_spec(0, 1);
 	struct gmig_job_info info;
 
+	if (!thp_or_skip())
+		return;
 	start();
 	atomic_store(&no_huge_frames, true);
 	spec.frames = GMIG_FRAMES_FRESH;
@@ -158,6 +166,8 @@ START_TEST(lost_claim_splits_nothing)
 	struct gmig_job_info info;
 	struct shadow_entry entry;
 
+	if (!thp_or_skip())
+		return;
 	start();
 	atomic_store(&no_huge_frames, true);
 	atomic_store(&refuse, -ENOMEM);
@@ -183,6 +193,8 @@ START_TEST(block_with_a_hole_or_on_two_nodes_is_left_alone)
 	struct books_event correct = {.change = {.gfn = 700, .event = SHADOW_CORRECT, .node = 1},
 				      .memory = BOOKS_KERNEL};
 
+	if (!thp_or_skip())
+		return;
 	start();
 	region = correct.region = &rig.gmig->regions[0];
 	ck_assert_int_eq(rejoin_block(rig.gmig, region, 512, 1), -EBUSY); /* huge already */

@@ -12,7 +12,7 @@ static void hold(bool small)
 	held = (struct claim){.gmig = rig.gmig,
 			      .region = &rig.gmig->regions[0],
 			      .block_gfn = 512,
-			      .huge = !small,
+			      .huge = !small && rig.gmig->thp,
 			      .to = 1,
 			      .owner = 7};
 	if (small)
@@ -109,7 +109,7 @@ START_TEST(block_that_a_device_writes_to_while_it_is_moved_is_not_called_mended)
 
 	start(false, false);
 	ck_assert_int_eq(gmig_dma_begin(rig.gmig, (void *)rig_page(&rig, 512), 4096), 0);
-	change(512, true, SHADOW_CLAIM);
+	change(512, rig.gmig->thp, SHADOW_CLAIM);
 	repair_all(&result);
 	ck_assert(!result.ok);
 	ck_assert(result.check.breach[1]);
