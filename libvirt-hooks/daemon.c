@@ -29,9 +29,8 @@
 #define RESCAN_MS   10000
 #define COALESCE_MS 50 /* a domain that starts has several events */
 #define RETRY_NS    100000000
-#define SHORTAGE_MS                                                                                \
-	1000		/* want of a thread or of memory passes sooner than what troubles libvirt */
-#define FINISH_MS 10000 /* --finish: to connect, and again to tell */
+#define SHORTAGE_MS 1000  /* want of a thread or of memory passes soon */
+#define FINISH_MS   10000 /* --finish: to connect, and again to tell */
 
 struct daemon {
 	const struct daemon_options *options;
