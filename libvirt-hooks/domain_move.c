@@ -168,6 +168,34 @@ static struct domain_look *look_now(struct domain *domain)
 	return NULL;
 }
 
+static void say_kept(struct domain *domain)
+{
+	char text[80];
+
+	domain->note[0] = '\0';
+	if (!gmig_node_set_empty(&domain->kept))
+		snprintf(domain->note, sizeof(domain->note),
+			 "its cpusets keep nodes %s: guest memory lay there when the last move "
+			 "ended, which the kernel would have moved without a limit; a move that is "
+			 "completed narrows them",
+			 gmig_node_set_print(&domain->kept, text, sizeof(text)));
+}
+
+/*
+ * Under move_lock, when no move runs: nodes that the cpusets have now. One that somebody else has taken from them is not kept any more, and the kernel has moved
+ * what lay there.
+ */
+static void hear_cpusets(struct domain *domain, const struct gmig_node_set *now)
+{
+	struct gmig_node_set gone = domain->kept;
+
+	gmig_node_set_minus(&gone, now);
+	if (gmig_node_set_empty(&gone))
+		return;
+	gmig_node_set_minus(&domain->kept, &gone);
+	say_kept(domain);
+}
+
 /*
  * Does something stay on nodes that it was to leave? It is said to whoever asks, until a move that is completed has narrowed the sets to nodes without them, or
  * has made one of them its target: one that is refused or cancelled has changed nothing of it.
@@ -175,7 +203,6 @@ static struct domain_look *look_now(struct domain *domain)
 static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 {
 	struct gmig_node_set kept = {{0}}, wanted = cpuset_scope_nodes(domain->scope);
-	char text[80];
 
 	for (size_t i = 0; i < domain->scope->count; i++)
 		gmig_node_set_or(&kept, &domain->scope->group[i].wide);
@@ -183,12 +210,7 @@ static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 	gmig_node_set_minus(&kept, &wanted);
 	gmig_node_set_and(&domain->kept, &wanted);
 	gmig_node_set_or(&domain->kept, &kept);
-	domain->note[0] = '\0';
-	if (!gmig_node_set_empty(&domain->kept))
-		snprintf(domain->note, sizeof(domain->note),
-			 "its cpusets keep nodes %s: guest memory still lies there, which the "
-			 "kernel would move without a limit; a move that is completed narrows them",
-			 gmig_node_set_print(&domain->kept, text, sizeof(text)));
+	say_kept(domain);
 	return !gmig_node_set_empty(&kept);
 }
 
@@ -616,27 +638,37 @@ static void add_note(struct domain_cpusets *cpusets, const char *note)
 			 used ? "; " : "", note);
 }
 
-int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
+/* Under move_lock. */
+static void tell_cpusets(struct domain *domain, struct domain_cpusets *cpusets)
 {
-	struct cpuset_scope *scope = NULL;
-	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, err);
-
-	memset(cpusets, 0, sizeof(*cpusets));
-	if (ret)
-		return ret;
-	cpusets->groups = (unsigned int)scope->count;
-	cpusets->nodes = cpuset_scope_nodes(scope);
-	cpuset_scope_free(scope);
-	/* A move that begins or ends holds it for as long as it takes to look at all memory. */
-	cpusets->widened = true;
-	if (pthread_mutex_trylock(&domain->move_lock))
-		return 0;
 	cpusets->widened = domain->journaled;
+	if (!domain->journaled && !domain->scope)
+		hear_cpusets(domain, &cpusets->nodes);
 	add_note(cpusets, domain->note);
 	add_note(cpusets, domain->tell_note);
 	add_note(cpusets, domain->pins_note);
 	if (!*cpusets->note)
 		domain_aside_note(domain, cpusets->note, sizeof(cpusets->note));
+}
+
+int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
+{
+	/* A move that begins or ends holds it for as long as it takes to look at all memory. */
+	const bool locked = !pthread_mutex_trylock(&domain->move_lock);
+	struct cpuset_scope *scope = NULL;
+	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, err);
+
+	memset(cpusets, 0, sizeof(*cpusets));
+	if (!ret) {
+		cpusets->groups = (unsigned int)scope->count;
+		cpusets->nodes = cpuset_scope_nodes(scope);
+		cpuset_scope_free(scope);
+		cpusets->widened = true;
+	}
+	if (!locked)
+		return ret;
+	if (!ret)
+		tell_cpusets(domain, cpusets);
 	pthread_mutex_unlock(&domain->move_lock);
-	return 0;
+	return ret;
 }

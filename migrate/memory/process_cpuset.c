@@ -127,7 +127,7 @@ static int refused(const struct process *process, const struct gmig_node_set *al
 int process_thread_for(const struct process *process, const struct gmig_node_set *nodes, pid_t *tid,
 		       struct gmig_error *err)
 {
-	struct gmig_node_set allowed;
+	struct gmig_node_set allowed = {{0}};
 	int ret = process_thread_allowed(process, process->entry, &allowed);
 	pid_t other;
 

@@ -216,6 +216,26 @@ START_TEST(memory_that_stays_keeps_its_node)
 }
 END_TEST
 
+/* virsh numatune: the kernel has moved the rest, wherever it was. */
+START_TEST(note_of_a_node_that_somebody_else_took_away_is_gone)
+{
+	for (int i = 0; i < 1000; i++)
+		fake_page[i].busy = true;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	expect_note("keep nodes 0");
+	/* Of one thread's group, it is in another one's still. */
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "1\n");
+	expect_note("keep nodes 0");
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "1\n");
+	expect_note("");
+	/* And back: that is nothing of ours. */
+	fake_file("cg" SCOPE "/emulator/cpuset.mems", "0-1\n");
+	expect_note("");
+}
+END_TEST
+
 /* Whether libvirt gave it both nodes, or we did, it does not say; it says nothing of where memory is either. */
 START_TEST(group_above_that_had_to_keep_a_node_has_it_still)
 {
@@ -606,6 +626,7 @@ int main(void)
 	    move_to_a_node_that_is_not_there_leaves_the_cpusets,
 	    move_without_a_journal_is_no_move,
 	    memory_that_stays_keeps_its_node,
+	    note_of_a_node_that_somebody_else_took_away_is_gone,
 	    group_above_that_had_to_keep_a_node_has_it_still,
 	    few_pages_that_stay_are_left_to_the_kernel,
 	    move_after_one_that_was_not_narrowed_narrows_to_its_own_node,
