@@ -54,7 +54,7 @@ static pid_t find_thread(const struct process *process, const struct gmig_node_s
 {
 	int fd = process->sys->open_proc(process->pid, "task");
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct gmig_node_set allowed;
+	struct gmig_node_set allowed = {{0}};
 	struct dirent *entry;
 	pid_t found = 0;
 	int ret = 0;
