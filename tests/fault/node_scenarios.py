@@ -79,6 +79,15 @@ class NodesLife(Life):
                     nodes = {node: nodes[node] + here.get(node, 0) for node in nodes}
         return nodes
 
+    def of_others(self):
+        """Bytes of files that other processes map, too: another run's gmigd moves them with its own domain's memory."""
+        pages = 0
+        with open(f"/proc/{self.target.pid}/numa_maps") as lines:
+            for line in lines:
+                if " file=" in line and " mapmax=" in line:
+                    pages += sum(map(int, re.findall(r" N\d+=(\d+)", line)))
+        return pages * 4096
+
     def here(self):
         memory = self.memory()
         return max(memory, key=memory.get)
@@ -106,7 +115,7 @@ class NodesLife(Life):
         left = self.whole[source] - self.memory(0)[source]
         # After a job that failed the set may be narrowed to what it was: what had moved, if it is little, goes back by that. The group above may keep both nodes.
         back = job["state"] != "completed" and self.groups.mems()[1] == str(source)
-        if left < job["moved_bytes"] - SLACK and not back:
+        if left < job["moved_bytes"] - SLACK - self.of_others() and not back:
             run.notes.append(f"FALSE {job['moved_bytes']} bytes have moved, and {left} have left node {source}: {self.whole} before, {self.memory(0)} now, "
                              f"{memory} of it checked; {job}"[:900])
         if job["state"] == "completed" and (in_part or not job["remaining_bytes"]):
@@ -115,9 +124,13 @@ class NodesLife(Life):
             self.judge_cpusets("0-1" if in_part else str(1 - source))
 
     def are_narrow(self, nodes):
-        """Have both cpusets these nodes? The upper one, once it has had both nodes, keeps them: cpuset_scope_moved() of cpuset_scope.h."""
+        """
+        Have both cpusets these nodes? The upper one, once it has had both nodes, keeps them: cpuset_scope_moved() of cpuset_scope.h. That is so after a
+        move in part, and after one that failed, or of which it could not be known where memory is: then it is said that cpusets keep a node.
+        """
         top, low = self.groups.mems()
-        return low == nodes and top in ([nodes, "0-1"] if self.in_parts else [nodes])
+        both = self.in_parts or "its cpusets keep nodes" in self.run.said()
+        return low == nodes and top in ([nodes, "0-1"] if both else [nodes])
 
     def judge_cpusets(self, nodes):
         """They are narrowed at the end of a move, which query-jobs may tell of a moment before; or it is said why not."""
