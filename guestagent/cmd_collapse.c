@@ -120,12 +120,20 @@ static void collapse_describe(const void *context, json_t *object)
 	json_object_set_new(object, "pid", json_integer(collapse->pid));
 }
 
-static void collapse_free(void *context)
+static void collapse_end(void *context)
 {
 	struct collapse *collapse = context;
 
 	if (collapse->pidfd >= 0)
 		close(collapse->pidfd);
+	collapse->pidfd = -1;
+}
+
+static void collapse_free(void *context)
+{
+	struct collapse *collapse = context;
+
+	collapse_end(collapse);
 	free(collapse->ranges);
 	free(collapse);
 }
@@ -134,6 +142,7 @@ static const struct agent_job_ops collapse_ops = {
     .kind = "collapse",
     .run = collapse_run,
     .describe = collapse_describe,
+    .end = collapse_end,
     .free = collapse_free,
 };
 

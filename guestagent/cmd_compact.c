@@ -490,7 +490,7 @@ static void compact_describe(const void *context, json_t *object)
 	json_object_set_new(object, "results", outcomes_json(compact));
 }
 
-static void compact_free(void *context)
+static void compact_end(void *context)
 {
 	struct compact *compact = context;
 
@@ -498,6 +498,14 @@ static void compact_free(void *context)
 		close(compact->pidfd);
 	if (compact->pagemap >= 0)
 		close(compact->pagemap);
+	compact->pidfd = compact->pagemap = -1;
+}
+
+static void compact_free(void *context)
+{
+	struct compact *compact = context;
+
+	compact_end(compact);
 	free(compact->only);
 	free(compact->block);
 	free(compact->outcome);
@@ -510,6 +518,7 @@ static const struct agent_job_ops compact_ops = {
     .kind = "compact-hot",
     .run = compact_run,
     .describe = compact_describe,
+    .end = compact_end,
     .free = compact_free,
 };
 

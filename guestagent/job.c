@@ -114,6 +114,8 @@ static void *job_main(void *opaque)
 	struct gmig_error err = {0};
 	int rc = job->ops->run(job, job->context, &err);
 
+	if (job->ops->end)
+		job->ops->end(job->context);
 	agent_job_lock(job);
 	job->end_ns = agent_sys->now_ns();
 	job->err = err;

@@ -29,6 +29,8 @@ struct agent_job_ops {
 	int (*run)(struct agent_job *job, void *context, struct gmig_error *err);
 	/* Add what is particular to the kind to the job's object. Lock held, main thread; NULL. */
 	void (*describe)(const void *context, json_t *object);
+	/* On the job's thread, when the work is over and before that is told: give descriptors back. What is told stays. NULL. */
+	void (*end)(void *context);
 	void (*free)(void *context);
 };
 

@@ -8,6 +8,7 @@
 #include "../../guestagent/opener.h"
 #include "agent_line.h"
 #include "fake_kernel.h"
+#include "open_files.h"
 #include "suite.h"
 
 #include <fcntl.h>
@@ -237,6 +238,17 @@ START_TEST(blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told)
 	ck_assert(json_equal(json_object_get(job, "results"), want));
 	json_decref(want);
 	json_decref(job);
+}
+END_TEST
+
+/* Sixteen are remembered. */
+START_TEST(job_that_has_ended_keeps_no_descriptor)
+{
+	unsigned int before = open_files();
+
+	at[1].small = 512;
+	json_decref(completed(COMPACT(PRESENT ALL_OF_IT)));
+	ck_assert_uint_eq(open_files(), before);
 }
 END_TEST
 
@@ -725,6 +737,7 @@ int main(void)
 	tcase_add_test(tcase, command_is_off_until_the_guest_names_it);
 	tcase_add_test(tcase, conf_with_a_wrong_compact_hot_is_refused);
 	tcase_add_test(tcase, blocks_with_enough_small_pages_become_huge_and_the_bounds_are_told);
+	tcase_add_test(tcase, job_that_has_ended_keeps_no_descriptor);
 	tcase_add_test(tcase, blocks_are_counted_by_frames_where_these_are_seen);
 	tcase_add_loop_test(tcase, huge_page_that_is_given_back_is_not_told_as_one, 0, 2);
 	tcase_add_test(tcase, shared_pages_are_copied_and_count_as_growth);
