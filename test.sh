@@ -9,9 +9,9 @@
 #            agents, libvirt and gmigd, tests/soak/host)
 #   --fuzz   ten minutes of a processor for each fuzz target
 #   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
-#            (tests/fault/syscalls; two hours), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
+#            (tests/fault/syscalls; 75 minutes), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
 #            and unit tests run under valgrind: memcheck, and helgrind for the engine (tests/valgrind/run).
-#            I/M: the I-th of M parts of all that; the labs' cases and hosts that are full are in each (1/50: some 70 minutes beside other load)
+#            I/M: the I-th of M parts of all that; the labs' cases and hosts that are full are in each (1/50: half an hour to 40 minutes with two idle processors)
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
