@@ -87,8 +87,9 @@ START_TEST(touch_by_a_named_thread_is_counted_as_a_vcpus)
 	await_waiting(BLOCKS);
 	ck_assert_uint_eq(rig_check_all(&rig), 0);
 	end_job(GMIG_JOB_COMPLETED, &info);
-	ck_assert_uint_eq(info.lazy.touches, BLOCKS);
-	ck_assert_uint_eq(info.lazy.touches_by_vcpu, BLOCKS);
+	/* A thread that is stopped meanwhile touches once more. */
+	ck_assert_uint_ge(info.lazy.touches, BLOCKS);
+	ck_assert_uint_eq(info.lazy.touches_by_vcpu, info.lazy.touches);
 	finish();
 }
 END_TEST
