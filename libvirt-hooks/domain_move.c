@@ -182,17 +182,21 @@ static void say_kept(struct domain *domain)
 }
 
 /*
- * Under move_lock, when no move runs: nodes that the cpusets have now. One that somebody else has taken from them is not kept any more, and the kernel has moved
- * what lay there.
+ * Under move_lock, when no move runs. now: nodes that the cpusets had a moment ago; a move may have ended since, so that they are read again before a node is
+ * let go. One that somebody else has taken from them is not kept any more, and the kernel has moved what lay there.
  */
 static void hear_cpusets(struct domain *domain, const struct gmig_node_set *now)
 {
-	struct gmig_node_set gone = domain->kept;
+	struct gmig_node_set gone = domain->kept, still;
+	struct cpuset_scope *scope = NULL;
 
 	gmig_node_set_minus(&gone, now);
-	if (gmig_node_set_empty(&gone))
+	if (gmig_node_set_empty(&gone) ||
+	    cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, NULL))
 		return;
-	gmig_node_set_minus(&domain->kept, &gone);
+	still = cpuset_scope_nodes(scope);
+	cpuset_scope_free(scope);
+	gmig_node_set_and(&domain->kept, &still);
 	say_kept(domain);
 }
 
@@ -638,9 +642,21 @@ static void add_note(struct domain_cpusets *cpusets, const char *note)
 			 used ? "; " : "", note);
 }
 
-/* Under move_lock. */
-static void tell_cpusets(struct domain *domain, struct domain_cpusets *cpusets)
+int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
 {
+	struct cpuset_scope *scope = NULL;
+	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, err);
+
+	memset(cpusets, 0, sizeof(*cpusets));
+	if (ret)
+		return ret;
+	cpusets->groups = (unsigned int)scope->count;
+	cpusets->nodes = cpuset_scope_nodes(scope);
+	cpuset_scope_free(scope);
+	/* A move that begins or ends holds it for as long as it takes to look at all memory. */
+	cpusets->widened = true;
+	if (pthread_mutex_trylock(&domain->move_lock))
+		return 0;
 	cpusets->widened = domain->journaled;
 	if (!domain->journaled && !domain->scope)
 		hear_cpusets(domain, &cpusets->nodes);
@@ -649,26 +665,6 @@ static void tell_cpusets(struct domain *domain, struct domain_cpusets *cpusets)
 	add_note(cpusets, domain->pins_note);
 	if (!*cpusets->note)
 		domain_aside_note(domain, cpusets->note, sizeof(cpusets->note));
-}
-
-int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
-{
-	/* A move that begins or ends holds it for as long as it takes to look at all memory. */
-	const bool locked = !pthread_mutex_trylock(&domain->move_lock);
-	struct cpuset_scope *scope = NULL;
-	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, err);
-
-	memset(cpusets, 0, sizeof(*cpusets));
-	if (!ret) {
-		cpusets->groups = (unsigned int)scope->count;
-		cpusets->nodes = cpuset_scope_nodes(scope);
-		cpuset_scope_free(scope);
-		cpusets->widened = true;
-	}
-	if (!locked)
-		return ret;
-	if (!ret)
-		tell_cpusets(domain, cpusets);
 	pthread_mutex_unlock(&domain->move_lock);
-	return ret;
+	return 0;
 }
