@@ -10,6 +10,7 @@
 #include "../../migrate/memory/frame.h"
 #include "../../migrate/memory/ledger.h"
 #include "rig.h"
+#include "uffd_poison.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -27,15 +28,6 @@ static atomic_int wrong_node, refuse_release, move_error, moves, queries, no_hug
 static atomic_int huge_asked, huge_split, no_cold, no_register, tables_stay;
 static void *_Atomic poison_at; /* just before the kernel fills it */
 static atomic_ullong available;
-
-#ifndef UFFDIO_POISON
-struct uffdio_poison {
-	struct uffdio_range range;
-	__u64 mode;
-	__s64 updated;
-};
-#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
-#endif
 
 /* From now on a touch of this page raises SIGBUS. */
 static inline void poison_page(void *page)

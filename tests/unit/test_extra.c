@@ -1,6 +1,7 @@
 /* What the engine holds beside the guest's memory: bounded, whoever asks; broken parts cost a pass. */
 #include "../../migrate/memory/frame.h"
 #include "rig.h"
+#include "uffd_poison.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -113,15 +114,6 @@ START_TEST(eighty_workers_with_frames_for_three_move_all)
 END_TEST
 
 /* ---- Broken frames ---------------------------------------------------------------------------- */
-
-#ifndef UFFDIO_POISON
-struct uffdio_poison {
-	struct uffdio_range range;
-	__u64 mode;
-	__s64 updated;
-};
-#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
-#endif
 
 /* A free frame for node 1 of which page 100 raises SIGBUS, in the pool of the first job's first worker. */
 static void put_broken_frame(bool huge)

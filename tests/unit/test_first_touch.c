@@ -7,6 +7,7 @@
 #include "../../migrate/memory/ledger.h"
 #include "../../migrate/memory/region.h"
 #include "rig.h"
+#include "uffd_poison.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -260,15 +261,6 @@ START_TEST(first_touch_that_came_in_partly_is_counted_once)
 END_TEST
 
 /* ---- Broken ----------------------------------------------------------------------------------- */
-
-#ifndef UFFDIO_POISON
-struct uffdio_poison {
-	struct uffdio_range range;
-	__u64 mode;
-	__s64 updated;
-};
-#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
-#endif
 
 /* Nothing new can be had, and the used frames that lie there are broken but the last one. */
 START_TEST(first_touch_gets_no_broken_frame_and_kills_nobody)

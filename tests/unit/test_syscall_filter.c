@@ -55,7 +55,7 @@ START_TEST(refusal_of_no_new_privs_is_told_as_what_it_was)
 }
 END_TEST
 
-/* Errors that libseccomp knows, and that it calls "bad address". */
+/* Some are on libseccomp's list of errors; each other one it calls EFAULT. */
 START_TEST(refusal_of_the_filter_is_told_as_what_it_was)
 {
 	static const int errors[] = {EACCES, ENOMEM, EINVAL, ENOSYS, EPERM, EFAULT};
