@@ -1,5 +1,7 @@
 #include "suite.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,4 +53,43 @@ const char *own_program(void)
 	ck_assert_int_gt(length, 0);
 	path[length] = '\0';
 	return path;
+}
+
+static bool thread_sleeps(const char *tid)
+{
+	char path[64], text[512];
+	const char *name_end;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return true; /* it has ended */
+	text[length] = '\0';
+	name_end = strrchr(text, ')');
+	return name_end && name_end[2] == 'S';
+}
+
+void await_rest(void)
+{
+	bool rest = false;
+
+	for (int i = 0; i < 10000 && !rest; i++) {
+		DIR *threads = opendir("/proc/self/task");
+		const struct dirent *entry;
+
+		ck_assert_ptr_nonnull(threads);
+		rest = true;
+		while ((entry = readdir(threads)))
+			rest &= *entry->d_name == '.' || atoi(entry->d_name) == getpid() ||
+				thread_sleeps(entry->d_name);
+		closedir(threads);
+		if (!rest)
+			usleep(1000);
+	}
+	ck_assert_msg(rest, "the other threads do not come to rest");
 }

@@ -36,4 +36,10 @@ bool skip_case_of(const char *function, const char *why);
 /* The file of this program. Not /proc/self/exe, which to the kernel is valgrind itself when a test runs under it. */
 const char *own_program(void);
 
+/*
+ * Until the other threads of this process sleep: before a fork(2) whose child allocates. AddressSanitizer's allocator (before that of
+ * gcc 14 and clang 17) does not know of fork: a lock that a thread holds just then is held in the child for ever.
+ */
+void await_rest(void);
+
 #endif

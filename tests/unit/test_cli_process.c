@@ -320,8 +320,10 @@ static char state_of(pid_t pid)
 /* A shell: continues a program once it has stopped. Exits with 0 when it had. */
 static pid_t start_shell(void)
 {
-	pid_t us = getpid(), shell = fork();
+	pid_t us = getpid(), shell;
 
+	await_rest();
+	shell = fork();
 	if (shell)
 		return shell;
 	for (int i = 0; i < 5000; i++) {

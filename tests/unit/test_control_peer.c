@@ -19,6 +19,7 @@ START_TEST(client_of_another_uid_is_refused)
 	*strrchr(wire.path, '/') = '\0';
 	ck_assert_int_eq(chmod(wire.path, 0755), 0);
 	wire.path[strlen(wire.path)] = '/';
+	await_rest();
 	child = fork();
 	if (!child) {
 		struct control_client *client;
@@ -72,8 +73,10 @@ static int connect_agent(void)
 static int connect_as(uid_t uid, int (*connect_it)(void))
 {
 	int status;
-	pid_t child = fork();
+	pid_t child;
 
+	await_rest();
+	child = fork();
 	if (!child) {
 		int rc;
 
@@ -148,8 +151,10 @@ END_TEST
 static int connect_in_groups(gid_t gid, size_t count, const gid_t *groups, const char *refused)
 {
 	int status;
-	pid_t child = fork();
+	pid_t child;
 
+	await_rest();
+	child = fork();
 	if (!child) {
 		int rc;
 

@@ -505,13 +505,19 @@ static int try_retry(void)
 	return end_job(ret, job);
 }
 
+/* Of memory on node 0: of a job whose pages are there already nothing would remain, unless it is cancelled before it has looked. */
 static struct gmig_job *cancelled(int (*starts)(struct gmig_job **job))
 {
+	const struct gmig_job_spec back = rig_spec(1, 0);
+	struct gmig_job_info info;
 	struct gmig_job *job;
 
+	rig_move(&rig, &back, &info);
 	ck_assert_msg(!starts(&job), "%s", err.text);
 	gmig_job_cancel(job);
 	gmig_job_wait(job);
+	gmig_job_info(job, &info);
+	ck_assert_int_eq(info.state, GMIG_JOB_CANCELLED);
 	return job;
 }
 

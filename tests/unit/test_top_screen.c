@@ -422,6 +422,7 @@ static bool start_of(const char *function, const char *term, const char *option,
 
 	memset(&terminal, 0, sizeof(terminal));
 	clear_to(0, 0, HEIGHT - 1, WIDTH);
+	await_rest();
 	terminal.child = forkpty(&terminal.fd, NULL, NULL, &size);
 	if (terminal.child < 0)
 		return skip_case_of(function, "there are no pseudo-terminals here");
