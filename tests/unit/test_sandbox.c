@@ -224,12 +224,11 @@ static int try_move_others(void)
 
 static int try_kernel(void)
 {
-	uint8_t map[128] = {0}; /* an address that valgrind can read */
+	uint8_t map[128] = {0}; /* addresses that valgrind can read */
 
-	return refused(syscall(SYS_bpf, 0, map, 0)) +
-	       refused(syscall(SYS_io_uring_setup, 1, NULL)) +
+	return refused(syscall(SYS_bpf, 0, map, 0)) + refused(syscall(SYS_io_uring_setup, 1, map)) +
 	       refused(syscall(SYS_userfaultfd, O_CLOEXEC)) +
-	       refused(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0)) +
+	       refused(syscall(SYS_perf_event_open, map, 0, -1, -1, 0)) +
 	       refused(syscall(SYS_unshare, 0)) + refused(syscall(SYS_setuid, getuid()));
 }
 
