@@ -33,16 +33,23 @@ static int free_huge(const char *root, unsigned int node, unsigned int kib, uint
 }
 
 static int look_at_node(const struct gmig_topology *topology, const char *root, unsigned int id,
-			struct placement_node *node, struct placement_cpus *cpus)
+			struct placement_node *node, struct placement_cpus *cpus,
+			struct gmig_error *err)
 {
-	uint64_t total = gmig_topology_total_bytes(topology, id);
-	int rc, rc_1g;
+	uint64_t total = gmig_topology_total_bytes(topology, id), free_bytes, cache_bytes;
+	int rc = gmig_topology_room(topology, id, &free_bytes, &cache_bytes);
 
+	if (rc)
+		return gmig_fail(err, rc, "the free memory of node %u cannot be read: %s", id,
+				 strerror(-rc));
 	*node = (struct placement_node){.id = id, .total_bytes = total};
-	node->free_bytes[PLACEMENT_4K] =
-	    gmig_topology_free_bytes(topology, id) + gmig_topology_cache_bytes(topology, id);
+	node->free_bytes[PLACEMENT_4K] = free_bytes + cache_bytes;
 	rc = free_huge(root, id, 2048, &node->free_bytes[PLACEMENT_2M]);
-	rc_1g = free_huge(root, id, 1048576, &node->free_bytes[PLACEMENT_1G]);
+	if (!rc)
+		rc = free_huge(root, id, 1048576, &node->free_bytes[PLACEMENT_1G]);
+	if (rc)
+		return gmig_fail(err, rc, "the huge pages of node %u cannot be counted: %s", id,
+				 strerror(-rc));
 	for (unsigned int page = 0; page < PLACEMENT_PAGES; page++)
 		if (node->free_bytes[page] > total)
 			node->free_bytes[page] = total;
@@ -52,7 +59,7 @@ static int look_at_node(const struct gmig_topology *topology, const char *root, 
 	for (unsigned int i = 0; i < PLACEMENT_CPU_WORDS; i++)
 		if (cpus->word[i])
 			node->cpus = cpus;
-	return rc ? rc : rc_1g;
+	return 0;
 }
 
 int host_view_read(const struct gmig_topology *topology, const char *root,
@@ -71,13 +78,12 @@ int host_view_read(const struct gmig_topology *topology, const char *root,
 		return gmig_fail(err, -ENOMEM, "no memory to look at %zu nodes", count);
 	}
 	gmig_node_set_each (node, online) {
-		int rc = look_at_node(topology, root, node, &view->nodes[at], &view->cpus[at]);
+		int rc = look_at_node(topology, root, node, &view->nodes[at], &view->cpus[at], err);
 		size_t other_at = 0;
 
 		if (rc) {
 			host_view_free(view);
-			return gmig_fail(err, rc, "the huge pages of node %u cannot be counted: %s",
-					 node, strerror(-rc));
+			return rc;
 		}
 		view->nodes[at].closed = gmig_node_set_has(closed, node);
 		gmig_node_set_each (other, online)

@@ -17,7 +17,7 @@ struct host_view {
 	uint8_t *distance;
 };
 
-/* root: of /sys; "": this host. Reads a few small files for each node. -ENOMEM, or why huge pages cannot be counted; the view is then empty. */
+/* root: of /sys; "": this host. Reads a few small files for each node. -ENOMEM, or why free memory cannot be read or huge pages counted; the view is then empty. */
 int host_view_read(const struct gmig_topology *topology, const char *root,
 		   const struct gmig_node_set *closed, struct host_view *view,
 		   struct gmig_error *err);

@@ -55,7 +55,8 @@ struct gmig_topology;
  *
  * fake_nodes > 0: pretend that many nodes instead: all work is real, only the placement is pretended, and
  * gmig_topology_is_fake() says so. A kernel without NUMA has one node, 0.
- * -EINVAL fake_nodes > GMIG_MAX_NODES; -ENODEV no node has memory; -EIO sysfs makes no sense; -ENOMEM.
+ * -EINVAL fake_nodes > GMIG_MAX_NODES; -ENODEV no node has memory; -EIO sysfs makes no sense; -ENOMEM,
+ * -EMFILE and their like: it could not be looked at.
  */
 int gmig_topology_create(unsigned int fake_nodes, struct gmig_topology **out,
 			 struct gmig_error *err);
@@ -91,7 +92,10 @@ unsigned int gmig_topology_distance(const struct gmig_topology *topology, unsign
  */
 unsigned int gmig_topology_nearest(const struct gmig_topology *topology, unsigned int node,
 				   const struct gmig_node_set *among);
-/* Memory of a node in bytes: all of it, and what is free now. 0 for a node that is not online. Fake nodes share the host's. */
+/*
+ * Memory of a node in bytes: all of it, and what is free now. 0 for a node that is not online, and where it could not be looked at
+ * (gmig_topology_room() says why). Fake nodes share the host's.
+ */
 uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigned int node);
 uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node);
 /*
@@ -99,6 +103,9 @@ uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned
  * written. A node that files have filled is not full. After numad, which counts it as free.
  */
 uint64_t gmig_topology_cache_bytes(const struct gmig_topology *topology, unsigned int node);
+/* Both, of one look, with its error: -ENODEV a node that is not online; -EMFILE, -ENOMEM and their like: it could not be looked at. */
+int gmig_topology_room(const struct gmig_topology *topology, unsigned int node,
+		       uint64_t *free_bytes, uint64_t *cache_bytes);
 /* Fill mask (bit n: CPU n, CPUs >= 64 * words are left out) with the node's CPUs. */
 void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask,
 			size_t words);
@@ -118,6 +125,7 @@ enum gmig_feature_state {
 	GMIG_FEATURE_NO_RIGHT,
 	GMIG_FEATURE_DOUBTFUL, /* `kernel`: may be faulty, or can crash the host in a rare case */
 	GMIG_FEATURE_UNSAFE,   /* `kernel`: its UFFDIO_MOVE is known to damage memory */
+	GMIG_FEATURE_UNKNOWN, /* it could not be tried, for want of descriptors or memory: try again */
 };
 
 struct gmig_features {

@@ -1,9 +1,11 @@
 #include "kernels.h"
+#include "shortage.h"
 #include "uffd.h"
+#include "whole.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -12,6 +14,15 @@ static void say(struct gmig_features *features, const char *why)
 {
 	if (!features->why[0])
 		snprintf(features->why, sizeof(features->why), "%s", why);
+}
+
+static void say_untried(struct gmig_features *features, const char *what, int error)
+{
+	char why[GMIG_ERROR_TEXT];
+
+	snprintf(why, sizeof(why), "it could not be tried whether %s works here: %s", what,
+		 gmig_errno_name(error));
+	say(features, why);
 }
 
 /* Register one page and move another into it: the only proof that UFFDIO_MOVE works here. */
@@ -35,7 +46,8 @@ static int try_move(const struct gmig_sys *sys, int fd)
 	return ret;
 }
 
-static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *features)
+/* 0, or what stands in the way. */
+static int probe_pagemap(const struct gmig_sys *sys, struct gmig_features *features)
 {
 	struct uffd_scan scan;
 	int fd = sys->pagemap();
@@ -51,13 +63,19 @@ static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *feat
 		}
 		sys->close(fd);
 	}
-	features->pagemap_scan = ret == 0	  ? GMIG_FEATURE_OK
-				 : ret == -EACCES ? GMIG_FEATURE_NO_RIGHT
-						  : GMIG_FEATURE_MISSING;
-	if (ret)
+	features->pagemap_scan = ret == 0	    ? GMIG_FEATURE_OK
+				 : ret == -EACCES   ? GMIG_FEATURE_NO_RIGHT
+				 : is_shortage(ret) ? GMIG_FEATURE_UNKNOWN
+						    : GMIG_FEATURE_MISSING;
+	if (is_shortage(ret))
+		say_untried(features, "PAGEMAP_SCAN", ret);
+	else if (ret)
 		say(features,
 		    "this kernel cannot list a process's pages (PAGEMAP_SCAN, Linux 6.7); "
 		    "use Linux 6.8 or later with /proc mounted");
+	return features->pagemap_scan == GMIG_FEATURE_MISSING	 ? -ENOSYS
+	       : features->pagemap_scan == GMIG_FEATURE_NO_RIGHT ? -EPERM
+								 : ret;
 }
 
 /*
@@ -67,21 +85,23 @@ static void probe_pagemap(const struct gmig_sys *sys, struct gmig_features *feat
 static void probe_thp(struct gmig_features *features)
 {
 	char text[64] = "";
-	FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
 	bool denied = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
+	int error = fd < 0 || read_whole(fd, text, sizeof(text) - 1) < 0 ? errno : 0;
 
-	features->thp = GMIG_FEATURE_MISSING;
-	if (file) {
-		if (fgets(text, sizeof(text), file) && !strstr(text, "[never]") && !denied)
-			features->thp = GMIG_FEATURE_OK;
-		fclose(file);
-	}
+	if (fd >= 0)
+		close(fd);
+	features->thp = denied || (!error && strstr(text, "[never]")) ? GMIG_FEATURE_MISSING
+			: !error				      ? GMIG_FEATURE_OK
+			: is_shortage(error)			      ? GMIG_FEATURE_UNKNOWN
+								      : GMIG_FEATURE_MISSING;
 }
 
 static enum gmig_feature_state allowed(int ret)
 {
 	return ret == -EPERM	? GMIG_FEATURE_NO_RIGHT
 	       : ret == -ENOSYS ? GMIG_FEATURE_MISSING
+	       : ret == -ENOMEM ? GMIG_FEATURE_UNKNOWN
 				: GMIG_FEATURE_OK;
 }
 
@@ -92,6 +112,7 @@ static void probe_placement(const struct gmig_sys *sys, struct gmig_features *fe
 	int status;
 
 	features->set_mempolicy = allowed(sys->set_policy(-1));
+	features->mbind = features->move_pages = GMIG_FEATURE_UNKNOWN;
 	if (gmig_sys_map_aligned(sys, GMIG_BLOCK_BYTES, &reserved, &memory))
 		return;
 	features->mbind = allowed(sys->prefer_node(memory, GMIG_BLOCK_BYTES, 0));
@@ -123,6 +144,7 @@ static void probe_minor(const struct gmig_sys *sys, struct gmig_features *featur
 
 	features->minor_hugetlb = !ret				    ? GMIG_FEATURE_OK
 				  : ret == -EPERM || ret == -EACCES ? GMIG_FEATURE_NO_RIGHT
+				  : is_shortage(ret)		    ? GMIG_FEATURE_UNKNOWN
 								    : GMIG_FEATURE_MISSING;
 	if (!ret)
 		sys->close(fd);
@@ -134,6 +156,12 @@ static int probe_open(const struct gmig_sys *sys, struct gmig_features *features
 
 	if (!ret)
 		return 0;
+	if (is_shortage(ret)) {
+		features->userfaultfd = features->move = features->write_protect =
+		    GMIG_FEATURE_UNKNOWN;
+		say_untried(features, "userfaultfd", ret);
+		return ret;
+	}
 	features->move = GMIG_FEATURE_MISSING;
 	features->write_protect = GMIG_FEATURE_MISSING;
 	if (ret == -EPERM || ret == -EACCES) {
@@ -171,15 +199,17 @@ int gmig_probe_features_with(const struct gmig_sys *sys, struct gmig_features *f
 		return ret;
 	}
 	ret = try_move(sys, fd);
-	if (ret) {
+	if (is_shortage(ret)) {
+		features->move = GMIG_FEATURE_UNKNOWN;
+		result = ret;
+		say_untried(features, "UFFDIO_MOVE", ret);
+	} else if (ret) {
 		features->move = GMIG_FEATURE_MISSING;
 		result = -ENOSYS;
 		say(features, "this kernel cannot move pages with userfaultfd (UFFDIO_MOVE); use "
 			      "Linux 6.8 or later");
 	}
 	sys->close(fd);
-	probe_pagemap(sys, features);
-	if (!result && features->pagemap_scan != GMIG_FEATURE_OK)
-		result = features->pagemap_scan == GMIG_FEATURE_NO_RIGHT ? -EPERM : -ENOSYS;
-	return result;
+	ret = probe_pagemap(sys, features);
+	return result ? result : ret;
 }

@@ -1,5 +1,6 @@
 #include "room.h"
 
+#include "shortage.h"
 #include "whole.h"
 
 #include <errno.h>
@@ -43,8 +44,12 @@ static void tighten(struct room *room, uint64_t available, uint64_t total, bool 
 	snprintf(room->limit, sizeof(room->limit), "%s", limit);
 }
 
-/* Up to bytes - 1 of a file, as a string. No stdio: this is done a hundred times a second. false: no such file. */
-static bool file_read(const char *directory, const char *name, char *text, size_t bytes)
+/*
+ * Up to bytes - 1 of a file, as a string. No stdio: this is done a hundred times a second. false: no such file, or it could not be looked at,
+ * which room->unread says from then on.
+ */
+static bool file_read(const char *directory, const char *name, char *text, size_t bytes,
+		      struct room *room)
 {
 	char path[PATH_MAX + 64];
 	ssize_t got;
@@ -52,10 +57,11 @@ static bool file_read(const char *directory, const char *name, char *text, size_
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	got = read_whole(fd, text, bytes - 1);
-	close(fd);
+	got = fd < 0 ? -1 : read_whole(fd, text, bytes - 1);
+	if (got < 0 && is_shortage(errno))
+		room->unread = true;
+	if (fd >= 0)
+		close(fd);
 	text[got > 0 ? got : 0] = '\0';
 	return got > 0;
 }
@@ -74,7 +80,7 @@ static void host_read(const char *root, struct room *room)
 	char text[256]; /* the first lines: MemTotal, MemFree, MemAvailable */
 	uint64_t total;
 
-	if (!file_read(root, "proc/meminfo", text, sizeof(text)))
+	if (!file_read(root, "proc/meminfo", text, sizeof(text), room))
 		return;
 	total = kib_after(text, "MemTotal:");
 	if (total)
@@ -84,12 +90,13 @@ static void host_read(const char *root, struct room *room)
 /* ---- One cgroup -------------------------------------------------------------------------------- */
 
 /* false: there is no such file, or it says that there is no limit. */
-static bool number_read(const char *directory, const char *name, uint64_t *number)
+static bool number_read(const char *directory, const char *name, uint64_t *number,
+			struct room *room)
 {
 	char text[32], *end;
 	uint64_t value;
 
-	if (!file_read(directory, name, text, sizeof(text)))
+	if (!file_read(directory, name, text, sizeof(text), room))
 		return false;
 	value = strtoull(text, &end, 10);
 	if (end == text || value >= NO_LIMIT)
@@ -115,13 +122,13 @@ static void cache_add(struct cache *cache, const char *name, uint64_t bytes)
 }
 
 /* Page cache that the kernel would drop before it kills: half of what is clean. */
-static uint64_t droppable(const char *directory, bool v1)
+static uint64_t droppable(const char *directory, bool v1, struct room *room)
 {
 	char text[8192], name[64], *line = text, *rest;
 	struct cache cache = {0, 0};
 	unsigned long long bytes;
 
-	if (!file_read(directory, "memory.stat", text, sizeof(text)))
+	if (!file_read(directory, "memory.stat", text, sizeof(text), room))
 		return 0;
 	for (; (line = strtok_r(line, "\n", &rest)); line = NULL)
 		if (sscanf(line, "%63s %llu", name, &bytes) == 2 &&
@@ -135,12 +142,12 @@ static void limit_read(const char *directory, bool v1, const char *limit, const 
 {
 	uint64_t most, used = 0, left;
 
-	if (!number_read(directory, limit, &most))
+	if (!number_read(directory, limit, &most, room))
 		return;
-	number_read(directory, usage, &used);
+	number_read(directory, usage, &used, room);
 	left = minus(most, used);
 	if (left < NEAR_BYTES)
-		left = minus(most + droppable(directory, v1), used);
+		left = minus(most + droppable(directory, v1, room), used);
 	tighten(room, left, most, kills, directory);
 }
 
@@ -238,39 +245,73 @@ static void dirs_add(struct room_source *source, const struct mount *mount, cons
 	}
 }
 
-static void dirs_find(struct room_source *source)
+/* False: the mounts could not be read. */
+static bool dirs_find(struct room_source *source)
 {
 	char file_name[PATH_MAX + 64];
 	const char *controller = source->controller ? source->controller : "memory";
 	FILE *file;
 	char line[2 * PATH_MAX + 512], path[PATH_MAX];
 	struct mount mount;
+	bool whole;
 
-	source->dirs = 0;
 	snprintf(file_name, sizeof(file_name), "%s/proc/self/mountinfo", source->root);
 	file = fopen(file_name, "re");
+	if (!file && is_shortage(errno))
+		return false;
+	source->dirs = 0;
 	if (!file)
-		return;
+		return true;
 	while (fgets(line, sizeof(line), file))
 		if (mount_parse(line, controller, &mount) &&
 		    cgroup_path(source->cgroup, controller, mount.v1, path, sizeof(path)))
 			dirs_add(source, &mount, path);
+	whole = !ferror(file);
 	fclose(file);
+	return whole;
 }
 
-/* A process may be put into another cgroup at any time. */
-static void dirs_update(struct room_source *source)
+/* A process may be put into another cgroup at any time. What cannot be looked at is as it was, and is looked at again the next time. */
+static void dirs_update(struct room_source *source, struct room *room)
 {
 	char now[sizeof(source->cgroup)] = "", name[32] = "proc/self/cgroup";
+	bool unread = room->unread;
 
 	if (source->pid)
 		snprintf(name, sizeof(name), "proc/%u/cgroup", source->pid);
-	if (!file_read(source->root, name, now, sizeof(now)))
+	room->unread = false;
+	if (!file_read(source->root, name, now, sizeof(now), room) && !room->unread)
 		now[0] = '\0';
-	if (!strcmp(now, source->cgroup))
+	if (!room->unread && strcmp(now, source->cgroup) != 0) {
+		memcpy(source->cgroup, now, sizeof(now));
+		if (!dirs_find(source)) {
+			room->unread = true;
+			source->cgroup[0] = '\0';
+		}
+	}
+	room->unread |= unread;
+}
+
+/*
+ * What could not be looked at limits no less than it did the last time it could: to ask for memory as if there were no limit may end in the
+ * OOM killer.
+ */
+static void keep_limit(struct room_source *source, struct room *room)
+{
+	if (!room->unread) {
+		source->last = *room;
+		source->has_last = true;
 		return;
-	memcpy(source->cgroup, now, sizeof(now));
-	dirs_find(source);
+	}
+	if (!source->has_last)
+		return;
+	if (source->last.left_bytes < room->left_bytes)
+		room->left_bytes = source->last.left_bytes;
+	if (source->last.bytes >= room->bytes)
+		return;
+	room->bytes = source->last.bytes;
+	room->total_bytes = source->last.total_bytes;
+	memcpy(room->limit, source->last.limit, sizeof(room->limit));
 }
 
 void room_read(struct room_source *source, struct room *room)
@@ -279,10 +320,12 @@ void room_read(struct room_source *source, struct room *room)
 	room->left_bytes = UINT64_MAX;
 	room->total_bytes = UINT64_MAX;
 	room->limit[0] = '\0';
+	room->unread = false;
 	host_read(source->root, room);
-	dirs_update(source);
+	dirs_update(source, room);
 	for (unsigned int i = 0; i < source->dirs; i++)
 		cgroup_read(source->dir[i], source->v1[i], room);
+	keep_limit(source, room);
 }
 
 int room_check(const struct room *room, const char *who, uint64_t bytes, struct gmig_error *err)
@@ -309,9 +352,9 @@ static void huge_read(const char *directory, bool v1, const char *size, const ch
 		 v1 ? "limit_in_bytes" : "max");
 	snprintf(usage, sizeof(usage), "hugetlb.%s%s.%s", size, what,
 		 v1 ? "usage_in_bytes" : "current");
-	if (!number_read(directory, limit, &most))
+	if (!number_read(directory, limit, &most, room))
 		return;
-	number_read(directory, usage, &used);
+	number_read(directory, usage, &used, room);
 	if (minus(most, used) >= room->bytes)
 		return;
 	room->bytes = minus(most, used);
@@ -335,7 +378,7 @@ void room_huge_read(struct room_source *source, uint64_t page_bytes, struct room
 
 	size_name(page_bytes, size, sizeof(size));
 	*room = (struct room){.bytes = UINT64_MAX, .total_bytes = UINT64_MAX};
-	dirs_update(source);
+	dirs_update(source, room);
 	for (unsigned int i = 0; i < source->dirs; i++) {
 		huge_read(source->dir[i], source->v1[i], size, "", room);
 		huge_read(source->dir[i], source->v1[i], size, ".rsvd", room);
@@ -357,9 +400,9 @@ static void swap_limit_read(const char *directory, const char *name, struct room
 {
 	uint64_t most, used = 0;
 
-	if (!number_read(directory, name, &most))
+	if (!number_read(directory, name, &most, room))
 		return;
-	number_read(directory, "memory.swap.current", &used);
+	number_read(directory, "memory.swap.current", &used, room);
 	swap_tighten(room, minus(most, used), most, directory);
 }
 
@@ -368,14 +411,15 @@ void room_swap_read(struct room_source *source, struct room *room)
 	char text[1024]; /* its swap is in the first twenty lines */
 
 	*room = (struct room){.bytes = UINT64_MAX, .total_bytes = UINT64_MAX};
-	if (file_read(source->root, "proc/meminfo", text, sizeof(text)))
+	if (file_read(source->root, "proc/meminfo", text, sizeof(text), room))
 		swap_tighten(room, kib_after(text, "SwapFree:"), kib_after(text, "SwapTotal:"),
 			     "host");
-	dirs_update(source);
+	dirs_update(source, room);
 	for (unsigned int i = 0; i < source->dirs; i++) {
 		if (source->v1[i])
 			continue;
 		swap_limit_read(source->dir[i], "memory.swap.max", room);
 		swap_limit_read(source->dir[i], "memory.swap.high", room);
 	}
+	keep_limit(source, room);
 }

@@ -28,6 +28,8 @@ struct room {
 	    left_bytes; /* room_read() alone: until the kernel kills. No reserve, no memory.high */
 	uint64_t total_bytes; /* of what limits it */
 	char limit[PATH_MAX]; /* "host", or the directory of the cgroup that is tightest */
+	bool
+	    unread; /* some of it could not be looked at, for want of descriptors or memory: it is as it last was */
 };
 
 /* What is kept back of `total_bytes`: 1/256 of it, at least 4 MiB and at most 64 MiB. */
@@ -35,7 +37,7 @@ uint64_t room_reserve(uint64_t total_bytes);
 
 #define ROOM_DIRS 32 /* cgroups above a process that are looked at */
 
-/* Where to look. Zeroed, but for `root`, before the first call. */
+/* Where to look. Zeroed, but for `root`, before the first call; for calls of one kind, and of one size. */
 struct room_source {
 	const char *root;	/* "", or a directory with a /proc and a /sys of its own */
 	const char *controller; /* NULL: "memory" */
@@ -44,9 +46,14 @@ struct room_source {
 	char dir[ROOM_DIRS][PATH_MAX];
 	bool v1[ROOM_DIRS];
 	unsigned int dirs;
+	struct room last; /* as it was when all of it could be looked at */
+	bool has_last;
 };
 
-/* Always succeeds: a file that is not there limits nothing. About 60 us. */
+/*
+ * Always succeeds: a file that is not there limits nothing, and what could not be looked at limits as it did before, if it ever could. About
+ * 60 us.
+ */
 void room_read(struct room_source *source, struct room *room);
 /* -ENOMEM: less than `bytes` are left until the kernel kills; the text has that, the limit, and who needs them. */
 int room_check(const struct room *room, const char *who, uint64_t bytes, struct gmig_error *err);

@@ -31,8 +31,8 @@ static void spread_cpus(struct gmig_topology *topology, const struct topology_cp
 static int pretend(struct gmig_topology *topology, unsigned int count)
 {
 	struct topology_cpus host = {{0}};
+	struct node_memory memory;
 	unsigned int nodes;
-	uint64_t free_now;
 
 	for (unsigned int i = 0; i < topology->count; i++)
 		for (unsigned int word = 0; word < TOPOLOGY_CPU_WORDS; word++)
@@ -49,7 +49,8 @@ static int pretend(struct gmig_topology *topology, unsigned int count)
 		return -ENOMEM;
 	nodes = topology->count;
 	for (unsigned int a = 0; a < nodes; a++) {
-		topology_node_memory(topology, a, &topology->total_bytes[a], &free_now);
+		topology_node_memory(topology, a, &memory);
+		topology->total_bytes[a] = memory.total;
 		for (unsigned int b = 0; b < nodes; b++)
 			topology->distance[(size_t)a * nodes + b] =
 			    a == b ? TOPOLOGY_LOCAL : TOPOLOGY_REMOTE;
@@ -216,18 +217,32 @@ uint64_t gmig_topology_total_bytes(const struct gmig_topology *topology, unsigne
 	return is_online(topology, node) ? topology->total_bytes[topology->rank[node]] : 0;
 }
 
+int gmig_topology_room(const struct gmig_topology *topology, unsigned int node,
+		       uint64_t *free_bytes, uint64_t *cache_bytes)
+{
+	struct node_memory memory = {0};
+	int ret =
+	    is_online(topology, node) ? topology_node_memory(topology, node, &memory) : -ENODEV;
+
+	*free_bytes = memory.free;
+	*cache_bytes = memory.cache;
+	return ret;
+}
+
 uint64_t gmig_topology_free_bytes(const struct gmig_topology *topology, unsigned int node)
 {
-	uint64_t total, free_now = 0;
+	uint64_t free_bytes, cache_bytes;
 
-	if (is_online(topology, node))
-		topology_node_memory(topology, node, &total, &free_now);
-	return free_now;
+	gmig_topology_room(topology, node, &free_bytes, &cache_bytes);
+	return free_bytes;
 }
 
 uint64_t gmig_topology_cache_bytes(const struct gmig_topology *topology, unsigned int node)
 {
-	return is_online(topology, node) ? topology_node_cache(topology, node) : 0;
+	uint64_t free_bytes, cache_bytes;
+
+	gmig_topology_room(topology, node, &free_bytes, &cache_bytes);
+	return cache_bytes;
 }
 
 void gmig_topology_cpus(const struct gmig_topology *topology, unsigned int node, uint64_t *mask,

@@ -58,14 +58,17 @@ int topology_check_target(const struct gmig_topology *topology, const struct gmi
 
 /* ---- Reading (topology_read.c) --------------------------------------------------------------- */
 
-/* Fill an empty topology whose root is set. -ENODEV no node has memory; -ENOMEM; -EIO a file says nonsense. */
+/* Fill an empty topology whose root is set. -ENODEV no node has memory; -EIO a file says nonsense; -ENOMEM, -EMFILE and their like: it could not be looked at. */
 int topology_read(struct gmig_topology *topology, struct gmig_error *err);
 /* Room for the online nodes, whose set is known. -ENOMEM. */
 int topology_add_nodes(struct gmig_topology *topology);
 void topology_drop_nodes(struct gmig_topology *topology);
-/* Total and free memory of an online node now. */
-void topology_node_memory(const struct gmig_topology *topology, unsigned int node, uint64_t *total,
-			  uint64_t *free_now);
-uint64_t topology_node_cache(const struct gmig_topology *topology, unsigned int node);
+struct node_memory {
+	uint64_t total, free, cache; /* bytes; cache: gmig_topology_cache_bytes() */
+};
+
+/* Of an online node now; 0 where the host does not say. Negative: it could not be looked at, as -EMFILE. */
+int topology_node_memory(const struct gmig_topology *topology, unsigned int node,
+			 struct node_memory *memory);
 
 #endif

@@ -2,7 +2,9 @@
  * One look at the host. Sources: Documentation/ABI/stable/sysfs-devices-node, proc_pid_status(5).
  */
 #include "nodeset.h"
+#include "shortage.h"
 #include "topology.h"
+#include "whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 #define TEXT_BYTES (64u << 10) /* every other one of 8192 CPUs, as a list, takes 20 KiB */
 #define READ_TRIES 3
 #define TORN	   1 /* nodes came or went during the look */
+#define UNSAID	   2 /* there is no such file, or it is nobody's to read */
 
 /* A look: its topology, and room for one file. */
 struct look {
@@ -28,34 +31,41 @@ struct look {
 
 static int read_path(const char *path, char *text, size_t bytes)
 {
-	size_t length = 0;
-	ssize_t got;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), ret = 0;
+	ssize_t length;
 
+	text[0] = '\0';
 	if (fd < 0)
 		return -errno;
-	do {
-		got = read(fd, text + length, bytes - 1 - length);
-		if (got > 0)
-			length += (size_t)got;
-	} while (got > 0 || (got < 0 && errno == EINTR));
+	length = read_whole(fd, text, bytes - 1);
+	if (length < 0)
+		ret = -errno;
+	else
+		text[length] = '\0';
 	close(fd);
-	text[length] = '\0';
-	return got < 0 ? -EIO : 0;
+	return ret;
 }
 
-/* The file's text into look->text. Negative: it is not to be had. */
+/*
+ * The file's text into look->text. UNSAID: it is not to be had, the host does not say. Negative: it could not be looked at, which is told
+ * as an error: a host without descriptors is not one without nodes.
+ */
 __attribute__((format(printf, 2, 3))) static int read_file(struct look *look, const char *format,
 							   ...)
 {
 	size_t root = strlen(look->topology->root);
 	va_list args;
+	int ret;
 
 	memcpy(look->path, look->topology->root, root);
 	va_start(args, format);
 	vsnprintf(look->path + root, sizeof(look->path) - root, format, args);
 	va_end(args);
-	return read_path(look->path, look->text, TEXT_BYTES);
+	ret = read_path(look->path, look->text, TEXT_BYTES);
+	if (is_shortage(ret))
+		return gmig_fail(look->err, ret, "cannot read %.200s: %s", look->path,
+				 gmig_errno_name(ret));
+	return ret ? UNSAID : 0;
 }
 
 static int nonsense(struct look *look)
@@ -66,11 +76,13 @@ static int nonsense(struct look *look)
 
 /* ---- Sets ------------------------------------------------------------------------------------ */
 
-/* 1: there is no such file. */
+/* Or UNSAID. */
 static int read_set(struct look *look, const char *file, struct gmig_node_set *set)
 {
-	if (read_file(look, NODES "%s", file))
-		return 1;
+	int ret = read_file(look, NODES "%s", file);
+
+	if (ret)
+		return ret;
 	return gmig_node_set_parse(look->text, set, NULL) ? nonsense(look) : 0;
 }
 
@@ -78,11 +90,12 @@ static int read_set(struct look *look, const char *file, struct gmig_node_set *s
 static int read_allowed(struct look *look)
 {
 	static const char key[] = "\nMems_allowed_list:";
+	int ret = read_file(look, "/proc/self/status");
 	char *line;
 
 	memset(&look->topology->allowed, 0xff, sizeof(look->topology->allowed));
-	if (read_file(look, "/proc/self/status"))
-		return 0;
+	if (ret)
+		return ret < 0 ? ret : 0;
 	line = strstr(look->text, key);
 	if (!line)
 		return 0;
@@ -102,46 +115,40 @@ static uint64_t meminfo_bytes(const char *text, const char *key)
 	return at ? strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
 }
 
-static void host_memory(uint64_t *total, uint64_t *free_now)
+static void host_memory(struct node_memory *memory)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	*total = (uint64_t)sysconf(_SC_PHYS_PAGES) * page;
-	*free_now = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * page;
+	memory->total = (uint64_t)sysconf(_SC_PHYS_PAGES) * page;
+	memory->free = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * page;
 }
 
-void topology_node_memory(const struct gmig_topology *topology, unsigned int node, uint64_t *total,
-			  uint64_t *free_now)
+int topology_node_memory(const struct gmig_topology *topology, unsigned int node,
+			 struct node_memory *memory)
 {
-	char path[PATH_MAX + 64], text[4096];
-
-	*total = 0;
-	*free_now = 0;
-	if (topology->flat || topology->fake_nodes) {
-		host_memory(total, free_now);
-		return;
-	}
-	snprintf(path, sizeof(path), "%s" NODES "node%u/meminfo", topology->root, node);
-	if (read_path(path, text, sizeof(text)))
-		return;
-	*total = meminfo_bytes(text, "MemTotal:");
-	*free_now = meminfo_bytes(text, "MemFree:");
-}
-
-uint64_t topology_node_cache(const struct gmig_topology *topology, unsigned int node)
-{
+	bool whole_host = topology->flat || topology->fake_nodes;
 	char path[PATH_MAX + 64], text[4096];
 	uint64_t inactive, busy;
+	int ret;
 
-	if (topology->flat || topology->fake_nodes)
+	*memory = (struct node_memory){0};
+	if (whole_host) {
+		host_memory(memory);
 		snprintf(path, sizeof(path), "%s/proc/meminfo", topology->root);
-	else
+	} else {
 		snprintf(path, sizeof(path), "%s" NODES "node%u/meminfo", topology->root, node);
-	if (read_path(path, text, sizeof(text)))
-		return 0;
+	}
+	ret = read_path(path, text, sizeof(text));
+	if (ret)
+		return is_shortage(ret) ? ret : 0;
+	if (!whole_host) {
+		memory->total = meminfo_bytes(text, "MemTotal:");
+		memory->free = meminfo_bytes(text, "MemFree:");
+	}
 	inactive = meminfo_bytes(text, "Inactive(file):");
 	busy = meminfo_bytes(text, "Dirty:") + meminfo_bytes(text, "Writeback:");
-	return inactive > busy ? inactive - busy : 0;
+	memory->cache = inactive > busy ? inactive - busy : 0;
+	return 0;
 }
 
 /* One number for each online node, ascending. What the kernel does not say is 10 or 20. */
@@ -151,11 +158,12 @@ static int read_distances(struct look *look, unsigned int node)
 	unsigned int from = topology->rank[node];
 	uint8_t *distance = &topology->distance[(size_t)from * topology->count];
 	char *at = look->text, *end;
+	int ret = read_file(look, NODES "node%u/distance", node);
 
 	for (unsigned int to = 0; to < topology->count; to++)
 		distance[to] = to == from ? TOPOLOGY_LOCAL : TOPOLOGY_REMOTE;
-	if (read_file(look, NODES "node%u/distance", node))
-		return 0;
+	if (ret)
+		return ret < 0 ? ret : 0;
 	for (unsigned int to = 0; to < topology->count; to++) {
 		unsigned long value = strtoul(at, &end, 10);
 
@@ -173,13 +181,19 @@ static int read_node(struct look *look, unsigned int node)
 {
 	struct gmig_topology *topology = look->topology;
 	unsigned int rank = topology->rank[node];
-	uint64_t free_now;
+	struct node_memory memory;
+	int ret = topology_node_memory(topology, node, &memory);
 
-	topology_node_memory(topology, node, &topology->total_bytes[rank], &free_now);
+	topology->total_bytes[rank] = memory.total;
+	if (ret)
+		return gmig_fail(look->err, ret, "cannot read how much memory node %u has: %s",
+				 node, gmig_errno_name(ret));
 	if (!topology->total_bytes[rank])
 		gmig_node_set_remove(&topology->memory, node);
-	if (!read_file(look, NODES "node%u/cpulist", node) &&
-	    nodeset_parse_bits(look->text, GMIG_MAX_CPUS, topology->cpus[rank].word, NULL))
+	ret = read_file(look, NODES "node%u/cpulist", node);
+	if (ret < 0)
+		return ret;
+	if (!ret && nodeset_parse_bits(look->text, GMIG_MAX_CPUS, topology->cpus[rank].word, NULL))
 		return nonsense(look);
 	return read_distances(look, node);
 }
@@ -215,7 +229,7 @@ static int read_flat(struct look *look)
 {
 	struct gmig_topology *topology = look->topology;
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	uint64_t free_now;
+	struct node_memory memory = {0};
 
 	topology->flat = true;
 	gmig_node_set_add(&topology->online, 0);
@@ -224,7 +238,8 @@ static int read_flat(struct look *look)
 	topology->allowed = topology->online;
 	if (topology_add_nodes(topology))
 		return gmig_fail(look->err, -ENOMEM, "no memory for the list of nodes");
-	host_memory(&topology->total_bytes[0], &free_now);
+	host_memory(&memory);
+	topology->total_bytes[0] = memory.total;
 	topology->distance[0] = TOPOLOGY_LOCAL;
 	for (long cpu = 0; cpu < cpus && cpu < GMIG_MAX_CPUS; cpu++)
 		topology->cpus[0].word[cpu / 64] |= 1ull << (cpu % 64);
@@ -254,7 +269,7 @@ static int read_once(struct look *look)
 {
 	struct gmig_topology *topology = look->topology;
 	struct gmig_node_set after;
-	int ret = read_set(look, "online", &topology->online);
+	int ret = read_set(look, "online", &topology->online), again;
 
 	if (ret > 0)
 		return read_flat(look);
@@ -273,8 +288,10 @@ static int read_once(struct look *look)
 	}
 	if (gmig_node_set_empty(&topology->memory))
 		return gmig_fail(look->err, -ENODEV, "this host shows no node with memory");
-	if (read_set(look, "online", &after) ||
-	    memcmp(&topology->online, &after, sizeof(after)) != 0)
+	again = read_set(look, "online", &after);
+	if (again < 0)
+		return again;
+	if (again || memcmp(&topology->online, &after, sizeof(after)) != 0)
 		ret = TORN;
 	return ret;
 }

@@ -80,7 +80,7 @@ class NodesLife(Life):
 
     def memory(self):
         """{node: bytes} of what the process checks, as the kernel has it; of mappings of at least KEPT."""
-        return self.of_nodes(here for line, here in self.maps() if sum(here.values()) >= KEPT)
+        return self.of_nodes([here for line, here in self.maps() if sum(here.values()) >= KEPT])
 
     def whole(self):
         """
@@ -88,7 +88,7 @@ class NodesLife(Life):
         domain when that leaves a node.
         """
         maps = [(" file=" in line and sum(here.values()) < KEPT, here) for line, here in self.maps()]
-        return [self.of_nodes(here for of_file, here in maps if of_file == want) for want in (False, True)]
+        return [self.of_nodes([here for of_file, here in maps if of_file == want]) for want in (False, True)]
 
     def here(self):
         memory = self.memory()

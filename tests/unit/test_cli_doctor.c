@@ -145,6 +145,34 @@ START_TEST(doctor_old_kernel_fails_and_names_6_8)
 }
 END_TEST
 
+/* For want of descriptors, say: that is no word about the host. */
+START_TEST(doctor_does_not_say_that_there_is_none_of_what_could_not_be_tried)
+{
+	features.userfaultfd = features.move = features.write_protect = features.pagemap_scan =
+	    GMIG_FEATURE_UNKNOWN;
+	features.mbind = features.move_pages = features.minor_hugetlb = GMIG_FEATURE_UNKNOWN;
+	expect("userfaultfd", "fail", "could not be tried", "ulimit -n");
+	expect("move", "fail", "not tried, userfaultfd comes first", "said of userfaultfd");
+	expect("pagemap", "fail", "could not be tried", "ulimit -n");
+	expect("placement", "fail", "could not be tried", "ulimit -n");
+	expect("shared-hugetlb", "note", "could not be tried", "ulimit -n");
+	features.userfaultfd = GMIG_FEATURE_OK;
+	expect("move", "fail", "could not be tried", "ulimit -n");
+	host.release = "6.1.0-18-amd64";
+	expect("kernel", "fail", "could not be tried", "ulimit -n");
+}
+END_TEST
+
+START_TEST(doctor_names_a_process_that_may_have_no_huge_pages)
+{
+	put("/proc/self/status", "Mems_allowed_list:\t0-1\nTHP_enabled:\t0\n");
+	expect("huge-pages", "note", "this process may have no transparent huge pages",
+	       "find who sets it");
+	put("/proc/self/status", "Mems_allowed_list:\t0-1\nTHP_enabled:\t1\n");
+	expect("huge-pages", "ok", "huge pages: madvise", NULL);
+}
+END_TEST
+
 START_TEST(doctor_old_number_with_the_feature_is_ok)
 {
 	host.release = "5.14.0-503.el9";
@@ -521,6 +549,8 @@ int main(void)
 	tcase_add_loop_test(tcase, doctor_tells_a_real_filter_of_either_error, 0, 2);
 	tcase_add_test(tcase, doctor_tells_a_filter_that_hides_calls_from_a_kernel_without_numa);
 	tcase_add_test(tcase, doctor_old_kernel_fails_and_names_6_8);
+	tcase_add_test(tcase, doctor_does_not_say_that_there_is_none_of_what_could_not_be_tried);
+	tcase_add_test(tcase, doctor_names_a_process_that_may_have_no_huge_pages);
 	tcase_add_test(tcase, doctor_old_number_with_the_feature_is_ok);
 	tcase_add_test(tcase, doctor_kernel_with_a_fault_fails_and_doubtful_one_is_a_note);
 	tcase_add_test(tcase, doctor_names_the_placement_calls_that_are_refused);

@@ -273,33 +273,40 @@ START_TEST(userfaultfd_that_is_not_to_be_had_says_why)
 	} cases[] = {{-EPERM, -EPERM, GMIG_FEATURE_NO_RIGHT, "no right to use userfaultfd"},
 		     {-EACCES, -EPERM, GMIG_FEATURE_NO_RIGHT, "no right to use userfaultfd"},
 		     {-ENOSYS, -ENOSYS, GMIG_FEATURE_MISSING, "no userfaultfd"},
-		     {-EINVAL, -ENOSYS, GMIG_FEATURE_MISSING, "no userfaultfd"}};
+		     {-EINVAL, -ENOSYS, GMIG_FEATURE_MISSING, "no userfaultfd"},
+		     {-EMFILE, -EMFILE, GMIG_FEATURE_UNKNOWN,
+		      "could not be tried whether userfaultfd works here: EMFILE"}};
+	const enum gmig_feature_state rest =
+	    _i % 5 == 4 ? GMIG_FEATURE_UNKNOWN : GMIG_FEATURE_MISSING;
 	struct gmig_features features;
-	bool at_open = _i < 4;
+	bool at_open = _i < 5;
 
 	if (at_open)
-		host.userfaultfd = cases[_i % 4].error;
+		host.userfaultfd = cases[_i % 5].error;
 	else
-		host.api = cases[_i % 4].error;
-	ck_assert_int_eq(probe(&features), cases[_i % 4].ret);
-	ck_assert_int_eq(features.userfaultfd, cases[_i % 4].state);
-	ck_assert_int_eq(features.minor_hugetlb, at_open ? cases[_i % 4].state : GMIG_FEATURE_OK);
-	ck_assert_int_eq(features.move, GMIG_FEATURE_MISSING);
-	ck_assert_int_eq(features.write_protect, GMIG_FEATURE_MISSING);
+		host.api = cases[_i % 5].error;
+	ck_assert_int_eq(probe(&features), cases[_i % 5].ret);
+	ck_assert_int_eq(features.userfaultfd, cases[_i % 5].state);
+	ck_assert_int_eq(features.minor_hugetlb, at_open ? cases[_i % 5].state : GMIG_FEATURE_OK);
+	ck_assert_int_eq(features.move, rest);
+	ck_assert_int_eq(features.write_protect, rest);
 	/* The rest is looked at all the same. */
 	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_OK);
-	ck_assert_msg(strstr(features.why, cases[_i % 4].says) != NULL, "%s", features.why);
+	ck_assert_msg(strstr(features.why, cases[_i % 5].says) != NULL, "%s", features.why);
 }
 END_TEST
 
 START_TEST(kernel_without_minor_faults_migrates_all_the_same)
 {
-	static const int errors[] = {-EINVAL, -EPERM, -EACCES};
+	static const int errors[] = {-EINVAL, -EPERM, -EACCES, -ENFILE};
+	static const enum gmig_feature_state states[] = {
+	    GMIG_FEATURE_MISSING, GMIG_FEATURE_NO_RIGHT, GMIG_FEATURE_NO_RIGHT,
+	    GMIG_FEATURE_UNKNOWN};
 	struct gmig_features features;
 
 	host.minor = errors[_i];
 	ck_assert_int_eq(probe(&features), 0);
-	ck_assert_int_eq(features.minor_hugetlb, _i ? GMIG_FEATURE_NO_RIGHT : GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(features.minor_hugetlb, states[_i]);
 	ck_assert_int_eq(features.userfaultfd, GMIG_FEATURE_OK);
 	ck_assert_str_eq(features.why, "");
 }
@@ -313,8 +320,8 @@ START_TEST(kernel_that_cannot_move_says_so)
 		host.reg = -ENOMEM;
 	else
 		host.move = -ENOTTY;
-	ck_assert_int_eq(probe(&features), -ENOSYS);
-	ck_assert_int_eq(features.move, GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(probe(&features), _i ? -ENOMEM : -ENOSYS);
+	ck_assert_int_eq(features.move, _i ? GMIG_FEATURE_UNKNOWN : GMIG_FEATURE_MISSING);
 	ck_assert_int_eq(features.userfaultfd, GMIG_FEATURE_OK);
 	ck_assert_int_eq(features.write_protect, GMIG_FEATURE_OK);
 	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_OK);
@@ -329,7 +336,9 @@ START_TEST(page_map_that_cannot_be_read_says_so)
 		enum gmig_feature_state state;
 	} cases[] = {{-EACCES, 0, -EPERM, GMIG_FEATURE_NO_RIGHT},
 		     {-ENOENT, 0, -ENOSYS, GMIG_FEATURE_MISSING},
-		     {0, -ENOTTY, -ENOSYS, GMIG_FEATURE_MISSING}};
+		     {0, -ENOTTY, -ENOSYS, GMIG_FEATURE_MISSING},
+		     {-EMFILE, 0, -EMFILE, GMIG_FEATURE_UNKNOWN},
+		     {0, -ENOMEM, -ENOMEM, GMIG_FEATURE_UNKNOWN}};
 	struct gmig_features features;
 
 	host.pagemap = cases[_i].pagemap;
@@ -359,9 +368,12 @@ START_TEST(host_without_memory_for_a_probe_says_what_it_could_not_try)
 	struct gmig_features features;
 
 	host.map = -ENOMEM;
-	ck_assert_int_eq(probe(&features), -ENOSYS);
-	ck_assert_int_eq(features.move, GMIG_FEATURE_MISSING);
-	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_MISSING);
+	ck_assert_int_eq(probe(&features), -ENOMEM);
+	ck_assert_int_eq(features.move, GMIG_FEATURE_UNKNOWN);
+	ck_assert_int_eq(features.pagemap_scan, GMIG_FEATURE_UNKNOWN);
+	ck_assert_int_eq(features.mbind, GMIG_FEATURE_UNKNOWN);
+	ck_assert_int_eq(features.move_pages, GMIG_FEATURE_UNKNOWN);
+	ck_assert_ptr_nonnull(strstr(features.why, "whether UFFDIO_MOVE works here: ENOMEM"));
 }
 END_TEST
 
@@ -456,10 +468,10 @@ int main(void)
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("probe");
 	tcase_add_test(tcase, probe_asks_for_what_is_used);
-	tcase_add_loop_test(tcase, userfaultfd_that_is_not_to_be_had_says_why, 0, 8);
-	tcase_add_loop_test(tcase, kernel_without_minor_faults_migrates_all_the_same, 0, 3);
+	tcase_add_loop_test(tcase, userfaultfd_that_is_not_to_be_had_says_why, 0, 10);
+	tcase_add_loop_test(tcase, kernel_without_minor_faults_migrates_all_the_same, 0, 4);
 	tcase_add_loop_test(tcase, kernel_that_cannot_move_says_so, 0, 2);
-	tcase_add_loop_test(tcase, page_map_that_cannot_be_read_says_so, 0, 3);
+	tcase_add_loop_test(tcase, page_map_that_cannot_be_read_says_so, 0, 5);
 	tcase_add_test(tcase, first_thing_that_is_missing_is_told);
 	tcase_add_test(tcase, host_without_memory_for_a_probe_says_what_it_could_not_try);
 	tcase_add_loop_test(tcase, calls_that_place_memory_are_told_apart_by_what_they_say, 0, 9);

@@ -2,6 +2,7 @@
 #include "../../control/host_view.h"
 #include "../../migrate/core/topology.h"
 #include "../support/no_memory.h"
+#include "failing_open.h"
 #include "host_tree.h"
 #include "open_files.h"
 
@@ -147,6 +148,20 @@ START_TEST(count_of_huge_pages_that_cannot_be_read_is_told)
 }
 END_TEST
 
+START_TEST(free_memory_that_cannot_be_looked_at_is_told)
+{
+	struct gmig_error err = {0};
+
+	tree_nodes("0-9", nodes, 3);
+	ck_assert(!topology_create_at(tree_root, 0, &topology, &err));
+	open_error = EMFILE;
+	open_fails = 0;
+	ck_assert_int_eq(host_view_read(topology, tree_root, &closed, &view, &err), -EMFILE);
+	ck_assert_str_eq(err.text, "the free memory of node 0 cannot be read: Too many open files");
+	ck_assert_ptr_null(view.nodes);
+}
+END_TEST
+
 START_TEST(look_leaves_no_descriptor_and_its_end_may_come_twice)
 {
 	int before;
@@ -200,6 +215,7 @@ int main(void)
 	tcase_add_loop_test(tcase, count_of_huge_pages_that_is_none_is_0, 0,
 			    sizeof(counts) / sizeof(counts[0]));
 	tcase_add_loop_test(tcase, count_of_huge_pages_that_cannot_be_read_is_told, 0, 2);
+	tcase_add_test(tcase, free_memory_that_cannot_be_looked_at_is_told);
 	tcase_add_test(tcase, look_leaves_no_descriptor_and_its_end_may_come_twice);
 	tcase_add_test(tcase, each_allocation_that_fails_leaves_it_empty);
 	suite_add_tcase(suite, tcase);

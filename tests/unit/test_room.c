@@ -1,5 +1,6 @@
 /* What may still be asked for, by files of a host that no machine at hand has; and by this one's. */
 #include "../../migrate/core/room.h"
+#include "failing_open.h"
 #include "host_tree.h"
 #include "open_files.h"
 
@@ -550,6 +551,59 @@ START_TEST(reading_leaves_no_descriptor_and_needs_no_other_than_0)
 }
 END_TEST
 
+/* As if there were none it would be asked for, and the guest killed for it. */
+START_TEST(limit_that_cannot_be_looked_at_is_as_it_was)
+{
+	unsigned int unread = 0;
+	int n = 0;
+
+	start();
+	v2("/a/b", "/");
+	limits("/a", "1073741824", "max", "1065353216");
+	limits("/a/b", "max", "max", "1048576");
+	open_error = EMFILE;
+	open_fails = 0;
+	room_read(&source, &room); /* of nothing before is known */
+	ck_assert(room.unread);
+	check(4 * MIB, "cgroup/a");
+	do {
+		open_fails = n++;
+		check(4 * MIB, "cgroup/a");
+		ck_assert_uint_eq(room.left_bytes, 8 * MIB);
+		unread += room.unread;
+	} while (open_fails < 0);
+	open_fails = -1;
+	ck_assert_uint_ge(unread, 8);
+	check(4 * MIB, "cgroup/a");
+	ck_assert(!room.unread);
+	open_error = ENOENT; /* that is an answer */
+	open_fails = 0;
+	room_read(&source, &room);
+	ck_assert(!room.unread);
+	tree_remove();
+}
+END_TEST
+
+START_TEST(cgroup_that_cannot_be_looked_at_is_looked_at_the_next_time)
+{
+	start();
+	v2("/a", "/");
+	limits("/a", "1073741824", "max", "1065353216");
+	limits("/b", "1073741824", "max", "1063256064");
+	check(4 * MIB, "cgroup/a");
+	v2("/b", "/");
+	open_error = ENFILE;
+	open_fails = 1; /* meminfo was had */
+	check(4 * MIB, "cgroup/a");
+	open_fails = 2; /* mountinfo */
+	check(4 * MIB, "cgroup/a");
+	ck_assert(room.unread);
+	check(6 * MIB, "cgroup/b");
+	ck_assert(!room.unread);
+	tree_remove();
+}
+END_TEST
+
 START_TEST(check_refuses_what_is_more_than_is_left_and_says_how_much)
 {
 	struct gmig_error err = {0};
@@ -703,6 +757,8 @@ int main(void)
 	tcase_add_test(tcase, directories_are_looked_for_again_only_when_the_cgroup_changes);
 	tcase_add_test(tcase, cgroups_of_another_process_limit_it);
 	tcase_add_test(tcase, reading_leaves_no_descriptor_and_needs_no_other_than_0);
+	tcase_add_test(tcase, limit_that_cannot_be_looked_at_is_as_it_was);
+	tcase_add_test(tcase, cgroup_that_cannot_be_looked_at_is_looked_at_the_next_time);
 	tcase_add_test(tcase, check_refuses_what_is_more_than_is_left_and_says_how_much);
 	tcase_add_test(tcase, huge_pages_without_usage_or_beyond_their_limit_are_exact);
 	tcase_add_test(tcase, swap_without_usage_or_beyond_its_limit_is_exact);

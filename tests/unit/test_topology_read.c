@@ -1,5 +1,6 @@
 /* Hosts that no machine at hand is: with holes, without memory, without CPUs, changing under us. */
 #include "../../migrate/core/topology.h"
+#include "failing_open.h"
 #include "host_tree.h"
 #include "open_files.h"
 
@@ -407,6 +408,63 @@ START_TEST(broken_file_is_refused_and_named)
 }
 END_TEST
 
+/* ---- Files that could not be looked at ------------------------------------------------------- */
+
+static const struct {
+	int error;
+	bool says_nothing; /* of the host */
+} shortages[] = {{EMFILE, true}, {ENFILE, true}, {ENOMEM, true}, {ENOENT, false}, {EACCES, false}};
+
+/* A host without descriptors is not one of a single node, without memory or without a cpuset. */
+START_TEST(look_that_fails_is_an_error_and_no_other_host)
+{
+	struct gmig_topology *fresh;
+	unsigned int refused = 0;
+	int n = 0, ret;
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	open_error = shortages[_i].error;
+	do {
+		struct gmig_error err = {0};
+
+		open_fails = n++;
+		fresh = NULL;
+		ret = gmig_topology_refresh(topology, &fresh, &err);
+		if (ret && shortages[_i].says_nothing) {
+			ck_assert_int_eq(ret, -open_error);
+			ck_assert_msg(strstr(err.text, "cannot read ") != NULL, "%s", err.text);
+			ck_assert_ptr_null(fresh);
+		}
+		refused += ret != 0;
+		gmig_topology_put(fresh);
+	} while (open_fails < 0);
+	open_fails = -1;
+	/* online twice, possible, has_memory, status; meminfo, cpulist and distance of each node */
+	if (shortages[_i].says_nothing)
+		ck_assert_uint_eq(refused, 11);
+	ck_set(gmig_topology_nodes(topology), "0-1");
+}
+END_TEST
+
+START_TEST(free_memory_that_cannot_be_looked_at_is_an_error)
+{
+	uint64_t free_bytes = 1, cache_bytes = 1;
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	open_error = EMFILE;
+	open_fails = 0;
+	ck_assert_int_eq(gmig_topology_room(topology, 1, &free_bytes, &cache_bytes), -EMFILE);
+	ck_assert_uint_eq(free_bytes, 0);
+	ck_assert_uint_eq(cache_bytes, 0);
+	ck_assert_int_eq(gmig_topology_room(topology, 1, &free_bytes, &cache_bytes), 0);
+	ck_assert_uint_eq(free_bytes, 200 * MIB);
+	ck_assert_int_eq(gmig_topology_room(topology, 7, &free_bytes, &cache_bytes), -ENODEV);
+	ck_assert_uint_eq(free_bytes, 0);
+}
+END_TEST
+
 START_TEST(refresh_that_fails_leaves_the_topology_alone)
 {
 	struct gmig_topology *fresh = NULL;
@@ -671,6 +729,9 @@ int main(void)
 	tcase_add_test(tcase, topology_lives_until_its_last_reference_is_put);
 	tcase_add_loop_test(tcase, broken_file_is_refused_and_named, 0,
 			    sizeof(broken) / sizeof(broken[0]));
+	tcase_add_loop_test(tcase, look_that_fails_is_an_error_and_no_other_host, 0,
+			    sizeof(shortages) / sizeof(shortages[0]));
+	tcase_add_test(tcase, free_memory_that_cannot_be_looked_at_is_an_error);
 	tcase_add_test(tcase, refresh_that_fails_leaves_the_topology_alone);
 	tcase_add_loop_test(tcase, distance_that_is_not_said_is_10_or_20, 0,
 			    sizeof(distances) / sizeof(distances[0]));

@@ -1,0 +1,8 @@
+/* One open(2) or fopen(3) of the program's own objects fails. Linked with --wrap=open,--wrap=fopen. One thread. */
+#ifndef TEST_FAILING_OPEN_H
+#define TEST_FAILING_OPEN_H
+
+/* The one that fails, counted from 0; negative: none. Its errno. */
+extern int open_fails, open_error;
+
+#endif
