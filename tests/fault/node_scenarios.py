@@ -199,7 +199,8 @@ class NodesLife(Life):
             if "error" in answer:
                 raise Gone(f"the next one does not move: {answer}")
             job = self.wait_job(answer["return"]["id"])
-            if not job or job["state"] != "completed" or job["remaining_bytes"] > SLACK or not books_agree(job):
+            # Pages of files stay (EAGAIN) while another run's gmigd moves them.
+            if not job or job["state"] != "completed" or job["remaining_bytes"] > SLACK + sum(self.whole()[1].values()) or not books_agree(job):
                 raise Gone(f"the next one's job: {job}")
         end = limit(10)
         while (not self.are_narrow("0") or self.memory()[1] > SLACK) and time.monotonic() < end:
