@@ -2,7 +2,7 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults [I/M]] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 55 minutes)
+#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 58 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak; in the lab, with
