@@ -194,9 +194,17 @@ class Life:
 
     # ---- What is asked ----
 
+    def ask_again(self, name, **arguments):
+        """What is answered; again as long as a move is just ending, of which it is said that it should be tried again."""
+        answer, end = self.client.ask(name, **arguments), limit(20)
+        while "just ending" in answer.get("error", {}).get("desc", "") and time.monotonic() < end:
+            time.sleep(0.05)
+            answer = self.client.ask(name, **arguments)
+        return answer
+
     def ask(self, name, **arguments):
         """The answer, or None: refused with a text."""
-        answer = self.client.ask(name, **arguments)
+        answer = self.ask_again(name, **arguments)
         if "error" not in answer:
             return answer["return"]
         if not answer["error"].get("desc"):

@@ -195,7 +195,7 @@ class NodesLife(Life):
         if any(memory[node] > KEPT and str(node) not in allowed for node in memory):
             raise Gone(f"memory {memory}, cpusets {self.groups.mems()}")
         for source in (0, 1):
-            answer = self.client.ask("migrate-pages", guest="web1", **{"from": [source], "to": [1 - source]})
+            answer = self.ask_again("migrate-pages", guest="web1", **{"from": [source], "to": [1 - source]})
             if "error" in answer:
                 raise Gone(f"the next one does not move: {answer}")
             job = self.wait_job(answer["return"]["id"])
