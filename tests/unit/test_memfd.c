@@ -153,13 +153,12 @@ END_TEST
 static bool has_flag(const char *flag)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
-	char line[512], start[32];
 	bool ours = false, has = false;
+	char line[512];
 
-	snprintf(start, sizeof(start), "%lx-", (unsigned long)ram);
 	while (maps && fgets(line, sizeof(line), maps)) {
 		if (strchr(line, '-') && strtoul(line, NULL, 16) >= 4096)
-			ours = !strncmp(line, start, strlen(start));
+			ours = strtoul(line, NULL, 16) == (uintptr_t)ram;
 		if (ours && !strncmp(line, "VmFlags:", 8)) {
 			has = strstr(line, flag);
 			ours = false;
