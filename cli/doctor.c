@@ -257,7 +257,10 @@ static void check_huge_pages(const struct doctor_host *host, struct doctor_findi
 	int error = doctor_chosen(host, THP "/enabled", enabled, sizeof(enabled));
 	int more = doctor_chosen(host, THP "/defrag", defrag, sizeof(defrag));
 
-	if (doctor_unknown(finding, error ? error : more, "whether guests get huge pages"))
+	error = error ? error : more;
+	if (!doctor_status(host, "self", "THP_enabled:\t", ours, sizeof(ours)) && !error)
+		error = errno;
+	if (doctor_unknown(finding, error, "whether guests get huge pages"))
 		return;
 	if (!enabled[0] || !strcmp(enabled, "never")) {
 		doctor_say(finding, "note",
@@ -266,8 +269,7 @@ static void check_huge_pages(const struct doctor_host *host, struct doctor_findi
 			   enabled[0] ? "off" : "not in this kernel");
 		doctor_advise(finding,
 			      "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
-	} else if (doctor_status(host, "self", "THP_enabled:\t", ours, sizeof(ours)) &&
-		   *ours == '0') {
+	} else if (*ours == '0') {
 		doctor_say(
 		    finding, "note",
 		    "this process may have no transparent huge pages (PR_SET_THP_DISABLE, which "
