@@ -635,6 +635,20 @@ static int check_journals(const char *directory, struct gmig_error *err)
 	return 0;
 }
 
+/* Nobody goes on with these: they are as the last move was to leave them, and without us nobody says so. */
+static void say_kept(const char *directory)
+{
+	int kept = count_files(directory, ".kept");
+	char line[GMIG_ERROR_TEXT];
+
+	snprintf(line, sizeof(line),
+		 "cpusets of %d domain%s keep nodes on which memory lay when the last move ended: "
+		 "see the files .kept in '%.150s'",
+		 kept, kept > 1 ? "s" : "", directory);
+	if (kept > 0)
+		daemon_log(GMIG_LOG_WARNING, line);
+}
+
 static void serve_until_signal(struct daemon *daemon)
 {
 	hear_hook(daemon);
@@ -672,6 +686,8 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 			ret = tell_rest(&daemon, err);
 	}
 	stop(&daemon);
+	if (options->finish)
+		say_kept(options->state);
 	if (!ret && options->finish)
 		ret = check_journals(options->state, err);
 	return ret;

@@ -12,7 +12,7 @@
  *
  *   start      read the scope, plan it; write the journal; widen, parents first; start the job
  *   end        where does guest memory lie now? write the journal: narrowing; narrow, children first; write what libvirt is to be told
- *              (tell_journal.h); remove the journal; tell libvirt
+ *              (node_journal.h); remove the journal; tell libvirt
  *
  * Of several moves at a time the last one that ends narrows. A group gets what it had before, moved by the moves that were completed; and of what it
  * was widened by, the nodes on which more than DOMAIN_KEEP_BYTES of guest memory lie: the kernel would move them at full speed, against the

@@ -35,7 +35,9 @@ struct domain {
 	bool completed; /* a move since they were widened: libvirt is to be told at the end */
 	/* What stands until it is not so any more, whatever moves begin and end meanwhile: of its cpusets, libvirt's view (domain_tell.c), and pins. */
 	char note[GMIG_ERROR_TEXT], tell_note[GMIG_ERROR_TEXT], pins_note[GMIG_ERROR_TEXT];
-	struct gmig_node_set kept;	 /* nodes that `note` is about */
+	struct gmig_node_set kept; /* nodes that `note` is about; see domain_kept.c */
+	bool kept_unsaved;	   /* the file says otherwise: to be written at the next change */
+	bool kept_unread;	   /* there is a file that could not be read yet */
 	struct gmig_node_set tell_nodes; /* those that tell_note is about */
 	struct gmig_node_set
 	    libvirts; /* nodeset by its XML, as it was read last; empty: none, or not known */
@@ -114,6 +116,20 @@ void domain_tell_forget(struct domain *domain);
 void domain_tell_recover(struct domain *domain);
 /* Libvirt answers: tell it what it has not heard of. Takes move_lock itself, if it is free. 0, or what the call returned. */
 int domain_tell_again(struct domain *domain);
+
+/* ---- domain_kept.c: nodes that the cpusets keep; all under move_lock ----------------------------- */
+
+/* These, from now on: on disk, and in the note. */
+void domain_kept_set(struct domain *domain, const struct gmig_node_set *nodes);
+/* What could not be read from disk before is read now, if it can be. */
+void domain_kept_recall(struct domain *domain);
+/*
+ * When no move runs. now: nodes that the cpusets had a moment ago; a move may have ended since, so that they are read again before a node is let go. One that
+ * somebody else has taken from them is not kept any more, and the kernel has moved what lay there; nor is one that is left alone in them.
+ */
+void domain_kept_hear(struct domain *domain, const struct gmig_node_set *now);
+/* Right after the domain was opened: has an earlier gmigd left any? */
+void domain_kept_recover(struct domain *domain);
 
 /* ---- domain_aside.c: journals that cannot be understood ----------------------------------------- */
 

@@ -168,53 +168,23 @@ static struct domain_look *look_now(struct domain *domain)
 	return NULL;
 }
 
-static void say_kept(struct domain *domain)
-{
-	char text[80];
-
-	domain->note[0] = '\0';
-	if (!gmig_node_set_empty(&domain->kept))
-		snprintf(domain->note, sizeof(domain->note),
-			 "its cpusets keep nodes %s: guest memory lay there when the last move "
-			 "ended, which the kernel would have moved without a limit; a move that is "
-			 "completed narrows them",
-			 gmig_node_set_print(&domain->kept, text, sizeof(text)));
-}
-
-/*
- * Under move_lock, when no move runs. now: nodes that the cpusets had a moment ago; a move may have ended since, so that they are read again before a node is
- * let go. One that somebody else has taken from them is not kept any more, and the kernel has moved what lay there.
- */
-static void hear_cpusets(struct domain *domain, const struct gmig_node_set *now)
-{
-	struct gmig_node_set gone = domain->kept, still;
-	struct cpuset_scope *scope = NULL;
-
-	gmig_node_set_minus(&gone, now);
-	if (gmig_node_set_empty(&gone) ||
-	    cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, NULL))
-		return;
-	still = cpuset_scope_nodes(scope);
-	cpuset_scope_free(scope);
-	gmig_node_set_and(&domain->kept, &still);
-	say_kept(domain);
-}
-
 /*
  * Does something stay on nodes that it was to leave? It is said to whoever asks, until a move that is completed has narrowed the sets to nodes without them, or
  * has made one of them its target: one that is refused or cancelled has changed nothing of it.
  */
 static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 {
-	struct gmig_node_set kept = {{0}}, wanted = cpuset_scope_nodes(domain->scope);
+	struct gmig_node_set kept = {{0}}, wanted = cpuset_scope_nodes(domain->scope), all;
 
 	for (size_t i = 0; i < domain->scope->count; i++)
 		gmig_node_set_or(&kept, &domain->scope->group[i].wide);
 	gmig_node_set_and(&kept, keep);
 	gmig_node_set_minus(&kept, &wanted);
-	gmig_node_set_and(&domain->kept, &wanted);
-	gmig_node_set_or(&domain->kept, &kept);
-	say_kept(domain);
+	domain_kept_recall(domain);
+	all = domain->kept;
+	gmig_node_set_and(&all, &wanted);
+	gmig_node_set_or(&all, &kept);
+	domain_kept_set(domain, &all);
 	return !gmig_node_set_empty(&kept);
 }
 
@@ -336,10 +306,15 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 		look = look_now(domain);
 	domain_pins_intend(domain, info, look, &moves);
 	if (completed && !taken_over(domain, info)) {
+		struct gmig_node_set kept;
+
 		cpuset_scope_moved(domain->scope, &map);
 		domain->completed = true;
+		domain_kept_recall(domain);
+		kept = domain->kept;
 		for (unsigned int i = 0; i < map.to_count; i++)
-			gmig_node_set_remove(&domain->kept, map.to[i]);
+			gmig_node_set_remove(&kept, map.to[i]);
+		domain_kept_set(domain, &kept);
 	}
 	drop_job(domain, info->id);
 	if (!domain->jobs)
@@ -616,6 +591,9 @@ void domain_recover(struct domain *domain)
 
 	domain_pins_recover(domain);
 	domain_tell_recover(domain);
+	pthread_mutex_lock(&domain->move_lock);
+	domain_kept_recover(domain);
+	pthread_mutex_unlock(&domain->move_lock);
 	if (ret == -ENOENT)
 		domain_tell_again(domain);
 	if (ret)
@@ -659,7 +637,7 @@ int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct
 		return 0;
 	cpusets->widened = domain->journaled;
 	if (!domain->journaled && !domain->scope)
-		hear_cpusets(domain, &cpusets->nodes);
+		domain_kept_hear(domain, &cpusets->nodes);
 	add_note(cpusets, domain->note);
 	add_note(cpusets, domain->tell_note);
 	add_note(cpusets, domain->pins_note);

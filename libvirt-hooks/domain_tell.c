@@ -1,9 +1,9 @@
 /*
- * libvirt's own view of where a domain's memory is to be, after a move. What it is to be told is on disk (tell_journal.h) from before the journal of the move
+ * libvirt's own view of where a domain's memory is to be, after a move. What it is to be told is on disk (node_journal.h) from before the journal of the move
  * goes until it has answered: whichever of us is killed in between, libvirt is told in the end. See domain.h.
  */
 #include "domain_inside.h"
-#include "tell_journal.h"
+#include "node_journal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -39,14 +39,14 @@ static void set_note(struct domain *domain, const struct gmig_node_set *nodes, c
 void domain_tell_forget(struct domain *domain)
 {
 	if (!gmig_node_set_empty(&domain->untold))
-		tell_journal_remove(domain->host->journals, domain->uuid);
+		node_journal_remove(domain->host->journals, NODE_JOURNAL_TELL, domain->uuid);
 	memset(&domain->untold, 0, sizeof(domain->untold));
 	domain->tells = 0;
 }
 
 bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope)
 {
-	struct tell_journal journal = {.pid = domain->qemu.pid,
+	struct node_journal journal = {.pid = domain->qemu.pid,
 				       .start_time = domain->qemu.start_time,
 				       .nodes = cpuset_scope_nodes(scope)};
 	struct gmig_error err = {0};
@@ -55,7 +55,7 @@ bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope)
 		return false;
 	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
 	/* Without it libvirt is told all the same, unless we are killed. */
-	if (tell_journal_write(domain->host->journals, &journal, &err))
+	if (node_journal_write(domain->host->journals, NODE_JOURNAL_TELL, &journal, &err))
 		domain_log(domain, GMIG_LOG_WARNING, "%s", err.text);
 	domain->untold = journal.nodes;
 	domain->tells = 0;
@@ -146,8 +146,9 @@ int domain_tell_again(struct domain *domain)
 void domain_tell_recover(struct domain *domain)
 {
 	struct gmig_error err = {0};
-	struct tell_journal journal;
-	int ret = tell_journal_read(domain->host->journals, domain->uuid, &journal, &err);
+	struct node_journal journal;
+	int ret = node_journal_read(domain->host->journals, NODE_JOURNAL_TELL, domain->uuid,
+				    &journal, &err);
 
 	if (ret == -ENOENT)
 		return;
@@ -157,8 +158,8 @@ void domain_tell_recover(struct domain *domain)
 		return;
 	}
 	if (ret)
-		domain_set_aside(domain, ".tell", &err);
+		domain_set_aside(domain, node_journal_suffix(NODE_JOURNAL_TELL), &err);
 	else
-		tell_journal_remove(domain->host->journals,
+		node_journal_remove(domain->host->journals, NODE_JOURNAL_TELL,
 				    domain->uuid); /* of one that has gone */
 }

@@ -1,8 +1,8 @@
 #include "domains.h"
 #include "log_name.h"
 #include "move_journal.h"
+#include "node_journal.h"
 #include "state_boot.h"
-#include "tell_journal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -278,23 +278,23 @@ static bool recall(const struct domains *domains, const char *uuid, struct virt_
 	return true;
 }
 
-/* Its process has gone, and with it whatever libvirt would be told. */
-static void drop_old_notes(const struct domains *domains)
+/* Its process has gone, and with it whatever libvirt would be told, and its cpusets. */
+static void drop_old_notes(const struct domains *domains, enum node_journal_kind kind)
 {
 	const char *directory = domains->host->journals;
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = tell_journal_list(directory, &uuids);
+	int count = node_journal_list(directory, kind, &uuids);
 
 	for (int i = 0; i < count; i++) {
-		struct tell_journal journal;
+		struct node_journal journal;
 		uint64_t start_time = 0;
 		int ret;
 
-		if (tell_journal_read(directory, uuids[i], &journal, NULL))
+		if (node_journal_read(directory, kind, uuids[i], &journal, NULL))
 			continue;
 		ret = qemu_process_start_time(&domains->host->qemu, journal.pid, &start_time);
 		if (ret == -ESRCH || (!ret && start_time != journal.start_time))
-			tell_journal_remove(directory, uuids[i]);
+			node_journal_remove(directory, kind, uuids[i]);
 	}
 	free(uuids);
 }
@@ -341,7 +341,8 @@ void domains_recover(struct domains *domains)
 		domains_update(domains, list, used);
 	virt_list_free(list, used);
 	free(uuids);
-	drop_old_notes(domains);
+	for (enum node_journal_kind kind = 0; kind < NODE_JOURNAL_KINDS; kind++)
+		drop_old_notes(domains, kind);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

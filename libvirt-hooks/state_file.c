@@ -12,7 +12,7 @@
 
 #define MAX_BYTES (64u << 20) /* a domain of 4,096 threads, each in a group of its own, is 2 MiB */
 
-const char *const state_file_suffixes[] = {".json", ".pins", ".tell", NULL};
+const char *const state_file_suffixes[] = {".json", ".pins", ".tell", ".kept", NULL};
 
 /*
  * After a rename. No error of the caller's: the file has its new name for every process from now on, and to say otherwise would be false; a crash of the host, which

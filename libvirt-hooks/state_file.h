@@ -43,7 +43,7 @@ bool state_file_owner(const json_t *json, char uuid[QEMU_UUID_TEXT], pid_t *pid,
 #define STATE_FILE_ASIDE 4
 int state_file_set_aside(const char *directory, const char *uuid, const char *suffix,
 			 char kept[PATH_MAX]);
-/* Of all journals, NULL-ended: of a move, of pins, of what libvirt is to be told. */
+/* Of all journals, NULL-ended: of a move, of pins, of what libvirt is to be told, of nodes that cpusets keep. */
 extern const char *const state_file_suffixes[];
 /* How many files have been set aside there and are there still; or -errno. */
 int state_file_count_aside(const char *directory);

@@ -145,7 +145,7 @@ class Life:
             return (word, last) if re.search(r"(?m)^gmigd: |error while loading", said) else ("SILENT", f"status {status}: {last}")
         if phase != "end":
             return "SILENT", f"it ends in {phase} with status 0: {last}"
-        left = self.left((".tell", ".pins", ".json"))  # those are for the next one
+        left = self.left((".tell", ".kept", ".pins", ".json"))  # those are for the next one
         if left:
             return "LEFT", f"{left}: {last}"
         told = run.told + [line for line in said.splitlines() if re.search(rf"^gmigd: (warning|error) (?!.*{self.usual})", line)]

@@ -150,7 +150,7 @@ class Daemon:
     def plant(self, rng):
         """What another one may have left; what is to become of it: {file: kept aside?}."""
         uuid, target = self.domains[rng.choice(["web1", "web2"])]
-        suffix = rng.choice([".json", ".tell", ".pins"])
+        suffix = rng.choice([".json", ".tell", ".kept", ".pins"])
         path = os.path.join(self.run.path("state"), uuid + suffix)
         kind = rng.choice(["torn", "other", "process"])
         whole = {"version": 1, "uuid": uuid, "pid": target.pid, "start_time": 1, "nodes": "0"}
@@ -162,7 +162,7 @@ class Daemon:
         # Of a process that had the pid before, a note is about nothing.
         with open(path, "w") as file:
             file.write(text)
-        return {path: kind != "process" or suffix != ".tell"}
+        return {path: kind != "process" or suffix not in (".tell", ".kept")}
 
     def settle(self):
         """The next one serves, does what it is told, keeps what it cannot understand, and ends."""

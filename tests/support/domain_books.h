@@ -3,7 +3,7 @@
 #define TEST_DOMAIN_BOOKS_H
 
 #include "../../libvirt-hooks/move_journal.h"
-#include "../../libvirt-hooks/tell_journal.h"
+#include "../../libvirt-hooks/node_journal.h"
 #include "domain_rig.h"
 
 static inline bool has_journal(void)
@@ -19,9 +19,9 @@ static inline bool has_journal(void)
 /* Of what libvirt is to be told. */
 static inline bool has_note(void)
 {
-	struct tell_journal journal;
+	struct node_journal journal;
 
-	return !tell_journal_read(journals, FAKE_UUID, &journal, NULL);
+	return !node_journal_read(journals, NODE_JOURNAL_TELL, FAKE_UUID, &journal, NULL);
 }
 
 static inline void expect_note(const char *text)

@@ -1,10 +1,14 @@
 #include "failing_open.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 int open_fails = -1, open_error;
+const char *unreadable;
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
@@ -19,10 +23,26 @@ static bool fails(void)
 	return true;
 }
 
-/* Nobody here makes a file by it. */
+static bool is_unreadable(const char *path)
+{
+	size_t length = strlen(path), end = unreadable ? strlen(unreadable) : 0;
+
+	if (!end || length < end || strcmp(path + length - end, unreadable) != 0)
+		return false;
+	errno = EMFILE;
+	return true;
+}
+
 int __wrap_open(const char *path, int flags, ...)
 {
-	return fails() ? -1 : __real_open(path, flags);
+	mode_t mode = 0;
+	va_list args;
+
+	va_start(args, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	return fails() || is_unreadable(path) ? -1 : __real_open(path, flags, mode);
 }
 
 FILE *__wrap_fopen(const char *path, const char *mode)

@@ -2,7 +2,7 @@
 #include "../../libvirt-hooks/daemon.h"
 #include "../../libvirt-hooks/daemon_log.h"
 #include "../../libvirt-hooks/log_name.h"
-#include "../../libvirt-hooks/tell_journal.h"
+#include "../../libvirt-hooks/node_journal.h"
 #include "../../libvirt-hooks/virt.h"
 #include "fake_proc.h"
 #include "suite.h"
@@ -351,10 +351,10 @@ START_TEST(libvirt_that_never_answers_does_not_hold_the_end_up)
 }
 END_TEST
 
-static void leave_note(uint64_t later)
+static void leave_note(enum node_journal_kind kind, uint64_t later)
 {
 	const struct qemu_host here = {.root = ""};
-	struct tell_journal journal = {.uuid = "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11",
+	struct node_journal journal = {.uuid = "6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11",
 				       .pid = getpid()};
 	char state[128];
 
@@ -363,7 +363,7 @@ static void leave_note(uint64_t later)
 	ck_assert_int_eq(qemu_process_start_time(&here, getpid(), &journal.start_time), 0);
 	journal.start_time += later;
 	gmig_node_set_add(&journal.nodes, 1);
-	ck_assert_int_eq(tell_journal_write(state, &journal, &err), 0);
+	ck_assert_int_eq(node_journal_write(state, kind, &journal, &err), 0);
 }
 
 START_TEST(finish_says_what_libvirt_was_not_told)
@@ -376,17 +376,33 @@ START_TEST(finish_says_what_libvirt_was_not_told)
 	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
 	ck_assert_int_eq(status, 0);
 	/* No domain of libvirt's is this process, so nobody can be told of it. */
-	leave_note(0);
+	leave_note(NODE_JOURNAL_TELL, 0);
 	start();
 	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 	expect_log("connected to libvirt");
 	expect_log("libvirt could not be told of 1 domain: ");
-	leave_note(1); /* it has gone */
+	leave_note(NODE_JOURNAL_TELL, 1); /* it has gone */
 	start();
 	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
 	gmigd = 0;
 	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* Nothing is wrong with them, and nobody else would say it. */
+START_TEST(finish_says_which_cpusets_keep_nodes)
+{
+	int status;
+
+	write_conf("");
+	finish = true;
+	leave_note(NODE_JOURNAL_KEPT, 0);
+	start();
+	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+	gmigd = 0;
+	ck_assert_int_eq(status, 0);
+	expect_log("cpusets of 1 domain keep nodes");
 }
 END_TEST
 
@@ -492,6 +508,7 @@ int main(void)
 	    libvirt_that_never_answers_does_not_hold_the_end_up,
 	    lock_for_plans_is_for_those_who_may_use_the_socket,
 	    finish_says_what_libvirt_was_not_told,
+	    finish_says_which_cpusets_keep_nodes,
 	    finish_says_which_journals_are_left,
 	    log_fields_are_the_lines_own_whatever_the_name,
 	};

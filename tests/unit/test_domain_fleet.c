@@ -1,7 +1,7 @@
 /* Three hundred domains and a libvirt that hangs or is slow: on a fake kernel, in a fake tree. */
 #include "../../control/closed_nodes.h"
 #include "../../libvirt-hooks/keeping_inside.h"
-#include "../../libvirt-hooks/tell_journal.h"
+#include "../../libvirt-hooks/node_journal.h"
 #include "../../migrate/core/topology.h"
 #include "fake_process.h"
 #include "suite.h"
@@ -341,7 +341,7 @@ static void move_them(void)
 static unsigned int count_notes(void)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
-	int count = tell_journal_list(journals, &uuids);
+	int count = node_journal_list(journals, NODE_JOURNAL_TELL, &uuids);
 
 	free(uuids);
 	return (unsigned int)count;

@@ -4,9 +4,9 @@
 #include "../../control/closed_nodes.h"
 #include "../../libvirt-hooks/domains.h"
 #include "../../libvirt-hooks/move_journal.h"
+#include "../../libvirt-hooks/node_journal.h"
 #include "../../libvirt-hooks/pin_journal.h"
 #include "../../libvirt-hooks/serve.h"
-#include "../../libvirt-hooks/tell_journal.h"
 #include "fake_proc.h"
 #include "fake_qemu.h"
 #include "suite.h"
@@ -303,15 +303,15 @@ START_TEST(journal_of_a_process_that_cannot_be_looked_at_stays)
 }
 END_TEST
 
-static void leave_note(pid_t pid, const char *uuid, uint64_t later)
+static void leave_note(enum node_journal_kind kind, pid_t pid, const char *uuid, uint64_t later)
 {
-	struct tell_journal journal = {.pid = pid};
+	struct node_journal journal = {.pid = pid};
 
 	strcpy(journal.uuid, uuid);
 	ck_assert_int_eq(qemu_process_start_time(&host.qemu, pid, &journal.start_time), 0);
 	journal.start_time += later;
 	gmig_node_set_add(&journal.nodes, 0);
-	ck_assert_int_eq(tell_journal_write(tree_root, &journal, &err), 0);
+	ck_assert_int_eq(node_journal_write(tree_root, kind, &journal, &err), 0);
 }
 
 static void leave_pins(pid_t pid, const char *uuid)
@@ -363,16 +363,27 @@ START_TEST(domain_whose_calls_hang_keeps_no_other_one_from_its_turn)
 }
 END_TEST
 
-START_TEST(note_for_libvirt_goes_with_its_process)
+static void expect_gone_with_its_process(enum node_journal_kind kind)
 {
 	char(*uuids)[QEMU_UUID_TEXT];
 
-	leave_note(web1, UUID1, 0);
-	leave_note(web2, UUID2, 1);
+	leave_note(kind, web1, UUID1, 0);
+	leave_note(kind, web2, UUID2, 1);
 	domains_recover(domains);
-	ck_assert_int_eq(tell_journal_list(tree_root, &uuids), 1);
+	ck_assert_int_eq(node_journal_list(tree_root, kind, &uuids), 1);
 	ck_assert_str_eq(uuids[0], UUID1);
 	free(uuids);
+}
+
+START_TEST(note_for_libvirt_goes_with_its_process)
+{
+	expect_gone_with_its_process(NODE_JOURNAL_TELL);
+}
+END_TEST
+
+START_TEST(note_of_nodes_that_are_kept_goes_with_its_process)
+{
+	expect_gone_with_its_process(NODE_JOURNAL_KEPT);
 }
 END_TEST
 
@@ -717,6 +728,7 @@ int main(int argc, char **argv)
 	    domain_with_a_journal_is_taken_up_without_libvirt,
 	    journal_of_a_process_that_cannot_be_looked_at_stays,
 	    note_for_libvirt_goes_with_its_process,
+	    note_of_nodes_that_are_kept_goes_with_its_process,
 	    domain_whose_calls_hang_keeps_no_other_one_from_its_turn,
 	    guests_are_listed_with_what_is_known_of_each,
 	    residency_is_that_of_the_domain_that_is_meant,
