@@ -348,9 +348,11 @@ static void check_nodes(const struct doctor_host *host, struct doctor_finding *f
 
 	gmig_node_set_each (node, nodes) {
 		size_t used = strlen(text);
+		uint64_t free_bytes, cache_bytes;
+		int ret = gmig_topology_room(host->topology, node, &free_bytes, &cache_bytes);
 
 		snprintf(text + used, sizeof(text) - used, "%s node %u %s", count++ ? "," : "",
-			 node, units_size(gmig_topology_free_bytes(host->topology, node), size));
+			 node, ret ? gmig_errno_name(ret) : units_size(free_bytes, size));
 	}
 	doctor_say(finding, count > 1 ? "ok" : "note", "%u NUMA node%s, free:%.400s", count,
 		   count == 1 ? "" : "s", text);

@@ -4,6 +4,7 @@
 
 #include "../control/closed_nodes.h"
 #include "../control/text.h"
+#include "../migrate/core/shortage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -112,21 +113,30 @@ static int add_ram(const struct fleet *fleet, struct placement_guest *guest,
 
 /* ---- A guest's vCPUs ------------------------------------------------------------------------- */
 
-/* utime, stime and processor of stat, proc(5): fields 14, 15 and 39, counted behind the name, which may have anything in it. */
-static void look_at_thread(pid_t pid, int tid, struct sample *sample)
+/*
+ * utime, stime and processor of stat, proc(5): fields 14, 15 and 39, counted behind the name, which may have anything in it. A thread that is not there
+ * has not been seen; -errno: it could not be looked at.
+ */
+static int look_at_thread(pid_t pid, int tid, struct sample *sample)
 {
 	char path[64], text[1024], *end;
 	unsigned long user, system;
 	unsigned int cpu;
 	FILE *file;
+	int failed;
 
 	*sample = (struct sample){.seen = false};
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, tid);
-	file = tid ? fopen(path, "re") : NULL;
+	if (!tid)
+		return 0;
+	file = fopen(path, "re");
 	if (!file)
-		return;
+		return is_shortage(errno) ? -errno : 0;
 	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	failed = ferror(file) && is_shortage(errno) ? -errno : 0;
 	fclose(file);
+	if (failed)
+		return failed;
 	end = strrchr(text, ')');
 	if (end && sscanf(end,
 			  ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu %*s %*s %*s %*s "
@@ -134,14 +144,24 @@ static void look_at_thread(pid_t pid, int tid, struct sample *sample)
 			  "%*s %*s %u",
 			  &user, &system, &cpu) == 3)
 		*sample = (struct sample){true, cpu, user + system};
+	return 0;
 }
 
-static void look_at_all(struct fleet *fleet, bool after)
+static int look_at_all(struct fleet *fleet, bool after, struct gmig_error *err)
 {
 	for (size_t g = 0; g < fleet->count; g++)
-		for (unsigned int i = 0; i < fleet->guests[g].vcpus; i++)
-			look_at_thread(fleet->inside[g].pid, fleet->inside[g].vcpus[i].tid,
-				       &fleet->inside[g].vcpus[i].sample[after]);
+		for (unsigned int i = 0; i < fleet->guests[g].vcpus; i++) {
+			struct vcpu *vcpu = &fleet->inside[g].vcpus[i];
+			int ret =
+			    look_at_thread(fleet->inside[g].pid, vcpu->tid, &vcpu->sample[after]);
+
+			if (ret)
+				return gmig_fail(
+				    err, ret,
+				    "vCPU %u of guest %.60s: its thread cannot be looked at: %s",
+				    vcpu->number, fleet->guests[g].name, strerror(-ret));
+		}
+	return 0;
 }
 
 /* In thousandths of a CPU. */
@@ -493,8 +513,7 @@ static int begin(const struct fleet_request *request, const json_t *entries, con
 		    !request->only || is_in(request->only, fleet->guests[g].name);
 	}
 	fleet->looked_ms = cli_now_ms();
-	look_at_all(fleet, false);
-	return 0;
+	return look_at_all(fleet, false, err);
 }
 
 int fleet_begin(const struct fleet_request *request, const json_t *entries, const json_t *answers,
@@ -504,14 +523,17 @@ int fleet_begin(const struct fleet_request *request, const json_t *entries, cons
 	return begin(request, entries, answers, fleet, err);
 }
 
-void fleet_end(struct fleet *fleet)
+int fleet_end(struct fleet *fleet, struct gmig_error *err)
 {
 	double seconds;
+	int ret = look_at_all(fleet, true, err);
 
-	look_at_all(fleet, true);
+	if (ret)
+		return ret;
 	seconds = (double)(cli_now_ms() - fleet->looked_ms) / 1000;
 	for (size_t g = 0; g < fleet->count; g++)
 		sum_up(fleet, g, seconds);
+	return 0;
 }
 
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err)
@@ -529,8 +551,7 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
 	if (rc)
 		return rc;
 	nanosleep(&pause, NULL);
-	fleet_end(fleet);
-	return 0;
+	return fleet_end(fleet, err);
 }
 
 const char *fleet_target(const struct fleet *fleet, size_t guest)

@@ -36,8 +36,8 @@ struct fleet_request {
 };
 
 /*
- * -ENOENT: no guest answers; -ESRCH: there is no guest of a name in `protect` or `only`; -EINVAL: guests pretend to have different nodes; others
- * as gmig_topology_create(). fleet_free() is legal after a failure, too.
+ * -ENOENT: no guest answers; -ESRCH: there is no guest of a name in `protect` or `only`; -EINVAL: guests pretend to have different nodes; -EMFILE,
+ * -ENOMEM and their like: what a vCPU does cannot be looked at, and it is not taken for idle; others as gmig_topology_create(). fleet_free() is legal after a failure, too.
  */
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
 /*
@@ -46,7 +46,7 @@ int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struc
  */
 int fleet_begin(const struct fleet_request *request, const json_t *entries, const json_t *answers,
 		struct fleet *fleet, struct gmig_error *err);
-void fleet_end(struct fleet *fleet);
+int fleet_end(struct fleet *fleet, struct gmig_error *err);
 void fleet_free(struct fleet *fleet);
 /* The number by which the guest's server knows the planner's vCPU `index`. */
 unsigned int fleet_vcpu(const struct fleet *fleet, size_t guest, unsigned int index);

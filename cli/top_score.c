@@ -102,10 +102,10 @@ void top_scores_end(struct top_scores *scores, struct top_model *model)
 
 	if (!scores->begun)
 		return;
-	fleet_end(&scores->fleet);
 	placement_options_init(&options);
 	options.told = true; /* as gmig plan */
-	if (placement_plan(&scores->fleet.host, scores->fleet.guests, scores->fleet.count, &options,
+	if (fleet_end(&scores->fleet, &err) ||
+	    placement_plan(&scores->fleet.host, scores->fleet.guests, scores->fleet.count, &options,
 			   &plan, &err))
 		no_scores(model);
 	else

@@ -26,16 +26,20 @@ static json_t *blackout(const struct gmig_percentiles *read, const struct gmig_p
 
 /* ---- Nodes ----------------------------------------------------------------------------------- */
 
+/* free_bytes is left out if it could not be looked at: 0 would be a full node. */
 static json_t *host_node(const struct gmig_topology *topology, unsigned int node)
 {
-	json_t *distance = json_array();
+	json_t *distance = json_array(), *json;
+	uint64_t free_bytes, cache_bytes;
 
 	gmig_node_set_each (other, gmig_topology_nodes(topology))
 		json_array_append_new(distance,
 				      integer(gmig_topology_distance(topology, node, other)));
-	return json_pack("{s:i, s:o, s:o, s:o}", "id", (int)node, "total_bytes",
-			 integer(gmig_topology_total_bytes(topology, node)), "free_bytes",
-			 integer(gmig_topology_free_bytes(topology, node)), "distance", distance);
+	json = json_pack("{s:i, s:o, s:o}", "id", (int)node, "total_bytes",
+			 integer(gmig_topology_total_bytes(topology, node)), "distance", distance);
+	if (!gmig_topology_room(topology, node, &free_bytes, &cache_bytes))
+		json_object_set_new(json, "free_bytes", integer(free_bytes));
+	return json;
 }
 
 static json_t *host_nodes(const struct gmig_topology *topology)

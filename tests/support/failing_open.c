@@ -47,5 +47,5 @@ int __wrap_open(const char *path, int flags, ...)
 
 FILE *__wrap_fopen(const char *path, const char *mode)
 {
-	return fails() ? NULL : __real_fopen(path, mode);
+	return fails() || is_unreadable(path) ? NULL : __real_fopen(path, mode);
 }

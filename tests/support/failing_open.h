@@ -4,7 +4,7 @@
 
 /* The one that fails, counted from 0; negative: none. Its errno. */
 extern int open_fails, open_error;
-/* open(2) of each path that ends so fails, with EMFILE; NULL: none. */
+/* Each path that ends so cannot be opened: EMFILE; NULL: none. */
 extern const char *unreadable;
 
 #endif

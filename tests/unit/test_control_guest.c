@@ -2,6 +2,7 @@
 #include "../../migrate/core/sys.h"
 #include "../../migrate/core/topology.h"
 #include "../../migrate/gmig_repair.h"
+#include "failing_open.h"
 #include "guest_rig.h"
 #include "host_tree.h"
 
@@ -147,6 +148,22 @@ START_TEST(host_nodes_have_memory_and_distances)
 	ck_assert_int_gt(number(json_array_get(nodes, 1), "total_bytes"), 0);
 	ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(nodes, 0), "distance")),
 			  2);
+}
+END_TEST
+
+START_TEST(node_that_cannot_be_looked_at_is_not_said_to_be_full)
+{
+	const json_t *node;
+
+	unreadable = "/meminfo";
+	node =
+	    json_array_get(json_object_get(ask("{\"execute\":\"query-numa\"}"), "host_nodes"), 1);
+	ck_assert_int_gt(number(node, "total_bytes"), 0);
+	ck_assert_ptr_null(json_object_get(node, "free_bytes"));
+	unreadable = NULL;
+	node =
+	    json_array_get(json_object_get(ask("{\"execute\":\"query-numa\"}"), "host_nodes"), 1);
+	ck_assert_int_gt(number(node, "free_bytes"), 0);
 }
 END_TEST
 
@@ -688,6 +705,7 @@ int main(void)
 	tcase_add_test(tcase, residency_has_the_engines_members_and_the_servers);
 	tcase_add_test(tcase, residency_is_sampled_and_compared_as_a_whole_when_asked_fresh);
 	tcase_add_test(tcase, host_nodes_have_memory_and_distances);
+	tcase_add_test(tcase, node_that_cannot_be_looked_at_is_not_said_to_be_full);
 	tcase_add_test(tcase, nodes_that_the_cpuset_allows_are_read_anew_for_each_answer);
 	tcase_add_loop_test(tcase, argument_that_makes_no_sense_is_refused_by_name, 0,
 			    sizeof(refused) / sizeof(refused[0]));

@@ -1,5 +1,6 @@
 /* gmig top has the scores of gmig plan, against a scripted VMM on four nodes that are pretended. */
 #include "../../control/closed_nodes.h"
+#include "failing_open.h"
 #include "fake_vmm.h"
 
 #define MIB (1ll << 20)
@@ -56,6 +57,25 @@ START_TEST(top_has_the_scores_of_a_plan)
 }
 END_TEST
 
+/* It is not idle, nor gone: its CPU time cannot be read now. */
+START_TEST(vcpu_that_cannot_be_looked_at_is_not_taken_for_idle)
+{
+	json_t *vcpu =
+	    json_array_get(json_object_get(json_object_get(fake.more, "cpus"), "vcpus"), 0);
+
+	json_object_set_new(vcpu, "tid", json_integer(gettid()));
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_OK);
+	ck_assert_double_ge(score_in_top("now"), 0);
+	unreadable = "/stat";
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_FAILED);
+	ck_has(err_text,
+	       "vCPU 0 of guest vm1: its thread cannot be looked at: Too many open files");
+	ck_assert_double_eq(score_in_top("now"), -1);
+	unreadable = NULL;
+	ck_assert_double_ge(score_in_top("now"), 0);
+}
+END_TEST
+
 /* More memory than the node has: no plan is made with such a guest. */
 START_TEST(top_has_no_score_where_there_is_no_plan)
 {
@@ -77,6 +97,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, fake_teardown);
 	tcase_add_test(tcase, top_has_the_scores_of_a_plan);
+	tcase_add_test(tcase, vcpu_that_cannot_be_looked_at_is_not_taken_for_idle);
 	tcase_add_test(tcase, top_has_no_score_where_there_is_no_plan);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
