@@ -4,9 +4,9 @@
 
 #include "../control/closed_nodes.h"
 #include "../control/text.h"
-#include "../migrate/core/shortage.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -113,6 +113,15 @@ static int add_ram(const struct fleet *fleet, struct placement_guest *guest,
 
 /* ---- A guest's vCPUs ------------------------------------------------------------------------- */
 
+/* A /proc with hidepid= shows other users' processes to root alone: one that is there cannot be found in it. */
+static bool is_hidden(pid_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	return access(path, F_OK) && (!kill(pid, 0) || errno == EPERM);
+}
+
 /*
  * utime, stime and processor of stat, proc(5): fields 14, 15 and 39, counted behind the name, which may have anything in it. A thread that is not there
  * has not been seen; -errno: it could not be looked at.
@@ -130,10 +139,12 @@ static int look_at_thread(pid_t pid, int tid, struct sample *sample)
 	if (!tid)
 		return 0;
 	file = fopen(path, "re");
+	if (!file && (errno == ENOENT || errno == ESRCH))
+		return is_hidden(pid) ? -EACCES : 0;
 	if (!file)
-		return is_shortage(errno) ? -errno : 0;
+		return -errno;
 	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-	failed = ferror(file) && is_shortage(errno) ? -errno : 0;
+	failed = ferror(file) && errno != ESRCH ? -errno : 0;
 	fclose(file);
 	if (failed)
 		return failed;

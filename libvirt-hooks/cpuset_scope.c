@@ -330,16 +330,48 @@ struct gmig_node_set cpuset_scope_nodes(const struct cpuset_scope *scope)
 	return nodes;
 }
 
+/* What a group is to have in the end. */
+static struct gmig_node_set narrow_set(const struct cpuset_group *group,
+				       const struct gmig_node_set *keep)
+{
+	struct gmig_node_set wanted = *keep;
+
+	gmig_node_set_and(&wanted, &group->wide);
+	gmig_node_set_or(&wanted, &group->before);
+	return wanted;
+}
+
+bool cpuset_scope_narrows(const struct cpuset_scope *scope, const struct gmig_node_set *keep)
+{
+	for (size_t i = 0; i < scope->count; i++) {
+		const struct gmig_node_set wanted = narrow_set(&scope->group[i], keep);
+
+		if (!same(&wanted, &scope->group[i].wide))
+			return true;
+	}
+	return false;
+}
+
+/* With version 1 the kernel moves memory behind a write to cpuset.mems, at full speed, where this flag is set. A group that has gone needs none. */
+static int write_flag(const struct cpuset_scope *scope, const struct cpuset_group *group,
+		      const char *text, struct gmig_error *err)
+{
+	int ret = write_file(scope, group->path, MIGRATE, text);
+
+	if (!ret || ret == -ENOENT || ret == -ENODEV)
+		return 0;
+	return gmig_fail(err, ret, "%s to %s of '%.120s' cannot be written: %s", text, MIGRATE,
+			 group->path, strerror(-ret));
+}
+
 static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_group *group,
 			const struct gmig_node_set *keep, unsigned int *others,
 			struct gmig_error *err)
 {
-	struct gmig_node_set wanted = *keep, now = {{0}};
+	struct gmig_node_set wanted = narrow_set(group, keep), now = {{0}};
 	int ret = read_set(scope, group->path, MEMS, &now);
 	bool done, migrates;
 
-	gmig_node_set_and(&wanted, &group->wide);
-	gmig_node_set_or(&wanted, &group->before);
 	if (ret == -ENOENT || ret == -ENODEV)
 		return 0;
 	if (ret)
@@ -351,12 +383,15 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 	}
 	done = same(&now, &wanted);
 	if (!done && group->migrates)
-		write_file(scope, group->path, MIGRATE, "0");
-	if (!done)
+		ret = write_flag(scope, group, "0", err);
+	if (!done && !ret)
 		ret = write_set(scope, group, &wanted, err);
 	/* Also where nothing else was left to write: whoever did that may have been killed before this. */
-	if (group->migrates && (read_flag(scope, group->path, MIGRATE, &migrates) || !migrates))
-		write_file(scope, group->path, MIGRATE, "1");
+	if (group->migrates && (read_flag(scope, group->path, MIGRATE, &migrates) || !migrates)) {
+		int back = write_flag(scope, group, "1", ret ? NULL : err);
+
+		ret = ret ? ret : back;
+	}
 	return ret;
 }
 

@@ -85,6 +85,8 @@ unsigned int cpuset_map_target(const struct cpuset_map *map, unsigned int node);
  * what it had, if that is wide enough. Writes nothing.
  */
 void cpuset_scope_moved(struct cpuset_scope *scope, const struct cpuset_map *map);
+/* Would narrowing write anything? */
+bool cpuset_scope_narrows(const struct cpuset_scope *scope, const struct gmig_node_set *keep);
 /*
  * Each group to what it had before (see above), and the nodes of `keep` that it was widened by. One that has another set than those, or what we
  * wrote, has been written by somebody else: it stays, and *others counts it. Groups that are gone are none. The first error is returned, all

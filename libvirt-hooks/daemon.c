@@ -662,6 +662,7 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 {
 	struct daemon daemon = {
 	    .options = options, .lock_fd = -1, .wake_fd = -1, .signal_fd = -1, .hook_fd = -1};
+	bool recovered = false;
 	int ret;
 
 	daemon.host = (struct domain_host){.qemu = {.root = "", .run_dir = options->run_dir},
@@ -678,6 +679,7 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 	ret = start(&daemon, err);
 	if (!ret) {
 		domains_recover(daemon.domains);
+		recovered = true;
 		if (!options->finish)
 			ret = keeping_start(daemon.keeping, err);
 		if (!ret && !options->finish)
@@ -686,7 +688,8 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 			ret = tell_rest(&daemon, err);
 	}
 	stop(&daemon);
-	if (options->finish)
+	/* Another one that runs, say, has not looked at them either. */
+	if (options->finish && recovered)
 		say_kept(options->state);
 	if (!ret && options->finish)
 		ret = check_journals(options->state, err);

@@ -1,4 +1,5 @@
 #include "domain_inside.h"
+#include "node_journal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@ static void destroy(struct domain *domain)
 	domain_order_end(domain);
 	gmig_process_close(domain->process);
 	if (domain->process && domain_has_ended(domain))
-		domain_tell_forget(domain);
+		for (enum node_journal_kind kind = 0; kind < NODE_JOURNAL_KINDS; kind++)
+			node_journal_drop(domain->host->journals, kind, domain->uuid,
+					  domain->qemu.pid, domain->qemu.start_time);
 	process_close(domain->looker);
 	qemu_ram_free(&domain->ram);
 	free(domain->job);

@@ -5,6 +5,7 @@
  * again, and it is not moved unasked.
  */
 #include "domain_inside.h"
+#include "node_journal.h"
 #include "state_boot.h"
 #include "state_file.h"
 
@@ -64,10 +65,14 @@ static bool is_ours(const struct domain *domain)
 	       !strcmp(record.boot, boot);
 }
 
-static bool find(const struct domain *domain, char kept[PATH_MAX])
+/* notes: also of what is only said, and changes nothing of what may be done. */
+static bool find(const struct domain *domain, bool notes, char kept[PATH_MAX])
 {
+	const char *of_kept = node_journal_suffix(NODE_JOURNAL_KEPT);
+
 	for (const char *const *suffix = state_file_suffixes; *suffix; suffix++)
-		if (state_file_find_aside(domain->host->journals, domain->uuid, *suffix, kept))
+		if ((notes || strcmp(*suffix, of_kept) != 0) &&
+		    state_file_find_aside(domain->host->journals, domain->uuid, *suffix, kept))
 			return is_ours(domain);
 	return false;
 }
@@ -89,17 +94,22 @@ void domain_set_aside(struct domain *domain, const char *suffix, const struct gm
 		domain_log(domain, GMIG_LOG_WARNING, "it is kept as '%.200s'", kept);
 }
 
-bool domain_aside_note(const struct domain *domain, char *text, size_t bytes)
+static bool note(const struct domain *domain, bool notes, char *text, size_t bytes)
 {
 	char kept[PATH_MAX];
 
-	if (!find(domain, kept))
+	if (!find(domain, notes, kept))
 		return false;
 	snprintf(text, bytes,
 		 "a journal of an earlier move cannot be understood: its cpusets and pins may be "
 		 "what that move left; when they are as they should be, remove '%.120s'",
 		 kept);
 	return true;
+}
+
+bool domain_aside_note(const struct domain *domain, char *text, size_t bytes)
+{
+	return note(domain, true, text, bytes);
 }
 
 /* What its cpusets allow, and where its memory lies: once, for whoever reads the log. */
@@ -134,11 +144,11 @@ static int look(struct domain *domain, struct gmig_error *err)
 
 int domain_aside_check(struct domain *domain, bool unasked, struct gmig_error *err)
 {
-	char note[GMIG_ERROR_TEXT];
+	char text[GMIG_ERROR_TEXT];
 
-	if (!domain_aside_note(domain, note, sizeof(note)))
+	if (!note(domain, false, text, sizeof(text)))
 		return 0;
 	if (unasked)
-		return gmig_fail(err, -EBUSY, "%s", note);
+		return gmig_fail(err, -EBUSY, "%s", text);
 	return domain->aside_looked ? 0 : look(domain, err);
 }

@@ -36,8 +36,9 @@ struct domain {
 	/* What stands until it is not so any more, whatever moves begin and end meanwhile: of its cpusets, libvirt's view (domain_tell.c), and pins. */
 	char note[GMIG_ERROR_TEXT], tell_note[GMIG_ERROR_TEXT], pins_note[GMIG_ERROR_TEXT];
 	struct gmig_node_set kept; /* nodes that `note` is about; see domain_kept.c */
-	bool kept_unsaved;	   /* the file says otherwise: to be written at the next change */
-	bool kept_unread;	   /* there is a file that could not be read yet */
+	bool kept_unsaved;	   /* the file of its own says otherwise */
+	bool kept_told;		   /* that it could not be written */
+	bool kept_unread; /* there is a file that could not be read yet, of no later than `kept` */
 	struct gmig_node_set tell_nodes; /* those that tell_note is about */
 	struct gmig_node_set
 	    libvirts; /* nodeset by its XML, as it was read last; empty: none, or not known */
@@ -119,17 +120,23 @@ int domain_tell_again(struct domain *domain);
 
 /* ---- domain_kept.c: nodes that the cpusets keep; all under move_lock ----------------------------- */
 
-/* These, from now on: on disk, and in the note. */
-void domain_kept_set(struct domain *domain, const struct gmig_node_set *nodes);
+/* These, from now on: in the note at once, on disk with the next journal of the move, or by domain_kept_save(). */
+void domain_kept_note(struct domain *domain, const struct gmig_node_set *nodes);
+/* In the file of its own: no journal of a move has them, or it is about to go. Nothing for a process that has ended. */
+void domain_kept_save(struct domain *domain);
 /* What could not be read from disk before is read now, if it can be. */
 void domain_kept_recall(struct domain *domain);
+/* A move was completed: where it went nothing is kept, that is where the memory is to be. */
+void domain_kept_moved(struct domain *domain, const struct cpuset_map *map);
+/* Somebody has told libvirt that the domain is to have these. */
+void domain_kept_chosen(struct domain *domain, const struct gmig_node_set *nodes);
 /*
  * When no move runs. now: nodes that the cpusets had a moment ago; a move may have ended since, so that they are read again before a node is let go. One that
  * somebody else has taken from them is not kept any more, and the kernel has moved what lay there; nor is one that is left alone in them.
  */
 void domain_kept_hear(struct domain *domain, const struct gmig_node_set *now);
-/* Right after the domain was opened: has an earlier gmigd left any? */
-void domain_kept_recover(struct domain *domain);
+/* Right after the domain was opened: has an earlier gmigd left any? of_journal: those that the journal of its moves has; NULL: there is none, or it has none. */
+void domain_kept_recover(struct domain *domain, const struct gmig_node_set *of_journal);
 
 /* ---- domain_aside.c: journals that cannot be understood ----------------------------------------- */
 

@@ -1,6 +1,7 @@
 /*
  * Nodes that a domain's cpusets keep after a move, since guest memory lay there when it ended. That is said to whoever asks until it is not so any more, and it
- * is on disk (node_journal.h) for the next gmigd: nothing else on the host says why these cpusets are wide. See domain.h.
+ * is on disk for the next gmigd: nothing else on the host says why these cpusets are wide. While there is a journal of moves they are in it, and change with it
+ * (move_journal.h); in a file of their own (node_journal.h) before that one goes. See domain.h.
  */
 #include "domain_inside.h"
 #include "node_journal.h"
@@ -9,6 +10,11 @@
 #include <string.h>
 
 #define KIND NODE_JOURNAL_KEPT
+
+static bool same(const struct gmig_node_set *a, const struct gmig_node_set *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
 
 static void say(struct domain *domain)
 {
@@ -23,33 +29,44 @@ static void say(struct domain *domain)
 			 gmig_node_set_print(&domain->kept, text, sizeof(text)));
 }
 
-/* Without it the note is said all the same, as long as we run. */
-static void save(struct domain *domain)
+void domain_kept_note(struct domain *domain, const struct gmig_node_set *nodes)
+{
+	if (!same(nodes, &domain->kept)) {
+		domain->kept_unsaved = true;
+		domain->kept_unread = false; /* whatever it says, it is of before */
+	}
+	domain->kept = *nodes;
+	say(domain);
+}
+
+/* What cannot be written is said as long as we run; said to be so once, and tried again. What is there instead would be false. */
+static void unsaved(struct domain *domain, const struct gmig_error *why)
+{
+	node_journal_remove(domain->host->journals, KIND, domain->uuid);
+	if (!domain->kept_told)
+		domain_log(domain, GMIG_LOG_WARNING, "%s", why->text);
+	domain->kept_told = true;
+}
+
+void domain_kept_save(struct domain *domain)
 {
 	struct node_journal journal = {
 	    .pid = domain->qemu.pid, .start_time = domain->qemu.start_time, .nodes = domain->kept};
 	struct gmig_error err = {0};
+	int ret = 0;
 
-	domain->kept_unsaved = false;
-	if (gmig_node_set_empty(&domain->kept)) {
+	if (!domain->kept_unsaved || domain_has_ended(domain))
+		return;
+	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
+	if (gmig_node_set_empty(&domain->kept))
 		node_journal_remove(domain->host->journals, KIND, domain->uuid);
+	else
+		ret = node_journal_write(domain->host->journals, KIND, &journal, &err);
+	if (ret) {
+		unsaved(domain, &err);
 		return;
 	}
-	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
-	if (!node_journal_write(domain->host->journals, KIND, &journal, &err))
-		return;
-	domain->kept_unsaved = true;
-	domain_log(domain, GMIG_LOG_WARNING, "%s", err.text);
-}
-
-void domain_kept_set(struct domain *domain, const struct gmig_node_set *nodes)
-{
-	bool changes = memcmp(nodes, &domain->kept, sizeof(*nodes)) != 0;
-
-	domain->kept = *nodes;
-	if (changes || domain->kept_unsaved)
-		save(domain);
-	say(domain);
+	domain->kept_unsaved = domain->kept_told = false;
 }
 
 /* What an earlier gmigd has left; one that cannot be read now is read later, and said to be so once. */
@@ -67,7 +84,7 @@ static void recall(struct domain *domain)
 		domain_set_aside(domain, node_journal_suffix(KIND), &err);
 	} else if (journal.pid == domain->qemu.pid &&
 		   journal.start_time == domain->qemu.start_time) {
-		gmig_node_set_or(&domain->kept, &journal.nodes);
+		domain->kept = journal.nodes;
 		say(domain);
 	} else {
 		node_journal_remove(
@@ -82,13 +99,35 @@ void domain_kept_recall(struct domain *domain)
 		recall(domain);
 }
 
-/* Which of them are kept by cpusets that allow these? Where no other node is allowed they are not what makes the sets wide: none. */
-static struct gmig_node_set kept_by(const struct domain *domain,
+void domain_kept_moved(struct domain *domain, const struct cpuset_map *map)
+{
+	struct gmig_node_set nodes;
+
+	domain_kept_recall(domain);
+	nodes = domain->kept;
+	for (unsigned int i = 0; i < map->to_count; i++)
+		gmig_node_set_remove(&nodes, map->to[i]);
+	domain_kept_note(domain, &nodes);
+	/* What could not be read is of before this move. */
+	domain->kept_unsaved |= domain->kept_unread;
+	domain->kept_unread = false;
+}
+
+void domain_kept_chosen(struct domain *domain, const struct gmig_node_set *nodes)
+{
+	struct gmig_node_set kept = domain->kept;
+
+	gmig_node_set_minus(&kept, nodes);
+	domain_kept_note(domain, &kept);
+	domain_kept_save(domain);
+}
+
+struct gmig_node_set domain_kept_by(const struct gmig_node_set *nodes,
 				    const struct gmig_node_set *allowed)
 {
-	struct gmig_node_set kept = domain->kept, others = *allowed;
+	struct gmig_node_set kept = *nodes, others = *allowed;
 
-	gmig_node_set_minus(&others, &kept);
+	gmig_node_set_minus(&others, nodes);
 	gmig_node_set_and(&kept, gmig_node_set_empty(&others) ? &others : allowed);
 	return kept;
 }
@@ -99,21 +138,30 @@ void domain_kept_hear(struct domain *domain, const struct gmig_node_set *now)
 	struct gmig_node_set nodes;
 
 	domain_kept_recall(domain);
-	nodes = kept_by(domain, now);
-	if (!memcmp(&nodes, &domain->kept, sizeof(nodes)) ||
-	    cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, NULL))
-		return;
-	nodes = cpuset_scope_nodes(scope);
-	cpuset_scope_free(scope);
-	nodes = kept_by(domain, &nodes);
-	domain_kept_set(domain, &nodes);
+	nodes = domain_kept_by(&domain->kept, now);
+	if (!same(&nodes, &domain->kept) &&
+	    !cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, NULL)) {
+		nodes = cpuset_scope_nodes(scope);
+		cpuset_scope_free(scope);
+		nodes = domain_kept_by(&domain->kept, &nodes);
+		domain_kept_note(domain, &nodes);
+	}
+	domain_kept_save(domain);
 }
 
-void domain_kept_recover(struct domain *domain)
+void domain_kept_recover(struct domain *domain, const struct gmig_node_set *of_journal)
 {
 	const struct gmig_node_set not_known = {{0}};
 
+	if (of_journal) {
+		domain->kept = *of_journal;
+		domain->kept_unsaved = true; /* whatever is there */
+		say(domain);
+		return;
+	}
 	recall(domain);
+	if (domain->journaled)
+		return;
 	domain_kept_hear(domain, &not_known);
 	if (domain->note[0])
 		domain_log(domain, GMIG_LOG_WARNING, "%s", domain->note);

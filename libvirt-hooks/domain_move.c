@@ -25,6 +25,7 @@ static int write_journal(struct domain *domain, const struct gmig_node_set *keep
 				       .job_count = domain->jobs,
 				       .narrowing = keep != NULL,
 				       .completed = domain->completed,
+				       .kept = domain->kept,
 				       .scope = domain->scope};
 	int ret;
 
@@ -184,7 +185,7 @@ static bool note_kept(struct domain *domain, const struct gmig_node_set *keep)
 	all = domain->kept;
 	gmig_node_set_and(&all, &wanted);
 	gmig_node_set_or(&all, &kept);
-	domain_kept_set(domain, &all);
+	domain_kept_note(domain, &all);
 	return !gmig_node_set_empty(&kept);
 }
 
@@ -201,12 +202,15 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 	int ret = 0;
 
 	domain->completed |= !gmig_node_set_empty(&domain->untold);
-	if (domain->scope->count) {
-		/* Without it a kill from here on would be taken for one in mid-move: that ends in the same place. */
-		if (domain->journaled)
-			write_journal(domain, keep, NULL);
+	/*
+	 * Where nothing had to be widened there is none yet. Without it a kill from here on would be taken for one in mid-move, which ends in the same place, or
+	 * leave some groups wide, and nobody would know why.
+	 */
+	if (domain->journaled || cpuset_scope_narrows(domain->scope, keep))
+		write_journal(domain, keep, NULL);
+	domain_kept_save(domain);
+	if (domain->scope->count)
 		ret = cpuset_scope_narrow(domain->scope, keep, &others, &err);
-	}
 	if (!ret && !others && !kept && domain->completed)
 		told = domain_tell_intend(domain, domain->scope);
 	if (!told && domain->completed)
@@ -306,15 +310,9 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 		look = look_now(domain);
 	domain_pins_intend(domain, info, look, &moves);
 	if (completed && !taken_over(domain, info)) {
-		struct gmig_node_set kept;
-
 		cpuset_scope_moved(domain->scope, &map);
 		domain->completed = true;
-		domain_kept_recall(domain);
-		kept = domain->kept;
-		for (unsigned int i = 0; i < map.to_count; i++)
-			gmig_node_set_remove(&kept, map.to[i]);
-		domain_kept_set(domain, &kept);
+		domain_kept_moved(domain, &map);
 	}
 	drop_job(domain, info->id);
 	if (!domain->jobs)
@@ -588,18 +586,21 @@ void domain_recover(struct domain *domain)
 {
 	struct move_journal journal;
 	int ret = read_journal(domain, &journal, NULL);
+	bool ours;
 
 	domain_pins_recover(domain);
 	domain_tell_recover(domain);
+	ours = !ret && journal.pid == domain->qemu.pid &&
+	       journal.start_time == domain->qemu.start_time;
 	pthread_mutex_lock(&domain->move_lock);
-	domain_kept_recover(domain);
+	domain_kept_recover(domain, ours && journal.has_kept ? &journal.kept : NULL);
 	pthread_mutex_unlock(&domain->move_lock);
 	if (ret == -ENOENT)
 		domain_tell_again(domain);
 	if (ret)
 		return;
 	pthread_mutex_lock(&domain->move_lock);
-	if (journal.pid == domain->qemu.pid && journal.start_time == domain->qemu.start_time)
+	if (ours)
 		recover_from(domain, &journal);
 	else
 		move_journal_remove(
@@ -623,6 +624,7 @@ static void add_note(struct domain_cpusets *cpusets, const char *note)
 int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err)
 {
 	struct cpuset_scope *scope = NULL;
+	char aside[GMIG_ERROR_TEXT];
 	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &scope, err);
 
 	memset(cpusets, 0, sizeof(*cpusets));
@@ -641,8 +643,8 @@ int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct
 	add_note(cpusets, domain->note);
 	add_note(cpusets, domain->tell_note);
 	add_note(cpusets, domain->pins_note);
-	if (!*cpusets->note)
-		domain_aside_note(domain, cpusets->note, sizeof(cpusets->note));
+	if (domain_aside_note(domain, aside, sizeof(aside)))
+		add_note(cpusets, aside);
 	pthread_mutex_unlock(&domain->move_lock);
 	return 0;
 }

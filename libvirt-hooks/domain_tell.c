@@ -96,6 +96,9 @@ void domain_hear_nodeset(struct domain *domain, const struct gmig_node_set *node
 	/* A move begins or ends: it is heard again. */
 	if (pthread_mutex_trylock(&domain->move_lock))
 		return;
+	/* What it says first is what it said before. */
+	if (!gmig_node_set_empty(&domain->libvirts) && !same(nodes, &domain->libvirts))
+		domain_kept_chosen(domain, nodes);
 	domain->libvirts = *nodes;
 	if (domain->tell_note[0] && same(nodes, &domain->tell_nodes)) {
 		domain->tell_note[0] = '\0';

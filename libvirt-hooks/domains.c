@@ -278,6 +278,25 @@ static bool recall(const struct domains *domains, const char *uuid, struct virt_
 	return true;
 }
 
+/* To what its cpusets keep still: somebody may have narrowed them while no gmigd ran, and nobody may ask. */
+static void cut_kept(const struct domain_host *host, struct node_journal *journal)
+{
+	struct cpuset_scope *scope = NULL;
+	struct gmig_node_set kept;
+
+	if (cpuset_scope_read(&host->cpusets, journal->pid, &scope, NULL))
+		return;
+	kept = cpuset_scope_nodes(scope);
+	cpuset_scope_free(scope);
+	kept = domain_kept_by(&journal->nodes, &kept);
+	if (gmig_node_set_empty(&kept)) {
+		node_journal_remove(host->journals, NODE_JOURNAL_KEPT, journal->uuid);
+	} else if (memcmp(&kept, &journal->nodes, sizeof(kept)) != 0) {
+		journal->nodes = kept;
+		(void)node_journal_write(host->journals, NODE_JOURNAL_KEPT, journal, NULL);
+	}
+}
+
 /* Its process has gone, and with it whatever libvirt would be told, and its cpusets. */
 static void drop_old_notes(const struct domains *domains, enum node_journal_kind kind)
 {
@@ -295,6 +314,8 @@ static void drop_old_notes(const struct domains *domains, enum node_journal_kind
 		ret = qemu_process_start_time(&domains->host->qemu, journal.pid, &start_time);
 		if (ret == -ESRCH || (!ret && start_time != journal.start_time))
 			node_journal_remove(directory, kind, uuids[i]);
+		else if (!ret && kind == NODE_JOURNAL_KEPT)
+			cut_kept(domains->host, &journal);
 	}
 	free(uuids);
 }

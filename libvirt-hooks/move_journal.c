@@ -62,14 +62,14 @@ static json_t *journal_json(const struct move_journal *journal)
 			return NULL;
 		}
 	}
-	return json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:b, s:b, s:b, s:o, s:o}",
-			 "version", STATE_FILE_VERSION, "uuid", journal->uuid, "name",
-			 journal->name, "memory", (json_int_t)journal->memory_bytes, "uid",
-			 (json_int_t)journal->uid, "pid", (int)journal->pid, "start_time",
-			 (json_int_t)journal->start_time, "job", job_json(last), "jobs", jobs,
-			 "unasked", (int)last->unasked, "narrowing", (int)journal->narrowing,
-			 "completed", (int)journal->completed, "keep", set_json(&journal->keep),
-			 "groups", groups);
+	return json_pack(
+	    "{s:i, s:s, s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o}",
+	    "version", STATE_FILE_VERSION, "uuid", journal->uuid, "name", journal->name, "memory",
+	    (json_int_t)journal->memory_bytes, "uid", (json_int_t)journal->uid, "pid",
+	    (int)journal->pid, "start_time", (json_int_t)journal->start_time, "job", job_json(last),
+	    "jobs", jobs, "unasked", (int)last->unasked, "narrowing", (int)journal->narrowing,
+	    "completed", (int)journal->completed, "keep", set_json(&journal->keep), "kept",
+	    set_json(&journal->kept), "groups", groups);
 }
 
 int move_journal_write(const char *directory, const struct move_journal *journal,
@@ -190,8 +190,12 @@ static bool read_journal(const json_t *json, void *into)
 	struct move_journal *journal = into;
 	const char *keep = json_string_value(json_object_get(json, "keep"));
 	const char *name = json_string_value(json_object_get(json, "name"));
+	const json_t *kept = json_object_get(json, "kept");
 
-	if (!keep || !name || gmig_node_set_parse(keep, &journal->keep, NULL))
+	journal->has_kept = kept;
+	if (!keep || !name || gmig_node_set_parse(keep, &journal->keep, NULL) ||
+	    (kept && (!json_is_string(kept) ||
+		      gmig_node_set_parse(json_string_value(kept), &journal->kept, NULL))))
 		return false;
 	journal->name = strdup(name);
 	journal->memory_bytes = (uint64_t)json_integer_value(json_object_get(json, "memory"));

@@ -36,6 +36,9 @@ struct move_journal {
 	bool narrowing;
 	bool completed; /* a move was: libvirt is to be told when the sets are narrow */
 	struct gmig_node_set keep;
+	/* Nodes that the cpusets keep since earlier moves (domain_kept.c); an older gmigd's journal says nothing of them. */
+	bool has_kept;
+	struct gmig_node_set kept;
 	const struct cpuset_scope *scope; /* for writing; NULL after reading */
 	struct cpuset_group *group;	  /* after reading: path, before, wide, migrates */
 	size_t count;

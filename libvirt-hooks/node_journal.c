@@ -49,6 +49,16 @@ int node_journal_read(const char *directory, enum node_journal_kind kind, const 
 	return state_file_read(directory, uuid, of_kind[kind].suffix, read_journal, journal, err);
 }
 
+void node_journal_drop(const char *directory, enum node_journal_kind kind, const char *uuid,
+		       pid_t pid, uint64_t start_time)
+{
+	struct node_journal journal;
+
+	if (!node_journal_read(directory, kind, uuid, &journal, NULL) && journal.pid == pid &&
+	    journal.start_time == start_time)
+		node_journal_remove(directory, kind, uuid);
+}
+
 int node_journal_list(const char *directory, enum node_journal_kind kind,
 		      char (**uuids)[QEMU_UUID_TEXT])
 {

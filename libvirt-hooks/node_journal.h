@@ -34,6 +34,9 @@ int node_journal_read(const char *directory, enum node_journal_kind kind, const 
 		      struct node_journal *journal, struct gmig_error *err);
 /* Removed, or not there. */
 void node_journal_remove(const char *directory, enum node_journal_kind kind, const char *uuid);
+/* Removed if it is of this process: a later one of the same domain may have left its own by now. */
+void node_journal_drop(const char *directory, enum node_journal_kind kind, const char *uuid,
+		       pid_t pid, uint64_t start_time);
 /* The uuids of all files; *uuids is the caller's to free. How many, or -errno. */
 int node_journal_list(const char *directory, enum node_journal_kind kind,
 		      char (**uuids)[QEMU_UUID_TEXT]);

@@ -9,6 +9,7 @@
 
 int open_fails = -1, open_error;
 const char *unreadable;
+int unreadable_error = EMFILE;
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
@@ -29,7 +30,7 @@ static bool is_unreadable(const char *path)
 
 	if (!end || length < end || strcmp(path + length - end, unreadable) != 0)
 		return false;
-	errno = EMFILE;
+	errno = unreadable_error;
 	return true;
 }
 

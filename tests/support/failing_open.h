@@ -4,7 +4,8 @@
 
 /* The one that fails, counted from 0; negative: none. Its errno. */
 extern int open_fails, open_error;
-/* Each path that ends so cannot be opened: EMFILE; NULL: none. */
+/* Each path that ends so cannot be opened, with this errno (EMFILE at first); NULL: none. */
 extern const char *unreadable;
+extern int unreadable_error;
 
 #endif

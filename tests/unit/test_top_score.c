@@ -71,6 +71,11 @@ START_TEST(vcpu_that_cannot_be_looked_at_is_not_taken_for_idle)
 	ck_has(err_text,
 	       "vCPU 0 of guest vm1: its thread cannot be looked at: Too many open files");
 	ck_assert_double_eq(score_in_top("now"), -1);
+	unreadable_error = EACCES; /* as of another user's with hidepid=1 */
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_FAILED);
+	ck_has(err_text, "its thread cannot be looked at: Permission denied");
+	unreadable_error = ENOENT; /* it has ended */
+	ck_assert_int_eq(gmig("plan", "--json", NULL), CLI_OK);
 	unreadable = NULL;
 	ck_assert_double_ge(score_in_top("now"), 0);
 }
