@@ -47,6 +47,8 @@ struct domain {
 	unsigned int tells; /* in vain */
 	bool aside_looked;  /* at its cpusets, since a journal could not be understood */
 	bool pins_left;	    /* there is a journal of pins: to be gone on with */
+	bool pins_unread;   /* it could not be read yet */
+	bool tell_unread;   /* nor what libvirt is to be told */
 	unsigned int pin_tries; /* in vain */
 	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
 

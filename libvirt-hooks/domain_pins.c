@@ -144,7 +144,9 @@ static int put_back(struct domain *domain, const struct pin_set *set, size_t cou
 }
 
 /* What the kernel gives a thread. False: it cannot be told. */
-static bool read_affinity(const struct domain *domain, pid_t tid, struct pin_cpus *cpus)
+/* False, and *failed 0: it has just ended; or -errno: it cannot be read now. */
+static bool read_affinity(const struct domain *domain, pid_t tid, struct pin_cpus *cpus,
+			  int *failed)
 {
 	static const char key[] = "\nCpus_allowed_list:";
 	size_t bytes;
@@ -153,6 +155,7 @@ static bool read_affinity(const struct domain *domain, pid_t tid, struct pin_cpu
 			   (int)domain->qemu.pid, (int)tid);
 	char *line = status ? strstr(status, key) : NULL;
 
+	*failed = !status && errno != ENOENT && errno != ESRCH ? -errno : 0;
 	if (!line)
 		return false;
 	line += sizeof(key) - 1;
@@ -168,10 +171,16 @@ static int check_thread(const struct domain *domain, const struct qemu_thread *t
 	const struct pin *pin =
 	    vcpu ? pin_set_find(set, PIN_VCPU, thread->vcpu) : pin_set_find(set, PIN_EMULATOR, 0);
 	struct pin_cpus has = {{0}};
+	int failed;
 
 	/* Of the others of the emulator nobody says whose they are. */
-	if (!pin || !changes(pin) || (!vcpu && thread->tid != domain->qemu.pid) ||
-	    !read_affinity(domain, thread->tid, &has) || pin_cpus_same(&has, &pin->after))
+	if (!pin || !changes(pin) || (!vcpu && thread->tid != domain->qemu.pid))
+		return 0;
+	if (!read_affinity(domain, thread->tid, &has, &failed))
+		return failed ? gmig_fail(err, failed, "where %s %u may run cannot be read: %s",
+					  pin_kind_name(pin->kind), pin->id, strerror(-failed))
+			      : 0;
+	if (pin_cpus_same(&has, &pin->after))
 		return 0;
 	return gmig_fail(err, -EACCES,
 			 "libvirt has pinned %s %u, but the kernel gives it other CPUs: a cpuset "
@@ -499,9 +508,19 @@ static int try_to_finish(struct domain *domain)
 	int ret = pin_journal_read(domain->host->journals, domain->uuid, &journal, &err);
 
 	if (ret) {
-		domain->pins_left = false;
-		if (ret != -ENOENT)
+		bool again = domain->pins_unread;
+
+		/* One that cannot be read now is read later, and said to be so once. */
+		domain->pins_left = domain->pins_unread = ret != -ENOENT && ret != -EBADMSG;
+		if (ret != -ENOENT && !(again && domain->pins_unread))
 			domain_set_aside(domain, ".pins", &err);
+		return 0;
+	}
+	domain->pins_unread = false;
+	if (journal.pid != domain->qemu.pid || journal.start_time != domain->qemu.start_time) {
+		remove_journal(domain); /* of one that has gone */
+		domain->pins_left = false;
+		pin_journal_free(&journal);
 		return 0;
 	}
 	ret = journal.pins ? 0 : begin(domain, &journal, &err);
@@ -530,6 +549,7 @@ void domain_pins_recover(struct domain *domain)
 	if (ret == -ENOENT)
 		return;
 	if (ret) {
+		domain->pins_left = domain->pins_unread = ret != -EBADMSG;
 		domain_set_aside(domain, ".pins", &err);
 		return;
 	}

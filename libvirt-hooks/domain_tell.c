@@ -58,6 +58,7 @@ bool domain_tell_intend(struct domain *domain, const struct cpuset_scope *scope)
 	if (node_journal_write(domain->host->journals, NODE_JOURNAL_TELL, &journal, &err))
 		domain_log(domain, GMIG_LOG_WARNING, "%s", err.text);
 	domain->untold = journal.nodes;
+	domain->tell_unread = false; /* whatever it says, it is of before */
 	domain->tells = 0;
 	return true;
 }
@@ -122,12 +123,38 @@ static int holds(const struct domain *domain)
 	return ret;
 }
 
+/* What an earlier gmigd has left; one that cannot be read now is read later, and said to be so once. */
+static void recall(struct domain *domain)
+{
+	struct gmig_error err = {0};
+	struct node_journal journal;
+	bool again = domain->tell_unread;
+	int ret = node_journal_read(domain->host->journals, NODE_JOURNAL_TELL, domain->uuid,
+				    &journal, &err);
+
+	domain->tell_unread = ret && ret != -ENOENT && ret != -EBADMSG;
+	if (ret == -ENOENT || (again && domain->tell_unread))
+		return;
+	if (!ret && journal.pid == domain->qemu.pid &&
+	    journal.start_time == domain->qemu.start_time) {
+		domain->untold = journal.nodes;
+		return;
+	}
+	if (ret)
+		domain_set_aside(domain, node_journal_suffix(NODE_JOURNAL_TELL), &err);
+	else
+		node_journal_remove(domain->host->journals, NODE_JOURNAL_TELL,
+				    domain->uuid); /* of one that has gone */
+}
+
 int domain_tell_again(struct domain *domain)
 {
 	int ret = 0;
 
 	if (pthread_mutex_trylock(&domain->move_lock))
 		return 0;
+	if (domain->tell_unread)
+		recall(domain);
 	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && !domain->journaled &&
 	    domain->host->set_nodeset) {
 		int still = holds(domain);
@@ -148,21 +175,5 @@ int domain_tell_again(struct domain *domain)
 
 void domain_tell_recover(struct domain *domain)
 {
-	struct gmig_error err = {0};
-	struct node_journal journal;
-	int ret = node_journal_read(domain->host->journals, NODE_JOURNAL_TELL, domain->uuid,
-				    &journal, &err);
-
-	if (ret == -ENOENT)
-		return;
-	if (!ret && journal.pid == domain->qemu.pid &&
-	    journal.start_time == domain->qemu.start_time) {
-		domain->untold = journal.nodes;
-		return;
-	}
-	if (ret)
-		domain_set_aside(domain, node_journal_suffix(NODE_JOURNAL_TELL), &err);
-	else
-		node_journal_remove(domain->host->journals, NODE_JOURNAL_TELL,
-				    domain->uuid); /* of one that has gone */
+	recall(domain);
 }

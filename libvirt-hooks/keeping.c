@@ -284,6 +284,7 @@ static int look_at_host(struct keeping *keeping, struct host_view *view)
 	struct gmig_node_set closed = {{0}};
 	struct gmig_topology *fresh;
 	struct gmig_error err = {0, ""};
+	int ret;
 
 	keeping->why_not = NULL;
 	if (!gmig_topology_refresh(keeping->topology, &fresh, NULL)) {
@@ -297,8 +298,13 @@ static int look_at_host(struct keeping *keeping, struct host_view *view)
 		keeping->why_not = keeping->why_not_text;
 	}
 	memcpy(keeping->why_not_text, err.text, sizeof(err.text));
-	return host_view_read(keeping->topology, keeping->options.host->qemu.root, &closed, view,
-			      NULL);
+	err.text[0] = '\0';
+	ret = host_view_read(keeping->topology, keeping->options.host->qemu.root, &closed, view,
+			     &err);
+	if (ret && strcmp(err.text, keeping->unseen_text) != 0)
+		keeping_log(keeping, GMIG_LOG_WARNING, "nothing is moved unasked: %s", err.text);
+	memcpy(keeping->unseen_text, err.text, sizeof(err.text));
+	return ret;
 }
 
 static void copy_conf(struct keeping *keeping, uint64_t *interval_ns, char **metrics)
@@ -347,12 +353,13 @@ int keeping_round(struct keeping *keeping)
 	keeping->counting_cpu_ns = 0;
 	copy_conf(keeping, &interval_ns, &metrics);
 	update(keeping);
+	/* Ends of moves are noticed whatever can be seen of the host. */
+	for (size_t i = 0; i < keeping->count && !keeping_is_ending(keeping); i++)
+		keeping_poll_jobs(keeping, keeping->kept[i]);
 	if (!look_at_host(keeping, &view)) {
 		keeping_read_policies(keeping);
-		for (size_t i = 0; i < keeping->count && !keeping_is_ending(keeping); i++) {
-			keeping_poll_jobs(keeping, keeping->kept[i]);
+		for (size_t i = 0; i < keeping->count && !keeping_is_ending(keeping); i++)
 			keeping_watch_one(keeping, keeping->kept[i], &view, interval_ns);
-		}
 		if (!keeping_is_ending(keeping))
 			decide(keeping, &view);
 		host_view_free(&view);

@@ -89,6 +89,8 @@ struct keeping {
 	char said[GMIG_ERROR_TEXT], said_metrics[GMIG_ERROR_TEXT]; /* said already */
 	const char *why_not;
 	char why_not_text[GMIG_ERROR_TEXT];
+	char unseen_text
+	    [GMIG_ERROR_TEXT]; /* why the host could not be looked at in the last round; "": it could */
 };
 
 /* keeping_base.c */

@@ -1,4 +1,5 @@
 #include "vcpu_watch.h"
+#include "../migrate/core/shortage.h"
 #include "id_list.h"
 #include "qemu_files.h"
 
@@ -40,8 +41,15 @@ static struct gmig_node_set nodes_of_cpus(const struct placement_host *host, con
 	return set;
 }
 
-static struct gmig_node_set read_nodes(const struct qemu_host *host, pid_t pid, pid_t tid,
-				       const struct placement_host *nodes)
+/* Of a file of /proc that could not be read: 0: it is not there, the thread has ended; else -errno. */
+static int why_unread(void)
+{
+	return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+}
+
+/* *may: none if it has just ended. */
+static int read_nodes(const struct qemu_host *host, pid_t pid, pid_t tid,
+		      const struct placement_host *nodes, struct gmig_node_set *may)
 {
 	static const char key[] = "\nCpus_allowed_list:";
 	size_t bytes;
@@ -49,16 +57,20 @@ static struct gmig_node_set read_nodes(const struct qemu_host *host, pid_t pid, 
 					       "/proc/%d/task/%d/status", (int)pid, (int)tid);
 	char *line = text ? strstr(text, key) : NULL;
 
+	memset(may, 0, sizeof(*may));
+	if (!text)
+		return why_unread();
 	if (!line)
-		return (struct gmig_node_set){{0}};
+		return 0;
 	line += strlen(key);
 	line += strspn(line, " \t");
 	line[strcspn(line, "\n")] = '\0';
-	return nodes_of_cpus(nodes, line);
+	*may = nodes_of_cpus(nodes, line);
+	return 0;
 }
 
-/* utime and stime, fields 14 and 15, counted behind the name, which may have anything in it. 0: not known. */
-static uint64_t read_ticks(const struct qemu_host *host, pid_t pid, pid_t tid)
+/* utime and stime, fields 14 and 15, counted behind the name, which may have anything in it. 0 ticks: it has just ended. */
+static int read_ticks(const struct qemu_host *host, pid_t pid, pid_t tid, uint64_t *ticks)
 {
 	unsigned long user = 0, system = 0;
 	size_t bytes;
@@ -66,10 +78,13 @@ static uint64_t read_ticks(const struct qemu_host *host, pid_t pid, pid_t tid)
 	    qemu_file_read(host->root, 4096, &bytes, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
 	const char *end = text ? strrchr(text, ')') : NULL;
 
-	if (!end || sscanf(end, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
-			   &system) != 2)
-		return 0;
-	return user + system;
+	*ticks = 0;
+	if (!text)
+		return why_unread();
+	if (end && sscanf(end, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
+			  &system) == 2)
+		*ticks = user + system;
+	return 0;
 }
 
 /* In thousandths of a CPU. */
@@ -120,22 +135,25 @@ int vcpu_watch_read(struct vcpu_watch *watch, const struct qemu_host *host, pid_
 	for (int i = 0; !ret && i < count; i++) {
 		const struct qemu_thread *thread = &threads[i];
 		struct gmig_node_set may;
+		uint64_t ticks;
 
 		if (thread->kind != QEMU_THREAD_VCPU || fresh.vcpus == MOST_VCPUS)
 			continue;
-		may = read_nodes(host, pid, thread->tid, nodes);
-		if (!gmig_node_set_empty(&may)) /* else it has just ended */
-			take_vcpu(watch, &fresh, &may, thread->tid,
-				  read_ticks(host, pid, thread->tid), now_ns);
+		ret = read_nodes(host, pid, thread->tid, nodes, &may);
+		if (!ret)
+			ret = read_ticks(host, pid, thread->tid, &ticks);
+		if (!ret && !gmig_node_set_empty(&may)) /* else it has just ended */
+			take_vcpu(watch, &fresh, &may, thread->tid, ticks, now_ns);
 	}
 	if (count >= 0)
 		free(threads);
 	if (!ret && !fresh.vcpus)
 		ret = -ENOENT;
-	vcpu_watch_free(watch);
 	if (ret)
 		vcpu_watch_free(&fresh);
-	else
+	if (!is_shortage(ret))
+		vcpu_watch_free(watch);
+	if (!ret)
 		*watch = fresh;
 	return ret;
 }

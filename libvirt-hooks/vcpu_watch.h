@@ -30,8 +30,8 @@ struct vcpu_watch {
 };
 
 /*
- * Read anew. -ESRCH the process has ended; -ENOENT no thread of it is a vCPU by its name, or none may run on a node of the host; -ENOMEM.
- * Nothing is then known.
+ * Read anew. -ESRCH the process has ended; -ENOENT no thread of it is a vCPU by its name, or none may run on a node of the host. Nothing
+ * is then known. -ENOMEM, -EMFILE and their like (is_shortage()): they cannot be looked at now; what was known stays.
  */
 int vcpu_watch_read(struct vcpu_watch *watch, const struct qemu_host *host, pid_t pid,
 		    const struct placement_host *nodes, uint64_t now_ns);

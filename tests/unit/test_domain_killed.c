@@ -1,6 +1,7 @@
 /* A gmigd that is killed while it moves a domain, and the next one: on a fake kernel, in a fake tree. */
 #include "../../libvirt-hooks/move_journal.h"
 #include "domain_books.h"
+#include "failing_open.h"
 
 #include <sys/wait.h>
 
@@ -98,6 +99,12 @@ START_TEST(nodeset_that_a_killed_daemon_has_not_told_is_told_when_libvirt_answer
 	ck_assert(has_note());
 	libvirt_says = 0;
 	*told = '\0';
+	unreadable = ".tell"; /* one that cannot be read now is read later */
+	domain_put(domain);
+	open_domain();
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(told, "");
+	unreadable = NULL;
 	domain_set_facts(domain, &facts);
 	ck_assert_str_eq(told, "1");
 	ck_assert(!has_note());

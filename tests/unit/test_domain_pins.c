@@ -1,6 +1,7 @@
 /* Threads that follow a domain's memory: with a libvirt that refuses, hangs, goes away, and a gmigd that is killed. */
 #include "../../libvirt-hooks/pin_journal.h"
 #include "domain_rig.h"
+#include "failing_open.h"
 
 #include "../../control/guest.h"
 
@@ -323,6 +324,27 @@ START_TEST(threads_that_cannot_be_looked_at_are_not_said_to_have_followed)
 }
 END_TEST
 
+/* The last call before it is looked where they may run. */
+static int set_pin_and_lose_sight(void *opaque, const char *uuid, int id, const struct pin *pin,
+				  const struct pin_cpus *cpus, struct gmig_error *error)
+{
+	unreadable = "/task/77/status";
+	return set_pin(opaque, uuid, id, pin, cpus, error);
+}
+
+START_TEST(thread_whose_cpus_cannot_be_read_is_not_said_to_have_followed)
+{
+	struct domain_pins pins;
+
+	host.set_pin = set_pin_and_lose_sight;
+	open_domain();
+	pins = move_with_vcpus();
+	unreadable = NULL;
+	expect_pins(pins, DOMAIN_PINS_KEPT, "may run cannot be read: Too many open files");
+	ck_assert_str_eq(pinned(), BEFORE);
+}
+END_TEST
+
 START_TEST(libvirt_that_hangs_is_asked_once_and_again_when_it_answers)
 {
 	struct domain_pins pins;
@@ -517,6 +539,24 @@ START_TEST(next_daemon_has_pins_follow_wherever_the_last_one_was_killed)
 }
 END_TEST
 
+START_TEST(journal_of_pins_that_cannot_be_read_now_is_read_later)
+{
+	ck_assert(killed_daemon(2, UINT_MAX));
+	unreadable = ".pins";
+	next_daemon();
+	domain_set_facts(domain, &facts);
+	ck_assert_str_ne(pinned(), AFTER);
+	ck_assert_ptr_nonnull(strstr(lines, ".pins' cannot be read: "));
+	*lines = '\0';
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(lines, "");
+	unreadable = NULL;
+	domain_set_facts(domain, &facts);
+	ck_assert_str_eq(pinned(), AFTER);
+	ck_assert(!has_pin_journal());
+}
+END_TEST
+
 START_TEST(thread_that_somebody_else_pinned_meanwhile_is_left_alone)
 {
 	ck_assert(killed_daemon(2, UINT_MAX));
@@ -678,6 +718,7 @@ int main(void)
 	    refusal_half_way_puts_all_back,
 	    kernel_that_gives_less_puts_all_back,
 	    threads_that_cannot_be_looked_at_are_not_said_to_have_followed,
+	    thread_whose_cpus_cannot_be_read_is_not_said_to_have_followed,
 	    libvirt_that_hangs_is_asked_once_and_again_when_it_answers,
 	    libvirt_that_never_puts_back_is_given_up_and_said,
 	    domain_started_anew_in_between_is_not_touched,
@@ -685,6 +726,7 @@ int main(void)
 	    next_daemon_goes_on_with_the_pins_of_a_killed_one,
 	    next_daemon_without_libvirt_has_threads_follow_when_it_comes,
 	    next_daemon_has_pins_follow_wherever_the_last_one_was_killed,
+	    journal_of_pins_that_cannot_be_read_now_is_read_later,
 	    thread_that_somebody_else_pinned_meanwhile_is_left_alone,
 	    next_daemon_that_is_refused_puts_back,
 	    journal_of_pins_of_an_earlier_process_is_thrown_away,

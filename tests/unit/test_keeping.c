@@ -5,6 +5,7 @@
 #include "../../libvirt-hooks/move_journal.h"
 #include "../../migrate/core/topology.h"
 #include "burn.h"
+#include "failing_open.h"
 #include "fake_process.h"
 #include "fake_qemu.h"
 #include "metrics_file.h"
@@ -416,6 +417,49 @@ static struct gmig_job *told_to_move(struct domain *domain, uint16_t to, uint64_
 	return job;
 }
 
+/* For want of a descriptor, say: it is where it was, and does as much; its memory goes nowhere, and no hold begins. */
+START_TEST(vcpu_that_cannot_be_looked_at_is_where_it_was)
+{
+	static const char *const files[] = {"/task/78/status", "/task/78/stat"};
+
+	for (size_t i = 0; i < 2; i++) {
+		round_after(1);
+		expect_state("kept");
+		unreadable = files[i];
+		round_after(1);
+		expect_state("kept");
+		expect_metric("gmig_domain_affinity_score{domain=\"web1\"} 100\n");
+		unreadable = NULL;
+		round_after(1);
+		expect_state("kept");
+	}
+}
+END_TEST
+
+START_TEST(host_that_cannot_be_looked_at_is_said_once_and_ends_of_jobs_are_noticed)
+{
+	struct domain *domain = find_domain();
+	struct gmig_job *job;
+
+	round_after(0);
+	job = told_to_move(domain, 3, 0);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	wait_end();
+	unreadable = "/meminfo";
+	for (int i = 0; i < 3; i++)
+		round_after(1);
+	ck_assert_int_eq(said("nothing is moved unasked: "), 1);
+	expect_metric("gmig_domain_job_info_memory_processed_bytes{domain=\"web1\"} 40960000");
+	unreadable = NULL;
+	round_after(1);
+	unreadable = "/meminfo";
+	round_after(1);
+	ck_assert_int_eq(said("nothing is moved unasked: "), 2);
+	domain_put(domain);
+}
+END_TEST
+
 START_TEST(job_that_was_asked_for_runs_alone_and_its_result_stays)
 {
 	struct domain *domain = find_domain();
@@ -754,6 +798,8 @@ int main(void)
 	    quiet_hours_of_the_metadata_are_kept,
 	    reversal_freezes_the_domain,
 	    closed_node_stays_empty,
+	    vcpu_that_cannot_be_looked_at_is_where_it_was,
+	    host_that_cannot_be_looked_at_is_said_once_and_ends_of_jobs_are_noticed,
 	    job_that_was_asked_for_runs_alone_and_its_result_stays,
 	    job_that_is_asked_for_stops_the_one_that_is_not,
 	    cancelled_move_stays_cancelled,
