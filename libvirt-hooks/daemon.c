@@ -1,4 +1,5 @@
 #include "daemon.h"
+#include "../migrate/core/shortage.h"
 #include "../migrate/core/wake.h"
 #include "daemon_conf.h"
 #include "daemon_log.h"
@@ -188,17 +189,23 @@ static int join_group(struct daemon *daemon, struct gmig_error *err)
 }
 
 /* As whom libvirt runs domains where it does not say so: root, Debian's user, that of others, and ourselves. */
-static void find_users(struct daemon *daemon)
+static int find_users(struct daemon *daemon, struct gmig_error *err)
 {
 	static const char *const names[] = {"libvirt-qemu", "qemu"};
 
 	daemon->users[daemon->user_count++] = geteuid();
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const struct passwd *user = getpwnam(names[i]);
+		const struct passwd *user;
 
+		errno = 0;
+		user = getpwnam(names[i]);
+		if (!user && is_shortage(errno))
+			return gmig_fail(err, -errno, "it cannot be looked up who '%s' is: %s",
+					 names[i], strerror(errno));
 		if (user && daemon->user_count < QEMU_UIDS - 1)
 			daemon->users[daemon->user_count++] = user->pw_uid;
 	}
+	return 0;
 }
 
 /* ---- Its configuration ----------------------------------------------------------------------- */
@@ -675,8 +682,9 @@ int daemon_run(const struct daemon_options *options, struct gmig_error *err)
 					   .log = log_line,
 					   .opaque = &daemon};
 	pthread_rwlock_init(&daemon.serve_lock, NULL);
-	find_users(&daemon);
-	ret = start(&daemon, err);
+	ret = find_users(&daemon, err);
+	if (!ret)
+		ret = start(&daemon, err);
 	if (!ret) {
 		domains_recover(daemon.domains);
 		recovered = true;

@@ -50,6 +50,7 @@ static struct kept *adopt(struct domain *domain)
 struct gathering {
 	struct domain **domain;
 	size_t count, room;
+	bool partly; /* there was no memory for all */
 };
 
 /* Under the table's lock. By name: of two with one name the second one waits until the first has gone. */
@@ -65,6 +66,7 @@ static void gather(void *opaque, const struct domains_entry *entry)
 		size_t room = list->room ? 2 * list->room : 64;
 
 		bigger = reallocarray(list->domain, room, sizeof(struct domain *));
+		list->partly |= !bigger;
 		if (!bigger)
 			return; /* it is seen in a later round */
 		list->domain = bigger;
@@ -89,12 +91,13 @@ static struct kept *take_old(struct keeping *keeping, const struct domain *domai
 /* What is known of a domain goes with its process. */
 static void update(struct keeping *keeping)
 {
-	struct gathering list = {NULL, 0, 0};
+	struct gathering list = {NULL, 0, 0, false};
 	struct kept **fresh, **old = keeping->kept;
 	size_t old_count = keeping->count, count = 0;
 
 	domains_each(keeping->options.domains, gather, &list);
-	fresh = calloc(list.count + 1, sizeof(struct kept *));
+	/* Of a list in part those that are missing have not gone: what is known stays as it is. */
+	fresh = list.partly ? NULL : calloc(list.count + 1, sizeof(struct kept *));
 	for (size_t i = 0; i < list.count; i++) {
 		struct kept *kept = fresh ? take_old(keeping, list.domain[i]) : NULL;
 
