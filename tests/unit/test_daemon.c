@@ -403,7 +403,8 @@ START_TEST(finish_does_not_say_of_cpusets_that_they_keep_what_they_do_not)
 	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
 	gmigd = 0;
 	ck_assert_int_eq(status, 0);
-	snprintf(path, sizeof(path), "%s/state/6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11.kept", tree_root);
+	snprintf(path, sizeof(path), "%s/state/6f1c5f5e-0f1b-4d1a-9d5c-2f6f3a0b7c11.kept",
+		 tree_root);
 	ck_assert_int_ne(access(path, F_OK), 0);
 }
 END_TEST
