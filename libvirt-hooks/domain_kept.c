@@ -55,7 +55,7 @@ void domain_kept_save(struct domain *domain)
 	struct gmig_error err = {0};
 	int ret = 0;
 
-	if (!domain->kept_unsaved || domain_has_ended(domain))
+	if (!domain->kept_unsaved || qemu_process_check(&domain->qemu, NULL) == -ESRCH)
 		return;
 	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
 	if (gmig_node_set_empty(&domain->kept))
