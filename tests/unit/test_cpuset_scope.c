@@ -302,6 +302,26 @@ START_TEST(widening_and_narrowing_keep_version_1_valid_at_every_step)
 }
 END_TEST
 
+/* The kernel would move all of it at once. The others are narrowed, and that one is told. */
+START_TEST(set_of_version_1_stays_wide_if_memory_migrate_cannot_be_switched_off)
+{
+	char path[512];
+
+	host_of_version(1);
+	read_scope();
+	plan("1");
+	ck_assert_int_eq(cpuset_scope_widen(scope, &err), 0);
+	snprintf(path, sizeof(path), "%s%s" SCOPE "/libvirt/vcpu1/cpuset.memory_migrate", tree_root,
+		 mount);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(narrow_after(&from_0_to_1, &none), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, "memory_migrate of '/"));
+	ck_assert_str_eq(get(SCOPE "/libvirt/vcpu0"), "1");
+	ck_assert_str_eq(get(SCOPE "/libvirt/vcpu1"), "0-1");
+}
+END_TEST
+
 START_TEST(widening_on_version_2_leaves_groups_that_inherit)
 {
 	host_of_version(2);
@@ -549,6 +569,7 @@ int main(void)
 	    scope_without_a_thread_that_has_ended_has_the_others_groups,
 	    scope_without_cpusets_is_empty,
 	    widening_and_narrowing_keep_version_1_valid_at_every_step,
+	    set_of_version_1_stays_wide_if_memory_migrate_cannot_be_switched_off,
 	    widening_on_version_2_leaves_groups_that_inherit,
 	    widening_past_what_other_domains_share_is_refused,
 	    widening_that_fails_is_taken_back,
