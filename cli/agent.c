@@ -350,5 +350,8 @@ enum cli_exit cli_agent_job_exit(const json_t *job)
 {
 	if (strcmp(cli_text(job, "state"), "completed") != 0)
 		return CLI_FAILED;
-	return json_object_size(json_object_get(job, "remaining")) ? CLI_REMAINING : CLI_OK;
+	return json_object_size(json_object_get(job, "remaining")) ||
+		       json_object_size(json_object_get(job, "unread_processes"))
+		   ? CLI_REMAINING
+		   : CLI_OK;
 }

@@ -81,7 +81,7 @@ void cli_agent_print_processes(const json_t *result)
 {
 	cli_print_rows(process_rows, result);
 	if (json_is_false(json_object_get(result, "complete")))
-		puts("there was no time to look at all of them");
+		puts("not all of them could be looked at, for want of time, descriptors or memory");
 }
 
 static void maps_rows(FILE *rows, const json_t *result)
@@ -167,6 +167,9 @@ void cli_agent_print_remaining(FILE *out, const json_t *job)
 	json_object_foreach (json_object_get(job, "remaining"), key, pages)
 		fprintf(out, "%lld pages stay: %s, %s\n", (long long)json_integer_value(pages), key,
 			cli_reason(key));
+	json_object_foreach (json_object_get(job, "unread_processes"), key, pages)
+		fprintf(out, "%lld processes could not be looked at: %s\n",
+			(long long)json_integer_value(pages), key);
 }
 
 static void stall_rows(FILE *rows, const json_t *job)

@@ -23,6 +23,8 @@ const char *cli_reason(const char *errno_name)
 	    {"ENODATA", "in swap, and left there as asked"},
 	    {"ENOSPC", "no free swap on the host, or for this guest's cgroup"},
 	    {"ETIME", "a page of 1G cannot be moved within the stall budget"},
+	    {"EMFILE", "there was no file descriptor to look with; try again"},
+	    {"ENFILE", "there was no file descriptor to look with; try again"},
 	    {"ECANCELED", "the job was cancelled first"},
 	};
 

@@ -63,11 +63,11 @@ int agent_get_integer(const json_t *arguments, const char *name, int64_t low, in
 const char *agent_get_string(const json_t *arguments, const char *name);
 bool agent_get_bool(const json_t *arguments, const char *name, bool otherwise);
 /* {.."pid", "cgroup", "all"..}: the processes that are meant, all of them checked. Of a cgroup or
- * of all, those that are not to be touched are left out; *skipped counts them. -EINVAL none or two
- * of the three are given; -EPERM; -ESRCH. free(*victims). */
-struct agent_victim;
-int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent_victim **victims,
-		      size_t *count, size_t *skipped, struct gmig_error *err);
+ * of all, those that are not to be touched are left out, and those that cannot be looked at. -EINVAL none or two
+ * of the three are given; -EPERM; -ESRCH. */
+struct agent_victims;
+int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent_victims *victims,
+		      struct gmig_error *err);
 /* One process by "pid", checked. */
 int agent_get_process(struct agent *agent, const json_t *arguments, struct agent_process *process,
 		      struct gmig_error *err);

@@ -67,30 +67,32 @@ int agent_get_process(struct agent *agent, const json_t *arguments, struct agent
 	return rc;
 }
 
-static int victims_of(struct agent *agent, const struct agent_pids *pids,
-		      struct agent_victim **victims, size_t *count, size_t *skipped)
+static void add_victim(struct agent_victims *victims, const struct agent_process *process)
 {
-	*victims = calloc(pids->count + 1, sizeof(**victims));
-	*count = *skipped = 0;
-	if (!*victims)
-		return -ENOMEM;
-	for (size_t i = 0; i < pids->count; i++) {
-		struct agent_process process;
-
-		if (agent_process_read(pids->pid[i], &process, NULL))
-			continue;
-		if (agent_conf_check_process(&agent->conf, &process, NULL)) {
-			*skipped += !process.kernel;
-			continue;
-		}
-		(*victims)[(*count)++] =
-		    (struct agent_victim){.pid = process.pid, .start_time = process.start_time};
-	}
-	return 0;
+	victims->victim[victims->count++] =
+	    (struct agent_victim){.pid = process->pid, .start_time = process->start_time};
 }
 
-int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent_victim **victims,
-		      size_t *count, size_t *skipped, struct gmig_error *err)
+/* One that has ended is not there; of one that cannot be looked at nobody knows whether it was meant. */
+static void check_victim(const struct agent *agent, pid_t pid, struct agent_victims *victims)
+{
+	struct agent_process process;
+	int rc = agent_process_read(pid, &process, NULL);
+
+	if (rc == -ESRCH)
+		return;
+	if (rc) {
+		agent_remaining_add(&victims->unread, rc, 1);
+		victims->skipped++;
+	} else if (agent_conf_check_process(&agent->conf, &process, NULL)) {
+		victims->skipped += !process.kernel;
+	} else {
+		add_victim(victims, &process);
+	}
+}
+
+int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent_victims *victims,
+		      struct gmig_error *err)
 {
 	const char *cgroup = agent_get_string(arguments, "cgroup");
 	bool all = agent_get_bool(arguments, "all", false);
@@ -103,8 +105,6 @@ int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent
 		return gmig_fail(err, -EINVAL, "give one of 'pid', 'cgroup' and 'all': true");
 	if (one) {
 		rc = agent_get_process(agent, arguments, &process, err);
-		if (!rc && agent_pids_add(&pids, process.pid))
-			rc = gmig_fail(err, -ENOMEM, "out of memory");
 	} else if (cgroup) {
 		rc = agent_conf_check_cgroup(&agent->conf, cgroup, err);
 		if (!rc)
@@ -112,7 +112,14 @@ int agent_get_victims(struct agent *agent, const json_t *arguments, struct agent
 	} else {
 		rc = agent_pids_all(&pids, err);
 	}
-	if (!rc && victims_of(agent, &pids, victims, count, skipped))
-		rc = gmig_fail(err, -ENOMEM, "out of memory");
-	return rc;
+	if (rc)
+		return rc;
+	victims->victim = calloc(pids.count + 1, sizeof(*victims->victim));
+	if (!victims->victim)
+		return gmig_fail(err, -ENOMEM, "out of memory");
+	if (one)
+		add_victim(victims, &process);
+	for (size_t i = 0; i < pids.count; i++)
+		check_victim(agent, pids.pid[i], victims);
+	return 0;
 }

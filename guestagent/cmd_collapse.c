@@ -165,9 +165,9 @@ static int parse_collapse(struct agent *agent, const json_t *arguments, struct c
 	if (collapse->pidfd < 0)
 		return agent_call_failed_pid(err, AGENT_CALL_MADVISE, collapse->pidfd, process.pid);
 	/* The descriptor holds on to whoever has the pid now: is that still who was checked? */
-	if (!agent_process_same(process.pid, process.start_time))
-		return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)", (int)process.pid,
-				 ESRCH);
+	rc = agent_process_check(process.pid, process.start_time, err);
+	if (rc)
+		return rc;
 	if (ranges)
 		return agent_ranges_from_json(ranges, AGENT_HUGE_BYTES, MAX_RANGES,
 					      &collapse->ranges, &collapse->count, err);

@@ -291,10 +291,10 @@ static int check_block(const struct compact *compact, struct agent_compact_block
 {
 	uint64_t most = (uint64_t)((double)compact->resident_bytes *
 				   (double)compact->max_growth_ppm / AGENT_HOT_PPM);
-	int rc = agent_process_same(compact->process.pid, compact->process.start_time)
-		     ? agent_pages_scan(compact->process.pid, block->start, pages)
-		     : -ESRCH;
+	int rc = agent_process_check(compact->process.pid, compact->process.start_time, NULL);
 
+	if (!rc)
+		rc = agent_pages_scan(compact->process.pid, block->start, pages);
 	if (rc)
 		return rc;
 	/* Given back, or huge by now. */
@@ -575,9 +575,9 @@ static int open_process(struct agent *agent, const json_t *arguments, struct com
 	/* For frame numbers, which few may see: it does without. */
 	compact->pagemap = agent_pages_open(process->pid);
 	/* The descriptors hold on to whoever has the pid now: is that still who was checked? */
-	if (!agent_process_same(process->pid, process->start_time))
-		return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)", (int)process->pid,
-				 ESRCH);
+	rc = agent_process_check(process->pid, process->start_time, err);
+	if (rc)
+		return rc;
 	return 0;
 }
 

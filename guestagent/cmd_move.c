@@ -16,25 +16,26 @@
 
 struct migration {
 	struct agent_move move;
-	struct agent_victim *victims;
-	size_t count, skipped;
+	struct agent_victims victims;
 };
 
 static int migration_run(struct agent_job *job, void *context, struct gmig_error *err)
 {
 	struct migration *migration = context;
 
-	return agent_move_processes(job, &migration->move, migration->victims, migration->count,
-				    err);
+	return agent_move_processes(job, &migration->move, &migration->victims, err);
 }
 
 static void migration_describe(const void *context, json_t *object)
 {
 	const struct migration *migration = context;
 
-	json_object_set_new(object, "processes", json_integer((json_int_t)migration->count));
+	const struct agent_victims *victims = &migration->victims;
+
+	json_object_set_new(object, "processes", json_integer((json_int_t)victims->count));
 	json_object_set_new(object, "skipped_processes",
-			    json_integer((json_int_t)migration->skipped));
+			    json_integer((json_int_t)victims->skipped));
+	json_object_set_new(object, "unread_processes", agent_remaining_json(&victims->unread));
 	json_object_set_new(object, "from", agent_set_json(&migration->move.mapping.from));
 	json_object_set_new(object, "to", agent_set_json(&migration->move.mapping.to));
 }
@@ -43,7 +44,7 @@ static void migration_free(void *context)
 {
 	struct migration *migration = context;
 
-	free(migration->victims);
+	free(migration->victims.victim);
 	free(migration);
 }
 
@@ -102,8 +103,7 @@ static int parse_migration(struct agent *agent, const json_t *arguments,
 		return rc;
 	agent_mapping_set(&migration->move.mapping, &from, &to);
 	migration->move.shared = agent_get_bool(arguments, "shared", true);
-	return agent_get_victims(agent, arguments, &migration->victims, &migration->count,
-				 &migration->skipped, err);
+	return agent_get_victims(agent, arguments, &migration->victims, err);
 }
 
 AGENT_RUN(agent_run_migrate_pages)

@@ -1,4 +1,5 @@
 /* numa-topology, numa-maps, processes: where memory lies. */
+#include "../migrate/core/shortage.h"
 #include "agent.h"
 #include "maps.h"
 #include "nodes.h"
@@ -144,14 +145,16 @@ static json_t *bytes_by_node(const struct agent_usage *usage)
 	return nodes;
 }
 
-static bool see(const struct agent_process *process, struct seen *seen)
+/* 1: it is seen; 0: it has no memory; -errno. */
+static int see(const struct agent_process *process, struct seen *seen)
 {
 	struct agent_set cpu_nodes;
 	struct agent_usage usage;
 	char cpus[256];
+	int rc = agent_usage_read(process->entry, false, &usage, NULL);
 
-	if (agent_usage_read(process->entry, false, &usage, NULL) || !usage.total_bytes)
-		return false;
+	if (rc || !usage.total_bytes)
+		return rc;
 	cpu_nodes_of(process, &cpu_nodes);
 	seen->remote_bytes = 0;
 	seen->total_bytes = usage.total_bytes;
@@ -165,7 +168,7 @@ static bool see(const struct agent_process *process, struct seen *seen)
 			       "cpus", cpus, "cpu_nodes", agent_set_json(&cpu_nodes), "nodes",
 			       bytes_by_node(&usage), "bytes", (json_int_t)usage.total_bytes,
 			       "remote_bytes", (json_int_t)seen->remote_bytes);
-	return seen->json;
+	return seen->json ? 1 : -ENOMEM;
 }
 
 /* Most remote memory first, then most memory. */
@@ -178,24 +181,38 @@ static int compare(const void *a, const void *b)
 	return (x->total_bytes < y->total_bytes) - (x->total_bytes > y->total_bytes);
 }
 
-/* All that may be touched; false: there was no time for some of them. */
+/* 1, 0, or -errno. */
+static int look_at(const struct agent *agent, pid_t pid, struct seen *seen)
+{
+	struct agent_process process;
+	int rc = agent_process_read(pid, &process, NULL);
+
+	if (rc)
+		return rc;
+	return agent_conf_check_process(&agent->conf, &process, NULL) ? 0 : see(&process, seen);
+}
+
+/* All that may be touched; false: for some of them there was no time, or nothing to look with. Those that are hidden for good are not
+ * there. */
 static bool see_all(struct agent *agent, const struct agent_pids *pids, struct seen *seen,
 		    size_t *count)
 {
 	uint64_t end_ns = agent_sys->now_ns() + PROCESSES_TIME_NS;
+	bool complete = true;
 
 	*count = 0;
 	for (size_t i = 0; i < pids->count; i++) {
-		struct agent_process process;
+		int rc;
 
 		if (agent_sys->now_ns() > end_ns)
 			return false;
-		if (!agent_process_read(pids->pid[i], &process, NULL) &&
-		    !agent_conf_check_process(&agent->conf, &process, NULL) &&
-		    see(&process, &seen[*count]))
+		rc = look_at(agent, pids->pid[i], &seen[*count]);
+		if (rc > 0)
 			(*count)++;
+		else if (is_shortage(rc))
+			complete = false;
 	}
-	return true;
+	return complete;
 }
 
 AGENT_RUN(agent_run_processes)

@@ -171,8 +171,11 @@ static FILE *open_proc(pid_t pid, const char *name)
 static int open_failed(pid_t pid, int code, struct gmig_error *err)
 {
 	struct agent_process process;
+	int rc = code == -ENOENT ? agent_process_read(pid, &process, err) : -ESRCH;
 
-	if (code == -ENOENT && !agent_process_read(pid, &process, NULL))
+	if (rc && rc != -ESRCH)
+		return rc;
+	if (!rc)
 		return gmig_fail(err, -ENOSYS,
 				 "this kernel has no /proc/PID/numa_maps: it was built without "
 				 "NUMA: ENOSYS (%d)",

@@ -38,7 +38,7 @@ struct walk {
 	int flags;
 	int target[AGENT_MAX_NODES]; /* by source node; -1: stays */
 	struct agent_job_counts counts;
-	struct agent_remaining remaining; /* of this pass over this process */
+	struct agent_remaining remaining; /* of the last pass over this process that has begun */
 	bool retry;			  /* some of it may move in another pass */
 	struct range *ranges;
 	size_t range_count, range_capacity;
@@ -161,7 +161,7 @@ static uint64_t chunk_end(const struct walk *walk, const struct range *range, ui
 	return end < range->end ? end : range->end;
 }
 
-static int move_range(struct walk *walk, const struct range *range)
+static int move_range(struct walk *walk, const struct range *range, struct gmig_error *err)
 {
 	struct movepages_chunk *chunk = &walk->chunk;
 	uint64_t at = range->start;
@@ -170,8 +170,9 @@ static int move_range(struct walk *walk, const struct range *range)
 	while (!rc && at < range->end && !agent_job_cancelled(walk->job)) {
 		uint64_t end = chunk_end(walk, range, at), moved = 0;
 
-		if (!agent_process_same(walk->pid, walk->start_time))
-			return -ESRCH;
+		rc = agent_process_check(walk->pid, walk->start_time, err);
+		if (rc)
+			return rc;
 		for (chunk->count = 0; chunk->count < CHUNK_PAGES && at < end;
 		     at += range->page_bytes) {
 			chunk->pages[chunk->count] =
@@ -179,7 +180,9 @@ static int move_range(struct walk *walk, const struct range *range)
 			chunk->address[chunk->count++] = (void *)(uintptr_t)at; // NOLINT
 		}
 		rc = move_chunk(walk, range);
-		if (!rc)
+		if (rc)
+			agent_call_failed_pid(err, AGENT_CALL_MOVE_PAGES, rc, walk->pid);
+		else
 			moved = chunk->moved_pages * AGENT_PAGE_BYTES;
 		walk->counts.moved_bytes += moved;
 		publish(walk);
@@ -196,11 +199,10 @@ static int pass_by_pages(struct walk *walk, struct gmig_error *err)
 	uint64_t bytes;
 	int rc = find_ranges(walk, &bytes, err);
 
-	for (size_t i = 0; !rc && i < walk->range_count; i++) {
-		rc = move_range(walk, &walk->ranges[i]);
-		if (rc)
-			agent_call_failed_pid(err, AGENT_CALL_MOVE_PAGES, rc, walk->pid);
-	}
+	if (!rc)
+		memset(&walk->remaining, 0, sizeof(walk->remaining));
+	for (size_t i = 0; !rc && i < walk->range_count; i++)
+		rc = move_range(walk, &walk->ranges[i], err);
 	return rc;
 }
 
@@ -208,32 +210,59 @@ static int pass_by_pages(struct walk *walk, struct gmig_error *err)
 static int pass_by_process(struct walk *walk, struct gmig_error *err)
 {
 	uint64_t before, after;
+	bool retry;
 	long rc = find_ranges(walk, &before, err);
 
-	if (rc || !before)
+	if (rc)
 		return (int)rc;
+	memset(&walk->remaining, 0, sizeof(walk->remaining));
+	if (!before)
+		return 0;
 	rc = agent_sys->migrate_pages(walk->entry, &walk->move->mapping.from,
 				      &walk->move->mapping.to);
 	if (rc < 0)
 		return agent_call_failed_pid(err, AGENT_CALL_MIGRATE_PAGES, (int)rc, walk->pid);
-	if (find_ranges(walk, &after, NULL))
+	retry = rc > 0;
+	rc = find_ranges(walk, &after, err);
+	if (rc == -ESRCH && !agent_process_entry(walk->pid))
 		return 0; /* it has ended, and was moved before */
+	if (rc)
+		return (int)rc;
 	walk->counts.moved_bytes += before > after ? before - after : 0;
 	agent_remaining_add(&walk->remaining, -EBUSY, after / AGENT_PAGE_BYTES);
-	walk->retry = rc > 0;
+	walk->retry = retry;
 	publish(walk);
 	agent_job_pace(walk->job, before > after ? before - after : 0);
 	return 0;
 }
 
-/* Was the thread by which memory was reached lost in mid-pass, and is there another? */
-static bool entry_has_ended(const struct walk *walk)
+/* Was the thread by which memory was reached lost in mid-pass, and is there another? Then the next pass goes by that. */
+static int settle_entry(struct walk *walk, int rc, struct gmig_error *err)
 {
 	pid_t entry = agent_process_entry(walk->pid);
 
-	return entry > 0 && entry != walk->entry;
+	if (entry > 0 && entry != walk->entry) {
+		walk->retry = true;
+		return 0;
+	}
+	if (entry >= 0)
+		return rc;
+	walk->entry = entry;
+	return agent_call_failed_pid(err, AGENT_CALL_READ, entry, walk->pid);
 }
 
+static int find_entry(struct walk *walk, struct gmig_error *err)
+{
+	walk->entry = agent_process_entry(walk->pid);
+	if (walk->entry < 0)
+		return agent_call_failed_pid(err, AGENT_CALL_READ, walk->entry, walk->pid);
+	if (!walk->entry)
+		return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)", (int)walk->pid,
+				 ESRCH);
+	return agent_process_check(walk->pid, walk->start_time, err);
+}
+
+/* What remains of it is in walk->remaining behind it. */
 static int move_process(struct walk *walk, const struct agent_victim *victim,
 			struct gmig_error *err)
 {
@@ -242,44 +271,62 @@ static int move_process(struct walk *walk, const struct agent_victim *victim,
 	walk->pid = victim->pid;
 	walk->start_time = victim->start_time;
 	for (int pass = 0; pass < AGENT_MOVE_PASSES && !rc; pass++) {
-		walk->entry = agent_process_entry(victim->pid);
-		if (walk->entry <= 0 || !agent_process_same(victim->pid, victim->start_time))
-			return gmig_fail(err, -ESRCH, "process %d has ended: ESRCH (%d)",
-					 (int)victim->pid, ESRCH);
-		memset(&walk->remaining, 0, sizeof(walk->remaining));
+		rc = find_entry(walk, err);
+		if (rc)
+			break;
 		walk->retry = false;
 		rc = walk->move->by_process ? pass_by_process(walk, err) : pass_by_pages(walk, err);
-		if (rc && entry_has_ended(walk)) {
-			rc = 0;
-			walk->retry = true;
-		}
+		if (rc)
+			rc = settle_entry(walk, rc, err);
 		if (!walk->retry || agent_job_cancelled(walk->job))
 			break;
 		agent_sys->sleep_ns(PASS_PAUSE_NS);
 	}
-	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
-		walk->counts.remaining.pages[i] += walk->remaining.pages[i];
-	memset(&walk->remaining, 0, sizeof(walk->remaining));
-	publish(walk);
 	return rc;
 }
 
 /* How much there is to do, before it begins; a process that cannot be read counts nothing. */
-static void measure(struct walk *walk, const struct agent_victim *victims, size_t count)
+static void measure(struct walk *walk, const struct agent_victims *victims)
 {
-	for (size_t i = 0; i < count && !agent_job_cancelled(walk->job); i++) {
+	for (size_t i = 0; i < victims->count && !agent_job_cancelled(walk->job); i++) {
 		uint64_t bytes;
 
-		walk->pid = victims[i].pid;
+		walk->pid = victims->victim[i].pid;
 		walk->entry = agent_process_entry(walk->pid);
-		if (!find_ranges(walk, &bytes, NULL))
+		if (walk->entry > 0 && !find_ranges(walk, &bytes, NULL))
 			walk->counts.total_bytes += bytes;
 	}
 	publish(walk);
 }
 
+static void keep_remaining(struct walk *walk)
+{
+	for (int i = 0; i < AGENT_MAX_ERRNO; i++)
+		walk->counts.remaining.pages[i] += walk->remaining.pages[i];
+	memset(&walk->remaining, 0, sizeof(walk->remaining));
+	publish(walk);
+}
+
+/* Of many, one that ends, is not allowed to go there or cannot be looked at holds up nobody. */
+static void note_failed(struct walk *walk, int why, struct agent_victims *victims)
+{
+	struct agent_remaining here = {0};
+	uint64_t bytes = 0;
+	int rc = why == -ESRCH || walk->entry < 0 ? why : find_ranges(walk, &bytes, NULL);
+
+	if (rc && rc != -ESRCH) {
+		agent_job_lock(walk->job);
+		agent_remaining_add(&victims->unread, rc, 1);
+		agent_job_unlock(walk->job);
+	} else {
+		agent_remaining_add(&here, why, bytes / AGENT_PAGE_BYTES);
+		walk->remaining = here;
+	}
+	keep_remaining(walk);
+}
+
 int agent_move_processes(struct agent_job *job, const struct agent_move *move,
-			 const struct agent_victim *victims, size_t count, struct gmig_error *err)
+			 struct agent_victims *victims, struct gmig_error *err)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
 	int rc = 0;
@@ -291,21 +338,14 @@ int agent_move_processes(struct agent_job *job, const struct agent_move *move,
 	walk->flags = move->shared ? AGENT_MPOL_MF_MOVE_ALL : AGENT_MPOL_MF_MOVE;
 	for (int node = 0; node < AGENT_MAX_NODES; node++)
 		walk->target[node] = agent_mapping_of(&move->mapping, node);
-	measure(walk, victims, count);
-	for (size_t i = 0; i < count && !agent_job_cancelled(job); i++) {
-		struct gmig_error reason = {0};
-
-		rc = move_process(walk, &victims[i], &reason);
-		/* Of many, one that ends or is not allowed to go there holds up nobody. */
-		if (rc && count == 1) {
-			gmig_fail(err, rc, "%s", reason.text);
-		} else if (rc) {
-			uint64_t bytes = 0;
-
-			if (rc != -ESRCH && !find_ranges(walk, &bytes, NULL))
-				agent_remaining_add(&walk->counts.remaining, rc,
-						    bytes / AGENT_PAGE_BYTES);
+	measure(walk, victims);
+	for (size_t i = 0; i < victims->count && !agent_job_cancelled(job); i++) {
+		rc = move_process(walk, &victims->victim[i], victims->count == 1 ? err : NULL);
+		if (rc && victims->count > 1) {
+			note_failed(walk, rc, victims);
 			rc = 0;
+		} else {
+			keep_remaining(walk);
 		}
 	}
 	publish(walk);

@@ -30,12 +30,21 @@ struct agent_victim {
 	uint64_t start_time; /* a pid that has changed hands is left alone */
 };
 
+struct agent_victims {
+	struct agent_victim *victim; /* free() it */
+	size_t count;
+	size_t skipped; /* left out: not to be touched, or not to be looked at */
+	/* Processes of which a look has failed, by reason: left out, or in the middle of a move, which then cannot tell what remains
+	 * of them. Guarded by the job's lock once there is a job. */
+	struct agent_remaining unread;
+};
+
 /*
  * Move the memory of each of these processes; what the walk finds is added to *counts and published
- * as it goes. Ends early when the job is cancelled. 0, or -errno when nothing at all could be done
- * and there is one process.
+ * as it goes. Ends early when the job is cancelled. 0, or -errno when there is one process, and it
+ * could not be moved, or not be looked at.
  */
 int agent_move_processes(struct agent_job *job, const struct agent_move *move,
-			 const struct agent_victim *victims, size_t count, struct gmig_error *err);
+			 struct agent_victims *victims, struct gmig_error *err);
 
 #endif

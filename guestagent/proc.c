@@ -170,86 +170,134 @@ const char *agent_process_cgroup(const struct agent_process *process)
 
 /* ---- One process ----------------------------------------------------------------------------- */
 
-static ssize_t read_proc(pid_t pid, const char *file, char *text, size_t bytes)
+/* Its length. -ESRCH: the process or thread is not there; another -errno says nothing of that. */
+static int read_proc(pid_t pid, const char *file, char *text, size_t bytes)
 {
 	char path[PATH_MAX];
+	ssize_t got;
 
 	snprintf(path, sizeof(path), "%s/%d/%s", agent_sys->proc, (int)pid, file);
-	return agent_read_text(path, text, bytes);
+	got = agent_read_text(path, text, bytes);
+	return got == -ENOENT ? -ESRCH : (int)got;
 }
 
-static bool has_memory(pid_t tid)
+static int read_stat(pid_t pid, struct agent_process *process)
+{
+	char text[4096];
+	int got = read_proc(pid, "stat", text, sizeof(text));
+
+	if (got < 0)
+		return got;
+	return agent_parse_stat(text, process) ? -ESRCH : 0;
+}
+
+static int read_status(pid_t pid, struct agent_process *process)
+{
+	char text[16384];
+	int got = read_proc(pid, "status", text, sizeof(text));
+
+	if (got < 0)
+		return got;
+	return agent_parse_status(text, process) ? -ESRCH : 0;
+}
+
+/* A kernel without cgroups has no such file. */
+static int read_cgroup(pid_t pid, struct agent_process *process)
+{
+	char text[16384];
+	int got = read_proc(pid, "cgroup", text, sizeof(text));
+
+	agent_parse_cgroup(got > 0 ? text : "", process);
+	return got == -ESRCH || got > 0 ? 0 : got;
+}
+
+/* 1, 0, or -errno: it cannot be told. */
+static int has_memory(pid_t tid)
 {
 	struct agent_process thread = {0};
-	char text[16384];
+	int rc = read_status(tid, &thread);
 
-	return read_proc(tid, "status", text, sizeof(text)) > 0 &&
-	       !agent_parse_status(text, &thread) && !thread.kernel;
+	if (rc)
+		return rc == -ESRCH ? 0 : rc;
+	return !thread.kernel;
 }
 
 pid_t agent_process_entry(pid_t pid)
 {
 	AGENT_PIDS threads = {0};
+	int rc = has_memory(pid);
 
-	if (has_memory(pid))
-		return pid;
-	if (agent_pids_threads(pid, &threads, NULL))
-		return 0;
-	for (size_t i = 0; i < threads.count; i++)
-		if (threads.pid[i] != pid && has_memory(threads.pid[i]))
-			return threads.pid[i];
+	if (rc)
+		return rc < 0 ? rc : pid;
+	rc = agent_pids_threads(pid, &threads, NULL);
+	if (rc)
+		return rc == -ESRCH ? 0 : rc;
+	for (size_t i = 0; i < threads.count; i++) {
+		rc = threads.pid[i] != pid ? has_memory(threads.pid[i]) : 0;
+		if (rc)
+			return rc < 0 ? rc : threads.pid[i];
+	}
 	return 0;
 }
 
 /* Where it runs is what its living threads say; the main thread's picture is of its end. */
-static void read_by_entry(struct agent_process *process)
+static int read_by_entry(struct agent_process *process)
 {
 	struct agent_process thread = {0};
-	char text[16384];
+	pid_t entry = agent_process_entry(process->pid);
+	int rc;
 
-	process->entry = agent_process_entry(process->pid);
-	if (process->entry <= 0 || read_proc(process->entry, "status", text, sizeof(text)) < 0 ||
-	    agent_parse_status(text, &thread) || thread.tgid != process->pid)
-		return;
+	if (entry < 0)
+		return entry;
+	process->entry = entry;
+	rc = entry ? read_status(entry, &thread) : -ESRCH;
+	if (rc || thread.tgid != process->pid)
+		return rc == -ESRCH ? 0 : rc;
 	process->cpus = thread.cpus;
 	process->mems = thread.mems;
 	process->kernel = thread.kernel;
-	if (read_proc(process->entry, "stat", text, sizeof(text)) > 0 &&
-	    !agent_parse_stat(text, &thread))
+	rc = read_stat(entry, &thread);
+	if (!rc)
 		process->last_cpu = thread.last_cpu;
+	return rc == -ESRCH ? 0 : rc;
+}
+
+/* was_there: it had been seen before. */
+static int read_failed(struct gmig_error *err, int code, pid_t pid, bool was_there)
+{
+	if (code != -ESRCH)
+		return agent_call_failed_pid(err, AGENT_CALL_READ, code, pid);
+	return gmig_fail(err, code, "%sprocess %d%s: ESRCH (%d)", was_there ? "" : "there is no ",
+			 (int)pid, was_there ? " has ended" : "", ESRCH);
 }
 
 int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err)
 {
-	char text[16384];
 	bool kernel_thread;
-	ssize_t got;
+	int rc;
 
 	memset(process, 0, sizeof(*process));
 	process->pid = process->entry = pid;
-	got = read_proc(pid, "stat", text, sizeof(text));
-	if (got < 0 || agent_parse_stat(text, process))
-		return gmig_fail(err, -ESRCH, "there is no process %d: ESRCH (%d)", (int)pid,
-				 ESRCH);
+	rc = read_stat(pid, process);
+	if (rc)
+		return read_failed(err, rc, pid, false);
 	kernel_thread = process->kernel;
-	got = read_proc(pid, "status", text, sizeof(text));
-	if (got < 0 || agent_parse_status(text, process))
-		return gmig_fail(err, -ESRCH, "process %d has just ended: ESRCH (%d)", (int)pid,
-				 ESRCH);
-	if (process->kernel && !kernel_thread)
-		read_by_entry(process);
-	got = read_proc(process->entry > 0 ? process->entry : pid, "cgroup", text, sizeof(text));
-	agent_parse_cgroup(got > 0 ? text : "", process);
-	return 0;
+	rc = read_status(pid, process);
+	if (!rc && process->kernel && !kernel_thread)
+		rc = read_by_entry(process);
+	if (!rc)
+		rc = read_cgroup(process->entry > 0 ? process->entry : pid, process);
+	return rc ? read_failed(err, rc, pid, true) : 0;
 }
 
-bool agent_process_same(pid_t pid, uint64_t start_time)
+int agent_process_check(pid_t pid, uint64_t start_time, struct gmig_error *err)
 {
 	struct agent_process process;
-	char text[4096];
+	int rc = read_stat(pid, &process);
 
-	return read_proc(pid, "stat", text, sizeof(text)) > 0 &&
-	       !agent_parse_stat(text, &process) && process.start_time == start_time;
+	if (!rc && process.start_time != start_time)
+		rc = -ESRCH;
+	return rc ? read_failed(err, rc, pid, true) : 0;
 }
 
 /* ---- Lists ----------------------------------------------------------------------------------- */

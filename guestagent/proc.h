@@ -46,12 +46,12 @@ void agent_parse_cgroup(const char *text, struct agent_process *process);
 /* Its cgroup for people: the first that is not the root of its hierarchy. */
 const char *agent_process_cgroup(const struct agent_process *process);
 
-/* -ESRCH. */
+/* -ESRCH: there is none. Another -errno: /proc could not be read, and it may well be there. */
 int agent_process_read(pid_t pid, struct agent_process *process, struct gmig_error *err);
-/* The entry of a process now, which ends as threads do; 0: it has no memory. */
+/* The entry of a process now, which ends as threads do; 0: it has no memory; -errno: that could not be read. */
 pid_t agent_process_entry(pid_t pid);
-/* Is it still the process that was read then? */
-bool agent_process_same(pid_t pid, uint64_t start_time);
+/* 0: it is still the process that was read then; -ESRCH: it has ended; another -errno: that could not be read. */
+int agent_process_check(pid_t pid, uint64_t start_time, struct gmig_error *err);
 
 /* Pids, a growing list; free() them. */
 struct agent_pids {

@@ -145,8 +145,8 @@ START_TEST(process_is_read_whatever_its_name)
 	ck_assert(!process.kernel);
 	ck_assert_str_eq(agent_process_cgroup(&process), "/work.slice/a");
 	ck_assert_int_eq(agent_set_count(&process.cpus), 2);
-	ck_assert(agent_process_same(FAKE_PID, 500));
-	ck_assert(!agent_process_same(FAKE_PID, 501));
+	ck_assert_int_eq(agent_process_check(FAKE_PID, 500, NULL), 0);
+	ck_assert_int_eq(agent_process_check(FAKE_PID, 501, NULL), -ESRCH);
 	ck_assert_int_eq(agent_process_read(78, &process, NULL), -ESRCH);
 }
 END_TEST

@@ -4,6 +4,7 @@
 
 #include "../../guestagent/agent.h"
 #include "../../guestagent/move.h"
+#include "failing_open.h"
 #include "fake_kernel.h"
 
 static void *pages[FAKE_PAGES + 1];
@@ -127,6 +128,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	unreadable = NULL;
 	atomic_store(&in_real_time, true);
 	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
 	agent_conf_free(&agent.conf);
@@ -414,6 +416,163 @@ START_TEST(jobs_are_limited_and_the_oldest_is_forgotten)
 }
 END_TEST
 
+/* ---- What cannot be looked at ---------------------------------------------------------------- */
+
+#define MIGRATE_ALL                                                                                \
+	"{\"execute\":\"migrate-pages\",\"arguments\":{\"all\":true,\"from\":[0],\"to\":[1]"
+
+/* Process 78, with a page where it is to be. */
+static void make_neighbour(void)
+{
+	fake_file(
+	    "proc/78/stat",
+	    "78 (other) S 1 78 78 0 -1 4194304 1 0 0 0 5 5 0 0 20 0 1 0 600 1 1 1 1 1 1 1 1 0 "
+	    "0 0 0 0 0 0 17 1 0 0 0 0 0 0\n");
+	fake_file("proc/78/status", "Name:\tother\nTgid:\t78\nUid:\t1000\t1000\t1000\t1000\n"
+				    "VmSize:\t 4 kB\nCpus_allowed_list:\t0-1\n");
+	fake_file("proc/78/cgroup", "0::/\n");
+	fake_file("proc/78/numa_maps", "%llx default anon=1 N1=1 kernelpagesize_kB=4\n",
+		  FAKE_START);
+	fake_file("proc/78/smaps", "%llx-%llx rw-p 00000000 00:00 0 \n", FAKE_START,
+		  FAKE_START + AGENT_PAGE_BYTES);
+}
+
+static json_int_t count_of(const json_t *job, const char *object, const char *reason)
+{
+	return number_of(json_object_get(job, "return"), object, reason);
+}
+
+START_TEST(process_that_cannot_be_looked_at_is_not_told_as_ended)
+{
+	static const char *const files[] = {"/77/stat", "/77/status", "/77/cgroup"};
+	json_t *json;
+
+	unreadable = files[_i];
+	json = ask(MIGRATE "}}");
+	ck_assert_str_eq(text_of(json, "error", "errno"), "EMFILE");
+	json_decref(json);
+}
+END_TEST
+
+START_TEST(process_of_many_that_cannot_be_looked_at_is_counted_by_its_reason)
+{
+	json_t *json;
+
+	make_neighbour();
+	unreadable = "/78/stat";
+	json = run(MIGRATE_ALL "}}");
+	ck_assert_str_eq(text_of(json, "return", "state"), "completed");
+	ck_assert_int_eq(number_of(json, "return", "processes"), 1);
+	ck_assert_int_eq(number_of(json, "return", "skipped_processes"), 1);
+	ck_assert_int_eq(count_of(json, "unread_processes", "EMFILE"), 1);
+	ck_assert_uint_eq(fake_pages_on(1), FAKE_PAGES);
+	json_decref(json);
+}
+END_TEST
+
+static const char *then_unreadable;
+
+static long move_pages_and_run_short(pid_t pid, unsigned long count, void **at, const int *to,
+				     int *where, int flags)
+{
+	long rc = fake_move_pages(pid, count, at, to, where, flags);
+
+	unreadable = then_unreadable;
+	return rc;
+}
+
+START_TEST(job_that_cannot_look_in_the_middle_fails_and_says_why)
+{
+	static const char *const files[] = {"/77/stat", "/77/numa_maps", "/77/smaps", "/77/status"};
+	json_t *json, *error;
+
+	fake_page[9].busy = true; /* there is a second pass */
+	fake_sys_calls.move_pages = move_pages_and_run_short;
+	fake_after_move = NULL;
+	then_unreadable = files[_i];
+	json = run(MIGRATE "}}");
+	ck_assert_str_eq(text_of(json, "return", "state"), "failed");
+	error = json_object_get(json_object_get(json, "return"), "error");
+	ck_assert_str_eq(json_string_value(json_object_get(error, "errno")), "EMFILE");
+	ck_assert_ptr_nonnull(strstr(json_string_value(json_object_get(error, "desc")), "open(2)"));
+	ck_assert_int_eq(count_of(json, "remaining", "EBUSY"), 1);
+	json_decref(json);
+}
+END_TEST
+
+/* Of the rest of its pages the reason is told, or of the process if nobody knows how many they are. */
+START_TEST(job_of_many_goes_on_and_tells_of_whom_it_could_not_look_at)
+{
+	static const struct {
+		const char *file, *counts;
+	} cases[] = {{"/77/stat", "remaining"},
+		     {"/77/numa_maps", "unread_processes"},
+		     {"/77/status", "unread_processes"}};
+	json_t *json;
+
+	make_neighbour();
+	fake_page[9].busy = true;
+	fake_sys_calls.move_pages = move_pages_and_run_short;
+	then_unreadable = cases[_i].file;
+	json = run(MIGRATE_ALL "}}");
+	ck_assert_str_eq(text_of(json, "return", "state"), "completed");
+	ck_assert_int_eq(count_of(json, cases[_i].counts, "EMFILE"),
+			 _i ? 1 : (json_int_t)fake_pages_on(0));
+	ck_assert_int_eq(count_of(json, "remaining", "EBUSY"), _i ? 1 : 0);
+	json_decref(json);
+}
+END_TEST
+
+static long migrate_pages_and_run_short(pid_t pid, const struct agent_set *from,
+					const struct agent_set *to)
+{
+	(void)from;
+	(void)to;
+	unreadable = then_unreadable;
+	return pid == FAKE_PID ? 0 : -ESRCH;
+}
+
+START_TEST(job_by_process_that_cannot_look_behind_it_fails)
+{
+	json_t *json, *error;
+
+	fake_sys_calls.migrate_pages = migrate_pages_and_run_short;
+	then_unreadable = "/77/numa_maps";
+	json = run(MIGRATE ",\"method\":\"migrate_pages\"}}");
+	ck_assert_str_eq(text_of(json, "return", "state"), "failed");
+	error = json_object_get(json_object_get(json, "return"), "error");
+	ck_assert_str_eq(json_string_value(json_object_get(error, "errno")), "EMFILE");
+	json_decref(json);
+}
+END_TEST
+
+static long end_of_leader_and_short(pid_t pid, unsigned long count, void **at, const int *to,
+				    int *where, int flags)
+{
+	(void)count, (void)at, (void)to, (void)where, (void)flags;
+	ck_assert_int_eq(pid, FAKE_PID);
+	end_main_thread();
+	unreadable = then_unreadable;
+	return -ESRCH;
+}
+
+/* The main thread has ended, and the process goes on by another one, which nobody can see now. */
+START_TEST(process_of_which_the_other_thread_cannot_be_seen_is_not_told_as_ended)
+{
+	json_t *json;
+
+	make_neighbour();
+	fake_sys_calls.move_pages = end_of_leader_and_short;
+	then_unreadable = "/78/status";
+	json = run(MIGRATE "}}");
+	ck_assert_str_eq(text_of(json, "return", "state"), "failed");
+	ck_assert_str_eq(json_string_value(json_object_get(
+			     json_object_get(json_object_get(json, "return"), "error"), "errno")),
+			 "EMFILE");
+	json_decref(json);
+}
+END_TEST
+
 /* ---- move-pages ------------------------------------------------------------------------------ */
 
 START_TEST(move_pages_gives_one_status_a_page)
@@ -500,6 +659,12 @@ int main(void)
 	tcase_add_test(jobs, job_of_a_recycled_pid_touches_nobody);
 	tcase_add_test(jobs, job_goes_on_by_another_thread_when_the_main_thread_ends);
 	tcase_add_test(jobs, jobs_are_limited_and_the_oldest_is_forgotten);
+	tcase_add_loop_test(jobs, process_that_cannot_be_looked_at_is_not_told_as_ended, 0, 3);
+	tcase_add_test(jobs, process_of_many_that_cannot_be_looked_at_is_counted_by_its_reason);
+	tcase_add_loop_test(jobs, job_that_cannot_look_in_the_middle_fails_and_says_why, 0, 4);
+	tcase_add_loop_test(jobs, job_of_many_goes_on_and_tells_of_whom_it_could_not_look_at, 0, 3);
+	tcase_add_test(jobs, job_by_process_that_cannot_look_behind_it_fails);
+	tcase_add_test(jobs, process_of_which_the_other_thread_cannot_be_seen_is_not_told_as_ended);
 	tcase_add_test(jobs, move_pages_gives_one_status_a_page);
 	tcase_add_test(jobs, move_pages_refusals_have_name_number_and_advice);
 	suite_add_tcase(suite, jobs);

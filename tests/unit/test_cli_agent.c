@@ -188,7 +188,7 @@ static const struct {
      "processes",
      "{\"processes\":[{\"pid\":7,\"comm\":\"a\\tb\",\"bytes\":3145728,\"remote_bytes\":1048576,"
      "\"cpu_nodes\":[0],\"nodes\":{\"0\":2097152,\"1\":1048576}}],\"complete\":false}",
-     "there was no time to look at all of them\n"},
+     "not all of them could be looked at, for want of time, descriptors or memory\n"},
     {{"maps", "--pid", "7"},
      "numa-maps",
      "{\"pid\":7,\"comm\":\"x\",\"bytes\":2101248,\"nodes\":{\"1\":{\"4K\":1,\"2M\":1}},"
@@ -392,6 +392,8 @@ static const struct {
      "job 3 completed: 8M moved in 2.000 s, 4.19 MB/s\n"},
     {JOB("completed", "4194304", "\"remaining\":{\"EBUSY\":1024}"), CLI_REMAINING,
      "1024 pages stay: EBUSY, "},
+    {JOB("completed", "4194304", "\"remaining\":{},\"unread_processes\":{\"EMFILE\":2}"),
+     CLI_REMAINING, "2 processes could not be looked at: EMFILE\n"},
     {JOB("cancelled", "4194304", "\"remaining\":{}"), CLI_FAILED, "job 3 cancelled: 4M moved"},
     {JOB("failed", "0", "\"remaining\":{},\"error\":{\"desc\":\"it has ended: ESRCH (3)\"}"),
      CLI_FAILED, "it failed: it has ended: ESRCH (3)\njob 3 failed: 0 moved"},

@@ -1,0 +1,133 @@
+/* The agent has no descriptor to look with: what it cannot see is not taken for what is not there. */
+#include "../../guestagent/agent.h"
+#include "../../guestagent/maps.h"
+#include "agent_line.h"
+#include "failing_open.h"
+#include "fake_kernel.h"
+#include "suite.h"
+
+#include <fcntl.h>
+
+static struct agent agent;
+
+static void setup(void)
+{
+	fake_kernel_setup();
+	memset(&agent, 0, sizeof(agent));
+	ck_assert_int_eq(agent_jobs_create(&agent.jobs, NULL), 0);
+}
+
+static void teardown(void)
+{
+	unreadable = NULL;
+	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
+	agent_conf_free(&agent.conf);
+	fake_kernel_teardown();
+}
+
+static json_t *ask(const char *line)
+{
+	return agent_line(&agent, line);
+}
+
+/* The command fails with EMFILE, and says of what. */
+static void expect_short(const char *line, const char *of)
+{
+	json_t *error = ask(line);
+
+	ck_assert_msg(!strcmp(word(error, "errno"), "EMFILE"), "%s", word(error, "desc"));
+	ck_assert_msg(strstr(word(error, "desc"), of) != NULL, "%s", word(error, "desc"));
+	json_decref(error);
+}
+
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+START_TEST(process_of_which_a_file_cannot_be_read_is_not_told_as_ended)
+{
+	static const char *const files[] = {"/77/stat", "/77/status", "/77/cgroup"};
+	struct agent_process process;
+	struct gmig_error err = {0};
+
+	unreadable = files[_i];
+	ck_assert_int_eq(agent_process_read(FAKE_PID, &process, &err), -EMFILE);
+	ck_assert_ptr_nonnull(strstr(err.text, "process 77: EMFILE"));
+	if (!_i)
+		ck_assert_int_eq(agent_process_check(FAKE_PID, 500, NULL), -EMFILE);
+	if (_i == 1)
+		ck_assert_int_eq(agent_process_entry(FAKE_PID), -EMFILE);
+}
+END_TEST
+
+/* Its main thread has ended. */
+START_TEST(threads_that_cannot_be_read_are_not_told_as_without_memory)
+{
+	static const char *const files[] = {"/78/status", "/78/stat"};
+	struct agent_process process;
+
+	fake_file("proc/77/status", "Name:\tworker\nTgid:\t77\nUid:\t1000\t1000\t1000\t1000\n");
+	fake_file("proc/77/task/78/x", "x");
+	fake_file("proc/78/status", "Name:\tworker\nTgid:\t77\nUid:\t1000\t1000\t1000\t1000\n"
+				    "VmSize:\t 4 kB\nCpus_allowed_list:\t0-1\n");
+	fake_file("proc/78/stat", "%s", "");
+	unreadable = files[_i];
+	ck_assert_int_eq(agent_process_read(FAKE_PID, &process, NULL), -EMFILE);
+}
+END_TEST
+
+/* A kernel without NUMA, no process: neither is known. */
+START_TEST(maps_of_a_process_that_cannot_be_read_are_not_told_as_nobodys)
+{
+	struct agent_usage usage;
+	char path[PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/proc/77/numa_maps", tree_root);
+	unlink(path);
+	unreadable = "/77/stat";
+	ck_assert_int_eq(agent_usage_read(FAKE_PID, true, &usage, NULL), -EMFILE);
+}
+END_TEST
+
+START_TEST(list_of_processes_without_one_that_cannot_be_read_is_not_complete)
+{
+	static const char *const files[] = {"/77/stat", "/77/numa_maps", "/77/maps"};
+	json_t *list;
+
+	unreadable = files[_i];
+	list = ask("{\"execute\":\"processes\"}");
+	ck_assert_int_eq(number(list, "seen"), 0);
+	ck_assert(json_is_false(json_object_get(list, "complete")));
+	json_decref(list);
+}
+END_TEST
+
+static int open_and_run_short(pid_t pid)
+{
+	(void)pid;
+	unreadable = "/77/stat";
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+START_TEST(process_that_cannot_be_looked_at_again_is_not_collapsed)
+{
+	fake_sys_calls.pidfd_open = open_and_run_short;
+	expect_short("{\"execute\":\"collapse\",\"arguments\":{\"pid\":77}}", "process 77");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("agent_shortage");
+	TCase *tcase = tcase_create("all");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_loop_test(tcase, process_of_which_a_file_cannot_be_read_is_not_told_as_ended, 0,
+			    3);
+	tcase_add_loop_test(tcase, threads_that_cannot_be_read_are_not_told_as_without_memory, 0,
+			    2);
+	tcase_add_test(tcase, maps_of_a_process_that_cannot_be_read_are_not_told_as_nobodys);
+	tcase_add_loop_test(
+	    tcase, list_of_processes_without_one_that_cannot_be_read_is_not_complete, 0, 3);
+	tcase_add_test(tcase, process_that_cannot_be_looked_at_again_is_not_collapsed);
+	suite_add_tcase(suite, tcase);
+	return run_suite(suite);
+}
