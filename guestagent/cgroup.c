@@ -208,47 +208,61 @@ int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_e
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* "max" and a file that is not there are no limit. */
-static uint64_t read_limit(const char *dir, const char *file)
+static int read_limit(const char *dir, const char *file, uint64_t *limit)
 {
 	char path[PATH_MAX + 32], text[64], *end;
 	unsigned long long value;
+	ssize_t got;
 
+	*limit = UINT64_MAX;
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	if (agent_read_text(path, text, sizeof(text)) <= 0)
-		return UINT64_MAX;
+	got = agent_read_text(path, text, sizeof(text));
+	if (got < 0)
+		return got == -ENOENT || got == -ENODEV ? 0 : (int)got;
 	value = strtoull(text, &end, 10);
-	return end == text ? UINT64_MAX : value;
+	if (end != text)
+		*limit = value;
+	return 0;
 }
 
-static uint64_t headroom_of(const char *dir)
+static int headroom_of(const char *dir, uint64_t *bytes)
 {
-	uint64_t max = read_limit(dir, "memory.max"), high = read_limit(dir, "memory.high");
-	uint64_t used = read_limit(dir, "memory.current");
+	uint64_t max, high, used;
+	int rc = read_limit(dir, "memory.max", &max);
 
+	if (!rc)
+		rc = read_limit(dir, "memory.high", &high);
+	if (!rc)
+		rc = read_limit(dir, "memory.current", &used);
+	if (rc)
+		return rc;
 	if (high < max)
 		max = high;
+	*bytes = used < max ? max - used : 0;
 	if (max == UINT64_MAX || used == UINT64_MAX)
-		return UINT64_MAX;
-	return used < max ? max - used : 0;
+		*bytes = UINT64_MAX;
+	return 0;
 }
 
-uint64_t agent_cgroup_headroom(const char *cgroup)
+int agent_cgroup_headroom(const char *cgroup, uint64_t *bytes)
 {
 	const char *directory = hierarchy_directory(AGENT_HIERARCHY_UNIFIED);
-	uint64_t least = UINT64_MAX;
 	char path[PATH_MAX];
 	size_t root;
+	int rc;
 
-	if (!directory || cgroup[0] != '/' ||
-	    path_in(directory, cgroup, "", path, sizeof(path), NULL))
-		return UINT64_MAX;
+	*bytes = UINT64_MAX;
+	if (!directory || cgroup[0] != '/')
+		return 0;
+	rc = path_in(directory, cgroup, "", path, sizeof(path), NULL);
 	root = strlen(agent_sys->cgroup) + strlen(directory);
-	while (strlen(path) > root) {
-		uint64_t room = headroom_of(path);
+	while (!rc && strlen(path) > root) {
+		uint64_t room;
 
-		if (room < least)
-			least = room;
+		rc = headroom_of(path, &room);
+		if (!rc && room < *bytes)
+			*bytes = room;
 		*strrchr(path, '/') = '\0';
 	}
-	return least;
+	return rc;
 }

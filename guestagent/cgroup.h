@@ -29,8 +29,10 @@ int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_e
 int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t bytes,
 		      struct gmig_error *err);
 
-/* Bytes that may still be charged to a cgroup of version 2, by memory.max and memory.high of it and of those above; UINT64_MAX:
- * there is no limit, or no such cgroup. */
-uint64_t agent_cgroup_headroom(const char *cgroup);
+/*
+ * *bytes: how many may still be charged to a cgroup of version 2, by memory.max and memory.high of it and of those above; UINT64_MAX:
+ * there is no limit, or no such cgroup. -errno: a limit that is there cannot be read, and nobody knows.
+ */
+int agent_cgroup_headroom(const char *cgroup, uint64_t *bytes);
 
 #endif

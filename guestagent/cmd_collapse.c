@@ -59,16 +59,17 @@ static int find_mappings(struct collapse *collapse, struct gmig_error *err)
 	return rc;
 }
 
-/* 1: some page of the block is there; 0: none, and nothing to collapse. */
+/* 1: some page of the block is there; 0: none, and nothing to collapse; -errno: that is not known. */
 static int block_present(const struct collapse *collapse, uint64_t at)
 {
 	void *pages[BLOCK_PAGES];
-	int where[BLOCK_PAGES];
+	int where[BLOCK_PAGES], rc;
 
 	for (size_t i = 0; i < BLOCK_PAGES; i++)
 		pages[i] = (void *)(uintptr_t)(at + i * AGENT_PAGE_BYTES); // NOLINT
-	if (agent_move_exact(collapse->pid, BLOCK_PAGES, pages, NULL, where, AGENT_MPOL_MF_MOVE))
-		return 0;
+	rc = agent_move_exact(collapse->pid, BLOCK_PAGES, pages, NULL, where, AGENT_MPOL_MF_MOVE);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < BLOCK_PAGES; i++)
 		if (where[i] >= 0)
 			return 1;
@@ -80,8 +81,10 @@ static long collapse_block(const struct collapse *collapse, uint64_t at)
 	const struct iovec block = {.iov_base = (void *)(uintptr_t)at, // NOLINT
 				    .iov_len = AGENT_HUGE_BYTES};
 
-	if (!block_present(collapse, at))
-		return 0;
+	int rc = block_present(collapse, at);
+
+	if (rc <= 0)
+		return rc;
 	return agent_sys->process_madvise(collapse->pidfd, &block, 1, AGENT_MADV_COLLAPSE);
 }
 

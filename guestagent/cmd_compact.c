@@ -2,6 +2,7 @@
  * compact-hot: a job that gives a process huge pages where many of its small pages are used, by MADV_COLLAPSE: they then lie in one
  * block of 2 MiB instead of many. It says what was reached, by frame numbers where these are to be seen.
  */
+#include "../migrate/core/shortage.h"
 #include "agent.h"
 #include "cgroup.h"
 #include "compact.h"
@@ -102,7 +103,7 @@ static bool is_meant(const struct compact *compact, uint64_t start)
 }
 
 /*
- * 1: there is no room for more. What is not there in full is not mapped by a huge page; what is, may be, unless the mapping has no
+ * 1: there is no room for more, or no memory to look on. What is not there in full is not mapped by a huge page; what is, may be, unless the mapping has no
  * huge page at all.
  */
 static int look_at(struct compact *compact, uint64_t start, bool some_huge, uint64_t *unseen,
@@ -112,6 +113,8 @@ static int look_at(struct compact *compact, uint64_t start, bool some_huge, uint
 	int rc = is_meant(compact, start) ? agent_pages_scan(compact->process.pid, start, &pages)
 					  : -ENOENT;
 
+	if (is_shortage(rc))
+		return 1;
 	*unseen -= pages.present < *unseen ? pages.present : *unseen;
 	/* Not meant, or unmapped meanwhile. */
 	if (rc || pages.present < 2 || (int64_t)pages.present < compact->least)
@@ -291,6 +294,7 @@ static int check_block(const struct compact *compact, struct agent_compact_block
 {
 	uint64_t most = (uint64_t)((double)compact->resident_bytes *
 				   (double)compact->max_growth_ppm / AGENT_HOT_PPM);
+	uint64_t room;
 	int rc = agent_process_check(compact->process.pid, compact->process.start_time, NULL);
 
 	if (!rc)
@@ -304,9 +308,11 @@ static int check_block(const struct compact *compact, struct agent_compact_block
 	block->small = pages->present;
 	if ((report->growth_pages + growth_of(block)) * AGENT_PAGE_BYTES > most)
 		return -EDQUOT;
-	if (agent_cgroup_headroom(compact->process.cgroup[AGENT_HIERARCHY_UNIFIED]) < ROOM_BYTES)
-		return -ENOSPC;
-	return 0;
+	/* Where the limit cannot be read, growing beyond it may kill a process. */
+	rc = agent_cgroup_headroom(compact->process.cgroup[AGENT_HIERARCHY_UNIFIED], &room);
+	if (rc)
+		return rc;
+	return room < ROOM_BYTES ? -ENOSPC : 0;
 }
 
 static int collapse(struct compact *compact, struct agent_compact_block *block,

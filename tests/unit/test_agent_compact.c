@@ -7,6 +7,7 @@
 #include "../../guestagent/compact.h"
 #include "../../guestagent/opener.h"
 #include "agent_line.h"
+#include "failing_open.h"
 #include "fake_kernel.h"
 #include "open_files.h"
 #include "suite.h"
@@ -37,6 +38,7 @@ static unsigned int
     asked_until; /* then the process has ended, and nobody has waited for it; 0: never */
 static atomic_uint asked;
 static bool cancelled_by_look;
+static const char *look_fails; /* once the job has begun */
 static struct agent agent;
 
 static long ask_where(pid_t pid, unsigned long count, void **pages, const int *nodes, int *status,
@@ -53,6 +55,7 @@ static long ask_where(pid_t pid, unsigned long count, void **pages, const int *n
 	if (cancelled_by_look)
 		agent_jobs_cancel(agent.jobs, 1, &cancelled, NULL);
 	json_decref(cancelled);
+	unreadable = look_fails;
 	/* Not mapped. */
 	for (unsigned long i = 0; i < count && (uintptr_t)pages[i] < FAKE_START; i++)
 		status[i] = -EFAULT;
@@ -133,6 +136,7 @@ static void setup(void)
 	memset(at, 0, sizeof(at));
 	madvised = asked = asked_until = 0;
 	cancelled_by_look = false;
+	look_fails = NULL;
 	frames_hidden = true;
 	memset(&agent, 0, sizeof(agent));
 	ck_assert_int_eq(agent_jobs_create(&agent.jobs, NULL), 0);
@@ -141,6 +145,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	unreadable = look_fails = NULL;
 	ck_assert(agent_jobs_destroy(agent.jobs, 120000));
 	agent_conf_free(&agent.conf);
 	fake_kernel_teardown();
@@ -431,17 +436,45 @@ START_TEST(cgroup_without_room_keeps_its_small_pages)
 }
 END_TEST
 
+static uint64_t headroom(const char *cgroup)
+{
+	uint64_t bytes;
+
+	ck_assert_int_eq(agent_cgroup_headroom(cgroup, &bytes), 0);
+	return bytes;
+}
+
+/* Beyond its limit the guest would kill a process. */
+START_TEST(cgroup_of_which_a_limit_cannot_be_read_keeps_its_small_pages)
+{
+	static const char *const files[] = {"/a/memory.max", "/work.slice/memory.high",
+					    "/a/memory.current", "/77/stat"};
+	json_t *job;
+
+	at[0].small = 512;
+	fake_file("cgroup/work.slice/memory.high", "max\n");
+	fake_file("cgroup/work.slice/a/memory.max", "104857600\n");
+	fake_file("cgroup/work.slice/a/memory.current", "104857600\n");
+	look_fails = files[_i];
+	job = completed(COMPACT(PRESENT));
+	ck_assert_int_eq(number(job, "collapsed"), 0);
+	ck_assert_int_eq(number(json_object_get(job, "remaining"), "EMFILE"), 512);
+	ck_assert_uint_eq(madvised, 0);
+	json_decref(job);
+}
+END_TEST
+
 START_TEST(cgroup_with_room_is_no_hindrance_and_high_counts_as_well)
 {
-	ck_assert_uint_eq(agent_cgroup_headroom("/none"), UINT64_MAX);
+	ck_assert_uint_eq(headroom("/none"), UINT64_MAX);
 	fake_file("cgroup/a/memory.max", "1000\n");
 	fake_file("cgroup/a/memory.high", "700\n");
 	fake_file("cgroup/a/memory.current", "100\n");
 	fake_file("cgroup/a/b/memory.max", "max\n");
-	ck_assert_uint_eq(agent_cgroup_headroom("/a/b"), 600);
+	ck_assert_uint_eq(headroom("/a/b"), 600);
 	fake_file("cgroup/a/b/memory.max", "50\n");
 	fake_file("cgroup/a/b/memory.current", "60\n");
-	ck_assert_uint_eq(agent_cgroup_headroom("/a/b"), 0);
+	ck_assert_uint_eq(headroom("/a/b"), 0);
 }
 END_TEST
 
@@ -748,6 +781,8 @@ int main(void)
 	tcase_add_test(tcase, no_more_than_so_many_bytes_become_huge);
 	tcase_add_test(tcase, only_the_ranges_that_are_given_are_looked_at);
 	tcase_add_test(tcase, cgroup_without_room_keeps_its_small_pages);
+	tcase_add_loop_test(tcase, cgroup_of_which_a_limit_cannot_be_read_keeps_its_small_pages, 0,
+			    4);
 	tcase_add_test(tcase, cgroup_with_room_is_no_hindrance_and_high_counts_as_well);
 	tcase_add_test(tcase, job_rests_when_its_share_of_the_cpu_is_used);
 	tcase_add_test(tcase, job_that_is_cancelled_says_what_it_has_done);

@@ -114,6 +114,57 @@ START_TEST(process_that_cannot_be_looked_at_again_is_not_collapsed)
 }
 END_TEST
 
+static long no_memory_to_look(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			      int *status, int flags)
+{
+	(void)pid, (void)count, (void)pages, (void)nodes, (void)status, (void)flags;
+	return -ENOMEM;
+}
+
+static int some_pidfd(pid_t pid)
+{
+	(void)pid;
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+START_TEST(blocks_that_cannot_be_looked_at_are_not_told_as_empty)
+{
+	json_t *job;
+
+	fake_sys_calls.pidfd_open = some_pidfd;
+	fake_sys_calls.move_pages = no_memory_to_look;
+	job = agent_job_line(&agent, "{\"execute\":\"collapse\",\"arguments\":{\"pid\":77}}");
+	ck_assert_int_eq(number(json_object_get(job, "remaining"), "ENOMEM"),
+			 FAKE_PAGES / 512 * 512);
+	json_decref(job);
+}
+END_TEST
+
+static long no_memory_for_a_block(pid_t pid, unsigned long count, void **pages, const int *nodes,
+				  int *status, int flags)
+{
+	if (pages[0] == (void *)(uintptr_t)(FAKE_START + 4 * AGENT_HUGE_BYTES))
+		return -ENOMEM;
+	return fake_move_pages(pid, count, pages, nodes, status, flags);
+}
+
+START_TEST(blocks_that_were_not_looked_at_are_not_told_as_all)
+{
+	char conf[] = "compact-hot = yes";
+	json_t *job;
+
+	ck_assert_int_eq(agent_conf_parse(conf, agent_knows_command, &agent.conf, NULL), 0);
+	fake_sys_calls.pidfd_open = some_pidfd;
+	fake_sys_calls.move_pages = no_memory_for_a_block;
+	job = agent_job_line(&agent,
+			     "{\"execute\":\"compact-hot\",\"arguments\":{\"pid\":77,\"heat\":"
+			     "\"present\",\"max_bytes\":2097152,\"max_growth_ppm\":0}}");
+	ck_assert_str_eq(word(job, "state"), "completed");
+	ck_assert(json_is_false(json_object_get(job, "complete")));
+	json_decref(job);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent_shortage");
@@ -128,6 +179,8 @@ int main(void)
 	tcase_add_loop_test(
 	    tcase, list_of_processes_without_one_that_cannot_be_read_is_not_complete, 0, 3);
 	tcase_add_test(tcase, process_that_cannot_be_looked_at_again_is_not_collapsed);
+	tcase_add_test(tcase, blocks_that_cannot_be_looked_at_are_not_told_as_empty);
+	tcase_add_test(tcase, blocks_that_were_not_looked_at_are_not_told_as_all);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
