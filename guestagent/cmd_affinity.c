@@ -64,12 +64,15 @@ static int set_process(struct agent *agent, const json_t *arguments, const struc
 
 /* ---- A cgroup -------------------------------------------------------------------------------- */
 
-/* The agent must go on answering whatever it does. */
+/* The agent must go on answering whatever it does: a cgroup that may be its own is not touched, either. */
 static int check_not_ours(const char *cgroup, struct gmig_error *err)
 {
 	struct agent_process self;
+	int rc = agent_process_read(getpid(), &self, err);
 
-	if (agent_process_read(getpid(), &self, NULL) || !agent_process_in_cgroup(&self, cgroup))
+	if (rc)
+		return rc;
+	if (!agent_process_in_cgroup(&self, cgroup))
 		return 0;
 	return gmig_fail(err, -EPERM,
 			 "the agent itself is in cgroup %.80s, which it does not touch: EPERM (%d)",

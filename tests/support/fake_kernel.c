@@ -69,6 +69,23 @@ void fake_process(unsigned long long start_time)
 	fake_file("proc/77/task/77/x", "x");
 }
 
+void fake_self(const char *cgroup)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "proc/%d/stat", (int)getpid());
+	fake_file(
+	    name,
+	    "%d (agent) S 1 1 1 0 -1 4194304 1 0 0 0 5 5 0 0 20 0 1 0 400 1 1 1 1 1 1 1 1 0 0 "
+	    "0 0 0 0 0 17 1 0 0 0 0 0 0\n",
+	    (int)getpid());
+	snprintf(name, sizeof(name), "proc/%d/status", (int)getpid());
+	fake_file(name, "Name:\tagent\nTgid:\t%d\nUid:\t0\t0\t0\t0\nVmSize:\t 4 kB\n",
+		  (int)getpid());
+	snprintf(name, sizeof(name), "proc/%d/cgroup", (int)getpid());
+	fake_file(name, cgroup ? "0::%s\n" : "%s", cgroup ? cgroup : "");
+}
+
 void fake_kernel_setup(void)
 {
 	tree_create();

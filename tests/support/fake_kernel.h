@@ -32,6 +32,9 @@ void fake_sleep(uint64_t ns);
 /* The process, with `start_time`, and two nodes with memory. */
 void fake_process(unsigned long long start_time);
 
+/* This program in its /proc, which nobody asks for but the agent itself, in a cgroup of version 2 if it is not NULL. */
+void fake_self(const char *cgroup);
+
 void fake_kernel_setup(void);
 void fake_kernel_teardown(void);
 

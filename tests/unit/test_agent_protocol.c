@@ -161,6 +161,7 @@ START_TEST(bad_lines_are_answered_distinctly_and_the_next_one_works)
 	    {"\x01\x02 binary \x80", "GenericError", "not one JSON object"},
 	};
 
+	fake_self(NULL);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char *answer, class[64];
 

@@ -165,6 +165,57 @@ START_TEST(blocks_that_were_not_looked_at_are_not_told_as_all)
 }
 END_TEST
 
+/* ---- Cgroups --------------------------------------------------------------------------------- */
+
+static const char *cpus_of(const char *cgroup)
+{
+	static char text[64];
+	char path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/cgroup%s/cpuset.cpus", tree_root, cgroup);
+	ck_assert_int_ge(agent_read_text(path, text, sizeof(text)), 0);
+	return text;
+}
+
+#define CONFINE "{\"execute\":\"set-affinity\",\"arguments\":{\"cgroup\":\"%s\",\"cpus\":\"1\"}}"
+
+/* The opener has descriptors of its own, and would write it. */
+START_TEST(cgroup_that_may_be_the_agents_own_is_not_touched)
+{
+	static const char *const files[] = {"stat", "status", "cgroup"};
+	char line[128], file[64];
+
+	fake_self("/ours");
+	fake_file("cgroup/ours/cpuset.cpus", "0-1\n");
+	snprintf(line, sizeof(line), CONFINE, "/ours");
+	snprintf(file, sizeof(file), "/%d/%s", (int)getpid(), files[_i]);
+	unreadable = file;
+	expect_short(line, "open(2) on process");
+	ck_assert_str_eq(cpus_of("/ours"), "0-1\n");
+}
+END_TEST
+
+START_TEST(cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not)
+{
+	json_t *answer;
+	char line[128];
+
+	fake_self("/ours");
+	fake_file("cgroup/ours/cpuset.cpus", "0-1\n");
+	fake_file("cgroup/other/cpuset.cpus", "0-1\n");
+	snprintf(line, sizeof(line), CONFINE, "/ours");
+	answer = ask(line);
+	ck_assert_str_eq(word(answer, "errno"), "EPERM");
+	json_decref(answer);
+	ck_assert_str_eq(cpus_of("/ours"), "0-1\n");
+	snprintf(line, sizeof(line), CONFINE, "/other");
+	answer = ask(line);
+	ck_assert_str_eq(word(answer, "desc"), "");
+	json_decref(answer);
+	ck_assert_int_eq(cpus_of("/other")[0], '1');
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent_shortage");
@@ -181,6 +232,8 @@ int main(void)
 	tcase_add_test(tcase, process_that_cannot_be_looked_at_again_is_not_collapsed);
 	tcase_add_test(tcase, blocks_that_cannot_be_looked_at_are_not_told_as_empty);
 	tcase_add_test(tcase, blocks_that_were_not_looked_at_are_not_told_as_all);
+	tcase_add_loop_test(tcase, cgroup_that_may_be_the_agents_own_is_not_touched, 0, 3);
+	tcase_add_test(tcase, cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
