@@ -147,11 +147,11 @@ static int read_members(const char *dir, struct agent_pids *pids)
 	file = fopen(path, "re");
 	if (!file)
 		return -errno;
-	while (!rc && fscanf(file, "%9ld", &pid) == 1)
+	while (!rc && (errno = 0, fscanf(file, "%9ld", &pid) == 1))
 		rc = agent_pids_add(pids, (pid_t)pid);
 	/* A threaded cgroup gives no processes: EOPNOTSUPP at the first read. */
 	if (!rc && ferror(file))
-		rc = -EOPNOTSUPP;
+		rc = errno ? -errno : -EIO;
 	fclose(file);
 	return rc;
 }

@@ -1,5 +1,6 @@
 /* The agent has no descriptor to look with: what it cannot see is not taken for what is not there. */
 #include "../../guestagent/agent.h"
+#include "../../guestagent/cgroup.h"
 #include "../../guestagent/maps.h"
 #include "agent_line.h"
 #include "failing_open.h"
@@ -216,6 +217,18 @@ START_TEST(cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not)
 }
 END_TEST
 
+/* cgroup.procs opens, and a read of it fails. */
+START_TEST(cgroup_of_which_the_members_cannot_be_read_is_not_taken_for_empty)
+{
+	AGENT_PIDS pids = {0};
+
+	fake_file("cgroup/a/cgroup.procs", "1\n");
+	fake_file(_i ? "cgroup/a/b/cgroup.procs" : "cgroup/a/b/cgroup.procs/is-no-file", "%s", "");
+	unreadable = _i ? "/b/cgroup.procs" : NULL;
+	ck_assert_int_eq(agent_pids_cgroup("/a", &pids, NULL), _i ? -EMFILE : -EISDIR);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent_shortage");
@@ -234,6 +247,8 @@ int main(void)
 	tcase_add_test(tcase, blocks_that_were_not_looked_at_are_not_told_as_all);
 	tcase_add_loop_test(tcase, cgroup_that_may_be_the_agents_own_is_not_touched, 0, 3);
 	tcase_add_test(tcase, cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not);
+	tcase_add_loop_test(
+	    tcase, cgroup_of_which_the_members_cannot_be_read_is_not_taken_for_empty, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
