@@ -18,6 +18,12 @@ static void print_numbers(FILE *rows, const json_t *list, const char *between)
 
 /* ---- topology, ps, maps, info ---------------------------------------------------------------- */
 
+/* What the agent does not know it leaves out. */
+static const char *size_or_dash(const json_t *node, const char *key, char text[UNITS_TEXT])
+{
+	return json_object_get(node, key) ? units_size(cli_number(node, key), text) : "-";
+}
+
 static void topology_rows(FILE *rows, const json_t *result)
 {
 	size_t i;
@@ -29,8 +35,8 @@ static void topology_rows(FILE *rows, const json_t *result)
 
 		fprintf(rows, "%llu\t", (unsigned long long)cli_number(node, "id"));
 		print_numbers(rows, json_object_get(node, "cpus"), ",");
-		fprintf(rows, "\t%s\t%s\t", units_size(cli_number(node, "total_bytes"), size),
-			units_size(cli_number(node, "free_bytes"), spare));
+		fprintf(rows, "\t%s\t%s\t", size_or_dash(node, "total_bytes", size),
+			size_or_dash(node, "free_bytes", spare));
 		print_numbers(rows, json_object_get(node, "distance"), " ");
 		fputc('\n', rows);
 	}

@@ -109,26 +109,19 @@ struct seen {
 	json_t *json;
 };
 
-/* The nodes of the CPUs that it may run on; if that is all of them, of the one it last ran on. */
-static void cpu_nodes_of(const struct agent_process *process, struct agent_set *cpu_nodes)
+/* The nodes of the CPUs that it may run on; if that is several of them, of the one it last ran on. */
+static void cpu_nodes_of(const struct agent_layout *layout, const struct agent_process *process,
+			 struct agent_set *cpu_nodes)
 {
-	struct agent_set nodes, cpus;
-	int node;
+	struct agent_set last = {0}, node;
 
-	memset(cpu_nodes, 0, sizeof(*cpu_nodes));
-	if (agent_nodes_online(&nodes, NULL))
+	agent_layout_nodes_of(layout, &process->cpus, cpu_nodes);
+	if (agent_set_count(cpu_nodes) <= 1 || process->last_cpu >= AGENT_SET_MAX)
 		return;
-	for (node = agent_set_next(&nodes, 0); node >= 0; node = agent_set_next(&nodes, node + 1))
-		if (!agent_node_cpus(node, &cpus, NULL) &&
-		    agent_set_intersects(&cpus, &process->cpus))
-			agent_set_add(cpu_nodes, node);
-	if (agent_set_count(cpu_nodes) <= 1)
-		return;
-	node = agent_node_of_cpu(process->last_cpu);
-	if (node < 0)
-		return;
-	memset(cpu_nodes, 0, sizeof(*cpu_nodes));
-	agent_set_add(cpu_nodes, node);
+	agent_set_add(&last, process->last_cpu);
+	agent_layout_nodes_of(layout, &last, &node);
+	if (agent_set_count(&node))
+		*cpu_nodes = node;
 }
 
 static json_t *bytes_by_node(const struct agent_usage *usage)
@@ -146,7 +139,8 @@ static json_t *bytes_by_node(const struct agent_usage *usage)
 }
 
 /* 1: it is seen; 0: it has no memory; -errno. */
-static int see(const struct agent_process *process, struct seen *seen)
+static int see(const struct agent_layout *layout, const struct agent_process *process,
+	       struct seen *seen)
 {
 	struct agent_set cpu_nodes;
 	struct agent_usage usage;
@@ -155,7 +149,7 @@ static int see(const struct agent_process *process, struct seen *seen)
 
 	if (rc || !usage.total_bytes)
 		return rc;
-	cpu_nodes_of(process, &cpu_nodes);
+	cpu_nodes_of(layout, process, &cpu_nodes);
 	seen->remote_bytes = 0;
 	seen->total_bytes = usage.total_bytes;
 	for (int node = agent_set_next(&usage.nodes, 0); node >= 0;
@@ -182,20 +176,22 @@ static int compare(const void *a, const void *b)
 }
 
 /* 1, 0, or -errno. */
-static int look_at(const struct agent *agent, pid_t pid, struct seen *seen)
+static int look_at(const struct agent *agent, const struct agent_layout *layout, pid_t pid,
+		   struct seen *seen)
 {
 	struct agent_process process;
 	int rc = agent_process_read(pid, &process, NULL);
 
 	if (rc)
 		return rc;
-	return agent_conf_check_process(&agent->conf, &process, NULL) ? 0 : see(&process, seen);
+	return agent_conf_check_process(&agent->conf, &process, NULL) ? 0
+								      : see(layout, &process, seen);
 }
 
 /* All that may be touched; false: for some of them there was no time, or nothing to look with. Those that are hidden for good are not
  * there. */
-static bool see_all(struct agent *agent, const struct agent_pids *pids, struct seen *seen,
-		    size_t *count)
+static bool see_all(struct agent *agent, const struct agent_layout *layout,
+		    const struct agent_pids *pids, struct seen *seen, size_t *count)
 {
 	uint64_t end_ns = agent_sys->now_ns() + PROCESSES_TIME_NS;
 	bool complete = true;
@@ -206,7 +202,7 @@ static bool see_all(struct agent *agent, const struct agent_pids *pids, struct s
 
 		if (agent_sys->now_ns() > end_ns)
 			return false;
-		rc = look_at(agent, pids->pid[i], &seen[*count]);
+		rc = look_at(agent, layout, pids->pid[i], &seen[*count]);
 		if (rc > 0)
 			(*count)++;
 		else if (is_shortage(rc))
@@ -215,10 +211,29 @@ static bool see_all(struct agent *agent, const struct agent_pids *pids, struct s
 	return complete;
 }
 
+/* A kernel without NUMA has no numa_maps: it is nobody's memory that is told of. */
+static int list_all(struct agent *agent, struct seen **seen, size_t *count, bool *complete,
+		    struct gmig_error *err)
+{
+	struct agent_layout layout = {0};
+	AGENT_PIDS pids = {0};
+	int rc = agent_layout_read(&layout, err);
+
+	if (!rc || rc == -ENOSYS)
+		rc = agent_pids_all(&pids, err);
+	if (!rc) {
+		*seen = calloc(pids.count + 1, sizeof(**seen));
+		rc = *seen ? 0 : gmig_fail(err, -ENOMEM, "out of memory");
+	}
+	if (!rc)
+		*complete = see_all(agent, &layout, &pids, *seen, count);
+	free(layout.cpus);
+	return rc;
+}
+
 AGENT_RUN(agent_run_processes)
 {
 	int64_t shown = PROCESSES_SHOWN;
-	AGENT_PIDS pids = {0};
 	struct seen *seen;
 	size_t count;
 	bool complete;
@@ -226,13 +241,9 @@ AGENT_RUN(agent_run_processes)
 	int rc = agent_get_integer(arguments, "count", 1, 1000, &shown, err);
 
 	if (!rc)
-		rc = agent_pids_all(&pids, err);
+		rc = list_all(agent, &seen, &count, &complete, err);
 	if (rc)
 		return rc;
-	seen = calloc(pids.count + 1, sizeof(*seen));
-	if (!seen)
-		return gmig_fail(err, -ENOMEM, "out of memory");
-	complete = see_all(agent, &pids, seen, &count);
 	qsort(seen, count, sizeof(*seen), compare);
 	list = json_array();
 	for (size_t i = 0; i < count; i++)

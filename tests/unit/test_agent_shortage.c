@@ -229,6 +229,66 @@ START_TEST(cgroup_of_which_the_members_cannot_be_read_is_not_taken_for_empty)
 }
 END_TEST
 
+/* ---- Nodes ----------------------------------------------------------------------------------- */
+
+START_TEST(nodes_that_cannot_be_read_are_an_error_and_not_zero)
+{
+	static const char *const files[] = {"/node/online", "/node1/cpulist", "/node1/meminfo",
+					    "/node0/distance", "/kernel/numa_balancing"};
+
+	unreadable = files[_i];
+	expect_short("{\"execute\":\"numa-topology\"}", files[_i]);
+}
+END_TEST
+
+/* It has just gone offline, and the kernel balances nothing. */
+START_TEST(node_without_files_is_told_without_sizes)
+{
+	static const char *const files[] = {"cpulist", "meminfo", "distance"};
+	json_t *topology, *node;
+
+	for (size_t i = 0; i < 3; i++) {
+		char path[PATH_MAX + 64];
+
+		snprintf(path, sizeof(path), "%s/sys/devices/system/node/node1/%s", tree_root,
+			 files[i]);
+		ck_assert_int_eq(unlink(path), 0);
+	}
+	topology = ask("{\"execute\":\"numa-topology\"}");
+	ck_assert(json_is_false(json_object_get(topology, "numa_balancing")));
+	node = json_array_get(json_object_get(topology, "nodes"), 0);
+	ck_assert_int_eq(number(node, "total_bytes"), 1024000);
+	node = json_array_get(json_object_get(topology, "nodes"), 1);
+	ck_assert_int_eq(number(node, "id"), 1);
+	ck_assert_ptr_null(json_object_get(node, "total_bytes"));
+	ck_assert_ptr_null(json_object_get(node, "free_bytes"));
+	ck_assert_uint_eq(json_array_size(json_object_get(node, "cpus")), 0);
+	ck_assert_uint_eq(json_array_size(json_object_get(node, "distance")), 0);
+	json_decref(topology);
+}
+END_TEST
+
+START_TEST(memory_is_not_told_as_remote_where_nodes_cannot_be_read)
+{
+	static const char *const files[] = {"/node/online", "/node0/cpulist"};
+
+	unreadable = files[_i];
+	expect_short("{\"execute\":\"processes\"}", files[_i]);
+}
+END_TEST
+
+START_TEST(nodes_that_cannot_be_read_are_not_told_as_missing)
+{
+	unreadable = "/node/has_memory";
+	expect_short(
+	    "{\"execute\":\"migrate-pages\",\"arguments\":{\"pid\":77,\"from\":[0],\"to\":[1]}}",
+	    "has_memory");
+	unreadable = "/node1/cpulist";
+	expect_short("{\"execute\":\"stall-probe\",\"arguments\":{\"seconds\":1,\"node\":1}}",
+		     "cpulist");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent_shortage");
@@ -249,6 +309,10 @@ int main(void)
 	tcase_add_test(tcase, cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not);
 	tcase_add_loop_test(
 	    tcase, cgroup_of_which_the_members_cannot_be_read_is_not_taken_for_empty, 0, 2);
+	tcase_add_loop_test(tcase, nodes_that_cannot_be_read_are_an_error_and_not_zero, 0, 5);
+	tcase_add_test(tcase, node_without_files_is_told_without_sizes);
+	tcase_add_loop_test(tcase, memory_is_not_told_as_remote_where_nodes_cannot_be_read, 0, 2);
+	tcase_add_test(tcase, nodes_that_cannot_be_read_are_not_told_as_missing);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -180,10 +180,11 @@ static const struct {
      "numa-topology",
      "{\"nodes\":[{\"id\":0,\"cpus\":[0,1],\"total_bytes\":1073741824,\"free_bytes\":1048576,"
      "\"distance\":[10,20]},{\"id\":1,\"cpus\":[],\"total_bytes\":0,\"free_bytes\":0,"
-     "\"distance\":[20,10]}]}",
+     "\"distance\":[20,10]},{\"id\":2,\"cpus\":[],\"distance\":[]}]}",
      "vnode  CPUs  size  free  distances\n"
      "    0  0,1     1G    1M  10 20\n"
-     "    1  -        0     0  20 10\n"},
+     "    1  -        0     0  20 10\n"
+     "    2  -        -     -  -\n"},
     {{"ps"},
      "processes",
      "{\"processes\":[{\"pid\":7,\"comm\":\"a\\tb\",\"bytes\":3145728,\"remote_bytes\":1048576,"
