@@ -152,10 +152,12 @@ static int put_regions(const struct agent_damon *damon, struct gmig_error *err)
 /* Linux up to 6.17 takes any name here, and refuses to start without a word. */
 static int put_operations(const struct agent_damon *damon, struct gmig_error *err)
 {
-	char available[256];
+	char available[256] = "";
+	int rc = damon->pid ? get(CONTEXT "avail_operations", available, sizeof(available)) : 0;
 
-	if (damon->pid && (get(CONTEXT "avail_operations", available, sizeof(available)) ||
-			   !strstr(available, "fvaddr")))
+	if (rc && rc != -ENOENT)
+		return failed(err, rc, "avail_operations", "cannot be read");
+	if (damon->pid && !strstr(available, "fvaddr"))
 		return gmig_fail(
 		    err, -EOPNOTSUPP,
 		    "this kernel does not tell which memory of a process is used: its DAMON "

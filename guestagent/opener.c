@@ -1,6 +1,7 @@
 /* What opens files for writing, see opener.h. */
 #include "opener.h"
 #include "../control/standard_fds.h"
+#include "../migrate/core/shortage.h"
 #include "../migrate/core/whole.h"
 #include "cgroup.h"
 #include "sys.h"
@@ -36,13 +37,16 @@ struct agent_opener {
 
 /* ---- The port -------------------------------------------------------------------------------- */
 
-static bool has_name(const char *entry, const char *wanted)
+/* 1, 0, or -errno: its name could not be read this time. */
+static int has_name(const char *entry, const char *wanted)
 {
 	char path[PATH_MAX], name[256];
+	ssize_t got;
 
 	snprintf(path, sizeof(path), "%s/" CLASS_VIRTIO_PORTS "/%s/name", agent_sys->sys, entry);
-	if (agent_read_text(path, name, sizeof(name)) < 0)
-		return false;
+	got = agent_read_text(path, name, sizeof(name));
+	if (got < 0)
+		return is_shortage((int)got) ? (int)got : 0;
 	name[strcspn(name, "\n")] = '\0';
 	return !strcmp(name, wanted);
 }
@@ -54,18 +58,23 @@ static int find_port(const char *wanted, char *path, size_t bytes, struct gmig_e
 	struct dirent *entry;
 	bool found = false;
 	DIR *dir;
-	int rc;
+	int rc, unread = 0;
 
 	snprintf(class, sizeof(class), "%s/" CLASS_VIRTIO_PORTS, agent_sys->sys);
 	dir = opendir(class);
 	while (dir && !found && (errno = 0, entry = readdir(dir))) {
-		found = entry->d_name[0] != '.' && has_name(entry->d_name, wanted);
+		rc = entry->d_name[0] != '.' ? has_name(entry->d_name, wanted) : 0;
+		found = rc > 0;
+		unread = rc < 0 ? rc : unread;
 		if (found)
 			snprintf(path, bytes, "/dev/%s", entry->d_name);
 	}
 	rc = found || errno == ENOENT ? 0 : -errno;
 	if (dir)
 		closedir(dir);
+	/* It may be the one that was not read. */
+	if (!rc && !found)
+		rc = unread;
 	if (rc)
 		return gmig_fail(err, rc, "%s: %s", class, strerror(-rc));
 	if (!found)

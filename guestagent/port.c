@@ -11,6 +11,7 @@
  * answers wait: so it costs a bounded amount of memory, and no time.
  */
 #include "../control/line.h"
+#include "../migrate/core/shortage.h"
 #include "agent.h"
 #include "opener.h"
 #include "sys.h"
@@ -289,7 +290,7 @@ static int open_signals(struct port *port)
 	return port->end_signals < 0 || port->io_signals < 0 ? -errno : 0;
 }
 
-/* It may be plugged in late, or out and in again. */
+/* It may be plugged in late, or out and in again; or there is nothing to look with now. */
 static int open_or_wait(struct port *port, struct gmig_error *err)
 {
 	bool told = false;
@@ -297,7 +298,7 @@ static int open_or_wait(struct port *port, struct gmig_error *err)
 	for (;;) {
 		int rc = open_port(port, err);
 
-		if (rc != -ENOENT || !port->options->wait || port->ended)
+		if ((rc != -ENOENT && !is_shortage(rc)) || !port->options->wait || port->ended)
 			return rc;
 		if (!told)
 			fprintf(stderr, "gmig-agent: %s; waiting for it\n", err->text);

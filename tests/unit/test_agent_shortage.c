@@ -2,12 +2,14 @@
 #include "../../guestagent/agent.h"
 #include "../../guestagent/cgroup.h"
 #include "../../guestagent/maps.h"
+#include "../../guestagent/opener.h"
 #include "agent_line.h"
 #include "failing_open.h"
 #include "fake_kernel.h"
 #include "suite.h"
 
 #include <fcntl.h>
+#include <signal.h>
 
 static struct agent agent;
 
@@ -289,6 +291,76 @@ START_TEST(nodes_that_cannot_be_read_are_not_told_as_missing)
 }
 END_TEST
 
+/* ---- The port, and DAMON --------------------------------------------------------------------- */
+
+static struct gmig_error port_error;
+
+static int open_port(const char *name)
+{
+	const struct agent_port_options options = {.name = name, .fd = -1};
+
+	return agent_opener_port(NULL, &options, &port_error);
+}
+
+/* One that is not there may be waited for. */
+START_TEST(port_of_which_the_name_cannot_be_read_is_not_told_as_missing)
+{
+	fake_file("sys/class/virtio-ports/vport8p1/name", "org.gmig.agent.0\n");
+	fake_file("sys/class/virtio-ports/vport9p1/name", "another\n");
+	ck_assert_int_eq(open_port("none"), -ENOENT);
+	unreadable = "/vport8p1/name";
+	ck_assert_int_eq(open_port("org.gmig.agent.0"), -EMFILE);
+	ck_assert_ptr_null(strstr(port_error.text, "there is no virtio port"));
+	/* The device that it leads to, which this host has not. */
+	unreadable = "/vport9p1/name";
+	ck_assert_int_eq(open_port("org.gmig.agent.0"), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(port_error.text, "/dev/vport8p1: "));
+}
+END_TEST
+
+/* The next look finds it. It waits in between, until it is told to end. */
+START_TEST(port_of_which_the_name_cannot_be_read_is_waited_for)
+{
+	const struct agent_port_options options = {
+	    .name = "org.gmig.agent.0", .fd = -1, .wait = true};
+	sigset_t end;
+
+	fake_file("sys/class/virtio-ports/vport8p1/name", "org.gmig.agent.0\n");
+	open_fails = 0;
+	open_error = EMFILE;
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &end, NULL);
+	raise(SIGTERM);
+	ck_assert_int_eq(agent_port_serve(&agent, &options, &port_error), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(port_error.text, "/dev/vport8p1: "));
+}
+END_TEST
+
+#define KDAMONDS "sys/kernel/mm/damon/admin/kdamonds/"
+
+START_TEST(damon_of_which_the_operations_cannot_be_read_is_not_told_as_without)
+{
+	struct agent_damon damon = {.range = {{AGENT_HUGE_BYTES, 3 * AGENT_HUGE_BYTES}},
+				    .ranges = 1,
+				    .pid = FAKE_PID,
+				    .piece_bytes = AGENT_HUGE_BYTES,
+				    .sample_us = 5000,
+				    .aggr_us = 100000,
+				    .min_regions = 3,
+				    .max_regions = 5};
+
+	fake_file(KDAMONDS "nr_kdamonds", "0\n");
+	fake_file(KDAMONDS "0/state", "%s", "");
+	fake_file(KDAMONDS "0/contexts/nr_contexts", "%s", "");
+	ck_assert_int_eq(agent_opener_damon(NULL, &damon, NULL), -EOPNOTSUPP);
+	fake_file(KDAMONDS "nr_kdamonds", "0\n");
+	fake_file(KDAMONDS "0/contexts/0/avail_operations", "fvaddr\n");
+	unreadable = "/avail_operations";
+	ck_assert_int_eq(agent_opener_damon(NULL, &damon, NULL), -EMFILE);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("agent_shortage");
@@ -313,6 +385,9 @@ int main(void)
 	tcase_add_test(tcase, node_without_files_is_told_without_sizes);
 	tcase_add_loop_test(tcase, memory_is_not_told_as_remote_where_nodes_cannot_be_read, 0, 2);
 	tcase_add_test(tcase, nodes_that_cannot_be_read_are_not_told_as_missing);
+	tcase_add_test(tcase, port_of_which_the_name_cannot_be_read_is_not_told_as_missing);
+	tcase_add_test(tcase, port_of_which_the_name_cannot_be_read_is_waited_for);
+	tcase_add_test(tcase, damon_of_which_the_operations_cannot_be_read_is_not_told_as_without);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }
