@@ -1,5 +1,6 @@
 /* Cgroups as directories, see cgroup.h. */
 #include "cgroup.h"
+#include "../migrate/core/shortage.h"
 #include "sys.h"
 
 #include <dirent.h>
@@ -19,28 +20,44 @@ static const char *const hierarchy_names[] = {
 
 /* ---- Where the hierarchies are --------------------------------------------------------------- */
 
-static bool root_has(const char *name)
+/* 1, 0, or -errno: there is nothing to look with. */
+static int exists(const char *path)
+{
+	if (!access(path, F_OK))
+		return 1;
+	return is_shortage(errno) ? -errno : 0;
+}
+
+static int root_has(const char *name)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", agent_sys->cgroup, name);
-	return !access(path, F_OK);
+	return exists(path);
 }
 
-/* Below agent_sys->cgroup; NULL: it is not mounted. In version 2 alone every other name is a
+/* *directory: below agent_sys->cgroup; NULL: it is not mounted. In version 2 alone every other name is a
  * cgroup's. */
-static const char *hierarchy_directory(enum agent_hierarchy hierarchy)
+static int find_hierarchy(enum agent_hierarchy hierarchy, const char **directory)
 {
-	bool version2 = root_has("cgroup.procs");
+	static const struct {
+		const char *directory, *file;
+	} others[] = {
+	    [AGENT_HIERARCHY_UNIFIED] = {"/unified", "unified/cgroup.procs"},
+	    [AGENT_HIERARCHY_SYSTEMD] = {"/systemd", "systemd/cgroup.procs"},
+	    [AGENT_HIERARCHY_CPUSET] = {"/cpuset", "cpuset/cgroup.procs"},
+	};
+	int has = root_has("cgroup.procs");
 
-	switch (hierarchy) {
-	case AGENT_HIERARCHY_UNIFIED:
-		return version2 ? "" : root_has("unified/cgroup.procs") ? "/unified" : NULL;
-	case AGENT_HIERARCHY_SYSTEMD:
-		return !version2 && root_has("systemd/cgroup.procs") ? "/systemd" : NULL;
-	default:
-		return !version2 && root_has("cpuset/cgroup.procs") ? "/cpuset" : NULL;
-	}
+	*directory = NULL;
+	if (has > 0 && hierarchy == AGENT_HIERARCHY_UNIFIED)
+		*directory = "";
+	if (has)
+		return has < 0 ? has : 0;
+	has = root_has(others[hierarchy].file);
+	if (has > 0)
+		*directory = others[hierarchy].directory;
+	return has < 0 ? has : 0;
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -96,8 +113,8 @@ static int path_in(const char *directory, const char *cgroup, const char *file, 
 	return 0;
 }
 
-/* "the unified hierarchy (version 2) at /sys/fs/cgroup, .." */
-static int not_found(const char *cgroup, const bool searched[AGENT_HIERARCHIES],
+/* "the unified hierarchy (version 2) at /sys/fs/cgroup, .."; searched: their directories, NULL: not searched. */
+static int not_found(const char *cgroup, const char *const searched[AGENT_HIERARCHIES],
 		     struct gmig_error *err)
 {
 	char where[240] = "";
@@ -105,33 +122,51 @@ static int not_found(const char *cgroup, const bool searched[AGENT_HIERARCHIES],
 
 	for (int i = 0; i < AGENT_HIERARCHIES; i++)
 		if (searched[i] && used < sizeof(where))
-			used += (size_t)snprintf(where + used, sizeof(where) - used,
-						 "%s%s at %.40s%s", used ? ", " : "",
-						 hierarchy_names[i], agent_sys->cgroup,
-						 hierarchy_directory((enum agent_hierarchy)i));
+			used += (size_t)snprintf(
+			    where + used, sizeof(where) - used, "%s%s at %.40s%s", used ? ", " : "",
+			    hierarchy_names[i], agent_sys->cgroup, searched[i]);
 	return gmig_fail(err, -ENOENT, "there is no cgroup %.60s in %s: ENOENT (%d)", cgroup,
 			 used ? where : "any hierarchy: none is mounted where systemd does it",
 			 ENOENT);
 }
 
+/* *path: of the cgroup there; *there: is there one? */
+static int look_in(const char *directory, const char *cgroup, char *path, size_t bytes, bool *there,
+		   struct gmig_error *err)
+{
+	int rc = path_in(directory, cgroup, "", path, bytes, err);
+
+	if (rc)
+		return rc;
+	rc = exists(path);
+	*there = rc > 0;
+	return rc < 0 ? agent_call_failed(err, AGENT_CALL_READ, rc, path) : 0;
+}
+
 int agent_cgroup_path(const char *cgroup, const char *file, char *path, size_t bytes,
 		      struct gmig_error *err)
 {
-	bool searched[AGENT_HIERARCHIES] = {false};
+	const char *searched[AGENT_HIERARCHIES] = {NULL}, *directory = NULL;
 	enum agent_hierarchy hierarchy = AGENT_HIERARCHY_CPUSET;
+	bool there;
 	int rc = check_name(cgroup, err);
 
 	if (rc)
 		return rc;
-	if (!hierarchy_directory(hierarchy))
+	rc = find_hierarchy(hierarchy, &directory);
+	if (!rc && !directory) {
 		hierarchy = AGENT_HIERARCHY_UNIFIED;
-	if (!hierarchy_directory(hierarchy))
+		rc = find_hierarchy(hierarchy, &directory);
+	}
+	if (rc)
+		return agent_call_failed(err, AGENT_CALL_READ, rc, agent_sys->cgroup);
+	if (!directory)
 		return not_found(cgroup, searched, err);
-	searched[hierarchy] = true;
-	rc = path_in(hierarchy_directory(hierarchy), cgroup, "", path, bytes, err);
-	if (!rc && access(path, F_OK))
+	searched[hierarchy] = directory;
+	rc = look_in(directory, cgroup, path, bytes, &there, err);
+	if (!rc && !there)
 		return not_found(cgroup, searched, err);
-	return rc ? rc : path_in(hierarchy_directory(hierarchy), cgroup, file, path, bytes, err);
+	return rc ? rc : path_in(directory, cgroup, file, path, bytes, err);
 }
 
 /* ---- Members --------------------------------------------------------------------------------- */
@@ -186,18 +221,20 @@ static int walk_cgroup(char *path, size_t bytes, int depth, struct agent_pids *p
 
 int agent_pids_cgroup(const char *cgroup, struct agent_pids *pids, struct gmig_error *err)
 {
-	bool searched[AGENT_HIERARCHIES] = {false};
+	const char *searched[AGENT_HIERARCHIES] = {NULL};
 	int rc = check_name(cgroup, err);
 
 	for (int i = 0; !rc && i < AGENT_HIERARCHIES; i++) {
-		const char *directory = hierarchy_directory((enum agent_hierarchy)i);
 		char path[PATH_MAX];
+		bool there;
 
-		if (!directory)
+		rc = find_hierarchy((enum agent_hierarchy)i, &searched[i]);
+		if (rc)
+			return agent_call_failed(err, AGENT_CALL_READ, rc, agent_sys->cgroup);
+		if (!searched[i])
 			continue;
-		searched[i] = true;
-		rc = path_in(directory, cgroup, "", path, sizeof(path), err);
-		if (rc || access(path, F_OK))
+		rc = look_in(searched[i], cgroup, path, sizeof(path), &there, err);
+		if (rc || !there)
 			continue;
 		rc = walk_cgroup(path, sizeof(path), 0, pids);
 		return rc ? agent_call_failed(err, AGENT_CALL_READ, rc, path) : 0;
@@ -246,14 +283,14 @@ static int headroom_of(const char *dir, uint64_t *bytes)
 
 int agent_cgroup_headroom(const char *cgroup, uint64_t *bytes)
 {
-	const char *directory = hierarchy_directory(AGENT_HIERARCHY_UNIFIED);
+	const char *directory;
 	char path[PATH_MAX];
 	size_t root;
-	int rc;
+	int rc = find_hierarchy(AGENT_HIERARCHY_UNIFIED, &directory);
 
 	*bytes = UINT64_MAX;
-	if (!directory || cgroup[0] != '/')
-		return 0;
+	if (rc || !directory || cgroup[0] != '/')
+		return rc;
 	rc = path_in(directory, cgroup, "", path, sizeof(path), NULL);
 	root = strlen(agent_sys->cgroup) + strlen(directory);
 	while (!rc && strlen(path) > root) {

@@ -231,6 +231,41 @@ START_TEST(cgroup_of_which_the_members_cannot_be_read_is_not_taken_for_empty)
 }
 END_TEST
 
+/* access(2) of each path that ends so fails with ENOMEM; NULL: none. */
+static const char *unseen;
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+
+int __wrap_access(const char *path, int mode)
+{
+	size_t length = strlen(path), end = unseen ? strlen(unseen) : 0;
+
+	if (!end || length < end || strcmp(path + length - end, unseen) != 0)
+		return __real_access(path, mode);
+	errno = ENOMEM;
+	return -1;
+}
+
+/* A cgroup without a limit, or none at all: neither is known. */
+START_TEST(cgroup_that_cannot_be_looked_for_is_not_told_as_missing)
+{
+	static const char *const files[] = {"/cgroup/cgroup.procs", "/cgroup/a"};
+	AGENT_PIDS pids = {0};
+	char path[PATH_MAX];
+	uint64_t bytes;
+
+	fake_file("cgroup/a/cgroup.procs", "1\n");
+	fake_file("cgroup/a/memory.max", "1000\n");
+	fake_file("cgroup/a/memory.current", "100\n");
+	unseen = files[_i];
+	ck_assert_int_eq(agent_pids_cgroup("/a", &pids, NULL), -ENOMEM);
+	ck_assert_int_eq(agent_cgroup_path("/a", "cpuset.cpus", path, sizeof(path), NULL), -ENOMEM);
+	ck_assert_int_eq(agent_cgroup_headroom("/a", &bytes), _i ? 0 : -ENOMEM);
+	unseen = NULL;
+}
+END_TEST
+
 /* ---- Nodes ----------------------------------------------------------------------------------- */
 
 START_TEST(nodes_that_cannot_be_read_are_an_error_and_not_zero)
@@ -381,6 +416,7 @@ int main(void)
 	tcase_add_test(tcase, cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not);
 	tcase_add_loop_test(
 	    tcase, cgroup_of_which_the_members_cannot_be_read_is_not_taken_for_empty, 0, 2);
+	tcase_add_loop_test(tcase, cgroup_that_cannot_be_looked_for_is_not_told_as_missing, 0, 2);
 	tcase_add_loop_test(tcase, nodes_that_cannot_be_read_are_an_error_and_not_zero, 0, 5);
 	tcase_add_test(tcase, node_without_files_is_told_without_sizes);
 	tcase_add_loop_test(tcase, memory_is_not_told_as_remote_where_nodes_cannot_be_read, 0, 2);
