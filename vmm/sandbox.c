@@ -8,6 +8,7 @@
 #include "sandbox.h"
 #include "../control/closed_nodes.h"
 #include "../control/syscall_filter.h"
+#include "../migrate/core/shortage.h"
 #include "../migrate/core/sys.h"
 #include "sandbox_files.h"
 
@@ -242,22 +243,32 @@ static const char *const looked_at[] = {
     "/proc/sys/vm/max_map_count",
 };
 
+/* What is not known now is missing for the guest's life: it does not start. By errno. */
+static int refuse_look(const char *path, struct gmig_error *err)
+{
+	return gmig_fail(err, -errno, "--sandbox: %s: %s", path, strerror(errno));
+}
+
 /* Limits on memory, wherever they are mounted: proc_pid_mountinfo(5). */
 static int allow_cgroups(struct gmig_error *err)
 {
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	static const char path[] = "/proc/self/mountinfo";
+	FILE *mounts = fopen(path, "re");
 	char line[2 * PATH_MAX], point[PATH_MAX];
 	int ret = 0;
 
-	while (mounts && !ret && fgets(line, sizeof(line), mounts)) {
+	if (!mounts)
+		return is_shortage(errno) ? refuse_look(path, err) : 0;
+	while (!ret && fgets(line, sizeof(line), mounts)) {
 		const char *type = strstr(line, " - ");
 
 		if (type && !strncmp(type, " - cgroup", 9) &&
 		    sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1)
 			ret = sandbox_files_allow(rules, point, SANDBOX_FILES_READ, err);
 	}
-	if (mounts)
-		fclose(mounts);
+	if (!ret && ferror(mounts))
+		ret = refuse_look(path, err);
+	fclose(mounts);
 	return ret;
 }
 
@@ -277,17 +288,24 @@ static int allow_directory_of(const char *path, struct gmig_error *err)
  */
 static int allow_core(struct gmig_error *err)
 {
+	static const char path[] = "/proc/sys/kernel/core_pattern";
 	char pattern[PATH_MAX] = "";
 	struct rlimit limit;
 	FILE *file;
+	int ret = 0;
 
 	if (getrlimit(RLIMIT_CORE, &limit) || !limit.rlim_cur)
 		return 0;
-	file = fopen("/proc/sys/kernel/core_pattern", "re");
-	if (!file || !fgets(pattern, sizeof(pattern), file))
+	file = fopen(path, "re");
+	if (!file)
+		return is_shortage(errno) ? refuse_look(path, err) : 0;
+	if (!fgets(pattern, sizeof(pattern), file)) {
 		*pattern = '|';
-	if (file)
-		fclose(file);
+		ret = ferror(file) ? refuse_look(path, err) : 0;
+	}
+	fclose(file);
+	if (ret)
+		return ret;
 	if (*pattern == '|' || *pattern == '@') /* a program's or a socket's business */
 		return 0;
 	return sandbox_files_allow(rules, dirname(pattern), SANDBOX_FILES_DUMP, err);

@@ -22,7 +22,8 @@ bool sandbox_turn_on(const char **why);
  * What may be opened from now on by threads that enter: /proc/self, nodes and cgroups to read; files in the directories of these
  * sockets to remove; by the kernel, where core dumps go, if they are on. control: the path of the control socket. After
  * sandbox_turn_on, whose result it goes by, and before a thread that is not SANDBOX_LOG enters; the directories are there.
- * *abi: Landlock's version; 0: this kernel has none, files are not confined. -errno.
+ * *abi: Landlock's version; 0: this kernel has none, files are not confined. -errno; -EMFILE, -ENFILE, -ENOMEM and the like: what the guest may open cannot be
+ * told now.
  */
 int sandbox_choose_files(const struct vmm_options *options, const char *control, int *abi,
 			 struct gmig_error *err);

@@ -1,4 +1,5 @@
 #include "sandbox_files.h"
+#include "../migrate/core/shortage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,6 +60,8 @@ int sandbox_files_allow(int rules, const char *path, enum sandbox_files_right ri
 	struct stat st;
 
 	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
+	if (rule.parent_fd < 0 && is_shortage(errno))
+		return gmig_fail(err, -errno, "--sandbox: %s: %s", path, strerror(errno));
 	if (rule.parent_fd < 0)
 		return 0;
 	if (right == SANDBOX_FILES_READ && !fstat(rule.parent_fd, &st) && S_ISDIR(st.st_mode))

@@ -12,7 +12,8 @@ enum sandbox_files_right {
 	SANDBOX_FILES_DUMP, /* make new files below the directory and write them, as the kernel does for a core dump */
 };
 /*
- * A path that does not exist is nothing to open. Keeps a descriptor of its own, since in procfs a name that nobody uses gets a new inode, for which the rule
+ * A path that does not exist, or that this user cannot reach, is nothing to open. One that cannot be looked at for want of
+ * descriptors or memory is an error, since it would stay closed for the guest's life. Keeps a descriptor of its own, since in procfs a name that nobody uses gets a new inode, for which the rule
  * would not count.
  */
 int sandbox_files_allow(int rules, const char *path, enum sandbox_files_right right,

@@ -3,6 +3,7 @@
  * is refused there is done by a child that has not entered, so that each attempt is known to be one.
  */
 #include "../../vmm/sandbox.h"
+#include "../support/failing_open.h"
 #include "../support/suite.h"
 
 #include <errno.h>
@@ -476,6 +477,63 @@ START_TEST(limits_of_cgroups_are_seen_wherever_they_are_mounted)
 }
 END_TEST
 
+/* In a child, since what is chosen stays: does the n-th open, from 0, fail the start if it fails with that error? 2: there are fewer. */
+static int choose_with_failure(int n, int error)
+{
+	const struct rlimit cores = {1 << 20, 1 << 20};
+	struct gmig_error err = {0};
+	const char *why;
+	int ret, abi, status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setrlimit(RLIMIT_CORE, &cores) || !sandbox_turn_on(&why))
+			_exit(99);
+		open_fails = n;
+		open_error = error;
+		ret = sandbox_choose_files(&options, control, &abi, &err);
+		if (open_fails >= 0)
+			_exit(ret ? 99 : 2);
+		if (ret && ret != -error)
+			_exit(98);
+		_exit(ret && strstr(err.text, "--sandbox: ") == err.text);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) <= 2, "open %d: %#x", n,
+		      (unsigned int)status);
+	return WEXITSTATUS(status);
+}
+
+START_TEST(file_that_cannot_be_looked_at_for_want_of_descriptors_fails_the_start)
+{
+	int n = 0, ret;
+
+	if (landlock_version() <= 0) {
+		skip_case("this kernel has no Landlock: no file is looked at");
+		return;
+	}
+	while ((ret = choose_with_failure(n, EMFILE)) == 1)
+		n++;
+	ck_assert_msg(ret == 2, "open %d was left out without a word", n);
+	ck_assert_int_gt(n, 5);
+}
+END_TEST
+
+START_TEST(file_that_is_not_for_this_user_is_left_out)
+{
+	int n = 0, ret;
+
+	if (landlock_version() <= 0) {
+		skip_case("this kernel has no Landlock: no file is looked at");
+		return;
+	}
+	while (!(ret = choose_with_failure(n, EACCES)))
+		n++;
+	ck_assert_msg(ret == 2, "open %d failed the start", n);
+	ck_assert_int_gt(n, 5);
+}
+END_TEST
+
 static int prepare_crash(void)
 {
 	const struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -550,6 +608,9 @@ int main(void)
 			    KINDS * ATTEMPTS);
 	tcase_add_loop_test(tcase, thread_outside_is_refused_none_of_it, 0, ATTEMPTS);
 	tcase_add_test(tcase, limits_of_cgroups_are_seen_wherever_they_are_mounted);
+	tcase_add_test(tcase,
+		       file_that_cannot_be_looked_at_for_want_of_descriptors_fails_the_start);
+	tcase_add_test(tcase, file_that_is_not_for_this_user_is_left_out);
 	tcase_add_loop_test(tcase, thread_that_crashes_leaves_a_core, 0, KINDS);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
