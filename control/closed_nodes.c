@@ -1,4 +1,5 @@
 #include "closed_nodes.h"
+#include "../migrate/core/shortage.h"
 #include "../migrate/core/whole.h"
 #include "control.h"
 
@@ -74,6 +75,26 @@ static int check_owner(int fd, const char *path, struct gmig_error *err)
 	return 0;
 }
 
+/*
+ * EACCES. To a user who may not enter the directory the list is no news. Whoever sees the file, as a sandbox lets him (Landlock
+ * stops open(2), not stat(2)), knows that there is a list and not what it says; one line feed closes nothing.
+ */
+static int refuse_unreadable(const char *path, struct gmig_error *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return is_shortage(errno) ? gmig_fail(err, -EIO, "cannot look at %.160s: %s", path,
+						      strerror(errno))
+					  : 0;
+	if (S_ISREG(st.st_mode) && st.st_size <= 1)
+		return 0;
+	return gmig_fail(err, -EIO,
+			 "cannot read %.160s: its mode, or a sandbox that is older than its "
+			 "directory, is in the way; such a guest is to be started again",
+			 path);
+}
+
 static int read_file(const char *directory, struct gmig_node_set *closed, struct gmig_error *err)
 {
 	char path[PATH_MAX], text[LIST_MAX + 1];
@@ -83,9 +104,10 @@ static int read_file(const char *directory, struct gmig_node_set *closed, struct
 	if (snprintf(path, sizeof(path), "%s/" FILE_NAME, directory) >= (int)sizeof(path))
 		return gmig_fail(err, -ENAMETOOLONG, "the path of " FILE_NAME " is too long");
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	/* A directory that this user may not enter is no news for him. */
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
+	if (fd < 0 && errno == EACCES)
+		return refuse_unreadable(path, err);
 	if (fd < 0)
 		return gmig_fail(err, -EIO, "cannot read %.160s: %s", path, strerror(errno));
 	rc = check_owner(fd, path, err);

@@ -12,7 +12,8 @@
 
 #include <sys/types.h>
 
-/* Both files' nodes; a file that is missing closes none. -EIO it cannot be read or says nonsense; -EPERM it is somebody else's. */
+/* Both files' nodes; a file that is missing, or lies where this user may not look, closes none. -EIO it cannot be read or says nonsense, also
+ * of a sandboxed guest whose directory was made after the sandbox; -EPERM it is somebody else's. */
 int closed_nodes_read(struct gmig_node_set *closed, struct gmig_error *err);
 /*
  * Close or open these nodes in the caller's own file; *closed: what it says then. -EINVAL a node to be opened is closed by root's

@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -272,6 +273,18 @@ static int allow_cgroups(struct gmig_error *err)
 	return ret;
 }
 
+/*
+ * The list of closed nodes may come while the guest runs, and its directory with it; a rule needs a directory that is there. Root
+ * makes it, as gmig drain would. Anybody else's guest has no rule then, and closed_nodes_read() says so once there is a list: a
+ * rule for the parent, /run, would open what else its user may read there, as credentials in /run/user.
+ */
+static int allow_closed_nodes(const char *directory, struct gmig_error *err)
+{
+	if (!closed_nodes_user())
+		(void)mkdir(directory, 0711);
+	return sandbox_files_allow(rules, directory, SANDBOX_FILES_READ, err);
+}
+
 static int allow_directory_of(const char *path, struct gmig_error *err)
 {
 	char copy[PATH_MAX];
@@ -326,8 +339,7 @@ int sandbox_choose_files(const struct vmm_options *options, const char *control,
 		ret = sandbox_files_allow(rules, looked_at[i], SANDBOX_FILES_READ, err);
 	for (unsigned int i = 0; i < CLOSED_NODES_DIRECTORIES && !ret; i++)
 		if (closed_nodes_directory(i))
-			ret = sandbox_files_allow(rules, closed_nodes_directory(i),
-						  SANDBOX_FILES_READ, err);
+			ret = allow_closed_nodes(closed_nodes_directory(i), err);
 	if (!ret)
 		ret = allow_cgroups(err);
 	if (!ret)

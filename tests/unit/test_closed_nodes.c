@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char base[64], own[96], system_directory[96];
@@ -177,6 +178,46 @@ START_TEST(roots_list_is_where_gmigd_looks_whatever_its_login_has)
 }
 END_TEST
 
+/* What closed_nodes_read() says to a user who does not own the directories. */
+static int read_as_another(void)
+{
+	struct gmig_node_set closed;
+	struct gmig_error err;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setgid(65534) || setuid(65534))
+			_exit(255);
+		_exit(closed_nodes_read(&closed, &err) ? 1 : gmig_node_set_has(&closed, 1) * 2);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(list_that_is_seen_and_cannot_be_read_is_an_error)
+{
+	char path[160];
+
+	if (geteuid() != 0) {
+		skip_case("only root can become another user");
+		return;
+	}
+	ck_assert_int_eq(chmod(base, 0711), 0);
+	write_list(system_directory, "1\n", 0644);
+	/* Who may not enter the directory goes on as if there were none. */
+	ck_assert_int_eq(read_as_another(), 0);
+	ck_assert_int_eq(chmod(system_directory, 0711), 0);
+	ck_assert_int_eq(read_as_another(), 2);
+	snprintf(path, sizeof(path), "%s/closed-nodes", system_directory);
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	ck_assert_int_eq(read_as_another(), 1);
+	write_list(system_directory, "\n", 0600);
+	ck_assert_int_eq(read_as_another(), 0);
+}
+END_TEST
+
 static const char *const nonsense[] = {"x\n", "1;2\n", "4-2\n", "-1\n", "1024\n", "1,\n"};
 
 START_TEST(list_that_says_nonsense_is_an_error_and_is_kept)
@@ -285,6 +326,7 @@ int main(void)
 	tcase_add_test(tcase, all_nodes_fit);
 	tcase_add_test(tcase, node_that_root_closed_stays_closed);
 	tcase_add_test(tcase, roots_list_is_where_gmigd_looks_whatever_its_login_has);
+	tcase_add_test(tcase, list_that_is_seen_and_cannot_be_read_is_an_error);
 	tcase_add_loop_test(tcase, list_that_says_nonsense_is_an_error_and_is_kept, 0,
 			    sizeof(nonsense) / sizeof(nonsense[0]));
 	tcase_add_test(tcase, list_that_others_may_write_is_not_believed);

@@ -2,6 +2,7 @@
  * A thread of gmig-vmm that somebody has taken over: what it tries, in a child process that has entered as one of each kind. What
  * is refused there is done by a child that has not entered, so that each attempt is known to be one.
  */
+#include "../../control/closed_nodes.h"
 #include "../../vmm/sandbox.h"
 #include "../support/failing_open.h"
 #include "../support/suite.h"
@@ -534,6 +535,83 @@ START_TEST(file_that_is_not_for_this_user_is_left_out)
 }
 END_TEST
 
+static uid_t somebody(void)
+{
+	return 1000;
+}
+
+static uid_t root(void)
+{
+	return 0;
+}
+
+/* A guest that began before the list, which says "text" then: is node 1 closed? -EIO: it cannot tell. */
+static int ask_older_guest(uid_t (*user)(void), const char *text)
+{
+	char system_directory[96], path[128], byte;
+	int enters[2], goes_on[2], status, list;
+	pid_t pid;
+
+	snprintf(system_directory, sizeof(system_directory), "%s/system", directory);
+	ck_assert_int_eq(pipe(enters) || pipe(goes_on), 0);
+	pid = fork();
+	if (!pid) {
+		struct gmig_node_set closed;
+		struct gmig_error err;
+		const char *why;
+		int abi, ret;
+
+		setenv("XDG_RUNTIME_DIR", directory, 1);
+		unsetenv("GMIG_SYSTEM_DIR");
+		closed_nodes_system = system_directory;
+		closed_nodes_user = user;
+		if (!sandbox_turn_on(&why) || sandbox_choose_files(&options, control, &abi, &err) ||
+		    sandbox_enter(SANDBOX_CONTROL, &err) || write(enters[1], "e", 1) != 1 ||
+		    read(goes_on[0], &byte, 1) != 1)
+			_exit(99);
+		ret = closed_nodes_read(&closed, &err);
+		_exit(ret ? -ret : 100 + gmig_node_set_has(&closed, 1));
+	}
+	close(enters[1]);
+	ck_assert_int_eq(read(enters[0], &byte, 1), 1);
+	/* As gmig drain does. */
+	mkdir(system_directory, 0711);
+	snprintf(path, sizeof(path), "%s/closed-nodes", system_directory);
+	list = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	ck_assert_int_ge(list, 0);
+	ck_assert_int_eq(write(list, text, strlen(text)), (int)strlen(text));
+	close(list);
+	ck_assert_int_eq(write(goes_on[1], "g", 1), 1);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	close(enters[0]);
+	close(goes_on[0]);
+	close(goes_on[1]);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status) >= 100 ? WEXITSTATUS(status) - 100 : -WEXITSTATUS(status);
+}
+
+START_TEST(nodes_that_are_closed_after_the_start_are_known_to_roots_guest)
+{
+	ck_assert_int_eq(ask_older_guest(root, "1\n"), 1);
+}
+END_TEST
+
+START_TEST(list_that_a_guest_cannot_read_is_not_taken_for_none)
+{
+	if (landlock_version() <= 0) {
+		skip_case("this kernel has no Landlock: the list can be read");
+		return;
+	}
+	ck_assert_int_eq(ask_older_guest(somebody, "1\n"), -EIO);
+}
+END_TEST
+
+START_TEST(list_that_closes_none_is_no_matter_to_a_guest_that_cannot_read_it)
+{
+	ck_assert_int_eq(ask_older_guest(somebody, "\n"), 0);
+}
+END_TEST
+
 static int prepare_crash(void)
 {
 	const struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -611,6 +689,9 @@ int main(void)
 	tcase_add_test(tcase,
 		       file_that_cannot_be_looked_at_for_want_of_descriptors_fails_the_start);
 	tcase_add_test(tcase, file_that_is_not_for_this_user_is_left_out);
+	tcase_add_test(tcase, nodes_that_are_closed_after_the_start_are_known_to_roots_guest);
+	tcase_add_test(tcase, list_that_a_guest_cannot_read_is_not_taken_for_none);
+	tcase_add_test(tcase, list_that_closes_none_is_no_matter_to_a_guest_that_cannot_read_it);
 	tcase_add_loop_test(tcase, thread_that_crashes_leaves_a_core, 0, KINDS);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
