@@ -85,7 +85,7 @@ struct control_server;
 
 /*
  * For a command: has the peer that asks for it CAP_SYS_NICE, by its process's capabilities where these can be read, else by
- * being root? Those of another user namespace, which anybody may have who makes one, do not count. Of a command that nobody asks for over a socket: has this process?
+ * being root? No, where they cannot be read for want of descriptors or memory. Those of another user namespace, which anybody may have who makes one, do not count. Of a command that nobody asks for over a socket: has this process?
  */
 bool control_peer_is_privileged(void);
 /* The same for CAP_SYS_ADMIN. */
