@@ -1,5 +1,6 @@
 /* See blk_file.h. */
 #include "blk_file.h"
+#include "../migrate/core/shortage.h"
 #include "virtio_queue.h"
 #include "vmm.h"
 
@@ -23,18 +24,29 @@
 
 /* ---- Open, close ----------------------------------------------------------------------------- */
 
-/* Two guests on one disk destroy it. The lock belongs to the open file, so it is released even if
- * we are killed. */
+/*
+ * Two guests on one disk destroy it. The lock belongs to the open file, so it is released even if we are killed. A file system
+ * without locks, or without its lock server, is the operator's to know; what may go at the next try is no reason to do without.
+ */
 static int lock_file(const struct blk_file *file, struct gmig_error *err)
 {
 	struct flock lock = {.l_type = file->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 
-	if (!fcntl(file->fd, F_OFD_SETLK, &lock))
+	int ret;
+
+	do
+		ret = fcntl(file->fd, F_OFD_SETLK, &lock);
+	while (ret && errno == EINTR);
+	if (!ret)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return gmig_fail(err, -EBUSY, "disk %s is in use by another process", file->path);
-	vmm_log(GMIG_LOG_DEBUG, "device=blk file=%s lock=none reason=\"%s\"", file->path,
-		strerror(errno));
+	if (is_shortage(errno))
+		return gmig_fail(err, -errno, "disk %s cannot be locked: %s", file->path,
+				 strerror(errno));
+	vmm_log(GMIG_LOG_WARNING,
+		"device=blk file=%s lock=none reason=\"%s\": another guest can be started on it",
+		file->path, strerror(errno));
 	return 0;
 }
 

@@ -30,7 +30,8 @@ struct blk_file {
 };
 
 /* *file is filled in, also on failure. -EBUSY: another process writes to it (or uses it, unless
- * readonly). -EINVAL: no file or block device, or smaller than a sector. */
+ * readonly). -EINVAL: no file or block device, or smaller than a sector. -ENOMEM, -EIO: it cannot be locked. Where there
+ * are no locks a line says so. */
 int blk_file_open(struct blk_file *file, const char *path, bool readonly, struct gmig_error *err);
 /* Flushes first. Legal when it is not open. */
 void blk_file_close(struct blk_file *file);

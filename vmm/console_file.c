@@ -23,17 +23,31 @@ static int refuse_open(const char *path, int error, struct gmig_error *err)
 	return gmig_fail(err, -error, "console: %s: %s", path, strerror(error));
 }
 
-/* As gmig-vmm and QEMU lock their disks: what a guest works on must not be emptied, nor written to. */
-static bool is_locked(int fd)
+/*
+ * As gmig-vmm and QEMU lock their disks: what a guest works on must not be emptied, nor written to. Where nobody can tell, neither;
+ * a file system or a kernel without such locks has none.
+ */
+static int check_lock(int fd, const char *path, struct gmig_error *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int ret;
 
-	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
+	do
+		ret = fcntl(fd, F_OFD_GETLK, &lock);
+	while (ret && errno == EINTR);
+	if (ret && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
+		return gmig_fail(err, -errno, "console: %s: cannot tell whether it is in use: %s",
+				 path, strerror(errno));
+	if (!ret && lock.l_type != F_UNLCK)
+		return gmig_fail(err, -EBUSY, "console: %s is in use, as a disk of another guest",
+				 path);
+	return 0;
 }
 
 static int prepare(int fd, const char *path, bool append, struct gmig_error *err)
 {
 	struct stat stat;
+	int ret;
 
 	if (fstat(fd, &stat))
 		return gmig_fail(err, -errno, "console: %s: %s", path, strerror(errno));
@@ -43,9 +57,9 @@ static int prepare(int fd, const char *path, bool append, struct gmig_error *err
 		return gmig_fail(err, -EINVAL,
 				 "console: %s is neither a file, a FIFO nor a character device",
 				 path);
-	if (is_locked(fd))
-		return gmig_fail(err, -EBUSY, "console: %s is in use, as a disk of another guest",
-				 path);
+	ret = check_lock(fd, path, err);
+	if (ret)
+		return ret;
 	if (!append && ftruncate(fd, 0))
 		return gmig_fail(err, -errno, "console: %s: %s", path, strerror(errno));
 	return 0;
