@@ -1,5 +1,6 @@
 #include "uffd_frames.h"
 
+#include "../core/shortage.h"
 #include "../core/uffd.h"
 #include "../memory/frame.h"
 #include "../memory/region.h"
@@ -112,10 +113,16 @@ void uffd_frames_worker_end(struct mover_worker *worker)
 
 /* ---- Frames for a ticket --------------------------------------------------------------------------- */
 
-/* Small memory is there, a huge page is not: 4K pages are better than staying. */
+/*
+ * Small memory is there, a huge page is not: 4K pages are better than staying. A node that cannot be looked at is asked for them: it
+ * refuses if it is full.
+ */
 static bool is_fragmented(const struct mover_job *job, unsigned int node)
 {
-	return gmig_topology_free_bytes(job->topology, node) > FRAGMENTED_BYTES;
+	uint64_t free_bytes, cache_bytes;
+	int ret = gmig_topology_room(job->topology, node, &free_bytes, &cache_bytes);
+
+	return ret ? is_shortage(ret) : free_bytes > FRAGMENTED_BYTES;
 }
 
 /* The block is no longer one huge page: so says the table now. Caller holds no claim of it. */

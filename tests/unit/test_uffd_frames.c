@@ -1,10 +1,13 @@
 /* The frames of mover uffd, and samples, which are tickets of it: what a ticket gets before it moves, what it is refused, and where all of it goes afterwards. */
+#include "../../migrate/core/topology.h"
 #include "../../migrate/gmig_discard.h"
 #include "../../migrate/memory/frame.h"
 #include "../../migrate/memory/region.h"
 #include "../../migrate/movers/mover.h"
 #include "../../migrate/movers/sample_block.h"
 #include "../../migrate/movers/uffd_zeroer.h"
+#include "failing_open.h"
+#include "host_tree.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -37,6 +40,16 @@ static int advise_or_not(void *memory, size_t bytes, int advice)
 	return gmig_sys_real.advise(memory, bytes, advice);
 }
 
+/* One mapping for a pool. */
+static atomic_bool map_fails;
+
+static int map_or_not(size_t bytes, int protection, void *fixed, void **out)
+{
+	if (atomic_exchange(&map_fails, false))
+		return -ENOMEM;
+	return gmig_sys_real.map(bytes, protection, fixed, out);
+}
+
 static void begin_job(const struct gmig_job_spec *spec)
 {
 	struct gmig_error err = {0};
@@ -64,6 +77,7 @@ static void start(bool small_pages, const struct gmig_job_spec *changes)
 
 	sys = gmig_sys_real;
 	sys.advise = advise_or_not;
+	sys.map = map_or_not;
 	rig_create(&rig,
 		   &(struct rig_options){.bytes = BYTES, .small_pages = small_pages, .sys = &sys});
 	spec.threads = 1;
@@ -232,6 +246,33 @@ START_TEST(huge_ticket_that_is_to_stay_huge_gets_nothing_where_there_are_none)
 	ck_assert_int_eq(prepare(ticket), -ENOMEM);
 	ck_assert_ptr_null(ticket->target);
 	ck_assert(!ticket->demote);
+	end();
+}
+END_TEST
+
+/* Whether a node that has no huge page has small ones cannot be seen for want of descriptors. */
+START_TEST(huge_ticket_gets_small_frames_of_a_node_that_cannot_be_looked_at)
+{
+	static const struct tree_node nodes[] = {{0, 1024, 100, "0-1", "10 20"},
+						 {1, 1024, 100, "2-3", "20 10"}};
+	struct gmig_topology *topology;
+	struct gmig_error err;
+
+	if (!start_huge(GMIG_HUGE_PREFER))
+		return;
+	tree_create();
+	tree_nodes("0-1", nodes, 2);
+	ck_assert_msg(!topology_create_at(tree_root, 0, &topology, &err), "%s", err.text);
+	job.topology = topology;
+	atomic_store(&map_fails, true);
+	unreadable = "/node1/meminfo";
+	ck_assert_int_eq(prepare(ticket), 0);
+	unreadable = NULL;
+	ck_assert(ticket->demote);
+	finish_unclaimed(ticket);
+	job.topology = rig.topology;
+	gmig_topology_put(topology);
+	tree_remove();
 	end();
 }
 END_TEST
@@ -719,6 +760,7 @@ int main(void)
 	tcase_add_loop_test(tcase, huge_ticket_gets_huge_frames, 0, 2);
 	tcase_add_test(tcase, huge_ticket_gets_small_frames_where_there_are_no_huge_ones);
 	tcase_add_test(tcase, huge_ticket_that_is_to_stay_huge_gets_nothing_where_there_are_none);
+	tcase_add_test(tcase, huge_ticket_gets_small_frames_of_a_node_that_cannot_be_looked_at);
 	tcase_add_test(tcase, huge_ticket_that_is_to_be_split_gets_small_frames);
 	tcase_add_test(tcase,
 		       node_that_refuses_four_times_in_a_row_is_not_asked_again_in_this_pass);
