@@ -2,6 +2,7 @@
  * KVM: its VM, its interrupt controllers, its interrupt lines.
  */
 #include "kvm.h"
+#include "../migrate/core/shortage.h"
 #include "internal.h"
 
 #include <errno.h>
@@ -128,8 +129,11 @@ bool vmm_irq_unmasked(const struct vmm *vmm, unsigned int gsi)
 {
 	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
 
-	return gsi < KVM_IOAPIC_NUM_PINS && !ioctl(vmm->vm_fd, KVM_GET_IRQCHIP, &chip) &&
-	       !chip.chip.ioapic.redirtbl[gsi].fields.mask;
+	if (gsi >= KVM_IOAPIC_NUM_PINS)
+		return false;
+	if (ioctl(vmm->vm_fd, KVM_GET_IRQCHIP, &chip))
+		return is_shortage(errno);
+	return !chip.chip.ioapic.redirtbl[gsi].fields.mask;
 }
 
 int vmm_irq_msi(struct vmm *vmm, uint64_t address, uint32_t data)

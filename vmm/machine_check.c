@@ -1,7 +1,9 @@
 /* See machine_check.h. */
 #include "machine_check.h"
+#include "../migrate/core/shortage.h"
 #include "msr.h"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #define MSR_MCG_STATUS 0x17a
@@ -32,6 +34,9 @@
 #define BANK_OF_MEMORY 9
 #define BANK_OF_OTHERS 1
 
+#define TRIES	200 /* 2 s */
+#define REST_MS 10
+
 bool machine_check_enable(int kvm_fd, int vcpu_fd)
 {
 	int banks = ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_MCE);
@@ -44,20 +49,35 @@ bool machine_check_enable(int kvm_fd, int vcpu_fd)
 	return !ioctl(vcpu_fd, KVM_X86_SETUP_MCE, &wanted);
 }
 
-/* KVM would end the guest by a triple fault, or tell nobody, and the vCPU would read the page for ever. */
-static bool takes(int vcpu_fd, unsigned int bank)
+/* KVM would end the guest by a triple fault, or tell nobody, and the vCPU would read the page for ever. 0, -EPERM no, or -errno. */
+static int check_takes(int vcpu_fd, unsigned int bank)
 {
 	struct kvm_sregs sregs;
-	uint64_t status, control;
+	uint64_t status = 0, control = 0;
+	int ret = ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) ? -errno : 0;
 
-	return !ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) && sregs.cr4 & CR4_MCE &&
-	       msr_get(vcpu_fd, MSR_MCG_STATUS, &status) && !(status & MCG_MCIP) &&
-	       msr_get(vcpu_fd, MSR_BANK_CTL + 4 * bank, &control) && control == ~0ull;
+	if (!ret)
+		ret = msr_look(vcpu_fd, MSR_MCG_STATUS, &status);
+	if (!ret)
+		ret = msr_look(vcpu_fd, MSR_BANK_CTL + 4 * bank, &control);
+	if (ret)
+		return ret;
+	return sregs.cr4 & CR4_MCE && !(status & MCG_MCIP) && control == ~0ull ? 0 : -EPERM;
 }
 
+/* Where KVM has no memory to tell what the guest takes, the vCPU waits: that passes, and a guest that is ended does not come back. */
 static bool inject(int vcpu_fd, struct kvm_x86_mce *mce)
 {
-	return takes(vcpu_fd, mce->bank) && !ioctl(vcpu_fd, KVM_X86_SET_MCE, mce);
+	int ret;
+
+	for (unsigned int tries = 0;; tries++) {
+		ret = check_takes(vcpu_fd, mce->bank);
+		if (!ret && ioctl(vcpu_fd, KVM_X86_SET_MCE, mce))
+			ret = -errno;
+		if (!is_shortage(ret) || tries == TRIES)
+			return !ret;
+		poll(NULL, 0, REST_MS);
+	}
 }
 
 bool machine_check_raise(int vcpu_fd, enum machine_check_vendor vendor, uint64_t gpa)

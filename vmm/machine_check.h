@@ -20,7 +20,8 @@ bool machine_check_enable(int kvm_fd, int vcpu_fd);
 
 /*
  * The vCPU has read what is broken, at the guest-physical address: it takes a machine check as the next thing that it does. On its own
- * thread, outside KVM_RUN. false: the guest takes none now (CR4.MCE off, one is being handled, its bank switched off): nothing has changed.
+ * thread, outside KVM_RUN. false: the guest takes none now (CR4.MCE off, one is being handled, its bank switched off), or for 2 s KVM had no memory to tell:
+ * nothing has changed.
  */
 bool machine_check_raise(int vcpu_fd, enum machine_check_vendor vendor, uint64_t gpa);
 /* On Intel's, every vCPU takes part in a machine check, or the guest's kernel waits for it in vain. As above. */

@@ -1,5 +1,6 @@
 /* See msr.h. */
 #include "msr.h"
+#include "../migrate/core/shortage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,59 +24,79 @@ static const struct {
     {0x400, 0x47f}, /* machine check banks: control, status, address, text */
 };
 
-/* One at a time: a list stops at the first that the host refuses. */
-static bool transfer(int vcpu_fd, unsigned long request, struct kvm_msr_entry *entry)
+/* One at a time: a list stops at the first that the host refuses. 0, -ENXIO it is refused, or -errno. */
+static int transfer(int vcpu_fd, unsigned long request, struct kvm_msr_entry *entry)
 {
 	struct { /* struct kvm_msrs with one entry */
 		uint32_t nmsrs, pad;
 		struct kvm_msr_entry entry;
 	} one = {.nmsrs = 1, .entry = *entry};
 
-	if (ioctl(vcpu_fd, request, &one) != 1)
-		return false;
+	int done = ioctl(vcpu_fd, request, &one);
+
+	if (done != 1)
+		return done < 0 ? -errno : -ENXIO;
 	*entry = one.entry;
-	return true;
+	return 0;
+}
+
+int msr_look(int vcpu_fd, uint32_t index, uint64_t *value)
+{
+	struct kvm_msr_entry entry = {.index = index};
+	int ret = transfer(vcpu_fd, KVM_GET_MSRS, &entry);
+
+	if (!ret)
+		*value = entry.data;
+	return ret;
 }
 
 bool msr_get(int vcpu_fd, uint32_t index, uint64_t *value)
 {
-	struct kvm_msr_entry entry = {.index = index};
-
-	if (!transfer(vcpu_fd, KVM_GET_MSRS, &entry))
-		return false;
-	*value = entry.data;
-	return true;
+	return !msr_look(vcpu_fd, index, value);
 }
 
 bool msr_put(int vcpu_fd, uint32_t index, uint64_t value)
 {
 	struct kvm_msr_entry entry = {.index = index, .data = value};
 
-	return transfer(vcpu_fd, KVM_SET_MSRS, &entry);
+	return !transfer(vcpu_fd, KVM_SET_MSRS, &entry);
 }
 
-void msr_set_firmware(int vcpu_fd)
+int msr_set_firmware(int vcpu_fd, struct gmig_error *err)
 {
-	uint64_t misc;
+	struct kvm_msr_entry misc = {.index = MSR_MISC_ENABLE};
+	struct kvm_msr_entry type = {.index = MSR_MTRR_DEF_TYPE,
+				     .data = MSR_MTRR_ENABLE | MSR_MTRR_WRITE_BACK};
+	int ret = transfer(vcpu_fd, KVM_GET_MSRS, &misc);
 
-	if (msr_get(vcpu_fd, MSR_MISC_ENABLE, &misc))
-		msr_put(vcpu_fd, MSR_MISC_ENABLE, misc | MSR_MISC_FAST_STRING);
-	msr_put(vcpu_fd, MSR_MTRR_DEF_TYPE, MSR_MTRR_ENABLE | MSR_MTRR_WRITE_BACK);
+	misc.data |= MSR_MISC_FAST_STRING;
+	if (!ret)
+		ret = transfer(vcpu_fd, KVM_SET_MSRS, &misc);
+	if (!is_shortage(ret))
+		ret = transfer(vcpu_fd, KVM_SET_MSRS, &type);
+	return is_shortage(ret) ? gmig_fail(err, ret, "KVM_SET_MSRS: %s", strerror(-ret)) : 0;
 }
 
 /* ---- All of them ----------------------------------------------------------------------------- */
 
-static void save_one(int vcpu_fd, uint32_t index, struct msr_set *set)
+/* One that cannot be read now would be the guest's own after a reset. */
+static int save_one(int vcpu_fd, uint32_t index, struct msr_set *set)
 {
 	struct kvm_msr_entry entry = {.index = index};
+	int ret;
 
-	if (index != MSR_TSC && set->count < MSR_MAX && transfer(vcpu_fd, KVM_GET_MSRS, &entry))
+	if (index == MSR_TSC || set->count >= MSR_MAX)
+		return 0;
+	ret = transfer(vcpu_fd, KVM_GET_MSRS, &entry);
+	if (!ret)
 		set->entry[set->count++] = entry;
+	return is_shortage(ret) ? ret : 0;
 }
 
 int msr_save(int kvm_fd, int vcpu_fd, struct msr_set *set, struct gmig_error *err)
 {
 	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MSR_MAX * sizeof(list->indices[0]));
+	int ret = 0;
 
 	set->count = 0;
 	if (!list)
@@ -86,12 +107,12 @@ int msr_save(int kvm_fd, int vcpu_fd, struct msr_set *set, struct gmig_error *er
 		return gmig_fail(err, -errno, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
 	}
 	for (size_t i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
-		for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++)
-			save_one(vcpu_fd, index, set);
-	for (uint32_t i = 0; i < list->nmsrs; i++)
-		save_one(vcpu_fd, list->indices[i], set);
+		for (uint32_t index = unlisted[i].first; index <= unlisted[i].last && !ret; index++)
+			ret = save_one(vcpu_fd, index, set);
+	for (uint32_t i = 0; i < list->nmsrs && !ret; i++)
+		ret = save_one(vcpu_fd, list->indices[i], set);
 	free(list);
-	return 0;
+	return ret ? gmig_fail(err, ret, "KVM_GET_MSRS: %s", strerror(-ret)) : 0;
 }
 
 void msr_restore(int vcpu_fd, const struct msr_set *set)

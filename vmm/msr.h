@@ -2,7 +2,7 @@
  * Model-specific registers of a vCPU: as firmware leaves them, and back again at a reset.
  *
  * Hosts differ in what they accept: an MSR that cannot be read or set is left alone (a paravirtual
- * KVM refuses some that it lists). Main thread; the vCPU is not started, or parked.
+ * KVM refuses some that it lists). One that cannot be read for want of memory is an error. Main thread; the vCPU is not started, or parked.
  *
  * Source: Intel SDM 3A, 12.11 (MTRRs), 4, chapter 2 (MSRs); Documentation/virt/kvm/api.rst, 4.3
  * (KVM_GET_MSR_INDEX_LIST, which leaves the MTRRs out).
@@ -29,13 +29,15 @@ struct msr_set {
 };
 
 /* What a kernel expects firmware to have done: fast string operations on, MTRRs on with all memory
- * write-back. Without, Linux switches PAT off (6.1) or reports MTRRs disabled by the BIOS. */
-void msr_set_firmware(int vcpu_fd);
+ * write-back. Without, Linux switches PAT off (6.1) or reports MTRRs disabled by the BIOS. -ENOMEM and the like. */
+int msr_set_firmware(int vcpu_fd, struct gmig_error *err);
 /* All that KVM lists and those that it does not. The TSC is not among them: it runs on. -errno. */
 int msr_save(int kvm_fd, int vcpu_fd, struct msr_set *set, struct gmig_error *err);
 void msr_restore(int vcpu_fd, const struct msr_set *set);
 
 /* One of them. False: the host does not have it, or refuses the value. */
+/* As msr_get(), and why not: -ENXIO the host does not have it, else -errno. */
+int msr_look(int vcpu_fd, uint32_t index, uint64_t *value);
 bool msr_get(int vcpu_fd, uint32_t index, uint64_t *value);
 bool msr_put(int vcpu_fd, uint32_t index, uint64_t value);
 

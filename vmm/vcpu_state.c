@@ -3,6 +3,7 @@
  *
  * Hosts differ in what they accept: a state that cannot be set is left unchanged.
  */
+#include "../migrate/core/shortage.h"
 #include "msr.h"
 #include "vcpu.h"
 
@@ -24,9 +25,17 @@ struct vcpu_power_on {
 	struct kvm_xsave xsave; /* last: a flexible array member */
 };
 
+/* What some hosts do not have. One that cannot be read for want of memory would stay the guest's own through a reset. */
+static int save_if_there(int fd, unsigned long request, void *to, bool *has)
+{
+	*has = !ioctl(fd, request, to);
+	return !*has && is_shortage(errno) ? -errno : 0;
+}
+
 int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 {
 	struct vcpu_power_on *state = calloc(1, sizeof(*state));
+	int ret;
 
 	if (!state)
 		return gmig_fail(err, -ENOMEM, "no memory for vCPU %u", vcpu->id);
@@ -38,11 +47,17 @@ int vmm_vcpu_save_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
 	    ioctl(vcpu->fd, KVM_GET_MP_STATE, &state->mp_state))
 		return gmig_fail(err, -errno, "cannot read the registers of vCPU %u: %s", vcpu->id,
 				 strerror(errno));
-	state->has_xsave = !ioctl(vcpu->fd, KVM_GET_XSAVE, &state->xsave);
-	state->has_xcrs = !ioctl(vcpu->fd, KVM_GET_XCRS, &state->xcrs);
-	state->has_debugregs = !ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &state->debugregs);
-	msr_set_firmware(vcpu->fd);
-	return msr_save(vcpu->vmm->kvm_fd, vcpu->fd, &state->msrs, err);
+	ret = save_if_there(vcpu->fd, KVM_GET_XSAVE, &state->xsave, &state->has_xsave);
+	if (!ret)
+		ret = save_if_there(vcpu->fd, KVM_GET_XCRS, &state->xcrs, &state->has_xcrs);
+	if (!ret)
+		ret = save_if_there(vcpu->fd, KVM_GET_DEBUGREGS, &state->debugregs,
+				    &state->has_debugregs);
+	if (ret)
+		return gmig_fail(err, ret, "cannot read the registers of vCPU %u: %s", vcpu->id,
+				 strerror(-ret));
+	ret = msr_set_firmware(vcpu->fd, err);
+	return ret ? ret : msr_save(vcpu->vmm->kvm_fd, vcpu->fd, &state->msrs, err);
 }
 
 void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu)

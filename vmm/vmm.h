@@ -98,7 +98,7 @@ int vmm_mmio_move(struct vmm *vmm, const struct vmm_io *io, uint64_t new_base);
 
 /* Set the level of a GSI (IOAPIC pin). Any thread. */
 void vmm_irq_line(struct vmm *vmm, unsigned int gsi, bool level);
-/* Has the guest unmasked the IOAPIC's pin? Any thread. */
+/* Has the guest unmasked the IOAPIC's pin? Yes, too, where KVM has no memory to tell: a guest that listens is not to be ended for one that does not. Any thread. */
 bool vmm_irq_unmasked(const struct vmm *vmm, unsigned int gsi);
 /* Deliver an MSI (KVM_SIGNAL_MSI). Any thread. 0 or -errno; not fatal, since a guest may program an
  * invalid address. */
