@@ -1,9 +1,11 @@
 /* Options against this host: nodes, files, sockets. Nothing is opened for writing or created. */
 #include "../control/closed_nodes.h"
+#include "../migrate/core/shortage.h"
 #include "options.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -85,8 +87,14 @@ static int check_nodes(const struct vmm_options *options, const struct gmig_topo
 
 /* ---- Memory that is to be taken at once -------------------------------------------------------- */
 
-/* Free, or page cache and the like that the kernel gives up for it: MiB; UINT64_MAX: unknown. */
-static uint64_t available_mib(unsigned int node)
+/* What may be answered otherwise at the next try says nothing: a guest that fits nowhere would start. By errno. */
+static int refuse_look(const char *what, const char *path, struct gmig_error *err)
+{
+	return gmig_fail(err, -errno, "%s: %s: %s", what, path, strerror(errno));
+}
+
+/* Free, or page cache and the like that the kernel gives up for it: *mib; UINT64_MAX: this host does not say. */
+static int available_mib(unsigned int node, uint64_t *mib, struct gmig_error *err)
 {
 	static const char *const keys[] = {
 	    "MemFree:", "Active(file):", "Inactive(file):", "SReclaimable:"};
@@ -94,19 +102,26 @@ static uint64_t available_mib(unsigned int node)
 	unsigned long long kib, sum = 0;
 	bool found = false;
 	FILE *file;
+	int ret = 0;
 
+	*mib = UINT64_MAX;
 	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/meminfo", node);
 	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file)) {
+	if (!file)
+		return is_shortage(errno) ? refuse_look("--prealloc", path, err) : 0;
+	while (fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "Node %*u %31s %llu kB", key, &kib) != 2)
 			continue;
 		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 			sum += strcmp(key, keys[i]) ? 0 : kib;
 		found |= !strcmp(key, keys[0]);
 	}
-	if (file)
-		fclose(file);
-	return found ? sum >> 10 : UINT64_MAX;
+	if (ferror(file))
+		ret = refuse_look("--prealloc", path, err);
+	fclose(file);
+	if (found)
+		*mib = sum >> 10;
+	return ret;
 }
 
 static uint64_t wanted_mib(const struct vmm_options *options, unsigned int host)
@@ -119,32 +134,43 @@ static uint64_t wanted_mib(const struct vmm_options *options, unsigned int host)
 	return bytes >> 20;
 }
 
-static bool read_count(const char *path, unsigned long long *count)
+/* *count; UINT64_MAX: this host does not say. */
+static int read_count(const char *path, uint64_t *count, struct gmig_error *err)
 {
 	FILE *file = fopen(path, "re");
-	bool found;
+	int ret = 0;
 
+	*count = UINT64_MAX;
 	if (!file)
-		return false;
-	found = fscanf(file, "%llu", count) == 1;
+		return is_shortage(errno) ? refuse_look("--memory", path, err) : 0;
+	if (fscanf(file, "%" SCNu64, count) != 1)
+		*count = UINT64_MAX;
+	if (ferror(file))
+		ret = refuse_look("--memory", path, err);
 	fclose(file);
-	return found;
+	return ret;
 }
 
 /* Of the pool of pages of that size; UINT64_MAX: unknown, or the kernel makes more as they are asked for. */
-static uint64_t pool_pages(unsigned int node, unsigned int mib)
+static int pool_pages(unsigned int node, unsigned int mib, uint64_t *pages, struct gmig_error *err)
 {
-	unsigned long long pages = 0, more = 0;
+	uint64_t more;
 	char path[96];
+	int ret;
 
 	snprintf(path, sizeof(path),
 		 "/sys/kernel/mm/hugepages/hugepages-%ukB/nr_overcommit_hugepages", mib << 10);
-	if (read_count(path, &more) && more)
-		return UINT64_MAX;
+	ret = read_count(path, &more, err);
+	if (ret)
+		return ret;
+	if (more && more != UINT64_MAX) {
+		*pages = UINT64_MAX;
+		return 0;
+	}
 	snprintf(path, sizeof(path),
 		 "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", node,
 		 mib << 10);
-	return read_count(path, &pages) ? pages : UINT64_MAX;
+	return read_count(path, pages, err);
 }
 
 static int check_size(const struct vmm_options *options, unsigned int mib, struct gmig_error *err)
@@ -173,8 +199,11 @@ static int check_pool(const struct vmm_options *options, const struct gmig_topol
 		return ret;
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		unsigned int host = options->node[i].host;
-		uint64_t wanted = wanted_mib(options, host) / mib, pool = pool_pages(host, mib);
+		uint64_t wanted = wanted_mib(options, host) / mib, pool;
 
+		ret = pool_pages(host, mib, &pool, err);
+		if (ret)
+			return ret;
 		if (wanted > pool)
 			return gmig_fail(err, -ENOMEM,
 					 "--memory: the guest wants %llu huge pages of %s on host "
@@ -197,8 +226,11 @@ static int check_prealloc(const struct vmm_options *options, const struct gmig_t
 		return 0;
 	for (unsigned int i = 0; i < options->node_count; i++) {
 		unsigned int host = options->node[i].host;
-		uint64_t wanted = wanted_mib(options, host), available = available_mib(host);
+		uint64_t wanted = wanted_mib(options, host), available;
+		int ret = available_mib(host, &available, err);
 
+		if (ret)
+			return ret;
 		if (wanted > available)
 			return gmig_fail(err, -ENOMEM,
 					 "--prealloc: the guest wants %llu MiB on host node %u, "
@@ -250,36 +282,54 @@ static int check_port(const char *path, struct gmig_error *err)
 	return check_directory("--port", path, err);
 }
 
-static bool is_same(const struct stat *file, const char *path)
+/* 1: it is; 0: it is not; -errno: nobody can tell now. */
+static int is_same(const struct stat *file, const char *path)
 {
 	struct stat st;
 
-	return path && !stat(path, &st) && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+	if (!path)
+		return 0;
+	if (stat(path, &st))
+		return is_shortage(errno) ? -errno : 0;
+	return st.st_dev == file->st_dev && st.st_ino == file->st_ino;
 }
 
 /* The console's file is emptied, and written to. */
-static const char *what_else_it_is(const struct vmm_options *options, const struct stat *file)
+static int check_nothing_else(const struct vmm_options *options, const char *path,
+			      const struct stat *file, struct gmig_error *err)
 {
-	for (unsigned int i = 0; i < options->disk_count; i++)
-		if (is_same(file, options->disk[i]))
-			return "a disk";
-	if (is_same(file, options->kernel))
-		return "the kernel";
-	return is_same(file, options->initrd) ? "the initial RAM disk" : NULL;
+	const char *what = "a disk";
+	int same = 0;
+
+	for (unsigned int i = 0; i < options->disk_count && !same; i++)
+		same = is_same(file, options->disk[i]);
+	if (!same) {
+		what = "the kernel";
+		same = is_same(file, options->kernel);
+	}
+	if (!same) {
+		what = "the initial RAM disk";
+		same = is_same(file, options->initrd);
+	}
+	if (same < 0)
+		return gmig_fail(err, same, "--console: cannot tell whether %s is %s, too: %s",
+				 path, what, strerror(-same));
+	return same ? gmig_fail(err, -EINVAL, "--console: %s is %s, too", path, what) : 0;
 }
 
 /* What is there already, such as /dev/null, needs no right to its directory. */
 static int check_console(const struct vmm_options *options, const char *path,
 			 struct gmig_error *err)
 {
-	const char *else_it_is;
 	struct stat st;
+	int ret;
 
 	if (lstat(path, &st))
-		return check_directory("--console", path, err);
-	else_it_is = what_else_it_is(options, &st);
-	if (else_it_is)
-		return gmig_fail(err, -EINVAL, "--console: %s is %s, too", path, else_it_is);
+		return is_shortage(errno) ? refuse_look("--console", path, err)
+					  : check_directory("--console", path, err);
+	ret = check_nothing_else(options, path, &st, err);
+	if (ret)
+		return ret;
 	if (!S_ISLNK(st.st_mode) && access(path, W_OK))
 		return gmig_fail(err, -errno, "--console: %s: %s", path, strerror(errno));
 	return 0; /* console_file.c says what is wrong with a symbolic link */
