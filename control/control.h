@@ -167,7 +167,7 @@ int control_socket_dir(char *path, size_t bytes, struct gmig_error *err);
  */
 int control_lock_name(const char *name, struct gmig_error *err);
 void control_unlock_name(const char *name, int fd);
-/* Has a VMM taken the name of the guest whose socket that is? Then the socket is there, or comes. */
+/* Has a VMM taken the name of the guest whose socket that is? Then the socket is there, or comes. Yes, too, if that cannot be looked at now. */
 bool control_is_starting(const char *socket_path);
 
 #endif

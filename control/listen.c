@@ -124,7 +124,13 @@ static int lock_directory(const char *path, struct gmig_error *err)
 	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB); i++) {
 		const struct timespec wait = {.tv_nsec = LISTEN_LOCK_WAIT_NS};
 
-		if ((errno != EWOULDBLOCK && errno != EINTR) || i == LISTEN_LOCK_TRIES) {
+		if (errno != EWOULDBLOCK && errno != EINTR) {
+			rc = gmig_fail(err, -errno, "cannot lock the directory '%s': %s", directory,
+				       strerror(errno));
+			close(fd);
+			return rc;
+		}
+		if (i == LISTEN_LOCK_TRIES) {
 			close(fd);
 			return gmig_fail(err, -EBUSY,
 					 "the directory '%s' stays locked by another program",

@@ -4,6 +4,7 @@
  * whose socket is not there yet from one that does not exist. A file that a killed VMM left is not
  * locked, and is taken over.
  */
+#include "../migrate/core/shortage.h"
 #include "internal.h"
 
 #include <errno.h>
@@ -38,24 +39,24 @@ bool control_is_starting(const char *socket_path)
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
-		return false;
+		return is_shortage(errno); /* whoever waits for it asks again */
 	/* Shared, and given back at once: a VMM that starts in this moment tries again. */
 	locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
 	close(fd);
 	return locked;
 }
 
-/* Clients hold it for microseconds: see control_is_starting. */
-static bool lock(int fd)
+/* Clients hold it for microseconds: see control_is_starting. -EADDRINUSE: it stays locked; else -errno. */
+static int lock(int fd)
 {
 	for (int i = 0; i < 20; i++) {
 		if (!flock(fd, LOCK_EX | LOCK_NB))
-			return true;
+			return 0;
 		if (errno != EWOULDBLOCK && errno != EINTR)
-			return false;
+			return -errno;
 		usleep(5000);
 	}
-	return false;
+	return -EADDRINUSE;
 }
 
 /* A VMM that ends removes its file: is the one that we have locked still the one of that name? */
@@ -82,12 +83,16 @@ int control_lock_name(const char *name, struct gmig_error *err)
 		if (fd < 0)
 			return gmig_fail(err, -errno, "cannot open '%.200s': %s", path,
 					 strerror(errno));
-		if (!lock(fd)) {
+		rc = lock(fd);
+		if (rc) {
 			close(fd);
-			return gmig_fail(err, -EADDRINUSE,
-					 "a VM named '%.64s' is running or starting: %.160s is "
-					 "locked",
-					 name, path);
+			return rc == -EADDRINUSE
+				   ? gmig_fail(err, rc,
+					       "a VM named '%.64s' is running or starting: %.160s "
+					       "is locked",
+					       name, path)
+				   : gmig_fail(err, rc, "cannot lock '%.200s': %s", path,
+					       strerror(-rc));
 		}
 		if (is_current(fd, path))
 			return fd;

@@ -1,4 +1,5 @@
 #include "placement.h"
+#include "../migrate/core/shortage.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -66,8 +67,10 @@ static bool is_outside(const struct placement *placement, const struct placement
 		       const struct vmm_cpus *usable)
 {
 	struct vmm_cpus now;
+	int ret = placement->sys->get(thread->tid, &now);
 
-	return !placement->sys->get(thread->tid, &now) && set_outside(thread, &now, usable);
+	/* Of one that cannot be looked at nobody knows whose it is: it stays where it is. */
+	return ret ? is_shortage(ret) : set_outside(thread, &now, usable);
 }
 
 static int give(const struct placement *placement, struct placement_thread *thread,

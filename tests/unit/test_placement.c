@@ -22,6 +22,7 @@ static struct {
 	struct vmm_cpus online, cpuset;
 	struct vmm_cpus of[FAKE_TIDS]; /* what each thread was given */
 	unsigned int sets[FAKE_TIDS];
+	bool no_memory; /* to tell */
 } host;
 
 /* sched_getaffinity(2): what was given and is online. */
@@ -29,6 +30,8 @@ static int fake_get(int tid, struct vmm_cpus *cpus)
 {
 	if (tid <= 0 || tid >= FAKE_TIDS)
 		return -ESRCH;
+	if (host.no_memory && tid != MAIN_TID)
+		return -ENOMEM;
 	*cpus = host.of[tid];
 	vmm_cpus_and(cpus, &host.online);
 	return 0;
@@ -338,6 +341,23 @@ START_TEST(vcpu_that_somebody_else_has_placed_is_left_alone)
 }
 END_TEST
 
+START_TEST(vcpu_of_which_nobody_can_tell_who_placed_it_is_left_alone)
+{
+	unsigned int left;
+
+	ck_assert_int_eq(add_vcpu(0, 0), 0);
+	add_helper(PLACEMENT_FAULT, HELPER_TID, 0, 0);
+	taskset(VCPU_TID, "2");
+	taskset(HELPER_TID, "3");
+	host.no_memory = true;
+	ck_assert_uint_eq(placement_follow(&placement, 0, 1, false, &left), 0);
+	host.no_memory = false;
+	ck_assert_uint_eq(left, 1);
+	ck_assert_str_eq(cpus_of(VCPU_TID), "2");
+	ck_assert_str_eq(cpus_of(HELPER_TID), "3");
+}
+END_TEST
+
 /* ---- Orders ---------------------------------------------------------------------------------- */
 
 START_TEST(vcpu_runs_where_an_operator_has_it_and_does_not_follow)
@@ -561,6 +581,7 @@ static TCase *others_case(void)
 	tcase_add_test(tcase, cpus_that_go_offline_are_nobody_elses_doing);
 	tcase_add_test(tcase, vcpu_follows_to_cpus_that_the_cpuset_has_come_to_allow);
 	tcase_add_test(tcase, vcpu_that_somebody_else_has_placed_is_left_alone);
+	tcase_add_test(tcase, vcpu_of_which_nobody_can_tell_who_placed_it_is_left_alone);
 	tcase_add_test(tcase, vcpu_runs_where_an_operator_has_it_and_does_not_follow);
 	tcase_add_test(tcase, order_goes_beyond_the_process_but_not_beyond_the_cpuset);
 	tcase_add_test(tcase, order_that_nothing_fits_changes_nothing);
