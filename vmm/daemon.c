@@ -1,5 +1,6 @@
 /* --daemonize, see daemon.h. */
 #include "daemon.h"
+#include "../migrate/core/shortage.h"
 #include "log.h"
 
 #include <errno.h>
@@ -55,6 +56,11 @@ int vmm_daemonize(void)
 	close(ends[0]);
 	ready_fd = ends[1];
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* later a sandbox may be in the way */
+	/* Whoever reads the command's output would wait for the guest's end. */
+	if (null_fd < 0 && is_shortage(errno)) {
+		fprintf(stderr, "gmig-vmm: --daemonize: /dev/null: %s\n", strerror(errno));
+		return 1;
+	}
 	setsid();
 	return -1;
 }

@@ -4,7 +4,7 @@
 
 /*
  * Before the first thread. Forks: the child, which becomes the VMM in a session of its own, gets -1
- * and goes on; the parent waits and gets the exit status: 0 when the child called vmm_daemon_ready,
+ * and goes on, or 1 and is to end: it has no /dev/null for want of descriptors or memory; the parent waits and gets the exit status: 0 when the child called vmm_daemon_ready,
  * else the child's own, whose reason is on stderr.
  */
 int vmm_daemonize(void);
