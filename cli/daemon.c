@@ -89,7 +89,7 @@ int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
 
 /* ---- gmig list ------------------------------------------------------------------------------- */
 
-void cli_daemon_list(json_t *list, int limit_ms)
+bool cli_daemon_list(json_t *list, int limit_ms)
 {
 	CLI_CLIENT client = NULL;
 	CLI_JSON answer = NULL;
@@ -98,7 +98,7 @@ void cli_daemon_list(json_t *list, int limit_ms)
 	int rc = control_connect(cli_daemon_socket(), limit_ms, &client, NULL);
 
 	if (rc == -ENOENT || rc == -ECONNREFUSED)
-		return;
+		return false;
 	if (!rc) {
 		control_client_set_limit(client, limit_ms);
 		rc = control_call(client, "query-guests", NULL, &answer, NULL);
@@ -111,4 +111,5 @@ void cli_daemon_list(json_t *list, int limit_ms)
 		json_object_set_new(guest, "socket", control_text_json(cli_daemon_socket()));
 		json_array_append(list, guest);
 	}
+	return true;
 }

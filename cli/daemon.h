@@ -5,6 +5,7 @@
 #include "../control/control.h"
 #include "../migrate/gmig_nodes.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* $GMIGD_SOCKET, or /run/gmig/gmigd.sock. */
@@ -25,9 +26,9 @@ int cli_daemon_close_nodes(const struct gmig_node_set *close_these,
 			   const struct gmig_node_set *open_these, int limit_ms, bool *asked,
 			   struct gmig_error *err);
 /*
- * Its domains, as entries of `gmig list`, added to the list; one entry "gmigd" says why it could not be asked. Nothing where none
- * runs.
+ * Its domains, as entries of `gmig list`, added to the list; one entry "gmigd" says why it could not be asked. False: none runs, and
+ * nothing is added.
  */
-void cli_daemon_list(json_t *list, int limit_ms);
+bool cli_daemon_list(json_t *list, int limit_ms);
 
 #endif

@@ -416,9 +416,14 @@ static int ask_all(struct fleet *fleet, bool fresh, json_t *entries, json_t *ans
 	json_t *entry;
 	int rc = cli_list_guests(list, err);
 
-	if (rc)
+	if (rc && rc != -ENOENT)
 		return rc;
-	cli_daemon_list(list, cli_limits.list_ms);
+	/* Without a directory of sockets there may be domains of libvirt's. Nobody to ask is not the same as no guests: drain tells them apart. */
+	if (!cli_daemon_list(list, cli_limits.list_ms) && rc)
+		return gmig_fail(err, -ENXIO,
+				 "no guest can be asked: XDG_RUNTIME_DIR is not set, and no gmigd "
+				 "runs; export XDG_RUNTIME_DIR=/run/user/$(id -u), or systemctl "
+				 "status gmigd");
 	json_array_foreach (list, i, entry) {
 		json_t *residency = ask_guest(fleet, entry, fresh);
 

@@ -36,8 +36,9 @@ struct fleet_request {
 };
 
 /*
- * -ENOENT: no guest answers; -ESRCH: there is no guest of a name in `protect` or `only`; -EINVAL: guests pretend to have different nodes; -EMFILE,
- * -ENOMEM and their like: what a vCPU does cannot be looked at, and it is not taken for idle; -EACCES: nor may it be, as with a /proc of hidepid=; others as gmig_topology_create(). fleet_free() is legal after a failure, too.
+ * -ENOENT: no guest answers; -ENXIO: nobody could be asked, there is neither a directory of sockets nor a gmigd; -ESRCH: there is no guest of a name in
+ * `protect` or `only`; -EINVAL: guests pretend to have different nodes; -EMFILE, -ENOMEM and their like: what a vCPU does cannot be looked at, and it is not
+ * taken for idle; -EACCES: nor may it be, as with a /proc of hidepid=; others as gmig_topology_create(). fleet_free() is legal after a failure, too.
  */
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
 /*
