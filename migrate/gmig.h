@@ -578,7 +578,8 @@ struct gmig_job_info {
  * -EINVAL a set is empty or has a node twice, mode, mover; -ENODEV a node of `from` can never exist on this host, or one
  * of `to` is offline or has no memory; -EACCES one of `to` is outside the cpuset, which the text names; -EOPNOTSUPP
  * migration is off; -ENOMEM host or cgroup have less left than a job itself takes (512 KiB, and 32 KiB for each worker): more would
- * end in the OOM killer, and the text names the cgroup; -ESHUTDOWN engine ends.
+ * end in the OOM killer, and the text names the cgroup; -EAGAIN that could not be looked at so far, for want of descriptors or memory;
+ * -ESHUTDOWN engine ends.
  * Nothing on `from` is not an error: the job completes at once.
  */
 int gmig_job_start(struct gmig *gmig, const struct gmig_job_spec *spec, struct gmig_job **out,

@@ -59,7 +59,7 @@ static bool file_read(const char *directory, const char *name, char *text, size_
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	got = fd < 0 ? -1 : read_whole(fd, text, bytes - 1);
 	if (got < 0 && is_shortage(errno))
-		room->unread = true;
+		room->unread = errno;
 	if (fd >= 0)
 		close(fd);
 	text[got > 0 ? got : 0] = '\0';
@@ -245,56 +245,56 @@ static void dirs_add(struct room_source *source, const struct mount *mount, cons
 	}
 }
 
-/* False: the mounts could not be read. */
-static bool dirs_find(struct room_source *source)
+/* 0, or errno: the mounts could not be read. */
+static int dirs_find(struct room_source *source)
 {
 	char file_name[PATH_MAX + 64];
 	const char *controller = source->controller ? source->controller : "memory";
 	FILE *file;
 	char line[2 * PATH_MAX + 512], path[PATH_MAX];
 	struct mount mount;
-	bool whole;
+	int error;
 
 	snprintf(file_name, sizeof(file_name), "%s/proc/self/mountinfo", source->root);
 	file = fopen(file_name, "re");
 	if (!file && is_shortage(errno))
-		return false;
+		return errno;
 	source->dirs = 0;
 	if (!file)
-		return true;
+		return 0;
 	while (fgets(line, sizeof(line), file))
 		if (mount_parse(line, controller, &mount) &&
 		    cgroup_path(source->cgroup, controller, mount.v1, path, sizeof(path)))
 			dirs_add(source, &mount, path);
-	whole = !ferror(file);
+	error = ferror(file) ? EIO : 0;
 	fclose(file);
-	return whole;
+	return error;
 }
 
 /* A process may be put into another cgroup at any time. What cannot be looked at is as it was, and is looked at again the next time. */
 static void dirs_update(struct room_source *source, struct room *room)
 {
 	char now[sizeof(source->cgroup)] = "", name[32] = "proc/self/cgroup";
-	bool unread = room->unread;
+	int unread = room->unread;
 
 	if (source->pid)
 		snprintf(name, sizeof(name), "proc/%u/cgroup", source->pid);
-	room->unread = false;
+	room->unread = 0;
 	if (!file_read(source->root, name, now, sizeof(now), room) && !room->unread)
 		now[0] = '\0';
 	if (!room->unread && strcmp(now, source->cgroup) != 0) {
 		memcpy(source->cgroup, now, sizeof(now));
-		if (!dirs_find(source)) {
-			room->unread = true;
+		room->unread = dirs_find(source);
+		if (room->unread)
 			source->cgroup[0] = '\0';
-		}
 	}
-	room->unread |= unread;
+	if (!room->unread)
+		room->unread = unread;
 }
 
 /*
  * What could not be looked at limits no less than it did the last time it could: to ask for memory as if there were no limit may end in the
- * OOM killer.
+ * OOM killer. For the same reason there is none where nothing is known at all: until the next look, which is soon.
  */
 static void keep_limit(struct room_source *source, struct room *room)
 {
@@ -303,8 +303,11 @@ static void keep_limit(struct room_source *source, struct room *room)
 		source->has_last = true;
 		return;
 	}
-	if (!source->has_last)
+	if (!source->has_last) {
+		room->bytes = room->left_bytes = room->total_bytes = 0;
+		room->limit[0] = '\0';
 		return;
+	}
 	if (source->last.left_bytes < room->left_bytes)
 		room->left_bytes = source->last.left_bytes;
 	if (source->last.bytes >= room->bytes)
@@ -320,7 +323,7 @@ void room_read(struct room_source *source, struct room *room)
 	room->left_bytes = UINT64_MAX;
 	room->total_bytes = UINT64_MAX;
 	room->limit[0] = '\0';
-	room->unread = false;
+	room->unread = 0;
 	host_read(source->root, room);
 	dirs_update(source, room);
 	for (unsigned int i = 0; i < source->dirs; i++)
@@ -332,6 +335,12 @@ int room_check(const struct room *room, const char *who, uint64_t bytes, struct 
 {
 	if (room->left_bytes >= bytes)
 		return 0;
+	if (room_is_unknown(room))
+		return gmig_fail(
+		    err, -EAGAIN,
+		    "how much memory is left could not be looked at (%s), and %s needs "
+		    "%llu KiB: try again",
+		    strerror(room->unread), who, (unsigned long long)bytes / 1024);
 	return gmig_fail(err, -ENOMEM,
 			 "%llu KiB of memory are left by %s, %s needs %llu KiB itself: more would "
 			 "end in the kernel's OOM killer",

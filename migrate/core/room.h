@@ -28,8 +28,8 @@ struct room {
 	    left_bytes; /* room_read() alone: until the kernel kills. No reserve, no memory.high */
 	uint64_t total_bytes; /* of what limits it */
 	char limit[PATH_MAX]; /* "host", or the directory of the cgroup that is tightest */
-	bool
-	    unread; /* some of it could not be looked at, for want of descriptors or memory: it is as it last was */
+	/* An errno: some of it could not be looked at, for want of descriptors or memory, and is as it last was; 0: all of it was. */
+	int unread;
 };
 
 /* What is kept back of `total_bytes`: 1/256 of it, at least 4 MiB and at most 64 MiB. */
@@ -51,15 +51,24 @@ struct room_source {
 };
 
 /*
- * Always succeeds: a file that is not there limits nothing, and what could not be looked at limits as it did before, if it ever could. About
- * 60 us.
+ * Always succeeds: a file that is not there limits nothing, and what could not be looked at limits as it did before. If it never could be, there
+ * is no room until the next look. About 60 us.
  */
 void room_read(struct room_source *source, struct room *room);
-/* -ENOMEM: less than `bytes` are left until the kernel kills; the text has that, the limit, and who needs them. */
+/* Of room_read() and room_swap_read(): 0 bytes, since nothing could be looked at so far. */
+static inline bool room_is_unknown(const struct room *room)
+{
+	return room->unread && !room->bytes && !room->limit[0];
+}
+/*
+ * -ENOMEM: less than `bytes` are left until the kernel kills; the text has that, the limit, and who needs them. -EAGAIN: it is not known how
+ * many are left.
+ */
 int room_check(const struct room *room, const char *who, uint64_t bytes, struct gmig_error *err);
 /*
  * What cgroups leave of pages of hugetlbfs of that size, of a source for the controller "hugetlb". Pools are another matter, and
- * nothing is kept back: beyond the limit the kernel refuses pages, and kills nobody.
+ * nothing is kept back: beyond the limit the kernel refuses pages, and kills nobody. room->unread: there may be limits beside those that it has;
+ * it is not as it last was.
  *
  * Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, hugetlb_cgroup_charge_cgroup() in mm/hugetlb_cgroup.c.
  */

@@ -99,6 +99,11 @@ static int swap_check(const struct memory *memory, const struct gmig_job_spec *s
 		return gmig_fail(err, -EPERM,
 				 "this guest's memory is locked (mlock): it cannot be evicted");
 	gmig->sys->swap_room(&room);
+	if (room_is_unknown(&room))
+		return gmig_fail(err, -EAGAIN,
+				 "mover swap needs swap, and how much there is could not be looked "
+				 "at (%s): try again",
+				 strerror(room.unread));
 	if (room.bytes < GMIG_BLOCK_BYTES)
 		return gmig_fail(err, -ENOSPC, "mover swap needs swap: %s leaves %llu KiB of it",
 				 !strcmp(room.limit, "host") ? "this host" : room.limit,

@@ -13,6 +13,7 @@
 static struct rig rig;
 static struct gmig_sys sys;
 static uint64_t left_bytes;
+static int unread;
 static struct gmig_error err;
 
 static void fake_room(struct room *room)
@@ -21,6 +22,8 @@ static void fake_room(struct room *room)
 			      .left_bytes = left_bytes,
 			      .total_bytes = left_bytes,
 			      .limit = "host"};
+	if (unread)
+		*room = (struct room){.unread = unread};
 }
 
 static void setup(void)
@@ -30,6 +33,7 @@ static void setup(void)
 	sys = gmig_sys_real;
 	sys.room = fake_room;
 	left_bytes = UINT64_MAX;
+	unread = 0;
 	rig_create(&rig, &options);
 }
 
@@ -190,6 +194,19 @@ START_TEST(job_that_memory_has_no_room_for_is_refused)
 		       "1023 KiB of memory are left by host, a job needs 1024 KiB itself: more "
 		       "would end in the "
 		       "kernel's OOM killer");
+}
+END_TEST
+
+START_TEST(job_is_refused_while_it_is_not_known_whether_there_is_room)
+{
+	struct gmig_job_spec spec = rig_spec(0, 1);
+
+	unread = EMFILE;
+	assert_refused(&spec, -EAGAIN,
+		       "how much memory is left could not be looked at (Too many open files), and "
+		       "a job needs 512 KiB: try again");
+	unread = 0;
+	assert_accepted(&spec);
 }
 END_TEST
 
@@ -363,6 +380,7 @@ int main(void)
 	    number_that_is_too_large_is_refused_by_name,
 	    number_at_its_limit_is_accepted,
 	    job_that_memory_has_no_room_for_is_refused,
+	    job_is_refused_while_it_is_not_known_whether_there_is_room,
 	    engine_that_has_met_a_fatal_error_starts_no_job,
 	    list_that_names_a_node_that_is_not_there_is_refused,
 	    job_tells_what_it_has_chosen_itself,

@@ -335,6 +335,25 @@ START_TEST(host_without_swap_is_told_before_anything_is_evicted)
 }
 END_TEST
 
+static void unread_swap(struct room *room)
+{
+	*room = (struct room){.unread = ENFILE};
+}
+
+START_TEST(swap_that_cannot_be_looked_at_is_not_no_swap)
+{
+	struct gmig_job_spec spec = to_node_1();
+	struct gmig_job *started;
+	struct gmig_error err;
+
+	start(false);
+	swap_sys.swap_room = unread_swap;
+	ck_assert_int_eq(gmig_job_start(gmig, &spec, &started, &err), -EAGAIN);
+	ck_assert_ptr_nonnull(strstr(err.text, "Too many open files in system"));
+	end();
+}
+END_TEST
+
 static void fill_swap(void)
 {
 	pthread_mutex_lock(&swap_kernel.lock);
@@ -509,6 +528,7 @@ int main(void)
 	tcase_add_loop_test(tcase, page_that_is_pinned_stays_and_is_not_tried_for_long, 0, 2);
 	tcase_add_test(tcase, page_that_the_guest_keeps_writing_to_stays_in_the_end);
 	tcase_add_test(tcase, target_without_memory_is_the_reason);
+	tcase_add_test(tcase, swap_that_cannot_be_looked_at_is_not_no_swap);
 	tcase_add_loop_test(tcase, host_without_swap_is_told_before_anything_is_evicted, 0, 2);
 	tcase_add_test(tcase, swap_that_ends_half_way_leaves_the_rest_where_it_is);
 	tcase_add_test(tcase, swap_that_is_full_within_a_round_is_the_reason);

@@ -563,8 +563,9 @@ START_TEST(limit_that_cannot_be_looked_at_is_as_it_was)
 	limits("/a/b", "max", "max", "1048576");
 	open_error = EMFILE;
 	open_fails = 0;
-	room_read(&source, &room); /* of nothing before is known */
-	ck_assert(room.unread);
+	check(0, ""); /* of nothing before is known */
+	ck_assert_int_eq(room.unread, EMFILE);
+	ck_assert_uint_eq(room.left_bytes, 0);
 	check(4 * MIB, "cgroup/a");
 	do {
 		open_fails = n++;
@@ -580,6 +581,51 @@ START_TEST(limit_that_cannot_be_looked_at_is_as_it_was)
 	open_fails = 0;
 	room_read(&source, &room);
 	ck_assert(!room.unread);
+	tree_remove();
+}
+END_TEST
+
+static void expect_unknown(void)
+{
+	struct gmig_error err = {0};
+
+	ck_assert(room_is_unknown(&room));
+	ck_assert_uint_eq(room.bytes, 0);
+	ck_assert_int_eq(room_check(&room, "a job", 1024, &err), -EAGAIN);
+	ck_assert_str_eq(err.text,
+			 "how much memory is left could not be looked at (Too many open files), "
+			 "and a job needs 1 KiB: try again");
+}
+
+/* Whichever file it is: the next look asks again, and from then on something is known. */
+START_TEST(first_look_that_fails_is_no_room_and_not_no_limit)
+{
+	bool failed = true;
+	int n = 0;
+
+	start();
+	v2("/a", "/");
+	limits("/a", "1073741824", "max", "1065353216");
+	open_error = EMFILE;
+	for (; failed; n++) {
+		memset(&source, 0, sizeof(source));
+		source.root = tree_root;
+		open_fails = n;
+		room_read(&source, &room);
+		failed = open_fails < 0;
+		if (failed)
+			expect_unknown();
+	}
+	ck_assert_int_ge(n, 7);
+	open_fails = -1;
+	check(4 * MIB, "cgroup/a");
+	ck_assert(!room_is_unknown(&room));
+	memset(&source, 0, sizeof(source));
+	source.root = tree_root;
+	open_fails = 0;
+	room_swap_read(&source, &room);
+	expect_unknown();
+	open_fails = -1;
 	tree_remove();
 }
 END_TEST
@@ -758,6 +804,7 @@ int main(void)
 	tcase_add_test(tcase, cgroups_of_another_process_limit_it);
 	tcase_add_test(tcase, reading_leaves_no_descriptor_and_needs_no_other_than_0);
 	tcase_add_test(tcase, limit_that_cannot_be_looked_at_is_as_it_was);
+	tcase_add_test(tcase, first_look_that_fails_is_no_room_and_not_no_limit);
 	tcase_add_test(tcase, cgroup_that_cannot_be_looked_at_is_looked_at_the_next_time);
 	tcase_add_test(tcase, check_refuses_what_is_more_than_is_left_and_says_how_much);
 	tcase_add_test(tcase, huge_pages_without_usage_or_beyond_their_limit_are_exact);
