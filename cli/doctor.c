@@ -397,6 +397,8 @@ static void check_room(const struct doctor_host *host, struct doctor_finding *fi
 	source->root = host->root;
 	room_read(source, &room);
 	free(source);
+	if (doctor_unknown(finding, room.unread, "how much memory a move may use"))
+		return;
 	units_size(room.bytes & ~((1ull << 20) - 1), left);
 	units_size(DOCTOR_EXTRA_BYTES, extra);
 	if (room.bytes >= DOCTOR_EXTRA_BYTES) {
@@ -434,6 +436,7 @@ static bool is_hemmed_in(const struct doctor_host *host, const char *pid,
 		source->pid = (unsigned int)strtoul(pid, NULL, 10);
 		room_read(source, &room);
 		free(source);
+		*error = room.unread ? room.unread : *error;
 	} else {
 		*error = ENOMEM;
 	}
@@ -455,7 +458,7 @@ static bool is_hemmed_in(const struct doctor_host *host, const char *pid,
 			return true;
 		}
 	}
-	if (room.bytes >= DOCTOR_EXTRA_BYTES || !strcmp(room.limit, "host"))
+	if (room.unread || room.bytes >= DOCTOR_EXTRA_BYTES || !strcmp(room.limit, "host"))
 		return false;
 	units_size(room.bytes & ~((1ull << 20) - 1), left);
 	doctor_say(finding, "note",

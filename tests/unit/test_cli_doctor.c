@@ -1,5 +1,6 @@
 /* gmig doctor: each state of a host is told apart, and comes with what to do. */
 #include "../../cli/doctor.h"
+#include "failing_open.h"
 #include "no_listing.h"
 #include "suite.h"
 
@@ -455,6 +456,30 @@ START_TEST(doctor_says_that_a_guests_status_could_not_be_read)
 }
 END_TEST
 
+/* Without a limit that could be looked at: not the same as no limit. */
+START_TEST(doctor_does_not_say_that_there_is_room_where_it_could_not_look)
+{
+	static const char *const files[] = {"/proc/meminfo", "/a/memory.max", "/self/cgroup"};
+
+	put("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable: 4000000 kB\n");
+	put("/proc/self/cgroup", "0::/a\n");
+	put("/sys/fs/cgroup/a/memory.max", "1073741824\n");
+	put("/sys/fs/cgroup/a/memory.current", "0\n");
+	put_guest(32, "0-1", "536870912\n");
+	expect("room", "ok", "there is room", NULL);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		unreadable = files[i];
+		expect("room", "note",
+		       "it is not known how much memory a move may use: Too many open files",
+		       "ulimit -n");
+	}
+	unreadable = "/32/memory.max";
+	expect("guests", "note", "whether each guest of gmig-vmm has all nodes and room: Too many",
+	       "ulimit -n");
+	unreadable = NULL;
+}
+END_TEST
+
 START_TEST(doctor_names_a_process_that_may_have_no_huge_pages)
 {
 	put("/proc/self/status", "Mems_allowed_list:\t0-1\nTHP_enabled:\t0\n");
@@ -545,6 +570,7 @@ int main(void)
 	tcase_add_test(tcase, doctor_says_what_could_not_be_looked_at);
 	tcase_add_test(tcase, doctor_takes_no_process_that_cannot_be_read_for_another);
 	tcase_add_test(tcase, doctor_says_that_a_guests_status_could_not_be_read);
+	tcase_add_test(tcase, doctor_does_not_say_that_there_is_room_where_it_could_not_look);
 	tcase_add_test(tcase, doctor_without_a_list_of_processes_does_not_say_none);
 	tcase_add_test(tcase, doctor_tells_what_the_cgroup_of_a_guest_keeps_it_from);
 	tcase_add_test(tcase, doctor_tells_that_autonuma_moves_memory_of_qemu);
