@@ -15,6 +15,7 @@
 #include "../core/room.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* ---- The mapping ----------------------------------------------------------------------------------- */
@@ -83,6 +84,11 @@ static int check_group(const struct gmig *gmig, const struct region *region, str
 	struct room room;
 
 	gmig->sys->huge_room(page, &room);
+	if (room.unread && bytes <= room.bytes)
+		return gmig_fail(
+		    err, -EAGAIN,
+		    "the hugetlb limits of this cgroup could not be looked at (%s): try again",
+		    strerror(room.unread));
 	return bytes <= room.bytes
 		   ? 0
 		   : gmig_fail(err, -ENOMEM,

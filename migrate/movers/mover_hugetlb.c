@@ -176,20 +176,20 @@ static int maps_are_many(struct mover_worker *worker)
 	return leave_to_kernel(worker, &shared->told_maps, why);
 }
 
-/* The node had no page. Or is it that this process may have none more? Then it is not asked again in this pass. */
-static bool group_is_full(struct mover_worker *worker, const struct region *region)
+/* The node had no page. Or is it that this process may have none more? Then it is not asked again in this pass. 0, 1, or -EAGAIN: not known. */
+static int group_is_full(struct mover_worker *worker, const struct region *region)
 {
 	struct hugetlb_job *shared = worker->job->state;
 	struct gmig *gmig = gmig_of(worker);
 	struct room room;
 
 	if (atomic_load(&shared->group_is_full))
-		return true;
+		return 1;
 	gmig->sys->huge_room(huge_page_bytes(region), &room);
 	if (room.bytes >= huge_page_bytes(region))
-		return false;
+		return room.unread ? -EAGAIN : 0;
 	atomic_store(&shared->group_is_full, true);
-	return true;
+	return 1;
 }
 
 static int group_allows_none(struct mover_worker *worker, const struct region *region)
@@ -203,7 +203,7 @@ static int group_allows_none(struct mover_worker *worker, const struct region *r
 		snprintf(why, sizeof(why),
 			 "a move takes a page beside the guest's, and the hugetlb limit of cgroup "
 			 "%.120s is reached",
-			 room.limit);
+			 room.unread && !room.limit[0] ? "of this process" : room.limit);
 	}
 	return leave_to_kernel(worker, &shared->told_group, why);
 }
@@ -213,7 +213,7 @@ static int take_page(struct mover_worker *worker, struct mover_ticket *ticket,
 {
 	struct hugetlb_job *shared = worker->job->state;
 	struct gmig *gmig = gmig_of(worker);
-	int ret;
+	int ret, full;
 
 	if (!huge_page_has_room(gmig, shared->map_limit))
 		return maps_are_many(worker);
@@ -224,8 +224,11 @@ static int take_page(struct mover_worker *worker, struct mover_ticket *ticket,
 	ret = huge_page_take(gmig, region, ticket->to, &ticket->staging);
 	if (ret)
 		ticket->staging = NULL;
-	if (ret == -ENOMEM && group_is_full(worker, region))
+	full = ret == -ENOMEM ? group_is_full(worker, region) : 0;
+	if (full > 0)
 		return group_allows_none(worker, region);
+	if (full < 0)
+		return full;
 	if (ret == -ENOMEM)
 		atomic_fetch_add(&shared->full[ticket->to], 1);
 	else if (!ret)

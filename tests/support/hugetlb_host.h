@@ -31,6 +31,7 @@ static atomic_bool has_page[BLOCKS];
 static atomic_uint protects, remaps, remap_fails, fills;
 static atomic_ullong map_limit_told;
 static atomic_ullong group_bytes; /* that a hugetlb cgroup leaves */
+static atomic_int group_unread;	  /* so many looks at it fail */
 
 /* ---- Pools ------------------------------------------------------------------------------------- */
 
@@ -253,7 +254,11 @@ static inline int tell_map_limit(uint64_t *count)
 static inline void tell_group(uint64_t page_bytes, struct room *room)
 {
 	(void)page_bytes;
-	*room = (struct room){.bytes = atomic_load(&group_bytes), .limit = "/sys/fs/cgroup/vm"};
+	if (atomic_fetch_sub(&group_unread, 1) > 0)
+		*room = (struct room){.bytes = UINT64_MAX, .unread = EMFILE};
+	else
+		*room =
+		    (struct room){.bytes = atomic_load(&group_bytes), .limit = "/sys/fs/cgroup/vm"};
 }
 
 static inline bool tell_grows(uint64_t page_bytes)
@@ -282,6 +287,7 @@ static inline void pools_of(int what, int first, int second)
 	atomic_store(&pool_grows, false);
 	atomic_store(&map_limit_told, 65530);
 	atomic_store(&group_bytes, UINT64_MAX);
+	atomic_store(&group_unread, 0);
 	atomic_store(&pool_free[0], first);
 	atomic_store(&pool_free[1], second);
 }

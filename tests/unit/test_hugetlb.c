@@ -340,6 +340,20 @@ START_TEST(cgroup_that_allows_no_page_more_leaves_the_moves_to_the_kernel)
 }
 END_TEST
 
+/* Its limit is no lack of pages on the node, of which the job would say ENOMEM. */
+START_TEST(cgroup_that_cannot_be_looked_at_is_no_node_without_pages)
+{
+	start(_i, 8, 8);
+	touch_all();
+	atomic_store(&group_bytes, 0);
+	atomic_store(&group_unread, 2 * BLOCKS);
+	move_by_the_kernel(
+	    "hugetlb limit of cgroup /sys/fs/cgroup/vm is reached: move_pages(2) moves");
+	assert_clean();
+	end();
+}
+END_TEST
+
 START_TEST(block_that_a_device_transfers_to_stays)
 {
 	struct gmig_job_info info;
@@ -603,6 +617,7 @@ static void add_cases(TCase *tcase, int kinds)
 	    page_whose_exchange_fails_stays_and_can_be_written,
 	    process_with_too_many_mappings_leaves_the_rest_to_the_kernel,
 	    cgroup_that_allows_no_page_more_leaves_the_moves_to_the_kernel,
+	    cgroup_that_cannot_be_looked_at_is_no_node_without_pages,
 	    block_that_a_device_transfers_to_stays,
 	    kernel_moves_it_when_it_is_told_to,
 	    block_that_was_left_protected_is_opened_as_a_whole,

@@ -472,6 +472,22 @@ START_TEST(limit_of_a_cgroup_counts_what_other_regions_may_still_take)
 }
 END_TEST
 
+/* Beyond a limit that is there it would sleep at a touch for good. */
+START_TEST(limit_of_a_cgroup_that_cannot_be_looked_at_is_asked_for_again)
+{
+	const struct gmig_region_spec spec = {.bytes = 4 * MIB, .kind = GMIG_REGION_HUGETLB};
+
+	create();
+	room.unread = EMFILE;
+	assert_refused(spec, -EAGAIN,
+		       "the hugetlb limits of this cgroup could not be looked at (Too many open "
+		       "files): try again");
+	ck_assert_str_eq(text, "huge_room 2048K");
+	room.unread = 0;
+	ck_assert_int_eq(add(spec), 0);
+}
+END_TEST
+
 /* ---- Locked in memory -------------------------------------------------------------------------- */
 
 static void limit_locked(rlim_t bytes)
@@ -671,6 +687,7 @@ int main(void)
 	tcase_add_test(tcase, giant_pages_are_mapped_at_a_multiple_of_their_size);
 	LOOP(huge_pages_that_cannot_be_had_say_why_and_are_unmapped, huge_refused);
 	tcase_add_test(tcase, limit_of_a_cgroup_counts_what_other_regions_may_still_take);
+	tcase_add_test(tcase, limit_of_a_cgroup_that_cannot_be_looked_at_is_asked_for_again);
 	tcase_add_test(tcase, more_than_the_limit_is_locked_before_the_region_is);
 	LOOP(memory_that_cannot_be_locked_says_why, lock_refused);
 	tcase_add_test(tcase, address_and_size_are_multiples_of_2_mib);

@@ -236,6 +236,27 @@ END_TEST
 
 /* ---- Bounds -------------------------------------------------------------------------------------- */
 
+START_TEST(limit_of_huge_pages_that_cannot_be_looked_at_is_told)
+{
+	start();
+	source.controller = "hugetlb";
+	v2("/a", "/");
+	tree_write("4194304", "/sys/fs/cgroup/a/hugetlb.2MB.max");
+	tree_write("2097152", "/sys/fs/cgroup/a/hugetlb.2MB.current");
+	room_huge_read(&source, 2 * MIB, &room);
+	ck_assert_uint_eq(room.bytes, 2 * MIB);
+	ck_assert_int_eq(room.unread, 0);
+	open_error = ENFILE;
+	for (int i = 0; i < 3; i++) { /* which cgroup, its limit, its usage */
+		open_fails = i;
+		room_huge_read(&source, 2 * MIB, &room);
+		ck_assert_int_eq(room.unread, ENFILE);
+	}
+	open_fails = -1;
+	tree_remove();
+}
+END_TEST
+
 START_TEST(reserve_is_a_part_within_its_bounds)
 {
 	ck_assert_uint_eq(room_reserve(0), 4 * MIB);
@@ -803,6 +824,7 @@ int main(void)
 	tcase_add_test(tcase, directories_are_looked_for_again_only_when_the_cgroup_changes);
 	tcase_add_test(tcase, cgroups_of_another_process_limit_it);
 	tcase_add_test(tcase, reading_leaves_no_descriptor_and_needs_no_other_than_0);
+	tcase_add_test(tcase, limit_of_huge_pages_that_cannot_be_looked_at_is_told);
 	tcase_add_test(tcase, limit_that_cannot_be_looked_at_is_as_it_was);
 	tcase_add_test(tcase, first_look_that_fails_is_no_room_and_not_no_limit);
 	tcase_add_test(tcase, cgroup_that_cannot_be_looked_at_is_looked_at_the_next_time);
