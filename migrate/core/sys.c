@@ -2,6 +2,7 @@
 #include "kernels.h"
 #include "on_node.h"
 #include "room.h"
+#include "shortage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -283,11 +284,14 @@ static void real_swap_room(struct room *room)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The device first: its file mode is how an administrator grants the right without root. */
+/*
+ * The device first: its file mode is how an administrator grants the right without root. Who has it there and no descriptor left would be
+ * told by the call that he has no right.
+ */
 static int real_userfaultfd(void)
 {
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	int fd, error;
+	int fd = device, error = errno;
 
 	if (device >= 0) {
 		fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
@@ -295,8 +299,9 @@ static int real_userfaultfd(void)
 		close(device);
 		if (fd >= 0)
 			return fd;
-		errno = error;
 	}
+	if (is_shortage(error))
+		return -error;
 	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	return fd < 0 ? -errno : fd;
 }
