@@ -2,6 +2,7 @@
 #include "core/copy.h"
 #include "core/heat.h"
 #include "core/reserved.h"
+#include "core/shortage.h"
 #include "core/uffd.h"
 #include "jobs/job_list.h"
 #include "memory/bindings.h"
@@ -52,7 +53,10 @@ static int engine_refuse(const struct gmig *gmig, struct gmig_features *features
 	return -EPERM;
 }
 
-/* Decide whether migration works here; `plain` and `off_if_unavailable` make it no error. */
+/*
+ * Decide whether migration works here; `plain` and `off_if_unavailable` make it no error. What could not be tried stays one: it would be off
+ * for as long as the guest runs.
+ */
 static int engine_choose(struct gmig *gmig, struct gmig_error *err)
 {
 	struct gmig_features features;
@@ -65,12 +69,13 @@ static int engine_choose(struct gmig *gmig, struct gmig_error *err)
 		return 0;
 	}
 	ret = gmig_probe_features_with(gmig->sys, &features);
-	gmig->thp = features.thp == GMIG_FEATURE_OK && !gmig->options.small_pages;
+	/* Who takes them for there where they are not asks the kernel in vain. */
+	gmig->thp = features.thp != GMIG_FEATURE_MISSING && !gmig->options.small_pages;
 	if (!ret)
 		ret = engine_refuse(gmig, &features);
 	if (!ret)
 		return 0;
-	if (!gmig->options.off_if_unavailable)
+	if (!gmig->options.off_if_unavailable || is_shortage(ret))
 		return gmig_fail(err, ret, "%s", features.why);
 	gmig->plain = true;
 	snprintf(gmig->why_off, sizeof(gmig->why_off), "migration is off: %.250s", features.why);

@@ -185,8 +185,8 @@ struct gmig_options {
 	bool plain; /* plain anonymous memory, no userfaultfd: jobs are refused (-EOPNOTSUPP) */
 	/* Migrate also where the kernel's UFFDIO_MOVE is known to damage memory. */
 	bool unsafe_kernel;
-	bool
-	    off_if_unavailable; /* where migration cannot work: as `plain`, gmig_why_off() says why */
+	/* Where migration cannot work: as `plain`, gmig_why_off() says why. Not where that could not be tried. */
+	bool off_if_unavailable;
 	/*
 	 * Regions are locked in memory (mlock2(2), MLOCK_ONFAULT): what is touched is never swapped out, and stays locked on
 	 * whatever node. Needs CAP_IPC_LOCK or no RLIMIT_MEMLOCK, since what moves is locked, too: else gmig_region_add() says
@@ -230,7 +230,7 @@ struct gmig_options {
  * May block (probes the kernel). The first call has SIGBUS handled in this process, so that copying broken memory ends
  * in a page that stays (-EIO); a SIGBUS from elsewhere goes on to the handler that was there. -ENOSYS, -EPERM: migration
  * cannot work here, or mbind(2) or move_pages(2) are refused; -EOPNOTSUPP: the kernel is unsafe (see `unsafe_kernel`);
- * text says why and what to do.
+ * -EMFILE, -ENFILE, -ENOMEM, -EAGAIN: it could not be tried, whatever `off_if_unavailable` says; text says why and what to do.
  */
 int gmig_create(const struct gmig_options *options, struct gmig **out, struct gmig_error *err);
 /* Cancels jobs and waits for them, stops the threads, unmaps the regions: no vCPU may run any more. NULL is legal. */

@@ -1,6 +1,7 @@
 /* What the probe says of this host when a filter of system calls, as containers have, refuses some. */
 #include "../../migrate/core/kernels.h"
 #include "../../migrate/core/sys.h"
+#include "failing_open.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -377,6 +378,32 @@ START_TEST(host_without_memory_for_a_probe_says_what_it_could_not_try)
 }
 END_TEST
 
+/* For want of descriptors at its start it would not migrate for its whole life. */
+START_TEST(engine_is_not_off_for_what_could_not_be_tried)
+{
+	struct gmig_sys sys = gmig_sys_real;
+	struct gmig_options options = {
+	    .unsafe_kernel = true, .off_if_unavailable = true, .sys = &sys};
+	struct gmig_error err;
+	struct gmig *gmig;
+
+	host.userfaultfd = -EMFILE;
+	sys.userfaultfd = host_userfaultfd;
+	ck_assert_int_eq(gmig_topology_create(2, &options.topology, &err), 0);
+	ck_assert_int_eq(gmig_create(&options, &gmig, &err), -EMFILE);
+	ck_assert_ptr_nonnull(
+	    strstr(err.text, "could not be tried whether userfaultfd works here: EMFILE"));
+	host.userfaultfd = 0;
+	unreadable = "/transparent_hugepage/enabled";
+	ck_assert_msg(!gmig_create(&options, &gmig, &err), "%s", err.text);
+	ck_assert_ptr_null(gmig_why_off(gmig));
+	ck_assert_int_eq(gmig->thp, prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 1);
+	gmig_destroy(gmig);
+	gmig_topology_put(options.topology);
+	unreadable = NULL;
+}
+END_TEST
+
 START_TEST(calls_that_place_memory_are_told_apart_by_what_they_say)
 {
 	static const struct {
@@ -474,6 +501,7 @@ int main(void)
 	tcase_add_loop_test(tcase, page_map_that_cannot_be_read_says_so, 0, 5);
 	tcase_add_test(tcase, first_thing_that_is_missing_is_told);
 	tcase_add_test(tcase, host_without_memory_for_a_probe_says_what_it_could_not_try);
+	tcase_add_test(tcase, engine_is_not_off_for_what_could_not_be_tried);
 	tcase_add_loop_test(tcase, calls_that_place_memory_are_told_apart_by_what_they_say, 0, 9);
 	tcase_add_test(tcase, process_that_may_have_no_huge_pages_is_told_so);
 	tcase_add_loop_test(tcase, kernel_is_judged_by_its_name_and_migrates, 0, 4);
