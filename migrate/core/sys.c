@@ -256,22 +256,25 @@ static void real_huge_room(uint64_t page_bytes, struct room *room)
 	pthread_mutex_unlock(&lock);
 }
 
-static bool real_huge_grows(uint64_t page_bytes)
+static int real_huge_grows(uint64_t page_bytes)
 {
 	unsigned long long pages = 1;
 	char path[96];
 	FILE *file;
+	int ret;
 
 	snprintf(path, sizeof(path),
 		 "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_overcommit_hugepages",
 		 (unsigned long long)page_bytes >> 10);
 	file = fopen(path, "re");
 	if (!file)
-		return true;
+		return is_shortage(errno) ? -errno : 1;
 	if (fscanf(file, "%llu", &pages) != 1)
-		pages = 1;
+		ret = ferror(file) && is_shortage(errno) ? -errno : 1;
+	else
+		ret = pages > 0;
 	fclose(file);
-	return pages;
+	return ret;
 }
 
 static void real_swap_room(struct room *room)

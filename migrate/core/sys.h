@@ -72,8 +72,11 @@ struct gmig_sys {
 	void (*room)(struct room *room);
 	/* Of pages of hugetlbfs of that size. */
 	void (*huge_room)(uint64_t page_bytes, struct room *room);
-	/* May the kernel make more of them than the pools have (nr_overcommit_hugepages)? Also true: it cannot be told. */
-	bool (*huge_grows)(uint64_t page_bytes);
+	/*
+	 * May the kernel make more of them than the pools have (nr_overcommit_hugepages)? 1: yes, or the host does not tell; 0; -errno: it
+	 * could not be looked at.
+	 */
+	int (*huge_grows)(uint64_t page_bytes);
 	/* In swap. */
 	void (*swap_room)(struct room *room);
 	/* A userfaultfd that also serves faults taken in the kernel (KVM); non-blocking. */

@@ -58,18 +58,23 @@ static int fill(struct gmig *gmig, void *page, size_t bytes, unsigned int node)
  * A page that takes the place of one that was promised to the region is promised, too, and stays so when the guest gives it back: the
  * promise goes along with the mapping, and since Linux 6.9 comes back with the page (df7a6d1f6405, while the pool has no surplus
  * pages). Where the kernel may make pages it could make one for the promise alone, on any node; and those that are larger than a block
- * are in regions without promises.
+ * are in regions without promises. 0, 1, or -EAGAIN: it could not be looked at whether the kernel makes pages.
  */
-static bool is_promised(const struct gmig *gmig, size_t bytes)
+static int is_promised(const struct gmig *gmig, size_t bytes)
 {
-	return bytes == GMIG_BLOCK_BYTES && !gmig->sys->huge_grows(bytes);
+	int grows = bytes == GMIG_BLOCK_BYTES ? gmig->sys->huge_grows(bytes) : 1;
+
+	return grows < 0 ? -EAGAIN : !grows;
 }
 
 int huge_page_take(struct gmig *gmig, const struct region *region, unsigned int node, void **out)
 {
 	size_t bytes = huge_page_bytes(region);
-	int ret = gmig->sys->map_huge(bytes, bytes, is_promised(gmig, bytes), NULL, out);
+	int promised = is_promised(gmig, bytes), ret;
 
+	if (promised < 0)
+		return promised;
+	ret = gmig->sys->map_huge(bytes, bytes, promised, NULL, out);
 	if (ret)
 		return ret;
 	ret = prepare(gmig, *out, bytes);
@@ -88,12 +93,16 @@ void huge_page_put(struct gmig *gmig, const struct region *region, void *page)
 
 /* ---- Into the region ------------------------------------------------------------------------------- */
 
-/* mincore(2) says so of what is in no mapping. */
-static bool is_unmapped(struct gmig *gmig, void *at)
+/*
+ * Whether it is in a mapping: mincore(2) says ENOMEM of what is in none. -EAGAIN: it had no page for its answer, and nothing is known; that is
+ * not to be taken for the old page, which may be gone.
+ */
+static bool is_mapped(struct gmig *gmig, void *at)
 {
 	unsigned char in_core;
+	int ret = gmig->sys->in_core(at, GMIG_PAGE_BYTES, &in_core);
 
-	return gmig->sys->in_core(at, GMIG_PAGE_BYTES, &in_core) == -ENOMEM;
+	return ret != -ENOMEM && ret != -EAGAIN;
 }
 
 /*
@@ -109,7 +118,7 @@ static int remap(struct gmig *gmig, void *page, size_t bytes, void *at)
 		if (tries)
 			gmig->sys->sleep_ns(REMAP_NS);
 		ret = gmig->sys->remap(page, bytes, at);
-		if (!ret || !is_unmapped(gmig, at))
+		if (!ret || is_mapped(gmig, at))
 			return ret;
 	} while (++tries < REMAP_TRIES);
 	return -ENOTRECOVERABLE;

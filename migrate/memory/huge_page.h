@@ -22,7 +22,8 @@ static inline size_t huge_page_bytes(const struct region *region)
 /*
  * A page for the region, that reads as zeros, from the pool of that node or made there by the kernel (nr_overcommit_hugepages). One of
  * 2 MiB is reserved for its mapping, if the kernel makes none.
- * May take as long as zeroing it; holds no lock. -ENOMEM: the node has none, or a hugetlb cgroup allows no more.
+ * May take as long as zeroing it; holds no lock. -ENOMEM: the node has none, or a hugetlb cgroup allows no more; -EAGAIN: it is not known
+ * whether the kernel makes pages, or it was busy.
  */
 int huge_page_take(struct gmig *gmig, const struct region *region, unsigned int node, void **out);
 /* One that was not placed. NULL is legal. */

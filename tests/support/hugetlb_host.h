@@ -261,7 +261,7 @@ static inline void tell_group(uint64_t page_bytes, struct room *room)
 		    (struct room){.bytes = atomic_load(&group_bytes), .limit = "/sys/fs/cgroup/vm"};
 }
 
-static inline bool tell_grows(uint64_t page_bytes)
+static inline int tell_grows(uint64_t page_bytes)
 {
 	(void)page_bytes;
 	return atomic_load(&pool_grows);

@@ -25,7 +25,8 @@ static struct gmig_sys sys;
 static char said[16384], logged[512];
 static size_t length;
 static int node_of_page; /* < 0: -errno */
-static bool grows, unmapped;
+static int grows, in_core_fails;
+static bool unmapped;
 static struct thread_policy policy;
 
 /* Calls whose word is this fail: first `after` of them do not, then `times` do. */
@@ -141,6 +142,8 @@ static int in_core(void *memory, size_t bytes, unsigned char *pages)
 	(void)pages;
 	ck_assert_uint_eq(bytes, GMIG_PAGE_BYTES);
 	ask("in-core", " %s", place(memory));
+	if (in_core_fails-- > 0)
+		return -EAGAIN;
 	return unmapped ? -ENOMEM : 0;
 }
 
@@ -156,7 +159,7 @@ static int query_nodes(size_t count, void **pages, int *status)
 	return ask("query", " %s", place(pages[0]));
 }
 
-static bool huge_grows(uint64_t page_bytes)
+static int huge_grows(uint64_t page_bytes)
 {
 	(void)page_bytes;
 	return grows;
@@ -303,6 +306,17 @@ START_TEST(page_that_is_promised_to_nobody_is_not_reserved)
 }
 END_TEST
 
+/* One that was not would be missing when the guest asks for what it was promised. */
+START_TEST(page_is_not_taken_while_it_is_not_known_whether_the_kernel_makes_some)
+{
+	void *page;
+
+	grows = -EMFILE;
+	ck_assert_int_eq(huge_page_take(gmig, region, 1, &page), -EAGAIN);
+	assert_said("");
+}
+END_TEST
+
 static const struct {
 	const char *word;
 	int error, returned;
@@ -404,6 +418,25 @@ START_TEST(place_that_has_lost_its_page_is_tried_200_times)
 	ck_assert_int_eq(place_it(), -ENOTRECOVERABLE);
 	ck_assert_uint_eq(rules[0].times, 1);
 	ck_assert_uint_eq(atomic_load(&gmig->own_maps), 2);
+}
+END_TEST
+
+/* mincore(2) takes a page for its answer: without one it does not say that the old one is there. */
+START_TEST(place_that_cannot_be_looked_at_is_tried_again)
+{
+	unmapped = true;
+	refuse("remap", 0, 1, -ENOMEM);
+	in_core_fails = 1;
+	ck_assert_int_eq(place_it(), 0);
+	assert_said("remap R3+1!\nin-core R3\nrest 1000000\nremap R3+1\n" GUARDED "wake R3+1\n");
+	refuse("remap", 0, 201, -ENOMEM);
+	in_core_fails = 100;
+	ck_assert_int_eq(place_it(), -ENOTRECOVERABLE);
+	/* It was still there. */
+	unmapped = false;
+	refuse("remap", 0, 201, -ENOMEM);
+	in_core_fails = 5;
+	ck_assert_int_eq(place_it(), -ENOMEM);
 }
 END_TEST
 
@@ -548,12 +581,15 @@ int main(void)
 	tcase_add_test(tcase, page_comes_from_its_node_alone_and_the_thread_s_policy_is_put_back);
 	tcase_add_test(tcase, memory_that_is_to_be_dumped_is);
 	tcase_add_loop_test(tcase, page_that_is_promised_to_nobody_is_not_reserved, 0, 2);
+	tcase_add_test(tcase,
+		       page_is_not_taken_while_it_is_not_known_whether_the_kernel_makes_some);
 	tcase_add_loop_test(tcase, page_that_cannot_be_had_leaves_nothing_behind, 0, 10);
 	tcase_add_loop_test(tcase, page_that_comes_from_elsewhere_is_given_back, 0, 2);
 	tcase_add_test(tcase, kernel_that_is_busy_is_asked_ten_times);
 	tcase_add_test(tcase, page_takes_its_place_is_guarded_and_wakes_who_sleeps);
 	tcase_add_test(tcase, place_that_is_as_it_was_is_not_tried_again);
 	tcase_add_test(tcase, place_that_has_lost_its_page_is_tried_200_times);
+	tcase_add_test(tcase, place_that_cannot_be_looked_at_is_tried_again);
 	tcase_add_test(tcase, page_that_cannot_be_guarded_is_told_of_and_serves);
 	tcase_add_test(tcase, mappings_are_bounded_by_the_pages_placed_or_by_the_pages_there_are);
 	tcase_add_test(tcase, window_has_a_userfaultfd_of_its_own_and_is_closed_once);

@@ -466,7 +466,7 @@ START_TEST(no_descriptor_left_is_told_and_figures_that_cannot_be_read_are_not_ma
 	ck_assert_int_eq(sys->memfd("test", GMIG_PAGE_BYTES, 0), -EMFILE);
 	ck_assert_int_eq(sys->map_limit(&limit), -EMFILE);
 	ck_assert_int_eq(sys->userfaultfd(), -EMFILE);
-	ck_assert(sys->huge_grows(GMIG_BLOCK_BYTES));
+	ck_assert_int_eq(sys->huge_grows(GMIG_BLOCK_BYTES), -EMFILE);
 	memset(&name, 1, sizeof(name));
 	sys->kernel_name(&name);
 	ck_assert_str_eq(name.signature, "");
