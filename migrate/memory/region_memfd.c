@@ -12,6 +12,7 @@
  * given back when it punches again. To take it away again could take away what the peer has written since. Pages of tmpfs that
  * are swapped out leave no trace in page tables: they are data of the file (SEEK_DATA) that is not in core.
  */
+#include "../core/shortage.h"
 #include "region.h"
 
 #include <errno.h>
@@ -73,26 +74,34 @@ static int memfd_guard(struct gmig *gmig, struct region *region, struct gmig_err
 	return 0;
 }
 
-/* Into our page tables with what is in core and not there. Whether there was something. */
-static bool map_in_core(struct gmig *gmig, uint8_t *block, const struct bits *mapped)
+/* Into our page tables: 0, also where the kernel knows no way, or -errno, which says nothing of what is there. */
+static int populate(struct gmig *gmig, uint8_t *at, size_t bytes)
+{
+	int ret = gmig->sys->advise(at, bytes, MADV_POPULATE_READ);
+
+	return is_shortage(ret) ? ret : 0;
+}
+
+/* Into our page tables with what is in core and not there. 1: there was something; 0: nothing; -errno: that cannot be said. */
+static int map_in_core(struct gmig *gmig, uint8_t *block, const struct bits *mapped)
 {
 	unsigned char in_core[GMIG_BLOCK_PAGES];
 	unsigned int first = 0, count;
 	struct bits missing = {{0}};
+	int ret = gmig->sys->in_core(block, GMIG_BLOCK_BYTES, in_core);
 
-	if (gmig->sys->in_core(block, GMIG_BLOCK_BYTES, in_core))
-		return false;
+	if (ret)
+		return is_shortage(ret) ? ret : 0;
 	for (unsigned int i = 0; i < GMIG_BLOCK_PAGES; i++)
 		if (in_core[i] & 1 && !bits_get(mapped, i))
 			bits_set(&missing, i);
 	if (bits_empty(&missing))
-		return false;
-	while ((count = bits_run(&missing, &first))) {
-		gmig->sys->advise(block + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES,
-				  MADV_POPULATE_READ);
+		return 0;
+	while (!ret && (count = bits_run(&missing, &first))) {
+		ret = populate(gmig, block + first * GMIG_PAGE_BYTES, count * GMIG_PAGE_BYTES);
 		first += count;
 	}
-	return true;
+	return ret ? ret : 1;
 }
 
 /* A block of one page, not mapped by all that is known. As map_in_core(); -errno: whether there is one cannot be said. */
@@ -101,10 +110,9 @@ static int map_from_file(struct gmig *gmig, const struct region *region, uint64_
 	int has = file_window_has(gmig->sys, &region->window,
 				  (block_gfn - region->gfn) * GMIG_PAGE_BYTES);
 
-	if (has > 0)
-		gmig->sys->advise(region_hva(region, block_gfn), GMIG_BLOCK_BYTES,
-				  MADV_POPULATE_READ);
-	return has;
+	int ret = has > 0 ? populate(gmig, region_hva(region, block_gfn), GMIG_BLOCK_BYTES) : 0;
+
+	return ret ? ret : has;
 }
 
 static int hugetlb_scan(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
@@ -123,10 +131,10 @@ static int hugetlb_scan(struct gmig *gmig, const struct region *region, uint64_t
 
 /*
  * Data that is in no page table by now. It is never asked where data ends: the kernel would go through all of it page by page,
- * beyond the block, as far as the guest is full.
+ * beyond the block, as far as the guest is full. 0, or -errno: not all of it was found.
  */
-static void find_swapped(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
-			 struct uffd_scan *scan)
+static int find_swapped(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
+			struct uffd_scan *scan)
 {
 	uint64_t start = (block_gfn - region->gfn) * GMIG_PAGE_BYTES;
 	unsigned int page = 0;
@@ -135,21 +143,24 @@ static void find_swapped(struct gmig *gmig, const struct region *region, uint64_
 		int64_t data =
 		    gmig->sys->seek(region->fd, start + page * GMIG_PAGE_BYTES, SEEK_DATA);
 
+		if (data < 0 && data != -ENXIO)
+			return (int)data;
 		if (data < 0 || (uint64_t)data >= start + GMIG_BLOCK_BYTES)
-			return;
+			return 0;
 		page = (unsigned int)(((uint64_t)data - start) / GMIG_PAGE_BYTES);
 		if (bits_get(&scan->present, page))
 			continue;
 		bits_set(&scan->swapped, page);
 		bits_set(&scan->present, page);
 	}
+	return 0;
 }
 
 static int memfd_scan(struct gmig *gmig, const struct region *region, uint64_t block_gfn,
 		      struct uffd_scan *scan)
 {
 	uint8_t *block = region_hva(region, block_gfn);
-	int ret;
+	int ret, found;
 
 	if (region->hugetlb)
 		return hugetlb_scan(gmig, region, block_gfn, scan);
@@ -157,11 +168,12 @@ static int memfd_scan(struct gmig *gmig, const struct region *region, uint64_t b
 	/* Without a scan, on plain memory, nothing is known to be mapped. */
 	if (bits_full(&scan->present))
 		return ret;
-	if (map_in_core(gmig, block, &scan->present))
+	found = map_in_core(gmig, block, &scan->present);
+	if (found < 0)
+		return found;
+	if (found)
 		ret = uffd_scan(gmig->sys, gmig->pagemap, block, scan);
-	if (!ret)
-		find_swapped(gmig, region, block_gfn, scan);
-	return ret;
+	return ret ? ret : find_swapped(gmig, region, block_gfn, scan);
 }
 
 static int memfd_discard(struct gmig *gmig, const struct region *region, uint64_t gfn,

@@ -26,7 +26,7 @@ static struct uffd_scan scan;
 
 static struct bits mapped, in_core_pages, data_pages;
 static unsigned int scans;
-static int scan_error, in_core_error, continue_says;
+static int scan_error, in_core_error, continue_says, populate_error;
 static char text[600];
 
 static void note(const char *what, uint64_t first, uint64_t count)
@@ -90,6 +90,8 @@ static int map_them(void *memory, size_t bytes, int advice)
 	}
 	ck_assert_int_eq(advice, MADV_POPULATE_READ);
 	note("map", first, bytes / PAGE);
+	if (populate_error)
+		return populate_error;
 	bits_set_range(&mapped, (unsigned int)first, (unsigned int)(bytes / PAGE));
 	return 0;
 }
@@ -189,12 +191,39 @@ START_TEST(pages_in_core_that_are_not_mapped_are_mapped_run_by_run)
 	ck_assert_int_eq(look(), 0);
 	ck_assert_uint_eq(scans, 1);
 	ck_assert_str_eq(text, "seek 8+1");
-	/* Without an answer nothing is. */
+	/* As if nothing were, where the kernel knows no such call. */
 	bits_clear_all(&mapped);
-	in_core_error = -ENOMEM;
+	in_core_error = -ENOSYS;
 	ck_assert_int_eq(look(), 0);
 	ck_assert_str_eq(text, "seek 0+1");
 	ck_assert(bits_empty(&scan.present));
+}
+END_TEST
+
+static int64_t seek_refused(int fd, uint64_t offset, int whence)
+{
+	(void)fd, (void)offset, (void)whence;
+	return -EINTR;
+}
+
+/* "Nothing is there" would be a guest without its memory. */
+START_TEST(look_that_fails_for_want_of_memory_says_nothing_of_what_is_there)
+{
+	in_core_error = -EAGAIN;
+	ck_assert_int_eq(look(), -EAGAIN);
+	ck_assert_str_eq(text, "");
+	in_core_error = 0;
+	bits_set_range(&in_core_pages, 0, 8);
+	bits_set_range(&in_core_pages, 510, 2);
+	populate_error = -ENOMEM;
+	ck_assert_int_eq(look(), -ENOMEM);
+	ck_assert_str_eq(text, "map 0+8");
+	populate_error = -EINVAL; /* a kernel before 5.14 */
+	ck_assert_int_eq(look(), 0);
+	ck_assert_str_eq(text, "map 0+8, map 510+2, seek 0+1");
+	populate_error = 0;
+	sys.seek = seek_refused;
+	ck_assert_int_eq(look(), -EINTR);
 }
 END_TEST
 
@@ -288,6 +317,9 @@ START_TEST(huge_page_that_only_a_peer_has_touched_is_mapped)
 	ck_assert_int_eq(look(), -ENOMEM);
 	ck_assert_uint_eq(scans, 1);
 	ck_assert_str_eq(text, "continue 1512+512, drop 1512+512");
+	continue_says = 0;
+	populate_error = -ENOMEM;
+	ck_assert_int_eq(look(), -ENOMEM);
 	continue_says = -EFAULT;
 	scan_error = -EPERM;
 	ck_assert_int_eq(look(), -EPERM);
@@ -307,6 +339,7 @@ int main(void)
 	const TTest *const tests[] = {
 	    block_that_is_mapped_is_asked_for_once,
 	    pages_in_core_that_are_not_mapped_are_mapped_run_by_run,
+	    look_that_fails_for_want_of_memory_says_nothing_of_what_is_there,
 	    data_that_is_neither_mapped_nor_in_core_is_in_swap,
 	    file_whose_first_page_is_data_is_told_from_one_without,
 	    scan_that_fails_is_an_error_and_says_nothing_of_swap,
