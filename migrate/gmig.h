@@ -65,7 +65,8 @@ struct gmig_topology *gmig_topology_get(struct gmig_topology *topology);
 void gmig_topology_put(struct gmig_topology *topology);
 /*
  * Look again. *out is a new reference: to `topology` itself when nothing has changed, else to a new topology with the
- * next generation. The caller's reference to `topology` stays. Errors as gmig_topology_create().
+ * next generation. The caller's reference to `topology` stays. Errors as gmig_topology_create(); -EIO also: there were several nodes, and
+ * none of them is shown any more.
  */
 int gmig_topology_refresh(struct gmig_topology *topology, struct gmig_topology **out,
 			  struct gmig_error *err);

@@ -136,6 +136,15 @@ int gmig_topology_refresh(struct gmig_topology *topology, struct gmig_topology *
 
 	if (ret)
 		return ret;
+	/* Files that are not there, or nobody's to read, are a kernel without NUMA; one that had nodes has them still. */
+	if (fresh->flat && !topology->flat && !topology->fake_nodes && topology->count > 1) {
+		gmig_topology_put(fresh);
+		return gmig_fail(
+		    err, -EIO,
+		    "this host has %u nodes, and %.200s/sys/devices/system/node does not "
+		    "show them any more",
+		    topology->count, topology->root);
+	}
 	if (same_host(topology, fresh)) {
 		gmig_topology_put(fresh);
 		fresh = gmig_topology_get(topology);

@@ -478,6 +478,33 @@ START_TEST(refresh_that_fails_leaves_the_topology_alone)
 }
 END_TEST
 
+/* Its files have become nobody's to read, as in a confined process: memory would be told to lie on one node, and moves be refused. */
+START_TEST(host_with_nodes_does_not_lose_them_to_files_that_are_gone)
+{
+	struct gmig_topology *fresh = NULL;
+	struct gmig_error err = {0};
+	char path[128];
+
+	tree_nodes("0-3", two, 2);
+	create(0);
+	snprintf(path, sizeof(path), "%s" TREE_NODES "/online", tree_root);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(gmig_topology_refresh(topology, &fresh, &err), -EIO);
+	ck_assert_ptr_null(fresh);
+	ck_assert_ptr_nonnull(strstr(err.text, "this host has 2 nodes, and "));
+	/* Who never saw more than one sees that one again, and fake nodes are none of the host's. */
+	gmig_topology_put(topology);
+	create(0);
+	gmig_topology_put(refresh(1));
+	gmig_topology_put(topology);
+	tree_nodes("0-3", two, 2);
+	create(3);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(gmig_topology_refresh(topology, &fresh, &err), 0);
+	gmig_topology_put(fresh);
+}
+END_TEST
+
 /* As when a node goes between two files; or a kernel that does not say. */
 static const char *const distances[] = {"", "20", "20 10 10", "0 10", "300 10"};
 
@@ -733,6 +760,7 @@ int main(void)
 			    sizeof(shortages) / sizeof(shortages[0]));
 	tcase_add_test(tcase, free_memory_that_cannot_be_looked_at_is_an_error);
 	tcase_add_test(tcase, refresh_that_fails_leaves_the_topology_alone);
+	tcase_add_test(tcase, host_with_nodes_does_not_lose_them_to_files_that_are_gone);
 	tcase_add_loop_test(tcase, distance_that_is_not_said_is_10_or_20, 0,
 			    sizeof(distances) / sizeof(distances[0]));
 	tcase_add_test(tcase, set_that_is_not_said_is_that_of_the_nodes_online);
