@@ -161,6 +161,7 @@ const char *doctor_process(const struct doctor_host *host, DIR *proc, const char
 	return NULL;
 }
 
+/* With hidepid=2 a user sees his own processes alone; one of number 1 there is always. */
 DIR *doctor_proc(const struct doctor_host *host, int *error)
 {
 	char path[PATH_MAX];
@@ -169,5 +170,8 @@ DIR *doctor_proc(const struct doctor_host *host, int *error)
 	doctor_path(host, "/proc", path);
 	proc = opendir(path);
 	*error = proc ? 0 : errno;
+	doctor_path(host, "/proc/1", path);
+	if (proc && access(path, F_OK))
+		*error = errno == ENOENT ? EPERM : errno;
 	return proc;
 }

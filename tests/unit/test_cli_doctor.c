@@ -53,6 +53,7 @@ static void setup(void)
 	put("/proc/sys/vm/unprivileged_userfaultfd", "0\n");
 	put("/proc/sys/vm/max_map_count", "65530\n");
 	put("/proc/sys/kernel/numa_balancing", "1\n");
+	put("/proc/1/comm", "init\n");
 	put("/proc/self/status", "Name:\tx\nMems_allowed_list:\t0-1\n");
 	put("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n");
 	put("/sys/kernel/mm/transparent_hugepage/defrag", "always defer [madvise] never\n");
@@ -448,6 +449,25 @@ START_TEST(doctor_takes_no_process_that_cannot_be_read_for_another)
 }
 END_TEST
 
+/* proc(5), hidepid=2: who is not root sees himself alone. */
+START_TEST(doctor_does_not_say_none_of_processes_that_are_hidden)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/proc/1/comm", root);
+	unlink(path);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+	expect("numad", "note", "it is not known whether numad runs: Operation not permitted",
+	       "as root");
+	expect("autonuma", "note", "it is not known whether QEMU runs", "as root");
+	expect("guests", "note", "not known whether each guest of gmig-vmm has all", "as root");
+	/* What is seen is said. */
+	put("/proc/31/comm", "numad\n");
+	expect("numad", "note", "numad runs (pid 31)", "numad -x");
+}
+END_TEST
+
 START_TEST(doctor_says_that_a_guests_status_could_not_be_read)
 {
 	put_guest(32, "0-1", "536870912\n");
@@ -569,6 +589,7 @@ int main(void)
 	tcase_add_test(tcase, doctor_tells_that_numad_runs);
 	tcase_add_test(tcase, doctor_says_what_could_not_be_looked_at);
 	tcase_add_test(tcase, doctor_takes_no_process_that_cannot_be_read_for_another);
+	tcase_add_test(tcase, doctor_does_not_say_none_of_processes_that_are_hidden);
 	tcase_add_test(tcase, doctor_says_that_a_guests_status_could_not_be_read);
 	tcase_add_test(tcase, doctor_does_not_say_that_there_is_room_where_it_could_not_look);
 	tcase_add_test(tcase, doctor_without_a_list_of_processes_does_not_say_none);
