@@ -1,4 +1,6 @@
 #include "suite.h"
+#include "../../migrate/core/sys.h"
+#include "../../migrate/gmig.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -6,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int run_suite(Suite *suite)
@@ -43,6 +46,32 @@ bool skip_case_of(const char *function, const char *why)
 	printf("skip %.*s - %s\n", (int)length, function, why);
 	fflush(stdout);
 	return false;
+}
+
+bool has_zero_page(void)
+{
+	size_t bytes = 2 * GMIG_PAGE_BYTES;
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	volatile char *page =
+	    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct page_region region;
+	struct pm_scan_arg arg = {.size = sizeof(arg),
+				  .start = (uintptr_t)page,
+				  .end = (uintptr_t)page + bytes,
+				  .vec = (uintptr_t)&region,
+				  .vec_len = 1,
+				  .category_mask = PAGE_IS_PRESENT,
+				  .return_mask = PAGE_IS_PFNZERO};
+	bool has = true;
+
+	ck_assert_ptr_ne((void *)page, MAP_FAILED);
+	(void)*page;
+	if (pagemap >= 0 && gmig_sys_real.ioctl(pagemap, PAGEMAP_SCAN, &arg) == 1)
+		has = region.categories & PAGE_IS_PFNZERO;
+	munmap((void *)page, bytes);
+	if (pagemap >= 0)
+		close(pagemap);
+	return has;
 }
 
 const char *own_program(void)

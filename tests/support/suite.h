@@ -33,6 +33,13 @@ bool skip_case_of(const char *function, const char *why);
 /* Has this engine huge pages? Where the host gives it none, the case that asks is skipped. */
 #define huge_or_skip(gmig) ((gmig)->thp || skip_case(NO_HUGE_PAGES))
 
+/*
+ * Does this kernel have one page of zeros for all memory that is only read? Some of virtual machines have none: each such page has a frame of its own, and
+ * is not to be told from one that was written. Where it cannot be asked it is said to have one, as most do.
+ */
+bool has_zero_page(void);
+#define zero_page_or_skip() (has_zero_page() || skip_case("this kernel has no shared zero page"))
+
 /* The file of this program. Not /proc/self/exe, which to the kernel is valgrind itself when a test runs under it. */
 const char *own_program(void);
 
