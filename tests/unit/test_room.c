@@ -236,27 +236,6 @@ END_TEST
 
 /* ---- Bounds -------------------------------------------------------------------------------------- */
 
-START_TEST(limit_of_huge_pages_that_cannot_be_looked_at_is_told)
-{
-	start();
-	source.controller = "hugetlb";
-	v2("/a", "/");
-	tree_write("4194304", "/sys/fs/cgroup/a/hugetlb.2MB.max");
-	tree_write("2097152", "/sys/fs/cgroup/a/hugetlb.2MB.current");
-	room_huge_read(&source, 2 * MIB, &room);
-	ck_assert_uint_eq(room.bytes, 2 * MIB);
-	ck_assert_int_eq(room.unread, 0);
-	open_error = ENFILE;
-	for (int i = 0; i < 3; i++) { /* which cgroup, its limit, its usage */
-		open_fails = i;
-		room_huge_read(&source, 2 * MIB, &room);
-		ck_assert_int_eq(room.unread, ENFILE);
-	}
-	open_fails = -1;
-	tree_remove();
-}
-END_TEST
-
 START_TEST(reserve_is_a_part_within_its_bounds)
 {
 	ck_assert_uint_eq(room_reserve(0), 4 * MIB);
@@ -606,51 +585,6 @@ START_TEST(limit_that_cannot_be_looked_at_is_as_it_was)
 }
 END_TEST
 
-static void expect_unknown(void)
-{
-	struct gmig_error err = {0};
-
-	ck_assert(room_is_unknown(&room));
-	ck_assert_uint_eq(room.bytes, 0);
-	ck_assert_int_eq(room_check(&room, "a job", 1024, &err), -EAGAIN);
-	ck_assert_str_eq(err.text,
-			 "how much memory is left could not be looked at (Too many open files), "
-			 "and a job needs 1 KiB: try again");
-}
-
-/* Whichever file it is: the next look asks again, and from then on something is known. */
-START_TEST(first_look_that_fails_is_no_room_and_not_no_limit)
-{
-	bool failed = true;
-	int n = 0;
-
-	start();
-	v2("/a", "/");
-	limits("/a", "1073741824", "max", "1065353216");
-	open_error = EMFILE;
-	for (; failed; n++) {
-		memset(&source, 0, sizeof(source));
-		source.root = tree_root;
-		open_fails = n;
-		room_read(&source, &room);
-		failed = open_fails < 0;
-		if (failed)
-			expect_unknown();
-	}
-	ck_assert_int_ge(n, 7);
-	open_fails = -1;
-	check(4 * MIB, "cgroup/a");
-	ck_assert(!room_is_unknown(&room));
-	memset(&source, 0, sizeof(source));
-	source.root = tree_root;
-	open_fails = 0;
-	room_swap_read(&source, &room);
-	expect_unknown();
-	open_fails = -1;
-	tree_remove();
-}
-END_TEST
-
 START_TEST(cgroup_that_cannot_be_looked_at_is_looked_at_the_next_time)
 {
 	start();
@@ -824,9 +758,7 @@ int main(void)
 	tcase_add_test(tcase, directories_are_looked_for_again_only_when_the_cgroup_changes);
 	tcase_add_test(tcase, cgroups_of_another_process_limit_it);
 	tcase_add_test(tcase, reading_leaves_no_descriptor_and_needs_no_other_than_0);
-	tcase_add_test(tcase, limit_of_huge_pages_that_cannot_be_looked_at_is_told);
 	tcase_add_test(tcase, limit_that_cannot_be_looked_at_is_as_it_was);
-	tcase_add_test(tcase, first_look_that_fails_is_no_room_and_not_no_limit);
 	tcase_add_test(tcase, cgroup_that_cannot_be_looked_at_is_looked_at_the_next_time);
 	tcase_add_test(tcase, check_refuses_what_is_more_than_is_left_and_says_how_much);
 	tcase_add_test(tcase, huge_pages_without_usage_or_beyond_their_limit_are_exact);
