@@ -13,7 +13,7 @@ foreach(shell bash zsh fish)
 	if(BUILD_TESTING AND NOT GMIG_SANITIZE AND NOT GMIG_COVERAGE)
 		add_test(NAME unit/completion-${shell}
 			COMMAND bash ${PROJECT_SOURCE_DIR}/tests/unit/completion.sh ${shell} ${completion})
-		set_tests_properties(unit/completion-${shell} PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77)
+		set_tests_properties(unit/completion-${shell} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77)
 	endif()
 endforeach()
 add_custom_target(completion ALL DEPENDS ${completions})
