@@ -285,6 +285,7 @@ int rig_main(Suite *suite)
 
 	if (gmig_probe_features(&features)) {
 		printf("skipped: %s\n", features.why);
+		srunner_free(srunner_create(suite)); /* and the suite with it */
 		return 77;
 	}
 	return run_suite(suite);
