@@ -404,7 +404,7 @@ START_TEST(wherever_gmigd_is_killed_it_is_said_why_cpusets_are_wide)
 	    .from = {1}, .from_count = 1, .to = {0}, .to_count = 1, .max_bytes = GMIG_BLOCK_BYTES};
 	static const struct gmig_job_spec back = {
 	    .from = {1}, .from_count = 1, .to = {0}, .to_count = 1};
-	static const struct life lives[] = {
+	const struct life lives[] = {
 	    {.first = to_1, .busy = true},
 	    {.first = part},
 	    {.first = part, .second = part_back},
