@@ -234,7 +234,7 @@ static void setup(void)
 	clock_ns = 1000 * SECOND;
 	local = (struct tm){.tm_wday = 1, .tm_hour = 10};
 	metadata = "placement='follow-vcpus'";
-	xml_error = xml_reads = counts = 0;
+	counts = xml_error = xml_reads = 0;
 	xml_awaits_end = NULL;
 	xml_ms = count_ms = 0;
 	conf = NULL;
