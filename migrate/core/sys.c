@@ -294,7 +294,7 @@ static void real_swap_room(struct room *room)
 static int real_userfaultfd(void)
 {
 	int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	int fd = device, error = errno;
+	int fd, error = errno;
 
 	if (device >= 0) {
 		fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
