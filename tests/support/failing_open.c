@@ -8,8 +8,8 @@
 #include <string.h>
 
 int open_fails = -1, open_error;
-const char *unreadable;
-int unreadable_error = EMFILE;
+const char *_Atomic unreadable;
+atomic_int unreadable_error = EMFILE;
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
@@ -26,9 +26,10 @@ static bool fails(void)
 
 static bool is_unreadable(const char *path)
 {
-	size_t length = strlen(path), end = unreadable ? strlen(unreadable) : 0;
+	const char *ending = unreadable;
+	size_t length = strlen(path), end = ending ? strlen(ending) : 0;
 
-	if (!end || length < end || strcmp(path + length - end, unreadable) != 0)
+	if (!end || length < end || strcmp(path + length - end, ending) != 0)
 		return false;
 	errno = unreadable_error;
 	return true;
