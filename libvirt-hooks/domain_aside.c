@@ -94,6 +94,30 @@ void domain_set_aside(struct domain *domain, const char *suffix, const struct gm
 		domain_log(domain, GMIG_LOG_WARNING, "it is kept as '%.200s'", kept);
 }
 
+bool domain_recall_nodes(struct domain *domain, enum node_journal_kind kind, bool *unread,
+			 struct gmig_node_set *nodes)
+{
+	struct gmig_error err = {0};
+	struct node_journal journal;
+	bool again = *unread;
+	int ret = node_journal_read(domain->host->journals, kind, domain->uuid, &journal, &err);
+
+	*unread = ret && ret != -ENOENT && ret != -EBADMSG;
+	if (ret == -ENOENT || (again && *unread))
+		return false;
+	if (ret) {
+		domain_set_aside(domain, node_journal_suffix(kind), &err);
+		return false;
+	}
+	if (journal.pid != domain->qemu.pid || journal.start_time != domain->qemu.start_time) {
+		node_journal_remove(domain->host->journals, kind,
+				    domain->uuid); /* of one that has gone */
+		return false;
+	}
+	*nodes = journal.nodes;
+	return true;
+}
+
 static bool note(const struct domain *domain, bool notes, char *text, size_t bytes)
 {
 	char kept[PATH_MAX];

@@ -4,6 +4,7 @@
 
 #include "../control/guest.h"
 #include "domain.h"
+#include "node_journal.h"
 
 #define DOMAIN_PINS_KEPT_JOBS 16 /* whose pins are remembered */
 
@@ -144,6 +145,12 @@ void domain_kept_recover(struct domain *domain, const struct gmig_node_set *of_j
 
 /* One could not be read, with `why`: it is said, and what cannot be understood is set aside. suffix: of its name. */
 void domain_set_aside(struct domain *domain, const char *suffix, const struct gmig_error *why);
+/*
+ * A note of nodes that an earlier gmigd has left of this process: true, and *nodes. One of another process goes, one that cannot be understood is set aside;
+ * one that cannot be read now is to be read later, *unread, and is said to be so once.
+ */
+bool domain_recall_nodes(struct domain *domain, enum node_journal_kind kind, bool *unread,
+			 struct gmig_node_set *nodes);
 /* Is there one of this process? For people. */
 bool domain_aside_note(const struct domain *domain, char *text, size_t bytes);
 /* Under move_lock, before a move: 0, or why it cannot begin. */

@@ -69,28 +69,10 @@ void domain_kept_save(struct domain *domain)
 	domain->kept_unsaved = domain->kept_told = false;
 }
 
-/* What an earlier gmigd has left; one that cannot be read now is read later, and said to be so once. */
 static void recall(struct domain *domain)
 {
-	struct gmig_error err = {0};
-	struct node_journal journal;
-	bool again = domain->kept_unread;
-	int ret = node_journal_read(domain->host->journals, KIND, domain->uuid, &journal, &err);
-
-	domain->kept_unread = ret && ret != -ENOENT && ret != -EBADMSG;
-	if (ret == -ENOENT || (again && domain->kept_unread))
-		return;
-	if (ret) {
-		domain_set_aside(domain, node_journal_suffix(KIND), &err);
-	} else if (journal.pid == domain->qemu.pid &&
-		   journal.start_time == domain->qemu.start_time) {
-		domain->kept = journal.nodes;
+	if (domain_recall_nodes(domain, KIND, &domain->kept_unread, &domain->kept))
 		say(domain);
-	} else {
-		node_journal_remove(
-		    domain->host->journals, KIND,
-		    domain->uuid); /* of one that has gone, and its cgroups with it */
-	}
 }
 
 void domain_kept_recall(struct domain *domain)

@@ -123,30 +123,6 @@ static int holds(const struct domain *domain)
 	return ret;
 }
 
-/* What an earlier gmigd has left; one that cannot be read now is read later, and said to be so once. */
-static void recall(struct domain *domain)
-{
-	struct gmig_error err = {0};
-	struct node_journal journal;
-	bool again = domain->tell_unread;
-	int ret = node_journal_read(domain->host->journals, NODE_JOURNAL_TELL, domain->uuid,
-				    &journal, &err);
-
-	domain->tell_unread = ret && ret != -ENOENT && ret != -EBADMSG;
-	if (ret == -ENOENT || (again && domain->tell_unread))
-		return;
-	if (!ret && journal.pid == domain->qemu.pid &&
-	    journal.start_time == domain->qemu.start_time) {
-		domain->untold = journal.nodes;
-		return;
-	}
-	if (ret)
-		domain_set_aside(domain, node_journal_suffix(NODE_JOURNAL_TELL), &err);
-	else
-		node_journal_remove(domain->host->journals, NODE_JOURNAL_TELL,
-				    domain->uuid); /* of one that has gone */
-}
-
 int domain_tell_again(struct domain *domain)
 {
 	int ret = 0;
@@ -154,7 +130,8 @@ int domain_tell_again(struct domain *domain)
 	if (pthread_mutex_trylock(&domain->move_lock))
 		return 0;
 	if (domain->tell_unread)
-		recall(domain);
+		domain_recall_nodes(domain, NODE_JOURNAL_TELL, &domain->tell_unread,
+				    &domain->untold);
 	if (!gmig_node_set_empty(&domain->untold) && !domain->scope && !domain->journaled &&
 	    domain->host->set_nodeset) {
 		int still = holds(domain);
@@ -175,5 +152,5 @@ int domain_tell_again(struct domain *domain)
 
 void domain_tell_recover(struct domain *domain)
 {
-	recall(domain);
+	domain_recall_nodes(domain, NODE_JOURNAL_TELL, &domain->tell_unread, &domain->untold);
 }

@@ -31,7 +31,6 @@
 static int lock_file(const struct blk_file *file, struct gmig_error *err)
 {
 	struct flock lock = {.l_type = file->readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-
 	int ret;
 
 	do

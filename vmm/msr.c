@@ -31,7 +31,6 @@ static int transfer(int vcpu_fd, unsigned long request, struct kvm_msr_entry *en
 		uint32_t nmsrs, pad;
 		struct kvm_msr_entry entry;
 	} one = {.nmsrs = 1, .entry = *entry};
-
 	int done = ioctl(vcpu_fd, request, &one);
 
 	if (done != 1)

@@ -35,9 +35,9 @@ int msr_set_firmware(int vcpu_fd, struct gmig_error *err);
 int msr_save(int kvm_fd, int vcpu_fd, struct msr_set *set, struct gmig_error *err);
 void msr_restore(int vcpu_fd, const struct msr_set *set);
 
-/* One of them. False: the host does not have it, or refuses the value. */
-/* As msr_get(), and why not: -ENXIO the host does not have it, else -errno. */
+/* One of them. 0; -ENXIO the host does not have it; else -errno. */
 int msr_look(int vcpu_fd, uint32_t index, uint64_t *value);
+/* False: the host does not have it, or refuses the value. */
 bool msr_get(int vcpu_fd, uint32_t index, uint64_t *value);
 bool msr_put(int vcpu_fd, uint32_t index, uint64_t value);
 
