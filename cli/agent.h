@@ -44,10 +44,12 @@ static inline void cli_agent_put(struct cli_agent **agent)
 /*
  * Which processes have their memory on several vnodes, or run elsewhere than it is: [{"pid",
  * "comm", "vnode", "cpus", "from": [..], "bytes"}]. vnode >= 0: those alone that have memory there.
+ * *all: the agent has looked at every process, and told of each that may be out of place.
  */
-int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gmig_error *err);
+int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, bool *all,
+		    struct gmig_error *err);
 /* For people; the plan need not be safe. */
-void cli_gather_print(FILE *out, const json_t *plan);
+void cli_gather_print(FILE *out, const json_t *plan, bool all);
 /* After cli_gather_run: what became of it. */
 void cli_gather_report(FILE *out, const json_t *plan);
 /* After cli_gather_run: has a process refused? */

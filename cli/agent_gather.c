@@ -135,7 +135,22 @@ static void plan_process(const json_t *process, const json_t *topology, int want
 					      others(process, spread.vnode), "cpus", cpus));
 }
 
-int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gmig_error *err)
+/*
+ * Those with most memory away from their CPUs come first, so that a full list ends with one that has too little of it, or
+ * has left out some.
+ */
+static bool lists_all(const json_t *result)
+{
+	const json_t *list = json_object_get(result, "processes");
+	size_t count = json_array_size(list);
+
+	return !json_is_false(json_object_get(result, "complete")) &&
+	       (count < GATHER_PROCESSES ||
+		cli_number(json_array_get(list, count - 1), "remote_bytes") < GATHER_MIN_BYTES);
+}
+
+int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, bool *all,
+		    struct gmig_error *err)
 {
 	CLI_JSON topology = NULL;
 	CLI_JSON result = NULL;
@@ -149,12 +164,13 @@ int cli_gather_plan(struct cli_agent *agent, int vnode, json_t **plan, struct gm
 	if (rc)
 		return rc;
 	*plan = json_array();
+	*all = lists_all(result);
 	json_array_foreach (json_object_get(result, "processes"), i, process)
 		plan_process(process, topology, vnode, *plan);
 	return 0;
 }
 
-void cli_gather_print(FILE *out, const json_t *unsafe)
+void cli_gather_print(FILE *out, const json_t *unsafe, bool all)
 {
 	CLI_JSON plan = control_json_safe(unsafe);
 	size_t i;
@@ -170,7 +186,11 @@ void cli_gather_print(FILE *out, const json_t *unsafe)
 			(unsigned long long)cli_number(process, "vnode"),
 			json_object_get(process, "cpus") ? ", and to that vnode's CPUs" : "");
 	}
-	if (!json_array_size(plan))
+	if (!all)
+		fputs("in the guest: not all processes could be looked at; the others stay where "
+		      "they are\n",
+		      out);
+	else if (!json_array_size(plan))
 		fputs("in the guest: all processes are together with their memory\n", out);
 }
 

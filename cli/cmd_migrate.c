@@ -37,6 +37,7 @@ static void destroy_timeline(struct timeline **timeline)
 struct guest_part {
 	struct cli_agent *agent;
 	json_t *plan;
+	bool all; /* processes have been looked at */
 };
 
 /* ---- From the command line to migrate-pages -------------------------------------------------- */
@@ -158,7 +159,7 @@ static int finish_guest(const struct request *request, struct guest_part *guest)
 		cli_complain("in the guest: %s", err.text);
 		return CLI_FAILED;
 	}
-	return cli_gather_refused(guest->plan) ? CLI_REMAINING : CLI_OK;
+	return cli_gather_refused(guest->plan) || !guest->all ? CLI_REMAINING : CLI_OK;
 }
 
 static int report(const struct request *request, const json_t *job, struct guest_part *guest)
@@ -175,7 +176,8 @@ static int report(const struct request *request, const json_t *job, struct guest
 		CLI_JSON result = cli_job_result(job);
 
 		if (go_on)
-			json_object_set(result, "guest", guest->plan);
+			json_object_update_new(result, json_pack("{s:O, s:b}", "guest", guest->plan,
+								 "guest_complete", guest->all));
 		cli_print_json(result);
 	} else if (go_on) {
 		cli_gather_report(stdout, guest->plan);
@@ -204,10 +206,10 @@ static int plan_guest(const struct request *request, struct guest_part *guest)
 
 	if (cli_agent_connect_vm(request->vm, &guest->agent, &err) ||
 	    cli_gather_plan(guest->agent, request->vnode ? atoi(request->vnode) : -1, &guest->plan,
-			    &err))
+			    &guest->all, &err))
 		return cli_fail(request->json, &err);
 	if (!request->json)
-		cli_gather_print(stdout, guest->plan);
+		cli_gather_print(stdout, guest->plan, guest->all);
 	return -1;
 }
 

@@ -1,5 +1,6 @@
 # What is installed besides programs and libraries, and the Debian packages that cpack makes.
 install(FILES packaging/60-gmig-userfaultfd.rules DESTINATION lib/udev/rules.d)
+install(FILES packaging/gmig.tmpfiles RENAME gmig.conf DESTINATION lib/tmpfiles.d)
 # Completions for the shells, and where each looks for them. zsh on Debian looks elsewhere for what a package brings than zsh in other places.
 set(completions)
 foreach(shell bash zsh fish)

@@ -409,6 +409,21 @@ stage_races() {
 	tests/fault/races.sh
 }
 
+# /run/gmig is there from the boot on, for all to pass and for root to write.
+stage_package_host() {
+	local root=$PWD/build/stage-host
+	rm -rf "$root" && dpkg-deb -x "$1" "$root" || return 1
+	command -v systemd-tmpfiles >/dev/null || {
+		echo "skip /run/gmig by tmpfiles.d - systemd-tmpfiles is not installed"
+		return 0
+	}
+	[ "$(id -u)" = 0 ] || {
+		echo "skip /run/gmig by tmpfiles.d - systemd-tmpfiles is root's"
+		return 0
+	}
+	systemd-tmpfiles --root="$root" --create gmig.conf && [ "$(stat -c '%A %U' "$root/run/gmig")" = "drwx--x--x root" ]
+}
+
 # The guest's package: static, under 2 MiB, with its allow-list in /etc, and nothing of the host's.
 stage_package_agent() {
 	local deb root=build/stage-agent
@@ -500,6 +515,7 @@ stage_package() {
 	(cd build/release && cpack >/dev/null) || return 1
 	deb=$(find build/release -maxdepth 1 -name 'gmig_*.deb' | head -n 1)
 	dpkg-deb -c "$deb" | grep -q 'bin/gmig-vmm' && dpkg-deb -c "$deb" | grep -q 'man1/gmig.1' || return 1
+	stage_package_host "$deb" || return 1
 	stage_package_agent && stage_package_library && stage_package_reference && stage_package_libvirt
 }
 

@@ -654,6 +654,50 @@ START_TEST(with_guest_and_nothing_out_of_place_says_so)
 }
 END_TEST
 
+/* What the agent could not look at is not "together with its memory". */
+START_TEST(with_guest_that_saw_a_part_of_the_processes_says_so)
+{
+	json_t *result;
+
+	fake_agent_answer("processes", "{\"return\":{\"processes\":[],\"complete\":false}}");
+	ck_assert_int_eq(with_guest("0", _i ? "--json" : NULL), CLI_REMAINING);
+	if (!_i) {
+		ck_has(out_text, "in the guest: not all processes could be looked at");
+		ck_assert_ptr_null(strstr(out_text, "all processes are together"));
+		return;
+	}
+	result = out_json();
+	ck_assert(json_is_false(json_object_get(result, "guest_complete")));
+	json_decref(result);
+}
+END_TEST
+
+/* A thousand is as many as the agent lists: is the last one out of place, others may be. */
+static const struct {
+	uint64_t last_bytes;
+	size_t count;
+	int status;
+} lists[] = {{20000000, 1000, CLI_REMAINING}, {4096, 1000, CLI_OK}, {20000000, 999, CLI_OK}};
+
+START_TEST(with_guest_of_more_processes_than_a_list_has_says_so)
+{
+	json_t *list = json_array(), *answer;
+	char *text;
+
+	for (size_t i = 0; i < lists[_i].count; i++)
+		json_array_append_new(list, json_pack("{s:I, s:s, s:[], s:I, s:{}}", "pid",
+						      (json_int_t)i + 2, "comm", "x", "cpu_nodes",
+						      "remote_bytes",
+						      (json_int_t)lists[_i].last_bytes, "nodes"));
+	answer = json_pack("{s:{s:o, s:b}}", "return", "processes", list, "complete", 1);
+	text = json_dumps(answer, JSON_COMPACT);
+	fake_agent_answer("processes", text);
+	ck_assert_int_eq(with_guest("0", NULL), lists[_i].status);
+	free(text);
+	json_decref(answer);
+}
+END_TEST
+
 START_TEST(with_guest_puts_the_guests_part_into_the_result)
 {
 	json_t *result, *process;
@@ -666,6 +710,7 @@ START_TEST(with_guest_puts_the_guests_part_into_the_result)
 	process = json_array_get(json_object_get(result, "guest"), 0);
 	ck_assert_uint_eq(cli_number(process, "pid"), 7);
 	ck_assert_uint_eq(cli_number(process, "moved_bytes"), 50000000);
+	ck_assert(json_is_true(json_object_get(result, "guest_complete")));
 	ck_assert_str_eq(cli_text(result, "state"), "completed");
 	json_decref(result);
 }
@@ -770,6 +815,9 @@ int main(void)
 	tcase_add_loop_test(tcase, with_guest_ties_what_it_moves_to_the_vnode, 0, ALLOWED);
 	tcase_add_test(tcase, with_guest_plans_those_alone_that_have_memory_on_the_vnode);
 	tcase_add_test(tcase, with_guest_and_nothing_out_of_place_says_so);
+	tcase_add_loop_test(tcase, with_guest_that_saw_a_part_of_the_processes_says_so, 0, 2);
+	tcase_add_loop_test(tcase, with_guest_of_more_processes_than_a_list_has_says_so, 0,
+			    sizeof(lists) / sizeof(lists[0]));
 	tcase_add_test(tcase, with_guest_puts_the_guests_part_into_the_result);
 	tcase_add_test(tcase, with_guest_without_an_agent_moves_nothing);
 	tcase_add_loop_test(
