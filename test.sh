@@ -1,6 +1,6 @@
 #!/bin/bash
 # gmig's tests, in tiers.
-# usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults [I/M]] [--coverage] [--mutate [N]] [--yes] [--only STAGE] [--list]
+# usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults [I/M]] [--coverage] [--mutate [N]] [--yes] [--limit S] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
 #   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 58 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
@@ -15,6 +15,7 @@
 #   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
+#   --limit  what is not done after so many seconds is ended, or not begun, and counts as failed: a verdict in time, with names
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
 # What passes at a second try only (a unit test: twice alone; a case whose lab broke: once) is named, for somebody to explain.
 # Ends in a table, the verdict, and `N passed, N failed, N skipped`. Exit status 0: nothing failed.
@@ -22,7 +23,7 @@ set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
 . tests/stages.sh
 
-tier=quick yes='' only='' list='' mutants=200 part=1 parts=1 soak_seconds=600 soak_seed=''
+tier=quick yes='' only='' list='' mutants=200 part=1 parts=1 soak_seconds=600 soak_seed='' most=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--full) tier=full ;;
@@ -52,6 +53,14 @@ while [ $# -gt 0 ]; do
 		[[ ! ${2:-} =~ ^[0-9]+$ ]] || { mutants=$2 && shift; }
 		;;
 	--yes) yes=--yes ;;
+	--limit)
+		[[ ${2:-} =~ ^[1-9][0-9]{0,5}$ ]] || {
+			echo "test.sh: --limit takes seconds" >&2
+			exit 2
+		}
+		most=$2
+		shift
+		;;
 	--list) list=1 ;;
 	--only)
 		only=${2:?--only takes a stage}
@@ -79,11 +88,11 @@ logs=build/test-logs
 mkdir -p $logs
 rows=() passed=0 failed=0 skipped=0 skips=() failures=() unsteady=()
 
-# Each failed case in a line, with the first thing that was said of it.
+# Each failed case in a line, with the first thing that was said of it; and that there was no time for more.
 first_words_of() {
-	awk '/^not ok /{if (name) print name; name=$0; next}
+	awk '/^SLOW: /{slow=$0; sub(/^SLOW: /, "not ok ", slow); print slow; next} /^not ok /{if (name) print name; name=$0; next}
 		name && /^    / {sub(/^ +/, ""); print name " - " substr($0, 1, 160); name=""}
-		END {if (name) print name; if (!NR) print ""}' < <(grep -E '^(not ok |    )' "$1") | grep . || echo "not ok see $1"
+		END {if (name) print name; if (!NR) print ""}' < <(grep -E '^(not ok |SLOW: |    )' "$1") | grep . || echo "not ok see $1"
 }
 
 # Each failed case with what it said (indented below it), or the end of the log where no case says "not ok". At the end
@@ -125,17 +134,27 @@ log_of() {
 # What the stage printed is in its log; a shell of its own, so that the limit ends the whole process group. The second
 # argument: how many times as long it may take.
 run_stage() {
-	local name=${names[$1]} limit=$((${limits[$1]} * ${GMIG_TIME_FACTOR:-1} * ${2:-1})) log start=$SECONDS rc cpu
+	local name=${names[$1]} limit=$((${limits[$1]} * ${GMIG_TIME_FACTOR:-1} * ${2:-1})) log start=$SECONDS rc cpu cut=''
 	local TIMEFORMAT='%U %S'
 	log=$(log_of "$name")
+	if [ -n "$most" ] && ((start + limit > most)); then
+		limit=$((most - start)) cut="$most s of the whole run (--limit)"
+		((limit > 0)) || {
+			echo "SLOW: not begun: the $cut were over" >"$log"
+			echo "124 0 0" >"$log.end"
+			printf '   %s: not begun\n' "$name"
+			return
+		}
+	fi
 	printf '== %s\n' "$name"
 	cpu=$({ time timeout -k 10 "$limit" bash -c ". tests/stages.sh; quick=$quick; ${calls[$1]}" >"$log" 2>&1 </dev/null; } 2>&1
 		echo $?)
 	rc=${cpu##*$'\n'}
 	cpu=$(awk '{ printf "%d", $1 + $2 + 0.5; exit }' <<<"${cpu//,/.}")
-	[ "$rc" -ne 124 ] || echo "SLOW: not done within its $limit s; on a slow machine GMIG_TIME_FACTOR=2 doubles all limits" >>"$log"
+	[ "$rc" -ne 124 ] ||
+		echo "SLOW: not done within ${cut:-its $limit s; on a slow machine GMIG_TIME_FACTOR=2 doubles all limits}" >>"$log"
 	echo "$rc $((SECONDS - start)) $cpu" >"$log.end"
-	[ "$rc" -eq 0 ] || [ "$rc" -eq 77 ] || printf '   %s: exit %s\n' "$name" "$rc"
+	printf '   %s: %d s%s\n' "$name" $((SECONDS - start)) "$([ "$rc" -eq 0 ] || [ "$rc" -eq 77 ] || echo ", exit $rc")"
 }
 
 # Into rows and sums, in the order of the stages.

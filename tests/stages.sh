@@ -239,7 +239,7 @@ stage_headers() {
 stage_structure() {
 	local self
 	tests/fault/patches-apply && need_build release || return 1
-	for self in structure/selftest structure/unit-selftest structure/abi-selftest coverage/selftest fault/mutate-selftest soak/host-selftest; do
+	for self in structure/selftest structure/unit-selftest structure/run-selftest structure/abi-selftest coverage/selftest fault/mutate-selftest soak/host-selftest; do
 		tests/$self >build/structure.log || { cat build/structure.log && return 1; }
 	done
 	tests/structure/check
