@@ -158,7 +158,11 @@ static void take_listed(struct domains *domains, const struct virt_domain *from,
 		entry->wait_ms = old->wait_ms;
 		entry->retry_ms = old->retry_ms;
 	} else {
-		ret = domain_open(domains->host, &facts, &entry->domain, &err);
+		if (from->uid_untold)
+			ret = gmig_fail(&err, -EAGAIN,
+					"libvirt could not say as whom it runs the domain");
+		else
+			ret = domain_open(domains->host, &facts, &entry->domain, &err);
 		if (!ret)
 			return;
 		entry->domain = NULL;

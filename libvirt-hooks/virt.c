@@ -576,7 +576,10 @@ static void ask_uid(virDomainPtr domain, struct virt_domain *out)
 {
 	virSecurityLabelPtr labels = NULL;
 	int count = virDomainGetSecurityLabelList(domain, &labels);
+	const virError *last = count < 0 ? virGetLastError() : NULL;
 
+	/* A driver without labels has nobody in particular. */
+	out->uid_untold = count < 0 && (!last || last->code != VIR_ERR_NO_SUPPORT);
 	/* The list does not say which model a label is of: DAC's is the one that is two users. */
 	for (int i = 0; i < count && !out->has_uid; i++)
 		if (labels[i].label[0] == '+' && strchr(labels[i].label, ':'))

@@ -58,7 +58,8 @@ struct virt_domain {
 	uint64_t memory_bytes; /* the most that it may have now: what QEMU has mapped */
 	unsigned int vcpus;
 	bool paused;
-	bool has_uid; /* libvirt says as whom it runs the domain */
+	bool has_uid;	 /* libvirt says as whom it runs the domain */
+	bool uid_untold; /* it could not say that: neither him nor "nobody in particular" */
 	uid_t uid;
 };
 

@@ -247,6 +247,24 @@ START_TEST(domain_of_a_user_that_libvirt_does_not_name_is_left_alone)
 }
 END_TEST
 
+/* Whose it is, is not guessed; who is known stays so. */
+START_TEST(domain_whose_user_libvirt_could_not_tell_waits)
+{
+	struct virt_domain one = {.name = (char *)"web1", .memory_bytes = 16 * MIB};
+
+	strcpy(one.uuid, UUID1);
+	for (int tries = 0; tries < 100 && find("web1") < 0; tries++) {
+		one.uid_untold = !tries;
+		domains_update(domains, &one, 1);
+		ck_assert(tries || strstr(find("web1") ? err.text : "", "as whom"));
+		usleep(100000);
+	}
+	one.uid_untold = true;
+	domains_update(domains, &one, 1);
+	ck_assert_int_gt(find("web1"), 0);
+}
+END_TEST
+
 static void leave_journal(pid_t pid, const char *uuid, const char *name, uint64_t later)
 {
 	struct cpuset_scope none = {0};
@@ -727,6 +745,7 @@ int main(int argc, char **argv)
 	    domain_that_starts_again_is_another_process,
 	    domain_that_is_not_found_is_said_once_and_tried_again_later,
 	    domain_of_a_user_that_libvirt_does_not_name_is_left_alone,
+	    domain_whose_user_libvirt_could_not_tell_waits,
 	    domain_with_a_journal_is_taken_up_without_libvirt,
 	    journal_of_a_process_that_cannot_be_looked_at_stays,
 	    note_for_libvirt_goes_with_its_process,
