@@ -2,18 +2,19 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults [I/M]] [--coverage] [--mutate [N]] [--yes] [--limit S] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, the labs (under an hour with two processors: 47 to 58 minutes)
+#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, eight labs (under an hour with two processors: 47 to 58 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak; in the lab, with
 #            agents, libvirt and gmigd, tests/soak/host)
 #   --fuzz   ten minutes of a processor for each fuzz target
-#   --faults each system call of a guest's life, of gmig's commands and of gmigd, fails with each error of its manual page
-#            (tests/fault/syscalls; 75 minutes), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
+#   --faults each kind of system call of a guest's life, of gmig, gmigd and the agent fails with each error of its manual page
+#            (tests/fault/syscalls), calls are cut short (tests/fault/short), and processes are killed at random times (tests/fault/kills);
 #            and unit tests run under valgrind: memcheck, and helgrind for the engine (tests/valgrind/run).
-#            I/M: the I-th of M parts of all that; the labs' cases and hosts that are full are in each (1/50: half an hour to 40 minutes with two idle processors)
-#   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%; GMIG_SEED chooses which
+#            I/M: the I-th of M parts of all that; the labs' cases and hosts that are full are in each (1/50: 40 minutes with two idle processors)
+#   --mutate  N (200) generated mutants of the engine, of which the unit tests must notice 85%
 #   --coverage  what the unit tests and the native probes run of each file, and whether it is enough: pages in build/coverage/html
+#   --seed   draws what --soak, --faults and --mutate draw: the same again with the same S, else 1 or one that a soak names (GMIG_SEED in the environment is the same)
 #   --yes    install what is missing without asking       --only   one stage (--list names them), with the builds it needs
 #   --limit  what is not done after so many seconds is ended, or not begun, and counts as failed: a verdict in time, with names
 # GMIG_TIME_FACTOR=N in the environment: N times as long for each stage, on a slow machine.
@@ -23,7 +24,7 @@ set -u
 cd "$(dirname "$(realpath "$0")")" || exit 1
 . tests/stages.sh
 
-tier=quick yes='' only='' list='' mutants=200 part=1 parts=1 soak_seconds=600 soak_seed='' most=''
+tier=quick yes='' only='' list='' mutants=200 part=1 parts=1 soak_seconds=600 seed=${GMIG_SEED:-} most=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--full) tier=full ;;
@@ -32,7 +33,7 @@ while [ $# -gt 0 ]; do
 		[[ ! ${2:-} =~ ^[0-9]+$ ]] || { soak_seconds=$(($2 * 3600)) && shift; }
 		;;
 	--seed)
-		soak_seed=${2:?--seed takes a number}
+		seed=${2:?--seed takes a number}
 		shift
 		;;
 	--fuzz) tier=fuzz ;;
@@ -77,6 +78,14 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+[[ $seed =~ ^[0-9]{0,18}$ ]] || {
+	echo "test.sh: --seed takes a number" >&2
+	exit 2
+}
+[ -z "$seed" ] || [[ $tier =~ ^(full|soak|faults|mutate)$ ]] || [ "$seed" = "${GMIG_SEED:-}" ] || {
+	echo "test.sh: --seed is for --soak, --faults, --mutate and --full: nothing else is drawn" >&2
+	exit 2
+}
 [ -t 0 ] || yes=--yes
 # As in a bare chroot.
 [ -e /dev/fd/0 ] && [ -d /sys/kernel ] || {
@@ -277,10 +286,10 @@ quick | full)
 soak)
 	alone "build gcc" 600 stage_build release
 	stage "soak probe" 14400 stage_soak 20
-	stage "soak commands" $((soak_seconds + 1200)) stage_soak_commands --seconds "$soak_seconds" ${soak_seed:+--seed "$soak_seed"}
-	stage "soak blocks" 14400 stage_soak_commands --blocks 1000000 ${soak_seed:+--seed "$soak_seed"}
+	stage "soak commands" $((soak_seconds + 1200)) stage_soak_commands --seconds "$soak_seconds" ${seed:+--seed "$seed"}
+	stage "soak blocks" 14400 stage_soak_commands --blocks 1000000 ${seed:+--seed "$seed"}
 	stage "soak selftest" 3600 stage_soak_selftest
-	stage "lab soak" $((soak_seconds + 3600)) stage_lab_soak --seconds "$soak_seconds" ${soak_seed:+--seed "$soak_seed"}
+	stage "lab soak" $((soak_seconds + 3600)) stage_lab_soak --seconds "$soak_seconds" ${seed:+--seed "$seed"}
 	stage "every mutant" 3600 stage_mutants
 	stage "mutants that were missed" 3600 stage_mutate --fixed
 	stage "build clang" 600 stage_build clang
@@ -330,11 +339,11 @@ faults)
 	# As many as half an hour has, and 30 rounds, or a part of that: a lab is slow.
 	nodes_s=$((1800 / parts > 180 ? 1800 / parts : 180)) nodes_rounds=$(((30 + parts - 1) / parts))
 	stage "lab gmigd, system calls" 3600 stage_lab_nodes 3500 tests/fault/syscalls --scenario gmigd-nodes,gmigd-taken-up --most 3 \
-		--share $((part - 1))/"$parts" --seconds $nodes_s --seed "${GMIG_SEED:-1}"
+		--share $((part - 1))/"$parts" --seconds $nodes_s --seed "${seed:-1}"
 	stage "lab gmigd, kills" 3600 stage_lab_nodes 3500 tests/fault/kills --only gmigd-nodes --first $(((part - 1) * nodes_rounds)) --rounds $nodes_rounds \
-		--seed "${GMIG_SEED:-1}"
-	stage "calls that are cut short" 7200 stage_short --first $(((part - 1) * lives)) --runs $lives --seed "${GMIG_SEED:-1}"
-	stage "kills" 7200 stage_kills --first $(((part - 1) * rounds)) --rounds $rounds --seed "${GMIG_SEED:-1}"
+		--seed "${seed:-1}"
+	stage "calls that are cut short" 7200 stage_short --first $(((part - 1) * lives)) --runs $lives --seed "${seed:-1}"
+	stage "kills" 7200 stage_kills --first $(((part - 1) * rounds)) --rounds $rounds --seed "${seed:-1}"
 	stage "full hosts, held threads" 900 stage_full
 	stage "unit" 3600 stage_unit release
 	stage "stalls" 3600 stage_stalls
@@ -342,6 +351,7 @@ faults)
 	stage "lab offline" 1800 stage_lab 2 "numa-cases offline" 6.12 --mem-per-node 2G --append movablecore=2500M
 	stage "lab swap" 900 stage_lab 2 "numa-cases swap" 6.12
 	stage "lab others" 2400 stage_lab 2 "numa-cases others" 6.12
+	stage "lab memory" 1800 stage_lab 2 memory-cases 6.12
 	stage "memcheck" 10800 stage_valgrind --share $((part - 1))/"$parts"
 	stage "helgrind" 10800 stage_valgrind --tool helgrind --share $((part - 1))/"$parts"
 	;;
@@ -355,7 +365,7 @@ coverage)
 	;;
 mutate)
 	alone "mutants that were missed" 3600 stage_mutate --fixed
-	alone "generated mutants" $((3600 + mutants * 120)) stage_mutate --seed "${GMIG_SEED:-1}" "$mutants"
+	alone "generated mutants" $((3600 + mutants * 120)) stage_mutate --seed "${seed:-1}" "$mutants"
 	;;
 esac
 if [ $tier = full ]; then
@@ -374,8 +384,8 @@ if [ $tier = full ]; then
 	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races
 	stage "system calls that fail" 600 stage_syscalls --scenario boot,huge --most 3 --share 5/20
-	stage "calls that are cut short" 300 stage_short --scenario huge,small,prealloc-memfd,agent,gmig-migrate,gmig-doctor --runs 2 --seed "${GMIG_SEED:-1}"
-	stage "daemons that are killed" 300 stage_kills --only gmigd,gmigd-stopped,agent,agent-stopped --rounds 10 --seed "${GMIG_SEED:-1}"
+	stage "calls that are cut short" 300 stage_short --scenario huge,small,prealloc-memfd,agent,gmig-migrate,gmig-doctor --runs 2 --seed "${seed:-1}"
+	stage "daemons that are killed" 300 stage_kills --only gmigd,gmigd-stopped,agent,agent-stopped --rounds 10 --seed "${seed:-1}"
 	stage "system calls of gmig that fail" 300 stage_syscalls --scenario gmig-list,gmig-migrate --most 1 --share 3/20
 	stage "full hosts, held threads" 300 stage_full --seconds 1
 	stage "system calls of gmigd that fail" 300 stage_syscalls --scenario gmigd-move,gmigd-round,gmigd-hook --most 1 --share 7/40
