@@ -260,28 +260,29 @@ class Command:
     """A command of gmig beside a guest, which serves many runs as long as nothing is wrong with it."""
     mine = threading.local()
     new_guest = Run
+    beside = "huge"  # the scenario whose guest it is
     guests, lock = [], threading.Lock()
 
-    def __init__(self, words, says, job=None):
-        self.words, self.says, self.job = words, re.compile(says), job
+    def __init__(self, words, says, job=None, undo=None):
+        """job: arguments of one that runs; undo: (command, arguments), what takes back what it has set."""
+        self.words, self.says, self.job, self.undo = words, re.compile(says), job, undo
 
-    @classmethod
-    def guest(cls):
+    def guest(self):
         """(run, client) of this thread's guest."""
-        if not getattr(cls.mine, "guest", None):
-            run = cls.new_guest()
-            with cls.lock:
-                cls.guests.append(run)
-            run.start(SCENARIOS["huge"].command(), False)
+        if not getattr(self.mine, "guest", None):
+            run = self.new_guest()
+            with self.lock:
+                self.guests.append(run)
+            run.start(SCENARIOS[self.beside].command(), False)
             client = Client(run.path("gmig/f.sock"))
-            if not SCENARIOS["huge"].wait_up(run, client):
+            if not SCENARIOS[self.beside].wait_up(run, client):
                 raise TimeoutError(f"the guest does not start: {run.said()[-300:]}")
-            SCENARIOS["huge"].wait_sweep(run, client, "first")
-            SCENARIOS["gmig-list"].settle(run, client)
+            SCENARIOS[self.beside].wait_sweep(run, client, "first")
+            self.settle(run, client)
             run.count()
             run.base = argparse.Namespace(fds=run.fds, threads=run.threads)
-            cls.mine.guest = (run, client)
-        return cls.mine.guest
+            self.mine.guest = (run, client)
+        return self.mine.guest
 
     @classmethod
     def drop(cls):
@@ -302,18 +303,20 @@ class Command:
         return client.ask("query-jobs")["return"]
 
     def settle(self, run, client):
-        """No job is left, and all memory is on node 0."""
+        """No job is left, nothing is set, and all memory is on node 0."""
+        if self.undo:
+            client.ask(self.undo[0], **self.undo[1])
         for job in self.jobs(client):
             if job["state"] not in ("completed", "cancelled", "failed"):
                 client.ask("job-cancel", id=job["id"])
-                SCENARIOS["huge"].wait_job(run, client, job["id"])
+                SCENARIOS[self.beside].wait_job(run, client, job["id"])
         answer = client.ask("migrate-pages", **{"from": [1], "to": [0]})
-        SCENARIOS["huge"].wait_job(run, client, answer["return"]["id"])
+        SCENARIOS[self.beside].wait_job(run, client, answer["return"]["id"])
 
     def look(self, guest, client):
         """What the guest says of itself, and an ordinary command; None: all is well."""
         guest.notes, guest.told = [], []
-        SCENARIOS["huge"].look(guest, client)
+        SCENARIOS[self.beside].look(guest, client)
         if guest.notes:
             return guest.notes[0].split()[0], guest.notes[0]
         if guest.is_more():
@@ -343,6 +346,10 @@ class Command:
             return "FALSE", f"status 0, but job {ident} is {state}"
         return "ok", ""
 
+    def truth(self, guest, client):
+        """What a command that ended in 0 has to have done; None: it has."""
+        return None
+
     def once(self, run):
         ident = None
         try:
@@ -353,6 +360,8 @@ class Command:
             words = [word.replace("JOB", str(ident)) for word in self.words]
             run.start([os.path.join(BIN, "gmig"), *words], True, guest.dir)
             verdict = self.judge(run, client, ident, run.end(30))
+            if verdict[0] == "ok":
+                verdict = self.truth(guest, client) or verdict
             self.settle(guest, client)  # a job that could not be cancelled has threads
             trouble = self.look(guest, client)
             if trouble:
@@ -521,6 +530,12 @@ SCENARIOS = {
     "gmig-jobs": Command(["jobs", "f"], r"completed"),
     "gmig-wait": Command(["wait", "f", "JOB"], r"", {"rate": 1 << 26}),
     "gmig-cancel": Command(["cancel", "f", "JOB"], r"", {"rate": 1 << 20}),
+    "gmig-pause": Command(["pause-job", "f", "JOB"], r"", {"rate": 1 << 20}),
+    "gmig-set-rate": Command(["set-rate", "f", "JOB", "2M"], r"", {"rate": 1 << 20}),
+    "gmig-move": Command(["move", "f", "--gpa", "0,4M", "--to", "1"], r"\S"),
+    "gmig-bind": Command(["bind", "f", "--range", "0+4M", "--policy", "bind", "--nodes", "1", "--move"], r"",
+                         undo=("bind-memory", {"gpa": 0, "bytes": 4194304, "policy": "default"})),
+    "gmig-sample": Command(["sample", "f", "on"], r"", undo=("sample-memory", {"on": False})),
     "gmig-check": Command(["check", "f"], r"\S"),
     "gmig-histogram": Command(["histogram", "f"], r"\S"),
 }
