@@ -59,13 +59,16 @@ static int lock(int fd)
 	return -EADDRINUSE;
 }
 
-/* A VMM that ends removes its file: is the one that we have locked still the one of that name? */
-static bool is_current(int fd, const char *path)
+/* A VMM that ends removes its file: is the one that we have locked still the one of that name? 1, 0, or -errno: nobody can tell. */
+static int is_current(int fd, const char *path)
 {
 	struct stat ours, there;
 
-	return !fstat(fd, &ours) && !lstat(path, &there) && ours.st_dev == there.st_dev &&
-	       ours.st_ino == there.st_ino;
+	if (fstat(fd, &ours))
+		return -errno;
+	if (lstat(path, &there))
+		return errno == ENOENT ? 0 : -errno;
+	return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
 int control_lock_name(const char *name, struct gmig_error *err)
@@ -94,9 +97,13 @@ int control_lock_name(const char *name, struct gmig_error *err)
 				   : gmig_fail(err, rc, "cannot lock '%.200s': %s", path,
 					       strerror(-rc));
 		}
-		if (is_current(fd, path))
+		rc = is_current(fd, path);
+		if (rc > 0)
 			return fd;
 		close(fd);
+		if (rc)
+			return gmig_fail(err, rc, "cannot look at '%.200s': %s", path,
+					 strerror(-rc));
 	}
 }
 
@@ -108,7 +115,7 @@ void control_unlock_name(const char *name, int fd)
 		return;
 	/* Before it is unlocked: nobody has taken it over. */
 	if (!control_socket_path(name, socket_path, sizeof(socket_path), NULL) &&
-	    lock_path(socket_path, path, sizeof(path)) && is_current(fd, path))
+	    lock_path(socket_path, path, sizeof(path)) && is_current(fd, path) > 0)
 		unlink(path);
 	close(fd);
 }

@@ -76,15 +76,18 @@ static int block_present(const struct collapse *collapse, uint64_t at)
 	return 0;
 }
 
-static long collapse_block(const struct collapse *collapse, uint64_t at)
+/* *call: what has failed, if it has. */
+static long collapse_block(const struct collapse *collapse, uint64_t at, enum agent_call *call)
 {
 	const struct iovec block = {.iov_base = (void *)(uintptr_t)at, // NOLINT
 				    .iov_len = AGENT_HUGE_BYTES};
 
 	int rc = block_present(collapse, at);
 
+	*call = AGENT_CALL_MOVE_PAGES;
 	if (rc <= 0)
 		return rc;
+	*call = AGENT_CALL_MADVISE;
 	return agent_sys->process_madvise(collapse->pidfd, &block, 1, AGENT_MADV_COLLAPSE);
 }
 
@@ -99,11 +102,11 @@ static int collapse_run(struct agent_job *job, void *context, struct gmig_error 
 		for (uint64_t at = collapse->ranges[i].start;
 		     at < collapse->ranges[i].end && !agent_job_cancelled(job);
 		     at += AGENT_HUGE_BYTES) {
-			long rc = collapse_block(collapse, at);
+			enum agent_call call;
+			long rc = collapse_block(collapse, at, &call);
 
 			if (rc == -ESRCH || rc == -EPERM || rc == -ENOSYS)
-				return agent_call_failed_pid(err, AGENT_CALL_MADVISE, (int)rc,
-							     collapse->pid);
+				return agent_call_failed_pid(err, call, (int)rc, collapse->pid);
 			if (rc > 0)
 				counts.moved_bytes += AGENT_HUGE_BYTES;
 			else if (rc < 0)

@@ -337,11 +337,12 @@ static int collapse(struct compact *compact, struct agent_compact_block *block,
 	report->small_pages += block->small;
 	report->shared_pages += shared_of(block);
 	report->growth_pages += growth_of(block);
-	/* The process may have given part of it back already. */
-	if (agent_pages_scan(compact->process.pid, block->start, &pages))
-		pages.present = 0;
+	/* The process may have given part of it back already, or have ended. What cannot be looked at is where nobody knows. */
+	rc = agent_pages_scan(compact->process.pid, block->start, &pages);
+	if (rc && rc != -ESRCH)
+		compact->frames_hidden = true;
 	report->unverified += pages.present != AGENT_BLOCK_PAGES;
-	report->gone += !pages.present;
+	report->gone += (!rc || rc == -ESRCH) && !pages.present;
 	note_frames(compact, block, &pages, &compact->frames[1]);
 	return 0;
 }

@@ -36,7 +36,9 @@ static int check_lock(int fd, const char *path, struct gmig_error *err)
 		ret = fcntl(fd, F_OFD_GETLK, &lock);
 	while (ret && errno == EINTR);
 	if (ret && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
-		return gmig_fail(err, -errno, "console: %s: cannot tell whether it is in use: %s",
+		return gmig_fail(err, -errno,
+				 "console: %s: cannot tell whether it is in use as a disk: %s; a "
+				 "file that is new, or of a local file system, would do",
 				 path, strerror(errno));
 	if (!ret && lock.l_type != F_UNLCK)
 		return gmig_fail(err, -EBUSY, "console: %s is in use, as a disk of another guest",
@@ -57,7 +59,8 @@ static int prepare(int fd, const char *path, bool append, struct gmig_error *err
 		return gmig_fail(err, -EINVAL,
 				 "console: %s is neither a file, a FIFO nor a character device",
 				 path);
-	ret = check_lock(fd, path, err);
+	/* Of an empty one nothing can be lost. */
+	ret = stat.st_size ? check_lock(fd, path, err) : 0;
 	if (ret)
 		return ret;
 	if (!append && ftruncate(fd, 0))

@@ -114,8 +114,14 @@ int msr_save(int kvm_fd, int vcpu_fd, struct msr_set *set, struct gmig_error *er
 	return ret ? gmig_fail(err, ret, "KVM_GET_MSRS: %s", strerror(-ret)) : 0;
 }
 
-void msr_restore(int vcpu_fd, const struct msr_set *set)
+int msr_restore(int vcpu_fd, const struct msr_set *set)
 {
-	for (unsigned int i = 0; i < set->count; i++)
-		msr_put(vcpu_fd, set->entry[i].index, set->entry[i].data);
+	int ret = 0;
+
+	for (unsigned int i = 0; i < set->count && !is_shortage(ret); i++) {
+		struct kvm_msr_entry entry = set->entry[i];
+
+		ret = transfer(vcpu_fd, KVM_SET_MSRS, &entry);
+	}
+	return is_shortage(ret) ? ret : 0;
 }

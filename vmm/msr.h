@@ -33,7 +33,8 @@ struct msr_set {
 int msr_set_firmware(int vcpu_fd, struct gmig_error *err);
 /* All that KVM lists and those that it does not. The TSC is not among them: it runs on. -errno. */
 int msr_save(int kvm_fd, int vcpu_fd, struct msr_set *set, struct gmig_error *err);
-void msr_restore(int vcpu_fd, const struct msr_set *set);
+/* What a host refuses stays. -ENOMEM and the like: not all were tried. */
+int msr_restore(int vcpu_fd, const struct msr_set *set);
 
 /* One of them. 0; -ENXIO the host does not have it; else -errno. */
 int msr_look(int vcpu_fd, uint32_t index, uint64_t *value);

@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
+
+/* A reset without memory is tried again for a second. */
+#define TRIES	 100
+#define PAUSE_US 10000
 
 struct vcpu_power_on {
 	struct kvm_regs regs;
@@ -66,29 +71,47 @@ void vmm_vcpu_free_power_on(struct vmm_vcpu *vcpu)
 	vcpu->power_on = NULL;
 }
 
-int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
+static int set_if_there(int fd, unsigned long request, void *from, bool has)
+{
+	return has && ioctl(fd, request, from) && is_shortage(errno) ? -errno : 0;
+}
+
+/* -errno; may be repeated. */
+static int restore(struct vmm_vcpu *vcpu)
 {
 	struct vcpu_power_on *state = vcpu->power_on;
+	int ret;
 
 	/* MP state first: KVM accepts the other registers of an AP that waits for SIPI only in that
 	 * state. */
 	if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state->mp_state) ||
 	    ioctl(vcpu->fd, KVM_SET_SREGS, &state->sregs) ||
 	    ioctl(vcpu->fd, KVM_SET_REGS, &state->regs))
-		return gmig_fail(err, -errno, "cannot reset vCPU %u: %s", vcpu->id,
-				 strerror(errno));
-	if (state->has_xcrs)
-		ioctl(vcpu->fd, KVM_SET_XCRS, &state->xcrs);
-	if (state->has_xsave)
-		ioctl(vcpu->fd, KVM_SET_XSAVE, &state->xsave);
-	if (state->has_debugregs)
-		ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs);
-	msr_restore(vcpu->fd, &state->msrs);
-	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) ||
-	    ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events))
-		return gmig_fail(err, -errno, "cannot reset the interrupts of vCPU %u: %s",
-				 vcpu->id, strerror(errno));
-	return 0;
+		return -errno;
+	ret = set_if_there(vcpu->fd, KVM_SET_XCRS, &state->xcrs, state->has_xcrs);
+	if (!ret)
+		ret = set_if_there(vcpu->fd, KVM_SET_XSAVE, &state->xsave, state->has_xsave);
+	if (!ret)
+		ret = set_if_there(vcpu->fd, KVM_SET_DEBUGREGS, &state->debugregs,
+				   state->has_debugregs);
+	if (!ret)
+		ret = msr_restore(vcpu->fd, &state->msrs);
+	if (!ret && (ioctl(vcpu->fd, KVM_SET_LAPIC, &state->lapic) ||
+		     ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &state->events)))
+		ret = -errno;
+	return ret;
+}
+
+/* A guest that resets is not ended because KVM has no memory in this moment, nor does it keep registers of its own. */
+int vmm_vcpu_power_on(struct vmm_vcpu *vcpu, struct gmig_error *err)
+{
+	int ret = restore(vcpu);
+
+	for (int i = 0; is_shortage(ret) && i < TRIES; i++) {
+		usleep(PAUSE_US);
+		ret = restore(vcpu);
+	}
+	return ret ? gmig_fail(err, ret, "cannot reset vCPU %u: %s", vcpu->id, strerror(-ret)) : 0;
 }
 
 int vmm_vcpu_set_long_mode(struct vmm_vcpu *vcpu, const struct vmm_long_mode *mode,

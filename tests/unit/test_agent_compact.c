@@ -28,9 +28,10 @@
 static struct {
 	unsigned int small; /* so many pages from the first on; the next one is the zero page */
 	bool huge;
-	int refuse; /* -errno of MADV_COLLAPSE */
-	bool split; /* made huge, it is as before at once */
-	bool gone;  /* made huge, it is given back at once */
+	int refuse;  /* -errno of MADV_COLLAPSE */
+	bool split;  /* made huge, it is as before at once */
+	bool gone;   /* made huge, it is given back at once */
+	bool unseen; /* made huge, it cannot be looked at */
 } at[BLOCKS];
 static bool frames_hidden;
 static atomic_uint madvised;
@@ -66,6 +67,8 @@ static long ask_where(pid_t pid, unsigned long count, void **pages, const int *n
 		size_t block = page / 512;
 
 		ck_assert_uint_lt(block, BLOCKS);
+		if (at[block].unseen && at[block].huge)
+			return -ENOMEM;
 		page %= 512;
 		status[i] = -ENOENT;
 		if (at[block].huge || page < at[block].small)
@@ -285,6 +288,22 @@ START_TEST(huge_page_that_is_given_back_is_not_told_as_one)
 	job = completed(COMPACT(PRESENT ALL_OF_IT));
 	ck_assert_int_eq(number(job, "unverified"), 1);
 	expect_span(job, "blocks_after", !_i, 512);
+	json_decref(job);
+}
+END_TEST
+
+/* Nor is it said to be gone, or to lie nowhere. */
+START_TEST(huge_page_that_cannot_be_looked_at_is_not_said_to_be_given_back)
+{
+	json_t *job;
+
+	frames_hidden = _i;
+	at[1].small = 64;
+	at[1].unseen = true;
+	job = completed(COMPACT(PRESENT ALL_OF_IT));
+	ck_assert_str_eq(word(job, "blocks_by"), "bounds");
+	ck_assert_int_eq(number(job, "unverified"), 1);
+	expect_span(job, "blocks_after", 1, 512);
 	json_decref(job);
 }
 END_TEST
@@ -773,6 +792,8 @@ int main(void)
 	tcase_add_test(tcase, job_that_has_ended_keeps_no_descriptor);
 	tcase_add_test(tcase, blocks_are_counted_by_frames_where_these_are_seen);
 	tcase_add_loop_test(tcase, huge_page_that_is_given_back_is_not_told_as_one, 0, 2);
+	tcase_add_loop_test(tcase, huge_page_that_cannot_be_looked_at_is_not_said_to_be_given_back,
+			    0, 2);
 	tcase_add_test(tcase, shared_pages_are_copied_and_count_as_growth);
 	tcase_add_test(tcase, shared_pages_are_copied_within_the_limit_alone);
 	tcase_add_test(tcase, each_block_that_stays_says_why);

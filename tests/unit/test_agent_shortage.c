@@ -143,6 +143,27 @@ START_TEST(blocks_that_cannot_be_looked_at_are_not_told_as_empty)
 }
 END_TEST
 
+static long no_right_to_look(pid_t pid, unsigned long count, void **pages, const int *nodes,
+			     int *status, int flags)
+{
+	(void)pid, (void)count, (void)pages, (void)nodes, (void)status, (void)flags;
+	return -EPERM;
+}
+
+START_TEST(collapse_that_may_not_look_names_the_call_that_was_refused)
+{
+	json_t *job, *error;
+
+	fake_sys_calls.pidfd_open = some_pidfd;
+	fake_sys_calls.move_pages = no_right_to_look;
+	job = agent_job_line(&agent, "{\"execute\":\"collapse\",\"arguments\":{\"pid\":77}}");
+	error = json_object_get(job, "error");
+	ck_assert_ptr_nonnull(
+	    strstr(json_string_value(json_object_get(error, "desc")), "move_pages(2)"));
+	json_decref(job);
+}
+END_TEST
+
 static long no_memory_for_a_block(pid_t pid, unsigned long count, void **pages, const int *nodes,
 				  int *status, int flags)
 {
@@ -411,6 +432,7 @@ int main(void)
 	    tcase, list_of_processes_without_one_that_cannot_be_read_is_not_complete, 0, 3);
 	tcase_add_test(tcase, process_that_cannot_be_looked_at_again_is_not_collapsed);
 	tcase_add_test(tcase, blocks_that_cannot_be_looked_at_are_not_told_as_empty);
+	tcase_add_test(tcase, collapse_that_may_not_look_names_the_call_that_was_refused);
 	tcase_add_test(tcase, blocks_that_were_not_looked_at_are_not_told_as_all);
 	tcase_add_loop_test(tcase, cgroup_that_may_be_the_agents_own_is_not_touched, 0, 3);
 	tcase_add_test(tcase, cgroup_that_is_another_ones_is_set_and_the_agents_own_is_not);

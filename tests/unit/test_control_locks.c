@@ -4,8 +4,9 @@
 
 #include <errno.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
-static int lock_error; /* 0: none */
+static int lock_error, stat_error; /* 0: none */
 
 int __real_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation);
@@ -15,6 +16,17 @@ int __wrap_flock(int fd, int operation)
 	if (!lock_error)
 		return __real_flock(fd, operation);
 	errno = lock_error;
+	return -1;
+}
+
+int __real_lstat(const char *path, struct stat *st);
+int __wrap_lstat(const char *path, struct stat *st);
+
+int __wrap_lstat(const char *path, struct stat *st)
+{
+	if (!stat_error)
+		return __real_lstat(path, st);
+	errno = stat_error;
 	return -1;
 }
 
@@ -28,6 +40,25 @@ START_TEST(lock_that_cannot_be_had_is_no_vm_of_that_name)
 	ck_assert_ptr_nonnull(strstr(wire.err.text, "cannot lock '"));
 	snprintf(path, sizeof(path), "rm -r %s/gmig", wire.directory);
 	ck_assert_int_eq(system(path), 0);
+}
+END_TEST
+
+/* Neither is it opened and locked again and again. */
+START_TEST(lock_whose_file_cannot_be_looked_at_is_refused)
+{
+	char path[160];
+	int fd;
+
+	setenv("XDG_RUNTIME_DIR", wire.directory, 1);
+	stat_error = EIO;
+	ck_assert_int_eq(control_lock_name("vm1", &wire.err), -EIO);
+	ck_assert_ptr_nonnull(strstr(wire.err.text, "cannot look at '"));
+	stat_error = 0;
+	fd = control_lock_name("vm1", &wire.err);
+	ck_assert_msg(fd >= 0, "%s", wire.err.text);
+	control_unlock_name("vm1", fd);
+	snprintf(path, sizeof(path), "%s/gmig", wire.directory);
+	rmdir(path);
 }
 END_TEST
 
@@ -68,6 +99,7 @@ int main(void)
 	TCase *tcase = case_with(suite, "locks", wire_setup);
 
 	tcase_add_test(tcase, lock_that_cannot_be_had_is_no_vm_of_that_name);
+	tcase_add_test(tcase, lock_whose_file_cannot_be_looked_at_is_refused);
 	tcase_add_test(tcase, directory_that_cannot_be_locked_is_not_another_programs);
 	tcase_add_test(tcase, vm_that_starts_is_not_said_to_be_none_if_nobody_can_tell);
 	return run_suite(suite);

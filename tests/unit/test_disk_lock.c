@@ -101,6 +101,21 @@ START_TEST(file_of_which_nobody_can_tell_its_lock_is_not_emptied)
 }
 END_TEST
 
+/* A file that is just made, or empty, is nobody's disk. */
+START_TEST(empty_file_is_a_console_whoever_can_tell)
+{
+	struct gmig_error err;
+	int fd;
+
+	ck_assert_int_eq(truncate(path, 0), 0);
+	fail_lock(unknown[_i], 1);
+	fd = console_file_open(path, false, &err);
+	ck_assert_msg(fd >= 0, "%s", err.text);
+	close(fd);
+	ck_assert_int_eq(lock_fails, 1);
+}
+END_TEST
+
 static const int without[] = {EINVAL, EOPNOTSUPP, ENOSYS};
 
 START_TEST(file_where_there_are_no_locks_is_a_console)
@@ -179,6 +194,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, file_of_which_nobody_can_tell_its_lock_is_not_emptied, 0,
 			    COUNT(unknown));
+	tcase_add_loop_test(tcase, empty_file_is_a_console_whoever_can_tell, 0, COUNT(unknown));
 	tcase_add_loop_test(tcase, file_where_there_are_no_locks_is_a_console, 0, COUNT(without));
 	tcase_add_test(tcase, interrupted_look_is_repeated);
 	tcase_add_loop_test(tcase, disk_that_cannot_be_locked_now_is_refused, 0, COUNT(passing));

@@ -112,6 +112,24 @@ START_TEST(msr_that_cannot_be_kept_for_a_reset_fails_the_start)
 }
 END_TEST
 
+static const unsigned long restored[] = {KVM_SET_MP_STATE, KVM_SET_REGS,       KVM_SET_XSAVE,
+					 KVM_SET_XCRS,	   KVM_SET_DEBUGREGS,  KVM_SET_MSRS,
+					 KVM_SET_LAPIC,	   KVM_SET_VCPU_EVENTS};
+
+/* Nor does a guest keep its own registers through a reset, or end, since there was no memory for a moment. */
+START_TEST(reset_without_memory_waits_for_it)
+{
+	struct gmig_error err;
+
+	ck_assert_int_eq(vmm_vcpu_save_power_on(vcpu, &err), 0);
+	fail_request(restored[_i], 0, 3);
+	ck_assert_int_eq(vmm_vcpu_power_on(vcpu, &err), 0);
+	ck_assert_int_eq(fail_times, 0);
+	fail_request(restored[_i], 0, 100000);
+	ck_assert_int_eq(vmm_vcpu_power_on(vcpu, &err), -ENOMEM);
+}
+END_TEST
+
 START_TEST(guest_is_not_said_to_ignore_its_button_if_nobody_can_tell)
 {
 	ck_assert(!vmm_irq_unmasked(&vmm, VMM_POWER_GSI));
@@ -142,6 +160,7 @@ int main(void)
 			    COUNT(optional));
 	tcase_add_loop_test(tcase, msr_that_cannot_be_kept_for_a_reset_fails_the_start, 0,
 			    COUNT(msr_calls));
+	tcase_add_loop_test(tcase, reset_without_memory_waits_for_it, 0, COUNT(restored));
 	tcase_add_test(tcase, guest_is_not_said_to_ignore_its_button_if_nobody_can_tell);
 	tcase_add_loop_test(tcase, machine_check_waits_for_memory, 0, COUNT(check_calls));
 	suite_add_tcase(suite, tcase);
