@@ -2,9 +2,15 @@
 # command that passes or fails as one. Sourced by test.sh, which sets `top` and runs from there. bash.
 # shellcheck shell=bash
 
-# Stages run side by side: the first one that needs a build makes it, others wait.
+# Stages run side by side: the first one that needs a build makes it, others wait. What ccache(1), where it is installed, has compiled before, here or
+# in another clone, is not compiled again; gcov wants its files beside the objects.
 stage_build() {
-	mkdir -p build && flock "build/.lock-$1" sh -c 'cmake --preset "$0" >/dev/null && cmake --build --preset "$0"' "$1"
+	local launcher=()
+	if [ "$1" != coverage ] && command -v ccache >/dev/null; then
+		launcher=(-D "CMAKE_C_COMPILER_LAUNCHER=env;CCACHE_BASEDIR=$PWD;CCACHE_NOHASHDIR=1;ccache")
+	fi
+	# shellcheck disable=SC2016 # for the inner shell
+	mkdir -p build && flock "build/.lock-$1" sh -c 'cmake --preset "$0" "$@" >/dev/null && cmake --build --preset "$0"' "$1" "${launcher[@]}"
 }
 
 # For a stage that needs a build, which was made before it unless it runs alone (--only). Quiet unless it fails.
@@ -52,10 +58,15 @@ unsteady() {
 # Unit tests of a preset, or those that ctest's options (after a limit) choose; a test program that exits with 77 is skipped.
 # Check prints its own cases; here a program counts.
 stage_unit() {
-	local preset=$1 out=build/$1/unit.log all=build/$1/unit.all failed=build/$1/unit.failed rc name
+	local preset=$1 out=build/$1/unit.log all=build/$1/unit.all failed=build/$1/unit.failed rc name threaded
 	need_build "$preset" || return 1
 	# Check's own limits are for an optimised build.
 	export CK_TIMEOUT_MULTIPLIER=5
+	# Those that ThreadSanitizer does not see must have no threads (tests/support/suite.c).
+	if [ "$preset" = release ]; then
+		export GMIG_THREADS_SEEN=$PWD/build/release/threads
+		rm -rf "$GMIG_THREADS_SEEN" && mkdir -p "$GMIG_THREADS_SEEN" || return 1
+	fi
 	# Several programs are asleep most of the time: one more than there are processors.
 	timeout "${2:-$((1800 * ${GMIG_TIME_FACTOR:-1}))}" ctest --test-dir "build/$preset" --parallel $(($(nproc) + 1)) --output-on-failure \
 		--timeout 600 "${@:3}" >"$out" 2>&1
@@ -66,6 +77,14 @@ stage_unit() {
 		unsteady "$out" "$failed" "build/$preset"
 		[ -s "$failed" ] || rc=0
 	fi
+	threaded=$([ "$preset" != release ] || sed -n '/^test_/p' tests/unit/unthreaded | while read -r name; do
+		[ ! -e "$GMIG_THREADS_SEEN/$name" ] || echo "$name"
+	done)
+	# shellcheck disable=SC2086 # names
+	[ -z "$threaded" ] || {
+		printf 'not ok %s\n    has threads: take it out of tests/unit/unthreaded\n' $threaded
+		rc=1
+	}
 	while read -r name; do
 		failure_of "$name" "$out" | sed '1s/^.*Test *#[0-9]*: /not ok /; 2,$s/^/    /'
 	done <"$failed"
@@ -75,8 +94,8 @@ stage_unit() {
 		done
 	# A case that could not run says so in a line of its own, which only the log of all output has.
 	grep '^skip ' "$all" | tee -a "$out"
-	awk -v f="$(wc -l <"$failed")" '/ Passed /{p++} /\*\*\*Skipped|^skip /{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{all++}
-		END { printf "%d passed, %d failed, %d skipped\n", p + all - f, f, s }' "$out"
+	awk -v f="$(wc -l <"$failed")" -v t="$(wc -w <<<"$threaded")" '/ Passed /{p++} /\*\*\*Skipped|^skip /{s++} /\*\*\*(Failed|Timeout|Exception|Not Run)/{all++}
+		END { printf "%d passed, %d failed, %d skipped\n", p + all - f, f + t, s }' "$out"
 	return $rc
 }
 
@@ -268,13 +287,15 @@ stage_format() {
 	[ $bad -eq 0 ]
 }
 
-# The build for TSan has all of it compiled and linked by clang; this is what is left out there, and without -fsanitize.
+# The build for TSan has clang compile and link nearly all, with all its warnings. This is what is not in it, and what the preprocessor makes something else of
+# where there is no sanitizer: files that ask for one, and those of the engine, whose headers do.
 stage_clang() {
 	local out=build/clang.out
-	mkdir -p build && flock build/.lock-clang cmake --preset clang >/dev/null || return 1
+	mkdir -p build && flock build/.lock-clang cmake --preset clang >/dev/null && flock build/.lock-tsan cmake --preset tsan >/dev/null || return 1
+	jq -r '.[].file' build/tsan/compile_commands.json | sort -u | grep -v '/migrate/' | xargs grep -LE 'GMIG_SANITIZED|GMIG_INSTRUMENTED' | sort >build/clang.known
 	# shellcheck disable=SC2016 # for the inner shell
-	jq -r '.[] | select(.file | endswith(".c")) | .directory, .file, .command' build/clang/compile_commands.json |
-		tr '\n' '\0' | xargs -0 -P "$(nproc)" -n 3 sh -c \
+	jq -r --rawfile known build/clang.known '($known | split("\n")) as $done | .[] | select(.file | endswith(".c")) | select(.file as $f | $done | index($f) | not) |
+		.directory, .file, .command' build/clang/compile_commands.json | tr '\n' '\0' | xargs -0 -P "$(nproc)" -n 3 sh -c \
 		'cd "$0" && said=$(eval "$2 -fsyntax-only" 2>&1) && echo "ok $1" || printf "not ok %s\n%s\n" "$1" "$said"' >$out
 	verdict_of_files $out
 }

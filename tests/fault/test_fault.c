@@ -208,10 +208,14 @@ static void assert_whole(struct rig *rig)
 }
 
 /*
- * With ThreadSanitizer all of it takes a quarter of an hour: there a cell tries one N of three, and
- * the next cell another one.
+ * With ThreadSanitizer all of it takes a quarter of an hour: there a cell tries one N of three, and the next cell another one;
+ * with AddressSanitizer one of two. All are tried without.
  */
-#define SPARSE (UNDER_TSAN ? 3 : 1)
+#ifdef GMIG_SANITIZED
+#define SPARSE (UNDER_TSAN ? 3 : 2)
+#else
+#define SPARSE 1
+#endif
 
 /* number: of the cell; stride: try every stride-th N only. */
 static void run_cell(const struct cell *cell, int number, int count, int stride)

@@ -9,7 +9,45 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
+
+#ifndef GMIG_SANITIZED
+/*
+ * Has this program a thread, in whichever of its processes? Those without any are left out for ThreadSanitizer (tests/unit/unthreaded), and test.sh looks
+ * whether that is so: $GMIG_THREADS_SEEN is a directory where a file of the program's name says that it has one.
+ */
+static char *threads_seen; /* shared by all processes of the program */
+static pid_t first_process;
+
+__attribute__((constructor)) static void begin_to_look_for_threads(void)
+{
+	if (!getenv("GMIG_THREADS_SEEN"))
+		return;
+	threads_seen = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (threads_seen == MAP_FAILED)
+		abort();
+	first_process = getpid();
+}
+
+__attribute__((destructor)) static void note_threads(void)
+{
+	char path[PATH_MAX];
+	FILE *file;
+
+	if (!threads_seen)
+		return;
+	if (!__libc_single_threaded)
+		*threads_seen = 1;
+	if (getpid() != first_process || !*threads_seen)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", getenv("GMIG_THREADS_SEEN"),
+		 program_invocation_short_name);
+	file = fopen(path, "we");
+	if (!file || fclose(file))
+		abort();
+}
+#endif
 
 int run_suite(Suite *suite)
 {
