@@ -2,15 +2,15 @@
 # command that passes or fails as one. Sourced by test.sh, which sets `top` and runs from there. bash.
 # shellcheck shell=bash
 
-# Stages run side by side: the first one that needs a build makes it, others wait. What ccache(1), where it is installed, has compiled before, here or
-# in another clone, is not compiled again; gcov wants its files beside the objects.
+# What ccache(1), where it is installed, has compiled before, here or in another clone, is not compiled again. cmake takes it from the environment for a
+# tree that is new.
+if command -v ccache >/dev/null && [ -z "${CMAKE_C_COMPILER_LAUNCHER:-}" ]; then
+	export CMAKE_C_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+fi
+
+# Stages run side by side: the first one that needs a build makes it, others wait.
 stage_build() {
-	local launcher=()
-	if [ "$1" != coverage ] && command -v ccache >/dev/null; then
-		launcher=(-D "CMAKE_C_COMPILER_LAUNCHER=env;CCACHE_BASEDIR=$PWD;CCACHE_NOHASHDIR=1;ccache")
-	fi
-	# shellcheck disable=SC2016 # for the inner shell
-	mkdir -p build && flock "build/.lock-$1" sh -c 'cmake --preset "$0" "$@" >/dev/null && cmake --build --preset "$0"' "$1" "${launcher[@]}"
+	mkdir -p build && flock "build/.lock-$1" sh -c 'cmake --preset "$0" >/dev/null && cmake --build --preset "$0"' "$1"
 }
 
 # For a stage that needs a build, which was made before it unless it runs alone (--only). Quiet unless it fails.
@@ -546,7 +546,8 @@ stage_debian() {
 		echo "dpkg-dev, debhelper or lintian is not installed"
 		return 77
 	}
-	need_build release && (cd build/release && rm -f ./*.deb && cpack >/dev/null) && tests/integration/debian-packages "$@"
+	need_build release && (cd build/release && rm -f ./*.deb && cpack >/dev/null) &&
+		env -u CMAKE_C_COMPILER_LAUNCHER tests/integration/debian-packages "$@"
 }
 
 # Fedora's packages, by whatever rpmbuild is here; it fails on a file that is in none of them.
@@ -596,6 +597,8 @@ stage_fuzz_smoke() {
 
 # A build that counts what it runs. What an earlier run has counted is of other programs: it goes.
 stage_build_coverage() {
+	# gcov wants its files beside the objects.
+	unset CMAKE_C_COMPILER_LAUNCHER
 	stage_build coverage && find build/coverage -name '*.gcda' -delete
 }
 
