@@ -3,6 +3,7 @@
 #include "../../migrate/gmig.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
