@@ -348,7 +348,7 @@ static void drop_earlier_boot(const struct domains *domains)
 		return;
 	if (count < 0)
 		snprintf(line, sizeof(line),
-			 "journals of before the host was started cannot be listed: %s",
+			 "journals of before the host was started cannot be looked for: %s",
 			 strerror(-count));
 	else
 		snprintf(line, sizeof(line),
