@@ -107,6 +107,7 @@ static int make_plan(const struct request *r, bool fresh, struct fleet *fleet,
 	const struct fleet_request what = {.sample_ms = SAMPLE_MS,
 					   .fresh = fresh,
 					   .closing = r->options.drain,
+					   .drain_only = r->options.drain_only,
 					   .only = r->guest ? r->names[0] : NULL,
 					   .protect = r->protect ? r->names[1] : NULL};
 	int rc = fleet_gather(&what, fleet, err);
@@ -156,6 +157,12 @@ static void report_after(const struct request *r, json_t *result)
 	fleet_free(&fleet);
 }
 
+/* Something stays, or is not in the plan since we may not see it. */
+static bool is_incomplete(const struct fleet *fleet, const struct placement_plan *plan)
+{
+	return plan->left_count || fleet->hidden;
+}
+
 static int run_plan(const struct request *r, const struct fleet *fleet,
 		    const struct placement_plan *plan)
 {
@@ -170,7 +177,7 @@ static int run_plan(const struct request *r, const struct fleet *fleet,
 		cli_print_json(result);
 	}
 	json_decref(run.results);
-	return status == CLI_OK && plan->left_count ? (int)CLI_REMAINING : status;
+	return status == CLI_OK && is_incomplete(fleet, plan) ? (int)CLI_REMAINING : status;
 }
 
 static void show(const struct request *r, const struct fleet *fleet,
@@ -203,7 +210,7 @@ static int show_or_run(const struct request *r, bool only_show)
 		status = cli_fail(r->json, &err);
 	} else if (only_show || r->dry_run || !plan->move_count) {
 		show(r, &fleet, plan);
-		status = plan->left_count ? CLI_REMAINING : CLI_OK;
+		status = is_incomplete(&fleet, plan) ? CLI_REMAINING : CLI_OK;
 	} else {
 		if (!r->json)
 			show(r, &fleet, plan);
@@ -334,7 +341,7 @@ static int show_drain(const struct request *r)
 	else if (!r->json)
 		puts(control_text_safe(err.text));
 	if (status < 0 && r->dry_run)
-		status = plan && plan->left_count ? CLI_REMAINING : CLI_OK;
+		status = plan && is_incomplete(&fleet, plan) ? CLI_REMAINING : CLI_OK;
 	placement_plan_destroy(plan);
 	fleet_free(&fleet);
 	return status < 0 ? may_go(r) : status;

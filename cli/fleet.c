@@ -24,6 +24,7 @@ struct vcpu {
 	int tid;	 /* 0: not known */
 	struct gmig_node_set nodes;
 	struct sample sample[2];
+	bool hidden; /* its thread is there, and is not for our eyes */
 };
 
 struct fleet_guest {
@@ -119,12 +120,12 @@ static bool is_hidden(pid_t pid)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	return access(path, F_OK) && (!kill(pid, 0) || errno == EPERM);
+	return pid > 0 && access(path, F_OK) && (!kill(pid, 0) || errno == EPERM);
 }
 
 /*
  * utime, stime and processor of stat, proc(5): fields 14, 15 and 39, counted behind the name, which may have anything in it. A thread that is not there
- * has not been seen; -errno: it could not be looked at.
+ * has not been seen; -errno: it could not be looked at; -EACCES, -EPERM: nor will it be.
  */
 static int look_at_thread(pid_t pid, int tid, struct sample *sample)
 {
@@ -166,7 +167,8 @@ static int look_at_all(struct fleet *fleet, bool after, struct gmig_error *err)
 			int ret =
 			    look_at_thread(fleet->inside[g].pid, vcpu->tid, &vcpu->sample[after]);
 
-			if (ret)
+			vcpu->hidden |= ret == -EACCES || ret == -EPERM;
+			if (ret && ret != -EACCES && ret != -EPERM)
 				return gmig_fail(
 				    err, ret,
 				    "vCPU %u of guest %.60s: its thread cannot be looked at: %s",
@@ -296,6 +298,16 @@ static int add_vcpus(const struct fleet *fleet, struct placement_guest *guest,
 
 /* ---- All guests ------------------------------------------------------------------------------ */
 
+static void free_guest(struct fleet_guest *inside)
+{
+	free(inside->name);
+	free(inside->target);
+	free(inside->vcpus);
+	free(inside->ram);
+	free(inside->vnode_of);
+	free(inside->time);
+}
+
 /* A domain is asked for by its URI: a guest of gmig-vmm may have the same name. */
 static const char *target_of(const json_t *entry)
 {
@@ -340,15 +352,56 @@ static void add_silent(struct fleet *fleet, const char *name, const char *why)
 					control_text_json(why)));
 }
 
-#define LOOK_TRIES 10 /* gmigd waits for a second each time, and looks on behind that */
+#define HIDDEN                                                                                     \
+	"the threads of its vCPUs are hidden from this user (/proc has hidepid=): run gmig as "    \
+	"root, or as a member of the group that hidepid's gid= names"
+
+/* Whose vCPUs do what, we may not know. What empties nodes need not: there it is enough where they may run. */
+static bool is_left_out(const struct fleet *fleet, size_t g)
+{
+	for (unsigned int i = 0; i < fleet->guests[g].vcpus; i++) {
+		const struct vcpu *vcpu = &fleet->inside[g].vcpus[i];
+
+		if (vcpu->hidden && (!fleet->drain_only || gmig_node_set_empty(&vcpu->nodes)))
+			return true;
+	}
+	return false;
+}
+
+/* Those alone, and not all guests: that lasts, and is so of some users' guests only. */
+static int leave_out_hidden(struct fleet *fleet, struct gmig_error *err)
+{
+	size_t kept = 0, all = fleet->count;
+
+	for (size_t g = 0; g < all; g++) {
+		if (is_left_out(fleet, g)) {
+			add_silent(fleet, fleet->guests[g].name, HIDDEN);
+			free_guest(&fleet->inside[g]);
+			continue;
+		}
+		fleet->guests[kept] = fleet->guests[g];
+		fleet->inside[kept++] = fleet->inside[g];
+	}
+	fleet->count = kept;
+	fleet->hidden += all - kept;
+	return all && !kept ? gmig_fail(err, -ENOENT,
+					"there is no guest of which a plan can be made: " HIDDEN)
+			    : 0;
+}
+
+#define LOOK_TRIES    10	/* gmigd waits for a second each time, and looks on behind that */
+#define LOOK_PAUSE_NS 100000000 /* where it cannot look, it says so at once */
 
 /* Where its memory lies takes gmigd a while to find out. A guest of which that is not known has no place in a plan: not no memory. */
 static int ask_residency(const json_t *entry, bool fresh, json_t **residency,
 			 struct gmig_error *err)
 {
+	const struct timespec pause = {.tv_nsec = LOOK_PAUSE_NS};
 	int rc = 0;
 
 	for (int i = 0; i < LOOK_TRIES && !rc; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
 		json_decref(*residency);
 		*residency = NULL;
 		rc = cli_ask(target_of(entry), "query-residency",
@@ -528,8 +581,10 @@ static int begin(const struct fleet_request *request, const json_t *entries, con
 		fleet->guests[g].managed =
 		    !request->only || is_in(request->only, fleet->guests[g].name);
 	}
+	fleet->drain_only = request->drain_only;
 	fleet->looked_ms = cli_now_ms();
-	return look_at_all(fleet, false, err);
+	rc = look_at_all(fleet, false, err);
+	return rc ? rc : leave_out_hidden(fleet, err);
 }
 
 int fleet_begin(const struct fleet_request *request, const json_t *entries, const json_t *answers,
@@ -544,6 +599,8 @@ int fleet_end(struct fleet *fleet, struct gmig_error *err)
 	double seconds;
 	int ret = look_at_all(fleet, true, err);
 
+	if (!ret)
+		ret = leave_out_hidden(fleet, err);
 	if (ret)
 		return ret;
 	seconds = (double)(cli_now_ms() - fleet->looked_ms) / 1000;
@@ -597,16 +654,8 @@ pid_t fleet_pid(const struct fleet *fleet, size_t guest)
 
 void fleet_free(struct fleet *fleet)
 {
-	for (size_t g = 0; fleet->inside && g < fleet->count; g++) {
-		struct fleet_guest *inside = &fleet->inside[g];
-
-		free(inside->name);
-		free(inside->target);
-		free(inside->vcpus);
-		free(inside->ram);
-		free(inside->vnode_of);
-		free(inside->time);
-	}
+	for (size_t g = 0; fleet->inside && g < fleet->count; g++)
+		free_guest(&fleet->inside[g]);
 	free(fleet->inside);
 	free(fleet->guests);
 	host_view_free(&fleet->view);

@@ -18,12 +18,14 @@ struct fleet {
 	size_t count;
 	unsigned int fake_nodes; /* 0: the host's own */
 	json_t *silent;		 /* [{"name","why"}]: guests that are not in the plan */
+	size_t hidden; /* of these: guests that have answered, and whose vCPUs we may not see */
 
 	/* What the above points to. */
 	struct gmig_topology *topology;
 	struct host_view view;
 	struct fleet_guest *inside;
 	int64_t looked_ms; /* when its vCPUs were looked at first */
+	bool drain_only;   /* as it was asked for */
 };
 
 struct fleet_request {
@@ -31,14 +33,19 @@ struct fleet_request {
 	    sample_ms; /* how long vCPUs are watched, below 1000 * LOOKS; 0: one look, all count alike */
 	bool fresh; /* the kernel is asked where memory lies, not the guest's books */
 	struct gmig_node_set closing; /* closed for this plan, beside those that are */
+	/*
+	 * The plan only empties closed nodes: a vCPU of which we may not see what it does, as with a /proc of hidepid=, counts where it may run, without CPU time.
+	 * Otherwise its guest is one of the silent ones.
+	 */
+	bool drain_only;
 	const char *const *protect,
 	    *const *only; /* names, NULL-ended, or NULL: none protected, all managed */
 };
 
 /*
- * -ENOENT: no guest answers; -ENXIO: nobody could be asked, there is neither a directory of sockets nor a gmigd; -ESRCH: there is no guest of a name in
- * `protect` or `only`; -EINVAL: guests pretend to have different nodes; -EMFILE, -ENOMEM and their like: what a vCPU does cannot be looked at, and it is not
- * taken for idle; -EACCES: nor may it be, as with a /proc of hidepid=; others as gmig_topology_create(). fleet_free() is legal after a failure, too.
+ * -ENOENT: no guest answers, or of all that do we may not see the vCPUs; -ENXIO: nobody could be asked, there is neither a directory of sockets nor a gmigd;
+ * -ESRCH: there is no guest of a name in `protect` or `only`; -EINVAL: guests pretend to have different nodes; -EMFILE, -ENOMEM and their like: what a vCPU does
+ * cannot be looked at, and it is not taken for idle; others as gmig_topology_create(). fleet_free() is legal after a failure, too.
  */
 int fleet_gather(const struct fleet_request *request, struct fleet *fleet, struct gmig_error *err);
 /*

@@ -230,11 +230,20 @@ static int check_above(const struct cpuset_scope *scope, const struct gmig_node_
 {
 	size_t length = (size_t)(strrchr(scope->domain, '/') - scope->domain);
 	char may[80], lacks_text[40], above[PATH_MAX];
+	const char *file = scope->version1 ? MEMS : MEMS ".effective";
 	struct gmig_node_set allowed = {{0}}, lacks = *nodes;
+	int ret;
 
 	snprintf(above, sizeof(above), "%.*s", (int)length, scope->domain);
-	if (read_set(scope, above, scope->version1 ? MEMS : MEMS ".effective", &allowed) ||
-	    gmig_node_set_empty(&allowed) || has_all(&allowed, nodes))
+	ret = read_set(scope, above, file, &allowed);
+	if (ret == -ENOENT || ret == -ENODEV)
+		return 0; /* no cpusets there */
+	if (ret)
+		return gmig_fail(err, ret,
+				 "%s of the cgroup '%.100s', which holds other domains, too, "
+				 "cannot be read: %s",
+				 file, *above ? above : "/", strerror(-ret));
+	if (gmig_node_set_empty(&allowed) || has_all(&allowed, nodes))
 		return 0;
 	gmig_node_set_minus(&lacks, &allowed);
 	gmig_node_set_print(&allowed, may, sizeof(may));
@@ -364,7 +373,7 @@ static int write_flag(const struct cpuset_scope *scope, const struct cpuset_grou
 			 group->path, strerror(-ret));
 }
 
-static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_group *group,
+static int narrow_group(const struct cpuset_scope *scope, struct cpuset_group *group,
 			const struct gmig_node_set *keep, unsigned int *others,
 			struct gmig_error *err)
 {
@@ -372,11 +381,14 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 	int ret = read_set(scope, group->path, MEMS, &now);
 	bool done, migrates;
 
-	if (ret == -ENOENT || ret == -ENODEV)
+	if (ret == -ENOENT || ret == -ENODEV) {
+		group->now = wanted;
 		return 0;
+	}
 	if (ret)
 		return gmig_fail(err, ret, "%s of '%.120s' cannot be read: %s", MEMS, group->path,
 				 strerror(-ret));
+	group->now = now;
 	if (!same(&now, &group->wide) && !same(&now, &group->before) && !same(&now, &wanted)) {
 		(*others)++;
 		return 0;
@@ -386,6 +398,8 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 		ret = write_flag(scope, group, "0", err);
 	if (!done && !ret)
 		ret = write_set(scope, group, &wanted, err);
+	if (!ret)
+		group->now = wanted;
 	/* Also where nothing else was left to write: whoever did that may have been killed before this. */
 	if (group->migrates && (read_flag(scope, group->path, MIGRATE, &migrates) || !migrates)) {
 		int back = write_flag(scope, group, "1", ret ? NULL : err);
@@ -393,6 +407,18 @@ static int narrow_group(const struct cpuset_scope *scope, const struct cpuset_gr
 		ret = ret ? ret : back;
 	}
 	return ret;
+}
+
+bool cpuset_scope_is_narrow(const struct cpuset_scope *scope, const struct gmig_node_set *keep)
+{
+	for (size_t i = 0; i < scope->count; i++) {
+		const struct cpuset_group *group = &scope->group[i];
+		const struct gmig_node_set wanted = narrow_set(group, keep);
+
+		if (same(&group->now, &group->wide) && !same(&group->wide, &wanted))
+			return false;
+	}
+	return true;
 }
 
 int cpuset_scope_narrow(struct cpuset_scope *scope, const struct gmig_node_set *keep,

@@ -64,7 +64,7 @@ void cpuset_scope_free(struct cpuset_scope *scope);
 
 /*
  * What widening by `nodes` would write, into group[].wide, without writing. -EACCES: a group above the domain's, or one that it
- * shares with others, does not allow `nodes`; the text names it.
+ * shares with others, does not allow `nodes`; -EMFILE, -EIO and the like: what it allows cannot be read. The text names it.
  */
 int cpuset_scope_plan(struct cpuset_scope *scope, const struct gmig_node_set *nodes,
 		      struct gmig_error *err);
@@ -94,6 +94,11 @@ bool cpuset_scope_narrows(const struct cpuset_scope *scope, const struct gmig_no
  */
 int cpuset_scope_narrow(struct cpuset_scope *scope, const struct gmig_node_set *keep,
 			unsigned int *others, struct gmig_error *err);
+/*
+ * After that: has no group the set any more that it was widened to? Where narrowing failed all the same, a set is as it is to be, and memory_migrate of version 1
+ * is not.
+ */
+bool cpuset_scope_is_narrow(const struct cpuset_scope *scope, const struct gmig_node_set *keep);
 /* Are others of its groups below this one? */
 bool cpuset_scope_is_above(const struct cpuset_scope *scope, size_t group);
 /* All nodes that its lowest groups allow by now, as they were read or written. Empty: nothing restricts it. */

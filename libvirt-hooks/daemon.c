@@ -172,10 +172,15 @@ static int take_state(struct daemon *daemon, struct gmig_error *err)
  */
 static int join_group(struct daemon *daemon, struct gmig_error *err)
 {
-	const struct group *group = getgrnam(daemon->options->group);
+	const struct group *group;
 	gid_t groups[1024];
 	int count = getgroups(1023, groups);
 
+	errno = 0;
+	group = getgrnam(daemon->options->group);
+	if (!group && is_shortage(errno))
+		return gmig_fail(err, -errno, "the group '%.60s' cannot be looked up: %s",
+				 daemon->options->group, strerror(errno));
 	if (!group)
 		return gmig_fail(err, -EINVAL, "there is no group '%.60s'", daemon->options->group);
 	daemon->group = group->gr_gid;

@@ -4,6 +4,7 @@
  * boot of the host: by no clock, since that of the files may jump. What it said of the cpusets is not known: so they are looked at before the domain is moved
  * again, and it is not moved unasked.
  */
+#include "../migrate/core/shortage.h"
 #include "domain_inside.h"
 #include "node_journal.h"
 #include "state_boot.h"
@@ -27,14 +28,17 @@ static void write_record(const struct domain *domain)
 	const char *directory = domain->host->journals;
 	struct gmig_error err = {0};
 	char boot[STATE_BOOT_TEXT];
+	int ret = state_boot_id(domain->host->qemu.root, boot);
 
-	state_boot_id(domain->host->qemu.root, boot);
-	if (!state_file_save(directory, domain->uuid, RECORD,
-			     json_pack("{s:i, s:s, s:i, s:I, s:s}", "version", STATE_FILE_VERSION,
-				       "uuid", domain->uuid, "pid", (int)domain->qemu.pid,
-				       "start_time", (json_int_t)domain->qemu.start_time, "boot",
-				       boot),
-			     "a note of a journal", &err))
+	if (is_shortage(ret))
+		gmig_fail(&err, ret, "of which boot a journal is cannot be noted: %s",
+			  strerror(-ret));
+	else if (!state_file_save(directory, domain->uuid, RECORD,
+				  json_pack("{s:i, s:s, s:i, s:I, s:s}", "version",
+					    STATE_FILE_VERSION, "uuid", domain->uuid, "pid",
+					    (int)domain->qemu.pid, "start_time",
+					    (json_int_t)domain->qemu.start_time, "boot", boot),
+				  "a note of a journal", &err))
 		return;
 	state_file_remove(directory, domain->uuid, RECORD);
 	domain_log(domain, GMIG_LOG_WARNING, "%s", err.text);
@@ -58,9 +62,9 @@ static bool is_ours(const struct domain *domain)
 	char boot[STATE_BOOT_TEXT];
 
 	if (state_file_read(domain->host->journals, domain->uuid, RECORD, read_record, &record,
-			    NULL))
+			    NULL) ||
+	    is_shortage(state_boot_id(domain->host->qemu.root, boot)))
 		return true;
-	state_boot_id(domain->host->qemu.root, boot);
 	return record.pid == domain->qemu.pid && record.start_time == domain->qemu.start_time &&
 	       !strcmp(record.boot, boot);
 }

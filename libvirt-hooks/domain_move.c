@@ -216,7 +216,10 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 	if (!told && domain->completed)
 		domain_tell_skip(domain, domain->scope);
 	if (ret)
-		snprintf(domain->note, sizeof(domain->note), "its cpusets are still wider: %.280s",
+		snprintf(domain->note, sizeof(domain->note), "its cpusets are %s: %.260s",
+			 cpuset_scope_is_narrow(domain->scope, keep)
+			     ? "narrow, but not all is put back"
+			     : "still wider",
 			 err.text);
 	else
 		remove_journal(domain);

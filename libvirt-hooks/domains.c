@@ -11,6 +11,7 @@
 
 #define WAIT_MS	    100
 #define WAIT_MS_MAX 60000
+#define SHORTAGE_MS 1000 /* want of memory passes soon */
 /* libvirt lists a domain a moment before its process is there: who is not found for longer is worth a word. */
 #define QUIET_MS 1600
 
@@ -206,38 +207,52 @@ static int first_of(const struct domains *domains, const struct virt_domain *lis
 	return 0;
 }
 
-int domains_update(struct domains *domains, const struct virt_domain *list, int count)
+/*
+ * The table to come: first what is listed, named alone, then what lives or may live beside that. NULL: no memory. Names before all else: a domain whose name is
+ * dropped would be put for the last time, and its jobs end with it; one that was opened only now, too.
+ */
+static struct entry *copy_table(const struct domains *domains, const struct virt_domain *list,
+				int count, int first, size_t *used)
 {
-	struct entry *fresh, *old;
-	size_t used = 0, old_count;
-	int first;
+	struct entry *fresh = calloc((size_t)count + domains->count + 1, sizeof(*fresh));
+	bool named = fresh != NULL;
 
-	count = list ? count : 0;
-	fresh = calloc((size_t)count + domains->count + 1, sizeof(*fresh));
-	if (!fresh)
-		return WAIT_MS_MAX; /* the old one stands */
-	first = first_of(domains, list, count);
-	for (int i = 0; i < count; i++) {
-		const struct virt_domain *from = &list[(first + i) % count];
-
-		fresh[used].name = strdup(from->name);
-		if (fresh[used].name)
-			take_listed(domains, from, &fresh[used++]);
+	*used = 0;
+	for (int i = 0; named && i < count; i++) {
+		fresh[*used].name = strdup(list[(first + i) % count].name);
+		named = fresh[(*used)++].name != NULL;
 	}
-	for (size_t i = 0; i < domains->count; i++) {
+	for (size_t i = 0; named && i < domains->count; i++) {
 		const struct entry *entry = &domains->entry[i];
 		bool keep = lives(entry) || (!list && !entry->domain);
 
 		if (!keep || is_listed(list, count, entry->uuid))
 			continue;
-		fresh[used] = *entry;
-		fresh[used].name = strdup(entry->name);
-		if (!fresh[used].name)
-			continue;
+		fresh[*used] = *entry;
+		fresh[*used].name = strdup(entry->name);
 		if (entry->domain)
 			domain_get(entry->domain);
-		used++;
+		named = fresh[(*used)++].name != NULL;
 	}
+	if (named || !fresh)
+		return fresh;
+	drop_entries(fresh, *used);
+	return NULL;
+}
+
+int domains_update(struct domains *domains, const struct virt_domain *list, int count)
+{
+	struct entry *fresh, *old;
+	size_t used, old_count;
+	int first;
+
+	count = list ? count : 0;
+	first = first_of(domains, list, count);
+	fresh = copy_table(domains, list, count, first, &used);
+	if (!fresh)
+		return SHORTAGE_MS; /* the old one stands */
+	for (int i = 0; i < count; i++)
+		take_listed(domains, &list[(first + i) % count], &fresh[i]);
 	qsort(fresh, used, sizeof(*fresh), by_name);
 	pthread_mutex_lock(&domains->lock);
 	old = domains->entry;
@@ -333,7 +348,7 @@ static void drop_earlier_boot(const struct domains *domains)
 		return;
 	if (count < 0)
 		snprintf(line, sizeof(line),
-			 "journals of before the host was started cannot be listed: %s",
+			 "journals of before the host was started cannot be looked for: %s",
 			 strerror(-count));
 	else
 		snprintf(line, sizeof(line),
@@ -362,12 +377,13 @@ void domains_recover(struct domains *domains)
 
 	for (int i = 0; list && i < count; i++)
 		used += recall(domains, uuids[i], &list[used]);
+	/* Before moves go on: their ends write the same notes, by threads of their own, and what is read here would be written over them. */
+	for (enum node_journal_kind kind = 0; kind < NODE_JOURNAL_KINDS; kind++)
+		drop_old_notes(domains, kind);
 	if (list)
 		domains_update(domains, list, used);
 	virt_list_free(list, used);
 	free(uuids);
-	for (enum node_journal_kind kind = 0; kind < NODE_JOURNAL_KINDS; kind++)
-		drop_old_notes(domains, kind);
 }
 
 /* ---- Asking ---------------------------------------------------------------------------------- */

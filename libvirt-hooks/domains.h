@@ -25,7 +25,7 @@ void domains_destroy(struct domains *domains);
 /*
  * One thread at a time. list: as virt_list() gave it; NULL: libvirt is not to be asked now, only the dead are looked for. Returns in how many
  * ms a process that was not found is to be looked for again, -1: none is. The last resort is to look at all processes: what was not found
- * is tried again after 100 ms, 200 ms .. and at last once a minute.
+ * is tried again after 100 ms, 200 ms .. and at last once a minute. Without memory the table stays as it was, and a second later is soon enough.
  */
 int domains_update(struct domains *domains, const struct virt_domain *list, int count);
 

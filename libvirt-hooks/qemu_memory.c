@@ -191,16 +191,18 @@ static int read_usage(const struct process *process, const struct qemu_ram *ram,
 int qemu_memory_read(struct process *process, uint64_t domain_bytes, struct qemu_ram *ram,
 		     struct qemu_usage *usage, struct gmig_error *err)
 {
+	struct qemu_usage *found; /* half of it would be taken for a guest with little memory */
 	struct process_maps maps;
 	int ret = process_maps_read(process, &maps, err);
 
 	memset(ram, 0, sizeof(*ram));
 	if (ret)
 		return ret;
-	ret = qemu_ram_choose(&maps, domain_bytes, ram);
+	found = malloc(sizeof(*found));
+	ret = found ? qemu_ram_choose(&maps, domain_bytes, ram) : -ENOMEM;
 	process_maps_free(&maps);
 	if (!ret)
-		ret = read_usage(process, ram, usage);
+		ret = read_usage(process, ram, found);
 	/* A process that ends meanwhile reads as one without memory. */
 	if (process_check(process, err))
 		ret = -ESRCH;
@@ -209,5 +211,8 @@ int qemu_memory_read(struct process *process, uint64_t domain_bytes, struct qemu
 			  (int)process->pid, strerror(-ret));
 	if (ret)
 		qemu_ram_free(ram);
+	else
+		*usage = *found;
+	free(found);
 	return ret;
 }

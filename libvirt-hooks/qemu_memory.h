@@ -46,7 +46,7 @@ int qemu_usage_parse(FILE *numa_maps, const struct qemu_ram *ram, struct qemu_us
 /* The bytes on a node, guest memory and QEMU's own. */
 uint64_t qemu_usage_on(const struct qemu_usage *usage, unsigned int node);
 
-/* Choose and count, of a process that is alive. *ram and *usage are then the caller's. -ESRCH, -EACCES, -ENOMEM. */
+/* Choose and count, of a process that is alive. *ram and *usage are then the caller's; on an error *usage stays as it was. -ESRCH, -EACCES, -ENOMEM, -EIO. */
 int qemu_memory_read(struct process *process, uint64_t domain_bytes, struct qemu_ram *ram,
 		     struct qemu_usage *usage, struct gmig_error *err);
 

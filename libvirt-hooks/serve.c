@@ -97,13 +97,15 @@ static void describe_residency(const struct guest *guest, json_t *object)
 	const struct held *held = guest->opaque;
 	struct domain_look *now = malloc(sizeof(*now));
 	struct gmig_error err = {0};
+	int ret =
+	    now ? look(held, held->fresh, now, &err) : gmig_fail(&err, -ENOMEM, "out of memory");
 
-	if (now && !look(held, held->fresh, now, &err))
-		serve_report_look(object, guest->topology, now);
-	else
+	/* Memory without all of its vCPUs would be half an answer, of which a plan is made. */
+	if (serve_report_threads(object, domain_pid(held->domain), ret ? NULL : &err) || ret)
 		json_object_set_new(object, "unknown", control_text_json(err.text));
+	else
+		serve_report_look(object, guest->topology, now);
 	serve_report_cpusets(object, held->domain);
-	serve_report_threads(object, domain_pid(held->domain));
 	keeping_describe(held->serve->options.keeping, domain_uuid(held->domain), object);
 	free(now);
 }
@@ -138,7 +140,7 @@ static int check(const struct guest *guest, json_t **result, struct gmig_error *
 	int ret = now ? look(held, true, now, err) : gmig_fail(err, -ENOMEM, "out of memory");
 
 	if (!ret)
-		*result = serve_report_check(held->domain, now);
+		ret = serve_report_check(held->domain, now, result, err);
 	free(now);
 	return ret;
 }

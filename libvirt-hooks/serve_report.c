@@ -2,6 +2,7 @@
 #include "../control/text.h"
 #include "qemu_files.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -101,9 +102,13 @@ void serve_report_look(json_t *object, const struct gmig_topology *topology,
 void serve_report_cpusets(json_t *object, struct domain *domain)
 {
 	struct domain_cpusets cpusets;
+	struct gmig_error err = {0};
 	char nodes[256];
+	int ret = domain_cpusets(domain, &cpusets, &err);
 
-	if (domain_cpusets(domain, &cpusets, NULL))
+	if (ret && ret != -ESRCH) /* no note would say that all is as it should be */
+		json_object_set_new(object, "note", control_text_json(err.text));
+	if (ret)
 		return;
 	gmig_node_set_print(&cpusets.nodes, nodes, sizeof(nodes));
 	json_object_set_new(object, "cpuset",
@@ -128,7 +133,8 @@ static json_t *line_json(const char *text, const char *key)
 	return json_stringn(line, strcspn(line, "\n"));
 }
 
-static json_t *thread_report(pid_t pid, const struct qemu_thread *thread)
+/* 0 without a report: it has ended. -errno: it cannot be looked at now. */
+static int thread_report(pid_t pid, const struct qemu_thread *thread, json_t **report)
 {
 	static const char *const kinds[] = {[QEMU_THREAD_EMULATOR] = "emulator",
 					    [QEMU_THREAD_VCPU] = "vcpu",
@@ -136,37 +142,52 @@ static json_t *thread_report(pid_t pid, const struct qemu_thread *thread)
 	size_t bytes;
 	char *status QEMU_FREED = qemu_file_read("", 1u << 16, &bytes, "/proc/%d/task/%d/status",
 						 (int)pid, (int)thread->tid);
-	json_t *report;
 
+	*report = NULL;
 	if (!status)
-		return NULL; /* it has ended */
-	report = json_pack("{s:s, s:i, s:o, s:o}", "kind", kinds[thread->kind], "tid",
-			   (int)thread->tid, "cpus", line_json(status, "\nCpus_allowed_list:"),
-			   "mems", line_json(status, "\nMems_allowed_list:"));
-	if (report && thread->kind == QEMU_THREAD_VCPU)
-		json_object_set_new(report, "vcpu", integer(thread->vcpu));
-	return report;
+		return errno == ENOENT || errno == ESRCH ? 0 : -errno;
+	*report = json_pack("{s:s, s:i, s:o, s:o}", "kind", kinds[thread->kind], "tid",
+			    (int)thread->tid, "cpus", line_json(status, "\nCpus_allowed_list:"),
+			    "mems", line_json(status, "\nMems_allowed_list:"));
+	if (!*report)
+		return -ENOMEM;
+	if (thread->kind == QEMU_THREAD_VCPU)
+		json_object_set_new(*report, "vcpu", integer(thread->vcpu));
+	return 0;
 }
 
-void serve_report_threads(json_t *object, pid_t pid)
+static int add_threads(pid_t pid, json_t *vcpus, json_t *others)
 {
 	const struct qemu_host host = {.root = ""};
-	json_t *vcpus = json_array(), *others = json_array();
 	struct qemu_thread *threads;
-	int count = qemu_threads_read(&host, pid, &threads);
+	int count = qemu_threads_read(&host, pid, &threads), ret = 0;
 
-	for (int i = 0; i < count; i++) {
-		json_t *report = thread_report(pid, &threads[i]);
+	if (count < 0)
+		return count == -ESRCH ? 0 : count;
+	for (int i = 0; i < count && !ret; i++) {
+		json_t *report;
 
-		if (report)
-			json_array_append_new(threads[i].kind == QEMU_THREAD_VCPU ? vcpus : others,
-					      report);
+		ret = thread_report(pid, &threads[i], &report);
+		if (report && json_array_append_new(
+				  threads[i].kind == QEMU_THREAD_VCPU ? vcpus : others, report))
+			ret = -ENOMEM;
 	}
-	if (count >= 0)
-		free(threads);
-	json_object_set_new(
-	    object, "cpus",
-	    json_pack("{s:b, s:o, s:o}", "placed", 0, "vcpus", vcpus, "threads", others));
+	free(threads);
+	return ret;
+}
+
+int serve_report_threads(json_t *object, pid_t pid, struct gmig_error *err)
+{
+	json_t *vcpus = json_array(), *others = json_array();
+	int ret = add_threads(pid, vcpus, others);
+
+	if (!ret && json_object_set_new(object, "cpus",
+					json_pack("{s:b, s:O, s:O}", "placed", 0, "vcpus", vcpus,
+						  "threads", others)))
+		ret = -ENOMEM;
+	json_decref(vcpus);
+	json_decref(others);
+	return ret ? gmig_fail(err, ret, "its threads cannot be looked at: %s", strerror(-ret)) : 0;
 }
 
 /* ---- Pins ------------------------------------------------------------------------------------ */
@@ -197,13 +218,18 @@ static void add_breach(json_t *breaches, const char *what, const char *detail)
 						  control_text_json(detail)));
 }
 
-json_t *serve_report_check(struct domain *domain, const struct domain_look *look)
+int serve_report_check(struct domain *domain, const struct domain_look *look, json_t **result,
+		       struct gmig_error *err)
 {
-	json_t *breaches = json_array();
+	json_t *breaches;
 	struct domain_cpusets cpusets;
 	char text[GMIG_ERROR_TEXT];
 	uint64_t resident = 0;
+	int ret = domain_cpusets(domain, &cpusets, err);
 
+	if (ret)
+		return ret;
+	breaches = json_array();
 	for (unsigned int node = 0; node < GMIG_MAX_NODES; node++)
 		resident += look->usage.ram_bytes[node];
 	if (!look->fits) {
@@ -213,10 +239,11 @@ json_t *serve_report_check(struct domain *domain, const struct domain_look *look
 		    (unsigned long long)look->ram_bytes, (unsigned long long)look->domain_bytes);
 		add_breach(breaches, "memory", text);
 	}
-	if (!domain_cpusets(domain, &cpusets, NULL) && cpusets.note[0])
+	if (cpusets.note[0])
 		add_breach(breaches, "cpuset", cpusets.note);
-	return json_pack("{s:b, s:b, s:o, s:o, s:i, s:o}", "ok", json_array_size(breaches) == 0,
-			 "process", 1, "breaches", breaches, "checked_pages",
-			 integer(resident / GMIG_PAGE_BYTES), "corrected_pages", 0, "mapped_bytes",
-			 integer(look->ram_bytes));
+	*result = json_pack("{s:b, s:b, s:o, s:o, s:i, s:o}", "ok", json_array_size(breaches) == 0,
+			    "process", 1, "breaches", breaches, "checked_pages",
+			    integer(resident / GMIG_PAGE_BYTES), "corrected_pages", 0,
+			    "mapped_bytes", integer(look->ram_bytes));
+	return *result ? 0 : gmig_fail(err, -ENOMEM, "no memory for the answer");
 }

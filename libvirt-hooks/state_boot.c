@@ -1,4 +1,5 @@
 #include "state_boot.h"
+#include "../migrate/core/shortage.h"
 #include "qemu_files.h"
 #include "state_file.h"
 
@@ -9,22 +10,23 @@
 
 #define FILE_NAME "boot"
 
-static bool read_id(const char *root, const char *path, char id[STATE_BOOT_TEXT])
+/* 0; -EINVAL: it is none; others: why it cannot be read. */
+static int read_id(const char *root, const char *path, char id[STATE_BOOT_TEXT])
 {
 	size_t bytes;
 	char *text QEMU_FREED = qemu_file_read(root, STATE_BOOT_TEXT + 1, &bytes, "%s", path);
 
 	*id = '\0';
 	if (!text)
-		return false;
+		return -errno;
 	text[strcspn(text, "\n")] = '\0';
 	if (strlen(text) != STATE_BOOT_TEXT - 1)
-		return false;
+		return -EINVAL;
 	memcpy(id, text, STATE_BOOT_TEXT);
-	return true;
+	return 0;
 }
 
-bool state_boot_id(const char *root, char id[STATE_BOOT_TEXT])
+int state_boot_id(const char *root, char id[STATE_BOOT_TEXT])
 {
 	return read_id(root, "/proc/sys/kernel/random/boot_id", id);
 }
@@ -50,11 +52,16 @@ static int remove_all(const char *directory)
 int state_boot_begin(const char *directory, const char *root)
 {
 	char path[PATH_MAX], id[STATE_BOOT_TEXT], before[STATE_BOOT_TEXT] = "";
-	int count = 0;
+	int count = 0, ret, old;
 
 	if (snprintf(path, sizeof(path), "%s/" FILE_NAME, directory) >= (int)sizeof(path))
 		return 0;
-	if (state_boot_id(root, id) && read_id("", path, before) && !strcmp(id, before))
+	ret = state_boot_id(root, id);
+	old = read_id("", path, before);
+	/* Not known now is not unknown: what is there would be taken for this boot's from now on. */
+	if (is_shortage(ret) || is_shortage(old))
+		return is_shortage(ret) ? ret : old;
+	if (!ret && !old && !strcmp(id, before))
 		return 0;
 	/* Ahead of all: where there is no room for the new one, or we are killed here, the old one would have live journals removed next time. */
 	if (unlink(path) == 0 && *id && *before)

@@ -7,15 +7,14 @@
 #ifndef STATE_BOOT_H
 #define STATE_BOOT_H
 
-#include <stdbool.h>
-
 #define STATE_BOOT_TEXT 37
 
-/* root: of /proc, "" this host. False, and "": it cannot be told. */
-bool state_boot_id(const char *root, char id[STATE_BOOT_TEXT]);
+/* root: of /proc, "" this host. 0; or -errno, and "": it cannot be told. */
+int state_boot_id(const char *root, char id[STATE_BOOT_TEXT]);
 /*
  * Journals of an earlier boot are removed, how many is returned, and the directory is of this boot from now on. Where it is not known of which it was, nothing is
- * removed. -errno: they cannot be listed; the directory is of that boot still, and whoever asks next removes them. Those that were set aside (state_file.h) stay for people.
+ * removed. -errno: they cannot be listed, or for want of descriptors or memory it cannot be told now; the directory is of that boot still, and whoever asks next
+ * removes them. Those that were set aside (state_file.h) stay for people.
  */
 int state_boot_begin(const char *directory, const char *root);
 

@@ -208,6 +208,33 @@ START_TEST(scope_is_refused_if_one_thread_s_group_cannot_be_read)
 }
 END_TEST
 
+/* What others share would be taken for all nodes, and a set of version 1 that is wider than that is refused by the kernel in mid-way, or has no effect. */
+START_TEST(plan_is_refused_if_it_cannot_be_read_what_others_share)
+{
+	static const char *const files[] = {"cpuset.mems", "cpuset.mems.effective"};
+	const struct gmig_node_set wanted = nodes("1");
+
+	for (int version = 1; version <= 2; version++) {
+		char path[512];
+
+		host_of_version(version);
+		read_scope();
+		snprintf(path, sizeof(path), "%s%s/machine.slice/%s", tree_root, mount,
+			 files[version - 1]);
+		ck_assert_int_eq(unlink(path), 0);
+		plan("1"); /* no cpusets there */
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+		ck_assert_int_eq(cpuset_scope_plan(scope, &wanted, &err), -EISDIR);
+		ck_assert_msg(strstr(err.text, "of the cgroup '/machine.slice'") != NULL, "%s",
+			      err.text);
+		ck_assert_str_eq(get(SCOPE "/libvirt/vcpu0"), "0");
+		ck_assert_int_eq(rmdir(path), 0);
+		cpuset_scope_free(scope);
+		scope = NULL;
+	}
+}
+END_TEST
+
 static int read_scope_only(void)
 {
 	return cpuset_scope_read(&host, PID, &scope, &err);
@@ -319,6 +346,31 @@ START_TEST(set_of_version_1_stays_wide_if_memory_migrate_cannot_be_switched_off)
 	ck_assert_ptr_nonnull(strstr(err.text, "memory_migrate of '/"));
 	ck_assert_str_eq(get(SCOPE "/libvirt/vcpu0"), "1");
 	ck_assert_str_eq(get(SCOPE "/libvirt/vcpu1"), "0-1");
+	ck_assert(!cpuset_scope_is_narrow(scope, &none));
+}
+END_TEST
+
+static void breaks_switching_on(void *opaque, const char *path, const char *text)
+{
+	(void)opaque;
+	if (strstr(path, "/vcpu1/cpuset.memory_migrate") && *text == '1') {
+		ck_assert_int_eq(unlink(path), 0);
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+	}
+}
+
+START_TEST(set_of_version_1_is_narrow_if_memory_migrate_cannot_be_switched_on_again)
+{
+	host_of_version(1);
+	host.before_write = breaks_switching_on;
+	read_scope();
+	plan("1");
+	ck_assert_int_eq(cpuset_scope_widen(scope, &err), 0);
+	ck_assert(!cpuset_scope_is_narrow(scope, &none));
+	ck_assert_int_eq(narrow_after(&from_0_to_1, &none), -EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, "1 to cpuset.memory_migrate of '/"));
+	check_all("1");
+	ck_assert(cpuset_scope_is_narrow(scope, &none));
 }
 END_TEST
 
@@ -564,12 +616,14 @@ int main(void)
 	    scope_without_systemd_is_found_by_libvirts_name,
 	    scope_of_a_shared_group_is_left_alone,
 	    scope_is_refused_if_one_thread_s_group_cannot_be_read,
+	    plan_is_refused_if_it_cannot_be_read_what_others_share,
 	    scope_is_refused_if_the_threads_cannot_be_listed,
 	    scope_of_version_1_is_refused_if_memory_migrate_cannot_be_read,
 	    scope_without_a_thread_that_has_ended_has_the_others_groups,
 	    scope_without_cpusets_is_empty,
 	    widening_and_narrowing_keep_version_1_valid_at_every_step,
 	    set_of_version_1_stays_wide_if_memory_migrate_cannot_be_switched_off,
+	    set_of_version_1_is_narrow_if_memory_migrate_cannot_be_switched_on_again,
 	    widening_on_version_2_leaves_groups_that_inherit,
 	    widening_past_what_other_domains_share_is_refused,
 	    widening_that_fails_is_taken_back,

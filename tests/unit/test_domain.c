@@ -268,6 +268,36 @@ START_TEST(few_pages_that_stay_are_left_to_the_kernel)
 }
 END_TEST
 
+static void breaks_switching_on(void *opaque, const char *path, const char *text)
+{
+	threads_follow(opaque, path, text);
+	if (strstr(path, "/vcpu0/cpuset.memory_migrate") && *text == '1') {
+		ck_assert_int_eq(unlink(path), 0);
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+	}
+}
+
+/* With cgroups of version 1, of which all sets are narrow again: they are not said to be wider. */
+START_TEST(move_whose_sets_are_narrow_says_what_is_not_put_back)
+{
+	fake_file("self/mountinfo", "32 24 0:28 / /cg rw - cgroup cgroup rw,cpuset\n");
+	fake_file("77/task/77/cgroup", "3:cpuset:" SCOPE "/emulator\n");
+	fake_file("77/task/78/cgroup", "3:cpuset:" SCOPE "/vcpu0\n");
+	fake_file("cg" SCOPE "/emulator/cpuset.memory_migrate", "1\n");
+	fake_file("cg" SCOPE "/vcpu0/cpuset.memory_migrate", "1\n");
+	host.cpusets.before_write = breaks_switching_on;
+	open_domain();
+	run(&to_1);
+	wait_ends(1);
+	ck_assert_msg(strstr(lines, "its cpusets are narrow, but not all is put back: 1 to "
+				    "cpuset.memory_migrate of '" SCOPE "/vcpu0'") != NULL,
+		      "%s", lines);
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(mems("/vcpu0"), "1");
+	ck_assert(has_journal());
+}
+END_TEST
+
 START_TEST(move_after_one_that_was_not_narrowed_narrows_to_its_own_node)
 {
 	struct gmig_job_spec to_2 = to_1;
@@ -629,6 +659,7 @@ int main(void)
 	    note_of_a_node_that_somebody_else_took_away_is_gone,
 	    group_above_that_had_to_keep_a_node_has_it_still,
 	    few_pages_that_stay_are_left_to_the_kernel,
+	    move_whose_sets_are_narrow_says_what_is_not_put_back,
 	    move_after_one_that_was_not_narrowed_narrows_to_its_own_node,
 	    move_while_libvirt_is_told_of_the_last_is_refused_in_time,
 	    memory_of_a_domain_that_was_never_seen_counts,

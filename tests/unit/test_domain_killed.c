@@ -560,6 +560,9 @@ START_TEST(unreadable_journal_is_of_the_process_for_which_it_was_set_aside)
 	/* The host was started anew, or the domain: the next process has done nothing. */
 	fake_file("sys/kernel/random/boot_id", "9e2d3aa1-66a1-4f93-9ca1-d0f4b65de6a1\n");
 	expect_note("");
+	unreadable = "/boot_id"; /* or has not been: that cannot be told now */
+	expect_note("cannot be understood");
+	unreadable = NULL;
 	unlink(path);
 	leave_text("{");
 	domain_put(domain);
@@ -573,6 +576,13 @@ START_TEST(unreadable_journal_is_of_the_process_for_which_it_was_set_aside)
 	/* It is not known whose it is: it is said. */
 	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".aside", journals);
 	ck_assert_int_eq(unlink(path), 0);
+	expect_note("cannot be understood");
+	/* Nor was it when it was set aside. */
+	leave_text("{");
+	domain_put(domain);
+	unreadable = "/boot_id";
+	open_domain();
+	unreadable = NULL;
 	expect_note("cannot be understood");
 }
 END_TEST

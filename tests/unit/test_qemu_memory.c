@@ -178,6 +178,34 @@ START_TEST(line_without_memory_is_not_the_end)
 }
 END_TEST
 
+/* The last known one stays: with half of it a plan would be made for a guest that has little memory. */
+START_TEST(usage_stays_as_it_was_if_a_read_fails_in_mid_file)
+{
+	const struct fake_qemu fake = {
+	    .name = "web1", .uuid = fake_qemu_uuid(0), .anon_mib = 24, .memfd_mib = 24};
+	const int plenty = 1000000;
+	pid_t pid = fake_qemu_start(&fake);
+	struct process *process;
+	int lines;
+
+	ck_assert_msg(!process_open(NULL, pid, &process, &err), "%s", err.text);
+	no_line_in = plenty;
+	ck_assert_msg(!qemu_memory_read(process, 48 * MIB, &ram, &usage, &err), "%s", err.text);
+	lines = plenty - no_line_in;
+	/* From the last line of numa_maps, and what says that there is none, back to the first ones of it. */
+	for (int back = 1; back <= 10; back++) {
+		qemu_ram_free(&ram);
+		memset(&usage, 7, sizeof(usage));
+		no_line_in = lines - back;
+		ck_assert_int_eq(qemu_memory_read(process, 48 * MIB, &ram, &usage, &err), -ENOMEM);
+		for (size_t i = 0; i < sizeof(usage); i++)
+			ck_assert_int_eq(((const unsigned char *)&usage)[i], 7);
+	}
+	fake_qemu_end(pid);
+	process_close(process);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	const TTest *const tests[] = {
@@ -187,6 +215,7 @@ int main(int argc, char **argv)
 	    usage_counts_pages_by_node_and_size,
 	    usage_of_nonsense_is_refused_or_ignored,
 	    line_without_memory_is_not_the_end,
+	    usage_stays_as_it_was_if_a_read_fails_in_mid_file,
 	    real_process_has_its_memory_found_and_counted,
 	};
 

@@ -2,6 +2,7 @@
 #include "../../libvirt-hooks/move_journal.h"
 #include "../../libvirt-hooks/state_boot.h"
 #include "../../libvirt-hooks/state_file.h"
+#include "failing_open.h"
 #include "no_listing.h"
 #include "suite.h"
 
@@ -226,6 +227,24 @@ START_TEST(journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot)
 }
 END_TEST
 
+/* For want of a descriptor: which boot it is, or was. */
+START_TEST(journals_of_a_boot_that_cannot_be_told_now_stay_of_that_boot)
+{
+	static const char *const files[] = {"/random/boot_id", "/boot"};
+
+	write_text(UUID ".json", "{");
+	write_text("boot", "9e2d3aa1-66a1-4f93-9ca1-d0f4b65de6a1");
+	for (size_t i = 0; i < 2; i++) {
+		unreadable = files[i];
+		ck_assert_int_eq(state_boot_begin(directory, ""), -EMFILE);
+		unreadable = NULL;
+		ck_assert(is_there(UUID ".json") && is_there("boot"));
+	}
+	ck_assert_int_eq(state_boot_begin(directory, ""), 1);
+	ck_assert(!is_there(UUID ".json"));
+}
+END_TEST
+
 #define GROUP(path)                                                                                \
 	"{\"version\":1,\"uuid\":\"" UUID "\",\"pid\":4711,\"start_time\":1,\"uid\":7,"            \
 	"\"name\":\"web1\",\"memory\":1,\"job\":{\"from\":[0],\"to\":[1]},\"keep\":\"0\","         \
@@ -269,6 +288,7 @@ int main(void)
 	    journals_that_cannot_be_listed_are_told_as_such,
 	    journal_of_a_group_that_is_none_is_not_understood,
 	    journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot,
+	    journals_of_a_boot_that_cannot_be_told_now_stay_of_that_boot,
 	    file_whose_directory_cannot_be_synced_is_written,
 	};
 
