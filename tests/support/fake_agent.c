@@ -174,3 +174,11 @@ void ck_asked(size_t i, const char *command, const char *arguments)
 	free(got);
 	json_decref(want);
 }
+
+TCase *fake_agent_case(Suite *suite, const char *name)
+{
+	TCase *tcase = fake_case(suite, name);
+
+	tcase_add_checked_fixture(tcase, fake_agent_setup, fake_agent_teardown);
+	return tcase;
+}

@@ -41,4 +41,13 @@ void fake_agent_teardown(void);
 /* The i-th thing that was asked for: the command, and its arguments as JSON. */
 void ck_asked(size_t i, const char *command, const char *arguments);
 
+/* A case with it, and with the VMM of fake_vmm.h. */
+TCase *fake_agent_case(Suite *suite, const char *name);
+
+/* What it says of a job; more: further members. */
+#define JOB(state, moved, more)                                                                    \
+	"{\"return\":{\"id\":\"3\",\"kind\":\"migrate-pages\",\"state\":\"" state                  \
+	"\",\"rate\":0,\"total_bytes\":8388608,\"done_bytes\":" moved ",\"moved_bytes\":" moved    \
+	",\"seconds\":2.0," more "}}"
+
 #endif

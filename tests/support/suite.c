@@ -3,20 +3,21 @@
 #include "../../migrate/gmig.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #ifndef GMIG_SANITIZED
 /*
- * Has this program a thread, in whichever of its processes? Those without any are left out for ThreadSanitizer (tests/unit/unthreaded), and test.sh looks
- * whether that is so: $GMIG_THREADS_SEEN is a directory where a file of the program's name says that it has one.
+ * Does this program start a thread, in whichever of its processes? Those that start none are left out for ThreadSanitizer (tests/unit/unthreaded), and test.sh
+ * looks whether that is so: $GMIG_THREADS_SEEN is a directory where a file of the program's name says that it does. This stands before libc's.
  */
 static char *threads_seen; /* shared by all processes of the program */
 static pid_t first_process;
@@ -31,16 +32,23 @@ __attribute__((constructor)) static void begin_to_look_for_threads(void)
 	first_process = getpid();
 }
 
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+		   void *argument)
+{
+	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+	if (threads_seen)
+		*threads_seen = 1;
+	return real(thread, attributes, run, argument);
+}
+
 __attribute__((destructor)) static void note_threads(void)
 {
 	char path[PATH_MAX];
 	FILE *file;
 
-	if (!threads_seen)
-		return;
-	if (!__libc_single_threaded)
-		*threads_seen = 1;
-	if (getpid() != first_process || !*threads_seen)
+	if (!threads_seen || getpid() != first_process || !*threads_seen)
 		return;
 	snprintf(path, sizeof(path), "%s/%s", getenv("GMIG_THREADS_SEEN"),
 		 program_invocation_short_name);
