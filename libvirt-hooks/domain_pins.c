@@ -274,7 +274,7 @@ void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain
 int domain_pins_check(struct domain *domain, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
-	struct gmig_topology *topology;
+	struct gmig_topology *topology = NULL;
 	int ret;
 
 	if (spec->user != GUEST_VCPUS_ALL)

@@ -243,6 +243,25 @@ START_TEST(target_without_cpus_is_refused_before_anything_moves)
 }
 END_TEST
 
+START_TEST(move_is_refused_while_it_cannot_be_looked_which_nodes_have_cpus)
+{
+	const struct gmig_job_spec spec = with_vcpus();
+	struct domain_pins pins;
+	struct gmig_job *job;
+
+	open_domain();
+	unreadable = "/node/online";
+	ck_assert_int_eq(domain_start_job(domain, &spec, &job, &err), -EMFILE);
+	unreadable = NULL;
+	ck_assert_ptr_nonnull(strstr(err.text, "/node/online"));
+	ck_assert_int_eq(fake_page[0].node, 0);
+	ck_assert_str_eq(mems("/emulator"), "0");
+	ck_assert_str_eq(pinned(), BEFORE);
+	pins = move_with_vcpus();
+	expect_pins(pins, DOMAIN_PINS_FOLLOWED, "");
+}
+END_TEST
+
 START_TEST(cancelled_move_changes_no_pin)
 {
 	struct gmig_job_spec slow = with_vcpus();
@@ -713,6 +732,7 @@ int main(void)
 	    pins_stay_while_memory_moves_and_without_the_option,
 	    threads_elsewhere_need_nothing,
 	    target_without_cpus_is_refused_before_anything_moves,
+	    move_is_refused_while_it_cannot_be_looked_which_nodes_have_cpus,
 	    cancelled_move_changes_no_pin,
 	    memory_that_stays_keeps_its_threads,
 	    refusal_half_way_puts_all_back,
