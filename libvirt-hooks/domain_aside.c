@@ -22,7 +22,7 @@ struct record {
 	uint64_t start_time;
 };
 
-/* Whose they are, from now on. Where that cannot be written they are said to be anybody's: see is_ours(). */
+/* Whose they are, from now on. Where that cannot be written, or the boot not be read, they are said to be anybody's: see is_ours(). */
 static void write_record(const struct domain *domain)
 {
 	const char *directory = domain->host->journals;
@@ -66,7 +66,7 @@ static bool is_ours(const struct domain *domain)
 	    is_shortage(state_boot_id(domain->host->qemu.root, boot)))
 		return true;
 	return record.pid == domain->qemu.pid && record.start_time == domain->qemu.start_time &&
-	       !strcmp(record.boot, boot);
+	       (!*record.boot || !strcmp(record.boot, boot));
 }
 
 /* notes: also of what is only said, and changes nothing of what may be done. */

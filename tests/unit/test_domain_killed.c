@@ -549,6 +549,7 @@ START_TEST(unreadable_journal_is_of_the_process_for_which_it_was_set_aside)
 	const struct timespec long_ago[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
 	char path[PATH_MAX];
 
+	fake_file("sys/kernel/random/boot_id", "1b7c52f0-3c1e-4a52-8d6b-7a9c1d2e3f40\n");
 	leave_text("{");
 	open_domain();
 	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".json.bad-1", journals);
@@ -584,6 +585,27 @@ START_TEST(unreadable_journal_is_of_the_process_for_which_it_was_set_aside)
 	open_domain();
 	unreadable = NULL;
 	expect_note("cannot be understood");
+}
+END_TEST
+
+/* Which boot this is cannot be read when it is set aside, or not when somebody asks: it is said, and nothing is moved unasked. */
+START_TEST(unreadable_journal_of_a_boot_that_is_not_known_is_said)
+{
+	struct gmig_job *job;
+
+	fake_file("sys/kernel/random/boot_id", "1b7c52f0-3c1e-4a52-8d6b-7a9c1d2e3f40\n");
+	for (int i = 0; i < 2; i++) {
+		leave_text("{");
+		unreadable = i ? NULL : "/boot_id";
+		open_domain();
+		unreadable = i ? "/boot_id" : NULL;
+		expect_note("cannot be understood");
+		ck_assert_int_eq(domain_start_unasked_job(domain, &to_1, &job, &err), -EBUSY);
+		unreadable = NULL;
+		expect_note("cannot be understood");
+		domain_put(domain);
+		domain = NULL;
+	}
 }
 END_TEST
 
@@ -625,6 +647,7 @@ int main(void)
 	    journal_that_cannot_be_understood_is_kept_and_said,
 	    journals_that_cannot_be_understood_are_kept_up_to_four,
 	    unreadable_journal_is_of_the_process_for_which_it_was_set_aside,
+	    unreadable_journal_of_a_boot_that_is_not_known_is_said,
 	    journal_that_breaks_while_it_is_needed_refuses_the_move_once,
 	};
 
