@@ -131,7 +131,7 @@ struct domain_cpusets {
 	struct gmig_node_set nodes; /* which they allow, all together */
 	bool widened;		    /* for a move that runs */
 	/* What ends of moves could not do, or had to leave, and stands still, divided by "; ". "": nothing */
-	char note[4 * GMIG_ERROR_TEXT];
+	char note[6 * GMIG_ERROR_TEXT];
 };
 int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct gmig_error *err);
 /* Which of these nodes are kept by cpusets that allow those? Where no other one is allowed they are not what makes the sets wide: none. */

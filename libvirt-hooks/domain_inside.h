@@ -48,9 +48,9 @@ struct domain {
 	unsigned int tells; /* in vain */
 	bool aside_looked;  /* at its cpusets, since a journal could not be understood */
 	bool pins_left;	    /* there is a journal of pins: to be gone on with */
-	bool pins_unread;   /* it could not be read yet */
-	bool tell_unread;   /* nor what libvirt is to be told */
-	unsigned int pin_tries; /* in vain */
+	bool tell_unread;   /* nor could it be read yet what libvirt is to be told */
+	char pins_unread[GMIG_ERROR_TEXT]; /* why it could not be read yet; "": it was */
+	unsigned int pin_tries;		   /* in vain */
 	bool resumed; /* a move of an earlier gmigd was gone on with: nobody waits for it */
 
 	/* Not guarded: numbers of jobs; 0: none */
@@ -82,6 +82,8 @@ void domain_recover(struct domain *domain);
 
 /* ---- domain_pins.c: all under move_lock ------------------------------------------------------ */
 
+/* 0, or why no pin may be changed now: those of an earlier move are still to be put right, or it cannot be read which they are. */
+int domain_pins_are_left(const struct domain *domain, struct gmig_error *err);
 /* May a job with this spec change pins? Before anything moves. 0 also if it is not to. */
 int domain_pins_check(struct domain *domain, const struct gmig_job_spec *spec,
 		      struct gmig_error *err);

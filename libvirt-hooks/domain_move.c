@@ -646,6 +646,7 @@ int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct
 	add_note(cpusets, domain->note);
 	add_note(cpusets, domain->tell_note);
 	add_note(cpusets, domain->pins_note);
+	add_note(cpusets, domain->pins_unread);
 	if (domain_aside_note(domain, aside, sizeof(aside)))
 		add_note(cpusets, aside);
 	pthread_mutex_unlock(&domain->move_lock);

@@ -44,11 +44,9 @@ static void carry_out(struct domain *domain, struct domain_pins *pins)
 	const struct domain_host *host = domain->host;
 	struct gmig_error err = {0};
 	struct pin_set *set = NULL;
-	int ret = 0;
+	int ret = domain_pins_are_left(domain, &err);
 
 	pins->state = DOMAIN_PINS_KEPT;
-	if (domain->pins_left)
-		ret = gmig_fail(&err, -EBUSY, "pins of an earlier move are still to be put back");
 	if (!ret)
 		ret = host->get_pins(host->opaque, domain->uuid, &set, &err);
 	/* Behind the question: the process lives, so the answer was about it. */

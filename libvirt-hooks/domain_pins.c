@@ -271,6 +271,17 @@ void domain_pins_apply(struct domain *domain, struct pin_set *set, struct domain
 
 /* ---- After a job ----------------------------------------------------------------------------- */
 
+int domain_pins_are_left(const struct domain *domain, struct gmig_error *err)
+{
+	if (domain->pins_unread[0])
+		return gmig_fail(err, -EIO, "%s", domain->pins_unread);
+	if (domain->pins_left)
+		return gmig_fail(err, -EBUSY,
+				 "the pins of an earlier move are still to be put back, and "
+				 "libvirt has not done it yet: try again");
+	return 0;
+}
+
 int domain_pins_check(struct domain *domain, const struct gmig_job_spec *spec,
 		      struct gmig_error *err)
 {
@@ -281,10 +292,9 @@ int domain_pins_check(struct domain *domain, const struct gmig_job_spec *spec,
 		return 0;
 	if (!domain->host->get_pins || !domain->host->set_pin)
 		return gmig_fail(err, -EOPNOTSUPP, "vcpus: nobody here can pin a domain's vCPUs");
-	if (domain->pins_left)
-		return gmig_fail(err, -EBUSY,
-				 "vcpus: the pins of an earlier move are still to be put back, and "
-				 "libvirt does not answer: try again");
+	ret = domain_pins_are_left(domain, err);
+	if (ret)
+		return ret;
 	ret = gmig_topology_refresh(domain->host->topology, &topology, err);
 	for (unsigned int i = 0; i < spec->to_count && !ret; i++)
 		ret = pin_check_node(topology, spec->to[i], err);
@@ -501,6 +511,22 @@ static void refused(struct domain *domain, struct pin_journal *journal,
 		 err->text);
 }
 
+/* It could not be read, with `why`: said once, and for as long as it is so. One that cannot be understood is set aside. */
+static void note_unread(struct domain *domain, const struct gmig_error *why)
+{
+	bool again = domain->pins_unread[0];
+
+	domain->pins_left = why->code != -ENOENT && why->code != -EBADMSG;
+	domain->pins_unread[0] = '\0';
+	if (domain->pins_left)
+		snprintf(domain->pins_unread, sizeof(domain->pins_unread),
+			 "%.180s: how its threads are to be pinned is not known, and it is tried "
+			 "again; if it stays so, see virsh vcpupin and emulatorpin, and remove it",
+			 why->text);
+	if (why->code != -ENOENT && !(again && domain->pins_left))
+		domain_set_aside(domain, ".pins", why);
+}
+
 static int try_to_finish(struct domain *domain)
 {
 	struct gmig_error err = {0};
@@ -508,15 +534,10 @@ static int try_to_finish(struct domain *domain)
 	int ret = pin_journal_read(domain->host->journals, domain->uuid, &journal, &err);
 
 	if (ret) {
-		bool again = domain->pins_unread;
-
-		/* One that cannot be read now is read later, and said to be so once. */
-		domain->pins_left = domain->pins_unread = ret != -ENOENT && ret != -EBADMSG;
-		if (ret != -ENOENT && !(again && domain->pins_unread))
-			domain_set_aside(domain, ".pins", &err);
+		note_unread(domain, &err);
 		return 0;
 	}
-	domain->pins_unread = false;
+	domain->pins_unread[0] = '\0';
 	if (journal.pid != domain->qemu.pid || journal.start_time != domain->qemu.start_time) {
 		remove_journal(domain); /* of one that has gone */
 		domain->pins_left = false;
@@ -546,11 +567,8 @@ void domain_pins_recover(struct domain *domain)
 	struct pin_journal journal;
 	int ret = pin_journal_read(domain->host->journals, domain->uuid, &journal, &err);
 
-	if (ret == -ENOENT)
-		return;
 	if (ret) {
-		domain->pins_left = domain->pins_unread = ret != -EBADMSG;
-		domain_set_aside(domain, ".pins", &err);
+		note_unread(domain, &err);
 		return;
 	}
 	if (journal.pid == domain->qemu.pid && journal.start_time == domain->qemu.start_time)

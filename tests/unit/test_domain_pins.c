@@ -1,6 +1,6 @@
 /* Threads that follow a domain's memory: with a libvirt that refuses, hangs, goes away, and a gmigd that is killed. */
 #include "../../libvirt-hooks/pin_journal.h"
-#include "domain_rig.h"
+#include "domain_books.h"
 #include "failing_open.h"
 
 #include "../../control/guest.h"
@@ -145,6 +145,19 @@ static struct domain_pins move_with_vcpus(void)
 	return pins;
 }
 
+static struct domain_pins ordered(const uint16_t *vcpus, size_t count, unsigned int node)
+{
+	struct domain_pins pins;
+	uint64_t order;
+
+	ck_assert_msg(!domain_order_pins(domain, vcpus, count, node, &order, &err), "%s", err.text);
+	do {
+		sched_yield();
+		ck_assert_int_eq(domain_order_state(domain, order, &pins, &err), 0);
+	} while (pins.state == DOMAIN_PINS_PENDING);
+	return pins;
+}
+
 static bool has_pin_journal(void)
 {
 	struct pin_journal journal;
@@ -157,9 +170,10 @@ static bool has_pin_journal(void)
 
 #define expect_pins(pins, wanted, text)                                                            \
 	do {                                                                                       \
-		ck_assert_msg((pins).state == (wanted), "%s: %s",                                  \
-			      domain_pins_state_name((pins).state), (pins).why);                   \
-		ck_assert_msg(strstr((pins).why, (text)) != NULL, "%s", (pins).why);               \
+		const struct domain_pins got = (pins);                                             \
+		ck_assert_msg(got.state == (wanted), "%s: %s", domain_pins_state_name(got.state),  \
+			      got.why);                                                            \
+		ck_assert_msg(strstr(got.why, (text)) != NULL, "%s", got.why);                     \
 	} while (0)
 
 /* ---- Together -------------------------------------------------------------------------------- */
@@ -558,6 +572,20 @@ START_TEST(next_daemon_has_pins_follow_wherever_the_last_one_was_killed)
 }
 END_TEST
 
+/* To whoever looks, moves it with its vCPUs, or pins some: which file it is, and why. Libvirt is not said to be what does not answer. */
+static void expect_unread_pins_are_said(void)
+{
+	static const char text[] = FAKE_UUID ".pins' cannot be read: Too many open files";
+	static const uint16_t vcpus[] = {0};
+	const struct gmig_job_spec spec = with_vcpus();
+	struct gmig_job *job;
+
+	expect_note(text);
+	ck_assert_int_eq(domain_start_job(domain, &spec, &job, &err), -EIO);
+	ck_assert_msg(strstr(err.text, text) && !strstr(err.text, "libvirt"), "%s", err.text);
+	expect_pins(ordered(vcpus, 1, 2), DOMAIN_PINS_KEPT, text);
+}
+
 START_TEST(journal_of_pins_that_cannot_be_read_now_is_read_later)
 {
 	ck_assert(killed_daemon(2, UINT_MAX));
@@ -569,10 +597,30 @@ START_TEST(journal_of_pins_that_cannot_be_read_now_is_read_later)
 	*lines = '\0';
 	domain_set_facts(domain, &facts);
 	ck_assert_str_eq(lines, "");
+	expect_unread_pins_are_said();
 	unreadable = NULL;
 	domain_set_facts(domain, &facts);
 	ck_assert_str_eq(pinned(), AFTER);
 	ck_assert(!has_pin_journal());
+	expect_note("");
+}
+END_TEST
+
+/* Whoever sees to it by hand is heard. */
+START_TEST(journal_of_pins_that_stays_unreadable_may_be_removed)
+{
+	char path[PATH_MAX];
+
+	ck_assert(killed_daemon(2, UINT_MAX));
+	unreadable = ".pins";
+	next_daemon();
+	expect_unread_pins_are_said();
+	unreadable = NULL;
+	snprintf(path, sizeof(path), "%s/" FAKE_UUID ".pins", journals);
+	ck_assert_int_eq(unlink(path), 0);
+	domain_set_facts(domain, &facts);
+	expect_note("");
+	expect_pins(move_with_vcpus(), DOMAIN_PINS_FOLLOWED, "");
 }
 END_TEST
 
@@ -640,19 +688,6 @@ START_TEST(journal_that_is_no_journal_of_pins_changes_none)
 END_TEST
 
 /* ---- Orders ---------------------------------------------------------------------------------- */
-
-static struct domain_pins ordered(const uint16_t *vcpus, size_t count, unsigned int node)
-{
-	struct domain_pins pins;
-	uint64_t order;
-
-	ck_assert_msg(!domain_order_pins(domain, vcpus, count, node, &order, &err), "%s", err.text);
-	do {
-		sched_yield();
-		ck_assert_int_eq(domain_order_state(domain, order, &pins, &err), 0);
-	} while (pins.state == DOMAIN_PINS_PENDING);
-	return pins;
-}
 
 START_TEST(order_pins_the_vcpus_that_it_names_to_all_of_a_node)
 {
@@ -747,6 +782,7 @@ int main(void)
 	    next_daemon_without_libvirt_has_threads_follow_when_it_comes,
 	    next_daemon_has_pins_follow_wherever_the_last_one_was_killed,
 	    journal_of_pins_that_cannot_be_read_now_is_read_later,
+	    journal_of_pins_that_stays_unreadable_may_be_removed,
 	    thread_that_somebody_else_pinned_meanwhile_is_left_alone,
 	    next_daemon_that_is_refused_puts_back,
 	    journal_of_pins_of_an_earlier_process_is_thrown_away,
