@@ -106,6 +106,7 @@ bool domain_set_facts(struct domain *domain, const struct domain_facts *facts)
 	atomic_store(&domain->memory_bytes, facts->memory_bytes);
 	atomic_store(&domain->vcpus, facts->vcpus);
 	atomic_store(&domain->paused, facts->paused);
+	domain_go_on(domain);
 	/* Whoever has facts has heard of libvirt just now. */
 	ret = domain_pins_retry(domain);
 	return ret != -ETIMEDOUT && domain_tell_again(domain) != -ETIMEDOUT;

@@ -70,8 +70,8 @@ struct domain_facts {
 };
 
 /*
- * Finds and holds the process. A move that a gmigd began and did not finish is gone on with, or its cpusets are put right. -ESRCH,
- * -EPERM, -EEXIST as qemu_process_find(); -EPERM the kernel does not let us move its memory.
+ * Finds and holds the process. A move that a gmigd began and did not finish is gone on with, or its cpusets are put right; one whose journal
+ * cannot be read now is by domain_go_on(), and no other one begins before. -ESRCH, -EPERM, -EEXIST as qemu_process_find(); -EPERM the kernel does not let us move its memory.
  */
 int domain_open(const struct domain_host *host, const struct domain_facts *facts,
 		struct domain **out, struct gmig_error *err);
@@ -89,6 +89,8 @@ bool domain_has_ended(const struct domain *domain);
 bool domain_is_paused(const struct domain *domain);
 /* What libvirt has just said of it; what it is still to be told is told now. False: it has let a call hang. */
 bool domain_set_facts(struct domain *domain, const struct domain_facts *facts);
+/* Whether libvirt answers or not: moves of an earlier gmigd whose journal could not be read yet go on, if it can be read now. */
+void domain_go_on(struct domain *domain);
 /* The nodeset that its live XML has; empty: none. Where it is what libvirt was to be told, the two agree. */
 void domain_hear_nodeset(struct domain *domain, const struct gmig_node_set *nodes);
 unsigned int domain_vcpus(const struct domain *domain);

@@ -33,6 +33,8 @@ struct domain {
 	struct cpuset_scope *scope; /* while jobs run */
 	struct gmig_node_set wide;  /* nodes that running jobs need */
 	bool journaled;
+	/* Why it is not known yet which moves of an earlier gmigd are to go on; "": it is. No other one begins. */
+	char unread[GMIG_ERROR_TEXT];
 	bool completed; /* a move since they were widened: libvirt is to be told at the end */
 	/* What stands until it is not so any more, whatever moves begin and end meanwhile: of its cpusets, libvirt's view (domain_tell.c), and pins. */
 	char note[GMIG_ERROR_TEXT], tell_note[GMIG_ERROR_TEXT], pins_note[GMIG_ERROR_TEXT];
@@ -77,7 +79,7 @@ domain_log(const struct domain *domain, enum gmig_log_level level, const char *f
 void domain_on_job(void *opaque, const struct gmig_job_info *info);
 /* For jobs of a part: is this mapping guest memory? */
 bool domain_counts(void *opaque, uint64_t start, uint64_t end);
-/* Right after it was opened: finish what another gmigd began. */
+/* Right after it was opened: finish what another gmigd began; domain_go_on() does what could not be done then. */
 void domain_recover(struct domain *domain);
 
 /* ---- domain_pins.c: all under move_lock ------------------------------------------------------ */

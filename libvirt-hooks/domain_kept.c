@@ -138,6 +138,7 @@ void domain_kept_recover(struct domain *domain, const struct gmig_node_set *of_j
 	if (of_journal) {
 		domain->kept = *of_journal;
 		domain->kept_unsaved = true; /* whatever is there */
+		domain->kept_unread = false;
 		say(domain);
 		return;
 	}

@@ -1,4 +1,5 @@
 /* Moves of a domain's memory, and its cpusets meanwhile; see domain.h. */
+#include "../migrate/core/shortage.h"
 #include "domain_inside.h"
 #include "move_journal.h"
 
@@ -45,7 +46,9 @@ static int read_journal(struct domain *domain, struct move_journal *journal, str
 
 	if (!ret || ret == -ENOENT)
 		return ret;
-	domain_set_aside(domain, ".json", &why);
+	/* One that cannot be read yet is said to be so once. */
+	if (!domain->unread[0] || ret == -EBADMSG)
+		domain_set_aside(domain, ".json", &why);
 	/* One that cannot be read now is read before the next move. */
 	domain->journaled = ret != -EBADMSG;
 	if (err)
@@ -464,6 +467,27 @@ static bool lock_soon(pthread_mutex_t *lock)
 	return false;
 }
 
+static int recover_moves(struct domain *domain);
+
+/* Under move_lock: 0, or why it may not. Moves of an earlier gmigd that could not be gone on with come first. */
+static int may_start(struct domain *domain, const struct gmig_job_spec *spec, bool unasked,
+		     struct gmig_error *err)
+{
+	bool late = domain->unread[0];
+	int ret;
+
+	if (late)
+		recover_moves(domain);
+	if (domain->unread[0])
+		return gmig_fail(err, -EIO, "%s", domain->unread);
+	ret = domain_aside_check(domain, unasked, err);
+	if (!ret && unasked && has_job(domain, false))
+		ret = gmig_fail(err, -EINPROGRESS, "a move that was asked for runs");
+	if (!ret && unasked && late && domain->jobs)
+		ret = gmig_fail(err, -EINPROGRESS, "an interrupted move goes on");
+	return ret ? ret : domain_pins_check(domain, spec, err);
+}
+
 static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, bool unasked,
 		      struct gmig_job **job, struct gmig_error *err)
 {
@@ -477,11 +501,7 @@ static int start_soon(struct domain *domain, const struct gmig_job_spec *spec, b
 		    err, -EBUSY,
 		    "a move of domain %.60s is just ending, and libvirt is told of it: try again",
 		    domain->name);
-	ret = domain_aside_check(domain, unasked, err);
-	if (!ret && unasked && has_job(domain, false))
-		ret = gmig_fail(err, -EINPROGRESS, "a move that was asked for runs");
-	if (!ret)
-		ret = domain_pins_check(domain, spec, err);
+	ret = may_start(domain, spec, unasked, err);
 	marked = atomic_load(&domain->gave_way);
 	if (!ret && !unasked)
 		mark_unasked(domain);
@@ -568,49 +588,91 @@ static void resume(struct domain *domain, const struct move_journal *journal)
 		write_journal(domain, NULL, NULL);
 }
 
-static void recover_from(struct domain *domain, const struct move_journal *journal)
+/* -errno: what its cpusets are cannot be told. */
+static int recover_from(struct domain *domain, const struct move_journal *journal,
+			struct gmig_error *err)
 {
-	struct gmig_error err = {0};
+	int ret = cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, err);
 
 	domain->journaled = true;
-	if (cpuset_scope_read(&domain->host->cpusets, domain->qemu.pid, &domain->scope, &err)) {
-		domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
-		return;
-	}
+	if (ret)
+		return ret;
 	domain->completed = journal->completed;
 	move_journal_apply(journal, domain->scope);
 	if (journal->narrowing)
 		narrow(domain, &journal->keep);
 	else
 		resume(domain, journal);
+	return 0;
+}
+
+/* What an earlier gmigd's journal says is done. -errno: what its cpusets are cannot be told. */
+static int recover_all(struct domain *domain, const struct move_journal *journal,
+		       struct gmig_error *err)
+{
+	bool ours =
+	    journal->pid == domain->qemu.pid && journal->start_time == domain->qemu.start_time;
+
+	domain_kept_recover(domain, ours && journal->has_kept ? &journal->kept : NULL);
+	if (ours)
+		return recover_from(domain, journal, err);
+	/* Of a process that has gone, and its cgroups with it. */
+	move_journal_remove(domain->host->journals, domain->uuid);
+	return 0;
+}
+
+/*
+ * Under move_lock, as long as it is not known what an earlier gmigd has left: -ENOENT nothing. What cannot be read now, for want of descriptors, say, is in
+ * domain->unread afterwards.
+ */
+static int recover_moves(struct domain *domain)
+{
+	struct gmig_error err = {0};
+	struct move_journal journal;
+	bool again = domain->unread[0], unread;
+	int ret = read_journal(domain, &journal, &err);
+
+	unread = ret && ret != -ENOENT && ret != -EBADMSG;
+	domain->journaled = unread;
+	if (!ret) {
+		ret = recover_all(domain, &journal, &err);
+		unread = is_shortage(ret);
+		if (ret && !again)
+			domain_log(domain, GMIG_LOG_ERROR, "interrupted move: %s", err.text);
+		move_journal_free(&journal);
+	} else if (!unread || !again) {
+		domain_kept_recover(domain, NULL);
+	}
+	domain->unread[0] = '\0';
+	if (unread)
+		snprintf(domain->unread, sizeof(domain->unread),
+			 "%.220s: whether a move of before is to go on is not known, and it is "
+			 "tried again; no other one begins",
+			 err.text);
+	return ret;
 }
 
 void domain_recover(struct domain *domain)
 {
-	struct move_journal journal;
-	int ret = read_journal(domain, &journal, NULL);
-	bool ours;
+	int ret;
 
 	domain_pins_recover(domain);
 	domain_tell_recover(domain);
-	ours = !ret && journal.pid == domain->qemu.pid &&
-	       journal.start_time == domain->qemu.start_time;
 	pthread_mutex_lock(&domain->move_lock);
-	domain_kept_recover(domain, ours && journal.has_kept ? &journal.kept : NULL);
+	ret = recover_moves(domain);
 	pthread_mutex_unlock(&domain->move_lock);
 	if (ret == -ENOENT)
 		domain_tell_again(domain);
-	if (ret)
+}
+
+void domain_go_on(struct domain *domain)
+{
+	/* A move begins or ends: it knows. */
+	if (pthread_mutex_trylock(&domain->move_lock))
 		return;
-	pthread_mutex_lock(&domain->move_lock);
-	if (ours)
-		recover_from(domain, &journal);
-	else
-		move_journal_remove(
-		    domain->host->journals,
-		    domain->uuid); /* of a process that has gone, and its cgroups with it */
+	if (domain->unread[0])
+		recover_moves(domain);
 	pthread_mutex_unlock(&domain->move_lock);
-	move_journal_free(&journal);
 }
 
 /* ---- For people ------------------------------------------------------------------------------ */
@@ -644,6 +706,7 @@ int domain_cpusets(struct domain *domain, struct domain_cpusets *cpusets, struct
 	if (!domain->journaled && !domain->scope)
 		domain_kept_hear(domain, &cpusets->nodes);
 	add_note(cpusets, domain->note);
+	add_note(cpusets, domain->unread);
 	add_note(cpusets, domain->tell_note);
 	add_note(cpusets, domain->pins_note);
 	add_note(cpusets, domain->pins_unread);

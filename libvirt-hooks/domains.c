@@ -231,7 +231,7 @@ static struct entry *copy_table(const struct domains *domains, const struct virt
 		fresh[*used] = *entry;
 		fresh[*used].name = strdup(entry->name);
 		if (entry->domain)
-			domain_get(entry->domain);
+			domain_go_on(domain_get(entry->domain));
 		named = fresh[(*used)++].name != NULL;
 	}
 	if (named || !fresh)

@@ -627,6 +627,98 @@ START_TEST(journal_that_breaks_while_it_is_needed_refuses_the_move_once)
 }
 END_TEST
 
+/* ---- Read later ------------------------------------------------------------------------------ */
+
+/* Nobody knows whether a move is to go on: that is said, and no other one begins. */
+static void expect_unread(const char *why)
+{
+	struct domain_cpusets cpusets;
+	struct gmig_job *job;
+
+	ck_assert_int_eq(domain_cpusets(domain, &cpusets, &err), 0);
+	ck_assert(cpusets.widened);
+	ck_assert_msg(strstr(cpusets.note, why) != NULL, "%s", cpusets.note);
+	ck_assert_int_eq(domain_start_job(domain, &to_1, &job, &err), -EIO);
+	ck_assert_msg(strstr(err.text, why) != NULL, "%s", err.text);
+	ck_assert_int_eq(domain_start_unasked_job(domain, &to_1, &job, &err), -EIO);
+	ck_assert_int_eq(fake_page[0].node, 0);
+}
+
+static void expect_moved(void)
+{
+	ck_assert_str_eq(mems("/emulator"), "1");
+	ck_assert_str_eq(mems("/vcpu0"), "1");
+	ck_assert_str_eq(told, "1");
+	ck_assert(!has_journal());
+	expect_note("");
+}
+
+/* Killed when both groups were wide, and nothing had moved. What the next one cannot read is the journal, or what its cpusets are. */
+START_TEST(move_of_a_killed_daemon_goes_on_when_its_journal_can_be_read)
+{
+	static const char *const endings[] = {".json", "/self/mountinfo"};
+	static const char *const says[] = {".json' cannot be read: Too many open files",
+					   "the cpusets of process 77: Too many open files"};
+
+	for (int i = 0; i < 4; i++) {
+		atomic_store(&ends, 0);
+		die_at = 2;
+		ck_assert(killed_daemon());
+		*lines = *told = '\0';
+		unreadable = endings[i % 2];
+		open_domain();
+		ck_assert_msg(strstr(lines, says[i % 2]) != NULL, "%s", lines);
+		*lines = '\0';
+		domain_set_facts(domain, &facts);
+		if (!(i % 2))
+			expect_unread(says[0]);
+		ck_assert_str_eq(lines, "");
+		ck_assert_str_eq(mems("/emulator"), "0-1");
+		unreadable = NULL;
+		/* Whether libvirt lists it or is away. */
+		if (i < 2)
+			domain_set_facts(domain, &facts);
+		else
+			domain_go_on(domain);
+		ck_assert_ptr_nonnull(strstr(lines, "interrupted move goes on"));
+		wait_ends(1);
+		expect_moved();
+		put_back();
+	}
+}
+END_TEST
+
+START_TEST(move_that_was_left_and_could_not_be_read_goes_on_beside_one_that_is_asked_for)
+{
+	die_at = 2;
+	ck_assert(killed_daemon());
+	unreadable = ".json";
+	open_domain();
+	unreadable = NULL;
+	run(&to_1);
+	ck_assert_ptr_nonnull(strstr(lines, "interrupted move goes on"));
+	wait_ends(2);
+	expect_moved();
+}
+END_TEST
+
+START_TEST(journal_of_an_earlier_process_that_is_read_later_is_thrown_away)
+{
+	die_at = 2;
+	ck_assert(killed_daemon());
+	put_back(); /* its cpusets are the new one's own */
+	fake_stat(501);
+	unreadable = ".json";
+	open_domain();
+	unreadable = NULL;
+	domain_set_facts(domain, &facts);
+	ck_assert(!has_journal());
+	ck_assert_ptr_null(strstr(lines, "goes on"));
+	expect_note("");
+	ck_assert_str_eq(mems("/emulator"), "0");
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -649,6 +741,9 @@ int main(void)
 	    unreadable_journal_is_of_the_process_for_which_it_was_set_aside,
 	    unreadable_journal_of_a_boot_that_is_not_known_is_said,
 	    journal_that_breaks_while_it_is_needed_refuses_the_move_once,
+	    move_of_a_killed_daemon_goes_on_when_its_journal_can_be_read,
+	    move_that_was_left_and_could_not_be_read_goes_on_beside_one_that_is_asked_for,
+	    journal_of_an_earlier_process_that_is_read_later_is_thrown_away,
 	};
 
 	return run_tests("domain_killed", setup, teardown, tests, sizeof(tests) / sizeof(tests[0]));
