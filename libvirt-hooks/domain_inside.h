@@ -4,6 +4,7 @@
 
 #include "../control/guest.h"
 #include "domain.h"
+#include "move_journal.h"
 #include "node_journal.h"
 
 #define DOMAIN_PINS_KEPT_JOBS 16 /* whose pins are remembered */
@@ -42,6 +43,8 @@ struct domain {
 	bool kept_unsaved;	   /* the file of its own says otherwise */
 	bool kept_told;		   /* that it could not be written */
 	bool kept_unread; /* there is a file that could not be read yet, of no later than `kept` */
+	struct gmig_node_set
+	    chosen; /* by the operator while we run: what was written to disk before does not keep these */
 	struct gmig_node_set tell_nodes; /* those that tell_note is about */
 	struct gmig_node_set
 	    libvirts; /* nodeset by its XML, as it was read last; empty: none, or not known */
@@ -81,6 +84,18 @@ void domain_on_job(void *opaque, const struct gmig_job_info *info);
 bool domain_counts(void *opaque, uint64_t start, uint64_t end);
 /* Right after it was opened: finish what another gmigd began; domain_go_on() does what could not be done then. */
 void domain_recover(struct domain *domain);
+
+/* ---- domain_journal.c: the journal of moves; all under move_lock -------------------------------- */
+
+/* keep: no move runs any more, and narrowing begins. */
+int domain_journal_write(struct domain *domain, const struct gmig_node_set *keep,
+			 struct gmig_error *err);
+/* One that cannot be understood is set aside, and what it said is lost: its domain is said to have it (domain_aside.c). */
+int domain_journal_read(struct domain *domain, struct move_journal *journal,
+			struct gmig_error *err);
+void domain_journal_remove(struct domain *domain);
+/* What the cpusets keep has changed: the journal says so from now on, if there is one. */
+void domain_journal_kept(struct domain *domain);
 
 /* ---- domain_pins.c: all under move_lock ------------------------------------------------------ */
 

@@ -69,10 +69,21 @@ void domain_kept_save(struct domain *domain)
 	domain->kept_unsaved = domain->kept_told = false;
 }
 
+/* What an earlier gmigd has left, without what was chosen while it could not be read. */
+static void take_left(struct domain *domain, const struct gmig_node_set *left)
+{
+	domain->kept = *left;
+	gmig_node_set_minus(&domain->kept, &domain->chosen);
+	domain->kept_unsaved |= !same(&domain->kept, left);
+	say(domain);
+}
+
 static void recall(struct domain *domain)
 {
-	if (domain_recall_nodes(domain, KIND, &domain->kept_unread, &domain->kept))
-		say(domain);
+	struct gmig_node_set left = {{0}};
+
+	if (domain_recall_nodes(domain, KIND, &domain->kept_unread, &left))
+		take_left(domain, &left);
 }
 
 void domain_kept_recall(struct domain *domain)
@@ -97,10 +108,17 @@ void domain_kept_moved(struct domain *domain, const struct cpuset_map *map)
 
 void domain_kept_chosen(struct domain *domain, const struct gmig_node_set *nodes)
 {
-	struct gmig_node_set kept = domain->kept;
+	struct gmig_node_set kept;
 
+	domain_kept_recall(domain);
+	gmig_node_set_or(&domain->chosen, nodes);
+	kept = domain->kept;
 	gmig_node_set_minus(&kept, nodes);
-	domain_kept_note(domain, &kept);
+	if (!same(&kept, &domain->kept)) {
+		domain_kept_note(domain, &kept);
+		/* Ahead of the file, since the next gmigd believes the journal. */
+		domain_journal_kept(domain);
+	}
 	domain_kept_save(domain);
 }
 
@@ -136,10 +154,9 @@ void domain_kept_recover(struct domain *domain, const struct gmig_node_set *of_j
 	const struct gmig_node_set not_known = {{0}};
 
 	if (of_journal) {
-		domain->kept = *of_journal;
+		take_left(domain, of_journal);
 		domain->kept_unsaved = true; /* whatever is there */
 		domain->kept_unread = false;
-		say(domain);
 		return;
 	}
 	recall(domain);

@@ -1,7 +1,6 @@
 /* Moves of a domain's memory, and its cpusets meanwhile; see domain.h. */
 #include "../migrate/core/shortage.h"
 #include "domain_inside.h"
-#include "move_journal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,58 +9,6 @@
 
 #define LOCK_MS	      3000
 #define LOCK_PAUSE_MS 5
-
-/* ---- The journal ----------------------------------------------------------------------------- */
-
-/* keep: no move runs any more, and narrowing begins. */
-static int write_journal(struct domain *domain, const struct gmig_node_set *keep,
-			 struct gmig_error *err)
-{
-	struct move_journal journal = {.name = domain->name,
-				       .memory_bytes = atomic_load(&domain->memory_bytes),
-				       .uid = domain->qemu.uid,
-				       .pid = domain->qemu.pid,
-				       .start_time = domain->qemu.start_time,
-				       .job = domain->job,
-				       .job_count = domain->jobs,
-				       .narrowing = keep != NULL,
-				       .completed = domain->completed,
-				       .kept = domain->kept,
-				       .scope = domain->scope};
-	int ret;
-
-	memcpy(journal.uuid, domain->uuid, sizeof(journal.uuid));
-	if (keep)
-		journal.keep = *keep;
-	ret = move_journal_write(domain->host->journals, &journal, err);
-	domain->journaled |= !ret;
-	return ret;
-}
-
-/* One that cannot be understood is set aside, and what it said is lost: its domain is said to have it (domain_aside.c). */
-static int read_journal(struct domain *domain, struct move_journal *journal, struct gmig_error *err)
-{
-	struct gmig_error why = {0};
-	int ret = move_journal_read(domain->host->journals, domain->uuid, journal, &why);
-
-	if (!ret || ret == -ENOENT)
-		return ret;
-	/* One that cannot be read yet is said to be so once. */
-	if (!domain->unread[0] || ret == -EBADMSG)
-		domain_set_aside(domain, ".json", &why);
-	/* One that cannot be read now is read before the next move. */
-	domain->journaled = ret != -EBADMSG;
-	if (err)
-		*err = why;
-	return ret;
-}
-
-static void remove_journal(struct domain *domain)
-{
-	if (domain->journaled)
-		move_journal_remove(domain->host->journals, domain->uuid);
-	domain->journaled = false;
-}
 
 /* ---- Those that run -------------------------------------------------------------------------- */
 
@@ -210,7 +157,7 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 	 * leave some groups wide, and nobody would know why.
 	 */
 	if (domain->journaled || cpuset_scope_narrows(domain->scope, keep))
-		write_journal(domain, keep, NULL);
+		domain_journal_write(domain, keep, NULL);
 	domain_kept_save(domain);
 	if (domain->scope->count)
 		ret = cpuset_scope_narrow(domain->scope, keep, &others, &err);
@@ -225,7 +172,7 @@ static void narrow(struct domain *domain, const struct gmig_node_set *keep)
 			     : "still wider",
 			 err.text);
 	else
-		remove_journal(domain);
+		domain_journal_remove(domain);
 	domain->completed &= ret != 0;
 	if (others)
 		domain_log(
@@ -324,7 +271,7 @@ static void job_ended(struct domain *domain, const struct gmig_job_info *info)
 	if (!domain->jobs)
 		end_moves(domain, look, info);
 	else if (domain->journaled)
-		write_journal(domain, NULL, NULL); /* a kill from here on is not to repeat it */
+		domain_journal_write(domain, NULL, NULL); /* a kill must not repeat it */
 	/* Last: the cpusets are wide for no longer than they need. */
 	domain_pins_follow(domain, info->id, &moves);
 	free(look);
@@ -355,7 +302,7 @@ static int read_scope(struct domain *domain, struct gmig_node_set *wide, struct 
 
 	if (ret || !domain->journaled)
 		return ret;
-	ret = read_journal(domain, &journal, err);
+	ret = domain_journal_read(domain, &journal, err);
 	if (ret) {
 		cpuset_scope_free(domain->scope);
 		domain->scope = NULL;
@@ -378,7 +325,7 @@ static int widen(struct domain *domain, struct gmig_node_set *wide, struct gmig_
 		ret = cpuset_scope_plan(domain->scope, wide, err);
 	if (ret || (!cpuset_scope_is_wide(domain->scope) && !domain->journaled))
 		return ret;
-	ret = write_journal(domain, NULL, err);
+	ret = domain_journal_write(domain, NULL, err);
 	return ret ? ret : cpuset_scope_widen(domain->scope, err);
 }
 
@@ -386,7 +333,7 @@ static int widen(struct domain *domain, struct gmig_node_set *wide, struct gmig_
 static void forget_refused(struct domain *domain)
 {
 	if (domain->journaled)
-		write_journal(domain, NULL, NULL);
+		domain_journal_write(domain, NULL, NULL);
 }
 
 /* It could not be widened, and is as it was: for the jobs that run, or for none. left: an earlier one is still to be narrowed. */
@@ -406,7 +353,7 @@ static void give_up(struct domain *domain, bool left)
 	}
 	cpuset_scope_free(domain->scope);
 	domain->scope = NULL;
-	remove_journal(domain);
+	domain_journal_remove(domain);
 }
 
 static int run_job(struct domain *domain, struct move_journal_job *own, struct gmig_job **job,
@@ -585,7 +532,7 @@ static void resume(struct domain *domain, const struct move_journal *journal)
 	if (!resumed)
 		end_moves(domain, NULL, NULL);
 	else if (resumed < journal->job_count)
-		write_journal(domain, NULL, NULL);
+		domain_journal_write(domain, NULL, NULL);
 }
 
 /* -errno: what its cpusets are cannot be told. */
@@ -630,7 +577,7 @@ static int recover_moves(struct domain *domain)
 	struct gmig_error err = {0};
 	struct move_journal journal;
 	bool again = domain->unread[0], unread;
-	int ret = read_journal(domain, &journal, &err);
+	int ret = domain_journal_read(domain, &journal, &err);
 
 	unread = ret && ret != -ENOENT && ret != -EBADMSG;
 	domain->journaled = unread;

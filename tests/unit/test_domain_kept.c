@@ -220,6 +220,88 @@ START_TEST(nodes_that_the_operator_has_chosen_since_are_not_kept)
 }
 END_TEST
 
+static struct gmig_node_set these(const char *text)
+{
+	struct gmig_node_set nodes;
+
+	ck_assert_int_eq(gmig_node_set_parse(text, &nodes, NULL), 0);
+	return nodes;
+}
+
+/* virsh numatune. */
+static void choose(const char *before, const char *now)
+{
+	const struct gmig_node_set first = these(before), then = these(now);
+
+	domain_hear_nodeset(domain, &first);
+	domain_hear_nodeset(domain, &then);
+}
+
+static void expect_journal_keeps(const char *nodes)
+{
+	struct move_journal journal;
+	char text[64];
+
+	ck_assert_msg(!move_journal_read(journals, FAKE_UUID, &journal, &err), "%s", err.text);
+	ck_assert(journal.has_kept);
+	ck_assert_str_eq(gmig_node_set_print(&journal.kept, text, sizeof(text)), nodes);
+	move_journal_free(&journal);
+}
+
+START_TEST(journal_of_a_move_forgets_what_the_operator_has_chosen_meanwhile)
+{
+	struct gmig_job_spec slow = {.from = {1}, .from_count = 1, .to = {2}, .to_count = 1};
+	struct gmig_job *job;
+
+	slow.rate_bytes_per_second = 4096;
+	move_in_part();
+	ck_assert_int_eq(domain_start_job(domain, &slow, &job, &err), 0);
+	expect_journal_keeps("0");
+	choose("0", "0-1");
+	expect_journal_keeps("");
+	ck_assert(!is_on_disk());
+	gmig_job_cancel(job);
+	gmig_job_wait(job);
+	gmig_job_put(job);
+	wait_ends(2);
+}
+END_TEST
+
+/* Narrowing has failed: the journal is the next gmigd's, and all else in it stays. */
+START_TEST(journal_that_was_left_forgets_what_the_operator_has_chosen_since)
+{
+	const struct gmig_job_spec on = {.from = {1}, .from_count = 1, .to = {2}, .to_count = 1};
+	struct move_journal journal;
+
+	host.cpusets.before_write = refuses;
+	refused = "0,2";
+	move_in_part();
+	run(&on);
+	wait_ends(2);
+	expect_journal_keeps("0");
+	choose("0", "0-1");
+	expect_journal_keeps("");
+	ck_assert_int_eq(move_journal_read(journals, FAKE_UUID, &journal, &err), 0);
+	ck_assert(journal.narrowing && journal.completed && journal.count);
+	for (size_t i = 0; i < journal.count; i++)
+		ck_assert(gmig_node_set_has(&journal.group[i].before, 2));
+	move_journal_free(&journal);
+	accept_again("0-2");
+}
+END_TEST
+
+START_TEST(note_that_is_read_later_keeps_nothing_that_was_chosen_since)
+{
+	move_in_part();
+	unreadable = ".kept";
+	next_gmigd();
+	choose("0", "0-1");
+	unreadable = NULL;
+	expect_note("");
+	ck_assert(!is_on_disk());
+}
+END_TEST
+
 START_TEST(damaged_journal_is_said_beside_what_is_kept)
 {
 	move_in_part();
@@ -262,24 +344,57 @@ START_TEST(note_that_could_not_be_read_before_a_move_says_nothing_behind_it)
 }
 END_TEST
 
-/* Killed when it had written the journal with what is kept now, and not the note. */
-START_TEST(journal_of_a_move_knows_better_than_the_note)
+static void leave_journal(const char *kept)
 {
-	struct node_journal old = {.uuid = FAKE_UUID, .pid = FAKE_PID, .start_time = 500};
 	struct move_journal journal = {.uuid = FAKE_UUID,
 				       .name = (char *)"web1",
 				       .uid = UID,
 				       .pid = FAKE_PID,
 				       .start_time = 500,
-				       .narrowing = true};
+				       .narrowing = true,
+				       .kept = these(kept)};
+
+	ck_assert_int_eq(move_journal_write(journals, &journal, &err), 0);
+}
+
+/* Killed when it had written the journal with what is kept now, and not the note. Also where the journal is read late. */
+START_TEST(journal_of_a_move_knows_better_than_the_note)
+{
+	struct node_journal old = {
+	    .uuid = FAKE_UUID, .pid = FAKE_PID, .start_time = 500, .nodes = these("3")};
 
 	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
-	gmig_node_set_add(&old.nodes, 3);
-	ck_assert_int_eq(node_journal_write(journals, NODE_JOURNAL_KEPT, &old, &err), 0);
-	ck_assert_int_eq(move_journal_write(journals, &journal, &err), 0);
-	open_domain();
-	expect_note("");
-	ck_assert(!is_on_disk() && !has_journal());
+	for (int late = 0; late < 2; late++) {
+		ck_assert_int_eq(node_journal_write(journals, NODE_JOURNAL_KEPT, &old, &err), 0);
+		leave_journal("");
+		unreadable = late ? ".json" : NULL;
+		open_domain();
+		unreadable = NULL;
+		domain_set_facts(domain, &facts);
+		expect_note("");
+		ck_assert(!is_on_disk() && !has_journal());
+		domain_put(domain);
+		domain = NULL;
+	}
+}
+END_TEST
+
+START_TEST(journal_that_is_read_later_keeps_what_it_says_without_what_was_chosen_since)
+{
+	fake_file("cg" SCOPE "/vcpu0/cpuset.mems", "0,3\n");
+	for (int chosen = 0; chosen < 2; chosen++) {
+		leave_journal("3");
+		unreadable = ".json";
+		open_domain();
+		if (chosen)
+			choose("0", "0,3");
+		unreadable = NULL;
+		domain_set_facts(domain, &facts);
+		expect_note(chosen ? "" : "its cpusets keep nodes 3: ");
+		ck_assert(is_on_disk() == !chosen && !has_journal());
+		domain_put(domain);
+		domain = NULL;
+	}
 }
 END_TEST
 
@@ -450,10 +565,14 @@ int main(void)
 	    note_is_cut_to_what_is_kept_still_though_nobody_asks,
 	    domain_that_ends_takes_its_note_with_it,
 	    nodes_that_the_operator_has_chosen_since_are_not_kept,
+	    journal_of_a_move_forgets_what_the_operator_has_chosen_meanwhile,
+	    journal_that_was_left_forgets_what_the_operator_has_chosen_since,
+	    note_that_is_read_later_keeps_nothing_that_was_chosen_since,
 	    damaged_journal_is_said_beside_what_is_kept,
 	    damaged_note_keeps_no_move_back,
 	    note_that_could_not_be_read_before_a_move_says_nothing_behind_it,
 	    journal_of_a_move_knows_better_than_the_note,
+	    journal_that_is_read_later_keeps_what_it_says_without_what_was_chosen_since,
 	    wherever_gmigd_is_killed_it_is_said_why_cpusets_are_wide,
 	};
 
