@@ -128,6 +128,7 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 	json_error_t why;
 	json_t *json = NULL;
 	size_t bytes;
+	int why_not = 0;
 	bool good;
 
 	if (!state_file_path(path, directory, uuid, suffix))
@@ -140,9 +141,12 @@ int state_file_read(const char *directory, const char *uuid, const char *suffix,
 	free(text);
 	if (!json && bytes < MAX_BYTES && json_error_code(&why) == json_error_out_of_memory)
 		return say_unread(path, ENOMEM, err);
+	errno = 0;
 	good = json && is_of(json, uuid) && read(json, into);
+	if (!good)
+		why_not = errno == ENOMEM ? ENOMEM : EBADMSG;
 	json_decref(json);
-	return good ? 0 : say_unread(path, EBADMSG, err);
+	return good ? 0 : say_unread(path, why_not, err);
 }
 
 bool state_file_owner(const json_t *json, char uuid[QEMU_UUID_TEXT], pid_t *pid,

@@ -26,7 +26,7 @@ int state_file_save(const char *directory, const char *uuid, const char *suffix,
 /* Removed, or not there. */
 void state_file_remove(const char *directory, const char *uuid, const char *suffix);
 /*
- * The JSON of directory/UUIDsuffix, to `read`, which says whether it is what it should be. -ENOENT there is none; -EBADMSG it cannot be
+ * The JSON of directory/UUIDsuffix, to `read`, which says whether it is what it should be, or has ENOMEM in errno where there was no memory. -ENOENT there is none; -EBADMSG it cannot be
  * understood, or is of another uuid, or is no file, or one of 64 MiB or more; -EIO it cannot be read now. Never waits, not for a FIFO.
  */
 int state_file_read(const char *directory, const char *uuid, const char *suffix,

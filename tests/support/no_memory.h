@@ -5,6 +5,7 @@
 #ifndef TEST_NO_MEMORY_H
 #define TEST_NO_MEMORY_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -21,7 +22,10 @@ void *__wrap_realloc(void *old, size_t bytes);
 
 static inline bool no_memory_now(void)
 {
-	return no_memory_in >= 0 && no_memory_in-- == 0;
+	if (no_memory_in < 0 || no_memory_in-- > 0)
+		return false;
+	errno = ENOMEM;
+	return true;
 }
 
 void *__wrap_malloc(size_t bytes)

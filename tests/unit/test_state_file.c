@@ -1,9 +1,11 @@
 /* Files of gmigd's state directory: whole or not there, and read without waiting for anybody. */
 #include "../../libvirt-hooks/move_journal.h"
+#include "../../libvirt-hooks/pin_journal.h"
 #include "../../libvirt-hooks/state_boot.h"
 #include "../../libvirt-hooks/state_file.h"
 #include "failing_open.h"
 #include "no_listing.h"
+#include "no_memory.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -277,6 +279,57 @@ START_TEST(journal_of_a_group_that_is_none_is_not_understood)
 }
 END_TEST
 
+/* A journal that is whole, read with no memory for the first part of it, the second, and so on: it is none that cannot be understood. */
+static unsigned int reads_without_memory(const char *suffix, const char *text,
+					 int (*read_whole)(void))
+{
+	unsigned int failed = 0;
+	int ret;
+
+	write_text(suffix, text);
+	for (long i = 0;; i++, failed++) {
+		no_memory_in = i;
+		ret = read_whole();
+		no_memory_in = -1;
+		if (!ret)
+			return failed;
+		ck_assert_msg(ret == -EIO && strstr(err.text, "Cannot allocate memory"),
+			      "%ld: %d, %s", i, ret, err.text);
+	}
+}
+
+static int read_moves(void)
+{
+	struct move_journal journal;
+	int ret = move_journal_read(directory, UUID, &journal, &err);
+
+	if (!ret)
+		move_journal_free(&journal);
+	return ret;
+}
+
+static int read_pins(void)
+{
+	struct pin_journal journal;
+	int ret = pin_journal_read(directory, UUID, &journal, &err);
+
+	if (!ret)
+		pin_journal_free(&journal);
+	return ret;
+}
+
+START_TEST(journal_for_which_there_is_no_memory_is_not_taken_for_a_damaged_one)
+{
+	static const char pins[] = "{\"version\":1,\"uuid\":\"" UUID
+				   "\",\"pid\":1,\"start_time\":1,\"begun\":true,\"pairs\":[[0,1]],"
+				   "\"pins\":[]}";
+
+	/* The text; jobs, groups; pairs, two of the set. */
+	ck_assert_uint_ge(reads_without_memory(UUID ".json", groups[0].text, read_moves), 3);
+	ck_assert_uint_ge(reads_without_memory(UUID ".pins", pins, read_pins), 4);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {
@@ -289,6 +342,7 @@ int main(void)
 	    journal_of_a_group_that_is_none_is_not_understood,
 	    journals_of_an_earlier_boot_that_cannot_be_listed_stay_of_that_boot,
 	    journals_of_a_boot_that_cannot_be_told_now_stay_of_that_boot,
+	    journal_for_which_there_is_no_memory_is_not_taken_for_a_damaged_one,
 	    file_whose_directory_cannot_be_synced_is_written,
 	};
 
