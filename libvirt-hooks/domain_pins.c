@@ -12,9 +12,10 @@
  *   end      remove the journal
  *
  * Where one step fails, those that were pinned are put back, last first. If libvirt does not answer to that, either, the journal stays,
- * and it is tried again whenever libvirt lists the domain. A gmigd that was killed in between leaves the journal, too: the next one
+ * and it is tried again whenever libvirt lists the domain, as where we have no descriptors or memory by then. A gmigd that was killed in between leaves the journal, too: the next one
  * goes on, forwards or back. A thread that has neither the CPUs before nor those after has been pinned by somebody else, and is left alone.
  */
+#include "../migrate/core/shortage.h"
 #include "domain_inside.h"
 #include "id_list.h"
 #include "pin_journal.h"
@@ -41,6 +42,12 @@ const char *domain_pins_state_name(enum domain_pins_state state)
 bool domain_is_silent(int error)
 {
 	return error == -ETIMEDOUT || error == -ENOTCONN || error == -EBUSY || error == -EAGAIN;
+}
+
+/* May it be otherwise at the next try? libvirt does not answer, or we cannot look for want of descriptors or memory. -EIO is how libvirt refuses. */
+static bool may_be_tried_again(int error)
+{
+	return domain_is_silent(error) || (is_shortage(error) && error != -EIO);
 }
 
 /* ---- What has become of them ----------------------------------------------------------------- */
@@ -143,8 +150,7 @@ static int put_back(struct domain *domain, const struct pin_set *set, size_t cou
 	return first;
 }
 
-/* What the kernel gives a thread. False: it cannot be told. */
-/* False, and *failed 0: it has just ended; or -errno: it cannot be read now. */
+/* What the kernel gives a thread. False, and *failed 0: it has just ended; or -errno: it cannot be read now. */
 static bool read_affinity(const struct domain *domain, pid_t tid, struct pin_cpus *cpus,
 			  int *failed)
 {
@@ -414,7 +420,7 @@ static void follow(struct domain *domain, const struct pin_moves *moves, struct 
 	}
 	pin_set_free(set);
 	/* The connection may be made yet. */
-	domain->pins_left = domain->resumed && domain_is_silent(err.code);
+	domain->pins_left = domain->resumed && may_be_tried_again(err.code);
 	if (domain->pins_left)
 		pins->state = DOMAIN_PINS_PENDING;
 	else
@@ -554,7 +560,7 @@ static int try_to_finish(struct domain *domain)
 			   journal.back ? "pins are put back" : "all threads have followed");
 	} else if (ret == -ESRCH) {
 		remove_journal(domain);
-	} else if (!domain_is_silent(ret)) {
+	} else if (!may_be_tried_again(ret)) {
 		refused(domain, &journal, &err);
 	}
 	pin_journal_free(&journal);
