@@ -161,9 +161,12 @@ static int take_state(struct daemon *daemon, struct gmig_error *err)
 	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (daemon->lock_fd < 0)
 		return gmig_fail(err, -errno, "cannot open '%.150s': %s", path, strerror(errno));
-	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB))
-		return gmig_fail(err, -EADDRINUSE, "another gmigd runs: '%.150s' is locked", path);
-	return 0;
+	if (!flock(daemon->lock_fd, LOCK_EX | LOCK_NB))
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return gmig_fail(err, -errno, "'%.150s' cannot be locked: %s", path,
+				 strerror(errno));
+	return gmig_fail(err, -EADDRINUSE, "another gmigd runs: '%.150s' is locked", path);
 }
 
 /*
@@ -179,7 +182,7 @@ static int join_group(struct daemon *daemon, struct gmig_error *err)
 	errno = 0;
 	group = getgrnam(daemon->options->group);
 	if (!group && is_shortage(errno))
-		return gmig_fail(err, -errno, "the group '%.60s' cannot be looked up: %s",
+		return gmig_fail(err, -errno, "it cannot be looked up which group '%.60s' is: %s",
 				 daemon->options->group, strerror(errno));
 	if (!group)
 		return gmig_fail(err, -EINVAL, "there is no group '%.60s'", daemon->options->group);

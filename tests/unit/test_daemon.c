@@ -50,19 +50,6 @@ int __wrap_virt_list(struct virt *virt, struct virt_domain **list, struct gmig_e
 			  : gmig_fail(why, -EAGAIN, "no thread");
 }
 
-static bool short_of_files; /* when groups are looked up */
-
-struct group *__real_getgrnam(const char *name);
-struct group *__wrap_getgrnam(const char *name);
-
-struct group *__wrap_getgrnam(const char *name)
-{
-	if (!short_of_files)
-		return __real_getgrnam(name);
-	errno = EMFILE;
-	return NULL;
-}
-
 /* The child; never returns. */
 static void serve(void)
 {
@@ -119,7 +106,7 @@ static void setup(void)
 	group = NULL;
 	uri = "test:///default";
 	rescan_ms = 0;
-	short_of_threads = short_of_files = false;
+	short_of_threads = false;
 }
 
 static void start(void)
@@ -479,23 +466,49 @@ START_TEST(lock_for_plans_is_for_those_who_may_use_the_socket)
 }
 END_TEST
 
-START_TEST(group_that_cannot_be_looked_up_is_not_said_to_be_missing)
+static int group_error, lock_error;
+
+struct group *__real_getgrnam(const char *name);
+struct group *__wrap_getgrnam(const char *name);
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+struct group *__wrap_getgrnam(const char *name)
+{
+	errno = group_error;
+	return group_error ? NULL : __real_getgrnam(name);
+}
+
+int __wrap_flock(int fd, int operation)
+{
+	errno = lock_error;
+	return lock_error ? -1 : __real_flock(fd, operation);
+}
+
+static void expect_no_start(const char *why)
 {
 	int status;
 
+	start();
+	ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
+	gmigd = 0;
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	expect_log(why);
+	unlink(log_path);
+}
+
+/* Neither is there no such group, nor does another gmigd run. */
+START_TEST(start_that_fails_for_want_of_descriptors_or_locks_says_so)
+{
 	write_conf("");
-	group = "no-such-group-of-gmig";
-	for (int files = 0; files < 2; files++) {
-		short_of_files = files == 0;
-		start();
-		ck_assert_int_eq(waitpid(gmigd, &status, 0), gmigd);
-		gmigd = 0;
-		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-		if (short_of_files)
-			expect_no_log("there is no group");
-	}
-	expect_log("the group 'no-such-group-of-gmig' cannot be looked up: Too many open files");
-	expect_log("there is no group 'no-such-group-of-gmig'");
+	lock_error = ENOLCK;
+	expect_no_start("/state/lock' cannot be locked: No locks available");
+	lock_error = EWOULDBLOCK;
+	expect_no_start("another gmigd runs");
+	lock_error = 0;
+	group = "wheel";
+	group_error = EMFILE;
+	expect_no_start("which group 'wheel' is: Too many open files");
 }
 END_TEST
 
@@ -543,10 +556,10 @@ int main(void)
 	    call_to_libvirt_is_given_up_before_the_watchdog_bites,
 	    libvirt_that_never_answers_does_not_hold_the_end_up,
 	    lock_for_plans_is_for_those_who_may_use_the_socket,
-	    group_that_cannot_be_looked_up_is_not_said_to_be_missing,
 	    finish_says_what_libvirt_was_not_told,
 	    finish_does_not_say_of_cpusets_that_they_keep_what_they_do_not,
 	    finish_says_which_journals_are_left,
+	    start_that_fails_for_want_of_descriptors_or_locks_says_so,
 	    log_fields_are_the_lines_own_whatever_the_name,
 	};
 
