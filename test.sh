@@ -342,6 +342,9 @@ faults)
 		--share $((part - 1))/"$parts" --seconds $nodes_s --seed "${seed:-1}"
 	stage "lab gmigd, kills" 3600 stage_lab_nodes 3500 tests/fault/kills --only gmigd-nodes --first $(((part - 1) * nodes_rounds)) --rounds $nodes_rounds \
 		--seed "${seed:-1}"
+	stage "lab guests, system calls" 3600 stage_lab_nodes 3500 tests/fault/syscalls --jobs 1 --most 2 \
+		--scenario host,host-small,host-kernel,host-kernel-small,host-memfd,host-hugetlb,host-plan,host-rebalance,host-drain,host-drain-dry \
+		--share $((part - 1))/"$parts" --seconds $nodes_s --seed "${seed:-1}"
 	stage "calls that are cut short" 7200 stage_short --first $(((part - 1) * lives)) --runs $lives --seed "${seed:-1}"
 	stage "kills" 7200 stage_kills --first $(((part - 1) * rounds)) --rounds $rounds --seed "${seed:-1}"
 	stage "full hosts, held threads" 900 stage_full

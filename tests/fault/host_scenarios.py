@@ -1,6 +1,7 @@
 """
 Guests of gmig-vmm whose memory moves between nodes that the host has, by movers that pretended nodes do not have, and commands of gmig that plan for
-all guests. What a job or a command says is held against the kernel's numa_maps. In the lab alone, whose nodes are its own.
+all guests. What a job or a command says is held against the kernel's numa_maps. In the lab alone, whose nodes are its own; one at a time (--jobs 1), since
+root's nodes are closed for all.
 """
 import os, re, threading
 
@@ -74,9 +75,9 @@ class HostCommand(Command):
 
     def settle(self, run, client):
         """No node is closed, and the vCPU runs where the scenario has it."""
-        closed = run.path("gmig/closed-nodes")
-        if os.path.exists(closed):
-            os.unlink(closed)
+        for closed in (run.path("gmig/closed-nodes"), "/run/gmig/closed-nodes"):
+            if os.path.exists(closed):
+                os.unlink(closed)
         answer = client.ask("pin-vcpu", **({"auto": True} if self.pinned is None else {"node": self.pinned}))
         if "error" in answer:
             raise Gone(f"pin-vcpu: {answer['error']['desc']}")

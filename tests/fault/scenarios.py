@@ -311,6 +311,8 @@ class Command:
                 client.ask("job-cancel", id=job["id"])
                 SCENARIOS[self.beside].wait_job(run, client, job["id"])
         answer = client.ask("migrate-pages", **{"from": [1], "to": [0]})
+        if "error" in answer:
+            raise Gone(f"migrate-pages: {answer['error']['desc']}")
         SCENARIOS[self.beside].wait_job(run, client, answer["return"]["id"])
 
     def look(self, guest, client):

@@ -17,7 +17,7 @@
 #ifndef GMIG_SANITIZED
 /*
  * Does this program start a thread, in whichever of its processes? Those that start none are left out for ThreadSanitizer (tests/unit/unthreaded), and test.sh
- * looks whether that is so: $GMIG_THREADS_SEEN is a directory where a file of the program's name says that it does. This stands before libc's.
+ * looks whether that is so: in the directory $GMIG_THREADS_SEEN a file of the program's name says `some` or `none`. This stands before libc's.
  */
 static char *threads_seen; /* shared by all processes of the program */
 static pid_t first_process;
@@ -43,17 +43,17 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 	return real(thread, attributes, run, argument);
 }
 
-__attribute__((destructor)) static void note_threads(void)
+__attribute__((destructor)) static void tell_of_threads(void)
 {
 	char path[PATH_MAX];
 	FILE *file;
 
-	if (!threads_seen || getpid() != first_process || !*threads_seen)
+	if (!threads_seen || getpid() != first_process)
 		return;
 	snprintf(path, sizeof(path), "%s/%s", getenv("GMIG_THREADS_SEEN"),
 		 program_invocation_short_name);
 	file = fopen(path, "we");
-	if (!file || fclose(file))
+	if (!file || fprintf(file, "%s\n", *threads_seen ? "some" : "none") < 0 || fclose(file))
 		abort();
 }
 #endif
