@@ -263,9 +263,10 @@ class Command:
     beside = "huge"  # the scenario whose guest it is
     guests, lock = [], threading.Lock()
 
-    def __init__(self, words, says, job=None, undo=None):
-        """job: arguments of one that runs; undo: (command, arguments), what takes back what it has set."""
+    def __init__(self, words, says, job=None, undo=None, states=()):
+        """job: arguments of one that runs, states: in which it may be when the command has ended; undo: (command, arguments), what takes back what it has set."""
         self.words, self.says, self.job, self.undo = words, re.compile(says), job, undo
+        self.states = ("completed", "cancelled", "cancelling", "failed", *states)
 
     def guest(self):
         """(run, client) of this thread's guest."""
@@ -344,7 +345,7 @@ class Command:
         if not self.says.search(out):
             return "FALSE", f"status 0, but: {out[-300:]!r} {last}"
         state = {job["id"]: job["state"] for job in self.jobs(client)}.get(ident)
-        if ident is not None and state not in ("completed", "cancelled", "cancelling", "failed"):
+        if ident is not None and state not in self.states:
             return "FALSE", f"status 0, but job {ident} is {state}"
         return "ok", ""
 
@@ -532,8 +533,8 @@ SCENARIOS = {
     "gmig-jobs": Command(["jobs", "f"], r"completed"),
     "gmig-wait": Command(["wait", "f", "JOB"], r"", {"rate": 1 << 26}),
     "gmig-cancel": Command(["cancel", "f", "JOB"], r"", {"rate": 1 << 20}),
-    "gmig-pause": Command(["pause-job", "f", "JOB"], r"", {"rate": 1 << 20}),
-    "gmig-set-rate": Command(["set-rate", "f", "JOB", "2M"], r"", {"rate": 1 << 20}),
+    "gmig-pause": Command(["pause-job", "f", "JOB"], r"", {"rate": 1 << 20}, states=["paused"]),
+    "gmig-set-rate": Command(["set-rate", "f", "JOB", "2M"], r"", {"rate": 1 << 20}, states=["running", "created"]),
     "gmig-move": Command(["move", "f", "--gpa", "0,4M", "--to", "1"], r"\S"),
     "gmig-bind": Command(["bind", "f", "--range", "0+4M", "--policy", "bind", "--nodes", "1", "--move"], r"",
                          undo=("bind-memory", {"gpa": 0, "bytes": 4194304, "policy": "default"})),
