@@ -402,7 +402,6 @@ if [ $tier = full ]; then
 	filler "scripts and man pages" 300 stage_scripts
 	filler "site" 300 stage_site
 	stage "install and packages" 300 stage_package
-	filler "debian packages" 1800 stage_debian
 fi
 [ -z "$list" ] || {
 	printf '%s\n' "${names[@]}"
