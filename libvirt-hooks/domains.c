@@ -216,11 +216,11 @@ static struct entry *copy_table(const struct domains *domains, const struct virt
 {
 	struct entry *fresh = calloc((size_t)count + domains->count + 1, sizeof(*fresh));
 	bool named = fresh != NULL;
+	size_t n = 0;
 
-	*used = 0;
 	for (int i = 0; named && i < count; i++) {
-		fresh[*used].name = strdup(list[(first + i) % count].name);
-		named = fresh[(*used)++].name != NULL;
+		fresh[n].name = strdup(list[(first + i) % count].name);
+		named = fresh[n++].name != NULL;
 	}
 	for (size_t i = 0; named && i < domains->count; i++) {
 		const struct entry *entry = &domains->entry[i];
@@ -228,15 +228,16 @@ static struct entry *copy_table(const struct domains *domains, const struct virt
 
 		if (!keep || is_listed(list, count, entry->uuid))
 			continue;
-		fresh[*used] = *entry;
-		fresh[*used].name = strdup(entry->name);
+		fresh[n] = *entry;
+		fresh[n].name = strdup(entry->name);
 		if (entry->domain)
 			domain_go_on(domain_get(entry->domain));
-		named = fresh[(*used)++].name != NULL;
+		named = fresh[n++].name != NULL;
 	}
+	*used = n;
 	if (named || !fresh)
 		return fresh;
-	drop_entries(fresh, *used);
+	drop_entries(fresh, n);
 	return NULL;
 }
 
