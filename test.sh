@@ -2,7 +2,7 @@
 # gmig's tests, in tiers.
 # usage: ./test.sh [--full] [--soak [HOURS]] [--seed S] [--fuzz] [--faults [I/M]] [--coverage] [--mutate [N]] [--yes] [--limit S] [--only STAGE] [--list]
 #   (none)   build, unit tests, native probe tests, ASan+UBSan, the lab with 2 and 4 nodes (under 20 minutes)
-#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, eight labs (under an hour with two processors: 47 to 58 minutes)
+#   --full   and clang, TSan, clang-tidy, cppcheck, gcc -fanalyzer, structure, format, headers, mutants, packages, seven labs (under an hour with two processors: 47 to 58 minutes)
 #   --soak   the native probe tests 20 times, every mutant, what compares times and counts in the lab, all topologies, and
 #            what a native or another lab's case sees as well (a guest's ways to end, its signals); and random commands on
 #            several guests for HOURS (ten minutes), the same ones with the same --seed (tests/soak/soak; in the lab, with
@@ -374,7 +374,6 @@ esac
 if [ $tier = full ]; then
 	stage "lab itself" 600 stage_lab_self
 	stage "lab processes" 1800 stage_lab 2 process-cases 6.12
-	stage "lab topologies 6.12" 1800 stage_lab 2 "topologies --quick" 6.12
 	stage "lab devices 6.12" 1800 stage_lab 2 "device-cases --quick" 6.12
 	stage "lab agent" 1800 stage_lab_agent "agent-cases two+qemu+four"
 	stage "lab host 6.1" 1800 stage_lab 2 "numa-cases old" 6.12 --kernel 6.1
@@ -382,7 +381,7 @@ if [ $tier = full ]; then
 	filler "warnings of clang" 600 stage_clang
 	stage "unit tsan" 1800 stage_unit tsan
 	stage "mutants" 900 stage_mutants no-wake no-putback copy-before-unmap copy-before-protect frame-counted-twice
-	stage "fuzz" 900 stage_fuzz_smoke 20
+	stage "fuzz" 900 stage_fuzz_smoke 10
 	filler "model" 600 stage_model
 	filler "mutants of the model" 600 stage_model_mutants
 	filler "seeded races" 600 stage_races
