@@ -210,3 +210,14 @@ TCase *case_with(Suite *suite, const char *name, void (*before)(void))
 	suite_add_tcase(suite, tcase);
 	return tcase;
 }
+
+void wire_expect_free(const char *name)
+{
+	char path[160];
+	int fd = control_lock_name(name, &wire.err);
+
+	ck_assert_msg(fd >= 0, "%s", wire.err.text);
+	control_unlock_name(name, fd);
+	snprintf(path, sizeof(path), "%s/gmig", wire.directory);
+	rmdir(path);
+}

@@ -62,4 +62,7 @@ void ask(int fd, const char *line, const char *part);
 /* A test case with the fixture `before` and wire_teardown. */
 TCase *case_with(Suite *suite, const char *name, void (*before)(void));
 
+/* The name can be locked, and is given back; the directory goes. */
+void wire_expect_free(const char *name);
+
 #endif

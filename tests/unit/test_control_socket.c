@@ -171,7 +171,7 @@ END_TEST
 START_TEST(name_of_a_killed_vmm_is_free_again)
 {
 	char path[120];
-	int fd, status;
+	int status;
 	pid_t child = fork();
 
 	setenv("XDG_RUNTIME_DIR", wire.directory, 1);
@@ -184,11 +184,7 @@ START_TEST(name_of_a_killed_vmm_is_free_again)
 	ck_assert_int_eq(access(path, F_OK), 0);
 	snprintf(path, sizeof(path), "%s/gmig/vm1.sock", wire.directory);
 	ck_assert(!control_is_starting(path));
-	fd = control_lock_name("vm1", &wire.err);
-	ck_assert_msg(fd >= 0, "%s", wire.err.text);
-	control_unlock_name("vm1", fd);
-	snprintf(path, sizeof(path), "%s/gmig", wire.directory);
-	rmdir(path);
+	wire_expect_free("vm1");
 }
 END_TEST
 

@@ -10,6 +10,7 @@
 #include "failing_open.h"
 #include "fake_proc.h"
 #include "fake_qemu.h"
+#include "find_domain.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -122,14 +123,7 @@ static int update(int count)
 
 static int find(const char *name)
 {
-	struct domain *domain;
-	int ret = domains_find(domains, name, &domain, &err);
-
-	if (ret)
-		return ret;
-	ret = (int)domain_pid(domain);
-	domain_put(domain);
-	return ret;
+	return find_domain(domains, name, &err);
 }
 
 /* ---- The table ------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "failing_open.h"
 #include "fake_proc.h"
 #include "fake_qemu.h"
+#include "find_domain.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -104,14 +105,7 @@ static int update(int count)
 
 static int find(const char *name)
 {
-	struct domain *domain;
-	int ret = domains_find(domains, name, &domain, &err);
-
-	if (ret)
-		return ret;
-	ret = (int)domain_pid(domain);
-	domain_put(domain);
-	return ret;
+	return find_domain(domains, name, &err);
 }
 
 /* With this many names until one fails; it is asked for again soon. */
